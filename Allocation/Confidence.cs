@@ -1,0 +1,9 @@
+namespace Imta.MetaWeight.Allocation;
+
+/// <summary>How sure each exit is of its answer.</summary>
+public static class Confidence
+{
+    /// <summary>The largest softmax probability of each sample at each exit, <c>[N, K]</c> in (0, 1].</summary>
+    /// <param name="logits">K × <c>[N, C]</c>.</param>
+    public static Tensor PerSample(IReadOnlyList<Tensor> logits) => stack(logits, 1).softmax(2).max(2).values; // [N, K]
+}

@@ -1,0 +1,47 @@
+using TorchSharp.Modules;
+
+namespace Imta.MetaWeight.Backbones;
+
+/// <summary>Where and how a network's parameters start: element type, device, initialisation and its random numbers.</summary>
+/// <remarks>Numbers are drawn on the CPU in float64, so a seed means the same network in every type and on every device.</remarks>
+/// <param name="Initialisation">The rule for convolutions and linear layers.</param>
+/// <param name="Random">The source of the numbers.</param>
+/// <param name="Type">The parameters' element type.</param>
+/// <param name="Place">The parameters' device.</param>
+public sealed record LayerFactory(Initialisation Initialisation, Generator Random, ScalarType Type, Device Place)
+{
+    /// <summary>Convolution weights <c>[output, input, kernel, kernel]</c>.</summary>
+    public Parameter ConvolutionWeight(long output, long input, long kernel) => Initialisation switch
+    {
+        // He et al., ICCV 2015, by fan out.
+        Initialisation.He => Normal([output, input, kernel, kernel], Math.Sqrt(2.0 / (kernel * kernel * output))),
+        _ => Uniform([output, input, kernel, kernel], 1 / Math.Sqrt(input * kernel * kernel)),
+    };
+
+    /// <summary>Weights <c>[output, input]</c> of a linear layer: PyTorch's default under both rules.</summary>
+    public Parameter LinearWeight(long output, long input) => Uniform([output, input], 1 / Math.Sqrt(input));
+
+    /// <summary>The bias <c>[output]</c> of a linear layer or a convolution.</summary>
+    /// <param name="output">Its length.</param>
+    /// <param name="fanIn">Inputs of one output, for PyTorch's default.</param>
+    public Parameter Bias(long output, long fanIn) => Initialisation switch
+    {
+        Initialisation.He => Constant(output, 0),
+        _ => Uniform([output], 1 / Math.Sqrt(fanIn)),
+    };
+
+    /// <summary>A parameter <c>[length]</c> of one value.</summary>
+    public Parameter Constant(long length, double value) => new(full([length], value, Type, Place));
+
+    /// <summary>A buffer <c>[length]</c> of one value.</summary>
+    public Tensor Buffer(long length, double value) => full([length], value, Type, Place);
+
+    /// <summary>A counter: a buffer of shape <c>[]</c> that starts at 0.</summary>
+    public Tensor Counter() => zeros([], ScalarType.Int64, Place);
+
+    private Parameter Uniform(long[] shape, double bound) => Move(empty(shape, ScalarType.Float64).uniform_(-bound, bound, Random));
+
+    private Parameter Normal(long[] shape, double deviation) => Move(empty(shape, ScalarType.Float64).normal_(0, deviation, Random));
+
+    private Parameter Move(Tensor values) => new(values.to(Type, disposeAfter: Type != ScalarType.Float64).to(Place));
+}

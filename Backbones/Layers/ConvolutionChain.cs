@@ -1,0 +1,50 @@
+namespace Imta.MetaWeight.Backbones.Layers;
+
+/// <summary>Convolution → batch norm → ReLU, once or twice: what every part of MSDNet and RANet is made of.</summary>
+internal sealed class ConvolutionChain : nn.Module
+{
+    private const int NumbersOfAUnit = 3;
+
+    private readonly List<(Convolution Convolution, BatchNorm Norm)> _units = [];
+    private readonly Group _net = new();
+
+    private ConvolutionChain()
+        : base(nameof(ConvolutionChain)) => register_module("net", _net);
+
+    /// <summary>One unit.</summary>
+    public static ConvolutionChain Single(LayerFactory factory, long input, long output, long kernel, long stride, long padding)
+    {
+        var chain = new ConvolutionChain();
+        chain.Append(factory, input, output, kernel, stride, padding);
+        return chain;
+    }
+
+    /// <summary>A 1×1 unit that narrows to at most <paramref name="width"/> · <paramref name="output"/> channels, then a 3×3 unit.</summary>
+    public static ConvolutionChain Bottleneck(LayerFactory factory, long input, long output, long width, long stride)
+    {
+        long inner = Math.Min(input, width * output);
+        var chain = new ConvolutionChain();
+        chain.Append(factory, input, inner, kernel: 1, stride: 1, padding: 0);
+        chain.Append(factory, inner, output, kernel: 3, stride, padding: 1);
+        return chain;
+    }
+
+    public Tensor Forward(Tensor x, Pass pass)
+    {
+        foreach ((Convolution convolution, BatchNorm norm) in _units)
+        {
+            x = norm.Forward(convolution.Forward(x, pass), pass).relu();
+        }
+
+        return x;
+    }
+
+    private void Append(LayerFactory factory, long input, long output, long kernel, long stride, long padding)
+    {
+        // The ReLU between two units takes a number in the published names, though it has no parameters.
+        int number = NumbersOfAUnit * _units.Count;
+        Convolution convolution = _net.Add($"{number}", new Convolution(factory, input, output, kernel, stride, padding));
+        BatchNorm norm = _net.Add($"{number + 1}", new BatchNorm(factory, output));
+        _units.Add((convolution, norm));
+    }
+}

@@ -1,0 +1,36 @@
+namespace Imta.MetaWeight.Backbones.Layers;
+
+/// <summary>A level of names: it gives the parts under it a common prefix, as PyTorch's containers do, and computes nothing.</summary>
+internal sealed class Group : nn.Module
+{
+    public Group()
+        : base(nameof(Group))
+    {
+    }
+
+    /// <summary>A group of numbered parts: <c>0</c>, <c>1</c>, …</summary>
+    public Group(IEnumerable<nn.Module> parts)
+        : this()
+    {
+        foreach (nn.Module part in parts)
+        {
+            Add(part);
+        }
+    }
+
+    /// <summary>Adds a part under the next number.</summary>
+    public T Add<T>(T part)
+        where T : nn.Module
+    {
+        register_module(named_children().Count().ToString(System.Globalization.CultureInfo.InvariantCulture), part);
+        return part;
+    }
+
+    /// <summary>Adds a part under a name.</summary>
+    public T Add<T>(string name, T part)
+        where T : nn.Module
+    {
+        register_module(name, part);
+        return part;
+    }
+}

@@ -1,0 +1,140 @@
+using Imta.MetaWeight.Backbones.Layers;
+
+namespace Imta.MetaWeight.Backbones.Msd;
+
+/// <summary>A part of an MSDNet block: from one tensor a scale to one tensor a scale, the finest first.</summary>
+internal abstract class MsdPart(string name) : nn.Module(name)
+{
+    /// <summary>The scales' features behind this part; the last entry is the coarsest scale.</summary>
+    public abstract Tensor[] Forward(Tensor[] scales, Pass pass);
+}
+
+/// <summary>The first layer: from the image to every scale, each coarser one by a stride of 2 from the one before.</summary>
+internal sealed class MsdFirstLayer : MsdPart
+{
+    private readonly ConvolutionChain[] _scales;
+
+    public MsdFirstLayer(LayerFactory factory, MsdNetOptions options)
+        : base(nameof(MsdFirstLayer))
+    {
+        long input = 3;
+        _scales = new ConvolutionChain[options.GrowthFactors.Count];
+        for (int s = 0; s < _scales.Length; s++)
+        {
+            long output = (long)options.Channels * options.GrowthFactors[s];
+            _scales[s] = ConvolutionChain.Single(factory, input, output, kernel: 3, stride: s == 0 ? 1 : 2, padding: 1);
+            input = output;
+        }
+
+        register_module("layers", new Group(_scales));
+    }
+
+    public override Tensor[] Forward(Tensor[] scales, Pass pass)
+    {
+        var features = new Tensor[_scales.Length];
+        Tensor x = scales[0];
+        for (int s = 0; s < features.Length; s++)
+        {
+            x = features[s] = _scales[s].Forward(x, pass);
+        }
+
+        return features;
+    }
+}
+
+/// <summary>
+/// A layer of MSDNet (Huang et al., 2018, Figure 2): at each scale the features so far, joined by new ones from the same scale and,
+/// where there is one, from the next finer scale.
+/// </summary>
+internal sealed class MsdLayer : MsdPart
+{
+    private readonly MsdJoin[] _joins;
+    private readonly bool _dropsFinest;
+
+    /// <param name="factory">Starts the parameters.</param>
+    /// <param name="options">The network's shape.</param>
+    /// <param name="channels">Channels of a scale before its growth factor, at the input.</param>
+    /// <param name="scalesIn">Scales at the input; the coarsest ones of the network.</param>
+    /// <param name="scalesOut">Scales at the output: as many, or one less (the finest is dropped).</param>
+    public MsdLayer(LayerFactory factory, MsdNetOptions options, long channels, int scalesIn, int scalesOut)
+        : base(nameof(MsdLayer))
+    {
+        int all = options.GrowthFactors.Count;
+        _dropsFinest = scalesIn > scalesOut;
+        _joins = new MsdJoin[scalesOut];
+        for (int j = 0; j < scalesOut; j++)
+        {
+            int scale = all - scalesOut + j;
+            int? finer = j > 0 || _dropsFinest ? scale - 1 : null;
+            _joins[j] = new MsdJoin(factory, options, channels, scale, finer);
+        }
+
+        register_module("layers", new Group(_joins));
+    }
+
+    public override Tensor[] Forward(Tensor[] scales, Pass pass)
+    {
+        int skipped = _dropsFinest ? 1 : 0;
+        var features = new Tensor[_joins.Length];
+        for (int j = 0; j < features.Length; j++)
+        {
+            int own = j + skipped;
+            features[j] = _joins[j].Forward(scales[own], own > 0 ? scales[own - 1] : null, pass);
+        }
+
+        return features;
+    }
+}
+
+/// <summary>One scale of a layer: [its features, new ones from the finer scale, new ones from itself].</summary>
+internal sealed class MsdJoin : nn.Module
+{
+    private readonly ConvolutionChain? _down;
+    private readonly ConvolutionChain _normal;
+
+    public MsdJoin(LayerFactory factory, MsdNetOptions options, long channels, int scale, int? finer)
+        : base(nameof(MsdJoin))
+    {
+        long added = (long)options.Growth * options.GrowthFactors[scale];
+        if (finer is { } source)
+        {
+            added /= 2;
+            _down = ConvolutionChain.Bottleneck(factory, channels * options.GrowthFactors[source], added, options.BottleneckFactors[source], stride: 2);
+            register_module("conv_down", _down);
+        }
+
+        _normal = ConvolutionChain.Bottleneck(factory, channels * options.GrowthFactors[scale], added, options.BottleneckFactors[scale], stride: 1);
+        register_module("conv_normal", _normal);
+    }
+
+    public Tensor Forward(Tensor own, Tensor? finer, Pass pass)
+    {
+        Tensor fromOwn = _normal.Forward(own, pass);
+        return _down is null ? cat([own, fromOwn], 1) : cat([own, _down.Forward(finer!, pass), fromOwn], 1);
+    }
+}
+
+/// <summary>A transition: a 1×1 unit at each scale that reduces its channels.</summary>
+internal sealed class MsdTransition : MsdPart
+{
+    private readonly ConvolutionChain[] _scales;
+
+    public MsdTransition(LayerFactory factory, MsdNetOptions options, long channels, long reduced, int scales)
+        : base(nameof(MsdTransition))
+    {
+        IEnumerable<int> factors = options.GrowthFactors.Skip(options.GrowthFactors.Count - scales);
+        _scales = [.. factors.Select(factor => ConvolutionChain.Single(factory, channels * factor, reduced * factor, kernel: 1, stride: 1, padding: 0))];
+        register_module("m", new Group(_scales));
+    }
+
+    public override Tensor[] Forward(Tensor[] scales, Pass pass)
+    {
+        var features = new Tensor[_scales.Length];
+        for (int s = 0; s < features.Length; s++)
+        {
+            features[s] = _scales[s].Forward(scales[s], pass);
+        }
+
+        return features;
+    }
+}

@@ -1,0 +1,83 @@
+using Imta.MetaWeight.Backbones.Layers;
+using Imta.MetaWeight.Backbones.Msd;
+
+namespace Imta.MetaWeight.Backbones;
+
+/// <summary>MSDNet for 32×32 images (Huang et al., "Multi-Scale Dense Networks", ICLR 2018), with the published code's names.</summary>
+public sealed class MsdNet : MultiExitNetwork
+{
+    // 32×32, 16×16, 8×8: an exit's two strides and its pooling take the coarsest to 1×1.
+    private const int Scales = 3;
+
+    private readonly MsdPart[][] _blocks;
+    private readonly MsdExit[] _exits;
+
+    /// <summary>Builds the network.</summary>
+    /// <param name="options">Its shape.</param>
+    /// <param name="classes">C.</param>
+    /// <param name="factory">Starts its parameters.</param>
+    /// <exception cref="ArgumentException">The options ask for a network that cannot be built.</exception>
+    public MsdNet(MsdNetOptions options, int classes, LayerFactory factory)
+        : base("MSDNet")
+    {
+        Classes = classes;
+        (IReadOnlyList<MsdLayerPlan> Layers, long ChannelsAtExit)[] plan = Checked(options);
+        _blocks = new MsdPart[plan.Length][];
+        _exits = new MsdExit[plan.Length];
+        for (int k = 0; k < plan.Length; k++)
+        {
+            List<MsdPart> parts = k == 0 ? [new MsdFirstLayer(factory, options)] : [];
+            foreach (MsdLayerPlan layer in plan[k].Layers)
+            {
+                parts.Add(new MsdLayer(factory, options, layer.Channels, layer.ScalesIn, layer.ScalesOut));
+                if (layer.Reduced is { } reduced)
+                {
+                    parts.Add(new MsdTransition(factory, options, layer.Channels + options.Growth, reduced, layer.ScalesOut));
+                }
+            }
+
+            _blocks[k] = [.. parts];
+            _exits[k] = new MsdExit(factory, plan[k].ChannelsAtExit * options.GrowthFactors[^1], classes);
+        }
+
+        register_module("blocks", new Group(_blocks.Select(parts => new Group(parts))));
+        register_module("classifier", new Group(_exits));
+    }
+
+    /// <inheritdoc/>
+    public override int Exits => _exits.Length;
+
+    /// <inheritdoc/>
+    public override int Classes { get; }
+
+    /// <inheritdoc/>
+    protected override Tensor[] Block(int k, Tensor[] features, Pass pass)
+    {
+        foreach (MsdPart part in _blocks[k])
+        {
+            features = part.Forward(features, pass);
+        }
+
+        return features;
+    }
+
+    /// <inheritdoc/>
+    protected override Tensor Exit(int k, Tensor[] features, Pass pass) => _exits[k].Forward(features[^1], pass);
+
+    private static (IReadOnlyList<MsdLayerPlan> Layers, long ChannelsAtExit)[] Checked(MsdNetOptions options)
+    {
+        (IReadOnlyList<MsdLayerPlan> Layers, long ChannelsAtExit)[] plan = MsdPlan.Blocks(options);
+        if (options.GrowthFactors.Count != Scales || options.BottleneckFactors.Count != Scales)
+        {
+            throw new ArgumentException($"growthFactors lists {options.GrowthFactors.Count} scales and bottleneckFactors {options.BottleneckFactors.Count}: an MSDNet for 32×32 images has {Scales}, so each lists {Scales} factors.", nameof(options));
+        }
+
+        // A layer that drops a scale has to leave one, and a transition has to leave a channel.
+        if (plan.SelectMany(block => block.Layers).Any(layer => layer.ScalesOut < 1 || layer.Reduced < 1))
+        {
+            throw new ArgumentException("model.msdnet leaves a layer without scales or channels: fewer growthFactors, more layers, or a larger reduction.", nameof(options));
+        }
+
+        return plan;
+    }
+}

@@ -1,0 +1,91 @@
+using TorchSharp.Modules;
+
+namespace Imta.MetaWeight.Backbones;
+
+/// <summary>
+/// A network of K blocks with an exit behind each. This is all that the bilevel loop needs from a backbone: its parameters, and a
+/// forward pass with these or with others in their places.
+/// </summary>
+/// <remarks>Shapes: <c>N</c> samples, <c>K</c> exits, <c>C</c> classes.</remarks>
+public abstract class MultiExitNetwork : nn.Module
+{
+    private readonly Lazy<Layout> _layout;
+
+    /// <summary>A network with nothing in it yet; the derived class registers its parts.</summary>
+    /// <param name="name">The architecture's name.</param>
+    protected MultiExitNetwork(string name)
+        : base(name) => _layout = new Lazy<Layout>(() => new Layout([.. named_parameters()]));
+
+    /// <summary>K, the number of blocks and of exits.</summary>
+    public abstract int Exits { get; }
+
+    /// <summary>C, the number of classes.</summary>
+    public abstract int Classes { get; }
+
+    /// <summary>θ: every parameter, in the order that lists of gradients and substitutes follow.</summary>
+    public IReadOnlyList<Parameter> Parameters => _layout.Value.Parameters;
+
+    /// <summary>The name of each of <see cref="Parameters"/>, as PyTorch's state dictionary has it.</summary>
+    public IReadOnlyList<string> ParameterNames => _layout.Value.Names;
+
+    /// <summary>Logits of every exit, K × <c>[N, C]</c>, with the network's own parameters.</summary>
+    /// <param name="images"><c>[N, 3, H, W]</c>, normalised.</param>
+    /// <param name="normalisation">How batch norm behaves.</param>
+    public Tensor[] Forward(Tensor images, Normalisation normalisation) => Forward(images, new Pass(normalisation));
+
+    /// <summary>Logits of every exit, K × <c>[N, C]</c>, with <paramref name="parameters"/> in the places of <see cref="Parameters"/>.</summary>
+    /// <param name="images"><c>[N, 3, H, W]</c>, normalised.</param>
+    /// <param name="parameters">One tensor for each of <see cref="Parameters"/>, in their order and shapes; they may have a history.</param>
+    /// <param name="normalisation">How batch norm behaves.</param>
+    /// <exception cref="ArgumentException">Not as many tensors as parameters.</exception>
+    public Tensor[] Forward(Tensor images, IReadOnlyList<Tensor> parameters, Normalisation normalisation)
+    {
+        if (parameters.Count != Parameters.Count)
+        {
+            throw new ArgumentException($"{GetName()} has {Parameters.Count} parameters, not {parameters.Count}.", nameof(parameters));
+        }
+
+        return Forward(images, new Pass(normalisation, _layout.Value.Indices, parameters));
+    }
+
+    /// <summary>Block <paramref name="k"/>: from the features behind block k − 1 to those behind block k.</summary>
+    /// <param name="k">0 … K − 1.</param>
+    /// <param name="features">One tensor a scale, the finest first; for block 0 the images alone.</param>
+    /// <param name="pass">Parameters and batch norm of this pass.</param>
+    protected abstract Tensor[] Block(int k, Tensor[] features, Pass pass);
+
+    /// <summary>Exit <paramref name="k"/>: from the features behind block k to logits <c>[N, C]</c>.</summary>
+    /// <param name="k">0 … K − 1.</param>
+    /// <param name="features">One tensor a scale, the finest first.</param>
+    /// <param name="pass">Parameters and batch norm of this pass.</param>
+    protected abstract Tensor Exit(int k, Tensor[] features, Pass pass);
+
+    private Tensor[] Forward(Tensor images, Pass pass)
+    {
+        var logits = new Tensor[Exits];
+        Tensor[] features = [images];
+        for (int k = 0; k < Exits; k++)
+        {
+            features = Block(k, features, pass);
+            logits[k] = Exit(k, features, pass);
+        }
+
+        return logits;
+    }
+
+    private sealed class Layout
+    {
+        public Layout((string Name, Parameter Parameter)[] named)
+        {
+            Names = [.. named.Select(entry => entry.Name)];
+            Parameters = [.. named.Select(entry => entry.Parameter)];
+            Indices = Enumerable.Range(0, named.Length).ToDictionary(index => named[index].Parameter, index => index);
+        }
+
+        public IReadOnlyList<string> Names { get; }
+
+        public IReadOnlyList<Parameter> Parameters { get; }
+
+        public IReadOnlyDictionary<Parameter, int> Indices { get; }
+    }
+}

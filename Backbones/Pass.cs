@@ -1,0 +1,46 @@
+using TorchSharp.Modules;
+
+namespace Imta.MetaWeight.Backbones;
+
+/// <summary>By which statistics batch norm normalises in a forward pass, and whether it remembers them.</summary>
+public enum Normalisation
+{
+    /// <summary>By the running statistics: evaluation.</summary>
+    Running,
+
+    /// <summary>By the batch's own, the running statistics untouched: the lookahead's pass over meta data.</summary>
+    Batch,
+
+    /// <summary>By the batch's own, which move the running statistics: training.</summary>
+    BatchAndUpdate,
+}
+
+/// <summary>
+/// One forward pass: with which parameters, the network's own or others in their places, and how batch norm behaves. The network
+/// itself is the same for every pass, so a lookahead copies nothing and swaps nothing.
+/// </summary>
+public sealed class Pass
+{
+    private readonly IReadOnlyDictionary<Parameter, int>? _indices;
+    private readonly IReadOnlyList<Tensor>? _substitutes;
+
+    /// <summary>A pass with the network's own parameters.</summary>
+    public Pass(Normalisation normalisation) => Normalisation = normalisation;
+
+    /// <summary>A pass with <paramref name="substitutes"/> in the places of the network's parameters.</summary>
+    /// <param name="normalisation">How batch norm behaves.</param>
+    /// <param name="indices">The place of each parameter of the network.</param>
+    /// <param name="substitutes">A tensor for each place, of the parameter's shape.</param>
+    public Pass(Normalisation normalisation, IReadOnlyDictionary<Parameter, int> indices, IReadOnlyList<Tensor> substitutes)
+    {
+        Normalisation = normalisation;
+        _indices = indices;
+        _substitutes = substitutes;
+    }
+
+    /// <summary>How batch norm behaves.</summary>
+    public Normalisation Normalisation { get; }
+
+    /// <summary>The tensor that stands for <paramref name="parameter"/> in this pass.</summary>
+    public Tensor this[Parameter parameter] => _substitutes is null ? parameter : _substitutes[_indices![parameter]];
+}

@@ -1,0 +1,25 @@
+using System.ComponentModel;
+using Imta.MetaWeight.Backbones;
+
+namespace Imta.MetaWeight.Experiments.Configuration;
+
+/// <summary>The backbones.</summary>
+public enum BackboneKind
+{
+    /// <summary>MSDNet (Huang et al., ICLR 2018).</summary>
+    Msdnet,
+}
+
+#pragma warning disable CS1591 // The description of a setting is its documentation.
+
+/// <summary>The network that is trained.</summary>
+public sealed record ModelOptions
+{
+    [Description("Network with several exits")]
+    public BackboneKind Backbone { get; init; } = BackboneKind.Msdnet;
+
+    [Description("How its parameters start: He as the papers say, or what the published code does in effect")]
+    public Initialisation Initialisation { get; init; } = Initialisation.He;
+
+    public MsdNetOptions Msdnet { get; init; } = new();
+}

@@ -1,0 +1,60 @@
+namespace Imta.MetaWeight.Experiments.Configuration;
+
+/// <summary>Finds the key that a user may have meant.</summary>
+internal static class NearestKey
+{
+    /// <summary>The end of the message on an unknown key: the nearest key or group.</summary>
+    public static string Hint(string unknown)
+    {
+        var key = unknown[..Math.Min(unknown.Length, 60)];
+        var (nearest, distance) = SettingsSchema.Groups.Concat(SettingsSchema.Keys.Select(known => known.Key))
+            .Where(known => !key.StartsWith(known + ".", StringComparison.Ordinal))
+            .Select(known => (known, Distance: Distance(key, known)))
+            .OrderBy(candidate => candidate.Distance)
+            .ThenBy(candidate => Edits(key, candidate.known))
+            .First();
+        return distance <= Math.Max(2, key.Length / 3) ? $"did you mean {nearest}?" : $"the nearest is {nearest}";
+    }
+
+    // The right word in the wrong group is near, and so is a word with another around it (batchSize); one that merely is as short is not.
+    private static int Distance(string key, string known)
+    {
+        var (group, word) = Split(key);
+        var (knownGroup, knownWord) = Split(known);
+        var words = knownWord.Length >= 3 && word.Contains(knownWord, StringComparison.OrdinalIgnoreCase)
+            ? Math.Min(1, word.Length - knownWord.Length)
+            : Edits(word, knownWord);
+        var whole = Edits(key, known);
+        return words <= Math.Max(1, word.Length / 3) && word.Length > 2 ? Math.Min(whole, words + (group == knownGroup ? 0 : 1)) : whole;
+    }
+
+    private static (string Group, string Word) Split(string key)
+    {
+        var dot = key.LastIndexOf('.');
+        return (key[..Math.Max(dot, 0)], key[(dot + 1)..]);
+    }
+
+    /// <summary>Letters to insert, delete, replace or swap with their neighbour, whatever their case (optimal string alignment).</summary>
+    internal static int Edits(string from, string to)
+    {
+        var edits = new int[from.Length + 1, to.Length + 1];
+        for (var i = 0; i <= from.Length; i++)
+        {
+            for (var j = 0; j <= to.Length; j++)
+            {
+                edits[i, j] = i == 0 ? j : j == 0 ? i : Cheapest(i, j);
+            }
+        }
+
+        return edits[from.Length, to.Length];
+
+        bool Same(int i, int j) => char.ToLowerInvariant(from[i - 1]) == char.ToLowerInvariant(to[j - 1]);
+
+        int Cheapest(int i, int j)
+        {
+            var best = Math.Min(edits[i - 1, j], edits[i, j - 1]) + 1;
+            best = Math.Min(best, edits[i - 1, j - 1] + (Same(i, j) ? 0 : 1));
+            return i > 1 && j > 1 && Same(i, j - 1) && Same(i - 1, j) ? Math.Min(best, edits[i - 2, j - 2] + 1) : best;
+        }
+    }
+}

@@ -1,0 +1,37 @@
+using System.ComponentModel;
+using System.ComponentModel.DataAnnotations;
+using Imta.MetaWeight.Meta;
+
+namespace Imta.MetaWeight.Experiments.Configuration;
+
+#pragma warning disable CS1591 // The description of a setting is its documentation.
+
+/// <summary>All settings of a run. <see cref="SettingsLoader"/> reads them from YAML, <see cref="SettingsWriter"/> writes them.</summary>
+public sealed record Settings
+{
+    [Description("Name of the run, part of its folder's name; null: the configuration file's name")]
+    [RegularExpression("[A-Za-z0-9][A-Za-z0-9._-]{0,99}", ErrorMessage = "letters, digits, '.', '_', '-', 100 at most")]
+    public string? Name { get; init; }
+
+    [Description("Seed of everything random: initial parameters, splits, order, augmentation, generated data")]
+    [Range(0, int.MaxValue)]
+    public int Seed { get; init; }
+
+    [Description("Where tensors live and are computed")]
+    [AllowedValues("cpu", "cuda")]
+    public string Device { get; init; } = "cpu";
+
+    [Description("Threads of the CPU's computation; 0: all cores")]
+    [Range(0, 4096)]
+    public int Threads { get; init; }
+
+    public DataOptions Data { get; init; } = new();
+
+    public ModelOptions Model { get; init; } = new();
+
+    public MetaOptions Meta { get; init; } = new();
+
+    public TrainOptions Train { get; init; } = new();
+
+    public ExportOptions Export { get; init; } = new();
+}

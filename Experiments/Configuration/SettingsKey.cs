@@ -1,0 +1,122 @@
+using System.ComponentModel;
+using System.ComponentModel.DataAnnotations;
+using System.Globalization;
+using System.Reflection;
+
+namespace Imta.MetaWeight.Experiments.Configuration;
+
+/// <summary>One key of the configuration, as its property and that property's attributes define it.</summary>
+public sealed class SettingsKey
+{
+    private static readonly NullabilityInfoContext Nullability = new();
+    private readonly PropertyInfo[] _path;
+    private readonly ValidationAttribute[] _limits;
+    private readonly Type _type;
+
+    internal SettingsKey(PropertyInfo[] path)
+    {
+        var property = path[^1];
+        var bare = Nullable.GetUnderlyingType(property.PropertyType);
+        _path = path;
+        _type = bare ?? property.PropertyType;
+        _limits = [.. property.GetCustomAttributes<ValidationAttribute>()];
+        Key = string.Join('.', path.Select(part => SettingsSchema.YamlName(part.Name)));
+        IsNullable = bare is not null || Nullability.Create(property).ReadState == NullabilityState.Nullable;
+        Type = SettingsValue.TypeName(_type);
+        Default = Format(new Settings());
+        Range = DescribeRange();
+        Meaning = property.GetCustomAttribute<DescriptionAttribute>()?.Description
+            ?? throw new InvalidOperationException($"{Key} has no description.");
+    }
+
+    /// <summary>Dotted name: <c>meta.wpn.hidden</c>.</summary>
+    public string Key { get; }
+
+    /// <summary>What its value is, in words: <c>number</c>, <c>whole number</c>, <c>choice</c>, …</summary>
+    public string Type { get; }
+
+    /// <summary>The default as YAML.</summary>
+    public string Default { get; }
+
+    /// <summary>What is valid: <c>&gt; 0</c>, <c>[0, 1)</c>, the choices.</summary>
+    public string Range { get; }
+
+    /// <summary>One line: what it does, with its unit.</summary>
+    public string Meaning { get; }
+
+    /// <summary>Whether <c>null</c> is a value of it.</summary>
+    public bool IsNullable { get; }
+
+    /// <summary>What it takes, for messages: <c>a number &gt; 0</c>.</summary>
+    internal string Wanted
+    {
+        get
+        {
+            var wanted = _type switch
+            {
+                _ when _type == typeof(bool) => "true or false",
+                _ when _type == typeof(int) => $"a whole number {Clause(Range)}",
+                _ when _type == typeof(double) => $"a number {Clause(Range)}",
+                _ when _type == typeof(string) && !_limits.OfType<AllowedValuesAttribute>().Any() => Range,
+                _ when _type.IsEnum || _type == typeof(string) => $"one of {Range}",
+                _ => $"a list of whole numbers {Clause(Range)}, such as {Default}",
+            };
+            return IsNullable ? wanted + ", or null" : wanted;
+        }
+    }
+
+    /// <summary>The value in those settings as YAML.</summary>
+    public string Format(Settings settings) => SettingsValue.Format(_path[^1].GetValue(Owner(settings)));
+
+    /// <summary>Reads a value and puts it into settings that nobody else holds yet; false when it is not what the key takes.</summary>
+    internal bool TrySet(Settings settings, YamlValue value)
+    {
+        object? read = null;
+        var valid = value.IsNull ? IsNullable : SettingsValue.TryRead(value, _type, out read) && _limits.All(limit => Allows(limit, read!));
+        if (valid)
+        {
+            _path[^1].SetValue(Owner(settings), read);
+        }
+
+        return valid;
+    }
+
+    // A limit on a list of numbers limits each, apart from one on its length.
+    private static bool Allows(ValidationAttribute limit, object value) =>
+        limit is RangeAttribute && value is IReadOnlyList<int> list ? list.All(item => limit.IsValid(item)) : limit.IsValid(value);
+
+    private static string Clause(string range) => range[0] is '[' or '(' ? "in " + range : range;
+
+    private object Owner(Settings settings) =>
+        _path[..^1].Aggregate((object)settings, (owner, property) => property.GetValue(owner)!);
+
+    private string DescribeRange()
+    {
+        if (_type == typeof(bool))
+        {
+            return "true, false";
+        }
+
+        if (_type.IsEnum)
+        {
+            return string.Join(", ", Enum.GetNames(_type).Select(SettingsSchema.YamlName));
+        }
+
+        return _limits.Select(limit => limit switch
+        {
+            RangeAttribute range => Interval(range),
+            AllowedValuesAttribute allowed => string.Join(", ", allowed.Values),
+            RegularExpressionAttribute { ErrorMessage: { } words } => words,
+            _ => null,
+        }).FirstOrDefault(words => words is not null) ?? throw new InvalidOperationException($"{Key} has no range.");
+    }
+
+    private static string Interval(RangeAttribute range)
+    {
+        var low = Convert.ToString(range.Minimum, CultureInfo.InvariantCulture);
+        var high = Convert.ToString(range.Maximum, CultureInfo.InvariantCulture);
+        return range.Maximum is int.MaxValue or double.MaxValue
+            ? (range.MinimumIsExclusive ? "> " : ">= ") + low
+            : (range.MinimumIsExclusive ? "(" : "[") + low + ", " + high + (range.MaximumIsExclusive ? ")" : "]");
+    }
+}

@@ -1,0 +1,97 @@
+using System.Text;
+
+namespace Imta.MetaWeight.Experiments.Configuration;
+
+/// <summary>Makes <see cref="Settings"/> of a YAML file and of what the command line sets beside it; refuses all that is not exactly right.</summary>
+public static class SettingsLoader
+{
+    private const int MaxBytes = 1_000_000;
+
+    /// <summary>The settings of a file, with overrides; keys that neither names have their defaults.</summary>
+    /// <exception cref="UsageException">One line: what is wrong, where, what is wanted.</exception>
+    public static Settings Load(string path, IEnumerable<SettingsOverride>? overrides = null) => Parse(ReadText(path), path, overrides);
+
+    /// <summary>As <see cref="Load"/>, of YAML text; <paramref name="file"/> names it in messages.</summary>
+    /// <exception cref="UsageException">One line: what is wrong, where, what is wanted.</exception>
+    public static Settings Parse(string yaml, string file, IEnumerable<SettingsOverride>? overrides = null)
+    {
+        ArgumentNullException.ThrowIfNull(yaml);
+        var entries = YamlReader.ReadKeys(yaml, file)
+            .Concat((overrides ?? []).Select(ToEntry));
+        var settings = new Settings();
+        var origins = new Dictionary<string, string>();
+        foreach (var entry in entries)
+        {
+            Set(settings, entry);
+            origins[entry.Key] = entry.Where;
+        }
+
+        foreach (var (keys, problem) in SettingsRules.Broken(settings))
+        {
+            var where = keys.Select(key => origins.GetValueOrDefault(key)).FirstOrDefault(origin => origin is not null) ?? file;
+            throw new UsageException($"{where}: {problem}");
+        }
+
+        return settings;
+    }
+
+    private static YamlEntry ToEntry(SettingsOverride given) => new(
+        given.Key,
+        given.Source,
+        given.IsText ? new YamlScalar(given.Value, Quoted: true) : YamlReader.ReadValue(given.Value, given.Source));
+
+    private static void Set(Settings settings, YamlEntry entry)
+    {
+        if (SettingsSchema.Find(entry.Key) is { } key)
+        {
+            if (!key.TrySet(settings, entry.Value))
+            {
+                var problem = entry.Value.IsNull ? "has no value" : $"is {entry.Value}";
+                throw new UsageException($"{entry.Where}: {key.Key} {problem}; it takes {key.Wanted}");
+            }
+        }
+        else if (!SettingsSchema.Groups.Contains(entry.Key))
+        {
+            throw new UsageException($"{entry.Where}: unknown key {YamlReader.OneLine(entry.Key)}; {NearestKey.Hint(entry.Key)}");
+        }
+        else if (entry.Value is not YamlGroup && !entry.Value.IsNull)
+        {
+            var members = string.Join(", ", SettingsSchema.Members(entry.Key));
+            throw new UsageException($"{entry.Where}: {entry.Key} is {entry.Value}; it is a group with the keys {members}");
+        }
+    }
+
+    private static string ReadText(string path)
+    {
+        try
+        {
+            if (Directory.Exists(path))
+            {
+                throw new UsageException($"{path} is a folder; wanted a configuration file");
+            }
+
+            using var stream = File.OpenRead(path);
+            var bytes = new byte[MaxBytes + 1];
+            var length = stream.ReadAtLeast(bytes, bytes.Length, throwOnEndOfStream: false);
+            if (length > MaxBytes)
+            {
+                throw new UsageException($"{path} is larger than 1 MB; wanted a configuration file");
+            }
+
+            var text = new UTF8Encoding(false, throwOnInvalidBytes: true).GetString(bytes, 0, length);
+            return text.TrimStart('\uFEFF');
+        }
+        catch (Exception exception) when (exception is FileNotFoundException or DirectoryNotFoundException)
+        {
+            throw new UsageException($"{path}: there is no such configuration file", exception);
+        }
+        catch (DecoderFallbackException exception)
+        {
+            throw new UsageException($"{path} is not text in UTF-8; wanted a configuration file", exception);
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
+        {
+            throw new UsageException($"{YamlReader.OneLine(path)} cannot be read: {exception.Message}", exception);
+        }
+    }
+}

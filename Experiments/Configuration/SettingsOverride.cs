@@ -1,0 +1,22 @@
+namespace Imta.MetaWeight.Experiments.Configuration;
+
+/// <summary>A setting given on the command line; it takes precedence over the file, and a later one over an earlier one.</summary>
+/// <param name="Source">How the user wrote it, for messages: <c>--set meta.q=1</c>, <c>--seed</c>.</param>
+/// <param name="Key">Dotted key.</param>
+/// <param name="Value">Its value as YAML, a single value or a list in brackets; with <paramref name="IsText"/> the very text.</param>
+/// <param name="IsText">Whether the value is text as it stands (a path), not YAML.</param>
+public sealed record SettingsOverride(string Source, string Key, string Value, bool IsText = false)
+{
+    /// <summary>Reads the argument of <c>--set</c>: <c>key=value</c>.</summary>
+    /// <exception cref="UsageException">It has no key or no equals sign.</exception>
+    public static SettingsOverride Parse(string argument)
+    {
+        ArgumentNullException.ThrowIfNull(argument);
+        var source = $"--set {YamlReader.OneLine(argument)}";
+        var split = argument.IndexOf('=', StringComparison.Ordinal);
+        var key = split < 0 ? "" : argument[..split].Trim();
+        return key.Length > 0
+            ? new SettingsOverride(source, key, argument[(split + 1)..])
+            : throw new UsageException($"{source}: wanted key=value, such as --set meta.q=0.75");
+    }
+}

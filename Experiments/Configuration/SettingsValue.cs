@@ -1,0 +1,91 @@
+using System.Globalization;
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using System.Text.RegularExpressions;
+using Imta.MetaWeight.Backbones;
+
+namespace Imta.MetaWeight.Experiments.Configuration;
+
+/// <summary>Values from YAML and back: the types that a key can have, each with its name, how it is read and how it is written.</summary>
+internal static partial class SettingsValue
+{
+    private static readonly JsonSerializerOptions Readable = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+
+    /// <summary>What a value of that type is, in words.</summary>
+    public static string TypeName(Type type) => type switch
+    {
+        _ when type == typeof(bool) => "true or false",
+        _ when type == typeof(int) => "whole number",
+        _ when type == typeof(double) => "number",
+        _ when type == typeof(string) => "text",
+        _ when type.IsEnum => "choice",
+        _ when type == typeof(IReadOnlyList<int>) => "list of whole numbers",
+        _ => throw new NotSupportedException($"No setting can be a {type}."),
+    };
+
+    /// <summary>Reads a value other than null; false when it is not of that type. Text in quotes is text, never a number.</summary>
+    public static bool TryRead(YamlValue value, Type type, out object? read)
+    {
+        read = value switch
+        {
+            YamlScalar { Quoted: false } scalar when type == typeof(bool) => ReadBool(scalar.Text),
+            YamlScalar scalar when type == typeof(int) => ReadInt(scalar),
+            YamlScalar { Quoted: false } scalar when type == typeof(double) => ReadDouble(scalar.Text),
+            YamlScalar { Text: not "" } scalar when type == typeof(string) => scalar.Text,
+            YamlScalar scalar when type.IsEnum => Enum.GetValues(type).Cast<object>().FirstOrDefault(choice => Format(choice) == scalar.Text),
+            YamlList list when type == typeof(IReadOnlyList<int>) => ReadInts(list),
+            _ => null,
+        };
+        return read is not null;
+    }
+
+    /// <summary>A value as YAML that reads back as the same value, here and elsewhere.</summary>
+    public static string Format(object? value) => value switch
+    {
+        null => "null",
+        bool flag => flag ? "true" : "false",
+        int number => number.ToString(CultureInfo.InvariantCulture),
+        double number => FormatDouble(number),
+        string text => PlainText().IsMatch(text) && !WordWithMeaning().IsMatch(text) ? text : JsonSerializer.Serialize(text, Readable),
+        Enum choice => SettingsSchema.YamlName(choice.ToString()),
+        IReadOnlyList<int> list => IntList.Of(list).ToString(),
+        _ => throw new NotSupportedException($"No setting can be a {value.GetType()}."),
+    };
+
+    private static bool? ReadBool(string text) => text switch
+    {
+        "true" or "True" or "TRUE" => true,
+        "false" or "False" or "FALSE" => false,
+        _ => null,
+    };
+
+    private static int? ReadInt(YamlScalar scalar) =>
+        !scalar.Quoted && int.TryParse(scalar.Text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var number) ? number : null;
+
+    private static double? ReadDouble(string text)
+    {
+        const NumberStyles Style = NumberStyles.AllowLeadingSign | NumberStyles.AllowDecimalPoint | NumberStyles.AllowExponent;
+        return double.TryParse(text, Style, CultureInfo.InvariantCulture, out var number) && double.IsFinite(number) ? number : null;
+    }
+
+    private static IntList? ReadInts(YamlList list)
+    {
+        var items = list.Items.Select(ReadInt).ToArray();
+        return items.Contains(null) ? null : IntList.Of([.. items.Cast<int>()]);
+    }
+
+    // YAML 1.1 readers (PyYAML) take 1E-05 for text: their numbers need a point before the exponent.
+    private static string FormatDouble(double number)
+    {
+        var text = number.ToString("R", CultureInfo.InvariantCulture);
+        return text.Contains('E', StringComparison.Ordinal) && !text.Contains('.', StringComparison.Ordinal)
+            ? text.Replace("E", ".0E", StringComparison.Ordinal)
+            : text;
+    }
+
+    [GeneratedRegex(@"\A[A-Za-z/][A-Za-z0-9/._-]*\z")]
+    private static partial Regex PlainText();
+
+    [GeneratedRegex(@"\A(null|true|false|yes|no|on|off|y|n)\z", RegexOptions.IgnoreCase)]
+    private static partial Regex WordWithMeaning();
+}

@@ -1,0 +1,30 @@
+using System.Text;
+
+namespace Imta.MetaWeight.Experiments.Configuration;
+
+/// <summary>Writes settings as YAML with every key in its fixed order; <see cref="SettingsLoader"/> reads the same settings back.</summary>
+public static class SettingsWriter
+{
+    /// <summary>The whole configuration as text, lines ended by <c>\n</c>. Equal settings give equal text.</summary>
+    public static string Write(Settings settings)
+    {
+        var text = new StringBuilder();
+        string[] open = [];
+        foreach (var key in SettingsSchema.Keys)
+        {
+            var parts = key.Key.Split('.');
+            var shared = open.Zip(parts[..^1]).TakeWhile(pair => pair.First == pair.Second).Count();
+            for (var depth = shared; depth < parts.Length - 1; depth++)
+            {
+                Indent(depth).Append(parts[depth]).Append(":\n");
+            }
+
+            open = parts[..^1];
+            Indent(open.Length).Append(parts[^1]).Append(": ").Append(key.Format(settings)).Append('\n');
+        }
+
+        return text.ToString();
+
+        StringBuilder Indent(int depth) => text.Append(' ', 2 * depth);
+    }
+}

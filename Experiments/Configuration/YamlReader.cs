@@ -1,0 +1,243 @@
+using System.Globalization;
+using System.Text;
+using YamlDotNet.Core;
+using YamlDotNet.Core.Events;
+using Scalar = YamlDotNet.Core.Events.Scalar;
+
+namespace Imta.MetaWeight.Experiments.Configuration;
+
+/// <summary>What stands at a key of a YAML file.</summary>
+internal abstract record YamlValue
+{
+    /// <summary>Whether it is YAML's null: nothing, <c>~</c> or <c>null</c>, without quotes.</summary>
+    public bool IsNull => this is YamlScalar { Quoted: false, Text: "" or "~" or "null" or "Null" or "NULL" };
+}
+
+/// <summary>A single value.</summary>
+internal sealed record YamlScalar(string Text, bool Quoted) : YamlValue
+{
+    public override string ToString() => Quoted ? $"\"{YamlReader.OneLine(Text)}\"" : YamlReader.OneLine(Text);
+}
+
+/// <summary>A list of single values.</summary>
+internal sealed record YamlList(IReadOnlyList<YamlScalar> Items) : YamlValue
+{
+    public override string ToString() => YamlReader.OneLine($"[{string.Join(", ", Items.Take(20))}{(Items.Count > 20 ? ", …" : "")}]");
+}
+
+/// <summary>Keys below a key; they follow as entries of their own.</summary>
+internal sealed record YamlGroup : YamlValue
+{
+    public override string ToString() => "a group of keys";
+}
+
+/// <summary>A key of a YAML file: its dotted name, where it stands (<c>FILE:LINE</c>) and what stands there.</summary>
+internal sealed record YamlEntry(string Key, string Where, YamlValue Value);
+
+/// <summary>
+/// Reads the plain part of YAML that configurations need: nested keys, single values, lists of these. Anchors, tags and several
+/// documents are refused, and so is deep nesting, on which a reader that builds a tree could run out of stack.
+/// </summary>
+internal sealed class YamlReader
+{
+    private const int MaxDepth = 8;
+    private readonly Parser _parser;
+    private readonly Func<long, string> _where;
+    private readonly Dictionary<string, string> _seen = [];
+
+    private YamlReader(string text, Func<long, string> where)
+    {
+        _parser = new Parser(new StringReader(text));
+        _where = where;
+        RefuseControls(text);
+        Next<StreamStart>();
+    }
+
+    /// <summary>The keys of a file's text in their order, each group before its members.</summary>
+    /// <exception cref="UsageException">The text is not such YAML; the message names file and line.</exception>
+    public static IReadOnlyList<YamlEntry> ReadKeys(string text, string file)
+    {
+        var reader = new YamlReader(text, line => $"{file}:{line}");
+        var entries = new List<YamlEntry>();
+        if (reader.StartDocument() is { } root)
+        {
+            if (root is MappingStart)
+            {
+                reader.ReadGroup("", 1, entries);
+            }
+            else if (root is not Scalar scalar || !ReadScalar(scalar).IsNull)
+            {
+                throw reader.Wrong(root, "a configuration is made of lines 'key: value'");
+            }
+
+            reader.EndDocument();
+        }
+
+        return entries;
+    }
+
+    /// <summary>A value given on the command line: a single value or a list in brackets.</summary>
+    /// <exception cref="UsageException">It is no such value; the message starts with <paramref name="where"/>.</exception>
+    public static YamlValue ReadValue(string text, string where)
+    {
+        var reader = new YamlReader(text, _ => where);
+        if (reader.StartDocument() is not { } root)
+        {
+            return text.Trim().Length == 0 ? new YamlScalar("", false) : throw new UsageException($"{where}: no value; a value that starts with # needs quotes");
+        }
+
+        var value = root is MappingStart ? throw reader.Wrong(root, "wanted one value; text with ': ' needs quotes") : reader.ReadValue(root, "the value");
+        reader.EndDocument();
+        return value;
+    }
+
+    /// <summary>Foreign text for a message: at most 100 characters, on one line, nothing that a terminal would obey.</summary>
+    public static string OneLine(string text)
+    {
+        var line = new StringBuilder();
+        foreach (var rune in text.EnumerateRunes())
+        {
+            if (line.Length >= 100)
+            {
+                return line.Append('…').ToString();
+            }
+
+            var harmless = !Rune.IsControl(rune) && rune.Value is not (0x2028 or 0x2029);
+            _ = harmless ? line.Append(rune) : line.Append(CultureInfo.InvariantCulture, $"\\u{rune.Value:x4}");
+        }
+
+        return line.ToString();
+    }
+
+    // YamlDotNet reads over most control characters, and names the line before one that a tab indents.
+    private void RefuseControls(string text)
+    {
+        var (line, indentation) = (1, true);
+        foreach (var character in text)
+        {
+            if (character == '\t' && indentation)
+            {
+                throw new UsageException($"{_where(line)}: a tab indents this line; YAML takes blanks");
+            }
+
+            if (char.IsControl(character) && character is not ('\n' or '\r' or '\t' or '\u0085'))
+            {
+                throw new UsageException($"{_where(line)}: the control character U+{(int)character:X4} is no text; wanted a configuration");
+            }
+
+            line += character == '\n' ? 1 : 0;
+            indentation = character == '\n' || (indentation && character == ' ');
+        }
+    }
+
+    private ParsingEvent? StartDocument()
+    {
+        if (Next<ParsingEvent>() is StreamEnd)
+        {
+            return null;
+        }
+
+        return Next<ParsingEvent>();
+    }
+
+    private void EndDocument()
+    {
+        Next<DocumentEnd>();
+        var end = Next<ParsingEvent>();
+        if (end is not StreamEnd)
+        {
+            throw Wrong(end, "a second document starts here; a configuration is one document");
+        }
+    }
+
+    private void ReadGroup(string group, int depth, List<YamlEntry> entries)
+    {
+        for (var at = Next<ParsingEvent>(); at is not MappingEnd; at = Next<ParsingEvent>())
+        {
+            if (depth > MaxDepth)
+            {
+                throw Wrong(at, "keys are nested too deeply");
+            }
+
+            var key = ReadKey(at, group);
+            var where = _where(at.Start.Line);
+            if (!_seen.TryAdd(key, where))
+            {
+                throw new UsageException($"{where}: {OneLine(key)} stands here a second time; the first is at {_seen[key]}");
+            }
+
+            var next = Next<ParsingEvent>();
+            if (next is MappingStart)
+            {
+                entries.Add(new YamlEntry(key, where, new YamlGroup()));
+                ReadGroup(key, depth + 1, entries);
+            }
+            else
+            {
+                entries.Add(new YamlEntry(key, where, ReadValue(next, OneLine(key))));
+            }
+        }
+    }
+
+    private string ReadKey(ParsingEvent at, string group)
+    {
+        if (at is not Scalar { Value: var name })
+        {
+            throw Wrong(at, "a key is a single word");
+        }
+
+        if (name.Contains('.', StringComparison.Ordinal))
+        {
+            throw Wrong(at, $"{OneLine(name)}: keys with dots are for --set; in a file the key stands below its group");
+        }
+
+        return group.Length == 0 ? name : group + "." + name;
+    }
+
+    private YamlValue ReadValue(ParsingEvent at, string key)
+    {
+        if (at is Scalar scalar)
+        {
+            return ReadScalar(scalar);
+        }
+
+        var items = new List<YamlScalar>();
+        for (var item = Next<ParsingEvent>(); item is not SequenceEnd; item = Next<ParsingEvent>())
+        {
+            items.Add(item is Scalar inner ? ReadScalar(inner) : throw Wrong(item, $"the items of {key} are single values"));
+        }
+
+        return new YamlList(items);
+    }
+
+    private static YamlScalar ReadScalar(Scalar scalar) => new(scalar.Value, scalar.Style != ScalarStyle.Plain);
+
+    private T Next<T>()
+        where T : ParsingEvent
+    {
+        try
+        {
+            _parser.MoveNext();
+        }
+        catch (YamlException exception)
+        {
+            throw new UsageException($"{_where(exception.Start.Line)}: this is no valid YAML: {OneLine(exception.Message)}", exception);
+        }
+        catch (Exception exception) when (exception is InvalidOperationException or ArgumentException)
+        {
+            // YamlDotNet lets these out on some broken text: a key without a place, an escape beyond Unicode.
+            throw new UsageException($"{_where(_parser.Current?.End.Line ?? 1)}: this is no valid YAML: broken here or in what follows", exception);
+        }
+
+        var next = (T)_parser.Current!;
+        return next switch
+        {
+            AnchorAlias => throw Wrong(next, "aliases (*name) are not for configurations; write the value itself"),
+            NodeEvent { Anchor.IsEmpty: false } => throw Wrong(next, "anchors (&name) are not for configurations; write the value where it is needed"),
+            NodeEvent { Tag.IsEmpty: false } => throw Wrong(next, "tags (!name) are not for configurations; write the value alone"),
+            _ => next,
+        };
+    }
+
+    private UsageException Wrong(ParsingEvent at, string problem) => new($"{_where(at.Start.Line)}: {problem}");
+}

@@ -1,0 +1,55 @@
+namespace Imta.MetaWeight.Experiments.Data;
+
+/// <summary>
+/// The usual augmentation of CIFAR's training images: padded by 4 black pixels on each side, cut out again at a random place, flipped left to
+/// right with probability 1/2, normalised. Whole-batch operations on the batch's device.
+/// </summary>
+public static class Augmentation
+{
+    /// <summary>Pixels of padding on each side.</summary>
+    public const int Padding = 4;
+
+    private const int Padded = ImageSet.Side + (2 * Padding);
+
+    /// <summary>Draws crops and flips for a batch, on the CPU.</summary>
+    /// <param name="count">The number N of images.</param>
+    /// <param name="random">For example that of <see cref="SeedSequence.Augmentation"/>, the epoch and the batch.</param>
+    public static Draw Sample(int count, Generator random)
+    {
+        // One tensor each, in this order: the order is part of what a seed means.
+        var top = randint(0, (2 * Padding) + 1, [count], ScalarType.Int64, generator: random);
+        var left = randint(0, (2 * Padding) + 1, [count], ScalarType.Int64, generator: random);
+        var flip = randint(0, 2, [count], ScalarType.Int64, generator: random);
+        return new Draw(top, left, flip);
+    }
+
+    /// <summary>Cuts, flips and normalises: [N, 3, 32, 32] of the element type wanted, on the images' device.</summary>
+    /// <param name="images">uint8 [N, 3, 32, 32].</param>
+    /// <param name="draw">Crops and flips, on any device.</param>
+    /// <param name="normalisation">Applied last: the padding is black before it, as in torchvision.</param>
+    /// <param name="type">The element type wanted.</param>
+    public static Tensor Apply(Tensor images, Draw draw, Normalisation normalisation, ScalarType type = ScalarType.Float32)
+    {
+        using var scope = NewDisposeScope();
+        var device = images.device;
+        long count = images.shape[0];
+        var padded = nn.functional.pad(images, [Padding, Padding, Padding, Padding]); // [N, 3, 40, 40]
+
+        // Column j of the result is column left + j of the padded image, or left + 31 − j: left + 31·flip + (1 − 2·flip)·j.
+        var step = arange(ImageSet.Side, ScalarType.Int64, device); // [32]
+        var flip = draw.Flip.to(device).view(count, 1);
+        var columns = draw.Left.to(device).view(count, 1) + (flip * (ImageSet.Side - 1)) + ((1 - (flip * 2)) * step); // [N, 32]
+        var rows = draw.Top.to(device).view(count, 1) + step; // [N, 32]
+        var pixels = (rows.unsqueeze(2) * Padded) + columns.unsqueeze(1); // [N, 32, 32]: index into 40·40
+        var index = pixels.view(count, 1, -1).expand(-1, 3, -1); // [N, 3, 1024]
+
+        var cut = padded.view(count, 3, -1).gather(2, index).view(count, 3, ImageSet.Side, ImageSet.Side);
+        return normalisation.Apply(cut, type).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>Crops and flips of a batch.</summary>
+    /// <param name="Top">int64 [N]: the crop's first row in the padded image, 0 … 8; 4 is the middle.</param>
+    /// <param name="Left">int64 [N]: the crop's first column in the padded image, 0 … 8.</param>
+    /// <param name="Flip">int64 [N]: 1 where left and right change places, else 0.</param>
+    public sealed record Draw(Tensor Top, Tensor Left, Tensor Flip);
+}

@@ -1,0 +1,88 @@
+namespace Imta.MetaWeight.Experiments.Data;
+
+/// <summary>The official binary layout of a CIFAR data set: files of records, each its label bytes and then 3·32·32 image bytes, channel by channel, row by row.</summary>
+public sealed class CifarFormat
+{
+    /// <summary>Where the archives come from.</summary>
+    public const string Source = "https://www.cs.toronto.edu/~kriz/cifar.html";
+
+    private CifarFormat()
+    {
+    }
+
+    /// <summary>CIFAR-10: one label byte.</summary>
+    public static CifarFormat Cifar10 { get; } = new()
+    {
+        Name = "CIFAR-10",
+        Folder = "cifar-10-batches-bin",
+        Archive = "cifar-10-binary.tar.gz",
+        TrainFiles = ["data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"],
+        TestFile = "test_batch.bin",
+        NamesFile = "batches.meta.txt",
+        LabelRanges = [10],
+        ClassNames = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"],
+    };
+
+    /// <summary>CIFAR-100: a byte for the coarse label (unused here), one for the fine label.</summary>
+    public static CifarFormat Cifar100 { get; } = new()
+    {
+        Name = "CIFAR-100",
+        Folder = "cifar-100-binary",
+        Archive = "cifar-100-binary.tar.gz",
+        TrainFiles = ["train.bin"],
+        TestFile = "test.bin",
+        NamesFile = "fine_label_names.txt",
+        LabelRanges = [20, 100],
+        ClassNames =
+        [
+            "apple", "aquarium_fish", "baby", "bear", "beaver", "bed", "bee", "beetle", "bicycle", "bottle",
+            "bowl", "boy", "bridge", "bus", "butterfly", "camel", "can", "castle", "caterpillar", "cattle",
+            "chair", "chimpanzee", "clock", "cloud", "cockroach", "couch", "crab", "crocodile", "cup", "dinosaur",
+            "dolphin", "elephant", "flatfish", "forest", "fox", "girl", "hamster", "house", "kangaroo", "keyboard",
+            "lamp", "lawn_mower", "leopard", "lion", "lizard", "lobster", "man", "maple_tree", "motorcycle", "mountain",
+            "mouse", "mushroom", "oak_tree", "orange", "orchid", "otter", "palm_tree", "pear", "pickup_truck", "pine_tree",
+            "plain", "plate", "poppy", "porcupine", "possum", "rabbit", "raccoon", "ray", "road", "rocket",
+            "rose", "sea", "seal", "shark", "shrew", "skunk", "skyscraper", "snail", "snake", "spider",
+            "squirrel", "streetcar", "sunflower", "sweet_pepper", "table", "tank", "telephone", "television", "tiger", "tractor",
+            "train", "trout", "tulip", "turtle", "wardrobe", "whale", "willow_tree", "wolf", "woman", "worm",
+        ],
+    };
+
+    /// <summary>What people call it.</summary>
+    public required string Name { get; init; }
+
+    /// <summary>The folder inside the archive.</summary>
+    public required string Folder { get; init; }
+
+    /// <summary>The archive at <see cref="Source"/>.</summary>
+    public required string Archive { get; init; }
+
+    /// <summary>The files of the training set, in order.</summary>
+    public required IReadOnlyList<string> TrainFiles { get; init; }
+
+    /// <summary>The file of the test set.</summary>
+    public required string TestFile { get; init; }
+
+    /// <summary>The file with a class name a line; optional.</summary>
+    public required string NamesFile { get; init; }
+
+    /// <summary>For each label byte, how many labels there are; the last byte is the class.</summary>
+    public required IReadOnlyList<int> LabelRanges { get; init; }
+
+    /// <summary>The classes' names, by label.</summary>
+    public required IReadOnlyList<string> ClassNames { get; init; }
+
+    /// <summary>Bytes of a record.</summary>
+    public int RecordBytes => LabelRanges.Count + ImageBytes;
+
+    /// <summary>Images of the original training set.</summary>
+    public int TrainImages { get; } = 50_000;
+
+    /// <summary>Images of the original test set.</summary>
+    public int TestImages { get; } = 10_000;
+
+    /// <summary>For the user who lacks it: where it comes from and what to do.</summary>
+    public string Advice => $"{Name} comes as {Archive} (the binary version) from {Source}: unpack it and name the folder with --data DIR";
+
+    internal static int ImageBytes => 3 * ImageSet.Side * ImageSet.Side;
+}

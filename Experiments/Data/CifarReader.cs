@@ -1,0 +1,162 @@
+using System.Globalization;
+
+namespace Imta.MetaWeight.Experiments.Data;
+
+/// <summary>Reads CIFAR-10 and CIFAR-100 in the official binary layout.</summary>
+public static class CifarReader
+{
+    // Records read at once: large enough to be one pass over the disk, small beside the set itself.
+    private const int Chunk = 5000;
+
+    /// <summary>Both sets, complete.</summary>
+    /// <param name="format">Which data set.</param>
+    /// <param name="root">The folder of its files, or the folder above.</param>
+    /// <param name="warnings">Receives what is odd, yet usable, a line each: fewer images than the original, unusable class names.</param>
+    /// <exception cref="UsageException">A file is missing, unreadable, cut off, or holds a label that does not exist.</exception>
+    public static (ImageSet Train, ImageSet Test) Read(CifarFormat format, string root, ICollection<string> warnings)
+    {
+        string folder = Directory.Exists(Path.Combine(root, format.Folder)) ? Path.Combine(root, format.Folder) : root;
+        if (!Directory.Exists(folder))
+        {
+            throw new UsageException(File.Exists(folder)
+                ? $"{folder} is a file; {format.Name} takes the folder of its files. {format.Advice}"
+                : $"there is no folder {folder}. {format.Advice}");
+        }
+
+        // Every file is checked before the first is read: a wrong one shows at once.
+        var trainFiles = format.TrainFiles.Select(name => Examine(format, folder, name)).ToArray();
+        var testFile = Examine(format, folder, format.TestFile);
+        IReadOnlyList<string> names = ClassNames(format, folder, warnings);
+        var train = ReadSet(format, trainFiles, names);
+        try
+        {
+            var test = ReadSet(format, [testFile], names);
+            WarnOfCount(format, folder, train.Count, format.TrainImages, "training", warnings);
+            WarnOfCount(format, folder, test.Count, format.TestImages, "test", warnings);
+            return (train, test);
+        }
+        catch
+        {
+            train.Dispose();
+            throw;
+        }
+    }
+
+    private static RecordFile Examine(CifarFormat format, string folder, string name)
+    {
+        string path = Path.Combine(folder, name);
+        if (Directory.Exists(path))
+        {
+            throw new UsageException($"{path} is a folder where {format.Name} has a file. {format.Advice}");
+        }
+
+        var file = new FileInfo(path);
+        if (!file.Exists)
+        {
+            throw new UsageException($"{name} is missing in {folder}. {format.Advice}");
+        }
+
+        if (file.Length == 0 || file.Length % format.RecordBytes != 0)
+        {
+            throw new UsageException(Invariant(
+                $"{path} has {file.Length} bytes, which is not a multiple of {format.Name}'s record of {format.RecordBytes} bytes: it is cut off or another file. {format.Advice}"));
+        }
+
+        return new RecordFile(path, checked((int)(file.Length / format.RecordBytes)));
+    }
+
+    private static ImageSet ReadSet(CifarFormat format, IReadOnlyList<RecordFile> files, IReadOnlyList<string> names)
+    {
+        using var scope = NewDisposeScope();
+        long total = files.Sum(file => (long)file.Records);
+        var images = empty([total, 3, ImageSet.Side, ImageSet.Side], ScalarType.Byte);
+        var labels = empty([total], ScalarType.Int64);
+        long start = 0;
+        foreach (var file in files)
+        {
+            try
+            {
+                ReadFile(format, file, images.narrow(0, start, file.Records), labels.narrow(0, start, file.Records));
+            }
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+            {
+                throw new UsageException($"cannot read {file.Path}: {e.Message}", e);
+            }
+
+            start += file.Records;
+        }
+
+        return new ImageSet(images, labels, arange(total, ScalarType.Int64), names);
+    }
+
+    // images: uint8 [n, 3, 32, 32] and labels: int64 [n], both filled.
+    private static void ReadFile(CifarFormat format, RecordFile file, Tensor images, Tensor labels)
+    {
+        int labelBytes = format.LabelRanges.Count;
+        using var stream = new FileStream(file.Path, FileMode.Open, FileAccess.Read, FileShare.Read, bufferSize: 0, FileOptions.SequentialScan);
+        for (int start = 0; start < file.Records; start += Chunk)
+        {
+            using var scope = NewDisposeScope();
+            int count = Math.Min(Chunk, file.Records - start);
+            var records = empty([count, format.RecordBytes], ScalarType.Byte);
+            stream.ReadExactly(records.bytes);
+            CheckLabels(format, file, records.bytes, start);
+            images.narrow(0, start, count).copy_(records.narrow(1, labelBytes, CifarFormat.ImageBytes).view(count, 3, ImageSet.Side, ImageSet.Side));
+            labels.narrow(0, start, count).copy_(records.select(1, labelBytes - 1));
+        }
+    }
+
+    private static void CheckLabels(CifarFormat format, RecordFile file, ReadOnlySpan<byte> records, int start)
+    {
+        for (int at = 0; at < records.Length; at += format.RecordBytes)
+        {
+            for (int i = 0; i < format.LabelRanges.Count; i++)
+            {
+                if (records[at + i] >= format.LabelRanges[i])
+                {
+                    long record = start + (at / format.RecordBytes);
+                    throw new UsageException(Invariant(
+                        $"{file.Path}, record {record} (byte {(record * format.RecordBytes) + i}): label {records[at + i]}, but {format.Name}'s labels go from 0 to {format.LabelRanges[i] - 1}: the file is damaged or another data set's. {format.Advice}"));
+                }
+            }
+        }
+    }
+
+    private static IReadOnlyList<string> ClassNames(CifarFormat format, string folder, ICollection<string> warnings)
+    {
+        string path = Path.Combine(folder, format.NamesFile);
+        if (!File.Exists(path))
+        {
+            return format.ClassNames;
+        }
+
+        try
+        {
+            string[] names = [.. File.ReadLines(path).Select(line => line.Trim()).Where(line => line.Length > 0)];
+            if (names.Length == format.ClassNames.Count)
+            {
+                return names;
+            }
+
+            warnings.Add(Invariant($"{path} names {names.Length} classes, not {format.ClassNames.Count}: {format.Name}'s own names are used"));
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            warnings.Add($"cannot read {path}: {format.Name}'s own class names are used ({e.Message})");
+        }
+
+        return format.ClassNames;
+    }
+
+    private static void WarnOfCount(CifarFormat format, string folder, int count, int original, string set, ICollection<string> warnings)
+    {
+        if (count != original)
+        {
+            warnings.Add(Invariant($"{folder} has {count} {set} images; the original {format.Name} has {original}"));
+        }
+    }
+
+    private static string Invariant(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
+
+    private sealed record RecordFile(string Path, int Records);
+}

@@ -1,0 +1,83 @@
+namespace Imta.MetaWeight.Experiments.Data;
+
+/// <summary>Labelled images in memory, on the CPU. It owns its tensors: no dispose scope frees them, <see cref="Dispose"/> does.</summary>
+public sealed class ImageSet : IDisposable
+{
+    /// <summary>Width and height of an image, in pixels.</summary>
+    public const int Side = 32;
+
+    /// <summary>Takes over the tensors.</summary>
+    /// <param name="images">uint8 [N, 3, 32, 32]: red, green, blue.</param>
+    /// <param name="labels">int64 [N], 0 … C − 1.</param>
+    /// <param name="positions">int64 [N]: where each image stands in the whole set that this one is taken from.</param>
+    /// <param name="classNames">C names.</param>
+    /// <param name="difficulty">float32 [N], 0 easy … 1 hard, where it is known.</param>
+    /// <exception cref="ArgumentException">Shapes or element types are others.</exception>
+    public ImageSet(Tensor images, Tensor labels, Tensor positions, IReadOnlyList<string> classNames, Tensor? difficulty = null)
+    {
+        long count = labels.NumberOfElements;
+        Check(images, ScalarType.Byte, [count, 3, Side, Side], nameof(images));
+        Check(labels, ScalarType.Int64, [count], nameof(labels));
+        Check(positions, ScalarType.Int64, [count], nameof(positions));
+        if (difficulty is not null)
+        {
+            Check(difficulty, ScalarType.Float32, [count], nameof(difficulty));
+        }
+
+        Images = images.DetachFromDisposeScope();
+        Labels = labels.DetachFromDisposeScope();
+        Positions = positions.DetachFromDisposeScope();
+        Difficulty = difficulty?.DetachFromDisposeScope();
+        ClassNames = classNames;
+        Count = checked((int)count);
+    }
+
+    /// <summary>uint8 [N, 3, 32, 32].</summary>
+    public Tensor Images { get; }
+
+    /// <summary>int64 [N].</summary>
+    public Tensor Labels { get; }
+
+    /// <summary>int64 [N]: where each image stands in the whole training or test set, in the files' order from 0. Tells images apart between runs and splits.</summary>
+    public Tensor Positions { get; }
+
+    /// <summary>float32 [N], 0 easy … 1 hard; null where nobody knows it (real images).</summary>
+    public Tensor? Difficulty { get; }
+
+    /// <summary>The names of the C classes, by label.</summary>
+    public IReadOnlyList<string> ClassNames { get; }
+
+    /// <summary>The number N of images.</summary>
+    public int Count { get; }
+
+    /// <summary>A copy of some of the images.</summary>
+    /// <param name="rows">Which, 0 … N − 1, in the order wanted.</param>
+    public ImageSet Select(long[] rows)
+    {
+        using var scope = NewDisposeScope();
+        var index = tensor(rows);
+        return new ImageSet(
+            Images.index_select(0, index),
+            Labels.index_select(0, index),
+            Positions.index_select(0, index),
+            ClassNames,
+            Difficulty?.index_select(0, index));
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        Images.Dispose();
+        Labels.Dispose();
+        Positions.Dispose();
+        Difficulty?.Dispose();
+    }
+
+    private static void Check(Tensor tensor, ScalarType type, long[] shape, string name)
+    {
+        if (tensor.dtype != type || tensor.device_type != DeviceType.CPU || !tensor.shape.AsSpan().SequenceEqual(shape))
+        {
+            throw new ArgumentException($"{name} are {tensor}; they have to be [{string.Join("x", shape)}], {type}, on the CPU.", name);
+        }
+    }
+}

@@ -1,0 +1,28 @@
+namespace Imta.MetaWeight.Experiments.Data;
+
+/// <summary>From image bytes to the network's input: x = (byte / 255 − mean) / std, by channel.</summary>
+/// <param name="Mean">For red, green, blue, in units of full brightness.</param>
+/// <param name="Std">For red, green, blue, in units of full brightness.</param>
+public sealed record Normalisation(IReadOnlyList<double> Mean, IReadOnlyList<double> Std)
+{
+    /// <summary>CIFAR-10, as in the published MSDNet and L2W-DEN code.</summary>
+    public static Normalisation Cifar10 { get; } = new([0.4914, 0.4824, 0.4467], [0.2471, 0.2435, 0.2616]);
+
+    /// <summary>CIFAR-100, as in the published MSDNet and L2W-DEN code.</summary>
+    public static Normalisation Cifar100 { get; } = new([0.5071, 0.4867, 0.4408], [0.2675, 0.2565, 0.2761]);
+
+    /// <summary>Generated images.</summary>
+    public static Normalisation Generated { get; } = new([0.5, 0.5, 0.5], [0.25, 0.25, 0.25]);
+
+    /// <summary>Normalised images, on the images' device.</summary>
+    /// <param name="images">uint8 [N, 3, H, W].</param>
+    /// <param name="type">The element type wanted.</param>
+    public Tensor Apply(Tensor images, ScalarType type = ScalarType.Float32)
+    {
+        using var scope = NewDisposeScope();
+        var device = images.device;
+        var mean = tensor(Mean.ToArray(), [3, 1, 1], type, device);
+        var std = tensor(Std.ToArray(), [3, 1, 1], type, device);
+        return ((images.to_type(type).div(255) - mean) / std).MoveToOuterDisposeScope();
+    }
+}

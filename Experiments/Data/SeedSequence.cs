@@ -1,0 +1,81 @@
+using System.Text;
+
+namespace Imta.MetaWeight.Experiments.Data;
+
+/// <summary>
+/// Independent seeds from one: everything random in a run gets its own seed from the run's seed, a purpose and numbers (epoch, batch,
+/// …). So nothing depends on how many numbers another part drew, and a resumed run needs no generator's state.
+/// </summary>
+/// <remarks>
+/// The hash is part of the files' contract: changing it changes every run. A 64-bit state starts at the run's seed and absorbs one
+/// value after another, <c>state = mix(state + 0x9E3779B97F4A7C15 + value)</c>, where <c>mix</c> is the output function of SplitMix64
+/// (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014). The values are the number of the purpose's UTF-8 bytes, those bytes, then
+/// the numbers. libtorch's CPU generator uses the low 32 bits of the result.
+/// </remarks>
+public static class SeedSequence
+{
+    /// <summary>Initial parameters of the backbone.</summary>
+    public const string Backbone = "backbone";
+
+    /// <summary>Initial parameters of the weight-prediction network.</summary>
+    public const string WeightNetwork = "weight network";
+
+    /// <summary>Which training images a run with <c>data.trainLimit</c> uses.</summary>
+    public const string TrainLimit = "train limit";
+
+    /// <summary>Which test images a run with <c>data.testLimit</c> uses.</summary>
+    public const string TestLimit = "test limit";
+
+    /// <summary>Which training images are held out for validation.</summary>
+    public const string Validation = "validation";
+
+    /// <summary>The order of the training images; one number: the epoch.</summary>
+    public const string Order = "order";
+
+    /// <summary>Crops and flips; two numbers: the epoch and the batch.</summary>
+    public const string Augmentation = "augmentation";
+
+    /// <summary>Generated training images.</summary>
+    public const string GeneratedTrain = "generated train";
+
+    /// <summary>Generated test images.</summary>
+    public const string GeneratedTest = "generated test";
+
+    private const ulong Gamma = 0x9E3779B97F4A7C15;
+
+    /// <summary>The seed for a purpose.</summary>
+    /// <param name="seed">The run's seed.</param>
+    /// <param name="purpose">What the random numbers are for: a constant of this class.</param>
+    /// <param name="numbers">Which of several: the epoch, the batch, ….</param>
+    public static ulong Derive(long seed, string purpose, params ReadOnlySpan<long> numbers)
+    {
+        byte[] name = Encoding.UTF8.GetBytes(purpose);
+        ulong state = Absorb(unchecked((ulong)seed), (ulong)name.Length);
+        foreach (byte letter in name)
+        {
+            state = Absorb(state, letter);
+        }
+
+        foreach (long number in numbers)
+        {
+            state = Absorb(state, unchecked((ulong)number));
+        }
+
+        return state;
+    }
+
+    /// <summary>A CPU generator with the seed for a purpose; the caller disposes it.</summary>
+    /// <inheritdoc cref="Derive"/>
+    public static Generator Generator(long seed, string purpose, params ReadOnlySpan<long> numbers) => new(Derive(seed, purpose, numbers));
+
+    private static ulong Absorb(ulong state, ulong value)
+    {
+        unchecked
+        {
+            ulong z = state + Gamma + value;
+            z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
+            z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
+            return z ^ (z >> 31);
+        }
+    }
+}

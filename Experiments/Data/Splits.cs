@@ -1,0 +1,60 @@
+using System.Globalization;
+
+namespace Imta.MetaWeight.Experiments.Data;
+
+/// <summary>Which images are used, and which of them are held out for validation: by rows, balanced over classes, seeded.</summary>
+public static class Splits
+{
+    /// <summary>The size of the whole training set that <c>data.validation</c> refers to: CIFAR's.</summary>
+    public const int WholeTrainingSet = 50_000;
+
+    /// <summary>
+    /// How many images are held out. <c>data.validation</c> (V) is meant for a whole training set of 50,000 images. Of n images,
+    /// n·V / 50,000, V at most, rounded to the nearest multiple of the number of classes, at least one a class. So 5,000 of
+    /// 50,000 are 400 of 4,000.
+    /// </summary>
+    /// <param name="wanted">V.</param>
+    /// <param name="available">The number n of training images that the run uses, validation included.</param>
+    /// <param name="classes">The number of classes.</param>
+    /// <exception cref="UsageException">Nothing would be left to train on.</exception>
+    public static int ValidationSize(int wanted, int available, int classes)
+    {
+        double share = Math.Min(wanted, (double)wanted * available / WholeTrainingSet);
+        int perClass = Math.Max(1, (int)Math.Round(share / classes, MidpointRounding.AwayFromZero));
+        int size = checked(perClass * classes);
+        if (size >= available)
+        {
+            throw new UsageException(string.Create(CultureInfo.InvariantCulture,
+                $"data.validation {wanted} (of {WholeTrainingSet} images; here {size}, one a class at least) leaves nothing of {available} training images to train on: lower data.validation, or raise data.trainLimit"));
+        }
+
+        return size;
+    }
+
+    /// <summary>
+    /// Takes images at random, the same number of each class; a class that has too few gives all it has, and the others give more.
+    /// Where the number is no multiple of the classes, chance decides which classes give one more.
+    /// </summary>
+    /// <param name="labels">The class of each image [N].</param>
+    /// <param name="count">How many to take, 0 … N.</param>
+    /// <param name="random">Decides which.</param>
+    /// <returns>The rows taken and all other rows, both ascending.</returns>
+    /// <exception cref="ArgumentOutOfRangeException">More than there are.</exception>
+    public static (long[] Taken, long[] Rest) Balanced(long[] labels, int count, Generator random)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(count);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(count, labels.Length);
+        using var permutation = randperm(labels.Length, ScalarType.Int64, generator: random);
+
+        // Drawing in turns, one of each class that still has images, is taking the rows in the order of their rank within the class.
+        var seen = new Dictionary<long, int>();
+        var taken = permutation.data<long>().ToArray()
+            .Select(row => (Row: row, Rank: seen[labels[row]] = seen.GetValueOrDefault(labels[row]) + 1))
+            .OrderBy(draw => draw.Rank)
+            .Take(count)
+            .Select(draw => draw.Row)
+            .ToHashSet();
+        var rows = Enumerable.Range(0, labels.Length).ToLookup(row => taken.Contains(row), row => (long)row);
+        return ([.. rows[true]], [.. rows[false]]);
+    }
+}

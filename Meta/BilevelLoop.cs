@@ -1,0 +1,107 @@
+namespace Imta.MetaWeight.Meta;
+
+/// <summary>
+/// The bilevel loop of L2W-DEN (Han et al., ECCV 2022, Figure 3). A batch is cut in two halves: part 1 trains on the first with the
+/// second as meta data, part 2 the other way round, after part 1's updates. Each part goes through pseudo update, WPN update and real
+/// update. Without a weighting every weight is 1 and the batch stays whole: plain training is the same loop.
+/// </summary>
+/// <remarks>Shapes: <c>N</c> training samples of a part, <c>K</c> exits. Nothing here waits for the device.</remarks>
+public sealed class BilevelLoop
+{
+    private readonly IMetaGradient _method;
+    private readonly Sgd _optimiser;
+    private readonly Weighted? _weighted;
+
+    /// <summary>The loop with learned weights.</summary>
+    /// <param name="method">How the loop differentiates.</param>
+    /// <param name="optimiser">Updates θ.</param>
+    /// <param name="weighting">Predicts weights by Θ.</param>
+    /// <param name="metaOptimiser">Updates Θ.</param>
+    public BilevelLoop(IMetaGradient method, Sgd optimiser, SampleWeighting weighting, Adam metaOptimiser)
+    {
+        _method = method;
+        _optimiser = optimiser;
+        _weighted = new Weighted(weighting, metaOptimiser);
+    }
+
+    /// <summary>The loop without weights: plain training.</summary>
+    /// <param name="method">How the loop differentiates.</param>
+    /// <param name="optimiser">Updates θ.</param>
+    public BilevelLoop(IMetaGradient method, Sgd optimiser)
+    {
+        _method = method;
+        _optimiser = optimiser;
+    }
+
+    /// <summary>One batch: two parts, or one without weights.</summary>
+    /// <param name="batch">At least two samples; of an odd number the first half gets one more.</param>
+    /// <param name="rates">The learning rates of this batch.</param>
+    /// <param name="updateWeighting">Whether the WPN learns from this batch (<c>meta.interval</c>).</param>
+    /// <returns>What each part saw, in the caller's dispose scope.</returns>
+    /// <exception cref="ArgumentException">A batch of one sample cannot be cut.</exception>
+    public IReadOnlyList<PartReport> Step(Half batch, Rates rates, bool updateWeighting)
+    {
+        if (_weighted is null)
+        {
+            return [Part(batch, meta: null, rates)];
+        }
+
+        (Half first, Half second) = Cut(batch);
+        PartReport report = Part(first, updateWeighting ? second : null, rates);
+        return [report, Part(second, updateWeighting ? first : null, rates)];
+    }
+
+    /// <summary>One part: trains on <paramref name="train"/>; with <paramref name="meta"/> the WPN learns first.</summary>
+    private PartReport Part(Half train, Half? meta, Rates rates)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        IForward forward = _method.Forward(train); // at θ
+        Tensor? features = _weighted?.Weighting.Features(forward.CrossEntropies, forward.Logits); // φ [N, K] or [N, 2K]
+        Tensor? objective = meta is null || features is null ? null : LearnWeights(forward, features, meta, rates);
+
+        // Real update: the weights of the WPN as it is now, and the gradient of Σ_k mean_i w_ik l_ik from the same forward pass.
+        Tensor weights = features is null ? ones_like(forward.CrossEntropies) : PredictWeights(features); // [N, K]
+        _optimiser.Apply(forward.Gradient(weights / train.Labels.shape[0]), rates.Backbone);
+        return PartReport.Of(train, forward, weights, objective).MoveToOuter(scope);
+    }
+
+    /// <summary>Pseudo update and WPN update; returns the meta objective.</summary>
+    private Tensor LearnWeights(IForward forward, Tensor features, Half meta, Rates rates)
+    {
+        (SampleWeighting weighting, Adam optimiser) = _weighted!;
+
+        // Pseudo update: weights by the WPN as it was, one lookahead step, the meta objective there, and its gradient by the weights.
+        Tensor weights = weighting.Weights(features); // w(Θ) [N, K]
+        MetaGradient gradient = _method.WeightGradient(forward, weights.detach(), meta, rates.Backbone);
+
+        // WPN update: ∂L/∂Θ = ∂L/∂w · ∂w/∂Θ, through the small network only.
+        IList<Tensor> byTheta = autograd.grad([weights], [.. weighting.Network.Parameters], [gradient.ByWeights]);
+        optimiser.Apply([.. byTheta], rates.Meta);
+        return gradient.Objective;
+    }
+
+    private Tensor PredictWeights(Tensor features)
+    {
+        using IDisposable noGrad = no_grad();
+        return _weighted!.Weighting.Weights(features);
+    }
+
+    private static (Half First, Half Second) Cut(Half batch)
+    {
+        if (batch.Labels.shape[0] < 2)
+        {
+            throw new ArgumentException("a batch of one sample cannot be cut in a training and a meta half.", nameof(batch));
+        }
+
+        Tensor[] images = batch.Images.chunk(2);
+        Tensor[] labels = batch.Labels.chunk(2);
+        return (new Half(images[0], labels[0]), new Half(images[1], labels[1]));
+    }
+
+    private sealed record Weighted(SampleWeighting Weighting, Adam Optimiser);
+}
+
+/// <summary>The learning rates of one batch.</summary>
+/// <param name="Backbone">Of θ.</param>
+/// <param name="Meta">Of Θ.</param>
+public readonly record struct Rates(double Backbone, double Meta);

@@ -1,0 +1,32 @@
+using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Losses;
+
+namespace Imta.MetaWeight.Meta;
+
+/// <summary>A forward pass that libtorch's autograd recorded: for any network that has an ordinary forward.</summary>
+internal sealed class GraphForward : IForward
+{
+    private readonly MultiExitNetwork _network;
+    private readonly Tensor _losses;
+
+    public GraphForward(MultiExitNetwork network, Half train)
+    {
+        _network = network;
+        Tensor[] logits = network.Forward(train.Images, Normalisation.BatchAndUpdate);
+        _losses = CrossEntropy.PerSample(logits, train.Labels); // [N, K]
+        Logits = [.. logits.Select(z => z.detach())];
+        CrossEntropies = _losses.detach();
+    }
+
+    public IReadOnlyList<Tensor> Logits { get; }
+
+    public Tensor CrossEntropies { get; }
+
+    public IReadOnlyList<Tensor?> Gradient(Tensor cotangent) => Gradient(cotangent, withHistory: false);
+
+    /// <inheritdoc cref="IForward.Gradient"/>
+    /// <param name="cotangent"><c>[N, K]</c>.</param>
+    /// <param name="withHistory">Whether the gradient can be differentiated again, by θ or by the cotangent.</param>
+    public IReadOnlyList<Tensor?> Gradient(Tensor cotangent, bool withHistory)
+        => [.. autograd.grad([_losses], [.. _network.Parameters], [cotangent], retain_graph: true, create_graph: withHistory, allow_unused: true)];
+}

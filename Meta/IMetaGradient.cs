@@ -1,0 +1,44 @@
+namespace Imta.MetaWeight.Meta;
+
+/// <summary>Images and labels of a half batch, on the network's device.</summary>
+/// <param name="Images"><c>[N, 3, H, W]</c>, normalised.</param>
+/// <param name="Labels">int64 <c>[N]</c>.</param>
+public sealed record Half(Tensor Images, Tensor Labels);
+
+/// <summary>
+/// How the loop differentiates. Its forward pass at θ serves the pseudo update, the meta gradient and the real update alike: nothing
+/// is computed twice and no network is copied.
+/// </summary>
+public interface IMetaGradient
+{
+    /// <summary>The forward pass at θ in training mode; batch norm's running statistics move here, and only here.</summary>
+    IForward Forward(Half train);
+
+    /// <summary>
+    /// ∂L/∂w <c>[N, K]</c>: how the meta objective behind one lookahead step changes with the weights of that step.
+    /// </summary>
+    /// <param name="forward">The pass at θ over the training half.</param>
+    /// <param name="weights">w <c>[N, K]</c>, without history.</param>
+    /// <param name="meta">The meta half.</param>
+    /// <param name="rate">The backbone's learning rate.</param>
+    MetaGradient WeightGradient(IForward forward, Tensor weights, Half meta, double rate);
+}
+
+/// <summary>A forward pass over N samples at θ: its values, and the linear map from θ to the losses.</summary>
+public interface IForward
+{
+    /// <summary>Logits without history, K × <c>[N, C]</c>.</summary>
+    IReadOnlyList<Tensor> Logits { get; }
+
+    /// <summary>Plain cross-entropies without history, <c>[N, K]</c>: what the WPN reads and logs show.</summary>
+    Tensor CrossEntropies { get; }
+
+    /// <summary>∇_θ ⟨cotangent, l⟩, one for each parameter; null where no loss reaches a parameter.</summary>
+    /// <param name="cotangent"><c>[N, K]</c>; w/N for the weighted loss Σ_k mean_i w_ik l_ik.</param>
+    IReadOnlyList<Tensor?> Gradient(Tensor cotangent);
+}
+
+/// <summary>The meta objective and its gradient by the weights.</summary>
+/// <param name="ByWeights">∂L/∂w <c>[N, K]</c>, without history.</param>
+/// <param name="Objective">L, without history, <c>[]</c>.</param>
+public sealed record MetaGradient(Tensor ByWeights, Tensor Objective);

@@ -1,0 +1,32 @@
+using Imta.MetaWeight.Allocation;
+using Imta.MetaWeight.Losses;
+
+namespace Imta.MetaWeight.Meta;
+
+/// <summary>The meta objective L = Σ_k mean over X⁽ᵏ⁾ of the cross-entropy (L2W-DEN, eq. 6), X⁽ᵏ⁾ the meta samples allocated to exit k.</summary>
+/// <remarks>Shapes: <c>M</c> meta samples, <c>K</c> exits.</remarks>
+public sealed class MetaObjective
+{
+    private readonly float[]? _shares;
+
+    /// <summary>The objective over <paramref name="exits"/> exits; vanilla counts every sample at every exit.</summary>
+    public MetaObjective(MetaOptions options, int exits)
+        => _shares = options.Objective == MetaObjectiveKind.Allocated ? ExitShares.Of(options.Q, exits) : null;
+
+    /// <summary>L, a number with its history, at the logits of the meta samples.</summary>
+    /// <param name="logits">K × <c>[M, C]</c>.</param>
+    /// <param name="labels">int64 <c>[M]</c>.</param>
+    public Tensor At(IReadOnlyList<Tensor> logits, Tensor labels)
+    {
+        Tensor losses = CrossEntropy.PerSample(logits, labels); // [M, K]
+        return _shares is null ? losses.mean([0]).sum() : losses.mul(Weights(logits, losses)).sum();
+    }
+
+    private Tensor Weights(IReadOnlyList<Tensor> logits, Tensor losses)
+    {
+        using IDisposable noGrad = no_grad();
+        Tensor confidence = Confidence.PerSample(logits); // [M, K]
+        int[] quotas = ExitShares.Quotas(_shares!, confidence.shape[0]);
+        return MetaAllocation.Weights(MetaAllocation.Exits(confidence, quotas), quotas, losses.dtype); // [M, K]
+    }
+}

@@ -1,0 +1,108 @@
+using System.ComponentModel;
+using System.ComponentModel.DataAnnotations;
+
+namespace Imta.MetaWeight.Meta;
+
+/// <summary>How the gradient of the meta objective with respect to the weights is computed.</summary>
+public enum MetaGradientMethod
+{
+    /// <summary>By differentiating through the lookahead step with a second-order graph, as published.</summary>
+    Unrolled,
+}
+
+/// <summary>Which meta samples count at which exit.</summary>
+public enum MetaObjectiveKind
+{
+    /// <summary>Each meta sample at the exit it is allocated to.</summary>
+    Allocated,
+
+    /// <summary>Every meta sample at every exit (the ablation).</summary>
+    Vanilla,
+}
+
+/// <summary>Over what the mean of the weight perturbations <c>[N, K]</c> is subtracted.</summary>
+public enum Centring
+{
+    /// <summary>Over the exits of each sample.</summary>
+    Col,
+
+    /// <summary>Over the samples at each exit.</summary>
+    Row,
+
+    /// <summary>Over both.</summary>
+    Mat,
+}
+
+/// <summary>What the weight-prediction network reads of a sample.</summary>
+public enum WeightFeatures
+{
+    /// <summary>Its K cross-entropies.</summary>
+    Loss,
+
+    /// <summary>Its K confidences (largest softmax probability).</summary>
+    Confidence,
+
+    /// <summary>The cross-entropies, then the confidences: 2K numbers.</summary>
+    Both,
+}
+
+#pragma warning disable CS1591 // The description of a setting is its documentation.
+
+/// <summary>How sample weights are learned (Han et al., ECCV 2022).</summary>
+public sealed record MetaOptions
+{
+    [Description("Whether sample weights are learned; without, every weight is 1 and a batch is not cut in halves")]
+    public bool Enabled { get; init; } = true;
+
+    [Description("How the gradient of the meta objective is computed")]
+    public MetaGradientMethod Gradient { get; init; } = MetaGradientMethod.Unrolled;
+
+    [Description("Exit shares: exit k gets a share proportional to q^k of the meta samples; 1 is uniform, less favours early exits")]
+    [Range(0.0, double.MaxValue, MinimumIsExclusive = true)]
+    public double Q { get; init; } = 0.75;
+
+    [Description("Which meta samples count at which exit: those allocated to it, or all (vanilla)")]
+    public MetaObjectiveKind Objective { get; init; } = MetaObjectiveKind.Allocated;
+
+    [Description("Size of the weights' perturbation: w = 1 + epsilon * centred output of the weight-prediction network")]
+    [Range(0.0, double.MaxValue)]
+    public double Epsilon { get; init; } = 0.8;
+
+    [Description("Over what the perturbation has mean 0: the exits of a sample (col), the samples at an exit (row), both (mat)")]
+    public Centring Centring { get; init; } = Centring.Col;
+
+    [Description("What the weight-prediction network reads of a sample")]
+    public WeightFeatures Features { get; init; } = WeightFeatures.Loss;
+
+    [Description("Batches from one update of the weight-prediction network to the next")]
+    [Range(1, int.MaxValue)]
+    public int Interval { get; init; } = 1;
+
+    public WpnOptions Wpn { get; init; } = new();
+
+    public MetaOptimiserOptions Optimiser { get; init; } = new();
+}
+
+/// <summary>The weight-prediction network: an MLP with ReLU hidden layers and tanh output.</summary>
+public sealed record WpnOptions
+{
+    [Description("Width of each hidden layer of the weight-prediction network, in units")]
+    [Range(1, 65536)]
+    public int Hidden { get; init; } = 500;
+
+    [Description("Hidden layers of the weight-prediction network")]
+    [Range(1, 100)]
+    public int Layers { get; init; } = 1;
+}
+
+/// <summary>Adam for the weight-prediction network.</summary>
+public sealed record MetaOptimiserOptions
+{
+    [Description("Adam's learning rate for the weight-prediction network; it follows train.schedule")]
+    [Range(0.0, double.MaxValue, MinimumIsExclusive = true)]
+    public double Rate { get; init; } = 1e-4;
+
+    [Description("L2 decay of the weight-prediction network, added to its gradient")]
+    [Range(0.0, double.MaxValue)]
+    public double WeightDecay { get; init; } = 1e-4;
+}

@@ -1,0 +1,28 @@
+namespace Imta.MetaWeight.Meta;
+
+/// <summary>What one part of a batch saw at θ, before its update; tensors on the network's device, without history.</summary>
+/// <param name="Losses">Plain cross-entropies <c>[N, K]</c>.</param>
+/// <param name="Weights">The weights of the real update <c>[N, K]</c>; all 1 in plain training.</param>
+/// <param name="Correct">Whether each exit was right, bool <c>[N, K]</c>.</param>
+/// <param name="Objective">The meta objective behind the lookahead, <c>[]</c>; null where the WPN did not learn.</param>
+public sealed record PartReport(Tensor Losses, Tensor Weights, Tensor Correct, Tensor? Objective)
+{
+    internal static PartReport Of(Half train, IForward forward, Tensor weights, Tensor? objective)
+    {
+        Tensor predicted = stack(forward.Logits, 1).argmax(2); // [N, K]
+        return new PartReport(forward.CrossEntropies, weights, predicted.eq(train.Labels.unsqueeze(1)), objective);
+    }
+
+    internal PartReport MoveToOuter(DisposeScope scope)
+    {
+        scope.MoveToOuter(Losses);
+        scope.MoveToOuter(Weights);
+        scope.MoveToOuter(Correct);
+        if (Objective is { } objective)
+        {
+            scope.MoveToOuter(objective);
+        }
+
+        return this;
+    }
+}

@@ -1,0 +1,120 @@
+using TorchSharp.Modules;
+
+namespace Imta.MetaWeight.Meta;
+
+/// <summary>
+/// SGD with momentum, dampening, Nesterov and weight decay, by PyTorch's rule. The step is a pure function of parameters, gradients
+/// and buffers, so that the lookahead is this optimiser's own step and changes nothing.
+/// </summary>
+public sealed class Sgd : IDisposable
+{
+    private readonly TrainOptions _options;
+    private readonly IReadOnlyList<Parameter> _parameters;
+    private readonly Tensor?[] _buffers;
+
+    /// <summary>An optimiser without state: no parameter has a momentum buffer yet.</summary>
+    /// <param name="parameters">θ.</param>
+    /// <param name="options">Momentum, dampening, Nesterov, weight decay; the rate comes with each step.</param>
+    public Sgd(IReadOnlyList<Parameter> parameters, TrainOptions options)
+    {
+        _parameters = parameters;
+        _options = options;
+        _buffers = new Tensor?[parameters.Count];
+    }
+
+    /// <summary>Momentum buffers, one for each parameter; null where it has had no gradient yet. To save and restore.</summary>
+    public IReadOnlyList<Tensor?> Buffers => _buffers;
+
+    /// <summary>θ′ = θ − rate · step(θ, G): the lookahead. Differentiable in G; neither θ nor this optimiser changes.</summary>
+    /// <param name="gradients">G, one for each parameter; null: no gradient, and the parameter stays (decay too is skipped).</param>
+    /// <param name="rate">The learning rate.</param>
+    /// <returns>One tensor for each parameter.</returns>
+    public Tensor[] Lookahead(IReadOnlyList<Tensor?> gradients, double rate)
+    {
+        var ahead = new Tensor[_parameters.Count];
+        for (int p = 0; p < ahead.Length; p++)
+        {
+            Tensor parameter = _parameters[p].detach();
+            ahead[p] = gradients[p] is { } gradient ? parameter.sub(Step(parameter, gradient, Velocity(parameter, gradient, p)).mul(rate)) : parameter;
+        }
+
+        return ahead;
+    }
+
+    /// <summary>Updates θ and the momentum buffers.</summary>
+    /// <param name="gradients">One for each parameter; null: no gradient, and the parameter stays.</param>
+    /// <param name="rate">The learning rate.</param>
+    public void Apply(IReadOnlyList<Tensor?> gradients, double rate)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        using IDisposable noGrad = no_grad();
+        for (int p = 0; p < _parameters.Count; p++)
+        {
+            if (gradients[p] is not { } gradient)
+            {
+                continue;
+            }
+
+            Parameter parameter = _parameters[p];
+            Tensor velocity = Velocity(parameter, gradient, p);
+            parameter.add_(Step(parameter, gradient, velocity), -rate);
+            Remember(p, velocity);
+        }
+    }
+
+    /// <summary>Takes over the buffers of an earlier run; null where there was none.</summary>
+    /// <exception cref="ArgumentException">Not one for each parameter.</exception>
+    public void Restore(IReadOnlyList<Tensor?> buffers)
+    {
+        if (buffers.Count != _buffers.Length)
+        {
+            throw new ArgumentException($"{buffers.Count} momentum buffers for {_buffers.Length} parameters.", nameof(buffers));
+        }
+
+        for (int p = 0; p < _buffers.Length; p++)
+        {
+            _buffers[p]?.Dispose();
+            _buffers[p] = buffers[p]?.to(_parameters[p].device, copy: true).DetachFromDisposeScope();
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        foreach (Tensor? buffer in _buffers)
+        {
+            buffer?.Dispose();
+        }
+    }
+
+    private Tensor Decayed(Tensor parameter, Tensor gradient) => _options.WeightDecay == 0 ? gradient : gradient.add(parameter, _options.WeightDecay);
+
+    /// <summary>What the momentum buffer becomes: the decayed gradient itself at the first step, without dampening.</summary>
+    private Tensor Velocity(Tensor parameter, Tensor gradient, int p)
+    {
+        Tensor decayed = Decayed(parameter, gradient);
+        return _options.Momentum != 0 && _buffers[p] is { } buffer
+            ? buffer.mul(_options.Momentum).add(decayed, 1 - _options.Dampening)
+            : decayed;
+    }
+
+    private Tensor Step(Tensor parameter, Tensor gradient, Tensor velocity)
+        => _options.Nesterov ? Decayed(parameter, gradient).add(velocity, _options.Momentum) : velocity;
+
+    private void Remember(int p, Tensor velocity)
+    {
+        if (_options.Momentum == 0)
+        {
+            return;
+        }
+
+        if (_buffers[p] is { } buffer)
+        {
+            buffer.copy_(velocity);
+        }
+        else
+        {
+            _buffers[p] = velocity.clone().DetachFromDisposeScope();
+        }
+    }
+}

@@ -1,0 +1,47 @@
+using Imta.MetaWeight.Backbones;
+
+namespace Imta.MetaWeight.Meta;
+
+/// <summary>
+/// The meta gradient by differentiating through the lookahead step with a second-order graph, as the published code does it. It takes
+/// any backbone, and is the oracle for every other method.
+/// </summary>
+public sealed class UnrolledMetaGradient : IMetaGradient
+{
+    private readonly MultiExitNetwork _network;
+    private readonly Sgd _optimiser;
+    private readonly MetaObjective _objective;
+
+    /// <summary>A method for this network, its optimiser (whose step the lookahead is) and this objective.</summary>
+    public UnrolledMetaGradient(MultiExitNetwork network, Sgd optimiser, MetaObjective objective)
+    {
+        _network = network;
+        _optimiser = optimiser;
+        _objective = objective;
+    }
+
+    /// <inheritdoc/>
+    public IForward Forward(Half train) => new GraphForward(_network, train);
+
+    /// <inheritdoc/>
+    public MetaGradient WeightGradient(IForward forward, Tensor weights, Half meta, double rate)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        Tensor w = weights.detach().requires_grad_();
+        IReadOnlyList<Tensor?> gradients = ((GraphForward)forward).Gradient(w / weights.shape[0], withHistory: true); // G(w)
+        Tensor[] ahead = _optimiser.Lookahead(gradients, rate); // θ′(w)
+        (Tensor objective, IList<Tensor?> v) = AtLookahead(ahead, meta);
+        int[] reached = [.. Enumerable.Range(0, ahead.Length).Where(p => gradients[p] is not null && v[p] is not null)];
+        Tensor byWeights = autograd.grad([.. reached.Select(p => ahead[p])], [w], [.. reached.Select(p => v[p]!)])[0];
+        return new MetaGradient(byWeights.MoveToOuterDisposeScope(), objective.MoveToOuterDisposeScope());
+    }
+
+    /// <summary>L at θ′ and v = ∂L/∂θ′; null where L does not depend on a parameter.</summary>
+    private (Tensor Objective, IList<Tensor?> V) AtLookahead(Tensor[] ahead, Half meta)
+    {
+        Tensor[] leaves = [.. ahead.Select(parameter => parameter.detach().requires_grad_())];
+        Tensor objective = _objective.At(_network.Forward(meta.Images, leaves, Normalisation.Batch), meta.Labels);
+        IList<Tensor?> v = autograd.grad([objective], leaves, allow_unused: true)!;
+        return (objective.detach(), v);
+    }
+}

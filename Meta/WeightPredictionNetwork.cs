@@ -1,0 +1,96 @@
+using System.Globalization;
+using TorchSharp.Modules;
+
+namespace Imta.MetaWeight.Meta;
+
+/// <summary>
+/// The WPN g(φ; Θ) of L2W-DEN: an MLP from a sample's features to one number per exit, ReLU between layers and tanh at the end. Its names
+/// are those of the published checkpoints.
+/// </summary>
+public sealed class WeightPredictionNetwork : nn.Module
+{
+    private readonly List<Layer> _layers = [];
+
+    /// <summary>Builds the network with PyTorch's default initialisation.</summary>
+    /// <param name="options">Width and number of hidden layers.</param>
+    /// <param name="features">Features of a sample: K, or 2K.</param>
+    /// <param name="exits">K.</param>
+    /// <param name="random">The source of the first parameters.</param>
+    /// <param name="type">The parameters' element type.</param>
+    /// <param name="place">The parameters' device.</param>
+    public WeightPredictionNetwork(WpnOptions options, int features, int exits, Generator random, ScalarType type, Device place)
+        : base("WPN")
+    {
+        var first = new Part("fc", Add(features, options.Hidden));
+        register_module("first_hidden_layer", first);
+        if (options.Layers > 1)
+        {
+            var rest = new Part();
+            for (int layer = 1; layer < options.Layers; layer++)
+            {
+                rest.register_module((layer - 1).ToString(CultureInfo.InvariantCulture), new Part("fc", Add(options.Hidden, options.Hidden)));
+            }
+
+            register_module("rest_hidden_layers", rest);
+        }
+
+        register_module("output_layer", Add(options.Hidden, exits));
+        Parameters = [.. parameters()];
+
+        Layer Add(long input, long output)
+        {
+            var layer = new Layer(input, output, random, type, place);
+            _layers.Add(layer);
+            return layer;
+        }
+    }
+
+    /// <summary>Θ, in the order that lists of gradients follow.</summary>
+    public IReadOnlyList<Parameter> Parameters { get; }
+
+    /// <summary>tanh outputs <c>[N, K]</c>, with their history, from features <c>[N, K]</c> or <c>[N, 2K]</c>.</summary>
+    public Tensor Forward(Tensor features)
+    {
+        Tensor x = features;
+        for (int layer = 0; layer < _layers.Count; layer++)
+        {
+            x = _layers[layer].Forward(x);
+            x = layer < _layers.Count - 1 ? x.relu() : x.tanh();
+        }
+
+        return x;
+    }
+
+    /// <summary>A linear layer <c>[N, input]</c> → <c>[N, output]</c>, uniform in ±1/√input at first.</summary>
+    private sealed class Layer : nn.Module
+    {
+        private readonly Parameter _weight;
+        private readonly Parameter _bias;
+
+        public Layer(long input, long output, Generator random, ScalarType type, Device place)
+            : base(nameof(Layer))
+        {
+            double bound = 1 / Math.Sqrt(input);
+            _weight = Uniform([output, input]);
+            _bias = Uniform([output]);
+            register_parameter("weight", _weight);
+            register_parameter("bias", _bias);
+
+            Parameter Uniform(long[] shape) => new(empty(shape, ScalarType.Float64).uniform_(-bound, bound, random).to(type).to(place));
+        }
+
+        public Tensor Forward(Tensor x) => nn.functional.linear(x, _weight, _bias);
+    }
+
+    /// <summary>A level of the published names.</summary>
+    private sealed class Part : nn.Module
+    {
+        public Part()
+            : base(nameof(Part))
+        {
+        }
+
+        public Part(string name, nn.Module part)
+            : this() => register_module(name, part);
+    }
+}

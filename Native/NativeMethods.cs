@@ -1,0 +1,106 @@
+using System.Runtime.InteropServices;
+
+namespace Imta.MetaWeight.Native;
+
+/// <summary>The functions that <c>libimta_native</c> exports.</summary>
+internal static unsafe partial class NativeMethods
+{
+    private const string Library = "imta_native";
+
+    // What libtorch's libraries read when they are loaded has to stand in the process environment before; variables that are set
+    // through .NET never get there.
+    static NativeMethods() => ProcessDefaults.Apply();
+
+    [LibraryImport(Library, EntryPoint = "imta_operator_find", StringMarshalling = StringMarshalling.Utf8)]
+    public static partial void* OperatorFind(string name, string overload);
+
+    [LibraryImport(Library, EntryPoint = "imta_operator_call")]
+    public static partial int OperatorCall(void* op, RawArgument* arguments, int count, nint* results, int capacity);
+
+    [LibraryImport(Library, EntryPoint = "imta_operator_results")]
+    public static partial int OperatorResults(nint* results, int count);
+
+    [LibraryImport(Library, EntryPoint = "imta_tensor_free")]
+    public static partial void TensorFree(nint tensor);
+
+    [LibraryImport(Library, EntryPoint = "imta_tensor_live")]
+    public static partial long TensorLive();
+
+    [LibraryImport(Library, EntryPoint = "imta_tensor_from_memory")]
+    public static partial nint TensorFromMemory(void* data, long* sizes, int dimensions, int scalarType);
+
+    [LibraryImport(Library, EntryPoint = "imta_tensor_describe")]
+    public static partial int TensorDescribe(nint tensor, TensorDescription* description);
+
+    [LibraryImport(Library, EntryPoint = "imta_tensor_sizes")]
+    public static partial int TensorSizes(nint tensor, long* sizes, long* strides);
+
+    [LibraryImport(Library, EntryPoint = "imta_tensor_data")]
+    public static partial void* TensorData(nint tensor);
+
+    [LibraryImport(Library, EntryPoint = "imta_tensor_is_contiguous")]
+    public static partial int TensorIsContiguous(nint tensor);
+
+    [LibraryImport(Library, EntryPoint = "imta_tensor_item")]
+    public static partial int TensorItem(nint tensor, long* integer, double* real);
+
+    [LibraryImport(Library, EntryPoint = "imta_tensor_set_requires_grad")]
+    public static partial int TensorSetRequiresGrad(nint tensor, int requiresGrad);
+
+    [LibraryImport(Library, EntryPoint = "imta_tensor_grad")]
+    public static partial nint TensorGrad(nint tensor);
+
+    [LibraryImport(Library, EntryPoint = "imta_tensor_set_grad")]
+    public static partial int TensorSetGrad(nint tensor, nint grad);
+
+    [LibraryImport(Library, EntryPoint = "imta_tensor_share")]
+    public static partial nint TensorShare(nint tensor);
+
+    [LibraryImport(Library, EntryPoint = "imta_autograd_grad")]
+    public static partial int AutogradGrad(nint* outputs, nint* gradOutputs, int outputCount, nint* inputs, int inputCount, int retainGraph, int createGraph, int allowUnused, nint* results);
+
+    [LibraryImport(Library, EntryPoint = "imta_autograd_backward")]
+    public static partial int AutogradBackward(nint* outputs, nint* gradOutputs, int outputCount, nint* inputs, int inputCount, int retainGraph, int createGraph);
+
+    [LibraryImport(Library, EntryPoint = "imta_grad_mode_get")]
+    public static partial int GradModeGet();
+
+    [LibraryImport(Library, EntryPoint = "imta_grad_mode_set")]
+    public static partial void GradModeSet(int enabled);
+
+    [LibraryImport(Library, EntryPoint = "imta_error")]
+    public static partial nint Error();
+
+    [LibraryImport(Library, EntryPoint = "imta_torch_version")]
+    public static partial nint TorchVersion();
+
+    [LibraryImport(Library, EntryPoint = "imta_threads_get")]
+    public static partial int ThreadsGet();
+
+    [LibraryImport(Library, EntryPoint = "imta_threads_set")]
+    public static partial int ThreadsSet(int threads);
+
+    [LibraryImport(Library, EntryPoint = "imta_cuda_devices")]
+    public static partial int CudaDevices();
+
+    [LibraryImport(Library, EntryPoint = "imta_cuda_synchronize")]
+    public static partial int CudaSynchronize(int device);
+
+    [LibraryImport(Library, EntryPoint = "imta_seed_all")]
+    public static partial int SeedAll(ulong seed);
+
+    [LibraryImport(Library, EntryPoint = "imta_generator_new")]
+    public static partial nint GeneratorNew(ulong seed);
+
+    [LibraryImport(Library, EntryPoint = "imta_generator_default")]
+    public static partial nint GeneratorDefault();
+
+    [LibraryImport(Library, EntryPoint = "imta_generator_free")]
+    public static partial void GeneratorFree(nint generator);
+
+    [LibraryImport(Library, EntryPoint = "imta_generator_seed")]
+    public static partial int GeneratorSeed(nint generator, ulong seed);
+
+    [LibraryImport(Library, EntryPoint = "imta_generator_initial_seed")]
+    public static partial ulong GeneratorInitialSeed(nint generator);
+}

@@ -1,0 +1,299 @@
+using FsCheck;
+using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Experiments.Configuration;
+using Imta.MetaWeight.Meta;
+
+namespace Imta.MetaWeight.Tests.Experiments;
+
+public sealed class ConfigurationSchemaTests
+{
+    [Fact]
+    public void Every_key_says_what_it_is()
+    {
+        foreach (var key in SettingsSchema.Keys)
+        {
+            key.Key.Should().MatchRegex(@"\A[a-z][A-Za-z0-9]*(\.[a-z][A-Za-z0-9]*)*\z");
+            key.Type.Should().NotBeNullOrWhiteSpace(key.Key);
+            key.Default.Should().NotBeNullOrWhiteSpace(key.Key);
+            key.Range.Should().NotBeNullOrWhiteSpace(key.Key);
+            key.Meaning.Should().MatchRegex(@"\A\S.{3,150}[^\s.]\z", key.Key);
+        }
+    }
+
+    [Fact]
+    public void The_keys_are_those_of_the_design_that_do_something() => SettingsSchema.Keys.Select(key => key.Key).Should().Equal(
+        "name", "seed", "device", "threads",
+        "data.dataset", "data.root", "data.validation", "data.trainLimit", "data.testLimit", "data.augment",
+        "model.backbone", "model.initialisation",
+        "model.msdnet.blocks", "model.msdnet.base", "model.msdnet.step", "model.msdnet.stepMode", "model.msdnet.channels", "model.msdnet.growth",
+        "model.msdnet.growthFactors", "model.msdnet.bottleneckFactors", "model.msdnet.prune", "model.msdnet.reduction",
+        "meta.enabled", "meta.gradient", "meta.q", "meta.objective", "meta.epsilon", "meta.centring", "meta.features", "meta.interval",
+        "meta.wpn.hidden", "meta.wpn.layers", "meta.optimiser.rate", "meta.optimiser.weightDecay",
+        "train.epochs", "train.batch", "train.rate", "train.schedule", "train.milestones", "train.decay", "train.momentum", "train.dampening",
+        "train.nesterov", "train.weightDecay",
+        "export.weightsEvery");
+
+    [Theory]
+    [InlineData("name", "text", "null", "letters, digits, '.', '_', '-', 100 at most")]
+    [InlineData("device", "text", "cpu", "cpu, cuda")]
+    [InlineData("data.dataset", "choice", "generated", "generated, cifar10, cifar100")]
+    [InlineData("data.trainLimit", "whole number", "null", ">= 1")]
+    [InlineData("model.msdnet.growthFactors", "list of whole numbers", "[1, 2, 4]", "[1, 64]")]
+    [InlineData("meta.enabled", "true or false", "true", "true, false")]
+    [InlineData("meta.q", "number", "0.75", "> 0")]
+    [InlineData("meta.optimiser.rate", "number", "0.0001", "> 0")]
+    [InlineData("train.momentum", "number", "0.9", "[0, 1)")]
+    public void A_key_is_described_by_its_property(string key, string type, string @default, string range) =>
+        SettingsSchema.Find(key).Should().BeEquivalentTo(new { Key = key, Type = type, Default = @default, Range = range });
+
+    [Fact]
+    public void Defaults_are_valid() =>
+        SettingsLoader.Parse(SettingsWriter.Write(new Settings()), "written").Should().Be(new Settings());
+
+    [Fact]
+    public void The_written_file_has_every_key_in_its_fixed_order() => SettingsWriter.Write(new Settings { Name = "run-1" }).Should().Be("""
+        name: run-1
+        seed: 0
+        device: cpu
+        threads: 0
+        data:
+          dataset: generated
+          root: null
+          validation: 5000
+          trainLimit: null
+          testLimit: null
+          augment: true
+        model:
+          backbone: msdnet
+          initialisation: he
+          msdnet:
+            blocks: 5
+            base: 1
+            step: 1
+            stepMode: linGrow
+            channels: 16
+            growth: 6
+            growthFactors: [1, 2, 4]
+            bottleneckFactors: [1, 2, 4]
+            prune: max
+            reduction: 0.5
+        meta:
+          enabled: true
+          gradient: unrolled
+          q: 0.75
+          objective: allocated
+          epsilon: 0.8
+          centring: col
+          features: loss
+          interval: 1
+          wpn:
+            hidden: 500
+            layers: 1
+          optimiser:
+            rate: 0.0001
+            weightDecay: 0.0001
+        train:
+          epochs: 300
+          batch: 1024
+          rate: 0.8
+          schedule: cosine
+          milestones: [150, 225]
+          decay: 0.1
+          momentum: 0.9
+          dampening: 0
+          nesterov: false
+          weightDecay: 0.0001
+        export:
+          weightsEvery: 0
+
+        """.ReplaceLineEndings("\n"));
+
+    [Theory]
+    [InlineData("/data", "root: /data\n")]
+    [InlineData("null", "root: \"null\"\n")]
+    [InlineData("No", "root: \"No\"\n")]
+    [InlineData("3", "root: \"3\"\n")]
+    [InlineData("a: b", "root: \"a: b\"\n")]
+    [InlineData(" #x", "root: \" #x\"\n")]
+    [InlineData("it's \"é\" \\", "root: \"it's \\\"é\\\" \\\\\"\n")]
+    [InlineData("📁", null)]
+    [InlineData("a\u2028b\u00a0c\ufeffd", null)]
+    public void Text_is_quoted_where_it_must_be(string root, string? line)
+    {
+        var settings = new Settings { Data = new() { Root = root } };
+        var written = SettingsWriter.Write(settings);
+        written.Should().Contain(line ?? "root: ");
+        SettingsLoader.Parse(written, "written").Should().Be(settings);
+    }
+
+    [Theory]
+    [InlineData(1e-5, "1.0E-05")]
+    [InlineData(1.5e300, "1.5E+300")]
+    [InlineData(0.1 + 0.2, "0.30000000000000004")]
+    [InlineData(double.Epsilon, "5.0E-324")]
+    [InlineData(2, "2")]
+    public void Numbers_are_written_in_full_and_as_other_readers_take_them(double q, string text)
+    {
+        var settings = new Settings { Meta = new() { Q = q } };
+        SettingsWriter.Write(settings).Should().Contain($"  q: {text}\n");
+        SettingsLoader.Parse(SettingsWriter.Write(settings), "written").Meta.Q.Should().Be(q);
+    }
+
+    [Fact]
+    public void What_is_written_reads_back_as_the_same_settings()
+    {
+        Prop.ForAll(Arb.From(AnySettings()), settings =>
+        {
+            var written = SettingsWriter.Write(settings);
+            var read = SettingsLoader.Parse(written, "written");
+            read.Should().Be(settings);
+            read.GetHashCode().Should().Be(settings.GetHashCode());
+            SettingsWriter.Write(read).Should().Be(written);
+        }).Check(new Configuration { MaxNbOfTest = 500, QuietOnSuccess = true, Runner = Config.QuickThrowOnFailure.Runner });
+    }
+
+    [Fact]
+    public void Settings_compare_lists_by_value()
+    {
+        var one = new TrainOptions { Milestones = [1, 2] };
+        one.Should().Be(new TrainOptions { Milestones = new List<int> { 1, 2 } });
+        one.Should().NotBe(new TrainOptions { Milestones = [1, 3] });
+        int[] mine = [4, 5];
+        var two = one with { Milestones = mine };
+        mine[0] = 9;
+        two.Milestones.Should().Equal(4, 5);
+    }
+
+    private static Gen<int> Whole(int low, int high) => Gen.Frequency(
+        Tuple.Create(1, Gen.Elements(low, high)),
+        Tuple.Create(4, Gen.Choose(low, Math.Min(high, low + 1000))));
+
+    private static Gen<double> Positive(double below) =>
+        from whole in Gen.Choose(1, int.MaxValue)
+        from exponent in Gen.Choose(below > 1 ? -20 : 0, below > 1 ? 20 : 0)
+        select whole / (int.MaxValue + 1.0) * Math.Pow(10, exponent);
+
+    private static Gen<T> Any<T>()
+        where T : struct, Enum => Gen.Elements(Enum.GetValues<T>());
+
+    private static Gen<bool> Flag() => Gen.Elements(true, false);
+
+    private static Gen<int?> Maybe(Gen<int> gen) => Gen.OneOf(gen.Select(value => (int?)value), Gen.Constant((int?)null));
+
+    private static Gen<string?> Text(string letters, int most) =>
+        from length in Gen.Choose(0, most)
+        from text in Gen.Elements(letters.ToCharArray()).ArrayOf(length)
+        select length == 0 ? null : new string(text);
+
+    private static Gen<Settings> AnySettings() =>
+        from name in Text("abcXYZ019", 20)
+        from seed in Whole(0, int.MaxValue)
+        from device in Gen.Elements("cpu", "cuda")
+        from threads in Gen.Choose(0, 4096)
+        from data in AnyData()
+        from initialisation in Any<Initialisation>()
+        from net in AnyNet()
+        from meta in AnyMeta()
+        from train in AnyTrain()
+        from weightsEvery in Whole(0, int.MaxValue)
+        select new Settings
+        {
+            Name = name,
+            Seed = seed,
+            Device = device,
+            Threads = threads,
+            Data = data,
+            Model = new() { Initialisation = initialisation, Msdnet = net },
+            Meta = meta,
+            Train = train,
+            Export = new() { WeightsEvery = weightsEvery },
+        };
+
+    private static Gen<DataOptions> AnyData() =>
+        from dataset in Any<DatasetKind>()
+        from root in Text("ab/ :#'\"\\-[]{}&*!|>%@`~,?=0.é漢\u00a0\u2028\ufeff", 12)
+        from validation in Whole(1, int.MaxValue)
+        from trainLimit in Maybe(Whole(1, int.MaxValue))
+        from testLimit in Maybe(Whole(1, int.MaxValue))
+        from augment in Flag()
+        select new DataOptions
+        {
+            Dataset = dataset,
+            Root = root,
+            Validation = validation,
+            TrainLimit = trainLimit,
+            TestLimit = testLimit,
+            Augment = augment,
+        };
+
+    private static Gen<MsdNetOptions> AnyNet() =>
+        from sizes in Gen.Choose(1, 100).Three()
+        from widths in Whole(1, 4096).Two()
+        from mode in Any<StepMode>()
+        from prune in Any<Prune>()
+        from scales in Gen.Choose(1, 6)
+        from growth in Gen.Choose(1, 64).ArrayOf(scales)
+        from bottleneck in Gen.Choose(1, 64).ArrayOf(scales)
+        from reduction in Positive(1)
+        select new MsdNetOptions
+        {
+            Blocks = sizes.Item1,
+            Base = sizes.Item2,
+            Step = sizes.Item3,
+            StepMode = mode,
+            Channels = widths.Item1,
+            Growth = widths.Item2,
+            GrowthFactors = growth,
+            BottleneckFactors = bottleneck,
+            Prune = prune,
+            Reduction = reduction,
+        };
+
+    private static Gen<MetaOptions> AnyMeta() =>
+        from flag in Flag()
+        from q in Positive(1e20)
+        from objective in Any<MetaObjectiveKind>()
+        from epsilon in Positive(1e20)
+        from centring in Any<Centring>()
+        from features in Any<WeightFeatures>()
+        from interval in Whole(1, int.MaxValue)
+        from hidden in Whole(1, 65536)
+        from layers in Gen.Choose(1, 100)
+        from rates in Positive(1e20).Two()
+        select new MetaOptions
+        {
+            Enabled = flag,
+            Q = q,
+            Objective = objective,
+            Epsilon = epsilon,
+            Centring = centring,
+            Features = features,
+            Interval = interval,
+            Wpn = new() { Hidden = hidden, Layers = layers },
+            Optimiser = new() { Rate = rates.Item1, WeightDecay = rates.Item2 },
+        };
+
+    private static Gen<TrainOptions> AnyTrain() =>
+        from epochs in Whole(1, int.MaxValue)
+        from batch in Whole(4, 1_000_000)
+        from rates in Positive(1e20).Two()
+        from schedule in Any<RateScheduleKind>()
+        from milestones in Gen.Choose(1, 1000).ListOf()
+        from decay in Positive(1)
+        from momentum in Positive(1)
+        from dampening in Positive(1)
+        from nesterov in Flag()
+        select new TrainOptions
+        {
+            Epochs = epochs,
+            Batch = batch,
+            Rate = rates.Item1,
+            Schedule = schedule,
+            Milestones = [.. milestones.Distinct().Order()],
+            Decay = decay,
+            Momentum = momentum,
+            Dampening = nesterov ? 0 : dampening,
+            Nesterov = nesterov,
+            WeightDecay = rates.Item2,
+        };
+}

@@ -1,0 +1,370 @@
+using System.Buffers.Binary;
+using System.Collections;
+using System.Text;
+using static TorchSharp.torch;
+
+namespace TorchSharp.PyBridge;
+
+/// <summary>
+/// The part of Python's pickle machine (protocols 2 to 5) that <c>torch.save</c> uses for dictionaries of tensors and plain values.
+/// Nothing is ever executed: a global outside the short list in <see cref="Global"/> is refused. The machine has no recursion, and
+/// what a pickle can make it allocate is bounded.
+/// </summary>
+internal sealed class PickleReader
+{
+    // A pickle byte can stand for a container of some 200 bytes; these two bound what a hostile file costs.
+    private const int MostContainers = 1_000_000;
+    private const int LongestKey = 4096;
+
+    private static readonly object True = true;
+    private static readonly object False = false;
+    private static readonly UTF8Encoding Utf8 = new(false, throwOnInvalidBytes: true);
+
+    private readonly byte[] _pickle;
+    private readonly List<object?> _stack = [];
+    private readonly Stack<int> _marks = new();
+    private readonly Dictionary<uint, object?> _memo = [];
+    private readonly Dictionary<string, PickledStorage> _storages = [];
+    private int _position;
+    private int _containers;
+
+    private PickleReader(byte[] pickle) => _pickle = pickle;
+
+    /// <summary>The globals that a pickle may call.</summary>
+    private enum Callable
+    {
+        OrderedDict,
+        RebuildTensor,
+        RebuildParameter,
+        Size,
+    }
+
+    /// <summary>
+    /// The pickled object: <see cref="Hashtable"/> (dict), <see cref="ArrayList"/> (list), <c>object?[]</c> (tuple), string, long, double,
+    /// bool, null, <see cref="PickledTensor"/>; in a malformed pickle also <see cref="PickledStorage"/> and private kinds, and cycles.
+    /// </summary>
+    /// <exception cref="InvalidDataException">Malformed, or with something that is refused; the message says what and where.</exception>
+    public static object? Read(byte[] pickle)
+    {
+        var reader = new PickleReader(pickle);
+        int start = 0;
+        try
+        {
+            while (true)
+            {
+                start = reader._position;
+                byte code = reader.Bytes(1)[0];
+                if (code == '.')
+                {
+                    object? result = reader.Pop();
+                    return reader._stack.Count == 0 ? result : throw new InvalidDataException("the pickle stops in the middle of a value");
+                }
+
+                reader.Step(code);
+            }
+        }
+        catch (InvalidDataException e)
+        {
+            throw new InvalidDataException($"{e.Message} (at byte {start} of the pickle)", e);
+        }
+    }
+
+    /// <summary>Text from a file as it may stand in a message.</summary>
+    public static string Quote(string text)
+    {
+        string printable = string.Concat(text.Take(80).Select(c => char.IsControl(c) || char.IsSurrogate(c) ? '?' : c));
+        return $"'{printable}{(text.Length > 80 ? "…" : "")}'";
+    }
+
+    private void Step(byte code)
+    {
+        switch (code)
+        {
+            case 0x80: // PROTO
+                byte protocol = Bytes(1)[0];
+                Require(protocol is >= 2 and <= 5, $"pickle protocol {protocol} is not supported");
+                break;
+            case 0x95: // FRAME: a hint for buffering
+                Bytes(8);
+                break;
+            case (byte)'(': // MARK
+                _marks.Push(_stack.Count);
+                break;
+            case (byte)'q': // BINPUT
+                _memo[Bytes(1)[0]] = Top();
+                break;
+            case (byte)'r': // LONG_BINPUT
+                _memo[BinaryPrimitives.ReadUInt32LittleEndian(Bytes(4))] = Top();
+                break;
+            case 0x94: // MEMOIZE
+                _memo[(uint)_memo.Count] = Top();
+                break;
+            case (byte)'h': // BINGET
+                Push(Recall(Bytes(1)[0]));
+                break;
+            case (byte)'j': // LONG_BINGET
+                Push(Recall(BinaryPrimitives.ReadUInt32LittleEndian(Bytes(4))));
+                break;
+            case (byte)'c': // GLOBAL
+                Push(Global(Line(), Line()));
+                break;
+            case 0x93: // STACK_GLOBAL
+                string name = Pop<string>("a global's name");
+                Push(Global(Pop<string>("a global's module"), name));
+                break;
+            case (byte)'R': // REDUCE
+                object?[] arguments = Pop<object?[]>("arguments");
+                Push(Call(Pop<Callable>("a callable"), arguments));
+                break;
+            case (byte)'b': // BUILD: attributes of an OrderedDict, such as a state dictionary's _metadata
+                Pop();
+                Require(Top() is Hashtable, "only dictionaries can have attributes");
+                break;
+            case (byte)'Q': // BINPERSID
+                Push(Storage(Pop<object?[]>("a persistent id")));
+                break;
+            default:
+                Require(PushScalar(code) || PushContainer(code), $"pickle instruction 0x{code:x2} is not one that torch.save writes for tensors and plain values");
+                break;
+        }
+    }
+
+    private bool PushScalar(byte code)
+    {
+        switch (code)
+        {
+            case (byte)'N': // NONE
+                Push(null);
+                return true;
+            case 0x88: // NEWTRUE
+                Push(True);
+                return true;
+            case 0x89: // NEWFALSE
+                Push(False);
+                return true;
+            case (byte)'J': // BININT
+                Push((long)BinaryPrimitives.ReadInt32LittleEndian(Bytes(4)));
+                return true;
+            case (byte)'K': // BININT1
+                Push((long)Bytes(1)[0]);
+                return true;
+            case (byte)'M': // BININT2
+                Push((long)BinaryPrimitives.ReadUInt16LittleEndian(Bytes(2)));
+                return true;
+            case 0x8a: // LONG1
+                Push(Long(Bytes(Bytes(1)[0])));
+                return true;
+            case (byte)'G': // BINFLOAT
+                Push(BinaryPrimitives.ReadDoubleBigEndian(Bytes(8)));
+                return true;
+            case 0x8c: // SHORT_BINUNICODE
+                Push(Text(Bytes(Bytes(1)[0])));
+                return true;
+            case (byte)'X': // BINUNICODE
+                Push(Text(Bytes(BinaryPrimitives.ReadUInt32LittleEndian(Bytes(4)))));
+                return true;
+            default:
+                return false;
+        }
+    }
+
+    private bool PushContainer(byte code)
+    {
+        switch (code)
+        {
+            case (byte)']': // EMPTY_LIST
+                Push(Counted(new ArrayList(0)));
+                return true;
+            case (byte)'}': // EMPTY_DICT
+                Push(Counted(new Hashtable()));
+                return true;
+            case (byte)')': // EMPTY_TUPLE
+                Push(Array.Empty<object?>());
+                return true;
+            case 0x85 or 0x86 or 0x87: // TUPLE1, TUPLE2, TUPLE3
+                Push(Counted(PopMany(code - 0x84)));
+                return true;
+            case (byte)'t': // TUPLE
+                Push(Counted(PopToMark()));
+                return true;
+            case (byte)'a': // APPEND
+                object? item = Pop();
+                Top<ArrayList>("a list").Add(item);
+                return true;
+            case (byte)'e': // APPENDS
+                object?[] items = PopToMark();
+                Top<ArrayList>("a list").AddRange(items);
+                return true;
+            case (byte)'s': // SETITEM
+                SetItems(PopMany(2));
+                return true;
+            case (byte)'u': // SETITEMS
+                SetItems(PopToMark());
+                return true;
+            default:
+                return false;
+        }
+    }
+
+    private void SetItems(object?[] pairs)
+    {
+        Hashtable target = Top<Hashtable>("a dictionary");
+        Require(pairs.Length % 2 == 0, "a dictionary's last key has no value");
+        for (int k = 0; k < pairs.Length; k += 2)
+        {
+            // 32-bit integers hash without collisions that somebody could choose; strings hash in time that grows with their length.
+            object key = pairs[k] switch
+            {
+                string text when text.Length <= LongestKey => text,
+                long number when number == (int)number => number,
+                _ => throw new InvalidDataException("a dictionary's key is no (short) string and no 32-bit integer"),
+            };
+            Require(!target.ContainsKey(key), $"a dictionary has the key {Quote(key.ToString()!)} twice");
+            target.Add(key, pairs[k + 1]);
+        }
+    }
+
+    private static object Global(string module, string name)
+    {
+        if (module == "torch")
+        {
+            foreach ((string storage, ScalarType type, _) in PickledStorage.Classes)
+            {
+                if (name == storage)
+                {
+                    return type;
+                }
+            }
+        }
+
+        return (module, name) switch
+        {
+            ("collections", "OrderedDict") => Callable.OrderedDict,
+            ("torch._utils", "_rebuild_tensor_v2") => Callable.RebuildTensor,
+            ("torch._utils", "_rebuild_parameter") => Callable.RebuildParameter,
+            ("torch", "Size") => Callable.Size,
+            _ => throw new InvalidDataException($"the file asks for {Quote($"{module}.{name}")}, which is not allowed: only tensors, dictionaries, lists and plain values are read, and no code is run"),
+        };
+    }
+
+    private object Call(Callable callable, object?[] arguments) => (callable, arguments) switch
+    {
+        (Callable.OrderedDict, []) => Counted(new Hashtable()),
+        (Callable.Size, [object?[] size]) => size,
+        // Storage, offset, size, stride, requires_grad, hooks, and since PyTorch 1.13 what the view does to the values (nothing, when empty).
+        (Callable.RebuildTensor, [PickledStorage storage, long offset, object?[] size, object?[] stride, bool, Hashtable])
+            => Counted(new PickledTensor(storage, offset, Longs(size), Longs(stride))),
+        (Callable.RebuildTensor, [PickledStorage storage, long offset, object?[] size, object?[] stride, bool, Hashtable, null or Hashtable { Count: 0 }])
+            => Counted(new PickledTensor(storage, offset, Longs(size), Longs(stride))),
+        (Callable.RebuildParameter, [PickledTensor tensor, bool, Hashtable]) => tensor,
+        _ => throw new InvalidDataException($"{callable} has arguments that do not fit it"),
+    };
+
+    private PickledStorage Storage(object?[] id)
+    {
+        if (id is not ["storage", ScalarType type, string key, string, long elements] || elements < 0 || key.Length > LongestKey)
+        {
+            throw new InvalidDataException("a persistent id is not ('storage', type, key, location, number of elements)");
+        }
+
+        if (!_storages.TryGetValue(key, out PickledStorage? storage))
+        {
+            _storages.Add(key, storage = new PickledStorage(type, key, elements));
+        }
+
+        Require(storage.Type == type && storage.Elements == elements, $"storage {Quote(key)} has two descriptions");
+        return storage;
+    }
+
+    private static long[] Longs(object?[] values)
+        => Array.ConvertAll(values, value => value is long number ? number : throw new InvalidDataException("a size or stride is no integer"));
+
+    private static long Long(ReadOnlySpan<byte> bytes)
+    {
+        Require(bytes.Length <= 8, $"an integer of {bytes.Length} bytes does not fit 64 bits");
+        long value = bytes.Length > 0 && (sbyte)bytes[^1] < 0 ? -1 : 0;
+        for (int k = bytes.Length - 1; k >= 0; k--)
+        {
+            value = (value << 8) | bytes[k];
+        }
+
+        return value;
+    }
+
+    private static string Text(ReadOnlySpan<byte> bytes)
+    {
+        try
+        {
+            return Utf8.GetString(bytes);
+        }
+        catch (DecoderFallbackException)
+        {
+            throw new InvalidDataException("a text is not UTF-8");
+        }
+    }
+
+    private string Line()
+    {
+        int length = _pickle.AsSpan(_position).IndexOf((byte)'\n');
+        Require(length >= 0, "the pickle ends early");
+        string line = Text(Bytes(length));
+        _position++;
+        return line;
+    }
+
+    private ReadOnlySpan<byte> Bytes(long count)
+    {
+        Require(count <= _pickle.Length - _position, "the pickle ends early");
+        _position += (int)count;
+        return _pickle.AsSpan(_position - (int)count, (int)count);
+    }
+
+    private object? Recall(uint index) => _memo.TryGetValue(index, out object? value) ? value : throw new InvalidDataException($"memo {index} was never set");
+
+    private T Counted<T>(T container)
+    {
+        Require(++_containers <= MostContainers, $"the pickle has more than {MostContainers} lists, tuples, dictionaries and tensors");
+        return container;
+    }
+
+    private void Push(object? value) => _stack.Add(value);
+
+    private object? Top()
+    {
+        Require(_stack.Count > (_marks.TryPeek(out int mark) ? mark : 0), "the pickle takes a value that is not there");
+        return _stack[^1];
+    }
+
+    private T Top<T>(string wanted) => Top() is T value ? value : throw new InvalidDataException($"the pickle has something else where {wanted} belongs");
+
+    private object? Pop()
+    {
+        object? value = Top();
+        _stack.RemoveAt(_stack.Count - 1);
+        return value;
+    }
+
+    private T Pop<T>(string wanted) => Pop() is T value ? value : throw new InvalidDataException($"the pickle has something else where {wanted} belongs");
+
+    private object?[] PopMany(int count)
+    {
+        Require(_stack.Count - count >= (_marks.TryPeek(out int mark) ? mark : 0), "the pickle takes values that are not there");
+        object?[] values = [.. _stack.GetRange(_stack.Count - count, count)];
+        _stack.RemoveRange(_stack.Count - count, count);
+        return values;
+    }
+
+    private object?[] PopToMark()
+    {
+        Require(_marks.TryPop(out int mark), "the pickle ends a list that it never began");
+        return PopMany(_stack.Count - mark);
+    }
+
+    private static void Require(bool condition, string otherwise)
+    {
+        if (!condition)
+        {
+            throw new InvalidDataException(otherwise);
+        }
+    }
+}

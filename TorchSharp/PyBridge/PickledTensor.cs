@@ -1,0 +1,85 @@
+using static TorchSharp.torch;
+
+namespace TorchSharp.PyBridge;
+
+/// <summary>What a pickle says about the memory that tensors share; the elements lie elsewhere in the file.</summary>
+/// <param name="Type">The element type.</param>
+/// <param name="Key">The name that the file has for it.</param>
+/// <param name="Elements">How many elements.</param>
+internal sealed record PickledStorage(ScalarType Type, string Key, long Elements)
+{
+    /// <summary>The storage classes of PyTorch that can be read and written, with their element types.</summary>
+    public static readonly (string Name, ScalarType Type, int Size)[] Classes =
+    [
+        ("BoolStorage", ScalarType.Bool, 1),
+        ("ByteStorage", ScalarType.Byte, 1),
+        ("CharStorage", ScalarType.Int8, 1),
+        ("ShortStorage", ScalarType.Int16, 2),
+        ("IntStorage", ScalarType.Int32, 4),
+        ("LongStorage", ScalarType.Int64, 8),
+        ("HalfStorage", ScalarType.Float16, 2),
+        ("BFloat16Storage", ScalarType.BFloat16, 2),
+        ("FloatStorage", ScalarType.Float32, 4),
+        ("DoubleStorage", ScalarType.Float64, 8),
+    ];
+
+    /// <summary>Bytes of one element.</summary>
+    public int ElementSize => Classes.Single(known => known.Type == Type).Size;
+
+    /// <summary>Bytes of all elements; exact whatever the file claims.</summary>
+    public Int128 Bytes => (Int128)Elements * ElementSize;
+}
+
+/// <summary>
+/// What a pickle says about a tensor: a strided view of a storage, whose element <c>[i, j, …]</c> is
+/// <c>storage[Offset + i·Stride[0] + j·Stride[1] + …]</c>. Views may overlap.
+/// </summary>
+internal sealed class PickledTensor
+{
+    // libtorch's iterators take 64; no network comes near either.
+    private const int MostDimensions = 32;
+
+    /// <exception cref="InvalidDataException">The view reaches beyond the storage, or no tensor can have this shape.</exception>
+    public PickledTensor(PickledStorage storage, long offset, long[] size, long[] stride)
+    {
+        (Storage, Offset, Size, Stride) = (storage, offset, size, stride);
+        string view = $"a view [{string.Join(", ", size)}] with strides [{string.Join(", ", stride)}] at offset {offset}";
+        if (size.Length != stride.Length || size.Length > MostDimensions || offset < 0 || size.Any(n => n < 0) || stride.Any(n => n < 0))
+        {
+            throw new InvalidDataException($"{view} is no tensor");
+        }
+
+        // The shape without its zeros must fit 64 bits too: libtorch computes strides from it.
+        Int128 volume = 1;
+        Int128 last = offset;
+        for (int d = 0; d < size.Length; d++)
+        {
+            volume *= Math.Max(size[d], 1);
+            if (volume > long.MaxValue)
+            {
+                throw new InvalidDataException($"{view} has more elements than any memory");
+            }
+
+            last += (Int128)Math.Max(size[d] - 1, 0) * stride[d];
+        }
+
+        Elements = size.Contains(0) ? 0 : (long)volume;
+        if (Elements > 0 && last >= storage.Elements)
+        {
+            throw new InvalidDataException($"{view} reaches beyond its storage '{storage.Key}' of {storage.Elements} elements");
+        }
+    }
+
+    public PickledStorage Storage { get; }
+
+    public long Offset { get; }
+
+    public long[] Size { get; }
+
+    public long[] Stride { get; }
+
+    public long Elements { get; }
+
+    /// <summary>Bytes of the tensor once it has memory of its own.</summary>
+    public Int128 Bytes => (Int128)Elements * Storage.ElementSize;
+}
