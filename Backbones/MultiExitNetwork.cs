@@ -30,22 +30,22 @@ public abstract class MultiExitNetwork : nn.Module
 
     /// <summary>Logits of every exit, K × <c>[N, C]</c>, with the network's own parameters.</summary>
     /// <param name="images"><c>[N, 3, H, W]</c>, normalised.</param>
-    /// <param name="normalisation">How batch norm behaves.</param>
-    public Tensor[] Forward(Tensor images, Normalisation normalisation) => Forward(images, new Pass(normalisation));
+    /// <param name="statistics">How batch norm behaves.</param>
+    public Tensor[] Forward(Tensor images, NormStatistics statistics) => Forward(images, new Pass(statistics));
 
     /// <summary>Logits of every exit, K × <c>[N, C]</c>, with <paramref name="parameters"/> in the places of <see cref="Parameters"/>.</summary>
     /// <param name="images"><c>[N, 3, H, W]</c>, normalised.</param>
     /// <param name="parameters">One tensor for each of <see cref="Parameters"/>, in their order and shapes; they may have a history.</param>
-    /// <param name="normalisation">How batch norm behaves.</param>
+    /// <param name="statistics">How batch norm behaves.</param>
     /// <exception cref="ArgumentException">Not as many tensors as parameters.</exception>
-    public Tensor[] Forward(Tensor images, IReadOnlyList<Tensor> parameters, Normalisation normalisation)
+    public Tensor[] Forward(Tensor images, IReadOnlyList<Tensor> parameters, NormStatistics statistics)
     {
         if (parameters.Count != Parameters.Count)
         {
             throw new ArgumentException($"{GetName()} has {Parameters.Count} parameters, not {parameters.Count}.", nameof(parameters));
         }
 
-        return Forward(images, new Pass(normalisation, _layout.Value.Indices, parameters));
+        return Forward(images, new Pass(statistics, _layout.Value.Indices, parameters));
     }
 
     /// <summary>Block <paramref name="k"/>: from the features behind block k − 1 to those behind block k.</summary>

@@ -3,7 +3,7 @@ using TorchSharp.Modules;
 namespace Imta.MetaWeight.Backbones;
 
 /// <summary>By which statistics batch norm normalises in a forward pass, and whether it remembers them.</summary>
-public enum Normalisation
+public enum NormStatistics
 {
     /// <summary>By the running statistics: evaluation.</summary>
     Running,
@@ -25,21 +25,21 @@ public sealed class Pass
     private readonly IReadOnlyList<Tensor>? _substitutes;
 
     /// <summary>A pass with the network's own parameters.</summary>
-    public Pass(Normalisation normalisation) => Normalisation = normalisation;
+    public Pass(NormStatistics statistics) => Statistics = statistics;
 
     /// <summary>A pass with <paramref name="substitutes"/> in the places of the network's parameters.</summary>
-    /// <param name="normalisation">How batch norm behaves.</param>
+    /// <param name="statistics">How batch norm behaves.</param>
     /// <param name="indices">The place of each parameter of the network.</param>
     /// <param name="substitutes">A tensor for each place, of the parameter's shape.</param>
-    public Pass(Normalisation normalisation, IReadOnlyDictionary<Parameter, int> indices, IReadOnlyList<Tensor> substitutes)
+    public Pass(NormStatistics statistics, IReadOnlyDictionary<Parameter, int> indices, IReadOnlyList<Tensor> substitutes)
     {
-        Normalisation = normalisation;
+        Statistics = statistics;
         _indices = indices;
         _substitutes = substitutes;
     }
 
     /// <summary>How batch norm behaves.</summary>
-    public Normalisation Normalisation { get; }
+    public NormStatistics Statistics { get; }
 
     /// <summary>The tensor that stands for <paramref name="parameter"/> in this pass.</summary>
     public Tensor this[Parameter parameter] => _substitutes is null ? parameter : _substitutes[_indices![parameter]];

@@ -1,1 +1,29 @@
-return 0;
+using System.CommandLine;
+using System.Runtime.InteropServices;
+using Imta.MetaWeight.Experiments;
+using Imta.MetaWeight.Experiments.Commands;
+
+const int Failed = 1;
+
+var root = new RootCommand("imta: multi-exit networks with learned sample weights") { TrainCommand.Build() };
+ParseResult arguments = root.Parse(args);
+if (arguments.Errors.Count > 0)
+{
+    Console.Error.WriteLine($"imta: {arguments.Errors[0].Message} See imta --help.");
+    return UsageException.ExitCode;
+}
+
+try
+{
+    return arguments.Invoke(new InvocationConfiguration { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null });
+}
+catch (UsageException e)
+{
+    Console.Error.WriteLine($"imta: {e.Message}");
+    return UsageException.ExitCode;
+}
+catch (Exception e) when (e is IOException or UnauthorizedAccessException or ExternalException)
+{
+    Console.Error.WriteLine($"imta: {e.Message.ReplaceLineEndings(" ")}");
+    return Failed;
+}

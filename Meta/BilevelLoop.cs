@@ -39,20 +39,20 @@ public sealed class BilevelLoop
     /// <param name="updateWeighting">Whether the WPN learns from this batch (<c>meta.interval</c>).</param>
     /// <returns>What each part saw, in the caller's dispose scope.</returns>
     /// <exception cref="ArgumentException">A batch of one sample cannot be cut.</exception>
-    public IReadOnlyList<PartReport> Step(Half batch, Rates rates, bool updateWeighting)
+    public IReadOnlyList<PartReport> Step(LabelledImages batch, Rates rates, bool updateWeighting)
     {
         if (_weighted is null)
         {
             return [Part(batch, meta: null, rates)];
         }
 
-        (Half first, Half second) = Cut(batch);
+        (LabelledImages first, LabelledImages second) = Cut(batch);
         PartReport report = Part(first, updateWeighting ? second : null, rates);
         return [report, Part(second, updateWeighting ? first : null, rates)];
     }
 
     /// <summary>One part: trains on <paramref name="train"/>; with <paramref name="meta"/> the WPN learns first.</summary>
-    private PartReport Part(Half train, Half? meta, Rates rates)
+    private PartReport Part(LabelledImages train, LabelledImages? meta, Rates rates)
     {
         using DisposeScope scope = NewDisposeScope();
         IForward forward = _method.Forward(train); // at θ
@@ -66,7 +66,7 @@ public sealed class BilevelLoop
     }
 
     /// <summary>Pseudo update and WPN update; returns the meta objective.</summary>
-    private Tensor LearnWeights(IForward forward, Tensor features, Half meta, Rates rates)
+    private Tensor LearnWeights(IForward forward, Tensor features, LabelledImages meta, Rates rates)
     {
         (SampleWeighting weighting, Adam optimiser) = _weighted!;
 
@@ -86,7 +86,7 @@ public sealed class BilevelLoop
         return _weighted!.Weighting.Weights(features);
     }
 
-    private static (Half First, Half Second) Cut(Half batch)
+    private static (LabelledImages First, LabelledImages Second) Cut(LabelledImages batch)
     {
         if (batch.Labels.shape[0] < 2)
         {
@@ -95,7 +95,7 @@ public sealed class BilevelLoop
 
         Tensor[] images = batch.Images.chunk(2);
         Tensor[] labels = batch.Labels.chunk(2);
-        return (new Half(images[0], labels[0]), new Half(images[1], labels[1]));
+        return (new LabelledImages(images[0], labels[0]), new LabelledImages(images[1], labels[1]));
     }
 
     private sealed record Weighted(SampleWeighting Weighting, Adam Optimiser);

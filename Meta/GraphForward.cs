@@ -9,10 +9,10 @@ internal sealed class GraphForward : IForward
     private readonly MultiExitNetwork _network;
     private readonly Tensor _losses;
 
-    public GraphForward(MultiExitNetwork network, Half train)
+    public GraphForward(MultiExitNetwork network, LabelledImages train)
     {
         _network = network;
-        Tensor[] logits = network.Forward(train.Images, Normalisation.BatchAndUpdate);
+        Tensor[] logits = network.Forward(train.Images, NormStatistics.BatchAndUpdate);
         _losses = CrossEntropy.PerSample(logits, train.Labels); // [N, K]
         Logits = [.. logits.Select(z => z.detach())];
         CrossEntropies = _losses.detach();

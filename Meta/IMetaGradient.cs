@@ -1,9 +1,9 @@
 namespace Imta.MetaWeight.Meta;
 
-/// <summary>Images and labels of a half batch, on the network's device.</summary>
+/// <summary>Images and labels of a batch or of its half, on the network's device.</summary>
 /// <param name="Images"><c>[N, 3, H, W]</c>, normalised.</param>
 /// <param name="Labels">int64 <c>[N]</c>.</param>
-public sealed record Half(Tensor Images, Tensor Labels);
+public sealed record LabelledImages(Tensor Images, Tensor Labels);
 
 /// <summary>
 /// How the loop differentiates. Its forward pass at θ serves the pseudo update, the meta gradient and the real update alike: nothing
@@ -12,7 +12,7 @@ public sealed record Half(Tensor Images, Tensor Labels);
 public interface IMetaGradient
 {
     /// <summary>The forward pass at θ in training mode; batch norm's running statistics move here, and only here.</summary>
-    IForward Forward(Half train);
+    IForward Forward(LabelledImages train);
 
     /// <summary>
     /// ∂L/∂w <c>[N, K]</c>: how the meta objective behind one lookahead step changes with the weights of that step.
@@ -21,7 +21,7 @@ public interface IMetaGradient
     /// <param name="weights">w <c>[N, K]</c>, without history.</param>
     /// <param name="meta">The meta half.</param>
     /// <param name="rate">The backbone's learning rate.</param>
-    MetaGradient WeightGradient(IForward forward, Tensor weights, Half meta, double rate);
+    MetaGradient WeightGradient(IForward forward, Tensor weights, LabelledImages meta, double rate);
 }
 
 /// <summary>A forward pass over N samples at θ: its values, and the linear map from θ to the losses.</summary>

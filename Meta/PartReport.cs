@@ -7,7 +7,7 @@ namespace Imta.MetaWeight.Meta;
 /// <param name="Objective">The meta objective behind the lookahead, <c>[]</c>; null where the WPN did not learn.</param>
 public sealed record PartReport(Tensor Losses, Tensor Weights, Tensor Correct, Tensor? Objective)
 {
-    internal static PartReport Of(Half train, IForward forward, Tensor weights, Tensor? objective)
+    internal static PartReport Of(LabelledImages train, IForward forward, Tensor weights, Tensor? objective)
     {
         Tensor predicted = stack(forward.Logits, 1).argmax(2); // [N, K]
         return new PartReport(forward.CrossEntropies, weights, predicted.eq(train.Labels.unsqueeze(1)), objective);

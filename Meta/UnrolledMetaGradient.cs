@@ -21,10 +21,10 @@ public sealed class UnrolledMetaGradient : IMetaGradient
     }
 
     /// <inheritdoc/>
-    public IForward Forward(Half train) => new GraphForward(_network, train);
+    public IForward Forward(LabelledImages train) => new GraphForward(_network, train);
 
     /// <inheritdoc/>
-    public MetaGradient WeightGradient(IForward forward, Tensor weights, Half meta, double rate)
+    public MetaGradient WeightGradient(IForward forward, Tensor weights, LabelledImages meta, double rate)
     {
         using DisposeScope scope = NewDisposeScope();
         Tensor w = weights.detach().requires_grad_();
@@ -37,10 +37,10 @@ public sealed class UnrolledMetaGradient : IMetaGradient
     }
 
     /// <summary>L at θ′ and v = ∂L/∂θ′; null where L does not depend on a parameter.</summary>
-    private (Tensor Objective, IList<Tensor?> V) AtLookahead(Tensor[] ahead, Half meta)
+    private (Tensor Objective, IList<Tensor?> V) AtLookahead(Tensor[] ahead, LabelledImages meta)
     {
         Tensor[] leaves = [.. ahead.Select(parameter => parameter.detach().requires_grad_())];
-        Tensor objective = _objective.At(_network.Forward(meta.Images, leaves, Normalisation.Batch), meta.Labels);
+        Tensor objective = _objective.At(_network.Forward(meta.Images, leaves, NormStatistics.Batch), meta.Labels);
         IList<Tensor?> v = autograd.grad([objective], leaves, allow_unused: true)!;
         return (objective.detach(), v);
     }

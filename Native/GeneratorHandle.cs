@@ -1,7 +1,7 @@
 namespace Imta.MetaWeight.Native;
 
 /// <summary>Operations on the handle of a CPU random generator (a heap-allocated <c>at::Generator</c>).</summary>
-public static class GeneratorHandle
+public static unsafe class GeneratorHandle
 {
     /// <summary>A new generator with its own state.</summary>
     public static nint New(ulong seed) => Checked(NativeMethods.GeneratorNew(seed));
@@ -16,7 +16,12 @@ public static class GeneratorHandle
     public static void Seed(nint handle, ulong seed) => Runtime.Check(NativeMethods.GeneratorSeed(handle, seed));
 
     /// <summary>The seed that the sequence started from.</summary>
-    public static ulong InitialSeed(nint handle) => NativeMethods.GeneratorInitialSeed(handle);
+    public static ulong InitialSeed(nint handle)
+    {
+        ulong seed;
+        Runtime.Check(NativeMethods.GeneratorInitialSeed(handle, &seed));
+        return seed;
+    }
 
     private static nint Checked(nint handle) => handle != 0 ? handle : throw Runtime.LastError();
 }

@@ -27,7 +27,7 @@ internal static unsafe partial class NativeMethods
     public static partial long TensorLive();
 
     [LibraryImport(Library, EntryPoint = "imta_tensor_from_memory")]
-    public static partial nint TensorFromMemory(void* data, long* sizes, int dimensions, int scalarType);
+    public static partial nint TensorFromMemory(void* data, long bytes, long* sizes, int dimensions, int scalarType);
 
     [LibraryImport(Library, EntryPoint = "imta_tensor_describe")]
     public static partial int TensorDescribe(nint tensor, TensorDescription* description);
@@ -36,7 +36,7 @@ internal static unsafe partial class NativeMethods
     public static partial int TensorSizes(nint tensor, long* sizes, long* strides);
 
     [LibraryImport(Library, EntryPoint = "imta_tensor_data")]
-    public static partial void* TensorData(nint tensor);
+    public static partial int TensorData(nint tensor, void** data);
 
     [LibraryImport(Library, EntryPoint = "imta_tensor_is_contiguous")]
     public static partial int TensorIsContiguous(nint tensor);
@@ -48,7 +48,7 @@ internal static unsafe partial class NativeMethods
     public static partial int TensorSetRequiresGrad(nint tensor, int requiresGrad);
 
     [LibraryImport(Library, EntryPoint = "imta_tensor_grad")]
-    public static partial nint TensorGrad(nint tensor);
+    public static partial int TensorGrad(nint tensor, nint* grad);
 
     [LibraryImport(Library, EntryPoint = "imta_tensor_set_grad")]
     public static partial int TensorSetGrad(nint tensor, nint grad);
@@ -102,5 +102,5 @@ internal static unsafe partial class NativeMethods
     public static partial int GeneratorSeed(nint generator, ulong seed);
 
     [LibraryImport(Library, EntryPoint = "imta_generator_initial_seed")]
-    public static partial ulong GeneratorInitialSeed(nint generator);
+    public static partial int GeneratorInitialSeed(nint generator, ulong* seed);
 }

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Text;
 
@@ -6,7 +7,10 @@ namespace Imta.MetaWeight.Native;
 /// <summary>An operator of libtorch's dispatcher, found by its schema name and called by handles.</summary>
 public sealed unsafe class Operator
 {
+    // What most calls need lies on the stack: results, and the words of list arguments (sizes, strides, a few tensors).
     private const int DirectResults = 8;
+    private const int DirectWords = 64;
+
     private readonly string _name;
     private readonly string _overload;
     private void* _handle;
@@ -25,31 +29,41 @@ public sealed unsafe class Operator
 
     /// <summary>Calls the operator and returns its one result, a new handle that the caller frees (0: an undefined tensor).</summary>
     /// <exception cref="ExternalException">libtorch refused, or has no such operator; the message is libtorch's.</exception>
+    /// <exception cref="InvalidOperationException">The operator has another number of results.</exception>
     public nint Invoke(params ReadOnlySpan<Argument> arguments)
     {
-        Span<nint> results = stackalloc nint[DirectResults];
-        int count = Invoke(arguments, results);
-        if (count != 1)
+        nint* results = stackalloc nint[DirectResults];
+        int count = Call(arguments, results);
+        if (count == 1)
         {
-            ReleaseAll(count, results);
-            throw new InvalidOperationException($"{Name} has {count} results, not one.");
+            return results[0];
         }
 
-        return results[0];
+        foreach (nint handle in Collect(results, count))
+        {
+            NativeMethods.TensorFree(handle);
+        }
+
+        throw new InvalidOperationException($"{Name} has {count} results, not one.");
     }
 
     /// <summary>Calls the operator and returns all its results, new handles that the caller frees.</summary>
     /// <exception cref="ExternalException">libtorch refused, or has no such operator; the message is libtorch's.</exception>
     public nint[] InvokeMany(params ReadOnlySpan<Argument> arguments)
     {
-        Span<nint> direct = stackalloc nint[DirectResults];
-        int count = Invoke(arguments, direct);
+        nint* results = stackalloc nint[DirectResults];
+        return Collect(results, Call(arguments, results));
+    }
+
+    private static nint[] Collect(nint* direct, int count)
+    {
+        var results = new nint[count];
         if (count <= DirectResults)
         {
-            return direct[..count].ToArray();
+            new ReadOnlySpan<nint>(direct, count).CopyTo(results);
+            return results;
         }
 
-        var results = new nint[count];
         fixed (nint* pointer = results)
         {
             Runtime.Check(NativeMethods.OperatorResults(pointer, count));
@@ -64,15 +78,9 @@ public sealed unsafe class Operator
         return handle != null ? handle : throw Runtime.LastError();
     }
 
-    private static void ReleaseAll(int count, ReadOnlySpan<nint> results)
-    {
-        foreach (nint handle in results[..Math.Min(count, results.Length)])
-        {
-            NativeMethods.TensorFree(handle);
-        }
-    }
-
-    private int Invoke(ReadOnlySpan<Argument> arguments, Span<nint> results)
+    /// <summary>The number of results; those that <paramref name="results"/> has no place for wait for <see cref="Collect"/>.</summary>
+    [SkipLocalsInit]
+    private int Call(ReadOnlySpan<Argument> arguments, nint* results)
     {
         // Two threads may both look it up the first time; both get an equal answer.
         if (_handle == null)
@@ -87,11 +95,10 @@ public sealed unsafe class Operator
             words += WordsOf(argument);
         }
 
-        // Lists are short (sizes, strides, a few tensors): they are copied beside each other, which is cheaper than pinning each.
-        Span<long> lists = words <= 64 ? stackalloc long[64] : new long[words];
+        // Lists are short: they are copied beside each other, which is cheaper than pinning each.
+        Span<long> lists = words <= DirectWords ? stackalloc long[DirectWords] : new long[words];
         int count;
         fixed (long* start = lists)
-        fixed (nint* pointer = results)
         {
             long* next = start;
             for (int k = 0; k < arguments.Length; k++)
@@ -99,13 +106,18 @@ public sealed unsafe class Operator
                 raw[k] = Lay(arguments[k], ref next);
             }
 
-            count = NativeMethods.OperatorCall(_handle, raw, arguments.Length, pointer, results.Length);
+            count = NativeMethods.OperatorCall(_handle, raw, arguments.Length, results, DirectResults);
         }
 
+        KeepAlive(arguments);
         return Runtime.Check(count);
     }
 
-    private static int WordsOf(in Argument argument) => argument.List switch
+    /// <summary>Arguments may stand in an array that nothing else refers to; the owners of their handles live as long as it.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static void KeepAlive(ReadOnlySpan<Argument> arguments) => _ = arguments;
+
+    private static int WordsOf(in Argument argument) => argument.Tag is ArgumentTag.Tensor or ArgumentTag.Generator ? 0 : argument.List switch
     {
         null => 0,
         string text => (Encoding.UTF8.GetByteCount(text) / sizeof(long)) + 1,
@@ -116,14 +128,17 @@ public sealed unsafe class Operator
     private static RawArgument Lay(in Argument argument, ref long* next)
     {
         var raw = new RawArgument { Tag = (int)argument.Tag, Integer = argument.Integer, Real = argument.Real, Pointer = (void*)argument.Pointer, Count = argument.Extra };
-        if (argument.List is not { } list || argument.Tag is ArgumentTag.Tensor or ArgumentTag.Generator)
+        int words = WordsOf(argument);
+        if (words == 0)
         {
             return raw;
         }
 
-        int words = WordsOf(argument);
         var target = new Span<long>(next, words);
-        switch (list)
+        raw.Pointer = next;
+        raw.Count = words;
+        next += words;
+        switch (argument.List)
         {
             case long[] integers:
                 integers.CopyTo(target);
@@ -135,14 +150,10 @@ public sealed unsafe class Operator
                 MemoryMarshal.Cast<nint, long>(handles).CopyTo(target);
                 break;
             case string text:
-                target.Clear();
-                Encoding.UTF8.GetBytes(text, MemoryMarshal.AsBytes(target));
+                raw.Count = Encoding.UTF8.GetBytes(text, MemoryMarshal.AsBytes(target));
                 break;
         }
 
-        raw.Pointer = next;
-        raw.Count = words;
-        next += words;
         return raw;
     }
 }

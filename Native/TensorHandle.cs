@@ -1,3 +1,4 @@
+using System.Numerics;
 using System.Runtime.InteropServices;
 
 namespace Imta.MetaWeight.Native;
@@ -19,16 +20,18 @@ public static unsafe class TensorHandle
     /// <param name="sizes">The shape.</param>
     /// <param name="scalarType">libtorch's number of the element type.</param>
     /// <param name="elementSize">Bytes of one element.</param>
-    /// <exception cref="ArgumentException">The bytes are not as many as the shape needs.</exception>
+    /// <exception cref="ArgumentException">The bytes are not as many as the shape needs, or a size is negative.</exception>
+    /// <exception cref="ExternalException">libtorch refused, or has no such element type of this size.</exception>
     public static nint FromMemory(ReadOnlySpan<byte> data, ReadOnlySpan<long> sizes, int scalarType, int elementSize)
     {
-        long needed = elementSize;
+        // Before libtorch allocates; the product of the sizes may exceed 64 bits.
+        BigInteger needed = elementSize;
         foreach (long size in sizes)
         {
-            needed = checked(needed * size);
+            needed *= size;
         }
 
-        if (needed != data.Length)
+        if (needed != data.Length || sizes.ContainsAnyInRange(long.MinValue, -1))
         {
             throw new ArgumentException($"a tensor of shape [{string.Join(", ", sizes.ToArray())}] takes {needed} bytes, not {data.Length}.", nameof(data));
         }
@@ -36,7 +39,7 @@ public static unsafe class TensorHandle
         fixed (byte* bytes = data)
         fixed (long* shape = sizes)
         {
-            return Checked(NativeMethods.TensorFromMemory(bytes, shape, sizes.Length, scalarType));
+            return Checked(NativeMethods.TensorFromMemory(bytes, data.Length, shape, sizes.Length, scalarType));
         }
     }
 
@@ -72,8 +75,13 @@ public static unsafe class TensorHandle
         return strides;
     }
 
-    /// <summary>Where the elements lie; valid while the tensor lives.</summary>
-    public static nint Data(nint handle) => (nint)NativeMethods.TensorData(handle);
+    /// <summary>Where the elements lie, valid while the tensor lives; 0 where there are none.</summary>
+    public static nint Data(nint handle)
+    {
+        void* data;
+        Runtime.Check(NativeMethods.TensorData(handle, &data));
+        return (nint)data;
+    }
 
     /// <summary>Whether the elements lie row by row without gaps.</summary>
     public static bool IsContiguous(nint handle) => Runtime.Check(NativeMethods.TensorIsContiguous(handle)) != 0;
@@ -91,7 +99,12 @@ public static unsafe class TensorHandle
     public static void SetRequiresGrad(nint handle, bool requiresGrad) => Runtime.Check(NativeMethods.TensorSetRequiresGrad(handle, requiresGrad ? 1 : 0));
 
     /// <summary>A handle of the gradient that backward left, or 0.</summary>
-    public static nint Grad(nint handle) => NativeMethods.TensorGrad(handle);
+    public static nint Grad(nint handle)
+    {
+        nint grad;
+        Runtime.Check(NativeMethods.TensorGrad(handle, &grad));
+        return grad;
+    }
 
     /// <summary>Replaces the gradient; 0 removes it.</summary>
     public static void SetGrad(nint handle, nint grad) => Runtime.Check(NativeMethods.TensorSetGrad(handle, grad));
@@ -108,6 +121,7 @@ public static unsafe class TensorHandle
     /// <param name="allowUnused">An input without influence is no error.</param>
     public static nint[] Gradients(ReadOnlySpan<nint> outputs, nint[]? gradOutputs, ReadOnlySpan<nint> inputs, bool retainGraph, bool createGraph, bool allowUnused)
     {
+        CheckWeights(outputs, gradOutputs);
         var results = new nint[inputs.Length];
         fixed (nint* o = outputs, g = gradOutputs, i = inputs, r = results)
         {
@@ -120,9 +134,18 @@ public static unsafe class TensorHandle
     /// <summary>Adds the gradients of <paramref name="outputs"/> to the leaves' own (all leaves, or only <paramref name="inputs"/>).</summary>
     public static void Backward(ReadOnlySpan<nint> outputs, nint[]? gradOutputs, ReadOnlySpan<nint> inputs, bool retainGraph, bool createGraph)
     {
+        CheckWeights(outputs, gradOutputs);
         fixed (nint* o = outputs, g = gradOutputs, i = inputs)
         {
             Runtime.Check(NativeMethods.AutogradBackward(o, gradOutputs is null ? null : g, outputs.Length, i, inputs.Length, retainGraph ? 1 : 0, createGraph ? 1 : 0));
+        }
+    }
+
+    private static void CheckWeights(ReadOnlySpan<nint> outputs, nint[]? gradOutputs)
+    {
+        if (gradOutputs is not null && gradOutputs.Length != outputs.Length)
+        {
+            throw new ArgumentException($"{outputs.Length} outputs take as many weights, not {gradOutputs.Length}.", nameof(gradOutputs));
         }
     }
 

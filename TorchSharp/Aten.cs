@@ -97,6 +97,7 @@ internal static class Aten
     public static readonly Operator Sort = new("aten::sort", "stable");
     public static readonly Operator Sqrt = new("aten::sqrt");
     public static readonly Operator SqrtInPlace = new("aten::sqrt_");
+    public static readonly Operator Squeeze = new("aten::squeeze");
     public static readonly Operator SqueezeDim = new("aten::squeeze", "dim");
     public static readonly Operator Stack = new("aten::stack");
     public static readonly Operator StdDim = new("aten::std", "dim");

@@ -23,11 +23,23 @@ public sealed class DisposeScope : IDisposable
 
     internal DisposeScope()
     {
-        Outer = _current;
+        Outer = Current;
         _current = this;
     }
 
-    internal static DisposeScope? Current => _current;
+    /// <summary>The innermost scope of this thread that is open: scopes may close out of order, or on another thread.</summary>
+    internal static DisposeScope? Current
+    {
+        get
+        {
+            while (_current is { _closed: true })
+            {
+                _current = _current.Outer;
+            }
+
+            return _current;
+        }
+    }
 
     public int DisposablesCount => _owned.Count;
 
@@ -80,13 +92,18 @@ public sealed class DisposeScope : IDisposable
 
     public void DisposeEverything()
     {
-        // Disposing removes from the set (MarkAsDisposed), so the walk is over a copy.
-        foreach (IDisposable disposable in _owned.ToArray())
+        // What is disposed may report back here (MarkAsDisposed), so the walk is over a copy.
+        IDisposable[] owned = [.. _owned];
+        _owned.Clear();
+        foreach (IDisposable disposable in owned)
         {
+            if (disposable is torch.Tensor tensor)
+            {
+                tensor.Scope = null;
+            }
+
             disposable.Dispose();
         }
-
-        _owned.Clear();
     }
 
     /// <summary>What disposes itself takes itself off the list.</summary>
@@ -94,22 +111,13 @@ public sealed class DisposeScope : IDisposable
 
     public void Dispose()
     {
-        if (_closed)
-        {
-            return;
-        }
-
         _closed = true;
         DisposeEverything();
-        if (_current == this)
-        {
-            _current = Outer;
-        }
     }
 
     internal static void Register(torch.Tensor tensor)
     {
-        if (_current is { } scope)
+        if (Current is { } scope)
         {
             scope._owned.Add(tensor);
             tensor.Scope = scope;

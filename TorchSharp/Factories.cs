@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Imta.MetaWeight.Native;
 
@@ -117,7 +118,7 @@ public static partial class torch
     private static Tensor FromMemory<T>(ReadOnlySpan<T> data, ReadOnlySpan<long> dimensions, ScalarType own, ScalarType? wanted, Device? device, bool requiresGrad)
         where T : unmanaged
     {
-        var tensor = new Tensor(TensorHandle.FromMemory(MemoryMarshal.AsBytes(data), dimensions, (int)own, Marshal.SizeOf<T>()));
+        var tensor = new Tensor(TensorHandle.FromMemory(MemoryMarshal.AsBytes(data), dimensions, (int)own, Unsafe.SizeOf<T>()));
         if (wanted is { } type && type != own)
         {
             tensor = tensor.to(type, disposeAfter: true);

@@ -40,10 +40,16 @@ public static partial class torch
         public Generator manual_seed(long seed)
         {
             GeneratorHandle.Seed(Handle, unchecked((ulong)seed));
+            GC.KeepAlive(this);
             return this;
         }
 
-        public long initial_seed() => unchecked((long)GeneratorHandle.InitialSeed(Handle));
+        public long initial_seed()
+        {
+            ulong seed = GeneratorHandle.InitialSeed(Handle);
+            GC.KeepAlive(this);
+            return unchecked((long)seed);
+        }
 
         public void Dispose()
         {

@@ -21,9 +21,11 @@ public static partial class torch
 
             _handle = handle;
             long live = Interlocked.Increment(ref _live);
-            if (live > Interlocked.Read(ref _peak))
+            long peak = Volatile.Read(ref _peak);
+            while (live > peak)
             {
-                Interlocked.Exchange(ref _peak, live);
+                long before = Interlocked.CompareExchange(ref _peak, live, peak);
+                peak = before == peak ? live : before;
             }
 
             DisposeScope.Register(this);
@@ -44,37 +46,37 @@ public static partial class torch
         /// <summary>Whether it is disposed.</summary>
         public bool IsInvalid => _handle == 0;
 
-        public long[] shape => TensorHandle.Sizes(Handle);
+        public long[] shape => Alive(TensorHandle.Sizes(Handle));
 
-        public ScalarType dtype => (ScalarType)TensorHandle.Describe(Handle).ScalarType;
+        public ScalarType dtype => (ScalarType)Description.ScalarType;
 
         public Device device
         {
             get
             {
-                TensorDescription description = TensorHandle.Describe(Handle);
+                TensorDescription description = Description;
                 return new Device((DeviceType)description.DeviceType, description.DeviceIndex);
             }
         }
 
-        public DeviceType device_type => (DeviceType)TensorHandle.Describe(Handle).DeviceType;
+        public DeviceType device_type => (DeviceType)Description.DeviceType;
 
         public bool is_cuda => device_type == DeviceType.CUDA;
 
-        public bool is_leaf => TensorHandle.Describe(Handle).IsLeaf;
+        public bool is_leaf => Description.IsLeaf;
 
-        public long ndim => TensorHandle.Describe(Handle).Dimensions;
+        public long ndim => Description.Dimensions;
 
         public long Dimensions => ndim;
 
-        public long NumberOfElements => TensorHandle.Describe(Handle).Elements;
+        public long NumberOfElements => Description.Elements;
 
-        public long ElementSize => TensorHandle.Describe(Handle).ElementSize;
+        public long ElementSize => Description.ElementSize;
 
         public bool requires_grad
         {
-            get => TensorHandle.Describe(Handle).RequiresGrad;
-            set => TensorHandle.SetRequiresGrad(Handle, value);
+            get => Description.RequiresGrad;
+            set => requires_grad_(value);
         }
 
         /// <summary>What backward left; null when nothing.</summary>
@@ -82,25 +84,38 @@ public static partial class torch
         {
             get
             {
-                nint handle = TensorHandle.Grad(Handle);
+                nint handle = Alive(TensorHandle.Grad(Handle));
                 return handle == 0 ? null : new Tensor(handle);
             }
 
-            set => TensorHandle.SetGrad(Handle, value?.Handle ?? 0);
+            set
+            {
+                TensorHandle.SetGrad(Handle, value?.Handle ?? 0);
+                GC.KeepAlive(this);
+                GC.KeepAlive(value);
+            }
         }
 
         /// <summary>The elements' bytes, of a contiguous CPU tensor; valid while the tensor lives.</summary>
-        /// <exception cref="InvalidOperationException">Another device, gaps between elements, or (when set) another length.</exception>
+        /// <exception cref="InvalidOperationException">Another device, or gaps between elements.</exception>
+        /// <exception cref="ArgumentException">More bytes than a span holds; when set, another length.</exception>
         public unsafe Span<byte> bytes
         {
             get
             {
-                if (device_type != DeviceType.CPU || !is_contiguous())
+                TensorDescription description = Description;
+                if (description.DeviceType != (int)DeviceType.CPU || !is_contiguous())
                 {
                     throw new InvalidOperationException("Reading bytes takes a contiguous tensor on the CPU.");
                 }
 
-                return new Span<byte>((void*)TensorHandle.Data(Handle), checked((int)(NumberOfElements * ElementSize)));
+                long length = description.Elements * description.ElementSize;
+                if (length > int.MaxValue)
+                {
+                    throw new ArgumentException($"The tensor has {length} bytes; a span holds {int.MaxValue} at most: take parts.");
+                }
+
+                return new Span<byte>((void*)Alive(TensorHandle.Data(Handle)), (int)length);
             }
 
             set
@@ -108,14 +123,17 @@ public static partial class torch
                 Span<byte> target = bytes;
                 if (target.Length != value.Length)
                 {
-                    throw new InvalidOperationException($"The tensor has {target.Length} bytes, not {value.Length}.");
+                    throw new ArgumentException($"The tensor has {target.Length} bytes, not {value.Length}.");
                 }
 
                 value.CopyTo(target);
+                GC.KeepAlive(this);
             }
         }
 
         internal DisposeScope? Scope { get; set; }
+
+        private TensorDescription Description => Alive(TensorHandle.Describe(Handle));
 
         internal Argument Arg => Argument.Tensor(Handle, this);
 
@@ -132,32 +150,49 @@ public static partial class torch
 
         public long size(int dim) => shape[dim < 0 ? dim + (int)ndim : dim];
 
-        public long[] stride() => TensorHandle.Strides(Handle);
+        public long[] stride() => Alive(TensorHandle.Strides(Handle));
 
-        public long storage_offset() => TensorHandle.Describe(Handle).StorageOffset;
+        public long storage_offset() => Description.StorageOffset;
 
-        public bool is_contiguous() => TensorHandle.IsContiguous(Handle);
+        public bool is_contiguous() => Alive(TensorHandle.IsContiguous(Handle));
 
         public Tensor requires_grad_(bool requires_grad = true)
         {
             TensorHandle.SetRequiresGrad(Handle, requires_grad);
-            return this;
+            return Alive(this);
         }
 
         /// <summary>The value of a tensor with one element; waits for the device.</summary>
+        /// <exception cref="ArgumentException">More or fewer elements, or <typeparamref name="T"/> is not the element type.</exception>
         public T item<T>()
             where T : unmanaged
         {
-            (bool isReal, long integer, double real) = TensorHandle.Item(Handle);
+            TensorDescription description = Description;
+            if (description.Elements != 1)
+            {
+                throw new ArgumentException($"Number of elements in the tensor must be 1, not {description.Elements}.");
+            }
+
+            CheckType<T>((ScalarType)description.ScalarType);
+            (bool isReal, long integer, double real) = Alive(TensorHandle.Item(Handle));
             object value = isReal ? real : integer;
             return (T)Convert.ChangeType(value, typeof(T), System.Globalization.CultureInfo.InvariantCulture);
         }
 
         /// <summary>The elements as values of .NET; <typeparamref name="T"/> has to be the element type.</summary>
+        /// <exception cref="ArgumentException">Another element type.</exception>
         public TensorAccessor<T> data<T>()
-            where T : unmanaged => new(this);
+            where T : unmanaged
+        {
+            CheckType<T>(dtype);
+            return new(this);
+        }
 
-        public void backward() => TensorHandle.Backward([Handle], null, [], retainGraph: false, createGraph: false);
+        public void backward()
+        {
+            TensorHandle.Backward([Handle], null, [], retainGraph: false, createGraph: false);
+            GC.KeepAlive(this);
+        }
 
         public Tensor DetachFromDisposeScope()
         {
@@ -207,6 +242,33 @@ public static partial class torch
             {
                 Scope?.MarkAsDisposed(this);
                 Scope = null;
+            }
+        }
+
+        /// <summary>An object that nothing else refers to could be finalised while libtorch still reads its handle: not before this.</summary>
+        private TResult Alive<TResult>(TResult result)
+        {
+            GC.KeepAlive(this);
+            return result;
+        }
+
+        private static void CheckType<T>(ScalarType type)
+        {
+            Type expected = type switch
+            {
+                ScalarType.Byte => typeof(byte),
+                ScalarType.Int8 => typeof(sbyte),
+                ScalarType.Int16 => typeof(short),
+                ScalarType.Int32 => typeof(int),
+                ScalarType.Int64 => typeof(long),
+                ScalarType.Float32 => typeof(float),
+                ScalarType.Float64 => typeof(double),
+                ScalarType.Bool => typeof(bool),
+                _ => throw new ArgumentException($"values of {type} have no type of .NET here: convert the tensor first."),
+            };
+            if (typeof(T) != expected)
+            {
+                throw new ArgumentException($"{typeof(T).Name} is not compatible with {type}.");
             }
         }
 

@@ -10,7 +10,8 @@ public static partial class torch
         None = 0,
     }
 
-    // Every method below is the operator of its name; libtorch's documentation holds. A trailing underscore means: in place.
+    // Every method below is the operator of its name; libtorch's documentation holds. A trailing underscore means: in place; the
+    // result is another object for the same native tensor, with an owner of its own, as the package has it.
     public partial class Tensor
     {
         public Tensor abs() => new(Aten.Abs.Invoke(Arg));
@@ -57,15 +58,15 @@ public static partial class torch
 
         public Tensor add(Scalar scalar) => new(Aten.AddScalar.Invoke(Arg, scalar.Arg));
 
-        public Tensor add_(Tensor target) => InPlace(Aten.AddInPlace.Invoke(Arg, target.Arg));
+        public Tensor add_(Tensor target) => new(Aten.AddInPlace.Invoke(Arg, target.Arg));
 
-        public Tensor add_(Tensor target, Scalar alpha) => InPlace(Aten.AddInPlace.Invoke(Arg, target.Arg, alpha.Arg));
+        public Tensor add_(Tensor target, Scalar alpha) => new(Aten.AddInPlace.Invoke(Arg, target.Arg, alpha.Arg));
 
-        public Tensor add_(Scalar scalar) => InPlace(Aten.AddScalarInPlace.Invoke(Arg, scalar.Arg));
+        public Tensor add_(Scalar scalar) => new(Aten.AddScalarInPlace.Invoke(Arg, scalar.Arg));
 
-        public Tensor addcdiv_(Tensor tensor1, Tensor tensor2, Scalar value) => InPlace(Aten.AddcdivInPlace.Invoke(Arg, tensor1.Arg, tensor2.Arg, value.Arg));
+        public Tensor addcdiv_(Tensor tensor1, Tensor tensor2, Scalar value) => new(Aten.AddcdivInPlace.Invoke(Arg, tensor1.Arg, tensor2.Arg, value.Arg));
 
-        public Tensor addcmul_(Tensor tensor1, Tensor tensor2, Scalar value) => InPlace(Aten.AddcmulInPlace.Invoke(Arg, tensor1.Arg, tensor2.Arg, value.Arg));
+        public Tensor addcmul_(Tensor tensor1, Tensor tensor2, Scalar value) => new(Aten.AddcmulInPlace.Invoke(Arg, tensor1.Arg, tensor2.Arg, value.Arg));
 
         public Tensor sub(Tensor target) => new(Aten.Sub.Invoke(Arg, target.Arg));
 
@@ -75,9 +76,9 @@ public static partial class torch
 
         public Tensor mul(Scalar target) => new(Aten.MulScalar.Invoke(Arg, target.Arg));
 
-        public Tensor mul_(Tensor target) => InPlace(Aten.MulInPlace.Invoke(Arg, target.Arg));
+        public Tensor mul_(Tensor target) => new(Aten.MulInPlace.Invoke(Arg, target.Arg));
 
-        public Tensor mul_(Scalar target) => InPlace(Aten.MulScalarInPlace.Invoke(Arg, target.Arg));
+        public Tensor mul_(Scalar target) => new(Aten.MulScalarInPlace.Invoke(Arg, target.Arg));
 
         public Tensor eq(Tensor target) => new(Aten.Eq.Invoke(Arg, target.Arg));
 
@@ -107,19 +108,19 @@ public static partial class torch
 
         public Tensor logical_and(Tensor other) => new(Aten.LogicalAnd.Invoke(Arg, other.Arg));
 
-        public Tensor sqrt_() => InPlace(Aten.SqrtInPlace.Invoke(Arg));
+        public Tensor sqrt_() => new(Aten.SqrtInPlace.Invoke(Arg));
 
-        public Tensor zero_() => InPlace(Aten.ZeroInPlace.Invoke(Arg));
+        public Tensor zero_() => new(Aten.ZeroInPlace.Invoke(Arg));
 
-        public Tensor fill_(Scalar value) => InPlace(Aten.FillInPlace.Invoke(Arg, value.Arg));
+        public Tensor fill_(Scalar value) => new(Aten.FillInPlace.Invoke(Arg, value.Arg));
 
-        public Tensor copy_(Tensor source, bool nonBlocking = false) => InPlace(Aten.CopyInPlace.Invoke(Arg, source.Arg, nonBlocking));
+        public Tensor copy_(Tensor source, bool nonBlocking = false) => new(Aten.CopyInPlace.Invoke(Arg, source.Arg, nonBlocking));
 
-        public Tensor uniform_(double from, double to, Generator? generator = null) => InPlace(Aten.UniformInPlace.Invoke(Arg, from, to, generator?.Arg ?? Argument.None));
+        public Tensor uniform_(double from, double to, Generator? generator = null) => new(Aten.UniformInPlace.Invoke(Arg, from, to, generator?.Arg ?? Argument.None));
 
-        public Tensor normal_(double mean = 0, double std = 1, Generator? generator = null) => InPlace(Aten.NormalInPlace.Invoke(Arg, mean, std, generator?.Arg ?? Argument.None));
+        public Tensor normal_(double mean = 0, double std = 1, Generator? generator = null) => new(Aten.NormalInPlace.Invoke(Arg, mean, std, generator?.Arg ?? Argument.None));
 
-        public Tensor scatter_(long dim, Tensor index, Tensor src) => InPlace(Aten.ScatterInPlace.Invoke(Arg, dim, index.Arg, src.Arg));
+        public Tensor scatter_(long dim, Tensor index, Tensor src) => new(Aten.ScatterInPlace.Invoke(Arg, dim, index.Arg, src.Arg));
 
         public Tensor matmul(Tensor target) => new(Aten.Matmul.Invoke(Arg, target.Arg));
 
@@ -131,7 +132,11 @@ public static partial class torch
 
         public Tensor mean(long[] dimensions, bool keepdim = false, ScalarType? type = null) => new(Aten.MeanDim.Invoke(Arg, dimensions, keepdim, torch.Arg(type)));
 
-        public Tensor std(long[] dimensions, bool unbiased = true, bool keepdim = false, ScalarType? type = null) => (type is { } wanted ? to_type(wanted) : this).StdOver(dimensions, unbiased, keepdim);
+        public Tensor std(long[] dimensions, bool unbiased = true, bool keepdim = false, ScalarType? type = null)
+        {
+            using Tensor? converted = type is { } wanted ? to_type(wanted) : null;
+            return new(Aten.StdDim.Invoke((converted ?? this).Arg, dimensions, unbiased, keepdim));
+        }
 
         public Tensor cumsum(long dim, ScalarType? type = null) => new(Aten.Cumsum.Invoke(Arg, dim, torch.Arg(type)));
 
@@ -169,7 +174,7 @@ public static partial class torch
 
         public Tensor unsqueeze(long dim) => new(Aten.Unsqueeze.Invoke(Arg, dim));
 
-        public Tensor squeeze(long? dim = null) => new(dim is { } d ? Aten.SqueezeDim.Invoke(Arg, d) : new Operator("aten::squeeze").Invoke(Arg));
+        public Tensor squeeze(long? dim = null) => new(dim is { } d ? Aten.SqueezeDim.Invoke(Arg, d) : Aten.Squeeze.Invoke(Arg));
 
         public Tensor flatten(long start_dim = 0, long end_dim = -1) => new(Aten.Flatten.Invoke(Arg, start_dim, end_dim));
 
@@ -189,7 +194,7 @@ public static partial class torch
 
         public Tensor as_strided(long[] size, long[] strides, long storageOffset = 0) => new(Aten.AsStrided.Invoke(Arg, size, strides, storageOffset));
 
-        public Tensor bincount(Tensor? weights = null, long minlength = 0) => new(Aten.Bincount.Invoke(Arg, weights?.Arg ?? Argument.None, minlength));
+        public Tensor bincount(Tensor? weights, long minlength = 0) => new(Aten.Bincount.Invoke(Arg, weights?.Arg ?? Argument.None, minlength));
 
         public Tensor cpu() => to(CPU);
 
@@ -277,13 +282,6 @@ public static partial class torch
 
         private static (Tensor First, Tensor Second) Pair(nint[] handles) => (new Tensor(handles[0]), new Tensor(handles[1]));
 
-        private Tensor InPlace(nint result)
-        {
-            // The operator returns its own first argument under a new handle; this object already stands for it.
-            TensorHandle.Free(result);
-            return this;
-        }
-
         private Tensor Then(bool disposeAfter, nint result)
         {
             var tensor = new Tensor(result);
@@ -294,8 +292,6 @@ public static partial class torch
 
             return tensor;
         }
-
-        private Tensor StdOver(long[] dimensions, bool unbiased, bool keepdim) => new(Aten.StdDim.Invoke(Arg, dimensions, unbiased, keepdim));
     }
 
     internal static Argument Arg(ScalarType? type) => type is { } given ? (long)given : Argument.None;

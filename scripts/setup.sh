@@ -31,7 +31,8 @@ check_environment() {
   command -v dotnet >/dev/null || refuse "no dotnet on the PATH; install the .NET SDK 10 (https://dot.net/download)"
 }
 
-# A build is named by all it is made from: sources and libtorch's version header (path, size, time), and settings.
+# A build is named by all it is made from: sources, the configuration inside it and libtorch's version header (path, size,
+# time), and settings.
 build_name() {
   local project folders=()
   for project in "$root"/*/*.csproj; do
@@ -39,7 +40,7 @@ build_name() {
   done
   {
     printf '%s\n' "${TorchSource:-}" "${TorchPackage:-}"
-    find "$root"/Directory.* "${folders[@]}" "${LIBTORCH:-/usr}/$version_header" \
+    find "$root"/Directory.* "${folders[@]}" "$root/configs/quickstart.yaml" "${LIBTORCH:-/usr}/$version_header" \
       \( -name bin -o -name obj -o -name '.*' -o -name '*~' \) -prune -o -type f -printf '%p %s %T@\n' 2>/dev/null | LC_ALL=C sort || true
   } | sha256sum | cut -c 1-16
 }

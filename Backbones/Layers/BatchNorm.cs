@@ -32,11 +32,11 @@ internal sealed class BatchNorm : nn.Module
     public Tensor Forward(Tensor x, Pass pass)
     {
         Tensor weight = pass[_weight], bias = pass[_bias];
-        switch (pass.Normalisation)
+        switch (pass.Statistics)
         {
-            case Normalisation.Running:
+            case NormStatistics.Running:
                 return nn.functional.batch_norm(x, _runningMean, _runningVariance, weight, bias, training: false, Momentum, Epsilon);
-            case Normalisation.Batch:
+            case NormStatistics.Batch:
                 return nn.functional.batch_norm(x, null!, null!, weight, bias, training: true, Momentum, Epsilon);
             default:
                 _batches.add_(1);

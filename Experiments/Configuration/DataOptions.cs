@@ -28,7 +28,7 @@ public sealed record DataOptions
     [RegularExpression(@"[^\p{Cc}]+", ErrorMessage = "a folder")]
     public string? Root { get; init; }
 
-    [Description("Images of the whole training set held out for validation, balanced over classes; trainLimit scales it")]
+    [Description("Images held out for validation out of 50,000 training images, balanced over classes; out of fewer images the same share")]
     [Range(1, int.MaxValue)]
     public int Validation { get; init; } = 5000;
 

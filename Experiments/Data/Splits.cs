@@ -20,15 +20,15 @@ public static class Splits
     public static int ValidationSize(int wanted, int available, int classes)
     {
         double share = Math.Min(wanted, (double)wanted * available / WholeTrainingSet);
-        int perClass = Math.Max(1, (int)Math.Round(share / classes, MidpointRounding.AwayFromZero));
-        int size = checked(perClass * classes);
+        long perClass = Math.Max(1, (long)Math.Round(share / classes, MidpointRounding.AwayFromZero));
+        long size = perClass * classes;
         if (size >= available)
         {
             throw new UsageException(string.Create(CultureInfo.InvariantCulture,
                 $"data.validation {wanted} (of {WholeTrainingSet} images; here {size}, one a class at least) leaves nothing of {available} training images to train on: lower data.validation, or raise data.trainLimit"));
         }
 
-        return size;
+        return (int)size;
     }
 
     /// <summary>
@@ -40,7 +40,7 @@ public static class Splits
     /// <param name="random">Decides which.</param>
     /// <returns>The rows taken and all other rows, both ascending.</returns>
     /// <exception cref="ArgumentOutOfRangeException">More than there are.</exception>
-    public static (long[] Taken, long[] Rest) Balanced(long[] labels, int count, Generator random)
+    public static (long[] Taken, long[] Remaining) Balanced(long[] labels, int count, Generator random)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(count);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(count, labels.Length);

@@ -70,12 +70,16 @@ IMTA_API void imta_generator_free(at::Generator* generator) { delete generator; 
 
 IMTA_API int imta_generator_seed(at::Generator* generator, uint64_t seed) {
   return imta::guarded<int>(-1, [&] {
-    std::lock_guard<std::mutex> lock(generator->mutex());
-    generator->set_current_seed(seed);
+    at::Generator& target = imta::defined(generator);
+    std::lock_guard<std::mutex> lock(target.mutex());
+    target.set_current_seed(seed);
     return 0;
   });
 }
 
-IMTA_API uint64_t imta_generator_initial_seed(at::Generator* generator) {
-  return imta::guarded<uint64_t>(0, [&] { return generator->current_seed(); });
+IMTA_API int imta_generator_initial_seed(at::Generator* generator, uint64_t* seed) {
+  return imta::guarded<int>(-1, [&] {
+    *seed = imta::defined(generator).current_seed();
+    return 0;
+  });
 }

@@ -5,7 +5,9 @@
 
 #include <atomic>
 #include <exception>
+#include <stdexcept>
 #include <string>
+#include <vector>
 
 #define IMTA_API extern "C" __attribute__((visibility("default")))
 
@@ -22,6 +24,30 @@ inline at::Tensor* to_handle(at::Tensor tensor) {
   auto* handle = new at::Tensor(std::move(tensor));
   live_tensors.fetch_add(1, std::memory_order_relaxed);
   return handle;
+}
+
+inline void free_handle(at::Tensor* handle) {
+  if (!handle) return;
+  delete handle;
+  live_tensors.fetch_sub(1, std::memory_order_relaxed);
+}
+
+// A handle for each tensor, or for none: one that cannot be made takes those before it along.
+inline void to_handles(std::vector<at::Tensor> tensors, at::Tensor** results) {
+  size_t done = 0;
+  try {
+    for (; done < tensors.size(); done++) results[done] = to_handle(std::move(tensors[done]));
+  } catch (...) {
+    while (done > 0) free_handle(results[--done]);
+    throw;
+  }
+}
+
+// What a handle stands for; the null handle has nothing.
+template <typename Object>
+Object& defined(Object* handle) {
+  if (!handle) throw std::invalid_argument("an undefined tensor or generator (the null handle) has no such property");
+  return *handle;
 }
 
 // Runs `body`; whatever it throws becomes the error text and `failure` the result. Nothing crosses the C boundary.

@@ -16,6 +16,9 @@ internal sealed class PickleReader
     private const int MostContainers = 1_000_000;
     private const int LongestKey = 4096;
 
+    /// <summary>The greatest length of a pickle that is accepted, in bytes: some 100,000 tensors.</summary>
+    public const int LongestPickle = 16 << 20;
+
     private static readonly object True = true;
     private static readonly object False = false;
     private static readonly UTF8Encoding Utf8 = new(false, throwOnInvalidBytes: true);
@@ -46,6 +49,7 @@ internal sealed class PickleReader
     /// <exception cref="InvalidDataException">Malformed, or with something that is refused; the message says what and where.</exception>
     public static object? Read(byte[] pickle)
     {
+        Require(pickle.Length <= LongestPickle, $"the pickle has {pickle.Length} bytes, more than {LongestPickle}");
         var reader = new PickleReader(pickle);
         int start = 0;
         try

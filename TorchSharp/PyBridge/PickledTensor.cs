@@ -42,11 +42,15 @@ internal sealed class PickledTensor
     /// <exception cref="InvalidDataException">The view reaches beyond the storage, or no tensor can have this shape.</exception>
     public PickledTensor(PickledStorage storage, long offset, long[] size, long[] stride)
     {
-        (Storage, Offset, Size, Stride) = (storage, offset, size, stride);
-        string view = $"a view [{string.Join(", ", size)}] with strides [{string.Join(", ", stride)}] at offset {offset}";
-        if (size.Length != stride.Length || size.Length > MostDimensions || offset < 0 || size.Any(n => n < 0) || stride.Any(n => n < 0))
+        if (size.Length != stride.Length || size.Length > MostDimensions)
         {
-            throw new InvalidDataException($"{view} is no tensor");
+            throw new InvalidDataException($"a tensor has {size.Length} dimensions and {stride.Length} strides");
+        }
+
+        (Storage, Offset, Size, Stride) = (storage, offset, size, stride);
+        if (offset < 0 || size.Any(n => n < 0) || stride.Any(n => n < 0))
+        {
+            throw new InvalidDataException($"{this} is no tensor");
         }
 
         // The shape without its zeros must fit 64 bits too: libtorch computes strides from it.
@@ -57,7 +61,7 @@ internal sealed class PickledTensor
             volume *= Math.Max(size[d], 1);
             if (volume > long.MaxValue)
             {
-                throw new InvalidDataException($"{view} has more elements than any memory");
+                throw new InvalidDataException($"{this} has more elements than any memory");
             }
 
             last += (Int128)Math.Max(size[d] - 1, 0) * stride[d];
@@ -66,7 +70,7 @@ internal sealed class PickledTensor
         Elements = size.Contains(0) ? 0 : (long)volume;
         if (Elements > 0 && last >= storage.Elements)
         {
-            throw new InvalidDataException($"{view} reaches beyond its storage '{storage.Key}' of {storage.Elements} elements");
+            throw new InvalidDataException($"{this} reaches beyond its storage {PickleReader.Quote(storage.Key)} of {storage.Elements} elements");
         }
     }
 
@@ -82,4 +86,6 @@ internal sealed class PickledTensor
 
     /// <summary>Bytes of the tensor once it has memory of its own.</summary>
     public Int128 Bytes => (Int128)Elements * Storage.ElementSize;
+
+    public override string ToString() => $"a view [{string.Join(", ", Size)}] with strides [{string.Join(", ", Stride)}] at offset {Offset}";
 }

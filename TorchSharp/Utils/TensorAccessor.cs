@@ -9,15 +9,7 @@ public sealed class TensorAccessor<T> : IEnumerable<T>, System.Collections.IEnum
 {
     private readonly torch.Tensor _tensor;
 
-    internal TensorAccessor(torch.Tensor tensor)
-    {
-        if (tensor.ElementSize != Marshal.SizeOf<T>() && typeof(T) != typeof(bool))
-        {
-            throw new ArgumentException($"the tensor's elements are {tensor.dtype}, not {typeof(T).Name}.", nameof(tensor));
-        }
-
-        _tensor = tensor;
-    }
+    internal TensorAccessor(torch.Tensor tensor) => _tensor = tensor;
 
     public long Count => _tensor.NumberOfElements;
 

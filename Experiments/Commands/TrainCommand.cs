@@ -1,0 +1,149 @@
+using System.CommandLine;
+using System.Runtime.InteropServices;
+using Imta.MetaWeight.Experiments.Configuration;
+using Imta.MetaWeight.Experiments.Data;
+using Imta.MetaWeight.Experiments.Runs;
+using Imta.MetaWeight.Experiments.Training;
+
+namespace Imta.MetaWeight.Experiments.Commands;
+
+/// <summary><c>imta train [CONFIG.yaml]</c>.</summary>
+internal static class TrainCommand
+{
+    private const int Interrupted = 130;
+
+    private static readonly Argument<string?> Config = new("CONFIG.yaml") { Arity = ArgumentArity.ZeroOrOne, Description = "The run's configuration; without it configs/quickstart.yaml, on generated data" };
+    private static readonly Option<string[]> Set = new("--set") { HelpName = "key=value", Description = "Sets one key of the configuration; may be repeated" };
+    private static readonly Option<string?> Data = new("--data") { HelpName = "DIR", Description = "Folder of the data set's files" };
+    private static readonly Option<string?> Out = new("--out") { HelpName = "DIR", Description = "Folder of the run; by default runs/NAME-sSEED-START" };
+    private static readonly Option<int?> Seed = new("--seed") { HelpName = "N", Description = "Seed of everything random" };
+    private static readonly Option<string?> Place = new("--device") { HelpName = "cpu|cuda", Description = "Where to compute" };
+    private static readonly Option<int?> Threads = new("--threads") { HelpName = "N", Description = "Threads of the CPU's computation; 0: all cores" };
+    private static readonly Option<bool> Force = new("--force") { Description = "Replace the run that the folder holds" };
+    private static readonly Option<string?> Resume = new("--resume") { HelpName = "RUN", Description = "Go on with the run in this folder, behind its last finished epoch" };
+
+    public static Command Build()
+    {
+        var command = new Command("train", "Train a multi-exit network, with learned sample weights or without, and test it")
+        {
+            Config, Set, Data, Out, Seed, Place, Threads, Force, Resume,
+        };
+        command.SetAction(Run);
+        return command;
+    }
+
+    private static int Run(ParseResult arguments)
+    {
+        using var stop = new CancellationTokenSource();
+        using PosixSignalRegistration interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Stop);
+        using PosixSignalRegistration terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Stop);
+        return arguments.GetValue(Resume) is { } run ? GoOn(arguments, run, stop.Token) : Start(arguments, stop.Token);
+
+        // The first signal ends the run behind its present batch; a second one, at once.
+        void Stop(PosixSignalContext context)
+        {
+            context.Cancel = !stop.IsCancellationRequested;
+            stop.Cancel();
+        }
+    }
+
+    private static int Start(ParseResult arguments, CancellationToken stop)
+    {
+        DateTime start = DateTime.Now;
+        Settings settings = Read(arguments);
+        string path = arguments.GetValue(Out) ?? RunFolder.DefaultPath(settings, start);
+        RunFolder.Check(path, arguments.GetValue(Force));
+        Device device = Machine.Prepare(settings);
+        using RunData data = DataSets.Load(settings.Data, settings.Seed, arguments.GetValue(Data));
+        using RunModel model = RunModel.Build(settings, data.Classes, device);
+        RunFolder folder = RunFolder.Create(path, arguments.GetValue(Force));
+        AtomicFile.WriteText(folder.Config, SettingsWriter.Write(settings));
+        AtomicFile.WriteText(folder.Environment, EnvironmentReport.Json(settings, Environment.GetCommandLineArgs()[1..], start));
+        return Train(new Plan(settings, data, model, folder, device, First: 0), stop);
+    }
+
+    private static int GoOn(ParseResult arguments, string run, CancellationToken stop)
+    {
+        Option[] fixedByRun = [Set, Out, Seed, Place, Threads, Force];
+        if (arguments.GetValue(Config) is not null || fixedByRun.Any(option => arguments.GetResult(option) is { Implicit: false }))
+        {
+            throw new UsageException("--resume goes on with the run as it was configured; only --data may stand beside it");
+        }
+
+        using DisposeScope scope = NewDisposeScope();
+        RunFolder folder = RunFolder.Open(run);
+        Checkpoint.Content checkpoint = Checkpoint.Read(folder.LatestCheckpoint);
+        Settings settings = checkpoint.Settings;
+        Device device = Machine.Prepare(settings);
+        using RunData data = DataSets.Load(settings.Data, settings.Seed, arguments.GetValue(Data));
+        using RunModel model = RunModel.Build(settings, data.Classes, device);
+        checkpoint.Restore(model);
+        CsvTable.KeepThrough(folder.Epochs, checkpoint.Epochs);
+        CsvTable.KeepThrough(folder.Timing, checkpoint.Epochs);
+        return Train(new Plan(settings, data, model, folder, device, checkpoint.Epochs), stop);
+    }
+
+    private static int Train(Plan plan, CancellationToken stop)
+    {
+        RunMonitor monitor = RunMonitor.ForConsole();
+        monitor.LogTo(plan.Folder.Log);
+        foreach (string line in plan.Lines())
+        {
+            monitor.Say(line);
+        }
+
+        try
+        {
+            new TrainingRun(plan.Settings, plan.Data, plan.Model, plan.Folder, monitor, plan.Device).Run(plan.First, stop);
+        }
+        catch (OperationCanceledException)
+        {
+            monitor.Say(File.Exists(plan.Folder.LatestCheckpoint)
+                ? $"stopped; go on behind the last finished epoch: imta train --resume {plan.Folder.Path}"
+                : "stopped in the first epoch: there is nothing to resume from yet");
+            return Interrupted;
+        }
+
+        monitor.Say($"results are in {plan.Folder.Path}");
+        return 0;
+    }
+
+    private static Settings Read(ParseResult arguments)
+    {
+        var overrides = (arguments.GetValue(Set) ?? []).Select(SettingsOverride.Parse).ToList();
+        Add("--seed", "seed", arguments.GetValue(Seed));
+        Add("--device", "device", arguments.GetValue(Place));
+        Add("--threads", "threads", arguments.GetValue(Threads));
+        return SettingsLoader.Load(arguments.GetValue(Config) ?? Path.Combine(AppContext.BaseDirectory, "configs", "quickstart.yaml"), overrides);
+
+        void Add(string option, string key, object? value)
+        {
+            if (value is not null)
+            {
+                overrides.Add(new SettingsOverride(option, key, FormattableString.Invariant($"{value}")));
+            }
+        }
+    }
+
+    /// <summary>A run that is ready to train.</summary>
+    private sealed record Plan(Settings Settings, RunData Data, RunModel Model, RunFolder Folder, Device Device, int First)
+    {
+        /// <summary>What is about to happen, for the log and the screen.</summary>
+        public IEnumerable<string> Lines()
+        {
+            foreach (string warning in Data.Warnings)
+            {
+                yield return $"warning: {warning}";
+            }
+
+            long parameters = Model.Network.Parameters.Sum(parameter => parameter.numel());
+            string method = Settings.Meta.Enabled ? "learned sample weights" : "plain training";
+            yield return FormattableString.Invariant($"{Settings.Name}, seed {Settings.Seed}: {method}, {Model.Network.GetName()} with {Model.Network.Exits} exits and {parameters:N0} parameters on {Device}, {get_num_threads()} threads");
+            yield return FormattableString.Invariant($"{Data.Train.Count:N0} training, {Data.Validation.Count:N0} validation and {Data.Test.Count:N0} test images of {Data.Classes} classes; run folder {Folder.Path}");
+            if (First > 0)
+            {
+                yield return FormattableString.Invariant($"going on behind epoch {First} of {Settings.Train.Epochs}");
+            }
+        }
+    }
+}

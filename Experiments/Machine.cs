@@ -1,0 +1,38 @@
+using Imta.MetaWeight.Experiments.Configuration;
+
+namespace Imta.MetaWeight.Experiments;
+
+/// <summary>The machine that a command runs on: libtorch, threads, device.</summary>
+internal static class Machine
+{
+    /// <summary>Sets the number of threads and returns the device.</summary>
+    /// <exception cref="UsageException">libtorch cannot be loaded, or it has no such device.</exception>
+    public static Device Prepare(Settings settings)
+    {
+        CheckLibtorch();
+        try
+        {
+            set_num_threads(settings.Threads == 0 ? Environment.ProcessorCount : settings.Threads);
+        }
+        catch (Exception e) when (e is DllNotFoundException or TypeInitializationException or BadImageFormatException or EntryPointNotFoundException)
+        {
+            throw new UsageException($"libtorch cannot be loaded ({e.GetBaseException().Message.ReplaceLineEndings(" ")}); start by ./imta, which sets it up, or install libtorch-dev and build again", e);
+        }
+
+        Device wanted = device(settings.Device);
+        if (wanted.type == DeviceType.CUDA && wanted.index >= cuda.device_count())
+        {
+            throw new UsageException($"there is no device {settings.Device} (libtorch {__version__} sees {cuda.device_count()} CUDA devices); use --device cpu, or build against a CUDA libtorch named by LIBTORCH");
+        }
+
+        return wanted;
+    }
+
+    private static void CheckLibtorch()
+    {
+        if (Environment.GetEnvironmentVariable("LIBTORCH") is { Length: > 0 } folder && !Directory.Exists(Path.Combine(folder, "lib")))
+        {
+            throw new UsageException($"LIBTORCH is {folder}, where no libtorch is (a folder with include/ and lib/); correct it, or unset it to use the system's");
+        }
+    }
+}

@@ -1,0 +1,30 @@
+namespace Imta.MetaWeight.Experiments.Runs;
+
+/// <summary>Writes a file beside its place, flushes it to the disk, and renames it: whatever happens, a whole file is there, the old or the new.</summary>
+internal static class AtomicFile
+{
+    /// <summary>Ends the name of a file that is being written.</summary>
+    public const string Suffix = ".partial";
+
+    public static void Write(string path, Action<Stream> write)
+    {
+        string beside = path + Suffix;
+        try
+        {
+            using (var stream = new FileStream(beside, FileMode.Create, FileAccess.ReadWrite))
+            {
+                write(stream);
+                stream.Flush(flushToDisk: true);
+            }
+
+            File.Move(beside, path, overwrite: true);
+        }
+        catch
+        {
+            File.Delete(beside);
+            throw;
+        }
+    }
+
+    public static void WriteText(string path, string text) => Write(path, stream => stream.Write(System.Text.Encoding.UTF8.GetBytes(text)));
+}

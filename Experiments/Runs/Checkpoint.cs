@@ -1,0 +1,115 @@
+using System.Collections;
+using System.Collections.Specialized;
+using Imta.MetaWeight.Experiments.Configuration;
+using Imta.MetaWeight.Experiments.Training;
+using TorchSharp.PyBridge;
+
+namespace Imta.MetaWeight.Experiments.Runs;
+
+/// <summary>
+/// All that a run needs to go on after an epoch, as a PyTorch file: backbone (<c>state_dict</c>), WPN (<c>meta_state_dict</c>), both
+/// optimisers, the epoch, the random state and the configuration. Every random number follows from the seed, its purpose and the epoch
+/// and batch it is for, so the random state is the seed.
+/// </summary>
+internal static class Checkpoint
+{
+    private const long Format = 1;
+
+    public static void Write(string path, Settings settings, RunModel model, int epochs)
+    {
+        var content = new OrderedDictionary
+        {
+            ["format"] = Format,
+            ["epoch"] = (long)epochs,
+            ["random"] = new OrderedDictionary { ["seed"] = (long)settings.Seed },
+            ["config"] = SettingsWriter.Write(settings),
+            ["state_dict"] = Named(model.Network.state_dict()),
+            ["optimizer"] = new OrderedDictionary { ["momentum_buffer"] = Buffers(model) },
+        };
+        if (model.Weighting is { } weighting)
+        {
+            content["meta_state_dict"] = Named(weighting.Network.state_dict());
+            content["meta_optimizer"] = new OrderedDictionary
+            {
+                ["step"] = weighting.Optimiser.Steps,
+                ["exp_avg"] = Listed(weighting.Names, weighting.Optimiser.Means),
+                ["exp_avg_sq"] = Listed(weighting.Names, weighting.Optimiser.Squares),
+            };
+        }
+
+        AtomicFile.Write(path, stream => PyTorchPickler.PickleStateDict(stream, content, leaveOpen: true));
+    }
+
+    /// <summary>Reads a checkpoint's content; its tensors belong to the open dispose scope.</summary>
+    /// <exception cref="UsageException">It is damaged, or of another format.</exception>
+    public static Content Read(string path)
+    {
+        try
+        {
+            Hashtable content = PyTorchUnpickler.UnpickleStateDict(path);
+            if (content["format"] is not Format)
+            {
+                throw new UsageException($"{path} is of checkpoint format {content["format"] ?? "(none)"}; this version reads format {Format}");
+            }
+
+            Settings settings = SettingsLoader.Parse((string)content["config"]!, path);
+            return new Content(settings, checked((int)(long)content["epoch"]!), content);
+        }
+        catch (Exception e) when (e is InvalidDataException or InvalidCastException or NullReferenceException or IOException or UnauthorizedAccessException)
+        {
+            throw new UsageException($"{path} is no checkpoint that can be read ({e.Message.TrimEnd('.')}); start the run anew, or restore the file", e);
+        }
+    }
+
+    private static OrderedDictionary Buffers(RunModel model)
+    {
+        var buffers = new OrderedDictionary();
+        for (int p = 0; p < model.Network.ParameterNames.Count; p++)
+        {
+            if (model.Optimiser.Buffers[p] is { } buffer)
+            {
+                buffers[model.Network.ParameterNames[p]] = buffer;
+            }
+        }
+
+        return buffers;
+    }
+
+    private static OrderedDictionary Named(Dictionary<string, Tensor> tensors) => Listed([.. tensors.Keys], [.. tensors.Values]);
+
+    private static OrderedDictionary Listed(IReadOnlyList<string> names, IReadOnlyList<Tensor> tensors)
+    {
+        var listed = new OrderedDictionary();
+        for (int i = 0; i < names.Count; i++)
+        {
+            listed[names[i]] = tensors[i];
+        }
+
+        return listed;
+    }
+
+    /// <summary>What a checkpoint holds.</summary>
+    /// <param name="Settings">The run's configuration.</param>
+    /// <param name="Epochs">Epochs done.</param>
+    /// <param name="Values">Everything, by key.</param>
+    internal sealed record Content(Settings Settings, int Epochs, Hashtable Values)
+    {
+        /// <summary>Copies the state into a model that was built from the same configuration.</summary>
+        public void Restore(RunModel model)
+        {
+            model.Network.load_state_dict(Tensors(Values["state_dict"]));
+            Dictionary<string, Tensor> buffers = Tensors(((Hashtable)Values["optimizer"]!)["momentum_buffer"]);
+            model.Optimiser.Restore([.. model.Network.ParameterNames.Select(name => buffers.GetValueOrDefault(name))]);
+            if (model.Weighting is { } weighting)
+            {
+                weighting.Network.load_state_dict(Tensors(Values["meta_state_dict"]));
+                var state = (Hashtable)Values["meta_optimizer"]!;
+                Dictionary<string, Tensor> means = Tensors(state["exp_avg"]), squares = Tensors(state["exp_avg_sq"]);
+                weighting.Optimiser.Restore([.. weighting.Names.Select(name => means[name])], [.. weighting.Names.Select(name => squares[name])], (long)state["step"]!);
+            }
+        }
+
+        private static Dictionary<string, Tensor> Tensors(object? named)
+            => ((Hashtable)named!).Cast<DictionaryEntry>().ToDictionary(entry => (string)entry.Key, entry => (Tensor)entry.Value!);
+    }
+}

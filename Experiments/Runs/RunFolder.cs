@@ -1,0 +1,125 @@
+using System.Globalization;
+using Imta.MetaWeight.Experiments.Configuration;
+
+namespace Imta.MetaWeight.Experiments.Runs;
+
+/// <summary>The folder of one run and the places in it.</summary>
+internal sealed class RunFolder
+{
+    private RunFolder(string path) => Path = path;
+
+    public string Path { get; }
+
+    public string Config => In("config.yaml");
+
+    public string Environment => In("environment.json");
+
+    public string Epochs => In("epochs.csv");
+
+    public string Timing => In("timing.csv");
+
+    public string Anytime => In("anytime.csv");
+
+    public string Log => In("log.txt");
+
+    public string LatestCheckpoint => In("checkpoints", "latest.pt");
+
+    /// <summary>The default place: <c>runs/NAME-sSEED-START</c> in the present folder, NAME the configuration's.</summary>
+    public static string DefaultPath(Settings settings, DateTime start)
+        => System.IO.Path.Combine("runs", string.Create(CultureInfo.InvariantCulture, $"{settings.Name}-s{settings.Seed}-{start:yyyyMMdd-HHmmss}"));
+
+    /// <summary>Makes the folder of a new run.</summary>
+    /// <param name="path">Where.</param>
+    /// <param name="replace">Whether a run that is there already goes.</param>
+    /// <exception cref="UsageException">Something is there already, or the folder cannot be written.</exception>
+    public static RunFolder Create(string path, bool replace)
+    {
+        Check(path, replace);
+        var folder = new RunFolder(path);
+        Guarded(path, () =>
+        {
+            if (Directory.Exists(path))
+            {
+                Directory.Delete(path, recursive: true);
+            }
+
+            Directory.CreateDirectory(folder.In("checkpoints"));
+            Directory.CreateDirectory(folder.In("weights"));
+        });
+        return folder;
+    }
+
+    /// <summary>Whether <see cref="Create"/> would succeed, without changing anything that is there.</summary>
+    /// <exception cref="UsageException">It would not.</exception>
+    public static void Check(string path, bool replace)
+    {
+        if (File.Exists(path))
+        {
+            throw new UsageException($"{path} is a file; a run needs a folder: give another one with --out");
+        }
+
+        if (Directory.Exists(path) && Directory.EnumerateFileSystemEntries(path).Any())
+        {
+            if (!File.Exists(System.IO.Path.Combine(path, "config.yaml")))
+            {
+                throw new UsageException($"{path} is not empty and holds no run; give another folder with --out");
+            }
+
+            if (!replace)
+            {
+                throw new UsageException($"{path} holds a run already; give another folder with --out, replace it with --force, or go on with it by --resume {path}");
+            }
+        }
+
+        Guarded(path, () => Probe(path));
+    }
+
+    /// <summary>The folder of a run that is there.</summary>
+    /// <exception cref="UsageException">There is none.</exception>
+    public static RunFolder Open(string path)
+    {
+        var folder = new RunFolder(path);
+        if (!Directory.Exists(path))
+        {
+            throw new UsageException($"{path} is no folder; --resume takes the folder of a run");
+        }
+
+        if (!File.Exists(folder.LatestCheckpoint))
+        {
+            throw new UsageException($"{path} has no checkpoints/latest.pt to resume from; --resume takes the folder of a run that finished an epoch");
+        }
+
+        return folder;
+    }
+
+    public string Weights(int epoch) => In("weights", string.Create(CultureInfo.InvariantCulture, $"epoch-{epoch:0000}.csv"));
+
+    private string In(params string[] parts) => System.IO.Path.Combine([Path, .. parts]);
+
+    /// <summary>Writes and removes a file in the nearest folder above that exists.</summary>
+    private static void Probe(string path)
+    {
+        string? above = System.IO.Path.GetFullPath(path);
+        while (above is not null && !Directory.Exists(above))
+        {
+            above = System.IO.Path.GetDirectoryName(above);
+        }
+
+        string probe = System.IO.Path.Combine(above ?? ".", System.IO.Path.GetRandomFileName());
+        using (File.Create(probe, 1, FileOptions.DeleteOnClose))
+        {
+        }
+    }
+
+    private static void Guarded(string path, Action action)
+    {
+        try
+        {
+            action();
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
+        {
+            throw new UsageException($"{path} cannot be written ({e.Message.TrimEnd('.')}); give another folder with --out", e);
+        }
+    }
+}

@@ -1,0 +1,67 @@
+using Imta.MetaWeight.Experiments.Runs;
+using Imta.MetaWeight.Meta;
+
+namespace Imta.MetaWeight.Experiments.Training;
+
+/// <summary>Sums over an epoch's training samples, on the device; they come to the host once, at the epoch's end.</summary>
+/// <remarks>Shapes: <c>N</c> samples of a part, <c>K</c> exits.</remarks>
+internal sealed class EpochTally : IDisposable
+{
+    private const int Rows = 5;
+
+    private readonly Tensor _sums; // losses, weighted losses, right answers, weights, squared weights [5, K]
+    private readonly Tensor _objective; // sum of the meta objectives []
+    private long _samples;
+    private int _objectives;
+
+    public EpochTally(int exits, Device device)
+    {
+        _sums = zeros([Rows, exits], float64, device).DetachFromDisposeScope();
+        _objective = zeros([], float64, device).DetachFromDisposeScope();
+    }
+
+    public void Add(PartReport part)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        Tensor losses = part.Losses.to_type(float64), weights = part.Weights.to_type(float64); // [N, K]
+        Tensor[] rows = [losses, losses * weights, part.Correct.to_type(float64), weights, weights * weights];
+        _sums.add_(stack([.. rows.Select(row => row.sum([0]))]));
+        _samples += part.Losses.shape[0];
+        if (part.Objective is { } objective)
+        {
+            _objective.add_(objective);
+            _objectives++;
+        }
+    }
+
+    /// <summary>The rows of <c>epochs.csv</c>, one an exit. Waits for the device.</summary>
+    public EpochRow[] Close(int epoch, Rates rates, ExitScore[] validation, bool weighted)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        int exits = validation.Length;
+        double[] means = _sums.div(_samples).cpu().data<double>().ToArray();
+        double? objective = _objectives == 0 ? null : _objective.item<double>() / _objectives;
+        double Mean(int row, int exit) => means[(row * exits) + exit];
+        return [.. Enumerable.Range(0, exits).Select(k => new EpochRow
+        {
+            Epoch = epoch,
+            Exit = k + 1,
+            Rate = rates.Backbone,
+            MetaRate = weighted ? rates.Meta : null,
+            TrainLoss = Mean(0, k),
+            TrainWeightedLoss = Mean(1, k),
+            TrainAccuracy = Mean(2, k),
+            ValidationLoss = validation[k].Loss,
+            ValidationAccuracy = validation[k].Top1,
+            MetaLoss = objective,
+            WeightMean = Mean(3, k),
+            WeightStd = Math.Sqrt(Math.Max(0, Mean(4, k) - (Mean(3, k) * Mean(3, k)))),
+        })];
+    }
+
+    public void Dispose()
+    {
+        _sums.Dispose();
+        _objective.Dispose();
+    }
+}

@@ -1,0 +1,95 @@
+using System.Diagnostics;
+using System.Globalization;
+using Spectre.Console;
+
+namespace Imta.MetaWeight.Experiments.Training;
+
+/// <summary>What a long run shows: lines that stay (also in <c>log.txt</c>), and how far it is.</summary>
+internal abstract class RunMonitor
+{
+    private string? _log;
+
+    /// <summary>A bar on a terminal, plain lines elsewhere.</summary>
+    public static RunMonitor ForConsole()
+        => Console.IsOutputRedirected || !AnsiConsole.Profile.Capabilities.Interactive ? new PlainMonitor() : new TerminalMonitor();
+
+    /// <summary>Lines go to this file too, from now on.</summary>
+    public void LogTo(string path) => _log = path;
+
+    /// <summary>Shows a line.</summary>
+    public void Say(string line)
+    {
+        Show(line);
+        if (_log is not null)
+        {
+            File.AppendAllText(_log, string.Create(CultureInfo.InvariantCulture, $"{DateTime.UtcNow:yyyy-MM-dd HH:mm:ss} {line}\n"));
+        }
+    }
+
+    /// <summary>Runs <paramref name="work"/>, which calls <see cref="Advance"/> once for each of the steps that are left.</summary>
+    public abstract void Track(string title, int steps, int done, Action work);
+
+    /// <summary>One step is done.</summary>
+    /// <param name="where">Such as <c>epoch 3/6</c>.</param>
+    public abstract void Advance(string where);
+
+    protected abstract void Show(string line);
+
+    /// <summary>A bar with the time that is left.</summary>
+    private sealed class TerminalMonitor : RunMonitor
+    {
+        private ProgressTask? _task;
+
+        public override void Track(string title, int steps, int done, Action work) => AnsiConsole.Progress()
+            .AutoClear(true)
+            .Columns(new TaskDescriptionColumn(), new ProgressBarColumn(), new PercentageColumn(), new RemainingTimeColumn())
+            .Start(context =>
+            {
+                _task = context.AddTask(Markup.Escape(title), maxValue: steps);
+                _task.Value = done;
+                work();
+            });
+
+        public override void Advance(string where)
+        {
+            _task!.Description = Markup.Escape(where);
+            _task.Increment(1);
+        }
+
+        protected override void Show(string line) => AnsiConsole.WriteLine(line);
+    }
+
+    /// <summary>A line now and then.</summary>
+    private sealed class PlainMonitor : RunMonitor
+    {
+        private static readonly TimeSpan Interval = TimeSpan.FromSeconds(30);
+
+        private readonly Stopwatch _sinceStart = new();
+        private readonly Stopwatch _sinceLine = new();
+        private int _steps;
+        private int _left;
+
+        public override void Track(string title, int steps, int done, Action work)
+        {
+            (_steps, _left) = (steps - done, steps - done);
+            _sinceStart.Restart();
+            _sinceLine.Restart();
+            work();
+        }
+
+        public override void Advance(string where)
+        {
+            _left--;
+            if (_sinceLine.Elapsed < Interval)
+            {
+                return;
+            }
+
+            TimeSpan remaining = _sinceStart.Elapsed / (_steps - _left) * _left;
+            Show(string.Create(CultureInfo.InvariantCulture, $"{where}, {remaining:h\\:mm\\:ss} left"));
+            _sinceLine.Restart();
+        }
+
+        protected override void Show(string line) => Console.WriteLine(line);
+    }
+}

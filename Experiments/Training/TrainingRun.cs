@@ -1,0 +1,148 @@
+using System.Diagnostics;
+using System.Globalization;
+using Imta.MetaWeight.Experiments.Configuration;
+using Imta.MetaWeight.Experiments.Data;
+using Imta.MetaWeight.Experiments.Runs;
+using Imta.MetaWeight.Meta;
+
+namespace Imta.MetaWeight.Experiments.Training;
+
+/// <summary>Trains, epoch by epoch: every batch through the bilevel loop, validation, tables, checkpoint; then the test set.</summary>
+internal sealed class TrainingRun
+{
+    private readonly Settings _settings;
+    private readonly RunData _data;
+    private readonly RunModel _model;
+    private readonly RunFolder _folder;
+    private readonly RunMonitor _monitor;
+    private readonly Device _device;
+    private readonly BatchPlan _plan;
+    private readonly BatchSource _train;
+    private readonly BatchSource _validation;
+
+    public TrainingRun(Settings settings, RunData data, RunModel model, RunFolder folder, RunMonitor monitor, Device device)
+    {
+        (_settings, _data, _model, _folder, _monitor, _device) = (settings, data, model, folder, monitor, device);
+        _plan = new BatchPlan(data.Train.Count, settings.Train.Batch, settings.Seed);
+        _train = new BatchSource(data.Train, data.Normalisation, device);
+        _validation = new BatchSource(data.Validation, data.Normalisation, device);
+    }
+
+    /// <summary>Runs the epochs from <paramref name="first"/> (from 0) on, then tests the last epoch's network.</summary>
+    /// <exception cref="OperationCanceledException"><paramref name="stop"/>; the last finished epoch is in the checkpoint.</exception>
+    public void Run(int first, CancellationToken stop)
+    {
+        int epochs = _settings.Train.Epochs;
+        _monitor.Track($"epoch {first + 1}/{epochs}", epochs * _plan.Batches, first * _plan.Batches, () =>
+        {
+            for (int epoch = first; epoch < epochs; epoch++)
+            {
+                Epoch(epoch, stop);
+            }
+        });
+        Test(stop);
+    }
+
+    private void Epoch(int epoch, CancellationToken stop)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        using var tally = new EpochTally(_model.Network.Exits, _device);
+        WeightRecord? record = WritesWeights(epoch) ? new WeightRecord(_model.Network.Exits) : null;
+        var clock = Stopwatch.StartNew();
+        int number = 0;
+        foreach (Batch batch in _train.Training(_plan, epoch, _settings.Data.Augment))
+        {
+            stop.ThrowIfCancellationRequested();
+            Step(batch, epoch, number, tally, record);
+            _monitor.Advance($"epoch {epoch + 1}/{_settings.Train.Epochs}, batch {++number}/{_plan.Batches}");
+        }
+
+        // Reading the tally waits for the device, so it belongs to the training time.
+        double trainSeconds = clock.Elapsed.TotalSeconds;
+        ExitScore[] validation = Evaluation.Of(_model.Network, _validation, _data.Validation.Count, stop);
+        EpochRow[] rows = tally.Close(epoch + 1, RatesAt(epoch, 0), validation, _settings.Meta.Enabled);
+        Save(epoch + 1, rows, record, trainSeconds, clock.Elapsed.TotalSeconds - trainSeconds);
+    }
+
+    private void Step(Batch batch, int epoch, int number, EpochTally tally, WeightRecord? record)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        using (batch)
+        {
+            bool learns = number % _settings.Meta.Interval == 0;
+            IReadOnlyList<PartReport> parts = _model.Loop.Step(new LabelledImages(batch.Images, batch.Labels), RatesAt(epoch, number), learns);
+            foreach (PartReport part in parts)
+            {
+                tally.Add(part);
+            }
+
+            record?.Add(batch, parts);
+        }
+    }
+
+    private Rates RatesAt(int epoch, int batch)
+    {
+        double factor = RateSchedule.Factor(_settings.Train, epoch, batch, _plan.Batches);
+        return new Rates(_settings.Train.Rate * factor, _settings.Meta.Optimiser.Rate * factor);
+    }
+
+    private bool WritesWeights(int epoch)
+    {
+        int every = _settings.Export.WeightsEvery;
+        return epoch + 1 == _settings.Train.Epochs || (every > 0 && (epoch + 1) % every == 0);
+    }
+
+    /// <summary>Tables first, the checkpoint last: on resuming, rows behind the checkpoint are dropped.</summary>
+    private void Save(int epochs, EpochRow[] rows, WeightRecord? record, double trainSeconds, double validationSeconds)
+    {
+        CsvTable.Append(_folder.Epochs, rows);
+        CsvTable.Append(_folder.Timing, [new TimingRow
+        {
+            Epoch = epochs,
+            TrainSeconds = Math.Round(trainSeconds, 3),
+            TrainImagesPerSecond = Math.Round(_data.Train.Count / trainSeconds, 1),
+            ValidationSeconds = Math.Round(validationSeconds, 3),
+            PeakMemoryMib = Math.Round(EnvironmentReport.PeakMemoryMib(), 1),
+        }]);
+        if (record is not null)
+        {
+            CsvTable.Write(_folder.Weights(epochs), record.Table(_data.Train));
+        }
+
+        Checkpoint.Write(_folder.LatestCheckpoint, _settings, _model, epochs);
+        _monitor.Say(string.Create(
+            CultureInfo.InvariantCulture,
+            $"epoch {epochs}/{_settings.Train.Epochs}: train loss {rows.Sum(row => row.TrainLoss):0.000}, validation accuracy {PerExit(rows.Select(row => row.ValidationAccuracy))} %, {_data.Train.Count / trainSeconds:0} images/s"));
+        if (record?.DifficultyCorrelation(_data.Train) is { } correlation && _settings.Meta.Enabled && epochs == _settings.Train.Epochs)
+        {
+            _monitor.Say($"learned weights against known difficulty (Spearman's rank correlation, exits 1 to {correlation.Length}): {string.Join(", ", correlation.Select(r => r.ToString("+0.00;-0.00", CultureInfo.InvariantCulture)))}. {Reading(correlation)}");
+        }
+    }
+
+    /// <summary>What the correlations say, in words.</summary>
+    private static string Reading(double[] correlation) => (correlation[0], correlation[^1]) switch
+    {
+        ( < 0, > 0) => "Easy images weigh more at the first exit, hard ones at the last.",
+        ( > 0, < 0) => "Hard images weigh more at the first exit, easy ones at the last.",
+        ( < 0, < 0) => "Easy images weigh more at the first and at the last exit.",
+        ( > 0, > 0) => "Hard images weigh more at the first and at the last exit.",
+        _ => "No relation at one of the outer exits.",
+    };
+
+    private void Test(CancellationToken stop)
+    {
+        var source = new BatchSource(_data.Test, _data.Normalisation, _device);
+        ExitScore[] scores = Evaluation.Of(_model.Network, source, _data.Test.Count, stop);
+        CsvTable.Write(_folder.Anytime, scores.Select((score, k) => new AnytimeRow
+        {
+            Exit = k + 1,
+            Top1 = score.Top1,
+            Top5 = score.Top5,
+            Loss = score.Loss,
+            Samples = _data.Test.Count,
+        }));
+        _monitor.Say($"test accuracy of exits 1 to {scores.Length}: {PerExit(scores.Select(score => score.Top1))} %");
+    }
+
+    private static string PerExit(IEnumerable<double> fractions) => string.Join(" ", fractions.Select(value => (100 * value).ToString("0.0", CultureInfo.InvariantCulture)));
+}

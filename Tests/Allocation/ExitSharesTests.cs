@@ -1,0 +1,47 @@
+using FsCheck;
+using Imta.MetaWeight.Allocation;
+
+namespace Imta.MetaWeight.Tests.Allocation;
+
+public sealed class ExitSharesTests
+{
+    private const double Float32 = 2e-6;
+
+    [Fact]
+    public void Shares_sum_to_1_and_each_is_q_times_the_one_before() => Prop.ForAll(
+        Arb.From(from q in Gen.Choose(1, 400) from exits in Gen.Choose(1, 12) select (Q: q / 100.0, Exits: exits)),
+        c =>
+        {
+            float[] shares = ExitShares.Of(c.Q, c.Exits);
+
+            shares.Should().HaveCount(c.Exits);
+            shares.Sum(share => (double)share).Should().BeApproximately(1, Float32);
+            shares.Skip(1).Zip(shares, (share, before) => share / (before * c.Q)).Should().OnlyContain(ratio => Math.Abs(ratio - 1) < Float32);
+        }).QuickCheckThrowOnFailure();
+
+    [Fact]
+    public void Q_of_1_gives_every_exit_the_same() => ExitShares.Of(1, 4).Should().Equal(0.25f, 0.25f, 0.25f, 0.25f);
+
+    [Fact]
+    public void One_exit_takes_everything()
+    {
+        ExitShares.Of(0.3, 1).Should().Equal(1f);
+        ExitShares.Quotas([1f], 7).Should().Equal(7);
+    }
+
+    [Fact]
+    public void The_last_exit_takes_what_the_floors_leave() => ExitShares.Quotas([0.25f, 0.25f, 0.25f, 0.25f], 7).Should().Equal(1, 1, 1, 4);
+
+    [Theory]
+    [InlineData(0.0)]
+    [InlineData(-0.5)]
+    [InlineData(double.NaN)]
+    [InlineData(double.PositiveInfinity)]
+    [InlineData(1e-300)] // no float32 number
+    [InlineData(1e30)] // its tenth power is none
+    public void Q_that_gives_no_shares_is_refused(double q)
+        => FluentActions.Invoking(() => ExitShares.Of(q, 10)).Should().Throw<ArgumentOutOfRangeException>().WithParameterName(nameof(q)).WithMessage("*positive q*");
+
+    [Fact]
+    public void No_exit_is_refused() => FluentActions.Invoking(() => ExitShares.Of(1, 0)).Should().Throw<ArgumentOutOfRangeException>().WithParameterName("exits");
+}

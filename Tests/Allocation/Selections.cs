@@ -1,0 +1,20 @@
+namespace Imta.MetaWeight.Tests.Allocation;
+
+/// <summary>An allocation in the form in which the published code has it.</summary>
+internal static class Selections
+{
+    /// <summary>For each exit the samples it takes, the most confident first and of equal ones the earlier, padded with −1 to M: K · M numbers.</summary>
+    /// <param name="exits">The exit of each sample, <c>[M]</c>.</param>
+    /// <param name="confidence"><c>[M, K]</c>.</param>
+    public static long[] InOrder(Tensor exits, Tensor confidence)
+    {
+        long[] exitOf = exits.data<long>().ToArray();
+        return [.. Enumerable.Range(0, (int)confidence.shape[1]).SelectMany(k => OfExit(k, exitOf, confidence.select(1, k).data<double>().ToArray()))];
+    }
+
+    private static IEnumerable<long> OfExit(int k, long[] exitOf, double[] confidence)
+    {
+        long[] taken = [.. Enumerable.Range(0, exitOf.Length).Where(i => exitOf[i] == k).OrderByDescending(i => confidence[i]).Select(i => (long)i)];
+        return taken.Concat(Enumerable.Repeat(-1L, exitOf.Length - taken.Length));
+    }
+}

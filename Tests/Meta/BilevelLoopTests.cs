@@ -1,0 +1,114 @@
+using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Losses;
+using Imta.MetaWeight.Meta;
+
+namespace Imta.MetaWeight.Tests.Meta;
+
+public sealed class BilevelLoopTests : IDisposable
+{
+    private static readonly Rates OfTest = new(0.1, 0.01);
+
+    private readonly DisposeScope _scope = NewDisposeScope();
+    private readonly TinyBilevel _tiny = new();
+
+    [Fact]
+    public void A_step_updates_both_networks_in_both_parts()
+    {
+        (double[] backbone, double[] weighting) = (_tiny.BackboneState(), _tiny.WeightingState());
+        IReadOnlyList<PartReport> parts = _tiny.Loop.Step(_tiny.Batch(8), OfTest, updateWeighting: true);
+
+        parts.Should().HaveCount(2).And.OnlyContain(part => part.Objective!.item<double>() > 0);
+        _tiny.MetaOptimiser.Steps.Should().Be(2);
+        _tiny.BackboneState().Should().NotEqual(backbone);
+        _tiny.WeightingState().Should().NotEqual(weighting);
+    }
+
+    [Fact]
+    public void A_step_between_two_intervals_predicts_weights_and_leaves_their_network_alone()
+    {
+        (double[] backbone, double[] weighting) = (_tiny.BackboneState(), _tiny.WeightingState());
+        IReadOnlyList<PartReport> parts = _tiny.Loop.Step(_tiny.Batch(8), OfTest, updateWeighting: false);
+
+        parts.Should().HaveCount(2).And.OnlyContain(part => part.Objective == null);
+        Values(parts[0].Weights).Should().NotContain(1.0);
+        Values(parts[0].Weights).Should().Equal(Values(_tiny.Weighting.Weights(parts[0].Losses)), "the features of this weighting are the losses");
+        _tiny.WeightingState().Should().Equal(weighting);
+        _tiny.BackboneState().Should().NotEqual(backbone);
+    }
+
+    [Fact]
+    public void Weights_of_the_real_update_are_those_of_the_updated_network()
+    {
+        PartReport last = _tiny.Loop.Step(_tiny.Batch(8), OfTest, updateWeighting: true)[1];
+
+        Values(last.Weights).Should().Equal(Values(_tiny.Weighting.Weights(last.Losses)));
+    }
+
+    [Fact]
+    public void The_plain_loop_takes_the_whole_batch_with_weights_of_1()
+    {
+        LabelledImages batch = _tiny.Batch(7);
+        Tensor[] logits = _tiny.Network.Forward(batch.Images, NormStatistics.Batch);
+        Tensor loss = stack(logits.Select(z => nn.functional.cross_entropy(z, batch.Labels))).sum();
+        IList<Tensor> gradient = autograd.grad([loss], [.. _tiny.Network.Parameters], allow_unused: true);
+        double[] expected = [.. _tiny.Optimiser.Lookahead([.. gradient], OfTest.Backbone).SelectMany(Values)];
+
+        PartReport report = _tiny.PlainLoop.Step(batch, OfTest, updateWeighting: false).Should().ContainSingle().Which;
+
+        GoldenFile.RelativeError([.. _tiny.Network.Parameters.SelectMany(Values)], expected).Should().BeLessThan(1e-14);
+        report.Weights.shape.Should().Equal(7, 2);
+        Values(report.Weights).Should().OnlyContain(weight => weight == 1);
+        report.Objective.Should().BeNull();
+    }
+
+    [Fact]
+    public void A_report_says_what_the_part_saw_before_its_update()
+    {
+        LabelledImages batch = _tiny.Batch(6);
+        Tensor[] logits = _tiny.Network.Forward(batch.Images, NormStatistics.Batch);
+        PartReport report = _tiny.PlainLoop.Step(batch, OfTest, updateWeighting: false)[0];
+
+        Values(report.Losses).Should().Equal(Values(CrossEntropy.PerSample(logits, batch.Labels)));
+        Tensor right = stack(logits.Select(z => z.argmax(1).eq(batch.Labels)), 1); // [N, K]
+        report.Correct.eq(right).all().item<bool>().Should().BeTrue();
+        new[] { report.Losses, report.Weights, report.Correct }.Should().OnlyContain(tensor => !tensor.requires_grad);
+    }
+
+    [Fact]
+    public void The_first_half_of_an_odd_batch_has_one_sample_more()
+        => _tiny.Loop.Step(_tiny.Batch(7), OfTest, updateWeighting: true).Select(part => part.Losses.shape[0]).Should().Equal(4, 3);
+
+    [Fact]
+    public void A_batch_of_one_sample_is_refused_before_anything_changes()
+    {
+        (double[] backbone, double[] weighting) = (_tiny.BackboneState(), _tiny.WeightingState());
+
+        _tiny.Invoking(tiny => tiny.Loop.Step(tiny.Batch(1), OfTest, updateWeighting: true)).Should().Throw<ArgumentException>().WithMessage("*one sample*");
+        _tiny.BackboneState().Should().Equal(backbone);
+        _tiny.WeightingState().Should().Equal(weighting);
+    }
+
+    [Theory]
+    [InlineData(true, 8)]
+    [InlineData(false, 6)]
+    public void A_step_leaves_its_caller_the_reports_and_nothing_else(bool updateWeighting, int tensors)
+    {
+        LabelledImages batch = _tiny.Batch(8);
+        _tiny.Loop.Step(batch, OfTest, updateWeighting); // creates the momentum buffers
+        using DisposeScope ofCaller = NewDisposeScope();
+
+        _tiny.Loop.Step(batch, OfTest, updateWeighting);
+
+        ofCaller.DisposablesCount.Should().Be(tensors);
+        _tiny.PlainLoop.Step(batch, OfTest, updateWeighting);
+        ofCaller.DisposablesCount.Should().Be(tensors + 3);
+    }
+
+    public void Dispose()
+    {
+        _tiny.Dispose();
+        _scope.Dispose();
+    }
+
+    private static double[] Values(Tensor tensor) => tensor.data<double>().ToArray();
+}

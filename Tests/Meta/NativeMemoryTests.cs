@@ -1,0 +1,54 @@
+using System.Globalization;
+using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Meta;
+using Imta.MetaWeight.Native;
+using Imta.MetaWeight.Tests.Backbones;
+using Xunit.Abstractions;
+
+namespace Imta.MetaWeight.Tests.Meta;
+
+/// <summary>Native memory is invisible to the garbage collector: the loop has to free what it takes, step by step.</summary>
+[Collection(NativeMemoryCollection.Name)]
+public sealed class NativeMemoryTests(ITestOutputHelper output)
+{
+    [SkippableFact]
+    public void Three_hundred_steps_take_no_more_memory_than_ten()
+    {
+        Skip.IfNot(OperatingSystem.IsLinux(), "resident memory is read from /proc");
+        using DisposeScope scope = NewDisposeScope();
+        using var random = new Generator(7);
+        using MsdNet network = SmallMsdNet.Build(float32, random);
+        using var optimiser = new Sgd(network.Parameters, new TrainOptions());
+        var meta = new MetaOptions { Wpn = new WpnOptions { Hidden = 16 } };
+        using var predictor = new WeightPredictionNetwork(meta.Wpn, network.Exits, network.Exits, random, float32, CPU);
+        using var metaOptimiser = new Adam(predictor.Parameters, meta.Optimiser.WeightDecay);
+        var method = new UnrolledMetaGradient(network, optimiser, new MetaObjective(meta, network.Exits));
+        var loop = new BilevelLoop(method, optimiser, new SampleWeighting(predictor, meta), metaOptimiser);
+        var batch = new LabelledImages(randn([8, 3, 32, 32], generator: random), randint(network.Classes, [8], int64, generator: random));
+
+        Steps(loop, batch, 10);
+        GC.Collect();
+        GC.WaitForPendingFinalizers(); // what other tests left
+        (long tensors, long handles, double resident) = (Tensor.TotalCount, TensorHandle.Live, ResidentMegabytes());
+        Steps(loop, batch, 290);
+
+        output.WriteLine($"{tensors} tensors, {handles} handles; resident {resident:f1} MB after 10 steps, {ResidentMegabytes():f1} MB after 300");
+        (Tensor.TotalCount, TensorHandle.Live).Should().Be((tensors, handles));
+        ResidentMegabytes().Should().BeInRange(0.98 * resident, 1.02 * resident);
+    }
+
+    private static void Steps(BilevelLoop loop, LabelledImages batch, int steps)
+    {
+        for (int step = 0; step < steps; step++)
+        {
+            using DisposeScope ofStep = NewDisposeScope();
+            loop.Step(batch, new Rates(1e-3, 1e-3), updateWeighting: true);
+        }
+    }
+
+    private static double ResidentMegabytes()
+    {
+        string line = File.ReadLines("/proc/self/status").Single(line => line.StartsWith("VmRSS:", StringComparison.Ordinal));
+        return long.Parse(line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[1], CultureInfo.InvariantCulture) / 1024.0;
+    }
+}

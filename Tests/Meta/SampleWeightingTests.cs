@@ -1,0 +1,91 @@
+using FsCheck;
+using Imta.MetaWeight.Allocation;
+using Imta.MetaWeight.Meta;
+
+namespace Imta.MetaWeight.Tests.Meta;
+
+public sealed class SampleWeightingTests
+{
+    /// <summary>N samples, K exits, the options of the weighting, and a seed.</summary>
+    public sealed record Case(int Samples, int Exits, MetaOptions Options, int Seed)
+    {
+        /// <summary>The weighting, and the losses [N, K] and logits K x [N, 3] that it reads.</summary>
+        public (SampleWeighting Weighting, Tensor Losses, Tensor[] Logits) Build()
+        {
+            using var random = new Generator((ulong)Seed);
+            var network = new WeightPredictionNetwork(Options.Wpn, SampleWeighting.FeatureCount(Options.Features, Exits), Exits, random, float64, CPU);
+            Tensor[] logits = [.. Enumerable.Range(0, Exits).Select(_ => randn([Samples, 3], float64, generator: random).requires_grad_())];
+            Tensor losses = (rand([Samples, Exits], float64, generator: random) * 5).requires_grad_();
+            return (new SampleWeighting(network, Options), losses, logits);
+        }
+    }
+
+    private static readonly Gen<Case> Cases =
+        from samples in Gen.Choose(1, 9)
+        from exits in Gen.Choose(1, 5)
+        from epsilon in Gen.Choose(0, 20)
+        from centring in Gen.Elements(Enum.GetValues<Centring>())
+        from features in Gen.Elements(Enum.GetValues<WeightFeatures>())
+        from seed in Gen.Choose(0, int.MaxValue)
+        select new Case(samples, exits, new MetaOptions { Epsilon = epsilon / 10.0, Centring = centring, Features = features, Wpn = new() { Hidden = 4 } }, seed);
+
+    [Fact]
+    public void Weights_have_mean_1_over_what_the_centring_says_and_stay_within_2_epsilon_of_it() => ForAll((c, weighting, losses, logits) =>
+    {
+        Tensor weights = weighting.Weights(weighting.Features(losses, logits)); // [N, K]
+        Tensor means = c.Options.Centring switch
+        {
+            Centring.Col => weights.mean([1]), // [N]
+            Centring.Row => weights.mean([0]), // [K]
+            _ => weights.mean([0, 1]), // []
+        };
+
+        weights.shape.Should().Equal(c.Samples, c.Exits);
+        means.sub(1).abs().max().item<double>().Should().BeLessThan(1e-14);
+        weights.sub(1).abs().max().item<double>().Should().BeLessThanOrEqualTo(2 * c.Options.Epsilon);
+    });
+
+    [Fact]
+    public void Epsilon_of_0_makes_every_weight_1() => ForAll((c, weighting, losses, logits) =>
+    {
+        var without = new SampleWeighting(weighting.Network, c.Options with { Epsilon = 0 });
+
+        without.Weights(without.Features(losses, logits)).data<double>().ToArray().Should().OnlyContain(weight => weight == 1);
+    });
+
+    [Fact]
+    public void Features_are_losses_and_confidences_without_history() => ForAll((c, weighting, losses, logits) =>
+    {
+        Tensor confidences = Confidence.PerSample(logits).detach();
+        Tensor expected = c.Options.Features switch
+        {
+            WeightFeatures.Loss => losses.detach(),
+            WeightFeatures.Confidence => confidences,
+            _ => cat([losses.detach(), confidences], 1),
+        };
+
+        Tensor features = weighting.Features(losses, logits);
+        features.requires_grad.Should().BeFalse();
+        features.shape.Should().Equal(c.Samples, SampleWeighting.FeatureCount(c.Options.Features, c.Exits));
+        features.eq(expected).all().item<bool>().Should().BeTrue();
+    });
+
+    [Fact]
+    public void Weights_have_a_history_that_leads_to_the_network_only()
+    {
+        using DisposeScope scope = NewDisposeScope();
+        (SampleWeighting weighting, Tensor losses, Tensor[] logits) = new Case(4, 3, new MetaOptions { Features = WeightFeatures.Both }, 1).Build();
+        weighting.Weights(weighting.Features(losses, logits)).pow(2).sum().backward();
+
+        weighting.Network.Parameters.Should().OnlyContain(parameter => parameter.grad!.abs().sum().item<double>() > 0);
+        logits.Append(losses).Should().OnlyContain(input => input.grad == null);
+    }
+
+    private static void ForAll(Action<Case, SampleWeighting, Tensor, Tensor[]> law) => Prop.ForAll(Arb.From(Cases), c =>
+    {
+        using DisposeScope scope = NewDisposeScope();
+        (SampleWeighting weighting, Tensor losses, Tensor[] logits) = c.Build();
+        using WeightPredictionNetwork network = weighting.Network;
+        law(c, weighting, losses, logits);
+    }).QuickCheckThrowOnFailure();
+}

@@ -1,0 +1,62 @@
+using Imta.MetaWeight.Meta;
+
+namespace Imta.MetaWeight.Tests.Meta;
+
+/// <summary>A bilevel loop on a <see cref="TinyNetwork"/>, with all its parts in reach.</summary>
+internal sealed class TinyBilevel : IDisposable
+{
+    private readonly DisposeScope _scope = NewDisposeScope();
+    private readonly Generator _random = new(11);
+
+    public TinyBilevel(TrainOptions? train = null, MetaOptions? meta = null)
+    {
+        train ??= new TrainOptions();
+        meta ??= new MetaOptions { Wpn = new WpnOptions { Hidden = 5 } };
+        Network = new TinyNetwork(_random);
+        Optimiser = new Sgd(Network.Parameters, train);
+        Method = new UnrolledMetaGradient(Network, Optimiser, new MetaObjective(meta, Network.Exits));
+        int features = SampleWeighting.FeatureCount(meta.Features, Network.Exits);
+        Weighting = new SampleWeighting(new WeightPredictionNetwork(meta.Wpn, features, Network.Exits, _random, float64, CPU), meta);
+        MetaOptimiser = new Adam(Weighting.Network.Parameters, meta.Optimiser.WeightDecay);
+        Loop = new BilevelLoop(Method, Optimiser, Weighting, MetaOptimiser);
+        PlainLoop = new BilevelLoop(Method, Optimiser);
+    }
+
+    public TinyNetwork Network { get; }
+
+    public Sgd Optimiser { get; }
+
+    public UnrolledMetaGradient Method { get; }
+
+    public SampleWeighting Weighting { get; }
+
+    public Adam MetaOptimiser { get; }
+
+    public BilevelLoop Loop { get; }
+
+    public BilevelLoop PlainLoop { get; }
+
+    /// <summary>Random images and labels, others at each call.</summary>
+    public LabelledImages Batch(long samples) => new(TinyNetwork.Images(samples, _random), randint(Network.Classes, [samples], int64, generator: _random));
+
+    /// <summary>Random weights around 1, <c>[N, K]</c>.</summary>
+    public Tensor Weights(long samples) => rand([samples, Network.Exits], float64, generator: _random) + 0.5;
+
+    /// <summary>θ, batch norm's statistics and the momentum buffers.</summary>
+    public double[] BackboneState() => Values([.. Network.Parameters, .. Network.buffers(), .. Optimiser.Buffers]);
+
+    /// <summary>Θ and Adam's moments and steps.</summary>
+    public double[] WeightingState() => [.. Values([.. Weighting.Network.Parameters, .. MetaOptimiser.Means, .. MetaOptimiser.Squares]), MetaOptimiser.Steps];
+
+    public void Dispose()
+    {
+        Optimiser.Dispose();
+        MetaOptimiser.Dispose();
+        Network.Dispose();
+        Weighting.Network.Dispose();
+        _random.Dispose();
+        _scope.Dispose();
+    }
+
+    private static double[] Values(IEnumerable<Tensor?> tensors) => [.. tensors.OfType<Tensor>().SelectMany(tensor => tensor.data<double>().ToArray())];
+}

@@ -1,0 +1,85 @@
+using System.Collections;
+using TorchSharp.PyBridge;
+
+namespace Imta.MetaWeight.Tests.PyBridge;
+
+/// <summary>Files that PyTorch itself wrote.</summary>
+public sealed class PyBridgeGoldenTests
+{
+    [SkippableTheory]
+    [InlineData("pytorch_files/dtypes_zip.pt", "pytorch_files/dtypes_expected.pt")]
+    [InlineData("pytorch_files/views_zip.pt", "pytorch_files/views_expected.pt")]
+    public void Every_element_type_and_every_view_is_read_to_the_bit(string file, string expectations)
+    {
+        using var scope = NewDisposeScope();
+        using GoldenFile expected = GoldenFile.Open(expectations);
+        Hashtable actual = PyTorchUnpickler.UnpickleStateDict(GoldenFile.Find(file));
+
+        foreach (string key in expected.Keys)
+        {
+            const string Bits = "/float64_bits";
+            string name = key.Replace(Bits, "", StringComparison.Ordinal);
+            var tensor = (Tensor)actual[name]!;
+            tensor.is_contiguous().Should().BeTrue(name);
+            tensor.shape.Should().Equal(expected[key].shape, name);
+            BitsOf(tensor, expected[key].dtype, asBits: key != name).Should().Equal(BitsOf(expected[key], expected[key].dtype, asBits: false), name);
+        }
+
+        actual.Count.Should().Be(expected.Keys.Count());
+    }
+
+    private static long[] BitsOf(Tensor tensor, ScalarType type, bool asBits)
+    {
+        using Tensor real = tensor.to_type(asBits ? ScalarType.Float64 : type);
+        return real.dtype == ScalarType.Float64 ? [.. real.data<double>().ToArray().Select(BitConverter.DoubleToInt64Bits)] : real.data<long>().ToArray();
+    }
+
+    [SkippableFact]
+    public void Every_golden_file_is_read_and_leaves_no_tensor_behind()
+    {
+        string folder = Environment.GetEnvironmentVariable("IMTA_GOLDEN") ?? "";
+        Skip.IfNot(Directory.Exists(folder), "IMTA_GOLDEN names no folder of golden numbers");
+        string[] files = [.. Directory.EnumerateFiles(folder, "*", SearchOption.AllDirectories)
+            .Where(file => file.EndsWith(".pt", StringComparison.Ordinal) || file.EndsWith(".tar", StringComparison.Ordinal))
+            .Where(file => !file.Contains("legacy", StringComparison.Ordinal))];
+        files.Should().HaveCountGreaterThan(20);
+
+        foreach (string file in files)
+        {
+            using var scope = NewDisposeScope();
+            Hashtable contents = PyTorchUnpickler.UnpickleStateDict(file);
+            contents.Count.Should().BePositive(file);
+        }
+    }
+
+    [SkippableFact]
+    public void A_published_checkpoint_is_read_with_all_its_values()
+    {
+        using var scope = NewDisposeScope();
+        using GoldenFile expected = GoldenFile.Open("pytorch_files/l2w_checkpoint_expected.pt");
+        Hashtable checkpoint = PyTorchUnpickler.UnpickleStateDict(GoldenFile.Find("pytorch_files/l2w_checkpoint_zip.pth.tar"));
+
+        checkpoint["epoch"].Should().Be(expected.Int("epoch"));
+        checkpoint["best_prec1"].Should().Be(expected.Real("best_prec1"));
+        checkpoint["is_best"].Should().Be(expected.Int("is_best") == 1);
+        foreach (string part in new[] { "state_dict", "meta_state_dict" })
+        {
+            var state = (Hashtable)checkpoint[part]!;
+            expected.Names(part).Should().BeEquivalentTo(state.Keys.Cast<string>()).And.NotBeEmpty();
+            foreach (string name in expected.Names(part))
+            {
+                expected.Compare($"{part}/{name}", (Tensor)state[name]!, tolerance: 1e-14);
+            }
+        }
+
+        var optimiser = (Hashtable)checkpoint["meta_optimizer"]!;
+        var group = (Hashtable)((ArrayList)optimiser["param_groups"]!)[0]!;
+        group["betas"].Should().BeEquivalentTo(new object[] { 0.9, 0.999 }, options => options.WithStrictOrdering());
+        var slots = (Hashtable)optimiser["state"]!;
+        foreach (string index in expected.Names("meta_optimizer/exp_avg"))
+        {
+            var slot = (Hashtable)slots[long.Parse(index, System.Globalization.CultureInfo.InvariantCulture)]!;
+            expected.Compare($"meta_optimizer/exp_avg/{index}", (Tensor)slot["exp_avg"]!, tolerance: 1e-14);
+        }
+    }
+}

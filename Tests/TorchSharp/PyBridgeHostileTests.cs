@@ -1,0 +1,217 @@
+using System.Collections;
+using System.IO.Compression;
+using System.Text;
+using TorchSharp.PyBridge;
+
+namespace Imta.MetaWeight.Tests.PyBridge;
+
+/// <summary>Files that lie, are damaged, or were made to do harm: each gives one InvalidDataException and leaves no tensor.</summary>
+public sealed class PyBridgeHostileTests
+{
+    // Pickles are written below as Latin-1 text, a character a byte: the instructions are letters.
+    private const string Start = "\u0080\u0002}(";
+    private const string Storage = "(X\u0007\0\0\0storagectorch\nFloatStorage\nX\u0001\0\0\00X\u0003\0\0\0cpuK\u0004tQ";
+    private const string Hooks = "ccollections\nOrderedDict\n)R";
+
+    [Theory]
+    [InlineData("cos\nsystem\n(X\u0002\0\0\0lstR", "*'os.system'*not allowed*")]
+    [InlineData("\u008c\u0008builtins\u008c\u0004eval\u0093", "*'builtins.eval'*not allowed*")]
+    [InlineData(Hooks + "}X\u0001\0\0\0_cposix\nsystem\nsb", "*'posix.system'*not allowed*")]
+    [InlineData("ctorch\nload\n", "*'torch.load'*not allowed*")]
+    [InlineData("ctorch.storage\n_load_from_bytes\n", "*not allowed*")]
+    public void Code_is_refused_by_name(string value, string message) => Refused(Dictionary(value), message);
+
+    [Theory]
+    [InlineData("K\u0001K\u0004\u0085K\u0001\u0085", "*reaches beyond its storage '0' of 4*")] // offset 1, 4 elements
+    [InlineData("K\0K\u0003\u0085K\u0002\u0085", "*reaches beyond*")] // elements 0, 2, 4
+    [InlineData("J\u00ff\u00ff\u00ff\u00ffK\u0001\u0085K\u0001\u0085", "*is no tensor*")] // offset −1
+    [InlineData("K\0J\u00ff\u00ff\u00ff\u00ff\u0085K\u0001\u0085", "*is no tensor*")] // size −1
+    [InlineData("K\0K\u0002\u0085J\u00ff\u00ff\u00ff\u00ff\u0085", "*is no tensor*")] // stride −1
+    [InlineData("K\0K\u0002K\u0002\u0086K\u0001\u0085", "*2 dimensions and 1 strides*")]
+    [InlineData("K\0\u008a\u0008\u0001\0\0\0\0\0\0\u0040\u0085\u008a\u0008\0\0\0\0\0\0\0\u0040\u0085", "*reaches beyond*")] // 2^62 + 1 elements, 2^62 apart: wraps to 0
+    [InlineData("K\0\u008a\u0008\0\0\0\0\0\0\0\u0040K\u0004\u0086K\0K\0\u0086", "*more elements than any memory*")] // [2^62, 4]: wraps to 0
+    [InlineData("K\0\u008a\u0005\0\0\0\0\u0001\u0085K\0\u0085", "*take*bytes, more than*")] // 2^32 times one element
+    [InlineData("K\0X\u0001\0\0\03\u0085K\u0001\u0085", "*no integer*")]
+    public void Views_that_lie_are_refused(string view, string message)
+        => Refused(Dictionary($"ctorch._utils\n_rebuild_tensor_v2\n({Storage}{view}\u0089{Hooks}tR"), message);
+
+    [Theory]
+    [InlineData("X\u0005\0\0\0abc", "*ends early*")]
+    [InlineData("X\u00ff\u00ff\u00ff\u00ff", "*ends early*")] // a text of 4 GB
+    [InlineData("X\u0002\0\0\0\u00c3\u0028", "*not UTF-8*")]
+    [InlineData("\u008a\u0009\0\0\0\0\0\0\0\0\u0001", "*does not fit 64 bits*")]
+    [InlineData("j\u0001\0\0\0", "*memo 1 was never set*")]
+    [InlineData("e", "*the pickle has something else where a list belongs*")]
+    [InlineData("Nue", "*ends a list that it never began*")]
+    [InlineData("0", "*instruction 0x30*")] // POP
+    [InlineData("ctorch\nFloatStorage\n", "*a class or a bare storage*")]
+    [InlineData(Storage, "*a class or a bare storage*")]
+    [InlineData("]q\u0001h\u0001a", "*contain each other*")] // a list in itself
+    [InlineData("K\u0001X\u0001\0\0\0aK\u0002", "*key 'a' twice*")]
+    [InlineData("}NNs", "*key is no*")]
+    [InlineData(Hooks + "K\u0001R", "*something else where arguments belong*")]
+    [InlineData("ctorch._utils\n_rebuild_tensor_v2\n)R", "*arguments that do not fit*")]
+    [InlineData("(X\u0006\0\0\0moduleNtQ", "*persistent id*")]
+    [InlineData(Storage + "(X\u0007\0\0\0storagectorch\nFloatStorage\nX\u0001\0\0\00X\u0003\0\0\0cpuK\u0005tQ\u0086", "*two descriptions*")]
+    public void Malformed_pickles_are_refused(string value, string message) => Refused(Dictionary(value), message);
+
+    [Fact]
+    public void Deep_nesting_is_refused_and_overflows_no_stack()
+    {
+        Refused(Dictionary(new string(']', 500_000) + new string('a', 499_999)), "*nested more than 100 deep*");
+        Refused(Dictionary("K\u0001" + new string('\u0085', 500_000)), "*nested more than 100 deep*");
+    }
+
+    [Fact]
+    public void Values_that_repeat_exponentially_are_refused()
+        => Refused(Dictionary("()q\0" + string.Concat(Enumerable.Repeat("h\0h\0\u0086q\0", 60)) + "t"), "*contain each other too often*");
+
+    [Fact]
+    public void A_pickle_that_makes_too_many_containers_is_refused() => Refused(Dictionary(new string('}', 1_000_001)), "*more than 1000000 lists*");
+
+    [Fact]
+    public void A_storage_must_be_there_with_the_length_that_the_pickle_says()
+    {
+        string tensor = Dictionary($"ctorch._utils\n_rebuild_tensor_v2\n({Storage}K\0K\u0004\u0085K\u0001\u0085\u0089{Hooks}tR");
+        using var scope = NewDisposeScope();
+        var read = (Tensor)PyTorchUnpickler.UnpickleStateDict(Archive(("a/data.pkl", Latin(tensor)), ("a/data/0", new byte[16])))["a"]!;
+        read.data<float>().ToArray().Should().Equal(0, 0, 0, 0);
+
+        Refused(Archive(("a/data.pkl", Latin(tensor))), "*no entry 'data/0'*");
+        Refused(Archive(("a/data.pkl", Latin(tensor)), ("a/data/0", new byte[15])), "*15 bytes, not 16*");
+        Refused(Archive(("a/data.pkl", Latin(tensor)), ("a/data/0", new byte[17])), "*17 bytes, not 16*");
+        Refused(Archive(("a/data.pkl", Latin(tensor)), ("b/data/0", new byte[16])), "*no entry*");
+    }
+
+    [Fact]
+    public void Bombs_are_refused_before_they_go_off()
+    {
+        // 2^26 + 1 doubles of zeros, 512 MB, lie compressed in half a megabyte.
+        string storage = "(X\u0007\0\0\0storagectorch\nDoubleStorage\nX\u0001\0\0\00X\u0003\0\0\0cpuJ\u0001\0\0\u0004tQ";
+        string tensor = Dictionary($"ctorch._utils\n_rebuild_tensor_v2\n({storage}K\0)){"\u0089"}{Hooks}tR");
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        Refused(Archive(("a/data.pkl", Latin(tensor)), ("a/data/0", new byte[((1 << 26) + 1) * 8])), "*take*bytes, more than*");
+        Refused(Archive(("a/data.pkl", new byte[20 << 20])), "*more than the 16777216*");
+        (GC.GetAllocatedBytesForCurrentThread() - before).Should().BeLessThan(700L << 20, "only the two files were made");
+    }
+
+    [Fact]
+    public void Containers_that_torch_save_does_not_write_are_refused()
+    {
+        byte[] pickle = Latin(Start + "u.");
+        PyTorchUnpickler.UnpickleStateDict(Archive(("a/data.pkl", pickle))).Count.Should().Be(0);
+        Refused(Archive(), "*0 entries NAME/data.pkl*");
+        Refused(Archive(("a/data.pkl", pickle), ("b/data.pkl", pickle)), "*2 entries NAME/data.pkl*");
+        Refused(Archive(("a/data.pkl", pickle), ("a/data.pkl", pickle)), "*two entries 'a/data.pkl'*");
+        Refused(Archive(("a/data.pkl", pickle), ("a/byteorder", "big"u8.ToArray())), "*byte order*");
+        Refused(Archive(("a/data.pkl", "\u0080\u0002]."u8.ToArray())), "*");
+        Refused(Archive(("a/data.pkl", Latin("\u0080\u0002]."))), "*no dictionary*");
+        Refused(new MemoryStream("no zip file"u8.ToArray()), "the stream is no readable PyTorch zip file*");
+        Refused(new MemoryStream(), "*");
+    }
+
+    [Fact]
+    public void The_message_names_the_file()
+    {
+        string file = Path.GetTempFileName();
+        try
+        {
+            Action read = () => PyTorchUnpickler.UnpickleStateDict(file);
+            read.Should().Throw<InvalidDataException>().WithMessage($"{file} is no readable PyTorch zip file*");
+        }
+        finally
+        {
+            File.Delete(file);
+        }
+    }
+
+    [SkippableTheory]
+    [InlineData("pytorch_files/dtypes_zip.pt")]
+    [InlineData("pytorch_files/views_zip.pt")]
+    public void Truncated_files_are_refused(string name)
+    {
+        byte[] file = File.ReadAllBytes(GoldenFile.Find(name));
+        for (int length = 0; length < file.Length; length += 7)
+        {
+            Refused(new MemoryStream(file[..length]), "*");
+        }
+    }
+
+    [SkippableTheory]
+    [InlineData("pytorch_files/dtypes_zip.pt", 1)]
+    [InlineData("pytorch_files/views_zip.pt", 2)]
+    public void Damaged_files_are_read_or_refused_and_nothing_else(string name, int seed)
+    {
+        byte[] file = File.ReadAllBytes(GoldenFile.Find(name));
+        var random = new Random(seed);
+        int refused = 0;
+        for (int round = 0; round < 3000; round++)
+        {
+            byte[] damaged = Damage(file, random);
+            using var scope = NewDisposeScope();
+            try
+            {
+                PyTorchUnpickler.UnpickleStateDict(new MemoryStream(damaged));
+            }
+            catch (InvalidDataException)
+            {
+                refused++;
+                scope.DisposablesCount.Should().Be(0);
+            }
+        }
+
+        refused.Should().BeInRange(100, 2999);
+    }
+
+    // One to four bytes become others, or a piece goes, or comes twice.
+    private static byte[] Damage(byte[] file, Random random)
+    {
+        byte[] damaged = [.. file];
+        int place = random.Next(file.Length);
+        int length = random.Next(1, Math.Min(64, file.Length - place) + 1);
+        switch (random.Next(6))
+        {
+            case 0:
+                return [.. file[..place], .. file[(place + length)..]];
+            case 1:
+                return [.. file[..(place + length)], .. file[place..]];
+            default:
+                for (int changes = random.Next(1, 5); changes > 0; changes--)
+                {
+                    damaged[random.Next(damaged.Length)] = random.Next(2) == 0 ? (byte)random.Next(256) : (byte)(random.Next(2) * 255);
+                }
+
+                return damaged;
+        }
+    }
+
+    private static string Dictionary(string value) => $"{Start}X\u0001\0\0\0a{value}u.";
+
+    private static byte[] Latin(string text) => Encoding.Latin1.GetBytes(text);
+
+    private static MemoryStream Archive(params (string Name, byte[] Content)[] entries)
+    {
+        var stream = new MemoryStream();
+        using (var archive = new ZipArchive(stream, ZipArchiveMode.Create, leaveOpen: true))
+        {
+            foreach ((string name, byte[] content) in entries)
+            {
+                using Stream entry = archive.CreateEntry(name).Open();
+                entry.Write(content);
+            }
+        }
+
+        stream.Position = 0;
+        return stream;
+    }
+
+    private static void Refused(string pickle, string message) => Refused(Archive(("a/data.pkl", Latin(pickle)), ("a/data/0", new byte[16])), message);
+
+    private static void Refused(Stream file, string message)
+    {
+        using var scope = NewDisposeScope();
+        Action read = () => PyTorchUnpickler.UnpickleStateDict(file);
+        read.Should().ThrowExactly<InvalidDataException>().WithMessage(message);
+        scope.DisposablesCount.Should().Be(0);
+    }
+}

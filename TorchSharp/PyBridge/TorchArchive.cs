@@ -1,0 +1,63 @@
+using System.IO.Compression;
+
+namespace TorchSharp.PyBridge;
+
+/// <summary>The entries of a file that <c>torch.save</c> wrote: <c>NAME/data.pkl</c>, <c>NAME/data/KEY</c> for each storage, <c>NAME/byteorder</c>.</summary>
+internal sealed class TorchArchive
+{
+    private readonly Dictionary<string, ZipArchiveEntry> _entries = [];
+    private readonly string _folder;
+
+    /// <exception cref="InvalidDataException">Two entries of one name, no pickle or several, or another byte order.</exception>
+    public TorchArchive(ZipArchive archive)
+    {
+        foreach (ZipArchiveEntry entry in archive.Entries)
+        {
+            if (!_entries.TryAdd(entry.FullName, entry))
+            {
+                throw new InvalidDataException($"it has two entries {PickleReader.Quote(entry.FullName)}");
+            }
+        }
+
+        string[] pickles = [.. _entries.Keys.Where(name => name.EndsWith("/data.pkl", StringComparison.Ordinal))];
+        if (pickles.Length != 1)
+        {
+            throw new InvalidDataException($"it has {pickles.Length} entries NAME/data.pkl where one belongs");
+        }
+
+        _folder = pickles[0][..^"data.pkl".Length];
+        if (_entries.ContainsKey(_folder + "byteorder") && !Bytes("byteorder", 16).AsSpan().SequenceEqual("little"u8))
+        {
+            throw new InvalidDataException("its numbers are not in little-endian byte order");
+        }
+    }
+
+    /// <summary>A small entry as a whole.</summary>
+    /// <param name="name">The name below the file's folder.</param>
+    /// <param name="most">The greatest length that is accepted.</param>
+    public byte[] Bytes(string name, long most)
+    {
+        ZipArchiveEntry entry = Find(name);
+        if (entry.Length > most)
+        {
+            throw new InvalidDataException($"its entry {PickleReader.Quote(name)} has {entry.Length} bytes, more than the {most} that are accepted");
+        }
+
+        var bytes = new byte[entry.Length];
+        using Stream stream = entry.Open();
+        stream.ReadExactly(bytes);
+        return bytes;
+    }
+
+    /// <summary>Opens a storage's entry, whose length is the one that the pickle says.</summary>
+    public Stream Open(PickledStorage storage)
+    {
+        ZipArchiveEntry entry = Find($"data/{storage.Key}");
+        return entry.Length == storage.Bytes
+            ? entry.Open()
+            : throw new InvalidDataException($"storage {PickleReader.Quote(storage.Key)} has {entry.Length} bytes, not {storage.Bytes} as the pickle says");
+    }
+
+    private ZipArchiveEntry Find(string name)
+        => _entries.GetValueOrDefault(_folder + name) ?? throw new InvalidDataException($"it has no entry {PickleReader.Quote(name)}");
+}
