@@ -7,7 +7,9 @@ public static class ExitShares
     /// <summary>The K shares, which sum to 1.</summary>
     /// <param name="q">Less than 1 favours early exits, 1 is uniform. The published <c>target_p_index</c> p is q = p/20.</param>
     /// <param name="exits">K.</param>
-    /// <exception cref="ArgumentOutOfRangeException"><paramref name="q"/> is not positive and finite, or there is no exit.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">
+    /// <paramref name="q"/> is not positive and finite, or so small or large that float32 cannot hold its powers; or there is no exit.
+    /// </exception>
     public static float[] Of(double q, int exits)
     {
         if (!(q > 0) || double.IsInfinity(q))
@@ -18,7 +20,10 @@ public static class ExitShares
         ArgumentOutOfRangeException.ThrowIfLessThan(exits, 1);
         using DisposeScope scope = NewDisposeScope();
         Tensor powers = full([1], (float)q).log().mul(arange(1, exits + 1, float32)).exp(); // [K]
-        return powers.div(powers.sum()).data<float>().ToArray();
+        float[] shares = powers.div(powers.sum()).data<float>().ToArray();
+        return shares.All(float.IsFinite)
+            ? shares
+            : throw new ArgumentOutOfRangeException(nameof(q), q, $"the exit shares need a positive q with powers 1 to {exits} that float32 can hold");
     }
 
     /// <summary>How many of <paramref name="samples"/> each exit takes: floor(samples · share), the last exit all that remain.</summary>

@@ -79,7 +79,9 @@ public abstract class MultiExitNetwork : nn.Module
         {
             Names = [.. named.Select(entry => entry.Name)];
             Parameters = [.. named.Select(entry => entry.Parameter)];
-            Indices = Enumerable.Range(0, named.Length).ToDictionary(index => named[index].Parameter, index => index);
+
+            // By reference: to TorchSharp, equal tensors are tensors of equal values.
+            Indices = Enumerable.Range(0, named.Length).ToDictionary<int, Parameter, int>(index => named[index].Parameter, index => index, ReferenceEqualityComparer.Instance);
         }
 
         public IReadOnlyList<string> Names { get; }

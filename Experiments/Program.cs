@@ -9,7 +9,8 @@ var root = new RootCommand("imta: multi-exit networks with learned sample weight
 ParseResult arguments = root.Parse(args);
 if (arguments.Errors.Count > 0)
 {
-    Console.Error.WriteLine($"imta: {arguments.Errors[0].Message} See imta --help.");
+    // The last one is the command's own, where there is one; the parser's before it follow from the same mistake.
+    Console.Error.WriteLine($"imta: {arguments.Errors[^1].Message} See imta --help.");
     return UsageException.ExitCode;
 }
 

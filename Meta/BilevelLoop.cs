@@ -46,9 +46,11 @@ public sealed class BilevelLoop
             return [Part(batch, meta: null, rates)];
         }
 
+        using DisposeScope scope = NewDisposeScope();
         (LabelledImages first, LabelledImages second) = Cut(batch);
-        PartReport report = Part(first, updateWeighting ? second : null, rates);
-        return [report, Part(second, updateWeighting ? first : null, rates)];
+        PartReport ofFirst = Part(first, updateWeighting ? second : null, rates);
+        PartReport ofSecond = Part(second, updateWeighting ? first : null, rates);
+        return [ofFirst.MoveToOuter(scope), ofSecond.MoveToOuter(scope)];
     }
 
     /// <summary>One part: trains on <paramref name="train"/>; with <paramref name="meta"/> the WPN learns first.</summary>

@@ -18,7 +18,9 @@ public sealed class DisposeScope : IDisposable
     [ThreadStatic]
     private static DisposeScope? _current;
 
-    private readonly HashSet<IDisposable> _owned = new(ReferenceEqualityComparer.Instance);
+    // A tensor knows its place in the list, so that it leaves as fast as it came; nearly everything here is a tensor.
+    private readonly List<torch.Tensor> _tensors = [];
+    private readonly List<IDisposable> _others = [];
     private bool _closed;
 
     internal DisposeScope()
@@ -41,35 +43,33 @@ public sealed class DisposeScope : IDisposable
         }
     }
 
-    public int DisposablesCount => _owned.Count;
+    public int DisposablesCount => _tensors.Count + _others.Count;
 
-    public IReadOnlyList<IDisposable> DisposablesView => [.. _owned];
+    public IReadOnlyList<IDisposable> DisposablesView => [.. _tensors, .. _others];
 
     internal DisposeScope? Outer { get; }
 
-    public bool Contains(IDisposable disposable) => _owned.Contains(disposable);
+    public bool Contains(IDisposable disposable) => disposable is torch.Tensor tensor ? tensor.Scope == this : _others.Contains(disposable);
 
     /// <summary>Takes something in: the scope owns it from now on.</summary>
     public void Attach(IDisposable disposable)
     {
         if (disposable is torch.Tensor tensor)
         {
-            tensor.Scope?._owned.Remove(tensor);
-            tensor.Scope = this;
+            tensor.Scope?.Remove(tensor);
+            Add(tensor);
         }
-
-        _owned.Add(disposable);
+        else if (!Contains(disposable))
+        {
+            _others.Add(disposable);
+        }
     }
 
     /// <summary>Lets something go: its owner is the caller from now on.</summary>
     public T Detach<T>(T disposable)
         where T : IDisposable
     {
-        if (_owned.Remove(disposable) && disposable is torch.Tensor tensor)
-        {
-            tensor.Scope = null;
-        }
-
+        Remove(disposable);
         return disposable;
     }
 
@@ -81,9 +81,8 @@ public sealed class DisposeScope : IDisposable
     public T MoveToOther<T>(DisposeScope? scope, T disposable)
         where T : IDisposable
     {
-        if (_owned.Contains(disposable))
+        if (Remove(disposable))
         {
-            Detach(disposable);
             scope?.Attach(disposable);
         }
 
@@ -92,22 +91,20 @@ public sealed class DisposeScope : IDisposable
 
     public void DisposeEverything()
     {
-        // What is disposed may report back here (MarkAsDisposed), so the walk is over a copy.
-        IDisposable[] owned = [.. _owned];
-        _owned.Clear();
-        foreach (IDisposable disposable in owned)
+        while (_tensors.Count > 0)
         {
-            if (disposable is torch.Tensor tensor)
-            {
-                tensor.Scope = null;
-            }
-
-            disposable.Dispose();
+            torch.Tensor last = _tensors[^1];
+            Remove(last);
+            last.Dispose();
         }
+
+        IDisposable[] others = [.. _others];
+        _others.Clear();
+        Array.ForEach(others, other => other.Dispose());
     }
 
     /// <summary>What disposes itself takes itself off the list.</summary>
-    public void MarkAsDisposed(IDisposable disposable) => _owned.Remove(disposable);
+    public void MarkAsDisposed(IDisposable disposable) => Remove(disposable);
 
     public void Dispose()
     {
@@ -115,12 +112,33 @@ public sealed class DisposeScope : IDisposable
         DisposeEverything();
     }
 
-    internal static void Register(torch.Tensor tensor)
+    internal static void Register(torch.Tensor tensor) => Current?.Add(tensor);
+
+    private void Add(torch.Tensor tensor)
     {
-        if (Current is { } scope)
+        tensor.Scope = this;
+        tensor.PlaceInScope = _tensors.Count;
+        _tensors.Add(tensor);
+    }
+
+    private bool Remove(IDisposable disposable)
+    {
+        if (disposable is not torch.Tensor tensor)
         {
-            scope._owned.Add(tensor);
-            tensor.Scope = scope;
+            return _others.Remove(disposable);
         }
+
+        if (tensor.Scope != this)
+        {
+            return false;
+        }
+
+        // The last one takes its place.
+        torch.Tensor last = _tensors[^1];
+        _tensors[tensor.PlaceInScope] = last;
+        last.PlaceInScope = tensor.PlaceInScope;
+        _tensors.RemoveAt(_tensors.Count - 1);
+        tensor.Scope = null;
+        return true;
     }
 }

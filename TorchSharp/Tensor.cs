@@ -133,6 +133,8 @@ public static partial class torch
 
         internal DisposeScope? Scope { get; set; }
 
+        internal int PlaceInScope { get; set; }
+
         private TensorDescription Description => Alive(TensorHandle.Describe(Handle));
 
         internal Argument Arg => Argument.Tensor(Handle, this);
@@ -175,7 +177,7 @@ public static partial class torch
 
             CheckType<T>((ScalarType)description.ScalarType);
             (bool isReal, long integer, double real) = Alive(TensorHandle.Item(Handle));
-            object value = isReal ? real : integer;
+            object value = isReal ? real : (object)integer;
             return (T)Convert.ChangeType(value, typeof(T), System.Globalization.CultureInfo.InvariantCulture);
         }
 
@@ -241,7 +243,6 @@ public static partial class torch
             if (disposing)
             {
                 Scope?.MarkAsDisposed(this);
-                Scope = null;
             }
         }
 
@@ -279,7 +280,6 @@ public static partial class torch
             _handle = 0;
             Interlocked.Decrement(ref _live);
             Scope?.MarkAsDisposed(this);
-            Scope = null;
             GC.SuppressFinalize(this);
             return handle;
         }

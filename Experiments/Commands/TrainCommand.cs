@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
 using System.Runtime.InteropServices;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
@@ -28,8 +29,18 @@ internal static class TrainCommand
         {
             Config, Set, Data, Out, Seed, Place, Threads, Force, Resume,
         };
+        command.Validators.Add(RefuseUnknownOption);
         command.SetAction(Run);
         return command;
+    }
+
+    /// <summary>The parser takes an option that it does not know for the configuration file.</summary>
+    private static void RefuseUnknownOption(CommandResult result)
+    {
+        if (result.GetValue(Config) is { } name && name.StartsWith('-'))
+        {
+            result.AddError($"There is no option {name}.");
+        }
     }
 
     private static int Run(ParseResult arguments)

@@ -7,8 +7,8 @@ namespace Imta.MetaWeight.Experiments.Data;
 /// <remarks>
 /// A class is a coloured grating: its orientation and frequency are its own, its colour it shares with others; where the grating begins (the phase) is
 /// random, so no single pixel tells the class. With difficulty d the image is
-/// <c>½ + a(d)·[(1 − b(d))·own + b(d)·other] + s(d)·noise</c>: contrast a falls from 0.30 to 0.12, the share b of another class's
-/// grating rises from 0 to 0.4 (below ½, so the label stays right), the noise's standard deviation s from 0.05 to 0.25. All orientations lie in one
+/// <c>½ + a(d)·[(1 − b(d))·own + b(d)·other] + s(d)·noise</c>: contrast a falls from 0.30 to 0.04, the share b of another class's
+/// grating rises from 0 to 0.45 (below ½, so the label stays right), the noise's standard deviation s from 0.05 to 0.25. All orientations lie in one
 /// quadrant, so a mirrored image is not one of another class.
 /// </remarks>
 public static class GeneratedImages
@@ -53,10 +53,10 @@ public static class GeneratedImages
             var own = labels.narrow(0, start, length);
             var other = OtherClass(own, classes, random);
             var d = difficulty.narrow(0, start, length).view(length, 1, 1);
-            var blend = d * 0.4;
+            var blend = d * 0.45;
             var pattern = ((1 - blend) * Draw(own, gratings, colours, random)) + (blend * Draw(other, gratings, colours, random)); // [n, 3, 1024]
             var noise = randn([length, 3, Pixels], generator: random);
-            var light = 0.5 + ((0.30 - (d * 0.18)) * pattern) + ((0.05 + (d * 0.20)) * noise);
+            var light = 0.5 + ((0.30 - (d * 0.26)) * pattern) + ((0.05 + (d * 0.20)) * noise);
             var bytes = ((light * 255) + 0.5).clamp(0, 255).to_type(ScalarType.Byte);
             images.narrow(0, start, length).copy_(bytes.view(length, 3, ImageSet.Side, ImageSet.Side));
         }

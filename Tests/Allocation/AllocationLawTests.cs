@@ -77,9 +77,9 @@ public sealed class AllocationLawTests
         Tensor weights = MetaAllocation.Weights(exits, c.Quotas, float64);
 
         weights.shape.Should().Equal(c.Samples, c.Exits);
-        weights.gt(0).sum(0).data<long>().ToArray().Should().Equal(c.Quotas.Select(quota => (long)quota));
-        weights.sum(1).gt(0).all().item<bool>().Should().BeTrue("every sample counts once");
-        weights.sum(0).data<double>().ToArray().Zip(c.Quotas).Should().OnlyContain(sum => Math.Abs(sum.First - Math.Sign(sum.Second)) < 1e-14);
+        weights.gt(0).sum([0]).data<long>().ToArray().Should().Equal(c.Quotas.Select(quota => (long)quota));
+        weights.sum([1]).gt(0).all().item<bool>().Should().BeTrue("every sample counts once");
+        weights.sum([0]).data<double>().ToArray().Zip(c.Quotas).Should().OnlyContain(sum => Math.Abs(sum.First - Math.Sign(sum.Second)) < 1e-14);
     });
 
     [Fact]

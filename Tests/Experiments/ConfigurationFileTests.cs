@@ -1,7 +1,9 @@
 using System.Runtime.CompilerServices;
 using System.Text;
+using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments;
 using Imta.MetaWeight.Experiments.Configuration;
+using Imta.MetaWeight.Meta;
 
 namespace Imta.MetaWeight.Tests.Experiments;
 
@@ -151,13 +153,13 @@ public sealed class ConfigurationFileTests : IDisposable
             Data = new() { Dataset = dataset },
             Model = new()
             {
-                Initialisation = Backbones.Initialisation.Published,
+                Initialisation = Initialisation.Published,
                 Msdnet = new()
                 {
                     Blocks = 5,
                     Base = 1,
                     Step = 1,
-                    StepMode = Backbones.StepMode.LinGrow,
+                    StepMode = StepMode.LinGrow,
                     Channels = 16,
                     Growth = 6,
                     GrowthFactors = [1, 2, 4],
@@ -168,7 +170,7 @@ public sealed class ConfigurationFileTests : IDisposable
             {
                 Q = 0.75,
                 Epsilon = 0.8,
-                Centring = Meta.Centring.Col,
+                Centring = Centring.Col,
                 Interval = 1,
                 Wpn = new() { Hidden = 500, Layers = 1 },
                 Optimiser = new() { Rate = 1e-4, WeightDecay = 1e-4 },
@@ -178,7 +180,7 @@ public sealed class ConfigurationFileTests : IDisposable
                 Epochs = 300,
                 Batch = 1024,
                 Rate = 0.8,
-                Schedule = Meta.RateScheduleKind.Cosine,
+                Schedule = RateScheduleKind.Cosine,
                 Momentum = 0.9,
                 WeightDecay = 1e-4,
             },

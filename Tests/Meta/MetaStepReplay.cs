@@ -124,6 +124,9 @@ internal sealed class MetaStepReplay : IMetaGradient, IDisposable
 
     private static double Norm(IEnumerable<Tensor?> tensors) => Math.Sqrt(tensors.OfType<Tensor>().Sum(tensor => tensor.pow(2).sum().item<double>()));
 
+    /// <summary>Per cent right at each exit, <c>[K]</c>; a product in float32, as the published code has it.</summary>
+    private static Tensor PerCent(Tensor correct) => correct.to_type(float32).sum([0]).mul(100.0 / correct.shape[0]).to_type(float64);
+
     private void CheckLookahead(IReadOnlyList<Tensor?> gradient, LabelledImages meta, double rate)
     {
         Comparison.Check($"{Part}/pseudo_grad_norm", Norm(gradient));
@@ -194,14 +197,14 @@ internal sealed class MetaStepReplay : IMetaGradient, IDisposable
         CheckEpoch();
     }
 
-    /// <summary>Means over the epoch's samples, and over its parts for the meta loss.</summary>
+    /// <summary>Means over the epoch's parts, which are of one size.</summary>
     private void CheckEpoch()
     {
         double factor = RateSchedule.Factor(_train, (int)_golden.Int("config/epoch"), 0, (int)_golden.Int("config/nbatch"));
         Comparison.Check("epoch/lr", _train.Rate * factor);
         Comparison.Check("epoch/meta_lr", _meta.Optimiser.Rate * factor);
         Comparison.Check("epoch/mean_weighted_loss_per_exit", cat([.. _reports.Select(report => report.Losses.mul(report.Weights))]).mean([0]));
-        Comparison.Check("epoch/acc1_per_exit", cat([.. _reports.Select(report => report.Correct.to_type(float64))]).mean([0]) * 100);
+        Comparison.Check("epoch/acc1_per_exit", stack(_reports.Select(report => PerCent(report.Correct))).mean([0]));
         Comparison.Check("epoch/mean_meta_loss", _reports.Average(report => report.Objective!.item<double>()));
     }
 

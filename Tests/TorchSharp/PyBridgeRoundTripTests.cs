@@ -128,11 +128,14 @@ public sealed class PyBridgeRoundTripTests
     {
         const string Python = "/usr/bin/python3";
         Skip.IfNot(File.Exists(Python) && Run(Python, "-c", "import torch").Code == 0, "/usr/bin/python3 has no torch");
-        string file = Path.GetTempFileName();
+        (string file, string plain) = (Path.GetTempFileName(), Path.GetTempFileName());
         try
         {
             using var scope = NewDisposeScope();
             PyTorchPickler.PickleStateDict(file, Sample());
+            OrderedDictionary sample = Sample();
+            sample.Remove("list"); // the safe reader of PyTorch 1.13 knows no floats
+            PyTorchPickler.PickleStateDict(plain, sample);
             (int code, string output) = Run(Python, "-c", """
                 import sys, torch
                 def show(v):
@@ -141,9 +144,10 @@ public sealed class PyBridgeRoundTripTests
                     if isinstance(v, (list, tuple)): return type(v).__name__ + '[' + ', '.join(map(show, v)) + ']'
                     return repr(v)
                 contents = torch.load(sys.argv[1])
-                assert show(torch.load(sys.argv[1], weights_only=True)) == show(contents)
                 print(show(contents))
-                """, file);
+                del contents['list']
+                assert show(torch.load(sys.argv[2], weights_only=True)) == show(contents)
+                """, file, plain);
             output.Trim().Should().Be(
                 "{'z': torch.float32[2, 3][[0.0, 2.0, 4.0], [1.0, 3.0, 5.0]]True, 'a': {7: 'naïve 😀', -5: None}, "
                 + "'list': list[True, False, -1, -4294967297, 9223372036854775807, 0.1, inf, list[], tuple[0.9, 0.999]], "
@@ -154,6 +158,7 @@ public sealed class PyBridgeRoundTripTests
         }
         finally
         {
+            File.Delete(plain);
             File.Delete(file);
         }
     }

@@ -37,8 +37,23 @@ public static partial class torch
 
             public virtual void register_module(string name, Module submodule)
             {
+                if (name.Length == 0 || name.Contains('.', StringComparison.Ordinal))
+                {
+                    throw new ArgumentException($"a part of a module cannot be named '{name}': dots stand between the names of nested parts.", nameof(name));
+                }
+
                 CheckName(name);
+                submodule.RegisterComponents();
                 _children.Add((name, submodule));
+            }
+
+            /// <summary>
+            /// What a module does before it becomes a part of another. The package's registers, by reflection, each field that holds a
+            /// module, parameter or tensor under the field's name, unless that name is taken; a module that registers its parts itself,
+            /// under other names than those of its fields, overrides this to do nothing.
+            /// </summary>
+            protected virtual void RegisterComponents()
+            {
             }
 
             public virtual IEnumerable<(string name, Module module)> named_children() => _children;

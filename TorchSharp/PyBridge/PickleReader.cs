@@ -14,7 +14,7 @@ internal sealed class PickleReader
 {
     // A pickle byte can stand for a container of some 200 bytes; these two bound what a hostile file costs.
     private const int MostContainers = 1_000_000;
-    private const int LongestKey = 4096;
+    private const int LongestKey = 1024;
 
     /// <summary>The greatest length of a pickle that is accepted, in bytes: some 100,000 tensors.</summary>
     public const int LongestPickle = 16 << 20;
@@ -49,7 +49,7 @@ internal sealed class PickleReader
     /// <exception cref="InvalidDataException">Malformed, or with something that is refused; the message says what and where.</exception>
     public static object? Read(byte[] pickle)
     {
-        Require(pickle.Length <= LongestPickle, $"the pickle has {pickle.Length} bytes, more than {LongestPickle}");
+        Require(pickle.Length <= LongestPickle, "the pickle is longer than 16 MiB");
         var reader = new PickleReader(pickle);
         int start = 0;
         try
@@ -86,7 +86,7 @@ internal sealed class PickleReader
         {
             case 0x80: // PROTO
                 byte protocol = Bytes(1)[0];
-                Require(protocol is >= 2 and <= 5, $"pickle protocol {protocol} is not supported");
+                Require(protocol is >= 2 and <= 5, "the pickle has another protocol than 2 to 5");
                 break;
             case 0x95: // FRAME: a hint for buffering
                 Bytes(8);
@@ -113,22 +113,26 @@ internal sealed class PickleReader
                 Push(Global(Line(), Line()));
                 break;
             case 0x93: // STACK_GLOBAL
-                string name = Pop<string>("a global's name");
-                Push(Global(Pop<string>("a global's module"), name));
+                string name = Pop<string>("name of a global");
+                Push(Global(Pop<string>("module of a global"), name));
                 break;
             case (byte)'R': // REDUCE
-                object?[] arguments = Pop<object?[]>("arguments");
-                Push(Call(Pop<Callable>("a callable"), arguments));
+                object?[] arguments = Pop<object?[]>("tuple of arguments");
+                Push(Call(Pop<Callable>("callable"), arguments));
                 break;
             case (byte)'b': // BUILD: attributes of an OrderedDict, such as a state dictionary's _metadata
                 Pop();
                 Require(Top() is Hashtable, "only dictionaries can have attributes");
                 break;
             case (byte)'Q': // BINPERSID
-                Push(Storage(Pop<object?[]>("a persistent id")));
+                Push(Storage(Pop<object?[]>("persistent id")));
                 break;
             default:
-                Require(PushScalar(code) || PushContainer(code), $"pickle instruction 0x{code:x2} is not one that torch.save writes for tensors and plain values");
+                if (!PushScalar(code) && !PushContainer(code))
+                {
+                    throw new InvalidDataException($"pickle instruction 0x{code:x2} is not one that torch.save writes for tensors and plain values");
+                }
+
                 break;
         }
     }
@@ -193,11 +197,11 @@ internal sealed class PickleReader
                 return true;
             case (byte)'a': // APPEND
                 object? item = Pop();
-                Top<ArrayList>("a list").Add(item);
+                Top<ArrayList>("list").Add(item);
                 return true;
             case (byte)'e': // APPENDS
                 object?[] items = PopToMark();
-                Top<ArrayList>("a list").AddRange(items);
+                Top<ArrayList>("list").AddRange(items);
                 return true;
             case (byte)'s': // SETITEM
                 SetItems(PopMany(2));
@@ -212,7 +216,7 @@ internal sealed class PickleReader
 
     private void SetItems(object?[] pairs)
     {
-        Hashtable target = Top<Hashtable>("a dictionary");
+        Hashtable target = Top<Hashtable>("dictionary");
         Require(pairs.Length % 2 == 0, "a dictionary's last key has no value");
         for (int k = 0; k < pairs.Length; k += 2)
         {
@@ -223,8 +227,12 @@ internal sealed class PickleReader
                 long number when number == (int)number => number,
                 _ => throw new InvalidDataException("a dictionary's key is no (short) string and no 32-bit integer"),
             };
-            Require(!target.ContainsKey(key), $"a dictionary has the key {Quote(key.ToString()!)} twice");
-            target.Add(key, pairs[k + 1]);
+            int before = target.Count;
+            target[key] = pairs[k + 1];
+            if (target.Count == before)
+            {
+                throw new InvalidDataException($"a dictionary has the key {Quote(key.ToString()!)} twice");
+            }
         }
     }
 
@@ -276,8 +284,7 @@ internal sealed class PickleReader
             _storages.Add(key, storage = new PickledStorage(type, key, elements));
         }
 
-        Require(storage.Type == type && storage.Elements == elements, $"storage {Quote(key)} has two descriptions");
-        return storage;
+        return storage.Type == type && storage.Elements == elements ? storage : throw new InvalidDataException($"storage {Quote(key)} has two descriptions");
     }
 
     private static long[] Longs(object?[] values)
@@ -285,7 +292,7 @@ internal sealed class PickleReader
 
     private static long Long(ReadOnlySpan<byte> bytes)
     {
-        Require(bytes.Length <= 8, $"an integer of {bytes.Length} bytes does not fit 64 bits");
+        Require(bytes.Length <= 8, "an integer does not fit 64 bits");
         long value = bytes.Length > 0 && (sbyte)bytes[^1] < 0 ? -1 : 0;
         for (int k = bytes.Length - 1; k >= 0; k--)
         {
@@ -326,10 +333,7 @@ internal sealed class PickleReader
     private object? Recall(uint index) => _memo.TryGetValue(index, out object? value) ? value : throw new InvalidDataException($"memo {index} was never set");
 
     private T Counted<T>(T container)
-    {
-        Require(++_containers <= MostContainers, $"the pickle has more than {MostContainers} lists, tuples, dictionaries and tensors");
-        return container;
-    }
+        => ++_containers <= MostContainers ? container : throw new InvalidDataException($"the pickle has more than {MostContainers} lists, tuples, dictionaries and tensors");
 
     private void Push(object? value) => _stack.Add(value);
 
@@ -339,7 +343,7 @@ internal sealed class PickleReader
         return _stack[^1];
     }
 
-    private T Top<T>(string wanted) => Top() is T value ? value : throw new InvalidDataException($"the pickle has something else where {wanted} belongs");
+    private T Top<T>(string wanted) => Top() is T value ? value : throw new InvalidDataException($"the pickle has no {wanted} where one is needed");
 
     private object? Pop()
     {
@@ -348,7 +352,7 @@ internal sealed class PickleReader
         return value;
     }
 
-    private T Pop<T>(string wanted) => Pop() is T value ? value : throw new InvalidDataException($"the pickle has something else where {wanted} belongs");
+    private T Pop<T>(string wanted) => Pop() is T value ? value : throw new InvalidDataException($"the pickle has no {wanted} where one is needed");
 
     private object?[] PopMany(int count)
     {

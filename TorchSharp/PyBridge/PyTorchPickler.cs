@@ -7,8 +7,8 @@ namespace TorchSharp.PyBridge;
 /// <summary>Writes zip files that <c>torch.load</c> reads.</summary>
 public static class PyTorchPickler
 {
-    // A piece of a tensor that fits one span whatever its element type.
-    private const long ElementsAtOnce = 64L << 20;
+    // Tensors are written in pieces: a span takes no more than 2 GB, and streams copy what they are handed.
+    private const long ElementsAtOnce = 1 << 20;
 
     // The earliest time that zip files know: equal contents give equal files.
     private static readonly DateTimeOffset Epoch = new(1980, 1, 1, 0, 0, 0, TimeSpan.Zero);
@@ -30,7 +30,7 @@ public static class PyTorchPickler
     /// <param name="stream">Where to; nothing is written when a value cannot be.</param>
     /// <param name="source">The dictionary.</param>
     /// <param name="leaveOpen">Whether the stream stays open, also after an error.</param>
-    /// <exception cref="ArgumentException">A key, value or element type of another kind, or more than the reader accepts: nested over 100 deep, keys over 4096 characters, a million containers.</exception>
+    /// <exception cref="ArgumentException">A key, value or element type of another kind, or more than the reader accepts: nested over 100 deep, keys over 1024 characters, a million containers.</exception>
     public static void PickleStateDict(Stream stream, IDictionary source, bool leaveOpen = false)
     {
         try

@@ -15,8 +15,8 @@ public static class PyTorchUnpickler
     private const long MostGrowth = 64;
     private const long TensorOverhead = 512;
 
-    // A piece of a storage that fits one span whatever its element type.
-    private const long ElementsAtOnce = 64L << 20;
+    // Storages are read in pieces: a span takes no more than 2 GB, and streams copy what they are handed.
+    private const long ElementsAtOnce = 1 << 20;
 
     /// <inheritdoc cref="UnpickleStateDict(Stream, bool, bool)"/>
     /// <param name="file">The file.</param>

@@ -1,0 +1,117 @@
+using System.Diagnostics;
+
+namespace Imta.MetaWeight.Tests.Experiments;
+
+/// <summary>The command line as a user runs it: a process of its own in a folder of its own.</summary>
+internal sealed class ImtaProcess : IDisposable
+{
+    /// <summary>A network and data so small that an epoch takes a second or so.</summary>
+    public static readonly string[] Tiny =
+    [
+        "--set", "data.trainLimit=80", "--set", "data.testLimit=40", "--set", "train.batch=16", "--set", "train.epochs=2",
+        "--set", "model.msdnet.blocks=2", "--set", "model.msdnet.channels=4", "--set", "model.msdnet.growth=2",
+        "--set", "meta.wpn.hidden=16", "--threads", "1",
+    ];
+
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(4);
+    private readonly Process _process;
+    private readonly Task<string> _output;
+    private readonly Task<string> _error;
+
+    private ImtaProcess(string folder, string[] arguments, params (string Name, string Value)[] environment)
+    {
+        var start = new ProcessStartInfo("dotnet")
+        {
+            WorkingDirectory = folder,
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        };
+        start.ArgumentList.Add(Path.Combine(AppContext.BaseDirectory, "imta.dll"));
+        foreach (string argument in arguments)
+        {
+            start.ArgumentList.Add(argument);
+        }
+
+        foreach ((string name, string value) in environment)
+        {
+            start.Environment[name] = value;
+        }
+
+        _process = Process.Start(start)!;
+        _output = _process.StandardOutput.ReadToEndAsync();
+        _error = _process.StandardError.ReadToEndAsync();
+    }
+
+    public int Id => _process.Id;
+
+    /// <summary>Runs a command to its end.</summary>
+    public static Result Run(string folder, params string[] arguments) => Run(folder, [], arguments);
+
+    /// <summary>Runs a command to its end, with more environment variables.</summary>
+    public static Result Run(string folder, (string Name, string Value)[] environment, params string[] arguments)
+    {
+        using var process = new ImtaProcess(folder, arguments, environment);
+        return process.End();
+    }
+
+    /// <summary>Starts a command and returns at once.</summary>
+    public static ImtaProcess Start(string folder, params string[] arguments) => new(folder, arguments);
+
+    /// <summary>Waits until <paramref name="condition"/> holds while the command runs.</summary>
+    public void WaitUntil(Func<bool> condition)
+    {
+        var clock = Stopwatch.StartNew();
+        while (!condition())
+        {
+            if (_process.HasExited || clock.Elapsed > Patience)
+            {
+                throw new InvalidOperationException($"what was waited for did not come; the command said: {End().All}");
+            }
+
+            Thread.Sleep(20);
+        }
+    }
+
+    public void Kill() => _process.Kill();
+
+    /// <summary>Sends SIGINT, as Ctrl-C does.</summary>
+    public void Interrupt() => Process.Start("kill", ["-INT", $"{Id}"])!.WaitForExit();
+
+    public Result End()
+    {
+        if (!_process.WaitForExit(Patience))
+        {
+            _process.Kill();
+            throw new TimeoutException($"the command did not end; it said: {_output.Result}{_error.Result}");
+        }
+
+        return new Result(_process.ExitCode, _output.Result, _error.Result);
+    }
+
+    public void Dispose()
+    {
+        if (!_process.HasExited)
+        {
+            _process.Kill();
+        }
+
+        _process.Dispose();
+    }
+
+    internal sealed record Result(int Code, string Output, string Error)
+    {
+        public string All => $"exit code {Code}\n{Output}{Error}";
+    }
+}
+
+/// <summary>A folder that goes when the test ends.</summary>
+internal sealed class TemporaryFolder : IDisposable
+{
+    public TemporaryFolder() => Directory.CreateDirectory(Path);
+
+    public string Path { get; } = System.IO.Path.Combine(System.IO.Path.GetTempPath(), $"imta-test-{Guid.NewGuid():N}");
+
+    public string In(params string[] parts) => System.IO.Path.Combine([Path, .. parts]);
+
+    public void Dispose() => Directory.Delete(Path, recursive: true);
+}

@@ -1,0 +1,161 @@
+using System.Globalization;
+using CsvHelper;
+using Imta.MetaWeight.Experiments.Runs;
+
+namespace Imta.MetaWeight.Tests.Experiments;
+
+/// <summary>Whole trainings on generated data, as a user runs them.</summary>
+public sealed class TrainCommandTests : IDisposable
+{
+    private readonly TemporaryFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    [Fact]
+    public void A_run_leaves_every_file_it_promises()
+    {
+        ImtaProcess.Result result = Train("run");
+
+        result.Code.Should().Be(0, result.All);
+        result.Error.Should().BeEmpty();
+        result.Output.Should().Contain("learned weights against known difficulty").And.Contain("test accuracy of exits 1 to 2").And.EndWith("results are in run\n");
+        FilesOf("run").Should().BeEquivalentTo(
+            "config.yaml", "environment.json", "epochs.csv", "timing.csv", "anytime.csv", "log.txt", "weights/epoch-0002.csv", "checkpoints/latest.pt");
+        Header("run", "epochs.csv").Should().Be(
+            "epoch,exit,rate,meta_rate,train_loss,train_weighted_loss,train_accuracy,validation_loss,validation_accuracy,meta_loss,weight_mean,weight_std");
+        Header("run", "timing.csv").Should().Be("epoch,train_seconds,train_images_per_second,validation_seconds,peak_memory_mib");
+        Header("run", "anytime.csv").Should().Be("exit,top1,top5,loss,samples");
+        Header("run", "weights/epoch-0002.csv").Should().Be("sample,label,difficulty,exit,loss,weight");
+    }
+
+    [Fact]
+    public void The_tables_say_what_happened()
+    {
+        Train("run").Code.Should().Be(0);
+
+        EpochRow[] epochs = Read<EpochRow>("run", "epochs.csv");
+        epochs.Select(row => (row.Epoch, row.Exit)).Should().Equal((1, 1), (1, 2), (2, 1), (2, 2));
+        epochs.Should().OnlyContain(row => row.MetaLoss > 0 && row.WeightStd > 0 && row.TrainLoss != row.TrainWeightedLoss);
+        epochs.GroupBy(row => row.Epoch).Should().OnlyContain(rows => Math.Abs(rows.Average(row => row.WeightMean) - 1) < 1e-6, "weights have mean 1 over the exits");
+        epochs.Select(row => row.Rate).Should().Equal([0.1, 0.1, 0.05, 0.05], (rate, wanted) => Math.Abs(rate - wanted) < 1e-12);
+
+        WeightRow[] weights = Read<WeightRow>("run", "weights/epoch-0002.csv");
+        weights.Select(row => row.Sample).Distinct().Should().HaveCount(weights.Length / 2).And.BeInAscendingOrder();
+        weights.GroupBy(row => row.Sample).Should().OnlyContain(rows => Math.Abs(rows.Average(row => (double)row.Weight) - 1) < 1e-6);
+        weights.Should().OnlyContain(row => row.Difficulty >= 0 && row.Difficulty <= 1);
+        epochs.Where(row => row.Epoch == 2).Select(row => row.TrainLoss).Should().Equal(
+            weights.GroupBy(row => row.Exit).Select(rows => rows.Average(row => (double)row.Loss)), (mean, recorded) => Math.Abs(mean - recorded) < 1e-5);
+
+        Read<AnytimeRow>("run", "anytime.csv").Should().HaveCount(2).And.OnlyContain(row => row.Samples == 40 && row.Top1 <= row.Top5 && row.Top5 <= 1 && row.Loss > 0);
+    }
+
+    [Fact]
+    public void Plain_training_is_the_same_loop_without_weights()
+    {
+        ImtaProcess.Result result = Train("plain", "--set", "meta.enabled=false");
+
+        result.Code.Should().Be(0, result.All);
+        result.Output.Should().Contain("plain training").And.NotContain("known difficulty");
+        Read<EpochRow>("plain", "epochs.csv").Should().OnlyContain(row =>
+            row.MetaLoss == null && row.MetaRate == null && row.WeightMean == 1 && row.WeightStd == 0 && row.TrainLoss == row.TrainWeightedLoss);
+    }
+
+    [Fact]
+    public void One_seed_gives_one_result_and_another_seed_another()
+    {
+        Train("first", "--seed", "7").Code.Should().Be(0);
+        Train("second", "--seed", "7").Code.Should().Be(0);
+        Train("other", "--seed", "8").Code.Should().Be(0);
+
+        Tables("second").Should().Equal(Tables("first"));
+        Tables("other").Should().NotIntersectWith(Tables("first"));
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void A_run_that_is_interrupted_and_resumed_ends_with_the_same_tables(bool killed)
+    {
+        string[] longer = ["--set", "train.epochs=3", "--set", "export.weightsEvery=1"];
+        Train("whole", longer).Code.Should().Be(0);
+
+        using (ImtaProcess process = ImtaProcess.Start(_folder.Path, ["train", "--out", "broken", .. ImtaProcess.Tiny, .. longer]))
+        {
+            process.WaitUntil(() => File.Exists(_folder.In("broken", "checkpoints", "latest.pt")));
+            if (killed)
+            {
+                process.Kill();
+            }
+            else
+            {
+                process.Interrupt();
+            }
+
+            ImtaProcess.Result stopped = process.End();
+            stopped.Code.Should().Be(killed ? 137 : 130, stopped.All);
+            stopped.Error.Should().BeEmpty();
+            if (!killed)
+            {
+                stopped.Output.Should().Contain("imta train --resume broken");
+            }
+        }
+
+        // What a torn write would leave behind goes too.
+        File.AppendAllText(_folder.In("broken", "epochs.csv"), "3,1,0.0");
+        ImtaProcess.Result resumed = ImtaProcess.Run(_folder.Path, "train", "--resume", "broken");
+        resumed.Code.Should().Be(0, resumed.All);
+        resumed.Output.Should().Contain("going on behind epoch");
+        Tables("broken").Should().Equal(Tables("whole"));
+        FilesOf("broken").Should().BeEquivalentTo(FilesOf("whole"));
+    }
+
+    [Fact]
+    public void The_written_configuration_runs_again_to_the_same_tables()
+    {
+        Train("first", "--seed", "3").Code.Should().Be(0);
+        ImtaProcess.Run(_folder.Path, "train", "first/config.yaml", "--out", "again").Code.Should().Be(0);
+
+        Tables("again").Should().Equal(Tables("first"));
+        File.ReadAllText(_folder.In("again", "config.yaml")).Should().Be(File.ReadAllText(_folder.In("first", "config.yaml")));
+    }
+
+    [Fact]
+    public void Force_replaces_a_run()
+    {
+        Train("run").Code.Should().Be(0);
+        ImtaProcess.Result again = Train("run", "--force", "--seed", "5");
+
+        again.Code.Should().Be(0, again.All);
+        File.ReadAllText(_folder.In("run", "config.yaml")).Should().Contain("seed: 5");
+    }
+
+    [SkippableFact]
+    public void Real_images_train_too()
+    {
+        string? data = Environment.GetEnvironmentVariable("IMTA_CIFAR10");
+        Skip.If(string.IsNullOrEmpty(data), "IMTA_CIFAR10 names no folder with CIFAR-10's binary files");
+
+        ImtaProcess.Result result = Train("run", "--set", "data.dataset=cifar10", "--data", data!);
+
+        result.Code.Should().Be(0, result.All);
+        Read<WeightRow>("run", "weights/epoch-0002.csv").Should().OnlyContain(row => row.Difficulty == null);
+    }
+
+    private ImtaProcess.Result Train(string run, params string[] arguments)
+        => ImtaProcess.Run(_folder.Path, ["train", "--out", run, .. ImtaProcess.Tiny, .. arguments]);
+
+    private string[] FilesOf(string run)
+        => [.. Directory.EnumerateFiles(_folder.In(run), "*", SearchOption.AllDirectories).Select(path => Path.GetRelativePath(_folder.In(run), path))];
+
+    /// <summary>The content of every CSV file but <c>timing.csv</c>, in the order of their names.</summary>
+    private string[] Tables(string run)
+        => [.. FilesOf(run).Where(name => name.EndsWith(".csv", StringComparison.Ordinal) && name != "timing.csv").Order(StringComparer.Ordinal).Select(name => File.ReadAllText(_folder.In(run, name)))];
+
+    private string Header(string run, string file) => File.ReadLines(_folder.In(run, file)).First();
+
+    private T[] Read<T>(string run, string file)
+    {
+        using var csv = new CsvReader(new StreamReader(_folder.In(run, file)), CultureInfo.InvariantCulture);
+        return [.. csv.GetRecords<T>()];
+    }
+}
