@@ -28,7 +28,8 @@ public sealed class GoldenFile : IDisposable
 
     /// <summary>The tensor of a key.</summary>
     /// <exception cref="KeyNotFoundException">No such key.</exception>
-    public Tensor this[string key] => _tensors.TryGetValue(key, out Tensor? tensor) ? tensor : throw new KeyNotFoundException($"{Name} has no '{key}'.");
+    public Tensor this[string key]
+        => _tensors.TryGetValue(key, out Tensor? tensor) ? tensor : throw new KeyNotFoundException($"{Name} has no '{key}'.");
 
     /// <summary>Opens a golden file; skips the test when the file is not there.</summary>
     /// <param name="name">The name, with its folder if any: <c>allocation.pt</c>, <c>pytorch_files/views_expected.pt</c>.</param>
@@ -38,12 +39,14 @@ public sealed class GoldenFile : IDisposable
         return new GoldenFile(name, contents.Keys.Cast<string>().ToDictionary(key => key, key => ((Tensor)contents[key]!).DetachFromDisposeScope()));
     }
 
-    /// <summary>The path of a golden file, in <c>Tests/Golden</c> or in the folder that IMTA_GOLDEN names; skips the test when it is in neither.</summary>
+    /// <summary>The path of a golden file: in <c>Tests/Golden</c>, or in the folder that IMTA_GOLDEN names; without it the test is skipped.</summary>
     public static string Find(string name)
     {
         string own = Path.Combine(AppContext.BaseDirectory, "Golden", name);
         string given = Path.Combine(Environment.GetEnvironmentVariable("IMTA_GOLDEN") ?? "", name);
-        Skip.IfNot(File.Exists(own) || File.Exists(given), $"{Path.GetFileName(name)} is not in Tests/Golden: set IMTA_GOLDEN to the folder of the golden numbers");
+        Skip.IfNot(
+            File.Exists(own) || File.Exists(given),
+            $"{Path.GetFileName(name)} is not in Tests/Golden: set IMTA_GOLDEN to the folder of the golden numbers");
         return File.Exists(own) ? own : given;
     }
 
@@ -51,7 +54,8 @@ public sealed class GoldenFile : IDisposable
     public bool Contains(string key) => _tensors.ContainsKey(key);
 
     /// <summary>NAME of each key <c>PREFIX/NAME</c>, sorted; NAME may have slashes of its own.</summary>
-    public IEnumerable<string> KeysUnder(string prefix) => Keys.Where(key => key.StartsWith(prefix + "/", StringComparison.Ordinal)).Select(key => key[(prefix.Length + 1)..]);
+    public IEnumerable<string> KeysUnder(string prefix)
+        => Keys.Where(key => key.StartsWith(prefix + "/", StringComparison.Ordinal)).Select(key => key[(prefix.Length + 1)..]);
 
     /// <summary>NAME of each tensor that is under PREFIX whole, as a sample or as sums; sorted.</summary>
     public IEnumerable<string> Names(string prefix)
@@ -64,7 +68,8 @@ public sealed class GoldenFile : IDisposable
     public double Real(string key) => this[key].item<double>();
 
     /// <summary>
-    /// Asserts that a tensor is the golden one: against <c>PREFIX/NAME</c>, or against what there is of <c>PREFIX_sample/NAME</c> and <c>PREFIX_stat/NAME</c>.
+    /// Asserts that a tensor is the golden one: against <c>PREFIX/NAME</c>, or against what there is of <c>PREFIX_sample/NAME</c> and
+    /// <c>PREFIX_stat/NAME</c>.
     /// </summary>
     /// <param name="key">PREFIX/NAME.</param>
     /// <param name="actual">What was computed, of any type and device.</param>

@@ -20,7 +20,7 @@ public static class CifarReader
         {
             throw new UsageException(File.Exists(folder)
                 ? $"{folder} is a file; {format.Name} takes the folder of its files. {format.Advice}"
-                : $"there is no folder {folder}. {format.Advice}");
+                : $"there is no folder '{folder}'. {format.Advice}");
         }
 
         // Every file is checked before the first is read: a wrong one shows at once.
@@ -50,19 +50,19 @@ public static class CifarReader
             throw new UsageException($"{path} is a folder where {format.Name} has a file. {format.Advice}");
         }
 
-        var file = new FileInfo(path);
-        if (!file.Exists)
+        if (!File.Exists(path))
         {
             throw new UsageException($"{name} is missing in {folder}. {format.Advice}");
         }
 
-        if (file.Length == 0 || file.Length % format.RecordBytes != 0)
+        using var stream = Open(path); // its length is the file's also behind a link
+        if (stream.Length == 0 || stream.Length % format.RecordBytes != 0)
         {
             throw new UsageException(Invariant(
-                $"{path} has {file.Length} bytes, which is not a multiple of {format.Name}'s record of {format.RecordBytes} bytes: it is cut off or another file. {format.Advice}"));
+                $"{path} has {stream.Length} bytes, which is not a multiple of {format.Name}'s record of {format.RecordBytes} bytes: it is cut off or another file. {format.Advice}"));
         }
 
-        return new RecordFile(path, checked((int)(file.Length / format.RecordBytes)));
+        return new RecordFile(path, checked((int)(stream.Length / format.RecordBytes)));
     }
 
     private static ImageSet ReadSet(CifarFormat format, IReadOnlyList<RecordFile> files, IReadOnlyList<string> names)
@@ -74,15 +74,7 @@ public static class CifarReader
         long start = 0;
         foreach (var file in files)
         {
-            try
-            {
-                ReadFile(format, file, images.narrow(0, start, file.Records), labels.narrow(0, start, file.Records));
-            }
-            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-            {
-                throw new UsageException($"cannot read {file.Path}: {e.Message}", e);
-            }
-
+            ReadFile(format, file, images.narrow(0, start, file.Records), labels.narrow(0, start, file.Records));
             start += file.Records;
         }
 
@@ -93,18 +85,44 @@ public static class CifarReader
     private static void ReadFile(CifarFormat format, RecordFile file, Tensor images, Tensor labels)
     {
         int labelBytes = format.LabelRanges.Count;
-        using var stream = new FileStream(file.Path, FileMode.Open, FileAccess.Read, FileShare.Read, bufferSize: 0, FileOptions.SequentialScan);
+        using var stream = Open(file.Path);
         for (int start = 0; start < file.Records; start += Chunk)
         {
             using var scope = NewDisposeScope();
             int count = Math.Min(Chunk, file.Records - start);
             var records = empty([count, format.RecordBytes], ScalarType.Byte);
-            stream.ReadExactly(records.bytes);
+            Read(stream, records.bytes);
             CheckLabels(format, file, records.bytes, start);
             images.narrow(0, start, count).copy_(records.narrow(1, labelBytes, CifarFormat.ImageBytes).view(count, 3, ImageSet.Side, ImageSet.Side));
             labels.narrow(0, start, count).copy_(records.select(1, labelBytes - 1));
         }
     }
+
+    private static FileStream Open(string path)
+    {
+        try
+        {
+            return new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, bufferSize: 0, FileOptions.SequentialScan);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw Unreadable(path, e);
+        }
+    }
+
+    private static void Read(FileStream stream, Span<byte> bytes)
+    {
+        try
+        {
+            stream.ReadExactly(bytes);
+        }
+        catch (IOException e)
+        {
+            throw Unreadable(stream.Name, e);
+        }
+    }
+
+    private static UsageException Unreadable(string path, Exception cause) => new($"cannot read {path}: {cause.Message}", cause);
 
     private static void CheckLabels(CifarFormat format, RecordFile file, ReadOnlySpan<byte> records, int start)
     {

@@ -1,5 +1,6 @@
 using System.Collections;
 using System.Collections.Specialized;
+using System.Globalization;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Training;
 using TorchSharp.PyBridge;
@@ -47,19 +48,22 @@ internal static class Checkpoint
         try
         {
             Hashtable content = PyTorchUnpickler.UnpickleStateDict(path);
-            if (content["format"] is not Format)
+            if (content["format"] is not { } format || Integer(format) != Format)
             {
                 throw new UsageException($"{path} is of checkpoint format {content["format"] ?? "(none)"}; this version reads format {Format}");
             }
 
             Settings settings = SettingsLoader.Parse((string)content["config"]!, path);
-            return new Content(settings, checked((int)(long)content["epoch"]!), content);
+            return new Content(settings, checked((int)Integer(content["epoch"])), content);
         }
-        catch (Exception e) when (e is InvalidDataException or InvalidCastException or NullReferenceException or IOException or UnauthorizedAccessException)
+        catch (Exception e) when (e is InvalidDataException or InvalidCastException or FormatException or OverflowException or NullReferenceException or IOException or UnauthorizedAccessException)
         {
             throw new UsageException($"{path} is no checkpoint that can be read ({e.Message.TrimEnd('.')}); start the run anew, or restore the file", e);
         }
     }
+
+    // A reader may give a small integer as int or as long.
+    private static long Integer(object? value) => Convert.ToInt64(value!, CultureInfo.InvariantCulture);
 
     private static OrderedDictionary Buffers(RunModel model)
     {
@@ -105,7 +109,7 @@ internal static class Checkpoint
                 weighting.Network.load_state_dict(Tensors(Values["meta_state_dict"]));
                 var state = (Hashtable)Values["meta_optimizer"]!;
                 Dictionary<string, Tensor> means = Tensors(state["exp_avg"]), squares = Tensors(state["exp_avg_sq"]);
-                weighting.Optimiser.Restore([.. weighting.Names.Select(name => means[name])], [.. weighting.Names.Select(name => squares[name])], (long)state["step"]!);
+                weighting.Optimiser.Restore([.. weighting.Names.Select(name => means[name])], [.. weighting.Names.Select(name => squares[name])], Integer(state["step"]));
             }
         }
 

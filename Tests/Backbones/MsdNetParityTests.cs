@@ -66,7 +66,7 @@ public sealed class MsdNetParityTests(ITestOutputHelper output)
     public void A_state_of_another_network_is_refused()
     {
         using DisposeScope scope = NewDisposeScope();
-        using GoldenFile golden = GoldenFile.Open("msdnet_cifar_a.pt");
+        using GoldenFile golden = GoldenFile.Open("msdnet_cifar_b.pt");
         using MsdNet network = GoldenMsdNet.Open(golden);
         Dictionary<string, Tensor> state = network.state_dict();
         Parameter first = network.Parameters[0];

@@ -158,7 +158,7 @@ public sealed class DataCifarReaderTests
     public void A_missing_folder_is_named()
     {
         string nowhere = Path.Combine(Path.GetTempPath(), Path.GetRandomFileName());
-        Advised(Ten, nowhere).Should().Contain($"no folder {nowhere}");
+        Advised(Ten, nowhere).Should().Contain($"no folder '{nowhere}'");
     }
 
     [Fact]
@@ -166,6 +166,22 @@ public sealed class DataCifarReaderTests
     {
         using var files = new DataCifarFolder(Ten, perFile: 1);
         Advised(Ten, files.PathOf("test_batch.bin")).Should().Contain("test_batch.bin is a file");
+    }
+
+    [Fact]
+    public void Links_to_the_files_do_as_well()
+    {
+        using var files = new DataCifarFolder(Ten, perFile: 3);
+        var links = Directory.CreateDirectory(Path.Combine(files.Root, "links")).FullName;
+        foreach (string file in Directory.GetFiles(files.Folder))
+        {
+            File.CreateSymbolicLink(Path.Combine(links, Path.GetFileName(file)), file);
+        }
+
+        var (train, test) = CifarReader.Read(Ten, links, []);
+        train.Count.Should().Be(15);
+        train.Dispose();
+        test.Dispose();
     }
 
     [Fact]

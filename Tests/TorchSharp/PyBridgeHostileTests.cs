@@ -56,6 +56,22 @@ public sealed class PyBridgeHostileTests
     public void Malformed_pickles_are_refused(string value, string message) => Refused(Dictionary(value), message);
 
     [Fact]
+    public void Newer_protocols_and_newer_tensors_are_read()
+    {
+        const string Tensor = "\u008c\u000ctorch._utils\u008c\u0012_rebuild_tensor_v2\u0093(" + Storage + "K\u0002))\u0089" + Hooks;
+        static string Protocol4(string metadata)
+            => $"\u0080\u0004\u0095\0\0\0\0\0\0\0\0}}\u0094(\u008c\u0001a\u0094{Tensor}{metadata}tRX\u0001\0\0\0bctorch\nSize\n(K\u0002K\u0003t\u0085Ru.";
+
+        using var scope = NewDisposeScope();
+        byte[] elements = [.. new float[] { 1, 2, 3, 4 }.SelectMany(BitConverter.GetBytes)];
+        Hashtable contents = PyTorchUnpickler.UnpickleStateDict(Archive(("a/data.pkl", Latin(Protocol4("}"))), ("a/data/0", elements)));
+        ((Tensor)contents["a"]!).item<float>().Should().Be(3);
+        contents["b"].Should().BeEquivalentTo(new object[] { 2L, 3L });
+
+        Refused(Protocol4("}X\u0004\0\0\0conj\u0088s"), "*arguments that do not fit*"); // the values are not those of the storage
+    }
+
+    [Fact]
     public void Deep_nesting_is_refused_and_overflows_no_stack()
     {
         Refused(Dictionary(new string(']', 100_000) + new string('a', 99_999)), "*nested more than 100 deep*");

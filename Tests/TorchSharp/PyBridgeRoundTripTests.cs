@@ -15,6 +15,8 @@ public sealed class PyBridgeRoundTripTests
         ScalarType.Float16, ScalarType.BFloat16, ScalarType.Float32, ScalarType.Float64,
     ];
 
+    private static readonly string[] TypeNames = ["bool", "uint8", "int8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64"];
+
     [Fact]
     public void Whatever_nested_values_are_written_come_back()
         => Prop.ForAll(Arb.From(Dictionaries(3)), plan =>
@@ -72,7 +74,8 @@ public sealed class PyBridgeRoundTripTests
     public void Without_their_elements_tensors_have_shape_and_type()
     {
         using var scope = NewDisposeScope();
-        Hashtable contents = PyTorchUnpickler.UnpickleStateDict(new MemoryStream(Written(new Hashtable { ["a"] = ones([2, 3], ScalarType.Int16) })), skipTensorRead: true);
+        byte[] file = Written(new Hashtable { ["a"] = ones([2, 3], ScalarType.Int16) });
+        Hashtable contents = PyTorchUnpickler.UnpickleStateDict(new MemoryStream(file), skipTensorRead: true);
         var tensor = (Tensor)contents["a"]!;
         tensor.device_type.Should().Be(DeviceType.META);
         tensor.dtype.Should().Be(ScalarType.Int16);
@@ -151,9 +154,10 @@ public sealed class PyBridgeRoundTripTests
             output.Trim().Should().Be(
                 "{'z': torch.float32[2, 3][[0.0, 2.0, 4.0], [1.0, 3.0, 5.0]]True, 'a': {7: 'naïve 😀', -5: None}, "
                 + "'list': list[True, False, -1, -4294967297, 9223372036854775807, 0.1, inf, list[], tuple[0.9, 0.999]], "
-                + string.Join(", ", new[] { "bool", "uint8", "int8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64" }
-                    .Select(type => $"'{type}': torch.{type}[2]{(type == "bool" ? "[False, True]" : type.Contains("int", StringComparison.Ordinal) ? "[0, 1]" : "[0.0, 1.0]")}True"))
-                + ", 'scalar': torch.int64[]5True, 'empty': torch.float32[0, 3][]True}");
+                + "'bool': torch.bool[2][False, True]True, "
+                + string.Concat(TypeNames[1..6].Select(type => $"'{type}': torch.{type}[2][0, 1]True, "))
+                + string.Concat(TypeNames[6..].Select(type => $"'{type}': torch.{type}[2][0.0, 1.0]True, "))
+                + "'scalar': torch.int64[]5True, 'empty': torch.float32[0, 3][]True}");
             code.Should().Be(0);
         }
         finally
@@ -170,9 +174,12 @@ public sealed class PyBridgeRoundTripTests
         {
             ["z"] = arange(6, ScalarType.Float32).view(3, 2).t().requires_grad_(),
             ["a"] = new OrderedDictionary { { (object)7, "naïve 😀" }, { (object)-5, null } },
-            ["list"] = new ArrayList { true, false, -1, -4294967297, long.MaxValue, 0.1, double.PositiveInfinity, new ArrayList(), new object[] { 0.9, 0.999 } },
+            ["list"] = new ArrayList
+            {
+                true, false, -1, -4294967297, long.MaxValue, 0.1, double.PositiveInfinity, new ArrayList(), new object[] { 0.9, 0.999 },
+            },
         };
-        foreach ((ScalarType type, string name) in Types.Zip(["bool", "uint8", "int8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64"]))
+        foreach ((ScalarType type, string name) in Types.Zip(TypeNames))
         {
             sample[name] = arange(2).to_type(type);
         }
@@ -194,7 +201,8 @@ public sealed class PyBridgeRoundTripTests
     private static bool Same(object? actual, object? expected) => (actual, expected) switch
     {
         (Tensor a, Tensor b) => SameTensor(a, b),
-        (IDictionary a, IDictionary b) => a.Count == b.Count && b.Keys.Cast<object>().All(key => Same(a[key is int small ? (long)small : key], b[key])),
+        (IDictionary a, IDictionary b) => a.Count == b.Count
+            && b.Keys.Cast<object>().All(key => Same(a[key is int small ? (long)small : key], b[key])),
         (object?[] a, object?[] b) => a.Length == b.Length && a.Zip(b).All(pair => Same(pair.First, pair.Second)),
         (ArrayList a, ArrayList b) => a.Count == b.Count && a.Cast<object?>().Zip(b.Cast<object?>()).All(pair => Same(pair.First, pair.Second)),
         (long a, int b) => a == b,
@@ -229,7 +237,8 @@ public sealed class PyBridgeRoundTripTests
         Gen<object?> plain = Gen.OneOf(
             Gen.Constant<object?>(null),
             Arb.Generate<bool>().Select(value => (object?)value),
-            Gen.OneOf(Arb.Generate<long>(), Gen.Elements(long.MinValue, long.MaxValue, int.MinValue - 1L, int.MaxValue, int.MaxValue + 1L)).Select(value => (object?)value),
+            Gen.OneOf(Arb.Generate<long>(), Gen.Elements(long.MinValue, long.MaxValue, int.MinValue - 1L, int.MaxValue, int.MaxValue + 1L))
+                .Select(value => (object?)value),
             Arb.Generate<double>().Select(value => (object?)value),
             Texts().Select(value => (object?)value),
             Tensors().Select(value => (object?)value));

@@ -76,6 +76,7 @@ public sealed class TensorErrorTests
         Skip.If(cuda.is_available(), "this machine has a CUDA device");
         Refused(() => ones([2L]).to(device("cuda")), "*CUDA*");
         Refused(() => ones([2L], device: device("cuda:3")), "*CUDA*");
+        Refused(() => cuda.synchronize(), "*CUDA*");
     }
 
     [Fact]

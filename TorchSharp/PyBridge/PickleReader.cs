@@ -255,7 +255,8 @@ internal sealed class PickleReader
             ("torch._utils", "_rebuild_tensor_v2") => Callable.RebuildTensor,
             ("torch._utils", "_rebuild_parameter") => Callable.RebuildParameter,
             ("torch", "Size") => Callable.Size,
-            _ => throw new InvalidDataException($"the file asks for {Quote($"{module}.{name}")}, which is not allowed: only tensors, dictionaries, lists and plain values are read, and no code is run"),
+            _ => throw new InvalidDataException(
+                $"the file asks for {Quote($"{module}.{name}")}, which is not allowed: only tensors and plain values are read, and no code is run"),
         };
     }
 
@@ -266,8 +267,7 @@ internal sealed class PickleReader
         // Storage, offset, size, stride, requires_grad, hooks, and since PyTorch 1.13 what the view does to the values (nothing, when empty).
         (Callable.RebuildTensor, [PickledStorage storage, long offset, object?[] size, object?[] stride, bool, Hashtable])
             => Counted(new PickledTensor(storage, offset, Longs(size), Longs(stride))),
-        (Callable.RebuildTensor, [PickledStorage storage, long offset, object?[] size, object?[] stride, bool, Hashtable, null or Hashtable { Count: 0 }])
-            => Counted(new PickledTensor(storage, offset, Longs(size), Longs(stride))),
+        (Callable.RebuildTensor, [.. object?[] tensor, null or Hashtable { Count: 0 }]) when tensor.Length == 6 => Call(callable, tensor),
         (Callable.RebuildParameter, [PickledTensor tensor, bool, Hashtable]) => tensor,
         _ => throw new InvalidDataException($"{callable} has arguments that do not fit it"),
     };
@@ -284,7 +284,9 @@ internal sealed class PickleReader
             _storages.Add(key, storage = new PickledStorage(type, key, elements));
         }
 
-        return storage.Type == type && storage.Elements == elements ? storage : throw new InvalidDataException($"storage {Quote(key)} has two descriptions");
+        return storage.Type == type && storage.Elements == elements
+            ? storage
+            : throw new InvalidDataException($"storage {Quote(key)} has two descriptions");
     }
 
     private static long[] Longs(object?[] values)
@@ -330,10 +332,13 @@ internal sealed class PickleReader
         return _pickle.AsSpan(_position - (int)count, (int)count);
     }
 
-    private object? Recall(uint index) => _memo.TryGetValue(index, out object? value) ? value : throw new InvalidDataException($"memo {index} was never set");
+    private object? Recall(uint index)
+        => _memo.TryGetValue(index, out object? value) ? value : throw new InvalidDataException($"memo {index} was never set");
 
     private T Counted<T>(T container)
-        => ++_containers <= MostContainers ? container : throw new InvalidDataException($"the pickle has more than {MostContainers} lists, tuples, dictionaries and tensors");
+        => ++_containers <= MostContainers
+            ? container
+            : throw new InvalidDataException($"the pickle has more than {MostContainers} lists, tuples, dictionaries and tensors");
 
     private void Push(object? value) => _stack.Add(value);
 

@@ -84,7 +84,8 @@ internal sealed class PickleWriter
                 Items('(', list, 'e', path, depth); // MARK … APPENDS
                 break;
             default:
-                throw new ArgumentException($"{path} is a {value.GetType()}: only tensors, dictionaries, lists, strings, int, long, double, bool and null can be written.");
+                throw new ArgumentException(
+                    $"{path} is a {value.GetType()}: only tensors, dictionaries, lists, strings, int, long, double, bool and null can be written.");
         }
     }
 

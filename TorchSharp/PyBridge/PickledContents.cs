@@ -4,8 +4,8 @@ using static TorchSharp.torch;
 namespace TorchSharp.PyBridge;
 
 /// <summary>
-/// The containers and tensors of a pickled dictionary that holds nothing but tensors, plain values and more containers. A container may stand in several
-/// places, but neither in itself nor so often that walking the values takes forever (n bytes of a pickle can spell 2ⁿ values).
+/// The containers and tensors of a pickled dictionary that holds nothing but tensors, plain values and more containers. A container
+/// may stand in several places, but neither in itself nor so often that walking the values takes forever (n bytes can spell 2ⁿ).
 /// </summary>
 internal sealed class PickledContents
 {
@@ -19,7 +19,7 @@ internal sealed class PickledContents
 
     /// <param name="root">What <see cref="PickleReader"/> gave.</param>
     /// <param name="mostValues">How many values it may have.</param>
-    /// <exception cref="InvalidDataException">A class or a bare storage as a value, a container in itself, too many values, or nested too deep.</exception>
+    /// <exception cref="InvalidDataException">A class or a bare storage as a value, a container in itself, too many or too deep values.</exception>
     public PickledContents(Hashtable root, long mostValues)
     {
         _mostValues = mostValues;

@@ -24,13 +24,17 @@ public static class PyTorchPickler
     }
 
     /// <summary>
-    /// Writes a dictionary in its own order. Values are dictionaries (dict), object[] (tuple), other lists (list), string, int and long, double, bool,
-    /// null and tensors, which are written row by row, from any device; keys are string, int and long. The same content gives the same bytes.
+    /// Writes a dictionary in its own order. Values are dictionaries (dict), object[] (tuple), other lists (list), string, int and long,
+    /// double, bool, null and tensors, which are written row by row, from any device; keys are string, int and long. The same content
+    /// gives the same bytes.
     /// </summary>
     /// <param name="stream">Where to; nothing is written when a value cannot be.</param>
     /// <param name="source">The dictionary.</param>
     /// <param name="leaveOpen">Whether the stream stays open, also after an error.</param>
-    /// <exception cref="ArgumentException">A key, value or element type of another kind, or more than the reader accepts: nested over 100 deep, keys over 1024 characters, a million containers.</exception>
+    /// <exception cref="ArgumentException">
+    /// A key, value or element type of another kind, or more than the reader accepts: nested over 100 deep, keys over 1024 characters,
+    /// a million containers, a pickle (all but the tensors' elements) over 16 MiB.
+    /// </exception>
     public static void PickleStateDict(Stream stream, IDictionary source, bool leaveOpen = false)
     {
         try

@@ -28,16 +28,16 @@ public static class PyTorchUnpickler
     }
 
     /// <summary>
-    /// Reads a dictionary. Values are Hashtable (dict), ArrayList (list), object[] (tuple), string, long, double, bool, null and Tensor; keys are
-    /// strings or longs. Tensors are contiguous CPU tensors without requires_grad in the current dispose scope; one that stands in several places is one object.
-    /// A Hashtable has no order.
+    /// Reads a dictionary. Values are Hashtable (dict), ArrayList (list), object[] (tuple), string, long, double, bool, null and Tensor;
+    /// keys are strings or longs. A Hashtable has no order. Tensors are contiguous CPU tensors without requires_grad in the current
+    /// dispose scope; one that stands in several places is one object.
     /// </summary>
     /// <param name="stream">The zip file, from its first byte.</param>
     /// <param name="leaveOpen">Whether the stream stays open, also after an error.</param>
     /// <param name="skipTensorRead">Whether to leave the elements out: tensors are on the meta device then, with shape and element type only.</param>
     /// <exception cref="InvalidDataException">
-    /// No such file, damaged, or with something that is refused: any global that would run code, keys or values of other kinds, sizes that do not agree.
-    /// No tensor is left behind.
+    /// No such file, damaged, or with something that is refused: any global that would run code, keys or values of other kinds, sizes
+    /// that do not agree. No tensor is left behind.
     /// </exception>
     public static Hashtable UnpickleStateDict(Stream stream, bool leaveOpen = false, bool skipTensorRead = false)
     {

@@ -2,7 +2,7 @@ using System.IO.Compression;
 
 namespace TorchSharp.PyBridge;
 
-/// <summary>The entries of a file that <c>torch.save</c> wrote: <c>NAME/data.pkl</c>, <c>NAME/data/KEY</c> for each storage, <c>NAME/byteorder</c>.</summary>
+/// <summary>The zip entries that <c>torch.save</c> writes: <c>NAME/data.pkl</c>, <c>NAME/data/KEY</c> for each storage, <c>NAME/byteorder</c>.</summary>
 internal sealed class TorchArchive
 {
     private readonly Dictionary<string, ZipArchiveEntry> _entries = [];
@@ -55,7 +55,8 @@ internal sealed class TorchArchive
         ZipArchiveEntry entry = Find($"data/{storage.Key}");
         return entry.Length == storage.Bytes
             ? entry.Open()
-            : throw new InvalidDataException($"storage {PickleReader.Quote(storage.Key)} has {entry.Length} bytes, not {storage.Bytes} as the pickle says");
+            : throw new InvalidDataException(
+                $"storage {PickleReader.Quote(storage.Key)} has {entry.Length} bytes, not {storage.Bytes} as the pickle says");
     }
 
     private ZipArchiveEntry Find(string name)
