@@ -127,7 +127,14 @@ public sealed unsafe class Operator
 
     private static RawArgument Lay(in Argument argument, ref long* next)
     {
-        var raw = new RawArgument { Tag = (int)argument.Tag, Integer = argument.Integer, Real = argument.Real, Pointer = (void*)argument.Pointer, Count = argument.Extra };
+        var raw = new RawArgument
+        {
+            Tag = (int)argument.Tag,
+            Count = argument.Extra,
+            Integer = argument.Integer,
+            Real = argument.Real,
+            Pointer = (void*)argument.Pointer,
+        };
         int words = WordsOf(argument);
         if (words == 0)
         {

@@ -33,13 +33,14 @@ public static unsafe class TensorHandle
 
         if (needed != data.Length || sizes.ContainsAnyInRange(long.MinValue, -1))
         {
-            throw new ArgumentException($"a tensor of shape [{string.Join(", ", sizes.ToArray())}] takes {needed} bytes, not {data.Length}.", nameof(data));
+            string shape = string.Join(", ", sizes.ToArray());
+            throw new ArgumentException($"a tensor of shape [{shape}] takes {needed} bytes, not {data.Length}.", nameof(data));
         }
 
         fixed (byte* bytes = data)
-        fixed (long* shape = sizes)
+        fixed (long* dimensions = sizes)
         {
-            return Checked(NativeMethods.TensorFromMemory(bytes, data.Length, shape, sizes.Length, scalarType));
+            return Checked(NativeMethods.TensorFromMemory(bytes, data.Length, dimensions, sizes.Length, scalarType));
         }
     }
 

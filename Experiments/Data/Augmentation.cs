@@ -1,8 +1,8 @@
 namespace Imta.MetaWeight.Experiments.Data;
 
 /// <summary>
-/// The usual augmentation of CIFAR's training images: padded by 4 black pixels on each side, cut out again at a random place, flipped left to
-/// right with probability 1/2, normalised. Whole-batch operations on the batch's device.
+/// The usual augmentation of CIFAR's training images: padded by 4 black pixels on each side, cut out again at a random place,
+/// flipped left to right with probability 1/2, normalised. Whole-batch operations on the batch's device.
 /// </summary>
 public static class Augmentation
 {

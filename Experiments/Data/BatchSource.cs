@@ -1,6 +1,8 @@
 namespace Imta.MetaWeight.Experiments.Data;
 
-/// <summary>What a network is given at once. Its tensors belong to the dispose scope that was open when it was made, or to who disposes it.</summary>
+/// <summary>
+/// What a network is given at once. Its tensors belong to the dispose scope that was open when it was made, or to who disposes it.
+/// </summary>
 /// <param name="Images">Normalised, [N, 3, 32, 32], on the device.</param>
 /// <param name="Labels">int64 [N], on the device.</param>
 /// <param name="Rows">int64 [N], on the CPU: the images' rows in their <see cref="ImageSet"/>.</param>
@@ -38,7 +40,7 @@ public sealed class BatchSource
     /// <summary>The batches of a training epoch. The caller disposes each.</summary>
     /// <param name="plan">A plan for as many images as the set has.</param>
     /// <param name="epoch">From 0.</param>
-    /// <param name="augment">Whether images are cropped and flipped; by numbers that follow from the plan's seed, the epoch and the batch alone.</param>
+    /// <param name="augment">Whether images are cropped and flipped: by the plan's seed, the epoch and the batch alone.</param>
     /// <exception cref="ArgumentException">The plan is for another number of images.</exception>
     public IEnumerable<Batch> Training(BatchPlan plan, int epoch, bool augment)
         => plan.Images == _set.Count

@@ -1,6 +1,9 @@
 namespace Imta.MetaWeight.Experiments.Data;
 
-/// <summary>The official binary layout of a CIFAR data set: files of records, each its label bytes and then 3·32·32 image bytes, channel by channel, row by row.</summary>
+/// <summary>
+/// The official binary layout of a CIFAR data set: files of records, each its label bytes and then 3·32·32 image bytes, channel by
+/// channel, row by row.
+/// </summary>
 public sealed class CifarFormat
 {
     /// <summary>Where the archives come from.</summary>

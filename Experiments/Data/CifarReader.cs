@@ -59,7 +59,8 @@ public static class CifarReader
         if (stream.Length == 0 || stream.Length % format.RecordBytes != 0)
         {
             throw new UsageException(Invariant(
-                $"{path} has {stream.Length} bytes, which is not a multiple of {format.Name}'s record of {format.RecordBytes} bytes: it is cut off or another file. {format.Advice}"));
+                $"{path} has {stream.Length} bytes, which is not a multiple of {format.Name}'s record of {format.RecordBytes} bytes: ")
+                + $"it is cut off or another file. {format.Advice}");
         }
 
         return new RecordFile(path, checked((int)(stream.Length / format.RecordBytes)));
@@ -93,7 +94,8 @@ public static class CifarReader
             var records = empty([count, format.RecordBytes], ScalarType.Byte);
             Read(stream, records.bytes);
             CheckLabels(format, file, records.bytes, start);
-            images.narrow(0, start, count).copy_(records.narrow(1, labelBytes, CifarFormat.ImageBytes).view(count, 3, ImageSet.Side, ImageSet.Side));
+            var pixels = records.narrow(1, labelBytes, CifarFormat.ImageBytes).view(count, 3, ImageSet.Side, ImageSet.Side);
+            images.narrow(0, start, count).copy_(pixels);
             labels.narrow(0, start, count).copy_(records.select(1, labelBytes - 1));
         }
     }
@@ -134,7 +136,9 @@ public static class CifarReader
                 {
                     long record = start + (at / format.RecordBytes);
                     throw new UsageException(Invariant(
-                        $"{file.Path}, record {record} (byte {(record * format.RecordBytes) + i}): label {records[at + i]}, but {format.Name}'s labels go from 0 to {format.LabelRanges[i] - 1}: the file is damaged or another data set's. {format.Advice}"));
+                        $"{file.Path}, record {record} (byte {(record * format.RecordBytes) + i}): label {records[at + i]}, ")
+                        + Invariant($"but {format.Name}'s labels go from 0 to {format.LabelRanges[i] - 1}: ")
+                        + $"the file is damaged or another data set's. {format.Advice}");
                 }
             }
         }
@@ -156,7 +160,8 @@ public static class CifarReader
                 return names;
             }
 
-            warnings.Add(Invariant($"{path} names {names.Length} classes, not {format.ClassNames.Count}: {format.Name}'s own names are used"));
+            warnings.Add(Invariant(
+                $"{path} names {names.Length} classes, not {format.ClassNames.Count}: {format.Name}'s own names are used"));
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
@@ -166,7 +171,8 @@ public static class CifarReader
         return format.ClassNames;
     }
 
-    private static void WarnOfCount(CifarFormat format, string folder, int count, int original, string set, ICollection<string> warnings)
+    private static void WarnOfCount(
+        CifarFormat format, string folder, int count, int original, string set, ICollection<string> warnings)
     {
         if (count != original)
         {

@@ -9,7 +9,12 @@ namespace Imta.MetaWeight.Experiments.Data;
 /// <param name="Test">From the test set.</param>
 /// <param name="Normalisation">From bytes to the network's input.</param>
 /// <param name="Warnings">What is odd, yet usable, a line each.</param>
-public sealed record RunData(ImageSet Train, ImageSet Validation, ImageSet Test, Normalisation Normalisation, IReadOnlyList<string> Warnings) : IDisposable
+public sealed record RunData(
+    ImageSet Train,
+    ImageSet Validation,
+    ImageSet Test,
+    Normalisation Normalisation,
+    IReadOnlyList<string> Warnings) : IDisposable
 {
     /// <summary>The number C of classes.</summary>
     public int Classes => Train.ClassNames.Count;
@@ -27,8 +32,8 @@ public sealed record RunData(ImageSet Train, ImageSet Validation, ImageSet Test,
 public static class DataSets
 {
     /// <summary>
-    /// Reads or makes the data set, takes <c>data.trainLimit</c> and <c>data.testLimit</c> images, and holds out the validation set (<see cref="Splits.ValidationSize"/>),
-    /// all balanced over classes.
+    /// Reads or makes the data set, takes <c>data.trainLimit</c> and <c>data.testLimit</c> images, and holds out the validation set
+    /// (<see cref="Splits.ValidationSize"/>), all balanced over classes.
     /// </summary>
     /// <param name="options">Group <c>data</c> of the configuration.</param>
     /// <param name="seed">The run's seed.</param>
@@ -84,7 +89,8 @@ public static class DataSets
         {
             if (limit > set.Count)
             {
-                warnings.Add(string.Create(CultureInfo.InvariantCulture, $"{key} is {limit}, but there are {set.Count} images: all are used"));
+                warnings.Add(string.Create(
+                    CultureInfo.InvariantCulture, $"{key} is {limit}, but there are {set.Count} images: all are used"));
             }
 
             return [.. Enumerable.Range(0, set.Count).Select(row => (long)row)];

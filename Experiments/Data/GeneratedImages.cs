@@ -1,15 +1,15 @@
 namespace Imta.MetaWeight.Experiments.Data;
 
 /// <summary>
-/// Images in CIFAR's shape, made from a seed, whose difficulty is known: for a first run without a download, and to see whether learned
-/// weights find the hard images.
+/// Images in CIFAR's shape, made from a seed, whose difficulty is known: for a first run without a download, and to see whether
+/// learned weights find the hard images.
 /// </summary>
 /// <remarks>
-/// A class is a coloured grating: its orientation and frequency are its own, its colour it shares with others; where the grating begins (the phase) is
-/// random, so no single pixel tells the class. With difficulty d the image is
-/// <c>½ + a(d)·[(1 − b(d))·own + b(d)·other] + s(d)·noise</c>: contrast a falls from 0.30 to 0.04, the share b of another class's
-/// grating rises from 0 to 0.45 (below ½, so the label stays right), the noise's standard deviation s from 0.05 to 0.25. All orientations lie in one
-/// quadrant, so a mirrored image is not one of another class.
+/// A class is a coloured grating: its orientation and frequency are its own, its colour it shares with others; where the grating
+/// begins (the phase) is random, so no single pixel tells the class. With difficulty d the image is
+/// <c>½ + a(d)·[(1 − b(d))·own + b(d)·other] + s(d)·noise</c>, all linear in d: contrast a falls from 0.30 to 0.04, the share b of
+/// another class's grating rises from 0 to 0.45 (below ½, so the label stays right), the noise's standard deviation s from 0.05 to
+/// 0.25. All orientations lie in one quadrant, so a mirrored image is not one of another class.
 /// </remarks>
 public static class GeneratedImages
 {
@@ -25,7 +25,9 @@ public static class GeneratedImages
     /// <summary>Images below this difficulty are called easy, the others hard.</summary>
     public const double HardFrom = 0.5;
 
-    /// <summary>The share of easy images, in each class. Among the easy ones difficulty is uniform in [0, ½), among the hard ones in [½, 1).</summary>
+    /// <summary>
+    /// The share of easy images, in each class. Among the easy ones difficulty is uniform in [0, ½), among the hard ones in [½, 1).
+    /// </summary>
     public const double EasyShare = 0.6;
 
     private const int Colours = 5;
@@ -34,7 +36,9 @@ public static class GeneratedImages
     // Images made at once: float intermediates stay at some ten megabytes.
     private const int Chunk = 500;
 
-    /// <summary>Makes a set. Classes are equally frequent (to one image), and in each class the share of easy images is <see cref="EasyShare"/> (to one image).</summary>
+    /// <summary>
+    /// Makes a set. Classes are equally frequent, and in each the share of easy images is <see cref="EasyShare"/>, both to one image.
+    /// </summary>
     /// <param name="count">The number N of images.</param>
     /// <param name="classes">The number C of classes, 2 at least.</param>
     /// <param name="random">The same state gives the same images.</param>
@@ -54,7 +58,8 @@ public static class GeneratedImages
             var other = OtherClass(own, classes, random);
             var d = difficulty.narrow(0, start, length).view(length, 1, 1);
             var blend = d * 0.45;
-            var pattern = ((1 - blend) * Draw(own, gratings, colours, random)) + (blend * Draw(other, gratings, colours, random)); // [n, 3, 1024]
+            var pure = Draw(own, gratings, colours, random);
+            var pattern = ((1 - blend) * pure) + (blend * Draw(other, gratings, colours, random)); // [n, 3, 1024]
             var noise = randn([length, 3, Pixels], generator: random);
             var light = 0.5 + ((0.30 - (d * 0.26)) * pattern) + ((0.05 + (d * 0.20)) * noise);
             var bytes = ((light * 255) + 0.5).clamp(0, 255).to_type(ScalarType.Byte);
@@ -65,7 +70,7 @@ public static class GeneratedImages
         return new ImageSet(images, labels, arange(count, ScalarType.Int64), names, difficulty);
     }
 
-    // In each class the images stand on a ladder of difficulties, evenly spaced, so shares are exact; the ladder is dealt out in random order.
+    // In each class the images stand on a ladder of difficulties, so shares are exact; it is dealt out in random order.
     private static (Tensor Labels, Tensor Difficulty) LabelsAndDifficulty(int count, int classes, Generator random)
     {
         using var scope = NewDisposeScope();
@@ -116,7 +121,9 @@ public static class GeneratedImages
     {
         double[] angles = [.. waves.SelectMany(w => Enumerable.Range(0, ImageSet.Side).Select(i => 2 * Math.PI * w * i / ImageSet.Side))];
         long[] shape = [waves.Length, ImageSet.Side];
-        return (tensor(Array.ConvertAll(angles, Math.Cos), shape, ScalarType.Float32), tensor(Array.ConvertAll(angles, Math.Sin), shape, ScalarType.Float32));
+        return (
+            tensor(Array.ConvertAll(angles, Math.Cos), shape, ScalarType.Float32),
+            tensor(Array.ConvertAll(angles, Math.Sin), shape, ScalarType.Float32));
     }
 
     // Patterns [n, 3, 1024] of the classes [n], in −1 … 1, each with a phase of its own.

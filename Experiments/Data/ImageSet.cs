@@ -38,7 +38,10 @@ public sealed class ImageSet : IDisposable
     /// <summary>int64 [N].</summary>
     public Tensor Labels { get; }
 
-    /// <summary>int64 [N]: where each image stands in the whole training or test set, in the files' order from 0. Tells images apart between runs and splits.</summary>
+    /// <summary>
+    /// int64 [N]: where each image stands in the whole training or test set, in the files' order from 0. Names an image across runs
+    /// and splits.
+    /// </summary>
     public Tensor Positions { get; }
 
     /// <summary>float32 [N], 0 easy … 1 hard; null where nobody knows it (real images).</summary>

@@ -9,8 +9,8 @@ namespace Imta.MetaWeight.Experiments.Data;
 /// <remarks>
 /// The hash is part of the files' contract: changing it changes every run. A 64-bit state starts at the run's seed and absorbs one
 /// value after another, <c>state = mix(state + 0x9E3779B97F4A7C15 + value)</c>, where <c>mix</c> is the output function of SplitMix64
-/// (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014). The values are the number of the purpose's UTF-8 bytes, those bytes, then
-/// the numbers. libtorch's CPU generator uses the low 32 bits of the result.
+/// (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014). The values are the number of the purpose's UTF-8
+/// bytes, those bytes, then the numbers. libtorch's CPU generator uses the low 32 bits of the result.
 /// </remarks>
 public static class SeedSequence
 {

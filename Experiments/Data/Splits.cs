@@ -24,8 +24,10 @@ public static class Splits
         long size = perClass * classes;
         if (size >= available)
         {
-            throw new UsageException(string.Create(CultureInfo.InvariantCulture,
-                $"data.validation {wanted} (of {WholeTrainingSet} images; here {size}, one a class at least) leaves nothing of {available} training images to train on: lower data.validation, or raise data.trainLimit"));
+            throw new UsageException(
+                string.Create(CultureInfo.InvariantCulture, $"data.validation {wanted} (of {WholeTrainingSet} images; here {size}, ")
+                + string.Create(CultureInfo.InvariantCulture, $"one a class at least) leaves nothing of {available} training images ")
+                + "to train on: lower data.validation, or raise data.trainLimit");
         }
 
         return (int)size;

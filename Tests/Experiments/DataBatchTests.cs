@@ -47,7 +47,9 @@ public sealed class DataBatchTests
         var plan = new BatchPlan(2 + Math.Abs(images % 300), 2 + Math.Abs(batch % 40), seed: 6);
         var rows = Rows(plan, epoch).SelectMany(r => r).ToArray();
         int left = plan.Images % plan.Batch == 1 ? 1 : 0;
-        return rows.Length == plan.Images - left && rows.Distinct().Count() == rows.Length && rows.All(row => row >= 0 && row < plan.Images);
+        return rows.Length == plan.Images - left
+            && rows.Distinct().Count() == rows.Length
+            && rows.All(row => row >= 0 && row < plan.Images);
     }).QuickCheckThrowOnFailure();
 
     [Fact]
@@ -118,7 +120,7 @@ public sealed class DataBatchTests
         var cuts = Enumerable.Range(0, 2).Select(epoch =>
         {
             var batch = Read(source.Training(plan, epoch, augment: true)).Single();
-            return batch.Rows.Select((row, i) => (row, image: batch.Images.AsSpan(i * 3072, 3072).ToArray())).OrderBy(b => b.row).Select(b => b.image).ToArray();
+            return batch.Images.Chunk(3072).Zip(batch.Rows).OrderBy(pair => pair.Second).Select(pair => pair.First).ToArray();
         }).ToArray();
         Enumerable.Range(0, 20).Count(row => cuts[0][row].SequenceEqual(cuts[1][row])).Should().BeLessThan(5);
     }

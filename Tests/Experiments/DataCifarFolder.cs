@@ -18,7 +18,8 @@ internal sealed class DataCifarFolder : IDisposable
         for (int i = 0; i < files.Length; i++)
         {
             int file = i;
-            Write(files[i], Enumerable.Range(0, perFile).SelectMany(image => Record(image % format.ClassNames.Count, file, image)).ToArray());
+            var images = Enumerable.Range(0, perFile);
+            Write(files[i], [.. images.SelectMany(image => Record(image % format.ClassNames.Count, file, image))]);
         }
     }
 
@@ -28,7 +29,7 @@ internal sealed class DataCifarFolder : IDisposable
     /// <summary>The folder of the files.</summary>
     public string Folder { get; }
 
-    /// <summary>The byte of a pixel in the image <paramref name="image"/> of the file <paramref name="file"/> (the test file comes last).</summary>
+    /// <summary>The byte of a pixel in an image of a file (the test file comes last).</summary>
     public static byte Pixel(int file, int image, int channel, int row, int column)
         => (byte)((file * 101) + (image * 31) + (channel * 67) + (row * 7) + (column * 3));
 

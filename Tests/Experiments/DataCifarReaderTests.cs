@@ -202,7 +202,8 @@ public sealed class DataCifarReaderTests
         using var files = new DataCifarFolder(format, perFile: 3);
         byte[] content = File.ReadAllBytes(files.PathOf(file));
         files.Write(file, content[..^1]);
-        Advised(format, files.Root).Should().Contain(files.PathOf(file)).And.Contain($"{(3 * record) - 1} bytes").And.Contain($"{record} bytes");
+        Advised(format, files.Root).Should()
+            .Contain(files.PathOf(file)).And.Contain($"{(3 * record) - 1} bytes").And.Contain($"{record} bytes");
     }
 
     [Fact]
@@ -223,7 +224,8 @@ public sealed class DataCifarReaderTests
         using var files = new DataCifarFolder(format, perFile: 5);
         int at = (3 * format.RecordBytes) + labelByte;
         files.Change(file, at, wrong);
-        Advised(format, files.Root).Should().Contain(files.PathOf(file)).And.Contain($"record 3 (byte {at})").And.Contain($"label {wrong}").And.Contain($"0 to {last}");
+        Advised(format, files.Root).Should()
+            .Contain(files.PathOf(file)).And.Contain($"record 3 (byte {at})").And.Contain($"label {wrong}").And.Contain($"0 to {last}");
     }
 
     [Fact]

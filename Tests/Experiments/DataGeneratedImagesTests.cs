@@ -10,7 +10,7 @@ public sealed class DataGeneratedImagesTests
         return GeneratedImages.Make(count, classes, random);
     }
 
-    // Shift-invariant features [N, F]: how each channel goes together with each channel some pixels away. Gratings differ in them whatever their phase.
+    // Features [N, F]: how each channel goes together with each channel some pixels away. Gratings differ in them whatever their phase.
     private static Tensor Correlations(ImageSet set)
     {
         using var scope = NewDisposeScope();
@@ -92,7 +92,8 @@ public sealed class DataGeneratedImagesTests
         using var set = Make(1000);
         var labels = set.Labels.data<long>().ToArray();
         labels.Take(100).Distinct().Should().HaveCount(10);
-        labels.Zip(labels.Skip(1)).Count(pair => (pair.Second - pair.First + 10) % 10 == 1).Should().BeLessThan(200, "they are not dealt out in turn");
+        labels.Zip(labels.Skip(1)).Count(pair => (pair.Second - pair.First + 10) % 10 == 1)
+            .Should().BeLessThan(200, "they are not dealt out in turn");
         set.Difficulty!.data<float>().ToArray().Take(100).Count(d => d < GeneratedImages.HardFrom).Should().BeInRange(40, 80);
     }
 

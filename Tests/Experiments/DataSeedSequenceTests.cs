@@ -39,7 +39,8 @@ public sealed class DataSeedSequenceTests
 
     [Fact]
     public void Different_epochs_have_different_seeds() => Prop.ForAll<long, int, int>((seed, a, b) =>
-        (SeedSequence.Derive(seed, SeedSequence.Order, a) == SeedSequence.Derive(seed, SeedSequence.Order, b)) == (a == b)).QuickCheckThrowOnFailure();
+        (SeedSequence.Derive(seed, SeedSequence.Order, a) == SeedSequence.Derive(seed, SeedSequence.Order, b)) == (a == b))
+        .QuickCheckThrowOnFailure();
 
     [Fact]
     public void A_generator_repeats_its_numbers()

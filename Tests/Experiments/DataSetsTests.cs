@@ -40,15 +40,16 @@ public sealed class DataSetsTests
         data.Test.Count.Should().Be(testLimit ?? 1000);
 
         // Not one image of the three sets equals another, byte by byte.
-        var images = new[] { data.Train, data.Validation, data.Test }.SelectMany(set => set.Images.data<byte>().ToArray().Chunk(3072)).Select(Convert.ToHexString);
-        images.Should().OnlyHaveUniqueItems();
+        var images = new[] { data.Train, data.Validation, data.Test }.SelectMany(set => set.Images.data<byte>().ToArray().Chunk(3072));
+        images.Select(Convert.ToHexString).Distinct().Should().HaveCount(positions.Length + data.Test.Count);
     }
 
     [Fact]
     public void Images_keep_their_labels_through_the_splits()
     {
         using var files = new DataCifarFolder(CifarFormat.Cifar10, perFile: 40);
-        using var data = DataSets.Load(new DataOptions { Dataset = DatasetKind.Cifar10, TrainLimit = 100, TestLimit = 20 }, seed: 1, files.Root);
+        var options = new DataOptions { Dataset = DatasetKind.Cifar10, TrainLimit = 100, TestLimit = 20 };
+        using var data = DataSets.Load(options, seed: 1, files.Root);
         foreach (var (set, firstFile) in new[] { (data.Train, 0), (data.Validation, 0), (data.Test, 5) })
         {
             long[] labels = Values(set.Labels);
@@ -68,7 +69,8 @@ public sealed class DataSetsTests
     public void Limits_are_balanced_over_classes()
     {
         using var files = new DataCifarFolder(CifarFormat.Cifar10, perFile: 40);
-        using var data = DataSets.Load(new DataOptions { Dataset = DatasetKind.Cifar10, TrainLimit = 100, TestLimit = 20 }, seed: 1, files.Root);
+        var options = new DataOptions { Dataset = DatasetKind.Cifar10, TrainLimit = 100, TestLimit = 20 };
+        using var data = DataSets.Load(options, seed: 1, files.Root);
         PerClass(data.Validation).Should().AllBeEquivalentTo(1);
         PerClass(data.Train).Should().AllBeEquivalentTo(9);
         PerClass(data.Test).Should().AllBeEquivalentTo(2);

@@ -12,7 +12,8 @@ public sealed class DataSplitsTests
         return Splits.Balanced(labels, count, random);
     }
 
-    private static long[] Labels(params int[] perClass) => [.. perClass.SelectMany((count, label) => Enumerable.Repeat((long)label, count))];
+    private static long[] Labels(params int[] perClass)
+        => [.. perClass.SelectMany((count, label) => Enumerable.Repeat((long)label, count))];
 
     private static int[] Counts(long[] labels, long[] rows, int classes)
         => [.. Enumerable.Range(0, classes).Select(c => rows.Count(row => labels[row] == c))];
@@ -39,8 +40,8 @@ public sealed class DataSplitsTests
     [InlineData(1, 3, 10)]
     public void A_validation_set_that_leaves_nothing_is_refused(int wanted, int available, int classes)
     {
-        var message = FluentActions.Invoking(() => Splits.ValidationSize(wanted, available, classes)).Should().Throw<UsageException>().Which.Message;
-        message.Should().Contain($"data.validation {wanted}").And.Contain($"of {available} training images").And.NotContain("\n");
+        FluentActions.Invoking(() => Splits.ValidationSize(wanted, available, classes))
+            .Should().Throw<UsageException>().Which.Message.Should().Contain($"data.validation {wanted}").And.Contain($"of {available} training images").And.NotContain("\n");
     }
 
     [Fact]
@@ -49,7 +50,8 @@ public sealed class DataSplitsTests
         long[] labels = [.. classes.Select(c => c % 7L)];
         int take = Math.Abs(count % (labels.Length + 1));
         var (taken, remaining) = Balanced(labels, take, seed);
-        return taken.Length == take && taken.Concat(remaining).Order().SequenceEqual(Enumerable.Range(0, labels.Length).Select(row => (long)row));
+        var all = Enumerable.Range(0, labels.Length).Select(row => (long)row);
+        return taken.Length == take && taken.Concat(remaining).Order().SequenceEqual(all);
     }).QuickCheckThrowOnFailure();
 
     [Fact]

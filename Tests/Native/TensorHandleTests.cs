@@ -68,8 +68,10 @@ public sealed class TensorHandleTests : NativeTest
     public void The_value_of_one_element_is_an_integer_or_a_real_number()
     {
         TensorHandle.Item(Vector(0.1)).Should().Be((true, 0, 0.1));
-        TensorHandle.Item(Own(new Operator("aten::full").Invoke(Array.Empty<long>(), long.MaxValue, (long)ScalarType.Int64))).Should().Be((false, long.MaxValue, 0));
-        FluentActions.Invoking(() => TensorHandle.Item(Vector(1, 2))).Should().Throw<ExternalException>().WithMessage("*Tensor with 2 elements cannot be converted to Scalar*");
+        nint whole = Own(new Operator("aten::full").Invoke(Array.Empty<long>(), long.MaxValue, (long)ScalarType.Int64));
+        TensorHandle.Item(whole).Should().Be((false, long.MaxValue, 0));
+        FluentActions.Invoking(() => TensorHandle.Item(Vector(1, 2)))
+            .Should().Throw<ExternalException>().WithMessage("*Tensor with 2 elements cannot be converted to Scalar*");
         nint complex = Own(new Operator("aten::complex").Invoke(Arg(Vector(1)), Arg(Vector(1))));
         FluentActions.Invoking(() => TensorHandle.Item(complex)).Should().Throw<ExternalException>().WithMessage("*complex*");
     }
@@ -79,10 +81,21 @@ public sealed class TensorHandleTests : NativeTest
     {
         Action[] uses =
         [
-            () => TensorHandle.Describe(0), () => TensorHandle.Sizes(0), () => TensorHandle.Strides(0), () => TensorHandle.Data(0), () => TensorHandle.IsContiguous(0),
-            () => TensorHandle.Item(0), () => TensorHandle.SetRequiresGrad(0, true), () => TensorHandle.Grad(0), () => TensorHandle.SetGrad(0, 0), () => TensorHandle.Share(0),
-            () => TensorHandle.Gradients([0], null, [Vector(1)], false, false, false), () => TensorHandle.Gradients([Vector(1)], null, [0], false, false, false),
-            () => TensorHandle.Backward([0], null, [], false, false), () => GeneratorHandle.Seed(0, 1), () => GeneratorHandle.InitialSeed(0),
+            () => TensorHandle.Describe(0),
+            () => TensorHandle.Sizes(0),
+            () => TensorHandle.Strides(0),
+            () => TensorHandle.Data(0),
+            () => TensorHandle.IsContiguous(0),
+            () => TensorHandle.Item(0),
+            () => TensorHandle.SetRequiresGrad(0, true),
+            () => TensorHandle.Grad(0),
+            () => TensorHandle.SetGrad(0, 0),
+            () => TensorHandle.Share(0),
+            () => TensorHandle.Gradients([0], null, [Vector(1)], false, false, false),
+            () => TensorHandle.Gradients([Vector(1)], null, [0], false, false, false),
+            () => TensorHandle.Backward([0], null, [], false, false),
+            () => GeneratorHandle.Seed(0, 1),
+            () => GeneratorHandle.InitialSeed(0),
         ];
 
         uses.Should().AllSatisfy(use => use.Should().Throw<ExternalException>().WithMessage("*undefined tensor*"));
@@ -96,9 +109,11 @@ public sealed class TensorHandleTests : NativeTest
         nint x = Leaf();
         nint y = Own(new Operator("aten::exp").Invoke(Arg(x)));
 
-        FluentActions.Invoking(() => TensorHandle.Gradients([y], [], [x], false, false, false)).Should().Throw<ArgumentException>().WithMessage("1 outputs take as many weights, not 0.*");
+        FluentActions.Invoking(() => TensorHandle.Gradients([y], [], [x], false, false, false))
+            .Should().Throw<ArgumentException>().WithMessage("1 outputs take as many weights, not 0.*");
         FluentActions.Invoking(() => TensorHandle.Backward([y], [y, y], [], false, false)).Should().Throw<ArgumentException>();
-        FluentActions.Invoking(() => TensorHandle.Gradients([y], [Vector(1, 2, 3)], [x], false, false, false)).Should().Throw<ExternalException>().WithMessage("*shape*");
+        FluentActions.Invoking(() => TensorHandle.Gradients([y], [Vector(1, 2, 3)], [x], false, false, false))
+            .Should().Throw<ExternalException>().WithMessage("*shape*");
     }
 
     [SkippableFact]

@@ -7,7 +7,8 @@ namespace Imta.MetaWeight.Tests.TorchSharp;
 /// <summary>Prints types and members as the list of TorchSharp's API has them, one line each; nullability of references is left out.</summary>
 internal static class ApiSignature
 {
-    private const BindingFlags Declared = BindingFlags.Public | BindingFlags.NonPublic | BindingFlags.Instance | BindingFlags.Static | BindingFlags.DeclaredOnly;
+    private const BindingFlags Declared = BindingFlags.Public | BindingFlags.NonPublic | BindingFlags.Instance | BindingFlags.Static
+        | BindingFlags.DeclaredOnly;
 
     private static readonly Dictionary<Type, string> Keywords = new()
     {
@@ -108,12 +109,15 @@ internal static class ApiSignature
         string place = type.DeclaringType is { } declaring ? Nested(declaring, arguments[..outer], tupleNames) : type.Namespace ?? "";
         string name = type.Name.Split('`')[0];
         Type[] own = arguments[outer..];
-        return $"{(place.Length > 0 ? place + "." : "")}{name}{(own.Length > 0 ? $"<{string.Join(", ", own.Select(argument => Name(argument, tupleNames)))}>" : "")}";
+        string generics = own.Length > 0 ? $"<{string.Join(", ", own.Select(argument => Name(argument, tupleNames)))}>" : "";
+        return place.Length > 0 ? $"{place}.{name}{generics}" : name + generics;
     }
 
-    private static string Name(Type type, ICustomAttributeProvider place) => Name(
-        type,
-        new Queue<string?>(place.GetCustomAttributes(typeof(TupleElementNamesAttribute), false).Cast<TupleElementNamesAttribute>().FirstOrDefault()?.TransformNames ?? []));
+    private static string Name(Type type, ICustomAttributeProvider place)
+    {
+        object[] named = place.GetCustomAttributes(typeof(TupleElementNamesAttribute), false);
+        return Name(type, new Queue<string?>(named is [TupleElementNamesAttribute names] ? names.TransformNames : []));
+    }
 
     private static string Constraints(Type[] parameters) => string.Concat(parameters.Select(parameter =>
     {
@@ -131,7 +135,8 @@ internal static class ApiSignature
     }));
 
     // Accessors belong to their property; the list has no finalisers.
-    private static bool IsOwnMethod(MethodInfo method) => method.Name != "Finalize" && (!method.IsSpecialName || method.Name.StartsWith("op_", StringComparison.Ordinal));
+    private static bool IsOwnMethod(MethodInfo method)
+        => method.Name != "Finalize" && (!method.IsSpecialName || method.Name.StartsWith("op_", StringComparison.Ordinal));
 
     private static string? Access(MethodBase? method) => method switch
     {
@@ -193,7 +198,8 @@ internal static class ApiSignature
         string name = (method.IsSpecialName ? "operator " : "") + method.Name;
         Type[] generics = method.GetGenericArguments();
         string arguments = generics.Length > 0 ? $"<{string.Join(", ", generics.Select(Name))}>" : "";
-        return $"{access}{Modifier(method)}{extension} {Name(method.ReturnType, method.ReturnParameter)} {Name(method.DeclaringType!)}.{name}{arguments}({Parameters(method)}){Constraints(generics)}";
+        return $"{access}{Modifier(method)}{extension} {Name(method.ReturnType, method.ReturnParameter)} "
+            + $"{Name(method.DeclaringType!)}.{name}{arguments}({Parameters(method)}){Constraints(generics)}";
     }
 
     private static string Parameters(MethodBase method)

@@ -130,7 +130,8 @@ public sealed class TensorDataTests
                select (((i * shape[1]) + j) * shape[2]) + k,
         ];
         return cube.permute(2, 0, 1).data<long>().ToArray().SequenceEqual(expected)
-            && cube.transpose(1, 2).select(2, 0).data<long>().ToArray().SequenceEqual(Range(shape[0]).Select(i => i * shape[1] * shape[2]).SelectMany(row => Range(shape[2]).Select(k => row + k)));
+            && cube.transpose(1, 2).select(2, 0).data<long>().ToArray()
+                .SequenceEqual(from i in Range(shape[0]) from k in Range(shape[2]) select (i * shape[1] * shape[2]) + k);
     }).QuickCheckThrowOnFailure();
 
     [Fact]
@@ -182,16 +183,17 @@ public sealed class TensorDataTests
         gone.Dispose();
         Action[] uses =
         [
-            () => _ = gone.shape, () => _ = gone.dtype, () => gone.add(alive), () => alive.add(gone), () => gone.data<float>(), () => gone.item<float>(),
-            () => gone.requires_grad_(), () => gone.backward(), () => _ = gone.grad, () => cat([alive, gone]), () => gone.clone(), () => _ = gone.bytes.Length,
-            () => autograd.grad([alive], [gone]), () => gone.zero_(), () => gone.detach(),
+            () => _ = gone.shape, () => _ = gone.dtype, () => gone.add(alive), () => alive.add(gone), () => gone.data<float>(),
+            () => gone.item<float>(), () => gone.requires_grad_(), () => gone.backward(), () => _ = gone.grad, () => cat([alive, gone]),
+            () => gone.clone(), () => _ = gone.bytes.Length, () => autograd.grad([alive], [gone]), () => gone.zero_(), () => gone.detach(),
         ];
 
         uses.Should().AllSatisfy(use => use.Should().Throw<InvalidOperationException>());
         alive.sum().item<float>().Should().Be(2);
     }
 
-    private static Arbitrary<long[]> Shapes(int dimensions) => Gen.ArrayOf(dimensions, Gen.Choose(1, 5).Select(size => (long)size)).ToArbitrary();
+    private static Arbitrary<long[]> Shapes(int dimensions)
+        => Gen.ArrayOf(dimensions, Gen.Choose(1, 5).Select(size => (long)size)).ToArbitrary();
 
     private static IEnumerable<long> Range(long count) => Enumerable.Range(0, (int)count).Select(k => (long)k);
 }

@@ -6,10 +6,12 @@ namespace Imta.MetaWeight.Tests.TorchSharp;
 public sealed class TensorErrorTests
 {
     [Fact]
-    public void Shapes_that_do_not_fit() => Refused(() => ones([3L]) + ones([4L]), "*size of tensor a (3) must match the size of tensor b (4)*");
+    public void Shapes_that_do_not_fit()
+        => Refused(() => ones([3L]) + ones([4L]), "*size of tensor a (3) must match the size of tensor b (4)*");
 
     [Fact]
-    public void Shapes_that_do_not_multiply() => Refused(() => ones([2, 3]).matmul(ones([2, 3])), "*shapes cannot be multiplied (2x3 and 2x3)*");
+    public void Shapes_that_do_not_multiply()
+        => Refused(() => ones([2, 3]).matmul(ones([2, 3])), "*shapes cannot be multiplied (2x3 and 2x3)*");
 
     [Fact]
     public void A_dimension_that_is_not_there() => Refused(() => ones([3L]).sum(1), "*Dimension out of range*");
@@ -18,7 +20,8 @@ public sealed class TensorErrorTests
     public void An_index_that_is_not_there() => Refused(() => ones([3L]).index_select(0, tensor(new[] { 3L })), "*out of range*");
 
     [Fact]
-    public void A_label_that_is_no_class() => Refused(() => nn.functional.cross_entropy(zeros([2, 3]), tensor(new[] { 0L, 3 })), "*3 is out of bounds*");
+    public void A_label_that_is_no_class()
+        => Refused(() => nn.functional.cross_entropy(zeros([2, 3]), tensor(new[] { 0L, 3 })), "*3 is out of bounds*");
 
     [Fact]
     public void A_view_that_is_none() => Refused(() => ones([2, 3]).t().view(6), "*view size is not compatible*");
@@ -40,13 +43,16 @@ public sealed class TensorErrorTests
         => Refused(() => nn.functional.conv2d(ones([1, 3, 8, 8]), ones([4, 2, 3, 3])), "*to have 2 channels, but got 3 channels*");
 
     [Fact]
-    public void Gradients_of_integers() => Refused(() => ones([2L], ScalarType.Int64, requires_grad: true), "*Tensors of floating point*require gradients*");
+    public void Gradients_of_integers()
+        => Refused(() => ones([2L], ScalarType.Int64, requires_grad: true), "*Tensors of floating point*require gradients*");
 
     [Fact]
-    public void Gradients_of_more_than_a_number() => Refused(() => ones([2L], requires_grad: true).backward(), "*implicitly created only for scalar outputs*");
+    public void Gradients_of_more_than_a_number()
+        => Refused(() => ones([2L], requires_grad: true).backward(), "*implicitly created only for scalar outputs*");
 
     [Fact]
-    public void A_leaf_that_is_changed_in_place() => Refused(() => ones([2L], requires_grad: true).add_(1), "*leaf Variable that requires grad*in-place*");
+    public void A_leaf_that_is_changed_in_place()
+        => Refused(() => ones([2L], requires_grad: true).add_(1), "*leaf Variable that requires grad*in-place*");
 
     [Fact]
     public void A_value_that_backward_needs_but_was_overwritten() => Refused(

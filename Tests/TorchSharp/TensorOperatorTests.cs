@@ -90,8 +90,10 @@ public sealed class TensorOperatorTests
         return Near(x.sum(1), a.Select(row => row.Sum())) && Near(x.mean([1]), a.Select(row => row.Average()))
             && Near(x.sum([0, 1]), [a.Sum(row => row.Sum())]) && Near(x.mean(), [a.Average(row => row.Average())])
             && Near(x.cumsum(1).select(1, columns - 1), a.Select(row => row.Sum()))
-            && (columns == 1 || Near(x.std([1L]), a.Select(row => Math.Sqrt(row.Sum(v => Math.Pow(v - row.Average(), 2)) / (columns - 1)))))
-            && Near(x.std([1L], unbiased: false), a.Select(row => Math.Sqrt(row.Sum(v => Math.Pow(v - row.Average(), 2)) / columns)));
+            && (columns == 1 || Near(x.std([1L]), a.Select(row => Math.Sqrt(Squares(row) / (columns - 1)))))
+            && Near(x.std([1L], unbiased: false), a.Select(row => Math.Sqrt(Squares(row) / columns)));
+
+        static double Squares(double[] row) => row.Sum(value => Math.Pow(value - row.Average(), 2));
     }).QuickCheckThrowOnFailure();
 
     [Fact]
@@ -99,12 +101,13 @@ public sealed class TensorOperatorTests
     {
         using DisposeScope scope = NewDisposeScope();
         long[] keys = [.. bytes.Select(value => value % 4L)];
-        IEnumerable<(long Key, int Index)> indexed = keys.Select((key, index) => (key, index));
-        long[] expected = [.. (descending ? indexed.OrderByDescending(entry => entry.Key) : indexed.OrderBy(entry => entry.Key)).Select(entry => (long)entry.Index)];
+        IEnumerable<(long Key, long Index)> indexed = keys.Select((key, index) => (key, (long)index));
+        long[] expected = [.. indexed.OrderBy(entry => descending ? -entry.Key : entry.Key).Select(entry => entry.Index)];
 
         (Tensor values, Tensor indices) = tensor(keys).sort(0, descending, stable: true);
 
-        return indices.data<long>().ToArray().SequenceEqual(expected) && values.data<long>().ToArray().SequenceEqual(expected.Select(index => keys[index]));
+        return indices.data<long>().ToArray().SequenceEqual(expected)
+            && values.data<long>().ToArray().SequenceEqual(expected.Select(index => keys[index]));
     }).QuickCheckThrowOnFailure();
 
     [Fact]
@@ -135,7 +138,8 @@ public sealed class TensorOperatorTests
         Values(x.index_select(0, tensor(new[] { 2L, 0 }))).Should().Equal(5, 6, 1, 2);
         Values(x.masked_select(x.gt(4))).Should().Equal(5, 6);
         Values(x.masked_fill(x.gt(4), 0)).Should().Equal(1, 2, 3, 4, 0, 0);
-        Values(zeros([2L, 3L], ScalarType.Float64).scatter_(1, tensor(new[] { 2L, 0 }, [2, 1]), tensor(new[] { 7.0, 8 }, [2, 1]))).Should().Equal(0, 0, 7, 8, 0, 0);
+        Tensor places = tensor(new[] { 2L, 0 }, [2, 1]);
+        Values(zeros([2L, 3L], ScalarType.Float64).scatter_(1, places, tensor(new[] { 7.0, 8 }, [2, 1]))).Should().Equal(0, 0, 7, 8, 0, 0);
         x.gt(4).nonzero().data<long>().ToArray().Should().Equal(2, 0, 2, 1);
         tensor(new[] { 1L, 0, 1, 3 }).bincount(null, minlength: 5).data<long>().ToArray().Should().Equal(1, 2, 0, 1, 0);
     }
@@ -192,7 +196,8 @@ public sealed class TensorOperatorTests
         Values(nn.functional.max_pool2d(image, 2)).Should().Equal(5, 7, 13, 15);
         Values(nn.functional.avg_pool2d(image, 2)).Should().Equal(2.5, 4.5, 10.5, 12.5);
         Values(nn.functional.pad(tensor(new[] { 1.0, 2 }, [1, 2]), [1, 0, 0, 1], value: 9)).Should().Equal(9, 1, 2, 9, 9, 9);
-        Values(nn.functional.linear(tensor(new[] { 1.0, 2 }, [1, 2]), tensor(new[] { 3.0, 4, 5, 6 }, [2, 2]), tensor(new[] { 0.5, 0 }))).Should().Equal(11.5, 17);
+        Values(nn.functional.linear(tensor(new[] { 1.0, 2 }, [1, 2]), tensor(new[] { 3.0, 4, 5, 6 }, [2, 2]), tensor(new[] { 0.5, 0 })))
+            .Should().Equal(11.5, 17);
     }
 
     [Fact]
@@ -209,12 +214,15 @@ public sealed class TensorOperatorTests
         Values(mean).Should().Equal(1);
     }
 
-    private static Gen<(int Rows, int Columns)> Sizes() => from rows in Gen.Choose(1, 5) from columns in Gen.Choose(1, 6) select (rows, columns);
+    private static Gen<(int Rows, int Columns)> Sizes()
+        => from rows in Gen.Choose(1, 5) from columns in Gen.Choose(1, 6) select (rows, columns);
 
     // Numbers of both signs, none of them zero and no two alike.
-    private static double[] Numbers(int count, int seed) => [.. Enumerable.Range(0, count).Select(k => Math.Sin((k * 1.7) + seed) + (0.001 * k))];
+    private static double[] Numbers(int count, int seed)
+        => [.. Enumerable.Range(0, count).Select(k => Math.Sin((k * 1.7) + seed) + (0.001 * k))];
 
     private static double[] Values(Tensor tensor) => tensor.data<double>().ToArray();
 
-    private static bool Near(Tensor tensor, IEnumerable<double> expected) => Values(tensor).Zip(expected, (a, b) => Math.Abs(a - b) <= 1e-12 * Math.Max(1, Math.Abs(b))).All(near => near);
+    private static bool Near(Tensor tensor, IEnumerable<double> expected)
+        => Values(tensor).Zip(expected, (a, b) => Math.Abs(a - b) <= 1e-12 * Math.Max(1, Math.Abs(b))).All(near => near);
 }
