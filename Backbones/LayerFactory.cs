@@ -31,7 +31,7 @@ public sealed record LayerFactory(Initialisation Initialisation, Generator Rando
     };
 
     /// <summary>A parameter <c>[length]</c> of one value.</summary>
-    public Parameter Constant(long length, double value) => new(full([length], value, Type, Place));
+    public Parameter Constant(long length, double value) => new(Buffer(length, value));
 
     /// <summary>A buffer <c>[length]</c> of one value.</summary>
     public Tensor Buffer(long length, double value) => full([length], value, Type, Place);
@@ -39,9 +39,14 @@ public sealed record LayerFactory(Initialisation Initialisation, Generator Rando
     /// <summary>A counter: a buffer of shape <c>[]</c> that starts at 0.</summary>
     public Tensor Counter() => zeros([], ScalarType.Int64, Place);
 
-    private Parameter Uniform(long[] shape, double bound) => Move(empty(shape, ScalarType.Float64).uniform_(-bound, bound, Random));
+    private Parameter Uniform(long[] shape, double bound) => Made(() => empty(shape, ScalarType.Float64).uniform_(-bound, bound, Random));
 
-    private Parameter Normal(long[] shape, double deviation) => Move(empty(shape, ScalarType.Float64).normal_(0, deviation, Random));
+    private Parameter Normal(long[] shape, double deviation) => Made(() => empty(shape, ScalarType.Float64).normal_(0, deviation, Random));
 
-    private Parameter Move(Tensor values) => new(values.to(Type, disposeAfter: Type != ScalarType.Float64).to(Place));
+    private Parameter Made(Func<Tensor> draw)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        var parameter = new Parameter(draw().to(Type).to(Place));
+        return scope.Detach(parameter);
+    }
 }

@@ -7,7 +7,7 @@ namespace Imta.MetaWeight.Backbones;
 /// forward pass with these or with others in their places.
 /// </summary>
 /// <remarks>Shapes: <c>N</c> samples, <c>K</c> exits, <c>C</c> classes.</remarks>
-public abstract class MultiExitNetwork : nn.Module
+public abstract class MultiExitNetwork : NamedModule
 {
     private readonly Lazy<Layout> _layout;
 

@@ -1,4 +1,5 @@
 using System.Globalization;
+using Imta.MetaWeight.Backbones;
 using TorchSharp.Modules;
 
 namespace Imta.MetaWeight.Meta;
@@ -7,7 +8,7 @@ namespace Imta.MetaWeight.Meta;
 /// The WPN g(φ; Θ) of L2W-DEN: an MLP from a sample's features to one number per exit, ReLU between layers and tanh at the end. Its names
 /// are those of the published checkpoints.
 /// </summary>
-public sealed class WeightPredictionNetwork : nn.Module
+public sealed class WeightPredictionNetwork : NamedModule
 {
     private readonly List<Layer> _layers = [];
 
@@ -21,6 +22,7 @@ public sealed class WeightPredictionNetwork : nn.Module
     public WeightPredictionNetwork(WpnOptions options, int features, int exits, Generator random, ScalarType type, Device place)
         : base("WPN")
     {
+        var factory = new LayerFactory(Initialisation.Published, random, type, place);
         var first = new Part("fc", Add(features, options.Hidden));
         register_module("first_hidden_layer", first);
         if (options.Layers > 1)
@@ -39,7 +41,7 @@ public sealed class WeightPredictionNetwork : nn.Module
 
         Layer Add(long input, long output)
         {
-            var layer = new Layer(input, output, random, type, place);
+            var layer = new Layer(factory, input, output);
             _layers.Add(layer);
             return layer;
         }
@@ -62,28 +64,25 @@ public sealed class WeightPredictionNetwork : nn.Module
     }
 
     /// <summary>A linear layer <c>[N, input]</c> → <c>[N, output]</c>, uniform in ±1/√input at first.</summary>
-    private sealed class Layer : nn.Module
+    private sealed class Layer : NamedModule
     {
         private readonly Parameter _weight;
         private readonly Parameter _bias;
 
-        public Layer(long input, long output, Generator random, ScalarType type, Device place)
+        public Layer(LayerFactory factory, long input, long output)
             : base(nameof(Layer))
         {
-            double bound = 1 / Math.Sqrt(input);
-            _weight = Uniform([output, input]);
-            _bias = Uniform([output]);
+            _weight = factory.LinearWeight(output, input);
+            _bias = factory.Bias(output, input);
             register_parameter("weight", _weight);
             register_parameter("bias", _bias);
-
-            Parameter Uniform(long[] shape) => new(empty(shape, ScalarType.Float64).uniform_(-bound, bound, random).to(type).to(place));
         }
 
         public Tensor Forward(Tensor x) => nn.functional.linear(x, _weight, _bias);
     }
 
     /// <summary>A level of the published names.</summary>
-    private sealed class Part : nn.Module
+    private sealed class Part : NamedModule
     {
         public Part()
             : base(nameof(Part))

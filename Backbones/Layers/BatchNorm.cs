@@ -3,7 +3,7 @@ using TorchSharp.Modules;
 namespace Imta.MetaWeight.Backbones.Layers;
 
 /// <summary>Batch norm over <c>[N, channels, H, W]</c> (Ioffe and Szegedy, 2015), momentum 0.1.</summary>
-internal sealed class BatchNorm : nn.Module
+internal sealed class BatchNorm : NamedModule
 {
     private const double Momentum = 0.1;
     private const double Epsilon = 1e-5;

@@ -3,7 +3,7 @@ using TorchSharp.Modules;
 namespace Imta.MetaWeight.Backbones.Layers;
 
 /// <summary>A convolution with a square kernel: <c>[N, input, H, W]</c> → <c>[N, output, H′, W′]</c>.</summary>
-internal sealed class Convolution : nn.Module
+internal sealed class Convolution : NamedModule
 {
     private readonly Parameter _weight;
     private readonly long[] _stride;

@@ -1,7 +1,7 @@
 namespace Imta.MetaWeight.Backbones.Layers;
 
 /// <summary>Convolution → batch norm → ReLU, once or twice: what every part of MSDNet and RANet is made of.</summary>
-internal sealed class ConvolutionChain : nn.Module
+internal sealed class ConvolutionChain : NamedModule
 {
     private const int NumbersOfAUnit = 3;
 

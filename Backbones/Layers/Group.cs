@@ -1,7 +1,7 @@
 namespace Imta.MetaWeight.Backbones.Layers;
 
 /// <summary>A level of names: it gives the parts under it a common prefix, as PyTorch's containers do, and computes nothing.</summary>
-internal sealed class Group : nn.Module
+internal sealed class Group : NamedModule
 {
     public Group()
         : base(nameof(Group))

@@ -3,7 +3,7 @@ using TorchSharp.Modules;
 namespace Imta.MetaWeight.Backbones.Layers;
 
 /// <summary>A linear layer with bias: <c>[N, input]</c> → <c>[N, output]</c>.</summary>
-internal sealed class Linear : nn.Module
+internal sealed class Linear : NamedModule
 {
     private readonly Parameter _weight;
     private readonly Parameter _bias;

@@ -3,7 +3,7 @@ using Imta.MetaWeight.Backbones.Layers;
 namespace Imta.MetaWeight.Backbones.Msd;
 
 /// <summary>The exit of an MSDNet for 32×32 images: two 3×3 units of stride 2 on the coarsest scale, 2×2 mean pooling, a linear layer.</summary>
-internal sealed class MsdExit : nn.Module
+internal sealed class MsdExit : NamedModule
 {
     private const int Width = 128;
 

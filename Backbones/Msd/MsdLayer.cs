@@ -3,7 +3,7 @@ using Imta.MetaWeight.Backbones.Layers;
 namespace Imta.MetaWeight.Backbones.Msd;
 
 /// <summary>A part of an MSDNet block: from one tensor a scale to one tensor a scale, the finest first.</summary>
-internal abstract class MsdPart(string name) : nn.Module(name)
+internal abstract class MsdPart(string name) : NamedModule(name)
 {
     /// <summary>The scales' features behind this part; the last entry is the coarsest scale.</summary>
     public abstract Tensor[] Forward(Tensor[] scales, Pass pass);
@@ -87,7 +87,7 @@ internal sealed class MsdLayer : MsdPart
 }
 
 /// <summary>One scale of a layer: [its features, new ones from the finer scale, new ones from itself].</summary>
-internal sealed class MsdJoin : nn.Module
+internal sealed class MsdJoin : NamedModule
 {
     private readonly ConvolutionChain? _down;
     private readonly ConvolutionChain _normal;

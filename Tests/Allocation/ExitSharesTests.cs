@@ -42,9 +42,10 @@ public sealed class ExitSharesTests
     [InlineData(double.PositiveInfinity)]
     [InlineData(1e-300)] // no float32 number
     [InlineData(1e30)] // its tenth power is none
-    public void Q_that_gives_no_shares_is_refused(double q)
-        => FluentActions.Invoking(() => ExitShares.Of(q, 10)).Should().Throw<ArgumentOutOfRangeException>().WithParameterName(nameof(q)).WithMessage("*positive q*");
+    public void Q_that_gives_no_shares_is_refused(double q) => FluentActions.Invoking(() => ExitShares.Of(q, 10))
+        .Should().Throw<ArgumentOutOfRangeException>().WithParameterName(nameof(q)).WithMessage("*positive q*");
 
     [Fact]
-    public void No_exit_is_refused() => FluentActions.Invoking(() => ExitShares.Of(1, 0)).Should().Throw<ArgumentOutOfRangeException>().WithParameterName("exits");
+    public void No_exit_is_refused() => FluentActions.Invoking(() => ExitShares.Of(1, 0))
+        .Should().Throw<ArgumentOutOfRangeException>().WithParameterName("exits");
 }

@@ -78,8 +78,8 @@ public sealed class ForwardPassTests : IDisposable
     }
 
     [Fact]
-    public void Too_few_parameters_are_refused()
-        => _network.Invoking(network => network.Forward(_images, [], NormStatistics.Batch)).Should().Throw<ArgumentException>().WithMessage("MSDNet has * parameters, not 0.*");
+    public void Too_few_parameters_are_refused() => _network.Invoking(network => network.Forward(_images, [], NormStatistics.Batch))
+        .Should().Throw<ArgumentException>().WithMessage("MSDNet has * parameters, not 0.*");
 
     public void Dispose()
     {

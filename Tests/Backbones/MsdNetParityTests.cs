@@ -73,7 +73,8 @@ public sealed class MsdNetParityTests(ITestOutputHelper output)
         state.Remove(network.ParameterNames[0]);
         state.Add("blocks.9.weight", first);
 
-        network.Invoking(part => part.load_state_dict(state)).Should().Throw<InvalidOperationException>().WithMessage($"*{network.ParameterNames[0]}*blocks.9.weight*");
+        network.Invoking(part => part.load_state_dict(state)).Should().Throw<InvalidOperationException>()
+            .WithMessage($"*{network.ParameterNames[0]}*blocks.9.weight*");
     }
 
     private static void CheckAll(GoldenComparison comparison, string prefix, Tensor[] ofExits)

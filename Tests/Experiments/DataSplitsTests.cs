@@ -41,7 +41,8 @@ public sealed class DataSplitsTests
     public void A_validation_set_that_leaves_nothing_is_refused(int wanted, int available, int classes)
     {
         FluentActions.Invoking(() => Splits.ValidationSize(wanted, available, classes))
-            .Should().Throw<UsageException>().Which.Message.Should().Contain($"data.validation {wanted}").And.Contain($"of {available} training images").And.NotContain("\n");
+            .Should().Throw<UsageException>().Which.Message.Should()
+            .Contain($"data.validation {wanted}").And.Contain($"of {available} training images").And.NotContain("\n");
     }
 
     [Fact]

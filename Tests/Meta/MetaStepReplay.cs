@@ -164,7 +164,8 @@ internal sealed class MetaStepReplay : IMetaGradient, IDisposable
         Comparison.Check($"{Part}/momentum_norm", Norm(_optimiser.Buffers));
         foreach (string statistic in new[] { "running_mean", "running_var" })
         {
-            Comparison.Check($"{Part}/{statistic}_norm", Norm(_network.named_buffers().Where(entry => entry.name.EndsWith(statistic, StringComparison.Ordinal)).Select(entry => entry.buffer)));
+            var ofAll = _network.named_buffers().Where(entry => entry.name.EndsWith(statistic, StringComparison.Ordinal));
+            Comparison.Check($"{Part}/{statistic}_norm", Norm(ofAll.Select(entry => entry.buffer)));
         }
     }
 

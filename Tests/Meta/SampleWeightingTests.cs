@@ -27,7 +27,8 @@ public sealed class SampleWeightingTests
         from centring in Gen.Elements(Enum.GetValues<Centring>())
         from features in Gen.Elements(Enum.GetValues<WeightFeatures>())
         from seed in Gen.Choose(0, int.MaxValue)
-        select new Case(samples, exits, new MetaOptions { Epsilon = epsilon / 10.0, Centring = centring, Features = features, Wpn = new() { Hidden = 4 } }, seed);
+        let options = new MetaOptions { Epsilon = epsilon / 10.0, Centring = centring, Features = features, Wpn = new WpnOptions { Hidden = 4 } }
+        select new Case(samples, exits, options, seed);
 
     [Fact]
     public void Weights_have_mean_1_over_what_the_centring_says_and_stay_within_2_epsilon_of_it() => ForAll((c, weighting, losses, logits) =>
