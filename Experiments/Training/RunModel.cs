@@ -25,20 +25,17 @@ internal sealed class RunModel : IDisposable
 
     public BilevelLoop Loop { get; }
 
-    /// <exception cref="UsageException">The settings describe no network that can be built.</exception>
+    /// <exception cref="UsageException">The settings describe nothing that can be built.</exception>
     public static RunModel Build(Settings settings, int classes, Device device)
     {
-        MultiExitNetwork network = BuildNetwork(settings, classes, device);
-        var optimiser = new Sgd(network.Parameters, settings.Train);
-        var method = new UnrolledMetaGradient(network, optimiser, new MetaObjective(settings.Meta, network.Exits));
-        if (!settings.Meta.Enabled)
+        try
         {
-            return new RunModel(network, optimiser, null, new BilevelLoop(method, optimiser));
+            return Assemble(settings, classes, device);
         }
-
-        LearnedWeighting weighting = LearnedWeighting.Build(settings, network.Exits, device);
-        var loop = new BilevelLoop(method, optimiser, new SampleWeighting(weighting.Network, settings.Meta), weighting.Optimiser);
-        return new RunModel(network, optimiser, weighting, loop);
+        catch (ArgumentException e)
+        {
+            throw new UsageException(e.Message.ReplaceLineEndings(" "), e);
+        }
     }
 
     public void Dispose()
@@ -49,18 +46,26 @@ internal sealed class RunModel : IDisposable
         Weighting?.Optimiser.Dispose();
     }
 
+    private static RunModel Assemble(Settings settings, int classes, Device device)
+    {
+        var objective = new MetaObjective(settings.Meta, settings.Model.Msdnet.Blocks);
+        MultiExitNetwork network = BuildNetwork(settings, classes, device);
+        var optimiser = new Sgd(network.Parameters, settings.Train);
+        var method = new UnrolledMetaGradient(network, optimiser, objective);
+        if (!settings.Meta.Enabled)
+        {
+            return new RunModel(network, optimiser, null, new BilevelLoop(method, optimiser));
+        }
+
+        LearnedWeighting weighting = LearnedWeighting.Build(settings, network.Exits, device);
+        var loop = new BilevelLoop(method, optimiser, new SampleWeighting(weighting.Network, settings.Meta), weighting.Optimiser);
+        return new RunModel(network, optimiser, weighting, loop);
+    }
+
     private static MsdNet BuildNetwork(Settings settings, int classes, Device device)
     {
         using Generator random = SeedSequence.Generator(settings.Seed, SeedSequence.Backbone);
-        var factory = new LayerFactory(settings.Model.Initialisation, random, float32, device);
-        try
-        {
-            return new MsdNet(settings.Model.Msdnet, classes, factory);
-        }
-        catch (ArgumentException e)
-        {
-            throw new UsageException(e.Message, e);
-        }
+        return new MsdNet(settings.Model.Msdnet, classes, new LayerFactory(settings.Model.Initialisation, random, float32, device));
     }
 }
 
