@@ -4,7 +4,7 @@ namespace Imta.MetaWeight.Allocation;
 /// Gives every meta sample to one exit (L2W-DEN, section 3.3): exit 1 takes the samples it is most confident of, exit 2 those of the
 /// rest that it is most confident of, and so on; the last exit takes what remains.
 /// </summary>
-/// <remarks>Shapes: <c>M</c> meta samples, <c>K</c> exits. The loop is over exits and never waits for the device.</remarks>
+/// <remarks>Shapes: <c>M</c> meta samples, <c>K</c> exits. The loop is over exits and reads nothing from the device.</remarks>
 public static class MetaAllocation
 {
     /// <summary>The exit of each sample, int64 <c>[M]</c> of 0 … K − 1. Of equally confident samples the earlier ones go first.</summary>

@@ -23,8 +23,13 @@ catch (UsageException e)
     Console.Error.WriteLine($"imta: {e.Message}");
     return UsageException.ExitCode;
 }
-catch (Exception e) when (e is IOException or UnauthorizedAccessException or ExternalException)
+catch (Exception e) when (e is IOException or UnauthorizedAccessException or ExternalException or OutOfMemoryException)
 {
     Console.Error.WriteLine($"imta: {e.Message.ReplaceLineEndings(" ")}");
+    return Failed;
+}
+catch (Exception e)
+{
+    Console.Error.WriteLine($"imta: a fault of the program, {e.GetType().Name}: {e.Message.ReplaceLineEndings(" ")} (a run's log.txt says where)");
     return Failed;
 }

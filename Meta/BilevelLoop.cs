@@ -5,7 +5,7 @@ namespace Imta.MetaWeight.Meta;
 /// second as meta data, part 2 the other way round, after part 1's updates. Each part goes through pseudo update, WPN update and real
 /// update. Without a weighting every weight is 1 and the batch stays whole: plain training is the same loop.
 /// </summary>
-/// <remarks>Shapes: <c>N</c> training samples of a part, <c>K</c> exits. Nothing here waits for the device.</remarks>
+/// <remarks>Shapes: <c>N</c> training samples of a part, <c>K</c> exits. Nothing here reads from the device.</remarks>
 public sealed class BilevelLoop
 {
     private readonly IMetaGradient _method;

@@ -28,5 +28,8 @@ internal sealed class GraphForward : IForward
     /// <param name="cotangent"><c>[N, K]</c>.</param>
     /// <param name="withHistory">Whether the gradient can be differentiated again, by θ or by the cotangent.</param>
     public IReadOnlyList<Tensor?> Gradient(Tensor cotangent, bool withHistory)
-        => [.. autograd.grad([_losses], [.. _network.Parameters], [cotangent], retain_graph: true, create_graph: withHistory, allow_unused: true)];
+        => Reached(autograd.grad([_losses], [.. _network.Parameters], [cotangent], retain_graph: true, create_graph: withHistory, allow_unused: true));
+
+    /// <summary>Null for what no output depends on; TorchSharp's package hands out a tensor without a handle there.</summary>
+    public static IReadOnlyList<Tensor?> Reached(IEnumerable<Tensor?> gradients) => [.. gradients.Select(gradient => gradient is { IsInvalid: false } ? gradient : null)];
 }

@@ -17,7 +17,7 @@ public interface IMetaGradient
     /// <summary>
     /// ∂L/∂w <c>[N, K]</c>: how the meta objective behind one lookahead step changes with the weights of that step.
     /// </summary>
-    /// <param name="forward">The pass at θ over the training half.</param>
+    /// <param name="forward">The pass at θ over the training half, by this method's own <see cref="Forward"/>.</param>
     /// <param name="weights">w <c>[N, K]</c>, without history.</param>
     /// <param name="meta">The meta half.</param>
     /// <param name="rate">The backbone's learning rate.</param>

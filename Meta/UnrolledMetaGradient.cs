@@ -30,18 +30,18 @@ public sealed class UnrolledMetaGradient : IMetaGradient
         Tensor w = weights.detach().requires_grad_();
         IReadOnlyList<Tensor?> gradients = ((GraphForward)forward).Gradient(w / weights.shape[0], withHistory: true); // G(w)
         Tensor[] ahead = _optimiser.Lookahead(gradients, rate); // θ′(w)
-        (Tensor objective, IList<Tensor?> v) = AtLookahead(ahead, meta);
+        (Tensor objective, IReadOnlyList<Tensor?> v) = AtLookahead(ahead, meta);
         int[] reached = [.. Enumerable.Range(0, ahead.Length).Where(p => gradients[p] is not null && v[p] is not null)];
         Tensor byWeights = autograd.grad([.. reached.Select(p => ahead[p])], [w], [.. reached.Select(p => v[p]!)])[0];
         return new MetaGradient(byWeights.MoveToOuterDisposeScope(), objective.MoveToOuterDisposeScope());
     }
 
     /// <summary>L at θ′ and v = ∂L/∂θ′; null where L does not depend on a parameter.</summary>
-    private (Tensor Objective, IList<Tensor?> V) AtLookahead(Tensor[] ahead, LabelledImages meta)
+    private (Tensor Objective, IReadOnlyList<Tensor?> V) AtLookahead(Tensor[] ahead, LabelledImages meta)
     {
         Tensor[] leaves = [.. ahead.Select(parameter => parameter.detach().requires_grad_())];
         Tensor objective = _objective.At(_network.Forward(meta.Images, leaves, NormStatistics.Batch), meta.Labels);
-        IList<Tensor?> v = autograd.grad([objective], leaves, allow_unused: true)!;
+        IReadOnlyList<Tensor?> v = GraphForward.Reached(autograd.grad([objective], leaves, allow_unused: true));
         return (objective.detach(), v);
     }
 }

@@ -63,12 +63,11 @@ internal static class TrainCommand
         DateTime start = DateTime.Now;
         Settings settings = Read(arguments);
         string path = arguments.GetValue(Out) ?? RunFolder.DefaultPath(settings, start);
-        RunFolder.Check(path, arguments.GetValue(Force));
         Device device = Machine.Prepare(settings);
-        using RunData data = DataSets.Load(settings.Data, settings.Seed, arguments.GetValue(Data));
+        RunFolder.Check(path, arguments.GetValue(Force));
+        using RunData data = DataSets.Load(settings.Data, settings.Seed);
         using RunModel model = RunModel.Build(settings, data.Classes, device);
-        RunFolder folder = RunFolder.Create(path, arguments.GetValue(Force));
-        AtomicFile.WriteText(folder.Config, SettingsWriter.Write(settings));
+        RunFolder folder = RunFolder.Create(path, arguments.GetValue(Force), SettingsWriter.Write(settings));
         AtomicFile.WriteText(folder.Environment, EnvironmentReport.Json(settings, Environment.GetCommandLineArgs()[1..], start));
         return Train(new Plan(settings, data, model, folder, device, First: 0), stop);
     }
@@ -85,12 +84,17 @@ internal static class TrainCommand
         RunFolder folder = RunFolder.Open(run);
         Checkpoint.Content checkpoint = Checkpoint.Read(folder.LatestCheckpoint);
         Settings settings = checkpoint.Settings;
+        if (File.Exists(folder.Config) && File.ReadAllText(folder.Config) != SettingsWriter.Write(settings))
+        {
+            throw new UsageException($"{folder.Config} was changed since the run started, and a run is not changed half-way; undo that, or start another run: imta train {folder.Config} --out DIR");
+        }
+
         Device device = Machine.Prepare(settings);
         using RunData data = DataSets.Load(settings.Data, settings.Seed, arguments.GetValue(Data));
         using RunModel model = RunModel.Build(settings, data.Classes, device);
-        checkpoint.Restore(model);
-        CsvTable.KeepThrough(folder.Epochs, checkpoint.Epochs);
-        CsvTable.KeepThrough(folder.Timing, checkpoint.Epochs);
+        checkpoint.Restore(model, folder.LatestCheckpoint);
+        scope.Dispose(); // the checkpoint's own tensors
+        folder.KeepThrough(checkpoint.Epochs);
         return Train(new Plan(settings, data, model, folder, device, checkpoint.Epochs), stop);
     }
 
@@ -114,6 +118,11 @@ internal static class TrainCommand
                 : "stopped in the first epoch: there is nothing to resume from yet");
             return Interrupted;
         }
+        catch (Exception e)
+        {
+            monitor.Log($"the run failed: {e}");
+            throw;
+        }
 
         monitor.Say($"results are in {plan.Folder.Path}");
         return 0;
@@ -125,7 +134,14 @@ internal static class TrainCommand
         Add("--seed", "seed", arguments.GetValue(Seed));
         Add("--device", "device", arguments.GetValue(Place));
         Add("--threads", "threads", arguments.GetValue(Threads));
-        return SettingsLoader.Load(arguments.GetValue(Config) ?? Path.Combine(AppContext.BaseDirectory, "configs", "quickstart.yaml"), overrides);
+        string file = arguments.GetValue(Config) ?? Path.Combine(AppContext.BaseDirectory, "configs", "quickstart.yaml");
+        Settings settings = SettingsLoader.Load(file, overrides);
+        string? data = arguments.GetValue(Data);
+        return settings with
+        {
+            Name = settings.Name ?? NameOf(file),
+            Data = data is null ? settings.Data : settings.Data with { Root = Path.GetFullPath(data) },
+        };
 
         void Add(string option, string key, object? value)
         {
@@ -134,6 +150,13 @@ internal static class TrainCommand
                 overrides.Add(new SettingsOverride(option, key, FormattableString.Invariant($"{value}")));
             }
         }
+    }
+
+    /// <summary>The configuration file's name, in the characters that a run's name may have.</summary>
+    private static string NameOf(string file)
+    {
+        string name = string.Concat(Path.GetFileNameWithoutExtension(file).Select(c => char.IsAsciiLetterOrDigit(c) || c is '.' or '_' or '-' ? c : '-')).TrimStart('.', '_', '-');
+        return name.Length == 0 ? "run" : name[..Math.Min(name.Length, 100)];
     }
 
     /// <summary>A run that is ready to train.</summary>

@@ -65,9 +65,9 @@ public static class DataSets
     {
         if (options.Dataset == DatasetKind.Generated)
         {
-            if (folder is not null)
+            if ((folder ?? options.Root) is { } unused)
             {
-                warnings.Add($"--data {folder} is not used: data.dataset is generated");
+                warnings.Add($"the folder {unused} is not used: data.dataset is generated");
             }
 
             using var forTrain = SeedSequence.Generator(seed, SeedSequence.GeneratedTrain);

@@ -22,11 +22,11 @@ public static class Splits
         double share = Math.Min(wanted, (double)wanted * available / WholeTrainingSet);
         long perClass = Math.Max(1, (long)Math.Round(share / classes, MidpointRounding.AwayFromZero));
         long size = perClass * classes;
-        if (size >= available)
+        if (size > available - 2)
         {
             throw new UsageException(
                 string.Create(CultureInfo.InvariantCulture, $"data.validation {wanted} (of {WholeTrainingSet} images; here {size}, ")
-                + string.Create(CultureInfo.InvariantCulture, $"one a class at least) leaves nothing of {available} training images ")
+                + string.Create(CultureInfo.InvariantCulture, $"one a class at least) leaves fewer than 2 of {available} training images ")
                 + "to train on: lower data.validation, or raise data.trainLimit");
         }
 

@@ -1,6 +1,7 @@
 using System.Collections;
 using System.Collections.Specialized;
 using System.Globalization;
+using System.Runtime.InteropServices;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Training;
 using TorchSharp.PyBridge;
@@ -99,7 +100,20 @@ internal static class Checkpoint
     internal sealed record Content(Settings Settings, int Epochs, Hashtable Values)
     {
         /// <summary>Copies the state into a model that was built from the same configuration.</summary>
-        public void Restore(RunModel model)
+        /// <exception cref="UsageException">A part is missing or does not fit.</exception>
+        public void Restore(RunModel model, string path)
+        {
+            try
+            {
+                Restore(model);
+            }
+            catch (Exception e) when (e is InvalidOperationException or KeyNotFoundException or NullReferenceException or InvalidCastException or ArgumentException or ExternalException)
+            {
+                throw new UsageException($"{path} does not hold the state of this run's networks ({e.Message.ReplaceLineEndings(" ").TrimEnd('.')}); start the run anew, or restore the file", e);
+            }
+        }
+
+        private void Restore(RunModel model)
         {
             model.Network.load_state_dict(Tensors(Values["state_dict"]));
             Dictionary<string, Tensor> buffers = Tensors(((Hashtable)Values["optimizer"]!)["momentum_buffer"]);

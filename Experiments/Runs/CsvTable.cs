@@ -13,6 +13,13 @@ internal static class CsvTable
     /// <summary>A whole table, in place of what was there.</summary>
     public static void Write<T>(string path, IEnumerable<T> rows) => AtomicFile.Write(path, stream => WriteTo(stream, rows, header: true));
 
+    /// <summary>The rows of a table.</summary>
+    public static IReadOnlyList<T> Read<T>(string path)
+    {
+        using var csv = new CsvReader(new StreamReader(path), Format);
+        return [.. csv.GetRecords<T>()];
+    }
+
     /// <summary>More rows at the end of a table, which starts with its header.</summary>
     public static void Append<T>(string path, IEnumerable<T> rows)
     {

@@ -31,18 +31,17 @@ internal sealed class RunFolder
     /// <summary>Makes the folder of a new run.</summary>
     /// <param name="path">Where.</param>
     /// <param name="replace">Whether a run that is there already goes.</param>
+    /// <param name="config">The run's configuration: the first file, by which a folder is known as a run's.</param>
     /// <exception cref="UsageException">Something is there already, or the folder cannot be written.</exception>
-    public static RunFolder Create(string path, bool replace)
+    public static RunFolder Create(string path, bool replace, string config)
     {
         Check(path, replace);
         var folder = new RunFolder(path);
         Guarded(path, () =>
         {
-            if (Directory.Exists(path))
-            {
-                Directory.Delete(path, recursive: true);
-            }
-
+            folder.RemoveOwnFiles();
+            Directory.CreateDirectory(path);
+            AtomicFile.WriteText(folder.Config, config);
             Directory.CreateDirectory(folder.In("checkpoints"));
             Directory.CreateDirectory(folder.In("weights"));
         });
@@ -58,9 +57,12 @@ internal sealed class RunFolder
             throw new UsageException($"{path} is a file; a run needs a folder: give another one with --out");
         }
 
-        if (Directory.Exists(path) && Directory.EnumerateFileSystemEntries(path).Any())
+        bool taken = false;
+        Guarded(path, () => taken = Directory.Exists(path) && Directory.EnumerateFileSystemEntries(path).Any());
+        if (taken)
         {
-            if (!File.Exists(System.IO.Path.Combine(path, "config.yaml")))
+            var folder = new RunFolder(path);
+            if (!File.Exists(folder.Config))
             {
                 throw new UsageException($"{path} is not empty and holds no run; give another folder with --out");
             }
@@ -89,10 +91,50 @@ internal sealed class RunFolder
             throw new UsageException($"{path} has no checkpoints/latest.pt to resume from; --resume takes the folder of a run that finished an epoch");
         }
 
+        Guarded(path, () => Probe(path));
         return folder;
     }
 
+    /// <summary>Takes away what was written behind an epoch, and files that were being written when a run was killed.</summary>
+    public void KeepThrough(int epoch)
+    {
+        CsvTable.KeepThrough(Epochs, epoch);
+        CsvTable.KeepThrough(Timing, epoch);
+        foreach (string file in Directory.EnumerateFiles(Path, "*" + AtomicFile.Suffix, SearchOption.AllDirectories))
+        {
+            File.Delete(file);
+        }
+
+        foreach (string file in Directory.Exists(In("weights")) ? Directory.EnumerateFiles(In("weights"), "epoch-*.csv") : [])
+        {
+            if (string.CompareOrdinal(file, Weights(epoch)) > 0)
+            {
+                File.Delete(file);
+            }
+        }
+    }
+
     public string Weights(int epoch) => In("weights", string.Create(CultureInfo.InvariantCulture, $"epoch-{epoch:0000}.csv"));
+
+    /// <summary>Takes away what a run writes; what else a user keeps there stays.</summary>
+    private void RemoveOwnFiles()
+    {
+        foreach (string file in (string[])[Config, Environment, Epochs, Timing, Anytime, Log])
+        {
+            if (File.Exists(file))
+            {
+                File.Delete(file);
+            }
+        }
+
+        foreach (string folder in (string[])[In("checkpoints"), In("weights")])
+        {
+            if (Directory.Exists(folder))
+            {
+                Directory.Delete(folder, recursive: true);
+            }
+        }
+    }
 
     private string In(params string[] parts) => System.IO.Path.Combine([Path, .. parts]);
 

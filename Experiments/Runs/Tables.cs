@@ -82,7 +82,7 @@ public sealed record AnytimeRow
     public required int Samples { get; init; }
 }
 
-/// <summary>A row of <c>weights/epoch-NNNN.csv</c>: one training sample at one exit, at its last visit in the epoch.</summary>
+/// <summary>A row of <c>weights/epoch-NNNN.csv</c>: one training sample at one exit.</summary>
 public sealed record WeightRow
 {
     [Name("sample"), Index(0)]

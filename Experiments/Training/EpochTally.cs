@@ -11,6 +11,8 @@ internal sealed class EpochTally : IDisposable
 
     private readonly Tensor _sums; // losses, weighted losses, right answers, weights, squared weights [5, K]
     private readonly Tensor _objective; // sum of the meta objectives []
+    private double[] _means = [];
+    private double? _meanObjective;
     private long _samples;
     private int _objectives;
 
@@ -34,14 +36,19 @@ internal sealed class EpochTally : IDisposable
         }
     }
 
-    /// <summary>The rows of <c>epochs.csv</c>, one an exit. Waits for the device.</summary>
-    public EpochRow[] Close(int epoch, Rates rates, ExitScore[] validation, bool weighted)
+    /// <summary>Ends the epoch: brings the sums to the host. Waits for the device.</summary>
+    public void Close()
     {
         using DisposeScope scope = NewDisposeScope();
+        _means = _sums.div(_samples).cpu().data<double>().ToArray();
+        _meanObjective = _objectives == 0 ? null : _objective.item<double>() / _objectives;
+    }
+
+    /// <summary>The rows of <c>epochs.csv</c>, one an exit, after <see cref="Close"/>.</summary>
+    public EpochRow[] Table(int epoch, Rates rates, ExitScore[] validation, bool weighted)
+    {
         int exits = validation.Length;
-        double[] means = _sums.div(_samples).cpu().data<double>().ToArray();
-        double? objective = _objectives == 0 ? null : _objective.item<double>() / _objectives;
-        double Mean(int row, int exit) => means[(row * exits) + exit];
+        double Mean(int row, int exit) => _means[(row * exits) + exit];
         return [.. Enumerable.Range(0, exits).Select(k => new EpochRow
         {
             Epoch = epoch,
@@ -53,7 +60,7 @@ internal sealed class EpochTally : IDisposable
             TrainAccuracy = Mean(2, k),
             ValidationLoss = validation[k].Loss,
             ValidationAccuracy = validation[k].Top1,
-            MetaLoss = objective,
+            MetaLoss = _meanObjective,
             WeightMean = Mean(3, k),
             WeightStd = Math.Sqrt(Math.Max(0, Mean(4, k) - (Mean(3, k) * Mean(3, k)))),
         })];

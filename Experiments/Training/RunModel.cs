@@ -48,10 +48,14 @@ internal sealed class RunModel : IDisposable
 
     private static RunModel Assemble(Settings settings, int classes, Device device)
     {
-        var objective = new MetaObjective(settings.Meta, settings.Model.Msdnet.Blocks);
         MultiExitNetwork network = BuildNetwork(settings, classes, device);
         var optimiser = new Sgd(network.Parameters, settings.Train);
-        var method = new UnrolledMetaGradient(network, optimiser, objective);
+        var objective = new MetaObjective(settings.Meta, network.Exits);
+        IMetaGradient method = settings.Meta.Gradient switch
+        {
+            MetaGradientMethod.Unrolled => new UnrolledMetaGradient(network, optimiser, objective),
+            _ => throw new ArgumentException($"meta.gradient {settings.Meta.Gradient} is not built yet", nameof(settings)),
+        };
         if (!settings.Meta.Enabled)
         {
             return new RunModel(network, optimiser, null, new BilevelLoop(method, optimiser));
@@ -62,10 +66,15 @@ internal sealed class RunModel : IDisposable
         return new RunModel(network, optimiser, weighting, loop);
     }
 
-    private static MsdNet BuildNetwork(Settings settings, int classes, Device device)
+    private static MultiExitNetwork BuildNetwork(Settings settings, int classes, Device device)
     {
         using Generator random = SeedSequence.Generator(settings.Seed, SeedSequence.Backbone);
-        return new MsdNet(settings.Model.Msdnet, classes, new LayerFactory(settings.Model.Initialisation, random, float32, device));
+        var factory = new LayerFactory(settings.Model.Initialisation, random, float32, device);
+        return settings.Model.Backbone switch
+        {
+            BackboneKind.Msdnet => new MsdNet(settings.Model.Msdnet, classes, factory),
+            _ => throw new ArgumentException($"model.backbone {settings.Model.Backbone} is not built yet", nameof(settings)),
+        };
     }
 }
 

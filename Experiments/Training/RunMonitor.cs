@@ -20,6 +20,12 @@ internal abstract class RunMonitor
     public void Say(string line)
     {
         Show(line);
+        Log(line);
+    }
+
+    /// <summary>Writes to the log only.</summary>
+    public void Log(string line)
+    {
         if (_log is not null)
         {
             File.AppendAllText(_log, string.Create(CultureInfo.InvariantCulture, $"{DateTime.UtcNow:yyyy-MM-dd HH:mm:ss} {line}\n"));
@@ -27,7 +33,7 @@ internal abstract class RunMonitor
     }
 
     /// <summary>Runs <paramref name="work"/>, which calls <see cref="Advance"/> once for each of the steps that are left.</summary>
-    public abstract void Track(string title, int steps, int done, Action work);
+    public abstract void Track(int steps, int done, Action work);
 
     /// <summary>One step is done.</summary>
     /// <param name="where">Such as <c>epoch 3/6</c>.</param>
@@ -40,12 +46,12 @@ internal abstract class RunMonitor
     {
         private ProgressTask? _task;
 
-        public override void Track(string title, int steps, int done, Action work) => AnsiConsole.Progress()
+        public override void Track(int steps, int done, Action work) => AnsiConsole.Progress()
             .AutoClear(true)
             .Columns(new TaskDescriptionColumn(), new ProgressBarColumn(), new PercentageColumn(), new RemainingTimeColumn())
             .Start(context =>
             {
-                _task = context.AddTask(Markup.Escape(title), maxValue: steps);
+                _task = context.AddTask("", maxValue: steps);
                 _task.Value = done;
                 work();
             });
@@ -69,7 +75,7 @@ internal abstract class RunMonitor
         private int _steps;
         private int _left;
 
-        public override void Track(string title, int steps, int done, Action work)
+        public override void Track(int steps, int done, Action work)
         {
             (_steps, _left) = (steps - done, steps - done);
             _sinceStart.Restart();
@@ -86,7 +92,7 @@ internal abstract class RunMonitor
             }
 
             TimeSpan remaining = _sinceStart.Elapsed / (_steps - _left) * _left;
-            Show(string.Create(CultureInfo.InvariantCulture, $"{where}, {remaining:h\\:mm\\:ss} left"));
+            Show(string.Create(CultureInfo.InvariantCulture, $"{where}, {(int)remaining.TotalHours}:{remaining:mm\\:ss} left"));
             _sinceLine.Restart();
         }
 

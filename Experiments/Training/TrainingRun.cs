@@ -33,7 +33,7 @@ internal sealed class TrainingRun
     public void Run(int first, CancellationToken stop)
     {
         int epochs = _settings.Train.Epochs;
-        _monitor.Track($"epoch {first + 1}/{epochs}", epochs * _plan.Batches, first * _plan.Batches, () =>
+        _monitor.Track(epochs * _plan.Batches, first * _plan.Batches, () =>
         {
             for (int epoch = first; epoch < epochs; epoch++)
             {
@@ -41,6 +41,7 @@ internal sealed class TrainingRun
             }
         });
         Test(stop);
+        TellDifficulty();
     }
 
     private void Epoch(int epoch, CancellationToken stop)
@@ -57,10 +58,10 @@ internal sealed class TrainingRun
             _monitor.Advance($"epoch {epoch + 1}/{_settings.Train.Epochs}, batch {++number}/{_plan.Batches}");
         }
 
-        // Reading the tally waits for the device, so it belongs to the training time.
+        tally.Close(); // waits for the device, so it belongs to the training time
         double trainSeconds = clock.Elapsed.TotalSeconds;
         ExitScore[] validation = Evaluation.Of(_model.Network, _validation, _data.Validation.Count, stop);
-        EpochRow[] rows = tally.Close(epoch + 1, RatesAt(epoch, 0), validation, _settings.Meta.Enabled);
+        EpochRow[] rows = tally.Table(epoch + 1, RatesAt(epoch, 0), validation, _settings.Meta.Enabled);
         Save(epoch + 1, rows, record, trainSeconds, clock.Elapsed.TotalSeconds - trainSeconds);
     }
 
@@ -113,20 +114,30 @@ internal sealed class TrainingRun
         _monitor.Say(string.Create(
             CultureInfo.InvariantCulture,
             $"epoch {epochs}/{_settings.Train.Epochs}: train loss {rows.Sum(row => row.TrainLoss):0.000}, validation accuracy {PerExit(rows.Select(row => row.ValidationAccuracy))} %, {_data.Train.Count / trainSeconds:0} images/s"));
-        if (record?.DifficultyCorrelation(_data.Train) is { } correlation && _settings.Meta.Enabled && epochs == _settings.Train.Epochs)
+        if (rows.Any(row => !double.IsFinite(row.TrainLoss)))
         {
-            _monitor.Say($"learned weights against known difficulty (Spearman's rank correlation, exits 1 to {correlation.Length}): {string.Join(", ", correlation.Select(r => r.ToString("+0.00;-0.00", CultureInfo.InvariantCulture)))}. {Reading(correlation)}");
+            _monitor.Say("warning: the training loss is no longer a finite number; a smaller train.rate may help");
         }
     }
 
-    /// <summary>What the correlations say, in words.</summary>
-    private static string Reading(double[] correlation) => (correlation[0], correlation[^1]) switch
+    /// <summary>How the last epoch's weights relate to the images' difficulty, where it is known.</summary>
+    private void TellDifficulty()
     {
-        ( < 0, > 0) => "Easy images weigh more at the first exit, hard ones at the last.",
-        ( > 0, < 0) => "Hard images weigh more at the first exit, easy ones at the last.",
-        ( < 0, < 0) => "Easy images weigh more at the first and at the last exit.",
-        ( > 0, > 0) => "Hard images weigh more at the first and at the last exit.",
-        _ => "No relation at one of the outer exits.",
+        if (!_settings.Meta.Enabled || _data.Train.Difficulty is null)
+        {
+            return;
+        }
+
+        double[] correlation = WeightRecord.DifficultyCorrelation(CsvTable.Read<WeightRow>(_folder.Weights(_settings.Train.Epochs)));
+        string values = string.Join(", ", correlation.Select(r => r.ToString("+0.00;-0.00", CultureInfo.InvariantCulture)));
+        _monitor.Say($"learned weights against known difficulty (Spearman's rank correlation, exits 1 to {correlation.Length}): {values}: at the first exit {Reading(correlation[0])}, at the last {Reading(correlation[^1])}");
+    }
+
+    private static string Reading(double correlation) => correlation switch
+    {
+        < -0.05 => "easy images weigh more",
+        > 0.05 => "hard images weigh more",
+        _ => "no clear relation",
     };
 
     private void Test(CancellationToken stop)

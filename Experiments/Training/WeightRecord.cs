@@ -47,16 +47,9 @@ internal sealed class WeightRecord
         }
     }
 
-    /// <summary>Spearman's rank correlation of weight and known difficulty at each exit; null where no difficulty is known.</summary>
-    public double[]? DifficultyCorrelation(ImageSet images)
-    {
-        if (images.Difficulty is null)
-        {
-            return null;
-        }
-
-        WeightRow[] rows = [.. Table(images)];
-        return [.. Enumerable.Range(1, _exits).Select(exit => rows.Where(row => row.Exit == exit).ToArray())
-            .Select(ofExit => Correlation.Spearman(ofExit.Select(row => (double)row.Weight), ofExit.Select(row => (double)row.Difficulty!.Value)))];
-    }
+    /// <summary>Spearman's rank correlation of weight and known difficulty at each exit; NaN where all weights are equal.</summary>
+    public static double[] DifficultyCorrelation(IEnumerable<WeightRow> rows) => [.. rows
+        .GroupBy(row => row.Exit)
+        .OrderBy(ofExit => ofExit.Key)
+        .Select(ofExit => Correlation.Spearman(ofExit.Select(row => (double)row.Weight), ofExit.Select(row => (double)row.Difficulty!.Value)))];
 }

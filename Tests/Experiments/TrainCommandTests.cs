@@ -120,13 +120,29 @@ public sealed class TrainCommandTests : IDisposable
     }
 
     [Fact]
-    public void Force_replaces_a_run()
+    public void A_run_without_a_name_is_called_like_its_configuration()
+    {
+        File.WriteAllText(_folder.In("my first.yaml"), "data:\n  dataset: generated\n");
+
+        ImtaProcess.Result result = ImtaProcess.Run(_folder.Path, ["train", "my first.yaml", .. ImtaProcess.Tiny, "--set", "meta.enabled=false"]);
+
+        result.Code.Should().Be(0, result.All);
+        string folder = Directory.GetDirectories(_folder.In("runs")).Should().ContainSingle().Subject;
+        Path.GetFileName(folder).Should().MatchRegex("^my-first-s0-[0-9]{8}-[0-9]{6}$");
+        File.ReadAllText(Path.Combine(folder, "config.yaml")).Should().Contain("name: my-first");
+    }
+
+    [Fact]
+    public void Force_replaces_a_run_and_nothing_else()
     {
         Train("run").Code.Should().Be(0);
+        File.WriteAllText(_folder.In("run", "notes.txt"), "mine");
         ImtaProcess.Result again = Train("run", "--force", "--seed", "5");
 
         again.Code.Should().Be(0, again.All);
         File.ReadAllText(_folder.In("run", "config.yaml")).Should().Contain("seed: 5");
+        File.ReadAllLines(_folder.In("run", "epochs.csv")).Should().HaveCount(5, "one header, two epochs of two exits");
+        File.Exists(_folder.In("run", "notes.txt")).Should().BeTrue("only a run's own files are replaced");
     }
 
     [SkippableFact]

@@ -8,9 +8,10 @@ cd "$(dirname "$0")"
 run() { ../../imta train "../../configs/$1.yaml" --data "$data" --seed "$2" --threads 1 --out "$1-s$2" --force; }
 
 ../../imta --version >/dev/null # set up and build once
-(run cifar10-small 0 && for seed in 0 1 2; do run cifar10-small-plain $seed; done) &
+(run cifar10-small 0 && for seed in 0 1 2; do run cifar10-small-plain $seed || exit 1; done) &
 (run cifar10-small 1 && run cifar10-small 2) &
 wait -n && wait -n
 
 # What is kept here: tables and configuration. Checkpoints and per-sample weights are made again by this script.
 rm -rf ./*/checkpoints ./*/weights
+sed -i "s|$data|DIR|" ./*/config.yaml ./*/environment.json
