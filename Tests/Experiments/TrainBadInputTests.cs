@@ -19,6 +19,8 @@ public sealed class TrainBadInputTests : IDisposable
     [InlineData("--no-such-option", "1", "--no-such-option")]
     [InlineData("missing.yaml", null, "missing.yaml")]
     [InlineData("--set", "data.validation=50000", "validation")]
+    [InlineData("--set", "data.trainLimit=11", "data.trainLimit")]
+    [InlineData("--set", "meta.q=1e-300", "positive q")]
     [InlineData("--set", "model.msdnet.growthFactors=[1, 2]", "actors")]
     public void Is_refused_in_one_line(string argument, string? value, string named)
     {

@@ -145,16 +145,47 @@ public sealed class TrainCommandTests : IDisposable
         File.Exists(_folder.In("run", "notes.txt")).Should().BeTrue("only a run's own files are replaced");
     }
 
-    [SkippableFact]
-    public void Real_images_train_too()
+    [Fact]
+    public void A_configuration_changed_since_the_start_is_not_taken_over()
+    {
+        Train("run").Code.Should().Be(0);
+        File.AppendAllText(_folder.In("run", "config.yaml"), "# a thought\n");
+
+        ImtaProcess.Result resumed = ImtaProcess.Run(_folder.Path, "train", "--resume", "run");
+
+        resumed.Code.Should().Be(2, resumed.All);
+        resumed.Error.Should().Contain("config.yaml was changed").And.NotContain("   at ");
+    }
+
+    [Fact]
+    public void Resuming_a_finished_run_tests_it_again()
+    {
+        Train("run").Code.Should().Be(0);
+        string[] before = Tables("run");
+
+        ImtaProcess.Result resumed = ImtaProcess.Run(_folder.Path, "train", "--resume", "run");
+
+        resumed.Code.Should().Be(0, resumed.All);
+        resumed.Output.Should().Contain("learned weights against known difficulty");
+        Tables("run").Should().Equal(before);
+    }
+
+    [SkippableTheory]
+    [InlineData("cifar10-small.yaml")]
+    [InlineData("cifar10-l2w.yaml")]
+    [InlineData("cifar10-plain.yaml")]
+    public void Real_images_train_too_and_resuming_finds_them_again(string configuration)
     {
         string? data = Environment.GetEnvironmentVariable("IMTA_CIFAR10");
         Skip.If(string.IsNullOrEmpty(data), "IMTA_CIFAR10 names no folder with CIFAR-10's binary files");
 
-        ImtaProcess.Result result = Train("run", "--set", "data.dataset=cifar10", "--data", data!);
+        ImtaProcess.Result result = ImtaProcess.Run(
+            _folder.Path,
+            ["train", Path.Combine(AppContext.BaseDirectory, "configs", configuration), "--data", data!, "--out", "run", .. ImtaProcess.Tiny, "--set", "train.epochs=1"]);
 
         result.Code.Should().Be(0, result.All);
-        Read<WeightRow>("run", "weights/epoch-0002.csv").Should().OnlyContain(row => row.Difficulty == null);
+        Read<WeightRow>("run", "weights/epoch-0001.csv").Should().OnlyContain(row => row.Difficulty == null);
+        ImtaProcess.Run(_folder.Path, "train", "--resume", "run").Code.Should().Be(0);
     }
 
     private ImtaProcess.Result Train(string run, params string[] arguments)
