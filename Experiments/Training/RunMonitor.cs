@@ -51,7 +51,7 @@ internal abstract class RunMonitor
             .Columns(new TaskDescriptionColumn(), new ProgressBarColumn(), new PercentageColumn(), new RemainingTimeColumn())
             .Start(context =>
             {
-                _task = context.AddTask("", maxValue: steps);
+                _task = context.AddTask("starting", maxValue: steps);
                 _task.Value = done;
                 work();
             });

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Globalization;
 using CsvHelper;
 using Imta.MetaWeight.Experiments.Runs;
@@ -143,6 +144,22 @@ public sealed class TrainCommandTests : IDisposable
         File.ReadAllText(_folder.In("run", "config.yaml")).Should().Contain("seed: 5");
         File.ReadAllLines(_folder.In("run", "epochs.csv")).Should().HaveCount(5, "one header, two epochs of two exits");
         File.Exists(_folder.In("run", "notes.txt")).Should().BeTrue("only a run's own files are replaced");
+    }
+
+    [SkippableFact]
+    public void On_a_terminal_a_bar_shows_how_far_the_run_is()
+    {
+        Skip.IfNot(File.Exists("/usr/bin/script"), "script (bsdutils), which gives a command a terminal, is not here");
+        string command = string.Join(' ', ["dotnet", Path.Combine(AppContext.BaseDirectory, "imta.dll"), "train", "--out", "run", .. ImtaProcess.Tiny]);
+        var start = new ProcessStartInfo("/usr/bin/script", ["-qec", command, "/dev/null"]) { WorkingDirectory = _folder.Path, RedirectStandardOutput = true };
+        start.Environment["TERM"] = "xterm-256color";
+
+        using Process process = Process.Start(start)!;
+        string shown = process.StandardOutput.ReadToEnd();
+        process.WaitForExit();
+
+        process.ExitCode.Should().Be(0, shown);
+        shown.Should().Contain("epoch 2/2, batch").And.Contain("%").And.Contain("results are in run");
     }
 
     [Fact]
