@@ -1,9 +1,10 @@
 using System.Diagnostics;
+using System.Runtime.InteropServices;
 
 namespace Imta.MetaWeight.Tests.Experiments;
 
 /// <summary>The command line as a user runs it: a process of its own in a folder of its own.</summary>
-internal sealed class ImtaProcess : IDisposable
+internal sealed partial class ImtaProcess : IDisposable
 {
     /// <summary>A network and data so small that an epoch takes a second or so.</summary>
     public static readonly string[] Tiny =
@@ -42,8 +43,6 @@ internal sealed class ImtaProcess : IDisposable
         _error = _process.StandardError.ReadToEndAsync();
     }
 
-    public int Id => _process.Id;
-
     /// <summary>Runs a command to its end.</summary>
     public static Result Run(string folder, params string[] arguments) => Run(folder, [], arguments);
 
@@ -75,7 +74,7 @@ internal sealed class ImtaProcess : IDisposable
     public void Kill() => _process.Kill();
 
     /// <summary>Sends SIGINT, as Ctrl-C does.</summary>
-    public void Interrupt() => Process.Start("kill", ["-INT", $"{Id}"])!.WaitForExit();
+    public void Interrupt() => Signal(_process.Id, 2).Should().Be(0);
 
     public Result End()
     {
@@ -97,6 +96,9 @@ internal sealed class ImtaProcess : IDisposable
 
         _process.Dispose();
     }
+
+    [LibraryImport("libc", EntryPoint = "kill")]
+    private static partial int Signal(int process, int signal);
 
     internal sealed record Result(int Code, string Output, string Error)
     {
