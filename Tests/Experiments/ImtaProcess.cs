@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Globalization;
 using System.Runtime.InteropServices;
 
 namespace Imta.MetaWeight.Tests.Experiments;
@@ -14,6 +15,8 @@ internal sealed partial class ImtaProcess : IDisposable
         "--set", "meta.wpn.hidden=16", "--threads", "1",
     ];
 
+    private const int Interrupts = 2;
+    private const int Terminate = 15;
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(4);
     private readonly Process _process;
     private readonly Task<string> _output;
@@ -73,8 +76,8 @@ internal sealed partial class ImtaProcess : IDisposable
 
     public void Kill() => _process.Kill();
 
-    /// <summary>Sends SIGINT, as Ctrl-C does.</summary>
-    public void Interrupt() => Signal(_process.Id, 2).Should().Be(0);
+    /// <summary>Sends SIGINT, as Ctrl-C does; SIGTERM where a shell has started these tests in the background, which ignores SIGINT.</summary>
+    public void Interrupt() => Signal(_process.Id, IgnoresInterrupts() ? Terminate : Interrupts).Should().Be(0);
 
     public Result End()
     {
@@ -95,6 +98,13 @@ internal sealed partial class ImtaProcess : IDisposable
         }
 
         _process.Dispose();
+    }
+
+    /// <summary>Whether this process, and so its children, ignores SIGINT.</summary>
+    private static bool IgnoresInterrupts()
+    {
+        string mask = File.ReadLines("/proc/self/status").Single(line => line.StartsWith("SigIgn:", StringComparison.Ordinal)).Split('\t')[1];
+        return (ulong.Parse(mask, NumberStyles.HexNumber, CultureInfo.InvariantCulture) & (1UL << (Interrupts - 1))) != 0;
     }
 
     [LibraryImport("libc", EntryPoint = "kill")]
