@@ -21,9 +21,6 @@ internal static partial class ProcessDefaults
         // Small products only: OpenBLAS's idle workers spin beside libtorch's own threads and cost more than they give.
         _ = SetEnvironment("OPENBLAS_NUM_THREADS", "1", 0);
 
-        // Threads that wait give their core away: spinning gains little on an idle machine, and on a busy one it costs many times the work.
-        _ = SetEnvironment("OMP_WAIT_POLICY", "passive", 0);
-
         // Keep freed memory instead of giving it back: a step allocates the same blocks over and over, and page faults add up.
         _ = MallocOption(MmapMax, 0);
         _ = MallocOption(TrimThreshold, int.MaxValue);
