@@ -3,30 +3,29 @@ using Imta.MetaWeight.Backbones.Msd;
 
 namespace Imta.MetaWeight.Backbones;
 
-/// <summary>MSDNet for 32×32 images (Huang et al., "Multi-Scale Dense Networks", ICLR 2018), with the published code's names.</summary>
+/// <summary>MSDNet for CIFAR or ImageNet (Huang et al., "Multi-Scale Dense Networks", ICLR 2018), with the published code's names.</summary>
 public sealed class MsdNet : MultiExitNetwork
 {
-    // 32×32, 16×16, 8×8: an exit's two strides and its pooling take the coarsest to 1×1.
-    private const int Scales = 3;
-
     private readonly MsdPart[][] _blocks;
     private readonly MsdExit[] _exits;
 
     /// <summary>Builds the network.</summary>
     /// <param name="options">Its shape.</param>
+    /// <param name="images">The images it is for.</param>
     /// <param name="classes">C.</param>
     /// <param name="factory">Starts its parameters.</param>
     /// <exception cref="ArgumentException">The options ask for a network that cannot be built.</exception>
-    public MsdNet(MsdNetOptions options, int classes, LayerFactory factory)
+    public MsdNet(MsdNetOptions options, ImageKind images, int classes, LayerFactory factory)
         : base("MSDNet")
     {
         Classes = classes;
-        (IReadOnlyList<MsdLayerPlan> Layers, long ChannelsAtExit)[] plan = Checked(options);
+        MsdForm form = MsdForm.Of(images);
+        (IReadOnlyList<MsdLayerPlan> Layers, long ChannelsAtExit)[] plan = Checked(options, form);
         _blocks = new MsdPart[plan.Length][];
         _exits = new MsdExit[plan.Length];
         for (int k = 0; k < plan.Length; k++)
         {
-            List<MsdPart> parts = k == 0 ? [new MsdFirstLayer(factory, options)] : [];
+            List<MsdPart> parts = k == 0 ? [new MsdFirstLayer(factory, options, form)] : [];
             foreach (MsdLayerPlan layer in plan[k].Layers)
             {
                 parts.Add(new MsdLayer(factory, options, layer.Channels, layer.ScalesIn, layer.ScalesOut));
@@ -37,7 +36,8 @@ public sealed class MsdNet : MultiExitNetwork
             }
 
             _blocks[k] = [.. parts];
-            _exits[k] = new MsdExit(factory, plan[k].ChannelsAtExit * options.GrowthFactors[^1], classes);
+            long channels = plan[k].ChannelsAtExit * options.GrowthFactors[^1];
+            _exits[k] = new MsdExit(factory, channels, form.HeadWidth ?? channels, classes);
         }
 
         register_module("blocks", new Group(_blocks.Select(parts => new Group(parts))));
@@ -64,12 +64,12 @@ public sealed class MsdNet : MultiExitNetwork
     /// <inheritdoc/>
     protected override Tensor Exit(int k, Tensor[] features, Pass pass) => _exits[k].Forward(features[^1], pass);
 
-    private static (IReadOnlyList<MsdLayerPlan> Layers, long ChannelsAtExit)[] Checked(MsdNetOptions options)
+    private static (IReadOnlyList<MsdLayerPlan> Layers, long ChannelsAtExit)[] Checked(MsdNetOptions options, MsdForm form)
     {
         (IReadOnlyList<MsdLayerPlan> Layers, long ChannelsAtExit)[] plan = MsdPlan.Blocks(options);
-        if (options.GrowthFactors.Count != Scales || options.BottleneckFactors.Count != Scales)
+        if (options.GrowthFactors.Count != form.Scales || options.BottleneckFactors.Count != form.Scales)
         {
-            throw new ArgumentException($"growthFactors lists {options.GrowthFactors.Count} scales and bottleneckFactors {options.BottleneckFactors.Count}: an MSDNet for 32×32 images has {Scales}, so each lists {Scales} factors.", nameof(options));
+            throw new ArgumentException($"growthFactors lists {options.GrowthFactors.Count} scales and bottleneckFactors {options.BottleneckFactors.Count}: an MSDNet for {form.Images} images has {form.Scales}, so each lists {form.Scales} factors.", nameof(options));
         }
 
         // A layer that drops a scale has to leave one, and a transition has to leave a channel.

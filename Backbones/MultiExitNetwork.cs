@@ -48,6 +48,19 @@ public abstract class MultiExitNetwork : NamedModule
         return Forward(images, new Pass(statistics, _layout.Value.Indices, parameters));
     }
 
+    /// <summary>What the network costs by the published counters' rule (<see cref="CostMeter"/>), found by one forward pass.</summary>
+    /// <param name="side">Height and width of an image, in pixels.</param>
+    public NetworkCost Cost(int side)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        using IDisposable noGrad = no_grad();
+        var meter = new CostMeter();
+        Tensor image = zeros([1, 3, side, side], Parameters[0].dtype, Parameters[0].device);
+        var pass = new Pass(NormStatistics.Running) { Cost = meter };
+        ExitCost[] exits = [.. ExitByExit(image, pass).Select(_ => new ExitCost(meter.Macs, meter.Parameters))];
+        return new NetworkCost(exits, meter.Activations);
+    }
+
     /// <summary>Block <paramref name="k"/>: from the features behind block k − 1 to those behind block k.</summary>
     /// <param name="k">0 … K − 1.</param>
     /// <param name="features">One tensor a scale, the finest first; for block 0 the images alone.</param>
@@ -60,17 +73,16 @@ public abstract class MultiExitNetwork : NamedModule
     /// <param name="pass">Parameters and batch norm of this pass.</param>
     protected abstract Tensor Exit(int k, Tensor[] features, Pass pass);
 
-    private Tensor[] Forward(Tensor images, Pass pass)
+    private Tensor[] Forward(Tensor images, Pass pass) => [.. ExitByExit(images, pass)];
+
+    private IEnumerable<Tensor> ExitByExit(Tensor images, Pass pass)
     {
-        var logits = new Tensor[Exits];
         Tensor[] features = [images];
         for (int k = 0; k < Exits; k++)
         {
             features = Block(k, features, pass);
-            logits[k] = Exit(k, features, pass);
+            yield return Exit(k, features, pass);
         }
-
-        return logits;
     }
 
     private sealed class Layout

@@ -41,6 +41,9 @@ public sealed class Pass
     /// <summary>How batch norm behaves.</summary>
     public NormStatistics Statistics { get; }
 
+    /// <summary>To what layers tell their costs; null where nobody counts.</summary>
+    public CostMeter? Cost { get; init; }
+
     /// <summary>The tensor that stands for <paramref name="parameter"/> in this pass.</summary>
     public Tensor this[Parameter parameter] => _substitutes is null ? parameter : _substitutes[_indices![parameter]];
 }

@@ -9,18 +9,21 @@ internal sealed class GraphForward : IForward
     private readonly MultiExitNetwork _network;
     private readonly Tensor _losses;
 
-    public GraphForward(MultiExitNetwork network, LabelledImages train)
+    public GraphForward(MultiExitNetwork network, TrainingLoss loss, LabelledImages train)
     {
         _network = network;
         Tensor[] logits = network.Forward(train.Images, NormStatistics.BatchAndUpdate);
-        _losses = CrossEntropy.PerSample(logits, train.Labels); // [N, K]
+        (Tensor crossEntropies, _losses) = loss.PerSample(logits, train.Labels); // [N, K]
         Logits = [.. logits.Select(z => z.detach())];
-        CrossEntropies = _losses.detach();
+        CrossEntropies = crossEntropies.detach();
+        Losses = _losses.detach();
     }
 
     public IReadOnlyList<Tensor> Logits { get; }
 
     public Tensor CrossEntropies { get; }
+
+    public Tensor Losses { get; }
 
     public IReadOnlyList<Tensor?> Gradient(Tensor cotangent) => Gradient(cotangent, withHistory: false);
 

@@ -33,6 +33,9 @@ public interface IForward
     /// <summary>Plain cross-entropies without history, <c>[N, K]</c>: what the WPN reads and logs show.</summary>
     Tensor CrossEntropies { get; }
 
+    /// <summary>Training losses l without history, <c>[N, K]</c>: cross-entropies unless smoothing or class weights are set.</summary>
+    Tensor Losses { get; }
+
     /// <summary>∇_θ ⟨cotangent, l⟩, one for each parameter; null where no loss reaches a parameter.</summary>
     /// <param name="cotangent"><c>[N, K]</c>; w/N for the weighted loss Σ_k mean_i w_ik l_ik.</param>
     IReadOnlyList<Tensor?> Gradient(Tensor cotangent);

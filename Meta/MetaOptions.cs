@@ -78,6 +78,9 @@ public sealed record MetaOptions
     [Range(1, int.MaxValue)]
     public int Interval { get; init; } = 1;
 
+    /// <summary>Whether the weight-prediction network learns from a batch of an epoch, counted from 0.</summary>
+    public bool Learns(int batch) => batch % Interval == 0;
+
     public WpnOptions Wpn { get; init; } = new();
 
     public MetaOptimiserOptions Optimiser { get; init; } = new();

@@ -15,8 +15,14 @@ public sealed class Sgd : IDisposable
     /// <summary>An optimiser without state: no parameter has a momentum buffer yet.</summary>
     /// <param name="parameters">θ.</param>
     /// <param name="options">Momentum, dampening, Nesterov, weight decay; the rate comes with each step.</param>
+    /// <exception cref="ArgumentException">Nesterov without momentum, or with dampening.</exception>
     public Sgd(IReadOnlyList<Parameter> parameters, TrainOptions options)
     {
+        if (options.Nesterov && (options.Momentum == 0 || options.Dampening != 0))
+        {
+            throw new ArgumentException(FormattableString.Invariant($"Nesterov needs momentum > 0 and dampening 0; they are {options.Momentum} and {options.Dampening}."), nameof(options));
+        }
+
         _parameters = parameters;
         _options = options;
         _buffers = new Tensor?[parameters.Count];

@@ -1,4 +1,5 @@
 using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Losses;
 
 namespace Imta.MetaWeight.Meta;
 
@@ -11,17 +12,19 @@ public sealed class UnrolledMetaGradient : IMetaGradient
     private readonly MultiExitNetwork _network;
     private readonly Sgd _optimiser;
     private readonly MetaObjective _objective;
+    private readonly TrainingLoss _loss;
 
-    /// <summary>A method for this network, its optimiser (whose step the lookahead is) and this objective.</summary>
-    public UnrolledMetaGradient(MultiExitNetwork network, Sgd optimiser, MetaObjective objective)
+    /// <summary>A method for this network, its optimiser (whose step the lookahead is), the loss l of training and the meta objective.</summary>
+    public UnrolledMetaGradient(MultiExitNetwork network, Sgd optimiser, TrainingLoss loss, MetaObjective objective)
     {
         _network = network;
         _optimiser = optimiser;
+        _loss = loss;
         _objective = objective;
     }
 
     /// <inheritdoc/>
-    public IForward Forward(LabelledImages train) => new GraphForward(_network, train);
+    public IForward Forward(LabelledImages train) => new GraphForward(_network, _loss, train);
 
     /// <inheritdoc/>
     public MetaGradient WeightGradient(IForward forward, Tensor weights, LabelledImages meta, double rate)

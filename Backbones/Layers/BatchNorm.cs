@@ -31,6 +31,13 @@ internal sealed class BatchNorm : NamedModule
 
     public Tensor Forward(Tensor x, Pass pass)
     {
+        Tensor y = Normalised(x, pass);
+        pass.Cost?.Free(_weight.numel() + _bias.numel(), y);
+        return y;
+    }
+
+    private Tensor Normalised(Tensor x, Pass pass)
+    {
         Tensor weight = pass[_weight], bias = pass[_bias];
         switch (pass.Statistics)
         {

@@ -33,7 +33,7 @@ internal sealed class ConvolutionChain : NamedModule
     {
         foreach ((Convolution convolution, BatchNorm norm) in _units)
         {
-            x = norm.Forward(convolution.Forward(x, pass), pass).relu();
+            x = Operators.Relu(norm.Forward(convolution.Forward(x, pass), pass), pass);
         }
 
         return x;

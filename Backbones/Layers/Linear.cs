@@ -17,5 +17,10 @@ internal sealed class Linear : NamedModule
         register_parameter("bias", _bias);
     }
 
-    public Tensor Forward(Tensor x, Pass pass) => nn.functional.linear(x, pass[_weight], pass[_bias]);
+    public Tensor Forward(Tensor x, Pass pass)
+    {
+        Tensor y = nn.functional.linear(x, pass[_weight], pass[_bias]);
+        pass.Cost?.Linear(_weight, _bias, y);
+        return y;
+    }
 }

@@ -2,23 +2,27 @@ using Imta.MetaWeight.Backbones.Layers;
 
 namespace Imta.MetaWeight.Backbones.Msd;
 
-/// <summary>The exit of an MSDNet for 32×32 images: two 3×3 units of stride 2 on the coarsest scale, 2×2 mean pooling, a linear layer.</summary>
+/// <summary>The exit of an MSDNet: two 3×3 units of stride 2 on the coarsest scale, 2×2 mean pooling, a linear layer.</summary>
 internal sealed class MsdExit : NamedModule
 {
-    private const int Width = 128;
+    private const int Pool = 2;
 
     private readonly ConvolutionChain[] _chains;
     private readonly Linear _linear;
 
-    public MsdExit(LayerFactory factory, long channels, int classes)
+    /// <param name="factory">Starts the parameters.</param>
+    /// <param name="channels">Channels of the coarsest scale.</param>
+    /// <param name="width">Channels of both units.</param>
+    /// <param name="classes">C.</param>
+    public MsdExit(LayerFactory factory, long channels, long width, int classes)
         : base(nameof(MsdExit))
     {
         _chains =
         [
-            ConvolutionChain.Single(factory, channels, Width, kernel: 3, stride: 2, padding: 1),
-            ConvolutionChain.Single(factory, Width, Width, kernel: 3, stride: 2, padding: 1),
+            ConvolutionChain.Single(factory, channels, width, kernel: 3, stride: 2, padding: 1),
+            ConvolutionChain.Single(factory, width, width, kernel: 3, stride: 2, padding: 1),
         ];
-        _linear = new Linear(factory, Width, classes);
+        _linear = new Linear(factory, width, classes);
         register_module("m", new Group(_chains));
         register_module("linear", _linear);
     }
@@ -32,6 +36,6 @@ internal sealed class MsdExit : NamedModule
             x = chain.Forward(x, pass);
         }
 
-        return _linear.Forward(nn.functional.avg_pool2d(x, 2).flatten(1), pass);
+        return _linear.Forward(Operators.MeanPool(x, Pool, pass).flatten(1), pass);
     }
 }

@@ -12,33 +12,35 @@ internal abstract class MsdPart(string name) : NamedModule(name)
 /// <summary>The first layer: from the image to every scale, each coarser one by a stride of 2 from the one before.</summary>
 internal sealed class MsdFirstLayer : MsdPart
 {
-    private readonly ConvolutionChain[] _scales;
+    private readonly MsdStem? _stem;
+    private readonly ConvolutionChain[] _chains; // of the scales, but for the stem's
 
-    public MsdFirstLayer(LayerFactory factory, MsdNetOptions options)
+    public MsdFirstLayer(LayerFactory factory, MsdNetOptions options, MsdForm form)
         : base(nameof(MsdFirstLayer))
     {
-        long input = 3;
-        _scales = new ConvolutionChain[options.GrowthFactors.Count];
-        for (int s = 0; s < _scales.Length; s++)
-        {
-            long output = (long)options.Channels * options.GrowthFactors[s];
-            _scales[s] = ConvolutionChain.Single(factory, input, output, kernel: 3, stride: s == 0 ? 1 : 2, padding: 1);
-            input = output;
-        }
-
-        register_module("layers", new Group(_scales));
+        long[] channels = [3, .. options.GrowthFactors.Select(factor => (long)options.Channels * factor)];
+        _stem = form.HasStem ? new MsdStem(factory, channels[0], channels[1]) : null;
+        int first = _stem is null ? 0 : 1;
+        _chains = [.. Enumerable.Range(first, options.GrowthFactors.Count - first).Select(s =>
+            ConvolutionChain.Single(factory, channels[s], channels[s + 1], kernel: 3, stride: s == 0 ? 1 : 2, padding: 1))];
+        register_module("layers", new Group(_stem is null ? _chains : [_stem, .. _chains]));
     }
 
     public override Tensor[] Forward(Tensor[] scales, Pass pass)
     {
-        var features = new Tensor[_scales.Length];
+        var features = new List<Tensor>();
         Tensor x = scales[0];
-        for (int s = 0; s < features.Length; s++)
+        if (_stem is not null)
         {
-            x = features[s] = _scales[s].Forward(x, pass);
+            features.Add(x = _stem.Forward(x, pass));
         }
 
-        return features;
+        foreach (ConvolutionChain chain in _chains)
+        {
+            features.Add(x = chain.Forward(x, pass));
+        }
+
+        return [.. features];
     }
 }
 
@@ -110,7 +112,7 @@ internal sealed class MsdJoin : NamedModule
     public Tensor Forward(Tensor own, Tensor? finer, Pass pass)
     {
         Tensor fromOwn = _normal.Forward(own, pass);
-        return _down is null ? cat([own, fromOwn], 1) : cat([own, _down.Forward(finer!, pass), fromOwn], 1);
+        return Operators.Concatenate(_down is null ? [own, fromOwn] : [own, _down.Forward(finer!, pass), fromOwn], pass);
     }
 }
 

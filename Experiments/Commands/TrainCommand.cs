@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.CommandLine.Parsing;
 using System.Runtime.InteropServices;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
@@ -13,8 +12,6 @@ internal static class TrainCommand
 {
     private const int Interrupted = 130;
 
-    private static readonly Argument<string?> Config = new("CONFIG.yaml") { Arity = ArgumentArity.ZeroOrOne, Description = "The run's configuration; without it configs/quickstart.yaml, on generated data" };
-    private static readonly Option<string[]> Set = new("--set") { HelpName = "key=value", Description = "Sets one key of the configuration; may be repeated" };
     private static readonly Option<string?> Data = new("--data") { HelpName = "DIR", Description = "Folder of the data set's files" };
     private static readonly Option<string?> Out = new("--out") { HelpName = "DIR", Description = "Folder of the run; by default runs/NAME-sSEED-START" };
     private static readonly Option<int?> Seed = new("--seed") { HelpName = "N", Description = "Seed of everything random" };
@@ -27,20 +24,11 @@ internal static class TrainCommand
     {
         var command = new Command("train", "Train a multi-exit network, with learned sample weights or without, and test it")
         {
-            Config, Set, Data, Out, Seed, Place, Threads, Force, Resume,
+            ConfigurationArguments.Config, ConfigurationArguments.Set, Data, Out, Seed, Place, Threads, Force, Resume,
         };
-        command.Validators.Add(RefuseUnknownOption);
+        command.Validators.Add(ConfigurationArguments.RefuseUnknownOption);
         command.SetAction(Run);
         return command;
-    }
-
-    /// <summary>The parser takes an option that it does not know for the configuration file.</summary>
-    private static void RefuseUnknownOption(CommandResult result)
-    {
-        if (result.GetValue(Config) is { } name && name.StartsWith('-'))
-        {
-            result.AddError($"There is no option {name}.");
-        }
     }
 
     private static int Run(ParseResult arguments)
@@ -66,16 +54,17 @@ internal static class TrainCommand
         Device device = Machine.Prepare(settings);
         RunFolder.Check(path, arguments.GetValue(Force));
         using RunData data = DataSets.Load(settings.Data, settings.Seed);
-        using RunModel model = RunModel.Build(settings, data.Classes, device);
+        using RunModel model = RunModel.Build(settings, data.TrainCounts, device);
         RunFolder folder = RunFolder.Create(path, arguments.GetValue(Force), SettingsWriter.Write(settings));
         AtomicFile.WriteText(folder.Environment, EnvironmentReport.Json(settings, Environment.GetCommandLineArgs()[1..], start));
+        CsvTable.Write(folder.Cost, CostRow.Table(model.Network.Cost(DatasetShape.Of(settings.Data.Dataset).Side)));
         return Train(new Plan(settings, data, model, folder, device, First: 0), stop);
     }
 
     private static int GoOn(ParseResult arguments, string run, CancellationToken stop)
     {
-        Option[] fixedByRun = [Set, Out, Seed, Place, Threads, Force];
-        if (arguments.GetValue(Config) is not null || fixedByRun.Any(option => arguments.GetResult(option) is { Implicit: false }))
+        Option[] fixedByRun = [ConfigurationArguments.Set, Out, Seed, Place, Threads, Force];
+        if (arguments.GetValue(ConfigurationArguments.Config) is not null || fixedByRun.Any(option => arguments.GetResult(option) is { Implicit: false }))
         {
             throw new UsageException("--resume goes on with the run as it was configured; only --data may stand beside it");
         }
@@ -91,7 +80,7 @@ internal static class TrainCommand
 
         Device device = Machine.Prepare(settings);
         using RunData data = DataSets.Load(settings.Data, settings.Seed, arguments.GetValue(Data));
-        using RunModel model = RunModel.Build(settings, data.Classes, device);
+        using RunModel model = RunModel.Build(settings, data.TrainCounts, device);
         checkpoint.Restore(model, folder.LatestCheckpoint);
         scope.Dispose(); // the checkpoint's own tensors
         folder.KeepThrough(checkpoint.Epochs);
@@ -130,18 +119,16 @@ internal static class TrainCommand
 
     private static Settings Read(ParseResult arguments)
     {
-        var overrides = (arguments.GetValue(Set) ?? []).Select(SettingsOverride.Parse).ToList();
+        var overrides = new List<SettingsOverride>();
         Add("--seed", "seed", arguments.GetValue(Seed));
         Add("--device", "device", arguments.GetValue(Place));
         Add("--threads", "threads", arguments.GetValue(Threads));
-        string file = arguments.GetValue(Config) ?? Path.Combine(AppContext.BaseDirectory, "configs", "quickstart.yaml");
-        Settings settings = SettingsLoader.Load(file, overrides);
-        string? data = arguments.GetValue(Data);
-        return settings with
+        if (arguments.GetValue(Data) is { } data)
         {
-            Name = settings.Name ?? NameOf(file),
-            Data = data is null ? settings.Data : settings.Data with { Root = Path.GetFullPath(data) },
-        };
+            overrides.Add(new SettingsOverride("--data", "data.root", Path.GetFullPath(data), IsText: true));
+        }
+
+        return ConfigurationArguments.Read(arguments, overrides);
 
         void Add(string option, string key, object? value)
         {
@@ -150,13 +137,6 @@ internal static class TrainCommand
                 overrides.Add(new SettingsOverride(option, key, FormattableString.Invariant($"{value}")));
             }
         }
-    }
-
-    /// <summary>The configuration file's name, in the characters that a run's name may have.</summary>
-    private static string NameOf(string file)
-    {
-        string name = string.Concat(Path.GetFileNameWithoutExtension(file).Select(c => char.IsAsciiLetterOrDigit(c) || c is '.' or '_' or '-' ? c : '-')).TrimStart('.', '_', '-');
-        return name.Length == 0 ? "run" : name[..Math.Min(name.Length, 100)];
     }
 
     /// <summary>A run that is ready to train.</summary>

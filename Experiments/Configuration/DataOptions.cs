@@ -14,6 +14,9 @@ public enum DatasetKind
 
     /// <summary>CIFAR-100: 50,000 and 10,000 images, 100 classes.</summary>
     Cifar100,
+
+    /// <summary>ImageNet, 1,000 classes at 224×224: networks for it can be built and counted; there is no reader of its images yet.</summary>
+    Imagenet,
 }
 
 #pragma warning disable CS1591 // The description of a setting is its documentation.

@@ -1,5 +1,6 @@
 using System.ComponentModel;
 using System.ComponentModel.DataAnnotations;
+using Imta.MetaWeight.Losses;
 using Imta.MetaWeight.Meta;
 
 namespace Imta.MetaWeight.Experiments.Configuration;
@@ -28,6 +29,8 @@ public sealed record Settings
     public DataOptions Data { get; init; } = new();
 
     public ModelOptions Model { get; init; } = new();
+
+    public LossOptions Loss { get; init; } = new();
 
     public MetaOptions Meta { get; init; } = new();
 

@@ -19,6 +19,16 @@ public sealed record RunData(
     /// <summary>The number C of classes.</summary>
     public int Classes => Train.ClassNames.Count;
 
+    /// <summary>Training images of each class, C numbers.</summary>
+    public IReadOnlyList<long> TrainCounts
+    {
+        get
+        {
+            using DisposeScope scope = NewDisposeScope();
+            return Train.Labels.bincount(null, Classes).data<long>().ToArray();
+        }
+    }
+
     /// <inheritdoc/>
     public void Dispose()
     {
@@ -75,6 +85,11 @@ public static class DataSets
             return (
                 GeneratedImages.Make(GeneratedImages.TrainImages, GeneratedImages.Classes, forTrain),
                 GeneratedImages.Make(GeneratedImages.TestImages, GeneratedImages.Classes, forTest));
+        }
+
+        if (options.Dataset == DatasetKind.Imagenet)
+        {
+            throw new UsageException("data.dataset imagenet: its images cannot be read yet, only its networks counted (imta cost); train on cifar10, cifar100 or generated");
         }
 
         var format = options.Dataset == DatasetKind.Cifar10 ? CifarFormat.Cifar10 : CifarFormat.Cifar100;

@@ -20,6 +20,8 @@ internal sealed class RunFolder
 
     public string Anytime => In("anytime.csv");
 
+    public string Cost => In("cost.csv");
+
     public string Log => In("log.txt");
 
     public string LatestCheckpoint => In("checkpoints", "latest.pt");
@@ -119,7 +121,7 @@ internal sealed class RunFolder
     /// <summary>Takes away what a run writes; what else a user keeps there stays.</summary>
     private void RemoveOwnFiles()
     {
-        foreach (string file in (string[])[Config, Environment, Epochs, Timing, Anytime, Log])
+        foreach (string file in (string[])[Config, Environment, Epochs, Timing, Anytime, Cost, Log])
         {
             if (File.Exists(file))
             {

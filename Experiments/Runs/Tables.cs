@@ -1,4 +1,5 @@
 using CsvHelper.Configuration.Attributes;
+using Imta.MetaWeight.Backbones;
 
 namespace Imta.MetaWeight.Experiments.Runs;
 
@@ -80,6 +81,31 @@ public sealed record AnytimeRow
 
     [Name("samples"), Index(4)]
     public required int Samples { get; init; }
+}
+
+/// <summary>A row of <c>cost.csv</c>: what it costs to answer at one exit, for one image, earlier exits included.</summary>
+public sealed record CostRow
+{
+    [Name("exit"), Index(0)]
+    public required int Exit { get; init; }
+
+    [Name("macs"), Index(1)]
+    public required long Macs { get; init; }
+
+    [Name("macs_share"), Index(2)]
+    public required double MacsShare { get; init; }
+
+    [Name("parameters"), Index(3)]
+    public required long Parameters { get; init; }
+
+    /// <summary>The table of a network.</summary>
+    internal static CostRow[] Table(NetworkCost cost) => [.. cost.Exits.Select((exit, k) => new CostRow
+    {
+        Exit = k + 1,
+        Macs = exit.Macs,
+        MacsShare = (double)exit.Macs / cost.Exits[^1].Macs,
+        Parameters = exit.Parameters,
+    })];
 }
 
 /// <summary>A row of <c>weights/epoch-NNNN.csv</c>: one training sample at one exit.</summary>

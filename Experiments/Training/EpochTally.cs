@@ -9,7 +9,7 @@ internal sealed class EpochTally : IDisposable
 {
     private const int Rows = 5;
 
-    private readonly Tensor _sums; // losses, weighted losses, right answers, weights, squared weights [5, K]
+    private readonly Tensor _sums; // cross-entropies, weighted losses, right answers, weights, squared weights [5, K]
     private readonly Tensor _objective; // sum of the meta objectives []
     private double[] _means = [];
     private double? _meanObjective;
@@ -25,8 +25,8 @@ internal sealed class EpochTally : IDisposable
     public void Add(PartReport part)
     {
         using DisposeScope scope = NewDisposeScope();
-        Tensor losses = part.Losses.to_type(float64), weights = part.Weights.to_type(float64); // [N, K]
-        Tensor[] rows = [losses, losses * weights, part.Correct.to_type(float64), weights, weights * weights];
+        Tensor crossEntropies = part.CrossEntropies.to_type(float64), losses = part.Losses.to_type(float64), weights = part.Weights.to_type(float64); // [N, K]
+        Tensor[] rows = [crossEntropies, losses * weights, part.Correct.to_type(float64), weights, weights * weights];
         _sums.add_(stack([.. rows.Select(row => row.sum([0]))]));
         _samples += part.Losses.shape[0];
         if (part.Objective is { } objective)

@@ -1,6 +1,7 @@
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
+using Imta.MetaWeight.Losses;
 using Imta.MetaWeight.Meta;
 
 namespace Imta.MetaWeight.Experiments.Training;
@@ -8,9 +9,12 @@ namespace Imta.MetaWeight.Experiments.Training;
 /// <summary>What a run trains: the backbone with its optimiser, the weighting where weights are learned, and the loop over both.</summary>
 internal sealed class RunModel : IDisposable
 {
-    private RunModel(MultiExitNetwork network, Sgd optimiser, LearnedWeighting? weighting, BilevelLoop loop)
+    private readonly TrainingLoss _loss;
+
+    private RunModel(MultiExitNetwork network, TrainingLoss loss, Sgd optimiser, LearnedWeighting? weighting, BilevelLoop loop)
     {
         Network = network;
+        _loss = loss;
         Optimiser = optimiser;
         Weighting = weighting;
         Loop = loop;
@@ -25,12 +29,15 @@ internal sealed class RunModel : IDisposable
 
     public BilevelLoop Loop { get; }
 
+    /// <param name="settings">The run's settings.</param>
+    /// <param name="classCounts">Training images of each class.</param>
+    /// <param name="device">Where it lives.</param>
     /// <exception cref="UsageException">The settings describe nothing that can be built.</exception>
-    public static RunModel Build(Settings settings, int classes, Device device)
+    public static RunModel Build(Settings settings, IReadOnlyList<long> classCounts, Device device)
     {
         try
         {
-            return Assemble(settings, classes, device);
+            return Assemble(settings, classCounts, device);
         }
         catch (ArgumentException e)
         {
@@ -41,40 +48,26 @@ internal sealed class RunModel : IDisposable
     public void Dispose()
     {
         Network.Dispose();
+        _loss.Dispose();
         Optimiser.Dispose();
         Weighting?.Network.Dispose();
         Weighting?.Optimiser.Dispose();
     }
 
-    private static RunModel Assemble(Settings settings, int classes, Device device)
+    private static RunModel Assemble(Settings settings, IReadOnlyList<long> classCounts, Device device)
     {
-        MultiExitNetwork network = BuildNetwork(settings, classes, device);
+        MultiExitNetwork network = Networks.Build(settings, device);
         var optimiser = new Sgd(network.Parameters, settings.Train);
-        var objective = new MetaObjective(settings.Meta, network.Exits);
-        IMetaGradient method = settings.Meta.Gradient switch
-        {
-            MetaGradientMethod.Unrolled => new UnrolledMetaGradient(network, optimiser, objective),
-            _ => throw new ArgumentException($"meta.gradient {settings.Meta.Gradient} is not built yet", nameof(settings)),
-        };
+        var loss = new TrainingLoss(settings.Loss, classCounts, float32, device);
+        IMetaGradient method = MetaGradients.Build(settings.Meta, network, optimiser, loss);
         if (!settings.Meta.Enabled)
         {
-            return new RunModel(network, optimiser, null, new BilevelLoop(method, optimiser));
+            return new RunModel(network, loss, optimiser, null, new BilevelLoop(method, optimiser));
         }
 
         LearnedWeighting weighting = LearnedWeighting.Build(settings, network.Exits, device);
         var loop = new BilevelLoop(method, optimiser, new SampleWeighting(weighting.Network, settings.Meta), weighting.Optimiser);
-        return new RunModel(network, optimiser, weighting, loop);
-    }
-
-    private static MultiExitNetwork BuildNetwork(Settings settings, int classes, Device device)
-    {
-        using Generator random = SeedSequence.Generator(settings.Seed, SeedSequence.Backbone);
-        var factory = new LayerFactory(settings.Model.Initialisation, random, float32, device);
-        return settings.Model.Backbone switch
-        {
-            BackboneKind.Msdnet => new MsdNet(settings.Model.Msdnet, classes, factory),
-            _ => throw new ArgumentException($"model.backbone {settings.Model.Backbone} is not built yet", nameof(settings)),
-        };
+        return new RunModel(network, loss, optimiser, weighting, loop);
     }
 }
 

@@ -70,8 +70,7 @@ internal sealed class TrainingRun
         using DisposeScope scope = NewDisposeScope();
         using (batch)
         {
-            bool learns = number % _settings.Meta.Interval == 0;
-            IReadOnlyList<PartReport> parts = _model.Loop.Step(new LabelledImages(batch.Images, batch.Labels), RatesAt(epoch, number), learns);
+            IReadOnlyList<PartReport> parts = _model.Loop.Step(new LabelledImages(batch.Images, batch.Labels), RatesAt(epoch, number), _settings.Meta.Learns(number));
             foreach (PartReport part in parts)
             {
                 tally.Add(part);

@@ -17,7 +17,7 @@ internal sealed class WeightRecord
     public void Add(Batch batch, IReadOnlyList<PartReport> parts)
     {
         using DisposeScope scope = NewDisposeScope();
-        Tensor losses = cat([.. parts.Select(part => part.Losses)]), weights = cat([.. parts.Select(part => part.Weights)]); // [N, K]
+        Tensor losses = cat([.. parts.Select(part => part.CrossEntropies)]), weights = cat([.. parts.Select(part => part.Weights)]); // [N, K]
         _parts.Add((batch.Rows.data<long>().ToArray(), losses.cpu().data<float>().ToArray(), weights.cpu().data<float>().ToArray()));
     }
 

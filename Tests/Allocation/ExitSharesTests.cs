@@ -23,6 +23,13 @@ public sealed class ExitSharesTests
         }).QuickCheckThrowOnFailure();
 
     [Fact]
+    public void Quotas_are_floors_of_float32_products()
+    {
+        // In float64 the fifth quota is 64: the one of 45 published settings where the two differ.
+        ExitShares.Quotas(ExitShares.Of(4 / 20.0, 10), 50000).Should().Equal(40000, 8000, 1600, 320, 63, 12, 2, 0, 0, 3);
+    }
+
+    [Fact]
     public void Q_of_1_gives_every_exit_the_same() => ExitShares.Of(1, 4).Should().Equal(0.25f, 0.25f, 0.25f, 0.25f);
 
     [Fact]

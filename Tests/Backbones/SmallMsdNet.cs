@@ -8,5 +8,5 @@ internal static class SmallMsdNet
     public const int Classes = 10;
 
     public static MsdNet Build(ScalarType type, Generator random)
-        => new(new MsdNetOptions { Blocks = 2, Channels = 4, Growth = 2 }, Classes, new LayerFactory(Initialisation.He, random, type, CPU));
+        => new(new MsdNetOptions { Blocks = 2, Channels = 4, Growth = 2 }, ImageKind.Cifar, Classes, new LayerFactory(Initialisation.He, random, type, CPU));
 }

@@ -1,3 +1,4 @@
+using Imta.MetaWeight.Experiments.Verification;
 using Imta.MetaWeight.Losses;
 
 namespace Imta.MetaWeight.Tests.Losses;

@@ -1,3 +1,4 @@
+using Imta.MetaWeight.Experiments.Verification;
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Losses;
 using Imta.MetaWeight.Meta;
@@ -31,7 +32,7 @@ public sealed class BilevelLoopTests : IDisposable
 
         parts.Should().HaveCount(2).And.OnlyContain(part => part.Objective == null);
         Values(parts[0].Weights).Should().NotContain(1.0);
-        Values(parts[0].Weights).Should().Equal(Values(_tiny.Weighting.Weights(parts[0].Losses)), "the features of this weighting are the losses");
+        Values(parts[0].Weights).Should().Equal(Values(_tiny.Weighting.Weights(parts[0].CrossEntropies)), "the features of this weighting are the losses");
         _tiny.WeightingState().Should().Equal(weighting);
         _tiny.BackboneState().Should().NotEqual(backbone);
     }
@@ -41,7 +42,7 @@ public sealed class BilevelLoopTests : IDisposable
     {
         PartReport last = _tiny.Loop.Step(_tiny.Batch(8), OfTest, updateWeighting: true)[1];
 
-        Values(last.Weights).Should().Equal(Values(_tiny.Weighting.Weights(last.Losses)));
+        Values(last.Weights).Should().Equal(Values(_tiny.Weighting.Weights(last.CrossEntropies)));
     }
 
     [Fact]
@@ -89,8 +90,8 @@ public sealed class BilevelLoopTests : IDisposable
     }
 
     [Theory]
-    [InlineData(true, 8)]
-    [InlineData(false, 6)]
+    [InlineData(true, 10)]
+    [InlineData(false, 8)]
     public void A_step_leaves_its_caller_the_reports_and_nothing_else(bool updateWeighting, int tensors)
     {
         LabelledImages batch = _tiny.Batch(8);

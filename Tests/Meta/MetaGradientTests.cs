@@ -1,3 +1,4 @@
+using Imta.MetaWeight.Experiments.Verification;
 using Imta.MetaWeight.Allocation;
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Losses;

@@ -1,5 +1,6 @@
 using System.Globalization;
 using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Losses;
 using Imta.MetaWeight.Meta;
 using Imta.MetaWeight.Native;
 using Imta.MetaWeight.Tests.Backbones;
@@ -45,7 +46,7 @@ public sealed class NativeMemoryTests(ITestOutputHelper output)
         var meta = new MetaOptions { Wpn = new WpnOptions { Hidden = 16 } };
         using var predictor = new WeightPredictionNetwork(meta.Wpn, network.Exits, network.Exits, random, float32, CPU);
         using var metaOptimiser = new Adam(predictor.Parameters, meta.Optimiser.WeightDecay);
-        var method = new UnrolledMetaGradient(network, optimiser, new MetaObjective(meta, network.Exits));
+        var method = new UnrolledMetaGradient(network, optimiser, TrainingLoss.Plain, new MetaObjective(meta, network.Exits));
         var loop = new BilevelLoop(method, optimiser, new SampleWeighting(predictor, meta), metaOptimiser);
         var batch = new LabelledImages(randn([8, 3, 32, 32], generator: random), randint(network.Classes, [8], int64, generator: random));
 

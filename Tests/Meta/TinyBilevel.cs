@@ -1,3 +1,4 @@
+using Imta.MetaWeight.Losses;
 using Imta.MetaWeight.Meta;
 
 namespace Imta.MetaWeight.Tests.Meta;
@@ -8,13 +9,13 @@ internal sealed class TinyBilevel : IDisposable
     private readonly DisposeScope _scope = NewDisposeScope();
     private readonly Generator _random = new(11);
 
-    public TinyBilevel(TrainOptions? train = null, MetaOptions? meta = null)
+    public TinyBilevel(TrainOptions? train = null, MetaOptions? meta = null, TrainingLoss? loss = null)
     {
         train ??= new TrainOptions();
         meta ??= new MetaOptions { Wpn = new WpnOptions { Hidden = 5 } };
         Network = new TinyNetwork(_random);
         Optimiser = new Sgd(Network.Parameters, train);
-        Method = new UnrolledMetaGradient(Network, Optimiser, new MetaObjective(meta, Network.Exits));
+        Method = new UnrolledMetaGradient(Network, Optimiser, loss ?? TrainingLoss.Plain, new MetaObjective(meta, Network.Exits));
         int features = SampleWeighting.FeatureCount(meta.Features, Network.Exits);
         Weighting = new SampleWeighting(new WeightPredictionNetwork(meta.Wpn, features, Network.Exits, _random, float64, CPU), meta);
         MetaOptimiser = new Adam(Weighting.Network.Parameters, meta.Optimiser.WeightDecay);

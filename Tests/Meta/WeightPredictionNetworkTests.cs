@@ -1,3 +1,4 @@
+using Imta.MetaWeight.Experiments.Verification;
 using Imta.MetaWeight.Meta;
 
 namespace Imta.MetaWeight.Tests.Meta;
@@ -11,7 +12,7 @@ public sealed class WeightPredictionNetworkTests : IDisposable
     [InlineData("meta_step_both_mat.pt")]
     public void Names_and_shapes_are_the_published_ones(string file)
     {
-        using GoldenFile golden = GoldenFile.Open(file);
+        using GoldenFile golden = GoldenFiles.Open(file);
         int exits = (int)golden.Int("config/num_exits");
         int features = golden.Int("config/meta_net_input_type") == 2 ? 2 * exits : exits;
         using WeightPredictionNetwork network = Build(layers: 1, (int)golden.Int("config/wpn_hidden"), features, exits);

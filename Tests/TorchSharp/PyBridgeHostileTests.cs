@@ -1,3 +1,4 @@
+using Imta.MetaWeight.Experiments.Verification;
 using System.Collections;
 using System.IO.Compression;
 using System.Text;
@@ -149,7 +150,7 @@ public sealed class PyBridgeHostileTests
     [InlineData("pytorch_files/views_zip.pt")]
     public void Truncated_files_are_refused(string name)
     {
-        byte[] file = File.ReadAllBytes(GoldenFile.Find(name));
+        byte[] file = File.ReadAllBytes(GoldenFiles.Find(name));
         for (int length = 0; length < file.Length; length += 7)
         {
             Refused(new MemoryStream(file[..length]), "*");
@@ -161,7 +162,7 @@ public sealed class PyBridgeHostileTests
     [InlineData("pytorch_files/views_zip.pt", 2)]
     public void Damaged_files_are_read_or_refused_and_nothing_else(string name, int seed)
     {
-        byte[] file = File.ReadAllBytes(GoldenFile.Find(name));
+        byte[] file = File.ReadAllBytes(GoldenFiles.Find(name));
         var random = new Random(seed);
         int refused = 0;
         for (int round = 0; round < 3000; round++)
@@ -177,7 +178,7 @@ public sealed class PyBridgeHostileTests
     [InlineData("pytorch_files/views_zip.pt", 4)]
     public void Damaged_pickles_are_read_or_refused_and_nothing_else(string name, int seed)
     {
-        using var archive = new ZipArchive(File.OpenRead(GoldenFile.Find(name)));
+        using var archive = new ZipArchive(File.OpenRead(GoldenFiles.Find(name)));
         (string Name, byte[] Content)[] entries = [.. archive.Entries.Select(entry => (entry.FullName, Content(entry)))];
         int pickle = Array.FindIndex(entries, entry => entry.Name.EndsWith("data.pkl", StringComparison.Ordinal));
         byte[] sound = entries[pickle].Content;

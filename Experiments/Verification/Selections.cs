@@ -1,4 +1,4 @@
-namespace Imta.MetaWeight.Tests.Allocation;
+namespace Imta.MetaWeight.Experiments.Verification;
 
 /// <summary>An allocation in the form in which the published code has it.</summary>
 internal static class Selections

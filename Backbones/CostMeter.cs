@@ -1,0 +1,65 @@
+namespace Imta.MetaWeight.Backbones;
+
+/// <summary>What it costs to answer at an exit, blocks and heads of earlier exits included.</summary>
+/// <param name="Macs">Multiply-adds for one image.</param>
+/// <param name="Parameters">Parameters that take part.</param>
+public readonly record struct ExitCost(long Macs, long Parameters);
+
+/// <summary>The costs of a network for images of one size.</summary>
+/// <param name="Exits">The K exits.</param>
+/// <param name="Activations">Numbers in the outputs of all layers for one image: what a forward pass in training mode keeps.</param>
+public sealed record NetworkCost(IReadOnlyList<ExitCost> Exits, long Activations);
+
+/// <summary>
+/// Adds up what a forward pass costs, layer by layer, by the rule of the published counters: a convolution costs a multiply-add for
+/// each weight at each place of its output (its bias nothing), a linear layer its weights and its bias, ReLU one for each element,
+/// pooling one for each element of the kernel at each place of the output; batch norm, concatenation and interpolation cost nothing.
+/// </summary>
+public sealed class CostMeter
+{
+    /// <summary>Multiply-adds so far, for one image.</summary>
+    public long Macs { get; private set; }
+
+    /// <summary>Parameters of the layers so far.</summary>
+    public long Parameters { get; private set; }
+
+    /// <summary>Numbers in the layers' outputs so far, for one image.</summary>
+    public long Activations { get; private set; }
+
+    /// <summary>A convolution.</summary>
+    /// <param name="weight"><c>[O, I/groups, h, w]</c>.</param>
+    /// <param name="bias"><c>[O]</c>, or null.</param>
+    /// <param name="output"><c>[N, O, H, W]</c>.</param>
+    public void Convolution(Tensor weight, Tensor? bias, Tensor output)
+        => Add(weight.numel() * output.shape[2] * output.shape[3], weight.numel() + (bias?.numel() ?? 0), output);
+
+    /// <summary>A linear layer.</summary>
+    /// <param name="weight"><c>[O, I]</c>.</param>
+    /// <param name="bias"><c>[O]</c>.</param>
+    /// <param name="output"><c>[N, O]</c>.</param>
+    public void Linear(Tensor weight, Tensor bias, Tensor output)
+        => Add(weight.numel() + bias.numel(), weight.numel() + bias.numel(), output);
+
+    /// <summary>A layer that works element by element, such as ReLU.</summary>
+    /// <param name="output"><c>[N, …]</c>.</param>
+    public void Elementwise(Tensor output) => Add(OfOneImage(output), 0, output);
+
+    /// <summary>Mean or maximum pooling by a square kernel.</summary>
+    /// <param name="kernel">Its side.</param>
+    /// <param name="output"><c>[N, C, H, W]</c>.</param>
+    public void Pooling(long kernel, Tensor output) => Add(OfOneImage(output) * kernel * kernel, 0, output);
+
+    /// <summary>A layer whose arithmetic does not count: batch norm, concatenation, interpolation.</summary>
+    /// <param name="parameters">Its parameters.</param>
+    /// <param name="output"><c>[N, …]</c>.</param>
+    public void Free(long parameters, Tensor output) => Add(0, parameters, output);
+
+    private static long OfOneImage(Tensor output) => output.numel() / output.shape[0];
+
+    private void Add(long macs, long parameters, Tensor output)
+    {
+        Macs += macs;
+        Parameters += parameters;
+        Activations += OfOneImage(output);
+    }
+}

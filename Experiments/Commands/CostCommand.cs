@@ -1,0 +1,59 @@
+using System.CommandLine;
+using System.Globalization;
+using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Experiments.Configuration;
+using Imta.MetaWeight.Experiments.Data;
+using Imta.MetaWeight.Experiments.Runs;
+using Imta.MetaWeight.Experiments.Training;
+
+namespace Imta.MetaWeight.Experiments.Commands;
+
+/// <summary><c>imta cost [CONFIG.yaml]</c>: multiply-adds and parameters of each exit.</summary>
+internal static class CostCommand
+{
+    private static readonly Option<string?> Out = new("--out") { HelpName = "FILE.csv", Description = "Write the table of cost.csv there too" };
+
+    public static Command Build()
+    {
+        var command = new Command("cost", "Count multiply-adds and parameters up to each exit of a configuration's network")
+        {
+            ConfigurationArguments.Config, ConfigurationArguments.Set, Out,
+        };
+        command.Validators.Add(ConfigurationArguments.RefuseUnknownOption);
+        command.SetAction(Run);
+        return command;
+    }
+
+    private static int Run(ParseResult arguments)
+    {
+        Settings settings = ConfigurationArguments.Read(arguments);
+        Machine.Prepare(settings with { Device = "cpu" });
+        using MultiExitNetwork network = Networks.Build(settings, CPU);
+        CostRow[] rows = CostRow.Table(network.Cost(DatasetShape.Of(settings.Data.Dataset).Side));
+        if (arguments.GetValue(Out) is { } file)
+        {
+            Write(file, rows);
+        }
+
+        Console.WriteLine($"{settings.Name}: {network.GetName()} for {SettingsSchema.YamlName(settings.Data.Dataset.ToString())}, for one image, earlier exits included");
+        Console.WriteLine($"{"exit",4} {"multiply-adds",18} {"of the last exit",18} {"parameters",14}");
+        foreach (CostRow row in rows)
+        {
+            Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{row.Exit,4} {row.Macs,18:N0} {row.MacsShare,16:0.0 %}   {row.Parameters,14:N0}"));
+        }
+
+        return 0;
+    }
+
+    private static void Write(string file, CostRow[] rows)
+    {
+        try
+        {
+            CsvTable.Write(file, rows);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new UsageException($"{file} cannot be written ({e.Message.TrimEnd('.')}); give another file with --out", e);
+        }
+    }
+}

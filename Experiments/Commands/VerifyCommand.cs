@@ -1,0 +1,119 @@
+using System.CommandLine;
+using System.Globalization;
+using System.Text.Json;
+using Imta.MetaWeight.Experiments.Configuration;
+using Imta.MetaWeight.Experiments.Verification;
+using Imta.MetaWeight.Meta;
+using Spectre.Console;
+
+namespace Imta.MetaWeight.Experiments.Commands;
+
+/// <summary><c>imta verify DIR</c>: whether this build, on this machine, computes what the published implementations computed.</summary>
+internal static class VerifyCommand
+{
+    private const int Failed = 1;
+    private const int Widest = 1000; // or lines would be broken where there is no terminal
+
+    private static readonly Argument<string> Folder = new("DIR") { Description = "Folder of golden numbers, such as Tests/Golden of the source code" };
+    private static readonly Option<bool> Json = new("--json") { Description = "Print an array of {case, quantity, error, tolerance, verdict}" };
+    private static readonly Option<bool> Strict = new("--strict") { Description = "Count what is not covered as failed" };
+    private static readonly Option<string> Place = new("--device") { HelpName = "cpu|cuda", Description = "Where to compute", DefaultValueFactory = _ => "cpu" };
+    private static readonly Option<string> Gradient = new("--gradient") { HelpName = Methods, Description = "How to compute the meta gradient", DefaultValueFactory = _ => SettingsSchema.Find("meta.gradient")!.Default };
+    private static readonly JsonSerializerOptions Format = new() { WriteIndented = true };
+
+    private static string Methods => string.Join('|', Enum.GetNames<MetaGradientMethod>().Select(SettingsSchema.YamlName));
+
+    public static Command Build()
+    {
+        var command = new Command("verify", "Hold this build against numbers that the published implementations computed") { Folder, Json, Strict, Place, Gradient };
+        command.SetAction(Run);
+        return command;
+    }
+
+    private static int Run(ParseResult arguments)
+    {
+        var settings = SettingsLoader.Parse("", "the command line",
+        [
+            new SettingsOverride("--device", "device", arguments.GetValue(Place)!),
+            new SettingsOverride("--gradient", "meta.gradient", arguments.GetValue(Gradient)!),
+            new SettingsOverride("imta verify", "threads", "1"), // small tensors, on which more threads cost more than they give
+        ]);
+        IReadOnlyList<string> files = Verifier.Find(arguments.GetValue(Folder)!);
+        var verifier = new Verifier(settings.Meta.Gradient, Machine.Prepare(settings));
+        bool json = arguments.GetValue(Json);
+        AnsiConsole.Profile.Width = Widest;
+        if (!json)
+        {
+            Console.WriteLine(Line("case", "quantity", "error", "tolerance", "verdict"));
+        }
+
+        var all = new List<VerifiedQuantity>();
+        foreach (string file in files)
+        {
+            foreach (VerifiedQuantity quantity in verifier.Run(file))
+            {
+                all.Add(quantity);
+                Show(quantity, json);
+            }
+        }
+
+        if (json)
+        {
+            Console.WriteLine(JsonSerializer.Serialize(all.Select(Entry), Format));
+        }
+        else
+        {
+            Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{Count(Verdict.Pass)} passed, {Count(Verdict.Fail)} failed, {Count(Verdict.NotCovered)} not covered"));
+        }
+
+        return Count(Verdict.Fail) > 0 || (arguments.GetValue(Strict) && Count(Verdict.NotCovered) > 0) ? Failed : 0;
+
+        int Count(Verdict verdict) => all.Count(quantity => quantity.Verdict == verdict);
+    }
+
+    private static void Show(VerifiedQuantity quantity, bool json)
+    {
+        if (!json)
+        {
+            string line = Line(quantity.Case, quantity.Quantity, Number(quantity.Error), Number(quantity.Tolerance), Words(quantity.Verdict));
+            AnsiConsole.WriteLine(line, quantity.Verdict switch
+            {
+                Verdict.Fail => new Style(Color.Red),
+                Verdict.NotCovered => new Style(Color.Grey),
+                _ => Style.Plain,
+            });
+        }
+
+        if (quantity is { Verdict: Verdict.Fail, Remark: { } remark })
+        {
+            Console.Error.WriteLine($"imta: {quantity.Case}: {remark}");
+        }
+    }
+
+    private static string Line(string name, string quantity, string error, string tolerance, string verdict)
+        => $"{name,-28} {quantity,-26} {error,9} {tolerance,9}  {verdict}";
+
+    private static string Number(double? value) => value switch
+    {
+        null => "-",
+        0 => "0",
+        _ => value.Value.ToString("0.0e-00", CultureInfo.InvariantCulture),
+    };
+
+    private static string Words(Verdict verdict) => verdict switch
+    {
+        Verdict.Pass => "pass",
+        Verdict.Fail => "fail",
+        _ => "not covered",
+    };
+
+    /// <summary>JSON has no infinities: an error that is no number is null, and its verdict says fail.</summary>
+    private static object Entry(VerifiedQuantity quantity) => new
+    {
+        @case = quantity.Case,
+        quantity = quantity.Quantity,
+        error = quantity.Error is { } error && double.IsFinite(error) ? quantity.Error : null,
+        tolerance = quantity.Tolerance,
+        verdict = Words(quantity.Verdict),
+    };
+}

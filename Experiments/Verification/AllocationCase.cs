@@ -1,0 +1,52 @@
+using Imta.MetaWeight.Allocation;
+using Imta.MetaWeight.Meta;
+
+namespace Imta.MetaWeight.Experiments.Verification;
+
+/// <summary><c>allocation*.pt</c>: the published table of shares, quotas, selections and meta losses.</summary>
+internal static class AllocationCase
+{
+    private const double Exact = 0;
+
+    public static IEnumerable<VerifiedQuantity> Run(string path, Device place)
+    {
+        using GoldenFile golden = GoldenFile.Open(path, place);
+        var comparison = new GoldenComparison(golden, Quantity);
+        foreach (string exits in golden.KeysUnder("probs"))
+        {
+            int count = (int)golden[$"probs/{exits}"].shape[1];
+            float[] table = [.. Enumerable.Range(1, (int)golden[$"probs/{exits}"].shape[0]).SelectMany(p => ExitShares.Of(Q(p), count))];
+            comparison.Check($"probs/{exits}", tensor(table, [table.Length / count, count]), Exact);
+        }
+
+        foreach (string name in golden.Keys.Where(key => key.EndsWith("/logits", StringComparison.Ordinal)).Select(key => key.Split('/')[0]))
+        {
+            CheckSet(golden, comparison, name);
+        }
+
+        // The file also has the shares' formula in float64, which no code here follows.
+        return [.. comparison.Quantities(key => key.Split('/') is ["probs_float64", ..] or [_, "logits" or "targets" or "p_index"])];
+    }
+
+    /// <summary><c>n50/p5/selected</c> is <c>n50 selected</c> for every p.</summary>
+    private static string Quantity(string key) => key.Split('/') is ["probs", _] ? "probs" : $"{key.Split('/')[0]} {key.Split('/')[^1]}";
+
+    private static double Q(long index) => index / 20.0;
+
+    private static void CheckSet(GoldenFile golden, GoldenComparison comparison, string name)
+    {
+        Tensor stacked = golden[$"{name}/logits"]; // [K, N, C]
+        Tensor[] logits = [.. Enumerable.Range(0, (int)stacked.shape[0]).Select(k => stacked.select(0, k))];
+        Tensor confidence = golden[$"{name}/confidence"].t(); // [N, K]
+        comparison.Check($"{name}/confidence", Confidence.PerSample(logits).t());
+        foreach (int p in golden.Ints($"{name}/p_index"))
+        {
+            string at = $"{name}/p{p}";
+            int[] quotas = ExitShares.Quotas(ExitShares.Of(Q(p), logits.Length), confidence.shape[0]);
+            Tensor exits = MetaAllocation.Exits(confidence, quotas);
+            comparison.Check($"{at}/count", tensor(quotas.Select(quota => (long)quota).ToArray()), Exact);
+            comparison.Check($"{at}/selected", tensor(Selections.InOrder(exits, confidence), [logits.Length, confidence.shape[0]]), Exact);
+            comparison.Check($"{at}/meta_loss", new MetaObjective(new MetaOptions { Q = Q(p) }, logits.Length).At(logits, golden[$"{name}/targets"]));
+        }
+    }
+}

@@ -1,0 +1,134 @@
+using System.Globalization;
+using CsvHelper;
+using CsvHelper.Configuration.Attributes;
+using Imta.MetaWeight.Backbones;
+
+namespace Imta.MetaWeight.Experiments.Verification;
+
+/// <summary><c>flops*.csv</c>: multiply-adds and parameters of each exit by the published counters. Whole numbers, so they are equal or wrong.</summary>
+internal static class CostCase
+{
+    private const double Exact = 0;
+
+    public static IEnumerable<VerifiedQuantity> Run(string path)
+    {
+        using var csv = new CsvReader(new StreamReader(path), CultureInfo.InvariantCulture);
+        var rows = csv.GetRecords<Row>().Select((row, index) => (Line: index + 2, Row: row)).ToArray();
+        return [.. rows.GroupBy(row => row.Row.Network).SelectMany(network =>
+        {
+            (int line, Row first) = network.First();
+            string name = FormattableString.Invariant($"{Path.GetFileName(path)} line {line}");
+            return first.Arch == "MSDNet" ? OfMsdNet(name, [.. network.Select(row => row.Row)]) : NotCovered(name);
+        })];
+    }
+
+    private static VerifiedQuantity[] NotCovered(string name) => [VerifiedQuantity.NotCovered(name, "flops, params", "there is no such network here")];
+
+    private static VerifiedQuantity[] OfMsdNet(string name, Row[] exits)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        if (exits[0].Bottleneck == 0)
+        {
+            return NotCovered(name);
+        }
+
+        ImageKind images = exits[0].Data == "ImageNet" ? ImageKind.ImageNet : ImageKind.Cifar;
+        (int side, int classes) = exits[0].Data switch
+        {
+            "ImageNet" => (224, 1000),
+            "cifar100" => (32, 100),
+            _ => (32, 10),
+        };
+        using MsdNet network = GoldenMsdNet.Build(exits[0].Options(), images, classes, CPU);
+        IReadOnlyList<ExitCost> cost = network.Cost(side).Exits;
+        return
+        [
+            Compared("flops", [.. cost.Select(exit => exit.Macs)], exits.Select(row => row.Flops)),
+            Compared("params", [.. cost.Select(exit => exit.Parameters)], exits.Select(row => row.Params)),
+            Compared("total_params", [network.Parameters.Sum(parameter => parameter.numel())], exits.Select(row => row.TotalParams).Distinct()),
+        ];
+
+        VerifiedQuantity Compared(string quantity, long[] actual, IEnumerable<long> expected) => VerifiedQuantity.Compared(
+            name, quantity, GoldenFile.RelativeError([.. actual.Select(value => (double)value)], [.. expected.Select(value => (double)value)]), Exact);
+    }
+
+    private sealed class Row
+    {
+        [Name("arch")]
+        public required string Arch { get; init; }
+
+        [Name("data")]
+        public required string Data { get; init; }
+
+        [Name("nBlocks")]
+        public required int Blocks { get; init; }
+
+        [Name("base")]
+        public required int? Base { get; init; }
+
+        [Name("step")]
+        public required int Step { get; init; }
+
+        [Name("stepmode")]
+        public required string StepMode { get; init; }
+
+        [Name("nChannels")]
+        public required int Channels { get; init; }
+
+        [Name("growthRate")]
+        public required int Growth { get; init; }
+
+        [Name("grFactor")]
+        public required string GrowthFactors { get; init; }
+
+        [Name("bnFactor")]
+        public required string BottleneckFactors { get; init; }
+
+        [Name("prune")]
+        public required string Prune { get; init; }
+
+        [Name("reduction")]
+        public required double Reduction { get; init; }
+
+        [Name("bottleneck")]
+        public required int? Bottleneck { get; init; }
+
+        [Name("scale_list")]
+        public required string Scales { get; init; }
+
+        [Name("block_step")]
+        public required int? BlockStep { get; init; }
+
+        [Name("compress_factor")]
+        public required double? Compress { get; init; }
+
+        [Name("flops")]
+        public required long Flops { get; init; }
+
+        [Name("params")]
+        public required long Params { get; init; }
+
+        [Name("total_params")]
+        public required long TotalParams { get; init; }
+
+        /// <summary>All that tells one network from another.</summary>
+        public (string, string, int, int?, int, string, int, int, string, string, string, double, int?, string, int?, double?) Network
+            => (Arch, Data, Blocks, Base, Step, StepMode, Channels, Growth, GrowthFactors, BottleneckFactors, Prune, Reduction, Bottleneck, Scales, BlockStep, Compress);
+
+        public MsdNetOptions Options() => new()
+        {
+            Blocks = Blocks,
+            Base = Base!.Value,
+            Step = Step,
+            StepMode = StepMode == "even" ? Backbones.StepMode.Even : Backbones.StepMode.LinGrow,
+            Channels = Channels,
+            Growth = Growth,
+            GrowthFactors = Numbers(GrowthFactors),
+            BottleneckFactors = Numbers(BottleneckFactors),
+            Prune = Prune == "max" ? Backbones.Prune.Max : Backbones.Prune.Min,
+            Reduction = Reduction,
+        };
+
+        private static int[] Numbers(string list) => [.. list.Split('-').Select(number => int.Parse(number, CultureInfo.InvariantCulture))];
+    }
+}

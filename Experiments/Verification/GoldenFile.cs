@@ -1,0 +1,132 @@
+using System.Collections;
+using TorchSharp.PyBridge;
+
+namespace Imta.MetaWeight.Experiments.Verification;
+
+/// <summary>
+/// Numbers that the published implementations computed: a flat dictionary of float64 and int64 tensors. Big results are stored as
+/// <c>PREFIX_sample/NAME</c> and <c>PREFIX_stat/NAME</c> in place of <c>PREFIX/NAME</c>; <see cref="Error(string, Tensor)"/> knows
+/// all three. The file owns its tensors, whatever dispose scope is open.
+/// </summary>
+internal sealed class GoldenFile : IDisposable
+{
+    // Below this a reference value counts as zero, so that 0 against 0 has error 0.
+    private const double Tiny = 1e-300;
+
+    private readonly Dictionary<string, Tensor> _tensors;
+
+    private GoldenFile(string name, Dictionary<string, Tensor> tensors) => (Name, _tensors) = (name, tensors);
+
+    /// <summary>The file's name.</summary>
+    public string Name { get; }
+
+    /// <summary>All keys, sorted.</summary>
+    public IEnumerable<string> Keys => _tensors.Keys.Order(StringComparer.Ordinal);
+
+    /// <summary>The tensor of a key.</summary>
+    /// <exception cref="KeyNotFoundException">No such key.</exception>
+    public Tensor this[string key]
+        => _tensors.TryGetValue(key, out Tensor? tensor) ? tensor : throw new KeyNotFoundException($"{Name} has no '{key}'");
+
+    /// <summary>Reads a file.</summary>
+    /// <param name="path">A PyTorch file in zip format.</param>
+    /// <param name="place">Where its tensors go; null: the CPU.</param>
+    public static GoldenFile Open(string path, Device? place = null)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        Hashtable contents = PyTorchUnpickler.UnpickleStateDict(path);
+        return new GoldenFile(
+            Path.GetFileName(path),
+            contents.Keys.Cast<string>().ToDictionary(key => key, key => ((Tensor)contents[key]!).to(place ?? CPU).DetachFromDisposeScope()));
+    }
+
+    public bool Contains(string key) => _tensors.ContainsKey(key);
+
+    /// <summary>NAME of each key <c>PREFIX/NAME</c>, sorted; NAME may have slashes of its own.</summary>
+    public IEnumerable<string> KeysUnder(string prefix)
+        => Keys.Where(key => key.StartsWith(prefix + "/", StringComparison.Ordinal)).Select(key => key[(prefix.Length + 1)..]);
+
+    /// <summary>The integer of a key.</summary>
+    public int Int(string key) => checked((int)this[key].item<long>());
+
+    /// <summary>The integers of a key.</summary>
+    public int[] Ints(string key) => [.. Values(this[key]).Select(value => (int)value)];
+
+    /// <summary>The real number of a key.</summary>
+    public double Real(string key) => this[key].item<double>();
+
+    /// <summary>The relative error of a tensor: <see cref="RelativeError"/> of the whole, or the largest of the sample's and the four sums'.</summary>
+    /// <param name="key">PREFIX/NAME.</param>
+    /// <param name="actual">What was computed, of any type and device.</param>
+    /// <returns>Infinite where the shapes differ.</returns>
+    /// <exception cref="KeyNotFoundException">The file has it in no form.</exception>
+    public double Error(string key, Tensor actual)
+    {
+        double[] values = Values(actual);
+        if (Contains(key))
+        {
+            return actual.shape.SequenceEqual(this[key].shape) ? RelativeError(values, Values(this[key])) : double.PositiveInfinity;
+        }
+
+        int slash = key.LastIndexOf('/');
+        (string prefix, string name) = (key[..Math.Max(slash, 0)], key[Math.Max(slash, 0)..]);
+        (string sample, string stat) = ($"{prefix}_sample{name}", $"{prefix}_stat{name}");
+        if (!Contains(sample) && !Contains(stat))
+        {
+            throw new KeyNotFoundException($"{Name} has no '{key}', neither whole nor as a sample or sums");
+        }
+
+        double ofSample = Contains(sample) ? SampleError(values, Values(this[sample])) : 0;
+        double ofSums = Contains(stat) ? SumsError(values, Values(this[stat])) : 0;
+        return Math.Max(ofSample, ofSums);
+    }
+
+    /// <summary>max |a − b| / max |b|: the largest difference relative to the largest reference value; NaN when a value is.</summary>
+    /// <param name="actual">a.</param>
+    /// <param name="expected">b, the reference.</param>
+    /// <returns>Infinite where there are not as many of both.</returns>
+    public static double RelativeError(IReadOnlyList<double> actual, IReadOnlyList<double> expected)
+    {
+        if (actual.Count != expected.Count)
+        {
+            return double.PositiveInfinity;
+        }
+
+        double difference = actual.Zip(expected, (a, b) => a == b ? 0 : Math.Abs(a - b)).Aggregate(0.0, Math.Max);
+        return difference / Math.Max(expected.Select(Math.Abs).DefaultIfEmpty().Max(), Tiny);
+    }
+
+    /// <summary>[Σt, Σt², Σ|t|, Σ t_i·cos i], i from 0.</summary>
+    public static double[] Sums(IReadOnlyList<double> values)
+        => [values.Sum(), values.Sum(value => value * value), values.Sum(Math.Abs), values.Select((value, i) => value * Math.Cos(i)).Sum()];
+
+    public static double[] Values(Tensor tensor)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        return tensor.detach().cpu().to_type(ScalarType.Float64).data<double>().ToArray();
+    }
+
+    public void Dispose()
+    {
+        foreach (Tensor tensor in _tensors.Values)
+        {
+            tensor.Dispose();
+        }
+    }
+
+    /// <summary>The error of the four sums. Those of mixed signs cancel, so they are held against Σ|t|.</summary>
+    public static double SumsError(IReadOnlyList<double> values, IReadOnlyList<double> expected)
+    {
+        double[] sums = Sums(values);
+        return expected.Count != sums.Length
+            ? double.PositiveInfinity
+            : Math.Max(RelativeError([sums[0], sums[2], sums[3]], [expected[0], expected[2], expected[3]]), RelativeError([sums[1]], [expected[1]]));
+    }
+
+    // Elements 0, s, 2s, … of the flattened tensor, s = numel / n.
+    private static double SampleError(double[] values, double[] sample)
+    {
+        int step = values.Length / Math.Max(sample.Length, 1);
+        return step == 0 ? double.PositiveInfinity : RelativeError([.. Enumerable.Range(0, sample.Length).Select(k => values[k * step])], sample);
+    }
+}

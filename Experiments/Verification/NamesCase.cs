@@ -1,0 +1,39 @@
+using System.Globalization;
+using System.Text.RegularExpressions;
+using Imta.MetaWeight.Backbones;
+
+namespace Imta.MetaWeight.Experiments.Verification;
+
+/// <summary>
+/// <c>names_imagenet_stepS*.csv</c>: names and shapes of the published ImageNet MSDNets' state dictionaries (base = step = S, five exits,
+/// 32 channels, growth 16, factors 1-2-4-4).
+/// </summary>
+internal static partial class NamesCase
+{
+    private const double Exact = 0;
+
+    public static IEnumerable<VerifiedQuantity> Run(string path)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        string file = Path.GetFileName(path);
+        int step = int.Parse(StepInName().Match(file).Groups[1].Value, CultureInfo.InvariantCulture);
+        var options = new MsdNetOptions
+        {
+            Base = step,
+            Step = step,
+            StepMode = StepMode.Even,
+            Channels = 32,
+            Growth = 16,
+            GrowthFactors = [1, 2, 4, 4],
+            BottleneckFactors = [1, 2, 4, 4],
+        };
+        using MsdNet network = GoldenMsdNet.Build(options, ImageKind.ImageNet, classes: 1000, CPU);
+        string[] own = [.. network.state_dict().Select(entry => $"{entry.Key},{string.Join('x', entry.Value.shape)}")];
+        string[] published = [.. File.ReadLines(path).Skip(1).Where(line => line.Length > 0)];
+        int differences = own.Except(published).Count() + published.Except(own).Count();
+        return [VerifiedQuantity.Compared(file, "names and shapes", differences, Exact)];
+    }
+
+    [GeneratedRegex("_step([0-9]+)")]
+    private static partial Regex StepInName();
+}

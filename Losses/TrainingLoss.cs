@@ -1,0 +1,57 @@
+namespace Imta.MetaWeight.Losses;
+
+/// <summary>
+/// The loss l that training descends, per sample and exit: cross-entropy, with label smoothing (Szegedy et al., CVPR 2016) and the
+/// weight of the label's class where they are set. Plain cross-entropy comes with it, from the same log-probabilities.
+/// </summary>
+/// <remarks>Shapes: <c>N</c> samples, <c>K</c> exits, <c>C</c> classes.</remarks>
+public sealed class TrainingLoss : IDisposable
+{
+    private readonly double _smoothing;
+    private readonly Tensor? _classWeights; // [C]
+
+    /// <summary>A loss by these options.</summary>
+    /// <param name="options">Smoothing and class weights.</param>
+    /// <param name="classCounts">Training images of each class, C numbers.</param>
+    /// <param name="type">The logits' element type.</param>
+    /// <param name="place">The logits' device.</param>
+    public TrainingLoss(LossOptions options, IReadOnlyList<long> classCounts, ScalarType type, Device place)
+    {
+        _smoothing = options.LabelSmoothing;
+        if (options.ClassWeights.Type != ClassWeighting.None)
+        {
+            _classWeights = tensor(ClassWeights.Of(options.ClassWeights, classCounts), type, place).DetachFromDisposeScope();
+        }
+    }
+
+    private TrainingLoss()
+    {
+    }
+
+    /// <summary>Plain cross-entropy.</summary>
+    public static TrainingLoss Plain { get; } = new();
+
+    /// <summary>Plain cross-entropies and losses l of each sample at each exit, both <c>[N, K]</c> with their history.</summary>
+    /// <param name="logits">K × <c>[N, C]</c>.</param>
+    /// <param name="labels">Class indices, int64 <c>[N]</c>.</param>
+    public (Tensor CrossEntropies, Tensor Losses) PerSample(IReadOnlyList<Tensor> logits, Tensor labels)
+    {
+        Tensor logProbabilities = CrossEntropy.LogProbabilities(logits); // [N, K, C]
+        Tensor crossEntropies = CrossEntropy.OfLabels(logProbabilities, labels); // [N, K]
+        Tensor losses = crossEntropies;
+        if (_smoothing != 0)
+        {
+            losses = losses.mul(1 - _smoothing).sub(logProbabilities.mean([2]).mul(_smoothing)); // [N, K]
+        }
+
+        if (_classWeights is not null)
+        {
+            losses = losses.mul(_classWeights.index_select(0, labels).unsqueeze(1)); // [N, K] · [N, 1]
+        }
+
+        return (crossEntropies, losses);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => _classWeights?.Dispose();
+}

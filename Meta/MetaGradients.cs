@@ -1,0 +1,24 @@
+using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Losses;
+
+namespace Imta.MetaWeight.Meta;
+
+/// <summary>From the options to the way the loop differentiates.</summary>
+public static class MetaGradients
+{
+    /// <summary>The method of <see cref="MetaOptions.Gradient"/>.</summary>
+    /// <param name="options">Method, objective and shares.</param>
+    /// <param name="network">The backbone.</param>
+    /// <param name="optimiser">Its optimiser, whose step the lookahead is.</param>
+    /// <param name="loss">l.</param>
+    /// <exception cref="ArgumentOutOfRangeException">No shares follow from <see cref="MetaOptions.Q"/>.</exception>
+    public static IMetaGradient Build(MetaOptions options, MultiExitNetwork network, Sgd optimiser, TrainingLoss loss)
+    {
+        var objective = new MetaObjective(options, network.Exits);
+        return options.Gradient switch
+        {
+            MetaGradientMethod.Unrolled => new UnrolledMetaGradient(network, optimiser, loss, objective),
+            _ => throw new ArgumentOutOfRangeException(nameof(options), options.Gradient, "there is no such method"),
+        };
+    }
+}

@@ -1,0 +1,48 @@
+using Imta.MetaWeight.Experiments.Verification;
+using Imta.MetaWeight.Meta;
+using Xunit.Abstractions;
+
+namespace Imta.MetaWeight.Tests.Experiments.Verification;
+
+/// <summary>This build against everything that the published implementations computed and that it covers, in float64.</summary>
+public sealed class GoldenVerificationTests(ITestOutputHelper output)
+{
+    [SkippableTheory]
+    [InlineData("msdnet_cifar_a.pt", 10)]
+    [InlineData("msdnet_cifar_b.pt", 10)]
+    [InlineData("msdnet_cifar_c.pt", 10)]
+    [InlineData("msdnet_imagenet_a.pt", 7)]
+    [InlineData("meta_step_loss_row.pt", 40)]
+    [InlineData("meta_step_conf_col.pt", 40)]
+    [InlineData("meta_step_both_mat.pt", 40)]
+    [InlineData("meta_step_nesterov.pt", 40)]
+    [InlineData("allocation.pt", 17)]
+    [InlineData("names_imagenet_step4.csv", 1)]
+    [InlineData("names_imagenet_step6.csv", 1)]
+    [InlineData("names_imagenet_step7.csv", 1)]
+    [InlineData("class_balanced_weights.csv", 1)]
+    public void Every_quantity_of_a_file_is_the_published_one(string file, int quantities)
+    {
+        IReadOnlyList<VerifiedQuantity> found = Verify(file);
+
+        found.Where(quantity => quantity.Verdict != Verdict.Pass).Should().BeEmpty();
+        found.Should().HaveCount(quantities);
+    }
+
+    [SkippableFact]
+    public void Costs_of_every_MSDNet_are_the_published_ones()
+    {
+        IReadOnlyList<VerifiedQuantity> found = Verify("flops.csv");
+
+        found.Count(quantity => quantity is { Verdict: Verdict.Pass, Error: 0 }).Should().Be(39);
+        found.Where(quantity => quantity.Verdict != Verdict.Pass).Should().HaveCount(7).And.OnlyContain(quantity => quantity.Verdict == Verdict.NotCovered);
+    }
+
+    private IReadOnlyList<VerifiedQuantity> Verify(string file)
+    {
+        IReadOnlyList<VerifiedQuantity> found = new Verifier(MetaGradientMethod.Unrolled, CPU).Run(GoldenFiles.Find(file));
+        VerifiedQuantity worst = found.MaxBy(quantity => quantity.Error)!;
+        output.WriteLine($"{file}: {found.Count} quantities, the largest relative error is {worst.Error:g3} ({worst.Quantity})");
+        return found;
+    }
+}

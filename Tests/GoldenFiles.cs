@@ -1,0 +1,35 @@
+using Imta.MetaWeight.Experiments.Verification;
+
+namespace Imta.MetaWeight.Tests;
+
+/// <summary>Where the golden numbers lie: small copies in <c>Tests/Golden</c>, all of them in the folder that IMTA_GOLDEN names.</summary>
+internal static class GoldenFiles
+{
+    /// <summary>The copies in <c>Tests/Golden</c>.</summary>
+    public static string Copies => Path.Combine(AppContext.BaseDirectory, "Golden");
+
+    /// <summary>The path of a file, with its folder if any (<c>pytorch_files/views_zip.pt</c>); the test is skipped where it is not.</summary>
+    public static string Find(string name)
+    {
+        string own = Path.Combine(Copies, name);
+        string given = Path.Combine(Environment.GetEnvironmentVariable("IMTA_GOLDEN") ?? "", name);
+        Skip.IfNot(
+            File.Exists(own) || File.Exists(given),
+            $"{Path.GetFileName(name)} is not in Tests/Golden: set IMTA_GOLDEN to the folder of the golden numbers");
+        return File.Exists(own) ? own : given;
+    }
+
+    /// <summary>Opens a file; the test is skipped where it is not.</summary>
+    public static GoldenFile Open(string name) => GoldenFile.Open(Find(name));
+
+    /// <summary>NAME of each tensor that is under PREFIX whole, as a sample or as sums; sorted.</summary>
+    public static IEnumerable<string> Names(this GoldenFile golden, string prefix)
+        => golden.KeysUnder(prefix).Union(golden.KeysUnder(prefix + "_sample")).Union(golden.KeysUnder(prefix + "_stat")).Order(StringComparer.Ordinal);
+
+    /// <summary>Asserts that a tensor is the golden one, whole or by what there is of its sample and sums.</summary>
+    public static void Compare(this GoldenFile golden, string key, Tensor actual, double tolerance = GoldenComparison.Tolerance)
+    {
+        double error = golden.Error(key, actual);
+        (error <= tolerance).Should().BeTrue($"{key} of {golden.Name} has a relative error of {error:g3}, and {tolerance:g3} is allowed");
+    }
+}
