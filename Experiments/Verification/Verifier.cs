@@ -56,7 +56,7 @@ internal sealed record Verifier(MetaGradientMethod Gradient, Device Place)
         {
             return [VerifiedQuantity.NotCovered(name, "whole case", OneLine(e))];
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException or ExternalException or ArgumentException or FormatException
+        catch (Exception e) when (e is IOException or InvalidDataException or UnauthorizedAccessException or ExternalException or ArgumentException or FormatException
             or InvalidOperationException or KeyNotFoundException or InvalidCastException or OverflowException or IndexOutOfRangeException or CsvHelperException)
         {
             return [VerifiedQuantity.BrokenOff(name, OneLine(e))];

@@ -1,6 +1,7 @@
 using FsCheck;
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments.Configuration;
+using Imta.MetaWeight.Losses;
 using Imta.MetaWeight.Meta;
 
 namespace Imta.MetaWeight.Tests.Experiments;
@@ -27,6 +28,7 @@ public sealed class ConfigurationSchemaTests
         "model.backbone", "model.initialisation",
         "model.msdnet.blocks", "model.msdnet.base", "model.msdnet.step", "model.msdnet.stepMode", "model.msdnet.channels", "model.msdnet.growth",
         "model.msdnet.growthFactors", "model.msdnet.bottleneckFactors", "model.msdnet.prune", "model.msdnet.reduction",
+        "loss.labelSmoothing", "loss.classWeights.type", "loss.classWeights.beta",
         "meta.enabled", "meta.gradient", "meta.q", "meta.objective", "meta.epsilon", "meta.centring", "meta.features", "meta.interval",
         "meta.wpn.hidden", "meta.wpn.layers", "meta.optimiser.rate", "meta.optimiser.weightDecay",
         "train.epochs", "train.batch", "train.rate", "train.schedule", "train.milestones", "train.decay", "train.momentum", "train.dampening",
@@ -36,7 +38,7 @@ public sealed class ConfigurationSchemaTests
     [Theory]
     [InlineData("name", "text", "null", "letters, digits, '.', '_', '-', 100 at most")]
     [InlineData("device", "text", "cpu", "cpu, cuda")]
-    [InlineData("data.dataset", "choice", "generated", "generated, cifar10, cifar100")]
+    [InlineData("data.dataset", "choice", "generated", "generated, cifar10, cifar100, imagenet")]
     [InlineData("data.trainLimit", "whole number", "null", ">= 1")]
     [InlineData("model.msdnet.growthFactors", "list of whole numbers", "[1, 2, 4]", "[1, 64]")]
     [InlineData("meta.enabled", "true or false", "true", "true, false")]
@@ -77,6 +79,11 @@ public sealed class ConfigurationSchemaTests
             bottleneckFactors: [1, 2, 4]
             prune: max
             reduction: 0.5
+        loss:
+          labelSmoothing: 0
+          classWeights:
+            type: none
+            beta: 0.9999
         meta:
           enabled: true
           gradient: unrolled
@@ -193,6 +200,7 @@ public sealed class ConfigurationSchemaTests
         from data in AnyData()
         from initialisation in Any<Initialisation>()
         from net in AnyNet()
+        from loss in AnyLoss()
         from meta in AnyMeta()
         from train in AnyTrain()
         from weightsEvery in Whole(0, int.MaxValue)
@@ -204,6 +212,7 @@ public sealed class ConfigurationSchemaTests
             Threads = threads,
             Data = data,
             Model = new() { Initialisation = initialisation, Msdnet = net },
+            Loss = loss,
             Meta = meta,
             Train = train,
             Export = new() { WeightsEvery = weightsEvery },
@@ -247,6 +256,15 @@ public sealed class ConfigurationSchemaTests
             BottleneckFactors = bottleneck,
             Prune = prune,
             Reduction = reduction,
+        };
+
+    private static Gen<LossOptions> AnyLoss() =>
+        from numbers in Gen.Choose(0, 999_999).Two()
+        from type in Any<ClassWeighting>()
+        select new LossOptions
+        {
+            LabelSmoothing = numbers.Item1 / 1e6,
+            ClassWeights = new() { Type = type, Beta = numbers.Item2 / 1e6 },
         };
 
     private static Gen<MetaOptions> AnyMeta() =>

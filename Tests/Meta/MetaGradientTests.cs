@@ -24,17 +24,19 @@ public sealed class MetaGradientTests
         public double GradientFactor() => Nesterov ? 1 + Momentum : Buffers && Momentum != 0 ? 1 - Dampening : 1;
     }
 
-    public static TheoryData<Setting> Settings
+    public static TheoryData<Setting> Settings => [.. AllSettings];
+
+    private static IEnumerable<Setting> AllSettings
     {
         get
         {
             (double Momentum, double Dampening, bool Nesterov)[] forms = [(0, 0, false), (0.9, 0, false), (0.9, 0.3, false), (0.9, 0, true)];
-            return [.. from rate in new[] { 0.05, 0.5 }
+            return from rate in new[] { 0.05, 0.5 }
                        from form in forms
                        from weightDecay in new[] { 0, 0.01 }
                        from buffers in form.Momentum == 0 ? new[] { false } : [false, true]
                        from objective in Enum.GetValues<MetaObjectiveKind>()
-                       select new Setting(rate, form.Momentum, form.Dampening, form.Nesterov, weightDecay, buffers, objective)];
+                       select new Setting(rate, form.Momentum, form.Dampening, form.Nesterov, weightDecay, buffers, objective);
         }
     }
 
@@ -48,11 +50,7 @@ public sealed class MetaGradientTests
 
         MetaGradient gradient = tiny.Method.WeightGradient(forward, weights, meta, setting.Rate);
 
-        Tensor[] LogitsAt(Tensor w)
-        {
-            Tensor[] ahead = tiny.Optimiser.Lookahead(forward.Gradient(w / TrainSamples), setting.Rate);
-            return tiny.Network.Forward(meta.Images, ahead, NormStatistics.Batch);
-        }
+        Tensor[] LogitsAt(Tensor w) => tiny.LogitsAhead(forward, w, meta, setting.Rate);
 
         Func<Tensor[], double> objective = FixedObjective(setting, LogitsAt(weights), meta.Labels);
         gradient.Objective.item<double>().Should().BeApproximately(objective(LogitsAt(weights)), 1e-13);
@@ -78,6 +76,40 @@ public sealed class MetaGradientTests
         double[] expected = [.. OneHots(weights).Select(
             cotangent => -setting.Rate * setting.GradientFactor() / TrainSamples * InnerProduct(forward.Gradient(cotangent), v))];
         Error(gradient.ByWeights, expected).Should().BeLessThan(1e-13);
+    }
+
+    /// <summary>What a weighting reads and how it centres, and whether the training loss is smoothed.</summary>
+    public sealed record WeightingSetting(Setting Setting, Centring Centring, WeightFeatures Features, double LabelSmoothing);
+
+    public static TheoryData<WeightingSetting> WeightingSettings =>
+        [.. from setting in AllSettings
+            from centring in Enum.GetValues<Centring>()
+            from features in Enum.GetValues<WeightFeatures>()
+            from smoothing in new[] { 0, 0.1 }
+            select new WeightingSetting(setting, centring, features, smoothing)];
+
+    [Theory]
+    [MemberData(nameof(WeightingSettings))]
+    public void Through_the_weighting_it_is_the_slope_by_its_parameters(WeightingSetting weighting)
+    {
+        Setting setting = weighting.Setting;
+        using DisposeScope scope = NewDisposeScope();
+        using var loss = new TrainingLoss(new LossOptions { LabelSmoothing = weighting.LabelSmoothing }, [1, 1, 1], float64, CPU);
+        MetaOptions options = setting.Meta() with { Centring = weighting.Centring, Features = weighting.Features, Wpn = new WpnOptions { Hidden = 5 } };
+        using var tiny = new TinyBilevel(setting.Train(), options, loss);
+        (IForward forward, _, LabelledImages meta) = Prepare(tiny, setting);
+        Tensor features = tiny.Weighting.Features(forward.CrossEntropies, forward.Logits);
+        Tensor weights = tiny.Weighting.Weights(features);
+
+        MetaGradient gradient = tiny.Method.WeightGradient(forward, weights.detach(), meta, setting.Rate);
+        IList<Tensor> byTheta = autograd.grad([weights], [.. tiny.Weighting.Network.Parameters], [gradient.ByWeights]);
+
+        Func<Tensor[], double> objective = FixedObjective(setting, tiny.LogitsAhead(forward, weights.detach(), meta, setting.Rate), meta.Labels);
+        double slope = tiny.SlopeAlong(byTheta, Step, () =>
+            objective(tiny.LogitsAhead(forward, tiny.Weighting.Weights(features).detach(), meta, setting.Rate)));
+        double norm = Math.Sqrt(InnerProduct([.. byTheta], byTheta));
+        norm.Should().BePositive();
+        slope.Should().BeApproximately(norm, 1e-6 * norm, "the slope along a gradient is its length");
     }
 
     [Fact]

@@ -30,6 +30,13 @@ public sealed class SgdTests : IDisposable
     }
 
     [Theory]
+    [InlineData(0, 0)]
+    [InlineData(0.9, 0.1)]
+    public void Nesterov_without_momentum_or_with_dampening_is_refused(double momentum, double dampening) => FluentActions
+        .Invoking(() => new Sgd([], new TrainOptions { Nesterov = true, Momentum = momentum, Dampening = dampening }))
+        .Should().Throw<ArgumentException>().WithMessage("Nesterov needs momentum > 0 and dampening 0*");
+
+    [Theory]
     [MemberData(nameof(Forms))]
     public void Steps_are_those_of_plain_arithmetic_and_the_lookahead_is_the_next_one(double momentum, double dampening, bool nesterov, double weightDecay)
     {

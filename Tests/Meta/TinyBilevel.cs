@@ -1,3 +1,4 @@
+using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Losses;
 using Imta.MetaWeight.Meta;
 
@@ -48,6 +49,33 @@ internal sealed class TinyBilevel : IDisposable
 
     /// <summary>Θ and Adam's moments and steps.</summary>
     public double[] WeightingState() => [.. Values([.. Weighting.Network.Parameters, .. MetaOptimiser.Means, .. MetaOptimiser.Squares]), MetaOptimiser.Steps];
+
+    /// <summary>Logits of the meta samples behind a lookahead step by these weights.</summary>
+    public Tensor[] LogitsAhead(IForward forward, Tensor weights, LabelledImages meta, double rate)
+        => Network.Forward(meta.Images, Optimiser.Lookahead(forward.Gradient(weights / weights.shape[0]), rate), NormStatistics.Batch);
+
+    /// <summary>The central difference of a function of Θ along a direction, for a step of that length.</summary>
+    public double SlopeAlong(IList<Tensor> direction, double step, Func<double> function)
+    {
+        double length = Math.Sqrt(direction.Sum(part => part.pow(2).sum().item<double>()));
+        double[] ends = [.. new[] { step, -step }.Select(signed =>
+        {
+            Move(signed / length);
+            double value = function();
+            Move(-signed / length);
+            return value;
+        })];
+        return (ends[0] - ends[1]) / (2 * step);
+
+        void Move(double factor)
+        {
+            using IDisposable noGrad = no_grad();
+            for (int p = 0; p < direction.Count; p++)
+            {
+                Weighting.Network.Parameters[p].add_(direction[p], factor);
+            }
+        }
+    }
 
     public void Dispose()
     {

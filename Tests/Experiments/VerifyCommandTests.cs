@@ -1,0 +1,115 @@
+using System.Text.Json;
+using Imta.MetaWeight.Experiments.Verification;
+using TorchSharp.PyBridge;
+
+namespace Imta.MetaWeight.Tests.Experiments;
+
+/// <summary><c>imta verify</c> as a user runs it.</summary>
+public sealed class VerifyCommandTests : IDisposable
+{
+    private readonly TemporaryFolder _folder = new();
+
+    [Fact]
+    public void The_copies_in_Tests_Golden_hold_and_uncovered_ones_fail_only_when_strict()
+    {
+        ImtaProcess.Result result = ImtaProcess.Run(_folder.Path, "verify", GoldenFiles.Copies);
+
+        result.Code.Should().Be(0, result.All);
+        result.Error.Should().BeEmpty();
+        string[] lines = result.Output.TrimEnd().Split('\n');
+        lines[0].Should().MatchRegex("^case +quantity +error +tolerance +verdict$");
+        lines.Should().Contain(line => line.StartsWith("meta_step_nesterov.pt", StringComparison.Ordinal) && line.Contains(" wpn_grad ") && line.EndsWith(" pass", StringComparison.Ordinal));
+        lines[^1].Should().MatchRegex("^[0-9]+ passed, 0 failed, [1-9][0-9]* not covered$");
+    }
+
+    [Fact]
+    public void Strict_counts_what_is_not_covered_as_failed()
+    {
+        CopyGolden("flops.csv"); // RANet's rows are not covered
+        ImtaProcess.Run(_folder.Path, "verify", ".").Code.Should().Be(0);
+        ImtaProcess.Run(_folder.Path, "verify", ".", "--strict").Code.Should().Be(1);
+    }
+
+    [Fact]
+    public void Json_is_an_array_of_the_same_five_fields()
+    {
+        CopyGolden("flops.csv");
+        ImtaProcess.Result result = ImtaProcess.Run(_folder.Path, "verify", ".", "--json", "--device", "cpu", "--gradient", "unrolled");
+
+        result.Code.Should().Be(0, result.All);
+        JsonElement[] rows = [.. JsonDocument.Parse(result.Output).RootElement.EnumerateArray()];
+        rows.Should().OnlyContain(row => row.EnumerateObject().Select(field => field.Name).SequenceEqual(new[] { "case", "quantity", "error", "tolerance", "verdict" }));
+        rows[0].GetProperty("case").GetString().Should().Be("flops.csv line 2");
+        rows[0].GetProperty("error").GetDouble().Should().Be(0);
+        rows.Select(row => row.GetProperty("verdict").GetString()).Distinct().Should().BeEquivalentTo("pass", "not covered");
+    }
+
+    [Fact]
+    public void A_file_may_have_any_suffix_and_one_number_that_differs_is_a_failure()
+    {
+        WriteChanged("allocation.pt", "allocation_of_mine.pt", (key, tensor) => key == "k3/p13/meta_loss" ? tensor * (1 + 1e-7) : tensor);
+
+        ImtaProcess.Result result = ImtaProcess.Run(_folder.Path, "verify", ".");
+
+        result.Code.Should().Be(1, result.All);
+        result.Output.Split('\n').Should().ContainSingle(line => line.EndsWith(" fail", StringComparison.Ordinal))
+            .Which.Should().StartWith("allocation_of_mine.pt").And.Contain("k3 meta_loss").And.Contain("1.0e-07");
+    }
+
+    [Fact]
+    public void A_result_that_nothing_computes_is_not_covered()
+    {
+        WriteChanged("allocation.pt", "allocation.pt", (_, tensor) => tensor, more: ("k3/new/thing", tensor(1.0)));
+
+        ImtaProcess.Run(_folder.Path, "verify", ".").Output.Split('\n').Should().ContainSingle(line => line.StartsWith("allocation.pt", StringComparison.Ordinal) && line.EndsWith("not covered", StringComparison.Ordinal))
+            .Which.Should().Contain("k3 thing");
+    }
+
+    [Fact]
+    public void A_file_that_cannot_be_read_or_lacks_a_key_fails_with_a_line_and_the_others_go_on()
+    {
+        File.WriteAllText(_folder.In("meta_step_torn.pt"), "no archive");
+        WriteChanged("allocation.pt", "msdnet_cifar_other.pt", (_, tensor) => tensor);
+        File.WriteAllText(_folder.In("flops_other.csv"), "arch,data\nMSDNet,cifar10\n");
+        CopyGolden("names_imagenet_step4.csv");
+
+        ImtaProcess.Result result = ImtaProcess.Run(_folder.Path, "verify", ".");
+
+        result.Code.Should().Be(1, result.All);
+        result.Output.Should().Contain("1 passed, 3 failed, 0 not covered");
+        result.Error.TrimEnd().Split('\n').Should().HaveCount(3).And.OnlyContain(line => line.StartsWith("imta: ", StringComparison.Ordinal));
+        result.Error.Should().NotContain("   at ");
+    }
+
+    [Theory]
+    [InlineData("verify")]
+    [InlineData("verify", "missing")]
+    [InlineData("verify", ".")]
+    [InlineData("verify", ".", "--gradient", "magic")]
+    [InlineData("verify", ".", "--device", "abacus")]
+    public void Wrong_input_is_one_line(params string[] arguments)
+    {
+        ImtaProcess.Result result = ImtaProcess.Run(_folder.Path, arguments);
+
+        result.Code.Should().Be(2, result.All);
+        result.Output.Should().BeEmpty();
+        result.Error.TrimEnd().Split('\n').Should().ContainSingle().Which.Should().StartWith("imta: ");
+    }
+
+    public void Dispose() => _folder.Dispose();
+
+    private void CopyGolden(string name) => File.Copy(Path.Combine(GoldenFiles.Copies, name), _folder.In(name));
+
+    private void WriteChanged(string from, string to, Func<string, Tensor, Tensor> change, params (string Key, Tensor Value)[] more)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        using GoldenFile golden = GoldenFile.Open(Path.Combine(GoldenFiles.Copies, from));
+        var changed = golden.Keys.ToDictionary(key => key, key => change(key, golden[key]));
+        foreach ((string key, Tensor value) in more)
+        {
+            changed.Add(key, value);
+        }
+
+        PyTorchPickler.PickleStateDict(_folder.In(to), changed);
+    }
+}
