@@ -8,7 +8,7 @@ public sealed class CostCommandTests : IDisposable
     [Fact]
     public void The_published_network_has_the_published_costs_on_screen_and_in_the_file()
     {
-        ImtaProcess.Result result = ImtaProcess.Run(_folder.Path, "cost", "--set", "data.dataset=cifar10", "--set", "model.msdnet.channels=16", "--set", "model.msdnet.growth=6", "--out", "cost.csv");
+        ImtaProcess.Result result = ImtaProcess.Run(_folder.Path, "cost", "--set", "data.dataset=cifar10", "--set", "model.msdnet.blocks=4", "--set", "model.msdnet.channels=16", "--set", "model.msdnet.growth=6", "--out", "cost.csv");
 
         result.Code.Should().Be(0, result.All);
         result.Output.Should().Contain("6,848,266").And.Contain("37,996,328").And.Contain("1,373,076");
