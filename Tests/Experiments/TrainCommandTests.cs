@@ -21,11 +21,12 @@ public sealed class TrainCommandTests : IDisposable
         result.Error.Should().BeEmpty();
         result.Output.Should().Contain("learned weights against known difficulty").And.Contain("test accuracy of exits 1 to 2").And.EndWith("results are in run\n");
         FilesOf("run").Should().BeEquivalentTo(
-            "config.yaml", "environment.json", "epochs.csv", "timing.csv", "anytime.csv", "log.txt", "weights/epoch-0002.csv", "checkpoints/latest.pt");
+            "config.yaml", "environment.json", "epochs.csv", "timing.csv", "anytime.csv", "cost.csv", "log.txt", "weights/epoch-0002.csv", "checkpoints/latest.pt");
         Header("run", "epochs.csv").Should().Be(
             "epoch,exit,rate,meta_rate,train_loss,train_weighted_loss,train_accuracy,validation_loss,validation_accuracy,meta_loss,weight_mean,weight_std");
         Header("run", "timing.csv").Should().Be("epoch,train_seconds,train_images_per_second,validation_seconds,peak_memory_mib");
         Header("run", "anytime.csv").Should().Be("exit,top1,top5,loss,samples");
+        Header("run", "cost.csv").Should().Be("exit,macs,macs_share,parameters");
         Header("run", "weights/epoch-0002.csv").Should().Be("sample,label,difficulty,exit,loss,weight");
     }
 
@@ -59,6 +60,20 @@ public sealed class TrainCommandTests : IDisposable
         result.Output.Should().Contain("plain training").And.NotContain("known difficulty");
         Read<EpochRow>("plain", "epochs.csv").Should().OnlyContain(row =>
             row.MetaLoss == null && row.MetaRate == null && row.WeightMean == 1 && row.WeightStd == 0 && row.TrainLoss == row.TrainWeightedLoss);
+    }
+
+    [Theory]
+    [InlineData("loss.labelSmoothing=0.2")]
+    [InlineData("loss.classWeights.type=inverseFrequency", "data.validation=1", "data.trainLimit=77")] // classes of 6 or 7 images
+    public void Smoothing_and_class_weights_change_what_is_descended_and_leave_the_reported_loss_plain(params string[] settings)
+    {
+        string[] plain = ["meta.enabled=false", "train.epochs=1", "train.batch=100", .. settings.Skip(1)]; // one batch: both runs report θ at the start
+        Train("plain", Set(plain)).Code.Should().Be(0);
+        Train("other", Set([.. plain, settings[0]])).Code.Should().Be(0);
+
+        Read<EpochRow>("other", "epochs.csv").Select(row => row.TrainLoss).Should().Equal(Read<EpochRow>("plain", "epochs.csv").Select(row => row.TrainLoss));
+        Read<EpochRow>("other", "epochs.csv").Should().OnlyContain(row => row.TrainLoss != row.TrainWeightedLoss && row.WeightMean == 1);
+        Read<EpochRow>("other", "epochs.csv").Select(row => row.ValidationLoss).Should().NotEqual(Read<EpochRow>("plain", "epochs.csv").Select(row => row.ValidationLoss));
     }
 
     [Fact]
@@ -208,6 +223,8 @@ public sealed class TrainCommandTests : IDisposable
 
     private ImtaProcess.Result Train(string run, params string[] arguments)
         => ImtaProcess.Run(_folder.Path, ["train", "--out", run, .. ImtaProcess.Tiny, .. arguments]);
+
+    private static string[] Set(params string[] settings) => [.. settings.SelectMany(setting => new[] { "--set", setting })];
 
     private string[] FilesOf(string run)
         => [.. Directory.EnumerateFiles(_folder.In(run), "*", SearchOption.AllDirectories).Select(path => Path.GetRelativePath(_folder.In(run), path))];
