@@ -5,7 +5,10 @@ using Imta.MetaWeight.Experiments.Commands;
 
 const int Failed = 1;
 
-var root = new RootCommand("imta: multi-exit networks with learned sample weights") { TrainCommand.Build() };
+var root = new RootCommand("imta: multi-exit networks with learned sample weights")
+{
+    TrainCommand.Build(), DataCommand.Build(), ConfigCommand.Build(), DoctorCommand.Build(),
+};
 ParseResult arguments = root.Parse(args);
 if (arguments.Errors.Count > 0)
 {
