@@ -160,7 +160,11 @@ internal sealed class ArchiveDownload(HttpClient http, Uri source, string md5, s
 
     private void Begin(FileStream part, HttpResponseMessage response)
     {
-        part.SetLength(0);
+        if (part.Length > 0)
+        {
+            part.SetLength(0);
+        }
+
         File.Delete(Validator);
         EntityTagHeaderValue? tag = response.Headers.ETag;
         string? version = tag is { IsWeak: false } ? tag.Tag : response.Content.Headers.LastModified?.ToString("R", CultureInfo.InvariantCulture);

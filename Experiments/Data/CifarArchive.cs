@@ -61,7 +61,7 @@ internal static class CifarArchive
             Directory.Move(beside, folder);
             return folder;
         }
-        catch (InvalidDataException e)
+        catch (Exception e) when (e is InvalidDataException or EndOfStreamException)
         {
             throw new IOException($"{archive} is damaged: {e.Message.ReplaceLineEndings(" ")}", e);
         }
