@@ -40,7 +40,7 @@ internal static class DataCommand
         }
         catch (OperationCanceledException) when (stop.IsCancellationRequested)
         {
-            Console.Out.WriteLine($"stopped; {arguments.GetValue(Data)} keeps what has come, and the same command goes on from there");
+            Console.Out.WriteLine($"stopped; the folder {arguments.GetValue(Data)} keeps what has come, and the same command goes on from there");
             return Interrupted;
         }
 

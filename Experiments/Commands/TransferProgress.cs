@@ -22,7 +22,7 @@ internal static class TransferProgress
             var speed = new Meter();
             return work((here, total) =>
             {
-                task.MaxValue = Math.Max(total ?? 0, here + 1); // of an unknown size nothing is ever all
+                task.MaxValue = total ?? here + 1; // of an unknown size nothing is ever all
                 task.Value = here;
                 task.Description = Markup.Escape(speed.Describe(here, total));
             });
