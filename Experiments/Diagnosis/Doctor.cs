@@ -76,17 +76,16 @@ internal static class Doctor
             return new(Check, Verdict.Note, Unknown);
         }
 
-        string[] all = [.. torch.Libraries.Where(path => OtherBlas.Append("blas").Any(name => path.Contains(name, StringComparison.OrdinalIgnoreCase)))];
-        string? other = all.FirstOrDefault(path => OtherBlas.Any(name => path.Contains(name, StringComparison.OrdinalIgnoreCase)));
+        string? other = torch.Libraries.FirstOrDefault(path => OtherBlas.Any(name => Place(path).Contains(name, StringComparison.OrdinalIgnoreCase)));
         string? threads = torch.Settings.Where(setting => setting.Name == "OPENBLAS_NUM_THREADS").Select(setting => setting.Value).FirstOrDefault();
         if (other is null)
         {
-            return all.Length == 0
+            return Find(torch, "libblas.") is not { } reference
                 ? new(Check, Verdict.Ok, "none of its own: part of libtorch")
-                : new(Check, Verdict.Warning, $"the reference BLAS, many times slower: {all[0]}", "as root: apt-get install libopenblas0-pthread");
+                : new(Check, Verdict.Warning, $"the reference BLAS, many times slower: {reference}", "as root: apt-get install libopenblas0-pthread");
         }
 
-        if (!other.Contains("openblas", StringComparison.OrdinalIgnoreCase) || threads is null)
+        if (!Place(other).Contains("openblas", StringComparison.OrdinalIgnoreCase) || threads is null)
         {
             return new(Check, Verdict.Ok, other);
         }
@@ -171,6 +170,9 @@ internal static class Doctor
     /// <summary>The library of that file name's beginning, among those that are loaded.</summary>
     private static string? Find(TorchFacts torch, string name)
         => torch.Libraries.FirstOrDefault(path => Path.GetFileName(path).StartsWith(name, StringComparison.Ordinal));
+
+    // Debian's libblas.so.3 is whichever one the folder names: openblas-pthread/libblas.so.3.
+    private static string Place(string path) => string.Join('/', path.Split('/').TakeLast(2));
 
     private static bool IsBelow(string path, string folder) => path.StartsWith(folder.TrimEnd('/') + "/", StringComparison.Ordinal);
 

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Diagnostics;
 using Imta.MetaWeight.Experiments.Commands;
 using Imta.MetaWeight.Experiments.Data;
@@ -127,13 +128,14 @@ public sealed class DataCommandTests : IDisposable
         start.Environment["TERM"] = "xterm-256color";
 
         using Process process = Process.Start(start)!;
-        Task<string> shown = process.StandardOutput.ReadToEndAsync();
-        SpinWait.SpinUntil(() => File.Exists(Part) && new FileInfo(Part).Length == 3_000_000, TimeSpan.FromMinutes(1)).Should().BeTrue();
-        Thread.Sleep(1000); // the bar is drawn ten times a second
+        var shown = new ConcurrentQueue<string>();
+        process.OutputDataReceived += (_, line) => shown.Enqueue(line.Data ?? "");
+        process.BeginOutputReadLine();
+        SpinWait.SpinUntil(() => shown.Any(line => line.Contains("75%") && line.Contains("3 of 4 MB")), TimeSpan.FromMinutes(1)).Should().BeTrue();
         server.Release();
         process.WaitForExit();
 
-        shown.Result.Should().Contain("75%").And.Contain("3 of 4 MB").And.Contain("MD5");
+        shown.Should().Contain(line => line.Contains("MD5"));
     }
 
     [Theory]

@@ -44,7 +44,7 @@ public sealed class DoctorTests
     [Fact]
     public void The_reference_BLAS_is_warned_of()
     {
-        Finding blas = Of("BLAS", Torch with { Libraries = ["/usr/lib/x86_64-linux-gnu/blas/libblas.so.3.11.0"] });
+        Finding blas = Of("BLAS", Torch with { Libraries = ["/home/mkl/bin/imta.dll", "/usr/lib/x86_64-linux-gnu/blas/libblas.so.3.11.0"] });
 
         blas.Verdict.Should().Be(Verdict.Warning);
         blas.Found.Should().Contain("/blas/libblas.so.3.11.0");
