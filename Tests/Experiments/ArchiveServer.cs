@@ -36,6 +36,9 @@ internal sealed class ArchiveServer : IDisposable
 
     public bool TakesRanges { get; init; } = true;
 
+    /// <summary>Whether it answers a range with the one behind it.</summary>
+    public bool MistakesRanges { get; init; }
+
     public bool SaysLength { get; init; } = true;
 
     /// <summary>For each answer, the bytes of its body before the connection is cut; without an entry it is whole.</summary>
@@ -118,6 +121,7 @@ internal sealed class ArchiveServer : IDisposable
         }
         else
         {
+            from += MistakesRanges ? 1 : 0;
             Send("206 Partial Content", [.. Version, $"Content-Range: bytes {from}-{Content.Length - 1}/{Content.Length}", $"Content-Length: {Content.Length - from}"]);
             SendBody(from);
         }

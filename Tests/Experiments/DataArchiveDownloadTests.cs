@@ -117,6 +117,18 @@ public sealed class DataArchiveDownloadTests : IDisposable
         server.Requests.Should().Equal("all", "bytes=1000- if \"one\"");
     }
 
+    [Fact]
+    public async Task A_server_that_answers_another_range_is_asked_for_all()
+    {
+        using var server = new ArchiveServer(Name, Content) { MistakesRanges = true };
+        await StopAfter(server, 1000);
+
+        await Download(server);
+
+        ShouldBeComplete();
+        server.Requests.Should().Equal("all", "bytes=1000- if \"one\"", "all");
+    }
+
     [Theory]
     [InlineData("ETag: \"two\"")]
     [InlineData("Last-Modified: Fri, 05 Jun 2009 20:02:28 GMT")]
