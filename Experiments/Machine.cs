@@ -28,11 +28,16 @@ internal static class Machine
         return wanted;
     }
 
+    /// <summary>What is wrong with the folder that <c>LIBTORCH</c> names, and what to do; null: nothing, or there is no such variable.</summary>
+    public static string? LibtorchProblem(string? folder) => string.IsNullOrEmpty(folder) || Directory.Exists(Path.Combine(folder, "lib"))
+        ? null
+        : $"LIBTORCH is {folder}, where no libtorch is (a folder with include/ and lib/); correct it, or unset it to use the system's";
+
     private static void CheckLibtorch()
     {
-        if (Environment.GetEnvironmentVariable("LIBTORCH") is { Length: > 0 } folder && !Directory.Exists(Path.Combine(folder, "lib")))
+        if (LibtorchProblem(Environment.GetEnvironmentVariable("LIBTORCH")) is { } problem)
         {
-            throw new UsageException($"LIBTORCH is {folder}, where no libtorch is (a folder with include/ and lib/); correct it, or unset it to use the system's");
+            throw new UsageException(problem);
         }
     }
 }

@@ -5,7 +5,10 @@ using Imta.MetaWeight.Experiments.Commands;
 
 const int Failed = 1;
 
-var root = new RootCommand("imta: multi-exit networks with learned sample weights") { TrainCommand.Build(), VerifyCommand.Build(), CostCommand.Build(), BenchCommand.Build() };
+var root = new RootCommand("imta: multi-exit networks with learned sample weights")
+{
+    TrainCommand.Build(), DataCommand.Build(), ConfigCommand.Build(), CostCommand.Build(), VerifyCommand.Build(), DoctorCommand.Build(), BenchCommand.Build(),
+};
 ParseResult arguments = root.Parse(args);
 if (arguments.Errors.Count > 0)
 {

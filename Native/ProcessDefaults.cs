@@ -6,28 +6,52 @@ namespace Imta.MetaWeight.Native;
 /// What must hold before libtorch is loaded, set in the process's own environment: under the launcher, <c>dotnet test</c> or
 /// any program that uses the library alike. A variable that the user set stays as it is.
 /// </summary>
-internal static partial class ProcessDefaults
+public static partial class ProcessDefaults
 {
-    private const int MmapMax = -4;
-    private const int TrimThreshold = -1;
+    // Small products only: OpenBLAS's idle workers spin beside libtorch's own threads and cost more than they give.
+    private static readonly (string Name, string Value)[] Variables = [("OPENBLAS_NUM_THREADS", "1")];
 
-    public static void Apply()
+    // Keep freed memory instead of giving it back: a step allocates the same blocks over and over, and page faults add up.
+    private static readonly (string Name, int Option, int Value)[] AllocatorOptions =
+    [
+        ("M_MMAP_MAX", -4, 0),
+        ("M_TRIM_THRESHOLD", -1, int.MaxValue),
+    ];
+
+    /// <summary>What is in force in this process: the variables of its C environment, and the options of its C allocator that were
+    /// set. Empty before libtorch is first used through this library, and on other systems than Linux.</summary>
+    public static IReadOnlyList<(string Name, string Value)> InForce { get; private set; } = [];
+
+    internal static void Apply()
     {
         if (!OperatingSystem.IsLinux())
         {
             return;
         }
 
-        // Small products only: OpenBLAS's idle workers spin beside libtorch's own threads and cost more than they give.
-        _ = SetEnvironment("OPENBLAS_NUM_THREADS", "1", 0);
+        var inForce = new List<(string, string)>();
+        foreach ((string name, string value) in Variables)
+        {
+            _ = SetEnvironment(name, value, 0);
+            inForce.Add((name, Marshal.PtrToStringUTF8(GetEnvironment(name)) ?? ""));
+        }
 
-        // Keep freed memory instead of giving it back: a step allocates the same blocks over and over, and page faults add up.
-        _ = MallocOption(MmapMax, 0);
-        _ = MallocOption(TrimThreshold, int.MaxValue);
+        foreach ((string name, int option, int value) in AllocatorOptions)
+        {
+            if (MallocOption(option, value) != 0)
+            {
+                inForce.Add((name, $"{value}"));
+            }
+        }
+
+        InForce = inForce;
     }
 
     [LibraryImport("libc", EntryPoint = "setenv", StringMarshalling = StringMarshalling.Utf8)]
     private static partial int SetEnvironment(string name, string value, int overwrite);
+
+    [LibraryImport("libc", EntryPoint = "getenv", StringMarshalling = StringMarshalling.Utf8)]
+    private static partial nint GetEnvironment(string name);
 
     [LibraryImport("libc", EntryPoint = "mallopt")]
     private static partial int MallocOption(int option, int value);

@@ -4,10 +4,13 @@ namespace Imta.MetaWeight.Experiments.Data;
 /// The official binary layout of a CIFAR data set: files of records, each its label bytes and then 3·32·32 image bytes, channel by
 /// channel, row by row.
 /// </summary>
-public sealed class CifarFormat
+public sealed record CifarFormat
 {
-    /// <summary>Where the archives come from.</summary>
+    /// <summary>The page that the archives come from.</summary>
     public const string Source = "https://www.cs.toronto.edu/~kriz/cifar.html";
+
+    /// <summary>The folder that holds the archives.</summary>
+    public const string ArchiveFolder = "https://www.cs.toronto.edu/~kriz/";
 
     private CifarFormat()
     {
@@ -16,9 +19,11 @@ public sealed class CifarFormat
     /// <summary>CIFAR-10: one label byte.</summary>
     public static CifarFormat Cifar10 { get; } = new()
     {
+        Key = "cifar10",
         Name = "CIFAR-10",
         Folder = "cifar-10-batches-bin",
         Archive = "cifar-10-binary.tar.gz",
+        ArchiveMd5 = "c32a1d4ab5d03f1284b67883e8d87530",
         TrainFiles = ["data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"],
         TestFile = "test_batch.bin",
         NamesFile = "batches.meta.txt",
@@ -29,9 +34,11 @@ public sealed class CifarFormat
     /// <summary>CIFAR-100: a byte for the coarse label (unused here), one for the fine label.</summary>
     public static CifarFormat Cifar100 { get; } = new()
     {
+        Key = "cifar100",
         Name = "CIFAR-100",
         Folder = "cifar-100-binary",
         Archive = "cifar-100-binary.tar.gz",
+        ArchiveMd5 = "03b5dce01913d631647c71ecec9e9cb8",
         TrainFiles = ["train.bin"],
         TestFile = "test.bin",
         NamesFile = "fine_label_names.txt",
@@ -51,6 +58,9 @@ public sealed class CifarFormat
         ],
     };
 
+    /// <summary>Its name in configurations and commands.</summary>
+    public required string Key { get; init; }
+
     /// <summary>What people call it.</summary>
     public required string Name { get; init; }
 
@@ -60,7 +70,10 @@ public sealed class CifarFormat
     /// <summary>The archive at <see cref="Source"/>.</summary>
     public required string Archive { get; init; }
 
-    /// <summary>The files of the training set, in order.</summary>
+    /// <summary>The archive's published MD5 sum, in lower-case hexadecimal.</summary>
+    public required string ArchiveMd5 { get; init; }
+
+    /// <summary>The files of the training set, in order; they hold equally many images.</summary>
     public required IReadOnlyList<string> TrainFiles { get; init; }
 
     /// <summary>The file of the test set.</summary>
@@ -79,13 +92,19 @@ public sealed class CifarFormat
     public int RecordBytes => LabelRanges.Count + ImageBytes;
 
     /// <summary>Images of the original training set.</summary>
-    public int TrainImages { get; } = 50_000;
+    public int TrainImages { get; init; } = 50_000;
 
     /// <summary>Images of the original test set.</summary>
-    public int TestImages { get; } = 10_000;
+    public int TestImages { get; init; } = 10_000;
 
     /// <summary>For the user who lacks it: where it comes from and what to do.</summary>
-    public string Advice => $"{Name} comes as {Archive} (the binary version) from {Source}: unpack it and name the folder with --data DIR";
+    public string Advice => $"Fetch {Name} with: imta data {Key} --data DIR; or unpack {Archive} from {Source} and name the folder with --data DIR";
+
+    /// <summary>All files that the data set needs.</summary>
+    internal IReadOnlyList<string> Files => [.. TrainFiles, TestFile];
 
     internal static int ImageBytes => 3 * ImageSet.Side * ImageSet.Side;
+
+    /// <summary>The length of one of the original <see cref="Files"/>.</summary>
+    internal long FileBytes(string file) => (long)(file == TestFile ? TestImages : TrainImages / TrainFiles.Count) * RecordBytes;
 }

@@ -2,6 +2,7 @@ using System.Reflection;
 using System.Runtime.InteropServices;
 using System.Text.Json;
 using Imta.MetaWeight.Experiments.Configuration;
+using Imta.MetaWeight.Experiments.Diagnosis;
 
 namespace Imta.MetaWeight.Experiments.Runs;
 
@@ -19,7 +20,7 @@ internal static class EnvironmentReport
             Dotnet = RuntimeInformation.FrameworkDescription,
             OperatingSystem = RuntimeInformation.OSDescription,
             Architecture = RuntimeInformation.OSArchitecture.ToString(),
-            Processor = Processor(),
+            Processor = HostFacts.ProcessorName(),
             Cores = System.Environment.ProcessorCount,
             Libtorch = __version__,
             LibtorchFolder = System.Environment.GetEnvironmentVariable("LIBTORCH"),
@@ -33,13 +34,5 @@ internal static class EnvironmentReport
     {
         using var process = System.Diagnostics.Process.GetCurrentProcess();
         return process.PeakWorkingSet64 / (1024.0 * 1024.0);
-    }
-
-    private static string? Processor()
-    {
-        const string Key = "model name";
-        return File.Exists("/proc/cpuinfo")
-            ? File.ReadLines("/proc/cpuinfo").FirstOrDefault(line => line.StartsWith(Key, StringComparison.Ordinal))?.Split(':')[1].Trim()
-            : null;
     }
 }

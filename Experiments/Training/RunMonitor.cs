@@ -11,7 +11,7 @@ internal abstract class RunMonitor
 
     /// <summary>A bar on a terminal, plain lines elsewhere.</summary>
     public static RunMonitor ForConsole()
-        => Console.IsOutputRedirected || !AnsiConsole.Profile.Capabilities.Interactive ? new PlainMonitor() : new TerminalMonitor();
+        => Terminal.IsInteractive ? new TerminalMonitor() : new PlainMonitor();
 
     /// <summary>Lines go to this file too, from now on.</summary>
     public void LogTo(string path) => _log = path;

@@ -1,0 +1,66 @@
+using System.CommandLine;
+using Imta.MetaWeight.Experiments.Configuration;
+
+namespace Imta.MetaWeight.Experiments.Commands;
+
+/// <summary><c>imta config [--explain KEY]</c>: every key of a configuration.</summary>
+internal static class ConfigCommand
+{
+    private static readonly Option<string?> Explain = new("--explain") { HelpName = "KEY", Description = "One key, or the keys of one group such as meta.wpn" };
+
+    public static Command Build()
+    {
+        var command = new Command("config", "Show every key of a configuration: default, range, meaning") { Explain };
+        command.SetAction(Run);
+        return command;
+    }
+
+    private static int Run(ParseResult arguments)
+    {
+        if (arguments.GetValue(Explain) is not { } name)
+        {
+            Show(SettingsSchema.Keys);
+        }
+        else if (SettingsSchema.Find(name) is { } key)
+        {
+            Describe(key);
+        }
+        else if (SettingsSchema.Groups.Contains(name))
+        {
+            Show([.. SettingsSchema.Keys.Where(member => member.Key.StartsWith(name + ".", StringComparison.Ordinal))]);
+        }
+        else
+        {
+            throw new UsageException($"there is no key {YamlReader.OneLine(name)}; {NearestKey.Hint(name)}");
+        }
+
+        return 0;
+    }
+
+    private static void Show(IReadOnlyList<SettingsKey> keys) => ConsoleTable.Write(
+        ["key", "default", "range", "meaning"],
+        [.. keys
+            .GroupBy(key => key.Key[..Math.Max(key.Key.LastIndexOf('.'), 0)])
+            .Select(group => group.Select(key => (string[])[key.Key, key.Default, Range(key), key.Meaning]).ToArray())]);
+
+    private static void Describe(SettingsKey key)
+    {
+        Console.Out.WriteLine(key.Key);
+        Console.Out.WriteLine($"  meaning  {key.Meaning}");
+        Console.Out.WriteLine($"  type     {key.Type}");
+        Console.Out.WriteLine($"  default  {key.Default}");
+        Console.Out.WriteLine($"  range    {Range(key)}");
+        Console.Out.WriteLine($"  set by   --set {Argument(key)}, or in a configuration file:");
+        string[] parts = key.Key.Split('.');
+        for (int depth = 0; depth < parts.Length; depth++)
+        {
+            string value = depth == parts.Length - 1 ? " " + key.Default : "";
+            Console.Out.WriteLine($"             {new string(' ', 2 * depth)}{parts[depth]}:{value}");
+        }
+    }
+
+    private static string Range(SettingsKey key) => key.IsNullable ? $"{key.Range}, or null" : key.Range;
+
+    /// <summary>What a shell takes as one word.</summary>
+    private static string Argument(SettingsKey key) => key.Default.Contains(' ', StringComparison.Ordinal) ? $"'{key.Key}={key.Default}'" : $"{key.Key}={key.Default}";
+}

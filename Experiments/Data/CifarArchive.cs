@@ -1,0 +1,114 @@
+using System.Formats.Tar;
+using System.Globalization;
+using System.IO.Compression;
+using Imta.MetaWeight.Experiments.Runs;
+
+namespace Imta.MetaWeight.Experiments.Data;
+
+/// <summary>Unpacks the official archive of a CIFAR data set, and knows whether a folder holds all of it.</summary>
+internal static class CifarArchive
+{
+    private const long MostNamesBytes = 1 << 16;
+
+    /// <summary>The folder below <paramref name="root"/>, or that folder itself, that holds the original files in full; null: neither.</summary>
+    public static string? CompleteFolder(CifarFormat format, string root)
+        => new[] { Path.Combine(root, format.Folder), root }.FirstOrDefault(folder => Lack(format, folder) is null);
+
+    /// <summary>What keeps a folder from being the whole data set; null: nothing.</summary>
+    public static string? Lack(CifarFormat format, string folder)
+    {
+        foreach (string name in format.Files)
+        {
+            var file = new FileInfo(Path.Combine(folder, name));
+            if (!file.Exists)
+            {
+                return $"{name} is missing";
+            }
+
+            using FileStream stream = file.OpenRead(); // its length is the file's also behind a link
+            if (stream.Length != format.FileBytes(name))
+            {
+                return WrongLength(format, name, stream.Length);
+            }
+        }
+
+        return null;
+    }
+
+    /// <summary>Unpacks the data set's files, and no other, into its folder below <paramref name="root"/>; that folder appears only when it is whole.</summary>
+    /// <returns>The folder.</returns>
+    /// <exception cref="IOException">The archive is damaged or lacks a file, the folder is taken, or the disk is full.</exception>
+    /// <exception cref="OperationCanceledException"><paramref name="stop"/>; nothing is left.</exception>
+    public static async Task<string> UnpackAsync(CifarFormat format, string archive, string root, CancellationToken stop)
+    {
+        string folder = Path.Combine(root, format.Folder);
+        string beside = folder + AtomicFile.Suffix;
+        Clear(beside);
+        try
+        {
+            Directory.CreateDirectory(beside);
+            await UnpackFilesAsync(format, archive, beside, stop);
+            if (Lack(format, beside) is { } lack)
+            {
+                throw new IOException($"{archive} is not {format.Name}'s archive: {lack}");
+            }
+
+            if (Directory.Exists(folder))
+            {
+                Directory.Delete(folder); // an empty one only
+            }
+
+            Directory.Move(beside, folder);
+            return folder;
+        }
+        catch (Exception e) when (e is InvalidDataException or EndOfStreamException)
+        {
+            throw new IOException($"{archive} is damaged: {e.Message.ReplaceLineEndings(" ")}", e);
+        }
+        finally
+        {
+            Clear(beside);
+        }
+    }
+
+    // Names are taken from the format, never from the archive: no entry leads out of the folder.
+    private static async Task UnpackFilesAsync(CifarFormat format, string archive, string beside, CancellationToken stop)
+    {
+        await using FileStream file = File.OpenRead(archive);
+        await using var unzipped = new GZipStream(file, CompressionMode.Decompress);
+        await using var reader = new TarReader(unzipped);
+        while (await reader.GetNextEntryAsync(copyData: false, stop) is { } entry)
+        {
+            string[] wanted = [.. format.Files, format.NamesFile];
+            if (entry.EntryType is TarEntryType.RegularFile or TarEntryType.V7RegularFile
+                && wanted.FirstOrDefault(name => entry.Name == $"{format.Folder}/{name}") is { } known)
+            {
+                CheckLength(format, archive, known, entry.Length);
+                await using var target = new FileStream(Path.Combine(beside, known), FileMode.Create, FileAccess.Write);
+                await (entry.DataStream ?? Stream.Null).CopyToAsync(target, stop);
+                target.Flush(flushToDisk: true);
+            }
+        }
+    }
+
+    // Before it is written: a few bytes of an archive can hold gigabytes.
+    private static void CheckLength(CifarFormat format, string archive, string name, long length)
+    {
+        if (name == format.NamesFile ? length > MostNamesBytes : length != format.FileBytes(name))
+        {
+            throw new IOException($"{archive} is not {format.Name}'s archive: {WrongLength(format, name, length)}");
+        }
+    }
+
+    private static string WrongLength(CifarFormat format, string name, long length) => string.Create(
+        CultureInfo.InvariantCulture,
+        $"{name} has {length} bytes{(name == format.NamesFile ? "" : string.Create(CultureInfo.InvariantCulture, $" instead of {format.FileBytes(name)}"))}");
+
+    private static void Clear(string folder)
+    {
+        if (Directory.Exists(folder))
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+}
