@@ -18,6 +18,9 @@ public sealed class UsageException : Exception
     {
     }
 
+    /// <summary>What the library below refused, in its words.</summary>
+    public static UsageException Of(ArgumentException e) => new(e.Message.Split(" (Parameter '")[0].ReplaceLineEndings(" "), e);
+
     /// <summary>Required of exceptions; prefer to say what is wrong.</summary>
     public UsageException()
     {

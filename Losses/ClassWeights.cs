@@ -9,10 +9,14 @@ public static class ClassWeights
     /// <param name="options">The rule.</param>
     /// <param name="counts">Training images of each class.</param>
     /// <returns>C weights.</returns>
-    /// <exception cref="ArgumentOutOfRangeException">A negative count, or β outside [0, 1).</exception>
+    /// <exception cref="ArgumentOutOfRangeException">A negative count, no positive one, or β outside [0, 1).</exception>
     public static double[] Of(ClassWeightOptions options, IReadOnlyList<long> counts)
     {
-        ArgumentOutOfRangeException.ThrowIfNegative(counts.Min(), nameof(counts));
+        if (counts.Any(count => count < 0) || counts.All(count => count == 0))
+        {
+            throw new ArgumentOutOfRangeException(nameof(counts), string.Join(' ', counts), "class weights need counts of images, at least one of them positive");
+        }
+
         double[] raw = [.. counts.Select(count => count == 0 ? 0 : OfClass(options, count))];
         double scale = raw.Count(weight => weight > 0) / raw.Sum();
         return [.. raw.Select(weight => weight * scale)];

@@ -27,6 +27,15 @@ internal sealed class MetaStepBench : IDisposable
             randint(shape.Classes, [settings.Train.Batch], int64, generator: random).to(device));
     }
 
+    /// <summary>What a time depends on, by the names of <c>bench/README.md</c>.</summary>
+    public IReadOnlyDictionary<string, int> Measures => new Dictionary<string, int>
+    {
+        ["half_batch"] = _settings.Train.Batch / Parts,
+        ["classes"] = DatasetShape.Of(_settings.Data.Dataset).Classes,
+        ["exits"] = _settings.Model.Msdnet.Blocks,
+        ["threads"] = get_num_threads(),
+    };
+
     /// <summary>The plain step on half a batch.</summary>
     public Contender Plain()
     {

@@ -5,30 +5,61 @@ using System.Text.Json;
 namespace Imta.MetaWeight.Experiments.Benchmarks;
 
 /// <summary>
-/// Another program that does the same steps on demand (<c>bench/pytorch_step.py --serve</c>): it says <c>ready</c>, then answers each
-/// line <c>meta</c> or <c>plain</c> with <c>{"what": …, "seconds": …}</c>.
+/// Another program that does the same steps on demand (<c>bench/pytorch_step.py --serve</c>): it says <c>ready</c> and what it measures,
+/// <c>{"half_batch": …, "classes": …, …}</c>, then answers each line <c>meta</c> or <c>plain</c> with <c>{"what": …, "seconds": …}</c>.
 /// </summary>
 internal sealed class Yardstick : IDisposable
 {
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(2);
+
     private readonly Process _process;
 
     private Yardstick(Process process) => _process = process;
 
     /// <summary>Starts a command line by the shell and waits until it is ready.</summary>
-    /// <exception cref="UsageException">It cannot be started, or ends before it is ready.</exception>
-    public static Yardstick Start(string command)
+    /// <param name="command">The command line.</param>
+    /// <param name="wanted">What both have to agree on: half batch, classes, exits, threads.</param>
+    /// <exception cref="UsageException">It cannot be started, ends before it is ready, or measures something else.</exception>
+    public static Yardstick Start(string command, IReadOnlyDictionary<string, int> wanted)
     {
         try
         {
-            var start = new ProcessStartInfo("/bin/sh") { RedirectStandardInput = true, RedirectStandardOutput = true, ArgumentList = { "-c", $"exec {command}" } };
+            var start = new ProcessStartInfo("/bin/sh") { RedirectStandardInput = true, RedirectStandardOutput = true, ArgumentList = { "-c", command } };
             var yardstick = new Yardstick(Process.Start(start)!);
-            return yardstick._process.StandardOutput.ReadLine() == "ready"
-                ? yardstick
-                : throw new UsageException($"--against {command}: it did not say 'ready'; bench/README.md says what such a program does");
+            if (yardstick.Disagreement(wanted) is not { } problem)
+            {
+                return yardstick;
+            }
+
+            yardstick.Dispose();
+            throw new UsageException($"--against {command}: {problem}");
         }
         catch (Win32Exception e)
         {
             throw new UsageException($"--against {command}: it cannot be started ({e.Message})", e);
+        }
+    }
+
+    /// <summary>What is wrong with the program's first line; null: nothing.</summary>
+    private string? Disagreement(IReadOnlyDictionary<string, int> wanted)
+    {
+        const string Ready = "ready ";
+        try
+        {
+            string line = _process.StandardOutput.ReadLine() ?? "";
+            if (!line.StartsWith(Ready, StringComparison.Ordinal))
+            {
+                return "it did not say 'ready'; bench/README.md says what such a program does";
+            }
+
+            JsonElement given = JsonDocument.Parse(line[Ready.Length..]).RootElement;
+            return wanted.Where(entry => given.GetProperty(entry.Key).GetInt32() != entry.Value)
+                .Select(entry => $"its {entry.Key} is {given.GetProperty(entry.Key)}, and here it is {entry.Value}: measure like with like")
+                .FirstOrDefault();
+        }
+        catch (Exception e) when (e is JsonException or KeyNotFoundException or InvalidOperationException or FormatException)
+        {
+            return $"it did not say what it measures ({e.Message}); bench/README.md says what such a program does";
         }
     }
 
@@ -41,9 +72,10 @@ internal sealed class Yardstick : IDisposable
         {
             _process.StandardInput.WriteLine(what);
             _process.StandardInput.Flush();
-            return JsonDocument.Parse(_process.StandardOutput.ReadLine() ?? "").RootElement.GetProperty("seconds").GetDouble();
+            double seconds = JsonDocument.Parse(_process.StandardOutput.ReadLine() ?? "").RootElement.GetProperty("seconds").GetDouble();
+            return double.IsFinite(seconds) ? seconds : throw new FormatException($"{seconds} is no time");
         }
-        catch (Exception e) when (e is IOException or JsonException or KeyNotFoundException or InvalidOperationException)
+        catch (Exception e) when (e is IOException or JsonException or KeyNotFoundException or InvalidOperationException or FormatException)
         {
             throw new UsageException($"the program of --against did not answer '{what}' with its seconds ({e.Message})", e);
         }
@@ -52,7 +84,7 @@ internal sealed class Yardstick : IDisposable
     public void Dispose()
     {
         _process.StandardInput.Close();
-        if (!_process.WaitForExit(TimeSpan.FromSeconds(10)))
+        if (!_process.WaitForExit(Patience))
         {
             _process.Kill(entireProcessTree: true);
         }

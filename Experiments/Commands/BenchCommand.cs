@@ -10,7 +10,7 @@ namespace Imta.MetaWeight.Experiments.Commands;
 /// <summary><c>imta bench meta-step [CONFIG.yaml]</c>: how long a step takes beside another, measured in turns in one run.</summary>
 internal static class BenchCommand
 {
-    private static readonly Option<int> Batch = new("--batch") { HelpName = "N", Description = "Images of a batch, that is, of two parts", DefaultValueFactory = _ => 128 };
+    private static readonly Option<int?> Batch = new("--batch") { HelpName = "N", Description = "Images of a batch, that is, of two parts, instead of the configuration's train.batch" };
     private static readonly Option<string[]> Gradient = new("--gradient") { HelpName = "method,...", Description = "Methods of the meta gradient to measure; by default all", AllowMultipleArgumentsPerToken = false };
     private static readonly Option<int> Repeat = new("--repeat") { HelpName = "R", Description = "Times of each, after one that does not count", DefaultValueFactory = _ => 7 };
     private static readonly Option<string?> Against = new("--against") { HelpName = "COMMAND", Description = "Measure another program in turns, such as 'python3 bench/pytorch_step.py --serve'" };
@@ -36,11 +36,10 @@ internal static class BenchCommand
             throw new UsageException($"--repeat is {repeat}; it takes a whole number >= 1");
         }
 
-        var overrides = new SettingsOverride("--batch", "train.batch", arguments.GetValue(Batch).ToString(CultureInfo.InvariantCulture));
-        Settings settings = ConfigurationArguments.Read(arguments, [overrides], fallback: "cifar100-l2w.yaml");
+        Settings settings = Read(arguments);
         MetaGradientMethod[] methods = Methods(arguments.GetValue(Gradient) ?? []);
         using var bench = new MetaStepBench(settings, Machine.Prepare(settings));
-        using Yardstick? yardstick = arguments.GetValue(Against) is { } command ? Yardstick.Start(command) : null;
+        using Yardstick? yardstick = arguments.GetValue(Against) is { } command ? Yardstick.Start(command, bench.Measures) : null;
         List<Contender> contenders = [bench.Plain(), .. methods.Select(bench.Weighted)];
         if (yardstick is not null)
         {
@@ -51,6 +50,17 @@ internal static class BenchCommand
         Series[] series = Series.Alternate(contenders, repeat, round => Console.Error.WriteLine(round == 0 ? "warm" : $"round {round}/{repeat}"));
         Show(settings, series, arguments.GetValue(Json));
         return 0;
+    }
+
+    private static Settings Read(ParseResult arguments)
+    {
+        SettingsOverride[] batch = arguments.GetValue(Batch) is { } given
+            ? [new SettingsOverride("--batch", "train.batch", given.ToString(CultureInfo.InvariantCulture))]
+            : [];
+        Settings settings = ConfigurationArguments.Read(arguments, batch, fallback: "benchmark.yaml");
+        return settings.Train.Batch % 2 == 0
+            ? settings
+            : throw new UsageException($"train.batch is {settings.Train.Batch}; parts are compared, so it has to be even: --batch {settings.Train.Batch + 1}");
     }
 
     private static MetaGradientMethod[] Methods(string[] given)

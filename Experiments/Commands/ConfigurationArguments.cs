@@ -7,7 +7,7 @@ namespace Imta.MetaWeight.Experiments.Commands;
 /// <summary>How commands take a configuration: a file, and what the command line sets beside it.</summary>
 internal static class ConfigurationArguments
 {
-    public static readonly Argument<string?> Config = new("CONFIG.yaml") { Arity = ArgumentArity.ZeroOrOne, Description = "The configuration; without it one of the program's own (configs/quickstart.yaml, on generated data, where a command does not say another)" };
+    public static readonly Argument<string?> Config = new("CONFIG.yaml") { Arity = ArgumentArity.ZeroOrOne, Description = "The configuration; without it the program's own: configs/quickstart.yaml, on generated data (for bench configs/benchmark.yaml)" };
     public static readonly Option<string[]> Set = new("--set") { HelpName = "key=value", Description = "Sets one key of the configuration; may be repeated" };
 
     /// <summary>The settings of the command line.</summary>

@@ -38,8 +38,10 @@ internal static class VerifyCommand
             new SettingsOverride("--gradient", "meta.gradient", arguments.GetValue(Gradient)!),
             new SettingsOverride("imta verify", "threads", "1"), // small tensors, on which more threads cost more than they give
         ]);
-        IReadOnlyList<string> files = Verifier.Find(arguments.GetValue(Folder)!);
+        string folder = arguments.GetValue(Folder)!;
         var verifier = new Verifier(settings.Meta.Gradient, Machine.Prepare(settings));
+        IReadOnlyList<string> files = verifier.Find(folder);
+        bool strict = arguments.GetValue(Strict);
         bool json = arguments.GetValue(Json);
         AnsiConsole.Profile.Width = Widest;
         if (!json)
@@ -50,10 +52,10 @@ internal static class VerifyCommand
         var all = new List<VerifiedQuantity>();
         foreach (string file in files)
         {
-            foreach (VerifiedQuantity quantity in verifier.Run(file))
+            foreach (VerifiedQuantity quantity in verifier.Run(file, folder))
             {
                 all.Add(quantity);
-                Show(quantity, json);
+                Show(quantity, json, strict);
             }
         }
 
@@ -66,12 +68,12 @@ internal static class VerifyCommand
             Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{Count(Verdict.Pass)} passed, {Count(Verdict.Fail)} failed, {Count(Verdict.NotCovered)} not covered"));
         }
 
-        return Count(Verdict.Fail) > 0 || (arguments.GetValue(Strict) && Count(Verdict.NotCovered) > 0) ? Failed : 0;
+        return Count(Verdict.Fail) > 0 || (strict && Count(Verdict.NotCovered) > 0) ? Failed : 0;
 
         int Count(Verdict verdict) => all.Count(quantity => quantity.Verdict == verdict);
     }
 
-    private static void Show(VerifiedQuantity quantity, bool json)
+    private static void Show(VerifiedQuantity quantity, bool json, bool strict)
     {
         if (!json)
         {
@@ -84,7 +86,7 @@ internal static class VerifyCommand
             });
         }
 
-        if (quantity is { Verdict: Verdict.Fail, Remark: { } remark })
+        if (quantity.Remark is { } remark && (quantity.Verdict == Verdict.Fail || strict))
         {
             Console.Error.WriteLine($"imta: {quantity.Case}: {remark}");
         }

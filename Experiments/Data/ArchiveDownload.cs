@@ -43,9 +43,10 @@ internal sealed class ArchiveDownload(HttpClient http, Uri source, string md5, s
     /// <exception cref="OperationCanceledException"><paramref name="stop"/>; what has come is kept.</exception>
     public async Task RunAsync(CancellationToken stop)
     {
+        FileStream part = Open(); // before anything may be deleted: another download may be at it
         try
         {
-            await using (FileStream part = Open())
+            await using (part)
             {
                 await ReceiveAllAsync(part, stop);
                 await CheckAsync(part, stop);

@@ -20,7 +20,7 @@ internal static class Networks
         }
         catch (ArgumentException e)
         {
-            throw new UsageException(e.Message.ReplaceLineEndings(" "), e);
+            throw UsageException.Of(e);
         }
     }
 }

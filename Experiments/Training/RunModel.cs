@@ -41,7 +41,7 @@ internal sealed class RunModel : IDisposable
         }
         catch (ArgumentException e)
         {
-            throw new UsageException(e.Message.ReplaceLineEndings(" "), e);
+            throw UsageException.Of(e);
         }
     }
 

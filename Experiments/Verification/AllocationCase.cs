@@ -11,7 +11,17 @@ internal static class AllocationCase
     public static IEnumerable<VerifiedQuantity> Run(string path, Device place)
     {
         using GoldenFile golden = GoldenFile.Open(path, place);
-        var comparison = new GoldenComparison(golden, Quantity);
+
+        // The file also has the shares' formula in float64, which no code here follows.
+        return GoldenComparison.Run(
+            golden,
+            isInput: key => key.Split('/') is ["probs_float64", ..] or [_, "logits" or "targets" or "p_index"],
+            comparison => CheckAll(golden, comparison),
+            Quantity);
+    }
+
+    private static void CheckAll(GoldenFile golden, GoldenComparison comparison)
+    {
         foreach (string exits in golden.KeysUnder("probs"))
         {
             int count = (int)golden[$"probs/{exits}"].shape[1];
@@ -23,9 +33,6 @@ internal static class AllocationCase
         {
             CheckSet(golden, comparison, name);
         }
-
-        // The file also has the shares' formula in float64, which no code here follows.
-        return [.. comparison.Quantities(key => key.Split('/') is ["probs_float64", ..] or [_, "logits" or "targets" or "p_index"])];
     }
 
     /// <summary><c>n50/p5/selected</c> is <c>n50 selected</c> for every p.</summary>

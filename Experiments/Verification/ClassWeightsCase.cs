@@ -11,6 +11,11 @@ internal static class ClassWeightsCase
     {
         using var csv = new CsvReader(new StreamReader(path), CultureInfo.InvariantCulture);
         var rows = csv.GetRecords(new { classes = 0, factor = 0.0, beta = 0.0, @class = 0, count = 0L, weight = 0.0 }).ToArray();
+        if (rows.Length == 0)
+        {
+            return [];
+        }
+
         double error = rows
             .GroupBy(row => (row.classes, row.factor, row.beta))
             .Select(list => list.OrderBy(row => row.@class).ToArray())

@@ -16,22 +16,15 @@ internal static class CostCase
         var rows = csv.GetRecords<Row>().Select((row, index) => (Line: index + 2, Row: row)).ToArray();
         return [.. rows.GroupBy(row => row.Row.Network).SelectMany(network =>
         {
-            (int line, Row first) = network.First();
-            string name = FormattableString.Invariant($"{Path.GetFileName(path)} line {line}");
-            return first.Arch == "MSDNet" ? OfMsdNet(name, [.. network.Select(row => row.Row)]) : NotCovered(name);
+            string name = FormattableString.Invariant($"{Path.GetFileName(path)} line {network.First().Line}");
+            Row[] exits = [.. network.Select(row => row.Row)];
+            return exits[0].IsCovered ? OfMsdNet(name, exits) : [VerifiedQuantity.NotCovered(name, "flops, params", $"there is no such {exits[0].Arch} here")];
         })];
     }
-
-    private static VerifiedQuantity[] NotCovered(string name) => [VerifiedQuantity.NotCovered(name, "flops, params", "there is no such network here")];
 
     private static VerifiedQuantity[] OfMsdNet(string name, Row[] exits)
     {
         using DisposeScope scope = NewDisposeScope();
-        if (exits[0].Bottleneck == 0)
-        {
-            return NotCovered(name);
-        }
-
         ImageKind images = exits[0].Data == "ImageNet" ? ImageKind.ImageNet : ImageKind.Cifar;
         (int side, int classes) = exits[0].Data switch
         {
@@ -110,6 +103,9 @@ internal static class CostCase
 
         [Name("total_params")]
         public required long TotalParams { get; init; }
+
+        /// <summary>Whether there is such a network here.</summary>
+        public bool IsCovered => (Arch, Data, StepMode, Prune, Bottleneck) is ("MSDNet", "cifar10" or "cifar100" or "ImageNet", "even" or "lin_grow", "max" or "min", 1);
 
         /// <summary>All that tells one network from another.</summary>
         public (string, string, int, int?, int, string, int, int, string, string, string, double, int?, string, int?, double?) Network

@@ -13,6 +13,27 @@ internal sealed partial class GoldenComparison(GoldenFile golden, Func<string, s
     private readonly Func<string, string> _quantityOf = quantityOf ?? Quantity;
     private readonly Dictionary<string, (double Error, double Tolerance)> _errors = [];
 
+    /// <summary>Runs a comparison; where it breaks off, what was compared until then stands, and a failure beside it.</summary>
+    /// <param name="golden">The file.</param>
+    /// <param name="isInput">Which keys are no results.</param>
+    /// <param name="compare">Compares.</param>
+    /// <param name="quantityOf">The quantity that a key belongs to.</param>
+    /// <exception cref="NotCoveredException">The file asks for what nothing here computes.</exception>
+    public static VerifiedQuantity[] Run(
+        GoldenFile golden, Func<string, bool> isInput, Action<GoldenComparison> compare, Func<string, string>? quantityOf = null)
+    {
+        var comparison = new GoldenComparison(golden, quantityOf);
+        try
+        {
+            compare(comparison);
+            return [.. comparison.Compared(), .. comparison.Left(isInput)];
+        }
+        catch (Exception e) when (e is not NotCoveredException)
+        {
+            return [.. comparison.Compared(), VerifiedQuantity.BrokenOff(golden.Name, e)];
+        }
+    }
+
     /// <summary>Compares a tensor with PREFIX/NAME, whole or as sample and sums.</summary>
     public void Check(string key, Tensor actual, double tolerance = Tolerance) => CheckError(key, golden.Error(key, actual), tolerance);
 
@@ -27,9 +48,8 @@ internal sealed partial class GoldenComparison(GoldenFile golden, Func<string, s
     public void CheckError(string key, double error, double tolerance = Tolerance)
         => _errors[key] = (Math.Max(_errors.GetValueOrDefault(key).Error, error), tolerance);
 
-    /// <summary>Each quantity with its largest error, and results of the file that nobody compared.</summary>
-    /// <param name="isInput">Which keys are no results.</param>
-    public IEnumerable<VerifiedQuantity> Quantities(Func<string, bool> isInput)
+    /// <summary>Each quantity with its largest error.</summary>
+    private IEnumerable<VerifiedQuantity> Compared()
     {
         foreach (var quantity in _errors.GroupBy(entry => (Name: _quantityOf(entry.Key), entry.Value.Tolerance)))
         {
@@ -37,7 +57,11 @@ internal sealed partial class GoldenComparison(GoldenFile golden, Func<string, s
             double error = quantity.Select(entry => entry.Value.Error).Aggregate(0.0, Math.Max);
             yield return VerifiedQuantity.Compared(golden.Name, quantity.Key.Name, error, quantity.Key.Tolerance);
         }
+    }
 
+    /// <summary>Results of the file that nobody compared.</summary>
+    private IEnumerable<VerifiedQuantity> Left(Func<string, bool> isInput)
+    {
         var left = golden.Keys.Select(key => SampleOrSums().Replace(key, "/")).Where(key => !isInput(key) && !_errors.ContainsKey(key));
         foreach (var quantity in left.GroupBy(_quantityOf))
         {

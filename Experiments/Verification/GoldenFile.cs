@@ -81,7 +81,7 @@ internal sealed class GoldenFile : IDisposable
         return Math.Max(ofSample, ofSums);
     }
 
-    /// <summary>max |a − b| / max |b|: the largest difference relative to the largest reference value; NaN when a value is.</summary>
+    /// <summary>max |a − b| / max |b|: the largest difference relative to the largest finite reference value; NaN when a value is.</summary>
     /// <param name="actual">a.</param>
     /// <param name="expected">b, the reference.</param>
     /// <returns>Infinite where there are not as many of both.</returns>
@@ -93,7 +93,7 @@ internal sealed class GoldenFile : IDisposable
         }
 
         double difference = actual.Zip(expected, (a, b) => a == b ? 0 : Math.Abs(a - b)).Aggregate(0.0, Math.Max);
-        return difference / Math.Max(expected.Select(Math.Abs).DefaultIfEmpty().Max(), Tiny);
+        return difference / Math.Max(expected.Where(double.IsFinite).Select(Math.Abs).DefaultIfEmpty().Max(), Tiny);
     }
 
     /// <summary>[Σt, Σt², Σ|t|, Σ t_i·cos i], i from 0.</summary>

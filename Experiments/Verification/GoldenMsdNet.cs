@@ -14,12 +14,12 @@ internal static class GoldenMsdNet
     }
 
     /// <summary>Built by <c>config/*</c>, with values of its own.</summary>
-    /// <exception cref="NotSupportedException">It asks for an MSDNet that nothing here builds.</exception>
+    /// <exception cref="NotCoveredException">It asks for an MSDNet that nothing here builds.</exception>
     public static MsdNet Build(GoldenFile golden, Device place)
     {
         if (golden.Int("config/bottleneck") == 0)
         {
-            throw new NotSupportedException("an MSDNet without bottlenecks");
+            throw new NotCoveredException("an MSDNet without bottlenecks");
         }
 
         var options = new MsdNetOptions

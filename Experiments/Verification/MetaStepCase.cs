@@ -27,10 +27,10 @@ internal sealed class MetaStepCase : IMetaGradient, IDisposable
     private int _part = -1;
     private bool _learned; // in this part
 
-    private MetaStepCase(GoldenFile golden, MetaGradientMethod gradient, Device place)
+    private MetaStepCase(GoldenFile golden, GoldenComparison comparison, MetaGradientMethod gradient, Device place)
     {
         _golden = golden;
-        _comparison = new GoldenComparison(golden);
+        _comparison = comparison;
         (_train, _meta) = (Train(golden), Meta(golden) with { Gradient = gradient });
         _network = GoldenMsdNet.Open(golden, place);
         _optimiser = new Sgd(_network.Parameters, _train);
@@ -48,10 +48,11 @@ internal sealed class MetaStepCase : IMetaGradient, IDisposable
     public static IEnumerable<VerifiedQuantity> Run(string path, MetaGradientMethod gradient, Device place)
     {
         using GoldenFile golden = GoldenFile.Open(path, place);
-        using var replay = new MetaStepCase(golden, gradient, place);
-        replay.Run();
-        return [.. replay._comparison.Quantities(key => key.EndsWith("/x", StringComparison.Ordinal) || key.EndsWith("/y", StringComparison.Ordinal)
-            || key.Split('/')[0] is "config" or "state" or "wpn_state" or "check")];
+        return GoldenComparison.Run(golden, IsInput, comparison =>
+        {
+            using var replay = new MetaStepCase(golden, comparison, gradient, place);
+            replay.Run();
+        });
     }
 
     private void Run()
@@ -118,6 +119,9 @@ internal sealed class MetaStepCase : IMetaGradient, IDisposable
         _weighting.Network.Dispose();
         _network.Dispose();
     }
+
+    private static bool IsInput(string key) => key.EndsWith("/x", StringComparison.Ordinal) || key.EndsWith("/y", StringComparison.Ordinal)
+        || key.Split('/')[0] is "config" or "state" or "wpn_state" or "check";
 
     private static TrainOptions Train(GoldenFile golden) => new()
     {
@@ -212,7 +216,10 @@ internal sealed class MetaStepCase : IMetaGradient, IDisposable
 
         for (int p = 0; p < _network.Parameters.Count; p++)
         {
-            _comparison.Check($"final_momentum/{_network.ParameterNames[p]}", _optimiser.Buffers[p]!);
+            if (_optimiser.Buffers[p] is { } buffer) // without momentum there is none, here and there
+            {
+                _comparison.Check($"final_momentum/{_network.ParameterNames[p]}", buffer);
+            }
         }
 
         CheckWeighting("final_wpn", _weighting.Network.Parameters);

@@ -12,19 +12,24 @@ internal static class MsdNetCase
     {
         using GoldenFile golden = GoldenFile.Open(path, place);
         using MsdNet network = GoldenMsdNet.Build(golden, place);
-        var comparison = new GoldenComparison(golden);
-        CheckState(comparison, golden, network);
-        CheckPerExit(comparison, "eval_logits", network.Forward(golden["x"], NormStatistics.Running));
-        CheckValues(comparison, network); // evaluation has changed nothing
-        CheckTraining(comparison, golden, network);
-        return [.. comparison.Quantities(IsInput)];
+        return GoldenComparison.Run(golden, IsInput, comparison =>
+        {
+            CheckState(comparison, golden, network);
+            CheckPerExit(comparison, "eval_logits", network.Forward(golden["x"], NormStatistics.Running));
+            CheckValues(comparison, network); // evaluation has changed nothing
+            CheckTraining(comparison, golden, network);
+        });
     }
 
     public static IEnumerable<VerifiedQuantity> ImageNet(string path, Device place)
     {
         using GoldenFile golden = GoldenFile.Open(path, place);
         using MsdNet network = GoldenMsdNet.Build(golden, place);
-        var comparison = new GoldenComparison(golden);
+        return GoldenComparison.Run(golden, IsInput, comparison => CheckImageNet(comparison, golden, network));
+    }
+
+    private static void CheckImageNet(GoldenComparison comparison, GoldenFile golden, MsdNet network)
+    {
         CheckState(comparison, golden, network);
         Tensor[] logits = network.Forward(golden["x"], NormStatistics.Running);
         for (int k = 0; k < logits.Length; k++)
@@ -36,7 +41,6 @@ internal static class MsdNetCase
         NetworkCost cost = network.Cost((int)golden["x"].shape[^1]);
         comparison.Check("flops", tensor(cost.Exits.Select(exit => exit.Macs).ToArray()), tolerance: 0);
         comparison.Check("params", tensor(cost.Exits.Select(exit => exit.Parameters).ToArray()), tolerance: 0);
-        return [.. comparison.Quantities(IsInput)];
     }
 
     private static bool IsInput(string key) => key is "x" or "y" || key.StartsWith("config/", StringComparison.Ordinal);

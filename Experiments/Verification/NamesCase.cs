@@ -30,8 +30,20 @@ internal static partial class NamesCase
         using MsdNet network = GoldenMsdNet.Build(options, ImageKind.ImageNet, classes: 1000, CPU);
         string[] own = [.. network.state_dict().Select(entry => $"{entry.Key},{string.Join('x', entry.Value.shape)}")];
         string[] published = [.. File.ReadLines(path).Skip(1).Where(line => line.Length > 0)];
-        int differences = own.Except(published).Count() + published.Except(own).Count();
-        return [VerifiedQuantity.Compared(file, "names and shapes", differences, Exact)];
+        HashSet<string> parameters = [.. network.ParameterNames];
+        string[] publishedParameters = [.. published.Select(line => line.Split(',')[0]).Where(parameters.Contains)];
+        return
+        [
+            VerifiedQuantity.Compared(file, "names and shapes", Differences(own.Order(StringComparer.Ordinal), published.Order(StringComparer.Ordinal)), Exact),
+            VerifiedQuantity.Compared(file, "order of parameters", Differences(network.ParameterNames, publishedParameters), Exact), // optimisers number them
+        ];
+    }
+
+    /// <summary>Places at which two lists differ.</summary>
+    private static int Differences(IEnumerable<string> own, IEnumerable<string> published)
+    {
+        (string[] a, string[] b) = ([.. own], [.. published]);
+        return a.Zip(b).Count(pair => pair.First != pair.Second) + Math.Abs(a.Length - b.Length);
     }
 
     [GeneratedRegex("_step([0-9]+)")]

@@ -8,8 +8,10 @@ internal static class Selections
     /// <param name="confidence"><c>[M, K]</c>.</param>
     public static long[] InOrder(Tensor exits, Tensor confidence)
     {
-        long[] exitOf = exits.data<long>().ToArray();
-        return [.. Enumerable.Range(0, (int)confidence.shape[1]).SelectMany(k => OfExit(k, exitOf, confidence.select(1, k).data<double>().ToArray()))];
+        using DisposeScope scope = NewDisposeScope();
+        long[] exitOf = exits.cpu().data<long>().ToArray();
+        Tensor onHost = confidence.cpu();
+        return [.. Enumerable.Range(0, (int)confidence.shape[1]).SelectMany(k => OfExit(k, exitOf, onHost.select(1, k).data<double>().ToArray()))];
     }
 
     private static IEnumerable<long> OfExit(int k, long[] exitOf, double[] confidence)

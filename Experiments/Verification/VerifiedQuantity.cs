@@ -28,5 +28,9 @@ internal sealed record VerifiedQuantity(string Case, string Quantity, double? Er
         => new(golden, quantity, null, null, Verdict.NotCovered, remark);
 
     /// <summary>A case that broke off.</summary>
-    public static VerifiedQuantity BrokenOff(string golden, string remark) => new(golden, "whole case", null, null, Verdict.Fail, remark);
+    public static VerifiedQuantity BrokenOff(string golden, Exception e)
+        => new(golden, "whole case", null, null, Verdict.Fail, $"{e.GetType().Name}: {e.Message.ReplaceLineEndings(" ")}");
 }
+
+/// <summary>A golden case asks for what nothing here computes; the message says what.</summary>
+internal sealed class NotCoveredException(string message) : Exception(message);

@@ -1,5 +1,4 @@
-using System.Runtime.InteropServices;
-using CsvHelper;
+using System.IO.Enumeration;
 using Imta.MetaWeight.Meta;
 
 namespace Imta.MetaWeight.Experiments.Verification;
@@ -22,46 +21,65 @@ internal sealed record Verifier(MetaGradientMethod Gradient, Device Place)
         ("class_balanced_weights", ".csv", ClassWeightsCase.Run),
     ];
 
-    /// <summary>The golden files under a folder, in the order of their names.</summary>
+    /// <summary>The golden files under a folder, in the order of their names; links to folders are not followed.</summary>
     /// <exception cref="UsageException">There is no such folder, or nothing golden in it.</exception>
-    public static IReadOnlyList<string> Find(string folder)
+    public IReadOnlyList<string> Find(string folder)
     {
         if (!Directory.Exists(folder))
         {
             throw new UsageException($"there is no folder '{folder}'; imta verify takes the folder of the golden numbers (Tests/Golden of the source code has some)");
         }
 
-        string[] files = [.. Directory.EnumerateFiles(folder, "*", SearchOption.AllDirectories)
-            .Where(file => Readable.Contains(Path.GetExtension(file)))
-            .Where(file => !Path.GetFileNameWithoutExtension(file).EndsWith("_expected", StringComparison.Ordinal)) // belongs to another file
-            .Order(StringComparer.Ordinal)];
+        var all = new FileSystemEnumerable<string>(folder, (ref entry) => entry.ToSpecifiedFullPath(), new EnumerationOptions { RecurseSubdirectories = true })
+        {
+            ShouldIncludePredicate = (ref entry) => !entry.IsDirectory,
+            ShouldRecursePredicate = (ref entry) => !entry.Attributes.HasFlag(FileAttributes.ReparsePoint),
+        };
+        string[] files = [.. all.Where(file => Readable.Contains(Path.GetExtension(file))).Where(file => !BelongsToAnother(file)).Order(StringComparer.Ordinal)];
         return files.Length > 0
             ? files
             : throw new UsageException($"{folder} has no golden numbers (.pt, .pth.tar or .csv files); Tests/Golden of the source code has some");
     }
 
     /// <summary>The quantities of one file. What goes wrong in a case is its verdict.</summary>
-    public IReadOnlyList<VerifiedQuantity> Run(string path)
+    /// <param name="path">The file.</param>
+    /// <param name="folder">The folder that it was found in, below which it has a name of its own.</param>
+    public IReadOnlyList<VerifiedQuantity> Run(string path, string folder)
     {
         string name = Path.GetFileName(path);
+        string below = Path.GetRelativePath(folder, path)[..^name.Length];
+        return [.. Run(path, name, KindOf(name)).Select(quantity => quantity with { Case = below + quantity.Case })];
+    }
+
+    private static IReadOnlyList<VerifiedQuantity> Run(string path, string name, Func<string, IEnumerable<VerifiedQuantity>>? kind)
+    {
+        if (kind is null)
+        {
+            return [VerifiedQuantity.NotCovered(name, "whole case", "nothing here computes it")];
+        }
+
         using DisposeScope scope = NewDisposeScope();
         try
         {
-            var kind = Kinds.FirstOrDefault(kind => name.StartsWith(kind.Start, StringComparison.Ordinal) && name.EndsWith(kind.End, StringComparison.Ordinal));
-            return kind.Case is null
-                ? [VerifiedQuantity.NotCovered(name, "whole case", "nothing here computes it")]
-                : [.. kind.Case(path)];
+            VerifiedQuantity[] quantities = [.. kind(path)];
+            return quantities.Length > 0 ? quantities : [VerifiedQuantity.BrokenOff(name, new InvalidDataException("the file holds nothing to compare"))];
         }
-        catch (NotSupportedException e)
+        catch (NotCoveredException e)
         {
-            return [VerifiedQuantity.NotCovered(name, "whole case", OneLine(e))];
+            return [VerifiedQuantity.NotCovered(name, "whole case", e.Message)];
         }
-        catch (Exception e) when (e is IOException or InvalidDataException or UnauthorizedAccessException or ExternalException or ArgumentException or FormatException
-            or InvalidOperationException or KeyNotFoundException or InvalidCastException or OverflowException or IndexOutOfRangeException or CsvHelperException)
+        catch (Exception e)
         {
-            return [VerifiedQuantity.BrokenOff(name, OneLine(e))];
+            return [VerifiedQuantity.BrokenOff(name, e)];
         }
     }
 
-    private static string OneLine(Exception e) => $"{e.GetType().Name}: {e.Message.ReplaceLineEndings(" ")}";
+    private Func<string, IEnumerable<VerifiedQuantity>>? KindOf(string name) => Kinds
+        .Where(kind => name.StartsWith(kind.Start, StringComparison.Ordinal) && name.EndsWith(kind.End, StringComparison.Ordinal))
+        .Select(kind => kind.Case)
+        .FirstOrDefault();
+
+    /// <summary>Files of PyTorch's formats lie beside their expected values, <c>NAME_expected.pt</c>.</summary>
+    private bool BelongsToAnother(string path)
+        => Path.GetFileNameWithoutExtension(path).EndsWith("_expected", StringComparison.Ordinal) && KindOf(Path.GetFileName(path)) is null;
 }

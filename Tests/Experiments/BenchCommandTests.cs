@@ -13,7 +13,7 @@ public sealed class BenchCommandTests : IDisposable
     public void Steps_are_measured_in_turns_with_another_program()
     {
         File.WriteAllText(_folder.In("other.sh"), """
-            echo ready
+            echo 'ready {"half_batch": 2, "classes": 100, "exits": 2, "threads": 1}'
             while read -r what; do
               echo "$what" >>asked.txt
               if [ "$what" = plain ]; then echo '{"what": "plain", "seconds": 2}'; else echo '{"what": "meta", "seconds": 8.5}'; fi
@@ -40,7 +40,7 @@ public sealed class BenchCommandTests : IDisposable
 
         result.Code.Should().Be(0, result.All);
         string[] lines = result.Output.TrimEnd().Split('\n');
-        lines[0].Should().StartWith("cifar100-l2w: half batch 2, 1 threads");
+        lines[0].Should().StartWith("benchmark: half batch 2, 1 threads");
         lines[1].Should().MatchRegex("^ +median +min +max +/ plain +/ unrolled$");
         lines[2].Should().StartWith("plain").And.Contain(" 1.00 ");
     }
@@ -49,7 +49,10 @@ public sealed class BenchCommandTests : IDisposable
     [InlineData("bench", "meta-step", "--repeat", "0")]
     [InlineData("bench", "meta-step", "--batch", "1")]
     [InlineData("bench", "meta-step", "--gradient", "unrolled,magic")]
+    [InlineData("bench", "meta-step", "--batch", "5")]
     [InlineData("bench", "meta-step", "--against", "false")]
+    [InlineData("bench", "meta-step", "--against", "echo ready")]
+    [InlineData("bench", "meta-step", "--against", "echo 'ready {\"half_batch\": 8, \"classes\": 100, \"exits\": 5, \"threads\": 2}'")] // here it is 64
     [InlineData("bench", "meta-step", "missing.yaml")]
     public void Wrong_input_is_one_line(params string[] arguments)
     {

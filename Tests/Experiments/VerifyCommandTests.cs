@@ -27,7 +27,9 @@ public sealed class VerifyCommandTests : IDisposable
     {
         CopyGolden("flops.csv"); // RANet's rows are not covered
         ImtaProcess.Run(_folder.Path, "verify", ".").Code.Should().Be(0);
-        ImtaProcess.Run(_folder.Path, "verify", ".", "--strict").Code.Should().Be(1);
+        ImtaProcess.Result strict = ImtaProcess.Run(_folder.Path, "verify", ".", "--strict");
+        strict.Code.Should().Be(1);
+        strict.Error.Should().Contain("there is no such RANet here");
     }
 
     [Fact]
@@ -71,14 +73,33 @@ public sealed class VerifyCommandTests : IDisposable
         File.WriteAllText(_folder.In("meta_step_torn.pt"), "no archive");
         WriteChanged("allocation.pt", "msdnet_cifar_other.pt", (_, tensor) => tensor);
         File.WriteAllText(_folder.In("flops_other.csv"), "arch,data\nMSDNet,cifar10\n");
+        File.WriteAllText(_folder.In("class_balanced_weights_none.csv"), "classes,factor,beta,class,count,weight\n");
         CopyGolden("names_imagenet_step4.csv");
 
         ImtaProcess.Result result = ImtaProcess.Run(_folder.Path, "verify", ".");
 
         result.Code.Should().Be(1, result.All);
-        result.Output.Should().Contain("1 passed, 3 failed, 0 not covered");
-        result.Error.TrimEnd().Split('\n').Should().HaveCount(3).And.OnlyContain(line => line.StartsWith("imta: ", StringComparison.Ordinal));
+        result.Output.Should().Contain("2 passed, 4 failed, 0 not covered");
+        result.Error.TrimEnd().Split('\n').Should().HaveCount(4).And.OnlyContain(line => line.StartsWith("imta: ", StringComparison.Ordinal));
         result.Error.Should().NotContain("   at ");
+    }
+
+    [Fact]
+    public void Files_of_one_name_in_two_folders_are_told_apart_and_what_broke_off_keeps_what_was_compared()
+    {
+        Directory.CreateDirectory(_folder.In("one"));
+        Directory.CreateDirectory(_folder.In("two"));
+        WriteChanged("allocation.pt", "one/allocation.pt", (_, tensor) => tensor);
+        WriteChanged("allocation.pt", "two/allocation.pt", (key, tensor) => key == "n50/targets" ? tensor + 100 : tensor); // no such class
+        Directory.CreateSymbolicLink(_folder.In("two", "again"), "..");
+
+        ImtaProcess.Result result = ImtaProcess.Run(_folder.Path, "verify", ".");
+
+        result.Code.Should().Be(1, result.All);
+        result.Output.Split('\n').Count(line => line.StartsWith("one/allocation.pt", StringComparison.Ordinal) && line.EndsWith(" pass", StringComparison.Ordinal)).Should().Be(17);
+        string[] broken = [.. result.Output.Split('\n').Where(line => line.StartsWith("two/allocation.pt", StringComparison.Ordinal))];
+        broken.Should().Contain(line => line.Contains("n257 selected") && line.EndsWith(" pass", StringComparison.Ordinal));
+        broken.Should().ContainSingle(line => line.Contains("whole case") && line.EndsWith(" fail", StringComparison.Ordinal));
     }
 
     [Theory]

@@ -1,5 +1,5 @@
-using Imta.MetaWeight.Experiments.Verification;
 using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Experiments.Verification;
 using Imta.MetaWeight.Losses;
 using Imta.MetaWeight.Meta;
 

@@ -1,6 +1,6 @@
-using Imta.MetaWeight.Experiments.Verification;
 using Imta.MetaWeight.Allocation;
 using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Experiments.Verification;
 using Imta.MetaWeight.Losses;
 using Imta.MetaWeight.Meta;
 
@@ -32,11 +32,11 @@ public sealed class MetaGradientTests
         {
             (double Momentum, double Dampening, bool Nesterov)[] forms = [(0, 0, false), (0.9, 0, false), (0.9, 0.3, false), (0.9, 0, true)];
             return from rate in new[] { 0.05, 0.5 }
-                       from form in forms
-                       from weightDecay in new[] { 0, 0.01 }
-                       from buffers in form.Momentum == 0 ? new[] { false } : [false, true]
-                       from objective in Enum.GetValues<MetaObjectiveKind>()
-                       select new Setting(rate, form.Momentum, form.Dampening, form.Nesterov, weightDecay, buffers, objective);
+                   from form in forms
+                   from weightDecay in new[] { 0, 0.01 }
+                   from buffers in form.Momentum == 0 ? new[] { false } : [false, true]
+                   from objective in Enum.GetValues<MetaObjectiveKind>()
+                   select new Setting(rate, form.Momentum, form.Dampening, form.Nesterov, weightDecay, buffers, objective);
         }
     }
 
@@ -105,11 +105,14 @@ public sealed class MetaGradientTests
         IList<Tensor> byTheta = autograd.grad([weights], [.. tiny.Weighting.Network.Parameters], [gradient.ByWeights]);
 
         Func<Tensor[], double> objective = FixedObjective(setting, tiny.LogitsAhead(forward, weights.detach(), meta, setting.Rate), meta.Labels);
-        double slope = tiny.SlopeAlong(byTheta, Step, () =>
-            objective(tiny.LogitsAhead(forward, tiny.Weighting.Weights(features).detach(), meta, setting.Rate)));
+        double AheadOfNow() => objective(tiny.LogitsAhead(forward, tiny.Weighting.Weights(features).detach(), meta, setting.Rate));
         double norm = Math.Sqrt(InnerProduct([.. byTheta], byTheta));
         norm.Should().BePositive();
-        slope.Should().BeApproximately(norm, 1e-6 * norm, "the slope along a gradient is its length");
+        foreach (IList<Tensor> direction in (IList<Tensor>[])[byTheta, tiny.DirectionOfTheta(1), tiny.DirectionOfTheta(2)])
+        {
+            double length = Math.Sqrt(InnerProduct([.. direction], direction));
+            tiny.SlopeAlong(direction, Step, AheadOfNow).Should().BeApproximately(InnerProduct([.. byTheta], direction) / length, 1e-6 * norm);
+        }
     }
 
     [Fact]

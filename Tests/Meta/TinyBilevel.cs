@@ -54,6 +54,13 @@ internal sealed class TinyBilevel : IDisposable
     public Tensor[] LogitsAhead(IForward forward, Tensor weights, LabelledImages meta, double rate)
         => Network.Forward(meta.Images, Optimiser.Lookahead(forward.Gradient(weights / weights.shape[0]), rate), NormStatistics.Batch);
 
+    /// <summary>A random direction for Θ, the same for the same seed.</summary>
+    public IList<Tensor> DirectionOfTheta(ulong seed)
+    {
+        using var random = new Generator(seed);
+        return [.. Weighting.Network.Parameters.Select(parameter => randn(parameter.shape, float64, generator: random))];
+    }
+
     /// <summary>The central difference of a function of Θ along a direction, for a step of that length.</summary>
     public double SlopeAlong(IList<Tensor> direction, double step, Func<double> function)
     {

@@ -1,5 +1,5 @@
-using Imta.MetaWeight.Experiments.Verification;
 using System.Collections;
+using Imta.MetaWeight.Experiments.Verification;
 using TorchSharp.PyBridge;
 
 namespace Imta.MetaWeight.Tests.PyBridge;

@@ -1,7 +1,7 @@
-using Imta.MetaWeight.Experiments.Verification;
 using System.Collections;
 using System.IO.Compression;
 using System.Text;
+using Imta.MetaWeight.Experiments.Verification;
 using TorchSharp.PyBridge;
 
 namespace Imta.MetaWeight.Tests.PyBridge;

@@ -17,9 +17,9 @@ public sealed class GoldenVerificationTests(ITestOutputHelper output)
     [InlineData("meta_step_both_mat.pt", 40)]
     [InlineData("meta_step_nesterov.pt", 40)]
     [InlineData("allocation.pt", 17)]
-    [InlineData("names_imagenet_step4.csv", 1)]
-    [InlineData("names_imagenet_step6.csv", 1)]
-    [InlineData("names_imagenet_step7.csv", 1)]
+    [InlineData("names_imagenet_step4.csv", 2)]
+    [InlineData("names_imagenet_step6.csv", 2)]
+    [InlineData("names_imagenet_step7.csv", 2)]
     [InlineData("class_balanced_weights.csv", 1)]
     public void Every_quantity_of_a_file_is_the_published_one(string file, int quantities)
     {
@@ -40,7 +40,8 @@ public sealed class GoldenVerificationTests(ITestOutputHelper output)
 
     private IReadOnlyList<VerifiedQuantity> Verify(string file)
     {
-        IReadOnlyList<VerifiedQuantity> found = new Verifier(MetaGradientMethod.Unrolled, CPU).Run(GoldenFiles.Find(file));
+        string path = GoldenFiles.Find(file);
+        IReadOnlyList<VerifiedQuantity> found = new Verifier(MetaGradientMethod.Unrolled, CPU).Run(path, Path.GetDirectoryName(path)!);
         VerifiedQuantity worst = found.MaxBy(quantity => quantity.Error)!;
         output.WriteLine($"{file}: {found.Count} quantities, the largest relative error is {worst.Error:g3} ({worst.Quantity})");
         return found;
