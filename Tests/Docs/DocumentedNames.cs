@@ -31,11 +31,13 @@ internal static partial class DocumentedNames
     public static bool IsSetting(string word) => Setting().IsMatch(word);
 
     /// <summary>Whether the product has this member.</summary>
-    public static bool InProduct(string word) => word.Split('.') is [var type, var member] && Types[type].Any(known => known.GetMember(member, Any).Length > 0);
+    public static bool InProduct(string word)
+        => word.Split('.') is [var type, var member] && Types[type].Any(known => known.GetMember(member, Any).Length > 0);
 
     /// <summary>Whether there is such a test.</summary>
     public static bool InTests(string word)
-        => word.Split('.') is [var type, var test] && TestClasses[type].Any(known => known.GetMethod(test)?.GetCustomAttribute<FactAttribute>() is not null);
+        => word.Split('.') is [var type, var test]
+            && TestClasses[type].Any(known => known.GetMethod(test)?.GetCustomAttribute<FactAttribute>() is not null);
 
     /// <summary>Whether the configuration has this key or group, and takes the value where there is one.</summary>
     public static bool InConfiguration(string word)

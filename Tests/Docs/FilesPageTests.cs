@@ -1,4 +1,3 @@
-using System.Collections;
 using System.Reflection;
 using System.Text.Json;
 using System.Text.RegularExpressions;
@@ -14,17 +13,17 @@ public sealed partial class FilesPageTests
 {
     private readonly MarkdownPage _page = MarkdownPage.Read("files.md");
 
-    public static TheoryData<Type> Tables =>
-        [.. typeof(EpochRow).Assembly.GetTypes().Where(type => type.Namespace == typeof(EpochRow).Namespace && type.GetProperties().Any(IsColumn))];
+    public static TheoryData<Type> Tables => [.. typeof(EpochRow).Assembly.GetTypes()
+        .Where(type => type.Namespace == typeof(EpochRow).Namespace && type.GetProperties().Any(IsColumn))];
 
     [SkippableTheory]
     [MemberData(nameof(Tables))]
     public void Every_column_of_a_table_is_defined_in_its_place(Type row)
     {
-        string[] columns = [.. row.GetProperties().Where(IsColumn).OrderBy(property => property.GetCustomAttribute<IndexAttribute>()!.Index).Select(Name)];
+        string[] columns = [.. row.GetProperties().Where(IsColumn).OrderBy(column => column.GetCustomAttribute<IndexAttribute>()!.Index).Select(Name)];
 
         _page.Sections.Where(section => section.Heading.Contains(".csv", StringComparison.Ordinal))
-            .Should().ContainSingle(section => Named(section, "column").SequenceEqual(columns), $"{row.Name} has the columns {string.Join(", ", columns)}");
+            .Should().ContainSingle(section => Named(section, "column").SequenceEqual(columns), $"{row.Name} has these: {string.Join(", ", columns)}");
     }
 
     [SkippableFact]
@@ -36,11 +35,13 @@ public sealed partial class FilesPageTests
         result.Code.Should().Be(0, result.All);
 
         string run = folder.In("run");
-        Directory.EnumerateFiles(run, "*", SearchOption.AllDirectories).Select(file => Epoch().Replace(Path.GetRelativePath(run, file), "-NNNN"))
+        Directory.EnumerateFiles(run, "*", SearchOption.AllDirectories)
+            .Select(file => Epoch().Replace(Path.GetRelativePath(run, file), "-NNNN"))
             .Should().BeEquivalentTo(Named(_page.Sections[0], "file"));
-        JsonDocument.Parse(File.ReadAllText(folder.In("run", "environment.json"))).RootElement.EnumerateObject().Select(key => key.Name)
+        JsonDocument.Parse(File.ReadAllText(folder.In("run", "environment.json"))).RootElement.EnumerateObject()
+            .Select(key => key.Name)
             .Should().BeEquivalentTo(Named(Section("`environment.json`"), "key"));
-        PyTorchUnpickler.UnpickleStateDict(folder.In("run", "checkpoints", "latest.pt")).Cast<DictionaryEntry>().Select(entry => (string)entry.Key)
+        PyTorchUnpickler.UnpickleStateDict(folder.In("run", "checkpoints", "latest.pt")).Keys.Cast<string>()
             .Should().BeEquivalentTo(Named(Section("`checkpoints/latest.pt`"), "key"));
     }
 

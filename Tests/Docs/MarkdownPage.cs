@@ -8,8 +8,10 @@ internal sealed partial class MarkdownPage
 {
     private MarkdownPage(string text)
     {
-        Blocks = [.. Fence().Matches(text).Select(match => new CodeBlock(match.Groups["language"].Value, match.Groups["file"].Value, match.Groups["text"].Value))];
+        Blocks = [.. Fence().Matches(text).Select(block => new CodeBlock(Group(block, "language"), Group(block, "file"), Group(block, "text")))];
         Sections = [.. Heading().Split(Fence().Replace(text, "")).Skip(1).Chunk(2).Select(part => new PageSection(part[0].Trim(), part[1]))];
+
+        static string Group(Match block, string name) => block.Groups[name].Value;
     }
 
     public IReadOnlyList<PageSection> Sections { get; }
