@@ -222,16 +222,28 @@ internal sealed class MetaStepCase : IMetaGradient, IDisposable
         CheckEpoch();
     }
 
-    /// <summary>Means over the epoch's parts, which are of one size.</summary>
+    /// <summary>The published averages: each part counts by its samples, its meta objective by the other half's.</summary>
     private void CheckEpoch()
     {
         double factor = RateSchedule.Factor(_train, _golden.Int("config/epoch"), 0, _golden.Int("config/nbatch"));
         _comparison.Check("epoch/lr", _train.Rate * factor);
         _comparison.Check("epoch/meta_lr", _meta.Optimiser.Rate * factor);
         _comparison.Check("epoch/mean_weighted_loss_per_exit", cat([.. _reports.Select(report => report.Losses.mul(report.Weights))]).mean([0]));
-        _comparison.Check("epoch/acc1_per_exit", stack(_reports.Select(report => PerCent(report.Correct))).mean([0]));
-        _comparison.Check("epoch/acc5_per_exit", tensor(Enumerable.Range(0, _network.Exits).Select(k => _amongFive.Average(part => part[k])).ToArray()));
-        _comparison.Check("epoch/mean_meta_loss", _reports.Where(report => report.Objective is not null).Average(report => report.Objective!.item<double>()));
+        CheckMean("epoch/acc1_per_exit", _reports.Select((report, part) => (GoldenFile.Values(PerCent(report.Correct)), Samples(part))));
+        CheckMean("epoch/acc5_per_exit", _amongFive.Select((accuracy, part) => (accuracy, Samples(part))));
+        CheckMean("epoch/mean_meta_loss", _reports
+            .Select((report, part) => (Objective: report.Objective, Samples: Samples(part ^ 1)))
+            .Where(entry => entry.Objective is not null)
+            .Select(entry => (GoldenFile.Values(entry.Objective!), entry.Samples)));
+
+        long Samples(int part) => _reports[part].Losses.shape[0];
+    }
+
+    private void CheckMean(string key, IEnumerable<(double[] Values, long Samples)> parts)
+    {
+        var all = parts.ToArray();
+        double[] mean = [.. Enumerable.Range(0, all[0].Values.Length).Select(k => all.Sum(part => part.Values[k] * part.Samples) / all.Sum(part => part.Samples))];
+        _comparison.Check(key, tensor(mean, _golden[key].shape));
     }
 
     private void CheckWeighting(string prefix, IEnumerable<Tensor> ofParameters)
