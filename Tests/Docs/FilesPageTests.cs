@@ -1,0 +1,76 @@
+using System.Reflection;
+using System.Text.Json;
+using System.Text.RegularExpressions;
+using CsvHelper.Configuration.Attributes;
+using Imta.MetaWeight.Experiments.Runs;
+using Imta.MetaWeight.Tests.Experiments;
+using TorchSharp.PyBridge;
+
+namespace Imta.MetaWeight.Tests.Docs;
+
+/// <summary><c>docs/files.md</c> defines every file of a run, and everything in it.</summary>
+public sealed partial class FilesPageTests
+{
+    private readonly MarkdownPage _page = MarkdownPage.Read("files.md");
+
+    public static TheoryData<Type> Tables => [.. typeof(EpochRow).Assembly.GetTypes()
+        .Where(type => type.Namespace == typeof(EpochRow).Namespace && type.GetProperties().Any(IsColumn))];
+
+    [SkippableTheory]
+    [MemberData(nameof(Tables))]
+    public void Every_column_of_a_table_is_defined_in_its_place(Type row)
+    {
+        string[] columns = [.. row.GetProperties().Where(IsColumn).OrderBy(column => column.GetCustomAttribute<IndexAttribute>()!.Index).Select(Name)];
+
+        _page.Sections.Where(section => section.Heading.Contains(".csv", StringComparison.Ordinal))
+            .Should().ContainSingle(section => Named(section, "column").SequenceEqual(columns), $"{row.Name} has these: {string.Join(", ", columns)}");
+    }
+
+    [SkippableFact]
+    public void A_finished_run_has_the_files_and_keys_that_it_defines()
+    {
+        using DisposeScope scope = NewDisposeScope();
+        using var folder = new TemporaryFolder();
+        ImtaProcess.Result result = ImtaProcess.Run(folder.Path, ["train", "--out", "run", .. ImtaProcess.Tiny, "--set", "train.epochs=1"]);
+        result.Code.Should().Be(0, result.All);
+
+        string run = folder.In("run");
+        Directory.EnumerateFiles(run, "*", SearchOption.AllDirectories)
+            .Select(file => Epoch().Replace(Path.GetRelativePath(run, file), "-NNNN"))
+            .Should().BeEquivalentTo(Named(_page.Sections[0], "file"));
+        JsonDocument.Parse(File.ReadAllText(folder.In("run", "environment.json"))).RootElement.EnumerateObject()
+            .Select(key => key.Name)
+            .Should().BeEquivalentTo(Named(Section("`environment.json`"), "key"));
+        PyTorchUnpickler.UnpickleStateDict(folder.In("run", "checkpoints", "latest.pt")).Keys.Cast<string>()
+            .Should().BeEquivalentTo(Named(Section("`checkpoints/latest.pt`"), "key"));
+    }
+
+    [SkippableFact]
+    public void The_objects_of_imta_verify_have_the_fields_that_it_defines()
+    {
+        using var folder = new TemporaryFolder();
+        File.Copy(GoldenFiles.Find("class_balanced_weights.csv"), folder.In("class_balanced_weights.csv"));
+
+        ImtaProcess.Result result = ImtaProcess.Run(folder.Path, "verify", ".", "--json");
+
+        result.Code.Should().Be(0, result.All);
+        JsonDocument.Parse(result.Output).RootElement.EnumerateArray().Should().ContainSingle()
+            .Which.EnumerateObject().Select(field => field.Name).Should().Equal(Named(Section("What `imta verify --json` prints"), "field"));
+    }
+
+    [SkippableFact]
+    public void Every_setting_that_it_names_exists() => DocumentedNames.Missing(_page.Words).Should().BeEmpty();
+
+    private static bool IsColumn(PropertyInfo property) => property.GetCustomAttribute<NameAttribute>() is not null;
+
+    private static string Name(PropertyInfo property) => property.GetCustomAttribute<NameAttribute>()!.Names[0];
+
+    /// <summary>What the first cells of a section's table define.</summary>
+    private static IEnumerable<string> Named(PageSection section, string column)
+        => section.Rows.Where(row => row.ContainsKey(column)).SelectMany(row => PageSection.WordsOf(row[column]));
+
+    private PageSection Section(string heading) => _page.Sections.Single(section => section.Heading == heading);
+
+    [GeneratedRegex("-[0-9]{4}(?=[.])")]
+    private static partial Regex Epoch();
+}

@@ -1,0 +1,159 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Reflection;
+using System.Text.RegularExpressions;
+using Imta.MetaWeight.Tests.Experiments;
+using Imta.MetaWeight.Tests.TorchSharp;
+using TorchSharp.PyBridge;
+
+namespace Imta.MetaWeight.Tests.Docs;
+
+/// <summary>Follows <c>docs/library.md</c> as a user would: its commands and its files, in a folder outside the checkout.</summary>
+public sealed partial class LibraryPageTests : IDisposable
+{
+    private const int Exits = 3;
+    private const int Epochs = 6;
+    private const int LinesOfTheNetwork = 50;
+    private const string OwnOperator = "my-study/MoreOperators.cs"; // for the system's libtorch, as the page says
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(5);
+
+    private readonly MarkdownPage _page = MarkdownPage.Read("library.md");
+    private readonly TemporaryFolder _folder = new();
+
+    /// <summary>The configuration that these tests were built in, where the checkout's own folders hold it.</summary>
+    private static string? OwnConfiguration
+    {
+        get
+        {
+            string folder = Path.GetRelativePath(MarkdownPage.Repository(), AppContext.BaseDirectory);
+            return folder.Split(Path.DirectorySeparatorChar) is ["Tests", "bin", var name, ..] ? name : null;
+        }
+    }
+
+    [SkippableFact]
+    public void What_it_builds_learns_saves_and_repeats_itself()
+    {
+        Skip.IfNot(OperatingSystem.IsLinux(), "the page's commands are run by /bin/sh");
+        string[] commands = [.. _page.Blocks.Where(block => block.Language == "sh").Select(block => block.Text)];
+        commands.Should().HaveCount(3, "a project, a run with weights, a run without");
+        Run(commands[0]);
+        foreach (CodeBlock block in _page.Blocks.Where(block => block.Language == "csharp"))
+        {
+            if (TorchSource.IsSystem || block.File != OwnOperator)
+            {
+                File.WriteAllText(_folder.In(block.File), block.Text);
+            }
+        }
+
+        string learned = Run(commands[1]);
+        CheckLearned(learned);
+        Masked(learned).Should().Be(Masked(_page.Blocks.Single(block => block.Language == "text").Text));
+        CheckSaved();
+
+        string program = Directory.GetFiles(_folder.In("my-study", "bin"), "my-study.dll", SearchOption.AllDirectories).Single();
+        Run($"dotnet {program}").Should().Be(learned);
+
+        CheckPlain(Run(commands[2]));
+        if (TorchSource.IsSystem)
+        {
+            CheckOperator(Assembly.LoadFrom(program).GetType("MoreOperators")!.GetMethod("silu")!.CreateDelegate<Func<Tensor, Tensor>>());
+        }
+    }
+
+    [SkippableFact]
+    public void Its_network_has_at_most_fifty_lines()
+        => _page.Blocks.Single(block => block.File == "my-study/SmallNetwork.cs").Text.TrimEnd().Split('\n').Length.Should().BeInRange(20, LinesOfTheNetwork);
+
+    [SkippableFact]
+    public void Every_member_that_it_names_exists() => DocumentedNames.Missing(_page.Words).Should().BeEmpty();
+
+    public void Dispose() => _folder.Dispose();
+
+    private static void CheckLearned(string output)
+    {
+        double[][] losses = Losses(output);
+        losses.Should().HaveCount(Epochs);
+        losses[^1].Zip(losses[0]).Should().HaveCount(Exits).And.OnlyContain(loss => loss.First < 0.7 * loss.Second);
+        var weights = Weights(output);
+        weights.SelectMany(epoch => new[] { epoch.Clean, epoch.Noisy })
+            .Should().OnlyContain(ofExits => Math.Abs(ofExits.Average() - 1) < 6e-4, "they have mean 1 and are printed to three digits");
+        (weights[^1].Noisy[0] < weights[^1].Clean[0] && weights[^1].Noisy[^1] > weights[^1].Clean[^1]).Should().BeTrue(output);
+        Numbers(Accuracy().Match(output).Groups[1].Value).Should().HaveCount(Exits).And.OnlyContain(share => share > 0.5);
+    }
+
+    private static void CheckPlain(string output)
+    {
+        double[][] losses = Losses(output);
+        losses[^1].Zip(losses[0]).Should().HaveCount(Exits).And.OnlyContain(loss => loss.First < loss.Second);
+        Weights(output).SelectMany(epoch => epoch.Clean.Concat(epoch.Noisy))
+            .Should().HaveCount(Epochs * 2 * Exits).And.OnlyContain(weight => weight == 1);
+    }
+
+    private void CheckSaved()
+    {
+        using DisposeScope scope = NewDisposeScope();
+        PyTorchUnpickler.UnpickleStateDict(_folder.In("my-study.pt")).Keys.Cast<string>()
+            .Should().HaveCount(Exits * 7).And.Contain(["stage0.kernel", "stage2.variance"]);
+    }
+
+    /// <summary>x·σ(x), its first derivative and its second.</summary>
+    private static void CheckOperator(Func<Tensor, Tensor> silu)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        const double At = 0.7;
+        double sigmoid = 1 / (1 + Math.Exp(-At)), slope = sigmoid * (1 - sigmoid);
+        Tensor x = tensor(At, float64).requires_grad_();
+
+        Tensor y = silu(x);
+        Tensor first = autograd.grad([y], [x], create_graph: true)[0];
+        Tensor second = autograd.grad([first], [x])[0];
+
+        y.item<double>().Should().BeApproximately(At * sigmoid, 1e-15);
+        first.item<double>().Should().BeApproximately(sigmoid + (At * slope), 1e-15);
+        second.item<double>().Should().BeApproximately(slope * (2 + (At * (1 - (2 * sigmoid)))), 1e-15);
+    }
+
+    /// <summary>Runs one of the page's blocks by the shell and returns what it printed.</summary>
+    private string Run(string commands)
+    {
+        string script = commands
+            .Replace("PATH-TO-CLONE", MarkdownPage.Repository(), StringComparison.Ordinal)
+            .Replace("-c Release", $"-c {OwnConfiguration ?? "Release"}", StringComparison.Ordinal);
+        string output = _folder.In("output.txt");
+        var start = new ProcessStartInfo("/bin/sh", ["-c", "exec >\"$0\" 2>&1; set -e\n" + script, output]) { WorkingDirectory = _folder.Path };
+
+        // No server of the build stays behind; and what these tests were built with is there already, so the checkout is left alone.
+        start.Environment["MSBUILDDISABLENODEREUSE"] = "1";
+        start.Environment["UseSharedCompilation"] = "false";
+        start.Environment["BuildProjectReferences"] = OwnConfiguration is null ? "true" : "false";
+        using Process process = Process.Start(start)!;
+        if (!process.WaitForExit(Patience))
+        {
+            process.Kill(entireProcessTree: true);
+            throw new TimeoutException($"{script} did not end; it said: {File.ReadAllText(output)}");
+        }
+
+        string said = File.ReadAllText(output);
+        process.ExitCode.Should().Be(0, $"{script} said: {said}");
+        return said;
+    }
+
+    private static double[][] Losses(string output) => [.. Epoch().Matches(output).Select(match => Numbers(match.Groups["loss"].Value))];
+
+    private static (double[] Clean, double[] Noisy)[] Weights(string output)
+        => [.. Epoch().Matches(output).Select(match => (Numbers(match.Groups["clean"].Value), Numbers(match.Groups["noisy"].Value)))];
+
+    private static double[] Numbers(string text) => [.. text.Split(' ').Select(number => double.Parse(number, CultureInfo.InvariantCulture))];
+
+    private static string Masked(string output) => Digit().Replace(output, "0");
+
+    [GeneratedRegex(
+        "^epoch [0-9]+: loss (?<loss>[0-9. ]+); mean weight of clean images (?<clean>[0-9. ]+), of noisy (?<noisy>[0-9. ]+)$", RegexOptions.Multiline)]
+    private static partial Regex Epoch();
+
+    [GeneratedRegex("^accuracy on other images: ([0-9. ]+)$", RegexOptions.Multiline)]
+    private static partial Regex Accuracy();
+
+    [GeneratedRegex("[0-9]")]
+    private static partial Regex Digit();
+}
