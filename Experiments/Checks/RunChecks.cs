@@ -37,19 +37,22 @@ internal sealed class RunChecks
         .. OverlapCheck.Findings(Overlap.Of(_data)),
         .. OddBatchCheck.Findings(_data.Train.Count, _settings),
         .. SharesCheck.Findings(_data.Train.Count, _exits, _settings),
-        .. BeforeGoingOn(room),
+        .. OfMachine(room),
     ];
 
-    /// <summary>The findings on a run that is to go on, whose settings and data have passed: those on the machine.</summary>
-    public IEnumerable<Finding> BeforeGoingOn(MachineRoom room) =>
-    [
-        .. room.Disk is { } free ? DiskCheck.Findings(_disk, free) : [],
-        .. room.Memory is { } memory && _memory is not null ? MemoryCheck.Findings(_memory, _settings.Train.Batch, memory) : [],
-    ];
+    /// <summary>The findings on a run that is to go on: those on the machine. Settings and data have passed, and do not change any more.</summary>
+    public IEnumerable<Finding> BeforeGoingOn(MachineRoom room)
+        => OfMachine(room).Select(finding => finding with { Fix = "free some, or go on with a copy of the run on a larger machine" });
 
     private static long[] Counts(ImageSet set)
     {
         using DisposeScope scope = NewDisposeScope();
         return set.Labels.bincount(null, set.ClassNames.Count).data<long>().ToArray();
     }
+
+    private IEnumerable<Finding> OfMachine(MachineRoom room) =>
+    [
+        .. room.Disk is { } free ? DiskCheck.Findings(_disk, free, _settings.Export.WeightsEvery) : [],
+        .. room.Memory is { } memory && _memory is not null ? MemoryCheck.Findings(_memory, _settings.Train.Batch, memory) : [],
+    ];
 }

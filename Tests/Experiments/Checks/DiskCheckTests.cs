@@ -11,11 +11,18 @@ public sealed class DiskCheckTests
     [InlineData(100, 99, Severity.Stop)]
     [InlineData(100, 0, Severity.Stop)]
     internal void It_stops_where_a_run_does_not_fit_and_warns_below_twice_its_size(long need, long free, Severity? severity)
-        => DiskCheck.Findings(need * ByteSize.Mib, free * ByteSize.Mib).Select(finding => (Severity?)finding.Severity).Should().Equal(severity is null ? [] : [severity]);
+        => DiskCheck.Findings(need * ByteSize.Mib, free * ByteSize.Mib, weightsEvery: 0).Select(finding => (Severity?)finding.Severity).Should().Equal(severity is null ? [] : [severity]);
 
-    [Fact]
-    public void The_line_has_both_sizes()
-        => DiskCheck.Findings(3 * ByteSize.Gib, 2000 * ByteSize.Mib).Single().What.Should().Be("the run's files take about 3.0 GiB, and the drive of its folder has 2.0 GiB free");
+    [Theory]
+    [InlineData(0, "free some, or take a folder on another drive by --out")]
+    [InlineData(5, "free some, or take a folder on another drive by --out, or set export.weightsEvery (it is 5) higher or to 0")]
+    public void The_line_has_both_sizes_and_what_would_make_room(int weightsEvery, string fix)
+    {
+        Finding finding = DiskCheck.Findings(3 * ByteSize.Gib, 2000 * ByteSize.Mib, weightsEvery).Single();
+
+        finding.What.Should().Be("the run's files take about 3.0 GiB, and the drive of its folder has 2.0 GiB free");
+        finding.Fix.Should().Be(fix);
+    }
 
     [Theory]
     [InlineData(0, 10, 0, 2, 1)]

@@ -50,7 +50,9 @@ public sealed class RunChecksTests
 
         checks.BeforeStart(Large).Should().Contain(finding => finding.Check == CheckName.Splits);
         checks.BeforeGoingOn(Large).Should().BeEmpty();
-        checks.BeforeGoingOn(new MachineRoom(1, 1)).Select(finding => finding.Check).Should().Equal(CheckName.Disk, CheckName.Memory);
+        Finding[] small = [.. checks.BeforeGoingOn(new MachineRoom(1, 1))];
+        small.Select(finding => finding.Check).Should().Equal(CheckName.Disk, CheckName.Memory);
+        small.Should().OnlyContain(finding => finding.Severity == Severity.Stop && !finding.Fix.Contains("set "), "a run's settings stay");
         checks.BeforeGoingOn(new MachineRoom(null, null)).Should().BeEmpty("a machine that says nothing stops nothing");
     }
 
