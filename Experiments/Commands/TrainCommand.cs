@@ -1,5 +1,7 @@
 using System.CommandLine;
 using System.Runtime.InteropServices;
+using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Experiments.Checks;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Runs;
@@ -19,12 +21,13 @@ internal static class TrainCommand
     private static readonly Option<int?> Threads = new("--threads") { HelpName = "N", Description = "Threads of the CPU's computation; 0: all cores" };
     private static readonly Option<bool> Force = new("--force") { Description = "Replace the run that the folder holds" };
     private static readonly Option<string?> Resume = new("--resume") { HelpName = "RUN", Description = "Go on with the run in this folder, behind its last finished epoch" };
+    private static readonly Option<string[]> Allow = new("--allow") { HelpName = "CHECK", Description = $"Run in spite of what a check finds: {string.Join(", ", CheckNames.All)}; may be repeated" };
 
     public static Command Build()
     {
         var command = new Command("train", "Train a multi-exit network, with learned sample weights or without, and test it")
         {
-            ConfigurationArguments.Config, ConfigurationArguments.Set, Data, Out, Seed, Place, Threads, Force, Resume,
+            ConfigurationArguments.Config, ConfigurationArguments.Set, Data, Out, Seed, Place, Threads, Force, Resume, Allow,
         };
         command.Validators.Add(ConfigurationArguments.RefuseUnknownOption);
         command.SetAction(Run);
@@ -36,7 +39,8 @@ internal static class TrainCommand
         using var stop = new CancellationTokenSource();
         using PosixSignalRegistration interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Stop);
         using PosixSignalRegistration terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Stop);
-        return arguments.GetValue(Resume) is { } run ? GoOn(arguments, run, stop.Token) : Start(arguments, stop.Token);
+        IReadOnlySet<CheckName> allowed = CheckNames.Parse(arguments.GetValue(Allow) ?? []);
+        return arguments.GetValue(Resume) is { } run ? GoOn(arguments, run, allowed, stop.Token) : Start(arguments, allowed, stop.Token);
 
         // The first signal ends the run behind its present batch; a second one, at once.
         void Stop(PosixSignalContext context)
@@ -46,7 +50,7 @@ internal static class TrainCommand
         }
     }
 
-    private static int Start(ParseResult arguments, CancellationToken stop)
+    private static int Start(ParseResult arguments, IReadOnlySet<CheckName> allowed, CancellationToken stop)
     {
         DateTime start = DateTime.Now;
         Settings settings = Read(arguments);
@@ -55,18 +59,26 @@ internal static class TrainCommand
         RunFolder.Check(path, arguments.GetValue(Force));
         using RunData data = DataSets.Load(settings.Data, settings.Seed);
         using RunModel model = RunModel.Build(settings, data.TrainCounts, device);
+        NetworkCost cost = model.Network.Cost(DatasetShape.Of(settings.Data.Dataset).Side);
+        var checks = new RunChecks(settings, data, model, cost);
+        Finding[] findings = [.. checks.BeforeStart(MachineRoom.Of(path))];
+        if (Refused(findings, allowed))
+        {
+            return UsageException.ExitCode;
+        }
+
         RunFolder folder = RunFolder.Create(path, arguments.GetValue(Force), SettingsWriter.Write(settings));
         AtomicFile.WriteText(folder.Environment, EnvironmentReport.Json(settings, Environment.GetCommandLineArgs()[1..], start));
-        CsvTable.Write(folder.Cost, CostRow.Table(model.Network.Cost(DatasetShape.Of(settings.Data.Dataset).Side)));
-        return Train(new Plan(settings, data, model, folder, device, First: 0), stop);
+        CsvTable.Write(folder.Cost, CostRow.Table(cost));
+        return Train(new Plan(settings, data, model, folder, device, checks.Needs, findings, First: 0), stop);
     }
 
-    private static int GoOn(ParseResult arguments, string run, CancellationToken stop)
+    private static int GoOn(ParseResult arguments, string run, IReadOnlySet<CheckName> allowed, CancellationToken stop)
     {
         Option[] fixedByRun = [ConfigurationArguments.Set, Out, Seed, Place, Threads, Force];
         if (arguments.GetValue(ConfigurationArguments.Config) is not null || fixedByRun.Any(option => arguments.GetResult(option) is { Implicit: false }))
         {
-            throw new UsageException("--resume goes on with the run as it was configured; only --data may stand beside it");
+            throw new UsageException("--resume goes on with the run as it was configured; only --data and --allow may stand beside it");
         }
 
         using DisposeScope scope = NewDisposeScope();
@@ -83,8 +95,33 @@ internal static class TrainCommand
         using RunModel model = RunModel.Build(settings, data.TrainCounts, device);
         checkpoint.Restore(model, folder.LatestCheckpoint);
         scope.Dispose(); // the checkpoint's own tensors
+        var checks = new RunChecks(settings, data, model, model.Network.Cost(DatasetShape.Of(settings.Data.Dataset).Side), checkpoint.Epochs);
+        Finding[] findings = [.. checks.BeforeGoingOn(MachineRoom.Of(run))];
+        if (Refused(findings, allowed))
+        {
+            return UsageException.ExitCode;
+        }
+
         folder.KeepThrough(checkpoint.Epochs);
-        return Train(new Plan(settings, data, model, folder, device, checkpoint.Epochs), stop);
+        return Train(new Plan(settings, data, model, folder, device, checks.Needs, findings, checkpoint.Epochs), stop);
+    }
+
+    /// <summary>Whether a finding stops the run; then all of them are shown.</summary>
+    private static bool Refused(Finding[] findings, IReadOnlySet<CheckName> allowed)
+    {
+        if (!findings.Any(Stops))
+        {
+            return false;
+        }
+
+        foreach (Finding finding in findings)
+        {
+            Console.Error.WriteLine(Stops(finding) ? $"imta: {finding.Line}; {finding.Override}" : $"imta: warning: {finding.Line}");
+        }
+
+        return true;
+
+        bool Stops(Finding finding) => finding.Severity == Severity.Stop && !allowed.Contains(finding.Check);
     }
 
     private static int Train(Plan plan, CancellationToken stop)
@@ -140,12 +177,12 @@ internal static class TrainCommand
     }
 
     /// <summary>A run that is ready to train.</summary>
-    private sealed record Plan(Settings Settings, RunData Data, RunModel Model, RunFolder Folder, Device Device, int First)
+    private sealed record Plan(Settings Settings, RunData Data, RunModel Model, RunFolder Folder, Device Device, string Needs, IReadOnlyList<Finding> Findings, int First)
     {
         /// <summary>What is about to happen, for the log and the screen.</summary>
         public IEnumerable<string> Lines()
         {
-            foreach (string warning in Data.Warnings)
+            foreach (string warning in Data.Warnings.Concat(Findings.Select(finding => finding.Line)))
             {
                 yield return $"warning: {warning}";
             }
@@ -154,6 +191,7 @@ internal static class TrainCommand
             string method = Settings.Meta.Enabled ? "learned sample weights" : "plain training";
             yield return FormattableString.Invariant($"{Settings.Name}, seed {Settings.Seed}: {method}, {Model.Network.GetName()} with {Model.Network.Exits} exits and {parameters:N0} parameters on {Device}, {get_num_threads()} threads");
             yield return FormattableString.Invariant($"{Data.Train.Count:N0} training, {Data.Validation.Count:N0} validation and {Data.Test.Count:N0} test images of {Data.Classes} classes; run folder {Folder.Path}");
+            yield return Needs;
             if (First > 0)
             {
                 yield return FormattableString.Invariant($"going on behind epoch {First} of {Settings.Train.Epochs}");

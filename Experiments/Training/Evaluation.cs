@@ -13,7 +13,9 @@ internal sealed record ExitScore(double Loss, double Top1, double Top5);
 /// <summary>Every exit on a set of clean images, one forward pass each.</summary>
 internal static class Evaluation
 {
-    private const int Batch = 256;
+    /// <summary>Images of a forward pass.</summary>
+    public const int Batch = 256;
+
     private const int Best = 5;
 
     /// <summary>The K scores.</summary>

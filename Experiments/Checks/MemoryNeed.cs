@@ -1,0 +1,49 @@
+using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Experiments.Configuration;
+using Imta.MetaWeight.Experiments.Data;
+using Imta.MetaWeight.Experiments.Training;
+using Imta.MetaWeight.Meta;
+
+namespace Imta.MetaWeight.Experiments.Checks;
+
+/// <summary>The most memory that a run takes on the CPU, estimated; its constants are measured (docs/checks.md).</summary>
+/// <param name="ImageBytes">Of the images of all sets.</param>
+/// <param name="ParameterBytes">Of θ and Θ.</param>
+/// <param name="ActivationBytes">Of all layers' outputs for one image.</param>
+/// <param name="TrainImages">Training images.</param>
+/// <param name="EvaluationImages">Images of the larger of the validation and test set.</param>
+/// <param name="Meta">How weights are learned, if they are.</param>
+internal sealed record MemoryNeed(long ImageBytes, long ParameterBytes, long ActivationBytes, int TrainImages, int EvaluationImages, MetaOptions Meta)
+{
+    private const long Program = 280 * ByteSize.Mib; // .NET and libtorch with nothing to do
+    private const double EvaluationActivations = 1.1;
+
+    public static MemoryNeed Of(RunModel model, NetworkCost cost, RunData data, Settings settings)
+    {
+        IEnumerable<Tensor> parameters = model.Network.Parameters.Concat(model.Weighting?.Network.Parameters ?? []);
+        ImageSet[] sets = [data.Train, data.Validation, data.Test];
+        return new MemoryNeed(
+            sets.Sum(set => set.Images.numel()),
+            parameters.Sum(Bytes),
+            cost.Activations * model.Network.Parameters[0].element_size(),
+            data.Train.Count,
+            Math.Max(data.Validation.Count, data.Test.Count),
+            settings.Meta);
+    }
+
+    /// <summary>The bytes with batches of this size.</summary>
+    public long At(int batch)
+    {
+        int images = Math.Min(batch, TrainImages);
+        (double copies, double activations) = (Meta.Enabled, Meta.Gradient) switch
+        {
+            (false, _) => (4, 1.5 * images), // θ, gradient, momentum and step; what the forward and the backward pass keep
+            (true, MetaGradientMethod.Unrolled) => (8, 3.0 * (images + 1) / 2), // the lookahead's too; a second-order graph of half a batch
+            _ => throw new NotSupportedException($"no memory figures of {Meta.Gradient}"),
+        };
+        double passes = Math.Max(activations, EvaluationActivations * Math.Min(Evaluation.Batch, EvaluationImages));
+        return (long)(Program + ImageBytes + (copies * ParameterBytes) + (passes * ActivationBytes));
+    }
+
+    private static long Bytes(Tensor tensor) => tensor.numel() * tensor.element_size();
+}

@@ -1,0 +1,59 @@
+using FsCheck;
+using Imta.MetaWeight.Experiments.Checks;
+using Imta.MetaWeight.Meta;
+
+namespace Imta.MetaWeight.Tests.Experiments.Checks;
+
+public sealed class MemoryCheckTests
+{
+    private static readonly MemoryNeed Need = new(50 * ByteSize.Mib, 10 * ByteSize.Mib, 6 * ByteSize.Mib, TrainImages: 45_000, EvaluationImages: 10_000, new MetaOptions());
+
+    [Theory]
+    [InlineData(0.79, null)]
+    [InlineData(0.81, Severity.Warning)]
+    [InlineData(1.01, Severity.Stop)]
+    internal void It_stops_where_a_step_does_not_fit_and_warns_from_four_fifths_on(double share, Severity? severity)
+        => Findings(Need, 512, (long)(Need.At(512) / share)).Select(finding => (Severity?)finding.Severity).Should().Equal(severity is null ? [] : [severity]);
+
+    [Fact]
+    public void The_advised_batch_is_the_largest_even_one_that_fits_with_room_to_spare() => Prop.ForAll(Arb.From(
+        from batch in Gen.Choose(400, 2000)
+        from share in Gen.Choose(102, 125)
+        select (batch, share)),
+        c =>
+        {
+            long room = Need.At(c.batch) * 100 / c.share;
+            string fix = Findings(Need, c.batch, room).Single().Fix;
+            fix.Should().StartWith("set train.batch to ");
+            int advised = int.Parse(fix.Split(' ')[^1], System.Globalization.CultureInfo.InvariantCulture);
+
+            advised.Should().BeLessThan(c.batch);
+            (advised % 2).Should().Be(0);
+            Findings(Need, advised, room).Should().BeEmpty();
+            Findings(Need, advised + 2, room).Should().NotBeEmpty();
+        }).QuickCheckThrowOnFailure();
+
+    [Fact]
+    public void Where_no_batch_fits_the_network_is_too_large() => Findings(Need, 512, 500 * ByteSize.Mib).Single().Fix.Should().Contain("a smaller network");
+
+    [Fact]
+    public void Evaluation_takes_what_it_takes_with_the_smallest_batch_too()
+    {
+        Need.At(4).Should().Be(Need.At(32), "256 images go forward at once in evaluation");
+        (Need with { EvaluationImages = 10 }).At(4).Should().BeLessThan(Need.At(4));
+    }
+
+    [Fact]
+    public void A_batch_is_never_larger_than_the_training_set()
+        => (Need with { TrainImages = 300 }).At(1024).Should().Be((Need with { TrainImages = 300 }).At(300));
+
+    [Theory]
+    [InlineData(1024L, "1.0 KiB")]
+    [InlineData(41_943_040L, "40 MiB")]
+    [InlineData(10_400_000L, "9.9 MiB")]
+    [InlineData(10_450_000L, "10 MiB")]
+    [InlineData(1_288_490_189L, "1.2 GiB")]
+    public void Sizes_are_written_for_people(long bytes, string text) => ByteSize.Text(bytes).Should().Be(text);
+
+    private static Finding[] Findings(MemoryNeed need, int batch, long room) => [.. MemoryCheck.Findings(need, batch, room)];
+}

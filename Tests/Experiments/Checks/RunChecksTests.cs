@@ -1,0 +1,83 @@
+using System.Runtime.CompilerServices;
+using Imta.MetaWeight.Experiments.Checks;
+using Imta.MetaWeight.Experiments.Configuration;
+using Imta.MetaWeight.Experiments.Data;
+using Imta.MetaWeight.Experiments.Training;
+
+namespace Imta.MetaWeight.Tests.Experiments.Checks;
+
+/// <summary>The checks together: on the configurations that come along, against real files, in their documentation.</summary>
+public sealed class RunChecksTests
+{
+    private static readonly MachineRoom Large = new(1000 * ByteSize.Gib, 1000 * ByteSize.Gib);
+
+    [Fact]
+    public void The_quick_start_is_nothing_to_tell()
+    {
+        Settings settings = Load("quickstart.yaml");
+        using RunData data = DataSets.Load(settings.Data, settings.Seed);
+
+        Checks(settings, data).BeforeStart(Large).Should().BeEmpty();
+    }
+
+    [Theory]
+    [InlineData("cifar10-l2w.yaml")]
+    [InlineData("cifar10-plain.yaml")]
+    [InlineData("cifar100-l2w.yaml")]
+    [InlineData("cifar100-plain.yaml")]
+    [InlineData("cifar10-small.yaml")]
+    [InlineData("cifar10-small-plain.yaml")]
+    public void The_CIFAR_configurations_cut_well_and_give_every_exit_meta_samples(string file)
+    {
+        Settings settings = Load(file);
+        int used = settings.Data.TrainLimit ?? 50_000, classes = DatasetShape.Of(settings.Data.Dataset).Classes;
+        int images = used - Splits.ValidationSize(settings.Data.Validation, used, classes);
+
+        OddBatchCheck.Findings(images, settings).Should().BeEmpty();
+        SharesCheck.Findings(images, settings.Model.Msdnet.Blocks, settings).Should().BeEmpty();
+    }
+
+    [Fact]
+    public void Every_configuration_that_comes_along_is_checked_here()
+        => Directory.GetFiles(Repository("configs"), "*.yaml").Should().HaveCount(7);
+
+    [Fact]
+    public void A_resumed_run_is_checked_against_the_machine_only()
+    {
+        var settings = new Settings { Data = new DataOptions { TrainLimit = 45, TestLimit = 7 } };
+        using RunData data = DataSets.Load(settings.Data, settings.Seed);
+        RunChecks checks = Checks(settings, data);
+
+        checks.BeforeStart(Large).Should().Contain(finding => finding.Check == CheckName.Splits);
+        checks.BeforeGoingOn(Large).Should().BeEmpty();
+        Finding[] small = [.. checks.BeforeGoingOn(new MachineRoom(1, 1))];
+        small.Select(finding => finding.Check).Should().Equal(CheckName.Disk, CheckName.Memory);
+        small.Should().OnlyContain(finding => finding.Severity == Severity.Stop && !finding.Fix.Contains("set "), "a run's settings stay");
+        checks.BeforeGoingOn(new MachineRoom(null, null)).Should().BeEmpty("a machine that says nothing stops nothing");
+    }
+
+    [Fact]
+    public void Every_check_is_documented()
+    {
+        string[] documented = [.. File.ReadLines(Repository("docs/checks.md")).Where(line => line.StartsWith("| `", StringComparison.Ordinal)).Select(line => line.Split('`')[1]).Distinct()];
+
+        documented.Should().Equal(CheckNames.All);
+    }
+
+    [Theory]
+    [InlineData("", new string[0])]
+    [InlineData("disk", new[] { "disk" })]
+    [InlineData("oddBatch, shares,,disk", new[] { "oddBatch", "shares", "disk" })]
+    public void Allow_takes_names_with_commas_between(string value, string[] names)
+        => CheckNames.Parse([value]).Select(check => check.Text()).Should().Equal(names);
+
+    private static RunChecks Checks(Settings settings, RunData data)
+    {
+        using RunModel model = RunModel.Build(settings, data.TrainCounts, CPU);
+        return new RunChecks(settings, data, model, model.Network.Cost(ImageSet.Side));
+    }
+
+    private static Settings Load(string file) => SettingsLoader.Load(Path.Combine(Repository("configs"), file), []);
+
+    private static string Repository(string path, [CallerFilePath] string here = "") => Path.GetFullPath(Path.Combine(here, "../../../..", path));
+}
