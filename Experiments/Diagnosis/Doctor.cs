@@ -1,4 +1,4 @@
-using System.Globalization;
+using Imta.MetaWeight.Experiments.Checks;
 
 namespace Imta.MetaWeight.Experiments.Diagnosis;
 
@@ -7,7 +7,6 @@ internal static class Doctor
 {
     private const string Unknown = "not known without libtorch";
     private const string GetLibtorch = "as root: apt-get install libtorch-dev libopenblas0-pthread; or name another libtorch: LIBTORCH=/path/to/libtorch ./imta doctor; or take NuGet's: TorchSource=package ./imta doctor";
-    private const long Gibibyte = 1L << 30;
 
     private static readonly string[] OtherBlas = ["openblas", "mkl", "blis", "atlas", "flexiblas"];
 
@@ -140,16 +139,12 @@ internal static class Doctor
     private static Finding Memory(HostFacts host)
     {
         const string Check = "memory";
-        if ((host.Memory, host.MemoryAvailable) is not ({ } total, { } available))
+        return host.MemoryAvailable switch
         {
-            return new(Check, Verdict.Note, "its size is not known here");
-        }
-
-        long limit = host.MemoryLimit ?? long.MaxValue;
-        string found = $"{Size(available)} available of {Size(total)}{(limit < total ? $"; this process's group may have {Size(limit)}" : "")}";
-        return Math.Min(available, limit) >= 2 * Gibibyte
-            ? new(Check, Verdict.Ok, found)
-            : new(Check, Verdict.Warning, found, "little for a run of the published size: start with configs/cifar10-small.yaml, or set a smaller train.batch");
+            null => new(Check, Verdict.Note, "its size is not known here"),
+            >= 2 * ByteSize.Gib => new(Check, Verdict.Ok, $"{ByteSize.Text(host.MemoryAvailable.Value)} for this process"),
+            { } bytes => new(Check, Verdict.Warning, $"{ByteSize.Text(bytes)} for this process", "little for a run of the published size: start with configs/cifar10-small.yaml, or set a smaller train.batch"),
+        };
     }
 
     private static Finding Disk(HostFacts host)
@@ -158,8 +153,8 @@ internal static class Doctor
         return host.RunFolderFree switch
         {
             null => new(Check, Verdict.Note, $"the free space of {host.RunFolder} is not known here"),
-            >= Gibibyte => new(Check, Verdict.Ok, $"{Size(host.RunFolderFree.Value)} free in {host.RunFolder}, where runs go"),
-            { } free => new(Check, Verdict.Warning, $"{Size(free)} free in {host.RunFolder}, where runs go", "free some, or name another folder: imta train --out DIR"),
+            >= ByteSize.Gib => new(Check, Verdict.Ok, $"{ByteSize.Text(host.RunFolderFree.Value)} free in {host.RunFolder}, where runs go"),
+            { } free => new(Check, Verdict.Warning, $"{ByteSize.Text(free)} free in {host.RunFolder}, where runs go", "free some, or name another folder: imta train --out DIR"),
         };
     }
 
@@ -180,6 +175,4 @@ internal static class Doctor
         .Where(variable => prefixes.Any(prefix => variable.Key.StartsWith(prefix, StringComparison.Ordinal)))
         .OrderBy(variable => variable.Key, StringComparer.Ordinal)
         .Select(variable => $"; {variable.Key}={variable.Value}"));
-
-    private static string Size(long bytes) => string.Create(CultureInfo.InvariantCulture, $"{bytes / (double)Gibibyte:F1} GiB");
 }

@@ -14,9 +14,7 @@ public sealed class DoctorTests
         VectorUnits = ["AVX2", "AVX-512"],
         Cores = 2,
         CoresOfMachine = 8,
-        Memory = 16 * Gibibyte,
         MemoryAvailable = 8 * Gibibyte,
-        MemoryLimit = null,
         RunFolder = "/home/me",
         RunFolderFree = 100 * Gibibyte,
         Variables = new Dictionary<string, string>(),
@@ -102,13 +100,11 @@ public sealed class DoctorTests
     }
 
     [Theory]
-    [InlineData(8.0, null, false, "8.0 GiB available of 16.0 GiB")]
-    [InlineData(1.5, null, true, "1.5 GiB available of 16.0 GiB")]
-    [InlineData(8.0, 1.0, true, "8.0 GiB available of 16.0 GiB; this process's group may have 1.0 GiB")]
-    [InlineData(8.0, 64.0, false, "8.0 GiB available of 16.0 GiB")]
-    public void Little_memory_is_warned_of(double available, double? limit, bool warns, string found)
+    [InlineData(8.0, false, "8.0 GiB for this process")]
+    [InlineData(1.5, true, "1.5 GiB for this process")]
+    public void Little_memory_is_warned_of(double available, bool warns, string found)
     {
-        Finding memory = Of("memory", host: Host with { MemoryAvailable = (long)(available * Gibibyte), MemoryLimit = (long?)(limit * Gibibyte) });
+        Finding memory = Of("memory", host: Host with { MemoryAvailable = (long)(available * Gibibyte) });
 
         (memory.Verdict, memory.Found).Should().Be((warns ? Verdict.Warning : Verdict.Ok, found));
     }
@@ -116,7 +112,7 @@ public sealed class DoctorTests
     [Fact]
     public void What_this_system_does_not_tell_is_a_note()
     {
-        HostFacts silent = Host with { Processor = null, VectorUnits = null, CoresOfMachine = null, Memory = null, MemoryAvailable = null, RunFolderFree = null };
+        HostFacts silent = Host with { Processor = null, VectorUnits = null, CoresOfMachine = null, MemoryAvailable = null, RunFolderFree = null };
 
         Doctor.Examine(silent, Torch with { Libraries = [], Settings = [] }).Should().NotContain(finding => finding.Verdict >= Verdict.Warning);
     }
@@ -131,23 +127,6 @@ public sealed class DoctorTests
         Of("CUDA", Torch with { CudaDevices = 2 }).Found.Should().StartWith("2 devices");
         Of("CUDA", host: Host with { HasNvidiaDriver = true }).Advice.Should().Contain("LIBTORCH=");
         Of("python3-torch", host: Host with { HasPythonTorch = false }).Verdict.Should().Be(Verdict.Note);
-    }
-
-    [Theory]
-    [InlineData("0::/a/b", "a/b/memory.max", "1000", 1000L)]
-    [InlineData("0::/a/b", "a/memory.max", "1000", 1000L)]
-    [InlineData("0::/elsewhere", "memory.max", "1000", 1000L)]
-    [InlineData("0::/a/b", "a/b/memory.max", "max", null)]
-    [InlineData("4:cpu,memory:/a", "memory/a/memory.limit_in_bytes", "1000", 1000L)]
-    [InlineData("4:cpu:/a", "memory/a/memory.limit_in_bytes", "1000", null)]
-    [InlineData("nonsense", "memory.max", "1000", null)]
-    public void A_limit_of_a_control_group_counts_and_so_does_one_above(string membership, string file, string text, long? limit)
-    {
-        using var folder = new TemporaryFolder();
-        Directory.CreateDirectory(Path.GetDirectoryName(folder.In(file))!);
-        File.WriteAllText(folder.In(file), text + "\n");
-
-        HostFacts.GroupLimit([membership], folder.Path).Should().Be(limit);
     }
 
     [Fact]
