@@ -118,6 +118,7 @@ public sealed class ConfigurationFileTests : IDisposable
         comment[^1].Should().Be(name switch
         {
             "quickstart.yaml" => "# ./imta train",
+            "benchmark.yaml" => "# ./imta bench meta-step",
             _ => $"# ./imta train configs/{name} --data DIR",
         });
     }
@@ -125,7 +126,7 @@ public sealed class ConfigurationFileTests : IDisposable
     [Fact]
     public void The_repository_has_its_configurations() => Directory.GetFiles(Configs()).Select(Path.GetFileName).Should().Contain(
     [
-        "quickstart.yaml",
+        "quickstart.yaml", "benchmark.yaml",
         "cifar10-l2w.yaml", "cifar10-plain.yaml", "cifar100-l2w.yaml", "cifar100-plain.yaml", "cifar10-small.yaml", "cifar10-small-plain.yaml",
     ]);
 
