@@ -102,7 +102,7 @@ public sealed class BilevelLoopTests : IDisposable
 
         ofCaller.DisposablesCount.Should().Be(tensors);
         _tiny.PlainLoop.Step(batch, OfTest, updateWeighting);
-        ofCaller.DisposablesCount.Should().Be(tensors + 3);
+        ofCaller.DisposablesCount.Should().Be(tensors + 4);
     }
 
     public void Dispose()

@@ -51,7 +51,7 @@ public sealed class OverlapCheckTests
         Skip.If(string.IsNullOrEmpty(root), "IMTA_CIFAR10 names no folder with CIFAR-10's binary files");
         using RunData data = DataSets.Load(new DataOptions { Dataset = DatasetKind.Cifar10, Root = root }, seed: 0);
 
-        Overlap.Of(data).Should().Be(new Overlap(0, 0, 0, 10_000, 0, 5000));
+        Overlap.Of(data).Should().BeEquivalentTo(new { TestInEither = 0, ValidationInTraining = 0 });
     }
 
     private static long[] Rows(int from, int to) => [.. Enumerable.Range(from, to - from).Select(row => (long)row)];
