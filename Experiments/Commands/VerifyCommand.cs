@@ -93,7 +93,7 @@ internal static class VerifyCommand
     }
 
     private static string Line(string name, string quantity, string error, string tolerance, string verdict)
-        => $"{name,-28} {quantity,-26} {error,9} {tolerance,9}  {verdict}";
+        => $"{name,-43} {quantity,-34} {error,9} {tolerance,9}  {verdict}";
 
     private static string Number(double? value) => value switch
     {
