@@ -24,7 +24,7 @@ public enum DatasetKind
 /// <summary>Which images a run sees.</summary>
 public sealed record DataOptions
 {
-    [Description("Data set")]
+    [Description("Data set; networks for imagenet can be built and counted, its images cannot be read yet")]
     public DatasetKind Dataset { get; init; } = DatasetKind.Generated;
 
     [Description("Folder of the data set's files in the official binary layout; generated data needs none")]
