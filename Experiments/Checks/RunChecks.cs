@@ -33,7 +33,7 @@ internal sealed class RunChecks
     /// <summary>The findings on a run that is to start, in the order of <see cref="CheckName"/>.</summary>
     public IEnumerable<Finding> BeforeStart(MachineRoom room) =>
     [
-        .. SplitsCheck.Findings(new SplitCounts(_data.Train.ClassNames, _data.TrainCounts, Counts(_data.Validation), Counts(_data.Test)), _settings),
+        .. SplitsCheck.Findings(new SplitCounts(_data.Train.ClassNames, _data.Train.ClassCounts(), _data.Validation.ClassCounts(), _data.Test.ClassCounts()), _settings),
         .. OverlapCheck.Findings(Overlap.Of(_data)),
         .. OddBatchCheck.Findings(_data.Train.Count, _settings),
         .. SharesCheck.Findings(_data.Train.Count, _exits, _settings),
@@ -43,12 +43,6 @@ internal sealed class RunChecks
     /// <summary>The findings on a run that is to go on: those on the machine. Settings and data have passed, and do not change any more.</summary>
     public IEnumerable<Finding> BeforeGoingOn(MachineRoom room)
         => OfMachine(room).Select(finding => finding with { Fix = "free some, or go on with a copy of the run on a larger machine" });
-
-    private static long[] Counts(ImageSet set)
-    {
-        using DisposeScope scope = NewDisposeScope();
-        return set.Labels.bincount(null, set.ClassNames.Count).data<long>().ToArray();
-    }
 
     private IEnumerable<Finding> OfMachine(MachineRoom room) =>
     [

@@ -58,7 +58,7 @@ internal static class TrainCommand
         Device device = Machine.Prepare(settings);
         RunFolder.Check(path, arguments.GetValue(Force));
         using RunData data = DataSets.Load(settings.Data, settings.Seed);
-        using RunModel model = RunModel.Build(settings, data.TrainCounts, device);
+        using RunModel model = RunModel.Build(settings, data.Train.ClassCounts(), device);
         NetworkCost cost = model.Network.Cost(DatasetShape.Of(settings.Data.Dataset).Side);
         var checks = new RunChecks(settings, data, model, cost);
         Finding[] findings = [.. checks.BeforeStart(MachineRoom.Of(path))];
@@ -92,7 +92,7 @@ internal static class TrainCommand
 
         Device device = Machine.Prepare(settings);
         using RunData data = DataSets.Load(settings.Data, settings.Seed, arguments.GetValue(Data));
-        using RunModel model = RunModel.Build(settings, data.TrainCounts, device);
+        using RunModel model = RunModel.Build(settings, data.Train.ClassCounts(), device);
         checkpoint.Restore(model, folder.LatestCheckpoint);
         scope.Dispose(); // the checkpoint's own tensors
         var checks = new RunChecks(settings, data, model, model.Network.Cost(DatasetShape.Of(settings.Data.Dataset).Side), checkpoint.Epochs);

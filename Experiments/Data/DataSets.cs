@@ -19,16 +19,6 @@ public sealed record RunData(
     /// <summary>The number C of classes.</summary>
     public int Classes => Train.ClassNames.Count;
 
-    /// <summary>Training images of each class, C numbers.</summary>
-    public IReadOnlyList<long> TrainCounts
-    {
-        get
-        {
-            using DisposeScope scope = NewDisposeScope();
-            return Train.Labels.bincount(null, Classes).data<long>().ToArray();
-        }
-    }
-
     /// <inheritdoc/>
     public void Dispose()
     {

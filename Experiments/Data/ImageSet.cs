@@ -53,6 +53,13 @@ public sealed class ImageSet : IDisposable
     /// <summary>The number N of images.</summary>
     public int Count { get; }
 
+    /// <summary>The number of images of each class, C numbers.</summary>
+    public long[] ClassCounts()
+    {
+        using DisposeScope scope = NewDisposeScope();
+        return Labels.bincount(null, ClassNames.Count).data<long>().ToArray();
+    }
+
     /// <summary>A copy of some of the images.</summary>
     /// <param name="rows">Which, 0 … N − 1, in the order wanted.</param>
     public ImageSet Select(long[] rows)

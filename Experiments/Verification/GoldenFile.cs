@@ -115,7 +115,7 @@ internal sealed class GoldenFile : IDisposable
     }
 
     /// <summary>The error of the four sums. Those of mixed signs cancel, so they are held against Σ|t|.</summary>
-    public static double SumsError(IReadOnlyList<double> values, IReadOnlyList<double> expected)
+    private static double SumsError(IReadOnlyList<double> values, IReadOnlyList<double> expected)
     {
         double[] sums = Sums(values);
         return expected.Count != sums.Length

@@ -67,7 +67,7 @@ public sealed class RunChecksTests
 
     private static RunChecks Checks(Settings settings, RunData data)
     {
-        using RunModel model = RunModel.Build(settings, data.TrainCounts, CPU);
+        using RunModel model = RunModel.Build(settings, data.Train.ClassCounts(), CPU);
         return new RunChecks(settings, data, model, model.Network.Cost(ImageSet.Side));
     }
 
