@@ -51,6 +51,9 @@ public sealed class MsdNet : MultiExitNetwork
     public override int Classes { get; }
 
     /// <inheritdoc/>
+    public override bool IsLinearisable => true;
+
+    /// <inheritdoc/>
     protected override Tensor[] Block(int k, Tensor[] features, Pass pass)
     {
         foreach (MsdPart part in _blocks[k])

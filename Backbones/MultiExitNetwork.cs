@@ -1,3 +1,4 @@
+using Imta.MetaWeight.Backbones.Linearised;
 using TorchSharp.Modules;
 
 namespace Imta.MetaWeight.Backbones;
@@ -9,12 +10,12 @@ namespace Imta.MetaWeight.Backbones;
 /// <remarks>Shapes: <c>N</c> samples, <c>K</c> exits, <c>C</c> classes.</remarks>
 public abstract class MultiExitNetwork : NamedModule
 {
-    private readonly Lazy<Layout> _layout;
+    private readonly Lazy<ParameterList> _parameters;
 
     /// <summary>A network with nothing in it yet; the derived class registers its parts.</summary>
     /// <param name="name">The architecture's name.</param>
     protected MultiExitNetwork(string name)
-        : base(name) => _layout = new Lazy<Layout>(() => new Layout([.. named_parameters()]));
+        : base(name) => _parameters = new Lazy<ParameterList>(() => new ParameterList([.. named_parameters()]));
 
     /// <summary>K, the number of blocks and of exits.</summary>
     public abstract int Exits { get; }
@@ -23,10 +24,10 @@ public abstract class MultiExitNetwork : NamedModule
     public abstract int Classes { get; }
 
     /// <summary>θ: every parameter, in the order that lists of gradients and substitutes follow.</summary>
-    public IReadOnlyList<Parameter> Parameters => _layout.Value.Parameters;
+    public IReadOnlyList<Parameter> Parameters => _parameters.Value.Parameters;
 
     /// <summary>The name of each of <see cref="Parameters"/>, as PyTorch's state dictionary has it.</summary>
-    public IReadOnlyList<string> ParameterNames => _layout.Value.Names;
+    public IReadOnlyList<string> ParameterNames => _parameters.Value.Names;
 
     /// <summary>Logits of every exit, K × <c>[N, C]</c>, with the network's own parameters.</summary>
     /// <param name="images"><c>[N, 3, H, W]</c>, normalised.</param>
@@ -40,12 +41,32 @@ public abstract class MultiExitNetwork : NamedModule
     /// <exception cref="ArgumentException">Not as many tensors as parameters.</exception>
     public Tensor[] Forward(Tensor images, IReadOnlyList<Tensor> parameters, NormStatistics statistics)
     {
-        if (parameters.Count != Parameters.Count)
+        return Forward(images, PassWith(parameters, statistics, tape: null));
+    }
+
+    /// <summary>Whether every layer adds its linear map to a tape (<see cref="Pass.Tape"/>), so that <see cref="Linearise"/> can be called.</summary>
+    public virtual bool IsLinearisable => false;
+
+    /// <summary>A forward pass that is taken down as a linear map from θ to the logits, without autograd.</summary>
+    /// <param name="images"><c>[N, 3, H, W]</c>, normalised.</param>
+    /// <param name="parameters">Tensors in the places of <see cref="Parameters"/>, as in <see cref="Forward(Tensor, IReadOnlyList{Tensor}, NormStatistics)"/>; null: its own.</param>
+    /// <param name="statistics">How batch norm behaves: by the batch, one way or the other.</param>
+    /// <returns>What it keeps belongs to the caller's dispose scope.</returns>
+    /// <exception cref="ArgumentException">Not as many tensors as parameters, or running statistics.</exception>
+    /// <exception cref="InvalidOperationException">A layer did not add its map.</exception>
+    public LinearisedPass Linearise(Tensor images, IReadOnlyList<Tensor>? parameters, NormStatistics statistics)
+    {
+        if (statistics == NormStatistics.Running)
         {
-            throw new ArgumentException($"{GetName()} has {Parameters.Count} parameters, not {parameters.Count}.", nameof(parameters));
+            throw new ArgumentException("a linearised pass normalises by the batch's statistics.", nameof(statistics));
         }
 
-        return Forward(images, new Pass(statistics, _layout.Value.Indices, parameters));
+        using DisposeScope scope = NewDisposeScope();
+        using IDisposable noGrad = no_grad();
+        Tensor start = Layout.ChannelsLast(images);
+        var tape = new Tape(start, _parameters.Value.Indices, scope);
+        Tensor[] logits = Forward(start, PassWith(parameters, statistics, tape));
+        return new LinearisedPass(tape, logits).MoveToOuter(scope);
     }
 
     /// <summary>What the network costs by the published counters' rule (<see cref="CostMeter"/>), found by one forward pass.</summary>
@@ -73,6 +94,18 @@ public abstract class MultiExitNetwork : NamedModule
     /// <param name="pass">Parameters and batch norm of this pass.</param>
     protected abstract Tensor Exit(int k, Tensor[] features, Pass pass);
 
+    private Pass PassWith(IReadOnlyList<Tensor>? parameters, NormStatistics statistics, Tape? tape)
+    {
+        if (parameters is null)
+        {
+            return new Pass(statistics) { Tape = tape };
+        }
+
+        return parameters.Count == Parameters.Count
+            ? new Pass(statistics, _parameters.Value.Indices, parameters) { Tape = tape }
+            : throw new ArgumentException($"{GetName()} has {Parameters.Count} parameters, not {parameters.Count}.", nameof(parameters));
+    }
+
     private Tensor[] Forward(Tensor images, Pass pass) => [.. ExitByExit(images, pass)];
 
     private IEnumerable<Tensor> ExitByExit(Tensor images, Pass pass)
@@ -85,9 +118,9 @@ public abstract class MultiExitNetwork : NamedModule
         }
     }
 
-    private sealed class Layout
+    private sealed class ParameterList
     {
-        public Layout((string Name, Parameter Parameter)[] named)
+        public ParameterList((string Name, Parameter Parameter)[] named)
         {
             Names = [.. named.Select(entry => entry.Name)];
             Parameters = [.. named.Select(entry => entry.Parameter)];

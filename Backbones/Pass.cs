@@ -1,3 +1,4 @@
+using Imta.MetaWeight.Backbones.Linearised;
 using TorchSharp.Modules;
 
 namespace Imta.MetaWeight.Backbones;
@@ -43,6 +44,9 @@ public sealed class Pass
 
     /// <summary>To what layers tell their costs; null where nobody counts.</summary>
     public CostMeter? Cost { get; init; }
+
+    /// <summary>To what layers add their linear maps; null where nothing is taken down.</summary>
+    public Tape? Tape { get; init; }
 
     /// <summary>The tensor that stands for <paramref name="parameter"/> in this pass.</summary>
     public Tensor this[Parameter parameter] => _substitutes is null ? parameter : _substitutes[_indices![parameter]];

@@ -7,11 +7,14 @@ namespace Imta.MetaWeight.Meta;
 internal sealed class GraphForward : IForward
 {
     private readonly MultiExitNetwork _network;
+    private readonly TrainingLoss _loss;
+    private readonly LabelledImages _train;
     private readonly Tensor _losses;
 
     public GraphForward(MultiExitNetwork network, TrainingLoss loss, LabelledImages train)
     {
-        _network = network;
+        (_network, _loss, _train) = (network, loss, train);
+        using IDisposable grad = enable_grad();
         Tensor[] logits = network.Forward(train.Images, NormStatistics.BatchAndUpdate);
         (Tensor crossEntropies, _losses) = loss.PerSample(logits, train.Labels); // [N, K]
         Logits = [.. logits.Select(z => z.detach())];
@@ -32,6 +35,10 @@ internal sealed class GraphForward : IForward
     /// <param name="withHistory">Whether the gradient can be differentiated again, by θ or by the cotangent.</param>
     public IReadOnlyList<Tensor?> Gradient(Tensor cotangent, bool withHistory)
         => Reached(autograd.grad([_losses], [.. _network.Parameters], [cotangent], retain_graph: true, create_graph: withHistory, allow_unused: true));
+
+    /// <summary>The losses of the same samples at other parameters, <c>[N, K]</c>; batch norm's running statistics stay.</summary>
+    public Tensor LossesAt(IReadOnlyList<Tensor> parameters)
+        => _loss.PerSample(_network.Forward(_train.Images, parameters, NormStatistics.Batch), _train.Labels).Losses;
 
     /// <summary>Null for what no output depends on; TorchSharp's package hands out a tensor without a handle there.</summary>
     public static IReadOnlyList<Tensor?> Reached(IEnumerable<Tensor?> gradients) => [.. gradients.Select(gradient => gradient is { IsInvalid: false } ? gradient : null)];

@@ -6,7 +6,10 @@ namespace Imta.MetaWeight.Meta;
 /// <summary>From the options to the way the loop differentiates.</summary>
 public static class MetaGradients
 {
-    /// <summary>The method of <see cref="MetaOptions.Gradient"/>.</summary>
+    /// <summary>
+    /// The method of <see cref="MetaOptions.Gradient"/>; <see cref="MetaGradientMethod.Unrolled"/>, to the same numbers, for
+    /// <see cref="MetaGradientMethod.Forward"/> where the network offers no linearised pass.
+    /// </summary>
     /// <param name="options">Method, objective and shares.</param>
     /// <param name="network">The backbone.</param>
     /// <param name="optimiser">Its optimiser, whose step the lookahead is.</param>
@@ -17,7 +20,9 @@ public static class MetaGradients
         var objective = new MetaObjective(options, network.Exits);
         return options.Gradient switch
         {
-            MetaGradientMethod.Unrolled => new UnrolledMetaGradient(network, optimiser, loss, objective),
+            MetaGradientMethod.Forward when network.IsLinearisable => new ForwardMetaGradient(network, optimiser, loss, objective, options.Memory),
+            MetaGradientMethod.FiniteDifference => new FiniteDifferenceMetaGradient(network, optimiser, loss, objective),
+            MetaGradientMethod.Forward or MetaGradientMethod.Unrolled => new UnrolledMetaGradient(network, optimiser, loss, objective),
             _ => throw new ArgumentOutOfRangeException(nameof(options), options.Gradient, "there is no such method"),
         };
     }

@@ -1,4 +1,5 @@
 using Imta.MetaWeight.Allocation;
+using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Losses;
 
 namespace Imta.MetaWeight.Meta;
@@ -20,6 +21,16 @@ public sealed class MetaObjective
     {
         Tensor losses = CrossEntropy.PerSample(logits, labels); // [M, K]
         return _shares is null ? losses.mean([0]).sum() : losses.mul(Weights(logits, losses)).sum();
+    }
+
+    /// <summary>L of a network with these parameters in the places of its own, and its gradient by them, through libtorch's autograd; null
+    /// where L does not depend on a parameter.</summary>
+    internal (Tensor Objective, IReadOnlyList<Tensor?> ByParameters) Differentiate(MultiExitNetwork network, IReadOnlyList<Tensor> parameters, LabelledImages meta)
+    {
+        using IDisposable grad = enable_grad();
+        Tensor[] leaves = [.. parameters.Select(parameter => parameter.detach().requires_grad_())];
+        Tensor objective = At(network.Forward(meta.Images, leaves, NormStatistics.Batch), meta.Labels);
+        return (objective.detach(), GraphForward.Reached(autograd.grad([objective], leaves, allow_unused: true)));
     }
 
     private Tensor Weights(IReadOnlyList<Tensor> logits, Tensor losses)

@@ -6,8 +6,24 @@ namespace Imta.MetaWeight.Meta;
 /// <summary>How the gradient of the meta objective with respect to the weights is computed.</summary>
 public enum MetaGradientMethod
 {
+    /// <summary>Exactly, by one directional derivative of the losses; a network that offers no linearised pass gets <see cref="Unrolled"/>.</summary>
+    Forward,
+
     /// <summary>By differentiating through the lookahead step with a second-order graph, as published.</summary>
     Unrolled,
+
+    /// <summary>Approximately, by a difference quotient of the losses along the direction that <see cref="Forward"/> takes.</summary>
+    FiniteDifference,
+}
+
+/// <summary>What a step with <see cref="MetaGradientMethod.Forward"/> keeps.</summary>
+public enum MetaMemory
+{
+    /// <summary>The pass at θ, from its first use to its last.</summary>
+    Normal,
+
+    /// <summary>Not the pass at θ during the lookahead: it is computed a second time, to the same numbers.</summary>
+    Low,
 }
 
 /// <summary>Which meta samples count at which exit.</summary>
@@ -55,7 +71,10 @@ public sealed record MetaOptions
     public bool Enabled { get; init; } = true;
 
     [Description("How the gradient of the meta objective is computed")]
-    public MetaGradientMethod Gradient { get; init; } = MetaGradientMethod.Unrolled;
+    public MetaGradientMethod Gradient { get; init; } = MetaGradientMethod.Forward;
+
+    [Description("Whether the pass at the parameters is kept during the lookahead (normal) or computed again (low); gradient forward only")]
+    public MetaMemory Memory { get; init; } = MetaMemory.Normal;
 
     [Description("Exit shares: exit k gets a share proportional to q^k of the meta samples; 1 is uniform, less favours early exits")]
     [Range(0.0, double.MaxValue, MinimumIsExclusive = true)]

@@ -47,6 +47,16 @@ public sealed class Sgd : IDisposable
         return ahead;
     }
 
+    /// <summary>
+    /// u with ⟨v, dθ′⟩ = −⟨u, dG⟩: the lookahead is affine in G, parameter by parameter, ∂θ′_p/∂G_p = −rate · c_p, and u_p = rate · c_p · v_p. Here
+    /// c is 1 where there is no momentum buffer yet, 1 − dampening where there is one, and 1 + momentum with Nesterov.
+    /// </summary>
+    /// <param name="gradients">G, one for each parameter; null: no gradient.</param>
+    /// <param name="v">∂L/∂θ′, one for each parameter; null: L does not depend on it. Given away.</param>
+    /// <param name="rate">The learning rate.</param>
+    public Tensor?[] LookaheadDirection(IReadOnlyList<Tensor?> gradients, IReadOnlyList<Tensor?> v, double rate)
+        => [.. v.Select((part, p) => gradients[p] is null ? null : part?.mul_(rate * Slope(p)))];
+
     /// <summary>Updates θ and the momentum buffers.</summary>
     /// <param name="gradients">One for each parameter; null: no gradient, and the parameter stays.</param>
     /// <param name="rate">The learning rate.</param>
@@ -91,6 +101,16 @@ public sealed class Sgd : IDisposable
         {
             buffer?.Dispose();
         }
+    }
+
+    private double Slope(int p)
+    {
+        if (_options.Nesterov)
+        {
+            return 1 + _options.Momentum;
+        }
+
+        return _options.Momentum != 0 && _buffers[p] is not null ? 1 - _options.Dampening : 1;
     }
 
     private Tensor Decayed(Tensor parameter, Tensor gradient) => _options.WeightDecay == 0 ? gradient : gradient.add(parameter, _options.WeightDecay);

@@ -1,3 +1,4 @@
+using Imta.MetaWeight.Backbones.Linearised;
 using TorchSharp.Modules;
 
 namespace Imta.MetaWeight.Backbones.Layers;
@@ -34,6 +35,40 @@ internal sealed class BatchNorm : NamedModule
         Tensor y = Normalised(x, pass);
         pass.Cost?.Free(_weight.numel() + _bias.numel(), y);
         return y;
+    }
+
+    /// <summary>On a tape: writes y = relu(norm(z)), by the batch's statistics, and returns what tangent and cotangent need of it.</summary>
+    public Tensor ForwardRelu(Tensor z, Pass pass, Tensor y)
+    {
+        bool update = pass.Statistics == NormStatistics.BatchAndUpdate;
+        if (update)
+        {
+            _batches.add_(1);
+        }
+
+        return NormRelu.Forward(z, pass[_weight], pass[_bias], update ? (_runningMean, _runningVariance) : null, Momentum, Epsilon, y);
+    }
+
+    /// <summary>Writes the tangent of y, given that of z in up to two parts; false: there is none.</summary>
+    public bool TangentRelu(Tensor? change, Tensor? more, Tensor z, Tensor saved, Pass pass, ParameterTangents direction, Tensor tangent)
+    {
+        (Tensor? weight, Tensor? bias) = (direction[_weight], direction[_bias]);
+        if (change is null && weight is null && bias is null)
+        {
+            return false;
+        }
+
+        NormRelu.Tangent(change ?? zeros_like(z), more, z, pass[_weight], weight, bias, saved, Epsilon, tangent);
+        return true;
+    }
+
+    /// <summary>∂/∂z, given ∂/∂y; those of weight and bias are added to the gradient.</summary>
+    public Tensor CotangentRelu(Tensor byOutput, Tensor z, Tensor saved, Pass pass, ParameterCotangents gradient)
+    {
+        (Tensor byInput, Tensor byWeight, Tensor byBias) = NormRelu.Cotangent(byOutput, z, pass[_weight], saved, Epsilon);
+        gradient.Add(_weight, byWeight);
+        gradient.Add(_bias, byBias);
+        return byInput;
     }
 
     private Tensor Normalised(Tensor x, Pass pass)

@@ -1,3 +1,5 @@
+using Imta.MetaWeight.Backbones.Linearised;
+using Imta.MetaWeight.Native;
 using TorchSharp.Modules;
 
 namespace Imta.MetaWeight.Backbones.Layers;
@@ -5,6 +7,8 @@ namespace Imta.MetaWeight.Backbones.Layers;
 /// <summary>A convolution with a square kernel: <c>[N, input, H, W]</c> → <c>[N, output, H′, W′]</c>.</summary>
 internal sealed class Convolution : NamedModule
 {
+    private static readonly Operator Backward = new("aten::convolution_backward");
+
     private readonly Parameter _weight;
     private readonly Parameter? _bias;
     private readonly long[] _stride;
@@ -26,8 +30,50 @@ internal sealed class Convolution : NamedModule
 
     public Tensor Forward(Tensor x, Pass pass)
     {
-        Tensor y = nn.functional.conv2d(x, pass[_weight], _bias is null ? null : pass[_bias], strides: _stride, padding: _padding);
+        Tensor y = Convolve(x, pass[_weight], _bias is null ? null : pass[_bias]);
         pass.Cost?.Convolution(_weight, _bias, y);
         return y;
     }
+
+    /// <summary>The tangent ẋ ∗ W + x ∗ Ẇ + ḃ in up to two parts, whose sum it is; null: none.</summary>
+    /// <param name="change">ẋ, or null.</param>
+    /// <param name="x">The input.</param>
+    /// <param name="pass">Has the parameters of the pass.</param>
+    /// <param name="direction">Has Ẇ and ḃ.</param>
+    public (Tensor? OfInput, Tensor? OfWeight) Tangent(Tensor? change, Tensor x, Pass pass, ParameterTangents direction)
+    {
+        Tensor? biasChange = _bias is null ? null : direction[_bias];
+        Tensor? ofInput = change is null ? null : Convolve(change, pass[_weight], null);
+        Tensor? ofWeight = direction[_weight] is { } weightChange ? Convolve(x, weightChange, biasChange) : null;
+        if (ofWeight is null && biasChange is not null)
+        {
+            ofWeight = biasChange.view(1, -1, 1, 1).expand((ofInput ?? Convolve(x, pass[_weight], null)).shape);
+        }
+
+        return (ofInput, ofWeight);
+    }
+
+    /// <summary>∂/∂x where it is wanted; ∂/∂W and ∂/∂b are added to the gradient.</summary>
+    /// <param name="byOutput">∂/∂output.</param>
+    /// <param name="x">The input.</param>
+    /// <param name="pass">Has the parameters of the pass.</param>
+    /// <param name="byInput">Whether ∂/∂x is wanted.</param>
+    /// <param name="gradient">Takes the rest.</param>
+    public Tensor? Cotangent(Tensor byOutput, Tensor x, Pass pass, bool byInput, ParameterCotangents gradient)
+    {
+        long[] wanted = [byInput ? 1 : 0, 1, _bias is null ? 0 : 1];
+        nint[] handles = Backward.InvokeMany(
+            Arg(byOutput), Arg(x), Arg(pass[_weight]), _bias is null ? Argument.None : _bias.shape, _stride, _padding, new long[] { 1, 1 }, false, new long[] { 0, 0 }, 1, Argument.Bools(wanted));
+        gradient.Add(_weight, Tensor.UnsafeCreateTensor(handles[1]));
+        if (_bias is not null)
+        {
+            gradient.Add(_bias, Tensor.UnsafeCreateTensor(handles[2]));
+        }
+
+        return byInput ? Tensor.UnsafeCreateTensor(handles[0]) : null;
+    }
+
+    private static Argument Arg(Tensor tensor) => Argument.Tensor(tensor.Handle, tensor);
+
+    private Tensor Convolve(Tensor x, Tensor weight, Tensor? bias) => nn.functional.conv2d(x, weight, bias, strides: _stride, padding: _padding);
 }

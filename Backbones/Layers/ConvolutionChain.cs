@@ -5,7 +5,7 @@ internal sealed class ConvolutionChain : NamedModule
 {
     private const int NumbersOfAUnit = 3;
 
-    private readonly List<(Convolution Convolution, BatchNorm Norm)> _units = [];
+    private readonly List<ConvolutionUnit> _units = [];
     private readonly Group _net = new();
 
     private ConvolutionChain()
@@ -29,11 +29,15 @@ internal sealed class ConvolutionChain : NamedModule
         return chain;
     }
 
-    public Tensor Forward(Tensor x, Pass pass)
+    /// <summary>Channels of the output.</summary>
+    public long Channels { get; private set; }
+
+    /// <inheritdoc cref="ConvolutionUnit.Forward"/>
+    public Tensor Forward(Tensor x, Pass pass, Tensor? place = null)
     {
-        foreach ((Convolution convolution, BatchNorm norm) in _units)
+        foreach (ConvolutionUnit unit in _units)
         {
-            x = Operators.Relu(norm.Forward(convolution.Forward(x, pass), pass), pass);
+            x = unit.Forward(x, pass, unit == _units[^1] ? place : null);
         }
 
         return x;
@@ -45,6 +49,7 @@ internal sealed class ConvolutionChain : NamedModule
         int number = NumbersOfAUnit * _units.Count;
         Convolution convolution = _net.Add($"{number}", new Convolution(factory, input, output, kernel, stride, padding));
         BatchNorm norm = _net.Add($"{number + 1}", new BatchNorm(factory, output));
-        _units.Add((convolution, norm));
+        _units.Add(new ConvolutionUnit(convolution, norm));
+        Channels = output;
     }
 }

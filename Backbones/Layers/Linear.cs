@@ -1,3 +1,4 @@
+using Imta.MetaWeight.Backbones.Linearised;
 using TorchSharp.Modules;
 
 namespace Imta.MetaWeight.Backbones.Layers;
@@ -21,6 +22,35 @@ internal sealed class Linear : NamedModule
     {
         Tensor y = nn.functional.linear(x, pass[_weight], pass[_bias]);
         pass.Cost?.Linear(_weight, _bias, y);
+        pass.Tape?.Add(new Map(this, pass, x), y, x);
         return y;
+    }
+
+    /// <summary>ẏ = ẋ Wᵀ + x Ẇᵀ + ḃ.</summary>
+    private sealed class Map : LinearMap
+    {
+        private readonly Linear _layer;
+        private readonly Tensor _weight;
+        private readonly Tensor _x;
+
+        public Map(Linear layer, Pass pass, Tensor x) => (_layer, _weight, _x) = (layer, pass[layer._weight], Keep(x));
+
+        public override Tensor? Tangent(IReadOnlyList<Tensor?> inputs, ParameterTangents direction, Tensor? place)
+        {
+            Tensor?[] parts =
+            [
+                inputs[0]?.matmul(_weight.t()),
+                direction[_layer._weight] is { } weight ? _x.matmul(weight.t()) : null,
+                direction[_layer._bias]?.expand(_x.shape[0], -1),
+            ];
+            return parts.OfType<Tensor>().Aggregate<Tensor, Tensor?>(null, (sum, part) => sum is null ? part : sum + part);
+        }
+
+        public override IReadOnlyList<Tensor?> Cotangent(Tensor output, IReadOnlyList<bool> wanted, ParameterCotangents gradient)
+        {
+            gradient.Add(_layer._weight, output.t().matmul(_x));
+            gradient.Add(_layer._bias, output.sum([0]));
+            return [wanted[0] ? output.matmul(_weight) : null];
+        }
     }
 }

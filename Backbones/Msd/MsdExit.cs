@@ -36,6 +36,6 @@ internal sealed class MsdExit : NamedModule
             x = chain.Forward(x, pass);
         }
 
-        return _linear.Forward(Operators.MeanPool(x, Pool, pass).flatten(1), pass);
+        return _linear.Forward(Operators.MeanPool(x, Pool, pass), pass);
     }
 }

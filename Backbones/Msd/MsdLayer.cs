@@ -111,8 +111,7 @@ internal sealed class MsdJoin : NamedModule
 
     public Tensor Forward(Tensor own, Tensor? finer, Pass pass)
     {
-        Tensor fromOwn = _normal.Forward(own, pass);
-        return Operators.Concatenate(_down is null ? [own, fromOwn] : [own, _down.Forward(finer!, pass), fromOwn], pass);
+        return Operators.Join(own, _down is null ? [(_normal, own)] : [(_down, finer!), (_normal, own)], pass);
     }
 }
 

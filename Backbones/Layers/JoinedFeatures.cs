@@ -1,0 +1,46 @@
+using Imta.MetaWeight.Backbones.Linearised;
+
+namespace Imta.MetaWeight.Backbones.Layers;
+
+/// <summary>Features and, behind them along the channels, new ones that were written straight into their slices of the wider tensor.</summary>
+internal sealed class JoinedFeatures : LinearMap
+{
+    private readonly long[] _channels; // of each part
+
+    private JoinedFeatures(long[] channels) => _channels = channels;
+
+    /// <inheritdoc cref="Operators.Join"/>
+    public static Tensor Forward(Tensor features, (ConvolutionChain Chain, Tensor Input)[] added, Pass pass, Tape tape)
+    {
+        long[] channels = [features.shape[1], .. added.Select(part => part.Chain.Channels)];
+        long[] shape = [features.shape[0], channels.Sum(), .. features.shape[2..]];
+        Tensor whole = Layout.Empty(shape, features);
+        Tensor[] slices = Slices(whole, channels);
+        slices[0].copy_(features);
+        for (int i = 0; i < added.Length; i++)
+        {
+            added[i].Chain.Forward(added[i].Input, pass, slices[i + 1]);
+        }
+
+        tape.Add(new JoinedFeatures(channels), whole, [features, .. slices[1..]]);
+        for (int i = 1; i < slices.Length; i++)
+        {
+            tape.Place(slices[i], whole, channels[..i].Sum());
+        }
+
+        return whole;
+    }
+
+    public override Tensor? Tangent(IReadOnlyList<Tensor?> inputs, ParameterTangents direction, Tensor? place)
+    {
+        // The added parts are in their slices already.
+        Tensor own = place!.narrow(1, 0, _channels[0]);
+        _ = inputs[0] is { } tangent ? own.copy_(tangent) : own.zero_();
+        return place;
+    }
+
+    public override IReadOnlyList<Tensor?> Cotangent(Tensor output, IReadOnlyList<bool> wanted, ParameterCotangents gradient) => Slices(output, _channels);
+
+    private static Tensor[] Slices(Tensor whole, long[] channels)
+        => [.. channels.Select((count, part) => whole.narrow(1, channels[..part].Sum(), count))];
+}

@@ -1,0 +1,26 @@
+using Imta.MetaWeight.Native;
+
+namespace Imta.MetaWeight.Backbones.Linearised;
+
+/// <summary>How recorded passes lay out their tensors: the channels of a pixel beside each other (NHWC), so that features can be written
+/// straight into their slice of a wider tensor and no convolution reorders its input.</summary>
+internal static class Layout
+{
+    private const long ChannelsLastFormat = 2; // libtorch's number
+    private const int Pixels = 4;
+
+    private static readonly Operator EmptyOperator = new("aten::empty", "memory_format");
+    private static readonly Operator Contiguous = new("aten::contiguous");
+
+    /// <summary>A tensor whose values are not set, of the type and device of another.</summary>
+    public static Tensor Empty(long[] shape, Tensor like)
+        => shape.Length == Pixels
+            ? Tensor.UnsafeCreateTensor(EmptyOperator.Invoke(shape, (long)like.dtype, Argument.None, Argument.Device((int)like.device.type, like.device.index), Argument.None, ChannelsLastFormat))
+            : empty(shape, like.dtype, like.device);
+
+    /// <summary><c>[N, C, H, W]</c> with the channels of a pixel beside each other; the tensor itself where it is so already.</summary>
+    public static Tensor ChannelsLast(Tensor x) => Tensor.UnsafeCreateTensor(Contiguous.Invoke(Argument.Tensor(x.Handle, x), ChannelsLastFormat));
+
+    /// <summary>Adds in place; both may be slices of wider tensors.</summary>
+    public static void AddTo(Tensor sum, Tensor more) => _ = sum.add_(more);
+}

@@ -1,0 +1,54 @@
+namespace Imta.MetaWeight.Backbones.Linearised;
+
+/// <summary>
+/// What one layer did in a recorded pass, as a linear map around that point: from small changes of its inputs and parameters to the
+/// change of its output (the tangent), and transposed, from ∂/∂output to ∂/∂inputs and ∂/∂parameters (the cotangent). A layer adds its
+/// map to the <see cref="Tape"/> where it computes its value, so that all three stand in one place. Both run without autograd.
+/// </summary>
+/// <remarks>The two have to be adjoint: ⟨Tangent(u), g⟩ = ⟨u, Cotangent(g)⟩ for every u and g. A test of that finds nearly every mistake.</remarks>
+public abstract class LinearMap : IDisposable
+{
+    private readonly List<Tensor> _kept = [];
+
+    /// <summary>The tangent of the output; null: none, the output does not change.</summary>
+    /// <param name="inputs">The tangent of each input, in the order they were added to the tape; null where an input does not change.</param>
+    /// <param name="direction">The tangent of each parameter.</param>
+    /// <param name="place">
+    /// Where the result is wanted, if somewhere: the output's slice of a wider tensor. A map that does not write there returns a tensor of its
+    /// own, which is copied.
+    /// </param>
+    public abstract Tensor? Tangent(IReadOnlyList<Tensor?> inputs, ParameterTangents direction, Tensor? place);
+
+    /// <summary>The cotangent of each input, given the output's; those of parameters go to <paramref name="gradient"/>.</summary>
+    /// <param name="output">∂/∂output, of the output's shape; the map may give it on, but not change it.</param>
+    /// <param name="wanted">Whether anybody needs the cotangent of this input.</param>
+    /// <param name="gradient">Takes ∂/∂parameter.</param>
+    /// <returns>
+    /// One for each input; null: zero, or not wanted. They are the caller's, who may add to them in place: no two may share memory.
+    /// </returns>
+    public abstract IReadOnlyList<Tensor?> Cotangent(Tensor output, IReadOnlyList<bool> wanted, ParameterCotangents gradient);
+
+    /// <summary>Frees what the map keeps; it cannot be used any more.</summary>
+    public void Dispose()
+    {
+        Dispose(true);
+        GC.SuppressFinalize(this);
+    }
+
+    /// <inheritdoc cref="Dispose()"/>
+    protected virtual void Dispose(bool disposing) => _kept.ForEach(tensor => tensor.Dispose());
+
+    /// <summary>Another name for the memory of a value that the map will need: it stays, whatever scope the value itself goes with.</summary>
+    protected Tensor Keep(Tensor value)
+    {
+        Tensor alias = value.detach();
+        _kept.Add(alias);
+        return alias;
+    }
+
+    /// <summary>Gives what the map keeps to a scope.</summary>
+    internal void MoveTo(DisposeScope scope) => _kept.ForEach(tensor => tensor.MoveToOtherDisposeScope(scope));
+
+    /// <summary>Gives what the map keeps to the scope around one that has it.</summary>
+    internal void MoveToOuter(DisposeScope scope) => _kept.ForEach(tensor => scope.MoveToOuter(tensor));
+}

@@ -1,0 +1,171 @@
+namespace Imta.MetaWeight.Backbones.Linearised;
+
+/// <summary>
+/// A forward pass that was taken down, as the linear map from θ to the logits: applied to a direction it gives their tangents, transposed
+/// it gives gradients. One pass serves any number of both. What it keeps belongs to the scope that it was made in.
+/// </summary>
+/// <remarks>Shapes: <c>N</c> samples, <c>K</c> exits, <c>C</c> classes.</remarks>
+public sealed class LinearisedPass
+{
+    private readonly Tape _tape;
+    private readonly int[] _outputs;
+    private readonly bool[] _reaches; // whether a step's output reaches a logit
+    private readonly int[] _lastUse; // of each tensor, as a step's number
+
+    internal LinearisedPass(Tape tape, Tensor[] logits)
+    {
+        (_tape, Logits) = (tape, logits);
+        _outputs = [.. logits.Select(tape.NumberOf)];
+        _lastUse = new int[tape.Variables.Count];
+        var needed = new bool[tape.Variables.Count];
+        Array.ForEach(_outputs, output => (needed[output], _lastUse[output]) = (true, int.MaxValue));
+        _reaches = new bool[tape.Steps.Count];
+        for (int s = _reaches.Length - 1; s >= 0; s--)
+        {
+            Tape.Step step = tape.Steps[s];
+            _reaches[s] = needed[step.Output];
+            foreach (int input in step.Inputs)
+            {
+                needed[input] |= _reaches[s];
+                _lastUse[input] = Math.Max(_lastUse[input], _reaches[s] ? s : -1);
+            }
+        }
+    }
+
+    /// <summary>Logits without history, K × <c>[N, C]</c>.</summary>
+    public IReadOnlyList<Tensor> Logits { get; }
+
+    /// <summary>J·u: how the logits change as θ moves along a direction, K × <c>[N, C]</c>.</summary>
+    /// <param name="direction">u, one for each parameter; null: it stays.</param>
+    public Tensor[] Tangent(IReadOnlyList<Tensor?> direction)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        using IDisposable noGrad = no_grad();
+        var along = new ParameterTangents(_tape.Indices, direction);
+        var tangents = new Tensor?[_tape.Variables.Count];
+        for (int s = 0; s < _tape.Steps.Count; s++)
+        {
+            if (_reaches[s])
+            {
+                Apply(s, along, tangents);
+            }
+        }
+
+        return [.. _outputs.Select((output, k) => (tangents[output] ?? zeros_like(Logits[k])).MoveToOuterDisposeScope())];
+    }
+
+    /// <summary>Jᵀ·g: the gradient by θ of Σ_k ⟨g_k, z_k⟩, one for each parameter; null where no logit depends on a parameter.</summary>
+    /// <param name="byLogits">g, K × <c>[N, C]</c>; the tensors are given away.</param>
+    /// <param name="last">Nothing follows: what the pass keeps is freed on the way.</param>
+    public IReadOnlyList<Tensor?> Gradient(IReadOnlyList<Tensor> byLogits, bool last = false)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        using IDisposable noGrad = no_grad();
+        var gradient = new ParameterCotangents(_tape.Indices, scope);
+        var cotangents = new Tensor?[_tape.Variables.Count];
+        for (int k = 0; k < _outputs.Length; k++)
+        {
+            cotangents[_outputs[k]] = byLogits[k];
+        }
+
+        for (int s = _tape.Steps.Count - 1; s >= 0; s--)
+        {
+            Transpose(_tape.Steps[s], gradient, cotangents, scope);
+            if (last)
+            {
+                _tape.Steps[s].Map.Dispose();
+            }
+        }
+
+        return [.. gradient.Sums.Select(sum => sum?.MoveToOuterDisposeScope())];
+    }
+
+    /// <summary>Frees what the pass keeps, logits excepted; it cannot be used any more.</summary>
+    public void Release()
+    {
+        foreach (Tape.Step step in _tape.Steps)
+        {
+            step.Map.Dispose();
+        }
+    }
+
+    /// <summary>Gives everything that the pass keeps to the scope around one.</summary>
+    internal LinearisedPass MoveToOuter(DisposeScope scope)
+    {
+        foreach (Tensor logits in Logits)
+        {
+            scope.MoveToOuter(logits);
+        }
+
+        foreach (Tape.Step step in _tape.Steps)
+        {
+            step.Map.MoveToOuter(scope);
+        }
+
+        return this;
+    }
+
+    private void Apply(int s, ParameterTangents along, Tensor?[] tangents)
+    {
+        Tape.Step step = _tape.Steps[s];
+        using (DisposeScope ofStep = NewDisposeScope())
+        {
+            Tensor? place = Place(step.Output, tangents);
+            Tensor? tangent = step.Map.Tangent([.. step.Inputs.Select(input => tangents[input])], along, place);
+            if (place is not null && !ReferenceEquals(tangent, place))
+            {
+                _ = tangent is null ? place.zero_() : place.copy_(tangent);
+                tangent = place;
+            }
+
+            tangents[step.Output] = tangent?.MoveToOuterDisposeScope();
+        }
+
+        foreach (int input in step.Inputs)
+        {
+            if (_lastUse[input] == s)
+            {
+                tangents[input]?.Dispose();
+                tangents[input] = null;
+            }
+        }
+    }
+
+    /// <summary>Where a tangent is wanted: in its slice of the wider tensor, which the first slice makes; null: anywhere.</summary>
+    private Tensor? Place(int output, Tensor?[] tangents)
+    {
+        Tape.Variable variable = _tape.Variables[output];
+        if (variable.Whole is not { } whole)
+        {
+            return tangents[output];
+        }
+
+        tangents[whole] ??= Layout.Empty(_tape.Variables[whole].Shape, Logits[0]).MoveToOuterDisposeScope();
+        return tangents[whole]!.narrow(1, variable.Start, variable.Shape[1]);
+    }
+
+    private static void Transpose(Tape.Step step, ParameterCotangents gradient, Tensor?[] cotangents, DisposeScope scope)
+    {
+        if (cotangents[step.Output] is not { } output)
+        {
+            return;
+        }
+
+        cotangents[step.Output] = null;
+        using DisposeScope ofStep = NewDisposeScope();
+        ofStep.Attach(output); // goes with the step, unless the map gives it on
+        IReadOnlyList<Tensor?> given = step.Map.Cotangent(output, [.. step.Inputs.Select(input => input != Tape.Images)], gradient);
+        for (int i = 0; i < given.Count; i++)
+        {
+            ref Tensor? sum = ref cotangents[step.Inputs[i]];
+            if (sum is not null && given[i] is { } more)
+            {
+                Layout.AddTo(sum, more);
+            }
+            else
+            {
+                sum ??= given[i]?.MoveToOtherDisposeScope(scope);
+            }
+        }
+    }
+}

@@ -1,0 +1,77 @@
+using TorchSharp.Modules;
+
+namespace Imta.MetaWeight.Backbones.Linearised;
+
+/// <summary>
+/// Takes down what the layers do in a forward pass: which map led from which tensors to which. Tensors are told apart by reference, so a
+/// layer passes on the very objects that it was given.
+/// </summary>
+public sealed class Tape
+{
+    /// <summary>The number of the tensor that a pass begins with.</summary>
+    internal const int Images = 0;
+
+    private readonly Dictionary<Tensor, int> _numbers = new(ReferenceEqualityComparer.Instance);
+    private readonly List<Step> _steps = [];
+    private readonly List<Variable> _variables = [];
+    private readonly DisposeScope _scope;
+
+    /// <param name="images">What the pass begins with; it has no tangent.</param>
+    /// <param name="indices">The place of each parameter of the network.</param>
+    /// <param name="scope">Owns what the maps keep.</param>
+    internal Tape(Tensor images, IReadOnlyDictionary<Parameter, int> indices, DisposeScope scope)
+    {
+        (Indices, _scope) = (indices, scope);
+        Number(images);
+    }
+
+    internal IReadOnlyDictionary<Parameter, int> Indices { get; }
+
+    internal IReadOnlyList<Step> Steps => _steps;
+
+    internal IReadOnlyList<Variable> Variables => _variables;
+
+    /// <summary>One layer more.</summary>
+    /// <param name="map">What it did; the tape owns it from now on.</param>
+    /// <param name="output">What came out.</param>
+    /// <param name="inputs">What went in, apart from parameters.</param>
+    /// <exception cref="InvalidOperationException">An input came from no layer that is on the tape.</exception>
+    public void Add(LinearMap map, Tensor output, params ReadOnlySpan<Tensor> inputs)
+    {
+        var numbers = new int[inputs.Length];
+        for (int i = 0; i < numbers.Length; i++)
+        {
+            numbers[i] = NumberOf(inputs[i]);
+        }
+
+        map.MoveTo(_scope);
+        _steps.Add(new Step(map, numbers, Number(output)));
+    }
+
+    /// <summary>Tells that a tensor is a slice of a wider one along the channels, so that its tangent is wanted there too.</summary>
+    /// <param name="slice">An output on the tape.</param>
+    /// <param name="whole">The wider tensor, an output on the tape.</param>
+    /// <param name="start">Its first channel.</param>
+    internal void Place(Tensor slice, Tensor whole, long start)
+    {
+        int number = NumberOf(slice);
+        _variables[number] = _variables[number] with { Whole = NumberOf(whole), Start = start };
+    }
+
+    internal int NumberOf(Tensor tensor) => _numbers.TryGetValue(tensor, out int number)
+        ? number
+        : throw new InvalidOperationException($"a tensor of shape [{string.Join(", ", tensor.shape)}] reached a layer, but no layer on the tape made it: every operator on the way has to add its map.");
+
+    private int Number(Tensor tensor)
+    {
+        _numbers.Add(tensor, _variables.Count);
+        _variables.Add(new Variable(tensor.shape, null, 0));
+        return _variables.Count - 1;
+    }
+
+    /// <summary>A layer's turn.</summary>
+    internal sealed record Step(LinearMap Map, int[] Inputs, int Output);
+
+    /// <summary>A tensor of the pass; <paramref name="Start"/> is its first channel in the tensor number <paramref name="Whole"/>.</summary>
+    internal sealed record Variable(long[] Shape, int? Whole, long Start);
+}

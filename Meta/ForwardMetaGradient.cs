@@ -1,0 +1,77 @@
+using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Backbones.Linearised;
+using Imta.MetaWeight.Losses;
+
+namespace Imta.MetaWeight.Meta;
+
+/// <summary>
+/// The exact meta gradient without a second-order graph. L depends on w through θ′ alone, which is affine in the gradient G of the weighted
+/// loss, parameter by parameter: ∂θ′_p/∂G_p = −r·c_p. With u_p = r·c_p·∂L/∂θ′_p,
+/// <c>∂L/∂w_ik = −(1/N) ⟨∇_θ l_ik, u⟩</c>, and all of ⟨∇_θ l, u⟩ [N, K] is one directional derivative of the losses at θ.
+/// </summary>
+public sealed class ForwardMetaGradient : IMetaGradient
+{
+    private readonly MultiExitNetwork _network;
+    private readonly Sgd _optimiser;
+    private readonly TrainingLoss _loss;
+    private readonly MetaObjective _objective;
+    private readonly MetaMemory _memory;
+
+    /// <summary>A method for this network, its optimiser (whose step the lookahead is), the loss l of training and the meta objective.</summary>
+    /// <param name="network">One that can be linearised.</param>
+    /// <param name="optimiser">Of its parameters.</param>
+    /// <param name="loss">l.</param>
+    /// <param name="objective">L.</param>
+    /// <param name="memory">Whether the pass at θ is kept or computed again.</param>
+    /// <exception cref="ArgumentException">The network cannot be linearised.</exception>
+    public ForwardMetaGradient(MultiExitNetwork network, Sgd optimiser, TrainingLoss loss, MetaObjective objective, MetaMemory memory)
+    {
+        if (!network.IsLinearisable)
+        {
+            throw new ArgumentException($"{network.GetName()} offers no linearised pass; use the unrolled method.", nameof(network));
+        }
+
+        (_network, _optimiser, _loss, _objective, _memory) = (network, optimiser, loss, objective, memory);
+    }
+
+    /// <inheritdoc/>
+    public IForward Forward(LabelledImages train) => new LinearisedForward(_network, _loss, train);
+
+    /// <inheritdoc/>
+    public MetaGradient WeightGradient(IForward forward, Tensor weights, LabelledImages meta, double rate)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        using IDisposable noGrad = no_grad();
+        var pass = (LinearisedForward)forward;
+        (Tensor objective, Tensor?[] direction) = AheadOf(pass, weights, meta, rate);
+        if (_memory == MetaMemory.Low)
+        {
+            pass.Repeat();
+        }
+
+        Tensor byWeights = pass.Tangent(direction).mul(-1.0 / weights.shape[0]); // [N, K]
+        return new MetaGradient(byWeights.MoveToOuterDisposeScope(), objective.MoveToOuterDisposeScope());
+    }
+
+    /// <summary>L at θ′ and u.</summary>
+    private (Tensor Objective, Tensor?[] Direction) AheadOf(LinearisedForward pass, Tensor weights, LabelledImages meta, double rate)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        Tensor cotangent = weights / weights.shape[0];
+        IReadOnlyList<Tensor?> gradients = _memory == MetaMemory.Low ? pass.LastGradient(cotangent) : pass.Gradient(cotangent); // G(w)
+        Tensor[] ahead = _optimiser.Lookahead(gradients, rate); // θ′
+        (Tensor objective, IReadOnlyList<Tensor?> v) = AtLookahead(ahead, meta);
+        Tensor?[] direction = _optimiser.LookaheadDirection(gradients, v, rate);
+        return (objective.MoveToOuterDisposeScope(), [.. direction.Select(part => part?.MoveToOuterDisposeScope())]);
+    }
+
+    /// <summary>L at θ′ and v = ∂L/∂θ′; null where L does not depend on a parameter.</summary>
+    private (Tensor Objective, IReadOnlyList<Tensor?> V) AtLookahead(Tensor[] ahead, LabelledImages meta)
+    {
+        LinearisedPass pass = _network.Linearise(meta.Images, ahead, NormStatistics.Batch);
+        using IDisposable grad = enable_grad();
+        Tensor[] logits = [.. pass.Logits.Select(z => z.detach().requires_grad_())];
+        Tensor objective = _objective.At(logits, meta.Labels);
+        return (objective.detach(), pass.Gradient([.. autograd.grad([objective], logits)], last: true));
+    }
+}
