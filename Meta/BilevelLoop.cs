@@ -1,3 +1,5 @@
+using System.Diagnostics;
+
 namespace Imta.MetaWeight.Meta;
 
 /// <summary>
@@ -70,6 +72,7 @@ public sealed class BilevelLoop
     /// <summary>Pseudo update and WPN update; returns the meta objective.</summary>
     private Tensor LearnWeights(IForward forward, Tensor features, LabelledImages meta, Rates rates)
     {
+        using Activity? phase = Phases.Start(Phases.Weights);
         (SampleWeighting weighting, Adam optimiser) = _weighted!;
 
         // Pseudo update: weights by the WPN as it was, one lookahead step, the meta objective there, and its gradient by the weights.
@@ -84,6 +87,7 @@ public sealed class BilevelLoop
 
     private Tensor PredictWeights(Tensor features)
     {
+        using Activity? phase = Phases.Start(Phases.Weights);
         using IDisposable noGrad = no_grad();
         return _weighted!.Weighting.Weights(features);
     }

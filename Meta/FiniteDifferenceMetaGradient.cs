@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Losses;
 
@@ -37,6 +38,7 @@ public sealed class FiniteDifferenceMetaGradient : IMetaGradient
 
     private Tensor Slopes(GraphForward forward, Tensor?[] direction)
     {
+        using Activity? phase = Phases.Start(Phases.Tangent);
         Tensor step = Norm(_network.Parameters).div(Norm(direction.OfType<Tensor>())).mul(Math.Cbrt(Precision(_network.Parameters[0].dtype)));
         return LossesAt(step).sub(LossesAt(step.neg())).div(step.mul(2));
 

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Backbones.Linearised;
 using Imta.MetaWeight.Losses;
@@ -58,7 +59,7 @@ public sealed class ForwardMetaGradient : IMetaGradient
     {
         using DisposeScope scope = NewDisposeScope();
         Tensor cotangent = weights / weights.shape[0];
-        IReadOnlyList<Tensor?> gradients = _memory == MetaMemory.Low ? pass.LastGradient(cotangent) : pass.Gradient(cotangent); // G(w)
+        IReadOnlyList<Tensor?> gradients = pass.Gradient(cotangent, last: _memory == MetaMemory.Low); // G(w)
         Tensor[] ahead = _optimiser.Lookahead(gradients, rate); // θ′
         (Tensor objective, IReadOnlyList<Tensor?> v) = AtLookahead(ahead, meta);
         Tensor?[] direction = _optimiser.LookaheadDirection(gradients, v, rate);
@@ -68,6 +69,7 @@ public sealed class ForwardMetaGradient : IMetaGradient
     /// <summary>L at θ′ and v = ∂L/∂θ′; null where L does not depend on a parameter.</summary>
     private (Tensor Objective, IReadOnlyList<Tensor?> V) AtLookahead(Tensor[] ahead, LabelledImages meta)
     {
+        using Activity? phase = Phases.Start(Phases.Meta);
         LinearisedPass pass = _network.Linearise(meta.Images, ahead, NormStatistics.Batch);
         using IDisposable grad = enable_grad();
         Tensor[] logits = [.. pass.Logits.Select(z => z.detach().requires_grad_())];

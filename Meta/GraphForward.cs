@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Losses;
 
@@ -14,6 +15,7 @@ internal sealed class GraphForward : IForward
     public GraphForward(MultiExitNetwork network, TrainingLoss loss, LabelledImages train)
     {
         (_network, _loss, _train) = (network, loss, train);
+        using Activity? phase = Phases.Start(Phases.Forward);
         using IDisposable grad = enable_grad();
         Tensor[] logits = network.Forward(train.Images, NormStatistics.BatchAndUpdate);
         (Tensor crossEntropies, _losses) = loss.PerSample(logits, train.Labels); // [N, K]
@@ -34,7 +36,10 @@ internal sealed class GraphForward : IForward
     /// <param name="cotangent"><c>[N, K]</c>.</param>
     /// <param name="withHistory">Whether the gradient can be differentiated again, by θ or by the cotangent.</param>
     public IReadOnlyList<Tensor?> Gradient(Tensor cotangent, bool withHistory)
-        => Reached(autograd.grad([_losses], [.. _network.Parameters], [cotangent], retain_graph: true, create_graph: withHistory, allow_unused: true));
+    {
+        using Activity? phase = Phases.Start(Phases.Backward);
+        return Reached(autograd.grad([_losses], [.. _network.Parameters], [cotangent], retain_graph: true, create_graph: withHistory, allow_unused: true));
+    }
 
     /// <summary>The losses of the same samples at other parameters, <c>[N, K]</c>; batch norm's running statistics stay.</summary>
     public Tensor LossesAt(IReadOnlyList<Tensor> parameters)

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Backbones.Linearised;
 using Imta.MetaWeight.Losses;
@@ -16,6 +17,7 @@ internal sealed class LinearisedForward : IForward
     public LinearisedForward(MultiExitNetwork network, TrainingLoss loss, LabelledImages train)
     {
         (_network, _images) = (network, train.Images);
+        using Activity? phase = Phases.Start(Phases.Forward);
         _pass = network.Linearise(_images, parameters: null, NormStatistics.BatchAndUpdate);
         Tensor[] logits = [.. _pass.Logits.Select(z => z.detach().requires_grad_())];
         (Tensor crossEntropies, Tensor losses) = loss.PerSample(logits, train.Labels); // [N, K]
@@ -33,18 +35,31 @@ internal sealed class LinearisedForward : IForward
 
     public Tensor Losses { get; }
 
-    public IReadOnlyList<Tensor?> Gradient(Tensor cotangent) => _pass.Gradient(ByLogits(cotangent));
+    public IReadOnlyList<Tensor?> Gradient(Tensor cotangent) => Gradient(cotangent, last: false);
 
-    /// <summary>Frees what the pass keeps, after one last gradient; <see cref="Repeat"/> brings it back.</summary>
-    public IReadOnlyList<Tensor?> LastGradient(Tensor cotangent) => _pass.Gradient(ByLogits(cotangent), last: true);
+    /// <inheritdoc cref="IForward.Gradient"/>
+    /// <param name="cotangent"><c>[N, K]</c>.</param>
+    /// <param name="last">Frees what the pass keeps; <see cref="Repeat"/> brings it back.</param>
+    public IReadOnlyList<Tensor?> Gradient(Tensor cotangent, bool last)
+    {
+        using Activity? phase = Phases.Start(Phases.Backward);
+        return _pass.Gradient(ByLogits(cotangent), last);
+    }
 
     /// <summary>Computes the pass at θ once more, to the same numbers; batch norm's running statistics stay.</summary>
-    public void Repeat() => _pass = _network.Linearise(_images, parameters: null, NormStatistics.Batch);
+    public void Repeat()
+    {
+        using Activity? phase = Phases.Start(Phases.Forward);
+        _pass = _network.Linearise(_images, parameters: null, NormStatistics.Batch);
+    }
 
     /// <summary>⟨∇_θ l_ik, u⟩, <c>[N, K]</c>: how each loss changes as θ moves along u.</summary>
     /// <param name="direction">u, one for each parameter; null: it stays.</param>
     public Tensor Tangent(IReadOnlyList<Tensor?> direction)
-        => stack(_pass.Tangent(direction).Zip(_slopes, (tangent, slope) => tangent.mul(slope).sum([1])), 1);
+    {
+        using Activity? phase = Phases.Start(Phases.Tangent);
+        return stack(_pass.Tangent(direction).Zip(_slopes, (tangent, slope) => tangent.mul(slope).sum([1])), 1);
+    }
 
     private Tensor[] ByLogits(Tensor cotangent) => [.. _slopes.Select((slope, k) => slope.mul(cotangent.narrow(1, k, 1)))]; // [N, C] · [N, 1]
 }

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Imta.MetaWeight.Allocation;
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Losses;
@@ -27,6 +28,7 @@ public sealed class MetaObjective
     /// where L does not depend on a parameter.</summary>
     internal (Tensor Objective, IReadOnlyList<Tensor?> ByParameters) Differentiate(MultiExitNetwork network, IReadOnlyList<Tensor> parameters, LabelledImages meta)
     {
+        using Activity? phase = Phases.Start(Phases.Meta);
         using IDisposable grad = enable_grad();
         Tensor[] leaves = [.. parameters.Select(parameter => parameter.detach().requires_grad_())];
         Tensor objective = At(network.Forward(meta.Images, leaves, NormStatistics.Batch), meta.Labels);

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using TorchSharp.Modules;
 
 namespace Imta.MetaWeight.Meta;
@@ -37,6 +38,7 @@ public sealed class Sgd : IDisposable
     /// <returns>One tensor for each parameter.</returns>
     public Tensor[] Lookahead(IReadOnlyList<Tensor?> gradients, double rate)
     {
+        using Activity? phase = Phases.Start(Phases.Lookahead);
         var ahead = new Tensor[_parameters.Count];
         for (int p = 0; p < ahead.Length; p++)
         {
@@ -62,6 +64,7 @@ public sealed class Sgd : IDisposable
     /// <param name="rate">The learning rate.</param>
     public void Apply(IReadOnlyList<Tensor?> gradients, double rate)
     {
+        using Activity? phase = Phases.Start(Phases.Update);
         using DisposeScope scope = NewDisposeScope();
         using IDisposable noGrad = no_grad();
         for (int p = 0; p < _parameters.Count; p++)

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Losses;
 
@@ -33,18 +34,16 @@ public sealed class UnrolledMetaGradient : IMetaGradient
         Tensor w = weights.detach().requires_grad_();
         IReadOnlyList<Tensor?> gradients = ((GraphForward)forward).Gradient(w / weights.shape[0], withHistory: true); // G(w)
         Tensor[] ahead = _optimiser.Lookahead(gradients, rate); // θ′(w)
-        (Tensor objective, IReadOnlyList<Tensor?> v) = AtLookahead(ahead, meta);
-        int[] reached = [.. Enumerable.Range(0, ahead.Length).Where(p => gradients[p] is not null && v[p] is not null)];
-        Tensor byWeights = autograd.grad([.. reached.Select(p => ahead[p])], [w], [.. reached.Select(p => v[p]!)])[0];
+        (Tensor objective, IReadOnlyList<Tensor?> v) = _objective.Differentiate(_network, ahead, meta);
+        Tensor byWeights = ByWeights(w, gradients, ahead, v);
         return new MetaGradient(byWeights.MoveToOuterDisposeScope(), objective.MoveToOuterDisposeScope());
     }
 
-    /// <summary>L at θ′ and v = ∂L/∂θ′; null where L does not depend on a parameter.</summary>
-    private (Tensor Objective, IReadOnlyList<Tensor?> V) AtLookahead(Tensor[] ahead, LabelledImages meta)
+    /// <summary>vᵀ ∂θ′/∂w, through the graphs of the lookahead, the gradient and the forward pass.</summary>
+    private static Tensor ByWeights(Tensor w, IReadOnlyList<Tensor?> gradients, Tensor[] ahead, IReadOnlyList<Tensor?> v)
     {
-        Tensor[] leaves = [.. ahead.Select(parameter => parameter.detach().requires_grad_())];
-        Tensor objective = _objective.At(_network.Forward(meta.Images, leaves, NormStatistics.Batch), meta.Labels);
-        IReadOnlyList<Tensor?> v = GraphForward.Reached(autograd.grad([objective], leaves, allow_unused: true));
-        return (objective.detach(), v);
+        using Activity? phase = Phases.Start(Phases.SecondOrder);
+        int[] reached = [.. Enumerable.Range(0, ahead.Length).Where(p => gradients[p] is not null && v[p] is not null)];
+        return autograd.grad([.. reached.Select(p => ahead[p])], [w], [.. reached.Select(p => v[p]!)])[0];
     }
 }
