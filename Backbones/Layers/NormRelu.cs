@@ -1,64 +1,73 @@
+using System.Runtime.CompilerServices;
+using Imta.MetaWeight.Backbones.Linearised;
 using Imta.MetaWeight.Native;
 
 namespace Imta.MetaWeight.Backbones.Layers;
 
 /// <summary>
-/// Batch norm by the batch's statistics, then ReLU: value, cotangent and tangent in libtorch's own operators. Any device and element type.
+/// Batch norm by the batch's statistics, then ReLU: value, cotangent and tangent. By our own kernels where they take the tensors
+/// (<see cref="NormReluKernels"/>), else in libtorch's operators (<see cref="NormReluOperators"/>), which are also what the kernels are held against.
 /// </summary>
 /// <remarks>Shapes: <c>C</c> channels. <c>saved</c> is <c>[4, C]</c>: mean, 1/deviation, and the scale and shift that give y = relu(z · scale + shift).</remarks>
 internal static class NormRelu
 {
-    private static readonly Operator BatchNorm = new("aten::native_batch_norm");
-    private static readonly Operator BatchNormBackward = new("aten::native_batch_norm_backward");
-
     /// <summary>Writes y and returns <c>saved</c>; the running statistics move where they are given.</summary>
     public static Tensor Forward(Tensor z, Tensor weight, Tensor bias, (Tensor Mean, Tensor Variance)? running, double momentum, double epsilon, Tensor y)
     {
-        nint[] handles = BatchNorm.InvokeMany(Arg(z), Arg(weight), Arg(bias), Arg(running?.Mean), Arg(running?.Variance), true, momentum, epsilon);
-        Tensor[] results = Array.ConvertAll(handles, Tensor.UnsafeCreateTensor);
-        y.copy_(results[0].relu());
-        Tensor scale = weight.mul(results[2]);
-        return stack([results[1], results[2], scale, bias.sub(results[1].mul(scale))]);
+        if (!Taken(z, y))
+        {
+            return NormReluOperators.Forward(z, weight, bias, running, momentum, epsilon, y);
+        }
+
+        Tensor saved = empty([4, z.shape[1]], z.dtype);
+        NormReluKernels.Forward(z.Handle, weight.Handle, bias.Handle, epsilon, running?.Mean.Handle ?? 0, running?.Variance.Handle ?? 0, momentum, y.Handle, saved.Handle);
+        return KeepAlive(saved, z, weight, bias, running?.Mean, running?.Variance, y);
     }
 
     /// <summary>∂/∂z, ∂/∂weight and ∂/∂bias, given g = ∂/∂y.</summary>
     public static (Tensor ByInput, Tensor ByWeight, Tensor ByBias) Cotangent(Tensor g, Tensor z, Tensor weight, Tensor saved, double epsilon)
     {
-        Tensor[] results = Backward(g.mul(Mask(z, saved)), z, weight, saved, epsilon, all: true);
-        return (results[0], results[1], results[2]);
+        if (!Taken(z, g))
+        {
+            return NormReluOperators.Cotangent(g, z, weight, saved, epsilon);
+        }
+
+        (Tensor byInput, Tensor byWeight, Tensor byBias) = (Layout.Empty(z.shape, z), empty_like(weight), empty_like(weight));
+        NormReluKernels.Cotangent(g.Handle, z.Handle, saved.Handle, byInput.Handle, byWeight.Handle, byBias.Handle);
+        return (KeepAlive(byInput, g, z, saved), byWeight, byBias);
     }
 
     /// <summary>Writes ẏ, given ż, in up to two parts, and the tangents of weight and bias, or null where they stay.</summary>
     public static void Tangent(Tensor change, Tensor? more, Tensor z, Tensor weight, Tensor? weightChange, Tensor? biasChange, Tensor saved, double epsilon, Tensor y)
     {
-        // Normalising has a symmetric Jacobian: batch norm's own backward pass applied to ż is its tangent.
-        Tensor tangent = Backward(more is null ? change : change + more, z, weight, saved, epsilon, all: false)[0];
-        if (weightChange is not null)
+        if (!Taken(z, y, change, more))
         {
-            tangent = tangent.add(z.sub(PerChannel(saved.select(0, 0), z)).mul(PerChannel(saved.select(0, 1).mul(weightChange), z)));
+            NormReluOperators.Tangent(change, more, z, weight, weightChange, biasChange, saved, epsilon, y);
+            return;
         }
 
-        if (biasChange is not null)
-        {
-            tangent = tangent.add(PerChannel(biasChange, z));
-        }
-
-        y.copy_(tangent.mul(Mask(z, saved)));
+        NormReluKernels.Tangent(change.Handle, more?.Handle ?? 0, z.Handle, weightChange?.Handle ?? 0, biasChange?.Handle ?? 0, saved.Handle, y.Handle);
+        KeepAlive(y, change, more, z, weightChange, biasChange, saved);
     }
 
-    private static Tensor[] Backward(Tensor g, Tensor z, Tensor weight, Tensor saved, double epsilon, bool all)
+    private static bool Taken(params ReadOnlySpan<Tensor?> tensors)
     {
-        long[] mask = all ? [1, 1, 1] : [1, 0, 0];
-        nint[] handles = BatchNormBackward.InvokeMany(
-            Arg(g), Arg(z), Arg(weight), Argument.None, Argument.None, Arg(saved.select(0, 0)), Arg(saved.select(0, 1)), true, epsilon, Argument.Bools(mask));
-        return Array.ConvertAll(handles, handle => handle == 0 ? null! : Tensor.UnsafeCreateTensor(handle));
+        foreach (Tensor? tensor in tensors)
+        {
+            if (tensor is not null && !NormReluKernels.Take(tensor.Handle))
+            {
+                return false;
+            }
+        }
+
+        return true;
     }
 
-    /// <summary>1 where ReLU lets through, 0 elsewhere.</summary>
-    private static Tensor Mask(Tensor z, Tensor saved)
-        => z.mul(PerChannel(saved.select(0, 2), z)).add(PerChannel(saved.select(0, 3), z)).gt(0).to_type(z.dtype);
-
-    private static Tensor PerChannel(Tensor values, Tensor like) => like.ndim == 2 ? values : values.view(-1, 1, 1);
-
-    private static Argument Arg(Tensor? tensor) => tensor is null ? Argument.None : Argument.Tensor(tensor.Handle, tensor);
+    /// <summary>The arguments live until here: a finaliser could free a tensor under a running kernel.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static Tensor KeepAlive(Tensor result, params ReadOnlySpan<Tensor?> arguments)
+    {
+        _ = arguments;
+        return result;
+    }
 }

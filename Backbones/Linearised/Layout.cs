@@ -22,5 +22,17 @@ internal static class Layout
     public static Tensor ChannelsLast(Tensor x) => Tensor.UnsafeCreateTensor(Contiguous.Invoke(Argument.Tensor(x.Handle, x), ChannelsLastFormat));
 
     /// <summary>Adds in place; both may be slices of wider tensors.</summary>
-    public static void AddTo(Tensor sum, Tensor more) => _ = sum.add_(more);
+    public static void AddTo(Tensor sum, Tensor more)
+    {
+        if (NormReluKernels.Take(sum.Handle) && NormReluKernels.Take(more.Handle))
+        {
+            NormReluKernels.Add(sum.Handle, more.Handle);
+            GC.KeepAlive(sum);
+            GC.KeepAlive(more);
+        }
+        else
+        {
+            _ = sum.add_(more);
+        }
+    }
 }
