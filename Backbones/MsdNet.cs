@@ -1,5 +1,6 @@
 using Imta.MetaWeight.Backbones.Layers;
 using Imta.MetaWeight.Backbones.Msd;
+using Imta.MetaWeight.Native;
 
 namespace Imta.MetaWeight.Backbones;
 
@@ -51,7 +52,7 @@ public sealed class MsdNet : MultiExitNetwork
     public override int Classes { get; }
 
     /// <inheritdoc/>
-    public override bool IsLinearisable => true;
+    public override bool IsLinearisable => Runtime.IsAvailable;
 
     /// <inheritdoc/>
     protected override Tensor[] Block(int k, Tensor[] features, Pass pass)

@@ -44,7 +44,8 @@ public abstract class MultiExitNetwork : NamedModule
         return Forward(images, PassWith(parameters, statistics, tape: null));
     }
 
-    /// <summary>Whether every layer adds its linear map to a tape (<see cref="Pass.Tape"/>), so that <see cref="Linearise"/> can be called.</summary>
+    /// <summary>Whether every layer adds its linear map to a tape (<see cref="Pass.Tape"/>), so that <see cref="Linearise"/> can be called.
+    /// It needs the native library; without, there is no linearised pass.</summary>
     public virtual bool IsLinearisable => false;
 
     /// <summary>A forward pass that is taken down as a linear map from θ to the logits, without autograd.</summary>

@@ -9,7 +9,11 @@ internal static unsafe partial class NativeMethods
 
     // What libtorch's libraries read when they are loaded has to stand in the process environment before; variables that are set
     // through .NET never get there.
-    static NativeMethods() => ProcessDefaults.Apply();
+    static NativeMethods()
+    {
+        ProcessDefaults.Apply();
+        ProcessDefaults.UseAllCores();
+    }
 
     [LibraryImport(Library, EntryPoint = "imta_operator_find", StringMarshalling = StringMarshalling.Utf8)]
     public static partial void* OperatorFind(string name, string overload);

@@ -47,6 +47,24 @@ public static partial class ProcessDefaults
         InForce = inForce;
     }
 
+    /// <summary>Debian's libtorch starts with one thread; the processor's cores that this process may use are meant to be used.</summary>
+    internal static void UseAllCores()
+    {
+        if (Environment.GetEnvironmentVariable("OMP_NUM_THREADS") is not null)
+        {
+            return;
+        }
+
+        try
+        {
+            _ = NativeMethods.ThreadsSet(Environment.ProcessorCount);
+        }
+        catch (Exception e) when (e is DllNotFoundException or BadImageFormatException or EntryPointNotFoundException)
+        {
+            // The call that made this class known fails in the same way, where its caller expects it.
+        }
+    }
+
     [LibraryImport("libc", EntryPoint = "setenv", StringMarshalling = StringMarshalling.Utf8)]
     private static partial int SetEnvironment(string name, string value, int overwrite);
 

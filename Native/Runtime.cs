@@ -9,6 +9,9 @@ public static class Runtime
     /// <exception cref="DllNotFoundException">The library, or libtorch under it, is not there.</exception>
     public static void Load() => _ = NativeMethods.TensorLive();
 
+    /// <summary>Whether the library, and libtorch under it, is there: without, everything runs in TorchSharp's ordinary operators.</summary>
+    public static bool IsAvailable { get; } = CanLoad();
+
     /// <summary>libtorch's version, such as <c>1.13.1</c>.</summary>
     public static string TorchVersion => Marshal.PtrToStringUTF8(NativeMethods.TorchVersion()) ?? "";
 
@@ -35,6 +38,19 @@ public static class Runtime
 
     /// <summary>Seeds libtorch's own generators, on all devices.</summary>
     public static void SeedAll(ulong seed) => Check(NativeMethods.SeedAll(seed));
+
+    private static bool CanLoad()
+    {
+        try
+        {
+            Load();
+            return true;
+        }
+        catch (Exception e) when (e is DllNotFoundException or BadImageFormatException or EntryPointNotFoundException)
+        {
+            return false;
+        }
+    }
 
     internal static int Check(int result) => result >= 0 ? result : throw LastError();
 

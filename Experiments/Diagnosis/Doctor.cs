@@ -1,4 +1,5 @@
 using Imta.MetaWeight.Experiments.Checks;
+using Imta.MetaWeight.Native;
 
 namespace Imta.MetaWeight.Experiments.Diagnosis;
 
@@ -17,9 +18,10 @@ internal static class Doctor
         Native(torch),
         Libtorch(host, torch),
         Blas(torch),
-        Threads(host),
+        Threads(host, torch),
         Allocator(host, torch),
         Processor(host),
+        Kernels(host, torch),
         Cuda(host, torch),
         Memory(host),
         Disk(host),
@@ -95,10 +97,10 @@ internal static class Doctor
             : new(Check, Verdict.Warning, found, "unset OPENBLAS_NUM_THREADS (1 then): its idle threads take time from libtorch's own");
     }
 
-    private static Finding Threads(HostFacts host)
+    private static Finding Threads(HostFacts host, TorchFacts torch)
     {
         string cores = host.CoresOfMachine is { } all && all != host.Cores ? $"{host.Cores} of {all} cores" : $"{host.Cores} cores";
-        return new("threads", Verdict.Ok, $"{host.Cores} by default, for {cores} that this process may use{Set(host, "OMP_")}");
+        return new("threads", Verdict.Ok, $"{(torch.Threads > 0 ? torch.Threads : host.Cores)} by default, for {cores} that this process may use{Set(host, "OMP_")}");
     }
 
     private static Finding Allocator(HostFacts host, TorchFacts torch)
@@ -121,6 +123,19 @@ internal static class Doctor
             null => new(Check, Verdict.Ok, model),
             [] => new(Check, Verdict.Warning, $"{model}, without AVX2", "libtorch has its fast code for processors with AVX2; a virtual machine may have to pass it on"),
             var units => new(Check, Verdict.Ok, $"{model}, {string.Join(", ", units)}"),
+        };
+    }
+
+    private static Finding Kernels(HostFacts host, TorchFacts torch)
+    {
+        const string Check = "fused kernels";
+        return torch.Kernels switch
+        {
+            null when torch.Problem is not null => new(Check, Verdict.Note, Unknown),
+            null => new(Check, Verdict.Note, "none without the native library: meta.gradient forward runs as unrolled, slower", "build against a libtorch with headers: LIBTORCH=/path/to/libtorch ./imta doctor"),
+            Instructions.Avx512 => new(Check, Verdict.Ok, "in AVX-512"),
+            Instructions.Avx2 => new(Check, Verdict.Ok, "in AVX2"),
+            _ => new(Check, host.VectorUnits is null ? Verdict.Ok : Verdict.Note, "in portable code"),
         };
     }
 

@@ -24,6 +24,12 @@ internal sealed record TorchFacts
 
     public int CudaDevices { get; init; }
 
+    /// <summary>The instruction set of the fused kernels; null without the native library.</summary>
+    public Instructions? Kernels { get; init; }
+
+    /// <summary>The threads of one operator, unless a run sets others.</summary>
+    public int Threads { get; init; }
+
     /// <summary>The files of the libraries that the process has loaded.</summary>
     public IReadOnlyList<string> Libraries { get; init; } = [];
 
@@ -42,7 +48,8 @@ internal sealed record TorchFacts
         };
         try
         {
-            facts = facts with { Version = Use(), CudaDevices = cuda.is_available() ? cuda.device_count() : 0 };
+            facts = facts with { Version = Use(), CudaDevices = cuda.is_available() ? cuda.device_count() : 0, Threads = get_num_threads() };
+            facts = facts with { Kernels = Runtime.IsAvailable ? NormReluKernels.Instructions : null };
         }
         catch (Exception e)
         {
