@@ -114,9 +114,16 @@ public abstract class MultiExitNetwork : NamedModule
         Tensor[] features = [images];
         for (int k = 0; k < Exits; k++)
         {
-            features = Block(k, features, pass);
-            yield return Exit(k, features, pass);
+            features = InScope(() => Block(k, features, pass));
+            yield return InScope(() => [Exit(k, features, pass)])[0];
         }
+    }
+
+    /// <summary>What comes out is the caller's; everything on the way goes, but for what tape and autograd hold on to.</summary>
+    private static Tensor[] InScope(Func<Tensor[]> compute)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        return Array.ConvertAll(compute(), scope.MoveToOuter);
     }
 
     private sealed class ParameterList

@@ -114,6 +114,9 @@ internal static unsafe partial class NativeMethods
     [LibraryImport(Library, EntryPoint = "imta_norm_relu_forward")]
     public static partial int NormReluForward(nint z, nint weight, nint bias, double epsilon, nint runningMean, nint runningVariance, double momentum, nint y, nint saved);
 
+    [LibraryImport(Library, EntryPoint = "imta_norm_relu_again")]
+    public static partial int NormReluAgain(nint z, nint saved, nint y);
+
     [LibraryImport(Library, EntryPoint = "imta_norm_relu_cotangent")]
     public static partial int NormReluCotangent(nint g, nint z, nint saved, nint byInput, nint byWeight, nint byBias);
 

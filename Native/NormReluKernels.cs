@@ -46,6 +46,13 @@ public static class NormReluKernels
     public static void Forward(nint z, nint weight, nint bias, double epsilon, nint runningMean, nint runningVariance, double momentum, nint y, nint saved)
         => Runtime.Check(NativeMethods.NormReluForward(z, weight, bias, epsilon, runningMean, runningVariance, momentum, y, saved));
 
+    /// <summary>Writes y once more, to the same numbers.</summary>
+    /// <param name="z">Input of the forward pass.</param>
+    /// <param name="saved">From the forward pass.</param>
+    /// <param name="y">Output, of z's shape.</param>
+    /// <exception cref="System.Runtime.InteropServices.ExternalException">A tensor does not fit; nothing was written.</exception>
+    public static void Again(nint z, nint saved, nint y) => Runtime.Check(NativeMethods.NormReluAgain(z, saved, y));
+
     /// <summary>Writes ∂/∂z, ∂/∂γ and ∂/∂β.</summary>
     /// <param name="g">∂/∂y.</param>
     /// <param name="z">Input of the forward pass.</param>

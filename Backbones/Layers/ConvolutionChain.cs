@@ -5,11 +5,16 @@ internal sealed class ConvolutionChain : NamedModule
 {
     private const int NumbersOfAUnit = 3;
 
-    private readonly List<ConvolutionUnit> _units = [];
+    private readonly List<(Convolution Convolution, BatchNorm Norm)> _units = [];
+    private readonly ConvolutionUnits _layer;
     private readonly Group _net = new();
 
     private ConvolutionChain()
-        : base(nameof(ConvolutionChain)) => register_module("net", _net);
+        : base(nameof(ConvolutionChain))
+    {
+        _layer = new ConvolutionUnits(_units);
+        register_module("net", _net);
+    }
 
     /// <summary>One unit.</summary>
     public static ConvolutionChain Single(LayerFactory factory, long input, long output, long kernel, long stride, long padding)
@@ -32,16 +37,8 @@ internal sealed class ConvolutionChain : NamedModule
     /// <summary>Channels of the output.</summary>
     public long Channels { get; private set; }
 
-    /// <inheritdoc cref="ConvolutionUnit.Forward"/>
-    public Tensor Forward(Tensor x, Pass pass, Tensor? place = null)
-    {
-        foreach (ConvolutionUnit unit in _units)
-        {
-            x = unit.Forward(x, pass, unit == _units[^1] ? place : null);
-        }
-
-        return x;
-    }
+    /// <inheritdoc cref="ConvolutionUnits.Forward"/>
+    public Tensor Forward(Tensor x, Pass pass, Tensor? place = null) => _layer.Forward(x, pass, place);
 
     private void Append(LayerFactory factory, long input, long output, long kernel, long stride, long padding)
     {
@@ -49,7 +46,7 @@ internal sealed class ConvolutionChain : NamedModule
         int number = NumbersOfAUnit * _units.Count;
         Convolution convolution = _net.Add($"{number}", new Convolution(factory, input, output, kernel, stride, padding));
         BatchNorm norm = _net.Add($"{number + 1}", new BatchNorm(factory, output));
-        _units.Add(new ConvolutionUnit(convolution, norm));
+        _units.Add((convolution, norm));
         Channels = output;
     }
 }

@@ -24,6 +24,19 @@ internal static class NormRelu
         return KeepAlive(saved, z, weight, bias, running?.Mean, running?.Variance, y);
     }
 
+    /// <summary>y once more, to the same numbers.</summary>
+    public static Tensor Again(Tensor z, Tensor saved)
+    {
+        if (!Taken(z))
+        {
+            return NormReluOperators.Again(z, saved);
+        }
+
+        Tensor y = Layout.Empty(z.shape, z);
+        NormReluKernels.Again(z.Handle, saved.Handle, y.Handle);
+        return KeepAlive(y, z, saved);
+    }
+
     /// <summary>∂/∂z, ∂/∂weight and ∂/∂bias, given g = ∂/∂y.</summary>
     public static (Tensor ByInput, Tensor ByWeight, Tensor ByBias) Cotangent(Tensor g, Tensor z, Tensor weight, Tensor saved, double epsilon)
     {

@@ -15,10 +15,14 @@ internal static class NormReluOperators
     {
         nint[] handles = BatchNorm.InvokeMany(Arg(z), Arg(weight), Arg(bias), Arg(running?.Mean), Arg(running?.Variance), true, momentum, epsilon);
         Tensor[] results = Array.ConvertAll(handles, Tensor.UnsafeCreateTensor);
-        y.copy_(results[0].relu());
         Tensor scale = weight.mul(results[2]);
-        return stack([results[1], results[2], scale, bias.sub(results[1].mul(scale))]);
+        Tensor saved = stack([results[1], results[2], scale, bias.sub(results[1].mul(scale))]);
+        y.copy_(Again(z, saved));
+        return saved;
     }
+
+    /// <inheritdoc cref="NormRelu.Again"/>
+    public static Tensor Again(Tensor z, Tensor saved) => Before(z, saved).relu();
 
     /// <summary>∂/∂z, ∂/∂weight and ∂/∂bias, given g = ∂/∂y.</summary>
     public static (Tensor ByInput, Tensor ByWeight, Tensor ByBias) Cotangent(Tensor g, Tensor z, Tensor weight, Tensor saved, double epsilon)
@@ -55,7 +59,10 @@ internal static class NormReluOperators
 
     /// <summary>1 where ReLU lets through, 0 elsewhere.</summary>
     private static Tensor Mask(Tensor z, Tensor saved)
-        => z.mul(PerChannel(saved.select(0, 2), z)).add(PerChannel(saved.select(0, 3), z)).gt(0).to_type(z.dtype);
+        => Before(z, saved).gt(0).to_type(z.dtype);
+
+    /// <summary>What goes into ReLU.</summary>
+    private static Tensor Before(Tensor z, Tensor saved) => z.mul(PerChannel(saved.select(0, 2), z)).add(PerChannel(saved.select(0, 3), z));
 
     private static Tensor PerChannel(Tensor values, Tensor like) => like.ndim == 2 ? values : values.view(-1, 1, 1);
 

@@ -3,7 +3,7 @@ namespace Imta.MetaWeight.Backbones.Layers;
 /// <summary>What layers without parameters compute, each told to the pass's cost meter.</summary>
 internal static class Operators
 {
-    /// <summary>Not for a tape, where it belongs to <see cref="ConvolutionUnit"/>.</summary>
+    /// <summary>Not for a tape, where it belongs to <see cref="ConvolutionUnits"/>.</summary>
     public static Tensor Relu(Tensor x, Pass pass)
     {
         Tensor y = x.relu();

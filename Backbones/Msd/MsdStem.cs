@@ -5,7 +5,7 @@ namespace Imta.MetaWeight.Backbones.Msd;
 /// <summary>The beginning of MSDNet for ImageNet: a 7×7 convolution with bias, batch norm, ReLU, 3×3 maximum pooling; 224×224 → 56×56.</summary>
 internal sealed class MsdStem : NamedModule
 {
-    private readonly ConvolutionUnit _unit;
+    private readonly ConvolutionUnits _unit;
 
     public MsdStem(LayerFactory factory, long input, long output)
         : base(nameof(MsdStem))
@@ -14,7 +14,7 @@ internal sealed class MsdStem : NamedModule
         var norm = new BatchNorm(factory, output);
         register_module("0", convolution);
         register_module("1", norm);
-        _unit = new ConvolutionUnit(convolution, norm);
+        _unit = new ConvolutionUnits([(convolution, norm)]);
     }
 
     public Tensor Forward(Tensor x, Pass pass)

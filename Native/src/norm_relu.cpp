@@ -177,6 +177,15 @@ void move_running(T* value, const std::vector<double>& batch, double momentum) {
 }
 
 template <typename T>
+void write(const Rows& z, const Saved<T>& saved, const Rows& y) {
+  const Plan plan(z.count, z.channels, z.dense() && y.dense());
+  const std::vector<T> scale = repeated(saved.scale, z.channels, plan.fold), shift = repeated(saved.shift, z.channels, plan.fold);
+  plan.run([&](int64_t row, int64_t count, int64_t fold, int64_t) {
+    kernels<T>().forward(count, z.channels * fold, z.at<T>(row), z.stride * fold, scale.data(), shift.data(), y.at<T>(row), y.stride * fold);
+  });
+}
+
+template <typename T>
 void forward(const Tensor& zt, const Tensor* weight, const Tensor* bias, double epsilon, const Tensor* running_mean, const Tensor* running_variance,
              double momentum, const Tensor* yt, const Tensor* saved_tensor) {
   const Rows z = rows_of("z", &zt, zt), y = rows_of("y", yt, zt);
@@ -204,12 +213,13 @@ void forward(const Tensor& zt, const Tensor* weight, const Tensor* bias, double 
   }
   move_running(mean, means, momentum);
   move_running(variance, unbiased, momentum);
+  write(z, saved, y);
+}
 
-  const Plan to(n, channels, z.dense() && y.dense());
-  const std::vector<T> scale = repeated(saved.scale, channels, to.fold), shift = repeated(saved.shift, channels, to.fold);
-  to.run([&](int64_t row, int64_t count, int64_t fold, int64_t) {
-    kernels<T>().forward(count, channels * fold, z.at<T>(row), z.stride * fold, scale.data(), shift.data(), y.at<T>(row), y.stride * fold);
-  });
+template <typename T>
+void again(const Tensor& zt, const Tensor* saved_tensor, const Tensor* yt) {
+  const Rows z = rows_of("z", &zt, zt), y = rows_of("y", yt, zt);
+  write(z, Saved<T>(saved_tensor, z.channels), y);
 }
 
 // What a row is multiplied by and gets added, from Σ v and Σ v · (z − mean); dγ and dβ are the norm's own tangent, or null.
@@ -307,6 +317,14 @@ IMTA_API int imta_norm_relu_forward(Tensor* z, Tensor* weight, Tensor* bias, dou
   return imta::guarded<int>(-1, [&] {
     RECORD_FUNCTION("imta::norm_relu", std::vector<c10::IValue>());
     return with_type(imta::defined(z), [&](auto t) { forward<decltype(t)>(*z, weight, bias, epsilon, running_mean, running_variance, momentum, y, saved); });
+  });
+}
+
+// y once more, to the same numbers.
+IMTA_API int imta_norm_relu_again(Tensor* z, Tensor* saved, Tensor* y) {
+  return imta::guarded<int>(-1, [&] {
+    RECORD_FUNCTION("imta::norm_relu_again", std::vector<c10::IValue>());
+    return with_type(imta::defined(z), [&](auto t) { again<decltype(t)>(*z, saved, y); });
   });
 }
 
