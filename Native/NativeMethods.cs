@@ -131,4 +131,13 @@ internal static unsafe partial class NativeMethods
 
     [LibraryImport(Library, EntryPoint = "imta_kernels_set")]
     public static partial int KernelsSet(int instructions);
+
+    [LibraryImport(Library, EntryPoint = "imta_profiler_start")]
+    public static partial int ProfilerStart(int wait);
+
+    [LibraryImport(Library, EntryPoint = "imta_profiler_stop")]
+    public static partial int ProfilerStop();
+
+    [LibraryImport(Library, EntryPoint = "imta_profiler_result")]
+    public static partial int ProfilerResult(int index, nint* name, long* calls, long* nanoseconds);
 }

@@ -1,4 +1,4 @@
-// What the three source files share: the export macro, the error text, handles of tensors.
+// What the source files share: the export macro, the error text, handles of tensors.
 #pragma once
 
 #include <ATen/ATen.h>
