@@ -1,11 +1,13 @@
 using System.Text.Json;
+using Imta.MetaWeight.Experiments.Data;
+using Imta.MetaWeight.Tests.TorchSharp;
 
 namespace Imta.MetaWeight.Tests.Experiments;
 
-/// <summary><c>imta bench meta-step</c> as a user runs it; what it measures is no test's business.</summary>
+/// <summary><c>imta bench</c> as a user runs it; how fast things are is no test's business.</summary>
 public sealed class BenchCommandTests : IDisposable
 {
-    private static readonly string[] Small = ["--batch", "4", "--set", "model.msdnet.blocks=2", "--set", "model.msdnet.channels=4", "--set", "model.msdnet.growth=2", "--set", "threads=1"];
+    private static readonly string[] Small = ["--set", "train.batch=4", "--set", "model.msdnet.blocks=2", "--set", "model.msdnet.channels=4", "--set", "model.msdnet.growth=2", "--set", "threads=1"];
 
     private readonly TemporaryFolder _folder = new();
 
@@ -20,29 +22,114 @@ public sealed class BenchCommandTests : IDisposable
             done
             """);
 
-        ImtaProcess.Result result = ImtaProcess.Run(_folder.Path, ["bench", "meta-step", .. Small, "--repeat", "2", "--gradient", "unrolled", "--against", "sh other.sh", "--json"]);
+        ImtaProcess.Result result = ImtaProcess.Run(_folder.Path, ["bench", "meta-step", .. Small, "--repeat", "2", "--gradient", "unrolled,unrolled", "--no-memory", "--against", "sh other.sh", "--json"]);
 
         result.Code.Should().Be(0, result.All);
         JsonElement report = JsonDocument.Parse(result.Output).RootElement;
         report.GetProperty("half_batch").GetInt32().Should().Be(2);
         Dictionary<string, JsonElement> series = report.GetProperty("series").EnumerateArray().ToDictionary(one => one.GetProperty("name").GetString()!);
-        series.Keys.Should().Equal("plain", "unrolled", "other, plain", "other, meta");
+        series.Keys.Should().Equal("plain", "plain, autograd", "unrolled", "other, plain", "other, meta");
         series["unrolled"].GetProperty("seconds").EnumerateArray().Should().HaveCount(2).And.OnlyContain(seconds => seconds.GetDouble() > 0);
         series["other, meta"].GetProperty("median").GetDouble().Should().Be(8.5);
         series["other, meta"].GetProperty("ratios").GetProperty("other, plain").GetDouble().Should().Be(4.25);
+        Shares(series["plain"]).Should().Equal("forward", "backward", "update", "other");
+        Shares(series["unrolled"]).Should().BeEquivalentTo("forward", "weights", "backward", "lookahead", "meta", "second order", "update", "other");
+        series["unrolled"].GetProperty("phases").EnumerateObject().Sum(share => share.Value.GetDouble()).Should().BeApproximately(1, 1e-9);
+        series["other, meta"].GetProperty("phases").ValueKind.Should().Be(JsonValueKind.Null);
+        series["unrolled"].GetProperty("memory").ValueKind.Should().Be(JsonValueKind.Null);
         File.ReadAllLines(_folder.In("asked.txt")).Should().Equal("plain", "meta", "plain", "meta", "plain", "meta");
     }
 
     [Fact]
-    public void The_table_has_a_line_for_each_and_ratios_to_each()
+    public void Tables_have_a_line_for_each_kind_of_step()
     {
-        ImtaProcess.Result result = ImtaProcess.Run(_folder.Path, ["bench", "meta-step", .. Small, "--repeat", "1"]);
+        string[] kinds = ["plain", "plain, autograd", "forward", "unrolled", "forward, low memory"];
 
-        result.Code.Should().Be(0, result.All);
-        string[] lines = result.Output.TrimEnd().Split('\n');
-        lines[0].Should().StartWith("benchmark: half batch 2, 1 threads");
-        lines[1].Should().MatchRegex("^ +median +min +max +/ plain +/ unrolled$");
-        lines[2].Should().StartWith("plain").And.Contain(" 1.00 ");
+        string[] lines = Lines("meta-step", [.. Small, "--batch", "6", "--repeat", "1"]);
+
+        lines[0].Should().StartWith("benchmark: half batch 3, 1 threads");
+        lines[1].Should().MatchRegex("^ +median +min +max  / plain  / plain, autograd  / forward  / unrolled  / forward, low memory$");
+        Starts(lines[2..7]).Should().Equal(kinds);
+        lines[2].Should().MatchRegex("^plain  +0[.][0-9]{4}  +0[.][0-9]{4}  +0[.][0-9]{4}  +1[.]00 ");
+        lines[8].Should().StartWith("phases, in percent");
+        lines[9].Should().MatchRegex("^ +forward +.*tangent.* +other$");
+        Starts(lines[10..15]).Should().Equal(kinds);
+        lines[16].Should().StartWith("peak resident memory of a fresh process");
+        lines[17].Should().MatchRegex("^ +in all +above +in all / unrolled +above / unrolled$");
+        Starts(lines[18..]).Should().Equal(kinds);
+        lines[21].Should().MatchRegex("^unrolled +[0-9]+ +[0-9]+ +1[.]00 +1[.]00$");
+    }
+
+    [Fact]
+    public void Memory_is_that_of_a_process_which_makes_steps_of_one_kind()
+    {
+        JsonElement one = Report("meta-step", [.. Small, "--only", "plain, autograd"]);
+
+        one.GetProperty("baseline_mib").GetDouble().Should().BeGreaterThan(10);
+        one.GetProperty("peak_mib").GetDouble().Should().BeGreaterThan(one.GetProperty("baseline_mib").GetDouble());
+    }
+
+    [Fact]
+    public void Without_the_unrolled_step_memory_has_no_ratio_to_it()
+    {
+        JsonElement report = Report("meta-step", [.. Small, "--repeat", "1", "--gradient", "finiteDifference", "--json"]);
+
+        JsonElement memory = report.GetProperty("series")[2].GetProperty("memory");
+        memory.GetProperty("above_mib").GetDouble().Should().BePositive().And.BeLessThan(memory.GetProperty("peak_mib").GetDouble());
+        memory.GetProperty("above_to_unrolled").ValueKind.Should().Be(JsonValueKind.Null);
+    }
+
+    [Fact]
+    public void One_kind_of_step_is_timed()
+    {
+        JsonElement report = Report("step", [.. Small, "--repeat", "2", "--gradient", "forward", "--json"]);
+
+        report.GetProperty("step").GetString().Should().Be("forward");
+        report.GetProperty("half_batch").GetInt32().Should().Be(2);
+        report.GetProperty("seconds").EnumerateArray().Should().HaveCount(2).And.OnlyContain(seconds => seconds.GetDouble() > 0);
+        Lines("step", [.. Small, "--repeat", "1"])[2].Should().MatchRegex("^plain +0[.][0-9]{4} ");
+    }
+
+    [SkippableFact]
+    public void Each_operator_of_a_step_is_timed()
+    {
+        Skip.IfNot(TorchSource.IsSystem, "TorchSource=package: there is no libimta_native");
+        JsonElement report = Report("step", [.. Small, "--profile", "--repeat", "2", "--json"]);
+
+        double seconds = report.GetProperty("seconds").GetDouble();
+        JsonElement[] operators = [.. report.GetProperty("operators").EnumerateArray()];
+        operators.Should().Contain(one => one.GetProperty("name").GetString() == "aten::log_softmax");
+        operators.Sum(one => one.GetProperty("self_seconds").GetDouble()).Should().BeApproximately(seconds - report.GetProperty("outside_seconds").GetDouble(), 1e-9);
+        operators.Sum(one => one.GetProperty("share").GetDouble()).Should().BeInRange(0.001, 1);
+        operators.Select(one => one.GetProperty("calls").GetDouble()).Should().OnlyContain(calls => calls > 0);
+    }
+
+    [SkippableFact]
+    public void The_table_of_operators_ends_with_what_lies_outside_them()
+    {
+        Skip.IfNot(TorchSource.IsSystem, "TorchSource=package: there is no libimta_native");
+        string[] lines = Lines("step", [.. Small, "--profile", "--repeat", "1"]);
+
+        lines[0].Should().MatchRegex("^benchmark: half batch 2, .*; one part, plain: [0-9.]+ ms;");
+        lines[1].Should().MatchRegex("^operator +calls +self, ms +percent$");
+        lines[2].Should().MatchRegex("^[A-Za-z_:]+[A-Za-z0-9_:]+ +[0-9]+ +[0-9.]+ +[0-9.]+$");
+        lines[^1].Should().MatchRegex("^outside operators +[0-9.]+ +[0-9.]+$");
+    }
+
+    [Fact]
+    public void Augmented_images_are_counted_beside_those_that_a_step_consumes()
+    {
+        JsonElement report = Report("data", [.. Small, "--set", "train.batch=200", "--repeat", "1", "--json"]);
+
+        report.GetProperty("batch").GetInt32().Should().Be(200);
+        report.GetProperty("ratio").GetDouble().Should()
+            .BeApproximately(report.GetProperty("augmented_per_second").GetDouble() / report.GetProperty("consumed_per_second").GetDouble(), 1e-6);
+        using var cifar = new DataCifarFolder(CifarFormat.Cifar10);
+        string[] lines = Lines("data", [.. Small, "--set", "train.batch=20", "--set", "data.dataset=cifar10", "--set", "data.validation=10", "--data", cifar.Root, "--repeat", "1"]);
+        lines[2..].Should().SatisfyRespectively(
+            line => line.Should().MatchRegex("^augmented +[0-9]+$"),
+            line => line.Should().MatchRegex("^consumed by the plain step +[0-9]+$"),
+            line => line.Should().MatchRegex("^ratio +[0-9]+[.][0-9]$"));
     }
 
     [Theory]
@@ -54,6 +141,16 @@ public sealed class BenchCommandTests : IDisposable
     [InlineData("bench", "meta-step", "--against", "echo ready")]
     [InlineData("bench", "meta-step", "--against", "echo 'ready {\"half_batch\": 8, \"classes\": 100, \"exits\": 5, \"threads\": 2}'")] // here it is 64
     [InlineData("bench", "meta-step", "missing.yaml")]
+    [InlineData("bench", "meta-step", "--only", "magic")]
+    [InlineData("bench", "meta-step", "--fast")]
+    [InlineData("bench", "step", "--repeat", "0")]
+    [InlineData("bench", "step", "--gradient", "magic")]
+    [InlineData("bench", "step", "--set", "train.batch=5")]
+    [InlineData("bench", "step", "--profil")]
+    [InlineData("bench", "data", "--repeat", "-1")]
+    [InlineData("bench", "data", "--data", "missing")]
+    [InlineData("bench", "data", "--set", "data.dataset=imagenet")]
+    [InlineData("bench", "data", "missing.yaml")]
     public void Wrong_input_is_one_line(params string[] arguments)
     {
         ImtaProcess.Result result = ImtaProcess.Run(_folder.Path, arguments);
@@ -63,4 +160,19 @@ public sealed class BenchCommandTests : IDisposable
     }
 
     public void Dispose() => _folder.Dispose();
+
+    private static IEnumerable<string> Shares(JsonElement one) => one.GetProperty("phases").EnumerateObject().Select(share => share.Name);
+
+    private static IEnumerable<string> Starts(string[] lines) => lines.Select(line => line.Split("  ")[0]);
+
+    private JsonElement Report(string verb, string[] arguments) => JsonDocument.Parse(Output(verb, arguments)).RootElement;
+
+    private string[] Lines(string verb, string[] arguments) => Output(verb, arguments).TrimEnd().Split('\n');
+
+    private string Output(string verb, string[] arguments)
+    {
+        ImtaProcess.Result result = ImtaProcess.Run(_folder.Path, ["bench", verb, .. arguments]);
+        result.Code.Should().Be(0, result.All);
+        return result.Output;
+    }
 }

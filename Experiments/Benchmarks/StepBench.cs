@@ -6,8 +6,8 @@ using Imta.MetaWeight.Meta;
 
 namespace Imta.MetaWeight.Experiments.Benchmarks;
 
-/// <summary>A training step on random images, plain or with learned weights; times are of one half batch.</summary>
-internal sealed class MetaStepBench : IDisposable
+/// <summary>Training steps on random images, plain or with learned weights; times are of one half batch.</summary>
+internal sealed class StepBench : IDisposable
 {
     private const int Parts = 2;
 
@@ -17,11 +17,11 @@ internal sealed class MetaStepBench : IDisposable
     private readonly LabelledImages _batch;
     private readonly List<RunModel> _models = [];
 
-    public MetaStepBench(Settings settings, Device device)
+    public StepBench(Settings settings, Device device)
     {
         (_settings, _device) = (settings, device);
         DatasetShape shape = DatasetShape.Of(settings.Data.Dataset);
-        using Generator random = SeedSequence.Generator(settings.Seed, nameof(MetaStepBench));
+        using Generator random = SeedSequence.Generator(settings.Seed, nameof(StepBench));
         _batch = new LabelledImages(
             randn([settings.Train.Batch, 3, shape.Side, shape.Side], generator: random).to(device),
             randint(shape.Classes, [settings.Train.Batch], int64, generator: random).to(device));
@@ -30,25 +30,30 @@ internal sealed class MetaStepBench : IDisposable
     /// <summary>What a time depends on, by the names of <c>bench/README.md</c>.</summary>
     public IReadOnlyDictionary<string, int> Measures => new Dictionary<string, int>
     {
-        ["half_batch"] = _settings.Train.Batch / Parts,
+        ["half_batch"] = HalfBatch,
         ["classes"] = DatasetShape.Of(_settings.Data.Dataset).Classes,
         ["exits"] = _settings.Model.Msdnet.Blocks,
         ["threads"] = get_num_threads(),
     };
 
-    /// <summary>The plain step on half a batch.</summary>
-    public Contender Plain()
+    /// <summary>Images that a part trains on.</summary>
+    public int HalfBatch => _settings.Train.Batch / Parts;
+
+    /// <summary>Waits until the device has done what it was given.</summary>
+    public void Wait()
     {
-        BilevelLoop loop = Model(_settings with { Meta = _settings.Meta with { Enabled = false } }).Loop;
-        var half = new LabelledImages(_batch.Images.chunk(Parts)[0], _batch.Labels.chunk(Parts)[0]);
-        return new Contender("plain", () => Time(loop, half));
+        if (_device.type == DeviceType.CUDA)
+        {
+            cuda.synchronize(_device);
+        }
     }
 
-    /// <summary>A part of the step with learned weights: half the time of a whole batch, which has two.</summary>
-    public Contender Weighted(MetaGradientMethod method)
+    /// <summary>Builds what makes steps of a kind. With learned weights a time is half of a whole batch's, which has two parts.</summary>
+    public Contender Contender(StepKind kind)
     {
-        BilevelLoop loop = Model(_settings with { Meta = _settings.Meta with { Enabled = true, Gradient = method } }).Loop;
-        return new Contender(SettingsSchema.YamlName(method.ToString()), () => Time(loop, _batch) / Parts);
+        BilevelLoop loop = Model(_settings with { Meta = kind.Meta }).Loop;
+        LabelledImages batch = kind.Parts == Parts ? _batch : new LabelledImages(_batch.Images.chunk(Parts)[0], _batch.Labels.chunk(Parts)[0]);
+        return new Contender(kind.Name, () => Time(loop, batch) / kind.Parts);
     }
 
     public void Dispose()

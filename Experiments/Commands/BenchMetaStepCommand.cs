@@ -1,0 +1,89 @@
+using System.CommandLine;
+using System.Globalization;
+using Imta.MetaWeight.Experiments.Benchmarks;
+using Imta.MetaWeight.Experiments.Configuration;
+using Imta.MetaWeight.Meta;
+
+namespace Imta.MetaWeight.Experiments.Commands;
+
+/// <summary><c>imta bench meta-step [CONFIG.yaml]</c>: steps side by side: seconds, shares of their phases, memory.</summary>
+internal static class BenchMetaStepCommand
+{
+    private const int MostPhaseRounds = 3;
+
+    private static readonly MetaGradientMethod[] Usual = [MetaGradientMethod.Forward, MetaGradientMethod.Unrolled];
+
+    private static readonly Option<int?> Batch = new("--batch") { HelpName = "N", Description = "Images of a batch, that is, of two parts, instead of the configuration's train.batch" };
+    private static readonly Option<string[]> Gradient = new("--gradient") { HelpName = "method,...", Description = "Methods of the meta gradient to measure; by default forward,unrolled", AllowMultipleArgumentsPerToken = false };
+    private static readonly Option<string?> Against = new("--against") { HelpName = "COMMAND", Description = "Measure another program in turns, such as 'python3 bench/pytorch_step.py --serve'" };
+    private static readonly Option<bool> NoMemory = new("--no-memory") { Description = "Do not measure memory, which takes a process for each kind of step" };
+    private static readonly Option<string?> Only = new("--only") { Description = "Print the memory of one kind of step in this process", Hidden = true };
+
+    public static Command Build()
+    {
+        var command = new Command("meta-step", "Compare a part of a training step: plain, with learned weights by each method, and by another program")
+        {
+            ConfigurationArguments.Config, ConfigurationArguments.Set, Batch, Gradient, BenchCommand.Repeat, Against, NoMemory, BenchCommand.Json, Only,
+        };
+        command.SetAction(Run);
+        return command;
+    }
+
+    private static int Run(ParseResult arguments)
+    {
+        int rounds = BenchCommand.Rounds(arguments);
+        Settings settings = BenchCommand.Read(arguments, arguments.GetValue(Batch) is { } batch
+            ? [new SettingsOverride("--batch", "train.batch", batch.ToString(CultureInfo.InvariantCulture))]
+            : []);
+        StepKind[] kinds = StepKind.All(settings.Meta, Methods(arguments.GetValue(Gradient) ?? []));
+        using var bench = new StepBench(settings, Machine.Prepare(settings));
+        if (arguments.GetValue(Only) is { } only)
+        {
+            BenchCommand.Print(PeakMemory.OfThisProcess(bench, Named(kinds, only)));
+            return 0;
+        }
+
+        using Yardstick? yardstick = arguments.GetValue(Against) is { } command ? Yardstick.Start(command, bench.Measures) : null;
+        Dictionary<string, PeakMemory> memory = arguments.GetValue(NoMemory) ? [] : Memory(kinds);
+        Contender[] own = [.. kinds.Select(bench.Contender)];
+        Series[] series = Series.Alternate([.. own, .. Others(yardstick)], rounds, BenchCommand.Progress(rounds));
+        var report = new MetaStepReport(series, Phases(bench, own, Math.Min(rounds, MostPhaseRounds)), memory);
+        report.Show(settings, arguments.GetValue(BenchCommand.Json));
+        return 0;
+    }
+
+    private static MetaGradientMethod[] Methods(string[] given)
+    {
+        string[] names = [.. given.SelectMany(list => list.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries))];
+        return names.Length == 0 ? Usual : [.. names.Select(BenchCommand.Method).Distinct()];
+    }
+
+    private static StepKind Named(StepKind[] kinds, string name) => kinds.FirstOrDefault(kind => kind.Name == name)
+        ?? throw new UsageException($"--only is {name}; here it takes one of: {string.Join("; ", kinds.Select(kind => kind.Name))}");
+
+    private static IEnumerable<Contender> Others(Yardstick? yardstick) => yardstick is null
+        ? []
+        : [new Contender("other, plain", () => yardstick.Measure("plain")), new Contender("other, meta", () => yardstick.Measure("meta"))];
+
+    // Before this process builds networks of its own: the children need what memory there is.
+    private static Dictionary<string, PeakMemory> Memory(StepKind[] kinds) => kinds.ToDictionary(kind => kind.Name, kind =>
+    {
+        Console.Error.WriteLine($"memory of: {kind.Name}");
+        return PeakMemory.OfChild([Only.Name, kind.Name], BenchCommand.Format);
+    });
+
+    // In rounds of their own: on a CUDA device, waiting at the ends of phases takes time.
+    private static Dictionary<string, IReadOnlyDictionary<string, double>> Phases(StepBench bench, Contender[] contenders, int rounds)
+    {
+        PhaseTimes[] times = [.. contenders.Select(_ => new PhaseTimes(TimeProvider.System, bench.Wait))];
+        for (int round = 0; round < rounds; round++)
+        {
+            for (int c = 0; c < contenders.Length; c++)
+            {
+                times[c].During(() => contenders[c].Measure());
+            }
+        }
+
+        return contenders.Zip(times).ToDictionary(pair => pair.First.Name, pair => pair.Second.Shares);
+    }
+}

@@ -1,0 +1,92 @@
+using Imta.MetaWeight.Experiments.Benchmarks;
+using Imta.MetaWeight.Experiments.Configuration;
+using Imta.MetaWeight.Meta;
+
+namespace Imta.MetaWeight.Experiments.Commands;
+
+/// <summary>What <c>imta bench meta-step</c> measured, as tables or as JSON.</summary>
+/// <param name="Series">Times of each contender.</param>
+/// <param name="Phases">The shares of phases in the time, by contender; another program has none.</param>
+/// <param name="Memory">By contender; empty where it was not measured.</param>
+internal sealed record MetaStepReport(
+    IReadOnlyList<Series> Series,
+    IReadOnlyDictionary<string, IReadOnlyDictionary<string, double>> Phases,
+    IReadOnlyDictionary<string, PeakMemory> Memory)
+{
+    private static readonly string Unrolled = SettingsSchema.YamlName(nameof(MetaGradientMethod.Unrolled));
+
+    /// <summary>Prints it.</summary>
+    public void Show(Settings settings, bool json)
+    {
+        if (json)
+        {
+            BenchCommand.Print(new
+            {
+                HalfBatch = settings.Train.Batch / 2,
+                Threads = get_num_threads(),
+                Libtorch = __version__,
+                Series = Series.Select(AsObject),
+            });
+            return;
+        }
+
+        Console.WriteLine($"{BenchCommand.Title(settings)}; seconds of one part, and ratios of the medians");
+        ShowTimes();
+        ShowPhases();
+        if (Memory.Count > 0)
+        {
+            ShowMemory();
+        }
+    }
+
+    private object AsObject(Series one) => new
+    {
+        one.Name,
+        one.Median,
+        one.Min,
+        one.Max,
+        one.Seconds,
+        Ratios = Series.ToDictionary(other => other.Name, other => one.Median / other.Median),
+        Phases = Phases.GetValueOrDefault(one.Name),
+        Memory = Memory.TryGetValue(one.Name, out PeakMemory? memory)
+            ? new { memory.PeakMib, memory.AboveMib, PeakToUnrolled = ToUnrolled(memory, peak => peak.PeakMib), AboveToUnrolled = ToUnrolled(memory, peak => peak.AboveMib) }
+            : null,
+    };
+
+    private void ShowTimes() => ConsoleTable.Write(
+        ["", " median", "    min", "    max", .. Series.Select(other => $"/ {other.Name}")],
+        [[.. Series.Select(one => (string[])
+        [
+            one.Name, .. new[] { one.Median, one.Min, one.Max }.Select(time => BenchCommand.Text(time, "0.0000")),
+            .. Series.Select(other => BenchCommand.Text(one.Median / other.Median, "0.00")),
+        ])]]);
+
+    private void ShowPhases()
+    {
+        string[] names = [.. Phases.Values.OrderByDescending(shares => shares.Count).SelectMany(shares => shares.Keys).Distinct().OrderBy(name => name == PhaseTimes.Other)];
+        Console.WriteLine();
+        Console.WriteLine("phases, in percent of the step, each without those that lie within it");
+        ConsoleTable.Write(
+            ["", .. names.Select(name => name.PadLeft(7))],
+            [[.. Phases.Select(one => (string[])[one.Key, .. names.Select(name => one.Value.TryGetValue(name, out double share) ? BenchCommand.Text(100 * share, "0.0") : "      -")])]]);
+    }
+
+    private void ShowMemory()
+    {
+        Console.WriteLine();
+        Console.WriteLine("peak resident memory of a fresh process, in MiB: in all, and above what it had before there was a network");
+        ConsoleTable.Write(
+            ["", "in all", "  above", $"in all / {Unrolled}", $"above / {Unrolled}"],
+            [[.. Memory.Select(one => (string[])
+            [
+                one.Key, BenchCommand.Text(one.Value.PeakMib, "0", 6), BenchCommand.Text(one.Value.AboveMib, "0"),
+                RatioText(ToUnrolled(one.Value, peak => peak.PeakMib)), RatioText(ToUnrolled(one.Value, peak => peak.AboveMib)),
+            ])]]);
+    }
+
+    private static string RatioText(double? ratio) => ratio is { } value ? BenchCommand.Text(value, "0.00") : "      -";
+
+    /// <summary>Null where the unrolled step was not measured.</summary>
+    private double? ToUnrolled(PeakMemory memory, Func<PeakMemory, double> of)
+        => Memory.TryGetValue(Unrolled, out PeakMemory? unrolled) ? of(memory) / of(unrolled) : null;
+}
