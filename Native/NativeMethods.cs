@@ -108,29 +108,32 @@ internal static unsafe partial class NativeMethods
     [LibraryImport(Library, EntryPoint = "imta_generator_initial_seed")]
     public static partial int GeneratorInitialSeed(nint generator, ulong* seed);
 
-    [LibraryImport(Library, EntryPoint = "imta_norm_relu_takes")]
-    public static partial int NormReluTakes(nint tensor);
+    [LibraryImport(Library, EntryPoint = "imta_kernels_path_get")]
+    public static partial int KernelsPathGet();
+
+    [LibraryImport(Library, EntryPoint = "imta_kernels_path_widest")]
+    public static partial int KernelsPathWidest();
+
+    [LibraryImport(Library, EntryPoint = "imta_kernels_path_set")]
+    public static partial int KernelsPathSet(int path);
+
+    [LibraryImport(Library, EntryPoint = "imta_norm_relu_supports")]
+    public static partial int NormReluSupports(nint tensor);
 
     [LibraryImport(Library, EntryPoint = "imta_norm_relu_forward")]
-    public static partial int NormReluForward(nint z, nint weight, nint bias, double epsilon, nint runningMean, nint runningVariance, double momentum, nint y, nint saved);
+    public static partial int NormReluForward(nint z, nint weight, nint bias, double eps, nint runningMean, nint runningVar, double momentum, nint y, nint saved);
 
     [LibraryImport(Library, EntryPoint = "imta_norm_relu_again")]
     public static partial int NormReluAgain(nint z, nint saved, nint y);
 
-    [LibraryImport(Library, EntryPoint = "imta_norm_relu_cotangent")]
-    public static partial int NormReluCotangent(nint g, nint z, nint saved, nint byInput, nint byWeight, nint byBias);
+    [LibraryImport(Library, EntryPoint = "imta_norm_relu_backward")]
+    public static partial int NormReluBackward(nint g, nint z, nint weight, nint saved, nint dz, nint dWeight, nint dBias);
 
     [LibraryImport(Library, EntryPoint = "imta_norm_relu_tangent")]
-    public static partial int NormReluTangent(nint change, nint more, nint z, nint weightChange, nint biasChange, nint saved, nint tangent);
+    public static partial int NormReluTangent(nint t1, nint t2, nint z, nint dWeight, nint dBias, nint saved, nint dy);
 
     [LibraryImport(Library, EntryPoint = "imta_rows_add")]
     public static partial int RowsAdd(nint target, nint source);
-
-    [LibraryImport(Library, EntryPoint = "imta_kernels_get")]
-    public static partial int KernelsGet();
-
-    [LibraryImport(Library, EntryPoint = "imta_kernels_set")]
-    public static partial int KernelsSet(int instructions);
 
     [LibraryImport(Library, EntryPoint = "imta_profiler_start")]
     public static partial int ProfilerStart(int wait);

@@ -46,8 +46,8 @@ internal static class NormRelu
         }
 
         (Tensor byInput, Tensor byWeight, Tensor byBias) = (Layout.Empty(z.shape, z), empty_like(weight), empty_like(weight));
-        NormReluKernels.Cotangent(g.Handle, z.Handle, saved.Handle, byInput.Handle, byWeight.Handle, byBias.Handle);
-        return (KeepAlive(byInput, g, z, saved), byWeight, byBias);
+        NormReluKernels.Backward(g.Handle, z.Handle, weight.Handle, saved.Handle, byInput.Handle, byWeight.Handle, byBias.Handle);
+        return (KeepAlive(byInput, g, z, weight, saved), byWeight, byBias);
     }
 
     /// <summary>Writes ẏ, given ż, in up to two parts, and the tangents of weight and bias, or null where they stay.</summary>
@@ -67,7 +67,7 @@ internal static class NormRelu
     {
         foreach (Tensor? tensor in tensors)
         {
-            if (tensor is not null && !NormReluKernels.Take(tensor.Handle))
+            if (tensor is not null && !NormReluKernels.Supports(tensor.Handle))
             {
                 return false;
             }

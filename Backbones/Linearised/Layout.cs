@@ -24,9 +24,9 @@ internal static class Layout
     /// <summary>Adds in place; both may be slices of wider tensors.</summary>
     public static void AddTo(Tensor sum, Tensor more)
     {
-        if (NormReluKernels.Take(sum.Handle) && NormReluKernels.Take(more.Handle))
+        if (NormReluKernels.Supports(sum.Handle) && NormReluKernels.Supports(more.Handle))
         {
-            NormReluKernels.Add(sum.Handle, more.Handle);
+            NormReluKernels.AddRows(sum.Handle, more.Handle);
             GC.KeepAlive(sum);
             GC.KeepAlive(more);
         }

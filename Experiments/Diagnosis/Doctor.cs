@@ -133,8 +133,8 @@ internal static class Doctor
         {
             null when torch.Problem is not null => new(Check, Verdict.Note, Unknown),
             null => new(Check, Verdict.Note, "none without the native library: meta.gradient forward runs as unrolled, slower", "build against a libtorch with headers: LIBTORCH=/path/to/libtorch ./imta doctor"),
-            Instructions.Avx512 => new(Check, Verdict.Ok, "in AVX-512"),
-            Instructions.Avx2 => new(Check, Verdict.Ok, "in AVX2"),
+            VectorPath.Avx512 => new(Check, Verdict.Ok, "in AVX-512"),
+            VectorPath.Avx2 => new(Check, Verdict.Ok, "in AVX2"),
             _ => new(Check, host.VectorUnits is null ? Verdict.Ok : Verdict.Note, "in portable code"),
         };
     }

@@ -24,8 +24,8 @@ internal sealed record TorchFacts
 
     public int CudaDevices { get; init; }
 
-    /// <summary>The instruction set of the fused kernels; null without the native library.</summary>
-    public Instructions? Kernels { get; init; }
+    /// <summary>The vector instructions of the fused kernels; null without the native library.</summary>
+    public VectorPath? Kernels { get; init; }
 
     /// <summary>The threads of one operator, unless a run sets others.</summary>
     public int Threads { get; init; }
@@ -49,7 +49,7 @@ internal sealed record TorchFacts
         try
         {
             facts = facts with { Version = Use(), CudaDevices = cuda.is_available() ? cuda.device_count() : 0, Threads = get_num_threads() };
-            facts = facts with { Kernels = Runtime.IsAvailable ? NormReluKernels.Instructions : null };
+            facts = facts with { Kernels = Runtime.IsAvailable ? NormReluKernels.Path : null };
         }
         catch (Exception e)
         {

@@ -1,181 +1,252 @@
-// The loops of norm_relu_kernels.h in vectors of the compiler's own kind; IMTA_INSTRUCTIONS names the instruction set that this
-// translation unit is compiled for.
+// The inner loops of batch normalisation and ReLU on rows of channels. CMake compiles this file once for each instruction set, with
+// IMTA_KERNEL_PATH naming it; all loops are plain, for the compiler to vectorise. Multiply-adds are written out and nothing else is
+// contracted: so the vector paths with FMA agree to the bit, and forward and derivative see the same side of zero.
 #include "norm_relu_kernels.h"
 
+#define IMTA_INDEPENDENT _Pragma("GCC ivdep")
+
 namespace imta {
-namespace IMTA_INSTRUCTIONS {
+namespace IMTA_KERNEL_PATH {
 namespace {
 
-constexpr long kBlock = 128;  // rows that are summed up in T before they are added to the sums in float64
+// A lane adds up this many tiles in its own precision before it is folded into double.
+constexpr int64_t kFoldTiles = 16;
 
-template <typename T, int width>
-struct Vectors {
-  typedef T Type __attribute__((vector_size(width * sizeof(T)), aligned(sizeof(T)), may_alias));
-};
-
-template <typename T, int width>
-using Vector = typename Vectors<T, width>::Type;
-
-template <int value>
-struct Width {};
-
-template <typename T, int width>
-inline Vector<T, width> load(const T* p) {
-  return *reinterpret_cast<const Vector<T, width>*>(p);
+inline float madd(float a, float b, float c) {
+#ifdef __FMA__
+  return __builtin_fmaf(a, b, c);
+#else
+  return a * b + c;
+#endif
 }
 
-template <typename T, int width>
-inline void store(T* p, Vector<T, width> v) {
-  *reinterpret_cast<Vector<T, width>*>(p) = v;
+inline double madd(double a, double b, double c) {
+#ifdef __FMA__
+  return __builtin_fma(a, b, c);
+#else
+  return a * b + c;
+#endif
 }
 
-// Calls body(Width, c) for the channels of a row, in the widest vectors that fit.
-template <typename Body>
-inline void each(long channels, Body body) {
-  long c = 0;
-  for (; c + 16 <= channels; c += 16) body(Width<16>(), c);
-  if (channels & 8) body(Width<8>(), c), c += 8;
-  if (channels & 4) body(Width<4>(), c), c += 4;
-  if (channels & 2) body(Width<2>(), c), c += 2;
-  if (channels & 1) body(Width<1>(), c);
+// ReLU's derivative: what passes where its argument is v. A NaN passes what comes, as in libtorch's threshold.
+template <typename T>
+inline T masked(T v, T value) {
+  return v <= 0 ? T(0) : value;
 }
 
-// Runs body(row) for all rows; after each block what it summed up in scratch goes to the sums.
-template <typename T, typename Body>
-inline void summed(long rows, long channels, T* scratch, double* sums, Body body) {
-  for (long start = 0; start < rows; start += kBlock) {
-    const long end = start + kBlock < rows ? start + kBlock : rows;
-    for (long c = 0; c < 2 * channels; c++) scratch[c] = 0;
-    for (long r = start; r < end; r++) body(r);
-    for (long c = 0; c < 2 * channels; c++) sums[c] += scratch[c];
+// Copies rows in pieces of a fixed size, the last piece overlapping the one before: nothing outside the rows is touched.
+template <int64_t kPiece, typename T>
+void copy_pieces(const T* source, int64_t source_stride, T* target, int64_t target_stride, int64_t rows, int64_t channels) {
+  const int64_t last = channels - kPiece;
+  for (int64_t r = 0; r < rows; r++, source += source_stride, target += target_stride) {
+    for (int64_t c = 0; c < last; c += kPiece) __builtin_memcpy(target + c, source + c, kPiece * sizeof(T));
+    __builtin_memcpy(target + last, source + last, kPiece * sizeof(T));
   }
 }
 
-template <typename T, int width>
-inline void add_to(T* sum, Vector<T, width> v) {
-  store<T, width>(sum, load<T, width>(sum) + v);
-}
-
-// v where y > 0 and 0 elsewhere. What is no number counts as positive, as in libtorch.
-template <typename T, int width>
-inline Vector<T, width> let_through(Vector<T, width> y, Vector<T, width> v) {
-  return y <= T(0) ? Vector<T, width>{} : v;
+template <typename T>
+void copy_rows(const T* source, int64_t source_stride, T* target, int64_t target_stride, int64_t rows, int64_t channels) {
+  constexpr int64_t kLong = 64 / sizeof(T), kShort = 16 / sizeof(T);
+  if (channels >= kLong) return copy_pieces<kLong>(source, source_stride, target, target_stride, rows, channels);
+  if (channels >= kShort) return copy_pieces<kShort>(source, source_stride, target, target_stride, rows, channels);
+  for (int64_t c = 0; c < channels; c++)
+    for (int64_t r = 0; r < rows; r++) target[r * target_stride + c] = source[r * source_stride + c];
 }
 
 template <typename T>
-void moments(long rows, long channels, const T* z, long z_stride, const T* origin, T* scratch, double* sums) {
-  summed(rows, channels, scratch, sums, [=](long r) {
-    const T* zr = z + r * z_stride;
-    each(channels, [=]<int w>(Width<w>, long c) {
-      const Vector<T, w> v = load<T, w>(zr + c) - load<T, w>(origin + c);
-      add_to<T, w>(scratch + c, v);
-      add_to<T, w>(scratch + channels + c, v * v);
-    });
+inline bool is_one_run(const Plan& plan, Rows<T> rows) {
+  return plan.tile_rows == 1 || rows.stride == plan.channels;
+}
+
+inline int64_t rows_of(const Plan& plan, int64_t tile) {
+  const int64_t left = plan.rows - tile * plan.tile_rows;
+  return left < plan.tile_rows ? left : plan.tile_rows;
+}
+
+// A tile to read as one run: where it lies, or copied together.
+template <typename T>
+inline const T* gathered(const Plan& plan, Rows<const T> rows, int64_t tile, T* copy) {
+  const T* source = rows.data + tile * plan.tile_rows * rows.stride;
+  if (is_one_run(plan, rows)) return source;
+  copy_rows(source, rows.stride, copy, plan.channels, rows_of(plan, tile), plan.channels);
+  return copy;
+}
+
+// A tile to write as one run: where it lies, or a copy that `scatter` takes there.
+template <typename T>
+inline T* run_of(const Plan& plan, Rows<T> rows, int64_t tile, T* copy) {
+  return is_one_run(plan, rows) ? rows.data + tile * plan.tile_rows * rows.stride : copy;
+}
+
+template <typename T>
+inline void scatter(const Plan& plan, Rows<T> rows, int64_t tile, const T* copy) {
+  if (is_one_run(plan, rows)) return;
+  T* target = rows.data + tile * plan.tile_rows * rows.stride;
+  copy_rows(copy, plan.channels, target, rows.stride, rows_of(plan, tile), plan.channels);
+}
+
+// Adds a tile's lanes up, pair by pair and the last step in double, and clears them.
+template <typename T>
+void fold(const Plan& plan, T* lanes, double* sums) {
+  for (int64_t half = plan.tile_rows / 2; half > 0; half /= 2) {
+    const int64_t n = half * plan.channels;
+    IMTA_INDEPENDENT
+    for (int64_t i = 0; i < n; i++) lanes[i] += lanes[n + i];
+  }
+  IMTA_INDEPENDENT
+  for (int64_t c = 0; c < plan.channels; c++) sums[c] += lanes[c];
+  __builtin_memset(lanes, 0, plan.width * sizeof(T));
+}
+
+// Two sums over the rows of a range: `add(tile, n, first, second)` adds a tile's n elements to their lanes.
+template <typename T, typename Add>
+inline void reduce(const Plan& plan, Range range, double* sums, T* work, const Add& add) {
+  T* first = work;
+  T* second = work + plan.width;
+  __builtin_memset(work, 0, 2 * plan.width * sizeof(T));
+  for (int64_t begin = range.begin; begin < range.end; begin += kFoldTiles) {
+    const int64_t end = begin + kFoldTiles < range.end ? begin + kFoldTiles : range.end;
+    for (int64_t tile = begin; tile < end; tile++) add(tile, rows_of(plan, tile) * plan.channels, first, second);
+    fold(plan, first, sums);
+    fold(plan, second, sums + plan.channels);
+  }
+}
+
+template <typename T>
+void moments(const Plan& plan, Range range, Rows<const T> z, const T* centre, double* sums, T* work) {
+  T* copy = work + 2 * plan.width;
+  reduce(plan, range, sums, work, [=, &plan](int64_t tile, int64_t n, T* first, T* second) {
+    const T* zs = gathered(plan, z, tile, copy);
+    IMTA_INDEPENDENT
+    for (int64_t i = 0; i < n; i++) {
+      const T d = zs[i] - centre[i];
+      first[i] += d;
+      second[i] = madd(d, d, second[i]);
+    }
   });
 }
 
 template <typename T>
-void forward(long rows, long channels, const T* z, long z_stride, const T* scale, const T* shift, T* y, long y_stride) {
-  for (long r = 0; r < rows; r++) {
-    const T* zr = z + r * z_stride;
-    T* yr = y + r * y_stride;
-    each(channels, [=]<int w>(Width<w>, long c) {
-      const Vector<T, w> v = load<T, w>(zr + c) * load<T, w>(scale + c) + load<T, w>(shift + c);
-      store<T, w>(yr + c, v < T(0) ? Vector<T, w>{} : v);
-    });
+void forward(const Plan& plan, Range range, Rows<const T> z, const Coefficients<T>& by, Rows<T> y, T* work) {
+  const T* scale = by.scale;
+  const T* shift = by.shift;
+  for (int64_t tile = range.begin; tile < range.end; tile++) {
+    const int64_t n = rows_of(plan, tile) * plan.channels;
+    const T* zs = gathered(plan, z, tile, work);
+    T* ys = run_of(plan, y, tile, work + plan.width);
+    IMTA_INDEPENDENT
+    for (int64_t i = 0; i < n; i++) {
+      const T v = madd(zs[i], scale[i], shift[i]);
+      ys[i] = masked(v, v);
+    }
+    scatter(plan, y, tile, ys);
   }
 }
 
 template <typename T>
-void cotangent_sums(long rows, long channels, const T* g, long g_stride, const T* z, long z_stride, const T* mean, const T* scale, const T* shift,
-                    T* scratch, double* sums) {
-  summed(rows, channels, scratch, sums, [=](long r) {
-    const T *gr = g + r * g_stride, *zr = z + r * z_stride;
-    each(channels, [=]<int w>(Width<w>, long c) {
-      const Vector<T, w> v = load<T, w>(zr + c);
-      const Vector<T, w> through = let_through<T, w>(v * load<T, w>(scale + c) + load<T, w>(shift + c), load<T, w>(gr + c));
-      add_to<T, w>(scratch + c, through);
-      add_to<T, w>(scratch + channels + c, through * (v - load<T, w>(mean + c)));
-    });
+void backward_sums(const Plan& plan, Range range, Rows<const T> g, Rows<const T> z, const Coefficients<T>& by, double* sums, T* work) {
+  T* copy = work + 2 * plan.width;
+  const Coefficients<T> k = by;
+  reduce(plan, range, sums, work, [=, &plan](int64_t tile, int64_t n, T* first, T* second) {
+    const T* gs = gathered(plan, g, tile, copy);
+    const T* zs = gathered(plan, z, tile, copy + plan.width);
+    IMTA_INDEPENDENT
+    for (int64_t i = 0; i < n; i++) {
+      const T m = masked(madd(zs[i], k.scale[i], k.shift[i]), gs[i]);
+      first[i] += m;
+      second[i] = madd(m, zs[i] - k.mean[i], second[i]);
+    }
   });
 }
 
 template <typename T>
-void cotangent(long rows, long channels, const T* g, long g_stride, const T* z, long z_stride, const T* scale, const T* shift, const T* slope,
-               const T* offset, T* dz, long dz_stride) {
-  for (long r = 0; r < rows; r++) {
-    const T *gr = g + r * g_stride, *zr = z + r * z_stride;
-    T* dr = dz + r * dz_stride;
-    each(channels, [=]<int w>(Width<w>, long c) {
-      const Vector<T, w> v = load<T, w>(zr + c), factor = load<T, w>(scale + c);
-      const Vector<T, w> through = let_through<T, w>(v * factor + load<T, w>(shift + c), load<T, w>(gr + c));
-      store<T, w>(dr + c, factor * through + (load<T, w>(slope + c) * v + load<T, w>(offset + c)));
-    });
+void backward(const Plan& plan, Range range, Rows<const T> g, Rows<const T> z, const Coefficients<T>& by, Rows<T> dz, T* work) {
+  const Coefficients<T> k = by;
+  for (int64_t tile = range.begin; tile < range.end; tile++) {
+    const int64_t n = rows_of(plan, tile) * plan.channels;
+    const T* gs = gathered(plan, g, tile, work);
+    const T* zs = gathered(plan, z, tile, work + plan.width);
+    T* out = run_of(plan, dz, tile, work + 2 * plan.width);
+    IMTA_INDEPENDENT
+    for (int64_t i = 0; i < n; i++) {
+      const T m = masked(madd(zs[i], k.scale[i], k.shift[i]), gs[i]);
+      out[i] = madd(k.scale[i], m, madd(k.slope[i], zs[i] - k.mean[i], k.offset[i]));
+    }
+    scatter(plan, dz, tile, out);
   }
 }
 
-template <typename T, bool two>
-void tangent_sums_of(long rows, long channels, const T* t1, long t1_stride, const T* t2, long t2_stride, const T* z, long z_stride, const T* mean,
-                     T* scratch, double* sums) {
-  summed(rows, channels, scratch, sums, [=](long r) {
-    const T *ar = t1 + r * t1_stride, *br = two ? t2 + r * t2_stride : nullptr, *zr = z + r * z_stride;
-    each(channels, [=]<int w>(Width<w>, long c) {
-      Vector<T, w> t = load<T, w>(ar + c);
-      if (two) t += load<T, w>(br + c);
-      add_to<T, w>(scratch + c, t);
-      add_to<T, w>(scratch + channels + c, t * (load<T, w>(zr + c) - load<T, w>(mean + c)));
-    });
+template <bool kTwo, typename T>
+void add_tangents(const Plan& plan, Range range, Rows<const T> t1, Rows<const T> t2, Rows<const T> z, const Coefficients<T>& by,
+                  double* sums, T* work) {
+  T* copy = work + 2 * plan.width;
+  const T* mean = by.mean;
+  reduce(plan, range, sums, work, [=, &plan](int64_t tile, int64_t n, T* first, T* second) {
+    const T* ts = gathered(plan, t1, tile, copy);
+    const T* zs = gathered(plan, z, tile, copy + plan.width);
+    const T* us = kTwo ? gathered(plan, t2, tile, copy + 2 * plan.width) : nullptr;
+    IMTA_INDEPENDENT
+    for (int64_t i = 0; i < n; i++) {
+      const T t = kTwo ? ts[i] + us[i] : ts[i];
+      first[i] += t;
+      second[i] = madd(t, zs[i] - mean[i], second[i]);
+    }
   });
 }
 
 template <typename T>
-void tangent_sums(long rows, long channels, const T* t1, long t1_stride, const T* t2, long t2_stride, const T* z, long z_stride, const T* mean,
-                  T* scratch, double* sums) {
-  if (t2) tangent_sums_of<T, true>(rows, channels, t1, t1_stride, t2, t2_stride, z, z_stride, mean, scratch, sums);
-  else tangent_sums_of<T, false>(rows, channels, t1, t1_stride, t2, t2_stride, z, z_stride, mean, scratch, sums);
+void tangent_sums(const Plan& plan, Range range, Rows<const T> t1, Rows<const T> t2, Rows<const T> z, const Coefficients<T>& by,
+                  double* sums, T* work) {
+  if (t2.data) return add_tangents<true>(plan, range, t1, t2, z, by, sums, work);
+  return add_tangents<false>(plan, range, t1, t2, z, by, sums, work);
 }
 
-template <typename T, bool two>
-void tangent_of(long rows, long channels, const T* t1, long t1_stride, const T* t2, long t2_stride, const T* z, long z_stride, const T* scale,
-                const T* shift, const T* slope, const T* offset, T* dy, long dy_stride) {
-  for (long r = 0; r < rows; r++) {
-    const T *ar = t1 + r * t1_stride, *br = two ? t2 + r * t2_stride : nullptr, *zr = z + r * z_stride;
-    T* dr = dy + r * dy_stride;
-    each(channels, [=]<int w>(Width<w>, long c) {
-      Vector<T, w> t = load<T, w>(ar + c);
-      if (two) t += load<T, w>(br + c);
-      const Vector<T, w> v = load<T, w>(zr + c), factor = load<T, w>(scale + c);
-      const Vector<T, w> d = factor * t + (load<T, w>(slope + c) * v + load<T, w>(offset + c));
-      store<T, w>(dr + c, let_through<T, w>(v * factor + load<T, w>(shift + c), d));
-    });
+template <bool kTwo, typename T>
+void apply_tangent(const Plan& plan, Range range, Rows<const T> t1, Rows<const T> t2, Rows<const T> z, const Coefficients<T>& by,
+                   Rows<T> dy, T* work) {
+  const Coefficients<T> k = by;
+  for (int64_t tile = range.begin; tile < range.end; tile++) {
+    const int64_t n = rows_of(plan, tile) * plan.channels;
+    const T* ts = gathered(plan, t1, tile, work);
+    const T* zs = gathered(plan, z, tile, work + plan.width);
+    const T* us = kTwo ? gathered(plan, t2, tile, work + 2 * plan.width) : nullptr;
+    T* out = run_of(plan, dy, tile, work + 3 * plan.width);
+    IMTA_INDEPENDENT
+    for (int64_t i = 0; i < n; i++) {
+      const T t = kTwo ? ts[i] + us[i] : ts[i];
+      const T d = madd(k.scale[i], t, madd(k.slope[i], zs[i] - k.mean[i], k.offset[i]));
+      out[i] = masked(madd(zs[i], k.scale[i], k.shift[i]), d);
+    }
+    scatter(plan, dy, tile, out);
   }
 }
 
 template <typename T>
-void tangent(long rows, long channels, const T* t1, long t1_stride, const T* t2, long t2_stride, const T* z, long z_stride, const T* scale,
-             const T* shift, const T* slope, const T* offset, T* dy, long dy_stride) {
-  if (t2) tangent_of<T, true>(rows, channels, t1, t1_stride, t2, t2_stride, z, z_stride, scale, shift, slope, offset, dy, dy_stride);
-  else tangent_of<T, false>(rows, channels, t1, t1_stride, t2, t2_stride, z, z_stride, scale, shift, slope, offset, dy, dy_stride);
+void tangent(const Plan& plan, Range range, Rows<const T> t1, Rows<const T> t2, Rows<const T> z, const Coefficients<T>& by, Rows<T> dy,
+             T* work) {
+  if (t2.data) return apply_tangent<true>(plan, range, t1, t2, z, by, dy, work);
+  return apply_tangent<false>(plan, range, t1, t2, z, by, dy, work);
 }
 
 template <typename T>
-void add(long rows, long channels, T* target, long target_stride, const T* source, long source_stride) {
-  for (long r = 0; r < rows; r++) {
-    T* to = target + r * target_stride;
-    const T* from = source + r * source_stride;
-    each(channels, [=]<int w>(Width<w>, long c) { add_to<T, w>(to + c, load<T, w>(from + c)); });
+void add(const Plan& plan, Range range, Rows<T> target, Rows<const T> source, T* work) {
+  for (int64_t tile = range.begin; tile < range.end; tile++) {
+    const int64_t n = rows_of(plan, tile) * plan.channels;
+    const T* from = gathered(plan, source, tile, work);
+    const T* before = gathered<T>(plan, {target.data, target.stride}, tile, work + plan.width);
+    T* sum = run_of(plan, target, tile, work + plan.width);
+    IMTA_INDEPENDENT
+    for (int64_t i = 0; i < n; i++) sum[i] = before[i] + from[i];
+    scatter(plan, target, tile, sum);
   }
 }
 
 template <typename T>
-constexpr NormReluKernels<T> all() {
-  return {moments<T>, forward<T>, cotangent_sums<T>, cotangent<T>, tangent_sums<T>, tangent<T>, add<T>};
-}
+constexpr NormReluKernels<T> kKernels{moments<T>, forward<T>, backward_sums<T>, backward<T>, tangent_sums<T>, tangent<T>, add<T>};
 
 }  // namespace
 
-extern const KernelSet kernels;
-const KernelSet kernels = {all<float>(), all<double>()};
+const KernelTable table{kKernels<float>, kKernels<double>};
 
-}  // namespace IMTA_INSTRUCTIONS
+}  // namespace IMTA_KERNEL_PATH
 }  // namespace imta

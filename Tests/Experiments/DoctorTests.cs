@@ -29,7 +29,7 @@ public sealed class DoctorTests
         NativePath = "/imta/libimta_native.so",
         NativeExists = true,
         Version = "1.13.0",
-        Kernels = Instructions.Avx512,
+        Kernels = VectorPath.Avx512,
         Libraries =
         [
             "/imta/libimta_native.so", "/usr/lib/x86_64-linux-gnu/libtorch_cpu.so.1.13.0",
