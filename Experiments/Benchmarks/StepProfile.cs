@@ -7,7 +7,7 @@ namespace Imta.MetaWeight.Experiments.Benchmarks;
 /// <param name="Operators">What took most first, calls and seconds of one part.</param>
 internal sealed record StepProfile(double Seconds, IReadOnlyList<OperatorShare> Operators)
 {
-    /// <summary>What no operator took: the host program, and kernels that it calls by itself.</summary>
+    /// <summary>What no operator took: the host program.</summary>
     public double OutsideSeconds => Seconds - Operators.Sum(one => one.SelfSeconds);
 
     /// <summary>The mean over some steps, after one that does not count.</summary>
