@@ -41,17 +41,21 @@ public sealed class ForwardMetaGradient : IMetaGradient
     /// <inheritdoc/>
     public MetaGradient WeightGradient(IForward forward, Tensor weights, LabelledImages meta, double rate)
     {
-        using DisposeScope scope = NewDisposeScope();
         using IDisposable noGrad = no_grad();
         var pass = (LinearisedForward)forward;
         (Tensor objective, Tensor?[] direction) = AheadOf(pass, weights, meta, rate);
         if (_memory == MetaMemory.Low)
         {
-            pass.Repeat();
+            pass.Repeat(); // in the caller's scope, for the real update
         }
 
-        Tensor byWeights = pass.Tangent(direction).mul(-1.0 / weights.shape[0]); // [N, K]
-        return new MetaGradient(byWeights.MoveToOuterDisposeScope(), objective.MoveToOuterDisposeScope());
+        using DisposeScope scope = NewDisposeScope();
+        foreach (Tensor part in direction.OfType<Tensor>())
+        {
+            scope.Attach(part);
+        }
+
+        return new MetaGradient(scope.MoveToOuter(pass.Tangent(direction).mul(-1.0 / weights.shape[0])), objective); // [N, K]
     }
 
     /// <summary>L at θ′ and u.</summary>
