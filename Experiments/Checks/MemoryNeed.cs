@@ -35,16 +35,21 @@ internal sealed record MemoryNeed(long ImageBytes, long ParameterBytes, long Act
     public long At(int batch)
     {
         int images = Math.Min(batch, TrainImages);
-        (double copies, double activations) = (Meta.Enabled, Meta.Gradient) switch
-        {
-            (false, _) => (4, 1.5 * images), // θ, gradient, momentum and step; what the forward and the backward pass keep
-            (true, MetaGradientMethod.Unrolled) => (8, 3.0 * (images + 1) / 2), // the lookahead's too; a second-order graph of half a batch
-            (true, MetaGradientMethod.Forward) => (8, (Meta.Memory == MetaMemory.Low ? 1.6 : 2.4) * (images + 1) / 2),
-            _ => throw new NotSupportedException($"no memory figures of {Meta.Gradient}"),
-        };
-        double passes = Math.Max(activations, EvaluationActivations * Math.Min(Evaluation.Batch, EvaluationImages));
+        int copies = Meta.Enabled ? 8 : 4; // θ, gradient, momentum and step; the lookahead's too
+        double atOnce = Meta.Enabled ? (images + 1) / 2 : images;
+        double passes = Math.Max(Activations * atOnce, EvaluationActivations * Math.Min(Evaluation.Batch, EvaluationImages));
         return (long)(Program + ImageBytes + (copies * ParameterBytes) + (passes * ActivationBytes));
     }
+
+    /// <summary>What a step keeps of the images that it works on at once, in outputs of all layers.</summary>
+    private double Activations => (Meta.Enabled, Meta.Gradient) switch
+    {
+        (false, MetaGradientMethod.Forward) => 0.9,
+        (false, _) => 1.5, // autograd's graph
+        (true, MetaGradientMethod.Forward) => Meta.Memory == MetaMemory.Low ? 0.95 : 1.25, // one pass, or two
+        (true, MetaGradientMethod.FiniteDifference) => 2.1,
+        _ => 2.7, // a graph of second order
+    };
 
     private static long Bytes(Tensor tensor) => tensor.numel() * tensor.element_size();
 }
