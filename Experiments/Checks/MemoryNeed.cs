@@ -38,9 +38,8 @@ internal sealed record MemoryNeed(long ImageBytes, long ParameterBytes, long Act
         (double copies, double activations) = (Meta.Enabled, Meta.Gradient) switch
         {
             (false, _) => (4, 1.5 * images), // θ, gradient, momentum and step; what the forward and the backward pass keep
-            (true, MetaGradientMethod.Unrolled) => (8, 3.0 * (images + 1) / 2), // the lookahead's too; a second-order graph of half a batch
             (true, MetaGradientMethod.Forward) => (8, (Meta.Memory == MetaMemory.Low ? 1.6 : 2.4) * (images + 1) / 2),
-            _ => throw new NotSupportedException($"no memory figures of {Meta.Gradient}"),
+            _ => (8, 3.0 * (images + 1) / 2), // the lookahead's too; of half a batch, a second-order graph, or one at θ and one at θ′
         };
         double passes = Math.Max(activations, EvaluationActivations * Math.Min(Evaluation.Batch, EvaluationImages));
         return (long)(Program + ImageBytes + (copies * ParameterBytes) + (passes * ActivationBytes));
