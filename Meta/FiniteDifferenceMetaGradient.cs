@@ -11,6 +11,8 @@ namespace Imta.MetaWeight.Meta;
 /// </summary>
 public sealed class FiniteDifferenceMetaGradient : IMetaGradient
 {
+    private const double Least = 1e-30;
+
     private readonly MultiExitNetwork _network;
     private readonly Sgd _optimiser;
     private readonly TrainingLoss _loss;
@@ -39,7 +41,8 @@ public sealed class FiniteDifferenceMetaGradient : IMetaGradient
     private Tensor Slopes(GraphForward forward, Tensor?[] direction)
     {
         using Activity? phase = Phases.Start(Phases.Tangent);
-        Tensor step = Norm(_network.Parameters).div(Norm(direction.OfType<Tensor>())).mul(Math.Cbrt(Precision(_network.Parameters[0].dtype)));
+        Tensor length = Norm(direction.OfType<Tensor>()).clamp(min: Least); // where u = 0, the quotient is 0 too
+        Tensor step = Norm(_network.Parameters).div(length).mul(Math.Cbrt(Precision(_network.Parameters[0].dtype)));
         return LossesAt(step).sub(LossesAt(step.neg())).div(step.mul(2));
 
         Tensor LossesAt(Tensor distance) => forward.LossesAt(

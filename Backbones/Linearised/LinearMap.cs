@@ -10,7 +10,7 @@ public abstract class LinearMap : IDisposable
 {
     private readonly List<Tensor> _kept = [];
 
-    /// <summary>The tangent of the output; null: none, the output does not change.</summary>
+    /// <summary>The tangent of the output, which may be that of an input or a parameter itself; null: none, the output does not change.</summary>
     /// <param name="inputs">The tangent of each input, in the order they were added to the tape; null where an input does not change.</param>
     /// <param name="direction">The tangent of each parameter.</param>
     /// <param name="place">

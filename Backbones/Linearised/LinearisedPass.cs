@@ -112,7 +112,11 @@ public sealed class LinearisedPass
         {
             Tensor? place = Place(step.Output, tangents);
             Tensor? tangent = step.Map.Tangent([.. step.Inputs.Select(input => tangents[input])], along, place);
-            if (place is not null && !ReferenceEquals(tangent, place))
+            if (place is null)
+            {
+                tangent = tangent?.detach(); // a name of its own: a map may give on an input's tangent or a parameter's
+            }
+            else if (!ReferenceEquals(tangent, place))
             {
                 _ = tangent is null ? place.zero_() : place.copy_(tangent);
                 tangent = place;

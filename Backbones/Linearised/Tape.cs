@@ -35,7 +35,7 @@ public sealed class Tape
     /// <param name="map">What it did; the tape owns it from now on.</param>
     /// <param name="output">What came out.</param>
     /// <param name="inputs">What went in, apart from parameters.</param>
-    /// <exception cref="InvalidOperationException">An input came from no layer that is on the tape.</exception>
+    /// <exception cref="InvalidOperationException">An input came from no layer that is on the tape, or the output is on it already.</exception>
     public void Add(LinearMap map, Tensor output, params ReadOnlySpan<Tensor> inputs)
     {
         var numbers = new int[inputs.Length];
@@ -64,7 +64,11 @@ public sealed class Tape
 
     private int Number(Tensor tensor)
     {
-        _numbers.Add(tensor, _variables.Count);
+        if (!_numbers.TryAdd(tensor, _variables.Count))
+        {
+            throw new InvalidOperationException($"a layer's output of shape [{string.Join(", ", tensor.shape)}] is on the tape already: a layer that does nothing adds no map, and one that does something makes a tensor of its own.");
+        }
+
         _variables.Add(new Variable(tensor.shape, null, 0));
         return _variables.Count - 1;
     }

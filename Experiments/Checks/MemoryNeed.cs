@@ -16,7 +16,7 @@ namespace Imta.MetaWeight.Experiments.Checks;
 internal sealed record MemoryNeed(long ImageBytes, long ParameterBytes, long ActivationBytes, int TrainImages, int EvaluationImages, MetaOptions Meta)
 {
     private const long Program = 280 * ByteSize.Mib; // .NET and libtorch with nothing to do
-    private const double EvaluationActivations = 1.1;
+    private const double EvaluationActivations = 0.2;
 
     public static MemoryNeed Of(RunModel model, NetworkCost cost, RunData data, Settings settings)
     {

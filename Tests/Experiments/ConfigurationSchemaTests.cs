@@ -29,7 +29,7 @@ public sealed class ConfigurationSchemaTests
         "model.msdnet.blocks", "model.msdnet.base", "model.msdnet.step", "model.msdnet.stepMode", "model.msdnet.channels", "model.msdnet.growth",
         "model.msdnet.growthFactors", "model.msdnet.bottleneckFactors", "model.msdnet.prune", "model.msdnet.reduction",
         "loss.labelSmoothing", "loss.classWeights.type", "loss.classWeights.beta",
-        "meta.enabled", "meta.gradient", "meta.q", "meta.objective", "meta.epsilon", "meta.centring", "meta.features", "meta.interval",
+        "meta.enabled", "meta.gradient", "meta.memory", "meta.q", "meta.objective", "meta.epsilon", "meta.centring", "meta.features", "meta.interval",
         "meta.wpn.hidden", "meta.wpn.layers", "meta.optimiser.rate", "meta.optimiser.weightDecay",
         "train.epochs", "train.batch", "train.rate", "train.schedule", "train.milestones", "train.decay", "train.momentum", "train.dampening",
         "train.nesterov", "train.weightDecay",
@@ -86,7 +86,8 @@ public sealed class ConfigurationSchemaTests
             beta: 0.9999
         meta:
           enabled: true
-          gradient: unrolled
+          gradient: forward
+          memory: normal
           q: 0.75
           objective: allocated
           epsilon: 0.8

@@ -36,17 +36,21 @@ public sealed class NativeMemoryTests(ITestOutputHelper output)
         residentLater.Should().BeInRange(0.98 * resident, 1.02 * resident);
     }
 
-    [Fact]
-    public void Steps_of_an_msdnet_hold_no_more_tensors_from_one_to_the_next()
+    [Theory]
+    [InlineData(MetaGradientMethod.Forward, MetaMemory.Normal)]
+    [InlineData(MetaGradientMethod.Forward, MetaMemory.Low)]
+    [InlineData(MetaGradientMethod.Unrolled, MetaMemory.Normal)]
+    [InlineData(MetaGradientMethod.FiniteDifference, MetaMemory.Normal)]
+    public void Steps_of_an_msdnet_hold_no_more_tensors_from_one_to_the_next(MetaGradientMethod gradient, MetaMemory memory)
     {
         using DisposeScope scope = NewDisposeScope();
         using var random = new Generator(7);
         using MsdNet network = SmallMsdNet.Build(float32, random);
         using var optimiser = new Sgd(network.Parameters, new TrainOptions());
-        var meta = new MetaOptions { Wpn = new WpnOptions { Hidden = 16 } };
+        var meta = new MetaOptions { Gradient = gradient, Memory = memory, Wpn = new WpnOptions { Hidden = 16 } };
         using var predictor = new WeightPredictionNetwork(meta.Wpn, network.Exits, network.Exits, random, float32, CPU);
         using var metaOptimiser = new Adam(predictor.Parameters, meta.Optimiser.WeightDecay);
-        var method = new UnrolledMetaGradient(network, optimiser, TrainingLoss.Plain, new MetaObjective(meta, network.Exits));
+        IMetaGradient method = MetaGradients.Build(meta, network, optimiser, TrainingLoss.Plain);
         var loop = new BilevelLoop(method, optimiser, new SampleWeighting(predictor, meta), metaOptimiser);
         var batch = new LabelledImages(randn([8, 3, 32, 32], generator: random), randint(network.Classes, [8], int64, generator: random));
 

@@ -4,19 +4,23 @@ using Imta.MetaWeight.Meta;
 
 namespace Imta.MetaWeight.Tests.Meta;
 
-/// <summary>A bilevel loop on a <see cref="TinyNetwork"/>, with all its parts in reach.</summary>
+/// <summary>A bilevel loop on a <see cref="TinyNetwork"/> or another one for its images, with all its parts in reach.</summary>
 internal sealed class TinyBilevel : IDisposable
 {
     private readonly DisposeScope _scope = NewDisposeScope();
     private readonly Generator _random = new(11);
 
-    public TinyBilevel(TrainOptions? train = null, MetaOptions? meta = null, TrainingLoss? loss = null)
+    /// <param name="train">Of θ's optimiser.</param>
+    /// <param name="meta">Of the method and the weighting.</param>
+    /// <param name="loss">l; null: plain cross-entropy.</param>
+    /// <param name="build">The network; null: a <see cref="TinyNetwork"/>, which offers no linearised pass.</param>
+    public TinyBilevel(TrainOptions? train = null, MetaOptions? meta = null, TrainingLoss? loss = null, Func<Generator, MultiExitNetwork>? build = null)
     {
         train ??= new TrainOptions();
         meta ??= new MetaOptions { Wpn = new WpnOptions { Hidden = 5 } };
-        Network = new TinyNetwork(_random);
+        Network = build is null ? new TinyNetwork(_random) : build(_random);
         Optimiser = new Sgd(Network.Parameters, train);
-        Method = new UnrolledMetaGradient(Network, Optimiser, loss ?? TrainingLoss.Plain, new MetaObjective(meta, Network.Exits));
+        Method = MetaGradients.Build(meta, Network, Optimiser, loss ?? TrainingLoss.Plain);
         int features = SampleWeighting.FeatureCount(meta.Features, Network.Exits);
         Weighting = new SampleWeighting(new WeightPredictionNetwork(meta.Wpn, features, Network.Exits, _random, float64, CPU), meta);
         MetaOptimiser = new Adam(Weighting.Network.Parameters, meta.Optimiser.WeightDecay);
@@ -24,11 +28,11 @@ internal sealed class TinyBilevel : IDisposable
         PlainLoop = new BilevelLoop(Method, Optimiser);
     }
 
-    public TinyNetwork Network { get; }
+    public MultiExitNetwork Network { get; }
 
     public Sgd Optimiser { get; }
 
-    public UnrolledMetaGradient Method { get; }
+    public IMetaGradient Method { get; }
 
     public SampleWeighting Weighting { get; }
 
@@ -94,5 +98,5 @@ internal sealed class TinyBilevel : IDisposable
         _scope.Dispose();
     }
 
-    private static double[] Values(IEnumerable<Tensor?> tensors) => [.. tensors.OfType<Tensor>().SelectMany(tensor => tensor.data<double>().ToArray())];
+    private static double[] Values(IEnumerable<Tensor?> tensors) => [.. tensors.OfType<Tensor>().SelectMany(tensor => tensor.to_type(float64).data<double>().ToArray())];
 }

@@ -44,6 +44,18 @@ public sealed class MemoryCheckTests
     }
 
     [Fact]
+    public void Every_method_has_its_figures_and_low_memory_the_least()
+    {
+        long[] needs = [.. Enum.GetValues<MetaGradientMethod>().Select(method => (Need with { Meta = new MetaOptions { Gradient = method } }).At(1024))];
+        long low = (Need with { Meta = new MetaOptions { Memory = MetaMemory.Low } }).At(1024);
+        long plain = (Need with { Meta = new MetaOptions { Enabled = false } }).At(512);
+
+        needs.Should().OnlyContain(need => need > low);
+        low.Should().BeGreaterThan(plain, "half a batch and its lookahead take more than half a batch");
+        needs[(int)MetaGradientMethod.Forward].Should().BeLessThan(needs[(int)MetaGradientMethod.Unrolled]);
+    }
+
+    [Fact]
     public void A_batch_is_never_larger_than_the_training_set()
         => (Need with { TrainImages = 300 }).At(1024).Should().Be((Need with { TrainImages = 300 }).At(300));
 
