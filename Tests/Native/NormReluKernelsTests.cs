@@ -129,22 +129,22 @@ public sealed class NormReluKernelsTests : NativeTest
     });
 
     [SkippableTheory]
-    [InlineData(6, ScalarType.Float32)]
-    [InlineData(12, ScalarType.Float64)]
-    [InlineData(17, ScalarType.Float32)]
-    [InlineData(128, ScalarType.Float32)]
-    [InlineData(224, ScalarType.Float64)]
-    public void Threads_strides_and_the_width_of_vectors_change_no_bit(int channels, ScalarType type)
+    [InlineData(30001, 6, ScalarType.Float32)]
+    [InlineData(15001, 12, ScalarType.Float64)]
+    [InlineData(9001, 17, ScalarType.Float32)]
+    [InlineData(1501, 128, ScalarType.Float32)]
+    [InlineData(901, 224, ScalarType.Float64)]
+    public void Threads_strides_and_the_width_of_vectors_change_no_bit(int rows, int channels, ScalarType type)
     {
         using DisposeScope scope = NewDisposeScope();
-        var inputs = new Inputs([7, channels, 67, 41], type);
+        var inputs = new Inputs([rows, channels], type);
         var results = new Dictionary<VectorPath, double[][]>();
         int before = Runtime.Threads;
         try
         {
             OnEachPath(path =>
             {
-                foreach (int threads in new[] { 1, 2, 3, 5 })
+                foreach (int threads in new[] { 1, 2, 3 })
                 {
                     Runtime.Threads = threads;
                     foreach (bool strided in new[] { false, true })
