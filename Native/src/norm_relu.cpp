@@ -307,7 +307,9 @@ void run_backward(const Plan& plan, const Backward<T>& b) {
   const auto& kernel = kernels<T>();
   Repeated<T> values(plan, 5);
   Coefficients<T> by = activation(values, b.saved);
-  const auto sums = reduce<T>(plan, [&](Range range, double* sums, T* work) { kernel.backward_sums(plan, range, b.g, b.z, by, sums, work); });
+  const auto sums = reduce<T>(plan, [&](Range range, double* sums, T* work) {
+    kernel.backward_sums(plan, range, b.g, b.z, by, sums, work);
+  });
   const double* products = sums.data() + plan.channels;
   const double rows = static_cast<double>(plan.rows);
   const auto invstd = [&](int64_t c) { return static_cast<double>(b.saved.invstd[c]); };
@@ -476,7 +478,9 @@ IMTA_API int imta_rows_add(Tensor* target, Tensor* source) {
     for_type(sum, [&](auto type) {
       using T = decltype(type);
       const auto& kernel = kernels<T>();
-      for_chunks<T>(plan, false, [&](int64_t, Range range, T* work) { kernel.add(plan, range, rows_of<T>(sum), readable<T>(summand), work); });
+      for_chunks<T>(plan, false, [&](int64_t, Range range, T* work) {
+        kernel.add(plan, range, rows_of<T>(sum), readable<T>(summand), work);
+      });
     });
     mark_written({target});
     return 0;
