@@ -10,7 +10,6 @@ public sealed class VerifyCommandTests : IDisposable
     private readonly TemporaryFolder _folder = new();
 
     [Theory]
-    [InlineData]
     [InlineData("--gradient", "forward")]
     [InlineData("--gradient", "unrolled")]
     public void The_copies_in_Tests_Golden_hold_by_either_exact_method(params string[] arguments)
