@@ -1,8 +1,6 @@
-using System.Diagnostics;
 using System.Globalization;
 using System.Reflection;
 using System.Text.RegularExpressions;
-using Imta.MetaWeight.Tests.Experiments;
 using Imta.MetaWeight.Tests.TorchSharp;
 using TorchSharp.PyBridge;
 
@@ -15,45 +13,27 @@ public sealed partial class LibraryPageTests : IDisposable
     private const int Epochs = 6;
     private const int LinesOfTheNetwork = 50;
     private const string OwnOperator = "my-study/MoreOperators.cs"; // for the system's libtorch, as the page says
-    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(5);
 
-    private readonly MarkdownPage _page = MarkdownPage.Read("library.md");
-    private readonly TemporaryFolder _folder = new();
-
-    /// <summary>The configuration that these tests were built in, where the checkout's own folders hold it.</summary>
-    private static string? OwnConfiguration
-    {
-        get
-        {
-            string folder = Path.GetRelativePath(MarkdownPage.Repository(), AppContext.BaseDirectory);
-            return folder.Split(Path.DirectorySeparatorChar) is ["Tests", "bin", var name, ..] ? name : null;
-        }
-    }
+    private readonly FollowedPage _page = new("library.md");
 
     [SkippableFact]
     public void What_it_builds_learns_saves_and_repeats_itself()
     {
         Skip.IfNot(OperatingSystem.IsLinux(), "the page's commands are run by /bin/sh");
-        string[] commands = [.. _page.Blocks.Where(block => block.Language == "sh").Select(block => block.Text)];
+        IReadOnlyList<string> commands = _page.Commands;
         commands.Should().HaveCount(3, "a project, a run with weights, a run without");
-        Run(commands[0]);
-        foreach (CodeBlock block in _page.Blocks.Where(block => block.Language == "csharp"))
-        {
-            if (TorchSource.IsSystem || block.File != OwnOperator)
-            {
-                File.WriteAllText(_folder.In(block.File), block.Text);
-            }
-        }
+        _page.Run(commands[0]);
+        _page.WriteFiles(skip: block => !TorchSource.IsSystem && block.File == OwnOperator);
 
-        string learned = Run(commands[1]);
+        string learned = _page.Run(commands[1]);
         CheckLearned(learned);
-        Masked(learned).Should().Be(Masked(_page.Blocks.Single(block => block.Language == "text").Text));
+        Masked(learned).Should().Be(Masked(_page.Output));
         CheckSaved();
 
-        string program = Directory.GetFiles(_folder.In("my-study", "bin"), "my-study.dll", SearchOption.AllDirectories).Single();
-        Run($"dotnet {program}").Should().Be(learned);
+        string program = Directory.GetFiles(_page.In("my-study", "bin"), "my-study.dll", SearchOption.AllDirectories).Single();
+        _page.Run($"dotnet {program}").Should().Be(learned);
 
-        CheckPlain(Run(commands[2]));
+        CheckPlain(_page.Run(commands[2]));
         if (TorchSource.IsSystem)
         {
             CheckOperator(Assembly.LoadFrom(program).GetType("MoreOperators")!.GetMethod("silu")!.CreateDelegate<Func<Tensor, Tensor>>());
@@ -62,12 +42,12 @@ public sealed partial class LibraryPageTests : IDisposable
 
     [SkippableFact]
     public void Its_network_has_at_most_fifty_lines()
-        => _page.Blocks.Single(block => block.File == "my-study/SmallNetwork.cs").Text.TrimEnd().Split('\n').Length.Should().BeInRange(20, LinesOfTheNetwork);
+        => _page.Page.Blocks.Single(block => block.File == "my-study/SmallNetwork.cs").Text.TrimEnd().Split('\n').Length.Should().BeInRange(20, LinesOfTheNetwork);
 
     [SkippableFact]
-    public void Every_member_that_it_names_exists() => DocumentedNames.Missing(_page.Words).Should().BeEmpty();
+    public void Every_member_that_it_names_exists() => DocumentedNames.Missing(_page.Page.Words).Should().BeEmpty();
 
-    public void Dispose() => _folder.Dispose();
+    public void Dispose() => _page.Dispose();
 
     private static void CheckLearned(string output)
     {
@@ -92,7 +72,7 @@ public sealed partial class LibraryPageTests : IDisposable
     private void CheckSaved()
     {
         using DisposeScope scope = NewDisposeScope();
-        PyTorchUnpickler.UnpickleStateDict(_folder.In("my-study.pt")).Keys.Cast<string>()
+        PyTorchUnpickler.UnpickleStateDict(_page.In("my-study.pt")).Keys.Cast<string>()
             .Should().HaveCount(Exits * 7).And.Contain(["stage0.kernel", "stage2.variance"]);
     }
 
@@ -111,31 +91,6 @@ public sealed partial class LibraryPageTests : IDisposable
         y.item<double>().Should().BeApproximately(At * sigmoid, 1e-15);
         first.item<double>().Should().BeApproximately(sigmoid + (At * slope), 1e-15);
         second.item<double>().Should().BeApproximately(slope * (2 + (At * (1 - (2 * sigmoid)))), 1e-15);
-    }
-
-    /// <summary>Runs one of the page's blocks by the shell and returns what it printed.</summary>
-    private string Run(string commands)
-    {
-        string script = commands
-            .Replace("PATH-TO-CLONE", MarkdownPage.Repository(), StringComparison.Ordinal)
-            .Replace("-c Release", $"-c {OwnConfiguration ?? "Release"}", StringComparison.Ordinal);
-        string output = _folder.In("output.txt");
-        var start = new ProcessStartInfo("/bin/sh", ["-c", "exec >\"$0\" 2>&1; set -e\n" + script, output]) { WorkingDirectory = _folder.Path };
-
-        // No server of the build stays behind; and what these tests were built with is there already, so the checkout is left alone.
-        start.Environment["MSBUILDDISABLENODEREUSE"] = "1";
-        start.Environment["UseSharedCompilation"] = "false";
-        start.Environment["BuildProjectReferences"] = OwnConfiguration is null ? "true" : "false";
-        using Process process = Process.Start(start)!;
-        if (!process.WaitForExit(Patience))
-        {
-            process.Kill(entireProcessTree: true);
-            throw new TimeoutException($"{script} did not end; it said: {File.ReadAllText(output)}");
-        }
-
-        string said = File.ReadAllText(output);
-        process.ExitCode.Should().Be(0, $"{script} said: {said}");
-        return said;
     }
 
     private static double[][] Losses(string output) => [.. Epoch().Matches(output).Select(match => Numbers(match.Groups["loss"].Value))];
