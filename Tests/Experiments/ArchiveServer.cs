@@ -71,9 +71,9 @@ internal sealed class ArchiveServer : IDisposable
                 new Thread(() => Answer(client)) { IsBackground = true }.Start();
             }
         }
-        catch (SocketException)
+        catch (Exception e) when (e is SocketException or InvalidOperationException or ObjectDisposedException)
         {
-            // stopped
+            // Stopped: while it waited, or before it waited again.
         }
     }
 
