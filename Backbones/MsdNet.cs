@@ -1,58 +1,35 @@
 using Imta.MetaWeight.Backbones.Layers;
 using Imta.MetaWeight.Backbones.Msd;
-using Imta.MetaWeight.Native;
 
 namespace Imta.MetaWeight.Backbones;
 
 /// <summary>MSDNet for CIFAR or ImageNet (Huang et al., "Multi-Scale Dense Networks", ICLR 2018), with the published code's names.</summary>
-public sealed class MsdNet : MultiExitNetwork
+public sealed class MsdNet : HeadedNetwork
 {
     private readonly MsdPart[][] _blocks;
-    private readonly MsdExit[] _exits;
 
     /// <summary>Builds the network.</summary>
     /// <param name="options">Its shape.</param>
     /// <param name="images">The images it is for.</param>
     /// <param name="classes">C.</param>
     /// <param name="factory">Starts its parameters.</param>
+    /// <param name="modifiers">IMTA's changes of its graph; null: none.</param>
     /// <exception cref="ArgumentException">The options ask for a network that cannot be built.</exception>
-    public MsdNet(MsdNetOptions options, ImageKind images, int classes, LayerFactory factory)
-        : base("MSDNet")
+    public MsdNet(MsdNetOptions options, ImageKind images, int classes, LayerFactory factory, ModifierOptions? modifiers = null)
+        : base("MSDNet", modifiers ?? new ModifierOptions(), classes)
     {
-        Classes = classes;
         MsdForm form = MsdForm.Of(images);
         (IReadOnlyList<MsdLayerPlan> Layers, long ChannelsAtExit)[] plan = Checked(options, form);
         _blocks = new MsdPart[plan.Length][];
-        _exits = new MsdExit[plan.Length];
         for (int k = 0; k < plan.Length; k++)
         {
-            List<MsdPart> parts = k == 0 ? [new MsdFirstLayer(factory, options, form)] : [];
-            foreach (MsdLayerPlan layer in plan[k].Layers)
-            {
-                parts.Add(new MsdLayer(factory, options, layer.Channels, layer.ScalesIn, layer.ScalesOut));
-                if (layer.Reduced is { } reduced)
-                {
-                    parts.Add(new MsdTransition(factory, options, layer.Channels + options.Growth, reduced, layer.ScalesOut));
-                }
-            }
-
-            _blocks[k] = [.. parts];
-            long channels = plan[k].ChannelsAtExit * options.GrowthFactors[^1];
-            _exits[k] = new MsdExit(factory, channels, form.HeadWidth ?? channels, classes);
+            _blocks[k] = [.. Parts(factory, options, form, plan[k].Layers, isFirst: k == 0)];
+            AddExit(factory, images, plan[k].ChannelsAtExit * options.GrowthFactors[^1]);
         }
 
         register_module("blocks", new Group(_blocks.Select(parts => new Group(parts))));
-        register_module("classifier", new Group(_exits));
+        RegisterExits(factory);
     }
-
-    /// <inheritdoc/>
-    public override int Exits => _exits.Length;
-
-    /// <inheritdoc/>
-    public override int Classes { get; }
-
-    /// <inheritdoc/>
-    public override bool IsLinearisable => Runtime.IsAvailable;
 
     /// <inheritdoc/>
     protected override Tensor[] Block(int k, Tensor[] features, Pass pass)
@@ -65,8 +42,22 @@ public sealed class MsdNet : MultiExitNetwork
         return features;
     }
 
-    /// <inheritdoc/>
-    protected override Tensor Exit(int k, Tensor[] features, Pass pass) => _exits[k].Forward(features[^1], pass);
+    private static IEnumerable<MsdPart> Parts(LayerFactory factory, MsdNetOptions options, MsdForm form, IReadOnlyList<MsdLayerPlan> layers, bool isFirst)
+    {
+        if (isFirst)
+        {
+            yield return new MsdFirstLayer(factory, options, form);
+        }
+
+        foreach (MsdLayerPlan layer in layers)
+        {
+            yield return new MsdLayer(factory, options, layer.Channels, layer.ScalesIn, layer.ScalesOut);
+            if (layer.Reduced is { } reduced)
+            {
+                yield return new MsdTransition(factory, options, layer.Channels + options.Growth, reduced, layer.ScalesOut);
+            }
+        }
+    }
 
     private static (IReadOnlyList<MsdLayerPlan> Layers, long ChannelsAtExit)[] Checked(MsdNetOptions options, MsdForm form)
     {

@@ -1,3 +1,4 @@
+using Imta.MetaWeight.Backbones.Exits;
 using Imta.MetaWeight.Backbones.Linearised;
 using TorchSharp.Modules;
 
@@ -11,11 +12,17 @@ namespace Imta.MetaWeight.Backbones;
 public abstract class MultiExitNetwork : NamedModule
 {
     private readonly Lazy<ParameterList> _parameters;
+    private readonly EquilibriumOptions _equilibrium;
 
     /// <summary>A network with nothing in it yet; the derived class registers its parts.</summary>
     /// <param name="name">The architecture's name.</param>
-    protected MultiExitNetwork(string name)
-        : base(name) => _parameters = new Lazy<ParameterList>(() => new ParameterList([.. named_parameters()]));
+    /// <param name="equilibrium">Gradient Equilibrium at its exits; null: none.</param>
+    protected MultiExitNetwork(string name, EquilibriumOptions? equilibrium = null)
+        : base(name)
+    {
+        _equilibrium = equilibrium ?? new EquilibriumOptions();
+        _parameters = new Lazy<ParameterList>(() => new ParameterList([.. named_parameters().Where(entry => entry.parameter.requires_grad)]));
+    }
 
     /// <summary>K, the number of blocks and of exits.</summary>
     public abstract int Exits { get; }
@@ -23,7 +30,7 @@ public abstract class MultiExitNetwork : NamedModule
     /// <summary>C, the number of classes.</summary>
     public abstract int Classes { get; }
 
-    /// <summary>θ: every parameter, in the order that lists of gradients and substitutes follow.</summary>
+    /// <summary>θ: every parameter that is trained (<c>requires_grad</c>), in the order that lists of gradients and substitutes follow.</summary>
     public IReadOnlyList<Parameter> Parameters => _parameters.Value.Parameters;
 
     /// <summary>The name of each of <see cref="Parameters"/>, as PyTorch's state dictionary has it.</summary>
@@ -33,6 +40,11 @@ public abstract class MultiExitNetwork : NamedModule
     /// <param name="images"><c>[N, 3, H, W]</c>, normalised.</param>
     /// <param name="statistics">How batch norm behaves.</param>
     public Tensor[] Forward(Tensor images, NormStatistics statistics) => Forward(images, new Pass(statistics));
+
+    /// <summary>Logits of every exit, K × <c>[N, C]</c>; what else comes out of the pass is in the pass.</summary>
+    /// <param name="images"><c>[N, 3, H, W]</c>, normalised.</param>
+    /// <param name="pass">Parameters and batch norm.</param>
+    public Tensor[] Forward(Tensor images, Pass pass) => [.. ExitByExit(images, pass)];
 
     /// <summary>Logits of every exit, K × <c>[N, C]</c>, with <paramref name="parameters"/> in the places of <see cref="Parameters"/>.</summary>
     /// <param name="images"><c>[N, 3, H, W]</c>, normalised.</param>
@@ -47,6 +59,12 @@ public abstract class MultiExitNetwork : NamedModule
     /// <summary>Whether every layer adds its linear map to a tape (<see cref="Pass.Tape"/>), so that <see cref="Linearise"/> can be called.
     /// It needs the native library; without, there is no linearised pass.</summary>
     public virtual bool IsLinearisable => false;
+
+    /// <summary>
+    /// Whether its gradients are those of a function. With Gradient Equilibrium, or where a gradient is stopped, they are not, and finite
+    /// differences know nothing of either.
+    /// </summary>
+    public virtual bool HasTrueGradients => !_equilibrium.Enabled;
 
     /// <summary>A forward pass that is taken down as a linear map from θ to the logits, without autograd.</summary>
     /// <param name="images"><c>[N, 3, H, W]</c>, normalised.</param>
@@ -66,8 +84,9 @@ public abstract class MultiExitNetwork : NamedModule
         using IDisposable noGrad = no_grad();
         Tensor start = Layout.ChannelsLast(images);
         var tape = new Tape(start, _parameters.Value.Indices, scope);
-        Tensor[] logits = Forward(start, PassWith(parameters, statistics, tape));
-        return new LinearisedPass(tape, logits).MoveToOuter(scope);
+        Pass pass = PassWith(parameters, statistics, tape);
+        Tensor[] logits = Forward(start, pass);
+        return new LinearisedPass(tape, logits, pass.Teacher).MoveToOuter(scope);
     }
 
     /// <summary>What the network costs by the published counters' rule (<see cref="CostMeter"/>), found by one forward pass.</summary>
@@ -85,15 +104,17 @@ public abstract class MultiExitNetwork : NamedModule
 
     /// <summary>Block <paramref name="k"/>: from the features behind block k − 1 to those behind block k.</summary>
     /// <param name="k">0 … K − 1.</param>
-    /// <param name="features">One tensor a scale, the finest first; for block 0 the images alone.</param>
+    /// <param name="features">All that later blocks and heads read, such as one tensor a scale, the finest first; for block 0 the images alone.</param>
     /// <param name="pass">Parameters and batch norm of this pass.</param>
+    /// <returns>All that later blocks and heads read; what this block's head reads is the last.</returns>
     protected abstract Tensor[] Block(int k, Tensor[] features, Pass pass);
 
     /// <summary>Exit <paramref name="k"/>: from the features behind block k to logits <c>[N, C]</c>.</summary>
     /// <param name="k">0 … K − 1.</param>
-    /// <param name="features">One tensor a scale, the finest first.</param>
+    /// <param name="features">What <see cref="Block"/> returned.</param>
+    /// <param name="earlier">Logits <c>[N, C]</c> of exit k − 1, for exits that read them; null at the first.</param>
     /// <param name="pass">Parameters and batch norm of this pass.</param>
-    protected abstract Tensor Exit(int k, Tensor[] features, Pass pass);
+    protected abstract Tensor Exit(int k, Tensor[] features, Tensor? earlier, Pass pass);
 
     private Pass PassWith(IReadOnlyList<Tensor>? parameters, NormStatistics statistics, Tape? tape)
     {
@@ -107,15 +128,17 @@ public abstract class MultiExitNetwork : NamedModule
             : throw new ArgumentException($"{GetName()} has {Parameters.Count} parameters, not {parameters.Count}.", nameof(parameters));
     }
 
-    private Tensor[] Forward(Tensor images, Pass pass) => [.. ExitByExit(images, pass)];
-
     private IEnumerable<Tensor> ExitByExit(Tensor images, Pass pass)
     {
+        var equilibrium = new GradientEquilibrium(_equilibrium, Exits);
         Tensor[] features = [images];
+        Tensor? logits = null;
         for (int k = 0; k < Exits; k++)
         {
             features = InScope(() => Block(k, features, pass));
-            yield return InScope(() => [Exit(k, features, pass)])[0];
+            (Tensor[] read, features) = equilibrium.At(k, features, pass);
+            logits = InScope(() => [Exit(k, read, logits, pass)])[0];
+            yield return logits;
         }
     }
 

@@ -45,6 +45,12 @@ public sealed class Pass
     /// <summary>To what layers tell their costs; null where nobody counts.</summary>
     public CostMeter? Cost { get; init; }
 
+    /// <summary>
+    /// The logits <c>[N, C]</c> that distillation imitates, left here by a network whose teacher is another than its own last exit; null: it
+    /// is that exit. Without history.
+    /// </summary>
+    public Tensor? Teacher { get; set; }
+
     /// <summary>To what layers add their linear maps; null where nothing is taken down.</summary>
     public Tape? Tape { get; init; }
 

@@ -1,23 +1,25 @@
 namespace Imta.MetaWeight.Losses;
 
 /// <summary>
-/// The loss l that training descends, per sample and exit: cross-entropy, with label smoothing (Szegedy et al., CVPR 2016) and the
-/// weight of the label's class where they are set. Plain cross-entropy comes with it, from the same log-probabilities.
+/// The loss l that training descends, per sample and exit: cross-entropy, with label smoothing (Szegedy et al., CVPR 2016), one-for-all
+/// distillation (Li et al., ICCV 2019) and the weight of the label's class where they are set. Plain cross-entropy comes with it, from the same log-probabilities.
 /// </summary>
 /// <remarks>Shapes: <c>N</c> samples, <c>K</c> exits, <c>C</c> classes.</remarks>
 public sealed class TrainingLoss : IDisposable
 {
     private readonly double _smoothing;
+    private readonly DistillationOptions? _distillation;
     private readonly Tensor? _classWeights; // [C]
 
     /// <summary>A loss by these options.</summary>
-    /// <param name="options">Smoothing and class weights.</param>
+    /// <param name="options">Smoothing, distillation and class weights.</param>
     /// <param name="classCounts">Training images of each class, C numbers.</param>
     /// <param name="type">The logits' element type.</param>
     /// <param name="place">The logits' device.</param>
     public TrainingLoss(LossOptions options, IReadOnlyList<long> classCounts, ScalarType type, Device place)
     {
         _smoothing = options.LabelSmoothing;
+        _distillation = options.Ofa.Enabled ? options.Ofa : null;
         if (options.ClassWeights.Type != ClassWeighting.None)
         {
             _classWeights = tensor(ClassWeights.Of(options.ClassWeights, classCounts), type, place).DetachFromDisposeScope();
@@ -34,7 +36,8 @@ public sealed class TrainingLoss : IDisposable
     /// <summary>Plain cross-entropies and losses l of each sample at each exit, both <c>[N, K]</c> with their history.</summary>
     /// <param name="logits">K × <c>[N, C]</c>.</param>
     /// <param name="labels">Class indices, int64 <c>[N]</c>.</param>
-    public (Tensor CrossEntropies, Tensor Losses) PerSample(IReadOnlyList<Tensor> logits, Tensor labels)
+    /// <param name="teacher">Logits <c>[N, C]</c> that distillation imitates; null: those of the last exit. No gradient goes there.</param>
+    public (Tensor CrossEntropies, Tensor Losses) PerSample(IReadOnlyList<Tensor> logits, Tensor labels, Tensor? teacher = null)
     {
         Tensor logProbabilities = CrossEntropy.LogProbabilities(logits); // [N, K, C]
         Tensor crossEntropies = CrossEntropy.OfLabels(logProbabilities, labels); // [N, K]
@@ -42,6 +45,11 @@ public sealed class TrainingLoss : IDisposable
         if (_smoothing != 0)
         {
             losses = losses.mul(1 - _smoothing).sub(logProbabilities.mean([2]).mul(_smoothing)); // [N, K]
+        }
+
+        if (_distillation is not null)
+        {
+            losses = Distillation.Mixed(_distillation, losses, logits, teacher ?? logits[^1]);
         }
 
         if (_classWeights is not null)

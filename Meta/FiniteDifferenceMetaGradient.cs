@@ -7,7 +7,7 @@ namespace Imta.MetaWeight.Meta;
 /// <summary>
 /// The meta gradient as <see cref="ForwardMetaGradient"/> has it, but with the directional derivative of the losses replaced by a central
 /// difference quotient: (l(θ + h·u) − l(θ − h·u)) / 2h with h = ε^⅓ · ‖θ‖ / ‖u‖, ε the precision of the element type. An approximation, for
-/// any network. In float32 it is off by 1 per cent and more: rounding and ReLU's corners ask for opposite steps.
+/// any network whose gradients are those of a function. In float32 it is off by 1 per cent and more: rounding and ReLU's corners ask for opposite steps.
 /// </summary>
 public sealed class FiniteDifferenceMetaGradient : IMetaGradient
 {
@@ -19,8 +19,16 @@ public sealed class FiniteDifferenceMetaGradient : IMetaGradient
     private readonly MetaObjective _objective;
 
     /// <summary>A method for this network, its optimiser (whose step the lookahead is), the loss l of training and the meta objective.</summary>
+    /// <exception cref="ArgumentException">The network's gradients are not those of a function (<see cref="MultiExitNetwork.HasTrueGradients"/>).</exception>
     public FiniteDifferenceMetaGradient(MultiExitNetwork network, Sgd optimiser, TrainingLoss loss, MetaObjective objective)
-        => (_network, _optimiser, _loss, _objective) = (network, optimiser, loss, objective);
+    {
+        if (!network.HasTrueGradients)
+        {
+            throw new ArgumentException("with Gradient Equilibrium, or a gradient that stops between exits, the update is no gradient of a function, and meta.gradient=finiteDifference cannot see it: take forward or unrolled.", nameof(network));
+        }
+
+        (_network, _optimiser, _loss, _objective) = (network, optimiser, loss, objective);
+    }
 
     /// <inheritdoc/>
     public IForward Forward(LabelledImages train) => new GraphForward(_network, _loss, train);

@@ -11,14 +11,17 @@ internal sealed class GraphForward : IForward
     private readonly TrainingLoss _loss;
     private readonly LabelledImages _train;
     private readonly Tensor _losses;
+    private readonly Tensor _teacher;
 
     public GraphForward(MultiExitNetwork network, TrainingLoss loss, LabelledImages train)
     {
         (_network, _loss, _train) = (network, loss, train);
         using Activity? phase = Phases.Start(Phases.Forward);
         using IDisposable grad = enable_grad();
-        Tensor[] logits = network.Forward(train.Images, NormStatistics.BatchAndUpdate);
-        (Tensor crossEntropies, _losses) = loss.PerSample(logits, train.Labels); // [N, K]
+        var pass = new Pass(NormStatistics.BatchAndUpdate);
+        Tensor[] logits = network.Forward(train.Images, pass);
+        _teacher = pass.Teacher ?? logits[^1].detach();
+        (Tensor crossEntropies, _losses) = loss.PerSample(logits, train.Labels, _teacher); // [N, K]
         Logits = [.. logits.Select(z => z.detach())];
         CrossEntropies = crossEntropies.detach();
         Losses = _losses.detach();
@@ -41,9 +44,9 @@ internal sealed class GraphForward : IForward
         return Reached(autograd.grad([_losses], [.. _network.Parameters], [cotangent], retain_graph: true, create_graph: withHistory, allow_unused: true));
     }
 
-    /// <summary>The losses of the same samples at other parameters, <c>[N, K]</c>; batch norm's running statistics stay.</summary>
+    /// <summary>The losses of the same samples at other parameters, <c>[N, K]</c>; batch norm's running statistics stay, and so does the teacher.</summary>
     public Tensor LossesAt(IReadOnlyList<Tensor> parameters)
-        => _loss.PerSample(_network.Forward(_train.Images, parameters, NormStatistics.Batch), _train.Labels).Losses;
+        => _loss.PerSample(_network.Forward(_train.Images, parameters, NormStatistics.Batch), _train.Labels, _teacher).Losses;
 
     /// <summary>Null for what no output depends on; TorchSharp's package hands out a tensor without a handle there.</summary>
     public static IReadOnlyList<Tensor?> Reached(IEnumerable<Tensor?> gradients) => [.. gradients.Select(gradient => gradient is { IsInvalid: false } ? gradient : null)];

@@ -20,9 +20,9 @@ internal sealed class LinearisedForward : IForward
         using Activity? phase = Phases.Start(Phases.Forward);
         _pass = network.Linearise(_images, parameters: null, NormStatistics.BatchAndUpdate);
         Tensor[] logits = [.. _pass.Logits.Select(z => z.detach().requires_grad_())];
-        (Tensor crossEntropies, Tensor losses) = loss.PerSample(logits, train.Labels); // [N, K]
+        (Tensor crossEntropies, Tensor losses) = loss.PerSample(logits, train.Labels, _pass.Teacher); // [N, K]
 
-        // l_ik changes with z_ik alone, so the gradient of the sum has all the slopes.
+        // l_ik changes with z_ik alone (a teacher has no derivative), so the gradient of the sum has all the slopes.
         _slopes = [.. autograd.grad([losses.sum()], logits)];
         Logits = _pass.Logits;
         CrossEntropies = crossEntropies.detach();

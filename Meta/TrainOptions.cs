@@ -17,11 +17,11 @@ public enum RateScheduleKind
 #pragma warning disable CS1591 // The description of a setting is its documentation.
 
 /// <summary>How the backbone is trained: stochastic gradient descent with momentum.</summary>
-public sealed record TrainOptions
+public record TrainOptions
 {
     [Description("Passes over the training images")]
     [Range(1, int.MaxValue)]
-    public int Epochs { get; init; } = 300;
+    public virtual int Epochs { get; init; } = 300;
 
     [Description("Images a batch; with meta.enabled it is cut in two halves, each the other's meta data, and must be 4 at least")]
     [Range(2, 1_000_000)]

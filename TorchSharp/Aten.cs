@@ -113,6 +113,7 @@ internal static class Aten
     public static readonly Operator Transpose = new("aten::transpose", "int");
     public static readonly Operator UniformInPlace = new("aten::uniform_");
     public static readonly Operator Unsqueeze = new("aten::unsqueeze");
+    public static readonly Operator UpsampleBilinear2d = new("aten::upsample_bilinear2d");
     public static readonly Operator View = new("aten::view");
     public static readonly Operator Where = new("aten::where", "self");
     public static readonly Operator ZeroInPlace = new("aten::zero_");

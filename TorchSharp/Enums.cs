@@ -43,4 +43,16 @@ public static partial class torch
     public static ScalarType float32 = ScalarType.Float32;
     public static ScalarType float64 = ScalarType.Float64;
     public static ScalarType @bool = ScalarType.Bool;
+
+    /// <summary>How <see cref="nn.functional.interpolate"/> fills in between.</summary>
+    public enum InterpolationMode
+    {
+        Nearest = 0,
+        Linear = 1,
+        Bilinear = 2,
+        Bicubic = 3,
+        Trilinear = 4,
+        Area = 5,
+        NearestExact = 6,
+    }
 }

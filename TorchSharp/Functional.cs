@@ -37,6 +37,13 @@ public static partial class torch
             public static Tensor max_pool2d(Tensor input, long kernel_size, long? stride = null, long? padding = null, long? dilation = null, bool ceil_mode = false)
                 => new(Aten.MaxPool2d.Invoke(input.Arg, new[] { kernel_size, kernel_size }, stride is { } s ? new[] { s, s } : Array.Empty<long>(), new[] { padding ?? 0, padding ?? 0 }, new[] { dilation ?? 1, dilation ?? 1 }, ceil_mode));
 
+            /// <summary>Other heights and widths: [N, C, H, W] → [N, C, size]. Only bilinear with aligned corners is bound here.</summary>
+            /// <exception cref="NotSupportedException">Anything else is asked for.</exception>
+            public static Tensor interpolate(Tensor x, long[]? size = null, double[]? scale_factor = null, InterpolationMode mode = InterpolationMode.Nearest, bool? align_corners = null, bool recompute_scale_factor = false, bool antialias = false)
+                => (size, mode, align_corners, antialias) is ({ Length: 2 } target, InterpolationMode.Bilinear, true, false)
+                    ? new(Aten.UpsampleBilinear2d.Invoke(x.Arg, target, true, Argument.None, Argument.None))
+                    : throw new NotSupportedException($"interpolation by {mode} is bound here for Bilinear, a height and a width, and aligned corners only.");
+
             /// <summary>Logits [N, C] (or [N, C, …]) and class indices [N] (or [N, …]).</summary>
             public static Tensor cross_entropy(Tensor input, Tensor target, Tensor? weight = null, long ignore_index = -100, Reduction reduction = Reduction.Mean, double label_smoothing = 0)
                 => new(Aten.CrossEntropy.Invoke(input.Arg, target.Arg, Optional(weight), (long)reduction, ignore_index, label_smoothing));

@@ -2,6 +2,11 @@ using Imta.MetaWeight.Backbones.Linearised;
 
 namespace Imta.MetaWeight.Backbones.Layers;
 
+/// <summary>Features that <see cref="Operators.Join"/> puts behind others.</summary>
+/// <param name="Channels">How many.</param>
+/// <param name="Compute">Computes them; given a place, which is on a tape only, it writes them there and returns it.</param>
+internal readonly record struct JoinedPart(long Channels, Func<Tensor?, Tensor> Compute);
+
 /// <summary>Features and, behind them along the channels, new ones that were written straight into their slices of the wider tensor.</summary>
 internal sealed class JoinedFeatures : LinearMap
 {
@@ -10,16 +15,16 @@ internal sealed class JoinedFeatures : LinearMap
     private JoinedFeatures(long[] channels) => _channels = channels;
 
     /// <inheritdoc cref="Operators.Join"/>
-    public static Tensor Forward(Tensor features, (ConvolutionChain Chain, Tensor Input)[] added, Pass pass, Tape tape)
+    public static Tensor Forward(Tensor features, JoinedPart[] added, Tape tape)
     {
-        long[] channels = [features.shape[1], .. added.Select(part => part.Chain.Channels)];
+        long[] channels = [features.shape[1], .. added.Select(part => part.Channels)];
         long[] shape = [features.shape[0], channels.Sum(), .. features.shape[2..]];
         Tensor whole = Layout.Empty(shape, features);
         Tensor[] slices = Slices(whole, channels);
         slices[0].copy_(features);
         for (int i = 0; i < added.Length; i++)
         {
-            added[i].Chain.Forward(added[i].Input, pass, slices[i + 1]);
+            added[i].Compute(slices[i + 1]);
         }
 
         tape.Add(new JoinedFeatures(channels), whole, [features, .. slices[1..]]);

@@ -1,9 +1,9 @@
 namespace Imta.MetaWeight.Backbones.Layers;
 
-/// <summary>What layers without parameters compute, each told to the pass's cost meter.</summary>
+/// <summary>What layers without parameters compute, each told to the pass's cost meter and its tape.</summary>
 internal static class Operators
 {
-    /// <summary>Not for a tape, where it belongs to <see cref="ConvolutionUnits"/>.</summary>
+    /// <summary>Not for a tape, where it belongs to <see cref="ConvolutionUnits"/> and <see cref="NormReluUnit"/>.</summary>
     public static Tensor Relu(Tensor x, Pass pass)
     {
         Tensor y = x.relu();
@@ -11,15 +11,15 @@ internal static class Operators
         return y;
     }
 
-    /// <summary>Features <c>[N, C, H, W]</c> and behind them, along the channels, what chains make of others of their height and width.</summary>
-    public static Tensor Join(Tensor features, (ConvolutionChain Chain, Tensor Input)[] added, Pass pass)
+    /// <summary>Features <c>[N, C]</c> or <c>[N, C, H, W]</c> and behind them, along the channels, others of their height and width.</summary>
+    public static Tensor Join(Tensor features, JoinedPart[] added, Pass pass)
     {
         if (pass.Tape is { } tape)
         {
-            return JoinedFeatures.Forward(features, added, pass, tape);
+            return JoinedFeatures.Forward(features, added, tape);
         }
 
-        Tensor y = cat([features, .. added.Select(part => part.Chain.Forward(part.Input, pass))], 1);
+        Tensor y = cat([features, .. added.Select(part => part.Compute(null))], 1);
         pass.Cost?.Free(parameters: 0, y);
         return y;
     }
@@ -38,6 +38,60 @@ internal static class Operators
     {
         Tensor y = pass.Tape is { } tape ? MaxPooling.Forward(x, kernel, stride, padding, tape) : nn.functional.max_pool2d(x, kernel, stride, padding);
         pass.Cost?.Pooling(kernel, y);
+        return y;
+    }
+
+    /// <summary>Bilinear with aligned corners: <c>[N, C, H, W]</c> → <c>[N, C, size]</c>; the tensor itself where it has the size.</summary>
+    /// <param name="x">What is resized.</param>
+    /// <param name="size">Height and width.</param>
+    /// <param name="pass">The pass.</param>
+    /// <param name="place">On a tape only, and for another size only: where the result is written to; it is the result then.</param>
+    public static Tensor Interpolate(Tensor x, long[] size, Pass pass, Tensor? place = null)
+    {
+        if (x.shape.AsSpan(2).SequenceEqual(size))
+        {
+            return x;
+        }
+
+        Tensor y = Interpolation.Of(x, size);
+        pass.Cost?.Free(parameters: 0, y);
+        if (place is not null)
+        {
+            place.copy_(y);
+            y = place;
+        }
+
+        pass.Tape?.Add(new Interpolation(x.shape, size), y, x);
+        return y;
+    }
+
+    /// <summary>R(x; slope): the value of x, bit for bit, with slope times its derivative.</summary>
+    public static Tensor Rescale(Tensor x, double slope, Pass pass)
+    {
+        if (pass.Tape is { } tape)
+        {
+            Tensor y = x.detach();
+            tape.Add(new Scaling(slope), y, x);
+            return y;
+        }
+
+        // 0 is subtracted, which leaves −0 what it is.
+        return is_grad_enabled() ? x.detach().sub(x.detach().sub(x).mul(slope)) : x;
+    }
+
+    /// <summary>The value of x, from which no derivative comes back.</summary>
+    public static Tensor Stop(Tensor x, Pass pass)
+    {
+        Tensor y = x.detach();
+        pass.Tape?.AddConstant(y);
+        return y;
+    }
+
+    public static Tensor Add(Tensor a, Tensor b, Pass pass)
+    {
+        Tensor y = a + b;
+        pass.Cost?.Elementwise(y);
+        pass.Tape?.Add(new Addition(), y, a, b);
         return y;
     }
 }

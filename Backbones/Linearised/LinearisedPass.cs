@@ -12,9 +12,9 @@ public sealed class LinearisedPass
     private readonly bool[] _reaches; // whether a step's output reaches a logit
     private readonly int[] _lastUse; // of each tensor, as a step's number
 
-    internal LinearisedPass(Tape tape, Tensor[] logits)
+    internal LinearisedPass(Tape tape, Tensor[] logits, Tensor? teacher)
     {
-        (_tape, Logits) = (tape, logits);
+        (_tape, Logits, Teacher) = (tape, logits, teacher);
         _outputs = [.. logits.Select(tape.NumberOf)];
         _lastUse = new int[tape.Variables.Count];
         var needed = new bool[tape.Variables.Count];
@@ -34,6 +34,9 @@ public sealed class LinearisedPass
 
     /// <summary>Logits without history, K × <c>[N, C]</c>.</summary>
     public IReadOnlyList<Tensor> Logits { get; }
+
+    /// <inheritdoc cref="Pass.Teacher"/>
+    public Tensor? Teacher { get; }
 
     /// <summary>J·u: how the logits change as θ moves along a direction, K × <c>[N, C]</c>.</summary>
     /// <param name="direction">u, one for each parameter; null: it stays.</param>
@@ -70,7 +73,7 @@ public sealed class LinearisedPass
 
         for (int s = _tape.Steps.Count - 1; s >= 0; s--)
         {
-            Transpose(_tape.Steps[s], gradient, cotangents, scope);
+            Transpose(s, gradient, cotangents, scope);
             if (last)
             {
                 _tape.Steps[s].Map.Dispose();
@@ -95,6 +98,11 @@ public sealed class LinearisedPass
         foreach (Tensor logits in Logits)
         {
             scope.MoveToOuter(logits);
+        }
+
+        if (Teacher is { } teacher)
+        {
+            scope.MoveToOuter(teacher);
         }
 
         foreach (Tape.Step step in _tape.Steps)
@@ -148,8 +156,9 @@ public sealed class LinearisedPass
         return tangents[whole]!.narrow(1, variable.Start, variable.Shape[1]);
     }
 
-    private static void Transpose(Tape.Step step, ParameterCotangents gradient, Tensor?[] cotangents, DisposeScope scope)
+    private void Transpose(int s, ParameterCotangents gradient, Tensor?[] cotangents, DisposeScope scope)
     {
+        Tape.Step step = _tape.Steps[s];
         if (cotangents[step.Output] is not { } output)
         {
             return;
@@ -158,9 +167,15 @@ public sealed class LinearisedPass
         cotangents[step.Output] = null;
         using DisposeScope ofStep = NewDisposeScope();
         ofStep.Attach(output); // goes with the step, unless the map gives it on
-        IReadOnlyList<Tensor?> given = step.Map.Cotangent(output, [.. step.Inputs.Select(input => input != Tape.Images)], gradient);
+        bool[] wanted = [.. step.Inputs.Select(input => !_tape.Variables[input].IsConstant)];
+        IReadOnlyList<Tensor?> given = step.Map.Cotangent(output, wanted, gradient);
         for (int i = 0; i < given.Count; i++)
         {
+            if (!wanted[i])
+            {
+                continue;
+            }
+
             ref Tensor? sum = ref cotangents[step.Inputs[i]];
             if (sum is not null && given[i] is { } more)
             {

@@ -8,9 +8,6 @@ namespace Imta.MetaWeight.Backbones.Linearised;
 /// </summary>
 public sealed class Tape
 {
-    /// <summary>The number of the tensor that a pass begins with.</summary>
-    internal const int Images = 0;
-
     private readonly Dictionary<Tensor, int> _numbers = new(ReferenceEqualityComparer.Instance);
     private readonly List<Step> _steps = [];
     private readonly List<Variable> _variables = [];
@@ -22,7 +19,7 @@ public sealed class Tape
     internal Tape(Tensor images, IReadOnlyDictionary<Parameter, int> indices, DisposeScope scope)
     {
         (Indices, _scope) = (indices, scope);
-        Number(images);
+        AddConstant(images);
     }
 
     internal IReadOnlyDictionary<Parameter, int> Indices { get; }
@@ -48,6 +45,14 @@ public sealed class Tape
         _steps.Add(new Step(map, numbers, Number(output)));
     }
 
+    /// <summary>A tensor that no layer on the tape made and that has no tangent: what frozen layers computed, or a path whose gradient stops.</summary>
+    /// <exception cref="InvalidOperationException">It is on the tape already.</exception>
+    public void AddConstant(Tensor tensor)
+    {
+        int number = Number(tensor);
+        _variables[number] = _variables[number] with { IsConstant = true };
+    }
+
     /// <summary>Tells that a tensor is a slice of a wider one along the channels, so that its tangent is wanted there too.</summary>
     /// <param name="slice">An output on the tape.</param>
     /// <param name="whole">The wider tensor, an output on the tape.</param>
@@ -69,13 +74,16 @@ public sealed class Tape
             throw new InvalidOperationException($"a layer's output of shape [{string.Join(", ", tensor.shape)}] is on the tape already: a layer that does nothing adds no map, and one that does something makes a tensor of its own.");
         }
 
-        _variables.Add(new Variable(tensor.shape, null, 0));
+        _variables.Add(new Variable(tensor.shape, null, 0, IsConstant: false));
         return _variables.Count - 1;
     }
 
     /// <summary>A layer's turn.</summary>
     internal sealed record Step(LinearMap Map, int[] Inputs, int Output);
 
-    /// <summary>A tensor of the pass; <paramref name="Start"/> is its first channel in the tensor number <paramref name="Whole"/>.</summary>
-    internal sealed record Variable(long[] Shape, int? Whole, long Start);
+    /// <summary>
+    /// A tensor of the pass; <paramref name="Start"/> is its first channel in the tensor number <paramref name="Whole"/>, and a constant
+    /// has neither tangent nor cotangent.
+    /// </summary>
+    internal sealed record Variable(long[] Shape, int? Whole, long Start, bool IsConstant);
 }

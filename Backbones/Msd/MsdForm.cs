@@ -4,14 +4,13 @@ namespace Imta.MetaWeight.Backbones.Msd;
 /// <param name="Images">Their size, in words.</param>
 /// <param name="Scales">Scales, so that an exit's two strides and its pooling take the coarsest one to 1×1.</param>
 /// <param name="HasStem">Whether the first layer begins with a 7×7 convolution and a pooling, both of stride 2.</param>
-/// <param name="HeadWidth">Channels of a head's units; null: as many as the coarsest scale has.</param>
-internal sealed record MsdForm(string Images, int Scales, bool HasStem, int? HeadWidth)
+internal sealed record MsdForm(string Images, int Scales, bool HasStem)
 {
     /// <summary>32×32, 16×16, 8×8.</summary>
-    private static readonly MsdForm Cifar = new("32×32", 3, HasStem: false, HeadWidth: 128);
+    private static readonly MsdForm Cifar = new("32×32", 3, HasStem: false);
 
     /// <summary>56×56, 28×28, 14×14, 7×7.</summary>
-    private static readonly MsdForm ImageNet = new("224×224", 4, HasStem: true, HeadWidth: null);
+    private static readonly MsdForm ImageNet = new("224×224", 4, HasStem: true);
 
     public static MsdForm Of(ImageKind images) => images == ImageKind.ImageNet ? ImageNet : Cifar;
 }

@@ -12,14 +12,14 @@ internal abstract class MsdPart(string name) : NamedModule(name)
 /// <summary>The first layer: from the image to every scale, each coarser one by a stride of 2 from the one before.</summary>
 internal sealed class MsdFirstLayer : MsdPart
 {
-    private readonly MsdStem? _stem;
+    private readonly Stem? _stem;
     private readonly ConvolutionChain[] _chains; // of the scales, but for the stem's
 
     public MsdFirstLayer(LayerFactory factory, MsdNetOptions options, MsdForm form)
         : base(nameof(MsdFirstLayer))
     {
         long[] channels = [3, .. options.GrowthFactors.Select(factor => (long)options.Channels * factor)];
-        _stem = form.HasStem ? new MsdStem(factory, channels[0], channels[1]) : null;
+        _stem = form.HasStem ? new Stem(factory, channels[0], channels[1]) : null;
         int first = _stem is null ? 0 : 1;
         _chains = [.. Enumerable.Range(first, options.GrowthFactors.Count - first).Select(s =>
             ConvolutionChain.Single(factory, channels[s], channels[s + 1], kernel: 3, stride: s == 0 ? 1 : 2, padding: 1))];
@@ -111,7 +111,8 @@ internal sealed class MsdJoin : NamedModule
 
     public Tensor Forward(Tensor own, Tensor? finer, Pass pass)
     {
-        return Operators.Join(own, _down is null ? [(_normal, own)] : [(_down, finer!), (_normal, own)], pass);
+        var normal = new JoinedPart(_normal.Channels, place => _normal.Forward(own, pass, place));
+        return Operators.Join(own, _down is null ? [normal] : [new JoinedPart(_down.Channels, place => _down.Forward(finer!, pass, place)), normal], pass);
     }
 }
 

@@ -32,7 +32,7 @@ internal sealed class StepBench : IDisposable
     {
         ["half_batch"] = HalfBatch,
         ["classes"] = DatasetShape.Of(_settings.Data.Dataset).Classes,
-        ["exits"] = _settings.Model.Msdnet.Blocks,
+        ["exits"] = _settings.Model.Exits(),
         ["threads"] = get_num_threads(),
     };
 
@@ -69,7 +69,7 @@ internal sealed class StepBench : IDisposable
     private RunModel Model(Settings settings)
     {
         long[] counts = [.. Enumerable.Repeat(1L, DatasetShape.Of(settings.Data.Dataset).Classes)];
-        var model = RunModel.Build(settings, counts, _device);
+        var model = RunModel.Build(TrainingPhase.Of(settings)[0], counts, _device);
         _models.Add(model);
         return model;
     }

@@ -30,6 +30,6 @@ internal static class MemoryCheck
         int? fitting = Enumerable.Range(2, Math.Max(0, (most / 2) - 1)).Select(half => 2 * half).Where(size => need.At(size) <= Comfortable * room).Cast<int?>().LastOrDefault();
         return fitting is { } size
             ? string.Create(CultureInfo.InvariantCulture, $"set train.batch to {size}")
-            : "no batch is small enough: take a smaller network (model.msdnet.blocks, channels, growth), fewer images (data.trainLimit, data.testLimit), or a machine with more memory";
+            : "no batch is small enough: take a smaller network (its blocks, channels, growth), fewer images (data.trainLimit, data.testLimit), or a machine with more memory";
     }
 }

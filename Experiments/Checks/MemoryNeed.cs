@@ -1,5 +1,4 @@
 using Imta.MetaWeight.Backbones;
-using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Training;
 using Imta.MetaWeight.Meta;
@@ -12,15 +11,16 @@ namespace Imta.MetaWeight.Experiments.Checks;
 /// <param name="ActivationBytes">Of all layers' outputs for one image.</param>
 /// <param name="TrainImages">Training images.</param>
 /// <param name="EvaluationImages">Images of the larger of the validation and test set.</param>
+/// <param name="IsFrozen">Whether most of the network is frozen: phase II.</param>
 /// <param name="Meta">How weights are learned, if they are.</param>
-internal sealed record MemoryNeed(long ImageBytes, long ParameterBytes, long ActivationBytes, int TrainImages, int EvaluationImages, MetaOptions Meta)
+internal sealed record MemoryNeed(long ImageBytes, long ParameterBytes, long ActivationBytes, int TrainImages, int EvaluationImages, bool IsFrozen, MetaOptions Meta)
 {
     private const long Program = 280 * ByteSize.Mib; // .NET and libtorch with nothing to do
     private const double EvaluationActivations = 0.2;
 
-    public static MemoryNeed Of(RunModel model, NetworkCost cost, RunData data, Settings settings)
+    public static MemoryNeed Of(TrainingPhase phase, RunModel model, NetworkCost cost, RunData data)
     {
-        IEnumerable<Tensor> parameters = model.Network.Parameters.Concat(model.Weighting?.Network.Parameters ?? []);
+        IEnumerable<Tensor> parameters = model.Network.parameters().Concat(model.Weighting?.Network.Parameters ?? []);
         ImageSet[] sets = [data.Train, data.Validation, data.Test];
         return new MemoryNeed(
             sets.Sum(set => set.Images.numel()),
@@ -28,7 +28,8 @@ internal sealed record MemoryNeed(long ImageBytes, long ParameterBytes, long Act
             cost.Activations * model.Network.Parameters[0].element_size(),
             data.Train.Count,
             Math.Max(data.Validation.Count, data.Test.Count),
-            settings.Meta);
+            phase.Number == 2,
+            phase.Settings.Meta);
     }
 
     /// <summary>The bytes with batches of this size.</summary>
@@ -44,6 +45,7 @@ internal sealed record MemoryNeed(long ImageBytes, long ParameterBytes, long Act
     /// <summary>What a step keeps of the images that it works on at once, in outputs of all layers.</summary>
     private double Activations => (Meta.Enabled, Meta.Gradient) switch
     {
+        _ when IsFrozen => EvaluationActivations,
         (false, MetaGradientMethod.Forward) => 0.9,
         (false, _) => 1.5, // autograd's graph
         (true, MetaGradientMethod.Forward) => Meta.Memory == MetaMemory.Low ? 0.95 : 1.25, // one pass, or two

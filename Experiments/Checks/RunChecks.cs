@@ -8,35 +8,42 @@ namespace Imta.MetaWeight.Experiments.Checks;
 /// <summary>Everything that is checked before hours of training, while nothing is written yet.</summary>
 internal sealed class RunChecks
 {
-    private readonly Settings _settings;
+    private readonly Settings _settings; // of the first phase that is left
+    private readonly (TrainingPhase Phase, MemoryNeed? Memory)[] _phases;
     private readonly RunData _data;
-    private readonly MemoryNeed? _memory;
     private readonly long _disk;
     private readonly int _exits;
 
-    /// <param name="settings">The run's settings.</param>
-    /// <param name="data">Its images.</param>
-    /// <param name="model">What it trains.</param>
+    /// <param name="phases">The phases that are left.</param>
+    /// <param name="data">The run's images.</param>
+    /// <param name="model">What the first of the phases trains.</param>
     /// <param name="cost">What its backbone costs.</param>
-    /// <param name="done">Epochs done.</param>
-    public RunChecks(Settings settings, RunData data, RunModel model, NetworkCost cost, int done = 0)
+    /// <param name="done">Epochs of the run that are done.</param>
+    public RunChecks(IReadOnlyList<TrainingPhase> phases, RunData data, RunModel model, NetworkCost cost, int done = 0)
     {
-        (_settings, _data, _exits) = (settings, data, model.Network.Exits);
-        _memory = settings.Device == "cpu" ? MemoryNeed.Of(model, cost, data, settings) : null; // a GPU's memory is not estimated
-        _disk = DiskNeed.Of(model, data, settings).From(done, settings.Train.Epochs, settings.Export.WeightsEvery);
+        (_settings, _data, _exits) = (phases[0].Settings, data, model.Network.Exits);
+        bool estimates = _settings.Device == "cpu"; // a GPU's memory is not estimated
+        _phases = [.. phases.Select(phase => (phase, estimates ? MemoryNeed.Of(phase, model, cost, data) : null))];
+        _disk = DiskNeed.Of(model, data, _settings).From(done, phases[^1].LastEpoch, _settings.Export.WeightsEvery);
     }
 
     /// <summary>A line: what the run takes of the machine.</summary>
     public string Needs
-        => $"needs about {(_memory is null ? "" : $"{ByteSize.Text(_memory.At(_settings.Train.Batch))} of memory and ")}{ByteSize.Text(_disk)} of disk";
+    {
+        get
+        {
+            long memory = _phases.Max(entry => entry.Memory?.At(entry.Phase.Settings.Train.Batch) ?? 0);
+            return $"needs about {(memory == 0 ? "" : $"{ByteSize.Text(memory)} of memory and ")}{ByteSize.Text(_disk)} of disk";
+        }
+    }
 
     /// <summary>The findings on a run that is to start, in the order of <see cref="CheckName"/>.</summary>
     public IEnumerable<Finding> BeforeStart(MachineRoom room) =>
     [
         .. SplitsCheck.Findings(new SplitCounts(_data.Train.ClassNames, _data.Train.ClassCounts(), _data.Validation.ClassCounts(), _data.Test.ClassCounts()), _settings),
         .. OverlapCheck.Findings(Overlap.Of(_data)),
-        .. OddBatchCheck.Findings(_data.Train.Count, _settings),
-        .. SharesCheck.Findings(_data.Train.Count, _exits, _settings),
+        .. OfPhases((phase, _) => OddBatchCheck.Findings(_data.Train.Count, phase.Settings)),
+        .. OfPhases((phase, _) => SharesCheck.Findings(_data.Train.Count, _exits, phase.Settings)),
         .. OfMachine(room),
     ];
 
@@ -47,6 +54,16 @@ internal sealed class RunChecks
     private IEnumerable<Finding> OfMachine(MachineRoom room) =>
     [
         .. room.Disk is { } free ? DiskCheck.Findings(_disk, free, _settings.Export.WeightsEvery) : [],
-        .. room.Memory is { } memory && _memory is not null ? MemoryCheck.Findings(_memory, _settings.Train.Batch, memory) : [],
+        .. OfPhases((phase, need) => room.Memory is { } memory && need is not null ? MemoryCheck.Findings(need, phase.Settings.Train.Batch, memory) : []),
     ];
+
+    /// <summary>The findings on each phase, by its own keys.</summary>
+    private IEnumerable<Finding> OfPhases(Func<TrainingPhase, MemoryNeed?, IEnumerable<Finding>> check)
+        => _phases.SelectMany(entry => check(entry.Phase, entry.Memory).Select(finding => entry.Phase.Number == 1 ? finding : InPhaseTwo(finding)));
+
+    private static Finding InPhaseTwo(Finding finding) => finding with
+    {
+        What = finding.What.Replace("train.", "phase2.", StringComparison.Ordinal),
+        Fix = finding.Fix.Replace("train.", "phase2.", StringComparison.Ordinal),
+    };
 }

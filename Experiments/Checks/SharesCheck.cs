@@ -42,7 +42,7 @@ internal static class SharesCheck
         string? batch = LeastBatch(images, exits, settings.Meta.Q) is { } size ? Invariant($"train.batch to {size} or more") : null;
         string? share = NearestQ(half, exits, settings.Meta.Q) is { } q ? Invariant($"meta.q to {q}") : null;
         string[] ways = [.. new[] { batch, share }.OfType<string>()];
-        return ways.Length == 0 ? "lower model.msdnet.blocks, or set meta.objective to vanilla" : $"set {string.Join(", or ", ways)}";
+        return ways.Length == 0 ? $"lower {settings.Model.Group}.blocks, or set meta.objective to vanilla" : $"set {string.Join(", or ", ways)}";
     }
 
     /// <summary>The smallest batch that cuts well with a meta sample for every exit.</summary>

@@ -1,6 +1,5 @@
 using System.CommandLine;
 using System.Runtime.InteropServices;
-using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments.Checks;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
@@ -58,9 +57,9 @@ internal static class TrainCommand
         Device device = Machine.Prepare(settings);
         RunFolder.Check(path, arguments.GetValue(Force));
         using RunData data = DataSets.Load(settings.Data, settings.Seed);
-        using RunModel model = RunModel.Build(settings, data.Train.ClassCounts(), device);
-        NetworkCost cost = model.Network.Cost(DatasetShape.Of(settings.Data.Dataset).Side);
-        var checks = new RunChecks(settings, data, model, cost);
+        IReadOnlyList<TrainingPhase> phases = TrainingPhase.Of(settings);
+        using RunModel model = RunModel.Build(phases[0], data.Train.ClassCounts(), device, PhaseOneSource.Load(settings, device));
+        var checks = new RunChecks(phases, data, model, model.Network.Cost(DatasetShape.Of(settings.Data.Dataset).Side));
         Finding[] findings = [.. checks.BeforeStart(MachineRoom.Of(path))];
         if (Refused(findings, allowed))
         {
@@ -69,8 +68,7 @@ internal static class TrainCommand
 
         RunFolder folder = RunFolder.Create(path, arguments.GetValue(Force), SettingsWriter.Write(settings));
         AtomicFile.WriteText(folder.Environment, EnvironmentReport.Json(settings, Environment.GetCommandLineArgs()[1..], start));
-        CsvTable.Write(folder.Cost, CostRow.Table(cost));
-        return Train(new Plan(settings, data, model, folder, device, checks.Needs, findings, First: 0), stop);
+        return Train(new Plan(settings, phases, data, model, folder, device, checks.Needs, findings, Done: 0), stop);
     }
 
     private static int GoOn(ParseResult arguments, string run, IReadOnlySet<CheckName> allowed, CancellationToken stop)
@@ -92,10 +90,11 @@ internal static class TrainCommand
 
         Device device = Machine.Prepare(settings);
         using RunData data = DataSets.Load(settings.Data, settings.Seed, arguments.GetValue(Data));
-        using RunModel model = RunModel.Build(settings, data.Train.ClassCounts(), device);
+        IReadOnlyList<TrainingPhase> phases = [.. TrainingPhase.Of(settings).Where(phase => phase.Number >= checkpoint.Phase)];
+        using RunModel model = RunModel.Build(phases[0], data.Train.ClassCounts(), device);
         checkpoint.Restore(model, folder.LatestCheckpoint);
         scope.Dispose(); // the checkpoint's own tensors
-        var checks = new RunChecks(settings, data, model, model.Network.Cost(DatasetShape.Of(settings.Data.Dataset).Side), checkpoint.Epochs);
+        var checks = new RunChecks(phases, data, model, model.Network.Cost(DatasetShape.Of(settings.Data.Dataset).Side), checkpoint.Epochs);
         Finding[] findings = [.. checks.BeforeGoingOn(MachineRoom.Of(run))];
         if (Refused(findings, allowed))
         {
@@ -103,7 +102,7 @@ internal static class TrainCommand
         }
 
         folder.KeepThrough(checkpoint.Epochs);
-        return Train(new Plan(settings, data, model, folder, device, checks.Needs, findings, checkpoint.Epochs), stop);
+        return Train(new Plan(settings, phases, data, model, folder, device, checks.Needs, findings, checkpoint.Epochs), stop);
     }
 
     /// <summary>Whether a finding stops the run; then all of them are shown.</summary>
@@ -135,7 +134,7 @@ internal static class TrainCommand
 
         try
         {
-            new TrainingRun(plan.Settings, plan.Data, plan.Model, plan.Folder, monitor, plan.Device).Run(plan.First, stop);
+            new TrainingRun(plan.Settings, plan.Data, plan.Folder, monitor, plan.Device).Run(plan.Phases, plan.Model, plan.Done, stop);
         }
         catch (OperationCanceledException)
         {
@@ -176,8 +175,9 @@ internal static class TrainCommand
         }
     }
 
-    /// <summary>A run that is ready to train.</summary>
-    private sealed record Plan(Settings Settings, RunData Data, RunModel Model, RunFolder Folder, Device Device, string Needs, IReadOnlyList<Finding> Findings, int First)
+    /// <summary>A run that is ready to train: its phases from one on, and the model of that one.</summary>
+    private sealed record Plan(
+        Settings Settings, IReadOnlyList<TrainingPhase> Phases, RunData Data, RunModel Model, RunFolder Folder, Device Device, string Needs, IReadOnlyList<Finding> Findings, int Done)
     {
         /// <summary>What is about to happen, for the log and the screen.</summary>
         public IEnumerable<string> Lines()
@@ -187,15 +187,28 @@ internal static class TrainCommand
                 yield return $"warning: {warning}";
             }
 
-            long parameters = Model.Network.Parameters.Sum(parameter => parameter.numel());
-            string method = Settings.Meta.Enabled ? "learned sample weights" : "plain training";
-            yield return FormattableString.Invariant($"{Settings.Name}, seed {Settings.Seed}: {method}, {Model.Network.GetName()} with {Model.Network.Exits} exits and {parameters:N0} parameters on {Device}, {get_num_threads()} threads");
+            long parameters = Model.Network.parameters().Sum(parameter => parameter.numel());
+            yield return FormattableString.Invariant($"{Settings.Name}, seed {Settings.Seed}: {Method()}, {Model.Network.GetName()} with {Model.Network.Exits} exits and {parameters:N0} parameters on {Device}, {get_num_threads()} threads");
             yield return FormattableString.Invariant($"{Data.Train.Count:N0} training, {Data.Validation.Count:N0} validation and {Data.Test.Count:N0} test images of {Data.Classes} classes; run folder {Folder.Path}");
             yield return Needs;
-            if (First > 0)
+            if (Done > 0)
             {
-                yield return FormattableString.Invariant($"going on behind epoch {First} of {Settings.Train.Epochs}");
+                yield return FormattableString.Invariant($"going on behind epoch {Done} of {Phases[^1].LastEpoch}");
             }
+        }
+
+        /// <summary>What makes this run another than plain training.</summary>
+        private string Method()
+        {
+            string[] parts =
+            [
+                Settings.Meta.Enabled ? "learned sample weights" : "plain training",
+                .. Settings.Modifiers.Ge.Enabled ? ["GE"] : Array.Empty<string>(),
+                .. Settings.Modifiers.Isc.Enabled ? ["ISC"] : Array.Empty<string>(),
+                .. Settings.Loss.Ofa.Enabled ? ["OFA"] : Array.Empty<string>(),
+            ];
+            string phases = Settings.Phase2.Epochs == 0 ? "" : Settings.Phase2.From is { } source ? $", phase II of {source}" : ", two phases";
+            return string.Join(" + ", parts) + phases;
         }
     }
 }

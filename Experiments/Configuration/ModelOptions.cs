@@ -8,6 +8,9 @@ public enum BackboneKind
 {
     /// <summary>MSDNet (Huang et al., ICLR 2018).</summary>
     Msdnet,
+
+    /// <summary>RANet (Yang et al., CVPR 2020).</summary>
+    Ranet,
 }
 
 #pragma warning disable CS1591 // The description of a setting is its documentation.
@@ -22,4 +25,12 @@ public sealed record ModelOptions
     public Initialisation Initialisation { get; init; } = Initialisation.He;
 
     public MsdNetOptions Msdnet { get; init; } = new();
+
+    public RaNetOptions Ranet { get; init; } = new();
+
+    /// <summary>K.</summary>
+    public int Exits() => Backbone == BackboneKind.Ranet ? Ranet.Exits() : Msdnet.Blocks;
+
+    /// <summary>The group of keys that shapes the backbone.</summary>
+    internal string Group => $"model.{SettingsSchema.YamlName(Backbone.ToString())}";
 }

@@ -1,9 +1,20 @@
 using System.ComponentModel;
 using System.ComponentModel.DataAnnotations;
+using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Losses;
 using Imta.MetaWeight.Meta;
 
 namespace Imta.MetaWeight.Experiments.Configuration;
+
+/// <summary>Whose choices stand where paper and published code differ.</summary>
+public enum Preset
+{
+    /// <summary>The papers'.</summary>
+    Paper,
+
+    /// <summary>The published code's.</summary>
+    Published,
+}
 
 #pragma warning disable CS1591 // The description of a setting is its documentation.
 
@@ -26,15 +37,22 @@ public sealed record Settings
     [Range(0, 4096)]
     public int Threads { get; init; }
 
+    [Description("Defaults where paper and published code differ: model.initialisation, modifiers.isc.gradient, loss.ofa.reduction, phase2.frozenNorm")]
+    public Preset Preset { get; init; } = Preset.Paper;
+
     public DataOptions Data { get; init; } = new();
 
     public ModelOptions Model { get; init; } = new();
+
+    public ModifierOptions Modifiers { get; init; } = new();
 
     public LossOptions Loss { get; init; } = new();
 
     public MetaOptions Meta { get; init; } = new();
 
     public TrainOptions Train { get; init; } = new();
+
+    public Phase2Options Phase2 { get; init; } = new();
 
     public ExportOptions Export { get; init; } = new();
 }

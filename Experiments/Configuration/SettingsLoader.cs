@@ -26,6 +26,7 @@ public static class SettingsLoader
             origins[entry.Key] = entry.Where;
         }
 
+        DerivedDefaults.Fill(settings, origins.Keys);
         foreach (var (keys, problem) in SettingsRules.Broken(settings))
         {
             var where = keys.Select(key => origins.GetValueOrDefault(key)).FirstOrDefault(origin => origin is not null) ?? file;

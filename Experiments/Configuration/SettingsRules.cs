@@ -1,4 +1,6 @@
 using System.Globalization;
+using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Meta;
 
 namespace Imta.MetaWeight.Experiments.Configuration;
 
@@ -8,29 +10,65 @@ internal static class SettingsRules
     /// <summary>The broken rules: the keys they are about, the likeliest culprit first, and a line for the user.</summary>
     public static IEnumerable<(string[] Keys, string Problem)> Broken(Settings settings)
     {
-        var train = settings.Train;
-        if (settings.Meta.Enabled && train.Batch < 4)
+        var broken = OfTraining("train", settings.Train, settings.Meta.Enabled);
+        if (settings.Phase2.Epochs > 0)
         {
-            yield return (["train.batch", "meta.enabled"],
-                Invariant($"train.batch is {train.Batch}; with meta.enabled it takes 4 at least, because each half needs 2 images"));
+            broken = broken.Concat(OfTraining("phase2", settings.Phase2, settings.Meta.Enabled));
+        }
+
+        return broken.Concat(OfLists(settings.Model)).Concat(OfModifiers(settings));
+    }
+
+    private static IEnumerable<(string[] Keys, string Problem)> OfTraining(string group, TrainOptions train, bool meta)
+    {
+        if (meta && train.Batch < 4)
+        {
+            yield return ([$"{group}.batch", "meta.enabled"],
+                Invariant($"{group}.batch is {train.Batch}; with meta.enabled it takes 4 at least, because each half needs 2 images"));
         }
 
         if (train.Nesterov && (train.Momentum == 0 || train.Dampening != 0))
         {
-            yield return (["train.nesterov", "train.momentum", "train.dampening"],
-                Invariant($"train.nesterov needs train.momentum > 0 and train.dampening 0; they are {train.Momentum} and {train.Dampening}"));
+            yield return ([$"{group}.nesterov", $"{group}.momentum", $"{group}.dampening"],
+                Invariant($"{group}.nesterov needs {group}.momentum > 0 and {group}.dampening 0; they are {train.Momentum} and {train.Dampening}"));
         }
 
         if (train.Milestones.Zip(train.Milestones.Skip(1)).Any(pair => pair.First >= pair.Second))
         {
-            yield return (["train.milestones"], $"train.milestones are {train.Milestones}; they must ascend");
+            yield return ([$"{group}.milestones"], $"{group}.milestones are {train.Milestones}; they must ascend");
         }
+    }
 
-        var net = settings.Model.Msdnet;
-        if (net.GrowthFactors.Count != net.BottleneckFactors.Count)
+    private static IEnumerable<(string[] Keys, string Problem)> OfLists(ModelOptions model)
+    {
+        var msd = model.Msdnet;
+        if (msd.GrowthFactors.Count != msd.BottleneckFactors.Count)
         {
             yield return (["model.msdnet.growthFactors", "model.msdnet.bottleneckFactors"],
-                Invariant($"model.msdnet.growthFactors has {net.GrowthFactors.Count} entries, bottleneckFactors {net.BottleneckFactors.Count}; both take one per scale"));
+                Invariant($"model.msdnet.growthFactors has {msd.GrowthFactors.Count} entries, bottleneckFactors {msd.BottleneckFactors.Count}; both take one per scale"));
+        }
+
+        var ra = model.Ranet;
+        if (ra.GrowthFactors.Count != ra.ScaleList.Count || ra.BottleneckFactors.Count != ra.ScaleList.Count)
+        {
+            yield return (["model.ranet.scaleList", "model.ranet.growthFactors", "model.ranet.bottleneckFactors"],
+                Invariant($"model.ranet.scaleList has {ra.ScaleList.Count} entries, growthFactors {ra.GrowthFactors.Count}, bottleneckFactors {ra.BottleneckFactors.Count}; all three take one per sub-network"));
+        }
+    }
+
+    private static IEnumerable<(string[] Keys, string Problem)> OfModifiers(Settings settings)
+    {
+        if (settings.Phase2 is { From: not null, Epochs: 0 })
+        {
+            yield return (["phase2.from", "phase2.epochs"], "phase2.from is set, but phase2.epochs is 0, so there is no phase II; give phase2.epochs");
+        }
+
+        var modifiers = settings.Modifiers;
+        bool stops = modifiers.Isc is { Enabled: true, Gradient: TransferGradient.Stop };
+        if (settings.Meta is { Enabled: true, Gradient: MetaGradientMethod.FiniteDifference } && (modifiers.Ge.Enabled || stops))
+        {
+            yield return (["meta.gradient", "modifiers.ge.enabled", "modifiers.isc.enabled"],
+                $"meta.gradient finiteDifference cannot see {(modifiers.Ge.Enabled ? "the rescaled gradients of modifiers.ge" : "the stopped gradient of modifiers.isc")}; take forward or unrolled");
         }
     }
 

@@ -35,7 +35,10 @@ public static class SettingsSchema
 
     private static IEnumerable<SettingsKey> Walk(Type record, PropertyInfo[] path)
     {
-        var properties = record.GetProperties(BindingFlags.Public | BindingFlags.Instance).OrderBy(property => property.MetadataToken);
+        // What a record inherits stands behind its own; tokens are in the order of the source, within one assembly.
+        var properties = record.GetProperties(BindingFlags.Public | BindingFlags.Instance)
+            .OrderBy(property => property.DeclaringType != record)
+            .ThenBy(property => property.MetadataToken);
         foreach (var property in properties)
         {
             PropertyInfo[] here = [.. path, property];

@@ -17,7 +17,10 @@ public static class SeedSequence
     /// <summary>Initial parameters of the backbone.</summary>
     public const string Backbone = "backbone";
 
-    /// <summary>Initial parameters of the weight-prediction network.</summary>
+    /// <summary>Initial parameters of what phase II adds to the backbone.</summary>
+    public const string PhaseTwo = "phase two";
+
+    /// <summary>Initial parameters of the weight-prediction network; in phase II one number: 2.</summary>
     public const string WeightNetwork = "weight network";
 
     /// <summary>Which training images a run with <c>data.trainLimit</c> uses.</summary>

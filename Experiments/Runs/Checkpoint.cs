@@ -2,6 +2,7 @@ using System.Collections;
 using System.Collections.Specialized;
 using System.Globalization;
 using System.Runtime.InteropServices;
+using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Training;
 using TorchSharp.PyBridge;
@@ -15,14 +16,15 @@ namespace Imta.MetaWeight.Experiments.Runs;
 /// </summary>
 internal static class Checkpoint
 {
-    private const long Format = 1;
+    private const long Format = 2;
 
-    public static void Write(string path, Settings settings, RunModel model, int epochs)
+    public static void Write(string path, Settings settings, TrainingPhase phase, RunModel model, int epochs)
     {
         var content = new OrderedDictionary
         {
             ["format"] = Format,
             ["epoch"] = (long)epochs,
+            ["phase"] = (long)phase.Number,
             ["random"] = new OrderedDictionary { ["seed"] = (long)settings.Seed },
             ["config"] = SettingsWriter.Write(settings),
             ["state_dict"] = Named(model.Network.state_dict()),
@@ -55,7 +57,7 @@ internal static class Checkpoint
             }
 
             Settings settings = SettingsLoader.Parse((string)content["config"]!, path);
-            return new Content(settings, checked((int)Integer(content["epoch"])), content);
+            return new Content(settings, checked((int)Integer(content["epoch"])), checked((int)Integer(content["phase"])), content);
         }
         catch (Exception e) when (e is InvalidDataException or InvalidCastException or FormatException or OverflowException or NullReferenceException or IOException or UnauthorizedAccessException)
         {
@@ -96,16 +98,23 @@ internal static class Checkpoint
     /// <summary>What a checkpoint holds.</summary>
     /// <param name="Settings">The run's configuration.</param>
     /// <param name="Epochs">Epochs done.</param>
+    /// <param name="Phase">The phase of the last of them: 1 or 2.</param>
     /// <param name="Values">Everything, by key.</param>
-    internal sealed record Content(Settings Settings, int Epochs, Hashtable Values)
+    internal sealed record Content(Settings Settings, int Epochs, int Phase, Hashtable Values)
     {
         /// <summary>Copies the state into a model that was built from the same configuration.</summary>
         /// <exception cref="UsageException">A part is missing or does not fit.</exception>
-        public void Restore(RunModel model, string path)
+        public void Restore(RunModel model, string path) => Guarded(path, () => Restore(model));
+
+        /// <summary>Copies the backbone's state alone.</summary>
+        /// <exception cref="UsageException">It is missing or does not fit.</exception>
+        public void Restore(MultiExitNetwork network, string path) => Guarded(path, () => network.load_state_dict(Tensors(Values["state_dict"])));
+
+        private static void Guarded(string path, Action restore)
         {
             try
             {
-                Restore(model);
+                restore();
             }
             catch (Exception e) when (e is InvalidOperationException or KeyNotFoundException or NullReferenceException or InvalidCastException or ArgumentException or ExternalException)
             {

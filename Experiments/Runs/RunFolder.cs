@@ -24,6 +24,9 @@ internal sealed class RunFolder
 
     public string Log => In("log.txt");
 
+    /// <summary>The end of phase I, in a run of two phases.</summary>
+    public string PhaseOneCheckpoint => In("checkpoints", "phase1.pt");
+
     public string LatestCheckpoint => In("checkpoints", "latest.pt");
 
     /// <summary>The default place: <c>runs/NAME-sSEED-START</c> in the present folder, NAME the configuration's.</summary>
@@ -95,6 +98,15 @@ internal sealed class RunFolder
 
         Guarded(path, () => Probe(path));
         return folder;
+    }
+
+    /// <summary>The checkpoint of the network that a run's only phase, or its phase I, trained.</summary>
+    /// <exception cref="UsageException">There is none.</exception>
+    public static string NetworkOf(string path)
+    {
+        var folder = new RunFolder(path);
+        return new[] { folder.PhaseOneCheckpoint, folder.LatestCheckpoint }.FirstOrDefault(File.Exists)
+            ?? throw new UsageException($"{path} has no checkpoints/phase1.pt or latest.pt; wanted the folder of a run that finished an epoch");
     }
 
     /// <summary>Takes away what was written behind an epoch, and files that were being written when a run was killed.</summary>

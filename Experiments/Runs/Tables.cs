@@ -11,37 +11,40 @@ public sealed record EpochRow
     [Name("epoch"), Index(0)]
     public required int Epoch { get; init; }
 
-    [Name("exit"), Index(1)]
+    [Name("phase"), Index(1)]
+    public required int Phase { get; init; }
+
+    [Name("exit"), Index(2)]
     public required int Exit { get; init; }
 
-    [Name("rate"), Index(2)]
+    [Name("rate"), Index(3)]
     public required double Rate { get; init; }
 
-    [Name("meta_rate"), Index(3)]
+    [Name("meta_rate"), Index(4)]
     public required double? MetaRate { get; init; }
 
-    [Name("train_loss"), Index(4)]
+    [Name("train_loss"), Index(5)]
     public required double TrainLoss { get; init; }
 
-    [Name("train_weighted_loss"), Index(5)]
+    [Name("train_weighted_loss"), Index(6)]
     public required double TrainWeightedLoss { get; init; }
 
-    [Name("train_accuracy"), Index(6)]
+    [Name("train_accuracy"), Index(7)]
     public required double TrainAccuracy { get; init; }
 
-    [Name("validation_loss"), Index(7)]
+    [Name("validation_loss"), Index(8)]
     public required double ValidationLoss { get; init; }
 
-    [Name("validation_accuracy"), Index(8)]
+    [Name("validation_accuracy"), Index(9)]
     public required double ValidationAccuracy { get; init; }
 
-    [Name("meta_loss"), Index(9)]
+    [Name("meta_loss"), Index(10)]
     public required double? MetaLoss { get; init; }
 
-    [Name("weight_mean"), Index(10)]
+    [Name("weight_mean"), Index(11)]
     public required double WeightMean { get; init; }
 
-    [Name("weight_std"), Index(11)]
+    [Name("weight_std"), Index(12)]
     public required double WeightStd { get; init; }
 }
 

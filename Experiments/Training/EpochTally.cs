@@ -45,16 +45,17 @@ internal sealed class EpochTally : IDisposable
     }
 
     /// <summary>The rows of <c>epochs.csv</c>, one an exit, after <see cref="Close"/>.</summary>
-    public EpochRow[] Table(int epoch, Rates rates, ExitScore[] validation, bool weighted)
+    public EpochRow[] Table(TrainingPhase phase, int epoch, Rates rates, ExitScore[] validation)
     {
         int exits = validation.Length;
         double Mean(int row, int exit) => _means[(row * exits) + exit];
         return [.. Enumerable.Range(0, exits).Select(k => new EpochRow
         {
-            Epoch = epoch,
+            Epoch = phase.EpochsBefore + epoch + 1,
+            Phase = phase.Number,
             Exit = k + 1,
             Rate = rates.Backbone,
-            MetaRate = weighted ? rates.Meta : null,
+            MetaRate = phase.Settings.Meta.Enabled ? rates.Meta : null,
             TrainLoss = Mean(0, k),
             TrainWeightedLoss = Mean(1, k),
             TrainAccuracy = Mean(2, k),

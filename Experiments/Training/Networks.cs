@@ -7,20 +7,37 @@ namespace Imta.MetaWeight.Experiments.Training;
 /// <summary>From the configuration to the backbone.</summary>
 internal static class Networks
 {
-    /// <summary>The network of these settings with its first parameters.</summary>
+    /// <summary>The network of a run's last phase with its first parameters.</summary>
     /// <exception cref="UsageException">The settings describe nothing that can be built.</exception>
     public static MultiExitNetwork Build(Settings settings, Device device)
+        => TrainingPhase.Of(settings)[^1] is { Number: 2 } second ? PhaseTwo(second.Settings, PhaseOne(TrainingPhase.FirstOfTwo(settings), device), device) : PhaseOne(settings, device);
+
+    /// <summary>The network that is trained in one phase, or in phase I, with its first parameters.</summary>
+    /// <exception cref="UsageException">The settings describe nothing that can be built.</exception>
+    public static HeadedNetwork PhaseOne(Settings settings, Device device)
     {
         DatasetShape shape = DatasetShape.Of(settings.Data.Dataset);
         using Generator random = SeedSequence.Generator(settings.Seed, SeedSequence.Backbone);
-        var factory = new LayerFactory(settings.Model.Initialisation, random, float32, device);
+        LayerFactory factory = Factory(settings, random, device);
+        ModelOptions model = settings.Model;
         try
         {
-            return new MsdNet(settings.Model.Msdnet, shape.Images, shape.Classes, factory);
+            return model.Backbone == BackboneKind.Ranet
+                ? new RaNet(model.Ranet, shape.Images, shape.Classes, factory, settings.Modifiers)
+                : new MsdNet(model.Msdnet, shape.Images, shape.Classes, factory, settings.Modifiers);
         }
         catch (ArgumentException e)
         {
             throw UsageException.Of(e);
         }
     }
+
+    /// <summary>The network of phase II around that of phase I, which belongs to it from now on.</summary>
+    public static PhaseTwoNetwork PhaseTwo(Settings settings, HeadedNetwork phaseOne, Device device)
+    {
+        using Generator random = SeedSequence.Generator(settings.Seed, SeedSequence.PhaseTwo);
+        return new PhaseTwoNetwork(phaseOne, settings.Modifiers.Isc, settings.Phase2.FrozenNorm, Factory(settings, random, device));
+    }
+
+    private static LayerFactory Factory(Settings settings, Generator random, Device device) => new(settings.Model.Initialisation, random, float32, device);
 }

@@ -6,10 +6,11 @@ using Imta.MetaWeight.Meta;
 
 namespace Imta.MetaWeight.Experiments.Training;
 
-/// <summary>What a run trains: the backbone with its optimiser, the weighting where weights are learned, and the loop over both.</summary>
+/// <summary>What a phase of a run trains: the backbone with its optimiser, the weighting where weights are learned, and the loop over both.</summary>
 internal sealed class RunModel : IDisposable
 {
     private readonly TrainingLoss _loss;
+    private bool _networkIsGone;
 
     private RunModel(MultiExitNetwork network, TrainingLoss loss, Sgd optimiser, LearnedWeighting? weighting, BilevelLoop loop)
     {
@@ -29,15 +30,16 @@ internal sealed class RunModel : IDisposable
 
     public BilevelLoop Loop { get; }
 
-    /// <param name="settings">The run's settings.</param>
+    /// <param name="phase">The phase.</param>
     /// <param name="classCounts">Training images of each class.</param>
     /// <param name="device">Where it lives.</param>
+    /// <param name="phaseOne">In phase II: the network of phase I, which belongs to the model from now on; null: one with its first parameters, to restore.</param>
     /// <exception cref="UsageException">The settings describe nothing that can be built.</exception>
-    public static RunModel Build(Settings settings, IReadOnlyList<long> classCounts, Device device)
+    public static RunModel Build(TrainingPhase phase, IReadOnlyList<long> classCounts, Device device, HeadedNetwork? phaseOne = null)
     {
         try
         {
-            return Assemble(settings, classCounts, device);
+            return Assemble(phase, phaseOne, classCounts, device);
         }
         catch (ArgumentException e)
         {
@@ -45,18 +47,32 @@ internal sealed class RunModel : IDisposable
         }
     }
 
+    /// <summary>Gives the network away: it outlives the model.</summary>
+    public HeadedNetwork ReleaseNetwork()
+    {
+        _networkIsGone = true;
+        return (HeadedNetwork)Network;
+    }
+
     public void Dispose()
     {
-        Network.Dispose();
+        if (!_networkIsGone)
+        {
+            Network.Dispose();
+        }
+
         _loss.Dispose();
         Optimiser.Dispose();
         Weighting?.Network.Dispose();
         Weighting?.Optimiser.Dispose();
     }
 
-    private static RunModel Assemble(Settings settings, IReadOnlyList<long> classCounts, Device device)
+    private static RunModel Assemble(TrainingPhase phase, HeadedNetwork? phaseOne, IReadOnlyList<long> classCounts, Device device)
     {
-        MultiExitNetwork network = Networks.Build(settings, device);
+        Settings settings = phase.Settings;
+        MultiExitNetwork network = phase.Number == 1
+            ? Networks.PhaseOne(settings, device)
+            : Networks.PhaseTwo(settings, phaseOne ?? Networks.PhaseOne(TrainingPhase.FirstOfTwo(settings), device), device);
         var optimiser = new Sgd(network.Parameters, settings.Train);
         var loss = new TrainingLoss(settings.Loss, classCounts, float32, device);
         IMetaGradient method = MetaGradients.Build(settings.Meta, network, optimiser, loss);
@@ -65,7 +81,7 @@ internal sealed class RunModel : IDisposable
             return new RunModel(network, loss, optimiser, null, new BilevelLoop(method, optimiser));
         }
 
-        LearnedWeighting weighting = LearnedWeighting.Build(settings, network.Exits, device);
+        LearnedWeighting weighting = LearnedWeighting.Build(phase, network.Exits, device);
         var loop = new BilevelLoop(method, optimiser, new SampleWeighting(weighting.Network, settings.Meta), weighting.Optimiser);
         return new RunModel(network, loss, optimiser, weighting, loop);
     }
@@ -77,9 +93,10 @@ internal sealed class RunModel : IDisposable
 /// <param name="Names">The name of each parameter of Θ.</param>
 internal sealed record LearnedWeighting(WeightPredictionNetwork Network, Adam Optimiser, IReadOnlyList<string> Names)
 {
-    public static LearnedWeighting Build(Settings settings, int exits, Device device)
+    public static LearnedWeighting Build(TrainingPhase phase, int exits, Device device)
     {
-        using Generator random = SeedSequence.Generator(settings.Seed, SeedSequence.WeightNetwork);
+        Settings settings = phase.Settings;
+        using Generator random = SeedSequence.Generator(settings.Seed, SeedSequence.WeightNetwork, phase.Number == 1 ? [] : [phase.Number]);
         int features = SampleWeighting.FeatureCount(settings.Meta.Features, exits);
         var network = new WeightPredictionNetwork(settings.Meta.Wpn, features, exits, random, float32, device);
         return new LearnedWeighting(network, new Adam(network.Parameters, settings.Meta.Optimiser.WeightDecay), [.. network.named_parameters().Select(entry => entry.name)]);

@@ -39,6 +39,9 @@ internal abstract class RunMonitor
     /// <param name="where">Such as <c>epoch 3/6</c>.</param>
     public abstract void Advance(string where);
 
+    /// <summary>Fractions, one an exit, in per cent.</summary>
+    public static string PerExit(IEnumerable<double> fractions) => string.Join(" ", fractions.Select(value => (100 * value).ToString("0.0", CultureInfo.InvariantCulture)));
+
     protected abstract void Show(string line);
 
     /// <summary>A bar with the time that is left.</summary>

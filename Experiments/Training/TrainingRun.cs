@@ -1,133 +1,72 @@
-using System.Diagnostics;
 using System.Globalization;
+using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Runs;
-using Imta.MetaWeight.Meta;
 
 namespace Imta.MetaWeight.Experiments.Training;
 
-/// <summary>Trains, epoch by epoch: every batch through the bilevel loop, validation, tables, checkpoint; then the test set.</summary>
+/// <summary>Trains a run's phases in turn, then tests the last epoch's network.</summary>
 internal sealed class TrainingRun
 {
     private readonly Settings _settings;
     private readonly RunData _data;
-    private readonly RunModel _model;
     private readonly RunFolder _folder;
     private readonly RunMonitor _monitor;
     private readonly Device _device;
-    private readonly BatchPlan _plan;
-    private readonly BatchSource _train;
-    private readonly BatchSource _validation;
 
-    public TrainingRun(Settings settings, RunData data, RunModel model, RunFolder folder, RunMonitor monitor, Device device)
-    {
-        (_settings, _data, _model, _folder, _monitor, _device) = (settings, data, model, folder, monitor, device);
-        _plan = new BatchPlan(data.Train.Count, settings.Train.Batch, settings.Seed);
-        _train = new BatchSource(data.Train, data.Normalisation, device);
-        _validation = new BatchSource(data.Validation, data.Normalisation, device);
-    }
+    public TrainingRun(Settings settings, RunData data, RunFolder folder, RunMonitor monitor, Device device)
+        => (_settings, _data, _folder, _monitor, _device) = (settings, data, folder, monitor, device);
 
-    /// <summary>Runs the epochs from <paramref name="first"/> (from 0) on, then tests the last epoch's network.</summary>
+    /// <summary>Runs the phases from one on.</summary>
+    /// <param name="phases">The phases that are left.</param>
+    /// <param name="model">What the first of them trains; it is disposed.</param>
+    /// <param name="done">Epochs of the run that are done.</param>
+    /// <param name="stop">Ends the run behind its present batch.</param>
     /// <exception cref="OperationCanceledException"><paramref name="stop"/>; the last finished epoch is in the checkpoint.</exception>
-    public void Run(int first, CancellationToken stop)
+    public void Run(IReadOnlyList<TrainingPhase> phases, RunModel model, int done, CancellationToken stop)
     {
-        int epochs = _settings.Train.Epochs;
-        _monitor.Track(epochs * _plan.Batches, first * _plan.Batches, () =>
+        try
         {
-            for (int epoch = first; epoch < epochs; epoch++)
+            for (int p = 0; p < phases.Count; p++)
             {
-                Epoch(epoch, stop);
-            }
-        });
-        Test(stop);
-        TellDifficulty();
-    }
-
-    private void Epoch(int epoch, CancellationToken stop)
-    {
-        using DisposeScope scope = NewDisposeScope();
-        using var tally = new EpochTally(_model.Network.Exits, _device);
-        WeightRecord? record = WritesWeights(epoch) ? new WeightRecord(_model.Network.Exits) : null;
-        var clock = Stopwatch.StartNew();
-        int number = 0;
-        foreach (Batch batch in _train.Training(_plan, epoch, _settings.Data.Augment))
-        {
-            stop.ThrowIfCancellationRequested();
-            Step(batch, epoch, number, tally, record);
-            _monitor.Advance($"epoch {epoch + 1}/{_settings.Train.Epochs}, batch {++number}/{_plan.Batches}");
-        }
-
-        tally.Close(); // waits for the device, so it belongs to the training time
-        double trainSeconds = clock.Elapsed.TotalSeconds;
-        ExitScore[] validation = Evaluation.Of(_model.Network, _validation, _data.Validation.Count, stop);
-        EpochRow[] rows = tally.Table(epoch + 1, RatesAt(epoch, 0), validation, _settings.Meta.Enabled);
-        Save(epoch + 1, rows, record, trainSeconds, clock.Elapsed.TotalSeconds - trainSeconds);
-    }
-
-    private void Step(Batch batch, int epoch, int number, EpochTally tally, WeightRecord? record)
-    {
-        using DisposeScope scope = NewDisposeScope();
-        using (batch)
-        {
-            IReadOnlyList<PartReport> parts = _model.Loop.Step(new LabelledImages(batch.Images, batch.Labels), RatesAt(epoch, number), _settings.Meta.Learns(number));
-            foreach (PartReport part in parts)
-            {
-                tally.Add(part);
+                TrainingPhase phase = phases[p];
+                model = p == 0 ? model : NextPhase(phases[p - 1], phase, model);
+                CsvTable.Write(_folder.Cost, CostRow.Table(model.Network.Cost(DatasetShape.Of(_settings.Data.Dataset).Side)));
+                new PhaseRun(_settings, phase, _data, model, _folder, _monitor, _device).Run(Math.Max(0, done - phase.EpochsBefore), stop);
             }
 
-            record?.Add(batch, parts);
+            Test(model.Network, stop);
+            TellDifficulty(phases[^1].LastEpoch);
+        }
+        finally
+        {
+            model.Dispose();
         }
     }
 
-    private Rates RatesAt(int epoch, int batch)
+    /// <summary>Keeps the checkpoint of the phase that is over, and makes what the next one trains of its network.</summary>
+    private RunModel NextPhase(TrainingPhase over, TrainingPhase next, RunModel model)
     {
-        double factor = RateSchedule.Factor(_settings.Train, epoch, batch, _plan.Batches);
-        return new Rates(_settings.Train.Rate * factor, _settings.Meta.Optimiser.Rate * factor);
-    }
-
-    private bool WritesWeights(int epoch)
-    {
-        int every = _settings.Export.WeightsEvery;
-        return epoch + 1 == _settings.Train.Epochs || (every > 0 && (epoch + 1) % every == 0);
-    }
-
-    /// <summary>Tables first, the checkpoint last: on resuming, rows behind the checkpoint are dropped.</summary>
-    private void Save(int epochs, EpochRow[] rows, WeightRecord? record, double trainSeconds, double validationSeconds)
-    {
-        CsvTable.Append(_folder.Epochs, rows);
-        CsvTable.Append(_folder.Timing, [new TimingRow
+        using (model)
         {
-            Epoch = epochs,
-            TrainSeconds = Math.Round(trainSeconds, 3),
-            TrainImagesPerSecond = Math.Round(_data.Train.Count / trainSeconds, 1),
-            ValidationSeconds = Math.Round(validationSeconds, 3),
-            PeakMemoryMib = Math.Round(EnvironmentReport.PeakMemoryMib(), 1),
-        }]);
-        if (record is not null)
-        {
-            CsvTable.Write(_folder.Weights(epochs), record.Table(_data.Train));
-        }
-
-        Checkpoint.Write(_folder.LatestCheckpoint, _settings, _model, epochs);
-        _monitor.Say(string.Create(
-            CultureInfo.InvariantCulture,
-            $"epoch {epochs}/{_settings.Train.Epochs}: train loss {rows.Sum(row => row.TrainLoss):0.000}, validation accuracy {PerExit(rows.Select(row => row.ValidationAccuracy))} %, {_data.Train.Count / trainSeconds:0} images/s"));
-        if (rows.Any(row => !double.IsFinite(row.TrainLoss)))
-        {
-            _monitor.Say("warning: the training loss is no longer a finite number; a smaller train.rate may help");
+            Checkpoint.Write(_folder.PhaseOneCheckpoint, _settings, over, model, over.LastEpoch);
+            RunModel second = RunModel.Build(next, _data.Train.ClassCounts(), _device, model.ReleaseNetwork());
+            long trained = second.Network.Parameters.Sum(parameter => parameter.numel());
+            _monitor.Say(FormattableString.Invariant($"phase II: the network is frozen, {trained:N0} new parameters are trained in epochs {next.EpochsBefore + 1} to {next.LastEpoch}"));
+            return second;
         }
     }
 
     /// <summary>How the last epoch's weights relate to the images' difficulty, where it is known.</summary>
-    private void TellDifficulty()
+    private void TellDifficulty(int epochs)
     {
         if (!_settings.Meta.Enabled || _data.Train.Difficulty is null)
         {
             return;
         }
 
-        double[] correlation = WeightRecord.DifficultyCorrelation(CsvTable.Read<WeightRow>(_folder.Weights(_settings.Train.Epochs)));
+        double[] correlation = WeightRecord.DifficultyCorrelation(CsvTable.Read<WeightRow>(_folder.Weights(epochs)));
         string values = string.Join(", ", correlation.Select(r => r.ToString("+0.00;-0.00", CultureInfo.InvariantCulture)));
         _monitor.Say($"learned weights against known difficulty (Spearman's rank correlation, exits 1 to {correlation.Length}): {values}: at the first exit {Reading(correlation[0])}, at the last {Reading(correlation[^1])}");
     }
@@ -139,10 +78,10 @@ internal sealed class TrainingRun
         _ => "no clear relation",
     };
 
-    private void Test(CancellationToken stop)
+    private void Test(MultiExitNetwork network, CancellationToken stop)
     {
         var source = new BatchSource(_data.Test, _data.Normalisation, _device);
-        ExitScore[] scores = Evaluation.Of(_model.Network, source, _data.Test.Count, stop);
+        ExitScore[] scores = Evaluation.Of(network, source, _data.Test.Count, stop);
         CsvTable.Write(_folder.Anytime, scores.Select((score, k) => new AnytimeRow
         {
             Exit = k + 1,
@@ -151,8 +90,6 @@ internal sealed class TrainingRun
             Loss = score.Loss,
             Samples = _data.Test.Count,
         }));
-        _monitor.Say($"test accuracy of exits 1 to {scores.Length}: {PerExit(scores.Select(score => score.Top1))} %");
+        _monitor.Say($"test accuracy of exits 1 to {scores.Length}: {RunMonitor.PerExit(scores.Select(score => score.Top1))} %");
     }
-
-    private static string PerExit(IEnumerable<double> fractions) => string.Join(" ", fractions.Select(value => (100 * value).ToString("0.0", CultureInfo.InvariantCulture)));
 }

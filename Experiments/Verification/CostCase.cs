@@ -18,11 +18,11 @@ internal static class CostCase
         {
             string name = FormattableString.Invariant($"{Path.GetFileName(path)} line {network.First().Line}");
             Row[] exits = [.. network.Select(row => row.Row)];
-            return exits[0].IsCovered ? OfMsdNet(name, exits) : [VerifiedQuantity.NotCovered(name, "flops, params", $"there is no such {exits[0].Arch} here")];
+            return exits[0].IsCovered ? OfNetwork(name, exits) : [VerifiedQuantity.NotCovered(name, "flops, params", $"there is no such {exits[0].Arch} here")];
         })];
     }
 
-    private static VerifiedQuantity[] OfMsdNet(string name, Row[] exits)
+    private static VerifiedQuantity[] OfNetwork(string name, Row[] exits)
     {
         using DisposeScope scope = NewDisposeScope();
         ImageKind images = exits[0].Data == "ImageNet" ? ImageKind.ImageNet : ImageKind.Cifar;
@@ -32,7 +32,8 @@ internal static class CostCase
             "cifar100" => (32, 100),
             _ => (32, 10),
         };
-        using MsdNet network = GoldenMsdNet.Build(exits[0].Options(), images, classes, CPU);
+        LayerFactory factory = GoldenNetworks.Factory(CPU);
+        using MultiExitNetwork network = exits[0].Arch == "RANet" ? new RaNet(exits[0].RaNet(), images, classes, factory) : new MsdNet(exits[0].MsdNet(), images, classes, factory);
         IReadOnlyList<ExitCost> cost = network.Cost(side).Exits;
         return
         [
@@ -105,13 +106,15 @@ internal static class CostCase
         public required long TotalParams { get; init; }
 
         /// <summary>Whether there is such a network here.</summary>
-        public bool IsCovered => (Arch, Data, StepMode, Prune, Bottleneck) is ("MSDNet", "cifar10" or "cifar100" or "ImageNet", "even" or "lin_grow", "max" or "min", 1);
+        public bool IsCovered => (Arch, Data, StepMode, Prune, Bottleneck) is
+            ("MSDNet", "cifar10" or "cifar100" or "ImageNet", "even" or "lin_grow", "max" or "min", 1) or
+            ("RANet", "cifar10" or "cifar100" or "ImageNet", "even" or "lg", "", null);
 
         /// <summary>All that tells one network from another.</summary>
         public (string, string, int, int?, int, string, int, int, string, string, string, double, int?, string, int?, double?) Network
             => (Arch, Data, Blocks, Base, Step, StepMode, Channels, Growth, GrowthFactors, BottleneckFactors, Prune, Reduction, Bottleneck, Scales, BlockStep, Compress);
 
-        public MsdNetOptions Options() => new()
+        public MsdNetOptions MsdNet() => new()
         {
             Blocks = Blocks,
             Base = Base!.Value,
@@ -122,6 +125,21 @@ internal static class CostCase
             GrowthFactors = Numbers(GrowthFactors),
             BottleneckFactors = Numbers(BottleneckFactors),
             Prune = Prune == "max" ? Backbones.Prune.Max : Backbones.Prune.Min,
+            Reduction = Reduction,
+        };
+
+        public RaNetOptions RaNet() => new()
+        {
+            Blocks = Blocks,
+            BlockStep = BlockStep!.Value,
+            Step = Step,
+            StepMode = StepMode == "even" ? Backbones.StepMode.Even : Backbones.StepMode.LinGrow,
+            Channels = Channels,
+            Growth = Growth,
+            GrowthFactors = Numbers(GrowthFactors),
+            BottleneckFactors = Numbers(BottleneckFactors),
+            ScaleList = Numbers(Scales),
+            Compress = Compress!.Value,
             Reduction = Reduction,
         };
 

@@ -32,7 +32,8 @@ internal sealed class MetaStepCase : IMetaGradient, IDisposable
         _golden = golden;
         _comparison = comparison;
         (_train, _meta) = (Train(golden), Meta(golden) with { Gradient = gradient });
-        _network = GoldenMsdNet.Open(golden, place);
+        _network = GoldenNetworks.Msd(golden, place);
+        GoldenNetworks.Load(_network, golden);
         _optimiser = new Sgd(_network.Parameters, _train);
         using var random = new Generator(1);
         int features = SampleWeighting.FeatureCount(_meta.Features, _network.Exits);

@@ -27,7 +27,7 @@ internal static partial class NamesCase
             GrowthFactors = [1, 2, 4, 4],
             BottleneckFactors = [1, 2, 4, 4],
         };
-        using MsdNet network = GoldenMsdNet.Build(options, ImageKind.ImageNet, classes: 1000, CPU);
+        using MsdNet network = new MsdNet(options, ImageKind.ImageNet, classes: 1000, GoldenNetworks.Factory(CPU));
         string[] own = [.. network.state_dict().Select(entry => $"{entry.Key},{string.Join('x', entry.Value.shape)}")];
         string[] published = [.. File.ReadLines(path).Skip(1).Where(line => line.Length > 0)];
         HashSet<string> parameters = [.. network.ParameterNames];

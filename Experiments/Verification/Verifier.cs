@@ -12,8 +12,11 @@ internal sealed record Verifier(MetaGradientMethod Gradient, Device Place)
 
     private (string Start, string End, Func<string, IEnumerable<VerifiedQuantity>> Case)[] Kinds =>
     [
-        ("msdnet_cifar", ".pt", path => MsdNetCase.Cifar(path, Place)),
-        ("msdnet_imagenet", ".pt", path => MsdNetCase.ImageNet(path, Place)),
+        ("msdnet_cifar", ".pt", path => BackboneCase.MsdNet(path, Place)),
+        ("msdnet_imagenet", ".pt", path => BackboneCase.ImageNet(path, Place)),
+        ("ranet_cifar", ".pt", path => BackboneCase.RaNet(path, Place)),
+        ("imta_ge", ".pt", path => BackboneCase.Equilibrium(path, Place)),
+        ("imta_isc", ".pt", path => PhaseTwoCase.Run(path, Place)),
         ("meta_step", ".pt", path => MetaStepCase.Run(path, Gradient, Place)),
         ("allocation", ".pt", path => AllocationCase.Run(path, Place)),
         ("flops", ".csv", CostCase.Run),

@@ -14,7 +14,8 @@ public sealed class MsdNetTests
     {
         using DisposeScope scope = NewDisposeScope();
         using GoldenFile golden = GoldenFiles.Open("msdnet_cifar_b.pt");
-        using MsdNet network = GoldenMsdNet.Open(golden, CPU);
+        using MsdNet network = GoldenNetworks.Msd(golden, CPU);
+        GoldenNetworks.Load(network, golden);
         Dictionary<string, Tensor> state = network.state_dict();
         Parameter first = network.Parameters[0];
         state.Remove(network.ParameterNames[0]);

@@ -242,7 +242,7 @@ public sealed class LinearisedPassTests : IDisposable
             return [y];
         }
 
-        protected override Tensor Exit(int k, Tensor[] features, Pass pass)
+        protected override Tensor Exit(int k, Tensor[] features, Tensor? earlier, Pass pass)
         {
             Tensor logits = features[0].flatten(1).matmul(pass[_weight]);
             if (_forgotten != Forgotten.Logits)

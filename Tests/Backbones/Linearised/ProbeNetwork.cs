@@ -93,7 +93,7 @@ internal sealed class ProbeNetwork : MultiExitNetwork
         return [moved];
     }
 
-    protected override Tensor Exit(int k, Tensor[] features, Pass pass) => _layer(features[0], pass);
+    protected override Tensor Exit(int k, Tensor[] features, Tensor? earlier, Pass pass) => _layer(features[0], pass);
 
     private Func<Tensor, Pass, Tensor> Build(LayerKind kind, long channels, long pooled) => kind switch
     {
@@ -138,8 +138,10 @@ internal sealed class ProbeNetwork : MultiExitNetwork
         return (x, pass) =>
         {
             Tensor features = own.Forward(x, pass);
-            Tensor joined = Operators.Join(features, [(down, x), (normal, features)], pass);
-            return Operators.Join(joined, [(next, joined)], pass);
+            Tensor joined = Operators.Join(features, [Part(down, x), Part(normal, features)], pass);
+            return Operators.Join(joined, [Part(next, joined)], pass);
+
+            JoinedPart Part(ConvolutionChain chain, Tensor input) => new(chain.Channels, place => chain.Forward(input, pass, place));
         };
     }
 

@@ -67,8 +67,9 @@ public sealed class RunChecksTests
 
     private static RunChecks Checks(Settings settings, RunData data)
     {
-        using RunModel model = RunModel.Build(settings, data.Train.ClassCounts(), CPU);
-        return new RunChecks(settings, data, model, model.Network.Cost(ImageSet.Side));
+        IReadOnlyList<TrainingPhase> phases = TrainingPhase.Of(settings);
+        using RunModel model = RunModel.Build(phases[0], data.Train.ClassCounts(), CPU);
+        return new RunChecks(phases, data, model, model.Network.Cost(ImageSet.Side));
     }
 
     private static Settings Load(string file) => SettingsLoader.Load(Path.Combine(Repository("configs"), file), []);

@@ -1,14 +1,12 @@
-using Imta.MetaWeight.Backbones.Layers;
+namespace Imta.MetaWeight.Backbones.Layers;
 
-namespace Imta.MetaWeight.Backbones.Msd;
-
-/// <summary>The beginning of MSDNet for ImageNet: a 7×7 convolution with bias, batch norm, ReLU, 3×3 maximum pooling; 224×224 → 56×56.</summary>
-internal sealed class MsdStem : NamedModule
+/// <summary>The beginning of a network for ImageNet: a 7×7 convolution with bias, batch norm, ReLU, 3×3 maximum pooling; 224×224 → 56×56.</summary>
+internal sealed class Stem : NamedModule
 {
     private readonly ConvolutionUnits _unit;
 
-    public MsdStem(LayerFactory factory, long input, long output)
-        : base(nameof(MsdStem))
+    public Stem(LayerFactory factory, long input, long output)
+        : base(nameof(Stem))
     {
         var convolution = new Convolution(factory, input, output, kernel: 7, stride: 2, padding: 3, bias: true);
         var norm = new BatchNorm(factory, output);

@@ -1,0 +1,49 @@
+using Imta.MetaWeight.Backbones.Layers;
+
+namespace Imta.MetaWeight.Backbones.Exits;
+
+/// <summary>The exit of MSDNet and RANet: two 3×3 units of stride 2, 2×2 mean pooling, a linear layer.</summary>
+internal sealed class ExitHead : NamedModule
+{
+    private const int CifarWidth = 128;
+    private const int Pool = 2;
+
+    private readonly ConvolutionChain[] _chains;
+
+    /// <param name="factory">Starts the parameters.</param>
+    /// <param name="images">What the network is for.</param>
+    /// <param name="channels">Channels of the feature that it reads.</param>
+    /// <param name="classes">C.</param>
+    /// <param name="collaborates">Whether the linear layer also reads as many numbers of the exit before (<see cref="Collaboration"/>).</param>
+    public ExitHead(LayerFactory factory, ImageKind images, long channels, int classes, bool collaborates)
+        : base(nameof(ExitHead))
+    {
+        Width = images == ImageKind.Cifar ? CifarWidth : channels;
+        _chains =
+        [
+            ConvolutionChain.Single(factory, channels, Width, kernel: 3, stride: 2, padding: 1),
+            ConvolutionChain.Single(factory, Width, Width, kernel: 3, stride: 2, padding: 1),
+        ];
+        Linear = new Linear(factory, collaborates ? 2 * Width : Width, classes);
+        register_module("m", new Group(_chains));
+        register_module("linear", Linear);
+    }
+
+    /// <summary>Numbers of the pooled feature.</summary>
+    public long Width { get; }
+
+    /// <summary>From the pooled feature to logits.</summary>
+    public Linear Linear { get; }
+
+    /// <summary>The pooled feature <c>[N, Width]</c> of <c>[N, channels, H, W]</c>, whose H and W are 8 at most.</summary>
+    public Tensor Pooled(Tensor feature, Pass pass)
+    {
+        Tensor x = feature;
+        foreach (ConvolutionChain chain in _chains)
+        {
+            x = chain.Forward(x, pass);
+        }
+
+        return Operators.MeanPool(x, Pool, pass);
+    }
+}

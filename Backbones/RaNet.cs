@@ -1,0 +1,102 @@
+using Imta.MetaWeight.Backbones.Layers;
+using Imta.MetaWeight.Backbones.Ra;
+
+namespace Imta.MetaWeight.Backbones;
+
+/// <summary>
+/// RANet for CIFAR or ImageNet (Yang et al., "Resolution Adaptive Networks for Efficient Inference", CVPR 2020), with the published code's
+/// names: sub-networks from low to high resolution, each of which first fuses the features of the one before and then has exits.
+/// </summary>
+public sealed class RaNet : HeadedNetwork
+{
+    private readonly RaFirstLayer _first;
+    private readonly RaBlock[][] _flows;
+    private readonly (int Flow, int From, int To)[] _runs; // the blocks of a sub-network that lead to each exit
+
+    /// <summary>Builds the network.</summary>
+    /// <param name="options">Its shape.</param>
+    /// <param name="images">The images it is for.</param>
+    /// <param name="classes">C.</param>
+    /// <param name="factory">Starts its parameters; as published, all but the first layer start by He's rule.</param>
+    /// <param name="modifiers">IMTA's changes of its graph; null: none.</param>
+    /// <exception cref="ArgumentException">The options ask for a network that cannot be built.</exception>
+    public RaNet(RaNetOptions options, ImageKind images, int classes, LayerFactory factory, ModifierOptions? modifiers = null)
+        : base("RANet", modifiers ?? new ModifierOptions(), classes)
+    {
+        IReadOnlyList<RaBlockPlan>[] plan = Checked(options, images);
+        LayerFactory he = factory with { Initialisation = Initialisation.He };
+        _first = new RaFirstLayer(factory, RaPlan.Flows(options), images);
+        _flows = new RaBlock[plan.Length][];
+        var runs = new List<(int Flow, int From, int To)>();
+        for (int f = 0; f < plan.Length; f++)
+        {
+            _flows[f] = [.. plan[f].Select(block => new RaBlock(he, block, options.Compress))];
+            int fusing = plan[f].Count(block => block.Low is not null);
+            for (int b = fusing; b < plan[f].Count; b++)
+            {
+                runs.Add((f, b == fusing ? 0 : b, b + 1));
+                AddExit(he, images, plan[f][b].Out);
+            }
+        }
+
+        _runs = [.. runs];
+        register_module("scale_flows", new Group(_flows.Select(blocks => new Group(blocks))));
+        RegisterExits(he);
+        register_module("FirstLayer", _first);
+    }
+
+    /// <inheritdoc/>
+    /// <remarks>
+    /// The features: the first ones of sub-networks yet to come, the lowest resolution first; what this sub-network's blocks have kept for
+    /// the next one; and last what the head reads.
+    /// </remarks>
+    protected override Tensor[] Block(int k, Tensor[] features, Pass pass)
+    {
+        (int flow, int from, int to) = _runs[k];
+        if (k == 0)
+        {
+            features = [.. _first.Forward(features[0], pass), features[0]];
+        }
+
+        bool begins = from == 0; // a sub-network: x is its first features, and what is kept is the one before's
+        int coming = _flows.Length - flow - 1;
+        Tensor x = begins ? features[0] : features[^1];
+        Tensor[] ahead = features[(begins ? 1 : 0)..][..coming], low = begins ? features[(coming + 1)..^1] : [];
+        List<Tensor> kept = begins ? [] : [.. features[coming..^1]];
+        for (int b = from; b < to; b++)
+        {
+            RaBlock block = _flows[flow][b];
+            Tensor[] fused = low.Length > 0 ? low[..block.Kept] : [];
+            low = low[fused.Length..];
+            (x, Tensor[] more) = block.Forward(x, fused, pass);
+            kept.AddRange(more);
+        }
+
+        return [.. ahead, .. coming > 0 ? kept : [], x];
+    }
+
+    private static IReadOnlyList<RaBlockPlan>[] Checked(RaNetOptions options, ImageKind images)
+    {
+        int highest = images == ImageKind.Cifar ? 3 : 4;
+        IReadOnlyList<int> scales = options.ScaleList;
+        if (options.GrowthFactors.Count != scales.Count || options.BottleneckFactors.Count != scales.Count)
+        {
+            throw new ArgumentException($"model.ranet: scaleList lists {scales.Count} sub-networks, growthFactors {options.GrowthFactors.Count} and bottleneckFactors {options.BottleneckFactors.Count}: all three list one number for each.", nameof(options));
+        }
+
+        if (scales[0] != 1 || scales[^1] != highest || scales.Zip(scales.Skip(1)).Any(pair => pair.Second - pair.First is not (0 or 1)))
+        {
+            throw new ArgumentException($"model.ranet.scaleList is {scales}: for {(highest == 3 ? "32×32" : "224×224")} images it goes from 1 to {highest}, each entry the one before or one more.", nameof(options));
+        }
+
+        if (options.GrowthFactors.Skip(1).Any(factor => (long)(options.Growth * factor * options.Compress) < 1))
+        {
+            throw new ArgumentException(FormattableString.Invariant($"model.ranet leaves a fusing layer without channels from the lower resolution: compress {options.Compress} of growth {options.Growth} times a growth factor is below 1; give a larger growth or compress."), nameof(options));
+        }
+
+        IReadOnlyList<RaBlockPlan>[] plan = RaPlan.Blocks(options);
+        return plan.All(flow => flow.All(block => block.Reduced is null or > 0))
+            ? plan
+            : throw new ArgumentException("model.ranet leaves a transition without channels: give a larger reduction.", nameof(options));
+    }
+}

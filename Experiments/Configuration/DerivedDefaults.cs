@@ -1,0 +1,43 @@
+namespace Imta.MetaWeight.Experiments.Configuration;
+
+/// <summary>Defaults that follow from other settings: those of a preset, and phase II's, which are phase I's.</summary>
+internal static class DerivedDefaults
+{
+    private const string Train = "train.";
+    private const string Phase2 = "phase2.";
+
+    /// <summary>Where the published code does not do what the papers say.</summary>
+    public static IReadOnlyDictionary<string, string> Published { get; } = new Dictionary<string, string>
+    {
+        ["model.initialisation"] = "published",
+        ["modifiers.isc.gradient"] = "flow",
+        ["loss.ofa.reduction"] = "elementMean",
+        ["phase2.frozenNorm"] = "moving",
+    };
+
+    /// <summary>Sets every key that nobody gave and whose default follows from other settings.</summary>
+    /// <param name="settings">The settings, given keys included; nobody else holds them yet.</param>
+    /// <param name="given">Keys that were given.</param>
+    public static void Fill(Settings settings, IReadOnlyCollection<string> given)
+    {
+        foreach (SettingsKey key in SettingsSchema.Keys.Where(key => !given.Contains(key.Key)))
+        {
+            if (settings.Preset == Preset.Published && Published.TryGetValue(key.Key, out string? value))
+            {
+                Set(key, value);
+            }
+            else if (OfPhase1(key.Key) is { } phase1)
+            {
+                Set(key, phase1.Format(settings));
+            }
+        }
+
+        void Set(SettingsKey key, string value) => _ = key.TrySet(settings, YamlReader.ReadValue(value, key.Key))
+            ? true
+            : throw new InvalidOperationException($"{key.Key} cannot be {value}.");
+    }
+
+    private static SettingsKey? OfPhase1(string key) => key.StartsWith(Phase2, StringComparison.Ordinal) && key != "phase2.epochs"
+        ? SettingsSchema.Find(Train + key[Phase2.Length..])
+        : null;
+}

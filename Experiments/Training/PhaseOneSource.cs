@@ -1,0 +1,57 @@
+using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Experiments.Configuration;
+using Imta.MetaWeight.Experiments.Runs;
+
+namespace Imta.MetaWeight.Experiments.Training;
+
+/// <summary><c>phase2.from</c>: the network of an earlier run's phase I.</summary>
+internal static class PhaseOneSource
+{
+    /// <summary>The network with that run's parameters; null where this run trains phase I itself, or has none.</summary>
+    /// <exception cref="UsageException">There is no such run, or its network or its images are others.</exception>
+    public static HeadedNetwork? Load(Settings run, Device device)
+    {
+        if (run.Phase2.From is not { } source)
+        {
+            return null;
+        }
+
+        using DisposeScope scope = NewDisposeScope();
+        string file = Directory.Exists(source) ? RunFolder.NetworkOf(source) : source;
+        Checkpoint.Content checkpoint = Checkpoint.Read(file);
+        if (Difference(run, checkpoint) is { } difference)
+        {
+            throw new UsageException($"phase2.from: {file} {difference}");
+        }
+
+        HeadedNetwork network = Networks.PhaseOne(TrainingPhase.FirstOfTwo(run), device);
+        checkpoint.Restore(network, file);
+        return network;
+    }
+
+    private static string? Difference(Settings run, Checkpoint.Content checkpoint)
+    {
+        Settings other = checkpoint.Settings;
+        if (checkpoint.Phase != 1)
+        {
+            return "is of phase II already; wanted a network that phase I, or a run of one phase, trained (checkpoints/phase1.pt)";
+        }
+
+        if (other.Modifiers.Isc.Enabled && other.Phase2.Epochs == 0)
+        {
+            return "was trained with Inline Subnetwork Collaboration in one phase; phase I has none: train it with modifiers.isc.enabled=false";
+        }
+
+        if (other.Model with { Initialisation = run.Model.Initialisation } != run.Model || other.Data.Dataset != run.Data.Dataset)
+        {
+            return $"is of another network ({other.Model.Group} or data.dataset differ); give its settings, or another run";
+        }
+
+        return Images(other) == Images(run)
+            ? null
+            : "was trained on other images (seed, data.validation or data.trainLimit differ), so that it may know images that are held out here; give its settings, or another run";
+    }
+
+    /// <summary>All that decides which images are trained on.</summary>
+    private static (int, int, int?) Images(Settings settings) => (settings.Seed, settings.Data.Validation, settings.Data.TrainLimit);
+}
