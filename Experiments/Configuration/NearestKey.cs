@@ -13,7 +13,17 @@ internal static class NearestKey
             .OrderBy(candidate => candidate.Distance)
             .ThenBy(candidate => Edits(key, candidate.known))
             .First();
-        return distance <= Math.Max(2, key.Length / 3) ? $"did you mean {nearest}?" : $"the nearest is {nearest}";
+        return distance <= Math.Max(2, key.Length / 3) ? $"did you mean {string.Join(" or ", Alike(key, nearest))}?" : $"the nearest is {nearest}";
+    }
+
+    /// <summary>The nearest key, and those of the same word in groups beside its own, where the unknown key names what is above both.</summary>
+    private static IEnumerable<string> Alike(string unknown, string nearest)
+    {
+        var (group, _) = Split(unknown);
+        var (nearestGroup, word) = Split(nearest);
+        return group.Length > 0 && Split(nearestGroup).Group == group
+            ? SettingsSchema.Keys.Select(known => known.Key).Where(known => Split(known) is var (own, last) && last == word && Split(own).Group == group)
+            : [nearest];
     }
 
     // The right word in the wrong group is near, and so is a word with another around it (batchSize); one that merely is as short is not.

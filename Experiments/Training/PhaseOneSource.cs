@@ -16,6 +16,11 @@ internal static class PhaseOneSource
             return null;
         }
 
+        if (!Path.Exists(source))
+        {
+            throw new UsageException($"phase2.from: there is no run or checkpoint {source}; give the folder of a run, or one of its checkpoints");
+        }
+
         using DisposeScope scope = NewDisposeScope();
         string file = Directory.Exists(source) ? RunFolder.NetworkOf(source) : source;
         Checkpoint.Content checkpoint = Checkpoint.Read(file);

@@ -42,7 +42,7 @@ public sealed partial class MethodsPageTests
         string[] named = [.. Present.SelectMany(section => section.Words).Select(word => word.Split('=')[0])];
 
         SettingsSchema.Keys.Select(key => key.Key)
-            .Where(key => key.Split('.')[0] is "model" or "loss" or "meta" or "train")
+            .Where(key => key.Split('.')[0] is "model" or "modifiers" or "loss" or "meta" or "train")
             .Should().BeSubsetOf(named);
     }
 
@@ -94,6 +94,6 @@ public sealed partial class MethodsPageTests
     [GeneratedRegex(@"^(?<number>[0-9]+)\. .*\n(   .*\n)*", RegexOptions.Multiline)]
     private static partial Regex Item();
 
-    [GeneratedRegex("Undone by `[a-z][A-Za-z.]+=[A-Za-z0-9.]+`|No setting: [^.]+")]
+    [GeneratedRegex("Undone by `[a-z][A-Za-z0-9.]+=[A-Za-z0-9.]+`|No setting: [^.]+")]
     private static partial Regex Remedy();
 }

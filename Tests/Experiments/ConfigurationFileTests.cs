@@ -13,7 +13,7 @@ public sealed class ConfigurationFileTests : IDisposable
 
     private static string Configs([CallerFilePath] string here = "") => Path.GetFullPath(Path.Combine(here, "../../../configs"));
 
-    public static TheoryData<string> Names() => [.. Directory.GetFiles(Configs()).Select(file => Path.GetFileName(file)).Order(StringComparer.Ordinal)];
+    public static TheoryData<string> Names() => [.. Directory.GetFiles(Configs(), "*", SearchOption.AllDirectories).Select(file => Path.GetRelativePath(Configs(), file)).Order(StringComparer.Ordinal)];
 
     public void Dispose() => Directory.Delete(_folder, recursive: true);
 
@@ -129,6 +129,37 @@ public sealed class ConfigurationFileTests : IDisposable
         "quickstart.yaml", "benchmark.yaml",
         "cifar10-l2w.yaml", "cifar10-plain.yaml", "cifar100-l2w.yaml", "cifar100-plain.yaml", "cifar10-small.yaml", "cifar10-small-plain.yaml",
     ]);
+
+    /// <summary>IMTA, section 4: batch 64, Nesterov 0.9, weight decay 1e-4; phases of 300 and 180 epochs, the rate 0.1 divided by 10 twice.</summary>
+    [Theory]
+    [InlineData("imta-cifar10-6", 6, true, true, true)]
+    [InlineData("imta-cifar10-8", 8, true, true, true)]
+    [InlineData("imta-cifar100-4", 4, true, true, true)]
+    [InlineData("imta-cifar100-5", 5, true, true, true)]
+    [InlineData("imta-cifar100-6", 6, true, true, true)]
+    [InlineData("imta-cifar100-7", 7, true, true, true)]
+    [InlineData("imta-cifar100-8", 8, true, true, true)]
+    [InlineData("imta-ablation-none", 6, false, false, false)]
+    [InlineData("imta-ablation-ge", 6, true, false, false)]
+    [InlineData("imta-ablation-isc", 6, false, true, false)]
+    [InlineData("imta-ablation-ofa", 6, false, false, true)]
+    [InlineData("imta-ablation-all", 6, true, true, true)]
+    public void The_recipe_of_IMTA_is_that_of_the_paper(string name, int exits, bool ge, bool isc, bool ofa)
+    {
+        var settings = SettingsLoader.Load(Path.Combine(Configs(), "imta", name + ".yaml"));
+        var second = settings.Phase2;
+
+        (settings.Model.Exits(), settings.Meta.Enabled, settings.Modifiers.Ge.Enabled, settings.Modifiers.Isc.Enabled, settings.Loss.Ofa.Enabled)
+            .Should().Be((exits, false, ge, isc, ofa));
+        settings.Train.Should().Be(new TrainOptions { Epochs = 300, Batch = 64, Rate = 0.1, Schedule = RateScheduleKind.MultiStep, Milestones = [150, 225], Nesterov = true });
+        second.Epochs.Should().Be(isc || ofa ? 180 : 0);
+        if (second.Epochs > 0)
+        {
+            (second.Batch, second.Rate, second.Schedule, second.Decay, second.Momentum, second.Nesterov, second.WeightDecay)
+                .Should().Be((64, 0.1, RateScheduleKind.MultiStep, 0.1, 0.9, true, 1e-4));
+            second.Milestones.Should().Equal(90, 135);
+        }
+    }
 
     [Theory]
     [InlineData("cifar10-l2w", "cifar10-plain")]

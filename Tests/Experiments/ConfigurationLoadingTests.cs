@@ -3,6 +3,7 @@ using System.Text;
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments;
 using Imta.MetaWeight.Experiments.Configuration;
+using Imta.MetaWeight.Losses;
 using Imta.MetaWeight.Meta;
 
 namespace Imta.MetaWeight.Tests.Experiments;
@@ -67,7 +68,33 @@ public sealed class ConfigurationLoadingTests
             },
             Meta = new() { Centring = Centring.Mat, Epsilon = 0, Q = 1.95, Optimiser = new() { Rate = 1e-3 } },
             Train = new() { Milestones = [5, 9], WeightDecay = 5e-4 },
+            Phase2 = new() { Milestones = [5, 9], WeightDecay = 5e-4 },
         });
+    }
+
+    [Fact]
+    public void Phase_two_is_as_phase_one_where_nothing_is_given()
+    {
+        var settings = Parse("train: {batch: 64, rate: 0.1, nesterov: true}\nphase2: {epochs: 5, rate: 0.01}", "train.momentum=0.8");
+
+        settings.Phase2.Should().Be(new Phase2Options { Epochs = 5, Batch = 64, Rate = 0.01, Nesterov = true, Momentum = 0.8 });
+        SettingsLoader.Parse(SettingsWriter.Write(settings), "written").Should().Be(settings, "what was derived is written down");
+    }
+
+    [Fact]
+    public void A_preset_changes_defaults_and_not_what_is_given()
+    {
+        Parse("").Should().Be(Parse("preset: paper"));
+        var published = Parse("preset: published\nmodifiers: {isc: {gradient: stop}}");
+
+        published.Should().Be(new Settings
+        {
+            Preset = Preset.Published,
+            Model = new() { Initialisation = Initialisation.Published },
+            Loss = new() { Ofa = new() { Reduction = DistillationReduction.ElementMean } },
+            Phase2 = new() { FrozenNorm = FrozenNorm.Moving },
+        });
+        Parse("preset: published").Modifiers.Isc.Gradient.Should().Be(TransferGradient.Flow);
     }
 
     [Fact]
@@ -112,7 +139,8 @@ public sealed class ConfigurationLoadingTests
     [InlineData("epsilon: 1\n", "run.yaml:1: unknown key epsilon; did you mean meta.epsilon?")]
     [InlineData("train:\n  epsilon: 1\n", "run.yaml:2: unknown key train.epsilon; did you mean meta.epsilon?")]
     [InlineData("rate: 1\n", "run.yaml:1: unknown key rate; did you mean train.rate?")]
-    [InlineData("model:\n  blocks: 3\n", "run.yaml:2: unknown key model.blocks; did you mean model.msdnet.blocks?")]
+    [InlineData("model:\n  blocks: 3\n", "run.yaml:2: unknown key model.blocks; did you mean model.msdnet.blocks or model.ranet.blocks?")]
+    [InlineData("modifiers:\n  enabled: true\n", "run.yaml:2: unknown key modifiers.enabled; did you mean modifiers.ge.enabled or modifiers.isc.enabled?")]
     [InlineData("\nmeta:\n\n  optimizer:\n    rate: 1\n", "run.yaml:4: unknown key meta.optimizer; did you mean meta.optimiser?")]
     [InlineData("trian: {}\n", "run.yaml:1: unknown key trian; did you mean train?")]
     [InlineData("batchSize: 1\n", "run.yaml:1: unknown key batchSize; did you mean train.batch?")]
@@ -221,6 +249,12 @@ public sealed class ConfigurationLoadingTests
     [InlineData("train:\n  nesterov: true\n  momentum: 0\n", "run.yaml:2: train.nesterov needs train.momentum > 0 and train.dampening 0; they are 0 and 0")]
     [InlineData("train:\n  nesterov: true\n  dampening: 0.1\n", "run.yaml:2: train.nesterov needs train.momentum > 0 and train.dampening 0; they are 0.9 and 0.1")]
     [InlineData("train:\n  milestones: [5, 5]\n", "run.yaml:2: train.milestones are [5, 5]; they must ascend")]
+    [InlineData("phase2:\n  epochs: 3\n  milestones: [9, 5]\n", "run.yaml:3: phase2.milestones are [9, 5]; they must ascend")]
+    [InlineData("phase2:\n  epochs: 3\n  batch: 3\n", "run.yaml:3: phase2.batch is 3; with meta.enabled it takes 4 at least, because each half needs 2 images")]
+    [InlineData("phase2:\n  from: runs/a\n", "run.yaml:2: phase2.from is set, but phase2.epochs is 0, so there is no phase II; give phase2.epochs")]
+    [InlineData("meta:\n  gradient: finiteDifference\nmodifiers: {ge: {enabled: true}}\n", "run.yaml:2: meta.gradient finiteDifference cannot see the rescaled gradients of modifiers.ge; take forward or unrolled")]
+    [InlineData("meta: {gradient: finiteDifference}\nmodifiers: {isc: {enabled: true}}\n", "run.yaml:1: meta.gradient finiteDifference cannot see the stopped gradient of modifiers.isc; take forward or unrolled")]
+    [InlineData("model: {ranet: {scaleList: [1, 2, 3, 3]}}\n", "run.yaml:1: model.ranet.scaleList has 4 entries, growthFactors 3, bottleneckFactors 3; all three take one per sub-network")]
     [InlineData("train:\n  milestones: [9, 5]\n", "run.yaml:2: train.milestones are [9, 5]; they must ascend")]
     [InlineData(
         "model:\n  msdnet:\n    bottleneckFactors: [1, 2]\n",

@@ -23,16 +23,21 @@ public sealed class ConfigurationSchemaTests
 
     [Fact]
     public void The_keys_are_those_of_the_design_that_do_something() => SettingsSchema.Keys.Select(key => key.Key).Should().Equal(
-        "name", "seed", "device", "threads",
+        "name", "seed", "device", "threads", "preset",
         "data.dataset", "data.root", "data.validation", "data.trainLimit", "data.testLimit", "data.augment",
         "model.backbone", "model.initialisation",
         "model.msdnet.blocks", "model.msdnet.base", "model.msdnet.step", "model.msdnet.stepMode", "model.msdnet.channels", "model.msdnet.growth",
         "model.msdnet.growthFactors", "model.msdnet.bottleneckFactors", "model.msdnet.prune", "model.msdnet.reduction",
-        "loss.labelSmoothing", "loss.classWeights.type", "loss.classWeights.beta",
+        "model.ranet.blocks", "model.ranet.blockStep", "model.ranet.step", "model.ranet.stepMode", "model.ranet.channels", "model.ranet.growth",
+        "model.ranet.growthFactors", "model.ranet.bottleneckFactors", "model.ranet.scaleList", "model.ranet.compress", "model.ranet.reduction",
+        "modifiers.ge.enabled", "modifiers.ge.scales", "modifiers.isc.enabled", "modifiers.isc.transfer", "modifiers.isc.gradient",
+        "loss.labelSmoothing", "loss.ofa.enabled", "loss.ofa.alpha", "loss.ofa.temperature", "loss.ofa.reduction", "loss.classWeights.type", "loss.classWeights.beta",
         "meta.enabled", "meta.gradient", "meta.memory", "meta.q", "meta.objective", "meta.epsilon", "meta.centring", "meta.features", "meta.interval",
         "meta.wpn.hidden", "meta.wpn.layers", "meta.optimiser.rate", "meta.optimiser.weightDecay",
         "train.epochs", "train.batch", "train.rate", "train.schedule", "train.milestones", "train.decay", "train.momentum", "train.dampening",
         "train.nesterov", "train.weightDecay",
+        "phase2.from", "phase2.frozenNorm", "phase2.epochs", "phase2.batch", "phase2.rate", "phase2.schedule", "phase2.milestones", "phase2.decay",
+        "phase2.momentum", "phase2.dampening", "phase2.nesterov", "phase2.weightDecay",
         "export.weightsEvery");
 
     [Theory]
@@ -41,6 +46,9 @@ public sealed class ConfigurationSchemaTests
     [InlineData("data.dataset", "choice", "generated", "generated, cifar10, cifar100, imagenet")]
     [InlineData("data.trainLimit", "whole number", "null", ">= 1")]
     [InlineData("model.msdnet.growthFactors", "list of whole numbers", "[1, 2, 4]", "[1, 64]")]
+    [InlineData("model.ranet.compress", "number", "0.25", "(0, 1)")]
+    [InlineData("phase2.epochs", "whole number", "0", ">= 0")]
+    [InlineData("phase2.from", "text", "null", "the folder of a run, or a checkpoint")]
     [InlineData("meta.enabled", "true or false", "true", "true, false")]
     [InlineData("meta.q", "number", "0.75", "> 0")]
     [InlineData("meta.optimiser.rate", "number", "0.0001", "> 0")]
@@ -58,6 +66,7 @@ public sealed class ConfigurationSchemaTests
         seed: 0
         device: cpu
         threads: 0
+        preset: paper
         data:
           dataset: generated
           root: null
@@ -79,8 +88,33 @@ public sealed class ConfigurationSchemaTests
             bottleneckFactors: [1, 2, 4]
             prune: max
             reduction: 0.5
+          ranet:
+            blocks: 2
+            blockStep: 2
+            step: 4
+            stepMode: even
+            channels: 16
+            growth: 6
+            growthFactors: [4, 2, 1]
+            bottleneckFactors: [4, 2, 1]
+            scaleList: [1, 2, 3]
+            compress: 0.25
+            reduction: 0.5
+        modifiers:
+          ge:
+            enabled: false
+            scales: head
+          isc:
+            enabled: false
+            transfer: fc
+            gradient: stop
         loss:
           labelSmoothing: 0
+          ofa:
+            enabled: false
+            alpha: 0.9
+            temperature: 1
+            reduction: batchMean
           classWeights:
             type: none
             beta: 0.9999
@@ -102,6 +136,19 @@ public sealed class ConfigurationSchemaTests
             weightDecay: 0.0001
         train:
           epochs: 300
+          batch: 1024
+          rate: 0.8
+          schedule: cosine
+          milestones: [150, 225]
+          decay: 0.1
+          momentum: 0.9
+          dampening: 0
+          nesterov: false
+          weightDecay: 0.0001
+        phase2:
+          from: null
+          frozenNorm: fixed
+          epochs: 0
           batch: 1024
           rate: 0.8
           schedule: cosine
@@ -200,10 +247,15 @@ public sealed class ConfigurationSchemaTests
         from threads in Gen.Choose(0, 4096)
         from data in AnyData()
         from initialisation in Any<Initialisation>()
+        from preset in Any<Preset>()
+        from backbone in Any<BackboneKind>()
         from net in AnyNet()
+        from ranet in AnyRaNet()
+        from modifiers in AnyModifiers()
         from loss in AnyLoss()
         from meta in AnyMeta()
         from train in AnyTrain()
+        from phase2 in AnyPhase2()
         from weightsEvery in Whole(0, int.MaxValue)
         select new Settings
         {
@@ -212,10 +264,13 @@ public sealed class ConfigurationSchemaTests
             Device = device,
             Threads = threads,
             Data = data,
-            Model = new() { Initialisation = initialisation, Msdnet = net },
+            Preset = preset,
+            Model = new() { Backbone = backbone, Initialisation = initialisation, Msdnet = net, Ranet = ranet },
+            Modifiers = modifiers,
             Loss = loss,
             Meta = meta,
             Train = train,
+            Phase2 = phase2,
             Export = new() { WeightsEvery = weightsEvery },
         };
 
@@ -259,12 +314,72 @@ public sealed class ConfigurationSchemaTests
             Reduction = reduction,
         };
 
+    private static Gen<RaNetOptions> AnyRaNet() =>
+        from sizes in Gen.Choose(1, 100).Three()
+        from mode in Any<StepMode>()
+        from widths in Whole(1, 4096).Two()
+        from flows in Gen.Choose(1, 6)
+        from growth in Gen.Choose(1, 64).ArrayOf(flows)
+        from bottleneck in Gen.Choose(1, 64).ArrayOf(flows)
+        from scales in Gen.Choose(1, 16).ArrayOf(flows)
+        from shares in Gen.Choose(1, 999_999).Two()
+        select new RaNetOptions
+        {
+            Blocks = sizes.Item1,
+            BlockStep = sizes.Item2,
+            Step = sizes.Item3,
+            StepMode = mode,
+            Channels = widths.Item1,
+            Growth = widths.Item2,
+            GrowthFactors = growth,
+            BottleneckFactors = bottleneck,
+            ScaleList = scales,
+            Compress = shares.Item1 / 1e6,
+            Reduction = shares.Item2 / 1e6,
+        };
+
+    private static Gen<ModifierOptions> AnyModifiers() =>
+        from flags in Flag().Two()
+        from scales in Any<EquilibriumScales>()
+        from transfer in Any<Transfer>()
+        from gradient in Any<TransferGradient>()
+        select new ModifierOptions
+        {
+            Ge = new() { Enabled = flags.Item1, Scales = scales },
+            Isc = new() { Enabled = flags.Item2, Transfer = transfer, Gradient = gradient },
+        };
+
+    private static Gen<Phase2Options> AnyPhase2() =>
+        from source in Text("ab/ .#", 8)
+        from norm in Any<FrozenNorm>()
+        from epochs in Whole(1, int.MaxValue)
+        from train in AnyTrain()
+        select new Phase2Options
+        {
+            From = source,
+            FrozenNorm = norm,
+            Epochs = epochs,
+            Batch = train.Batch,
+            Rate = train.Rate,
+            Schedule = train.Schedule,
+            Milestones = train.Milestones,
+            Decay = train.Decay,
+            Momentum = train.Momentum,
+            Dampening = train.Dampening,
+            Nesterov = train.Nesterov,
+            WeightDecay = train.WeightDecay,
+        };
+
     private static Gen<LossOptions> AnyLoss() =>
         from numbers in Gen.Choose(0, 999_999).Two()
         from type in Any<ClassWeighting>()
+        from distils in Flag()
+        from reduction in Any<DistillationReduction>()
+        from temperature in Positive(1e20)
         select new LossOptions
         {
             LabelSmoothing = numbers.Item1 / 1e6,
+            Ofa = new() { Enabled = distils, Alpha = numbers.Item2 / 1e6, Temperature = temperature, Reduction = reduction },
             ClassWeights = new() { Type = type, Beta = numbers.Item2 / 1e6 },
         };
 

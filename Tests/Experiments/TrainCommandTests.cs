@@ -23,7 +23,7 @@ public sealed class TrainCommandTests : IDisposable
         FilesOf("run").Should().BeEquivalentTo(
             "config.yaml", "environment.json", "epochs.csv", "timing.csv", "anytime.csv", "cost.csv", "log.txt", "weights/epoch-0002.csv", "checkpoints/latest.pt");
         Header("run", "epochs.csv").Should().Be(
-            "epoch,exit,rate,meta_rate,train_loss,train_weighted_loss,train_accuracy,validation_loss,validation_accuracy,meta_loss,weight_mean,weight_std");
+            "epoch,phase,exit,rate,meta_rate,train_loss,train_weighted_loss,train_accuracy,validation_loss,validation_accuracy,meta_loss,weight_mean,weight_std");
         Header("run", "timing.csv").Should().Be("epoch,train_seconds,train_images_per_second,validation_seconds,peak_memory_mib");
         Header("run", "anytime.csv").Should().Be("exit,top1,top5,loss,samples");
         Header("run", "cost.csv").Should().Be("exit,macs,macs_share,parameters");

@@ -20,7 +20,7 @@ public sealed class RunChecksTests
         Checks(settings, data).BeforeStart(Large).Should().BeEmpty();
     }
 
-    public static TheoryData<string> Configurations => [.. Directory.GetFiles(Repository("configs"), "*.yaml").Select(path => Path.GetFileName(path)).Order(StringComparer.Ordinal)];
+    public static TheoryData<string> Configurations => [.. Directory.GetFiles(Repository("configs"), "*.yaml", SearchOption.AllDirectories).Select(path => Path.GetRelativePath(Repository("configs"), path)).Order(StringComparer.Ordinal)];
 
     [Theory]
     [MemberData(nameof(Configurations))]
@@ -32,7 +32,7 @@ public sealed class RunChecksTests
         int images = used - Splits.ValidationSize(settings.Data.Validation, used, DatasetShape.Of(settings.Data.Dataset).Classes);
 
         OddBatchCheck.Findings(images, settings).Should().BeEmpty();
-        SharesCheck.Findings(images, settings.Model.Msdnet.Blocks, settings).Should().BeEmpty();
+        SharesCheck.Findings(images, settings.Model.Exits(), settings).Should().BeEmpty();
     }
 
     [Fact]
