@@ -89,7 +89,7 @@ internal sealed class PhaseRun
     private bool WritesWeights(int epoch)
     {
         int every = _settings.Export.WeightsEvery;
-        return epoch + 1 == _settings.Train.Epochs || (every > 0 && (epoch + 1) % every == 0);
+        return epoch + 1 == _settings.Train.Epochs || (every > 0 && (_phase.EpochsBefore + epoch + 1) % every == 0);
     }
 
     /// <summary>Tables first, the checkpoint last: on resuming, rows behind the checkpoint are dropped.</summary>

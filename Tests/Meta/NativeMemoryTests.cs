@@ -46,13 +46,36 @@ public sealed class NativeMemoryTests(ITestOutputHelper output)
         using DisposeScope scope = NewDisposeScope();
         using var random = new Generator(7);
         using MsdNet network = SmallMsdNet.Build(float32, random);
+        StepsHoldNoMore(network, TrainingLoss.Plain, gradient, memory, random);
+    }
+
+    /// <summary>With GE, ISC and OFA, in one phase and in phase II.</summary>
+    [Theory]
+    [InlineData(MetaGradientMethod.Forward, MetaMemory.Normal, false)]
+    [InlineData(MetaGradientMethod.Forward, MetaMemory.Low, false)]
+    [InlineData(MetaGradientMethod.Unrolled, MetaMemory.Normal, false)]
+    [InlineData(MetaGradientMethod.Forward, MetaMemory.Normal, true)]
+    [InlineData(MetaGradientMethod.Forward, MetaMemory.Low, true)]
+    [InlineData(MetaGradientMethod.Unrolled, MetaMemory.Normal, true)]
+    public void Steps_of_a_ranet_with_all_modifiers_hold_no_more_tensors_from_one_to_the_next(MetaGradientMethod gradient, MetaMemory memory, bool secondPhase)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        using var random = new Generator(7);
+        using MultiExitNetwork network = new CombinationTests.Combination(Meta: true, Ge: true, Isc: true, Ofa: true, RaNet: true, secondPhase).Build(random);
+        using var loss = new TrainingLoss(new LossOptions { Ofa = new DistillationOptions { Enabled = true } }, [], float64, CPU);
+        StepsHoldNoMore(network, loss, gradient, memory, random);
+    }
+
+    private static void StepsHoldNoMore(MultiExitNetwork network, TrainingLoss loss, MetaGradientMethod gradient, MetaMemory memory, Generator random)
+    {
+        ScalarType type = network.Parameters[0].dtype;
         using var optimiser = new Sgd(network.Parameters, new TrainOptions());
         var meta = new MetaOptions { Gradient = gradient, Memory = memory, Wpn = new WpnOptions { Hidden = 16 } };
-        using var predictor = new WeightPredictionNetwork(meta.Wpn, network.Exits, network.Exits, random, float32, CPU);
+        using var predictor = new WeightPredictionNetwork(meta.Wpn, network.Exits, network.Exits, random, type, CPU);
         using var metaOptimiser = new Adam(predictor.Parameters, meta.Optimiser.WeightDecay);
-        IMetaGradient method = MetaGradients.Build(meta, network, optimiser, TrainingLoss.Plain);
+        IMetaGradient method = MetaGradients.Build(meta, network, optimiser, loss);
         var loop = new BilevelLoop(method, optimiser, new SampleWeighting(predictor, meta), metaOptimiser);
-        var batch = new LabelledImages(randn([8, 3, 32, 32], generator: random), randint(network.Classes, [8], int64, generator: random));
+        var batch = new LabelledImages(randn([8, 3, 32, 32], type, generator: random), randint(network.Classes, [8], int64, generator: random));
 
         Steps(loop, batch, 2);
         (long Tensors, long Handles) held = Held();

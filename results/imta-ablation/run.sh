@@ -5,7 +5,7 @@ set -euo pipefail
 data=$(realpath "${1:?folder of CIFAR-10}")
 cd "$(dirname "$0")"
 
-short=(--set data.trainLimit=10000 --set train.epochs=12 --set "train.milestones=[6, 9]" --seed 0 --threads 1 --force)
+short=(--set data.trainLimit=6000 --set train.epochs=12 --set "train.milestones=[6, 9]" --seed 0 --threads 1 --force)
 phase2=(--set phase2.epochs=6 --set "phase2.milestones=[3, 5]")
 
 run() { ../../imta train "../../configs/imta/imta-ablation-$1.yaml" --data "$data" --out "$1" "${short[@]}" "${@:2}"; }
