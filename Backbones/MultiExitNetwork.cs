@@ -1,4 +1,3 @@
-using Imta.MetaWeight.Backbones.Exits;
 using Imta.MetaWeight.Backbones.Linearised;
 using TorchSharp.Modules;
 
@@ -9,7 +8,7 @@ namespace Imta.MetaWeight.Backbones;
 /// forward pass with these or with others in their places.
 /// </summary>
 /// <remarks>Shapes: <c>N</c> samples, <c>K</c> exits, <c>C</c> classes.</remarks>
-public abstract class MultiExitNetwork : NamedModule
+public abstract partial class MultiExitNetwork : NamedModule
 {
     private readonly Lazy<ParameterList> _parameters;
     private readonly EquilibriumOptions _equilibrium;
@@ -104,9 +103,11 @@ public abstract class MultiExitNetwork : NamedModule
 
     /// <summary>Block <paramref name="k"/>: from the features behind block k − 1 to those behind block k.</summary>
     /// <param name="k">0 … K − 1.</param>
-    /// <param name="features">All that later blocks and heads read, such as one tensor a scale, the finest first; for block 0 the images alone.</param>
+    /// <param name="features">All that later blocks and heads read, such as one tensor a scale, the finest first; for block 0 the images alone.
+    /// In every one of them the first dimension is the samples'.</param>
     /// <param name="pass">Parameters and batch norm of this pass.</param>
-    /// <returns>All that later blocks and heads read; what this block's head reads is the last.</returns>
+    /// <returns>All that later blocks and heads read; what this block's head reads is the last. Early-exit execution (<see cref="EarlyExit"/>)
+    /// drops rows from these tensors in place, so they are the pass's own: the images or tensors made in it.</returns>
     protected abstract Tensor[] Block(int k, Tensor[] features, Pass pass);
 
     /// <summary>Exit <paramref name="k"/>: from the features behind block k to logits <c>[N, C]</c>.</summary>
@@ -130,23 +131,11 @@ public abstract class MultiExitNetwork : NamedModule
 
     private IEnumerable<Tensor> ExitByExit(Tensor images, Pass pass)
     {
-        var equilibrium = new GradientEquilibrium(_equilibrium, Exits);
-        Tensor[] features = [images];
-        Tensor? logits = null;
+        var walk = new Walk(this, images, pass);
         for (int k = 0; k < Exits; k++)
         {
-            features = InScope(() => Block(k, features, pass));
-            (Tensor[] read, features) = equilibrium.At(k, features, pass);
-            logits = InScope(() => [Exit(k, read, logits, pass)])[0];
-            yield return logits;
+            yield return walk.Next();
         }
-    }
-
-    /// <summary>What comes out is the caller's; everything on the way goes, but for what tape and autograd hold on to.</summary>
-    private static Tensor[] InScope(Func<Tensor[]> compute)
-    {
-        using DisposeScope scope = NewDisposeScope();
-        return Array.ConvertAll(compute(), scope.MoveToOuter);
     }
 
     private sealed class ParameterList

@@ -22,6 +22,7 @@ public enum NormStatistics
 /// </summary>
 public sealed class Pass
 {
+    private readonly Folding? _folding;
     private readonly IReadOnlyDictionary<Parameter, int>? _indices;
     private readonly IReadOnlyList<Tensor>? _substitutes;
 
@@ -53,6 +54,16 @@ public sealed class Pass
 
     /// <summary>To what layers add their linear maps; null where nothing is taken down.</summary>
     public Tape? Tape { get; init; }
+
+    /// <summary>Batch norm folded into the layers before it, for inference with the network's own parameters; null: it is computed.</summary>
+    /// <exception cref="InvalidOperationException">Set where batch norm does not normalise by the running statistics, or parameters are substituted.</exception>
+    public Folding? Folding
+    {
+        get => _folding;
+        init => _folding = value is null || (Statistics == NormStatistics.Running && _substitutes is null)
+            ? value
+            : throw new InvalidOperationException("batch norm folds into a network's own parameters, by the running statistics only.");
+    }
 
     /// <summary>The tensor that stands for <paramref name="parameter"/> in this pass.</summary>
     public Tensor this[Parameter parameter] => _substitutes is null ? parameter : _substitutes[_indices![parameter]];

@@ -88,5 +88,5 @@ public sealed class PhaseTwoNetwork : MultiExitNetwork
         return pooled;
     }
 
-    private Pass OfFrozen(Pass pass, CostMeter? cost) => new(_norm == FrozenNorm.Fixed ? NormStatistics.Running : pass.Statistics) { Cost = cost };
+    private Pass OfFrozen(Pass pass, CostMeter? cost) => new(_norm == FrozenNorm.Fixed ? NormStatistics.Running : pass.Statistics) { Cost = cost, Folding = pass.Folding };
 }

@@ -50,6 +50,7 @@ internal static class Aten
     public static readonly Operator GeScalar = new("aten::ge", "Scalar");
     public static readonly Operator Gt = new("aten::gt", "Tensor");
     public static readonly Operator GtScalar = new("aten::gt", "Scalar");
+    public static readonly Operator IndexCopyInPlace = new("aten::index_copy_");
     public static readonly Operator IndexSelect = new("aten::index_select");
     public static readonly Operator IsFinite = new("aten::isfinite");
     public static readonly Operator Le = new("aten::le", "Tensor");
@@ -87,6 +88,7 @@ internal static class Aten
     public static readonly Operator RandnGenerator = new("aten::randn", "generator");
     public static readonly Operator RandpermGenerator = new("aten::randperm", "generator");
     public static readonly Operator Relu = new("aten::relu");
+    public static readonly Operator ReluInPlace = new("aten::relu_");
     public static readonly Operator Repeat = new("aten::repeat");
     public static readonly Operator Reshape = new("aten::reshape");
     public static readonly Operator RsubScalar = new("aten::rsub", "Scalar");

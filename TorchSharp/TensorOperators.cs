@@ -108,6 +108,8 @@ public static partial class torch
 
         public Tensor logical_and(Tensor other) => new(Aten.LogicalAnd.Invoke(Arg, other.Arg));
 
+        public Tensor relu_() => new(Aten.ReluInPlace.Invoke(Arg));
+
         public Tensor sqrt_() => new(Aten.SqrtInPlace.Invoke(Arg));
 
         public Tensor zero_() => new(Aten.ZeroInPlace.Invoke(Arg));
@@ -121,6 +123,8 @@ public static partial class torch
         public Tensor normal_(double mean = 0, double std = 1, Generator? generator = null) => new(Aten.NormalInPlace.Invoke(Arg, mean, std, generator?.Arg ?? Argument.None));
 
         public Tensor scatter_(long dim, Tensor index, Tensor src) => new(Aten.ScatterInPlace.Invoke(Arg, dim, index.Arg, src.Arg));
+
+        public Tensor index_copy_(long dim, Tensor index, Tensor source) => new(Aten.IndexCopyInPlace.Invoke(Arg, dim, index.Arg, source.Arg));
 
         public Tensor matmul(Tensor target) => new(Aten.Matmul.Invoke(Arg, target.Arg));
 

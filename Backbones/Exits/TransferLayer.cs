@@ -6,6 +6,7 @@ namespace Imta.MetaWeight.Backbones.Exits;
 internal sealed class TransferLayer : NamedModule
 {
     private readonly Linear _linear;
+    private readonly BatchNorm _norm;
     private readonly NormReluUnit _unit;
 
     /// <param name="factory">Starts the parameters.</param>
@@ -16,15 +17,17 @@ internal sealed class TransferLayer : NamedModule
     {
         Width = width;
         _linear = new Linear(factory, classes, width);
-        var norm = new BatchNorm(factory, width);
-        _unit = new NormReluUnit(norm);
+        _norm = new BatchNorm(factory, width);
+        _unit = new NormReluUnit(_norm);
         register_module("0", _linear);
-        register_module("1", norm);
+        register_module("1", _norm);
     }
 
     /// <summary>Numbers of the output.</summary>
     public long Width { get; }
 
     /// <summary>The output <c>[N, Width]</c>, written to <paramref name="place"/> on a tape where it is given.</summary>
-    public Tensor Forward(Tensor logits, Pass pass, Tensor? place) => _unit.Forward(_linear.Forward(logits, pass), pass, place);
+    public Tensor Forward(Tensor logits, Pass pass, Tensor? place) => pass.Folding is { } folding
+        ? _linear.ForwardFolded(logits, _norm, folding).relu_()
+        : _unit.Forward(_linear.Forward(logits, pass), pass, place);
 }

@@ -37,6 +37,17 @@ internal sealed class BatchNorm : NamedModule
         return y;
     }
 
+    /// <summary>Weight and bias with which the layer before computes norm(its output) by the running statistics.</summary>
+    /// <param name="weight">The layer's, <c>[channels, …]</c>.</param>
+    /// <param name="bias">The layer's, <c>[channels]</c>; null: none.</param>
+    public (Tensor Weight, Tensor Bias) FoldedInto(Tensor weight, Tensor? bias)
+    {
+        Tensor scale = _weight / (_runningVariance + Epsilon).sqrt(); // [channels]
+        Tensor mean = bias is null ? _runningMean : _runningMean - bias;
+        Tensor scaled = weight * scale.view([-1, .. Enumerable.Repeat(1L, (int)weight.ndim - 1)]);
+        return (scaled.ndim == 4 ? Layout.ChannelsLast(scaled) : scaled, _bias - (mean * scale));
+    }
+
     /// <summary>On a tape: writes y = relu(norm(z)), by the batch's statistics, and returns what tangent and cotangent need of it.</summary>
     public Tensor ForwardRelu(Tensor z, Pass pass, Tensor y)
     {

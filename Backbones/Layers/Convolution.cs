@@ -35,6 +35,13 @@ internal sealed class Convolution : NamedModule
         return y;
     }
 
+    /// <summary>What the norm behind this layer makes of its output, by the running statistics, in one convolution.</summary>
+    public Tensor ForwardFolded(Tensor x, BatchNorm norm, Folding folding)
+    {
+        (Tensor weight, Tensor bias) = folding.Of(this, () => norm.FoldedInto(_weight, _bias));
+        return Convolve(x, weight, bias);
+    }
+
     /// <summary>The tangent ẋ ∗ W + x ∗ Ẇ + ḃ in up to two parts, whose sum it is; null: none.</summary>
     /// <param name="change">ẋ, or null.</param>
     /// <param name="x">The input.</param>

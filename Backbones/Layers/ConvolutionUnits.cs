@@ -13,7 +13,23 @@ internal sealed class ConvolutionUnits(IReadOnlyList<(Convolution Convolution, B
     public Tensor Forward(Tensor x, Pass pass, Tensor? place = null)
     {
         using DisposeScope scope = NewDisposeScope();
-        return scope.MoveToOuter(pass.Tape is { } tape ? Recorded(x, pass, tape, place) : Ordinary(x, pass));
+        return scope.MoveToOuter((pass.Tape, pass.Folding) switch
+        {
+            ({ } tape, _) => Recorded(x, pass, tape, place),
+            (_, { } folding) => Folded(x, folding),
+            _ => Ordinary(x, pass),
+        });
+    }
+
+    private Tensor Folded(Tensor x, Folding folding)
+    {
+        foreach ((Convolution convolution, BatchNorm norm) in units)
+        {
+            using DisposeScope scope = NewDisposeScope();
+            x = scope.MoveToOuter(convolution.ForwardFolded(x, norm, folding).relu_());
+        }
+
+        return x;
     }
 
     private Tensor Ordinary(Tensor x, Pass pass)

@@ -26,6 +26,13 @@ internal sealed class Linear : NamedModule
         return y;
     }
 
+    /// <summary>What the norm behind this layer makes of its output, by the running statistics, in one linear layer.</summary>
+    public Tensor ForwardFolded(Tensor x, BatchNorm norm, Folding folding)
+    {
+        (Tensor weight, Tensor bias) = folding.Of(this, () => norm.FoldedInto(_weight, _bias));
+        return nn.functional.linear(x, weight, bias);
+    }
+
     /// <summary>ẏ = ẋ Wᵀ + x Ẇᵀ + ḃ.</summary>
     private sealed class Map : LinearMap
     {

@@ -21,6 +21,24 @@ internal static class Layout
     /// <summary><c>[N, C, H, W]</c> with the channels of a pixel beside each other; the tensor itself where it is so already.</summary>
     public static Tensor ChannelsLast(Tensor x) => Tensor.UnsafeCreateTensor(Contiguous.Invoke(Argument.Tensor(x.Handle, x), ChannelsLastFormat));
 
+    /// <summary>Some rows of a tensor along its first dimension, in place: a few move into gaps between the first ones, which are the result.</summary>
+    /// <param name="x"><c>[N, …]</c>; overwritten.</param>
+    /// <param name="gaps">int64: rows among the first <paramref name="size"/> that nobody wants.</param>
+    /// <param name="wanted">int64: rows behind these, as many, that take their places.</param>
+    /// <param name="size">Rows of the result.</param>
+    public static Tensor Close(Tensor x, Tensor gaps, Tensor wanted, long size)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        Tensor rows = x.ndim == Pixels && !x.is_contiguous() ? x.permute(0, 2, 3, 1) : x;
+        if (!rows.is_contiguous())
+        {
+            x = rows = x.contiguous();
+        }
+
+        rows.index_copy_(0, gaps, rows.index_select(0, wanted));
+        return scope.MoveToOuter(x.narrow(0, 0, size));
+    }
+
     /// <summary>Adds in place; both may be slices of wider tensors.</summary>
     public static void AddTo(Tensor sum, Tensor more)
     {

@@ -16,7 +16,7 @@ internal static class BenchCommand
     public static Command Build()
     {
         var command = new Command("bench", "Measure speed and memory: things that compare ran in turns");
-        foreach (Command measurement in (Command[])[BenchMetaStepCommand.Build(), BenchStepCommand.Build(), BenchDataCommand.Build()])
+        foreach (Command measurement in (Command[])[BenchMetaStepCommand.Build(), BenchStepCommand.Build(), BenchDataCommand.Build(), BenchInferCommand.Build()])
         {
             measurement.Validators.Add(ConfigurationArguments.RefuseUnknownOption);
             command.Add(measurement);

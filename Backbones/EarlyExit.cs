@@ -1,0 +1,189 @@
+using Imta.MetaWeight.Backbones.Linearised;
+
+namespace Imta.MetaWeight.Backbones;
+
+/// <summary>When the samples that are done leave the batch.</summary>
+public enum Compaction
+{
+    /// <summary>Where the rest of the way saves more than copying the others costs.</summary>
+    WhenItPays,
+
+    /// <summary>Behind every exit.</summary>
+    Always,
+
+    /// <summary>Never: the whole batch goes to the exit that its last sample needs.</summary>
+    Never,
+}
+
+/// <summary>Which samples are answered by an exit: bool <c>[M]</c>.</summary>
+/// <param name="exit">The exit, 0 … K − 2; at the last one everybody is answered.</param>
+/// <param name="logits">Its logits, <c>[M, C]</c>.</param>
+/// <param name="rows">int64 <c>[M]</c>: where each of the samples stands in the batch.</param>
+public delegate Tensor ExitRule(int exit, Tensor logits, Tensor rows);
+
+/// <summary>Answers for a batch, in its order.</summary>
+/// <param name="Logits"><c>[N, C]</c>, each sample's from its exit.</param>
+/// <param name="Exits">int64 <c>[N]</c>: the exit of each sample, 0 … K − 1.</param>
+public sealed record ExitAnswers(Tensor Logits, Tensor Exits);
+
+/// <summary>
+/// Runs a network so that samples really leave early: behind each exit the rows of those that are answered are dropped from all features
+/// that later blocks read, and blocks behind the last exit that anybody needs do not run. Batch norm is folded into the layers before it.
+/// </summary>
+/// <remarks>Shapes: <c>N</c> samples, <c>M</c> of them left, <c>K</c> exits, <c>C</c> classes.</remarks>
+public sealed class EarlyExit : IDisposable
+{
+    // A row that moves is read and written; in that time a convolution does about as many multiply-adds a number (measured on two
+    // cores, float32; twice or half of it moves the times below by less than their noise).
+    private const double MacsOfAMove = 32;
+
+    // Numbers of rows are rounded up to one of so many between a power of two and the next: the convolutions' primitives are made once for
+    // each number of rows, and kept.
+    private const int SizesPerDoubling = 8;
+
+    private readonly MultiExitNetwork _network;
+    private readonly Compaction _compaction;
+    private readonly Folding? _folding;
+    private readonly Dictionary<long, NetworkCost> _costs = []; // by the images' side
+
+    /// <param name="network">The network; it stays the caller's, and its parameters stay as they are from the first batch on.</param>
+    /// <param name="compaction">When samples that are done leave the batch.</param>
+    /// <param name="folds">Whether batch norm is folded, with the channels of a pixel beside each other in memory.</param>
+    public EarlyExit(MultiExitNetwork network, Compaction compaction = Compaction.WhenItPays, bool folds = true)
+        => (_network, _compaction, _folding) = (network, compaction, folds ? new Folding() : null);
+
+    /// <summary>Answers a batch.</summary>
+    /// <param name="images"><c>[N, 3, H, W]</c>, normalised.</param>
+    /// <param name="answers">Which samples an exit answers.</param>
+    public ExitAnswers Run(Tensor images, ExitRule answers)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        using IDisposable noGrad = no_grad();
+
+        // A network may carry the images on, and rows are dropped in place: from a copy.
+        Tensor start = _folding is null ? images.clone() : Layout.ChannelsLast(images.clone());
+        var walk = new MultiExitNetwork.Walk(_network, start, new Pass(NormStatistics.Running) { Folding = _folding });
+        var batch = new Batch(images.shape[0], _network.Classes, images);
+        for (int k = 0; k < _network.Exits && batch.Left > 0; k++)
+        {
+            Tensor logits = walk.Next();
+            batch.Answer(k, logits, k == _network.Exits - 1 ? null : answers(k, logits, batch.RowsOn(images.device)));
+            if (batch.Left > 0 && batch.Left < batch.Present)
+            {
+                Compact(k, batch, walk, images);
+            }
+        }
+
+        return new ExitAnswers(scope.MoveToOuter(batch.Logits), scope.MoveToOuter(batch.ExitsOn(images.device)));
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => _folding?.Dispose();
+
+    /// <summary>How many rows a batch goes on with where <paramref name="left"/> samples are left.</summary>
+    internal static int Bucket(int left)
+    {
+        int step = Math.Max(1, (int)System.Numerics.BitOperations.RoundUpToPowerOf2((uint)left) / 2 / SizesPerDoubling);
+        return (left + step - 1) / step * step;
+    }
+
+    private void Compact(int k, Batch batch, MultiExitNetwork.Walk walk, Tensor images)
+    {
+        int size = Bucket(batch.Left);
+        if (_compaction == Compaction.Never || size >= batch.Present)
+        {
+            return;
+        }
+
+        (long[] gaps, long[] wanted) = batch.Gaps(size);
+        if (_compaction == Compaction.Always || Pays(batch.Present - size, gaps.Length, MacsBehind(k, images.shape[2]), walk.Carried))
+        {
+            walk.Close(tensor(gaps, int64, images.device), tensor(wanted, int64, images.device), size);
+            batch.Close(gaps, wanted, size);
+        }
+    }
+
+    /// <summary>Whether dropping rows saves more than moving others costs; a network that counts no multiply-adds tells nothing.</summary>
+    private static bool Pays(long dropped, long moved, long macs, long carried) => macs == 0 || dropped * macs > moved * carried * MacsOfAMove;
+
+    /// <summary>Multiply-adds from exit k to the next.</summary>
+    private long MacsBehind(int k, long side)
+    {
+        if (!_costs.TryGetValue(side, out NetworkCost? cost))
+        {
+            _costs[side] = cost = _network.Cost((int)side);
+        }
+
+        return cost.Exits[k + 1].Macs - cost.Exits[k].Macs;
+    }
+
+    /// <summary>Who is still on the way, and the answers so far.</summary>
+    private sealed class Batch
+    {
+        private readonly long[] _exits;
+        private long[] _rows; // of each row that is present, its place in the batch
+        private bool[] _done;
+        private Tensor? _onDevice; // _rows there
+
+        public Batch(long samples, long classes, Tensor like)
+        {
+            Logits = zeros([samples, classes], like.dtype, like.device);
+            _exits = new long[samples];
+            _rows = [.. Enumerable.Range(0, (int)samples).Select(row => (long)row)];
+            _done = new bool[samples];
+            Left = (int)samples;
+        }
+
+        public Tensor Logits { get; }
+
+        /// <summary>Samples without an answer.</summary>
+        public int Left { get; private set; }
+
+        /// <summary>Rows that are present, answered ones among them.</summary>
+        public int Present => _rows.Length;
+
+        public Tensor RowsOn(Device device) => _onDevice ??= tensor(_rows, int64, device);
+
+        public Tensor ExitsOn(Device device) => tensor(_exits, int64, device);
+
+        /// <summary>Takes the answers of exit <paramref name="k"/>.</summary>
+        /// <param name="k">The exit.</param>
+        /// <param name="logits">Of the rows that are present.</param>
+        /// <param name="answered">Which of these are answered; null: all.</param>
+        public void Answer(int k, Tensor logits, Tensor? answered)
+        {
+            bool[]? chosen = answered?.cpu().data<bool>().ToArray();
+            long[] leaving = [.. Enumerable.Range(0, Present).Where(row => !_done[row] && (chosen is null || chosen[row])).Select(row => (long)row)];
+            foreach (long row in leaving)
+            {
+                _done[row] = true;
+                _exits[_rows[row]] = k;
+            }
+
+            Left -= leaving.Length;
+            if (leaving.Length > 0)
+            {
+                Tensor places = tensor(Array.ConvertAll(leaving, row => _rows[row]), int64, logits.device);
+                Logits.index_copy_(0, places, logits.index_select(0, tensor(leaving, int64, logits.device)));
+            }
+        }
+
+        /// <summary>Where samples without an answer would move for <paramref name="size"/> rows to hold them all, and from where.</summary>
+        public (long[] Gaps, long[] Wanted) Gaps(int size)
+        {
+            long[] wanted = [.. Enumerable.Range(size, Present - size).Where(row => !_done[row]).Select(row => (long)row)];
+            return ([.. Enumerable.Range(0, size).Where(row => _done[row]).Take(wanted.Length).Select(row => (long)row)], wanted);
+        }
+
+        /// <summary>Goes on with <paramref name="size"/> rows.</summary>
+        public void Close(long[] gaps, long[] wanted, int size)
+        {
+            for (int i = 0; i < gaps.Length; i++)
+            {
+                (_rows[gaps[i]], _done[gaps[i]]) = (_rows[wanted[i]], false);
+            }
+
+            (_rows, _done, _onDevice) = (_rows[..size], _done[..size], null);
+        }
+    }
+}
