@@ -19,6 +19,7 @@ internal sealed record Verifier(MetaGradientMethod Gradient, Device Place)
         ("imta_isc", ".pt", path => PhaseTwoCase.Run(path, Place)),
         ("meta_step", ".pt", path => MetaStepCase.Run(path, Gradient, Place)),
         ("allocation", ".pt", path => AllocationCase.Run(path, Place)),
+        ("dynamic_eval", ".pt", path => DynamicCase.Run(path, Place)),
         ("flops", ".csv", CostCase.Run),
         ("names_imagenet_step", ".csv", NamesCase.Run),
         ("class_balanced_weights", ".csv", ClassWeightsCase.Run),

@@ -1,0 +1,107 @@
+namespace Imta.MetaWeight.Allocation;
+
+/// <summary>
+/// Budgeted batch classification (MSDNet, section 3; IMTA and L2W-DEN evaluate by it): thresholds that let given numbers of held-out
+/// samples leave at each exit, and what other samples do under them. Many budgets at once.
+/// </summary>
+/// <remarks>Shapes: <c>N</c> samples, <c>K</c> exits, <c>P</c> budgets. As published, everything is float32.</remarks>
+public static class BudgetedInference
+{
+    /// <summary>A threshold that no score reaches.</summary>
+    public const float Never = 1e8f;
+
+    /// <summary>The threshold of the last exit, where everybody leaves.</summary>
+    public const float Always = -1e8f;
+
+    /// <summary>
+    /// The published search. At exit k the threshold is the score of the quota's last sample, counted among those that no earlier threshold
+    /// lets go. Of equal scores all leave, so more than the quota may; where the quota is 0, or more than are left, nobody does.
+    /// </summary>
+    /// <param name="scores">float32 <c>[N, K]</c>, of held-out samples.</param>
+    /// <param name="quotas">P lists of K numbers of samples (<see cref="ExitShares.Quotas"/>).</param>
+    /// <returns>float32 <c>[P, K]</c>.</returns>
+    public static Tensor Thresholds(Tensor scores, IReadOnlyList<int[]> quotas)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        (long samples, int exits, long points) = (scores.shape[0], (int)scores.shape[1], quotas.Count);
+        Tensor wanted = tensor(quotas.SelectMany(of => of).Select(quota => (long)quota).ToArray(), [points, exits], int64, scores.device).to_type(int32);
+        Tensor free = ones([points, samples], ScalarType.Bool, scores.device);
+        Tensor never = full([points], Never, scores.dtype, scores.device);
+        var thresholds = new Tensor[exits];
+        for (int k = 0; k < exits - 1; k++)
+        {
+            using DisposeScope step = NewDisposeScope();
+            Tensor quota = wanted.narrow(1, k, 1); // [P, 1]
+            Tensor own = scores.select(1, k); // [N]
+            (Tensor falling, Tensor order) = own.sort(0, descending: true, stable: true);
+            Tensor rank = free.index_select(1, order).cumsum(1, int32); // of the free samples [P, N]
+            Tensor place = rank.lt(quota).to_type(int32).sum(1, type: int64); // of the quota's last sample; N: there are fewer [P]
+            Tensor found = place.lt(samples).logical_and(quota.select(1, 0).gt(0));
+            thresholds[k] = where(found, falling.index_select(0, place.clamp(max: samples - 1)), never);
+            free = free.logical_and(own.lt(thresholds[k].unsqueeze(1)));
+            step.MoveToOuter(thresholds[k]);
+            step.MoveToOuter(free);
+        }
+
+        thresholds[^1] = full([points], Always, scores.dtype, scores.device);
+        return scope.MoveToOuter(stack(thresholds, 1));
+    }
+
+    /// <summary>How many samples leave at each exit under each list of thresholds, and how many of these are right.</summary>
+    /// <param name="scores">float32 <c>[N, K]</c>.</param>
+    /// <param name="correct">bool <c>[N, K]</c>: whether the exit's answer is right.</param>
+    /// <param name="thresholds">float32 <c>[P, K]</c>.</param>
+    /// <returns>P outcomes.</returns>
+    public static BudgetedOutcome[] Apply(Tensor scores, Tensor correct, Tensor thresholds)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        (long samples, int exits, int points) = (scores.shape[0], (int)scores.shape[1], (int)thresholds.shape[0]);
+        Tensor free = ones([points, samples], ScalarType.Bool, scores.device);
+        var counts = new Tensor[exits]; // [P, 2]: who leaves, who of them is right
+        for (int k = 0; k < exits; k++)
+        {
+            using DisposeScope step = NewDisposeScope();
+            Tensor reached = scores.select(1, k).ge(thresholds.narrow(1, k, 1)); // [P, N]
+            Tensor leaving = free.logical_and(reached).to_type(float32);
+            Tensor counted = stack([ones([samples], float32, scores.device), correct.select(1, k).to_type(float32)], 1); // [N, 2]
+            counts[k] = leaving.matmul(counted);
+            free = free.logical_and(reached.logical_not());
+            step.MoveToOuter(counts[k]);
+            step.MoveToOuter(free);
+        }
+
+        float[] numbers = stack(counts, 1).cpu().data<float>().ToArray(); // [P, K, 2]; float32 holds whole numbers up to 2^24
+        return [.. Enumerable.Range(0, points).Select(p => new BudgetedOutcome(
+            [.. Enumerable.Range(0, exits).Select(k => (long)numbers[2 * ((p * exits) + k)])],
+            [.. Enumerable.Range(0, exits).Select(k => (long)numbers[(2 * ((p * exits) + k)) + 1])]))];
+    }
+}
+
+/// <summary>What samples did under a list of thresholds.</summary>
+/// <param name="Leaving">K: samples that left at each exit.</param>
+/// <param name="Right">K: how many of them were answered rightly.</param>
+public sealed record BudgetedOutcome(IReadOnlyList<long> Leaving, IReadOnlyList<long> Right)
+{
+    /// <summary>N.</summary>
+    public long Samples => Leaving.Sum();
+
+    /// <summary>Share of samples that were answered rightly.</summary>
+    public double Accuracy => (double)Right.Sum() / Samples;
+
+    /// <summary>K: the share of samples that left at each exit.</summary>
+    public IReadOnlyList<double> Shares => [.. Leaving.Select(count => (double)count / Samples)];
+
+    /// <summary>Multiply-adds of a sample on average.</summary>
+    /// <param name="macs">K: those of an answer at each exit.</param>
+    public float MeanMacs(IReadOnlyList<long> macs)
+    {
+        float mean = 0; // the published sum, in its order
+        for (int k = 0; k < macs.Count; k++)
+        {
+            float share = (float)Leaving[k] / Samples;
+            mean += share * macs[k];
+        }
+
+        return mean;
+    }
+}
