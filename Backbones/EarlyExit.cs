@@ -1,5 +1,3 @@
-using Imta.MetaWeight.Backbones.Linearised;
-
 namespace Imta.MetaWeight.Backbones;
 
 /// <summary>When the samples that are done leave the batch.</summary>
@@ -61,8 +59,7 @@ public sealed class EarlyExit : IDisposable
         using IDisposable noGrad = no_grad();
 
         // A network may carry the images on, and rows are dropped in place: from a copy.
-        Tensor start = _folding is null ? images.clone() : Layout.ChannelsLast(images.clone());
-        var walk = new MultiExitNetwork.Walk(_network, start, new Pass(NormStatistics.Running) { Folding = _folding });
+        var walk = new MultiExitNetwork.Walk(_network, images.clone(), new Pass(NormStatistics.Running) { Folding = _folding });
         var batch = new Batch(images.shape[0], _network.Classes, images);
         for (int k = 0; k < _network.Exits && batch.Left > 0; k++)
         {

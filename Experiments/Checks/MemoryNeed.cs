@@ -1,5 +1,6 @@
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments.Data;
+using Imta.MetaWeight.Experiments.Inference;
 using Imta.MetaWeight.Experiments.Training;
 using Imta.MetaWeight.Meta;
 
@@ -38,7 +39,7 @@ internal sealed record MemoryNeed(long ImageBytes, long ParameterBytes, long Act
         int images = Math.Min(batch, TrainImages);
         int copies = Meta.Enabled ? 8 : 4; // θ, gradient, momentum and step; the lookahead's too
         double atOnce = Meta.Enabled ? (images + 1) / 2 : images;
-        double passes = Math.Max(Activations * atOnce, EvaluationActivations * Math.Min(Evaluation.Batch, EvaluationImages));
+        double passes = Math.Max(Activations * atOnce, EvaluationActivations * Math.Min(SetAnswers.Batch, EvaluationImages));
         return (long)(Program + ImageBytes + (copies * ParameterBytes) + (passes * ActivationBytes));
     }
 

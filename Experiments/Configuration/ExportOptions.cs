@@ -11,4 +11,7 @@ public sealed record ExportOptions
     [Description("Epochs from one file of sample weights to the next; the last epoch always has one; 0: the last epoch only")]
     [Range(0, int.MaxValue)]
     public int WeightsEvery { get; init; }
+
+    [Description("Whether predictions.csv is written: every exit's answer to every validation and test image")]
+    public bool Predictions { get; init; } = true;
 }

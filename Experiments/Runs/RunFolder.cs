@@ -18,11 +18,12 @@ internal sealed class RunFolder
 
     public string Timing => In("timing.csv");
 
-    public string Anytime => In("anytime.csv");
-
     public string Cost => In("cost.csv");
 
     public string Log => In("log.txt");
+
+    /// <summary>The tables of the evaluation.</summary>
+    public TestFiles Test => new(Path);
 
     /// <summary>The end of phase I, in a run of two phases.</summary>
     public string PhaseOneCheckpoint => In("checkpoints", "phase1.pt");
@@ -133,7 +134,7 @@ internal sealed class RunFolder
     /// <summary>Takes away what a run writes; what else a user keeps there stays.</summary>
     private void RemoveOwnFiles()
     {
-        foreach (string file in (string[])[Config, Environment, Epochs, Timing, Anytime, Cost, Log])
+        foreach (string file in (string[])[Config, Environment, Epochs, Timing, Cost, Log, .. Test.All])
         {
             if (File.Exists(file))
             {

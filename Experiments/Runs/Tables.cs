@@ -67,25 +67,6 @@ public sealed record TimingRow
     public required double PeakMemoryMib { get; init; }
 }
 
-/// <summary>A row of <c>anytime.csv</c>: one exit on the test set.</summary>
-public sealed record AnytimeRow
-{
-    [Name("exit"), Index(0)]
-    public required int Exit { get; init; }
-
-    [Name("top1"), Index(1)]
-    public required double Top1 { get; init; }
-
-    [Name("top5"), Index(2)]
-    public required double Top5 { get; init; }
-
-    [Name("loss"), Index(3)]
-    public required double Loss { get; init; }
-
-    [Name("samples"), Index(4)]
-    public required int Samples { get; init; }
-}
-
 /// <summary>A row of <c>cost.csv</c>: what it costs to answer at one exit, for one image, earlier exits included.</summary>
 public sealed record CostRow
 {

@@ -1,3 +1,4 @@
+using Imta.MetaWeight.Experiments.Inference;
 using Imta.MetaWeight.Experiments.Runs;
 using Imta.MetaWeight.Meta;
 

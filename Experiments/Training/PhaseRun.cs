@@ -1,7 +1,9 @@
 using System.Diagnostics;
 using System.Globalization;
+using Imta.MetaWeight.Allocation;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
+using Imta.MetaWeight.Experiments.Inference;
 using Imta.MetaWeight.Experiments.Runs;
 using Imta.MetaWeight.Meta;
 
@@ -20,14 +22,12 @@ internal sealed class PhaseRun
     private readonly Device _device;
     private readonly BatchPlan _plan;
     private readonly BatchSource _train;
-    private readonly BatchSource _validation;
 
     public PhaseRun(Settings run, TrainingPhase phase, RunData data, RunModel model, RunFolder folder, RunMonitor monitor, Device device)
     {
         (_run, _phase, _settings, _data, _model, _folder, _monitor, _device) = (run, phase, phase.Settings, data, model, folder, monitor, device);
         _plan = new BatchPlan(data.Train.Count, _settings.Train.Batch, _settings.Seed);
         _train = new BatchSource(data.Train, data.Normalisation, device);
-        _validation = new BatchSource(data.Validation, data.Normalisation, device);
     }
 
     /// <summary>Trains the phase's epochs from <paramref name="first"/> (from 0) on.</summary>
@@ -60,7 +60,7 @@ internal sealed class PhaseRun
 
         tally.Close(); // waits for the device, so it belongs to the training time
         double trainSeconds = clock.Elapsed.TotalSeconds;
-        ExitScore[] validation = Evaluation.Of(_model.Network, _validation, _data.Validation.Count, stop);
+        ExitScore[] validation = SetAnswers.Of(_model.Network, _data.Validation, _data.Normalisation, ExitCriteria.Confidence, _device, stop).PerExit();
         EpochRow[] rows = tally.Table(_phase, epoch, RatesAt(epoch, 0), validation);
         Save(_phase.EpochsBefore + epoch + 1, rows, record, trainSeconds, clock.Elapsed.TotalSeconds - trainSeconds);
     }

@@ -1,7 +1,9 @@
 using System.Globalization;
+using Imta.MetaWeight.Allocation;
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
+using Imta.MetaWeight.Experiments.Inference;
 using Imta.MetaWeight.Experiments.Runs;
 
 namespace Imta.MetaWeight.Experiments.Training;
@@ -80,16 +82,11 @@ internal sealed class TrainingRun
 
     private void Test(MultiExitNetwork network, CancellationToken stop)
     {
-        var source = new BatchSource(_data.Test, _data.Normalisation, _device);
-        ExitScore[] scores = Evaluation.Of(network, source, _data.Test.Count, stop);
-        CsvTable.Write(_folder.Anytime, scores.Select((score, k) => new AnytimeRow
-        {
-            Exit = k + 1,
-            Top1 = score.Top1,
-            Top5 = score.Top5,
-            Loss = score.Loss,
-            Samples = _data.Test.Count,
-        }));
-        _monitor.Say($"test accuracy of exits 1 to {scores.Length}: {RunMonitor.PerExit(scores.Select(score => score.Top1))} %");
+        using DisposeScope scope = NewDisposeScope();
+        IExitCriterion criterion = ExitCriteria.Confidence;
+        SetAnswers Answers(ImageSet set) => SetAnswers.Of(network, set, _data.Normalisation, criterion, _device, stop);
+        var report = new TestReport(Answers(_data.Validation), Answers(_data.Test), network.Cost(DatasetShape.Of(_settings.Data.Dataset).Side));
+        report.Write(_folder.Test, _data.Train.ClassCounts(), criterion, policy: null, _settings.Export.Predictions);
+        _monitor.Say($"test accuracy of exits 1 to {network.Exits}: {RunMonitor.PerExit(report.Anytime.Select(row => row.Top1))} %");
     }
 }

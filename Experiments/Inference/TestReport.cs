@@ -1,0 +1,129 @@
+using Imta.MetaWeight.Allocation;
+using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Experiments.Runs;
+
+namespace Imta.MetaWeight.Experiments.Inference;
+
+/// <summary>The tables of a network on its test set: anytime, budgeted, and what stands behind them. The same answers give the same bytes.</summary>
+internal sealed class TestReport
+{
+    /// <summary>p = 1 … 39, as L2W-DEN and MSDNet sweep; IMTA's goes to 40.</summary>
+    public const int UsualPoints = 39;
+
+    private const double StepsOfP = 20; // q = p/20
+    private const int Uniform = 20; // its p
+
+    private readonly SetAnswers _validation;
+    private readonly SetAnswers _test;
+    private readonly NetworkCost _cost;
+    private readonly long[] _macs;
+    private readonly float[][] _thresholds;
+
+    /// <param name="validation">Answers to the held-out images, by which thresholds are found.</param>
+    /// <param name="test">Answers to the test images.</param>
+    /// <param name="cost">The network's.</param>
+    /// <param name="points">P: budgets p = 1 … P.</param>
+    public TestReport(SetAnswers validation, SetAnswers test, NetworkCost cost, int points = UsualPoints)
+    {
+        (_validation, _test, _cost) = (validation, test, cost);
+        _macs = [.. cost.Exits.Select(exit => exit.Macs)];
+        using DisposeScope scope = NewDisposeScope();
+        int exits = test.Exits;
+        Tensor thresholds = BudgetedInference.Thresholds(
+            validation.Scores, [.. Enumerable.Range(1, points).Select(p => ExitShares.Quotas(ExitShares.Of(Q(p), exits), validation.Set.Count))]);
+        float[] values = thresholds.data<float>().ToArray();
+        _thresholds = [.. Enumerable.Range(0, points).Select(p => values[(p * exits)..((p + 1) * exits)])];
+        Budgets = Budgeted(thresholds);
+    }
+
+    /// <summary>The rows of <c>dynamic.csv</c>, P · K, by p and exit.</summary>
+    public IReadOnlyList<DynamicRow> Budgets { get; }
+
+    /// <summary>The rows of <c>anytime.csv</c>.</summary>
+    public IReadOnlyList<AnytimeRow> Anytime => [.. _test.PerExit().Select((score, k) => new AnytimeRow
+    {
+        Exit = k + 1,
+        Top1 = score.Top1,
+        Top5 = score.Top5,
+        Loss = score.Loss,
+        Samples = _test.Set.Count,
+        Macs = _cost.Exits[k].Macs,
+        Parameters = _cost.Exits[k].Parameters,
+    })];
+
+    /// <summary>The policy of budget p.</summary>
+    public ExitPolicy PolicyOf(int p, IExitCriterion criterion) => new(criterion, _thresholds[p - 1]);
+
+    /// <summary>Writes all tables.</summary>
+    /// <param name="files">Where.</param>
+    /// <param name="classCounts">Training images of each class.</param>
+    /// <param name="criterion">By what images leave early.</param>
+    /// <param name="policy">Who leaves where in <c>exits.csv</c>; null: budget p = 20, equal shares, or the last one where there are fewer.</param>
+    /// <param name="predictions">Whether <c>predictions.csv</c> is wanted.</param>
+    public void Write(TestFiles files, IReadOnlyList<long> classCounts, IExitCriterion criterion, ExitPolicy? policy, bool predictions)
+    {
+        policy ??= PolicyOf(Math.Min(Uniform, _thresholds.Length), criterion);
+        CsvTable.Write(files.Anytime, Anytime);
+        CsvTable.Write(files.Dynamic, Budgets);
+        CsvTable.Write(files.Exits, Diagnostics.Exits(_test, policy, ClassGroup.Of(classCounts)));
+        CsvTable.Write(files.Correlation, Diagnostics.Correlations(_test));
+        if (predictions)
+        {
+            CsvTable.Write(files.Predictions, Predictions("validation", _validation).Concat(Predictions("test", _test)));
+        }
+    }
+
+    private static double Q(int p) => p / StepsOfP;
+
+    private static double? Threshold(float threshold) => threshold switch
+    {
+        BudgetedInference.Never => null,
+        BudgetedInference.Always => 0,
+        _ => threshold,
+    };
+
+    private DynamicRow[] Budgeted(Tensor thresholds)
+    {
+        BudgetedOutcome[] validation = BudgetedInference.Apply(_validation.Scores, _validation.Correct, thresholds);
+        BudgetedOutcome[] test = BudgetedInference.Apply(_test.Scores, _test.Correct, thresholds);
+        return [.. from p in Enumerable.Range(1, test.Length)
+                   let held = validation[p - 1]
+                   let tested = test[p - 1]
+                   from k in Enumerable.Range(0, _macs.Length)
+                   select new DynamicRow
+                   {
+                       P = p,
+                       Q = Q(p),
+                       Exit = k + 1,
+                       Threshold = Threshold(_thresholds[p - 1][k]),
+                       ValidationShare = held.Shares[k],
+                       TestShare = tested.Shares[k],
+                       TestAccuracyLeaving = tested.Leaving[k] == 0 ? null : (double)tested.Right[k] / tested.Leaving[k],
+                       ValidationAccuracy = held.Accuracy,
+                       TestAccuracy = tested.Accuracy,
+                       ValidationMacs = held.MeanMacs(_macs),
+                       TestMacs = tested.MeanMacs(_macs),
+                   }];
+    }
+
+    private static IEnumerable<PredictionRow> Predictions(string split, SetAnswers answers)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        long[] samples = answers.Set.Positions.data<long>().ToArray(), labels = answers.Set.Labels.data<long>().ToArray();
+        long[] classes = answers.Classes.contiguous().data<long>().ToArray();
+        float[] confidence = answers.Confidence.data<float>().ToArray();
+        int exits = answers.Exits;
+        for (int i = 0; i < classes.Length; i++)
+        {
+            yield return new PredictionRow
+            {
+                Split = split,
+                Sample = samples[i / exits],
+                Label = labels[i / exits],
+                Exit = (i % exits) + 1,
+                Prediction = classes[i],
+                Confidence = confidence[i],
+            };
+        }
+    }
+}
