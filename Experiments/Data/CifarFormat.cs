@@ -1,3 +1,5 @@
+using Imta.MetaWeight.Experiments.Configuration;
+
 namespace Imta.MetaWeight.Experiments.Data;
 
 /// <summary>
@@ -56,6 +58,14 @@ public sealed record CifarFormat
             "squirrel", "streetcar", "sunflower", "sweet_pepper", "table", "tank", "telephone", "television", "tiger", "tractor",
             "train", "trout", "tulip", "turtle", "wardrobe", "whale", "willow_tree", "wolf", "woman", "worm",
         ],
+    };
+
+    /// <summary>The layout of a data set; null: it has no files in such a layout.</summary>
+    public static CifarFormat? Of(DatasetKind dataset) => dataset switch
+    {
+        DatasetKind.Cifar10 => Cifar10,
+        DatasetKind.Cifar100 => Cifar100,
+        _ => null,
     };
 
     /// <summary>Its name in configurations and commands.</summary>

@@ -42,6 +42,13 @@ public static class CifarReader
         }
     }
 
+    /// <summary>The images of one file.</summary>
+    /// <param name="format">The layout.</param>
+    /// <param name="path">The file.</param>
+    /// <exception cref="UsageException">It is missing, unreadable, cut off, or holds a label that does not exist.</exception>
+    public static ImageSet ReadFile(CifarFormat format, string path)
+        => ReadSet(format, [Examine(format, Path.GetDirectoryName(Path.GetFullPath(path))!, Path.GetFileName(path))], format.ClassNames);
+
     private static RecordFile Examine(CifarFormat format, string folder, string name)
     {
         string path = Path.Combine(folder, name);

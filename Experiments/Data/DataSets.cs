@@ -82,7 +82,7 @@ public static class DataSets
             throw new UsageException("data.dataset imagenet: its images cannot be read yet, only its networks counted (imta cost); train on cifar10, cifar100 or generated");
         }
 
-        var format = options.Dataset == DatasetKind.Cifar10 ? CifarFormat.Cifar10 : CifarFormat.Cifar100;
+        CifarFormat format = CifarFormat.Of(options.Dataset)!;
         string root = folder ?? options.Root
             ?? throw new UsageException($"where is {format.Name}? Neither --data DIR nor data.root names its folder. {format.Advice}");
         return CifarReader.Read(format, root, warnings);

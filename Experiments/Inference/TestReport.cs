@@ -54,6 +54,14 @@ internal sealed class TestReport
     /// <summary>The policy of budget p.</summary>
     public ExitPolicy PolicyOf(int p, IExitCriterion criterion) => new(criterion, _thresholds[p - 1]);
 
+    /// <summary>A threshold for people: null where nobody leaves, 0 where everybody does.</summary>
+    public static float? Threshold(float threshold) => threshold switch
+    {
+        BudgetedInference.Never => null,
+        BudgetedInference.Always => 0,
+        _ => threshold,
+    };
+
     /// <summary>Writes all tables.</summary>
     /// <param name="files">Where.</param>
     /// <param name="classCounts">Training images of each class.</param>
@@ -74,13 +82,6 @@ internal sealed class TestReport
     }
 
     private static double Q(int p) => p / StepsOfP;
-
-    private static double? Threshold(float threshold) => threshold switch
-    {
-        BudgetedInference.Never => null,
-        BudgetedInference.Always => 0,
-        _ => threshold,
-    };
 
     private DynamicRow[] Budgeted(Tensor thresholds)
     {

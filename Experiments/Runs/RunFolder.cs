@@ -101,6 +101,17 @@ internal sealed class RunFolder
         return folder;
     }
 
+    /// <summary>The checkpoint of a run's last finished epoch, or the file itself.</summary>
+    /// <param name="source">The folder of a run, or a checkpoint.</param>
+    /// <exception cref="UsageException">There is no such thing.</exception>
+    public static string CheckpointOf(string source)
+    {
+        string file = Directory.Exists(source) ? new RunFolder(source).LatestCheckpoint : source;
+        return File.Exists(file) ? file : throw new UsageException(Directory.Exists(source)
+            ? $"{source} has no checkpoints/latest.pt; wanted the folder of a run that finished an epoch, or a checkpoint"
+            : $"there is no run or checkpoint {source}; give the folder of a run, or one of its checkpoints");
+    }
+
     /// <summary>The checkpoint of the network that a run's only phase, or its phase I, trained.</summary>
     /// <exception cref="UsageException">There is none.</exception>
     public static string NetworkOf(string path)

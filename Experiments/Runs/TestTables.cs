@@ -42,7 +42,7 @@ public sealed record DynamicRow
     public required int Exit { get; init; }
 
     [Name("threshold"), Index(3)]
-    public required double? Threshold { get; init; }
+    public required float? Threshold { get; init; }
 
     [Name("validation_share"), Index(4)]
     public required double ValidationShare { get; init; }

@@ -1,0 +1,123 @@
+using System.CommandLine;
+using System.Diagnostics;
+using Imta.MetaWeight.Allocation;
+using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Experiments.Configuration;
+using Imta.MetaWeight.Experiments.Data;
+using Imta.MetaWeight.Experiments.Inference;
+using Imta.MetaWeight.Experiments.Runs;
+using Imta.MetaWeight.Experiments.Training;
+
+namespace Imta.MetaWeight.Experiments.Commands;
+
+/// <summary><c>imta infer RUN --policy P.json --data FILE</c>: answers by real early-exit execution.</summary>
+internal static class InferCommand
+{
+    private static readonly Option<string> Policy = new("--policy") { HelpName = "P.json", Description = "Who leaves where: a file of imta calibrate", Required = true };
+    private static readonly Option<string?> Data = new("--data") { HelpName = "FILE|DIR", Description = "Images in the data set's binary layout, or the data set's folder, whose test images are answered; by default the run's" };
+    private static readonly Option<string> Out = new("--out") { HelpName = "FILE.csv", Description = "The answers", DefaultValueFactory = _ => "answers.csv" };
+    private static readonly Option<int> BatchSize = new("--batch") { HelpName = "N", Description = "Images of a batch", DefaultValueFactory = _ => SetAnswers.Batch };
+
+    public static Command Build()
+    {
+        Command command = TrainedNetworkArguments.Command("infer", "Answer images, each at the first exit that is sure enough, and stop there", Policy, Data, Out, BatchSize);
+        command.SetAction(Run);
+        return command;
+    }
+
+    private static int Run(ParseResult arguments)
+    {
+        int batch = arguments.GetValue(BatchSize);
+        if (batch < 1)
+        {
+            throw new UsageException($"--batch is {batch}; it takes a whole number >= 1");
+        }
+
+        using DisposeScope scope = NewDisposeScope();
+        using TrainedNetwork network = TrainedNetworkArguments.Load(arguments);
+        PolicyFile policy = PolicyFile.Read(arguments.GetValue(Policy)!, network);
+        if (policy.CheckpointSha256 != network.Hash())
+        {
+            Console.Error.WriteLine($"warning: {arguments.GetValue(Policy)} was calibrated for another checkpoint than {network.File}; shares and costs will be others than it says");
+        }
+
+        using ImageSet images = ImagesOf(network, arguments.GetValue(Data));
+        var answers = new List<AnswerRow>();
+        var clock = Stopwatch.StartNew();
+        Answer(network, policy, images, batch, answers);
+        clock.Stop();
+        string file = arguments.GetValue(Out)!;
+        try
+        {
+            CsvTable.Write(file, answers);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new UsageException($"{file} cannot be written ({e.Message.TrimEnd('.')}); give another file with --out", e);
+        }
+
+        Show(answers, images, network, clock.Elapsed.TotalSeconds);
+        Console.WriteLine($"the answers are in {file}");
+        return 0;
+    }
+
+    private static ImageSet ImagesOf(TrainedNetwork network, string? place)
+    {
+        if (place is null || Directory.Exists(place))
+        {
+            RunData data = TrainedNetworkArguments.Images(network, place);
+            data.Train.Dispose();
+            data.Validation.Dispose();
+            return data.Test;
+        }
+
+        CifarFormat format = CifarFormat.Of(network.Settings.Data.Dataset)
+            ?? throw new UsageException($"--data {place}: a run on {SettingsSchema.YamlName(network.Settings.Data.Dataset.ToString())} data has no files to read; leave --data out to answer the run's test images");
+        return CifarReader.ReadFile(format, place);
+    }
+
+    private static void Answer(TrainedNetwork network, PolicyFile file, ImageSet images, int size, List<AnswerRow> answers)
+    {
+        ExitPolicy policy = file.Policy;
+        using var runner = new EarlyExit(network.Network);
+        RunMonitor monitor = RunMonitor.ForConsole();
+        int batches = (images.Count + size - 1) / size, done = 0;
+        monitor.Track(batches, 0, () =>
+        {
+            foreach (Batch batch in new BatchSource(images, file.Normalisation, network.Device).InOrder(size))
+            {
+                using DisposeScope step = NewDisposeScope();
+                using (batch)
+                {
+                    ExitAnswers found = runner.Run(batch.Images, (k, logits, _) => policy.Leaves(k, logits));
+                    answers.AddRange(Rows(found, file, first: answers.Count));
+                }
+
+                monitor.Advance($"batch {++done}/{batches}");
+            }
+        });
+    }
+
+    private static AnswerRow[] Rows(ExitAnswers found, PolicyFile policy, int first)
+    {
+        float[] confidence = ExitCriteria.Confidence.Score(found.Logits).cpu().data<float>().ToArray();
+        long[] classes = found.Logits.argmax(1).cpu().data<long>().ToArray(), exits = found.Exits.cpu().data<long>().ToArray();
+        return [.. classes.Select((answer, i) => new AnswerRow
+        {
+            Sample = first + i,
+            Class = answer,
+            Name = policy.ClassNames[(int)answer],
+            Confidence = confidence[i],
+            Exit = (int)exits[i] + 1,
+            Macs = policy.Macs[(int)exits[i]],
+        })];
+    }
+
+    private static void Show(List<AnswerRow> answers, ImageSet images, TrainedNetwork network, double seconds)
+    {
+        long[] labels = images.Labels.data<long>().ToArray();
+        double right = answers.Zip(labels, (answer, label) => answer.Class == label ? 1.0 : 0).Average();
+        IEnumerable<double> shares = Enumerable.Range(1, network.Network.Exits).Select(exit => answers.Average(answer => answer.Exit == exit ? 1.0 : 0));
+        Console.WriteLine(FormattableString.Invariant($"{answers.Count:N0} images: {100 * right:0.0} % answered as labelled, {RunMonitor.PerExit(shares)} % by exits 1 to {network.Network.Exits}, {answers.Average(answer => answer.Macs):N0} multiply-adds on average, {answers.Count / seconds:0} images/s"));
+    }
+}

@@ -1,0 +1,57 @@
+using System.CommandLine;
+using Imta.MetaWeight.Experiments.Configuration;
+using Imta.MetaWeight.Experiments.Data;
+using Imta.MetaWeight.Experiments.Inference;
+
+namespace Imta.MetaWeight.Experiments.Commands;
+
+/// <summary>How commands take a network that was trained: a run or a checkpoint, its images, the machine.</summary>
+internal static class TrainedNetworkArguments
+{
+    public static readonly Argument<string> Source = new("RUN|CHECKPOINT") { Description = "The folder of a run, or one of its checkpoints" };
+    public static readonly Option<string?> Data = new("--data") { HelpName = "DIR", Description = "Folder of the data set's files; by default the run's" };
+
+    private static readonly Option<string?> Place = new("--device") { HelpName = "cpu|cuda", Description = "Where to compute; by default where the run did" };
+    private static readonly Option<int?> Threads = new("--threads") { HelpName = "N", Description = "Threads of the CPU's computation; 0: all cores; by default the run's" };
+
+    /// <summary>A command that has them.</summary>
+    public static Command Command(string name, string description, params Option[] more)
+    {
+        var command = new Command(name, description) { Source };
+        foreach (Option option in (Option[])[.. more, Place, Threads])
+        {
+            command.Add(option);
+        }
+
+        command.Validators.Add(result =>
+        {
+            // The parser takes an option that it does not know for the run.
+            if (result.GetValue(Source) is { } source && source.StartsWith('-'))
+            {
+                result.AddError($"There is no option {source}.");
+            }
+        });
+        return command;
+    }
+
+    /// <summary>The network of the command line.</summary>
+    /// <exception cref="UsageException">There is none.</exception>
+    public static TrainedNetwork Load(ParseResult arguments) => TrainedNetwork.Load(arguments.GetValue(Source)!, run => SettingsLoader.Parse(
+        SettingsWriter.Write(run), arguments.GetValue(Source)!, [.. Set("--device", "device", arguments.GetValue(Place)), .. Set("--threads", "threads", arguments.GetValue(Threads))]));
+
+    /// <summary>The images of its run.</summary>
+    /// <exception cref="UsageException">They are not there.</exception>
+    public static RunData Images(TrainedNetwork network, string? folder)
+    {
+        RunData data = DataSets.Load(network.Settings.Data, network.Settings.Seed, folder);
+        foreach (string warning in data.Warnings)
+        {
+            Console.Error.WriteLine($"warning: {warning}");
+        }
+
+        return data;
+    }
+
+    private static IEnumerable<SettingsOverride> Set(string option, string key, object? value)
+        => value is null ? [] : [new SettingsOverride(option, key, FormattableString.Invariant($"{value}"))];
+}
