@@ -2,6 +2,7 @@ using System.CommandLine;
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments.Benchmarks;
 using Imta.MetaWeight.Experiments.Configuration;
+using Imta.MetaWeight.Experiments.Training;
 
 namespace Imta.MetaWeight.Experiments.Commands;
 
@@ -12,7 +13,7 @@ internal static class BenchInferCommand
 
     public static Command Build()
     {
-        var command = new Command("infer", "Early-exit execution beside the plain forward pass, and the budgeted sweep beside a plain loop")
+        var command = new Command("infer", "Early-exit execution beside the plain forward pass, and the budgeted sweep beside plain loops")
         {
             ConfigurationArguments.Config, ConfigurationArguments.Set, BatchSize, BenchCommand.Repeat, BenchCommand.Json,
         };
@@ -22,26 +23,95 @@ internal static class BenchInferCommand
 
     private static int Run(ParseResult arguments)
     {
-        int rounds = BenchCommand.Rounds(arguments);
-        Settings settings = BenchCommand.Read(arguments);
-        using var bench = new InferBench(settings, arguments.GetValue(BatchSize), Machine.Prepare(settings));
-        int exits = bench.Macs.Count;
-        double[] none = [.. Enumerable.Range(0, exits).Select(k => k == exits - 1 ? 1.0 : 0)];
-        double[] early = [.. Enumerable.Range(0, exits).Select(k => k < 2 ? 0.25 : k == exits - 1 ? 0.5 : 0)];
-        double[] even = [.. Enumerable.Repeat(1.0 / exits, exits)];
-        Series[] series = Series.Alternate(
-        [
-            bench.Plain(), bench.Leaving("full", none, Compaction.WhenItPays), bench.Leaving("early", early, Compaction.WhenItPays), bench.Leaving("even", even, Compaction.WhenItPays),
-            bench.Leaving("early always", early, Compaction.Always), bench.Leaving("even always", even, Compaction.Always), bench.Leaving("even never", even, Compaction.Never),
-        ], rounds, BenchCommand.Progress(rounds));
-        double full = series[1].Median;
-        Console.WriteLine($"full {full / series[0].Median:0.000} of plain; early mac {1 / bench.MacShare(early):0.000}; even {1 / bench.MacShare(even):0.000}");
-        foreach (Series s in series)
+        int rounds = BenchCommand.Rounds(arguments), batch = arguments.GetValue(BatchSize);
+        if (batch < 1)
         {
-            Console.WriteLine($"{s.Name} {s.Median:0.0000} s, speed-up {full / s.Median:0.000}");
+            throw new UsageException($"--batch is {batch}; it takes a whole number >= 1");
         }
 
-        Console.WriteLine($"early {full / series[2].Median * bench.MacShare(early):0.000} even {full / series[3].Median * bench.MacShare(even):0.000}");
+        Settings settings = BenchCommand.Read(arguments);
+        Device device = Machine.Prepare(settings);
+        Report report = new(batch, get_num_threads(), __version__, Execution(settings, batch, device, rounds), Sweep(settings, rounds));
+        if (arguments.GetValue(BenchCommand.Json))
+        {
+            BenchCommand.Print(report);
+        }
+        else
+        {
+            Show(settings, report);
+        }
+
         return 0;
     }
+
+    private static ExecutionReport Execution(Settings settings, int batch, Device device, int rounds)
+    {
+        using var bench = new InferBench(settings, batch, device);
+        (string Name, double[] Shares, Compaction Compaction)[] patterns =
+        [
+            ("a quarter at exits 1 and 2, the rest at the last", Quarters(bench.Macs.Count), Compaction.WhenItPays),
+            ("as many at each exit", Even(bench.Macs.Count), Compaction.WhenItPays),
+            ("as many at each exit, rows never dropped", Even(bench.Macs.Count), Compaction.Never),
+        ];
+        double[] last = [.. Enumerable.Repeat(0.0, bench.Macs.Count - 1), 1];
+        Series[] series = Series.Alternate(
+            [bench.Plain(), bench.Leaving("all at the last exit", last, Compaction.WhenItPays), .. patterns.Select(pattern => bench.Leaving(pattern.Name, pattern.Shares, pattern.Compaction))],
+            rounds,
+            BenchCommand.Progress(rounds));
+        (double plain, double folded) = (series[0].Median, series[1].Median);
+        return new ExecutionReport(
+            bench.Macs.Count,
+            plain,
+            folded,
+            folded / plain,
+            [.. patterns.Zip(series[2..], (pattern, times) =>
+            {
+                double promised = 1 / bench.MacShare(pattern.Shares), speedUp = folded / times.Median;
+                return new PatternReport(pattern.Name, pattern.Shares, times.Median, promised, speedUp, speedUp / promised);
+            })]);
+    }
+
+    private static SweepReport Sweep(Settings settings, int rounds)
+    {
+        using var bench = new SweepBench(settings.Seed);
+        Series[] series = Series.Alternate([bench.Vectorised(), bench.ArrayLoop(), bench.TensorLoop()], rounds, BenchCommand.Progress(rounds));
+        double[] seconds = [.. series.Select(of => of.Median)];
+        return bench.Agree
+            ? new SweepReport(SweepBench.Points, SweepBench.Samples, seconds[0], seconds[1], seconds[2], seconds[2] / seconds[0], seconds[1] / seconds[0])
+            : throw new InvalidOperationException("the vectorised sweep and the loops found different exits.");
+    }
+
+    private static double[] Quarters(int exits) => [.. Enumerable.Range(0, exits).Select(k => (k < 2 ? 0.25 : 0) + (k == exits - 1 ? 1 - (0.25 * Math.Min(2, exits)) : 0))];
+
+    private static double[] Even(int exits) => [.. Enumerable.Repeat(1.0 / exits, exits)];
+
+    private static void Show(Settings settings, Report report)
+    {
+        ExecutionReport execution = report.Execution;
+        Console.WriteLine($"{settings.Name}: batch {report.Batch}, {report.Threads} threads, libtorch {report.Libtorch}; medians");
+        ConsoleTable.Write(
+            ["", "seconds", "speed-up", "promised by MACs", "reached"],
+            [
+                [
+                    ["plain forward pass, all exits", BenchCommand.Text(execution.PlainSeconds, "0.0000"), "", "", ""],
+                    ["norm folded, channels last", BenchCommand.Text(execution.FoldedSeconds, "0.0000"), "", "", $"{BenchCommand.Text(execution.FoldedOverPlain, "0.000")} of the plain time"],
+                ],
+                [.. execution.Patterns.Select(pattern => (string[])
+                    [$"{pattern.Name} ({RunMonitor.PerExit(pattern.Shares)} %)", BenchCommand.Text(pattern.Seconds, "0.0000"), BenchCommand.Text(pattern.SpeedUp, "0.00"), BenchCommand.Text(pattern.PromisedSpeedUp, "0.00"), BenchCommand.Text(pattern.OfPromise, "0.00")])],
+                [
+                    [$"sweep of {report.Sweep.Points} budgets, {report.Sweep.Samples} samples", BenchCommand.Text(report.Sweep.VectorisedSeconds, "0.0000"), "", "", ""],
+                    ["the same, a loop over tensors' elements", BenchCommand.Text(report.Sweep.TensorLoopSeconds, "0.0000"), "", "", $"{BenchCommand.Text(report.Sweep.TensorLoopRatio, "0")} × the sweep's time"],
+                    ["the same, a loop over arrays", BenchCommand.Text(report.Sweep.ArrayLoopSeconds, "0.0000"), "", "", $"{BenchCommand.Text(report.Sweep.ArrayLoopRatio, "0.0")} × the sweep's time"],
+                ],
+            ]);
+    }
+
+    private sealed record Report(int Batch, int Threads, string Libtorch, ExecutionReport Execution, SweepReport Sweep);
+
+    private sealed record ExecutionReport(int Exits, double PlainSeconds, double FoldedSeconds, double FoldedOverPlain, IReadOnlyList<PatternReport> Patterns);
+
+    private sealed record PatternReport(string Name, IReadOnlyList<double> Shares, double Seconds, double PromisedSpeedUp, double SpeedUp, double OfPromise);
+
+    private sealed record SweepReport(
+        int Points, int Samples, double VectorisedSeconds, double ArrayLoopSeconds, double TensorLoopSeconds, double TensorLoopRatio, double ArrayLoopRatio);
 }
