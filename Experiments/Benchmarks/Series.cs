@@ -18,6 +18,9 @@ internal sealed record Series(string Name, IReadOnlyList<double> Seconds)
 
     public double Max => Seconds.Max();
 
+    /// <summary>How many times as long as <paramref name="other"/> it takes: the median over rounds, in each of which both met the same mood of the machine.</summary>
+    public double Over(Series other) => Seconds.Zip(other.Seconds, (own, others) => own / others).Median();
+
     /// <summary>Runs all contenders in turns, so that the machine's moods reach all of them alike; a first round does not count.</summary>
     /// <param name="contenders">What to measure.</param>
     /// <param name="rounds">Times of each.</param>

@@ -58,15 +58,15 @@ internal static class BenchInferCommand
             [bench.Plain(), bench.Leaving("all at the last exit", last, Compaction.WhenItPays), .. patterns.Select(pattern => bench.Leaving(pattern.Name, pattern.Shares, pattern.Compaction))],
             rounds,
             BenchCommand.Progress(rounds));
-        (double plain, double folded) = (series[0].Median, series[1].Median);
+        (Series plain, Series folded) = (series[0], series[1]);
         return new ExecutionReport(
             bench.Macs.Count,
-            plain,
-            folded,
-            folded / plain,
+            plain.Median,
+            folded.Median,
+            folded.Over(plain),
             [.. patterns.Zip(series[2..], (pattern, times) =>
             {
-                double promised = 1 / bench.MacShare(pattern.Shares), speedUp = folded / times.Median;
+                double promised = 1 / bench.MacShare(pattern.Shares), speedUp = folded.Over(times);
                 return new PatternReport(pattern.Name, pattern.Shares, times.Median, promised, speedUp, speedUp / promised);
             })]);
     }
@@ -75,9 +75,9 @@ internal static class BenchInferCommand
     {
         using var bench = new SweepBench(settings.Seed);
         Series[] series = Series.Alternate([bench.Vectorised(), bench.ArrayLoop(), bench.TensorLoop()], rounds, BenchCommand.Progress(rounds));
-        double[] seconds = [.. series.Select(of => of.Median)];
+        (Series sweep, Series arrays, Series tensors) = (series[0], series[1], series[2]);
         return bench.Agree
-            ? new SweepReport(SweepBench.Points, SweepBench.Samples, seconds[0], seconds[1], seconds[2], seconds[2] / seconds[0], seconds[1] / seconds[0])
+            ? new SweepReport(SweepBench.Points, SweepBench.Samples, sweep.Median, arrays.Median, tensors.Median, tensors.Over(sweep), arrays.Over(sweep))
             : throw new InvalidOperationException("the vectorised sweep and the loops found different exits.");
     }
 
