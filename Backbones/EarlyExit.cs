@@ -42,7 +42,7 @@ public sealed class EarlyExit : IDisposable
     private readonly MultiExitNetwork _network;
     private readonly Compaction _compaction;
     private readonly Folding? _folding;
-    private readonly Dictionary<long, NetworkCost> _costs = []; // by the images' side
+    private readonly Dictionary<(long, long, long), NetworkCost> _costs = []; // by the images' shape
 
     /// <param name="network">The network; it stays the caller's, and its parameters stay as they are from the first batch on.</param>
     /// <param name="compaction">When samples that are done leave the batch.</param>
@@ -93,7 +93,7 @@ public sealed class EarlyExit : IDisposable
         }
 
         (long[] gaps, long[] wanted) = batch.Gaps(size);
-        if (_compaction == Compaction.Always || Pays(batch.Present - size, gaps.Length, MacsBehind(k, images.shape[2]), walk.Carried))
+        if (_compaction == Compaction.Always || Pays(batch.Present - size, gaps.Length, MacsBehind(k, images), walk.Carried))
         {
             walk.Close(tensor(gaps, int64, images.device), tensor(wanted, int64, images.device), size);
             batch.Close(gaps, wanted, size);
@@ -104,11 +104,12 @@ public sealed class EarlyExit : IDisposable
     private static bool Pays(long dropped, long moved, long macs, long carried) => macs == 0 || dropped * macs > moved * carried * MacsOfAMove;
 
     /// <summary>Multiply-adds from exit k to the next.</summary>
-    private long MacsBehind(int k, long side)
+    private long MacsBehind(int k, Tensor images)
     {
-        if (!_costs.TryGetValue(side, out NetworkCost? cost))
+        (long, long, long) shape = (images.shape[1], images.shape[2], images.shape[3]);
+        if (!_costs.TryGetValue(shape, out NetworkCost? cost))
         {
-            _costs[side] = cost = _network.Cost((int)side);
+            _costs[shape] = cost = _network.CostOf(images.narrow(0, 0, 1));
         }
 
         return cost.Exits[k + 1].Macs - cost.Exits[k].Macs;

@@ -93,9 +93,15 @@ public abstract partial class MultiExitNetwork : NamedModule
     public NetworkCost Cost(int side)
     {
         using DisposeScope scope = NewDisposeScope();
+        return CostOf(zeros([1, 3, side, side], Parameters[0].dtype, Parameters[0].device));
+    }
+
+    /// <summary>What it costs to answer such an image, <c>[1, C', H, W]</c>, at each exit.</summary>
+    internal NetworkCost CostOf(Tensor image)
+    {
+        using DisposeScope scope = NewDisposeScope();
         using IDisposable noGrad = no_grad();
         var meter = new CostMeter();
-        Tensor image = zeros([1, 3, side, side], Parameters[0].dtype, Parameters[0].device);
         var pass = new Pass(NormStatistics.Running) { Cost = meter };
         ExitCost[] exits = [.. ExitByExit(image, pass).Select(_ => new ExitCost(meter.Macs, meter.Parameters))];
         return new NetworkCost(exits, meter.Activations);

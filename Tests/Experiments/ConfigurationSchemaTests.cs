@@ -38,7 +38,7 @@ public sealed class ConfigurationSchemaTests
         "train.nesterov", "train.weightDecay",
         "phase2.from", "phase2.frozenNorm", "phase2.epochs", "phase2.batch", "phase2.rate", "phase2.schedule", "phase2.milestones", "phase2.decay",
         "phase2.momentum", "phase2.dampening", "phase2.nesterov", "phase2.weightDecay",
-        "export.weightsEvery");
+        "export.weightsEvery", "export.predictions");
 
     [Theory]
     [InlineData("name", "text", "null", "letters, digits, '.', '_', '-', 100 at most")]
@@ -160,6 +160,7 @@ public sealed class ConfigurationSchemaTests
           weightDecay: 0.0001
         export:
           weightsEvery: 0
+          predictions: true
 
         """.ReplaceLineEndings("\n"));
 
@@ -257,6 +258,7 @@ public sealed class ConfigurationSchemaTests
         from train in AnyTrain()
         from phase2 in AnyPhase2()
         from weightsEvery in Whole(0, int.MaxValue)
+        from predictions in Gen.Elements(false, true)
         select new Settings
         {
             Name = name,
@@ -271,7 +273,7 @@ public sealed class ConfigurationSchemaTests
             Meta = meta,
             Train = train,
             Phase2 = phase2,
-            Export = new() { WeightsEvery = weightsEvery },
+            Export = new() { WeightsEvery = weightsEvery, Predictions = predictions },
         };
 
     private static Gen<DataOptions> AnyData() =>

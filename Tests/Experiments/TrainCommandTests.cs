@@ -21,11 +21,12 @@ public sealed class TrainCommandTests : IDisposable
         result.Error.Should().BeEmpty();
         result.Output.Should().Contain("learned weights against known difficulty").And.Contain("test accuracy of exits 1 to 2").And.EndWith("results are in run\n");
         FilesOf("run").Should().BeEquivalentTo(
-            "config.yaml", "environment.json", "epochs.csv", "timing.csv", "anytime.csv", "cost.csv", "log.txt", "weights/epoch-0002.csv", "checkpoints/latest.pt");
+            "config.yaml", "environment.json", "epochs.csv", "timing.csv", "cost.csv", "log.txt", "weights/epoch-0002.csv", "checkpoints/latest.pt",
+            "anytime.csv", "dynamic.csv", "exits.csv", "correlation.csv", "predictions.csv");
         Header("run", "epochs.csv").Should().Be(
             "epoch,phase,exit,rate,meta_rate,train_loss,train_weighted_loss,train_accuracy,validation_loss,validation_accuracy,meta_loss,weight_mean,weight_std");
         Header("run", "timing.csv").Should().Be("epoch,train_seconds,train_images_per_second,validation_seconds,peak_memory_mib");
-        Header("run", "anytime.csv").Should().Be("exit,top1,top5,loss,samples");
+        Header("run", "anytime.csv").Should().Be("exit,top1,top5,loss,samples,macs,parameters");
         Header("run", "cost.csv").Should().Be("exit,macs,macs_share,parameters");
         Header("run", "weights/epoch-0002.csv").Should().Be("sample,label,difficulty,exit,loss,weight");
     }
@@ -84,7 +85,7 @@ public sealed class TrainCommandTests : IDisposable
         Train("other", "--seed", "8").Code.Should().Be(0);
 
         Tables("second").Should().Equal(Tables("first"));
-        Tables("other").Except([File.ReadAllText(_folder.In("other", "cost.csv"))]).Should().HaveCount(3).And.NotIntersectWith(Tables("first")); // the network costs the same
+        Tables("other").Except([File.ReadAllText(_folder.In("other", "cost.csv"))]).Should().HaveCount(7).And.NotIntersectWith(Tables("first")); // the network costs the same
     }
 
     [Theory]

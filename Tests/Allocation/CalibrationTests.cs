@@ -1,0 +1,100 @@
+using FsCheck;
+using Imta.MetaWeight.Allocation;
+
+namespace Imta.MetaWeight.Tests.Allocation;
+
+/// <summary>Criteria, and policies that are calibrated by held-out samples.</summary>
+public sealed class CalibrationTests
+{
+    private static readonly long[] Macs = [10, 25, 45, 100];
+
+    [Fact]
+    public void Scores_are_between_0_and_1_and_grow_with_certainty()
+    {
+        using DisposeScope scope = NewDisposeScope();
+        Tensor logits = tensor(new[] { 0f, 0, 0, 1, 0, 0, 5, 0, 0, 500, 0, 0 }, [4, 3]);
+
+        foreach (IExitCriterion criterion in ExitCriteria.All)
+        {
+            float[] scores = criterion.Score(logits).data<float>().ToArray();
+            scores.Should().BeInAscendingOrder().And.OnlyContain(score => score >= 0 && score <= 1);
+            scores[^1].Should().BeApproximately(1, 1e-6f, criterion.Name);
+        }
+
+        ExitCriteria.Confidence.Score(logits).data<float>().First().Should().BeApproximately(1 / 3f, 1e-6f);
+        ExitCriteria.Entropy.Score(logits).data<float>().First().Should().BeApproximately(0, 1e-6f);
+    }
+
+    [Fact]
+    public void Entropy_is_1_minus_that_of_the_probabilities_by_the_largest()
+    {
+        using DisposeScope scope = NewDisposeScope();
+        double[] p = [0.7, 0.2, 0.1];
+
+        float score = ExitCriteria.Entropy.Score(tensor(p).log().to_type(float32)).item<float>();
+
+        score.Should().BeApproximately((float)(1 + (p.Sum(x => x * Math.Log(x)) / Math.Log(3))), 1e-6f);
+    }
+
+    [Fact]
+    public void Samples_divide_over_the_exits_as_was_asked_and_thresholds_stand_apart_from_their_scores() => ForAll((scores, random) =>
+    {
+        double[] parts = [.. Enumerable.Range(0, Macs.Length).Select(_ => random.Next(4) * random.NextDouble())];
+        parts[random.Next(parts.Length)] += 1;
+        float[] shares = [.. parts.Select(part => (float)(part / parts.Sum()))];
+
+        ExitPolicy policy = Calibration.ToShares(ExitCriteria.Confidence, scores, shares);
+
+        Leaving(policy, scores).Should().Equal(ExitShares.Quotas(shares, scores.shape[0]).Select(quota => (long)quota));
+        float[] all = scores.data<float>().ToArray();
+        policy.Thresholds.Should().OnlyContain(threshold => all.All(score => score != threshold));
+    });
+
+    [Fact]
+    public void Mean_costs_are_within_the_budget_and_near_it() => ForAll((scores, random) =>
+    {
+        double budget = Macs[0] + (random.NextDouble() * (Macs[^1] - Macs[0]));
+
+        double? q = Calibration.QForMacs(scores, Macs, budget);
+
+        double Cost(double of) => MeanMacs(Calibration.ToShares(ExitCriteria.Confidence, scores, ExitShares.Of(of, Macs.Length)), scores);
+        if (q is { } found)
+        {
+            Cost(found).Should().BeLessThanOrEqualTo(budget * (1 + 1e-6));
+            double[] others = [.. Enumerable.Range(1, 80).Select(p => Cost(p / 20.0)).Where(cost => cost <= budget)];
+            Cost(found).Should().BeGreaterThanOrEqualTo(others.Append(0).Max() - (Macs[^1] * 2.0 / scores.shape[0]), "a budget is there to be used");
+        }
+        else
+        {
+            budget.Should().BeLessThan(Cost(0.05), "not even a very small q is within it");
+        }
+    });
+
+    [Fact]
+    public void A_budget_that_no_exit_is_within_is_refused()
+    {
+        using DisposeScope scope = NewDisposeScope();
+
+        Action less = () => Calibration.QForMacs(rand([20, 4]), Macs, 9.5);
+        Action nothing = () => Calibration.QForMacs(rand([20, 4]), Macs, double.NaN);
+
+        less.Should().Throw<ArgumentOutOfRangeException>().WithMessage("*less than exit 1 takes, 10*");
+        nothing.Should().Throw<ArgumentOutOfRangeException>();
+    }
+
+    private static long[] Leaving(ExitPolicy policy, Tensor scores)
+    {
+        long[] exits = policy.Exits(scores).data<long>().ToArray();
+        return [.. Enumerable.Range(0, Macs.Length).Select(k => exits.LongCount(exit => exit == k))];
+    }
+
+    private static double MeanMacs(ExitPolicy policy, Tensor scores) => Leaving(policy, scores).Zip(Macs, (count, macs) => count * (double)macs).Sum() / scores.shape[0];
+
+    private static void ForAll(Action<Tensor, System.Random> law) => Prop.ForAll(Arb.From(Gen.Choose(0, int.MaxValue)), seed =>
+    {
+        using DisposeScope scope = NewDisposeScope();
+        using var generator = new Generator((ulong)seed);
+        var random = new System.Random(seed);
+        law(rand([1 + random.Next(200), Macs.Length], generator: generator), random);
+    }).QuickCheckThrowOnFailure();
+}

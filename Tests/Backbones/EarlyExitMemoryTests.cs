@@ -1,0 +1,45 @@
+using Imta.MetaWeight.Allocation;
+using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Native;
+
+namespace Imta.MetaWeight.Tests.Backbones;
+
+/// <summary>Early-exit execution frees what it takes, batch by batch, and its folded weights in the end.</summary>
+[Collection(NativeMemoryCollection.Name)]
+public sealed class EarlyExitMemoryTests
+{
+    [Theory]
+    [InlineData("msdnet+ge+isc")]
+    [InlineData("ranet, phase II")]
+    public void Batches_hold_no_more_tensors_from_one_to_the_next(string name)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        using var random = new Generator(7);
+        using MultiExitNetwork network = EarlyExitNetworks.Build(name, float32, random);
+        Tensor images = randn([12, 3, 32, 32], generator: random);
+        (long, long) before = (Tensor.TotalCount, TensorHandle.Live);
+
+        using (var runner = new EarlyExit(network, Compaction.Always))
+        {
+            Answer(runner, images);
+            (long, long) held = (Tensor.TotalCount, TensorHandle.Live);
+            for (int time = 0; time < 5; time++)
+            {
+                Answer(runner, images);
+            }
+
+            (Tensor.TotalCount, TensorHandle.Live).Should().Be(held);
+        }
+
+        (Tensor.TotalCount, TensorHandle.Live).Should().Be(before);
+    }
+
+    private static void Answer(EarlyExit runner, Tensor images)
+    {
+        using DisposeScope batch = NewDisposeScope();
+        Tensor score = zeros(0);
+        ExitAnswers answers = runner.Run(images, (k, logits, _) => (score = ExitCriteria.Confidence.Score(logits)).ge(score.mean()));
+
+        answers.Exits.data<long>().ToArray().Distinct().Should().HaveCountGreaterThan(1);
+    }
+}

@@ -1,0 +1,50 @@
+using Imta.MetaWeight.Backbones;
+
+namespace Imta.MetaWeight.Tests.Backbones;
+
+/// <summary>Small networks of every kind that leaves early, with running statistics, scales and shifts of a network that was trained.</summary>
+internal static class EarlyExitNetworks
+{
+    private const int Exits = 3;
+
+    public static IReadOnlyList<string> Names { get; } =
+    [
+        "msdnet", "msdnet+ge", "msdnet+isc", "msdnet+ge+isc", "msdnet+identity", "ranet", "ranet+ge", "ranet+isc", "msdnet, phase II", "ranet, phase II",
+    ];
+
+    public static MultiExitNetwork Build(string name, ScalarType type, Generator random)
+    {
+        bool ranet = name.StartsWith("ranet", StringComparison.Ordinal), second = name.EndsWith("phase II", StringComparison.Ordinal);
+        var modifiers = new ModifierOptions
+        {
+            Ge = new EquilibriumOptions { Enabled = name.Contains("+ge", StringComparison.Ordinal) },
+            Isc = new CollaborationOptions
+            {
+                Enabled = second || name.Contains("isc", StringComparison.Ordinal) || name.Contains("identity", StringComparison.Ordinal),
+                Transfer = name.Contains("identity", StringComparison.Ordinal) ? Transfer.Identity : Transfer.Fc,
+            },
+        };
+        ModifierOptions ofBackbone = second ? new() : modifiers;
+        HeadedNetwork backbone = ranet ? SmallRaNet.Build(type, random, ofBackbone) : SmallMsdNet.Build(type, random, ofBackbone, Exits);
+        MultiExitNetwork network = second ? new PhaseTwoNetwork(backbone, modifiers.Isc, FrozenNorm.Fixed, new LayerFactory(Initialisation.He, random, type, CPU)) : backbone;
+        Settle(network, random);
+        return network;
+    }
+
+    private static void Settle(MultiExitNetwork network, Generator random)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        using IDisposable noGrad = no_grad();
+        foreach ((string name, Tensor value) in network.state_dict())
+        {
+            if (name.EndsWith("running_var", StringComparison.Ordinal) || (name.EndsWith("weight", StringComparison.Ordinal) && value.dim() == 1))
+            {
+                value.copy_(rand(value.shape, value.dtype, generator: random) + 0.5);
+            }
+            else if (name.EndsWith("running_mean", StringComparison.Ordinal) || name.EndsWith("bias", StringComparison.Ordinal))
+            {
+                value.copy_(randn(value.shape, value.dtype, generator: random) * 0.2);
+            }
+        }
+    }
+}
