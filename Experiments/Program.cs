@@ -12,8 +12,9 @@ var root = new RootCommand("imta: multi-exit networks with learned sample weight
 ParseResult arguments = root.Parse(args);
 if (arguments.Errors.Count > 0)
 {
-    // The last one is the command's own, where there is one; the parser's before it follow from the same mistake.
-    Console.Error.WriteLine($"imta: {arguments.Errors[^1].Message} See imta --help.");
+    // The last error is the command's own, where there is one; the parser's before it follow from the same mistake.
+    string? option = arguments.UnmatchedTokens.FirstOrDefault(token => token.StartsWith('-'));
+    Console.Error.WriteLine($"imta: {(option is null ? arguments.Errors[^1].Message : $"There is no option {option}.")} See imta --help.");
     return UsageException.ExitCode;
 }
 

@@ -63,7 +63,7 @@ internal static class Diagnostics
 
     /// <summary>Expected calibration error: over bins of confidence, the mean distance of accuracy and confidence, weighted by samples (Guo et al., 2017).</summary>
     public static double CalibrationError(IReadOnlyList<bool> right, IReadOnlyList<float> confidence) => Enumerable.Range(0, right.Count)
-        .GroupBy(i => Math.Clamp((int)Math.Ceiling(confidence[i] * (double)Bins) - 1, 0, Bins - 1)) // a bin holds its upper end
+        .GroupBy(i => Math.Clamp((int)MathF.Ceiling(confidence[i] * Bins) - 1, 0, Bins - 1)) // a bin holds its upper end
         .Sum(bin => Math.Abs(bin.Sum(i => (right[i] ? 1.0 : 0) - confidence[i]))) / right.Count;
 
     /// <summary>The chance that a right answer is more confident than a wrong one, equal ones counting half; null where all are right, or all wrong.</summary>

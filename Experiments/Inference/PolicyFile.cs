@@ -12,6 +12,7 @@ namespace Imta.MetaWeight.Experiments.Inference;
 internal sealed record PolicyFile
 {
     private const int Version = 1;
+    private const int Channels = 3;
 
     private static readonly JsonSerializerOptions Layout = new()
     {
@@ -107,10 +108,17 @@ internal sealed record PolicyFile
             _ when policy.Thresholds.Count != exits => $"has {policy.Thresholds.Count} thresholds, and the network has {exits} exits",
             _ when policy.Thresholds.Any(threshold => threshold is { } value && !float.IsFinite(value)) => "has a threshold that is no finite number",
             _ when policy.Dataset != NameOf(network.Settings) => $"is for {YamlReader.OneLine(policy.Dataset)}, and the network for {NameOf(network.Settings)}",
+            _ when !policy.Macs.SequenceEqual(network.Macs) => "counts other multiply-adds than the network",
+            _ when policy.ClassNames.Contains(null!) => "has a class without a name",
             _ when policy.ClassNames.Count != network.Network.Classes => $"names {policy.ClassNames.Count} classes, and the network has {network.Network.Classes}",
+            _ when !Possible(policy.Normalisation) => $"normalises by no {Channels} means and positive deviations",
             _ => null,
         };
     }
+
+    private static bool Possible(Normalisation normalisation)
+        => normalisation.Mean.Count == Channels && normalisation.Mean.All(double.IsFinite)
+            && normalisation.Std.Count == Channels && normalisation.Std.All(deviation => double.IsFinite(deviation) && deviation > 0);
 
     private static string NameOf(Settings settings) => SettingsSchema.YamlName(settings.Data.Dataset.ToString());
 

@@ -132,7 +132,28 @@ public sealed class BenchCommandTests : IDisposable
             line => line.Should().MatchRegex("^ratio +[0-9]+[.][0-9]$"));
     }
 
+    [Fact]
+    public void Leaving_early_is_measured_beside_what_multiply_adds_promise()
+    {
+        JsonElement report = Report("infer", [.. Small, "--set", "model.msdnet.blocks=5", "--batch", "20", "--repeat", "2", "--json"]);
+
+        JsonElement execution = report.GetProperty("execution"), sweep = report.GetProperty("sweep");
+        execution.GetProperty("folded_over_plain").GetDouble().Should().BePositive();
+        JsonElement[] patterns = [.. execution.GetProperty("patterns").EnumerateArray()];
+        patterns.Select(pattern => string.Join(' ', pattern.GetProperty("shares").EnumerateArray().Select(share => Math.Round(share.GetDouble(), 2))))
+            .Should().Equal("0.25 0.25 0 0 0.5", "0.2 0.2 0.2 0.2 0.2", "0.2 0.2 0.2 0.2 0.2");
+        patterns.Should().OnlyContain(pattern => pattern.GetProperty("promised_speed_up").GetDouble() > 1
+            && Math.Abs(pattern.GetProperty("of_promise").GetDouble() - (pattern.GetProperty("speed_up").GetDouble() / pattern.GetProperty("promised_speed_up").GetDouble())) < 1e-9);
+        sweep.GetProperty("points").GetInt32().Should().Be(39);
+        sweep.GetProperty("tensor_loop_ratio").GetDouble().Should().BeGreaterThan(1);
+        Lines("infer", [.. Small, "--batch", "4", "--repeat", "1"]).Should().Contain(line => line.StartsWith("as many at each exit", StringComparison.Ordinal))
+            .And.Contain(line => line.StartsWith("sweep of 39 budgets", StringComparison.Ordinal));
+    }
+
     [Theory]
+    [InlineData("bench", "infer", "--repeat", "0")]
+    [InlineData("bench", "infer", "--batch", "0")]
+    [InlineData("bench", "infer", "missing.yaml")]
     [InlineData("bench", "meta-step", "--repeat", "0")]
     [InlineData("bench", "meta-step", "--batch", "1")]
     [InlineData("bench", "meta-step", "--gradient", "unrolled,magic")]

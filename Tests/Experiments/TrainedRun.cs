@@ -1,0 +1,80 @@
+using System.Globalization;
+using CsvHelper;
+using Imta.MetaWeight.Experiments.Data;
+using Imta.MetaWeight.Experiments.Runs;
+
+namespace Imta.MetaWeight.Tests.Experiments;
+
+/// <summary>A small network of three exits that was trained on a small CIFAR-10, once for all tests of a class; they write beside it.</summary>
+public sealed class TrainedRun : IDisposable
+{
+    public const int Exits = 3;
+    public const int TestImages = 40;
+    private const int Record = 3073; // bytes of an image and its label
+
+    private readonly TemporaryFolder _folder = new();
+
+    public TrainedRun()
+    {
+        Cifar = new DataCifarFolder(CifarFormat.Cifar10, perFile: TestImages);
+        Scatter();
+        Run(0, ["train", "--out", "run", "--data", Cifar.Root, .. ImtaProcess.Tiny, "--set", "data.dataset=cifar10", "--set", "data.trainLimit=200", "--set", $"model.msdnet.blocks={Exits}"]);
+    }
+
+    internal DataCifarFolder Cifar { get; }
+
+    /// <summary>The file with its test images.</summary>
+    internal string TestFile => Cifar.PathOf(CifarFormat.Cifar10.TestFile);
+
+    public void Dispose()
+    {
+        _folder.Dispose();
+        Cifar.Dispose();
+    }
+
+    internal string In(params string[] parts) => _folder.In(parts);
+
+    internal ImtaProcess.Result Run(int code, params string[] arguments)
+    {
+        ImtaProcess.Result result = ImtaProcess.Run(_folder.Path, arguments);
+        result.Code.Should().Be(code, result.All);
+        return result;
+    }
+
+    /// <summary>No two images are alike; how bright one is tells a little about its class.</summary>
+    private void Scatter()
+    {
+        var random = new Random(3);
+        foreach (string file in (string[])[.. CifarFormat.Cifar10.TrainFiles, CifarFormat.Cifar10.TestFile])
+        {
+            byte[] content = File.ReadAllBytes(Cifar.PathOf(file));
+            for (int at = 0; at < content.Length; at += Record)
+            {
+                int brightest = 120 + (13 * content[at]);
+                for (int pixel = at + 1; pixel < at + Record; pixel++)
+                {
+                    content[pixel] = (byte)random.Next(brightest);
+                }
+            }
+
+            Cifar.Write(file, content);
+        }
+    }
+
+    /// <summary>The one line that refuses <paramref name="arguments"/>.</summary>
+    internal string Refusal(params string[] arguments)
+    {
+        string[] lines = Run(2, arguments).Error.TrimEnd().Split('\n');
+        return lines.Where(line => !line.StartsWith("warning: ", StringComparison.Ordinal)).Should().ContainSingle().Which.Should().StartWith("imta: ").And.Subject!;
+    }
+
+    internal T[] Read<T>(params string[] file)
+    {
+        using var csv = new CsvReader(new StreamReader(In(file)), CultureInfo.InvariantCulture);
+        return [.. csv.GetRecords<T>()];
+    }
+
+    /// <summary>What each exit answered to the images of a split, in their order: <c>[image][exit]</c>.</summary>
+    internal PredictionRow[][] Predictions(string split, params string[] file)
+        => [.. Read<PredictionRow>(file).Where(row => row.Split == split).GroupBy(row => row.Sample).Select(rows => rows.OrderBy(row => row.Exit).ToArray())];
+}
