@@ -9,8 +9,10 @@ public sealed class Folding : IDisposable
 {
     private readonly Dictionary<NamedModule, (Tensor Weight, Tensor Bias)> _layers = [];
 
-    /// <summary>The folded weight and bias of a layer.</summary>
-    internal (Tensor Weight, Tensor Bias) Of(NamedModule layer, Func<(Tensor Weight, Tensor Bias)> fold)
+    /// <summary>The folded weight and bias of a layer, made when they are first asked for.</summary>
+    /// <param name="layer">The layer.</param>
+    /// <param name="fold">Makes them.</param>
+    public (Tensor Weight, Tensor Bias) Of(NamedModule layer, Func<(Tensor Weight, Tensor Bias)> fold)
     {
         if (!_layers.TryGetValue(layer, out (Tensor Weight, Tensor Bias) folded))
         {

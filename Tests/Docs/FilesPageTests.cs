@@ -1,7 +1,9 @@
 using System.Reflection;
 using System.Text.Json;
+using System.Text.Json.Serialization;
 using System.Text.RegularExpressions;
 using CsvHelper.Configuration.Attributes;
+using Imta.MetaWeight.Experiments.Inference;
 using Imta.MetaWeight.Experiments.Runs;
 using Imta.MetaWeight.Tests.Experiments;
 using TorchSharp.PyBridge;
@@ -43,6 +45,16 @@ public sealed partial class FilesPageTests
             .Should().BeEquivalentTo(Named(Section("`environment.json`"), "key"));
         PyTorchUnpickler.UnpickleStateDict(folder.In("run", "checkpoints", "latest.pt")).Keys.Cast<string>()
             .Should().BeEquivalentTo(Named(Section("`checkpoints/latest.pt`"), "key"));
+    }
+
+    [SkippableFact]
+    public void A_policy_has_the_keys_that_it_defines()
+    {
+        string[] keys = [.. typeof(PolicyFile).GetProperties()
+            .Where(property => property.GetCustomAttribute<JsonIgnoreAttribute>() is null)
+            .Select(property => JsonNamingPolicy.SnakeCaseLower.ConvertName(property.Name))];
+
+        Named(Section("`policy.json`"), "key").Should().Equal(keys);
     }
 
     [SkippableFact]

@@ -59,6 +59,9 @@ public sealed partial class LibraryPageTests : IDisposable
             .Should().OnlyContain(ofExits => Math.Abs(ofExits.Average() - 1) < 6e-4, "they have mean 1 and are printed to three digits");
         (weights[^1].Noisy[0] < weights[^1].Clean[0] && weights[^1].Noisy[^1] > weights[^1].Clean[^1]).Should().BeTrue(output);
         Numbers(Accuracy().Match(output).Groups[1].Value).Should().HaveCount(Exits).And.OnlyContain(share => share > 0.5);
+        Match early = LeavingEarly().Match(output);
+        Numbers(early.Groups[1].Value).Single().Should().BeGreaterThan(0.5);
+        Numbers(early.Groups[2].Value).Should().Equal([0.5, 0.3, 0.2], (share, wanted) => Math.Abs(share - wanted) < 0.1);
     }
 
     private static void CheckPlain(string output)
@@ -108,6 +111,9 @@ public sealed partial class LibraryPageTests : IDisposable
 
     [GeneratedRegex("^accuracy on other images: ([0-9. ]+)$", RegexOptions.Multiline)]
     private static partial Regex Accuracy();
+
+    [GeneratedRegex("^leaving early: accuracy ([0-9.]+), shares of the exits ([0-9. ]+)$", RegexOptions.Multiline)]
+    private static partial Regex LeavingEarly();
 
     [GeneratedRegex("[0-9]")]
     private static partial Regex Digit();
