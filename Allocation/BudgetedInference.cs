@@ -17,7 +17,7 @@ public static class BudgetedInference
     /// The published search. At exit k the threshold is the score of the quota's last sample, counted among those that no earlier threshold
     /// lets go. Of equal scores all leave, so more than the quota may; where the quota is 0, or more than are left, nobody does.
     /// </summary>
-    /// <param name="scores">float32 <c>[N, K]</c>, of held-out samples.</param>
+    /// <param name="scores">float32 <c>[N, K]</c>, of held-out samples; finite.</param>
     /// <param name="quotas">P lists of K numbers of samples (<see cref="ExitShares.Quotas"/>).</param>
     /// <returns>float32 <c>[P, K]</c>.</returns>
     public static Tensor Thresholds(Tensor scores, IReadOnlyList<int[]> quotas)

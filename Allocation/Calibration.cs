@@ -9,31 +9,47 @@ public static class Calibration
     private const int Rounds = 3;
     private const double FloatBits = 120; // powers of q stay within float32
 
+    /// <summary>The policy under which each exit answers its number of samples (<see cref="BudgetedInference.Thresholds"/>).</summary>
+    /// <param name="criterion">The score.</param>
+    /// <param name="scores">float32 <c>[N, K]</c>, of held-out samples.</param>
+    /// <param name="quotas">K, together N.</param>
+    public static ExitPolicy ToQuotas(IExitCriterion criterion, Tensor scores, int[] quotas)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        float[] found = BudgetedInference.Thresholds(scores, [quotas]).cpu().data<float>().ToArray();
+        return new ExitPolicy(criterion, [.. found.Select((threshold, k) => Between(threshold, scores.select(1, k)))]);
+    }
+
     /// <summary>The policy under which each exit answers its share.</summary>
     /// <param name="criterion">The score.</param>
     /// <param name="scores">float32 <c>[N, K]</c>, of held-out samples.</param>
     /// <param name="shares">K, which sum to 1.</param>
     public static ExitPolicy ToShares(IExitCriterion criterion, Tensor scores, IReadOnlyList<float> shares)
-    {
-        using DisposeScope scope = NewDisposeScope();
-        Tensor thresholds = BudgetedInference.Thresholds(scores, [ExitShares.Quotas(shares, scores.shape[0])]).cpu();
-        float[] found = thresholds.data<float>().ToArray();
-        return new ExitPolicy(criterion, [.. found.Select((threshold, k) => Between(threshold, scores.select(1, k)))]);
-    }
+        => ToQuotas(criterion, scores, ExitShares.Quotas(shares, scores.shape[0]));
 
-    /// <summary>The exit shares q^k (<see cref="ExitShares"/>) that cost the most on average within a budget; null: everybody leaves at exit 1.</summary>
+    /// <summary>
+    /// The numbers of samples at each exit that cost the most on average within a budget: those of the exit shares q^k
+    /// (<see cref="ExitShares"/>), and where no q is within it, as many at exit 2 and the rest at exit 1.
+    /// </summary>
     /// <param name="scores">float32 <c>[N, K]</c>, of held-out samples.</param>
     /// <param name="macs">K: multiply-adds of an answer at each exit.</param>
     /// <param name="budget">Multiply-adds of a sample on average, at most.</param>
-    /// <returns>q.</returns>
+    /// <returns>K quotas, and their q, if it is one.</returns>
     /// <exception cref="ArgumentOutOfRangeException">Not even exit 1 is within the budget.</exception>
-    public static double? QForMacs(Tensor scores, IReadOnlyList<long> macs, double budget)
+    public static (int[] Quotas, double? Q) QuotasForMacs(Tensor scores, IReadOnlyList<long> macs, double budget)
     {
         if (!(budget >= macs[0]))
         {
-            throw new ArgumentOutOfRangeException(nameof(budget), FormattableString.Invariant($"a budget of {budget:0} multiply-adds is less than exit 1 takes, {macs[0]:N0}"));
+            throw new ArgumentOutOfRangeException(nameof(budget), FormattableString.Invariant($"a budget of {budget} multiply-adds is less than exit 1 takes, {macs[0]:N0}"));
         }
 
+        return BestQ(scores, macs, budget) is { } q
+            ? (ExitShares.Quotas(ExitShares.Of(q, macs.Count), scores.shape[0]), q)
+            : (OfTwoExits(scores, macs, budget), null);
+    }
+
+    private static double? BestQ(Tensor scores, IReadOnlyList<long> macs, double budget)
+    {
         double most = Math.Min(Extreme, Math.Pow(2, FloatBits / macs.Count));
         (double low, double high) = (-Math.Log(most), Math.Log(most));
         double? best = null;
@@ -41,13 +57,7 @@ public static class Calibration
         {
             double step = (high - low) / (Tried - 1), start = low;
             double[] tried = [.. Enumerable.Range(0, Tried).Select(i => Math.Exp(start + (i * step)))];
-            float[] costs = Costs(scores, macs, tried);
-            (double Q, float Cost)[] within = [.. tried.Zip(costs).Where(pair => pair.Second <= budget)];
-            if (within.Length > 0)
-            {
-                best = within.MaxBy(pair => pair.Cost).Q;
-            }
-
+            best = Best(tried, q => ExitShares.Quotas(ExitShares.Of(q, macs.Count), scores.shape[0]), scores, macs, budget, best);
             double centre = Math.Log(best ?? Math.Exp(low));
             (low, high) = (centre - step, centre + step);
         }
@@ -55,11 +65,23 @@ public static class Calibration
         return best;
     }
 
-    private static float[] Costs(Tensor scores, IReadOnlyList<long> macs, double[] tried)
+    private static int[] OfTwoExits(Tensor scores, IReadOnlyList<long> macs, double budget)
+    {
+        int samples = (int)scores.shape[0], step = Math.Max(1, samples / Tried);
+        int[] Quotas(int second) => [.. Enumerable.Range(0, macs.Count).Select(k => k switch { 0 => samples - second, 1 => second, _ => 0 })];
+        int[] tried = macs.Count == 1 ? [0] : [.. Enumerable.Range(0, (samples / step) + 1).Select(i => i * step)];
+        return Quotas(Best(tried, Quotas, scores, macs, budget, otherwise: 0) ?? 0);
+    }
+
+    /// <summary>Of what is tried, that which costs the most within the budget.</summary>
+    private static T? Best<T>(T[] tried, Func<T, int[]> quotas, Tensor scores, IReadOnlyList<long> macs, double budget, T? otherwise)
+        where T : struct
     {
         using DisposeScope scope = NewDisposeScope();
-        Tensor thresholds = BudgetedInference.Thresholds(scores, [.. tried.Select(q => ExitShares.Quotas(ExitShares.Of(q, macs.Count), scores.shape[0]))]);
-        return [.. BudgetedInference.Apply(scores, zeros_like(scores).gt(0), thresholds).Select(outcome => outcome.MeanMacs(macs))];
+        Tensor thresholds = BudgetedInference.Thresholds(scores, Array.ConvertAll(tried, one => quotas(one)));
+        BudgetedOutcome[] outcomes = BudgetedInference.Apply(scores, zeros_like(scores).gt(0), thresholds);
+        (T One, float Cost)[] within = [.. tried.Zip(outcomes, (one, outcome) => (one, outcome.MeanMacs(macs))).Where(pair => pair.Item2 <= budget)];
+        return within.Length > 0 ? within.MaxBy(pair => pair.Cost).One : otherwise;
     }
 
     /// <summary>

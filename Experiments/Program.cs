@@ -22,6 +22,11 @@ try
 {
     return arguments.Invoke(new InvocationConfiguration { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null });
 }
+catch (OperationCanceledException)
+{
+    Console.Error.WriteLine("imta: stopped");
+    return Interruption.ExitCode;
+}
 catch (UsageException e)
 {
     Console.Error.WriteLine($"imta: {e.Message}");

@@ -33,6 +33,7 @@ internal static class CalibrateCommand
     private static int Run(ParseResult arguments)
     {
         (double? macs, float[]? shares) = Wanted(arguments);
+        using var stop = new Interruption();
         IExitCriterion criterion = CriterionOf(arguments.GetValue(Criterion)!);
         using DisposeScope scope = NewDisposeScope();
         using TrainedNetwork network = TrainedNetworkArguments.Load(arguments);
@@ -41,20 +42,15 @@ internal static class CalibrateCommand
             throw new UsageException($"--shares has {shares.Length} numbers, and the network {network.Network.Exits} exits; give one for each");
         }
 
-        using RunData data = TrainedNetworkArguments.Images(network, arguments.GetValue(TrainedNetworkArguments.Data));
-        SetAnswers validation = SetAnswers.Of(network.Network, data.Validation, data.Normalisation, criterion, network.Device, CancellationToken.None);
-        PolicyBudget budget = shares is null ? ForMacs(validation, network, macs!.Value) : new PolicyBudget(null, null, shares);
-        PolicyFile policy = PolicyFile.Of(Calibration.ToShares(criterion, validation.Scores, budget.Shares), budget, validation, network, data.Normalisation);
         string file = FileOf(arguments, network);
-        try
-        {
-            policy.Write(file);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            throw new UsageException($"{file} cannot be written ({e.Message.TrimEnd('.')}); give another file with --out", e);
-        }
-
+        OutputFile.Check(file);
+        using RunData data = TrainedNetworkArguments.Images(network, arguments.GetValue(TrainedNetworkArguments.Data));
+        SetAnswers validation = SetAnswers.Of(network.Network, data.Validation, data.Normalisation, criterion, network.Device, stop.Token);
+        (ExitPolicy found, PolicyBudget budget) = shares is null
+            ? ForMacs(criterion, validation, network, macs!.Value)
+            : (Calibration.ToShares(criterion, validation.Scores, shares), new PolicyBudget(null, null, shares));
+        PolicyFile policy = PolicyFile.Of(found, budget, validation, network, data.Normalisation);
+        OutputFile.Guarded(file, () => policy.Write(file));
         Show(policy, file);
         return 0;
     }
@@ -70,7 +66,7 @@ internal static class CalibrateCommand
     {
         double unit = char.ToUpperInvariant(text.LastOrDefault()) switch { 'K' => 1e3, 'M' => 1e6, 'G' => 1e9, _ => 1 };
         string number = unit == 1 ? text : text[..^1];
-        return double.TryParse(number, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double value) && value > 0
+        return double.TryParse(number, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double value) && value > 0 && double.IsFinite(value * unit)
             ? value * unit
             : throw new UsageException($"--macs is {YamlReader.OneLine(text)}; it takes a number of multiply-adds such as 30M, 30000000 or 0.03G");
     }
@@ -87,17 +83,17 @@ internal static class CalibrateCommand
     private static IExitCriterion CriterionOf(string name) => ExitCriteria.All.FirstOrDefault(criterion => criterion.Name == name)
         ?? throw new UsageException($"--criterion is {YamlReader.OneLine(name)}; there is {string.Join(" and ", ExitCriteria.All.Select(criterion => criterion.Name))}");
 
-    private static PolicyBudget ForMacs(SetAnswers validation, TrainedNetwork network, double macs)
+    private static (ExitPolicy Policy, PolicyBudget Budget) ForMacs(IExitCriterion criterion, SetAnswers validation, TrainedNetwork network, double macs)
     {
         try
         {
-            double? q = Calibration.QForMacs(validation.Scores, network.Macs, macs);
-            float[] shares = q is { } found ? ExitShares.Of(found, validation.Exits) : [1, .. Enumerable.Repeat(0f, validation.Exits - 1)];
-            return new PolicyBudget(macs, q, shares);
+            (int[] quotas, double? q) = Calibration.QuotasForMacs(validation.Scores, network.Macs, macs);
+            float[] shares = Array.ConvertAll(quotas, quota => (float)quota / validation.Set.Count);
+            return (Calibration.ToQuotas(criterion, validation.Scores, quotas), new PolicyBudget(macs, q, shares));
         }
         catch (ArgumentOutOfRangeException)
         {
-            throw new UsageException(FormattableString.Invariant($"--macs is {macs:N0}, less than an answer of exit 1 takes: {network.Macs[0]:N0}; give more"));
+            throw new UsageException(FormattableString.Invariant($"--macs is {macs}, less than an answer of exit 1 takes: {network.Macs[0]:N0}; give more"));
         }
     }
 

@@ -12,6 +12,7 @@ namespace Imta.MetaWeight.Experiments.Commands;
 internal static class EvalCommand
 {
     private const int MostPoints = 1000;
+    private const int MostRepeats = 10_000;
 
     private static readonly Option<string?> Out = new("--out") { HelpName = "DIR", Description = "Folder of the tables; by default the run's, for a checkpoint FILE.eval beside it" };
     private static readonly Option<int> Points = new("--points") { HelpName = "P", Description = "Budgets p = 1 … P of dynamic.csv (IMTA sweeps 40)", DefaultValueFactory = _ => TestReport.UsualPoints };
@@ -30,22 +31,26 @@ internal static class EvalCommand
 
     private static int Run(ParseResult arguments)
     {
-        int points = WholeNumber(arguments, Points, MostPoints), batch = WholeNumber(arguments, BatchSize, int.MaxValue), repeat = WholeNumber(arguments, Repeat, int.MaxValue);
+        int points = TrainedNetworkArguments.WholeNumber(arguments, Points, MostPoints);
+        int batch = TrainedNetworkArguments.WholeNumber(arguments, BatchSize, TrainedNetworkArguments.LargestBatch);
+        int repeat = TrainedNetworkArguments.WholeNumber(arguments, Repeat, MostRepeats);
+        using var stop = new Interruption();
         using DisposeScope scope = NewDisposeScope();
         using TrainedNetwork network = TrainedNetworkArguments.Load(arguments);
-        ExitPolicy? policy = arguments.GetValue(Policy) is { } file ? PolicyFile.Read(file, network).Policy : null;
-        IExitCriterion criterion = policy?.Criterion ?? ExitCriteria.Confidence;
+        CheckPoints(points, network.Network.Exits);
+        WarnIfUnfinished(network);
+        ExitPolicy? policy = arguments.GetValue(Policy) is { } file ? TrainedNetworkArguments.Policy(file, network).Policy : null;
         using RunData data = TrainedNetworkArguments.Images(network, arguments.GetValue(TrainedNetworkArguments.Data));
         string folder = FolderOf(arguments, network);
         RunMonitor monitor = RunMonitor.ForConsole();
-        TestReport report = Ask(network, data, criterion, points, monitor);
+        TestReport report = Ask(network, data, policy?.Criterion ?? ExitCriteria.Confidence, points, monitor, stop.Token);
         var files = new TestFiles(folder);
-        Guarded(folder, () => report.Write(files, data.Train.ClassCounts(), criterion, policy, predictions: true));
+        OutputFile.Guarded(folder, () => report.Write(files, data.Train.ClassCounts(), policy, network.Settings.Export.Predictions));
         Show(network, report);
         if (arguments.GetValue(Latency))
         {
-            IReadOnlyList<LatencyRow> rows = Measure(network, data, report, criterion, (batch, repeat), monitor);
-            Guarded(folder, () => CsvTable.Write(files.Latency, rows));
+            IReadOnlyList<LatencyRow> rows = Measure(network, data, report, (batch, repeat), monitor, stop.Token);
+            OutputFile.Guarded(folder, () => CsvTable.Write(files.Latency, rows));
             ShowLatency(rows);
         }
 
@@ -53,35 +58,37 @@ internal static class EvalCommand
         return 0;
     }
 
-    private static int WholeNumber(ParseResult arguments, Option<int> option, int most)
+    private static void CheckPoints(int points, int exits)
     {
-        int value = arguments.GetValue(option);
-        return value >= 1 && value <= most
-            ? value
-            : throw new UsageException($"{option.Name} is {value}; it takes a whole number >= 1{(most == int.MaxValue ? "" : FormattableString.Invariant($" and <= {most}"))}");
+        try
+        {
+            _ = ExitShares.Of(TestReport.Q(points), exits);
+        }
+        catch (ArgumentOutOfRangeException e)
+        {
+            throw new UsageException($"--points is {points}: with {exits} exits, powers of q = p/20 are beyond float32 by then; give less", e);
+        }
+    }
+
+    private static void WarnIfUnfinished(TrainedNetwork network)
+    {
+        int last = TrainingPhase.Of(network.Settings)[^1].LastEpoch;
+        if (network.Epochs < last)
+        {
+            Console.Error.WriteLine($"warning: {network.File} is of epoch {network.Epochs} of {last}");
+        }
     }
 
     private static string FolderOf(ParseResult arguments, TrainedNetwork network)
     {
         string source = arguments.GetValue(TrainedNetworkArguments.Source)!;
         string folder = arguments.GetValue(Out) ?? (Directory.Exists(source) ? source : $"{network.File}.eval");
-        Guarded(folder, () => Directory.CreateDirectory(folder));
+        OutputFile.Guarded(folder, () => Directory.CreateDirectory(folder));
+        OutputFile.Check(new TestFiles(folder).Anytime);
         return folder;
     }
 
-    private static void Guarded(string folder, Action write)
-    {
-        try
-        {
-            write();
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            throw new UsageException($"{folder} cannot be written ({e.Message.TrimEnd('.')}); give another folder with --out", e);
-        }
-    }
-
-    private static TestReport Ask(TrainedNetwork network, RunData data, IExitCriterion criterion, int points, RunMonitor monitor)
+    private static TestReport Ask(TrainedNetwork network, RunData data, IExitCriterion criterion, int points, RunMonitor monitor, CancellationToken stop)
     {
         TestReport? report = null;
         int done = 0, batches = SetAnswers.Batches(data.Validation) + SetAnswers.Batches(data.Test);
@@ -89,17 +96,23 @@ internal static class EvalCommand
         return report!;
 
         SetAnswers Answers(ImageSet set) => SetAnswers.Of(
-            network.Network, set, data.Normalisation, criterion, network.Device, CancellationToken.None, () => monitor.Advance($"batch {++done}/{batches}"));
+            network.Network, set, data.Normalisation, criterion, network.Device, stop, () => monitor.Advance($"batch {++done}/{batches}"));
     }
 
     private static IReadOnlyList<LatencyRow> Measure(
-        TrainedNetwork network, RunData data, TestReport report, IExitCriterion criterion, (int Batch, int Repeat) size, RunMonitor monitor)
+        TrainedNetwork network, RunData data, TestReport report, (int Batch, int Repeat) size, RunMonitor monitor, CancellationToken stop)
     {
-        using var measurement = new LatencyMeasurement(network, data.Test, data.Normalisation, report, criterion, size.Batch * size.Repeat);
+        using var measurement = new LatencyMeasurement(network, data.Test, data.Normalisation, report, size.Batch * size.Repeat);
         int done = 0, steps = measurement.Steps(size.Batch, size.Repeat);
         IReadOnlyList<LatencyRow> rows = [];
-        monitor.Track(steps, 0, () => rows = measurement.Run(size.Batch, size.Repeat, () => monitor.Advance($"latency {++done}/{steps}")));
+        monitor.Track(steps, 0, () => rows = measurement.Run(size.Batch, size.Repeat, Advance));
         return rows;
+
+        void Advance()
+        {
+            stop.ThrowIfCancellationRequested();
+            monitor.Advance($"latency {++done}/{steps}");
+        }
     }
 
     private static void Show(TrainedNetwork network, TestReport report)

@@ -27,35 +27,19 @@ internal static class InferCommand
 
     private static int Run(ParseResult arguments)
     {
-        int batch = arguments.GetValue(BatchSize);
-        if (batch < 1)
-        {
-            throw new UsageException($"--batch is {batch}; it takes a whole number >= 1");
-        }
-
+        int batch = TrainedNetworkArguments.WholeNumber(arguments, BatchSize, TrainedNetworkArguments.LargestBatch);
+        string file = arguments.GetValue(Out)!;
+        using var stop = new Interruption();
         using DisposeScope scope = NewDisposeScope();
         using TrainedNetwork network = TrainedNetworkArguments.Load(arguments);
-        PolicyFile policy = PolicyFile.Read(arguments.GetValue(Policy)!, network);
-        if (policy.CheckpointSha256 != network.Hash())
-        {
-            Console.Error.WriteLine($"warning: {arguments.GetValue(Policy)} was calibrated for another checkpoint than {network.File}; shares and costs will be others than it says");
-        }
-
+        PolicyFile policy = TrainedNetworkArguments.Policy(arguments.GetValue(Policy)!, network);
+        OutputFile.Check(file);
         using ImageSet images = ImagesOf(network, arguments.GetValue(Data));
         var answers = new List<AnswerRow>();
         var clock = Stopwatch.StartNew();
-        Answer(network, policy, images, batch, answers);
+        Answer(network, policy, images, batch, answers, stop.Token);
         clock.Stop();
-        string file = arguments.GetValue(Out)!;
-        try
-        {
-            CsvTable.Write(file, answers);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            throw new UsageException($"{file} cannot be written ({e.Message.TrimEnd('.')}); give another file with --out", e);
-        }
-
+        OutputFile.Guarded(file, () => CsvTable.Write(file, answers));
         Show(answers, images, network, clock.Elapsed.TotalSeconds);
         Console.WriteLine($"the answers are in {file}");
         return 0;
@@ -76,21 +60,23 @@ internal static class InferCommand
         return CifarReader.ReadFile(format, place);
     }
 
-    private static void Answer(TrainedNetwork network, PolicyFile file, ImageSet images, int size, List<AnswerRow> answers)
+    private static void Answer(TrainedNetwork network, PolicyFile file, ImageSet images, int size, List<AnswerRow> answers, CancellationToken stop)
     {
         ExitPolicy policy = file.Policy;
         using var runner = new EarlyExit(network.Network);
+        long[] positions = images.Positions.data<long>().ToArray();
         RunMonitor monitor = RunMonitor.ForConsole();
         int batches = (images.Count + size - 1) / size, done = 0;
         monitor.Track(batches, 0, () =>
         {
             foreach (Batch batch in new BatchSource(images, file.Normalisation, network.Device).InOrder(size))
             {
+                stop.ThrowIfCancellationRequested();
                 using DisposeScope step = NewDisposeScope();
                 using (batch)
                 {
                     ExitAnswers found = runner.Run(batch.Images, (k, logits, _) => policy.Leaves(k, logits));
-                    answers.AddRange(Rows(found, file, first: answers.Count));
+                    answers.AddRange(Rows(found, file, positions.AsSpan(answers.Count)));
                 }
 
                 monitor.Advance($"batch {++done}/{batches}");
@@ -98,13 +84,14 @@ internal static class InferCommand
         });
     }
 
-    private static AnswerRow[] Rows(ExitAnswers found, PolicyFile policy, int first)
+    private static AnswerRow[] Rows(ExitAnswers found, PolicyFile policy, ReadOnlySpan<long> positions)
     {
         float[] confidence = ExitCriteria.Confidence.Score(found.Logits).cpu().data<float>().ToArray();
         long[] classes = found.Logits.argmax(1).cpu().data<long>().ToArray(), exits = found.Exits.cpu().data<long>().ToArray();
+        long[] samples = positions[..classes.Length].ToArray();
         return [.. classes.Select((answer, i) => new AnswerRow
         {
-            Sample = first + i,
+            Sample = samples[i],
             Class = answer,
             Name = policy.ClassNames[(int)answer],
             Confidence = confidence[i],

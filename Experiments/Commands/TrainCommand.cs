@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.Runtime.InteropServices;
 using Imta.MetaWeight.Experiments.Checks;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
@@ -11,7 +10,6 @@ namespace Imta.MetaWeight.Experiments.Commands;
 /// <summary><c>imta train [CONFIG.yaml]</c>.</summary>
 internal static class TrainCommand
 {
-    private const int Interrupted = 130;
 
     private static readonly Option<string?> Data = new("--data") { HelpName = "DIR", Description = "Folder of the data set's files" };
     private static readonly Option<string?> Out = new("--out") { HelpName = "DIR", Description = "Folder of the run; by default runs/NAME-sSEED-START" };
@@ -35,18 +33,9 @@ internal static class TrainCommand
 
     private static int Run(ParseResult arguments)
     {
-        using var stop = new CancellationTokenSource();
-        using PosixSignalRegistration interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Stop);
-        using PosixSignalRegistration terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Stop);
+        using var stop = new Interruption();
         IReadOnlySet<CheckName> allowed = CheckNames.Parse(arguments.GetValue(Allow) ?? []);
         return arguments.GetValue(Resume) is { } run ? GoOn(arguments, run, allowed, stop.Token) : Start(arguments, allowed, stop.Token);
-
-        // The first signal ends the run behind its present batch; a second one, at once.
-        void Stop(PosixSignalContext context)
-        {
-            context.Cancel = !stop.IsCancellationRequested;
-            stop.Cancel();
-        }
     }
 
     private static int Start(ParseResult arguments, IReadOnlySet<CheckName> allowed, CancellationToken stop)
@@ -102,6 +91,11 @@ internal static class TrainCommand
         }
 
         folder.KeepThrough(checkpoint.Epochs);
+        if (checkpoint.Epochs < phases[^1].LastEpoch)
+        {
+            folder.RemoveTest();
+        }
+
         return Train(new Plan(settings, phases, data, model, folder, device, checks.Needs, findings, checkpoint.Epochs), stop);
     }
 
@@ -141,7 +135,7 @@ internal static class TrainCommand
             monitor.Say(File.Exists(plan.Folder.LatestCheckpoint)
                 ? $"stopped; go on behind the last finished epoch: imta train --resume {plan.Folder.Path}"
                 : "stopped in the first epoch: there is nothing to resume from yet");
-            return Interrupted;
+            return Interruption.ExitCode;
         }
         catch (Exception e)
         {

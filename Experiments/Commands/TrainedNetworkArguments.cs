@@ -11,6 +11,9 @@ internal static class TrainedNetworkArguments
     public static readonly Argument<string> Source = new("RUN|CHECKPOINT") { Description = "The folder of a run, or one of its checkpoints" };
     public static readonly Option<string?> Data = new("--data") { HelpName = "DIR", Description = "Folder of the data set's files; by default the run's" };
 
+    /// <summary>The largest batch that a command takes.</summary>
+    public const int LargestBatch = 65_536;
+
     private static readonly Option<string?> Place = new("--device") { HelpName = "cpu|cuda", Description = "Where to compute; by default where the run did" };
     private static readonly Option<int?> Threads = new("--threads") { HelpName = "N", Description = "Threads of the CPU's computation; 0: all cores; by default the run's" };
 
@@ -30,6 +33,10 @@ internal static class TrainedNetworkArguments
             {
                 result.AddError($"There is no option {source}.");
             }
+            else if (result.Children.Any(child => child.Tokens.Any(token => token.Value.Length == 0)))
+            {
+                result.AddError("An argument is empty.");
+            }
         });
         return command;
     }
@@ -38,6 +45,27 @@ internal static class TrainedNetworkArguments
     /// <exception cref="UsageException">There is none.</exception>
     public static TrainedNetwork Load(ParseResult arguments) => TrainedNetwork.Load(arguments.GetValue(Source)!, run => SettingsLoader.Parse(
         SettingsWriter.Write(run), arguments.GetValue(Source)!, [.. Set("--device", "device", arguments.GetValue(Place)), .. Set("--threads", "threads", arguments.GetValue(Threads))]));
+
+    /// <summary>A policy for the network.</summary>
+    /// <exception cref="UsageException">It cannot be read, or is for another kind of network.</exception>
+    public static PolicyFile Policy(string file, TrainedNetwork network)
+    {
+        PolicyFile policy = PolicyFile.Read(file, network);
+        if (policy.CheckpointSha256 != network.Hash())
+        {
+            Console.Error.WriteLine($"warning: {file} was calibrated for another checkpoint than {network.File}; shares and costs will be others than it says");
+        }
+
+        return policy;
+    }
+
+    /// <summary>The value of an option that takes a whole number from 1 on.</summary>
+    /// <exception cref="UsageException">It is another.</exception>
+    public static int WholeNumber(ParseResult arguments, Option<int> option, int most)
+    {
+        int value = arguments.GetValue(option);
+        return value >= 1 && value <= most ? value : throw new UsageException(FormattableString.Invariant($"{option.Name} is {value}; it takes a whole number >= 1 and <= {most}"));
+    }
 
     /// <summary>The images of its run.</summary>
     /// <exception cref="UsageException">They are not there.</exception>

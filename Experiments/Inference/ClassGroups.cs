@@ -15,7 +15,8 @@ internal sealed record ClassGroup(string Name, IReadOnlySet<long> Classes)
     {
         long[] order = [.. Enumerable.Range(0, counts.Count).OrderByDescending(label => counts[label]).Select(label => (long)label)];
         var all = new ClassGroup("all", order.ToHashSet());
-        if (counts.Count < Thirds.Length || counts.Max() < Imbalanced * Math.Max(1, counts.Min()))
+        // A balanced set that was cut may have an image more in one class than in another.
+        if (counts.Count < Thirds.Length || counts.Max() < Imbalanced * counts.Min() || counts.Max() - counts.Min() <= 1)
         {
             return [all];
         }

@@ -22,9 +22,8 @@ internal sealed class LatencyMeasurement : IDisposable
     /// <param name="test">The test images.</param>
     /// <param name="normalisation">For the network's input.</param>
     /// <param name="report">Accuracy and multiply-adds of what is measured.</param>
-    /// <param name="criterion">By what images leave early.</param>
     /// <param name="images">At most so many of the test images are used.</param>
-    public LatencyMeasurement(TrainedNetwork network, ImageSet test, Normalisation normalisation, TestReport report, IExitCriterion criterion, int images)
+    public LatencyMeasurement(TrainedNetwork network, ImageSet test, Normalisation normalisation, TestReport report, int images)
     {
         _runner = new EarlyExit(network.Network);
         _device = network.Device;
@@ -33,7 +32,7 @@ internal sealed class LatencyMeasurement : IDisposable
         _ways =
         [
             .. report.Anytime.Select(row => new Way("anytime", row.Exit, null, row.Top1, row.Macs, UpTo(row.Exit - 1))),
-            .. report.Budgets.Where(row => row.Exit == exits).Select(row => new Way("dynamic", null, row.P, row.TestAccuracy, row.TestMacs, ByPolicy(report.PolicyOf(row.P, criterion)))),
+            .. report.Budgets.Where(row => row.Exit == exits).Select(row => new Way("dynamic", null, row.P, row.TestAccuracy, row.TestMacs, ByPolicy(report.PolicyOf(row.P)))),
         ];
     }
 
@@ -83,7 +82,8 @@ internal sealed class LatencyMeasurement : IDisposable
     private (int Size, int Times)[] Sizes(int batch, int repeat)
     {
         int size = Math.Min(batch, (int)_images.shape[0]);
-        return size == 1 ? [(1, repeat)] : [(1, repeat * SinglesForABatch), (size, repeat)];
+        (int, int) singles = (1, repeat * SinglesForABatch);
+        return size == 1 ? [singles] : [singles, (size, repeat)];
     }
 
     private double Time(Way way, int size, int number)

@@ -137,7 +137,7 @@ internal sealed record PolicyFile
 
 /// <summary>What a policy was calibrated to.</summary>
 /// <param name="Macs">Multiply-adds of a sample on average, at most; null: shares were given.</param>
-/// <param name="Q">The exit shares q^k that take the most of them; null: shares were given, or everybody leaves at exit 1.</param>
+/// <param name="Q">The exit shares q^k that take the most of them; null: shares were given, or no q was within the budget.</param>
 /// <param name="Shares">K: the shares that were asked for.</param>
 internal sealed record PolicyBudget(double? Macs, double? Q, IReadOnlyList<float> Shares);
 

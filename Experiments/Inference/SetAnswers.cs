@@ -84,6 +84,6 @@ internal sealed record SetAnswers(ImageSet Set, Tensor Classes, Tensor Confidenc
         Tensor confidence = ExitCriteria.Confidence.Score(stacked);
         Tensor scores = criterion == ExitCriteria.Confidence ? confidence : criterion.Score(stacked);
         Tensor five = best.eq(batch.Labels.view(-1, 1, 1)).to_type(int64).sum(2).gt(0);
-        return [best.select(2, 0), confidence, scores, CrossEntropy.PerSample(logits, batch.Labels), five];
+        return [stacked.argmax(2), confidence, scores, CrossEntropy.PerSample(logits, batch.Labels), five];
     }
 }

@@ -4,7 +4,10 @@ using Imta.MetaWeight.Experiments.Runs;
 
 namespace Imta.MetaWeight.Experiments.Inference;
 
-/// <summary>The tables of a network on its test set: anytime, budgeted, and what stands behind them. The same answers give the same bytes.</summary>
+/// <summary>
+/// The tables of a network on its test set: anytime, budgeted (by confidence, as published), and what stands behind them. The same
+/// answers give the same bytes.
+/// </summary>
 internal sealed class TestReport
 {
     /// <summary>p = 1 … 39, as L2W-DEN and MSDNet sweep; IMTA's goes to 40.</summary>
@@ -30,7 +33,7 @@ internal sealed class TestReport
         using DisposeScope scope = NewDisposeScope();
         int exits = test.Exits;
         Tensor thresholds = BudgetedInference.Thresholds(
-            validation.Scores, [.. Enumerable.Range(1, points).Select(p => ExitShares.Quotas(ExitShares.Of(Q(p), exits), validation.Set.Count))]);
+            validation.Confidence, [.. Enumerable.Range(1, points).Select(p => ExitShares.Quotas(ExitShares.Of(Q(p), exits), validation.Set.Count))]);
         float[] values = thresholds.data<float>().ToArray();
         _thresholds = [.. Enumerable.Range(0, points).Select(p => values[(p * exits)..((p + 1) * exits)])];
         Budgets = Budgeted(thresholds);
@@ -51,8 +54,11 @@ internal sealed class TestReport
         Parameters = _cost.Exits[k].Parameters,
     })];
 
+    /// <summary>The q of budget p.</summary>
+    public static double Q(int p) => p / StepsOfP;
+
     /// <summary>The policy of budget p.</summary>
-    public ExitPolicy PolicyOf(int p, IExitCriterion criterion) => new(criterion, _thresholds[p - 1]);
+    public ExitPolicy PolicyOf(int p) => new(ExitCriteria.Confidence, _thresholds[p - 1]);
 
     /// <summary>A threshold for people: null where nobody leaves, 0 where everybody does.</summary>
     public static float? Threshold(float threshold) => threshold switch
@@ -65,12 +71,11 @@ internal sealed class TestReport
     /// <summary>Writes all tables.</summary>
     /// <param name="files">Where.</param>
     /// <param name="classCounts">Training images of each class.</param>
-    /// <param name="criterion">By what images leave early.</param>
-    /// <param name="policy">Who leaves where in <c>exits.csv</c>; null: budget p = 20, equal shares, or the last one where there are fewer.</param>
+    /// <param name="policy">Who leaves where in <c>exits.csv</c>, by the answers' scores; null: budget p = 20, equal shares, or the last one where there are fewer.</param>
     /// <param name="predictions">Whether <c>predictions.csv</c> is wanted.</param>
-    public void Write(TestFiles files, IReadOnlyList<long> classCounts, IExitCriterion criterion, ExitPolicy? policy, bool predictions)
+    public void Write(TestFiles files, IReadOnlyList<long> classCounts, ExitPolicy? policy, bool predictions)
     {
-        policy ??= PolicyOf(Math.Min(Uniform, _thresholds.Length), criterion);
+        policy ??= PolicyOf(Math.Min(Uniform, _thresholds.Length));
         CsvTable.Write(files.Anytime, Anytime);
         CsvTable.Write(files.Dynamic, Budgets);
         CsvTable.Write(files.Exits, Diagnostics.Exits(_test, policy, ClassGroup.Of(classCounts)));
@@ -81,12 +86,10 @@ internal sealed class TestReport
         }
     }
 
-    private static double Q(int p) => p / StepsOfP;
-
     private DynamicRow[] Budgeted(Tensor thresholds)
     {
-        BudgetedOutcome[] validation = BudgetedInference.Apply(_validation.Scores, _validation.Correct, thresholds);
-        BudgetedOutcome[] test = BudgetedInference.Apply(_test.Scores, _test.Correct, thresholds);
+        BudgetedOutcome[] validation = BudgetedInference.Apply(_validation.Confidence, _validation.Correct, thresholds);
+        BudgetedOutcome[] test = BudgetedInference.Apply(_test.Confidence, _test.Correct, thresholds);
         return [.. from p in Enumerable.Range(1, test.Length)
                    let held = validation[p - 1]
                    let tested = test[p - 1]

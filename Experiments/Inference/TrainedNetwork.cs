@@ -22,7 +22,7 @@ internal sealed record TrainedNetwork(string File, Settings Settings, int Epochs
     /// <summary>Loads a network.</summary>
     /// <param name="source">The folder of a run, or a checkpoint.</param>
     /// <param name="machine">Device and threads, where they are not to be the run's.</param>
-    /// <exception cref="UsageException">There is none, or it is damaged, or this machine has no such device.</exception>
+    /// <exception cref="UsageException">There is none, or it is damaged, it diverged, or this machine has no such device.</exception>
     public static TrainedNetwork Load(string source, Func<Settings, Settings> machine)
     {
         using DisposeScope scope = NewDisposeScope();
@@ -34,6 +34,12 @@ internal sealed record TrainedNetwork(string File, Settings Settings, int Epochs
             ? Networks.PhaseOne(TrainingPhase.FirstOfTwo(settings), device)
             : Networks.Build(settings, device);
         checkpoint.Restore(network, file);
+        if (network.state_dict().FirstOrDefault(entry => !entry.Value.isfinite().all().item<bool>()) is { Key: { } broken })
+        {
+            network.Dispose();
+            throw new UsageException($"{file} holds numbers that are not finite ({broken}): its training diverged; train again, with a smaller train.rate");
+        }
+
         return new TrainedNetwork(file, settings, checkpoint.Epochs, network, network.Cost(DatasetShape.Of(settings.Data.Dataset).Side), device);
     }
 

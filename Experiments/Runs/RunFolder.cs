@@ -140,25 +140,29 @@ internal sealed class RunFolder
         }
     }
 
+    /// <summary>Takes away what was made of an earlier epoch's network by <c>imta eval</c> and <c>imta calibrate</c>.</summary>
+    public void RemoveTest() => Remove(Test.All);
+
     public string Weights(int epoch) => In("weights", string.Create(CultureInfo.InvariantCulture, $"epoch-{epoch:0000}.csv"));
 
     /// <summary>Takes away what a run writes; what else a user keeps there stays.</summary>
     private void RemoveOwnFiles()
     {
-        foreach (string file in (string[])[Config, Environment, Epochs, Timing, Cost, Log, .. Test.All])
-        {
-            if (File.Exists(file))
-            {
-                File.Delete(file);
-            }
-        }
-
+        Remove([Config, Environment, Epochs, Timing, Cost, Log, .. Test.All]);
         foreach (string folder in (string[])[In("checkpoints"), In("weights")])
         {
             if (Directory.Exists(folder))
             {
                 Directory.Delete(folder, recursive: true);
             }
+        }
+    }
+
+    private static void Remove(IEnumerable<string> files)
+    {
+        foreach (string file in files.Where(File.Exists))
+        {
+            File.Delete(file);
         }
     }
 

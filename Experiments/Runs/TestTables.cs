@@ -179,7 +179,7 @@ public sealed record LatencyRow
 public sealed record AnswerRow
 {
     [Name("sample"), Index(0)]
-    public required int Sample { get; init; }
+    public required long Sample { get; init; }
 
     [Name("class"), Index(1)]
     public required long Class { get; init; }

@@ -83,10 +83,9 @@ internal sealed class TrainingRun
     private void Test(MultiExitNetwork network, CancellationToken stop)
     {
         using DisposeScope scope = NewDisposeScope();
-        IExitCriterion criterion = ExitCriteria.Confidence;
-        SetAnswers Answers(ImageSet set) => SetAnswers.Of(network, set, _data.Normalisation, criterion, _device, stop);
+        SetAnswers Answers(ImageSet set) => SetAnswers.Of(network, set, _data.Normalisation, ExitCriteria.Confidence, _device, stop);
         var report = new TestReport(Answers(_data.Validation), Answers(_data.Test), network.Cost(DatasetShape.Of(_settings.Data.Dataset).Side));
-        report.Write(_folder.Test, _data.Train.ClassCounts(), criterion, policy: null, _settings.Export.Predictions);
+        report.Write(_folder.Test, _data.Train.ClassCounts(), policy: null, _settings.Export.Predictions);
         _monitor.Say($"test accuracy of exits 1 to {network.Exits}: {RunMonitor.PerExit(report.Anytime.Select(row => row.Top1))} %");
     }
 }

@@ -85,6 +85,7 @@ public sealed class EvalCommandTests(TrainedRun trained) : IClassFixture<Trained
         rows[1].Share.Should().Be(0);
         rows[0].Share.Should().BeInRange(0.1, 0.9);
         rows.Sum(row => row.Share).Should().BeApproximately(1, 1e-12);
+        File.ReadAllText(trained.In("by-policy", "dynamic.csv")).Should().Be(File.ReadAllText(trained.In("run", "dynamic.csv")), "budgets are by confidence");
         File.ReadAllText(trained.In("by-policy", "anytime.csv")).Should().Be(File.ReadAllText(trained.In("run", "anytime.csv")));
     }
 
@@ -133,6 +134,9 @@ public sealed class EvalCommandTests(TrainedRun trained) : IClassFixture<Trained
     [InlineData("--points is 0", "run", "--points", "0")]
     [InlineData("--points is 1001", "run", "--points", "1001")]
     [InlineData("--batch is -1", "run", "--batch", "-1")]
+    [InlineData("--batch is 2147483647", "run", "--batch", "2147483647")]
+    [InlineData("--repeat is 300000000", "run", "--repeat", "300000000")]
+    [InlineData("argument is empty", "run", "--out", "")]
     [InlineData("--repeat is 0", "run", "--repeat", "0")]
     [InlineData("no option --pionts", "run", "--pionts", "3")]
     [InlineData("no option --pionts", "--pionts", "3")]
@@ -141,6 +145,36 @@ public sealed class EvalCommandTests(TrainedRun trained) : IClassFixture<Trained
     [InlineData("cannot be written", "run", "--out", "run/config.yaml")]
     [InlineData("CUDA", "run", "--device", "cuda")]
     public void Wrong_input_is_one_line(string named, params string[] arguments) => trained.Refusal(["eval", .. arguments]).Should().Contain(named);
+
+    [Fact]
+    public void A_checkpoint_of_a_training_that_diverged_is_refused_in_one_line()
+    {
+        trained.Run(0, ["train", "--out", "wild", .. ImtaProcess.Tiny, "--set", "train.rate=1e9", "--set", "meta.enabled=false"]);
+
+        trained.Refusal("eval", "wild").Should().Contain("not finite").And.Contain("train.rate");
+        trained.Refusal("calibrate", "wild", "--macs", "3M").Should().Contain("not finite");
+    }
+
+    [Fact]
+    public void An_unfinished_run_is_tested_with_a_warning_and_its_tables_go_when_it_goes_on()
+    {
+        string[] longer = ["train", "--out", "broken", .. ImtaProcess.Tiny, "--set", "train.epochs=4", "--set", "data.trainLimit=500"];
+        using (ImtaProcess process = ImtaProcess.Start(trained.Folder, longer))
+        {
+            process.WaitUntil(() => File.Exists(trained.In("broken", "checkpoints", "latest.pt")));
+            process.Kill();
+            process.End();
+        }
+
+        trained.Run(0, "eval", "broken", "--latency", "--batch", "4", "--repeat", "1", "--points", "1").Error.Should().MatchRegex("^warning: .*latest[.]pt is of epoch [123] of 4\n$");
+        trained.Run(0, "train", "--resume", "broken");
+
+        File.Exists(trained.In("broken", "latency.csv")).Should().BeFalse();
+        File.ReadLines(trained.In("broken", "dynamic.csv")).Should().HaveCount(1 + (39 * 2), "the run's own tables have 39 budgets");
+        trained.Run(0, "eval", "broken", "--latency", "--batch", "4", "--repeat", "1").Error.Should().BeEmpty();
+        trained.Run(0, "train", "--resume", "broken");
+        File.Exists(trained.In("broken", "latency.csv")).Should().BeTrue("nothing was left to train");
+    }
 
     [Fact]
     public void A_torn_checkpoint_is_refused_in_one_line()

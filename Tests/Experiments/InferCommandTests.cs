@@ -58,7 +58,7 @@ public sealed class InferCommandTests(TrainedRun trained) : IClassFixture<Traine
         AnswerRow[] answers = trained.Read<AnswerRow>("answers.csv");
         PredictionRow[] simulated = [.. trained.Predictions("test", "run", "predictions.csv").Select(image => image.First(answer => answer.Exit == TrainedRun.Exits || answer.Confidence >= thresholds[answer.Exit - 1]))];
         simulated.Select(answer => answer.Exit).Distinct().Should().HaveCountGreaterThan(1);
-        answers.Select(row => ((long)row.Sample, row.Class, row.Exit, row.Macs)).Should().Equal(simulated.Select(row => (row.Sample, row.Prediction, row.Exit, macs[row.Exit - 1])));
+        answers.Select(row => (row.Sample, row.Class, row.Exit, row.Macs)).Should().Equal(simulated.Select(row => (row.Sample, row.Prediction, row.Exit, macs[row.Exit - 1])));
         answers.Select(row => row.Confidence).Should().Equal(simulated.Select(row => row.Confidence), (one, other) => Math.Abs(one - other) < 1e-5);
         answers.Should().OnlyContain(row => row.Name.Length > 2);
     }
@@ -78,6 +78,9 @@ public sealed class InferCommandTests(TrainedRun trained) : IClassFixture<Traine
     [InlineData("--macs is fast", "--macs", "fast")]
     [InlineData("--macs is -3M", "--macs", "-3M")]
     [InlineData("--macs is 0", "--macs", "0")]
+    [InlineData("it takes a number of multiply-adds", "--macs", "1E400")]
+    [InlineData("--macs is 1E-07, less", "--macs", "0.0000001")]
+    [InlineData("argument is empty", "--macs", "")]
     [InlineData("less than an answer of exit 1 takes", "--macs", "1000")]
     [InlineData("2 numbers, and the network 3 exits", "--shares", "1,1")]
     [InlineData("--shares is 1,x,1", "--shares", "1,x,1")]
@@ -125,6 +128,8 @@ public sealed class InferCommandTests(TrainedRun trained) : IClassFixture<Traine
         trained.Refusal([.. infer, "--data", "torn.bin"]).Should().Contain("torn.bin").And.Contain("3073");
         trained.Refusal([.. infer, "--data", "missing.bin"]).Should().Contain("missing.bin");
         trained.Refusal([.. infer, "--batch", "0"]).Should().Contain("--batch is 0");
+        trained.Refusal("infer", "run", "--policy", "policy.json", "--out", "no/such/folder.csv").Should().Contain("cannot be written");
+        trained.Refusal("infer", "run", "--policy", "policy.json", "--out", "run").Should().Contain("it is a folder");
         trained.Refusal("infer", "run").Should().Contain("--policy");
         File.Exists(trained.In("nothing.csv")).Should().BeFalse();
     }

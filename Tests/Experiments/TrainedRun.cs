@@ -23,6 +23,8 @@ public sealed class TrainedRun : IDisposable
 
     internal DataCifarFolder Cifar { get; }
 
+    internal string Folder => _folder.Path;
+
     /// <summary>The file with its test images.</summary>
     internal string TestFile => Cifar.PathOf(CifarFormat.Cifar10.TestFile);
 
