@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Runtime.InteropServices;
 using Imta.MetaWeight.Experiments;
 using Imta.MetaWeight.Experiments.Commands;
+using Imta.MetaWeight.Experiments.Training;
 
 const int Failed = 1;
 
@@ -31,6 +32,11 @@ catch (UsageException e)
 {
     Console.Error.WriteLine($"imta: {e.Message}");
     return UsageException.ExitCode;
+}
+catch (NonFiniteException e)
+{
+    Console.Error.WriteLine($"imta: {e.Message}");
+    return Failed;
 }
 catch (Exception e) when (e is IOException or UnauthorizedAccessException or ExternalException or OutOfMemoryException)
 {

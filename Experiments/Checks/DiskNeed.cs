@@ -11,6 +11,7 @@ namespace Imta.MetaWeight.Experiments.Checks;
 internal sealed record DiskNeed(long Checkpoint, long WeightsFile, int Exits)
 {
     private const long SmallFiles = 16 * ByteSize.Kib; // config.yaml, environment.json, cost.csv, anytime.csv
+    private const long AtOnce = 4; // checkpoints: the latest, the one before, the best, and one that is being written
     private const long LineOfEpoch = 200; // in a table or the log
     private const long Number = 10; // a float32 in a table, such as 0.98585325
     private const long PartOfCheckpoint = 420; // a tensor's name and place in a checkpoint, its padding included
@@ -19,14 +20,16 @@ internal sealed record DiskNeed(long Checkpoint, long WeightsFile, int Exits)
         => new(CheckpointBytes(model, settings.Train.Momentum != 0), WeightsFileBytes(data, model.Network.Exits), model.Network.Exits);
 
     /// <summary>The bytes from an epoch on.</summary>
-    /// <param name="done">Epochs done; behind one, a checkpoint is there, and the next is written beside it.</param>
+    /// <param name="done">Epochs done; behind one, checkpoints are there, and the next is written beside them.</param>
     /// <param name="epochs">Epochs in all.</param>
     /// <param name="weightsEvery"><c>export.weightsEvery</c>.</param>
-    public long From(int done, int epochs, int weightsEvery)
+    /// <param name="checkpointEvery"><c>run.checkpointEvery</c>.</param>
+    public long From(int done, int epochs, int weightsEvery, int checkpointEvery = 0)
     {
         long left = epochs - done;
         long weightFiles = weightsEvery == 0 ? Math.Sign(left) : Math.Sign(left) + ((epochs - 1) / weightsEvery) - (Math.Min(done, epochs - 1) / weightsEvery);
-        return (Math.Min(left, done == 0 ? 2 : 1) * Checkpoint) + (weightFiles * WeightsFile) + (left * (Exits + 2) * LineOfEpoch) + SmallFiles;
+        long kept = checkpointEvery == 0 ? 0 : (epochs / checkpointEvery) - (done / checkpointEvery);
+        return (((left == 0 ? 0 : done == 0 ? AtOnce : 1) + kept) * Checkpoint) + (weightFiles * WeightsFile) + (left * (Exits + 2) * LineOfEpoch) + SmallFiles;
     }
 
     private static long CheckpointBytes(RunModel model, bool momentum)

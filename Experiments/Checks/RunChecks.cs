@@ -24,7 +24,7 @@ internal sealed class RunChecks
         (_settings, _data, _exits) = (phases[0].Settings, data, model.Network.Exits);
         bool estimates = _settings.Device == "cpu"; // a GPU's memory is not estimated
         _phases = [.. phases.Select(phase => (phase, estimates ? MemoryNeed.Of(phase, model, cost, data) : null))];
-        _disk = DiskNeed.Of(model, data, _settings).From(done, phases[^1].LastEpoch, _settings.Export.WeightsEvery);
+        _disk = DiskNeed.Of(model, data, _settings).From(done, phases[^1].LastEpoch, _settings.Export.WeightsEvery, _settings.Run.CheckpointEvery);
     }
 
     /// <summary>A line: what the run takes of the machine.</summary>

@@ -1,3 +1,4 @@
+using System.Collections;
 using System.CommandLine;
 using Imta.MetaWeight.Experiments.Checks;
 using Imta.MetaWeight.Experiments.Configuration;
@@ -16,15 +17,18 @@ internal static class TrainCommand
     private static readonly Option<int?> Seed = new("--seed") { HelpName = "N", Description = "Seed of everything random" };
     private static readonly Option<string?> Place = new("--device") { HelpName = "cpu|cuda", Description = "Where to compute" };
     private static readonly Option<int?> Threads = new("--threads") { HelpName = "N", Description = "Threads of the CPU's computation; 0: all cores" };
+    private static readonly Option<double?> CheckpointMinutes = new("--checkpoint-minutes") { HelpName = "M", Description = "Minutes between two checkpoints inside an epoch (run.checkpointMinutes, 10)" };
+    private static readonly Option<string?> BestBy = new("--best-by") { HelpName = "WHAT", Description = "What chooses checkpoints/best.pt (run.bestBy): lastAccuracy, meanAccuracy, lastLoss, meanLoss" };
+    private static readonly Option<bool> SkipNonFinite = new("--skip-nonfinite") { Description = "Skip and count batches with a loss or gradient that is no finite number (run.skipNonFinite)" };
     private static readonly Option<bool> Force = new("--force") { Description = "Replace the run that the folder holds" };
-    private static readonly Option<string?> Resume = new("--resume") { HelpName = "RUN", Description = "Go on with the run in this folder, behind its last finished epoch" };
+    private static readonly Option<string?> Resume = new("--resume") { HelpName = "RUN", Description = "Go on with the run in this folder, behind its latest checkpoint" };
     private static readonly Option<string[]> Allow = new("--allow") { HelpName = "CHECK", Description = $"Run in spite of what a check finds: {string.Join(", ", CheckNames.All)}; may be repeated" };
 
     public static Command Build()
     {
         var command = new Command("train", "Train a multi-exit network, with learned sample weights or without, and test it")
         {
-            ConfigurationArguments.Config, ConfigurationArguments.Set, Data, Out, Seed, Place, Threads, Force, Resume, Allow,
+            ConfigurationArguments.Config, ConfigurationArguments.Set, Data, Out, Seed, Place, Threads, CheckpointMinutes, BestBy, SkipNonFinite, Force, Resume, Allow,
         };
         command.Validators.Add(ConfigurationArguments.RefuseUnknownOption);
         command.SetAction(Run);
@@ -57,12 +61,13 @@ internal static class TrainCommand
 
         RunFolder folder = RunFolder.Create(path, arguments.GetValue(Force), SettingsWriter.Write(settings));
         AtomicFile.WriteText(folder.Environment, EnvironmentReport.Json(settings, Environment.GetCommandLineArgs()[1..], start));
-        return Train(new Plan(settings, phases, data, model, folder, device, checks.Needs, findings, Done: 0), stop);
+        Checkpoint.Write(folder.LatestCheckpoint, settings, phases[0], model, phases[0].EpochsBefore);
+        return Train(new Plan(settings, phases, data, model, folder, device, checks.Needs, findings, Done: 0, Progress: null), stop);
     }
 
     private static int GoOn(ParseResult arguments, string run, IReadOnlySet<CheckName> allowed, CancellationToken stop)
     {
-        Option[] fixedByRun = [ConfigurationArguments.Set, Out, Seed, Place, Threads, Force];
+        Option[] fixedByRun = [ConfigurationArguments.Set, Out, Seed, Place, Threads, CheckpointMinutes, BestBy, SkipNonFinite, Force];
         if (arguments.GetValue(ConfigurationArguments.Config) is not null || fixedByRun.Any(option => arguments.GetResult(option) is { Implicit: false }))
         {
             throw new UsageException("--resume goes on with the run as it was configured; only --data and --allow may stand beside it");
@@ -70,7 +75,7 @@ internal static class TrainCommand
 
         using DisposeScope scope = NewDisposeScope();
         RunFolder folder = RunFolder.Open(run);
-        Checkpoint.Content checkpoint = Checkpoint.Read(folder.LatestCheckpoint);
+        (string file, Checkpoint.Content checkpoint) = Checkpoint.Latest(folder, warning => Console.Error.WriteLine($"warning: {warning}"));
         Settings settings = checkpoint.Settings;
         if (File.Exists(folder.Config) && File.ReadAllText(folder.Config) != SettingsWriter.Write(settings))
         {
@@ -81,8 +86,8 @@ internal static class TrainCommand
         using RunData data = DataSets.Load(settings.Data, settings.Seed, arguments.GetValue(Data));
         IReadOnlyList<TrainingPhase> phases = [.. TrainingPhase.Of(settings).Where(phase => phase.Number >= checkpoint.Phase)];
         using RunModel model = RunModel.Build(phases[0], data.Train.ClassCounts(), device);
-        checkpoint.Restore(model, folder.LatestCheckpoint);
-        scope.Dispose(); // the checkpoint's own tensors
+        checkpoint.Restore(model, file);
+        checkpoint.ReleaseModel();
         var checks = new RunChecks(phases, data, model, model.Network.Cost(DatasetShape.Of(settings.Data.Dataset).Side), checkpoint.Epochs);
         Finding[] findings = [.. checks.BeforeGoingOn(MachineRoom.Of(run))];
         if (Refused(findings, allowed))
@@ -96,7 +101,7 @@ internal static class TrainCommand
             folder.RemoveTest();
         }
 
-        return Train(new Plan(settings, phases, data, model, folder, device, checks.Needs, findings, checkpoint.Epochs), stop);
+        return Train(new Plan(settings, phases, data, model, folder, device, checks.Needs, findings, checkpoint.Epochs, checkpoint.Progress), stop);
     }
 
     /// <summary>Whether a finding stops the run; then all of them are shown.</summary>
@@ -128,14 +133,17 @@ internal static class TrainCommand
 
         try
         {
-            new TrainingRun(plan.Settings, plan.Data, plan.Folder, monitor, plan.Device).Run(plan.Phases, plan.Model, plan.Done, stop);
+            new TrainingRun(plan.Settings, plan.Data, plan.Folder, monitor, plan.Device).Run(plan.Phases, plan.Model, plan.Done, plan.Progress, stop);
         }
         catch (OperationCanceledException)
         {
-            monitor.Say(File.Exists(plan.Folder.LatestCheckpoint)
-                ? $"stopped; go on behind the last finished epoch: imta train --resume {plan.Folder.Path}"
-                : "stopped in the first epoch: there is nothing to resume from yet");
+            monitor.Say($"stopped; go on: imta train --resume {plan.Folder.Path}");
             return Interruption.ExitCode;
+        }
+        catch (IOException e)
+        {
+            // The log may be on the same full disk.
+            throw new IOException($"{e.Message}; {plan.Folder.LatestCheckpoint} is whole: when there is room again, go on by imta train --resume {plan.Folder.Path}", e);
         }
         catch (Exception e)
         {
@@ -153,6 +161,9 @@ internal static class TrainCommand
         Add("--seed", "seed", arguments.GetValue(Seed));
         Add("--device", "device", arguments.GetValue(Place));
         Add("--threads", "threads", arguments.GetValue(Threads));
+        Add("--checkpoint-minutes", "run.checkpointMinutes", arguments.GetValue(CheckpointMinutes));
+        Add("--best-by", "run.bestBy", arguments.GetValue(BestBy));
+        Add("--skip-nonfinite", "run.skipNonFinite", arguments.GetValue(SkipNonFinite) ? "true" : null);
         if (arguments.GetValue(Data) is { } data)
         {
             overrides.Add(new SettingsOverride("--data", "data.root", Path.GetFullPath(data), IsText: true));
@@ -171,7 +182,7 @@ internal static class TrainCommand
 
     /// <summary>A run that is ready to train: its phases from one on, and the model of that one.</summary>
     private sealed record Plan(
-        Settings Settings, IReadOnlyList<TrainingPhase> Phases, RunData Data, RunModel Model, RunFolder Folder, Device Device, string Needs, IReadOnlyList<Finding> Findings, int Done)
+        Settings Settings, IReadOnlyList<TrainingPhase> Phases, RunData Data, RunModel Model, RunFolder Folder, Device Device, string Needs, IReadOnlyList<Finding> Findings, int Done, Hashtable? Progress)
     {
         /// <summary>What is about to happen, for the log and the screen.</summary>
         public IEnumerable<string> Lines()
@@ -185,9 +196,10 @@ internal static class TrainCommand
             yield return FormattableString.Invariant($"{Settings.Name}, seed {Settings.Seed}: {Method()}, {Model.Network.GetName()} with {Model.Network.Exits} exits and {parameters:N0} parameters on {Device}, {get_num_threads()} threads");
             yield return FormattableString.Invariant($"{Data.Train.Count:N0} training, {Data.Validation.Count:N0} validation and {Data.Test.Count:N0} test images of {Data.Classes} classes; run folder {Folder.Path}");
             yield return Needs;
-            if (Done > 0)
+            if (Done > 0 || Progress is not null)
             {
-                yield return FormattableString.Invariant($"going on behind epoch {Done} of {Phases[^1].LastEpoch}");
+                string inside = Progress is null ? "" : FormattableString.Invariant($", batch {Progress["batch"]}");
+                yield return FormattableString.Invariant($"going on behind epoch {Done} of {Phases[^1].LastEpoch}{inside}");
             }
         }
 

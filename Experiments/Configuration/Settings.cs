@@ -55,4 +55,6 @@ public sealed record Settings
     public Phase2Options Phase2 { get; init; } = new();
 
     public ExportOptions Export { get; init; } = new();
+
+    public RunOptions Run { get; init; } = new();
 }

@@ -41,10 +41,11 @@ public sealed class BatchSource
     /// <param name="plan">A plan for as many images as the set has.</param>
     /// <param name="epoch">From 0.</param>
     /// <param name="augment">Whether images are cropped and flipped: by the plan's seed, the epoch and the batch alone.</param>
+    /// <param name="first">The batch to start with, from 0.</param>
     /// <exception cref="ArgumentException">The plan is for another number of images.</exception>
-    public IEnumerable<Batch> Training(BatchPlan plan, int epoch, bool augment)
+    public IEnumerable<Batch> Training(BatchPlan plan, int epoch, bool augment, int first = 0)
         => plan.Images == _set.Count
-            ? Each(plan, epoch, augment)
+            ? Each(plan, epoch, augment, first)
             : throw new ArgumentException($"the plan is for {plan.Images} images, the set has {_set.Count}.", nameof(plan));
 
     /// <summary>All images in the set's order, as they are. The caller disposes each batch.</summary>
@@ -60,11 +61,11 @@ public sealed class BatchSource
         });
     }
 
-    private IEnumerable<Batch> Each(BatchPlan plan, int epoch, bool augment)
+    private IEnumerable<Batch> Each(BatchPlan plan, int epoch, bool augment, int first)
     {
         // Outlives the scopes that the consumer opens and closes between two batches.
         using var order = plan.Order(epoch).DetachFromDisposeScope();
-        for (int i = 0; i < plan.Batches; i++)
+        for (int i = first; i < plan.Batches; i++)
         {
             yield return Train(plan, order, epoch, i, augment);
         }

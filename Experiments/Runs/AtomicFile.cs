@@ -6,7 +6,10 @@ internal static class AtomicFile
     /// <summary>Ends the name of a file that is being written.</summary>
     public const string Suffix = ".partial";
 
-    public static void Write(string path, Action<Stream> write)
+    /// <param name="path">The file.</param>
+    /// <param name="write">Writes its content.</param>
+    /// <param name="previous">Where the old file goes, in the place of an older one; null: it is not kept.</param>
+    public static void Write(string path, Action<Stream> write, string? previous = null)
     {
         string beside = path + Suffix;
         try
@@ -15,6 +18,11 @@ internal static class AtomicFile
             {
                 write(stream);
                 stream.Flush(flushToDisk: true);
+            }
+
+            if (previous is not null && File.Exists(path))
+            {
+                File.Move(path, previous, overwrite: true);
             }
 
             File.Move(beside, path, overwrite: true);

@@ -1,6 +1,8 @@
 using System.Collections;
 using System.Collections.Specialized;
 using System.Globalization;
+using System.IO.Compression;
+using System.IO.Hashing;
 using System.Runtime.InteropServices;
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments.Configuration;
@@ -10,21 +12,31 @@ using TorchSharp.PyBridge;
 namespace Imta.MetaWeight.Experiments.Runs;
 
 /// <summary>
-/// All that a run needs to go on after an epoch, as a PyTorch file: backbone (<c>state_dict</c>), WPN (<c>meta_state_dict</c>), both
-/// optimisers, the epoch, the random state and the configuration. Every random number follows from the seed, its purpose and the epoch
-/// and batch it is for, so the random state is the seed.
+/// All that a run needs to go on, as a PyTorch file: backbone (<c>state_dict</c>), WPN (<c>meta_state_dict</c>), both optimisers, the
+/// epochs that are done and what there is of the one that is not, the random state and the configuration. Every random number follows
+/// from the seed, its purpose and the epoch and batch it is for, so the random state is the seed.
 /// </summary>
 internal static class Checkpoint
 {
-    private const long Format = 2;
+    private const long Format = 3;
+    private const long OldestFormat = 2; // knows no unfinished epochs
 
-    public static void Write(string path, Settings settings, TrainingPhase phase, RunModel model, int epochs)
+    /// <param name="path">Where.</param>
+    /// <param name="settings">The run's.</param>
+    /// <param name="phase">Its present phase.</param>
+    /// <param name="model">What the phase trains.</param>
+    /// <param name="epochs">Epochs of the run that are done.</param>
+    /// <param name="progress">The epoch behind these; null: it has not begun.</param>
+    /// <param name="previous">Where the file goes that was there; null: it is not kept.</param>
+    public static void Write(string path, Settings settings, TrainingPhase phase, RunModel model, int epochs, EpochProgress? progress = null, string? previous = null)
     {
+        using DisposeScope scope = NewDisposeScope();
         var content = new OrderedDictionary
         {
             ["format"] = Format,
             ["epoch"] = (long)epochs,
             ["phase"] = (long)phase.Number,
+            ["progress"] = progress?.Content(),
             ["random"] = new OrderedDictionary { ["seed"] = (long)settings.Seed },
             ["config"] = SettingsWriter.Write(settings),
             ["state_dict"] = Named(model.Network.state_dict()),
@@ -41,7 +53,7 @@ internal static class Checkpoint
             };
         }
 
-        AtomicFile.Write(path, stream => PyTorchPickler.PickleStateDict(stream, content, leaveOpen: true));
+        AtomicFile.Write(path, stream => PyTorchPickler.PickleStateDict(stream, content, leaveOpen: true), previous);
     }
 
     /// <summary>Reads a checkpoint's content; its tensors belong to the open dispose scope.</summary>
@@ -50,10 +62,11 @@ internal static class Checkpoint
     {
         try
         {
+            CheckSums(path);
             Hashtable content = PyTorchUnpickler.UnpickleStateDict(path);
-            if (content["format"] is not { } format || Integer(format) != Format)
+            if (content["format"] is not { } format || Integer(format) is < OldestFormat or > Format)
             {
-                throw new UsageException($"{path} is of checkpoint format {content["format"] ?? "(none)"}; this version reads format {Format}");
+                throw new UsageException($"{path} is of checkpoint format {content["format"] ?? "(none)"}; this version reads formats {OldestFormat} to {Format}");
             }
 
             Settings settings = SettingsLoader.Parse((string)content["config"]!, path);
@@ -61,7 +74,45 @@ internal static class Checkpoint
         }
         catch (Exception e) when (e is InvalidDataException or InvalidCastException or FormatException or OverflowException or NullReferenceException or IOException or UnauthorizedAccessException)
         {
-            throw new UsageException($"{path} is no checkpoint that can be read ({e.Message.TrimEnd('.')}); start the run anew, or restore the file", e);
+            throw new UsageException($"{path} is no checkpoint that can be read ({e.Message.TrimEnd('.')}); take another of the run's checkpoints, or start the run anew", e);
+        }
+    }
+
+    /// <summary>The checkpoint that a run goes on from: its latest, or where that is damaged, the one before.</summary>
+    /// <param name="folder">The run's.</param>
+    /// <param name="warn">Told that it is the one before, and why.</param>
+    /// <exception cref="UsageException">Neither can be read.</exception>
+    public static (string File, Content Content) Latest(RunFolder folder, Action<string> warn)
+    {
+        try
+        {
+            return File.Exists(folder.LatestCheckpoint)
+                ? (folder.LatestCheckpoint, Read(folder.LatestCheckpoint))
+                : throw new UsageException($"{folder.LatestCheckpoint} is missing");
+        }
+        catch (UsageException e) when (File.Exists(folder.PreviousCheckpoint))
+        {
+            Content content = Read(folder.PreviousCheckpoint);
+            warn($"{e.Message.Split(';')[0]}; going on from {folder.PreviousCheckpoint}, the checkpoint before");
+            File.Delete(folder.LatestCheckpoint); // the next one would take the good one's place
+            return (folder.PreviousCheckpoint, content);
+        }
+    }
+
+    /// <summary>A file that was torn may have its length and not its content, and zip archives are read without a look at their sums.</summary>
+    /// <exception cref="InvalidDataException">An entry is not what was written.</exception>
+    private static void CheckSums(string path)
+    {
+        using ZipArchive archive = ZipFile.OpenRead(path);
+        foreach (ZipArchiveEntry entry in archive.Entries)
+        {
+            using Stream stream = entry.Open();
+            var sum = new Crc32();
+            sum.Append(stream);
+            if (sum.GetCurrentHashAsUInt32() != entry.Crc32)
+            {
+                throw new InvalidDataException($"its part {entry.FullName} is damaged");
+            }
         }
     }
 
@@ -102,6 +153,12 @@ internal static class Checkpoint
     /// <param name="Values">Everything, by key.</param>
     internal sealed record Content(Settings Settings, int Epochs, int Phase, Hashtable Values)
     {
+        /// <summary>The epoch behind those that are done, for <see cref="EpochProgress.Restore"/>; null: it has not begun.</summary>
+        public Hashtable? Progress => (Hashtable?)Values["progress"];
+
+        /// <summary>Batches of that epoch that are done.</summary>
+        public int Batches => Progress is { } progress ? checked((int)Integer(progress["batch"])) : 0;
+
         /// <summary>Copies the state into a model that was built from the same configuration.</summary>
         /// <exception cref="UsageException">A part is missing or does not fit.</exception>
         public void Restore(RunModel model, string path) => Guarded(path, () => Restore(model));
@@ -109,6 +166,24 @@ internal static class Checkpoint
         /// <summary>Copies the backbone's state alone.</summary>
         /// <exception cref="UsageException">It is missing or does not fit.</exception>
         public void Restore(MultiExitNetwork network, string path) => Guarded(path, () => network.load_state_dict(Tensors(Values["state_dict"])));
+
+        /// <summary>Gives up all tensors but those of <see cref="Progress"/>: a model has its own by now.</summary>
+        public void ReleaseModel()
+        {
+            foreach (object? part in Values.Cast<DictionaryEntry>().Where(entry => entry.Key is not "progress").Select(entry => entry.Value))
+            {
+                Release(part);
+            }
+        }
+
+        private static void Release(object? part)
+        {
+            (part as Tensor)?.Dispose();
+            foreach (object? inner in (part as Hashtable)?.Values ?? Array.Empty<object>())
+            {
+                Release(inner);
+            }
+        }
 
         private static void Guarded(string path, Action restore)
         {

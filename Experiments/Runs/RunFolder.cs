@@ -30,6 +30,12 @@ internal sealed class RunFolder
 
     public string LatestCheckpoint => In("checkpoints", "latest.pt");
 
+    /// <summary>The one before, for the case that the latest is damaged.</summary>
+    public string PreviousCheckpoint => In("checkpoints", "previous.pt");
+
+    /// <summary>Of the epoch with the best validation (<c>run.bestBy</c>).</summary>
+    public string BestCheckpoint => In("checkpoints", "best.pt");
+
     /// <summary>The default place: <c>runs/NAME-sSEED-START</c> in the present folder, NAME the configuration's.</summary>
     public static string DefaultPath(Settings settings, DateTime start)
         => System.IO.Path.Combine("runs", string.Create(CultureInfo.InvariantCulture, $"{settings.Name}-s{settings.Seed}-{start:yyyyMMdd-HHmmss}"));
@@ -92,9 +98,9 @@ internal sealed class RunFolder
             throw new UsageException($"{path} is no folder; --resume takes the folder of a run");
         }
 
-        if (!File.Exists(folder.LatestCheckpoint))
+        if (!File.Exists(folder.LatestCheckpoint) && !File.Exists(folder.PreviousCheckpoint))
         {
-            throw new UsageException($"{path} has no checkpoints/latest.pt to resume from; --resume takes the folder of a run that finished an epoch");
+            throw new UsageException($"{path} has no checkpoints/latest.pt to resume from; --resume takes the folder of a run");
         }
 
         Guarded(path, () => Probe(path));
@@ -106,9 +112,10 @@ internal sealed class RunFolder
     /// <exception cref="UsageException">There is no such thing.</exception>
     public static string CheckpointOf(string source)
     {
-        string file = Directory.Exists(source) ? new RunFolder(source).LatestCheckpoint : source;
+        var folder = new RunFolder(source);
+        string file = Directory.Exists(source) ? new[] { folder.LatestCheckpoint, folder.PreviousCheckpoint }.FirstOrDefault(File.Exists, folder.LatestCheckpoint) : source;
         return File.Exists(file) ? file : throw new UsageException(Directory.Exists(source)
-            ? $"{source} has no checkpoints/latest.pt; wanted the folder of a run that finished an epoch, or a checkpoint"
+            ? $"{source} has no checkpoints/latest.pt; wanted the folder of a run, or a checkpoint"
             : $"there is no run or checkpoint {source}; give the folder of a run, or one of its checkpoints");
     }
 
@@ -142,6 +149,9 @@ internal sealed class RunFolder
 
     /// <summary>Takes away what was made of an earlier epoch's network by <c>imta eval</c> and <c>imta calibrate</c>.</summary>
     public void RemoveTest() => Remove(Test.All);
+
+    /// <summary>A checkpoint that is kept (<c>run.checkpointEvery</c>).</summary>
+    public string EpochCheckpoint(int epoch) => In("checkpoints", string.Create(CultureInfo.InvariantCulture, $"epoch-{epoch:0000}.pt"));
 
     public string Weights(int epoch) => In("weights", string.Create(CultureInfo.InvariantCulture, $"epoch-{epoch:0000}.csv"));
 

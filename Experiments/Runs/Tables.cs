@@ -46,6 +46,9 @@ public sealed record EpochRow
 
     [Name("weight_std"), Index(12)]
     public required double WeightStd { get; init; }
+
+    [Name("skipped_batches"), Index(13)]
+    public required int SkippedBatches { get; init; }
 }
 
 /// <summary>A row of <c>timing.csv</c>: one epoch. All that is not reproducible.</summary>

@@ -1,3 +1,6 @@
+using System.Collections;
+using System.Collections.Specialized;
+using System.Globalization;
 using Imta.MetaWeight.Experiments.Inference;
 using Imta.MetaWeight.Experiments.Runs;
 using Imta.MetaWeight.Meta;
@@ -37,6 +40,17 @@ internal sealed class EpochTally : IDisposable
         }
     }
 
+    /// <summary>What there is so far, for a checkpoint; the tensors stay this object's.</summary>
+    public OrderedDictionary Content() => new() { ["sums"] = _sums, ["objective"] = _objective, ["samples"] = _samples, ["objectives"] = _objectives };
+
+    /// <summary>Goes on from what a checkpoint holds.</summary>
+    public void Restore(Hashtable content)
+    {
+        _sums.copy_((Tensor)content["sums"]!);
+        _objective.copy_((Tensor)content["objective"]!);
+        (_samples, _objectives) = (Convert.ToInt64(content["samples"]!, CultureInfo.InvariantCulture), Convert.ToInt32(content["objectives"]!, CultureInfo.InvariantCulture));
+    }
+
     /// <summary>Ends the epoch: brings the sums to the host. Waits for the device.</summary>
     public void Close()
     {
@@ -46,7 +60,7 @@ internal sealed class EpochTally : IDisposable
     }
 
     /// <summary>The rows of <c>epochs.csv</c>, one an exit, after <see cref="Close"/>.</summary>
-    public EpochRow[] Table(TrainingPhase phase, int epoch, Rates rates, ExitScore[] validation)
+    public EpochRow[] Table(TrainingPhase phase, int epoch, Rates rates, ExitScore[] validation, int skipped)
     {
         int exits = validation.Length;
         double Mean(int row, int exit) => _means[(row * exits) + exit];
@@ -65,6 +79,7 @@ internal sealed class EpochTally : IDisposable
             MetaLoss = _meanObjective,
             WeightMean = Mean(3, k),
             WeightStd = Math.Sqrt(Math.Max(0, Mean(4, k) - (Mean(3, k) * Mean(3, k)))),
+            SkippedBatches = skipped,
         })];
     }
 

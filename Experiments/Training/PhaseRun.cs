@@ -1,3 +1,4 @@
+using System.Collections;
 using System.Diagnostics;
 using System.Globalization;
 using Imta.MetaWeight.Allocation;
@@ -31,53 +32,113 @@ internal sealed class PhaseRun
     }
 
     /// <summary>Trains the phase's epochs from <paramref name="first"/> (from 0) on.</summary>
-    /// <exception cref="OperationCanceledException"><paramref name="stop"/>; the last finished epoch is in the checkpoint.</exception>
-    public void Run(int first, CancellationToken stop)
+    /// <param name="first">The first epoch that is not done.</param>
+    /// <param name="progress">What a checkpoint holds of it; null: it has not begun.</param>
+    /// <param name="stop">Ends the phase behind its present batch.</param>
+    /// <exception cref="OperationCanceledException"><paramref name="stop"/>; all that is done is in the latest checkpoint.</exception>
+    /// <exception cref="NonFiniteException">A loss or a gradient is no finite number; the latest checkpoint is from before.</exception>
+    public void Run(int first, Hashtable? progress, CancellationToken stop)
     {
         int epochs = _settings.Train.Epochs;
-        _monitor.Track(epochs * _plan.Batches, first * _plan.Batches, () =>
+        using EpochProgress begun = Begin(first, progress);
+        _monitor.Track(epochs * _plan.Batches, (first * _plan.Batches) + begun.Batches, () =>
         {
             for (int epoch = first; epoch < epochs; epoch++)
             {
-                Epoch(epoch, stop);
+                using EpochProgress of = epoch == first ? begun : Begin(epoch, progress: null);
+                Epoch(epoch, of, stop);
             }
         });
     }
 
-    private void Epoch(int epoch, CancellationToken stop)
+    private EpochProgress Begin(int epoch, Hashtable? progress)
     {
-        using DisposeScope scope = NewDisposeScope();
-        using var tally = new EpochTally(_model.Network.Exits, _device);
-        WeightRecord? record = WritesWeights(epoch) ? new WeightRecord(_model.Network.Exits) : null;
-        var clock = Stopwatch.StartNew();
-        int number = 0;
-        foreach (Batch batch in _train.Training(_plan, epoch, _settings.Data.Augment))
+        var begun = new EpochProgress(_model.Network.Exits, _device, WritesWeights(epoch));
+        if (progress is not null)
         {
-            stop.ThrowIfCancellationRequested();
-            Step(batch, epoch, number, tally, record);
-            _monitor.Advance($"epoch {_phase.EpochsBefore + epoch + 1}/{_phase.LastEpoch}, batch {++number}/{_plan.Batches}");
+            begun.Restore(progress);
         }
 
-        tally.Close(); // waits for the device, so it belongs to the training time
-        double trainSeconds = clock.Elapsed.TotalSeconds;
-        ExitScore[] validation = SetAnswers.Of(_model.Network, _data.Validation, _data.Normalisation, ExitCriteria.Confidence, _device, stop).PerExit();
-        EpochRow[] rows = tally.Table(_phase, epoch, RatesAt(epoch, 0), validation);
-        Save(_phase.EpochsBefore + epoch + 1, rows, record, trainSeconds, clock.Elapsed.TotalSeconds - trainSeconds);
+        return begun;
     }
 
-    private void Step(Batch batch, int epoch, int number, EpochTally tally, WeightRecord? record)
+    private void Epoch(int epoch, EpochProgress progress, CancellationToken stop)
     {
         using DisposeScope scope = NewDisposeScope();
-        using (batch)
+        try
         {
-            IReadOnlyList<PartReport> parts = _model.Loop.Step(new LabelledImages(batch.Images, batch.Labels), RatesAt(epoch, number), _settings.Meta.Learns(number));
-            foreach (PartReport part in parts)
+            Train(epoch, progress, stop);
+            progress.Tally.Close(); // waits for the device, so it belongs to the training time
+            double trainSeconds = progress.Seconds;
+            ExitScore[] validation = SetAnswers.Of(_model.Network, _data.Validation, _data.Normalisation, ExitCriteria.Confidence, _device, stop).PerExit();
+            EpochRow[] rows = progress.Tally.Table(_phase, epoch, RatesAt(epoch, 0), validation, progress.Skipped);
+            Save(_phase.EpochsBefore + epoch + 1, rows, progress.Record, trainSeconds, progress.Seconds - trainSeconds);
+        }
+        catch (OperationCanceledException)
+        {
+            SaveInside(epoch, progress);
+            throw;
+        }
+    }
+
+    private void Train(int epoch, EpochProgress progress, CancellationToken stop)
+    {
+        var sinceCheckpoint = Stopwatch.StartNew();
+        double minutes = _run.Run.CheckpointMinutes;
+        foreach (Batch batch in _train.Training(_plan, epoch, _settings.Data.Augment, progress.Batches))
+        {
+            using (batch)
             {
-                tally.Add(part);
+                stop.ThrowIfCancellationRequested();
+                Step(batch, epoch, progress);
             }
 
-            record?.Add(batch, parts);
+            _monitor.Advance($"epoch {_phase.EpochsBefore + epoch + 1}/{_phase.LastEpoch}, batch {progress.Batches}/{_plan.Batches}");
+            if (minutes > 0 && sinceCheckpoint.Elapsed.TotalMinutes >= minutes)
+            {
+                SaveInside(epoch, progress);
+                sinceCheckpoint.Restart();
+            }
         }
+
+        if (progress.Skipped == _plan.Batches)
+        {
+            throw new NonFiniteException($"epoch {_phase.EpochsBefore + epoch + 1}: no batch has finite numbers, and all were skipped; {Advice()}");
+        }
+    }
+
+    private void Step(Batch batch, int epoch, EpochProgress progress)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        using ModelSnapshot? before = _run.Run.SkipNonFinite ? new ModelSnapshot(_model) : null;
+        IReadOnlyList<PartReport> parts = _model.Loop.Step(new LabelledImages(batch.Images, batch.Labels), RatesAt(epoch, progress.Batches), _settings.Meta.Learns(progress.Batches));
+        int number = ++progress.Batches;
+        if (Problem(parts, withModel: before is not null) is { } problem)
+        {
+            string what = $"epoch {_phase.EpochsBefore + epoch + 1}, batch {number}, {problem} is no finite number";
+            (before ?? throw new NonFiniteException($"{what}; {Advice()}")).Restore();
+            progress.Skipped++;
+            _monitor.Say($"warning: {what}; the batch is skipped");
+            return;
+        }
+
+        foreach (PartReport part in parts)
+        {
+            progress.Tally.Add(part);
+        }
+
+        progress.Record?.Add(batch, parts);
+    }
+
+    /// <summary>What is not finite behind a batch. A gradient of the backbone that is not shows in its parameters, and else in the next batch's loss.</summary>
+    private string? Problem(IReadOnlyList<PartReport> parts, bool withModel)
+        => NonFinite.In(parts) ?? (withModel && NonFinite.In(_model) is { } name ? $"the gradient of {name}" : null);
+
+    private string Advice()
+    {
+        string rate = _phase.Number == 2 ? "phase2.rate" : "train.rate", skip = _run.Run.SkipNonFinite ? "" : ", or skip such batches by --skip-nonfinite";
+        string meta = _settings.Meta.Enabled ? ", meta.epsilon or meta.optimiser.rate" : "";
+        return $"the last good checkpoint is {_folder.LatestCheckpoint}; start again with a smaller {rate}{meta}{skip}";
     }
 
     private Rates RatesAt(int epoch, int batch)
@@ -92,9 +153,11 @@ internal sealed class PhaseRun
         return epoch + 1 == _settings.Train.Epochs || (every > 0 && (_phase.EpochsBefore + epoch + 1) % every == 0);
     }
 
-    /// <summary>Tables first, the checkpoint last: on resuming, rows behind the checkpoint are dropped.</summary>
+    /// <summary>Tables first, the latest checkpoint last: on resuming, rows behind the checkpoint are dropped.</summary>
     private void Save(int epochs, EpochRow[] rows, WeightRecord? record, double trainSeconds, double validationSeconds)
     {
+        CheckModel(epochs);
+        bool best = BestEpoch.IsBetter(rows, _folder.Epochs, _run.Run.BestBy);
         CsvTable.Append(_folder.Epochs, rows);
         CsvTable.Append(_folder.Timing, [new TimingRow
         {
@@ -109,13 +172,31 @@ internal sealed class PhaseRun
             CsvTable.Write(_folder.Weights(epochs), record.Table(_data.Train));
         }
 
-        Checkpoint.Write(_folder.LatestCheckpoint, _run, _phase, _model, epochs);
+        int every = _run.Run.CheckpointEvery;
+        foreach (string file in (string[])[.. best ? [_folder.BestCheckpoint] : Array.Empty<string>(), .. every > 0 && epochs % every == 0 ? [_folder.EpochCheckpoint(epochs)] : Array.Empty<string>()])
+        {
+            Checkpoint.Write(file, _run, _phase, _model, epochs);
+        }
+
+        Checkpoint.Write(_folder.LatestCheckpoint, _run, _phase, _model, epochs, previous: _folder.PreviousCheckpoint);
         _monitor.Say(string.Create(
             CultureInfo.InvariantCulture,
             $"epoch {epochs}/{_phase.LastEpoch}: train loss {rows.Sum(row => row.TrainLoss):0.000}, validation accuracy {RunMonitor.PerExit(rows.Select(row => row.ValidationAccuracy))} %, {_data.Train.Count / trainSeconds:0} images/s"));
-        if (rows.Any(row => !double.IsFinite(row.TrainLoss)))
+    }
+
+    private void SaveInside(int epoch, EpochProgress progress)
+    {
+        int done = _phase.EpochsBefore + epoch;
+        CheckModel(done + 1);
+        Checkpoint.Write(_folder.LatestCheckpoint, _run, _phase, _model, done, progress, _folder.PreviousCheckpoint);
+    }
+
+    /// <summary>No checkpoint holds what cannot be gone on from.</summary>
+    private void CheckModel(int epoch)
+    {
+        if (NonFinite.In(_model) is { } name)
         {
-            _monitor.Say($"warning: the training loss is no longer a finite number; a smaller {(_phase.Number == 2 ? "phase2" : "train")}.rate may help");
+            throw new NonFiniteException($"epoch {epoch}, {name} is no finite number; {Advice()}");
         }
     }
 }

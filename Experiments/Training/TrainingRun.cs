@@ -1,3 +1,4 @@
+using System.Collections;
 using System.Globalization;
 using Imta.MetaWeight.Allocation;
 using Imta.MetaWeight.Backbones;
@@ -24,9 +25,10 @@ internal sealed class TrainingRun
     /// <param name="phases">The phases that are left.</param>
     /// <param name="model">What the first of them trains; it is disposed.</param>
     /// <param name="done">Epochs of the run that are done.</param>
+    /// <param name="progress">What a checkpoint holds of the epoch behind them; null: it has not begun.</param>
     /// <param name="stop">Ends the run behind its present batch.</param>
-    /// <exception cref="OperationCanceledException"><paramref name="stop"/>; the last finished epoch is in the checkpoint.</exception>
-    public void Run(IReadOnlyList<TrainingPhase> phases, RunModel model, int done, CancellationToken stop)
+    /// <exception cref="OperationCanceledException"><paramref name="stop"/>; all that is done is in the latest checkpoint.</exception>
+    public void Run(IReadOnlyList<TrainingPhase> phases, RunModel model, int done, Hashtable? progress, CancellationToken stop)
     {
         try
         {
@@ -35,7 +37,7 @@ internal sealed class TrainingRun
                 TrainingPhase phase = phases[p];
                 model = p == 0 ? model : NextPhase(phases[p - 1], phase, model);
                 CsvTable.Write(_folder.Cost, CostRow.Table(model.Network.Cost(DatasetShape.Of(_settings.Data.Dataset).Side)));
-                new PhaseRun(_settings, phase, _data, model, _folder, _monitor, _device).Run(Math.Max(0, done - phase.EpochsBefore), stop);
+                new PhaseRun(_settings, phase, _data, model, _folder, _monitor, _device).Run(Math.Max(0, done - phase.EpochsBefore), p == 0 ? progress : null, stop);
             }
 
             Test(model.Network, stop);

@@ -1,3 +1,5 @@
+using System.Collections;
+using System.Collections.Specialized;
 using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Runs;
 using Imta.MetaWeight.Meta;
@@ -20,6 +22,18 @@ internal sealed class WeightRecord
         Tensor losses = cat([.. parts.Select(part => part.CrossEntropies)]), weights = cat([.. parts.Select(part => part.Weights)]); // [N, K]
         _parts.Add((batch.Rows.data<long>().ToArray(), losses.cpu().data<float>().ToArray(), weights.cpu().data<float>().ToArray()));
     }
+
+    /// <summary>What there is so far, for a checkpoint; the tensors belong to the open dispose scope.</summary>
+    public OrderedDictionary Content() => new()
+    {
+        ["rows"] = tensor(_parts.SelectMany(part => part.Rows).ToArray()),
+        ["losses"] = tensor(_parts.SelectMany(part => part.Losses).ToArray()),
+        ["weights"] = tensor(_parts.SelectMany(part => part.Weights).ToArray()),
+    };
+
+    /// <summary>Goes on from what a checkpoint holds.</summary>
+    public void Restore(Hashtable content) => _parts.Add((
+        ((Tensor)content["rows"]!).data<long>().ToArray(), ((Tensor)content["losses"]!).data<float>().ToArray(), ((Tensor)content["weights"]!).data<float>().ToArray()));
 
     /// <summary>The rows of the table, by sample and exit.</summary>
     public IEnumerable<WeightRow> Table(ImageSet images)

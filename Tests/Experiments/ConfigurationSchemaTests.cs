@@ -38,7 +38,8 @@ public sealed class ConfigurationSchemaTests
         "train.nesterov", "train.weightDecay",
         "phase2.from", "phase2.frozenNorm", "phase2.epochs", "phase2.batch", "phase2.rate", "phase2.schedule", "phase2.milestones", "phase2.decay",
         "phase2.momentum", "phase2.dampening", "phase2.nesterov", "phase2.weightDecay",
-        "export.weightsEvery", "export.predictions");
+        "export.weightsEvery", "export.predictions",
+        "run.checkpointMinutes", "run.checkpointEvery", "run.bestBy", "run.skipNonFinite");
 
     [Theory]
     [InlineData("name", "text", "null", "letters, digits, '.', '_', '-', 100 at most")]
@@ -161,6 +162,11 @@ public sealed class ConfigurationSchemaTests
         export:
           weightsEvery: 0
           predictions: true
+        run:
+          checkpointMinutes: 10
+          checkpointEvery: 0
+          bestBy: lastAccuracy
+          skipNonFinite: false
 
         """.ReplaceLineEndings("\n"));
 
@@ -258,6 +264,7 @@ public sealed class ConfigurationSchemaTests
         from train in AnyTrain()
         from phase2 in AnyPhase2()
         from weightsEvery in Whole(0, int.MaxValue)
+        from runOptions in AnyRun()
         from predictions in Gen.Elements(false, true)
         select new Settings
         {
@@ -273,8 +280,16 @@ public sealed class ConfigurationSchemaTests
             Meta = meta,
             Train = train,
             Phase2 = phase2,
+            Run = runOptions,
             Export = new() { WeightsEvery = weightsEvery, Predictions = predictions },
         };
+
+    private static Gen<RunOptions> AnyRun() =>
+        from minutes in Whole(0, 1_000_000)
+        from every in Whole(0, int.MaxValue)
+        from best in Any<BestBy>()
+        from skips in Gen.Elements(false, true)
+        select new RunOptions { CheckpointMinutes = minutes / 8.0, CheckpointEvery = every, BestBy = best, SkipNonFinite = skips };
 
     private static Gen<DataOptions> AnyData() =>
         from dataset in Any<DatasetKind>()

@@ -21,10 +21,11 @@ public sealed class TrainCommandTests : IDisposable
         result.Error.Should().BeEmpty();
         result.Output.Should().Contain("learned weights against known difficulty").And.Contain("test accuracy of exits 1 to 2").And.EndWith("results are in run\n");
         FilesOf("run").Should().BeEquivalentTo(
-            "config.yaml", "environment.json", "epochs.csv", "timing.csv", "cost.csv", "log.txt", "weights/epoch-0002.csv", "checkpoints/latest.pt",
+            "config.yaml", "environment.json", "epochs.csv", "timing.csv", "cost.csv", "log.txt", "weights/epoch-0002.csv",
+            "checkpoints/latest.pt", "checkpoints/previous.pt", "checkpoints/best.pt",
             "anytime.csv", "dynamic.csv", "exits.csv", "correlation.csv", "predictions.csv");
         Header("run", "epochs.csv").Should().Be(
-            "epoch,phase,exit,rate,meta_rate,train_loss,train_weighted_loss,train_accuracy,validation_loss,validation_accuracy,meta_loss,weight_mean,weight_std");
+            "epoch,phase,exit,rate,meta_rate,train_loss,train_weighted_loss,train_accuracy,validation_loss,validation_accuracy,meta_loss,weight_mean,weight_std,skipped_batches");
         Header("run", "timing.csv").Should().Be("epoch,train_seconds,train_images_per_second,validation_seconds,peak_memory_mib");
         Header("run", "anytime.csv").Should().Be("exit,top1,top5,loss,samples,macs,parameters");
         Header("run", "cost.csv").Should().Be("exit,macs,macs_share,parameters");
@@ -99,7 +100,7 @@ public sealed class TrainCommandTests : IDisposable
 
         using (ImtaProcess process = ImtaProcess.Start(_folder.Path, ["train", "--out", "broken", .. ImtaProcess.Tiny, .. longer]))
         {
-            process.WaitUntil(() => File.Exists(_folder.In("broken", "checkpoints", "latest.pt")));
+            process.WaitUntil(() => File.Exists(_folder.In("broken", "epochs.csv")));
             if (killed)
             {
                 process.Kill();

@@ -25,12 +25,11 @@ public sealed class DiskCheckTests
     }
 
     [Theory]
-    [InlineData(0, 10, 0, 2, 1)]
-    [InlineData(0, 1, 0, 1, 1)] // the first checkpoint has none beside it
-    [InlineData(0, 10, 1, 2, 10)]
-    [InlineData(0, 10, 3, 2, 4)] // epochs 3, 6, 9 and the last
-    [InlineData(0, 9, 3, 2, 3)]
-    [InlineData(0, 10, 20, 2, 1)]
+    [InlineData(0, 10, 0, 4, 1)]
+    [InlineData(0, 10, 1, 4, 10)]
+    [InlineData(0, 10, 3, 4, 4)] // epochs 3, 6, 9 and the last
+    [InlineData(0, 9, 3, 4, 3)]
+    [InlineData(0, 10, 20, 4, 1)]
     [InlineData(6, 10, 3, 1, 2)] // epochs 9 and the last
     [InlineData(9, 10, 3, 1, 1)]
     [InlineData(10, 10, 3, 0, 0)]

@@ -1,0 +1,55 @@
+using System.Collections;
+using System.Collections.Specialized;
+using System.Diagnostics;
+using System.Globalization;
+
+namespace Imta.MetaWeight.Experiments.Training;
+
+/// <summary>An epoch that is being trained: all that has to be known of its batches so far.</summary>
+internal sealed class EpochProgress : IDisposable
+{
+    private readonly Stopwatch _clock = Stopwatch.StartNew();
+    private double _secondsBefore;
+
+    /// <param name="exits">K.</param>
+    /// <param name="device">The network's.</param>
+    /// <param name="recordsWeights">Whether the epoch's sample weights are written.</param>
+    public EpochProgress(int exits, Device device, bool recordsWeights)
+        => (Tally, Record) = (new EpochTally(exits, device), recordsWeights ? new WeightRecord(exits) : null);
+
+    public EpochTally Tally { get; }
+
+    /// <summary>Null where the epoch's weights are not written.</summary>
+    public WeightRecord? Record { get; }
+
+    /// <summary>Batches done, skipped ones among them.</summary>
+    public int Batches { get; set; }
+
+    /// <summary>Batches that were skipped.</summary>
+    public int Skipped { get; set; }
+
+    /// <summary>Seconds of training so far.</summary>
+    public double Seconds => _secondsBefore + _clock.Elapsed.TotalSeconds;
+
+    /// <summary>For a checkpoint; the tensors belong to the open dispose scope or to this object.</summary>
+    public OrderedDictionary Content() => new()
+    {
+        ["batch"] = (long)Batches,
+        ["skipped"] = (long)Skipped,
+        ["seconds"] = Seconds,
+        ["tally"] = Tally.Content(),
+        ["weights"] = Record?.Content(),
+    };
+
+    /// <summary>Goes on from what a checkpoint holds.</summary>
+    public void Restore(Hashtable content)
+    {
+        Batches = Convert.ToInt32(content["batch"]!, CultureInfo.InvariantCulture);
+        Skipped = Convert.ToInt32(content["skipped"]!, CultureInfo.InvariantCulture);
+        _secondsBefore = (double)content["seconds"]!;
+        Tally.Restore((Hashtable)content["tally"]!);
+        Record?.Restore((Hashtable)content["weights"]!);
+    }
+
+    public void Dispose() => Tally.Dispose();
+}
