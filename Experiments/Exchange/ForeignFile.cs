@@ -85,7 +85,7 @@ internal static class ForeignFile
             string own = string.Join('.', name.Split('.').Where(part => part != "module"));
             if (!named.TryAdd(own, tensor))
             {
-                throw new InvalidDataException($"it has two tensors {own}, with module. in the name and without");
+                throw new InvalidDataException($"it has two tensors {YamlReader.OneLine(own)}, with module. in the name and without");
             }
         }
 

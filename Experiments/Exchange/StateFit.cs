@@ -1,3 +1,5 @@
+using Imta.MetaWeight.Experiments.Configuration;
+
 namespace Imta.MetaWeight.Experiments.Exchange;
 
 /// <summary>How the tensors of a file fit those of a network, by name and shape.</summary>
@@ -22,7 +24,7 @@ internal sealed record StateFit(int Matched, IReadOnlyList<string> Missing, IRea
         return new StateFit(
             common.Length - wrong.Length,
             [.. network.Keys.Where(name => !file.ContainsKey(name) && !IsCount(name))],
-            [.. file.Keys.Where(name => !network.ContainsKey(name) && !IsCount(name))],
+            [.. file.Keys.Where(name => !network.ContainsKey(name) && !IsCount(name)).Select(YamlReader.OneLine)],
             [.. wrong.Select(name => $"{name} is [{string.Join(", ", file[name].shape)}] and not [{string.Join(", ", network[name].shape)}]")]);
     }
 
