@@ -1,4 +1,5 @@
 using System.Collections;
+using System.Collections.Specialized;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Runs;
 using TorchSharp.PyBridge;
@@ -44,7 +45,8 @@ internal static class ForeignFile
         // The length of a JSON object in eight bytes, and the object.
         Span<byte> start = stackalloc byte[9];
         using FileStream stream = File.OpenRead(file);
-        return stream.ReadAtLeast(start, start.Length, throwOnEndOfStream: false) == start.Length && start[8] == (byte)'{';
+        int read = stream.ReadAtLeast(start, start.Length, throwOnEndOfStream: false);
+        return read > 0 ? read == start.Length && start[8] == (byte)'{' : throw new InvalidDataException("it is empty");
     }
 
     private static bool IsOwn(string file)
@@ -67,7 +69,7 @@ internal static class ForeignFile
         IEnumerable<KeyValuePair<string, Tensor>> weighting = Entries(content[Weighting] as Hashtable ?? []).Select(entry => KeyValuePair.Create(ForeignCheckpoint.WeightingPrefix + entry.Key, entry.Value));
         int epochs = content[Epoch] is long and >= 0 and <= int.MaxValue and var epoch ? (int)epoch : 0;
         return new ForeignCheckpoint(
-            file, "a PyTorch checkpoint", Named(Entries(state).Concat(weighting)), epochs, FactsOf(content), content[Optimiser] as Hashtable, content[WeightingOptimiser] as Hashtable);
+            file, "a PyTorch checkpoint", Named(Entries(state).Concat(weighting)), epochs, FactsOf(content), Sorted(content[Optimiser]) as IDictionary, Sorted(content[WeightingOptimiser]) as IDictionary);
     }
 
     private static IEnumerable<KeyValuePair<string, Tensor>> Entries(Hashtable state) => state.Cast<DictionaryEntry>()
@@ -75,6 +77,23 @@ internal static class ForeignFile
             ? KeyValuePair.Create(name, tensor)
             : throw new InvalidDataException($"its entry '{YamlReader.OneLine($"{entry.Key}")}' is no tensor with a name"))
         .OrderBy(entry => entry.Key, StringComparer.Ordinal); // a file's own order is not read
+
+    /// <summary>The same in an order: a Hashtable's changes from process to process, and one file is to give the same bytes.</summary>
+    private static object? Sorted(object? value)
+    {
+        if (value is not Hashtable table)
+        {
+            return value is ArrayList list ? new ArrayList(list.Cast<object?>().Select(Sorted).ToArray()) : value;
+        }
+
+        var sorted = new OrderedDictionary();
+        foreach (DictionaryEntry entry in table.Cast<DictionaryEntry>().OrderBy(entry => entry.Key as long?).ThenBy(entry => entry.Key as string, StringComparer.Ordinal))
+        {
+            sorted.Add(entry.Key, Sorted(entry.Value));
+        }
+
+        return sorted;
+    }
 
     /// <summary>The tensors by the network's own names: DataParallel puts <c>module.</c> before those of what it wraps.</summary>
     private static Dictionary<string, Tensor> Named(IEnumerable<KeyValuePair<string, Tensor>> tensors)

@@ -112,6 +112,23 @@ public sealed class ConvertCommandTests(TrainedRun trained) : IClassFixture<Trai
         result.Output.Should().Contain("unexpected in the file  meta_state_dict.output_layer.weight").And.EndWith("196 tensors of the network and 0 of the weight-prediction network, of epoch 1, are in plain.pt\n");
     }
 
+    [SkippableFact]
+    public void Files_of_old_and_new_PyTorch_give_the_same()
+    {
+        using DisposeScope scope = NewDisposeScope();
+        foreach ((string source, string name) in new[] { ("legacy", "old"), ("zip", "new") })
+        {
+            string file = GoldenFiles.Find($"pytorch_files/l2w_checkpoint_{source}.pth.tar");
+            trained.Run(0, "convert", file, $"{name}.safetensors");
+            trained.Run(0, "convert", file, $"{name}.pth").Output.Should().Be($"196 tensors of the network and 4 of the weight-prediction network, of epoch 12, are in {name}.pth\n");
+        }
+
+        File.ReadAllBytes(trained.In("old.safetensors")).Should().Equal(File.ReadAllBytes(trained.In("new.safetensors")));
+        File.ReadAllBytes(trained.In("old.pth")).Should().Equal(File.ReadAllBytes(trained.In("new.pth")));
+        Hashtable content = PyTorchUnpickler.UnpickleStateDict(trained.In("new.pth"));
+        (content["arch"], content["best_prec1"], content["is_best"]).Should().Be(("msdnet", 74.25, true));
+    }
+
     /// <summary>These have heads of another width than any network here, so that nothing but their names is to fit.</summary>
     [SkippableTheory]
     [InlineData("imta_phase1_module.pth.tar", 174, 22)]
@@ -202,7 +219,7 @@ public sealed class ConvertCommandTests(TrainedRun trained) : IClassFixture<Trai
         foreach ((string problem, string[] arguments) in new (string, string[])[]
         {
             ("torn.pth holds no network", ["torn.pth", "no.pth"]),
-            ("empty.pth holds no network", ["empty.pth", "no.pth"]),
+            ("empty.pth holds no network that can be read (it is empty)", ["empty.pth", "no.pth"]),
             ("text.pth holds no network", ["text.pth", "no.pth"]),
             ("text.safetensors holds no network", ["text.safetensors", "no.pth"]),
             ("neither a dictionary state_dict nor tensors", ["other.pth", "no.pth"]),
