@@ -5,9 +5,14 @@ namespace Imta.MetaWeight.Meta;
 /// <summary>Adam (Kingma and Ba, ICLR 2015) with L2 decay added to the gradient, by PyTorch's rule, for Θ.</summary>
 public sealed class Adam : IDisposable
 {
-    private const double Beta1 = 0.9;
-    private const double Beta2 = 0.999;
-    private const double Epsilon = 1e-8;
+    /// <summary>Decay of the running mean of the gradient.</summary>
+    public const double Beta1 = 0.9;
+
+    /// <summary>Decay of the running mean of the squared gradient.</summary>
+    public const double Beta2 = 0.999;
+
+    /// <summary>Added to the root of the squared gradient's mean.</summary>
+    public const double Epsilon = 1e-8;
 
     private readonly IReadOnlyList<Parameter> _parameters;
     private readonly double _weightDecay;

@@ -10,6 +10,9 @@ internal static class ConfigurationArguments
     public static readonly Argument<string?> Config = new("CONFIG.yaml") { Arity = ArgumentArity.ZeroOrOne, Description = "The configuration; without it the program's own: configs/quickstart.yaml, on generated data (for bench configs/benchmark.yaml)" };
     public static readonly Option<string[]> Set = new("--set") { HelpName = "key=value", Description = "Sets one key of the configuration; may be repeated" };
 
+    /// <summary>Where the configuration stands beside a file, which may have one.</summary>
+    public static readonly Option<string?> Beside = new("--config") { HelpName = "CONFIG.yaml", Description = "Network and data, where the file does not say them: of all but checkpoints of imta train" };
+
     /// <summary>The settings of the command line.</summary>
     /// <param name="arguments">Of a command with <see cref="Config"/> and <see cref="Set"/>.</param>
     /// <param name="more">What options of their own set.</param>
@@ -17,10 +20,22 @@ internal static class ConfigurationArguments
     /// <exception cref="UsageException">One line: what is wrong, where, what is wanted.</exception>
     public static Settings Read(ParseResult arguments, IEnumerable<SettingsOverride>? more = null, string fallback = "quickstart.yaml")
     {
-        IEnumerable<SettingsOverride> set = (arguments.GetValue(Set) ?? []).Select(SettingsOverride.Parse);
         string file = arguments.GetValue(Config) ?? Path.Combine(AppContext.BaseDirectory, "configs", fallback);
-        Settings settings = SettingsLoader.Load(file, set.Concat(more ?? []));
-        return settings with { Name = settings.Name ?? NameOf(file) };
+        return Load(file, arguments, more ?? []);
+    }
+
+    /// <summary>The settings of <see cref="Beside"/>, with those of <see cref="Set"/>; null: none are given.</summary>
+    /// <exception cref="UsageException">One line: what is wrong, where, what is wanted.</exception>
+    public static Settings? ReadBeside(ParseResult arguments)
+    {
+        if (arguments.GetValue(Beside) is { } file)
+        {
+            return Load(file, arguments, []);
+        }
+
+        return arguments.GetValue(Set) is [var set, ..]
+            ? throw new UsageException($"--set {YamlReader.OneLine(set)} has no configuration to change; give one with --config")
+            : null;
     }
 
     /// <summary>The parser takes an option that it does not know for the configuration file.</summary>
@@ -30,6 +45,12 @@ internal static class ConfigurationArguments
         {
             result.AddError($"There is no option {name}.");
         }
+    }
+
+    private static Settings Load(string file, ParseResult arguments, IEnumerable<SettingsOverride> more)
+    {
+        Settings settings = SettingsLoader.Load(file, (arguments.GetValue(Set) ?? []).Select(SettingsOverride.Parse).Concat(more));
+        return settings with { Name = settings.Name ?? NameOf(file) };
     }
 
     /// <summary>The configuration file's name, in the characters that a run's name may have.</summary>

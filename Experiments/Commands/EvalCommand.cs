@@ -73,7 +73,7 @@ internal static class EvalCommand
     private static void WarnIfUnfinished(TrainedNetwork network)
     {
         int last = TrainingPhase.Of(network.Settings)[^1].LastEpoch;
-        if (network.Epochs < last)
+        if (network.Epochs > 0 && network.Epochs < last)
         {
             Console.Error.WriteLine($"warning: {network.File} is of epoch {network.Epochs} of {last}");
         }

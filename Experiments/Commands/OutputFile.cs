@@ -2,12 +2,14 @@ using Imta.MetaWeight.Experiments.Runs;
 
 namespace Imta.MetaWeight.Experiments.Commands;
 
-/// <summary>What the user names by <c>--out</c>.</summary>
+/// <summary>A file or folder that a command writes, by <c>--out</c> as a rule.</summary>
 internal static class OutputFile
 {
     /// <summary>Refuses a file that cannot be written, before the work whose result it is for.</summary>
+    /// <param name="file">The file.</param>
+    /// <param name="other">What to give another of.</param>
     /// <exception cref="UsageException">It cannot.</exception>
-    public static void Check(string file) => Guarded(file, () =>
+    public static void Check(string file, string other = "place with --out") => Guarded(file, () =>
     {
         if (Directory.Exists(file))
         {
@@ -17,10 +19,10 @@ internal static class OutputFile
         string beside = file + AtomicFile.Suffix;
         File.WriteAllBytes(beside, []);
         File.Delete(beside);
-    });
+    }, other);
 
     /// <summary>Says in a line of its own that a place cannot be written.</summary>
-    public static void Guarded(string place, Action write)
+    public static void Guarded(string place, Action write, string other = "place with --out")
     {
         try
         {
@@ -28,7 +30,7 @@ internal static class OutputFile
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new UsageException($"{place} cannot be written ({e.Message.ReplaceLineEndings(" ").TrimEnd('.')}); give another place with --out", e);
+            throw new UsageException($"{place} cannot be written ({e.Message.ReplaceLineEndings(" ").TrimEnd('.')}); give another {other}", e);
         }
     }
 }

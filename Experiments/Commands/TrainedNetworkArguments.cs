@@ -1,14 +1,15 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Inference;
 
 namespace Imta.MetaWeight.Experiments.Commands;
 
-/// <summary>How commands take a network that was trained: a run or a checkpoint, its images, the machine.</summary>
+/// <summary>How commands take a network that was trained: a run or a checkpoint of any kind, its images, the machine.</summary>
 internal static class TrainedNetworkArguments
 {
-    public static readonly Argument<string> Source = new("RUN|CHECKPOINT") { Description = "The folder of a run, or one of its checkpoints" };
+    public static readonly Argument<string> Source = new("RUN|CHECKPOINT") { Description = "The folder of a run, one of its checkpoints, or with --config a published PyTorch checkpoint, a state dictionary or a safetensors file" };
     public static readonly Option<string?> Data = new("--data") { HelpName = "DIR", Description = "Folder of the data set's files; by default the run's" };
 
     /// <summary>The largest batch that a command takes.</summary>
@@ -21,30 +22,42 @@ internal static class TrainedNetworkArguments
     public static Command Command(string name, string description, params Option[] more)
     {
         var command = new Command(name, description) { Source };
-        foreach (Option option in (Option[])[.. more, Place, Threads])
+        foreach (Option option in (Option[])[.. more, ConfigurationArguments.Beside, ConfigurationArguments.Set, Place, Threads])
         {
             command.Add(option);
         }
 
-        command.Validators.Add(result =>
-        {
-            // The parser takes an option that it does not know for the run.
-            if (result.GetValue(Source) is { } source && source.StartsWith('-'))
-            {
-                result.AddError($"There is no option {source}.");
-            }
-            else if (result.Children.Any(child => child.Tokens.Any(token => token.Value.Length == 0)))
-            {
-                result.AddError("An argument is empty.");
-            }
-        });
+        command.Validators.Add(result => Refuse(result, Source));
         return command;
+    }
+
+    /// <summary>Refuses empty arguments, and options that the parser does not know and takes for files.</summary>
+    public static void Refuse(CommandResult result, params Argument<string>[] files)
+    {
+        if (files.Select(result.GetValue).FirstOrDefault(file => file?.StartsWith('-') == true) is { } unknown)
+        {
+            result.AddError($"There is no option {unknown}.");
+        }
+        else if (result.Children.Any(child => child.Tokens.Any(token => token.Value.Length == 0)))
+        {
+            result.AddError("An argument is empty.");
+        }
     }
 
     /// <summary>The network of the command line.</summary>
     /// <exception cref="UsageException">There is none.</exception>
-    public static TrainedNetwork Load(ParseResult arguments) => TrainedNetwork.Load(arguments.GetValue(Source)!, run => SettingsLoader.Parse(
-        SettingsWriter.Write(run), arguments.GetValue(Source)!, [.. Set("--device", "device", arguments.GetValue(Place)), .. Set("--threads", "threads", arguments.GetValue(Threads))]));
+    public static TrainedNetwork Load(ParseResult arguments)
+    {
+        string source = arguments.GetValue(Source)!;
+        TrainedNetwork network = TrainedNetwork.Load(source, ConfigurationArguments.ReadBeside(arguments), run => SettingsLoader.Parse(
+            SettingsWriter.Write(run), source, [.. Set("--device", "device", arguments.GetValue(Place)), .. Set("--threads", "threads", arguments.GetValue(Threads))]));
+        if (network.Warning is { } warning)
+        {
+            Console.Error.WriteLine($"warning: {warning}");
+        }
+
+        return network;
+    }
 
     /// <summary>A policy for the network.</summary>
     /// <exception cref="UsageException">It cannot be read, or is for another kind of network.</exception>

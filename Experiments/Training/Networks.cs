@@ -9,8 +9,13 @@ internal static class Networks
 {
     /// <summary>The network of a run's last phase with its first parameters.</summary>
     /// <exception cref="UsageException">The settings describe nothing that can be built.</exception>
-    public static MultiExitNetwork Build(Settings settings, Device device)
-        => TrainingPhase.Of(settings)[^1] is { Number: 2 } second ? PhaseTwo(second.Settings, PhaseOne(TrainingPhase.FirstOfTwo(settings), device), device) : PhaseOne(settings, device);
+    public static MultiExitNetwork Build(Settings settings, Device device) => OfPhase(TrainingPhase.Of(settings)[^1], device);
+
+    /// <summary>The network of a phase with its first parameters.</summary>
+    /// <exception cref="UsageException">The settings describe nothing that can be built.</exception>
+    public static MultiExitNetwork OfPhase(TrainingPhase phase, Device device) => phase.Number == 1
+        ? PhaseOne(phase.Settings, device)
+        : PhaseTwo(phase.Settings, PhaseOne(TrainingPhase.FirstOfTwo(phase.Settings), device), device);
 
     /// <summary>The network that is trained in one phase, or in phase I, with its first parameters.</summary>
     /// <exception cref="UsageException">The settings describe nothing that can be built.</exception>

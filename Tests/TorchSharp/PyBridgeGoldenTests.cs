@@ -10,6 +10,8 @@ public sealed class PyBridgeGoldenTests
     [SkippableTheory]
     [InlineData("pytorch_files/dtypes_zip.pt", "pytorch_files/dtypes_expected.pt")]
     [InlineData("pytorch_files/views_zip.pt", "pytorch_files/views_expected.pt")]
+    [InlineData("pytorch_files/dtypes_legacy.pt", "pytorch_files/dtypes_expected.pt")]
+    [InlineData("pytorch_files/views_legacy.pt", "pytorch_files/views_expected.pt")]
     public void Every_element_type_and_every_view_is_read_to_the_bit(string file, string expectations)
     {
         using var scope = NewDisposeScope();
@@ -41,8 +43,7 @@ public sealed class PyBridgeGoldenTests
         string folder = Environment.GetEnvironmentVariable("IMTA_GOLDEN") ?? "";
         Skip.IfNot(Directory.Exists(folder), "IMTA_GOLDEN names no folder of golden numbers");
         string[] files = [.. Directory.EnumerateFiles(folder, "*", SearchOption.AllDirectories)
-            .Where(file => file.EndsWith(".pt", StringComparison.Ordinal) || file.EndsWith(".tar", StringComparison.Ordinal))
-            .Where(file => !file.Contains("legacy", StringComparison.Ordinal))];
+            .Where(file => file.EndsWith(".pt", StringComparison.Ordinal) || file.EndsWith(".tar", StringComparison.Ordinal))];
         files.Should().HaveCountGreaterThan(20);
 
         foreach (string file in files)
@@ -53,12 +54,14 @@ public sealed class PyBridgeGoldenTests
         }
     }
 
-    [SkippableFact]
-    public void A_published_checkpoint_is_read_with_all_its_values()
+    [SkippableTheory]
+    [InlineData("pytorch_files/l2w_checkpoint_zip.pth.tar")]
+    [InlineData("pytorch_files/l2w_checkpoint_legacy.pth.tar")]
+    public void A_published_checkpoint_is_read_with_all_its_values(string file)
     {
         using var scope = NewDisposeScope();
         using GoldenFile expected = GoldenFiles.Open("pytorch_files/l2w_checkpoint_expected.pt");
-        Hashtable checkpoint = PyTorchUnpickler.UnpickleStateDict(GoldenFiles.Find("pytorch_files/l2w_checkpoint_zip.pth.tar"));
+        Hashtable checkpoint = PyTorchUnpickler.UnpickleStateDict(GoldenFiles.Find(file));
 
         checkpoint["epoch"].Should().Be(expected.Int("epoch"));
         checkpoint["best_prec1"].Should().Be(expected.Real("best_prec1"));

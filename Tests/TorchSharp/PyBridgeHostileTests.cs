@@ -1,7 +1,6 @@
 using System.Collections;
 using System.IO.Compression;
 using System.Text;
-using Imta.MetaWeight.Experiments.Verification;
 using TorchSharp.PyBridge;
 
 namespace Imta.MetaWeight.Tests.PyBridge;
@@ -13,6 +12,8 @@ public sealed class PyBridgeHostileTests
     private const string Start = "\u0080\u0002}(";
     private const string Storage = "(X\u0007\0\0\0storagectorch\nFloatStorage\nX\u0001\0\0\00X\u0003\0\0\0cpuK\u0004tQ";
     private const string Hooks = "ccollections\nOrderedDict\n)R";
+
+    private static readonly FileSoak.Reader Reader = new("PyTorchUnpickler", file => PyTorchUnpickler.UnpickleStateDict(file));
 
     [Theory]
     [InlineData("cos\nsystem\n(X\u0002\0\0\0lstR", "*'os.system'*not allowed*")]
@@ -126,7 +127,7 @@ public sealed class PyBridgeHostileTests
         Refused(Archive(("a/data.pkl", pickle), ("a/byteorder", "big"u8.ToArray())), "*byte order*");
         Refused(Archive(("a/data.pkl", "\u0080\u0002]."u8.ToArray())), "*");
         Refused(Archive(("a/data.pkl", Latin("\u0080\u0002]."))), "*no dictionary*");
-        Refused(new MemoryStream("no zip file"u8.ToArray()), "the stream is no readable PyTorch zip file*");
+        Refused(new MemoryStream("no zip file"u8.ToArray()), "the stream is no readable PyTorch file*");
         Refused(new MemoryStream(), "*");
     }
 
@@ -137,7 +138,7 @@ public sealed class PyBridgeHostileTests
         try
         {
             Action read = () => PyTorchUnpickler.UnpickleStateDict(file);
-            read.Should().Throw<InvalidDataException>().WithMessage($"{file} is no readable PyTorch zip file*");
+            read.Should().Throw<InvalidDataException>().WithMessage($"{file} is no readable PyTorch file*");
         }
         finally
         {
@@ -148,10 +149,12 @@ public sealed class PyBridgeHostileTests
     [SkippableTheory]
     [InlineData("pytorch_files/dtypes_zip.pt")]
     [InlineData("pytorch_files/views_zip.pt")]
+    [InlineData("pytorch_files/dtypes_legacy.pt")]
+    [InlineData("pytorch_files/views_legacy.pt")]
     public void Truncated_files_are_refused(string name)
     {
         byte[] file = File.ReadAllBytes(GoldenFiles.Find(name));
-        for (int length = 0; length < file.Length; length += 7)
+        for (int length = 0; length < file.Length; length++)
         {
             Refused(new MemoryStream(file[..length]), "*");
         }
@@ -160,53 +163,24 @@ public sealed class PyBridgeHostileTests
     [SkippableTheory]
     [InlineData("pytorch_files/dtypes_zip.pt", 1)]
     [InlineData("pytorch_files/views_zip.pt", 2)]
+    [InlineData("pytorch_files/dtypes_legacy.pt", 5)]
+    [InlineData("pytorch_files/views_legacy.pt", 6)]
     public void Damaged_files_are_read_or_refused_and_nothing_else(string name, int seed)
-    {
-        byte[] file = File.ReadAllBytes(GoldenFiles.Find(name));
-        var random = new Random(seed);
-        int refused = 0;
-        for (int round = 0; round < 3000; round++)
-        {
-            refused += ReadOrRefused(new MemoryStream(Damage(file, random)));
-        }
-
-        refused.Should().BeInRange(100, 2999);
-    }
+        => FileSoak.Run(Reader, File.ReadAllBytes(GoldenFiles.Find(name)), seed, rounds: 3000).Refused.Should().BeInRange(100, 2999);
 
     [SkippableTheory]
     [InlineData("pytorch_files/dtypes_zip.pt", 3)]
     [InlineData("pytorch_files/views_zip.pt", 4)]
     public void Damaged_pickles_are_read_or_refused_and_nothing_else(string name, int seed)
-    {
-        using var archive = new ZipArchive(File.OpenRead(GoldenFiles.Find(name)));
-        (string Name, byte[] Content)[] entries = [.. archive.Entries.Select(entry => (entry.FullName, Content(entry)))];
-        int pickle = Array.FindIndex(entries, entry => entry.Name.EndsWith("data.pkl", StringComparison.Ordinal));
-        byte[] sound = entries[pickle].Content;
-        var random = new Random(seed);
-        int refused = 0;
-        for (int round = 0; round < 3000; round++)
-        {
-            entries[pickle].Content = Damage(sound, random);
-            refused += ReadOrRefused(Archive(entries));
-        }
+        => FileSoak.Run(Reader, File.ReadAllBytes(GoldenFiles.Find(name)), seed, rounds: 3000, DamagePickle).Refused.Should().BeInRange(100, 2999);
 
-        refused.Should().BeInRange(100, 2999);
-    }
-
-    // 1 when refused; anything but an InvalidDataException comes through.
-    private static int ReadOrRefused(MemoryStream file)
+    /// <summary>A zip file with a sound directory and sums around a damaged pickle.</summary>
+    internal static byte[] DamagePickle(byte[] file, Random random)
     {
-        using var scope = NewDisposeScope();
-        try
-        {
-            PyTorchUnpickler.UnpickleStateDict(file);
-            return 0;
-        }
-        catch (InvalidDataException)
-        {
-            scope.DisposablesCount.Should().Be(0);
-            return 1;
-        }
+        using var archive = new ZipArchive(new MemoryStream(file));
+        return Archive([.. archive.Entries.Select(entry => (
+            entry.FullName,
+            entry.Name == "data.pkl" ? FileSoak.Damage(Content(entry), random) : Content(entry)))]).ToArray();
     }
 
     private static byte[] Content(ZipArchiveEntry entry)
@@ -215,28 +189,6 @@ public sealed class PyBridgeHostileTests
         using Stream stream = entry.Open();
         stream.CopyTo(content);
         return content.ToArray();
-    }
-
-    // One to four bytes become others, or a piece goes, or comes twice.
-    private static byte[] Damage(byte[] file, Random random)
-    {
-        byte[] damaged = [.. file];
-        int place = random.Next(file.Length);
-        int length = random.Next(1, Math.Min(64, file.Length - place) + 1);
-        switch (random.Next(6))
-        {
-            case 0:
-                return [.. file[..place], .. file[(place + length)..]];
-            case 1:
-                return [.. file[..(place + length)], .. file[place..]];
-            default:
-                for (int changes = random.Next(1, 5); changes > 0; changes--)
-                {
-                    damaged[random.Next(damaged.Length)] = random.Next(2) == 0 ? (byte)random.Next(256) : (byte)(random.Next(2) * 255);
-                }
-
-                return damaged;
-        }
     }
 
     private static string Dictionary(string value) => $"{Start}X\u0001\0\0\0a{value}u.";

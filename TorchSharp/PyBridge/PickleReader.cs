@@ -27,41 +27,48 @@ internal sealed class PickleReader
     private readonly List<object?> _stack = [];
     private readonly Stack<int> _marks = new();
     private readonly Dictionary<uint, object?> _memo = [];
-    private readonly Dictionary<string, PickledStorage> _storages = [];
+    private readonly Dictionary<string, PickledPart> _parts = [];
+    private readonly bool _legacy;
     private int _position;
     private int _containers;
 
-    private PickleReader(byte[] pickle) => _pickle = pickle;
+    private PickleReader(byte[] pickle, int start, bool legacy) => (_pickle, _position, _legacy) = (pickle, start, legacy);
 
     /// <summary>The globals that a pickle may call.</summary>
     private enum Callable
     {
         OrderedDict,
         RebuildTensor,
+        RebuildEarlyTensor,
         RebuildParameter,
         Size,
     }
 
     /// <summary>
     /// The pickled object: <see cref="Hashtable"/> (dict), <see cref="ArrayList"/> (list), <c>object?[]</c> (tuple), string, long, double,
-    /// bool, null, <see cref="PickledTensor"/>; in a malformed pickle also <see cref="PickledStorage"/> and private kinds, and cycles.
+    /// bool, null, <see cref="PickledTensor"/>; in a malformed pickle also <see cref="PickledPart"/> and private kinds, and cycles.
     /// </summary>
+    /// <param name="pickle">Bytes with the pickle among them.</param>
+    /// <param name="start">Where it starts.</param>
+    /// <param name="legacy">Whether its persistent ids are those from before PyTorch 1.6, which may name parts of storages.</param>
     /// <exception cref="InvalidDataException">Malformed, or with something that is refused; the message says what and where.</exception>
-    public static object? Read(byte[] pickle)
+    public static Pickled Read(byte[] pickle, int start = 0, bool legacy = false)
     {
         Require(pickle.Length <= LongestPickle, "the pickle is longer than 16 MiB");
-        var reader = new PickleReader(pickle);
-        int start = 0;
+        var reader = new PickleReader(pickle, start, legacy);
+        int instruction = start;
         try
         {
             while (true)
             {
-                start = reader._position;
+                instruction = reader._position;
                 byte code = reader.Bytes(1)[0];
                 if (code == '.')
                 {
                     object? result = reader.Pop();
-                    return reader._stack.Count == 0 ? result : throw new InvalidDataException("the pickle stops in the middle of a value");
+                    return reader._stack.Count == 0
+                        ? new Pickled(result, [.. reader._parts.Values.Select(part => part.Storage).Distinct()], reader._position)
+                        : throw new InvalidDataException("the pickle stops in the middle of a value");
                 }
 
                 reader.Step(code);
@@ -69,7 +76,7 @@ internal sealed class PickleReader
         }
         catch (InvalidDataException e)
         {
-            throw new InvalidDataException($"{e.Message} (at byte {start} of the pickle)", e);
+            throw new InvalidDataException($"{e.Message} (at byte {instruction - start} of the pickle)", e);
         }
     }
 
@@ -253,6 +260,7 @@ internal sealed class PickleReader
         {
             ("collections", "OrderedDict") => Callable.OrderedDict,
             ("torch._utils", "_rebuild_tensor_v2") => Callable.RebuildTensor,
+            ("torch._utils", "_rebuild_tensor") => Callable.RebuildEarlyTensor,
             ("torch._utils", "_rebuild_parameter") => Callable.RebuildParameter,
             ("torch", "Size") => Callable.Size,
             _ => throw new InvalidDataException(
@@ -265,28 +273,41 @@ internal sealed class PickleReader
         (Callable.OrderedDict, []) => Counted(new Hashtable()),
         (Callable.Size, [object?[] size]) => size,
         // Storage, offset, size, stride, requires_grad, hooks, and since PyTorch 1.13 what the view does to the values (nothing, when empty).
-        (Callable.RebuildTensor, [PickledStorage storage, long offset, object?[] size, object?[] stride, bool, Hashtable])
-            => Counted(new PickledTensor(storage, offset, Longs(size), Longs(stride))),
+        (Callable.RebuildTensor, [PickledPart part, long offset, object?[] size, object?[] stride, bool, Hashtable])
+            => Counted(new PickledTensor(part, offset, Longs(size), Longs(stride))),
         (Callable.RebuildTensor, [.. object?[] tensor, null or Hashtable { Count: 0 }]) when tensor.Length == 6 => Call(callable, tensor),
+        (Callable.RebuildEarlyTensor, [PickledPart part, long offset, object?[] size, object?[] stride]) // until PyTorch 0.3
+            => Counted(new PickledTensor(part, offset, Longs(size), Longs(stride))),
         (Callable.RebuildParameter, [PickledTensor tensor, bool, Hashtable]) => tensor,
         _ => throw new InvalidDataException($"{callable} has arguments that do not fit it"),
     };
 
-    private PickledStorage Storage(object?[] id)
+    /// <summary>('storage', type, key, location, number of elements), in legacy files with None or (key of a part, its start, its elements) behind.</summary>
+    private PickledPart Storage(object?[] id)
     {
-        if (id is not ["storage", ScalarType type, string key, string, long elements] || elements < 0 || key.Length > LongestKey)
+        if (id.Length != (_legacy ? 6 : 5) || id is not ["storage", ScalarType type, string key, string, long elements, ..] || elements < 0 || key.Length > LongestKey)
         {
-            throw new InvalidDataException("a persistent id is not ('storage', type, key, location, number of elements)");
+            throw new InvalidDataException("a persistent id is not ('storage', type, key, location, number of elements) and a view where one belongs");
         }
 
-        if (!_storages.TryGetValue(key, out PickledStorage? storage))
+        PickledPart whole = Described(key, new PickledPart(new PickledStorage(type, key, elements), 0, elements));
+        return id switch
         {
-            _storages.Add(key, storage = new PickledStorage(type, key, elements));
+            [_, _, _, _, _] or [.., null] => whole,
+            [.., object?[] and [string part, long start, long count]] when start >= 0 && count >= 0 && start <= elements && count <= elements - start && part.Length <= LongestKey
+                => Described(part, new PickledPart(whole.Storage, start, count)),
+            _ => throw new InvalidDataException($"a view of storage {Quote(key)} is not (key, offset, number of elements) inside it"),
+        };
+    }
+
+    private PickledPart Described(string key, PickledPart part)
+    {
+        if (!_parts.TryAdd(key, part) && _parts[key] != part)
+        {
+            throw new InvalidDataException($"storage {Quote(key)} has two descriptions");
         }
 
-        return storage.Type == type && storage.Elements == elements
-            ? storage
-            : throw new InvalidDataException($"storage {Quote(key)} has two descriptions");
+        return _parts[key];
     }
 
     private static long[] Longs(object?[] values)
@@ -319,7 +340,7 @@ internal sealed class PickleReader
     private string Line()
     {
         int length = _pickle.AsSpan(_position).IndexOf((byte)'\n');
-        Require(length >= 0, "the pickle ends early");
+        Require(length >= 0, Ending);
         string line = Text(Bytes(length));
         _position++;
         return line;
@@ -327,10 +348,13 @@ internal sealed class PickleReader
 
     private ReadOnlySpan<byte> Bytes(long count)
     {
-        Require(count <= _pickle.Length - _position, "the pickle ends early");
+        Require(count <= _pickle.Length - _position, Ending);
         _position += (int)count;
         return _pickle.AsSpan(_position - (int)count, (int)count);
     }
+
+    // Legacy pickles have no length of their own: more than the accepted ones is never looked at.
+    private string Ending => _pickle.Length < LongestPickle ? "the pickle ends early" : "the pickle ends early, or behind the 16 MiB that are accepted";
 
     private object? Recall(uint index)
         => _memo.TryGetValue(index, out object? value) ? value : throw new InvalidDataException($"memo {index} was never set");

@@ -30,6 +30,12 @@ internal sealed record PickledStorage(ScalarType Type, string Key, long Elements
     public Int128 Bytes => (Int128)Elements * ElementSize;
 }
 
+/// <summary>A storage or, in files of early PyTorch, a part of one that tensors take for a storage.</summary>
+/// <param name="Storage">The storage.</param>
+/// <param name="Start">The element of it where the part starts.</param>
+/// <param name="Elements">How many elements it has.</param>
+internal sealed record PickledPart(PickledStorage Storage, long Start, long Elements);
+
 /// <summary>
 /// What a pickle says about a tensor: a strided view of a storage, whose element <c>[i, j, …]</c> is
 /// <c>storage[Offset + i·Stride[0] + j·Stride[1] + …]</c>. Views may overlap.
@@ -39,15 +45,15 @@ internal sealed class PickledTensor
     // libtorch's iterators take 64; no network comes near either.
     private const int MostDimensions = 32;
 
-    /// <exception cref="InvalidDataException">The view reaches beyond the storage, or no tensor can have this shape.</exception>
-    public PickledTensor(PickledStorage storage, long offset, long[] size, long[] stride)
+    /// <exception cref="InvalidDataException">The view reaches beyond its part of the storage, or no tensor can have this shape.</exception>
+    public PickledTensor(PickledPart part, long offset, long[] size, long[] stride)
     {
         if (size.Length != stride.Length || size.Length > MostDimensions)
         {
             throw new InvalidDataException($"a tensor has {size.Length} dimensions and {stride.Length} strides");
         }
 
-        (Storage, Offset, Size, Stride) = (storage, offset, size, stride);
+        (Storage, Offset, Size, Stride) = (part.Storage, offset, size, stride);
         if (offset < 0 || size.Any(n => n < 0) || stride.Any(n => n < 0))
         {
             throw new InvalidDataException($"{this} is no tensor");
@@ -68,14 +74,18 @@ internal sealed class PickledTensor
         }
 
         Elements = size.Contains(0) ? 0 : (long)volume;
-        if (Elements > 0 && last >= storage.Elements)
+        if (Elements > 0 && last >= part.Elements)
         {
-            throw new InvalidDataException($"{this} reaches beyond its storage {PickleReader.Quote(storage.Key)} of {storage.Elements} elements");
+            throw new InvalidDataException($"{this} reaches beyond its storage {PickleReader.Quote(Storage.Key)} of {part.Elements} elements");
         }
+
+        // Whoever has no elements may start anywhere.
+        Offset = Elements > 0 ? part.Start + offset : 0;
     }
 
     public PickledStorage Storage { get; }
 
+    /// <summary>Counted from the storage's first element.</summary>
     public long Offset { get; }
 
     public long[] Size { get; }

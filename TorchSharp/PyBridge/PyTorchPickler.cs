@@ -7,9 +7,6 @@ namespace TorchSharp.PyBridge;
 /// <summary>Writes zip files that <c>torch.load</c> reads.</summary>
 public static class PyTorchPickler
 {
-    // Tensors are written in pieces: a span takes no more than 2 GB, and streams copy what they are handed.
-    private const long ElementsAtOnce = 1 << 20;
-
     // The earliest time that zip files know: equal contents give equal files.
     private static readonly DateTimeOffset Epoch = new(1980, 1, 1, 0, 0, 0, TimeSpan.Zero);
 
@@ -60,7 +57,7 @@ public static class PyTorchPickler
         for (int k = 0; k < tensors.Count; k++)
         {
             Tensor tensor = tensors[k];
-            Entry(archive, $"data/{k}", entry => Elements(entry, tensor));
+            Entry(archive, $"data/{k}", entry => TensorElements.Write(entry, tensor));
         }
 
         Entry(archive, "version", entry => entry.Write("3\n"u8));
@@ -72,15 +69,5 @@ public static class PyTorchPickler
         entry.LastWriteTime = Epoch;
         using Stream stream = entry.Open();
         write(stream);
-    }
-
-    private static void Elements(Stream stream, Tensor tensor)
-    {
-        using DisposeScope scope = NewDisposeScope();
-        Tensor rows = tensor.detach().cpu().contiguous().view(-1);
-        for (long start = 0; start < rows.NumberOfElements; start += ElementsAtOnce)
-        {
-            stream.Write(rows.narrow(0, start, Math.Min(ElementsAtOnce, rows.NumberOfElements - start)).bytes);
-        }
     }
 }

@@ -4,7 +4,10 @@ using static TorchSharp.torch;
 
 namespace TorchSharp.PyBridge;
 
-/// <summary>Reads the zip files that <c>torch.save</c> of PyTorch 1.6 and later writes for dictionaries of tensors and plain values.</summary>
+/// <summary>
+/// Reads what <c>torch.save</c> writes for dictionaries of tensors and plain values: the zip files of PyTorch 1.6 and later, and the
+/// files of the versions before, which are told apart by their first byte.
+/// </summary>
 public static class PyTorchUnpickler
 {
     // Values that stand in several places are counted in each.
@@ -14,9 +17,6 @@ public static class PyTorchUnpickler
     private const long AlwaysAllowed = 256L << 20;
     private const long MostGrowth = 64;
     private const long TensorOverhead = 512;
-
-    // Storages are read in pieces: a span takes no more than 2 GB, and streams copy what they are handed.
-    private const long ElementsAtOnce = 1 << 20;
 
     /// <inheritdoc cref="UnpickleStateDict(Stream, bool, bool)"/>
     /// <param name="file">The file.</param>
@@ -32,7 +32,7 @@ public static class PyTorchUnpickler
     /// keys are strings or longs. A Hashtable has no order. Tensors are contiguous CPU tensors without requires_grad in the current
     /// dispose scope; one that stands in several places is one object.
     /// </summary>
-    /// <param name="stream">The zip file, from its first byte.</param>
+    /// <param name="stream">The file, whole: wherever the stream stands, it is read from its first byte.</param>
     /// <param name="leaveOpen">Whether the stream stays open, also after an error.</param>
     /// <param name="skipTensorRead">Whether to leave the elements out: tensors are on the meta device then, with shape and element type only.</param>
     /// <exception cref="InvalidDataException">
@@ -41,16 +41,22 @@ public static class PyTorchUnpickler
     /// </exception>
     public static Hashtable UnpickleStateDict(Stream stream, bool leaveOpen = false, bool skipTensorRead = false)
     {
-        string name = stream is FileStream file ? file.Name : "the stream";
+        string name = SeekableStream.Name(stream);
         try
         {
-            Stream seekable = Seekable(stream);
+            Stream seekable = SeekableStream.Of(stream);
+            long mostBytes = Math.Max(AlwaysAllowed, seekable.Length * MostGrowth);
+            if (LegacyTorchFile.Is(seekable))
+            {
+                return Read(new LegacyTorchFile(seekable), mostBytes, skipTensorRead);
+            }
+
             using var archive = new ZipArchive(seekable, ZipArchiveMode.Read, leaveOpen: true);
-            return Read(new TorchArchive(archive), Math.Max(AlwaysAllowed, seekable.Length * MostGrowth), skipTensorRead);
+            return Read(new TorchArchive(archive), mostBytes, skipTensorRead);
         }
         catch (Exception e) when (e is InvalidDataException or EndOfStreamException)
         {
-            throw new InvalidDataException($"{name} is no readable PyTorch zip file: {e.Message}", e);
+            throw new InvalidDataException($"{name} is no readable PyTorch file: {e.Message}", e);
         }
         finally
         {
@@ -61,15 +67,14 @@ public static class PyTorchUnpickler
         }
     }
 
-    private static Hashtable Read(TorchArchive archive, long mostBytes, bool skipTensorRead)
+    private static Hashtable Read(ITorchFile file, long mostBytes, bool skipTensorRead)
     {
-        byte[] pickle = archive.Bytes("data.pkl", PickleReader.LongestPickle);
-        if (PickleReader.Read(pickle) is not Hashtable root)
+        if (file.Root is not Hashtable root)
         {
             throw new InvalidDataException("it holds no dictionary");
         }
 
-        var contents = new PickledContents(root, ValuesPerByte * pickle.Length);
+        var contents = new PickledContents(root, ValuesPerByte * file.PickleLength);
         var storages = contents.Tensors.GroupBy(tensor => tensor.Storage).ToArray();
         Int128 bytes = TensorOverhead * contents.Tensors.Count;
         foreach (var storage in storages)
@@ -88,7 +93,12 @@ public static class PyTorchUnpickler
         {
             // One storage at a time: beside the tensors there is never more than one in memory.
             using DisposeScope inner = NewDisposeScope();
-            Tensor? elements = skipTensorRead ? null : Elements(archive, storage.Key);
+            Tensor? elements = null;
+            if (!skipTensorRead)
+            {
+                file.Read(storage.Key, stream => elements = TensorElements.Read(stream, storage.Key.Elements, storage.Key.Type));
+            }
+
             foreach (PickledTensor tensor in storage)
             {
                 tensors.Add(tensor, Materialise(tensor, elements).MoveToOuterDisposeScope());
@@ -104,20 +114,6 @@ public static class PyTorchUnpickler
         return root;
     }
 
-    /// <summary>A storage's elements as a tensor of one dimension. Booleans stay bytes: a file may have others than 0 and 1.</summary>
-    private static Tensor Elements(TorchArchive archive, PickledStorage storage)
-    {
-        using Stream stream = archive.Open(storage);
-        Tensor elements = empty([storage.Elements], storage.Type == ScalarType.Bool ? ScalarType.Byte : storage.Type);
-        for (long start = 0; start < storage.Elements; start += ElementsAtOnce)
-        {
-            using Tensor piece = elements.narrow(0, start, Math.Min(ElementsAtOnce, storage.Elements - start));
-            stream.ReadExactly(piece.bytes);
-        }
-
-        return elements;
-    }
-
     private static Tensor Materialise(PickledTensor tensor, Tensor? elements)
     {
         if (elements is null)
@@ -127,18 +123,5 @@ public static class PyTorchUnpickler
 
         Tensor value = empty(tensor.Size, tensor.Storage.Type);
         return tensor.Elements == 0 ? value : value.copy_(elements.as_strided(tensor.Size, tensor.Stride, tensor.Offset));
-    }
-
-    /// <summary>Zip files are read from their end; and their length bounds what they may grow to.</summary>
-    private static Stream Seekable(Stream stream)
-    {
-        if (stream.CanSeek)
-        {
-            return stream;
-        }
-
-        var copy = new MemoryStream();
-        stream.CopyTo(copy);
-        return copy;
     }
 }

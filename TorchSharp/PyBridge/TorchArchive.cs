@@ -3,7 +3,7 @@ using System.IO.Compression;
 namespace TorchSharp.PyBridge;
 
 /// <summary>The zip entries that <c>torch.save</c> writes: <c>NAME/data.pkl</c>, <c>NAME/data/KEY</c> for each storage, <c>NAME/byteorder</c>.</summary>
-internal sealed class TorchArchive
+internal sealed class TorchArchive : ITorchFile
 {
     private readonly Dictionary<string, ZipArchiveEntry> _entries = [];
     private readonly string _folder;
@@ -30,12 +30,34 @@ internal sealed class TorchArchive
         {
             throw new InvalidDataException("its numbers are not in little-endian byte order");
         }
+
+        byte[] pickle = Bytes("data.pkl", PickleReader.LongestPickle);
+        (Root, PickleLength) = (PickleReader.Read(pickle).Value, pickle.Length);
+    }
+
+    /// <inheritdoc/>
+    public object? Root { get; }
+
+    /// <inheritdoc/>
+    public long PickleLength { get; }
+
+    /// <inheritdoc/>
+    public void Read(PickledStorage storage, Action<Stream> read)
+    {
+        ZipArchiveEntry entry = Find($"data/{storage.Key}");
+        if (entry.Length != storage.Bytes)
+        {
+            throw new InvalidDataException($"storage {PickleReader.Quote(storage.Key)} has {entry.Length} bytes, not {storage.Bytes} as the pickle says");
+        }
+
+        using Stream stream = entry.Open();
+        read(stream);
     }
 
     /// <summary>A small entry as a whole.</summary>
     /// <param name="name">The name below the file's folder.</param>
     /// <param name="most">The greatest length that is accepted.</param>
-    public byte[] Bytes(string name, long most)
+    private byte[] Bytes(string name, long most)
     {
         ZipArchiveEntry entry = Find(name);
         if (entry.Length > most)
@@ -47,16 +69,6 @@ internal sealed class TorchArchive
         using Stream stream = entry.Open();
         stream.ReadExactly(bytes);
         return bytes;
-    }
-
-    /// <summary>Opens a storage's entry, whose length is the one that the pickle says.</summary>
-    public Stream Open(PickledStorage storage)
-    {
-        ZipArchiveEntry entry = Find($"data/{storage.Key}");
-        return entry.Length == storage.Bytes
-            ? entry.Open()
-            : throw new InvalidDataException(
-                $"storage {PickleReader.Quote(storage.Key)} has {entry.Length} bytes, not {storage.Bytes} as the pickle says");
     }
 
     private ZipArchiveEntry Find(string name)

@@ -1,0 +1,147 @@
+using System.CommandLine;
+using Imta.MetaWeight.Experiments.Configuration;
+using Imta.MetaWeight.Experiments.Data;
+using Imta.MetaWeight.Experiments.Exchange;
+using Imta.MetaWeight.Experiments.Runs;
+using Imta.MetaWeight.Experiments.Training;
+
+namespace Imta.MetaWeight.Experiments.Commands;
+
+/// <summary><c>imta convert IN OUT</c>: between checkpoints of this program, published ones, state dictionaries and safetensors.</summary>
+internal static class ConvertCommand
+{
+    private const string Own = ".pt";
+    private const string Bare = ".safetensors";
+    private const string Other = "OUT";
+
+    private static readonly string[] Published = [".pth.tar", ".pth"];
+    private static readonly Argument<string> Source = new("IN") { Description = "The folder of a run, a checkpoint, a published PyTorch checkpoint, a state dictionary or a safetensors file" };
+    private static readonly Argument<string> Target = new("OUT") { Description = $"The file: NAME{Own}, a checkpoint for imta; NAME{Published[0]} or NAME{Published[1]}, one as published, for torch.load; NAME{Bare}" };
+
+    public static Command Build()
+    {
+        var command = new Command("convert", "Convert checkpoints from and to PyTorch's, as published, and safetensors")
+        {
+            Source, Target, ConfigurationArguments.Beside, ConfigurationArguments.Set,
+        };
+        command.Validators.Add(result => TrainedNetworkArguments.Refuse(result, Source, Target));
+        command.SetAction(Run);
+        return command;
+    }
+
+    private static int Run(ParseResult arguments)
+    {
+        string target = arguments.GetValue(Target)!;
+        CheckName(target);
+        string source = RunFolder.CheckpointOf(arguments.GetValue(Source)!);
+        if (Path.GetFullPath(source) == Path.GetFullPath(target))
+        {
+            throw new UsageException($"OUT is IN, {source}; give another OUT");
+        }
+
+        OutputFile.Check(target, Other);
+        Settings? given = ConfigurationArguments.ReadBeside(arguments);
+        Machine.Prepare((given ?? new Settings()) with { Device = "cpu" });
+        using DisposeScope scope = NewDisposeScope();
+        if (ForeignFile.Open(source, configured: given is not null) is not { } foreign)
+        {
+            FromOwn(source, target);
+        }
+        else if (given is not null)
+        {
+            FromForeign(foreign, given, target);
+        }
+        else if (!IsOwn(target))
+        {
+            Write(foreign, target);
+        }
+        else
+        {
+            throw new UsageException($"{source} is {foreign.Kind}, which does not say the configuration that {target} has to hold; give --config CONFIG.yaml");
+        }
+
+        return 0;
+    }
+
+    private static void CheckName(string target)
+    {
+        if (!IsOwn(target) && !IsBare(target) && !Published.Any(end => target.EndsWith(end, StringComparison.Ordinal)))
+        {
+            throw new UsageException($"OUT is {YamlReader.OneLine(target)}, whose name says no kind of file; end it in {Own}, {string.Join(", ", Published)} or {Bare}");
+        }
+    }
+
+    private static bool IsOwn(string target) => target.EndsWith(Own, StringComparison.Ordinal);
+
+    private static bool IsBare(string target) => target.EndsWith(Bare, StringComparison.Ordinal);
+
+    private static void FromOwn(string source, string target)
+    {
+        Checkpoint.Content checkpoint = Checkpoint.Read(source);
+        TrainingPhase phase = TrainingPhase.Of(checkpoint.Settings, checkpoint.Phase);
+        using RunModel model = ModelOf(phase);
+        checkpoint.Restore(model, source);
+        Write(source, model, checkpoint.Settings, phase, checkpoint.Epochs, new Dictionary<string, object?>(), target);
+    }
+
+    private static void FromForeign(ForeignCheckpoint foreign, Settings settings, string target)
+    {
+        TrainingPhase phase = foreign.PhaseOf(settings);
+        using RunModel model = ModelOf(phase);
+        var fit = StateFit.Of(ForeignCheckpoint.StateOf(model), foreign.Tensors);
+        ConsoleTable.Write(["tensors", ""], fit.Table());
+        foreign.Restore(model);
+        if (fit.Surplus() is { } surplus)
+        {
+            Console.Error.WriteLine($"warning: {foreign.File}: {surplus}");
+        }
+
+        (int momentum, int moments) = PublishedOptimisers.Restore(model, foreign);
+        string ofWeighting = model.Weighting is { } weighting ? FormattableString.Invariant($", Adam's moments of {moments} of {weighting.Names.Count}") : "";
+        Console.WriteLine(FormattableString.Invariant($"optimisers: momentum of {momentum} of {model.Network.Parameters.Count} parameters{ofWeighting}"));
+        Write(foreign.File, model, settings, phase, foreign.EpochsOf(phase), foreign.Facts, target);
+    }
+
+    /// <summary>The phase's model; class weights, which follow from the images, are not in a file.</summary>
+    private static RunModel ModelOf(TrainingPhase phase)
+        => RunModel.Build(phase, [.. Enumerable.Repeat(1L, DatasetShape.Of(phase.Settings.Data.Dataset).Classes)], CPU);
+
+    private static void Write(string source, RunModel model, Settings settings, TrainingPhase phase, int epochs, IReadOnlyDictionary<string, object?> facts, string target)
+    {
+        var content = ForeignCheckpoint.Of(source, model, phase, Math.Max(0, epochs - phase.EpochsBefore), facts);
+        if (IsOwn(target))
+        {
+            OutputFile.Guarded(target, () => Checkpoint.Write(target, settings, phase, model, epochs), Other);
+            Show(content, target);
+        }
+        else
+        {
+            Write(content, target);
+        }
+    }
+
+    private static void Write(ForeignCheckpoint content, string target)
+    {
+        OutputFile.Guarded(target, () => Write(), Other);
+        Show(content, target);
+
+        void Write()
+        {
+            if (IsBare(target))
+            {
+                content.WriteSafetensors(target);
+            }
+            else
+            {
+                content.WritePublished(target);
+            }
+        }
+    }
+
+    private static void Show(ForeignCheckpoint content, string target)
+    {
+        int weighting = content.WeightingTensors;
+        string epochs = content.Epochs == 0 ? "of an unknown epoch" : FormattableString.Invariant($"of epoch {content.Epochs}");
+        Console.WriteLine(FormattableString.Invariant($"{content.Tensors.Count - weighting:N0} tensors of the network and {weighting:N0} of the weight-prediction network, {epochs}, are in {target}"));
+    }
+}

@@ -1,0 +1,116 @@
+using System.Collections;
+using System.Collections.Specialized;
+using Imta.MetaWeight.Experiments.Training;
+using Imta.MetaWeight.Meta;
+using TorchSharp.Modules;
+
+namespace Imta.MetaWeight.Experiments.Exchange;
+
+/// <summary>The optimisers' state as <c>torch.optim</c> has it: by the place of a parameter among all, in the order of the network's names.</summary>
+internal static class PublishedOptimisers
+{
+    private const string Groups = "param_groups";
+    private const string Members = "params";
+    private const string State = "state";
+    private const string Momentum = "momentum_buffer";
+    private const string Mean = "exp_avg";
+    private const string Square = "exp_avg_sq";
+    private const string Step = "step";
+
+    /// <summary>The backbone's: SGD. In phase II IMTA has a group for the linear layers and one for the transfers.</summary>
+    public static OrderedDictionary Of(RunModel model, TrainingPhase phase)
+    {
+        var state = new OrderedDictionary();
+        for (int p = 0; p < model.Network.Parameters.Count; p++)
+        {
+            if (model.Optimiser.Buffers[p] is { } buffer)
+            {
+                state.Add((long)p, new OrderedDictionary { [Momentum] = buffer });
+            }
+        }
+
+        TrainOptions train = phase.Settings.Train;
+        IEnumerable<OrderedDictionary> groups = model.Network.ParameterNames
+            .Select((name, place) => (Part: phase.Number == 1 ? "" : name.Split('.')[0], Place: (object)(long)place))
+            .GroupBy(entry => entry.Part, entry => entry.Place)
+            .Select(places => new OrderedDictionary
+            {
+                ["lr"] = train.Rate,
+                ["momentum"] = train.Momentum,
+                ["dampening"] = train.Dampening,
+                ["weight_decay"] = train.WeightDecay,
+                ["nesterov"] = train.Nesterov,
+                [Members] = new ArrayList(places.ToArray()),
+            });
+        return new OrderedDictionary { [State] = state, [Groups] = new ArrayList(groups.ToArray()) };
+    }
+
+    /// <summary>The WPN's: Adam.</summary>
+    public static OrderedDictionary Of(LearnedWeighting weighting, MetaOptimiserOptions options)
+    {
+        Adam adam = weighting.Optimiser;
+        int count = adam.Steps == 0 ? 0 : adam.Means.Count;
+        var state = new OrderedDictionary();
+        for (int p = 0; p < count; p++)
+        {
+            state.Add((long)p, new OrderedDictionary { [Step] = tensor((float)adam.Steps), [Mean] = adam.Means[p], [Square] = adam.Squares[p] });
+        }
+
+        var group = new OrderedDictionary
+        {
+            ["lr"] = options.Rate,
+            ["betas"] = new object[] { Adam.Beta1, Adam.Beta2 },
+            ["eps"] = Adam.Epsilon,
+            ["weight_decay"] = options.WeightDecay,
+            ["amsgrad"] = false,
+            [Members] = new ArrayList(Enumerable.Range(0, adam.Means.Count).Select(place => (object)(long)place).ToArray()),
+        };
+        return new OrderedDictionary { [State] = state, [Groups] = new ArrayList { group } };
+    }
+
+    /// <summary>Takes over what a file knows of both optimisers and fits the model's.</summary>
+    /// <returns>How many parameters' momentum, and how many of the WPN's moments.</returns>
+    public static (int Momentum, int Moments) Restore(RunModel model, ForeignCheckpoint file)
+    {
+        Tensor?[] momentum = Take(file.Optimiser, Momentum, model.Network.Parameters);
+        model.Optimiser.Restore(momentum);
+        return (momentum.Count(buffer => buffer is not null), model.Weighting is { } weighting ? Restore(weighting, file.WeightingOptimiser) : 0);
+    }
+
+    private static int Restore(LearnedWeighting weighting, IDictionary? optimiser)
+    {
+        IReadOnlyList<Parameter> parameters = weighting.Network.Parameters;
+        Tensor?[] means = Take(optimiser, Mean, parameters), squares = Take(optimiser, Square, parameters);
+        long[] steps = [.. States(optimiser, parameters.Count).Select(state => Whole(state?[Step])).Distinct()];
+        if (means.Contains(null) || squares.Contains(null) || steps is not [> 0])
+        {
+            return 0;
+        }
+
+        weighting.Optimiser.Restore(means!, squares!, steps[0]);
+        return means.Length;
+    }
+
+    /// <summary>A tensor of each parameter's state; null where there is none, or of all where one has another shape: then it is another network's.</summary>
+    private static Tensor?[] Take(IDictionary? optimiser, string key, IReadOnlyList<Parameter> parameters)
+    {
+        Tensor?[] tensors = [.. States(optimiser, parameters.Count).Select(state => state?[key] as Tensor)];
+        bool fits = tensors.Zip(parameters).All(pair => pair.First is null || pair.First.shape.SequenceEqual(pair.Second.shape));
+        return fits ? tensors : new Tensor?[parameters.Count];
+    }
+
+    /// <summary>The state of each parameter; null where there is none, and for all where they are not as many.</summary>
+    private static IDictionary?[] States(IDictionary? optimiser, int count)
+    {
+        object[] places = [.. (optimiser?[Groups] as ArrayList ?? []).OfType<IDictionary>().Select(group => group[Members]).OfType<ArrayList>().SelectMany(places => places.Cast<object>())];
+        return places.Length == count && optimiser?[State] is IDictionary states ? [.. places.Select(place => states[place] as IDictionary)] : new IDictionary?[count];
+    }
+
+    private static long Whole(object? step) => step switch
+    {
+        long number => number,
+        double number => (long)number,
+        Tensor tensor when tensor.numel() == 1 => tensor.to_type(ScalarType.Int64).item<long>(),
+        _ => 0,
+    };
+}
