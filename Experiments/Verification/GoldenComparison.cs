@@ -62,7 +62,7 @@ internal sealed partial class GoldenComparison(GoldenFile golden, Func<string, s
     /// <summary>Results of the file that nobody compared.</summary>
     private IEnumerable<VerifiedQuantity> Left(Func<string, bool> isInput)
     {
-        var left = golden.Keys.Select(key => SampleOrSums().Replace(key, "/")).Where(key => !isInput(key) && !_errors.ContainsKey(key));
+        var left = golden.WholeKeys.Where(key => !isInput(key) && !_errors.ContainsKey(key));
         foreach (var quantity in left.GroupBy(_quantityOf))
         {
             yield return VerifiedQuantity.NotCovered(golden.Name, quantity.Key, $"{golden.Name} has '{quantity.First()}', which nothing here computes");
@@ -77,7 +77,4 @@ internal sealed partial class GoldenComparison(GoldenFile golden, Func<string, s
 
     [GeneratedRegex("^it[0-9]+/(half[01]/)?")]
     private static partial Regex IterationOrHalf();
-
-    [GeneratedRegex("_(sample|stat)/")]
-    private static partial Regex SampleOrSums();
 }

@@ -1,4 +1,5 @@
 using System.Collections;
+using System.Text.RegularExpressions;
 using TorchSharp.PyBridge;
 
 namespace Imta.MetaWeight.Experiments.Verification;
@@ -8,7 +9,7 @@ namespace Imta.MetaWeight.Experiments.Verification;
 /// <c>PREFIX_sample/NAME</c> and <c>PREFIX_stat/NAME</c> in place of <c>PREFIX/NAME</c>; <see cref="Error(string, Tensor)"/> knows
 /// all three. The file owns its tensors, whatever dispose scope is open.
 /// </summary>
-internal sealed class GoldenFile : IDisposable
+internal sealed partial class GoldenFile : IDisposable
 {
     // Below this a reference value counts as zero, so that 0 against 0 has error 0.
     private const double Tiny = 1e-300;
@@ -22,6 +23,9 @@ internal sealed class GoldenFile : IDisposable
 
     /// <summary>All keys, sorted.</summary>
     public IEnumerable<string> Keys => _tensors.Keys.Order(StringComparer.Ordinal);
+
+    /// <summary>All keys, sorted; one that is there as a sample or sums is the key of the whole.</summary>
+    public IEnumerable<string> WholeKeys => Keys.Select(key => SampleOrSums().Replace(key, "/")).Distinct();
 
     /// <summary>The tensor of a key.</summary>
     /// <exception cref="KeyNotFoundException">No such key.</exception>
@@ -68,16 +72,14 @@ internal sealed class GoldenFile : IDisposable
             return actual.shape.SequenceEqual(this[key].shape) ? RelativeError(values, Values(this[key])) : double.PositiveInfinity;
         }
 
-        int slash = key.LastIndexOf('/');
-        (string prefix, string name) = (key[..Math.Max(slash, 0)], key[Math.Max(slash, 0)..]);
-        (string sample, string stat) = ($"{prefix}_sample{name}", $"{prefix}_stat{name}");
-        if (!Contains(sample) && !Contains(stat))
+        (Tensor? sample, Tensor? stat) = (PartOf(key, "_sample"), PartOf(key, "_stat"));
+        if (sample is null && stat is null)
         {
             throw new KeyNotFoundException($"{Name} has no '{key}', neither whole nor as a sample or sums");
         }
 
-        double ofSample = Contains(sample) ? SampleError(values, Values(this[sample])) : 0;
-        double ofSums = Contains(stat) ? SumsError(values, Values(this[stat])) : 0;
+        double ofSample = sample is null ? 0 : SampleError(values, Values(sample));
+        double ofSums = stat is null ? 0 : SumsError(values, Values(stat));
         return Math.Max(ofSample, ofSums);
     }
 
@@ -106,6 +108,15 @@ internal sealed class GoldenFile : IDisposable
         return tensor.detach().cpu().to_type(ScalarType.Float64).data<double>().ToArray();
     }
 
+    /// <summary>The error of the four sums. Those of mixed signs cancel, so they are held against Σ|t|.</summary>
+    public static double SumsError(IReadOnlyList<double> values, IReadOnlyList<double> expected)
+    {
+        double[] sums = Sums(values);
+        return expected.Count != sums.Length
+            ? double.PositiveInfinity
+            : Math.Max(RelativeError([sums[0], sums[2], sums[3]], [expected[0], expected[2], expected[3]]), RelativeError([sums[1]], [expected[1]]));
+    }
+
     public void Dispose()
     {
         foreach (Tensor tensor in _tensors.Values)
@@ -114,14 +125,9 @@ internal sealed class GoldenFile : IDisposable
         }
     }
 
-    /// <summary>The error of the four sums. Those of mixed signs cancel, so they are held against Σ|t|.</summary>
-    private static double SumsError(IReadOnlyList<double> values, IReadOnlyList<double> expected)
-    {
-        double[] sums = Sums(values);
-        return expected.Count != sums.Length
-            ? double.PositiveInfinity
-            : Math.Max(RelativeError([sums[0], sums[2], sums[3]], [expected[0], expected[2], expected[3]]), RelativeError([sums[1]], [expected[1]]));
-    }
+    // PREFIX and NAME may both have slashes.
+    private Tensor? PartOf(string key, string suffix)
+        => Enumerable.Range(0, key.Length).Where(i => key[i] == '/').Select(i => _tensors.GetValueOrDefault(key.Insert(i, suffix))).FirstOrDefault(part => part is not null);
 
     // Elements 0, s, 2s, … of the flattened tensor, s = numel / n.
     private static double SampleError(double[] values, double[] sample)
@@ -129,4 +135,7 @@ internal sealed class GoldenFile : IDisposable
         int step = values.Length / Math.Max(sample.Length, 1);
         return step == 0 ? double.PositiveInfinity : RelativeError([.. Enumerable.Range(0, sample.Length).Select(k => values[k * step])], sample);
     }
+
+    [GeneratedRegex("_(sample|stat)/")]
+    private static partial Regex SampleOrSums();
 }

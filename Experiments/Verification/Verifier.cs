@@ -23,6 +23,9 @@ internal sealed record Verifier(MetaGradientMethod Gradient, Device Place)
         ("flops", ".csv", CostCase.Run),
         ("names_imagenet_step", ".csv", NamesCase.Run),
         ("class_balanced_weights", ".csv", ClassWeightsCase.Run),
+        ("", "_zip.pt", path => PyTorchFilesCase.Run(path, Place)),
+        ("", "_legacy.pt", path => PyTorchFilesCase.Run(path, Place)),
+        ("", ".pth.tar", path => PyTorchFilesCase.Run(path, Place)),
     ];
 
     /// <summary>The golden files under a folder, in the order of their names; links to folders are not followed.</summary>

@@ -109,6 +109,10 @@ public sealed class PyBridgeLegacyTests
     }
 
     [Fact]
+    public void Pickles_over_16_MiB_are_refused_and_what_lies_behind_is_not_looked_at()
+        => Refused(File($"({Text("a")}X\0\0\0\u0002{new string('t', 32 << 20)}u"), "*behind the 16 MiB that are accepted*");
+
+    [Fact]
     public void What_is_no_dictionary_is_refused() => Refused(File("", root: "\u0080\u0002].", keys: "\u0080\u0002].", elements: []), "*no dictionary*");
 
     [Fact]

@@ -19,6 +19,7 @@ public sealed class GoldenFileTests : IDisposable
             ["grad/small"] = tensor(new[] { 1.0, -2.0 }),
             ["grad_sample/big"] = tensor(values.Where((_, i) => i % 3 == 0).Take(333).ToArray()),
             ["grad_stat/big"] = tensor(new[] { values.Sum(), values.Sum(v => v * v), values.Sum(Math.Abs), values.Select((v, i) => v * Math.Cos(i)).Sum() }),
+            ["slots_stat/mean/0"] = tensor(new[] { 3.0, 9.0, 3.0, 3.0 }),
             ["config/step"] = tensor(4L),
             ["config/rate"] = tensor(0.1),
         });
@@ -28,7 +29,8 @@ public sealed class GoldenFileTests : IDisposable
     [Fact]
     public void Keys_and_numbers_are_found()
     {
-        _golden.Keys.Should().Equal("config/rate", "config/step", "grad/small", "grad_sample/big", "grad_stat/big");
+        _golden.Keys.Should().Equal("config/rate", "config/step", "grad/small", "grad_sample/big", "grad_stat/big", "slots_stat/mean/0");
+        _golden.WholeKeys.Should().Equal("config/rate", "config/step", "grad/small", "grad/big", "slots/mean/0");
         _golden.KeysUnder("config").Should().Equal("rate", "step");
         _golden.Names("grad").Should().Equal("big", "small");
         _golden.Int("config/step").Should().Be(4);
@@ -42,6 +44,7 @@ public sealed class GoldenFileTests : IDisposable
     {
         _golden.Compare("grad/small", tensor(new[] { 1.0, -2.0 }));
         _golden.Compare("grad/big", _gradient);
+        _golden.Compare("slots/mean/0", tensor(new[] { 3.0 }));
     }
 
     [Theory]

@@ -24,6 +24,15 @@ public sealed class GoldenVerificationTests(ITestOutputHelper output)
     [InlineData("names_imagenet_step6.csv", 2)]
     [InlineData("names_imagenet_step7.csv", 2)]
     [InlineData("class_balanced_weights.csv", 1)]
+    [InlineData("pytorch_files/dtypes_zip.pt", 19)]
+    [InlineData("pytorch_files/dtypes_legacy.pt", 19)]
+    [InlineData("pytorch_files/views_zip.pt", 15)]
+    [InlineData("pytorch_files/views_legacy.pt", 15)]
+    [InlineData("pytorch_files/l2w_checkpoint_zip.pth.tar", 14)]
+    [InlineData("pytorch_files/l2w_checkpoint_legacy.pth.tar", 14)]
+    [InlineData("pytorch_files/l2w_fullshape_views.pth.tar", 7)]
+    [InlineData("pytorch_files/imta_phase1_module.pth.tar", 5)]
+    [InlineData("pytorch_files/imta_phase2_module.pth.tar", 5)]
     public void Every_quantity_of_a_file_is_the_published_one(string file, int quantities)
     {
         IReadOnlyList<VerifiedQuantity> found = Verify(file);

@@ -1,0 +1,223 @@
+using System.Collections;
+using System.Globalization;
+using System.Runtime.InteropServices;
+using Imta.MetaWeight.Backbones;
+using TorchSharp.PyBridge;
+
+namespace Imta.MetaWeight.Experiments.Verification;
+
+/// <summary>
+/// <c>*_zip.pt</c>, <c>*_legacy.pt</c>, <c>*.pth.tar</c>: files that PyTorch wrote. Their values are held against <c>NAME_expected.pt</c>, the
+/// networks among them compute its logits, and what was read is written and read again, to the bit.
+/// </summary>
+internal static class PyTorchFilesCase
+{
+    private const double Exact = 0;
+
+    // The published sums are of the same numbers, added in another order.
+    private const double OfSums = 1e-12;
+
+    public static IEnumerable<VerifiedQuantity> Run(string path, Device place)
+    {
+        string file = Path.GetFileName(path);
+        using GoldenFile golden = GoldenFile.Open(Expected(path));
+        Hashtable contents = PyTorchUnpickler.UnpickleStateDict(path);
+        VerifiedQuantity[] quantities = GoldenComparison.Run(golden, key => IsOfAnotherFile(key, file), comparison =>
+        {
+            CheckValues(comparison, golden, contents, file);
+            if (golden.Contains("x"))
+            {
+                CheckLogits(comparison, golden, contents["state_dict"] as Hashtable ?? [], place);
+            }
+
+            comparison.CheckError("written as a PyTorch file", Differences(contents, ByPyTorchFile(contents)), Exact);
+            Hashtable tensors = Tensors(contents);
+            comparison.CheckError("written as safetensors", Differences(tensors, BySafetensors(tensors)), Exact);
+        });
+        return quantities.Select(quantity => quantity with { Case = file });
+    }
+
+    /// <summary>The expected values beside a file: NAME is what is left of its name after some _parts.</summary>
+    private static string Expected(string path)
+    {
+        string file = Path.GetFileName(path);
+        for (int end = file.LastIndexOf('_'); end > 0; end = file.LastIndexOf('_', end - 1))
+        {
+            string expected = Path.Combine(Path.GetDirectoryName(path)!, $"{file[..end]}_expected.pt");
+            if (File.Exists(expected))
+            {
+                return expected;
+            }
+        }
+
+        throw new NotCoveredException($"there is no NAME_expected.pt beside {file}");
+    }
+
+    // The images are no result, and imta_expected.pt is of both phases' files.
+    private static bool IsOfAnotherFile(string key, string file)
+        => key is "x" || (key.StartsWith("phase", StringComparison.Ordinal) && !file.Contains(key.Split('/')[0], StringComparison.Ordinal));
+
+    private static void CheckValues(GoldenComparison comparison, GoldenFile golden, Hashtable contents, string file)
+    {
+        Dictionary<string, object?> values = Leaves(contents).ToDictionary(leaf => leaf.Path, leaf => leaf.Value);
+        string[] keys = [.. golden.WholeKeys.Where(key => !IsOfAnotherFile(key, file) && !key.StartsWith("eval_logits/", StringComparison.Ordinal))];
+        foreach (string key in keys)
+        {
+            Check(comparison, golden, key, values.GetValueOrDefault(PathOf(key)));
+        }
+
+        HashSet<string> known = [.. keys.Select(PathOf)];
+        HashSet<string> covered = [.. known.Select(ParentOf)];
+        int unexpected = values.Count(leaf => leaf.Value is Tensor && covered.Contains(ParentOf(leaf.Key)) && !known.Contains(leaf.Key));
+        comparison.CheckError("names", unexpected + known.Count(path => !values.ContainsKey(path)), Exact);
+    }
+
+    /// <summary>Where a file has what the expected values call KEY.</summary>
+    private static string PathOf(string key) => key.Split('/') switch
+    {
+        ["optimizer" or "meta_optimizer", var slot, var index] => $"{key.Split('/')[0]}/state/{index}/{slot}",
+        ["phase1" or "phase2" or "stat" or "shape", var name] => $"state_dict/{name}",
+        [var name, "float64_bits"] => name,
+        _ => key,
+    };
+
+    private static string ParentOf(string path) => path[..Math.Max(path.LastIndexOf('/'), 0)];
+
+    private static void Check(GoldenComparison comparison, GoldenFile golden, string key, object? value)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        switch (value)
+        {
+            case Tensor tensor when key.StartsWith("stat/", StringComparison.Ordinal):
+                comparison.CheckError(key, GoldenFile.SumsError(GoldenFile.Values(tensor), GoldenFile.Values(golden[key])), OfSums);
+                break;
+            case Tensor tensor when key.StartsWith("shape/", StringComparison.Ordinal):
+                comparison.CheckError(key, Differences(torch.tensor(tensor.shape), golden[key]), Exact);
+                break;
+            case Tensor tensor when key.EndsWith("/float64_bits", StringComparison.Ordinal):
+                long[] bits = [.. GoldenFile.Values(tensor).Select(BitConverter.DoubleToInt64Bits)];
+                comparison.CheckError(key, Differences(torch.tensor(bits, tensor.shape), golden[key]), Exact);
+                break;
+            case Tensor tensor when golden.Contains(key):
+                comparison.CheckError(key, Differences(tensor.to_type(golden[key].dtype), golden[key]), Exact);
+                break;
+            case Tensor tensor:
+                comparison.Check(key, tensor, OfSums);
+                break;
+            case long or double or bool:
+                comparison.Check(key, Convert.ToDouble(value, CultureInfo.InvariantCulture), Exact);
+                break;
+            default:
+                comparison.CheckError(key, double.PositiveInfinity, Exact);
+                break;
+        }
+    }
+
+    /// <summary>
+    /// The logits of the published network (8 channels, growth 2), in float64. To fit a small file, most have classifiers of 8 channels
+    /// where ours have 128: the others are zeros, which adds nothing to any sum.
+    /// </summary>
+    private static void CheckLogits(GoldenComparison comparison, GoldenFile golden, Hashtable state, Device place)
+    {
+        var options = new MsdNetOptions { Blocks = golden.KeysUnder("eval_logits").Count(), Channels = 8, Growth = 2 };
+        using MsdNet network = new(options, ImageKind.Cifar, classes: 10, GoldenNetworks.Factory(place));
+        Dictionary<string, Tensor> own = network.state_dict();
+        string[] names = [.. state.Keys.Cast<object>().Select(name => $"{name}")];
+        comparison.CheckError("state names", own.Keys.Except(names).Count() + names.Except(own.Keys).Count(), Exact);
+        network.load_state_dict(own.ToDictionary(
+            entry => entry.Key,
+            entry => Widened(state[entry.Key] as Tensor ?? throw new KeyNotFoundException($"it has no tensor '{entry.Key}'"), entry.Value.shape)));
+        Tensor[] logits = network.Forward(golden["x"].to(place), NormStatistics.Running);
+        for (int k = 0; k < logits.Length; k++)
+        {
+            comparison.Check($"eval_logits/{k}", logits[k]);
+        }
+    }
+
+    private static Tensor Widened(Tensor tensor, long[] shape)
+    {
+        Tensor wide = zeros(shape, tensor.dtype);
+        Tensor part = wide;
+        for (int d = 0; d < shape.Length; d++)
+        {
+            part = part.narrow(d, 0, tensor.shape[d]);
+        }
+
+        part.copy_(tensor);
+        return wide;
+    }
+
+    private static Hashtable ByPyTorchFile(Hashtable contents)
+    {
+        var stream = new MemoryStream();
+        PyTorchPickler.PickleStateDict(stream, contents, leaveOpen: true);
+        return PyTorchUnpickler.UnpickleStateDict(stream);
+    }
+
+    private static Hashtable BySafetensors(Hashtable tensors)
+    {
+        var stream = new MemoryStream();
+        Safetensors.SaveStateDict(stream, tensors.Keys.Cast<string>().ToDictionary(name => name, name => (Tensor)tensors[name]!), leaveOpen: true);
+        return new Hashtable(Safetensors.LoadStateDict(stream));
+    }
+
+    private static Hashtable Tensors(Hashtable contents)
+        => new(Leaves(contents).Where(leaf => leaf.Value is Tensor).ToDictionary(leaf => leaf.Path, leaf => leaf.Value));
+
+    /// <summary>All that is in a value, by its path; of containers themselves the kind.</summary>
+    private static IEnumerable<(string Path, object? Value)> Leaves(object? value, string path = "")
+    {
+        string start = path.Length == 0 ? "" : path + "/";
+        IEnumerable<(string Path, object? Value)> parts = value switch
+        {
+            Hashtable dictionary => dictionary.Keys.Cast<object>().SelectMany(key => Leaves(dictionary[key], $"{start}{key}")),
+            IList list => Enumerable.Range(0, list.Count).SelectMany(k => Leaves(list[k], $"{start}{k}")),
+            _ => [],
+        };
+        return parts.Prepend((path, value is Hashtable or IList ? value.GetType() : value));
+    }
+
+    private static int Differences(Hashtable expected, Hashtable actual)
+    {
+        Dictionary<string, object?> others = Leaves(actual).ToDictionary(leaf => leaf.Path, leaf => leaf.Value);
+        int missing = 0, different = 0;
+        foreach ((string path, object? value) in Leaves(expected))
+        {
+            bool there = others.Remove(path, out object? other);
+            missing += there ? 0 : 1;
+            different += there && !AreSame(value, other) ? 1 : 0;
+        }
+
+        return missing + different + others.Count;
+    }
+
+    private static bool AreSame(object? a, object? b)
+        => a is Tensor tensor ? b is Tensor other && other.dtype == tensor.dtype && Differences(tensor, other) == 0 : Equals(a, b);
+
+    /// <summary>How many elements differ in a bit; infinitely many where the shapes do.</summary>
+    private static double Differences(Tensor a, Tensor b)
+    {
+        if (!a.shape.SequenceEqual(b.shape))
+        {
+            return double.PositiveInfinity;
+        }
+
+        using DisposeScope scope = NewDisposeScope();
+        (Tensor left, Tensor right) = (a.contiguous(), b.contiguous());
+        return left.element_size() == sizeof(long)
+            ? Differing(MemoryMarshal.Cast<byte, long>(left.bytes), MemoryMarshal.Cast<byte, long>(right.bytes))
+            : Differing<byte>(left.bytes, right.bytes);
+    }
+
+    private static int Differing<T>(ReadOnlySpan<T> a, ReadOnlySpan<T> b)
+        where T : unmanaged, IEquatable<T>
+    {
+        int differing = 0;
+        for (int i = 0; i < a.Length; i++)
+        {
+            differing += a[i].Equals(b[i]) ? 0 : 1;
+        }
+
+        return differing;
+    }
+}
