@@ -7,10 +7,13 @@ internal static class PythonTorch
 {
     private const string Python = "/usr/bin/python3";
 
+    /// <summary>Skips the test where there is no PyTorch.</summary>
+    public static void Require() => Skip.IfNot(File.Exists(Python) && Call("import torch", []).Code == 0, $"{Python} has no torch");
+
     /// <summary>What a script prints; the test is skipped where there is no PyTorch, and fails where the script does.</summary>
     public static string Run(string script, params string[] arguments)
     {
-        Skip.IfNot(File.Exists(Python) && Call("import torch", []).Code == 0, $"{Python} has no torch");
+        Require();
         (int code, string output) = Call(script, arguments);
         code.Should().Be(0, output);
         return output;

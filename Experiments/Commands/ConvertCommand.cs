@@ -77,6 +77,11 @@ internal static class ConvertCommand
 
     private static void FromOwn(string source, string target)
     {
+        if (IsOwn(target))
+        {
+            throw new UsageException($"{source} is a checkpoint of imta train already; copy it, or name OUT as another kind of file");
+        }
+
         Checkpoint.Content checkpoint = Checkpoint.Read(source);
         TrainingPhase phase = TrainingPhase.Of(checkpoint.Settings, checkpoint.Phase);
         using RunModel model = ModelOf(phase);

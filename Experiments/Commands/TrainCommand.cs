@@ -62,7 +62,7 @@ internal static class TrainCommand
         RunFolder folder = RunFolder.Create(path, arguments.GetValue(Force), SettingsWriter.Write(settings));
         AtomicFile.WriteText(folder.Environment, EnvironmentReport.Json(settings, Environment.GetCommandLineArgs()[1..], start));
         Checkpoint.Write(folder.LatestCheckpoint, settings, phases[0], model, phases[0].EpochsBefore);
-        return Train(new Plan(settings, phases, data, model, folder, device, checks.Needs, findings, Done: 0, Progress: null), stop);
+        return Train(new Plan(settings, phases, data, model, folder, device, checks.Needs, findings, Done: null, Progress: null), stop);
     }
 
     private static int GoOn(ParseResult arguments, string run, IReadOnlySet<CheckName> allowed, CancellationToken stop)
@@ -133,7 +133,7 @@ internal static class TrainCommand
 
         try
         {
-            new TrainingRun(plan.Settings, plan.Data, plan.Folder, monitor, plan.Device).Run(plan.Phases, plan.Model, plan.Done, plan.Progress, stop);
+            new TrainingRun(plan.Settings, plan.Data, plan.Folder, monitor, plan.Device).Run(plan.Phases, plan.Model, plan.Done ?? 0, plan.Progress, stop);
         }
         catch (OperationCanceledException)
         {
@@ -180,9 +180,9 @@ internal static class TrainCommand
         }
     }
 
-    /// <summary>A run that is ready to train: its phases from one on, and the model of that one.</summary>
+    /// <summary>A run that is ready to train: its phases from one on, and the model of that one; of a run that goes on, the epochs that are done.</summary>
     private sealed record Plan(
-        Settings Settings, IReadOnlyList<TrainingPhase> Phases, RunData Data, RunModel Model, RunFolder Folder, Device Device, string Needs, IReadOnlyList<Finding> Findings, int Done, Hashtable? Progress)
+        Settings Settings, IReadOnlyList<TrainingPhase> Phases, RunData Data, RunModel Model, RunFolder Folder, Device Device, string Needs, IReadOnlyList<Finding> Findings, int? Done, Hashtable? Progress)
     {
         /// <summary>What is about to happen, for the log and the screen.</summary>
         public IEnumerable<string> Lines()
@@ -196,7 +196,7 @@ internal static class TrainCommand
             yield return FormattableString.Invariant($"{Settings.Name}, seed {Settings.Seed}: {Method()}, {Model.Network.GetName()} with {Model.Network.Exits} exits and {parameters:N0} parameters on {Device}, {get_num_threads()} threads");
             yield return FormattableString.Invariant($"{Data.Train.Count:N0} training, {Data.Validation.Count:N0} validation and {Data.Test.Count:N0} test images of {Data.Classes} classes; run folder {Folder.Path}");
             yield return Needs;
-            if (Done > 0 || Progress is not null)
+            if (Done is not null)
             {
                 string inside = Progress is null ? "" : FormattableString.Invariant($", batch {Progress["batch"]}");
                 yield return FormattableString.Invariant($"going on behind epoch {Done} of {Phases[^1].LastEpoch}{inside}");

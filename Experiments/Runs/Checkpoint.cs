@@ -64,9 +64,14 @@ internal static class Checkpoint
         {
             CheckSums(path);
             Hashtable content = PyTorchUnpickler.UnpickleStateDict(path);
-            if (content["format"] is not { } format || Integer(format) is < OldestFormat or > Format)
+            if (content["format"] is not { } format)
             {
-                throw new UsageException($"{path} is of checkpoint format {content["format"] ?? "(none)"}; this version reads formats {OldestFormat} to {Format}");
+                throw new UsageException($"{path} is no checkpoint of imta train; make one of it: imta convert {path} NAME.pt --config CONFIG.yaml");
+            }
+
+            if (Integer(format) is < OldestFormat or > Format)
+            {
+                throw new UsageException($"{path} is of checkpoint format {format}; this version reads formats {OldestFormat} to {Format}");
             }
 
             Settings settings = SettingsLoader.Parse((string)content["config"]!, path);

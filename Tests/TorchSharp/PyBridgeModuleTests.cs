@@ -1,5 +1,4 @@
 using System.Collections;
-using System.Diagnostics;
 using TorchSharp.Modules;
 using TorchSharp.PyBridge;
 
@@ -113,14 +112,13 @@ public sealed class PyBridgeModuleTests : IDisposable
     [SkippableFact]
     public void PyTorch_loads_into_its_module_what_we_saved_and_we_load_what_it_saved_in_either_format()
     {
-        const string Python = "/usr/bin/python3";
-        Skip.IfNot(File.Exists(Python) && Run(Python, "-c", "import torch").Code == 0, "/usr/bin/python3 has no torch");
+        PythonTorch.Require();
         string[] theirs = [_file + ".zip", _file + ".legacy"];
         try
         {
             using var net = new Net(3);
             net.save_py(_file);
-            (int code, string output) = Run(Python, "-c", """
+            string output = PythonTorch.Run("""
                 import sys, torch
                 class Norm(torch.nn.Module):
                     def __init__(self):
@@ -140,7 +138,6 @@ public sealed class PyBridgeModuleTests : IDisposable
                 torch.save(net.state_dict(), sys.argv[3], _use_new_zipfile_serialization=False)
                 """, _file, theirs[0], theirs[1]);
             output.Trim().Split('\n').Should().Equal("<All keys matched successfully>", "[3.0, 3.0] [3.0, 3.0] 3");
-            code.Should().Be(0);
             foreach (string file in theirs)
             {
                 using var target = new Net(7);
@@ -202,15 +199,6 @@ public sealed class PyBridgeModuleTests : IDisposable
     {
         using var scope = NewDisposeScope();
         return tensor.detach().to_type(ScalarType.Float64).data<double>().ToArray();
-    }
-
-    private static (int Code, string Output) Run(string program, params string[] arguments)
-    {
-        using var process = Process.Start(new ProcessStartInfo(program, arguments) { RedirectStandardOutput = true, RedirectStandardError = true })!;
-        Task<string> errors = process.StandardError.ReadToEndAsync();
-        string output = process.StandardOutput.ReadToEnd();
-        process.WaitForExit();
-        return (process.ExitCode, output + errors.Result);
     }
 
     private sealed class Net : nn.Module

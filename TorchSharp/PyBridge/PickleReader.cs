@@ -15,6 +15,7 @@ internal sealed class PickleReader
     // A pickle byte can stand for a container of some 200 bytes; these two bound what a hostile file costs.
     private const int MostContainers = 1_000_000;
     private const int LongestKey = 1024;
+    private const int MostWideKeys = 10_000;
 
     /// <summary>The greatest length of a pickle that is accepted, in bytes: some 100,000 tensors.</summary>
     public const int LongestPickle = 16 << 20;
@@ -31,6 +32,7 @@ internal sealed class PickleReader
     private readonly bool _legacy;
     private int _position;
     private int _containers;
+    private int _wideKeys;
 
     private PickleReader(byte[] pickle, int start, bool legacy) => (_pickle, _position, _legacy) = (pickle, start, legacy);
 
@@ -227,12 +229,14 @@ internal sealed class PickleReader
         Require(pairs.Length % 2 == 0, "a dictionary's last key has no value");
         for (int k = 0; k < pairs.Length; k += 2)
         {
-            // 32-bit integers hash without collisions that somebody could choose; strings hash in time that grows with their length.
+            // 32-bit integers hash without collisions that somebody could choose; strings hash in time that grows with their length. Old
+            // PyTorch has wider ones, objects' addresses, for the parameters of an optimiser: so few that collisions do not matter.
             object key = pairs[k] switch
             {
                 string text when text.Length <= LongestKey => text,
-                long number when number == (int)number => number,
-                _ => throw new InvalidDataException("a dictionary's key is no (short) string and no 32-bit integer"),
+                long number when number == (int)number || ++_wideKeys <= MostWideKeys => number,
+                long => throw new InvalidDataException($"the pickle has more than {MostWideKeys} keys beyond 32 bits"),
+                _ => throw new InvalidDataException("a dictionary's key is no (short) string and no integer"),
             };
             int before = target.Count;
             target[key] = pairs[k + 1];
