@@ -20,7 +20,7 @@ public enum RateScheduleKind
 public record TrainOptions
 {
     [Description("Passes over the training images")]
-    [Range(1, int.MaxValue)]
+    [Range(1, 1_000_000)]
     public virtual int Epochs { get; init; } = 300;
 
     [Description("Images a batch; with meta.enabled it is cut in two halves, each the other's meta data, and must be 4 at least")]

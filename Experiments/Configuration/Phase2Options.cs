@@ -18,6 +18,6 @@ public sealed record Phase2Options : TrainOptions
     public FrozenNorm FrozenNorm { get; init; } = FrozenNorm.Fixed;
 
     [Description("Passes over the training images in phase II; 0: there is one phase, and ISC and OFA are in it")]
-    [Range(0, int.MaxValue)]
+    [Range(0, 1_000_000)]
     public override int Epochs { get; init; }
 }

@@ -41,7 +41,7 @@ internal sealed class PhaseRun
     {
         int epochs = _settings.Train.Epochs;
         using EpochProgress begun = Begin(first, progress);
-        _monitor.Track(epochs * _plan.Batches, (first * _plan.Batches) + begun.Batches, () =>
+        _monitor.Track((long)epochs * _plan.Batches, ((long)first * _plan.Batches) + begun.Batches, () =>
         {
             for (int epoch = first; epoch < epochs; epoch++)
             {

@@ -33,7 +33,7 @@ internal abstract class RunMonitor
     }
 
     /// <summary>Runs <paramref name="work"/>, which calls <see cref="Advance"/> once for each of the steps that are left.</summary>
-    public abstract void Track(int steps, int done, Action work);
+    public abstract void Track(long steps, long done, Action work);
 
     /// <summary>One step is done.</summary>
     /// <param name="where">Such as <c>epoch 3/6</c>.</param>
@@ -49,7 +49,7 @@ internal abstract class RunMonitor
     {
         private ProgressTask? _task;
 
-        public override void Track(int steps, int done, Action work) => AnsiConsole.Progress()
+        public override void Track(long steps, long done, Action work) => AnsiConsole.Progress()
             .AutoClear(true)
             .Columns(new TaskDescriptionColumn(), new ProgressBarColumn(), new PercentageColumn(), new RemainingTimeColumn())
             .Start(context =>
@@ -75,10 +75,10 @@ internal abstract class RunMonitor
 
         private readonly Stopwatch _sinceStart = new();
         private readonly Stopwatch _sinceLine = new();
-        private int _steps;
-        private int _left;
+        private long _steps;
+        private long _left;
 
-        public override void Track(int steps, int done, Action work)
+        public override void Track(long steps, long done, Action work)
         {
             (_steps, _left) = (steps - done, steps - done);
             _sinceStart.Restart();
