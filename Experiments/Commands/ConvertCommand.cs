@@ -116,7 +116,13 @@ internal static class ConvertCommand
         var content = ForeignCheckpoint.Of(source, model, phase, Math.Max(0, epochs - phase.EpochsBefore), facts);
         if (IsOwn(target))
         {
-            OutputFile.Guarded(target, () => Checkpoint.Write(target, settings, phase, model, epochs), Other);
+            if (NonFinite.In(model) is { } broken)
+            {
+                throw new UsageException($"{source} holds numbers that are not finite ({broken}): its training diverged, and nothing can go on from it");
+            }
+
+            // Epochs of phase I come before those of phase II, also where the file does not know how many there were.
+            OutputFile.Guarded(target, () => Checkpoint.Write(target, settings, phase, model, Math.Max(epochs, phase.EpochsBefore)), Other);
             Show(content, target);
         }
         else

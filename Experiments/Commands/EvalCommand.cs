@@ -73,7 +73,7 @@ internal static class EvalCommand
     private static void WarnIfUnfinished(TrainedNetwork network)
     {
         int last = TrainingPhase.Of(network.Settings)[^1].LastEpoch;
-        if (network.Epochs > 0 && network.Epochs < last)
+        if (network.Epochs > 0 && network.Epochs < last) // 0: at the start, or converted from a file that does not say
         {
             Console.Error.WriteLine($"warning: {network.File} is of epoch {network.Epochs} of {last}");
         }
@@ -118,7 +118,7 @@ internal static class EvalCommand
     private static void Show(TrainedNetwork network, TestReport report)
     {
         IReadOnlyList<AnytimeRow> anytime = report.Anytime;
-        Console.WriteLine(FormattableString.Invariant($"{network.File}, epoch {network.Epochs}: {network.Network.GetName()} on {anytime[0].Samples:N0} test images"));
+        Console.WriteLine(FormattableString.Invariant($"{network.File}{(network.Epochs is { } epochs ? $", epoch {epochs}" : "")}: {network.Network.GetName()} on {anytime[0].Samples:N0} test images"));
         ConsoleTable.Write(
             ["exit", "multiply-adds", "top-1 %", "top-5 %", "loss"],
             [[.. anytime.Select(row => (string[])[Number(row.Exit, "0"), Number(row.Macs, "N0"), Percent(row.Top1), Percent(row.Top5), Number(row.Loss, "0.000")])]]);

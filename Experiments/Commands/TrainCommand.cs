@@ -77,6 +77,11 @@ internal static class TrainCommand
         RunFolder folder = RunFolder.Open(run);
         (string file, Checkpoint.Content checkpoint) = Checkpoint.Latest(folder, warning => Console.Error.WriteLine($"warning: {warning}"));
         Settings settings = checkpoint.Settings;
+        if (!checkpoint.IsPresentFormat)
+        {
+            throw new UsageException($"{file} is of an earlier version of imta, which can go on with it; this one can evaluate it (imta eval) or take it as phase I (phase2.from)");
+        }
+
         if (File.Exists(folder.Config) && File.ReadAllText(folder.Config) != SettingsWriter.Write(settings))
         {
             throw new UsageException($"{folder.Config} was changed since the run started, and a run is not changed half-way; undo that, or start another run: imta train {folder.Config} --out DIR");

@@ -12,6 +12,8 @@ internal static class ForeignFile
     /// <summary>Keys of a published checkpoint.</summary>
     public const string Epoch = "epoch", Backbone = "state_dict", Optimiser = "optimizer", Weighting = "meta_state_dict", WeightingOptimiser = "meta_optimizer";
 
+    private const long MostEpochs = 1_000_000; // as in a configuration; what is beyond is unknown
+
     private static readonly Dictionary<string, object?> Nothing = [];
 
     /// <summary>What a file holds; null where it is a checkpoint of this program, which <see cref="Checkpoint.Read"/> reads.</summary>
@@ -67,7 +69,7 @@ internal static class ForeignFile
         }
 
         IEnumerable<KeyValuePair<string, Tensor>> weighting = Entries(content[Weighting] as Hashtable ?? []).Select(entry => KeyValuePair.Create(ForeignCheckpoint.WeightingPrefix + entry.Key, entry.Value));
-        int epochs = content[Epoch] is long and >= 0 and <= int.MaxValue and var epoch ? (int)epoch : 0;
+        int epochs = content[Epoch] is long and >= 0 and <= MostEpochs and var epoch ? (int)epoch : 0;
         return new ForeignCheckpoint(
             file, "a PyTorch checkpoint", Named(Entries(state).Concat(weighting)), epochs, FactsOf(content), Sorted(content[Optimiser]) as IDictionary, Sorted(content[WeightingOptimiser]) as IDictionary);
     }

@@ -73,7 +73,7 @@ internal static class PublishedOptimisers
     public static (int Momentum, int Moments) Restore(RunModel model, ForeignCheckpoint file)
     {
         Tensor?[] momentum = Take(file.Optimiser, Momentum, model.Network.Parameters);
-        model.Optimiser.Restore(momentum);
+        model.Optimiser.Restore([.. momentum.Zip(model.Network.Parameters, (buffer, parameter) => buffer?.to_type(parameter.dtype))]);
         return (momentum.Count(buffer => buffer is not null), model.Weighting is { } weighting ? Restore(weighting, file.WeightingOptimiser) : 0);
     }
 

@@ -11,11 +11,11 @@ namespace Imta.MetaWeight.Experiments.Inference;
 /// <summary>The network of a run or a checkpoint, ready to answer.</summary>
 /// <param name="File">The checkpoint.</param>
 /// <param name="Settings">The run's, with the device and threads of this machine.</param>
-/// <param name="Epochs">Epochs that it was trained; 0: unknown.</param>
+/// <param name="Epochs">Epochs that it was trained; null: unknown.</param>
 /// <param name="Network">The network.</param>
 /// <param name="Cost">What it costs.</param>
 /// <param name="Device">Where it is.</param>
-internal sealed record TrainedNetwork(string File, Settings Settings, int Epochs, MultiExitNetwork Network, NetworkCost Cost, Device Device) : IDisposable
+internal sealed record TrainedNetwork(string File, Settings Settings, int? Epochs, MultiExitNetwork Network, NetworkCost Cost, Device Device) : IDisposable
 {
     /// <summary>Multiply-adds of an answer at each exit, K.</summary>
     public IReadOnlyList<long> Macs => [.. Cost.Exits.Select(exit => exit.Macs)];
@@ -58,9 +58,9 @@ internal sealed record TrainedNetwork(string File, Settings Settings, int Epochs
     /// <summary>What a file of either kind says.</summary>
     /// <param name="Settings">The configuration.</param>
     /// <param name="Phase">The phase that the network is of.</param>
-    /// <param name="Epochs">Epochs done.</param>
+    /// <param name="Epochs">Epochs done; null: unknown.</param>
     /// <param name="Restore">Copies its state into a network; returns what the user should know of it.</param>
-    private sealed record Content(Settings Settings, int Phase, int Epochs, Func<MultiExitNetwork, string?> Restore)
+    private sealed record Content(Settings Settings, int Phase, int? Epochs, Func<MultiExitNetwork, string?> Restore)
     {
         public static Content Of(Checkpoint.Content checkpoint, string file) => new(checkpoint.Settings, checkpoint.Phase, checkpoint.Epochs, network =>
         {
@@ -72,7 +72,7 @@ internal sealed record TrainedNetwork(string File, Settings Settings, int Epochs
         {
             Settings settings = given ?? throw new UsageException($"{foreign.File} is {foreign.Kind}, which does not say its network and data; give --config CONFIG.yaml");
             TrainingPhase phase = foreign.PhaseOf(settings);
-            return new Content(settings, phase.Number, foreign.EpochsOf(phase), network => foreign.Restore(network).Surplus() is { } surplus ? $"{foreign.File}: {surplus}" : null);
+            return new Content(settings, phase.Number, foreign.Epochs == 0 ? null : foreign.EpochsOf(phase), network => foreign.Restore(network).Surplus() is { } surplus ? $"{foreign.File}: {surplus}" : null);
         }
     }
 }

@@ -1,6 +1,6 @@
 namespace Imta.MetaWeight.Experiments.Runs;
 
-/// <summary>Writes a file beside its place, flushes it to the disk, and renames it: whatever happens, a whole file is there, the old or the new.</summary>
+/// <summary>Writes a file beside its place, flushes it to the disk, and renames it: whatever happens, a whole file is there, the old or the new (where the old one is kept, for a moment under its other name only).</summary>
 internal static class AtomicFile
 {
     /// <summary>Ends the name of a file that is being written.</summary>

@@ -99,7 +99,11 @@ internal static class Checkpoint
         {
             Content content = Read(folder.PreviousCheckpoint);
             warn($"{e.Message.Split(';')[0]}; going on from {folder.PreviousCheckpoint}, the checkpoint before");
-            File.Delete(folder.LatestCheckpoint); // the next one would take the good one's place
+            if (File.Exists(folder.LatestCheckpoint))
+            {
+                File.Move(folder.LatestCheckpoint, folder.LatestCheckpoint + ".damaged", overwrite: true); // in its place, the next one would push out the good one
+            }
+
             return (folder.PreviousCheckpoint, content);
         }
     }
@@ -109,6 +113,11 @@ internal static class Checkpoint
     private static void CheckSums(string path)
     {
         using ZipArchive archive = ZipFile.OpenRead(path);
+        if (archive.Entries.Aggregate((Int128)0, (sum, entry) => sum + entry.Length) > new FileInfo(path).Length)
+        {
+            throw new InvalidDataException("its parts are longer than the file, and checkpoints are not compressed");
+        }
+
         foreach (ZipArchiveEntry entry in archive.Entries)
         {
             using Stream stream = entry.Open();
@@ -161,8 +170,8 @@ internal static class Checkpoint
         /// <summary>The epoch behind those that are done, for <see cref="EpochProgress.Restore"/>; null: it has not begun.</summary>
         public Hashtable? Progress => (Hashtable?)Values["progress"];
 
-        /// <summary>Batches of that epoch that are done.</summary>
-        public int Batches => Progress is { } progress ? checked((int)Integer(progress["batch"])) : 0;
+        /// <summary>Whether a run can go on from it: tables and configurations of an earlier format lack what this version writes.</summary>
+        public bool IsPresentFormat => Integer(Values["format"]) == Format;
 
         /// <summary>Copies the state into a model that was built from the same configuration.</summary>
         /// <exception cref="UsageException">A part is missing or does not fit.</exception>

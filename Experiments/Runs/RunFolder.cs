@@ -107,7 +107,7 @@ internal sealed class RunFolder
         return folder;
     }
 
-    /// <summary>The checkpoint of a run's last finished epoch, or the file itself.</summary>
+    /// <summary>A run's latest checkpoint, or the file itself.</summary>
     /// <param name="source">The folder of a run, or a checkpoint.</param>
     /// <exception cref="UsageException">There is no such thing.</exception>
     public static string CheckpointOf(string source)
@@ -124,7 +124,7 @@ internal sealed class RunFolder
     public static string NetworkOf(string path)
     {
         var folder = new RunFolder(path);
-        return new[] { folder.PhaseOneCheckpoint, folder.LatestCheckpoint }.FirstOrDefault(File.Exists)
+        return new[] { folder.PhaseOneCheckpoint, folder.LatestCheckpoint, folder.PreviousCheckpoint }.FirstOrDefault(File.Exists)
             ?? throw new UsageException($"{path} has no checkpoints/phase1.pt or latest.pt; wanted the folder of a run that finished an epoch");
     }
 
@@ -140,7 +140,8 @@ internal sealed class RunFolder
 
         foreach (string file in Directory.Exists(In("weights")) ? Directory.EnumerateFiles(In("weights"), "epoch-*.csv") : [])
         {
-            if (string.CompareOrdinal(file, Weights(epoch)) > 0)
+            string number = System.IO.Path.GetFileNameWithoutExtension(file)["epoch-".Length..];
+            if (int.TryParse(number, NumberStyles.None, CultureInfo.InvariantCulture, out int of) && of > epoch)
             {
                 File.Delete(file);
             }

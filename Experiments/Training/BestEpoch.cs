@@ -17,8 +17,10 @@ internal static class BestEpoch
         return earlier.Where(row => row.Phase == rows[0].Phase).GroupBy(row => row.Epoch).All(epoch => Merit([.. epoch], by) < merit);
     }
 
-    /// <summary>More is better.</summary>
-    private static double Merit(EpochRow[] rows, BestBy by) => by switch
+    /// <summary>More is better; what is no number is the least.</summary>
+    private static double Merit(EpochRow[] rows, BestBy by) => Of(rows, by) is var merit && double.IsNaN(merit) ? double.NegativeInfinity : merit;
+
+    private static double Of(EpochRow[] rows, BestBy by) => by switch
     {
         BestBy.LastAccuracy => rows[^1].ValidationAccuracy,
         BestBy.MeanAccuracy => rows.Average(row => row.ValidationAccuracy),

@@ -1,3 +1,4 @@
+using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Meta;
 
 namespace Imta.MetaWeight.Experiments.Training;
@@ -40,14 +41,30 @@ internal static class NonFinite
     {
         using DisposeScope scope = NewDisposeScope();
         using IDisposable noGrad = no_grad();
-        IEnumerable<(string Name, Tensor Value)> all = model.Network.state_dict().Select(entry => (entry.Key, entry.Value));
+        IEnumerable<(string Name, Tensor Value)> all = Named(model.Network.state_dict(), "")
+            .Concat(model.Optimiser.Buffers.OfType<Tensor>().Select(buffer => ("momentum", buffer)));
         if (model.Weighting is { } weighting)
         {
-            all = all.Concat(weighting.Network.state_dict().Select(entry => ($"the weight-prediction network's {entry.Key}", entry.Value)));
+            all = all.Concat(Named(weighting.Network.state_dict(), "the weight-prediction network's "))
+                .Concat(weighting.Optimiser.Means.Concat(weighting.Optimiser.Squares).Select(moment => ("a moment of the weight-prediction network's gradient", moment)));
         }
 
-        (string Name, Tensor Value)[] tensors = [.. all];
-        bool[] finite = stack([.. tensors.Select(entry => entry.Value.to_type(float32).sum().isfinite())]).cpu().data<bool>().ToArray();
+        return Broken([.. all]);
+    }
+
+    /// <summary>Which of a network's tensors is not finite; null: none. Waits for the device.</summary>
+    public static string? In(MultiExitNetwork network)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        using IDisposable noGrad = no_grad();
+        return Broken([.. Named(network.state_dict(), "")]);
+    }
+
+    private static IEnumerable<(string Name, Tensor Value)> Named(Dictionary<string, Tensor> state, string of) => state.Select(entry => (of + entry.Key, entry.Value));
+
+    private static string? Broken((string Name, Tensor Value)[] tensors)
+    {
+        bool[] finite = stack([.. tensors.Select(entry => entry.Value.detach().isfinite().all())]).cpu().data<bool>().ToArray();
         int broken = Array.IndexOf(finite, false);
         return broken < 0 ? null : tensors[broken].Name;
     }
@@ -55,7 +72,7 @@ internal static class NonFinite
     /// <summary>The first exit, from 1, whose column of <c>[N, K]</c> has such a number.</summary>
     private static int? Exit(Tensor values)
     {
-        bool[] finite = values.isfinite().to_type(float32).mean([0]).eq(1).cpu().data<bool>().ToArray(); // [K]
+        bool[] finite = values.isfinite().to_type(int64).sum([0]).eq(values.shape[0]).cpu().data<bool>().ToArray(); // [K]
         int broken = Array.IndexOf(finite, false);
         return broken < 0 ? null : broken + 1;
     }

@@ -31,7 +31,9 @@ internal static class PhaseOneSource
 
         HeadedNetwork network = Networks.PhaseOne(TrainingPhase.FirstOfTwo(run), device);
         checkpoint.Restore(network, file);
-        return network;
+        return NonFinite.In(network) is { } broken
+            ? throw new UsageException($"phase2.from: {file} holds numbers that are not finite ({broken}): its training diverged; train it again, with a smaller train.rate")
+            : network;
     }
 
     private static string? Difference(Settings run, Checkpoint.Content checkpoint)

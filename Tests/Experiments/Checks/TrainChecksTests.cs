@@ -17,7 +17,7 @@ public sealed class TrainChecksTests : IDisposable
     [Theory]
     [InlineData("splits", "without a test image", "data.testLimit to 10", "data.testLimit=7")]
     [InlineData("shares", "go to exit 2 of 3", "train.batch to 8 or more", "model.msdnet.blocks=3", "train.batch=6")]
-    [InlineData("disk", "the run's files take about", "export.weightsEvery", "train.epochs=2000000000", "export.weightsEvery=1", "data.trainLimit=4000")]
+    [InlineData("disk", "the run's files take about", "export.weightsEvery", "train.epochs=1000000", "export.weightsEvery=1", "run.checkpointEvery=1", "data.trainLimit=4000")]
     public void A_stop_is_a_line_with_the_fix_and_the_override_and_nothing_is_written(string check, string what, string fix, params string[] settings)
     {
         ImtaProcess.Result result = Train(settings);
