@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using Imta.MetaWeight.Allocation;
 using Imta.MetaWeight.Experiments.Data;
+using Imta.MetaWeight.Experiments.Inference;
 
 namespace Imta.MetaWeight.Experiments.Benchmarks;
 
@@ -24,7 +25,7 @@ internal sealed class SweepBench : IDisposable
         using Generator random = SeedSequence.Generator(seed, nameof(SweepBench));
         _logits = randn([Samples, Exits, Classes], generator: random).mul(3);
         _labels = randint(Classes, [Samples], int64, generator: random);
-        _quotas = [.. Enumerable.Range(1, Points).Select(p => ExitShares.Quotas(ExitShares.Of(p / 20.0, Exits), Samples))];
+        _quotas = [.. Enumerable.Range(1, Points).Select(p => ExitShares.Quotas(ExitShares.Of(TestReport.Q(p), Exits), Samples))];
     }
 
     /// <summary>All budgets at once.</summary>

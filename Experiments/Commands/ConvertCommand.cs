@@ -86,6 +86,11 @@ internal static class ConvertCommand
         TrainingPhase phase = TrainingPhase.Of(checkpoint.Settings, checkpoint.Phase);
         using RunModel model = ModelOf(phase);
         checkpoint.Restore(model, source);
+        if (checkpoint.InsideEpoch is { } inside)
+        {
+            Console.Error.WriteLine($"warning: {source} {inside}; how far it was is left out");
+        }
+
         Write(source, model, checkpoint.Settings, phase, checkpoint.Epochs, new Dictionary<string, object?>(), target);
     }
 

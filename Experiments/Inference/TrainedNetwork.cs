@@ -65,7 +65,7 @@ internal sealed record TrainedNetwork(string File, Settings Settings, int? Epoch
         public static Content Of(Checkpoint.Content checkpoint, string file) => new(checkpoint.Settings, checkpoint.Phase, checkpoint.Epochs, network =>
         {
             checkpoint.Restore(network, file);
-            return null;
+            return checkpoint.InsideEpoch is { } inside ? $"{file} {inside}" : null;
         });
 
         public static Content Of(ForeignCheckpoint foreign, Settings? given)

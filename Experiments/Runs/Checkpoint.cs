@@ -75,6 +75,7 @@ internal static class Checkpoint
             }
 
             Settings settings = SettingsLoader.Parse((string)content["config"]!, path);
+            _ = (Hashtable?)content["progress"];
             return new Content(settings, checked((int)Integer(content["epoch"])), checked((int)Integer(content["phase"])), content);
         }
         catch (Exception e) when (e is InvalidDataException or InvalidCastException or FormatException or OverflowException or NullReferenceException or IOException or UnauthorizedAccessException)
@@ -131,7 +132,7 @@ internal static class Checkpoint
     }
 
     // A reader may give a small integer as int or as long.
-    private static long Integer(object? value) => Convert.ToInt64(value!, CultureInfo.InvariantCulture);
+    private static long Integer(object? value) => Convert.ToInt64(value ?? throw new InvalidDataException("a number is missing"), CultureInfo.InvariantCulture);
 
     private static OrderedDictionary Buffers(RunModel model)
     {
@@ -169,6 +170,9 @@ internal static class Checkpoint
     {
         /// <summary>The epoch behind those that are done, for <see cref="EpochProgress.Restore"/>; null: it has not begun.</summary>
         public Hashtable? Progress => (Hashtable?)Values["progress"];
+
+        /// <summary>A line on a network that is between two epochs; null: it is behind one.</summary>
+        public string? InsideEpoch => Progress is null ? null : FormattableString.Invariant($"is from inside epoch {Epochs + 1}");
 
         /// <summary>Whether a run can go on from it: tables and configurations of an earlier format lack what this version writes.</summary>
         public bool IsPresentFormat => Integer(Values["format"]) == Format;

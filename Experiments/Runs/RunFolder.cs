@@ -125,7 +125,7 @@ internal sealed class RunFolder
     {
         var folder = new RunFolder(path);
         return new[] { folder.PhaseOneCheckpoint, folder.LatestCheckpoint, folder.PreviousCheckpoint }.FirstOrDefault(File.Exists)
-            ?? throw new UsageException($"{path} has no checkpoints/phase1.pt or latest.pt; wanted the folder of a run that finished an epoch");
+            ?? throw new UsageException($"{path} has no checkpoints/phase1.pt or latest.pt; wanted the folder of a run");
     }
 
     /// <summary>Takes away what was written behind an epoch, and files that were being written when a run was killed.</summary>

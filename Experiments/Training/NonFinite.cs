@@ -14,6 +14,12 @@ internal static class NonFinite
     public static string? In(IReadOnlyList<PartReport> parts)
     {
         using DisposeScope scope = NewDisposeScope();
+        Tensor[] all = [.. parts.SelectMany(part => new[] { part.Losses, part.Weights, part.Objective }).OfType<Tensor>()];
+        if (stack([.. all.Select(values => values.isfinite().all())]).all().item<bool>())
+        {
+            return null; // as a rule, with one wait
+        }
+
         foreach (PartReport part in parts)
         {
             if (Exit(part.Losses) is { } ofLoss)

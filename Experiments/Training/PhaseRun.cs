@@ -1,6 +1,7 @@
 using System.Collections;
 using System.Diagnostics;
 using System.Globalization;
+using System.Runtime.InteropServices;
 using Imta.MetaWeight.Allocation;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
@@ -54,12 +55,23 @@ internal sealed class PhaseRun
     private EpochProgress Begin(int epoch, Hashtable? progress)
     {
         var begun = new EpochProgress(_model.Network.Exits, _device, WritesWeights(epoch));
-        if (progress is not null)
+        if (progress is null)
         {
-            begun.Restore(progress);
+            return begun;
         }
 
-        return begun;
+        try
+        {
+            begun.Restore(progress);
+            ArgumentOutOfRangeException.ThrowIfNegative(begun.Batches);
+            ArgumentOutOfRangeException.ThrowIfGreaterThan(begun.Batches, _plan.Batches);
+            return begun;
+        }
+        catch (Exception e) when (e is ArgumentException or InvalidCastException or InvalidOperationException or NullReferenceException or FormatException or OverflowException or ExternalException)
+        {
+            begun.Dispose();
+            throw new UsageException($"the checkpoint's unfinished epoch does not fit this run ({e.Message.ReplaceLineEndings(" ").TrimEnd('.')}); put another of the run's checkpoints in the place of {_folder.LatestCheckpoint}", e);
+        }
     }
 
     private void Epoch(int epoch, EpochProgress progress, CancellationToken stop)

@@ -1,4 +1,5 @@
 using Imta.MetaWeight.Allocation;
+using Imta.MetaWeight.Experiments.Inference;
 
 namespace Imta.MetaWeight.Experiments.Verification;
 
@@ -6,7 +7,6 @@ namespace Imta.MetaWeight.Experiments.Verification;
 internal static class DynamicCase
 {
     private const double Exact = 0;
-    private const double StepsOfP = 20; // q = p/20
 
     public static IEnumerable<VerifiedQuantity> Run(string path, Device place)
     {
@@ -23,7 +23,7 @@ internal static class DynamicCase
         using DisposeScope scope = NewDisposeScope();
         int exits = (int)golden["flops"].numel(), points = (int)golden["probs"].shape[0];
         (Tensor validation, Tensor rightOfValidation) = Answers(golden, "val");
-        float[][] shares = [.. Enumerable.Range(1, points).Select(p => ExitShares.Of(p / StepsOfP, exits))];
+        float[][] shares = [.. Enumerable.Range(1, points).Select(p => ExitShares.Of(TestReport.Q(p), exits))];
         int[][] quotas = [.. shares.Select(of => ExitShares.Quotas(of, validation.shape[0]))];
         Tensor thresholds = BudgetedInference.Thresholds(validation, quotas);
         comparison.Check("probs", tensor(shares.SelectMany(of => of).ToArray(), [points, exits]), Exact);

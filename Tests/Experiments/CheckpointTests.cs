@@ -1,3 +1,4 @@
+using System.Collections;
 using System.Diagnostics;
 using System.Globalization;
 using CsvHelper;
@@ -62,8 +63,10 @@ public sealed class CheckpointTests(ITestOutputHelper output) : IDisposable
             stopped.Output.Should().Contain("imta train --resume broken");
         }
 
+        ImtaProcess.Result tested = ImtaProcess.Run(_folder.Path, "eval", "broken", "--out", "tested");
         ImtaProcess.Result resumed = Resume();
         resumed.Output.Should().MatchRegex("going on behind epoch [12] of 3, batch [0-9]+");
+        tested.Error.Should().MatchRegex("latest[.]pt is from inside epoch [23]\n");
         resumed.Error.Should().BeEmpty();
         Tables("broken").Should().Equal(Tables("whole"));
     }
@@ -100,6 +103,33 @@ public sealed class CheckpointTests(ITestOutputHelper output) : IDisposable
         refused.Code.Should().Be(2, refused.All);
         refused.Error.TrimEnd().Split('\n').Should().ContainSingle().Which.Should().StartWith("imta: ").And.Contain("previous.pt").And.Contain("is damaged");
         FilesOf("broken").Should().BeEquivalentTo(before);
+    }
+
+    [Theory]
+    [InlineData("batch", "fits no run")]
+    [InlineData("tally", "is none")]
+    public void An_unfinished_epoch_that_does_not_fit_is_refused_in_one_line(string key, string nonsense)
+    {
+        Train("broken");
+        Change("broken", content =>
+        {
+            content["epoch"] = 1L;
+            content["progress"] = new Hashtable { ["batch"] = 1L, ["skipped"] = 0L, ["seconds"] = 1.0, ["tally"] = null, ["weights"] = null, [key] = nonsense };
+        });
+
+        Refusal().Should().Contain("unfinished epoch does not fit");
+    }
+
+    [Theory]
+    [InlineData("epoch")]
+    [InlineData("progress")]
+    public void A_checkpoint_without_its_epoch_or_with_another_progress_is_refused_in_one_line(string key)
+    {
+        Train("broken");
+        File.Delete(_folder.In("broken", "checkpoints", "previous.pt"));
+        Change("broken", content => content[key] = key == "epoch" ? null : "much");
+
+        Refusal().Should().Contain("is no checkpoint that can be read");
     }
 
     [Theory]
@@ -189,6 +219,22 @@ public sealed class CheckpointTests(ITestOutputHelper output) : IDisposable
         }
     }
 
+    private void Change(string run, Action<Hashtable> change)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        string latest = _folder.In(run, "checkpoints", "latest.pt");
+        Hashtable content = PyTorchUnpickler.UnpickleStateDict(latest);
+        change(content);
+        PyTorchPickler.PickleStateDict(latest, content);
+    }
+
+    private string Refusal()
+    {
+        ImtaProcess.Result refused = ImtaProcess.Run(_folder.Path, "train", "--resume", "broken");
+        refused.Code.Should().Be(2, refused.All);
+        return refused.Error.TrimEnd().Split('\n').Should().ContainSingle().Which;
+    }
+
     private void Train(string run, params string[] arguments)
     {
         ImtaProcess.Result result = ImtaProcess.Run(_folder.Path, ["train", "--out", run, .. ImtaProcess.Tiny, .. arguments]);
@@ -214,12 +260,9 @@ public sealed class CheckpointTests(ITestOutputHelper output) : IDisposable
         return [.. csv.GetRecords<T>()];
     }
 
-    private string[] FilesOf(string run)
-        => [.. Directory.EnumerateFiles(_folder.In(run), "*", SearchOption.AllDirectories).Select(path => Path.GetRelativePath(_folder.In(run), path))];
+    private string[] FilesOf(string run) => RunFiles.Names(_folder.In(run));
 
-    /// <summary>The content of every CSV file but <c>timing.csv</c>, in the order of their names.</summary>
-    private string[] Tables(string run)
-        => [.. FilesOf(run).Where(name => name.EndsWith(".csv", StringComparison.Ordinal) && name != "timing.csv").Order(StringComparer.Ordinal).Select(name => File.ReadAllText(_folder.In(run, name)))];
+    private string[] Tables(string run) => RunFiles.Tables(_folder.In(run));
 
     /// <summary>A drive in memory; the test is skipped where none can be mounted.</summary>
     private sealed class SmallDisk : IDisposable

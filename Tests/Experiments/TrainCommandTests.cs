@@ -228,12 +228,9 @@ public sealed class TrainCommandTests : IDisposable
 
     private static string[] Set(params string[] settings) => [.. settings.SelectMany(setting => new[] { "--set", setting })];
 
-    private string[] FilesOf(string run)
-        => [.. Directory.EnumerateFiles(_folder.In(run), "*", SearchOption.AllDirectories).Select(path => Path.GetRelativePath(_folder.In(run), path))];
+    private string[] FilesOf(string run) => RunFiles.Names(_folder.In(run));
 
-    /// <summary>The content of every CSV file but <c>timing.csv</c>, in the order of their names.</summary>
-    private string[] Tables(string run)
-        => [.. FilesOf(run).Where(name => name.EndsWith(".csv", StringComparison.Ordinal) && name != "timing.csv").Order(StringComparer.Ordinal).Select(name => File.ReadAllText(_folder.In(run, name)))];
+    private string[] Tables(string run) => RunFiles.Tables(_folder.In(run));
 
     private string Header(string run, string file) => File.ReadLines(_folder.In(run, file)).First();
 

@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using System.Collections;
+using static TorchSharp.PyBridge.Malformed;
 
 namespace TorchSharp.PyBridge;
 
@@ -85,7 +86,7 @@ internal sealed class LegacyTorchFile : ITorchFile
             string key = item as string ?? throw new InvalidDataException("the key of a storage is no text");
             if (!missing.Remove(key, out PickledStorage? storage))
             {
-                throw new InvalidDataException($"its list has a storage {PickleReader.Quote(key)} twice, or one that the pickle does not name");
+                throw new InvalidDataException($"its list has a storage {Quote(key)} twice, or one that the pickle does not name");
             }
 
             CheckCount(storage, place);
@@ -93,26 +94,18 @@ internal sealed class LegacyTorchFile : ITorchFile
             place += sizeof(long) + storage.Bytes;
         }
 
-        Require(missing.Count == 0, $"its list lacks storage {PickleReader.Quote(missing.Keys.FirstOrDefault(""))}");
+        Require(missing.Count == 0, $"its list lacks storage {Quote(missing.Keys.FirstOrDefault(""))}");
         Require(place == _stream.Length, $"it has {_stream.Length} bytes where its storages end at {place}");
     }
 
     private void CheckCount(PickledStorage storage, Int128 place)
     {
-        string name = PickleReader.Quote(storage.Key);
+        string name = Quote(storage.Key);
         Require(place + sizeof(long) + storage.Bytes <= _stream.Length, $"it ends before the elements of storage {name} do");
         Span<byte> bytes = stackalloc byte[sizeof(long)];
         _stream.Position = (long)place;
         _stream.ReadExactly(bytes);
         long count = BinaryPrimitives.ReadInt64LittleEndian(bytes);
         Require(count == storage.Elements, $"storage {name} has {count} elements, not {storage.Elements} as the pickle says");
-    }
-
-    private static void Require(bool condition, string otherwise)
-    {
-        if (!condition)
-        {
-            throw new InvalidDataException(otherwise);
-        }
     }
 }

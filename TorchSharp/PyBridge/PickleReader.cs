@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using System.Collections;
 using System.Text;
+using static TorchSharp.PyBridge.Malformed;
 using static TorchSharp.torch;
 
 namespace TorchSharp.PyBridge;
@@ -80,13 +81,6 @@ internal sealed class PickleReader
         {
             throw new InvalidDataException($"{e.Message} (at byte {instruction - start} of the pickle)", e);
         }
-    }
-
-    /// <summary>Text from a file as it may stand in a message.</summary>
-    public static string Quote(string text)
-    {
-        string printable = string.Concat(text.Take(80).Select(c => char.IsControl(c) || char.IsSurrogate(c) ? '?' : c));
-        return $"'{printable}{(text.Length > 80 ? "…" : "")}'";
     }
 
     private void Step(byte code)
@@ -399,13 +393,5 @@ internal sealed class PickleReader
     {
         Require(_marks.TryPop(out int mark), "the pickle ends a list that it never began");
         return PopMany(_stack.Count - mark);
-    }
-
-    private static void Require(bool condition, string otherwise)
-    {
-        if (!condition)
-        {
-            throw new InvalidDataException(otherwise);
-        }
     }
 }

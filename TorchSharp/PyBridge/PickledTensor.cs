@@ -76,7 +76,7 @@ internal sealed class PickledTensor
         Elements = size.Contains(0) ? 0 : (long)volume;
         if (Elements > 0 && last >= part.Elements)
         {
-            throw new InvalidDataException($"{this} reaches beyond its storage {PickleReader.Quote(Storage.Key)} of {part.Elements} elements");
+            throw new InvalidDataException($"{this} reaches beyond its storage {Malformed.Quote(Storage.Key)} of {part.Elements} elements");
         }
 
         // Whoever has no elements may start anywhere.

@@ -121,7 +121,7 @@ public static class PyBridgeModuleExtensions
         {
             if (entry is not { Key: string name, Value: Tensor tensor })
             {
-                string key = PickleReader.Quote(entry.Key.ToString()!);
+                string key = Malformed.Quote(entry.Key.ToString()!);
                 string hint = contents["state_dict"] is Hashtable ? "; under 'state_dict' it has a dictionary, as checkpoints do" : "";
                 throw new InvalidDataException($"{file} holds no state dictionary of names and tensors: {key} is none{hint}");
             }

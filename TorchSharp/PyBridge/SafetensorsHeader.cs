@@ -1,5 +1,6 @@
 using System.Text;
 using System.Text.Json;
+using static TorchSharp.PyBridge.Malformed;
 using static TorchSharp.torch;
 
 namespace TorchSharp.PyBridge;
@@ -250,13 +251,4 @@ internal static class SafetensorsHeader
         return text;
     }
 
-    private static string Quote(string text) => PickleReader.Quote(text);
-
-    private static void Require(bool condition, string otherwise)
-    {
-        if (!condition)
-        {
-            throw new InvalidDataException(otherwise);
-        }
-    }
 }

@@ -15,7 +15,7 @@ internal sealed class TorchArchive : ITorchFile
         {
             if (!_entries.TryAdd(entry.FullName, entry))
             {
-                throw new InvalidDataException($"it has two entries {PickleReader.Quote(entry.FullName)}");
+                throw new InvalidDataException($"it has two entries {Malformed.Quote(entry.FullName)}");
             }
         }
 
@@ -47,7 +47,7 @@ internal sealed class TorchArchive : ITorchFile
         ZipArchiveEntry entry = Find($"data/{storage.Key}");
         if (entry.Length != storage.Bytes)
         {
-            throw new InvalidDataException($"storage {PickleReader.Quote(storage.Key)} has {entry.Length} bytes, not {storage.Bytes} as the pickle says");
+            throw new InvalidDataException($"storage {Malformed.Quote(storage.Key)} has {entry.Length} bytes, not {storage.Bytes} as the pickle says");
         }
 
         using Stream stream = entry.Open();
@@ -62,7 +62,7 @@ internal sealed class TorchArchive : ITorchFile
         ZipArchiveEntry entry = Find(name);
         if (entry.Length > most)
         {
-            throw new InvalidDataException($"its entry {PickleReader.Quote(name)} has {entry.Length} bytes, more than the {most} that are accepted");
+            throw new InvalidDataException($"its entry {Malformed.Quote(name)} has {entry.Length} bytes, more than the {most} that are accepted");
         }
 
         var bytes = new byte[entry.Length];
@@ -72,5 +72,5 @@ internal sealed class TorchArchive : ITorchFile
     }
 
     private ZipArchiveEntry Find(string name)
-        => _entries.GetValueOrDefault(_folder + name) ?? throw new InvalidDataException($"it has no entry {PickleReader.Quote(name)}");
+        => _entries.GetValueOrDefault(_folder + name) ?? throw new InvalidDataException($"it has no entry {Malformed.Quote(name)}");
 }

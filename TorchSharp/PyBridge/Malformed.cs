@@ -1,0 +1,21 @@
+namespace TorchSharp.PyBridge;
+
+/// <summary>How readers refuse a file.</summary>
+internal static class Malformed
+{
+    /// <summary>Text from a file as it may stand in a message.</summary>
+    public static string Quote(string text)
+    {
+        string printable = string.Concat(text.Take(80).Select(c => char.IsControl(c) || char.IsSurrogate(c) ? '?' : c));
+        return $"'{printable}{(text.Length > 80 ? "…" : "")}'";
+    }
+
+    /// <exception cref="InvalidDataException">The condition does not hold.</exception>
+    public static void Require(bool condition, string otherwise)
+    {
+        if (!condition)
+        {
+            throw new InvalidDataException(otherwise);
+        }
+    }
+}
