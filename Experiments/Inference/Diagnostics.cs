@@ -1,3 +1,4 @@
+using System.Globalization;
 using Imta.MetaWeight.Allocation;
 using Imta.MetaWeight.Experiments.Runs;
 using MathNet.Numerics.Statistics;
@@ -49,6 +50,32 @@ internal static class Diagnostics
                 };
             }
         }
+    }
+
+    /// <summary>The rows of <c>classes.csv</c>, by class and exit; a class without test images has none.</summary>
+    /// <param name="answers">Of a test set.</param>
+    /// <param name="policy">Decides who leaves where.</param>
+    /// <param name="counts">Training images of each class.</param>
+    public static IEnumerable<ClassRow> Classes(SetAnswers answers, ExitPolicy policy, IReadOnlyList<long> counts)
+    {
+        ClassGroup[] apart = [.. ClassGroup.Of(counts).Skip(1)];
+        ClassGroup[] each = [.. Enumerable.Range(0, counts.Count).Select(label => new ClassGroup(label.ToString(CultureInfo.InvariantCulture), new HashSet<long> { label }))];
+        return Exits(answers, policy, each).Select(row =>
+        {
+            long label = long.Parse(row.Classes, CultureInfo.InvariantCulture);
+            return new ClassRow
+            {
+                Class = label,
+                Name = answers.Set.ClassNames[(int)label],
+                Group = apart.FirstOrDefault(group => group.Classes.Contains(label))?.Name,
+                TrainImages = counts[(int)label],
+                Exit = row.Exit,
+                Samples = row.Samples,
+                Share = row.Share,
+                AccuracyLeaving = row.AccuracyLeaving,
+                Accuracy = row.Accuracy,
+            };
+        });
     }
 
     /// <summary>Spearman's rank correlation of the confidences of two exits, for each pair (IMTA, Figure 7).</summary>

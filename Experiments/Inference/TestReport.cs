@@ -71,7 +71,7 @@ internal sealed class TestReport
     /// <summary>Writes all tables.</summary>
     /// <param name="files">Where.</param>
     /// <param name="classCounts">Training images of each class.</param>
-    /// <param name="policy">Who leaves where in <c>exits.csv</c>, by the answers' scores; null: budget p = 20, equal shares, or the last one where there are fewer.</param>
+    /// <param name="policy">Who leaves where in <c>exits.csv</c> and <c>classes.csv</c>, by the answers' scores; null: budget p = 20, equal shares, or the last one where there are fewer.</param>
     /// <param name="predictions">Whether <c>predictions.csv</c> is wanted.</param>
     public void Write(TestFiles files, IReadOnlyList<long> classCounts, ExitPolicy? policy, bool predictions)
     {
@@ -79,6 +79,7 @@ internal sealed class TestReport
         CsvTable.Write(files.Anytime, Anytime);
         CsvTable.Write(files.Dynamic, Budgets);
         CsvTable.Write(files.Exits, Diagnostics.Exits(_test, policy, ClassGroup.Of(classCounts)));
+        CsvTable.Write(files.Classes, Diagnostics.Classes(_test, policy, classCounts));
         CsvTable.Write(files.Correlation, Diagnostics.Correlations(_test));
         if (predictions)
         {

@@ -80,7 +80,7 @@ internal static class Checkpoint
         }
         catch (Exception e) when (e is InvalidDataException or InvalidCastException or FormatException or OverflowException or NullReferenceException or IOException or UnauthorizedAccessException)
         {
-            throw new UsageException($"{path} is no checkpoint that can be read ({e.Message.TrimEnd('.')}); take another of the run's checkpoints, or start the run anew", e);
+            throw new UsageException($"{Unreadable(path, e)}; take another of the run's checkpoints, or start the run anew", e);
         }
     }
 
@@ -92,14 +92,12 @@ internal static class Checkpoint
     {
         try
         {
-            return File.Exists(folder.LatestCheckpoint)
-                ? (folder.LatestCheckpoint, Read(folder.LatestCheckpoint))
-                : throw new UsageException($"{folder.LatestCheckpoint} is missing");
+            return (folder.LatestCheckpoint, Read(folder.LatestCheckpoint));
         }
-        catch (UsageException e) when (File.Exists(folder.PreviousCheckpoint))
+        catch (UsageException e) when (e.InnerException is { } cause && File.Exists(folder.PreviousCheckpoint))
         {
             Content content = Read(folder.PreviousCheckpoint);
-            warn($"{e.Message.Split(';')[0]}; going on from {folder.PreviousCheckpoint}, the checkpoint before");
+            warn($"{Unreadable(folder.LatestCheckpoint, cause)}; going on from {folder.PreviousCheckpoint}, the checkpoint before");
             if (File.Exists(folder.LatestCheckpoint))
             {
                 File.Move(folder.LatestCheckpoint, folder.LatestCheckpoint + ".damaged", overwrite: true); // in its place, the next one would push out the good one
@@ -130,6 +128,8 @@ internal static class Checkpoint
             }
         }
     }
+
+    private static string Unreadable(string path, Exception cause) => $"{path} is no checkpoint that can be read ({cause.Message.TrimEnd('.')})";
 
     // A reader may give a small integer as int or as long.
     private static long Integer(object? value) => Convert.ToInt64(value ?? throw new InvalidDataException("a number is missing"), CultureInfo.InvariantCulture);

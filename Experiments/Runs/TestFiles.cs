@@ -10,6 +10,8 @@ internal sealed class TestFiles(string folder)
 
     public string Exits => In("exits.csv");
 
+    public string Classes => In("classes.csv");
+
     public string Correlation => In("correlation.csv");
 
     public string Predictions => In("predictions.csv");
@@ -20,7 +22,7 @@ internal sealed class TestFiles(string folder)
     /// <summary>A calibrated exit policy, where no other place is given.</summary>
     public string Policy => In("policy.json");
 
-    public IEnumerable<string> All => [Anytime, Dynamic, Exits, Correlation, Predictions, Latency, Policy];
+    public IEnumerable<string> All => [Anytime, Dynamic, Exits, Classes, Correlation, Predictions, Latency, Policy];
 
     private string In(string name) => Path.Combine(folder, name);
 }

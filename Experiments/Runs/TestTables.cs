@@ -103,6 +103,37 @@ public sealed record ExitRow
     public required double Oracle { get; init; }
 }
 
+/// <summary>A row of <c>classes.csv</c>: one exit on the test images of one class.</summary>
+public sealed record ClassRow
+{
+    [Name("class"), Index(0)]
+    public required long Class { get; init; }
+
+    [Name("name"), Index(1)]
+    public required string Name { get; init; }
+
+    [Name("group"), Index(2)]
+    public required string? Group { get; init; }
+
+    [Name("train_images"), Index(3)]
+    public required long TrainImages { get; init; }
+
+    [Name("exit"), Index(4)]
+    public required int Exit { get; init; }
+
+    [Name("samples"), Index(5)]
+    public required int Samples { get; init; }
+
+    [Name("share"), Index(6)]
+    public required double Share { get; init; }
+
+    [Name("accuracy_leaving"), Index(7)]
+    public required double? AccuracyLeaving { get; init; }
+
+    [Name("accuracy"), Index(8)]
+    public required double Accuracy { get; init; }
+}
+
 /// <summary>A row of <c>correlation.csv</c>: two exits.</summary>
 public sealed record CorrelationRow
 {

@@ -13,7 +13,7 @@ public sealed class ConvertCommandTests(TrainedRun trained) : IClassFixture<Trai
 {
     private const string FullShape = "pytorch_files/l2w_fullshape_views.pth.tar";
 
-    private static readonly string[] Tables = ["anytime.csv", "dynamic.csv", "exits.csv", "correlation.csv", "predictions.csv"];
+    private static readonly string[] Tables = ["anytime.csv", "dynamic.csv", "exits.csv", "classes.csv", "correlation.csv", "predictions.csv"];
 
     /// <summary>What the golden published files are of.</summary>
     private static readonly string[] Small = ["data.dataset=cifar10", "model.msdnet.blocks=2", "model.msdnet.channels=8", "model.msdnet.growth=2", "meta.wpn.hidden=20"];
@@ -29,6 +29,19 @@ public sealed class ConvertCommandTests(TrainedRun trained) : IClassFixture<Trai
 
         ShouldHaveTables("run", "back.pt");
         ShouldHaveTables("run", "there" + end, "--config", "run/config.yaml");
+    }
+
+    [Fact]
+    public void A_RANet_goes_there_and_back_too()
+    {
+        string[] small = ["model.backbone=ranet", "model.ranet.blocks=1", "model.ranet.blockStep=1", "model.ranet.step=1", "model.ranet.channels=4", "model.ranet.growth=4", "train.epochs=1"];
+        trained.Run(0, ["train", "--out", "ranet", .. ImtaProcess.Tiny, .. small.SelectMany(setting => new[] { "--set", setting })]);
+        foreach (string file in new[] { "ranet.pth.tar", "ranet.safetensors" })
+        {
+            trained.Run(0, "convert", "ranet", file);
+            trained.Run(0, "convert", file, "ranet.pt", "--config", "ranet/config.yaml").Output.Should().Contain("unexpected in the file  0\n");
+            ShouldHaveTables("ranet", "ranet.pt");
+        }
     }
 
     [Fact]

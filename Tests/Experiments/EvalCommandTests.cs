@@ -8,7 +8,7 @@ namespace Imta.MetaWeight.Tests.Experiments;
 /// <summary><c>imta eval</c> as a user runs it.</summary>
 public sealed class EvalCommandTests(TrainedRun trained) : IClassFixture<TrainedRun>
 {
-    private static readonly string[] Tables = ["anytime.csv", "dynamic.csv", "exits.csv", "correlation.csv", "predictions.csv"];
+    private static readonly string[] Tables = ["anytime.csv", "dynamic.csv", "exits.csv", "classes.csv", "correlation.csv", "predictions.csv"];
 
     [Fact]
     public void A_run_is_tested_to_the_very_tables_that_its_training_wrote()
