@@ -62,7 +62,9 @@ public static class SettingsLoader
         }
     }
 
-    private static string ReadText(string path)
+    /// <summary>The text of a configuration file.</summary>
+    /// <exception cref="UsageException">It cannot be one.</exception>
+    internal static string ReadText(string path)
     {
         try
         {

@@ -88,6 +88,13 @@ internal sealed class RunFolder
         Guarded(path, () => Probe(path));
     }
 
+    /// <summary>The folder of a run, whatever else it has; null: this is none, for it has no configuration.</summary>
+    public static RunFolder? Find(string path)
+    {
+        var folder = new RunFolder(path);
+        return File.Exists(folder.Config) ? folder : null;
+    }
+
     /// <summary>The folder of a run that is there.</summary>
     /// <exception cref="UsageException">There is none.</exception>
     public static RunFolder Open(string path)

@@ -1,0 +1,38 @@
+using MathNet.Numerics.Distributions;
+using MathNet.Numerics.Statistics;
+
+namespace Imta.MetaWeight.Experiments.Reports;
+
+/// <summary>A value of one run at a place that its variant's other runs have too.</summary>
+/// <param name="Key">The place: an exit, a budget, an epoch.</param>
+/// <param name="X">Where it is drawn.</param>
+/// <param name="Y">The value.</param>
+internal readonly record struct Value(int Key, double X, double Y);
+
+/// <summary>Means over seeds, with what they are sure to.</summary>
+internal static class Means
+{
+    private const double UpperTail = 0.975; // of a 95 % interval
+
+    /// <summary>What captions say about the ranges.</summary>
+    public const string Words = "mean over the seeds, with its 95 % interval by Student's t where there are several";
+
+    /// <summary>A curve through the means at each place, in the order of places.</summary>
+    public static IReadOnlyList<Point> Curve(Entry entry, Func<ReportedRun, IEnumerable<Value>> values, Func<int, string>? label = null)
+        => [.. entry.Runs.SelectMany(values).Where(value => double.IsFinite(value.X) && double.IsFinite(value.Y))
+            .GroupBy(value => value.Key).OrderBy(group => group.Key)
+            .Select(group => Of(group.Average(value => value.X), [.. group.Select(value => value.Y)], label?.Invoke(group.Key)))];
+
+    /// <summary>The mean of some values as a point.</summary>
+    public static Point Of(double x, double[] values, string? label)
+    {
+        double mean = values.Mean();
+        if (values.Length < 2)
+        {
+            return new Point(x, mean, Label: label);
+        }
+
+        double half = StudentT.InvCDF(0, 1, values.Length - 1, UpperTail) * values.StandardDeviation() / Math.Sqrt(values.Length);
+        return new Point(x, mean, mean - half, mean + half, label);
+    }
+}

@@ -1,0 +1,31 @@
+using System.Reflection;
+
+namespace Imta.MetaWeight.Experiments.Reports;
+
+/// <summary>Chooses what a report shows of its runs.</summary>
+internal static class ReportBuilder
+{
+    /// <param name="sources">Of which runs.</param>
+    /// <param name="points">Numbers from elsewhere.</param>
+    /// <exception cref="UsageException">A table of a run is damaged.</exception>
+    public static Report Build(ReportSources sources, IReadOnlyList<Series> points)
+    {
+        IReadOnlyList<Entry> entries = sources.Entries;
+        string title = entries.Count <= 2 ? string.Join(" and ", entries.Select(entry => entry.Name)) : $"{entries[0].Name} and {entries.Count - 1} more";
+        (string Title, Block?[] Blocks)[] sections =
+        [
+            .. sources.Sweeps.Select((sweep, k) => ($"Sweep {sweep.Folder}", (Block?[])[.. SweepTables.Of(sweep, k + 1)])),
+            ("Accuracy against cost", [AccuracyFigures.Anytime(entries), AccuracyFigures.Budgeted(entries, points), AccuracyFigures.Latency(entries)]),
+            ("Training", [TrainingFigures.Accuracy(entries), TrainingFigures.Loss(entries)]),
+            ("Exits", [ShareFigure.Of(entries), RankFigure.Of(entries)]),
+            ("Sample weights", [WeightFigures.AgainstLoss(entries), WeightFigures.AgainstDifficulty(entries)]),
+            ("Classes", [ClassFigures.GroupMeans(entries), ClassFigures.Classes(entries)]),
+            ("Runs", [RunTables.Runs(entries), RunTables.Differences(entries), RunTables.Environment(entries)]),
+        ];
+        return new Report(
+            title, $"Made by imta report {Version()}. Charts are drawn by Apache ECharts.", [.. entries.Select(entry => entry.Name)],
+            [.. sections.Select(section => new Section(section.Title, [.. section.Blocks.OfType<Block>()]))]);
+    }
+
+    private static string? Version() => typeof(ReportBuilder).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion;
+}
