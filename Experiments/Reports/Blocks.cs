@@ -41,14 +41,11 @@ internal sealed record Table(string Id, string Title, string Caption, IReadOnlyL
 /// <param name="Kind"><c>lines</c>, <c>scatter</c>, <c>bars</c>, or <c>shares</c>: bars on one another.</param>
 /// <param name="X">Its horizontal axis.</param>
 /// <param name="Y">Its vertical axis.</param>
-/// <param name="Views">What it can show; one at a time.</param>
+/// <param name="Views">What it can show, one at a time, at first the first.</param>
 internal sealed record Figure(string Id, string Title, string Caption, string Kind, Axis X, Axis Y, IReadOnlyList<View> Views) : Block(Id, Title)
 {
     /// <summary>What the labels of the views are: as many as each view has.</summary>
     public IReadOnlyList<string>? Choices { get; init; }
-
-    /// <summary>Which of the views is shown first.</summary>
-    public int Start { get; init; }
 
     /// <summary>Which runs it leaves out, and why.</summary>
     public string? Missing { get; init; }

@@ -14,8 +14,12 @@ internal static class Means
 {
     private const double UpperTail = 0.975; // of a 95 % interval
 
-    /// <summary>What captions say about the ranges.</summary>
-    public const string Words = "mean over the seeds, with its 95 % interval by Student's t where there are several";
+    /// <summary>What captions say of values that are means.</summary>
+    public static string Words(IReadOnlyList<Entry> entries)
+        => entries.Any(entry => entry.Runs.Count > 1) ? "; of a variant, the mean over its seeds with its 95 % interval by Student's t" : "";
+
+    /// <summary>What captions say of values that are none.</summary>
+    public static string FirstOnly(IReadOnlyList<Entry> entries) => entries.Any(entry => entry.Runs.Count > 1) ? "; of a variant, its first run" : "";
 
     /// <summary>A curve through the means at each place, in the order of places.</summary>
     public static IReadOnlyList<Point> Curve(Entry entry, Func<ReportedRun, IEnumerable<Value>> values, Func<int, string>? label = null)

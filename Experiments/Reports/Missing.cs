@@ -12,7 +12,8 @@ internal static class Missing
     {
         Entry[] with = [.. all.Where(has)], without = [.. all.Except(with)];
         Figure drawn = figure(with);
-        return drawn.Views.All(view => view.Series.Count == 0)
+        drawn = drawn with { Views = [.. drawn.Views.Where(view => view.Series.Count > 0)] };
+        return drawn.Views.Count == 0
             ? new Note(drawn.Id, drawn.Title, $"Not drawn: no run has {why}.")
             : drawn with { Missing = without.Length == 0 ? null : $"Left out, because they do not have {why}: {string.Join("; ", without.Select(entry => entry.Name))}." };
     }

@@ -11,10 +11,9 @@ internal static class ReportBuilder
     public static Report Build(ReportSources sources, IReadOnlyList<Series> points)
     {
         IReadOnlyList<Entry> entries = sources.Entries;
-        string title = entries.Count <= 2 ? string.Join(" and ", entries.Select(entry => entry.Name)) : $"{entries[0].Name} and {entries.Count - 1} more";
         (string Title, Block?[] Blocks)[] sections =
         [
-            .. sources.Sweeps.Select((sweep, k) => ($"Sweep {sweep.Folder}", (Block?[])[.. SweepTables.Of(sweep, k + 1)])),
+            .. sources.Sweeps.Select((sweep, k) => ($"Sweep {sweep.Name}", (Block?[])[.. SweepStatistics.Of(sweep, k + 1)])),
             ("Accuracy against cost", [AccuracyFigures.Anytime(entries), AccuracyFigures.Budgeted(entries, points), AccuracyFigures.Latency(entries)]),
             ("Training", [TrainingFigures.Accuracy(entries), TrainingFigures.Loss(entries)]),
             ("Exits", [ShareFigure.Of(entries), RankFigure.Of(entries)]),
@@ -23,8 +22,15 @@ internal static class ReportBuilder
             ("Runs", [RunTables.Runs(entries), RunTables.Differences(entries), RunTables.Environment(entries)]),
         ];
         return new Report(
-            title, $"Made by imta report {Version()}. Charts are drawn by Apache ECharts.", [.. entries.Select(entry => entry.Name)],
+            Title(sources), $"Made by imta report {Version()}. Charts are drawn by Apache ECharts.", [.. entries.Select(entry => entry.Name)],
             [.. sections.Select(section => new Section(section.Title, [.. section.Blocks.OfType<Block>()]))]);
+    }
+
+    private static string Title(ReportSources sources)
+    {
+        string[] names = [.. sources.Sweeps.Select(sweep => $"sweep {sweep.Name}"), .. sources.Entries.Where(entry => !entry.OfSweep).Select(entry => entry.Name)];
+        string title = names.Length <= 2 ? string.Join(" and ", names) : $"{names[0]} and {names.Length - 1} more";
+        return char.ToUpperInvariant(title[0]) + title[1..];
     }
 
     private static string? Version() => typeof(ReportBuilder).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion;

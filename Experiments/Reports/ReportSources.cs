@@ -7,7 +7,8 @@ namespace Imta.MetaWeight.Experiments.Reports;
 /// <param name="Name">Unlike the others'.</param>
 /// <param name="Index">Its place, which chooses its colour.</param>
 /// <param name="Runs">At least one.</param>
-internal sealed record Entry(string Name, int Index, IReadOnlyList<ReportedRun> Runs)
+/// <param name="OfSweep">Whether it is a variant.</param>
+internal sealed record Entry(string Name, int Index, IReadOnlyList<ReportedRun> Runs, bool OfSweep)
 {
     public Colour Colour => new("run", Index, 0);
 
@@ -20,6 +21,8 @@ internal sealed record Entry(string Name, int Index, IReadOnlyList<ReportedRun> 
 internal sealed class ReportedSweep(string folder)
 {
     public string Folder => folder;
+
+    public string Name => Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder)));
 
     public IReadOnlyList<SweepRunRow> Runs { get; } = SavedTable.Read<SweepRunRow>(Path.Combine(folder, RunsFile));
 
@@ -44,7 +47,7 @@ internal sealed record ReportSources(IReadOnlyList<Entry> Entries, IReadOnlyList
     /// <exception cref="UsageException">A folder is neither, is given twice, or a file in it is damaged.</exception>
     public static ReportSources Read(IReadOnlyList<string> folders)
     {
-        var found = new List<(string Name, string Folder, IReadOnlyList<ReportedRun> Runs)>();
+        var found = new List<(string Name, string Folder, IReadOnlyList<ReportedRun> Runs, bool OfSweep)>();
         var sweeps = new List<ReportedSweep>();
         var seen = new HashSet<string>();
         foreach (string folder in folders)
@@ -57,17 +60,17 @@ internal sealed record ReportSources(IReadOnlyList<Entry> Entries, IReadOnlyList
             if (ReportedSweep.IsAt(folder))
             {
                 sweeps.Add(new ReportedSweep(folder));
-                found.AddRange(Variants(sweeps[^1]).Select(variant => (variant.Name, folder, variant.Runs)));
+                found.AddRange(Variants(sweeps[^1]).Select(variant => (variant.Name, folder, variant.Runs, true)));
             }
             else
             {
                 var run = new ReportedRun(RunFolder.Find(folder) ?? throw Unknown(folder));
-                found.Add(($"{run.Name}, seed {run.Seed}", folder, [run]));
+                found.Add(($"{run.Name}, seed {run.Seed}", folder, [run], false));
             }
         }
 
         ILookup<string, string> same = found.ToLookup(entry => entry.Name, entry => entry.Folder);
-        return new([.. found.Select((entry, k) => new Entry(same[entry.Name].Skip(1).Any() ? $"{entry.Name} ({entry.Folder})" : entry.Name, k, entry.Runs))], sweeps);
+        return new([.. found.Select((entry, k) => new Entry(same[entry.Name].Skip(1).Any() ? $"{entry.Name} ({entry.Folder})" : entry.Name, k, entry.Runs, entry.OfSweep))], sweeps);
     }
 
     private static IEnumerable<(string Name, IReadOnlyList<ReportedRun> Runs)> Variants(ReportedSweep sweep)

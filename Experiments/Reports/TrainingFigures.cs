@@ -17,7 +17,7 @@ internal static class TrainingFigures
 
     private static Block Curves(IReadOnlyList<Entry> all, string id, string title, string what, Axis axis, Func<EpochRow, double> value)
         => Missing.Or(all, entry => entry.Runs.Any(run => run.Epochs.Count > 0), Needed, entries => new Figure(
-            id, title, $"{what} (epochs.csv; {Means.Words}).", "lines", new Axis("epoch", "whole"), axis,
+            id, title, $"{what} (epochs.csv{Means.Words(entries)}).", "lines", new Axis("epoch", "whole"), axis,
             [.. ExitChoice.UpTo(entries.SelectMany(entry => entry.Runs).Max(LastExit) ?? 0).Select(exit => new View(
                 [.. entries.Select(entry => new Series(entry.Name, entry.Colour, CurveOf(entry, exit, value))).Where(series => series.Points.Count > 0)])
             {

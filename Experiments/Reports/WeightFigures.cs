@@ -6,11 +6,11 @@ namespace Imta.MetaWeight.Experiments.Reports;
 internal static class WeightFigures
 {
     private const int MostBins = 25;
-    private const string Band = "the line is the mean in each bin, the band holds 10 to 90 % of its samples; of a variant, its first run";
+    private const string Band = "the line is the mean in each bin, the band holds 10 to 90 % of its samples";
 
     public static Block AgainstLoss(IReadOnlyList<Entry> all) => Missing.Or(all, Learned, "weights/epoch-NNNN.csv with weights that differ, as runs with meta.enabled=true have", entries => new Figure(
         "weights-loss", "Weight against loss",
-        $"How much training samples count at each exit, by their loss there, in at most {MostBins} bins of equally many samples (the last weights/epoch-NNNN.csv; {Band}).",
+        $"How much training samples count at each exit, by their loss there, in at most {MostBins} bins of equally many samples (the last weights/epoch-NNNN.csv; {Band}{Means.FirstOnly(entries)}).",
         "lines", new Axis("loss at the exit, nats", "number") { FromZero = true }, new Axis("sample weight", "number"),
         [.. entries.Select(entry => ViewOf(entry, row => row.Loss))])
     {
@@ -19,7 +19,7 @@ internal static class WeightFigures
 
     public static Block? AgainstDifficulty(IReadOnlyList<Entry> all) => all.Any(Difficult) ? Missing.Or(all, Difficult, "weights that differ and samples of known difficulty, as generated data are", entries => new Figure(
         "weights-difficulty", "Weight against difficulty",
-        $"How much training samples count at each exit, by the difficulty that they were generated with, 0 easy to 1 hard (the last weights/epoch-NNNN.csv; {Band}).",
+        $"How much training samples count at each exit, by the difficulty that they were generated with, 0 easy to 1 hard (the last weights/epoch-NNNN.csv; {Band}{Means.FirstOnly(entries)}).",
         "lines", new Axis("difficulty", "number"), new Axis("sample weight", "number"),
         [.. entries.Select(entry => ViewOf(entry, row => row.Difficulty ?? 0))])
     {

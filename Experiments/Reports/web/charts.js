@@ -71,7 +71,7 @@ const charts = (() => {
   function band(series, points, ink) {
     const ends = points.filter(p => p.low !== null && p.low !== undefined);
     return {
-      type: 'custom', name: series.name, silent: true, z: 1, tooltip: { show: false }, itemStyle: { color: ink },
+      type: 'custom', name: series.name, silent: true, clip: true, z: 1, tooltip: { show: false }, itemStyle: { color: ink },
       encode: { x: 0, y: [1, 2] }, data: ends.map(p => [p.x, p.low, p.high]),
       renderItem: (params, api) => params.dataIndex > 0 ? null : {
         type: 'polygon', silent: true, style: { fill: ink, opacity: 0.18 },
@@ -84,7 +84,7 @@ const charts = (() => {
   function whiskers(series, points, ink, place, many) {
     const ends = points.filter(p => p.low !== null && p.low !== undefined);
     return {
-      type: 'custom', name: series.name, silent: true, z: 4, tooltip: { show: false }, itemStyle: { color: ink },
+      type: 'custom', name: series.name, silent: true, clip: true, z: 4, tooltip: { show: false }, itemStyle: { color: ink },
       encode: { x: 0, y: [1, 2] }, data: ends.map(p => [p.x, p.low, p.high]),
       renderItem: (params, api) => {
         const [low, high] = [api.coord([api.value(0), api.value(1)]), api.coord([api.value(0), api.value(2)])];
@@ -104,13 +104,13 @@ const charts = (() => {
     };
   }
 
-  function line(figure, series, points, ink, view, look) {
+  function line(figure, series, points, ink, marked) {
     const { index } = series.colour;
     return {
       type: 'line', name: series.name, z: 3, connectNulls: false, showSymbol: points.length <= mostSymbols,
-      symbol: series.foreign ? 'emptydiamond' : symbols[index % symbols.length], symbolSize: series.foreign ? 10 : 7,
+      symbol: series.foreign ? 'diamond' : symbols[index % symbols.length], symbolSize: series.foreign ? 12 : 7,
       lineStyle: { color: ink, width: 2, type: series.foreign ? 'dotted' : dashes[Math.floor(index / 7) % dashes.length] },
-      itemStyle: { color: ink }, emphasis: { focus: 'series' }, markLine: marks(view, look),
+      itemStyle: { color: ink }, emphasis: { focus: 'series' }, markLine: marked,
       data: points.map(p => ({ value: [p.x, p.y], point: p })),
       tooltip: { formatter: at => tooltip(figure, series, at.data.point) },
     };
@@ -139,7 +139,7 @@ const charts = (() => {
       const [points, ink, look] = [pointsOf(figure, series), colour(series, mode), looks[mode]];
       switch (figure.kind) {
         case 'lines':
-          return [...(hasRange(points) ? [points.length > 1 ? band(series, points, ink) : whiskers(series, points, ink, 0, 0)] : []), line(figure, series, points, ink, view, look)];
+          return [line(figure, series, points, ink, place === 0 ? marks(view, look) : undefined), ...(hasRange(points) ? [points.length > 1 ? band(series, points, ink) : whiskers(series, points, ink, 0, 0)] : [])];
         case 'scatter':
           return [scatter(figure, series, points, ink)];
         default:
@@ -148,7 +148,15 @@ const charts = (() => {
     });
   }
 
-  function axis(of, place, look, categories) {
+  // An interval may reach beyond what a share can be; the axis does not.
+  function ends(of, values) {
+    if (of.form !== 'percent') {
+      return { max: of.max };
+    }
+    return { min: Math.min(...values) < 0 ? 0 : undefined, max: Math.max(...values) > 100 ? 100 : of.max };
+  }
+
+  function axis(of, place, look, values, categories) {
     const common = {
       name: of.name, nameLocation: 'middle', nameGap: place === 'x' ? 32 : 46,
       nameTextStyle: { color: look.faint, fontFamily: font, fontSize: 13 },
@@ -160,7 +168,7 @@ const charts = (() => {
       return { ...common, type: 'category', data: categories, nameGap: rotate ? 64 : 32, axisLabel: { ...common.axisLabel, rotate, formatter: c => (c.length > 14 ? c.slice(0, 13) + '…' : c) } };
     }
     common.axisLabel.formatter = value => shown(value, of.form);
-    return { ...common, type: 'value', scale: !of.fromZero, minInterval: of.form === 'whole' ? 1 : undefined, max: of.max };
+    return { ...common, type: 'value', scale: !of.fromZero, minInterval: of.form === 'whole' ? 1 : undefined, ...ends(of, values) };
   }
 
   // The name of a view: the figure's title with what is chosen.
@@ -181,13 +189,15 @@ const charts = (() => {
     const look = looks[mode];
     const rows = view.series.length > 1 || !titled ? legendRows(view, width) : 1;
     const top = titled ? 30 : 0;
+    const points = view.series.flatMap(series => pointsOf(figure, series));
+    const heights = points.flatMap(p => [p.y, p.low, p.high]).filter(value => value !== null && value !== undefined);
     return {
       animation: false, backgroundColor: titled ? look.paper : 'transparent', textStyle: { fontFamily: font, color: look.text },
       title: titled ? { text: titleOf(figure, view), left: 8, top: 6, textStyle: { fontFamily: font, fontSize: 15, fontWeight: 600, color: look.text } } : undefined,
       legend: { type: rows < 6 ? 'plain' : 'scroll', top: top + 2, left: 'center', formatter: clipped, textStyle: { color: look.text, fontFamily: font }, pageTextStyle: { color: look.text }, data: view.series.map(s => s.name) },
       grid: { left: 64, right: 28, top: top + 14 + 24 * rows, bottom: 56 },
       tooltip: { trigger: 'item', confine: true, backgroundColor: look.paper, borderColor: look.axis, textStyle: { color: look.text, fontFamily: font, fontSize: 13 } },
-      xAxis: axis(figure.x, 'x', look, view.categories), yAxis: axis(figure.y, 'y', look),
+      xAxis: axis(figure.x, 'x', look, [], view.categories), yAxis: axis(figure.y, 'y', look, heights),
       series: seriesOf(figure, view, mode),
     };
   }

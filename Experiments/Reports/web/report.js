@@ -5,7 +5,8 @@
   const report = JSON.parse(document.getElementById('report-data').textContent);
   const dark = matchMedia('(prefers-color-scheme: dark)');
   const print = matchMedia('print');
-  const printWidth = 680; // pixels of a page of A4 between its margins
+  // Two charts find room on a page of A4; its own width stretches them.
+  const printed = { lines: [680, 330], bars: [680, 330], shares: [680, 330], scatter: [480, 440] };
   const drawings = [];
   let printing = print.matches;
 
@@ -21,7 +22,7 @@
   }
 
   function table(head, rows) {
-    const numeric = head.map((_, k) => rows.length > 0 && rows.every(row => /^$|^[+−-]?[0-9][0-9 .,]*( [kMG])?( ± .*)?$/.test(row[k])));
+    const numeric = head.map((_, k) => rows.length > 0 && rows.every(row => /^$|^(< )?[+−-]?[0-9][0-9 .,]*( [kMG])?( ± .*)?$/.test(row[k])));
     const cell = name => (text, k) => element(name, numeric[k] ? { class: 'number' } : {}, text);
     return element('div', { class: 'wide' }, element('table', {},
       element('thead', {}, element('tr', {}, ...head.map(cell('th')))),
@@ -60,16 +61,19 @@
   }
 
   function drawFigure(figure) {
-    let view = figure.views[figure.start || 0];
-    const place = element('div', { class: 'chart', role: 'img', 'aria-label': `${figure.title}. ${figure.caption}` });
+    let view = figure.views[0];
+    const place = element('div', { class: `chart ${figure.kind}`, role: 'img', 'aria-label': `${figure.title}. ${figure.caption}` });
     const remark = element('p', { class: 'remark' });
     const data = folded('Data of this chart', () => { const { head, rows } = charts.table(figure, view); return table(head, rows); });
     let chart;
     const draw = () => {
       chart = chart || echarts.init(place, null, { renderer: 'svg' });
-      chart.resize(printing ? { width: printWidth } : { width: 'auto' });
+      const [width, height] = printing ? printed[figure.kind] : ['auto', 'auto'];
+      chart.resize({ width, height });
       chart.setOption(charts.option(figure, view, { mode: mode(), width: chart.getWidth(), titled: false }), { notMerge: true });
-      remark.textContent = view.remark || '';
+      const svg = place.querySelector('svg');
+      printing ? svg.setAttribute('viewBox', `0 0 ${width} ${height}`) : svg.removeAttribute('viewBox');
+      remark.replaceChildren(element('span', { class: 'printed' }, (view.labels || []).join(', ')), view.remark || '');
       data.fill();
     };
     drawings.push(draw);
@@ -80,9 +84,11 @@
   }
 
   function drawTable(block) {
-    const heading = [element('h3', {}, block.title), element('p', {}, block.caption)];
     const content = () => table(block.head, block.rows);
-    return element('div', { class: 'table', id: block.id }, ...heading, block.folded ? folded('Table', content).details : content());
+    const caption = element('p', {}, block.caption);
+    return element('div', { class: 'table', id: block.id }, ...(block.folded
+      ? [folded(block.title, () => element('div', {}, caption, content())).details]
+      : [element('h3', {}, block.title), caption, content()]));
   }
 
   const makers = {

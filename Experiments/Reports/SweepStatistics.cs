@@ -4,7 +4,7 @@ using Imta.MetaWeight.Experiments.Runs;
 namespace Imta.MetaWeight.Experiments.Reports;
 
 /// <summary>A sweep's own statistics: what matters first, all of it on demand.</summary>
-internal static class SweepTables
+internal static class SweepStatistics
 {
     private const int EqualShares = 20; // p of the budget q = 1
 
