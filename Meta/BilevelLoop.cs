@@ -5,7 +5,8 @@ namespace Imta.MetaWeight.Meta;
 /// <summary>
 /// The bilevel loop of L2W-DEN (Han et al., ECCV 2022, Figure 3). A batch is cut in two halves: part 1 trains on the first with the
 /// second as meta data, part 2 the other way round, after part 1's updates. Each part goes through pseudo update, WPN update and real
-/// update. Without a weighting every weight is 1 and the batch stays whole: plain training is the same loop.
+/// update. Without a weighting every weight is 1 and the batch stays whole: plain training is the same loop. So does a batch whose meta
+/// data are held out (Meta-Weight-Net).
 /// </summary>
 /// <remarks>Shapes: <c>N</c> training samples of a part, <c>K</c> exits. Nothing here reads from the device.</remarks>
 public sealed class BilevelLoop
@@ -13,6 +14,7 @@ public sealed class BilevelLoop
     private readonly IMetaGradient _method;
     private readonly Sgd _optimiser;
     private readonly Weighted? _weighted;
+    private readonly RuledWeights? _rule;
 
     /// <summary>The loop with learned weights.</summary>
     /// <param name="method">How the loop differentiates.</param>
@@ -26,6 +28,13 @@ public sealed class BilevelLoop
         _weighted = new Weighted(weighting, metaOptimiser);
     }
 
+    /// <summary>The loop with weights by a rule.</summary>
+    /// <param name="method">How the loop differentiates.</param>
+    /// <param name="optimiser">Updates θ.</param>
+    /// <param name="rule">The weights.</param>
+    public BilevelLoop(IMetaGradient method, Sgd optimiser, RuledWeights rule)
+        : this(method, optimiser) => _rule = rule;
+
     /// <summary>The loop without weights: plain training.</summary>
     /// <param name="method">How the loop differentiates.</param>
     /// <param name="optimiser">Updates θ.</param>
@@ -35,7 +44,7 @@ public sealed class BilevelLoop
         _optimiser = optimiser;
     }
 
-    /// <summary>One batch: two parts, or one without weights.</summary>
+    /// <summary>One batch: two parts, each half being the other's meta data; or one without weights.</summary>
     /// <param name="batch">At least two samples; of an odd number the first half gets one more.</param>
     /// <param name="rates">The learning rates of this batch.</param>
     /// <param name="updateWeighting">Whether the WPN learns from this batch (<c>meta.interval</c>).</param>
@@ -43,7 +52,7 @@ public sealed class BilevelLoop
     /// <exception cref="ArgumentException">A batch of one sample cannot be cut.</exception>
     public IReadOnlyList<PartReport> Step(LabelledImages batch, Rates rates, bool updateWeighting)
     {
-        if (_weighted is null)
+        if (_weighted is null && _rule is null)
         {
             return [Part(batch, meta: null, rates)];
         }
@@ -55,8 +64,12 @@ public sealed class BilevelLoop
         return [ofFirst.MoveToOuter(scope), ofSecond.MoveToOuter(scope)];
     }
 
-    /// <summary>One part: trains on <paramref name="train"/>; with <paramref name="meta"/> the WPN learns first.</summary>
-    private PartReport Part(LabelledImages train, LabelledImages? meta, Rates rates)
+    /// <summary>One part, of a batch or, where meta data are held out, all of it: trains on <paramref name="train"/>; with <paramref name="meta"/> the WPN learns first.</summary>
+    /// <param name="train">At least two samples.</param>
+    /// <param name="meta">Meta data; null: the WPN does not learn, or there is none.</param>
+    /// <param name="rates">The learning rates of this batch.</param>
+    /// <returns>What it saw, in the caller's dispose scope.</returns>
+    public PartReport Part(LabelledImages train, LabelledImages? meta, Rates rates)
     {
         using DisposeScope scope = NewDisposeScope();
         IForward forward = _method.Forward(train); // at θ
@@ -64,7 +77,7 @@ public sealed class BilevelLoop
         Tensor? objective = meta is null || features is null ? null : LearnWeights(forward, features, meta, rates);
 
         // Real update: the weights of the WPN as it is now, and the gradient of Σ_k mean_i w_ik l_ik from the same forward pass.
-        Tensor weights = features is null ? ones_like(forward.CrossEntropies) : PredictWeights(features); // [N, K]
+        Tensor weights = features is not null ? PredictWeights(features) : _rule?.Of(forward.Logits) ?? ones_like(forward.CrossEntropies); // [N, K]
         _optimiser.Apply(forward.Gradient(weights / train.Labels.shape[0]), rates.Backbone);
         return PartReport.Of(train, forward, weights, objective).MoveToOuter(scope);
     }

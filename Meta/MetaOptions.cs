@@ -62,6 +62,39 @@ public enum WeightFeatures
     Both,
 }
 
+/// <summary>Where the weights of training samples come from.</summary>
+public enum WeightRule
+{
+    /// <summary>From the weight-prediction network.</summary>
+    Predicted,
+
+    /// <summary>By hand (the ablation): more where a sample is allocated to, by the rule for meta samples, and less at the other exits.</summary>
+    Fixed,
+
+    /// <summary>Training samples are allocated to exits as meta samples are (the ablation), and count at their own exit only.</summary>
+    Allocated,
+}
+
+/// <summary>Where meta data come from.</summary>
+public enum MetaSource
+{
+    /// <summary>From the batch itself: each half is the other's meta data (L2W-DEN).</summary>
+    Halves,
+
+    /// <summary>From a balanced set that is held out from the training data (Meta-Weight-Net).</summary>
+    HeldOut,
+}
+
+/// <summary>What the output of the weight-prediction network means.</summary>
+public enum WpnOutput
+{
+    /// <summary>tanh, K numbers of all of a sample's exits: the perturbation of its weights (L2W-DEN).</summary>
+    Tanh,
+
+    /// <summary>sigmoid, one number of one exit's own features, by the same network at every exit: the weight itself (Meta-Weight-Net).</summary>
+    Sigmoid,
+}
+
 #pragma warning disable CS1591 // The description of a setting is its documentation.
 
 /// <summary>How sample weights are learned (Han et al., ECCV 2022).</summary>
@@ -69,6 +102,9 @@ public sealed record MetaOptions
 {
     [Description("Whether sample weights are learned; without, every weight is 1 and a batch is not cut in halves")]
     public bool Enabled { get; init; } = true;
+
+    [Description("Where the weights of training samples come from; without prediction (fixed, allocated) nothing is learned, but a batch is cut all the same")]
+    public WeightRule Weights { get; init; } = WeightRule.Predicted;
 
     [Description("How the gradient of the meta objective is computed")]
     public MetaGradientMethod Gradient { get; init; } = MetaGradientMethod.Forward;
@@ -93,19 +129,35 @@ public sealed record MetaOptions
     [Description("What the weight-prediction network reads of a sample")]
     public WeightFeatures Features { get; init; } = WeightFeatures.Loss;
 
-    [Description("Batches from one update of the weight-prediction network to the next")]
-    [Range(1, int.MaxValue)]
+    [Description("Batches from one update of the weight-prediction network to the next; 0: none, it stays as it was drawn (the ablation)")]
+    [Range(0, int.MaxValue)]
     public int Interval { get; init; } = 1;
 
+    [Description("Meta data: the other half of a batch (halves), or a balanced set held out from the training data (heldOut)")]
+    public MetaSource Source { get; init; } = MetaSource.Halves;
+
+    [Description("Images of each class in the held-out meta data (heldOut only)")]
+    [Range(1, int.MaxValue)]
+    public int PerClass { get; init; } = 10;
+
+    /// <summary>Whether there is a weight-prediction network.</summary>
+    public bool Predicts => Enabled && Weights == WeightRule.Predicted;
+
+    /// <summary>Whether a batch is cut in halves.</summary>
+    public bool Cuts => Enabled && Source == MetaSource.Halves;
+
+    /// <summary>Whether meta data are held out.</summary>
+    public bool HoldsOut => Enabled && Source == MetaSource.HeldOut;
+
     /// <summary>Whether the weight-prediction network learns from a batch of an epoch, counted from 0.</summary>
-    public bool Learns(int batch) => batch % Interval == 0;
+    public bool Learns(int batch) => Predicts && Interval > 0 && batch % Interval == 0;
 
     public WpnOptions Wpn { get; init; } = new();
 
     public MetaOptimiserOptions Optimiser { get; init; } = new();
 }
 
-/// <summary>The weight-prediction network: an MLP with ReLU hidden layers and tanh output.</summary>
+/// <summary>The weight-prediction network: an MLP with ReLU hidden layers.</summary>
 public sealed record WpnOptions
 {
     [Description("Width of each hidden layer of the weight-prediction network, in units")]
@@ -115,6 +167,9 @@ public sealed record WpnOptions
     [Description("Hidden layers of the weight-prediction network")]
     [Range(1, 100)]
     public int Layers { get; init; } = 1;
+
+    [Description("tanh: 1 + epsilon * centred output, of all exits (L2W-DEN); sigmoid: the output, of each exit's own features (Meta-Weight-Net)")]
+    public WpnOutput Output { get; init; } = WpnOutput.Tanh;
 }
 
 /// <summary>Adam for the weight-prediction network.</summary>

@@ -2,7 +2,10 @@ using Imta.MetaWeight.Allocation;
 
 namespace Imta.MetaWeight.Meta;
 
-/// <summary>From a sample's exits to its weights: w = 1 + ε · centre(g(φ; Θ)) (L2W-DEN, section 3.2).</summary>
+/// <summary>
+/// From a sample's exits to its weights: w = 1 + ε · centre(g(φ; Θ)) (L2W-DEN, section 3.2); or, exit by exit, w_k = g(φ_k; Θ), the network of
+/// Meta-Weight-Net (Shu et al., NeurIPS 2019, eq. 3) at every exit.
+/// </summary>
 /// <remarks>Shapes: <c>N</c> samples, <c>K</c> exits.</remarks>
 public sealed class SampleWeighting
 {
@@ -18,8 +21,11 @@ public sealed class SampleWeighting
     /// <summary>g.</summary>
     public WeightPredictionNetwork Network { get; }
 
-    /// <summary>The features of one sample: K, or 2K when both losses and confidences are read.</summary>
-    public static int FeatureCount(WeightFeatures features, int exits) => features == WeightFeatures.Both ? 2 * exits : exits;
+    /// <summary>What the network reads: features of a sample (K, or 2K when both losses and confidences are read), or of a sample at an exit (1 or 2).</summary>
+    public static int Inputs(MetaOptions options, int exits) => (options.Features == WeightFeatures.Both ? 2 : 1) * Outputs(options, exits);
+
+    /// <summary>What the network answers: a number for each exit, or for the one exit.</summary>
+    public static int Outputs(MetaOptions options, int exits) => options.Wpn.Output == WpnOutput.Sigmoid ? 1 : exits;
 
     /// <summary>φ <c>[N, K]</c> or <c>[N, 2K]</c>, without history: plain cross-entropies, confidences, or both beside each other.</summary>
     /// <param name="crossEntropies"><c>[N, K]</c>.</param>
@@ -38,13 +44,25 @@ public sealed class SampleWeighting
     /// <summary>w <c>[N, K]</c>, with the history that leads to Θ.</summary>
     public Tensor Weights(Tensor features)
     {
-        Tensor output = Network.Forward(features); // [N, K]
-        Tensor mean = _options.Centring switch
+        if (_options.Wpn.Output == WpnOutput.Tanh)
+        {
+            return Perturbed(Network.Forward(features), _options);
+        }
+
+        long samples = features.shape[0], perExit = _options.Features == WeightFeatures.Both ? 2 : 1;
+        Tensor ofExits = features.view(samples, perExit, -1).transpose(1, 2).reshape(-1, perExit); // [N · K, 1] or [N · K, 2]
+        return Network.Forward(ofExits).view(samples, -1);
+    }
+
+    /// <summary>1 + ε · centre(output), <c>[N, K]</c>.</summary>
+    internal static Tensor Perturbed(Tensor output, MetaOptions options)
+    {
+        Tensor mean = options.Centring switch
         {
             Centring.Col => output.mean([1], keepdim: true), // [N, 1]
             Centring.Row => output.mean([0], keepdim: true), // [1, K]
             _ => output.mean(), // []
         };
-        return output.sub(mean).mul(_options.Epsilon).add(1);
+        return output.sub(mean).mul(options.Epsilon).add(1);
     }
 }

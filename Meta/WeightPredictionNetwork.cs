@@ -5,23 +5,26 @@ using TorchSharp.Modules;
 namespace Imta.MetaWeight.Meta;
 
 /// <summary>
-/// The WPN g(φ; Θ) of L2W-DEN: an MLP from a sample's features to one number per exit, ReLU between layers and tanh at the end. Its names
-/// are those of the published checkpoints.
+/// The WPN g(φ; Θ) of L2W-DEN: an MLP from a sample's features to one number per exit, ReLU between layers and tanh at the end; with a sigmoid
+/// at its end that of Meta-Weight-Net (Shu et al., NeurIPS 2019), from an exit's features to one number. Its names are those of L2W-DEN's
+/// published checkpoints.
 /// </summary>
 public sealed class WeightPredictionNetwork : NamedModule
 {
     private readonly List<Layer> _layers = [];
+    private readonly WpnOutput _output;
 
     /// <summary>Builds the network with PyTorch's default initialisation.</summary>
     /// <param name="options">Width and number of hidden layers.</param>
-    /// <param name="features">Features of a sample: K, or 2K.</param>
-    /// <param name="exits">K.</param>
+    /// <param name="features">Features of a sample, or of a sample at an exit: <see cref="SampleWeighting.Inputs"/>.</param>
+    /// <param name="outputs">K, or 1: <see cref="SampleWeighting.Outputs"/>.</param>
     /// <param name="random">The source of the first parameters.</param>
     /// <param name="type">The parameters' element type.</param>
     /// <param name="place">The parameters' device.</param>
-    public WeightPredictionNetwork(WpnOptions options, int features, int exits, Generator random, ScalarType type, Device place)
+    public WeightPredictionNetwork(WpnOptions options, int features, int outputs, Generator random, ScalarType type, Device place)
         : base("WPN")
     {
+        _output = options.Output;
         var factory = new LayerFactory(Initialisation.Published, random, type, place);
         var first = new Part("fc", Add(features, options.Hidden));
         register_module("first_hidden_layer", first);
@@ -36,7 +39,7 @@ public sealed class WeightPredictionNetwork : NamedModule
             register_module("rest_hidden_layers", rest);
         }
 
-        register_module("output_layer", Add(options.Hidden, exits));
+        register_module("output_layer", Add(options.Hidden, outputs));
         Parameters = [.. parameters()];
 
         Layer Add(long input, long output)
@@ -50,14 +53,14 @@ public sealed class WeightPredictionNetwork : NamedModule
     /// <summary>Θ, in the order that lists of gradients follow.</summary>
     public IReadOnlyList<Parameter> Parameters { get; }
 
-    /// <summary>tanh outputs <c>[N, K]</c>, with their history, from features <c>[N, K]</c> or <c>[N, 2K]</c>.</summary>
+    /// <summary>Outputs <c>[N, outputs]</c>, with their history, from <c>[N, features]</c>.</summary>
     public Tensor Forward(Tensor features)
     {
         Tensor x = features;
         for (int layer = 0; layer < _layers.Count; layer++)
         {
             x = _layers[layer].Forward(x);
-            x = layer < _layers.Count - 1 ? x.relu() : x.tanh();
+            x = layer < _layers.Count - 1 ? x.relu() : _output == WpnOutput.Sigmoid ? x.sigmoid() : x.tanh();
         }
 
         return x;

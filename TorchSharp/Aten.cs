@@ -108,6 +108,7 @@ internal static class Aten
     public static readonly Operator Sum = new("aten::sum");
     public static readonly Operator SumDim = new("aten::sum", "dim_IntList");
     public static readonly Operator T = new("aten::t");
+    public static readonly Operator Sigmoid = new("aten::sigmoid");
     public static readonly Operator Tanh = new("aten::tanh");
     public static readonly Operator ToDevice = new("aten::to", "device");
     public static readonly Operator ToDtype = new("aten::to", "dtype");

@@ -24,6 +24,8 @@ public static partial class torch
 
         public Tensor neg() => new(Aten.Neg.Invoke(Arg));
 
+        public Tensor sigmoid() => new(Aten.Sigmoid.Invoke(Arg));
+
         public Tensor tanh() => new(Aten.Tanh.Invoke(Arg));
 
         public Tensor relu() => new(Aten.Relu.Invoke(Arg));

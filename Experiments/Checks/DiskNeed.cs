@@ -43,7 +43,7 @@ internal sealed record DiskNeed(long Checkpoint, long WeightsFile, int Exits)
     {
         using DisposeScope scope = NewDisposeScope();
         long digits = $"{data.Train.Positions.max().item<long>()}".Length + $"{data.Classes - 1}".Length + $"{exits}".Length;
-        long floats = data.Train.Difficulty is null ? 2 : 3;
-        return (long)data.Train.Count * exits * (digits + (floats * Number) + 6); // 6 commas and line ends
+        long floats = data.Train.Difficulty is null ? 3 : 4;
+        return (long)data.Train.Count * exits * (digits + (floats * Number) + 7); // 7 commas and line ends
     }
 }

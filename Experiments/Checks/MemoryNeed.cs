@@ -22,7 +22,7 @@ internal sealed record MemoryNeed(long ImageBytes, long ParameterBytes, long Act
     public static MemoryNeed Of(TrainingPhase phase, RunModel model, NetworkCost cost, RunData data)
     {
         IEnumerable<Tensor> parameters = model.Network.parameters().Concat(model.Weighting?.Network.Parameters ?? []);
-        ImageSet[] sets = [data.Train, data.Validation, data.Test];
+        ImageSet[] sets = [data.Train, data.Validation, data.Test, .. data.Meta is { } meta ? [meta] : Array.Empty<ImageSet>()];
         return new MemoryNeed(
             sets.Sum(set => set.Images.numel()),
             parameters.Sum(Bytes),
@@ -37,14 +37,14 @@ internal sealed record MemoryNeed(long ImageBytes, long ParameterBytes, long Act
     public long At(int batch)
     {
         int images = Math.Min(batch, TrainImages);
-        int copies = Meta.Enabled ? 8 : 4; // θ, gradient, momentum and step; the lookahead's too
-        double atOnce = Meta.Enabled ? (images + 1) / 2 : images;
+        int copies = Meta.Predicts ? 8 : 4; // θ, gradient, momentum and step; the lookahead's too
+        double atOnce = Meta.Cuts ? (images + 1) / 2 : images;
         double passes = Math.Max(Activations * atOnce, EvaluationActivations * Math.Min(SetAnswers.Batch, EvaluationImages));
         return (long)(Program + ImageBytes + (copies * ParameterBytes) + (passes * ActivationBytes));
     }
 
     /// <summary>What a step keeps of the images that it works on at once, in outputs of all layers.</summary>
-    private double Activations => (Meta.Enabled, Meta.Gradient) switch
+    private double Activations => (Meta.Predicts, Meta.Gradient) switch
     {
         _ when IsFrozen => EvaluationActivations,
         (false, MetaGradientMethod.Forward) => 0.9,

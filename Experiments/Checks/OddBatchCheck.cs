@@ -11,7 +11,7 @@ internal static class OddBatchCheck
     public static IEnumerable<Finding> Findings(int images, Settings settings)
     {
         int batch = settings.Train.Batch, last = images % batch;
-        bool halves = settings.Meta.Enabled;
+        bool halves = settings.Meta.Cuts;
         string fix = BatchSizes.Nearest(images, batch) is { } other ? Invariant($"set train.batch to {other}") : "train on more images";
         if (halves && batch % 2 == 1)
         {

@@ -18,7 +18,7 @@ internal sealed record Overlap(int TestInTraining, int TestInValidation, int Tes
     public static Overlap Of(RunData data)
     {
         UInt128[] test = Fingerprints(data.Test), validation = Fingerprints(data.Validation);
-        HashSet<UInt128> training = [.. Fingerprints(data.Train)];
+        HashSet<UInt128> training = [.. Fingerprints(data.Train), .. data.Meta is null ? [] : Fingerprints(data.Meta)];
         HashSet<UInt128> held = [.. validation];
         return new Overlap(
             test.Count(training.Contains),

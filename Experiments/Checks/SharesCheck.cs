@@ -17,7 +17,7 @@ internal static class SharesCheck
     public static IEnumerable<Finding> Findings(int images, int exits, Settings settings)
     {
         MetaOptions meta = settings.Meta;
-        if (!meta.Enabled || meta.Objective != MetaObjectiveKind.Allocated)
+        if (!meta.Enabled || (meta.Predicts && meta.Objective != MetaObjectiveKind.Allocated))
         {
             return [];
         }

@@ -21,12 +21,14 @@ internal static class SplitsCheck
     public static IEnumerable<Finding> Findings(SplitCounts counts, Settings settings)
     {
         int classes = counts.ClassNames.Count;
-        string trainFix = MissingFix(settings.Data.TrainLimit, "data.trainLimit", 2 * classes, "lower data.validation, or check that the data set's files are whole");
+        string trainFix = MissingFix(settings.Data.TrainLimit, "data.trainLimit", 2 * classes, settings.Data.Imbalance.Type == ImbalanceProfile.None
+            ? "lower data.validation, or check that the data set's files are whole"
+            : "lower data.imbalance.factor, or raise data.trainLimit");
         string testFix = MissingFix(settings.Data.TestLimit, "data.testLimit", classes, "check that the data set's files are whole");
         Finding?[] all =
         [
             Missing(counts.ClassNames, counts.Train, "training", "such a class cannot be learned", trainFix),
-            Missing(counts.ClassNames, counts.Validation, "validation", "its validation accuracy would be undefined", trainFix),
+            settings.Data.Validation == 0 ? null : Missing(counts.ClassNames, counts.Validation, "validation", "its validation accuracy would be undefined", trainFix),
             Missing(counts.ClassNames, counts.Test, "test", "its test accuracy would be undefined", testFix),
             FewBatches((int)counts.Train.Sum(), settings),
             FewValidation(counts.Train.Sum(), counts.Validation.Sum(), classes, settings.Data),

@@ -46,7 +46,7 @@ internal static class BenchDataCommand
             return (AugmentationBench.RandomImages(settings.Seed), Normalisation.Cifar100);
         }
 
-        RunData data = DataSets.Load(settings.Data, settings.Seed, folder);
+        RunData data = DataSets.Load(settings, folder);
         foreach (string warning in data.Warnings)
         {
             Console.Error.WriteLine(warning);

@@ -45,6 +45,11 @@ internal static class CalibrateCommand
         string file = FileOf(arguments, network);
         OutputFile.Check(file);
         using RunData data = TrainedNetworkArguments.Images(network, arguments.GetValue(TrainedNetworkArguments.Data));
+        if (data.Validation.Count == 0)
+        {
+            throw new UsageException($"the run held no images out (data.validation 0), and thresholds are found on such images; train with data.validation above 0");
+        }
+
         SetAnswers validation = SetAnswers.Of(network.Network, data.Validation, data.Normalisation, criterion, network.Device, stop.Token);
         (ExitPolicy found, PolicyBudget budget) = shares is null
             ? ForMacs(criterion, validation, network, macs!.Value)

@@ -5,6 +5,7 @@ using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Runs;
 using Imta.MetaWeight.Experiments.Training;
+using Imta.MetaWeight.Meta;
 
 namespace Imta.MetaWeight.Experiments.Commands;
 
@@ -49,7 +50,7 @@ internal static class TrainCommand
         string path = arguments.GetValue(Out) ?? RunFolder.DefaultPath(settings, start);
         Device device = Machine.Prepare(settings);
         RunFolder.Check(path, arguments.GetValue(Force));
-        using RunData data = DataSets.Load(settings.Data, settings.Seed);
+        using RunData data = DataSets.Load(settings);
         IReadOnlyList<TrainingPhase> phases = TrainingPhase.Of(settings);
         using RunModel model = RunModel.Build(phases[0], data.Train.ClassCounts(), device, PhaseOneSource.Load(settings, device));
         var checks = new RunChecks(phases, data, model, model.Network.Cost(DatasetShape.Of(settings.Data.Dataset).Side));
@@ -88,7 +89,7 @@ internal static class TrainCommand
         }
 
         Device device = Machine.Prepare(settings);
-        using RunData data = DataSets.Load(settings.Data, settings.Seed, arguments.GetValue(Data));
+        using RunData data = DataSets.Load(settings, arguments.GetValue(Data));
         IReadOnlyList<TrainingPhase> phases = [.. TrainingPhase.Of(settings).Where(phase => phase.Number >= checkpoint.Phase)];
         using RunModel model = RunModel.Build(phases[0], data.Train.ClassCounts(), device);
         checkpoint.Restore(model, file);
@@ -199,7 +200,14 @@ internal static class TrainCommand
 
             long parameters = Model.Network.parameters().Sum(parameter => parameter.numel());
             yield return FormattableString.Invariant($"{Settings.Name}, seed {Settings.Seed}: {Method()}, {Model.Network.GetName()} with {Model.Network.Exits} exits and {parameters:N0} parameters on {Device}, {get_num_threads()} threads");
-            yield return FormattableString.Invariant($"{Data.Train.Count:N0} training, {Data.Validation.Count:N0} validation and {Data.Test.Count:N0} test images of {Data.Classes} classes; run folder {Folder.Path}");
+            string meta = Data.Meta is null ? "" : FormattableString.Invariant($" {Data.Meta.Count:N0} held-out meta,");
+            yield return FormattableString.Invariant($"{Data.Train.Count:N0} training,{meta} {Data.Validation.Count:N0} validation and {Data.Test.Count:N0} test images of {Data.Classes} classes; run folder {Folder.Path}");
+            if (Settings.Data.Imbalance.Type != ImbalanceProfile.None)
+            {
+                long[] counts = Data.Train.ClassCounts();
+                yield return FormattableString.Invariant($"imbalanced classes: {counts.Max():N0} training images of the largest, {counts.Min():N0} of the smallest");
+            }
+
             yield return Needs;
             if (Done is not null)
             {
@@ -213,7 +221,12 @@ internal static class TrainCommand
         {
             string[] parts =
             [
-                Settings.Meta.Enabled ? "learned sample weights" : "plain training",
+                !Settings.Meta.Enabled ? "plain training" : Settings.Meta.Weights switch
+                {
+                    WeightRule.Fixed => "fixed sample weights",
+                    WeightRule.Allocated => "allocated training samples",
+                    _ => Settings.Meta.Wpn.Output == WpnOutput.Sigmoid ? "learned sample weights (Meta-Weight-Net)" : "learned sample weights",
+                },
                 .. Settings.Modifiers.Ge.Enabled ? ["GE"] : Array.Empty<string>(),
                 .. Settings.Modifiers.Isc.Enabled ? ["ISC"] : Array.Empty<string>(),
                 .. Settings.Loss.Ofa.Enabled ? ["OFA"] : Array.Empty<string>(),

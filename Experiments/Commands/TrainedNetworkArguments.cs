@@ -84,7 +84,7 @@ internal static class TrainedNetworkArguments
     /// <exception cref="UsageException">They are not there.</exception>
     public static RunData Images(TrainedNetwork network, string? folder)
     {
-        RunData data = DataSets.Load(network.Settings.Data, network.Settings.Seed, folder);
+        RunData data = DataSets.Load(network.Settings, folder);
         foreach (string warning in data.Warnings)
         {
             Console.Error.WriteLine($"warning: {warning}");

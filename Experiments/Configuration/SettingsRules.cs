@@ -10,18 +10,18 @@ internal static class SettingsRules
     /// <summary>The broken rules: the keys they are about, the likeliest culprit first, and a line for the user.</summary>
     public static IEnumerable<(string[] Keys, string Problem)> Broken(Settings settings)
     {
-        var broken = OfTraining("train", settings.Train, settings.Meta.Enabled);
+        var broken = OfTraining("train", settings.Train, settings.Meta.Cuts);
         if (settings.Phase2.Epochs > 0)
         {
-            broken = broken.Concat(OfTraining("phase2", settings.Phase2, settings.Meta.Enabled));
+            broken = broken.Concat(OfTraining("phase2", settings.Phase2, settings.Meta.Cuts));
         }
 
         return broken.Concat(OfLists(settings.Model)).Concat(OfModifiers(settings));
     }
 
-    private static IEnumerable<(string[] Keys, string Problem)> OfTraining(string group, TrainOptions train, bool meta)
+    private static IEnumerable<(string[] Keys, string Problem)> OfTraining(string group, TrainOptions train, bool cuts)
     {
-        if (meta && train.Batch < 4)
+        if (cuts && train.Batch < 4)
         {
             yield return ([$"{group}.batch", "meta.enabled"],
                 Invariant($"{group}.batch is {train.Batch}; with meta.enabled it takes 4 at least, because each half needs 2 images"));
@@ -65,7 +65,7 @@ internal static class SettingsRules
 
         var modifiers = settings.Modifiers;
         bool stops = modifiers.Isc is { Enabled: true, Gradient: TransferGradient.Stop };
-        if (settings.Meta is { Enabled: true, Gradient: MetaGradientMethod.FiniteDifference } && (modifiers.Ge.Enabled || stops))
+        if (settings.Meta is { Predicts: true, Gradient: MetaGradientMethod.FiniteDifference } && (modifiers.Ge.Enabled || stops))
         {
             yield return (["meta.gradient", "modifiers.ge.enabled", "modifiers.isc.enabled"],
                 $"meta.gradient finiteDifference cannot see {(modifiers.Ge.Enabled ? "the rescaled gradients of modifiers.ge" : "the stopped gradient of modifiers.isc")}; take forward or unrolled");

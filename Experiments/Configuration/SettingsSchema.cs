@@ -37,6 +37,7 @@ public static class SettingsSchema
     {
         // What a record inherits stands behind its own; tokens are in the order of the source, within one assembly.
         var properties = record.GetProperties(BindingFlags.Public | BindingFlags.Instance)
+            .Where(property => property.CanWrite) // others follow from settings
             .OrderBy(property => property.DeclaringType != record)
             .ThenBy(property => property.MetadataToken);
         foreach (var property in properties)

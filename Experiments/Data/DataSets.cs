@@ -3,15 +3,17 @@ using Imta.MetaWeight.Experiments.Configuration;
 
 namespace Imta.MetaWeight.Experiments.Data;
 
-/// <summary>The images of a run. Disposing it disposes the three sets.</summary>
+/// <summary>The images of a run. Disposing it disposes the sets.</summary>
 /// <param name="Train">To train on.</param>
-/// <param name="Validation">Held out from the training set.</param>
+/// <param name="Validation">Held out from the training set; none with <c>data.validation: 0</c>.</param>
+/// <param name="Meta">Held out from the training set to learn weights by; null: meta data is the other half of a batch.</param>
 /// <param name="Test">From the test set.</param>
 /// <param name="Normalisation">From bytes to the network's input.</param>
 /// <param name="Warnings">What is odd, yet usable, a line each.</param>
 public sealed record RunData(
     ImageSet Train,
     ImageSet Validation,
+    ImageSet? Meta,
     ImageSet Test,
     Normalisation Normalisation,
     IReadOnlyList<string> Warnings) : IDisposable
@@ -24,6 +26,7 @@ public sealed record RunData(
     {
         Train.Dispose();
         Validation.Dispose();
+        Meta?.Dispose();
         Test.Dispose();
     }
 }
@@ -33,33 +36,47 @@ public static class DataSets
 {
     /// <summary>
     /// Reads or makes the data set, takes <c>data.trainLimit</c> and <c>data.testLimit</c> images, and holds out the validation set
-    /// (<see cref="Splits.ValidationSize"/>), all balanced over classes.
+    /// (<see cref="Splits.ValidationSize"/>) and, where weights are learned by it, the meta set, all balanced over classes. What is
+    /// left is trained on, or of it what <c>data.imbalance</c> keeps.
     /// </summary>
-    /// <param name="options">Group <c>data</c> of the configuration.</param>
-    /// <param name="seed">The run's seed.</param>
+    /// <param name="settings">The run's.</param>
     /// <param name="folder">The folder of the command line's <c>--data</c>, which goes before <c>data.root</c>; null: not given.</param>
     /// <exception cref="UsageException">Files are missing or damaged, or the sizes do not fit together.</exception>
-    public static RunData Load(DataOptions options, long seed, string? folder = null)
+    public static RunData Load(Settings settings, string? folder = null)
     {
+        (DataOptions options, long seed) = (settings.Data, settings.Seed);
         var warnings = new List<string>();
         var (train, test) = Read(options, seed, folder, warnings);
         using (train)
         using (test)
         {
             long[] labels = train.Labels.data<long>().ToArray();
+            int classes = train.ClassNames.Count;
             long[] used = Limit(train, options.TrainLimit, "data.trainLimit", seed, SeedSequence.TrainLimit, warnings);
-            int held = Splits.ValidationSize(options.Validation, used.Length, train.ClassNames.Count);
-            using var random = SeedSequence.Generator(seed, SeedSequence.Validation);
-            var (validation, rest) = Splits.Balanced(Array.ConvertAll(used, row => labels[row]), held, random);
+            (long[] validation, long[] rest) = HoldOut(used, labels, Splits.ValidationSize(options.Validation, used.Length, classes), seed, SeedSequence.Validation);
+            int held = settings.Meta.HoldsOut ? Splits.MetaSize(settings.Meta.PerClass, Of(labels, rest), classes) : 0;
+            (long[] meta, rest) = HoldOut(rest, labels, held, seed, SeedSequence.MetaData);
+            long[] kept = ImbalancedClasses.Kept(Of(labels, rest), classes, options.Imbalance, seed);
             long[] tested = Limit(test, options.TestLimit, "data.testLimit", seed, SeedSequence.TestLimit, warnings);
             return new RunData(
-                train.Select(Array.ConvertAll(rest, i => used[i])),
-                train.Select(Array.ConvertAll(validation, i => used[i])),
+                train.Select(Of(rest, kept)),
+                train.Select(validation),
+                held > 0 ? train.Select(meta) : null,
                 test.Select(tested),
                 NormalisationOf(options.Dataset),
                 warnings);
         }
     }
+
+    /// <summary>Takes rows at random, balanced over classes; returns them and the others.</summary>
+    private static (long[] Taken, long[] Others) HoldOut(long[] rows, long[] labels, int count, long seed, string purpose)
+    {
+        using Generator random = SeedSequence.Generator(seed, purpose);
+        (long[] taken, long[] others) = Splits.Balanced(Of(labels, rows), count, random);
+        return (Of(rows, taken), Of(rows, others));
+    }
+
+    private static long[] Of(long[] values, long[] rows) => Array.ConvertAll(rows, row => values[row]);
 
     private static (ImageSet Train, ImageSet Test) Read(DataOptions options, long seed, string? folder, List<string> warnings)
     {

@@ -32,6 +32,18 @@ public static class SeedSequence
     /// <summary>Which training images are held out for validation.</summary>
     public const string Validation = "validation";
 
+    /// <summary>Which training images are held out as meta data (<c>meta.source: heldOut</c>).</summary>
+    public const string MetaData = "meta data";
+
+    /// <summary>Which training images an imbalanced run keeps of each class.</summary>
+    public const string Imbalance = "imbalance";
+
+    /// <summary>Which classes of an imbalanced run are large.</summary>
+    public const string ClassOrder = "class order";
+
+    /// <summary>The order of held-out meta data and its augmentation: a seed to derive those from.</summary>
+    public const string MetaBatches = "meta batches";
+
     /// <summary>The order of the training images; one number: the epoch.</summary>
     public const string Order = "order";
 

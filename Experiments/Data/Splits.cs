@@ -11,7 +11,7 @@ public static class Splits
     /// <summary>
     /// How many images are held out. <c>data.validation</c> (V) is meant for a whole training set of 50,000 images. Of n images,
     /// n·V / 50,000, V at most, rounded to the nearest multiple of the number of classes, at least one a class. So 5,000 of
-    /// 50,000 are 400 of 4,000.
+    /// 50,000 are 400 of 4,000. Of V = 0 none are.
     /// </summary>
     /// <param name="wanted">V.</param>
     /// <param name="available">The number n of training images that the run uses, validation included.</param>
@@ -19,6 +19,11 @@ public static class Splits
     /// <exception cref="UsageException">Nothing would be left to train on.</exception>
     public static int ValidationSize(int wanted, int available, int classes)
     {
+        if (wanted == 0)
+        {
+            return 0;
+        }
+
         double share = Math.Min(wanted, (double)wanted * available / WholeTrainingSet);
         long perClass = Math.Max(1, (long)Math.Round(share / classes, MidpointRounding.AwayFromZero));
         long size = perClass * classes;
@@ -31,6 +36,20 @@ public static class Splits
         }
 
         return (int)size;
+    }
+
+    /// <summary>How many images are held out as meta data: <c>meta.perClass</c> of each class.</summary>
+    /// <param name="perClass">Of each.</param>
+    /// <param name="labels">The classes of the images that validation left.</param>
+    /// <param name="classes">C.</param>
+    /// <exception cref="UsageException">A class has no more than that.</exception>
+    public static int MetaSize(int perClass, long[] labels, int classes)
+    {
+        int fewest = Enumerable.Range(0, classes).Min(label => labels.Count(of => of == label));
+        return perClass < fewest
+            ? perClass * classes
+            : throw new UsageException(
+                FormattableString.Invariant($"meta.perClass {perClass} takes all images of a class that has {fewest} behind validation: lower meta.perClass, or raise data.trainLimit"));
     }
 
     /// <summary>

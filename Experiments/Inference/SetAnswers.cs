@@ -63,6 +63,12 @@ internal sealed record SetAnswers(ImageSet Set, Tensor Classes, Tensor Confidenc
             advance?.Invoke();
         }
 
+        if (parts.Count == 0)
+        {
+            Tensor None(ScalarType type) => scope.MoveToOuter(empty([0, network.Exits], type));
+            return new SetAnswers(set, None(int64), None(float32), None(float32), None(float32), None(ScalarType.Bool));
+        }
+
         Tensor[] whole = [.. Enumerable.Range(0, parts[0].Length).Select(part => scope.MoveToOuter(cat([.. parts.Select(of => of[part])], 0)))];
         return new SetAnswers(set, whole[0], whole[1], whole[2], whole[3], whole[4]);
     }

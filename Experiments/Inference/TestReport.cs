@@ -22,7 +22,7 @@ internal sealed class TestReport
     private readonly long[] _macs;
     private readonly float[][] _thresholds;
 
-    /// <param name="validation">Answers to the held-out images, by which thresholds are found.</param>
+    /// <param name="validation">Answers to the held-out images, by which thresholds are found; none: nothing is budgeted.</param>
     /// <param name="test">Answers to the test images.</param>
     /// <param name="cost">The network's.</param>
     /// <param name="points">P: budgets p = 1 … P.</param>
@@ -30,6 +30,12 @@ internal sealed class TestReport
     {
         (_validation, _test, _cost) = (validation, test, cost);
         _macs = [.. cost.Exits.Select(exit => exit.Macs)];
+        if (validation.Set.Count == 0)
+        {
+            (_thresholds, Budgets) = ([], []);
+            return;
+        }
+
         using DisposeScope scope = NewDisposeScope();
         int exits = test.Exits;
         Tensor thresholds = BudgetedInference.Thresholds(
@@ -71,13 +77,17 @@ internal sealed class TestReport
     /// <summary>Writes all tables.</summary>
     /// <param name="files">Where.</param>
     /// <param name="classCounts">Training images of each class.</param>
-    /// <param name="policy">Who leaves where in <c>exits.csv</c> and <c>classes.csv</c>, by the answers' scores; null: budget p = 20, equal shares, or the last one where there are fewer.</param>
+    /// <param name="policy">Who leaves where in <c>exits.csv</c> and <c>classes.csv</c>, by the answers' scores; null: budget p = 20, equal shares, or the last one where there are fewer; without thresholds all stay to the last exit.</param>
     /// <param name="predictions">Whether <c>predictions.csv</c> is wanted.</param>
     public void Write(TestFiles files, IReadOnlyList<long> classCounts, ExitPolicy? policy, bool predictions)
     {
-        policy ??= PolicyOf(Math.Min(Uniform, _thresholds.Length));
+        policy ??= _thresholds.Length == 0 ? NobodyLeaves() : PolicyOf(Math.Min(Uniform, _thresholds.Length));
         CsvTable.Write(files.Anytime, Anytime);
-        CsvTable.Write(files.Dynamic, Budgets);
+        if (_thresholds.Length > 0)
+        {
+            CsvTable.Write(files.Dynamic, Budgets);
+        }
+
         CsvTable.Write(files.Exits, Diagnostics.Exits(_test, policy, ClassGroup.Of(classCounts)));
         CsvTable.Write(files.Classes, Diagnostics.Classes(_test, policy, classCounts));
         CsvTable.Write(files.Correlation, Diagnostics.Correlations(_test));
@@ -86,6 +96,9 @@ internal sealed class TestReport
             CsvTable.Write(files.Predictions, Predictions("validation", _validation).Concat(Predictions("test", _test)));
         }
     }
+
+    private ExitPolicy NobodyLeaves()
+        => new(ExitCriteria.Confidence, [.. Enumerable.Repeat(BudgetedInference.Never, _test.Exits - 1), BudgetedInference.Always]);
 
     private DynamicRow[] Budgeted(Tensor thresholds)
     {

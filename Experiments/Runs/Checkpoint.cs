@@ -18,8 +18,8 @@ namespace Imta.MetaWeight.Experiments.Runs;
 /// </summary>
 internal static class Checkpoint
 {
-    private const long Format = 3;
-    private const long OldestFormat = 2; // knows no unfinished epochs
+    private const long Format = 4;
+    private const long OldestFormat = 2; // 3 and earlier know fewer settings and tables
 
     /// <param name="path">Where.</param>
     /// <param name="settings">The run's.</param>

@@ -33,10 +33,10 @@ public sealed record EpochRow
     public required double TrainAccuracy { get; init; }
 
     [Name("validation_loss"), Index(8)]
-    public required double ValidationLoss { get; init; }
+    public required double? ValidationLoss { get; init; }
 
     [Name("validation_accuracy"), Index(9)]
-    public required double ValidationAccuracy { get; init; }
+    public required double? ValidationAccuracy { get; init; }
 
     [Name("meta_loss"), Index(10)]
     public required double? MetaLoss { get; init; }
@@ -113,6 +113,9 @@ public sealed record WeightRow
     [Name("loss"), Index(4)]
     public required float Loss { get; init; }
 
-    [Name("weight"), Index(5)]
+    [Name("confidence"), Index(5)]
+    public required float Confidence { get; init; }
+
+    [Name("weight"), Index(6)]
     public required float Weight { get; init; }
 }

@@ -3,7 +3,7 @@ using Imta.MetaWeight.Experiments.Runs;
 
 namespace Imta.MetaWeight.Experiments.Training;
 
-/// <summary>Which epoch of a phase is the best on the validation images.</summary>
+/// <summary>Which epoch of a phase is the best on the validation images, which there are.</summary>
 internal static class BestEpoch
 {
     /// <summary>Whether an epoch is better than all before it.</summary>
@@ -22,9 +22,9 @@ internal static class BestEpoch
 
     private static double Of(EpochRow[] rows, BestBy by) => by switch
     {
-        BestBy.LastAccuracy => rows[^1].ValidationAccuracy,
-        BestBy.MeanAccuracy => rows.Average(row => row.ValidationAccuracy),
-        BestBy.LastLoss => -rows[^1].ValidationLoss,
-        _ => -rows.Average(row => row.ValidationLoss),
+        BestBy.LastAccuracy => rows[^1].ValidationAccuracy!.Value,
+        BestBy.MeanAccuracy => rows.Average(row => row.ValidationAccuracy!.Value),
+        BestBy.LastLoss => -rows[^1].ValidationLoss!.Value,
+        _ => -rows.Average(row => row.ValidationLoss!.Value),
     };
 }

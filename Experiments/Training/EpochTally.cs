@@ -60,9 +60,9 @@ internal sealed class EpochTally : IDisposable
     }
 
     /// <summary>The rows of <c>epochs.csv</c>, one an exit, after <see cref="Close"/>.</summary>
-    public EpochRow[] Table(TrainingPhase phase, int epoch, Rates rates, ExitScore[] validation, int skipped)
+    public EpochRow[] Table(TrainingPhase phase, int epoch, Rates rates, ExitScore[]? validation, int skipped)
     {
-        int exits = validation.Length;
+        int exits = _means.Length / Rows;
         double Mean(int row, int exit) => _means[(row * exits) + exit];
         return [.. Enumerable.Range(0, exits).Select(k => new EpochRow
         {
@@ -70,12 +70,12 @@ internal sealed class EpochTally : IDisposable
             Phase = phase.Number,
             Exit = k + 1,
             Rate = rates.Backbone,
-            MetaRate = phase.Settings.Meta.Enabled ? rates.Meta : null,
+            MetaRate = phase.Settings.Meta.Predicts ? rates.Meta : null,
             TrainLoss = Mean(0, k),
             TrainWeightedLoss = Mean(1, k),
             TrainAccuracy = Mean(2, k),
-            ValidationLoss = validation[k].Loss,
-            ValidationAccuracy = validation[k].Top1,
+            ValidationLoss = validation?[k].Loss,
+            ValidationAccuracy = validation?[k].Top1,
             MetaLoss = _meanObjective,
             WeightMean = Mean(3, k),
             WeightStd = Math.Sqrt(Math.Max(0, Mean(4, k) - (Mean(3, k) * Mean(3, k)))),

@@ -56,9 +56,10 @@ internal static class PhaseOneSource
 
         return Images(other) == Images(run)
             ? null
-            : "was trained on other images (seed, data.validation or data.trainLimit differ), so that it may know images that are held out here; give its settings, or another run";
+            : "was trained on other images (seed, data.validation, data.trainLimit, data.imbalance or held-out meta data differ), so that it may know images that are held out here; give its settings, or another run";
     }
 
     /// <summary>All that decides which images are trained on.</summary>
-    private static (int, int, int?) Images(Settings settings) => (settings.Seed, settings.Data.Validation, settings.Data.TrainLimit);
+    private static (int, int, int?, ImbalanceOptions, int) Images(Settings settings)
+        => (settings.Seed, settings.Data.Validation, settings.Data.TrainLimit, settings.Data.Imbalance, settings.Meta.HoldsOut ? settings.Meta.PerClass : 0);
 }

@@ -24,12 +24,14 @@ internal sealed class PhaseRun
     private readonly Device _device;
     private readonly BatchPlan _plan;
     private readonly BatchSource _train;
+    private readonly HeldOutMetaData? _metaData;
 
     public PhaseRun(Settings run, TrainingPhase phase, RunData data, RunModel model, RunFolder folder, RunMonitor monitor, Device device)
     {
         (_run, _phase, _settings, _data, _model, _folder, _monitor, _device) = (run, phase, phase.Settings, data, model, folder, monitor, device);
         _plan = new BatchPlan(data.Train.Count, _settings.Train.Batch, _settings.Seed);
         _train = new BatchSource(data.Train, data.Normalisation, device);
+        _metaData = data.Meta is { } meta && _settings.Meta.HoldsOut ? new HeldOutMetaData(meta, data.Normalisation, _settings, device) : null;
     }
 
     /// <summary>Trains the phase's epochs from <paramref name="first"/> (from 0) on.</summary>
@@ -82,7 +84,9 @@ internal sealed class PhaseRun
             Train(epoch, progress, stop);
             progress.Tally.Close(); // waits for the device, so it belongs to the training time
             double trainSeconds = progress.Seconds;
-            ExitScore[] validation = SetAnswers.Of(_model.Network, _data.Validation, _data.Normalisation, ExitCriteria.Confidence, _device, stop).PerExit();
+            ExitScore[]? validation = _data.Validation.Count == 0
+                ? null
+                : SetAnswers.Of(_model.Network, _data.Validation, _data.Normalisation, ExitCriteria.Confidence, _device, stop).PerExit();
             EpochRow[] rows = progress.Tally.Table(_phase, epoch, RatesAt(epoch, 0), validation, progress.Skipped);
             Save(_phase.EpochsBefore + epoch + 1, rows, progress.Record, trainSeconds, progress.Seconds - trainSeconds);
         }
@@ -123,7 +127,7 @@ internal sealed class PhaseRun
     {
         using DisposeScope scope = NewDisposeScope();
         using ModelSnapshot? before = _run.Run.SkipNonFinite ? new ModelSnapshot(_model) : null;
-        IReadOnlyList<PartReport> parts = _model.Loop.Step(new LabelledImages(batch.Images, batch.Labels), RatesAt(epoch, progress.Batches), _settings.Meta.Learns(progress.Batches));
+        IReadOnlyList<PartReport> parts = Parts(new LabelledImages(batch.Images, batch.Labels), epoch, progress.Batches);
         int number = ++progress.Batches;
         if (Problem(parts, withModel: before is not null) is { } problem)
         {
@@ -142,6 +146,15 @@ internal sealed class PhaseRun
         progress.Record?.Add(batch, parts);
     }
 
+    private IReadOnlyList<PartReport> Parts(LabelledImages images, int epoch, int batch)
+    {
+        Rates rates = RatesAt(epoch, batch);
+        bool learns = _settings.Meta.Learns(batch);
+        return _metaData is null
+            ? _model.Loop.Step(images, rates, learns)
+            : [_model.Loop.Part(images, learns ? _metaData.At(((long)epoch * _plan.Batches) + batch) : null, rates)];
+    }
+
     /// <summary>What is not finite behind a batch. A gradient of the backbone that is not shows in its parameters, and else in the next batch's loss.</summary>
     private string? Problem(IReadOnlyList<PartReport> parts, bool withModel)
         => NonFinite.In(parts) ?? (withModel && NonFinite.In(_model) is { } name ? $"the gradient of {name}" : null);
@@ -149,7 +162,7 @@ internal sealed class PhaseRun
     private string Advice()
     {
         string rate = _phase.Number == 2 ? "phase2.rate" : "train.rate", skip = _run.Run.SkipNonFinite ? "" : ", or skip such batches by --skip-nonfinite";
-        string meta = _settings.Meta.Enabled ? ", meta.epsilon or meta.optimiser.rate" : "";
+        string meta = _settings.Meta.Predicts ? ", meta.epsilon or meta.optimiser.rate" : "";
         return $"the last good checkpoint is {_folder.LatestCheckpoint}; start again with a smaller {rate}{meta}{skip}";
     }
 
@@ -169,7 +182,7 @@ internal sealed class PhaseRun
     private void Save(int epochs, EpochRow[] rows, WeightRecord? record, double trainSeconds, double validationSeconds)
     {
         CheckModel(epochs);
-        bool best = BestEpoch.IsBetter(rows, _folder.Epochs, _run.Run.BestBy);
+        bool best = rows[0].ValidationLoss is not null && BestEpoch.IsBetter(rows, _folder.Epochs, _run.Run.BestBy);
         CsvTable.Append(_folder.Epochs, rows);
         CsvTable.Append(_folder.Timing, [new TimingRow
         {
@@ -193,8 +206,12 @@ internal sealed class PhaseRun
         Checkpoint.Write(_folder.LatestCheckpoint, _run, _phase, _model, epochs, previous: _folder.PreviousCheckpoint);
         _monitor.Say(string.Create(
             CultureInfo.InvariantCulture,
-            $"epoch {epochs}/{_phase.LastEpoch}: train loss {rows.Sum(row => row.TrainLoss):0.000}, validation accuracy {RunMonitor.PerExit(rows.Select(row => row.ValidationAccuracy))} %, {_data.Train.Count / trainSeconds:0} images/s"));
+            $"epoch {epochs}/{_phase.LastEpoch}: train loss {rows.Sum(row => row.TrainLoss):0.000}, {Validation(rows)}{_data.Train.Count / trainSeconds:0} images/s"));
     }
+
+    private static string Validation(EpochRow[] rows) => rows[0].ValidationAccuracy is null
+        ? ""
+        : $"validation accuracy {RunMonitor.PerExit(rows.Select(row => row.ValidationAccuracy!.Value))} %, ";
 
     private void SaveInside(int epoch, EpochProgress progress)
     {

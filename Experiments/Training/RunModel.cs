@@ -25,7 +25,7 @@ internal sealed class RunModel : IDisposable
 
     public Sgd Optimiser { get; }
 
-    /// <summary>Null in plain training.</summary>
+    /// <summary>Null where no network predicts weights.</summary>
     public LearnedWeighting? Weighting { get; }
 
     public BilevelLoop Loop { get; }
@@ -76,9 +76,10 @@ internal sealed class RunModel : IDisposable
         var optimiser = new Sgd(network.Parameters, settings.Train);
         var loss = new TrainingLoss(settings.Loss, classCounts, float32, device);
         IMetaGradient method = MetaGradients.Build(settings.Meta, network, optimiser, loss);
-        if (!settings.Meta.Enabled)
+        if (!settings.Meta.Predicts)
         {
-            return new RunModel(network, loss, optimiser, null, new BilevelLoop(method, optimiser));
+            BilevelLoop unlearned = settings.Meta.Enabled ? new(method, optimiser, new RuledWeights(settings.Meta)) : new(method, optimiser);
+            return new RunModel(network, loss, optimiser, null, unlearned);
         }
 
         LearnedWeighting weighting = LearnedWeighting.Build(phase, network.Exits, device);
@@ -97,8 +98,8 @@ internal sealed record LearnedWeighting(WeightPredictionNetwork Network, Adam Op
     {
         Settings settings = phase.Settings;
         using Generator random = SeedSequence.Generator(settings.Seed, SeedSequence.WeightNetwork, phase.Number == 1 ? [] : [phase.Number]);
-        int features = SampleWeighting.FeatureCount(settings.Meta.Features, exits);
-        var network = new WeightPredictionNetwork(settings.Meta.Wpn, features, exits, random, float32, device);
+        var network = new WeightPredictionNetwork(
+            settings.Meta.Wpn, SampleWeighting.Inputs(settings.Meta, exits), SampleWeighting.Outputs(settings.Meta, exits), random, float32, device);
         return new LearnedWeighting(network, new Adam(network.Parameters, settings.Meta.Optimiser.WeightDecay), [.. network.named_parameters().Select(entry => entry.name)]);
     }
 }

@@ -10,7 +10,7 @@ namespace Imta.MetaWeight.Experiments.Training;
 /// <summary>Every training sample's weights and losses over one epoch, for <c>weights/</c>.</summary>
 internal sealed class WeightRecord
 {
-    private readonly List<(long[] Rows, float[] Losses, float[] Weights)> _parts = [];
+    private readonly List<(long[] Rows, float[] Losses, float[] Confidences, float[] Weights)> _parts = [];
     private readonly int _exits;
 
     public WeightRecord(int exits) => _exits = exits;
@@ -19,8 +19,9 @@ internal sealed class WeightRecord
     public void Add(Batch batch, IReadOnlyList<PartReport> parts)
     {
         using DisposeScope scope = NewDisposeScope();
-        Tensor losses = cat([.. parts.Select(part => part.CrossEntropies)]), weights = cat([.. parts.Select(part => part.Weights)]); // [N, K]
-        _parts.Add((batch.Rows.data<long>().ToArray(), losses.cpu().data<float>().ToArray(), weights.cpu().data<float>().ToArray()));
+        _parts.Add((batch.Rows.data<long>().ToArray(), Values(part => part.CrossEntropies), Values(part => part.Confidences), Values(part => part.Weights)));
+
+        float[] Values(Func<PartReport, Tensor> of) => cat([.. parts.Select(of)]).cpu().data<float>().ToArray(); // [N, K]
     }
 
     /// <summary>What there is so far, for a checkpoint; the tensors belong to the open dispose scope.</summary>
@@ -28,12 +29,17 @@ internal sealed class WeightRecord
     {
         ["rows"] = tensor(_parts.SelectMany(part => part.Rows).ToArray()),
         ["losses"] = tensor(_parts.SelectMany(part => part.Losses).ToArray()),
+        ["confidences"] = tensor(_parts.SelectMany(part => part.Confidences).ToArray()),
         ["weights"] = tensor(_parts.SelectMany(part => part.Weights).ToArray()),
     };
 
     /// <summary>Goes on from what a checkpoint holds.</summary>
-    public void Restore(Hashtable content) => _parts.Add((
-        ((Tensor)content["rows"]!).data<long>().ToArray(), ((Tensor)content["losses"]!).data<float>().ToArray(), ((Tensor)content["weights"]!).data<float>().ToArray()));
+    public void Restore(Hashtable content)
+    {
+        _parts.Add((((Tensor)content["rows"]!).data<long>().ToArray(), Values("losses"), Values("confidences"), Values("weights")));
+
+        float[] Values(string name) => ((Tensor)content[name]!).data<float>().ToArray();
+    }
 
     /// <summary>The rows of the table, by sample and exit.</summary>
     public IEnumerable<WeightRow> Table(ImageSet images)
@@ -44,7 +50,7 @@ internal sealed class WeightRecord
         var visits = _parts
             .SelectMany(part => part.Rows.Select((row, i) => (Row: row, Part: part, At: i)))
             .OrderBy(visit => positions[visit.Row]);
-        foreach ((long row, (_, float[] losses, float[] weights), int at) in visits)
+        foreach ((long row, (_, float[] losses, float[] confidences, float[] weights), int at) in visits)
         {
             for (int k = 0; k < _exits; k++)
             {
@@ -55,6 +61,7 @@ internal sealed class WeightRecord
                     Difficulty = difficulty?[row],
                     Exit = k + 1,
                     Loss = losses[(at * _exits) + k],
+                    Confidence = confidences[(at * _exits) + k],
                     Weight = weights[(at * _exits) + k],
                 };
             }

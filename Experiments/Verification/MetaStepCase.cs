@@ -36,7 +36,7 @@ internal sealed class MetaStepCase : IMetaGradient, IDisposable
         GoldenNetworks.Load(_network, golden);
         _optimiser = new Sgd(_network.Parameters, _train);
         using var random = new Generator(1);
-        int features = SampleWeighting.FeatureCount(_meta.Features, _network.Exits);
+        int features = SampleWeighting.Inputs(_meta, _network.Exits);
         var predictor = new WeightPredictionNetwork(_meta.Wpn, features, _network.Exits, random, float64, place);
         predictor.load_state_dict(golden.KeysUnder("wpn_state").ToDictionary(name => name, name => golden[$"wpn_state/{name}"]));
         _weighting = new SampleWeighting(predictor, _meta);

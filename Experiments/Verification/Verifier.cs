@@ -23,6 +23,7 @@ internal sealed record Verifier(MetaGradientMethod Gradient, Device Place)
         ("flops", ".csv", CostCase.Run),
         ("names_imagenet_step", ".csv", NamesCase.Run),
         ("class_balanced_weights", ".csv", ClassWeightsCase.Run),
+        ("longtail_counts", ".csv", LongTailCase.Run),
         ("", "_zip.pt", path => PyTorchFilesCase.Run(path, Place)),
         ("", "_legacy.pt", path => PyTorchFilesCase.Run(path, Place)),
         ("", ".pth.tar", path => PyTorchFilesCase.Run(path, Place)),

@@ -140,7 +140,7 @@ public sealed class CheckpointTests(ITestOutputHelper output) : IDisposable
         Train("run", "--set", "train.epochs=5", "--best-by", by, "--set", "run.checkpointEvery=2");
 
         EpochRow[] rows = Read<EpochRow>("epochs.csv");
-        double Merit(IEnumerable<EpochRow> epoch) => by == "lastAccuracy" ? epoch.Last().ValidationAccuracy : -epoch.Average(row => row.ValidationLoss);
+        double Merit(IEnumerable<EpochRow> epoch) => by == "lastAccuracy" ? epoch.Last().ValidationAccuracy!.Value : -epoch.Average(row => row.ValidationLoss!.Value);
         int best = rows.GroupBy(row => row.Epoch).MaxBy(Merit)!.Key;
         EpochOf("best.pt").Should().Be(best);
         (EpochOf("latest.pt"), EpochOf("previous.pt"), EpochOf("epoch-0002.pt"), EpochOf("epoch-0004.pt")).Should().Be((5, 4, 2, 4));

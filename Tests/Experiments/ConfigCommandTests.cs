@@ -48,7 +48,7 @@ public sealed class ConfigCommandTests : IDisposable
     }
 
     [Theory]
-    [InlineData("meta.wpn", new[] { "meta.wpn.hidden", "meta.wpn.layers" })]
+    [InlineData("meta.wpn", new[] { "meta.wpn.hidden", "meta.wpn.layers", "meta.wpn.output" })]
     [InlineData("model", new[]
     {
         "model.backbone", "model.initialisation", "model.msdnet.blocks", "model.msdnet.base", "model.msdnet.step", "model.msdnet.stepMode",

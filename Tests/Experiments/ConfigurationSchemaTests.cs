@@ -25,6 +25,7 @@ public sealed class ConfigurationSchemaTests
     public void The_keys_are_those_of_the_design_that_do_something() => SettingsSchema.Keys.Select(key => key.Key).Should().Equal(
         "name", "seed", "device", "threads", "preset",
         "data.dataset", "data.root", "data.validation", "data.trainLimit", "data.testLimit", "data.augment",
+        "data.imbalance.type", "data.imbalance.factor", "data.imbalance.order",
         "model.backbone", "model.initialisation",
         "model.msdnet.blocks", "model.msdnet.base", "model.msdnet.step", "model.msdnet.stepMode", "model.msdnet.channels", "model.msdnet.growth",
         "model.msdnet.growthFactors", "model.msdnet.bottleneckFactors", "model.msdnet.prune", "model.msdnet.reduction",
@@ -32,8 +33,9 @@ public sealed class ConfigurationSchemaTests
         "model.ranet.growthFactors", "model.ranet.bottleneckFactors", "model.ranet.scaleList", "model.ranet.compress", "model.ranet.reduction",
         "modifiers.ge.enabled", "modifiers.ge.scales", "modifiers.isc.enabled", "modifiers.isc.transfer", "modifiers.isc.gradient",
         "loss.labelSmoothing", "loss.ofa.enabled", "loss.ofa.alpha", "loss.ofa.temperature", "loss.ofa.reduction", "loss.classWeights.type", "loss.classWeights.beta",
-        "meta.enabled", "meta.gradient", "meta.memory", "meta.q", "meta.objective", "meta.epsilon", "meta.centring", "meta.features", "meta.interval",
-        "meta.wpn.hidden", "meta.wpn.layers", "meta.optimiser.rate", "meta.optimiser.weightDecay",
+        "meta.enabled", "meta.weights", "meta.gradient", "meta.memory", "meta.q", "meta.objective", "meta.epsilon", "meta.centring", "meta.features", "meta.interval",
+        "meta.source", "meta.perClass",
+        "meta.wpn.hidden", "meta.wpn.layers", "meta.wpn.output", "meta.optimiser.rate", "meta.optimiser.weightDecay",
         "train.epochs", "train.batch", "train.rate", "train.schedule", "train.milestones", "train.decay", "train.momentum", "train.dampening",
         "train.nesterov", "train.weightDecay",
         "phase2.from", "phase2.frozenNorm", "phase2.epochs", "phase2.batch", "phase2.rate", "phase2.schedule", "phase2.milestones", "phase2.decay",
@@ -75,6 +77,10 @@ public sealed class ConfigurationSchemaTests
           trainLimit: null
           testLimit: null
           augment: true
+          imbalance:
+            type: none
+            factor: 100
+            order: index
         model:
           backbone: msdnet
           initialisation: he
@@ -121,6 +127,7 @@ public sealed class ConfigurationSchemaTests
             beta: 0.9999
         meta:
           enabled: true
+          weights: predicted
           gradient: forward
           memory: normal
           q: 0.75
@@ -129,9 +136,12 @@ public sealed class ConfigurationSchemaTests
           centring: col
           features: loss
           interval: 1
+          source: halves
+          perClass: 10
           wpn:
             hidden: 500
             layers: 1
+            output: tanh
           optimiser:
             rate: 0.0001
             weightDecay: 0.0001

@@ -14,7 +14,7 @@ public sealed class DataSetsTests
     [Fact]
     public void Generated_data_has_its_documented_sizes()
     {
-        using var data = DataSets.Load(new DataOptions(), seed: 0);
+        using var data = Load(new DataOptions(), seed: 0);
         (data.Train.Count + data.Validation.Count).Should().Be(GeneratedImages.TrainImages);
         data.Validation.Count.Should().Be(400);
         data.Test.Count.Should().Be(GeneratedImages.TestImages);
@@ -33,7 +33,7 @@ public sealed class DataSetsTests
     [InlineData(3, null, 1)]
     public void Train_validation_and_test_share_no_image(int seed, int? trainLimit, int? testLimit)
     {
-        using var data = DataSets.Load(new DataOptions { TrainLimit = trainLimit, TestLimit = testLimit }, seed);
+        using var data = Load(new DataOptions { TrainLimit = trainLimit, TestLimit = testLimit }, seed);
         var positions = Values(data.Train.Positions).Concat(Values(data.Validation.Positions)).ToArray();
         positions.Should().HaveCount(trainLimit ?? 4000).And.OnlyHaveUniqueItems();
         positions.Should().OnlyContain(position => position >= 0 && position < 4000);
@@ -49,7 +49,7 @@ public sealed class DataSetsTests
     {
         using var files = new DataCifarFolder(CifarFormat.Cifar10, perFile: 40);
         var options = new DataOptions { Dataset = DatasetKind.Cifar10, TrainLimit = 100, TestLimit = 20 };
-        using var data = DataSets.Load(options, seed: 1, files.Root);
+        using var data = Load(options, seed: 1, files.Root);
         foreach (var (set, firstFile) in new[] { (data.Train, 0), (data.Validation, 0), (data.Test, 5) })
         {
             long[] labels = Values(set.Labels);
@@ -70,7 +70,7 @@ public sealed class DataSetsTests
     {
         using var files = new DataCifarFolder(CifarFormat.Cifar10, perFile: 40);
         var options = new DataOptions { Dataset = DatasetKind.Cifar10, TrainLimit = 100, TestLimit = 20 };
-        using var data = DataSets.Load(options, seed: 1, files.Root);
+        using var data = Load(options, seed: 1, files.Root);
         PerClass(data.Validation).Should().AllBeEquivalentTo(1);
         PerClass(data.Train).Should().AllBeEquivalentTo(9);
         PerClass(data.Test).Should().AllBeEquivalentTo(2);
@@ -82,9 +82,9 @@ public sealed class DataSetsTests
     public void The_seed_decides_which_images()
     {
         var options = new DataOptions { TrainLimit = 500, TestLimit = 100 };
-        using var first = DataSets.Load(options, 1);
-        using var again = DataSets.Load(options, 1);
-        using var other = DataSets.Load(options, 2);
+        using var first = Load(options, 1);
+        using var again = Load(options, 1);
+        using var other = Load(options, 2);
         foreach (Func<RunData, ImageSet> set in (Func<RunData, ImageSet>[])[data => data.Train, data => data.Validation, data => data.Test])
         {
             Values(set(again).Positions).Should().Equal(Values(set(first).Positions));
@@ -98,10 +98,10 @@ public sealed class DataSetsTests
     {
         using var files = new DataCifarFolder(CifarFormat.Cifar100, perFile: 200);
         var options = new DataOptions { Dataset = DatasetKind.Cifar100, Root = "/nowhere" };
-        using var data = DataSets.Load(options, 0, files.Root);
+        using var data = Load(options, 0, files.Root);
         data.Classes.Should().Be(100);
         data.Normalisation.Should().Be(Normalisation.Cifar100);
-        using var byRoot = DataSets.Load(options with { Root = files.Folder }, 0);
+        using var byRoot = Load(options with { Root = files.Folder }, 0);
         byRoot.Train.Count.Should().Be(data.Train.Count);
     }
 
@@ -109,13 +109,13 @@ public sealed class DataSetsTests
     [InlineData(DatasetKind.Cifar10, "cifar-10-binary.tar.gz")]
     [InlineData(DatasetKind.Cifar100, "cifar-100-binary.tar.gz")]
     public void Without_a_folder_the_line_says_what_to_give(DatasetKind dataset, string archive)
-        => FluentActions.Invoking(() => DataSets.Load(new DataOptions { Dataset = dataset }, 0)).Should().Throw<UsageException>()
+        => FluentActions.Invoking(() => Load(new DataOptions { Dataset = dataset }, 0)).Should().Throw<UsageException>()
             .Which.Message.Should().Contain("--data DIR").And.Contain("data.root").And.Contain(archive).And.NotContain("\n");
 
     [Fact]
     public void A_limit_above_the_size_is_a_warning()
     {
-        using var data = DataSets.Load(new DataOptions { TrainLimit = 5000, TestLimit = 1001 }, 0);
+        using var data = Load(new DataOptions { TrainLimit = 5000, TestLimit = 1001 }, 0);
         data.Warnings.Should().HaveCount(2);
         data.Warnings[0].Should().Contain("data.trainLimit is 5000").And.Contain("4000");
         data.Warnings[1].Should().Contain("data.testLimit is 1001").And.Contain("1000");
@@ -125,7 +125,7 @@ public sealed class DataSetsTests
     [Fact]
     public void A_folder_that_generated_data_does_not_use_is_a_warning()
     {
-        using var data = DataSets.Load(new DataOptions { TrainLimit = 100 }, 0, "/some/folder");
+        using var data = Load(new DataOptions { TrainLimit = 100 }, 0, "/some/folder");
         data.Warnings.Should().ContainSingle().Which.Should().Contain("/some/folder").And.Contain("generated");
     }
 
@@ -133,7 +133,7 @@ public sealed class DataSetsTests
     public void Sizes_that_leave_nothing_to_train_on_are_refused_and_leave_no_tensor_behind()
     {
         using var scope = NewDisposeScope();
-        FluentActions.Invoking(() => DataSets.Load(new DataOptions { TrainLimit = 10 }, 0)).Should().Throw<UsageException>()
+        FluentActions.Invoking(() => Load(new DataOptions { TrainLimit = 10 }, 0)).Should().Throw<UsageException>()
             .Which.Message.Should().Contain("10 training images").And.Contain("data.trainLimit");
         scope.DisposablesCount.Should().Be(0);
     }
@@ -142,7 +142,7 @@ public sealed class DataSetsTests
     public void Loading_leaves_no_tensor_behind_but_the_sets()
     {
         using var scope = NewDisposeScope();
-        var data = DataSets.Load(new DataOptions { TrainLimit = 100 }, 0);
+        var data = Load(new DataOptions { TrainLimit = 100 }, 0);
         scope.DisposablesCount.Should().Be(0);
         data.Dispose();
         data.Train.Images.IsInvalid.Should().BeTrue();
@@ -155,7 +155,7 @@ public sealed class DataSetsTests
     {
         string? root = Environment.GetEnvironmentVariable("IMTA_CIFAR10");
         Skip.If(string.IsNullOrEmpty(root), "IMTA_CIFAR10 names no folder with CIFAR-10");
-        using var data = DataSets.Load(new DataOptions { Dataset = DatasetKind.Cifar10 }, seed: 0, root);
+        using var data = Load(new DataOptions { Dataset = DatasetKind.Cifar10 }, seed: 0, root);
         data.Train.ClassNames.Should().Equal(CifarFormat.Cifar10.ClassNames);
         PerClass(data.Validation).Distinct().Should().ContainSingle();
         Values(data.Train.Positions).Concat(Values(data.Validation.Positions)).Should().OnlyHaveUniqueItems();
@@ -167,4 +167,6 @@ public sealed class DataSetsTests
         batch.Images.pow(2).mean().item<float>().Should().BeApproximately(1, 0.3f);
         (batch.Images.narrow(3, 1, 31) - batch.Images.narrow(3, 0, 31)).pow(2).mean().item<float>().Should().BeLessThan(0.3f);
     }
+
+    internal static RunData Load(DataOptions options, int seed, string? folder = null) => DataSets.Load(new Settings { Data = options, Seed = seed }, folder);
 }

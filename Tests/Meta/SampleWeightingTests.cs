@@ -13,7 +13,7 @@ public sealed class SampleWeightingTests
         public (SampleWeighting Weighting, Tensor Losses, Tensor[] Logits) Build()
         {
             using var random = new Generator((ulong)Seed);
-            var network = new WeightPredictionNetwork(Options.Wpn, SampleWeighting.FeatureCount(Options.Features, Exits), Exits, random, float64, CPU);
+            var network = new WeightPredictionNetwork(Options.Wpn, SampleWeighting.Inputs(Options, Exits), SampleWeighting.Outputs(Options, Exits), random, float64, CPU);
             Tensor[] logits = [.. Enumerable.Range(0, Exits).Select(_ => randn([Samples, 3], float64, generator: random).requires_grad_())];
             Tensor losses = (rand([Samples, Exits], float64, generator: random) * 5).requires_grad_();
             return (new SampleWeighting(network, Options), losses, logits);
@@ -67,8 +67,25 @@ public sealed class SampleWeightingTests
 
         Tensor features = weighting.Features(losses, logits);
         features.requires_grad.Should().BeFalse();
-        features.shape.Should().Equal(c.Samples, SampleWeighting.FeatureCount(c.Options.Features, c.Exits));
+        features.shape.Should().Equal(c.Samples, SampleWeighting.Inputs(c.Options, c.Exits));
         features.eq(expected).all().item<bool>().Should().BeTrue();
+    });
+
+    /// <summary>Meta-Weight-Net sees one exit of one sample: neither other exits nor other samples change its weight.</summary>
+    [Fact]
+    public void A_sigmoid_network_weighs_each_exit_by_its_own_features_alone() => ForAll((c, _, losses, logits) =>
+    {
+        var options = c.Options with { Wpn = new WpnOptions { Hidden = 4, Output = WpnOutput.Sigmoid } };
+        SampleWeighting weighting = (c with { Options = options }).Build().Weighting;
+        using WeightPredictionNetwork network = weighting.Network;
+        Tensor weights = weighting.Weights(weighting.Features(losses, logits)); // [N, K]
+
+        weights.shape.Should().Equal(c.Samples, c.Exits);
+        for (int k = 0; k < c.Exits; k++)
+        {
+            Tensor alone = weighting.Weights(weighting.Features(losses.narrow(1, k, 1).narrow(0, 0, 1), [logits[k].narrow(0, 0, 1)]));
+            alone.item<double>().Should().BeApproximately(weights.select(1, k).narrow(0, 0, 1).item<double>(), 1e-14).And.BeInRange(0, 1);
+        }
     });
 
     [Fact]

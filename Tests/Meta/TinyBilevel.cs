@@ -21,8 +21,8 @@ internal sealed class TinyBilevel : IDisposable
         Network = build is null ? new TinyNetwork(_random) : build(_random);
         Optimiser = new Sgd(Network.Parameters, train);
         Method = MetaGradients.Build(meta, Network, Optimiser, loss ?? TrainingLoss.Plain);
-        int features = SampleWeighting.FeatureCount(meta.Features, Network.Exits);
-        Weighting = new SampleWeighting(new WeightPredictionNetwork(meta.Wpn, features, Network.Exits, _random, float64, CPU), meta);
+        (int inputs, int outputs) = (SampleWeighting.Inputs(meta, Network.Exits), SampleWeighting.Outputs(meta, Network.Exits));
+        Weighting = new SampleWeighting(new WeightPredictionNetwork(meta.Wpn, inputs, outputs, _random, float64, CPU), meta);
         MetaOptimiser = new Adam(Weighting.Network.Parameters, meta.Optimiser.WeightDecay);
         Loop = new BilevelLoop(Method, Optimiser, Weighting, MetaOptimiser);
         PlainLoop = new BilevelLoop(Method, Optimiser);

@@ -39,7 +39,7 @@ public sealed class OverlapCheckTests
         bytes[..Image].CopyTo(bytes[^Image..]);
         bytes[^1]++;
 
-        using var data = new RunData(all.Select(Rows(0, 10)), all.Select(Rows(8, 14)), all.Select([.. Rows(6, 10), .. Rows(12, 20)]), Normalisation.Generated, []);
+        using var data = new RunData(all.Select(Rows(0, 10)), all.Select(Rows(8, 14)), Meta: null, all.Select([.. Rows(6, 10), .. Rows(12, 20)]), Normalisation.Generated, []);
 
         Overlap.Of(data).Should().Be(new Overlap(TestInTraining: 4, TestInValidation: 4, TestInEither: 6, Test: 12, ValidationInTraining: 2, Validation: 6));
     }
@@ -49,7 +49,7 @@ public sealed class OverlapCheckTests
     {
         string? root = Environment.GetEnvironmentVariable("IMTA_CIFAR10");
         Skip.If(string.IsNullOrEmpty(root), "IMTA_CIFAR10 names no folder with CIFAR-10's binary files");
-        using RunData data = DataSets.Load(new DataOptions { Dataset = DatasetKind.Cifar10, Root = root }, seed: 0);
+        using RunData data = DataSetsTests.Load(new DataOptions { Dataset = DatasetKind.Cifar10, Root = root }, seed: 0);
 
         Overlap.Of(data).Should().BeEquivalentTo(new { TestInEither = 0, ValidationInTraining = 0 });
     }

@@ -15,7 +15,7 @@ public sealed class RunChecksTests
     public void The_quick_start_is_nothing_to_tell()
     {
         Settings settings = Load("quickstart.yaml");
-        using RunData data = DataSets.Load(settings.Data, settings.Seed);
+        using RunData data = DataSets.Load(settings);
 
         Checks(settings, data).BeforeStart(Large).Should().BeEmpty();
     }
@@ -39,7 +39,7 @@ public sealed class RunChecksTests
     public void A_resumed_run_is_checked_against_the_machine_only()
     {
         var settings = new Settings { Data = new DataOptions { TrainLimit = 45, TestLimit = 7 } };
-        using RunData data = DataSets.Load(settings.Data, settings.Seed);
+        using RunData data = DataSets.Load(settings);
         RunChecks checks = Checks(settings, data);
 
         checks.BeforeStart(Large).Should().Contain(finding => finding.Check == CheckName.Splits);

@@ -1,0 +1,34 @@
+using Imta.MetaWeight.Experiments.Configuration;
+using Imta.MetaWeight.Experiments.Data;
+using Imta.MetaWeight.Meta;
+
+namespace Imta.MetaWeight.Experiments.Training;
+
+/// <summary>
+/// Batches of held-out meta data, as large as the training's, in a random order that starts anew behind each pass (Meta-Weight-Net). Which
+/// one a training batch gets follows from its number alone.
+/// </summary>
+internal sealed class HeldOutMetaData
+{
+    private readonly BatchPlan _plan;
+    private readonly BatchSource _source;
+    private readonly bool _augment;
+
+    public HeldOutMetaData(ImageSet images, Normalisation normalisation, Settings settings, Device device)
+    {
+        ulong seed = SeedSequence.Derive(settings.Seed, SeedSequence.MetaBatches);
+        _plan = new BatchPlan(images.Count, Math.Min(settings.Train.Batch, images.Count), unchecked((long)seed));
+        _source = new BatchSource(images, normalisation, device);
+        _augment = settings.Data.Augment;
+    }
+
+    /// <summary>The meta data of a batch, in the open dispose scope.</summary>
+    /// <param name="batch">From 0, over all epochs of the phase.</param>
+    public LabelledImages At(long batch)
+    {
+        (long pass, long within) = Math.DivRem(batch, _plan.Batches);
+        Batch data = _source.Training(_plan, checked((int)pass), _augment, (int)within).First();
+        data.Rows.Dispose();
+        return new LabelledImages(data.Images, data.Labels);
+    }
+}
