@@ -14,7 +14,7 @@ internal static class AccuracyFigures
 
     /// <param name="all">Runs and variants.</param>
     /// <param name="points">Of the user's files, drawn beside them.</param>
-    public static Block Budgeted(IReadOnlyList<Entry> all, IReadOnlyList<Series> points) => Missing.Or(all, entry => entry.Runs.Any(run => run.Dynamic.Count > 0), "dynamic.csv, which a run writes at its end", entries => new Figure(
+    public static Block Budgeted(IReadOnlyList<Entry> all, IReadOnlyList<Series> points) => Missing.Or(all, entry => entry.Runs.Any(run => run.Dynamic.Count > 0), "dynamic.csv, which a run writes at its end unless data.validation=0", entries => new Figure(
         "budgeted", "Accuracy under budgets",
         $"How often images are right that leave early by thresholds, against their average cost, over the budgets p (dynamic.csv{Means.Words(entries)}){(points.Count > 0 ? "; diamonds are the numbers given with --points" : "")}.",
         "lines", Axis.Macs, Axis.TestAccuracy,

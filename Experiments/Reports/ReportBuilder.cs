@@ -17,7 +17,7 @@ internal static class ReportBuilder
             ("Accuracy against cost", [AccuracyFigures.Anytime(entries), AccuracyFigures.Budgeted(entries, points), AccuracyFigures.Latency(entries)]),
             ("Training", [TrainingFigures.Accuracy(entries), TrainingFigures.Loss(entries)]),
             ("Exits", [ShareFigure.Of(entries), RankFigure.Of(entries)]),
-            ("Sample weights", [WeightFigures.AgainstLoss(entries), WeightFigures.AgainstDifficulty(entries)]),
+            ("Sample weights", [WeightFigures.AgainstLoss(entries), WeightFigures.AgainstConfidence(entries), WeightFigures.AgainstDifficulty(entries)]),
             ("Classes", [ClassFigures.GroupMeans(entries), ClassFigures.Classes(entries)]),
             ("Runs", [RunTables.Runs(entries), RunTables.Differences(entries), RunTables.Environment(entries)]),
         ];

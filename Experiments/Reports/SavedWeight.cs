@@ -14,6 +14,10 @@ internal sealed record SavedWeight
     [Name("loss")]
     public required float Loss { get; init; }
 
+    /// <summary>Null in runs of earlier versions.</summary>
+    [Name("confidence"), Optional]
+    public float? Confidence { get; init; }
+
     [Name("weight")]
     public required float Weight { get; init; }
 }

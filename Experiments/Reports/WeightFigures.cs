@@ -8,27 +8,34 @@ internal static class WeightFigures
     private const int MostBins = 25;
     private const string Band = "the line is the mean in each bin, the band holds 10 to 90 % of its samples";
 
-    public static Block AgainstLoss(IReadOnlyList<Entry> all) => Missing.Or(all, Learned, "weights/epoch-NNNN.csv with weights that differ, as runs with meta.enabled=true have", entries => new Figure(
-        "weights-loss", "Weight against loss",
-        $"How much training samples count at each exit, by their loss there, in at most {MostBins} bins of equally many samples (the last weights/epoch-NNNN.csv; {Band}{Means.FirstOnly(entries)}).",
-        "lines", new Axis("loss at the exit, nats", "number") { FromZero = true }, new Axis("sample weight", "number"),
-        [.. entries.Select(entry => ViewOf(entry, row => row.Loss))])
-    {
-        Choices = ["run"],
-    });
+    /// <summary>Null where no run has what it needs.</summary>
+    public static Block? AgainstConfidence(IReadOnlyList<Entry> all) => Against(
+        all, "weights-confidence", "Weight against confidence", "by their confidence there, the largest softmax probability",
+        new Axis("confidence at the exit, %", "percent"), row => row.Confidence, "weights that differ and a column confidence in weights/epoch-NNNN.csv");
 
-    public static Block? AgainstDifficulty(IReadOnlyList<Entry> all) => all.Any(Difficult) ? Missing.Or(all, Difficult, "weights that differ and samples of known difficulty, as generated data are", entries => new Figure(
-        "weights-difficulty", "Weight against difficulty",
-        $"How much training samples count at each exit, by the difficulty that they were generated with, 0 easy to 1 hard (the last weights/epoch-NNNN.csv; {Band}{Means.FirstOnly(entries)}).",
-        "lines", new Axis("difficulty", "number"), new Axis("sample weight", "number"),
-        [.. entries.Select(entry => ViewOf(entry, row => row.Difficulty ?? 0))])
-    {
-        Choices = ["run"],
-    }) : null;
+    /// <summary>Null where no run has what it needs.</summary>
+    public static Block? AgainstDifficulty(IReadOnlyList<Entry> all) => Against(
+        all, "weights-difficulty", "Weight against difficulty", "by the difficulty that they were generated with, 0 easy to 1 hard",
+        new Axis("difficulty", "number"), row => row.Difficulty, "weights that differ and samples of known difficulty, as generated data are");
 
-    private static bool Learned(Entry entry) => entry.First.Weights is ({ }, [var first, ..] rows) && rows.Any(row => row.Weight != first.Weight);
+    public static Block AgainstLoss(IReadOnlyList<Entry> all) => Drawn(
+        all, "weights-loss", "Weight against loss", "by their loss there",
+        new Axis("loss at the exit, nats", "number") { FromZero = true }, row => row.Loss, "weights/epoch-NNNN.csv with weights that differ, as runs with meta.enabled=true have");
 
-    private static bool Difficult(Entry entry) => Learned(entry) && entry.First.Weights!.Value.Rows.All(row => row.Difficulty is not null);
+    private static Block? Against(IReadOnlyList<Entry> all, string id, string title, string by, Axis x, Func<SavedWeight, double?> of, string needed)
+        => all.Any(entry => Learned(entry, of)) ? Drawn(all, id, title, by, x, of, needed) : null;
+
+    private static Block Drawn(IReadOnlyList<Entry> all, string id, string title, string by, Axis x, Func<SavedWeight, double?> of, string needed)
+        => Missing.Or(all, entry => Learned(entry, of), needed, entries => new Figure(
+            id, title, $"How much training samples count at each exit, {by}, in at most {MostBins} bins of equally many samples (the last weights/epoch-NNNN.csv; {Band}{Means.FirstOnly(entries)}).",
+            "lines", x, new Axis("sample weight", "number"), [.. entries.Select(entry => ViewOf(entry, row => of(row)!.Value))])
+        {
+            Choices = ["run"],
+        });
+
+    /// <summary>Whether weights differ, and all samples have what they are drawn against.</summary>
+    private static bool Learned(Entry entry, Func<SavedWeight, double?> of)
+        => entry.First.Weights is ({ }, [var first, ..] rows) && rows.Any(row => row.Weight != first.Weight) && rows.All(row => of(row) is not null);
 
     private static View ViewOf(Entry entry, Func<SavedWeight, double> x)
     {

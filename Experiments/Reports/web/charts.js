@@ -14,11 +14,13 @@ const charts = (() => {
     light: { text: '#222', faint: '#666', line: '#ddd', axis: '#888', paper: '#fff' },
     dark: { text: '#e4e4e4', faint: '#a8a8a8', line: '#3a3d42', axis: '#888', paper: '#17191c' },
   };
-  const font = 'system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif';
+  const font = 'system-ui, -apple-system, Segoe UI, Roboto, Liberation Sans, sans-serif'; // without quotes: ECharts does not escape it
   const mostSymbols = 60;
 
   const escape = text => String(text).replace(/[&<>"']/g, c => `&#${c.charCodeAt(0)};`);
-  const clipped = text => (text.length > 48 ? text.slice(0, 47) + '…' : text);
+  const clean = text => text.replace(/[\u0000-\u001f\ufffe\uffff]/g, ' '); // no file of SVG may hold these
+  const shortened = (text, most) => (text.length > most ? clean(text).slice(0, most - 1) + '…' : clean(text));
+  const clipped = text => shortened(text, 48);
   const digits = (value, count) => String(Number(value.toPrecision(count)));
 
   function colour(series, mode) {
@@ -165,14 +167,14 @@ const charts = (() => {
     };
     if (of.form === 'category') {
       const rotate = categories.length > 12 && categories.some(c => c.length > 4) ? 45 : 0;
-      return { ...common, type: 'category', data: categories, nameGap: rotate ? 64 : 32, axisLabel: { ...common.axisLabel, rotate, formatter: c => (c.length > 14 ? c.slice(0, 13) + '…' : c) } };
+      return { ...common, type: 'category', data: categories, nameGap: rotate ? 64 : 32, axisLabel: { ...common.axisLabel, rotate, formatter: c => shortened(c, 14) } };
     }
     common.axisLabel.formatter = value => shown(value, of.form);
     return { ...common, type: 'value', scale: !of.fromZero, minInterval: of.form === 'whole' ? 1 : undefined, ...ends(of, values) };
   }
 
   // The name of a view: the figure's title with what is chosen.
-  const titleOf = (figure, view) => [figure.title, ...(view.labels || [])].join(', ') + (view.remark ? ` (${view.remark})` : '');
+  const titleOf = (figure, view) => clean([figure.title, ...(view.labels || [])].join(', ') + (view.remark ? ` (${view.remark})` : ''));
 
   // Lines that the legend will take at a width.
   function legendRows(view, width) {

@@ -6,7 +6,7 @@
   const dark = matchMedia('(prefers-color-scheme: dark)');
   const print = matchMedia('print');
   // Two charts find room on a page of A4; its own width stretches them.
-  const printed = { lines: [680, 330], bars: [680, 330], shares: [680, 330], scatter: [480, 440] };
+  const printed = { lines: [680, 300], bars: [680, 300], shares: [680, 300], scatter: [460, 400] };
   const drawings = [];
   let printing = print.matches;
 
