@@ -105,8 +105,7 @@ internal sealed class SweepRunner
         return
         [
             "train", .. _plan.Config is { } config ? [config] : Array.Empty<string>(), "--out", folder, "--force", "--threads", threads.ToString(CultureInfo.InvariantCulture),
-            .. run.Settings.Data.Root is { } data ? ["--data", data] : Array.Empty<string>(),
-            .. run.Overrides.Where(given => given.Key != "data.root").SelectMany(given => (string[])["--set", $"{given.Key}={(given.IsText ? YamlText(given.Value) : given.Value)}"]),
+            .. run.Overrides.SelectMany(given => (string[])["--set", $"{given.Key}={(given.IsText ? YamlText(given.Value) : given.Value)}"]),
         ];
     }
 
