@@ -20,7 +20,7 @@ internal static class ConfigurationArguments
     /// <exception cref="UsageException">One line: what is wrong, where, what is wanted.</exception>
     public static Settings Read(ParseResult arguments, IEnumerable<SettingsOverride>? more = null, string fallback = "quickstart.yaml")
     {
-        string file = arguments.GetValue(Config) ?? Path.Combine(AppContext.BaseDirectory, "configs", fallback);
+        string file = arguments.GetValue(Config) ?? SettingsLoader.Own(fallback);
         return Load(file, arguments, more ?? []);
     }
 

@@ -2,16 +2,29 @@ using System.Runtime.InteropServices;
 
 namespace Imta.MetaWeight.Experiments.Commands;
 
-/// <summary>The first Ctrl-C or SIGTERM asks a command to stop where nothing is lost; a second one ends it at once.</summary>
+/// <summary>
+/// The first Ctrl-C or SIGTERM asks a command to stop where nothing is lost; a second one ends it at once. A run of a sweep is also asked by
+/// the end of its input, a pipe that closes with the sweep's process however that ends.
+/// </summary>
 internal sealed class Interruption : IDisposable
 {
     /// <summary>Exit code of a command that was stopped.</summary>
     public const int ExitCode = 130;
 
+    /// <summary>The environment variable that says the latter: 1.</summary>
+    public const string StopsWithInput = "IMTA_STOP_WITH_INPUT";
+
     private readonly CancellationTokenSource _stop = new();
     private readonly PosixSignalRegistration[] _registrations;
 
-    public Interruption() => _registrations = [PosixSignalRegistration.Create(PosixSignal.SIGINT, Stop), PosixSignalRegistration.Create(PosixSignal.SIGTERM, Stop)];
+    public Interruption()
+    {
+        _registrations = [PosixSignalRegistration.Create(PosixSignal.SIGINT, Stop), PosixSignalRegistration.Create(PosixSignal.SIGTERM, Stop)];
+        if (Environment.GetEnvironmentVariable(StopsWithInput) == "1")
+        {
+            new Thread(StopAtEndOfInput) { IsBackground = true }.Start();
+        }
+    }
 
     public CancellationToken Token => _stop.Token;
 
@@ -23,6 +36,23 @@ internal sealed class Interruption : IDisposable
         }
 
         _stop.Dispose();
+    }
+
+    private void StopAtEndOfInput()
+    {
+        using Stream input = Console.OpenStandardInput();
+        while (input.ReadByte() >= 0)
+        {
+        }
+
+        try
+        {
+            _stop.Cancel();
+        }
+        catch (ObjectDisposedException)
+        {
+            // The command was over first.
+        }
     }
 
     private void Stop(PosixSignalContext context)

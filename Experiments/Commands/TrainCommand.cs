@@ -61,6 +61,7 @@ internal static class TrainCommand
         }
 
         RunFolder folder = RunFolder.Create(path, arguments.GetValue(Force), SettingsWriter.Write(settings));
+        using IDisposable held = folder.Hold();
         AtomicFile.WriteText(folder.Environment, EnvironmentReport.Json(settings, Environment.GetCommandLineArgs()[1..], start));
         Checkpoint.Write(folder.LatestCheckpoint, settings, phases[0], model, phases[0].EpochsBefore);
         return Train(new Plan(settings, phases, data, model, folder, device, checks.Needs, findings, Done: null, Progress: null), stop);
@@ -76,6 +77,7 @@ internal static class TrainCommand
 
         using DisposeScope scope = NewDisposeScope();
         RunFolder folder = RunFolder.Open(run);
+        using IDisposable held = folder.Hold();
         (string file, Checkpoint.Content checkpoint) = Checkpoint.Latest(folder, warning => Console.Error.WriteLine($"warning: {warning}"));
         Settings settings = checkpoint.Settings;
         if (!checkpoint.IsPresentFormat)

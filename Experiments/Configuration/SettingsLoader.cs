@@ -62,8 +62,11 @@ public static class SettingsLoader
         }
     }
 
-    /// <summary>The text of a configuration file.</summary>
-    /// <exception cref="UsageException">It cannot be one.</exception>
+    /// <summary>A configuration that comes with the program.</summary>
+    internal static string Own(string name) => Path.Combine(AppContext.BaseDirectory, "configs", name);
+
+    /// <summary>The text of a configuration's file.</summary>
+    /// <exception cref="UsageException">It cannot be read, or is no text.</exception>
     internal static string ReadText(string path)
     {
         try

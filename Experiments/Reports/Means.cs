@@ -1,4 +1,4 @@
-using MathNet.Numerics.Distributions;
+using Imta.MetaWeight.Experiments.Sweeps;
 using MathNet.Numerics.Statistics;
 
 namespace Imta.MetaWeight.Experiments.Reports;
@@ -12,8 +12,6 @@ internal readonly record struct Value(int Key, double X, double Y);
 /// <summary>Means over seeds, with what they are sure to.</summary>
 internal static class Means
 {
-    private const double UpperTail = 0.975; // of a 95 % interval
-
     /// <summary>What captions say of values that are means.</summary>
     public static string Words(IReadOnlyList<Entry> entries)
         => entries.Any(entry => entry.Runs.Count > 1) ? "; of a variant, the mean over its seeds with its 95 % interval by Student's t" : "";
@@ -31,12 +29,7 @@ internal static class Means
     public static Point Of(double x, double[] values, string? label)
     {
         double mean = values.Mean();
-        if (values.Length < 2)
-        {
-            return new Point(x, mean, Label: label);
-        }
-
-        double half = StudentT.InvCDF(0, 1, values.Length - 1, UpperTail) * values.StandardDeviation() / Math.Sqrt(values.Length);
+        double? half = SweepSummary.HalfWidth(values);
         return new Point(x, mean, mean - half, mean + half, label);
     }
 }

@@ -1,5 +1,6 @@
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Runs;
+using Imta.MetaWeight.Experiments.Sweeps;
 
 namespace Imta.MetaWeight.Experiments.Reports;
 
@@ -17,22 +18,19 @@ internal sealed record Entry(string Name, int Index, IReadOnlyList<ReportedRun> 
 }
 
 /// <summary>A sweep's own tables.</summary>
-/// <param name="folder">As the user gave it.</param>
-internal sealed class ReportedSweep(string folder)
+/// <param name="folder">Its folder.</param>
+internal sealed class ReportedSweep(SweepFolder folder)
 {
-    public string Folder => folder;
+    /// <summary>As the user gave it.</summary>
+    public string Folder => folder.Path;
 
-    public string Name => Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder)));
+    public string Name => Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(Folder)));
 
-    public IReadOnlyList<SweepRunRow> Runs { get; } = SavedTable.Read<SweepRunRow>(Path.Combine(folder, RunsFile));
+    public IReadOnlyList<SweepRunRow> Runs { get; } = SavedTable.Read<SweepRunRow>(folder.Runs);
 
-    public IReadOnlyList<SummaryRow> Summary { get; } = SavedTable.Read<SummaryRow>(Path.Combine(folder, "summary.csv"));
+    public IReadOnlyList<SummaryRow> Summary { get; } = SavedTable.Read<SummaryRow>(folder.Summary);
 
-    public IReadOnlyList<ComparisonRow> Comparison { get; } = SavedTable.Read<ComparisonRow>(Path.Combine(folder, "comparison.csv"));
-
-    private const string RunsFile = "runs.csv";
-
-    public static bool IsAt(string folder) => File.Exists(Path.Combine(folder, "sweep.yaml")) && File.Exists(Path.Combine(folder, RunsFile));
+    public IReadOnlyList<ComparisonRow> Comparison { get; } = SavedTable.Read<ComparisonRow>(folder.Comparison);
 }
 
 /// <summary>The folders that a report is of.</summary>
@@ -40,9 +38,6 @@ internal sealed class ReportedSweep(string folder)
 /// <param name="Sweeps">In the order given.</param>
 internal sealed record ReportSources(IReadOnlyList<Entry> Entries, IReadOnlyList<ReportedSweep> Sweeps)
 {
-    /// <summary>The state of a sweep's run that has all its tables.</summary>
-    private const string Done = "done";
-
     /// <summary>Reads what tells runs and sweeps; their other tables are read when they are drawn.</summary>
     /// <exception cref="UsageException">A folder is neither, is given twice, or a file in it is damaged.</exception>
     public static ReportSources Read(IReadOnlyList<string> folders)
@@ -57,9 +52,9 @@ internal sealed record ReportSources(IReadOnlyList<Entry> Entries, IReadOnlyList
                 throw new UsageException($"{folder} is given twice; name each run once");
             }
 
-            if (ReportedSweep.IsAt(folder))
+            if (SweepFolder.Is(folder))
             {
-                sweeps.Add(new ReportedSweep(folder));
+                sweeps.Add(new ReportedSweep(new SweepFolder(folder)));
                 found.AddRange(Variants(sweeps[^1]).Select(variant => (variant.Name, folder, variant.Runs, true)));
             }
             else
@@ -69,18 +64,23 @@ internal sealed record ReportSources(IReadOnlyList<Entry> Entries, IReadOnlyList
             }
         }
 
+        if (found.Count == 0)
+        {
+            throw new UsageException($"{folders[0]} has no run that is done; go on with it by imta sweep");
+        }
+
         ILookup<string, string> same = found.ToLookup(entry => entry.Name, entry => entry.Folder);
         return new([.. found.Select((entry, k) => new Entry(same[entry.Name].Skip(1).Any() ? $"{entry.Name} ({entry.Folder})" : entry.Name, k, entry.Runs, entry.OfSweep))], sweeps);
     }
 
     private static IEnumerable<(string Name, IReadOnlyList<ReportedRun> Runs)> Variants(ReportedSweep sweep)
-        => sweep.Runs.Where(row => row.State == Done).GroupBy(row => row.Variant).Select(rows => (rows.Key, (IReadOnlyList<ReportedRun>)[.. rows.Select(row =>
+        => sweep.Runs.Where(row => row.State == SweepFolder.Done).GroupBy(row => row.Variant).Select(rows => (rows.Key, (IReadOnlyList<ReportedRun>)[.. rows.Select(row =>
         {
             string folder = Path.Combine(sweep.Folder, row.Folder);
             return new ReportedRun(RunFolder.Find(folder) ?? throw new UsageException($"{folder} holds no run, though {sweep.Folder}/runs.csv says it is done; run imta sweep again"));
         })]));
 
     private static UsageException Unknown(string folder) => new(Directory.Exists(folder)
-        ? $"{YamlReader.OneLine(folder)} holds neither a run (config.yaml) nor a sweep (sweep.yaml and runs.csv); give the folders of such"
+        ? $"{YamlReader.OneLine(folder)} holds neither a run (config.yaml) nor a sweep (sweep.yaml); give the folders of such"
         : $"there is no folder {YamlReader.OneLine(folder)}; give the folders of runs or sweeps");
 }

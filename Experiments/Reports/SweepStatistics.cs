@@ -1,5 +1,6 @@
 using System.Globalization;
 using Imta.MetaWeight.Experiments.Runs;
+using Imta.MetaWeight.Experiments.Sweeps;
 
 namespace Imta.MetaWeight.Experiments.Reports;
 
@@ -8,15 +9,15 @@ internal static class SweepStatistics
 {
     private const int EqualShares = 20; // p of the budget q = 1
 
-    /// <summary>A quantity that is always shown, where a sweep has it.</summary>
+    /// <summary>A column that is always shown, where a sweep has it.</summary>
     /// <param name="Head">Of its column.</param>
     /// <param name="Metric">As in <c>summary.csv</c>.</param>
     /// <param name="Classes">Of a group of classes.</param>
     /// <param name="P">Of a budget.</param>
     /// <param name="LastExit">Whether there is one for each exit, of which the last is shown.</param>
-    private sealed record Quantity(string Head, string Metric, string? Classes = null, int? P = null, bool LastExit = false);
+    private sealed record Column(string Head, string Metric, string? Classes = null, int? P = null, bool LastExit = false);
 
-    private static readonly Quantity[] Shown =
+    private static readonly Column[] Shown =
     [
         new("last exit, %", "top1", LastExit: true),
         new("mean of exits, %", "top1_mean"),
@@ -41,7 +42,7 @@ internal static class SweepStatistics
             yield return AllDifferences(sweep, $"all-differences-{number}");
         }
 
-        string[][] missing = [.. sweep.Runs.Where(row => row.State != "done").Select(row => (string[])[row.Variant, Text(row.Seed), row.State, row.Message ?? ""])];
+        string[][] missing = [.. sweep.Runs.Where(row => row.State != SweepFolder.Done).Select(row => (string[])[row.Variant, Text(row.Seed), row.State, row.Message ?? ""])];
         yield return missing.Length == 0
             ? new Note($"sweep-runs-{number}", "Runs of the sweep", $"All {sweep.Runs.Count} runs of {sweep.Folder} are done (runs.csv).")
             : new Table($"sweep-runs-{number}", "Runs that are not done", $"These are in none of the numbers above ({sweep.Folder}, runs.csv).", ["variant", "seed", "state", "message"], missing);
@@ -50,24 +51,24 @@ internal static class SweepStatistics
     private static Table Means(ReportedSweep sweep, string id)
     {
         var rows = sweep.Summary.Select(row => (row.Variant, Row: row, row.Metric, row.Exit, row.Classes, row.P)).ToArray();
-        Quantity[] quantities = [.. Shown.Where(quantity => rows.Any(row => Fits(quantity, row.Metric, row.Classes, row.P)))];
+        Column[] columns = [.. Shown.Where(column => rows.Any(row => Fits(column, row.Metric, row.Classes, row.P)))];
         return new Table(id, "Means over seeds", $"Mean over the runs of each variant, ± half of its 95 % interval by Student's t ({sweep.Folder}, summary.csv).",
-            ["variant", "runs", .. quantities.Select(quantity => quantity.Head)],
+            ["variant", "runs", .. columns.Select(column => column.Head)],
             [.. sweep.Summary.GroupBy(row => row.Variant).Select(variant => (string[])
-                [variant.Key, Text(variant.Max(row => row.N)), .. quantities.Select(quantity => Pick(variant, quantity, row => (row.Metric, row.Exit, row.Classes, row.P)) is { } row ? WithRange(row) : "")])]);
+                [variant.Key, Text(variant.Max(row => row.N)), .. columns.Select(column => Pick(variant, column, row => (row.Metric, row.Exit, row.Classes, row.P)) is { } row ? WithRange(row) : "")])]);
     }
 
     private static Table Differences(ReportedSweep sweep, string id)
     {
-        Quantity[] quantities = [.. Shown.Where(quantity => sweep.Comparison.Any(row => Fits(quantity, row.Metric, row.Classes, row.P)))];
+        Column[] columns = [.. Shown.Where(column => sweep.Comparison.Any(row => Fits(column, row.Metric, row.Classes, row.P)))];
         return new Table(id, $"Differences from {sweep.Comparison[0].Baseline}",
             $"The variant's mean minus the baseline's, accuracies in percentage points, with its 95 % interval and the two-sided p value of Welch's t-test, not corrected for many comparisons ({sweep.Folder}, comparison.csv).",
             ["variant", "quantity", "difference", "from", "to", "Welch p", "paired p", "runs"],
             [.. from variant in sweep.Comparison.GroupBy(row => row.Variant)
-                from quantity in quantities
-                let row = Pick(variant, quantity, row => (row.Metric, row.Exit, row.Classes, row.P))
+                from column in columns
+                let row = Pick(variant, column, row => (row.Metric, row.Exit, row.Classes, row.P))
                 where row is not null
-                select (string[])[variant.Key, quantity.Head, Signed(row.Difference, row.Metric), Signed(row.Low, row.Metric), Signed(row.High, row.Metric),
+                select (string[])[variant.Key, column.Head, Signed(row.Difference, row.Metric), Signed(row.Low, row.Metric), Signed(row.High, row.Metric),
                     Probability(row.WelchP), Probability(row.PairedP), $"{row.N} and {row.BaselineN}"]]);
     }
 
@@ -85,11 +86,11 @@ internal static class SweepStatistics
             Text(row.PairedN), Plain(row.PairedT, ""), Probability(row.PairedP)])],
         Folded: true);
 
-    private static bool Fits(Quantity quantity, string metric, string? classes, int? p)
-        => metric == quantity.Metric && (classes is "" ? null : classes) == quantity.Classes && p == quantity.P;
+    private static bool Fits(Column column, string metric, string? classes, int? p)
+        => metric == column.Metric && (classes is "" ? null : classes) == column.Classes && p == column.P;
 
-    private static T? Pick<T>(IEnumerable<T> rows, Quantity quantity, Func<T, (string Metric, int? Exit, string? Classes, int? P)> of)
-        => rows.Where(row => Fits(quantity, of(row).Metric, of(row).Classes, of(row).P) && (of(row).Exit is not null) == quantity.LastExit).MaxBy(row => of(row).Exit ?? 0);
+    private static T? Pick<T>(IEnumerable<T> rows, Column column, Func<T, (string Metric, int? Exit, string? Classes, int? P)> of)
+        => rows.Where(row => Fits(column, of(row).Metric, of(row).Classes, of(row).P) && (of(row).Exit is not null) == column.LastExit).MaxBy(row => of(row).Exit ?? 0);
 
     private static bool IsShare(string metric) => metric is "top1" or "top1_mean" or "class_accuracy" or "dynamic_accuracy";
 

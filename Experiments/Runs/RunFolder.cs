@@ -69,7 +69,13 @@ internal sealed class RunFolder
             throw new UsageException($"{path} is a file; a run needs a folder: give another one with --out");
         }
 
-        bool taken = false;
+        bool held = false, taken = false;
+        Guarded(path, () => held = FolderLock.IsTaken(path));
+        if (held)
+        {
+            throw new UsageException($"{path} is a run that another process is training; wait for it, stop it, or give another folder with --out");
+        }
+
         Guarded(path, () => taken = Directory.Exists(path) && Directory.EnumerateFileSystemEntries(path).Any());
         if (taken)
         {
@@ -95,6 +101,14 @@ internal sealed class RunFolder
         return File.Exists(folder.Config) ? folder : null;
     }
 
+    /// <summary>Whether a folder has a checkpoint to go on from.</summary>
+    public static bool CanGoOn(string path) => File.Exists(new RunFolder(path).LatestCheckpoint) || File.Exists(new RunFolder(path).PreviousCheckpoint);
+
+    /// <summary>Keeps other processes from training in the folder until the result is disposed.</summary>
+    /// <exception cref="UsageException">One does already.</exception>
+    public IDisposable Hold() => FolderLock.Take(Path)
+        ?? throw new UsageException($"{Path} is a run that another process is training; wait for it, or stop it");
+
     /// <summary>The folder of a run that is there.</summary>
     /// <exception cref="UsageException">There is none.</exception>
     public static RunFolder Open(string path)
@@ -105,7 +119,7 @@ internal sealed class RunFolder
             throw new UsageException($"{path} is no folder; --resume takes the folder of a run");
         }
 
-        if (!File.Exists(folder.LatestCheckpoint) && !File.Exists(folder.PreviousCheckpoint))
+        if (!CanGoOn(path))
         {
             throw new UsageException($"{path} has no checkpoints/latest.pt to resume from; --resume takes the folder of a run");
         }

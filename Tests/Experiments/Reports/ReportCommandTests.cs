@@ -169,6 +169,7 @@ public sealed class ReportCommandTests : IDisposable
 
     [Theory]
     [InlineData("no folder nothing", "nothing")]
+    [InlineData("none has no run that is done", "none")]
     [InlineData("neither a run (config.yaml) nor a sweep", "weights")]
     [InlineData("./sound/ is given twice", "sound", "./sound/")]
     [InlineData("run/anytime.csv, line 3: top1 is 'high'", "run")]
@@ -191,6 +192,8 @@ public sealed class ReportCommandTests : IDisposable
         File.WriteAllText(_runs.In("columns.csv"), "name,accuracy\nA,0.93\n");
         File.WriteAllText(_runs.In("empty.csv"), "name,macs,accuracy\n");
         File.WriteAllText(_runs.In("taken.html"), "mine");
+        Directory.CreateDirectory(_runs.In("none"));
+        File.WriteAllText(_runs.In("none", "sweep.yaml"), "");
         Directory.CreateDirectory(_runs.In("weights", "more"));
         string[] before = RunFiles.Names(_runs.Path);
 

@@ -1,0 +1,65 @@
+using System.CommandLine;
+using Imta.MetaWeight.Experiments.Sweeps;
+using Imta.MetaWeight.Experiments.Training;
+
+namespace Imta.MetaWeight.Experiments.Commands;
+
+/// <summary><c>imta sweep SWEEP.yaml</c>: many runs, and statistics over their seeds.</summary>
+internal static class SweepCommand
+{
+    private const int MostJobs = 1024;
+    private const int SomeFailed = 1;
+
+    private static readonly Argument<string> Plan = new("SWEEP.yaml") { Description = "What to run: a configuration, seeds, variants or a grid of settings (docs/sweeps.md)" };
+    private static readonly Option<string?> Data = new("--data") { HelpName = "DIR", Description = "Folder of the data set's files" };
+    private static readonly Option<string?> Out = new("--out") { HelpName = "DIR", Description = "Folder of the sweep; by default sweeps/NAME, NAME the file's. Of one that is there, what is not done yet is run" };
+    private static readonly Option<int> Jobs = new("--jobs") { HelpName = "N", Description = "Runs at once, each with its share of the cores", DefaultValueFactory = _ => 1 };
+
+    public static Command Build()
+    {
+        var command = new Command("sweep", "Train every variant of a configuration with every seed, and compare them") { Plan, Data, Out, Jobs };
+        command.Validators.Add(result =>
+        {
+            if (result.GetValue(Plan) is { } name && name.StartsWith('-'))
+            {
+                result.AddError($"There is no option {name}.");
+            }
+        });
+        command.SetAction(Run);
+        return command;
+    }
+
+    private static int Run(ParseResult arguments)
+    {
+        int jobs = TrainedNetworkArguments.WholeNumber(arguments, Jobs, MostJobs);
+        string file = arguments.GetValue(Plan)!;
+        using var stop = new Interruption();
+        SweepPlan plan = SweepPlan.Load(file, arguments.GetValue(Data));
+        string path = arguments.GetValue(Out) ?? Path.Combine("sweeps", Path.GetFileNameWithoutExtension(file));
+        var folder = new SweepFolder(path);
+        folder.Check(plan);
+        IDisposable? held = null;
+        OutputFile.Guarded(path, () => held = folder.Take(plan));
+        using IDisposable until = held ?? throw new UsageException($"another imta sweep works in {path}; wait for it, or give another folder with --out");
+        RunMonitor monitor = RunMonitor.ForConsole();
+        var runner = new SweepRunner(plan, folder, monitor, jobs);
+        try
+        {
+            runner.Run(stop.Token);
+        }
+        catch (OperationCanceledException)
+        {
+            monitor.Say($"stopped; the same command goes on in {path}");
+            return Interruption.ExitCode;
+        }
+
+        monitor.Say($"tables are in {path}");
+        if (runner.Failures is not { Count: > 0 and var failed })
+        {
+            return 0;
+        }
+
+        Console.Error.WriteLine($"imta: {failed} of {plan.Runs.Count} runs failed, the first with: {runner.Failures[0].Message}; {folder.Runs} names them, and the same command tries them again");
+        return SomeFailed;
+    }
+}

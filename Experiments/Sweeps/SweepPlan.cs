@@ -1,0 +1,152 @@
+using System.Globalization;
+using Imta.MetaWeight.Experiments.Configuration;
+
+namespace Imta.MetaWeight.Experiments.Sweeps;
+
+/// <summary>One run of a sweep.</summary>
+/// <param name="Variant">Which settings.</param>
+/// <param name="Seed">Which seed.</param>
+/// <param name="Overrides">What it sets beside the sweep's configuration, in this order.</param>
+/// <param name="Settings">All of its settings.</param>
+internal sealed record SweepRun(string Variant, int Seed, IReadOnlyList<SettingsOverride> Overrides, Settings Settings);
+
+/// <summary>
+/// What a sweep file asks for: <c>config</c> (a configuration beside it), <c>seeds</c>, <c>set</c> (settings of all runs), <c>variants</c>
+/// (named settings), <c>grid</c> (lists of values, all combinations, of every variant), <c>baseline</c> (the variant to compare with).
+/// </summary>
+/// <param name="File">The sweep file.</param>
+/// <param name="Config">The configuration's file; null: the program's own.</param>
+/// <param name="Baseline">A variant's name; null: nothing is compared.</param>
+/// <param name="Variants">All names, in the file's order.</param>
+/// <param name="Runs">By seed, then variant.</param>
+internal sealed record SweepPlan(string File, string? Config, string? Baseline, IReadOnlyList<string> Variants, IReadOnlyList<SweepRun> Runs)
+{
+    private const int MostRuns = 10_000;
+    private const int LongestName = 100;
+
+    private static readonly string[] Keys = ["config", "seeds", "baseline", "set", "variants", "grid"];
+
+    /// <summary>Reads a sweep file and checks every run's settings.</summary>
+    /// <param name="file">The file.</param>
+    /// <param name="data">The folder of the data set's files (<c>--data</c>); null: as configured.</param>
+    /// <exception cref="UsageException">One line: what is wrong, where, what is wanted.</exception>
+    public static SweepPlan Load(string file, string? data)
+    {
+        IReadOnlyList<YamlEntry> entries = YamlReader.ReadKeys(SettingsLoader.ReadText(file), file);
+        foreach (YamlEntry entry in entries.Where(entry => !Keys.Contains(entry.Key.Split('.')[0])))
+        {
+            throw new UsageException($"{entry.Where}: unknown key {YamlReader.OneLine(entry.Key)}; a sweep has {string.Join(", ", Keys)}");
+        }
+
+        string? config = Text(entries, "config") is { } beside ? Path.Combine(Path.GetDirectoryName(file) ?? "", beside) : null;
+        SettingsOverride[] common = [.. OfGroup(entries, "set").Select(Single), .. data is null ? [] : (SettingsOverride[])[new("--data", "data.root", Path.GetFullPath(data), IsText: true)]];
+        var variants = AllVariants(entries).ToArray();
+        string? baseline = Text(entries, "baseline");
+        if (baseline is not null && variants.All(variant => variant.Name != baseline))
+        {
+            throw new UsageException($"{Where(entries, "baseline")}: there is no variant {YamlReader.OneLine(baseline)}; there are {string.Join(", ", variants.Take(10).Select(variant => variant.Name))}{(variants.Length > 10 ? ", ..." : "")}");
+        }
+
+        int[] seeds = Seeds(entries);
+        if ((long)seeds.Length * variants.Length > MostRuns)
+        {
+            throw new UsageException(FormattableString.Invariant($"{file} asks for {(long)seeds.Length * variants.Length} runs; {MostRuns} at most"));
+        }
+
+        return new SweepPlan(file, config, baseline, [.. variants.Select(variant => variant.Name)],
+            [.. from seed in seeds from variant in variants select Run(config, common, variant.Name, variant.Settings, seed)]);
+    }
+
+    private static SweepRun Run(string? config, SettingsOverride[] common, string variant, SettingsOverride[] settings, int seed)
+    {
+        string name = string.Concat(variant.Select(c => char.IsAsciiLetterOrDigit(c) || c is '.' or '_' or '-' ? c : '-'));
+        SettingsOverride[] all =
+        [
+            new("variant", "name", name, IsText: true), .. common, .. settings, new("seeds", "seed", seed.ToString(CultureInfo.InvariantCulture)),
+        ];
+        return new SweepRun(variant, seed, all, SettingsLoader.Load(config ?? SettingsLoader.Own("quickstart.yaml"), all));
+    }
+
+    /// <summary>The named variants, or the one that has no name, times the grid.</summary>
+    private static IEnumerable<(string Name, SettingsOverride[] Settings)> AllVariants(IReadOnlyList<YamlEntry> entries)
+    {
+        (string Name, SettingsOverride[] Settings)[] points = [.. Grid(entries)];
+        string[] names = [.. entries.Where(entry => entry.Key.StartsWith("variants.", StringComparison.Ordinal)).Select(entry => entry.Key.Split('.')[1]).Distinct()];
+        var seen = new HashSet<string>();
+        foreach (string name in names.DefaultIfEmpty(""))
+        {
+            SettingsOverride[] own = name.Length == 0 ? [] : [.. OfGroup(entries, $"variants.{name}").Select(Single)];
+            foreach ((string point, SettingsOverride[] settings) in points)
+            {
+                string whole = string.Join(',', new[] { name, point }.Where(part => part.Length > 0));
+                yield return (Checked(whole.Length == 0 ? "all" : whole), [.. own, .. settings]);
+            }
+        }
+
+        string Checked(string name) => !seen.Add(name)
+            ? throw new UsageException($"two variants are called {name}; give other values")
+            : name.Length <= LongestName && char.IsAsciiLetterOrDigit(name[0]) && name.All(c => char.IsAsciiLetterOrDigit(c) || c is '.' or '_' or '-' or '=' or ',' or '+')
+                ? name
+                : throw new UsageException($"a variant is called {YamlReader.OneLine(name)}; a name starts with a letter or digit, has those and . _ - + and {LongestName} characters at most");
+    }
+
+    /// <summary>All combinations of the grid's values; one without settings where there is no grid.</summary>
+    private static IEnumerable<(string Name, SettingsOverride[] Settings)> Grid(IReadOnlyList<YamlEntry> entries)
+    {
+        YamlEntry[] axes = [.. OfGroup(entries, "grid")];
+        string[] shorts = [.. axes.Select(axis => axis.Key.Split('.')[^1])];
+        IEnumerable<(string Name, SettingsOverride[] Settings)> points = [("", [])];
+        for (int a = 0; a < axes.Length; a++)
+        {
+            YamlEntry axis = axes[a];
+            string shown = shorts.Count(other => other == shorts[a]) == 1 ? shorts[a] : axis.Key;
+            IReadOnlyList<YamlScalar> values = axis.Value is YamlList { Items: { Count: > 0 } items }
+                ? items
+                : throw new UsageException($"{axis.Where}: grid.{axis.Key} is {axis.Value}; it takes a list of values, such as [0.5, 1]");
+            points = [.. from point in points
+                         from value in values
+                         select (string.Join(',', new[] { point.Name, $"{shown}={Plain(value.Text)}" }.Where(part => part.Length > 0)),
+                             (SettingsOverride[])[.. point.Settings, new(axis.Where, axis.Key, value.Text)])];
+        }
+
+        return points;
+    }
+
+    /// <summary>A value in a name: of a list such as <c>[1, 2]</c>, <c>1-2</c>.</summary>
+    private static string Plain(string value) => string.Join('-', value.Split([' ', ',', '[', ']', '/'], StringSplitOptions.RemoveEmptyEntries));
+
+    private static int[] Seeds(IReadOnlyList<YamlEntry> entries)
+    {
+        YamlValue? value = entries.FirstOrDefault(entry => entry.Key == "seeds")?.Value;
+        IReadOnlyList<YamlScalar> items = value switch { null => [new YamlScalar("0", false)], YamlList list => list.Items, YamlScalar one => [one], _ => [] };
+        int[] seeds = [.. items.Select(item => int.TryParse(item.Text, NumberStyles.None, CultureInfo.InvariantCulture, out int seed) ? seed : -1)];
+        return seeds.Length > 0 && seeds.All(seed => seed >= 0) && seeds.Distinct().Count() == seeds.Length
+            ? seeds
+            : throw new UsageException($"{Where(entries, "seeds")}: seeds is {value}; it takes a list of different whole numbers from 0, such as [0, 1, 2]");
+    }
+
+    /// <summary>The settings in a group, without its name.</summary>
+    private static IEnumerable<YamlEntry> OfGroup(IReadOnlyList<YamlEntry> entries, string group)
+    {
+        YamlEntry? head = entries.FirstOrDefault(entry => entry.Key == group);
+        return head is { Value: YamlGroup } or null || head.Value.IsNull
+            ? entries.Where(entry => entry.Key.StartsWith(group + ".", StringComparison.Ordinal) && entry.Value is not YamlGroup).Select(entry => entry with { Key = entry.Key[(group.Length + 1)..] })
+            : throw new UsageException($"{head.Where}: {YamlReader.OneLine(group)} is {head.Value}; it takes settings as a configuration has them");
+    }
+
+    private static SettingsOverride Single(YamlEntry entry) => entry.Value switch
+    {
+        YamlScalar { Quoted: true } text => new(entry.Where, entry.Key, text.Text, IsText: true),
+        YamlScalar plain => new(entry.Where, entry.Key, plain.Text),
+        _ => new(entry.Where, entry.Key, $"[{string.Join(", ", ((YamlList)entry.Value).Items.Select(item => item.Text))}]"),
+    };
+
+    private static string? Text(IReadOnlyList<YamlEntry> entries, string key) => entries.FirstOrDefault(entry => entry.Key == key) switch
+    {
+        null or { Value.IsNull: true } => null,
+        { Value: YamlScalar scalar } => scalar.Text,
+        var other => throw new UsageException($"{other.Where}: {key} is {other.Value}; it takes one name"),
+    };
+
+    private static string Where(IReadOnlyList<YamlEntry> entries, string key) => entries.First(entry => entry.Key == key).Where;
+}

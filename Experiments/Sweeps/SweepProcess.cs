@@ -1,0 +1,75 @@
+using System.Diagnostics;
+using Imta.MetaWeight.Experiments.Commands;
+
+namespace Imta.MetaWeight.Experiments.Sweeps;
+
+/// <summary>A run of a sweep in a process of its own, which ends with this one: its input is a pipe that closes then.</summary>
+internal sealed class SweepProcess : IDisposable
+{
+    private readonly Process _process;
+    private readonly StreamWriter _console;
+    private readonly Lock _writing = new();
+    private string? _lastError;
+
+    /// <param name="run">What runs.</param>
+    /// <param name="arguments">Of the command.</param>
+    /// <param name="console">The file to which all that it prints is added.</param>
+    public SweepProcess(SweepRun run, string[] arguments, string console)
+    {
+        Run = run;
+        _console = new StreamWriter(console, append: true) { AutoFlush = true };
+        string program = Environment.ProcessPath!;
+        bool host = Path.GetFileNameWithoutExtension(program) == "dotnet";
+        var start = new ProcessStartInfo(program, [.. host ? [Environment.GetCommandLineArgs()[0]] : Array.Empty<string>(), .. arguments])
+        {
+            RedirectStandardInput = true,
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        };
+        start.Environment[Interruption.StopsWithInput] = "1";
+        _process = new Process { StartInfo = start };
+        _process.OutputDataReceived += (_, line) => Write(line.Data, isError: false);
+        _process.ErrorDataReceived += (_, line) => Write(line.Data, isError: true);
+        _process.Start();
+        _process.BeginOutputReadLine();
+        _process.BeginErrorReadLine();
+    }
+
+    public SweepRun Run { get; }
+
+    public bool HasExited => _process.HasExited;
+
+    /// <summary>Asks the run to stop where nothing is lost, and waits for that.</summary>
+    public void Stop()
+    {
+        _process.StandardInput.Close();
+        End();
+    }
+
+    /// <summary>Waits for the end; the exit code, and the last line that the command printed on its error output.</summary>
+    public (int Code, string? Message) End()
+    {
+        _process.WaitForExit();
+        return (_process.ExitCode, _lastError);
+    }
+
+    public void Dispose()
+    {
+        _process.Dispose();
+        _console.Dispose();
+    }
+
+    private void Write(string? line, bool isError)
+    {
+        if (line is null)
+        {
+            return;
+        }
+
+        lock (_writing)
+        {
+            _console.WriteLine(line);
+            _lastError = isError && !line.StartsWith("warning: ", StringComparison.Ordinal) ? line : _lastError;
+        }
+    }
+}

@@ -1,0 +1,179 @@
+using System.Globalization;
+using Imta.MetaWeight.Experiments.Commands;
+using Imta.MetaWeight.Experiments.Runs;
+using Imta.MetaWeight.Experiments.Training;
+
+namespace Imta.MetaWeight.Experiments.Sweeps;
+
+/// <summary>Runs what a sweep has left, some at once, each in a process of its own; writes its tables behind each that ends.</summary>
+internal sealed class SweepRunner
+{
+    private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(100);
+
+    private readonly SweepPlan _plan;
+    private readonly SweepFolder _folder;
+    private readonly RunMonitor _monitor;
+    private readonly int _jobs;
+    private readonly Dictionary<(string Variant, int Seed), SweepRunRow> _states = [];
+    private readonly Dictionary<(string Variant, int Seed), Dictionary<Quantity, double>> _measured = [];
+    private readonly Dictionary<SweepRun, int> _epochs = [];
+    private readonly List<SweepProcess> _running = [];
+
+    public SweepRunner(SweepPlan plan, SweepFolder folder, RunMonitor monitor, int jobs) => (_plan, _folder, _monitor, _jobs) = (plan, folder, monitor, jobs);
+
+    /// <summary>The runs that failed.</summary>
+    public IReadOnlyList<SweepRunRow> Failures => [.. _states.Values.Where(row => row.State == SweepFolder.Failed)];
+
+    /// <summary>Runs all that is not done yet.</summary>
+    /// <param name="stop">Stops what runs, each with a checkpoint.</param>
+    /// <exception cref="OperationCanceledException"><paramref name="stop"/>.</exception>
+    public void Run(CancellationToken stop)
+    {
+        var before = _folder.States();
+        foreach (SweepRun run in _plan.Runs)
+        {
+            bool done = before.GetValueOrDefault((run.Variant, run.Seed))?.State == SweepFolder.Done && File.Exists(new TestFiles(_folder.Of(run)).Anytime);
+            SetState(run, done ? SweepFolder.Done : SweepFolder.Waiting, null);
+            _epochs[run] = done ? EpochsOf(run) : 0;
+        }
+
+        WriteTables();
+        var left = new Queue<SweepRun>(_plan.Runs.Where(run => StateOf(run) != SweepFolder.Done));
+        int all = _plan.Runs.Count;
+        _monitor.Say(FormattableString.Invariant($"{all} runs of {_plan.Variants.Count} variants, {all - left.Count} of them done; folder {_folder.Path}"));
+        _monitor.Track(_plan.Runs.Sum(EpochsOf), _epochs.Values.Sum(), () => Loop(left, stop));
+    }
+
+    private void Loop(Queue<SweepRun> left, CancellationToken stop)
+    {
+        try
+        {
+            while (left.Count > 0 || _running.Count > 0)
+            {
+                while (left.Count > 0 && _running.Count < _jobs && !stop.IsCancellationRequested)
+                {
+                    _running.Add(Start(left.Dequeue(), stop));
+                }
+
+                stop.ThrowIfCancellationRequested();
+                Thread.Sleep(Pause);
+                foreach (SweepProcess process in _running.ToArray())
+                {
+                    Look(process);
+                }
+            }
+        }
+        finally
+        {
+            foreach (SweepProcess process in _running)
+            {
+                process.Stop();
+                process.Dispose();
+            }
+        }
+    }
+
+    private SweepProcess Start(SweepRun run, CancellationToken stop)
+    {
+        string folder = _folder.Of(run);
+        bool told = false;
+        while (FolderLock.IsTaken(folder))
+        {
+            if (!told)
+            {
+                _monitor.Say($"{run.Variant}, seed {run.Seed}: waiting for a process that still works in {folder}");
+                told = true;
+            }
+
+            stop.ThrowIfCancellationRequested();
+            Thread.Sleep(Pause);
+        }
+
+        Directory.CreateDirectory(Path.GetDirectoryName(folder)!);
+        return new SweepProcess(run, Arguments(run, folder), _folder.Console(run));
+    }
+
+    /// <summary>The command that starts a run, or goes on with it.</summary>
+    private string[] Arguments(SweepRun run, string folder)
+    {
+        if (RunFolder.CanGoOn(folder))
+        {
+            return ["train", "--resume", folder, .. run.Settings.Data.Root is { } root ? ["--data", root] : Array.Empty<string>()];
+        }
+
+        int threads = run.Settings.Threads == 0 && _jobs > 1 ? Math.Max(1, Environment.ProcessorCount / _jobs) : run.Settings.Threads;
+        return
+        [
+            "train", .. _plan.Config is { } config ? [config] : Array.Empty<string>(), "--out", folder, "--force", "--threads", threads.ToString(CultureInfo.InvariantCulture),
+            .. run.Overrides.SelectMany(given => (string[])["--set", $"{given.Key}={(given.IsText ? YamlText(given.Value) : given.Value)}"]),
+        ];
+    }
+
+    private static string YamlText(string text) => $"'{text.Replace("'", "''", StringComparison.Ordinal)}'";
+
+    /// <summary>Tells the progress of a run, and takes it in where it has ended.</summary>
+    private void Look(SweepProcess process)
+    {
+        SweepRun run = process.Run;
+        bool ended = process.HasExited;
+        int epochs = EpochsDone(run);
+        for (; _epochs[run] < epochs; _epochs[run]++)
+        {
+            int over = _states.Values.Count(row => row.State != SweepFolder.Waiting);
+            _monitor.Advance(FormattableString.Invariant($"{over}/{_plan.Runs.Count} runs, {run.Variant} seed {run.Seed} epoch {_epochs[run] + 1}/{EpochsOf(run)}"));
+        }
+
+        if (!ended)
+        {
+            return;
+        }
+
+        _running.Remove(process);
+        (int code, string? message) = process.End();
+        process.Dispose();
+        if (code == Interruption.ExitCode)
+        {
+            return; // somebody stopped it; the next start goes on
+        }
+
+        SetState(run, code == 0 ? SweepFolder.Done : SweepFolder.Failed, code == 0 ? null : message ?? FormattableString.Invariant($"exit code {code}"));
+        WriteTables();
+        _monitor.Say(code == 0 ? $"{run.Variant}, seed {run.Seed}: done" : $"{run.Variant}, seed {run.Seed}: failed: {_states[(run.Variant, run.Seed)].Message}");
+    }
+
+    private void WriteTables()
+    {
+        foreach (SweepRun run in _plan.Runs.Where(run => StateOf(run) == SweepFolder.Done && !_measured.ContainsKey((run.Variant, run.Seed))))
+        {
+            _measured[(run.Variant, run.Seed)] = SweepSummary.Of(_folder.Of(run));
+        }
+
+        (string, IReadOnlyDictionary<int, Dictionary<Quantity, double>>)[] variants = [.. _plan.Variants.Select(variant =>
+            (variant, (IReadOnlyDictionary<int, Dictionary<Quantity, double>>)_measured.Where(run => run.Key.Variant == variant).ToDictionary(run => run.Key.Seed, run => run.Value)))];
+        CsvTable.Write(_folder.Runs, _plan.Runs.Select(run => _states[(run.Variant, run.Seed)]));
+        CsvTable.Write(_folder.Summary, SweepSummary.Summary(variants));
+        if (_plan.Baseline is { } baseline)
+        {
+            CsvTable.Write(_folder.Comparison, SweepSummary.Comparison(variants, baseline));
+        }
+    }
+
+    private string StateOf(SweepRun run) => _states[(run.Variant, run.Seed)].State;
+
+    private void SetState(SweepRun run, string state, string? message)
+        => _states[(run.Variant, run.Seed)] = new SweepRunRow { Variant = run.Variant, Seed = run.Seed, Folder = SweepFolder.Below(run), State = state, Message = message };
+
+    private static int EpochsOf(SweepRun run)
+    {
+        IReadOnlyList<TrainingPhase> phases = TrainingPhase.Of(run.Settings);
+        return phases[^1].LastEpoch - phases[0].EpochsBefore;
+    }
+
+    /// <summary>By the last line of <c>epochs.csv</c>, which another process may be writing.</summary>
+    private int EpochsDone(SweepRun run)
+    {
+        string file = Path.Combine(_folder.Of(run), "epochs.csv");
+        string? last = File.Exists(file) ? File.ReadLines(file).LastOrDefault() : null;
+        return int.TryParse(last?.Split(',')[0], NumberStyles.None, CultureInfo.InvariantCulture, out int epoch) ? Math.Min(epoch, EpochsOf(run)) : 0;
+    }
+}

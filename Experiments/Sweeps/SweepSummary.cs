@@ -1,0 +1,162 @@
+using Imta.MetaWeight.Experiments.Runs;
+using MathNet.Numerics.Distributions;
+using MathNet.Numerics.Statistics;
+
+namespace Imta.MetaWeight.Experiments.Sweeps;
+
+/// <summary>A quantity that each run has one value of.</summary>
+/// <param name="Metric">Its name.</param>
+/// <param name="Exit">Of which exit.</param>
+/// <param name="Classes">Of which classes.</param>
+/// <param name="P">Under which budget.</param>
+internal sealed record Quantity(string Metric, int? Exit = null, string? Classes = null, int? P = null);
+
+/// <summary>Statistics over the seeds of a sweep's variants.</summary>
+internal static class SweepSummary
+{
+    private const double Confidence = 0.95;
+
+    /// <summary>What a run measured, from its tables.</summary>
+    /// <param name="run">Its folder; the run is done.</param>
+    public static Dictionary<Quantity, double> Of(string run)
+    {
+        var files = new TestFiles(run);
+        IReadOnlyList<AnytimeRow> anytime = CsvTable.Read<AnytimeRow>(files.Anytime);
+        var values = anytime.ToDictionary(row => new Quantity("top1", row.Exit), row => row.Top1);
+        values[new Quantity("top1_mean")] = anytime.Average(row => row.Top1);
+        foreach (ExitRow row in CsvTable.Read<ExitRow>(files.Exits).Where(row => row.Classes != "all"))
+        {
+            values[new Quantity("class_accuracy", row.Exit, row.Classes)] = row.Accuracy;
+        }
+
+        foreach (DynamicRow row in File.Exists(files.Dynamic) ? CsvTable.Read<DynamicRow>(files.Dynamic).Where(row => row.Exit == 1) : [])
+        {
+            values[new Quantity("dynamic_accuracy", P: row.P)] = row.TestAccuracy;
+            values[new Quantity("dynamic_macs", P: row.P)] = row.TestMacs;
+        }
+
+        return values;
+    }
+
+    /// <summary>The rows of <c>summary.csv</c>.</summary>
+    /// <param name="variants">Each with the values of its runs, by seed.</param>
+    public static IEnumerable<SummaryRow> Summary(IEnumerable<(string Name, IReadOnlyDictionary<int, Dictionary<Quantity, double>> Runs)> variants)
+    {
+        foreach ((string name, var runs) in variants)
+        {
+            foreach (Quantity quantity in QuantitiesOf(runs))
+            {
+                double[] values = [.. BySeed(runs, quantity).Values];
+                double? half = HalfWidth(values);
+                double mean = values.Mean();
+                yield return new SummaryRow
+                {
+                    Variant = name,
+                    Metric = quantity.Metric,
+                    Exit = quantity.Exit,
+                    Classes = quantity.Classes,
+                    P = quantity.P,
+                    N = values.Length,
+                    Mean = mean,
+                    Std = values.Length > 1 ? values.StandardDeviation() : null,
+                    Low = mean - half,
+                    High = mean + half,
+                };
+            }
+        }
+    }
+
+    /// <summary>The rows of <c>comparison.csv</c>: Welch's t-test, and the t-test of pairs of one seed.</summary>
+    /// <param name="variants">As for <see cref="Summary"/>.</param>
+    /// <param name="baseline">The name of the one to compare with.</param>
+    public static IEnumerable<ComparisonRow> Comparison(IReadOnlyList<(string Name, IReadOnlyDictionary<int, Dictionary<Quantity, double>> Runs)> variants, string baseline)
+    {
+        var reference = variants.Single(variant => variant.Name == baseline).Runs;
+        foreach ((string name, var runs) in variants.Where(variant => variant.Name != baseline))
+        {
+            foreach (Quantity quantity in QuantitiesOf(runs))
+            {
+                SortedDictionary<int, double> own = BySeed(runs, quantity), other = BySeed(reference, quantity);
+                if (other.Count > 0)
+                {
+                    yield return Row(name, baseline, quantity, own, other);
+                }
+            }
+        }
+    }
+
+    private static ComparisonRow Row(string variant, string baseline, Quantity quantity, SortedDictionary<int, double> own, SortedDictionary<int, double> other)
+    {
+        Test? welch = Welch([.. own.Values], [.. other.Values]);
+        double[] differences = [.. own.Where(run => other.ContainsKey(run.Key)).Select(run => run.Value - other[run.Key])];
+        Test? paired = Mean(differences);
+        return new ComparisonRow
+        {
+            Variant = variant,
+            Baseline = baseline,
+            Metric = quantity.Metric,
+            Exit = quantity.Exit,
+            Classes = quantity.Classes,
+            P = quantity.P,
+            N = own.Count,
+            BaselineN = other.Count,
+            Difference = own.Values.Mean() - other.Values.Mean(),
+            Low = welch?.Low,
+            High = welch?.High,
+            WelchT = welch?.T,
+            WelchDf = welch?.Freedom,
+            WelchP = welch?.P,
+            PairedN = differences.Length,
+            PairedT = paired?.T,
+            PairedP = paired?.P,
+        };
+    }
+
+    /// <summary>Half of the 95 % confidence interval of a mean, by Student's t; null for one value.</summary>
+    internal static double? HalfWidth(double[] values)
+        => values.Length > 1 ? values.StandardDeviation() * Quantile(values.Length - 1) / Math.Sqrt(values.Length) : null;
+
+    /// <summary>Whether two means differ, where variances may: degrees of freedom by Welch and Satterthwaite.</summary>
+    internal static Test? Welch(double[] one, double[] other)
+    {
+        if (one.Length < 2 || other.Length < 2)
+        {
+            return null;
+        }
+
+        double a = one.Variance() / one.Length, b = other.Variance() / other.Length;
+        double freedom = Math.Pow(a + b, 2) / ((a * a / (one.Length - 1)) + (b * b / (other.Length - 1)));
+        return Test.Of(one.Mean() - other.Mean(), Math.Sqrt(a + b), freedom);
+    }
+
+    /// <summary>Whether a mean differs from 0.</summary>
+    internal static Test? Mean(double[] values) => values.Length < 2 ? null : Test.Of(values.Mean(), values.StandardDeviation() / Math.Sqrt(values.Length), values.Length - 1);
+
+    private static IEnumerable<Quantity> QuantitiesOf(IReadOnlyDictionary<int, Dictionary<Quantity, double>> runs) => runs.OrderBy(run => run.Key).SelectMany(run => run.Value.Keys).Distinct();
+
+    private static SortedDictionary<int, double> BySeed(IReadOnlyDictionary<int, Dictionary<Quantity, double>> runs, Quantity quantity)
+        => new(runs.Where(run => run.Value.ContainsKey(quantity)).ToDictionary(run => run.Key, run => run.Value[quantity]));
+
+    private static double Quantile(double freedom) => StudentT.InvCDF(0, 1, freedom, (1 + Confidence) / 2);
+
+    /// <summary>A t-test, two-sided.</summary>
+    /// <param name="T">The statistic.</param>
+    /// <param name="Freedom">Degrees of freedom.</param>
+    /// <param name="P">The chance of a statistic as far from 0, were the true difference 0.</param>
+    /// <param name="Low">Lower end of the difference's 95 % interval.</param>
+    /// <param name="High">Its upper end.</param>
+    internal sealed record Test(double T, double Freedom, double P, double Low, double High)
+    {
+        /// <summary>Null where nothing varies.</summary>
+        public static Test? Of(double difference, double error, double freedom)
+        {
+            if (error == 0)
+            {
+                return null;
+            }
+
+            double t = difference / error, half = error * Quantile(freedom);
+            return new Test(t, freedom, 2 * StudentT.CDF(0, 1, freedom, -Math.Abs(t)), difference - half, difference + half);
+        }
+    }
+}
