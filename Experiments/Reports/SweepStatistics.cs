@@ -9,23 +9,25 @@ internal static class SweepStatistics
 {
     private const int EqualShares = 20; // p of the budget q = 1
 
-    /// <summary>A column that is always shown, where a sweep has it.</summary>
+    /// <summary>A quantity that is always shown, where a sweep has it.</summary>
     /// <param name="Head">Of its column.</param>
     /// <param name="Metric">As in <c>summary.csv</c>.</param>
     /// <param name="Classes">Of a group of classes.</param>
     /// <param name="P">Of a budget.</param>
-    /// <param name="LastExit">Whether there is one for each exit, of which the last is shown.</param>
-    private sealed record Column(string Head, string Metric, string? Classes = null, int? P = null, bool LastExit = false);
+    private sealed record Column(string Head, string Metric, string Classes = "", int? P = null)
+    {
+        public bool Shows(Quantity quantity) => quantity.Metric == Metric && (quantity.Classes ?? "") == Classes && quantity.P == P;
+    }
 
     private static readonly Column[] Shown =
     [
-        new("last exit, %", "top1", LastExit: true),
+        new("last exit, %", "top1"),
         new("mean of exits, %", "top1_mean"),
         new("budget p = 20, %", "dynamic_accuracy", P: EqualShares),
         new("its multiply-adds", "dynamic_macs", P: EqualShares),
-        new("head, %", "class_accuracy", "head", LastExit: true),
-        new("medium, %", "class_accuracy", "medium", LastExit: true),
-        new("tail, %", "class_accuracy", "tail", LastExit: true),
+        new("head, %", "class_accuracy", "head"),
+        new("medium, %", "class_accuracy", "medium"),
+        new("tail, %", "class_accuracy", "tail"),
     ];
 
     public static IEnumerable<Block> Of(ReportedSweep sweep, int number)
@@ -50,27 +52,23 @@ internal static class SweepStatistics
 
     private static Table Means(ReportedSweep sweep, string id)
     {
-        var rows = sweep.Summary.Select(row => (row.Variant, Row: row, row.Metric, row.Exit, row.Classes, row.P)).ToArray();
-        Column[] columns = [.. Shown.Where(column => rows.Any(row => Fits(column, row.Metric, row.Classes, row.P)))];
+        Column[] columns = [.. Shown.Where(column => sweep.Summary.Any(row => column.Shows(Of(row))))];
         return new Table(id, "Means over seeds", $"Mean over the runs of each variant, ± half of its 95 % interval by Student's t ({sweep.Folder}, summary.csv).",
             ["variant", "runs", .. columns.Select(column => column.Head)],
             [.. sweep.Summary.GroupBy(row => row.Variant).Select(variant => (string[])
-                [variant.Key, Text(variant.Max(row => row.N)), .. columns.Select(column => Pick(variant, column, row => (row.Metric, row.Exit, row.Classes, row.P)) is { } row ? WithRange(row) : "")])]);
+                [variant.Key, Text(variant.Max(row => row.N)), .. columns.Select(column => Pick(variant, column, Of) is { } row ? WithRange(row) : "")])]);
     }
 
-    private static Table Differences(ReportedSweep sweep, string id)
-    {
-        Column[] columns = [.. Shown.Where(column => sweep.Comparison.Any(row => Fits(column, row.Metric, row.Classes, row.P)))];
-        return new Table(id, $"Differences from {sweep.Comparison[0].Baseline}",
-            $"The variant's mean minus the baseline's, accuracies in percentage points, with its 95 % interval and the two-sided p value of Welch's t-test, not corrected for many comparisons ({sweep.Folder}, comparison.csv).",
-            ["variant", "quantity", "difference", "from", "to", "Welch p", "paired p", "runs"],
-            [.. from variant in sweep.Comparison.GroupBy(row => row.Variant)
-                from column in columns
-                let row = Pick(variant, column, row => (row.Metric, row.Exit, row.Classes, row.P))
-                where row is not null
-                select (string[])[variant.Key, column.Head, Signed(row.Difference, row.Metric), Signed(row.Low, row.Metric), Signed(row.High, row.Metric),
-                    Probability(row.WelchP), Probability(row.PairedP), $"{row.N} and {row.BaselineN}"]]);
-    }
+    private static Table Differences(ReportedSweep sweep, string id) => new(
+        id, $"Differences from {sweep.Comparison[0].Baseline}",
+        $"The variant's mean minus the baseline's, accuracies in percentage points, with its 95 % interval and the two-sided p value of Welch's t-test, not corrected for many comparisons ({sweep.Folder}, comparison.csv).",
+        ["variant", "quantity", "difference", "from", "to", "Welch p", "paired p", "runs"],
+        [.. from variant in sweep.Comparison.GroupBy(row => row.Variant)
+            from column in Shown
+            let row = Pick(variant, column, Of)
+            where row is not null
+            select (string[])[variant.Key, column.Head, Signed(row.Difference, row.Metric), Signed(row.Low, row.Metric), Signed(row.High, row.Metric),
+                Probability(row.WelchP), Probability(row.PairedP), $"{row.N} and {row.BaselineN}"]]);
 
     private static Table AllMeans(ReportedSweep sweep, string id) => new(
         id, "All means", $"Every row of {sweep.Folder}, summary.csv; accuracies in per cent.", ["variant", "metric", "exit", "classes", "p", "runs", "mean", "std", "low", "high"],
@@ -86,11 +84,12 @@ internal static class SweepStatistics
             Text(row.PairedN), Plain(row.PairedT, ""), Probability(row.PairedP)])],
         Folded: true);
 
-    private static bool Fits(Column column, string metric, string? classes, int? p)
-        => metric == column.Metric && (classes is "" ? null : classes) == column.Classes && p == column.P;
+    private static Quantity Of(SummaryRow row) => new(row.Metric, row.Exit, row.Classes, row.P);
 
-    private static T? Pick<T>(IEnumerable<T> rows, Column column, Func<T, (string Metric, int? Exit, string? Classes, int? P)> of)
-        => rows.Where(row => Fits(column, of(row).Metric, of(row).Classes, of(row).P) && (of(row).Exit is not null) == column.LastExit).MaxBy(row => of(row).Exit ?? 0);
+    private static Quantity Of(ComparisonRow row) => new(row.Metric, row.Exit, row.Classes, row.P);
+
+    /// <summary>The row that a column shows: of the last exit, where there is one for each.</summary>
+    private static T? Pick<T>(IEnumerable<T> rows, Column column, Func<T, Quantity> of) => rows.Where(row => column.Shows(of(row))).MaxBy(row => of(row).Exit ?? 0);
 
     private static bool IsShare(string metric) => metric is "top1" or "top1_mean" or "class_accuracy" or "dynamic_accuracy";
 
