@@ -8,7 +8,7 @@ const int Failed = 1;
 
 var root = new RootCommand("imta: multi-exit networks with learned sample weights")
 {
-    TrainCommand.Build(), SweepCommand.Build(), EvalCommand.Build(), CalibrateCommand.Build(), InferCommand.Build(), ConvertCommand.Build(), DataCommand.Build(), ConfigCommand.Build(), CostCommand.Build(), VerifyCommand.Build(), DoctorCommand.Build(), BenchCommand.Build(),
+    TrainCommand.Build(), SweepCommand.Build(), EvalCommand.Build(), CalibrateCommand.Build(), InferCommand.Build(), ConvertCommand.Build(), ReportCommand.Build(), DataCommand.Build(), ConfigCommand.Build(), CostCommand.Build(), VerifyCommand.Build(), DoctorCommand.Build(), BenchCommand.Build(),
 };
 ParseResult arguments = root.Parse(args);
 if (arguments.Errors.Count > 0)

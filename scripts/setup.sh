@@ -54,7 +54,9 @@ use() {
 }
 
 missing_packages() {
-  local blas=(/usr/lib/*/openblas-*/libblas.so.3)
+  local blas=(/usr/lib/*/openblas-*/libblas.so.3) report=$root/Experiments
+  # The build fetches the charts of imta report by npm, once for each package-lock.json.
+  [[ $report/obj/web/node_modules/.package-lock.json -nt $report/Reports/web/package-lock.json ]] || command -v npm >/dev/null || echo npm
   [[ ${TorchSource:-} != package || -n ${LIBTORCH:-} ]] || return 0
   if [[ -z ${LIBTORCH:-} ]]; then
     [[ -e /usr/$version_header ]] || echo libtorch-dev
@@ -65,11 +67,14 @@ missing_packages() {
   command -v make >/dev/null || echo make
 }
 
+can_install() { [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null; }
+
 install_packages() {
   local install="apt-get install -y --no-install-recommends $*"
-  if [[ $(id -u) != 0 ]] || ! command -v apt-get >/dev/null; then
-    refuse "missing on this machine: $*; as root run: apt-get update && $install" \
-      "(or set TorchSource=package, where the NuGet feed has TorchSharp)"
+  if ! can_install; then
+    local instead="(or set TorchSource=package, where the NuGet feed has TorchSharp)"
+    [[ ${TorchSource:-} != package ]] || instead=
+    refuse "missing on this machine: $*; as root run: apt-get update && $install" ${instead:+"$instead"}
   fi
   say "installing $* ..."
   logged apt.log apt-get update || true # one broken feed of many need not matter; the next line shows
@@ -96,6 +101,8 @@ set_up() {
     return
   fi
   mapfile -t missing < <(missing_packages)
+  # The browser that tests open reports in; they are skipped without it, so nobody has to have it.
+  [[ $# == 0 ]] || command -v chromium >/dev/null || ! can_install || missing+=(chromium)
   rm -f "$artifacts"/logs/*
   [[ ${#missing[@]} == 0 ]] || install_packages "${missing[@]}"
   [[ $(dotnet --list-sdks) =~ (^|$'\n')[1-9][0-9]\. ]] || refuse "this dotnet has no SDK 10; install it (https://dot.net/download)"

@@ -94,6 +94,13 @@ internal sealed class RunFolder
         Guarded(path, () => Probe(path));
     }
 
+    /// <summary>The folder of a run, whatever else it has; null: this is none, for it has no configuration.</summary>
+    public static RunFolder? Find(string path)
+    {
+        var folder = new RunFolder(path);
+        return File.Exists(folder.Config) ? folder : null;
+    }
+
     /// <summary>Whether a folder has a checkpoint to go on from.</summary>
     public static bool CanGoOn(string path) => File.Exists(new RunFolder(path).LatestCheckpoint) || File.Exists(new RunFolder(path).PreviousCheckpoint);
 

@@ -47,8 +47,7 @@ internal static class SweepSummary
             foreach (Quantity quantity in QuantitiesOf(runs))
             {
                 double[] values = [.. BySeed(runs, quantity).Values];
-                double? std = values.Length > 1 ? values.StandardDeviation() : null;
-                double? half = std is null ? null : std * Quantile(values.Length - 1) / Math.Sqrt(values.Length);
+                double? half = HalfWidth(values);
                 double mean = values.Mean();
                 yield return new SummaryRow
                 {
@@ -59,7 +58,7 @@ internal static class SweepSummary
                     P = quantity.P,
                     N = values.Length,
                     Mean = mean,
-                    Std = std,
+                    Std = values.Length > 1 ? values.StandardDeviation() : null,
                     Low = mean - half,
                     High = mean + half,
                 };
@@ -113,6 +112,10 @@ internal static class SweepSummary
             PairedP = paired?.P,
         };
     }
+
+    /// <summary>Half of the 95 % confidence interval of a mean, by Student's t; null for one value.</summary>
+    internal static double? HalfWidth(double[] values)
+        => values.Length > 1 ? values.StandardDeviation() * Quantile(values.Length - 1) / Math.Sqrt(values.Length) : null;
 
     /// <summary>Whether two means differ, where variances may: degrees of freedom by Welch and Satterthwaite.</summary>
     internal static Test? Welch(double[] one, double[] other)

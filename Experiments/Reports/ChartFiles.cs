@@ -1,0 +1,58 @@
+using System.Globalization;
+using System.Text;
+using Jint;
+
+namespace Imta.MetaWeight.Experiments.Reports;
+
+/// <summary>The figures of a report as SVG files: the page's own charts, drawn by ECharts without a browser.</summary>
+internal sealed class ChartFiles : IDisposable
+{
+    private const int Width = 800;
+    private const int Height = 460;
+
+    // ECharts schedules what a still picture does not need.
+    private static readonly string Script = string.Create(CultureInfo.InvariantCulture, $$"""
+        function draw(figure, view) {
+          const chart = echarts.init(null, null, { renderer: 'svg', ssr: true, width: {{Width}}, height: {{Height}} });
+          chart.setOption(charts.option(figure, view, { mode: 'light', width: {{Width}}, titled: true }));
+          const picture = chart.renderToSVGString();
+          chart.dispose();
+          return picture;
+        }
+        """);
+
+    private readonly Engine _engine = new();
+
+    public ChartFiles() => _engine
+        .Execute("var setTimeout = () => 0, clearTimeout = () => {};")
+        .Execute(WebFile.Read(WebFile.ECharts)).Execute(WebFile.Read(WebFile.Charts)).Execute(Script);
+
+    public void Dispose() => _engine.Dispose();
+
+    /// <summary>Each view of each figure, with the name of its file; of ranks, the one shown first of each run.</summary>
+    public IEnumerable<(string Name, string Svg)> Draw(Report report)
+    {
+        var names = new HashSet<string>();
+        foreach (Figure figure in report.Sections.SelectMany(section => section.Blocks).OfType<Figure>())
+        {
+            _engine.Execute($"var figure = {ReportPage.Json(figure)};");
+            foreach ((View view, int index) in figure.Views.Select((view, index) => (view, index)).DistinctBy(item => figure.Columns is null ? item.index.ToString(CultureInfo.InvariantCulture) : item.view.Labels![0]))
+            {
+                yield return (NameOf(figure, view, names), _engine.Evaluate($"draw(figure, figure.views[{index}])").AsString());
+            }
+        }
+    }
+
+    /// <summary>From the figure's and the view's names, in letters that every file system takes.</summary>
+    private static string NameOf(Figure figure, View view, HashSet<string> taken)
+    {
+        var name = new StringBuilder(figure.Id);
+        foreach (char c in view.Labels is null ? "" : $"-{string.Join('-', view.Labels)}")
+        {
+            name.Append(char.IsAsciiLetterOrDigit(c) ? char.ToLowerInvariant(c) : name[^1] == '-' ? "" : "-");
+        }
+
+        string stem = name.ToString(0, Math.Min(name.Length, 100)).TrimEnd('-');
+        return Enumerable.Range(1, int.MaxValue).Select(k => k == 1 ? $"{stem}.svg" : $"{stem}-{k}.svg").First(taken.Add);
+    }
+}

@@ -1,0 +1,60 @@
+using Imta.MetaWeight.Experiments.Runs;
+
+namespace Imta.MetaWeight.Experiments.Reports;
+
+/// <summary>Accuracy class by class, and by groups of classes.</summary>
+internal static class ClassFigures
+{
+    private static readonly string[] Groups = ["head", "medium", "tail"];
+
+    public static Block Classes(IReadOnlyList<Entry> all) => Missing.Or(all, entry => entry.Runs.Any(run => run.Classes.Count > 0), "classes.csv, which a run writes at its end", entries => new Figure(
+        "classes", "Accuracy of each class",
+        $"How often an exit is right on the test images of each class, classes with most training images first (classes.csv{Means.Words(entries)}).",
+        "bars", new Axis("class", "category"), new Axis("test accuracy, %", "percent") { FromZero = true, Max = 100 },
+        Views(entries, run => run.Classes, row => row.Exit, Names(entries), row => row.Name, row => row.Accuracy))
+    {
+        Choices = ["exit"],
+    });
+
+    /// <summary>Null where no run tells head from tail.</summary>
+    public static Block? GroupMeans(IReadOnlyList<Entry> all) => all.Any(Grouped) ? Missing.Or(all, Grouped, "rows of head, medium and tail in exits.csv, as imbalanced classes have", entries => new Figure(
+        "groups", "Accuracy of head, medium and tail",
+        $"How often an exit is right on the test images of the thirds of the classes with most, medium and fewest training images (exits.csv{Means.Words(entries)}).",
+        "bars", new Axis("classes", "category"), new Axis("test accuracy, %", "percent") { FromZero = true, Max = 100 },
+        Views(entries, GroupRows, row => row.Exit, Groups, row => row.Classes, row => row.Accuracy))
+    {
+        Choices = ["exit"],
+    }) : null;
+
+    private static bool Grouped(Entry entry) => entry.Runs.SelectMany(GroupRows).Any();
+
+    private static IReadOnlyList<ExitRow> GroupRows(ReportedRun run) => [.. run.Exits.Where(row => Groups.Contains(row.Classes))];
+
+    /// <summary>Names of all classes, those with most training images first.</summary>
+    private static string[] Names(IReadOnlyList<Entry> entries) => [.. entries.SelectMany(entry => entry.Runs).SelectMany(run => run.Classes)
+        .GroupBy(row => row.Name).OrderByDescending(rows => rows.Max(row => row.TrainImages)).ThenBy(rows => rows.Min(row => row.Class)).Select(rows => rows.Key)];
+
+    /// <summary>Bars in each category, a view for each choice of exit.</summary>
+    private static View[] Views<T>(
+        IReadOnlyList<Entry> entries, Func<ReportedRun, IReadOnlyList<T>> rows, Func<T, int> exitOf, string[] categories, Func<T, string> category, Func<T, double> value)
+    {
+        int exits = entries.SelectMany(entry => entry.Runs).SelectMany(rows).Select(exitOf).DefaultIfEmpty().Max();
+        return [.. ExitChoice.UpTo(exits).Select(exit => new View([.. entries.Select(entry => SeriesOf(entry, exit)).Where(series => series.Points.Any(point => point.Y is not null))])
+        {
+            Labels = [exit.Label],
+            Categories = categories,
+        })];
+
+        Series SeriesOf(Entry entry, ExitChoice exit)
+        {
+            ILookup<string, double> values = entry.Runs.SelectMany(run => At(rows(run), exit)).ToLookup(category, value);
+            return new Series(entry.Name, entry.Colour, [.. categories.Select((name, k) => values[name].ToArray() is [_, ..] of ? Means.Of(k, of, name) : new Point(k, null, Label: name))]);
+        }
+
+        IEnumerable<T> At(IReadOnlyList<T> all, ExitChoice exit)
+        {
+            int chosen = exit.Of(all.Select(exitOf).DefaultIfEmpty().Max());
+            return all.Where(row => exitOf(row) == chosen);
+        }
+    }
+}

@@ -1,0 +1,74 @@
+using System.Globalization;
+using CsvHelper.Configuration.Attributes;
+using Imta.MetaWeight.Experiments.Configuration;
+
+namespace Imta.MetaWeight.Experiments.Reports;
+
+/// <summary>Numbers of networks from elsewhere that a user gives with <c>--points</c>.</summary>
+internal static class PointsFile
+{
+    /// <summary>A series for each name in the files, in the order of the files.</summary>
+    /// <param name="files">The files.</param>
+    /// <param name="taken">Names that other series have.</param>
+    /// <exception cref="UsageException">One line: which file, what is wrong, what is wanted.</exception>
+    public static IReadOnlyList<Series> Read(IReadOnlyList<string> files, IReadOnlyList<string> taken)
+        => [.. files.SelectMany(Rows).GroupBy(row => row.Name).Select((rows, k) => new Series(
+            taken.Contains(rows.Key) ? $"{rows.Key} (given)" : rows.Key,
+            new Colour("run", taken.Count + k, 0),
+            [.. rows.OrderBy(row => row.Macs).Select(row => new Point(row.Macs, row.Accuracy, Label: Parameters(row)))])
+        {
+            Foreign = true,
+        })];
+
+    private static IReadOnlyList<PointRow> Rows(string file)
+    {
+        if (!File.Exists(file))
+        {
+            throw new UsageException($"there is no file {YamlReader.OneLine(file)}; --points takes a CSV file with the columns name, macs, accuracy");
+        }
+
+        IReadOnlyList<PointRow> rows = SavedTable.Read<PointRow>(file);
+        if (rows.Count == 0)
+        {
+            throw new UsageException($"{file} has no points; wanted a line 'name,macs,accuracy' and one for each network");
+        }
+
+        for (int k = 0; k < rows.Count; k++)
+        {
+            if (Problem(rows[k]) is { } problem)
+            {
+                throw new UsageException($"{file}, point {k + 1}: {problem}");
+            }
+        }
+
+        return rows;
+    }
+
+    private static string? Problem(PointRow row) => row switch
+    {
+        { Name: "" } => "it has no name",
+        { Accuracy: > 1 } => FormattableString.Invariant($"accuracy is {row.Accuracy}; wanted a fraction of 1, as 0.93 for 93 %"),
+        { Accuracy: not >= 0 } => FormattableString.Invariant($"accuracy is {row.Accuracy}; wanted a fraction of 1"),
+        { Macs: not > 0 or double.PositiveInfinity } => FormattableString.Invariant($"macs is {row.Macs}; wanted the multiply-adds of an image"),
+        { Parameters: not null and not (> 0 and < double.PositiveInfinity) } => FormattableString.Invariant($"parameters is {row.Parameters}; wanted how many there are, or nothing"),
+        _ => null,
+    };
+
+    private static string? Parameters(PointRow row) => row.Parameters is { } count ? $"{count.ToString("N0", CultureInfo.InvariantCulture)} parameters" : null;
+}
+
+/// <summary>A row of such a file.</summary>
+internal sealed record PointRow
+{
+    [Name("name")]
+    public required string Name { get; init; }
+
+    [Name("macs")]
+    public required double Macs { get; init; }
+
+    [Name("accuracy")]
+    public required double Accuracy { get; init; }
+
+    [Name("parameters"), Optional]
+    public double? Parameters { get; init; }
+}

@@ -1,0 +1,50 @@
+using Imta.MetaWeight.Experiments.Runs;
+using MathNet.Numerics.Statistics;
+
+namespace Imta.MetaWeight.Experiments.Reports;
+
+/// <summary>How alike two exits rank the test images by their confidence (IMTA, Figure 7).</summary>
+internal static class RankFigure
+{
+    private const int MostImages = 1500;
+
+    public static Block Of(IReadOnlyList<Entry> all)
+    {
+        var columns = new List<double[]>();
+        return Missing.Or(all, entry => TestRows(entry).Any(), "predictions.csv, which a run writes at its end unless export.predictions=false", entries => new Figure(
+            "ranks", "Ranks of confidence at two exits",
+            $"Each point is a test image: its rank by confidence, 1 the surest, at an earlier exit and at a later one (predictions.csv, and correlation.csv for Spearman's rank correlation; at most {MostImages} images, evenly from all{Means.FirstOnly(entries)}).",
+            "scatter", new Axis("rank at the earlier exit", "whole") { FromZero = true }, new Axis("rank at the later exit", "whole") { FromZero = true },
+            [.. entries.SelectMany(entry => Views(entry, columns))])
+        {
+            Choices = ["run", "exits"],
+            Columns = columns,
+        });
+    }
+
+    private static IEnumerable<PredictionRow> TestRows(Entry entry) => entry.First.Predictions.Where(row => row.Split == "test");
+
+    /// <summary>A view for each two exits, first the first and the last.</summary>
+    private static IEnumerable<View> Views(Entry entry, List<double[]> columns)
+    {
+        int before = columns.Count;
+        columns.AddRange(Ranks(entry));
+        int exits = columns.Count - before;
+        return from pair in (from a in Enumerable.Range(0, exits) from b in Enumerable.Range(a + 1, exits - a - 1) select (A: a, B: b)).OrderBy(pair => pair.A).ThenByDescending(pair => pair.B)
+               select new View([new Series(entry.Name, entry.Colour, []) { Columns = [before + pair.A, before + pair.B] }])
+               {
+                   Labels = [entry.Name, $"exit {pair.A + 1} and exit {pair.B + 1}"],
+                   Remark = Spearman(entry, pair.A + 1, pair.B + 1) is { } rho ? FormattableString.Invariant($"Spearman's rank correlation {rho:0.000}") : null,
+               };
+    }
+
+    private static double? Spearman(Entry entry, int a, int b) => entry.First.Correlation.FirstOrDefault(row => row.ExitA == a && row.ExitB == b)?.Spearman;
+
+    /// <summary>Of each exit, the ranks of an even choice of images.</summary>
+    private static IEnumerable<double[]> Ranks(Entry entry) => TestRows(entry).GroupBy(row => row.Exit).OrderBy(rows => rows.Key).Select(rows =>
+    {
+        double[] ranks = ArrayStatistics.RanksInplace([.. rows.OrderBy(row => row.Sample).Select(row => -(double)row.Confidence)], RankDefinition.Average);
+        int kept = Math.Min(ranks.Length, MostImages);
+        return Enumerable.Range(0, kept).Select(k => ranks[(int)((long)k * ranks.Length / kept)]).ToArray();
+    });
+}

@@ -1,0 +1,37 @@
+using System.Reflection;
+
+namespace Imta.MetaWeight.Experiments.Reports;
+
+/// <summary>Chooses what a report shows of its runs.</summary>
+internal static class ReportBuilder
+{
+    /// <param name="sources">Of which runs.</param>
+    /// <param name="points">Numbers from elsewhere.</param>
+    /// <exception cref="UsageException">A table of a run is damaged.</exception>
+    public static Report Build(ReportSources sources, IReadOnlyList<Series> points)
+    {
+        IReadOnlyList<Entry> entries = sources.Entries;
+        (string Title, Block?[] Blocks)[] sections =
+        [
+            .. sources.Sweeps.Select((sweep, k) => ($"Sweep {sweep.Name}", (Block?[])[.. SweepStatistics.Of(sweep, k + 1)])),
+            ("Accuracy against cost", [AccuracyFigures.Anytime(entries), AccuracyFigures.Budgeted(entries, points), AccuracyFigures.Latency(entries)]),
+            ("Training", [TrainingFigures.Accuracy(entries), TrainingFigures.Loss(entries)]),
+            ("Exits", [ShareFigure.Of(entries), RankFigure.Of(entries)]),
+            ("Sample weights", [WeightFigures.AgainstLoss(entries), WeightFigures.AgainstConfidence(entries), WeightFigures.AgainstDifficulty(entries)]),
+            ("Classes", [ClassFigures.GroupMeans(entries), ClassFigures.Classes(entries)]),
+            ("Runs", [RunTables.Runs(entries), RunTables.Differences(entries), RunTables.Environment(entries)]),
+        ];
+        return new Report(
+            Title(sources), $"Made by imta report {Version()}. Charts are drawn by Apache ECharts.", [.. entries.Select(entry => entry.Name)],
+            [.. sections.Select(section => new Section(section.Title, [.. section.Blocks.OfType<Block>()]))]);
+    }
+
+    private static string Title(ReportSources sources)
+    {
+        string[] names = [.. sources.Sweeps.Select(sweep => $"sweep {sweep.Name}"), .. sources.Entries.Where(entry => !entry.OfSweep).Select(entry => entry.Name)];
+        string title = names.Length <= 2 ? string.Join(" and ", names) : $"{names[0]} and {names.Length - 1} more";
+        return char.ToUpperInvariant(title[0]) + title[1..];
+    }
+
+    private static string? Version() => typeof(ReportBuilder).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion;
+}

@@ -1,0 +1,72 @@
+using System.Net;
+using System.Security.Cryptography;
+using System.Text;
+using System.Text.Json;
+using System.Text.Json.Serialization;
+
+namespace Imta.MetaWeight.Experiments.Reports;
+
+/// <summary>The one file of HTML that a report is.</summary>
+internal static class ReportPage
+{
+    /// <summary>Escapes <c>&lt;</c>, <c>&gt;</c>, <c>&amp;</c> and what is not ASCII, so it cannot end the element that it stands in. Numbers that are not finite become null.</summary>
+    private static readonly JsonSerializerOptions Format = new(JsonSerializerDefaults.Web)
+    {
+        DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull,
+        Converters = { new FiniteNumbers() },
+    };
+
+    public static string Json<T>(T part) => JsonSerializer.Serialize(part, Format);
+
+    public static string Html(Report report)
+    {
+        string[] scripts = [WebFile.Read(WebFile.ECharts), WebFile.Read(WebFile.Charts), WebFile.Read(WebFile.Page)];
+        var page = new StringBuilder();
+        page.Append(
+            $"""
+            <!DOCTYPE html>
+            <html lang="en">
+            <head>
+            <meta charset="utf-8">
+            <meta name="viewport" content="width=device-width, initial-scale=1">
+            <meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {string.Join(' ', scripts.Select(Hash))}">
+            <title>{WebUtility.HtmlEncode(report.Title)}</title>
+            <style>
+            {WebFile.Read(WebFile.Style)}</style>
+            </head>
+            <body>
+            <main id="report"><noscript>This report draws its charts with JavaScript, which is switched off here.</noscript></main>
+            <script type="text/plain">
+            {string.Join("\n\n", WebFile.Notices.Select(WebFile.Read))}
+            </script>
+            <script type="application/json" id="report-data">{Json(report)}</script>
+
+            """);
+        foreach (string script in scripts)
+        {
+            page.Append("<script>").Append(script).Append("</script>\n");
+        }
+
+        return page.Append("</body>\n</html>\n").ToString();
+    }
+
+    /// <summary>By which the page lets exactly this script run.</summary>
+    private static string Hash(string script) => $"'sha256-{Convert.ToBase64String(SHA256.HashData(Encoding.UTF8.GetBytes(script)))}'";
+
+    private sealed class FiniteNumbers : JsonConverter<double>
+    {
+        public override double Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options) => reader.GetDouble();
+
+        public override void Write(Utf8JsonWriter writer, double value, JsonSerializerOptions options)
+        {
+            if (double.IsFinite(value))
+            {
+                writer.WriteNumberValue(value);
+            }
+            else
+            {
+                writer.WriteNullValue();
+            }
+        }
+    }
+}

@@ -1,0 +1,103 @@
+using System.Globalization;
+using System.Text.Json;
+using System.Text.RegularExpressions;
+using Imta.MetaWeight.Experiments.Configuration;
+using Imta.MetaWeight.Experiments.Runs;
+
+namespace Imta.MetaWeight.Experiments.Reports;
+
+/// <summary>A run, as far as its folder's tables tell.</summary>
+internal sealed partial class ReportedRun
+{
+    private readonly RunFolder _folder;
+    private readonly Dictionary<string, object> _tables = [];
+
+    /// <param name="folder">The run's.</param>
+    /// <exception cref="UsageException">Its configuration cannot be read.</exception>
+    public ReportedRun(RunFolder folder)
+    {
+        _folder = folder;
+        Config = YamlReader.ReadKeys(SettingsLoader.ReadText(folder.Config), folder.Config)
+            .Where(entry => entry.Value is not YamlGroup)
+            .ToDictionary(entry => entry.Key, entry => TextOf(entry.Value));
+        Environment = ReadEnvironment(folder.Environment);
+    }
+
+    /// <summary>As the user gave it.</summary>
+    public string Folder => _folder.Path;
+
+    /// <summary>Every setting by its key, in the file's order.</summary>
+    public IReadOnlyDictionary<string, string> Config { get; }
+
+    /// <summary>What it ran on, in the file's order; empty where there is no such file.</summary>
+    public IReadOnlyDictionary<string, string> Environment { get; }
+
+    public string Name => Config.GetValueOrDefault("name") is { } name and not "null" ? name : Path.GetFileName(Path.GetFullPath(Folder));
+
+    public string Seed => Config.GetValueOrDefault("seed", "0");
+
+    public IReadOnlyList<EpochRow> Epochs => Table<EpochRow>(_folder.Epochs);
+
+    public IReadOnlyList<AnytimeRow> Anytime => Table<AnytimeRow>(_folder.Test.Anytime);
+
+    public IReadOnlyList<DynamicRow> Dynamic => Table<DynamicRow>(_folder.Test.Dynamic);
+
+    public IReadOnlyList<LatencyRow> Latency => Table<LatencyRow>(_folder.Test.Latency);
+
+    public IReadOnlyList<ExitRow> Exits => Table<ExitRow>(_folder.Test.Exits);
+
+    public IReadOnlyList<ClassRow> Classes => Table<ClassRow>(_folder.Test.Classes);
+
+    public IReadOnlyList<CorrelationRow> Correlation => Table<CorrelationRow>(_folder.Test.Correlation);
+
+    public IReadOnlyList<PredictionRow> Predictions => Table<PredictionRow>(_folder.Test.Predictions);
+
+    /// <summary>The last epoch's weights, and the file that has them; null where there is none.</summary>
+    public (string File, IReadOnlyList<SavedWeight> Rows)? Weights
+    {
+        get
+        {
+            string weights = Path.Combine(Folder, "weights");
+            string? last = Directory.Exists(weights) ? Directory.EnumerateFiles(weights).Where(file => WeightsName().IsMatch(Path.GetFileName(file))).MaxBy(EpochOf) : null;
+            return last is null ? null : ($"weights/{Path.GetFileName(last)}", Table<SavedWeight>(last));
+        }
+    }
+
+    private IReadOnlyList<T> Table<T>(string file)
+    {
+        if (!_tables.TryGetValue(file, out object? rows))
+        {
+            _tables[file] = rows = SavedTable.Read<T>(file);
+        }
+
+        return (IReadOnlyList<T>)rows;
+    }
+
+    private static long EpochOf(string file) => long.Parse(WeightsName().Match(Path.GetFileName(file)).Groups[1].ValueSpan, CultureInfo.InvariantCulture);
+
+    private static string TextOf(YamlValue value) => value switch
+    {
+        YamlScalar scalar => scalar.IsNull ? "null" : scalar.Text,
+        YamlList list => $"[{string.Join(", ", list.Items.Select(item => item.Text))}]",
+        _ => "",
+    };
+
+    private static Dictionary<string, string> ReadEnvironment(string file)
+    {
+        try
+        {
+            using JsonDocument? json = File.Exists(file) ? JsonDocument.Parse(File.ReadAllBytes(file)) : null;
+            return json?.RootElement.EnumerateObject().ToDictionary(property => property.Name, property => TextOf(property.Value)) ?? [];
+        }
+        catch (Exception e) when (e is JsonException or InvalidOperationException or ArgumentException or IOException or UnauthorizedAccessException)
+        {
+            throw new UsageException($"{file} is no such file as imta train writes ({YamlReader.OneLine(e.Message)}); put the run's own there, or take it away", e);
+        }
+    }
+
+    private static string TextOf(JsonElement value)
+        => value.ValueKind == JsonValueKind.Array ? string.Join(' ', value.EnumerateArray().Select(TextOf)) : value.ToString();
+
+    [GeneratedRegex("^epoch-([0-9]{1,18})[.]csv$")]
+    private static partial Regex WeightsName();
+}

@@ -1,0 +1,28 @@
+using System.Globalization;
+
+namespace Imta.MetaWeight.Experiments.Reports;
+
+/// <summary>How images divide over the exits.</summary>
+internal static class ShareFigure
+{
+    public static Block Of(IReadOnlyList<Entry> all) => Missing.Or(all, entry => entry.First.Dynamic.Count > 0, "dynamic.csv, which a run writes at its end unless data.validation=0", entries => new Figure(
+        "shares", "Where images leave",
+        $"The share of the test images that leaves at each exit under each budget; a small q lets most leave early (dynamic.csv, test_share{Means.FirstOnly(entries)}).",
+        "shares", new Axis("q of the budget", "category"), new Axis("share of test images, %", "percent") { FromZero = true, Max = 100 },
+        [.. entries.Select(ViewOf)])
+    {
+        Choices = ["run"],
+    });
+
+    private static View ViewOf(Entry entry)
+    {
+        var budgets = entry.First.Dynamic.GroupBy(row => row.P).OrderBy(budget => budget.Key).ToArray();
+        int exits = entry.First.Dynamic.Max(row => row.Exit);
+        return new View([.. Enumerable.Range(1, exits).Select(exit => new Series($"exit {exit}", Colour.Exit(exit, exits),
+            [.. budgets.Select((budget, k) => new Point(k, budget.FirstOrDefault(row => row.Exit == exit)?.TestShare, Label: $"p = {budget.Key}"))]))])
+        {
+            Labels = [entry.Name],
+            Categories = [.. budgets.Select(budget => budget.First().Q.ToString("0.##", CultureInfo.InvariantCulture))],
+        };
+    }
+}

@@ -1,0 +1,108 @@
+using System.Globalization;
+using Imta.MetaWeight.Experiments.Runs;
+using Imta.MetaWeight.Experiments.Sweeps;
+
+namespace Imta.MetaWeight.Experiments.Reports;
+
+/// <summary>A sweep's own statistics: what matters first, all of it on demand.</summary>
+internal static class SweepStatistics
+{
+    private const int EqualShares = 20; // p of the budget q = 1
+
+    /// <summary>A quantity that is always shown, where a sweep has it.</summary>
+    /// <param name="Head">Of its column.</param>
+    /// <param name="Metric">As in <c>summary.csv</c>.</param>
+    /// <param name="Classes">Of a group of classes.</param>
+    /// <param name="P">Of a budget.</param>
+    private sealed record Column(string Head, string Metric, string Classes = "", int? P = null)
+    {
+        public bool Shows(Quantity quantity) => quantity.Metric == Metric && (quantity.Classes ?? "") == Classes && quantity.P == P;
+    }
+
+    private static readonly Column[] Shown =
+    [
+        new("last exit, %", "top1"),
+        new("mean of exits, %", "top1_mean"),
+        new("budget p = 20, %", "dynamic_accuracy", P: EqualShares),
+        new("its multiply-adds", "dynamic_macs", P: EqualShares),
+        new("head, %", "class_accuracy", "head"),
+        new("medium, %", "class_accuracy", "medium"),
+        new("tail, %", "class_accuracy", "tail"),
+    ];
+
+    public static IEnumerable<Block> Of(ReportedSweep sweep, int number)
+    {
+        if (sweep.Summary.Count > 0)
+        {
+            yield return Means(sweep, $"summary-{number}");
+            yield return AllMeans(sweep, $"all-means-{number}");
+        }
+
+        if (sweep.Comparison.Count > 0)
+        {
+            yield return Differences(sweep, $"comparison-{number}");
+            yield return AllDifferences(sweep, $"all-differences-{number}");
+        }
+
+        string[][] missing = [.. sweep.Runs.Where(row => row.State != SweepFolder.Done).Select(row => (string[])[row.Variant, Text(row.Seed), row.State, row.Message ?? ""])];
+        yield return missing.Length == 0
+            ? new Note($"sweep-runs-{number}", "Runs of the sweep", $"All {sweep.Runs.Count} runs of {sweep.Folder} are done (runs.csv).")
+            : new Table($"sweep-runs-{number}", "Runs that are not done", $"These are in none of the numbers above ({sweep.Folder}, runs.csv).", ["variant", "seed", "state", "message"], missing);
+    }
+
+    private static Table Means(ReportedSweep sweep, string id)
+    {
+        Column[] columns = [.. Shown.Where(column => sweep.Summary.Any(row => column.Shows(Of(row))))];
+        return new Table(id, "Means over seeds", $"Mean over the runs of each variant, ± half of its 95 % interval by Student's t ({sweep.Folder}, summary.csv).",
+            ["variant", "runs", .. columns.Select(column => column.Head)],
+            [.. sweep.Summary.GroupBy(row => row.Variant).Select(variant => (string[])
+                [variant.Key, Text(variant.Max(row => row.N)), .. columns.Select(column => Pick(variant, column, Of) is { } row ? WithRange(row) : "")])]);
+    }
+
+    private static Table Differences(ReportedSweep sweep, string id) => new(
+        id, $"Differences from {sweep.Comparison[0].Baseline}",
+        $"The variant's mean minus the baseline's, accuracies in percentage points, with its 95 % interval and the two-sided p value of Welch's t-test, not corrected for many comparisons ({sweep.Folder}, comparison.csv).",
+        ["variant", "quantity", "difference", "from", "to", "Welch p", "paired p", "runs"],
+        [.. from variant in sweep.Comparison.GroupBy(row => row.Variant)
+            from column in Shown
+            let row = Pick(variant, column, Of)
+            where row is not null
+            select (string[])[variant.Key, column.Head, Signed(row.Difference, row.Metric), Signed(row.Low, row.Metric), Signed(row.High, row.Metric),
+                Probability(row.WelchP), Probability(row.PairedP), $"{row.N} and {row.BaselineN}"]]);
+
+    private static Table AllMeans(ReportedSweep sweep, string id) => new(
+        id, "All means", $"Every row of {sweep.Folder}, summary.csv; accuracies in per cent.", ["variant", "metric", "exit", "classes", "p", "runs", "mean", "std", "low", "high"],
+        [.. sweep.Summary.Select(row => (string[])[row.Variant, row.Metric, Text(row.Exit), row.Classes ?? "", Text(row.P), Text(row.N),
+            Plain(row.Mean, row.Metric), Plain(row.Std, row.Metric), Plain(row.Low, row.Metric), Plain(row.High, row.Metric)])],
+        Folded: true);
+
+    private static Table AllDifferences(ReportedSweep sweep, string id) => new(
+        id, "All differences", $"Every row of {sweep.Folder}, comparison.csv; accuracies in percentage points.",
+        ["variant", "metric", "exit", "classes", "p", "difference", "low", "high", "Welch t", "df", "Welch p", "pairs", "paired t", "paired p"],
+        [.. sweep.Comparison.Select(row => (string[])[row.Variant, row.Metric, Text(row.Exit), row.Classes ?? "", Text(row.P),
+            Signed(row.Difference, row.Metric), Signed(row.Low, row.Metric), Signed(row.High, row.Metric), Plain(row.WelchT, ""), Plain(row.WelchDf, ""), Probability(row.WelchP),
+            Text(row.PairedN), Plain(row.PairedT, ""), Probability(row.PairedP)])],
+        Folded: true);
+
+    private static Quantity Of(SummaryRow row) => new(row.Metric, row.Exit, row.Classes, row.P);
+
+    private static Quantity Of(ComparisonRow row) => new(row.Metric, row.Exit, row.Classes, row.P);
+
+    /// <summary>The row that a column shows: of the last exit, where there is one for each.</summary>
+    private static T? Pick<T>(IEnumerable<T> rows, Column column, Func<T, Quantity> of) => rows.Where(row => column.Shows(of(row))).MaxBy(row => of(row).Exit ?? 0);
+
+    private static bool IsShare(string metric) => metric is "top1" or "top1_mean" or "class_accuracy" or "dynamic_accuracy";
+
+    private static string WithRange(SummaryRow row)
+        => Plain(row.Mean, row.Metric) + (row.High is { } high ? $" ± {Plain(high - row.Mean, row.Metric)}" : "");
+
+    private static string Plain(double? value, string metric) => value is not { } number ? ""
+        : IsShare(metric) ? (100 * number).ToString("0.00", CultureInfo.InvariantCulture)
+        : number.ToString(metric == "dynamic_macs" ? "N0" : "0.###", CultureInfo.InvariantCulture);
+
+    private static string Signed(double? value, string metric) => value > 0 ? "+" + Plain(value, metric) : Plain(value, metric).Replace('-', '−');
+
+    private static string Probability(double? value) => value is not { } p ? "" : p < 0.001 ? "< 0.001" : p.ToString("0.000", CultureInfo.InvariantCulture);
+
+    private static string Text(int? value) => value?.ToString(CultureInfo.InvariantCulture) ?? "";
+}

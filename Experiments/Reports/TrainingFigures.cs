@@ -1,0 +1,45 @@
+using Imta.MetaWeight.Experiments.Runs;
+
+namespace Imta.MetaWeight.Experiments.Reports;
+
+/// <summary>How training went, epoch by epoch (IMTA, Figure 6).</summary>
+internal static class TrainingFigures
+{
+    public static Block Accuracy(IReadOnlyList<Entry> all) => Curves(
+        all, "validation-accuracy", "Validation accuracy in training", "How often an exit is right on the held-out validation images behind each epoch",
+        new Axis("validation accuracy, %", "percent"), row => row.ValidationAccuracy, "validation accuracies in epochs.csv, which has them from the first epoch on unless data.validation=0");
+
+    public static Block Loss(IReadOnlyList<Entry> all) => Curves(
+        all, "train-loss", "Training loss", "An exit's mean cross-entropy on the training images in each epoch",
+        new Axis("training loss, nats", "number"), row => row.TrainLoss, "epochs.csv, which is written with a run's first epoch");
+
+    private static Block Curves(IReadOnlyList<Entry> all, string id, string title, string what, Axis axis, Func<EpochRow, double?> value, string needed)
+        => Missing.Or(all, entry => entry.Runs.Any(run => run.Epochs.Any(row => value(row) is not null)), needed, entries => new Figure(
+            id, title, $"{what} (epochs.csv{Means.Words(entries)}).", "lines", new Axis("epoch", "whole"), axis,
+            [.. ExitChoice.UpTo(entries.SelectMany(entry => entry.Runs).Max(LastExit) ?? 0).Select(exit => new View(
+                [.. entries.Select(entry => new Series(entry.Name, entry.Colour, CurveOf(entry, exit, value))).Where(series => series.Points.Count > 0)])
+            {
+                Labels = [exit.Label],
+                Marks = PhaseTwo(entries),
+            })])
+        {
+            Choices = ["exit"],
+        });
+
+    private static int? LastExit(ReportedRun run) => run.Epochs.Max(row => (int?)row.Exit);
+
+    private static IReadOnlyList<Point> CurveOf(Entry entry, ExitChoice exit, Func<EpochRow, double?> value) => Means.Curve(entry, run =>
+    {
+        int chosen = exit.Of(LastExit(run) ?? 0);
+        return run.Epochs.Where(row => row.Exit == chosen).Select(row => new Value(row.Epoch, row.Epoch, value(row) ?? double.NaN));
+    });
+
+    /// <summary>Where phase II begins.</summary>
+    private static Mark[]? PhaseTwo(IReadOnlyList<Entry> entries)
+    {
+        Mark[] marks = [.. entries.SelectMany(entry => entry.Runs)
+            .Select(run => run.Epochs.Where(row => row.Phase == 2).Min(row => (int?)row.Epoch))
+            .OfType<int>().Where(first => first > 1).Distinct().Order().Select(first => new Mark(first - 0.5, "phase II"))];
+        return marks.Length == 0 ? null : marks;
+    }
+}

@@ -1,0 +1,64 @@
+using MathNet.Numerics.Statistics;
+
+namespace Imta.MetaWeight.Experiments.Reports;
+
+/// <summary>The learned sample weights as a function of what they are given for.</summary>
+internal static class WeightFigures
+{
+    private const int MostBins = 25;
+    private const string Band = "the line is the mean in each bin, the band holds 10 to 90 % of its samples";
+
+    /// <summary>Null where no run has what it needs.</summary>
+    public static Block? AgainstConfidence(IReadOnlyList<Entry> all) => Against(
+        all, "weights-confidence", "Weight against confidence", "by their confidence there, the largest softmax probability",
+        new Axis("confidence at the exit, %", "percent"), row => row.Confidence, "weights that differ and a column confidence in weights/epoch-NNNN.csv");
+
+    /// <summary>Null where no run has what it needs.</summary>
+    public static Block? AgainstDifficulty(IReadOnlyList<Entry> all) => Against(
+        all, "weights-difficulty", "Weight against difficulty", "by the difficulty that they were generated with, 0 easy to 1 hard",
+        new Axis("difficulty", "number"), row => row.Difficulty, "weights that differ and samples of known difficulty, as generated data are");
+
+    public static Block AgainstLoss(IReadOnlyList<Entry> all) => Drawn(
+        all, "weights-loss", "Weight against loss", "by their loss there",
+        new Axis("loss at the exit, nats", "number") { FromZero = true }, row => row.Loss, "weights/epoch-NNNN.csv with weights that differ, as runs with meta.enabled=true have");
+
+    private static Block? Against(IReadOnlyList<Entry> all, string id, string title, string by, Axis x, Func<SavedWeight, double?> of, string needed)
+        => all.Any(entry => Learned(entry, of)) ? Drawn(all, id, title, by, x, of, needed) : null;
+
+    private static Block Drawn(IReadOnlyList<Entry> all, string id, string title, string by, Axis x, Func<SavedWeight, double?> of, string needed)
+        => Missing.Or(all, entry => Learned(entry, of), needed, entries => new Figure(
+            id, title, $"How much training samples count at each exit, {by}, in at most {MostBins} bins of equally many samples (the last weights/epoch-NNNN.csv; {Band}{Means.FirstOnly(entries)}).",
+            "lines", x, new Axis("sample weight", "number"), [.. entries.Select(entry => ViewOf(entry, row => of(row)!.Value))])
+        {
+            Choices = ["run"],
+        });
+
+    /// <summary>Whether weights differ, and all samples have what they are drawn against.</summary>
+    private static bool Learned(Entry entry, Func<SavedWeight, double?> of)
+        => entry.First.Weights is ({ }, [var first, ..] rows) && rows.Any(row => row.Weight != first.Weight) && rows.All(row => of(row) is not null);
+
+    private static View ViewOf(Entry entry, Func<SavedWeight, double> x)
+    {
+        (string file, IReadOnlyList<SavedWeight> rows) = entry.First.Weights!.Value;
+        var exits = rows.Where(row => float.IsFinite(row.Weight) && double.IsFinite(x(row))).GroupBy(row => row.Exit).OrderBy(exit => exit.Key).ToArray();
+        return new View([.. exits.Select(exit => new Series($"exit {exit.Key}", Colour.Exit(exit.Key, exits[^1].Key), Bins(exit, x)))])
+        {
+            Labels = [entry.Name],
+            Remark = $"{entry.First.Folder}, {file}",
+        };
+    }
+
+    private static Point[] Bins(IEnumerable<SavedWeight> rows, Func<SavedWeight, double> x)
+    {
+        SavedWeight[] sorted = [.. rows.OrderBy(x).ThenBy(row => row.Weight)];
+        int bins = Math.Clamp(sorted.Length / 4, 1, MostBins);
+        return [.. Enumerable.Range(0, bins).Select(bin =>
+        {
+            SavedWeight[] inside = sorted[(sorted.Length * bin / bins)..(sorted.Length * (bin + 1) / bins)];
+            double[] weights = [.. inside.Select(row => (double)row.Weight).Order()];
+            return new Point(
+                inside.Average(x), weights.Mean(), SortedArrayStatistics.Quantile(weights, 0.1), SortedArrayStatistics.Quantile(weights, 0.9),
+                FormattableString.Invariant($"{inside.Length} samples"));
+        })];
+    }
+}

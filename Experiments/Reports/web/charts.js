@@ -1,0 +1,221 @@
+// Makes ECharts options of a report's figures. The page runs it in the browser, the program for SVG files.
+'use strict';
+
+const charts = (() => {
+  // Okabe and Ito's colours, which readers with any colour vision can tell apart; lighter ones for dark pages.
+  const runColours = {
+    light: ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#333333'],
+    dark: ['#5aaeea', '#ff8f57', '#35c79c', '#e3a5c8', '#f2b632', '#8ed3f7', '#dddddd'],
+  };
+  const viridis = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]];
+  const symbols = ['circle', 'rect', 'triangle', 'diamond'];
+  const dashes = ['solid', 'dashed', 'dotted'];
+  const looks = {
+    light: { text: '#222', faint: '#666', line: '#ddd', axis: '#888', paper: '#fff' },
+    dark: { text: '#e4e4e4', faint: '#a8a8a8', line: '#3a3d42', axis: '#888', paper: '#17191c' },
+  };
+  const font = 'system-ui, -apple-system, Segoe UI, Roboto, Liberation Sans, sans-serif'; // without quotes: ECharts does not escape it
+  const mostSymbols = 60;
+
+  const escape = text => String(text).replace(/[&<>"']/g, c => `&#${c.charCodeAt(0)};`);
+  const clean = text => text.replace(/[\u0000-\u001f\ufffe\uffff]/g, ' '); // no file of SVG may hold these
+  const shortened = (text, most) => (text.length > most ? clean(text).slice(0, most - 1) + '…' : clean(text));
+  const clipped = text => shortened(text, 48);
+  const digits = (value, count) => String(Number(value.toPrecision(count)));
+
+  function colour(series, mode) {
+    const { of, index, count } = series.colour;
+    if (of === 'run') {
+      return runColours[mode][index % runColours[mode].length];
+    }
+    const [from, to] = mode === 'dark' ? [0.3, 1] : [0, 0.85];
+    const at = (from + (to - from) * (count > 1 ? index / (count - 1) : 0)) * (viridis.length - 1);
+    const low = Math.min(Math.floor(at), viridis.length - 2);
+    const mixed = viridis[low].map((part, k) => Math.round(part + (viridis[low + 1][k] - part) * (at - low)));
+    return `rgb(${mixed.join(',')})`;
+  }
+
+  // Numbers as an axis of that form shows them.
+  function shown(value, form) {
+    if (value === null || value === undefined) {
+      return '';
+    }
+    if (form === 'count') {
+      const [unit, name] = [[1e9, ' G'], [1e6, ' M'], [1e3, ' k'], [1, '']].find(([least]) => Math.abs(value) >= least) || [1, ''];
+      return digits(value / unit, 4) + name;
+    }
+    return digits(value, form === 'percent' ? 4 : 5);
+  }
+
+  const scaled = (value, axis) => (value === null || value === undefined ? null : axis.form === 'percent' ? 100 * value : value);
+
+  // The points of a series in the units of the screen; those of ranks stand once in the figure, a column an exit.
+  function pointsOf(figure, series) {
+    if (series.columns) {
+      const [x, y] = series.columns.map(column => figure.columns[column]);
+      return x.map((value, k) => ({ x: value, y: y[k] }));
+    }
+    return series.points.map(p => ({
+      x: scaled(p.x, figure.x), y: scaled(p.y, figure.y), low: scaled(p.low, figure.y), high: scaled(p.high, figure.y), label: p.label,
+    }));
+  }
+
+  function tooltip(figure, series, point) {
+    const x = figure.x.form === 'category' ? '' : `<br>${escape(figure.x.name)}: ${shown(point.x, figure.x.form)}`;
+    const range = point.low === null || point.low === undefined ? '' : ` (${shown(point.low, figure.y.form)} to ${shown(point.high, figure.y.form)})`;
+    return `<b>${escape(clipped(series.name))}</b>${point.label ? '<br>' + escape(point.label) : ''}${x}`
+      + `<br>${escape(figure.y.name)}: ${shown(point.y, figure.y.form)}${range}`;
+  }
+
+  const hasRange = points => points.some(p => p.low !== null && p.low !== undefined);
+
+  // The band between the low and high ends of a line's points.
+  function band(series, points, ink) {
+    const ends = points.filter(p => p.low !== null && p.low !== undefined);
+    return {
+      type: 'custom', name: series.name, silent: true, clip: true, z: 1, tooltip: { show: false }, itemStyle: { color: ink },
+      encode: { x: 0, y: [1, 2] }, data: ends.map(p => [p.x, p.low, p.high]),
+      renderItem: (params, api) => params.dataIndex > 0 ? null : {
+        type: 'polygon', silent: true, style: { fill: ink, opacity: 0.18 },
+        shape: { points: [...ends.map(p => api.coord([p.x, p.high])), ...ends.map(p => api.coord([p.x, p.low])).reverse()] },
+      },
+    };
+  }
+
+  // The ranges of points that no line joins, or of bars, of which place of many stand side by side.
+  function whiskers(series, points, ink, place, many) {
+    const ends = points.filter(p => p.low !== null && p.low !== undefined);
+    return {
+      type: 'custom', name: series.name, silent: true, clip: true, z: 4, tooltip: { show: false }, itemStyle: { color: ink },
+      encode: { x: 0, y: [1, 2] }, data: ends.map(p => [p.x, p.low, p.high]),
+      renderItem: (params, api) => {
+        const [low, high] = [api.coord([api.value(0), api.value(1)]), api.coord([api.value(0), api.value(2)])];
+        const x = many === 0 ? low[0] : low[0] + api.size([1, 0])[0] * barShare * ((place + 0.5) / many - 0.5);
+        const line = (x1, y1, x2, y2) => ({ type: 'line', silent: true, shape: { x1, y1, x2, y2 }, style: { stroke: ink, lineWidth: 1.5 } });
+        return { type: 'group', children: [line(x, low[1], x, high[1]), line(x - 3, low[1], x + 3, low[1]), line(x - 3, high[1], x + 3, high[1])] };
+      },
+    };
+  }
+  const barShare = 0.7; // of a category's width
+
+  function marks(view, look) {
+    return !view.marks ? undefined : {
+      silent: true, symbol: 'none', animation: false, lineStyle: { color: look.axis, type: 'dashed' },
+      label: { color: look.faint, fontFamily: font, formatter: p => p.name, position: 'insideEndTop' },
+      data: view.marks.map(mark => ({ xAxis: mark.x, name: mark.label })),
+    };
+  }
+
+  function line(figure, series, points, ink, marked) {
+    const { index } = series.colour;
+    return {
+      type: 'line', name: series.name, z: 3, connectNulls: false, showSymbol: points.length <= mostSymbols,
+      symbol: series.foreign ? 'diamond' : symbols[index % symbols.length], symbolSize: series.foreign ? 12 : 7,
+      lineStyle: { color: ink, width: 2, type: series.foreign ? 'dotted' : dashes[Math.floor(index / 7) % dashes.length] },
+      itemStyle: { color: ink }, emphasis: { focus: 'series' }, markLine: marked,
+      data: points.map(p => ({ value: [p.x, p.y], point: p })),
+      tooltip: { formatter: at => tooltip(figure, series, at.data.point) },
+    };
+  }
+
+  function scatter(figure, series, points, ink) {
+    return {
+      type: 'scatter', name: series.name, symbolSize: 4, itemStyle: { color: ink, opacity: 0.55 },
+      data: points.map(p => [p.x, p.y]),
+      tooltip: { formatter: at => tooltip(figure, series, { x: at.value[0], y: at.value[1] }) },
+    };
+  }
+
+  function bar(figure, series, points, ink) {
+    return {
+      type: 'bar', name: series.name, stack: figure.kind === 'shares' ? 'all' : undefined, itemStyle: { color: ink },
+      barCategoryGap: figure.kind === 'shares' ? '8%' : `${Math.round(100 * (1 - barShare))}%`, barGap: '0%',
+      data: points.map(p => ({ value: p.y, point: p })),
+      tooltip: { formatter: at => tooltip(figure, series, at.data.point) },
+    };
+  }
+
+  function seriesOf(figure, view, mode) {
+    const many = view.series.length;
+    return view.series.flatMap((series, place) => {
+      const [points, ink, look] = [pointsOf(figure, series), colour(series, mode), looks[mode]];
+      switch (figure.kind) {
+        case 'lines':
+          return [line(figure, series, points, ink, place === 0 ? marks(view, look) : undefined), ...(hasRange(points) ? [points.length > 1 ? band(series, points, ink) : whiskers(series, points, ink, 0, 0)] : [])];
+        case 'scatter':
+          return [scatter(figure, series, points, ink)];
+        default:
+          return [bar(figure, series, points, ink), ...(hasRange(points) ? [whiskers(series, points, look.text, place, many)] : [])];
+      }
+    });
+  }
+
+  // An interval may reach beyond what a share can be; the axis does not.
+  function ends(of, values) {
+    if (of.form !== 'percent') {
+      return { max: of.max };
+    }
+    return { min: Math.min(...values) < 0 ? 0 : undefined, max: Math.max(...values) > 100 ? 100 : of.max };
+  }
+
+  function axis(of, place, look, values, categories) {
+    const common = {
+      name: of.name, nameLocation: 'middle', nameGap: place === 'x' ? 32 : 46,
+      nameTextStyle: { color: look.faint, fontFamily: font, fontSize: 13 },
+      axisLabel: { color: look.faint, fontFamily: font, hideOverlap: true }, axisLine: { show: place === 'x', lineStyle: { color: look.axis } },
+      splitLine: { show: place === 'y', lineStyle: { color: look.line } },
+    };
+    if (of.form === 'category') {
+      const rotate = categories.length > 12 && categories.some(c => c.length > 4) ? 45 : 0;
+      return { ...common, type: 'category', data: categories, nameGap: rotate ? 64 : 32, axisLabel: { ...common.axisLabel, rotate, formatter: c => shortened(c, 14) } };
+    }
+    common.axisLabel.formatter = value => shown(value, of.form);
+    return { ...common, type: 'value', scale: !of.fromZero, minInterval: of.form === 'whole' ? 1 : undefined, ...ends(of, values) };
+  }
+
+  // The name of a view: the figure's title with what is chosen.
+  const titleOf = (figure, view) => clean([figure.title, ...(view.labels || [])].join(', ') + (view.remark ? ` (${view.remark})` : ''));
+
+  // Lines that the legend will take at a width.
+  function legendRows(view, width) {
+    let [rows, at] = [1, 0];
+    for (const series of view.series) {
+      const needed = 45 + 7 * clipped(series.name).length;
+      [rows, at] = at + needed > width - 20 && at > 0 ? [rows + 1, needed] : [rows, at + needed];
+    }
+    return Math.min(rows, 6);
+  }
+
+  // What ECharts draws. mode: 'light' or 'dark'; titled: with its title in the picture, for files.
+  function option(figure, view, { mode, width, titled }) {
+    const look = looks[mode];
+    const rows = view.series.length > 1 || !titled ? legendRows(view, width) : 1;
+    const top = titled ? 30 : 0;
+    const points = view.series.flatMap(series => pointsOf(figure, series));
+    const heights = points.flatMap(p => [p.y, p.low, p.high]).filter(value => value !== null && value !== undefined);
+    return {
+      animation: false, backgroundColor: titled ? look.paper : 'transparent', textStyle: { fontFamily: font, color: look.text },
+      title: titled ? { text: titleOf(figure, view), left: 8, top: 6, textStyle: { fontFamily: font, fontSize: 15, fontWeight: 600, color: look.text } } : undefined,
+      legend: { type: rows < 6 ? 'plain' : 'scroll', top: top + 2, left: 'center', formatter: clipped, textStyle: { color: look.text, fontFamily: font }, pageTextStyle: { color: look.text }, data: view.series.map(s => s.name) },
+      grid: { left: 64, right: 28, top: top + 14 + 24 * rows, bottom: 56 },
+      tooltip: { trigger: 'item', confine: true, backgroundColor: look.paper, borderColor: look.axis, textStyle: { color: look.text, fontFamily: font, fontSize: 13 } },
+      xAxis: axis(figure.x, 'x', look, [], view.categories), yAxis: axis(figure.y, 'y', look, heights),
+      series: seriesOf(figure, view, mode),
+    };
+  }
+
+  // The numbers of a view as a table: its head and its rows, as text.
+  function table(figure, view) {
+    const ranged = view.series.some(series => hasRange(pointsOf(figure, series)));
+    const labelled = view.series.some(series => (series.points || []).some(p => p.label));
+    const x = figure.x.form === 'category' ? [] : [figure.x.name];
+    const head = ['', ...(labelled ? ['at'] : []), ...x, figure.y.name, ...(ranged ? ['from', 'to'] : [])];
+    const rows = view.series.flatMap(series => pointsOf(figure, series).map(p => [
+      series.name, ...(labelled ? [p.label || ''] : []), ...x.map(() => shown(p.x, figure.x.form)), shown(p.y, figure.y.form),
+      ...(ranged ? [shown(p.low, figure.y.form), shown(p.high, figure.y.form)] : []),
+    ]));
+    return { head, rows };
+  }
+
+  return { option, table, titleOf, colour };
+})();
