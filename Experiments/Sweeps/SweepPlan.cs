@@ -12,14 +12,15 @@ internal sealed record SweepRun(string Variant, int Seed, IReadOnlyList<Settings
 
 /// <summary>
 /// What a sweep file asks for: <c>config</c> (a configuration beside it), <c>seeds</c>, <c>set</c> (settings of all runs), <c>variants</c>
-/// (named settings), <c>grid</c> (lists of values, all combinations, of every variant), <c>baseline</c> (the variant to compare with).
+/// (named settings), <c>grid</c> (lists of values, all combinations, of every variant), <c>baseline</c> (the variant to compare with; of a grid
+/// with variants also one of those, which is compared with at the same point of the grid).
 /// </summary>
 /// <param name="File">The sweep file.</param>
 /// <param name="Config">The configuration's file; null: the program's own.</param>
-/// <param name="Baseline">A variant's name; null: nothing is compared.</param>
 /// <param name="Variants">All names, in the file's order.</param>
+/// <param name="Baselines">The variant that each is compared with, those themselves excepted; none: nothing is compared.</param>
 /// <param name="Runs">By seed, then variant.</param>
-internal sealed record SweepPlan(string File, string? Config, string? Baseline, IReadOnlyList<string> Variants, IReadOnlyList<SweepRun> Runs)
+internal sealed record SweepPlan(string File, string? Config, IReadOnlyList<string> Variants, IReadOnlyDictionary<string, string> Baselines, IReadOnlyList<SweepRun> Runs)
 {
     private const int MostRuns = 10_000;
     private const int LongestName = 100;
@@ -41,19 +42,14 @@ internal sealed record SweepPlan(string File, string? Config, string? Baseline, 
         string? config = Text(entries, "config") is { } beside ? Path.Combine(Path.GetDirectoryName(file) ?? "", beside) : null;
         SettingsOverride[] common = [.. OfGroup(entries, "set").Select(Single), .. data is null ? [] : (SettingsOverride[])[new("--data", "data.root", Path.GetFullPath(data), IsText: true)]];
         var variants = AllVariants(entries).ToArray();
-        string? baseline = Text(entries, "baseline");
-        if (baseline is not null && variants.All(variant => variant.Name != baseline))
-        {
-            throw new UsageException($"{Where(entries, "baseline")}: there is no variant {YamlReader.OneLine(baseline)}; there are {string.Join(", ", variants.Take(10).Select(variant => variant.Name))}{(variants.Length > 10 ? ", ..." : "")}");
-        }
-
+        Dictionary<string, string> baselines = BaselinesOf(variants, entries);
         int[] seeds = Seeds(entries);
         if ((long)seeds.Length * variants.Length > MostRuns)
         {
             throw new UsageException(FormattableString.Invariant($"{file} asks for {(long)seeds.Length * variants.Length} runs; {MostRuns} at most"));
         }
 
-        return new SweepPlan(file, config, baseline, [.. variants.Select(variant => variant.Name)],
+        return new SweepPlan(file, config, [.. variants.Select(variant => variant.Name)], baselines,
             [.. from seed in seeds from variant in variants select Run(config, common, variant.Name, variant.Settings, seed)]);
     }
 
@@ -67,8 +63,25 @@ internal sealed record SweepPlan(string File, string? Config, string? Baseline, 
         return new SweepRun(variant, seed, all, SettingsLoader.Load(config ?? SettingsLoader.Own("quickstart.yaml"), all));
     }
 
+    private static Dictionary<string, string> BaselinesOf((string Name, string Point, SettingsOverride[] Settings)[] variants, IReadOnlyList<YamlEntry> entries)
+    {
+        if (Text(entries, "baseline") is not { } baseline)
+        {
+            return [];
+        }
+
+        string Reference(string point) => variants.Any(variant => variant.Name == baseline) ? baseline : $"{baseline},{point}";
+        var baselines = variants.ToDictionary(variant => variant.Name, variant => Reference(variant.Point));
+        if (baselines.Values.Any(reference => !baselines.ContainsKey(reference)))
+        {
+            throw new UsageException($"{Where(entries, "baseline")}: there is no variant {YamlReader.OneLine(baseline)}; there are {string.Join(", ", variants.Take(10).Select(variant => variant.Name))}{(variants.Length > 10 ? ", ..." : "")}");
+        }
+
+        return baselines.Where(pair => pair.Key != pair.Value).ToDictionary();
+    }
+
     /// <summary>The named variants, or the one that has no name, times the grid.</summary>
-    private static IEnumerable<(string Name, SettingsOverride[] Settings)> AllVariants(IReadOnlyList<YamlEntry> entries)
+    private static IEnumerable<(string Name, string Point, SettingsOverride[] Settings)> AllVariants(IReadOnlyList<YamlEntry> entries)
     {
         (string Name, SettingsOverride[] Settings)[] points = [.. Grid(entries)];
         string[] names = [.. entries.Where(entry => entry.Key.StartsWith("variants.", StringComparison.Ordinal)).Select(entry => entry.Key.Split('.')[1]).Distinct()];
@@ -79,7 +92,7 @@ internal sealed record SweepPlan(string File, string? Config, string? Baseline, 
             foreach ((string point, SettingsOverride[] settings) in points)
             {
                 string whole = string.Join(',', new[] { name, point }.Where(part => part.Length > 0));
-                yield return (Checked(whole.Length == 0 ? "all" : whole), [.. own, .. settings]);
+                yield return (Checked(whole.Length == 0 ? "all" : whole), point, [.. own, .. settings]);
             }
         }
 

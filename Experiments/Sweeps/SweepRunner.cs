@@ -152,9 +152,9 @@ internal sealed class SweepRunner
             (variant, (IReadOnlyDictionary<int, Dictionary<Quantity, double>>)_measured.Where(run => run.Key.Variant == variant).ToDictionary(run => run.Key.Seed, run => run.Value)))];
         CsvTable.Write(_folder.Runs, _plan.Runs.Select(run => _states[(run.Variant, run.Seed)]));
         CsvTable.Write(_folder.Summary, SweepSummary.Summary(variants));
-        if (_plan.Baseline is { } baseline)
+        if (_plan.Baselines.Count > 0)
         {
-            CsvTable.Write(_folder.Comparison, SweepSummary.Comparison(variants, baseline));
+            CsvTable.Write(_folder.Comparison, SweepSummary.Comparison(variants, _plan.Baselines));
         }
     }
 

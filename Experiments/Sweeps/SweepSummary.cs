@@ -68,12 +68,13 @@ internal static class SweepSummary
 
     /// <summary>The rows of <c>comparison.csv</c>: Welch's t-test, and the t-test of pairs of one seed.</summary>
     /// <param name="variants">As for <see cref="Summary"/>.</param>
-    /// <param name="baseline">The name of the one to compare with.</param>
-    public static IEnumerable<ComparisonRow> Comparison(IReadOnlyList<(string Name, IReadOnlyDictionary<int, Dictionary<Quantity, double>> Runs)> variants, string baseline)
+    /// <param name="baselines">The variant that each is compared with; those that are not named are not compared.</param>
+    public static IEnumerable<ComparisonRow> Comparison(IReadOnlyList<(string Name, IReadOnlyDictionary<int, Dictionary<Quantity, double>> Runs)> variants, IReadOnlyDictionary<string, string> baselines)
     {
-        var reference = variants.Single(variant => variant.Name == baseline).Runs;
-        foreach ((string name, var runs) in variants.Where(variant => variant.Name != baseline))
+        foreach ((string name, var runs) in variants.Where(variant => baselines.ContainsKey(variant.Name)))
         {
+            string baseline = baselines[name];
+            var reference = variants.Single(variant => variant.Name == baseline).Runs;
             foreach (Quantity quantity in QuantitiesOf(runs))
             {
                 SortedDictionary<int, double> own = BySeed(runs, quantity), other = BySeed(reference, quantity);
