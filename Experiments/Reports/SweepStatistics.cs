@@ -60,14 +60,14 @@ internal static class SweepStatistics
     }
 
     private static Table Differences(ReportedSweep sweep, string id) => new(
-        id, $"Differences from {sweep.Comparison[0].Baseline}",
+        id, "Differences from the baseline",
         $"The variant's mean minus the baseline's, accuracies in percentage points, with its 95 % interval and the two-sided p value of Welch's t-test, not corrected for many comparisons ({sweep.Folder}, comparison.csv).",
-        ["variant", "quantity", "difference", "from", "to", "Welch p", "paired p", "runs"],
+        ["variant", "baseline", "quantity", "difference", "from", "to", "Welch p", "paired p", "runs"],
         [.. from variant in sweep.Comparison.GroupBy(row => row.Variant)
             from column in Shown
             let row = Pick(variant, column, Of)
             where row is not null
-            select (string[])[variant.Key, column.Head, Signed(row.Difference, row.Metric), Signed(row.Low, row.Metric), Signed(row.High, row.Metric),
+            select (string[])[variant.Key, row.Baseline, column.Head, Signed(row.Difference, row.Metric), Signed(row.Low, row.Metric), Signed(row.High, row.Metric),
                 Probability(row.WelchP), Probability(row.PairedP), $"{row.N} and {row.BaselineN}"]]);
 
     private static Table AllMeans(ReportedSweep sweep, string id) => new(
@@ -78,8 +78,8 @@ internal static class SweepStatistics
 
     private static Table AllDifferences(ReportedSweep sweep, string id) => new(
         id, "All differences", $"Every row of {sweep.Folder}, comparison.csv; accuracies in percentage points.",
-        ["variant", "metric", "exit", "classes", "p", "difference", "low", "high", "Welch t", "df", "Welch p", "pairs", "paired t", "paired p"],
-        [.. sweep.Comparison.Select(row => (string[])[row.Variant, row.Metric, Text(row.Exit), row.Classes ?? "", Text(row.P),
+        ["variant", "baseline", "metric", "exit", "classes", "p", "difference", "low", "high", "Welch t", "df", "Welch p", "pairs", "paired t", "paired p"],
+        [.. sweep.Comparison.Select(row => (string[])[row.Variant, row.Baseline, row.Metric, Text(row.Exit), row.Classes ?? "", Text(row.P),
             Signed(row.Difference, row.Metric), Signed(row.Low, row.Metric), Signed(row.High, row.Metric), Plain(row.WelchT, ""), Plain(row.WelchDf, ""), Probability(row.WelchP),
             Text(row.PairedN), Plain(row.PairedT, ""), Probability(row.PairedP)])],
         Folded: true);
