@@ -9,7 +9,11 @@ internal static class ReportCommand
 {
     private static readonly Argument<string[]> Folders = new("RUN|SWEEP") { Arity = ArgumentArity.OneOrMore, Description = "Folders of runs and of sweeps; a sweep's runs are averaged by variant" };
     private static readonly Option<string> Out = new("--out") { HelpName = "FILE.html", Description = "The report", DefaultValueFactory = _ => "report.html" };
-    private static readonly Option<string[]> Points = new("--points") { HelpName = "FILE.csv", Description = "Numbers from elsewhere to draw beside budgets: columns name, macs, accuracy (of 1), and parameters if known; may be repeated" };
+    private static readonly Option<string[]> Points = new("--points")
+    {
+        HelpName = "FILE.csv",
+        Description = "Numbers from elsewhere to draw beside budgets: columns name, macs, accuracy (of 1), and parameters if known; may be repeated",
+    };
     private static readonly Option<string?> Svg = new("--svg") { HelpName = "DIR", Description = "Write every chart there too, as an SVG file" };
     private static readonly Option<bool> Force = new("--force") { Description = "Replace files that are there" };
 

@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Text;
 using Jint;
 
 namespace Imta.MetaWeight.Experiments.Reports;
@@ -37,10 +36,10 @@ internal sealed class ChartFiles : IDisposable
         var names = new HashSet<string>();
         foreach (Figure figure in report.Sections.SelectMany(section => section.Blocks).OfType<Figure>())
         {
-            _engine.Execute($"var figure = {ReportPage.Json(figure)};");
-            foreach ((View view, int index) in figure.Views.Select((view, index) => (view, index)).DistinctBy(item => figure.Columns is null ? item.index.ToString(CultureInfo.InvariantCulture) : item.view.Labels![0]))
+            _engine.Execute($"var figure = {ReportPage.Json(figure with { Views = [] })};");
+            foreach (View view in figure.Columns is null ? figure.Views : figure.Views.DistinctBy(view => view.Labels![0]))
             {
-                yield return (NameOf(figure, view, names), _engine.Evaluate($"draw(figure, figure.views[{index}])").AsString());
+                yield return (NameOf(figure, view, names), _engine.Evaluate($"draw(figure, {ReportPage.Json(view)})").AsString());
             }
         }
     }
@@ -48,13 +47,8 @@ internal sealed class ChartFiles : IDisposable
     /// <summary>From the figure's and the view's names, in letters that every file system takes.</summary>
     private static string NameOf(Figure figure, View view, HashSet<string> taken)
     {
-        var name = new StringBuilder(figure.Id);
-        foreach (char c in view.Labels is null ? "" : $"-{string.Join('-', view.Labels)}")
-        {
-            name.Append(char.IsAsciiLetterOrDigit(c) ? char.ToLowerInvariant(c) : name[^1] == '-' ? "" : "-");
-        }
-
-        string stem = name.ToString(0, Math.Min(name.Length, 100)).TrimEnd('-');
+        string words = string.Concat($"{figure.Id} {string.Join(' ', view.Labels ?? [])}".ToLowerInvariant().Select(c => char.IsAsciiLetterOrDigit(c) ? c : ' '));
+        string name = string.Join('-', words.Split(' ', StringSplitOptions.RemoveEmptyEntries)), stem = name[..Math.Min(name.Length, 100)];
         return Enumerable.Range(1, int.MaxValue).Select(k => k == 1 ? $"{stem}.svg" : $"{stem}-{k}.svg").First(taken.Add);
     }
 }

@@ -7,24 +7,28 @@ internal static class ClassFigures
 {
     private static readonly string[] Groups = ["head", "medium", "tail"];
 
-    public static Block Classes(IReadOnlyList<Entry> all) => Missing.Or(all, entry => entry.Runs.Any(run => run.Classes.Count > 0), "classes.csv, which a run writes at its end", entries => new Figure(
-        "classes", "Accuracy of each class",
-        $"How often an exit is right on the test images of each class, classes with most training images first (classes.csv{Means.Words(entries)}).",
-        "bars", new Axis("class", "category"), new Axis("test accuracy, %", "percent") { FromZero = true, Max = 100 },
-        Views(entries, run => run.Classes, row => row.Exit, Names(entries), row => row.Name, row => row.Accuracy))
-    {
-        Choices = ["exit"],
-    });
+    public static Block Classes(IReadOnlyList<Entry> all) => FigureOrNote.Of(
+        all, entry => entry.Runs.Any(run => run.Classes.Count > 0), "classes.csv, which a run writes at its end",
+        entries => new Figure(
+            "classes", "Accuracy of each class",
+            $"How often an exit is right on the test images of each class, classes with most training images first (classes.csv{Means.Words(entries)}).",
+            "bars", new Axis("class", "category"), new Axis("test accuracy, %", "percent") { FromZero = true, Max = 100 },
+            Views(entries, run => run.Classes, row => row.Exit, Names(entries), row => row.Name, row => row.Accuracy))
+        {
+            Choices = ["exit"],
+        });
 
     /// <summary>Null where no run tells head from tail.</summary>
-    public static Block? GroupMeans(IReadOnlyList<Entry> all) => all.Any(Grouped) ? Missing.Or(all, Grouped, "rows of head, medium and tail in exits.csv, as imbalanced classes have", entries => new Figure(
-        "groups", "Accuracy of head, medium and tail",
-        $"How often an exit is right on the test images of the thirds of the classes with most, medium and fewest training images (exits.csv{Means.Words(entries)}).",
-        "bars", new Axis("classes", "category"), new Axis("test accuracy, %", "percent") { FromZero = true, Max = 100 },
-        Views(entries, GroupRows, row => row.Exit, Groups, row => row.Classes, row => row.Accuracy))
-    {
-        Choices = ["exit"],
-    }) : null;
+    public static Block? GroupMeans(IReadOnlyList<Entry> all) => all.Any(Grouped) ? FigureOrNote.Of(
+        all, Grouped, "rows of head, medium and tail in exits.csv, as imbalanced classes have",
+        entries => new Figure(
+            "groups", "Accuracy of head, medium and tail",
+            $"How often an exit is right on the test images of the thirds of the classes with most, medium and fewest training images (exits.csv{Means.Words(entries)}).",
+            "bars", new Axis("classes", "category"), new Axis("test accuracy, %", "percent") { FromZero = true, Max = 100 },
+            Views(entries, GroupRows, row => row.Exit, Groups, row => row.Classes, row => row.Accuracy))
+        {
+            Choices = ["exit"],
+        }) : null;
 
     private static bool Grouped(Entry entry) => entry.Runs.SelectMany(GroupRows).Any();
 

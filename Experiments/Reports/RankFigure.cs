@@ -11,15 +11,18 @@ internal static class RankFigure
     public static Block Of(IReadOnlyList<Entry> all)
     {
         var columns = new List<double[]>();
-        return Missing.Or(all, entry => TestRows(entry).Any(), "predictions.csv, which a run writes at its end unless export.predictions=false", entries => new Figure(
+        return FigureOrNote.Of(
+            all, entry => TestRows(entry).Any(), "predictions.csv, which a run writes at its end unless export.predictions=false",
+            entries => new Figure(
             "ranks", "Ranks of confidence at two exits",
-            $"Each point is a test image: its rank by confidence, 1 the surest, at an earlier exit and at a later one (predictions.csv, and correlation.csv for Spearman's rank correlation; at most {MostImages} images, evenly from all{Means.FirstOnly(entries)}).",
+            $"Each point is a test image: its rank by confidence, 1 the surest, at an earlier exit and at a later one (predictions.csv, and correlation.csv for Spearman's rank correlation; "
+                + $"at most {MostImages} images, evenly from all{Means.FirstOnly(entries)}).",
             "scatter", new Axis("rank at the earlier exit", "whole") { FromZero = true }, new Axis("rank at the later exit", "whole") { FromZero = true },
             [.. entries.SelectMany(entry => Views(entry, columns))])
-        {
-            Choices = ["run", "exits"],
-            Columns = columns,
-        });
+            {
+                Choices = ["run", "exits"],
+                Columns = columns,
+            });
     }
 
     private static IEnumerable<PredictionRow> TestRows(Entry entry) => entry.First.Predictions.Where(row => row.Split == "test");

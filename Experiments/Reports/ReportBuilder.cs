@@ -28,7 +28,8 @@ internal static class ReportBuilder
 
     private static string Title(ReportSources sources)
     {
-        string[] names = [.. sources.Sweeps.Select(sweep => $"sweep {sweep.Name}"), .. sources.Entries.Where(entry => !entry.OfSweep).Select(entry => entry.Name)];
+        IEnumerable<string> runs = sources.Entries.Where(entry => sources.Sweeps.All(sweep => sweep.Folder != entry.Folder)).Select(entry => entry.Name);
+        string[] names = [.. sources.Sweeps.Select(sweep => $"sweep {sweep.Name}"), .. runs];
         string title = names.Length <= 2 ? string.Join(" and ", names) : $"{names[0]} and {names.Length - 1} more";
         return char.ToUpperInvariant(title[0]) + title[1..];
     }

@@ -61,7 +61,8 @@ internal static class SweepStatistics
 
     private static Table Differences(ReportedSweep sweep, string id) => new(
         id, "Differences from the baseline",
-        $"The variant's mean minus the baseline's, accuracies in percentage points, with its 95 % interval and the two-sided p value of Welch's t-test, not corrected for many comparisons ({sweep.Folder}, comparison.csv).",
+        "The variant's mean minus the baseline's, accuracies in percentage points, with its 95 % interval and the two-sided "
+            + $"p value of Welch's t-test, not corrected for many comparisons ({sweep.Folder}, comparison.csv).",
         ["variant", "baseline", "quantity", "difference", "from", "to", "Welch p", "paired p", "runs"],
         [.. from variant in sweep.Comparison.GroupBy(row => row.Variant)
             from column in Shown

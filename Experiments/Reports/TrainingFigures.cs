@@ -14,7 +14,7 @@ internal static class TrainingFigures
         new Axis("training loss, nats", "number"), row => row.TrainLoss, "epochs.csv, which is written with a run's first epoch");
 
     private static Block Curves(IReadOnlyList<Entry> all, string id, string title, string what, Axis axis, Func<EpochRow, double?> value, string needed)
-        => Missing.Or(all, entry => entry.Runs.Any(run => run.Epochs.Any(row => value(row) is not null)), needed, entries => new Figure(
+        => FigureOrNote.Of(all, entry => entry.Runs.Any(run => run.Epochs.Any(row => value(row) is not null)), needed, entries => new Figure(
             id, title, $"{what} (epochs.csv{Means.Words(entries)}).", "lines", new Axis("epoch", "whole"), axis,
             [.. ExitChoice.UpTo(entries.SelectMany(entry => entry.Runs).Max(LastExit) ?? 0).Select(exit => new View(
                 [.. entries.Select(entry => new Series(entry.Name, entry.Colour, CurveOf(entry, exit, value))).Where(series => series.Points.Count > 0)])

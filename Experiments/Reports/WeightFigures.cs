@@ -26,7 +26,7 @@ internal static class WeightFigures
         => all.Any(entry => Learned(entry, of)) ? Drawn(all, id, title, by, x, of, needed) : null;
 
     private static Block Drawn(IReadOnlyList<Entry> all, string id, string title, string by, Axis x, Func<SavedWeight, double?> of, string needed)
-        => Missing.Or(all, entry => Learned(entry, of), needed, entries => new Figure(
+        => FigureOrNote.Of(all, entry => Learned(entry, of), needed, entries => new Figure(
             id, title, $"How much training samples count at each exit, {by}, in at most {MostBins} bins of equally many samples (the last weights/epoch-NNNN.csv; {Band}{Means.FirstOnly(entries)}).",
             "lines", x, new Axis("sample weight", "number"), [.. entries.Select(entry => ViewOf(entry, row => of(row)!.Value))])
         {

@@ -157,7 +157,10 @@ const charts = (() => {
       const [points, ink, look] = [pointsOf(figure, series), colour(series, mode), looks[mode]];
       switch (figure.kind) {
         case 'lines':
-          return [line(figure, series, points, ink, place === 0 ? marks(view, look) : undefined), ...(hasRange(points) ? [points.length > 1 ? band(series, points, ink) : whiskers(series, points, ink, 0, 0)] : [])];
+          return [
+            line(figure, series, points, ink, place === 0 ? marks(view, look) : undefined),
+            ...(hasRange(points) ? [points.length > 1 ? band(series, points, ink) : whiskers(series, points, ink, 0, 0)] : []),
+          ];
         case 'scatter':
           return [scatter(figure, series, points, ink)];
         default:
@@ -215,7 +218,10 @@ const charts = (() => {
     return {
       animation: false, backgroundColor: titled ? look.paper : 'transparent', textStyle: { fontFamily: font, color: look.text },
       title: titled ? { text: titleOf(figure, view), left: 8, top: 6, textStyle: { fontFamily: font, fontSize: 15, fontWeight: 600, color: look.text } } : undefined,
-      legend: { type: rows < 6 ? 'plain' : 'scroll', top: top + 2, left: 'center', formatter: clipped, textStyle: { color: look.text, fontFamily: font }, pageTextStyle: { color: look.text }, data: view.series.map(s => s.name) },
+      legend: {
+        type: rows < 6 ? 'plain' : 'scroll', top: top + 2, left: 'center', formatter: clipped, data: view.series.map(s => s.name),
+        textStyle: { color: look.text, fontFamily: font }, pageTextStyle: { color: look.text },
+      },
       grid: { left: 64, right: 28, top: top + 14 + 24 * rows, bottom: 56 },
       tooltip: { trigger: 'item', confine: true, backgroundColor: look.paper, borderColor: look.axis, textStyle: { color: look.text, fontFamily: font, fontSize: 13 } },
       xAxis: axis(figure.x, 'x', look, [], view.categories), yAxis: axis(figure.y, 'y', look, heights),

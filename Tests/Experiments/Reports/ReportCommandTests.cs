@@ -98,6 +98,19 @@ public sealed class ReportCommandTests : IDisposable
     }
 
     [Fact]
+    public void Runs_of_one_name_and_seed_are_told_apart_by_their_folders()
+    {
+        _runs.Finished("a");
+        _runs.Finished("b");
+        _runs.Finished("c", seed: 1);
+
+        _runs.Report(0, "a", "b", "c");
+
+        View(_runs.Blocks("report.html")["anytime"], 0).GetProperty("series").EnumerateArray().Select(series => series.GetProperty("name").GetString())
+            .Should().Equal("study, seed 0 (a)", "study, seed 0 (b)", "study, seed 1");
+    }
+
+    [Fact]
     public void Points_from_elsewhere_stand_beside_the_budgets_a_series_a_name()
     {
         _runs.Finished("a");
@@ -169,6 +182,7 @@ public sealed class ReportCommandTests : IDisposable
 
     [Theory]
     [InlineData("no folder nothing", "nothing")]
+    [InlineData("no folder ;", "")]
     [InlineData("none has no run that is done", "none")]
     [InlineData("neither a run (config.yaml) nor a sweep", "weights")]
     [InlineData("./sound/ is given twice", "sound", "./sound/")]

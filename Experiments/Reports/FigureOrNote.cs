@@ -1,14 +1,14 @@
 namespace Imta.MetaWeight.Experiments.Reports;
 
-/// <summary>What is said of runs that lack the table of a figure.</summary>
-internal static class Missing
+/// <summary>A figure of the runs that have its table, and a sentence about those that lack it.</summary>
+internal static class FigureOrNote
 {
     /// <summary>The figure of the entries that have what it needs; a note where none has.</summary>
     /// <param name="all">All entries.</param>
     /// <param name="has">Whether an entry has it.</param>
     /// <param name="why">Ends "… have": what they do not have, and when it is there.</param>
     /// <param name="figure">Of those that have it.</param>
-    public static Block Or(IReadOnlyList<Entry> all, Func<Entry, bool> has, string why, Func<IReadOnlyList<Entry>, Figure> figure)
+    public static Block Of(IReadOnlyList<Entry> all, Func<Entry, bool> has, string why, Func<IReadOnlyList<Entry>, Figure> figure)
     {
         Entry[] with = [.. all.Where(has)], without = [.. all.Except(with)];
         Figure drawn = figure(with);

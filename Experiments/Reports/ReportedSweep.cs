@@ -1,0 +1,30 @@
+using Imta.MetaWeight.Experiments.Runs;
+using Imta.MetaWeight.Experiments.Sweeps;
+
+namespace Imta.MetaWeight.Experiments.Reports;
+
+/// <summary>A sweep's own tables.</summary>
+/// <param name="folder">Its folder.</param>
+internal sealed class ReportedSweep(SweepFolder folder)
+{
+    /// <summary>As the user gave it.</summary>
+    public string Folder => folder.Path;
+
+    public string Name => Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(Folder)));
+
+    public IReadOnlyList<SweepRunRow> Runs { get; } = SavedTable.Read<SweepRunRow>(folder.Runs);
+
+    public IReadOnlyList<SummaryRow> Summary { get; } = SavedTable.Read<SummaryRow>(folder.Summary);
+
+    public IReadOnlyList<ComparisonRow> Comparison { get; } = SavedTable.Read<ComparisonRow>(folder.Comparison);
+
+    /// <summary>Its variants, of which a run is done at least.</summary>
+    public IEnumerable<Entry> Variants() => Runs.Where(row => row.State == SweepFolder.Done).GroupBy(row => row.Variant)
+        .Select(rows => new Entry(rows.Key, Folder, [.. rows.Select(row => new ReportedRun(FolderOf(row)))]));
+
+    private RunFolder FolderOf(SweepRunRow row)
+    {
+        string run = Path.Combine(Folder, row.Folder);
+        return RunFolder.Find(run) ?? throw new UsageException($"{run} holds no run, though {folder.Runs} says it is done; run imta sweep again");
+    }
+}
