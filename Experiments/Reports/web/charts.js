@@ -16,6 +16,7 @@ const charts = (() => {
   };
   const font = 'system-ui, -apple-system, Segoe UI, Roboto, Liberation Sans, sans-serif'; // without quotes: ECharts does not escape it
   const mostSymbols = 60;
+  const mostBars = 120;
 
   const escape = text => String(text).replace(/[&<>"']/g, c => `&#${c.charCodeAt(0)};`);
   const clean = text => text.replace(/[\u0000-\u001f\ufffe\uffff]/g, ' '); // no file of SVG may hold these
@@ -126,9 +127,24 @@ const charts = (() => {
     };
   }
 
-  function bar(figure, series, points, ink) {
+  // Stripes over a colour that comes a second time.
+  function stripes(series, look) {
+    const again = series.colour.of === 'run' && series.colour.index >= runColours.light.length;
+    return again ? { symbol: 'rect', dashArrayX: [1, 0], dashArrayY: [2, 5], rotation: -Math.PI / 4, color: look.paper } : undefined;
+  }
+
+  // A point in each category, where bars would be too many to see.
+  function dot(figure, series, points, ink) {
     return {
-      type: 'bar', name: series.name, stack: figure.kind === 'shares' ? 'all' : undefined, itemStyle: { color: ink },
+      type: 'scatter', name: series.name, symbol: symbols[series.colour.index % symbols.length], symbolSize: 6, itemStyle: { color: ink, opacity: 0.8 },
+      data: points.map(p => ({ value: [p.x, p.y], point: p })),
+      tooltip: { formatter: at => tooltip(figure, series, at.data.point) },
+    };
+  }
+
+  function bar(figure, series, points, ink, look) {
+    return {
+      type: 'bar', name: series.name, stack: figure.kind === 'shares' ? 'all' : undefined, itemStyle: { color: ink, decal: stripes(series, look) },
       barCategoryGap: figure.kind === 'shares' ? '8%' : `${Math.round(100 * (1 - barShare))}%`, barGap: '0%',
       data: points.map(p => ({ value: p.y, point: p })),
       tooltip: { formatter: at => tooltip(figure, series, at.data.point) },
@@ -145,7 +161,10 @@ const charts = (() => {
         case 'scatter':
           return [scatter(figure, series, points, ink)];
         default:
-          return [bar(figure, series, points, ink), ...(hasRange(points) ? [whiskers(series, points, look.text, place, many)] : [])];
+          if (figure.kind === 'bars' && many * points.length > mostBars) {
+            return [dot(figure, series, points, ink)];
+          }
+          return [bar(figure, series, points, ink, look), ...(hasRange(points) ? [whiskers(series, points, look.text, place, many)] : [])];
       }
     });
   }
