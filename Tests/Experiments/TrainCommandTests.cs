@@ -29,7 +29,7 @@ public sealed class TrainCommandTests : IDisposable
         Header("run", "timing.csv").Should().Be("epoch,train_seconds,train_images_per_second,validation_seconds,peak_memory_mib");
         Header("run", "anytime.csv").Should().Be("exit,top1,top5,loss,samples,macs,parameters");
         Header("run", "cost.csv").Should().Be("exit,macs,macs_share,parameters");
-        Header("run", "weights/epoch-0002.csv").Should().Be("sample,label,difficulty,exit,loss,weight");
+        Header("run", "weights/epoch-0002.csv").Should().Be("sample,label,difficulty,exit,loss,confidence,weight");
     }
 
     [Fact]
