@@ -146,7 +146,7 @@ public sealed class ConfigurationLoadingTests
     [InlineData("batchSize: 1\n", "run.yaml:1: unknown key batchSize; did you mean train.batch?")]
     [InlineData("train:\n  learningRate: 1\n", "run.yaml:2: unknown key train.learningRate; did you mean train.rate?")]
     [InlineData("train:\n  lr: 1\n", "run.yaml:2: unknown key train.lr; the nearest is train.rate")]
-    [InlineData("data: {imbalances: {type: exp}}\n", "run.yaml:1: unknown key data.imbalances; the nearest is data.imbalance")]
+    [InlineData("data: {imbalances: {type: exp}}\n", "run.yaml:1: unknown key data.imbalances; did you mean data.imbalance?")]
     [InlineData("meta: {q: 1, <<: {}}", "run.yaml:1: unknown key meta.<<; did you mean meta.q?")]
     public void An_unknown_key_is_refused_with_the_nearest(string yaml, string message) => Complaint(yaml).Should().Be(message);
 

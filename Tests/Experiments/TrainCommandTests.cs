@@ -29,7 +29,7 @@ public sealed class TrainCommandTests : IDisposable
         Header("run", "timing.csv").Should().Be("epoch,train_seconds,train_images_per_second,validation_seconds,peak_memory_mib");
         Header("run", "anytime.csv").Should().Be("exit,top1,top5,loss,samples,macs,parameters");
         Header("run", "cost.csv").Should().Be("exit,macs,macs_share,parameters");
-        Header("run", "weights/epoch-0002.csv").Should().Be("sample,label,difficulty,exit,loss,weight");
+        Header("run", "weights/epoch-0002.csv").Should().Be("sample,label,difficulty,exit,loss,confidence,weight");
     }
 
     [Fact]
@@ -86,7 +86,7 @@ public sealed class TrainCommandTests : IDisposable
         Train("other", "--seed", "8").Code.Should().Be(0);
 
         Tables("second").Should().Equal(Tables("first"));
-        Tables("other").Except([File.ReadAllText(_folder.In("other", "cost.csv"))]).Should().HaveCount(7).And.NotIntersectWith(Tables("first")); // the network costs the same
+        Tables("other").Except([File.ReadAllText(_folder.In("other", "cost.csv"))]).Should().HaveCount(8).And.NotIntersectWith(Tables("first")); // the network costs the same
     }
 
     [Theory]
