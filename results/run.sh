@@ -9,7 +9,7 @@ mkdir -p full # of the runs in full, with checkpoints, predictions and per-sampl
 ln -sfn "$data" cifar10
 
 ../imta sweep "$name/sweep.yaml" --out "full/$name" --jobs "${3:-2}"
-../imta report "full/$name" --out "$name/report.html"
+../imta report "full/$name" --out "$name/report.html" --force
 
 rm -rf "${name:?}/runs"
 cp "full/$name"/*.csv "$name/"
