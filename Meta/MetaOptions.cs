@@ -91,7 +91,7 @@ public enum WpnOutput
     /// <summary>tanh, K numbers of all of a sample's exits: the perturbation of its weights (L2W-DEN).</summary>
     Tanh,
 
-    /// <summary>sigmoid, one number of one exit's own features, by the same network at every exit: the weight itself (Meta-Weight-Net).</summary>
+    /// <summary>sigmoid, one number of one exit's own features, by the same network at every exit: the weight, but for its scale (Meta-Weight-Net).</summary>
     Sigmoid,
 }
 
@@ -133,7 +133,7 @@ public sealed record MetaOptions
     [Range(0, int.MaxValue)]
     public int Interval { get; init; } = 1;
 
-    [Description("Meta data: the other half of a batch (halves), or a balanced set held out from the training data (heldOut)")]
+    [Description("Meta data: the other half of a batch (halves), or a balanced set held out from the training data (heldOut; of predicted weights)")]
     public MetaSource Source { get; init; } = MetaSource.Halves;
 
     [Description("Images of each class in the held-out meta data (heldOut only)")]
@@ -144,10 +144,10 @@ public sealed record MetaOptions
     public bool Predicts => Enabled && Weights == WeightRule.Predicted;
 
     /// <summary>Whether a batch is cut in halves.</summary>
-    public bool Cuts => Enabled && Source == MetaSource.Halves;
+    public bool Cuts => Enabled && !HoldsOut;
 
     /// <summary>Whether meta data are held out.</summary>
-    public bool HoldsOut => Enabled && Source == MetaSource.HeldOut;
+    public bool HoldsOut => Predicts && Source == MetaSource.HeldOut;
 
     /// <summary>Whether the weight-prediction network learns from a batch of an epoch, counted from 0.</summary>
     public bool Learns(int batch) => Predicts && Interval > 0 && batch % Interval == 0;
@@ -168,7 +168,7 @@ public sealed record WpnOptions
     [Range(1, 100)]
     public int Layers { get; init; } = 1;
 
-    [Description("tanh: 1 + epsilon * centred output, of all exits (L2W-DEN); sigmoid: the output, of each exit's own features (Meta-Weight-Net)")]
+    [Description("tanh: 1 + epsilon * centred output, of all exits (L2W-DEN); sigmoid: output / mean, of each exit's features (Meta-Weight-Net)")]
     public WpnOutput Output { get; init; } = WpnOutput.Tanh;
 }
 

@@ -3,8 +3,8 @@ using Imta.MetaWeight.Allocation;
 namespace Imta.MetaWeight.Meta;
 
 /// <summary>
-/// From a sample's exits to its weights: w = 1 + ε · centre(g(φ; Θ)) (L2W-DEN, section 3.2); or, exit by exit, w_k = g(φ_k; Θ), the network of
-/// Meta-Weight-Net (Shu et al., NeurIPS 2019, eq. 3) at every exit.
+/// From a sample's exits to its weights: w = 1 + ε · centre(g(φ; Θ)) (L2W-DEN, section 3.2); or, exit by exit, g(φ_k; Θ) scaled to mean 1 over the
+/// samples, as the published code of Meta-Weight-Net (Shu et al., NeurIPS 2019) has it on its one exit.
 /// </summary>
 /// <remarks>Shapes: <c>N</c> samples, <c>K</c> exits.</remarks>
 public sealed class SampleWeighting
@@ -51,7 +51,8 @@ public sealed class SampleWeighting
 
         long samples = features.shape[0], perExit = _options.Features == WeightFeatures.Both ? 2 : 1;
         Tensor ofExits = features.view(samples, perExit, -1).transpose(1, 2).reshape(-1, perExit); // [N · K, 1] or [N · K, 2]
-        return Network.Forward(ofExits).view(samples, -1);
+        Tensor output = Network.Forward(ofExits).view(samples, -1), mean = output.mean([0], keepdim: true); // [N, K], [1, K]
+        return output.div(where(mean.gt(0), mean, ones_like(mean)));
     }
 
     /// <summary>1 + ε · centre(output), <c>[N, K]</c>.</summary>

@@ -1,6 +1,7 @@
 using System.Globalization;
 using Imta.MetaWeight.Allocation;
 using Imta.MetaWeight.Experiments.Configuration;
+using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Meta;
 
 namespace Imta.MetaWeight.Experiments.Checks;
@@ -22,35 +23,40 @@ internal static class SharesCheck
             return [];
         }
 
-        // An odd batch's first half has one more: what it gives nothing, the other does neither.
-        int half = (Math.Min(settings.Train.Batch, images) + 1) / 2;
-        int[] quotas = ExitShares.Quotas(ExitShares.Of(meta.Q, exits), half);
+        int samples = Samples(Math.Min(settings.Train.Batch, images), settings);
+        int[] quotas = ExitShares.Quotas(ExitShares.Of(meta.Q, exits), samples);
         int[] without = [.. Enumerable.Range(1, exits).Where(k => quotas[k - 1] == 0)];
         return without.Length == 0
             ? []
             : [new Finding(
                 CheckName.Shares,
                 Severity.Stop,
-                Invariant($"none of the {half} meta samples of half a batch go to exit {string.Join(", ", without)} of {exits} (meta.q {meta.Q})"),
-                "what such an exit answers has no part in learning the weights",
+                Invariant($"none of the {samples} {(meta.Predicts ? "meta" : "training")} samples of {(meta.HoldsOut ? "a" : "half a")} batch go to exit {string.Join(", ", without)} of {exits} (meta.q {meta.Q})"),
+                meta.Predicts ? "what such an exit answers has no part in learning the weights" : "such an exit is not what the rule of meta.weights says",
                 Fix(images, exits, settings))];
     }
 
     private static string Fix(int images, int exits, Settings settings)
     {
-        int half = (Math.Min(settings.Train.Batch, images) + 1) / 2;
-        string? batch = LeastBatch(images, exits, settings.Meta.Q) is { } size ? Invariant($"train.batch to {size} or more") : null;
-        string? share = NearestQ(half, exits, settings.Meta.Q) is { } q ? Invariant($"meta.q to {q}") : null;
+        int samples = Samples(Math.Min(settings.Train.Batch, images), settings);
+        string? batch = LeastBatch(images, exits, settings) is { } size ? Invariant($"train.batch to {size} or more") : null;
+        string? share = NearestQ(samples, exits, settings.Meta.Q) is { } q ? Invariant($"meta.q to {q}") : null;
         string[] ways = [.. new[] { batch, share }.OfType<string>()];
-        return ways.Length == 0 ? $"lower {settings.Model.Group}.blocks, or set meta.objective to vanilla" : $"set {string.Join(", or ", ways)}";
+        string fewer = $"lower {settings.Model.Group}.blocks{(settings.Meta.Predicts ? ", or set meta.objective to vanilla" : "")}";
+        return ways.Length == 0 ? fewer : $"set {string.Join(", or ", ways)}";
     }
 
+    /// <summary>Samples that are allocated at once. An odd batch's first half has one more: what it gives nothing, the other does neither.</summary>
+    private static int Samples(int batch, Settings settings) => settings.Meta.HoldsOut
+        ? Math.Min(batch, settings.Meta.PerClass * DatasetShape.Of(settings.Data.Dataset).Classes)
+        : (batch + 1) / 2;
+
     /// <summary>The smallest batch that cuts well with a meta sample for every exit.</summary>
-    private static int? LeastBatch(int images, int exits, double q)
+    private static int? LeastBatch(int images, int exits, Settings settings)
     {
-        float[] shares = ExitShares.Of(q, exits);
+        float[] shares = ExitShares.Of(settings.Meta.Q, exits);
         return Enumerable.Range(BatchSizes.Least, Math.Max(0, images - BatchSizes.Least + 1))
-            .Where(batch => BatchSizes.CutWell(images, batch) && Everywhere(shares, batch / 2))
+            .Where(batch => BatchSizes.CutWell(images, batch) && Everywhere(shares, Samples(batch, settings)))
             .Cast<int?>()
             .FirstOrDefault();
     }

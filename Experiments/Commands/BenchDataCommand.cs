@@ -53,6 +53,7 @@ internal static class BenchDataCommand
         }
 
         data.Validation.Dispose();
+        data.Meta?.Dispose();
         data.Test.Dispose();
         return (data.Train, data.Normalisation);
     }

@@ -52,6 +52,7 @@ internal static class InferCommand
             RunData data = TrainedNetworkArguments.Images(network, place);
             data.Train.Dispose();
             data.Validation.Dispose();
+            data.Meta?.Dispose();
             return data.Test;
         }
 

@@ -16,6 +16,7 @@ internal sealed class Interruption : IDisposable
 
     private readonly CancellationTokenSource _stop = new();
     private readonly PosixSignalRegistration[] _registrations;
+    private bool _signalled;
 
     public Interruption()
     {
@@ -57,7 +58,8 @@ internal sealed class Interruption : IDisposable
 
     private void Stop(PosixSignalContext context)
     {
-        context.Cancel = !_stop.IsCancellationRequested;
+        context.Cancel = !_signalled;
+        _signalled = true;
         _stop.Cancel();
     }
 }

@@ -8,7 +8,7 @@ namespace Imta.MetaWeight.Experiments.Commands;
 internal static class SweepCommand
 {
     private const int MostJobs = 1024;
-    private const int SomeFailed = 1;
+    private const int SomeLeft = 1;
 
     private static readonly Argument<string> Plan = new("SWEEP.yaml") { Description = "What to run: a configuration, seeds, variants or a grid of settings (docs/sweeps.md)" };
     private static readonly Option<string?> Data = new("--data") { HelpName = "DIR", Description = "Folder of the data set's files" };
@@ -54,12 +54,13 @@ internal static class SweepCommand
         }
 
         monitor.Say($"tables are in {path}");
-        if (runner.Failures is not { Count: > 0 and var failed })
+        if (runner.Left is not [var first, ..])
         {
             return 0;
         }
 
-        Console.Error.WriteLine($"imta: {failed} of {plan.Runs.Count} runs failed, the first with: {runner.Failures[0].Message}; {folder.Runs} names them, and the same command tries them again");
-        return SomeFailed;
+        string what = first.Message is { } message ? $"failed, the first with: {message}" : "were stopped";
+        Console.Error.WriteLine($"imta: {runner.Left.Count} of {plan.Runs.Count} runs {what}; {folder.Runs} names them, and the same command tries them again");
+        return SomeLeft;
     }
 }

@@ -60,8 +60,9 @@ internal static class TrainCommand
             return UsageException.ExitCode;
         }
 
-        RunFolder folder = RunFolder.Create(path, arguments.GetValue(Force), SettingsWriter.Write(settings));
-        using IDisposable held = folder.Hold();
+        stop.ThrowIfCancellationRequested();
+        RunFolder folder = RunFolder.Create(path, arguments.GetValue(Force), SettingsWriter.Write(settings), out IDisposable held);
+        using IDisposable until = held;
         AtomicFile.WriteText(folder.Environment, EnvironmentReport.Json(settings, Environment.GetCommandLineArgs()[1..], start));
         Checkpoint.Write(folder.LatestCheckpoint, settings, phases[0], model, phases[0].EpochsBefore);
         return Train(new Plan(settings, phases, data, model, folder, device, checks.Needs, findings, Done: null, Progress: null), stop);
@@ -120,7 +121,7 @@ internal static class TrainCommand
             return false;
         }
 
-        foreach (Finding finding in findings)
+        foreach (Finding finding in findings.OrderBy(Stops))
         {
             Console.Error.WriteLine(Stops(finding) ? $"imta: {finding.Line}; {finding.Override}" : $"imta: warning: {finding.Line}");
         }

@@ -57,6 +57,11 @@ public static class DataSets
             int held = settings.Meta.HoldsOut ? Splits.MetaSize(settings.Meta.PerClass, Of(labels, rest), classes) : 0;
             (long[] meta, rest) = HoldOut(rest, labels, held, seed, SeedSequence.MetaData);
             long[] kept = ImbalancedClasses.Kept(Of(labels, rest), classes, options.Imbalance, seed);
+            if (kept.Length < 2)
+            {
+                throw new UsageException("one training image is left: lower data.imbalance.factor, or raise data.trainLimit");
+            }
+
             long[] tested = Limit(test, options.TestLimit, "data.testLimit", seed, SeedSequence.TestLimit, warnings);
             return new RunData(
                 train.Select(Of(rest, kept)),

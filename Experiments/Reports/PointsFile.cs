@@ -1,6 +1,7 @@
 using System.Globalization;
 using CsvHelper.Configuration.Attributes;
 using Imta.MetaWeight.Experiments.Configuration;
+using Imta.MetaWeight.Experiments.Runs;
 
 namespace Imta.MetaWeight.Experiments.Reports;
 

@@ -44,15 +44,17 @@ internal sealed class RunFolder
     /// <param name="path">Where.</param>
     /// <param name="replace">Whether a run that is there already goes.</param>
     /// <param name="config">The run's configuration: the first file, by which a folder is known as a run's.</param>
+    /// <param name="held">Keeps other processes from training in it until it is disposed.</param>
     /// <exception cref="UsageException">Something is there already, or the folder cannot be written.</exception>
-    public static RunFolder Create(string path, bool replace, string config)
+    public static RunFolder Create(string path, bool replace, string config, out IDisposable held)
     {
         Check(path, replace);
         var folder = new RunFolder(path);
+        Guarded(path, () => Directory.CreateDirectory(path));
+        held = folder.Hold();
         Guarded(path, () =>
         {
             folder.RemoveOwnFiles();
-            Directory.CreateDirectory(path);
             AtomicFile.WriteText(folder.Config, config);
             Directory.CreateDirectory(folder.In("checkpoints"));
             Directory.CreateDirectory(folder.In("weights"));
@@ -70,13 +72,12 @@ internal sealed class RunFolder
         }
 
         bool held = false, taken = false;
-        Guarded(path, () => held = FolderLock.IsTaken(path));
+        Guarded(path, () => (held, taken) = (FolderLock.IsTaken(path), Directory.Exists(path) && !FolderLock.IsEmpty(path)));
         if (held)
         {
             throw new UsageException($"{path} is a run that another process is training; wait for it, stop it, or give another folder with --out");
         }
 
-        Guarded(path, () => taken = Directory.Exists(path) && Directory.EnumerateFileSystemEntries(path).Any());
         if (taken)
         {
             var folder = new RunFolder(path);
@@ -177,10 +178,12 @@ internal sealed class RunFolder
 
     public string Weights(int epoch) => In("weights", string.Create(CultureInfo.InvariantCulture, $"epoch-{epoch:0000}.csv"));
 
-    /// <summary>Takes away what a run writes; what else a user keeps there stays.</summary>
+    /// <summary>
+    /// Takes away what a run writes but the configuration, by which the folder is a run's; what else a user keeps there stays. Checkpoints go
+    /// first: nobody can go on with a run that lacks tables.
+    /// </summary>
     private void RemoveOwnFiles()
     {
-        Remove([Config, Environment, Epochs, Timing, Cost, Log, .. Test.All]);
         foreach (string folder in (string[])[In("checkpoints"), In("weights")])
         {
             if (Directory.Exists(folder))
@@ -188,6 +191,8 @@ internal sealed class RunFolder
                 Directory.Delete(folder, recursive: true);
             }
         }
+
+        Remove([Environment, Epochs, Timing, Cost, Log, .. Test.All]);
     }
 
     private static void Remove(IEnumerable<string> files)

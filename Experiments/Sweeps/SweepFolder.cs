@@ -36,7 +36,12 @@ internal sealed class SweepFolder(string path)
     /// <exception cref="UsageException">It is another's folder, or some of its runs have other settings.</exception>
     public void Check(SweepPlan plan)
     {
-        if (File.Exists(path) || (Directory.Exists(path) && !File.Exists(Plan) && Directory.EnumerateFileSystemEntries(path).Any()))
+        if (path.Length == 0)
+        {
+            throw new UsageException("--out is empty; give the folder of the sweep");
+        }
+
+        if (File.Exists(path) || (Directory.Exists(path) && !File.Exists(Plan) && !FolderLock.IsEmpty(path)))
         {
             throw new UsageException($"{path} is there and no sweep's folder; give another one with --out");
         }
@@ -60,9 +65,10 @@ internal sealed class SweepFolder(string path)
         return held;
     }
 
-    /// <summary>The state of each run of a plan, as the table has it.</summary>
+    /// <summary>The state of each run, as the table has it.</summary>
+    /// <exception cref="UsageException">The table is damaged.</exception>
     public Dictionary<(string Variant, int Seed), SweepRunRow> States()
-        => File.Exists(Runs) ? CsvTable.Read<SweepRunRow>(Runs).ToDictionary(row => (row.Variant, row.Seed)) : [];
+        => SavedTable.Read<SweepRunRow>(Runs).GroupBy(row => (row.Variant, row.Seed)).ToDictionary(rows => rows.Key, rows => rows.Last());
 
     private void CheckSettings(SweepRun run)
     {

@@ -41,16 +41,29 @@ internal sealed record SweepPlan(string File, string? Config, IReadOnlyList<stri
 
         string? config = Text(entries, "config") is { } beside ? Path.Combine(Path.GetDirectoryName(file) ?? "", beside) : null;
         SettingsOverride[] common = [.. OfGroup(entries, "set").Select(Single), .. data is null ? [] : (SettingsOverride[])[new("--data", "data.root", Path.GetFullPath(data), IsText: true)]];
+        int[] seeds = Seeds(entries);
+        CheckCount(file, entries, seeds.Length);
         var variants = AllVariants(entries).ToArray();
         Dictionary<string, string> baselines = BaselinesOf(variants, entries);
-        int[] seeds = Seeds(entries);
-        if ((long)seeds.Length * variants.Length > MostRuns)
-        {
-            throw new UsageException(FormattableString.Invariant($"{file} asks for {(long)seeds.Length * variants.Length} runs; {MostRuns} at most"));
-        }
-
         return new SweepPlan(file, config, [.. variants.Select(variant => variant.Name)], baselines,
             [.. from seed in seeds from variant in variants select Run(config, common, variant.Name, variant.Settings, seed)]);
+    }
+
+    /// <summary>Counts before anything is made of the grid.</summary>
+    private static void CheckCount(string file, IReadOnlyList<YamlEntry> entries, int seeds)
+    {
+        double runs = Names(entries).DefaultIfEmpty("").Count() * (double)seeds;
+        runs = OfGroup(entries, "grid").Aggregate(runs, (product, axis) => product * (axis.Value is YamlList list ? list.Items.Count : 1));
+        if (runs > MostRuns)
+        {
+            throw new UsageException(FormattableString.Invariant($"{file} asks for {runs} runs; {MostRuns} at most"));
+        }
+    }
+
+    private static IEnumerable<string> Names(IReadOnlyList<YamlEntry> entries)
+    {
+        CheckGroup(entries, "variants");
+        return entries.Where(entry => entry.Key.StartsWith("variants.", StringComparison.Ordinal)).Select(entry => entry.Key.Split('.')[1]).Distinct();
     }
 
     private static SweepRun Run(string? config, SettingsOverride[] common, string variant, SettingsOverride[] settings, int seed)
@@ -84,9 +97,8 @@ internal sealed record SweepPlan(string File, string? Config, IReadOnlyList<stri
     private static IEnumerable<(string Name, string Point, SettingsOverride[] Settings)> AllVariants(IReadOnlyList<YamlEntry> entries)
     {
         (string Name, SettingsOverride[] Settings)[] points = [.. Grid(entries)];
-        string[] names = [.. entries.Where(entry => entry.Key.StartsWith("variants.", StringComparison.Ordinal)).Select(entry => entry.Key.Split('.')[1]).Distinct()];
         var seen = new HashSet<string>();
-        foreach (string name in names.DefaultIfEmpty(""))
+        foreach (string name in Names(entries).DefaultIfEmpty(""))
         {
             SettingsOverride[] own = name.Length == 0 ? [] : [.. OfGroup(entries, $"variants.{name}").Select(Single)];
             foreach ((string point, SettingsOverride[] settings) in points)
@@ -113,6 +125,11 @@ internal sealed record SweepPlan(string File, string? Config, IReadOnlyList<stri
         {
             YamlEntry axis = axes[a];
             string shown = shorts.Count(other => other == shorts[a]) == 1 ? shorts[a] : axis.Key;
+            if (OwnKey(axis) is { } problem)
+            {
+                throw new UsageException(problem);
+            }
+
             IReadOnlyList<YamlScalar> values = axis.Value is YamlList { Items: { Count: > 0 } items }
                 ? items
                 : throw new UsageException($"{axis.Where}: grid.{axis.Key} is {axis.Value}; it takes a list of values, such as [0.5, 1]");
@@ -141,17 +158,32 @@ internal sealed record SweepPlan(string File, string? Config, IReadOnlyList<stri
     /// <summary>The settings in a group, without its name.</summary>
     private static IEnumerable<YamlEntry> OfGroup(IReadOnlyList<YamlEntry> entries, string group)
     {
-        YamlEntry? head = entries.FirstOrDefault(entry => entry.Key == group);
-        return head is { Value: YamlGroup } or null || head.Value.IsNull
-            ? entries.Where(entry => entry.Key.StartsWith(group + ".", StringComparison.Ordinal) && entry.Value is not YamlGroup).Select(entry => entry with { Key = entry.Key[(group.Length + 1)..] })
-            : throw new UsageException($"{head.Where}: {YamlReader.OneLine(group)} is {head.Value}; it takes settings as a configuration has them");
+        CheckGroup(entries, group);
+        return entries.Where(entry => entry.Key.StartsWith(group + ".", StringComparison.Ordinal) && entry.Value is not YamlGroup).Select(entry => entry with { Key = entry.Key[(group.Length + 1)..] });
+    }
+
+    private static void CheckGroup(IReadOnlyList<YamlEntry> entries, string group)
+    {
+        if (entries.FirstOrDefault(entry => entry.Key == group) is { Value: not YamlGroup and { IsNull: false } } head)
+        {
+            throw new UsageException($"{head.Where}: {YamlReader.OneLine(group)} is {head.Value}; it takes settings as a configuration has them");
+        }
     }
 
     private static SettingsOverride Single(YamlEntry entry) => entry.Value switch
     {
+        _ when OwnKey(entry) is { } problem => throw new UsageException(problem),
         YamlScalar { Quoted: true } text => new(entry.Where, entry.Key, text.Text, IsText: true),
         YamlScalar plain => new(entry.Where, entry.Key, plain.Text),
         _ => new(entry.Where, entry.Key, $"[{string.Join(", ", ((YamlList)entry.Value).Items.Select(item => item.Text))}]"),
+    };
+
+    /// <summary>What is wrong with a key that the sweep sets itself; null: it is none.</summary>
+    private static string? OwnKey(YamlEntry entry) => entry.Key switch
+    {
+        "seed" => $"{entry.Where}: a sweep's seeds stand at its key seeds, not among settings",
+        "name" => $"{entry.Where}: a sweep names its runs itself, after their variants; leave name out",
+        _ => null,
     };
 
     private static string? Text(IReadOnlyList<YamlEntry> entries, string key) => entries.FirstOrDefault(entry => entry.Key == key) switch

@@ -6,6 +6,8 @@ namespace Imta.MetaWeight.Experiments.Sweeps;
 /// <summary>A run of a sweep in a process of its own, which ends with this one: its input is a pipe that closes then.</summary>
 internal sealed class SweepProcess : IDisposable
 {
+    private const string Program = "imta: "; // begins its lines
+
     private readonly Process _process;
     private readonly StreamWriter _console;
     private readonly Lock _writing = new();
@@ -39,12 +41,8 @@ internal sealed class SweepProcess : IDisposable
 
     public bool HasExited => _process.HasExited;
 
-    /// <summary>Asks the run to stop where nothing is lost, and waits for that.</summary>
-    public void Stop()
-    {
-        _process.StandardInput.Close();
-        End();
-    }
+    /// <summary>Asks the run to stop where nothing is lost.</summary>
+    public void AskToStop() => _process.StandardInput.Close();
 
     /// <summary>Waits for the end; the exit code, and the last line that the command printed on its error output.</summary>
     public (int Code, string? Message) End()
@@ -69,7 +67,8 @@ internal sealed class SweepProcess : IDisposable
         lock (_writing)
         {
             _console.WriteLine(line);
-            _lastError = isError && !line.StartsWith("warning: ", StringComparison.Ordinal) ? line : _lastError;
+            string said = line.StartsWith(Program, StringComparison.Ordinal) ? line[Program.Length..] : line;
+            _lastError = isError && !said.StartsWith("warning: ", StringComparison.Ordinal) ? said : _lastError;
         }
     }
 }

@@ -21,8 +21,8 @@ internal sealed class SweepRunner
 
     public SweepRunner(SweepPlan plan, SweepFolder folder, RunMonitor monitor, int jobs) => (_plan, _folder, _monitor, _jobs) = (plan, folder, monitor, jobs);
 
-    /// <summary>The runs that failed.</summary>
-    public IReadOnlyList<SweepRunRow> Failures => [.. _states.Values.Where(row => row.State == SweepFolder.Failed)];
+    /// <summary>The runs that are not done: those that failed, then those that somebody stopped.</summary>
+    public IReadOnlyList<SweepRunRow> Left => [.. _states.Values.Where(row => row.State != SweepFolder.Done).OrderBy(row => row.State == SweepFolder.Waiting)];
 
     /// <summary>Runs all that is not done yet.</summary>
     /// <param name="stop">Stops what runs, each with a checkpoint.</param>
@@ -32,7 +32,7 @@ internal sealed class SweepRunner
         var before = _folder.States();
         foreach (SweepRun run in _plan.Runs)
         {
-            bool done = before.GetValueOrDefault((run.Variant, run.Seed))?.State == SweepFolder.Done && File.Exists(new TestFiles(_folder.Of(run)).Anytime);
+            bool done = before.GetValueOrDefault((run.Variant, run.Seed))?.State == SweepFolder.Done && Measure(run);
             SetState(run, done ? SweepFolder.Done : SweepFolder.Waiting, null);
             _epochs[run] = done ? EpochsOf(run) : 0;
         }
@@ -65,9 +65,10 @@ internal sealed class SweepRunner
         }
         finally
         {
+            _running.ForEach(process => process.AskToStop());
             foreach (SweepProcess process in _running)
             {
-                process.Stop();
+                process.End();
                 process.Dispose();
             }
         }
@@ -136,18 +137,29 @@ internal sealed class SweepRunner
             return; // somebody stopped it; the next start goes on
         }
 
-        SetState(run, code == 0 ? SweepFolder.Done : SweepFolder.Failed, code == 0 ? null : message ?? FormattableString.Invariant($"exit code {code}"));
+        bool done = code == 0 && Measure(run);
+        SetState(run, done ? SweepFolder.Done : SweepFolder.Failed, done ? null : message ?? FormattableString.Invariant($"exit code {code}"));
         WriteTables();
-        _monitor.Say(code == 0 ? $"{run.Variant}, seed {run.Seed}: done" : $"{run.Variant}, seed {run.Seed}: failed: {_states[(run.Variant, run.Seed)].Message}");
+        _monitor.Say(done ? $"{run.Variant}, seed {run.Seed}: done" : $"{run.Variant}, seed {run.Seed}: failed: {_states[(run.Variant, run.Seed)].Message}");
+    }
+
+    /// <summary>Reads what a run that is done measured; false: its tables are not whole, so it is not.</summary>
+    private bool Measure(SweepRun run)
+    {
+        try
+        {
+            Dictionary<Quantity, double> values = SweepSummary.Of(_folder.Of(run));
+            _measured[(run.Variant, run.Seed)] = values;
+            return true;
+        }
+        catch (UsageException)
+        {
+            return false;
+        }
     }
 
     private void WriteTables()
     {
-        foreach (SweepRun run in _plan.Runs.Where(run => StateOf(run) == SweepFolder.Done && !_measured.ContainsKey((run.Variant, run.Seed))))
-        {
-            _measured[(run.Variant, run.Seed)] = SweepSummary.Of(_folder.Of(run));
-        }
-
         (string, IReadOnlyDictionary<int, Dictionary<Quantity, double>>)[] variants = [.. _plan.Variants.Select(variant =>
             (variant, (IReadOnlyDictionary<int, Dictionary<Quantity, double>>)_measured.Where(run => run.Key.Variant == variant).ToDictionary(run => run.Key.Seed, run => run.Value)))];
         CsvTable.Write(_folder.Runs, _plan.Runs.Select(run => _states[(run.Variant, run.Seed)]));
@@ -155,6 +167,10 @@ internal sealed class SweepRunner
         if (_plan.Baselines.Count > 0)
         {
             CsvTable.Write(_folder.Comparison, SweepSummary.Comparison(variants, _plan.Baselines));
+        }
+        else
+        {
+            File.Delete(_folder.Comparison); // of an earlier plan
         }
     }
 

@@ -18,18 +18,25 @@ internal static class SweepSummary
 
     /// <summary>What a run measured, from its tables.</summary>
     /// <param name="run">Its folder; the run is done.</param>
+    /// <exception cref="UsageException">They are damaged, or missing.</exception>
     public static Dictionary<Quantity, double> Of(string run)
     {
         var files = new TestFiles(run);
-        IReadOnlyList<AnytimeRow> anytime = CsvTable.Read<AnytimeRow>(files.Anytime);
+        IReadOnlyList<AnytimeRow> anytime = SavedTable.Read<AnytimeRow>(files.Anytime);
+        IReadOnlyList<ExitRow> exits = SavedTable.Read<ExitRow>(files.Exits);
+        if (anytime.Count == 0 || exits.Count == 0)
+        {
+            throw new UsageException($"{run} has no {(anytime.Count == 0 ? files.Anytime : files.Exits)}; it is not done");
+        }
+
         var values = anytime.ToDictionary(row => new Quantity("top1", row.Exit), row => row.Top1);
         values[new Quantity("top1_mean")] = anytime.Average(row => row.Top1);
-        foreach (ExitRow row in CsvTable.Read<ExitRow>(files.Exits).Where(row => row.Classes != "all"))
+        foreach (ExitRow row in exits.Where(row => row.Classes != "all"))
         {
             values[new Quantity("class_accuracy", row.Exit, row.Classes)] = row.Accuracy;
         }
 
-        foreach (DynamicRow row in File.Exists(files.Dynamic) ? CsvTable.Read<DynamicRow>(files.Dynamic).Where(row => row.Exit == 1) : [])
+        foreach (DynamicRow row in SavedTable.Read<DynamicRow>(files.Dynamic).Where(row => row.Exit == 1))
         {
             values[new Quantity("dynamic_accuracy", P: row.P)] = row.TestAccuracy;
             values[new Quantity("dynamic_macs", P: row.P)] = row.TestMacs;
@@ -127,11 +134,11 @@ internal static class SweepSummary
 
         double a = one.Variance() / one.Length, b = other.Variance() / other.Length;
         double freedom = Math.Pow(a + b, 2) / ((a * a / (one.Length - 1)) + (b * b / (other.Length - 1)));
-        return Test.Of(one.Mean() - other.Mean(), Math.Sqrt(a + b), freedom);
+        return Test.Of(one.Mean() - other.Mean(), Math.Sqrt(a + b), freedom, [.. one, .. other]);
     }
 
     /// <summary>Whether a mean differs from 0.</summary>
-    internal static Test? Mean(double[] values) => values.Length < 2 ? null : Test.Of(values.Mean(), values.StandardDeviation() / Math.Sqrt(values.Length), values.Length - 1);
+    internal static Test? Mean(double[] values) => values.Length < 2 ? null : Test.Of(values.Mean(), values.StandardDeviation() / Math.Sqrt(values.Length), values.Length - 1, values);
 
     private static IEnumerable<Quantity> QuantitiesOf(IReadOnlyDictionary<int, Dictionary<Quantity, double>> runs) => runs.OrderBy(run => run.Key).SelectMany(run => run.Value.Keys).Distinct();
 
@@ -148,10 +155,12 @@ internal static class SweepSummary
     /// <param name="High">Its upper end.</param>
     internal sealed record Test(double T, double Freedom, double P, double Low, double High)
     {
+        private const double Rounding = 1e-12; // of shares that are equal but for their last bits
+
         /// <summary>Null where nothing varies.</summary>
-        public static Test? Of(double difference, double error, double freedom)
+        public static Test? Of(double difference, double error, double freedom, double[] values)
         {
-            if (error == 0)
+            if (!(error > Rounding * values.Max(Math.Abs)))
             {
                 return null;
             }

@@ -6,11 +6,12 @@ namespace Imta.MetaWeight.Experiments.Training;
 
 /// <summary>
 /// Batches of held-out meta data, as large as the training's, in a random order that starts anew behind each pass (Meta-Weight-Net). Which
-/// one a training batch gets follows from its number alone.
+/// one a training batch gets follows from its number alone; what a pass leaves over waits for another order.
 /// </summary>
 internal sealed class HeldOutMetaData
 {
     private readonly BatchPlan _plan;
+    private readonly int _whole; // batches of a pass
     private readonly BatchSource _source;
     private readonly bool _augment;
 
@@ -18,6 +19,7 @@ internal sealed class HeldOutMetaData
     {
         ulong seed = SeedSequence.Derive(settings.Seed, SeedSequence.MetaBatches);
         _plan = new BatchPlan(images.Count, Math.Min(settings.Train.Batch, images.Count), unchecked((long)seed));
+        _whole = images.Count / _plan.Batch;
         _source = new BatchSource(images, normalisation, device);
         _augment = settings.Data.Augment;
     }
@@ -26,7 +28,7 @@ internal sealed class HeldOutMetaData
     /// <param name="batch">From 0, over all epochs of the phase.</param>
     public LabelledImages At(long batch)
     {
-        (long pass, long within) = Math.DivRem(batch, _plan.Batches);
+        (long pass, long within) = Math.DivRem(batch, _whole);
         Batch data = _source.Training(_plan, checked((int)pass), _augment, (int)within).First();
         data.Rows.Dispose();
         return new LabelledImages(data.Images, data.Labels);

@@ -61,5 +61,5 @@ internal static class PhaseOneSource
 
     /// <summary>All that decides which images are trained on.</summary>
     private static (int, int, int?, ImbalanceOptions, int) Images(Settings settings)
-        => (settings.Seed, settings.Data.Validation, settings.Data.TrainLimit, settings.Data.Imbalance, settings.Meta.HoldsOut ? settings.Meta.PerClass : 0);
+        => (settings.Seed, settings.Data.Validation, settings.Data.TrainLimit, settings.Data.Imbalance.Type == ImbalanceProfile.None ? new() : settings.Data.Imbalance, settings.Meta.HoldsOut ? settings.Meta.PerClass : 0);
 }

@@ -117,6 +117,7 @@ public sealed class SweepCommandTests : IDisposable
             ("bad.yaml:1: unknown key meta.qq", ["bad.yaml"]),
             ("other is there and no sweep's folder; give another one with --out", ["s.yaml", "--out", "other"]),
             ("s.yaml is there and no sweep's folder", ["s.yaml", "--out", "s.yaml"]),
+            ("--out is empty", ["s.yaml", "--out", ""]),
             ("--jobs is 0; it takes a whole number >= 1", ["s.yaml", "--jobs", "0"]),
             ("There is no option --job.", ["--job"]),
         })
@@ -125,6 +126,35 @@ public sealed class SweepCommandTests : IDisposable
         }
 
         Directory.Exists(_folder.In("sweeps")).Should().BeFalse();
+        Directory.CreateDirectory(_folder.In("torn"));
+        File.WriteAllText(_folder.In("torn", "sweep.yaml"), "");
+        File.WriteAllText(_folder.In("torn", "runs.csv"), "variant;seed\n");
+        Refusal("sweep", "s.yaml", "--out", "torn").Should().Contain("torn/runs.csv: it has no column variant");
+    }
+
+    /// <summary>Killed while it made its folder, or a run's: what is there then is no reason to refuse it.</summary>
+    [Fact]
+    public void Folders_that_were_being_made_are_taken()
+    {
+        File.WriteAllText(_folder.In("s.yaml"), Sweep.Replace("seeds: [0, 1]", "seeds: 0", StringComparison.Ordinal).Replace("epochs: 2", "epochs: 1", StringComparison.Ordinal));
+        Leave("s", ".lock", "sweep.yaml.partial");
+        Run(0, "sweep", "s.yaml", "--out", "s");
+        File.WriteAllText(_folder.In("s", "runs.csv"), File.ReadAllText(_folder.In("s", "runs.csv")).Replace("done", "waiting", StringComparison.Ordinal));
+        Directory.Delete(_folder.In("s", "runs", "plain", "seed-0"), recursive: true);
+        Leave("s/runs/plain/seed-0", ".lock", "config.yaml.partial");
+        Run(0, "sweep", "s.yaml", "--out", "s").Output.Should().Contain("plain, seed 0: done");
+
+        Directory.CreateDirectory(_folder.In("mine"));
+        File.WriteAllText(_folder.In("mine", ".lock"), "mine");
+        File.WriteAllText(_folder.In("mine", "file"), "");
+        Refusal("train", "--out", "mine", "--force").Should().Contain("mine is not empty and holds no run");
+        File.ReadAllText(_folder.In("mine", ".lock")).Should().Be("mine");
+    }
+
+    private void Leave(string folder, params string[] files)
+    {
+        Directory.CreateDirectory(_folder.In(folder));
+        Array.ForEach(files, file => File.WriteAllText(_folder.In(folder, file), ""));
     }
 
     private string Refusal(params string[] arguments)

@@ -98,6 +98,11 @@ public sealed class SweepPlanTests : IDisposable
     [InlineData("variants: {a: {meta: {q: -1}}}", "1: meta.q is -1; it takes a number > 0")]
     [InlineData("variants: {a: 3}", "1: variants.a is 3; it takes settings as a configuration has them")]
     [InlineData("variants: {a/b: {meta: {q: 1}}}", "a variant is called a/b; a name starts with a letter or digit")]
+    [InlineData("variants: [a, b]", "1: variants is [a, b]; it takes settings as a configuration has them")]
+    [InlineData("variants: 3", "1: variants is 3; it takes settings")]
+    [InlineData("set: {seed: 7}", "1: a sweep's seeds stand at its key seeds, not among settings")]
+    [InlineData("variants: {a: {name: b}}", "1: a sweep names its runs itself, after their variants; leave name out")]
+    [InlineData("grid: {seed: [5, 6]}", "1: a sweep's seeds stand at its key seeds")]
     [InlineData("variants: {..: }", "keys with dots are for --set")]
     [InlineData("grid: {meta: {q: 1}}", "1: grid.meta.q is 1; it takes a list of values, such as [0.5, 1]")]
     [InlineData("grid: {meta: {q: []}}", "1: grid.meta.q is []; it takes a list of values")]
@@ -120,7 +125,8 @@ public sealed class SweepPlanTests : IDisposable
 
     [Fact]
     public void Too_many_runs_are_refused_before_they_are_made()
-        => FluentActions.Invoking(() => Load($"grid: {{meta: {{q: [{Numbers(200)}], epsilon: [{Numbers(200)}]}}}}\n")).Should().Throw<UsageException>().WithMessage("*asks for 40000 runs; 10000 at most");
+        => FluentActions.Invoking(() => Load($"grid: {{meta: {{q: [{Numbers(200)}], epsilon: [{Numbers(200)}], interval: [{Numbers(200)}], wpn: {{hidden: [{Numbers(200)}], layers: [{Numbers(200)}]}}}}}}\n"))
+            .Should().Throw<UsageException>().WithMessage("*asks for 320000000000 runs; 10000 at most");
 
     private static string Numbers(int count) => string.Join(", ", Enumerable.Range(1, count));
 

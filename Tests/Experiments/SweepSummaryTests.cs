@@ -54,6 +54,9 @@ public sealed class SweepSummaryTests
 
         rows.Select(row => (row.Variant, row.Difference, row.PairedN)).Should().Equal(("one", 1, 1), ("alike", -1, 2));
         rows.Should().OnlyContain(row => row.WelchT == null && row.WelchP == null && row.PairedT == null && row.PairedP == null && row.Low == null);
+        ComparisonRow shares = SweepSummary.Comparison([("own", Runs(0.3, 0.4)), ("other", Runs(0.2, 0.3))], new Dictionary<string, string> { ["own"] = "other" }).Single();
+        shares.PairedT.Should().BeNull("the differences are equal but for their last bits");
+        shares.WelchT.Should().NotBeNull();
     }
 
     [Fact]

@@ -71,7 +71,7 @@ public sealed class SampleWeightingTests
         features.eq(expected).all().item<bool>().Should().BeTrue();
     });
 
-    /// <summary>Meta-Weight-Net sees one exit of one sample: neither other exits nor other samples change its weight.</summary>
+    /// <summary>Meta-Weight-Net sees one exit: others do not change its weights, whose mean is 1; and one sample: weights are in the ratio of its outputs.</summary>
     [Fact]
     public void A_sigmoid_network_weighs_each_exit_by_its_own_features_alone() => ForAll((c, _, losses, logits) =>
     {
@@ -83,8 +83,10 @@ public sealed class SampleWeightingTests
         weights.shape.Should().Equal(c.Samples, c.Exits);
         for (int k = 0; k < c.Exits; k++)
         {
-            Tensor alone = weighting.Weights(weighting.Features(losses.narrow(1, k, 1).narrow(0, 0, 1), [logits[k].narrow(0, 0, 1)]));
-            alone.item<double>().Should().BeApproximately(weights.select(1, k).narrow(0, 0, 1).item<double>(), 1e-14).And.BeInRange(0, 1);
+            Tensor features = weighting.Features(losses.narrow(1, k, 1), [logits[k]]), own = weights.select(1, k), output = network.Forward(features).select(1, 0); // [N]
+            weighting.Weights(features).select(1, 0).sub(own).abs().max().item<double>().Should().BeLessThan(1e-14);
+            own.mul(output.mean()).sub(output).abs().max().item<double>().Should().BeLessThan(1e-14);
+            own.mean([0]).item<double>().Should().BeApproximately(1, 1e-14);
         }
     });
 

@@ -1,9 +1,8 @@
 using CsvHelper;
 using CsvHelper.TypeConversion;
 using Imta.MetaWeight.Experiments.Configuration;
-using Imta.MetaWeight.Experiments.Runs;
 
-namespace Imta.MetaWeight.Experiments.Reports;
+namespace Imta.MetaWeight.Experiments.Runs;
 
 /// <summary>Tables that an earlier command, or a user, has written.</summary>
 internal static class SavedTable
