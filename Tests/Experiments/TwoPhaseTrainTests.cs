@@ -103,7 +103,7 @@ public sealed class TwoPhaseTrainTests : IDisposable
     [InlineData("has no checkpoints/phase1.pt or latest.pt", "phase2.from=empty")]
     [InlineData("is no checkpoint that can be read", "phase2.from=first/config.yaml")]
     [InlineData("is of another network (model.msdnet or data.dataset differ)", "phase2.from=first", "model.msdnet.growth=3")]
-    [InlineData("was trained on other images (seed, data.validation or data.trainLimit differ)", "phase2.from=first", "seed=9")]
+    [InlineData("was trained on other images (seed, data.validation, data.trainLimit, data.imbalance or held-out meta data differ)", "phase2.from=first", "seed=9")]
     [InlineData("was trained with Inline Subnetwork Collaboration in one phase", "phase2.from=collaborating")]
     [InlineData("is of phase II already", "phase2.from=second/checkpoints/latest.pt")]
     public void A_source_that_does_not_fit_is_one_line(string message, params string[] settings)
