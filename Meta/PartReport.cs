@@ -1,21 +1,19 @@
-using Imta.MetaWeight.Allocation;
-
 namespace Imta.MetaWeight.Meta;
 
 /// <summary>What one part of a batch saw at θ, before its update; tensors on the network's device, without history.</summary>
 /// <param name="CrossEntropies">Plain cross-entropies <c>[N, K]</c>.</param>
 /// <param name="Losses">Training losses l <c>[N, K]</c>.</param>
 /// <param name="Weights">The weights of the real update <c>[N, K]</c>; all 1 in plain training.</param>
-/// <param name="Confidences">Largest softmax probabilities <c>[N, K]</c>.</param>
+/// <param name="Logits"><c>[N, K, C]</c>.</param>
 /// <param name="Correct">Whether each exit was right, bool <c>[N, K]</c>.</param>
 /// <param name="Objective">The meta objective behind the lookahead, <c>[]</c>; null where the WPN did not learn.</param>
-public sealed record PartReport(Tensor CrossEntropies, Tensor Losses, Tensor Weights, Tensor Confidences, Tensor Correct, Tensor? Objective)
+public sealed record PartReport(Tensor CrossEntropies, Tensor Losses, Tensor Weights, Tensor Logits, Tensor Correct, Tensor? Objective)
 {
     internal static PartReport Of(LabelledImages train, IForward forward, Tensor weights, Tensor? objective)
     {
         Tensor logits = stack(forward.Logits, 1); // [N, K, C]
         Tensor predicted = logits.argmax(2); // [N, K]
-        return new PartReport(forward.CrossEntropies, forward.Losses, weights, ExitCriteria.Confidence.Score(logits), predicted.eq(train.Labels.unsqueeze(1)), objective);
+        return new PartReport(forward.CrossEntropies, forward.Losses, weights, logits, predicted.eq(train.Labels.unsqueeze(1)), objective);
     }
 
     internal PartReport MoveToOuter(DisposeScope scope)
@@ -23,7 +21,7 @@ public sealed record PartReport(Tensor CrossEntropies, Tensor Losses, Tensor Wei
         scope.MoveToOuter(CrossEntropies);
         scope.MoveToOuter(Losses);
         scope.MoveToOuter(Weights);
-        scope.MoveToOuter(Confidences);
+        scope.MoveToOuter(Logits);
         scope.MoveToOuter(Correct);
         if (Objective is { } objective)
         {

@@ -72,8 +72,7 @@ internal sealed class SweepFolder(string path)
 
     private void CheckSettings(SweepRun run)
     {
-        string config = System.IO.Path.Combine(Of(run), "config.yaml");
-        if (File.Exists(config) && Alike(SettingsLoader.Load(config)) != Alike(run.Settings))
+        if (RunFolder.Find(Of(run)) is { Config: var config } && Alike(SettingsLoader.Load(config)) != Alike(run.Settings))
         {
             throw new UsageException($"{Of(run)} was run with other settings than {Plan} now gives it; give the sweep another folder with --out, or remove that run");
         }

@@ -8,7 +8,7 @@ namespace Imta.MetaWeight.Experiments.Sweeps;
 /// <summary>Runs what a sweep has left, some at once, each in a process of its own; writes its tables behind each that ends.</summary>
 internal sealed class SweepRunner
 {
-    private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(100);
+    private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(500); // what runs needs the cores
 
     private readonly SweepPlan _plan;
     private readonly SweepFolder _folder;
@@ -148,8 +148,7 @@ internal sealed class SweepRunner
     {
         try
         {
-            Dictionary<Quantity, double> values = SweepSummary.Of(_folder.Of(run));
-            _measured[(run.Variant, run.Seed)] = values;
+            _measured[(run.Variant, run.Seed)] = SweepSummary.Of(_folder.Of(run));
             return true;
         }
         catch (UsageException)
@@ -179,17 +178,12 @@ internal sealed class SweepRunner
     private void SetState(SweepRun run, string state, string? message)
         => _states[(run.Variant, run.Seed)] = new SweepRunRow { Variant = run.Variant, Seed = run.Seed, Folder = SweepFolder.Below(run), State = state, Message = message };
 
-    private static int EpochsOf(SweepRun run)
-    {
-        IReadOnlyList<TrainingPhase> phases = TrainingPhase.Of(run.Settings);
-        return phases[^1].LastEpoch - phases[0].EpochsBefore;
-    }
+    private static int EpochsOf(SweepRun run) => TrainingPhase.Of(run.Settings)[^1].LastEpoch;
 
     /// <summary>By the last line of <c>epochs.csv</c>, which another process may be writing.</summary>
     private int EpochsDone(SweepRun run)
     {
-        string file = Path.Combine(_folder.Of(run), "epochs.csv");
-        string? last = File.Exists(file) ? File.ReadLines(file).LastOrDefault() : null;
+        string? last = RunFolder.Find(_folder.Of(run)) is { Epochs: var file } && File.Exists(file) ? File.ReadLines(file).LastOrDefault() : null;
         return int.TryParse(last?.Split(',')[0], NumberStyles.None, CultureInfo.InvariantCulture, out int epoch) ? Math.Min(epoch, EpochsOf(run)) : 0;
     }
 }

@@ -1,5 +1,6 @@
 using System.Collections;
 using System.Collections.Specialized;
+using Imta.MetaWeight.Allocation;
 using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Runs;
 using Imta.MetaWeight.Meta;
@@ -19,7 +20,7 @@ internal sealed class WeightRecord
     public void Add(Batch batch, IReadOnlyList<PartReport> parts)
     {
         using DisposeScope scope = NewDisposeScope();
-        _parts.Add((batch.Rows.data<long>().ToArray(), Values(part => part.CrossEntropies), Values(part => part.Confidences), Values(part => part.Weights)));
+        _parts.Add((batch.Rows.data<long>().ToArray(), Values(part => part.CrossEntropies), Values(part => ExitCriteria.Confidence.Score(part.Logits)), Values(part => part.Weights)));
 
         float[] Values(Func<PartReport, Tensor> of) => cat([.. parts.Select(of)]).cpu().data<float>().ToArray(); // [N, K]
     }

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
 using System.Runtime.InteropServices;
+using CsvHelper;
 
 namespace Imta.MetaWeight.Tests.Experiments;
 
@@ -124,6 +125,21 @@ internal sealed class TemporaryFolder : IDisposable
     public string Path { get; } = System.IO.Path.Combine(System.IO.Path.GetTempPath(), $"imta-test-{Guid.NewGuid():N}");
 
     public string In(params string[] parts) => System.IO.Path.Combine([Path, .. parts]);
+
+    /// <summary>Runs a command here, which has to end with that exit code.</summary>
+    public ImtaProcess.Result Run(int code, params string[] arguments)
+    {
+        ImtaProcess.Result result = ImtaProcess.Run(Path, arguments);
+        result.Code.Should().Be(code, result.All);
+        return result;
+    }
+
+    /// <summary>The rows of a table here.</summary>
+    public T[] Read<T>(params string[] file)
+    {
+        using var csv = new CsvReader(new StreamReader(In(file)), CultureInfo.InvariantCulture);
+        return [.. csv.GetRecords<T>()];
+    }
 
     public void Dispose() => Directory.Delete(Path, recursive: true);
 }

@@ -1,5 +1,3 @@
-using System.Globalization;
-using CsvHelper;
 using Imta.MetaWeight.Experiments.Runs;
 
 namespace Imta.MetaWeight.Tests.Experiments;
@@ -32,14 +30,14 @@ public sealed class SweepCommandTests : IDisposable
     [Fact]
     public void Killed_in_the_middle_and_started_again_it_ends_with_the_same_tables()
     {
-        Run(0, "sweep", "s.yaml", "--out", "whole");
+        _folder.Run(0, "sweep", "s.yaml", "--out", "whole");
         using (ImtaProcess killed = ImtaProcess.Start(_folder.Path, "sweep", "s.yaml", "--out", "killed", "--jobs", "2"))
         {
             killed.WaitUntil(() => File.Exists(_folder.In("killed", "runs", "mwn", "seed-0", "epochs.csv")));
             killed.Kill();
         }
 
-        string output = Run(0, "sweep", "s.yaml", "--out", "killed").Output;
+        string output = _folder.Run(0, "sweep", "s.yaml", "--out", "killed").Output;
 
         output.Should().Contain("4 runs of 2 variants").And.Contain("mwn, seed 1: done");
         foreach (string table in Tables)
@@ -48,27 +46,27 @@ public sealed class SweepCommandTests : IDisposable
         }
 
         string before = File.ReadAllText(_folder.In("killed", "runs", "mwn", "seed-1.txt"));
-        Run(0, "sweep", "s.yaml", "--out", "killed").Output.Should().Contain("4 of them done");
+        _folder.Run(0, "sweep", "s.yaml", "--out", "killed").Output.Should().Contain("4 of them done");
         File.ReadAllText(_folder.In("killed", "runs", "mwn", "seed-1.txt")).Should().Be(before, "nothing runs again");
     }
 
     [Fact]
     public void Its_tables_are_those_of_the_runs_and_a_seed_more_is_a_run_more()
     {
-        Run(0, "sweep", "s.yaml", "--out", "s");
-        double[] last = [.. new[] { 0, 1 }.Select(seed => Read<AnytimeRow>("s", "runs", "mwn", $"seed-{seed}", "anytime.csv")[^1].Top1)];
+        _folder.Run(0, "sweep", "s.yaml", "--out", "s");
+        double[] last = [.. new[] { 0, 1 }.Select(seed => _folder.Read<AnytimeRow>("s", "runs", "mwn", $"seed-{seed}", "anytime.csv")[^1].Top1)];
 
-        SummaryRow row = Read<SummaryRow>("s", "summary.csv").Single(row => row is { Variant: "mwn", Metric: "top1", Exit: 2 });
+        SummaryRow row = _folder.Read<SummaryRow>("s", "summary.csv").Single(row => row is { Variant: "mwn", Metric: "top1", Exit: 2 });
         row.Mean.Should().BeApproximately(last.Average(), 1e-12);
         row.N.Should().Be(2);
-        Read<SummaryRow>("s", "summary.csv").Where(row => row.Metric == "class_accuracy").Select(row => row.Classes).Distinct().Should().Equal("head", "medium", "tail");
-        Read<SummaryRow>("s", "summary.csv").Count(row => row is { Variant: "plain", Metric: "dynamic_macs" }).Should().Be(39);
-        Read<ComparisonRow>("s", "comparison.csv").Should().OnlyContain(row => row.Variant == "mwn" && row.Baseline == "plain" && row.PairedN == 2);
+        _folder.Read<SummaryRow>("s", "summary.csv").Where(row => row.Metric == "class_accuracy").Select(row => row.Classes).Distinct().Should().Equal("head", "medium", "tail");
+        _folder.Read<SummaryRow>("s", "summary.csv").Count(row => row is { Variant: "plain", Metric: "dynamic_macs" }).Should().Be(39);
+        _folder.Read<ComparisonRow>("s", "comparison.csv").Should().OnlyContain(row => row.Variant == "mwn" && row.Baseline == "plain" && row.PairedN == 2);
         File.ReadAllText(_folder.In("s", "runs", "mwn", "seed-0.txt")).Should().Contain("10 held-out meta").And.Contain("Meta-Weight-Net").And.Contain("imbalanced classes: 6 training images of the largest, 2 of the smallest");
 
         File.WriteAllText(_folder.In("s.yaml"), Sweep.Replace("[0, 1]", "[0, 1, 7]", StringComparison.Ordinal));
-        Run(0, "sweep", "s.yaml", "--out", "s").Output.Should().Contain("6 runs of 2 variants, 4 of them done");
-        Read<SweepRunRow>("s", "runs.csv").Select(run => (run.Variant, run.Seed, run.State)).Should().Equal(
+        _folder.Run(0, "sweep", "s.yaml", "--out", "s").Output.Should().Contain("6 runs of 2 variants, 4 of them done");
+        _folder.Read<SweepRunRow>("s", "runs.csv").Select(run => (run.Variant, run.Seed, run.State)).Should().Equal(
             ("plain", 0, "done"), ("mwn", 0, "done"), ("plain", 1, "done"), ("mwn", 1, "done"), ("plain", 7, "done"), ("mwn", 7, "done"));
 
         File.WriteAllText(_folder.In("s.yaml"), Sweep.Replace("batch: 16", "batch: 18", StringComparison.Ordinal));
@@ -80,11 +78,11 @@ public sealed class SweepCommandTests : IDisposable
     {
         File.WriteAllText(_folder.In("s.yaml"), Sweep.Replace("seeds: [0, 1]", "seeds: 0", StringComparison.Ordinal).Replace("variants:", "variants:\n  broken: {train: {rate: 1.0e+30}}", StringComparison.Ordinal));
 
-        ImtaProcess.Result result = Run(1, "sweep", "s.yaml");
+        ImtaProcess.Result result = _folder.Run(1, "sweep", "s.yaml");
 
         result.Error.Should().StartWith("imta: 1 of 3 runs failed, the first with: ").And.Contain("is no finite number").And.Contain("sweeps/s/runs.csv names them");
-        Read<SweepRunRow>("sweeps", "s", "runs.csv").Select(run => (run.Variant, run.State, run.Message?.Length > 0)).Should().Equal(("broken", "failed", true), ("plain", "done", false), ("mwn", "done", false));
-        Read<SummaryRow>("sweeps", "s", "summary.csv").Select(row => row.Variant).Distinct().Should().Equal("plain", "mwn");
+        _folder.Read<SweepRunRow>("sweeps", "s", "runs.csv").Select(run => (run.Variant, run.State, run.Message?.Length > 0)).Should().Equal(("broken", "failed", true), ("plain", "done", false), ("mwn", "done", false));
+        _folder.Read<SummaryRow>("sweeps", "s", "summary.csv").Select(row => row.Variant).Distinct().Should().Equal("plain", "mwn");
     }
 
     [Fact]
@@ -100,7 +98,7 @@ public sealed class SweepCommandTests : IDisposable
         Refusal("train", "--out", "s/runs/plain/seed-0", "--force").Should().Contain("another process is training");
         first.Interrupt();
         first.End().Should().Match<ImtaProcess.Result>(result => result.Code == 130 && result.Output.Contains("stopped; the same command goes on in s", StringComparison.Ordinal));
-        Read<SweepRunRow>("s", "runs.csv").Should().OnlyContain(run => run.State == "waiting");
+        _folder.Read<SweepRunRow>("s", "runs.csv").Should().OnlyContain(run => run.State == "waiting");
         File.ReadAllText(_folder.In("s", "runs", "plain", "seed-0.txt")).Should().Contain("stopped; go on: imta train --resume", "its run was asked to stop, not killed");
     }
 
@@ -138,11 +136,11 @@ public sealed class SweepCommandTests : IDisposable
     {
         File.WriteAllText(_folder.In("s.yaml"), Sweep.Replace("seeds: [0, 1]", "seeds: 0", StringComparison.Ordinal).Replace("epochs: 2", "epochs: 1", StringComparison.Ordinal));
         Leave("s", ".lock", "sweep.yaml.partial");
-        Run(0, "sweep", "s.yaml", "--out", "s");
+        _folder.Run(0, "sweep", "s.yaml", "--out", "s");
         File.WriteAllText(_folder.In("s", "runs.csv"), File.ReadAllText(_folder.In("s", "runs.csv")).Replace("done", "waiting", StringComparison.Ordinal));
         Directory.Delete(_folder.In("s", "runs", "plain", "seed-0"), recursive: true);
         Leave("s/runs/plain/seed-0", ".lock", "config.yaml.partial");
-        Run(0, "sweep", "s.yaml", "--out", "s").Output.Should().Contain("plain, seed 0: done");
+        _folder.Run(0, "sweep", "s.yaml", "--out", "s").Output.Should().Contain("plain, seed 0: done");
 
         Directory.CreateDirectory(_folder.In("mine"));
         File.WriteAllText(_folder.In("mine", ".lock"), "mine");
@@ -158,18 +156,5 @@ public sealed class SweepCommandTests : IDisposable
     }
 
     private string Refusal(params string[] arguments)
-        => Run(2, arguments).Error.TrimEnd().Split('\n').Should().ContainSingle().Which.Should().StartWith("imta: ").And.Subject!;
-
-    private ImtaProcess.Result Run(int code, params string[] arguments)
-    {
-        ImtaProcess.Result result = ImtaProcess.Run(_folder.Path, arguments);
-        result.Code.Should().Be(code, result.All);
-        return result;
-    }
-
-    private T[] Read<T>(params string[] file)
-    {
-        using var csv = new CsvReader(new StreamReader(_folder.In(file)), CultureInfo.InvariantCulture);
-        return [.. csv.GetRecords<T>()];
-    }
+        => _folder.Run(2, arguments).Error.TrimEnd().Split('\n').Should().ContainSingle().Which.Should().StartWith("imta: ").And.Subject!;
 }

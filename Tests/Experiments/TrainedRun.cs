@@ -1,5 +1,3 @@
-using System.Globalization;
-using CsvHelper;
 using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Runs;
 
@@ -36,12 +34,7 @@ public sealed class TrainedRun : IDisposable
 
     internal string In(params string[] parts) => _folder.In(parts);
 
-    internal ImtaProcess.Result Run(int code, params string[] arguments)
-    {
-        ImtaProcess.Result result = ImtaProcess.Run(_folder.Path, arguments);
-        result.Code.Should().Be(code, result.All);
-        return result;
-    }
+    internal ImtaProcess.Result Run(int code, params string[] arguments) => _folder.Run(code, arguments);
 
     /// <summary>No two images are alike; how bright one is tells a little about its class.</summary>
     private void Scatter()
@@ -70,11 +63,7 @@ public sealed class TrainedRun : IDisposable
         return lines.Where(line => !line.StartsWith("warning: ", StringComparison.Ordinal)).Should().ContainSingle().Which.Should().StartWith("imta: ").And.Subject!;
     }
 
-    internal T[] Read<T>(params string[] file)
-    {
-        using var csv = new CsvReader(new StreamReader(In(file)), CultureInfo.InvariantCulture);
-        return [.. csv.GetRecords<T>()];
-    }
+    internal T[] Read<T>(params string[] file) => _folder.Read<T>(file);
 
     /// <summary>What each exit answered to the images of a split, in their order: <c>[image][exit]</c>.</summary>
     internal PredictionRow[][] Predictions(string split, params string[] file)
