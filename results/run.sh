@@ -3,7 +3,7 @@
 # results/run.sh FOLDER DIR [JOBS]    such as results/run.sh long-tail DIR 2; DIR holds cifar-10-batches-bin/
 set -euo pipefail
 name=$(basename "${1:?a folder beside this script}")
-data=$(realpath "${2:?folder of CIFAR-10}")
+data=$(realpath -e "${2:?folder of CIFAR-10}")
 cd "$(dirname "$0")"
 mkdir -p full # of the runs in full, with checkpoints, predictions and per-sample weights; not kept in the repository
 ln -sfn "$data" cifar10
