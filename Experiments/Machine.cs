@@ -6,23 +6,26 @@ namespace Imta.MetaWeight.Experiments;
 internal static class Machine
 {
     /// <summary>Sets the number of threads and returns the device.</summary>
+    /// <param name="settings">Device and threads.</param>
+    /// <param name="localRank">Which of the processes of a run on this machine this one is: of CUDA's devices it takes that one.</param>
+    /// <param name="localSize">How many there are; they share the cores where threads are not given.</param>
     /// <exception cref="UsageException">libtorch cannot be loaded, or it has no such device.</exception>
-    public static Device Prepare(Settings settings)
+    public static Device Prepare(Settings settings, int localRank = 0, int localSize = 1)
     {
         CheckLibtorch();
         try
         {
-            set_num_threads(settings.Threads == 0 ? Environment.ProcessorCount : settings.Threads);
+            set_num_threads(settings.Threads == 0 ? Math.Max(1, Environment.ProcessorCount / localSize) : settings.Threads);
         }
         catch (Exception e) when (e is DllNotFoundException or TypeInitializationException or BadImageFormatException or EntryPointNotFoundException)
         {
             throw new UsageException($"libtorch cannot be loaded ({e.GetBaseException().Message.ReplaceLineEndings(" ")}); start by ./imta, which sets it up, or install libtorch-dev and build again", e);
         }
 
-        Device wanted = device(settings.Device);
+        Device wanted = device(settings.Device == "cuda" ? FormattableString.Invariant($"cuda:{localRank}") : settings.Device);
         if (wanted.type == DeviceType.CUDA && wanted.index >= cuda.device_count())
         {
-            throw new UsageException($"there is no device {settings.Device} (libtorch {__version__} sees {cuda.device_count()} CUDA devices); use --device cpu, or build against a CUDA libtorch named by LIBTORCH");
+            throw new UsageException($"there is no device {wanted} (libtorch {__version__} sees {cuda.device_count()} CUDA devices); use --device cpu, or build against a CUDA libtorch named by LIBTORCH");
         }
 
         return wanted;

@@ -15,33 +15,34 @@ public sealed class BilevelLoop
     private readonly Sgd _optimiser;
     private readonly Weighted? _weighted;
     private readonly RuledWeights? _rule;
+    private readonly Averaging? _averaging;
 
     /// <summary>The loop with learned weights.</summary>
     /// <param name="method">How the loop differentiates.</param>
     /// <param name="optimiser">Updates θ.</param>
     /// <param name="weighting">Predicts weights by Θ.</param>
     /// <param name="metaOptimiser">Updates Θ.</param>
-    public BilevelLoop(IMetaGradient method, Sgd optimiser, SampleWeighting weighting, Adam metaOptimiser)
-    {
-        _method = method;
-        _optimiser = optimiser;
-        _weighted = new Weighted(weighting, metaOptimiser);
-    }
+    /// <param name="averaging">Of the gradients of both updates over processes; null: this one trains alone.</param>
+    public BilevelLoop(IMetaGradient method, Sgd optimiser, SampleWeighting weighting, Adam metaOptimiser, Averaging? averaging = null)
+        : this(method, optimiser, averaging) => _weighted = new Weighted(weighting, metaOptimiser);
 
     /// <summary>The loop with weights by a rule.</summary>
     /// <param name="method">How the loop differentiates.</param>
     /// <param name="optimiser">Updates θ.</param>
     /// <param name="rule">The weights.</param>
-    public BilevelLoop(IMetaGradient method, Sgd optimiser, RuledWeights rule)
-        : this(method, optimiser) => _rule = rule;
+    /// <param name="averaging">Of the update's gradients over processes; null: this one trains alone.</param>
+    public BilevelLoop(IMetaGradient method, Sgd optimiser, RuledWeights rule, Averaging? averaging = null)
+        : this(method, optimiser, averaging) => _rule = rule;
 
     /// <summary>The loop without weights: plain training.</summary>
     /// <param name="method">How the loop differentiates.</param>
     /// <param name="optimiser">Updates θ.</param>
-    public BilevelLoop(IMetaGradient method, Sgd optimiser)
+    /// <param name="averaging">Of the update's gradients over processes; null: this one trains alone.</param>
+    public BilevelLoop(IMetaGradient method, Sgd optimiser, Averaging? averaging = null)
     {
         _method = method;
         _optimiser = optimiser;
+        _averaging = averaging;
     }
 
     /// <summary>One batch: two parts, each half being the other's meta data; or one without weights.</summary>
@@ -78,7 +79,8 @@ public sealed class BilevelLoop
 
         // Real update: the weights of the WPN as it is now, and the gradient of Σ_k mean_i w_ik l_ik from the same forward pass.
         Tensor weights = features is not null ? PredictWeights(features) : _rule?.Of(forward.Logits) ?? ones_like(forward.CrossEntropies); // [N, K]
-        _optimiser.Apply(forward.Gradient(weights / train.Labels.shape[0]), rates.Backbone);
+        long samples = train.Labels.shape[0];
+        _optimiser.Apply(_averaging.Mean(forward.Gradient(weights / samples), samples), rates.Backbone);
         return PartReport.Of(train, forward, weights, objective).MoveToOuter(scope);
     }
 
@@ -94,7 +96,7 @@ public sealed class BilevelLoop
 
         // WPN update: ∂L/∂Θ = ∂L/∂w · ∂w/∂Θ, through the small network only.
         IList<Tensor> byTheta = autograd.grad([weights], [.. weighting.Network.Parameters], [gradient.ByWeights]);
-        optimiser.Apply([.. byTheta], rates.Meta);
+        optimiser.Apply([.. _averaging.Mean([.. byTheta], weights.shape[0]).Select(part => part!)], rates.Meta);
         return gradient.Objective;
     }
 

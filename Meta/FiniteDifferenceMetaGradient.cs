@@ -17,17 +17,23 @@ public sealed class FiniteDifferenceMetaGradient : IMetaGradient
     private readonly Sgd _optimiser;
     private readonly TrainingLoss _loss;
     private readonly MetaObjective _objective;
+    private readonly Averaging? _averaging;
 
     /// <summary>A method for this network, its optimiser (whose step the lookahead is), the loss l of training and the meta objective.</summary>
+    /// <param name="network">The backbone.</param>
+    /// <param name="optimiser">Of its parameters.</param>
+    /// <param name="loss">l.</param>
+    /// <param name="objective">L.</param>
+    /// <param name="averaging">Of the lookahead's gradients over processes (<see cref="LookaheadScope.Global"/>); null: each looks ahead for itself.</param>
     /// <exception cref="ArgumentException">The network's gradients are not those of a function (<see cref="MultiExitNetwork.HasTrueGradients"/>).</exception>
-    public FiniteDifferenceMetaGradient(MultiExitNetwork network, Sgd optimiser, TrainingLoss loss, MetaObjective objective)
+    public FiniteDifferenceMetaGradient(MultiExitNetwork network, Sgd optimiser, TrainingLoss loss, MetaObjective objective, Averaging? averaging = null)
     {
         if (!network.HasTrueGradients)
         {
             throw new ArgumentException("with Gradient Equilibrium, or a gradient that stops between exits, the update is no gradient of a function, and meta.gradient=finiteDifference cannot see it: take forward or unrolled.", nameof(network));
         }
 
-        (_network, _optimiser, _loss, _objective) = (network, optimiser, loss, objective);
+        (_network, _optimiser, _loss, _objective, _averaging) = (network, optimiser, loss, objective, averaging);
     }
 
     /// <inheritdoc/>
@@ -38,12 +44,13 @@ public sealed class FiniteDifferenceMetaGradient : IMetaGradient
     {
         using DisposeScope scope = NewDisposeScope();
         using IDisposable noGrad = no_grad();
-        IReadOnlyList<Tensor?> gradients = forward.Gradient(weights / weights.shape[0]); // G(w)
+        long samples = weights.shape[0];
+        IReadOnlyList<Tensor?> gradients = _averaging.Mean(forward.Gradient(weights / samples), samples); // G(w)
         Tensor[] ahead = _optimiser.Lookahead(gradients, rate); // θ′
         (Tensor objective, IReadOnlyList<Tensor?> v) = _objective.Differentiate(_network, ahead, meta);
-        Tensor?[] direction = _optimiser.LookaheadDirection(gradients, v, rate); // u
+        Tensor?[] direction = _optimiser.LookaheadDirection(gradients, _averaging.Mean(v, meta.Labels.shape[0]), rate); // u
         Tensor slopes = Slopes((GraphForward)forward, direction); // ⟨∇_θ l_ik, u⟩ [N, K]
-        return new MetaGradient(slopes.mul(-1.0 / weights.shape[0]).MoveToOuterDisposeScope(), objective.MoveToOuterDisposeScope());
+        return new MetaGradient(slopes.mul(-1.0 / samples).MoveToOuterDisposeScope(), objective.MoveToOuterDisposeScope());
     }
 
     private Tensor Slopes(GraphForward forward, Tensor?[] direction)

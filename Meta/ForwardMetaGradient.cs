@@ -17,6 +17,7 @@ public sealed class ForwardMetaGradient : IMetaGradient
     private readonly TrainingLoss _loss;
     private readonly MetaObjective _objective;
     private readonly MetaMemory _memory;
+    private readonly Averaging? _averaging;
 
     /// <summary>A method for this network, its optimiser (whose step the lookahead is), the loss l of training and the meta objective.</summary>
     /// <param name="network">One that can be linearised.</param>
@@ -24,15 +25,16 @@ public sealed class ForwardMetaGradient : IMetaGradient
     /// <param name="loss">l.</param>
     /// <param name="objective">L.</param>
     /// <param name="memory">Whether the pass at θ is kept or computed again.</param>
+    /// <param name="averaging">Of the lookahead's gradients over processes (<see cref="LookaheadScope.Global"/>); null: each looks ahead for itself.</param>
     /// <exception cref="ArgumentException">The network cannot be linearised.</exception>
-    public ForwardMetaGradient(MultiExitNetwork network, Sgd optimiser, TrainingLoss loss, MetaObjective objective, MetaMemory memory)
+    public ForwardMetaGradient(MultiExitNetwork network, Sgd optimiser, TrainingLoss loss, MetaObjective objective, MetaMemory memory, Averaging? averaging = null)
     {
         if (!network.IsLinearisable)
         {
             throw new ArgumentException($"{network.GetName()} offers no linearised pass; use the unrolled method.", nameof(network));
         }
 
-        (_network, _optimiser, _loss, _objective, _memory) = (network, optimiser, loss, objective, memory);
+        (_network, _optimiser, _loss, _objective, _memory, _averaging) = (network, optimiser, loss, objective, memory, averaging);
     }
 
     /// <inheritdoc/>
@@ -62,10 +64,11 @@ public sealed class ForwardMetaGradient : IMetaGradient
     private (Tensor Objective, Tensor?[] Direction) AheadOf(LinearisedForward pass, Tensor weights, LabelledImages meta, double rate)
     {
         using DisposeScope scope = NewDisposeScope();
-        Tensor cotangent = weights / weights.shape[0];
-        IReadOnlyList<Tensor?> gradients = pass.Gradient(cotangent, last: _memory == MetaMemory.Low); // G(w)
+        long samples = weights.shape[0];
+        IReadOnlyList<Tensor?> gradients = _averaging.Mean(pass.Gradient(weights / samples, last: _memory == MetaMemory.Low), samples); // G(w)
         Tensor[] ahead = _optimiser.Lookahead(gradients, rate); // θ′
         (Tensor objective, IReadOnlyList<Tensor?> v) = AtLookahead(ahead, meta);
+        v = _averaging.Mean(v, meta.Labels.shape[0]);
         Tensor?[] direction = _optimiser.LookaheadDirection(gradients, v, rate);
         return (objective.MoveToOuterDisposeScope(), [.. direction.Select(part => part?.MoveToOuterDisposeScope())]);
     }

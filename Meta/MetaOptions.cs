@@ -26,6 +26,16 @@ public enum MetaMemory
     Low,
 }
 
+/// <summary>Whose gradient a lookahead step takes, where several processes share a batch.</summary>
+public enum LookaheadScope
+{
+    /// <summary>Each process looks ahead by the gradient of its own shard, as the published code does.</summary>
+    Local,
+
+    /// <summary>All look ahead by the mean of their gradients, and the meta gradient is that of the mean of their meta objectives.</summary>
+    Global,
+}
+
 /// <summary>Which meta samples count at which exit.</summary>
 public enum MetaObjectiveKind
 {
@@ -111,6 +121,9 @@ public sealed record MetaOptions
 
     [Description("Whether the pass at the parameters is kept during the lookahead (normal) or computed again (low); gradient forward only")]
     public MetaMemory Memory { get; init; } = MetaMemory.Normal;
+
+    [Description("Of several processes: whether each looks ahead by its own shard's gradient (local, as published) or all by their mean (global)")]
+    public LookaheadScope Lookahead { get; init; } = LookaheadScope.Local;
 
     [Description("Exit shares: exit k gets a share proportional to q^k of the meta samples; 1 is uniform, less favours early exits")]
     [Range(0.0, double.MaxValue, MinimumIsExclusive = true)]

@@ -32,6 +32,9 @@ public static class Phases
     /// <summary>The weight-prediction network: forward, backward and its update.</summary>
     public const string Weights = "weights";
 
+    /// <summary>Means of gradients over processes.</summary>
+    public const string Averaging = "averaging";
+
     /// <summary>The update of θ.</summary>
     public const string Update = "update";
 

@@ -60,6 +60,7 @@ missing_packages() {
   [[ ${TorchSource:-} != package || -n ${LIBTORCH:-} ]] || return 0
   if [[ -z ${LIBTORCH:-} ]]; then
     [[ -e /usr/$version_header ]] || echo libtorch-dev
+    [[ -e /usr/include/gloo/context.h ]] || echo libgloo-dev # for training by several processes
     [[ ${#blas[@]} != 0 ]] || echo libopenblas0-pthread # else libtorch runs on the reference BLAS, many times slower
   fi
   [[ -n ${CXX:-} ]] || command -v g++ >/dev/null || echo g++
@@ -103,6 +104,8 @@ set_up() {
   mapfile -t missing < <(missing_packages)
   # The browser that tests open reports in; they are skipped without it, so nobody has to have it.
   [[ $# == 0 ]] || command -v chromium >/dev/null || ! can_install || missing+=(chromium)
+  # Two machines in one, for the test of processes on two; skipped without.
+  [[ $# == 0 ]] || command -v ip >/dev/null || ! can_install || missing+=(iproute2)
   rm -f "$artifacts"/logs/*
   [[ ${#missing[@]} == 0 ]] || install_packages "${missing[@]}"
   [[ $(dotnet --list-sdks) =~ (^|$'\n')[1-9][0-9]\. ]] || refuse "this dotnet has no SDK 10; install it (https://dot.net/download)"

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
+using Imta.MetaWeight.Experiments.Processes;
 using Imta.MetaWeight.Experiments.Training;
 using Imta.MetaWeight.Meta;
 
@@ -69,7 +70,7 @@ internal sealed class StepBench : IDisposable
     private RunModel Model(Settings settings)
     {
         long[] counts = [.. Enumerable.Repeat(1L, DatasetShape.Of(settings.Data.Dataset).Classes)];
-        var model = RunModel.Build(TrainingPhase.Of(settings)[0], counts, _device);
+        var model = RunModel.Build(TrainingPhase.Of(settings)[0], counts, _device, Replicas.Alone);
         _models.Add(model);
         return model;
     }

@@ -6,15 +6,16 @@ using Imta.MetaWeight.Meta;
 
 namespace Imta.MetaWeight.Experiments.Checks;
 
-/// <summary>The most memory that a run takes on the CPU, estimated; its constants are measured (docs/checks.md).</summary>
+/// <summary>The most memory that a process of a run takes on the CPU, estimated; its constants are measured (docs/checks.md).</summary>
 /// <param name="ImageBytes">Of the images of all sets.</param>
 /// <param name="ParameterBytes">Of θ and Θ.</param>
 /// <param name="ActivationBytes">Of all layers' outputs for one image.</param>
 /// <param name="TrainImages">Training images.</param>
 /// <param name="EvaluationImages">Images of the larger of the validation and test set.</param>
+/// <param name="Processes">That share each batch.</param>
 /// <param name="IsFrozen">Whether most of the network is frozen: phase II.</param>
 /// <param name="Meta">How weights are learned, if they are.</param>
-internal sealed record MemoryNeed(long ImageBytes, long ParameterBytes, long ActivationBytes, int TrainImages, int EvaluationImages, bool IsFrozen, MetaOptions Meta)
+internal sealed record MemoryNeed(long ImageBytes, long ParameterBytes, long ActivationBytes, int TrainImages, int EvaluationImages, int Processes, bool IsFrozen, MetaOptions Meta)
 {
     private const long Program = 280 * ByteSize.Mib; // .NET and libtorch with nothing to do
     private const double EvaluationActivations = 0.2;
@@ -29,14 +30,15 @@ internal sealed record MemoryNeed(long ImageBytes, long ParameterBytes, long Act
             cost.Activations * model.Network.Parameters[0].element_size(),
             data.Train.Count,
             Math.Max(data.Validation.Count, data.Test.Count),
+            phase.Settings.Processes,
             phase.Number == 2,
             phase.Settings.Meta);
     }
 
-    /// <summary>The bytes with batches of this size.</summary>
+    /// <summary>The bytes with batches of this size, of all processes together.</summary>
     public long At(int batch)
     {
-        int images = Math.Min(batch, TrainImages);
+        int images = (Math.Min(batch, TrainImages) + Processes - 1) / Processes;
         int copies = Meta.Predicts ? 8 : 4; // θ, gradient, momentum and step; the lookahead's too
         double atOnce = Meta.Cuts ? (images + 1) / 2 : images;
         double passes = Math.Max(Activations * atOnce, EvaluationActivations * Math.Min(SetAnswers.Batch, EvaluationImages));

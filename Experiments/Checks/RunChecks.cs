@@ -13,15 +13,17 @@ internal sealed class RunChecks
     private readonly RunData _data;
     private readonly long _disk;
     private readonly int _exits;
+    private readonly int _here;
 
     /// <param name="phases">The phases that are left.</param>
     /// <param name="data">The run's images.</param>
     /// <param name="model">What the first of the phases trains.</param>
     /// <param name="cost">What its backbone costs.</param>
     /// <param name="done">Epochs of the run that are done.</param>
-    public RunChecks(IReadOnlyList<TrainingPhase> phases, RunData data, RunModel model, NetworkCost cost, int done = 0)
+    /// <param name="here">Processes of the run on this machine, which share its memory.</param>
+    public RunChecks(IReadOnlyList<TrainingPhase> phases, RunData data, RunModel model, NetworkCost cost, int done = 0, int here = 1)
     {
-        (_settings, _data, _exits) = (phases[0].Settings, data, model.Network.Exits);
+        (_settings, _data, _exits, _here) = (phases[0].Settings, data, model.Network.Exits, here);
         bool estimates = _settings.Device == "cpu"; // a GPU's memory is not estimated
         _phases = [.. phases.Select(phase => (phase, estimates ? MemoryNeed.Of(phase, model, cost, data) : null))];
         _disk = DiskNeed.Of(model, data, _settings).From(done, phases[^1].LastEpoch, _settings.Export.WeightsEvery, _settings.Run.CheckpointEvery);
@@ -33,7 +35,7 @@ internal sealed class RunChecks
         get
         {
             long memory = _phases.Max(entry => entry.Memory?.At(entry.Phase.Settings.Train.Batch) ?? 0);
-            return $"needs about {(memory == 0 ? "" : $"{ByteSize.Text(memory)} of memory and ")}{ByteSize.Text(_disk)} of disk";
+            return $"needs about {(memory == 0 ? "" : $"{ByteSize.Text(memory)} of memory{(_settings.Processes == 1 ? "" : " a process")} and ")}{ByteSize.Text(_disk)} of disk";
         }
     }
 
@@ -54,7 +56,7 @@ internal sealed class RunChecks
     private IEnumerable<Finding> OfMachine(MachineRoom room) =>
     [
         .. room.Disk is { } free ? DiskCheck.Findings(_disk, free, _settings.Export.WeightsEvery) : [],
-        .. OfPhases((phase, need) => room.Memory is { } memory && need is not null ? MemoryCheck.Findings(need, phase.Settings.Train.Batch, memory) : []),
+        .. OfPhases((phase, need) => room.Memory is { } memory && need is not null ? MemoryCheck.Findings(need, phase.Settings.Train.Batch, memory / _here) : []),
     ];
 
     /// <summary>The findings on each phase, by its own keys.</summary>

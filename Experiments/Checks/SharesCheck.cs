@@ -31,7 +31,7 @@ internal static class SharesCheck
             : [new Finding(
                 CheckName.Shares,
                 Severity.Stop,
-                Invariant($"none of the {samples} {(meta.Predicts ? "meta" : "training")} samples of {(meta.HoldsOut ? "a" : "half a")} batch go to exit {string.Join(", ", without)} of {exits} (meta.q {meta.Q})"),
+                Invariant($"none of the {samples} {(meta.Predicts ? "meta" : "training")} samples of {(meta.HoldsOut ? "a" : "half a")} batch{(settings.Processes == 1 ? "" : " in a process")} go to exit {string.Join(", ", without)} of {exits} (meta.q {meta.Q})"),
                 meta.Predicts ? "what such an exit answers has no part in learning the weights" : "such an exit is not what the rule of meta.weights says",
                 Fix(images, exits, settings))];
     }
@@ -46,17 +46,17 @@ internal static class SharesCheck
         return ways.Length == 0 ? fewer : $"set {string.Join(", or ", ways)}";
     }
 
-    /// <summary>Samples that are allocated at once. An odd batch's first half has one more: what it gives nothing, the other does neither.</summary>
-    private static int Samples(int batch, Settings settings) => settings.Meta.HoldsOut
+    /// <summary>Samples that a process allocates at once. An odd batch's first half has one more: what it gives nothing, the other does neither.</summary>
+    private static int Samples(int batch, Settings settings) => (settings.Meta.HoldsOut
         ? Math.Min(batch, settings.Meta.PerClass * DatasetShape.Of(settings.Data.Dataset).Classes)
-        : (batch + 1) / 2;
+        : (batch + 1) / 2) / settings.Processes;
 
     /// <summary>The smallest batch that cuts well with a meta sample for every exit.</summary>
     private static int? LeastBatch(int images, int exits, Settings settings)
     {
         float[] shares = ExitShares.Of(settings.Meta.Q, exits);
         return Enumerable.Range(BatchSizes.Least, Math.Max(0, images - BatchSizes.Least + 1))
-            .Where(batch => BatchSizes.CutWell(images, batch) && Everywhere(shares, Samples(batch, settings)))
+            .Where(batch => BatchSizes.CutWell(images, batch, settings.Processes) && Everywhere(shares, Samples(batch, settings)))
             .Cast<int?>()
             .FirstOrDefault();
     }

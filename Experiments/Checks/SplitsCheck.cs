@@ -53,14 +53,14 @@ internal static class SplitsCheck
 
     private static Finding? FewBatches(int images, Settings settings)
     {
-        int batches = new BatchPlan(images, settings.Train.Batch, settings.Seed).Batches;
+        int batches = new BatchPlan(images, settings.Train.Batch, settings.Seed, new Shard(0, settings.Processes)).Batches;
         if (batches >= 2)
         {
             return null;
         }
 
         string more = settings.Data.TrainLimit is null ? "train on more images" : "raise data.trainLimit";
-        string fix = BatchSizes.AtMost(images, images / 2) is { } batch ? Invariant($"set train.batch to {batch} or less, or {more}") : more;
+        string fix = BatchSizes.AtMost(images, images / 2, settings.Processes) is { } batch ? Invariant($"set train.batch to {batch} or less, or {more}") : more;
         return new Finding(
             CheckName.Splits, Severity.Warning, Invariant($"one batch an epoch ({images} training images, train.batch {settings.Train.Batch})"), "each epoch is a single step", fix);
     }

@@ -6,7 +6,7 @@ using Imta.MetaWeight.Meta;
 
 namespace Imta.MetaWeight.Experiments.Commands;
 
-/// <summary><c>imta bench meta-step|step|data [CONFIG.yaml]</c>, and what the three share.</summary>
+/// <summary><c>imta bench meta-step|step|data|infer|scale [CONFIG.yaml]</c>, and what they share.</summary>
 internal static class BenchCommand
 {
     public static readonly Option<int> Repeat = new("--repeat") { HelpName = "R", Description = "Times of each, after one that does not count", DefaultValueFactory = _ => 7 };
@@ -16,7 +16,7 @@ internal static class BenchCommand
     public static Command Build()
     {
         var command = new Command("bench", "Measure speed and memory: things that compare ran in turns");
-        foreach (Command measurement in (Command[])[BenchMetaStepCommand.Build(), BenchStepCommand.Build(), BenchDataCommand.Build(), BenchInferCommand.Build()])
+        foreach (Command measurement in (Command[])[BenchMetaStepCommand.Build(), BenchStepCommand.Build(), BenchDataCommand.Build(), BenchInferCommand.Build(), BenchScaleCommand.Build()])
         {
             measurement.Validators.Add(ConfigurationArguments.RefuseUnknownOption);
             command.Add(measurement);

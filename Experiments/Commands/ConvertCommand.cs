@@ -2,6 +2,7 @@ using System.CommandLine;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Exchange;
+using Imta.MetaWeight.Experiments.Processes;
 using Imta.MetaWeight.Experiments.Runs;
 using Imta.MetaWeight.Experiments.Training;
 
@@ -114,7 +115,7 @@ internal static class ConvertCommand
 
     /// <summary>The phase's model; class weights, which follow from the images, are not in a file.</summary>
     private static RunModel ModelOf(TrainingPhase phase)
-        => RunModel.Build(phase, [.. Enumerable.Repeat(1L, DatasetShape.Of(phase.Settings.Data.Dataset).Classes)], CPU);
+        => RunModel.Build(phase, [.. Enumerable.Repeat(1L, DatasetShape.Of(phase.Settings.Data.Dataset).Classes)], CPU, Replicas.Alone);
 
     private static void Write(string source, RunModel model, Settings settings, TrainingPhase phase, int epochs, IReadOnlyDictionary<string, object?> facts, string target)
     {

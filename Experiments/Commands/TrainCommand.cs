@@ -1,8 +1,10 @@
 using System.Collections;
 using System.CommandLine;
+using System.Text;
 using Imta.MetaWeight.Experiments.Checks;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
+using Imta.MetaWeight.Experiments.Processes;
 using Imta.MetaWeight.Experiments.Runs;
 using Imta.MetaWeight.Experiments.Training;
 using Imta.MetaWeight.Meta;
@@ -12,12 +14,15 @@ namespace Imta.MetaWeight.Experiments.Commands;
 /// <summary><c>imta train [CONFIG.yaml]</c>.</summary>
 internal static class TrainCommand
 {
+    private const int UsualPatience = 300; // seconds
 
     private static readonly Option<string?> Data = new("--data") { HelpName = "DIR", Description = "Folder of the data set's files" };
     private static readonly Option<string?> Out = new("--out") { HelpName = "DIR", Description = "Folder of the run; by default runs/NAME-sSEED-START" };
     private static readonly Option<int?> Seed = new("--seed") { HelpName = "N", Description = "Seed of everything random" };
     private static readonly Option<string?> Place = new("--device") { HelpName = "cpu|cuda", Description = "Where to compute" };
     private static readonly Option<int?> Threads = new("--threads") { HelpName = "N", Description = "Threads of the CPU's computation; 0: all cores" };
+    private static readonly Option<int?> Processes = new("--processes") { HelpName = "N", Description = "Train by N processes on this machine, each on its share of every batch (processes)" };
+    private static readonly Option<int> ProcessTimeout = new("--process-timeout") { HelpName = "S", Description = "Seconds that a process waits for the others of its run before it gives up", DefaultValueFactory = _ => UsualPatience };
     private static readonly Option<double?> CheckpointMinutes = new("--checkpoint-minutes") { HelpName = "M", Description = "Minutes between two checkpoints inside an epoch (run.checkpointMinutes, 10)" };
     private static readonly Option<string?> BestBy = new("--best-by") { HelpName = "WHAT", Description = "What chooses checkpoints/best.pt (run.bestBy): lastAccuracy, meanAccuracy, lastLoss, meanLoss" };
     private static readonly Option<bool> SkipNonFinite = new("--skip-nonfinite") { Description = "Skip and count batches with a loss or gradient that is no finite number (run.skipNonFinite)" };
@@ -29,9 +34,16 @@ internal static class TrainCommand
     {
         var command = new Command("train", "Train a multi-exit network, with learned sample weights or without, and test it")
         {
-            ConfigurationArguments.Config, ConfigurationArguments.Set, Data, Out, Seed, Place, Threads, CheckpointMinutes, BestBy, SkipNonFinite, Force, Resume, Allow,
+            ConfigurationArguments.Config, ConfigurationArguments.Set, Data, Out, Seed, Place, Threads, Processes, ProcessTimeout, CheckpointMinutes, BestBy, SkipNonFinite, Force, Resume, Allow,
         };
         command.Validators.Add(ConfigurationArguments.RefuseUnknownOption);
+        ProcessTimeout.Validators.Add(result =>
+        {
+            if (result.GetValue(ProcessTimeout) < 1)
+            {
+                result.AddError("--process-timeout takes 1 second or more.");
+            }
+        });
         command.SetAction(Run);
         return command;
     }
@@ -40,20 +52,25 @@ internal static class TrainCommand
     {
         using var stop = new Interruption();
         IReadOnlySet<CheckName> allowed = CheckNames.Parse(arguments.GetValue(Allow) ?? []);
-        return arguments.GetValue(Resume) is { } run ? GoOn(arguments, run, allowed, stop.Token) : Start(arguments, allowed, stop.Token);
+        LaunchPlace? place = LaunchPlace.Of(Environment.GetEnvironmentVariable);
+        return place is { Rank: > 0 } ? Follow(arguments, place, stop.Token)
+            : arguments.GetValue(Resume) is { } run ? GoOn(arguments, run, allowed, place, stop.Token)
+            : Start(arguments, allowed, place, stop.Token);
     }
 
-    private static int Start(ParseResult arguments, IReadOnlySet<CheckName> allowed, CancellationToken stop)
+    private static int Start(ParseResult arguments, IReadOnlySet<CheckName> allowed, LaunchPlace? place, CancellationToken stop)
     {
         DateTime start = DateTime.Now;
-        Settings settings = Read(arguments);
+        Settings settings = Read(arguments, place);
         string path = arguments.GetValue(Out) ?? RunFolder.DefaultPath(settings, start);
-        Device device = Machine.Prepare(settings);
+        int here = place?.LocalSize ?? settings.Processes;
+        Device device = Machine.Prepare(settings, place?.LocalRank ?? 0, here);
         RunFolder.Check(path, arguments.GetValue(Force));
         using RunData data = DataSets.Load(settings);
         IReadOnlyList<TrainingPhase> phases = TrainingPhase.Of(settings);
-        using RunModel model = RunModel.Build(phases[0], data.Train.ClassCounts(), device, PhaseOneSource.Load(settings, device));
-        var checks = new RunChecks(phases, data, model, model.Network.Cost(DatasetShape.Of(settings.Data.Dataset).Side));
+        using Replicas replicas = Replicas.Of(place, settings.Processes, Patience(arguments));
+        using RunModel model = RunModel.Build(phases[0], data.Train.ClassCounts(), device, replicas, PhaseOneSource.Load(settings, device));
+        var checks = new RunChecks(phases, data, model, model.Network.Cost(DatasetShape.Of(settings.Data.Dataset).Side), here: here);
         Finding[] findings = [.. checks.BeforeStart(MachineRoom.Of(path))];
         if (Refused(findings, allowed))
         {
@@ -61,19 +78,21 @@ internal static class TrainCommand
         }
 
         stop.ThrowIfCancellationRequested();
+        replicas.Meet();
         RunFolder folder = RunFolder.Create(path, arguments.GetValue(Force), SettingsWriter.Write(settings), out IDisposable held);
         using IDisposable until = held;
         AtomicFile.WriteText(folder.Environment, EnvironmentReport.Json(settings, Environment.GetCommandLineArgs()[1..], start));
         Checkpoint.Write(folder.LatestCheckpoint, settings, phases[0], model, phases[0].EpochsBefore);
-        return Train(new Plan(settings, phases, data, model, folder, device, checks.Needs, findings, Done: null, Progress: null), stop);
+        ShareStart(replicas, folder, folder.LatestCheckpoint);
+        return Train(new Plan(settings, phases, data, model, folder, device, replicas, checks.Needs, findings, Done: null, Progress: null), stop);
     }
 
-    private static int GoOn(ParseResult arguments, string run, IReadOnlySet<CheckName> allowed, CancellationToken stop)
+    private static int GoOn(ParseResult arguments, string run, IReadOnlySet<CheckName> allowed, LaunchPlace? place, CancellationToken stop)
     {
-        Option[] fixedByRun = [ConfigurationArguments.Set, Out, Seed, Place, Threads, CheckpointMinutes, BestBy, SkipNonFinite, Force];
+        Option[] fixedByRun = [ConfigurationArguments.Set, Out, Seed, Place, Threads, Processes, CheckpointMinutes, BestBy, SkipNonFinite, Force];
         if (arguments.GetValue(ConfigurationArguments.Config) is not null || fixedByRun.Any(option => arguments.GetResult(option) is { Implicit: false }))
         {
-            throw new UsageException("--resume goes on with the run as it was configured; only --data and --allow may stand beside it");
+            throw new UsageException("--resume goes on with the run as it was configured; only --data, --allow and --process-timeout may stand beside it");
         }
 
         using DisposeScope scope = NewDisposeScope();
@@ -91,27 +110,89 @@ internal static class TrainCommand
             throw new UsageException($"{folder.Config} was changed since the run started, and a run is not changed half-way; undo that, or start another run: imta train {folder.Config} --out DIR");
         }
 
-        Device device = Machine.Prepare(settings);
+        if (place is not null && place.Size != settings.Processes)
+        {
+            throw new UsageException(FormattableString.Invariant($"{run} is trained by {settings.Processes} processes, and the launcher started {place.Size}; start {settings.Processes}, so that its numbers stay the same"));
+        }
+
+        int here = place?.LocalSize ?? settings.Processes;
+        Device device = Machine.Prepare(settings, place?.LocalRank ?? 0, here);
         using RunData data = DataSets.Load(settings, arguments.GetValue(Data));
-        IReadOnlyList<TrainingPhase> phases = [.. TrainingPhase.Of(settings).Where(phase => phase.Number >= checkpoint.Phase)];
-        using RunModel model = RunModel.Build(phases[0], data.Train.ClassCounts(), device);
+        using Replicas replicas = Replicas.Of(place, settings.Processes, Patience(arguments));
+        IReadOnlyList<TrainingPhase> phases = PhasesFrom(checkpoint);
+        using RunModel model = RunModel.Build(phases[0], data.Train.ClassCounts(), device, replicas);
         checkpoint.Restore(model, file);
         checkpoint.ReleaseModel();
-        var checks = new RunChecks(phases, data, model, model.Network.Cost(DatasetShape.Of(settings.Data.Dataset).Side), checkpoint.Epochs);
+        var checks = new RunChecks(phases, data, model, model.Network.Cost(DatasetShape.Of(settings.Data.Dataset).Side), checkpoint.Epochs, here);
         Finding[] findings = [.. checks.BeforeGoingOn(MachineRoom.Of(run))];
         if (Refused(findings, allowed))
         {
             return UsageException.ExitCode;
         }
 
+        replicas.Meet();
+        ShareStart(replicas, folder, file);
         folder.KeepThrough(checkpoint.Epochs);
         if (checkpoint.Epochs < phases[^1].LastEpoch)
         {
             folder.RemoveTest();
         }
 
-        return Train(new Plan(settings, phases, data, model, folder, device, checks.Needs, findings, checkpoint.Epochs, checkpoint.Progress), stop);
+        return Train(new Plan(settings, phases, data, model, folder, device, replicas, checks.Needs, findings, checkpoint.Epochs, checkpoint.Progress), stop);
     }
+
+    /// <summary>A process that another one speaks for: all it has to know but the place of the images comes from process 0, with the checkpoint that the run starts from.</summary>
+    private static int Follow(ParseResult arguments, LaunchPlace place, CancellationToken stop)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        using Replicas replicas = Replicas.Of(place, place.Size, Patience(arguments));
+        replicas.Meet();
+        string path = Encoding.UTF8.GetString(replicas.Share(null));
+        Checkpoint.Content checkpoint = Received(replicas.Share(null));
+        Settings settings = checkpoint.Settings;
+        Device device = Machine.Prepare(settings, place.LocalRank, place.LocalSize);
+        using RunData data = DataSets.Load(settings, arguments.GetValue(Data));
+        IReadOnlyList<TrainingPhase> phases = PhasesFrom(checkpoint);
+        using RunModel model = RunModel.Build(phases[0], data.Train.ClassCounts(), device, replicas);
+        checkpoint.Restore(model, path);
+        checkpoint.ReleaseModel();
+        try
+        {
+            new TrainingRun(settings, data, RunFolder.Elsewhere(path), RunMonitor.Silent(), device, replicas).Run(phases, model, checkpoint.Epochs, checkpoint.Progress, stop);
+            return 0;
+        }
+        catch (OperationCanceledException)
+        {
+            return Interruption.ExitCode; // process 0 says so
+        }
+    }
+
+    private static void ShareStart(Replicas replicas, RunFolder folder, string checkpoint)
+    {
+        if (replicas.AreSeveral)
+        {
+            replicas.Share(Encoding.UTF8.GetBytes(folder.Path));
+            replicas.Share(File.ReadAllBytes(checkpoint));
+        }
+    }
+
+    private static Checkpoint.Content Received(byte[] bytes)
+    {
+        string file = Path.GetTempFileName();
+        try
+        {
+            File.WriteAllBytes(file, bytes);
+            return Checkpoint.Read(file);
+        }
+        finally
+        {
+            File.Delete(file);
+        }
+    }
+
+    private static IReadOnlyList<TrainingPhase> PhasesFrom(Checkpoint.Content checkpoint) => [.. TrainingPhase.Of(checkpoint.Settings).Where(phase => phase.Number >= checkpoint.Phase)];
+
+    private static TimeSpan Patience(ParseResult arguments) => TimeSpan.FromSeconds(arguments.GetValue(ProcessTimeout));
 
     /// <summary>Whether a finding stops the run; then all of them are shown.</summary>
     private static bool Refused(Finding[] findings, IReadOnlySet<CheckName> allowed)
@@ -142,12 +223,16 @@ internal static class TrainCommand
 
         try
         {
-            new TrainingRun(plan.Settings, plan.Data, plan.Folder, monitor, plan.Device).Run(plan.Phases, plan.Model, plan.Done ?? 0, plan.Progress, stop);
+            new TrainingRun(plan.Settings, plan.Data, plan.Folder, monitor, plan.Device, plan.Replicas).Run(plan.Phases, plan.Model, plan.Done ?? 0, plan.Progress, stop);
         }
         catch (OperationCanceledException)
         {
             monitor.Say($"stopped; go on: imta train --resume {plan.Folder.Path}");
             return Interruption.ExitCode;
+        }
+        catch (LostProcessException e)
+        {
+            throw new LostProcessException($"{e.Message}; what ended them they say themselves; {plan.Folder.LatestCheckpoint} is whole: go on by imta train --resume {plan.Folder.Path}", e);
         }
         catch (IOException e)
         {
@@ -164,12 +249,13 @@ internal static class TrainCommand
         return 0;
     }
 
-    private static Settings Read(ParseResult arguments)
+    private static Settings Read(ParseResult arguments, LaunchPlace? place)
     {
         var overrides = new List<SettingsOverride>();
         Add("--seed", "seed", arguments.GetValue(Seed));
         Add("--device", "device", arguments.GetValue(Place));
         Add("--threads", "threads", arguments.GetValue(Threads));
+        Add("--processes", "processes", arguments.GetValue(Processes));
         Add("--checkpoint-minutes", "run.checkpointMinutes", arguments.GetValue(CheckpointMinutes));
         Add("--best-by", "run.bestBy", arguments.GetValue(BestBy));
         Add("--skip-nonfinite", "run.skipNonFinite", arguments.GetValue(SkipNonFinite) ? "true" : null);
@@ -178,6 +264,12 @@ internal static class TrainCommand
             overrides.Add(new SettingsOverride("--data", "data.root", Path.GetFullPath(data), IsText: true));
         }
 
+        if (place is not null && arguments.GetValue(Processes) is { } wanted && wanted != place.Size)
+        {
+            throw new UsageException(FormattableString.Invariant($"--processes {wanted} stands beside a launcher that started {place.Size} processes; leave it away there"));
+        }
+
+        Add("the launcher", "processes", place?.Size);
         return ConfigurationArguments.Read(arguments, overrides);
 
         void Add(string option, string key, object? value)
@@ -191,7 +283,7 @@ internal static class TrainCommand
 
     /// <summary>A run that is ready to train: its phases from one on, and the model of that one; of a run that goes on, the epochs that are done.</summary>
     private sealed record Plan(
-        Settings Settings, IReadOnlyList<TrainingPhase> Phases, RunData Data, RunModel Model, RunFolder Folder, Device Device, string Needs, IReadOnlyList<Finding> Findings, int? Done, Hashtable? Progress)
+        Settings Settings, IReadOnlyList<TrainingPhase> Phases, RunData Data, RunModel Model, RunFolder Folder, Device Device, Replicas Replicas, string Needs, IReadOnlyList<Finding> Findings, int? Done, Hashtable? Progress)
     {
         /// <summary>What is about to happen, for the log and the screen.</summary>
         public IEnumerable<string> Lines()
@@ -202,7 +294,7 @@ internal static class TrainCommand
             }
 
             long parameters = Model.Network.parameters().Sum(parameter => parameter.numel());
-            yield return FormattableString.Invariant($"{Settings.Name}, seed {Settings.Seed}: {Method()}, {Model.Network.GetName()} with {Model.Network.Exits} exits and {parameters:N0} parameters on {Device}, {get_num_threads()} threads");
+            yield return FormattableString.Invariant($"{Settings.Name}, seed {Settings.Seed}: {Method()}, {Model.Network.GetName()} with {Model.Network.Exits} exits and {parameters:N0} parameters on {Device}, {(Replicas.AreSeveral ? FormattableString.Invariant($"{Settings.Processes} processes of ") : "")}{get_num_threads()} threads");
             string meta = Data.Meta is null ? "" : FormattableString.Invariant($" {Data.Meta.Count:N0} held-out meta,");
             yield return FormattableString.Invariant($"{Data.Train.Count:N0} training,{meta} {Data.Validation.Count:N0} validation and {Data.Test.Count:N0} test images of {Data.Classes} classes; run folder {Folder.Path}");
             if (Settings.Data.Imbalance.Type != ImbalanceProfile.None)

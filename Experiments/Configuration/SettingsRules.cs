@@ -10,18 +10,25 @@ internal static class SettingsRules
     /// <summary>The broken rules: the keys they are about, the likeliest culprit first, and a line for the user.</summary>
     public static IEnumerable<(string[] Keys, string Problem)> Broken(Settings settings)
     {
-        var broken = OfTraining("train", settings.Train, settings.Meta.Cuts);
+        var broken = OfTraining("train", settings.Train, settings);
         if (settings.Phase2.Epochs > 0)
         {
-            broken = broken.Concat(OfTraining("phase2", settings.Phase2, settings.Meta.Cuts));
+            broken = broken.Concat(OfTraining("phase2", settings.Phase2, settings));
         }
 
         return broken.Concat(OfLists(settings.Model)).Concat(OfModifiers(settings));
     }
 
-    private static IEnumerable<(string[] Keys, string Problem)> OfTraining(string group, TrainOptions train, bool cuts)
+    private static IEnumerable<(string[] Keys, string Problem)> OfTraining(string group, TrainOptions train, Settings settings)
     {
-        if (cuts && train.Batch < 4)
+        bool cuts = settings.Meta.Cuts;
+        int least = (cuts ? 4 : 2) * settings.Processes;
+        if (settings.Processes > 1 && train.Batch < least)
+        {
+            yield return ([$"{group}.batch", "processes", "meta.enabled"],
+                Invariant($"{group}.batch is {train.Batch}; {settings.Processes} processes take {least} at least, {(cuts ? "2 images for each half of each" : "2 images for each")}"));
+        }
+        else if (cuts && train.Batch < least)
         {
             yield return ([$"{group}.batch", "meta.enabled"],
                 Invariant($"{group}.batch is {train.Batch}; with meta.enabled it takes 4 at least, because each half needs 2 images"));

@@ -51,5 +51,10 @@ public static class Augmentation
     /// <param name="Top">int64 [N]: the crop's first row in the padded image, 0 … 8; 4 is the middle.</param>
     /// <param name="Left">int64 [N]: the crop's first column in the padded image, 0 … 8.</param>
     /// <param name="Flip">int64 [N]: 1 where left and right change places, else 0.</param>
-    public sealed record Draw(Tensor Top, Tensor Left, Tensor Flip);
+    public sealed record Draw(Tensor Top, Tensor Left, Tensor Flip)
+    {
+        /// <summary>Those of some of the images.</summary>
+        /// <param name="within">Which, int64 [n] of 0 … N − 1.</param>
+        public Draw Of(Tensor within) => new(Top.index_select(0, within), Left.index_select(0, within), Flip.index_select(0, within));
+    }
 }

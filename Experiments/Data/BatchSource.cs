@@ -37,7 +37,7 @@ public sealed class BatchSource
         _type = type;
     }
 
-    /// <summary>The batches of a training epoch. The caller disposes each.</summary>
+    /// <summary>The batches of a training epoch, or of each the plan's shard. The caller disposes each.</summary>
     /// <param name="plan">A plan for as many images as the set has.</param>
     /// <param name="epoch">From 0.</param>
     /// <param name="augment">Whether images are cropped and flipped: by the plan's seed, the epoch and the batch alone.</param>
@@ -75,9 +75,11 @@ public sealed class BatchSource
     {
         using var scope = NewDisposeScope();
         using var random = SeedSequence.Generator(plan.Seed, SeedSequence.Augmentation, epoch, batch);
-        var rows = plan.Rows(order, batch).clone(); // not a view: the batch may outlive the epoch
+        var whole = plan.Rows(order, batch);
+        var within = plan.Shard.Within(whole.NumberOfElements);
+        var rows = whole.index_select(0, within); // no view: the batch may outlive the epoch
         return Make(rows, bytes => augment
-            ? Augmentation.Apply(bytes, Augmentation.Sample((int)rows.NumberOfElements, random), _normalisation, _type)
+            ? Augmentation.Apply(bytes, Augmentation.Sample((int)whole.NumberOfElements, random).Of(within), _normalisation, _type)
             : _normalisation.Apply(bytes, _type));
     }
 

@@ -62,6 +62,14 @@ public static class DataSets
                 throw new UsageException("one training image is left: lower data.imbalance.factor, or raise data.trainLimit");
             }
 
+            int least = 2 * settings.Processes;
+            if (kept.Length < least || (held > 0 && held < least))
+            {
+                throw new UsageException(held > 0 && held < least
+                    ? FormattableString.Invariant($"{settings.Processes} processes take {least} held-out meta images at least, and there are {held}: raise meta.perClass, or lower processes")
+                    : FormattableString.Invariant($"{settings.Processes} processes take {least} training images at least, and there are {kept.Length}: raise data.trainLimit, or lower processes"));
+            }
+
             long[] tested = Limit(test, options.TestLimit, "data.testLimit", seed, SeedSequence.TestLimit, warnings);
             return new RunData(
                 train.Select(Of(rest, kept)),

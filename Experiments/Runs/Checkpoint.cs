@@ -18,17 +18,17 @@ namespace Imta.MetaWeight.Experiments.Runs;
 /// </summary>
 internal static class Checkpoint
 {
-    private const long Format = 4;
-    private const long OldestFormat = 2; // 3 and earlier know fewer settings and tables
+    private const long Format = 5;
+    private const long OldestFormat = 2; // 4 and earlier know fewer settings and tables
 
     /// <param name="path">Where.</param>
     /// <param name="settings">The run's.</param>
     /// <param name="phase">Its present phase.</param>
     /// <param name="model">What the phase trains.</param>
     /// <param name="epochs">Epochs of the run that are done.</param>
-    /// <param name="progress">The epoch behind these; null: it has not begun.</param>
+    /// <param name="progress">What there is of the epoch behind these (<see cref="EpochProgress.Content"/>); null: it has not begun.</param>
     /// <param name="previous">Where the file goes that was there; null: it is not kept.</param>
-    public static void Write(string path, Settings settings, TrainingPhase phase, RunModel model, int epochs, EpochProgress? progress = null, string? previous = null)
+    public static void Write(string path, Settings settings, TrainingPhase phase, RunModel model, int epochs, OrderedDictionary? progress = null, string? previous = null)
     {
         using DisposeScope scope = NewDisposeScope();
         var content = new OrderedDictionary
@@ -36,7 +36,7 @@ internal static class Checkpoint
             ["format"] = Format,
             ["epoch"] = (long)epochs,
             ["phase"] = (long)phase.Number,
-            ["progress"] = progress?.Content(),
+            ["progress"] = progress,
             ["random"] = new OrderedDictionary { ["seed"] = (long)settings.Seed },
             ["config"] = SettingsWriter.Write(settings),
             ["state_dict"] = Named(model.Network.state_dict()),

@@ -36,6 +36,9 @@ internal sealed class RunFolder
     /// <summary>Of the epoch with the best validation (<c>run.bestBy</c>).</summary>
     public string BestCheckpoint => In("checkpoints", "best.pt");
 
+    /// <summary>A run's folder by its name alone: another process of the run reads and writes it.</summary>
+    public static RunFolder Elsewhere(string path) => new(path);
+
     /// <summary>The default place: <c>runs/NAME-sSEED-START</c> in the present folder, NAME the configuration's.</summary>
     public static string DefaultPath(Settings settings, DateTime start)
         => System.IO.Path.Combine("runs", string.Create(CultureInfo.InvariantCulture, $"{settings.Name}-s{settings.Seed}-{start:yyyyMMdd-HHmmss}"));

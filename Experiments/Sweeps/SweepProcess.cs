@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using Imta.MetaWeight.Experiments.Commands;
 
 namespace Imta.MetaWeight.Experiments.Sweeps;
 
@@ -20,15 +19,8 @@ internal sealed class SweepProcess : IDisposable
     {
         Run = run;
         _console = new StreamWriter(console, append: true) { AutoFlush = true };
-        string program = Environment.ProcessPath!;
-        bool host = Path.GetFileNameWithoutExtension(program) == "dotnet";
-        var start = new ProcessStartInfo(program, [.. host ? [Environment.GetCommandLineArgs()[0]] : Array.Empty<string>(), .. arguments])
-        {
-            RedirectStandardInput = true,
-            RedirectStandardOutput = true,
-            RedirectStandardError = true,
-        };
-        start.Environment[Interruption.StopsWithInput] = "1";
+        ProcessStartInfo start = OwnProgram.With(arguments);
+        (start.RedirectStandardOutput, start.RedirectStandardError) = (true, true);
         _process = new Process { StartInfo = start };
         _process.OutputDataReceived += (_, line) => Write(line.Data, isError: false);
         _process.ErrorDataReceived += (_, line) => Write(line.Data, isError: true);

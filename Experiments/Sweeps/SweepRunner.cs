@@ -102,7 +102,7 @@ internal sealed class SweepRunner
             return ["train", "--resume", folder, .. run.Settings.Data.Root is { } root ? ["--data", root] : Array.Empty<string>()];
         }
 
-        int threads = run.Settings.Threads == 0 && _jobs > 1 ? Math.Max(1, Environment.ProcessorCount / _jobs) : run.Settings.Threads;
+        int threads = run.Settings.Threads == 0 && _jobs > 1 ? Math.Max(1, Environment.ProcessorCount / _jobs / run.Settings.Processes) : run.Settings.Threads;
         return
         [
             "train", .. _plan.Config is { } config ? [config] : Array.Empty<string>(), "--out", folder, "--force", "--threads", threads.ToString(CultureInfo.InvariantCulture),

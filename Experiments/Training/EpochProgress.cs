@@ -2,6 +2,7 @@ using System.Collections;
 using System.Collections.Specialized;
 using System.Diagnostics;
 using System.Globalization;
+using Imta.MetaWeight.Experiments.Processes;
 
 namespace Imta.MetaWeight.Experiments.Training;
 
@@ -12,10 +13,11 @@ internal sealed class EpochProgress : IDisposable
     private double _secondsBefore;
 
     /// <param name="exits">K.</param>
+    /// <param name="images">Training images.</param>
     /// <param name="device">The network's.</param>
     /// <param name="recordsWeights">Whether the epoch's sample weights are written.</param>
-    public EpochProgress(int exits, Device device, bool recordsWeights)
-        => (Tally, Record) = (new EpochTally(exits, device), recordsWeights ? new WeightRecord(exits) : null);
+    public EpochProgress(int exits, int images, Device device, bool recordsWeights)
+        => (Tally, Record) = (new EpochTally(exits, device), recordsWeights ? new WeightRecord(exits, images) : null);
 
     public EpochTally Tally { get; }
 
@@ -31,24 +33,27 @@ internal sealed class EpochProgress : IDisposable
     /// <summary>Seconds of training so far.</summary>
     public double Seconds => _secondsBefore + _clock.Elapsed.TotalSeconds;
 
-    /// <summary>For a checkpoint; the tensors belong to the open dispose scope or to this object.</summary>
-    public OrderedDictionary Content() => new()
+    /// <summary>What all processes have done, for a checkpoint; the tensors belong to the open dispose scope.</summary>
+    public OrderedDictionary Content(Replicas replicas) => new()
     {
         ["batch"] = (long)Batches,
         ["skipped"] = (long)Skipped,
         ["seconds"] = Seconds,
-        ["tally"] = Tally.Content(),
-        ["weights"] = Record?.Content(),
+        ["tally"] = Tally.Content(replicas),
+        ["weights"] = Record?.Content(replicas),
     };
 
-    /// <summary>Goes on from what a checkpoint holds.</summary>
-    public void Restore(Hashtable content)
+    /// <summary>Goes on from what a checkpoint holds: process 0 with the weights of all.</summary>
+    public void Restore(Hashtable content, Replicas replicas)
     {
         Batches = Convert.ToInt32(content["batch"]!, CultureInfo.InvariantCulture);
         Skipped = Convert.ToInt32(content["skipped"]!, CultureInfo.InvariantCulture);
         _secondsBefore = (double)content["seconds"]!;
-        Tally.Restore((Hashtable)content["tally"]!);
-        Record?.Restore((Hashtable)content["weights"]!);
+        Tally.Restore((Hashtable)content["tally"]!, replicas.Shard);
+        if (replicas.IsFirst)
+        {
+            Record?.Restore((Hashtable)content["weights"]!);
+        }
     }
 
     public void Dispose() => Tally.Dispose();

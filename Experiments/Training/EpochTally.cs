@@ -1,13 +1,14 @@
 using System.Collections;
 using System.Collections.Specialized;
-using System.Globalization;
+using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Inference;
+using Imta.MetaWeight.Experiments.Processes;
 using Imta.MetaWeight.Experiments.Runs;
 using Imta.MetaWeight.Meta;
 
 namespace Imta.MetaWeight.Experiments.Training;
 
-/// <summary>Sums over an epoch's training samples, on the device; they come to the host once, at the epoch's end.</summary>
+/// <summary>Sums over an epoch's training samples, those of this process's shards, on the device; they come to the host once, at the epoch's end.</summary>
 /// <remarks>Shapes: <c>N</c> samples of a part, <c>K</c> exits.</remarks>
 internal sealed class EpochTally : IDisposable
 {
@@ -40,23 +41,36 @@ internal sealed class EpochTally : IDisposable
         }
     }
 
-    /// <summary>What there is so far, for a checkpoint; the tensors stay this object's.</summary>
-    public OrderedDictionary Content() => new() { ["sums"] = _sums, ["objective"] = _objective, ["samples"] = _samples, ["objectives"] = _objectives };
+    /// <summary>What there is so far of every process, for a checkpoint; the tensors belong to the open dispose scope. Waits for the device.</summary>
+    public OrderedDictionary Content(Replicas replicas) => new() { ["processes"] = Gathered(replicas) };
 
-    /// <summary>Goes on from what a checkpoint holds.</summary>
-    public void Restore(Hashtable content)
-    {
-        _sums.copy_((Tensor)content["sums"]!);
-        _objective.copy_((Tensor)content["objective"]!);
-        (_samples, _objectives) = (Convert.ToInt64(content["samples"]!, CultureInfo.InvariantCulture), Convert.ToInt32(content["objectives"]!, CultureInfo.InvariantCulture));
-    }
-
-    /// <summary>Ends the epoch: brings the sums to the host. Waits for the device.</summary>
-    public void Close()
+    /// <summary>Goes on from what a checkpoint holds of this process.</summary>
+    public void Restore(Hashtable content, Shard shard)
     {
         using DisposeScope scope = NewDisposeScope();
-        _means = _sums.div(_samples).cpu().data<double>().ToArray();
-        _meanObjective = _objectives == 0 ? null : _objective.item<double>() / _objectives;
+        Tensor own = ((Tensor)content["processes"]!).select(0, shard.Rank).to(_sums.device); // [5K + 3]
+        long sums = _sums.numel();
+        _sums.copy_(own.narrow(0, 0, sums).view(_sums.shape));
+        _objective.copy_(own.select(0, sums));
+        (_samples, _objectives) = ((long)own.select(0, sums + 1).item<double>(), (int)own.select(0, sums + 2).item<double>());
+    }
+
+    /// <summary>Ends the epoch: brings the sums of all processes to the host. Waits for the device.</summary>
+    public void Close(Replicas replicas)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        double[] all = Gathered(replicas).sum([0]).data<double>().ToArray();
+        (double objective, double samples, double objectives) = (all[^3], all[^2], all[^1]);
+        _means = [.. all[..^3].Select(sum => sum / samples)];
+        _meanObjective = objectives == 0 ? null : objective / objectives;
+    }
+
+    /// <summary>The sums, then the objectives' sum, samples and objectives, on the CPU: <c>[processes, 5K + 3]</c>.</summary>
+    private Tensor Gathered(Replicas replicas)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        Tensor counts = tensor(new double[] { _samples, _objectives });
+        return scope.MoveToOuter(replicas.Gather(cat([_sums.flatten().cpu(), _objective.view(1).cpu(), counts])));
     }
 
     /// <summary>The rows of <c>epochs.csv</c>, one an exit, after <see cref="Close"/>.</summary>

@@ -15,10 +15,10 @@ internal sealed class HeldOutMetaData
     private readonly BatchSource _source;
     private readonly bool _augment;
 
-    public HeldOutMetaData(ImageSet images, Normalisation normalisation, Settings settings, Device device)
+    public HeldOutMetaData(ImageSet images, Normalisation normalisation, Settings settings, Device device, Shard shard)
     {
         ulong seed = SeedSequence.Derive(settings.Seed, SeedSequence.MetaBatches);
-        _plan = new BatchPlan(images.Count, Math.Min(settings.Train.Batch, images.Count), unchecked((long)seed));
+        _plan = new BatchPlan(images.Count, Math.Min(settings.Train.Batch, images.Count), unchecked((long)seed), shard);
         _whole = images.Count / _plan.Batch;
         _source = new BatchSource(images, normalisation, device);
         _augment = settings.Data.Augment;

@@ -1,17 +1,21 @@
 using System.Collections;
+using System.Collections.Specialized;
 using System.Diagnostics;
 using System.Globalization;
 using System.Runtime.InteropServices;
-using Imta.MetaWeight.Allocation;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Inference;
+using Imta.MetaWeight.Experiments.Processes;
 using Imta.MetaWeight.Experiments.Runs;
 using Imta.MetaWeight.Meta;
 
 namespace Imta.MetaWeight.Experiments.Training;
 
-/// <summary>One phase of a run, epoch by epoch: every batch through the bilevel loop, validation, tables, checkpoint.</summary>
+/// <summary>
+/// One phase of a run, epoch by epoch: every batch through the bilevel loop, validation, tables, checkpoint. Of several processes the first
+/// one writes; they stop, save and fail at the same batch.
+/// </summary>
 internal sealed class PhaseRun
 {
     private readonly Settings _run;
@@ -22,16 +26,17 @@ internal sealed class PhaseRun
     private readonly RunFolder _folder;
     private readonly RunMonitor _monitor;
     private readonly Device _device;
+    private readonly Replicas _replicas;
     private readonly BatchPlan _plan;
     private readonly BatchSource _train;
     private readonly HeldOutMetaData? _metaData;
 
-    public PhaseRun(Settings run, TrainingPhase phase, RunData data, RunModel model, RunFolder folder, RunMonitor monitor, Device device)
+    public PhaseRun(Settings run, TrainingPhase phase, RunData data, RunModel model, RunFolder folder, RunMonitor monitor, Device device, Replicas replicas)
     {
-        (_run, _phase, _settings, _data, _model, _folder, _monitor, _device) = (run, phase, phase.Settings, data, model, folder, monitor, device);
-        _plan = new BatchPlan(data.Train.Count, _settings.Train.Batch, _settings.Seed);
+        (_run, _phase, _settings, _data, _model, _folder, _monitor, _device, _replicas) = (run, phase, phase.Settings, data, model, folder, monitor, device, replicas);
+        _plan = new BatchPlan(data.Train.Count, _settings.Train.Batch, _settings.Seed, replicas.Shard);
         _train = new BatchSource(data.Train, data.Normalisation, device);
-        _metaData = data.Meta is { } meta && _settings.Meta.HoldsOut ? new HeldOutMetaData(meta, data.Normalisation, _settings, device) : null;
+        _metaData = data.Meta is { } meta && _settings.Meta.HoldsOut ? new HeldOutMetaData(meta, data.Normalisation, _settings, device, replicas.Shard) : null;
     }
 
     /// <summary>Trains the phase's epochs from <paramref name="first"/> (from 0) on.</summary>
@@ -56,7 +61,7 @@ internal sealed class PhaseRun
 
     private EpochProgress Begin(int epoch, Hashtable? progress)
     {
-        var begun = new EpochProgress(_model.Network.Exits, _device, WritesWeights(epoch));
+        var begun = new EpochProgress(_model.Network.Exits, _data.Train.Count, _device, WritesWeights(epoch));
         if (progress is null)
         {
             return begun;
@@ -64,7 +69,7 @@ internal sealed class PhaseRun
 
         try
         {
-            begun.Restore(progress);
+            begun.Restore(progress, _replicas);
             ArgumentOutOfRangeException.ThrowIfNegative(begun.Batches);
             ArgumentOutOfRangeException.ThrowIfGreaterThan(begun.Batches, _plan.Batches);
             return begun;
@@ -82,11 +87,12 @@ internal sealed class PhaseRun
         try
         {
             Train(epoch, progress, stop);
-            progress.Tally.Close(); // waits for the device, so it belongs to the training time
+            progress.Tally.Close(_replicas); // waits for the device, so it belongs to the training time
+            UniteStatistics();
             double trainSeconds = progress.Seconds;
             ExitScore[]? validation = _data.Validation.Count == 0
                 ? null
-                : SetAnswers.Of(_model.Network, _data.Validation, _data.Normalisation, ExitCriteria.Confidence, _device, stop).PerExit();
+                : SharedAnswers.Of(_model.Network, _data.Validation, _data.Normalisation, _device, _replicas, stop).PerExit();
             EpochRow[] rows = progress.Tally.Table(_phase, epoch, RatesAt(epoch, 0), validation, progress.Skipped);
             Save(_phase.EpochsBefore + epoch + 1, rows, progress.Record, trainSeconds, progress.Seconds - trainSeconds);
         }
@@ -103,14 +109,19 @@ internal sealed class PhaseRun
         double minutes = _run.Run.CheckpointMinutes;
         foreach (Batch batch in _train.Training(_plan, epoch, _settings.Data.Augment, progress.Batches))
         {
+            Agreement agreed;
             using (batch)
             {
-                stop.ThrowIfCancellationRequested();
-                Step(batch, epoch, progress);
+                agreed = Step(batch, epoch, progress, isDue: _replicas.IsFirst && minutes > 0 && sinceCheckpoint.Elapsed.TotalMinutes >= minutes, stop);
             }
 
             _monitor.Advance($"epoch {_phase.EpochsBefore + epoch + 1}/{_phase.LastEpoch}, batch {progress.Batches}/{_plan.Batches}");
-            if (minutes > 0 && sinceCheckpoint.Elapsed.TotalMinutes >= minutes)
+            if (agreed.Stop)
+            {
+                throw new OperationCanceledException(stop);
+            }
+
+            if (agreed.IsDue)
             {
                 SaveInside(epoch, progress);
                 sinceCheckpoint.Restart();
@@ -123,19 +134,20 @@ internal sealed class PhaseRun
         }
     }
 
-    private void Step(Batch batch, int epoch, EpochProgress progress)
+    private Agreement Step(Batch batch, int epoch, EpochProgress progress, bool isDue, CancellationToken stop)
     {
         using DisposeScope scope = NewDisposeScope();
         using ModelSnapshot? before = _run.Run.SkipNonFinite ? new ModelSnapshot(_model) : null;
         IReadOnlyList<PartReport> parts = Parts(new LabelledImages(batch.Images, batch.Labels), epoch, progress.Batches);
         int number = ++progress.Batches;
-        if (Problem(parts, withModel: before is not null) is { } problem)
+        Agreement agreed = _replicas.Agree(stop.IsCancellationRequested, isDue, Problem(parts, withModel: before is not null));
+        if (agreed.Problem is { } problem)
         {
             string what = $"epoch {_phase.EpochsBefore + epoch + 1}, batch {number}, {problem} is no finite number";
             (before ?? throw new NonFiniteException($"{what}; {Advice()}")).Restore();
             progress.Skipped++;
             _monitor.Say($"warning: {what}; the batch is skipped");
-            return;
+            return agreed;
         }
 
         foreach (PartReport part in parts)
@@ -144,6 +156,7 @@ internal sealed class PhaseRun
         }
 
         progress.Record?.Add(batch, parts);
+        return agreed;
     }
 
     private IReadOnlyList<PartReport> Parts(LabelledImages images, int epoch, int batch)
@@ -178,10 +191,19 @@ internal sealed class PhaseRun
         return epoch + 1 == _settings.Train.Epochs || (every > 0 && (_phase.EpochsBefore + epoch + 1) % every == 0);
     }
 
+    /// <summary>Batch norm's running statistics are those that process 0 saw, as in PyTorch's DistributedDataParallel.</summary>
+    private void UniteStatistics() => _replicas.TakeFirst(_model.Network.buffers());
+
     /// <summary>Tables first, the latest checkpoint last: on resuming, rows behind the checkpoint are dropped.</summary>
     private void Save(int epochs, EpochRow[] rows, WeightRecord? record, double trainSeconds, double validationSeconds)
     {
         CheckModel(epochs);
+        record?.Gather(_replicas);
+        if (!_replicas.IsFirst)
+        {
+            return;
+        }
+
         bool best = rows[0].ValidationLoss is not null && BestEpoch.IsBetter(rows, _folder.Epochs, _run.Run.BestBy);
         CsvTable.Append(_folder.Epochs, rows);
         CsvTable.Append(_folder.Timing, [new TimingRow
@@ -216,8 +238,14 @@ internal sealed class PhaseRun
     private void SaveInside(int epoch, EpochProgress progress)
     {
         int done = _phase.EpochsBefore + epoch;
+        UniteStatistics();
         CheckModel(done + 1);
-        Checkpoint.Write(_folder.LatestCheckpoint, _run, _phase, _model, done, progress, _folder.PreviousCheckpoint);
+        using DisposeScope scope = NewDisposeScope();
+        OrderedDictionary content = progress.Content(_replicas);
+        if (_replicas.IsFirst)
+        {
+            Checkpoint.Write(_folder.LatestCheckpoint, _run, _phase, _model, done, content, _folder.PreviousCheckpoint);
+        }
     }
 
     /// <summary>No checkpoint holds what cannot be gone on from.</summary>

@@ -1,6 +1,7 @@
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
+using Imta.MetaWeight.Experiments.Processes;
 using Imta.MetaWeight.Losses;
 using Imta.MetaWeight.Meta;
 
@@ -33,13 +34,14 @@ internal sealed class RunModel : IDisposable
     /// <param name="phase">The phase.</param>
     /// <param name="classCounts">Training images of each class.</param>
     /// <param name="device">Where it lives.</param>
+    /// <param name="replicas">The processes that train it.</param>
     /// <param name="phaseOne">In phase II: the network of phase I, which belongs to the model from now on; null: one with its first parameters, to restore.</param>
     /// <exception cref="UsageException">The settings describe nothing that can be built.</exception>
-    public static RunModel Build(TrainingPhase phase, IReadOnlyList<long> classCounts, Device device, HeadedNetwork? phaseOne = null)
+    public static RunModel Build(TrainingPhase phase, IReadOnlyList<long> classCounts, Device device, Replicas replicas, HeadedNetwork? phaseOne = null)
     {
         try
         {
-            return Assemble(phase, phaseOne, classCounts, device);
+            return Assemble(phase, phaseOne, classCounts, device, replicas);
         }
         catch (ArgumentException e)
         {
@@ -67,23 +69,24 @@ internal sealed class RunModel : IDisposable
         Weighting?.Optimiser.Dispose();
     }
 
-    private static RunModel Assemble(TrainingPhase phase, HeadedNetwork? phaseOne, IReadOnlyList<long> classCounts, Device device)
+    private static RunModel Assemble(TrainingPhase phase, HeadedNetwork? phaseOne, IReadOnlyList<long> classCounts, Device device, Replicas replicas)
     {
         Settings settings = phase.Settings;
+        Averaging? averaging = replicas.AreSeveral ? replicas.Average : null;
         MultiExitNetwork network = phase.Number == 1
             ? Networks.PhaseOne(settings, device)
             : Networks.PhaseTwo(settings, phaseOne ?? Networks.PhaseOne(TrainingPhase.FirstOfTwo(settings), device), device);
         var optimiser = new Sgd(network.Parameters, settings.Train);
         var loss = new TrainingLoss(settings.Loss, classCounts, float32, device);
-        IMetaGradient method = MetaGradients.Build(settings.Meta, network, optimiser, loss);
+        IMetaGradient method = MetaGradients.Build(settings.Meta, network, optimiser, loss, averaging);
         if (!settings.Meta.Predicts)
         {
-            BilevelLoop unlearned = settings.Meta.Enabled ? new(method, optimiser, new RuledWeights(settings.Meta)) : new(method, optimiser);
+            BilevelLoop unlearned = settings.Meta.Enabled ? new(method, optimiser, new RuledWeights(settings.Meta), averaging) : new(method, optimiser, averaging);
             return new RunModel(network, loss, optimiser, null, unlearned);
         }
 
         LearnedWeighting weighting = LearnedWeighting.Build(phase, network.Exits, device);
-        var loop = new BilevelLoop(method, optimiser, new SampleWeighting(weighting.Network, settings.Meta), weighting.Optimiser);
+        var loop = new BilevelLoop(method, optimiser, new SampleWeighting(weighting.Network, settings.Meta), weighting.Optimiser, averaging);
         return new RunModel(network, loss, optimiser, weighting, loop);
     }
 }

@@ -13,6 +13,9 @@ internal abstract class RunMonitor
     public static RunMonitor ForConsole()
         => Terminal.IsInteractive ? new TerminalMonitor() : new PlainMonitor();
 
+    /// <summary>Nothing, in a process that another one speaks for.</summary>
+    public static RunMonitor Silent() => new SilentMonitor();
+
     /// <summary>Lines go to this file too, from now on.</summary>
     public void LogTo(string path) => _log = path;
 
@@ -66,6 +69,19 @@ internal abstract class RunMonitor
         }
 
         protected override void Show(string line) => AnsiConsole.WriteLine(line);
+    }
+
+    private sealed class SilentMonitor : RunMonitor
+    {
+        public override void Track(long steps, long done, Action work) => work();
+
+        public override void Advance(string where)
+        {
+        }
+
+        protected override void Show(string line)
+        {
+        }
     }
 
     /// <summary>A line now and then.</summary>

@@ -1,10 +1,10 @@
 using System.Collections;
 using System.Globalization;
-using Imta.MetaWeight.Allocation;
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Inference;
+using Imta.MetaWeight.Experiments.Processes;
 using Imta.MetaWeight.Experiments.Runs;
 
 namespace Imta.MetaWeight.Experiments.Training;
@@ -17,9 +17,10 @@ internal sealed class TrainingRun
     private readonly RunFolder _folder;
     private readonly RunMonitor _monitor;
     private readonly Device _device;
+    private readonly Replicas _replicas;
 
-    public TrainingRun(Settings settings, RunData data, RunFolder folder, RunMonitor monitor, Device device)
-        => (_settings, _data, _folder, _monitor, _device) = (settings, data, folder, monitor, device);
+    public TrainingRun(Settings settings, RunData data, RunFolder folder, RunMonitor monitor, Device device, Replicas replicas)
+        => (_settings, _data, _folder, _monitor, _device, _replicas) = (settings, data, folder, monitor, device, replicas);
 
     /// <summary>Runs the phases from one on.</summary>
     /// <param name="phases">The phases that are left.</param>
@@ -36,8 +37,12 @@ internal sealed class TrainingRun
             {
                 TrainingPhase phase = phases[p];
                 model = p == 0 ? model : NextPhase(phases[p - 1], phase, model);
-                CsvTable.Write(_folder.Cost, CostRow.Table(model.Network.Cost(DatasetShape.Of(_settings.Data.Dataset).Side)));
-                new PhaseRun(_settings, phase, _data, model, _folder, _monitor, _device).Run(Math.Max(0, done - phase.EpochsBefore), p == 0 ? progress : null, stop);
+                if (_replicas.IsFirst)
+                {
+                    CsvTable.Write(_folder.Cost, CostRow.Table(model.Network.Cost(DatasetShape.Of(_settings.Data.Dataset).Side)));
+                }
+
+                new PhaseRun(_settings, phase, _data, model, _folder, _monitor, _device, _replicas).Run(Math.Max(0, done - phase.EpochsBefore), p == 0 ? progress : null, stop);
             }
 
             Test(model.Network, stop);
@@ -54,8 +59,12 @@ internal sealed class TrainingRun
     {
         using (model)
         {
-            Checkpoint.Write(_folder.PhaseOneCheckpoint, _settings, over, model, over.LastEpoch);
-            RunModel second = RunModel.Build(next, _data.Train.ClassCounts(), _device, model.ReleaseNetwork());
+            if (_replicas.IsFirst)
+            {
+                Checkpoint.Write(_folder.PhaseOneCheckpoint, _settings, over, model, over.LastEpoch);
+            }
+
+            RunModel second = RunModel.Build(next, _data.Train.ClassCounts(), _device, _replicas, model.ReleaseNetwork());
             long trained = second.Network.Parameters.Sum(parameter => parameter.numel());
             _monitor.Say(FormattableString.Invariant($"phase II: the network is frozen, {trained:N0} new parameters are trained in epochs {next.EpochsBefore + 1} to {next.LastEpoch}"));
             return second;
@@ -65,7 +74,7 @@ internal sealed class TrainingRun
     /// <summary>How the last epoch's weights relate to the images' difficulty, where it is known.</summary>
     private void TellDifficulty(int epochs)
     {
-        if (!_settings.Meta.Enabled || _data.Train.Difficulty is null)
+        if (!_replicas.IsFirst || !_settings.Meta.Enabled || _data.Train.Difficulty is null)
         {
             return;
         }
@@ -85,8 +94,14 @@ internal sealed class TrainingRun
     private void Test(MultiExitNetwork network, CancellationToken stop)
     {
         using DisposeScope scope = NewDisposeScope();
-        SetAnswers Answers(ImageSet set) => SetAnswers.Of(network, set, _data.Normalisation, ExitCriteria.Confidence, _device, stop);
-        var report = new TestReport(Answers(_data.Validation), Answers(_data.Test), network.Cost(DatasetShape.Of(_settings.Data.Dataset).Side));
+        SetAnswers Answers(ImageSet set) => SharedAnswers.Of(network, set, _data.Normalisation, _device, _replicas, stop);
+        (SetAnswers validation, SetAnswers test) = (Answers(_data.Validation), Answers(_data.Test));
+        if (!_replicas.IsFirst)
+        {
+            return;
+        }
+
+        var report = new TestReport(validation, test, network.Cost(DatasetShape.Of(_settings.Data.Dataset).Side));
         report.Write(_folder.Test, _data.Train.ClassCounts(), policy: null, _settings.Export.Predictions);
         _monitor.Say($"test accuracy of exits 1 to {network.Exits}: {RunMonitor.PerExit(report.Anytime.Select(row => row.Top1))} %");
     }

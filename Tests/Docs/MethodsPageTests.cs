@@ -5,21 +5,15 @@ using TorchSharp.Modules;
 
 namespace Imta.MetaWeight.Tests.Docs;
 
-/// <summary>
-/// <c>docs/methods.md</c> names code, tests and settings that exist, but for sections whose heading ends in "not in this version".
-/// </summary>
+/// <summary><c>docs/methods.md</c> names code, tests and settings that exist.</summary>
 public sealed partial class MethodsPageTests
 {
     private readonly MarkdownPage _page = MarkdownPage.Read("methods.md");
 
-    private IEnumerable<PageSection> Present => _page.Sections.Where(section => !IsToCome(section));
-
-    private IEnumerable<PageSection> ToCome => _page.Sections.Where(IsToCome);
-
     [SkippableFact]
     public void Every_member_test_and_setting_that_it_names_exists()
     {
-        string[] words = [.. Present.SelectMany(section => section.Words)];
+        string[] words = [.. _page.Sections.SelectMany(section => section.Words)];
 
         words.Count(DocumentedNames.InProduct).Should().BeGreaterThan(50);
         words.Count(DocumentedNames.InTests).Should().BeGreaterThan(50);
@@ -29,7 +23,7 @@ public sealed partial class MethodsPageTests
     [SkippableFact]
     public void Every_equation_has_its_code_and_its_test()
     {
-        var rows = Present.SelectMany(section => section.Rows).Where(row => row.ContainsKey("equation")).ToArray();
+        var rows = _page.Sections.SelectMany(section => section.Rows).Where(row => row.ContainsKey("equation")).ToArray();
 
         rows.Length.Should().BeGreaterThan(30);
         rows.Where(row => !Holds(row["code"], DocumentedNames.InProduct)).Select(row => row["equation"]).Should().BeEmpty();
@@ -39,21 +33,11 @@ public sealed partial class MethodsPageTests
     [SkippableFact]
     public void Every_setting_of_a_method_is_on_it()
     {
-        string[] named = [.. Present.SelectMany(section => section.Words).Select(word => word.Split('=')[0])];
+        string[] named = [.. _page.Sections.SelectMany(section => section.Words).Select(word => word.Split('=')[0])];
 
         SettingsSchema.Keys.Select(key => key.Key)
             .Where(key => key.Split('.')[0] is "model" or "modifiers" or "loss" or "meta" or "train")
             .Should().BeSubsetOf(named);
-    }
-
-    [SkippableFact]
-    public void Settings_of_what_is_to_come_are_refused()
-    {
-        string[] settings = [.. ToCome.SelectMany(section => section.Words).Where(DocumentedNames.IsSetting)];
-
-        settings.Should().NotBeEmpty();
-        settings.Where(DocumentedNames.InConfiguration).Should().BeEmpty("what exists is no longer to come: write its rows");
-        ToCome.SelectMany(section => section.Rows).Should().OnlyContain(row => row["code"] == "—");
     }
 
     [SkippableFact]
@@ -83,8 +67,6 @@ public sealed partial class MethodsPageTests
         double bound = 1 / Math.Sqrt(32 * 3 * 3);
         Largest(published.ConvolutionWeight(output: 64, input: 32, kernel: 3)).Should().BeInRange(0.99 * bound, bound, "PyTorch's default is uniform");
     }
-
-    private static bool IsToCome(PageSection section) => section.Heading.EndsWith("not in this version", StringComparison.Ordinal);
 
     /// <summary>Whether a cell names something, and nothing but what is there.</summary>
     private static bool Holds(string cell, Func<string, bool> isThere) => PageSection.WordsOf(cell) is { Count: > 0 } words && words.All(isThere);

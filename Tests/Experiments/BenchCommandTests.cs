@@ -116,6 +116,21 @@ public sealed class BenchCommandTests : IDisposable
         lines[^1].Should().MatchRegex("^outside operators +[0-9.]+ +[0-9.]+$");
     }
 
+    [SkippableFact]
+    public void Several_processes_are_measured_beside_one_and_hand_over_all_gradients()
+    {
+        Skip.If(Imta.MetaWeight.Native.ProcessGroup.Engines == 0, "this build has no engine to join processes by");
+        JsonElement report = Report("scale", [.. Small, "--set", "train.batch=8", "--repeat", "2", "--json"]);
+
+        JsonElement[] steps = [.. report.GetProperty("steps").EnumerateArray()];
+        steps.Select(step => step.GetProperty("name").GetString()).Should().Equal("plain", "forward");
+        steps.Should().OnlyContain(step => step.GetProperty("one_process").GetArrayLength() == 2 && step.GetProperty("several_processes").GetArrayLength() == 2 && step.GetProperty("throughput").GetDouble() > 0);
+        long[] bytes = [.. steps.Select(step => step.GetProperty("bytes_summed").GetInt64())];
+        bytes[0].Should().BePositive();
+        bytes[1].Should().BeGreaterThan(2 * bytes[0], "both parts update the network, and the weight-prediction network too");
+        Lines("scale", [.. Small, "--set", "train.batch=8", "--repeat", "1"])[1].Should().MatchRegex("^ +1 process x 2 threads +2 processes x 1 thread +throughput +MiB a step$");
+    }
+
     [Fact]
     public void Augmented_images_are_counted_beside_those_that_a_step_consumes()
     {
@@ -171,6 +186,7 @@ public sealed class BenchCommandTests : IDisposable
     [InlineData("bench", "data", "--repeat", "-1")]
     [InlineData("bench", "data", "--data", "missing")]
     [InlineData("bench", "data", "--set", "data.dataset=imagenet")]
+    [InlineData("bench", "scale", "--processes", "1")]
     [InlineData("bench", "data", "missing.yaml")]
     public void Wrong_input_is_one_line(params string[] arguments)
     {

@@ -154,7 +154,7 @@ public sealed class ConfigurationLoadingTests
     [InlineData("meta.epsilom=1", "--set meta.epsilom=1: unknown key meta.epsilom; did you mean meta.epsilon?")]
     [InlineData("meta.q=0", "--set meta.q=0: meta.q is 0; it takes a number > 0")]
     [InlineData("meta.q=", "--set meta.q=: meta.q has no value; it takes a number > 0")]
-    [InlineData("meta=1", "--set meta=1: meta is 1; it is a group with the keys enabled, weights, gradient, memory, q, objective, epsilon, centring, features, interval, source, perClass, wpn, optimiser")]
+    [InlineData("meta=1", "--set meta=1: meta is 1; it is a group with the keys enabled, weights, gradient, memory, lookahead, q, objective, epsilon, centring, features, interval, source, perClass, wpn, optimiser")]
     [InlineData("meta", "--set meta: wanted key=value, such as --set meta.q=0.75")]
     [InlineData("=1", "--set =1: wanted key=value, such as --set meta.q=0.75")]
     [InlineData("meta.q={a: 1}", "--set meta.q={a: 1}: wanted one value; text with ': ' needs quotes")]

@@ -23,7 +23,7 @@ public sealed class ConfigurationSchemaTests
 
     [Fact]
     public void The_keys_are_those_of_the_design_that_do_something() => SettingsSchema.Keys.Select(key => key.Key).Should().Equal(
-        "name", "seed", "device", "threads", "preset",
+        "name", "seed", "device", "threads", "processes", "preset",
         "data.dataset", "data.root", "data.validation", "data.trainLimit", "data.testLimit", "data.augment",
         "data.imbalance.type", "data.imbalance.factor", "data.imbalance.order",
         "model.backbone", "model.initialisation",
@@ -33,7 +33,7 @@ public sealed class ConfigurationSchemaTests
         "model.ranet.growthFactors", "model.ranet.bottleneckFactors", "model.ranet.scaleList", "model.ranet.compress", "model.ranet.reduction",
         "modifiers.ge.enabled", "modifiers.ge.scales", "modifiers.isc.enabled", "modifiers.isc.transfer", "modifiers.isc.gradient",
         "loss.labelSmoothing", "loss.ofa.enabled", "loss.ofa.alpha", "loss.ofa.temperature", "loss.ofa.reduction", "loss.classWeights.type", "loss.classWeights.beta",
-        "meta.enabled", "meta.weights", "meta.gradient", "meta.memory", "meta.q", "meta.objective", "meta.epsilon", "meta.centring", "meta.features", "meta.interval",
+        "meta.enabled", "meta.weights", "meta.gradient", "meta.memory", "meta.lookahead", "meta.q", "meta.objective", "meta.epsilon", "meta.centring", "meta.features", "meta.interval",
         "meta.source", "meta.perClass",
         "meta.wpn.hidden", "meta.wpn.layers", "meta.wpn.output", "meta.optimiser.rate", "meta.optimiser.weightDecay",
         "train.epochs", "train.batch", "train.rate", "train.schedule", "train.milestones", "train.decay", "train.momentum", "train.dampening",
@@ -69,6 +69,7 @@ public sealed class ConfigurationSchemaTests
         seed: 0
         device: cpu
         threads: 0
+        processes: 1
         preset: paper
         data:
           dataset: generated
@@ -130,6 +131,7 @@ public sealed class ConfigurationSchemaTests
           weights: predicted
           gradient: forward
           memory: normal
+          lookahead: local
           q: 0.75
           objective: allocated
           epsilon: 0.8

@@ -23,19 +23,15 @@ internal sealed partial class ImtaProcess : IDisposable
     private readonly Task<string> _output;
     private readonly Task<string> _error;
 
-    private ImtaProcess(string folder, string[] arguments, params (string Name, string Value)[] environment)
+    private ImtaProcess(string folder, string[] starter, string[] arguments, params (string Name, string Value)[] environment)
     {
-        var start = new ProcessStartInfo("dotnet")
+        string[] command = [.. starter, "dotnet", Path.Combine(AppContext.BaseDirectory, "imta.dll"), .. arguments];
+        var start = new ProcessStartInfo(command[0], command[1..])
         {
             WorkingDirectory = folder,
             RedirectStandardOutput = true,
             RedirectStandardError = true,
         };
-        start.ArgumentList.Add(Path.Combine(AppContext.BaseDirectory, "imta.dll"));
-        foreach (string argument in arguments)
-        {
-            start.ArgumentList.Add(argument);
-        }
 
         foreach ((string name, string value) in environment)
         {
@@ -53,12 +49,18 @@ internal sealed partial class ImtaProcess : IDisposable
     /// <summary>Runs a command to its end, with more environment variables.</summary>
     public static Result Run(string folder, (string Name, string Value)[] environment, params string[] arguments)
     {
-        using var process = new ImtaProcess(folder, arguments, environment);
+        using var process = new ImtaProcess(folder, [], arguments, environment);
         return process.End();
     }
 
     /// <summary>Starts a command and returns at once.</summary>
-    public static ImtaProcess Start(string folder, params string[] arguments) => new(folder, arguments);
+    public static ImtaProcess Start(string folder, params string[] arguments) => new(folder, [], arguments);
+
+    /// <summary>Starts a command, with more environment variables, and returns at once.</summary>
+    public static ImtaProcess Start(string folder, (string Name, string Value)[] environment, string[] arguments) => new(folder, [], arguments, environment);
+
+    /// <summary>Starts a command by another one, with more environment variables, and returns at once.</summary>
+    public static ImtaProcess Start(string folder, string[] starter, (string Name, string Value)[] environment, string[] arguments) => new(folder, starter, arguments, environment);
 
     /// <summary>Waits until <paramref name="condition"/> holds while the command runs.</summary>
     public void WaitUntil(Func<bool> condition)

@@ -1,4 +1,5 @@
 using Imta.MetaWeight.Experiments.Configuration;
+using Imta.MetaWeight.Experiments.Processes;
 using Imta.MetaWeight.Experiments.Training;
 using Imta.MetaWeight.Meta;
 
@@ -24,10 +25,10 @@ public sealed class TrainCombinationTests
         using var random = new Generator(1);
         IReadOnlyList<TrainingPhase> phases = TrainingPhase.Of(Settings(combination));
         phases.Select(phase => phase.Number).Should().Equal(combination.SecondPhase ? [1, 2] : [1]);
-        RunModel model = RunModel.Build(phases[0], [], CPU);
+        RunModel model = RunModel.Build(phases[0], [], CPU, Replicas.Alone);
         foreach (TrainingPhase phase in phases)
         {
-            model = phase == phases[0] ? model : RunModel.Build(phase, [], CPU, model.ReleaseNetwork());
+            model = phase == phases[0] ? model : RunModel.Build(phase, [], CPU, Replicas.Alone, model.ReleaseNetwork());
             double[] before = [.. model.Network.Parameters.Select(parameter => parameter.abs().sum().item<float>())];
             for (int step = 0; step < 2; step++)
             {

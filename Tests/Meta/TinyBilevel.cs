@@ -14,18 +14,19 @@ internal sealed class TinyBilevel : IDisposable
     /// <param name="meta">Of the method and the weighting.</param>
     /// <param name="loss">l; null: plain cross-entropy.</param>
     /// <param name="build">The network; null: a <see cref="TinyNetwork"/>, which offers no linearised pass.</param>
-    public TinyBilevel(TrainOptions? train = null, MetaOptions? meta = null, TrainingLoss? loss = null, Func<Generator, MultiExitNetwork>? build = null)
+    /// <param name="averaging">Over processes; null: this one trains alone.</param>
+    public TinyBilevel(TrainOptions? train = null, MetaOptions? meta = null, TrainingLoss? loss = null, Func<Generator, MultiExitNetwork>? build = null, Averaging? averaging = null)
     {
         train ??= new TrainOptions();
         meta ??= new MetaOptions { Wpn = new WpnOptions { Hidden = 5 } };
         Network = build is null ? new TinyNetwork(_random) : build(_random);
         Optimiser = new Sgd(Network.Parameters, train);
-        Method = MetaGradients.Build(meta, Network, Optimiser, loss ?? TrainingLoss.Plain);
+        Method = MetaGradients.Build(meta, Network, Optimiser, loss ?? TrainingLoss.Plain, averaging);
         (int inputs, int outputs) = (SampleWeighting.Inputs(meta, Network.Exits), SampleWeighting.Outputs(meta, Network.Exits));
         Weighting = new SampleWeighting(new WeightPredictionNetwork(meta.Wpn, inputs, outputs, _random, float64, CPU), meta);
         MetaOptimiser = new Adam(Weighting.Network.Parameters, meta.Optimiser.WeightDecay);
-        Loop = new BilevelLoop(Method, Optimiser, Weighting, MetaOptimiser);
-        PlainLoop = new BilevelLoop(Method, Optimiser);
+        Loop = new BilevelLoop(Method, Optimiser, Weighting, MetaOptimiser, averaging);
+        PlainLoop = new BilevelLoop(Method, Optimiser, averaging);
     }
 
     public MultiExitNetwork Network { get; }

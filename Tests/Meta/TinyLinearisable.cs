@@ -6,7 +6,7 @@ namespace Imta.MetaWeight.Tests.Meta;
 
 /// <summary>
 /// Two exits in float64 on <see cref="TinyNetwork"/>'s images, of the layers that MSDNet is made of. A parameter and a layer reach no
-/// exit.
+/// exit. Uncoupled, its exits read the images themselves, behind no batch norm: no sample sees another.
 /// </summary>
 internal sealed class TinyLinearisable : MultiExitNetwork
 {
@@ -19,10 +19,12 @@ internal sealed class TinyLinearisable : MultiExitNetwork
     private readonly ConvolutionChain _added;
     private readonly ConvolutionChain _unread;
     private readonly Linear[] _exits;
+    private readonly bool _coupled;
 
-    public TinyLinearisable(Generator random)
+    public TinyLinearisable(Generator random, bool coupled = true)
         : base("TinyLinearisable")
     {
+        _coupled = coupled;
         var factory = new LayerFactory(Initialisation.Published, random, float64, CPU);
 
         // What nothing reads stands first, so that an index that skips it would be noticed everywhere behind it.
@@ -30,7 +32,7 @@ internal sealed class TinyLinearisable : MultiExitNetwork
         _unread = ConvolutionChain.Single(factory, input: 5, output: 2, kernel: 1, stride: 1, padding: 0);
         _first = ConvolutionChain.Single(factory, input: 3, output: 3, kernel: 3, stride: 1, padding: 1);
         _added = ConvolutionChain.Single(factory, input: 3, output: 2, kernel: 3, stride: 1, padding: 1);
-        _exits = [new Linear(factory, 3 * 2 * 2, Classes), new Linear(factory, 5 * 2 * 2, Classes)];
+        _exits = [new Linear(factory, 3 * 2 * 2, Classes), new Linear(factory, (coupled ? 5 : 3) * 2 * 2, Classes)];
         register_module($"{Unused}_layer", _unread);
         register_module("first", _first);
         register_module("added", _added);
@@ -45,6 +47,11 @@ internal sealed class TinyLinearisable : MultiExitNetwork
 
     protected override Tensor[] Block(int k, Tensor[] features, Pass pass)
     {
+        if (!_coupled)
+        {
+            return features;
+        }
+
         if (k == 0)
         {
             return [_first.Forward(features[0], pass)];

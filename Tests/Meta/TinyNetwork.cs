@@ -5,7 +5,7 @@ namespace Imta.MetaWeight.Tests.Meta;
 
 /// <summary>
 /// Two exits in float64 on 3×4×4 images: a block is a convolution, batch norm and tanh, an exit is linear. It is smooth, so that finite
-/// differences are exact, and has a parameter that no loss reaches.
+/// differences are exact, and has a parameter that no loss reaches. Uncoupled it is without batch norm: no sample sees another.
 /// </summary>
 internal sealed class TinyNetwork : MultiExitNetwork
 {
@@ -13,15 +13,17 @@ internal sealed class TinyNetwork : MultiExitNetwork
     private const int Side = 4;
     private const int Width = 3;
 
+    private readonly bool _coupled;
     private readonly Parameter[] _kernels;
     private readonly Parameter[] _heads;
     private readonly Parameter[] _biases;
     private readonly Tensor[] _means;
     private readonly Tensor[] _variances;
 
-    public TinyNetwork(Generator random)
+    public TinyNetwork(Generator random, bool coupled = true)
         : base("Tiny")
     {
+        _coupled = coupled;
         Parameter Random(params long[] shape) => new(randn(shape, float64, generator: random) * 0.3);
 
         // What nothing reads stands first, so that an index that skips it would be noticed everywhere behind it.
@@ -50,6 +52,11 @@ internal sealed class TinyNetwork : MultiExitNetwork
     protected override Tensor[] Block(int k, Tensor[] features, Pass pass)
     {
         Tensor x = nn.functional.conv2d(features[0], pass[_kernels[k]], padding: [1, 1]);
+        if (!_coupled)
+        {
+            return [x.tanh()];
+        }
+
         bool remembers = pass.Statistics != NormStatistics.Batch;
         bool training = pass.Statistics != NormStatistics.Running;
         return [nn.functional.batch_norm(x, remembers ? _means[k] : null!, remembers ? _variances[k] : null!, training: training).tanh()];

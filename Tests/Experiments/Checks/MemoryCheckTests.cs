@@ -6,7 +6,7 @@ namespace Imta.MetaWeight.Tests.Experiments.Checks;
 
 public sealed class MemoryCheckTests
 {
-    private static readonly MemoryNeed Need = new(50 * ByteSize.Mib, 10 * ByteSize.Mib, 6 * ByteSize.Mib, TrainImages: 45_000, EvaluationImages: 10_000, IsFrozen: false, new MetaOptions());
+    private static readonly MemoryNeed Need = new(50 * ByteSize.Mib, 10 * ByteSize.Mib, 6 * ByteSize.Mib, TrainImages: 45_000, EvaluationImages: 10_000, Processes: 1, IsFrozen: false, new MetaOptions());
 
     [Theory]
     [InlineData(0.79, null)]

@@ -2,6 +2,7 @@ using System.Runtime.CompilerServices;
 using Imta.MetaWeight.Experiments.Checks;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
+using Imta.MetaWeight.Experiments.Processes;
 using Imta.MetaWeight.Experiments.Training;
 
 namespace Imta.MetaWeight.Tests.Experiments.Checks;
@@ -69,7 +70,7 @@ public sealed class RunChecksTests
     private static RunChecks Checks(Settings settings, RunData data)
     {
         IReadOnlyList<TrainingPhase> phases = TrainingPhase.Of(settings);
-        using RunModel model = RunModel.Build(phases[0], data.Train.ClassCounts(), CPU);
+        using RunModel model = RunModel.Build(phases[0], data.Train.ClassCounts(), CPU, Replicas.Alone);
         return new RunChecks(phases, data, model, model.Network.Cost(ImageSet.Side));
     }
 

@@ -1,0 +1,87 @@
+using System.CommandLine;
+using Imta.MetaWeight.Experiments.Benchmarks;
+using Imta.MetaWeight.Experiments.Configuration;
+using Imta.MetaWeight.Experiments.Processes;
+
+namespace Imta.MetaWeight.Experiments.Commands;
+
+/// <summary><c>imta bench scale [CONFIG.yaml]</c>: several processes of one thread against one process of several threads.</summary>
+internal static class BenchScaleCommand
+{
+    private const double Mib = 1 << 20;
+
+    private static readonly Option<int> Processes = new("--processes") { HelpName = "N", Description = "Processes, and threads of the one that is compared with them", DefaultValueFactory = _ => 2 };
+
+    public static Command Build()
+    {
+        var command = new Command("scale", "Time a step by several processes of a thread each against one process of as many threads")
+        {
+            ConfigurationArguments.Config, ConfigurationArguments.Set, Processes, BenchCommand.Repeat, BenchCommand.Json,
+        };
+        command.SetAction(Run);
+        return command;
+    }
+
+    private static int Run(ParseResult arguments)
+    {
+        int rounds = BenchCommand.Rounds(arguments);
+        int processes = arguments.GetValue(Processes);
+        LaunchPlace? place = LaunchPlace.Of(Environment.GetEnvironmentVariable);
+        if (processes < 2 || (place is not null && place.Size != processes))
+        {
+            throw new UsageException(processes < 2
+                ? $"--processes is {processes}; it takes 2 or more"
+                : $"--processes is {processes}, and the launcher started {place!.Size}; this benchmark starts its processes itself, on this machine");
+        }
+
+        Settings settings = BenchCommand.Read(arguments, new SettingsOverride("--processes", "processes", FormattableString.Invariant($"{processes}"))) with { Device = "cpu" };
+        Machine.Prepare(settings, localSize: processes);
+        using var replicas = Replicas.Of(place, processes, TimeSpan.FromMinutes(10));
+        replicas.Meet();
+        using var bench = new ScaleBench(settings, replicas);
+        Row[] rows = [.. new[] { StepKind.Plain(settings.Meta), StepKind.Weighted(settings.Meta, settings.Meta.Gradient) }
+            .Select(kind => Measured(bench, kind, rounds, replicas.IsFirst ? BenchCommand.Progress(rounds) : _ => { }))];
+        replicas.Agree(stop: false);
+        if (replicas.IsFirst)
+        {
+            Show(settings, processes, rows, arguments.GetValue(BenchCommand.Json));
+        }
+
+        return 0;
+    }
+
+    private static Row Measured(ScaleBench bench, StepKind kind, int rounds, Action<int> progress)
+    {
+        Series[] series = Series.Alternate([bench.ByOne(kind), bench.ByAll(kind)], rounds, progress);
+        return new Row(kind.Name, series[0], series[1], bench.BytesOfStep);
+    }
+
+    private static void Show(Settings settings, int processes, Row[] rows, bool json)
+    {
+        if (json)
+        {
+            BenchCommand.Print(new
+            {
+                Batch = settings.Train.Batch,
+                Processes = processes,
+                Libtorch = __version__,
+                Steps = rows.Select(row => new { row.Name, OneProcess = row.One.Seconds, SeveralProcesses = row.All.Seconds, Throughput = row.Throughput, row.BytesSummed }),
+            });
+            return;
+        }
+
+        Console.WriteLine($"{settings.Name}: batch {settings.Train.Batch}, libtorch {__version__}; seconds of a step of the whole batch, images per second against one process, MiB that each process hands over to be summed");
+        ConsoleTable.Write(
+            ["", $" 1 process x {processes} threads", $" {processes} processes x 1 thread", " throughput", " MiB a step"],
+            [[.. rows.Select(row => (string[])
+            [
+                row.Name, BenchCommand.Text(row.One.Median, "0.0000", 22), BenchCommand.Text(row.All.Median, "0.0000", 21), BenchCommand.Text(row.Throughput, "0.00", 11), BenchCommand.Text(row.BytesSummed / Mib, "0.0", 11),
+            ])]]);
+    }
+
+    private sealed record Row(string Name, Series One, Series All, long BytesSummed)
+    {
+        /// <summary>Images per second of several processes over those of one: the median of the rounds' ratios.</summary>
+        public double Throughput => One.Over(All);
+    }
+}
