@@ -7,7 +7,7 @@ using Imta.MetaWeight.Meta;
 
 namespace Imta.MetaWeight.Experiments.Benchmarks;
 
-/// <summary>Training steps on random images, plain or with learned weights; times are of one half batch.</summary>
+/// <summary>Training steps on random images, plain or with learned weights; times are of one half batch, unless they say otherwise.</summary>
 internal sealed class StepBench : IDisposable
 {
     private const int Parts = 2;
@@ -15,17 +15,19 @@ internal sealed class StepBench : IDisposable
     private readonly DisposeScope _scope = NewDisposeScope();
     private readonly Settings _settings;
     private readonly Device _device;
-    private readonly LabelledImages _batch;
+    private readonly Replicas _replicas;
+    private readonly LabelledImages _batch; // of several processes: this one's share
     private readonly List<RunModel> _models = [];
 
-    public StepBench(Settings settings, Device device)
+    public StepBench(Settings settings, Device device, Replicas? replicas = null)
     {
-        (_settings, _device) = (settings, device);
+        (_settings, _device, _replicas) = (settings, device, replicas ?? Replicas.Alone);
         DatasetShape shape = DatasetShape.Of(settings.Data.Dataset);
         using Generator random = SeedSequence.Generator(settings.Seed, nameof(StepBench));
+        Tensor own = _replicas.Shard.Within(settings.Train.Batch);
         _batch = new LabelledImages(
-            randn([settings.Train.Batch, 3, shape.Side, shape.Side], generator: random).to(device),
-            randint(shape.Classes, [settings.Train.Batch], int64, generator: random).to(device));
+            randn([settings.Train.Batch, 3, shape.Side, shape.Side], generator: random).index_select(0, own).to(device),
+            randint(shape.Classes, [settings.Train.Batch], int64, generator: random).index_select(0, own).to(device));
     }
 
     /// <summary>What a time depends on, by the names of <c>bench/README.md</c>.</summary>
@@ -57,6 +59,13 @@ internal sealed class StepBench : IDisposable
         return new Contender(kind.Name, () => Time(loop, batch) / kind.Parts);
     }
 
+    /// <summary>Builds what makes steps of a kind of a whole batch, which several processes share.</summary>
+    public Contender WholeBatch(StepKind kind)
+    {
+        BilevelLoop loop = Model(_settings with { Meta = kind.Meta }).Loop;
+        return new Contender(kind.Name, () => Time(loop, _batch));
+    }
+
     public void Dispose()
     {
         foreach (RunModel model in _models)
@@ -70,7 +79,7 @@ internal sealed class StepBench : IDisposable
     private RunModel Model(Settings settings)
     {
         long[] counts = [.. Enumerable.Repeat(1L, DatasetShape.Of(settings.Data.Dataset).Classes)];
-        var model = RunModel.Build(TrainingPhase.Of(settings)[0], counts, _device, Replicas.Alone);
+        var model = RunModel.Build(TrainingPhase.Of(settings)[0], counts, _device, _replicas);
         _models.Add(model);
         return model;
     }

@@ -26,8 +26,9 @@ internal static class MemoryCheck
 
     private static string Fix(MemoryNeed need, int batch, long room)
     {
-        int most = Math.Min(batch - 1, need.TrainImages) / 2 * 2;
-        int? fitting = Enumerable.Range(2, Math.Max(0, (most / 2) - 1)).Select(half => 2 * half).Where(size => need.At(size) <= Comfortable * room).Cast<int?>().LastOrDefault();
+        int halves = 2 * need.Processes; // each takes 2 images at least
+        int most = Math.Min(batch - 1, need.TrainImages) / halves;
+        int? fitting = Enumerable.Range(2, Math.Max(0, most - 1)).Select(images => halves * images).Where(size => need.At(size) <= Comfortable * room).Cast<int?>().LastOrDefault();
         return fitting is { } size
             ? string.Create(CultureInfo.InvariantCulture, $"set train.batch to {size}")
             : "no batch is small enough: take a smaller network (its blocks, channels, growth), fewer images (data.trainLimit, data.testLimit), or a machine with more memory";

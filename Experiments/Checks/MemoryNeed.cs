@@ -39,7 +39,7 @@ internal sealed record MemoryNeed(long ImageBytes, long ParameterBytes, long Act
     public long At(int batch)
     {
         int images = (Math.Min(batch, TrainImages) + Processes - 1) / Processes;
-        int copies = Meta.Predicts ? 8 : 4; // θ, gradient, momentum and step; the lookahead's too
+        int copies = (Meta.Predicts ? 8 : 4) + (Processes > 1 ? 1 : 0); // θ, gradient, momentum and step; the lookahead's too; the buckets of means
         double atOnce = Meta.Cuts ? (images + 1) / 2 : images;
         double passes = Math.Max(Activations * atOnce, EvaluationActivations * Math.Min(SetAnswers.Batch, EvaluationImages));
         return (long)(Program + ImageBytes + (copies * ParameterBytes) + (passes * ActivationBytes));

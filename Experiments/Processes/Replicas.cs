@@ -19,7 +19,7 @@ internal sealed class Replicas : IDisposable
     private ProcessStore? _store;
     private LocalProcesses? _started;
     private ProcessGroup? _hosts; // tensors of the CPU
-    private ProcessGroup? _devices; // tensors of CUDA devices
+    private ProcessGroup? _devices; // tensors of CUDA devices, from the first of them on: without a GPU NCCL's cannot even be made
 
     private Replicas(Shard shard, LaunchPlace? place, TimeSpan patience) => (Shard, _place, _patience) = (shard, place, patience);
 
@@ -70,7 +70,6 @@ internal sealed class Replicas : IDisposable
             _store = new ProcessStore(place.Host, place.Port, hosts: place is { Rank: 0, Agent: null }, place.Agent ?? "", _patience);
             _started = _place is null ? new LocalProcesses(Shard.Of, _store.Port) : null;
             _hosts = new ProcessGroup(_store, ProcessEngines.Gloo, place.Rank, place.Size, _patience);
-            _devices = ProcessGroup.Engines.HasFlag(ProcessEngines.Nccl) ? new ProcessGroup(_store, ProcessEngines.Nccl, place.Rank, place.Size, _patience) : null;
         }
         catch (ExternalException e)
         {
@@ -121,14 +120,9 @@ internal sealed class Replicas : IDisposable
     /// <summary>Replaces tensors by those of process 0.</summary>
     public void TakeFirst(IEnumerable<Tensor> tensors)
     {
-        if (!AreSeveral)
+        foreach (Tensor tensor in AreSeveral ? tensors : [])
         {
-            return;
-        }
-
-        foreach (Tensor tensor in tensors)
-        {
-            Exchanged([tensor], (group, one) => group.Broadcast(one[0].Handle, 0));
+            Broadcast(tensor, from: 0);
         }
     }
 
@@ -206,17 +200,16 @@ internal sealed class Replicas : IDisposable
 
     private void Broadcast(Tensor tensor, int from) => Exchanged([tensor], (group, one) => group.Broadcast(one[0].Handle, from));
 
-    /// <summary>Tensors of CUDA devices go through memory where this build has no engine for them.</summary>
+    /// <summary>Tensors of CUDA devices go through the host's memory where this build has no engine for them.</summary>
     private void Exchanged(Tensor[] tensors, Action<ProcessGroup, Tensor[]> exchange)
     {
         using DisposeScope scope = NewDisposeScope();
         using IDisposable noGrad = no_grad();
-        bool onHost = tensors[0].device_type == DeviceType.CPU;
-        ProcessGroup group = onHost || _devices is null ? _hosts! : _devices;
-        Tensor[] sent = [.. tensors.Select(tensor => (onHost || _devices is not null ? tensor : tensor.cpu()).contiguous())];
+        bool byDevice = tensors[0].device_type == DeviceType.CUDA && ProcessGroup.Engines.HasFlag(ProcessEngines.Nccl);
+        Tensor[] sent = [.. tensors.Select(tensor => (byDevice ? tensor : tensor.cpu()).contiguous())];
         try
         {
-            exchange(group, sent);
+            exchange(byDevice ? _devices ??= new ProcessGroup(_store!, ProcessEngines.Nccl, Shard.Rank, Shard.Of, _patience) : _hosts!, sent);
         }
         catch (ExternalException e)
         {

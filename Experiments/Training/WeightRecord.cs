@@ -41,6 +41,11 @@ internal sealed class WeightRecord
     /// <summary>Takes in what the other processes have seen.</summary>
     public void Gather(Replicas replicas)
     {
+        if (!replicas.AreSeveral)
+        {
+            return;
+        }
+
         using DisposeScope scope = NewDisposeScope();
         (Tensor rows, Tensor values) = Gathered(replicas);
         float[] Values(int which) => values.select(0, which).flatten().data<float>().ToArray();

@@ -4,6 +4,7 @@ using Imta.MetaWeight.Losses;
 using Imta.MetaWeight.Meta;
 using Imta.MetaWeight.Native;
 using Imta.MetaWeight.Tests.Backbones;
+using Imta.MetaWeight.Tests.Experiments.Processes;
 using Xunit.Abstractions;
 
 namespace Imta.MetaWeight.Tests.Meta;
@@ -64,6 +65,25 @@ public sealed class NativeMemoryTests(ITestOutputHelper output)
         using MultiExitNetwork network = new CombinationTests.Combination(Meta: true, Ge: true, Isc: true, Ofa: true, RaNet: true, secondPhase).Build(random);
         using var loss = new TrainingLoss(new LossOptions { Ofa = new DistillationOptions { Enabled = true } }, [], float64, CPU);
         StepsHoldNoMore(network, loss, gradient, memory, random);
+    }
+
+    [SkippableFact]
+    public void Processes_that_share_batches_leave_no_tensor_behind()
+    {
+        Skip.If(ProcessGroup.Engines == ProcessEngines.None, "this build has no engine to join processes by");
+        long[] held = [.. new[] { 3, 30 }.Select(steps =>
+        {
+            ProcessGroupOnThreads.Run(2, all =>
+            {
+                using var tiny = new TinyBilevel(meta: new MetaOptions { Lookahead = LookaheadScope.Global, Wpn = new WpnOptions { Hidden = 5 } }, averaging: all.Average);
+                Steps(tiny.Loop, tiny.Batch(8), steps);
+                return all.Agree(stop: false);
+            });
+            NativeMemoryCollection.Settle();
+            return TensorHandle.Live;
+        })];
+
+        held[1].Should().Be(held[0]);
     }
 
     private static void StepsHoldNoMore(MultiExitNetwork network, TrainingLoss loss, MetaGradientMethod gradient, MetaMemory memory, Generator random)

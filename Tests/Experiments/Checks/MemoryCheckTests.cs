@@ -34,6 +34,17 @@ public sealed class MemoryCheckTests
         }).QuickCheckThrowOnFailure();
 
     [Fact]
+    public void Processes_share_a_batch_and_are_advised_one_that_they_can_share()
+    {
+        MemoryNeed shared = Need with { Processes = 3 };
+        shared.At(1200).Should().BeLessThan(Need.At(1200)).And.BeGreaterThan(Need.At(400), "a copy of the gradients is exchanged");
+
+        int advised = int.Parse(Findings(shared, 1200, shared.At(1200) * 9 / 10).Single().Fix.Split(' ')[^1], System.Globalization.CultureInfo.InvariantCulture);
+        (advised % 6).Should().Be(0);
+        advised.Should().BeInRange(600, 1200);
+    }
+
+    [Fact]
     public void Where_no_batch_fits_the_network_is_too_large() => Findings(Need, 512, 500 * ByteSize.Mib).Single().Fix.Should().Contain("a smaller network");
 
     [Fact]

@@ -38,6 +38,19 @@ public sealed class OddBatchCheckTests
     public void Plain_training_has_no_halves_but_leaves_out_a_last_image_too(int images, int batch, int findings)
         => Findings(images, batch, learns: false).Should().HaveCount(findings);
 
-    private static Finding[] Findings(int images, int batch, bool learns = true)
-        => [.. OddBatchCheck.Findings(images, new Settings { Train = new TrainOptions { Batch = batch }, Meta = new MetaOptions { Enabled = learns } })];
+    [Theory]
+    [InlineData(120, 24, null)]
+    [InlineData(110, 22, "train.batch 22 cannot be dealt out evenly to the two halves of 3 processes")]
+    [InlineData(128, 24, "the last batch of an epoch has 8 images")]
+    [InlineData(125, 24, "each epoch leaves out 5 images, others each time")]
+    public void Processes_take_equal_shares_of_both_halves(int images, int batch, string? what)
+    {
+        Finding[] findings = Findings(images, batch, processes: 3);
+
+        findings.Select(finding => finding.What[..Math.Min(finding.What.Length, what?.Length ?? 0)]).Should().Equal(what is null ? [] : [what]);
+        findings.Select(finding => int.Parse(finding.Fix.Split(' ')[^1], System.Globalization.CultureInfo.InvariantCulture)).All(advised => BatchSizes.CutWell(images, advised, 3)).Should().BeTrue();
+    }
+
+    private static Finding[] Findings(int images, int batch, bool learns = true, int processes = 1)
+        => [.. OddBatchCheck.Findings(images, new Settings { Processes = processes, Train = new TrainOptions { Batch = batch }, Meta = new MetaOptions { Enabled = learns } })];
 }
