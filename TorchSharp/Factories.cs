@@ -126,7 +126,7 @@ public static partial class torch
 
         if (device is { type: not DeviceType.CPU })
         {
-            tensor = tensor.to(device, disposeAfter: true);
+            tensor = tensor.to(device, disposeAfter: true, non_blocking: true); // the driver takes a copy of pageable memory before it returns
         }
 
         return requiresGrad ? tensor.requires_grad_() : tensor;

@@ -37,14 +37,17 @@ public static class Augmentation
 
         // Column j of the result is column left + j of the padded image, or left + 31 − j: left + 31·flip + (1 − 2·flip)·j.
         var step = arange(ImageSet.Side, ScalarType.Int64, device); // [32]
-        var flip = draw.Flip.to(device).view(count, 1);
-        var columns = draw.Left.to(device).view(count, 1) + (flip * (ImageSet.Side - 1)) + ((1 - (flip * 2)) * step); // [N, 32]
-        var rows = draw.Top.to(device).view(count, 1) + step; // [N, 32]
+        var flip = There(draw.Flip);
+        var columns = There(draw.Left) + (flip * (ImageSet.Side - 1)) + ((1 - (flip * 2)) * step); // [N, 32]
+        var rows = There(draw.Top) + step; // [N, 32]
         var pixels = (rows.unsqueeze(2) * Padded) + columns.unsqueeze(1); // [N, 32, 32]: index into 40·40
         var index = pixels.view(count, 1, -1).expand(-1, 3, -1); // [N, 3, 1024]
 
         var cut = padded.view(count, 3, -1).gather(2, index).view(count, 3, ImageSet.Side, ImageSet.Side);
         return normalisation.Apply(cut, type).MoveToOuterDisposeScope();
+
+        // From pageable memory: the driver takes its copy at once, and nobody waits for the device.
+        Tensor There(Tensor drawn) => drawn.to(device, non_blocking: true).view(count, 1);
     }
 
     /// <summary>Crops and flips of a batch.</summary>

@@ -17,7 +17,10 @@ public sealed record Batch(Tensor Images, Tensor Labels, Tensor Rows) : IDisposa
     }
 }
 
-/// <summary>Makes batches of an image set on a device. Bytes travel to the device; the rest happens there.</summary>
+/// <summary>
+/// Makes batches of an image set on a device. The whole set's bytes lie there (<see cref="ImageSet.On"/>) and batches are made there, of the
+/// rows and the crops that the CPU drew: making one waits for no device.
+/// </summary>
 public sealed class BatchSource
 {
     private readonly ImageSet _set;
@@ -83,8 +86,13 @@ public sealed class BatchSource
             : _normalisation.Apply(bytes, _type));
     }
 
-    private Batch Make(Tensor rows, Func<Tensor, Tensor> prepare) => new(
-        prepare(_set.Images.index_select(0, rows).to(_device)).MoveToOuterDisposeScope(),
-        _set.Labels.index_select(0, rows).to(_device).MoveToOuterDisposeScope(),
-        rows.MoveToOuterDisposeScope());
+    private Batch Make(Tensor rows, Func<Tensor, Tensor> prepare)
+    {
+        (Tensor images, Tensor labels) = _set.On(_device);
+        Tensor there = rows.to(_device, non_blocking: true); // from pageable memory, as in Augmentation
+        return new(
+            prepare(images.index_select(0, there)).MoveToOuterDisposeScope(),
+            labels.index_select(0, there).MoveToOuterDisposeScope(),
+            rows.MoveToOuterDisposeScope());
+    }
 }

@@ -6,6 +6,8 @@ public sealed class ImageSet : IDisposable
     /// <summary>Width and height of an image, in pixels.</summary>
     public const int Side = 32;
 
+    private (Device Device, Tensor Images, Tensor Labels)? _copy;
+
     /// <summary>Takes over the tensors.</summary>
     /// <param name="images">uint8 [N, 3, 32, 32]: red, green, blue.</param>
     /// <param name="labels">int64 [N], 0 … C − 1.</param>
@@ -60,6 +62,24 @@ public sealed class ImageSet : IDisposable
         return Labels.bincount(null, ClassNames.Count).data<long>().ToArray();
     }
 
+    /// <summary>Images and labels on a device: copied when they are first asked for there, and kept as long as the set, or until another device asks.</summary>
+    /// <param name="device">Where; on the CPU they are the set's own.</param>
+    public (Tensor Images, Tensor Labels) On(Device device)
+    {
+        if (device.type == DeviceType.CPU)
+        {
+            return (Images, Labels);
+        }
+
+        if (_copy is not { } copy || copy.Device.ToString() != device.ToString())
+        {
+            DropCopy();
+            _copy = copy = (device, Images.to(device).DetachFromDisposeScope(), Labels.to(device).DetachFromDisposeScope());
+        }
+
+        return (copy.Images, copy.Labels);
+    }
+
     /// <summary>A copy of some of the images.</summary>
     /// <param name="rows">Which, 0 … N − 1, in the order wanted.</param>
     public ImageSet Select(long[] rows)
@@ -77,10 +97,18 @@ public sealed class ImageSet : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
+        DropCopy();
         Images.Dispose();
         Labels.Dispose();
         Positions.Dispose();
         Difficulty?.Dispose();
+    }
+
+    private void DropCopy()
+    {
+        _copy?.Images.Dispose();
+        _copy?.Labels.Dispose();
+        _copy = null;
     }
 
     private static void Check(Tensor tensor, ScalarType type, long[] shape, string name)

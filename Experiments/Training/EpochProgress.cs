@@ -17,9 +17,11 @@ internal sealed class EpochProgress : IDisposable
     /// <param name="device">The network's.</param>
     /// <param name="recordsWeights">Whether the epoch's sample weights are written.</param>
     public EpochProgress(int exits, int images, Device device, bool recordsWeights)
-        => (Tally, Record) = (new EpochTally(exits, device), recordsWeights ? new WeightRecord(exits, images) : null);
+        => (Tally, Watch, Record) = (new EpochTally(exits, device), new FiniteWatch(exits), recordsWeights ? new WeightRecord(exits, images, device) : null);
 
     public EpochTally Tally { get; }
+
+    public FiniteWatch Watch { get; }
 
     /// <summary>Null where the epoch's weights are not written.</summary>
     public WeightRecord? Record { get; }
@@ -56,5 +58,10 @@ internal sealed class EpochProgress : IDisposable
         }
     }
 
-    public void Dispose() => Tally.Dispose();
+    public void Dispose()
+    {
+        Tally.Dispose();
+        Watch.Dispose();
+        Record?.Dispose();
+    }
 }

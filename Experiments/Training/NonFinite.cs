@@ -1,47 +1,13 @@
 using Imta.MetaWeight.Backbones;
-using Imta.MetaWeight.Meta;
 
 namespace Imta.MetaWeight.Experiments.Training;
 
 /// <summary>A run met a number that is not finite: its message says what, where, and what to do.</summary>
 internal sealed class NonFiniteException(string message) : ArithmeticException(message);
 
-/// <summary>Finds numbers that are not finite.</summary>
+/// <summary>Finds a model's numbers that are not finite.</summary>
 internal static class NonFinite
 {
-    /// <summary>What of a batch is not finite, such as <c>exit 2: the training loss</c>; null: nothing. Waits for the device.</summary>
-    /// <param name="parts">The batch's parts.</param>
-    public static string? In(IReadOnlyList<PartReport> parts)
-    {
-        using DisposeScope scope = NewDisposeScope();
-        Tensor[] all = [.. parts.SelectMany(part => new[] { part.Losses, part.Weights, part.Objective }).OfType<Tensor>()];
-        if (stack([.. all.Select(values => values.isfinite().all())]).all().item<bool>())
-        {
-            return null; // as a rule, with one wait
-        }
-
-        foreach (PartReport part in parts)
-        {
-            if (Exit(part.Losses) is { } ofLoss)
-            {
-                return FormattableString.Invariant($"exit {ofLoss}: the training loss");
-            }
-
-            if (part.Objective is { } objective && Exit(objective.view(1, 1)) is not null)
-            {
-                return "the meta objective";
-            }
-
-            // Weights are 1 + ε times numbers between −2 and 2, unless the network that predicts them took a gradient that is none.
-            if (Exit(part.Weights) is { } ofWeight)
-            {
-                return FormattableString.Invariant($"exit {ofWeight}: the meta gradient");
-            }
-        }
-
-        return null;
-    }
-
     /// <summary>Which of a model's tensors is not finite; null: none. Waits for the device.</summary>
     public static string? In(RunModel model)
     {
@@ -73,13 +39,5 @@ internal static class NonFinite
         bool[] finite = stack([.. tensors.Select(entry => entry.Value.detach().isfinite().all())]).cpu().data<bool>().ToArray();
         int broken = Array.IndexOf(finite, false);
         return broken < 0 ? null : tensors[broken].Name;
-    }
-
-    /// <summary>The first exit, from 1, whose column of <c>[N, K]</c> has such a number.</summary>
-    private static int? Exit(Tensor values)
-    {
-        bool[] finite = values.isfinite().to_type(int64).sum([0]).eq(values.shape[0]).cpu().data<bool>().ToArray(); // [K]
-        int broken = Array.IndexOf(finite, false);
-        return broken < 0 ? null : broken + 1;
     }
 }

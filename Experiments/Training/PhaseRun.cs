@@ -18,6 +18,8 @@ namespace Imta.MetaWeight.Experiments.Training;
 /// </summary>
 internal sealed class PhaseRun
 {
+    private const int BatchesBetweenLooks = 20; // on a device, which looking at its numbers waits for
+
     private readonly Settings _run;
     private readonly TrainingPhase _phase;
     private readonly Settings _settings; // of the phase
@@ -139,11 +141,11 @@ internal sealed class PhaseRun
         using DisposeScope scope = NewDisposeScope();
         using ModelSnapshot? before = _run.Run.SkipNonFinite ? new ModelSnapshot(_model) : null;
         IReadOnlyList<PartReport> parts = Parts(new LabelledImages(batch.Images, batch.Labels), epoch, progress.Batches);
-        int number = ++progress.Batches;
-        Agreement agreed = _replicas.Agree(stop.IsCancellationRequested, isDue, Problem(parts, withModel: before is not null));
+        progress.Watch.Note(++progress.Batches, parts);
+        Agreement agreed = _replicas.Agree(stop.IsCancellationRequested, isDue, Problem(progress, withModel: before is not null));
         if (agreed.Problem is { } problem)
         {
-            string what = $"epoch {_phase.EpochsBefore + epoch + 1}, batch {number}, {problem} is no finite number";
+            string what = $"epoch {_phase.EpochsBefore + epoch + 1}, {problem} is no finite number";
             (before ?? throw new NonFiniteException($"{what}; {Advice()}")).Restore();
             progress.Skipped++;
             _monitor.Say($"warning: {what}; the batch is skipped");
@@ -168,9 +170,22 @@ internal sealed class PhaseRun
             : [_model.Loop.Part(images, learns ? _metaData.At(((long)epoch * _plan.Batches) + batch) : null, rates)];
     }
 
-    /// <summary>What is not finite behind a batch. A gradient of the backbone that is not shows in its parameters, and else in the next batch's loss.</summary>
-    private string? Problem(IReadOnlyList<PartReport> parts, bool withModel)
-        => NonFinite.In(parts) ?? (withModel && NonFinite.In(_model) is { } name ? $"the gradient of {name}" : null);
+    /// <summary>
+    /// What is not finite in the batches since the last look. A gradient of the backbone that is not shows in its parameters, which no checkpoint
+    /// is written of (<see cref="CheckModel"/>), and else in the next batch's loss.
+    /// </summary>
+    /// <param name="progress">The epoch so far.</param>
+    /// <param name="withModel">Whether a batch can be undone: then each is looked at, and the parameters behind it too.</param>
+    private string? Problem(EpochProgress progress, bool withModel)
+    {
+        int batch = progress.Batches;
+        if (!withModel && _device.type != DeviceType.CPU && batch % BatchesBetweenLooks != 0 && batch != _plan.Batches)
+        {
+            return null;
+        }
+
+        return progress.Watch.Look() ?? (withModel && NonFinite.In(_model) is { } name ? FormattableString.Invariant($"batch {batch}, the gradient of {name}") : null);
+    }
 
     private string Advice()
     {

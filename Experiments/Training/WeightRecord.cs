@@ -9,36 +9,51 @@ using MathNet.Numerics.Statistics;
 
 namespace Imta.MetaWeight.Experiments.Training;
 
-/// <summary>Every training sample's weights and losses over one epoch, for <c>weights/</c>.</summary>
-internal sealed class WeightRecord
+/// <summary>Every training sample's losses, confidences and weights over one epoch, for <c>weights/</c>; on the device until somebody asks.</summary>
+/// <remarks>Shapes: <c>K</c> exits, <c>n</c> samples that this process has seen so far.</remarks>
+internal sealed class WeightRecord : IDisposable
 {
-    private readonly List<(long[] Rows, float[] Losses, float[] Confidences, float[] Weights)> _parts = [];
+    private static readonly string[] Names = ["losses", "confidences", "weights"];
+
     private readonly int _exits;
     private readonly int _images;
+    private readonly Tensor _rows; // int64, on the CPU; the first n are set
+    private readonly Tensor _values; // float32 [3, images, K]: losses, confidences, weights, in the order of the rows
+    private long _seen;
 
     /// <param name="exits">K.</param>
     /// <param name="images">Training images.</param>
-    public WeightRecord(int exits, int images) => (_exits, _images) = (exits, images);
+    /// <param name="device">The network's.</param>
+    public WeightRecord(int exits, int images, Device device)
+    {
+        (_exits, _images) = (exits, images);
+        _rows = empty([images], int64).DetachFromDisposeScope();
+        _values = empty([Names.Length, images, exits], float32, device).DetachFromDisposeScope();
+    }
 
-    /// <summary>Takes the reports of one batch, whose samples they share in order. Waits for the device.</summary>
+    /// <summary>Takes the reports of one batch, whose samples they share in order.</summary>
     public void Add(Batch batch, IReadOnlyList<PartReport> parts)
     {
         using DisposeScope scope = NewDisposeScope();
-        _parts.Add((batch.Rows.data<long>().ToArray(), Values(part => part.CrossEntropies), Values(part => ExitCriteria.Confidence.Score(part.Logits)), Values(part => part.Weights)));
-
-        float[] Values(Func<PartReport, Tensor> of) => cat([.. parts.Select(of)]).cpu().data<float>().ToArray(); // [N, K]
+        Tensor Values(Func<PartReport, Tensor> of) => cat([.. parts.Select(of)]).to_type(float32); // [samples, K]
+        Add(batch.Rows, stack([Values(part => part.CrossEntropies), Values(part => ExitCriteria.Confidence.Score(part.Logits)), Values(part => part.Weights)]));
     }
 
-    /// <summary>What there is so far in all processes, for a checkpoint; the tensors belong to the open dispose scope.</summary>
+    /// <summary>What there is so far in all processes, for a checkpoint; the tensors belong to the open dispose scope. Waits for the device.</summary>
     public OrderedDictionary Content(Replicas replicas)
     {
         using DisposeScope scope = NewDisposeScope();
         (Tensor rows, Tensor values) = Gathered(replicas);
-        Tensor Values(int which) => scope.MoveToOuter(values.select(0, which).flatten());
-        return new() { ["rows"] = scope.MoveToOuter(rows), ["losses"] = Values(0), ["confidences"] = Values(1), ["weights"] = Values(2) };
+        var content = new OrderedDictionary { ["rows"] = scope.MoveToOuter(rows) };
+        for (int i = 0; i < Names.Length; i++)
+        {
+            content[Names[i]] = scope.MoveToOuter(values.select(0, i).flatten());
+        }
+
+        return content;
     }
 
-    /// <summary>Takes in what the other processes have seen.</summary>
+    /// <summary>Takes in what the other processes have seen. Waits for the device.</summary>
     public void Gather(Replicas replicas)
     {
         if (!replicas.AreSeveral)
@@ -48,63 +63,70 @@ internal sealed class WeightRecord
 
         using DisposeScope scope = NewDisposeScope();
         (Tensor rows, Tensor values) = Gathered(replicas);
-        float[] Values(int which) => values.select(0, which).flatten().data<float>().ToArray();
-        _parts.Clear();
-        _parts.Add((rows.data<long>().ToArray(), Values(0), Values(1), Values(2)));
+        _seen = 0;
+        Add(rows, values);
     }
 
     /// <summary>Goes on from what a checkpoint holds.</summary>
     public void Restore(Hashtable content)
     {
-        _parts.Add((((Tensor)content["rows"]!).data<long>().ToArray(), Values("losses"), Values("confidences"), Values("weights")));
-
-        float[] Values(string name) => ((Tensor)content[name]!).data<float>().ToArray();
+        using DisposeScope scope = NewDisposeScope();
+        var rows = (Tensor)content["rows"]!;
+        Add(rows, stack([.. Names.Select(name => ((Tensor)content[name]!).view(rows.numel(), _exits))]));
     }
 
-    /// <summary>The images that any process has seen, int64 <c>[n]</c>, and their losses, confidences and weights, float32 <c>[3, n, K]</c>. No two have seen the same.</summary>
+    public void Dispose()
+    {
+        _rows.Dispose();
+        _values.Dispose();
+    }
+
+    private void Add(Tensor rows, Tensor values)
+    {
+        long count = rows.numel();
+        _rows.narrow(0, _seen, count).copy_(rows);
+        _values.narrow(1, _seen, count).copy_(values);
+        _seen += count;
+    }
+
+    /// <summary>The images that any process has seen, int64 <c>[n]</c>, and what is known of them, float32 <c>[3, n, K]</c>, on the CPU. No two have seen the same.</summary>
     private (Tensor Rows, Tensor Values) Gathered(Replicas replicas)
     {
-        Tensor rows = tensor(_parts.SelectMany(part => part.Rows).ToArray());
-        Tensor Values(Func<(long[] Rows, float[] Losses, float[] Confidences, float[] Weights), float[]> of) => tensor(_parts.SelectMany(of).ToArray()).view(-1, _exits);
-        Tensor values = stack([Values(part => part.Losses), Values(part => part.Confidences), Values(part => part.Weights)]); // [3, n, K]
+        Tensor rows = _rows.narrow(0, 0, _seen).clone(), values = _values.narrow(1, 0, _seen).cpu().clone();
         if (!replicas.AreSeveral)
         {
             return (rows, values);
         }
 
         Tensor seen = zeros([_images], int64).index_copy_(0, rows, ones_like(rows));
-        Tensor all = zeros([3, _images, _exits], float32).index_copy_(1, rows, values);
+        Tensor all = zeros([Names.Length, _images, _exits], float32).index_copy_(1, rows, values);
         replicas.Sum(seen);
         replicas.Sum(all);
         Tensor whole = seen.nonzero().squeeze(1);
         return (whole, all.index_select(1, whole));
     }
 
-    /// <summary>The rows of the table, by sample and exit.</summary>
-    public IEnumerable<WeightRow> Table(ImageSet images)
+    /// <summary>The rows of the table, by sample and exit. Waits for the device.</summary>
+    public IReadOnlyList<WeightRow> Table(ImageSet images)
     {
+        using DisposeScope scope = NewDisposeScope();
         long[] labels = images.Labels.data<long>().ToArray();
         long[] positions = images.Positions.data<long>().ToArray();
         float[]? difficulty = images.Difficulty?.data<float>().ToArray();
-        var visits = _parts
-            .SelectMany(part => part.Rows.Select((row, i) => (Row: row, Part: part, At: i)))
-            .OrderBy(visit => positions[visit.Row]);
-        foreach ((long row, (_, float[] losses, float[] confidences, float[] weights), int at) in visits)
-        {
-            for (int k = 0; k < _exits; k++)
+        long[] rows = _rows.narrow(0, 0, _seen).data<long>().ToArray();
+        float[][] values = [.. Enumerable.Range(0, Names.Length).Select(i => _values.select(0, i).narrow(0, 0, _seen).cpu().contiguous().data<float>().ToArray())];
+        return [.. Enumerable.Range(0, rows.Length)
+            .OrderBy(at => positions[rows[at]])
+            .SelectMany(at => Enumerable.Range(0, _exits).Select(k => new WeightRow
             {
-                yield return new WeightRow
-                {
-                    Sample = positions[row],
-                    Label = labels[row],
-                    Difficulty = difficulty?[row],
-                    Exit = k + 1,
-                    Loss = losses[(at * _exits) + k],
-                    Confidence = confidences[(at * _exits) + k],
-                    Weight = weights[(at * _exits) + k],
-                };
-            }
-        }
+                Sample = positions[rows[at]],
+                Label = labels[rows[at]],
+                Difficulty = difficulty?[rows[at]],
+                Exit = k + 1,
+                Loss = values[0][(at * _exits) + k],
+                Confidence = values[1][(at * _exits) + k],
+                Weight = values[2][(at * _exits) + k],
+            }))];
     }
 
     /// <summary>Spearman's rank correlation of weight and known difficulty at each exit; NaN where all weights are equal.</summary>
