@@ -29,6 +29,13 @@ public abstract partial class MultiExitNetwork : NamedModule
     /// <summary>C, the number of classes.</summary>
     public abstract int Classes { get; }
 
+    /// <summary>
+    /// The element type of images and features in passes by the batch's statistics, and so of the convolutions that read them: <c>bfloat16</c>
+    /// halves their memory. Null: that of the parameters. Parameters, statistics, pooled features, logits and gradients keep theirs, and
+    /// evaluation computes in it.
+    /// </summary>
+    public ScalarType? FeatureType { get; init; }
+
     /// <summary>θ: every parameter that is trained (<c>requires_grad</c>), in the order that lists of gradients and substitutes follow.</summary>
     public IReadOnlyList<Parameter> Parameters => _parameters.Value.Parameters;
 
@@ -81,7 +88,7 @@ public abstract partial class MultiExitNetwork : NamedModule
 
         using DisposeScope scope = NewDisposeScope();
         using IDisposable noGrad = no_grad();
-        Tensor start = Layout.ChannelsLast(images);
+        Tensor start = Layout.ChannelsLast(InFeatureType(images, statistics));
         var tape = new Tape(start, _parameters.Value.Indices, scope);
         Pass pass = PassWith(parameters, statistics, tape);
         Tensor[] logits = Forward(start, pass);
@@ -122,6 +129,9 @@ public abstract partial class MultiExitNetwork : NamedModule
     /// <param name="earlier">Logits <c>[N, C]</c> of exit k − 1, for exits that read them; null at the first.</param>
     /// <param name="pass">Parameters and batch norm of this pass.</param>
     protected abstract Tensor Exit(int k, Tensor[] features, Tensor? earlier, Pass pass);
+
+    private Tensor InFeatureType(Tensor images, NormStatistics statistics)
+        => statistics == NormStatistics.Running || FeatureType is not { } type || images.dtype == type ? images : images.to_type(type);
 
     private Pass PassWith(IReadOnlyList<Tensor>? parameters, NormStatistics statistics, Tape? tape)
     {

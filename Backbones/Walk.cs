@@ -9,7 +9,7 @@ public abstract partial class MultiExitNetwork
     internal sealed class Walk(MultiExitNetwork network, Tensor images, Pass pass)
     {
         private readonly GradientEquilibrium _equilibrium = new(network._equilibrium, network.Exits);
-        private Tensor[] _features = [pass.Folding is null ? images : Layout.ChannelsLast(images)];
+        private Tensor[] _features = [pass.Folding is null ? network.InFeatureType(images, pass.Statistics) : Layout.ChannelsLast(images)];
         private Tensor? _logits;
         private int _next;
 

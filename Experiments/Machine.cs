@@ -1,12 +1,13 @@
 using Imta.MetaWeight.Experiments.Configuration;
+using Imta.MetaWeight.Native;
 
 namespace Imta.MetaWeight.Experiments;
 
 /// <summary>The machine that a command runs on: libtorch, threads, device.</summary>
 internal static class Machine
 {
-    /// <summary>Sets the number of threads and returns the device.</summary>
-    /// <param name="settings">Device and threads.</param>
+    /// <summary>Sets the number of threads and how CUDA computes, and returns the device.</summary>
+    /// <param name="settings">Device, threads, precision.</param>
     /// <param name="localRank">Which of the processes of a run on this machine this one is: of CUDA's devices it takes that one.</param>
     /// <param name="localSize">How many there are; they share the cores where threads are not given.</param>
     /// <exception cref="UsageException">libtorch cannot be loaded, or it has no such device.</exception>
@@ -25,7 +26,12 @@ internal static class Machine
         Device wanted = device(settings.Device == "cuda" ? FormattableString.Invariant($"cuda:{localRank}") : settings.Device);
         if (wanted.type == DeviceType.CUDA && wanted.index >= cuda.device_count())
         {
-            throw new UsageException($"there is no device {wanted} (libtorch {__version__} sees {cuda.device_count()} CUDA devices); use --device cpu, or build against a CUDA libtorch named by LIBTORCH");
+            throw new UsageException($"there is no device {wanted} (libtorch {__version__} sees {cuda.device_count()} CUDA devices{Visible()}); use --device cpu, or build against a CUDA libtorch named by LIBTORCH");
+        }
+
+        if (wanted.type == DeviceType.CUDA)
+        {
+            Runtime.SetCudaMath(tf32: settings.Model.Precision == Precision.Tf32);
         }
 
         return wanted;
@@ -35,6 +41,8 @@ internal static class Machine
     public static string? LibtorchProblem(string? folder) => string.IsNullOrEmpty(folder) || Directory.Exists(Path.Combine(folder, "lib"))
         ? null
         : $"LIBTORCH is {folder}, where no libtorch is (a folder with include/ and lib/); correct it, or unset it to use the system's";
+
+    private static string Visible() => Environment.GetEnvironmentVariable(CudaDevices.Variable) is { } devices ? $", {CudaDevices.Variable} is '{devices}'" : "";
 
     private static void CheckLibtorch()
     {

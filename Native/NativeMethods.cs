@@ -87,6 +87,9 @@ internal static unsafe partial class NativeMethods
     [LibraryImport(Library, EntryPoint = "imta_cuda_devices")]
     public static partial int CudaDevices();
 
+    [LibraryImport(Library, EntryPoint = "imta_cuda_math")]
+    public static partial int SetCudaMath(int tf32);
+
     [LibraryImport(Library, EntryPoint = "imta_cuda_synchronize")]
     public static partial int CudaSynchronize(int device);
 

@@ -32,6 +32,13 @@ public static class Runtime
         set => NativeMethods.GradModeSet(value ? 1 : 0);
     }
 
+    /// <summary>
+    /// How CUDA devices multiply: with TF32 or in full float32, and in convolutions by whichever of cuDNN's algorithms was the fastest when the
+    /// shapes were met first, so that two runs may round differently.
+    /// </summary>
+    /// <param name="tf32">Whether float32's products are rounded to TF32, in convolutions and elsewhere.</param>
+    public static void SetCudaMath(bool tf32) => Check(NativeMethods.SetCudaMath(tf32 ? 1 : 0));
+
     /// <summary>Waits until all work queued on a CUDA device is done.</summary>
     /// <param name="device">The device's index, −1: the current one.</param>
     public static void CudaSynchronize(int device = -1) => Check(NativeMethods.CudaSynchronize(device));

@@ -35,7 +35,10 @@ internal sealed class ExitHead : NamedModule
     /// <summary>From the pooled feature to logits.</summary>
     public Linear Linear { get; }
 
-    /// <summary>The pooled feature <c>[N, Width]</c> of <c>[N, channels, H, W]</c>, whose H and W are 8 at most.</summary>
+    /// <summary>
+    /// The pooled feature <c>[N, Width]</c> of <c>[N, channels, H, W]</c>, whose H and W are 8 at most; in the linear layer's element type, whatever the
+    /// features have.
+    /// </summary>
     public Tensor Pooled(Tensor feature, Pass pass)
     {
         Tensor x = feature;
@@ -44,6 +47,6 @@ internal sealed class ExitHead : NamedModule
             x = chain.Forward(x, pass);
         }
 
-        return Operators.MeanPool(x, Pool, pass);
+        return Operators.Convert(Operators.MeanPool(x, Pool, pass), Linear.Type, pass);
     }
 }

@@ -4,7 +4,10 @@ using TorchSharp.Modules;
 
 namespace Imta.MetaWeight.Backbones.Layers;
 
-/// <summary>A convolution with a square kernel: <c>[N, input, H, W]</c> → <c>[N, output, H′, W′]</c>.</summary>
+/// <summary>
+/// A convolution with a square kernel: <c>[N, input, H, W]</c> → <c>[N, output, H′, W′]</c>. It computes in its input's element type, whatever that of
+/// its parameters is.
+/// </summary>
 internal sealed class Convolution : NamedModule
 {
     private static readonly Operator Backward = new("aten::convolution_backward");
@@ -30,7 +33,7 @@ internal sealed class Convolution : NamedModule
 
     public Tensor Forward(Tensor x, Pass pass)
     {
-        Tensor y = Convolve(x, pass[_weight], _bias is null ? null : pass[_bias]);
+        Tensor y = Convolve(x, As(x, pass[_weight]), _bias is null ? null : As(x, pass[_bias]));
         pass.Cost?.Convolution(_weight, _bias, y);
         return y;
     }
@@ -49,12 +52,12 @@ internal sealed class Convolution : NamedModule
     /// <param name="direction">Has Ẇ and ḃ.</param>
     public (Tensor? OfInput, Tensor? OfWeight) Tangent(Tensor? change, Tensor x, Pass pass, ParameterTangents direction)
     {
-        Tensor? biasChange = _bias is null ? null : direction[_bias];
-        Tensor? ofInput = change is null ? null : Convolve(change, pass[_weight], null);
-        Tensor? ofWeight = direction[_weight] is { } weightChange ? Convolve(x, weightChange, biasChange) : null;
+        Tensor? biasChange = _bias is null || direction[_bias] is not { } ofBias ? null : As(x, ofBias);
+        Tensor? ofInput = change is null ? null : Convolve(change, As(x, pass[_weight]), null);
+        Tensor? ofWeight = direction[_weight] is { } weightChange ? Convolve(x, As(x, weightChange), biasChange) : null;
         if (ofWeight is null && biasChange is not null)
         {
-            ofWeight = biasChange.view(1, -1, 1, 1).expand((ofInput ?? Convolve(x, pass[_weight], null)).shape);
+            ofWeight = biasChange.view(1, -1, 1, 1).expand((ofInput ?? Convolve(x, As(x, pass[_weight]), null)).shape);
         }
 
         return (ofInput, ofWeight);
@@ -70,7 +73,7 @@ internal sealed class Convolution : NamedModule
     {
         long[] wanted = [byInput ? 1 : 0, 1, _bias is null ? 0 : 1];
         nint[] handles = Backward.InvokeMany(
-            Arg(byOutput), Arg(x), Arg(pass[_weight]), _bias is null ? Argument.None : _bias.shape, _stride, _padding, new long[] { 1, 1 }, false, new long[] { 0, 0 }, 1, Argument.Bools(wanted));
+            Arg(byOutput), Arg(x), Arg(As(x, pass[_weight])), _bias is null ? Argument.None : _bias.shape, _stride, _padding, new long[] { 1, 1 }, false, new long[] { 0, 0 }, 1, Argument.Bools(wanted));
         gradient.Add(_weight, Tensor.UnsafeCreateTensor(handles[1]));
         if (_bias is not null)
         {
@@ -79,6 +82,8 @@ internal sealed class Convolution : NamedModule
 
         return byInput ? Tensor.UnsafeCreateTensor(handles[0]) : null;
     }
+
+    private static Tensor As(Tensor x, Tensor parameter) => parameter.dtype == x.dtype ? parameter : parameter.to_type(x.dtype);
 
     private static Argument Arg(Tensor tensor) => Argument.Tensor(tensor.Handle, tensor);
 

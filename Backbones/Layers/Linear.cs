@@ -18,6 +18,9 @@ internal sealed class Linear : NamedModule
         register_parameter("bias", _bias);
     }
 
+    /// <summary>The element type of its parameters and of what it reads.</summary>
+    public ScalarType Type => _weight.dtype;
+
     public Tensor Forward(Tensor x, Pass pass)
     {
         Tensor y = nn.functional.linear(x, pass[_weight], pass[_bias]);

@@ -22,7 +22,11 @@ internal static class NormReluOperators
     }
 
     /// <inheritdoc cref="NormRelu.Again"/>
-    public static Tensor Again(Tensor z, Tensor saved) => Before(z, saved).relu();
+    public static Tensor Again(Tensor z, Tensor saved)
+    {
+        Tensor y = Before(z, saved).relu();
+        return y.dtype == z.dtype ? y : y.to_type(z.dtype);
+    }
 
     /// <summary>∂/∂z, ∂/∂weight and ∂/∂bias, given g = ∂/∂y.</summary>
     public static (Tensor ByInput, Tensor ByWeight, Tensor ByBias) Cotangent(Tensor g, Tensor z, Tensor weight, Tensor saved, double epsilon)
@@ -61,7 +65,7 @@ internal static class NormReluOperators
     private static Tensor Mask(Tensor z, Tensor saved)
         => Before(z, saved).gt(0).to_type(z.dtype);
 
-    /// <summary>What goes into ReLU.</summary>
+    /// <summary>What goes into ReLU; from features of less precision in that of <c>saved</c>.</summary>
     private static Tensor Before(Tensor z, Tensor saved) => z.mul(PerChannel(saved.select(0, 2), z)).add(PerChannel(saved.select(0, 3), z));
 
     private static Tensor PerChannel(Tensor values, Tensor like) => like.ndim == 2 ? values : values.view(-1, 1, 1);

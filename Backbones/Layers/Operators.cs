@@ -79,6 +79,19 @@ internal static class Operators
         return is_grad_enabled() ? x.detach().sub(x.detach().sub(x).mul(slope)) : x;
     }
 
+    /// <summary>x in another element type; the tensor itself where it has it.</summary>
+    public static Tensor Convert(Tensor x, ScalarType type, Pass pass)
+    {
+        if (x.dtype == type)
+        {
+            return x;
+        }
+
+        Tensor y = x.to_type(type);
+        pass.Tape?.Add(new Conversion(x.dtype, type), y, x);
+        return y;
+    }
+
     /// <summary>The value of x, from which no derivative comes back.</summary>
     public static Tensor Stop(Tensor x, Pass pass)
     {

@@ -13,10 +13,13 @@ internal static class Layout
     private static readonly Operator Contiguous = new("aten::contiguous");
 
     /// <summary>A tensor whose values are not set, of the type and device of another.</summary>
-    public static Tensor Empty(long[] shape, Tensor like)
+    public static Tensor Empty(long[] shape, Tensor like) => Empty(shape, like.dtype, like.device);
+
+    /// <summary>A tensor whose values are not set.</summary>
+    public static Tensor Empty(long[] shape, ScalarType type, Device device)
         => shape.Length == Pixels
-            ? Tensor.UnsafeCreateTensor(EmptyOperator.Invoke(shape, (long)like.dtype, Argument.None, Argument.Device((int)like.device.type, like.device.index), Argument.None, ChannelsLastFormat))
-            : empty(shape, like.dtype, like.device);
+            ? Tensor.UnsafeCreateTensor(EmptyOperator.Invoke(shape, (long)type, Argument.None, Argument.Device((int)device.type, device.index), Argument.None, ChannelsLastFormat))
+            : empty(shape, type, device);
 
     /// <summary><c>[N, C, H, W]</c> with the channels of a pixel beside each other; the tensor itself where it is so already.</summary>
     public static Tensor ChannelsLast(Tensor x) => Tensor.UnsafeCreateTensor(Contiguous.Invoke(Argument.Tensor(x.Handle, x), ChannelsLastFormat));

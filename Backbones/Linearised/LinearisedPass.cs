@@ -152,7 +152,8 @@ public sealed class LinearisedPass
             return tangents[output];
         }
 
-        tangents[whole] ??= Layout.Empty(_tape.Variables[whole].Shape, Logits[0]).MoveToOuterDisposeScope();
+        Tape.Variable wide = _tape.Variables[whole];
+        tangents[whole] ??= Layout.Empty(wide.Shape, wide.Type, Logits[0].device).MoveToOuterDisposeScope();
         return tangents[whole]!.narrow(1, variable.Start, variable.Shape[1]);
     }
 

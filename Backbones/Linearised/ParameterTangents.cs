@@ -28,10 +28,11 @@ public sealed class ParameterCotangents
     /// <summary>∂/∂θ, one for each parameter; null where nothing was added.</summary>
     internal IReadOnlyList<Tensor?> Sums => _sums;
 
-    /// <summary>Adds what reaches a parameter by one way; the tensor, of the parameter's shape, is given away.</summary>
+    /// <summary>Adds what reaches a parameter by one way, in the parameter's element type; the tensor, of the parameter's shape, is given away.</summary>
     public void Add(Parameter parameter, Tensor cotangent)
     {
         ref Tensor? sum = ref _sums[_indices[parameter]];
+        cotangent = cotangent.dtype == parameter.dtype ? cotangent : cotangent.to_type(parameter.dtype);
         if (sum is null)
         {
             sum = cotangent.MoveToOtherDisposeScope(_scope);

@@ -74,7 +74,7 @@ public sealed class Tape
             throw new InvalidOperationException($"a layer's output of shape [{string.Join(", ", tensor.shape)}] is on the tape already: a layer that does nothing adds no map, and one that does something makes a tensor of its own.");
         }
 
-        _variables.Add(new Variable(tensor.shape, null, 0, IsConstant: false));
+        _variables.Add(new Variable(tensor.shape, tensor.dtype, null, 0, IsConstant: false));
         return _variables.Count - 1;
     }
 
@@ -85,5 +85,5 @@ public sealed class Tape
     /// A tensor of the pass; <paramref name="Start"/> is its first channel in the tensor number <paramref name="Whole"/>, and a constant
     /// has neither tangent nor cotangent.
     /// </summary>
-    internal sealed record Variable(long[] Shape, int? Whole, long Start, bool IsConstant);
+    internal sealed record Variable(long[] Shape, ScalarType Type, int? Whole, long Start, bool IsConstant);
 }

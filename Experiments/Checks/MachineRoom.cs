@@ -4,12 +4,14 @@ namespace Imta.MetaWeight.Experiments.Checks;
 
 /// <summary>What the machine has left for a run; null where it does not say.</summary>
 /// <param name="Disk">Free bytes of the drive of the run's folder.</param>
-/// <param name="Memory">Bytes of memory that this process can have, those that it has already included.</param>
+/// <param name="Memory">Bytes that this process can have of the memory that it computes with, the CPU's or a GPU's, those that it has already included.</param>
 internal sealed record MachineRoom(long? Disk, long? Memory)
 {
     /// <summary>Reads it from the machine.</summary>
     /// <param name="runFolder">The run's folder; it need not be there yet.</param>
-    public static MachineRoom Of(string runFolder) => new(FreeDisk(runFolder), FreeMemory("/") + Environment.WorkingSet);
+    /// <param name="device">Where the run computes; null: on the CPU.</param>
+    public static MachineRoom Of(string runFolder, Device? device = null)
+        => new(FreeDisk(runFolder), device is { type: DeviceType.CUDA } gpu ? CudaDevices.FreeMemory(gpu.index) : FreeMemory("/") + Environment.WorkingSet);
 
     /// <summary>The bytes of memory that the system and every control group above this process still give; null outside Linux.</summary>
     /// <param name="root">The file system's root.</param>

@@ -9,7 +9,7 @@ internal static class MemoryCheck
 
     /// <param name="need">What the run takes.</param>
     /// <param name="batch"><c>train.batch</c>.</param>
-    /// <param name="room">Bytes that this process can have, those that it has already included.</param>
+    /// <param name="room">Bytes that this process can have of its CPU's or GPU's memory, those that it has already included.</param>
     public static IEnumerable<Finding> Findings(MemoryNeed need, int batch, long room)
     {
         long bytes = need.At(batch);
@@ -17,12 +17,20 @@ internal static class MemoryCheck
         {
             yield return new Finding(
                 CheckName.Memory,
-                bytes > room ? Severity.Stop : Severity.Warning,
-                $"the run takes about {ByteSize.Text(bytes)} of memory, and there are {ByteSize.Text(room)}",
-                bytes > room ? "the system would end it within the first epoch" : "other programs may take the rest, and the system would end it then",
+                bytes > room && !need.OnGpu ? Severity.Stop : Severity.Warning,
+                $"the run takes about {ByteSize.Text(bytes)} of {Kind(need)}, and there are {ByteSize.Text(room)}",
+                (need.OnGpu, bytes > room) switch
+                {
+                    (true, _) => "it would end with CUDA's line that memory is out",
+                    (_, true) => "the system would end it within the first epoch",
+                    _ => "other programs may take the rest, and the system would end it then",
+                },
                 Fix(need, batch, room));
         }
     }
+
+    /// <summary>Whose memory it is.</summary>
+    public static string Kind(MemoryNeed need) => need.OnGpu ? "GPU memory" : "memory";
 
     private static string Fix(MemoryNeed need, int batch, long room)
     {

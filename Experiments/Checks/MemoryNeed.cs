@@ -6,10 +6,13 @@ using Imta.MetaWeight.Meta;
 
 namespace Imta.MetaWeight.Experiments.Checks;
 
-/// <summary>The most memory that a process of a run takes on the CPU, estimated; its constants are measured (docs/checks.md).</summary>
+/// <summary>
+/// The most memory that a process of a run takes of what it computes with, CPU or GPU, estimated. The constants are measured on the CPU; of a GPU
+/// the room of CUDA itself is a guess (docs/checks.md).
+/// </summary>
 /// <param name="ImageBytes">Of the images of all sets.</param>
 /// <param name="ParameterBytes">Of θ and Θ.</param>
-/// <param name="ActivationBytes">Of all layers' outputs for one image.</param>
+/// <param name="ActivationBytes">Of all layers' outputs for one image, in float32.</param>
 /// <param name="TrainImages">Training images.</param>
 /// <param name="EvaluationImages">Images of the larger of the validation and test set.</param>
 /// <param name="Processes">That share each batch.</param>
@@ -18,7 +21,14 @@ namespace Imta.MetaWeight.Experiments.Checks;
 internal sealed record MemoryNeed(long ImageBytes, long ParameterBytes, long ActivationBytes, int TrainImages, int EvaluationImages, int Processes, bool IsFrozen, MetaOptions Meta)
 {
     private const long Program = 280 * ByteSize.Mib; // .NET and libtorch with nothing to do
+    private const long CudaContext = 700 * ByteSize.Mib; // its kernels, cuDNN's and cuBLAS's rooms
     private const double EvaluationActivations = 0.2;
+
+    /// <summary>Whether it is a GPU's memory.</summary>
+    public bool OnGpu { get; init; }
+
+    /// <summary>Bytes of a feature while training, in those of float32.</summary>
+    public double FeatureShare { get; init; } = 1;
 
     public static MemoryNeed Of(TrainingPhase phase, RunModel model, NetworkCost cost, RunData data)
     {
@@ -32,7 +42,11 @@ internal sealed record MemoryNeed(long ImageBytes, long ParameterBytes, long Act
             Math.Max(data.Validation.Count, data.Test.Count),
             phase.Settings.Processes,
             phase.Number == 2,
-            phase.Settings.Meta);
+            phase.Settings.Meta)
+        {
+            OnGpu = phase.Settings.Device != "cpu",
+            FeatureShare = model.Network.FeatureType is null ? 1 : 0.5,
+        };
     }
 
     /// <summary>The bytes with batches of this size, of all processes together.</summary>
@@ -41,8 +55,8 @@ internal sealed record MemoryNeed(long ImageBytes, long ParameterBytes, long Act
         int images = (Math.Min(batch, TrainImages) + Processes - 1) / Processes;
         int copies = (Meta.Predicts ? 8 : 4) + (Processes > 1 ? 1 : 0); // θ, gradient, momentum and step; the lookahead's too; the buckets of means
         double atOnce = Meta.Cuts ? (images + 1) / 2 : images;
-        double passes = Math.Max(Activations * atOnce, EvaluationActivations * Math.Min(SetAnswers.Batch, EvaluationImages));
-        return (long)(Program + ImageBytes + (copies * ParameterBytes) + (passes * ActivationBytes));
+        double passes = Math.Max(Activations * FeatureShare * atOnce, EvaluationActivations * Math.Min(SetAnswers.Batch, EvaluationImages));
+        return (long)((OnGpu ? CudaContext : Program) + ImageBytes + (copies * ParameterBytes) + (passes * ActivationBytes));
     }
 
     /// <summary>What a step keeps of the images that it works on at once, in outputs of all layers.</summary>

@@ -9,7 +9,7 @@ namespace Imta.MetaWeight.Experiments.Checks;
 internal sealed class RunChecks
 {
     private readonly Settings _settings; // of the first phase that is left
-    private readonly (TrainingPhase Phase, MemoryNeed? Memory)[] _phases;
+    private readonly (TrainingPhase Phase, MemoryNeed Memory)[] _phases;
     private readonly RunData _data;
     private readonly long _disk;
     private readonly int _exits;
@@ -24,8 +24,7 @@ internal sealed class RunChecks
     public RunChecks(IReadOnlyList<TrainingPhase> phases, RunData data, RunModel model, NetworkCost cost, int done = 0, int here = 1)
     {
         (_settings, _data, _exits, _here) = (phases[0].Settings, data, model.Network.Exits, here);
-        bool estimates = _settings.Device == "cpu"; // a GPU's memory is not estimated
-        _phases = [.. phases.Select(phase => (phase, estimates ? MemoryNeed.Of(phase, model, cost, data) : null))];
+        _phases = [.. phases.Select(phase => (phase, MemoryNeed.Of(phase, model, cost, data)))];
         _disk = DiskNeed.Of(model, data, _settings).From(done, phases[^1].LastEpoch, _settings.Export.WeightsEvery, _settings.Run.CheckpointEvery);
     }
 
@@ -34,8 +33,8 @@ internal sealed class RunChecks
     {
         get
         {
-            long memory = _phases.Max(entry => entry.Memory?.At(entry.Phase.Settings.Train.Batch) ?? 0);
-            return $"needs about {(memory == 0 ? "" : $"{ByteSize.Text(memory)} of memory{(_settings.Processes == 1 ? "" : " a process")} and ")}{ByteSize.Text(_disk)} of disk";
+            long memory = _phases.Max(entry => entry.Memory.At(entry.Phase.Settings.Train.Batch));
+            return $"needs about {ByteSize.Text(memory)} of {MemoryCheck.Kind(_phases[0].Memory)}{(_settings.Processes == 1 ? "" : " a process")} and {ByteSize.Text(_disk)} of disk";
         }
     }
 
@@ -56,11 +55,11 @@ internal sealed class RunChecks
     private IEnumerable<Finding> OfMachine(MachineRoom room) =>
     [
         .. room.Disk is { } free ? DiskCheck.Findings(_disk, free, _settings.Export.WeightsEvery) : [],
-        .. OfPhases((phase, need) => room.Memory is { } memory && need is not null ? MemoryCheck.Findings(need, phase.Settings.Train.Batch, memory / _here) : []),
+        .. OfPhases((phase, need) => room.Memory is { } memory ? MemoryCheck.Findings(need, phase.Settings.Train.Batch, need.OnGpu ? memory : memory / _here) : []),
     ];
 
     /// <summary>The findings on each phase, by its own keys.</summary>
-    private IEnumerable<Finding> OfPhases(Func<TrainingPhase, MemoryNeed?, IEnumerable<Finding>> check)
+    private IEnumerable<Finding> OfPhases(Func<TrainingPhase, MemoryNeed, IEnumerable<Finding>> check)
         => _phases.SelectMany(entry => check(entry.Phase, entry.Memory).Select(finding => entry.Phase.Number == 1 ? finding : InPhaseTwo(finding)));
 
     private static Finding InPhaseTwo(Finding finding) => finding with

@@ -71,7 +71,7 @@ internal static class TrainCommand
         using Replicas replicas = Replicas.Of(place, settings.Processes, Patience(arguments));
         using RunModel model = RunModel.Build(phases[0], data.Train.ClassCounts(), device, replicas, PhaseOneSource.Load(settings, device));
         var checks = new RunChecks(phases, data, model, model.Network.Cost(DatasetShape.Of(settings.Data.Dataset).Side), here: here);
-        Finding[] findings = [.. checks.BeforeStart(MachineRoom.Of(path))];
+        Finding[] findings = [.. checks.BeforeStart(MachineRoom.Of(path, device))];
         if (Refused(findings, allowed))
         {
             return UsageException.ExitCode;
@@ -124,7 +124,7 @@ internal static class TrainCommand
         checkpoint.Restore(model, file);
         checkpoint.ReleaseModel();
         var checks = new RunChecks(phases, data, model, model.Network.Cost(DatasetShape.Of(settings.Data.Dataset).Side), checkpoint.Epochs, here);
-        Finding[] findings = [.. checks.BeforeGoingOn(MachineRoom.Of(run))];
+        Finding[] findings = [.. checks.BeforeGoingOn(MachineRoom.Of(run, device))];
         if (Refused(findings, allowed))
         {
             return UsageException.ExitCode;

@@ -74,9 +74,13 @@ internal static class TrainedNetworkArguments
 
     /// <summary>The value of an option that takes a whole number from 1 on.</summary>
     /// <exception cref="UsageException">It is another.</exception>
-    public static int WholeNumber(ParseResult arguments, Option<int> option, int most)
+    public static int WholeNumber(ParseResult arguments, Option<int> option, int most) => InRange(option, arguments.GetValue(option), most);
+
+    /// <inheritdoc cref="WholeNumber(ParseResult, Option{int}, int)"/>
+    public static int? WholeNumber(ParseResult arguments, Option<int?> option, int most) => arguments.GetValue(option) is { } value ? InRange(option, value, most) : null;
+
+    private static int InRange(Option option, int value, int most)
     {
-        int value = arguments.GetValue(option);
         return value >= 1 && value <= most ? value : throw new UsageException(FormattableString.Invariant($"{option.Name} is {value}; it takes a whole number >= 1 and <= {most}"));
     }
 

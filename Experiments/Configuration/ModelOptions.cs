@@ -13,6 +13,19 @@ public enum BackboneKind
     Ranet,
 }
 
+/// <summary>In what the backbone computes while it trains. Parameters, losses, weights, the lookahead and all gradients as they are kept are float32 always.</summary>
+public enum Precision
+{
+    /// <summary>float32.</summary>
+    Full,
+
+    /// <summary>float32, but CUDA's matrix units round what they multiply to 10 bits behind the point (TF32).</summary>
+    Tf32,
+
+    /// <summary>Features, and the convolutions that read them, in bfloat16; evaluation in float32.</summary>
+    Bf16,
+}
+
 #pragma warning disable CS1591 // The description of a setting is its documentation.
 
 /// <summary>The network that is trained.</summary>
@@ -24,12 +37,18 @@ public sealed record ModelOptions
     [Description("How its parameters start: He as the papers say, or what the published code does in effect")]
     public Initialisation Initialisation { get; init; } = Initialisation.He;
 
+    [Description("What the backbone's features and convolutions are computed in: full float32, with TF32 products on CUDA, or bfloat16 while it trains")]
+    public Precision Precision { get; init; } = Precision.Full;
+
     public MsdNetOptions Msdnet { get; init; } = new();
 
     public RaNetOptions Ranet { get; init; } = new();
 
     /// <summary>K.</summary>
     public int Exits() => Backbone == BackboneKind.Ranet ? Ranet.Exits() : Msdnet.Blocks;
+
+    /// <summary>The element type of features in training; null: the parameters'.</summary>
+    internal ScalarType? FeatureType => Precision == Precision.Bf16 ? ScalarType.BFloat16 : null;
 
     /// <summary>The group of keys that shapes the backbone.</summary>
     internal string Group => $"model.{SettingsSchema.YamlName(Backbone.ToString())}";

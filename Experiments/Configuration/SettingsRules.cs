@@ -16,7 +16,7 @@ internal static class SettingsRules
             broken = broken.Concat(OfTraining("phase2", settings.Phase2, settings));
         }
 
-        return broken.Concat(OfLists(settings.Model)).Concat(OfModifiers(settings));
+        return broken.Concat(OfLists(settings.Model)).Concat(OfModifiers(settings)).Concat(OfPrecision(settings));
     }
 
     private static IEnumerable<(string[] Keys, string Problem)> OfTraining(string group, TrainOptions train, Settings settings)
@@ -76,6 +76,20 @@ internal static class SettingsRules
         {
             yield return (["meta.gradient", "modifiers.ge.enabled", "modifiers.isc.enabled"],
                 $"meta.gradient finiteDifference cannot see {(modifiers.Ge.Enabled ? "the rescaled gradients of modifiers.ge" : "the stopped gradient of modifiers.isc")}; take forward or unrolled");
+        }
+    }
+
+    private static IEnumerable<(string[] Keys, string Problem)> OfPrecision(Settings settings)
+    {
+        if (settings is { Model.Precision: Precision.Tf32, Device: not "cuda" })
+        {
+            yield return (["model.precision", "device"], $"model.precision tf32 is of CUDA's matrix units, and device is {settings.Device}; take full, or device cuda");
+        }
+
+        if (settings.Model.Precision == Precision.Bf16 && settings.Meta.Gradient != MetaGradientMethod.Forward)
+        {
+            yield return (["model.precision", "meta.gradient"],
+                $"model.precision bf16 goes with meta.gradient forward: {SettingsSchema.YamlName(settings.Meta.Gradient.ToString())} loses too much to its rounding; take forward, or full");
         }
     }
 

@@ -9,18 +9,25 @@ internal sealed class SweepProcess : IDisposable
 
     private readonly Process _process;
     private readonly StreamWriter _console;
+    private readonly DeviceShare _devices;
     private readonly Lock _writing = new();
     private string? _lastError;
 
     /// <param name="run">What runs.</param>
     /// <param name="arguments">Of the command.</param>
     /// <param name="console">The file to which all that it prints is added.</param>
-    public SweepProcess(SweepRun run, string[] arguments, string console)
+    /// <param name="devices">The CUDA devices that it may use; it gives them back when it has ended.</param>
+    public SweepProcess(SweepRun run, string[] arguments, string console, DeviceShare devices)
     {
-        Run = run;
+        (Run, _devices) = (run, devices);
         _console = new StreamWriter(console, append: true) { AutoFlush = true };
         ProcessStartInfo start = OwnProgram.With(arguments);
         (start.RedirectStandardOutput, start.RedirectStandardError) = (true, true);
+        if (devices.Names.Count > 0)
+        {
+            start.Environment[CudaDevices.Variable] = string.Join(',', devices.Names);
+        }
+
         _process = new Process { StartInfo = start };
         _process.OutputDataReceived += (_, line) => Write(line.Data, isError: false);
         _process.ErrorDataReceived += (_, line) => Write(line.Data, isError: true);
@@ -40,6 +47,7 @@ internal sealed class SweepProcess : IDisposable
     public (int Code, string? Message) End()
     {
         _process.WaitForExit();
+        _devices.GiveBack();
         return (_process.ExitCode, _lastError);
     }
 

@@ -14,12 +14,23 @@ internal sealed class SweepRunner
     private readonly SweepFolder _folder;
     private readonly RunMonitor _monitor;
     private readonly int _jobs;
+    private readonly DevicePool _devices;
     private readonly Dictionary<(string Variant, int Seed), SweepRunRow> _states = [];
     private readonly Dictionary<(string Variant, int Seed), Dictionary<Quantity, double>> _measured = [];
     private readonly Dictionary<SweepRun, int> _epochs = [];
     private readonly List<SweepProcess> _running = [];
 
-    public SweepRunner(SweepPlan plan, SweepFolder folder, RunMonitor monitor, int jobs) => (_plan, _folder, _monitor, _jobs) = (plan, folder, monitor, jobs);
+    /// <param name="plan">What runs.</param>
+    /// <param name="folder">Where.</param>
+    /// <param name="monitor">Takes what is told.</param>
+    /// <param name="jobs">Runs at once; null: one, or as many as there are CUDA devices for, where every run takes some.</param>
+    public SweepRunner(SweepPlan plan, SweepFolder folder, RunMonitor monitor, int? jobs)
+    {
+        (_plan, _folder, _monitor) = (plan, folder, monitor);
+        IReadOnlyList<string> devices = plan.Runs.Any(UsesCuda) ? CudaDevices.Names : [];
+        _devices = new DevicePool(devices);
+        _jobs = jobs ?? (plan.Runs.All(UsesCuda) ? Math.Max(1, devices.Count / plan.Runs.Max(run => run.Settings.Processes)) : 1);
+    }
 
     /// <summary>The runs that are not done: those that failed, then those that somebody stopped.</summary>
     public IReadOnlyList<SweepRunRow> Left => [.. _states.Values.Where(row => row.State != SweepFolder.Done).OrderBy(row => row.State == SweepFolder.Waiting)];
@@ -91,7 +102,7 @@ internal sealed class SweepRunner
         }
 
         Directory.CreateDirectory(Path.GetDirectoryName(folder)!);
-        return new SweepProcess(run, Arguments(run, folder), _folder.Console(run));
+        return new SweepProcess(run, Arguments(run, folder), _folder.Console(run), UsesCuda(run) ? _devices.Take(run.Settings.Processes) : DeviceShare.None);
     }
 
     /// <summary>The command that starts a run, or goes on with it.</summary>
@@ -177,6 +188,8 @@ internal sealed class SweepRunner
 
     private void SetState(SweepRun run, string state, string? message)
         => _states[(run.Variant, run.Seed)] = new SweepRunRow { Variant = run.Variant, Seed = run.Seed, Folder = SweepFolder.Below(run), State = state, Message = message };
+
+    private static bool UsesCuda(SweepRun run) => run.Settings.Device == "cuda";
 
     private static int EpochsOf(SweepRun run) => TrainingPhase.Of(run.Settings)[^1].LastEpoch;
 

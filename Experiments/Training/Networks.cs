@@ -28,8 +28,8 @@ internal static class Networks
         try
         {
             return model.Backbone == BackboneKind.Ranet
-                ? new RaNet(model.Ranet, shape.Images, shape.Classes, factory, settings.Modifiers)
-                : new MsdNet(model.Msdnet, shape.Images, shape.Classes, factory, settings.Modifiers);
+                ? new RaNet(model.Ranet, shape.Images, shape.Classes, factory, settings.Modifiers) { FeatureType = model.FeatureType }
+                : new MsdNet(model.Msdnet, shape.Images, shape.Classes, factory, settings.Modifiers) { FeatureType = model.FeatureType };
         }
         catch (ArgumentException e)
         {
@@ -41,7 +41,7 @@ internal static class Networks
     public static PhaseTwoNetwork PhaseTwo(Settings settings, HeadedNetwork phaseOne, Device device)
     {
         using Generator random = SeedSequence.Generator(settings.Seed, SeedSequence.PhaseTwo);
-        return new PhaseTwoNetwork(phaseOne, settings.Modifiers.Isc, settings.Phase2.FrozenNorm, Factory(settings, random, device));
+        return new PhaseTwoNetwork(phaseOne, settings.Modifiers.Isc, settings.Phase2.FrozenNorm, Factory(settings, random, device)) { FeatureType = settings.Model.FeatureType };
     }
 
     private static LayerFactory Factory(Settings settings, Generator random, Device device) => new(settings.Model.Initialisation, random, float32, device);

@@ -43,6 +43,16 @@ IMTA_API int imta_cuda_devices() {
   return imta::guarded<int>(-1, [] { return torch::cuda::is_available() ? static_cast<int>(torch::cuda::device_count()) : 0; });
 }
 
+// TF32 in convolutions and matrix products or in neither; cuDNN tries its algorithms for each shape and keeps the fastest.
+IMTA_API int imta_cuda_math(int tf32) {
+  return imta::guarded<int>(-1, [&] {
+    at::globalContext().setAllowTF32CuDNN(tf32 != 0);
+    at::globalContext().setAllowTF32CuBLAS(tf32 != 0);
+    at::globalContext().setBenchmarkCuDNN(true);
+    return 0;
+  });
+}
+
 IMTA_API int imta_cuda_synchronize(int device) {
   return imta::guarded<int>(-1, [&] {
     torch::cuda::synchronize(device);

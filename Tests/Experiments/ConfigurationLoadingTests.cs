@@ -255,6 +255,8 @@ public sealed class ConfigurationLoadingTests
     [InlineData("meta:\n  gradient: finiteDifference\nmodifiers: {ge: {enabled: true}}\n", "run.yaml:2: meta.gradient finiteDifference cannot see the rescaled gradients of modifiers.ge; take forward or unrolled")]
     [InlineData("meta: {gradient: finiteDifference}\nmodifiers: {isc: {enabled: true}}\n", "run.yaml:1: meta.gradient finiteDifference cannot see the stopped gradient of modifiers.isc; take forward or unrolled")]
     [InlineData("model: {ranet: {scaleList: [1, 2, 3, 3]}}\n", "run.yaml:1: model.ranet.scaleList has 4 entries, growthFactors 3, bottleneckFactors 3; all three take one per sub-network")]
+    [InlineData("model:\n  precision: tf32\n", "run.yaml:2: model.precision tf32 is of CUDA's matrix units, and device is cpu; take full, or device cuda")]
+    [InlineData("model: {precision: bf16}\nmeta: {gradient: finiteDifference}\n", "run.yaml:1: model.precision bf16 goes with meta.gradient forward: finiteDifference loses too much to its rounding; take forward, or full")]
     [InlineData("train:\n  milestones: [9, 5]\n", "run.yaml:2: train.milestones are [9, 5]; they must ascend")]
     [InlineData(
         "model:\n  msdnet:\n    bottleneckFactors: [1, 2]\n",

@@ -26,7 +26,7 @@ public sealed class ConfigurationSchemaTests
         "name", "seed", "device", "threads", "processes", "preset",
         "data.dataset", "data.root", "data.validation", "data.trainLimit", "data.testLimit", "data.augment",
         "data.imbalance.type", "data.imbalance.factor", "data.imbalance.order",
-        "model.backbone", "model.initialisation",
+        "model.backbone", "model.initialisation", "model.precision",
         "model.msdnet.blocks", "model.msdnet.base", "model.msdnet.step", "model.msdnet.stepMode", "model.msdnet.channels", "model.msdnet.growth",
         "model.msdnet.growthFactors", "model.msdnet.bottleneckFactors", "model.msdnet.prune", "model.msdnet.reduction",
         "model.ranet.blocks", "model.ranet.blockStep", "model.ranet.step", "model.ranet.stepMode", "model.ranet.channels", "model.ranet.growth",
@@ -85,6 +85,7 @@ public sealed class ConfigurationSchemaTests
         model:
           backbone: msdnet
           initialisation: he
+          precision: full
           msdnet:
             blocks: 5
             base: 1
@@ -268,6 +269,7 @@ public sealed class ConfigurationSchemaTests
         from initialisation in Any<Initialisation>()
         from preset in Any<Preset>()
         from backbone in Any<BackboneKind>()
+        from precision in Gen.Elements(device == "cuda" ? new[] { Precision.Full, Precision.Tf32 } : [Precision.Full])
         from net in AnyNet()
         from ranet in AnyRaNet()
         from modifiers in AnyModifiers()
@@ -286,7 +288,7 @@ public sealed class ConfigurationSchemaTests
             Threads = threads,
             Data = data,
             Preset = preset,
-            Model = new() { Backbone = backbone, Initialisation = initialisation, Msdnet = net, Ranet = ranet },
+            Model = new() { Backbone = backbone, Initialisation = initialisation, Precision = precision, Msdnet = net, Ranet = ranet },
             Modifiers = modifiers,
             Loss = loss,
             Meta = meta,

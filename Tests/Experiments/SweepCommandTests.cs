@@ -50,6 +50,22 @@ public sealed class SweepCommandTests : IDisposable
         File.ReadAllText(_folder.In("killed", "runs", "mwn", "seed-1.txt")).Should().Be(before, "nothing runs again");
     }
 
+    /// <summary>No GPU here: that each run was given its own shows in what it says is missing.</summary>
+    [SkippableFact]
+    public void Runs_on_CUDA_go_at_once_as_many_as_there_are_devices_each_on_its_own()
+    {
+        Skip.If(cuda.is_available(), "this machine has a CUDA device");
+        File.WriteAllText(_folder.In("s.yaml"), Sweep.Replace("  threads: 1", "  threads: 1\n  device: cuda", StringComparison.Ordinal));
+
+        ImtaProcess.Result result = ImtaProcess.Run(_folder.Path, [("CUDA_VISIBLE_DEVICES", "3,GPU-5a")], "sweep", "s.yaml", "--out", "s");
+
+        result.Code.Should().Be(1, result.All);
+        string[] messages = [.. _folder.Read<SweepRunRow>("s", "runs.csv").Select(run => run.Message!)];
+        messages.Should().HaveCount(4).And.OnlyContain(message => message.Contains("there is no device cuda:0"));
+        messages.Should().Contain(message => message.Contains("CUDA_VISIBLE_DEVICES is '3'")).And.Contain(message => message.Contains("CUDA_VISIBLE_DEVICES is 'GPU-5a'"));
+        messages.Should().NotContain(message => message.Contains("3,GPU-5a"));
+    }
+
     [Fact]
     public void Its_tables_are_those_of_the_runs_and_a_seed_more_is_a_run_more()
     {

@@ -67,6 +67,26 @@ public sealed class MemoryCheckTests
     }
 
     [Fact]
+    public void A_GPU_that_is_too_small_is_a_warning_because_CUDA_says_so_itself()
+    {
+        MemoryNeed gpu = Need with { OnGpu = true };
+        Finding finding = Findings(gpu, 512, gpu.At(512) / 2).Single();
+
+        finding.Severity.Should().Be(Severity.Warning);
+        finding.What.Should().Contain("of GPU memory");
+        gpu.At(512).Should().BeGreaterThan(Need.At(512), "CUDA itself takes more room than this program does on the CPU");
+    }
+
+    [Fact]
+    public void Features_of_half_the_size_halve_what_a_step_keeps_and_leave_evaluation()
+    {
+        MemoryNeed half = Need with { FeatureShare = 0.5 };
+
+        (half.At(2048) - Need.At(1024)).Should().Be(0);
+        half.At(4).Should().Be(Need.At(4));
+    }
+
+    [Fact]
     public void A_batch_is_never_larger_than_the_training_set()
         => (Need with { TrainImages = 300 }).At(1024).Should().Be((Need with { TrainImages = 300 }).At(300));
 
