@@ -547,6 +547,8 @@ class Timing:
     def seconds(self, kind: str) -> float:
         start = time.perf_counter()
         self.kinds[kind]()
+        if torch.cuda.is_initialized():
+            torch.cuda.synchronize()
         return time.perf_counter() - start
 
     def _meta(self) -> None:
@@ -570,7 +572,7 @@ def measure(options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps({
             "half_batch": options.half_batch, "classes": options.classes, "blocks": options.blocks, "threads": options.threads,
-            "backward": options.backward, "torch": torch.__version__, "meta_seconds": seconds["meta"], "plain_seconds": seconds["plain"],
+            "backward": options.backward, "torch": torch.__version__, "device": device_name(options), "meta_seconds": seconds["meta"], "plain_seconds": seconds["plain"],
             "peak_memory_mib": peak}))
         return
     for kind in kinds:
@@ -578,7 +580,23 @@ def measure(options: argparse.Namespace) -> None:
         what = "one part" if kind == "meta" else "plain step"
         print(f"{what:10}  median {statistics.median(s):.3f} s  least {min(s):.3f} s  most {max(s):.3f} s  ({len(s)} timed)")
     if peak is not None:
-        print(f"peak memory of the process  {peak:.0f} MiB")
+        print(f"peak memory of the {'GPU' if options.device == 'cuda' else 'process'}  {peak:.0f} MiB")
+
+
+def use(options: argparse.Namespace) -> None:
+    """On a GPU all tensors are made there, and its library tries its algorithms, as the published code lets it."""
+    torch.set_num_threads(options.threads)
+    if options.device == "cpu":
+        return
+    if not torch.cuda.is_available() or not hasattr(torch, "set_default_device"):
+        raise UsageError(f"PyTorch {torch.__version__} uses no CUDA device here, or is older than 2.0")
+    torch.set_default_device("cuda")
+    torch.backends.cudnn.benchmark = True
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = options.tf32
+
+
+def device_name(options: argparse.Namespace) -> str:
+    return torch.cuda.get_device_name() if options.device == "cuda" else "cpu"
 
 
 def what_is_measured(options: argparse.Namespace) -> dict[str, int]:
@@ -599,7 +617,10 @@ def serve(options: argparse.Namespace) -> None:
 
 
 def peak_memory_mib() -> float | None:
-    """Largest resident memory of this process so far; None where the kernel has no /proc."""
+    """Largest resident memory of this process so far, None where the kernel has no /proc; on a GPU what is used of it, for PyTorch gives none back."""
+    if torch.cuda.is_initialized():
+        free, total = torch.cuda.mem_get_info()
+        return (total - free) / 2**20
     try:
         found = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())
     except OSError:
@@ -646,15 +667,18 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--backward", choices=("all", "wpn"), default="all",
         help="gradients that the backward pass from the meta loss computes: of everything, as published (default), or only the WPN's")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where to compute (default cpu); cuda: the first device, and --verify stays on the CPU")
+    parser.add_argument("--tf32", action="store_true", help="on cuda: round what is multiplied to TF32")
     return parser.parse_args(arguments)
 
 
 def main() -> int:
     options = parse(sys.argv[1:])
-    torch.set_num_threads(options.threads)
     try:
         if options.verify:
+            torch.set_num_threads(options.threads)
             return 0 if all([verify(path) for path in options.verify]) else 1
+        use(options)
         (serve if options.serve else measure)(options)
     except UsageError as error:
         print(f"pytorch_step.py: {error}", file=sys.stderr)

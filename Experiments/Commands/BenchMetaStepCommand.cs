@@ -36,10 +36,11 @@ internal static class BenchMetaStepCommand
             ? [new SettingsOverride("--batch", "train.batch", batch.ToString(CultureInfo.InvariantCulture))]
             : []);
         StepKind[] kinds = StepKind.All(settings.Meta, Methods(arguments.GetValue(Gradient) ?? []));
+        long? free = settings.Device == "cuda" && !arguments.GetValue(NoMemory) ? PeakMemory.FreeOnDevice() : null; // before this process takes some
         using var bench = new StepBench(settings, Machine.Prepare(settings));
         if (arguments.GetValue(Only) is { } only)
         {
-            BenchCommand.Print(PeakMemory.OfThisProcess(bench, Named(kinds, only)));
+            BenchCommand.Print(PeakMemory.OfThisProcess(bench, Named(kinds, only), free));
             return 0;
         }
 

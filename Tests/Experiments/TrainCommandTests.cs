@@ -1,7 +1,9 @@
+using System.Collections;
 using System.Diagnostics;
 using System.Globalization;
 using CsvHelper;
 using Imta.MetaWeight.Experiments.Runs;
+using TorchSharp.PyBridge;
 
 namespace Imta.MetaWeight.Tests.Experiments;
 
@@ -62,6 +64,27 @@ public sealed class TrainCommandTests : IDisposable
         result.Output.Should().Contain("plain training").And.NotContain("known difficulty");
         Read<EpochRow>("plain", "epochs.csv").Should().OnlyContain(row =>
             row.MetaLoss == null && row.MetaRate == null && row.WeightMean == 1 && row.WeightStd == 0 && row.TrainLoss == row.TrainWeightedLoss);
+    }
+
+    [Fact]
+    public void In_bf16_a_run_is_another_one_that_resumes_to_its_own_numbers_and_leaves_float32()
+    {
+        string[] half = Set("model.precision=bf16", "run.checkpointMinutes=0");
+        Train("half", half).Code.Should().Be(0);
+        Train("full").Code.Should().Be(0);
+        double[] Losses(string run) => [.. Read<EpochRow>(run, "epochs.csv").Where(row => row.Epoch == 1).Select(row => row.TrainLoss)];
+
+        Losses("half").Should().NotEqual(Losses("full")).And.Equal(Losses("full"), (a, b) => Math.Abs(a - b) < 0.05 * b);
+        File.Delete(_folder.In("half", "checkpoints", "latest.pt"));
+        string table = File.ReadAllText(_folder.In("half", "epochs.csv"));
+        ImtaProcess.Run(_folder.Path, "train", "--resume", "half").Code.Should().Be(0); // from the checkpoint before
+        File.ReadAllText(_folder.In("half", "epochs.csv")).Should().Be(table);
+        var state = (Hashtable)PyTorchUnpickler.UnpickleStateDict(_folder.In("half", "checkpoints", "latest.pt"))["state_dict"]!;
+        state.Values.OfType<Tensor>().Should().OnlyContain(tensor => tensor.dtype == float32 || tensor.dtype == int64);
+        foreach (Tensor tensor in state.Values.OfType<Tensor>())
+        {
+            tensor.Dispose();
+        }
     }
 
     [Theory]

@@ -1,0 +1,79 @@
+#!/usr/bin/env bash
+# Builds the native library against a libtorch, then verifies and measures on a GPU. Every step's output is a file in OUT.
+#   run.sh [--device cuda|cpu] [--golden DIR] [--repeat N] [--batch N] [--only NAME,...] OUT
+# --only: some of the steps, by the names of their files; the library is built once.
+# The libtorch is that of LIBTORCH (a folder with include/ and lib/), else python3's PyTorch, else the system's.
+set -euo pipefail
+here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
+device=cuda golden='' repeat=10 batch=128 only='' out='' python=${PYTHON:-python3}
+refuse() { echo "run.sh: $*" >&2; exit 2; }
+while [[ $# != 0 ]]; do
+  case $1 in
+    --device | --golden | --repeat | --batch | --only) [[ $# -ge 2 ]] || refuse "$1 takes a value"; printf -v "${1#--}" %s "$2"; shift ;;
+    -*) refuse "there is no option $1 (--device, --golden, --repeat, --batch, --only)" ;;
+    *) out=$1 ;;
+  esac
+  shift
+done
+[[ -n $out ]] || refuse "where do the results go? run.sh [--device cuda|cpu] [--golden DIR] OUT"
+[[ $device == cuda || $device == cpu ]] || refuse "--device is $device; it takes cuda or cpu"
+[[ -z $golden || -d $golden ]] || refuse "--golden is $golden, where no folder is"
+mkdir -p "$out"
+out=$(cd "$out" && pwd)
+
+torch_of_python() { "$python" -c 'import os, torch; print(os.path.dirname(torch.__file__))' 2>/dev/null || true; }
+if [[ -z ${LIBTORCH:-} ]]; then
+  LIBTORCH=$(torch_of_python)
+  [[ -d $LIBTORCH/include && -d $LIBTORCH/lib ]] || LIBTORCH=
+fi
+export LIBTORCH DOTNET_SYSTEM_GLOBALIZATION_INVARIANT=1 OPENBLAS_NUM_THREADS=${OPENBLAS_NUM_THREADS:-1}
+
+failures=0
+step() { # NAME COMMAND...: its output goes to OUT/NAME.txt; a failure is told, and the rest goes on
+  local name=$1 start=$SECONDS
+  shift
+  [[ -z $only || ,$only, == *,$name,* ]] || return 0
+  if "$@" >"$out/$name.txt" 2>"$out/$name.log"; then
+    echo "$name: done in $((SECONDS - start)) s"
+  else
+    echo "$name: FAILED, see $out/$name.log: $(tail -n 1 "$out/$name.log")"
+    failures=$((failures + 1))
+  fi
+}
+
+build() {
+  cmake -S "$here/Native" -B "$here/build" -DLIBTORCH="$LIBTORCH" && cmake --build "$here/build" --parallel && cp "$here/build/libimta_native.so" "$here/program/"
+}
+imta() { "$here/program/imta" "$@"; }
+yardstick=("$python" "$here/bench/pytorch_step.py" --device "$device" --half-batch $((batch / 2)) --threads "$(nproc)")
+against() { "${yardstick[@]}" --json --repeat 1 >/dev/null 2>&1; } # whether this PyTorch can be the yardstick
+meta_step() { # PRECISION MORE...
+  imta bench meta-step "$here/configs/benchmark.yaml" --batch "$batch" --repeat "$repeat" --json --set device="$device" --set threads="$(nproc)" --set model.precision="$1" "${@:2}"
+}
+train() {
+  rm -rf "$out/run" && imta train "$here/configs/quickstart.yaml" --device "$device" --out "$out/run" --set model.precision="$1" && imta eval "$out/run"
+}
+
+if [[ ! -e $here/program/libimta_native.so ]]; then
+  echo "building against ${LIBTORCH:-the system's libtorch} ..."
+  build >"$out/build.txt" 2>&1 || { tail -n 20 "$out/build.txt" >&2; refuse "the native library does not build, see $out/build.txt"; }
+fi
+step doctor imta doctor
+[[ $device != cuda ]] || step gpu nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.max.sm --format=csv
+[[ -z $golden ]] || step verify imta verify "$golden" --device "$device"
+if [[ -n $only && ,$only, != *,yardstick,* && ,$only, != *,meta-step-full,* ]]; then
+  :
+elif against; then
+  step yardstick "${yardstick[@]}" --plain --json --repeat "$repeat"
+  step meta-step-full meta_step full --against "${yardstick[*]} --serve"
+else
+  echo "yardstick: left out, ${yardstick[*]} does not run"
+  step meta-step-full meta_step full
+fi
+[[ $device != cuda ]] || step meta-step-tf32 meta_step tf32
+step meta-step-bf16 meta_step bf16 --gradient forward
+step profile imta bench step "$here/configs/benchmark.yaml" --profile --set device="$device" --set train.batch="$batch" --repeat 3
+step data imta bench data --set device="$device" --repeat 3
+step train-full train full
+step train-bf16 train bf16
+exit $((failures != 0))
