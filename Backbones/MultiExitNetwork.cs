@@ -30,9 +30,9 @@ public abstract partial class MultiExitNetwork : NamedModule
     public abstract int Classes { get; }
 
     /// <summary>
-    /// The element type of images and features in passes by the batch's statistics, and so of the convolutions that read them: <c>bfloat16</c>
-    /// halves their memory. Null: that of the parameters. Parameters, statistics, pooled features, logits and gradients keep theirs, and
-    /// evaluation computes in it.
+    /// The element type of images and features in passes that train (<see cref="NormStatistics.BatchAndUpdate"/>), and so of the convolutions
+    /// that read them: <c>bfloat16</c> halves their memory. Null: that of the parameters. Parameters, statistics, pooled features and logits keep
+    /// theirs, and so do all of the other passes: those of the meta gradient, and evaluation.
     /// </summary>
     public ScalarType? FeatureType { get; init; }
 
@@ -131,7 +131,7 @@ public abstract partial class MultiExitNetwork : NamedModule
     protected abstract Tensor Exit(int k, Tensor[] features, Tensor? earlier, Pass pass);
 
     private Tensor InFeatureType(Tensor images, NormStatistics statistics)
-        => statistics == NormStatistics.Running || FeatureType is not { } type || images.dtype == type ? images : images.to_type(type);
+        => statistics != NormStatistics.BatchAndUpdate || FeatureType is not { } type || images.dtype == type ? images : images.to_type(type);
 
     private Pass PassWith(IReadOnlyList<Tensor>? parameters, NormStatistics statistics, Tape? tape)
     {

@@ -57,7 +57,8 @@ public sealed class ForwardMetaGradient : IMetaGradient
             scope.Attach(part);
         }
 
-        return new MetaGradient(scope.MoveToOuter(pass.Tangent(direction).mul(-1.0 / weights.shape[0])), objective); // [N, K]
+        LinearisedForward exact = _memory == MetaMemory.Low ? pass : pass.InFull();
+        return new MetaGradient(scope.MoveToOuter(exact.Tangent(direction).mul(-1.0 / weights.shape[0])), objective); // [N, K]
     }
 
     /// <summary>L at θ′ and u.</summary>

@@ -10,23 +10,16 @@ namespace Imta.MetaWeight.Meta;
 internal sealed class LinearisedForward : IForward
 {
     private readonly MultiExitNetwork _network;
-    private readonly Tensor _images;
-    private readonly Tensor[] _slopes; // ∂l_ik/∂z_ik, K × [N, C]
+    private readonly TrainingLoss _loss;
+    private readonly LabelledImages _train;
     private LinearisedPass _pass;
+    private Tensor[] _slopes; // ∂l_ik/∂z_ik, K × [N, C]
 
-    public LinearisedForward(MultiExitNetwork network, TrainingLoss loss, LabelledImages train)
+    public LinearisedForward(MultiExitNetwork network, TrainingLoss loss, LabelledImages train, NormStatistics statistics = NormStatistics.BatchAndUpdate)
     {
-        (_network, _images) = (network, train.Images);
-        using Activity? phase = Phases.Start(Phases.Forward);
-        _pass = network.Linearise(_images, parameters: null, NormStatistics.BatchAndUpdate);
-        Tensor[] logits = [.. _pass.Logits.Select(z => z.detach().requires_grad_())];
-        (Tensor crossEntropies, Tensor losses) = loss.PerSample(logits, train.Labels, _pass.Teacher); // [N, K]
-
-        // l_ik changes with z_ik alone (a teacher has no derivative), so the gradient of the sum has all the slopes.
-        _slopes = [.. autograd.grad([losses.sum()], logits)];
+        (_network, _loss, _train) = (network, loss, train);
+        (_pass, _slopes, CrossEntropies, Losses) = At(statistics);
         Logits = _pass.Logits;
-        CrossEntropies = crossEntropies.detach();
-        Losses = losses.detach();
     }
 
     public IReadOnlyList<Tensor> Logits { get; }
@@ -46,12 +39,14 @@ internal sealed class LinearisedForward : IForward
         return _pass.Gradient(ByLogits(cotangent), last);
     }
 
-    /// <summary>Computes the pass at θ once more, to the same numbers; batch norm's running statistics stay.</summary>
-    public void Repeat()
-    {
-        using Activity? phase = Phases.Start(Phases.Forward);
-        _pass = _network.Linearise(_images, parameters: null, NormStatistics.Batch);
-    }
+    /// <summary>
+    /// Computes the pass at θ once more, to the same numbers, or where the network rounds its features (<see cref="MultiExitNetwork.FeatureType"/>)
+    /// without that; batch norm's running statistics stay, and so do the losses.
+    /// </summary>
+    public void Repeat() => (_pass, _slopes, _, _) = At(NormStatistics.Batch);
+
+    /// <summary>The same pass without rounded features, in the open dispose scope; this one where it has none.</summary>
+    public LinearisedForward InFull() => _network.FeatureType is null ? this : new LinearisedForward(_network, _loss, _train, NormStatistics.Batch);
 
     /// <summary>⟨∇_θ l_ik, u⟩, <c>[N, K]</c>: how each loss changes as θ moves along u.</summary>
     /// <param name="direction">u, one for each parameter; null: it stays.</param>
@@ -59,6 +54,18 @@ internal sealed class LinearisedForward : IForward
     {
         using Activity? phase = Phases.Start(Phases.Tangent);
         return stack(_pass.Tangent(direction).Zip(_slopes, (tangent, slope) => tangent.mul(slope).sum([1])), 1);
+    }
+
+    private (LinearisedPass Pass, Tensor[] Slopes, Tensor CrossEntropies, Tensor Losses) At(NormStatistics statistics)
+    {
+        using Activity? phase = Phases.Start(Phases.Forward);
+        LinearisedPass pass = _network.Linearise(_train.Images, parameters: null, statistics);
+        using IDisposable grad = enable_grad();
+        Tensor[] logits = [.. pass.Logits.Select(z => z.detach().requires_grad_())];
+        (Tensor crossEntropies, Tensor losses) = _loss.PerSample(logits, _train.Labels, pass.Teacher); // [N, K]
+
+        // l_ik changes with z_ik alone (a teacher has no derivative), so the gradient of the sum has all the slopes.
+        return (pass, [.. autograd.grad([losses.sum()], logits)], crossEntropies.detach(), losses.detach());
     }
 
     private Tensor[] ByLogits(Tensor cotangent) => [.. _slopes.Select((slope, k) => slope.mul(cotangent.narrow(1, k, 1)))]; // [N, C] · [N, 1]

@@ -45,7 +45,7 @@ internal sealed record MemoryNeed(long ImageBytes, long ParameterBytes, long Act
             phase.Settings.Meta)
         {
             OnGpu = phase.Settings.Device != "cpu",
-            FeatureShare = model.Network.FeatureType is null ? 1 : 0.5,
+            FeatureShare = model.Network.FeatureType is null ? 1 : ShareInHalf(phase.Settings.Meta),
         };
     }
 
@@ -69,6 +69,9 @@ internal sealed record MemoryNeed(long ImageBytes, long ParameterBytes, long Act
         (true, MetaGradientMethod.FiniteDifference) => 2.1,
         _ => 2.7, // a graph of second order
     };
+
+    /// <summary>Of a network with features of half the size: the pass that trains has them, those of the meta gradient do not.</summary>
+    private static double ShareInHalf(MetaOptions meta) => !meta.Predicts ? 0.5 : meta.Memory == MetaMemory.Low ? 1 : 0.75;
 
     private static long Bytes(Tensor tensor) => tensor.numel() * tensor.element_size();
 }

@@ -65,20 +65,21 @@ internal static class TrainCommand
         string path = arguments.GetValue(Out) ?? RunFolder.DefaultPath(settings, start);
         int here = place?.LocalSize ?? settings.Processes;
         Device device = Machine.Prepare(settings, place?.LocalRank ?? 0, here);
+        MachineRoom room = MachineRoom.Of(path, device); // before anything of this process lies on a GPU
         RunFolder.Check(path, arguments.GetValue(Force));
         using RunData data = DataSets.Load(settings);
         IReadOnlyList<TrainingPhase> phases = TrainingPhase.Of(settings);
         using Replicas replicas = Replicas.Of(place, settings.Processes, Patience(arguments));
         using RunModel model = RunModel.Build(phases[0], data.Train.ClassCounts(), device, replicas, PhaseOneSource.Load(settings, device));
         var checks = new RunChecks(phases, data, model, model.Network.Cost(DatasetShape.Of(settings.Data.Dataset).Side), here: here);
-        Finding[] findings = [.. checks.BeforeStart(MachineRoom.Of(path, device))];
+        Finding[] findings = [.. checks.BeforeStart(room)];
         if (Refused(findings, allowed))
         {
             return UsageException.ExitCode;
         }
 
         stop.ThrowIfCancellationRequested();
-        replicas.Meet();
+        Meet(replicas, settings);
         RunFolder folder = RunFolder.Create(path, arguments.GetValue(Force), SettingsWriter.Write(settings), out IDisposable held);
         using IDisposable until = held;
         AtomicFile.WriteText(folder.Environment, EnvironmentReport.Json(settings, Environment.GetCommandLineArgs()[1..], start));
@@ -117,6 +118,7 @@ internal static class TrainCommand
 
         int here = place?.LocalSize ?? settings.Processes;
         Device device = Machine.Prepare(settings, place?.LocalRank ?? 0, here);
+        MachineRoom room = MachineRoom.Of(run, device);
         using RunData data = DataSets.Load(settings, arguments.GetValue(Data));
         using Replicas replicas = Replicas.Of(place, settings.Processes, Patience(arguments));
         IReadOnlyList<TrainingPhase> phases = PhasesFrom(checkpoint);
@@ -124,13 +126,13 @@ internal static class TrainCommand
         checkpoint.Restore(model, file);
         checkpoint.ReleaseModel();
         var checks = new RunChecks(phases, data, model, model.Network.Cost(DatasetShape.Of(settings.Data.Dataset).Side), checkpoint.Epochs, here);
-        Finding[] findings = [.. checks.BeforeGoingOn(MachineRoom.Of(run, device))];
+        Finding[] findings = [.. checks.BeforeGoingOn(room)];
         if (Refused(findings, allowed))
         {
             return UsageException.ExitCode;
         }
 
-        replicas.Meet();
+        Meet(replicas, settings);
         ShareStart(replicas, folder, file);
         folder.KeepThrough(checkpoint.Epochs);
         if (checkpoint.Epochs < phases[^1].LastEpoch)
@@ -147,11 +149,16 @@ internal static class TrainCommand
         using DisposeScope scope = NewDisposeScope();
         using Replicas replicas = Replicas.Of(place, place.Size, Patience(arguments));
         replicas.Meet();
+        Settings settings = SettingsLoader.Parse(Encoding.UTF8.GetString(replicas.Share(null)), "the configuration of process 0");
+        (Device device, RunData data, string? problem) = Prepared(settings, place, arguments.GetValue(Data));
+        using RunData? held = data;
+        if (replicas.Agree(stop: false, problem: problem).Problem is not null)
+        {
+            return UsageException.ExitCode; // process 0 says it
+        }
+
         string path = Encoding.UTF8.GetString(replicas.Share(null));
         Checkpoint.Content checkpoint = Received(replicas.Share(null));
-        Settings settings = checkpoint.Settings;
-        Device device = Machine.Prepare(settings, place.LocalRank, place.LocalSize);
-        using RunData data = DataSets.Load(settings, arguments.GetValue(Data));
         IReadOnlyList<TrainingPhase> phases = PhasesFrom(checkpoint);
         using RunModel model = RunModel.Build(phases[0], data.Train.ClassCounts(), device, replicas);
         checkpoint.Restore(model, path);
@@ -165,7 +172,44 @@ internal static class TrainCommand
         {
             return Interruption.ExitCode; // process 0 says so
         }
+        catch (LostProcessException e)
+        {
+            throw WithAdvice(e, path, Path.Combine(path, "checkpoints")); // process 0 may be the one that is lost
+        }
     }
+
+    /// <summary>What a process needs beside process 0's checkpoint, or what is wrong with it.</summary>
+    private static (Device Device, RunData Data, string? Problem) Prepared(Settings settings, LaunchPlace place, string? folder)
+    {
+        try
+        {
+            return (Machine.Prepare(settings, place.LocalRank, place.LocalSize), DataSets.Load(settings, folder), null);
+        }
+        catch (UsageException e)
+        {
+            return (CPU, null!, FormattableString.Invariant($"process {place.Rank} of {place.Size}: {e.Message}"));
+        }
+    }
+
+    /// <summary>Meets the others, and learns whether all of them can train; nothing is written yet.</summary>
+    /// <exception cref="UsageException">One of them cannot.</exception>
+    private static void Meet(Replicas replicas, Settings settings)
+    {
+        replicas.Meet();
+        if (!replicas.AreSeveral)
+        {
+            return;
+        }
+
+        replicas.Share(Encoding.UTF8.GetBytes(SettingsWriter.Write(settings)));
+        if (replicas.Agree(stop: false).Problem is { } problem)
+        {
+            throw new UsageException(problem);
+        }
+    }
+
+    private static LostProcessException WithAdvice(LostProcessException e, string run, string checkpoint)
+        => new($"{e.Message}; what ended them they say themselves; {checkpoint} is whole: go on by imta train --resume {run}", e);
 
     private static void ShareStart(Replicas replicas, RunFolder folder, string checkpoint)
     {
@@ -232,7 +276,7 @@ internal static class TrainCommand
         }
         catch (LostProcessException e)
         {
-            throw new LostProcessException($"{e.Message}; what ended them they say themselves; {plan.Folder.LatestCheckpoint} is whole: go on by imta train --resume {plan.Folder.Path}", e);
+            throw WithAdvice(e, plan.Folder.Path, plan.Folder.LatestCheckpoint);
         }
         catch (IOException e)
         {

@@ -21,9 +21,10 @@ internal sealed record LaunchPlace(int Rank, int Size, int LocalRank, int LocalS
     public static LaunchPlace? Of(Func<string, string?> variable)
     {
         var environment = new Variables(variable);
+        // Slurm can set PMI's variables too (srun --mpi=pmi2), and MPICH can start by Slurm, whose variables are then of its helpers.
         LaunchPlace? place = environment.Has("WORLD_SIZE") ? OfTorchrun(environment)
             : environment.Has("OMPI_COMM_WORLD_SIZE") ? OfMpi(environment, "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK")
-            : environment.Has("PMI_SIZE") ? OfMpi(environment, "PMI_SIZE", "PMI_RANK", "MPI_LOCALNRANKS", "MPI_LOCALRANKID")
+            : environment.Has("PMI_SIZE") && (environment.Has("MPI_LOCALNRANKS") || !environment.Has("SLURM_STEP_NUM_TASKS")) ? OfMpi(environment, "PMI_SIZE", "PMI_RANK", "MPI_LOCALNRANKS", "MPI_LOCALRANKID")
             : environment.Has("SLURM_STEP_NUM_TASKS") ? OfSlurm(environment)
             : null;
         if (place is not null && (place.Rank >= place.Size || place.LocalRank >= place.LocalSize))

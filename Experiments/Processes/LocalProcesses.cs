@@ -15,6 +15,9 @@ internal sealed class LocalProcesses : IDisposable
     /// <param name="port">Where they meet.</param>
     public LocalProcesses(int size, int port) => _others = [.. Enumerable.Range(1, size - 1).Select(rank => Start(rank, size, port))];
 
+    /// <summary>The rank of one that has ended; null: all run.</summary>
+    public int? Ended => Array.FindIndex(_others, process => process.HasExited) is >= 0 and int index ? index + 1 : null;
+
     /// <summary>Waits for their end, not for long.</summary>
     public void Dispose()
     {

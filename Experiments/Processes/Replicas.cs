@@ -1,4 +1,5 @@
 using System.Net;
+using System.Net.Sockets;
 using System.Runtime.InteropServices;
 using System.Text;
 using Imta.MetaWeight.Experiments.Data;
@@ -13,6 +14,7 @@ namespace Imta.MetaWeight.Experiments.Processes;
 internal sealed class Replicas : IDisposable
 {
     private const long BucketBytes = 25 << 20; // PyTorch's
+    private static readonly TimeSpan Look = TimeSpan.FromMilliseconds(200);
 
     private readonly LaunchPlace? _place;
     private readonly TimeSpan _patience;
@@ -65,17 +67,55 @@ internal sealed class Replicas : IDisposable
         }
 
         LaunchPlace place = _place ?? new LaunchPlace(0, Shard.Of, 0, Shard.Of, IPAddress.Loopback.ToString(), 0);
+        CheckReach(place);
         try
         {
             _store = new ProcessStore(place.Host, place.Port, hosts: place is { Rank: 0, Agent: null }, place.Agent ?? "", _patience);
             _started = _place is null ? new LocalProcesses(Shard.Of, _store.Port) : null;
-            _hosts = new ProcessGroup(_store, ProcessEngines.Gloo, place.Rank, place.Size, _patience);
+            _hosts = Joined(_store, place);
         }
         catch (ExternalException e)
         {
             throw new LostProcessException(
                 FormattableString.Invariant($"process {place.Rank} of {place.Size} waited for the others at {place.Host}:{place.Port} in vain ({Cause(e)}); start all of them, with MASTER_ADDR and MASTER_PORT that lead to process 0 (and GLOO_SOCKET_IFNAME, where a machine has several networks)"), e);
         }
+    }
+
+    /// <summary>Gloo tells the others the address by which this machine reaches process 0's: on several machines that cannot be one of its own.</summary>
+    private static void CheckReach(LaunchPlace place)
+    {
+        const string Interface = "GLOO_SOCKET_IFNAME";
+        if (place.LocalSize == place.Size || !string.IsNullOrEmpty(Environment.GetEnvironmentVariable(Interface)))
+        {
+            return;
+        }
+
+        try
+        {
+            if (Dns.GetHostAddresses(place.Host) is [var address, ..] addresses && addresses.All(IPAddress.IsLoopback))
+            {
+                throw new UsageException($"MASTER_ADDR is {place.Host}, by which this machine reaches itself only ({address}), and the other machines not it; take the address of process 0's machine in their network, or name the network by {Interface}");
+            }
+        }
+        catch (SocketException)
+        {
+            // No such host: who tries to meet there says so.
+        }
+    }
+
+    /// <summary>The group, once all have come; one that this process started and that has ended will not.</summary>
+    private ProcessGroup Joined(ProcessStore store, LaunchPlace place)
+    {
+        Task<ProcessGroup> joining = Task.Run(() => new ProcessGroup(store, ProcessEngines.Gloo, place.Rank, place.Size, _patience));
+        while (Task.WaitAny([joining], Look) < 0)
+        {
+            if (_started?.Ended is { } rank)
+            {
+                throw new LostProcessException(FormattableString.Invariant($"process {rank} of {place.Size} ended before it met the others; what ended it it says itself"));
+            }
+        }
+
+        return joining.GetAwaiter().GetResult();
     }
 
     /// <summary>The mean of gradients over the processes, each counting by its samples, in buckets (<see cref="Meta.Averaging"/>).</summary>

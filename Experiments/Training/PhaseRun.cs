@@ -184,6 +184,11 @@ internal sealed class PhaseRun
             return null;
         }
 
+        if (_device.type != DeviceType.CPU)
+        {
+            _ = _replicas.Agree(stop: false); // all have queued this batch's exchanges, so that looking cannot wait for one that is gone
+        }
+
         return progress.Watch.Look() ?? (withModel && NonFinite.In(_model) is { } name ? FormattableString.Invariant($"batch {batch}, the gradient of {name}") : null);
     }
 
@@ -253,6 +258,11 @@ internal sealed class PhaseRun
     private void SaveInside(int epoch, EpochProgress progress)
     {
         int done = _phase.EpochsBefore + epoch;
+        if (progress.Watch.Look() is { } problem)
+        {
+            throw new NonFiniteException($"epoch {done + 1}, {problem} is no finite number; {Advice()}");
+        }
+
         UniteStatistics();
         CheckModel(done + 1);
         using DisposeScope scope = NewDisposeScope();

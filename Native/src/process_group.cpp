@@ -70,7 +70,7 @@ Group join_gloo(const Store& store, const std::string& host, int port, int rank,
 #ifdef IMTA_NCCL
 Group join_nccl(const Store& store, int rank, int size, std::chrono::milliseconds timeout) {
   auto options = c10d::ProcessGroupNCCL::Options::create();
-  options->timeout = timeout;
+  options->timeout = 4 * timeout;  // the hosts' exchange misses a process first, and says so in a line; NCCL's own watch ends the program
   return c10::make_intrusive<c10d::ProcessGroupNCCL>(store, rank, size, options);
 }
 #endif
@@ -159,9 +159,18 @@ IMTA_API int imta_group_sum(Joined* joined, Tensor** handles, int count) {
   return imta::guarded<int>(-1, [&] {
     auto& group = imta::defined(joined).group;
     std::vector<c10::intrusive_ptr<c10d::Work>> works;
-    for (int k = 0; k < count; k++) {
-      std::vector<Tensor> one{imta::defined(handles[k])};
-      works.push_back(group->allreduce(one));
+    try {
+      for (int k = 0; k < count; k++) {
+        std::vector<Tensor> one{imta::defined(handles[k])};
+        works.push_back(group->allreduce(one));
+      }
+    } catch (...) {
+      const std::exception_ptr first = std::current_exception();
+      try {
+        wait_for_all(works);
+      } catch (...) {
+      }
+      std::rethrow_exception(first);
     }
     wait_for_all(works);
     return 0;

@@ -6,16 +6,22 @@
 set -euo pipefail
 here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 device=cuda golden='' repeat=10 batch=128 only='' out='' python=${PYTHON:-python3}
+steps='doctor gpu verify yardstick meta-step-full meta-step-tf32 meta-step-bf16 profile data train-full train-bf16'
 refuse() { echo "run.sh: $*" >&2; exit 2; }
 while [[ $# != 0 ]]; do
   case $1 in
     --device | --golden | --repeat | --batch | --only) [[ $# -ge 2 ]] || refuse "$1 takes a value"; printf -v "${1#--}" %s "$2"; shift ;;
     -*) refuse "there is no option $1 (--device, --golden, --repeat, --batch, --only)" ;;
-    *) out=$1 ;;
+    *) [[ -z $out ]] || refuse "there are two folders for the results, $out and $1"; out=$1 ;;
   esac
   shift
 done
 [[ -n $out ]] || refuse "where do the results go? run.sh [--device cuda|cpu] [--golden DIR] OUT"
+[[ $repeat =~ ^[1-9][0-9]*$ ]] || refuse "--repeat is $repeat; it takes a whole number from 1"
+[[ $batch =~ ^[1-9][0-9]*$ && $((batch % 2)) == 0 && $batch -ge 4 ]] || refuse "--batch is $batch; it takes an even number from 4"
+for name in ${only//,/ }; do
+  [[ " $steps " == *" $name "* ]] || refuse "--only names $name; the steps are $steps"
+done
 [[ $device == cuda || $device == cpu ]] || refuse "--device is $device; it takes cuda or cpu"
 [[ -z $golden || -d $golden ]] || refuse "--golden is $golden, where no folder is"
 mkdir -p "$out"
@@ -42,7 +48,7 @@ step() { # NAME COMMAND...: its output goes to OUT/NAME.txt; a failure is told, 
 }
 
 build() {
-  cmake -S "$here/Native" -B "$here/build" -DLIBTORCH="$LIBTORCH" && cmake --build "$here/build" --parallel && cp "$here/build/libimta_native.so" "$here/program/"
+  cmake -S "$here/Native" -B "$library" -DLIBTORCH="$LIBTORCH" && cmake --build "$library" --parallel
 }
 imta() { "$here/program/imta" "$@"; }
 yardstick=("$python" "$here/bench/pytorch_step.py" --device "$device" --half-batch $((batch / 2)) --threads "$(nproc)")
@@ -54,10 +60,13 @@ train() {
   rm -rf "$out/run" && imta train "$here/configs/quickstart.yaml" --device "$device" --out "$out/run" --set model.precision="$1" && imta eval "$out/run"
 }
 
-if [[ ! -e $here/program/libimta_native.so ]]; then
-  echo "building against ${LIBTORCH:-the system's libtorch} ..."
+# One library for each libtorch; the program loads what lies beside it.
+library=$here/build/$(printf %s "$LIBTORCH" | cksum | cut -d ' ' -f 1)
+if [[ ! -e $library/libimta_native.so ]]; then
+  echo "building against ${LIBTORCH:-the libtorch of the system} ..."
   build >"$out/build.txt" 2>&1 || { tail -n 20 "$out/build.txt" >&2; refuse "the native library does not build, see $out/build.txt"; }
 fi
+cp "$library/libimta_native.so" "$here/program/"
 step doctor imta doctor
 [[ $device != cuda ]] || step gpu nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.max.sm --format=csv
 [[ -z $golden ]] || step verify imta verify "$golden" --device "$device"

@@ -30,6 +30,8 @@ public sealed class LaunchPlaceTests
         string step = "SLURM_JOB_ID=70012 SLURM_NTASKS=6 SLURM_PROCID=4 SLURM_LOCALID=1 SLURM_STEP_NUM_TASKS=6 SLURM_STEP_TASKS_PER_NODE=3(x2) SLURM_STEP_NODELIST=node[07-08]";
 
         Of(step).Should().Be(new LaunchPlace(4, 6, 1, 3, "node07", 29512));
+        Of($"{step} PMI_RANK=4 PMI_SIZE=6").Should().Be(new LaunchPlace(4, 6, 1, 3, "node07", 29512), "of srun --mpi=pmi2");
+        Of("PMI_RANK=1 PMI_SIZE=2 MPI_LOCALNRANKS=2 MPI_LOCALRANKID=1 SLURM_STEP_NUM_TASKS=1 SLURM_PROCID=0").Should().Be(new LaunchPlace(1, 2, 1, 2, "127.0.0.1", 29500), "of MPICH's mpiexec within Slurm");
         Of("SLURM_JOB_ID=70012 SLURM_NTASKS=6 SLURM_PROCID=0 SLURM_LOCALID=0").Should().BeNull("sbatch's script is one process");
     }
 

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Runs;
 
 namespace Imta.MetaWeight.Tests.Experiments.Processes;
@@ -103,6 +104,33 @@ public sealed class ProcessesCommandTests : IDisposable
         Directory.Exists(In("run")).Should().BeFalse();
     }
 
+    [SkippableFact]
+    public void A_process_that_lacks_the_images_stops_all_before_anything_is_written()
+    {
+        NeedsEngine();
+        using var cifar = new DataCifarFolder(CifarFormat.Cifar10, perFile: 40);
+        string[] arguments = ["train", "--out", "run", "--force", .. ImtaProcess.Tiny, "--set", "data.dataset=cifar10", "--allow", "overlap"];
+        _folder.Run(0, [.. arguments, "--data", cifar.Root]);
+        string before = File.ReadAllText(In("run", "epochs.csv"));
+        int port = ProcessGroupOnThreads.FreePort();
+
+        using ImtaProcess second = ImtaProcess.Start(_folder.Path, Place(1, port), [.. arguments, "--data", In("nowhere")]);
+        using ImtaProcess first = ImtaProcess.Start(_folder.Path, Place(0, port), [.. arguments, "--data", cifar.Root]);
+        (ImtaProcess.Result one, ImtaProcess.Result other) = (first.End(), second.End());
+
+        (one.Code, other.Code).Should().Be((2, 2), one.All + other.All);
+        one.Error.Should().StartWith("imta: process 1 of 2: ").And.Contain("nowhere").And.NotContain("   at ");
+        File.ReadAllText(In("run", "epochs.csv")).Should().Be(before, "the run that was to be replaced is still there");
+    }
+
+    [SkippableFact]
+    public void On_several_machines_the_first_ones_name_has_to_lead_beyond_it()
+    {
+        NeedsEngine();
+        ImtaProcess.Run(_folder.Path, Place(0, ProcessGroupOnThreads.FreePort(), localRank: 0), ["train", "--out", "run", .. ImtaProcess.Tiny]).Error
+            .Should().Contain("MASTER_ADDR is 127.0.0.1, by which this machine reaches itself only (127.0.0.1)");
+    }
+
     /// <summary>Two network namespaces, each with its own address, joined by a cable that is cut.</summary>
     [SkippableFact]
     public void Two_machines_train_together_notice_a_cut_cable_and_go_on()
@@ -120,7 +148,7 @@ public sealed class ProcessesCommandTests : IDisposable
 
         (first.Code, second.Code).Should().Be((1, 1), first.All + second.All);
         first.Error.Should().Contain("process 0 of 2 does not hear from the others").And.Contain("go on by imta train --resume cut");
-        second.Error.Should().Contain("process 1 of 2 does not hear from the others");
+        second.Error.Should().Contain("process 1 of 2 does not hear from the others").And.Contain("go on by imta train --resume cut");
         clock.Elapsed.Should().BeLessThan(TimeSpan.FromMinutes(2));
         machines!.Mend();
         (first, second) = On(machines, ["train", "--resume", "cut", .. patience]);
