@@ -153,6 +153,15 @@ internal static unsafe partial class NativeMethods
     [LibraryImport(Library, EntryPoint = "imta_store_new", StringMarshalling = StringMarshalling.Utf8)]
     public static partial nint StoreNew(string host, int* port, int hosts, string prefix, long timeoutMs);
 
+    [LibraryImport(Library, EntryPoint = "imta_image_available")]
+    public static partial int ImageAvailable();
+
+    [LibraryImport(Library, EntryPoint = "imta_image_look")]
+    public static partial int ImageLook(byte* bytes, long length, int* shape);
+
+    [LibraryImport(Library, EntryPoint = "imta_image_read")]
+    public static partial int ImageRead(byte* bytes, long length, int* window, int flip, byte* planes);
+
     [LibraryImport(Library, EntryPoint = "imta_store_free")]
     public static partial void StoreFree(nint store);
 

@@ -63,6 +63,8 @@ missing_packages() {
     [[ -e /usr/include/gloo/context.h ]] || echo libgloo-dev # for training by several processes
     [[ ${#blas[@]} != 0 ]] || echo libopenblas0-pthread # else libtorch runs on the reference BLAS, many times slower
   fi
+  [[ -e /usr/include/jpeglib.h ]] || echo libjpeg-dev # for data sets of pictures
+  [[ -e /usr/include/png.h ]] || echo libpng-dev
   [[ -n ${CXX:-} ]] || command -v g++ >/dev/null || echo g++
   command -v cmake >/dev/null || echo cmake
   command -v make >/dev/null || echo make

@@ -5,16 +5,21 @@ using Imta.MetaWeight.Experiments.Data;
 
 namespace Imta.MetaWeight.Experiments.Commands;
 
-/// <summary><c>imta bench data [CONFIG.yaml]</c>: how fast images are augmented, and how fast the plain training step consumes them.</summary>
+/// <summary>
+/// <c>imta bench data [CONFIG.yaml]</c>: how fast images are augmented, and how fast the plain training step consumes them; with
+/// <c>--imagenet</c>, how fast pictures are decoded, beside <c>djpeg</c>.
+/// </summary>
 internal static class BenchDataCommand
 {
     private static readonly Option<string?> Data = new("--data") { HelpName = "DIR", Description = "The folder of the configuration's data set; by default images of random bytes" };
+
+    private static readonly Option<bool> ImageNet = new("--imagenet") { Description = "Decode JPEG files to crops of 224 x 224, beside djpeg: those of ImageNet's folders (--data), or some that cjpeg makes" };
 
     public static Command Build()
     {
         var command = new Command("data", "Augmented images per second, beside what a plain training step consumes")
         {
-            ConfigurationArguments.Config, ConfigurationArguments.Set, Data, BenchCommand.Repeat, BenchCommand.Json,
+            ConfigurationArguments.Config, ConfigurationArguments.Set, Data, ImageNet, BenchCommand.Repeat, BenchCommand.Json,
         };
         command.SetAction(Run);
         return command;
@@ -24,6 +29,11 @@ internal static class BenchDataCommand
     {
         int rounds = BenchCommand.Rounds(arguments);
         Settings settings = BenchCommand.Read(arguments);
+        if (arguments.GetValue(ImageNet))
+        {
+            return RunPictures(settings, arguments.GetValue(Data), rounds, arguments.GetValue(BenchCommand.Json));
+        }
+
         if (DatasetShape.Of(settings.Data.Dataset).Side != ImageSet.Side)
         {
             throw new UsageException($"data.dataset is {SettingsSchema.YamlName(settings.Data.Dataset.ToString())}; images of {ImageSet.Side} x {ImageSet.Side} pixels are augmented: cifar10, cifar100 or generated");
@@ -36,6 +46,30 @@ internal static class BenchDataCommand
         Contender[] contenders = [augmentation.Contender(), steps.Contender(StepKind.Plain(settings.Meta))];
         Series[] series = Series.Alternate(contenders, rounds, BenchCommand.Progress(rounds));
         Show(settings, augmented: 1 / series[0].Median, consumed: steps.HalfBatch / series[1].Median, arguments.GetValue(BenchCommand.Json));
+        return 0;
+    }
+
+    private static int RunPictures(Settings settings, string? folder, int rounds, bool json)
+    {
+        ImageNetCheck.NeedsPictures();
+        Machine.Prepare(settings with { Device = "cpu" });
+        using PictureBench bench = folder is null ? PictureBench.OfNoise(settings.Seed) : PictureBench.Of(folder, settings.Seed);
+        Series[] series = Series.Alternate([bench.Decoded(), bench.Djpeg()], rounds, BenchCommand.Progress(rounds));
+        (double decoded, double djpeg, double ratio) = (1 / series[0].Median, 1 / series[1].Median, series[1].Over(series[0]));
+        if (json)
+        {
+            BenchCommand.Print(new { bench.Pictures, Libtorch = __version__, DecodedPerSecond = decoded, DjpegPerSecond = djpeg, Ratio = ratio });
+            return 0;
+        }
+
+        Console.WriteLine(FormattableString.Invariant($"{bench.Pictures} pictures; pictures per second of one core, medians"));
+        ConsoleTable.Write(
+            ["", " pictures/s"],
+            [[
+                ["decoded, cropped, resized", BenchCommand.Text(decoded, "0", 11)],
+                ["djpeg, decoded only", BenchCommand.Text(djpeg, "0", 11)],
+                ["ratio", BenchCommand.Text(ratio, "0.00", 11)],
+            ]]);
         return 0;
     }
 

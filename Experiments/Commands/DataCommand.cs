@@ -5,20 +5,23 @@ using Imta.MetaWeight.Experiments.Data;
 
 namespace Imta.MetaWeight.Experiments.Commands;
 
-/// <summary><c>imta data cifar10|cifar100 [--data DIR]</c>: fetches the official archive and unpacks it.</summary>
+/// <summary><c>imta data cifar10|cifar100 [--data DIR]</c>: fetches the official archive and unpacks it; <c>imta data imagenet --check DIR</c>: looks at what is there.</summary>
 internal static class DataCommand
 {
     private const int Interrupted = 130;
+    private const string ImageNet = "imagenet";
 
     private static readonly CifarFormat[] Formats = [CifarFormat.Cifar10, CifarFormat.Cifar100];
 
-    private static readonly Argument<string> Name = new("cifar10|cifar100") { Description = "The data set" };
+    private static readonly Argument<string> Name = new("cifar10|cifar100|imagenet") { Description = "The data set" };
     private static readonly Option<string> Data = new("--data") { HelpName = "DIR", Description = "Where to put its folder", DefaultValueFactory = _ => "data" };
     private static readonly Option<string> From = new("--from") { HelpName = "URL", Description = "The folder of the archive, where a mirror has it", DefaultValueFactory = _ => CifarFormat.ArchiveFolder };
 
+    private static readonly Option<string?> Check = new("--check") { HelpName = "DIR", Description = "Of ImageNet's folders train and val, with a folder for each class: read every picture, and tell what there is" };
+
     public static Command Build()
     {
-        var command = new Command("data", "Fetch CIFAR-10 or CIFAR-100: the official archive, its sum checked, unpacked") { Name, Data, From };
+        var command = new Command("data", "Fetch CIFAR-10 or CIFAR-100: the official archive, its sum checked, unpacked; or check ImageNet's folders") { Name, Data, From, Check };
         command.SetAction(Run);
         return command;
     }
@@ -26,8 +29,13 @@ internal static class DataCommand
     private static int Run(ParseResult arguments)
     {
         string name = arguments.GetValue(Name)!;
+        if (name == ImageNet || arguments.GetValue(Check) is not null)
+        {
+            return CheckImageNet(name, arguments.GetValue(Check));
+        }
+
         CifarFormat format = Formats.FirstOrDefault(known => known.Key == name)
-            ?? throw new UsageException($"there is no data set {Configuration.YamlReader.OneLine(name)} to fetch; wanted {string.Join(" or ", Formats.Select(known => known.Key))}");
+            ?? throw new UsageException($"there is no data set {Configuration.YamlReader.OneLine(name)} to fetch; wanted {string.Join(" or ", Formats.Select(known => known.Key))}, or imagenet with --check DIR");
         Uri from = Folder(arguments.GetValue(From)!);
         using var stop = new CancellationTokenSource();
         using PosixSignalRegistration interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Stop);
@@ -48,6 +56,26 @@ internal static class DataCommand
         {
             context.Cancel = !stop.IsCancellationRequested;
             stop.Cancel();
+        }
+    }
+
+    private static int CheckImageNet(string name, string? folder)
+    {
+        if (name != ImageNet || folder is null)
+        {
+            throw new UsageException(name == ImageNet
+                ? "ImageNet is not fetched: it is given to those who register at image-net.org; imta data imagenet --check DIR looks at its folders"
+                : $"--check is for imagenet; imta data {Configuration.YamlReader.OneLine(name)} checks what it finds by itself");
+        }
+
+        using var stop = new Interruption();
+        try
+        {
+            return ImageNetCheck.Run(folder, stop.Token);
+        }
+        catch (OperationCanceledException)
+        {
+            return Interruption.ExitCode;
         }
     }
 

@@ -1,0 +1,121 @@
+using System.ComponentModel;
+using System.Diagnostics;
+using System.Globalization;
+using Imta.MetaWeight.Experiments.Data;
+using Imta.MetaWeight.Experiments.Data.Pictures;
+
+namespace Imta.MetaWeight.Experiments.Benchmarks;
+
+/// <summary>The way from JPEG files to crops of 224 × 224, by one thread, and <c>djpeg</c>, libjpeg's own program, on the same files.</summary>
+internal sealed class PictureBench : IDisposable
+{
+    private const int Count = 96;
+    private const int Width = 500;
+    private const int Height = 375;
+    private const int Quality = 90;
+
+    private readonly string[] _files;
+    private readonly long _seed;
+    private readonly string? _made; // a folder of our own
+    private int _epoch;
+
+    private PictureBench(string[] files, long seed, string? made) => (_files, _seed, _made) = (files, seed, made);
+
+    /// <summary>How many pictures are decoded each time.</summary>
+    public int Pictures => _files.Length;
+
+    /// <summary>On some of the training pictures of ImageNet's folders, evenly over the classes.</summary>
+    /// <exception cref="UsageException">The folder is no ImageNet.</exception>
+    public static PictureBench Of(string folder, long seed)
+    {
+        ImageFolder train = ImageNetFolders.Read(folder).Train;
+        int count = Math.Min(Count, train.Files.Count);
+        return new PictureBench([.. Enumerable.Range(0, count).Select(k => Path.Combine(train.Root, train.Files[(int)((long)k * train.Files.Count / count)]))], seed, null);
+    }
+
+    /// <summary>On pictures of smoothed noise that <c>cjpeg</c> makes, of ImageNet's usual size.</summary>
+    /// <exception cref="UsageException">There is no <c>cjpeg</c>.</exception>
+    public static PictureBench OfNoise(long seed)
+    {
+        string folder = Directory.CreateTempSubdirectory("imta-pictures").FullName;
+        using Generator random = SeedSequence.Generator(seed, nameof(PictureBench));
+        string[] files = [.. Enumerable.Range(0, Count).Select(k => Path.Combine(folder, FormattableString.Invariant($"{k}.jpg")))];
+        var bench = new PictureBench(files, seed, folder);
+        try
+        {
+            foreach (string file in files)
+            {
+                File.WriteAllBytes(file + ".ppm", Noise(random));
+                Run("cjpeg", "-quality", Quality.ToString(CultureInfo.InvariantCulture), "-outfile", file, file + ".ppm");
+            }
+
+            return bench;
+        }
+        catch
+        {
+            bench.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Seconds of a picture: read, decoded, cropped, resized, flipped.</summary>
+    public Contender Decoded() => new("decoded", () =>
+    {
+        using DisposeScope scope = NewDisposeScope();
+        using Generator random = SeedSequence.Generator(_seed, SeedSequence.Augmentation, _epoch++);
+        PictureJob job = new(_files, PictureDraws.Sample(_files.Length, random));
+        var clock = Stopwatch.StartNew();
+        foreach (Tensor batch in new PictureBatches(1, line => throw new UsageException(line)).Read([job]))
+        {
+            batch.Dispose();
+        }
+
+        return clock.Elapsed.TotalSeconds / _files.Length;
+    });
+
+    /// <summary>Seconds of a picture: read and decoded by a process of its own, as the program works.</summary>
+    /// <exception cref="UsageException">There is no <c>djpeg</c>.</exception>
+    public Contender Djpeg() => new("djpeg", () =>
+    {
+        var clock = Stopwatch.StartNew();
+        Run("sh", ["-c", "for file in \"$@\"; do djpeg -outfile /dev/null \"$file\" || exit; done", "djpeg", .. _files]);
+        return clock.Elapsed.TotalSeconds / _files.Length;
+    });
+
+    public void Dispose()
+    {
+        if (_made is not null)
+        {
+            Directory.Delete(_made, recursive: true);
+        }
+    }
+
+    /// <summary>A picture in netpbm's format: noise of 16 × 12 places, enlarged, with a little noise of each pixel.</summary>
+    private static byte[] Noise(Generator random)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        Tensor coarse = nn.functional.interpolate(rand([1, 3, 12, 16], generator: random), [Height, Width], mode: InterpolationMode.Bilinear, align_corners: true);
+        Tensor pixels = (coarse.mul(225) + rand([1, 3, Height, Width], generator: random).mul(30)).to_type(ScalarType.Byte).squeeze(0).permute(1, 2, 0).contiguous();
+        return [.. System.Text.Encoding.ASCII.GetBytes(FormattableString.Invariant($"P6 {Width} {Height} 255\n")), .. pixels.data<byte>().ToArray()];
+    }
+
+    private static void Run(string program, params string[] arguments)
+    {
+        try
+        {
+            using Process process = Process.Start(new ProcessStartInfo(program, arguments) { RedirectStandardError = true })!;
+            string error = process.StandardError.ReadToEnd();
+            process.WaitForExit();
+            if (process.ExitCode != 0)
+            {
+                throw Missing(error.Trim().ReplaceLineEndings(" "));
+            }
+        }
+        catch (Win32Exception e)
+        {
+            throw Missing(e.Message);
+        }
+    }
+
+    private static UsageException Missing(string why) => new($"djpeg and cjpeg, which bench data --imagenet compares with, do not run ({why}); install them (Debian: apt-get install libjpeg-turbo-progs)");
+}

@@ -1,0 +1,85 @@
+using System.Globalization;
+using Imta.MetaWeight.Experiments.Checks;
+using Imta.MetaWeight.Experiments.Data.Pictures;
+using Imta.MetaWeight.Experiments.Training;
+using Imta.MetaWeight.Native;
+
+namespace Imta.MetaWeight.Experiments.Commands;
+
+/// <summary><c>imta data imagenet --check DIR</c>: reads every picture once and tells what there is.</summary>
+internal static class ImageNetCheck
+{
+    private const int MostShown = 20;
+    private const int SomeUnreadable = 1;
+
+    private static readonly (PictureTraits Trait, string Text)[] Traits =
+    [
+        (PictureTraits.Grey, "grey"), (PictureTraits.Cmyk, "CMYK"), (PictureTraits.Png, "PNG"), (PictureTraits.Rotated, "with a turn in their Exif data, which is not applied"), (PictureTraits.Damaged, "damaged, with guessed pixels"),
+    ];
+
+    /// <summary>Prints what is found; 1 where a file cannot be read.</summary>
+    /// <exception cref="UsageException">The folder is no ImageNet, or this build reads no pictures.</exception>
+    public static int Run(string root, CancellationToken stop)
+    {
+        NeedsPictures();
+        ImageNetFolders folders = ImageNetFolders.Read(root);
+        RunMonitor monitor = RunMonitor.ForConsole();
+        var found = new List<PictureInspection>[2];
+        monitor.Track(folders.Train.Files.Count + folders.Test.Files.Count, 0, () =>
+        {
+            foreach ((ImageFolder folder, int set) in new[] { (folders.Train, 0), (folders.Test, 1) })
+            {
+                found[set] = [];
+                foreach (PictureInspection one in PictureInspection.OfAll(folder, stop))
+                {
+                    found[set].Add(one);
+                    monitor.Advance(FormattableString.Invariant($"{found[set].Count}/{folder.Files.Count} of {Path.GetFileName(folder.Root)}"));
+                }
+            }
+        });
+
+        foreach ((ImageFolder folder, List<PictureInspection> pictures) in new[] { folders.Train, folders.Test }.Zip(found))
+        {
+            Show(folder, pictures);
+        }
+
+        Console.Out.WriteLine($"classes: {string.Join(", ", folders.Train.ClassNames)}");
+        PictureInspection[] unreadable = [.. found.SelectMany(pictures => pictures).Where(one => one.Problem is not null)];
+        foreach (PictureInspection one in unreadable.Take(MostShown))
+        {
+            Console.Error.WriteLine($"imta: {one.File} cannot be read: {one.Problem}");
+        }
+
+        if (unreadable.Length > MostShown)
+        {
+            Console.Error.WriteLine(FormattableString.Invariant($"imta: and {unreadable.Length - MostShown} more"));
+        }
+
+        return unreadable.Length == 0 ? 0 : SomeUnreadable;
+    }
+
+    /// <exception cref="UsageException">This build reads no pictures.</exception>
+    public static void NeedsPictures()
+    {
+        if (!Picture.IsAvailable)
+        {
+            throw new UsageException("this build reads no pictures, because it found no headers of libjpeg and libpng; install them (Debian: apt-get install libjpeg-dev libpng-dev) and build again");
+        }
+    }
+
+    private static void Show(ImageFolder folder, List<PictureInspection> pictures)
+    {
+        int[] counts = folder.ClassCounts();
+        string name = Path.GetFileName(folder.Root);
+        Console.Out.WriteLine(string.Create(
+            CultureInfo.InvariantCulture,
+            $"{name}: {pictures.Count:N0} pictures of {counts.Length:N0} classes, {counts.Min():N0} to {counts.Max():N0} each, {ByteSize.Text(pictures.Sum(one => one.Bytes))}; {pictures.Count(one => one.Problem is not null):N0} unreadable"));
+        PictureHead[] heads = [.. pictures.Select(one => one.Head).OfType<PictureHead>()];
+        if (heads.Length > 0)
+        {
+            string traits = string.Concat(Traits.Select(trait => (trait.Text, Count: heads.Count(head => head.Traits.HasFlag(trait.Trait)))).Where(trait => trait.Count > 0).Select(trait => string.Create(CultureInfo.InvariantCulture, $", {trait.Count:N0} {trait.Text}")));
+            Console.Out.WriteLine(string.Create(
+                CultureInfo.InvariantCulture, $"{name}: {heads.Min(head => head.Width)} to {heads.Max(head => head.Width)} pixels wide, {heads.Min(head => head.Height)} to {heads.Max(head => head.Height)} high{traits}"));
+        }
+    }
+}

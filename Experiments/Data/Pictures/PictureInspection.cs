@@ -1,0 +1,44 @@
+using System.Runtime.InteropServices;
+using Imta.MetaWeight.Native;
+
+namespace Imta.MetaWeight.Experiments.Data.Pictures;
+
+/// <summary>What one file of a data set is.</summary>
+/// <param name="File">Its path.</param>
+/// <param name="Bytes">Its length.</param>
+/// <param name="Head">Size, and all traits; null: it cannot be read.</param>
+/// <param name="Problem">Why it cannot be read; null: it can.</param>
+internal sealed record PictureInspection(string File, long Bytes, PictureHead? Head, string? Problem)
+{
+    /// <summary>Reads a picture to its last pixel.</summary>
+    public static PictureInspection Of(string file)
+    {
+        byte[] bytes;
+        try
+        {
+            bytes = System.IO.File.ReadAllBytes(file);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return new PictureInspection(file, 0, null, e.Message);
+        }
+
+        try
+        {
+            PictureHead head = Picture.Look(bytes);
+            Span<byte> planes = stackalloc byte[3];
+            PictureTraits traits = Picture.Read(bytes, new PictureWindow(0, 0, head.Height, head.Width, 1, 1, 0, 0, 1, 1), flip: false, planes);
+            return new PictureInspection(file, bytes.Length, head with { Traits = traits }, null);
+        }
+        catch (ExternalException e)
+        {
+            return new PictureInspection(file, bytes.Length, null, e.Message.ReplaceLineEndings(" "));
+        }
+    }
+
+    /// <summary>Reads many, on all cores, in their order.</summary>
+    public static IEnumerable<PictureInspection> OfAll(ImageFolder folder, CancellationToken stop) => folder.Files
+        .Select(file => Path.Combine(folder.Root, file))
+        .AsParallel().AsOrdered().WithMergeOptions(ParallelMergeOptions.NotBuffered).WithCancellation(stop)
+        .Select(Of);
+}

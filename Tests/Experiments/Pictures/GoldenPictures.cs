@@ -1,0 +1,69 @@
+using System.Globalization;
+using System.Runtime.CompilerServices;
+using CsvHelper;
+using CsvHelper.Configuration.Attributes;
+using Imta.MetaWeight.Native;
+
+namespace Imta.MetaWeight.Tests.Experiments.Pictures;
+
+/// <summary>What torchvision 0.14.1 made of pictures (<c>Tests/Golden/pictures/make.py</c>).</summary>
+internal static class GoldenPictures
+{
+    public static IReadOnlyList<Row> Rows { get; } = Read();
+
+    public static IEnumerable<Row> WithFile => Rows.Where(row => row.File.Length > 0);
+
+    public static byte[] Bytes(string file) => File.ReadAllBytes(Folder(file));
+
+    /// <summary>The pixels of a picture as they are, <c>[3, H, W]</c>.</summary>
+    public static byte[] Pixels(string file)
+    {
+        byte[] bytes = Bytes(file);
+        PictureHead head = Picture.Look(bytes);
+        var planes = new byte[3 * head.Width * head.Height];
+        Picture.Read(bytes, new PictureWindow(0, 0, head.Height, head.Width, head.Height, head.Width, 0, 0, head.Height, head.Width), flip: false, planes);
+        return planes;
+    }
+
+    private static Row[] Read()
+    {
+        using var csv = new CsvReader(new StreamReader(Folder("pictures.csv")), CultureInfo.InvariantCulture);
+        return [.. csv.GetRecords<Row>()];
+    }
+
+    private static string Folder(string file, [CallerFilePath] string here = "") => Path.GetFullPath(Path.Combine(here, "../../../Golden/pictures", file));
+
+    /// <summary>A picture and torchvision's crop of it; without a file the crop alone.</summary>
+    internal sealed record Row
+    {
+        [Name("file")]
+        public required string File { get; init; }
+
+        [Name("width")]
+        public required int Width { get; init; }
+
+        [Name("height")]
+        public required int Height { get; init; }
+
+        [Name("area_share")]
+        public required double AreaShare { get; init; }
+
+        [Name("aspect_ratio")]
+        public required double AspectRatio { get; init; }
+
+        [Name("failed_tries")]
+        public required int FailedTries { get; init; }
+
+        [Name("top")]
+        public required int Top { get; init; }
+
+        [Name("left")]
+        public required int Left { get; init; }
+
+        [Name("height_of_crop")]
+        public required int CropHeight { get; init; }
+
+        [Name("width_of_crop")]
+        public required int CropWidth { get; init; }
+    }
+}

@@ -1,0 +1,139 @@
+using System.Diagnostics;
+using FsCheck;
+using Imta.MetaWeight.Experiments.Data.Pictures;
+using Imta.MetaWeight.Native;
+
+namespace Imta.MetaWeight.Tests.Experiments.Pictures;
+
+public sealed class PictureBatchesTests : IDisposable
+{
+    private static readonly string[] Names = [.. GoldenPictures.WithFile.Select(row => row.File)];
+
+    private readonly TemporaryFolder _folder = new();
+    private readonly DisposeScope _scope = NewDisposeScope();
+    private readonly List<string> _told = [];
+
+    public PictureBatchesTests()
+    {
+        Skip.IfNot(Picture.IsAvailable, "this build found no headers of libjpeg and libpng");
+        foreach (string name in Names)
+        {
+            File.WriteAllBytes(_folder.In(name), GoldenPictures.Bytes(name));
+        }
+    }
+
+    public void Dispose()
+    {
+        _scope.Dispose();
+        _folder.Dispose();
+    }
+
+    [SkippableFact]
+    public void Any_number_of_threads_gives_the_same_pixels_in_the_order_of_the_jobs()
+    {
+        byte[][] one = Pixels(threads: 1), five = Pixels(threads: 5);
+
+        one.Should().HaveCount(7);
+        one.Select(batch => batch.Length).Should().OnlyContain(length => length == 4 * 3 * 224 * 224);
+        one.Zip(five).Should().OnlyContain(pair => pair.First.SequenceEqual(pair.Second));
+        one[0].Should().NotEqual(one[5], "other crops of the same pictures");
+        _told.Should().BeEmpty();
+
+        byte[][] Pixels(int threads) => [.. new PictureBatches(threads, _told.Add).Read(Jobs(7)).Select(batch => batch.data<byte>().ToArray())];
+    }
+
+    [SkippableFact]
+    public void Without_draws_it_is_the_evaluations_window()
+    {
+        byte[] pixels = new PictureBatches(2, _told.Add).Read([new PictureJob([_folder.In("portrait.jpg")], null)]).Single().data<byte>().ToArray();
+
+        pixels.Zip(GoldenPictures.Pixels("portrait.eval.png"), (a, b) => Math.Abs(a - b)).Max().Should().BeLessThanOrEqualTo(3);
+    }
+
+    [SkippableFact]
+    public void A_slow_taker_meets_no_more_than_the_batches_that_may_wait()
+    {
+        var batches = new PictureBatches(2, _told.Add);
+        int taken = 0;
+        foreach (Tensor batch in batches.Read(Jobs(12)))
+        {
+            batch.Dispose();
+            taken++;
+            var clock = Stopwatch.StartNew();
+            while (batches.Made < Math.Min(12, taken + PictureBatches.Ahead + 1) && clock.Elapsed < TimeSpan.FromSeconds(20))
+            {
+                Thread.Sleep(5);
+            }
+
+            Thread.Sleep(30);
+            batches.Made.Should().BeLessThanOrEqualTo(taken + PictureBatches.Ahead + 1);
+        }
+
+        taken.Should().Be(12);
+    }
+
+    [SkippableFact]
+    public void A_taker_that_goes_leaves_no_work_behind()
+    {
+        var batches = new PictureBatches(2, _told.Add);
+
+        batches.Read(Jobs(1000)).Take(2).Count().Should().Be(2);
+
+        int made = batches.Made;
+        made.Should().BeLessThan(10);
+        Thread.Sleep(100);
+        batches.Made.Should().Be(made);
+    }
+
+    [SkippableFact]
+    public void What_cannot_be_read_is_black_and_told_and_what_the_jobs_throw_goes_up()
+    {
+        File.WriteAllText(_folder.In("broken.jpg"), "no JPEG");
+        string[] files = [_folder.In("small.jpg"), _folder.In("broken.jpg"), _folder.In("nowhere.jpg")];
+
+        Tensor batch = new PictureBatches(2, _told.Add).Read([new PictureJob(files, null)]).Single();
+
+        batch.select(0, 0).to_type(int64).sum().item<long>().Should().BeGreaterThan(0);
+        batch.narrow(0, 1, 2).to_type(int64).sum().item<long>().Should().Be(0);
+        _told.Order(StringComparer.Ordinal).Should().SatisfyRespectively(
+            line => line.Should().Contain("broken.jpg cannot be read (neither a JPEG nor a PNG file); a black picture stands for it"),
+            line => line.Should().Contain("nowhere.jpg cannot be read"));
+        FluentActions.Invoking(() => new PictureBatches(2, _told.Add).Read(Failing()).Count()).Should().Throw<InvalidOperationException>().WithMessage("no more");
+
+        IEnumerable<PictureJob> Failing()
+        {
+            yield return new PictureJob(files, null);
+            throw new InvalidOperationException("no more");
+        }
+    }
+
+    [SkippableFact]
+    public void Crops_lie_within_every_picture_and_half_of_them_are_flipped() => Prop.ForAll(Arb.From(
+        from width in Gen.Choose(1, 4000)
+        from height in Gen.Choose(1, 4000)
+        from seed in Gen.Choose(0, int.MaxValue)
+        select (width, height, seed)),
+        c =>
+        {
+            using var random = new Generator((ulong)c.seed);
+            PictureDraws draws = PictureDraws.Sample(64, random);
+            foreach (int sample in Enumerable.Range(0, 64))
+            {
+                PictureWindow window = draws.Window(sample, c.width, c.height);
+                window.Top.Should().BeInRange(0, c.height - window.Height);
+                window.Left.Should().BeInRange(0, c.width - window.Width);
+                (window.Height > 0 && window.Width > 0 && window.Rows == PictureCrop.Side && window.Columns == PictureCrop.Side).Should().BeTrue();
+            }
+
+            Enumerable.Range(0, 64).Count(draws.Flips).Should().BeInRange(8, 56);
+        }).QuickCheckThrowOnFailure();
+
+    private IEnumerable<PictureJob> Jobs(int count)
+    {
+        for (int job = 0; job < count; job++)
+        {
+            using var random = new Generator((ulong)job);
+            yield return new PictureJob([.. Enumerable.Range(0, 4).Select(k => _folder.In(Names[((4 * job) + k) % Names.Length]))], PictureDraws.Sample(4, random));
+        }
+    }
+}

@@ -1,0 +1,142 @@
+using System.Runtime.InteropServices;
+using Imta.MetaWeight.Experiments.Data.Pictures;
+using Imta.MetaWeight.Native;
+
+namespace Imta.MetaWeight.Tests.Experiments.Pictures;
+
+/// <summary>Pixels and geometry against torchvision's, and files that are none.</summary>
+public sealed class PictureTests
+{
+    public PictureTests() => Skip.IfNot(Picture.IsAvailable, "this build found no headers of libjpeg and libpng");
+
+    public static TheoryData<string> Files => [.. GoldenPictures.WithFile.Select(row => row.File)];
+
+    [SkippableTheory]
+    [MemberData(nameof(Files))]
+    public void Evaluation_sees_torchvisions_pixels(string file)
+    {
+        PictureHead head = Picture.Look(GoldenPictures.Bytes(file));
+
+        Same(Read(file, PictureCrop.ForEvaluation(head.Width, head.Height), flip: false), GoldenPictures.Pixels($"{Path.GetFileNameWithoutExtension(file)}.eval.png"));
+    }
+
+    [SkippableTheory]
+    [MemberData(nameof(Files))]
+    public void A_flipped_crop_has_torchvisions_pixels(string file)
+    {
+        GoldenPictures.Row row = GoldenPictures.WithFile.Single(row => row.File == file);
+
+        Same(Read(file, PictureCrop.OfCrop(row.Top, row.Left, row.CropHeight, row.CropWidth), flip: true), GoldenPictures.Pixels($"{Path.GetFileNameWithoutExtension(file)}.crop.png"));
+    }
+
+    [SkippableFact]
+    public void Crops_have_torchvisions_geometry_for_the_numbers_that_it_drew()
+    {
+        GoldenPictures.Rows.Should().Contain(row => row.FailedTries == PictureCrop.Tries).And.Contain(row => row.FailedTries == 0);
+        foreach (GoldenPictures.Row row in GoldenPictures.Rows)
+        {
+            if (row.FailedTries == PictureCrop.Tries)
+            {
+                PictureCrop.Middle(row.Width, row.Height).Should().Be((row.Top, row.Left, row.CropHeight, row.CropWidth), row.ToString());
+            }
+            else
+            {
+                PictureCrop.Size(row.Width, row.Height, row.AreaShare, row.AspectRatio).Should().Be((row.CropHeight, row.CropWidth), row.ToString());
+            }
+        }
+    }
+
+    [SkippableTheory]
+    [InlineData("landscape.jpg", PictureTraits.None)]
+    [InlineData("grey.jpg", PictureTraits.Grey)]
+    [InlineData("cmyk.jpg", PictureTraits.Cmyk)]
+    [InlineData("rotated.jpg", PictureTraits.Rotated)]
+    [InlineData("colour.png", PictureTraits.Png)]
+    internal void Traits_are_told(string file, PictureTraits traits)
+    {
+        GoldenPictures.Row row = GoldenPictures.WithFile.Single(row => row.File == file);
+
+        Picture.Look(GoldenPictures.Bytes(file)).Should().Be(new PictureHead(row.Width, row.Height, traits));
+    }
+
+    [SkippableFact]
+    public void A_file_that_was_cut_off_is_read_and_told_as_damaged_where_it_is_a_JPEG_and_refused_where_it_is_a_PNG()
+    {
+        byte[] jpeg = GoldenPictures.Bytes("landscape.jpg"), png = GoldenPictures.Bytes("colour.png");
+
+        Read(jpeg[..(jpeg.Length / 2)], out PictureTraits traits).Should().Contain(value => value > 0);
+        traits.Should().Be(PictureTraits.Damaged);
+        FluentActions.Invoking(() => Read(png[..(png.Length / 2)], out _)).Should().Throw<ExternalException>().WithMessage("*ends too early*");
+    }
+
+    [SkippableFact]
+    public void What_is_no_picture_is_refused()
+    {
+        FluentActions.Invoking(() => Picture.Look([])).Should().Throw<ExternalException>().WithMessage("*neither a JPEG nor a PNG*");
+        FluentActions.Invoking(() => Picture.Look("BM6 not here"u8)).Should().Throw<ExternalException>().WithMessage("*neither a JPEG nor a PNG*");
+        FluentActions.Invoking(() => Picture.Look([0xFF, 0xD8, 0xFF, 0xD9])).Should().Throw<ExternalException>();
+        byte[] vast = GoldenPictures.Bytes("colour.png");
+        (vast[16], vast[17], vast[20], vast[21]) = (0x40, 0, 0x40, 0); // width and height of a billion
+        FluentActions.Invoking(() => Picture.Look(vast)).Should().Throw<ExternalException>();
+        var window = new PictureWindow(0, 0, 300, 261, 224, 224, 0, 0, 224, 224); // a column too wide
+        FluentActions.Invoking(() => Picture.Read(GoldenPictures.Bytes("colour.png"), window, false, new byte[3 * 224 * 224])).Should().Throw<ExternalException>().WithMessage("*not within its picture*");
+        FluentActions.Invoking(() => Picture.Read(GoldenPictures.Bytes("colour.png"), window, false, new byte[3])).Should().Throw<ArgumentException>();
+    }
+
+    /// <summary>Whatever bytes a file has: pixels, or an error.</summary>
+    [SkippableFact]
+    public void Bytes_that_were_changed_at_random_never_do_more_than_fail()
+    {
+        var random = new Random(5);
+        int refused = 0, read = 0;
+        foreach (string file in (string[])["small.jpg", "grey.jpg", "rotated.jpg", "cmyk.jpg", "palette.png"])
+        {
+            byte[] whole = GoldenPictures.Bytes(file);
+            for (int k = 0; k < 200; k++)
+            {
+                byte[] bytes = [.. whole[..random.Next(whole.Length / 2, whole.Length + 1)]];
+                for (int change = random.Next(1, 20); change > 0; change--)
+                {
+                    bytes[random.Next(Math.Min(bytes.Length, k % 2 == 0 ? 700 : bytes.Length))] = (byte)random.Next(256);
+                }
+
+                try
+                {
+                    _ = Read(bytes, out _);
+                    read++;
+                }
+                catch (ExternalException)
+                {
+                    refused++;
+                }
+            }
+        }
+
+        read.Should().BeGreaterThan(50);
+        refused.Should().BeGreaterThan(50);
+    }
+
+    private static byte[] Read(string file, PictureWindow window, bool flip)
+    {
+        var planes = new byte[3 * window.SideY * window.SideX];
+        Picture.Read(GoldenPictures.Bytes(file), window, flip, planes);
+        return planes;
+    }
+
+    private static byte[] Read(byte[] bytes, out PictureTraits traits)
+    {
+        PictureHead head = Picture.Look(bytes);
+        var planes = new byte[3 * 8 * 8];
+        traits = Picture.Read(bytes, new PictureWindow(0, 0, head.Height, head.Width, 8, 8, 0, 0, 8, 8), flip: false, planes);
+        return planes;
+    }
+
+    /// <summary>The two libraries are the same version on Debian; another libjpeg may differ by a step here and there.</summary>
+    private static void Same(byte[] actual, byte[] expected)
+    {
+        actual.Should().HaveCount(expected.Length);
+        int[] differences = [.. actual.Zip(expected, (a, b) => Math.Abs(a - b))];
+        differences.Average().Should().BeLessThan(0.1);
+        differences.Max().Should().BeLessThanOrEqualTo(3);
+    }
+}
