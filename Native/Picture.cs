@@ -18,7 +18,7 @@ public enum PictureTraits
     /// <summary>Its Exif data ask viewers to turn or mirror it, which nothing here does: neither do torchvision's data sets.</summary>
     Rotated = 4,
 
-    /// <summary>Damaged: a part of the pixels is a guess.</summary>
+    /// <summary>libjpeg warned of damage: a part of the pixels may be a guess.</summary>
     Damaged = 8,
 
     /// <summary>A PNG file.</summary>

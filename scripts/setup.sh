@@ -40,7 +40,7 @@ build_name() {
   done
   {
     printf '%s\n' "${TorchSource:-}" "${TorchPackage:-}"
-    find "$root"/Directory.* "${folders[@]}" "$root/configs/quickstart.yaml" "${LIBTORCH:-/usr}/$version_header" \
+    find "$root"/Directory.* "${folders[@]}" "$root/configs/quickstart.yaml" "${LIBTORCH:-/usr}/$version_header" /usr/include/jpeglib.h /usr/include/png.h \
       \( -name bin -o -name obj -o -name '.*' -o -name '*~' \) -prune -o -type f -printf '%p %s %T@\n' 2>/dev/null | LC_ALL=C sort || true
   } | sha256sum | cut -c 1-16
 }
@@ -63,8 +63,9 @@ missing_packages() {
     [[ -e /usr/include/gloo/context.h ]] || echo libgloo-dev # for training by several processes
     [[ ${#blas[@]} != 0 ]] || echo libopenblas0-pthread # else libtorch runs on the reference BLAS, many times slower
   fi
-  [[ -e /usr/include/jpeglib.h ]] || echo libjpeg-dev # for data sets of pictures
-  [[ -e /usr/include/png.h ]] || echo libpng-dev
+  # For data sets of pictures; who cannot install them has the rest.
+  [[ -e /usr/include/jpeglib.h ]] || ! can_install || echo libjpeg-dev
+  [[ -e /usr/include/png.h ]] || ! can_install || echo libpng-dev
   [[ -n ${CXX:-} ]] || command -v g++ >/dev/null || echo g++
   command -v cmake >/dev/null || echo cmake
   command -v make >/dev/null || echo make

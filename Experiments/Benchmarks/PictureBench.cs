@@ -3,6 +3,7 @@ using System.Diagnostics;
 using System.Globalization;
 using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Data.Pictures;
+using Imta.MetaWeight.Native;
 
 namespace Imta.MetaWeight.Experiments.Benchmarks;
 
@@ -30,7 +31,8 @@ internal sealed class PictureBench : IDisposable
     {
         ImageFolder train = ImageNetFolders.Read(folder).Train;
         int count = Math.Min(Count, train.Files.Count);
-        return new PictureBench([.. Enumerable.Range(0, count).Select(k => Path.Combine(train.Root, train.Files[(int)((long)k * train.Files.Count / count)]))], seed, null);
+        string[] files = [.. Enumerable.Range(0, count).Select(k => Path.Combine(train.Root, train.Files[(int)((long)k * train.Files.Count / count)])).Where(IsJpeg)];
+        return files.Length > 0 ? new PictureBench(files, seed, null) : throw new UsageException($"{train.Root} has no JPEG files, which djpeg reads");
     }
 
     /// <summary>On pictures of smoothed noise that <c>cjpeg</c> makes, of ImageNet's usual size.</summary>
@@ -78,7 +80,7 @@ internal sealed class PictureBench : IDisposable
     public Contender Djpeg() => new("djpeg", () =>
     {
         var clock = Stopwatch.StartNew();
-        Run("sh", ["-c", "for file in \"$@\"; do djpeg -outfile /dev/null \"$file\" || exit; done", "djpeg", .. _files]);
+        Run("sh", ["-c", "for file in \"$@\"; do djpeg -outfile /dev/null \"$file\" || test $? = 2 || exit; done", "djpeg", .. _files]);
         return clock.Elapsed.TotalSeconds / _files.Length;
     });
 
@@ -89,6 +91,8 @@ internal sealed class PictureBench : IDisposable
             Directory.Delete(_made, recursive: true);
         }
     }
+
+    private static bool IsJpeg(string file) => PictureInspection.Of(file).Head is { } head && !head.Traits.HasFlag(PictureTraits.Png);
 
     /// <summary>A picture in netpbm's format: noise of 16 × 12 places, enlarged, with a little noise of each pixel.</summary>
     private static byte[] Noise(Generator random)

@@ -14,7 +14,7 @@ internal static class ImageNetCheck
 
     private static readonly (PictureTraits Trait, string Text)[] Traits =
     [
-        (PictureTraits.Grey, "grey"), (PictureTraits.Cmyk, "CMYK"), (PictureTraits.Png, "PNG"), (PictureTraits.Rotated, "with a turn in their Exif data, which is not applied"), (PictureTraits.Damaged, "damaged, with guessed pixels"),
+        (PictureTraits.Grey, "grey"), (PictureTraits.Cmyk, "CMYK"), (PictureTraits.Png, "PNG"), (PictureTraits.Rotated, "with a turn in their Exif data, which is not applied"), (PictureTraits.Damaged, "damaged, perhaps with guessed pixels"),
     ];
 
     /// <summary>Prints what is found; 1 where a file cannot be read.</summary>

@@ -81,13 +81,12 @@ int orientation(const jpeg_decompress_struct& info) {
   return 1;
 }
 
-// Ink as Pillow turns it into light; Adobe's files hold it inverted.
-void light_of_ink(const uint8_t* ink, bool inverted, int width, uint8_t* row) {
+// Ink as Pillow turns it into light: it takes every file for one of Adobe's, which hold it inverted.
+void light_of_ink(const uint8_t* ink, int width, uint8_t* row) {
   for (int x = 0; x < width; x++, ink += 4, row += 3) {
-    const auto amount = [&](int k) { return inverted ? 255 - ink[k] : ink[k]; };
-    const int rest = 255 - amount(3);
+    const int rest = ink[3];
     for (int c = 0; c < 3; c++) {
-      const int product = amount(c) * rest + 128;
+      const int product = (255 - ink[c]) * rest + 128;
       row[c] = static_cast<uint8_t>(std::clamp(rest - ((product + (product >> 8)) >> 8), 0, 255));
     }
   }
@@ -114,7 +113,7 @@ bool decode_jpeg(const uint8_t* bytes, size_t length, bool pixels, Picture& pict
     JSAMPROW target = info.out_color_space == JCS_RGB ? row : line.data();
     jpeg_read_scanlines(&info, &target, 1);
     if (ink) {
-      light_of_ink(line.data(), info.saw_Adobe_marker, picture.width, row);
+      light_of_ink(line.data(), picture.width, row);
     } else if (info.out_color_space == JCS_GRAYSCALE) {
       for (int x = 0; x < picture.width; x++) std::memset(row + 3 * x, line[x], 3);
     }
@@ -170,18 +169,28 @@ bool decode_png(bool pixels, Picture& picture, std::vector<png_bytep>& rows, png
   picture.height = static_cast<int>(std::min<png_uint_32>(png_get_image_height(png, info), std::numeric_limits<int>::max()));
   picture.traits = Png | ((png_get_color_type(png, info) & PNG_COLOR_MASK_COLOR) ? 0 : Grey);
   if (!pixels || int64_t{picture.width} * picture.height > most_pixels) return true;
-  png_set_expand(png);
-  png_set_strip_16(png);
-  png_set_strip_alpha(png);
-  png_set_gray_to_rgb(png);
+  // Pillow cuts grey of 16 bits off at 255 and takes the upper 8 of all else.
+  const bool deep = png_get_color_type(png, info) == PNG_COLOR_TYPE_GRAY && png_get_bit_depth(png, info) == 16;
+  if (!deep) {
+    png_set_expand(png);
+    png_set_strip_16(png);
+    png_set_strip_alpha(png);
+    png_set_gray_to_rgb(png);
+  }
   png_set_interlace_handling(png);
   png_read_update_info(png, info);
-  if (png_get_rowbytes(png, info) != size_t{3} * picture.width) png_error(png, "its rows are no red, green and blue");
+  const size_t row = size_t{deep ? 2u : 3u} * picture.width;
+  if (png_get_rowbytes(png, info) != row) png_error(png, "its rows are no red, green and blue");
   picture.pixels.resize(size_t{3} * picture.width * picture.height);
   rows.resize(picture.height);
-  for (int y = 0; y < picture.height; y++) rows[y] = picture.pixels.data() + size_t{3} * picture.width * y;
-  png_read_image(png, rows.data());
-  png_read_end(png, nullptr);
+  for (int y = 0; y < picture.height; y++) rows[y] = picture.pixels.data() + row * y;
+  png_read_image(png, rows.data());  // what follows the pixels may be cut off
+  if (deep) {
+    for (size_t k = picture.pixels.size() / 3; k-- > 0;) {
+      const uint8_t* value = picture.pixels.data() + 2 * k;
+      std::memset(picture.pixels.data() + 3 * k, value[0] ? 255 : value[1], 3);
+    }
+  }
   return true;
 }
 
@@ -288,7 +297,7 @@ void resample(const Picture& picture, const Window& w, uint8_t* planes) {
 void demand_window(const Picture& picture, const Window& w) {
   const bool inside = w.top >= 0 && w.left >= 0 && w.height > 0 && w.width > 0 && int64_t{w.top} + w.height <= picture.height && int64_t{w.left} + w.width <= picture.width &&
                       w.row >= 0 && w.column >= 0 && w.side_y > 0 && w.side_x > 0 && int64_t{w.row} + w.side_y <= w.rows && int64_t{w.column} + w.side_x <= w.columns &&
-                      w.rows <= 1 << 16 && w.columns <= 1 << 16;
+                      w.rows <= 1 << 28 && w.columns <= 1 << 28;
   if (!inside) throw std::invalid_argument("a window that is not within its picture");
 }
 

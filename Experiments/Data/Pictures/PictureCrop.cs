@@ -55,7 +55,7 @@ public static class PictureCrop
     /// <param name="height">The picture's, in pixels.</param>
     public static PictureWindow ForEvaluation(int width, int height)
     {
-        int longer = (int)((double)Resized * Math.Max(width, height) / Math.Min(width, height));
+        int longer = (int)Math.Min(int.MaxValue, (double)Resized * Math.Max(width, height) / Math.Min(width, height));
         (int rows, int columns) = width <= height ? (longer, Resized) : (Resized, longer);
         return new(0, 0, height, width, rows, columns, Rounded((rows - Side) / 2.0), Rounded((columns - Side) / 2.0), Side, Side);
     }

@@ -10,7 +10,8 @@ internal sealed class PictureDraws
 
     private readonly float[] _numbers; // [N, OfAPicture], each in [0, 1)
 
-    private PictureDraws(float[] numbers) => _numbers = numbers;
+    /// <param name="numbers">For each picture those of its tries, four each, and the flip's; each in [0, 1).</param>
+    internal PictureDraws(float[] numbers) => _numbers = numbers;
 
     /// <summary>Draws for a batch.</summary>
     /// <param name="count">N.</param>

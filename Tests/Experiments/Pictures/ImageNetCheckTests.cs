@@ -44,7 +44,7 @@ public sealed class ImageNetCheckTests : IDisposable
         ImtaProcess.Result result = _folder.Run(1, "data", "imagenet", "--check", ".");
 
         result.Error.Should().Be("imta: ./train/n02/broken.jpg cannot be read: neither a JPEG nor a PNG file\n");
-        result.Output.Should().Contain("4 pictures of 2 classes, 2 to 2 each").And.Contain("; 1 unreadable").And.Contain("1 damaged, with guessed pixels");
+        result.Output.Should().Contain("4 pictures of 2 classes, 2 to 2 each").And.Contain("; 1 unreadable").And.Contain("1 damaged, perhaps with guessed pixels");
     }
 
     [SkippableTheory]

@@ -60,13 +60,13 @@ public sealed class PictureBatchesTests : IDisposable
             batch.Dispose();
             taken++;
             var clock = Stopwatch.StartNew();
-            while (batches.Made < Math.Min(12, taken + PictureBatches.Ahead + 1) && clock.Elapsed < TimeSpan.FromSeconds(20))
+            while (batches.Begun < Math.Min(12, taken + PictureBatches.Ahead + 1) && clock.Elapsed < TimeSpan.FromSeconds(20))
             {
                 Thread.Sleep(5);
             }
 
             Thread.Sleep(30);
-            batches.Made.Should().BeLessThanOrEqualTo(taken + PictureBatches.Ahead + 1);
+            batches.Begun.Should().BeLessThanOrEqualTo(taken + PictureBatches.Ahead + 1);
         }
 
         taken.Should().Be(12);
@@ -79,25 +79,28 @@ public sealed class PictureBatchesTests : IDisposable
 
         batches.Read(Jobs(1000)).Take(2).Count().Should().Be(2);
 
-        int made = batches.Made;
+        int made = batches.Begun;
         made.Should().BeLessThan(10);
         Thread.Sleep(100);
-        batches.Made.Should().Be(made);
+        batches.Begun.Should().Be(made);
     }
 
     [SkippableFact]
     public void What_cannot_be_read_is_black_and_told_and_what_the_jobs_throw_goes_up()
     {
         File.WriteAllText(_folder.In("broken.jpg"), "no JPEG");
-        string[] files = [_folder.In("small.jpg"), _folder.In("broken.jpg"), _folder.In("nowhere.jpg")];
+        byte[] whole = GoldenPictures.Bytes("landscape.jpg");
+        File.WriteAllBytes(_folder.In("half.jpg"), whole[..(whole.Length / 2)]);
+        string[] files = [_folder.In("small.jpg"), _folder.In("broken.jpg"), _folder.In("nowhere.jpg"), _folder.In("half.jpg")];
 
         Tensor batch = new PictureBatches(2, _told.Add).Read([new PictureJob(files, null)]).Single();
 
         batch.select(0, 0).to_type(int64).sum().item<long>().Should().BeGreaterThan(0);
         batch.narrow(0, 1, 2).to_type(int64).sum().item<long>().Should().Be(0);
-        _told.Order(StringComparer.Ordinal).Should().SatisfyRespectively(
+        _told.Should().SatisfyRespectively(
             line => line.Should().Contain("broken.jpg cannot be read (neither a JPEG nor a PNG file); a black picture stands for it"),
-            line => line.Should().Contain("nowhere.jpg cannot be read"));
+            line => line.Should().Contain("nowhere.jpg cannot be read"),
+            line => line.Should().EndWith("half.jpg is damaged; it is used as far as it goes"));
         FluentActions.Invoking(() => new PictureBatches(2, _told.Add).Read(Failing()).Count()).Should().Throw<InvalidOperationException>().WithMessage("no more");
 
         IEnumerable<PictureJob> Failing()
@@ -127,6 +130,27 @@ public sealed class PictureBatchesTests : IDisposable
 
             Enumerable.Range(0, 64).Count(draws.Flips).Should().BeInRange(8, 56);
         }).QuickCheckThrowOnFailure();
+
+    /// <summary>Numbers that mean the area and the aspect ratio that torchvision drew give its crop.</summary>
+    [SkippableFact]
+    public void The_numbers_of_a_draw_mean_what_torchvision_draws_by()
+    {
+        GoldenPictures.Row[] rows = [.. GoldenPictures.Rows.Where(row => row.FailedTries < PictureCrop.Tries)];
+        foreach (GoldenPictures.Row row in rows)
+        {
+            float area = (float)((row.AreaShare - 0.08) / 0.92), aspect = (float)((Math.Log(row.AspectRatio) / Math.Log(4.0 / 3) + 1) / 2);
+            float top = (row.Top + 0.5f) / (row.Height - row.CropHeight + 1), left = (row.Left + 0.5f) / (row.Width - row.CropWidth + 1);
+            var draws = new PictureDraws([area, aspect, top, left, .. Enumerable.Repeat(0f, 4 * (PictureCrop.Tries - 1)), 0.6f]);
+
+            draws.Window(0, row.Width, row.Height).Should().Be(PictureCrop.OfCrop(row.Top, row.Left, row.CropHeight, row.CropWidth), row.ToString());
+            draws.Flips(0).Should().BeFalse();
+        }
+
+        GoldenPictures.Row never = GoldenPictures.Rows.First(row => row.FailedTries == PictureCrop.Tries);
+        var none = new PictureDraws([.. Enumerable.Repeat(0.999f, 4 * PictureCrop.Tries), 0.4f]);
+        none.Window(0, never.Width, never.Height).Should().Be(PictureCrop.OfCrop(never.Top, never.Left, never.CropHeight, never.CropWidth), never.ToString());
+        none.Flips(0).Should().BeTrue();
+    }
 
     private IEnumerable<PictureJob> Jobs(int count)
     {

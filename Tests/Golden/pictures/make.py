@@ -38,13 +38,28 @@ def pictures():
     yield "small.jpg", waves(120, 80, 3), {"quality": 90, "subsampling": 0}
     yield "long.jpg", waves(900, 150, 4), {"quality": 70}
     yield "grey.jpg", waves(400, 300, 5).convert("L"), {"quality": 85}
+    yield "ink.jpg", waves(200, 180, 14).convert("CMYK"), {"quality": 85}
     yield "cmyk.jpg", waves(320, 280, 6).convert("CMYK"), {"quality": 85}
     exif = Image.Exif()
     exif[0x0112] = 6
     yield "rotated.jpg", waves(300, 260, 7), {"quality": 85, "exif": exif}
     yield "colour.png", waves(260, 300, 8), {}
-    yield "palette.png", waves(256, 256, 9).quantize(32), {}
-    yield "alpha.png", waves(270, 240, 10).convert("RGBA"), {}
+    yield "palette.png", waves(256, 256, 9).quantize(32), {"transparency": 3}
+    clear = waves(270, 240, 10)
+    clear.putalpha(waves(270, 240, 11).convert("L"))
+    yield "alpha.png", clear, {}
+    yield "grey-alpha.png", clear.convert("LA"), {}
+    deep = numpy.asarray(waves(60, 50, 12).convert("L")).astype(numpy.int32) * 2
+    yield "deep.png", Image.fromarray(deep, "I"), {}
+    yield "line.png", waves(2, 700, 13), {}
+
+
+def without_adobe(path: Path) -> None:
+    """Takes out the segment by which Adobe's files are known."""
+    data = path.read_bytes()
+    start = data.index(b"\xff\xee")
+    length = int.from_bytes(data[start + 2:start + 4], "big")
+    path.write_bytes(data[:start] + data[start + 2 + length:])
 
 
 def drawn(image: Image.Image, seed: int):
@@ -67,6 +82,8 @@ def main() -> None:
     rows = []
     for number, (name, picture, options) in enumerate(pictures()):
         picture.save(folder / name, **options)
+        if name == "ink.jpg":
+            without_adobe(folder / name)
         image = Image.open(folder / name).convert("RGB")
         stem = Path(name).stem
         EVAL(image).save(folder / f"{stem}.eval.png", optimize=True)
