@@ -6,7 +6,7 @@ using Imta.MetaWeight.Native;
 
 namespace Imta.MetaWeight.Tests.Experiments.Pictures;
 
-/// <summary>What torchvision 0.14.1 made of pictures (<c>Tests/Golden/pictures/make.py</c>).</summary>
+/// <summary>What torchvision 0.14.1 made of pictures (<c>Torchvision/make.py</c>).</summary>
 internal static class GoldenPictures
 {
     public static IReadOnlyList<Row> Rows { get; } = Read();
@@ -31,7 +31,7 @@ internal static class GoldenPictures
         return [.. csv.GetRecords<Row>()];
     }
 
-    private static string Folder(string file, [CallerFilePath] string here = "") => Path.GetFullPath(Path.Combine(here, "../../../Golden/pictures", file));
+    private static string Folder(string file, [CallerFilePath] string here = "") => Path.GetFullPath(Path.Combine(here, "Torchvision", file));
 
     /// <summary>A picture and torchvision's crop of it; without a file the crop alone.</summary>
     internal sealed record Row
