@@ -31,7 +31,7 @@ internal static class GoldenPictures
         return [.. csv.GetRecords<Row>()];
     }
 
-    private static string Folder(string file, [CallerFilePath] string here = "") => Path.GetFullPath(Path.Combine(here, "Torchvision", file));
+    private static string Folder(string file, [CallerFilePath] string here = "") => Path.GetFullPath(Path.Combine(here, "../Torchvision", file));
 
     /// <summary>A picture and torchvision's crop of it; without a file the crop alone.</summary>
     internal sealed record Row
