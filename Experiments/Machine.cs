@@ -31,7 +31,7 @@ internal static class Machine
 
         if (wanted.type == DeviceType.CUDA)
         {
-            Runtime.SetCudaMath(tf32: settings.Model.Precision == Precision.Tf32);
+            SetMath(settings.Model.Precision);
         }
 
         return wanted;
@@ -41,6 +41,19 @@ internal static class Machine
     public static string? LibtorchProblem(string? folder) => string.IsNullOrEmpty(folder) || Directory.Exists(Path.Combine(folder, "lib"))
         ? null
         : $"LIBTORCH is {folder}, where no libtorch is (a folder with include/ and lib/); correct it, or unset it to use the system's";
+
+    /// <summary>Without the native library CUDA computes as libtorch has it.</summary>
+    private static void SetMath(Precision precision)
+    {
+        if (Runtime.IsAvailable)
+        {
+            Runtime.SetCudaMath(tf32: precision == Precision.Tf32);
+        }
+        else if (precision == Precision.Tf32)
+        {
+            throw new UsageException("model.precision tf32 takes the native library, which this build (TorchSource=package) does not have; take full, or build against a libtorch named by LIBTORCH");
+        }
+    }
 
     private static string Visible() => Environment.GetEnvironmentVariable(CudaDevices.Variable) is { } devices ? $", {CudaDevices.Variable} is '{devices}'" : "";
 

@@ -43,7 +43,17 @@ internal sealed class LinearisedForward : IForward
     /// Computes the pass at θ once more, to the same numbers, or where the network rounds its features (<see cref="MultiExitNetwork.FeatureType"/>)
     /// without that; batch norm's running statistics stay, and so do the losses.
     /// </summary>
-    public void Repeat() => (_pass, _slopes, _, _) = At(NormStatistics.Batch);
+    public void Repeat()
+    {
+        if (_network.FeatureType is not null)
+        {
+            (_pass, _slopes, _, _) = At(NormStatistics.Batch);
+            return;
+        }
+
+        using Activity? phase = Phases.Start(Phases.Forward);
+        _pass = _network.Linearise(_train.Images, parameters: null, NormStatistics.Batch);
+    }
 
     /// <summary>The same pass without rounded features, in the open dispose scope; this one where it has none.</summary>
     public LinearisedForward InFull() => _network.FeatureType is null ? this : new LinearisedForward(_network, _loss, _train, NormStatistics.Batch);

@@ -1,6 +1,5 @@
 using System.CommandLine;
 using System.Globalization;
-using System.Runtime.InteropServices;
 using Imta.MetaWeight.Experiments.Data;
 
 namespace Imta.MetaWeight.Experiments.Commands;
@@ -8,7 +7,6 @@ namespace Imta.MetaWeight.Experiments.Commands;
 /// <summary><c>imta data cifar10|cifar100 [--data DIR]</c>: fetches the official archive and unpacks it; <c>imta data imagenet --check DIR</c>: looks at what is there.</summary>
 internal static class DataCommand
 {
-    private const int Interrupted = 130;
     private const string ImageNet = "imagenet";
 
     private static readonly CifarFormat[] Formats = [CifarFormat.Cifar10, CifarFormat.Cifar100];
@@ -37,25 +35,17 @@ internal static class DataCommand
         CifarFormat format = Formats.FirstOrDefault(known => known.Key == name)
             ?? throw new UsageException($"there is no data set {Configuration.YamlReader.OneLine(name)} to fetch; wanted {string.Join(" or ", Formats.Select(known => known.Key))}, or imagenet with --check DIR");
         Uri from = Folder(arguments.GetValue(From)!);
-        using var stop = new CancellationTokenSource();
-        using PosixSignalRegistration interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Stop);
-        using PosixSignalRegistration terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Stop);
+        using var stop = new Interruption();
         using var http = new HttpClient { Timeout = TimeSpan.FromSeconds(30) };
         try
         {
             ObtainAsync(format, arguments.GetValue(Data)!, from, http, stop.Token).GetAwaiter().GetResult();
             return 0;
         }
-        catch (OperationCanceledException) when (stop.IsCancellationRequested)
+        catch (OperationCanceledException) when (stop.Token.IsCancellationRequested)
         {
             Console.Out.WriteLine($"stopped; the folder {arguments.GetValue(Data)} keeps what has come, and the same command goes on from there");
-            return Interrupted;
-        }
-
-        void Stop(PosixSignalContext context)
-        {
-            context.Cancel = !stop.IsCancellationRequested;
-            stop.Cancel();
+            return Interruption.ExitCode;
         }
     }
 
