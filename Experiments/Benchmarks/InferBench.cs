@@ -16,7 +16,7 @@ internal sealed class InferBench : IDisposable
 
     public InferBench(Settings settings, int batch, Device device)
     {
-        DatasetShape shape = DatasetShape.Of(settings.Data.Dataset);
+        DatasetShape shape = DatasetShape.Of(settings.Data);
         using Generator random = SeedSequence.Generator(settings.Seed, nameof(InferBench));
         _network = Networks.Build(settings, device);
         _images = randn([batch, 3, shape.Side, shape.Side], generator: random).to(device);

@@ -65,11 +65,12 @@ internal sealed class PictureBench : IDisposable
     {
         using DisposeScope scope = NewDisposeScope();
         using Generator random = SeedSequence.Generator(_seed, SeedSequence.Augmentation, _epoch++);
-        PictureJob job = new(_files, PictureDraws.Sample(_files.Length, random));
+        PictureJob job = new(_files, PictureDraws.Sample(_files.Length, random), []);
         var clock = Stopwatch.StartNew();
-        foreach (Tensor batch in new PictureBatches(1, line => throw new UsageException(line)).Read([job]))
+        var tally = new PictureTally(line => throw new UsageException(line));
+        foreach ((_, Tensor pixels) in new PictureBatches(1, PictureShape.ImageNet, tally).Read([job]))
         {
-            batch.Dispose();
+            pixels.Dispose();
         }
 
         return clock.Elapsed.TotalSeconds / _files.Length;

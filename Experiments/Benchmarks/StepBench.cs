@@ -22,7 +22,7 @@ internal sealed class StepBench : IDisposable
     public StepBench(Settings settings, Device device, Replicas? replicas = null)
     {
         (_settings, _device, _replicas) = (settings, device, replicas ?? Replicas.Alone);
-        DatasetShape shape = DatasetShape.Of(settings.Data.Dataset);
+        DatasetShape shape = DatasetShape.Of(settings.Data);
         using Generator random = SeedSequence.Generator(settings.Seed, nameof(StepBench));
         Tensor own = _replicas.Shard.Within(settings.Train.Batch);
         _batch = new LabelledImages(
@@ -34,7 +34,7 @@ internal sealed class StepBench : IDisposable
     public IReadOnlyDictionary<string, int> Measures => new Dictionary<string, int>
     {
         ["half_batch"] = HalfBatch,
-        ["classes"] = DatasetShape.Of(_settings.Data.Dataset).Classes,
+        ["classes"] = DatasetShape.Of(_settings.Data).Classes,
         ["exits"] = _settings.Model.Exits(),
         ["threads"] = get_num_threads(),
     };
@@ -78,7 +78,7 @@ internal sealed class StepBench : IDisposable
 
     private RunModel Model(Settings settings)
     {
-        long[] counts = [.. Enumerable.Repeat(1L, DatasetShape.Of(settings.Data.Dataset).Classes)];
+        long[] counts = [.. Enumerable.Repeat(1L, DatasetShape.Of(settings.Data).Classes)];
         var model = RunModel.Build(TrainingPhase.Of(settings)[0], counts, _device, _replicas);
         _models.Add(model);
         return model;

@@ -1,5 +1,6 @@
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments.Data;
+using Imta.MetaWeight.Experiments.Data.Pictures;
 using Imta.MetaWeight.Experiments.Inference;
 using Imta.MetaWeight.Experiments.Training;
 using Imta.MetaWeight.Meta;
@@ -10,7 +11,7 @@ namespace Imta.MetaWeight.Experiments.Checks;
 /// The most memory that a process of a run takes of what it computes with, CPU or GPU, estimated. The constants are measured on the CPU; of a GPU
 /// the room of CUDA itself is a guess (docs/checks.md).
 /// </summary>
-/// <param name="ImageBytes">Of the images of all sets.</param>
+/// <param name="ImageBytes">Of the images of all sets, where they are in memory.</param>
 /// <param name="ParameterBytes">Of θ and Θ.</param>
 /// <param name="ActivationBytes">Of all layers' outputs for one image, in float32.</param>
 /// <param name="TrainImages">Training images.</param>
@@ -30,12 +31,15 @@ internal sealed record MemoryNeed(long ImageBytes, long ParameterBytes, long Act
     /// <summary>Bytes of a feature while training, in those of float32.</summary>
     public double FeatureShare { get; init; } = 1;
 
+    /// <summary>Bytes of a picture whose files are read batch by batch; 0: images are in memory.</summary>
+    public long PictureBytes { get; init; }
+
     public static MemoryNeed Of(TrainingPhase phase, RunModel model, NetworkCost cost, RunData data)
     {
         IEnumerable<Tensor> parameters = model.Network.parameters().Concat(model.Weighting?.Network.Parameters ?? []);
         ImageSet[] sets = [data.Train, data.Validation, data.Test, .. data.Meta is { } meta ? [meta] : Array.Empty<ImageSet>()];
         return new MemoryNeed(
-            sets.Sum(set => set.Images.numel()),
+            sets.Sum(set => set.Files is null ? set.Images.numel() : 0),
             parameters.Sum(Bytes),
             cost.Activations * model.Network.Parameters[0].element_size(),
             data.Train.Count,
@@ -45,6 +49,7 @@ internal sealed record MemoryNeed(long ImageBytes, long ParameterBytes, long Act
             phase.Settings.Meta)
         {
             OnGpu = phase.Settings.Device != "cpu",
+            PictureBytes = data.Train.Files?.Bytes ?? 0,
             FeatureShare = model.Network.FeatureType is null ? 1 : ShareInHalf(phase.Settings.Meta),
         };
     }
@@ -56,7 +61,14 @@ internal sealed record MemoryNeed(long ImageBytes, long ParameterBytes, long Act
         int copies = (Meta.Predicts ? 8 : 4) + (Processes > 1 ? 1 : 0); // θ, gradient, momentum and step; the lookahead's too; the buckets of means
         double atOnce = Meta.Cuts ? (images + 1) / 2 : images;
         double passes = Math.Max(Activations * FeatureShare * atOnce, EvaluationActivations * Math.Min(SetAnswers.Batch, EvaluationImages));
-        return (long)((OnGpu ? CudaContext : Program) + ImageBytes + (copies * ParameterBytes) + (passes * ActivationBytes));
+        return (long)((OnGpu ? CudaContext : Program) + ImageBytes + PicturesAtOnce(images) + (copies * ParameterBytes) + (passes * ActivationBytes));
+    }
+
+    /// <summary>Bytes of the batches that are there at once: the one in use, as bytes and numbers, and on the CPU those that wait or are made.</summary>
+    private long PicturesAtOnce(int images)
+    {
+        int bytes = sizeof(float) + 1 + (OnGpu ? 0 : (PictureBatches.Ahead + 1) * (Meta.HoldsOut ? 2 : 1));
+        return bytes * PictureBytes * Math.Max(images, Math.Min(SetAnswers.Batch, EvaluationImages));
     }
 
     /// <summary>What a step keeps of the images that it works on at once, in outputs of all layers.</summary>

@@ -15,8 +15,14 @@ namespace Imta.MetaWeight.Experiments.Checks;
 internal sealed record Overlap(int TestInTraining, int TestInValidation, int TestInEither, int Test, int ValidationInTraining, int Validation)
 {
     /// <summary>Compares the images of a run; labels don't count.</summary>
-    public static Overlap Of(RunData data)
+    /// <returns>Null where they are files, all of which would have to be read.</returns>
+    public static Overlap? Of(RunData data)
     {
+        if (data.Test.Files is not null)
+        {
+            return null;
+        }
+
         UInt128[] test = Fingerprints(data.Test), validation = Fingerprints(data.Validation);
         HashSet<UInt128> training = [.. Fingerprints(data.Train), .. data.Meta is null ? [] : Fingerprints(data.Meta)];
         HashSet<UInt128> held = [.. validation];

@@ -42,7 +42,7 @@ internal sealed class RunChecks
     public IEnumerable<Finding> BeforeStart(MachineRoom room) =>
     [
         .. SplitsCheck.Findings(new SplitCounts(_data.Train.ClassNames, _data.Train.ClassCounts(), _data.Validation.ClassCounts(), _data.Test.ClassCounts()), _settings),
-        .. OverlapCheck.Findings(Overlap.Of(_data)),
+        .. Overlap.Of(_data) is { } overlap ? OverlapCheck.Findings(overlap) : [],
         .. OfPhases((phase, _) => OddBatchCheck.Findings(_data.Train.Count, phase.Settings)),
         .. OfPhases((phase, _) => SharesCheck.Findings(_data.Train.Count, _exits, phase.Settings)),
         .. OfMachine(room),

@@ -48,7 +48,7 @@ internal static class SharesCheck
 
     /// <summary>Samples that a process allocates at once. An odd batch's first half has one more: what it gives nothing, the other does neither.</summary>
     private static int Samples(int batch, Settings settings) => (settings.Meta.HoldsOut
-        ? Math.Min(batch, settings.Meta.PerClass * DatasetShape.Of(settings.Data.Dataset).Classes)
+        ? Math.Min(batch, settings.Meta.PerClass * DatasetShape.Of(settings.Data).Classes)
         : (batch + 1) / 2) / settings.Processes;
 
     /// <summary>The smallest batch that cuts well with a meta sample for every exit.</summary>

@@ -84,9 +84,9 @@ internal static class SplitsCheck
     /// <summary>The inverse of <see cref="Splits.ValidationSize"/>: what holds out enough.</summary>
     private static string MoreValidation(long available, int classes, DataOptions data)
     {
-        long wanted = (FineValidation + classes - 1) / classes * classes;
-        string? hold = wanted > available / 2 ? null : Invariant($"data.validation to {DivideUp(wanted * Splits.WholeTrainingSet, Math.Min(available, Splits.WholeTrainingSet))}");
-        string? limit = data.TrainLimit is null || data.Validation < wanted ? null : Invariant($"data.trainLimit to {DivideUp(wanted * Splits.WholeTrainingSet, data.Validation)}");
+        long whole = Splits.WholeTrainingSet(data.Dataset), wanted = (FineValidation + classes - 1) / classes * classes;
+        string? hold = wanted > available / 2 ? null : Invariant($"data.validation to {DivideUp(wanted * whole, Math.Min(available, whole))}");
+        string? limit = data.TrainLimit is null || data.Validation < wanted ? null : Invariant($"data.trainLimit to {DivideUp(wanted * whole, data.Validation)}");
         string[] ways = [.. new[] { limit, hold }.OfType<string>()];
         return ways.Length == 0 ? "train on more images" : $"raise {string.Join(", or ", ways)}";
     }

@@ -2,6 +2,7 @@ using System.CommandLine;
 using Imta.MetaWeight.Experiments.Benchmarks;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
+using Imta.MetaWeight.Experiments.Data.Pictures;
 
 namespace Imta.MetaWeight.Experiments.Commands;
 
@@ -34,7 +35,7 @@ internal static class BenchDataCommand
             return RunPictures(settings, arguments.GetValue(Data), rounds, arguments.GetValue(BenchCommand.Json));
         }
 
-        if (DatasetShape.Of(settings.Data.Dataset).Side != ImageSet.Side)
+        if (DatasetShape.Of(settings.Data).Side != ImageSet.Side)
         {
             throw new UsageException($"data.dataset is {SettingsSchema.YamlName(settings.Data.Dataset.ToString())}; images of {ImageSet.Side} x {ImageSet.Side} pixels are augmented: cifar10, cifar100 or generated");
         }
@@ -51,7 +52,7 @@ internal static class BenchDataCommand
 
     private static int RunPictures(Settings settings, string? folder, int rounds, bool json)
     {
-        ImageNetCheck.NeedsPictures();
+        ImageNetFolders.NeedReader();
         Machine.Prepare(settings with { Device = "cpu" });
         using PictureBench bench = folder is null ? PictureBench.OfNoise(settings.Seed) : PictureBench.Of(folder, settings.Seed);
         Series[] series = Series.Alternate([bench.Decoded(), bench.Djpeg()], rounds, BenchCommand.Progress(rounds));

@@ -115,7 +115,7 @@ internal static class ConvertCommand
 
     /// <summary>The phase's model; class weights, which follow from the images, are not in a file.</summary>
     private static RunModel ModelOf(TrainingPhase phase)
-        => RunModel.Build(phase, [.. Enumerable.Repeat(1L, DatasetShape.Of(phase.Settings.Data.Dataset).Classes)], CPU, Replicas.Alone);
+        => RunModel.Build(phase, [.. Enumerable.Repeat(1L, DatasetShape.Of(phase.Settings.Data).Classes)], CPU, Replicas.Alone);
 
     private static void Write(string source, RunModel model, Settings settings, TrainingPhase phase, int epochs, IReadOnlyDictionary<string, object?> facts, string target)
     {

@@ -29,7 +29,7 @@ internal static class CostCommand
         Settings settings = ConfigurationArguments.Read(arguments);
         Machine.Prepare(settings with { Device = "cpu" });
         using MultiExitNetwork network = Networks.Build(settings, CPU);
-        CostRow[] rows = CostRow.Table(network.Cost(DatasetShape.Of(settings.Data.Dataset).Side));
+        CostRow[] rows = CostRow.Table(network.Cost(DatasetShape.Of(settings.Data).Side));
         if (arguments.GetValue(Out) is { } file)
         {
             Write(file, rows);

@@ -21,7 +21,7 @@ internal static class ImageNetCheck
     /// <exception cref="UsageException">The folder is no ImageNet, or this build reads no pictures.</exception>
     public static int Run(string root, CancellationToken stop)
     {
-        NeedsPictures();
+        ImageNetFolders.NeedReader();
         ImageNetFolders folders = ImageNetFolders.Read(root);
         RunMonitor monitor = RunMonitor.ForConsole();
         var found = new List<PictureInspection>[2];
@@ -56,15 +56,6 @@ internal static class ImageNetCheck
         }
 
         return unreadable.Length == 0 ? 0 : SomeUnreadable;
-    }
-
-    /// <exception cref="UsageException">This build reads no pictures.</exception>
-    public static void NeedsPictures()
-    {
-        if (!Picture.IsAvailable)
-        {
-            throw new UsageException("this build reads no pictures, because it found no headers of libjpeg and libpng; install them (Debian: apt-get install libjpeg-dev libpng-dev) and build again");
-        }
     }
 
     private static void Show(ImageFolder folder, List<PictureInspection> pictures)

@@ -4,23 +4,25 @@ using Imta.MetaWeight.Allocation;
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
+using Imta.MetaWeight.Experiments.Data.Pictures;
 using Imta.MetaWeight.Experiments.Inference;
 using Imta.MetaWeight.Experiments.Runs;
 using Imta.MetaWeight.Experiments.Training;
 
 namespace Imta.MetaWeight.Experiments.Commands;
 
-/// <summary><c>imta infer RUN --policy P.json --data FILE</c>: answers by real early-exit execution.</summary>
+/// <summary><c>imta infer RUN --policy P.json [--data FILE | --images DIR]</c>: answers by real early-exit execution.</summary>
 internal static class InferCommand
 {
     private static readonly Option<string> Policy = new("--policy") { HelpName = "P.json", Description = "Who leaves where: a file of imta calibrate", Required = true };
     private static readonly Option<string?> Data = new("--data") { HelpName = "FILE|DIR", Description = "Images in the data set's binary layout, or the data set's folder, whose test images are answered; by default the run's" };
+    private static readonly Option<string?> Pictures = new("--images") { HelpName = "DIR", Description = "A folder of JPEG or PNG files, also in folders below it: each is resized and its middle answered" };
     private static readonly Option<string> Out = new("--out") { HelpName = "FILE.csv", Description = "The answers", DefaultValueFactory = _ => "answers.csv" };
     private static readonly Option<int> BatchSize = new("--batch") { HelpName = "N", Description = "Images of a batch", DefaultValueFactory = _ => SetAnswers.Batch };
 
     public static Command Build()
     {
-        Command command = TrainedNetworkArguments.Command("infer", "Answer images, each at the first exit that is sure enough, and stop there", Policy, Data, Out, BatchSize);
+        Command command = TrainedNetworkArguments.Command("infer", "Answer images, each at the first exit that is sure enough, and stop there", Policy, Data, Pictures, Out, BatchSize);
         command.SetAction(Run);
         return command;
     }
@@ -34,13 +36,21 @@ internal static class InferCommand
         using TrainedNetwork network = TrainedNetworkArguments.Load(arguments);
         PolicyFile policy = TrainedNetworkArguments.Policy(arguments.GetValue(Policy)!, network);
         OutputFile.Check(file);
-        using ImageSet images = ImagesOf(network, arguments.GetValue(Data));
+        string? folder = arguments.GetValue(Pictures);
+        var tally = new PictureTally(line => Console.Error.WriteLine($"warning: {line}"), "it gets no answer");
+        using ImageSet images = folder is null ? ImagesOf(network, arguments.GetValue(Data)) : PicturesOf(network, folder, arguments.GetValue(Data), policy.ClassNames, tally);
         var answers = new List<AnswerRow>();
         var clock = Stopwatch.StartNew();
         Answer(network, policy, images, batch, answers, stop.Token);
         clock.Stop();
+        answers.RemoveAll(answer => folder is not null && tally.Unreadable.Contains(Path.Combine(folder, answer.File!)));
+        if (answers.Count == 0)
+        {
+            throw new UsageException($"none of the pictures in {folder} can be read");
+        }
+
         OutputFile.Guarded(file, () => CsvTable.Write(file, answers));
-        Show(answers, images, network, clock.Elapsed.TotalSeconds);
+        Show(answers, folder is null ? images.Labels : null, network, clock.Elapsed.TotalSeconds);
         Console.WriteLine($"the answers are in {file}");
         return 0;
     }
@@ -61,6 +71,27 @@ internal static class InferCommand
         return CifarReader.ReadFile(format, place);
     }
 
+    private static ImageSet PicturesOf(TrainedNetwork network, string folder, string? data, IReadOnlyList<string> classNames, PictureTally tally)
+    {
+        if (data is not null)
+        {
+            throw new UsageException("--images and --data both name images; give one of them");
+        }
+
+        ImageNetFolders.NeedReader();
+        string[] names = Directory.Exists(folder) ? [.. ImageFolder.Pictures(folder)] : throw new UsageException($"there is no folder {folder}; --images takes one with JPEG or PNG files in it");
+        if (names.Length == 0)
+        {
+            throw new UsageException($"{folder} has no JPEG or PNG file; --images takes a folder with some in it");
+        }
+
+        using DisposeScope scope = NewDisposeScope();
+        DataOptions options = network.Settings.Data;
+        PictureShape shape = DatasetShape.Of(options).Side == ImageSet.Side ? PictureShape.Cifar : PictureShape.ImageNet;
+        return new ImageSet(
+            new PictureFiles(folder, names, shape, options.Workers, tally), zeros([names.Length], ScalarType.Int64), arange(names.Length, ScalarType.Int64), classNames);
+    }
+
     private static void Answer(TrainedNetwork network, PolicyFile file, ImageSet images, int size, List<AnswerRow> answers, CancellationToken stop)
     {
         ExitPolicy policy = file.Policy;
@@ -77,7 +108,7 @@ internal static class InferCommand
                 using (batch)
                 {
                     ExitAnswers found = runner.Run(batch.Images, (k, logits, _) => policy.Leaves(k, logits));
-                    answers.AddRange(Rows(found, file, positions.AsSpan(answers.Count)));
+                    answers.AddRange(Rows(found, file, images.Files, positions.AsSpan(answers.Count)));
                 }
 
                 monitor.Advance($"batch {++done}/{batches}");
@@ -85,7 +116,7 @@ internal static class InferCommand
         });
     }
 
-    private static AnswerRow[] Rows(ExitAnswers found, PolicyFile policy, ReadOnlySpan<long> positions)
+    private static AnswerRow[] Rows(ExitAnswers found, PolicyFile policy, PictureFiles? files, ReadOnlySpan<long> positions)
     {
         float[] confidence = ExitCriteria.Confidence.Score(found.Logits).cpu().data<float>().ToArray();
         long[] classes = found.Logits.argmax(1).cpu().data<long>().ToArray(), exits = found.Exits.cpu().data<long>().ToArray();
@@ -98,14 +129,14 @@ internal static class InferCommand
             Confidence = confidence[i],
             Exit = (int)exits[i] + 1,
             Macs = policy.Macs[(int)exits[i]],
+            File = files?.Names[(int)samples[i]],
         })];
     }
 
-    private static void Show(List<AnswerRow> answers, ImageSet images, TrainedNetwork network, double seconds)
+    private static void Show(List<AnswerRow> answers, Tensor? labels, TrainedNetwork network, double seconds)
     {
-        long[] labels = images.Labels.data<long>().ToArray();
-        double right = answers.Zip(labels, (answer, label) => answer.Class == label ? 1.0 : 0).Average();
+        string right = labels is null ? "" : FormattableString.Invariant($"{100 * answers.Zip(labels.data<long>().ToArray(), (answer, label) => answer.Class == label ? 1.0 : 0).Average():0.0} % answered as labelled, ");
         IEnumerable<double> shares = Enumerable.Range(1, network.Network.Exits).Select(exit => answers.Average(answer => answer.Exit == exit ? 1.0 : 0));
-        Console.WriteLine(FormattableString.Invariant($"{answers.Count:N0} images: {100 * right:0.0} % answered as labelled, {RunMonitor.PerExit(shares)} % by exits 1 to {network.Network.Exits}, {answers.Average(answer => answer.Macs):N0} multiply-adds on average, {answers.Count / seconds:0} images/s"));
+        Console.WriteLine(FormattableString.Invariant($"{answers.Count:N0} images: {right}{RunMonitor.PerExit(shares)} % by exits 1 to {network.Network.Exits}, {answers.Average(answer => answer.Macs):N0} multiply-adds on average, {answers.Count / seconds:0} images/s"));
     }
 }

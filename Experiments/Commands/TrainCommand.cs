@@ -71,7 +71,7 @@ internal static class TrainCommand
         IReadOnlyList<TrainingPhase> phases = TrainingPhase.Of(settings);
         using Replicas replicas = Replicas.Of(place, settings.Processes, Patience(arguments));
         using RunModel model = RunModel.Build(phases[0], data.Train.ClassCounts(), device, replicas, PhaseOneSource.Load(settings, device));
-        var checks = new RunChecks(phases, data, model, model.Network.Cost(DatasetShape.Of(settings.Data.Dataset).Side), here: here);
+        var checks = new RunChecks(phases, data, model, model.Network.Cost(DatasetShape.Of(settings.Data).Side), here: here);
         Finding[] findings = [.. checks.BeforeStart(room)];
         if (Refused(findings, allowed))
         {
@@ -125,7 +125,7 @@ internal static class TrainCommand
         using RunModel model = RunModel.Build(phases[0], data.Train.ClassCounts(), device, replicas);
         checkpoint.Restore(model, file);
         checkpoint.ReleaseModel();
-        var checks = new RunChecks(phases, data, model, model.Network.Cost(DatasetShape.Of(settings.Data.Dataset).Side), checkpoint.Epochs, here);
+        var checks = new RunChecks(phases, data, model, model.Network.Cost(DatasetShape.Of(settings.Data).Side), checkpoint.Epochs, here);
         Finding[] findings = [.. checks.BeforeGoingOn(room)];
         if (Refused(findings, allowed))
         {
@@ -260,6 +260,7 @@ internal static class TrainCommand
     {
         RunMonitor monitor = RunMonitor.ForConsole();
         monitor.LogTo(plan.Folder.Log);
+        plan.Data.Pictures?.TellTo(line => monitor.Say($"warning: {line}"));
         foreach (string line in plan.Lines())
         {
             monitor.Say(line);
@@ -281,7 +282,7 @@ internal static class TrainCommand
         catch (IOException e)
         {
             // The log may be on the same full disk.
-            throw new IOException($"{e.Message}; {plan.Folder.LatestCheckpoint} is whole: when there is room again, go on by imta train --resume {plan.Folder.Path}", e);
+            throw new IOException($"{e.Message}; {plan.Folder.LatestCheckpoint} is whole: when that is mended, go on by imta train --resume {plan.Folder.Path}", e);
         }
         catch (Exception e)
         {

@@ -15,7 +15,7 @@ public enum DatasetKind
     /// <summary>CIFAR-100: 50,000 and 10,000 images, 100 classes.</summary>
     Cifar100,
 
-    /// <summary>ImageNet, 1,000 classes at 224×224: networks for it can be built and counted; there is no reader of its images yet.</summary>
+    /// <summary>ImageNet: folders train and val with a folder of JPEG or PNG files for each class, 1,281,167 and 50,000 pictures of 1,000 classes, at 224×224.</summary>
     Imagenet,
 }
 
@@ -47,16 +47,20 @@ public enum ClassOrder
 /// <summary>Which images a run sees.</summary>
 public sealed record DataOptions
 {
-    [Description("Data set; networks for imagenet can be built and counted, its images cannot be read yet")]
+    [Description("Data set")]
     public DatasetKind Dataset { get; init; } = DatasetKind.Generated;
 
-    [Description("Folder of the data set's files in the official binary layout; generated data needs none")]
+    [Description("Folder of the data set's files: CIFAR's in the official binary layout, ImageNet's folders train and val; generated data needs none")]
     [RegularExpression(@"[^\p{Cc}]+", ErrorMessage = "a folder")]
     public string? Root { get; init; }
 
-    [Description("Images held out for validation out of 50,000 training images, balanced over classes; of fewer the same share; 0: none")]
+    [Description("Images held out for validation of the whole training set (50,000; ImageNet's 1,281,167), balanced over classes; of fewer the same share; 0: none")]
     [Range(0, int.MaxValue)]
     public int Validation { get; init; } = 5000;
+
+    [Description("Classes of folders in ImageNet's layout that have other ones; null: the data set's own number")]
+    [Range(2, 100_000)]
+    public int? Classes { get; init; }
 
     [Description("Images of the training set that are used, balanced over classes, validation included; null: all")]
     [Range(1, int.MaxValue)]
@@ -66,8 +70,12 @@ public sealed record DataOptions
     [Range(1, int.MaxValue)]
     public int? TestLimit { get; init; }
 
-    [Description("Whether training images are padded by 4 pixels, cropped at random and flipped")]
+    [Description("Whether training images are cropped at random and flipped: CIFAR's padded by 4 pixels, of pictures 8 to 100 % of the area, resized")]
     public bool Augment { get; init; } = true;
+
+    [Description("Threads that decode pictures, which changes no number; 0: as many as compute")]
+    [Range(0, 4096)]
+    public int Workers { get; init; }
 
     public ImbalanceOptions Imbalance { get; init; } = new();
 }

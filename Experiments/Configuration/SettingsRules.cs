@@ -16,7 +16,7 @@ internal static class SettingsRules
             broken = broken.Concat(OfTraining("phase2", settings.Phase2, settings));
         }
 
-        return broken.Concat(OfLists(settings.Model)).Concat(OfModifiers(settings)).Concat(OfPrecision(settings));
+        return broken.Concat(OfData(settings.Data)).Concat(OfLists(settings.Model)).Concat(OfModifiers(settings)).Concat(OfPrecision(settings));
     }
 
     private static IEnumerable<(string[] Keys, string Problem)> OfTraining(string group, TrainOptions train, Settings settings)
@@ -43,6 +43,15 @@ internal static class SettingsRules
         if (train.Milestones.Zip(train.Milestones.Skip(1)).Any(pair => pair.First >= pair.Second))
         {
             yield return ([$"{group}.milestones"], $"{group}.milestones are {train.Milestones}; they must ascend");
+        }
+    }
+
+    private static IEnumerable<(string[] Keys, string Problem)> OfData(DataOptions data)
+    {
+        if (data is { Classes: { } classes, Dataset: not DatasetKind.Imagenet })
+        {
+            yield return (["data.classes", "data.dataset"],
+                Invariant($"data.classes is {classes}, but data.dataset is {SettingsSchema.YamlName(data.Dataset.ToString())}, whose classes are fixed; leave data.classes away, or take imagenet"));
         }
     }
 

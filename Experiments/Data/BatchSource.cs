@@ -1,9 +1,11 @@
+using Imta.MetaWeight.Experiments.Data.Pictures;
+
 namespace Imta.MetaWeight.Experiments.Data;
 
 /// <summary>
 /// What a network is given at once. Its tensors belong to the dispose scope that was open when it was made, or to who disposes it.
 /// </summary>
-/// <param name="Images">Normalised, [N, 3, 32, 32], on the device.</param>
+/// <param name="Images">Normalised, [N, 3, 32, 32] or [N, 3, 224, 224], on the device.</param>
 /// <param name="Labels">int64 [N], on the device.</param>
 /// <param name="Rows">int64 [N], on the CPU: the images' rows in their <see cref="ImageSet"/>.</param>
 public sealed record Batch(Tensor Images, Tensor Labels, Tensor Rows) : IDisposable
@@ -18,8 +20,9 @@ public sealed record Batch(Tensor Images, Tensor Labels, Tensor Rows) : IDisposa
 }
 
 /// <summary>
-/// Makes batches of an image set on a device. The whole set's bytes lie there (<see cref="ImageSet.On"/>) and batches are made there, of the
-/// rows and the crops that the CPU drew: making one waits for no device.
+/// Makes batches of an image set on a device. Of a set in memory the bytes lie there (<see cref="ImageSet.On"/>) and batches are made there, of
+/// the rows and the crops that the CPU drew: making one waits for no device. Files are read and cut on the CPU, some batches ahead, and their
+/// bytes travel.
 /// </summary>
 public sealed class BatchSource
 {
@@ -27,6 +30,7 @@ public sealed class BatchSource
     private readonly Normalisation _normalisation;
     private readonly Device _device;
     private readonly ScalarType _type;
+    private long[]? _positions;
 
     /// <param name="set">Stays the caller's.</param>
     /// <param name="normalisation">For the network's input.</param>
@@ -47,52 +51,135 @@ public sealed class BatchSource
     /// <param name="first">The batch to start with, from 0.</param>
     /// <exception cref="ArgumentException">The plan is for another number of images.</exception>
     public IEnumerable<Batch> Training(BatchPlan plan, int epoch, bool augment, int first = 0)
-        => plan.Images == _set.Count
-            ? Each(plan, epoch, augment, first)
-            : throw new ArgumentException($"the plan is for {plan.Images} images, the set has {_set.Count}.", nameof(plan));
+        => Training(plan, Enumerable.Range(first, Math.Max(0, plan.Batches - first)).Select(batch => (epoch, batch)), augment);
+
+    /// <summary>Some batches of several epochs.</summary>
+    /// <param name="plan">A plan for as many images as the set has.</param>
+    /// <param name="wanted">Which batches of which epochs, both from 0; for files asked on another thread, ahead of the taker.</param>
+    /// <param name="augment">Whether images are cropped and flipped.</param>
+    /// <exception cref="ArgumentException">The plan is for another number of images.</exception>
+    internal IEnumerable<Batch> Training(BatchPlan plan, IEnumerable<(int Epoch, int Batch)> wanted, bool augment)
+    {
+        if (plan.Images != _set.Count)
+        {
+            throw new ArgumentException($"the plan is for {plan.Images} images, the set has {_set.Count}.", nameof(plan));
+        }
+
+        IEnumerable<Draft> drafts = Drafts(plan, wanted);
+        return _set.Files is { } files
+            ? Read(files, drafts.Select(draft => Job(files, draft, augment)))
+            : drafts.Select(draft => Trained(draft, augment));
+    }
 
     /// <summary>All images in the set's order, as they are. The caller disposes each batch.</summary>
     /// <param name="batch">Images a batch, the last excepted.</param>
     public IEnumerable<Batch> InOrder(int batch)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(batch, 1);
-        return Enumerable.Range(0, (_set.Count + batch - 1) / batch).Select(i =>
-        {
-            using var scope = NewDisposeScope();
-            long start = (long)i * batch;
-            return Make(arange(start, Math.Min(start + batch, _set.Count), ScalarType.Int64), bytes => _normalisation.Apply(bytes, _type));
-        });
+        IEnumerable<long[]> rows = Enumerable.Range(0, _set.Count).Select(row => (long)row).Chunk(batch);
+        return _set.Files is { } files
+            ? Read(files, rows.Select(of => Job(files, of, null)))
+            : rows.Select(Clean);
     }
 
-    private IEnumerable<Batch> Each(BatchPlan plan, int epoch, bool augment, int first)
+    /// <summary>What of which batch is made. Its tensors are in no scope: batches are begun in one and taken in another.</summary>
+    private static IEnumerable<Draft> Drafts(BatchPlan plan, IEnumerable<(int Epoch, int Batch)> wanted)
     {
-        // Outlives the scopes that the consumer opens and closes between two batches.
-        using var order = plan.Order(epoch).DetachFromDisposeScope();
-        for (int i = first; i < plan.Batches; i++)
+        (int Of, Tensor Rows)? order = null;
+        try
         {
-            yield return Train(plan, order, epoch, i, augment);
+            foreach ((int epoch, int batch) in wanted)
+            {
+                if (order?.Of != epoch)
+                {
+                    order?.Rows.Dispose();
+                    order = (epoch, plan.Order(epoch).DetachFromDisposeScope());
+                }
+
+                yield return new Draft(plan, order.Value.Rows, epoch, batch);
+            }
+        }
+        finally
+        {
+            order?.Rows.Dispose();
         }
     }
 
-    private Batch Train(BatchPlan plan, Tensor order, int epoch, int batch, bool augment)
+    private Batch Trained(Draft draft, bool augment)
     {
-        using var scope = NewDisposeScope();
-        using var random = SeedSequence.Generator(plan.Seed, SeedSequence.Augmentation, epoch, batch);
-        var whole = plan.Rows(order, batch);
-        var within = plan.Shard.Within(whole.NumberOfElements);
-        var rows = whole.index_select(0, within); // no view: the batch may outlive the epoch
+        using DisposeScope scope = NewDisposeScope();
+        (Tensor rows, Tensor within, int whole) = draft.Rows();
+        using Generator random = draft.Random();
         return Make(rows, bytes => augment
-            ? Augmentation.Apply(bytes, Augmentation.Sample((int)whole.NumberOfElements, random).Of(within), _normalisation, _type)
+            ? Augmentation.Apply(bytes, Augmentation.Sample(whole, random).Of(within), _normalisation, _type)
             : _normalisation.Apply(bytes, _type));
     }
 
-    private Batch Make(Tensor rows, Func<Tensor, Tensor> prepare)
+    private Batch Clean(long[] rows)
     {
-        (Tensor images, Tensor labels) = _set.On(_device);
+        using DisposeScope scope = NewDisposeScope();
+        return Make(tensor(rows), bytes => _normalisation.Apply(bytes, _type));
+    }
+
+    private PictureJob Job(PictureFiles files, Draft draft, bool augment)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        (Tensor rows, Tensor within, int whole) = draft.Rows();
+        using Generator random = draft.Random();
+        return Job(files, rows.data<long>().ToArray(), augment ? PictureDraws.Sample(whole, random).Of(within.data<long>().ToArray()) : null);
+    }
+
+    private PictureJob Job(PictureFiles files, long[] rows, PictureDraws? draws)
+    {
+        long[] positions = _positions ??= _set.Positions.data<long>().ToArray();
+        return files.Job(rows.Select(row => positions[row]), draws, rows);
+    }
+
+    private IEnumerable<Batch> Read(PictureFiles files, IEnumerable<PictureJob> jobs)
+    {
+        foreach ((PictureJob job, Tensor pixels) in files.Read(jobs))
+        {
+            yield return Sent(job, pixels);
+        }
+    }
+
+    private Batch Sent(PictureJob job, Tensor pixels)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        using (pixels)
+        {
+            return Labelled(tensor(job.Rows), _ => _normalisation.Apply(pixels.to(_device, non_blocking: true), _type));
+        }
+    }
+
+    private Batch Make(Tensor rows, Func<Tensor, Tensor> prepare) => Labelled(rows, there => prepare(_set.On(_device).Images!.index_select(0, there)));
+
+    /// <summary>The images of rows, which it is given on the device, and their labels: out of the scope that the caller opened.</summary>
+    private Batch Labelled(Tensor rows, Func<Tensor, Tensor> images)
+    {
         Tensor there = rows.to(_device, non_blocking: true); // from pageable memory, as in Augmentation
         return new(
-            prepare(images.index_select(0, there)).MoveToOuterDisposeScope(),
-            labels.index_select(0, there).MoveToOuterDisposeScope(),
+            images(there).MoveToOuterDisposeScope(),
+            _set.On(_device).Labels.index_select(0, there).MoveToOuterDisposeScope(),
             rows.MoveToOuterDisposeScope());
+    }
+
+    /// <summary>A batch of a plan, before it is made.</summary>
+    /// <param name="Plan">The plan.</param>
+    /// <param name="Order">Of the epoch.</param>
+    /// <param name="Epoch">From 0.</param>
+    /// <param name="Batch">From 0.</param>
+    private sealed record Draft(BatchPlan Plan, Tensor Order, int Epoch, int Batch)
+    {
+        /// <summary>The rows of this process, no view, because the batch may outlive the epoch; which of the whole batch they are; how many that has.</summary>
+        public (Tensor Rows, Tensor Within, int Whole) Rows()
+        {
+            Tensor whole = Plan.Rows(Order, Batch);
+            Tensor within = Plan.Shard.Within(whole.NumberOfElements);
+            return (whole.index_select(0, within), within, (int)whole.NumberOfElements);
+        }
+
+        /// <summary>Draws crops and flips for the whole batch.</summary>
+        public Generator Random() => SeedSequence.Generator(Plan.Seed, SeedSequence.Augmentation, Epoch, Batch);
     }
 }

@@ -1,5 +1,6 @@
 using System.Globalization;
 using Imta.MetaWeight.Experiments.Configuration;
+using Imta.MetaWeight.Experiments.Data.Pictures;
 
 namespace Imta.MetaWeight.Experiments.Data;
 
@@ -10,13 +11,15 @@ namespace Imta.MetaWeight.Experiments.Data;
 /// <param name="Test">From the test set.</param>
 /// <param name="Normalisation">From bytes to the network's input.</param>
 /// <param name="Warnings">What is odd, yet usable, a line each.</param>
+/// <param name="Pictures">Counts the pictures that are read; null: the images are in memory.</param>
 public sealed record RunData(
     ImageSet Train,
     ImageSet Validation,
     ImageSet? Meta,
     ImageSet Test,
     Normalisation Normalisation,
-    IReadOnlyList<string> Warnings) : IDisposable
+    IReadOnlyList<string> Warnings,
+    PictureTally? Pictures = null) : IDisposable
 {
     /// <summary>The number C of classes.</summary>
     public int Classes => Train.ClassNames.Count;
@@ -46,14 +49,15 @@ public static class DataSets
     {
         (DataOptions options, long seed) = (settings.Data, settings.Seed);
         var warnings = new List<string>();
-        var (train, test) = Read(options, seed, folder, warnings);
+        PictureTally? pictures = options.Dataset == DatasetKind.Imagenet ? new(line => Console.Error.WriteLine($"warning: {line}")) : null;
+        var (train, test) = pictures is null ? Read(options, seed, folder, warnings) : ImageNetFolders.Load(options, folder, pictures);
         using (train)
         using (test)
         {
             long[] labels = train.Labels.data<long>().ToArray();
             int classes = train.ClassNames.Count;
             long[] used = Limit(train, options.TrainLimit, "data.trainLimit", seed, SeedSequence.TrainLimit, warnings);
-            (long[] validation, long[] rest) = HoldOut(used, labels, Splits.ValidationSize(options.Validation, used.Length, classes), seed, SeedSequence.Validation);
+            (long[] validation, long[] rest) = HoldOut(used, labels, Splits.ValidationSize(options, used.Length, classes), seed, SeedSequence.Validation);
             int held = settings.Meta.HoldsOut ? Splits.MetaSize(settings.Meta.PerClass, Of(labels, rest), classes) : 0;
             (long[] meta, rest) = HoldOut(rest, labels, held, seed, SeedSequence.MetaData);
             long[] kept = ImbalancedClasses.Kept(Of(labels, rest), classes, options.Imbalance, seed);
@@ -77,7 +81,8 @@ public static class DataSets
                 held > 0 ? train.Select(meta) : null,
                 test.Select(tested),
                 NormalisationOf(options.Dataset),
-                warnings);
+                warnings,
+                pictures);
         }
     }
 
@@ -107,11 +112,6 @@ public static class DataSets
                 GeneratedImages.Make(GeneratedImages.TestImages, GeneratedImages.Classes, forTest));
         }
 
-        if (options.Dataset == DatasetKind.Imagenet)
-        {
-            throw new UsageException("data.dataset imagenet: its images cannot be read yet, only its networks counted (imta cost); train on cifar10, cifar100 or generated");
-        }
-
         CifarFormat format = CifarFormat.Of(options.Dataset)!;
         string root = folder ?? options.Root
             ?? throw new UsageException($"where is {format.Name}? Neither --data DIR nor data.root names its folder. {format.Advice}");
@@ -139,6 +139,7 @@ public static class DataSets
     {
         DatasetKind.Cifar10 => Normalisation.Cifar10,
         DatasetKind.Cifar100 => Normalisation.Cifar100,
+        DatasetKind.Imagenet => Normalisation.ImageNet,
         _ => Normalisation.Generated,
     };
 }

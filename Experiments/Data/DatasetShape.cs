@@ -1,5 +1,6 @@
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments.Configuration;
+using Imta.MetaWeight.Experiments.Data.Pictures;
 
 namespace Imta.MetaWeight.Experiments.Data;
 
@@ -9,11 +10,13 @@ namespace Imta.MetaWeight.Experiments.Data;
 /// <param name="Classes">C.</param>
 internal sealed record DatasetShape(ImageKind Images, int Side, int Classes)
 {
-    public static DatasetShape Of(DatasetKind dataset) => dataset switch
+    private const int UsualClasses = 1000; // of ImageNet
+
+    public static DatasetShape Of(DataOptions data) => data.Dataset switch
     {
         DatasetKind.Cifar10 => new(ImageKind.Cifar, ImageSet.Side, CifarFormat.Cifar10.ClassNames.Count),
         DatasetKind.Cifar100 => new(ImageKind.Cifar, ImageSet.Side, CifarFormat.Cifar100.ClassNames.Count),
-        DatasetKind.Imagenet => new(ImageKind.ImageNet, 224, 1000),
+        DatasetKind.Imagenet => new(ImageKind.ImageNet, PictureCrop.Side, data.Classes ?? UsualClasses),
         _ => new(ImageKind.Cifar, ImageSet.Side, GeneratedImages.Classes),
     };
 }

@@ -1,14 +1,20 @@
+using Imta.MetaWeight.Experiments.Data.Pictures;
+
 namespace Imta.MetaWeight.Experiments.Data;
 
-/// <summary>Labelled images in memory, on the CPU. It owns its tensors: no dispose scope frees them, <see cref="Dispose"/> does.</summary>
+/// <summary>
+/// Labelled images: in memory, on the CPU, or picture files that are read batch by batch (<see cref="BatchSource"/>). It owns its tensors: no
+/// dispose scope frees them, <see cref="Dispose"/> does.
+/// </summary>
 public sealed class ImageSet : IDisposable
 {
-    /// <summary>Width and height of an image, in pixels.</summary>
+    /// <summary>Width and height of an image in memory, in pixels.</summary>
     public const int Side = 32;
 
-    private (Device Device, Tensor Images, Tensor Labels)? _copy;
+    private readonly Tensor? _images;
+    private (Device Device, Tensor? Images, Tensor Labels)? _copy;
 
-    /// <summary>Takes over the tensors.</summary>
+    /// <summary>Images in memory; takes over the tensors.</summary>
     /// <param name="images">uint8 [N, 3, 32, 32]: red, green, blue.</param>
     /// <param name="labels">int64 [N], 0 … C − 1.</param>
     /// <param name="positions">int64 [N]: where each image stands in the whole set that this one is taken from.</param>
@@ -16,26 +22,43 @@ public sealed class ImageSet : IDisposable
     /// <param name="difficulty">float32 [N], 0 easy … 1 hard, where it is known.</param>
     /// <exception cref="ArgumentException">Shapes or element types are others.</exception>
     public ImageSet(Tensor images, Tensor labels, Tensor positions, IReadOnlyList<string> classNames, Tensor? difficulty = null)
+        : this(labels, positions, classNames)
     {
-        long count = labels.NumberOfElements;
-        Check(images, ScalarType.Byte, [count, 3, Side, Side], nameof(images));
-        Check(labels, ScalarType.Int64, [count], nameof(labels));
-        Check(positions, ScalarType.Int64, [count], nameof(positions));
+        Check(images, ScalarType.Byte, [Count, 3, Side, Side], nameof(images));
         if (difficulty is not null)
         {
-            Check(difficulty, ScalarType.Float32, [count], nameof(difficulty));
+            Check(difficulty, ScalarType.Float32, [Count], nameof(difficulty));
         }
 
-        Images = images.DetachFromDisposeScope();
+        _images = images.DetachFromDisposeScope();
+        Difficulty = difficulty?.DetachFromDisposeScope();
+    }
+
+    /// <summary>Picture files; takes over the tensors.</summary>
+    /// <param name="files">The whole set's, and maybe other sets'.</param>
+    /// <param name="labels">int64 [N], 0 … C − 1.</param>
+    /// <param name="positions">int64 [N]: the number of each picture among the files.</param>
+    /// <param name="classNames">C names.</param>
+    internal ImageSet(PictureFiles files, Tensor labels, Tensor positions, IReadOnlyList<string> classNames)
+        : this(labels, positions, classNames) => Files = files;
+
+    private ImageSet(Tensor labels, Tensor positions, IReadOnlyList<string> classNames)
+    {
+        long count = labels.NumberOfElements;
+        Check(labels, ScalarType.Int64, [count], nameof(labels));
+        Check(positions, ScalarType.Int64, [count], nameof(positions));
         Labels = labels.DetachFromDisposeScope();
         Positions = positions.DetachFromDisposeScope();
-        Difficulty = difficulty?.DetachFromDisposeScope();
         ClassNames = classNames;
         Count = checked((int)count);
     }
 
     /// <summary>uint8 [N, 3, 32, 32].</summary>
-    public Tensor Images { get; }
+    /// <exception cref="InvalidOperationException">They are not in memory.</exception>
+    public Tensor Images => _images ?? throw new InvalidOperationException("These images are files; BatchSource reads them.");
+
+    /// <summary>The files of the whole set, by <see cref="Positions"/>; null: the images are in memory.</summary>
+    internal PictureFiles? Files { get; }
 
     /// <summary>int64 [N].</summary>
     public Tensor Labels { get; }
@@ -64,17 +87,18 @@ public sealed class ImageSet : IDisposable
 
     /// <summary>Images and labels on a device: copied when they are first asked for there, and kept as long as the set, or until another device asks.</summary>
     /// <param name="device">Where; on the CPU they are the set's own.</param>
-    public (Tensor Images, Tensor Labels) On(Device device)
+    /// <returns>uint8 [N, 3, 32, 32], null where they are files; int64 [N].</returns>
+    public (Tensor? Images, Tensor Labels) On(Device device)
     {
         if (device.type == DeviceType.CPU)
         {
-            return (Images, Labels);
+            return (_images, Labels);
         }
 
         if (_copy is not { } copy || copy.Device.ToString() != device.ToString())
         {
             DropCopy();
-            _copy = copy = (device, Images.to(device).DetachFromDisposeScope(), Labels.to(device).DetachFromDisposeScope());
+            _copy = copy = (device, _images?.to(device).DetachFromDisposeScope(), Labels.to(device).DetachFromDisposeScope());
         }
 
         return (copy.Images, copy.Labels);
@@ -86,19 +110,17 @@ public sealed class ImageSet : IDisposable
     {
         using var scope = NewDisposeScope();
         var index = tensor(rows);
-        return new ImageSet(
-            Images.index_select(0, index),
-            Labels.index_select(0, index),
-            Positions.index_select(0, index),
-            ClassNames,
-            Difficulty?.index_select(0, index));
+        (Tensor labels, Tensor positions) = (Labels.index_select(0, index), Positions.index_select(0, index));
+        return Files is { } files
+            ? new ImageSet(files, labels, positions, ClassNames)
+            : new ImageSet(Images.index_select(0, index), labels, positions, ClassNames, Difficulty?.index_select(0, index));
     }
 
     /// <inheritdoc/>
     public void Dispose()
     {
         DropCopy();
-        Images.Dispose();
+        _images?.Dispose();
         Labels.Dispose();
         Positions.Dispose();
         Difficulty?.Dispose();
@@ -106,7 +128,7 @@ public sealed class ImageSet : IDisposable
 
     private void DropCopy()
     {
-        _copy?.Images.Dispose();
+        _copy?.Images?.Dispose();
         _copy?.Labels.Dispose();
         _copy = null;
     }

@@ -1,36 +1,38 @@
 using System.Globalization;
+using Imta.MetaWeight.Experiments.Configuration;
 
 namespace Imta.MetaWeight.Experiments.Data;
 
 /// <summary>Which images are used, and which of them are held out for validation: by rows, balanced over classes, seeded.</summary>
 public static class Splits
 {
-    /// <summary>The size of the whole training set that <c>data.validation</c> refers to: CIFAR's.</summary>
-    public const int WholeTrainingSet = 50_000;
+    /// <summary>The size of the whole training set that <c>data.validation</c> refers to: CIFAR's, or ImageNet's.</summary>
+    public static int WholeTrainingSet(DatasetKind dataset) => dataset == DatasetKind.Imagenet ? 1_281_167 : 50_000;
 
     /// <summary>
-    /// How many images are held out. <c>data.validation</c> (V) is meant for a whole training set of 50,000 images. Of n images,
-    /// n·V / 50,000, V at most, rounded to the nearest multiple of the number of classes, at least one a class. So 5,000 of
+    /// How many images are held out. <c>data.validation</c> (V) is meant for a whole training set of W images (<see cref="WholeTrainingSet"/>).
+    /// Of n images, n·V / W, V at most, rounded to the nearest multiple of the number of classes, at least one a class. So 5,000 of
     /// 50,000 are 400 of 4,000. Of V = 0 none are.
     /// </summary>
-    /// <param name="wanted">V.</param>
+    /// <param name="data">V, and by the data set W.</param>
     /// <param name="available">The number n of training images that the run uses, validation included.</param>
     /// <param name="classes">The number of classes.</param>
     /// <exception cref="UsageException">Nothing would be left to train on.</exception>
-    public static int ValidationSize(int wanted, int available, int classes)
+    public static int ValidationSize(DataOptions data, int available, int classes)
     {
+        (int wanted, int whole) = (data.Validation, WholeTrainingSet(data.Dataset));
         if (wanted == 0)
         {
             return 0;
         }
 
-        double share = Math.Min(wanted, (double)wanted * available / WholeTrainingSet);
+        double share = Math.Min(wanted, (double)wanted * available / whole);
         long perClass = Math.Max(1, (long)Math.Round(share / classes, MidpointRounding.AwayFromZero));
         long size = perClass * classes;
         if (size > available - 2)
         {
             throw new UsageException(
-                string.Create(CultureInfo.InvariantCulture, $"data.validation {wanted} (of {WholeTrainingSet} images; here {size}, ")
+                string.Create(CultureInfo.InvariantCulture, $"data.validation {wanted} (of {whole} images; here {size}, ")
                 + string.Create(CultureInfo.InvariantCulture, $"one a class at least) leaves fewer than 2 of {available} training images ")
                 + "to train on: lower data.validation, or raise data.trainLimit");
         }
@@ -45,7 +47,8 @@ public static class Splits
     /// <exception cref="UsageException">A class has no more than that.</exception>
     public static int MetaSize(int perClass, long[] labels, int classes)
     {
-        int fewest = Enumerable.Range(0, classes).Min(label => labels.Count(of => of == label));
+        var counts = labels.CountBy(label => label).ToDictionary();
+        int fewest = Enumerable.Range(0, classes).Min(label => counts.GetValueOrDefault(label));
         return perClass < fewest
             ? perClass * classes
             : throw new UsageException(

@@ -27,7 +27,9 @@ internal sealed class LatencyMeasurement : IDisposable
     {
         _runner = new EarlyExit(network.Network);
         _device = network.Device;
-        _images = normalisation.Apply(test.Images.narrow(0, 0, Math.Min(images, test.Count)).to(network.Device));
+        int count = Math.Min(images, test.Count);
+        using ImageSet used = test.Select([.. Enumerable.Range(0, count).Select(row => (long)row)]);
+        _images = new BatchSource(used, normalisation, network.Device).InOrder(count).Single().Images;
         int exits = network.Network.Exits;
         _ways =
         [

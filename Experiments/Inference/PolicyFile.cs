@@ -1,4 +1,5 @@
 using System.Security.Cryptography;
+using System.Text;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using Imta.MetaWeight.Allocation;
@@ -122,13 +123,19 @@ internal sealed record PolicyFile
 
     private static string NameOf(Settings settings) => SettingsSchema.YamlName(settings.Data.Dataset.ToString());
 
-    /// <summary>Names a set by what is in it, in its order: SHA-256 of positions, labels and images.</summary>
+    /// <summary>Names a set by what is in it, in its order: SHA-256 of positions, labels and images, or of images that are files their paths below the data set's folder, a line each.</summary>
     private static string HashOf(ImageSet set)
     {
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        foreach (Tensor part in (Tensor[])[set.Positions, set.Labels, set.Images])
+        hash.AppendData(set.Positions.bytes);
+        hash.AppendData(set.Labels.bytes);
+        if (set.Files is { } files)
         {
-            hash.AppendData(part.bytes);
+            hash.AppendData(Encoding.UTF8.GetBytes(string.Concat(set.Positions.data<long>().ToArray().Select(number => files.Names[(int)number] + "\n"))));
+        }
+        else
+        {
+            hash.AppendData(set.Images.bytes);
         }
 
         return Convert.ToHexStringLower(hash.GetHashAndReset());

@@ -43,7 +43,7 @@ internal sealed record TrainedNetwork(string File, Settings Settings, int? Epoch
             throw new UsageException($"{file} holds numbers that are not finite ({broken}): its training diverged; train again, with a smaller train.rate");
         }
 
-        return new TrainedNetwork(file, settings, content.Epochs, network, network.Cost(DatasetShape.Of(settings.Data.Dataset).Side), device) { Warning = warning };
+        return new TrainedNetwork(file, settings, content.Epochs, network, network.Cost(DatasetShape.Of(settings.Data).Side), device) { Warning = warning };
     }
 
     /// <summary>Names the checkpoint by its content: SHA-256, in hexadecimal.</summary>

@@ -226,4 +226,7 @@ public sealed record AnswerRow
 
     [Name("macs"), Index(5)]
     public required long Macs { get; init; }
+
+    [Name("file"), Index(6)]
+    public string? File { get; init; }
 }

@@ -24,13 +24,17 @@ internal sealed class HeldOutMetaData
         _augment = settings.Data.Augment;
     }
 
-    /// <summary>The meta data of a batch, in the open dispose scope.</summary>
-    /// <param name="batch">From 0, over all epochs of the phase.</param>
-    public LabelledImages At(long batch)
+    /// <summary>The meta data of some batches, each in the dispose scope in which it is asked for.</summary>
+    /// <param name="batches">From 0, over all epochs of the phase; files are read ahead of who takes them.</param>
+    public IEnumerable<LabelledImages> Of(IEnumerable<long> batches) => _source.Training(_plan, batches.Select(Place), _augment).Select(batch =>
+    {
+        batch.Rows.Dispose();
+        return new LabelledImages(batch.Images, batch.Labels);
+    });
+
+    private (int Pass, int Within) Place(long batch)
     {
         (long pass, long within) = Math.DivRem(batch, _whole);
-        Batch data = _source.Training(_plan, checked((int)pass), _augment, (int)within).First();
-        data.Rows.Dispose();
-        return new LabelledImages(data.Images, data.Labels);
+        return (checked((int)pass), (int)within);
     }
 }

@@ -21,7 +21,7 @@ internal static class Networks
     /// <exception cref="UsageException">The settings describe nothing that can be built.</exception>
     public static HeadedNetwork PhaseOne(Settings settings, Device device)
     {
-        DatasetShape shape = DatasetShape.Of(settings.Data.Dataset);
+        DatasetShape shape = DatasetShape.Of(settings.Data);
         using Generator random = SeedSequence.Generator(settings.Seed, SeedSequence.Backbone);
         LayerFactory factory = Factory(settings, random, device);
         ModelOptions model = settings.Model;

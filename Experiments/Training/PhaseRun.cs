@@ -95,6 +95,7 @@ internal sealed class PhaseRun
             ExitScore[]? validation = _data.Validation.Count == 0
                 ? null
                 : SharedAnswers.Of(_model.Network, _data.Validation, _data.Normalisation, _device, _replicas, stop).PerExit();
+            PictureLog.Write(_data.Pictures, FormattableString.Invariant($"epoch {_phase.EpochsBefore + epoch + 1}"), _replicas, _monitor);
             EpochRow[] rows = progress.Tally.Table(_phase, epoch, RatesAt(epoch, 0), validation, progress.Skipped);
             Save(_phase.EpochsBefore + epoch + 1, rows, progress.Record, trainSeconds, progress.Seconds - trainSeconds);
         }
@@ -109,12 +110,13 @@ internal sealed class PhaseRun
     {
         var sinceCheckpoint = Stopwatch.StartNew();
         double minutes = _run.Run.CheckpointMinutes;
+        using IEnumerator<LabelledImages>? metaData = _metaData?.Of(LearnedBatches(epoch, progress.Batches)).GetEnumerator();
         foreach (Batch batch in _train.Training(_plan, epoch, _settings.Data.Augment, progress.Batches))
         {
             Agreement agreed;
             using (batch)
             {
-                agreed = Step(batch, epoch, progress, isDue: _replicas.IsFirst && minutes > 0 && sinceCheckpoint.Elapsed.TotalMinutes >= minutes, stop);
+                agreed = Step(batch, metaData, epoch, progress, isDue: _replicas.IsFirst && minutes > 0 && sinceCheckpoint.Elapsed.TotalMinutes >= minutes, stop);
             }
 
             _monitor.Advance($"epoch {_phase.EpochsBefore + epoch + 1}/{_phase.LastEpoch}, batch {progress.Batches}/{_plan.Batches}");
@@ -136,11 +138,11 @@ internal sealed class PhaseRun
         }
     }
 
-    private Agreement Step(Batch batch, int epoch, EpochProgress progress, bool isDue, CancellationToken stop)
+    private Agreement Step(Batch batch, IEnumerator<LabelledImages>? metaData, int epoch, EpochProgress progress, bool isDue, CancellationToken stop)
     {
         using DisposeScope scope = NewDisposeScope();
         using ModelSnapshot? before = _run.Run.SkipNonFinite ? new ModelSnapshot(_model) : null;
-        IReadOnlyList<PartReport> parts = Parts(new LabelledImages(batch.Images, batch.Labels), epoch, progress.Batches);
+        IReadOnlyList<PartReport> parts = Parts(new LabelledImages(batch.Images, batch.Labels), metaData, epoch, progress.Batches);
         progress.Watch.Note(++progress.Batches, parts);
         Agreement agreed = _replicas.Agree(stop.IsCancellationRequested, isDue, Problem(progress, withModel: before is not null));
         if (agreed.Problem is { } problem)
@@ -161,14 +163,18 @@ internal sealed class PhaseRun
         return agreed;
     }
 
-    private IReadOnlyList<PartReport> Parts(LabelledImages images, int epoch, int batch)
+    private IReadOnlyList<PartReport> Parts(LabelledImages images, IEnumerator<LabelledImages>? metaData, int epoch, int batch)
     {
         Rates rates = RatesAt(epoch, batch);
         bool learns = _settings.Meta.Learns(batch);
-        return _metaData is null
+        return metaData is null
             ? _model.Loop.Step(images, rates, learns)
-            : [_model.Loop.Part(images, learns ? _metaData.At(((long)epoch * _plan.Batches) + batch) : null, rates)];
+            : [_model.Loop.Part(images, learns && metaData.MoveNext() ? metaData.Current : null, rates)];
     }
+
+    /// <summary>The batches of an epoch from one on that weights are learned by, counted over all epochs.</summary>
+    private IEnumerable<long> LearnedBatches(int epoch, int first)
+        => Enumerable.Range(first, _plan.Batches - first).Where(_settings.Meta.Learns).Select(batch => ((long)epoch * _plan.Batches) + batch);
 
     /// <summary>
     /// What is not finite in the batches since the last look. A gradient of the backbone that is not shows in its parameters, which no checkpoint

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
 using Spectre.Console;
+using Spectre.Console.Rendering;
 
 namespace Imta.MetaWeight.Experiments.Training;
 
@@ -42,6 +43,11 @@ internal abstract class RunMonitor
     /// <param name="where">Such as <c>epoch 3/6</c>.</param>
     public abstract void Advance(string where);
 
+    /// <summary>A time that is left: hours, minutes and seconds, and before them days.</summary>
+    public static string Left(TimeSpan time) => time.Days == 0
+        ? time.ToString(@"h\:mm\:ss", CultureInfo.InvariantCulture)
+        : time.ToString(@"d' d 'h\:mm\:ss", CultureInfo.InvariantCulture);
+
     /// <summary>Fractions, one an exit, in per cent.</summary>
     public static string PerExit(IEnumerable<double> fractions) => string.Join(" ", fractions.Select(value => (100 * value).ToString("0.0", CultureInfo.InvariantCulture)));
 
@@ -54,7 +60,7 @@ internal abstract class RunMonitor
 
         public override void Track(long steps, long done, Action work) => AnsiConsole.Progress()
             .AutoClear(true)
-            .Columns(new TaskDescriptionColumn(), new ProgressBarColumn(), new PercentageColumn(), new RemainingTimeColumn())
+            .Columns(new TaskDescriptionColumn(), new ProgressBarColumn(), new PercentageColumn(), new DaysLeftColumn())
             .Start(context =>
             {
                 _task = context.AddTask("starting", maxValue: steps);
@@ -69,6 +75,15 @@ internal abstract class RunMonitor
         }
 
         protected override void Show(string line) => AnsiConsole.WriteLine(line);
+    }
+
+    /// <summary>The library's own column ends at 99 hours.</summary>
+    private sealed class DaysLeftColumn : ProgressColumn
+    {
+        protected override bool NoWrap => true;
+
+        public override IRenderable Render(RenderOptions options, ProgressTask task, TimeSpan deltaTime)
+            => new Text(task.RemainingTime is { } left ? Left(left) : "", new Style(foreground: Color.Blue));
     }
 
     private sealed class SilentMonitor : RunMonitor
@@ -111,7 +126,7 @@ internal abstract class RunMonitor
             }
 
             TimeSpan remaining = _sinceStart.Elapsed / (_steps - _left) * _left;
-            Show(string.Create(CultureInfo.InvariantCulture, $"{where}, {(int)remaining.TotalHours}:{remaining:mm\\:ss} left"));
+            Show($"{where}, {Left(remaining)} left");
             _sinceLine.Restart();
         }
 

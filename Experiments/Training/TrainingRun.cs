@@ -39,7 +39,7 @@ internal sealed class TrainingRun
                 model = p == 0 ? model : NextPhase(phases[p - 1], phase, model);
                 if (_replicas.IsFirst)
                 {
-                    CsvTable.Write(_folder.Cost, CostRow.Table(model.Network.Cost(DatasetShape.Of(_settings.Data.Dataset).Side)));
+                    CsvTable.Write(_folder.Cost, CostRow.Table(model.Network.Cost(DatasetShape.Of(_settings.Data).Side)));
                 }
 
                 new PhaseRun(_settings, phase, _data, model, _folder, _monitor, _device, _replicas).Run(Math.Max(0, done - phase.EpochsBefore), p == 0 ? progress : null, stop);
@@ -96,12 +96,13 @@ internal sealed class TrainingRun
         using DisposeScope scope = NewDisposeScope();
         SetAnswers Answers(ImageSet set) => SharedAnswers.Of(network, set, _data.Normalisation, _device, _replicas, stop);
         (SetAnswers validation, SetAnswers test) = (Answers(_data.Validation), Answers(_data.Test));
+        PictureLog.Write(_data.Pictures, "test", _replicas, _monitor);
         if (!_replicas.IsFirst)
         {
             return;
         }
 
-        var report = new TestReport(validation, test, network.Cost(DatasetShape.Of(_settings.Data.Dataset).Side));
+        var report = new TestReport(validation, test, network.Cost(DatasetShape.Of(_settings.Data).Side));
         report.Write(_folder.Test, _data.Train.ClassCounts(), policy: null, _settings.Export.Predictions);
         _monitor.Say($"test accuracy of exits 1 to {network.Exits}: {RunMonitor.PerExit(report.Anytime.Select(row => row.Top1))} %");
     }

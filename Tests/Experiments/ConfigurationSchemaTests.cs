@@ -24,7 +24,7 @@ public sealed class ConfigurationSchemaTests
     [Fact]
     public void The_keys_are_those_of_the_design_that_do_something() => SettingsSchema.Keys.Select(key => key.Key).Should().Equal(
         "name", "seed", "device", "threads", "processes", "preset",
-        "data.dataset", "data.root", "data.validation", "data.trainLimit", "data.testLimit", "data.augment",
+        "data.dataset", "data.root", "data.validation", "data.classes", "data.trainLimit", "data.testLimit", "data.augment", "data.workers",
         "data.imbalance.type", "data.imbalance.factor", "data.imbalance.order",
         "model.backbone", "model.initialisation", "model.precision",
         "model.msdnet.blocks", "model.msdnet.base", "model.msdnet.step", "model.msdnet.stepMode", "model.msdnet.channels", "model.msdnet.growth",
@@ -75,9 +75,11 @@ public sealed class ConfigurationSchemaTests
           dataset: generated
           root: null
           validation: 5000
+          classes: null
           trainLimit: null
           testLimit: null
           augment: true
+          workers: 0
           imbalance:
             type: none
             factor: 100
@@ -309,17 +311,21 @@ public sealed class ConfigurationSchemaTests
         from dataset in Any<DatasetKind>()
         from root in Text("ab/ :#'\"\\-[]{}&*!|>%@`~,?=0.é漢\u00a0\u2028\ufeff", 12)
         from validation in Whole(1, int.MaxValue)
+        from classes in Maybe(Whole(2, 100_000))
         from trainLimit in Maybe(Whole(1, int.MaxValue))
         from testLimit in Maybe(Whole(1, int.MaxValue))
         from augment in Flag()
+        from workers in Whole(0, 4096)
         select new DataOptions
         {
             Dataset = dataset,
             Root = root,
             Validation = validation,
+            Classes = dataset == DatasetKind.Imagenet ? classes : null,
             TrainLimit = trainLimit,
             TestLimit = testLimit,
             Augment = augment,
+            Workers = workers,
         };
 
     private static Gen<MsdNetOptions> AnyNet() =>

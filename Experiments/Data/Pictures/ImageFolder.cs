@@ -1,3 +1,6 @@
+using Imta.MetaWeight.Experiments.Configuration;
+using Imta.MetaWeight.Native;
+
 namespace Imta.MetaWeight.Experiments.Data.Pictures;
 
 /// <summary>Picture files in a folder for each class, in the order that torchvision's <c>ImageFolder</c> gives them: by class, by folder, by name.</summary>
@@ -44,7 +47,18 @@ internal sealed record ImageFolder(string Root, IReadOnlyList<string> ClassNames
     /// <summary>The pictures of each class, C numbers.</summary>
     public int[] ClassCounts() => [.. Labels.CountBy(label => label).OrderBy(pair => pair.Key).Select(pair => pair.Value)];
 
-    private static IEnumerable<string> Pictures(string root, string name) => Directory
+    /// <summary>All of it as images of a run.</summary>
+    /// <param name="workers">Threads that decode; 0: as many as compute.</param>
+    /// <param name="tally">Counts what is read.</param>
+    public ImageSet Set(int workers, PictureTally tally)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        return new ImageSet(
+            new PictureFiles(Root, Files, PictureShape.ImageNet, workers, tally), tensor(Labels.Select(label => (long)label).ToArray()), arange(Files.Count, ScalarType.Int64), ClassNames);
+    }
+
+    /// <summary>The JPEG and PNG files below a folder, by folder and name: paths below the root.</summary>
+    public static IEnumerable<string> Pictures(string root, string name = "") => Directory
         .EnumerateFiles(Path.Combine(root, name), "*", SearchOption.AllDirectories)
         .Where(file => Extensions.Contains(Path.GetExtension(file), StringComparer.OrdinalIgnoreCase))
         .Select(file => Path.GetRelativePath(root, file))
@@ -70,6 +84,32 @@ internal sealed record ImageNetFolders(ImageFolder Train, ImageFolder Test)
         return train.ClassNames.SequenceEqual(test.ClassNames)
             ? new ImageNetFolders(train, test)
             : throw new UsageException(Differences(root, train.ClassNames, test.ClassNames));
+    }
+
+    /// <summary>The sets that a run is made of; no file is opened.</summary>
+    /// <param name="options">The run's.</param>
+    /// <param name="folder">What goes before <c>data.root</c>; null: nothing.</param>
+    /// <param name="tally">Counts what is read later.</param>
+    /// <exception cref="UsageException">This build reads no pictures, the folder is no ImageNet, or it has another number of classes.</exception>
+    public static (ImageSet Train, ImageSet Test) Load(DataOptions options, string? folder, PictureTally tally)
+    {
+        NeedReader();
+        string root = folder ?? options.Root
+            ?? throw new UsageException("where is ImageNet? Neither --data DIR nor data.root names its folder, in which train and val have a folder for each class; imta data imagenet --check DIR looks at one");
+        ImageNetFolders folders = Read(root);
+        int classes = folders.Train.ClassNames.Count, wanted = DatasetShape.Of(options).Classes;
+        return classes == wanted
+            ? (folders.Train.Set(options.Workers, tally), folders.Test.Set(options.Workers, tally))
+            : throw new UsageException(FormattableString.Invariant($"{root} has {classes} classes, and the run is for {wanted}; set data.classes to {classes}, or name another folder"));
+    }
+
+    /// <exception cref="UsageException">This build reads no pictures.</exception>
+    public static void NeedReader()
+    {
+        if (!Picture.IsAvailable)
+        {
+            throw new UsageException("this build reads no pictures, because it found no headers of libjpeg and libpng; install them (Debian: apt-get install libjpeg-dev libpng-dev) and build again");
+        }
     }
 
     private static string Differences(string root, IReadOnlyList<string> train, IReadOnlyList<string> test)

@@ -8,7 +8,8 @@ namespace Imta.MetaWeight.Experiments.Data.Pictures;
 /// <summary>A batch of pictures that is wanted.</summary>
 /// <param name="Files">N paths.</param>
 /// <param name="Draws">Crops and flips; null: as in evaluation.</param>
-internal sealed record PictureJob(IReadOnlyList<string> Files, PictureDraws? Draws);
+/// <param name="Rows">N: for who takes the batch, the rows in its set.</param>
+internal sealed record PictureJob(IReadOnlyList<string> Files, PictureDraws? Draws, long[] Rows);
 
 /// <summary>
 /// Decodes batches of pictures by several threads, ahead of who asks for them, in their order: which thread took which picture changes
@@ -19,39 +20,40 @@ internal sealed class PictureBatches
     /// <summary>Batches that are ready and wait.</summary>
     public const int Ahead = 2;
 
-    private const int Bytes = 3 * PictureCrop.Side * PictureCrop.Side; // of a picture
-
     private readonly int _threads;
-    private readonly Action<string> _tell;
+    private readonly PictureShape _shape;
+    private readonly PictureTally _tally;
     private int _begun;
 
     /// <param name="threads">That decode.</param>
-    /// <param name="tell">Takes a line for each picture that cannot be read or is damaged, on the taker's thread, in the order of the pictures.</param>
-    public PictureBatches(int threads, Action<string> tell) => (_threads, _tell) = (threads, tell);
+    /// <param name="shape">What the network sees of a picture.</param>
+    /// <param name="tally">Counts pictures on the taker's thread, in their order.</param>
+    public PictureBatches(int threads, PictureShape shape, PictureTally tally) => (_threads, _shape, _tally) = (threads, shape, tally);
 
     /// <summary>Batches that were begun.</summary>
     public int Begun => Volatile.Read(ref _begun);
 
     /// <summary>
-    /// uint8 [N, 3, 224, 224] on the CPU for each job; a picture that cannot be read is black, and a damaged one is as far as it goes, where
-    /// torchvision's loaders end the training. The caller disposes each.
+    /// uint8 <c>[N, 3, side, side]</c> on the CPU for each job; a picture that cannot be decoded is black, and a damaged one is as far as it
+    /// goes, where torchvision's loaders end the training. The caller disposes each.
     /// </summary>
     /// <param name="jobs">Asked for on another thread.</param>
-    public IEnumerable<Tensor> Read(IEnumerable<PictureJob> jobs)
+    /// <exception cref="IOException">A file cannot be opened: a folder that is gone should not become black pictures.</exception>
+    public IEnumerable<(PictureJob Job, Tensor Pixels)> Read(IEnumerable<PictureJob> jobs)
     {
         using var stop = new CancellationTokenSource();
         using var ready = new BlockingCollection<Made>(Ahead);
-        Task making = Task.Run(() => Make(jobs, ready, stop.Token));
+        Task making = Task.Factory.StartNew(() => Make(jobs, ready, stop.Token), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
         try
         {
-            foreach ((byte[] pixels, string?[] problems) in ready.GetConsumingEnumerable())
+            foreach ((PictureJob job, Tensor pixels, PictureOutcome[] outcomes) in ready.GetConsumingEnumerable())
             {
-                foreach (string problem in problems.OfType<string>())
+                foreach ((string file, PictureOutcome outcome) in job.Files.Zip(outcomes))
                 {
-                    _tell(problem);
+                    _tally.Add(file, outcome);
                 }
 
-                yield return tensor(pixels, [pixels.Length / Bytes, 3, PictureCrop.Side, PictureCrop.Side]);
+                yield return (job, pixels);
             }
 
             making.GetAwaiter().GetResult(); // what went wrong there goes up here
@@ -60,6 +62,10 @@ internal sealed class PictureBatches
         {
             stop.Cancel();
             ((IAsyncResult)making).AsyncWaitHandle.WaitOne();
+            while (ready.TryTake(out Made? left))
+            {
+                left.Pixels.Dispose();
+            }
         }
     }
 
@@ -70,10 +76,7 @@ internal sealed class PictureBatches
             foreach (PictureJob job in jobs)
             {
                 Interlocked.Increment(ref _begun);
-                var (pixels, problems) = (new byte[job.Files.Count * Bytes], new string?[job.Files.Count]);
-                var options = new ParallelOptions { MaxDegreeOfParallelism = _threads, CancellationToken = stop };
-                Parallel.For(0, job.Files.Count, options, sample => problems[sample] = Decode(job, sample, pixels.AsSpan(sample * Bytes, Bytes)));
-                ready.Add(new Made(pixels, problems), stop);
+                ready.Add(Decoded(job, stop), stop);
             }
         }
         catch (OperationCanceledException) when (stop.IsCancellationRequested)
@@ -90,23 +93,54 @@ internal sealed class PictureBatches
         }
     }
 
-    /// <summary>Returns what is wrong with the picture.</summary>
-    private static string? Decode(PictureJob job, int sample, Span<byte> planes)
+    private Made Decoded(PictureJob job, CancellationToken stop)
     {
+        Tensor pixels = empty([job.Files.Count, 3, _shape.Side, _shape.Side], ScalarType.Byte);
         try
         {
-            byte[] file = File.ReadAllBytes(job.Files[sample]);
-            PictureHead head = Picture.Look(file);
-            PictureWindow window = job.Draws?.Window(sample, head.Width, head.Height) ?? PictureCrop.ForEvaluation(head.Width, head.Height);
-            PictureTraits traits = Picture.Read(file, window, job.Draws?.Flips(sample) ?? false, planes);
-            return traits.HasFlag(PictureTraits.Damaged) ? $"{job.Files[sample]} is damaged; it is used as far as it goes" : null;
+            var outcomes = new PictureOutcome[job.Files.Count];
+            var options = new ParallelOptions { MaxDegreeOfParallelism = _threads, CancellationToken = stop };
+            Parallel.For(0, job.Files.Count, options, sample =>
+            {
+                using Tensor planes = pixels.select(0, sample);
+                outcomes[sample] = Decode(job, sample, planes.bytes);
+            });
+            return new Made(job, pixels, outcomes);
         }
-        catch (Exception e) when (e is ExternalException or IOException or UnauthorizedAccessException)
+        catch
         {
-            planes.Clear();
-            return $"{job.Files[sample]} cannot be read ({e.Message.ReplaceLineEndings(" ").TrimEnd('.')}); a black picture stands for it";
+            pixels.Dispose();
+            throw;
         }
     }
 
-    private sealed record Made(byte[] Pixels, string?[] Problems);
+    private PictureOutcome Decode(PictureJob job, int sample, Span<byte> planes)
+    {
+        byte[] file = Bytes(job.Files[sample]);
+        try
+        {
+            PictureHead head = Picture.Look(file);
+            PictureWindow window = job.Draws?.Window(sample, head.Width, head.Height) ?? _shape.ForEvaluation(head.Width, head.Height);
+            return new PictureOutcome(Picture.Read(file, window, job.Draws?.Flips(sample) ?? false, planes), null);
+        }
+        catch (ExternalException e)
+        {
+            planes.Clear();
+            return new PictureOutcome(PictureTraits.None, e.Message.ReplaceLineEndings(" ").TrimEnd('.'));
+        }
+    }
+
+    private static byte[] Bytes(string file)
+    {
+        try
+        {
+            return File.ReadAllBytes(file);
+        }
+        catch (UnauthorizedAccessException e)
+        {
+            throw new IOException(e.Message, e);
+        }
+    }
+
+    private sealed record Made(PictureJob Job, Tensor Pixels, PictureOutcome[] Outcomes);
 }

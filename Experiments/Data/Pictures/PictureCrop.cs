@@ -3,16 +3,13 @@ using Imta.MetaWeight.Native;
 namespace Imta.MetaWeight.Experiments.Data.Pictures;
 
 /// <summary>
-/// Which part of a picture a network for ImageNet sees: torchvision's <c>RandomResizedCrop</c> in training, <c>Resize</c> and
-/// <c>CenterCrop</c> in evaluation, given the numbers that it draws.
+/// Which part of a picture a network for ImageNet sees in training: torchvision's <c>RandomResizedCrop</c>, given the
+/// numbers that it draws. In evaluation it is <see cref="PictureShape.ForEvaluation"/>.
 /// </summary>
 public static class PictureCrop
 {
     /// <summary>Height and width of what the network sees, in pixels.</summary>
     public const int Side = 224;
-
-    /// <summary>To what the shorter side is resized in evaluation, in pixels.</summary>
-    public const int Resized = 256;
 
     /// <summary>The least share of a picture's area that a crop aims at; the largest is 1.</summary>
     public const double LeastArea = 0.08;
@@ -50,16 +47,6 @@ public static class PictureCrop
     /// <summary>All of a crop, resized to <see cref="Side"/>.</summary>
     public static PictureWindow OfCrop(int top, int left, int height, int width) => new(top, left, height, width, Side, Side, 0, 0, Side, Side);
 
-    /// <summary>The whole picture with its shorter side resized to <see cref="Resized"/>, and of that the middle.</summary>
-    /// <param name="width">The picture's, in pixels.</param>
-    /// <param name="height">The picture's, in pixels.</param>
-    public static PictureWindow ForEvaluation(int width, int height)
-    {
-        int longer = (int)Math.Min(int.MaxValue, (double)Resized * Math.Max(width, height) / Math.Min(width, height));
-        (int rows, int columns) = width <= height ? (longer, Resized) : (Resized, longer);
-        return new(0, 0, height, width, rows, columns, Rounded((rows - Side) / 2.0), Rounded((columns - Side) / 2.0), Side, Side);
-    }
-
     /// <summary>Halves to the even neighbour, as Python rounds.</summary>
-    private static int Rounded(double value) => (int)Math.Round(value, MidpointRounding.ToEven);
+    internal static int Rounded(double value) => (int)Math.Round(value, MidpointRounding.ToEven);
 }

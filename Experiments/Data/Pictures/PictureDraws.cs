@@ -22,6 +22,10 @@ internal sealed class PictureDraws
         return new PictureDraws(rand([count, OfAPicture], float32, generator: random).data<float>().ToArray());
     }
 
+    /// <summary>Those of some of the pictures.</summary>
+    /// <param name="within">Which, of 0 … N − 1.</param>
+    public PictureDraws Of(IEnumerable<long> within) => new([.. within.SelectMany(sample => _numbers.AsSpan((int)sample * OfAPicture, OfAPicture).ToArray())]);
+
     /// <summary>Whether a picture's left and right change places: every other one's do.</summary>
     /// <param name="sample">0 … N − 1.</param>
     public bool Flips(int sample) => _numbers[(sample * OfAPicture) + OfAPicture - 1] < 0.5;

@@ -28,9 +28,9 @@ public sealed class RunChecksTests
     public void Every_configuration_that_comes_along_cuts_well_and_gives_every_exit_meta_samples(string file)
     {
         Settings settings = Load(file);
-        int all = settings.Data.Dataset == DatasetKind.Generated ? GeneratedImages.TrainImages : 50_000;
+        int all = settings.Data.Dataset == DatasetKind.Generated ? GeneratedImages.TrainImages : Splits.WholeTrainingSet(settings.Data.Dataset);
         int used = Math.Min(settings.Data.TrainLimit ?? all, all);
-        int classes = DatasetShape.Of(settings.Data.Dataset).Classes, left = used - Splits.ValidationSize(settings.Data.Validation, used, classes);
+        int classes = DatasetShape.Of(settings.Data).Classes, left = used - Splits.ValidationSize(settings.Data, used, classes);
         int images = (int)ImbalancedClasses.Counts(settings.Data.Imbalance, left / classes, ImbalancedClasses.Order(ClassOrder.Index, classes, 0)).Sum();
 
         OddBatchCheck.Findings(images, settings).Should().BeEmpty();

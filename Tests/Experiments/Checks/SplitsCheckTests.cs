@@ -64,11 +64,11 @@ public sealed class SplitsCheckTests
     public void What_it_advises_holds_out_enough() => Prop.ForAll(Arb.From(
         from classes in Gen.Choose(2, 50)
         from images in Gen.Choose(4 * classes, 5000)
-        from wanted in Gen.Choose(1, Math.Min(25_000, 99 * Splits.WholeTrainingSet / images))
+        from wanted in Gen.Choose(1, Math.Min(25_000, 99 * Splits.WholeTrainingSet(DatasetKind.Generated) / images))
         select (classes, images, wanted)),
         c =>
         {
-            int held = Splits.ValidationSize(c.wanted, c.images, c.classes);
+            int held = Splits.ValidationSize(new DataOptions { Validation = c.wanted }, c.images, c.classes);
             if (held >= 100)
             {
                 return; // rounded up to whole classes
@@ -79,12 +79,12 @@ public sealed class SplitsCheckTests
             string fix = Findings(train, validation, train, data).Single(finding => finding.What == $"{held} validation images").Fix;
             if (Advised(fix, "data.validation") is { } hold)
             {
-                Splits.ValidationSize(hold, c.images, c.classes).Should().BeGreaterThanOrEqualTo(100);
+                Splits.ValidationSize(new DataOptions { Validation = hold }, c.images, c.classes).Should().BeGreaterThanOrEqualTo(100);
             }
 
             if (Advised(fix, "data.trainLimit") is { } limit)
             {
-                Splits.ValidationSize(c.wanted, limit, c.classes).Should().BeGreaterThanOrEqualTo(100);
+                Splits.ValidationSize(new DataOptions { Validation = c.wanted }, limit, c.classes).Should().BeGreaterThanOrEqualTo(100);
             }
         }).QuickCheckThrowOnFailure();
 

@@ -12,9 +12,11 @@ public sealed class PictureBatchesTests : IDisposable
     private readonly TemporaryFolder _folder = new();
     private readonly DisposeScope _scope = NewDisposeScope();
     private readonly List<string> _told = [];
+    private readonly PictureTally _tally;
 
     public PictureBatchesTests()
     {
+        _tally = new PictureTally(_told.Add);
         Skip.IfNot(Picture.IsAvailable, "this build found no headers of libjpeg and libpng");
         foreach (string name in Names)
         {
@@ -39,13 +41,13 @@ public sealed class PictureBatchesTests : IDisposable
         one[0].Should().NotEqual(one[5], "other crops of the same pictures");
         _told.Should().BeEmpty();
 
-        byte[][] Pixels(int threads) => [.. new PictureBatches(threads, _told.Add).Read(Jobs(7)).Select(batch => batch.data<byte>().ToArray())];
+        byte[][] Pixels(int threads) => [.. Batches(threads).Read(Jobs(7)).Select(batch => batch.Pixels.data<byte>().ToArray())];
     }
 
     [SkippableFact]
     public void Without_draws_it_is_the_evaluations_window()
     {
-        byte[] pixels = new PictureBatches(2, _told.Add).Read([new PictureJob([_folder.In("portrait.jpg")], null)]).Single().data<byte>().ToArray();
+        byte[] pixels = Batches(2).Read([new PictureJob([_folder.In("portrait.jpg")], null, [])]).Single().Pixels.data<byte>().ToArray();
 
         pixels.Zip(GoldenPictures.Pixels("portrait.eval.png"), (a, b) => Math.Abs(a - b)).Max().Should().BeLessThanOrEqualTo(3);
     }
@@ -53,11 +55,11 @@ public sealed class PictureBatchesTests : IDisposable
     [SkippableFact]
     public void A_slow_taker_meets_no_more_than_the_batches_that_may_wait()
     {
-        var batches = new PictureBatches(2, _told.Add);
+        PictureBatches batches = Batches(2);
         int taken = 0;
-        foreach (Tensor batch in batches.Read(Jobs(12)))
+        foreach ((_, Tensor pixels) in batches.Read(Jobs(12)))
         {
-            batch.Dispose();
+            pixels.Dispose();
             taken++;
             var clock = Stopwatch.StartNew();
             while (batches.Begun < Math.Min(12, taken + PictureBatches.Ahead + 1) && clock.Elapsed < TimeSpan.FromSeconds(20))
@@ -75,9 +77,12 @@ public sealed class PictureBatchesTests : IDisposable
     [SkippableFact]
     public void A_taker_that_goes_leaves_no_work_behind()
     {
-        var batches = new PictureBatches(2, _told.Add);
+        PictureBatches batches = Batches(2);
 
-        batches.Read(Jobs(1000)).Take(2).Count().Should().Be(2);
+        foreach ((_, Tensor pixels) in batches.Read(Jobs(1000)).Take(2))
+        {
+            pixels.Dispose();
+        }
 
         int made = batches.Begun;
         made.Should().BeLessThan(10);
@@ -91,23 +96,54 @@ public sealed class PictureBatchesTests : IDisposable
         File.WriteAllText(_folder.In("broken.jpg"), "no JPEG");
         byte[] whole = GoldenPictures.Bytes("landscape.jpg");
         File.WriteAllBytes(_folder.In("half.jpg"), whole[..(whole.Length / 2)]);
-        string[] files = [_folder.In("small.jpg"), _folder.In("broken.jpg"), _folder.In("nowhere.jpg"), _folder.In("half.jpg")];
+        string[] files = [_folder.In("small.jpg"), _folder.In("broken.jpg"), _folder.In("half.jpg")];
 
-        Tensor batch = new PictureBatches(2, _told.Add).Read([new PictureJob(files, null)]).Single();
+        foreach (int _ in Enumerable.Range(0, 2)) // the second time nothing is told again
+        {
+            using Tensor batch = Batches(2).Read([new PictureJob(files, null, [])]).Single().Pixels;
 
-        batch.select(0, 0).to_type(int64).sum().item<long>().Should().BeGreaterThan(0);
-        batch.narrow(0, 1, 2).to_type(int64).sum().item<long>().Should().Be(0);
+            batch.select(0, 0).to_type(int64).sum().item<long>().Should().BeGreaterThan(0);
+            batch.select(0, 1).to_type(int64).sum().item<long>().Should().Be(0);
+        }
+
         _told.Should().SatisfyRespectively(
             line => line.Should().Contain("broken.jpg cannot be read (neither a JPEG nor a PNG file); a black picture stands for it"),
-            line => line.Should().Contain("nowhere.jpg cannot be read"),
             line => line.Should().EndWith("half.jpg is damaged; it is used as far as it goes"));
-        FluentActions.Invoking(() => new PictureBatches(2, _told.Add).Read(Failing()).Count()).Should().Throw<InvalidOperationException>().WithMessage("no more");
+        PictureTally.Describe(_tally.Take()).Should().Be("6 pictures read, 2 damaged, used as far as they go, 2 unreadable");
+        PictureTally.Describe(_tally.Take()).Should().Be("0 pictures read, 0 unreadable");
+        FluentActions.Invoking(() => Batches(2).Read(Failing()).Count()).Should().Throw<InvalidOperationException>().WithMessage("no more");
 
         IEnumerable<PictureJob> Failing()
         {
-            yield return new PictureJob(files, null);
+            yield return new PictureJob(files, null, []);
             throw new InvalidOperationException("no more");
         }
+    }
+
+    /// <summary>A folder that is gone must not become an epoch of black pictures.</summary>
+    [SkippableFact]
+    public void A_file_that_cannot_be_opened_ends_it_with_its_name()
+    {
+        string[] files = [_folder.In("small.jpg"), _folder.In("nowhere.jpg")];
+
+        FluentActions.Invoking(() => Batches(2).Read([new PictureJob(files, null, [])]).Count()).Should().Throw<IOException>().WithMessage("*nowhere.jpg*");
+    }
+
+    [SkippableFact]
+    public void Hundreds_of_broken_files_are_told_by_a_hundred_lines_and_all_counted()
+    {
+        string[] files = [.. Enumerable.Range(0, 130).Select(k => _folder.In($"{k}.jpg"))];
+        Array.ForEach(files, file => File.WriteAllText(file, "no JPEG"));
+
+        foreach ((_, Tensor pixels) in Batches(2).Read([new PictureJob(files, null, [])]))
+        {
+            pixels.Dispose();
+        }
+
+        _told.Should().HaveCount(101);
+        _told[^1].Should().Be("more such pictures are only counted");
+        PictureTally.Describe(_tally.Take()).Should().Be("130 pictures read, 130 unreadable");
+        _tally.Unreadable.Should().BeEquivalentTo(files);
     }
 
     [SkippableFact]
@@ -152,12 +188,14 @@ public sealed class PictureBatchesTests : IDisposable
         none.Flips(0).Should().BeTrue();
     }
 
+    private PictureBatches Batches(int threads) => new(threads, PictureShape.ImageNet, _tally);
+
     private IEnumerable<PictureJob> Jobs(int count)
     {
         for (int job = 0; job < count; job++)
         {
             using var random = new Generator((ulong)job);
-            yield return new PictureJob([.. Enumerable.Range(0, 4).Select(k => _folder.In(Names[((4 * job) + k) % Names.Length]))], PictureDraws.Sample(4, random));
+            yield return new PictureJob([.. Enumerable.Range(0, 4).Select(k => _folder.In(Names[((4 * job) + k) % Names.Length]))], PictureDraws.Sample(4, random), []);
         }
     }
 }

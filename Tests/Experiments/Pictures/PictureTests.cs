@@ -17,7 +17,7 @@ public sealed class PictureTests
     {
         PictureHead head = Picture.Look(GoldenPictures.Bytes(file));
 
-        Same(Read(file, PictureCrop.ForEvaluation(head.Width, head.Height), flip: false), GoldenPictures.Pixels($"{Path.GetFileNameWithoutExtension(file)}.eval.png"));
+        Same(Read(file, PictureShape.ImageNet.ForEvaluation(head.Width, head.Height), flip: false), GoldenPictures.Pixels($"{Path.GetFileNameWithoutExtension(file)}.eval.png"));
     }
 
     [SkippableTheory]

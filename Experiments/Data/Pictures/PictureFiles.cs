@@ -1,0 +1,34 @@
+namespace Imta.MetaWeight.Experiments.Data.Pictures;
+
+/// <summary>The picture files of a data set, each a number; they are read when somebody wants them.</summary>
+internal sealed class PictureFiles
+{
+    private readonly string _root;
+    private readonly PictureBatches _batches;
+
+    /// <param name="root">The folder that the names are below.</param>
+    /// <param name="names">Paths below the root, by number.</param>
+    /// <param name="shape">What the network sees of a picture.</param>
+    /// <param name="workers">Threads that decode; 0: as many as libtorch computes by, this process's share of the cores.</param>
+    /// <param name="tally">Counts what is read.</param>
+    public PictureFiles(string root, IReadOnlyList<string> names, PictureShape shape, int workers, PictureTally tally)
+        => (_root, Names, Shape, _batches) = (root, names, shape, new PictureBatches(workers == 0 ? get_num_threads() : workers, shape, tally));
+
+    /// <summary>Paths below the folder, by number.</summary>
+    public IReadOnlyList<string> Names { get; }
+
+    /// <summary>What the network sees of a picture.</summary>
+    public PictureShape Shape { get; }
+
+    /// <summary>Bytes of a picture that was read.</summary>
+    public long Bytes => 3L * Shape.Side * Shape.Side;
+
+    /// <summary>A batch to read.</summary>
+    /// <param name="numbers">N pictures.</param>
+    /// <param name="draws">Crops and flips; null: as in evaluation.</param>
+    /// <param name="rows">N rows for who takes the batch.</param>
+    public PictureJob Job(IEnumerable<long> numbers, PictureDraws? draws, long[] rows) => new([.. numbers.Select(number => Path.Combine(_root, Names[(int)number]))], draws, rows);
+
+    /// <inheritdoc cref="PictureBatches.Read"/>
+    public IEnumerable<(PictureJob Job, Tensor Pixels)> Read(IEnumerable<PictureJob> jobs) => _batches.Read(jobs);
+}

@@ -1,0 +1,25 @@
+using Imta.MetaWeight.Native;
+
+namespace Imta.MetaWeight.Experiments.Data.Pictures;
+
+/// <summary>What a network sees of a picture in evaluation: torchvision's <c>Resize</c> and <c>CenterCrop</c>.</summary>
+/// <param name="Side">Height and width of what it sees, in pixels.</param>
+/// <param name="Resized">To what the shorter side is resized before, in pixels.</param>
+public readonly record struct PictureShape(int Side, int Resized)
+{
+    /// <summary>As networks for ImageNet are tested.</summary>
+    public static PictureShape ImageNet { get; } = new(PictureCrop.Side, 256);
+
+    /// <summary>For networks of small images: the largest square.</summary>
+    public static PictureShape Cifar { get; } = new(ImageSet.Side, ImageSet.Side);
+
+    /// <summary>The whole picture with its shorter side resized, and of that the middle.</summary>
+    /// <param name="width">The picture's, in pixels.</param>
+    /// <param name="height">The picture's, in pixels.</param>
+    public PictureWindow ForEvaluation(int width, int height)
+    {
+        int longer = (int)Math.Min(int.MaxValue, (double)Resized * Math.Max(width, height) / Math.Min(width, height));
+        (int rows, int columns) = width <= height ? (longer, Resized) : (Resized, longer);
+        return new(0, 0, height, width, rows, columns, PictureCrop.Rounded((rows - Side) / 2.0), PictureCrop.Rounded((columns - Side) / 2.0), Side, Side);
+    }
+}
