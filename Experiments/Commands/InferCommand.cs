@@ -67,7 +67,7 @@ internal static class InferCommand
         }
 
         CifarFormat format = CifarFormat.Of(network.Settings.Data.Dataset)
-            ?? throw new UsageException($"--data {place}: a run on {SettingsSchema.YamlName(network.Settings.Data.Dataset.ToString())} data has no files to read; leave --data out to answer the run's test images");
+            ?? throw new UsageException($"--data {place}: a run on {SettingsSchema.YamlName(network.Settings.Data.Dataset.ToString())} data has no such files; leave --data out to answer the run's test images, or give a folder of JPEG or PNG files by --images");
         return CifarReader.ReadFile(format, place);
     }
 

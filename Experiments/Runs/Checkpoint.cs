@@ -18,8 +18,8 @@ namespace Imta.MetaWeight.Experiments.Runs;
 /// </summary>
 internal static class Checkpoint
 {
-    private const long Format = 5;
-    private const long OldestFormat = 2; // 4 and earlier know fewer settings and tables
+    private const long Format = 6;
+    private const long OldestFormat = 2; // 5 and earlier know fewer settings and tables
 
     /// <param name="path">Where.</param>
     /// <param name="settings">The run's.</param>

@@ -1,0 +1,166 @@
+using System.Globalization;
+using System.Text.Json.Nodes;
+using Imta.MetaWeight.Experiments.Runs;
+using Imta.MetaWeight.Native;
+using Xunit.Abstractions;
+
+namespace Imta.MetaWeight.Tests.Experiments.Pictures;
+
+/// <summary>Training, testing and answering with pictures as a user does it.</summary>
+public sealed class ImageNetTrainTests : IDisposable
+{
+    private const int BatchesOfAnEpoch = 6; // of 8 of 48 pictures
+
+    private readonly TemporaryFolder _folder = new();
+    private readonly ITestOutputHelper _output;
+
+    public ImageNetTrainTests(ITestOutputHelper output)
+    {
+        Skip.IfNot(Picture.IsAvailable, "this build found no headers of libjpeg and libpng");
+        _output = output;
+        ImageNetFolder.Make(_folder.In("pictures"), copies: 7); // 56, of which one a class and eighth is held out
+    }
+
+    public void Dispose() => _folder.Dispose();
+
+    /// <summary>24 steps, or as many as IMTA_STEPS says.</summary>
+    [SkippableFact]
+    public void A_run_that_is_stopped_and_killed_inside_epochs_ends_with_the_tables_of_an_undisturbed_one_by_other_threads()
+    {
+        int steps = int.TryParse(Environment.GetEnvironmentVariable("IMTA_STEPS"), NumberStyles.None, CultureInfo.InvariantCulture, out int given) ? given : 24;
+        int epochs = (steps + BatchesOfAnEpoch - 1) / BatchesOfAnEpoch;
+        string[] more = ["--set", $"train.epochs={epochs}", "--set", "meta.interval=3", "--set", "export.weightsEvery=1", "--checkpoint-minutes", "0.0001"];
+        Train("whole", [.. more, "--set", "data.workers=1"]);
+
+        using (ImtaProcess process = Start("broken", [.. more, "--set", "data.workers=3"]))
+        {
+            WaitInside(process, epoch: 2);
+            process.Kill();
+            process.End().Code.Should().Be(137);
+        }
+
+        using (ImtaProcess process = ImtaProcess.Start(_folder.Path, "train", "--resume", "broken"))
+        {
+            WaitInside(process, epoch: 3);
+            process.Interrupt();
+            ImtaProcess.Result stopped = process.End();
+            stopped.Code.Should().Be(130, stopped.All);
+        }
+
+        _folder.Run(0, "train", "--resume", "broken");
+        _output.WriteLine($"{epochs * BatchesOfAnEpoch} steps; {string.Join("; ", ReadLog("broken").Split('\n').Where(line => line.Contains("going on behind", StringComparison.Ordinal)).Select(line => line[20..]))}");
+
+        RunFiles.Tables(_folder.In("broken")).Should().Equal(RunFiles.Tables(_folder.In("whole")));
+        _folder.Read<EpochRow>("whole", "epochs.csv").Should().HaveCount(3 * epochs).And.OnlyContain(row => double.IsFinite(row.TrainLoss) && row.ValidationAccuracy >= 0);
+        ReadLog("broken").Should().MatchRegex(@"going on behind epoch 1 of \d+, batch [1-6]\n(.*\n)*.*going on behind epoch 2 of \d+, batch [1-6]\n");
+    }
+
+    [SkippableFact]
+    public void Odd_pictures_are_counted_in_the_log_and_broken_ones_told_once()
+    {
+        File.WriteAllText(_folder.In("pictures", "train", "n0", "broken.JPEG"), "no JPEG");
+        byte[] whole = GoldenPictures.Bytes("landscape.jpg");
+        File.WriteAllBytes(_folder.In("pictures", "train", "n1", "half.JPEG"), whole[..(whole.Length / 2)]);
+
+        string output = Train("run", "--set", "train.epochs=2", "--set", "data.validation=0", "--set", "meta.enabled=false", "--set", "train.batch=29");
+
+        output.Should().Contain("broken.JPEG cannot be read (neither a JPEG nor a PNG file); a black picture stands for it").And.Contain("half.JPEG is damaged");
+        string[] log = ReadLog("run").Split('\n');
+        log.Where(line => line.Contains("broken.JPEG", StringComparison.Ordinal)).Should().ContainSingle();
+        log.Where(line => line.Contains("half.JPEG", StringComparison.Ordinal)).Should().ContainSingle();
+        string[] counts = [.. log.Where(line => line.Contains("pictures read", StringComparison.Ordinal)).Select(line => line[20..])];
+        counts.Should().Equal(
+            "epoch 1: 58 pictures read, 7 grey, 14 CMYK, 7 with a turn in their Exif data, which is not applied, 1 damaged, used as far as they go, 1 unreadable",
+            "epoch 2: 58 pictures read, 7 grey, 14 CMYK, 7 with a turn in their Exif data, which is not applied, 1 damaged, used as far as they go, 1 unreadable",
+            "test: 16 pictures read, 2 grey, 4 CMYK, 2 with a turn in their Exif data, which is not applied, 0 unreadable");
+    }
+
+    [SkippableFact]
+    public void A_trained_network_is_tested_calibrated_and_answers_a_folder_of_pictures()
+    {
+        Train("run", "--set", "train.epochs=1");
+
+        _folder.Run(0, "eval", "run", "--out", "again", "--latency", "--batch", "4", "--repeat", "2");
+        File.ReadAllText(_folder.In("again", "predictions.csv")).Should().Be(File.ReadAllText(_folder.In("run", "predictions.csv")));
+        _folder.Read<LatencyRow>("again", "latency.csv").Should().OnlyContain(row => row.MedianMs > 0).And.NotBeEmpty();
+
+        _folder.Run(0, "calibrate", "run", "--shares", "1,1,1");
+        JsonNode.Parse(File.ReadAllText(_folder.In("run", "policy.json")))!["class_names"]!.AsArray().Select(name => (string?)name).Should().Equal("n0", "n1", "n2", "n3");
+        File.WriteAllText(_folder.In("pictures", "val", "n2", "broken.png"), "no PNG");
+        ImtaProcess.Result result = _folder.Run(0, "infer", "run", "--policy", "run/policy.json", "--images", "pictures/val", "--batch", "5");
+
+        result.Error.Should().Be("warning: pictures/val/n2/broken.png cannot be read (neither a JPEG nor a PNG file); it gets no answer\n");
+        result.Output.Should().Contain("16 images: ").And.NotContain("labelled");
+        AnswerRow[] answers = _folder.Read<AnswerRow>("answers.csv");
+        answers.Select(row => row.File).Should().HaveCount(16).And.BeInAscendingOrder(StringComparer.Ordinal).And.OnlyHaveUniqueItems();
+
+        File.Delete(_folder.In("pictures", "val", "n2", "broken.png"));
+        _folder.Run(0, "infer", "run", "--policy", "run/policy.json", "--out", "own.csv").Output.Should().Contain("% answered as labelled");
+        _folder.Read<AnswerRow>("own.csv").Select(row => (row.File, row.Class, row.Exit)).Should().Equal(answers.Select(row => (row.File, row.Class, row.Exit)));
+    }
+
+    [SkippableFact]
+    public void Held_out_meta_pictures_and_two_processes_go_on_from_inside_an_epoch()
+    {
+        string[] more = ["--set", "train.epochs=2", "--set", "meta.source=heldOut", "--set", "meta.perClass=2", "--set", "meta.interval=2", "--checkpoint-minutes", "0.0001", "--processes", "2"];
+        Train("whole", more);
+        using (ImtaProcess process = Start("broken", more))
+        {
+            process.WaitUntil(() => File.Exists(_folder.In("broken", "epochs.csv")));
+            process.Interrupt();
+            process.End().Code.Should().Be(130);
+        }
+
+        _folder.Run(0, "train", "--resume", "broken");
+
+        RunFiles.Tables(_folder.In("broken")).Should().Equal(RunFiles.Tables(_folder.In("whole")));
+        ReadLog("whole").Should().Contain("epoch 2: 72 pictures read"); // 40 to train on, 8 of validation, 8 meta pictures for each of 3 of 5 batches; both processes summed
+    }
+
+    [SkippableFact]
+    public void A_folder_that_goes_ends_the_run_with_its_way_back()
+    {
+        using ImtaProcess process = Start("run", "--set", "train.epochs=1000");
+        process.WaitUntil(() => File.Exists(_folder.In("run", "epochs.csv")));
+        Directory.Move(_folder.In("pictures"), _folder.In("elsewhere"));
+
+        ImtaProcess.Result result = process.End();
+
+        result.Code.Should().Be(1, result.All);
+        result.Error.TrimEnd('\n').Should().NotContain("\n").And.MatchRegex("^imta: Could not find .*JPEG.*latest[.]pt is whole: when that is mended, go on by imta train --resume run$");
+        Directory.Move(_folder.In("elsewhere"), _folder.In("pictures"));
+        _folder.Run(0, "eval", "run");
+    }
+
+    [SkippableTheory]
+    [InlineData("where is ImageNet", "train")]
+    [InlineData("nowhere is no ImageNet: it takes the folders train and val", "train", "--data", "nowhere")]
+    [InlineData("has 4 classes, and the run is for 1000; set data.classes to 4", "train", "--data", "pictures", "--set", "data.classes=null")]
+    [InlineData("data.classes is 4, but data.dataset is cifar10", "train", "--set", "data.dataset=cifar10")]
+    public void Wrong_input_is_one_line(string message, string command, params string[] arguments)
+    {
+        string error = _folder.Run(2, [command, .. ImageNetFolder.Settings, .. arguments]).Error;
+
+        error.Should().Contain(message);
+        error.TrimEnd('\n').Should().NotContain("\n");
+        Directory.Exists(_folder.In("runs")).Should().BeFalse();
+    }
+
+    /// <summary>Waits for a checkpoint behind a batch of the epoch, from 1.</summary>
+    private void WaitInside(ImtaProcess process, int epoch)
+    {
+        process.WaitUntil(() => File.Exists(_folder.In("broken", "log.txt")) && ReadLog("broken").Contains($" epoch {epoch - 1}/", StringComparison.Ordinal));
+        DateTime since = Written();
+        process.WaitUntil(() => Written() > since);
+
+        DateTime Written() => File.GetLastWriteTimeUtc(_folder.In("broken", "checkpoints", "latest.pt"));
+    }
+
+    private string Train(string run, params string[] more) => _folder.Run(0, Arguments(run, more)).Output;
+
+    private ImtaProcess Start(string run, params string[] more) => ImtaProcess.Start(_folder.Path, Arguments(run, more));
+
+    private static string[] Arguments(string run, string[] more) => ["train", "--out", run, "--data", "pictures", .. ImageNetFolder.Settings, .. more];
+
+    private string ReadLog(string run) => File.ReadAllText(_folder.In(run, "log.txt"));
+}
