@@ -44,6 +44,13 @@ internal static class ImageNetCheck
         }
 
         Console.Out.WriteLine($"classes: {string.Join(", ", folders.Train.ClassNames)}");
+        HashSet<UInt128> training = [.. found[0].Select(one => one.Print)];
+        int shared = found[1].Count(one => training.Contains(one.Print));
+        if (shared > 0)
+        {
+            Console.Error.WriteLine(FormattableString.Invariant($"imta: warning: {shared} of the {found[1].Count} files in val are also in train, byte by byte: the test accuracy may be up to {100.0 * shared / found[1].Count:0.##} % too good"));
+        }
+
         PictureInspection[] unreadable = [.. found.SelectMany(pictures => pictures).Where(one => one.Problem is not null)];
         foreach (PictureInspection one in unreadable.Take(MostShown))
         {

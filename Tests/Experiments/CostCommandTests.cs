@@ -1,3 +1,5 @@
+using Imta.MetaWeight.Tests.Docs;
+
 namespace Imta.MetaWeight.Tests.Experiments;
 
 /// <summary><c>imta cost</c> as a user runs it.</summary>
@@ -27,6 +29,15 @@ public sealed class CostCommandTests : IDisposable
 
         result.Output.Should().Contain("3,253,794,488").And.Contain("62,314,472", result.All);
     }
+
+    [SkippableTheory]
+    [InlineData("imagenet-msdnet-4", "1,360,529,624", "23,958,440")]
+    [InlineData("imagenet-l2w-6", "2,742,059,056", "56,529,304")]
+    [InlineData("imagenet-l2w-7-300", "3,253,794,488", "62,314,472")]
+    [InlineData("imagenet-ranet-16", "1,680,979,979", "87,972,617")]
+    [InlineData("imagenet-ranet-32", "2,828,311,039", "131,123,991")]
+    public void The_recipes_for_ImageNet_have_the_published_networks_costs(string name, string macs, string parameters)
+        => ImtaProcess.Run(_folder.Path, "cost", Path.Combine(MarkdownPage.Repository(), "configs", "imagenet", $"{name}.yaml")).Output.TrimEnd().Split('\n')[^1].Should().Contain($" {macs} ").And.EndWith($" {parameters}");
 
     [Theory]
     [InlineData("cost", "missing.yaml")]

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using System.Security.Cryptography;
 using Imta.MetaWeight.Native;
 
 namespace Imta.MetaWeight.Experiments.Data.Pictures;
@@ -10,6 +11,9 @@ namespace Imta.MetaWeight.Experiments.Data.Pictures;
 /// <param name="Problem">Why it cannot be read; null: it can.</param>
 internal sealed record PictureInspection(string File, long Bytes, PictureHead? Head, string? Problem)
 {
+    /// <summary>Half of the SHA-256 of its bytes: equal for equal files only, for all that chance can do.</summary>
+    public UInt128 Print { get; private init; }
+
     /// <summary>Reads a picture to its last pixel.</summary>
     public static PictureInspection Of(string file)
     {
@@ -23,16 +27,17 @@ internal sealed record PictureInspection(string File, long Bytes, PictureHead? H
             return new PictureInspection(file, 0, null, e.Message);
         }
 
+        UInt128 print = MemoryMarshal.Read<UInt128>(SHA256.HashData(bytes));
         try
         {
             PictureHead head = Picture.Look(bytes);
             Span<byte> planes = stackalloc byte[3];
             PictureTraits traits = Picture.Read(bytes, new PictureWindow(0, 0, head.Height, head.Width, 1, 1, 0, 0, 1, 1), flip: false, planes);
-            return new PictureInspection(file, bytes.Length, head with { Traits = traits }, null);
+            return new PictureInspection(file, bytes.Length, head with { Traits = traits }, null) { Print = print };
         }
         catch (ExternalException e)
         {
-            return new PictureInspection(file, bytes.Length, null, e.Message.ReplaceLineEndings(" "));
+            return new PictureInspection(file, bytes.Length, null, e.Message.ReplaceLineEndings(" ")) { Print = print };
         }
     }
 

@@ -45,6 +45,19 @@ public sealed class MemoryCheckTests
     }
 
     [Fact]
+    public void Pictures_in_files_take_the_batches_that_are_read_ahead_with_those_of_held_out_meta_data()
+    {
+        MemoryNeed pictures = Need with { PictureBytes = 150_528, EvaluationImages = 10 };
+        long Of(MemoryNeed need, int batch) => need.At(batch) - (need with { PictureBytes = 0 }).At(batch);
+
+        Of(pictures, 1000).Should().Be(1000L * 150_528 * 8, "one batch as bytes and float32, three ahead");
+        Of(pictures with { Processes = 4 }, 1000).Should().Be(250L * 150_528 * 8);
+        Of(pictures with { Meta = new MetaOptions { Source = MetaSource.HeldOut } }, 1000).Should().Be(1000L * 150_528 * 11);
+        Of(pictures with { OnGpu = true }, 1000).Should().Be(1000L * 150_528 * 5);
+        Of(pictures with { EvaluationImages = 10_000 }, 16).Should().Be(256L * 150_528 * 8);
+    }
+
+    [Fact]
     public void Where_no_batch_fits_the_network_is_too_large() => Findings(Need, 512, 500 * ByteSize.Mib).Single().Fix.Should().Contain("a smaller network");
 
     [Fact]

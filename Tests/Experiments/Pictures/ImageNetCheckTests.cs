@@ -47,6 +47,14 @@ public sealed class ImageNetCheckTests : IDisposable
         result.Output.Should().Contain("4 pictures of 2 classes, 2 to 2 each").And.Contain("; 1 unreadable").And.Contain("1 damaged, perhaps with guessed pixels");
     }
 
+    [SkippableFact]
+    public void Test_pictures_that_are_trained_on_are_counted()
+    {
+        Put("val/n02/again.jpg", "landscape.jpg");
+
+        _folder.Run(0, "data", "imagenet", "--check", ".").Error.Should().Be("imta: warning: 1 of the 3 files in val are also in train, byte by byte: the test accuracy may be up to 33.33 % too good\n");
+    }
+
     [SkippableTheory]
     [InlineData("there are no folders train and val", "data", "imagenet", "--check", "train")]
     [InlineData("ImageNet is not fetched", "data", "imagenet")]

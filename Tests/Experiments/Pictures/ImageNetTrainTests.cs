@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text.Json.Nodes;
 using Imta.MetaWeight.Experiments.Runs;
 using Imta.MetaWeight.Native;
+using Imta.MetaWeight.Tests.Docs;
 using Xunit.Abstractions;
 
 namespace Imta.MetaWeight.Tests.Experiments.Pictures;
@@ -115,6 +116,23 @@ public sealed class ImageNetTrainTests : IDisposable
 
         RunFiles.Tables(_folder.In("broken")).Should().Equal(RunFiles.Tables(_folder.In("whole")));
         ReadLog("whole").Should().Contain("epoch 2: 72 pictures read"); // 40 to train on, 8 of validation, 8 meta pictures for each of 3 of 5 batches; both processes summed
+    }
+
+    /// <summary>The recipes, their networks and batches made small.</summary>
+    [SkippableTheory]
+    [InlineData("imagenet-msdnet-7", "model.msdnet")]
+    [InlineData("imagenet-l2w-4", "model.msdnet", "--processes", "2")]
+    [InlineData("imagenet-imta-4", "model.msdnet", "--set", "phase2.epochs=1", "--set", "phase2.batch=24", "--set", "phase2.milestones=[]")]
+    [InlineData("imagenet-ranet-16", "model.ranet")]
+    public void A_recipe_trains(string name, string network, params string[] more)
+    {
+        string config = Path.Combine(MarkdownPage.Repository(), "configs", "imagenet", $"{name}.yaml");
+
+        _folder.Run(0, ["train", config, "--data", "pictures", "--out", "run", "--set", "data.classes=4", "--set", $"{network}.blocks=2", "--set", $"{network}.channels=4", "--set", $"{network}.growth=4",
+            "--set", "train.epochs=1", "--set", "train.batch=24", "--set", "train.milestones=[]", "--threads", "1", .. more]).Error.Should().BeEmpty();
+
+        _folder.Read<AnytimeRow>("run", "anytime.csv").Should().OnlyContain(row => row.Samples == 16 && double.IsFinite(row.Loss)).And.HaveCountGreaterThanOrEqualTo(2);
+        File.Exists(_folder.In("run", "weights", "epoch-0001.csv")).Should().BeTrue();
     }
 
     [SkippableFact]
