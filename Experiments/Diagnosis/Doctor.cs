@@ -22,6 +22,7 @@ internal static class Doctor
         Allocator(host, torch),
         Processor(host),
         Kernels(host, torch),
+        Pictures(torch),
         Cuda(host, torch),
         Memory(host),
         Disk(host),
@@ -136,6 +137,17 @@ internal static class Doctor
             VectorPath.Avx512 => new(Check, Verdict.Ok, "in AVX-512"),
             VectorPath.Avx2 => new(Check, Verdict.Ok, "in AVX2"),
             _ => new(Check, host.VectorUnits is null ? Verdict.Ok : Verdict.Note, "in portable code"),
+        };
+    }
+
+    private static Finding Pictures(TorchFacts torch)
+    {
+        const string Check = "pictures";
+        return torch switch
+        {
+            { ReadsPictures: true } => new(Check, Verdict.Ok, "JPEG and PNG files, as ImageNet's, can be read"),
+            { Problem: not null } => new(Check, Verdict.Note, Unknown),
+            _ => new(Check, Verdict.Note, "JPEG and PNG files, as ImageNet's, cannot be read: the build found no headers for them", "as root: apt-get install libjpeg-dev libpng-dev; then start by ./imta, which builds again"),
         };
     }
 

@@ -27,6 +27,9 @@ internal sealed record TorchFacts
     /// <summary>The vector instructions of the fused kernels; null without the native library.</summary>
     public VectorPath? Kernels { get; init; }
 
+    /// <summary>Whether this build reads JPEG and PNG files.</summary>
+    public bool ReadsPictures { get; init; }
+
     /// <summary>The threads of one operator, unless a run sets others.</summary>
     public int Threads { get; init; }
 
@@ -49,7 +52,7 @@ internal sealed record TorchFacts
         try
         {
             facts = facts with { Version = Use(), CudaDevices = cuda.is_available() ? cuda.device_count() : 0, Threads = get_num_threads() };
-            facts = facts with { Kernels = Runtime.IsAvailable ? NormReluKernels.Path : null };
+            facts = facts with { Kernels = Runtime.IsAvailable ? NormReluKernels.Path : null, ReadsPictures = Picture.IsAvailable };
         }
         catch (Exception e)
         {

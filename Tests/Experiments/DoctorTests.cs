@@ -30,6 +30,7 @@ public sealed class DoctorTests
         NativeExists = true,
         Version = "1.13.0",
         Kernels = VectorPath.Avx512,
+        ReadsPictures = true,
         Libraries =
         [
             "/imta/libimta_native.so", "/usr/lib/x86_64-linux-gnu/libtorch_cpu.so.1.13.0",
@@ -40,6 +41,15 @@ public sealed class DoctorTests
 
     [Fact]
     public void A_good_machine_is_all_well() => Doctor.Examine(Host, Torch).Should().OnlyContain(finding => finding.Verdict == Verdict.Ok && finding.Advice == null);
+
+    [Fact]
+    public void A_build_without_pictures_says_how_to_get_them()
+    {
+        Finding pictures = Of("pictures", Torch with { ReadsPictures = false });
+
+        pictures.Verdict.Should().Be(Verdict.Note);
+        pictures.Advice.Should().Contain("apt-get install libjpeg-dev libpng-dev");
+    }
 
     [Fact]
     public void The_reference_BLAS_is_warned_of()

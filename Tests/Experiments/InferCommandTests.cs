@@ -1,6 +1,8 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using Imta.MetaWeight.Experiments.Runs;
+using Imta.MetaWeight.Native;
+using Imta.MetaWeight.Tests.Experiments.Pictures;
 
 namespace Imta.MetaWeight.Tests.Experiments;
 
@@ -61,6 +63,31 @@ public sealed class InferCommandTests(TrainedRun trained) : IClassFixture<Traine
         answers.Select(row => (row.Sample, row.Class, row.Exit, row.Macs)).Should().Equal(simulated.Select(row => (row.Sample, row.Prediction, row.Exit, macs[row.Exit - 1])));
         answers.Select(row => row.Confidence).Should().Equal(simulated.Select(row => row.Confidence), (one, other) => Math.Abs(one - other) < 1e-5);
         answers.Should().OnlyContain(row => row.Name.Length > 2);
+    }
+
+    /// <summary>A network for small images sees the middle square of a picture.</summary>
+    [SkippableFact]
+    public void Pictures_of_a_folder_are_answered_by_a_network_for_small_images()
+    {
+        Skip.IfNot(Picture.IsAvailable, "this build found no headers of libjpeg and libpng");
+        trained.Run(0, "calibrate", "run", "--shares", "1,1,1", "--out", "thirds.json");
+        foreach (string name in (string[])["landscape.jpg", "colour.png", "grey.jpg"])
+        {
+            Directory.CreateDirectory(trained.In("pictures", "below"));
+            File.WriteAllBytes(trained.In("pictures", name == "grey.jpg" ? $"below/{name}" : name), GoldenPictures.Bytes(name));
+        }
+
+        trained.Run(0, "infer", "run", "--policy", "thirds.json", "--images", "pictures", "--out", "pictures.csv").Output.Should().Contain("3 images: ").And.NotContain("labelled");
+
+        AnswerRow[] answers = trained.Read<AnswerRow>("pictures.csv");
+        answers.Select(row => (row.Sample, row.File)).Should().Equal((0, "colour.png"), (1, "landscape.jpg"), (2, "below/grey.jpg"));
+        answers.Should().OnlyContain(row => row.Name.Length > 2 && row.Confidence > 0 && row.Macs > 0);
+        trained.Refusal("infer", "run", "--policy", "thirds.json", "--images", "nowhere").Should().Contain("there is no folder nowhere");
+        trained.Refusal("infer", "run", "--policy", "thirds.json", "--images", "run").Should().Contain("run has no JPEG or PNG file");
+        trained.Refusal("infer", "run", "--policy", "thirds.json", "--images", "pictures", "--data", trained.TestFile).Should().Contain("give one of them");
+        File.WriteAllText(trained.In("run", "fake.png"), "no PNG");
+        trained.Run(2, "infer", "run", "--policy", "thirds.json", "--images", "run").Error.Should().EndWith("imta: none of the pictures in run can be read\n");
+        File.Delete(trained.In("run", "fake.png"));
     }
 
     [Fact]
