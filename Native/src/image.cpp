@@ -25,7 +25,13 @@ struct Picture {
   int width = 0;
   int height = 0;
   int traits = 0;
-  std::vector<uint8_t> pixels;  // [height, width, 3]
+  int top = 0, left = 0, stride = 0;  // of the part that was decoded: where it begins, and its columns
+  std::vector<uint8_t> pixels;        // [rows, stride, 3]
+};
+
+// The pixels that are wanted of a picture: rows from top to before bottom, columns from left to before right.
+struct Part {
+  int top, bottom, left, right;
 };
 
 constexpr int64_t most_pixels = int64_t{1} << 27;  // beyond: no photograph, and more memory than a decoder should take unasked
@@ -92,8 +98,25 @@ void light_of_ink(const uint8_t* ink, int width, uint8_t* row) {
   }
 }
 
+// Begins behind what nobody wants. libjpeg-turbo computes only the blocks that a part touches; its smooth upsampling looks at neighbours, so the part
+// takes blocks around it, and its pixels stay those of the whole picture.
+void skip_to(const Part& part, Picture& picture, jpeg_decompress_struct& info) {
+#ifdef LIBJPEG_TURBO_VERSION
+  const int across = info.max_h_samp_factor * DCTSIZE, down = 2 * info.max_v_samp_factor * DCTSIZE;
+  JDIMENSION left = std::max(0, part.left - across), width = std::min(picture.width, part.right + across) - left;
+  if (width < info.output_width) {
+    jpeg_crop_scanline(&info, &left, &width);
+    picture.left = static_cast<int>(left);
+  }
+  if (part.top > down) picture.top = static_cast<int>(jpeg_skip_scanlines(&info, part.top - down));
+#else
+  (void)part;
+#endif
+  picture.stride = static_cast<int>(info.output_width);
+}
+
 // Nothing with a destructor may be made between setjmp and the last call that may jump: all of it is the caller's.
-bool decode_jpeg(const uint8_t* bytes, size_t length, bool pixels, Picture& picture, std::vector<uint8_t>& line, jpeg_decompress_struct& info, JpegErrors& errors) {
+bool decode_jpeg(const uint8_t* bytes, size_t length, const Part* part, Picture& picture, std::vector<uint8_t>& line, jpeg_decompress_struct& info, JpegErrors& errors) {
   if (setjmp(errors.back)) return false;
   jpeg_create_decompress(&info);
   jpeg_save_markers(&info, JPEG_APP0 + 1, 0xFFFF);
@@ -103,27 +126,28 @@ bool decode_jpeg(const uint8_t* bytes, size_t length, bool pixels, Picture& pict
   picture.height = static_cast<int>(info.image_height);
   const bool ink = info.num_components == 4;
   picture.traits = (info.num_components == 1 ? Grey : 0) | (ink ? Cmyk : 0) | (orientation(info) != 1 ? Rotated : 0);
-  if (!pixels || int64_t{picture.width} * picture.height > most_pixels) return true;
+  if (!part || int64_t{picture.width} * picture.height > most_pixels) return true;
   info.out_color_space = ink ? JCS_CMYK : info.num_components == 1 ? JCS_GRAYSCALE : JCS_RGB;
   jpeg_start_decompress(&info);
-  picture.pixels.resize(size_t{3} * info.output_width * info.output_height);
-  line.resize(size_t{4} * info.output_width);
-  while (info.output_scanline < info.output_height) {
-    uint8_t* row = picture.pixels.data() + size_t{3} * info.output_width * info.output_scanline;
+  skip_to(*part, picture, info);
+  picture.pixels.resize(size_t{3} * picture.stride * (part->bottom - picture.top));
+  line.resize(size_t{4} * picture.stride);
+  while (static_cast<int>(info.output_scanline) < part->bottom) {
+    uint8_t* row = picture.pixels.data() + size_t{3} * picture.stride * (info.output_scanline - picture.top);
     JSAMPROW target = info.out_color_space == JCS_RGB ? row : line.data();
     jpeg_read_scanlines(&info, &target, 1);
     if (ink) {
-      light_of_ink(line.data(), picture.width, row);
+      light_of_ink(line.data(), picture.stride, row);
     } else if (info.out_color_space == JCS_GRAYSCALE) {
-      for (int x = 0; x < picture.width; x++) std::memset(row + 3 * x, line[x], 3);
+      for (int x = 0; x < picture.stride; x++) std::memset(row + 3 * x, line[x], 3);
     }
   }
-  jpeg_finish_decompress(&info);
+  if (info.output_scanline == info.output_height) jpeg_finish_decompress(&info);
   picture.traits |= errors.base.num_warnings != 0 ? Damaged : 0;
   return true;
 }
 
-Picture read_jpeg(const uint8_t* bytes, size_t length, bool pixels) {
+Picture read_jpeg(const uint8_t* bytes, size_t length, const Part* part) {
   Picture picture;
   std::vector<uint8_t> line;
   jpeg_decompress_struct info{};
@@ -132,7 +156,7 @@ Picture read_jpeg(const uint8_t* bytes, size_t length, bool pixels) {
   errors.base.error_exit = jpeg_fail;
   errors.base.output_message = jpeg_be_quiet;
   const std::unique_ptr<jpeg_decompress_struct, decltype(&jpeg_destroy_decompress)> until(&info, &jpeg_destroy_decompress);
-  if (!decode_jpeg(bytes, length, pixels, picture, line, info, errors)) throw std::runtime_error(errors.text);
+  if (!decode_jpeg(bytes, length, part, picture, line, info, errors)) throw std::runtime_error(errors.text);
   return picture;
 }
 
@@ -161,14 +185,16 @@ void png_take(png_structp png, png_bytep target, size_t count) {
   source->left -= count;
 }
 
-bool decode_png(bool pixels, Picture& picture, std::vector<png_bytep>& rows, png_structp png, png_infop info, PngSource& source) {
+// All of it: rows are packed together, whichever part is wanted.
+bool decode_png(const Part* part, Picture& picture, std::vector<png_bytep>& rows, png_structp png, png_infop info, PngSource& source) {
   if (setjmp(source.back)) return false;
   png_set_read_fn(png, &source, png_take);
   png_read_info(png, info);
   picture.width = static_cast<int>(std::min<png_uint_32>(png_get_image_width(png, info), std::numeric_limits<int>::max()));
   picture.height = static_cast<int>(std::min<png_uint_32>(png_get_image_height(png, info), std::numeric_limits<int>::max()));
   picture.traits = Png | ((png_get_color_type(png, info) & PNG_COLOR_MASK_COLOR) ? 0 : Grey);
-  if (!pixels || int64_t{picture.width} * picture.height > most_pixels) return true;
+  picture.stride = picture.width;
+  if (!part || int64_t{picture.width} * picture.height > most_pixels) return true;
   // Pillow cuts grey of 16 bits off at 255 and takes the upper 8 of all else.
   const bool deep = png_get_color_type(png, info) == PNG_COLOR_TYPE_GRAY && png_get_bit_depth(png, info) == 16;
   if (!deep) {
@@ -194,7 +220,7 @@ bool decode_png(bool pixels, Picture& picture, std::vector<png_bytep>& rows, png
   return true;
 }
 
-Picture read_png(const uint8_t* bytes, size_t length, bool pixels) {
+Picture read_png(const uint8_t* bytes, size_t length, const Part* part) {
   Picture picture;
   std::vector<png_bytep> rows;
   PngSource source{bytes, length, {}, {}};
@@ -202,18 +228,19 @@ Picture read_png(const uint8_t* bytes, size_t length, bool pixels) {
   png_infop info = png ? png_create_info_struct(png) : nullptr;
   const auto destroy = [&info](png_structp one) { png_destroy_read_struct(&one, &info, nullptr); };
   const std::unique_ptr<png_struct, decltype(destroy)> until(png, destroy);
-  if (!info || !decode_png(pixels, picture, rows, png, info, source)) throw std::runtime_error(source.text[0] ? source.text : "libpng cannot begin");
+  if (!info || !decode_png(part, picture, rows, png, info, source)) throw std::runtime_error(source.text[0] ? source.text : "libpng cannot begin");
   return picture;
 }
 
-Picture read_picture(const uint8_t* bytes, int64_t length, bool pixels) {
+// A part of a picture, which lies within it; without, its head.
+Picture read_picture(const uint8_t* bytes, int64_t length, const Part* part) {
   if (length >= 3 && bytes[0] == 0xFF && bytes[1] == 0xD8) {
-    Picture picture = read_jpeg(bytes, static_cast<size_t>(length), pixels);
+    Picture picture = read_jpeg(bytes, static_cast<size_t>(length), part);
     demand_size(picture.width, picture.height);
     return picture;
   }
   if (length >= 8 && png_sig_cmp(bytes, 0, 8) == 0) {
-    Picture picture = read_png(bytes, static_cast<size_t>(length), pixels);
+    Picture picture = read_png(bytes, static_cast<size_t>(length), part);
     demand_size(picture.width, picture.height);
     return picture;
   }
@@ -228,6 +255,9 @@ constexpr int bits = 22;  // of a weight behind the point
 struct Taps {
   std::vector<int> first;
   std::vector<std::vector<int32_t>> weights;
+
+  int low() const { return first.front(); }
+  int high() const { return first.back() + static_cast<int>(weights.back().size()); }
 };
 
 Taps taps_of(int input, int output, int start, int count) {
@@ -261,12 +291,11 @@ struct Window {
 };
 
 // Planes [3, side_y, side_x].
-void resample(const Picture& picture, const Window& w, uint8_t* planes) {
-  const Taps across = taps_of(w.width, w.columns, w.column, w.side_x), down = taps_of(w.height, w.rows, w.row, w.side_y);
-  const int from = down.first.front(), to = down.first.back() + static_cast<int>(down.weights.back().size());
+void resample(const Picture& picture, const Window& w, const Taps& across, const Taps& down, uint8_t* planes) {
+  const int from = down.low(), to = down.high();
   std::vector<uint8_t> narrow(size_t{3} * w.side_x * (to - from));
   for (int y = from; y < to; y++) {
-    const uint8_t* line = picture.pixels.data() + size_t{3} * (size_t(picture.width) * (w.top + y) + w.left);
+    const uint8_t* line = picture.pixels.data() + size_t{3} * (size_t(picture.stride) * (w.top + y - picture.top) + w.left - picture.left);
     uint8_t* target = narrow.data() + size_t{3} * w.side_x * (y - from);
     for (int x = 0; x < w.side_x; x++, target += 3) {
       const auto& weights = across.weights[x];
@@ -319,7 +348,7 @@ IMTA_API int imta_image_available() {
 // Width, height and traits by the file's head.
 IMTA_API int imta_image_look(const uint8_t* bytes, int64_t length, int* shape) {
   return imta::guarded<int>(-1, [&] {
-    const Picture picture = read_picture(bytes, length, false);
+    const Picture picture = read_picture(bytes, length, nullptr);
     shape[0] = picture.width;
     shape[1] = picture.height;
     shape[2] = picture.traits;
@@ -332,9 +361,11 @@ IMTA_API int imta_image_look(const uint8_t* bytes, int64_t length, int* shape) {
 IMTA_API int imta_image_read(const uint8_t* bytes, int64_t length, const int* window, int flip, uint8_t* planes) {
   return imta::guarded<int>(-1, [&] {
     const Window w{window[0], window[1], window[2], window[3], window[4], window[5], window[6], window[7], window[8], window[9], flip != 0};
-    const Picture picture = read_picture(bytes, length, true);
-    demand_window(picture, w);
-    resample(picture, w, planes);
+    demand_window(read_picture(bytes, length, nullptr), w);
+    const Taps across = taps_of(w.width, w.columns, w.column, w.side_x), down = taps_of(w.height, w.rows, w.row, w.side_y);
+    const Part part{w.top + down.low(), w.top + down.high(), w.left + across.low(), w.left + across.high()};
+    const Picture picture = read_picture(bytes, length, &part);
+    resample(picture, w, across, down, planes);
     return picture.traits;
   });
 }

@@ -15,6 +15,11 @@ internal static class GoldenPictures
 
     public static byte[] Bytes(string file) => File.ReadAllBytes(Folder(file));
 
+    /// <summary>JPEGs of every usual sampling of colours, plain, progressive, with restarts, arithmetically coded (<c>Sampling/make.sh</c>), and torchvision's.</summary>
+    public static IEnumerable<string> Jpegs => Directory.GetFiles(Folder("../Sampling"), "*.jpg").Select(file => Path.Combine("../Sampling", Path.GetFileName(file)))
+        .Concat(WithFile.Select(row => row.File).Where(file => file.EndsWith(".jpg", StringComparison.Ordinal)))
+        .Order(StringComparer.Ordinal);
+
     /// <summary>The pixels of a picture as they are, <c>[3, H, W]</c>.</summary>
     public static byte[] Pixels(string file)
     {

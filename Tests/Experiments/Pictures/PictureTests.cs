@@ -9,6 +9,8 @@ public sealed class PictureTests
 {
     public PictureTests() => Skip.IfNot(Picture.IsAvailable, "this build found no headers of libjpeg and libpng");
 
+    public static TheoryData<string> Jpegs => [.. GoldenPictures.Jpegs];
+
     public static TheoryData<string> Files => [.. GoldenPictures.WithFile.Select(row => row.File)];
 
     [SkippableTheory]
@@ -43,6 +45,34 @@ public sealed class PictureTests
             {
                 PictureCrop.Size(row.Width, row.Height, row.AreaShare, row.AspectRatio).Should().Be((row.CropHeight, row.CropWidth), row.ToString());
             }
+        }
+    }
+
+    /// <summary>Only the blocks around a window are computed.</summary>
+    [SkippableTheory]
+    [MemberData(nameof(Jpegs))]
+    public void A_part_of_a_picture_has_the_pixels_of_the_whole(string file)
+    {
+        PictureHead head = Picture.Look(GoldenPictures.Bytes(file));
+        byte[] whole = GoldenPictures.Pixels(file);
+        var random = new Random(7);
+        for (int time = 0; time < 200; time++)
+        {
+            (int top, int height) = Range(head.Height);
+            (int left, int width) = Range(head.Width);
+            byte[] part = Read(file, new PictureWindow(top, left, height, width, height, width, 0, 0, height, width), flip: false);
+
+            for (int row = 0; row < 3 * height; row++)
+            {
+                int y = top + (row % height), start = (((row / height * head.Height) + y) * head.Width) + left;
+                part.AsSpan(row * width, width).SequenceEqual(whole.AsSpan(start, width)).Should().BeTrue($"of rows {top} and {height}, columns {left} and {width} row {row} is the whole picture's");
+            }
+        }
+
+        (int Start, int Length) Range(int size)
+        {
+            int length = random.Next(3) == 0 ? 1 + random.Next(Math.Min(size, 20)) : 1 + random.Next(size);
+            return (random.Next(size - length + 1), length);
         }
     }
 
