@@ -11,7 +11,7 @@ namespace Imta.MetaWeight.Experiments.Checks;
 /// The most memory that a process of a run takes of what it computes with, CPU or GPU, estimated. The constants are measured on the CPU; of a GPU
 /// the room of CUDA itself is a guess (docs/checks.md).
 /// </summary>
-/// <param name="ImageBytes">Of the images of all sets, where they are in memory.</param>
+/// <param name="ImageBytes">Of the images of all sets, or of their files' names.</param>
 /// <param name="ParameterBytes">Of θ and Θ.</param>
 /// <param name="ActivationBytes">Of all layers' outputs for one image, in float32.</param>
 /// <param name="TrainImages">Training images.</param>
@@ -39,7 +39,7 @@ internal sealed record MemoryNeed(long ImageBytes, long ParameterBytes, long Act
         IEnumerable<Tensor> parameters = model.Network.parameters().Concat(model.Weighting?.Network.Parameters ?? []);
         ImageSet[] sets = [data.Train, data.Validation, data.Test, .. data.Meta is { } meta ? [meta] : Array.Empty<ImageSet>()];
         return new MemoryNeed(
-            sets.Sum(set => set.Files is null ? set.Images.numel() : 0),
+            sets.Sum(set => set.Files is null ? set.Images.numel() : 0) + sets.Select(set => set.Files).OfType<PictureFiles>().Distinct().Sum(files => files.NameBytes),
             parameters.Sum(Bytes),
             cost.Activations * model.Network.Parameters[0].element_size(),
             data.Train.Count,
@@ -64,10 +64,10 @@ internal sealed record MemoryNeed(long ImageBytes, long ParameterBytes, long Act
         return (long)((OnGpu ? CudaContext : Program) + ImageBytes + PicturesAtOnce(images) + (copies * ParameterBytes) + (passes * ActivationBytes));
     }
 
-    /// <summary>Bytes of the batches that are there at once: the one in use, as bytes and numbers, and on the CPU those that wait or are made.</summary>
+    /// <summary>Bytes of the batches that are there at once: the one in use, as bytes and twice as numbers while they are normalised, and on the CPU those that wait or are made.</summary>
     private long PicturesAtOnce(int images)
     {
-        int bytes = sizeof(float) + 1 + (OnGpu ? 0 : (PictureBatches.Ahead + 1) * (Meta.HoldsOut ? 2 : 1));
+        int bytes = (2 * sizeof(float)) + 1 + (OnGpu ? 0 : (PictureBatches.Ahead + 1) * (Meta.HoldsOut ? 2 : 1));
         return bytes * PictureBytes * Math.Max(images, Math.Min(SetAnswers.Batch, EvaluationImages));
     }
 

@@ -75,6 +75,12 @@ public static class DataSets
             }
 
             long[] tested = Limit(test, options.TestLimit, "data.testLimit", seed, SeedSequence.TestLimit, warnings);
+            if (pictures is not null)
+            {
+                // A million names were sorted and dealt out: what that took goes back to the system.
+                GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true);
+            }
+
             return new RunData(
                 train.Select(Of(rest, kept)),
                 train.Select(validation),

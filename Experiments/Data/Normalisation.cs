@@ -26,6 +26,13 @@ public sealed record Normalisation(IReadOnlyList<double> Mean, IReadOnlyList<dou
         var device = images.device;
         var mean = tensor(Mean.ToArray(), [3, 1, 1], type, device);
         var std = tensor(Std.ToArray(), [3, 1, 1], type, device);
-        return ((images.to_type(type).div(255) - mean) / std).MoveToOuterDisposeScope();
+        Tensor numbers = images.to_type(type);
+        foreach (Func<Tensor, Tensor> next in (Func<Tensor, Tensor>[])[x => x.div(255), x => x - mean, x => x / std])
+        {
+            using Tensor before = numbers; // batches of pictures are large: no more of them than it takes
+            numbers = next(before);
+        }
+
+        return numbers.MoveToOuterDisposeScope();
     }
 }

@@ -23,12 +23,15 @@ internal sealed class PictureBatches
     private readonly int _threads;
     private readonly PictureShape _shape;
     private readonly PictureTally _tally;
+    private readonly ConcurrentBag<byte[]> _free = []; // rooms for a batch, of the same few again and again
     private int _begun;
 
     /// <param name="threads">That decode.</param>
     /// <param name="shape">What the network sees of a picture.</param>
     /// <param name="tally">Counts pictures on the taker's thread, in their order.</param>
     public PictureBatches(int threads, PictureShape shape, PictureTally tally) => (_threads, _shape, _tally) = (threads, shape, tally);
+
+    private int Bytes => 3 * _shape.Side * _shape.Side; // of a picture
 
     /// <summary>Batches that were begun.</summary>
     public int Begun => Volatile.Read(ref _begun);
@@ -46,14 +49,14 @@ internal sealed class PictureBatches
         Task making = Task.Factory.StartNew(() => Make(jobs, ready, stop.Token), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
         try
         {
-            foreach ((PictureJob job, Tensor pixels, PictureOutcome[] outcomes) in ready.GetConsumingEnumerable())
+            foreach ((PictureJob job, byte[] room, PictureOutcome[] outcomes) in ready.GetConsumingEnumerable())
             {
                 foreach ((string file, PictureOutcome outcome) in job.Files.Zip(outcomes))
                 {
                     _tally.Add(file, outcome);
                 }
 
-                yield return (job, pixels);
+                yield return (job, Pixels(room, job.Files.Count));
             }
 
             making.GetAwaiter().GetResult(); // what went wrong there goes up here
@@ -62,11 +65,15 @@ internal sealed class PictureBatches
         {
             stop.Cancel();
             ((IAsyncResult)making).AsyncWaitHandle.WaitOne();
-            while (ready.TryTake(out Made? left))
-            {
-                left.Pixels.Dispose();
-            }
         }
+    }
+
+    private Tensor Pixels(byte[] room, int count)
+    {
+        Tensor pixels = empty([count, 3, _shape.Side, _shape.Side], ScalarType.Byte);
+        room.AsSpan(0, count * Bytes).CopyTo(pixels.bytes);
+        _free.Add(room);
+        return pixels;
     }
 
     private void Make(IEnumerable<PictureJob> jobs, BlockingCollection<Made> ready, CancellationToken stop)
@@ -95,28 +102,17 @@ internal sealed class PictureBatches
 
     private Made Decoded(PictureJob job, CancellationToken stop)
     {
-        Tensor pixels = empty([job.Files.Count, 3, _shape.Side, _shape.Side], ScalarType.Byte);
-        try
-        {
-            var outcomes = new PictureOutcome[job.Files.Count];
-            var options = new ParallelOptions { MaxDegreeOfParallelism = _threads, CancellationToken = stop };
-            Parallel.For(0, job.Files.Count, options, sample =>
-            {
-                using Tensor planes = pixels.select(0, sample);
-                outcomes[sample] = Decode(job, sample, planes.bytes);
-            });
-            return new Made(job, pixels, outcomes);
-        }
-        catch
-        {
-            pixels.Dispose();
-            throw;
-        }
+        int size = checked(job.Files.Count * Bytes);
+        byte[] room = _free.TryTake(out byte[]? used) && used.Length >= size ? used : GC.AllocateUninitializedArray<byte>(size);
+        var outcomes = new PictureOutcome[job.Files.Count];
+        var options = new ParallelOptions { MaxDegreeOfParallelism = _threads, CancellationToken = stop };
+        Parallel.For(0, job.Files.Count, options, sample => outcomes[sample] = Decode(job, sample, room.AsSpan(sample * Bytes, Bytes)));
+        return new Made(job, room, outcomes);
     }
 
     private PictureOutcome Decode(PictureJob job, int sample, Span<byte> planes)
     {
-        byte[] file = Bytes(job.Files[sample]);
+        byte[] file = Content(job.Files[sample]);
         try
         {
             PictureHead head = Picture.Look(file);
@@ -130,7 +126,7 @@ internal sealed class PictureBatches
         }
     }
 
-    private static byte[] Bytes(string file)
+    private static byte[] Content(string file)
     {
         try
         {
@@ -142,5 +138,5 @@ internal sealed class PictureBatches
         }
     }
 
-    private sealed record Made(PictureJob Job, Tensor Pixels, PictureOutcome[] Outcomes);
+    private sealed record Made(PictureJob Job, byte[] Room, PictureOutcome[] Outcomes);
 }

@@ -3,6 +3,8 @@ namespace Imta.MetaWeight.Experiments.Data.Pictures;
 /// <summary>The picture files of a data set, each a number; they are read when somebody wants them.</summary>
 internal sealed class PictureFiles
 {
+    private const int StringBytes = 32; // of a string but for its letters, and of the place that holds it
+
     private readonly string _root;
     private readonly PictureBatches _batches;
 
@@ -22,6 +24,9 @@ internal sealed class PictureFiles
 
     /// <summary>Bytes of a picture that was read.</summary>
     public long Bytes => 3L * Shape.Side * Shape.Side;
+
+    /// <summary>Bytes of the names in memory.</summary>
+    public long NameBytes => Names.Sum(name => (sizeof(char) * (long)name.Length) + StringBytes);
 
     /// <summary>A batch to read.</summary>
     /// <param name="numbers">N pictures.</param>
