@@ -10,7 +10,7 @@ namespace Imta.MetaWeight.Backbones;
 /// <remarks>Shapes: <c>N</c> samples, <c>K</c> exits, <c>C</c> classes.</remarks>
 public abstract partial class MultiExitNetwork : NamedModule
 {
-    private readonly Lazy<ParameterList> _parameters;
+    private readonly Lazy<ParameterList> _trained;
     private readonly EquilibriumOptions _equilibrium;
 
     /// <summary>A network with nothing in it yet; the derived class registers its parts.</summary>
@@ -20,7 +20,7 @@ public abstract partial class MultiExitNetwork : NamedModule
         : base(name)
     {
         _equilibrium = equilibrium ?? new EquilibriumOptions();
-        _parameters = new Lazy<ParameterList>(() => new ParameterList([.. named_parameters().Where(entry => entry.parameter.requires_grad)]));
+        _trained = new Lazy<ParameterList>(() => new ParameterList([.. named_parameters().Where(entry => entry.parameter.requires_grad)]));
     }
 
     /// <summary>K, the number of blocks and of exits.</summary>
@@ -37,10 +37,10 @@ public abstract partial class MultiExitNetwork : NamedModule
     public ScalarType? FeatureType { get; init; }
 
     /// <summary>θ: every parameter that is trained (<c>requires_grad</c>), in the order that lists of gradients and substitutes follow.</summary>
-    public IReadOnlyList<Parameter> Parameters => _parameters.Value.Parameters;
+    public IReadOnlyList<Parameter> Parameters => _trained.Value.Parameters;
 
     /// <summary>The name of each of <see cref="Parameters"/>, as PyTorch's state dictionary has it.</summary>
-    public IReadOnlyList<string> ParameterNames => _parameters.Value.Names;
+    public IReadOnlyList<string> ParameterNames => _trained.Value.Names;
 
     /// <summary>Logits of every exit, K × <c>[N, C]</c>, with the network's own parameters.</summary>
     /// <param name="images"><c>[N, 3, H, W]</c>, normalised.</param>
@@ -89,7 +89,7 @@ public abstract partial class MultiExitNetwork : NamedModule
         using DisposeScope scope = NewDisposeScope();
         using IDisposable noGrad = no_grad();
         Tensor start = Layout.ChannelsLast(InFeatureType(images, statistics));
-        var tape = new Tape(start, _parameters.Value.Indices, scope);
+        var tape = new Tape(start, _trained.Value.Indices, scope);
         Pass pass = PassWith(parameters, statistics, tape);
         Tensor[] logits = Forward(start, pass);
         return new LinearisedPass(tape, logits, pass.Teacher).MoveToOuter(scope);
@@ -141,7 +141,7 @@ public abstract partial class MultiExitNetwork : NamedModule
         }
 
         return parameters.Count == Parameters.Count
-            ? new Pass(statistics, _parameters.Value.Indices, parameters) { Tape = tape }
+            ? new Pass(statistics, _trained.Value.Indices, parameters) { Tape = tape }
             : throw new ArgumentException($"{GetName()} has {Parameters.Count} parameters, not {parameters.Count}.", nameof(parameters));
     }
 

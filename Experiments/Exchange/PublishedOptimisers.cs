@@ -3,6 +3,7 @@ using System.Collections.Specialized;
 using Imta.MetaWeight.Experiments.Training;
 using Imta.MetaWeight.Meta;
 using TorchSharp.Modules;
+using Adam = Imta.MetaWeight.Meta.Adam;
 
 namespace Imta.MetaWeight.Experiments.Exchange;
 
