@@ -1,4 +1,9 @@
 using System.Runtime.InteropServices;
+#if TORCH_PACKAGE
+using Reader = Imta.MetaWeight.Native.SkiaPicture;
+#else
+using Reader = Imta.MetaWeight.Native.NativePicture;
+#endif
 
 namespace Imta.MetaWeight.Native;
 
@@ -18,7 +23,7 @@ public enum PictureTraits
     /// <summary>Its Exif data ask viewers to turn or mirror it, which nothing here does: neither do torchvision's data sets.</summary>
     Rotated = 4,
 
-    /// <summary>libjpeg warned of damage: a part of the pixels may be a guess.</summary>
+    /// <summary>libjpeg warned of damage: a part of the pixels may be a guess. Skia hides these warnings: with TorchSource=package only what was cut off is told.</summary>
     Damaged = 8,
 
     /// <summary>A PNG file.</summary>
@@ -45,25 +50,19 @@ public readonly record struct PictureHead(int Width, int Height, PictureTraits T
 [StructLayout(LayoutKind.Sequential)]
 public readonly record struct PictureWindow(int Top, int Left, int Height, int Width, int Rows, int Columns, int Row, int Column, int SideY, int SideX);
 
-/// <summary>Reads JPEG and PNG files by libjpeg and libpng, on any thread. Grey, CMYK, palettes and transparency become red, green and blue as Pillow's <c>convert("RGB")</c> has it.</summary>
-public static unsafe class Picture
+/// <summary>
+/// Reads JPEG and PNG files, on any thread: by libjpeg and libpng, or with TorchSource=package by Skia. Grey, CMYK, palettes and transparency become
+/// red, green and blue as Pillow's <c>convert("RGB")</c> has it.
+/// </summary>
+public static class Picture
 {
     /// <summary>Whether this build reads pictures.</summary>
-    public static bool IsAvailable { get; } = Runtime.IsAvailable && NativeMethods.ImageAvailable() != 0;
+    public static bool IsAvailable => Reader.IsAvailable;
 
     /// <summary>Size and traits, by the file's head.</summary>
     /// <param name="file">The whole file.</param>
     /// <exception cref="ExternalException">It is neither a JPEG nor a PNG file, or its head is damaged.</exception>
-    public static PictureHead Look(ReadOnlySpan<byte> file)
-    {
-        int* shape = stackalloc int[3];
-        fixed (byte* bytes = file)
-        {
-            Runtime.Check(NativeMethods.ImageLook(bytes, file.Length, shape));
-        }
-
-        return new PictureHead(shape[0], shape[1], (PictureTraits)shape[2]);
-    }
+    public static PictureHead Look(ReadOnlySpan<byte> file) => Reader.Look(file);
 
     /// <summary>The pixels of a window, resampled as Pillow does it: bilinear, over a support that grows with the reduction.</summary>
     /// <param name="file">The whole file.</param>
@@ -74,15 +73,7 @@ public static unsafe class Picture
     /// <exception cref="ArgumentException">The planes are of another size.</exception>
     /// <exception cref="ExternalException">The file cannot be read, or the window is not within the picture.</exception>
     public static PictureTraits Read(ReadOnlySpan<byte> file, PictureWindow window, bool flip, Span<byte> planes)
-    {
-        if (planes.Length != 3L * window.SideY * window.SideX)
-        {
-            throw new ArgumentException($"the planes have {planes.Length} bytes; {window.SideY} x {window.SideX} pixels take three times that.", nameof(planes));
-        }
-
-        fixed (byte* bytes = file, target = planes)
-        {
-            return (PictureTraits)Runtime.Check(NativeMethods.ImageRead(bytes, file.Length, (int*)&window, flip ? 1 : 0, target));
-        }
-    }
+        => planes.Length == 3L * window.SideY * window.SideX
+            ? Reader.Read(file, window, flip, planes)
+            : throw new ArgumentException($"the planes have {planes.Length} bytes; {window.SideY} x {window.SideX} pixels take three times that.", nameof(planes));
 }

@@ -30,6 +30,22 @@ internal static class GoldenPictures
         return planes;
     }
 
+    /// <summary>Copies of a file, cut off behind its half and changed at random, every other one near its head.</summary>
+    public static IEnumerable<byte[]> Broken(string file, int count, Random random)
+    {
+        byte[] whole = Bytes(file);
+        for (int k = 0; k < count; k++)
+        {
+            byte[] bytes = [.. whole[..random.Next(whole.Length / 2, whole.Length + 1)]];
+            for (int change = random.Next(1, 20); change > 0; change--)
+            {
+                bytes[random.Next(Math.Min(bytes.Length, k % 2 == 0 ? 700 : bytes.Length))] = (byte)random.Next(256);
+            }
+
+            yield return bytes;
+        }
+    }
+
     private static Row[] Read()
     {
         using var csv = new CsvReader(new StreamReader(Folder("pictures.csv")), CultureInfo.InvariantCulture);
