@@ -12,11 +12,6 @@ internal static class ImageNetCheck
     private const int MostShown = 20;
     private const int SomeUnreadable = 1;
 
-    private static readonly (PictureTraits Trait, string Text)[] Traits =
-    [
-        (PictureTraits.Grey, "grey"), (PictureTraits.Cmyk, "CMYK"), (PictureTraits.Png, "PNG"), (PictureTraits.Rotated, "with a turn in their Exif data, which is not applied"), (PictureTraits.Damaged, "damaged, perhaps with guessed pixels"),
-    ];
-
     /// <summary>Prints what is found; 1 where a file cannot be read.</summary>
     /// <exception cref="UsageException">The folder is no ImageNet, or this build reads no pictures.</exception>
     public static int Run(string root, CancellationToken stop)
@@ -44,7 +39,7 @@ internal static class ImageNetCheck
         }
 
         Console.Out.WriteLine($"classes: {string.Join(", ", folders.Train.ClassNames)}");
-        HashSet<UInt128> training = [.. found[0].Select(one => one.Print)];
+        HashSet<UInt128?> training = [.. found[0].Select(one => one.Print).Where(print => print is not null)];
         int shared = found[1].Count(one => training.Contains(one.Print));
         if (shared > 0)
         {
@@ -75,7 +70,7 @@ internal static class ImageNetCheck
         PictureHead[] heads = [.. pictures.Select(one => one.Head).OfType<PictureHead>()];
         if (heads.Length > 0)
         {
-            string traits = string.Concat(Traits.Select(trait => (trait.Text, Count: heads.Count(head => head.Traits.HasFlag(trait.Trait)))).Where(trait => trait.Count > 0).Select(trait => string.Create(CultureInfo.InvariantCulture, $", {trait.Count:N0} {trait.Text}")));
+            string traits = string.Concat(PictureTally.Counted.Select(trait => (trait.Text, Count: heads.Count(head => head.Traits.HasFlag(trait.Trait)))).Where(trait => trait.Count > 0).Select(trait => string.Create(CultureInfo.InvariantCulture, $", {trait.Count:N0} {trait.Text}")));
             Console.Out.WriteLine(string.Create(
                 CultureInfo.InvariantCulture, $"{name}: {heads.Min(head => head.Width)} to {heads.Max(head => head.Width)} pixels wide, {heads.Min(head => head.Height)} to {heads.Max(head => head.Height)} high{traits}"));
         }

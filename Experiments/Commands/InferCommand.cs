@@ -37,25 +37,31 @@ internal static class InferCommand
         PolicyFile policy = TrainedNetworkArguments.Policy(arguments.GetValue(Policy)!, network);
         OutputFile.Check(file);
         string? folder = arguments.GetValue(Pictures);
-        var tally = new PictureTally(line => Console.Error.WriteLine($"warning: {line}"), "it gets no answer");
-        using ImageSet images = folder is null ? ImagesOf(network, arguments.GetValue(Data)) : PicturesOf(network, folder, arguments.GetValue(Data), policy.ClassNames, tally);
+        (ImageSet images, PictureTally? tally) = folder is null ? ImagesOf(network, arguments.GetValue(Data)) : PicturesOf(network, folder, arguments.GetValue(Data), policy.ClassNames);
+        using ImageSet held = images;
+        tally?.TellOfAnswers();
         var answers = new List<AnswerRow>();
         var clock = Stopwatch.StartNew();
         Answer(network, policy, images, batch, answers, stop.Token);
         clock.Stop();
-        answers.RemoveAll(answer => folder is not null && tally.Unreadable.Contains(Path.Combine(folder, answer.File!)));
+        if (tally is not null)
+        {
+            answers.RemoveAll(answer => tally.Unreadable.Contains(images.Files!.PathOf(answer.Sample)));
+            Console.WriteLine(PictureTally.Describe(tally.Take()));
+        }
+
         if (answers.Count == 0)
         {
-            throw new UsageException($"none of the pictures in {folder} can be read");
+            throw new UsageException("none of the pictures can be read");
         }
 
         OutputFile.Guarded(file, () => CsvTable.Write(file, answers));
-        Show(answers, folder is null ? images.Labels : null, network, clock.Elapsed.TotalSeconds);
+        Show(answers, folder is null ? images : null, network, clock.Elapsed.TotalSeconds);
         Console.WriteLine($"the answers are in {file}");
         return 0;
     }
 
-    private static ImageSet ImagesOf(TrainedNetwork network, string? place)
+    private static (ImageSet Images, PictureTally? Tally) ImagesOf(TrainedNetwork network, string? place)
     {
         if (place is null || Directory.Exists(place))
         {
@@ -63,15 +69,15 @@ internal static class InferCommand
             data.Train.Dispose();
             data.Validation.Dispose();
             data.Meta?.Dispose();
-            return data.Test;
+            return (data.Test, data.Pictures);
         }
 
         CifarFormat format = CifarFormat.Of(network.Settings.Data.Dataset)
             ?? throw new UsageException($"--data {place}: a run on {SettingsSchema.YamlName(network.Settings.Data.Dataset.ToString())} data has no such files; leave --data out to answer the run's test images, or give a folder of JPEG or PNG files by --images");
-        return CifarReader.ReadFile(format, place);
+        return (CifarReader.ReadFile(format, place), null);
     }
 
-    private static ImageSet PicturesOf(TrainedNetwork network, string folder, string? data, IReadOnlyList<string> classNames, PictureTally tally)
+    private static (ImageSet Images, PictureTally? Tally) PicturesOf(TrainedNetwork network, string folder, string? data, IReadOnlyList<string> classNames)
     {
         if (data is not null)
         {
@@ -88,8 +94,9 @@ internal static class InferCommand
         using DisposeScope scope = NewDisposeScope();
         DataOptions options = network.Settings.Data;
         PictureShape shape = DatasetShape.Of(options).Side == ImageSet.Side ? PictureShape.Cifar : PictureShape.ImageNet;
-        return new ImageSet(
-            new PictureFiles(folder, names, shape, options.Workers, tally), zeros([names.Length], ScalarType.Int64), arange(names.Length, ScalarType.Int64), classNames);
+        var tally = new PictureTally(line => Console.Error.WriteLine($"warning: {line}"));
+        var files = new PictureFiles(folder, names, shape, options.Workers, tally, mayMiss: true);
+        return (new ImageSet(files, zeros([names.Length], ScalarType.Int64), arange(names.Length, ScalarType.Int64), classNames), tally);
     }
 
     private static void Answer(TrainedNetwork network, PolicyFile file, ImageSet images, int size, List<AnswerRow> answers, CancellationToken stop)
@@ -133,10 +140,17 @@ internal static class InferCommand
         })];
     }
 
-    private static void Show(List<AnswerRow> answers, Tensor? labels, TrainedNetwork network, double seconds)
+    private static void Show(List<AnswerRow> answers, ImageSet? labelled, TrainedNetwork network, double seconds)
     {
-        string right = labels is null ? "" : FormattableString.Invariant($"{100 * answers.Zip(labels.data<long>().ToArray(), (answer, label) => answer.Class == label ? 1.0 : 0).Average():0.0} % answered as labelled, ");
+        string right = labelled is null ? "" : FormattableString.Invariant($"{100 * Right(answers, labelled):0.0} % answered as labelled, ");
         IEnumerable<double> shares = Enumerable.Range(1, network.Network.Exits).Select(exit => answers.Average(answer => answer.Exit == exit ? 1.0 : 0));
         Console.WriteLine(FormattableString.Invariant($"{answers.Count:N0} images: {right}{RunMonitor.PerExit(shares)} % by exits 1 to {network.Network.Exits}, {answers.Average(answer => answer.Macs):N0} multiply-adds on average, {answers.Count / seconds:0} images/s"));
+    }
+
+    /// <summary>The share of answers that are the labels.</summary>
+    private static double Right(List<AnswerRow> answers, ImageSet images)
+    {
+        var labels = images.Positions.data<long>().ToArray().Zip(images.Labels.data<long>().ToArray()).ToDictionary();
+        return answers.Average(answer => labels[answer.Sample] == answer.Class ? 1.0 : 0);
     }
 }

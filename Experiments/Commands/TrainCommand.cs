@@ -79,10 +79,10 @@ internal static class TrainCommand
         }
 
         stop.ThrowIfCancellationRequested();
-        Meet(replicas, settings);
+        Meet(replicas, settings, data);
         RunFolder folder = RunFolder.Create(path, arguments.GetValue(Force), SettingsWriter.Write(settings), out IDisposable held);
         using IDisposable until = held;
-        AtomicFile.WriteText(folder.Environment, EnvironmentReport.Json(settings, Environment.GetCommandLineArgs()[1..], start));
+        AtomicFile.WriteText(folder.Environment, EnvironmentReport.Json(settings, Environment.GetCommandLineArgs()[1..], start, data.Fingerprint));
         Checkpoint.Write(folder.LatestCheckpoint, settings, phases[0], model, phases[0].EpochsBefore);
         ShareStart(replicas, folder, folder.LatestCheckpoint);
         return Train(new Plan(settings, phases, data, model, folder, device, replicas, checks.Needs, findings, Done: null, Progress: null), stop);
@@ -120,6 +120,11 @@ internal static class TrainCommand
         Device device = Machine.Prepare(settings, place?.LocalRank ?? 0, here);
         MachineRoom room = MachineRoom.Of(run, device);
         using RunData data = DataSets.Load(settings, arguments.GetValue(Data));
+        if (folder.StartedWithOthers(data.Fingerprint))
+        {
+            throw new UsageException($"the data set's files are others than when {run} started (added, removed or renamed), so that training and validation pictures would change places; put them back, or name a folder that has them by --data");
+        }
+
         using Replicas replicas = Replicas.Of(place, settings.Processes, Patience(arguments));
         IReadOnlyList<TrainingPhase> phases = PhasesFrom(checkpoint);
         using RunModel model = RunModel.Build(phases[0], data.Train.ClassCounts(), device, replicas);
@@ -132,7 +137,7 @@ internal static class TrainCommand
             return UsageException.ExitCode;
         }
 
-        Meet(replicas, settings);
+        Meet(replicas, settings, data);
         ShareStart(replicas, folder, file);
         folder.KeepThrough(checkpoint.Epochs);
         if (checkpoint.Epochs < phases[^1].LastEpoch)
@@ -150,7 +155,8 @@ internal static class TrainCommand
         using Replicas replicas = Replicas.Of(place, place.Size, Patience(arguments));
         replicas.Meet();
         Settings settings = SettingsLoader.Parse(Encoding.UTF8.GetString(replicas.Share(null)), "the configuration of process 0");
-        (Device device, RunData data, string? problem) = Prepared(settings, place, arguments.GetValue(Data));
+        string images = Encoding.UTF8.GetString(replicas.Share(null));
+        (Device device, RunData data, string? problem) = Prepared(settings, place, arguments.GetValue(Data), images);
         using RunData? held = data;
         if (replicas.Agree(stop: false, problem: problem).Problem is not null)
         {
@@ -179,21 +185,26 @@ internal static class TrainCommand
     }
 
     /// <summary>What a process needs beside process 0's checkpoint, or what is wrong with it.</summary>
-    private static (Device Device, RunData Data, string? Problem) Prepared(Settings settings, LaunchPlace place, string? folder)
+    private static (Device Device, RunData Data, string? Problem) Prepared(Settings settings, LaunchPlace place, string? folder, string images)
     {
+        string who = FormattableString.Invariant($"process {place.Rank} of {place.Size}");
         try
         {
-            return (Machine.Prepare(settings, place.LocalRank, place.LocalSize), DataSets.Load(settings, folder), null);
+            Device device = Machine.Prepare(settings, place.LocalRank, place.LocalSize);
+            RunData data = DataSets.Load(settings, folder);
+            return (device, data, ImagesOf(data) == images ? null : $"{who} finds other files in the data set's folder than process 0; give all of them the same");
         }
         catch (UsageException e)
         {
-            return (CPU, null!, FormattableString.Invariant($"process {place.Rank} of {place.Size}: {e.Message}"));
+            return (CPU, null!, $"{who}: {e.Message}");
         }
     }
 
+    private static string ImagesOf(RunData data) => data.Fingerprint ?? "in memory";
+
     /// <summary>Meets the others, and learns whether all of them can train; nothing is written yet.</summary>
     /// <exception cref="UsageException">One of them cannot.</exception>
-    private static void Meet(Replicas replicas, Settings settings)
+    private static void Meet(Replicas replicas, Settings settings, RunData data)
     {
         replicas.Meet();
         if (!replicas.AreSeveral)
@@ -202,6 +213,7 @@ internal static class TrainCommand
         }
 
         replicas.Share(Encoding.UTF8.GetBytes(SettingsWriter.Write(settings)));
+        replicas.Share(Encoding.UTF8.GetBytes(ImagesOf(data)));
         if (replicas.Agree(stop: false).Problem is { } problem)
         {
             throw new UsageException(problem);
@@ -260,7 +272,6 @@ internal static class TrainCommand
     {
         RunMonitor monitor = RunMonitor.ForConsole();
         monitor.LogTo(plan.Folder.Log);
-        plan.Data.Pictures?.TellTo(line => monitor.Say($"warning: {line}"));
         foreach (string line in plan.Lines())
         {
             monitor.Say(line);
@@ -306,6 +317,11 @@ internal static class TrainCommand
         Add("--skip-nonfinite", "run.skipNonFinite", arguments.GetValue(SkipNonFinite) ? "true" : null);
         if (arguments.GetValue(Data) is { } data)
         {
+            if (data.Length == 0)
+            {
+                throw new UsageException("--data is empty; it takes the folder of the data set's files");
+            }
+
             overrides.Add(new SettingsOverride("--data", "data.root", Path.GetFullPath(data), IsText: true));
         }
 

@@ -89,6 +89,11 @@ internal static class TrainedNetworkArguments
     public static RunData Images(TrainedNetwork network, string? folder)
     {
         RunData data = DataSets.Load(network.Settings, folder);
+        if (network.Run?.StartedWithOthers(data.Fingerprint) == true)
+        {
+            Console.Error.WriteLine($"warning: the data set's files are others than when {network.Run.Path} started; what is held out here may have been trained on");
+        }
+
         foreach (string warning in data.Warnings)
         {
             Console.Error.WriteLine($"warning: {warning}");

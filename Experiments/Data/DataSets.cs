@@ -12,6 +12,7 @@ namespace Imta.MetaWeight.Experiments.Data;
 /// <param name="Normalisation">From bytes to the network's input.</param>
 /// <param name="Warnings">What is odd, yet usable, a line each.</param>
 /// <param name="Pictures">Counts the pictures that are read; null: the images are in memory.</param>
+/// <param name="Fingerprint">Names the files, in their order; null: the images are in memory.</param>
 public sealed record RunData(
     ImageSet Train,
     ImageSet Validation,
@@ -19,7 +20,8 @@ public sealed record RunData(
     ImageSet Test,
     Normalisation Normalisation,
     IReadOnlyList<string> Warnings,
-    PictureTally? Pictures = null) : IDisposable
+    PictureTally? Pictures = null,
+    string? Fingerprint = null) : IDisposable
 {
     /// <summary>The number C of classes.</summary>
     public int Classes => Train.ClassNames.Count;
@@ -50,7 +52,7 @@ public static class DataSets
         (DataOptions options, long seed) = (settings.Data, settings.Seed);
         var warnings = new List<string>();
         PictureTally? pictures = options.Dataset == DatasetKind.Imagenet ? new(line => Console.Error.WriteLine($"warning: {line}")) : null;
-        var (train, test) = pictures is null ? Read(options, seed, folder, warnings) : ImageNetFolders.Load(options, folder, pictures);
+        var (train, test, fingerprint) = pictures is null ? Read(options, seed, folder, warnings) : ImageNetFolders.Load(options, folder, pictures);
         using (train)
         using (test)
         {
@@ -88,7 +90,8 @@ public static class DataSets
                 test.Select(tested),
                 NormalisationOf(options.Dataset),
                 warnings,
-                pictures);
+                pictures,
+                fingerprint);
         }
     }
 
@@ -102,7 +105,7 @@ public static class DataSets
 
     private static long[] Of(long[] values, long[] rows) => Array.ConvertAll(rows, row => values[row]);
 
-    private static (ImageSet Train, ImageSet Test) Read(DataOptions options, long seed, string? folder, List<string> warnings)
+    private static (ImageSet Train, ImageSet Test, string? Fingerprint) Read(DataOptions options, long seed, string? folder, List<string> warnings)
     {
         if (options.Dataset == DatasetKind.Generated)
         {
@@ -115,13 +118,15 @@ public static class DataSets
             using var forTest = SeedSequence.Generator(seed, SeedSequence.GeneratedTest);
             return (
                 GeneratedImages.Make(GeneratedImages.TrainImages, GeneratedImages.Classes, forTrain),
-                GeneratedImages.Make(GeneratedImages.TestImages, GeneratedImages.Classes, forTest));
+                GeneratedImages.Make(GeneratedImages.TestImages, GeneratedImages.Classes, forTest),
+                null);
         }
 
         CifarFormat format = CifarFormat.Of(options.Dataset)!;
         string root = folder ?? options.Root
             ?? throw new UsageException($"where is {format.Name}? Neither --data DIR nor data.root names its folder. {format.Advice}");
-        return CifarReader.Read(format, root, warnings);
+        (ImageSet train, ImageSet test) = CifarReader.Read(format, root, warnings);
+        return (train, test, null);
     }
 
     private static long[] Limit(ImageSet set, int? limit, string key, long seed, string purpose, List<string> warnings)

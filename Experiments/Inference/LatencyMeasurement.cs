@@ -11,6 +11,7 @@ namespace Imta.MetaWeight.Experiments.Inference;
 internal sealed class LatencyMeasurement : IDisposable
 {
     private const int SinglesForABatch = 10;
+    private const int MostPictures = 512; // of 224 x 224: 300 MB
 
     private readonly DisposeScope _scope = NewDisposeScope();
     private readonly EarlyExit _runner;
@@ -27,7 +28,7 @@ internal sealed class LatencyMeasurement : IDisposable
     {
         _runner = new EarlyExit(network.Network);
         _device = network.Device;
-        int count = Math.Min(images, test.Count);
+        int count = Math.Min(test.Files is null ? images : Math.Min(images, MostPictures), test.Count);
         using ImageSet used = test.Select([.. Enumerable.Range(0, count).Select(row => (long)row)]);
         _images = new BatchSource(used, normalisation, network.Device).InOrder(count).Single().Images;
         int exits = network.Network.Exits;

@@ -20,6 +20,9 @@ internal sealed record TrainedNetwork(string File, Settings Settings, int? Epoch
     /// <summary>Multiply-adds of an answer at each exit, K.</summary>
     public IReadOnlyList<long> Macs => [.. Cost.Exits.Select(exit => exit.Macs)];
 
+    /// <summary>The run whose checkpoint it is; null: there is no folder of one around it.</summary>
+    public RunFolder? Run => Path.GetDirectoryName(Path.GetDirectoryName(Path.GetFullPath(File))) is { } folder ? RunFolder.Find(folder) : null;
+
     /// <summary>What the user should know of the file.</summary>
     public string? Warning { get; private init; }
 

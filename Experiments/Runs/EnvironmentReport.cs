@@ -1,6 +1,7 @@
 using System.Reflection;
 using System.Runtime.InteropServices;
 using System.Text.Json;
+using System.Text.Json.Nodes;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Diagnosis;
 
@@ -11,7 +12,7 @@ internal static class EnvironmentReport
 {
     private static readonly JsonSerializerOptions Format = new() { WriteIndented = true, PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower };
 
-    public static string Json(Settings settings, IReadOnlyList<string> commandLine, DateTime start) => JsonSerializer.Serialize(
+    public static string Json(Settings settings, IReadOnlyList<string> commandLine, DateTime start, string? images) => JsonSerializer.Serialize(
         new
         {
             Version = typeof(EnvironmentReport).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion,
@@ -26,8 +27,22 @@ internal static class EnvironmentReport
             LibtorchFolder = System.Environment.GetEnvironmentVariable("LIBTORCH"),
             Threads = get_num_threads(),
             settings.Device,
+            Images = images,
         },
         Format) + "\n";
+
+    /// <summary>What the report of a run says of its image files (<see cref="Data.RunData.Fingerprint"/>); null: it says nothing, or is not there.</summary>
+    public static string? ImagesOf(string path)
+    {
+        try
+        {
+            return JsonNode.Parse(File.ReadAllText(path))?["images"]?.GetValue<string>();
+        }
+        catch (Exception e) when (e is IOException or JsonException or InvalidOperationException)
+        {
+            return null;
+        }
+    }
 
     /// <summary>The most memory that the process has had, in MiB.</summary>
     public static double PeakMemoryMib()

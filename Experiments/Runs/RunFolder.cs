@@ -153,6 +153,10 @@ internal sealed class RunFolder
             ?? throw new UsageException($"{path} has no checkpoints/phase1.pt or latest.pt; wanted the folder of a run");
     }
 
+    /// <summary>Whether the run started with other image files, or the same in another order.</summary>
+    /// <param name="fingerprint">Of the files that are there now; null: the images are no files.</param>
+    public bool StartedWithOthers(string? fingerprint) => fingerprint is not null && EnvironmentReport.ImagesOf(Environment) is { } then && then != fingerprint;
+
     /// <summary>Takes away what was written behind an epoch, and files that were being written when a run was killed.</summary>
     public void KeepThrough(int epoch)
     {

@@ -27,15 +27,16 @@ internal sealed class PhaseRun
     private readonly RunModel _model;
     private readonly RunFolder _folder;
     private readonly RunMonitor _monitor;
+    private readonly PictureLog _pictures;
     private readonly Device _device;
     private readonly Replicas _replicas;
     private readonly BatchPlan _plan;
     private readonly BatchSource _train;
     private readonly HeldOutMetaData? _metaData;
 
-    public PhaseRun(Settings run, TrainingPhase phase, RunData data, RunModel model, RunFolder folder, RunMonitor monitor, Device device, Replicas replicas)
+    public PhaseRun(Settings run, TrainingPhase phase, RunData data, RunModel model, RunFolder folder, RunMonitor monitor, PictureLog pictures, Device device, Replicas replicas)
     {
-        (_run, _phase, _settings, _data, _model, _folder, _monitor, _device, _replicas) = (run, phase, phase.Settings, data, model, folder, monitor, device, replicas);
+        (_run, _phase, _settings, _data, _model, _folder, _monitor, _pictures, _device, _replicas) = (run, phase, phase.Settings, data, model, folder, monitor, pictures, device, replicas);
         _plan = new BatchPlan(data.Train.Count, _settings.Train.Batch, _settings.Seed, replicas.Shard);
         _train = new BatchSource(data.Train, data.Normalisation, device);
         _metaData = data.Meta is { } meta && _settings.Meta.HoldsOut ? new HeldOutMetaData(meta, data.Normalisation, _settings, device, replicas.Shard) : null;
@@ -95,7 +96,7 @@ internal sealed class PhaseRun
             ExitScore[]? validation = _data.Validation.Count == 0
                 ? null
                 : SharedAnswers.Of(_model.Network, _data.Validation, _data.Normalisation, _device, _replicas, stop).PerExit();
-            PictureLog.Write(_data.Pictures, FormattableString.Invariant($"epoch {_phase.EpochsBefore + epoch + 1}"), _replicas, _monitor);
+            _pictures.Write(FormattableString.Invariant($"epoch {_phase.EpochsBefore + epoch + 1}"));
             EpochRow[] rows = progress.Tally.Table(_phase, epoch, RatesAt(epoch, 0), validation, progress.Skipped);
             Save(_phase.EpochsBefore + epoch + 1, rows, progress.Record, trainSeconds, progress.Seconds - trainSeconds);
         }

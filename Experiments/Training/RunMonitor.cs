@@ -57,12 +57,14 @@ internal abstract class RunMonitor
     private sealed class TerminalMonitor : RunMonitor
     {
         private ProgressTask? _task;
+        private TimeLeft? _left;
 
         public override void Track(long steps, long done, Action work) => AnsiConsole.Progress()
             .AutoClear(true)
-            .Columns(new TaskDescriptionColumn(), new ProgressBarColumn(), new PercentageColumn(), new DaysLeftColumn())
+            .Columns(new TaskDescriptionColumn(), new ProgressBarColumn(), new PercentageColumn(), new TimeLeftColumn(this))
             .Start(context =>
             {
+                _left = new TimeLeft(steps - done);
                 _task = context.AddTask("starting", maxValue: steps);
                 _task.Value = done;
                 work();
@@ -70,20 +72,21 @@ internal abstract class RunMonitor
 
         public override void Advance(string where)
         {
+            _left!.Advance();
             _task!.Description = Markup.Escape(where);
             _task.Increment(1);
         }
 
         protected override void Show(string line) => AnsiConsole.WriteLine(line);
-    }
 
-    /// <summary>The library's own column ends at 99 hours.</summary>
-    private sealed class DaysLeftColumn : ProgressColumn
-    {
-        protected override bool NoWrap => true;
+        /// <summary>The library's own column ends at 99 hours, and knows only the last seconds' speed.</summary>
+        private sealed class TimeLeftColumn(TerminalMonitor monitor) : ProgressColumn
+        {
+            protected override bool NoWrap => true;
 
-        public override IRenderable Render(RenderOptions options, ProgressTask task, TimeSpan deltaTime)
-            => new Text(task.RemainingTime is { } left ? Left(left) : "", new Style(foreground: Color.Blue));
+            public override IRenderable Render(RenderOptions options, ProgressTask task, TimeSpan deltaTime)
+                => new Text(monitor._left?.Left is { } left ? Left(left) : "", new Style(foreground: Color.Blue));
+        }
     }
 
     private sealed class SilentMonitor : RunMonitor
@@ -104,29 +107,25 @@ internal abstract class RunMonitor
     {
         private static readonly TimeSpan Interval = TimeSpan.FromSeconds(30);
 
-        private readonly Stopwatch _sinceStart = new();
         private readonly Stopwatch _sinceLine = new();
-        private long _steps;
-        private long _left;
+        private TimeLeft? _left;
 
         public override void Track(long steps, long done, Action work)
         {
-            (_steps, _left) = (steps - done, steps - done);
-            _sinceStart.Restart();
+            _left = new TimeLeft(steps - done);
             _sinceLine.Restart();
             work();
         }
 
         public override void Advance(string where)
         {
-            _left--;
+            _left!.Advance();
             if (_sinceLine.Elapsed < Interval)
             {
                 return;
             }
 
-            TimeSpan remaining = _sinceStart.Elapsed / (_steps - _left) * _left;
-            Show($"{where}, {Left(remaining)} left");
+            Show($"{where}, {Left(_left.Left!.Value)} left");
             _sinceLine.Restart();
         }
 

@@ -18,9 +18,10 @@ internal sealed class TrainingRun
     private readonly RunMonitor _monitor;
     private readonly Device _device;
     private readonly Replicas _replicas;
+    private readonly PictureLog _pictures;
 
     public TrainingRun(Settings settings, RunData data, RunFolder folder, RunMonitor monitor, Device device, Replicas replicas)
-        => (_settings, _data, _folder, _monitor, _device, _replicas) = (settings, data, folder, monitor, device, replicas);
+        => (_settings, _data, _folder, _monitor, _device, _replicas, _pictures) = (settings, data, folder, monitor, device, replicas, new PictureLog(data.Pictures, replicas, monitor));
 
     /// <summary>Runs the phases from one on.</summary>
     /// <param name="phases">The phases that are left.</param>
@@ -42,7 +43,7 @@ internal sealed class TrainingRun
                     CsvTable.Write(_folder.Cost, CostRow.Table(model.Network.Cost(DatasetShape.Of(_settings.Data).Side)));
                 }
 
-                new PhaseRun(_settings, phase, _data, model, _folder, _monitor, _device, _replicas).Run(Math.Max(0, done - phase.EpochsBefore), p == 0 ? progress : null, stop);
+                new PhaseRun(_settings, phase, _data, model, _folder, _monitor, _pictures, _device, _replicas).Run(Math.Max(0, done - phase.EpochsBefore), p == 0 ? progress : null, stop);
             }
 
             Test(model.Network, stop);
@@ -96,7 +97,7 @@ internal sealed class TrainingRun
         using DisposeScope scope = NewDisposeScope();
         SetAnswers Answers(ImageSet set) => SharedAnswers.Of(network, set, _data.Normalisation, _device, _replicas, stop);
         (SetAnswers validation, SetAnswers test) = (Answers(_data.Validation), Answers(_data.Test));
-        PictureLog.Write(_data.Pictures, "test", _replicas, _monitor);
+        _pictures.Write("validation and test");
         if (!_replicas.IsFirst)
         {
             return;

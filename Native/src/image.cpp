@@ -98,10 +98,20 @@ void light_of_ink(const uint8_t* ink, int width, uint8_t* row) {
   }
 }
 
-// Begins behind what nobody wants. libjpeg-turbo computes only the blocks that a part touches; its smooth upsampling looks at neighbours, so the part
-// takes blocks around it, and its pixels stay those of the whole picture.
-void skip_to(const Part& part, Picture& picture, jpeg_decompress_struct& info) {
 #ifdef LIBJPEG_TURBO_VERSION
+constexpr bool skips = true;
+#else
+constexpr bool skips = false;
+JDIMENSION jpeg_skip_scanlines(j_decompress_ptr, JDIMENSION) { return 0; }
+void jpeg_crop_scanline(j_decompress_ptr, JDIMENSION*, JDIMENSION*) {}
+#endif
+
+// Begins behind what nobody wants, and returns whether the rest may be skipped too. libjpeg-turbo computes only the blocks that a part touches; its
+// smooth upsampling looks at neighbours, so the part takes blocks around it, and its pixels stay those of the whole picture. Of several scans, some may be
+// missing, and what smooths the blocks then looks further: such a picture is decoded whole.
+bool skip_to(const Part& part, Picture& picture, jpeg_decompress_struct& info) {
+  picture.stride = picture.width;
+  if (!skips || jpeg_has_multiple_scans(&info)) return false;
   const int across = info.max_h_samp_factor * DCTSIZE, down = 2 * info.max_v_samp_factor * DCTSIZE;
   JDIMENSION left = std::max(0, part.left - across), width = std::min(picture.width, part.right + across) - left;
   if (width < info.output_width) {
@@ -109,10 +119,8 @@ void skip_to(const Part& part, Picture& picture, jpeg_decompress_struct& info) {
     picture.left = static_cast<int>(left);
   }
   if (part.top > down) picture.top = static_cast<int>(jpeg_skip_scanlines(&info, part.top - down));
-#else
-  (void)part;
-#endif
   picture.stride = static_cast<int>(info.output_width);
+  return true;
 }
 
 // Nothing with a destructor may be made between setjmp and the last call that may jump: all of it is the caller's.
@@ -129,10 +137,11 @@ bool decode_jpeg(const uint8_t* bytes, size_t length, const Part* part, Picture&
   if (!part || int64_t{picture.width} * picture.height > most_pixels) return true;
   info.out_color_space = ink ? JCS_CMYK : info.num_components == 1 ? JCS_GRAYSCALE : JCS_RGB;
   jpeg_start_decompress(&info);
-  skip_to(*part, picture, info);
-  picture.pixels.resize(size_t{3} * picture.stride * (part->bottom - picture.top));
+  const bool skipping = skip_to(*part, picture, info);
+  const int bottom = skipping ? part->bottom : picture.height;
+  picture.pixels.resize(size_t{3} * picture.stride * (bottom - picture.top));
   line.resize(size_t{4} * picture.stride);
-  while (static_cast<int>(info.output_scanline) < part->bottom) {
+  while (static_cast<int>(info.output_scanline) < bottom) {
     uint8_t* row = picture.pixels.data() + size_t{3} * picture.stride * (info.output_scanline - picture.top);
     JSAMPROW target = info.out_color_space == JCS_RGB ? row : line.data();
     jpeg_read_scanlines(&info, &target, 1);
@@ -142,7 +151,12 @@ bool decode_jpeg(const uint8_t* bytes, size_t length, const Part* part, Picture&
       for (int x = 0; x < picture.stride; x++) std::memset(row + 3 * x, line[x], 3);
     }
   }
-  if (info.output_scanline == info.output_height) jpeg_finish_decompress(&info);
+  if (info.output_scanline < info.output_height) {  // damage there is told too; what is skipped to the very end would not be looked at
+    jpeg_skip_scanlines(&info, info.output_height - info.output_scanline - 1);
+    JSAMPROW last = line.data();
+    jpeg_read_scanlines(&info, &last, 1);
+  }
+  jpeg_finish_decompress(&info);
   picture.traits |= errors.base.num_warnings != 0 ? Damaged : 0;
   return true;
 }

@@ -86,7 +86,7 @@ public sealed class InferCommandTests(TrainedRun trained) : IClassFixture<Traine
         trained.Refusal("infer", "run", "--policy", "thirds.json", "--images", "run").Should().Contain("run has no JPEG or PNG file");
         trained.Refusal("infer", "run", "--policy", "thirds.json", "--images", "pictures", "--data", trained.TestFile).Should().Contain("give one of them");
         File.WriteAllText(trained.In("run", "fake.png"), "no PNG");
-        trained.Run(2, "infer", "run", "--policy", "thirds.json", "--images", "run").Error.Should().EndWith("imta: none of the pictures in run can be read\n");
+        trained.Run(2, "infer", "run", "--policy", "thirds.json", "--images", "run").Error.Should().EndWith("imta: none of the pictures can be read\n");
         File.Delete(trained.In("run", "fake.png"));
     }
 

@@ -1,3 +1,6 @@
+using System.IO.Enumeration;
+using System.Security.Cryptography;
+using System.Text;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Native;
 
@@ -21,7 +24,7 @@ internal sealed record ImageFolder(string Root, IReadOnlyList<string> ClassNames
             throw new UsageException($"there is no folder {root}; it takes a folder for each class, with JPEG or PNG files in it");
         }
 
-        string[] classes = [.. Directory.EnumerateDirectories(root).Select(folder => Path.GetFileName(folder)).Order(StringComparer.Ordinal)];
+        string[] classes = [.. Directory.EnumerateDirectories(root).Select(folder => Path.GetFileName(folder)).Where(name => !name.StartsWith('.')).Order(StringComparer.Ordinal)];
         if (classes.Length == 0)
         {
             throw new UsageException($"{root} has no folders; it takes one for each class, with JPEG or PNG files in it");
@@ -57,13 +60,20 @@ internal sealed record ImageFolder(string Root, IReadOnlyList<string> ClassNames
             new PictureFiles(Root, Files, PictureShape.ImageNet, workers, tally), tensor(Labels.Select(label => (long)label).ToArray()), arange(Files.Count, ScalarType.Int64), ClassNames);
     }
 
-    /// <summary>The JPEG and PNG files below a folder, by folder and name: paths below the root.</summary>
-    public static IEnumerable<string> Pictures(string root, string name = "") => Directory
-        .EnumerateFiles(Path.Combine(root, name), "*", SearchOption.AllDirectories)
-        .Where(file => Extensions.Contains(Path.GetExtension(file), StringComparer.OrdinalIgnoreCase))
-        .Select(file => Path.GetRelativePath(root, file))
-        .OrderBy(file => Path.GetDirectoryName(file), StringComparer.Ordinal)
-        .ThenBy(file => Path.GetFileName(file), StringComparer.Ordinal);
+    /// <summary>The JPEG and PNG files below a folder, by folder and name: paths below the root. Links to files are followed, those to folders further down are not: they may lead back.</summary>
+    public static IEnumerable<string> Pictures(string root, string name = "")
+    {
+        var options = new EnumerationOptions { RecurseSubdirectories = true, AttributesToSkip = 0, IgnoreInaccessible = false };
+        var found = new FileSystemEnumerable<string>(Path.Combine(root, name), (ref FileSystemEntry entry) => entry.ToFullPath(), options)
+        {
+            ShouldIncludePredicate = (ref FileSystemEntry entry) => !entry.IsDirectory && Extensions.Contains(Path.GetExtension(entry.FileName).ToString(), StringComparer.OrdinalIgnoreCase),
+            ShouldRecursePredicate = (ref FileSystemEntry entry) => !entry.Attributes.HasFlag(FileAttributes.ReparsePoint),
+        };
+        return found
+            .Select(file => Path.GetRelativePath(root, file))
+            .OrderBy(file => Path.GetDirectoryName(file), StringComparer.Ordinal)
+            .ThenBy(file => Path.GetFileName(file), StringComparer.Ordinal);
+    }
 }
 
 /// <summary>ImageNet's two folders: <c>train</c>, and <c>val</c>, which is the test set.</summary>
@@ -86,21 +96,39 @@ internal sealed record ImageNetFolders(ImageFolder Train, ImageFolder Test)
             : throw new UsageException(Differences(root, train.ClassNames, test.ClassNames));
     }
 
-    /// <summary>The sets that a run is made of; no file is opened.</summary>
+    /// <summary>The sets that a run is made of, and what names their files; none is opened.</summary>
     /// <param name="options">The run's.</param>
     /// <param name="folder">What goes before <c>data.root</c>; null: nothing.</param>
     /// <param name="tally">Counts what is read later.</param>
     /// <exception cref="UsageException">This build reads no pictures, the folder is no ImageNet, or it has another number of classes.</exception>
-    public static (ImageSet Train, ImageSet Test) Load(DataOptions options, string? folder, PictureTally tally)
+    public static (ImageSet Train, ImageSet Test, string Fingerprint) Load(DataOptions options, string? folder, PictureTally tally)
     {
         NeedReader();
-        string root = folder ?? options.Root
+        string given = folder ?? options.Root
             ?? throw new UsageException("where is ImageNet? Neither --data DIR nor data.root names its folder, in which train and val have a folder for each class; imta data imagenet --check DIR looks at one");
+        string root = Path.GetFullPath(given); // so that all processes of a run name a file alike
         ImageNetFolders folders = Read(root);
         int classes = folders.Train.ClassNames.Count, wanted = DatasetShape.Of(options).Classes;
-        return classes == wanted
-            ? (folders.Train.Set(options.Workers, tally), folders.Test.Set(options.Workers, tally))
-            : throw new UsageException(FormattableString.Invariant($"{root} has {classes} classes, and the run is for {wanted}; set data.classes to {classes}, or name another folder"));
+        if (classes != wanted)
+        {
+            throw new UsageException(classes == 1
+                ? $"{root} has a single class, {folders.Train.ClassNames[0]}; there is nothing to tell apart"
+                : FormattableString.Invariant($"{root} has {classes} classes, and the run is for {wanted}; set data.classes to {classes}, or name another folder"));
+        }
+
+        return (folders.Train.Set(options.Workers, tally), folders.Test.Set(options.Workers, tally), folders.Fingerprint());
+    }
+
+    /// <summary>Names the files by their paths below the root, the training files before the others: SHA-256, in hexadecimal. Their content is not read.</summary>
+    private string Fingerprint()
+    {
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        foreach (string name in Train.Files.Append("").Concat(Test.Files))
+        {
+            hash.AppendData(Encoding.UTF8.GetBytes(name + "\n"));
+        }
+
+        return Convert.ToHexStringLower(hash.GetHashAndReset());
     }
 
     /// <exception cref="UsageException">This build reads no pictures.</exception>

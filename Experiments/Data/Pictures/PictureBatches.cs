@@ -23,15 +23,15 @@ internal sealed class PictureBatches
     private readonly int _threads;
     private readonly PictureShape _shape;
     private readonly PictureTally _tally;
-    private readonly ConcurrentBag<byte[]> _free = []; // rooms for a batch, of the same few again and again
+    private readonly bool _mayMiss;
+    private readonly ConcurrentBag<byte[]> _free = []; // rooms for a picture, of the same few again and again
     private int _begun;
 
     /// <param name="threads">That decode.</param>
     /// <param name="shape">What the network sees of a picture.</param>
     /// <param name="tally">Counts pictures on the taker's thread, in their order.</param>
-    public PictureBatches(int threads, PictureShape shape, PictureTally tally) => (_threads, _shape, _tally) = (threads, shape, tally);
-
-    private int Bytes => 3 * _shape.Side * _shape.Side; // of a picture
+    /// <param name="mayMiss">Whether a file that cannot be opened is one that cannot be read, and no end of it all.</param>
+    public PictureBatches(int threads, PictureShape shape, PictureTally tally, bool mayMiss = false) => (_threads, _shape, _tally, _mayMiss) = (threads, shape, tally, mayMiss);
 
     /// <summary>Batches that were begun.</summary>
     public int Begun => Volatile.Read(ref _begun);
@@ -49,14 +49,14 @@ internal sealed class PictureBatches
         Task making = Task.Factory.StartNew(() => Make(jobs, ready, stop.Token), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
         try
         {
-            foreach ((PictureJob job, byte[] room, PictureOutcome[] outcomes) in ready.GetConsumingEnumerable())
+            foreach ((PictureJob job, byte[][] rooms, PictureOutcome[] outcomes) in ready.GetConsumingEnumerable())
             {
                 foreach ((string file, PictureOutcome outcome) in job.Files.Zip(outcomes))
                 {
                     _tally.Add(file, outcome);
                 }
 
-                yield return (job, Pixels(room, job.Files.Count));
+                yield return (job, Pixels(rooms));
             }
 
             making.GetAwaiter().GetResult(); // what went wrong there goes up here
@@ -68,11 +68,16 @@ internal sealed class PictureBatches
         }
     }
 
-    private Tensor Pixels(byte[] room, int count)
+    private Tensor Pixels(byte[][] rooms)
     {
-        Tensor pixels = empty([count, 3, _shape.Side, _shape.Side], ScalarType.Byte);
-        room.AsSpan(0, count * Bytes).CopyTo(pixels.bytes);
-        _free.Add(room);
+        Tensor pixels = empty([rooms.Length, 3, _shape.Side, _shape.Side], ScalarType.Byte);
+        for (int sample = 0; sample < rooms.Length; sample++)
+        {
+            using Tensor planes = pixels.select(0, sample);
+            rooms[sample].CopyTo(planes.bytes);
+            _free.Add(rooms[sample]);
+        }
+
         return pixels;
     }
 
@@ -92,7 +97,7 @@ internal sealed class PictureBatches
         }
         catch (AggregateException e)
         {
-            ExceptionDispatchInfo.Throw(e.GetBaseException());
+            ExceptionDispatchInfo.Throw(e.Flatten().InnerExceptions[0]); // several threads may have met it
         }
         finally
         {
@@ -102,24 +107,27 @@ internal sealed class PictureBatches
 
     private Made Decoded(PictureJob job, CancellationToken stop)
     {
-        int size = checked(job.Files.Count * Bytes);
-        byte[] room = _free.TryTake(out byte[]? used) && used.Length >= size ? used : GC.AllocateUninitializedArray<byte>(size);
+        var rooms = new byte[job.Files.Count][];
         var outcomes = new PictureOutcome[job.Files.Count];
         var options = new ParallelOptions { MaxDegreeOfParallelism = _threads, CancellationToken = stop };
-        Parallel.For(0, job.Files.Count, options, sample => outcomes[sample] = Decode(job, sample, room.AsSpan(sample * Bytes, Bytes)));
-        return new Made(job, room, outcomes);
+        Parallel.For(0, job.Files.Count, options, sample =>
+        {
+            rooms[sample] = _free.TryTake(out byte[]? used) ? used : GC.AllocateUninitializedArray<byte>(3 * _shape.Side * _shape.Side);
+            outcomes[sample] = Decode(job, sample, rooms[sample]);
+        });
+        return new Made(job, rooms, outcomes);
     }
 
     private PictureOutcome Decode(PictureJob job, int sample, Span<byte> planes)
     {
-        byte[] file = Content(job.Files[sample]);
         try
         {
+            byte[] file = Content(job.Files[sample]);
             PictureHead head = Picture.Look(file);
             PictureWindow window = job.Draws?.Window(sample, head.Width, head.Height) ?? _shape.ForEvaluation(head.Width, head.Height);
             return new PictureOutcome(Picture.Read(file, window, job.Draws?.Flips(sample) ?? false, planes), null);
         }
-        catch (ExternalException e)
+        catch (Exception e) when (e is ExternalException or InvalidDataException || (_mayMiss && e is IOException))
         {
             planes.Clear();
             return new PictureOutcome(PictureTraits.None, e.Message.ReplaceLineEndings(" ").TrimEnd('.'));
@@ -130,13 +138,16 @@ internal sealed class PictureBatches
     {
         try
         {
-            return File.ReadAllBytes(file);
+            using FileStream stream = File.OpenRead(file);
+            var bytes = new byte[stream.Length <= Array.MaxLength ? stream.Length : throw new InvalidDataException("larger than any picture")];
+            stream.ReadExactly(bytes);
+            return bytes;
         }
-        catch (UnauthorizedAccessException e)
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new IOException(e.Message, e);
+            throw new IOException(e.Message.Contains(file, StringComparison.Ordinal) ? e.Message : $"{file}: {e.Message}", e);
         }
     }
 
-    private sealed record Made(PictureJob Job, byte[] Room, PictureOutcome[] Outcomes);
+    private sealed record Made(PictureJob Job, byte[][] Rooms, PictureOutcome[] Outcomes);
 }

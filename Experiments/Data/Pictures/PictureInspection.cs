@@ -11,8 +11,8 @@ namespace Imta.MetaWeight.Experiments.Data.Pictures;
 /// <param name="Problem">Why it cannot be read; null: it can.</param>
 internal sealed record PictureInspection(string File, long Bytes, PictureHead? Head, string? Problem)
 {
-    /// <summary>Half of the SHA-256 of its bytes: equal for equal files only, for all that chance can do.</summary>
-    public UInt128 Print { get; private init; }
+    /// <summary>Half of the SHA-256 of its bytes: equal for equal files only, for all that chance can do; null: it cannot be opened.</summary>
+    public UInt128? Print { get; private init; }
 
     /// <summary>Reads a picture to its last pixel.</summary>
     public static PictureInspection Of(string file)

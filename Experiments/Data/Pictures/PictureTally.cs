@@ -7,20 +7,20 @@ public sealed class PictureTally
 {
     private const int MostTold = 100;
 
-    private static readonly (PictureTraits Trait, string Text)[] Counted =
+    /// <summary>What may be special about pictures, in words.</summary>
+    internal static readonly IReadOnlyList<(PictureTraits Trait, string Text)> Counted =
     [
-        (PictureTraits.Grey, "grey"), (PictureTraits.Cmyk, "CMYK"), (PictureTraits.Png, "PNG"), (PictureTraits.Rotated, "with a turn in their Exif data, which is not applied"), (PictureTraits.Damaged, "damaged, used as far as they go"),
+        (PictureTraits.Grey, "grey"), (PictureTraits.Cmyk, "CMYK"), (PictureTraits.Png, "PNG"), (PictureTraits.Rotated, "with a turn in their Exif data, which is not applied"), (PictureTraits.Damaged, "damaged"),
     ];
 
     private readonly HashSet<string> _told = [];
     private readonly HashSet<string> _unreadable = [];
-    private readonly string _instead;
-    private readonly long[] _counts = new long[Counted.Length + 2]; // of each trait, unreadable, all
+    private readonly long[] _counts = new long[Counted.Count + 2]; // of each trait, unreadable, all
     private Action<string> _tell;
+    private string _instead = "a black picture stands for it";
 
     /// <param name="tell">Takes a line for each picture that cannot be read or is damaged.</param>
-    /// <param name="instead">What happens for one that cannot be read.</param>
-    public PictureTally(Action<string> tell, string instead = "a black picture stands for it") => (_tell, _instead) = (tell, instead);
+    public PictureTally(Action<string> tell) => _tell = tell;
 
     /// <summary>The files that could not be read.</summary>
     public IReadOnlySet<string> Unreadable => _unreadable;
@@ -28,10 +28,13 @@ public sealed class PictureTally
     /// <summary>Lines go here from now on.</summary>
     public void TellTo(Action<string> tell) => _tell = tell;
 
+    /// <summary>Tells that pictures which cannot be read get no answer.</summary>
+    public void TellOfAnswers() => _instead = "it gets no answer";
+
     /// <summary>Counts a picture that was read.</summary>
     internal void Add(string file, PictureOutcome outcome)
     {
-        for (int k = 0; k < Counted.Length; k++)
+        for (int k = 0; k < Counted.Count; k++)
         {
             _counts[k] += outcome.Traits.HasFlag(Counted[k].Trait) ? 1 : 0;
         }

@@ -50,11 +50,11 @@ public sealed class MemoryCheckTests
         MemoryNeed pictures = Need with { PictureBytes = 150_528, EvaluationImages = 10 };
         long Of(MemoryNeed need, int batch) => need.At(batch) - (need with { PictureBytes = 0 }).At(batch);
 
-        Of(pictures, 1000).Should().Be(1000L * 150_528 * 12, "one batch as bytes and twice as float32, three ahead");
-        Of(pictures with { Processes = 4 }, 1000).Should().Be(250L * 150_528 * 12);
-        Of(pictures with { Meta = new MetaOptions { Source = MetaSource.HeldOut } }, 1000).Should().Be(1000L * 150_528 * 15);
+        Of(pictures, 1000).Should().Be(1000L * 150_528 * 13, "one batch as bytes and twice as float32, four ahead");
+        Of(pictures with { Processes = 4 }, 1000).Should().Be(250L * 150_528 * 13);
+        Of(pictures with { Meta = new MetaOptions { Source = MetaSource.HeldOut } }, 1000).Should().Be(1000L * 150_528 * 17);
         Of(pictures with { OnGpu = true }, 1000).Should().Be(1000L * 150_528 * 9);
-        Of(pictures with { EvaluationImages = 10_000 }, 16).Should().Be(256L * 150_528 * 12);
+        Of(pictures with { EvaluationImages = 10_000 }, 16).Should().Be(256L * 150_528 * 13);
     }
 
     [Fact]

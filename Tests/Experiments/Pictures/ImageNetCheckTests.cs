@@ -44,7 +44,7 @@ public sealed class ImageNetCheckTests : IDisposable
         ImtaProcess.Result result = _folder.Run(1, "data", "imagenet", "--check", ".");
 
         result.Error.Should().Be("imta: ./train/n02/broken.jpg cannot be read: neither a JPEG nor a PNG file\n");
-        result.Output.Should().Contain("4 pictures of 2 classes, 2 to 2 each").And.Contain("; 1 unreadable").And.Contain("1 damaged, perhaps with guessed pixels");
+        result.Output.Should().Contain("4 pictures of 2 classes, 2 to 2 each").And.Contain("; 1 unreadable").And.Contain("1 damaged");
     }
 
     [SkippableFact]
@@ -76,6 +76,25 @@ public sealed class ImageNetCheckTests : IDisposable
         Refusal().Should().Contain("n03 has no JPEG or PNG file");
 
         string Refusal() => FluentActions.Invoking(() => ImageNetFolders.Read(_folder.Path)).Should().Throw<UsageException>().Which.Message;
+    }
+
+    [SkippableFact]
+    public void Links_to_files_are_followed_those_to_folders_and_hidden_classes_are_not()
+    {
+        File.CreateSymbolicLink(_folder.In("train", "n02", "link.jpg"), _folder.In("train", "n01", "a.JPEG"));
+        Directory.CreateSymbolicLink(_folder.In("train", "n02", "loop"), _folder.In("train"));
+        Directory.CreateDirectory(_folder.In("train", ".hidden"));
+
+        ImageNetFolders.Read(_folder.Path).Train.Files.Should().Equal("n01/a.JPEG", "n01/deep/b.jpg", "n02/c.jpeg", "n02/link.jpg");
+    }
+
+    [SkippableFact]
+    public void What_cannot_be_opened_is_no_overlap()
+    {
+        File.CreateSymbolicLink(_folder.In("train", "n02", "gone.jpg"), "/nowhere.jpg");
+        File.CreateSymbolicLink(_folder.In("val", "n02", "gone.jpg"), "/nowhere.jpg");
+
+        _folder.Run(1, "data", "imagenet", "--check", ".").Error.Should().NotContain("also in train").And.Contain("gone.jpg cannot be read");
     }
 
     [SkippableFact]

@@ -51,21 +51,62 @@ public sealed class PictureTests
     /// <summary>Only the blocks around a window are computed.</summary>
     [SkippableTheory]
     [MemberData(nameof(Jpegs))]
-    public void A_part_of_a_picture_has_the_pixels_of_the_whole(string file)
+    public void A_part_of_a_picture_has_the_pixels_of_the_whole(string file) => PartsAreOfTheWhole(GoldenPictures.Bytes(file), windows: 200, new Random(7));
+
+    /// <summary>Also where the file is cut off or damaged, and what is wrong with it is told by any part.</summary>
+    [SkippableTheory]
+    [MemberData(nameof(Jpegs))]
+    public void A_part_of_a_broken_picture_has_the_pixels_of_the_whole(string file)
     {
-        PictureHead head = Picture.Look(GoldenPictures.Bytes(file));
-        byte[] whole = GoldenPictures.Pixels(file);
-        var random = new Random(7);
-        for (int time = 0; time < 200; time++)
+        var random = new Random(8);
+        foreach (byte[] broken in GoldenPictures.Broken(file, 25, random))
+        {
+            PartsAreOfTheWhole(broken, windows: 6, random);
+        }
+    }
+
+    private static void PartsAreOfTheWhole(byte[] bytes, int windows, Random random)
+    {
+        PictureHead head;
+        try
+        {
+            head = Picture.Look(bytes);
+        }
+        catch (ExternalException)
+        {
+            return;
+        }
+
+        if ((long)head.Width * head.Height > 1 << 20)
+        {
+            return; // its head is broken
+        }
+
+        (byte[]? whole, PictureTraits? traits) = All(new PictureWindow(0, 0, head.Height, head.Width, head.Height, head.Width, 0, 0, head.Height, head.Width));
+        for (int time = 0; time < windows; time++)
         {
             (int top, int height) = Range(head.Height);
             (int left, int width) = Range(head.Width);
-            byte[] part = Read(file, new PictureWindow(top, left, height, width, height, width, 0, 0, height, width), flip: false);
+            (byte[]? part, PictureTraits? told) = All(new PictureWindow(top, left, height, width, height, width, 0, 0, height, width));
 
-            for (int row = 0; row < 3 * height; row++)
+            told.Should().Be(traits);
+            for (int row = 0; part is not null && row < 3 * height; row++)
             {
                 int y = top + (row % height), start = (((row / height * head.Height) + y) * head.Width) + left;
                 part.AsSpan(row * width, width).SequenceEqual(whole.AsSpan(start, width)).Should().BeTrue($"of rows {top} and {height}, columns {left} and {width} row {row} is the whole picture's");
+            }
+        }
+
+        (byte[]? Planes, PictureTraits? Traits) All(PictureWindow window)
+        {
+            var planes = new byte[3 * window.SideY * window.SideX];
+            try
+            {
+                return (planes, Picture.Read(bytes, window, flip: false, planes));
+            }
+            catch (ExternalException)
+            {
+                return (null, null);
             }
         }
 

@@ -156,9 +156,9 @@ public sealed class ProcessesCommandTests : IDisposable
         Tables("cut").Should().Equal(Tables("whole"));
     }
 
-    private static void NeedsEngine() => Skip.If(Imta.MetaWeight.Native.ProcessGroup.Engines == 0, "this build has no engine to join processes by");
+    internal static void NeedsEngine() => Skip.If(Imta.MetaWeight.Native.ProcessGroup.Engines == 0, "this build has no engine to join processes by");
 
-    private static (string, string)[] Place(int rank, int port, string host = "127.0.0.1", int localRank = -1) =>
+    internal static (string, string)[] Place(int rank, int port, string host = "127.0.0.1", int localRank = -1) =>
     [
         ("RANK", $"{rank}"), ("WORLD_SIZE", "2"), ("LOCAL_RANK", $"{(localRank < 0 ? rank : localRank)}"), ("LOCAL_WORLD_SIZE", localRank < 0 ? "2" : "1"), ("MASTER_ADDR", host), ("MASTER_PORT", $"{port}"),
     ];
