@@ -64,11 +64,11 @@ internal sealed record MemoryNeed(long ImageBytes, long ParameterBytes, long Act
         return (long)((OnGpu ? CudaContext : Program) + ImageBytes + PicturesAtOnce(images) + (copies * ParameterBytes) + (passes * ActivationBytes));
     }
 
-    /// <summary>Bytes of the batches that are there at once: the one in use, as bytes and twice as numbers while they are normalised, and on the CPU those that wait, are made, or are copied into it.</summary>
+    /// <summary>Bytes of the batches that are there at once: the one in use, as bytes and twice as numbers while they are normalised, and on the CPU those that wait, are made, or are copied into it; those of held-out meta data too.</summary>
     private long PicturesAtOnce(int images)
     {
-        int bytes = (2 * sizeof(float)) + 1 + (OnGpu ? 0 : (PictureBatches.Ahead + 2) * (Meta.HoldsOut ? 2 : 1));
-        return bytes * PictureBytes * Math.Max(images, Math.Min(SetAnswers.Batch, EvaluationImages));
+        int ofABatch = (2 * sizeof(float)) + 1 + (OnGpu ? 0 : PictureBatches.Ahead + 2);
+        return (Meta.HoldsOut ? 2 : 1) * ofABatch * PictureBytes * Math.Max(images, Math.Min(SetAnswers.Batch, EvaluationImages));
     }
 
     /// <summary>What a step keeps of the images that it works on at once, in outputs of all layers.</summary>

@@ -106,8 +106,8 @@ internal sealed class WeightRecord : IDisposable
         return (whole, all.index_select(1, whole));
     }
 
-    /// <summary>The rows of the table, by sample and exit. Waits for the device.</summary>
-    public IReadOnlyList<WeightRow> Table(ImageSet images)
+    /// <summary>The rows of the table, by sample and exit, made while they are written: of ImageNet there are millions. Waits for the device.</summary>
+    public IEnumerable<WeightRow> Table(ImageSet images)
     {
         using DisposeScope scope = NewDisposeScope();
         long[] labels = images.Labels.data<long>().ToArray();
@@ -115,7 +115,7 @@ internal sealed class WeightRecord : IDisposable
         float[]? difficulty = images.Difficulty?.data<float>().ToArray();
         long[] rows = _rows.narrow(0, 0, _seen).data<long>().ToArray();
         float[][] values = [.. Enumerable.Range(0, Names.Length).Select(i => _values.select(0, i).narrow(0, 0, _seen).cpu().contiguous().data<float>().ToArray())];
-        return [.. Enumerable.Range(0, rows.Length)
+        return Enumerable.Range(0, rows.Length)
             .OrderBy(at => positions[rows[at]])
             .SelectMany(at => Enumerable.Range(0, _exits).Select(k => new WeightRow
             {
@@ -126,7 +126,7 @@ internal sealed class WeightRecord : IDisposable
                 Loss = values[0][(at * _exits) + k],
                 Confidence = values[1][(at * _exits) + k],
                 Weight = values[2][(at * _exits) + k],
-            }))];
+            }));
     }
 
     /// <summary>Spearman's rank correlation of weight and known difficulty at each exit; NaN where all weights are equal.</summary>

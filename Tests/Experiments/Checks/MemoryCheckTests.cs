@@ -52,7 +52,7 @@ public sealed class MemoryCheckTests
 
         Of(pictures, 1000).Should().Be(1000L * 150_528 * 13, "one batch as bytes and twice as float32, four ahead");
         Of(pictures with { Processes = 4 }, 1000).Should().Be(250L * 150_528 * 13);
-        Of(pictures with { Meta = new MetaOptions { Source = MetaSource.HeldOut } }, 1000).Should().Be(1000L * 150_528 * 17);
+        Of(pictures with { Meta = new MetaOptions { Source = MetaSource.HeldOut } }, 1000).Should().Be(1000L * 150_528 * 26);
         Of(pictures with { OnGpu = true }, 1000).Should().Be(1000L * 150_528 * 9);
         Of(pictures with { EvaluationImages = 10_000 }, 16).Should().Be(256L * 150_528 * 13);
     }
