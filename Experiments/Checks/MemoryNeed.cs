@@ -11,7 +11,7 @@ namespace Imta.MetaWeight.Experiments.Checks;
 /// The most memory that a process of a run takes of what it computes with, CPU or GPU, estimated. The constants are measured on the CPU; of a GPU
 /// the room of CUDA itself is a guess (docs/checks.md).
 /// </summary>
-/// <param name="ImageBytes">Of the images of all sets, or of their files' names.</param>
+/// <param name="ImageBytes">Of the images of all sets, where they are in memory.</param>
 /// <param name="ParameterBytes">Of θ and Θ.</param>
 /// <param name="ActivationBytes">Of all layers' outputs for one image, in float32.</param>
 /// <param name="TrainImages">Training images.</param>
@@ -34,12 +34,15 @@ internal sealed record MemoryNeed(long ImageBytes, long ParameterBytes, long Act
     /// <summary>Bytes of a picture whose files are read batch by batch; 0: images are in memory.</summary>
     public long PictureBytes { get; init; }
 
+    /// <summary>Of the names of the pictures' files, in the CPU's memory.</summary>
+    public long NameBytes { get; init; }
+
     public static MemoryNeed Of(TrainingPhase phase, RunModel model, NetworkCost cost, RunData data)
     {
         IEnumerable<Tensor> parameters = model.Network.parameters().Concat(model.Weighting?.Network.Parameters ?? []);
         ImageSet[] sets = [data.Train, data.Validation, data.Test, .. data.Meta is { } meta ? [meta] : Array.Empty<ImageSet>()];
         return new MemoryNeed(
-            sets.Sum(set => set.Files is null ? set.Images.numel() : 0) + sets.Select(set => set.Files).OfType<PictureFiles>().Distinct().Sum(files => files.NameBytes),
+            sets.Sum(set => set.Files is null ? set.Images.numel() : 0),
             parameters.Sum(Bytes),
             cost.Activations * model.Network.Parameters[0].element_size(),
             data.Train.Count,
@@ -50,6 +53,7 @@ internal sealed record MemoryNeed(long ImageBytes, long ParameterBytes, long Act
         {
             OnGpu = phase.Settings.Device != "cpu",
             PictureBytes = data.Train.Files?.Bytes ?? 0,
+            NameBytes = sets.Select(set => set.Files).OfType<PictureFiles>().Distinct().Sum(files => files.NameBytes),
             FeatureShare = model.Network.FeatureType is null ? 1 : ShareInHalf(phase.Settings.Meta),
         };
     }
@@ -61,7 +65,7 @@ internal sealed record MemoryNeed(long ImageBytes, long ParameterBytes, long Act
         int copies = (Meta.Predicts ? 8 : 4) + (Processes > 1 ? 1 : 0); // θ, gradient, momentum and step; the lookahead's too; the buckets of means
         double atOnce = Meta.Cuts ? (images + 1) / 2 : images;
         double passes = Math.Max(Activations * FeatureShare * atOnce, EvaluationActivations * Math.Min(SetAnswers.Batch, EvaluationImages));
-        return (long)((OnGpu ? CudaContext : Program) + ImageBytes + PicturesAtOnce(images) + (copies * ParameterBytes) + (passes * ActivationBytes));
+        return (long)((OnGpu ? CudaContext : Program + NameBytes) + ImageBytes + PicturesAtOnce(images) + (copies * ParameterBytes) + (passes * ActivationBytes));
     }
 
     /// <summary>Bytes of the batches that are there at once: the one in use, as bytes and twice as numbers while they are normalised, and on the CPU those that wait, are made, or are copied into it; those of held-out meta data too.</summary>

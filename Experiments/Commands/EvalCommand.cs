@@ -102,7 +102,7 @@ internal static class EvalCommand
     private static IReadOnlyList<LatencyRow> Measure(
         TrainedNetwork network, RunData data, TestReport report, (int Batch, int Repeat) size, RunMonitor monitor, CancellationToken stop)
     {
-        using var measurement = new LatencyMeasurement(network, data.Test, data.Normalisation, report, size.Batch * size.Repeat);
+        using var measurement = new LatencyMeasurement(network, data.Test, data.Normalisation, report, size.Batch * size.Repeat, size.Batch);
         int done = 0, steps = measurement.Steps(size.Batch, size.Repeat);
         IReadOnlyList<LatencyRow> rows = [];
         monitor.Track(steps, 0, () => rows = measurement.Run(size.Batch, size.Repeat, Advance));

@@ -70,7 +70,7 @@ internal static class TrainCommand
         using RunData data = DataSets.Load(settings);
         IReadOnlyList<TrainingPhase> phases = TrainingPhase.Of(settings);
         using Replicas replicas = Replicas.Of(place, settings.Processes, Patience(arguments));
-        using RunModel model = RunModel.Build(phases[0], data.Train.ClassCounts(), device, replicas, PhaseOneSource.Load(settings, device));
+        using RunModel model = RunModel.Build(phases[0], data.Train.ClassCounts(), device, replicas, PhaseOneSource.Load(settings, device, data.Fingerprint));
         var checks = new RunChecks(phases, data, model, model.Network.Cost(DatasetShape.Of(settings.Data).Side), here: here);
         Finding[] findings = [.. checks.BeforeStart(room)];
         if (Refused(findings, allowed))
@@ -120,6 +120,11 @@ internal static class TrainCommand
         Device device = Machine.Prepare(settings, place?.LocalRank ?? 0, here);
         MachineRoom room = MachineRoom.Of(run, device);
         using RunData data = DataSets.Load(settings, arguments.GetValue(Data));
+        if (data.Fingerprint is not null && EnvironmentReport.ImagesOf(folder.Environment) is null)
+        {
+            Console.Error.WriteLine($"warning: {folder.Environment} does not say with which files the run started; if they are others now, it goes on to other numbers");
+        }
+
         if (folder.StartedWithOthers(data.Fingerprint))
         {
             throw new UsageException($"the data set's files are others than when {run} started (added, removed or renamed), so that training and validation pictures would change places; put them back, or name a folder that has them by --data");
@@ -194,7 +199,7 @@ internal static class TrainCommand
             RunData data = DataSets.Load(settings, folder);
             return (device, data, ImagesOf(data) == images ? null : $"{who} finds other files in the data set's folder than process 0; give all of them the same");
         }
-        catch (UsageException e)
+        catch (Exception e) when (e is UsageException or IOException or UnauthorizedAccessException)
         {
             return (CPU, null!, $"{who}: {e.Message}");
         }
@@ -317,11 +322,7 @@ internal static class TrainCommand
         Add("--skip-nonfinite", "run.skipNonFinite", arguments.GetValue(SkipNonFinite) ? "true" : null);
         if (arguments.GetValue(Data) is { } data)
         {
-            if (data.Length == 0)
-            {
-                throw new UsageException("--data is empty; it takes the folder of the data set's files");
-            }
-
+            DataSets.DemandFolder(data);
             overrides.Add(new SettingsOverride("--data", "data.root", Path.GetFullPath(data), IsText: true));
         }
 

@@ -50,6 +50,7 @@ public static class DataSets
     public static RunData Load(Settings settings, string? folder = null)
     {
         (DataOptions options, long seed) = (settings.Data, settings.Seed);
+        DemandFolder(folder);
         var warnings = new List<string>();
         PictureTally? pictures = options.Dataset == DatasetKind.Imagenet ? new(line => Console.Error.WriteLine($"warning: {line}")) : null;
         var (train, test, fingerprint) = pictures is null ? Read(options, seed, folder, warnings) : ImageNetFolders.Load(options, folder, pictures);
@@ -92,6 +93,16 @@ public static class DataSets
                 warnings,
                 pictures,
                 fingerprint);
+        }
+    }
+
+    /// <summary>Whether a folder is given that has a name.</summary>
+    /// <exception cref="UsageException">It is empty.</exception>
+    internal static void DemandFolder(string? folder)
+    {
+        if (folder is "")
+        {
+            throw new UsageException("--data is empty; it takes the folder of the data set's files");
         }
     }
 

@@ -11,7 +11,7 @@ namespace Imta.MetaWeight.Experiments.Inference;
 internal sealed class LatencyMeasurement : IDisposable
 {
     private const int SinglesForABatch = 10;
-    private const int MostPictures = 512; // of 224 x 224: 300 MB
+    private const int MostPictures = 512; // of 224 x 224, for 300 MB, unless a batch has more
 
     private readonly DisposeScope _scope = NewDisposeScope();
     private readonly EarlyExit _runner;
@@ -23,12 +23,13 @@ internal sealed class LatencyMeasurement : IDisposable
     /// <param name="test">The test images.</param>
     /// <param name="normalisation">For the network's input.</param>
     /// <param name="report">Accuracy and multiply-adds of what is measured.</param>
-    /// <param name="images">At most so many of the test images are used.</param>
-    public LatencyMeasurement(TrainedNetwork network, ImageSet test, Normalisation normalisation, TestReport report, int images)
+    /// <param name="images">At most so many of the test images are used, of pictures no more than <see cref="MostPictures"/> or a batch.</param>
+    /// <param name="batch">Images of a batch.</param>
+    public LatencyMeasurement(TrainedNetwork network, ImageSet test, Normalisation normalisation, TestReport report, int images, int batch)
     {
         _runner = new EarlyExit(network.Network);
         _device = network.Device;
-        int count = Math.Min(test.Files is null ? images : Math.Min(images, MostPictures), test.Count);
+        int count = Math.Min(test.Files is null ? images : Math.Min(images, Math.Max(MostPictures, batch)), test.Count);
         using ImageSet used = test.Select([.. Enumerable.Range(0, count).Select(row => (long)row)]);
         _images = new BatchSource(used, normalisation, network.Device).InOrder(count).Single().Images;
         int exits = network.Network.Exits;

@@ -21,7 +21,7 @@ internal sealed record TrainedNetwork(string File, Settings Settings, int? Epoch
     public IReadOnlyList<long> Macs => [.. Cost.Exits.Select(exit => exit.Macs)];
 
     /// <summary>The run whose checkpoint it is; null: there is no folder of one around it.</summary>
-    public RunFolder? Run => Path.GetDirectoryName(Path.GetDirectoryName(Path.GetFullPath(File))) is { } folder ? RunFolder.Find(folder) : null;
+    public RunFolder? Run => RunFolder.Around(File);
 
     /// <summary>What the user should know of the file.</summary>
     public string? Warning { get; private init; }

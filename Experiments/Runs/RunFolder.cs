@@ -105,6 +105,10 @@ internal sealed class RunFolder
         return File.Exists(folder.Config) ? folder : null;
     }
 
+    /// <summary>The folder of the run whose <c>checkpoints</c> a file lies in; null: it lies elsewhere.</summary>
+    public static RunFolder? Around(string checkpoint)
+        => System.IO.Path.GetDirectoryName(System.IO.Path.GetDirectoryName(System.IO.Path.GetFullPath(checkpoint))) is { } folder ? Find(folder) : null;
+
     /// <summary>Whether a folder has a checkpoint to go on from.</summary>
     public static bool CanGoOn(string path) => File.Exists(new RunFolder(path).LatestCheckpoint) || File.Exists(new RunFolder(path).PreviousCheckpoint);
 

@@ -8,8 +8,11 @@ namespace Imta.MetaWeight.Experiments.Training;
 internal static class PhaseOneSource
 {
     /// <summary>The network with that run's parameters; null where this run trains phase I itself, or has none.</summary>
+    /// <param name="run">The settings of the run that takes it.</param>
+    /// <param name="device">Where it goes.</param>
+    /// <param name="images">Names the files of that run's images (<see cref="Data.RunData.Fingerprint"/>); null: they are none.</param>
     /// <exception cref="UsageException">There is no such run, or its network or its images are others.</exception>
-    public static HeadedNetwork? Load(Settings run, Device device)
+    public static HeadedNetwork? Load(Settings run, Device device, string? images)
     {
         if (run.Phase2.From is not { } source)
         {
@@ -27,6 +30,11 @@ internal static class PhaseOneSource
         if (Difference(run, checkpoint) is { } difference)
         {
             throw new UsageException($"phase2.from: {file} {difference}");
+        }
+
+        if (RunFolder.Around(file)?.StartedWithOthers(images) == true)
+        {
+            throw new UsageException($"phase2.from: {file} was trained with other files in the data set's folder (added, removed or renamed), so that it may know images that are held out here; give its folder, or another run");
         }
 
         HeadedNetwork network = Networks.PhaseOne(TrainingPhase.FirstOfTwo(run), device);
@@ -49,9 +57,9 @@ internal static class PhaseOneSource
             return "was trained with Inline Subnetwork Collaboration in one phase; phase I has none: train it with modifiers.isc.enabled=false";
         }
 
-        if (other.Model with { Initialisation = run.Model.Initialisation } != run.Model || other.Data.Dataset != run.Data.Dataset)
+        if (other.Model with { Initialisation = run.Model.Initialisation } != run.Model || (other.Data.Dataset, other.Data.Classes) != (run.Data.Dataset, run.Data.Classes))
         {
-            return $"is of another network ({other.Model.Group} or data.dataset differ); give its settings, or another run";
+            return $"is of another network ({other.Model.Group}, data.dataset or data.classes differ); give its settings, or another run";
         }
 
         return Images(other) == Images(run)

@@ -9,7 +9,7 @@ internal static unsafe class SkiaPicture
 {
     private const long MostPixels = 1L << 27; // beyond: no photograph, and more memory than a decoder should take unasked
 
-    public static bool IsAvailable => true;
+    public static bool IsAvailable { get; } = Loads();
 
     public static PictureHead Look(ReadOnlySpan<byte> file)
     {
@@ -35,6 +35,19 @@ internal static unsafe class SkiaPicture
         finally
         {
             ArrayPool<byte>.Shared.Return(pixels);
+        }
+    }
+
+    private static bool Loads()
+    {
+        try
+        {
+            using SKData data = SKData.Create(1);
+            return data is not null;
+        }
+        catch (Exception e) when (e is TypeInitializationException or DllNotFoundException or BadImageFormatException or EntryPointNotFoundException)
+        {
+            return false; // a machine that SkiaSharp has no library for
         }
     }
 

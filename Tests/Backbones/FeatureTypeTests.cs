@@ -9,6 +9,7 @@ using Xunit.Abstractions;
 namespace Imta.MetaWeight.Tests.Backbones;
 
 /// <summary>Features in bfloat16 between float32 parameters and float32 losses: 8 bits behind the point in each layer, and nothing else lost.</summary>
+[Collection(NativeMemoryCollection.Name)] // what others do to the number of threads changes its numbers
 public sealed class FeatureTypeTests(ITestOutputHelper output) : NativeTest
 {
     private const int Samples = 16;
@@ -62,7 +63,7 @@ public sealed class FeatureTypeTests(ITestOutputHelper output) : NativeTest
         errors[2].Should().BeInRange(1e-6, 0.02);
 
         // Features rounded to 8 bits are on the other side of a ReLU here and there, which no later precision heals: autograd's gradient
-        // (below) is as far from float32's.
+        // (below) is as far from float32's. By another order of sums these are others: with 2 to 4 threads the last cosine is 0.79 to 0.94.
         cosines[1].Should().BeInRange(0.95, 0.999999);
         cosines[3].Should().BeInRange(0.85, 0.999999);
     }
@@ -134,6 +135,7 @@ public sealed class FeatureTypeTests(ITestOutputHelper output) : NativeTest
     /// <summary>Losses [N, K], gradient by θ, meta objective and gradient by weights [N, K].</summary>
     private static Tensor[] MetaStep(bool raNet, MetaMemory memory, ScalarType? type)
     {
+        OneThread.Set();
         using DisposeScope scope = NewDisposeScope();
         using var random = new Generator(5);
         using MultiExitNetwork network = Build(raNet, type, random);

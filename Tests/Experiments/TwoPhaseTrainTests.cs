@@ -102,7 +102,7 @@ public sealed class TwoPhaseTrainTests : IDisposable
     [InlineData("phase2.from: there is no run or checkpoint nowhere", "phase2.from=nowhere")]
     [InlineData("has no checkpoints/phase1.pt or latest.pt", "phase2.from=empty")]
     [InlineData("is no checkpoint that can be read", "phase2.from=first/config.yaml")]
-    [InlineData("is of another network (model.msdnet or data.dataset differ)", "phase2.from=first", "model.msdnet.growth=3")]
+    [InlineData("is of another network (model.msdnet, data.dataset or data.classes differ)", "phase2.from=first", "model.msdnet.growth=3")]
     [InlineData("was trained on other images (seed, data.validation, data.trainLimit, data.imbalance or held-out meta data differ)", "phase2.from=first", "seed=9")]
     [InlineData("was trained with Inline Subnetwork Collaboration in one phase", "phase2.from=collaborating")]
     [InlineData("is of phase II already", "phase2.from=second/checkpoints/latest.pt")]

@@ -47,6 +47,9 @@ internal sealed record ImageFolder(string Root, IReadOnlyList<string> ClassNames
         return new ImageFolder(root, classes, files, labels);
     }
 
+    private static bool LeadsBack(FileSystemInfo link, string start)
+        => link.ResolveLinkTarget(returnFinalTarget: true) is not { } target || $"{start}/".StartsWith($"{target.FullName.TrimEnd('/')}/", StringComparison.Ordinal);
+
     /// <summary>The pictures of each class, C numbers.</summary>
     public int[] ClassCounts() => [.. Labels.CountBy(label => label).OrderBy(pair => pair.Key).Select(pair => pair.Value)];
 
@@ -60,14 +63,15 @@ internal sealed record ImageFolder(string Root, IReadOnlyList<string> ClassNames
             new PictureFiles(Root, Files, PictureShape.ImageNet, workers, tally), tensor(Labels.Select(label => (long)label).ToArray()), arange(Files.Count, ScalarType.Int64), ClassNames);
     }
 
-    /// <summary>The JPEG and PNG files below a folder, by folder and name: paths below the root. Links to files are followed, those to folders further down are not: they may lead back.</summary>
+    /// <summary>The JPEG and PNG files below a folder, by folder and name: paths below the root. Links to files are followed, and links to folders directly below that do not lead back.</summary>
     public static IEnumerable<string> Pictures(string root, string name = "")
     {
+        string start = Path.GetFullPath(Path.Combine(root, name));
         var options = new EnumerationOptions { RecurseSubdirectories = true, AttributesToSkip = 0, IgnoreInaccessible = false };
         var found = new FileSystemEnumerable<string>(Path.Combine(root, name), (ref FileSystemEntry entry) => entry.ToFullPath(), options)
         {
             ShouldIncludePredicate = (ref FileSystemEntry entry) => !entry.IsDirectory && Extensions.Contains(Path.GetExtension(entry.FileName).ToString(), StringComparer.OrdinalIgnoreCase),
-            ShouldRecursePredicate = (ref FileSystemEntry entry) => !entry.Attributes.HasFlag(FileAttributes.ReparsePoint),
+            ShouldRecursePredicate = (ref FileSystemEntry entry) => !entry.Attributes.HasFlag(FileAttributes.ReparsePoint) || (entry.Directory.Length == entry.RootDirectory.Length && !LeadsBack(entry.ToFileSystemInfo(), start)),
         };
         return found
             .Select(file => Path.GetRelativePath(root, file))
@@ -136,7 +140,7 @@ internal sealed record ImageNetFolders(ImageFolder Train, ImageFolder Test)
     {
         if (!Picture.IsAvailable)
         {
-            throw new UsageException("this build reads no pictures, because it found no headers of libjpeg and libpng; install them (Debian: apt-get install libjpeg-dev libpng-dev) and build again");
+            throw new UsageException("this build reads no pictures, because it found no headers of libjpeg and libpng; install them (Debian: apt-get install libjpeg-dev libpng-dev) and build again (with TorchSource=package: SkiaSharp has no library for this machine)");
         }
     }
 

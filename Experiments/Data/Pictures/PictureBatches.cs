@@ -13,18 +13,20 @@ internal sealed record PictureJob(IReadOnlyList<string> Files, PictureDraws? Dra
 
 /// <summary>
 /// Decodes batches of pictures by several threads, ahead of who asks for them, in their order: which thread took which picture changes
-/// nothing. Not more than <see cref="Ahead"/> batches wait, and one more is being made, however slow the taker is.
+/// nothing. Not more than <see cref="Ahead"/> batches wait, one more is being made, and one is being handed over, however slow the taker is.
 /// </summary>
 internal sealed class PictureBatches
 {
     /// <summary>Batches that are ready and wait.</summary>
     public const int Ahead = 2;
 
+    private const int LargestFile = 1 << 30; // bytes; no picture that the reader takes comes near
+
     private readonly int _threads;
     private readonly PictureShape _shape;
     private readonly PictureTally _tally;
     private readonly bool _mayMiss;
-    private readonly ConcurrentBag<byte[]> _free = []; // rooms for a picture, of the same few again and again
+    private readonly ConcurrentBag<byte[]> _free = []; // rooms for a picture, of the same few again and again while somebody reads
     private int _begun;
 
     /// <param name="threads">That decode.</param>
@@ -41,7 +43,7 @@ internal sealed class PictureBatches
     /// goes, where torchvision's loaders end the training. The caller disposes each.
     /// </summary>
     /// <param name="jobs">Asked for on another thread.</param>
-    /// <exception cref="IOException">A file cannot be opened: a folder that is gone should not become black pictures.</exception>
+    /// <exception cref="IOException">A file cannot be opened, and none may miss: a folder that is gone should not become black pictures.</exception>
     public IEnumerable<(PictureJob Job, Tensor Pixels)> Read(IEnumerable<PictureJob> jobs)
     {
         using var stop = new CancellationTokenSource();
@@ -65,6 +67,7 @@ internal sealed class PictureBatches
         {
             stop.Cancel();
             ((IAsyncResult)making).AsyncWaitHandle.WaitOne();
+            _free.Clear();
         }
     }
 
@@ -139,7 +142,7 @@ internal sealed class PictureBatches
         try
         {
             using FileStream stream = File.OpenRead(file);
-            var bytes = new byte[stream.Length <= Array.MaxLength ? stream.Length : throw new InvalidDataException("larger than any picture")];
+            var bytes = new byte[stream.Length <= LargestFile ? stream.Length : throw new InvalidDataException("larger than any picture")];
             stream.ReadExactly(bytes);
             return bytes;
         }

@@ -26,7 +26,7 @@ internal sealed class PictureDraws
     /// <param name="within">Which, of 0 … N − 1.</param>
     public PictureDraws Of(IEnumerable<long> within) => new([.. within.SelectMany(sample => _numbers.AsSpan((int)sample * OfAPicture, OfAPicture).ToArray())]);
 
-    /// <summary>Whether a picture's left and right change places: of one of two by chance.</summary>
+    /// <summary>Whether a picture's left and right change places: by chance, of every second picture on average.</summary>
     /// <param name="sample">0 … N − 1.</param>
     public bool Flips(int sample) => _numbers[(sample * OfAPicture) + OfAPicture - 1] < 0.5;
 

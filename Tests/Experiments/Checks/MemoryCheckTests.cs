@@ -54,6 +54,8 @@ public sealed class MemoryCheckTests
         Of(pictures with { Processes = 4 }, 1000).Should().Be(250L * 150_528 * 13);
         Of(pictures with { Meta = new MetaOptions { Source = MetaSource.HeldOut } }, 1000).Should().Be(1000L * 150_528 * 26);
         Of(pictures with { OnGpu = true }, 1000).Should().Be(1000L * 150_528 * 9);
+        (pictures with { NameBytes = 1000 }).At(64).Should().Be(pictures.At(64) + 1000);
+        (pictures with { NameBytes = 1000, OnGpu = true }).At(64).Should().Be((pictures with { OnGpu = true }).At(64));
         Of(pictures with { EvaluationImages = 10_000 }, 16).Should().Be(256L * 150_528 * 13);
     }
 

@@ -99,6 +99,15 @@ public sealed class ImageNetTrainTests : IDisposable
 
         File.Delete(_folder.In("pictures", "val", "n2", "broken.png"));
         File.Delete(_folder.In("pictures", "val", "n3", "nowhere.jpg"));
+        Directory.CreateDirectory(_folder.In("linked"));
+        foreach (string name in (string[])["n0", "n1", "n2", "n3"])
+        {
+            Directory.CreateSymbolicLink(_folder.In("linked", name), _folder.In("pictures", "val", name));
+        }
+
+        Directory.CreateSymbolicLink(_folder.In("linked", "back"), _folder.Path);
+        _folder.Run(0, "infer", "run", "--policy", "run/policy.json", "--images", "linked", "--out", "linked.csv");
+        _folder.Read<AnswerRow>("linked.csv").Select(row => (row.File, row.Class, row.Exit)).Should().Equal(answers.Select(row => (row.File, row.Class, row.Exit)));
         _folder.Run(0, "infer", "run", "--policy", "run/policy.json", "--out", "own.csv").Output.Should().Contain("% answered as labelled");
         _folder.Read<AnswerRow>("own.csv").Select(row => (row.File, row.Class, row.Exit)).Should().Equal(answers.Select(row => (row.File, row.Class, row.Exit)));
     }
@@ -107,7 +116,7 @@ public sealed class ImageNetTrainTests : IDisposable
     public void Held_out_meta_pictures_and_two_processes_go_on_from_inside_an_epoch()
     {
         ProcessesCommandTests.NeedsEngine();
-        string[] more = ["--set", "train.epochs=4", "--set", "meta.source=heldOut", "--set", "meta.perClass=2", "--set", "meta.interval=2", "--checkpoint-minutes", "0.0001", "--processes", "2"];
+        string[] more = ["--set", "train.epochs=8", "--set", "meta.source=heldOut", "--set", "meta.perClass=2", "--set", "meta.interval=2", "--checkpoint-minutes", "0.0001", "--processes", "2"];
         Train("whole", more);
         using (ImtaProcess process = Start("broken", more))
         {
@@ -118,7 +127,7 @@ public sealed class ImageNetTrainTests : IDisposable
 
         _folder.Run(0, "train", "--resume", "broken");
 
-        ReadLog("broken").Should().MatchRegex("going on behind epoch [123] of 4, batch [1-5]\n");
+        ReadLog("broken").Should().MatchRegex("going on behind epoch [1-7] of 8, batch [1-5]\n");
         RunFiles.Tables(_folder.In("broken")).Should().Equal(RunFiles.Tables(_folder.In("whole")));
         ReadLog("whole").Should().Contain("epoch 2: 72 pictures read"); // 40 to train on, 8 of validation, 8 meta pictures for each of 3 of 5 batches; both processes summed
     }
@@ -164,11 +173,16 @@ public sealed class ImageNetTrainTests : IDisposable
 
         string refusal = _folder.Run(2, "train", "--resume", "run").Error;
         string warning = _folder.Run(0, "eval", "run", "--out", "again").Error;
+        string second = _folder.Run(2, Arguments("second", ["--set", "train.epochs=1", "--set", "phase2.from=run", "--set", "phase2.epochs=1"])).Error;
         File.Move(other, file);
 
         refusal.Should().Be("imta: the data set's files are others than when run started (added, removed or renamed), so that training and validation pictures would change places; put them back, or name a folder that has them by --data\n");
         warning.Should().MatchRegex("^warning: the data set's files are others than when .*run started; what is held out here may have been trained on\n$");
+        second.Should().MatchRegex("^imta: phase2[.]from: .*latest[.]pt was trained with other files in the data set's folder .*\n$");
         _folder.Run(0, "train", "--resume", "run").Error.Should().BeEmpty();
+        File.Delete(_folder.In("run", "environment.json"));
+        _folder.Run(0, "train", "--resume", "run").Error.Should().StartWith("warning: run/environment.json does not say with which files the run started");
+        _folder.Run(2, "train", "--resume", "run", "--data", "").Error.Should().Be("imta: --data is empty; it takes the folder of the data set's files\n");
     }
 
     [SkippableFact]

@@ -51,7 +51,7 @@ public sealed class PictureTests
     /// <summary>Only the blocks around a window are computed.</summary>
     [SkippableTheory]
     [MemberData(nameof(Jpegs))]
-    public void A_part_of_a_picture_has_the_pixels_of_the_whole(string file) => PartsAreOfTheWhole(GoldenPictures.Bytes(file), windows: 200, new Random(7));
+    public void A_part_of_a_picture_has_the_pixels_of_the_whole(string file) => PartsAreOfTheWhole(GoldenPictures.Bytes(file), windows: 200, new Random(7)).Should().Be(200);
 
     /// <summary>Also where the file is cut off or damaged, and what is wrong with it is told by any part.</summary>
     [SkippableTheory]
@@ -59,13 +59,12 @@ public sealed class PictureTests
     public void A_part_of_a_broken_picture_has_the_pixels_of_the_whole(string file)
     {
         var random = new Random(8);
-        foreach (byte[] broken in GoldenPictures.Broken(file, 25, random))
-        {
-            PartsAreOfTheWhole(broken, windows: 6, random);
-        }
+
+        GoldenPictures.Broken(file, 25, random).Sum(broken => PartsAreOfTheWhole(broken, windows: 6, random)).Should().BeGreaterThan(25);
     }
 
-    private static void PartsAreOfTheWhole(byte[] bytes, int windows, Random random)
+    /// <summary>Compares parts with the whole, or how both are refused; returns how many were read.</summary>
+    private static int PartsAreOfTheWhole(byte[] bytes, int windows, Random random)
     {
         PictureHead head;
         try
@@ -74,14 +73,15 @@ public sealed class PictureTests
         }
         catch (ExternalException)
         {
-            return;
+            return 0;
         }
 
         if ((long)head.Width * head.Height > 1 << 20)
         {
-            return; // its head is broken
+            return 0; // its head is broken
         }
 
+        int read = 0;
         (byte[]? whole, PictureTraits? traits) = All(new PictureWindow(0, 0, head.Height, head.Width, head.Height, head.Width, 0, 0, head.Height, head.Width));
         for (int time = 0; time < windows; time++)
         {
@@ -90,12 +90,15 @@ public sealed class PictureTests
             (byte[]? part, PictureTraits? told) = All(new PictureWindow(top, left, height, width, height, width, 0, 0, height, width));
 
             told.Should().Be(traits);
+            read += part is null ? 0 : 1;
             for (int row = 0; part is not null && row < 3 * height; row++)
             {
                 int y = top + (row % height), start = (((row / height * head.Height) + y) * head.Width) + left;
                 part.AsSpan(row * width, width).SequenceEqual(whole.AsSpan(start, width)).Should().BeTrue($"of rows {top} and {height}, columns {left} and {width} row {row} is the whole picture's");
             }
         }
+
+        return read;
 
         (byte[]? Planes, PictureTraits? Traits) All(PictureWindow window)
         {

@@ -6,7 +6,7 @@ using Random = System.Random;
 
 namespace Imta.MetaWeight.Tests.Experiments.Pictures;
 
-/// <summary>The reader of TorchSource=package, whatever TorchSource is here, against torchvision's pictures and the native reader.</summary>
+/// <summary>The reader of TorchSource=package against torchvision's pictures and the native reader, which there is with another TorchSource.</summary>
 public sealed class SkiaPictureTests
 {
     public static TheoryData<string> Files => PictureTests.Files;
