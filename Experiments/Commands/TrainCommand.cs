@@ -298,7 +298,7 @@ internal static class TrainCommand
         catch (IOException e)
         {
             // The log may be on the same full disk.
-            throw new IOException($"{e.Message}; {plan.Folder.LatestCheckpoint} is whole: when that is mended, go on by imta train --resume {plan.Folder.Path}", e);
+            throw new IOException($"{e.Message.TrimEnd('.')}; {plan.Folder.LatestCheckpoint} is whole: when that is mended, go on by imta train --resume {plan.Folder.Path}", e);
         }
         catch (Exception e)
         {

@@ -89,9 +89,9 @@ internal static class TrainedNetworkArguments
     public static RunData Images(TrainedNetwork network, string? folder)
     {
         RunData data = DataSets.Load(network.Settings, folder);
-        if (network.Run?.StartedWithOthers(data.Fingerprint) == true)
+        if (network.Run is { } run && run.StartedWithOthers(data.Fingerprint))
         {
-            Console.Error.WriteLine($"warning: the data set's files are others than when {network.Run.Path} started; what is held out here may have been trained on");
+            Console.Error.WriteLine($"warning: the data set's files are others than when {run.Path} started; what is held out here may have been trained on");
         }
 
         foreach (string warning in data.Warnings)

@@ -96,7 +96,7 @@ public static class DataSets
         }
     }
 
-    /// <summary>Whether a folder is given that has a name.</summary>
+    /// <summary>Refuses an empty <c>--data</c>, which would be the present folder.</summary>
     /// <exception cref="UsageException">It is empty.</exception>
     internal static void DemandFolder(string? folder)
     {

@@ -34,11 +34,9 @@ internal sealed class PictureLog
         using DisposeScope scope = NewDisposeScope();
         for (int rank = 1; rank < _replicas.Shard.Of; rank++)
         {
-            bool own = rank == _replicas.Shard.Rank;
-            foreach (string line in Encoding.UTF8.GetString(_replicas.Share(own ? Encoding.UTF8.GetBytes(string.Concat(_untold.Select(line => line + '\n')) + '\n') : null, rank)).Split('\n', StringSplitOptions.RemoveEmptyEntries))
-            {
-                Tell(line);
-            }
+            byte[]? own = rank == _replicas.Shard.Rank ? Encoding.UTF8.GetBytes(string.Join('\n', _untold) + '\n') : null;
+            string lines = Encoding.UTF8.GetString(_replicas.Share(own, rank));
+            Array.ForEach(lines.Split('\n', StringSplitOptions.RemoveEmptyEntries), Tell);
         }
 
         _untold.Clear();
