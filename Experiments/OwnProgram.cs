@@ -1,16 +1,34 @@
 using System.Diagnostics;
+using System.Reflection;
+using Imta.MetaWeight.Experiments.Processes;
 
 namespace Imta.MetaWeight.Experiments;
 
 /// <summary>This program, to start it again.</summary>
 internal static class OwnProgram
 {
-    /// <summary>A process with these arguments, whose input is a pipe that closes with this process however that ends, and which then stops.</summary>
-    public static ProcessStartInfo With(IEnumerable<string> arguments)
+    /// <summary>Its version and commit.</summary>
+    public static string Version { get; } = typeof(OwnProgram).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "unknown";
+
+    /// <summary>The program and arguments that start it.</summary>
+    public static string[] Command(IEnumerable<string> arguments)
     {
         string program = Environment.ProcessPath!;
         bool host = Path.GetFileNameWithoutExtension(program) == "dotnet";
-        var start = new ProcessStartInfo(program, [.. host ? [Environment.GetCommandLineArgs()[0]] : Array.Empty<string>(), .. arguments]) { RedirectStandardInput = true };
+        return [program, .. host ? [Environment.GetCommandLineArgs()[0]] : Array.Empty<string>(), .. arguments];
+    }
+
+    /// <summary>
+    /// A process of its own with these arguments, and no rank of this one's run: its input is a pipe that closes with this process however that
+    /// ends, and it then stops.
+    /// </summary>
+    /// <param name="arguments">Of the program.</param>
+    /// <param name="starter">A command that starts it; none: it is started itself.</param>
+    public static ProcessStartInfo With(IEnumerable<string> arguments, params string[] starter)
+    {
+        string[] command = [.. starter, .. Command(arguments)];
+        var start = new ProcessStartInfo(command[0], command[1..]) { RedirectStandardInput = true };
+        LaunchPlace.Remove(start.Environment);
         start.Environment[Commands.Interruption.StopsWithInput] = "1";
         return start;
     }

@@ -1,11 +1,8 @@
 using System.CommandLine;
-using System.Runtime.InteropServices;
 using Imta.MetaWeight.Experiments;
 using Imta.MetaWeight.Experiments.Commands;
-using Imta.MetaWeight.Experiments.Training;
 
-const int Failed = 1;
-
+Terminal.BePlainInRank();
 var root = new RootCommand("imta: multi-exit networks with learned sample weights")
 {
     TrainCommand.Build(), SweepCommand.Build(), EvalCommand.Build(), CalibrateCommand.Build(), InferCommand.Build(), ConvertCommand.Build(), ReportCommand.Build(), DataCommand.Build(), ConfigCommand.Build(), CostCommand.Build(), VerifyCommand.Build(), DoctorCommand.Build(), BenchCommand.Build(),
@@ -23,28 +20,7 @@ try
 {
     return arguments.Invoke(new InvocationConfiguration { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null });
 }
-catch (OperationCanceledException)
-{
-    Console.Error.WriteLine("imta: stopped");
-    return Interruption.ExitCode;
-}
-catch (UsageException e)
-{
-    Console.Error.WriteLine($"imta: {e.Message}");
-    return UsageException.ExitCode;
-}
-catch (NonFiniteException e)
-{
-    Console.Error.WriteLine($"imta: {e.Message}");
-    return Failed;
-}
-catch (Exception e) when (e is IOException or UnauthorizedAccessException or ExternalException or OutOfMemoryException)
-{
-    Console.Error.WriteLine($"imta: {e.Message.ReplaceLineEndings(" ")}");
-    return Failed;
-}
 catch (Exception e)
 {
-    Console.Error.WriteLine($"imta: a fault of the program, {e.GetType().Name}: {e.Message.ReplaceLineEndings(" ")} (a run's log.txt says where)");
-    return Failed;
+    return Failure.Tell(e, Failure.OnConsole);
 }

@@ -147,12 +147,6 @@ internal static unsafe partial class NativeMethods
     [LibraryImport(Library, EntryPoint = "imta_profiler_result")]
     public static partial int ProfilerResult(int index, nint* name, long* calls, long* nanoseconds);
 
-    [LibraryImport(Library, EntryPoint = "imta_group_engines")]
-    public static partial int GroupEngines();
-
-    [LibraryImport(Library, EntryPoint = "imta_store_new", StringMarshalling = StringMarshalling.Utf8)]
-    public static partial nint StoreNew(string host, int* port, int hosts, string prefix, long timeoutMs);
-
     [LibraryImport(Library, EntryPoint = "imta_image_available")]
     public static partial int ImageAvailable();
 
@@ -161,19 +155,4 @@ internal static unsafe partial class NativeMethods
 
     [LibraryImport(Library, EntryPoint = "imta_image_read")]
     public static partial int ImageRead(byte* bytes, long length, int* window, int flip, byte* planes);
-
-    [LibraryImport(Library, EntryPoint = "imta_store_free")]
-    public static partial void StoreFree(nint store);
-
-    [LibraryImport(Library, EntryPoint = "imta_group_new", StringMarshalling = StringMarshalling.Utf8)]
-    public static partial nint GroupNew(nint store, int engine, string host, int port, int rank, int size, long timeoutMs);
-
-    [LibraryImport(Library, EntryPoint = "imta_group_free")]
-    public static partial void GroupFree(nint group);
-
-    [LibraryImport(Library, EntryPoint = "imta_group_sum")]
-    public static partial int GroupSum(nint group, nint* tensors, int count);
-
-    [LibraryImport(Library, EntryPoint = "imta_group_broadcast")]
-    public static partial int GroupBroadcast(nint group, nint tensor, int root);
 }

@@ -60,7 +60,6 @@ missing_packages() {
   [[ ${TorchSource:-} != package || -n ${LIBTORCH:-} ]] || return 0
   if [[ -z ${LIBTORCH:-} ]]; then
     [[ -e /usr/$version_header ]] || echo libtorch-dev
-    [[ -e /usr/include/gloo/context.h ]] || echo libgloo-dev # for training by several processes
     [[ ${#blas[@]} != 0 ]] || echo libopenblas0-pthread # else libtorch runs on the reference BLAS, many times slower
   fi
   # For data sets of pictures; who cannot install them has the rest.

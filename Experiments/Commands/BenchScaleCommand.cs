@@ -9,6 +9,7 @@ namespace Imta.MetaWeight.Experiments.Commands;
 internal static class BenchScaleCommand
 {
     private const double Mib = 1 << 20;
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(10);
 
     private static readonly Option<int> Processes = new("--processes") { HelpName = "N", Description = "Processes, and threads of the one that is compared with them", DefaultValueFactory = _ => 2 };
 
@@ -26,18 +27,25 @@ internal static class BenchScaleCommand
     {
         int rounds = BenchCommand.Rounds(arguments);
         int processes = arguments.GetValue(Processes);
-        LaunchPlace? place = LaunchPlace.Of(Environment.GetEnvironmentVariable);
+        LaunchPlace? place = LaunchPlace.OfThisProcess();
         if (processes < 2 || (place is not null && place.Size != processes))
         {
             throw new UsageException(processes < 2
                 ? $"--processes is {processes}; it takes 2 or more"
-                : $"--processes is {processes}, and the launcher started {place!.Size}; this benchmark starts its processes itself, on this machine");
+                : $"--processes is {processes}, and the launcher started {place!.Size} ranks; this benchmark starts its ranks itself, on this machine");
         }
 
         Settings settings = BenchCommand.Read(arguments, new SettingsOverride("--processes", "processes", FormattableString.Invariant($"{processes}"))) with { Device = "cpu" };
+        using var stop = new Interruption();
+        return place is null
+            ? LocalRanks.Run(processes, Environment.GetCommandLineArgs()[1..], stop)
+            : Ranks.Run(place, Patience, ranks => Measure(arguments, settings, rounds, ranks.Replicas), stop.Token);
+    }
+
+    private static int Measure(ParseResult arguments, Settings settings, int rounds, Replicas replicas)
+    {
+        int processes = replicas.Shard.Of;
         Machine.Prepare(settings, localSize: processes);
-        using var replicas = Replicas.Of(place, processes, TimeSpan.FromMinutes(10));
-        replicas.Meet();
         using var bench = new ScaleBench(settings, replicas);
         Row[] rows = [.. new[] { StepKind.Plain(settings.Meta), StepKind.Weighted(settings.Meta, settings.Meta.Gradient) }
             .Select(kind => Measured(bench, kind, rounds, replicas.IsFirst ? BenchCommand.Progress(rounds) : _ => { }))];

@@ -1,10 +1,11 @@
 using System.Runtime.InteropServices;
+using Imta.MetaWeight.Experiments.Processes;
 
 namespace Imta.MetaWeight.Experiments.Commands;
 
 /// <summary>
 /// The first Ctrl-C or SIGTERM asks a command to stop where nothing is lost; a second one ends it at once. A run of a sweep is also asked by
-/// the end of its input, a pipe that closes with the sweep's process however that ends.
+/// the end of its input, a pipe that closes with the sweep's process however that ends; so is rank 0 of processes that this program started.
 /// </summary>
 internal sealed class Interruption : IDisposable
 {
@@ -21,13 +22,16 @@ internal sealed class Interruption : IDisposable
     public Interruption()
     {
         _registrations = [PosixSignalRegistration.Create(PosixSignal.SIGINT, Stop), PosixSignalRegistration.Create(PosixSignal.SIGTERM, Stop)];
-        if (Environment.GetEnvironmentVariable(StopsWithInput) == "1")
+        if (Environment.GetEnvironmentVariable(StopsWithInput) == "1" && LaunchPlace.OfThisProcess() is not { Rank: > 0 }) // the others have no input
         {
             new Thread(StopAtEndOfInput) { IsBackground = true }.Start();
         }
     }
 
     public CancellationToken Token => _stop.Token;
+
+    /// <summary>What else a second signal ends; null: nothing.</summary>
+    public Action? AtOnce { get; set; }
 
     public void Dispose()
     {
@@ -59,6 +63,11 @@ internal sealed class Interruption : IDisposable
     private void Stop(PosixSignalContext context)
     {
         context.Cancel = !_signalled;
+        if (_signalled)
+        {
+            AtOnce?.Invoke();
+        }
+
         _signalled = true;
         _stop.Cancel();
     }

@@ -33,7 +33,10 @@ internal sealed record SetAnswers(ImageSet Set, Tensor Classes, Tensor Confidenc
     public Tensor Correct => Classes.eq(Set.Labels.unsqueeze(1));
 
     /// <summary>Forward passes that <see cref="Of"/> makes for a set.</summary>
-    public static int Batches(ImageSet set) => (set.Count + Batch - 1) / Batch;
+    public static int Batches(ImageSet set) => Batches(set.Count);
+
+    /// <summary>Forward passes for so many images.</summary>
+    public static int Batches(long images) => (int)((images + Batch - 1) / Batch);
 
     /// <summary>Asks every exit about every image; the answers belong to the open dispose scope.</summary>
     /// <param name="network">The network.</param>

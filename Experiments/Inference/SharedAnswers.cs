@@ -13,8 +13,9 @@ internal static class SharedAnswers
     /// <param name="set">All the images; they stay the caller's.</param>
     /// <param name="normalisation">For the network's input.</param>
     /// <param name="device">The network's.</param>
-    /// <param name="replicas">The processes. Of several, none stops before all have answered.</param>
-    /// <param name="stop">Ends the work of a process without others behind its present batch.</param>
+    /// <param name="replicas">The processes.</param>
+    /// <param name="stop">Ends the work of all of them after the present batch.</param>
+    /// <exception cref="OperationCanceledException"><paramref name="stop"/>, of any of them.</exception>
     public static SetAnswers Of(MultiExitNetwork network, ImageSet set, Normalisation normalisation, Device device, Replicas replicas, CancellationToken stop)
     {
         if (!replicas.AreSeveral)
@@ -25,15 +26,28 @@ internal static class SharedAnswers
         using DisposeScope scope = NewDisposeScope();
         (long start, long count) = replicas.Shard.Range(set.Count);
         using ImageSet shard = set.Select([.. Enumerable.Range((int)start, (int)count).Select(row => (long)row)]);
-        SetAnswers own = SetAnswers.Of(network, shard, normalisation, ExitCriteria.Confidence, device, CancellationToken.None);
+        SetAnswers own = SetAnswers.Of(network, shard, normalisation, ExitCriteria.Confidence, device, CancellationToken.None, Look);
+        if (SetAnswers.Batches(shard) < SetAnswers.Batches(new Shard(0, replicas.Shard.Of).Range(set.Count).Count))
+        {
+            Look(); // the first shards may have a batch more
+        }
+
+        return new SetAnswers(set, Whole(own.Classes), Whole(own.Confidence), Whole(own.Scores), Whole(own.Losses), Whole(own.TopFive));
+
+        void Look()
+        {
+            if (replicas.Agree(stop.IsCancellationRequested).Stop)
+            {
+                throw new OperationCanceledException(stop);
+            }
+        }
+
         Tensor Whole(Tensor part)
         {
-            Tensor all = zeros([set.Count, network.Exits], part.dtype == ScalarType.Bool ? ScalarType.Byte : part.dtype);
+            Tensor all = zeros([set.Count, network.Exits], part.dtype == ScalarType.Bool ? int64 : part.dtype);
             all.narrow(0, start, count).copy_(part);
             replicas.Sum(all);
             return scope.MoveToOuter(part.dtype == ScalarType.Bool ? all.to_type(ScalarType.Bool) : all);
         }
-
-        return new SetAnswers(set, Whole(own.Classes), Whole(own.Confidence), Whole(own.Scores), Whole(own.Losses), Whole(own.TopFive));
     }
 }

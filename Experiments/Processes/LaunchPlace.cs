@@ -1,113 +1,83 @@
 using System.Globalization;
-using System.Net;
+using Imta.MetaWeight.Experiments.Processes.Mpi;
 
 namespace Imta.MetaWeight.Experiments.Processes;
 
-/// <summary>Which of the processes of a run this one is, as its launcher says in the environment.</summary>
+/// <summary>Which of several processes this one is, as the launcher that started it says in the environment.</summary>
+/// <param name="Launcher">Its name, for people.</param>
 /// <param name="Rank">0 … <paramref name="Size"/> − 1.</param>
-/// <param name="Size">Processes of the run.</param>
-/// <param name="LocalRank">Which of those on this machine.</param>
-/// <param name="LocalSize">Processes of the run on this machine.</param>
-/// <param name="Host">The machine of rank 0.</param>
-/// <param name="Port">The port there at which processes meet.</param>
-/// <param name="Agent">Where a launcher hosts the meeting place itself, the names of this group's keys in it; null: rank 0 hosts it.</param>
-internal sealed record LaunchPlace(int Rank, int Size, int LocalRank, int LocalSize, string Host, int Port, string? Agent = null)
+/// <param name="Size">Processes, two or more.</param>
+/// <param name="Families">Whose MPI libraries it can start, the likeliest first.</param>
+internal sealed record LaunchPlace(string Launcher, int Rank, int Size, params MpiFamily[] Families)
 {
-    private const int UsualPort = 29500; // c10d's
+    // What launchers say to a rank; a star stands for anything. Their users' own settings, such as OMPI_MCA_btl, are not among it.
+    private static readonly string[] OfRank =
+    [
+        "OMPI_COMM_WORLD_*", "OMPI_MCA_ess*", "OMPI_MCA_orte_*", "OMPI_MCA_pmix*", "OMPI_MCA_initial_wdir", "OMPI_MCA_shmem_RUNTIME_*", "OMPI_MCA_mpi_oversubscribe", "OMPI_APP_CTX_*", "OMPI_ARGV", "OMPI_COMMAND",
+        "OMPI_FILE_LOCATION", "OMPI_FIRST_RANKS", "OMPI_NUM_APP_CTX", "OMPI_UNIVERSE_SIZE", "PMIX_*", "PMI_*", "PMI2_*", "HYDI_*", "MPI_LOCALNRANKS", "MPI_LOCALRANKID", "MPIR_CVAR_CH3_INTERFACE_HOSTNAME",
+        "SLURM_STEP*", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_TASK_PID", "SLURM_PMI*", "RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_*",
+    ];
 
-    /// <summary>The place that torchrun (or whoever sets <c>RANK</c> and <c>WORLD_SIZE</c>), Open MPI, MPICH or Slurm gives; null: this process is alone.</summary>
+    /// <summary>
+    /// The place that <c>mpirun</c> of Open MPI or MPICH, or <c>srun</c>, gives; null: this process is alone. Variables of other launchers, such as
+    /// torchrun's <c>WORLD_SIZE</c>, mean nothing here.
+    /// </summary>
     /// <param name="variable">The value of an environment variable; null: it is not set.</param>
-    /// <exception cref="UsageException">A variable is missing, or is no such number.</exception>
+    /// <exception cref="UsageException">A variable is missing or is no such number, or the launcher did not prepare MPI.</exception>
     public static LaunchPlace? Of(Func<string, string?> variable)
     {
         var environment = new Variables(variable);
-        // Slurm can set PMI's variables too (srun --mpi=pmi2), and MPICH can start by Slurm, whose variables are then of its helpers.
-        LaunchPlace? place = environment.Has("WORLD_SIZE") ? OfTorchrun(environment)
-            : environment.Has("OMPI_COMM_WORLD_SIZE") ? OfMpi(environment, "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK")
-            : environment.Has("PMI_SIZE") && (environment.Has("MPI_LOCALNRANKS") || !environment.Has("SLURM_STEP_NUM_TASKS")) ? OfMpi(environment, "PMI_SIZE", "PMI_RANK", "MPI_LOCALNRANKS", "MPI_LOCALRANKID")
-            : environment.Has("SLURM_STEP_NUM_TASKS") ? OfSlurm(environment)
-            : null;
-        if (place is not null && (place.Rank >= place.Size || place.LocalRank >= place.LocalSize))
+        bool slurm = environment.Has("SLURM_STEP_NUM_TASKS"); // also set for the helpers by which the mpiruns start their processes
+        LaunchPlace? place = environment.Has("OMPI_COMM_WORLD_SIZE")
+            ? environment.Place("mpirun of Open MPI", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", MpiFamily.OpenMpi)
+            : environment.Has("PMI_SIZE") && environment.Has("PMI_RANK")
+                ? environment.Has("MPI_LOCALNRANKS") || !slurm
+                    ? environment.Place("mpirun of MPICH", "PMI_RANK", "PMI_SIZE", MpiFamily.Mpich)
+                    : environment.Place("srun (pmi2)", "PMI_RANK", "PMI_SIZE", MpiFamily.Mpich, MpiFamily.OpenMpi)
+                : slurm
+                    ? environment.Place(environment.Has("PMIX_RANK") ? "srun (pmix)" : "srun", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS", MpiFamily.OpenMpi, MpiFamily.Mpich)
+                    : null;
+        return place switch
         {
-            throw new UsageException(FormattableString.Invariant($"the launcher says that this is process {place.Rank} of {place.Size}, {place.LocalRank} of {place.LocalSize} on this machine, counted from 0; see RANK, WORLD_SIZE, LOCAL_RANK and LOCAL_WORLD_SIZE, or the launcher's own variables"));
-        }
-
-        return place is { Size: 1 } ? null : place;
+            null or { Size: 1 } => null,
+            { Launcher: "srun" } => throw new UsageException(FormattableString.Invariant($"srun started {place.Size} tasks without MPI, so they cannot meet; start them by srun --mpi=pmix (Open MPI) or --mpi=pmi2 (MPICH)")),
+            _ => place,
+        };
     }
 
-    private static LaunchPlace OfTorchrun(Variables environment)
-    {
-        int size = environment.Number("WORLD_SIZE", from: 1), rank = environment.Number("RANK", from: 0);
-        bool agent = string.Equals(environment.Text("TORCHELASTIC_USE_AGENT_STORE"), "True", StringComparison.OrdinalIgnoreCase);
-        return new LaunchPlace(
-            rank,
-            size,
-            environment.Number("LOCAL_RANK", from: 0, otherwise: rank),
-            environment.Number("LOCAL_WORLD_SIZE", from: 1, otherwise: size),
-            environment.Text("MASTER_ADDR") ?? throw Variables.Missing("MASTER_ADDR", "the name or address of the machine of process 0"),
-            environment.Port(otherwise: null),
-            agent ? $"imta/{environment.Text("TORCHELASTIC_RESTART_COUNT") ?? "0"}" : null);
-    }
+    /// <summary>This process's.</summary>
+    public static LaunchPlace? OfThisProcess() => Of(Environment.GetEnvironmentVariable);
 
-    private static LaunchPlace OfMpi(Variables environment, string size, string rank, string localSize, string localRank)
+    /// <summary>Takes the variables of a rank out of the environment of a process that is to be alone.</summary>
+    public static void Remove(IDictionary<string, string?> environment)
     {
-        int all = environment.Number(size, from: 1), here = environment.Number(localSize, from: 1, otherwise: all);
-        string host = environment.Text("MASTER_ADDR") ?? (here == all
-            ? IPAddress.Loopback.ToString()
-            : throw Variables.Missing("MASTER_ADDR", "the name or address of the machine of process 0; mpirun passes it on by -x MASTER_ADDR (Open MPI) or -genv MASTER_ADDR NAME (MPICH)"));
-        int number = environment.Number(rank, from: 0);
-        return new LaunchPlace(number, all, environment.Number(localRank, from: 0, otherwise: number), here, host, environment.Port(UsualPort));
-    }
-
-    private static LaunchPlace OfSlurm(Variables environment)
-    {
-        int size = environment.Number("SLURM_STEP_NUM_TASKS", from: 1), localRank = environment.Number("SLURM_LOCALID", from: 0);
-        string tasks = environment.Text("SLURM_STEP_TASKS_PER_NODE") ?? size.ToString(CultureInfo.InvariantCulture); // such as 4(x2),3
-        int here = int.TryParse(tasks.Split('(', ',')[0], NumberStyles.None, CultureInfo.InvariantCulture, out int first) ? Math.Max(first, localRank + 1) : size;
-        string host = environment.Text("MASTER_ADDR") ?? FirstHost(environment.Text("SLURM_STEP_NODELIST") ?? environment.Text("SLURM_NODELIST")
-            ?? throw Variables.Missing("MASTER_ADDR", "the name or address of the machine of process 0"));
-        int job = environment.Number("SLURM_JOB_ID", from: 0, otherwise: 0);
-        return new LaunchPlace(environment.Number("SLURM_PROCID", from: 0), size, localRank, here, host, environment.Port(UsualPort + (job % 10_000)));
-    }
-
-    /// <summary>The first of Slurm's list of hosts, such as <c>node[07-12,20],big3</c>.</summary>
-    internal static string FirstHost(string list)
-    {
-        int open = list.IndexOf('[', StringComparison.Ordinal), comma = list.IndexOf(',', StringComparison.Ordinal);
-        if (open < 0 || (comma >= 0 && comma < open))
+        foreach (string name in environment.Keys.Where(name => OfRank.Any(pattern => Fits(name, pattern))).ToArray())
         {
-            return comma < 0 ? list : list[..comma];
+            environment.Remove(name);
         }
-
-        int close = list.IndexOf(']', open);
-        string number = list[(open + 1)..close].Split('-', ',')[0], rest = list[(close + 1)..].Split(',')[0];
-        return FirstHost($"{list[..open]}{number}{rest}");
     }
+
+    private static bool Fits(string name, string pattern) => pattern.EndsWith('*') ? name.StartsWith(pattern[..^1], StringComparison.Ordinal) : name == pattern;
 
     /// <summary>The environment's variables; an empty one counts as none.</summary>
     private sealed class Variables(Func<string, string?> variable)
     {
         public bool Has(string name) => Text(name) is not null;
 
-        public string? Text(string name) => variable(name) is { Length: > 0 } value ? value : null;
-
-        public static UsageException Missing(string name, string what) => new($"several processes are to train together, and {name} is not set: it takes {what}");
-
-        public int Number(string name, int from, int? otherwise = null)
+        public LaunchPlace Place(string launcher, string rank, string size, params MpiFamily[] families)
         {
-            string? text = Text(name);
-            if (text is null && otherwise is { } value)
-            {
-                return value;
-            }
-
-            return int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int number) && number >= from
-                ? number
-                : throw (text is null ? Missing(name, FormattableString.Invariant($"an integer from {from}")) : new UsageException(FormattableString.Invariant($"{name} is '{text}'; it takes an integer from {from}")));
+            var place = new LaunchPlace(launcher, Number(rank, from: 0), Number(size, from: 1), families);
+            return place.Rank < place.Size
+                ? place
+                : throw new UsageException(FormattableString.Invariant($"{launcher} says that this is process {place.Rank} of {place.Size}, counted from 0; see {rank} and {size}"));
         }
 
-        public int Port(int? otherwise) => Number("MASTER_PORT", from: 1, otherwise) is var port && port < 65536
-            ? port
-            : throw new UsageException(FormattableString.Invariant($"MASTER_PORT is {port}; ports go from 1 to 65535"));
+        private string? Text(string name) => variable(name) is { Length: > 0 } value ? value : null;
+
+        private int Number(string name, int from) => Text(name) is { } text
+            ? int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int number) && number >= from
+                ? number
+                : throw new UsageException(FormattableString.Invariant($"{name} is '{text}'; it takes an integer from {from}"))
+            : throw new UsageException($"a launcher of several processes set some of its variables, but not {name}; unset them to train by one process");
     }
 }

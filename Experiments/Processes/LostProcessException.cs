@@ -1,4 +1,16 @@
+using Imta.MetaWeight.Experiments.Commands;
+
 namespace Imta.MetaWeight.Experiments.Processes;
 
-/// <summary>Another process of the run is gone, or does not answer: its message says which this one is, and what to do.</summary>
-internal sealed class LostProcessException(string message, Exception? innerException = null) : IOException(message, innerException);
+/// <summary>Another rank of the run is gone, or does not answer: its message says which rank found it, what it waited for and how to go on.</summary>
+internal sealed class LostProcessException(string message, bool stopped = false, Exception? innerException = null) : IOException(message, innerException)
+{
+    /// <summary>How this process ends: as a failure, or as stopped where somebody asked it to stop.</summary>
+    public int ExitCode { get; } = stopped ? Interruption.ExitCode : 1;
+}
+
+/// <summary>What is wrong with a run in one of its ranks; all of them throw it together, and the first one tells it.</summary>
+internal sealed class SharedFailureException(string message, int exitCode) : Exception(message)
+{
+    public int ExitCode { get; } = exitCode;
+}

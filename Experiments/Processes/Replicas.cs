@@ -1,181 +1,101 @@
-using System.Net;
-using System.Net.Sockets;
-using System.Runtime.InteropServices;
+using System.Diagnostics;
 using System.Text;
 using Imta.MetaWeight.Experiments.Data;
-using Imta.MetaWeight.Native;
 
 namespace Imta.MetaWeight.Experiments.Processes;
 
 /// <summary>
-/// The processes that train one run together, each with a replica of all networks on its shard of every batch; or this one, alone. All
+/// The ranks that train one run together, each with a replica of all networks on its shard of every batch; or this process, alone. All
 /// of them call the methods here in the same order.
 /// </summary>
-internal sealed class Replicas : IDisposable
+internal sealed class Replicas
 {
-    private const long BucketBytes = 25 << 20; // PyTorch's
-    private static readonly TimeSpan Look = TimeSpan.FromMilliseconds(200);
+    private const int BucketBytes = 25 << 20; // PyTorch's
+    private static readonly TimeSpan Busy = TimeSpan.FromMilliseconds(20); // an exchange of others that have come is over by then
+    private static readonly TimeSpan Nap = TimeSpan.FromMilliseconds(1);
+    private static readonly TimeSpan UntilToldOfStop = TimeSpan.FromSeconds(0.5); // Open MPI's mpirun kills a second after it asked
+    private static readonly TimeSpan UntilStop = TimeSpan.FromSeconds(1.5);
 
-    private readonly LaunchPlace? _place;
+    private readonly IProcessGroup? _group;
     private readonly TimeSpan _patience;
-    private ProcessStore? _store;
-    private LocalProcesses? _started;
-    private ProcessGroup? _hosts; // tensors of the CPU
-    private ProcessGroup? _devices; // tensors of CUDA devices, from the first of them on: without a GPU NCCL's cannot even be made
+    private readonly CancellationToken _stop;
 
-    private Replicas(Shard shard, LaunchPlace? place, TimeSpan patience) => (Shard, _place, _patience) = (shard, place, patience);
+    /// <param name="group">The processes.</param>
+    /// <param name="patience">How long one waits for the others in an exchange.</param>
+    /// <param name="stop">Asks this one to stop: it does so with the others, or without them where they do not come.</param>
+    public Replicas(IProcessGroup group, TimeSpan patience, CancellationToken stop)
+        => (_group, _patience, _stop, Shard) = (group, patience, stop, new Shard(group.Rank, group.Size));
+
+    private Replicas() => Shard = Shard.Whole;
 
     /// <summary>A process without others.</summary>
-    public static Replicas Alone { get; } = new(Shard.Whole, null, TimeSpan.Zero);
+    public static Replicas Alone => new();
 
     /// <summary>What of each batch is this process's.</summary>
     public Shard Shard { get; }
 
-    /// <summary>Whether this is process 0, which writes and speaks for all.</summary>
+    /// <summary>Whether this is rank 0, which writes and speaks for all.</summary>
     public bool IsFirst => Shard.Rank == 0;
 
     /// <summary>Whether there are others.</summary>
     public bool AreSeveral => Shard.Of > 1;
 
+    /// <summary>This one, for messages.</summary>
+    public string Name => NameOf(Shard.Rank, Shard.Of);
+
+    /// <summary>Where training is, such as <c>epoch 2, batch 7</c>, for a message of somebody who waits in vain.</summary>
+    public string? Place { get; set; }
+
+    /// <summary>How to go on if others are lost; null: nothing is written yet.</summary>
+    public string? Advice { get; set; }
+
+    /// <summary>Takes a line of this rank about others that do not come, while it still waits.</summary>
+    public Action<string>? Tell { get; init; }
+
     /// <summary>Bytes of tensors that this process has handed over to be summed.</summary>
     public long BytesSummed { get; private set; }
 
-    /// <summary>The processes that a launcher has started, or those that <see cref="Meet"/> starts.</summary>
-    /// <param name="place">The launcher's; null: there is none.</param>
-    /// <param name="processes">Without a launcher: how many there are to be.</param>
-    /// <param name="patience">How long this one waits for the others, to meet them and whenever it needs them.</param>
-    /// <exception cref="UsageException">This build cannot join processes.</exception>
-    public static Replicas Of(LaunchPlace? place, int processes, TimeSpan patience)
-    {
-        if (place is null && processes == 1)
-        {
-            return Alone;
-        }
+    /// <summary>A rank, for messages: of this machine.</summary>
+    public static string NameOf(int rank, int size) => FormattableString.Invariant($"rank {rank} of {size} on {Environment.MachineName}");
 
-        return ProcessGroup.Engines.HasFlag(ProcessEngines.Gloo)
-            ? new Replicas(new Shard(place?.Rank ?? 0, place?.Size ?? processes), place, patience)
-            : throw new UsageException("this build cannot train by several processes, because it found no headers of Gloo; install them (Debian: apt-get install libgloo-dev) and build again");
-    }
-
-    /// <summary>Meets the others, those that a launcher has started or those that it starts itself; before, there is nothing to exchange.</summary>
-    /// <exception cref="LostProcessException">Not all came in time.</exception>
-    public void Meet()
-    {
-        if (!AreSeveral)
-        {
-            return;
-        }
-
-        LaunchPlace place = _place ?? new LaunchPlace(0, Shard.Of, 0, Shard.Of, IPAddress.Loopback.ToString(), 0);
-        CheckReach(place);
-        try
-        {
-            _store = new ProcessStore(place.Host, place.Port, hosts: place is { Rank: 0, Agent: null }, place.Agent ?? "", _patience);
-            _started = _place is null ? new LocalProcesses(Shard.Of, _store.Port) : null;
-            _hosts = Joined(_store, place);
-        }
-        catch (ExternalException e)
-        {
-            throw new LostProcessException(
-                FormattableString.Invariant($"process {place.Rank} of {place.Size} waited for the others at {place.Host}:{place.Port} in vain ({Cause(e)}); start all of them, with MASTER_ADDR and MASTER_PORT that lead to process 0 (and GLOO_SOCKET_IFNAME, where a machine has several networks)"), e);
-        }
-    }
-
-    /// <summary>Gloo tells the others the address by which this machine reaches process 0's: on several machines that cannot be one of its own.</summary>
-    private static void CheckReach(LaunchPlace place)
-    {
-        const string Interface = "GLOO_SOCKET_IFNAME";
-        if (place.LocalSize == place.Size || !string.IsNullOrEmpty(Environment.GetEnvironmentVariable(Interface)))
-        {
-            return;
-        }
-
-        try
-        {
-            if (Dns.GetHostAddresses(place.Host) is [var address, ..] addresses && addresses.All(IPAddress.IsLoopback))
-            {
-                throw new UsageException($"MASTER_ADDR is {place.Host}, by which this machine reaches itself only ({address}), and the other machines not it; take the address of process 0's machine in their network, or name the network by {Interface}");
-            }
-        }
-        catch (SocketException)
-        {
-            // No such host: who tries to meet there says so.
-        }
-    }
-
-    /// <summary>The group, once all have come; one that this process started and that has ended will not.</summary>
-    private ProcessGroup Joined(ProcessStore store, LaunchPlace place)
-    {
-        Task<ProcessGroup> joining = Task.Run(() => new ProcessGroup(store, ProcessEngines.Gloo, place.Rank, place.Size, _patience));
-        while (Task.WaitAny([joining], Look) < 0)
-        {
-            if (_started?.Ended is { } rank)
-            {
-                throw new LostProcessException(FormattableString.Invariant($"process {rank} of {place.Size} ended before it met the others; what ended it it says itself"));
-            }
-        }
-
-        return joining.GetAwaiter().GetResult();
-    }
-
-    /// <summary>The mean of gradients over the processes, each counting by its samples, in buckets (<see cref="Meta.Averaging"/>).</summary>
+    /// <summary>The mean of gradients over the processes, each counting by its samples, in buckets of one size (<see cref="Meta.Averaging"/>).</summary>
     public IReadOnlyList<Tensor?> Average(IReadOnlyList<Tensor?> gradients, long samples)
     {
         using DisposeScope scope = NewDisposeScope();
         using IDisposable noGrad = no_grad();
         Tensor[] given = [.. gradients.OfType<Tensor>()];
-        Tensor[][] groups = [.. Buckets(given)];
-        Tensor[] buckets = [.. groups.Select(group => cat([.. group.Select(part => part.detach().flatten())]).mul_(samples))];
-        Tensor all = full([1], samples, given[0].dtype, given[0].device); // summed on the device: nobody waits for it
-        Sum([.. buckets, all]);
+        Tensor flat = cat([.. given.Select(part => part.detach().flatten())]).mul_(samples);
+        Tensor all = full([1], samples, flat.dtype, flat.device); // summed on the device: nobody waits for it
+        Exchange("average gradients", [flat, all]);
 
-        Tensor share = ones_like(all).div(all);
+        flat.mul_(ones_like(all).div(all));
         var means = new Queue<Tensor>();
-        foreach ((Tensor[] group, Tensor bucket) in groups.Zip(buckets))
+        long start = 0;
+        foreach (Tensor part in given)
         {
-            bucket.mul_(share);
-            long start = 0;
-            foreach (Tensor part in group)
-            {
-                means.Enqueue(scope.MoveToOuter(bucket.narrow(0, start, part.numel()).view(part.shape)));
-                start += part.numel();
-            }
+            means.Enqueue(scope.MoveToOuter(flat.narrow(0, start, part.numel()).view(part.shape)));
+            start += part.numel();
         }
 
         return [.. gradients.Select(gradient => gradient is null ? null : means.Dequeue())];
     }
 
     /// <summary>Replaces tensors, all on one device, by their sums over the processes.</summary>
-    public void Sum(params Tensor[] tensors)
-    {
-        if (!AreSeveral)
-        {
-            return;
-        }
+    /// <param name="tensors">float32, float64 or int64.</param>
+    public void Sum(params Tensor[] tensors) => Exchange("sum up what they have", tensors);
 
-        BytesSummed += tensors.Sum(tensor => tensor.numel() * tensor.element_size());
-        Exchanged(tensors, (group, all) => group.Sum([.. all.Select(tensor => tensor.Handle)]));
-    }
-
-    /// <summary>Replaces tensors by those of process 0.</summary>
+    /// <summary>Replaces tensors by those of rank 0.</summary>
     public void TakeFirst(IEnumerable<Tensor> tensors)
     {
         foreach (Tensor tensor in AreSeveral ? tensors : [])
         {
-            Broadcast(tensor, from: 0);
+            Broadcast("take what rank 0 has", tensor, from: 0);
         }
     }
 
     /// <summary>What every process has, one row each: <c>[processes, …]</c>.</summary>
-    /// <param name="own">On the CPU, of one shape everywhere.</param>
-    public Tensor Gather(Tensor own)
-    {
-        using DisposeScope scope = NewDisposeScope();
-        Tensor all = zeros([Shard.Of, .. own.shape], own.dtype);
-        all.select(0, Shard.Rank).copy_(own);
-        Sum(all);
-        return scope.MoveToOuter(all);
-    }
+    /// <param name="own">float32, float64 or int64, on the CPU, of one shape everywhere.</param>
+    public Tensor Gather(Tensor own) => Gather("tell what they have", own);
 
     /// <summary>Bytes of one process, for all.</summary>
     /// <param name="bytes">There: the bytes.</param>
@@ -183,98 +103,195 @@ internal sealed class Replicas : IDisposable
     public byte[] Share(byte[]? bytes, int from = 0)
     {
         using DisposeScope scope = NewDisposeScope();
+        string what = FormattableString.Invariant($"hear from rank {from}");
         Tensor length = tensor(new[] { Shard.Rank == from ? (long)bytes!.Length : 0 });
-        Broadcast(length, from);
+        Broadcast(what, length, from);
         Tensor content = Shard.Rank == from ? tensor(bytes!) : zeros([length.item<long>()], ScalarType.Byte);
-        Broadcast(content, from);
+        Broadcast(what, content, from);
         return content.data<byte>().ToArray();
     }
+
+    /// <summary>A text of one process, for all.</summary>
+    /// <param name="text">There: the text.</param>
+    /// <param name="from">Its rank.</param>
+    public string Share(string? text, int from = 0) => Encoding.UTF8.GetString(Share(text is null ? null : Encoding.UTF8.GetBytes(text), from));
 
     /// <summary>What holds for any process holds for all: so they stop, save and fail at the same batch.</summary>
     /// <param name="stop">Whether somebody asked this process to stop.</param>
     /// <param name="isDue">Whether this process wants a checkpoint.</param>
     /// <param name="problem">What is wrong here; null: nothing. Of several processes the first one's counts.</param>
-    public Agreement Agree(bool stop, bool isDue = false, string? problem = null)
+    /// <param name="exitCode">That of <paramref name="problem"/>, from 1.</param>
+    public Agreement Agree(bool stop, bool isDue = false, string? problem = null, int exitCode = 1)
     {
         if (!AreSeveral)
         {
-            return new Agreement(stop, isDue, problem);
+            return new Agreement(stop, isDue, problem, problem is null ? 0 : exitCode);
         }
 
         using DisposeScope scope = NewDisposeScope();
-        long[][] said = [.. Gather(tensor(new[] { stop ? 1L : 0, isDue ? 1 : 0, problem is null ? 0 : 1 })).data<long>().ToArray().Chunk(3)];
+        long[][] said = [.. Gather("agree whether to go on", tensor(new[] { stop ? 1L : 0, isDue ? 1 : 0, problem is null ? 0 : exitCode })).data<long>().ToArray().Chunk(3)];
         int first = Array.FindIndex(said, flags => flags[2] != 0);
-        string? shared = first < 0 ? null : Encoding.UTF8.GetString(Share(first == Shard.Rank ? Encoding.UTF8.GetBytes(problem!) : null, first));
-        return new Agreement(said.Any(flags => flags[0] != 0), said.Any(flags => flags[1] != 0), shared);
+        string? shared = first < 0 ? null : Share(first == Shard.Rank ? problem : null, first);
+        return new Agreement(said.Any(flags => flags[0] != 0), said.Any(flags => flags[1] != 0), shared, first < 0 ? 0 : (int)said[first][2]);
     }
 
-    public void Dispose()
+    /// <summary>Work of each rank that may fail in some: then none goes on.</summary>
+    /// <param name="work">What this one does; null: others do something.</param>
+    /// <exception cref="SharedFailureException">It failed in one of several ranks, for a reason that its user can mend.</exception>
+    public void Together(Action? work)
     {
-        _devices?.Dispose();
-        _hosts?.Dispose();
-        _store?.Dispose();
-        _started?.Dispose();
-    }
-
-    private static IEnumerable<Tensor[]> Buckets(Tensor[] tensors)
-    {
-        var bucket = new List<Tensor>();
-        long bytes = 0;
-        foreach (Tensor tensor in tensors)
+        Exception? failure = null;
+        try
         {
-            bucket.Add(tensor);
-            bytes += tensor.numel() * tensor.element_size();
-            if (bytes >= BucketBytes)
-            {
-                yield return [.. bucket];
-                bucket.Clear();
-                bytes = 0;
-            }
+            work?.Invoke();
+        }
+        catch (Exception e) when (AreSeveral && e is (UsageException or IOException or UnauthorizedAccessException) and not LostProcessException)
+        {
+            failure = e;
         }
 
-        if (bucket.Count > 0)
+        string? problem = failure is null ? null : IsFirst ? failure.Message : $"{Name}: {failure.Message}";
+        Agreement agreed = Agree(stop: false, problem: problem, exitCode: failure is UsageException ? UsageException.ExitCode : 1);
+        if (agreed.Problem is not null)
         {
-            yield return [.. bucket];
+            throw new SharedFailureException(agreed.Problem, agreed.ExitCode);
         }
     }
 
-    private void Broadcast(Tensor tensor, int from) => Exchanged([tensor], (group, one) => group.Broadcast(one[0].Handle, from));
+    /// <summary>Waits until all have come here: nothing is exchanged any more, and nobody asks to stop.</summary>
+    public void Part()
+    {
+        if (_group is not null)
+        {
+            using DisposeScope scope = NewDisposeScope();
+            Wait(_group.Sum(zeros([1], ScalarType.Int64)), "end", stops: false);
+        }
+    }
 
-    /// <summary>Tensors of CUDA devices go through the host's memory where this build has no engine for them.</summary>
-    private void Exchanged(Tensor[] tensors, Action<ProcessGroup, Tensor[]> exchange)
+    private Tensor Gather(string what, Tensor own)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        Tensor all = zeros([Shard.Of, .. own.shape], own.dtype);
+        all.select(0, Shard.Rank).copy_(own);
+        Exchange(what, [all]);
+        return scope.MoveToOuter(all);
+    }
+
+    /// <summary>Sums in place. Tensors of CUDA devices go through the host's memory, long ones in buckets, so that one is summed while the next is sent.</summary>
+    private void Exchange(string what, Tensor[] tensors)
+    {
+        if (_group is null)
+        {
+            return;
+        }
+
+        using DisposeScope scope = NewDisposeScope();
+        using IDisposable noGrad = no_grad();
+        BytesSummed += tensors.Sum(tensor => tensor.numel() * tensor.element_size());
+        Tensor[] sent = [.. tensors.Select(OnHost)];
+        foreach (IExchange exchange in sent.SelectMany(Buckets).Select(_group.Sum).ToArray())
+        {
+            Wait(exchange, what);
+        }
+
+        Return(tensors, sent);
+    }
+
+    private void Broadcast(string what, Tensor tensor, int from)
     {
         using DisposeScope scope = NewDisposeScope();
         using IDisposable noGrad = no_grad();
-        bool byDevice = tensors[0].device_type == DeviceType.CUDA && ProcessGroup.Engines.HasFlag(ProcessEngines.Nccl);
-        Tensor[] sent = [.. tensors.Select(tensor => (byDevice ? tensor : tensor.cpu()).contiguous())];
-        try
-        {
-            exchange(byDevice ? _devices ??= new ProcessGroup(_store!, ProcessEngines.Nccl, Shard.Rank, Shard.Of, _patience) : _hosts!, sent);
-        }
-        catch (ExternalException e)
-        {
-            throw new LostProcessException(FormattableString.Invariant($"process {Shard.Rank} of {Shard.Of} does not hear from the others ({Cause(e)})"), e);
-        }
+        Tensor sent = OnHost(tensor);
+        Wait(_group!.Broadcast(sent, from), what);
+        Return([tensor], [sent]);
+    }
 
+    private static Tensor OnHost(Tensor tensor) => tensor.cpu().contiguous();
+
+    private static void Return(Tensor[] tensors, Tensor[] sent)
+    {
         foreach ((Tensor to, Tensor from) in tensors.Zip(sent).Where(pair => pair.First.Handle != pair.Second.Handle))
         {
             to.copy_(from);
         }
-
-        GC.KeepAlive(sent);
     }
 
-    /// <summary>The first line, without the place in the library's source.</summary>
-    private static string Cause(ExternalException e)
+    private static IEnumerable<Tensor> Buckets(Tensor tensor)
     {
-        string line = e.Message.Split('\n')[0];
-        int place = line.StartsWith('[') ? line.IndexOf("] ", StringComparison.Ordinal) : -1;
-        return (place < 0 ? line : line[(place + 2)..]).Trim().TrimEnd('.');
+        long each = BucketBytes / tensor.element_size(), length = tensor.numel();
+        if (length <= each)
+        {
+            yield return tensor;
+            yield break;
+        }
+
+        Tensor flat = tensor.view(-1);
+        for (long start = 0; start < length; start += each)
+        {
+            yield return flat.narrow(0, start, Math.Min(each, length - start));
+        }
     }
+
+    /// <summary>Waits for an exchange, at first busily, and not longer than patience lasts.</summary>
+    /// <exception cref="LostProcessException">It failed, or took too long.</exception>
+    private void Wait(IExchange exchange, string what, bool stops = true)
+    {
+        long start = Stopwatch.GetTimestamp(), stopSeen = 0;
+        bool told = false;
+        while (!Done(exchange, what))
+        {
+            TimeSpan waited = Stopwatch.GetElapsedTime(start);
+            if (waited < Busy)
+            {
+                Thread.Yield();
+                continue;
+            }
+
+            if (waited > _patience)
+            {
+                throw new LostProcessException(FormattableString.Invariant($"{Name} gave up after {_patience.TotalSeconds:0.#} s, in which not all ranks came to {At(what)}; {HowToGoOn()}"));
+            }
+
+            if (stops && _stop.IsCancellationRequested)
+            {
+                stopSeen = stopSeen == 0 ? Stopwatch.GetTimestamp() : stopSeen;
+                TimeSpan since = Stopwatch.GetElapsedTime(stopSeen);
+                if (since > UntilToldOfStop && !told)
+                {
+                    told = true;
+                    Tell?.Invoke(FormattableString.Invariant($"{Name} was asked to stop, and waits for the other ranks to {At(what)}, since {waited.TotalSeconds:0.0} s; {HowToGoOn()}"));
+                }
+
+                if (since > UntilStop)
+                {
+                    throw new LostProcessException(FormattableString.Invariant($"{Name} stops without the other ranks, which did not come to {At(what)}"), stopped: true);
+                }
+            }
+
+            Thread.Sleep(Nap);
+        }
+    }
+
+    private bool Done(IExchange exchange, string what)
+    {
+        try
+        {
+            return exchange.IsDone();
+        }
+        catch (LostProcessException e)
+        {
+            throw new LostProcessException($"{Name} lost the other ranks ({e.Message.TrimEnd('.')}) when they were to {At(what)}; {HowToGoOn()}", innerException: e);
+        }
+    }
+
+    private string At(string what) => Place is null ? what : $"{what} ({Place})";
+
+    private string HowToGoOn() => Advice ?? "nothing is written yet: see why, and start again; --process-timeout sets how long a rank waits";
 }
 
 /// <summary>What the processes of a run agree on.</summary>
-/// <param name="Stop">They stop behind the present batch.</param>
+/// <param name="Stop">They stop after the present batch.</param>
 /// <param name="IsDue">They write a checkpoint.</param>
 /// <param name="Problem">What is wrong with it in some process; null: nothing.</param>
-internal readonly record struct Agreement(bool Stop, bool IsDue, string? Problem);
+/// <param name="ExitCode">That of the problem; 0 without one.</param>
+internal readonly record struct Agreement(bool Stop, bool IsDue, string? Problem, int ExitCode = 0);

@@ -1,4 +1,3 @@
-using System.Reflection;
 
 namespace Imta.MetaWeight.Experiments.Reports;
 
@@ -22,7 +21,7 @@ internal static class ReportBuilder
             ("Runs", [RunTables.Runs(entries), RunTables.Differences(entries), RunTables.Environment(entries)]),
         ];
         return new Report(
-            Title(sources), $"Made by imta report {Version()}. Charts are drawn by Apache ECharts.", [.. entries.Select(entry => entry.Name)],
+            Title(sources), $"Made by imta report {OwnProgram.Version}. Charts are drawn by Apache ECharts.", [.. entries.Select(entry => entry.Name)],
             [.. sections.Select(section => new Section(section.Title, [.. section.Blocks.OfType<Block>()]))]);
     }
 
@@ -33,6 +32,4 @@ internal static class ReportBuilder
         string title = names.Length <= 2 ? string.Join(" and ", names) : $"{names[0]} and {names.Length - 1} more";
         return char.ToUpperInvariant(title[0]) + title[1..];
     }
-
-    private static string? Version() => typeof(ReportBuilder).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion;
 }

@@ -1,4 +1,3 @@
-using System.Reflection;
 using System.Runtime.InteropServices;
 using System.Text.Json;
 using System.Text.Json.Nodes;
@@ -15,7 +14,7 @@ internal static class EnvironmentReport
     public static string Json(Settings settings, IReadOnlyList<string> commandLine, DateTime start, string? images) => JsonSerializer.Serialize(
         new
         {
-            Version = typeof(EnvironmentReport).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion,
+            Version = OwnProgram.Version,
             Start = start.ToUniversalTime().ToString("yyyy-MM-ddTHH:mm:ssZ", System.Globalization.CultureInfo.InvariantCulture),
             CommandLine = commandLine,
             Dotnet = RuntimeInformation.FrameworkDescription,

@@ -90,6 +90,7 @@ internal sealed class PhaseRun
         try
         {
             Train(epoch, progress, stop);
+            _replicas.Place = FormattableString.Invariant($"after epoch {_phase.EpochsBefore + epoch + 1}");
             progress.Tally.Close(_replicas); // waits for the device, so it belongs to the training time
             UniteStatistics();
             double trainSeconds = progress.Seconds;
@@ -115,6 +116,7 @@ internal sealed class PhaseRun
         foreach (Batch batch in _train.Training(_plan, epoch, _settings.Data.Augment, progress.Batches))
         {
             Agreement agreed;
+            _replicas.Place = FormattableString.Invariant($"epoch {_phase.EpochsBefore + epoch + 1}, batch {progress.Batches + 1}");
             using (batch)
             {
                 agreed = Step(batch, metaData, epoch, progress, isDue: _replicas.IsFirst && minutes > 0 && sinceCheckpoint.Elapsed.TotalMinutes >= minutes, stop);
@@ -265,7 +267,7 @@ internal sealed class PhaseRun
     private void SaveInside(int epoch, EpochProgress progress)
     {
         int done = _phase.EpochsBefore + epoch;
-        if (progress.Watch.Look() is { } problem)
+        if (_replicas.Agree(stop: false, problem: progress.Watch.Look()).Problem is { } problem)
         {
             throw new NonFiniteException($"epoch {done + 1}, {problem} is no finite number; {Advice()}");
         }

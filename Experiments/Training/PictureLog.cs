@@ -1,4 +1,3 @@
-using System.Text;
 using Imta.MetaWeight.Experiments.Data.Pictures;
 using Imta.MetaWeight.Experiments.Processes;
 
@@ -34,8 +33,7 @@ internal sealed class PictureLog
         using DisposeScope scope = NewDisposeScope();
         for (int rank = 1; rank < _replicas.Shard.Of; rank++)
         {
-            byte[]? own = rank == _replicas.Shard.Rank ? Encoding.UTF8.GetBytes(string.Join('\n', _untold) + '\n') : null;
-            string lines = Encoding.UTF8.GetString(_replicas.Share(own, rank));
+            string lines = _replicas.Share(rank == _replicas.Shard.Rank ? string.Join('\n', _untold) + '\n' : null, rank);
             Array.ForEach(lines.Split('\n', StringSplitOptions.RemoveEmptyEntries), Tell);
         }
 

@@ -95,6 +95,7 @@ internal sealed class TrainingRun
     private void Test(MultiExitNetwork network, CancellationToken stop)
     {
         using DisposeScope scope = NewDisposeScope();
+        _replicas.Place = "the test";
         SetAnswers Answers(ImageSet set) => SharedAnswers.Of(network, set, _data.Normalisation, _device, _replicas, stop);
         (SetAnswers validation, SetAnswers test) = (Answers(_data.Validation), Answers(_data.Test));
         _pictures.Write("validation and test");

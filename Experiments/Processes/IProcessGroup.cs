@@ -1,0 +1,36 @@
+namespace Imta.MetaWeight.Experiments.Processes;
+
+/// <summary>
+/// Processes that exchange tensors. All of them begin the same exchanges in the same order, with tensors of the same shapes and types; an
+/// exchange is done when all have begun it.
+/// </summary>
+internal interface IProcessGroup
+{
+    /// <summary>Which of them this process is: 0 … <see cref="Size"/> − 1.</summary>
+    int Rank { get; }
+
+    int Size { get; }
+
+    /// <summary>Begins to replace a tensor by its sum over all processes, the same bits in each.</summary>
+    /// <param name="tensor">float32, float64 or int64, contiguous, on the CPU; the caller keeps it until the exchange is done.</param>
+    IExchange Sum(Tensor tensor);
+
+    /// <summary>Begins to replace a tensor by that of one process.</summary>
+    /// <param name="tensor">Contiguous, on the CPU; the caller keeps it until the exchange is done.</param>
+    /// <param name="root">The rank of that process.</param>
+    IExchange Broadcast(Tensor tensor, int root);
+
+    /// <summary>The orderly end, in all of them.</summary>
+    void Leave();
+
+    /// <summary>Ends all of them at once, as far as they can be reached, and this process in any case.</summary>
+    void Abort(int exitCode);
+}
+
+/// <summary>An exchange that was begun.</summary>
+internal interface IExchange
+{
+    /// <summary>Looks whether it is done, and moves it on: it goes on only while somebody looks.</summary>
+    /// <exception cref="LostProcessException">It failed: a process is gone.</exception>
+    bool IsDone();
+}

@@ -1,0 +1,47 @@
+using System.Diagnostics;
+using Imta.MetaWeight.Experiments.Commands;
+using Imta.MetaWeight.Experiments.Processes.Mpi;
+
+namespace Imta.MetaWeight.Experiments.Processes;
+
+/// <summary>Ranks on this machine that run this program's own command, started by the MPI library's launcher.</summary>
+internal static class LocalRanks
+{
+    private const string ToGetMpi = "as root: apt-get install openmpi-bin (Debian, Ubuntu), or load your cluster's MPI module";
+    private static readonly TimeSpan Look = TimeSpan.FromMilliseconds(100);
+
+    /// <summary>Runs them to their end, and returns the launcher's exit code, which is that of a rank.</summary>
+    /// <param name="size">How many.</param>
+    /// <param name="arguments">Of each one's command.</param>
+    /// <param name="stop">Asks rank 0 to stop, by the end of its input; the others learn it from there.</param>
+    /// <exception cref="UsageException">There is no MPI library here, or it has no launcher.</exception>
+    public static int Run(int size, IEnumerable<string> arguments, Interruption stop)
+    {
+        MpiLibrary library = MpiLibrary.Find(MpiFamily.OpenMpi, MpiFamily.Mpich) ?? throw new UsageException($"several processes train by MPI, and no MPI library is found here; {ToGetMpi}, or name one by {MpiLibrary.Variable}=/path/to/libmpi.so");
+        string launcher = MpiLauncher.Of(library) ?? throw new UsageException($"{library.Version} ({library.Path}) is here, but no mpirun of its own is found beside it or on the PATH; {ToGetMpi}");
+        ProcessStartInfo start = OwnProgram.With(arguments, [.. OwnSession(), launcher, .. MpiLauncher.Arguments(library, size)]);
+        start.Environment[MpiLibrary.Variable] = library.Path;
+        if (Environment.IsPrivilegedProcess)
+        {
+            start.Environment["OMPI_ALLOW_RUN_AS_ROOT"] = start.Environment["OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"] = "1"; // as in a container, where everybody is root
+        }
+
+        using Process process = Process.Start(start)!;
+        stop.AtOnce = process.Kill;
+        bool asked = false;
+        while (!process.WaitForExit(Look))
+        {
+            if (stop.Token.IsCancellationRequested && !asked)
+            {
+                asked = true;
+                process.StandardInput.Close();
+            }
+        }
+
+        stop.AtOnce = null;
+        return process.ExitCode;
+    }
+
+    /// <summary>A terminal's Ctrl-C goes to all its processes, and mpirun would kill the ranks before they have saved anything.</summary>
+    private static string[] OwnSession() => File.Exists("/usr/bin/setsid") ? ["/usr/bin/setsid"] : [];
+}

@@ -1,0 +1,64 @@
+using System.ComponentModel;
+using System.Diagnostics;
+
+namespace Imta.MetaWeight.Experiments.Processes.Mpi;
+
+/// <summary>The program that starts ranks for one library: each library's own, because another one's would start as many worlds of one rank.</summary>
+internal static class MpiLauncher
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
+
+    /// <summary>The launcher's file; null: none is found.</summary>
+    public static string? Of(MpiLibrary library)
+    {
+        string[] names = library.Family == MpiFamily.OpenMpi ? ["mpirun.openmpi", "mpirun", "mpiexec"] : ["mpirun.mpich", "mpiexec.hydra", "mpirun", "mpiexec"];
+        return Folders(library).SelectMany(_ => names, Path.Combine).FirstOrDefault(file => File.Exists(file) && MpiFamilyOf(file) == library.Family);
+    }
+
+    /// <summary>Arguments that start some ranks on this machine and nowhere else, whatever a cluster's scheduler has allotted.</summary>
+    public static string[] Arguments(MpiLibrary library, int size) => library.Family == MpiFamily.OpenMpi
+        ? ["-n", $"{size}", "--host", $"localhost:{size}", "--bind-to", "none", "--quiet"] // it would bind each of two ranks to one core
+        : ["-n", $"{size}", "-hosts", "localhost", "-launcher", "fork"];
+
+    /// <summary>Beside the library, whose bin folder is the next one up or two, then the PATH.</summary>
+    private static IEnumerable<string> Folders(MpiLibrary library)
+    {
+        string? folder = Path.GetDirectoryName(library.Path);
+        for (int up = 0; up < 2 && !string.IsNullOrEmpty(folder); up++)
+        {
+            folder = Path.GetDirectoryName(folder);
+            yield return Path.Combine(folder ?? "/", "bin");
+        }
+
+        foreach (string one in Environment.GetEnvironmentVariable("PATH")?.Split(Path.PathSeparator, StringSplitOptions.RemoveEmptyEntries) ?? [])
+        {
+            yield return one;
+        }
+    }
+
+    /// <summary>Whose it is, by what it says; several libraries name theirs mpirun.</summary>
+    private static MpiFamily MpiFamilyOf(string launcher)
+    {
+        try
+        {
+            using Process process = Process.Start(new ProcessStartInfo(launcher, "--version") { RedirectStandardOutput = true, RedirectStandardError = true })!;
+            Task<string> said = process.StandardOutput.ReadToEndAsync();
+            if (!process.WaitForExit(Patience))
+            {
+                process.Kill();
+                return MpiFamily.Other;
+            }
+
+            return said.Result switch
+            {
+                var text when ((string[])["OpenRTE", "PRRTE", "prte", "Open MPI"]).Any(name => text.Contains(name, StringComparison.Ordinal)) => MpiFamily.OpenMpi,
+                var text when text.Contains("HYDRA", StringComparison.Ordinal) => MpiFamily.Mpich,
+                var text => MpiLibrary.FamilyOf(text),
+            };
+        }
+        catch (Win32Exception)
+        {
+            return MpiFamily.Other; // it is not to be run
+        }
+    }
+}
