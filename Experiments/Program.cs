@@ -2,7 +2,7 @@ using System.CommandLine;
 using Imta.MetaWeight.Experiments;
 using Imta.MetaWeight.Experiments.Commands;
 
-Terminal.BePlainInRank();
+Terminal.Prepare();
 var root = new RootCommand("imta: multi-exit networks with learned sample weights")
 {
     TrainCommand.Build(), SweepCommand.Build(), EvalCommand.Build(), CalibrateCommand.Build(), InferCommand.Build(), ConvertCommand.Build(), ReportCommand.Build(), DataCommand.Build(), ConfigCommand.Build(), CostCommand.Build(), VerifyCommand.Build(), DoctorCommand.Build(), BenchCommand.Build(),

@@ -5,18 +5,21 @@ namespace Imta.MetaWeight.Experiments;
 /// <summary>Where the output goes.</summary>
 internal static class Terminal
 {
-    /// <summary>
-    /// Open MPI gives every rank a terminal of its own, though its own output goes to a file: nothing but plain text is to be written there. To
-    /// be called before anything is.
-    /// </summary>
-    public static void BePlainInRank()
+    // Open MPI gives every rank a terminal of its own, also where mpirun's output goes to a file.
+    private static bool IsOfLauncher => Environment.GetEnvironmentVariable("OMPI_COMM_WORLD_SIZE") is not null;
+
+    /// <summary>Whether somebody looks at it on a terminal.</summary>
+    public static bool IsSeen => !Console.IsOutputRedirected && !IsOfLauncher;
+
+    /// <summary>Whether it goes to a terminal that can redraw a line, for a bar; else to a file, a pipe or a simple terminal.</summary>
+    public static bool IsInteractive => IsSeen && AnsiConsole.Profile.Capabilities.Interactive;
+
+    /// <summary>Before anything is written: nothing but text goes to a launcher's terminal.</summary>
+    public static void Prepare()
     {
-        if (Environment.GetEnvironmentVariable("OMPI_COMM_WORLD_SIZE") is not null)
+        if (IsOfLauncher)
         {
             Environment.SetEnvironmentVariable("TERM", "dumb");
         }
     }
-
-    /// <summary>Whether it goes to a terminal that can redraw a line, for a bar; else to a file, a pipe or a simple terminal.</summary>
-    public static bool IsInteractive => !Console.IsOutputRedirected && AnsiConsole.Profile.Capabilities.Interactive;
 }

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Processes;
 
@@ -48,6 +49,18 @@ internal sealed class ScaleBench : IDisposable
             return seconds;
         });
     }
+
+    /// <summary>Replacing a tensor of float32 by its sum over all of them.</summary>
+    /// <param name="bytes">Its size.</param>
+    public Contender Exchange(long bytes) => new("exchange", () =>
+    {
+        using DisposeScope scope = NewDisposeScope();
+        Tensor tensor = ones([bytes / sizeof(float)]);
+        _replicas.Agree(stop: false); // all have come
+        long start = Stopwatch.GetTimestamp();
+        _replicas.Sum(tensor);
+        return Stopwatch.GetElapsedTime(start).TotalSeconds;
+    });
 
     public void Dispose()
     {

@@ -9,6 +9,8 @@ namespace Imta.MetaWeight.Experiments.Commands;
 internal static class BenchScaleCommand
 {
     private const double Mib = 1 << 20;
+    private const long ExchangeBytes = 16 << 20;
+    private const int ExchangesARound = 20;
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(10);
 
     private static readonly Option<int> Processes = new("--processes") { HelpName = "N", Description = "Processes, and threads of the one that is compared with them", DefaultValueFactory = _ => 2 };
@@ -49,10 +51,11 @@ internal static class BenchScaleCommand
         using var bench = new ScaleBench(settings, replicas);
         Row[] rows = [.. new[] { StepKind.Plain(settings.Meta), StepKind.Weighted(settings.Meta, settings.Meta.Gradient) }
             .Select(kind => Measured(bench, kind, rounds, replicas.IsFirst ? BenchCommand.Progress(rounds) : _ => { }))];
+        Series exchange = Series.Alternate([bench.Exchange(ExchangeBytes)], ExchangesARound * rounds, _ => { })[0];
         replicas.Agree(stop: false);
         if (replicas.IsFirst)
         {
-            Show(settings, processes, rows, arguments.GetValue(BenchCommand.Json));
+            Show(settings, processes, rows, exchange, arguments.GetValue(BenchCommand.Json));
         }
 
         return 0;
@@ -64,7 +67,7 @@ internal static class BenchScaleCommand
         return new Row(kind.Name, series[0], series[1], bench.BytesOfStep);
     }
 
-    private static void Show(Settings settings, int processes, Row[] rows, bool json)
+    private static void Show(Settings settings, int processes, Row[] rows, Series exchange, bool json)
     {
         if (json)
         {
@@ -74,6 +77,8 @@ internal static class BenchScaleCommand
                 Processes = processes,
                 Libtorch = __version__,
                 Steps = rows.Select(row => new { row.Name, OneProcess = row.One.Seconds, SeveralProcesses = row.All.Seconds, Throughput = row.Throughput, row.BytesSummed }),
+                ExchangeBytes,
+                Exchange = exchange.Seconds,
             });
             return;
         }
@@ -85,6 +90,7 @@ internal static class BenchScaleCommand
             [
                 row.Name, BenchCommand.Text(row.One.Median, "0.0000", 22), BenchCommand.Text(row.All.Median, "0.0000", 21), BenchCommand.Text(row.Throughput, "0.00", 11), BenchCommand.Text(row.BytesSummed / Mib, "0.0", 11),
             ])]]);
+        Console.WriteLine(FormattableString.Invariant($"an exchange of {ExchangeBytes / Mib:0} MiB: {1000 * exchange.Median:0.00} ms"));
     }
 
     private sealed record Row(string Name, Series One, Series All, long BytesSummed)

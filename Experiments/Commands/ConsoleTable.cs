@@ -12,7 +12,7 @@ internal static class ConsoleTable
     /// <param name="groups">Rows of as many texts as there are headings; the first one stays on one line.</param>
     public static void Write(IReadOnlyList<string> headings, IReadOnlyList<IReadOnlyList<string[]>> groups)
     {
-        if (Console.IsOutputRedirected)
+        if (!Terminal.IsSeen)
         {
             foreach (string line in Lines(headings, groups))
             {

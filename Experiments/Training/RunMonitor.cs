@@ -11,9 +11,8 @@ internal abstract class RunMonitor
     private string? _log;
 
     /// <summary>A bar on a terminal, plain lines elsewhere.</summary>
-    /// <param name="isRank">Whether the output goes to a launcher, whatever terminal that gives.</param>
-    public static RunMonitor ForConsole(bool isRank = false)
-        => Terminal.IsInteractive && !isRank ? new TerminalMonitor() : new PlainMonitor();
+    public static RunMonitor ForConsole()
+        => Terminal.IsInteractive ? new TerminalMonitor() : new PlainMonitor();
 
     /// <summary>Nothing, in a process that another one speaks for.</summary>
     public static RunMonitor Silent() => new SilentMonitor();

@@ -280,7 +280,7 @@ internal sealed class RunStart(RankStart ranks, IReadOnlySet<CheckName> allowed,
     {
         RunFolder folder = plan.Folder;
         _replicas.Advice = Advice(folder);
-        RunMonitor monitor = RunMonitor.ForConsole(isRank: _replicas.AreSeveral);
+        RunMonitor monitor = RunMonitor.ForConsole();
         monitor.LogTo(folder.Log);
         foreach (string line in plan.Lines())
         {

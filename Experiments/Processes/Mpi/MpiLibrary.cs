@@ -16,7 +16,7 @@ internal enum MpiFamily
 }
 
 /// <summary>An MPI library of this machine. Nothing of it is initialised by looking at it.</summary>
-internal sealed unsafe class MpiLibrary
+internal sealed unsafe partial class MpiLibrary
 {
     /// <summary>The environment variable that names the library's file.</summary>
     public const string Variable = "IMTA_MPI";
@@ -77,6 +77,12 @@ internal sealed unsafe class MpiLibrary
 
     private static MpiLibrary? Load(string name, out string problem)
     {
+        if (OperatingSystem.IsLinux())
+        {
+            // UCX, by which some libraries send, takes SIGSEGV for its own, and .NET needs it: a null reference would end the process.
+            _ = SetEnvironment("UCX_HANDLE_ERRORS", "none", 0);
+        }
+
         if (!NativeLibrary.TryLoad(name, out nint library))
         {
             problem = File.Exists(name) ? "cannot be loaded" : "is not there";
@@ -125,4 +131,8 @@ internal sealed unsafe class MpiLibrary
         string alias = System.IO.Path.Combine(System.IO.Path.GetDirectoryName(file) ?? "", name);
         return File.Exists(alias) ? alias : file;
     }
+
+    /// <summary>In the environment that C libraries read; .NET's own is a copy.</summary>
+    [LibraryImport("libc", EntryPoint = "setenv", StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int SetEnvironment(string name, string value, int overwrite);
 }
