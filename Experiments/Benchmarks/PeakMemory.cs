@@ -46,21 +46,14 @@ internal sealed record PeakMemory(double PeakMib, double BaselineMib)
     /// <exception cref="IOException">It did not end well.</exception>
     public static PeakMemory OfChild(IEnumerable<string> arguments, JsonSerializerOptions format)
     {
-        using Process child = Process.Start(CommandLine(arguments))!;
+        ProcessStartInfo start = OwnProgram.With([.. Environment.GetCommandLineArgs()[1..], .. arguments]);
+        (start.RedirectStandardOutput, start.RedirectStandardError) = (true, true);
+        using Process child = Process.Start(start)!;
         Task<string> error = child.StandardError.ReadToEndAsync();
         string output = child.StandardOutput.ReadToEnd();
         child.WaitForExit();
         return child.ExitCode == 0
             ? JsonSerializer.Deserialize<PeakMemory>(output, format)!
             : throw new IOException($"the process whose memory is measured ended with exit code {child.ExitCode}: {error.Result.Trim()}");
-    }
-
-    private static ProcessStartInfo CommandLine(IEnumerable<string> arguments)
-    {
-        // The first one is the program's assembly, also where an executable of its own has started it.
-        string[] own = Environment.GetCommandLineArgs();
-        string host = Environment.ProcessPath!;
-        bool isDotnet = Path.GetFileNameWithoutExtension(host) == "dotnet";
-        return new ProcessStartInfo(host, [.. own.Skip(isDotnet ? 0 : 1), .. arguments]) { RedirectStandardOutput = true, RedirectStandardError = true };
     }
 }

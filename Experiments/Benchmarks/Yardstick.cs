@@ -1,6 +1,7 @@
 using System.ComponentModel;
 using System.Diagnostics;
 using System.Text.Json;
+using Imta.MetaWeight.Experiments.Processes;
 
 namespace Imta.MetaWeight.Experiments.Benchmarks;
 
@@ -25,6 +26,7 @@ internal sealed class Yardstick : IDisposable
         try
         {
             var start = new ProcessStartInfo("/bin/sh") { RedirectStandardInput = true, RedirectStandardOutput = true, ArgumentList = { "-c", command } };
+            LaunchPlace.Remove(start.Environment);
             var yardstick = new Yardstick(Process.Start(start)!);
             if (yardstick.Disagreement(wanted) is not { } problem)
             {

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Imta.MetaWeight.Experiments.Data;
+using Imta.MetaWeight.Tests.Experiments.Processes;
 using Imta.MetaWeight.Tests.TorchSharp;
 
 namespace Imta.MetaWeight.Tests.Experiments;
@@ -119,7 +120,7 @@ public sealed class BenchCommandTests : IDisposable
     [SkippableFact]
     public void Several_processes_are_measured_beside_one_and_hand_over_all_gradients()
     {
-        Skip.If(Imta.MetaWeight.Native.ProcessGroup.Engines == 0, "this build has no engine to join processes by");
+        Launcher.NeedAny();
         JsonElement report = Report("scale", [.. Small, "--set", "train.batch=8", "--repeat", "2", "--json"]);
 
         JsonElement[] steps = [.. report.GetProperty("steps").EnumerateArray()];
@@ -128,7 +129,10 @@ public sealed class BenchCommandTests : IDisposable
         long[] bytes = [.. steps.Select(step => step.GetProperty("bytes_summed").GetInt64())];
         bytes[0].Should().BePositive();
         bytes[1].Should().BeGreaterThan(2 * bytes[0], "both parts update the network, and the weight-prediction network too");
-        Lines("scale", [.. Small, "--set", "train.batch=8", "--repeat", "1"])[1].Should().MatchRegex("^ +1 process x 2 threads +2 processes x 1 thread +throughput +MiB a step$");
+        report.GetProperty("exchange").EnumerateArray().Should().HaveCount(40).And.OnlyContain(seconds => seconds.GetDouble() > 0);
+        string[] lines = Lines("scale", [.. Small, "--set", "train.batch=8", "--repeat", "1"]);
+        lines[^1].Should().MatchRegex(@"^an exchange of 16 MiB: [0-9]+\.[0-9]+ ms$");
+        lines[1].Should().MatchRegex("^ +1 process x 2 threads +2 processes x 1 thread +throughput +MiB a step$");
     }
 
     [Fact]

@@ -65,7 +65,7 @@ public sealed class CheckpointTests(ITestOutputHelper output) : IDisposable
 
         ImtaProcess.Result tested = ImtaProcess.Run(_folder.Path, "eval", "broken", "--out", "tested");
         ImtaProcess.Result resumed = Resume();
-        resumed.Output.Should().MatchRegex("going on behind epoch [12] of 3, batch [0-9]+");
+        resumed.Output.Should().MatchRegex("going on after epoch [12] of 3, batch [0-9]+");
         tested.Error.Should().MatchRegex("latest[.]pt is from inside epoch [23]\n");
         resumed.Error.Should().BeEmpty();
         Tables("broken").Should().Equal(Tables("whole"));
@@ -85,7 +85,7 @@ public sealed class CheckpointTests(ITestOutputHelper output) : IDisposable
         ImtaProcess.Result resumed = Resume();
 
         resumed.Error.Should().MatchRegex("^warning: .*latest[.]pt is no checkpoint that can be read .*; going on from .*previous[.]pt, the checkpoint before\n$");
-        resumed.Output.Should().Contain("going on behind epoch 1 of 2");
+        resumed.Output.Should().Contain("going on after epoch 1 of 2");
         Tables("broken").Should().Equal(Tables("whole"));
         Resume().Error.Should().BeEmpty("the good one took its place");
     }

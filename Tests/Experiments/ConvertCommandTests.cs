@@ -76,7 +76,7 @@ public sealed class ConvertCommandTests(TrainedRun trained) : IClassFixture<Trai
         File.WriteAllText(trained.In("on", "config.yaml"), File.ReadAllText(trained.In("on", "config.yaml")).Replace("  epochs: 2\n", "  epochs: 3\n", StringComparison.Ordinal));
         trained.Run(0, "convert", "on.pth.tar", "on/checkpoints/latest.pt", "--config", "on/config.yaml");
 
-        trained.Run(0, "train", "--resume", "on").Output.Should().Contain("going on behind epoch 2 of 3");
+        trained.Run(0, "train", "--resume", "on").Output.Should().Contain("going on after epoch 2 of 3");
         trained.Read<EpochRow>("on", "epochs.csv").Select(row => row.Epoch).Distinct().Should().Equal(1, 2, 3);
     }
 

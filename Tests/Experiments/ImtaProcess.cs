@@ -17,15 +17,15 @@ internal sealed partial class ImtaProcess : IDisposable
     ];
 
     private const int Interrupts = 2;
-    private const int Terminate = 15;
+    private const int Terminates = 15;
+    private const int Stops = 19;
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(4);
     private readonly Process _process;
     private readonly Task<string> _output;
     private readonly Task<string> _error;
 
-    private ImtaProcess(string folder, string[] starter, string[] arguments, params (string Name, string Value)[] environment)
+    private ImtaProcess(string folder, string[] command, params (string Name, string Value)[] environment)
     {
-        string[] command = [.. starter, "dotnet", Path.Combine(AppContext.BaseDirectory, "imta.dll"), .. arguments];
         var start = new ProcessStartInfo(command[0], command[1..])
         {
             WorkingDirectory = folder,
@@ -49,18 +49,24 @@ internal sealed partial class ImtaProcess : IDisposable
     /// <summary>Runs a command to its end, with more environment variables.</summary>
     public static Result Run(string folder, (string Name, string Value)[] environment, params string[] arguments)
     {
-        using var process = new ImtaProcess(folder, [], arguments, environment);
+        using var process = new ImtaProcess(folder, Imta(arguments), environment);
         return process.End();
     }
 
     /// <summary>Starts a command and returns at once.</summary>
-    public static ImtaProcess Start(string folder, params string[] arguments) => new(folder, [], arguments);
+    public static ImtaProcess Start(string folder, params string[] arguments) => new(folder, Imta(arguments));
 
     /// <summary>Starts a command, with more environment variables, and returns at once.</summary>
-    public static ImtaProcess Start(string folder, (string Name, string Value)[] environment, string[] arguments) => new(folder, [], arguments, environment);
+    public static ImtaProcess Start(string folder, (string Name, string Value)[] environment, string[] arguments) => new(folder, Imta(arguments), environment);
 
-    /// <summary>Starts a command by another one, with more environment variables, and returns at once.</summary>
-    public static ImtaProcess Start(string folder, string[] starter, (string Name, string Value)[] environment, string[] arguments) => new(folder, starter, arguments, environment);
+    /// <summary>Starts any program, with more environment variables, and returns at once.</summary>
+    public static ImtaProcess StartCommand(string folder, string[] command, params (string Name, string Value)[] environment) => new(folder, command, environment);
+
+    /// <summary>The command line of the program with some arguments.</summary>
+    public static string[] Imta(params string[] arguments) => ["dotnet", Path.Combine(AppContext.BaseDirectory, "imta.dll"), .. arguments];
+
+    /// <summary>The command line of the tests' own program with some arguments.</summary>
+    public static string[] Tests(params string[] arguments) => ["dotnet", typeof(ImtaProcess).Assembly.Location, .. arguments];
 
     /// <summary>Waits until <paramref name="condition"/> holds while the command runs.</summary>
     public void WaitUntil(Func<bool> condition)
@@ -79,8 +85,13 @@ internal sealed partial class ImtaProcess : IDisposable
 
     public void Kill() => _process.Kill();
 
+    public void Terminate() => Signal(_process.Id, Terminates).Should().Be(0);
+
     /// <summary>Sends SIGINT, as Ctrl-C does; SIGTERM where a shell has started these tests in the background, which ignores SIGINT.</summary>
-    public void Interrupt() => Signal(_process.Id, IgnoresInterrupts() ? Terminate : Interrupts).Should().Be(0);
+    public void Interrupt() => Signal(_process.Id, IgnoresInterrupts() ? Terminates : Interrupts).Should().Be(0);
+
+    /// <summary>Sends SIGSTOP: a process that hangs.</summary>
+    public static void Stop(int process) => Signal(process, Stops).Should().Be(0);
 
     public Result End()
     {

@@ -146,7 +146,7 @@ public sealed class TrainCommandTests : IDisposable
         File.AppendAllText(_folder.In("broken", "epochs.csv"), "3,1,0.0");
         ImtaProcess.Result resumed = ImtaProcess.Run(_folder.Path, "train", "--resume", "broken");
         resumed.Code.Should().Be(0, resumed.All);
-        resumed.Output.Should().Contain("going on behind epoch");
+        resumed.Output.Should().Contain("going on after epoch");
         Tables("broken").Should().Equal(Tables("whole"));
         FilesOf("broken").Should().BeEquivalentTo(FilesOf("whole"));
     }

@@ -75,7 +75,7 @@ public sealed class TwoPhaseTrainTests : IDisposable
         ImtaProcess.Result resumed = ImtaProcess.Run(_folder.Path, "train", "--resume", "broken");
 
         resumed.Code.Should().Be(0, resumed.All);
-        resumed.Output.Should().Contain("going on behind epoch");
+        resumed.Output.Should().Contain("going on after epoch");
         foreach (string table in new[] { "epochs.csv", "anytime.csv", "cost.csv", "weights/epoch-0002.csv", "weights/epoch-0004.csv" })
         {
             File.ReadAllText(_folder.In("broken", table)).Should().Be(File.ReadAllText(_folder.In("whole", table)), table);

@@ -67,13 +67,12 @@ public sealed class NativeMemoryTests(ITestOutputHelper output)
         StepsHoldNoMore(network, loss, gradient, memory, random);
     }
 
-    [SkippableFact]
-    public void Processes_that_share_batches_leave_no_tensor_behind()
+    [Fact]
+    public void Ranks_that_share_batches_leave_no_tensor_behind()
     {
-        Skip.If(ProcessGroup.Engines == ProcessEngines.None, "this build has no engine to join processes by");
         long[] held = [.. new[] { 3, 30 }.Select(steps =>
         {
-            ProcessGroupOnThreads.Run(2, all =>
+            ThreadGroup.Run(2, all =>
             {
                 using var tiny = new TinyBilevel(meta: new MetaOptions { Lookahead = LookaheadScope.Global, Wpn = new WpnOptions { Hidden = 5 } }, averaging: all.Average);
                 Steps(tiny.Loop, tiny.Batch(8), steps);

@@ -50,11 +50,11 @@ public sealed class ImageNetTrainTests : IDisposable
         }
 
         _folder.Run(0, "train", "--resume", "broken");
-        _output.WriteLine($"{epochs * BatchesOfAnEpoch} steps; {string.Join("; ", ReadLog("broken").Split('\n').Where(line => line.Contains("going on behind", StringComparison.Ordinal)).Select(line => line[20..]))}");
+        _output.WriteLine($"{epochs * BatchesOfAnEpoch} steps; {string.Join("; ", ReadLog("broken").Split('\n').Where(line => line.Contains("going on after", StringComparison.Ordinal)).Select(line => line[20..]))}");
 
         RunFiles.Tables(_folder.In("broken")).Should().Equal(RunFiles.Tables(_folder.In("whole")));
         _folder.Read<EpochRow>("whole", "epochs.csv").Should().HaveCount(3 * epochs).And.OnlyContain(row => double.IsFinite(row.TrainLoss) && row.ValidationAccuracy >= 0);
-        ReadLog("broken").Should().MatchRegex(@"going on behind epoch 1 of \d+, batch [1-6]\n(.*\n)*.*going on behind epoch 2 of \d+, batch [1-6]\n");
+        ReadLog("broken").Should().MatchRegex(@"going on after epoch 1 of \d+, batch [1-6]\n(.*\n)*.*going on after epoch 2 of \d+, batch [1-6]\n");
     }
 
     [SkippableFact]
@@ -115,7 +115,7 @@ public sealed class ImageNetTrainTests : IDisposable
     [SkippableFact]
     public void Held_out_meta_pictures_and_two_processes_go_on_from_inside_an_epoch()
     {
-        ProcessesCommandTests.NeedsEngine();
+        Launcher.NeedAny();
         string[] more = ["--set", "train.epochs=8", "--set", "meta.source=heldOut", "--set", "meta.perClass=2", "--set", "meta.interval=2", "--checkpoint-minutes", "0.0001", "--processes", "2"];
         Train("whole", more);
         using (ImtaProcess process = Start("broken", more))
@@ -127,7 +127,7 @@ public sealed class ImageNetTrainTests : IDisposable
 
         _folder.Run(0, "train", "--resume", "broken");
 
-        ReadLog("broken").Should().MatchRegex("going on behind epoch [1-7] of 8, batch [1-5]\n");
+        ReadLog("broken").Should().MatchRegex("going on after epoch [1-7] of 8, batch [1-5]\n");
         RunFiles.Tables(_folder.In("broken")).Should().Equal(RunFiles.Tables(_folder.In("whole")));
         ReadLog("whole").Should().Contain("epoch 2: 72 pictures read"); // 40 to train on, 8 of validation, 8 meta pictures for each of 3 of 5 batches; both processes summed
     }
@@ -152,7 +152,7 @@ public sealed class ImageNetTrainTests : IDisposable
     [SkippableFact]
     public void What_any_process_cannot_read_is_in_the_log_once()
     {
-        ProcessesCommandTests.NeedsEngine();
+        Launcher.NeedAny();
         string[] broken = [.. Enumerable.Range(0, 8).Select(k => $"pictures/train/n{k % 4}/broken{k}.jpg")];
         Array.ForEach(broken, file => File.WriteAllText(_folder.In(file), "no JPEG"));
 
@@ -188,17 +188,16 @@ public sealed class ImageNetTrainTests : IDisposable
     [SkippableFact]
     public void Processes_with_other_files_do_not_begin()
     {
-        ProcessesCommandTests.NeedsEngine();
+        Launcher launcher = Launcher.NeedAny();
         ImageNetFolder.Make(_folder.In("others"), copies: 7);
         File.Delete(_folder.In("others", "train", "n3", "small_1.JPEG"));
-        int port = ProcessGroupOnThreads.FreePort();
-        string[] arguments = ["train", "--out", "run", .. ImageNetFolder.Settings, "--set", "train.batch=16", "--process-timeout", "60", "--data"];
-        using ImtaProcess second = ImtaProcess.Start(_folder.Path, ProcessesCommandTests.Place(1, port), [.. arguments, "others"]), first = ImtaProcess.Start(_folder.Path, ProcessesCommandTests.Place(0, port), [.. arguments, "pictures"]);
+        string[] Ranks(string images) => ImtaProcess.Imta(["train", "--out", "run", .. ImageNetFolder.Settings, "--set", "train.batch=16", "--process-timeout", "60", "--data", images]);
+        using ImtaProcess process = ImtaProcess.StartCommand(_folder.Path, [.. launcher.One, .. Ranks("pictures"), .. launcher.Next, .. Ranks("others")]);
 
-        ImtaProcess.Result result = first.End();
+        ImtaProcess.Result result = process.End();
 
-        (result.Code, second.End().Code).Should().Be((2, 2));
-        result.Error.Should().EndWith("imta: process 1 of 2 finds other files in the data set's folder than process 0; give all of them the same\n");
+        result.Code.Should().Be(2, result.All);
+        result.All.Should().MatchRegex("imta: rank 1 of 2 on .*: the data set's folder has other files here than on rank 0; give all ranks the same");
         Directory.Exists(_folder.In("run")).Should().BeFalse();
     }
 

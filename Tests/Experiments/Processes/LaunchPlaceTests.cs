@@ -6,57 +6,50 @@ namespace Imta.MetaWeight.Tests.Experiments.Processes;
 /// <summary>What launchers say in the environment.</summary>
 public sealed class LaunchPlaceTests
 {
-    [Fact]
-    public void Torchruns_is_read_with_its_store()
-    {
-        string torchrun = "RANK=5 WORLD_SIZE=8 LOCAL_RANK=1 LOCAL_WORLD_SIZE=4 MASTER_ADDR=n1 MASTER_PORT=2000";
-
-        Of(torchrun).Should().Be(new LaunchPlace(5, 8, 1, 4, "n1", 2000));
-        Of($"{torchrun} TORCHELASTIC_USE_AGENT_STORE=True TORCHELASTIC_RESTART_COUNT=2").Should().Be(new LaunchPlace(5, 8, 1, 4, "n1", 2000, "imta/2"));
-        Of("RANK=1 WORLD_SIZE=2 MASTER_ADDR=n1 MASTER_PORT=2000").Should().Be(new LaunchPlace(1, 2, 1, 2, "n1", 2000), "by hand on one machine");
-    }
-
-    [Fact]
-    public void Open_Mpis_and_Mpichs_are_read()
-    {
-        Of("OMPI_COMM_WORLD_RANK=1 OMPI_COMM_WORLD_SIZE=2 OMPI_COMM_WORLD_LOCAL_RANK=1 OMPI_COMM_WORLD_LOCAL_SIZE=2").Should().Be(new LaunchPlace(1, 2, 1, 2, "127.0.0.1", 29500));
-        Of("OMPI_COMM_WORLD_RANK=1 OMPI_COMM_WORLD_SIZE=2 OMPI_COMM_WORLD_LOCAL_RANK=0 OMPI_COMM_WORLD_LOCAL_SIZE=1 MASTER_ADDR=n1 MASTER_PORT=99").Should().Be(new LaunchPlace(1, 2, 0, 1, "n1", 99));
-        Of("PMI_RANK=0 PMI_SIZE=3 MPI_LOCALNRANKS=3 MPI_LOCALRANKID=0").Should().Be(new LaunchPlace(0, 3, 0, 3, "127.0.0.1", 29500));
-    }
-
-    [Fact]
-    public void Slurms_is_read_in_a_step_and_not_in_the_script_around_it()
-    {
-        string step = "SLURM_JOB_ID=70012 SLURM_NTASKS=6 SLURM_PROCID=4 SLURM_LOCALID=1 SLURM_STEP_NUM_TASKS=6 SLURM_STEP_TASKS_PER_NODE=3(x2) SLURM_STEP_NODELIST=node[07-08]";
-
-        Of(step).Should().Be(new LaunchPlace(4, 6, 1, 3, "node07", 29512));
-        Of($"{step} PMI_RANK=4 PMI_SIZE=6").Should().Be(new LaunchPlace(4, 6, 1, 3, "node07", 29512), "of srun --mpi=pmi2");
-        Of("PMI_RANK=1 PMI_SIZE=2 MPI_LOCALNRANKS=2 MPI_LOCALRANKID=1 SLURM_STEP_NUM_TASKS=1 SLURM_PROCID=0").Should().Be(new LaunchPlace(1, 2, 1, 2, "127.0.0.1", 29500), "of MPICH's mpiexec within Slurm");
-        Of("SLURM_JOB_ID=70012 SLURM_NTASKS=6 SLURM_PROCID=0 SLURM_LOCALID=0").Should().BeNull("sbatch's script is one process");
-    }
+    private const string SlurmStep = "SLURM_JOB_ID=70012 SLURM_NTASKS=6 SLURM_PROCID=4 SLURM_LOCALID=1 SLURM_STEP_NUM_TASKS=6 SLURM_STEP_TASKS_PER_NODE=3(x2) SLURM_STEP_NODELIST=node[07-08]";
 
     [Theory]
-    [InlineData("big3", "big3")]
-    [InlineData("a,b", "a")]
-    [InlineData("node[07-12,20],big3", "node07")]
-    [InlineData("r[1-2]n[03-04].x,big", "r1n03.x")]
-    public void The_first_of_slurms_hosts_is_found(string list, string first) => LaunchPlace.FirstHost(list).Should().Be(first);
+    [InlineData("OMPI_COMM_WORLD_RANK=1 OMPI_COMM_WORLD_SIZE=2 OMPI_COMM_WORLD_LOCAL_RANK=1", "mpirun of Open MPI", 1, 2, "OpenMpi")]
+    [InlineData("OMPI_COMM_WORLD_RANK=1 OMPI_COMM_WORLD_SIZE=2 SLURM_STEP_NUM_TASKS=1 SLURM_PROCID=0", "mpirun of Open MPI", 1, 2, "OpenMpi")]
+    [InlineData("PMI_RANK=0 PMI_SIZE=3 MPI_LOCALNRANKS=3 MPI_LOCALRANKID=0", "mpirun of MPICH", 0, 3, "Mpich")]
+    [InlineData("PMI_RANK=1 PMI_SIZE=2 MPI_LOCALNRANKS=2 MPI_LOCALRANKID=1 SLURM_STEP_NUM_TASKS=1 SLURM_PROCID=0", "mpirun of MPICH", 1, 2, "Mpich")]
+    [InlineData(SlurmStep + " PMI_RANK=4 PMI_SIZE=6", "srun (pmi2)", 4, 6, "Mpich")]
+    [InlineData(SlurmStep + " PMIX_RANK=4", "srun (pmix)", 4, 6, "OpenMpi")]
+    public void Open_Mpis_Mpichs_and_Slurms_are_read_and_choose_the_library(string environment, string launcher, int rank, int size, string family)
+    {
+        LaunchPlace place = Of(environment)!;
+
+        (place.Launcher, place.Rank, place.Size, place.Families[0].ToString()).Should().Be((launcher, rank, size, family));
+    }
 
     [Theory]
     [InlineData("")]
-    [InlineData("WORLD_SIZE=1 RANK=0 MASTER_ADDR=n1 MASTER_PORT=1")]
-    [InlineData("WORLD_SIZE=")]
-    public void One_process_is_alone(string environment) => Of(environment).Should().BeNull();
+    [InlineData("OMPI_COMM_WORLD_RANK=0 OMPI_COMM_WORLD_SIZE=1")]
+    [InlineData("OMPI_COMM_WORLD_SIZE=")]
+    [InlineData("RANK=1 WORLD_SIZE=2 LOCAL_RANK=1 LOCAL_WORLD_SIZE=2 MASTER_ADDR=n1 MASTER_PORT=2000 TORCHELASTIC_USE_AGENT_STORE=True")]
+    [InlineData("SLURM_JOB_ID=70012 SLURM_NTASKS=6 SLURM_PROCID=0 SLURM_LOCALID=0")]
+    [InlineData("PMIX_RANK=3")]
+    public void One_process_is_alone_whatever_other_launchers_have_left(string environment) => Of(environment).Should().BeNull();
 
     [Theory]
-    [InlineData("WORLD_SIZE=2 MASTER_ADDR=n1 MASTER_PORT=1", "RANK is not set: it takes an integer from 0")]
-    [InlineData("WORLD_SIZE=2 RANK=x MASTER_ADDR=n1 MASTER_PORT=1", "RANK is 'x'; it takes an integer from 0")]
-    [InlineData("WORLD_SIZE=2 RANK=0 MASTER_PORT=1", "MASTER_ADDR is not set: it takes the name or address of the machine of process 0")]
-    [InlineData("WORLD_SIZE=2 RANK=0 MASTER_ADDR=n1 MASTER_PORT=70000", "MASTER_PORT is 70000; ports go from 1 to 65535")]
-    [InlineData("WORLD_SIZE=2 RANK=2 MASTER_ADDR=n1 MASTER_PORT=1", "process 2 of 2")]
-    [InlineData("OMPI_COMM_WORLD_RANK=1 OMPI_COMM_WORLD_SIZE=2 OMPI_COMM_WORLD_LOCAL_RANK=0 OMPI_COMM_WORLD_LOCAL_SIZE=1", "mpirun passes it on by -x MASTER_ADDR")]
+    [InlineData("OMPI_COMM_WORLD_SIZE=2", "set some of its variables, but not OMPI_COMM_WORLD_RANK")]
+    [InlineData("OMPI_COMM_WORLD_SIZE=2 OMPI_COMM_WORLD_RANK=x", "OMPI_COMM_WORLD_RANK is 'x'; it takes an integer from 0")]
+    [InlineData("PMI_SIZE=2 PMI_RANK=2", "process 2 of 2, counted from 0; see PMI_RANK and PMI_SIZE")]
+    [InlineData(SlurmStep, "srun started 6 tasks without MPI, so they cannot meet; start them by srun --mpi=pmix (Open MPI) or --mpi=pmi2 (MPICH)")]
     public void What_does_not_fit_is_said(string environment, string message)
         => FluentActions.Invoking(() => Of(environment)).Should().Throw<UsageException>().WithMessage($"*{message}*");
+
+    [Fact]
+    public void A_process_that_is_to_be_alone_gets_no_ranks_variables_and_keeps_its_users_own()
+    {
+        string[] own = ["PATH", "RANKING", "OMPI_MCA_btl", "OMPI_ALLOW_RUN_AS_ROOT", "SLURM_JOB_ID", "MPICH_VAR", "UCX_TLS"];
+        string[] ranks = ["OMPI_COMM_WORLD_RANK", "OMPI_MCA_orte_hnp_uri", "OMPI_MCA_ess", "OMPI_MCA_ess_base_vpid", "PMIX_RANK", "PMI_FD", "PMI_SIZE", "HYDI_CONTROL_FD", "MPI_LOCALNRANKS", "SLURM_PROCID", "SLURM_STEP_ID", "RANK", "WORLD_SIZE", "MASTER_ADDR"];
+        Dictionary<string, string?> environment = own.Concat(ranks).ToDictionary(name => name, _ => (string?)"1");
+
+        LaunchPlace.Remove(environment);
+
+        environment.Keys.Should().BeEquivalentTo(own);
+    }
 
     private static LaunchPlace? Of(string environment)
     {

@@ -2,11 +2,10 @@ using System.Diagnostics;
 
 namespace Imta.MetaWeight.Tests.Experiments.Processes;
 
-/// <summary>Two network namespaces with an address each and a virtual cable between them: what two machines are to a program.</summary>
+/// <summary>Two network namespaces with an address each and a virtual cable between them, and a host name for the second: what two machines are to a program.</summary>
 internal sealed class TwoMachines : IDisposable
 {
-    /// <summary>The first one's.</summary>
-    public const string Address = "10.77.0.1";
+    private const string First = "10.77.0.1", Second = "10.77.0.2";
 
     private readonly string _name = $"imta{Guid.NewGuid():N}"[..10];
 
@@ -14,11 +13,26 @@ internal sealed class TwoMachines : IDisposable
     {
     }
 
-    /// <summary>What starts a program on the first one.</summary>
-    public string[] First => ["ip", "netns", "exec", $"{_name}a"];
+    /// <summary>Starts a rank on each, from the first: in the place of ssh a script enters the other one's network.</summary>
+    /// <param name="folder">Where the script may lie.</param>
+    /// <param name="launcher">Whose ranks.</param>
+    public string[] Starting(string folder, Launcher launcher)
+    {
+        string agent = Path.Combine(folder, "agent");
+        File.WriteAllText(agent, $"#!/bin/sh\nshift\nexec ip netns exec {_name}b unshare --uts sh -c 'hostname {SecondName} && exec sh -c \"$*\"' sh \"$*\"\n");
+        if (!OperatingSystem.IsWindows())
+        {
+            File.SetUnixFileMode(agent, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+        }
 
-    /// <summary>What starts a program on the second one.</summary>
-    public string[] Second => ["ip", "netns", "exec", $"{_name}b"];
+        string[] across = launcher.IsOpenMpi
+            ? ["--host", $"{First},{Second}", "--mca", "plm_rsh_agent", agent]
+            : ["-hosts", $"{First},{Second}", "-launcher", "rsh", "-launcher-exec", agent, "-genv", "UCX_TLS", "tcp,self"]; // it would see through the memory that they share
+        return ["ip", "netns", "exec", $"{_name}a", .. launcher.Starting(2), .. across];
+    }
+
+    /// <summary>The second one's host name.</summary>
+    public string SecondName => $"{_name}b";
 
     /// <summary>Builds them; null: that is not permitted here.</summary>
     public static TwoMachines? Build()
@@ -28,7 +42,7 @@ internal sealed class TwoMachines : IDisposable
         string[] steps =
         [
             $"netns add {name}a", $"netns add {name}b", $"link add {name}0 netns {name}a type veth peer name {name}1 netns {name}b",
-            $"-n {name}a addr add {Address}/24 dev {name}0", $"-n {name}b addr add 10.77.0.2/24 dev {name}1",
+            $"-n {name}a addr add {First}/24 dev {name}0", $"-n {name}b addr add {Second}/24 dev {name}1",
             $"-n {name}a link set lo up", $"-n {name}b link set lo up", $"-n {name}a link set {name}0 up", $"-n {name}b link set {name}1 up",
         ];
         if (steps.All(Ip))
