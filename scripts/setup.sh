@@ -5,6 +5,7 @@
 #   check_environment      refuses settings that cannot work
 #   find_program           sets $program to the built imta.dll, if there is one for the present sources and settings
 #   set_up [PROJECT]       installs what is missing and builds Release (unless another start just did); sets $program too
+#   set_up_mpi ARGUMENTS   installs an MPI where the command asks for ranks on this machine
 
 root=$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")
 artifacts=$root/artifacts
@@ -70,6 +71,14 @@ missing_packages() {
   command -v make >/dev/null || echo make
 }
 
+# set_up_mpi ARGUMENTS...: installs an MPI where ranks on this machine are asked for and none is here; who cannot install it is told by the program.
+set_up_mpi() {
+  [[ " $* " == *' --processes'[\ =]* || "${1:-} ${2:-}" == 'bench scale' ]] || return 0
+  [[ -z ${IMTA_MPI:-} ]] && ! command -v mpirun >/dev/null && ! command -v mpiexec >/dev/null && can_install || return 0
+  mkdir -p "$artifacts/logs"
+  install_packages openmpi-bin
+}
+
 can_install() { [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null; }
 
 install_packages() {
@@ -106,8 +115,6 @@ set_up() {
   mapfile -t missing < <(missing_packages)
   # The browser that tests open reports in; they are skipped without it, so nobody has to have it.
   [[ $# == 0 ]] || command -v chromium >/dev/null || ! can_install || missing+=(chromium)
-  # Two machines in one, for the test of processes on two; skipped without.
-  [[ $# == 0 ]] || command -v ip >/dev/null || ! can_install || missing+=(iproute2)
   rm -f "$artifacts"/logs/*
   [[ ${#missing[@]} == 0 ]] || install_packages "${missing[@]}"
   [[ $(dotnet --list-sdks) =~ (^|$'\n')[1-9][0-9]\. ]] || refuse "this dotnet has no SDK 10; install it (https://dot.net/download)"

@@ -1,4 +1,6 @@
 using Imta.MetaWeight.Experiments.Checks;
+using Imta.MetaWeight.Experiments.Processes;
+using Imta.MetaWeight.Experiments.Processes.Mpi;
 using Imta.MetaWeight.Native;
 
 namespace Imta.MetaWeight.Experiments.Diagnosis;
@@ -24,6 +26,7 @@ internal static class Doctor
         Kernels(host, torch),
         Pictures(torch),
         Cuda(host, torch),
+        Mpi(host.Mpi),
         Memory(host),
         Disk(host),
         Python(host),
@@ -160,6 +163,18 @@ internal static class Doctor
             { CudaDevices: > 0 } => new(Check, Verdict.Ok, $"{torch.CudaDevices} device{(torch.CudaDevices == 1 ? "" : "s")}; imta train --device cuda"),
             _ when host.HasNvidiaDriver => new(Check, Verdict.Note, "an NVIDIA driver, but this libtorch uses no CUDA device", "build against a libtorch with CUDA: LIBTORCH=/path/to/libtorch ./imta doctor"),
             _ => new(Check, Verdict.Ok, "no device; runs compute on the processor"),
+        };
+    }
+
+    private static Finding Mpi(MpiFacts? mpi)
+    {
+        const string Check = "MPI";
+        return mpi switch
+        {
+            null => new(Check, Verdict.Note, "no library; only training by several processes needs one", $"{LocalRanks.ToGetMpi}; in another place: {MpiLibrary.Variable}=/path/to/libmpi.so"),
+            { Problem: { } problem } => new(Check, Verdict.Warning, problem),
+            { Launcher: null } => new(Check, Verdict.Note, $"{mpi.Found}, but no mpirun of its own is found beside it or on the PATH", $"{LocalRanks.ToGetMpi}; or start by srun"),
+            _ => new(Check, Verdict.Ok, $"{mpi.Found}, started by {mpi.Launcher}"),
         };
     }
 

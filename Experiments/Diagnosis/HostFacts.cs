@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics.X86;
 using Imta.MetaWeight.Experiments.Checks;
+using Imta.MetaWeight.Experiments.Processes.Mpi;
 
 namespace Imta.MetaWeight.Experiments.Diagnosis;
 
@@ -36,6 +37,9 @@ internal sealed record HostFacts
 
     public required bool HasPythonTorch { get; init; }
 
+    /// <summary>The MPI library; null: none is found.</summary>
+    public required MpiFacts? Mpi { get; init; }
+
     public static HostFacts Gather()
     {
         string runs = Path.GetFullPath("runs");
@@ -53,6 +57,7 @@ internal sealed record HostFacts
             Variables = GatherVariables(),
             HasNvidiaDriver = Directory.Exists("/proc/driver/nvidia/gpus"),
             HasPythonTorch = Directory.Exists("/usr/lib/python3/dist-packages/torch"),
+            Mpi = MpiFacts.Gather(),
         };
     }
 
@@ -89,6 +94,25 @@ internal sealed record HostFacts
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             return [];
+        }
+    }
+}
+
+/// <summary>The MPI library that ranks would use.</summary>
+/// <param name="Found">Its version and file.</param>
+/// <param name="Launcher">Its own launcher; null: none is found.</param>
+/// <param name="Problem">Why it cannot be used; null: it can.</param>
+internal sealed record MpiFacts(string Found, string? Launcher, string? Problem = null)
+{
+    public static MpiFacts? Gather()
+    {
+        try
+        {
+            return MpiLibrary.Find(MpiFamily.OpenMpi, MpiFamily.Mpich) is { } library ? new($"{library.Version}: {library.Path}", MpiLauncher.Of(library)) : null;
+        }
+        catch (UsageException e)
+        {
+            return new("", null, e.Message);
         }
     }
 }

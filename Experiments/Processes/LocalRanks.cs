@@ -7,7 +7,8 @@ namespace Imta.MetaWeight.Experiments.Processes;
 /// <summary>Ranks on this machine that run this program's own command, started by the MPI library's launcher.</summary>
 internal static class LocalRanks
 {
-    private const string ToGetMpi = "as root: apt-get install openmpi-bin (Debian, Ubuntu), or load your cluster's MPI module";
+    /// <summary>What to do where there is no MPI.</summary>
+    public const string ToGetMpi = "as root: apt-get install openmpi-bin (Debian, Ubuntu), or load your cluster's MPI module";
     private static readonly TimeSpan Look = TimeSpan.FromMilliseconds(100);
 
     /// <summary>Runs them to their end, and returns the launcher's exit code, which is that of a rank.</summary>

@@ -10,8 +10,6 @@ internal static class Ranks
     /// <summary>Between the last line of a rank that gives up and the end of all: others that give up at the same time say theirs.</summary>
     public static readonly TimeSpan Grace = TimeSpan.FromSeconds(1);
 
-    private static readonly TimeSpan UntilOthersEnded = TimeSpan.FromSeconds(0.2);
-
     /// <summary>Runs the command in this process, alone or as one of those that a launcher has started; its exit code.</summary>
     /// <param name="place">The launcher's; null: this process is alone.</param>
     /// <param name="patience">How long one waits for the others, at the start and in every exchange.</param>
@@ -40,13 +38,6 @@ internal static class Ranks
             return work(new RankStart(replicas, watch, others));
         });
         group.Leave();
-        return replicas.IsFirst ? AfterOthers(code) : 0;
-    }
-
-    /// <summary>Rank 0's exit code stands for all. Open MPI takes another than 0 for a failure, and spends 2 s on ending ranks that have not ended yet.</summary>
-    private static int AfterOthers(int code)
-    {
-        Thread.Sleep(code == 0 ? TimeSpan.Zero : UntilOthersEnded);
         return code;
     }
 

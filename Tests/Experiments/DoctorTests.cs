@@ -21,6 +21,7 @@ public sealed class DoctorTests
         Variables = new Dictionary<string, string>(),
         HasNvidiaDriver = false,
         HasPythonTorch = true,
+        Mpi = new MpiFacts("Open MPI 4.1.4: /usr/lib/libmpi.so.40", "/usr/bin/mpirun"),
     };
 
     private static readonly TorchFacts Torch = new()
@@ -49,6 +50,18 @@ public sealed class DoctorTests
 
         pictures.Verdict.Should().Be(Verdict.Note);
         pictures.Advice.Should().Contain("apt-get install libjpeg-dev libpng-dev");
+    }
+
+    [Fact]
+    public void Which_mpi_ranks_would_use_is_said_or_how_to_get_one()
+    {
+        Of("MPI").Found.Should().Be("Open MPI 4.1.4: /usr/lib/libmpi.so.40, started by /usr/bin/mpirun");
+        Finding none = Of("MPI", host: Host with { Mpi = null }), alone = Of("MPI", host: Host with { Mpi = Host.Mpi! with { Launcher = null } }), wrong = Of("MPI", host: Host with { Mpi = new("", null, "IMTA_MPI is 'x'") });
+
+        (none.Verdict, alone.Verdict, wrong.Verdict).Should().Be((Verdict.Note, Verdict.Note, Verdict.Warning));
+        none.Advice.Should().Contain("apt-get install openmpi-bin").And.Contain("IMTA_MPI=");
+        alone.Found.Should().Contain("no mpirun of its own is found");
+        wrong.Found.Should().Be("IMTA_MPI is 'x'");
     }
 
     [Fact]

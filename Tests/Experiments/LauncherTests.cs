@@ -284,6 +284,47 @@ public sealed class LauncherTests : IDisposable
         }
     }
 
+    [SkippableTheory]
+    [InlineData(true, "train", "--processes", "2")]
+    [InlineData(true, "train", "--processes=2")]
+    [InlineData(true, "bench", "scale")]
+    [InlineData(false, "train", "--process-timeout", "2")]
+    [InlineData(false, "train")]
+    public void An_mpi_is_installed_only_where_ranks_are_asked_for(bool installed, params string[] arguments)
+    {
+        OnlyTools(Essentials);
+        Tool("id", "echo 0");
+        Tool("apt-get", "echo \"$@\" >> \"$CHECKOUT/apt.txt\"");
+
+        Start(arguments).Output.Should().StartWith("version 1");
+
+        File.Exists(InCheckout("apt.txt")).Should().Be(installed);
+        if (installed)
+        {
+            File.ReadAllLines(InCheckout("apt.txt")).Should().ContainMatch("install * openmpi-bin *");
+        }
+    }
+
+    [SkippableTheory]
+    [InlineData("0", "mpirun", null)]
+    [InlineData("0", null, "/opt/mpi/lib/libmpi.so")]
+    [InlineData("1000", null, null)]
+    public void An_mpi_that_is_there_is_taken_and_without_root_none_is_installed(string user, string? launcher, string? library)
+    {
+        OnlyTools(Essentials);
+        Tool("id", $"echo {user}");
+        Tool("apt-get", "echo \"$@\" >> \"$CHECKOUT/apt.txt\"");
+        _environment["IMTA_MPI"] = library;
+        if (launcher is not null)
+        {
+            Tool(launcher, "exit 1");
+        }
+
+        Start("train", "--processes", "2").Output.Should().StartWith("version 1");
+
+        File.Exists(InCheckout("apt.txt")).Should().BeFalse();
+    }
+
     [SkippableFact]
     public void When_apt_fails_its_message_is_shown()
     {

@@ -47,6 +47,7 @@ internal sealed class TwoMachines : IDisposable
         ];
         if (steps.All(Ip))
         {
+            SpinWait.SpinUntil(() => Reads($"-n {name}a link show {name}0").Contains(" state UP ", StringComparison.Ordinal) && Reads($"-n {name}b link show {name}1").Contains(" state UP ", StringComparison.Ordinal), TimeSpan.FromSeconds(10));
             return machines;
         }
 
@@ -65,17 +66,22 @@ internal sealed class TwoMachines : IDisposable
         Ip($"netns del {_name}b");
     }
 
-    private static bool Ip(string arguments)
+    private static bool Ip(string arguments) => Run(arguments).Code == 0;
+
+    private static string Reads(string arguments) => Run(arguments).Output;
+
+    private static (int Code, string Output) Run(string arguments)
     {
         try
         {
             using Process ip = Process.Start(new ProcessStartInfo("ip", arguments) { RedirectStandardError = true, RedirectStandardOutput = true })!;
+            string output = ip.StandardOutput.ReadToEnd();
             ip.WaitForExit();
-            return ip.ExitCode == 0;
+            return (ip.ExitCode, output);
         }
         catch (System.ComponentModel.Win32Exception)
         {
-            return false; // there is no such program
+            return (-1, ""); // there is no such program
         }
     }
 }
