@@ -45,6 +45,16 @@ internal sealed record LaunchPlace(string Launcher, int Rank, int Size, params M
         };
     }
 
+    /// <summary>Whether what this process says is no repetition of what rank 0 says: of wrong arguments, which all have.</summary>
+    public static bool IsFirstOrAlone
+    {
+        get
+        {
+            string rank = ((string[])["OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID"]).Select(Environment.GetEnvironmentVariable).FirstOrDefault(value => !string.IsNullOrEmpty(value)) ?? "0";
+            return rank == "0";
+        }
+    }
+
     /// <summary>This process's.</summary>
     public static LaunchPlace? OfThisProcess() => Of(Environment.GetEnvironmentVariable);
 

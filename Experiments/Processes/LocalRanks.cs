@@ -22,12 +22,16 @@ internal static class LocalRanks
         string launcher = MpiLauncher.Of(library) ?? throw new UsageException($"{library.Version} ({library.Path}) is here, but no mpirun of its own is found beside it or on the PATH; {ToGetMpi}");
         ProcessStartInfo start = OwnProgram.With(arguments, [.. OwnSession(), launcher, .. MpiLauncher.Arguments(library, size)]);
         start.Environment[MpiLibrary.Variable] = library.Path;
-        if (Environment.IsPrivilegedProcess)
+        foreach ((string name, string value) in MpiLauncher.Variables())
         {
-            start.Environment["OMPI_ALLOW_RUN_AS_ROOT"] = start.Environment["OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"] = "1"; // as in a container, where everybody is root
+            start.Environment[name] = value;
         }
 
+        start.RedirectStandardError = true;
         using Process process = Process.Start(start)!;
+        var errors = new LauncherErrors();
+        process.ErrorDataReceived += (_, line) => errors.Take(line.Data);
+        process.BeginErrorReadLine();
         stop.AtOnce = process.Kill;
         bool asked = false;
         while (!process.WaitForExit(Look))
@@ -39,10 +43,46 @@ internal static class LocalRanks
             }
         }
 
+        process.WaitForExit(); // and for the last of its lines
         stop.AtOnce = null;
+        if (process.ExitCode is not (0 or UsageException.ExitCode or Interruption.ExitCode))
+        {
+            errors.ShowNotices();
+        }
+
         return process.ExitCode;
     }
 
     /// <summary>A terminal's Ctrl-C goes to all its processes, and mpirun would kill the ranks before they have saved anything.</summary>
     private static string[] OwnSession() => File.Exists("/usr/bin/setsid") ? ["/usr/bin/setsid"] : [];
+
+    /// <summary>
+    /// The error output of the ranks and of Open MPI's launcher, whose notices of several lines stand between rules: they tell that a rank ended
+    /// with an exit code, which is of no use beside what the rank has said.
+    /// </summary>
+    private sealed class LauncherErrors
+    {
+        private const string Rule = "----------";
+
+        private readonly List<string> _notices = [];
+        private bool _inNotice, _rankSpoke;
+
+        public void Take(string? line)
+        {
+            bool isRule = line?.StartsWith(Rule, StringComparison.Ordinal) == true;
+            if (line is not null && (_inNotice || isRule))
+            {
+                _notices.Add(line);
+            }
+            else if (line is not null)
+            {
+                _rankSpoke |= line.StartsWith("imta: ", StringComparison.Ordinal);
+                Console.Error.WriteLine(line);
+            }
+
+            _inNotice ^= isRule;
+        }
+
+        public void ShowNotices() => (_rankSpoke ? [] : _notices).ForEach(Console.Error.WriteLine);
+    }
 }

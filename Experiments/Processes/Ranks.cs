@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Imta.MetaWeight.Experiments.Commands;
 using Imta.MetaWeight.Experiments.Processes.Mpi;
 using Imta.MetaWeight.Experiments.Training;
 
@@ -15,7 +16,7 @@ internal static class Ranks
     /// <param name="patience">How long one waits for the others, at the start and in every exchange.</param>
     /// <param name="work">The command; of several ranks it ends in all of them with the same exit code, or throws in one of them.</param>
     /// <param name="stop">Asks this one to stop.</param>
-    /// <exception cref="UsageException">There is no MPI library, or it is not the launcher's.</exception>
+    /// <exception cref="UsageException">The MPI library is not the launcher's.</exception>
     public static int Run(LaunchPlace? place, TimeSpan patience, Func<RankStart, int> work, CancellationToken stop)
     {
         if (place is null)
@@ -25,10 +26,14 @@ internal static class Ranks
 
         LastWords words = LastWords.Of(place.Rank);
         using var watch = new StartWatch(place, patience, words, stop);
-        if (Join(place) is not { } group)
+        MpiLibrary? library = MpiLibrary.Find(place.Families);
+        if (library is null)
         {
+            words.Say($"{place.Launcher} started {Replicas.NameOf(place.Rank, place.Size)}, where no MPI library of its kind is found; install it where the loader looks, or name its file by {MpiLibrary.Variable}=/path/to/libmpi.so");
             return UsageException.ExitCode;
         }
+
+        MpiGroup group = Join(library, place);
 
         watch.Meet();
         var replicas = new Replicas(group, patience, stop) { Tell = words.Say };
@@ -41,11 +46,9 @@ internal static class Ranks
         return code;
     }
 
-    /// <summary>MPI's world, which has to be the launcher's; null: it is not, and rank 0 has said so, for each is alone in a world of its own.</summary>
-    private static MpiGroup? Join(LaunchPlace place)
+    /// <summary>MPI's world, which has to be the launcher's; otherwise each rank is alone in a world of its own, and the first one says so.</summary>
+    private static MpiGroup Join(MpiLibrary library, LaunchPlace place)
     {
-        MpiLibrary library = MpiLibrary.Find(place.Families) ?? throw new UsageException(
-            $"{place.Launcher} started {Replicas.NameOf(place.Rank, place.Size)}, where no MPI library of its kind is found; install it where the loader looks, or name its file by {MpiLibrary.Variable}=/path/to/libmpi.so");
         var group = new MpiGroup(library);
         if (group.Size == place.Size)
         {
@@ -53,7 +56,7 @@ internal static class Ranks
         }
 
         group.Leave();
-        return place.Rank > 0 ? null : throw new UsageException(FormattableString.Invariant(
+        throw new UsageException(FormattableString.Invariant(
             $"{place.Launcher} started {place.Size} ranks, and {library.Version} ({library.Path}) knows of {group.Size}: the library is not the launcher's; start by that library's own mpirun, or name the launcher's library by {MpiLibrary.Variable}=/path/to/libmpi.so"));
     }
 
@@ -93,7 +96,7 @@ internal static class Ranks
     private static int Abandon(Exception failure, Replicas replicas, MpiGroup group, LastWords words)
     {
         int code = Failure.Tell(failure, line => words.Say(replicas.IsFirst || failure is LostProcessException ? line : $"{replicas.Name}: {line}"));
-        Thread.Sleep(Grace);
+        Thread.Sleep(code == Interruption.ExitCode ? TimeSpan.Zero : Grace);
         group.Abort(code);
         return code;
     }

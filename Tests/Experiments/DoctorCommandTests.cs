@@ -8,7 +8,7 @@ namespace Imta.MetaWeight.Tests.Experiments;
 public sealed class DoctorCommandTests : IDisposable
 {
     private static readonly string[] Checks =
-        [".NET", "native library", "libtorch", "BLAS", "threads", "allocator", "processor", "fused kernels", "pictures", "CUDA", "memory", "disk", "python3-torch"];
+        [".NET", "native library", "libtorch", "BLAS", "threads", "allocator", "processor", "fused kernels", "pictures", "CUDA", "MPI", "memory", "disk", "python3-torch"];
 
     private readonly TemporaryFolder _folder = new();
 

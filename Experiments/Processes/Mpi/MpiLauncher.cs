@@ -17,8 +17,20 @@ internal static class MpiLauncher
 
     /// <summary>Arguments that start some ranks on this machine and nowhere else, whatever a cluster's scheduler has allotted.</summary>
     public static string[] Arguments(MpiLibrary library, int size) => library.Family == MpiFamily.OpenMpi
-        ? ["-n", $"{size}", "--host", $"localhost:{size}", "--bind-to", "none", "--quiet"] // it would bind each of two ranks to one core
+        ? ["-n", $"{size}", "--host", $"localhost:{size}", "--bind-to", "none"] // it would bind each of two ranks to one core
         : ["-n", $"{size}", "-hosts", "localhost", "-launcher", "fork"];
+
+    /// <summary>What the launcher is told besides, by variables of which each version reads its own.</summary>
+    public static IEnumerable<(string Name, string Value)> Variables()
+    {
+        yield return ("OMPI_MCA_rmaps_base_oversubscribe", "1"); // more ranks than cores, or than a scheduler has allotted
+        yield return ("PRTE_MCA_rmaps_default_mapping_policy", ":oversubscribe");
+        if (Environment.IsPrivilegedProcess)
+        {
+            yield return ("OMPI_ALLOW_RUN_AS_ROOT", "1"); // as in a container, where everybody is root
+            yield return ("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
+        }
+    }
 
     /// <summary>Beside the library, whose bin folder is the next one up or two, then the PATH.</summary>
     private static IEnumerable<string> Folders(MpiLibrary library)
