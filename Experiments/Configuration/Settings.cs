@@ -37,7 +37,7 @@ public sealed record Settings
     [Range(0, 4096)]
     public int Threads { get; init; }
 
-    [Description("Processes that train together, each on its share of every batch; a launcher's number of processes (torchrun, mpirun, srun) goes before it")]
+    [Description("Processes that train together, each on its share of every batch; a launcher's number of ranks (mpirun, srun) goes before it")]
     [Range(1, 65536)]
     public int Processes { get; init; } = 1;
 

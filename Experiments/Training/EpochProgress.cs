@@ -45,7 +45,7 @@ internal sealed class EpochProgress : IDisposable
         ["weights"] = Record?.Content(replicas),
     };
 
-    /// <summary>Goes on from what a checkpoint holds: process 0 with the weights of all.</summary>
+    /// <summary>Goes on from what a checkpoint holds: rank 0 with the weights of all.</summary>
     public void Restore(Hashtable content, Replicas replicas)
     {
         Batches = Convert.ToInt32(content["batch"]!, CultureInfo.InvariantCulture);

@@ -220,7 +220,7 @@ internal sealed class PhaseRun
         return epoch + 1 == _settings.Train.Epochs || (every > 0 && (_phase.EpochsBefore + epoch + 1) % every == 0);
     }
 
-    /// <summary>Batch norm's running statistics are those that process 0 saw, as in PyTorch's DistributedDataParallel.</summary>
+    /// <summary>Batch norm's running statistics are those that rank 0 saw, as in PyTorch's DistributedDataParallel.</summary>
     private void UniteStatistics() => _replicas.TakeFirst(_model.Network.buffers());
 
     /// <summary>Tables first, the latest checkpoint last: on resuming, rows behind the checkpoint are dropped.</summary>
