@@ -50,7 +50,7 @@ internal sealed class RunStart(RankStart ranks, IReadOnlySet<CheckName> allowed,
         }
 
         (Device device, MachineRoom room, RunData data) = Prepare(settings, path);
-        using RunData held = data;
+        using RunData loaded = data;
         IReadOnlyList<TrainingPhase> phases = TrainingPhase.Of(settings);
         RunModel? model = null;
         RunChecks? checks = null;
@@ -68,15 +68,15 @@ internal sealed class RunStart(RankStart ranks, IReadOnlySet<CheckName> allowed,
         }
 
         RunFolder? made = null;
-        IDisposable? until = null;
+        using var held = new Held();
         _replicas.Together(() =>
         {
             ranks.Watch?.Dispose();
-            made = RunFolder.Create(path, replace, SettingsWriter.Write(settings), out until);
+            made = RunFolder.Create(path, replace, SettingsWriter.Write(settings), out IDisposable hold);
+            held.Until = hold;
             AtomicFile.WriteText(made.Environment, EnvironmentReport.Json(settings, Environment.GetCommandLineArgs()[1..], start, data.Fingerprint));
             Checkpoint.Write(made.LatestCheckpoint, settings, phases[0], trained, phases[0].EpochsBefore);
         });
-        using IDisposable locked = until!;
         ShareCheckpoint(made!.LatestCheckpoint);
         return Train(new RunSummary(settings, phases, data, trained, made, device, _replicas, checks!.Needs, findings, Done: null, Progress: null));
     }
@@ -88,7 +88,7 @@ internal sealed class RunStart(RankStart ranks, IReadOnlySet<CheckName> allowed,
     {
         using DisposeScope scope = NewDisposeScope();
         RunFolder folder = null!;
-        IDisposable? held = null;
+        using var held = new Held();
         string file = "";
         Checkpoint.Content checkpoint = null!;
         _replicas.Together(() =>
@@ -97,12 +97,11 @@ internal sealed class RunStart(RankStart ranks, IReadOnlySet<CheckName> allowed,
             if (_replicas.IsFirst)
             {
                 folder = RunFolder.Open(run);
-                held = folder.Hold();
+                held.Until = folder.Hold();
                 (file, checkpoint) = Checkpoint.Latest(folder, warning => Console.Error.WriteLine($"warning: {warning}"));
                 CheckUnchanged(folder, file, checkpoint);
             }
         });
-        using IDisposable? until = held;
         StartMessage first = StartMessage.Share(_replicas, _replicas.IsFirst ? new(SettingsWriter.Write(checkpoint.Settings), folder.Path) : null);
         if (!_replicas.IsFirst)
         {
@@ -149,7 +148,7 @@ internal sealed class RunStart(RankStart ranks, IReadOnlySet<CheckName> allowed,
         using DisposeScope scope = NewDisposeScope();
         Settings settings = SettingsLoader.Parse(first.Settings, "the configuration of rank 0");
         (Device device, _, RunData data) = Prepare(settings, first.Run);
-        using RunData held = data;
+        using RunData loaded = data;
         _replicas.Together(null); // rank 0 builds the network
         if (IsRefused(here: false))
         {
@@ -196,6 +195,14 @@ internal sealed class RunStart(RankStart ranks, IReadOnlySet<CheckName> allowed,
         }
 
         return (device, room!, data!);
+    }
+
+    /// <summary>Keeps other processes from training in the run's folder, from the moment on that it is held.</summary>
+    private sealed class Held : IDisposable
+    {
+        public IDisposable? Until { get; set; }
+
+        public void Dispose() => Until?.Dispose();
     }
 
     private static void Demand(bool condition, string problem)
