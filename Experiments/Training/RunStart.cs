@@ -42,8 +42,8 @@ internal sealed class RunStart(RankStart ranks, IReadOnlySet<CheckName> allowed,
                 RunFolder.Check(path = folder ?? RunFolder.DefaultPath(settings, start), replace);
             }
         });
-        StartMessage first = StartMessage.Share(_replicas, _replicas.IsFirst ? new(SettingsWriter.Write(settings), path) : null);
-        _replicas.Together(isElsewhere ? null : () => first.Compare(settings));
+        StartMessage first = StartMessage.Share(_replicas, _replicas.IsFirst ? new(SettingsWriter.Write(settings), path, Resumes: false) : null);
+        _replicas.Together(() => first.Compare(isElsewhere || _replicas.IsFirst ? null : settings, resumes: false));
         if (!_replicas.IsFirst)
         {
             return Follow(first);
@@ -102,7 +102,8 @@ internal sealed class RunStart(RankStart ranks, IReadOnlySet<CheckName> allowed,
                 CheckUnchanged(folder, file, checkpoint);
             }
         });
-        StartMessage first = StartMessage.Share(_replicas, _replicas.IsFirst ? new(SettingsWriter.Write(checkpoint.Settings), folder.Path) : null);
+        StartMessage first = StartMessage.Share(_replicas, _replicas.IsFirst ? new(SettingsWriter.Write(checkpoint.Settings), folder.Path, Resumes: true) : null);
+        _replicas.Together(() => first.Compare(null, resumes: true));
         if (!_replicas.IsFirst)
         {
             return Follow(first);
@@ -332,7 +333,8 @@ internal sealed class RunStart(RankStart ranks, IReadOnlySet<CheckName> allowed,
 /// <summary>What rank 0 tells the others at the start.</summary>
 /// <param name="Settings">The run's, as YAML.</param>
 /// <param name="Run">Its folder, which rank 0 alone has to reach.</param>
-internal sealed record StartMessage(string Settings, string Run)
+/// <param name="Resumes">Whether the run goes on.</param>
+internal sealed record StartMessage(string Settings, string Run, bool Resumes)
 {
     /// <summary>Rank 0's, in every rank.</summary>
     /// <param name="replicas">The ranks.</param>
@@ -340,13 +342,24 @@ internal sealed record StartMessage(string Settings, string Run)
     public static StartMessage Share(Replicas replicas, StartMessage? own)
         => own is not null && !replicas.AreSeveral ? own : JsonSerializer.Deserialize<StartMessage>(replicas.Share(own is null ? null : JsonSerializer.Serialize(own)))!;
 
-    /// <summary>The settings of a rank's own command line, which are to be rank 0's; only the images may lie elsewhere.</summary>
-    /// <exception cref="UsageException">They are others.</exception>
-    public void Compare(Settings own)
+    /// <summary>Compares what a rank's own command line says with rank 0's; only the images may lie elsewhere.</summary>
+    /// <param name="own">The rank's settings; null: it has them from rank 0.</param>
+    /// <param name="resumes">Whether it was started to go on with a run.</param>
+    /// <exception cref="UsageException">They differ.</exception>
+    public void Compare(Settings? own, bool resumes)
     {
+        if (resumes != Resumes)
+        {
+            throw new UsageException($"this rank was started {(resumes ? "with" : "without")} --resume and rank 0 {(Resumes ? "with" : "without")} it; start all ranks by the same command line");
+        }
+
+        if (own is null)
+        {
+            return;
+        }
+
         Settings first = SettingsLoader.Parse(Settings, "the configuration of rank 0");
-        string[] mine = Lines(own), firsts = Lines(first);
-        if (mine.Zip(firsts).FirstOrDefault(pair => pair.First != pair.Second) is ({ } line, { } other))
+        if (Lines(own).Zip(Lines(first)).FirstOrDefault(pair => pair.First != pair.Second) is ({ } line, { } other))
         {
             throw new UsageException($"the configuration has '{line.Trim()}' here and '{other.Trim()}' on rank 0; start all ranks by the same command line and file");
         }

@@ -127,6 +127,9 @@ public sealed partial class ProcessesCommandTests : IDisposable
         _folder.Run(0, ["train", "--out", "run", .. ImtaProcess.Tiny]);
 
         Refused(launcher, "run is trained by one process, and the launcher started 2; start 1, so that its numbers stay the same", "train", "--resume", "run");
+        ImtaProcess.Result unequal = Unequal(launcher, ["train", "--out", "other", .. ImtaProcess.Tiny], ["train", "--resume", "run"]);
+        unequal.Code.Should().Be(2, unequal.All);
+        OwnLines(unequal).Should().ContainSingle().Which.Should().MatchRegex("^imta: rank 1 of 2 on .*: this rank was started with --resume and rank 0 without it; start all ranks by the same command line$");
         Refused(launcher, "--processes 3 contradicts the launcher, which started 2 ranks; omit it there", "train", "--processes", "3");
         Refused(launcher, "unknown key train.bach", "train", "--set", "train.bach=3");
     }

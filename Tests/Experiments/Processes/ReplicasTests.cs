@@ -66,6 +66,27 @@ public sealed class ReplicasTests
         met[0].Should().MatchRegex("^rank 0 of 2 on [^ ]+ stops without the other ranks, which did not come to agree whether to go on \\(epoch 2, batch 7\\)$");
     }
 
+    [Theory]
+    [InlineData("0.1.0+abc", "0.1.0+def", "MPICH 4.0.2", "MPICH 4.0.2", "rank 1 of 2 on n1 runs imta 0.1.0+def, and rank 0 on n0 0.1.0+abc; give all ranks the same")]
+    [InlineData("0.1.0", "0.1.0", "Open MPI 4.1.4", "Open MPI 5.0.3", "rank 1 of 2 on n1 uses Open MPI 5.0.3, and rank 0 on n0 Open MPI 4.1.4; give all ranks the same")]
+    public void A_rank_with_another_program_or_library_is_named_in_all(string first, string second, string firstMpi, string secondMpi, string message)
+    {
+        RankIdentity[] own = [new("n0", 1, first, firstMpi, ""), new("n1", 2, second, secondMpi, "")];
+
+        ThreadGroup.Run(2, all => FluentActions.Invoking(() => RankIdentity.Exchange(all, own[all.Shard.Rank])).Should().Throw<SharedFailureException>().Which.Message)
+            .Should().Equal(message, message);
+    }
+
+    [Fact]
+    public void Ranks_on_one_machine_are_counted_by_its_name()
+    {
+        RankIdentity[] identities = [.. new[] { "a", "b", "a", "b", "b" }.Select(host => new RankIdentity(host, 1, "", "", ""))];
+
+        ThreadGroup.Run(5, all => new RankStart(all, null, identities)).Select(start => (start.LocalRank, start.LocalSize)).Should().Equal((0, 2), (0, 3), (1, 2), (1, 3), (2, 3));
+        var alone = new RankStart(Replicas.Alone, null, []);
+        (alone.LocalRank, alone.LocalSize).Should().Be((0, 1));
+    }
+
     private static string Waiting(Replicas all, double seconds)
     {
         (all.Place, all.Advice) = ("epoch 2, batch 7", "go on by itself");
