@@ -10,14 +10,8 @@ internal static class Failure
 {
     private const int Failed = 1;
 
-    /// <summary>The line, on the error output; of ranks that a launcher has started, in the first one only.</summary>
-    public static void OnConsole(string line)
-    {
-        if (LaunchPlace.IsFirstOrAlone)
-        {
-            Console.Error.WriteLine($"imta: {line}");
-        }
-    }
+    /// <summary>The line, on the error output.</summary>
+    public static void OnConsole(string line) => Console.Error.WriteLine($"imta: {line}");
 
     /// <summary>Says why, and returns the exit code.</summary>
     /// <param name="failure">What ended the command.</param>

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using Imta.MetaWeight.Experiments;
 using Imta.MetaWeight.Experiments.Commands;
+using Imta.MetaWeight.Experiments.Processes;
 
 Terminal.Prepare();
 var root = new RootCommand("imta: multi-exit networks with learned sample weights")
@@ -8,11 +9,13 @@ var root = new RootCommand("imta: multi-exit networks with learned sample weight
     TrainCommand.Build(), SweepCommand.Build(), EvalCommand.Build(), CalibrateCommand.Build(), InferCommand.Build(), ConvertCommand.Build(), ReportCommand.Build(), DataCommand.Build(), ConfigCommand.Build(), CostCommand.Build(), VerifyCommand.Build(), DoctorCommand.Build(), BenchCommand.Build(),
 };
 ParseResult arguments = root.Parse(args);
+bool isSpokenFor = arguments.CommandResult.Command.Name is "train" or "scale" && !LaunchPlace.IsFirstOrAlone; // rank 0 has the same command line
+Action<string> say = isSpokenFor ? _ => { } : Failure.OnConsole;
 if (arguments.Errors.Count > 0)
 {
     // The last error is the command's own, where there is one; the parser's before it follow from the same mistake.
     string? option = arguments.UnmatchedTokens.FirstOrDefault(token => token.StartsWith('-'));
-    return Failure.Tell(new UsageException($"{(option is null ? arguments.Errors[^1].Message : $"There is no option {option}.")} See imta --help."), Failure.OnConsole);
+    return Failure.Tell(new UsageException($"{(option is null ? arguments.Errors[^1].Message : $"There is no option {option}.")} See imta --help."), say);
 }
 
 try
@@ -21,5 +24,5 @@ try
 }
 catch (Exception e)
 {
-    return Failure.Tell(e, Failure.OnConsole);
+    return Failure.Tell(e, say);
 }

@@ -1,3 +1,5 @@
+using System.Runtime.InteropServices;
+
 namespace Imta.MetaWeight.Experiments.Processes;
 
 /// <summary>
@@ -21,7 +23,8 @@ internal interface IProcessGroup
     IExchange Broadcast(Tensor tensor, int root);
 
     /// <summary>The orderly end, in all of them.</summary>
-    void Leave();
+    /// <param name="exitCode">This process's, where the end does not come by itself.</param>
+    void Leave(int exitCode);
 
     /// <summary>Ends all of them at once, as far as they can be reached, and this process in any case.</summary>
     void Abort(int exitCode);
@@ -31,6 +34,9 @@ internal interface IProcessGroup
 internal interface IExchange
 {
     /// <summary>Looks whether it is done, and moves it on: it goes on only while somebody looks.</summary>
-    /// <exception cref="LostProcessException">It failed: a process is gone.</exception>
+    /// <exception cref="MpiException">It failed: a process is gone.</exception>
     bool IsDone();
 }
+
+/// <summary>An exchange failed; its message is the library's.</summary>
+internal sealed class MpiException(string message) : ExternalException(message);

@@ -42,7 +42,7 @@ internal static class Ranks
             IReadOnlyList<RankIdentity> others = RankIdentity.Exchange(replicas, RankIdentity.Own(group.Library, words));
             return work(new RankStart(replicas, watch, others));
         });
-        group.Leave();
+        group.Leave(code);
         return code;
     }
 
@@ -55,7 +55,7 @@ internal static class Ranks
             return group;
         }
 
-        group.Leave();
+        group.Leave(UsageException.ExitCode);
         throw new UsageException(FormattableString.Invariant(
             $"{place.Launcher} started {place.Size} ranks, and {library.Version} ({library.Path}) knows of {group.Size}: the library is not the launcher's; start by that library's own mpirun, or name the launcher's library by {MpiLibrary.Variable}=/path/to/libmpi.so"));
     }

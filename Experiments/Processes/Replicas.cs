@@ -164,7 +164,7 @@ internal sealed class Replicas
         if (_group is not null)
         {
             using DisposeScope scope = NewDisposeScope();
-            Wait(_group.Sum(zeros([1], ScalarType.Int64)), "end", stops: false);
+            Wait(() => [_group.Sum(zeros([1], ScalarType.Int64))], "end", stops: false);
         }
     }
 
@@ -189,11 +189,7 @@ internal sealed class Replicas
         using IDisposable noGrad = no_grad();
         BytesSummed += tensors.Sum(tensor => tensor.numel() * tensor.element_size());
         Tensor[] sent = [.. tensors.Select(OnHost)];
-        foreach (IExchange exchange in sent.SelectMany(Buckets).Select(_group.Sum).ToArray())
-        {
-            Wait(exchange, what);
-        }
-
+        Wait(() => [.. sent.SelectMany(Buckets).Select(_group.Sum)], what);
         Return(tensors, sent);
     }
 
@@ -202,7 +198,7 @@ internal sealed class Replicas
         using DisposeScope scope = NewDisposeScope();
         using IDisposable noGrad = no_grad();
         Tensor sent = OnHost(tensor);
-        Wait(_group!.Broadcast(sent, from), what);
+        Wait(() => [_group!.Broadcast(sent, from)], what);
         Return([tensor], [sent]);
     }
 
@@ -232,13 +228,27 @@ internal sealed class Replicas
         }
     }
 
-    /// <summary>Waits for an exchange, at first busily, and not longer than patience lasts.</summary>
-    /// <exception cref="LostProcessException">It failed, or took too long.</exception>
-    private void Wait(IExchange exchange, string what, bool stops = true)
+    /// <summary>Begins exchanges and waits for them, at first busily, and not longer than patience lasts.</summary>
+    /// <exception cref="LostProcessException">One failed, or they took too long.</exception>
+    private void Wait(Func<IExchange[]> begin, string what, bool stops = true)
+    {
+        try
+        {
+            IExchange[] exchanges = begin();
+            int done = 0;
+            Wait(() => (done += exchanges.Skip(done).TakeWhile(exchange => exchange.IsDone()).Count()) == exchanges.Length, what, stops);
+        }
+        catch (MpiException e)
+        {
+            throw new LostProcessException($"{Name} lost the other ranks ({e.Message.TrimEnd('.')}) when they were to {At(what)}; {HowToGoOn()}", innerException: e);
+        }
+    }
+
+    private void Wait(Func<bool> isDone, string what, bool stops)
     {
         long start = Stopwatch.GetTimestamp(), stopSeen = 0;
         bool told = false;
-        while (!Done(exchange, what))
+        while (!isDone())
         {
             TimeSpan waited = Stopwatch.GetElapsedTime(start);
             if (waited < Busy)
@@ -269,18 +279,6 @@ internal sealed class Replicas
             }
 
             Thread.Sleep(Nap);
-        }
-    }
-
-    private bool Done(IExchange exchange, string what)
-    {
-        try
-        {
-            return exchange.IsDone();
-        }
-        catch (LostProcessException e)
-        {
-            throw new LostProcessException($"{Name} lost the other ranks ({e.Message.TrimEnd('.')}) when they were to {At(what)}; {HowToGoOn()}", innerException: e);
         }
     }
 

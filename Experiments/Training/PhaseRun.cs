@@ -193,11 +193,6 @@ internal sealed class PhaseRun
             return null;
         }
 
-        if (_device.type != DeviceType.CPU)
-        {
-            _ = _replicas.Agree(stop: false); // all have queued this batch's exchanges, so that looking cannot wait for one that is gone
-        }
-
         return progress.Watch.Look() ?? (withModel && NonFinite.In(_model) is { } name ? FormattableString.Invariant($"batch {batch}, the gradient of {name}") : null);
     }
 

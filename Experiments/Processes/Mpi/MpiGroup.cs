@@ -73,9 +73,9 @@ internal sealed unsafe partial class MpiGroup : IProcessGroup
     }
 
     /// <summary>The others have come to the same point, so it takes no time; where it does, the process ends without.</summary>
-    public void Leave()
+    public void Leave(int exitCode)
     {
-        using var watch = new Timer(_ => Exit(1), null, Grace, Timeout.InfiniteTimeSpan);
+        using var watch = new Timer(_ => Exit(exitCode), null, Grace, Timeout.InfiniteTimeSpan);
         _ = _finalize();
     }
 
@@ -141,7 +141,7 @@ internal sealed unsafe partial class MpiGroup : IProcessGroup
         byte* text = stackalloc byte[ErrorLength];
         int length = 0;
         string said = _errorText(result, text, &length) == 0 ? Encoding.UTF8.GetString(text, length).ReplaceLineEndings(" ").Trim() : $"error {result}";
-        throw new LostProcessException(said);
+        throw new MpiException(said);
     }
 
     private static byte* Data(Tensor tensor) => (byte*)Unsafe.AsPointer(ref MemoryMarshal.GetReference(tensor.bytes)); // memory of libtorch's, which does not move

@@ -132,6 +132,7 @@ public sealed partial class ProcessesCommandTests : IDisposable
         OwnLines(unequal).Should().ContainSingle().Which.Should().MatchRegex("^imta: rank 1 of 2 on .*: this rank was started with --resume and rank 0 without it; start all ranks by the same command line$");
         Refused(launcher, "--processes 3 contradicts the launcher, which started 2 ranks; omit it there", "train", "--processes", "3");
         Refused(launcher, "unknown key train.bach", "train", "--set", "train.bach=3");
+        Refused(launcher, "There is no option --bogus", "train", "--bogus");
     }
 
     /// <summary>One library under the other's launcher makes worlds of one rank, each of which would write the run.</summary>

@@ -60,7 +60,7 @@ internal sealed class ThreadGroup : IProcessGroup
         }
     }));
 
-    public void Leave()
+    public void Leave(int exitCode)
     {
     }
 
