@@ -9,8 +9,7 @@ var root = new RootCommand("imta: multi-exit networks with learned sample weight
     TrainCommand.Build(), SweepCommand.Build(), EvalCommand.Build(), CalibrateCommand.Build(), InferCommand.Build(), ConvertCommand.Build(), ReportCommand.Build(), DataCommand.Build(), ConfigCommand.Build(), CostCommand.Build(), VerifyCommand.Build(), DoctorCommand.Build(), BenchCommand.Build(),
 };
 ParseResult arguments = root.Parse(args);
-bool isSpokenFor = arguments.CommandResult.Command.Name is "train" or "scale" && !LaunchPlace.IsFirstOrAlone; // rank 0 has the same command line
-Action<string> say = isSpokenFor ? _ => { } : Failure.OnConsole;
+Action<string> say = arguments.CommandResult.Command.Name is "train" or "scale" ? Ranks.Say : Failure.OnConsole;
 if (arguments.Errors.Count > 0)
 {
     // The last error is the command's own, where there is one; the parser's before it follow from the same mistake.

@@ -74,9 +74,10 @@ missing_packages() {
 # set_up_mpi ARGUMENTS...: installs an MPI where ranks on this machine are asked for and none is here; who cannot install it is told by the program.
 set_up_mpi() {
   [[ " $* " == *' --processes'[\ =]* || "${1:-} ${2:-}" == 'bench scale' ]] || return 0
-  [[ -z ${IMTA_MPI:-} ]] && ! command -v mpirun >/dev/null && ! command -v mpiexec >/dev/null && can_install || return 0
+  [[ " $* " != *' --processes'[\ =]1\ * && " $* " != *' --help '* ]] || return 0
+  [[ -z ${IMTA_MPI:-}${OMPI_COMM_WORLD_SIZE:-}${PMI_SIZE:-}${SLURM_STEP_ID:-} ]] && ! command -v mpirun >/dev/null && ! command -v mpiexec >/dev/null && can_install || return 0
   mkdir -p "$artifacts/logs"
-  install_packages openmpi-bin
+  (install_packages openmpi-bin) || true # the program says what is missing
 }
 
 can_install() { [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null; }

@@ -89,7 +89,7 @@ internal static class TrainCommand
         if (code is not (0 or 1 or UsageException.ExitCode or Interruption.ExitCode))
         {
             string advice = RunFolder.CanGoOn(run) ? $"go on by imta train --resume {run}" : "nothing is written yet";
-            Console.Error.WriteLine(FormattableString.Invariant($"imta: a rank was ended from outside (mpirun says {code}); {advice}"));
+            Failure.OnConsole(FormattableString.Invariant($"a rank was ended by a signal, or without a word (exit code {code} of mpirun); {advice}"));
             return 1;
         }
 

@@ -27,7 +27,9 @@ internal interface IProcessGroup
     void Leave(int exitCode);
 
     /// <summary>Ends all of them at once, as far as they can be reached, and this process in any case.</summary>
-    void Abort(int exitCode);
+    /// <param name="exitCode">Of all.</param>
+    /// <param name="patience">How long this process waits for its end to come from outside.</param>
+    void Abort(int exitCode, TimeSpan patience);
 }
 
 /// <summary>An exchange that was begun.</summary>

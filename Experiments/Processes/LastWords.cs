@@ -3,27 +3,73 @@ using System.Globalization;
 namespace Imta.MetaWeight.Experiments.Processes;
 
 /// <summary>
-/// What a rank says when others are lost: on its error output, which leads to the launcher, and in a file of its own machine, for the case
-/// that nothing leads there any more.
+/// What a rank says when it ends early: on its error output, which leads to the launcher, and in a file of its own machine, for the case that
+/// nothing leads there any more.
 /// </summary>
-/// <param name="path">The file; it is made with the first line.</param>
-internal sealed class LastWords(string path)
+internal sealed class LastWords
 {
-    /// <summary>The file of one of several ranks: <c>imta-USER/START-rankR.txt</c> in the folder for temporary files.</summary>
-    /// <param name="rank">Its rank.</param>
-    public static LastWords Of(int rank) => new(System.IO.Path.Combine(
-        System.IO.Path.GetTempPath(), $"imta-{Environment.UserName}", string.Create(CultureInfo.InvariantCulture, $"{DateTime.Now:yyyyMMdd-HHmmss}-{Environment.ProcessId}-rank{rank}.txt")));
+    private static readonly TimeSpan UntilFirstSpoke = TimeSpan.FromSeconds(0.5);
+    private static readonly TimeSpan Recently = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan ConsolePatience = TimeSpan.FromSeconds(1);
+    private static readonly string Folder = System.IO.Path.Combine(System.IO.Path.GetTempPath(), $"imta-{Environment.UserName}");
 
-    /// <summary>The file.</summary>
-    public string Path { get; } = path;
+    private readonly LaunchPlace _place;
 
+    public LastWords(LaunchPlace place)
+    {
+        _place = place;
+        Path = System.IO.Path.Combine(Folder, string.Create(CultureInfo.InvariantCulture, $"{DateTime.Now:yyyyMMdd-HHmmss}-{Environment.ProcessId}-rank{place.Rank}.txt"));
+    }
+
+    /// <summary>The file: <c>imta-USER/START-PROCESS-rankR.txt</c> in the folder for temporary files; it is made with the first line.</summary>
+    public string Path { get; }
+
+    /// <summary>Says a line. That it cannot be written, or that nobody reads it, does not stop the rank from ending.</summary>
     public void Say(string line)
     {
-        Console.Error.WriteLine($"imta: {line}");
+        Note(line);
+        var console = new Thread(() => Quietly(() => Failure.OnConsole(line))) { IsBackground = true };
+        console.Start();
+        console.Join(ConsolePatience);
+    }
+
+    /// <summary>Says a line that all ranks may have to say, such as of wrong arguments: the first one does, and another one only what that did not say.</summary>
+    public void SayForAll(string line)
+    {
+        if (_place.Rank == 0)
+        {
+            Say(line);
+            return;
+        }
+
+        Thread.Sleep(UntilFirstSpoke);
+        if (!FirstSaid(line))
+        {
+            Say($"{Replicas.NameOf(_place.Rank, _place.Size)}: {line}");
+        }
+    }
+
+    /// <summary>Writes a line to the file alone.</summary>
+    public void Note(string line) => Quietly(() =>
+    {
+        Directory.CreateDirectory(Folder);
+        File.AppendAllText(Path, string.Create(CultureInfo.InvariantCulture, $"{DateTime.UtcNow:yyyy-MM-dd HH:mm:ss} {line}\n"));
+    });
+
+    private static bool FirstSaid(string line)
+    {
+        bool said = false;
+        Quietly(() => said = Directory.Exists(Folder) && Directory.EnumerateFiles(Folder, "*-rank0.txt")
+            .Where(file => DateTime.UtcNow - File.GetLastWriteTimeUtc(file) < Recently)
+            .Any(file => File.ReadAllText(file).Contains(line, StringComparison.Ordinal)));
+        return said;
+    }
+
+    private static void Quietly(Action write)
+    {
         try
         {
-            Directory.CreateDirectory(System.IO.Path.GetDirectoryName(Path)!);
-            File.AppendAllText(Path, string.Create(CultureInfo.InvariantCulture, $"{DateTime.UtcNow:yyyy-MM-dd HH:mm:ss} {line}\n"));
+            write();
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {

@@ -13,8 +13,10 @@ internal sealed record LaunchPlace(string Launcher, int Rank, int Size, params M
     // What launchers say to a rank; a star stands for anything. Their users' own settings, such as OMPI_MCA_btl, are not among it.
     private static readonly string[] OfRank =
     [
-        "OMPI_COMM_WORLD_*", "OMPI_MCA_ess*", "OMPI_MCA_orte_*", "OMPI_MCA_pmix*", "OMPI_MCA_initial_wdir", "OMPI_MCA_shmem_RUNTIME_*", "OMPI_MCA_mpi_oversubscribe", "OMPI_APP_CTX_*", "OMPI_ARGV", "OMPI_COMMAND",
-        "OMPI_FILE_LOCATION", "OMPI_FIRST_RANKS", "OMPI_NUM_APP_CTX", "OMPI_UNIVERSE_SIZE", "PMIX_*", "PMI_*", "PMI2_*", "HYDI_*", "MPI_LOCALNRANKS", "MPI_LOCALRANKID", "MPIR_CVAR_CH3_INTERFACE_HOSTNAME",
+        "OMPI_COMM_WORLD_*", "OMPI_MCA_ess", "OMPI_MCA_ess_*", "OMPI_MCA_orte_ess_*", "OMPI_MCA_orte_hnp_uri", "OMPI_MCA_orte_local_daemon_uri", "OMPI_MCA_orte_jobfam_session_dir", "OMPI_MCA_orte_top_session_dir",
+        "OMPI_MCA_orte_num_nodes", "OMPI_MCA_orte_app_num", "OMPI_MCA_orte_bound_at_launch", "OMPI_MCA_orte_launch", "OMPI_MCA_orte_precondition_transports", "OMPI_MCA_pmix", "OMPI_MCA_initial_wdir", "OMPI_MCA_shmem_RUNTIME_*", "OMPI_MCA_mpi_oversubscribe", "OMPI_APP_CTX_*", "OMPI_ARGV", "OMPI_COMMAND",
+        "OMPI_FILE_LOCATION", "OMPI_FIRST_RANKS", "OMPI_NUM_APP_CTX", "OMPI_UNIVERSE_SIZE", "PMIX_RANK", "PMIX_NAMESPACE", "PMIX_ID", "PMIX_HOSTNAME", "PMIX_VERSION", "PMIX_SERVER_*", "PMIX_DSTORE_*",
+        "PMIX_BFROP_BUFFER_TYPE", "PMIX_GDS_MODULE", "PMIX_SECURITY_MODE", "PMIX_SYSTEM_TMPDIR", "PMI_*", "PMI2_*", "HYDI_*", "MPI_LOCALNRANKS", "MPI_LOCALRANKID", "MPIR_CVAR_CH3_INTERFACE_HOSTNAME",
         "SLURM_STEP*", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_TASK_PID", "SLURM_PMI*", "RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_*",
     ];
 
@@ -43,16 +45,6 @@ internal sealed record LaunchPlace(string Launcher, int Rank, int Size, params M
             { Launcher: "srun" } => throw new UsageException(FormattableString.Invariant($"srun started {place.Size} tasks without MPI, so they cannot meet; start them by srun --mpi=pmix (Open MPI) or --mpi=pmi2 (MPICH)")),
             _ => place,
         };
-    }
-
-    /// <summary>Whether what this process says is no repetition of what rank 0 says: of wrong arguments, which all have.</summary>
-    public static bool IsFirstOrAlone
-    {
-        get
-        {
-            string rank = ((string[])["OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID"]).Select(Environment.GetEnvironmentVariable).FirstOrDefault(value => !string.IsNullOrEmpty(value)) ?? "0";
-            return rank == "0";
-        }
     }
 
     /// <summary>This process's.</summary>

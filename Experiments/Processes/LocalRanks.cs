@@ -10,6 +10,7 @@ internal static class LocalRanks
     /// <summary>What to do where there is no MPI.</summary>
     public const string ToGetMpi = "as root: apt-get install openmpi-bin (Debian, Ubuntu), or load your cluster's MPI module";
     private static readonly TimeSpan Look = TimeSpan.FromMilliseconds(100);
+    private static readonly TimeSpan UntilTold = TimeSpan.FromSeconds(3); // Open MPI's launcher takes 2 s more than its ranks
 
     /// <summary>Runs them to their end, and returns the launcher's exit code, which is that of a rank.</summary>
     /// <param name="size">How many.</param>
@@ -33,13 +34,19 @@ internal static class LocalRanks
         process.ErrorDataReceived += (_, line) => errors.Take(line.Data);
         process.BeginErrorReadLine();
         stop.AtOnce = process.Kill;
-        bool asked = false;
+        long asked = 0;
         while (!process.WaitForExit(Look))
         {
-            if (stop.Token.IsCancellationRequested && !asked)
+            if (stop.Token.IsCancellationRequested && asked == 0)
             {
-                asked = true;
+                asked = Stopwatch.GetTimestamp();
                 process.StandardInput.Close();
+            }
+
+            if (asked > 0 && Stopwatch.GetElapsedTime(asked) > UntilTold)
+            {
+                asked = long.MaxValue; // once
+                Failure.OnConsole("waiting until the ranks have stopped; Ctrl-C (or SIGTERM) once more ends them at once");
             }
         }
 
@@ -70,13 +77,14 @@ internal static class LocalRanks
         public void Take(string? line)
         {
             bool isRule = line?.StartsWith(Rule, StringComparison.Ordinal) == true;
-            if (line is not null && (_inNotice || isRule))
+            bool isOfRank = line?.StartsWith("imta: ", StringComparison.Ordinal) == true;
+            if (line is not null && (_inNotice || isRule) && !isOfRank)
             {
                 _notices.Add(line);
             }
             else if (line is not null)
             {
-                _rankSpoke |= line.StartsWith("imta: ", StringComparison.Ordinal);
+                _rankSpoke |= isOfRank;
                 Console.Error.WriteLine(line);
             }
 

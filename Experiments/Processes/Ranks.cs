@@ -11,12 +11,17 @@ internal static class Ranks
     /// <summary>Between the last line of a rank that gives up and the end of all: others that give up at the same time say theirs.</summary>
     public static readonly TimeSpan Grace = TimeSpan.FromSeconds(1);
 
+    /// <summary>MPI_Abort does not return where it cannot reach the launcher.</summary>
+    public static readonly TimeSpan UntilAborted = TimeSpan.FromSeconds(5);
+
+    /// <summary>The same, where somebody waits for this rank to stop.</summary>
+    public static readonly TimeSpan UntilStopped = TimeSpan.FromSeconds(0.3);
+
     /// <summary>Runs the command in this process, alone or as one of those that a launcher has started; its exit code.</summary>
     /// <param name="place">The launcher's; null: this process is alone.</param>
     /// <param name="patience">How long one waits for the others, at the start and in every exchange.</param>
     /// <param name="work">The command; of several ranks it ends in all of them with the same exit code, or throws in one of them.</param>
     /// <param name="stop">Asks this one to stop.</param>
-    /// <exception cref="UsageException">The MPI library is not the launcher's.</exception>
     public static int Run(LaunchPlace? place, TimeSpan patience, Func<RankStart, int> work, CancellationToken stop)
     {
         if (place is null)
@@ -24,39 +29,57 @@ internal static class Ranks
             return work(new RankStart(Replicas.Alone, null, []));
         }
 
-        LastWords words = LastWords.Of(place.Rank);
+        var words = new LastWords(place);
         using var watch = new StartWatch(place, patience, words, stop);
-        MpiLibrary? library = MpiLibrary.Find(place.Families);
-        if (library is null)
+        MpiGroup group;
+        try
         {
-            words.Say($"{place.Launcher} started {Replicas.NameOf(place.Rank, place.Size)}, where no MPI library of its kind is found; install it where the loader looks, or name its file by {MpiLibrary.Variable}=/path/to/libmpi.so");
-            return UsageException.ExitCode;
+            group = Join(place);
+        }
+        catch (UsageException e)
+        {
+            return Failure.Tell(e, words.SayForAll);
         }
 
-        MpiGroup group = Join(library, place);
-
-        watch.Meet();
+        watch.Meet(group);
         var replicas = new Replicas(group, patience, stop) { Tell = words.Say };
-        int code = Guarded(replicas, group, words, () =>
-        {
-            IReadOnlyList<RankIdentity> others = RankIdentity.Exchange(replicas, RankIdentity.Own(group.Library, words));
-            return work(new RankStart(replicas, watch, others));
-        });
+        int code = Guarded(replicas, group, words, () => work(new RankStart(replicas, watch, RankIdentity.Exchange(replicas, RankIdentity.Own(group.Library, words)))));
         group.Leave(code);
         return code;
     }
 
-    /// <summary>MPI's world, which has to be the launcher's; otherwise each rank is alone in a world of its own, and the first one says so.</summary>
-    private static MpiGroup Join(MpiLibrary library, LaunchPlace place)
+    /// <summary>Takes a line of a command that several processes run: not each of them says the same.</summary>
+    public static void Say(string line)
     {
-        var group = new MpiGroup(library);
-        if (group.Size == place.Size)
+        if (Place() is { } place)
         {
-            return group;
+            new LastWords(place).SayForAll(line);
+        }
+        else
+        {
+            Failure.OnConsole(line);
         }
 
-        group.Leave(UsageException.ExitCode);
-        throw new UsageException(FormattableString.Invariant(
+        static LaunchPlace? Place()
+        {
+            try
+            {
+                return LaunchPlace.OfThisProcess();
+            }
+            catch (UsageException)
+            {
+                return null;
+            }
+        }
+    }
+
+    /// <summary>MPI's world, which has to be the launcher's; otherwise each rank is alone in a world of its own.</summary>
+    private static MpiGroup Join(LaunchPlace place)
+    {
+        MpiLibrary library = MpiLibrary.Find(place.Families)
+            ?? throw new UsageException($"{place.Launcher} started this process, and no MPI library of its kind is found here; install it where the loader looks, or name its file by {MpiLibrary.Variable}=/path/to/libmpi.so");
+        var group = new MpiGroup(library);
+        return group.Size == place.Size ? group : throw new UsageException(FormattableString.Invariant(
             $"{place.Launcher} started {place.Size} ranks, and {library.Version} ({library.Path}) knows of {group.Size}: the library is not the launcher's; start by that library's own mpirun, or name the launcher's library by {MpiLibrary.Variable}=/path/to/libmpi.so"));
     }
 
@@ -65,40 +88,27 @@ internal static class Ranks
     {
         try
         {
-            int code = work();
+            int code;
+            try
+            {
+                code = work();
+            }
+            catch (Exception e) when (e is SharedFailureException or NonFiniteException or OperationCanceledException)
+            {
+                code = Failure.Tell(e, replicas.IsFirst ? Failure.OnConsole : _ => { });
+            }
+
             replicas.Part();
             return code;
-        }
-        catch (Exception e) when (e is SharedFailureException or NonFiniteException or OperationCanceledException)
-        {
-            int code = Failure.Tell(e, replicas.IsFirst ? Failure.OnConsole : _ => { });
-            return Parted(replicas, group, words, code);
         }
         catch (Exception e)
         {
-            return Abandon(e, replicas, group, words);
-        }
-    }
-
-    private static int Parted(Replicas replicas, MpiGroup group, LastWords words, int code)
-    {
-        try
-        {
-            replicas.Part();
+            int code = Failure.Tell(e, line => words.Say(replicas.IsFirst || e is LostProcessException ? line : $"{replicas.Name}: {line}"));
+            bool stopped = code == Interruption.ExitCode;
+            Thread.Sleep(stopped ? TimeSpan.Zero : Grace);
+            group.Abort(code, stopped ? UntilStopped : UntilAborted);
             return code;
         }
-        catch (LostProcessException e)
-        {
-            return Abandon(e, replicas, group, words);
-        }
-    }
-
-    private static int Abandon(Exception failure, Replicas replicas, MpiGroup group, LastWords words)
-    {
-        int code = Failure.Tell(failure, line => words.Say(replicas.IsFirst || failure is LostProcessException ? line : $"{replicas.Name}: {line}"));
-        Thread.Sleep(code == Interruption.ExitCode ? TimeSpan.Zero : Grace);
-        group.Abort(code);
-        return code;
     }
 }
 

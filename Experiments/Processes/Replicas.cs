@@ -11,9 +11,11 @@ namespace Imta.MetaWeight.Experiments.Processes;
 internal sealed class Replicas
 {
     private const int BucketBytes = 25 << 20; // PyTorch's
-    private static readonly TimeSpan Busy = TimeSpan.FromMilliseconds(20); // an exchange of others that have come is over by then
+    private const long LargeBytes = 1 << 20;
+    private static readonly TimeSpan BusyForOthers = TimeSpan.FromMilliseconds(20); // then with naps: what runs needs the cores
+    private static readonly TimeSpan BusyWithData = TimeSpan.FromSeconds(2); // data move on only while somebody looks
     private static readonly TimeSpan Nap = TimeSpan.FromMilliseconds(1);
-    private static readonly TimeSpan UntilToldOfStop = TimeSpan.FromSeconds(0.5); // Open MPI's mpirun kills a second after it asked
+    private static readonly TimeSpan UntilToldOfStop = TimeSpan.FromSeconds(0.3); // Open MPI's mpirun kills a second after it asked
     private static readonly TimeSpan UntilStop = TimeSpan.FromSeconds(1.5);
 
     private readonly IProcessGroup? _group;
@@ -66,7 +68,7 @@ internal sealed class Replicas
         Tensor[] given = [.. gradients.OfType<Tensor>()];
         Tensor flat = cat([.. given.Select(part => part.detach().flatten())]).mul_(samples);
         Tensor all = full([1], samples, flat.dtype, flat.device); // summed on the device: nobody waits for it
-        Exchange("average gradients", [flat, all]);
+        Exchange("the averaging of gradients", [flat, all]);
 
         flat.mul_(ones_like(all).div(all));
         var means = new Queue<Tensor>();
@@ -82,20 +84,20 @@ internal sealed class Replicas
 
     /// <summary>Replaces tensors, all on one device, by their sums over the processes.</summary>
     /// <param name="tensors">float32, float64 or int64.</param>
-    public void Sum(params Tensor[] tensors) => Exchange("sum up what they have", tensors);
+    public void Sum(params Tensor[] tensors) => Exchange("a sum over ranks", tensors);
 
     /// <summary>Replaces tensors by those of rank 0.</summary>
     public void TakeFirst(IEnumerable<Tensor> tensors)
     {
         foreach (Tensor tensor in AreSeveral ? tensors : [])
         {
-            Broadcast("take what rank 0 has", tensor, from: 0);
+            Broadcast("the broadcast from rank 0", tensor, from: 0);
         }
     }
 
     /// <summary>What every process has, one row each: <c>[processes, …]</c>.</summary>
     /// <param name="own">float32, float64 or int64, on the CPU, of one shape everywhere.</param>
-    public Tensor Gather(Tensor own) => Gather("tell what they have", own);
+    public Tensor Gather(Tensor own) => Gather("a gathering of values", own);
 
     /// <summary>Bytes of one process, for all.</summary>
     /// <param name="bytes">There: the bytes.</param>
@@ -103,7 +105,7 @@ internal sealed class Replicas
     public byte[] Share(byte[]? bytes, int from = 0)
     {
         using DisposeScope scope = NewDisposeScope();
-        string what = FormattableString.Invariant($"hear from rank {from}");
+        string what = FormattableString.Invariant($"the broadcast from rank {from}");
         Tensor length = tensor(new[] { Shard.Rank == from ? (long)bytes!.Length : 0 });
         Broadcast(what, length, from);
         Tensor content = Shard.Rank == from ? tensor(bytes!) : zeros([length.item<long>()], ScalarType.Byte);
@@ -129,7 +131,7 @@ internal sealed class Replicas
         }
 
         using DisposeScope scope = NewDisposeScope();
-        long[][] said = [.. Gather("agree whether to go on", tensor(new[] { stop ? 1L : 0, isDue ? 1 : 0, problem is null ? 0 : exitCode })).data<long>().ToArray().Chunk(3)];
+        long[][] said = [.. Gather("the agreement on going on", tensor(new[] { stop ? 1L : 0, isDue ? 1 : 0, problem is null ? 0 : exitCode })).data<long>().ToArray().Chunk(3)];
         int first = Array.FindIndex(said, flags => flags[2] != 0);
         string? shared = first < 0 ? null : Share(first == Shard.Rank ? problem : null, first);
         return new Agreement(said.Any(flags => flags[0] != 0), said.Any(flags => flags[1] != 0), shared, first < 0 ? 0 : (int)said[first][2]);
@@ -164,7 +166,7 @@ internal sealed class Replicas
         if (_group is not null)
         {
             using DisposeScope scope = NewDisposeScope();
-            Wait(() => [_group.Sum(zeros([1], ScalarType.Int64))], "end", stops: false);
+            Wait("the end", BusyForOthers, [zeros([1], ScalarType.Int64)], _group.Sum, stops: false);
         }
     }
 
@@ -187,9 +189,15 @@ internal sealed class Replicas
 
         using DisposeScope scope = NewDisposeScope();
         using IDisposable noGrad = no_grad();
-        BytesSummed += tensors.Sum(tensor => tensor.numel() * tensor.element_size());
+        long bytes = tensors.Sum(tensor => tensor.numel() * tensor.element_size());
+        BytesSummed += bytes;
         Tensor[] sent = [.. tensors.Select(OnHost)];
-        Wait(() => [.. sent.SelectMany(Buckets).Select(_group.Sum)], what);
+        if (bytes >= LargeBytes)
+        {
+            Wait(what, BusyForOthers, zeros([1], ScalarType.Int64)); // all have come
+        }
+
+        Wait(what, bytes >= LargeBytes ? BusyWithData : BusyForOthers, [.. sent.SelectMany(Buckets)]);
         Return(tensors, sent);
     }
 
@@ -198,7 +206,7 @@ internal sealed class Replicas
         using DisposeScope scope = NewDisposeScope();
         using IDisposable noGrad = no_grad();
         Tensor sent = OnHost(tensor);
-        Wait(() => [_group!.Broadcast(sent, from)], what);
+        Wait(what, BusyForOthers, [sent], one => _group!.Broadcast(one, from));
         Return([tensor], [sent]);
     }
 
@@ -228,30 +236,33 @@ internal sealed class Replicas
         }
     }
 
-    /// <summary>Begins exchanges and waits for them, at first busily, and not longer than patience lasts.</summary>
+    private void Wait(string what, TimeSpan busy, params Tensor[] summed) => Wait(what, busy, summed, _group!.Sum);
+
+    /// <summary>Begins exchanges of tensors and waits for them, at first busily, and not longer than patience lasts.</summary>
     /// <exception cref="LostProcessException">One failed, or they took too long.</exception>
-    private void Wait(Func<IExchange[]> begin, string what, bool stops = true)
+    private void Wait(string what, TimeSpan busy, Tensor[] tensors, Func<Tensor, IExchange> begin, bool stops = true)
     {
         try
         {
-            IExchange[] exchanges = begin();
+            IExchange[] exchanges = [.. tensors.Select(begin)];
             int done = 0;
-            Wait(() => (done += exchanges.Skip(done).TakeWhile(exchange => exchange.IsDone()).Count()) == exchanges.Length, what, stops);
+            Wait(() => (done += exchanges.Skip(done).TakeWhile(exchange => exchange.IsDone()).Count()) == exchanges.Length, what, busy, stops);
         }
-        catch (MpiException e)
+        catch (Exception e) when (e is MpiException or LostProcessException)
         {
-            throw new LostProcessException($"{Name} lost the other ranks ({e.Message.TrimEnd('.')}) when they were to {At(what)}; {HowToGoOn()}", innerException: e);
+            Array.ForEach(tensors, tensor => tensor.DetachFromDisposeScope()); // somebody may still read and write them until this process ends
+            throw e is MpiException ? new LostProcessException($"{Name} lost the other ranks ({e.Message.TrimEnd('.')}) at {At(what)}; {HowToGoOn()}", innerException: e) : e;
         }
     }
 
-    private void Wait(Func<bool> isDone, string what, bool stops)
+    private void Wait(Func<bool> isDone, string what, TimeSpan busy, bool stops)
     {
         long start = Stopwatch.GetTimestamp(), stopSeen = 0;
         bool told = false;
         while (!isDone())
         {
             TimeSpan waited = Stopwatch.GetElapsedTime(start);
-            if (waited < Busy)
+            if (waited < busy)
             {
                 Thread.Yield();
                 continue;
@@ -259,7 +270,7 @@ internal sealed class Replicas
 
             if (waited > _patience)
             {
-                throw new LostProcessException(FormattableString.Invariant($"{Name} gave up after {_patience.TotalSeconds:0.#} s, in which not all ranks came to {At(what)}; {HowToGoOn()}"));
+                throw new LostProcessException(FormattableString.Invariant($"{Name} gave up after waiting {_patience.TotalSeconds:0.#} s for the other ranks at {At(what)}; {HowToGoOn()}"));
             }
 
             if (stops && _stop.IsCancellationRequested)
@@ -269,7 +280,7 @@ internal sealed class Replicas
                 if (since > UntilToldOfStop && !told)
                 {
                     told = true;
-                    Tell?.Invoke(FormattableString.Invariant($"{Name} was asked to stop, and waits for the other ranks to {At(what)}, since {waited.TotalSeconds:0.0} s; {HowToGoOn()}"));
+                    Tell?.Invoke(FormattableString.Invariant($"{Name} was asked to stop and has waited {waited.TotalSeconds:0.0} s for the other ranks at {At(what)}; {HowToGoOn()}"));
                 }
 
                 if (since > UntilStop)

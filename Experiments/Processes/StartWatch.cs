@@ -18,7 +18,7 @@ internal sealed class StartWatch : IDisposable
     private readonly CancellationToken _stop;
     private readonly LastWords _words;
     private readonly ManualResetEventSlim _over = new();
-    private volatile bool _met;
+    private volatile MpiGroup? _group;
 
     public StartWatch(LaunchPlace place, TimeSpan patience, LastWords words, CancellationToken stop)
     {
@@ -27,7 +27,7 @@ internal sealed class StartWatch : IDisposable
     }
 
     /// <summary>All have started.</summary>
-    public void Meet() => _met = true;
+    public void Meet(MpiGroup group) => _group = group;
 
     /// <summary>Training begins, which can stop where nothing is lost.</summary>
     public void Dispose() => _over.Set();
@@ -38,7 +38,7 @@ internal sealed class StartWatch : IDisposable
         long stopSeen = 0;
         while (!_over.Wait(Look))
         {
-            if (!_met && clock.Elapsed > _patience)
+            if (_group is null && clock.Elapsed > _patience)
             {
                 _words.Say(FormattableString.Invariant($"{Replicas.NameOf(_place.Rank, _place.Size)} gave up after {_patience.TotalSeconds:0.#} s, in which not all ranks started; nothing is written. See why, and start again; --process-timeout sets how long a rank waits"));
                 Thread.Sleep(Ranks.Grace);
@@ -50,7 +50,10 @@ internal sealed class StartWatch : IDisposable
                 stopSeen = stopSeen == 0 ? Stopwatch.GetTimestamp() : stopSeen;
                 if (Stopwatch.GetElapsedTime(stopSeen) > UntilStop)
                 {
-                    _words.Say($"{Replicas.NameOf(_place.Rank, _place.Size)} was stopped{(_met ? "" : ", when not all ranks had started yet")}");
+                    string line = $"{Replicas.NameOf(_place.Rank, _place.Size)} was stopped{(_group is null ? " before all ranks had started" : "")}";
+                    Action<string> say = _place.Rank == 0 ? _words.Say : _words.Note;
+                    say(line);
+                    _group?.Abort(Interruption.ExitCode, Ranks.UntilStopped);
                     MpiGroup.Exit(Interruption.ExitCode);
                 }
             }

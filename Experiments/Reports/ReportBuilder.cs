@@ -1,4 +1,3 @@
-
 namespace Imta.MetaWeight.Experiments.Reports;
 
 /// <summary>Chooses what a report shows of its runs.</summary>

@@ -70,12 +70,17 @@ internal sealed class PhaseRun
             return begun;
         }
 
+        _replicas.Together(() => Restore(begun, progress));
+        return begun;
+    }
+
+    private void Restore(EpochProgress begun, Hashtable progress)
+    {
         try
         {
             begun.Restore(progress, _replicas);
             ArgumentOutOfRangeException.ThrowIfNegative(begun.Batches);
             ArgumentOutOfRangeException.ThrowIfGreaterThan(begun.Batches, _plan.Batches);
-            return begun;
         }
         catch (Exception e) when (e is ArgumentException or InvalidCastException or InvalidOperationException or NullReferenceException or FormatException or OverflowException or ExternalException)
         {

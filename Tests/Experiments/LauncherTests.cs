@@ -289,6 +289,8 @@ public sealed class LauncherTests : IDisposable
     [InlineData(true, "train", "--processes=2")]
     [InlineData(true, "bench", "scale")]
     [InlineData(false, "train", "--process-timeout", "2")]
+    [InlineData(false, "train", "--processes", "1")]
+    [InlineData(false, "train", "--processes", "2", "--help")]
     [InlineData(false, "train")]
     public void An_mpi_is_installed_only_where_ranks_are_asked_for(bool installed, params string[] arguments)
     {

@@ -7,9 +7,8 @@ namespace Imta.MetaWeight.Experiments.Processes.Mpi;
 /// <summary>The processes that an MPI launcher has started: MPI's world. One group a process, once.</summary>
 internal sealed unsafe partial class MpiGroup : IProcessGroup
 {
-    private const int BroadcastBytes = 1 << 30; // counts are C integers
     private const int ErrorLength = 512; // MPI_MAX_ERROR_STRING, the greatest of them
-    private static readonly TimeSpan Grace = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan FinalisePatience = TimeSpan.FromSeconds(30);
 
     private readonly MpiHandles _handles;
     private readonly delegate* unmanaged<void*, void*, int, nint, nint, nint, nint*, int> _allReduce;
@@ -56,35 +55,30 @@ internal sealed unsafe partial class MpiGroup : IProcessGroup
             var other => throw new ArgumentException($"a sum over processes takes float32, float64 or int64, not {other}", nameof(tensor)),
         };
         var request = new Request(this);
-        Check(_allReduce((void*)_handles.InPlace, Data(tensor), checked((int)tensor.numel()), type, _handles.Sum, _handles.World, request.Next()));
+        Check(_allReduce((void*)_handles.InPlace, Data(tensor), checked((int)tensor.numel()), type, _handles.Sum, _handles.World, request.Handle));
         return request;
     }
 
     public IExchange Broadcast(Tensor tensor, int root)
     {
         var request = new Request(this);
-        byte* data = Data(tensor);
-        for (long left = tensor.numel() * tensor.element_size(); left > 0; left -= BroadcastBytes, data += BroadcastBytes)
-        {
-            Check(_broadcast(data, (int)Math.Min(left, BroadcastBytes), _handles.Byte, root, _handles.World, request.Next()));
-        }
-
+        Check(_broadcast(Data(tensor), checked((int)(tensor.numel() * tensor.element_size())), _handles.Byte, root, _handles.World, request.Handle));
         return request;
     }
 
-    /// <summary>The others have come to the same point, so it takes no time; where it does, the process ends without.</summary>
+    /// <summary>The others have come to the same point, so it takes no time; if it does not return all the same, the process ends without it.</summary>
     public void Leave(int exitCode)
     {
-        using var watch = new Timer(_ => Exit(exitCode), null, Grace, Timeout.InfiniteTimeSpan);
+        using var watch = new Timer(_ => Exit(exitCode), null, FinalisePatience, Timeout.InfiniteTimeSpan);
         _ = _finalize();
     }
 
     /// <summary>The launcher ends the others. Where it does not answer, this process ends without it.</summary>
-    public void Abort(int exitCode)
+    public void Abort(int exitCode, TimeSpan patience)
     {
         var abort = new Thread(() => _ = _abort(_handles.World, exitCode)) { IsBackground = true };
         abort.Start();
-        abort.Join(Grace);
+        abort.Join(patience);
         Exit(exitCode);
     }
 
@@ -120,7 +114,7 @@ internal sealed unsafe partial class MpiGroup : IProcessGroup
         return value;
     }
 
-    /// <summary>A table of handles that is not this library's shows here, and not in sums.</summary>
+    /// <summary>A table of handles that is not this library's shows here at the latest, and not in sums.</summary>
     private void CheckSize(nint type, int expected)
     {
         int size = 0;
@@ -149,34 +143,25 @@ internal sealed unsafe partial class MpiGroup : IProcessGroup
     [LibraryImport("libc", EntryPoint = "_exit")]
     private static partial void ExitNow(int code);
 
-    /// <summary>Requests of MPI's, which lie in memory that does not move while MPI works on them.</summary>
+    /// <summary>A request of MPI's, in memory that does not move while MPI works on it.</summary>
     private sealed class Request(MpiGroup group) : IExchange
     {
-        private readonly List<nint[]> _pending = [];
+        private readonly nint[] _request = GC.AllocateArray<nint>(1, pinned: true);
+        private bool _done;
 
-        public nint* Next()
-        {
-            nint[] request = GC.AllocateArray<nint>(1, pinned: true);
-            _pending.Add(request);
-            return (nint*)Unsafe.AsPointer(ref request[0]);
-        }
+        public nint* Handle => (nint*)Unsafe.AsPointer(ref _request[0]);
 
         public bool IsDone()
         {
             byte* status = stackalloc byte[64]; // more than any MPI_Status
-            while (_pending.Count > 0)
+            int done = 1;
+            if (!_done)
             {
-                int done = 0;
-                group.Check(group._test((nint*)Unsafe.AsPointer(ref _pending[^1][0]), &done, status));
-                if (done == 0)
-                {
-                    return false;
-                }
-
-                _pending.RemoveAt(_pending.Count - 1);
+                group.Check(group._test(Handle, &done, status));
+                _done = done != 0;
             }
 
-            return true;
+            return _done;
         }
     }
 }

@@ -52,7 +52,8 @@ internal sealed unsafe partial class MpiLibrary
         return families.SelectMany(Names).Distinct().Select(name => Load(name, out _)).FirstOrDefault(library => library is not null && families.Contains(library.Family));
     }
 
-    /// <summary>A function of the library; null: it has none of that name.</summary>
+    /// <summary>A function of the library.</summary>
+    /// <exception cref="UsageException">It has none of that name.</exception>
     public nint Function(string name) => NativeLibrary.TryGetExport(_library, name, out nint address) ? address : throw new UsageException($"{Path} has no {name}; it takes a library of MPI 3 or later");
 
     /// <summary>Whose library says that of itself.</summary>
@@ -63,10 +64,10 @@ internal sealed unsafe partial class MpiLibrary
         _ => MpiFamily.Other,
     };
 
-    /// <summary>Version numbers of the libraries' files: Open MPI's since 2.0, MPICH's since 3.1, which Debian names otherwise; MPI 5's, and what links programs.</summary>
+    /// <summary>Version numbers of the libraries' files: Open MPI's since 3.0, MPICH's since 3.1, which Debian names otherwise; MPI 5's, and what links programs.</summary>
     private static IEnumerable<string> Names(MpiFamily family)
     {
-        string[] own = family == MpiFamily.OpenMpi ? ["mpi:40", "mpi:20"] : ["mpich:12", "mpi:12"];
+        string[] own = family == MpiFamily.OpenMpi ? ["mpi:40"] : ["mpich:12", "mpi:12"];
         foreach (string name in (string[])[.. own, "mpi", "mpi_abi:0"])
         {
             string[] parts = name.Split(':');

@@ -42,8 +42,8 @@ public sealed class LaunchPlaceTests
     [Fact]
     public void A_process_that_is_to_be_alone_gets_no_ranks_variables_and_keeps_its_users_own()
     {
-        string[] own = ["PATH", "RANKING", "OMPI_MCA_btl", "OMPI_ALLOW_RUN_AS_ROOT", "SLURM_JOB_ID", "MPICH_VAR", "UCX_TLS"];
-        string[] ranks = ["OMPI_COMM_WORLD_RANK", "OMPI_MCA_orte_hnp_uri", "OMPI_MCA_ess", "OMPI_MCA_ess_base_vpid", "PMIX_RANK", "PMI_FD", "PMI_SIZE", "HYDI_CONTROL_FD", "MPI_LOCALNRANKS", "SLURM_PROCID", "SLURM_STEP_ID", "RANK", "WORLD_SIZE", "MASTER_ADDR"];
+        string[] own = ["PATH", "RANKING", "OMPI_MCA_btl", "OMPI_MCA_orte_base_help_aggregate", "PMIX_MCA_gds", "OMPI_ALLOW_RUN_AS_ROOT", "SLURM_JOB_ID", "MPICH_VAR", "UCX_TLS"];
+        string[] ranks = ["OMPI_COMM_WORLD_RANK", "OMPI_MCA_orte_hnp_uri", "OMPI_MCA_ess", "OMPI_MCA_ess_base_vpid", "PMIX_RANK", "PMIX_SERVER_URI4", "PMIX_NAMESPACE", "PMI_FD", "PMI_SIZE", "HYDI_CONTROL_FD", "MPI_LOCALNRANKS", "SLURM_PROCID", "SLURM_STEP_ID", "RANK", "WORLD_SIZE", "MASTER_ADDR"];
         Dictionary<string, string?> environment = own.Concat(ranks).ToDictionary(name => name, _ => (string?)"1");
 
         LaunchPlace.Remove(environment);

@@ -50,7 +50,7 @@ public sealed class ReplicasTests
         var clock = Stopwatch.StartNew();
         string[] met = ThreadGroup.Run(2, all => Waiting(all, seconds: 3), patience: 1);
 
-        met[0].Should().MatchRegex("^rank 0 of 2 on [^ ]+ gave up after 1 s, in which not all ranks came to agree whether to go on \\(epoch 2, batch 7\\); go on by itself$");
+        met[0].Should().MatchRegex("^rank 0 of 2 on [^ ]+ gave up after waiting 1 s for the other ranks at the agreement on going on \\(epoch 2, batch 7\\); go on by itself$");
         clock.Elapsed.Should().BeLessThan(TimeSpan.FromSeconds(30));
     }
 
@@ -62,8 +62,8 @@ public sealed class ReplicasTests
 
         string[] met = ThreadGroup.Run(2, all => Waiting(all, seconds: 6), patience: 60, said.Add, stop.Token);
 
-        said.Should().ContainSingle().Which.Should().MatchRegex("^rank 0 of 2 on [^ ]+ was asked to stop, and waits for the other ranks to agree whether to go on \\(epoch 2, batch 7\\), since [0-9.]+ s; go on by itself$");
-        met[0].Should().MatchRegex("^rank 0 of 2 on [^ ]+ stops without the other ranks, which did not come to agree whether to go on \\(epoch 2, batch 7\\)$");
+        said.Should().ContainSingle().Which.Should().MatchRegex("^rank 0 of 2 on [^ ]+ was asked to stop and has waited [0-9.]+ s for the other ranks at the agreement on going on \\(epoch 2, batch 7\\); go on by itself$");
+        met[0].Should().MatchRegex("^rank 0 of 2 on [^ ]+ stops without the other ranks, which did not come to the agreement on going on \\(epoch 2, batch 7\\)$");
     }
 
     [Theory]

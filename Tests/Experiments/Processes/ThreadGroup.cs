@@ -40,7 +40,7 @@ internal sealed class ThreadGroup : IProcessGroup
         }))];
         Array.ForEach(threads, thread => thread.Start());
         Array.ForEach(threads, thread => thread.Join());
-        failures.FirstOrDefault(failure => failure is not null)?.Throw();
+        failures.OfType<ExceptionDispatchInfo>().OrderBy(failure => failure.SourceException is LostProcessException).FirstOrDefault()?.Throw(); // who is lost is lost because of another
         return results;
     }
 
@@ -64,7 +64,7 @@ internal sealed class ThreadGroup : IProcessGroup
     {
     }
 
-    public void Abort(int exitCode) => throw new NotSupportedException();
+    public void Abort(int exitCode, TimeSpan patience) => throw new NotSupportedException();
 
     /// <summary>What all have begun, in the order in which each begins it.</summary>
     private sealed class Meeting(int size)
