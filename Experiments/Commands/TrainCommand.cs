@@ -73,7 +73,9 @@ internal static class TrainCommand
         {
             RefuseChanges(arguments);
             RunFolder folder = RunFolder.Open(run = resumed);
-            return File.Exists(folder.Config) ? SettingsLoader.Load(folder.Config).Processes : Checkpoint.Latest(folder, _ => { }).Content.Settings.Processes;
+            return File.Exists(folder.Config)
+                ? SettingsLoader.Load(folder.Config).Processes
+                : Checkpoint.Latest(folder, _ => { }).Content.Settings.Processes;
         }
 
         Settings settings = Read(arguments, null);
@@ -84,8 +86,8 @@ internal static class TrainCommand
     /// <summary>Trains by ranks of this machine, each of which runs this command again.</summary>
     private static int StartRanks(ParseResult arguments, int processes, string run, Interruption stop)
     {
-        bool named = arguments.GetValue(Resume) is not null || arguments.GetValue(Out) is not null;
-        int code = LocalRanks.Run(processes, [.. Environment.GetCommandLineArgs()[1..], .. named ? Array.Empty<string>() : ["--out", run]], stop);
+        string[] named = arguments.GetValue(Resume) is null && arguments.GetValue(Out) is null ? ["--out", run] : [];
+        int code = LocalRanks.Run(processes, [.. Environment.GetCommandLineArgs()[1..], .. named], stop);
         if (code is not (0 or 1 or UsageException.ExitCode or Interruption.ExitCode))
         {
             string advice = RunFolder.CanGoOn(run) ? $"go on by imta train --resume {run}" : "nothing is written yet";
@@ -106,7 +108,8 @@ internal static class TrainCommand
     }
 
     /// <summary>Whether this is a rank of a machine without the configuration's file: it takes rank 0's.</summary>
-    private static bool IsElsewhere(ParseResult arguments, Replicas replicas) => !replicas.IsFirst && arguments.GetValue(ConfigurationArguments.Config) is { } file && !File.Exists(file);
+    private static bool IsElsewhere(ParseResult arguments, Replicas replicas)
+        => !replicas.IsFirst && arguments.GetValue(ConfigurationArguments.Config) is { } file && !File.Exists(file);
 
     private static Settings Read(ParseResult arguments, int? launched)
     {
@@ -126,7 +129,8 @@ internal static class TrainCommand
 
         if (launched is not null && arguments.GetValue(Processes) is { } wanted && wanted != launched)
         {
-            throw new UsageException(FormattableString.Invariant($"--processes {wanted} contradicts the launcher, which started {launched} ranks; omit it there"));
+            throw new UsageException(
+                FormattableString.Invariant($"--processes {wanted} contradicts the launcher, which started {launched} ranks; omit it there"));
         }
 
         Add("the launcher", "processes", launched);

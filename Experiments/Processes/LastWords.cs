@@ -18,7 +18,8 @@ internal sealed class LastWords
     public LastWords(LaunchPlace place)
     {
         _place = place;
-        Path = System.IO.Path.Combine(Folder, string.Create(CultureInfo.InvariantCulture, $"{DateTime.Now:yyyyMMdd-HHmmss}-{Environment.ProcessId}-rank{place.Rank}.txt"));
+        string name = string.Create(CultureInfo.InvariantCulture, $"{DateTime.Now:yyyyMMdd-HHmmss}-{Environment.ProcessId}-rank{place.Rank}.txt");
+        Path = System.IO.Path.Combine(Folder, name);
     }
 
     /// <summary>The file: <c>imta-USER/START-PROCESS-rankR.txt</c> in the folder for temporary files; it is made with the first line.</summary>
@@ -33,7 +34,7 @@ internal sealed class LastWords
         console.Join(ConsolePatience);
     }
 
-    /// <summary>Says a line that all ranks may have to say, such as of wrong arguments: the first one does, and another one only what that did not say.</summary>
+    /// <summary>Says what all ranks may have to say, such as of wrong arguments: the first one does, another one only what that did not say.</summary>
     public void SayForAll(string line)
     {
         if (_place.Rank == 0)

@@ -42,7 +42,9 @@ internal sealed record LaunchPlace(string Launcher, int Rank, int Size, params M
         return place switch
         {
             null or { Size: 1 } => null,
-            { Launcher: "srun" } => throw new UsageException(FormattableString.Invariant($"srun started {place.Size} tasks without MPI, so they cannot meet; start them by srun --mpi=pmix (Open MPI) or --mpi=pmi2 (MPICH)")),
+            { Launcher: "srun" } => throw new UsageException(
+                FormattableString.Invariant($"srun started {place.Size} tasks without MPI, so they cannot meet; ")
+                + "start them by srun --mpi=pmix (Open MPI) or --mpi=pmi2 (MPICH)"),
             _ => place,
         };
     }
@@ -59,7 +61,8 @@ internal sealed record LaunchPlace(string Launcher, int Rank, int Size, params M
         }
     }
 
-    private static bool Fits(string name, string pattern) => pattern.EndsWith('*') ? name.StartsWith(pattern[..^1], StringComparison.Ordinal) : name == pattern;
+    private static bool Fits(string name, string pattern)
+        => pattern.EndsWith('*') ? name.StartsWith(pattern[..^1], StringComparison.Ordinal) : name == pattern;
 
     /// <summary>The environment's variables; an empty one counts as none.</summary>
     private sealed class Variables(Func<string, string?> variable)

@@ -19,8 +19,10 @@ internal static class LocalRanks
     /// <exception cref="UsageException">There is no MPI library here, or it has no launcher.</exception>
     public static int Run(int size, IEnumerable<string> arguments, Interruption stop)
     {
-        MpiLibrary library = MpiLibrary.Find(MpiFamily.OpenMpi, MpiFamily.Mpich) ?? throw new UsageException($"several processes train by MPI, and no MPI library is found here; {ToGetMpi}, or name one by {MpiLibrary.Variable}=/path/to/libmpi.so");
-        string launcher = MpiLauncher.Of(library) ?? throw new UsageException($"{library.Version} ({library.Path}) is here, but no mpirun of its own is found beside it or on the PATH; {ToGetMpi}");
+        MpiLibrary library = MpiLibrary.Find(MpiFamily.OpenMpi, MpiFamily.Mpich) ?? throw new UsageException(
+            $"several processes train by MPI, and no MPI library is found here; {ToGetMpi}, or name one by {MpiLibrary.Variable}=/path/to/libmpi.so");
+        string launcher = MpiLauncher.Of(library) ?? throw new UsageException(
+            $"{library.Version} ({library.Path}) is here, but no mpirun of its own is found beside it or on the PATH; {ToGetMpi}");
         ProcessStartInfo start = OwnProgram.With(arguments, [.. OwnSession(), launcher, .. MpiLauncher.Arguments(library, size)]);
         start.Environment[MpiLibrary.Variable] = library.Path;
         foreach ((string name, string value) in MpiLauncher.Variables())

@@ -43,7 +43,11 @@ internal static class Ranks
 
         watch.Meet(group);
         var replicas = new Replicas(group, patience, stop) { Tell = words.Say };
-        int code = Guarded(replicas, group, words, () => work(new RankStart(replicas, watch, RankIdentity.Exchange(replicas, RankIdentity.Own(group.Library, words)))));
+        int code = Guarded(replicas, group, words, () =>
+        {
+            IReadOnlyList<RankIdentity> all = RankIdentity.Exchange(replicas, RankIdentity.Own(group.Mpi, words));
+            return work(new RankStart(replicas, watch, all));
+        });
         group.Leave(code);
         return code;
     }
@@ -76,11 +80,13 @@ internal static class Ranks
     /// <summary>MPI's world, which has to be the launcher's; otherwise each rank is alone in a world of its own.</summary>
     private static MpiGroup Join(LaunchPlace place)
     {
-        MpiLibrary library = MpiLibrary.Find(place.Families)
-            ?? throw new UsageException($"{place.Launcher} started this process, and no MPI library of its kind is found here; install it where the loader looks, or name its file by {MpiLibrary.Variable}=/path/to/libmpi.so");
+        MpiLibrary library = MpiLibrary.Find(place.Families) ?? throw new UsageException(
+            $"{place.Launcher} started this process, and no MPI library of its kind is found here; "
+            + $"install it where the loader looks, or name its file by {MpiLibrary.Variable}=/path/to/libmpi.so");
         var group = new MpiGroup(library);
         return group.Size == place.Size ? group : throw new UsageException(FormattableString.Invariant(
-            $"{place.Launcher} started {place.Size} ranks, and {library.Version} ({library.Path}) knows of {group.Size}: the library is not the launcher's; start by that library's own mpirun, or name the launcher's library by {MpiLibrary.Variable}=/path/to/libmpi.so"));
+            $"{place.Launcher} started {place.Size} ranks, and {library.Version} ({library.Path}) knows of {group.Size}: the library is not the launcher's; ")
+            + $"start by that library's own mpirun, or name the launcher's library by {MpiLibrary.Variable}=/path/to/libmpi.so");
     }
 
     /// <summary>Ends in order, after what all ranks have come to together; or, after what came to this one only, by ending all of them.</summary>
@@ -135,13 +141,17 @@ internal sealed record RankStart(Replicas Replicas, StartWatch? Watch, IReadOnly
 /// <param name="LastWords">The file of its machine in which its last line is, where others are lost.</param>
 internal sealed record RankIdentity(string Host, int Process, string Version, string Mpi, string LastWords)
 {
-    public static RankIdentity Own(MpiLibrary library, LastWords words) => new(Environment.MachineName, Environment.ProcessId, OwnProgram.Version, library.Version, words.Path);
+    public static RankIdentity Own(MpiLibrary library, LastWords words)
+        => new(Environment.MachineName, Environment.ProcessId, OwnProgram.Version, library.Version, words.Path);
 
     /// <summary>That of every rank.</summary>
     /// <exception cref="SharedFailureException">One has another program or library than rank 0.</exception>
     public static IReadOnlyList<RankIdentity> Exchange(Replicas replicas, RankIdentity own)
     {
-        RankIdentity[] all = [.. Enumerable.Range(0, replicas.Shard.Of).Select(rank => JsonSerializer.Deserialize<RankIdentity>(replicas.Share(rank == replicas.Shard.Rank ? JsonSerializer.Serialize(own) : null, rank))!)];
+        string mine = JsonSerializer.Serialize(own);
+        RankIdentity[] all = [.. Enumerable.Range(0, replicas.Shard.Of)
+            .Select(rank => replicas.Share(rank == replicas.Shard.Rank ? mine : null, rank))
+            .Select(json => JsonSerializer.Deserialize<RankIdentity>(json)!)];
         foreach ((RankIdentity one, int rank) in all.Select((one, rank) => (one, rank)))
         {
             Compare("runs imta", one.Version, all[0].Version, rank);
@@ -154,7 +164,8 @@ internal sealed record RankIdentity(string Host, int Process, string Version, st
         {
             if (its != first)
             {
-                throw new SharedFailureException(FormattableString.Invariant($"rank {rank} of {all.Length} on {all[rank].Host} {what} {its}, and rank 0 on {all[0].Host} {first}; give all ranks the same"), UsageException.ExitCode);
+                string differs = FormattableString.Invariant($"rank {rank} of {all.Length} on {all[rank].Host} {what} {its}, and rank 0 on {all[0].Host} {first}");
+                throw new SharedFailureException($"{differs}; give all ranks the same", UsageException.ExitCode);
             }
         }
     }

@@ -116,7 +116,8 @@ internal sealed class Replicas
     /// <summary>A text of one process, for all.</summary>
     /// <param name="text">There: the text.</param>
     /// <param name="from">Its rank.</param>
-    public string Share(string? text, int from = 0) => Encoding.UTF8.GetString(Share(text is null ? null : Encoding.UTF8.GetBytes(text), from));
+    public string Share(string? text, int from = 0)
+        => Encoding.UTF8.GetString(Share(text is null ? null : Encoding.UTF8.GetBytes(text), from));
 
     /// <summary>What holds for any process holds for all: so they stop, save and fail at the same batch.</summary>
     /// <param name="stop">Whether somebody asked this process to stop.</param>
@@ -131,7 +132,8 @@ internal sealed class Replicas
         }
 
         using DisposeScope scope = NewDisposeScope();
-        long[][] said = [.. Gather("the agreement on going on", tensor(new[] { stop ? 1L : 0, isDue ? 1 : 0, problem is null ? 0 : exitCode })).data<long>().ToArray().Chunk(3)];
+        Tensor own = tensor(new[] { stop ? 1L : 0, isDue ? 1 : 0, problem is null ? 0 : exitCode });
+        long[][] said = [.. Gather("the agreement on going on", own).data<long>().ToArray().Chunk(3)];
         int first = Array.FindIndex(said, flags => flags[2] != 0);
         string? shared = first < 0 ? null : Share(first == Shard.Rank ? problem : null, first);
         return new Agreement(said.Any(flags => flags[0] != 0), said.Any(flags => flags[1] != 0), shared, first < 0 ? 0 : (int)said[first][2]);
@@ -179,7 +181,9 @@ internal sealed class Replicas
         return scope.MoveToOuter(all);
     }
 
-    /// <summary>Sums in place. Tensors of CUDA devices go through the host's memory, long ones in buckets, so that one is summed while the next is sent.</summary>
+    /// <summary>
+    /// Sums in place. Tensors of CUDA devices go through the host's memory, long ones in buckets, so that one is summed while the next is sent.
+    /// </summary>
     private void Exchange(string what, Tensor[] tensors)
     {
         if (_group is null)
@@ -250,8 +254,11 @@ internal sealed class Replicas
         }
         catch (Exception e) when (e is MpiException or LostProcessException)
         {
-            Array.ForEach(tensors, tensor => tensor.DetachFromDisposeScope()); // somebody may still read and write them until this process ends
-            throw e is MpiException ? new LostProcessException($"{Name} lost the other ranks ({e.Message.TrimEnd('.')}) at {At(what)}; {HowToGoOn()}", innerException: e) : e;
+            // Somebody may still read and write them until this process ends.
+            Array.ForEach(tensors, tensor => tensor.DetachFromDisposeScope());
+            throw e is LostProcessException
+                ? e
+                : new LostProcessException($"{Name} lost the other ranks ({e.Message.TrimEnd('.')}) at {At(what)}; {HowToGoOn()}", innerException: e);
         }
     }
 
@@ -270,7 +277,8 @@ internal sealed class Replicas
 
             if (waited > _patience)
             {
-                throw new LostProcessException(FormattableString.Invariant($"{Name} gave up after waiting {_patience.TotalSeconds:0.#} s for the other ranks at {At(what)}; {HowToGoOn()}"));
+                string inVain = FormattableString.Invariant($"{Name} gave up after waiting {_patience.TotalSeconds:0.#} s for the other ranks");
+                throw new LostProcessException($"{inVain} at {At(what)}; {HowToGoOn()}");
             }
 
             if (stops && _stop.IsCancellationRequested)
@@ -280,12 +288,13 @@ internal sealed class Replicas
                 if (since > UntilToldOfStop && !told)
                 {
                     told = true;
-                    Tell?.Invoke(FormattableString.Invariant($"{Name} was asked to stop and has waited {waited.TotalSeconds:0.0} s for the other ranks at {At(what)}; {HowToGoOn()}"));
+                    string soFar = FormattableString.Invariant($"{Name} was asked to stop and has waited {waited.TotalSeconds:0.0} s for the other ranks");
+                    Tell?.Invoke($"{soFar} at {At(what)}; {HowToGoOn()}");
                 }
 
                 if (since > UntilStop)
                 {
-                    throw new LostProcessException(FormattableString.Invariant($"{Name} stops without the other ranks, which did not come to {At(what)}"), stopped: true);
+                    throw new LostProcessException($"{Name} stops without the other ranks, which did not come to {At(what)}", stopped: true);
                 }
             }
 

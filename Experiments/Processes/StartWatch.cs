@@ -26,6 +26,8 @@ internal sealed class StartWatch : IDisposable
         new Thread(Watch) { IsBackground = true }.Start();
     }
 
+    private string Name => Replicas.NameOf(_place.Rank, _place.Size);
+
     /// <summary>All have started.</summary>
     public void Meet(MpiGroup group) => _group = group;
 
@@ -40,7 +42,8 @@ internal sealed class StartWatch : IDisposable
         {
             if (_group is null && clock.Elapsed > _patience)
             {
-                _words.Say(FormattableString.Invariant($"{Replicas.NameOf(_place.Rank, _place.Size)} gave up after {_patience.TotalSeconds:0.#} s, in which not all ranks started; nothing is written. See why, and start again; --process-timeout sets how long a rank waits"));
+                string inVain = FormattableString.Invariant($"gave up after {_patience.TotalSeconds:0.#} s, in which not all ranks started");
+                _words.Say($"{Name} {inVain}; nothing is written. See why, and start again; --process-timeout sets how long a rank waits");
                 Thread.Sleep(Ranks.Grace);
                 MpiGroup.Exit(1);
             }
@@ -50,7 +53,7 @@ internal sealed class StartWatch : IDisposable
                 stopSeen = stopSeen == 0 ? Stopwatch.GetTimestamp() : stopSeen;
                 if (Stopwatch.GetElapsedTime(stopSeen) > UntilStop)
                 {
-                    string line = $"{Replicas.NameOf(_place.Rank, _place.Size)} was stopped{(_group is null ? " before all ranks had started" : "")}";
+                    string line = $"{Name} was stopped{(_group is null ? " before all ranks had started" : "")}";
                     Action<string> say = _place.Rank == 0 ? _words.Say : _words.Note;
                     say(line);
                     _group?.Abort(Interruption.ExitCode, Ranks.UntilStopped);

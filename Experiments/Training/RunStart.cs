@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments.Checks;
 using Imta.MetaWeight.Experiments.Commands;
 using Imta.MetaWeight.Experiments.Configuration;
@@ -42,7 +43,8 @@ internal sealed class RunStart(RankStart ranks, IReadOnlySet<CheckName> allowed,
                 RunFolder.Check(path = folder ?? RunFolder.DefaultPath(settings, start), replace);
             }
         });
-        StartMessage first = StartMessage.Share(_replicas, _replicas.IsFirst ? new(SettingsWriter.Write(settings), path, Resumes: false) : null);
+        StartMessage? own = _replicas.IsFirst ? new(SettingsWriter.Write(settings), path, Resumes: false) : null;
+        StartMessage first = StartMessage.Share(_replicas, own);
         _replicas.Together(() => first.Compare(isElsewhere || _replicas.IsFirst ? null : settings, resumes: false));
         if (!_replicas.IsFirst)
         {
@@ -57,7 +59,8 @@ internal sealed class RunStart(RankStart ranks, IReadOnlySet<CheckName> allowed,
         Finding[] findings = [];
         _replicas.Together(() =>
         {
-            model = RunModel.Build(phases[0], data.Train.ClassCounts(), device, _replicas, PhaseOneSource.Load(settings, device, data.Fingerprint));
+            HeadedNetwork? source = PhaseOneSource.Load(settings, device, data.Fingerprint);
+            model = RunModel.Build(phases[0], data.Train.ClassCounts(), device, _replicas, source);
             checks = new RunChecks(phases, data, model, model.Network.Cost(DatasetShape.Of(settings.Data).Side), here: ranks.LocalSize);
             findings = [.. checks.BeforeStart(room)];
         });
@@ -74,11 +77,13 @@ internal sealed class RunStart(RankStart ranks, IReadOnlySet<CheckName> allowed,
             ranks.Watch?.Dispose();
             made = RunFolder.Create(path, replace, SettingsWriter.Write(settings), out IDisposable hold);
             held.Until = hold;
-            AtomicFile.WriteText(made.Environment, EnvironmentReport.Json(settings, Environment.GetCommandLineArgs()[1..], start, data.Fingerprint));
+            string environment = EnvironmentReport.Json(settings, Environment.GetCommandLineArgs()[1..], start, data.Fingerprint);
+            AtomicFile.WriteText(made.Environment, environment);
             Checkpoint.Write(made.LatestCheckpoint, settings, phases[0], trained, phases[0].EpochsBefore);
         });
         ShareCheckpoint(made!.LatestCheckpoint);
-        return Train(new RunSummary(settings, phases, data, trained, made, device, _replicas, checks!.Needs, findings, Done: null, Progress: null));
+        string needs = checks!.Needs;
+        return Train(new RunSummary(settings, phases, data, trained, made, device, _replicas, needs, findings, Done: null, Progress: null));
     }
 
     /// <summary>Goes on with a run after its latest checkpoint; the exit code of the command.</summary>
@@ -102,7 +107,8 @@ internal sealed class RunStart(RankStart ranks, IReadOnlySet<CheckName> allowed,
                 CheckUnchanged(folder, file, checkpoint);
             }
         });
-        StartMessage first = StartMessage.Share(_replicas, _replicas.IsFirst ? new(SettingsWriter.Write(checkpoint.Settings), folder.Path, Resumes: true) : null);
+        StartMessage? own = _replicas.IsFirst ? new(SettingsWriter.Write(checkpoint.Settings), folder.Path, Resumes: true) : null;
+        StartMessage first = StartMessage.Share(_replicas, own);
         _replicas.Together(() => first.Compare(null, resumes: true));
         if (!_replicas.IsFirst)
         {
@@ -121,7 +127,8 @@ internal sealed class RunStart(RankStart ranks, IReadOnlySet<CheckName> allowed,
             model = RunModel.Build(phases[0], data.Train.ClassCounts(), device, _replicas);
             checkpoint.Restore(model, file);
             checkpoint.ReleaseModel();
-            checks = new RunChecks(phases, data, model, model.Network.Cost(DatasetShape.Of(settings.Data).Side), checkpoint.Epochs, ranks.LocalSize);
+            NetworkCost cost = model.Network.Cost(DatasetShape.Of(settings.Data).Side);
+            checks = new RunChecks(phases, data, model, cost, checkpoint.Epochs, ranks.LocalSize);
             findings = [.. checks.BeforeGoingOn(room)];
         });
         using RunModel trained = model!;
@@ -140,10 +147,13 @@ internal sealed class RunStart(RankStart ranks, IReadOnlySet<CheckName> allowed,
             }
         });
         ShareCheckpoint(file);
-        return Train(new RunSummary(settings, phases, data, trained, folder, device, _replicas, checks!.Needs, findings, checkpoint.Epochs, checkpoint.Progress));
+        string needs = checks!.Needs;
+        return Train(new RunSummary(settings, phases, data, trained, folder, device, _replicas, needs, findings, checkpoint.Epochs, checkpoint.Progress));
     }
 
-    /// <summary>A rank that rank 0 speaks for: all it has to know but the place of the images comes from there, with the checkpoint that the run starts from.</summary>
+    /// <summary>
+    /// A rank that rank 0 speaks for: all it has to know but the place of the images comes from there, with the checkpoint that the run starts from.
+    /// </summary>
     private int Follow(StartMessage first)
     {
         using DisposeScope scope = NewDisposeScope();
@@ -167,7 +177,8 @@ internal sealed class RunStart(RankStart ranks, IReadOnlySet<CheckName> allowed,
         _replicas.Advice = Advice(folder);
         try
         {
-            new TrainingRun(settings, data, folder, RunMonitor.Silent(), device, _replicas).Run(phases, model, checkpoint.Epochs, checkpoint.Progress, stop);
+            new TrainingRun(settings, data, folder, RunMonitor.Silent(), device, _replicas)
+                .Run(phases, model, checkpoint.Epochs, checkpoint.Progress, stop);
             return 0;
         }
         catch (OperationCanceledException)
@@ -217,23 +228,33 @@ internal sealed class RunStart(RankStart ranks, IReadOnlySet<CheckName> allowed,
     private void CheckUnchanged(RunFolder folder, string file, Checkpoint.Content checkpoint)
     {
         Settings settings = checkpoint.Settings;
-        Demand(checkpoint.IsPresentFormat, $"{file} is of an earlier version of imta, which can go on with it; this one can evaluate it (imta eval) or take it as phase I (phase2.from)");
+        Demand(
+            checkpoint.IsPresentFormat,
+            $"{file} is of an earlier version of imta, which can go on with it; "
+            + "this one can evaluate it (imta eval) or take it as phase I (phase2.from)");
         Demand(
             !File.Exists(folder.Config) || File.ReadAllText(folder.Config) == SettingsWriter.Write(settings),
-            $"{folder.Config} was changed since the run started, and a run is not changed half-way; undo that, or start another run: imta train {folder.Config} --out DIR");
+            $"{folder.Config} was changed since the run started, and a run is not changed half-way; "
+            + $"undo that, or start another run: imta train {folder.Config} --out DIR");
+        string had = settings.Processes == 1 ? "one process" : $"{settings.Processes} ranks";
         Demand(
             settings.Processes == _replicas.Shard.Of,
-            FormattableString.Invariant($"{folder.Path} is trained by {(settings.Processes == 1 ? "one process" : $"{settings.Processes} ranks")}, and the launcher started {_replicas.Shard.Of}; start {settings.Processes}, so that its numbers stay the same"));
+            FormattableString.Invariant($"{folder.Path} is trained by {had}, and the launcher started {_replicas.Shard.Of}; ")
+            + FormattableString.Invariant($"start {settings.Processes}, so that its numbers stay the same"));
     }
 
     private static void CheckImages(RunFolder folder, RunData data)
     {
         if (data.Fingerprint is not null && EnvironmentReport.ImagesOf(folder.Environment) is null)
         {
-            Console.Error.WriteLine($"warning: {folder.Environment} does not say with which files the run started; if they are others now, it goes on to other numbers");
+            Console.Error.WriteLine(
+                $"warning: {folder.Environment} does not say with which files the run started; if they are others now, it goes on to other numbers");
         }
 
-        Demand(!folder.StartedWithOthers(data.Fingerprint), $"the data set's files are others than when {folder.Path} started (added, removed or renamed), so that training and validation pictures would change places; put them back, or name a folder that has them by --data");
+        Demand(
+            !folder.StartedWithOthers(data.Fingerprint),
+            $"the data set's files are others than when {folder.Path} started (added, removed or renamed), so that training and validation "
+            + "pictures would change places; put them back, or name a folder that has them by --data");
     }
 
     private void ShareCheckpoint(string file)
@@ -258,7 +279,8 @@ internal sealed class RunStart(RankStart ranks, IReadOnlySet<CheckName> allowed,
         }
     }
 
-    private static IReadOnlyList<TrainingPhase> PhasesFrom(Checkpoint.Content checkpoint) => [.. TrainingPhase.Of(checkpoint.Settings).Where(phase => phase.Number >= checkpoint.Phase)];
+    private static IReadOnlyList<TrainingPhase> PhasesFrom(Checkpoint.Content checkpoint)
+        => [.. TrainingPhase.Of(checkpoint.Settings).Where(phase => phase.Number >= checkpoint.Phase)];
 
     private static string Advice(RunFolder folder) => $"{folder.LatestCheckpoint} is whole: go on by imta train --resume {folder.Path}";
 
@@ -297,12 +319,14 @@ internal sealed class RunStart(RankStart ranks, IReadOnlySet<CheckName> allowed,
 
         foreach ((RankIdentity rank, int number) in ranks.Identities.Select((rank, number) => (rank, number)))
         {
-            monitor.Log(FormattableString.Invariant($"rank {number}: process {rank.Process} on {rank.Host}, {rank.Mpi}; if it loses the others, its last line is also in {rank.LastWords} there"));
+            string line = FormattableString.Invariant($"rank {number}: process {rank.Process} on {rank.Host}, {rank.Mpi}");
+            monitor.Log($"{line}; if it loses the others, its last line is also in {rank.LastWords} there");
         }
 
         try
         {
-            new TrainingRun(plan.Settings, plan.Data, folder, monitor, plan.Device, _replicas).Run(plan.Phases, plan.Model, plan.Done ?? 0, plan.Progress, stop);
+            new TrainingRun(plan.Settings, plan.Data, folder, monitor, plan.Device, _replicas)
+                .Run(plan.Phases, plan.Model, plan.Done ?? 0, plan.Progress, stop);
         }
         catch (OperationCanceledException)
         {
@@ -317,7 +341,8 @@ internal sealed class RunStart(RankStart ranks, IReadOnlySet<CheckName> allowed,
         catch (IOException e)
         {
             // The log may be on the same full disk.
-            throw new IOException($"{e.Message.TrimEnd('.')}; {folder.LatestCheckpoint} is whole: when that is mended, go on by imta train --resume {folder.Path}", e);
+            string advice = $"{folder.LatestCheckpoint} is whole: when that is mended, go on by imta train --resume {folder.Path}";
+            throw new IOException($"{e.Message.TrimEnd('.')}; {advice}", e);
         }
         catch (Exception e)
         {
@@ -339,8 +364,9 @@ internal sealed record StartMessage(string Settings, string Run, bool Resumes)
     /// <summary>Rank 0's, in every rank.</summary>
     /// <param name="replicas">The ranks.</param>
     /// <param name="own">In rank 0: the message.</param>
-    public static StartMessage Share(Replicas replicas, StartMessage? own)
-        => own is not null && !replicas.AreSeveral ? own : JsonSerializer.Deserialize<StartMessage>(replicas.Share(own is null ? null : JsonSerializer.Serialize(own)))!;
+    public static StartMessage Share(Replicas replicas, StartMessage? own) => own is not null && !replicas.AreSeveral
+        ? own
+        : JsonSerializer.Deserialize<StartMessage>(replicas.Share(own is null ? null : JsonSerializer.Serialize(own)))!;
 
     /// <summary>Compares what a rank's own command line says with rank 0's; only the images may lie elsewhere.</summary>
     /// <param name="own">The rank's settings; null: it has them from rank 0.</param>
@@ -350,7 +376,8 @@ internal sealed record StartMessage(string Settings, string Run, bool Resumes)
     {
         if (resumes != Resumes)
         {
-            throw new UsageException($"this rank was started {(resumes ? "with" : "without")} --resume and rank 0 {(Resumes ? "with" : "without")} it; start all ranks by the same command line");
+            (string here, string there) = resumes ? ("with", "without") : ("without", "with");
+            throw new UsageException($"this rank was started {here} --resume and rank 0 {there} it; start all ranks by the same command line");
         }
 
         if (own is null)
@@ -361,7 +388,8 @@ internal sealed record StartMessage(string Settings, string Run, bool Resumes)
         Settings first = SettingsLoader.Parse(Settings, "the configuration of rank 0");
         if (Lines(own).Zip(Lines(first)).FirstOrDefault(pair => pair.First != pair.Second) is ({ } line, { } other))
         {
-            throw new UsageException($"the configuration has '{line.Trim()}' here and '{other.Trim()}' on rank 0; start all ranks by the same command line and file");
+            throw new UsageException(
+                $"the configuration has '{line.Trim()}' here and '{other.Trim()}' on rank 0; start all ranks by the same command line and file");
         }
 
         static string[] Lines(Settings settings) => SettingsWriter.Write(settings with { Data = settings.Data with { Root = null } }).Split('\n');

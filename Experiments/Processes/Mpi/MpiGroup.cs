@@ -22,7 +22,7 @@ internal sealed unsafe partial class MpiGroup : IProcessGroup
     /// <exception cref="UsageException">The library is not as its binary interface says, or has no support for threads.</exception>
     public MpiGroup(MpiLibrary library)
     {
-        Library = library;
+        Mpi = library;
         _handles = library.Handles;
         _allReduce = (delegate* unmanaged<void*, void*, int, nint, nint, nint, nint*, int>)library.Function("MPI_Iallreduce");
         _broadcast = (delegate* unmanaged<void*, int, nint, int, nint, nint*, int>)library.Function("MPI_Ibcast");
@@ -33,13 +33,13 @@ internal sealed unsafe partial class MpiGroup : IProcessGroup
         Initialise();
         Rank = WorldInteger("MPI_Comm_rank");
         Size = WorldInteger("MPI_Comm_size");
-        foreach ((nint type, int size) in ((nint, int)[])[(_handles.Float, 4), (_handles.Double, 8), (_handles.LongLong, 8), (_handles.Byte, 1)])
-        {
-            CheckSize(type, size);
-        }
+        CheckSize(_handles.Float, sizeof(float));
+        CheckSize(_handles.Double, sizeof(double));
+        CheckSize(_handles.LongLong, sizeof(long));
+        CheckSize(_handles.Byte, sizeof(byte));
     }
 
-    public MpiLibrary Library { get; }
+    public MpiLibrary Mpi { get; }
 
     public int Rank { get; }
 
@@ -55,18 +55,20 @@ internal sealed unsafe partial class MpiGroup : IProcessGroup
             var other => throw new ArgumentException($"a sum over processes takes float32, float64 or int64, not {other}", nameof(tensor)),
         };
         var request = new Request(this);
-        Check(_allReduce((void*)_handles.InPlace, Data(tensor), checked((int)tensor.numel()), type, _handles.Sum, _handles.World, request.Handle));
+        int count = checked((int)tensor.numel());
+        Check(_allReduce((void*)_handles.InPlace, Data(tensor), count, type, _handles.Sum, _handles.World, request.Handle));
         return request;
     }
 
     public IExchange Broadcast(Tensor tensor, int root)
     {
         var request = new Request(this);
-        Check(_broadcast(Data(tensor), checked((int)(tensor.numel() * tensor.element_size())), _handles.Byte, root, _handles.World, request.Handle));
+        int bytes = checked((int)(tensor.numel() * tensor.element_size()));
+        Check(_broadcast(Data(tensor), bytes, _handles.Byte, root, _handles.World, request.Handle));
         return request;
     }
 
-    /// <summary>The others have come to the same point, so it takes no time; if it does not return all the same, the process ends without it.</summary>
+    /// <summary>All have come to the same point, so it takes no time; if it does not return all the same, the process ends without it.</summary>
     public void Leave(int exitCode)
     {
         using var watch = new Timer(_ => Exit(exitCode), null, FinalisePatience, Timeout.InfiniteTimeSpan);
@@ -82,7 +84,7 @@ internal sealed unsafe partial class MpiGroup : IProcessGroup
         Exit(exitCode);
     }
 
-    /// <summary>Ends this process at once, though a thread of it is in a call that does not return: nothing of .NET or MPI runs any more.</summary>
+    /// <summary>Ends this process though a thread of it is in a call that does not return: nothing of .NET or MPI runs any more.</summary>
     public static void Exit(int code)
     {
         if (OperatingSystem.IsWindows())
@@ -95,22 +97,23 @@ internal sealed unsafe partial class MpiGroup : IProcessGroup
 
     private void Initialise()
     {
-        var initialise = (delegate* unmanaged<int*, byte***, int, int*, int>)Library.Function("MPI_Init_thread");
+        var initialise = (delegate* unmanaged<int*, byte***, int, int*, int>)Mpi.Function("MPI_Init_thread");
         int provided = 0;
         Check(initialise(null, null, _handles.ThreadSerialized, &provided));
-        var setHandler = (delegate* unmanaged<nint, nint, int>)Library.Function("MPI_Comm_set_errhandler");
+        var setHandler = (delegate* unmanaged<nint, nint, int>)Mpi.Function("MPI_Comm_set_errhandler");
         Check(setHandler(_handles.World, _handles.ErrorsReturn)); // otherwise a failure ends the process
         Check(setHandler(_handles.Self, _handles.ErrorsReturn));
         if (provided < _handles.ThreadSerialized)
         {
-            throw new UsageException($"{Library.Version} ({Library.Path}) was built without support for threads, which .NET has; take another one, by {MpiLibrary.Variable}");
+            throw new UsageException(
+                $"{Mpi.Version} ({Mpi.Path}) was built without support for threads, which .NET has; take another one, by {MpiLibrary.Variable}");
         }
     }
 
     private int WorldInteger(string function)
     {
         int value = 0;
-        Check(((delegate* unmanaged<nint, int*, int>)Library.Function(function))(_handles.World, &value));
+        Check(((delegate* unmanaged<nint, int*, int>)Mpi.Function(function))(_handles.World, &value));
         return value;
     }
 
@@ -118,10 +121,12 @@ internal sealed unsafe partial class MpiGroup : IProcessGroup
     private void CheckSize(nint type, int expected)
     {
         int size = 0;
-        int result = ((delegate* unmanaged<nint, int*, int>)Library.Function("MPI_Type_size"))(type, &size);
+        int result = ((delegate* unmanaged<nint, int*, int>)Mpi.Function("MPI_Type_size"))(type, &size);
         if (result != 0 || size != expected)
         {
-            throw new UsageException($"{Library.Path} does not have the binary interface of {_handles.Interface}: a type of {expected} bytes has {size} there; take another one, by {MpiLibrary.Variable}");
+            throw new UsageException(
+                $"{Mpi.Path} does not have the binary interface of {_handles.Interface}: a type of {expected} bytes has {size} there; "
+                + $"take another one, by {MpiLibrary.Variable}");
         }
     }
 
@@ -134,11 +139,12 @@ internal sealed unsafe partial class MpiGroup : IProcessGroup
 
         byte* text = stackalloc byte[ErrorLength];
         int length = 0;
-        string said = _errorText(result, text, &length) == 0 ? Encoding.UTF8.GetString(text, length).ReplaceLineEndings(" ").Trim() : $"error {result}";
-        throw new MpiException(said);
+        bool known = _errorText(result, text, &length) == 0;
+        throw new MpiException(known ? Encoding.UTF8.GetString(text, length).ReplaceLineEndings(" ").Trim() : $"error {result}");
     }
 
-    private static byte* Data(Tensor tensor) => (byte*)Unsafe.AsPointer(ref MemoryMarshal.GetReference(tensor.bytes)); // memory of libtorch's, which does not move
+    /// <summary>Memory of libtorch's, which does not move.</summary>
+    private static byte* Data(Tensor tensor) => (byte*)Unsafe.AsPointer(ref MemoryMarshal.GetReference(tensor.bytes));
 
     [LibraryImport("libc", EntryPoint = "_exit")]
     private static partial void ExitNow(int code);

@@ -3,16 +3,19 @@ using System.Diagnostics;
 
 namespace Imta.MetaWeight.Experiments.Processes.Mpi;
 
-/// <summary>The program that starts ranks for one library: each library's own, because another one's would start as many worlds of one rank.</summary>
+/// <summary>The program that starts ranks for one library: its own, because another one's would start as many worlds of one rank.</summary>
 internal static class MpiLauncher
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
+    private static readonly string[] OpenMpis = ["OpenRTE", "PRRTE", "prte", "Open MPI"];
 
     /// <summary>The launcher's file; null: none is found.</summary>
     public static string? Of(MpiLibrary library)
     {
-        string[] names = library.Family == MpiFamily.OpenMpi ? ["mpirun.openmpi", "mpirun", "mpiexec"] : ["mpirun.mpich", "mpiexec.hydra", "mpirun", "mpiexec"];
-        return Folders(library).SelectMany(_ => names, Path.Combine).FirstOrDefault(file => File.Exists(file) && MpiFamilyOf(file) == library.Family);
+        string[] own = library.Family == MpiFamily.OpenMpi ? ["mpirun.openmpi"] : ["mpirun.mpich", "mpiexec.hydra"];
+        return Folders(library)
+            .SelectMany(_ => (string[])[.. own, "mpirun", "mpiexec"], Path.Combine)
+            .FirstOrDefault(file => File.Exists(file) && FamilyOf(file) == library.Family);
     }
 
     /// <summary>Arguments that start some ranks on this machine and nowhere else, whatever a cluster's scheduler has allotted.</summary>
@@ -42,18 +45,20 @@ internal static class MpiLauncher
             yield return Path.Combine(folder ?? "/", "bin");
         }
 
-        foreach (string one in Environment.GetEnvironmentVariable("PATH")?.Split(Path.PathSeparator, StringSplitOptions.RemoveEmptyEntries) ?? [])
+        string path = Environment.GetEnvironmentVariable("PATH") ?? "";
+        foreach (string one in path.Split(Path.PathSeparator, StringSplitOptions.RemoveEmptyEntries))
         {
             yield return one;
         }
     }
 
     /// <summary>Whose it is, by what it says; several libraries name theirs mpirun.</summary>
-    private static MpiFamily MpiFamilyOf(string launcher)
+    private static MpiFamily FamilyOf(string launcher)
     {
         try
         {
-            using Process process = Process.Start(new ProcessStartInfo(launcher, "--version") { RedirectStandardOutput = true, RedirectStandardError = true })!;
+            var start = new ProcessStartInfo(launcher, "--version") { RedirectStandardOutput = true, RedirectStandardError = true };
+            using Process process = Process.Start(start)!;
             Task<string> said = process.StandardOutput.ReadToEndAsync();
             if (!process.WaitForExit(Patience))
             {
@@ -63,7 +68,7 @@ internal static class MpiLauncher
 
             return said.Result switch
             {
-                var text when ((string[])["OpenRTE", "PRRTE", "prte", "Open MPI"]).Any(name => text.Contains(name, StringComparison.Ordinal)) => MpiFamily.OpenMpi,
+                var text when OpenMpis.Any(name => text.Contains(name, StringComparison.Ordinal)) => MpiFamily.OpenMpi,
                 var text when text.Contains("HYDRA", StringComparison.Ordinal) => MpiFamily.Mpich,
                 var text => MpiLibrary.FamilyOf(text),
             };

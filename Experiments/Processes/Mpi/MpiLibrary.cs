@@ -23,6 +23,8 @@ internal sealed unsafe partial class MpiLibrary
 
     private const int VersionLength = 8192; // MPI_MAX_LIBRARY_VERSION_STRING, the greatest of them
 
+    private static readonly string[] MpichAndKin = ["MPICH", "Intel(R) MPI", "MVAPICH"];
+
     private readonly nint _library;
 
     private MpiLibrary(nint library, string path, string version, MpiHandles handles)
@@ -46,25 +48,32 @@ internal sealed unsafe partial class MpiLibrary
     {
         if (Environment.GetEnvironmentVariable(Variable) is { Length: > 0 } named)
         {
-            return Load(named, out string problem) ?? throw new UsageException($"{Variable} is '{named}', which {problem}; it takes the path of an MPI library, such as /usr/lib/x86_64-linux-gnu/libmpi.so.40");
+            return Load(named, out string problem) ?? throw new UsageException(
+                $"{Variable} is '{named}', which {problem}; it takes the path of an MPI library, such as /usr/lib/x86_64-linux-gnu/libmpi.so.40");
         }
 
-        return families.SelectMany(Names).Distinct().Select(name => Load(name, out _)).FirstOrDefault(library => library is not null && families.Contains(library.Family));
+        return families.SelectMany(Names).Distinct()
+            .Select(name => Load(name, out _))
+            .FirstOrDefault(library => library is not null && families.Contains(library.Family));
     }
 
     /// <summary>A function of the library.</summary>
     /// <exception cref="UsageException">It has none of that name.</exception>
-    public nint Function(string name) => NativeLibrary.TryGetExport(_library, name, out nint address) ? address : throw new UsageException($"{Path} has no {name}; it takes a library of MPI 3 or later");
+    public nint Function(string name) => NativeLibrary.TryGetExport(_library, name, out nint address)
+        ? address
+        : throw new UsageException($"{Path} has no {name}; it takes a library of MPI 3 or later");
 
     /// <summary>Whose library says that of itself.</summary>
     public static MpiFamily FamilyOf(string version) => version switch
     {
         _ when version.Contains("Open MPI", StringComparison.OrdinalIgnoreCase) => MpiFamily.OpenMpi,
-        _ when ((string[])["MPICH", "Intel(R) MPI", "MVAPICH"]).Any(name => version.Contains(name, StringComparison.OrdinalIgnoreCase)) => MpiFamily.Mpich,
+        _ when MpichAndKin.Any(name => version.Contains(name, StringComparison.OrdinalIgnoreCase)) => MpiFamily.Mpich,
         _ => MpiFamily.Other,
     };
 
-    /// <summary>Version numbers of the libraries' files: Open MPI's since 3.0, MPICH's since 3.1, which Debian names otherwise; MPI 5's, and what links programs.</summary>
+    /// <summary>
+    /// Version numbers of the libraries' files: Open MPI's since 3.0; MPICH's since 3.1, which Debian names otherwise; what links programs; MPI 5's.
+    /// </summary>
     private static IEnumerable<string> Names(MpiFamily family)
     {
         string[] own = family == MpiFamily.OpenMpi ? ["mpi:40"] : ["mpich:12", "mpi:12"];
@@ -114,7 +123,9 @@ internal sealed unsafe partial class MpiLibrary
     /// <summary>"Open MPI v4.1.4, package: …" and "MPICH Version:\t4.0.2\n…" in one form.</summary>
     private static string Short(string version)
     {
-        string line = version.Split('\n', ',')[0].Replace("Version:", "", StringComparison.OrdinalIgnoreCase).Replace(" v", " ", StringComparison.Ordinal);
+        string line = version.Split('\n', ',')[0]
+            .Replace("Version:", "", StringComparison.OrdinalIgnoreCase)
+            .Replace(" v", " ", StringComparison.Ordinal);
         return string.Join(' ', line.Split((char[])[' ', '\t'], StringSplitOptions.RemoveEmptyEntries));
     }
 

@@ -5,8 +5,8 @@ namespace Imta.MetaWeight.Tests.Experiments.Processes;
 /// <summary>An MPI launcher of this machine, by which a test starts ranks as a user does.</summary>
 /// <param name="Mpi">Whose: Open MPI or MPICH.</param>
 /// <param name="Program">Its file.</param>
-/// <param name="Library">The library that belongs to it.</param>
-internal sealed record Launcher(string Mpi, string Program, string Library)
+/// <param name="File">That of the library that belongs to it.</param>
+internal sealed record Launcher(string Mpi, string Program, string File)
 {
     /// <summary>Both, where they are there; CI has both.</summary>
     public static IReadOnlyList<Launcher> All { get; } = [.. Found(MpiFamily.OpenMpi, "Open MPI"), .. Found(MpiFamily.Mpich, "MPICH")];

@@ -27,7 +27,7 @@ public sealed partial class ProcessesCommandTests : IDisposable
     public void However_it_is_started_stopped_and_broken_off_a_run_has_the_same_numbers(string mpi)
     {
         Launcher launcher = Launcher.Need(mpi);
-        (string, string)[] library = [(MpiLibrary.Variable, launcher.Library)];
+        (string, string)[] library = [(MpiLibrary.Variable, launcher.File)];
         ImtaProcess.Result whole = ImtaProcess.Run(_folder.Path, library, ["train", "--out", "whole", "--processes", "2", .. Long]);
         whole.Code.Should().Be(0, whole.All);
         whole.Output.Should().Contain("2 ranks with 1 thread each").And.Contain("test accuracy").And.NotContain("\u001b", "a rank's output is plain").And.NotContain("\r");
@@ -150,7 +150,7 @@ public sealed partial class ProcessesCommandTests : IDisposable
     {
         Launcher launcher = Launcher.Need(started), other = Launcher.Need(loaded);
 
-        using ImtaProcess process = Launch(launcher, ["train", "--out", "run", .. ImtaProcess.Tiny], (MpiLibrary.Variable, other.Library));
+        using ImtaProcess process = Launch(launcher, ["train", "--out", "run", .. ImtaProcess.Tiny], (MpiLibrary.Variable, other.File));
         ImtaProcess.Result result = process.End();
 
         result.Code.Should().Be(2, result.All);
@@ -167,7 +167,7 @@ public sealed partial class ProcessesCommandTests : IDisposable
         Launcher launcher = Launcher.Need(started), other = Launcher.Need(loaded);
         string[] imta = ImtaProcess.Imta(["train", "--out", "run", "--process-timeout", "5", .. ImtaProcess.Tiny]);
 
-        using ImtaProcess process = ImtaProcess.StartCommand(_folder.Path, [.. launcher.One, .. imta, .. launcher.Next, "env", $"{MpiLibrary.Variable}={other.Library}", .. imta]);
+        using ImtaProcess process = ImtaProcess.StartCommand(_folder.Path, [.. launcher.One, .. imta, .. launcher.Next, "env", $"{MpiLibrary.Variable}={other.File}", .. imta]);
         ImtaProcess.Result result = process.End();
 
         result.Code.Should().NotBe(0, result.All);
@@ -252,7 +252,7 @@ public sealed partial class ProcessesCommandTests : IDisposable
         using ImtaProcess process = ImtaProcess.StartCommand(_folder.Path, [.. launcher.One, "sh", "-c", $"echo $$ > {pids}; exec \"$@\"", "sh", .. imta, .. launcher.Next, "sleep", "600"]);
         process.WaitUntil(() => File.Exists(pids) && File.ReadAllText(pids).EndsWith('\n'));
         using var rank = Process.GetProcessById(int.Parse(File.ReadAllText(pids), CultureInfo.InvariantCulture));
-        process.WaitUntil(() => File.ReadAllText($"/proc/{rank.Id}/maps").Contains(Path.GetFileName(launcher.Library), StringComparison.Ordinal)); // it is about to wait
+        process.WaitUntil(() => File.ReadAllText($"/proc/{rank.Id}/maps").Contains(Path.GetFileName(launcher.File), StringComparison.Ordinal)); // it is about to wait
         Thread.Sleep(500);
         var clock = Stopwatch.StartNew();
         process.Terminate();
@@ -269,7 +269,7 @@ public sealed partial class ProcessesCommandTests : IDisposable
     public void A_rank_that_hangs_is_noticed_and_the_run_goes_on_to_the_same_numbers(string mpi)
     {
         Launcher launcher = Launcher.Need(mpi);
-        (string, string)[] library = [(MpiLibrary.Variable, launcher.Library)];
+        (string, string)[] library = [(MpiLibrary.Variable, launcher.File)];
         using (ImtaProcess hung = ImtaProcess.Start(_folder.Path, library, ["train", "--out", "run", "--processes", "2", "--process-timeout", "2", .. Often, .. Long]))
         {
             hung.WaitUntil(() => File.Exists(In("run", "epochs.csv")));
