@@ -10,14 +10,6 @@ internal static class OwnProgram
     /// <summary>Its version and commit.</summary>
     public static string Version { get; } = typeof(OwnProgram).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "unknown";
 
-    /// <summary>The program and arguments that start it.</summary>
-    public static string[] Command(IEnumerable<string> arguments)
-    {
-        string program = Environment.ProcessPath!;
-        bool host = Path.GetFileNameWithoutExtension(program) == "dotnet";
-        return [program, .. host ? [Environment.GetCommandLineArgs()[0]] : Array.Empty<string>(), .. arguments];
-    }
-
     /// <summary>
     /// A process of its own with these arguments, and no rank of this one's run: its input is a pipe that closes with this process however that
     /// ends, and it then stops.
@@ -31,5 +23,13 @@ internal static class OwnProgram
         LaunchPlace.Remove(start.Environment);
         start.Environment[Commands.Interruption.StopsWithInput] = "1";
         return start;
+    }
+
+    /// <summary>The program and arguments that start it.</summary>
+    private static string[] Command(IEnumerable<string> arguments)
+    {
+        string program = Environment.ProcessPath!;
+        bool host = Path.GetFileNameWithoutExtension(program) == "dotnet";
+        return [program, .. host ? [Environment.GetCommandLineArgs()[0]] : Array.Empty<string>(), .. arguments];
     }
 }

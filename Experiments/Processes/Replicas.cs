@@ -250,7 +250,17 @@ internal sealed class Replicas
         {
             IExchange[] exchanges = [.. tensors.Select(begin)];
             int done = 0;
-            Wait(() => (done += exchanges.Skip(done).TakeWhile(exchange => exchange.IsDone()).Count()) == exchanges.Length, what, busy, stops);
+            bool AllDone()
+            {
+                while (done < exchanges.Length && exchanges[done].IsDone())
+                {
+                    done++;
+                }
+
+                return done == exchanges.Length;
+            }
+
+            Wait(AllDone, what, busy, stops);
         }
         catch (Exception e) when (e is MpiException or LostProcessException)
         {
@@ -269,12 +279,6 @@ internal sealed class Replicas
         while (!isDone())
         {
             TimeSpan waited = Stopwatch.GetElapsedTime(start);
-            if (waited < busy)
-            {
-                Thread.Yield();
-                continue;
-            }
-
             if (waited > _patience)
             {
                 string inVain = FormattableString.Invariant($"{Name} gave up after waiting {_patience.TotalSeconds:0.#} s for the other ranks");
@@ -298,7 +302,14 @@ internal sealed class Replicas
                 }
             }
 
-            Thread.Sleep(Nap);
+            if (waited < busy)
+            {
+                Thread.Yield();
+            }
+            else
+            {
+                Thread.Sleep(Nap);
+            }
         }
     }
 
