@@ -1,6 +1,5 @@
 using Imta.MetaWeight.Backbones.Exits;
 using Imta.MetaWeight.Backbones.Layers;
-using Imta.MetaWeight.Native;
 
 namespace Imta.MetaWeight.Backbones;
 
@@ -21,7 +20,7 @@ public abstract class HeadedNetwork : MultiExitNetwork
     public override int Classes { get; }
 
     /// <inheritdoc/>
-    public override bool IsLinearisable => Runtime.IsAvailable;
+    public override bool IsLinearisable => true;
 
     /// <inheritdoc/>
     public override bool HasTrueGradients => base.HasTrueGradients && !_modifiers.Isc.Stops;

@@ -1,5 +1,5 @@
 using Imta.MetaWeight.Experiments.Configuration;
-using Imta.MetaWeight.Native;
+using Imta.MetaWeight.Experiments.Diagnosis;
 
 namespace Imta.MetaWeight.Experiments;
 
@@ -13,55 +13,28 @@ internal static class Machine
     /// <exception cref="UsageException">libtorch cannot be loaded, or it has no such device.</exception>
     public static Device Prepare(Settings settings, int localRank = 0, int localSize = 1)
     {
-        CheckLibtorch();
         try
         {
             set_num_threads(settings.Threads == 0 ? Math.Max(1, Environment.ProcessorCount / localSize) : settings.Threads);
         }
         catch (Exception e) when (e is DllNotFoundException or TypeInitializationException or BadImageFormatException or EntryPointNotFoundException)
         {
-            throw new UsageException($"libtorch cannot be loaded ({e.GetBaseException().Message.ReplaceLineEndings(" ")}); start by ./imta, which sets it up, or install libtorch-dev and build again", e);
+            throw new UsageException($"libtorch cannot be used: {TorchFacts.Reason(e)}", e);
         }
 
         Device wanted = device(settings.Device == "cuda" ? FormattableString.Invariant($"cuda:{localRank}") : settings.Device);
         if (wanted.type == DeviceType.CUDA && wanted.index >= cuda.device_count())
         {
-            throw new UsageException($"there is no device {wanted} (libtorch {__version__} sees {cuda.device_count()} CUDA devices{Visible()}); use --device cpu, or build against a CUDA libtorch named by LIBTORCH");
+            throw new UsageException($"there is no device {wanted} (libtorch {__version__} sees {cuda.device_count()} CUDA devices{Visible()}); use --device cpu, or name a libtorch with CUDA: LIBTORCH=/path/to/torch/lib");
         }
 
         if (wanted.type == DeviceType.CUDA)
         {
-            SetMath(settings.Model.Precision);
+            backends.cuda.matmul.allow_tf32 = backends.cudnn.allow_tf32 = settings.Model.Precision == Precision.Tf32;
         }
 
         return wanted;
     }
 
-    /// <summary>What is wrong with the folder that <c>LIBTORCH</c> names, and what to do; null: nothing, or there is no such variable.</summary>
-    public static string? LibtorchProblem(string? folder) => string.IsNullOrEmpty(folder) || Directory.Exists(Path.Combine(folder, "lib"))
-        ? null
-        : $"LIBTORCH is {folder}, where no libtorch is (a folder with include/ and lib/); correct it, or unset it to use the system's";
-
-    /// <summary>Without the native library CUDA computes as libtorch has it.</summary>
-    private static void SetMath(Precision precision)
-    {
-        if (Runtime.IsAvailable)
-        {
-            Runtime.SetCudaMath(tf32: precision == Precision.Tf32);
-        }
-        else if (precision == Precision.Tf32)
-        {
-            throw new UsageException("model.precision tf32 takes the native library, which this build (TorchSource=package) does not have; take full, or build against a libtorch named by LIBTORCH");
-        }
-    }
-
     private static string Visible() => Environment.GetEnvironmentVariable(CudaDevices.Variable) is { } devices ? $", {CudaDevices.Variable} is '{devices}'" : "";
-
-    private static void CheckLibtorch()
-    {
-        if (LibtorchProblem(Environment.GetEnvironmentVariable("LIBTORCH")) is { } problem)
-        {
-            throw new UsageException(problem);
-        }
-    }
 }

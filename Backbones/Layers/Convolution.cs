@@ -1,5 +1,5 @@
+using Imta.MetaWeight.Backbones.Kernels;
 using Imta.MetaWeight.Backbones.Linearised;
-using Imta.MetaWeight.Native;
 using TorchSharp.Modules;
 
 namespace Imta.MetaWeight.Backbones.Layers;
@@ -10,8 +10,6 @@ namespace Imta.MetaWeight.Backbones.Layers;
 /// </summary>
 internal sealed class Convolution : NamedModule
 {
-    private static readonly Operator Backward = new("aten::convolution_backward");
-
     private readonly Parameter _weight;
     private readonly Parameter? _bias;
     private readonly long[] _stride;
@@ -71,21 +69,18 @@ internal sealed class Convolution : NamedModule
     /// <param name="gradient">Takes the rest.</param>
     public Tensor? Cotangent(Tensor byOutput, Tensor x, Pass pass, bool byInput, ParameterCotangents gradient)
     {
-        long[] wanted = [byInput ? 1 : 0, 1, _bias is null ? 0 : 1];
-        nint[] handles = Backward.InvokeMany(
-            Arg(byOutput), Arg(x), Arg(As(x, pass[_weight])), _bias is null ? Argument.None : _bias.shape, _stride, _padding, new long[] { 1, 1 }, false, new long[] { 0, 0 }, 1, Argument.Bools(wanted));
-        gradient.Add(_weight, Tensor.UnsafeCreateTensor(handles[1]));
+        (Tensor? ofInput, Tensor ofWeight, Tensor? ofBias) = MissingOperators.ConvolutionBackward(
+            byOutput, x, As(x, pass[_weight]), _stride, _padding, byInput, byBias: _bias is not null);
+        gradient.Add(_weight, ofWeight);
         if (_bias is not null)
         {
-            gradient.Add(_bias, Tensor.UnsafeCreateTensor(handles[2]));
+            gradient.Add(_bias, ofBias!);
         }
 
-        return byInput ? Tensor.UnsafeCreateTensor(handles[0]) : null;
+        return ofInput;
     }
 
     private static Tensor As(Tensor x, Tensor parameter) => parameter.dtype == x.dtype ? parameter : parameter.to_type(x.dtype);
-
-    private static Argument Arg(Tensor tensor) => Argument.Tensor(tensor.Handle, tensor);
 
     private Tensor Convolve(Tensor x, Tensor weight, Tensor? bias) => nn.functional.conv2d(x, weight, bias, strides: _stride, padding: _padding);
 }

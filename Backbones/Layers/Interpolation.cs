@@ -1,13 +1,11 @@
+using Imta.MetaWeight.Backbones.Kernels;
 using Imta.MetaWeight.Backbones.Linearised;
-using Imta.MetaWeight.Native;
 
 namespace Imta.MetaWeight.Backbones.Layers;
 
 /// <summary>Tangent and cotangent of <see cref="Operators.Interpolate"/>, which is linear itself.</summary>
 internal sealed class Interpolation(long[] shape, long[] size) : LinearMap
 {
-    private static readonly Operator Backward = new("aten::upsample_bilinear2d_backward");
-
     /// <summary>The value: <c>[N, C, H, W]</c> at another height and width.</summary>
     public static Tensor Of(Tensor x, long[] size) => nn.functional.interpolate(x, size, mode: InterpolationMode.Bilinear, align_corners: true);
 
@@ -15,5 +13,5 @@ internal sealed class Interpolation(long[] shape, long[] size) : LinearMap
         => inputs[0] is { } change ? Of(change, size) : null;
 
     public override IReadOnlyList<Tensor?> Cotangent(Tensor output, IReadOnlyList<bool> wanted, ParameterCotangents gradient)
-        => [Layout.ChannelsLast(Tensor.UnsafeCreateTensor(Backward.Invoke(Argument.Tensor(output.Handle, output), size, shape, true, Argument.None, Argument.None)))];
+        => [Layout.ChannelsLast(MissingOperators.UpsampleBilinear2dBackward(output, shape))];
 }

@@ -1,15 +1,11 @@
+using Imta.MetaWeight.Backbones.Kernels;
 using Imta.MetaWeight.Backbones.Linearised;
-using Imta.MetaWeight.Native;
 
 namespace Imta.MetaWeight.Backbones.Layers;
 
 /// <summary>Maximum pooling on a tape: around its point it picks the same pixels.</summary>
 internal sealed class MaxPooling : LinearMap
 {
-    private static readonly Operator WithIndices = new("aten::max_pool2d_with_indices");
-    private static readonly Operator Backward = new("aten::max_pool2d_with_indices_backward");
-    private static readonly long[] Dilation = [1, 1];
-
     private readonly Tensor _x;
     private readonly Tensor _picked; // [N, C, H′, W′]: index into H · W
     private readonly long[][] _window; // kernel, stride, padding
@@ -20,9 +16,8 @@ internal sealed class MaxPooling : LinearMap
     public static Tensor Forward(Tensor x, long kernel, long stride, long padding, Tape tape)
     {
         long[][] window = [[kernel, kernel], [stride, stride], [padding, padding]];
-        nint[] handles = WithIndices.InvokeMany(Argument.Tensor(x.Handle, x), window[0], window[1], window[2], Dilation, false);
-        Tensor y = Tensor.UnsafeCreateTensor(handles[0]);
-        tape.Add(new MaxPooling(x, Tensor.UnsafeCreateTensor(handles[1]), window), y, x);
+        (Tensor y, Tensor picked) = nn.functional.max_pool2d_with_indices(x, window[0], window[1], window[2]);
+        tape.Add(new MaxPooling(x, picked, window), y, x);
         return y;
     }
 
@@ -30,6 +25,5 @@ internal sealed class MaxPooling : LinearMap
         => inputs[0]?.flatten(2).gather(2, _picked.flatten(2)).reshape(_picked.shape);
 
     public override IReadOnlyList<Tensor?> Cotangent(Tensor output, IReadOnlyList<bool> wanted, ParameterCotangents gradient)
-        => [Tensor.UnsafeCreateTensor(Backward.Invoke(
-            Argument.Tensor(output.Handle, output), Argument.Tensor(_x.Handle, _x), _window[0], _window[1], _window[2], Dilation, false, Argument.Tensor(_picked.Handle, _picked)))];
+        => [MissingOperators.MaxPool2dWithIndicesBackward(output, _x, _window[0], _window[1], _window[2], _picked)];
 }

@@ -1,13 +1,11 @@
+using Imta.MetaWeight.Backbones.Kernels;
 using Imta.MetaWeight.Backbones.Linearised;
-using Imta.MetaWeight.Native;
 
 namespace Imta.MetaWeight.Backbones.Layers;
 
 /// <summary>Tangent and cotangent of <see cref="Operators.MeanPool"/>, which is linear itself.</summary>
 internal sealed class MeanPooling : LinearMap
 {
-    private static readonly Operator Backward = new("aten::avg_pool2d_backward");
-
     private readonly Tensor _x;
     private readonly long _kernel;
 
@@ -18,9 +16,8 @@ internal sealed class MeanPooling : LinearMap
 
     public override IReadOnlyList<Tensor?> Cotangent(Tensor output, IReadOnlyList<bool> wanted, ParameterCotangents gradient)
     {
-        long[] shape = _x.shape, square = [_kernel, _kernel];
+        long[] shape = _x.shape;
         Tensor g = output.reshape(shape[0], shape[1], shape[2] / _kernel, shape[3] / _kernel);
-        return [Tensor.UnsafeCreateTensor(Backward.Invoke(
-            Argument.Tensor(g.Handle, g), Argument.Tensor(_x.Handle, _x), square, square, new long[] { 0, 0 }, false, true, Argument.None))];
+        return [MissingOperators.AvgPool2dBackward(g, _x, _kernel)];
     }
 }

@@ -1,6 +1,5 @@
-using System.Runtime.CompilerServices;
+using Imta.MetaWeight.Backbones.Kernels;
 using Imta.MetaWeight.Backbones.Linearised;
-using Imta.MetaWeight.Native;
 
 namespace Imta.MetaWeight.Backbones.Layers;
 
@@ -20,8 +19,8 @@ internal static class NormRelu
         }
 
         Tensor saved = empty([4, z.shape[1]], z.dtype);
-        NormReluKernels.Forward(z.Handle, weight.Handle, bias.Handle, epsilon, running?.Mean.Handle ?? 0, running?.Variance.Handle ?? 0, momentum, y.Handle, saved.Handle);
-        return KeepAlive(saved, z, weight, bias, running?.Mean, running?.Variance, y);
+        NormReluKernels.Forward(z, weight, bias, epsilon, running?.Mean, running?.Variance, momentum, y, saved);
+        return saved;
     }
 
     /// <summary>y once more, to the same numbers.</summary>
@@ -33,8 +32,8 @@ internal static class NormRelu
         }
 
         Tensor y = Layout.Empty(z.shape, z);
-        NormReluKernels.Again(z.Handle, saved.Handle, y.Handle);
-        return KeepAlive(y, z, saved);
+        NormReluKernels.Again(z, saved, y);
+        return y;
     }
 
     /// <summary>∂/∂z, ∂/∂weight and ∂/∂bias, given g = ∂/∂y.</summary>
@@ -46,8 +45,8 @@ internal static class NormRelu
         }
 
         (Tensor byInput, Tensor byWeight, Tensor byBias) = (Layout.Empty(z.shape, z), empty_like(weight), empty_like(weight));
-        NormReluKernels.Backward(g.Handle, z.Handle, weight.Handle, saved.Handle, byInput.Handle, byWeight.Handle, byBias.Handle);
-        return (KeepAlive(byInput, g, z, weight, saved), byWeight, byBias);
+        NormReluKernels.Backward(g, z, weight, saved, byInput, byWeight, byBias);
+        return (byInput, byWeight, byBias);
     }
 
     /// <summary>Writes ẏ, given ż, in up to two parts, and the tangents of weight and bias, or null where they stay.</summary>
@@ -59,28 +58,19 @@ internal static class NormRelu
             return;
         }
 
-        NormReluKernels.Tangent(change.Handle, more?.Handle ?? 0, z.Handle, weightChange?.Handle ?? 0, biasChange?.Handle ?? 0, saved.Handle, y.Handle);
-        KeepAlive(y, change, more, z, weightChange, biasChange, saved);
+        NormReluKernels.Tangent(change, more, z, weightChange, biasChange, saved, y);
     }
 
     private static bool Taken(params ReadOnlySpan<Tensor?> tensors)
     {
         foreach (Tensor? tensor in tensors)
         {
-            if (tensor is not null && !NormReluKernels.Supports(tensor.Handle))
+            if (tensor is not null && !NormReluKernels.Supports(tensor))
             {
                 return false;
             }
         }
 
         return true;
-    }
-
-    /// <summary>The arguments live until here: a finaliser could free a tensor under a running kernel.</summary>
-    [MethodImpl(MethodImplOptions.NoInlining)]
-    private static Tensor KeepAlive(Tensor result, params ReadOnlySpan<Tensor?> arguments)
-    {
-        _ = arguments;
-        return result;
     }
 }

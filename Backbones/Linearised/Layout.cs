@@ -1,4 +1,4 @@
-using Imta.MetaWeight.Native;
+using Imta.MetaWeight.Backbones.Kernels;
 
 namespace Imta.MetaWeight.Backbones.Linearised;
 
@@ -6,23 +6,17 @@ namespace Imta.MetaWeight.Backbones.Linearised;
 /// straight into their slice of a wider tensor and no convolution reorders its input.</summary>
 internal static class Layout
 {
-    private const long ChannelsLastFormat = 2; // libtorch's number
     private const int Pixels = 4;
-
-    private static readonly Operator EmptyOperator = new("aten::empty", "memory_format");
-    private static readonly Operator Contiguous = new("aten::contiguous");
 
     /// <summary>A tensor whose values are not set, of the type and device of another.</summary>
     public static Tensor Empty(long[] shape, Tensor like) => Empty(shape, like.dtype, like.device);
 
     /// <summary>A tensor whose values are not set.</summary>
     public static Tensor Empty(long[] shape, ScalarType type, Device device)
-        => shape.Length == Pixels
-            ? Tensor.UnsafeCreateTensor(EmptyOperator.Invoke(shape, (long)type, Argument.None, Argument.Device((int)device.type, device.index), Argument.None, ChannelsLastFormat))
-            : empty(shape, type, device);
+        => shape is [var n, var c, var h, var w] ? empty([n, h, w, c], type, device).permute(0, 3, 1, 2) : empty(shape, type, device);
 
-    /// <summary><c>[N, C, H, W]</c> with the channels of a pixel beside each other; the tensor itself where it is so already.</summary>
-    public static Tensor ChannelsLast(Tensor x) => Tensor.UnsafeCreateTensor(Contiguous.Invoke(Argument.Tensor(x.Handle, x), ChannelsLastFormat));
+    /// <summary><c>[N, C, H, W]</c> with the channels of a pixel beside each other; the tensor's own memory where it is so already.</summary>
+    public static Tensor ChannelsLast(Tensor x) => x.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2);
 
     /// <summary>Some rows of a tensor along its first dimension, in place: a few move into gaps between the first ones, which are the result.</summary>
     /// <param name="x"><c>[N, …]</c>; overwritten.</param>
@@ -45,11 +39,9 @@ internal static class Layout
     /// <summary>Adds in place; both may be slices of wider tensors.</summary>
     public static void AddTo(Tensor sum, Tensor more)
     {
-        if (NormReluKernels.Supports(sum.Handle) && NormReluKernels.Supports(more.Handle))
+        if (NormReluKernels.Supports(sum) && NormReluKernels.Supports(more))
         {
-            NormReluKernels.AddRows(sum.Handle, more.Handle);
-            GC.KeepAlive(sum);
-            GC.KeepAlive(more);
+            NormReluKernels.AddRows(sum, more);
         }
         else
         {

@@ -4,15 +4,15 @@ using Imta.MetaWeight.Experiments.Configuration;
 
 namespace Imta.MetaWeight.Experiments.Commands;
 
-/// <summary><c>imta bench step [CONFIG.yaml]</c>: one kind of step, its time or the time of each operator.</summary>
+/// <summary><c>imta bench step [CONFIG.yaml]</c>: one kind of step, its time or the time of each of its phases.</summary>
 internal static class BenchStepCommand
 {
-    private static readonly Option<bool> Profile = new("--profile") { Description = "Time each operator of libtorch" };
+    private static readonly Option<bool> Profile = new("--profile") { Description = "Time each phase of the step" };
     private static readonly Option<string?> Gradient = new("--gradient") { HelpName = "method", Description = "A part of the step with learned weights, by this method of the meta gradient, instead of the plain step" };
 
     public static Command Build()
     {
-        var command = new Command("step", "Time one kind of training step, or each operator in it")
+        var command = new Command("step", "Time one kind of training step, or each phase of it")
         {
             ConfigurationArguments.Config, ConfigurationArguments.Set, Profile, Gradient, BenchCommand.Repeat, BenchCommand.Json,
         };
@@ -32,7 +32,7 @@ internal static class BenchStepCommand
         bool json = arguments.GetValue(BenchCommand.Json);
         if (arguments.GetValue(Profile))
         {
-            Show(settings, kind, Profiled(contender, rounds, kind.Parts, settings.Device != "cpu"), json);
+            ShowPhases(settings, contender, Profiled(bench, contender, rounds), json);
         }
         else
         {
@@ -42,16 +42,18 @@ internal static class BenchStepCommand
         return 0;
     }
 
-    private static StepProfile Profiled(Contender contender, int steps, int parts, bool waitForDevice)
+    /// <summary>The mean seconds of one part, after a step that does not count, and each phase's share.</summary>
+    private static (double Seconds, IReadOnlyDictionary<string, double> Shares) Profiled(StepBench bench, Contender contender, int steps)
     {
-        try
+        contender.Measure();
+        double seconds = 0;
+        var times = new PhaseTimes(TimeProvider.System, bench.Wait);
+        for (int step = 0; step < steps; step++)
         {
-            return StepProfile.Of(contender, steps, parts, waitForDevice);
+            times.During(() => seconds += contender.Measure());
         }
-        catch (DllNotFoundException e)
-        {
-            throw new UsageException("--profile needs libimta_native, which NuGet's libtorch goes without; build against a libtorch with headers: see ./imta doctor", e);
-        }
+
+        return (seconds / steps, times.Shares);
     }
 
     private static void Show(Settings settings, Series series, bool json)
@@ -78,32 +80,26 @@ internal static class BenchStepCommand
             [[[series.Name, .. new[] { series.Median, series.Min, series.Max }.Select(time => BenchCommand.Text(time, "0.0000"))]]]);
     }
 
-    private static void Show(Settings settings, StepKind kind, StepProfile profile, bool json)
+    private static void ShowPhases(Settings settings, Contender contender, (double Seconds, IReadOnlyDictionary<string, double> Shares) profile, bool json)
     {
         if (json)
         {
             BenchCommand.Print(new
             {
-                Step = kind.Name,
+                Step = contender.Name,
                 HalfBatch = settings.Train.Batch / 2,
                 Threads = get_num_threads(),
                 Libtorch = __version__,
                 profile.Seconds,
-                profile.OutsideSeconds,
-                Operators = profile.Operators.Select(one => new { one.Name, one.Calls, one.SelfSeconds, Share = one.SelfSeconds / profile.Seconds }),
+                Phases = profile.Shares.Select(phase => new { Name = phase.Key, Seconds = phase.Value * profile.Seconds, Share = phase.Value }),
             });
             return;
         }
 
-        Console.WriteLine($"{BenchCommand.Title(settings)}; one part, {kind.Name}: {BenchCommand.Text(1000 * profile.Seconds, "0.0", 0)} ms; each operator without those that it calls");
+        Console.WriteLine($"{BenchCommand.Title(settings)}; one part, {contender.Name}: {BenchCommand.Text(1000 * profile.Seconds, "0.0", 0)} ms");
         ConsoleTable.Write(
-            ["operator", "    calls", " self, ms", "percent"],
-            [
-                [.. profile.Operators.Select(one => Row(one.Name, BenchCommand.Text(one.Calls, "0.#", 9), one.SelfSeconds))],
-                [Row("outside operators", "", profile.OutsideSeconds)],
-            ]);
-
-        string[] Row(string name, string calls, double seconds)
-            => [name, calls, BenchCommand.Text(1000 * seconds, "0.000", 9), BenchCommand.Text(100 * seconds / profile.Seconds, "0.0")];
+            ["phase", "       ms", "percent"],
+            [[.. profile.Shares.Select(phase => (string[])
+                [phase.Key, BenchCommand.Text(1000 * phase.Value * profile.Seconds, "0.000", 9), BenchCommand.Text(100 * phase.Value, "0.0")])]]);
     }
 }

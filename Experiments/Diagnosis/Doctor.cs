@@ -1,7 +1,8 @@
+using System.Runtime.Intrinsics;
+using Imta.MetaWeight.Backbones.Kernels;
 using Imta.MetaWeight.Experiments.Checks;
 using Imta.MetaWeight.Experiments.Processes;
 using Imta.MetaWeight.Experiments.Processes.Mpi;
-using Imta.MetaWeight.Native;
 
 namespace Imta.MetaWeight.Experiments.Diagnosis;
 
@@ -9,21 +10,18 @@ namespace Imta.MetaWeight.Experiments.Diagnosis;
 internal static class Doctor
 {
     private const string Unknown = "not known without libtorch";
-    private const string GetLibtorch = "as root: apt-get install libtorch-dev libopenblas0-pthread; or name another libtorch: LIBTORCH=/path/to/libtorch ./imta doctor; or take NuGet's: TorchSource=package ./imta doctor";
-
-    private static readonly string[] OtherBlas = ["openblas", "mkl", "blis", "atlas", "flexiblas"];
+    private const string GetLibtorch = "build again by ./imta, which fetches it; or name one that is there: LIBTORCH=/path/to/torch/lib ./imta doctor";
 
     /// <summary>Every check, in the order of its importance.</summary>
     public static IReadOnlyList<Finding> Examine(HostFacts host, TorchFacts torch) =>
     [
         new(".NET", Verdict.Ok, host.Dotnet),
-        Native(torch),
         Libtorch(host, torch),
-        Blas(torch),
+        LibTorchSharp(torch),
         Threads(host, torch),
         Allocator(host, torch),
         Processor(host),
-        Kernels(host, torch),
+        Kernels(),
         Pictures(torch),
         Cuda(host, torch),
         Mpi(host.Mpi),
@@ -31,19 +29,6 @@ internal static class Doctor
         Disk(host),
         Python(host),
     ];
-
-    private static Finding Native(TorchFacts torch)
-    {
-        const string Check = "native library";
-        return torch switch
-        {
-            _ when Find(torch, TorchFacts.NativeLibrary) is { } path => new(Check, Verdict.Ok, path),
-            { IsPackage: true } => new(Check, Verdict.Ok, "not needed: the TorchSharp package has its own"),
-            { NativeExists: false } => new(Check, Verdict.Missing, $"{torch.NativePath} is not there", "start by ./imta, which builds it; by hand: dotnet build, with g++, cmake, make and libtorch-dev installed"),
-            { Problem: { } problem } => new(Check, Verdict.Missing, $"{torch.NativePath} cannot be loaded: {problem}", "start by ./imta, which builds it again where libtorch has changed"),
-            _ => new(Check, Verdict.Ok, torch.NativePath),
-        };
-    }
 
     private static Finding Libtorch(HostFacts host, TorchFacts torch)
     {
@@ -53,52 +38,19 @@ internal static class Doctor
             return new(Check, Verdict.Missing, $"cannot be used: {problem}", GetLibtorch);
         }
 
-        string path = Find(torch, "libtorch_cpu.") ?? "in a place that this system does not tell";
-        string found = $"{torch.Version}, {Source(host, torch, path)}: {path}";
-        if (Machine.LibtorchProblem(host.Variables.GetValueOrDefault("LIBTORCH")) is { } wrong)
-        {
-            return new(Check, Verdict.Missing, found, wrong);
-        }
-
-        return torch.IsPackage || host.Variables.GetValueOrDefault("LIBTORCH") is not { Length: > 0 } folder || IsBelow(path, folder)
-            ? new(Check, Verdict.Ok, found)
-            : new(Check, Verdict.Warning, found, $"LIBTORCH is {folder}, but this build uses another one; start by ./imta, which builds again");
+        string source = host.Variables.ContainsKey(TorchLibraries.FolderVariable) ? $"of {TorchLibraries.FolderVariable}" : "of the NuGet package";
+        return new(Check, Verdict.Ok, $"{torch.Version}, {source}: {Find(torch, "libtorch_cpu.") ?? "in a place that this system does not tell"}");
     }
 
-    private static string Source(HostFacts host, TorchFacts torch, string path) => torch switch
+    private static Finding LibTorchSharp(TorchFacts torch)
     {
-        { IsPackage: true } => "of the TorchSharp package",
-        _ when host.Variables.GetValueOrDefault("LIBTORCH") is { Length: > 0 } folder && IsBelow(path, folder) => "of LIBTORCH",
-        _ when IsBelow(path, "/usr/lib") => "of the system (Debian: libtorch-dev)",
-        _ => "of the folder it was built with",
-    };
-
-    private static Finding Blas(TorchFacts torch)
-    {
-        const string Check = "BLAS";
-        if (torch.Problem is not null)
+        const string Check = "TorchSharp";
+        return torch switch
         {
-            return new(Check, Verdict.Note, Unknown);
-        }
-
-        string? other = torch.Libraries.FirstOrDefault(path => OtherBlas.Any(name => Place(path).Contains(name, StringComparison.OrdinalIgnoreCase)));
-        string? threads = torch.Settings.Where(setting => setting.Name == "OPENBLAS_NUM_THREADS").Select(setting => setting.Value).FirstOrDefault();
-        if (other is null)
-        {
-            return Find(torch, "libblas.") is not { } reference
-                ? new(Check, Verdict.Ok, "none of its own: part of libtorch")
-                : new(Check, Verdict.Warning, $"the reference BLAS, many times slower: {reference}", "as root: apt-get install libopenblas0-pthread");
-        }
-
-        if (!Place(other).Contains("openblas", StringComparison.OrdinalIgnoreCase) || threads is null)
-        {
-            return new(Check, Verdict.Ok, other);
-        }
-
-        string found = $"{other}, OPENBLAS_NUM_THREADS={threads}";
-        return threads == "1"
-            ? new(Check, Verdict.Ok, found)
-            : new(Check, Verdict.Warning, found, "unset OPENBLAS_NUM_THREADS (1 then): its idle threads take time from libtorch's own");
+            { Problem: not null } => new(Check, Verdict.Note, Unknown),
+            { Copy: { } copy } => new(Check, Verdict.Ok, $"this system's libstdc++ is older than its library asks for, but has all it uses; a copy that says so is loaded: {copy}"),
+            _ => new(Check, Verdict.Ok, Find(torch, "libLibTorchSharp.") ?? "its library is in a place that this system does not tell"),
+        };
     }
 
     private static Finding Threads(HostFacts host, TorchFacts torch)
@@ -110,7 +62,7 @@ internal static class Doctor
     private static Finding Allocator(HostFacts host, TorchFacts torch)
     {
         const string Check = "allocator";
-        string[] options = [.. torch.Settings.Where(setting => setting.Name.StartsWith("M_", StringComparison.Ordinal)).Select(setting => $"{setting.Name}={setting.Value}")];
+        string[] options = [.. torch.Allocator.Select(setting => $"{setting.Name}={setting.Value}")];
         string found = (options.Length == 0 ? "as the system sets it" : string.Join(", ", options)) + Set(host, "MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD");
         string preloaded = host.Variables.GetValueOrDefault("LD_PRELOAD", "");
         return options.Length > 0 && preloaded.Contains("malloc", StringComparison.Ordinal)
@@ -130,29 +82,13 @@ internal static class Doctor
         };
     }
 
-    private static Finding Kernels(HostFacts host, TorchFacts torch)
-    {
-        const string Check = "fused kernels";
-        return torch.Kernels switch
-        {
-            null when torch.Problem is not null => new(Check, Verdict.Note, Unknown),
-            null => new(Check, Verdict.Note, "none without the native library: meta.gradient forward runs as unrolled, slower", "build against a libtorch with headers: LIBTORCH=/path/to/libtorch ./imta doctor"),
-            VectorPath.Avx512 => new(Check, Verdict.Ok, "in AVX-512"),
-            VectorPath.Avx2 => new(Check, Verdict.Ok, "in AVX2"),
-            _ => new(Check, host.VectorUnits is null ? Verdict.Ok : Verdict.Note, "in portable code"),
-        };
-    }
+    private static Finding Kernels() => new("fused kernels", Verdict.Ok, Vector512.IsHardwareAccelerated ? "in vectors of 512 bits"
+        : Vector256.IsHardwareAccelerated ? "in vectors of 256 bits"
+        : Vector128.IsHardwareAccelerated ? "in vectors of 128 bits" : "without vectors");
 
-    private static Finding Pictures(TorchFacts torch)
-    {
-        const string Check = "pictures";
-        return torch switch
-        {
-            { ReadsPictures: true } => new(Check, Verdict.Ok, "JPEG and PNG files, as ImageNet's, can be read"),
-            { Problem: not null } => new(Check, Verdict.Note, Unknown),
-            _ => new(Check, Verdict.Note, "JPEG and PNG files, as ImageNet's, cannot be read: the build found no headers for them", "as root: apt-get install libjpeg-dev libpng-dev; then start by ./imta, which builds again"),
-        };
-    }
+    private static Finding Pictures(TorchFacts torch) => torch.ReadsPictures
+        ? new("pictures", Verdict.Ok, "JPEG and PNG files, as ImageNet's, can be read")
+        : new("pictures", Verdict.Note, "JPEG and PNG files, as ImageNet's, cannot be read: SkiaSharp has no library for this system");
 
     private static Finding Cuda(HostFacts host, TorchFacts torch)
     {
@@ -161,7 +97,7 @@ internal static class Doctor
         {
             { Problem: not null } => new(Check, Verdict.Note, Unknown),
             { CudaDevices: > 0 } => new(Check, Verdict.Ok, $"{torch.CudaDevices} device{(torch.CudaDevices == 1 ? "" : "s")}; imta train --device cuda"),
-            _ when host.HasNvidiaDriver => new(Check, Verdict.Note, "an NVIDIA driver, but this libtorch uses no CUDA device", "build against a libtorch with CUDA: LIBTORCH=/path/to/libtorch ./imta doctor"),
+            _ when host.HasNvidiaDriver => new(Check, Verdict.Note, "an NVIDIA driver, but this libtorch uses no CUDA device", "name a libtorch with CUDA, such as Python's: LIBTORCH=/path/to/torch/lib ./imta doctor"),
             _ => new(Check, Verdict.Ok, "no device; runs compute on the processor"),
         };
     }
@@ -207,11 +143,6 @@ internal static class Doctor
     /// <summary>The library of that file name's beginning, among those that are loaded.</summary>
     private static string? Find(TorchFacts torch, string name)
         => torch.Libraries.FirstOrDefault(path => Path.GetFileName(path).StartsWith(name, StringComparison.Ordinal));
-
-    // Debian's libblas.so.3 is whichever one the folder names: openblas-pthread/libblas.so.3.
-    private static string Place(string path) => string.Join('/', path.Split('/').TakeLast(2));
-
-    private static bool IsBelow(string path, string folder) => path.StartsWith(folder.TrimEnd('/') + "/", StringComparison.Ordinal);
 
     private static string Set(HostFacts host, params string[] prefixes) => string.Concat(host.Variables
         .Where(variable => prefixes.Any(prefix => variable.Key.StartsWith(prefix, StringComparison.Ordinal)))

@@ -81,7 +81,7 @@ internal sealed record HostFacts
     private static Dictionary<string, string> GatherVariables() => Environment.GetEnvironmentVariables()
         .Cast<System.Collections.DictionaryEntry>()
         .Select(entry => (Name: (string)entry.Key, Value: (string?)entry.Value ?? ""))
-        .Where(entry => entry.Name is "LIBTORCH" or "LD_PRELOAD" or "GLIBC_TUNABLES" or "OMP_NUM_THREADS" or "OMP_WAIT_POLICY" or "OPENBLAS_NUM_THREADS"
+        .Where(entry => entry.Name is "LIBTORCH" or "LD_PRELOAD" or "GLIBC_TUNABLES" or "OMP_NUM_THREADS" or "OMP_WAIT_POLICY"
             || entry.Name.StartsWith("MALLOC_", StringComparison.Ordinal))
         .ToDictionary(entry => entry.Name, entry => entry.Value);
 

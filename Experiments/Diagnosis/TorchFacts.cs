@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Imta.MetaWeight.Backbones.Kernels;
 using Imta.MetaWeight.Native;
 
 namespace Imta.MetaWeight.Experiments.Diagnosis;
@@ -6,17 +7,6 @@ namespace Imta.MetaWeight.Experiments.Diagnosis;
 /// <summary>The libtorch of this process, or why there is none.</summary>
 internal sealed record TorchFacts
 {
-    /// <summary>The name of this project's own library on libtorch.</summary>
-    public const string NativeLibrary = "libimta_native.so";
-
-    /// <summary>Whether TorchSharp is the NuGet package, which brings its libtorch, and not the project on the native library.</summary>
-    public required bool IsPackage { get; init; }
-
-    /// <summary>Where the native library belongs.</summary>
-    public required string NativePath { get; init; }
-
-    public required bool NativeExists { get; init; }
-
     /// <summary>Why libtorch cannot be used; null: it can.</summary>
     public string? Problem { get; init; }
 
@@ -24,11 +14,11 @@ internal sealed record TorchFacts
 
     public int CudaDevices { get; init; }
 
-    /// <summary>The vector instructions of the fused kernels; null without the native library.</summary>
-    public VectorPath? Kernels { get; init; }
-
-    /// <summary>Whether this build reads JPEG and PNG files.</summary>
+    /// <summary>Whether JPEG and PNG files can be read.</summary>
     public bool ReadsPictures { get; init; }
+
+    /// <summary>The copy of TorchSharp's library that this system's older libstdc++ takes; null: TorchSharp's own is loaded.</summary>
+    public string? Copy { get; init; }
 
     /// <summary>The threads of one operator, unless a run sets others.</summary>
     public int Threads { get; init; }
@@ -36,30 +26,23 @@ internal sealed record TorchFacts
     /// <summary>The files of the libraries that the process has loaded.</summary>
     public IReadOnlyList<string> Libraries { get; init; } = [];
 
-    /// <summary>What <see cref="ProcessDefaults"/> says is in force.</summary>
-    public IReadOnlyList<(string Name, string Value)> Settings { get; init; } = [];
+    /// <summary>The options of the C allocator that are in force.</summary>
+    public IReadOnlyList<(string Name, string Value)> Allocator { get; init; } = [];
 
     /// <summary>Loads libtorch and computes something small, whatever comes of it.</summary>
     public static TorchFacts Gather()
     {
-        string native = Path.Combine(AppContext.BaseDirectory, NativeLibrary);
-        var facts = new TorchFacts
-        {
-            IsPackage = typeof(torch).Assembly.GetReferencedAssemblies().All(name => name.Name != typeof(Runtime).Assembly.GetName().Name),
-            NativePath = native,
-            NativeExists = File.Exists(native),
-        };
+        var facts = new TorchFacts();
         try
         {
             facts = facts with { Version = Use(), CudaDevices = cuda.is_available() ? cuda.device_count() : 0, Threads = get_num_threads() };
-            facts = facts with { Kernels = Runtime.IsAvailable ? NormReluKernels.Path : null, ReadsPictures = Picture.IsAvailable };
         }
         catch (Exception e)
         {
             facts = facts with { Problem = Reason(e) };
         }
 
-        return facts with { Libraries = Loaded(), Settings = ProcessDefaults.InForce };
+        return facts with { Libraries = Loaded(), Copy = TorchLibraries.Copy, Allocator = TorchLibraries.AllocatorSettings, ReadsPictures = Picture.IsAvailable };
     }
 
     // The product makes libtorch load whatever it multiplies with.
@@ -70,16 +53,12 @@ internal sealed record TorchFacts
         return sum == 512 ? __version__ : throw new InvalidOperationException($"libtorch {__version__} computes wrongly: a sum is {sum}, not 512");
     }
 
-    /// <summary>The loader's message lists every place it tried, and among them the file that is really missing.</summary>
-    internal static string Reason(Exception exception)
+    /// <summary>Why libtorch could not be used, in one line: the first cause, of which TorchSharp's and .NET's own messages give long traces.</summary>
+    public static string Reason(Exception exception)
     {
-        Exception cause = exception.GetBaseException();
-        string[] lines = [.. cause.Message.Split('\n').Select(line => line.Trim()).Where(line => line.Length > 0)];
-        string[] tried = cause is DllNotFoundException ? lines[1..] : [];
-        return tried.FirstOrDefault(line => !line.Contains("No such file", StringComparison.Ordinal))
-            ?? tried.FirstOrDefault(line => !line.Contains("imta_native", StringComparison.Ordinal))
-            ?? tried.FirstOrDefault()
-            ?? string.Join(' ', lines);
+        string message = exception.GetBaseException().Message;
+        string? missing = message.Split('\n').Select(line => line.Trim()).FirstOrDefault(line => line.Contains(": cannot open shared object file", StringComparison.Ordinal));
+        return missing ?? string.Join(' ', message.Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries));
     }
 
     private static string[] Loaded()

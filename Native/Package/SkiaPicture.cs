@@ -4,7 +4,7 @@ using SkiaSharp;
 
 namespace Imta.MetaWeight.Native;
 
-/// <summary>Pictures by Skia, which TorchSharp's package comes with, for builds without the native library: read to what <see cref="NativePicture"/> reads.</summary>
+/// <summary>Pictures by Skia, which TorchSharp's package comes with, for builds without the native library: read to what the native one reads.</summary>
 internal static unsafe class SkiaPicture
 {
     private const long MostPixels = 1L << 27; // beyond: no photograph, and more memory than a decoder should take unasked
