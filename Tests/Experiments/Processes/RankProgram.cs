@@ -5,7 +5,9 @@ using Imta.MetaWeight.Experiments.Processes;
 
 namespace Imta.MetaWeight.Tests.Experiments.Processes;
 
-/// <summary>This assembly as a program: a rank that an MPI launcher starts for <see cref="ReplicasTests"/>.</summary>
+/// <summary>
+/// This assembly as a program: a rank that an MPI launcher starts for <see cref="ReplicasTests"/>, or what sums up a run of the tests for <c>./test</c>.
+/// </summary>
 internal static class RankProgram
 {
     /// <summary>Its argument: all laws for as many ranks as there are.</summary>
@@ -13,6 +15,11 @@ internal static class RankProgram
 
     public static int Main(string[] arguments)
     {
+        if (arguments is [TestSummary.Command, var records, var exitCode])
+        {
+            return TestSummary.Write(records, int.Parse(exitCode, CultureInfo.InvariantCulture), Console.Out);
+        }
+
         if (arguments is not [Laws])
         {
             Console.Error.WriteLine("these tests are run by dotnet test");
