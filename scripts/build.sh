@@ -9,6 +9,7 @@
 artifacts=$root/artifacts
 lock=$artifacts/building
 host=${HOSTNAME:-localhost}
+[[ ! -r /proc/sys/kernel/hostname ]] || read -r host </proc/sys/kernel/hostname # HOSTNAME may be handed down from another machine
 shopt -s nullglob
 
 say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
