@@ -1,0 +1,146 @@
+using System.Runtime.InteropServices;
+
+namespace Imta.MetaWeight.Backbones.Kernels;
+
+/// <summary>
+/// The operators of libtorch that layers need and TorchSharp has no function for: on any device, under autograd or not. All take images
+/// <c>[N, C, H, W]</c>; a gradient by a value has the value's shape.
+/// </summary>
+/// <exception cref="ExternalException">From each: libtorch refused the arguments, such as shapes that do not fit.</exception>
+/// <exception cref="NotSupportedException">From each, at the first use: the libtorch that is loaded is not 2.10.</exception>
+internal static class MissingOperators
+{
+    private static readonly Operator Convolution = new("aten::convolution_backward", results: 3);
+    private static readonly Operator BatchNorm = new("aten::native_batch_norm", results: 3);
+    private static readonly Operator BatchNormBackward = new("aten::native_batch_norm_backward", results: 3);
+    private static readonly Operator AveragePool = new("aten::avg_pool2d_backward", results: 1);
+    private static readonly Operator MaximumPool = new("aten::max_pool2d_with_indices_backward", results: 1);
+    private static readonly Operator Bilinear = new("aten::upsample_bilinear2d_backward", results: 1);
+
+    private static bool _isChecked;
+
+    /// <summary>The gradients of a convolution with neither dilation nor groups.</summary>
+    /// <param name="byOutput"><c>[N, O, H′, W′]</c>: the gradient by the output.</param>
+    /// <param name="input"><c>[N, I, H, W]</c>.</param>
+    /// <param name="weight"><c>[O, I, K, K]</c>.</param>
+    /// <param name="stride">Down and across.</param>
+    /// <param name="padding">Down and across.</param>
+    /// <param name="byInput">Whether the gradient by the input is wanted.</param>
+    /// <param name="byBias">Whether the one by a bias <c>[O]</c> is.</param>
+    public static (Tensor? ByInput, Tensor ByWeight, Tensor? ByBias) ConvolutionBackward(
+        Tensor byOutput, Tensor input, Tensor weight, long[] stride, long[] padding, bool byInput, bool byBias)
+    {
+        Ready();
+        Tensor?[] results = Convolution.Invoke(
+            byOutput, input, weight, Argument.Optional(byBias ? [weight.shape[0]] : null), stride, padding, new long[] { 1, 1 }, false, new long[] { 0, 0 }, 1, new[] { byInput, true, byBias });
+        return (results[0], results[1]!, results[2]);
+    }
+
+    /// <summary>Batch norm by the batch's statistics, with what they are.</summary>
+    /// <param name="input"><c>[N, C]</c> or <c>[N, C, H, W]</c>.</param>
+    /// <param name="weight"><c>[C]</c>; null: ones.</param>
+    /// <param name="bias"><c>[C]</c>; null: zeros.</param>
+    /// <param name="runningMean"><c>[C]</c>, moved towards the mean; or null.</param>
+    /// <param name="runningVariance"><c>[C]</c>, moved towards the unbiased variance; or null.</param>
+    /// <param name="momentum">The weight of the batch's statistics in the running ones.</param>
+    /// <param name="epsilon">What is added to the variance.</param>
+    /// <returns>The output, the mean <c>[C]</c> and 1 / √(variance + epsilon) <c>[C]</c>.</returns>
+    public static (Tensor Output, Tensor Mean, Tensor InverseDeviation) NativeBatchNorm(
+        Tensor input, Tensor? weight, Tensor? bias, Tensor? runningMean, Tensor? runningVariance, double momentum, double epsilon)
+    {
+        Ready();
+        Tensor?[] results = BatchNorm.Invoke(
+            input, Argument.Optional(weight), Argument.Optional(bias), Argument.Optional(runningMean), Argument.Optional(runningVariance), true, momentum, epsilon);
+        return (results[0]!, results[1]!, results[2]!);
+    }
+
+    /// <summary>The gradients of <see cref="NativeBatchNorm"/>.</summary>
+    /// <param name="byOutput">The gradient by the output.</param>
+    /// <param name="input">The input.</param>
+    /// <param name="weight"><c>[C]</c>; null: ones.</param>
+    /// <param name="mean"><c>[C]</c>, as <see cref="NativeBatchNorm"/> returned it.</param>
+    /// <param name="inverseDeviation"><c>[C]</c>, as <see cref="NativeBatchNorm"/> returned it.</param>
+    /// <param name="epsilon">What was added to the variance.</param>
+    /// <param name="byParameters">Whether the gradients by weight and bias are wanted.</param>
+    public static (Tensor ByInput, Tensor? ByWeight, Tensor? ByBias) NativeBatchNormBackward(
+        Tensor byOutput, Tensor input, Tensor? weight, Tensor mean, Tensor inverseDeviation, double epsilon, bool byParameters)
+    {
+        Ready();
+        Tensor?[] results = BatchNormBackward.Invoke(
+            byOutput,
+            input,
+            Argument.Optional(weight),
+            Argument.None,
+            Argument.None,
+            Argument.Optional(mean),
+            Argument.Optional(inverseDeviation),
+            true,
+            epsilon,
+            new[] { true, byParameters, byParameters });
+        return (results[0]!, results[1], results[2]);
+    }
+
+    /// <summary>The gradient of means over squares of pixels that lie side by side.</summary>
+    /// <param name="byOutput"><c>[N, C, H / kernel, W / kernel]</c>: the gradient by the output.</param>
+    /// <param name="input"><c>[N, C, H, W]</c>.</param>
+    /// <param name="kernel">A square's height and width.</param>
+    public static Tensor AvgPool2dBackward(Tensor byOutput, Tensor input, long kernel)
+    {
+        Ready();
+        long[] square = [kernel, kernel];
+        return AveragePool.Invoke(byOutput, input, square, square, new long[] { 0, 0 }, false, true, Argument.None)[0]!;
+    }
+
+    /// <summary>The gradient of <c>nn.functional.max_pool2d_with_indices</c> without dilation.</summary>
+    /// <param name="byOutput"><c>[N, C, H′, W′]</c>: the gradient by the output.</param>
+    /// <param name="input"><c>[N, C, H, W]</c>.</param>
+    /// <param name="kernel">Down and across.</param>
+    /// <param name="stride">Down and across.</param>
+    /// <param name="padding">Down and across.</param>
+    /// <param name="indices"><c>[N, C, H′, W′]</c> of int64, into H · W, as the function returned them.</param>
+    public static Tensor MaxPool2dWithIndicesBackward(Tensor byOutput, Tensor input, long[] kernel, long[] stride, long[] padding, Tensor indices)
+    {
+        Ready();
+        return MaximumPool.Invoke(byOutput, input, kernel, stride, padding, new long[] { 1, 1 }, false, indices)[0]!;
+    }
+
+    /// <summary>The gradient of bilinear interpolation with aligned corners.</summary>
+    /// <param name="byOutput"><c>[N, C, H′, W′]</c>: the gradient by the output.</param>
+    /// <param name="inputShape">N, C, H, W.</param>
+    public static Tensor UpsampleBilinear2dBackward(Tensor byOutput, long[] inputShape)
+    {
+        Ready();
+        return Bilinear.Invoke(byOutput, byOutput.shape[2..], inputShape, true, Argument.None, Argument.None)[0]!;
+    }
+
+    /// <summary>
+    /// Calls each operator on a few pixels, once: a libtorch that lacks one is told of at the first use of any, and not in the middle of a training. (A name
+    /// that is not found also leaks what was passed to it, which is nothing here.)
+    /// </summary>
+    private static void Ready()
+    {
+        if (_isChecked)
+        {
+            return;
+        }
+
+        _isChecked = true;
+        try
+        {
+            using DisposeScope scope = NewDisposeScope();
+            using IDisposable mode = no_grad();
+            Tensor image = ones(1, 1, 2, 2), pixel = ones(1, 1, 1, 1), one = ones(1);
+            _ = ConvolutionBackward(image, image, pixel, [1, 1], [0, 0], byInput: true, byBias: true);
+            _ = NativeBatchNorm(image, one, one, null, null, momentum: 0, epsilon: 1);
+            _ = NativeBatchNormBackward(image, image, one, one, one, epsilon: 1, byParameters: true);
+            _ = AvgPool2dBackward(pixel, image, kernel: 2);
+            _ = MaxPool2dWithIndicesBackward(pixel, image, [2, 2], [2, 2], [0, 0], zeros([1, 1, 1, 1], ScalarType.Int64));
+            _ = UpsampleBilinear2dBackward(image, [1, 1, 1, 1]);
+        }
+        catch
+        {
+            _isChecked = false;
+            throw;
+        }
+    }
+}

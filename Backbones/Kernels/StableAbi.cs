@@ -1,0 +1,145 @@
+using System.Diagnostics;
+using System.Reflection;
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+
+namespace Imta.MetaWeight.Backbones.Kernels;
+
+/// <summary>
+/// libtorch's stable C interface, in the very library that TorchSharp has loaded. A <c>Tensor.Handle</c> is what it calls a tensor handle. Functions that
+/// return an <see cref="int"/> return 0 for success; libtorch prints the reason of a failure to standard error, and there is no other way to it.
+/// </summary>
+internal static unsafe partial class StableAbi
+{
+    /// <summary>The version whose headers and operator schemas this code was written to: 2.10.0, a byte each from the top.</summary>
+    public const ulong Version = 0x020A_0000_0000_0000;
+
+    private const string Library = "torch_cpu";
+    private const string VersionVariable = "IMTA_LIBTORCH_VERSION";
+    private const int MinorShift = 48; // what is above: major and minor version
+
+    private static bool _isChecked;
+
+    static StableAbi() => NativeLibrary.SetDllImportResolver(typeof(StableAbi).Assembly, Resolve);
+
+    /// <summary>Checks the version of the loaded libtorch, once.</summary>
+    /// <exception cref="NotSupportedException">It is not 2.10.</exception>
+    public static void Demand()
+    {
+        if (!_isChecked)
+        {
+            Check(aoti_torch_abi_version(), Environment.GetEnvironmentVariable(VersionVariable));
+            _isChecked = true;
+        }
+    }
+
+    /// <summary>Refuses a version other than ours, unless the variable's value is "any".</summary>
+    public static void Check(ulong version, string? allowed)
+    {
+        if (version >> MinorShift != Version >> MinorShift && allowed != "any")
+        {
+            throw new NotSupportedException(
+                $"libtorch {Text(version)} is loaded, but its kernels and operators are called here by the interface of {Text(Version)}: load a libtorch 2.10, or set {VersionVariable}=any to try this one.");
+        }
+
+        static string Text(ulong version) => $"{version >> 56}.{(byte)(version >> 48)}.{(byte)(version >> 40)}";
+    }
+
+    [LibraryImport(Library)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    public static partial ulong aoti_torch_abi_version();
+
+    /// <summary>Takes the arguments in <paramref name="stack"/>, which own what they refer to, and leaves the results there, which the caller owns.</summary>
+    [LibraryImport(Library)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    public static partial int torch_call_dispatcher(byte* name, byte* overload, ulong* stack, ulong version);
+
+    [LibraryImport(Library)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    public static partial int torch_new_list_reserve_size(nuint size, out nint list);
+
+    [LibraryImport(Library)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    public static partial int torch_list_push_back(nint list, ulong value);
+
+    /// <summary>Runs <paramref name="body"/> on ranges that together are begin to end, on libtorch's threads; no exception may leave it.</summary>
+    [LibraryImport(Library)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    public static partial int torch_parallel_for(long begin, long end, long grain, delegate* unmanaged[Cdecl]<long, long, void*, void> body, void* context);
+
+    [LibraryImport(Library)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    public static partial int aoti_torch_new_tensor_handle(nint tensor, out nint other);
+
+    [LibraryImport(Library)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    public static partial int aoti_torch_delete_tensor_object(nint tensor);
+
+    [LibraryImport(Library)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    public static partial int aoti_torch_is_defined(nint tensor, out byte isDefined);
+
+    [LibraryImport(Library)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    public static partial int aoti_torch_get_dim(nint tensor, out long dimensions);
+
+    [LibraryImport(Library)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    public static partial int aoti_torch_get_sizes(nint tensor, out long* sizes);
+
+    [LibraryImport(Library)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    public static partial int aoti_torch_get_strides(nint tensor, out long* strides);
+
+    [LibraryImport(Library)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    public static partial int aoti_torch_get_data_ptr(nint tensor, out void* data);
+
+    [LibraryImport(Library)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    public static partial int aoti_torch_copy_(nint tensor, nint source, int isNonBlocking);
+
+    [LibraryImport(Library)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    public static partial byte aoti_torch_grad_mode_is_enabled();
+
+    [LibraryImport(Library)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    public static partial void aoti_torch_grad_mode_set_enabled(byte isEnabled);
+
+    /// <summary>Throws where a function that fails only without memory failed.</summary>
+    public static void Succeed(int code, [CallerArgumentExpression(nameof(code))] string call = "")
+    {
+        if (code != 0)
+        {
+            throw Failure($"libtorch: {call[..call.IndexOf('(', StringComparison.Ordinal)]} failed; the reason is on standard error.");
+        }
+    }
+
+#pragma warning disable CA2201 // the type that TorchSharp throws for libtorch's errors
+    public static ExternalException Failure(string message) => new(message);
+#pragma warning restore CA2201
+
+    /// <summary>
+    /// Finds the library by the name of the file that is loaded already. The runtime's own search begins beside the program, where another copy may lie:
+    /// with a second copy's allocator and dispatcher, every handle would be dangling.
+    /// </summary>
+    private static nint Resolve(string name, Assembly assembly, DllImportSearchPath? path)
+    {
+        if (name != Library)
+        {
+            return 0;
+        }
+
+        InitializeDeviceType(DeviceType.CPU); // TorchSharp loads it here at the latest
+        string file = OperatingSystem.IsWindows() ? "torch_cpu.dll" : OperatingSystem.IsMacOS() ? Loaded("libtorch_cpu.dylib") : "libtorch_cpu.so";
+        return NativeLibrary.TryLoad(file, out nint library) ? library : 0;
+    }
+
+    /// <summary>The path of a loaded file: macOS does not look for loaded ones by name alone.</summary>
+    private static string Loaded(string name)
+    {
+        using var process = Process.GetCurrentProcess();
+        return process.Modules.Cast<ProcessModule>().FirstOrDefault(module => module.ModuleName == name)?.FileName ?? name;
+    }
+}
