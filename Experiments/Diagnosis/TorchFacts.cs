@@ -35,6 +35,7 @@ internal sealed record TorchFacts
         var facts = new TorchFacts();
         try
         {
+            TorchLibraries.Prepare();
             facts = facts with { Version = Use(), CudaDevices = cuda.is_available() ? cuda.device_count() : 0, Threads = get_num_threads() };
         }
         catch (Exception e)
