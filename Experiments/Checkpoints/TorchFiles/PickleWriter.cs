@@ -1,10 +1,8 @@
 using System.Buffers;
 using System.Buffers.Binary;
-using System.Collections;
 using System.Text;
-using static TorchSharp.torch;
 
-namespace TorchSharp.PyBridge;
+namespace Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 
 /// <summary>Pickles dictionaries of tensors and plain values (protocol 2) as <c>torch.save</c> does; the tensors' elements go elsewhere.</summary>
 internal sealed class PickleWriter
@@ -19,8 +17,8 @@ internal sealed class PickleWriter
     }
 
     /// <summary>The pickle, and the tensors whose elements belong into storages 0, 1, 2, … beside it.</summary>
-    /// <exception cref="ArgumentException">A key, value or element type of another kind, one key twice, or more than the reader accepts.</exception>
-    public static (byte[] Pickle, IReadOnlyList<Tensor> Tensors) Write(IDictionary source)
+    /// <exception cref="ArgumentException">An element type or a text that cannot be written, or more than the reader accepts.</exception>
+    public static (byte[] Pickle, IReadOnlyList<Tensor> Tensors) Write(TorchDictionary source)
     {
         var writer = new PickleWriter();
         writer.Code(0x80, 2); // PROTO
@@ -40,73 +38,64 @@ internal sealed class PickleWriter
         return (pickle, writer._tensors);
     }
 
-    private void Value(object? value, string path, int depth)
+    private void Value(TorchValue value, string path, int depth)
     {
-        if (depth == PickledContents.DeepestNesting && value is IDictionary or IList)
+        if (depth == PickledContents.DeepestNesting && value is TorchDictionary or TorchList or TorchTuple)
         {
             throw new ArgumentException($"{path[..80]}… is nested more than {PickledContents.DeepestNesting} deep, or contains itself.");
         }
 
         switch (value)
         {
-            case null:
+            case TorchNone:
                 Code('N'); // NONE
                 break;
-            case bool truth:
+            case TorchBool(var truth):
                 Code(truth ? 0x88 : 0x89); // NEWTRUE, NEWFALSE
                 break;
-            case int number:
+            case TorchInteger(var number):
                 Integer(number);
                 break;
-            case long number:
-                Integer(number);
-                break;
-            case double number:
+            case TorchReal(var number):
                 Span<byte> bytes = stackalloc byte[8];
                 BinaryPrimitives.WriteDoubleBigEndian(bytes, number);
                 Code('G'); // BINFLOAT
                 _pickle.Write(bytes);
                 break;
-            case string text:
+            case TorchText(var text):
                 Text(text);
                 break;
-            case Tensor tensor:
+            case TorchTensor(var tensor):
                 TensorValue(tensor, path);
                 break;
-            case IDictionary dictionary:
+            case TorchDictionary dictionary:
                 Dictionary(dictionary, path, depth);
                 break;
-            case object?[] tuple when tuple.GetType() == typeof(object[]):
-                Items('(', tuple, 't', path, depth); // MARK … TUPLE
+            case TorchTuple(var items):
+                Items('(', items, 't', path, depth); // MARK … TUPLE
                 break;
-            case IList list:
+            case TorchList(var items):
                 Code(']'); // EMPTY_LIST
-                Items('(', list, 'e', path, depth); // MARK … APPENDS
+                Items('(', items, 'e', path, depth); // MARK … APPENDS
                 break;
             default:
-                throw new ArgumentException(
-                    $"{path} is a {value.GetType()}: only tensors, dictionaries, lists, strings, int, long, double, bool and null can be written.");
+                throw new System.Diagnostics.UnreachableException();
         }
     }
 
-    private void Dictionary(IDictionary dictionary, string path, int depth)
+    private void Dictionary(TorchDictionary dictionary, string path, int depth)
     {
         Code('}', '('); // EMPTY_DICT, MARK
-        foreach (DictionaryEntry entry in dictionary)
+        foreach ((TorchKey key, TorchValue value) in dictionary.Entries)
         {
-            if (entry.Key is not (string or int or long))
-            {
-                throw new ArgumentException($"{path} has a key that is a {entry.Key.GetType()}: only string, int and long can be written.");
-            }
-
-            Value(entry.Key, path, depth + 1);
-            Value(entry.Value, $"{path}/{entry.Key}", depth + 1);
+            Value(key.Text is { } text ? text : key.Number, path, depth + 1);
+            Value(value, $"{path}/{key}", depth + 1);
         }
 
         Code('u'); // SETITEMS
     }
 
-    private void Items(char before, IList items, char after, string path, int depth)
+    private void Items(char before, IReadOnlyList<TorchValue> items, char after, string path, int depth)
     {
         Code(before);
         for (int k = 0; k < items.Count; k++)

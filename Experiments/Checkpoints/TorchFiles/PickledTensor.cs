@@ -1,6 +1,5 @@
-using static TorchSharp.torch;
 
-namespace TorchSharp.PyBridge;
+namespace Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 
 /// <summary>What a pickle says about the memory that tensors share; the elements lie elsewhere in the file.</summary>
 /// <param name="Type">The element type.</param>
@@ -34,13 +33,13 @@ internal sealed record PickledStorage(ScalarType Type, string Key, long Elements
 /// <param name="Storage">The storage.</param>
 /// <param name="Start">The element of it where the part starts.</param>
 /// <param name="Elements">How many elements it has.</param>
-internal sealed record PickledPart(PickledStorage Storage, long Start, long Elements);
+internal sealed record PickledPart(PickledStorage Storage, long Start, long Elements) : TorchValue;
 
 /// <summary>
 /// What a pickle says about a tensor: a strided view of a storage, whose element <c>[i, j, …]</c> is
 /// <c>storage[Offset + i·Stride[0] + j·Stride[1] + …]</c>. Views may overlap.
 /// </summary>
-internal sealed class PickledTensor
+internal sealed record PickledTensor : TorchValue
 {
     // libtorch's iterators take 64; no network comes near either.
     private const int MostDimensions = 32;

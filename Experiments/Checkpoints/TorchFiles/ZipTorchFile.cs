@@ -1,15 +1,15 @@
 using System.IO.Compression;
 
-namespace TorchSharp.PyBridge;
+namespace Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 
 /// <summary>The zip entries that <c>torch.save</c> writes: <c>NAME/data.pkl</c>, <c>NAME/data/KEY</c> for each storage, <c>NAME/byteorder</c>.</summary>
-internal sealed class TorchArchive : ITorchFile
+internal sealed class ZipTorchFile : ITorchFile
 {
     private readonly Dictionary<string, ZipArchiveEntry> _entries = [];
     private readonly string _folder;
 
     /// <exception cref="InvalidDataException">Two entries of one name, no pickle or several, or another byte order.</exception>
-    public TorchArchive(ZipArchive archive)
+    public ZipTorchFile(ZipArchive archive)
     {
         foreach (ZipArchiveEntry entry in archive.Entries)
         {
@@ -32,11 +32,11 @@ internal sealed class TorchArchive : ITorchFile
         }
 
         byte[] pickle = Bytes("data.pkl", PickleReader.LongestPickle);
-        (Root, PickleLength) = (PickleReader.Read(pickle).Value, pickle.Length);
+        (Root, PickleLength) = (PickleReader.Read(pickle).Root, pickle.Length);
     }
 
     /// <inheritdoc/>
-    public object? Root { get; }
+    public TorchValue Root { get; }
 
     /// <inheritdoc/>
     public long PickleLength { get; }

@@ -1,6 +1,5 @@
-using static TorchSharp.torch;
 
-namespace TorchSharp.PyBridge;
+namespace Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 
 /// <summary>Elements of tensors to and from streams, in pieces: a span takes no more than 2 GB, and streams copy what they are handed.</summary>
 internal static class TensorElements

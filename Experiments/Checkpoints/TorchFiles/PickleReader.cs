@@ -1,10 +1,8 @@
 using System.Buffers.Binary;
-using System.Collections;
 using System.Text;
-using static TorchSharp.PyBridge.Malformed;
-using static TorchSharp.torch;
+using static Imta.MetaWeight.Experiments.Checkpoints.TorchFiles.Malformed;
 
-namespace TorchSharp.PyBridge;
+namespace Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 
 /// <summary>
 /// The part of Python's pickle machine (protocols 2 to 5) that <c>torch.save</c> uses for dictionaries of tensors and plain values.
@@ -16,29 +14,28 @@ internal sealed class PickleReader
     // A pickle byte can stand for a container of some 200 bytes; these two bound what a hostile file costs.
     private const int MostContainers = 1_000_000;
     private const int LongestKey = 1024;
-    private const int MostWideKeys = 10_000;
 
     /// <summary>The greatest length of a pickle that is accepted, in bytes: some 100,000 tensors.</summary>
     public const int LongestPickle = 16 << 20;
 
-    private static readonly object True = true;
-    private static readonly object False = false;
+    private static readonly TorchValue True = true;
+    private static readonly TorchValue False = false;
+    private static readonly TorchTuple Empty = new([]);
     private static readonly UTF8Encoding Utf8 = new(false, throwOnInvalidBytes: true);
 
     private readonly byte[] _pickle;
-    private readonly List<object?> _stack = [];
+    private readonly List<TorchValue> _stack = [];
     private readonly Stack<int> _marks = new();
-    private readonly Dictionary<uint, object?> _memo = [];
+    private readonly Dictionary<uint, TorchValue> _memo = [];
     private readonly Dictionary<string, PickledPart> _parts = [];
     private readonly bool _legacy;
     private int _position;
     private int _containers;
-    private int _wideKeys;
 
     private PickleReader(byte[] pickle, int start, bool legacy) => (_pickle, _position, _legacy) = (pickle, start, legacy);
 
     /// <summary>The globals that a pickle may call.</summary>
-    private enum Callable
+    private enum Function
     {
         OrderedDict,
         RebuildTensor,
@@ -47,15 +44,19 @@ internal sealed class PickleReader
         Size,
     }
 
+    private sealed record Callable(Function Function) : TorchValue;
+
+    private sealed record StorageClass(ScalarType Type) : TorchValue;
+
     /// <summary>
-    /// The pickled object: <see cref="Hashtable"/> (dict), <see cref="ArrayList"/> (list), <c>object?[]</c> (tuple), string, long, double,
-    /// bool, null, <see cref="PickledTensor"/>; in a malformed pickle also <see cref="PickledPart"/> and private kinds, and cycles.
+    /// The pickled object, every storage that it names, and the position after it. In place of tensors there are <see cref="PickledTensor"/>s;
+    /// a malformed pickle may also have values that are none, and cycles.
     /// </summary>
     /// <param name="pickle">Bytes with the pickle among them.</param>
     /// <param name="start">Where it starts.</param>
     /// <param name="legacy">Whether its persistent ids are those from before PyTorch 1.6, which may name parts of storages.</param>
     /// <exception cref="InvalidDataException">Malformed, or with something that is refused; the message says what and where.</exception>
-    public static Pickled Read(byte[] pickle, int start = 0, bool legacy = false)
+    public static (TorchValue Root, IReadOnlyCollection<PickledStorage> Storages, int End) Read(byte[] pickle, int start = 0, bool legacy = false)
     {
         Require(pickle.Length <= LongestPickle, "the pickle is longer than 16 MiB");
         var reader = new PickleReader(pickle, start, legacy);
@@ -68,9 +69,9 @@ internal sealed class PickleReader
                 byte code = reader.Bytes(1)[0];
                 if (code == '.')
                 {
-                    object? result = reader.Pop();
+                    TorchValue result = reader.Pop();
                     return reader._stack.Count == 0
-                        ? new Pickled(result, [.. reader._parts.Values.Select(part => part.Storage).Distinct()], reader._position)
+                        ? (result, [.. reader._parts.Values.Select(part => part.Storage).Distinct()], reader._position)
                         : throw new InvalidDataException("the pickle stops in the middle of a value");
                 }
 
@@ -116,19 +117,19 @@ internal sealed class PickleReader
                 Push(Global(Line(), Line()));
                 break;
             case 0x93: // STACK_GLOBAL
-                string name = Pop<string>("name of a global");
-                Push(Global(Pop<string>("module of a global"), name));
+                string name = Pop<TorchText>("name of a global").Value;
+                Push(Global(Pop<TorchText>("module of a global").Value, name));
                 break;
             case (byte)'R': // REDUCE
-                object?[] arguments = Pop<object?[]>("tuple of arguments");
-                Push(Call(Pop<Callable>("callable"), arguments));
+                TorchTuple arguments = Pop<TorchTuple>("tuple of arguments");
+                Push(Call(Pop<Callable>("callable").Function, arguments));
                 break;
             case (byte)'b': // BUILD: attributes of an OrderedDict, such as a state dictionary's _metadata
                 Pop();
-                Require(Top() is Hashtable, "only dictionaries can have attributes");
+                Require(Top() is TorchDictionary, "only dictionaries can have attributes");
                 break;
             case (byte)'Q': // BINPERSID
-                Push(Storage(Pop<object?[]>("persistent id")));
+                Push(Storage(Pop<TorchTuple>("persistent id").Items));
                 break;
             default:
                 if (!PushScalar(code) && !PushContainer(code))
@@ -145,7 +146,7 @@ internal sealed class PickleReader
         switch (code)
         {
             case (byte)'N': // NONE
-                Push(null);
+                Push(TorchNone.Value);
                 return true;
             case 0x88: // NEWTRUE
                 Push(True);
@@ -184,27 +185,27 @@ internal sealed class PickleReader
         switch (code)
         {
             case (byte)']': // EMPTY_LIST
-                Push(Counted(new ArrayList(0)));
+                Push(Counted(new TorchList([])));
                 return true;
             case (byte)'}': // EMPTY_DICT
-                Push(Counted(new Hashtable()));
+                Push(Counted(new TorchDictionary()));
                 return true;
             case (byte)')': // EMPTY_TUPLE
-                Push(Array.Empty<object?>());
+                Push(Empty);
                 return true;
             case 0x85 or 0x86 or 0x87: // TUPLE1, TUPLE2, TUPLE3
-                Push(Counted(PopMany(code - 0x84)));
+                Push(Counted(new TorchTuple(PopMany(code - 0x84))));
                 return true;
             case (byte)'t': // TUPLE
-                Push(Counted(PopToMark()));
+                Push(Counted(new TorchTuple(PopToMark())));
                 return true;
             case (byte)'a': // APPEND
-                object? item = Pop();
-                Top<ArrayList>("list").Add(item);
+                TorchValue item = Pop();
+                Top<TorchList>("list").Items.Add(item);
                 return true;
             case (byte)'e': // APPENDS
-                object?[] items = PopToMark();
-                Top<ArrayList>("list").AddRange(items);
+                TorchValue[] items = PopToMark();
+                Top<TorchList>("list").Items.AddRange(items);
                 return true;
             case (byte)'s': // SETITEM
                 SetItems(PopMany(2));
@@ -217,31 +218,23 @@ internal sealed class PickleReader
         }
     }
 
-    private void SetItems(object?[] pairs)
+    private void SetItems(TorchValue[] pairs)
     {
-        Hashtable target = Top<Hashtable>("dictionary");
+        TorchDictionary target = Top<TorchDictionary>("dictionary");
         Require(pairs.Length % 2 == 0, "a dictionary's last key has no value");
         for (int k = 0; k < pairs.Length; k += 2)
         {
-            // 32-bit integers hash without collisions that somebody could choose; strings hash in time that grows with their length. Old
-            // PyTorch has wider ones, objects' addresses, for the parameters of an optimiser: so few that collisions do not matter.
-            object key = pairs[k] switch
+            TorchKey key = pairs[k] switch
             {
-                string text when text.Length <= LongestKey => text,
-                long number when number == (int)number || ++_wideKeys <= MostWideKeys => number,
-                long => throw new InvalidDataException($"the pickle has more than {MostWideKeys} keys beyond 32 bits"),
+                TorchText(var text) when text.Length <= LongestKey => text,
+                TorchInteger(var number) => number,
                 _ => throw new InvalidDataException("a dictionary's key is no (short) string and no integer"),
             };
-            int before = target.Count;
-            target[key] = pairs[k + 1];
-            if (target.Count == before)
-            {
-                throw new InvalidDataException($"a dictionary has the key {Quote(key.ToString()!)} twice");
-            }
+            Require(target.Entries.TryAdd(key, pairs[k + 1]), $"a dictionary has the key {Quote(key.ToString())} twice");
         }
     }
 
-    private static object Global(string module, string name)
+    private static TorchValue Global(string module, string name)
     {
         if (module == "torch")
         {
@@ -249,41 +242,43 @@ internal sealed class PickleReader
             {
                 if (name == storage)
                 {
-                    return type;
+                    return new StorageClass(type);
                 }
             }
         }
 
         return (module, name) switch
         {
-            ("collections", "OrderedDict") => Callable.OrderedDict,
-            ("torch._utils", "_rebuild_tensor_v2") => Callable.RebuildTensor,
-            ("torch._utils", "_rebuild_tensor") => Callable.RebuildEarlyTensor,
-            ("torch._utils", "_rebuild_parameter") => Callable.RebuildParameter,
-            ("torch", "Size") => Callable.Size,
+            ("collections", "OrderedDict") => new Callable(Function.OrderedDict),
+            ("torch._utils", "_rebuild_tensor_v2") => new Callable(Function.RebuildTensor),
+            ("torch._utils", "_rebuild_tensor") => new Callable(Function.RebuildEarlyTensor),
+            ("torch._utils", "_rebuild_parameter") => new Callable(Function.RebuildParameter),
+            ("torch", "Size") => new Callable(Function.Size),
             _ => throw new InvalidDataException(
                 $"the file asks for {Quote($"{module}.{name}")}, which is not allowed: only tensors and plain values are read, and no code is run"),
         };
     }
 
-    private object Call(Callable callable, object?[] arguments) => (callable, arguments) switch
+    private TorchValue Call(Function function, TorchTuple arguments) => (function, arguments.Items) switch
     {
-        (Callable.OrderedDict, []) => Counted(new Hashtable()),
-        (Callable.Size, [object?[] size]) => size,
+        (Function.OrderedDict, []) => Counted(new TorchDictionary()),
+        (Function.Size, [TorchTuple size]) => size,
         // Storage, offset, size, stride, requires_grad, hooks, and since PyTorch 1.13 what the view does to the values (nothing, when empty).
-        (Callable.RebuildTensor, [PickledPart part, long offset, object?[] size, object?[] stride, bool, Hashtable])
+        (Function.RebuildTensor, [PickledPart part, TorchInteger(var offset), TorchTuple size, TorchTuple stride, TorchBool, TorchDictionary])
             => Counted(new PickledTensor(part, offset, Longs(size), Longs(stride))),
-        (Callable.RebuildTensor, [.. object?[] tensor, null or Hashtable { Count: 0 }]) when tensor.Length == 6 => Call(callable, tensor),
-        (Callable.RebuildEarlyTensor, [PickledPart part, long offset, object?[] size, object?[] stride]) // until PyTorch 0.3
+        (Function.RebuildTensor, [.. var tensor, TorchNone or TorchDictionary { Entries.Count: 0 }]) when tensor.Length == 6 => Call(function, new TorchTuple(tensor)),
+        (Function.RebuildEarlyTensor, [PickledPart part, TorchInteger(var offset), TorchTuple size, TorchTuple stride]) // until PyTorch 0.3
             => Counted(new PickledTensor(part, offset, Longs(size), Longs(stride))),
-        (Callable.RebuildParameter, [PickledTensor tensor, bool, Hashtable]) => tensor,
-        _ => throw new InvalidDataException($"{callable} has arguments that do not fit it"),
+        (Function.RebuildParameter, [PickledTensor tensor, TorchBool, TorchDictionary]) => tensor,
+        _ => throw new InvalidDataException($"{function} has arguments that do not fit it"),
     };
 
-    /// <summary>('storage', type, key, location, number of elements), in legacy files with None or (key of a part, its start, its elements) behind.</summary>
-    private PickledPart Storage(object?[] id)
+    /// <summary>('storage', type, key, location, number of elements), in legacy files with None or (key of a part, its start, its elements) at the end.</summary>
+    private PickledPart Storage(TorchValue[] id)
     {
-        if (id.Length != (_legacy ? 6 : 5) || id is not ["storage", ScalarType type, string key, string, long elements, ..] || elements < 0 || key.Length > LongestKey)
+        if (id.Length != (_legacy ? 6 : 5)
+            || id is not [TorchText("storage"), StorageClass(var type), TorchText(var key), TorchText, TorchInteger(var elements), ..]
+            || elements < 0 || key.Length > LongestKey)
         {
             throw new InvalidDataException("a persistent id is not ('storage', type, key, location, number of elements) and a view where one belongs");
         }
@@ -291,8 +286,9 @@ internal sealed class PickleReader
         PickledPart whole = Described(key, new PickledPart(new PickledStorage(type, key, elements), 0, elements));
         return id switch
         {
-            [_, _, _, _, _] or [.., null] => whole,
-            [.., object?[] and [string part, long start, long count]] when start >= 0 && count >= 0 && start <= elements && count <= elements - start && part.Length <= LongestKey
+            [_, _, _, _, _] or [.., TorchNone] => whole,
+            [.., TorchTuple([TorchText(var part), TorchInteger(var start), TorchInteger(var count)])]
+                when start >= 0 && count >= 0 && start <= elements && count <= elements - start && part.Length <= LongestKey
                 => Described(part, new PickledPart(whole.Storage, start, count)),
             _ => throw new InvalidDataException($"a view of storage {Quote(key)} is not (key, offset, number of elements) inside it"),
         };
@@ -308,8 +304,8 @@ internal sealed class PickleReader
         return _parts[key];
     }
 
-    private static long[] Longs(object?[] values)
-        => Array.ConvertAll(values, value => value is long number ? number : throw new InvalidDataException("a size or stride is no integer"));
+    private static long[] Longs(TorchTuple values)
+        => Array.ConvertAll(values.Items, value => value is TorchInteger(var number) ? number : throw new InvalidDataException("a size or stride is no integer"));
 
     private static long Long(ReadOnlySpan<byte> bytes)
     {
@@ -352,44 +348,49 @@ internal sealed class PickleReader
     }
 
     // Legacy pickles have no length of their own: more than the accepted ones is never looked at.
-    private string Ending => _pickle.Length < LongestPickle ? "the pickle ends early" : "the pickle ends early, or behind the 16 MiB that are accepted";
+    private string Ending => _pickle.Length < LongestPickle ? "the pickle ends early" : "the pickle ends early, or after the 16 MiB that are accepted";
 
-    private object? Recall(uint index)
-        => _memo.TryGetValue(index, out object? value) ? value : throw new InvalidDataException($"memo {index} was never set");
+    private TorchValue Recall(uint index)
+        => _memo.TryGetValue(index, out TorchValue? value) ? value : throw new InvalidDataException($"memo {index} was never set");
 
     private T Counted<T>(T container)
+        where T : TorchValue
         => ++_containers <= MostContainers
             ? container
             : throw new InvalidDataException($"the pickle has more than {MostContainers} lists, tuples, dictionaries and tensors");
 
-    private void Push(object? value) => _stack.Add(value);
+    private void Push(TorchValue value) => _stack.Add(value);
 
-    private object? Top()
+    private TorchValue Top()
     {
         Require(_stack.Count > (_marks.TryPeek(out int mark) ? mark : 0), "the pickle takes a value that is not there");
         return _stack[^1];
     }
 
-    private T Top<T>(string wanted) => Top() is T value ? value : throw new InvalidDataException($"the pickle has no {wanted} where one is needed");
+    private T Top<T>(string wanted)
+        where T : TorchValue
+        => Top() is T value ? value : throw new InvalidDataException($"the pickle has no {wanted} where one is needed");
 
-    private object? Pop()
+    private TorchValue Pop()
     {
-        object? value = Top();
+        TorchValue value = Top();
         _stack.RemoveAt(_stack.Count - 1);
         return value;
     }
 
-    private T Pop<T>(string wanted) => Pop() is T value ? value : throw new InvalidDataException($"the pickle has no {wanted} where one is needed");
+    private T Pop<T>(string wanted)
+        where T : TorchValue
+        => Pop() is T value ? value : throw new InvalidDataException($"the pickle has no {wanted} where one is needed");
 
-    private object?[] PopMany(int count)
+    private TorchValue[] PopMany(int count)
     {
         Require(_stack.Count - count >= (_marks.TryPeek(out int mark) ? mark : 0), "the pickle takes values that are not there");
-        object?[] values = [.. _stack.GetRange(_stack.Count - count, count)];
+        TorchValue[] values = [.. _stack.GetRange(_stack.Count - count, count)];
         _stack.RemoveRange(_stack.Count - count, count);
         return values;
     }
 
-    private object?[] PopToMark()
+    private TorchValue[] PopToMark()
     {
         Require(_marks.TryPop(out int mark), "the pickle ends a list that it never began");
         return PopMany(_stack.Count - mark);

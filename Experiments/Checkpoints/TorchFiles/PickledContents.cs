@@ -1,7 +1,4 @@
-using System.Collections;
-using static TorchSharp.torch;
-
-namespace TorchSharp.PyBridge;
+namespace Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 
 /// <summary>
 /// The containers and tensors of a pickled dictionary that holds nothing but tensors, plain values and more containers. A container
@@ -13,14 +10,14 @@ internal sealed class PickledContents
     public const int DeepestNesting = 100;
 
     // What each container spans: its values, counted wherever they stand, and its levels.
-    private readonly Dictionary<object, (long Values, int Levels)> _containers = new(ReferenceEqualityComparer.Instance);
+    private readonly Dictionary<TorchValue, (long Values, int Levels)> _containers = new(ReferenceEqualityComparer.Instance);
     private readonly HashSet<PickledTensor> _tensors = [];
     private readonly long _mostValues;
 
     /// <param name="root">What <see cref="PickleReader"/> gave.</param>
     /// <param name="mostValues">How many values it may have.</param>
     /// <exception cref="InvalidDataException">A class or a bare storage as a value, a container in itself, too many or too deep values.</exception>
-    public PickledContents(Hashtable root, long mostValues)
+    public PickledContents(TorchDictionary root, long mostValues)
     {
         _mostValues = mostValues;
         Span(root, 0);
@@ -32,35 +29,47 @@ internal sealed class PickledContents
     /// <summary>Puts tensors where their descriptions stand.</summary>
     public void Fill(Dictionary<PickledTensor, Tensor> tensors)
     {
-        foreach (object container in _containers.Keys)
+        foreach (TorchValue container in _containers.Keys)
         {
-            if (container is Hashtable dictionary)
+            switch (container)
             {
-                foreach (object key in dictionary.Keys.Cast<object>().Where(key => dictionary[key] is PickledTensor).ToArray())
-                {
-                    dictionary[key] = tensors[(PickledTensor)dictionary[key]!];
-                }
-            }
-            else if (container is IList list)
-            {
-                for (int k = 0; k < list.Count; k++)
-                {
-                    list[k] = list[k] is PickledTensor tensor ? tensors[tensor] : list[k];
-                }
+                case TorchDictionary { Entries: var entries }:
+                    for (int k = 0; k < entries.Count; k++)
+                    {
+                        entries.SetAt(k, Filled(entries.GetAt(k).Value));
+                    }
+
+                    break;
+                case TorchTuple(var items):
+                    Fill(items);
+                    break;
+                case TorchList(var items):
+                    Fill(items);
+                    break;
             }
         }
+
+        void Fill(IList<TorchValue> items)
+        {
+            for (int k = 0; k < items.Count; k++)
+            {
+                items[k] = Filled(items[k]);
+            }
+        }
+
+        TorchValue Filled(TorchValue value) => value is PickledTensor tensor ? tensors[tensor] : value;
     }
 
-    private (long Values, int Levels) Span(object? value, int depth)
+    private (long Values, int Levels) Span(TorchValue value, int depth)
     {
         switch (value)
         {
-            case null or string or long or double or bool:
+            case TorchNone or TorchText or TorchInteger or TorchReal or TorchBool:
                 return (1, 0);
             case PickledTensor tensor:
                 _tensors.Add(tensor);
                 return (1, 0);
-            case not (Hashtable or IList):
+            case not (TorchDictionary or TorchList or TorchTuple):
                 throw new InvalidDataException("it has a class or a bare storage where a value belongs");
         }
 
@@ -69,7 +78,7 @@ internal sealed class PickledContents
             // A container that stands in itself is met again while it has too many levels.
             _containers.Add(value, (1, DeepestNesting));
             span = (1, 1);
-            foreach (object? part in value is Hashtable dictionary ? dictionary.Values : (IList)value)
+            foreach (TorchValue part in value.Parts)
             {
                 (long values, int levels) = depth < DeepestNesting ? Span(part, depth + 1) : (0, DeepestNesting);
                 span = (Math.Min(span.Values + values, long.MaxValue / 2), Math.Max(span.Levels, levels + 1));

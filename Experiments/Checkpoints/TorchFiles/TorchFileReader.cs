@@ -1,14 +1,12 @@
-using System.Collections;
 using System.IO.Compression;
-using static TorchSharp.torch;
 
-namespace TorchSharp.PyBridge;
+namespace Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 
 /// <summary>
 /// Reads what <c>torch.save</c> writes for dictionaries of tensors and plain values: the zip files of PyTorch 1.6 and later, and the
 /// files of the versions before, which are told apart by their first byte.
 /// </summary>
-public static class PyTorchUnpickler
+internal static class TorchFileReader
 {
     // Values that stand in several places are counted in each.
     private const long ValuesPerByte = 10;
@@ -18,62 +16,48 @@ public static class PyTorchUnpickler
     private const long MostGrowth = 64;
     private const long TensorOverhead = 512;
 
-    /// <inheritdoc cref="UnpickleStateDict(Stream, bool, bool)"/>
+    /// <inheritdoc cref="Read(Stream, bool)"/>
     /// <param name="file">The file.</param>
+    /// <param name="elements">Whether to read the tensors' elements; without them, tensors are on the meta device, with shape and element type only.</param>
     /// <exception cref="IOException">The file cannot be opened.</exception>
-    public static Hashtable UnpickleStateDict(string file)
+    public static TorchDictionary Read(string file, bool elements = true)
     {
         using FileStream stream = File.OpenRead(file);
-        return UnpickleStateDict(stream);
+        return Read(stream, elements);
     }
 
     /// <summary>
-    /// Reads a dictionary. Values are Hashtable (dict), ArrayList (list), object[] (tuple), string, long, double, bool, null and Tensor;
-    /// keys are strings or longs. A Hashtable has no order. Tensors are contiguous CPU tensors without requires_grad in the current
-    /// dispose scope; one that stands in several places is one object.
+    /// Reads a dictionary, in its own order. Tensors are contiguous CPU tensors without requires_grad in the current dispose scope; one
+    /// that stands in several places is one object.
     /// </summary>
-    /// <param name="stream">The file, whole: wherever the stream stands, it is read from its first byte.</param>
-    /// <param name="leaveOpen">Whether the stream stays open, also after an error.</param>
-    /// <param name="skipTensorRead">Whether to leave the elements out: tensors are on the meta device then, with shape and element type only.</param>
+    /// <param name="stream">The file, whole, in a stream that can seek: wherever it stands, it is read from its first byte.</param>
+    /// <param name="elements">Whether to read the tensors' elements; without them, tensors are on the meta device, with shape and element type only.</param>
     /// <exception cref="InvalidDataException">
     /// No such file, damaged, or with something that is refused: any global that would run code, keys or values of other kinds, sizes
     /// that do not agree. No tensor is left behind.
     /// </exception>
-    public static Hashtable UnpickleStateDict(Stream stream, bool leaveOpen = false, bool skipTensorRead = false)
+    public static TorchDictionary Read(Stream stream, bool elements = true)
     {
-        string name = SeekableStream.Name(stream);
         try
         {
-            Stream seekable = SeekableStream.Of(stream);
-            long mostBytes = Math.Max(AlwaysAllowed, seekable.Length * MostGrowth);
-            if (LegacyTorchFile.Is(seekable))
+            long mostBytes = Math.Max(AlwaysAllowed, stream.Length * MostGrowth);
+            if (LegacyTorchFile.Is(stream))
             {
-                return Read(new LegacyTorchFile(seekable), mostBytes, skipTensorRead);
+                return Read(new LegacyTorchFile(stream), mostBytes, elements);
             }
 
-            using var archive = new ZipArchive(seekable, ZipArchiveMode.Read, leaveOpen: true);
-            return Read(new TorchArchive(archive), mostBytes, skipTensorRead);
+            using var archive = new ZipArchive(stream, ZipArchiveMode.Read, leaveOpen: true);
+            return Read(new ZipTorchFile(archive), mostBytes, elements);
         }
         catch (Exception e) when (e is InvalidDataException or EndOfStreamException)
         {
-            throw new InvalidDataException($"{name} is no readable PyTorch file: {e.Message}", e);
-        }
-        finally
-        {
-            if (!leaveOpen)
-            {
-                stream.Dispose();
-            }
+            throw new InvalidDataException($"{Malformed.Name(stream)} is no readable PyTorch file: {e.Message}", e);
         }
     }
 
-    private static Hashtable Read(ITorchFile file, long mostBytes, bool skipTensorRead)
+    private static TorchDictionary Read(ITorchFile file, long mostBytes, bool withElements)
     {
-        if (file.Root is not Hashtable root)
-        {
-            throw new InvalidDataException("it holds no dictionary");
-        }
-
+        TorchDictionary root = file.Root as TorchDictionary ?? throw new InvalidDataException("it holds no dictionary");
         var contents = new PickledContents(root, ValuesPerByte * file.PickleLength);
         var storages = contents.Tensors.GroupBy(tensor => tensor.Storage).ToArray();
         Int128 bytes = TensorOverhead * contents.Tensors.Count;
@@ -94,7 +78,7 @@ public static class PyTorchUnpickler
             // One storage at a time: beside the tensors there is never more than one in memory.
             using DisposeScope inner = NewDisposeScope();
             Tensor? elements = null;
-            if (!skipTensorRead)
+            if (withElements)
             {
                 file.Read(storage.Key, stream => elements = TensorElements.Read(stream, storage.Key.Elements, storage.Key.Type));
             }

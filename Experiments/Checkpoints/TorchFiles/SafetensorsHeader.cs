@@ -1,9 +1,8 @@
 using System.Text;
 using System.Text.Json;
-using static TorchSharp.PyBridge.Malformed;
-using static TorchSharp.torch;
+using static Imta.MetaWeight.Experiments.Checkpoints.TorchFiles.Malformed;
 
-namespace TorchSharp.PyBridge;
+namespace Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 
 /// <summary>A tensor of a safetensors file.</summary>
 /// <param name="Name">Its name.</param>

@@ -1,10 +1,10 @@
-namespace TorchSharp.PyBridge;
+namespace Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 
 /// <summary>A file of <c>torch.save</c>, of either format: a pickle, and the elements of the storages that it names.</summary>
 internal interface ITorchFile
 {
     /// <summary>The pickled object.</summary>
-    object? Root { get; }
+    TorchValue Root { get; }
 
     /// <summary>The pickle's length in bytes.</summary>
     long PickleLength { get; }

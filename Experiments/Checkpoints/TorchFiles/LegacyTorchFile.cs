@@ -1,8 +1,7 @@
 using System.Buffers.Binary;
-using System.Collections;
-using static TorchSharp.PyBridge.Malformed;
+using static Imta.MetaWeight.Experiments.Checkpoints.TorchFiles.Malformed;
 
-namespace TorchSharp.PyBridge;
+namespace Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 
 /// <summary>
 /// What <c>torch.save</c> wrote before PyTorch 1.6: pickles of a magic number, a version, facts about the machine, the object and the
@@ -24,18 +23,18 @@ internal sealed class LegacyTorchFile : ITorchFile
         stream.Position = 0;
         stream.ReadExactly(pickles);
 
-        Pickled version = PickleReader.Read(pickles, MagicLength(pickles));
-        Require(version.Value is KnownVersion, "its format has another version than 1001");
-        Pickled machine = PickleReader.Read(pickles, version.End);
-        CheckMachine(machine.Value);
-        Pickled root = PickleReader.Read(pickles, machine.End, legacy: true);
-        (Root, PickleLength) = (root.Value, root.End - machine.End);
-        Pickled keys = PickleReader.Read(pickles, root.End);
-        Locate(keys, root.Storages);
+        (TorchValue version, _, int end) = PickleReader.Read(pickles, MagicLength(pickles));
+        Require(version is TorchInteger(KnownVersion), "its format has another version than 1001");
+        (TorchValue machine, _, int start) = PickleReader.Read(pickles, end);
+        CheckMachine(machine as TorchDictionary ?? new());
+        (Root, IReadOnlyCollection<PickledStorage> storages, end) = PickleReader.Read(pickles, start, legacy: true);
+        PickleLength = end - start;
+        (TorchValue keys, _, end) = PickleReader.Read(pickles, end);
+        Locate(keys, end, storages);
     }
 
     /// <inheritdoc/>
-    public object? Root { get; }
+    public TorchValue Root { get; }
 
     /// <inheritdoc/>
     public long PickleLength { get; }
@@ -66,24 +65,28 @@ internal sealed class LegacyTorchFile : ITorchFile
     }
 
     // The sizes are the same in every file that PyTorch wrote; 'long' is the C type, not int64.
-    private static void CheckMachine(object? facts)
+    private static void CheckMachine(TorchDictionary facts)
     {
+        static bool Says(TorchDictionary facts, string key, params ReadOnlySpan<long> sizes) => facts.Entries.GetValueOrDefault(key) is TorchInteger(var size) && sizes.Contains(size);
         Require(
-            facts is Hashtable dictionary && dictionary["protocol_version"] is KnownVersion && dictionary["little_endian"] is bool
-                && dictionary["type_sizes"] is Hashtable sizes && sizes["short"] is 2L && sizes["int"] is 4L && sizes["long"] is 4L or 8L,
+            Says(facts, "protocol_version", KnownVersion) && facts.Entries.GetValueOrDefault("little_endian") is TorchBool
+                && facts.Entries.GetValueOrDefault("type_sizes") is TorchDictionary sizes && Says(sizes, "short", 2) && Says(sizes, "int", 4) && Says(sizes, "long", 4, 8),
             "the facts about the machine that wrote it are not those of PyTorch");
-        Require((bool)((Hashtable)facts!)["little_endian"]!, "its numbers are not in little-endian byte order");
+        Require(facts["little_endian"] is TorchBool(true), "its numbers are not in little-endian byte order");
     }
 
     /// <summary>Finds each storage's elements, and holds keys, numbers and the file's length against what the pickle says.</summary>
-    private void Locate(Pickled keys, IReadOnlyCollection<PickledStorage> storages)
+    /// <param name="keys">The list of storages.</param>
+    /// <param name="end">Where it ends.</param>
+    /// <param name="storages">What the pickle names.</param>
+    private void Locate(TorchValue keys, int end, IReadOnlyCollection<PickledStorage> storages)
     {
-        Require(keys.Value is ArrayList, "it has no list of storages behind the pickle");
+        Require(keys is TorchList, "it has no list of storages after the pickle");
         Dictionary<string, PickledStorage> missing = storages.ToDictionary(storage => storage.Key);
-        Int128 place = keys.End;
-        foreach (object? item in (ArrayList)keys.Value!)
+        Int128 place = end;
+        foreach (TorchValue item in keys.Parts)
         {
-            string key = item as string ?? throw new InvalidDataException("the key of a storage is no text");
+            string key = (item as TorchText)?.Value ?? throw new InvalidDataException("the key of a storage is no text");
             if (!missing.Remove(key, out PickledStorage? storage))
             {
                 throw new InvalidDataException($"its list has a storage {Quote(key)} twice, or one that the pickle does not name");

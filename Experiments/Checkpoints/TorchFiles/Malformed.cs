@@ -1,4 +1,4 @@
-namespace TorchSharp.PyBridge;
+namespace Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 
 /// <summary>How readers refuse a file.</summary>
 internal static class Malformed
@@ -9,6 +9,9 @@ internal static class Malformed
         string printable = string.Concat(text.Take(80).Select(c => char.IsControl(c) || char.IsSurrogate(c) ? '?' : c));
         return $"'{printable}{(text.Length > 80 ? "…" : "")}'";
     }
+
+    /// <summary>What messages call a stream.</summary>
+    public static string Name(Stream stream) => stream is FileStream file ? file.Name : "the stream";
 
     /// <exception cref="InvalidDataException">The condition does not hold.</exception>
     public static void Require(bool condition, string otherwise)
