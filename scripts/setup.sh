@@ -55,9 +55,7 @@ use() {
 }
 
 missing_packages() {
-  local blas=(/usr/lib/*/openblas-*/libblas.so.3) report=$root/Experiments
-  # The build fetches the charts of imta report by npm, once for each package-lock.json.
-  [[ $report/obj/web/node_modules/.package-lock.json -nt $report/Reports/web/package-lock.json ]] || command -v npm >/dev/null || echo npm
+  local blas=(/usr/lib/*/openblas-*/libblas.so.3)
   [[ ${TorchSource:-} != package || -n ${LIBTORCH:-} ]] || return 0
   if [[ -z ${LIBTORCH:-} ]]; then
     [[ -e /usr/$version_header ]] || echo libtorch-dev

@@ -70,7 +70,6 @@ public sealed class LauncherTests : IDisposable
         Source("Experiments.csproj", "<Project/>");
         Source("Program.cs", "version 1");
         Tool("dotnet", Dotnet);
-        Tool("npm", "exit 1");
         Tool("chromium", "exit 1");
     }
 
@@ -213,9 +212,8 @@ public sealed class LauncherTests : IDisposable
         Tool("id", "echo 1000");
         Tool("apt-get", "echo called >> \"$CHECKOUT/apt.txt\"");
         _environment["LIBTORCH"] = Libtorch();
-        File.Delete(Path.Combine(_tools, "npm"));
 
-        ShouldBeRefused(Start(), "npm g++ cmake make", "apt-get install -y --no-install-recommends npm g++ cmake make");
+        ShouldBeRefused(Start(), "g++ cmake make", "apt-get install -y --no-install-recommends g++ cmake make");
         File.Exists(InCheckout("apt.txt")).Should().BeFalse();
     }
 
@@ -244,22 +242,6 @@ public sealed class LauncherTests : IDisposable
         start.Output.Should().StartWith("version 1");
         File.ReadAllLines(InCheckout("apt.txt")).Should().HaveCount(2)
             .And.Contain("update").And.ContainMatch("install -y --no-install-recommends g++ cmake*");
-    }
-
-    [SkippableFact]
-    public void Npm_is_not_missing_where_the_charts_of_reports_are_fetched_already()
-    {
-        OnlyTools(Essentials);
-        File.Delete(Path.Combine(_tools, "npm"));
-        Tool("id", "echo 1000");
-        Source("Reports/web/package-lock.json", "{}");
-        Source("obj/web/node_modules/.package-lock.json", "{}");
-        File.SetLastWriteTimeUtc(InCheckout("Experiments/Reports/web/package-lock.json"), DateTime.UtcNow.AddMinutes(-1));
-
-        Start().Output.Should().StartWith("version 1");
-
-        File.SetLastWriteTimeUtc(InCheckout("Experiments/Reports/web/package-lock.json"), DateTime.UtcNow.AddMinutes(1));
-        ShouldBeRefused(Start(), "missing on this machine: npm;");
     }
 
     [SkippableTheory]
