@@ -1,3 +1,4 @@
+using Imta.MetaWeight.Backbones.Kernels;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Diagnosis;
 
@@ -13,15 +14,8 @@ internal static class Machine
     /// <exception cref="UsageException">libtorch cannot be loaded, or it has no such device.</exception>
     public static Device Prepare(Settings settings, int localRank = 0, int localSize = 1)
     {
-        try
-        {
-            set_num_threads(settings.Threads == 0 ? Math.Max(1, Environment.ProcessorCount / localSize) : settings.Threads);
-        }
-        catch (Exception e) when (e is DllNotFoundException or TypeInitializationException or BadImageFormatException or EntryPointNotFoundException)
-        {
-            throw new UsageException($"libtorch cannot be used: {TorchFacts.Reason(e)}", e);
-        }
-
+        LoadLibtorch();
+        set_num_threads(settings.Threads == 0 ? Math.Max(1, Environment.ProcessorCount / localSize) : settings.Threads);
         Device wanted = device(settings.Device == "cuda" ? FormattableString.Invariant($"cuda:{localRank}") : settings.Device);
         if (wanted.type == DeviceType.CUDA && wanted.index >= cuda.device_count())
         {
@@ -34,6 +28,21 @@ internal static class Machine
         }
 
         return wanted;
+    }
+
+    /// <summary>For commands that compute without settings of a machine.</summary>
+    /// <exception cref="UsageException">libtorch cannot be loaded.</exception>
+    public static void LoadLibtorch()
+    {
+        try
+        {
+            TorchLibraries.Prepare();
+            InitializeDeviceType(DeviceType.CPU);
+        }
+        catch (Exception e) when (e is DllNotFoundException or NotSupportedException or IOException or TypeInitializationException or BadImageFormatException)
+        {
+            throw new UsageException($"libtorch cannot be used: {TorchFacts.Reason(e)}", e);
+        }
     }
 
     private static string Visible() => Environment.GetEnvironmentVariable(CudaDevices.Variable) is { } devices ? $", {CudaDevices.Variable} is '{devices}'" : "";

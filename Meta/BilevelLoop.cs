@@ -95,8 +95,8 @@ public sealed class BilevelLoop
         MetaGradient gradient = _method.WeightGradient(forward, weights.detach(), meta, rates.Backbone);
 
         // WPN update: ∂L/∂Θ = ∂L/∂w · ∂w/∂Θ, through the small network only.
-        IList<Tensor> byTheta = autograd.grad([weights], [.. weighting.Network.Parameters], [gradient.ByWeights]);
-        optimiser.Apply([.. _averaging.Mean([.. byTheta], weights.shape[0]).Select(part => part!)], rates.Meta);
+        IReadOnlyList<Tensor?> byTheta = Autograd.Gradients("the weights of the samples", [weights], [gradient.ByWeights], weighting.Network.Parameters);
+        optimiser.Apply([.. _averaging.Mean(byTheta, weights.shape[0]).Select(part => part!)], rates.Meta);
         return gradient.Objective;
     }
 

@@ -82,6 +82,6 @@ public sealed class ForwardMetaGradient : IMetaGradient
         using IDisposable grad = enable_grad();
         Tensor[] logits = [.. pass.Logits.Select(z => z.detach().requires_grad_())];
         Tensor objective = _objective.At(logits, meta.Labels);
-        return (objective.detach(), pass.Gradient([.. autograd.grad([objective], logits)], last: true));
+        return (objective.detach(), pass.Gradient([.. Autograd.Gradients("the meta objective", [objective], null, logits).Zip(logits, (slope, z) => slope ?? zeros_like(z))], last: true));
     }
 }

@@ -41,13 +41,10 @@ internal sealed class GraphForward : IForward
     public IReadOnlyList<Tensor?> Gradient(Tensor cotangent, bool withHistory)
     {
         using Activity? phase = Phases.Start(Phases.Backward);
-        return Reached(autograd.grad([_losses], [.. _network.Parameters], [cotangent], retain_graph: true, create_graph: withHistory, allow_unused: true));
+        return Autograd.Gradients($"the losses of {_network.GetName()}", [_losses], [cotangent], _network.Parameters, retainGraph: true, createGraph: withHistory);
     }
 
     /// <summary>The losses of the same samples at other parameters, <c>[N, K]</c>; batch norm's running statistics stay, and so does the teacher.</summary>
     public Tensor LossesAt(IReadOnlyList<Tensor> parameters)
         => _loss.PerSample(_network.Forward(_train.Images, parameters, NormStatistics.Batch), _train.Labels, _teacher).Losses;
-
-    /// <summary>Null for what no output depends on; TorchSharp's package hands out a tensor without a handle there.</summary>
-    public static IReadOnlyList<Tensor?> Reached(IEnumerable<Tensor?> gradients) => [.. gradients.Select(gradient => gradient is { IsInvalid: false } ? gradient : null)];
 }

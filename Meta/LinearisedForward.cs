@@ -75,7 +75,7 @@ internal sealed class LinearisedForward : IForward
         (Tensor crossEntropies, Tensor losses) = _loss.PerSample(logits, _train.Labels, pass.Teacher); // [N, K]
 
         // l_ik changes with z_ik alone (a teacher has no derivative), so the gradient of the sum has all the slopes.
-        return (pass, [.. autograd.grad([losses.sum()], logits)], crossEntropies.detach(), losses.detach());
+        return (pass, [.. Autograd.Gradients("the sum of the losses", [losses.sum()], null, logits).Select(slope => slope!)], crossEntropies.detach(), losses.detach());
     }
 
     private Tensor[] ByLogits(Tensor cotangent) => [.. _slopes.Select((slope, k) => slope.mul(cotangent.narrow(1, k, 1)))]; // [N, C] · [N, 1]

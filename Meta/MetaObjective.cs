@@ -32,7 +32,7 @@ public sealed class MetaObjective
         using IDisposable grad = enable_grad();
         Tensor[] leaves = [.. parameters.Select(parameter => parameter.detach().requires_grad_())];
         Tensor objective = At(network.Forward(meta.Images, leaves, NormStatistics.Batch), meta.Labels);
-        return (objective.detach(), GraphForward.Reached(autograd.grad([objective], leaves, allow_unused: true)));
+        return (objective.detach(), Autograd.Gradients("the meta objective", [objective], null, leaves));
     }
 
     private Tensor Weights(IReadOnlyList<Tensor> logits, Tensor losses)

@@ -65,6 +65,7 @@ public sealed class UnrolledMetaGradient : IMetaGradient
     {
         using Activity? phase = Phases.Start(Phases.SecondOrder);
         int[] reached = [.. Enumerable.Range(0, ahead.Length).Where(p => gradients[p] is not null && v[p] is not null)];
-        return autograd.grad([.. reached.Select(p => ahead[p])], [w], [.. reached.Select(p => v[p]!)])[0];
+        return Autograd.Gradients("the lookahead", [.. reached.Select(p => ahead[p])], [.. reached.Select(p => v[p]!)], [w])[0]
+            ?? throw new InvalidOperationException("the lookahead does not depend on the weights of the samples.");
     }
 }

@@ -36,7 +36,7 @@ internal sealed unsafe class Operator(string name, int results)
         }
 
         // What was passed is libtorch's, in a failure of the operator too.
-        return code == 0 ? Results(stack) : throw new ExternalException(Failure(arguments));
+        return code == 0 ? Results(stack) : throw StableAbi.Failure(Failure(arguments));
     }
 
     private void CheckTensors(ReadOnlySpan<Argument> arguments)

@@ -112,9 +112,13 @@ internal static unsafe partial class StableAbi
     {
         if (code != 0)
         {
-            throw new ExternalException($"libtorch: {call[..call.IndexOf('(', StringComparison.Ordinal)]} failed; the reason is on standard error.");
+            throw Failure($"libtorch: {call[..call.IndexOf('(', StringComparison.Ordinal)]} failed; the reason is on standard error.");
         }
     }
+
+#pragma warning disable CA2201 // the type that TorchSharp throws for libtorch's errors
+    public static ExternalException Failure(string message) => new(message);
+#pragma warning restore CA2201
 
     /// <summary>
     /// Finds the library by the name of the file that is loaded already. The runtime's own search begins beside the program, where another copy may lie:

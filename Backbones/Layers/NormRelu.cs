@@ -45,7 +45,7 @@ internal static class NormRelu
         }
 
         (Tensor byInput, Tensor byWeight, Tensor byBias) = (Layout.Empty(z.shape, z), empty_like(weight), empty_like(weight));
-        NormReluKernels.Backward(g, z, weight, saved, byInput, byWeight, byBias);
+        NormReluKernels.Backward(g, z, saved, byInput, byWeight, byBias);
         return (byInput, byWeight, byBias);
     }
 

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Exchange;
@@ -92,7 +93,7 @@ internal static class ConvertCommand
             Console.Error.WriteLine($"warning: {source} {inside}; how far it was is left out");
         }
 
-        Write(source, model, checkpoint.Settings, phase, checkpoint.Epochs, new Dictionary<string, object?>(), target);
+        Write(source, model, checkpoint.Settings, phase, checkpoint.Epochs, new Dictionary<string, TorchValue>(), target);
     }
 
     private static void FromForeign(ForeignCheckpoint foreign, Settings settings, string target)
@@ -117,7 +118,7 @@ internal static class ConvertCommand
     private static RunModel ModelOf(TrainingPhase phase)
         => RunModel.Build(phase, [.. Enumerable.Repeat(1L, DatasetShape.Of(phase.Settings.Data).Classes)], CPU, Replicas.Alone);
 
-    private static void Write(string source, RunModel model, Settings settings, TrainingPhase phase, int epochs, IReadOnlyDictionary<string, object?> facts, string target)
+    private static void Write(string source, RunModel model, Settings settings, TrainingPhase phase, int epochs, IReadOnlyDictionary<string, TorchValue> facts, string target)
     {
         var content = ForeignCheckpoint.Of(source, model, phase, Math.Max(0, epochs - phase.EpochsBefore), facts);
         if (IsOwn(target))
@@ -146,7 +147,7 @@ internal static class ConvertCommand
         {
             if (IsBare(target))
             {
-                content.WriteSafetensors(target);
+                Safetensors.Write(target, content.Tensors);
             }
             else
             {

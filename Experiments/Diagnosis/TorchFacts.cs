@@ -35,6 +35,7 @@ internal sealed record TorchFacts
         var facts = new TorchFacts();
         try
         {
+            TorchLibraries.Prepare();
             facts = facts with { Version = Use(), CudaDevices = cuda.is_available() ? cuda.device_count() : 0, Threads = get_num_threads() };
         }
         catch (Exception e)
@@ -56,7 +57,12 @@ internal sealed record TorchFacts
     /// <summary>Why libtorch could not be used, in one line: the first cause, of which TorchSharp's and .NET's own messages give long traces.</summary>
     public static string Reason(Exception exception)
     {
-        string message = exception.GetBaseException().Message;
+        while (exception is TypeInitializationException { InnerException: { } cause })
+        {
+            exception = cause;
+        }
+
+        string message = exception.Message;
         string? missing = message.Split('\n').Select(line => line.Trim()).FirstOrDefault(line => line.Contains(": cannot open shared object file", StringComparison.Ordinal));
         return missing ?? string.Join(' ', message.Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries));
     }

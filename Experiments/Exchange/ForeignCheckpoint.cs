@@ -1,10 +1,7 @@
-using System.Collections;
-using System.Collections.Specialized;
 using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 using Imta.MetaWeight.Experiments.Configuration;
-using Imta.MetaWeight.Experiments.Runs;
 using Imta.MetaWeight.Experiments.Training;
-using TorchSharp.PyBridge;
 
 namespace Imta.MetaWeight.Experiments.Exchange;
 
@@ -20,7 +17,7 @@ namespace Imta.MetaWeight.Experiments.Exchange;
 /// <param name="Optimiser">The backbone's, as <c>torch.optim.SGD</c> has its state; null: unknown.</param>
 /// <param name="WeightingOptimiser">The WPN's, as <c>torch.optim.Adam</c> has its state; null: unknown.</param>
 internal sealed record ForeignCheckpoint(
-    string File, string Kind, Dictionary<string, Tensor> Tensors, int Epochs, IReadOnlyDictionary<string, object?> Facts, IDictionary? Optimiser, IDictionary? WeightingOptimiser)
+    string File, string Kind, Dictionary<string, Tensor> Tensors, int Epochs, IReadOnlyDictionary<string, TorchValue> Facts, TorchDictionary? Optimiser, TorchDictionary? WeightingOptimiser)
 {
     /// <summary>Stands before the names of the WPN's tensors; in a published checkpoint it is a key of its own.</summary>
     public const string WeightingPrefix = ForeignFile.Weighting + ".";
@@ -37,10 +34,10 @@ internal sealed record ForeignCheckpoint(
     /// <param name="phase">The phase that trained it.</param>
     /// <param name="epochs">Epochs done in this phase; 0: unknown.</param>
     /// <param name="facts">What a published checkpoint said.</param>
-    public static ForeignCheckpoint Of(string source, RunModel model, TrainingPhase phase, int epochs, IReadOnlyDictionary<string, object?> facts)
+    public static ForeignCheckpoint Of(string source, RunModel model, TrainingPhase phase, int epochs, IReadOnlyDictionary<string, TorchValue> facts)
     {
         Settings settings = phase.Settings;
-        Dictionary<string, object?> known = new(facts);
+        Dictionary<string, TorchValue> known = new(facts);
         known.TryAdd("arch", SettingsSchema.YamlName(settings.Model.Backbone.ToString()));
         return new ForeignCheckpoint(
             source, "a checkpoint of imta train", StateOf(model), epochs, known,
@@ -89,40 +86,25 @@ internal sealed record ForeignCheckpoint(
     /// <summary>Writes the published layout, which <c>torch.load</c> reads.</summary>
     public void WritePublished(string path)
     {
-        var content = new OrderedDictionary { [ForeignFile.Epoch] = (long)Epochs };
-        foreach ((string name, object? value) in Facts.OrderBy(fact => fact.Key, StringComparer.Ordinal))
+        var content = new TorchDictionary { [ForeignFile.Epoch] = Epochs };
+        foreach ((string name, TorchValue value) in Facts.OrderBy(fact => fact.Key, StringComparer.Ordinal))
         {
             content[name] = value;
         }
 
-        Add(ForeignFile.Backbone, Ordered(BackboneTensors));
+        Add(ForeignFile.Backbone, new TorchDictionary(BackboneTensors));
         Add(ForeignFile.Optimiser, Optimiser);
-        Add(ForeignFile.Weighting, WeightingTensors == 0 ? null : Ordered(Part(weighting: true)));
+        Add(ForeignFile.Weighting, WeightingTensors == 0 ? null : new TorchDictionary(Part(weighting: true)));
         Add(ForeignFile.WeightingOptimiser, WeightingOptimiser);
-        AtomicFile.Write(path, stream => PyTorchPickler.PickleStateDict(stream, content, leaveOpen: true));
+        TorchFileWriter.Write(path, content);
 
-        void Add(string key, IDictionary? value)
+        void Add(string key, TorchDictionary? value)
         {
             if (value is not null)
             {
                 content[key] = value;
             }
         }
-    }
-
-    /// <summary>Writes all tensors, and no more, as safetensors.</summary>
-    public void WriteSafetensors(string path)
-        => AtomicFile.Write(path, stream => Safetensors.SaveStateDict(stream, Tensors.ToDictionary(entry => entry.Key, entry => entry.Value.detach()), leaveOpen: true));
-
-    private static OrderedDictionary Ordered(Dictionary<string, Tensor> tensors)
-    {
-        var ordered = new OrderedDictionary();
-        foreach ((string name, Tensor tensor) in tensors)
-        {
-            ordered[name] = tensor;
-        }
-
-        return ordered;
     }
 
     private StateFit Demand(StateFit fit) => fit.Fits ? fit : throw new UsageException(

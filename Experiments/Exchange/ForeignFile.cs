@@ -1,8 +1,6 @@
-using System.Collections;
-using System.Collections.Specialized;
+using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Runs;
-using TorchSharp.PyBridge;
 
 namespace Imta.MetaWeight.Experiments.Exchange;
 
@@ -14,7 +12,7 @@ internal static class ForeignFile
 
     private const long MostEpochs = 1_000_000; // as in a configuration; what is beyond is unknown
 
-    private static readonly Dictionary<string, object?> Nothing = [];
+    private static readonly Dictionary<string, TorchValue> Nothing = [];
 
     /// <summary>What a file holds; null where it is a checkpoint of this program, which <see cref="Checkpoint.Read"/> reads.</summary>
     /// <param name="file">The file; what it is follows from its content.</param>
@@ -26,12 +24,12 @@ internal static class ForeignFile
         {
             if (IsSafetensors(file))
             {
-                return new ForeignCheckpoint(file, "a safetensors file", Named(Safetensors.LoadStateDict(file)), 0, Nothing, null, null);
+                return new ForeignCheckpoint(file, "a safetensors file", Named(Safetensors.Read(file)), 0, Nothing, null, null);
             }
 
             if (!IsOwn(file))
             {
-                return OfPickle(file, PyTorchUnpickler.UnpickleStateDict(file));
+                return OfPickle(file, TorchFileReader.Read(file));
             }
         }
         catch (Exception e) when (e is InvalidDataException or IOException or UnauthorizedAccessException)
@@ -54,47 +52,29 @@ internal static class ForeignFile
     private static bool IsOwn(string file)
     {
         using DisposeScope scope = NewDisposeScope();
-        using FileStream stream = File.OpenRead(file);
-        Hashtable content = PyTorchUnpickler.UnpickleStateDict(stream, skipTensorRead: true);
-        return content.ContainsKey("format") && content.ContainsKey("config");
+        TorchDictionary content = TorchFileReader.Read(file, elements: false);
+        return content.Entries.ContainsKey("format") && content.Entries.ContainsKey("config");
     }
 
-    private static ForeignCheckpoint OfPickle(string file, Hashtable content)
+    private static ForeignCheckpoint OfPickle(string file, TorchDictionary content)
     {
-        if (content[Backbone] is not Hashtable state)
+        if (content.Entries.GetValueOrDefault(Backbone) is not TorchDictionary state)
         {
-            return content.Count > 0 && content.Values.Cast<object?>().All(value => value is Tensor)
-                ? new ForeignCheckpoint(file, "a PyTorch state dictionary", Named(Entries(content)), 0, Nothing, null, null)
+            return content.Entries.Count > 0 && content.Parts.All(value => value is TorchTensor)
+                ? new ForeignCheckpoint(file, "a PyTorch state dictionary", Named(content.Tensors()), 0, Nothing, null, null)
                 : throw new InvalidDataException($"it has neither a dictionary {Backbone} nor tensors by name");
         }
 
-        IEnumerable<KeyValuePair<string, Tensor>> weighting = Entries(content[Weighting] as Hashtable ?? []).Select(entry => KeyValuePair.Create(ForeignCheckpoint.WeightingPrefix + entry.Key, entry.Value));
-        int epochs = content[Epoch] is long and >= 0 and <= MostEpochs and var epoch ? (int)epoch : 0;
+        Dictionary<string, Tensor> weighting = content.Find<TorchDictionary>(Weighting)?.Tensors() ?? [];
+        int epochs = content.Entries.GetValueOrDefault(Epoch) is TorchInteger(>= 0 and <= MostEpochs and var epoch) ? (int)epoch : 0;
         return new ForeignCheckpoint(
-            file, "a PyTorch checkpoint", Named(Entries(state).Concat(weighting)), epochs, FactsOf(content), Sorted(content[Optimiser]) as IDictionary, Sorted(content[WeightingOptimiser]) as IDictionary);
-    }
-
-    private static IEnumerable<KeyValuePair<string, Tensor>> Entries(Hashtable state) => state.Cast<DictionaryEntry>()
-        .Select(entry => entry is { Key: string name, Value: Tensor tensor }
-            ? KeyValuePair.Create(name, tensor)
-            : throw new InvalidDataException($"its entry '{YamlReader.OneLine($"{entry.Key}")}' is no tensor with a name"))
-        .OrderBy(entry => entry.Key, StringComparer.Ordinal); // a file's own order is not read
-
-    /// <summary>The same in an order: a Hashtable's changes from process to process, and one file is to give the same bytes.</summary>
-    private static object? Sorted(object? value)
-    {
-        if (value is not Hashtable table)
-        {
-            return value is ArrayList list ? new ArrayList(list.Cast<object?>().Select(Sorted).ToArray()) : value;
-        }
-
-        var sorted = new OrderedDictionary();
-        foreach (DictionaryEntry entry in table.Cast<DictionaryEntry>().OrderBy(entry => entry.Key as long?).ThenBy(entry => entry.Key as string, StringComparer.Ordinal))
-        {
-            sorted.Add(entry.Key, Sorted(entry.Value));
-        }
-
-        return sorted;
+            file,
+            "a PyTorch checkpoint",
+            Named(state.Tensors().Concat(weighting.Select(entry => KeyValuePair.Create(ForeignCheckpoint.WeightingPrefix + entry.Key, entry.Value)))),
+            epochs,
+            FactsOf(content),
+            content.Entries.GetValueOrDefault(Optimiser) as TorchDictionary,
+            content.Entries.GetValueOrDefault(WeightingOptimiser) as TorchDictionary);
     }
 
     /// <summary>The tensors by the network's own names: DataParallel puts <c>module.</c> before those of what it wraps.</summary>
@@ -113,12 +93,17 @@ internal static class ForeignFile
         return named.Count > 0 ? named : throw new InvalidDataException("it has no tensors");
     }
 
-    private static Dictionary<string, object?> FactsOf(Hashtable content) => content.Cast<DictionaryEntry>()
-        .Where(entry => entry is { Key: string and not Epoch, Value: string or long or double or bool or Tensor })
-        .Select(entry => KeyValuePair.Create((string)entry.Key, entry.Value is Tensor best ? Number(best) : entry.Value))
+    private static Dictionary<string, TorchValue> FactsOf(TorchDictionary content) => content.Entries
+        .Where(entry => entry.Key.Text is not (null or Epoch))
+        .Select(entry => (Name: entry.Key.Text!, Value: Plain(entry.Value)))
         .Where(fact => fact.Value is not null)
-        .ToDictionary();
+        .ToDictionary(fact => fact.Name, fact => fact.Value!);
 
     // The best accuracy is a tensor where the published code did not call item().
-    private static object? Number(Tensor value) => value.numel() == 1 ? value.to_type(ScalarType.Float64).item<double>() : null;
+    private static TorchValue? Plain(TorchValue value) => value switch
+    {
+        TorchText or TorchInteger or TorchReal or TorchBool => value,
+        TorchTensor(var number) when number.numel() == 1 => number.to_type(ScalarType.Float64).item<double>(),
+        _ => null,
+    };
 }

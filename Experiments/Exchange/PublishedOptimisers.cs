@@ -1,5 +1,4 @@
-using System.Collections;
-using System.Collections.Specialized;
+using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 using Imta.MetaWeight.Experiments.Training;
 using Imta.MetaWeight.Meta;
 using TorchSharp.Modules;
@@ -19,54 +18,54 @@ internal static class PublishedOptimisers
     private const string Step = "step";
 
     /// <summary>The backbone's: SGD. In phase II IMTA has a group for the linear layers and one for the transfers.</summary>
-    public static OrderedDictionary Of(RunModel model, TrainingPhase phase)
+    public static TorchDictionary Of(RunModel model, TrainingPhase phase)
     {
-        var state = new OrderedDictionary();
+        var state = new TorchDictionary();
         for (int p = 0; p < model.Network.Parameters.Count; p++)
         {
             if (model.Optimiser.Buffers[p] is { } buffer)
             {
-                state.Add((long)p, new OrderedDictionary { [Momentum] = buffer });
+                state[p] = new TorchDictionary { [Momentum] = buffer };
             }
         }
 
         TrainOptions train = phase.Settings.Train;
-        IEnumerable<OrderedDictionary> groups = model.Network.ParameterNames
-            .Select((name, place) => (Part: phase.Number == 1 ? "" : name.Split('.')[0], Place: (object)(long)place))
+        IEnumerable<TorchValue> groups = model.Network.ParameterNames
+            .Select((name, place) => (Part: phase.Number == 1 ? "" : name.Split('.')[0], Place: (TorchValue)place))
             .GroupBy(entry => entry.Part, entry => entry.Place)
-            .Select(places => new OrderedDictionary
+            .Select(places => new TorchDictionary
             {
                 ["lr"] = train.Rate,
                 ["momentum"] = train.Momentum,
                 ["dampening"] = train.Dampening,
                 ["weight_decay"] = train.WeightDecay,
                 ["nesterov"] = train.Nesterov,
-                [Members] = new ArrayList(places.ToArray()),
+                [Members] = new TorchList([.. places]),
             });
-        return new OrderedDictionary { [State] = state, [Groups] = new ArrayList(groups.ToArray()) };
+        return new TorchDictionary { [State] = state, [Groups] = new TorchList([.. groups]) };
     }
 
     /// <summary>The WPN's: Adam.</summary>
-    public static OrderedDictionary Of(LearnedWeighting weighting, MetaOptimiserOptions options)
+    public static TorchDictionary Of(LearnedWeighting weighting, MetaOptimiserOptions options)
     {
         Adam adam = weighting.Optimiser;
         int count = adam.Steps == 0 ? 0 : adam.Means.Count;
-        var state = new OrderedDictionary();
+        var state = new TorchDictionary();
         for (int p = 0; p < count; p++)
         {
-            state.Add((long)p, new OrderedDictionary { [Step] = tensor((float)adam.Steps), [Mean] = adam.Means[p], [Square] = adam.Squares[p] });
+            state[p] = new TorchDictionary { [Step] = tensor((float)adam.Steps), [Mean] = adam.Means[p], [Square] = adam.Squares[p] };
         }
 
-        var group = new OrderedDictionary
+        var group = new TorchDictionary
         {
             ["lr"] = options.Rate,
-            ["betas"] = new object[] { Adam.Beta1, Adam.Beta2 },
+            ["betas"] = new TorchTuple([Adam.Beta1, Adam.Beta2]),
             ["eps"] = Adam.Epsilon,
             ["weight_decay"] = options.WeightDecay,
             ["amsgrad"] = false,
-            [Members] = new ArrayList(Enumerable.Range(0, adam.Means.Count).Select(place => (object)(long)place).ToArray()),
+            [Members] = new TorchList([.. Enumerable.Range(0, adam.Means.Count).Select(place => (TorchValue)place)]),
         };
-        return new OrderedDictionary { [State] = state, [Groups] = new ArrayList { group } };
+        return new TorchDictionary { [State] = state, [Groups] = new TorchList([group]) };
     }
 
     /// <summary>Takes over what a file knows of both optimisers and fits the model's.</summary>
@@ -78,11 +77,11 @@ internal static class PublishedOptimisers
         return (momentum.Count(buffer => buffer is not null), model.Weighting is { } weighting ? Restore(weighting, file.WeightingOptimiser) : 0);
     }
 
-    private static int Restore(LearnedWeighting weighting, IDictionary? optimiser)
+    private static int Restore(LearnedWeighting weighting, TorchDictionary? optimiser)
     {
         IReadOnlyList<Parameter> parameters = weighting.Network.Parameters;
         Tensor?[] means = Take(optimiser, Mean, parameters), squares = Take(optimiser, Square, parameters);
-        long[] steps = [.. States(optimiser, parameters.Count).Select(state => Whole(state?[Step])).Distinct()];
+        long[] steps = [.. States(optimiser, parameters.Count).Select(state => Whole(state?.Entries.GetValueOrDefault(Step))).Distinct()];
         if (means.Contains(null) || squares.Contains(null) || steps is not [> 0])
         {
             return 0;
@@ -93,25 +92,27 @@ internal static class PublishedOptimisers
     }
 
     /// <summary>A tensor of each parameter's state; null where there is none, or of all where one has another shape: then it is another network's.</summary>
-    private static Tensor?[] Take(IDictionary? optimiser, string key, IReadOnlyList<Parameter> parameters)
+    private static Tensor?[] Take(TorchDictionary? optimiser, string key, IReadOnlyList<Parameter> parameters)
     {
-        Tensor?[] tensors = [.. States(optimiser, parameters.Count).Select(state => state?[key] as Tensor)];
+        Tensor?[] tensors = [.. States(optimiser, parameters.Count).Select(state => (state?.Entries.GetValueOrDefault(key) as TorchTensor)?.Value)];
         bool fits = tensors.Zip(parameters).All(pair => pair.First is null || pair.First.shape.SequenceEqual(pair.Second.shape));
         return fits ? tensors : new Tensor?[parameters.Count];
     }
 
     /// <summary>The state of each parameter; null where there is none, and for all where they are not as many.</summary>
-    private static IDictionary?[] States(IDictionary? optimiser, int count)
+    private static TorchDictionary?[] States(TorchDictionary? optimiser, int count)
     {
-        object[] places = [.. (optimiser?[Groups] as ArrayList ?? []).OfType<IDictionary>().Select(group => group[Members]).OfType<ArrayList>().SelectMany(places => places.Cast<object>())];
-        return places.Length == count && optimiser?[State] is IDictionary states ? [.. places.Select(place => states[place] as IDictionary)] : new IDictionary?[count];
+        TorchValue[] places = [.. (optimiser?.Entries.GetValueOrDefault(Groups)?.Parts ?? []).OfType<TorchDictionary>().SelectMany(group => group.Entries.GetValueOrDefault(Members)?.Parts ?? [])];
+        return places.Length == count && optimiser?.Entries.GetValueOrDefault(State) is TorchDictionary { Entries: var states }
+            ? [.. places.Select(place => place is TorchInteger(var number) ? states.GetValueOrDefault(number) as TorchDictionary : null)]
+            : new TorchDictionary?[count];
     }
 
-    private static long Whole(object? step) => step switch
+    private static long Whole(TorchValue? step) => step switch
     {
-        long number => number,
-        double number => (long)number,
-        Tensor tensor when tensor.numel() == 1 => tensor.to_type(ScalarType.Int64).item<long>(),
+        TorchInteger(var number) => number,
+        TorchReal(var number) => (long)number,
+        TorchTensor(var number) when number.numel() == 1 => number.to_type(ScalarType.Int64).item<long>(),
         _ => 0,
     };
 }

@@ -26,7 +26,7 @@ internal sealed class ChartFiles : IDisposable
     /// <summary>Loads ECharts, which schedules what a still picture does not need.</summary>
     public ChartFiles() => _engine
         .Execute("var setTimeout = () => 0, clearTimeout = () => {};")
-        .Execute(WebFile.Read(WebFile.ECharts)).Execute(WebFile.Read(WebFile.Charts)).Execute(Script);
+        .Execute(WebFile.ReadECharts()).Execute(WebFile.Read(WebFile.Charts)).Execute(Script);
 
     public void Dispose() => _engine.Dispose();
 

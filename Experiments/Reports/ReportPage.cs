@@ -20,7 +20,7 @@ internal static class ReportPage
 
     public static string Html(Report report)
     {
-        string[] scripts = [WebFile.Read(WebFile.ECharts), WebFile.Read(WebFile.Charts), WebFile.Read(WebFile.Page)];
+        string[] scripts = [WebFile.ReadECharts(), WebFile.Read(WebFile.Charts), WebFile.Read(WebFile.Page)];
         var page = new StringBuilder();
         page.Append(
             $"""

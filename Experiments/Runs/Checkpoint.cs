@@ -1,13 +1,10 @@
-using System.Collections;
-using System.Collections.Specialized;
-using System.Globalization;
 using System.IO.Compression;
 using System.IO.Hashing;
 using System.Runtime.InteropServices;
 using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Training;
-using TorchSharp.PyBridge;
 
 namespace Imta.MetaWeight.Experiments.Runs;
 
@@ -26,34 +23,34 @@ internal static class Checkpoint
     /// <param name="phase">Its present phase.</param>
     /// <param name="model">What the phase trains.</param>
     /// <param name="epochs">Epochs of the run that are done.</param>
-    /// <param name="progress">What there is of the epoch behind these (<see cref="EpochProgress.Content"/>); null: it has not begun.</param>
+    /// <param name="progress">What there is of the epoch after these (<see cref="EpochProgress.Content"/>); null: it has not begun.</param>
     /// <param name="previous">Where the file goes that was there; null: it is not kept.</param>
-    public static void Write(string path, Settings settings, TrainingPhase phase, RunModel model, int epochs, OrderedDictionary? progress = null, string? previous = null)
+    public static void Write(string path, Settings settings, TrainingPhase phase, RunModel model, int epochs, TorchDictionary? progress = null, string? previous = null)
     {
         using DisposeScope scope = NewDisposeScope();
-        var content = new OrderedDictionary
+        var content = new TorchDictionary
         {
             ["format"] = Format,
-            ["epoch"] = (long)epochs,
-            ["phase"] = (long)phase.Number,
-            ["progress"] = progress,
-            ["random"] = new OrderedDictionary { ["seed"] = (long)settings.Seed },
+            ["epoch"] = epochs,
+            ["phase"] = phase.Number,
+            ["progress"] = (TorchValue?)progress ?? TorchNone.Value,
+            ["random"] = new TorchDictionary { ["seed"] = settings.Seed },
             ["config"] = SettingsWriter.Write(settings),
-            ["state_dict"] = Named(model.Network.state_dict()),
-            ["optimizer"] = new OrderedDictionary { ["momentum_buffer"] = Buffers(model) },
+            ["state_dict"] = new TorchDictionary(model.Network.state_dict()),
+            ["optimizer"] = new TorchDictionary { ["momentum_buffer"] = Named(model.Network.ParameterNames, model.Optimiser.Buffers) },
         };
         if (model.Weighting is { } weighting)
         {
-            content["meta_state_dict"] = Named(weighting.Network.state_dict());
-            content["meta_optimizer"] = new OrderedDictionary
+            content["meta_state_dict"] = new TorchDictionary(weighting.Network.state_dict());
+            content["meta_optimizer"] = new TorchDictionary
             {
                 ["step"] = weighting.Optimiser.Steps,
-                ["exp_avg"] = Listed(weighting.Names, weighting.Optimiser.Means),
-                ["exp_avg_sq"] = Listed(weighting.Names, weighting.Optimiser.Squares),
+                ["exp_avg"] = Named(weighting.Names, weighting.Optimiser.Means),
+                ["exp_avg_sq"] = Named(weighting.Names, weighting.Optimiser.Squares),
             };
         }
 
-        AtomicFile.Write(path, stream => PyTorchPickler.PickleStateDict(stream, content, leaveOpen: true), previous);
+        TorchFileWriter.Write(path, content, previous);
     }
 
     /// <summary>Reads a checkpoint's content; its tensors belong to the open dispose scope.</summary>
@@ -63,22 +60,21 @@ internal static class Checkpoint
         try
         {
             CheckSums(path);
-            Hashtable content = PyTorchUnpickler.UnpickleStateDict(path);
-            if (content["format"] is not { } format)
+            TorchDictionary content = TorchFileReader.Read(path);
+            if (content.Find<TorchInteger>("format") is not TorchInteger(var format))
             {
                 throw new UsageException($"{path} is no checkpoint of imta train; make one of it: imta convert {path} NAME.pt --config CONFIG.yaml");
             }
 
-            if (Integer(format) is < OldestFormat or > Format)
+            if (format is < OldestFormat or > Format)
             {
                 throw new UsageException($"{path} is of checkpoint format {format}; this version reads formats {OldestFormat} to {Format}");
             }
 
-            Settings settings = SettingsLoader.Parse((string)content["config"]!, path);
-            _ = (Hashtable?)content["progress"];
-            return new Content(settings, checked((int)Integer(content["epoch"])), checked((int)Integer(content["phase"])), content);
+            Settings settings = SettingsLoader.Parse(content.Text("config"), path);
+            return new Content(settings, checked((int)content.Integer("epoch")), checked((int)content.Integer("phase")), content.Find<TorchDictionary>("progress"), content);
         }
-        catch (Exception e) when (e is InvalidDataException or InvalidCastException or FormatException or OverflowException or NullReferenceException or IOException or UnauthorizedAccessException)
+        catch (Exception e) when (e is InvalidDataException or OverflowException or IOException or UnauthorizedAccessException)
         {
             throw new UsageException($"{Unreadable(path, e)}; take another of the run's checkpoints, or start the run anew", e);
         }
@@ -131,51 +127,22 @@ internal static class Checkpoint
 
     private static string Unreadable(string path, Exception cause) => $"{path} is no checkpoint that can be read ({cause.Message.TrimEnd('.')})";
 
-    // A reader may give a small integer as int or as long.
-    private static long Integer(object? value) => Convert.ToInt64(value ?? throw new InvalidDataException("a number is missing"), CultureInfo.InvariantCulture);
-
-    private static OrderedDictionary Buffers(RunModel model)
-    {
-        var buffers = new OrderedDictionary();
-        for (int p = 0; p < model.Network.ParameterNames.Count; p++)
-        {
-            if (model.Optimiser.Buffers[p] is { } buffer)
-            {
-                buffers[model.Network.ParameterNames[p]] = buffer;
-            }
-        }
-
-        return buffers;
-    }
-
-    private static OrderedDictionary Named(Dictionary<string, Tensor> tensors) => Listed([.. tensors.Keys], [.. tensors.Values]);
-
-    private static OrderedDictionary Listed(IReadOnlyList<string> names, IReadOnlyList<Tensor> tensors)
-    {
-        var listed = new OrderedDictionary();
-        for (int i = 0; i < names.Count; i++)
-        {
-            listed[names[i]] = tensors[i];
-        }
-
-        return listed;
-    }
+    /// <summary>Tensors by name; those that are not there are left out.</summary>
+    private static TorchDictionary Named(IReadOnlyList<string> names, IReadOnlyList<Tensor?> tensors) => new(names.Zip(tensors).Where(entry => entry.Second is not null).Select(entry => KeyValuePair.Create(entry.First, entry.Second!)));
 
     /// <summary>What a checkpoint holds.</summary>
     /// <param name="Settings">The run's configuration.</param>
     /// <param name="Epochs">Epochs done.</param>
     /// <param name="Phase">The phase of the last of them: 1 or 2.</param>
+    /// <param name="Progress">The epoch after those that are done, for <see cref="EpochProgress.Restore"/>; null: it has not begun.</param>
     /// <param name="Values">Everything, by key.</param>
-    internal sealed record Content(Settings Settings, int Epochs, int Phase, Hashtable Values)
+    internal sealed record Content(Settings Settings, int Epochs, int Phase, TorchDictionary? Progress, TorchDictionary Values)
     {
-        /// <summary>The epoch behind those that are done, for <see cref="EpochProgress.Restore"/>; null: it has not begun.</summary>
-        public Hashtable? Progress => (Hashtable?)Values["progress"];
-
-        /// <summary>A line on a network that is between two epochs; null: it is behind one.</summary>
+        /// <summary>A line on a network that is inside an epoch; null: the epoch is done.</summary>
         public string? InsideEpoch => Progress is null ? null : FormattableString.Invariant($"is from inside epoch {Epochs + 1}");
 
         /// <summary>Whether a run can go on from it: tables and configurations of an earlier format lack what this version writes.</summary>
-        public bool IsPresentFormat => Integer(Values["format"]) == Format;
+        public bool IsPresentFormat => Values.Integer("format") == Format;
 
         /// <summary>Copies the state into a model that was built from the same configuration.</summary>
         /// <exception cref="UsageException">A part is missing or does not fit.</exception>
@@ -183,21 +150,21 @@ internal static class Checkpoint
 
         /// <summary>Copies the backbone's state alone.</summary>
         /// <exception cref="UsageException">It is missing or does not fit.</exception>
-        public void Restore(MultiExitNetwork network, string path) => Guarded(path, () => network.load_state_dict(Tensors(Values["state_dict"])));
+        public void Restore(MultiExitNetwork network, string path) => Guarded(path, () => network.load_state_dict(Values.Dictionary("state_dict").Tensors()));
 
         /// <summary>Gives up all tensors but those of <see cref="Progress"/>: a model has its own by now.</summary>
         public void ReleaseModel()
         {
-            foreach (object? part in Values.Cast<DictionaryEntry>().Where(entry => entry.Key is not "progress").Select(entry => entry.Value))
+            foreach (TorchValue part in Values.Parts.Where(part => !ReferenceEquals(part, Progress)))
             {
                 Release(part);
             }
         }
 
-        private static void Release(object? part)
+        private static void Release(TorchValue part)
         {
-            (part as Tensor)?.Dispose();
-            foreach (object? inner in (part as Hashtable)?.Values ?? Array.Empty<object>())
+            (part as TorchTensor)?.Value.Dispose();
+            foreach (TorchValue inner in part.Parts)
             {
                 Release(inner);
             }
@@ -209,7 +176,7 @@ internal static class Checkpoint
             {
                 restore();
             }
-            catch (Exception e) when (e is InvalidOperationException or KeyNotFoundException or NullReferenceException or InvalidCastException or ArgumentException or ExternalException)
+            catch (Exception e) when (e is InvalidDataException or InvalidOperationException or ArgumentException or ExternalException)
             {
                 throw new UsageException($"{path} does not hold the state of this run's networks ({e.Message.ReplaceLineEndings(" ").TrimEnd('.')}); start the run anew, or restore the file", e);
             }
@@ -217,19 +184,15 @@ internal static class Checkpoint
 
         private void Restore(RunModel model)
         {
-            model.Network.load_state_dict(Tensors(Values["state_dict"]));
-            Dictionary<string, Tensor> buffers = Tensors(((Hashtable)Values["optimizer"]!)["momentum_buffer"]);
+            model.Network.load_state_dict(Values.Dictionary("state_dict").Tensors());
+            Dictionary<string, Tensor> buffers = Values.Dictionary("optimizer").Dictionary("momentum_buffer").Tensors();
             model.Optimiser.Restore([.. model.Network.ParameterNames.Select(name => buffers.GetValueOrDefault(name))]);
             if (model.Weighting is { } weighting)
             {
-                weighting.Network.load_state_dict(Tensors(Values["meta_state_dict"]));
-                var state = (Hashtable)Values["meta_optimizer"]!;
-                Dictionary<string, Tensor> means = Tensors(state["exp_avg"]), squares = Tensors(state["exp_avg_sq"]);
-                weighting.Optimiser.Restore([.. weighting.Names.Select(name => means[name])], [.. weighting.Names.Select(name => squares[name])], Integer(state["step"]));
+                weighting.Network.load_state_dict(Values.Dictionary("meta_state_dict").Tensors());
+                TorchDictionary state = Values.Dictionary("meta_optimizer"), means = state.Dictionary("exp_avg"), squares = state.Dictionary("exp_avg_sq");
+                weighting.Optimiser.Restore([.. weighting.Names.Select(name => means.Tensor(name))], [.. weighting.Names.Select(name => squares.Tensor(name))], state.Integer("step"));
             }
         }
-
-        private static Dictionary<string, Tensor> Tensors(object? named)
-            => ((Hashtable)named!).Cast<DictionaryEntry>().ToDictionary(entry => (string)entry.Key, entry => (Tensor)entry.Value!);
     }
 }

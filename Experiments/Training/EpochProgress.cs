@@ -1,7 +1,5 @@
-using System.Collections;
-using System.Collections.Specialized;
 using System.Diagnostics;
-using System.Globalization;
+using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 using Imta.MetaWeight.Experiments.Processes;
 
 namespace Imta.MetaWeight.Experiments.Training;
@@ -36,25 +34,26 @@ internal sealed class EpochProgress : IDisposable
     public double Seconds => _secondsBefore + _clock.Elapsed.TotalSeconds;
 
     /// <summary>What all processes have done, for a checkpoint; the tensors belong to the open dispose scope.</summary>
-    public OrderedDictionary Content(Replicas replicas) => new()
+    public TorchDictionary Content(Replicas replicas) => new()
     {
-        ["batch"] = (long)Batches,
-        ["skipped"] = (long)Skipped,
+        ["batch"] = Batches,
+        ["skipped"] = Skipped,
         ["seconds"] = Seconds,
         ["tally"] = Tally.Content(replicas),
-        ["weights"] = Record?.Content(replicas),
+        ["weights"] = (TorchValue?)Record?.Content(replicas) ?? TorchNone.Value,
     };
 
     /// <summary>Goes on from what a checkpoint holds: rank 0 with the weights of all.</summary>
-    public void Restore(Hashtable content, Replicas replicas)
+    /// <exception cref="InvalidDataException">A part is missing or of another kind.</exception>
+    public void Restore(TorchDictionary content, Replicas replicas)
     {
-        Batches = Convert.ToInt32(content["batch"]!, CultureInfo.InvariantCulture);
-        Skipped = Convert.ToInt32(content["skipped"]!, CultureInfo.InvariantCulture);
-        _secondsBefore = (double)content["seconds"]!;
-        Tally.Restore((Hashtable)content["tally"]!, replicas.Shard);
+        Batches = checked((int)content.Integer("batch"));
+        Skipped = checked((int)content.Integer("skipped"));
+        _secondsBefore = content.Real("seconds");
+        Tally.Restore(content.Dictionary("tally"), replicas.Shard);
         if (replicas.IsFirst)
         {
-            Record?.Restore((Hashtable)content["weights"]!);
+            Record?.Restore(content.Dictionary("weights"));
         }
     }
 

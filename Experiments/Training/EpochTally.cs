@@ -1,5 +1,4 @@
-using System.Collections;
-using System.Collections.Specialized;
+using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Inference;
 using Imta.MetaWeight.Experiments.Processes;
@@ -42,13 +41,13 @@ internal sealed class EpochTally : IDisposable
     }
 
     /// <summary>What there is so far of every process, for a checkpoint; the tensors belong to the open dispose scope. Waits for the device.</summary>
-    public OrderedDictionary Content(Replicas replicas) => new() { ["processes"] = Gathered(replicas) };
+    public TorchDictionary Content(Replicas replicas) => new() { ["processes"] = Gathered(replicas) };
 
     /// <summary>Goes on from what a checkpoint holds of this process.</summary>
-    public void Restore(Hashtable content, Shard shard)
+    public void Restore(TorchDictionary content, Shard shard)
     {
         using DisposeScope scope = NewDisposeScope();
-        Tensor own = ((Tensor)content["processes"]!).select(0, shard.Rank).to(_sums.device); // [5K + 3]
+        Tensor own = content.Tensor("processes").select(0, shard.Rank).to(_sums.device); // [5K + 3]
         long sums = _sums.numel();
         _sums.copy_(own.narrow(0, 0, sums).view(_sums.shape));
         _objective.copy_(own.select(0, sums));

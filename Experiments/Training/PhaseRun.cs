@@ -1,8 +1,7 @@
-using System.Collections;
-using System.Collections.Specialized;
 using System.Diagnostics;
 using System.Globalization;
 using System.Runtime.InteropServices;
+using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Inference;
@@ -48,7 +47,7 @@ internal sealed class PhaseRun
     /// <param name="stop">Ends the phase behind its present batch.</param>
     /// <exception cref="OperationCanceledException"><paramref name="stop"/>; all that is done is in the latest checkpoint.</exception>
     /// <exception cref="NonFiniteException">A loss or a gradient is no finite number; the latest checkpoint is from before.</exception>
-    public void Run(int first, Hashtable? progress, CancellationToken stop)
+    public void Run(int first, TorchDictionary? progress, CancellationToken stop)
     {
         int epochs = _settings.Train.Epochs;
         using EpochProgress begun = Begin(first, progress);
@@ -62,7 +61,7 @@ internal sealed class PhaseRun
         });
     }
 
-    private EpochProgress Begin(int epoch, Hashtable? progress)
+    private EpochProgress Begin(int epoch, TorchDictionary? progress)
     {
         var begun = new EpochProgress(_model.Network.Exits, _data.Train.Count, _device, WritesWeights(epoch));
         if (progress is null)
@@ -74,7 +73,7 @@ internal sealed class PhaseRun
         return begun;
     }
 
-    private void Restore(EpochProgress begun, Hashtable progress)
+    private void Restore(EpochProgress begun, TorchDictionary progress)
     {
         try
         {
@@ -82,7 +81,7 @@ internal sealed class PhaseRun
             ArgumentOutOfRangeException.ThrowIfNegative(begun.Batches);
             ArgumentOutOfRangeException.ThrowIfGreaterThan(begun.Batches, _plan.Batches);
         }
-        catch (Exception e) when (e is ArgumentException or InvalidCastException or InvalidOperationException or NullReferenceException or FormatException or OverflowException or ExternalException)
+        catch (Exception e) when (e is InvalidDataException or ArgumentException or InvalidOperationException or OverflowException or ExternalException)
         {
             begun.Dispose();
             throw new UsageException($"the checkpoint's unfinished epoch does not fit this run ({e.Message.ReplaceLineEndings(" ").TrimEnd('.')}); put another of the run's checkpoints in the place of {_folder.LatestCheckpoint}", e);
@@ -275,7 +274,7 @@ internal sealed class PhaseRun
         UniteStatistics();
         CheckModel(done + 1);
         using DisposeScope scope = NewDisposeScope();
-        OrderedDictionary content = progress.Content(_replicas);
+        TorchDictionary content = progress.Content(_replicas);
         if (_replicas.IsFirst)
         {
             Checkpoint.Write(_folder.LatestCheckpoint, _run, _phase, _model, done, content, _folder.PreviousCheckpoint);

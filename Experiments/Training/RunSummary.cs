@@ -1,4 +1,4 @@
-using System.Collections;
+using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 using Imta.MetaWeight.Experiments.Checks;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
@@ -10,7 +10,7 @@ namespace Imta.MetaWeight.Experiments.Training;
 
 /// <summary>A run that is ready to train: its phases from one on, and the model of that one; of a run that goes on, the epochs that are done.</summary>
 internal sealed record RunSummary(
-    Settings Settings, IReadOnlyList<TrainingPhase> Phases, RunData Data, RunModel Model, RunFolder Folder, Device Device, Replicas Replicas, string Needs, IReadOnlyList<Finding> Findings, int? Done, Hashtable? Progress)
+    Settings Settings, IReadOnlyList<TrainingPhase> Phases, RunData Data, RunModel Model, RunFolder Folder, Device Device, Replicas Replicas, string Needs, IReadOnlyList<Finding> Findings, int? Done, TorchDictionary? Progress)
 {
     /// <summary>What is about to happen, for the log and the screen.</summary>
     public IEnumerable<string> Lines()

@@ -1,6 +1,6 @@
-using System.Collections;
 using System.Globalization;
 using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Inference;
@@ -30,7 +30,7 @@ internal sealed class TrainingRun
     /// <param name="progress">What a checkpoint holds of the epoch behind them; null: it has not begun.</param>
     /// <param name="stop">Ends the run behind its present batch.</param>
     /// <exception cref="OperationCanceledException"><paramref name="stop"/>; all that is done is in the latest checkpoint.</exception>
-    public void Run(IReadOnlyList<TrainingPhase> phases, RunModel model, int done, Hashtable? progress, CancellationToken stop)
+    public void Run(IReadOnlyList<TrainingPhase> phases, RunModel model, int done, TorchDictionary? progress, CancellationToken stop)
     {
         try
         {

@@ -1,6 +1,5 @@
-using System.Collections;
-using System.Collections.Specialized;
 using Imta.MetaWeight.Allocation;
+using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Processes;
 using Imta.MetaWeight.Experiments.Runs;
@@ -40,11 +39,11 @@ internal sealed class WeightRecord : IDisposable
     }
 
     /// <summary>What there is so far in all processes, for a checkpoint; the tensors belong to the open dispose scope. Waits for the device.</summary>
-    public OrderedDictionary Content(Replicas replicas)
+    public TorchDictionary Content(Replicas replicas)
     {
         using DisposeScope scope = NewDisposeScope();
         (Tensor rows, Tensor values) = Gathered(replicas);
-        var content = new OrderedDictionary { ["rows"] = scope.MoveToOuter(rows) };
+        var content = new TorchDictionary { ["rows"] = scope.MoveToOuter(rows) };
         for (int i = 0; i < Names.Length; i++)
         {
             content[Names[i]] = scope.MoveToOuter(values.select(0, i).flatten());
@@ -68,11 +67,11 @@ internal sealed class WeightRecord : IDisposable
     }
 
     /// <summary>Goes on from what a checkpoint holds.</summary>
-    public void Restore(Hashtable content)
+    public void Restore(TorchDictionary content)
     {
         using DisposeScope scope = NewDisposeScope();
-        var rows = (Tensor)content["rows"]!;
-        Add(rows, stack([.. Names.Select(name => ((Tensor)content[name]!).view(rows.numel(), _exits))]));
+        Tensor rows = content.Tensor("rows");
+        Add(rows, stack([.. Names.Select(name => content.Tensor(name).view(rows.numel(), _exits))]));
     }
 
     public void Dispose()

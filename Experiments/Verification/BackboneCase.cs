@@ -136,15 +136,15 @@ internal static class BackboneCase
     private static (Tensor[] Logits, IReadOnlyList<Tensor?> Gradients) ByAutograd(GoldenFile golden, MultiExitNetwork network, NormStatistics statistics)
     {
         Tensor[] logits = network.Forward(golden["x"], statistics);
-        return (logits, [.. autograd.grad([CrossEntropy.PerSample(logits, golden["y"]).mean([0]).sum()], [.. network.Parameters])]);
+        return (logits, Autograd.Gradients("the mean losses", [CrossEntropy.PerSample(logits, golden["y"]).mean([0]).sum()], null, network.Parameters));
     }
 
     private static (Tensor[] Logits, IReadOnlyList<Tensor?> Gradients) ByLinearisedPass(GoldenFile golden, MultiExitNetwork network)
     {
         LinearisedPass pass = network.Linearise(golden["x"], parameters: null, NormStatistics.Batch);
         Tensor[] logits = [.. pass.Logits.Select(z => z.detach().requires_grad_())];
-        IList<Tensor> byLogits = autograd.grad([CrossEntropy.PerSample(logits, golden["y"]).mean([0]).sum()], logits);
-        return (logits, pass.Gradient([.. byLogits], last: true));
+        IReadOnlyList<Tensor?> byLogits = Autograd.Gradients("the mean losses", [CrossEntropy.PerSample(logits, golden["y"]).mean([0]).sum()], null, logits);
+        return (logits, pass.Gradient([.. byLogits.Select(slope => slope!)], last: true));
     }
 
     private static void CheckPerExit(GoldenComparison comparison, string prefix, Tensor[] ofExits)

@@ -1,6 +1,5 @@
-using System.Collections;
 using System.Text.RegularExpressions;
-using TorchSharp.PyBridge;
+using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 
 namespace Imta.MetaWeight.Experiments.Verification;
 
@@ -38,10 +37,8 @@ internal sealed partial class GoldenFile : IDisposable
     public static GoldenFile Open(string path, Device? place = null)
     {
         using DisposeScope scope = NewDisposeScope();
-        Hashtable contents = PyTorchUnpickler.UnpickleStateDict(path);
-        return new GoldenFile(
-            Path.GetFileName(path),
-            contents.Keys.Cast<string>().ToDictionary(key => key, key => ((Tensor)contents[key]!).to(place ?? CPU).DetachFromDisposeScope()));
+        Dictionary<string, Tensor> tensors = TorchFileReader.Read(path).Tensors();
+        return new GoldenFile(Path.GetFileName(path), tensors.ToDictionary(entry => entry.Key, entry => entry.Value.to(place ?? CPU).DetachFromDisposeScope()));
     }
 
     public bool Contains(string key) => _tensors.ContainsKey(key);

@@ -106,7 +106,7 @@ internal sealed class MetaStepCase : IMetaGradient, IDisposable
         CheckLookahead(inner.Gradient(weights / weights.shape[0]), meta, rate);
 
         MetaGradient gradient = _method.WeightGradient(inner, weights, meta, rate);
-        IList<Tensor> byTheta = autograd.grad([_weighting.Weights(features)], [.. _weighting.Network.Parameters], [gradient.ByWeights]);
+        IReadOnlyList<Tensor?> byTheta = Autograd.Gradients("the weights", [_weighting.Weights(features)], [gradient.ByWeights], _weighting.Network.Parameters);
         CheckWeighting($"{Part}/wpn_grad", byTheta);
         _comparison.Check($"{Part}/meta_loss", gradient.Objective);
         _learned = true;

@@ -53,10 +53,10 @@ internal static class PhaseTwoCase
             var pass = new Pass(NormStatistics.Batch);
             Tensor total = Total(loss, network.Forward(golden["x"], pass), golden["y"], pass.Teacher);
             comparison.Check($"{prefix}/loss_{name}", total);
-            IList<Tensor> gradients = autograd.grad([total], [.. network.Parameters]);
+            IReadOnlyList<Tensor?> gradients = Autograd.Gradients("the total loss", [total], null, network.Parameters);
             for (int p = 0; p < gradients.Count; p++)
             {
-                CheckGradient(comparison, golden, $"{prefix}/grad_{name}/{network.ParameterNames[p]}", gradients[p], gradients[Math.Max(p - 1, 0)]);
+                CheckGradient(comparison, golden, $"{prefix}/grad_{name}/{network.ParameterNames[p]}", gradients[p]!, gradients[Math.Max(p - 1, 0)]!);
             }
         }
 

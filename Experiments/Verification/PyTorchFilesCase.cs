@@ -1,8 +1,6 @@
-using System.Collections;
-using System.Globalization;
 using System.Runtime.InteropServices;
 using Imta.MetaWeight.Backbones;
-using TorchSharp.PyBridge;
+using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 
 namespace Imta.MetaWeight.Experiments.Verification;
 
@@ -21,17 +19,17 @@ internal static class PyTorchFilesCase
     {
         string file = Path.GetFileName(path);
         using GoldenFile golden = GoldenFile.Open(Expected(path));
-        Hashtable contents = PyTorchUnpickler.UnpickleStateDict(path);
+        TorchDictionary contents = TorchFileReader.Read(path);
         VerifiedQuantity[] quantities = GoldenComparison.Run(golden, key => IsOfAnotherFile(key, file), comparison =>
         {
             CheckValues(comparison, golden, contents, file);
             if (golden.Contains("x"))
             {
-                CheckLogits(comparison, golden, contents["state_dict"] as Hashtable ?? [], place);
+                CheckLogits(comparison, golden, contents.Dictionary("state_dict").Tensors(), place);
             }
 
             comparison.CheckError("written as a PyTorch file", Differences(contents, ByPyTorchFile(contents)), Exact);
-            Hashtable tensors = Tensors(contents);
+            TorchDictionary tensors = Tensors(contents);
             comparison.CheckError("written as safetensors", Differences(tensors, BySafetensors(tensors)), Exact);
         });
         return quantities.Select(quantity => quantity with { Case = file });
@@ -57,9 +55,9 @@ internal static class PyTorchFilesCase
     private static bool IsOfAnotherFile(string key, string file)
         => key is "x" || (key.StartsWith("phase", StringComparison.Ordinal) && !file.Contains(key.Split('/')[0], StringComparison.Ordinal));
 
-    private static void CheckValues(GoldenComparison comparison, GoldenFile golden, Hashtable contents, string file)
+    private static void CheckValues(GoldenComparison comparison, GoldenFile golden, TorchDictionary contents, string file)
     {
-        Dictionary<string, object?> values = Leaves(contents).ToDictionary(leaf => leaf.Path, leaf => leaf.Value);
+        Dictionary<string, TorchValue> values = Leaves(contents).ToDictionary(leaf => leaf.Path, leaf => leaf.Value);
         string[] keys = [.. golden.WholeKeys.Where(key => !IsOfAnotherFile(key, file) && !key.StartsWith("eval_logits/", StringComparison.Ordinal))];
         foreach (string key in keys)
         {
@@ -68,7 +66,7 @@ internal static class PyTorchFilesCase
 
         HashSet<string> known = [.. keys.Select(PathOf)];
         HashSet<string> covered = [.. known.Select(ParentOf)];
-        int unexpected = values.Count(leaf => leaf.Value is Tensor && covered.Contains(ParentOf(leaf.Key)) && !known.Contains(leaf.Key));
+        int unexpected = values.Count(leaf => leaf.Value is TorchTensor && covered.Contains(ParentOf(leaf.Key)) && !known.Contains(leaf.Key));
         comparison.CheckError("names", unexpected + known.Count(path => !values.ContainsKey(path)), Exact);
     }
 
@@ -83,29 +81,35 @@ internal static class PyTorchFilesCase
 
     private static string ParentOf(string path) => path[..Math.Max(path.LastIndexOf('/'), 0)];
 
-    private static void Check(GoldenComparison comparison, GoldenFile golden, string key, object? value)
+    private static void Check(GoldenComparison comparison, GoldenFile golden, string key, TorchValue? value)
     {
         using DisposeScope scope = NewDisposeScope();
         switch (value)
         {
-            case Tensor tensor when key.StartsWith("stat/", StringComparison.Ordinal):
+            case TorchTensor(var tensor) when key.StartsWith("stat/", StringComparison.Ordinal):
                 comparison.CheckError(key, GoldenFile.SumsError(GoldenFile.Values(tensor), GoldenFile.Values(golden[key])), OfSums);
                 break;
-            case Tensor tensor when key.StartsWith("shape/", StringComparison.Ordinal):
+            case TorchTensor(var tensor) when key.StartsWith("shape/", StringComparison.Ordinal):
                 comparison.CheckError(key, Differences(torch.tensor(tensor.shape), golden[key]), Exact);
                 break;
-            case Tensor tensor when key.EndsWith("/float64_bits", StringComparison.Ordinal):
+            case TorchTensor(var tensor) when key.EndsWith("/float64_bits", StringComparison.Ordinal):
                 long[] bits = [.. GoldenFile.Values(tensor).Select(BitConverter.DoubleToInt64Bits)];
                 comparison.CheckError(key, Differences(torch.tensor(bits, tensor.shape), golden[key]), Exact);
                 break;
-            case Tensor tensor when golden.Contains(key):
+            case TorchTensor(var tensor) when golden.Contains(key):
                 comparison.CheckError(key, Differences(tensor.to_type(golden[key].dtype), golden[key]), Exact);
                 break;
-            case Tensor tensor:
+            case TorchTensor(var tensor):
                 comparison.Check(key, tensor, OfSums);
                 break;
-            case long or double or bool:
-                comparison.Check(key, Convert.ToDouble(value, CultureInfo.InvariantCulture), Exact);
+            case TorchInteger(var number):
+                comparison.Check(key, number, Exact);
+                break;
+            case TorchReal(var number):
+                comparison.Check(key, number, Exact);
+                break;
+            case TorchBool(var truth):
+                comparison.Check(key, truth ? 1 : 0, Exact);
                 break;
             default:
                 comparison.CheckError(key, double.PositiveInfinity, Exact);
@@ -117,16 +121,15 @@ internal static class PyTorchFilesCase
     /// The logits of the published network (8 channels, growth 2), in float64. To fit a small file, most have classifiers of 8 channels
     /// where ours have 128: the others are zeros, which adds nothing to any sum.
     /// </summary>
-    private static void CheckLogits(GoldenComparison comparison, GoldenFile golden, Hashtable state, Device place)
+    private static void CheckLogits(GoldenComparison comparison, GoldenFile golden, Dictionary<string, Tensor> state, Device place)
     {
         var options = new MsdNetOptions { Blocks = golden.KeysUnder("eval_logits").Count(), Channels = 8, Growth = 2 };
         using MsdNet network = new(options, ImageKind.Cifar, classes: 10, GoldenNetworks.Factory(place));
         Dictionary<string, Tensor> own = network.state_dict();
-        string[] names = [.. state.Keys.Cast<object>().Select(name => $"{name}")];
-        comparison.CheckError("state names", own.Keys.Except(names).Count() + names.Except(own.Keys).Count(), Exact);
+        comparison.CheckError("state names", own.Keys.Except(state.Keys).Count() + state.Keys.Except(own.Keys).Count(), Exact);
         network.load_state_dict(own.ToDictionary(
             entry => entry.Key,
-            entry => Widened(state[entry.Key] as Tensor ?? throw new KeyNotFoundException($"it has no tensor '{entry.Key}'"), entry.Value.shape)));
+            entry => Widened(state.GetValueOrDefault(entry.Key) ?? throw new KeyNotFoundException($"it has no tensor '{entry.Key}'"), entry.Value.shape)));
         Tensor[] logits = network.Forward(golden["x"].to(place), NormStatistics.Running);
         for (int k = 0; k < logits.Length; k++)
         {
@@ -147,52 +150,53 @@ internal static class PyTorchFilesCase
         return wide;
     }
 
-    private static Hashtable ByPyTorchFile(Hashtable contents)
+    private static TorchDictionary ByPyTorchFile(TorchDictionary contents)
     {
         var stream = new MemoryStream();
-        PyTorchPickler.PickleStateDict(stream, contents, leaveOpen: true);
-        return PyTorchUnpickler.UnpickleStateDict(stream);
+        TorchFileWriter.Write(stream, contents);
+        return TorchFileReader.Read(stream);
     }
 
-    private static Hashtable BySafetensors(Hashtable tensors)
+    private static TorchDictionary BySafetensors(TorchDictionary tensors)
     {
         var stream = new MemoryStream();
-        Safetensors.SaveStateDict(stream, tensors.Keys.Cast<string>().ToDictionary(name => name, name => (Tensor)tensors[name]!), leaveOpen: true);
-        return new Hashtable(Safetensors.LoadStateDict(stream));
+        Safetensors.Write(stream, tensors.Tensors());
+        return new TorchDictionary(Safetensors.Read(stream));
     }
 
-    private static Hashtable Tensors(Hashtable contents)
-        => new(Leaves(contents).Where(leaf => leaf.Value is Tensor).ToDictionary(leaf => leaf.Path, leaf => leaf.Value));
+    private static TorchDictionary Tensors(TorchDictionary contents)
+        => new(Leaves(contents).Where(leaf => leaf.Value is TorchTensor).Select(leaf => KeyValuePair.Create(leaf.Path, ((TorchTensor)leaf.Value).Value)));
 
-    /// <summary>All that is in a value, by its path; of containers themselves the kind.</summary>
-    private static IEnumerable<(string Path, object? Value)> Leaves(object? value, string path = "")
+    /// <summary>All that is in a value, by its path.</summary>
+    private static IEnumerable<(string Path, TorchValue Value)> Leaves(TorchValue value, string path = "")
     {
         string start = path.Length == 0 ? "" : path + "/";
-        IEnumerable<(string Path, object? Value)> parts = value switch
-        {
-            Hashtable dictionary => dictionary.Keys.Cast<object>().SelectMany(key => Leaves(dictionary[key], $"{start}{key}")),
-            IList list => Enumerable.Range(0, list.Count).SelectMany(k => Leaves(list[k], $"{start}{k}")),
-            _ => [],
-        };
-        return parts.Prepend((path, value is Hashtable or IList ? value.GetType() : value));
+        IEnumerable<(string Path, TorchValue Value)> parts = value is TorchDictionary { Entries: var entries }
+            ? entries.SelectMany(entry => Leaves(entry.Value, $"{start}{entry.Key}"))
+            : value.Parts.SelectMany((part, k) => Leaves(part, $"{start}{k}"));
+        return parts.Prepend((path, value));
     }
 
-    private static int Differences(Hashtable expected, Hashtable actual)
+    private static int Differences(TorchValue expected, TorchValue actual)
     {
-        Dictionary<string, object?> others = Leaves(actual).ToDictionary(leaf => leaf.Path, leaf => leaf.Value);
+        Dictionary<string, TorchValue> others = Leaves(actual).ToDictionary(leaf => leaf.Path, leaf => leaf.Value);
         int missing = 0, different = 0;
-        foreach ((string path, object? value) in Leaves(expected))
+        foreach ((string path, TorchValue value) in Leaves(expected))
         {
-            bool there = others.Remove(path, out object? other);
+            bool there = others.Remove(path, out TorchValue? other);
             missing += there ? 0 : 1;
-            different += there && !AreSame(value, other) ? 1 : 0;
+            different += there && !AreSame(value, other!) ? 1 : 0;
         }
 
         return missing + different + others.Count;
     }
 
-    private static bool AreSame(object? a, object? b)
-        => a is Tensor tensor ? b is Tensor other && other.dtype == tensor.dtype && Differences(tensor, other) == 0 : Equals(a, b);
+    private static bool AreSame(TorchValue a, TorchValue b) => (a, b) switch
+    {
+        (TorchTensor(var one), TorchTensor(var other)) => other.dtype == one.dtype && Differences(one, other) == 0,
+        (TorchDictionary or TorchList or TorchTuple, _) => a.GetType() == b.GetType(),
+        _ => a == b,
+    };
 
     /// <summary>How many elements differ in a bit; infinitely many where the shapes do.</summary>
     private static double Differences(Tensor a, Tensor b)

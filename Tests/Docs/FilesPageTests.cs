@@ -3,10 +3,10 @@ using System.Text.Json;
 using System.Text.Json.Serialization;
 using System.Text.RegularExpressions;
 using CsvHelper.Configuration.Attributes;
+using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 using Imta.MetaWeight.Experiments.Inference;
 using Imta.MetaWeight.Experiments.Runs;
 using Imta.MetaWeight.Tests.Experiments;
-using TorchSharp.PyBridge;
 
 namespace Imta.MetaWeight.Tests.Docs;
 
@@ -43,7 +43,7 @@ public sealed partial class FilesPageTests
         JsonDocument.Parse(File.ReadAllText(folder.In("run", "environment.json"))).RootElement.EnumerateObject()
             .Select(key => key.Name)
             .Should().BeEquivalentTo(Named(Section("`environment.json`"), "key"));
-        PyTorchUnpickler.UnpickleStateDict(folder.In("run", "checkpoints", "latest.pt")).Keys.Cast<string>()
+        TorchFileReader.Read(folder.In("run", "checkpoints", "latest.pt")).Entries.Keys.Select(key => key.Text)
             .Should().BeEquivalentTo(Named(Section("`checkpoints/latest.pt`"), "key"));
     }
 

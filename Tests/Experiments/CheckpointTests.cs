@@ -1,9 +1,8 @@
-using System.Collections;
 using System.Diagnostics;
 using System.Globalization;
 using CsvHelper;
+using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 using Imta.MetaWeight.Experiments.Runs;
-using TorchSharp.PyBridge;
 using Xunit.Abstractions;
 
 namespace Imta.MetaWeight.Tests.Experiments;
@@ -114,7 +113,7 @@ public sealed class CheckpointTests(ITestOutputHelper output) : IDisposable
         Change("broken", content =>
         {
             content["epoch"] = 1L;
-            content["progress"] = new Hashtable { ["batch"] = 1L, ["skipped"] = 0L, ["seconds"] = 1.0, ["tally"] = null, ["weights"] = null, [key] = nonsense };
+            content["progress"] = new TorchDictionary { ["batch"] = 1, ["skipped"] = 0, ["seconds"] = 1.0, ["tally"] = TorchNone.Value, ["weights"] = TorchNone.Value, [key] = nonsense };
         });
 
         Refusal().Should().Contain("unfinished epoch does not fit");
@@ -127,7 +126,7 @@ public sealed class CheckpointTests(ITestOutputHelper output) : IDisposable
     {
         Train("broken");
         File.Delete(_folder.In("broken", "checkpoints", "previous.pt"));
-        Change("broken", content => content[key] = key == "epoch" ? null : "much");
+        Change("broken", content => content[key] = key == "epoch" ? TorchNone.Value : "much");
 
         Refusal().Should().Contain("is no checkpoint that can be read");
     }
@@ -219,13 +218,13 @@ public sealed class CheckpointTests(ITestOutputHelper output) : IDisposable
         }
     }
 
-    private void Change(string run, Action<Hashtable> change)
+    private void Change(string run, Action<TorchDictionary> change)
     {
         using DisposeScope scope = NewDisposeScope();
         string latest = _folder.In(run, "checkpoints", "latest.pt");
-        Hashtable content = PyTorchUnpickler.UnpickleStateDict(latest);
+        TorchDictionary content = TorchFileReader.Read(latest);
         change(content);
-        PyTorchPickler.PickleStateDict(latest, content);
+        TorchFileWriter.Write(latest, content);
     }
 
     private string Refusal()
@@ -251,7 +250,7 @@ public sealed class CheckpointTests(ITestOutputHelper output) : IDisposable
     private long EpochOf(string checkpoint)
     {
         using DisposeScope scope = NewDisposeScope();
-        return Convert.ToInt64(PyTorchUnpickler.UnpickleStateDict(_folder.In("run", "checkpoints", checkpoint))["epoch"], CultureInfo.InvariantCulture);
+        return TorchFileReader.Read(_folder.In("run", "checkpoints", checkpoint)).Integer("epoch");
     }
 
     private T[] Read<T>(string file)

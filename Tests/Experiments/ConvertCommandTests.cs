@@ -1,10 +1,9 @@
-using System.Collections;
 using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Inference;
 using Imta.MetaWeight.Experiments.Runs;
 using Imta.MetaWeight.Experiments.Verification;
-using TorchSharp.PyBridge;
 
 namespace Imta.MetaWeight.Tests.Experiments;
 
@@ -138,8 +137,8 @@ public sealed class ConvertCommandTests(TrainedRun trained) : IClassFixture<Trai
 
         File.ReadAllBytes(trained.In("old.safetensors")).Should().Equal(File.ReadAllBytes(trained.In("new.safetensors")));
         File.ReadAllBytes(trained.In("old.pth")).Should().Equal(File.ReadAllBytes(trained.In("new.pth")));
-        Hashtable content = PyTorchUnpickler.UnpickleStateDict(trained.In("new.pth"));
-        (content["arch"], content["best_prec1"], content["is_best"]).Should().Be(("msdnet", 74.25, true));
+        TorchDictionary content = TorchFileReader.Read(trained.In("new.pth"));
+        (content["arch"], content["best_prec1"], content["is_best"]).Should().Be((new TorchText("msdnet"), new TorchReal(74.25), new TorchBool(true)));
     }
 
     /// <summary>These have heads of another width than any network here, so that nothing but their names is to fit.</summary>
@@ -159,7 +158,9 @@ public sealed class ConvertCommandTests(TrainedRun trained) : IClassFixture<Trai
     public void Bare_tensors_without_counts_of_batches_are_a_network()
     {
         using DisposeScope scope = NewDisposeScope();
-        Pickle("bare.pth", State("run/checkpoints/latest.pt").Where(entry => !entry.Key.EndsWith("num_batches_tracked", StringComparison.Ordinal)).ToDictionary(entry => "module." + entry.Key, entry => entry.Value));
+        Pickle("bare.pth", new TorchDictionary(State("run/checkpoints/latest.pt")
+            .Where(entry => !entry.Key.EndsWith("num_batches_tracked", StringComparison.Ordinal))
+            .Select(entry => KeyValuePair.Create("module." + entry.Key, entry.Value))));
 
         ShouldHaveTables("run", "bare.pth", "--config", "run/config.yaml", "--set", "name=bare");
         trained.Run(0, "convert", "bare.pth", "bare.pt", "--config", "run/config.yaml", "--set", "meta.enabled=false").Output.Should().Contain("of an unknown epoch");
@@ -175,11 +176,11 @@ public sealed class ConvertCommandTests(TrainedRun trained) : IClassFixture<Trai
         string[] phases = ["--set", "meta.enabled=false", "--set", "modifiers.isc.enabled=true", "--set", "loss.ofa.enabled=true", "--set", "phase2.epochs=1", "--set", "train.epochs=1"];
         trained.Run(0, ["train", "--out", "two", .. ImtaProcess.Tiny, .. phases]);
         trained.Run(0, "convert", "two", "two.pth.tar").Output.Should().Contain("of epoch 1,", "epochs are the phase's");
-        var published = PyTorchUnpickler.UnpickleStateDict(trained.In("two.pth.tar"));
-        published["state_dict"] = State("two.pth.tar").ToDictionary(
-            entry => entry.Key.StartsWith("net.", StringComparison.Ordinal) ? $"module.net.module.{entry.Key["net.".Length..]}" : $"module.{entry.Key}", entry => entry.Value);
-        ((ArrayList)((Hashtable)published["optimizer"]!)["param_groups"]!).Count.Should().Be(2);
-        PyTorchPickler.PickleStateDict(trained.In("imta.pth.tar"), published);
+        TorchDictionary published = TorchFileReader.Read(trained.In("two.pth.tar"));
+        published["state_dict"] = new TorchDictionary(State("two.pth.tar").Select(entry => KeyValuePair.Create(
+            entry.Key.StartsWith("net.", StringComparison.Ordinal) ? $"module.net.module.{entry.Key["net.".Length..]}" : $"module.{entry.Key}", entry.Value)));
+        published.Dictionary("optimizer")["param_groups"].Parts.Should().HaveCount(2);
+        TorchFileWriter.Write(trained.In("imta.pth.tar"), published);
 
         trained.Run(0, "convert", "imta.pth.tar", "two.pt", "--config", "two/config.yaml").Output.Should().MatchRegex("momentum of ([0-9]+) of \\1 parameters");
         ShouldHaveTables("two", "two.pt");
@@ -225,8 +226,8 @@ public sealed class ConvertCommandTests(TrainedRun trained) : IClassFixture<Trai
         File.WriteAllBytes(trained.In("empty.pth"), []);
         File.WriteAllText(trained.In("text.pth"), "epoch,loss\n1,0.5\n");
         File.WriteAllText(trained.In("text.safetensors"), "a table {\n");
-        Pickle("other.pth", new Dictionary<string, long> { ["epoch"] = 3 });
-        Pickle("twice.pth", new Dictionary<string, Tensor> { ["module.a"] = ones(2), ["a"] = ones(2) });
+        Pickle("other.pth", new TorchDictionary { ["epoch"] = 3 });
+        Pickle("twice.pth", new TorchDictionary { ["module.a"] = ones(2), ["a"] = ones(2) });
         Directory.CreateDirectory(trained.In("folder.pt"));
 
         foreach ((string problem, string[] arguments) in new (string, string[])[]
@@ -274,8 +275,7 @@ public sealed class ConvertCommandTests(TrainedRun trained) : IClassFixture<Trai
         }
     }
 
-    private void Pickle(string file, IDictionary content) => PyTorchPickler.PickleStateDict(trained.In(file), content);
+    private void Pickle(string file, TorchDictionary content) => TorchFileWriter.Write(trained.In(file), content);
 
-    private Dictionary<string, Tensor> State(string checkpoint)
-        => ((Hashtable)PyTorchUnpickler.UnpickleStateDict(trained.In(checkpoint))["state_dict"]!).Cast<DictionaryEntry>().ToDictionary(entry => (string)entry.Key, entry => (Tensor)entry.Value!);
+    private Dictionary<string, Tensor> State(string checkpoint) => TorchFileReader.Read(trained.In(checkpoint)).Dictionary("state_dict").Tensors();
 }

@@ -1,7 +1,6 @@
-using System.Collections;
+using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Runs;
-using TorchSharp.PyBridge;
 
 namespace Imta.MetaWeight.Tests.Experiments;
 
@@ -152,9 +151,9 @@ public sealed class EvalCommandTests(TrainedRun trained) : IClassFixture<Trained
     public void A_checkpoint_of_a_training_that_diverged_is_refused_in_one_line()
     {
         using DisposeScope scope = NewDisposeScope();
-        Hashtable content = PyTorchUnpickler.UnpickleStateDict(trained.In("run", "checkpoints", "latest.pt"));
-        ((Hashtable)content["state_dict"]!).Values.OfType<Tensor>().First(tensor => tensor.dtype == float32).fill_(double.NaN); // counters cannot
-        PyTorchPickler.PickleStateDict(trained.In("wild"), content);
+        TorchDictionary content = TorchFileReader.Read(trained.In("run", "checkpoints", "latest.pt"));
+        content.Dictionary("state_dict").Tensors().Values.First(tensor => tensor.dtype == float32).fill_(double.NaN); // counters cannot
+        TorchFileWriter.Write(trained.In("wild"), content);
 
         trained.Refusal("eval", "wild").Should().Contain("not finite").And.Contain("train.rate");
         trained.Refusal("calibrate", "wild", "--macs", "3M").Should().Contain("not finite");

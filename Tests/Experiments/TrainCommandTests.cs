@@ -1,9 +1,8 @@
-using System.Collections;
 using System.Diagnostics;
 using System.Globalization;
 using CsvHelper;
+using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 using Imta.MetaWeight.Experiments.Runs;
-using TorchSharp.PyBridge;
 
 namespace Imta.MetaWeight.Tests.Experiments;
 
@@ -79,9 +78,9 @@ public sealed class TrainCommandTests : IDisposable
         string table = File.ReadAllText(_folder.In("half", "epochs.csv"));
         ImtaProcess.Run(_folder.Path, "train", "--resume", "half").Code.Should().Be(0); // from the checkpoint before
         File.ReadAllText(_folder.In("half", "epochs.csv")).Should().Be(table);
-        var state = (Hashtable)PyTorchUnpickler.UnpickleStateDict(_folder.In("half", "checkpoints", "latest.pt"))["state_dict"]!;
-        state.Values.OfType<Tensor>().Should().OnlyContain(tensor => tensor.dtype == float32 || tensor.dtype == int64);
-        foreach (Tensor tensor in state.Values.OfType<Tensor>())
+        Dictionary<string, Tensor> state = TorchFileReader.Read(_folder.In("half", "checkpoints", "latest.pt")).Dictionary("state_dict").Tensors();
+        state.Values.Should().OnlyContain(tensor => tensor.dtype == float32 || tensor.dtype == int64);
+        foreach (Tensor tensor in state.Values)
         {
             tensor.Dispose();
         }

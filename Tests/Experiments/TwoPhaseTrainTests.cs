@@ -1,5 +1,6 @@
 using System.Globalization;
 using CsvHelper;
+using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 using Imta.MetaWeight.Experiments.Runs;
 
 namespace Imta.MetaWeight.Tests.Experiments;
@@ -140,11 +141,7 @@ public sealed class TwoPhaseTrainTests : IDisposable
         first.Should().OnlyContain(entry => last["net." + entry.Key].eq(entry.Value).all().item<bool>());
         last.Keys.Where(name => !name.StartsWith("net.", StringComparison.Ordinal)).Should().Contain(["classifier.1.weight", "isc_modules.0.0.weight"]);
 
-        Dictionary<string, Tensor> State(string checkpoint)
-        {
-            var content = global::TorchSharp.PyBridge.PyTorchUnpickler.UnpickleStateDict(_folder.In(run, "checkpoints", checkpoint));
-            return ((System.Collections.Hashtable)content["state_dict"]!).Cast<System.Collections.DictionaryEntry>().ToDictionary(entry => (string)entry.Key, entry => (Tensor)entry.Value!);
-        }
+        Dictionary<string, Tensor> State(string checkpoint) => TorchFileReader.Read(_folder.In(run, "checkpoints", checkpoint)).Dictionary("state_dict").Tensors();
     }
 
     private T[] Read<T>(string run, string file)

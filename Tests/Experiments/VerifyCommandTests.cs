@@ -1,6 +1,6 @@
 using System.Text.Json;
+using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 using Imta.MetaWeight.Experiments.Verification;
-using TorchSharp.PyBridge;
 
 namespace Imta.MetaWeight.Tests.Experiments;
 
@@ -153,6 +153,6 @@ public sealed class VerifyCommandTests : IDisposable
             changed.Add(key, value);
         }
 
-        PyTorchPickler.PickleStateDict(_folder.In(to), changed);
+        TorchFileWriter.Write(_folder.In(to), new TorchDictionary(changed));
     }
 }

@@ -68,6 +68,7 @@
     let chart;
     const draw = () => {
       chart = chart || echarts.init(place, null, { renderer: 'svg' });
+      chart.dispatchAction({ type: 'hideTip' }); // else ECharts shows it again, in a moment, where setOption has disposed of it
       const [width, height] = printing ? printed[figure.kind] : ['auto', 'auto'];
       chart.resize({ width, height });
       chart.setOption(charts.option(figure, view, { mode: mode(), width: chart.getWidth(), titled: false }), { notMerge: true });

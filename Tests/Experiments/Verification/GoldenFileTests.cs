@@ -1,5 +1,5 @@
+using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 using Imta.MetaWeight.Experiments.Verification;
-using TorchSharp.PyBridge;
 
 namespace Imta.MetaWeight.Tests.Experiments.Verification;
 
@@ -14,7 +14,7 @@ public sealed class GoldenFileTests : IDisposable
     public GoldenFileTests()
     {
         double[] values = _gradient.data<double>().ToArray();
-        PyTorchPickler.PickleStateDict(_file, new Dictionary<string, Tensor>
+        TorchFileWriter.Write(_file, new TorchDictionary
         {
             ["grad/small"] = tensor(new[] { 1.0, -2.0 }),
             ["grad_sample/big"] = tensor(values.Where((_, i) => i % 3 == 0).Take(333).ToArray()),

@@ -1,19 +1,18 @@
-using System.Collections;
 using System.IO.Compression;
 using System.Text;
-using TorchSharp.PyBridge;
+using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 
-namespace Imta.MetaWeight.Tests.PyBridge;
+namespace Imta.MetaWeight.Tests.Experiments.Checkpoints.TorchFiles;
 
 /// <summary>Files that lie, are damaged, or were made to do harm: each gives one InvalidDataException and leaves no tensor.</summary>
-public sealed class PyBridgeHostileTests
+public sealed class HostileFileTests
 {
     // Pickles are written below as Latin-1 text, a character a byte: the instructions are letters.
     private const string Start = "\u0080\u0002}(";
     private const string Storage = "(X\u0007\0\0\0storagectorch\nFloatStorage\nX\u0001\0\0\00X\u0003\0\0\0cpuK\u0004tQ";
     private const string Hooks = "ccollections\nOrderedDict\n)R";
 
-    private static readonly FileSoak.Reader Reader = new("PyTorchUnpickler", file => PyTorchUnpickler.UnpickleStateDict(file));
+    private static readonly FileSoak.Reader Reader = new("TorchFileReader", file => TorchFileReader.Read(file));
 
     [Theory]
     [InlineData("cos\nsystem\n(X\u0002\0\0\0lstR", "*'os.system'*not allowed*")]
@@ -66,9 +65,9 @@ public sealed class PyBridgeHostileTests
 
         using var scope = NewDisposeScope();
         byte[] elements = [.. new float[] { 1, 2, 3, 4 }.SelectMany(BitConverter.GetBytes)];
-        Hashtable contents = PyTorchUnpickler.UnpickleStateDict(Archive(("a/data.pkl", Latin(Protocol4("}"))), ("a/data/0", elements)));
-        ((Tensor)contents["a"]!).item<float>().Should().Be(3);
-        contents["b"].Should().BeEquivalentTo(new object[] { 2L, 3L });
+        TorchDictionary contents = TorchFileReader.Read(Archive(("a/data.pkl", Latin(Protocol4("}"))), ("a/data/0", elements)));
+        contents.Tensor("a").item<float>().Should().Be(3);
+        contents["b"].Should().BeOfType<TorchTuple>().Which.Items.Should().Equal(2L, 3L);
 
         Refused(Protocol4("}X\u0004\0\0\0conj\u0088s"), "*arguments that do not fit*"); // the values are not those of the storage
     }
@@ -92,7 +91,7 @@ public sealed class PyBridgeHostileTests
     {
         string tensor = Dictionary($"ctorch._utils\n_rebuild_tensor_v2\n({Storage}K\0K\u0004\u0085K\u0001\u0085\u0089{Hooks}tR");
         using var scope = NewDisposeScope();
-        var read = (Tensor)PyTorchUnpickler.UnpickleStateDict(Archive(("a/data.pkl", Latin(tensor)), ("a/data/0", new byte[16])))["a"]!;
+        Tensor read = TorchFileReader.Read(Archive(("a/data.pkl", Latin(tensor)), ("a/data/0", new byte[16]))).Tensor("a");
         read.data<float>().ToArray().Should().Equal(0, 0, 0, 0);
 
         Refused(Archive(("a/data.pkl", Latin(tensor))), "*no entry 'data/0'*");
@@ -120,7 +119,7 @@ public sealed class PyBridgeHostileTests
     public void Containers_that_torch_save_does_not_write_are_refused()
     {
         byte[] pickle = Latin(Start + "u.");
-        PyTorchUnpickler.UnpickleStateDict(Archive(("a/data.pkl", pickle))).Count.Should().Be(0);
+        TorchFileReader.Read(Archive(("a/data.pkl", pickle))).Entries.Count.Should().Be(0);
         Refused(Archive(), "*0 entries NAME/data.pkl*");
         Refused(Archive(("a/data.pkl", pickle), ("b/data.pkl", pickle)), "*2 entries NAME/data.pkl*");
         Refused(Archive(("a/data.pkl", pickle), ("a/data.pkl", pickle)), "*two entries 'a/data.pkl'*");
@@ -137,7 +136,7 @@ public sealed class PyBridgeHostileTests
         string file = Path.GetTempFileName();
         try
         {
-            Action read = () => PyTorchUnpickler.UnpickleStateDict(file);
+            Action read = () => TorchFileReader.Read(file);
             read.Should().Throw<InvalidDataException>().WithMessage($"{file} is no readable PyTorch file*");
         }
         finally
@@ -226,7 +225,7 @@ public sealed class PyBridgeHostileTests
     private static void Refused(Stream file, string message)
     {
         using var scope = NewDisposeScope();
-        Action read = () => PyTorchUnpickler.UnpickleStateDict(file);
+        Action read = () => TorchFileReader.Read(file);
         read.Should().ThrowExactly<InvalidDataException>().WithMessage(message);
         scope.DisposablesCount.Should().Be(0);
     }

@@ -1,7 +1,7 @@
-using TorchSharp.PyBridge;
+using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 using Xunit.Abstractions;
 
-namespace Imta.MetaWeight.Tests.PyBridge;
+namespace Imta.MetaWeight.Tests.Experiments.Checkpoints.TorchFiles;
 
 /// <summary>
 /// Damaged files through every reader. Some seconds by default; the environment variable IMTA_SOAK says how many files to try instead.
@@ -12,9 +12,9 @@ public sealed class FileSoakTests(ITestOutputHelper output)
 {
     private const int FilesByDefault = 4000;
 
-    private static readonly FileSoak.Reader Unpickler = new("PyTorchUnpickler", file => PyTorchUnpickler.UnpickleStateDict(file));
-    private static readonly FileSoak.Reader Describer = new("PyTorchUnpickler without elements", file => PyTorchUnpickler.UnpickleStateDict(file, skipTensorRead: true));
-    private static readonly FileSoak.Reader Tensors = new("Safetensors", file => Safetensors.LoadStateDict(file));
+    private static readonly FileSoak.Reader Reader = new("TorchFileReader", file => TorchFileReader.Read(file));
+    private static readonly FileSoak.Reader Describer = new("TorchFileReader without elements", file => TorchFileReader.Read(file, elements: false));
+    private static readonly FileSoak.Reader Tensors = new("Safetensors", file => Safetensors.Read(file));
 
     [SkippableFact]
     public void Damaged_files_are_read_or_refused_and_leave_no_tensor()
@@ -26,11 +26,11 @@ public sealed class FileSoakTests(ITestOutputHelper output)
         byte[] safetensors = Sample();
         (FileSoak.Reader Reader, byte[] Sound, int Seed, Func<byte[], Random, byte[]> Damage)[] soaks =
         [
-            (Unpickler, zip, 101, FileSoak.Damage),
-            (Unpickler, zip, 102, PyBridgeHostileTests.DamagePickle),
-            (Unpickler, zipViews, 103, PyBridgeHostileTests.DamagePickle),
-            (Unpickler, legacy, 104, FileSoak.Damage),
-            (Unpickler, legacyViews, 105, FileSoak.Damage),
+            (Reader, zip, 101, FileSoak.Damage),
+            (Reader, zip, 102, HostileFileTests.DamagePickle),
+            (Reader, zipViews, 103, HostileFileTests.DamagePickle),
+            (Reader, legacy, 104, FileSoak.Damage),
+            (Reader, legacyViews, 105, FileSoak.Damage),
             (Describer, legacyViews, 106, FileSoak.Damage),
             (Tensors, safetensors, 107, FileSoak.Damage),
             (Tensors, safetensors, 108, DamageHeader),
@@ -75,7 +75,7 @@ public sealed class FileSoakTests(ITestOutputHelper output)
     {
         using var scope = NewDisposeScope();
         var stream = new MemoryStream();
-        Safetensors.SaveStateDict(stream, new()
+        Safetensors.Write(stream, new Dictionary<string, Tensor>
         {
             ["half"] = ones([3, 2], ScalarType.Float16),
             ["bool"] = ones([5], ScalarType.Bool),

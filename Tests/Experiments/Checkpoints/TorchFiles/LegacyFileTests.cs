@@ -1,11 +1,10 @@
-using System.Collections;
 using System.Text;
-using TorchSharp.PyBridge;
+using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 
-namespace Imta.MetaWeight.Tests.PyBridge;
+namespace Imta.MetaWeight.Tests.Experiments.Checkpoints.TorchFiles;
 
 /// <summary>Files in the format from before PyTorch 1.6, sound ones and such that lie.</summary>
-public sealed class PyBridgeLegacyTests
+public sealed class LegacyFileTests
 {
     // Pickles are written below as Latin-1 text, a character a byte: the instructions are letters.
     private const string Magic = "\u0080\u0002\u008a\u000a\u006c\u00fc\u009c\u0046\u00f9\u0020\u006a\u00a8\u0050\u0019.";
@@ -21,20 +20,20 @@ public sealed class PyBridgeLegacyTests
     public void A_tensor_and_parts_of_its_storage_are_read()
     {
         using var scope = NewDisposeScope();
-        Hashtable contents = Read(
+        TorchDictionary contents = Read(
             "(" + Text("whole") + Tensor("N", "K\0K\u0004\u0085K\u0001\u0085")
             + Text("part") + Tensor("X\u0001\0\0\0vK\u0001K\u0003\u0087", "K\u0001K\u0002\u0085K\u0001\u0085") + "u");
 
-        ((Tensor)contents["whole"]!).data<byte>().ToArray().Should().Equal(10, 11, 12, 13);
-        ((Tensor)contents["part"]!).data<byte>().ToArray().Should().Equal(12, 13);
+        contents.Tensor("whole").data<byte>().ToArray().Should().Equal(10, 11, 12, 13);
+        contents.Tensor("part").data<byte>().ToArray().Should().Equal(12, 13);
     }
 
     [Fact]
     public void Tensors_of_PyTorch_before_0_4_are_read()
     {
         using var scope = NewDisposeScope();
-        Hashtable contents = Read("(" + Text("a") + $"ctorch._utils\n_rebuild_tensor\n({Storage("N")}K\u0001K\u0002\u0085K\u0002\u0085tRu");
-        ((Tensor)contents["a"]!).data<byte>().ToArray().Should().Equal(11, 13);
+        TorchDictionary contents = Read("(" + Text("a") + $"ctorch._utils\n_rebuild_tensor\n({Storage("N")}K\u0001K\u0002\u0085K\u0002\u0085tRu");
+        contents.Tensor("a").data<byte>().ToArray().Should().Equal(11, 13);
     }
 
     [Fact]
@@ -42,11 +41,11 @@ public sealed class PyBridgeLegacyTests
     {
         using var scope = NewDisposeScope();
         byte[] file = File(One());
-        var tensor = (Tensor)PyTorchUnpickler.UnpickleStateDict(new MemoryStream(file), skipTensorRead: true)["a"]!;
+        Tensor tensor = TorchFileReader.Read(new MemoryStream(file), elements: false).Tensor("a");
         tensor.device_type.Should().Be(DeviceType.META);
         tensor.shape.Should().Equal(4);
 
-        Action read = () => PyTorchUnpickler.UnpickleStateDict(new MemoryStream(File(One(), elements: [5, .. Counting[1..]])), skipTensorRead: true);
+        Action read = () => TorchFileReader.Read(new MemoryStream(File(One(), elements: [5, .. Counting[1..]])), elements: false);
         read.Should().Throw<InvalidDataException>().WithMessage("*has 5 elements, not 4*");
     }
 
@@ -57,7 +56,7 @@ public sealed class PyBridgeLegacyTests
         const string Frame = "\u0095\u000d\0\0\0\0\0\0\0";
         foreach (string magic in new[] { "\u0080\u0003" + Magic[2..], "\u0080\u0004" + Frame + Magic[2..], "\u0080\u0005" + Frame + Magic[2..] })
         {
-            PyTorchUnpickler.UnpickleStateDict(new MemoryStream(File(One(), magic: magic))).Count.Should().Be(1);
+            TorchFileReader.Read(new MemoryStream(File(One(), magic: magic))).Entries.Count.Should().Be(1);
         }
     }
 
@@ -110,7 +109,7 @@ public sealed class PyBridgeLegacyTests
 
     [Fact]
     public void Pickles_over_16_MiB_are_refused_and_what_lies_behind_is_not_looked_at()
-        => Refused(File($"({Text("a")}X\0\0\0\u0002{new string('t', 32 << 20)}u"), "*behind the 16 MiB that are accepted*");
+        => Refused(File($"({Text("a")}X\0\0\0\u0002{new string('t', 32 << 20)}u"), "*after the 16 MiB that are accepted*");
 
     [Fact]
     public void What_is_no_dictionary_is_refused() => Refused(File("", root: "\u0080\u0002].", keys: "\u0080\u0002].", elements: []), "*no dictionary*");
@@ -122,7 +121,7 @@ public sealed class PyBridgeLegacyTests
         try
         {
             System.IO.File.WriteAllBytes(path, File(One(), elements: []));
-            Action read = () => PyTorchUnpickler.UnpickleStateDict(path);
+            Action read = () => TorchFileReader.Read(path);
             read.Should().Throw<InvalidDataException>().WithMessage($"{path} is no readable PyTorch file: it ends before*");
         }
         finally
@@ -143,12 +142,12 @@ public sealed class PyBridgeLegacyTests
         string items, string magic = Magic, string version = Version, string machine = Machine, string? root = null, string keys = Keys, byte[]? elements = null)
         => [.. Encoding.Latin1.GetBytes(magic + version + machine + (root ?? $"\u0080\u0002}}{items}.") + keys), .. elements ?? Counting];
 
-    private static Hashtable Read(string items) => PyTorchUnpickler.UnpickleStateDict(new MemoryStream(File(items)));
+    private static TorchDictionary Read(string items) => TorchFileReader.Read(new MemoryStream(File(items)));
 
     private static void Refused(byte[] file, string message)
     {
         using var scope = NewDisposeScope();
-        Action read = () => PyTorchUnpickler.UnpickleStateDict(new MemoryStream(file));
+        Action read = () => TorchFileReader.Read(new MemoryStream(file));
         read.Should().ThrowExactly<InvalidDataException>().WithMessage(message);
         scope.DisposablesCount.Should().Be(0);
     }

@@ -1,6 +1,6 @@
 using System.Globalization;
 
-namespace Imta.MetaWeight.Tests.PyBridge;
+namespace Imta.MetaWeight.Tests.Experiments.Checkpoints.TorchFiles;
 
 /// <summary>Damaged files against the readers' promise: each is read, or refused with an InvalidDataException that leaves no tensor, and nothing else.</summary>
 internal static class FileSoak

@@ -1,11 +1,10 @@
-using System.Collections;
 using Imta.MetaWeight.Experiments.Verification;
-using TorchSharp.PyBridge;
+using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 
-namespace Imta.MetaWeight.Tests.PyBridge;
+namespace Imta.MetaWeight.Tests.Experiments.Checkpoints.TorchFiles;
 
 /// <summary>Files that PyTorch itself wrote.</summary>
-public sealed class PyBridgeGoldenTests
+public sealed class PyTorchsFilesTests
 {
     [SkippableTheory]
     [InlineData("pytorch_files/dtypes_zip.pt", "pytorch_files/dtypes_expected.pt")]
@@ -16,19 +15,19 @@ public sealed class PyBridgeGoldenTests
     {
         using var scope = NewDisposeScope();
         using GoldenFile expected = GoldenFiles.Open(expectations);
-        Hashtable actual = PyTorchUnpickler.UnpickleStateDict(GoldenFiles.Find(file));
+        TorchDictionary actual = TorchFileReader.Read(GoldenFiles.Find(file));
 
         foreach (string key in expected.Keys)
         {
             const string Bits = "/float64_bits";
             string name = key.Replace(Bits, "", StringComparison.Ordinal);
-            var tensor = (Tensor)actual[name]!;
+            Tensor tensor = actual.Tensor(name);
             tensor.is_contiguous().Should().BeTrue(name);
             tensor.shape.Should().Equal(expected[key].shape, name);
             BitsOf(tensor, expected[key].dtype, asBits: key != name).Should().Equal(BitsOf(expected[key], expected[key].dtype, asBits: false), name);
         }
 
-        actual.Count.Should().Be(expected.Keys.Count());
+        actual.Entries.Count.Should().Be(expected.Keys.Count());
     }
 
     private static long[] BitsOf(Tensor tensor, ScalarType type, bool asBits)
@@ -49,8 +48,8 @@ public sealed class PyBridgeGoldenTests
         foreach (string file in files)
         {
             using var scope = NewDisposeScope();
-            Hashtable contents = PyTorchUnpickler.UnpickleStateDict(file);
-            contents.Count.Should().BePositive(file);
+            TorchDictionary contents = TorchFileReader.Read(file);
+            contents.Entries.Count.Should().BePositive(file);
         }
     }
 
@@ -61,29 +60,29 @@ public sealed class PyBridgeGoldenTests
     {
         using var scope = NewDisposeScope();
         using GoldenFile expected = GoldenFiles.Open("pytorch_files/l2w_checkpoint_expected.pt");
-        Hashtable checkpoint = PyTorchUnpickler.UnpickleStateDict(GoldenFiles.Find(file));
+        TorchDictionary checkpoint = TorchFileReader.Read(GoldenFiles.Find(file));
 
-        checkpoint["epoch"].Should().Be(expected.Int("epoch"));
-        checkpoint["best_prec1"].Should().Be(expected.Real("best_prec1"));
-        checkpoint["is_best"].Should().Be(expected.Int("is_best") == 1);
+        checkpoint["epoch"].Should().Be(new TorchInteger(expected.Int("epoch")));
+        checkpoint["best_prec1"].Should().Be(new TorchReal(expected.Real("best_prec1")));
+        checkpoint["is_best"].Should().Be(new TorchBool(expected.Int("is_best") == 1));
         foreach (string part in new[] { "state_dict", "meta_state_dict" })
         {
-            var state = (Hashtable)checkpoint[part]!;
-            expected.Names(part).Should().BeEquivalentTo(state.Keys.Cast<string>()).And.NotBeEmpty();
+            Dictionary<string, Tensor> state = checkpoint.Dictionary(part).Tensors();
+            expected.Names(part).Should().BeEquivalentTo(state.Keys).And.NotBeEmpty();
             foreach (string name in expected.Names(part))
             {
-                expected.Compare($"{part}/{name}", (Tensor)state[name]!, tolerance: 1e-14);
+                expected.Compare($"{part}/{name}", state[name], tolerance: 1e-14);
             }
         }
 
-        var optimiser = (Hashtable)checkpoint["meta_optimizer"]!;
-        var group = (Hashtable)((ArrayList)optimiser["param_groups"]!)[0]!;
-        group["betas"].Should().BeEquivalentTo(new object[] { 0.9, 0.999 }, options => options.WithStrictOrdering());
-        var slots = (Hashtable)optimiser["state"]!;
+        TorchDictionary optimiser = checkpoint.Dictionary("meta_optimizer");
+        var group = (TorchDictionary)optimiser["param_groups"].Parts.First();
+        group["betas"].Should().BeOfType<TorchTuple>().Which.Items.Should().Equal(0.9, 0.999);
+        TorchDictionary slots = optimiser.Dictionary("state");
         foreach (string index in expected.Names("meta_optimizer/exp_avg"))
         {
-            var slot = (Hashtable)slots[long.Parse(index, System.Globalization.CultureInfo.InvariantCulture)]!;
-            expected.Compare($"meta_optimizer/exp_avg/{index}", (Tensor)slot["exp_avg"]!, tolerance: 1e-14);
+            TorchDictionary slot = slots.Dictionary(long.Parse(index, System.Globalization.CultureInfo.InvariantCulture));
+            expected.Compare($"meta_optimizer/exp_avg/{index}", slot.Tensor("exp_avg"), tolerance: 1e-14);
         }
     }
 
@@ -94,12 +93,12 @@ public sealed class PyBridgeGoldenTests
     {
         using var scope = NewDisposeScope();
         using GoldenFile expected = GoldenFiles.Open("pytorch_files/imta_expected.pt");
-        Hashtable checkpoint = PyTorchUnpickler.UnpickleStateDict(GoldenFiles.Find($"pytorch_files/imta_{phase}_module.pth.tar"));
-        var state = (Hashtable)checkpoint["state_dict"]!;
-        expected.Names(phase).Should().BeEquivalentTo(state.Keys.Cast<string>()).And.NotBeEmpty();
+        TorchDictionary checkpoint = TorchFileReader.Read(GoldenFiles.Find($"pytorch_files/imta_{phase}_module.pth.tar"));
+        Dictionary<string, Tensor> state = checkpoint.Dictionary("state_dict").Tensors();
+        expected.Names(phase).Should().BeEquivalentTo(state.Keys).And.NotBeEmpty();
         foreach (string name in expected.Names(phase))
         {
-            expected.Compare($"{phase}/{name}", (Tensor)state[name]!, tolerance: 1e-14);
+            expected.Compare($"{phase}/{name}", state[name], tolerance: 1e-14);
         }
     }
 
@@ -108,12 +107,12 @@ public sealed class PyBridgeGoldenTests
     {
         using var scope = NewDisposeScope();
         using GoldenFile expected = GoldenFiles.Open("pytorch_files/l2w_fullshape_expected.pt");
-        Hashtable checkpoint = PyTorchUnpickler.UnpickleStateDict(GoldenFiles.Find("pytorch_files/l2w_fullshape_views.pth.tar"));
-        var state = (Hashtable)checkpoint["state_dict"]!;
-        expected.KeysUnder("shape").Should().BeEquivalentTo(state.Keys.Cast<string>()).And.NotBeEmpty();
+        TorchDictionary checkpoint = TorchFileReader.Read(GoldenFiles.Find("pytorch_files/l2w_fullshape_views.pth.tar"));
+        Dictionary<string, Tensor> state = checkpoint.Dictionary("state_dict").Tensors();
+        expected.KeysUnder("shape").Should().BeEquivalentTo(state.Keys).And.NotBeEmpty();
         foreach (string name in expected.KeysUnder("shape"))
         {
-            var tensor = (Tensor)state[name]!;
+            Tensor tensor = state[name];
             tensor.shape.Should().Equal(expected[$"shape/{name}"].data<long>().ToArray(), name);
             double[] values = tensor.to_type(ScalarType.Float64).data<double>().ToArray();
             GoldenFile.RelativeError(GoldenFile.Sums(values), expected[$"stat/{name}"].data<double>().ToArray()).Should().BeLessThan(1e-12, name);

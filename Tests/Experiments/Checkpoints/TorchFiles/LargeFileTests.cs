@@ -1,8 +1,7 @@
-using System.Collections;
 using Imta.MetaWeight.Tests.Experiments;
-using TorchSharp.PyBridge;
+using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 
-namespace Imta.MetaWeight.Tests.PyBridge;
+namespace Imta.MetaWeight.Tests.Experiments.Checkpoints.TorchFiles;
 
 /// <summary>Tensors beyond two gigabytes. They need 9 GB of memory and 5 GB of disk, so only the environment variable <c>IMTA_LARGE=1</c> asks for them.</summary>
 [Collection(NativeMemoryCollection.Name)]
@@ -20,10 +19,10 @@ public sealed class LargeFileTests
         large.narrow(0, 0, 1).fill_(1);
         large.narrow(0, Elements - 1, 1).fill_(2);
         string pickle = folder.In("large.pt"), safetensors = folder.In("large.safetensors");
-        PyTorchPickler.PickleStateDict(pickle, new Hashtable { ["large"] = large, ["after"] = ones([3]) });
-        Safetensors.SaveStateDict(safetensors, new Dictionary<string, Tensor> { ["large"] = large, ["after"] = ones([3]) });
+        TorchFileWriter.Write(pickle, new TorchDictionary { ["large"] = large, ["after"] = ones([3]) });
+        Safetensors.Write(safetensors, new Dictionary<string, Tensor> { ["large"] = large, ["after"] = ones([3]) });
 
-        foreach (Func<Dictionary<string, Tensor>> read in new[] { () => Unpickled(pickle), () => Safetensors.LoadStateDict(safetensors) })
+        foreach (Func<Dictionary<string, Tensor>> read in new[] { () => TorchFileReader.Read(pickle).Tensors(), () => Safetensors.Read(safetensors) })
         {
             using DisposeScope inner = NewDisposeScope();
             Dictionary<string, Tensor> content = read();
@@ -38,11 +37,8 @@ public sealed class LargeFileTests
             torch.save(c, sys.argv[1], _use_new_zipfile_serialization=False)
             print(t.numel(), int(t[0]), int(t[-1]), int(t.sum()), c['after'].tolist())
             """, pickle).Should().Be($"{Elements} 1 2 3 [1.0, 1.0, 1.0]\n");
-        Same(Unpickled(pickle)["large"], large).Should().BeTrue("PyTorch wrote it in the legacy format");
+        Same(TorchFileReader.Read(pickle).Tensor("large"), large).Should().BeTrue("PyTorch wrote it in the legacy format");
     }
 
     private static bool Same(Tensor one, Tensor other) => one.eq(other).all().item<bool>();
-
-    private static Dictionary<string, Tensor> Unpickled(string file)
-        => PyTorchUnpickler.UnpickleStateDict(file).Cast<DictionaryEntry>().ToDictionary(entry => (string)entry.Key, entry => (Tensor)entry.Value!);
 }

@@ -1,9 +1,9 @@
 using System.Buffers.Binary;
 using System.Text;
 using FsCheck;
-using TorchSharp.PyBridge;
+using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 
-namespace Imta.MetaWeight.Tests.PyBridge;
+namespace Imta.MetaWeight.Tests.Experiments.Checkpoints.TorchFiles;
 
 /// <summary>Safetensors files: what is written comes back, and what lies is refused by name.</summary>
 public sealed class SafetensorsTests
@@ -25,17 +25,6 @@ public sealed class SafetensorsTests
             byte[] file = Written(source);
             Same(Read(file), source).Should().BeTrue();
             Written(source.Reverse().ToDictionary(entry => entry.Key, entry => entry.Value)).Should().Equal(file);
-        }).QuickCheckThrowOnFailure();
-
-    [Fact]
-    public void Only_the_names_to_keep_are_read()
-        => Prop.ForAll(Arb.From(Gen.NonEmptyListOf(Tensors())), Arb.From(Gen.ListOf(Names())), (plans, names) =>
-        {
-            using var scope = NewDisposeScope();
-            Dictionary<string, Tensor> source = plans.DistinctBy(plan => plan.Name).ToDictionary(plan => plan.Name, plan => plan.Realise());
-            List<string> keep = [.. names, plans[0].Name];
-            Dictionary<string, Tensor> kept = Safetensors.LoadStateDict(new MemoryStream(Written(source)), keysToKeep: keep);
-            Same(kept, source.Where(entry => keep.Contains(entry.Key)).ToDictionary(entry => entry.Key, entry => entry.Value)).Should().BeTrue();
         }).QuickCheckThrowOnFailure();
 
     [Fact]
@@ -159,40 +148,25 @@ public sealed class SafetensorsTests
         string path = Path.GetTempFileName();
         try
         {
-            Action read = () => Safetensors.LoadStateDict(path);
+            Action read = () => Safetensors.Read(path);
             read.Should().Throw<InvalidDataException>().WithMessage($"{path} is no readable safetensors file*");
 
             using var scope = NewDisposeScope();
             System.IO.File.WriteAllText(path, "untouched");
             foreach (string name in new[] { "__metadata__", new string('n', 1025), "\ud800" })
             {
-                Action write = () => Safetensors.SaveStateDict(path, new() { [name] = ones([2]) });
+                Action write = () => Safetensors.Write(path, new Dictionary<string, Tensor> { [name] = ones([2]) });
                 write.Should().Throw<ArgumentException>();
             }
 
             System.IO.File.ReadAllText(path).Should().Be("untouched");
-            Safetensors.SaveStateDict(path, new() { ["a"] = ones([2]) });
-            Safetensors.LoadStateDict(path)["a"].data<float>().ToArray().Should().Equal(1, 1);
+            Safetensors.Write(path, new Dictionary<string, Tensor> { ["a"] = ones([2]) });
+            Safetensors.Read(path)["a"].data<float>().ToArray().Should().Equal(1, 1);
         }
         finally
         {
             System.IO.File.Delete(path);
         }
-    }
-
-    [Fact]
-    public void Streams_stay_open_only_when_asked()
-    {
-        var kept = new MemoryStream();
-        Safetensors.SaveStateDict(kept, [], leaveOpen: true);
-        Safetensors.LoadStateDict(kept, leaveOpen: true).Should().BeEmpty();
-        kept.CanRead.Should().BeTrue();
-        Safetensors.LoadStateDict(kept);
-        kept.CanRead.Should().BeFalse();
-
-        var closed = new MemoryStream();
-        Safetensors.SaveStateDict(closed, []);
-        closed.CanRead.Should().BeFalse();
     }
 
     [Fact]
@@ -215,11 +189,11 @@ public sealed class SafetensorsTests
     private static byte[] Written(Dictionary<string, Tensor> source)
     {
         var stream = new MemoryStream();
-        Safetensors.SaveStateDict(stream, source);
+        Safetensors.Write(stream, source);
         return stream.ToArray();
     }
 
-    private static Dictionary<string, Tensor> Read(byte[] file) => Safetensors.LoadStateDict(new MemoryStream(file));
+    private static Dictionary<string, Tensor> Read(byte[] file) => Safetensors.Read(new MemoryStream(file));
 
     private static void Refused(byte[] file, string message)
     {

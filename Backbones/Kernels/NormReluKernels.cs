@@ -1,0 +1,231 @@
+using System.Numerics;
+using System.Runtime.CompilerServices;
+
+namespace Imta.MetaWeight.Backbones.Kernels;
+
+/// <summary>
+/// Batch normalisation with the batch's own statistics and ReLU as one function, on the CPU: its value, gradient and tangent. With
+/// ẑ = (z − mean) / √(variance + ε), taken over all rows (Ioffe and Szegedy, 2015), it is y = max(0, weight · ẑ + bias).
+/// </summary>
+/// <remarks>
+/// <para>
+/// Operands of rows are <c>[M, C]</c> or <c>[N, C, H, W]</c> (M = N·H·W) of float32 or float64 whose channels lie side by side and
+/// whose rows lie at one distance, C or more: channels-last memory, or a slice of the channels of a wider such tensor. All rows of a
+/// call have one shape and type. What is written may be one of the operands that are read, whole, or lie apart from them.
+/// </para>
+/// <para>
+/// Nothing is recorded for differentiation, but autograd notices that what it may have saved was written. Results do not depend on the number
+/// of threads or on the distance of the rows, nor, where the processor has a fused multiply-add, on the width of its vectors.
+/// </para>
+/// </remarks>
+public static unsafe class NormReluKernels
+{
+    /// <summary>Whether a tensor can be an operand of rows; not so are null, a disposed one and one without elements.</summary>
+    /// <exception cref="NotSupportedException">The libtorch that is loaded is not 2.10.</exception>
+    public static bool Supports(Tensor? tensor)
+    {
+        StableAbi.Demand();
+        return Operand.IsRows(tensor);
+    }
+
+    /// <summary>Computes y = max(0, z · scale + shift) with the statistics of z.</summary>
+    /// <param name="z">Rows <c>[M, C]</c>, M ≥ 2.</param>
+    /// <param name="weight"><c>[C]</c>.</param>
+    /// <param name="bias"><c>[C]</c>.</param>
+    /// <param name="eps">What is added to the variance, 0 or more.</param>
+    /// <param name="runningMean"><c>[C]</c>, moved towards the mean by <paramref name="momentum"/>; or null, with <paramref name="runningVar"/>.</param>
+    /// <param name="runningVar"><c>[C]</c>, moved towards the unbiased variance (that of M − 1); or null.</param>
+    /// <param name="momentum">The weight of the new statistics in the running ones.</param>
+    /// <param name="y">Rows <c>[M, C]</c>, written.</param>
+    /// <param name="saved"><c>[4, C]</c>, written: mean, 1 / √(variance + ε), scale (weight times that), shift (bias − mean · scale).</param>
+    /// <exception cref="ArgumentException">An operand is undefined, or has another type, shape or layout than it must.</exception>
+    public static void Forward(Tensor z, Tensor weight, Tensor bias, double eps, Tensor? runningMean, Tensor? runningVar, double momentum, Tensor y, Tensor saved)
+    {
+        StableAbi.Demand();
+        Operand rows = Operand.Rows(z, "z"), written = Operand.Rows(y, "y", rows);
+        written.DemandApart(rows);
+        Demand(double.IsFinite(eps) && eps >= 0, $"eps is {eps}, not 0 or more");
+        Demand(double.IsFinite(momentum), $"the momentum is {momentum}");
+        Demand(runningMean is null == runningVar is null, "the running mean and variance come together or not at all");
+        Demand(rows.RowCount > 1, "one row has no statistics: training takes more than 1 value per channel");
+        if (rows.Type == ScalarType.Float32)
+        {
+            Run<float>();
+        }
+        else
+        {
+            Run<double>();
+        }
+
+        Written.Mark(y, saved, runningMean, runningVar);
+        KeepAlive(z, weight, bias);
+
+        void Run<T>()
+            where T : unmanaged, IBinaryFloatingPointIeee754<T>
+        {
+            long channels = rows.Channels;
+            T* scale = Operand.Dense<T>(weight, "weight", channels), shift = Operand.Dense<T>(bias, "bias", channels);
+            T* mean = Operand.Optional<T>(runningMean, "the running mean", channels), variance = Operand.Optional<T>(runningVar, "the running variance", channels);
+            var statistics = new Saved<T>(Operand.Dense<T>(saved, "saved", 4, channels), channels);
+            using var pass = new NormReluPass<T>(rows.As<T>(), rows.RowCount, channels);
+            pass.Statistics(scale, shift, eps, mean, variance, momentum, statistics);
+            pass.Activation(statistics, written.As<T>());
+        }
+    }
+
+    /// <summary>Computes y once more, to the same bits, from what <see cref="Forward"/> left.</summary>
+    /// <param name="z">Rows <c>[M, C]</c>, as <see cref="Forward"/> took them.</param>
+    /// <param name="saved"><c>[4, C]</c>, as <see cref="Forward"/> left it.</param>
+    /// <param name="y">Rows <c>[M, C]</c>, written.</param>
+    /// <exception cref="ArgumentException">An operand is undefined, or has another type, shape or layout than it must.</exception>
+    public static void Again(Tensor z, Tensor saved, Tensor y)
+    {
+        StableAbi.Demand();
+        Operand rows = Operand.Rows(z, "z"), written = Operand.Rows(y, "y", rows);
+        written.DemandApart(rows);
+        if (rows.Type == ScalarType.Float32)
+        {
+            Run<float>();
+        }
+        else
+        {
+            Run<double>();
+        }
+
+        Written.Mark(y);
+        KeepAlive(z, saved);
+
+        void Run<T>()
+            where T : unmanaged, IBinaryFloatingPointIeee754<T>
+        {
+            var statistics = new Saved<T>(Operand.Dense<T>(saved, "saved", 4, rows.Channels), rows.Channels);
+            using var pass = new NormReluPass<T>(rows.As<T>(), rows.RowCount, rows.Channels);
+            pass.Activation(statistics, written.As<T>());
+        }
+    }
+
+    /// <summary>Computes the gradients of Σ g · y.</summary>
+    /// <param name="g">Rows <c>[M, C]</c>: the gradient by y.</param>
+    /// <param name="z">Rows <c>[M, C]</c>, as <see cref="Forward"/> took them.</param>
+    /// <param name="saved"><c>[4, C]</c>, as <see cref="Forward"/> left it; the weight is in its scale.</param>
+    /// <param name="dz">Rows <c>[M, C]</c>, written: the gradient by z.</param>
+    /// <param name="dWeight"><c>[C]</c>, written: the gradient by weight.</param>
+    /// <param name="dBias"><c>[C]</c>, written: the gradient by bias.</param>
+    /// <exception cref="ArgumentException">An operand is undefined, or has another type, shape or layout than it must.</exception>
+    public static void Backward(Tensor g, Tensor z, Tensor saved, Tensor dz, Tensor dWeight, Tensor dBias)
+    {
+        StableAbi.Demand();
+        Operand rows = Operand.Rows(z, "z"), cotangent = Operand.Rows(g, "g", rows), written = Operand.Rows(dz, "dz", rows);
+        written.DemandApart(rows);
+        written.DemandApart(cotangent);
+        if (rows.Type == ScalarType.Float32)
+        {
+            Run<float>();
+        }
+        else
+        {
+            Run<double>();
+        }
+
+        Written.Mark(dz, dWeight, dBias);
+        KeepAlive(g, z, saved);
+
+        void Run<T>()
+            where T : unmanaged, IBinaryFloatingPointIeee754<T>
+        {
+            long channels = rows.Channels;
+            var statistics = new Saved<T>(Operand.Dense<T>(saved, "saved", 4, channels), channels);
+            T* byWeight = Operand.Dense<T>(dWeight, "dWeight", channels), byBias = Operand.Dense<T>(dBias, "dBias", channels);
+            using var pass = new NormReluPass<T>(rows.As<T>(), rows.RowCount, channels);
+            pass.Gradient(cotangent.As<T>(), statistics, written.As<T>(), byWeight, byBias);
+        }
+    }
+
+    /// <summary>
+    /// Computes the derivative of y in the direction (t1 + t2, dWeight, dBias) of z, weight and bias. The Jacobian of the normalisation
+    /// is symmetric, so the direction of z passes as a gradient does in <see cref="Backward"/>; ReLU's mask comes last.
+    /// </summary>
+    /// <param name="t1">Rows <c>[M, C]</c>.</param>
+    /// <param name="t2">Rows <c>[M, C]</c>, or null.</param>
+    /// <param name="z">Rows <c>[M, C]</c>, as <see cref="Forward"/> took them.</param>
+    /// <param name="dWeight"><c>[C]</c>, or null: weight stays.</param>
+    /// <param name="dBias"><c>[C]</c>, or null: bias stays.</param>
+    /// <param name="saved"><c>[4, C]</c>, as <see cref="Forward"/> left it.</param>
+    /// <param name="dy">Rows <c>[M, C]</c>, written.</param>
+    /// <exception cref="ArgumentException">An operand is undefined, or has another type, shape or layout than it must.</exception>
+    public static void Tangent(Tensor t1, Tensor? t2, Tensor z, Tensor? dWeight, Tensor? dBias, Tensor saved, Tensor dy)
+    {
+        StableAbi.Demand();
+        Operand rows = Operand.Rows(z, "z"), first = Operand.Rows(t1, "t1", rows), written = Operand.Rows(dy, "dy", rows);
+        Operand? second = t2 is null ? null : Operand.Rows(t2, "t2", rows);
+        written.DemandApart(rows);
+        written.DemandApart(first);
+        if (second is { } other)
+        {
+            written.DemandApart(other);
+        }
+
+        if (rows.Type == ScalarType.Float32)
+        {
+            Run<float>();
+        }
+        else
+        {
+            Run<double>();
+        }
+
+        Written.Mark(dy);
+        KeepAlive(t1, t2, z, dWeight, dBias, saved);
+
+        void Run<T>()
+            where T : unmanaged, IBinaryFloatingPointIeee754<T>
+        {
+            long channels = rows.Channels;
+            T* weight = Operand.Optional<T>(dWeight, "dWeight", channels), bias = Operand.Optional<T>(dBias, "dBias", channels);
+            var statistics = new Saved<T>(Operand.Dense<T>(saved, "saved", 4, channels), channels);
+            using var pass = new NormReluPass<T>(rows.As<T>(), rows.RowCount, channels);
+            pass.Tangent(first.As<T>(), second is { } more ? more.As<T>() : default, weight, bias, statistics, written.As<T>());
+        }
+    }
+
+    /// <summary>Adds rows to rows.</summary>
+    /// <param name="target">Rows <c>[M, C]</c>, added to.</param>
+    /// <param name="source">Rows <c>[M, C]</c>.</param>
+    /// <exception cref="ArgumentException">An operand is undefined, or has another type, shape or layout than it must.</exception>
+    public static void AddRows(Tensor target, Tensor source)
+    {
+        StableAbi.Demand();
+        Operand sum = Operand.Rows(target, "target"), summand = Operand.Rows(source, "source", sum);
+        sum.DemandApart(summand);
+        if (sum.Type == ScalarType.Float32)
+        {
+            Run<float>();
+        }
+        else
+        {
+            Run<double>();
+        }
+
+        Written.Mark(target);
+        KeepAlive(source);
+
+        void Run<T>()
+            where T : unmanaged, IBinaryFloatingPointIeee754<T>
+        {
+            using var pass = new NormReluPass<T>(sum.As<T>(), sum.RowCount, sum.Channels);
+            pass.Add(summand.As<T>());
+        }
+    }
+
+    private static void Demand(bool holds, string what)
+    {
+        if (!holds)
+        {
+            throw Operand.Refusal(what);
+        }
+    }
+
+    /// <summary>What is only read lives until here: a finaliser could free it under a running kernel.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static void KeepAlive(params ReadOnlySpan<Tensor?> read) => _ = read;
+}

@@ -1,0 +1,181 @@
+using System.Numerics;
+using System.Runtime.InteropServices;
+
+namespace Imta.MetaWeight.Backbones.Kernels;
+
+/// <summary>One call of a kernel on rows of one shape: its memory, its passes over the rows, and the few numbers of each channel between them.</summary>
+internal unsafe ref struct NormReluPass<T>
+    where T : unmanaged, IBinaryFloatingPointIeee754<T>
+{
+    private const int Runs = 5; // of Coefficients
+    private const nuint Alignment = 64;
+    private const long RoughRows = 32;
+
+    private readonly T* _runs;
+    private readonly double* _sums;
+    private NormReluJob<T> _job;
+
+    public NormReluPass(Rows<T> z, long rows, long channels)
+    {
+        var plan = new TilePlan(rows, channels, sizeof(T));
+        nuint runs = (nuint)(Runs * plan.Width * sizeof(T)), aligned = (runs + Alignment - 1) / Alignment * Alignment;
+        _runs = (T*)NativeMemory.AlignedAlloc(aligned + (nuint)(plan.Chunks * 2 * plan.Channels * sizeof(double)), Alignment);
+        _sums = (double*)((byte*)_runs + aligned);
+        _job = new() { Plan = plan, Z = z, Partial = _sums };
+    }
+
+    public readonly void Dispose() => NativeMemory.AlignedFree(_runs);
+
+    /// <summary>The statistics of z into <paramref name="saved"/>, and mixed into the running ones where there are any.</summary>
+    public void Statistics(T* weight, T* bias, double epsilon, T* runningMean, T* runningVariance, double momentum, Saved<T> saved)
+    {
+        T* centre = Run(0);
+        for (long c = 0; c < _job.Plan.Channels; c++)
+        {
+            centre[c] = T.CreateTruncating(RoughMean(c));
+        }
+
+        _job.By.Mean = Repeated(0);
+        Sum(&NormReluLoops<T>.Moments);
+        double rows = _job.Plan.Rows;
+        for (long c = 0; c < _job.Plan.Channels; c++)
+        {
+            double off = _sums[c] / rows, mean = double.CreateTruncating(centre[c]) + off, raw = (_sums[_job.Plan.Channels + c] / rows) - (off * off);
+            double variance = raw < 0 ? 0 : raw, inverse = 1 / Math.Sqrt(variance + epsilon); // a NaN stays one
+            saved.Mean[c] = T.CreateTruncating(mean);
+            saved.InverseDeviation[c] = T.CreateTruncating(inverse);
+            saved.Scale[c] = T.CreateTruncating(double.CreateTruncating(weight[c]) * inverse);
+            saved.Shift[c] = T.CreateTruncating(double.CreateTruncating(bias[c]) - (mean * double.CreateTruncating(saved.Scale[c])));
+            if (runningMean != null)
+            {
+                Mix(runningMean + c, mean, momentum);
+                Mix(runningVariance + c, variance * rows / (rows - 1), momentum);
+            }
+        }
+    }
+
+    /// <summary>y = max(0, z · scale + shift).</summary>
+    public void Activation(Saved<T> saved, Rows<T> y)
+    {
+        _job.Written = y;
+        TakeActivation(saved);
+        Go(&NormReluLoops<T>.Activation, isBackwards: true);
+    }
+
+    /// <summary>
+    /// The gradient by z takes the masked cotangent m to scale · (m − mean(m) − ẑ · mean(m · ẑ)), ẑ = (z − mean) / deviation; those by weight and bias are
+    /// Σ m · ẑ and Σ m.
+    /// </summary>
+    public void Gradient(Rows<T> g, Saved<T> saved, Rows<T> dz, T* dWeight, T* dBias)
+    {
+        (_job.Change, _job.Written) = (g, dz);
+        TakeActivation(saved);
+        Sum(&NormReluLoops<T>.GradientSums);
+        TakeDerivative(saved, null, null);
+        for (long c = 0; c < _job.Plan.Channels; c++)
+        {
+            dWeight[c] = T.CreateTruncating(_sums[_job.Plan.Channels + c] * double.CreateTruncating(saved.InverseDeviation[c]));
+            dBias[c] = T.CreateTruncating(_sums[c]);
+        }
+
+        Go(&NormReluLoops<T>.Gradient, isBackwards: true);
+    }
+
+    /// <summary>Normalisation's Jacobian is symmetric: the tangent is the same expression of t, and what weight and bias add, under the mask.</summary>
+    public void Tangent(Rows<T> t1, Rows<T> t2, T* dWeight, T* dBias, Saved<T> saved, Rows<T> dy)
+    {
+        (_job.Change, _job.More, _job.Written) = (t1, t2, dy);
+        TakeActivation(saved);
+        Sum(&NormReluLoops<T>.TangentSums);
+        TakeDerivative(saved, dWeight, dBias);
+        Go(&NormReluLoops<T>.Tangent, isBackwards: true);
+    }
+
+    /// <summary>Adds to z.</summary>
+    public void Add(Rows<T> source)
+    {
+        (_job.Change, _job.Written) = (source, _job.Z);
+        Go(&NormReluLoops<T>.Add, isBackwards: false);
+    }
+
+    private static void Mix(T* running, double value, double momentum)
+        => *running = T.CreateTruncating(((1 - momentum) * double.CreateTruncating(*running)) + (momentum * value));
+
+    /// <summary>The mean of a few rows from all over: near the channel's own mean, so that no digits cancel in the sum of squares.</summary>
+    private readonly double RoughMean(long channel)
+    {
+        long rows = _job.Plan.Rows, samples = Math.Min(rows, RoughRows);
+        double sum = 0;
+        for (long k = 0; k < samples; k++)
+        {
+            sum += double.CreateTruncating(_job.Z.Data[(k * rows / samples * _job.Z.Stride) + channel]);
+        }
+
+        return double.IsFinite(sum) ? sum / samples : 0;
+    }
+
+    private void TakeActivation(Saved<T> saved)
+    {
+        _job.By.Mean = Repeated(0, saved.Mean);
+        _job.By.Scale = Repeated(1, saved.Scale);
+        _job.By.Shift = Repeated(2, saved.Shift);
+    }
+
+    /// <summary>Slope and offset of the second pass, by the sums of the first; null: weight or bias does not change.</summary>
+    private void TakeDerivative(Saved<T> saved, T* dWeight, T* dBias)
+    {
+        T* slope = Run(3), offset = Run(4);
+        double rows = _job.Plan.Rows;
+        for (long c = 0; c < _job.Plan.Channels; c++)
+        {
+            double inverse = double.CreateTruncating(saved.InverseDeviation[c]), scale = double.CreateTruncating(saved.Scale[c]);
+            double byWeight = dWeight == null ? 0 : double.CreateTruncating(dWeight[c]), byBias = dBias == null ? 0 : double.CreateTruncating(dBias[c]);
+            slope[c] = T.CreateTruncating(inverse * (byWeight - (scale * inverse * _sums[_job.Plan.Channels + c] / rows)));
+            offset[c] = T.CreateTruncating(byBias - (scale * _sums[c] / rows));
+        }
+
+        _job.By.Slope = Repeated(3);
+        _job.By.Offset = Repeated(4);
+    }
+
+    private readonly T* Run(int index) => _runs + (index * _job.Plan.Width);
+
+    private readonly T* Repeated(int index, T* values)
+    {
+        new ReadOnlySpan<T>(values, (int)_job.Plan.Channels).CopyTo(new Span<T>(Run(index), (int)_job.Plan.Channels));
+        return Repeated(index);
+    }
+
+    /// <summary>The run, each channel's value of its first row repeated in the others.</summary>
+    private readonly T* Repeated(int index)
+    {
+        T* run = Run(index);
+        for (long i = _job.Plan.Channels; i < _job.Plan.Width; i++)
+        {
+            run[i] = run[i - _job.Plan.Channels];
+        }
+
+        return run;
+    }
+
+    /// <summary>A pass that leaves C first sums and C second ones over all rows: each chunk's own, added in their order whoever made them.</summary>
+    private void Sum(delegate*<void*, long, long, long, void*, void> body)
+    {
+        long count = 2 * _job.Plan.Channels;
+        NativeMemory.Clear(_sums, (nuint)(_job.Plan.Chunks * count * sizeof(double)));
+        Go(body, isBackwards: false);
+        for (long i = count; i < _job.Plan.Chunks * count; i++)
+        {
+            _sums[i % count] += _sums[i];
+        }
+    }
+
+    private void Go(delegate*<void*, long, long, long, void*, void> body, bool isBackwards)
+    {
+        _job.Chunks = new(_job.Plan, body, (nuint)(NormReluLoops<T>.WorkTiles * _job.Plan.Width * sizeof(T)), isBackwards);
+        fixed (NormReluJob<T>* job = &_job)
+        {
+            Chunks.Run((Chunks*)job);
+        }
+    }
+}

@@ -1,0 +1,167 @@
+namespace Imta.MetaWeight.Backbones.Kernels;
+
+/// <summary>An operand of <see cref="NormReluKernels"/>, looked at: valid while its tensor lives and keeps its shape.</summary>
+internal readonly unsafe struct Operand
+{
+    private readonly long _dimensions;
+    private readonly long* _sizes;
+    private readonly long* _strides;
+    private readonly void* _data;
+
+    private Operand(Tensor tensor, string name)
+    {
+        (Name, Type) = (name, tensor.dtype);
+        StableAbi.Succeed(StableAbi.aoti_torch_get_dim(tensor.Handle, out _dimensions));
+        StableAbi.Succeed(StableAbi.aoti_torch_get_sizes(tensor.Handle, out _sizes));
+        StableAbi.Succeed(StableAbi.aoti_torch_get_strides(tensor.Handle, out _strides));
+        StableAbi.Succeed(StableAbi.aoti_torch_get_data_ptr(tensor.Handle, out _data));
+    }
+
+    public string Name { get; }
+
+    public ScalarType Type { get; }
+
+    public long Channels => _sizes[1];
+
+    public long RowCount => Elements / Channels;
+
+    private long Elements
+    {
+        get
+        {
+            long elements = 1;
+            foreach (long size in Sizes)
+            {
+                elements *= size;
+            }
+
+            return elements;
+        }
+    }
+
+    private ReadOnlySpan<long> Sizes => new(_sizes, (int)_dimensions);
+
+    private int ElementBytes => Type == ScalarType.Float32 ? sizeof(float) : sizeof(double);
+
+    /// <summary>The distance between rows, in elements; 0: the channels do not lie side by side, or the rows at one distance.</summary>
+    private long RowStride
+    {
+        get
+        {
+            long stride = 0, rows = 1; // rows: that lie inside one step of the dimension
+            if (Channels > 1 && _strides[1] != 1)
+            {
+                return 0;
+            }
+
+            foreach (int d in (ReadOnlySpan<int>)[3, 2, 0])
+            {
+                if (d < _dimensions && _sizes[d] != 1) // a dimension of size 1 may have any stride
+                {
+                    stride = stride == 0 ? _strides[d] : stride;
+                    if (stride < Channels || _strides[d] != rows * stride)
+                    {
+                        return 0;
+                    }
+
+                    rows *= _sizes[d];
+                }
+            }
+
+            return stride == 0 ? Channels : stride;
+        }
+    }
+
+    /// <summary>Whether a tensor can be an operand of rows.</summary>
+    public static bool IsRows(Tensor? tensor)
+        => tensor is { IsInvalid: false } && Kind(tensor) is null && new Operand(tensor, "").Layout is null;
+
+    /// <summary>An operand of rows.</summary>
+    public static Operand Rows(Tensor? tensor, string name)
+    {
+        Operand operand = Defined(tensor, name, allowed: Kind);
+        return operand.Layout is { } obstacle ? throw Refusal($"{name} {obstacle} (shape {Text(operand._sizes)}, strides {Text(operand._strides)})") : operand;
+
+        string Text(long* values) => Operand.Text(new(values, (int)operand._dimensions));
+    }
+
+    /// <summary>An operand of rows, of the shape and element type of another.</summary>
+    public static Operand Rows(Tensor? tensor, string name, in Operand like)
+    {
+        Operand operand = Rows(tensor, name);
+        if (operand.Type != like.Type)
+        {
+            throw Refusal($"{name} has another element type ({operand.Type}) than {like.Name} ({like.Type})");
+        }
+
+        return operand.Sizes.SequenceEqual(like.Sizes) ? operand : throw Refusal($"{name} has the shape {Text(operand.Sizes)}, {like.Name} {Text(like.Sizes)}");
+    }
+
+    /// <summary>The elements of an operand of shape <paramref name="sizes"/> without gaps.</summary>
+    public static T* Dense<T>(Tensor? tensor, string name, params ReadOnlySpan<long> sizes)
+        where T : unmanaged
+    {
+        Operand operand = Defined(tensor, name, allowed: NotHere);
+        if (operand.Type != (typeof(T) == typeof(float) ? ScalarType.Float32 : ScalarType.Float64))
+        {
+            throw Refusal($"{name} has another element type ({operand.Type}) than the rows");
+        }
+
+        return operand.Sizes.SequenceEqual(sizes) && tensor!.is_contiguous()
+            ? (T*)operand._data
+            : throw Refusal($"{name} must have the shape {Text(sizes)} without gaps, not {Text(operand.Sizes)}");
+    }
+
+    /// <summary>The same; null where it is left out.</summary>
+    public static T* Optional<T>(Tensor? tensor, string name, params ReadOnlySpan<long> sizes)
+        where T : unmanaged
+        => tensor is null ? null : Dense<T>(tensor, name, sizes);
+
+    public static ArgumentException Refusal(string what) => new($"batch norm and ReLU: {what}.");
+
+    public Rows<T> As<T>()
+        where T : unmanaged
+        => new((T*)_data, RowStride);
+
+    /// <summary>
+    /// Refuses to write this operand if it overlaps one that is read, unless it is that one, element for element; they may share rows, as slices of the
+    /// channels.
+    /// </summary>
+    public void DemandApart(in Operand read)
+    {
+        long stride = RowStride;
+        byte* a = (byte*)_data, b = (byte*)read._data;
+        if (a + Reach <= b || b + read.Reach <= a)
+        {
+            return;
+        }
+
+        bool areAlike = read.RowStride == stride && (b - a) % ElementBytes == 0;
+        long between = areAlike ? ((((b - a) / ElementBytes) % stride) + stride) % stride : 0;
+        if (!areAlike || !(a == b || (between >= Channels && stride - between >= Channels)))
+        {
+            throw Refusal($"{Name} overlaps {read.Name} in part");
+        }
+    }
+
+    /// <summary>Bytes from the first element to behind the last.</summary>
+    private long Reach => (((RowCount - 1) * RowStride) + Channels) * ElementBytes;
+
+    private string? Layout => _dimensions is not (2 or 4)
+        ? "is neither [N, C] nor [N, C, H, W]"
+        : Elements == 0 || _data == null
+            ? "has no elements"
+            : RowStride == 0 ? "is not laid out as rows: channels side by side (channels last), rows at one distance" : null;
+
+    private static Operand Defined(Tensor? tensor, string name, Func<Tensor, string?> allowed)
+        => tensor is not { IsInvalid: false } ? throw Refusal($"{name} is an undefined tensor")
+            : allowed(tensor) is { } obstacle ? throw Refusal($"{name} {obstacle} (shape {Text(tensor.shape)})") : new(tensor, name);
+
+    private static string? Kind(Tensor tensor)
+        => NotHere(tensor) ?? (tensor.dtype is ScalarType.Float32 or ScalarType.Float64 ? null : "is neither float32 nor float64");
+
+    private static string? NotHere(Tensor tensor)
+        => tensor.device_type != DeviceType.CPU || tensor.is_sparse ? "is no dense tensor on the CPU" : tensor.is_neg() ? "is a view of negated elements" : null;
+
+    private static string Text(ReadOnlySpan<long> values) => $"[{string.Join(", ", values.ToArray())}]";
+}

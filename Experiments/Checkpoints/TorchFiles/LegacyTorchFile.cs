@@ -1,0 +1,114 @@
+using System.Buffers.Binary;
+using static Imta.MetaWeight.Experiments.Checkpoints.TorchFiles.Malformed;
+
+namespace Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
+
+/// <summary>
+/// What <c>torch.save</c> wrote before PyTorch 1.6: pickles of a magic number, a version, facts about the machine, the object and the
+/// list of its storages' keys, one after the other; then for each key the number of elements (int64) and the elements.
+/// </summary>
+internal sealed class LegacyTorchFile : ITorchFile
+{
+    private const long KnownVersion = 1001;
+
+    private readonly Stream _stream;
+    private readonly Dictionary<PickledStorage, long> _places = [];
+
+    /// <param name="stream">The file; it has to seek.</param>
+    /// <exception cref="InvalidDataException">Another format or byte order; or keys, numbers of elements or the length disagree with the pickle.</exception>
+    public LegacyTorchFile(Stream stream)
+    {
+        _stream = stream;
+        byte[] pickles = new byte[Math.Min(stream.Length, PickleReader.LongestPickle)];
+        stream.Position = 0;
+        stream.ReadExactly(pickles);
+
+        (TorchValue version, _, int end) = PickleReader.Read(pickles, MagicLength(pickles));
+        Require(version is TorchInteger(KnownVersion), "its format has another version than 1001");
+        (TorchValue machine, _, int start) = PickleReader.Read(pickles, end);
+        CheckMachine(machine as TorchDictionary ?? new());
+        (Root, IReadOnlyCollection<PickledStorage> storages, end) = PickleReader.Read(pickles, start, legacy: true);
+        PickleLength = end - start;
+        (TorchValue keys, _, end) = PickleReader.Read(pickles, end);
+        Locate(keys, end, storages);
+    }
+
+    /// <inheritdoc/>
+    public TorchValue Root { get; }
+
+    /// <inheritdoc/>
+    public long PickleLength { get; }
+
+    // 0x1950a86a20f9469cfc6c, pickled.
+    private static ReadOnlySpan<byte> Magic => [0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, (byte)'.'];
+
+    /// <summary>Whether a file starts as a pickle does; a zip file does not.</summary>
+    public static bool Is(Stream stream)
+    {
+        stream.Position = 0;
+        return stream.ReadByte() == 0x80;
+    }
+
+    /// <inheritdoc/>
+    public void Read(PickledStorage storage, Action<Stream> read)
+    {
+        _stream.Position = _places[storage];
+        read(_stream);
+    }
+
+    /// <summary>The length of the first pickle: the protocol, from protocol 4 on a frame, the number.</summary>
+    private static int MagicLength(ReadOnlySpan<byte> file)
+    {
+        int start = file.Length > 1 && file[1] >= 4 ? 11 : 2;
+        Require(file.Length >= start && file[start..].StartsWith(Magic), "it starts with a pickle, but not with PyTorch's magic number");
+        return start + Magic.Length;
+    }
+
+    // The sizes are the same in every file that PyTorch wrote; 'long' is the C type, not int64.
+    private static void CheckMachine(TorchDictionary facts)
+    {
+        static bool Says(TorchDictionary facts, string key, params ReadOnlySpan<long> sizes) => facts.Entries.GetValueOrDefault(key) is TorchInteger(var size) && sizes.Contains(size);
+        Require(
+            Says(facts, "protocol_version", KnownVersion) && facts.Entries.GetValueOrDefault("little_endian") is TorchBool
+                && facts.Entries.GetValueOrDefault("type_sizes") is TorchDictionary sizes && Says(sizes, "short", 2) && Says(sizes, "int", 4) && Says(sizes, "long", 4, 8),
+            "the facts about the machine that wrote it are not those of PyTorch");
+        Require(facts["little_endian"] is TorchBool(true), "its numbers are not in little-endian byte order");
+    }
+
+    /// <summary>Finds each storage's elements, and holds keys, numbers and the file's length against what the pickle says.</summary>
+    /// <param name="keys">The list of storages.</param>
+    /// <param name="end">Where it ends.</param>
+    /// <param name="storages">What the pickle names.</param>
+    private void Locate(TorchValue keys, int end, IReadOnlyCollection<PickledStorage> storages)
+    {
+        Require(keys is TorchList, "it has no list of storages after the pickle");
+        Dictionary<string, PickledStorage> missing = storages.ToDictionary(storage => storage.Key);
+        Int128 place = end;
+        foreach (TorchValue item in keys.Parts)
+        {
+            string key = (item as TorchText)?.Value ?? throw new InvalidDataException("the key of a storage is no text");
+            if (!missing.Remove(key, out PickledStorage? storage))
+            {
+                throw new InvalidDataException($"its list has a storage {Quote(key)} twice, or one that the pickle does not name");
+            }
+
+            CheckCount(storage, place);
+            _places.Add(storage, (long)place + sizeof(long));
+            place += sizeof(long) + storage.Bytes;
+        }
+
+        Require(missing.Count == 0, $"its list lacks storage {Quote(missing.Keys.FirstOrDefault(""))}");
+        Require(place == _stream.Length, $"it has {_stream.Length} bytes where its storages end at {place}");
+    }
+
+    private void CheckCount(PickledStorage storage, Int128 place)
+    {
+        string name = Quote(storage.Key);
+        Require(place + sizeof(long) + storage.Bytes <= _stream.Length, $"it ends before the elements of storage {name} do");
+        Span<byte> bytes = stackalloc byte[sizeof(long)];
+        _stream.Position = (long)place;
+        _stream.ReadExactly(bytes);
+        long count = BinaryPrimitives.ReadInt64LittleEndian(bytes);
+        Require(count == storage.Elements, $"storage {name} has {count} elements, not {storage.Elements} as the pickle says");
+    }
+}

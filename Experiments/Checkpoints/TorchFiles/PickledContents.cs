@@ -1,0 +1,97 @@
+namespace Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
+
+/// <summary>
+/// The containers and tensors of a pickled dictionary that holds nothing but tensors, plain values and more containers. A container
+/// may stand in several places, but neither in itself nor so often that walking the values takes forever (n bytes can spell 2ⁿ).
+/// </summary>
+internal sealed class PickledContents
+{
+    /// <summary>How deep containers may lie in containers.</summary>
+    public const int DeepestNesting = 100;
+
+    // What each container spans: its values, counted wherever they stand, and its levels.
+    private readonly Dictionary<TorchValue, (long Values, int Levels)> _containers = new(ReferenceEqualityComparer.Instance);
+    private readonly HashSet<PickledTensor> _tensors = [];
+    private readonly long _mostValues;
+
+    /// <param name="root">What <see cref="PickleReader"/> gave.</param>
+    /// <param name="mostValues">How many values it may have.</param>
+    /// <exception cref="InvalidDataException">A class or a bare storage as a value, a container in itself, too many or too deep values.</exception>
+    public PickledContents(TorchDictionary root, long mostValues)
+    {
+        _mostValues = mostValues;
+        Span(root, 0);
+    }
+
+    /// <summary>Each tensor once.</summary>
+    public IReadOnlyCollection<PickledTensor> Tensors => _tensors;
+
+    /// <summary>Puts tensors where their descriptions stand.</summary>
+    public void Fill(Dictionary<PickledTensor, Tensor> tensors)
+    {
+        foreach (TorchValue container in _containers.Keys)
+        {
+            switch (container)
+            {
+                case TorchDictionary { Entries: var entries }:
+                    for (int k = 0; k < entries.Count; k++)
+                    {
+                        entries.SetAt(k, Filled(entries.GetAt(k).Value));
+                    }
+
+                    break;
+                case TorchTuple(var items):
+                    Fill(items);
+                    break;
+                case TorchList(var items):
+                    Fill(items);
+                    break;
+            }
+        }
+
+        void Fill(IList<TorchValue> items)
+        {
+            for (int k = 0; k < items.Count; k++)
+            {
+                items[k] = Filled(items[k]);
+            }
+        }
+
+        TorchValue Filled(TorchValue value) => value is PickledTensor tensor ? tensors[tensor] : value;
+    }
+
+    private (long Values, int Levels) Span(TorchValue value, int depth)
+    {
+        switch (value)
+        {
+            case TorchNone or TorchText or TorchInteger or TorchReal or TorchBool:
+                return (1, 0);
+            case PickledTensor tensor:
+                _tensors.Add(tensor);
+                return (1, 0);
+            case not (TorchDictionary or TorchList or TorchTuple):
+                throw new InvalidDataException("it has a class or a bare storage where a value belongs");
+        }
+
+        if (!_containers.TryGetValue(value, out var span))
+        {
+            // A container that stands in itself is met again while it has too many levels.
+            _containers.Add(value, (1, DeepestNesting));
+            span = (1, 1);
+            foreach (TorchValue part in value.Parts)
+            {
+                (long values, int levels) = depth < DeepestNesting ? Span(part, depth + 1) : (0, DeepestNesting);
+                span = (Math.Min(span.Values + values, long.MaxValue / 2), Math.Max(span.Levels, levels + 1));
+            }
+
+            _containers[value] = span;
+        }
+
+        if (depth + span.Levels > DeepestNesting || span.Values > _mostValues)
+        {
+            throw new InvalidDataException($"its values are nested more than {DeepestNesting} deep, or contain each other too often");
+        }
+
+        return span;
+    }
+}

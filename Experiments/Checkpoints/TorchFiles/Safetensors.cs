@@ -1,0 +1,143 @@
+using System.Buffers.Binary;
+using Imta.MetaWeight.Experiments.Runs;
+
+namespace Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
+
+/// <summary>
+/// Reads and writes safetensors files: the header's length (8 bytes, little-endian), the header (JSON), the tensors' elements row by row.
+/// </summary>
+internal static class Safetensors
+{
+    /// <inheritdoc cref="Read(Stream)"/>
+    /// <param name="path">The file.</param>
+    /// <exception cref="IOException">The file cannot be opened.</exception>
+    public static Dictionary<string, Tensor> Read(string path)
+    {
+        using FileStream stream = File.OpenRead(path);
+        return Read(stream);
+    }
+
+    /// <summary>Reads tensors by name: contiguous CPU tensors without requires_grad in the current dispose scope. Metadata are passed over.</summary>
+    /// <param name="stream">The file, whole, in a stream that can seek: wherever it stands, it is read from its first byte.</param>
+    /// <exception cref="InvalidDataException">
+    /// No such file, damaged, an element type that cannot be read, a name of over 1024 characters, or sizes that do not agree. No tensor
+    /// is left behind.
+    /// </exception>
+    public static Dictionary<string, Tensor> Read(Stream stream)
+    {
+        try
+        {
+            return Tensors(stream);
+        }
+        catch (Exception e) when (e is InvalidDataException or EndOfStreamException)
+        {
+            throw new InvalidDataException($"{Malformed.Name(stream)} is no readable safetensors file: {e.Message}", e);
+        }
+    }
+
+    /// <inheritdoc cref="Write(Stream, IReadOnlyDictionary{string, Tensor})"/>
+    /// <summary>Writes a file as <see cref="AtomicFile"/> does: whatever happens, a whole one is there.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="tensors">The tensors.</param>
+    public static void Write(string path, IReadOnlyDictionary<string, Tensor> tensors) => AtomicFile.Write(path, stream => Write(stream, tensors));
+
+    /// <summary>
+    /// Writes tensors by name, row by row, from any device, in the order of the reference implementation: by element type, the widest
+    /// first, then by name. The same content gives the same bytes.
+    /// </summary>
+    /// <param name="stream">Where to; nothing is written when a tensor cannot be.</param>
+    /// <param name="tensors">The tensors.</param>
+    /// <exception cref="ArgumentException">
+    /// An element type that the format does not have, or more than the reader accepts: names over 1024 characters or that no UTF-8 can
+    /// say, over 32 dimensions, a header over 100 MB; or a tensor named <c>__metadata__</c>.
+    /// </exception>
+    public static void Write(Stream stream, IReadOnlyDictionary<string, Tensor> tensors)
+    {
+        (byte[] header, string[] order) = Header(tensors);
+        Span<byte> length = stackalloc byte[sizeof(long)];
+        BinaryPrimitives.WriteInt64LittleEndian(length, header.LongLength);
+        stream.Write(length);
+        stream.Write(header);
+        foreach (string name in order)
+        {
+            TensorElements.Write(stream, tensors[name]);
+        }
+    }
+
+    private static Dictionary<string, Tensor> Tensors(Stream stream)
+    {
+        const int LengthBytes = sizeof(long);
+        stream.Position = 0;
+        Span<byte> bytes = stackalloc byte[LengthBytes];
+        stream.ReadExactly(bytes);
+        ulong length = BinaryPrimitives.ReadUInt64LittleEndian(bytes);
+        if (length > SafetensorsHeader.Longest || (long)length > stream.Length - LengthBytes)
+        {
+            throw new InvalidDataException($"its header would have {length} bytes; the file has {stream.Length}, and {SafetensorsHeader.Longest} are accepted");
+        }
+
+        // The spelling of a tensor takes 50 bytes of the file and more: what it costs in memory is bounded by the file's length.
+        long start = LengthBytes + (long)length;
+        var entries = SafetensorsHeader.Read(Header(stream, (int)length), stream.Length - start);
+        using DisposeScope scope = NewDisposeScope();
+        Dictionary<string, Tensor> tensors = [];
+        foreach (SafetensorsEntry entry in entries)
+        {
+            stream.Position = start + entry.Begin;
+            tensors.Add(entry.Name, Tensor(stream, entry));
+        }
+
+        foreach (Tensor tensor in tensors.Values)
+        {
+            tensor.MoveToOuterDisposeScope();
+        }
+
+        return tensors;
+    }
+
+    private static byte[] Header(Stream stream, int length)
+    {
+        byte[] header = new byte[length];
+        stream.ReadExactly(header);
+        return header;
+    }
+
+    private static Tensor Tensor(Stream stream, SafetensorsEntry entry)
+    {
+        Tensor elements = TensorElements.Read(stream, entry.Elements, entry.Type).view(entry.Shape);
+        return entry.Type == ScalarType.Bool ? elements.to_type(ScalarType.Bool) : elements;
+    }
+
+    /// <summary>The header, and the names in the order of their elements.</summary>
+    private static (byte[] Json, string[] Order) Header(IReadOnlyDictionary<string, Tensor> tensors)
+    {
+        ScalarType[] types = [.. SafetensorsHeader.Types.Select(known => known.Type)];
+        string[] order = [.. tensors.Keys.OrderBy(name => Array.IndexOf(types, tensors[name].dtype)).ThenBy(name => name, StringComparer.Ordinal)];
+        List<SafetensorsEntry> entries = [];
+        long end = 0;
+        foreach (string name in order)
+        {
+            Tensor tensor = tensors[name];
+            int size = SafetensorsHeader.TypeOf(tensor.dtype).Size;
+            if (size == 0 || name == SafetensorsHeader.Metadata)
+            {
+                throw new ArgumentException($"{name} has elements of type {tensor.dtype}, or a name, that cannot be written.", nameof(tensors));
+            }
+
+            entries.Add(new SafetensorsEntry(name, tensor.dtype, tensor.shape, end, end + tensor.NumberOfElements * size));
+            end = entries[^1].End;
+        }
+
+        try
+        {
+            // What the reader's limits would refuse must not get into a file.
+            byte[] json = SafetensorsHeader.Write(entries);
+            SafetensorsHeader.Read(json, end);
+            return json.LongLength <= SafetensorsHeader.Longest ? (json, order) : throw new InvalidDataException("the header has more than 100 MB");
+        }
+        catch (InvalidDataException e)
+        {
+            throw new ArgumentException($"The tensors could not be read back: {e.Message}.", nameof(tensors), e);
+        }
+    }
+}

@@ -1,0 +1,34 @@
+
+namespace Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
+
+/// <summary>Elements of tensors to and from streams, in pieces: a span takes no more than 2 GB, and streams copy what they are handed.</summary>
+internal static class TensorElements
+{
+    private const long AtOnce = 1 << 20;
+
+    /// <summary>Writes a tensor row by row, from any device.</summary>
+    public static void Write(Stream stream, Tensor tensor)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        Tensor rows = tensor.detach().cpu().contiguous().view(-1);
+        for (long start = 0; start < rows.NumberOfElements; start += AtOnce)
+        {
+            using Tensor piece = rows.narrow(0, start, Math.Min(AtOnce, rows.NumberOfElements - start));
+            stream.Write(piece.bytes);
+        }
+    }
+
+    /// <summary>Elements as a tensor of one dimension. Booleans stay bytes: a file may have others than 0 and 1.</summary>
+    /// <exception cref="EndOfStreamException">The stream has fewer.</exception>
+    public static Tensor Read(Stream stream, long count, ScalarType type)
+    {
+        Tensor elements = empty([count], type == ScalarType.Bool ? ScalarType.Byte : type);
+        for (long start = 0; start < count; start += AtOnce)
+        {
+            using Tensor piece = elements.narrow(0, start, Math.Min(AtOnce, count - start));
+            stream.ReadExactly(piece.bytes);
+        }
+
+        return elements;
+    }
+}

@@ -1,0 +1,69 @@
+namespace Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
+
+/// <summary>A key of a dictionary: a text or an integer.</summary>
+internal readonly record struct TorchKey(string? Text, long Number)
+{
+    public static implicit operator TorchKey(string text) => new(text, 0);
+
+    public static implicit operator TorchKey(long number) => new(null, number);
+
+    // Seeded and over all 64 bits: a hostile file cannot choose keys that collide.
+    public override int GetHashCode() => HashCode.Combine(Text, (int)Number, (int)(Number >> 32));
+
+    public override string ToString() => Text ?? Number.ToString(System.Globalization.CultureInfo.InvariantCulture);
+}
+
+/// <summary>A dictionary, in its own order. Whoever asks it for a value of a kind gets that, or an <see cref="InvalidDataException"/> which names the key.</summary>
+internal sealed record TorchDictionary : TorchValue
+{
+    public TorchDictionary()
+    {
+    }
+
+    public TorchDictionary(IEnumerable<KeyValuePair<string, Tensor>> tensors)
+    {
+        foreach ((string name, Tensor tensor) in tensors)
+        {
+            this[name] = tensor;
+        }
+    }
+
+    public OrderedDictionary<TorchKey, TorchValue> Entries { get; } = [];
+
+    /// <inheritdoc/>
+    public override IEnumerable<TorchValue> Parts => Entries.Values;
+
+    public TorchValue this[TorchKey key]
+    {
+        get => Entries.TryGetValue(key, out TorchValue? value) ? value : throw new InvalidDataException($"it has no {Malformed.Quote(key.ToString())}");
+        set => Entries[key] = value;
+    }
+
+    /// <summary>A value of one kind; null where there is none, or None.</summary>
+    /// <exception cref="InvalidDataException">It is of another kind.</exception>
+    public T? Find<T>(TorchKey key)
+        where T : TorchValue
+        => Entries.GetValueOrDefault(key) is null or TorchNone ? null : Of<T>(key);
+
+    public long Integer(TorchKey key) => Of<TorchInteger>(key).Value;
+
+    public double Real(TorchKey key) => Of<TorchReal>(key).Value;
+
+    public string Text(TorchKey key) => Of<TorchText>(key).Value;
+
+    public Tensor Tensor(TorchKey key) => Of<TorchTensor>(key).Value;
+
+    public TorchDictionary Dictionary(TorchKey key) => Of<TorchDictionary>(key);
+
+    /// <summary>All entries as tensors by name.</summary>
+    /// <exception cref="InvalidDataException">One is something else.</exception>
+    public Dictionary<string, Tensor> Tensors() => Entries.ToDictionary(
+        entry => entry.Key.Text ?? throw new InvalidDataException($"the key {entry.Key} is a number where a name belongs"),
+        entry => Tensor(entry.Key));
+
+    private T Of<T>(TorchKey key)
+        where T : TorchValue
+        => this[key] as T ?? throw new InvalidDataException($"its {Malformed.Quote(key.ToString())} is of the kind {Kind(this[key].GetType())}, not {Kind(typeof(T))}");
+
+    private static string Kind(Type type) => type.Name["Torch".Length..].ToLowerInvariant();
+}

@@ -1,0 +1,111 @@
+using System.IO.Compression;
+
+namespace Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
+
+/// <summary>
+/// Reads what <c>torch.save</c> writes for dictionaries of tensors and plain values: the zip files of PyTorch 1.6 and later, and the
+/// files of the versions before, which are told apart by their first byte.
+/// </summary>
+internal static class TorchFileReader
+{
+    // Values that stand in several places are counted in each.
+    private const long ValuesPerByte = 10;
+
+    // Views may overlap, and zip entries may be compressed or lie on each other: what a file grows to in memory is bounded.
+    private const long AlwaysAllowed = 256L << 20;
+    private const long MostGrowth = 64;
+    private const long TensorOverhead = 512;
+
+    /// <inheritdoc cref="Read(Stream, bool)"/>
+    /// <param name="file">The file.</param>
+    /// <param name="elements">Whether to read the tensors' elements; without them, tensors are on the meta device, with shape and element type only.</param>
+    /// <exception cref="IOException">The file cannot be opened.</exception>
+    public static TorchDictionary Read(string file, bool elements = true)
+    {
+        using FileStream stream = File.OpenRead(file);
+        return Read(stream, elements);
+    }
+
+    /// <summary>
+    /// Reads a dictionary, in its own order. Tensors are contiguous CPU tensors without requires_grad in the current dispose scope; one
+    /// that stands in several places is one object.
+    /// </summary>
+    /// <param name="stream">The file, whole, in a stream that can seek: wherever it stands, it is read from its first byte.</param>
+    /// <param name="elements">Whether to read the tensors' elements; without them, tensors are on the meta device, with shape and element type only.</param>
+    /// <exception cref="InvalidDataException">
+    /// No such file, damaged, or with something that is refused: any global that would run code, keys or values of other kinds, sizes
+    /// that do not agree. No tensor is left behind.
+    /// </exception>
+    public static TorchDictionary Read(Stream stream, bool elements = true)
+    {
+        try
+        {
+            long mostBytes = Math.Max(AlwaysAllowed, stream.Length * MostGrowth);
+            if (LegacyTorchFile.Is(stream))
+            {
+                return Read(new LegacyTorchFile(stream), mostBytes, elements);
+            }
+
+            using var archive = new ZipArchive(stream, ZipArchiveMode.Read, leaveOpen: true);
+            return Read(new ZipTorchFile(archive), mostBytes, elements);
+        }
+        catch (Exception e) when (e is InvalidDataException or EndOfStreamException)
+        {
+            throw new InvalidDataException($"{Malformed.Name(stream)} is no readable PyTorch file: {e.Message}", e);
+        }
+    }
+
+    private static TorchDictionary Read(ITorchFile file, long mostBytes, bool withElements)
+    {
+        TorchDictionary root = file.Root as TorchDictionary ?? throw new InvalidDataException("it holds no dictionary");
+        var contents = new PickledContents(root, ValuesPerByte * file.PickleLength);
+        var storages = contents.Tensors.GroupBy(tensor => tensor.Storage).ToArray();
+        Int128 bytes = TensorOverhead * contents.Tensors.Count;
+        foreach (var storage in storages)
+        {
+            bytes = storage.Aggregate(bytes + storage.Key.Bytes, (sum, tensor) => sum + tensor.Bytes);
+        }
+
+        if (bytes > mostBytes)
+        {
+            throw new InvalidDataException($"its tensors take {bytes} bytes, more than the {mostBytes} that are accepted from a file of its size");
+        }
+
+        using DisposeScope scope = NewDisposeScope();
+        Dictionary<PickledTensor, Tensor> tensors = [];
+        foreach (var storage in storages)
+        {
+            // One storage at a time: beside the tensors there is never more than one in memory.
+            using DisposeScope inner = NewDisposeScope();
+            Tensor? elements = null;
+            if (withElements)
+            {
+                file.Read(storage.Key, stream => elements = TensorElements.Read(stream, storage.Key.Elements, storage.Key.Type));
+            }
+
+            foreach (PickledTensor tensor in storage)
+            {
+                tensors.Add(tensor, Materialise(tensor, elements).MoveToOuterDisposeScope());
+            }
+        }
+
+        contents.Fill(tensors);
+        foreach (Tensor tensor in tensors.Values)
+        {
+            tensor.MoveToOuterDisposeScope();
+        }
+
+        return root;
+    }
+
+    private static Tensor Materialise(PickledTensor tensor, Tensor? elements)
+    {
+        if (elements is null)
+        {
+            return empty(tensor.Size, tensor.Storage.Type, device: new Device(DeviceType.META));
+        }
+
+        Tensor value = empty(tensor.Size, tensor.Storage.Type);
+        return tensor.Elements == 0 ? value : value.copy_(elements.as_strided(tensor.Size, tensor.Stride, tensor.Offset));
+    }
+}

@@ -1,0 +1,54 @@
+using System.IO.Compression;
+using Imta.MetaWeight.Experiments.Runs;
+
+namespace Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
+
+/// <summary>Writes zip files that <c>torch.load</c> reads.</summary>
+internal static class TorchFileWriter
+{
+    // The earliest time that zip files know: equal contents give equal files.
+    private static readonly DateTimeOffset Epoch = new(1980, 1, 1, 0, 0, 0, TimeSpan.Zero);
+
+    /// <inheritdoc cref="Write(Stream, TorchDictionary)"/>
+    /// <summary>Writes a file as <see cref="AtomicFile"/> does: whatever happens, a whole one is there.</summary>
+    /// <param name="file">The file.</param>
+    /// <param name="content">The dictionary.</param>
+    /// <param name="previous">Where the file goes that was there; null: it is not kept.</param>
+    public static void Write(string file, TorchDictionary content, string? previous = null)
+        => AtomicFile.Write(file, stream => Write(stream, content), previous);
+
+    /// <summary>
+    /// Writes a dictionary in its own order. Tensors are written row by row, from any device, each into a storage of its own. The same
+    /// content gives the same bytes.
+    /// </summary>
+    /// <param name="stream">Where to; nothing is written when a value cannot be.</param>
+    /// <param name="content">The dictionary.</param>
+    /// <exception cref="ArgumentException">
+    /// An element type or a text that cannot be written, or more than the reader accepts: nested over 100 deep, keys over 1024 characters,
+    /// a million containers, a pickle (all but the tensors' elements) over 16 MiB.
+    /// </exception>
+    public static void Write(Stream stream, TorchDictionary content)
+    {
+        (byte[] pickle, IReadOnlyList<Tensor> tensors) = PickleWriter.Write(content);
+
+        // ZipArchive leaves no way to align the storages as torch.save does; torch.load copies them and does not mind.
+        using var archive = new ZipArchive(stream, ZipArchiveMode.Create, leaveOpen: true);
+        Entry(archive, "data.pkl", entry => entry.Write(pickle));
+        Entry(archive, "byteorder", entry => entry.Write("little"u8));
+        for (int k = 0; k < tensors.Count; k++)
+        {
+            Tensor tensor = tensors[k];
+            Entry(archive, $"data/{k}", entry => TensorElements.Write(entry, tensor));
+        }
+
+        Entry(archive, "version", entry => entry.Write("3\n"u8));
+    }
+
+    private static void Entry(ZipArchive archive, string name, Action<Stream> write)
+    {
+        ZipArchiveEntry entry = archive.CreateEntry($"archive/{name}", CompressionLevel.NoCompression);
+        entry.LastWriteTime = Epoch;
+        using Stream stream = entry.Open();
+        write(stream);
+    }
+}

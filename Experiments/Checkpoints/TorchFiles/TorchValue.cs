@@ -1,0 +1,44 @@
+namespace Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
+
+/// <summary>A value of a PyTorch file. There are no kinds but those of this folder; plain values are equal where they say the same.</summary>
+internal abstract record TorchValue
+{
+    /// <summary>The values in a container, in order; none in others.</summary>
+    public virtual IEnumerable<TorchValue> Parts => [];
+
+    public static implicit operator TorchValue(Tensor tensor) => new TorchTensor(tensor);
+
+    public static implicit operator TorchValue(string text) => new TorchText(text);
+
+    public static implicit operator TorchValue(long number) => new TorchInteger(number);
+
+    public static implicit operator TorchValue(double number) => new TorchReal(number);
+
+    public static implicit operator TorchValue(bool truth) => new TorchBool(truth);
+}
+
+/// <summary>Python's <c>None</c>.</summary>
+internal sealed record TorchNone : TorchValue
+{
+    public static readonly TorchNone Value = new();
+}
+
+internal sealed record TorchBool(bool Value) : TorchValue;
+
+internal sealed record TorchInteger(long Value) : TorchValue;
+
+internal sealed record TorchReal(double Value) : TorchValue;
+
+internal sealed record TorchText(string Value) : TorchValue;
+
+internal sealed record TorchTensor(Tensor Value) : TorchValue;
+
+internal sealed record TorchTuple(TorchValue[] Items) : TorchValue
+{
+    public override IEnumerable<TorchValue> Parts => Items;
+}
+
+internal sealed record TorchList(List<TorchValue> Items) : TorchValue
+{
+    public override IEnumerable<TorchValue> Parts => Items;
+}

@@ -1,0 +1,76 @@
+using System.IO.Compression;
+
+namespace Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
+
+/// <summary>The zip entries that <c>torch.save</c> writes: <c>NAME/data.pkl</c>, <c>NAME/data/KEY</c> for each storage, <c>NAME/byteorder</c>.</summary>
+internal sealed class ZipTorchFile : ITorchFile
+{
+    private readonly Dictionary<string, ZipArchiveEntry> _entries = [];
+    private readonly string _folder;
+
+    /// <exception cref="InvalidDataException">Two entries of one name, no pickle or several, or another byte order.</exception>
+    public ZipTorchFile(ZipArchive archive)
+    {
+        foreach (ZipArchiveEntry entry in archive.Entries)
+        {
+            if (!_entries.TryAdd(entry.FullName, entry))
+            {
+                throw new InvalidDataException($"it has two entries {Malformed.Quote(entry.FullName)}");
+            }
+        }
+
+        string[] pickles = [.. _entries.Keys.Where(name => name.EndsWith("/data.pkl", StringComparison.Ordinal))];
+        if (pickles.Length != 1)
+        {
+            throw new InvalidDataException($"it has {pickles.Length} entries NAME/data.pkl where one belongs");
+        }
+
+        _folder = pickles[0][..^"data.pkl".Length];
+        if (_entries.ContainsKey(_folder + "byteorder") && !Bytes("byteorder", 16).AsSpan().SequenceEqual("little"u8))
+        {
+            throw new InvalidDataException("its numbers are not in little-endian byte order");
+        }
+
+        byte[] pickle = Bytes("data.pkl", PickleReader.LongestPickle);
+        (Root, PickleLength) = (PickleReader.Read(pickle).Root, pickle.Length);
+    }
+
+    /// <inheritdoc/>
+    public TorchValue Root { get; }
+
+    /// <inheritdoc/>
+    public long PickleLength { get; }
+
+    /// <inheritdoc/>
+    public void Read(PickledStorage storage, Action<Stream> read)
+    {
+        ZipArchiveEntry entry = Find($"data/{storage.Key}");
+        if (entry.Length != storage.Bytes)
+        {
+            throw new InvalidDataException($"storage {Malformed.Quote(storage.Key)} has {entry.Length} bytes, not {storage.Bytes} as the pickle says");
+        }
+
+        using Stream stream = entry.Open();
+        read(stream);
+    }
+
+    /// <summary>A small entry as a whole.</summary>
+    /// <param name="name">The name below the file's folder.</param>
+    /// <param name="most">The greatest length that is accepted.</param>
+    private byte[] Bytes(string name, long most)
+    {
+        ZipArchiveEntry entry = Find(name);
+        if (entry.Length > most)
+        {
+            throw new InvalidDataException($"its entry {Malformed.Quote(name)} has {entry.Length} bytes, more than the {most} that are accepted");
+        }
+
+        var bytes = new byte[entry.Length];
+        using Stream stream = entry.Open();
+        stream.ReadExactly(bytes);
+        return bytes;
+    }
+
+    private ZipArchiveEntry Find(string name)
+        => _entries.GetValueOrDefault(_folder + name) ?? throw new InvalidDataException($"it has no entry {Malformed.Quote(name)}");
+}
