@@ -132,5 +132,6 @@ internal static unsafe class NormReluLoops<T>
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static nint Count(NormReluJob<T>* job, long tile) => (nint)(job->Plan.RowsOf(tile) * job->Plan.Channels);
 }
