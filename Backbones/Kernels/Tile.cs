@@ -2,7 +2,9 @@ using System.Runtime.CompilerServices;
 
 namespace Imta.MetaWeight.Backbones.Kernels;
 
-/// <summary>Tiles of rows as one run of elements each: where they lie, or copied together where there are gaps between their rows.</summary>
+/// <summary>
+/// Tiles of rows as one run of elements each: where they lie, or copied together where there are gaps between their rows.
+/// </summary>
 internal static unsafe class Tile
 {
     private const int LongPiece = 64, ShortPiece = 16; // bytes

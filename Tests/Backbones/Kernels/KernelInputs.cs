@@ -52,7 +52,11 @@ internal sealed record KernelInputs
         double scale = Largest(exact["invstd"] * Weight);
         double sum = Largest(G.abs().sum(Z.dim() == 2 ? [0] : [0, 2, 3]));
         double tangent = Largest(T1 + T2) * scale, gradient = Largest(G) * scale;
-        return [("y", 1), ("mean", 1), ("invstd", 0), ("runningMean", 0), ("runningVar", 0), ("dz", gradient), ("dWeight", sum), ("dBias", sum), ("dy", tangent)];
+        return
+        [
+            ("y", 1), ("mean", 1), ("invstd", 0), ("runningMean", 0), ("runningVar", 0),
+            ("dz", gradient), ("dWeight", sum), ("dBias", sum), ("dy", tangent),
+        ];
 
         static double Largest(Tensor tensor) => tensor.abs().max().item<double>();
     }

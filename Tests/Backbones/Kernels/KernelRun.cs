@@ -11,11 +11,15 @@ internal static class KernelRun
     public static KernelResults Ours(KernelInputs inputs, bool isStrided)
     {
         ScalarType type = inputs.Type;
-        RowsOperand[] operands = [.. new[] { inputs.Z, inputs.G, inputs.T1, inputs.T2, inputs.Z, inputs.Z, inputs.Z }.Select(rows => new RowsOperand(rows, type, isStrided))];
+        Tensor[] values = [inputs.Z, inputs.G, inputs.T1, inputs.T2, inputs.Z, inputs.Z, inputs.Z];
+        RowsOperand[] operands = [.. values.Select(rows => new RowsOperand(rows, type, isStrided))];
         Tensor[] rows = [.. operands.Select(operand => operand.Rows)];
-        (Tensor z, Tensor g, Tensor t1, Tensor t2, Tensor y, Tensor dz, Tensor dy) = (rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], rows[6]);
-        Tensor weight = inputs.Weight.to(type), bias = inputs.Bias.to(type), dWeight = inputs.DWeight.to(type), dBias = inputs.DBias.to(type);
-        Tensor runningMean = inputs.DBias.to(type, copy: true), runningVar = inputs.Weight.to(type, copy: true), gradWeight = zeros_like(weight), gradBias = zeros_like(weight);
+        (Tensor z, Tensor g, Tensor t1, Tensor t2) = (rows[0], rows[1], rows[2], rows[3]);
+        (Tensor y, Tensor dz, Tensor dy) = (rows[4], rows[5], rows[6]);
+        Tensor weight = inputs.Weight.to(type), bias = inputs.Bias.to(type);
+        Tensor dWeight = inputs.DWeight.to(type), dBias = inputs.DBias.to(type);
+        Tensor runningMean = inputs.DBias.to(type, copy: true), runningVar = inputs.Weight.to(type, copy: true);
+        Tensor gradWeight = zeros_like(weight), gradBias = zeros_like(weight);
         Tensor saved = zeros([4, inputs.Channels], type);
 
         NormReluKernels.Forward(z, weight, bias, Eps, runningMean, runningVar, Momentum, y, saved);
@@ -37,16 +41,20 @@ internal static class KernelRun
         };
     }
 
-    /// <summary>The same from libtorch: gradients by autograd, the tangent from the normalisation's own gradient, whose Jacobian is symmetric.</summary>
+    /// <summary>
+    /// The same from libtorch: gradients by autograd, the tangent from the normalisation's own gradient, whose Jacobian is symmetric.
+    /// </summary>
     public static KernelResults Libtorchs(KernelInputs inputs, ScalarType type)
     {
         Tensor z = Leaf(inputs.Z), weight = Leaf(inputs.Weight), bias = Leaf(inputs.Bias);
         Tensor runningMean = inputs.DBias.to(type, copy: true), runningVar = inputs.Weight.to(type, copy: true);
-        Tensor normed = nn.functional.batch_norm(z, runningMean, runningVar, weight, bias, training: true, Momentum, Eps), y = normed.relu();
+        Tensor normed = nn.functional.batch_norm(z, runningMean, runningVar, weight, bias, training: true, Momentum, Eps);
+        Tensor y = normed.relu();
         IList<Tensor> gradients = autograd.grad([y], [z, weight, bias], [inputs.G.to(type)]);
         (z, weight) = (z.detach(), weight.detach());
         (_, Tensor mean, Tensor invstd) = MissingOperators.NativeBatchNorm(z, weight, bias.detach(), null, null, Momentum, Eps);
-        (Tensor tangent, _, _) = MissingOperators.NativeBatchNormBackward((inputs.T1 + inputs.T2).to(type), z, weight, mean, invstd, Eps, byParameters: false);
+        Tensor direction = (inputs.T1 + inputs.T2).to(type);
+        (Tensor tangent, _, _) = MissingOperators.NativeBatchNormBackward(direction, z, weight, mean, invstd, Eps, byParameters: false);
         Tensor standardised = (z - Channelwise(mean)) * Channelwise(invstd);
         tangent = tangent + (standardised * Channelwise(inputs.DWeight.to(type))) + Channelwise(inputs.DBias.to(type));
         return new()

@@ -20,7 +20,8 @@ public sealed class MissingOperatorsTests
 
         foreach (bool byInput in new[] { true, false })
         {
-            (Tensor? ofInput, Tensor ofWeight, Tensor? ofBias) = MissingOperators.ConvolutionBackward(g, x.detach(), weight.detach(), strides, paddings, byInput, hasBias);
+            (Tensor? ofInput, Tensor ofWeight, Tensor? ofBias) = MissingOperators.ConvolutionBackward(
+                g, x.detach(), weight.detach(), strides, paddings, byInput, hasBias);
 
             (ofInput is not null, ofBias is not null).Should().Be((byInput, hasBias));
             Same(ofWeight, expected[1]);
@@ -40,15 +41,19 @@ public sealed class MissingOperatorsTests
     public void Batch_norm()
     {
         using DisposeScope scope = NewDisposeScope();
-        Tensor x = Draw(4, 3, 5, 2), weight = Draw(3), bias = Draw(3), mean = zeros([3L], ScalarType.Float64), variance = ones([3L], ScalarType.Float64);
+        Tensor x = Draw(4, 3, 5, 2), weight = Draw(3), bias = Draw(3);
+        Tensor mean = zeros([3L], ScalarType.Float64), variance = ones([3L], ScalarType.Float64);
         Tensor ourMean = mean.clone(), ourVariance = variance.clone();
         Tensor y = nn.functional.batch_norm(x, mean, variance, weight, bias, training: true, 0.3, 1e-3), g = randn_like(y);
         IList<Tensor> expected = autograd.grad([y], [x, weight, bias], [g]);
         (x, weight, bias) = (x.detach(), weight.detach(), bias.detach());
 
-        (Tensor output, Tensor batchMean, Tensor inverse) = MissingOperators.NativeBatchNorm(x, weight, bias, ourMean, ourVariance, 0.3, 1e-3);
-        (Tensor byInput, Tensor? byWeight, Tensor? byBias) = MissingOperators.NativeBatchNormBackward(g, x, weight, batchMean, inverse, 1e-3, byParameters: true);
-        (Tensor alone, Tensor? none, Tensor? neither) = MissingOperators.NativeBatchNormBackward(g, x, weight, batchMean, inverse, 1e-3, byParameters: false);
+        (Tensor output, Tensor batchMean, Tensor inverse)
+            = MissingOperators.NativeBatchNorm(x, weight, bias, ourMean, ourVariance, 0.3, 1e-3);
+        (Tensor byInput, Tensor? byWeight, Tensor? byBias)
+            = MissingOperators.NativeBatchNormBackward(g, x, weight, batchMean, inverse, 1e-3, byParameters: true);
+        (Tensor alone, Tensor? none, Tensor? neither)
+            = MissingOperators.NativeBatchNormBackward(g, x, weight, batchMean, inverse, 1e-3, byParameters: false);
 
         Same(output, y);
         Same(batchMean, x.mean([0, 2, 3]));
@@ -73,6 +78,19 @@ public sealed class MissingOperatorsTests
     }
 
     [Fact]
+    public void Batch_norm_reads_no_vector_past_its_end()
+    {
+        using DisposeScope scope = NewDisposeScope();
+        Tensor x = Draw(9, 3), shorter = Draw(2), vector = Draw(3);
+
+        Action forward = () => MissingOperators.NativeBatchNorm(x, shorter, null, null, null, 0.1, 1e-5);
+        Action backward = () => MissingOperators.NativeBatchNormBackward(x, x, vector, vector, shorter, 1e-5, true);
+
+        forward.Should().Throw<ArgumentException>().WithMessage("*3 channels*2 elements*");
+        backward.Should().Throw<ArgumentException>().WithMessage("*3 channels*2 elements*");
+    }
+
+    [Fact]
     public void Mean_pooling()
     {
         using DisposeScope scope = NewDisposeScope();
@@ -89,7 +107,9 @@ public sealed class MissingOperatorsTests
         (Tensor y, Tensor indices) = nn.functional.max_pool2d_with_indices(x, [3, 3], [2, 2], [1, 1], [1, 1], false);
         Tensor g = randn_like(y);
 
-        Same(MissingOperators.MaxPool2dWithIndicesBackward(g, x.detach(), [3, 3], [2, 2], [1, 1], indices), autograd.grad([y], [x], [g])[0]);
+        Tensor byInput = MissingOperators.MaxPool2dWithIndicesBackward(g, x.detach(), [3, 3], [2, 2], [1, 1], indices);
+
+        Same(byInput, autograd.grad([y], [x], [g])[0]);
     }
 
     [Theory]
@@ -98,7 +118,7 @@ public sealed class MissingOperatorsTests
     public void Bilinear_interpolation(int height, int width)
     {
         using DisposeScope scope = NewDisposeScope();
-        Tensor x = Draw(2, 3, 4, 3), y = nn.functional.interpolate(x, [height, width], mode: InterpolationMode.Bilinear, align_corners: true), g = randn_like(y);
+        Tensor x = Draw(2, 3, 4, 3), y = Interpolated(x, height, width), g = randn_like(y);
 
         Same(MissingOperators.UpsampleBilinear2dBackward(g, x.shape), autograd.grad([y], [x], [g])[0]);
     }
@@ -113,11 +133,12 @@ public sealed class MissingOperatorsTests
         Tensor maximum = MissingOperators.MaxPool2dWithIndicesBackward(g, x.detach(), [2, 2], [2, 2], [0, 0], indices);
         Tensor mean = MissingOperators.AvgPool2dBackward(g, x.detach(), 2), weight = Draw(3, 3, 1, 1);
         Tensor bilinear = MissingOperators.UpsampleBilinear2dBackward(g, x.shape);
-        (Tensor? convolution, _, _) = MissingOperators.ConvolutionBackward(g, Draw(2, 3, 4, 4).detach(), weight, [1, 1], [0, 0], byInput: true, byBias: false);
+        Tensor input = Draw(2, 3, 4, 4).detach();
+        (Tensor? convolution, _, _) = MissingOperators.ConvolutionBackward(g, input, weight, [1, 1], [0, 0], byInput: true, byBias: false);
 
         Same(autograd.grad([maximum], [g], [t])[0], t.flatten(2).gather(2, indices.flatten(2)).reshape(indices.shape));
         Same(autograd.grad([mean], [g], [t])[0], nn.functional.avg_pool2d(t, 2));
-        Same(autograd.grad([bilinear], [g], [t])[0], nn.functional.interpolate(t, [4, 4], mode: InterpolationMode.Bilinear, align_corners: true));
+        Same(autograd.grad([bilinear], [g], [t])[0], Interpolated(t, 4, 4));
         Same(autograd.grad([convolution!], [g], [g.detach()])[0], nn.functional.conv2d(g.detach(), weight.detach()));
     }
 
@@ -133,6 +154,9 @@ public sealed class MissingOperatorsTests
     }
 
     private static Tensor Draw(params long[] shape) => randn(shape, ScalarType.Float64).requires_grad_();
+
+    private static Tensor Interpolated(Tensor x, long height, long width)
+        => nn.functional.interpolate(x, [height, width], mode: InterpolationMode.Bilinear, align_corners: true);
 
     private static void Same(Tensor actual, Tensor expected)
     {

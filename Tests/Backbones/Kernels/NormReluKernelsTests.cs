@@ -40,7 +40,8 @@ public sealed class NormReluKernelsTests
                 foreach ((string name, double magnitude) in inputs.Magnitudes(exact))
                 {
                     double bound = type == ScalarType.Float64 ? 1e-12 : Math.Max(2e-6, 2 * Error(peer[name], exact[name], magnitude));
-                    Error(ours[name], exact[name], magnitude).Should().BeLessThan(bound, $"{name}, strided {isStrided}, {string.Join("x", image)}");
+                    Error(ours[name], exact[name], magnitude).Should()
+                        .BeLessThan(bound, $"{name}, strided {isStrided}, {string.Join("x", image)}");
                 }
             }
         }
@@ -60,7 +61,8 @@ public sealed class NormReluKernelsTests
         foreach (bool isStrided in new[] { false, true })
         {
             KernelResults ours = Ours(inputs, isStrided);
-            inputs.Magnitudes(exact).Should().AllSatisfy(entry => Error(ours[entry.Name], exact[entry.Name], entry.Magnitude).Should().BeLessThan(1e-12, entry.Name));
+            inputs.Magnitudes(exact).Should().AllSatisfy(
+                entry => Error(ours[entry.Name], exact[entry.Name], entry.Magnitude).Should().BeLessThan(1e-12, entry.Name));
         }
     }
 
@@ -98,7 +100,8 @@ public sealed class NormReluKernelsTests
             KernelResults ours = Ours(inputs, isStrided: shape[1] % 2 == 0);
 
             double forward = Dot(ours["dy"], inputs.G);
-            double backward = Dot(inputs.T1 + inputs.T2, ours["dz"]) + Dot(inputs.DWeight, ours["dWeight"]) + Dot(inputs.DBias, ours["dBias"]);
+            double byParameters = Dot(inputs.DWeight, ours["dWeight"]) + Dot(inputs.DBias, ours["dBias"]);
+            double backward = Dot(inputs.T1 + inputs.T2, ours["dz"]) + byParameters;
             double magnitude = Dot(ours["dy"].abs(), inputs.G.abs()) + Dot((inputs.T1 + inputs.T2).abs(), ours["dz"].abs());
             return Math.Abs(forward - backward) <= 1e-13 * (1 + magnitude);
         }).QuickCheckThrowOnFailure();
@@ -197,7 +200,8 @@ public sealed class NormReluKernelsTests
     {
         using DisposeScope scope = NewDisposeScope();
         var inputs = new KernelInputs([999, 6], ScalarType.Float32);
-        Tensor buffer = zeros([999, 15L], ScalarType.Float32), z = buffer.narrow(1, 0, 6), y = buffer.narrow(1, 6, 6), dense = Rows(inputs.Z.to(ScalarType.Float32));
+        Tensor buffer = zeros([999, 15L], ScalarType.Float32), z = buffer.narrow(1, 0, 6), y = buffer.narrow(1, 6, 6);
+        Tensor dense = Rows(inputs.Z.to(ScalarType.Float32));
         _ = z.copy_(inputs.Z);
         inputs = inputs.As(ScalarType.Float32);
         Tensor expected = Rows(dense.clone());
@@ -223,7 +227,9 @@ public sealed class NormReluKernelsTests
 
         NormReluKernels.Forward(z, inputs.Weight, inputs.Bias, Eps, null, null, Momentum, y, saved);
         Error(y, Libtorchs(inputs, ScalarType.Float64)["y"], 1).Should().BeLessThan(1e-12);
-        Refused(() => NormReluKernels.Forward(z, inputs.Weight, inputs.Bias, Eps, mean, null, Momentum, y, saved), "*running mean and variance come together*");
+        Refused(
+            () => NormReluKernels.Forward(z, inputs.Weight, inputs.Bias, Eps, mean, null, Momentum, y, saved),
+            "*running mean and variance come together*");
     }
 
     [Fact]
@@ -259,17 +265,21 @@ public sealed class NormReluKernelsTests
         Tensor[] rows =
         [
             zeros([5, 3L]), zeros([2, 1, 3L, 4]), buffer.as_strided([2, 6, 3, 4], [96, 1, 32, 8]), buffer.as_strided([5, 3], [8, 1], 2),
-            buffer.as_strided([1, 6, 1, 4], [1, 1, 1, 8]), buffer.as_strided([2, 6, 1, 1], [9, 1, 77, 77]), zeros([1, 7L, 1, 1], ScalarType.Float64),
+            buffer.as_strided([1, 6, 1, 4], [1, 1, 1, 8]), buffer.as_strided([2, 6, 1, 1], [9, 1, 77, 77]),
+            zeros([1, 7L, 1, 1], ScalarType.Float64),
         ];
         Tensor[] others =
         [
-            zeros([2, 3L, 4, 5]), zeros([5L]), zeros([2, 3L, 4]), zeros([0, 3L]), zeros([5, 3L], ScalarType.Int64), zeros([5, 3L], ScalarType.Float16),
-            zeros([3, 5L]).t(), zeros([1, 3L]).expand(5, 3), buffer.as_strided([2, 6, 3, 4], [90, 1, 32, 8]), buffer.as_strided([5, 3], [2, 1]),
+            zeros([2, 3L, 4, 5]), zeros([5L]), zeros([2, 3L, 4]), zeros([0, 3L]),
+            zeros([5, 3L], ScalarType.Int64), zeros([5, 3L], ScalarType.Float16),
+            zeros([3, 5L]).t(), zeros([1, 3L]).expand(5, 3),
+            buffer.as_strided([2, 6, 3, 4], [90, 1, 32, 8]), buffer.as_strided([5, 3], [2, 1]),
             zeros([5, 3L], ScalarType.ComplexFloat32).conj().imag, zeros([5, 3L]).to_sparse(), zeros([5, 3L], device: META),
         ];
 
         rows.Should().AllSatisfy(tensor => NormReluKernels.Supports(tensor).Should().BeTrue($"[{string.Join(", ", tensor.shape)}]"));
-        others.Should().AllSatisfy(tensor => NormReluKernels.Supports(tensor).Should().BeFalse($"[{string.Join(", ", tensor.shape)}] {tensor.dtype}"));
+        others.Should().AllSatisfy(
+            tensor => NormReluKernels.Supports(tensor).Should().BeFalse($"[{string.Join(", ", tensor.shape)}] {tensor.dtype}"));
         NormReluKernels.Supports(null).Should().BeFalse();
         NormReluKernels.Supports(disposed).Should().BeFalse();
     }
@@ -278,8 +288,9 @@ public sealed class NormReluKernelsTests
     public void Every_wrong_operand_is_named()
     {
         using DisposeScope scope = NewDisposeScope();
-        Tensor good = ones([4, 3L]), vector = ones([3L]), saved = ones([4, 3L]), wide = ones([4, 3L], ScalarType.Float64), shape = ones([5, 3L]);
-        Tensor columns = ones([3, 4L]).t(), whole = ones([4, 3L], ScalarType.Int64), one = ones([1, 3L]), gaps = ones([6L]).as_strided([3], [2]), disposed = ones([4, 3L]);
+        Tensor good = ones([4, 3L]), vector = ones([3L]), saved = ones([4, 3L]), shape = ones([5, 3L]);
+        Tensor wide = ones([4, 3L], ScalarType.Float64), whole = ones([4, 3L], ScalarType.Int64), columns = ones([3, 4L]).t();
+        Tensor one = ones([1, 3L]), gaps = ones([6L]).as_strided([3], [2]), disposed = ones([4, 3L]);
         disposed.Dispose();
         (Action Call, string Message)[] wrong =
         [
@@ -334,12 +345,18 @@ public sealed class NormReluKernelsTests
             long rows = shape.Rows.Get * 977L;
             var plan = new TilePlan(rows, shape.Channels.Get, shape.IsDouble ? sizeof(double) : sizeof(float));
             long covered = (plan.TileRows * (plan.Tiles - 1)) + plan.RowsOf(plan.Tiles - 1);
-            return covered == rows && plan.RowsOf(plan.Tiles - 1) > 0 && plan.ChunkTiles * (plan.Chunks - 1) < plan.Tiles && plan.ChunkTiles * plan.Chunks >= plan.Tiles;
+            bool reaches = plan.ChunkTiles * (plan.Chunks - 1) < plan.Tiles && plan.ChunkTiles * plan.Chunks >= plan.Tiles;
+            return covered == rows && plan.RowsOf(plan.Tiles - 1) > 0 && reaches;
         }).QuickCheckThrowOnFailure();
 
     private static Arbitrary<long[]> Shapes()
     {
-        Gen<long[]> images = from n in Gen.Choose(2, 5) from c in Gen.Choose(1, 70) from h in Gen.Choose(1, 12) from w in Gen.Choose(1, 12) select new long[] { n, c, h, w };
+        Gen<long[]> images =
+            from n in Gen.Choose(2, 5)
+            from c in Gen.Choose(1, 70)
+            from h in Gen.Choose(1, 12)
+            from w in Gen.Choose(1, 12)
+            select new long[] { n, c, h, w };
         Gen<long[]> vectors = from n in Gen.Choose(2, 300) from c in Gen.Choose(1, 300) select new long[] { n, c };
         return Gen.OneOf(images, vectors).ToArbitrary();
     }

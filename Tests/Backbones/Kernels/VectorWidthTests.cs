@@ -41,7 +41,8 @@ public sealed class VectorWidthTests : IDisposable
             // y, dz, dy; mean and its like; sums over all rows, the largest of a size of √rows
             int elements = rows * channels, count = (3 * elements) + (6 * channels);
             double bound = (type == ScalarType.Float32 ? 1e-6 : 1e-15) * Math.Sqrt(rows);
-            Difference(ours.AsSpan(start, count), others.AsSpan(start, count)).Should().BeLessThan(bound, $"{rows} rows of {channels} channels, {type}");
+            Difference(ours.AsSpan(start, count), others.AsSpan(start, count)).Should()
+                .BeLessThan(bound, $"{rows} rows of {channels} channels, {type}");
             start += count;
         }
 
