@@ -165,9 +165,15 @@ internal readonly unsafe struct Operand
         => NotHere(tensor) ?? (tensor.dtype is ScalarType.Float32 or ScalarType.Float64 ? null : "is neither float32 nor float64");
 
     private static string? NotHere(Tensor tensor)
-        => tensor.device_type != DeviceType.CPU || tensor.is_sparse
+        => tensor.device_type != DeviceType.CPU || !IsStrided(tensor)
             ? "is no dense tensor on the CPU"
             : tensor.is_neg() ? "is a view of negated elements" : null;
+
+    private static bool IsStrided(Tensor tensor)
+    {
+        StableAbi.Succeed(StableAbi.aoti_torch_get_layout(tensor.Handle, out int layout));
+        return layout == StableAbi.aoti_torch_layout_strided();
+    }
 
     private static string Text(ReadOnlySpan<long> values) => $"[{string.Join(", ", values.ToArray())}]";
 }

@@ -89,6 +89,14 @@ internal static unsafe partial class StableAbi
 
     [LibraryImport(Library)]
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    public static partial int aoti_torch_layout_strided();
+
+    [LibraryImport(Library)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    public static partial int aoti_torch_get_layout(nint tensor, out int layout);
+
+    [LibraryImport(Library)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     public static partial int aoti_torch_get_dim(nint tensor, out long dimensions);
 
     [LibraryImport(Library)]
