@@ -48,79 +48,63 @@ internal static unsafe partial class StableAbi
         static string Text(ulong version) => $"{version >> 56}.{(byte)(version >> 48)}.{(byte)(version >> 40)}";
     }
 
+    // The platforms that libtorch is built for have one calling convention each.
     [LibraryImport(Library)]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     public static partial ulong aoti_torch_abi_version();
 
     /// <summary>
     /// Takes the arguments in <paramref name="stack"/>, which own what they refer to, and leaves the results there, which the caller owns.
     /// </summary>
     [LibraryImport(Library)]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     public static partial int torch_call_dispatcher(byte* name, byte* overload, ulong* stack, ulong version);
 
     [LibraryImport(Library)]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     public static partial int torch_new_list_reserve_size(nuint size, out nint list);
 
     [LibraryImport(Library)]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     public static partial int torch_list_push_back(nint list, ulong value);
 
     /// <summary>
     /// Runs <paramref name="body"/> on ranges that together are begin to end, on libtorch's threads; no exception may leave it.
     /// </summary>
     [LibraryImport(Library)]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     public static partial int torch_parallel_for(
         long begin, long end, long grain, delegate* unmanaged[Cdecl]<long, long, void*, void> body, void* context);
 
     [LibraryImport(Library)]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     public static partial int aoti_torch_new_tensor_handle(nint tensor, out nint other);
 
     [LibraryImport(Library)]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     public static partial int aoti_torch_delete_tensor_object(nint tensor);
 
     [LibraryImport(Library)]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     public static partial int aoti_torch_is_defined(nint tensor, out byte isDefined);
 
     [LibraryImport(Library)]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     public static partial int aoti_torch_layout_strided();
 
     [LibraryImport(Library)]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     public static partial int aoti_torch_get_layout(nint tensor, out int layout);
 
     [LibraryImport(Library)]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     public static partial int aoti_torch_get_dim(nint tensor, out long dimensions);
 
     [LibraryImport(Library)]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     public static partial int aoti_torch_get_sizes(nint tensor, out long* sizes);
 
     [LibraryImport(Library)]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     public static partial int aoti_torch_get_strides(nint tensor, out long* strides);
 
     [LibraryImport(Library)]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     public static partial int aoti_torch_get_data_ptr(nint tensor, out void* data);
 
     [LibraryImport(Library)]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     public static partial int aoti_torch_copy_(nint tensor, nint source, int isNonBlocking);
 
     [LibraryImport(Library)]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     public static partial byte aoti_torch_grad_mode_is_enabled();
 
     [LibraryImport(Library)]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     public static partial void aoti_torch_grad_mode_set_enabled(byte isEnabled);
 
     /// <summary>Throws where a function failed that can only fail for want of memory.</summary>
