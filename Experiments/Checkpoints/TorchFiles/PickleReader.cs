@@ -261,7 +261,7 @@ internal sealed class PickleReader
 
     private TorchValue Call(Function function, TorchTuple arguments) => (function, arguments.Items) switch
     {
-        (Function.OrderedDict, []) => Counted(new TorchDictionary()),
+        (Function.OrderedDict, [] or [TorchTuple { Items: [] }]) => Counted(new TorchDictionary()),
         (Function.Size, [TorchTuple size]) => size,
         // Storage, offset, size, stride, requires_grad, hooks, and since PyTorch 1.13 what the view does to the values (nothing, when empty).
         (Function.RebuildTensor, [PickledPart part, TorchInteger(var offset), TorchTuple size, TorchTuple stride, TorchBool, TorchDictionary])

@@ -1,4 +1,5 @@
 using Imta.MetaWeight.Experiments.Verification;
+using System.Runtime.InteropServices;
 using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 
 namespace Imta.MetaWeight.Tests.Experiments.Checkpoints.TorchFiles;
@@ -33,7 +34,7 @@ public sealed class PyTorchsFilesTests
     private static long[] BitsOf(Tensor tensor, ScalarType type, bool asBits)
     {
         using Tensor real = tensor.to_type(asBits ? ScalarType.Float64 : type);
-        return real.dtype == ScalarType.Float64 ? [.. real.data<double>().ToArray().Select(BitConverter.DoubleToInt64Bits)] : real.data<long>().ToArray();
+        return MemoryMarshal.Cast<byte, long>(real.bytes).ToArray();
     }
 
     [SkippableFact]
