@@ -1,7 +1,6 @@
 using System.Collections;
 using System.Diagnostics;
 using System.Globalization;
-using CsvHelper;
 using Imta.MetaWeight.Experiments.Runs;
 using TorchSharp.PyBridge;
 using Xunit.Abstractions;
@@ -254,11 +253,7 @@ public sealed class CheckpointTests(ITestOutputHelper output) : IDisposable
         return Convert.ToInt64(PyTorchUnpickler.UnpickleStateDict(_folder.In("run", "checkpoints", checkpoint))["epoch"], CultureInfo.InvariantCulture);
     }
 
-    private T[] Read<T>(string file)
-    {
-        using var csv = new CsvReader(new StreamReader(_folder.In("run", file)), CultureInfo.InvariantCulture);
-        return [.. csv.GetRecords<T>()];
-    }
+    private T[] Read<T>(string file) => _folder.Read<T>("run", file);
 
     private string[] FilesOf(string run) => RunFiles.Names(_folder.In(run));
 

@@ -1,4 +1,5 @@
 using FsCheck;
+using FsCheck.Fluent;
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Losses;
@@ -226,7 +227,7 @@ public sealed class ConfigurationSchemaTests
             read.Should().Be(settings);
             read.GetHashCode().Should().Be(settings.GetHashCode());
             SettingsWriter.Write(read).Should().Be(written);
-        }).Check(new Configuration { MaxNbOfTest = 500, QuietOnSuccess = true, Runner = Config.QuickThrowOnFailure.Runner });
+        }).Check(Config.QuickThrowOnFailure.WithMaxTest(500));
     }
 
     [Fact]
@@ -242,8 +243,8 @@ public sealed class ConfigurationSchemaTests
     }
 
     private static Gen<int> Whole(int low, int high) => Gen.Frequency(
-        Tuple.Create(1, Gen.Elements(low, high)),
-        Tuple.Create(4, Gen.Choose(low, Math.Min(high, low + 1000))));
+        (1, Gen.Elements(low, high)),
+        (4, Gen.Choose(low, Math.Min(high, low + 1000))));
 
     private static Gen<double> Positive(double below) =>
         from whole in Gen.Choose(1, int.MaxValue)

@@ -1,5 +1,3 @@
-using System.Globalization;
-using CsvHelper;
 using Imta.MetaWeight.Experiments.Runs;
 
 namespace Imta.MetaWeight.Tests.Experiments;
@@ -147,9 +145,5 @@ public sealed class TwoPhaseTrainTests : IDisposable
         }
     }
 
-    private T[] Read<T>(string run, string file)
-    {
-        using var csv = new CsvReader(new StreamReader(_folder.In(run, file)), CultureInfo.InvariantCulture);
-        return [.. csv.GetRecords<T>()];
-    }
+    private T[] Read<T>(string run, string file) => _folder.Read<T>(run, file);
 }

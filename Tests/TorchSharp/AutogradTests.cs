@@ -1,4 +1,5 @@
 using FsCheck;
+using FsCheck.Fluent;
 
 namespace Imta.MetaWeight.Tests.TorchSharp;
 
@@ -139,7 +140,7 @@ public sealed class AutogradTests
     }
 
     [Fact]
-    public void The_gradient_is_the_limit_of_differences() => Prop.ForAll(Gen.ArrayOf(3, Gen.Choose(-20, 20).Select(value => value / 10.0)).ToArbitrary(), point =>
+    public void The_gradient_is_the_limit_of_differences() => Prop.ForAll(Gen.Choose(-20, 20).Select(value => value / 10.0).ArrayOf(3).ToArbitrary(), point =>
     {
         using DisposeScope scope = NewDisposeScope();
         static Tensor Function(Tensor x) => ((x.tanh() * x).exp() + x.softmax(0).log()).sum();

@@ -1,6 +1,7 @@
 using System.Collections;
 using System.Collections.Specialized;
 using FsCheck;
+using FsCheck.Fluent;
 using TorchSharp.PyBridge;
 
 namespace Imta.MetaWeight.Tests.PyBridge;
@@ -235,35 +236,35 @@ public sealed class PyBridgeRoundTripTests
     private sealed record TensorPlan(ScalarType Type, int[] Sizes, bool Transposed);
 
     private static Gen<object?> Dictionaries(int depth)
-        => Gen.ArrayOf(5, from key in Keys() from value in Values(depth - 1) select (key, value))
+        => (from key in Keys() from value in Values(depth - 1) select (key, value)).ArrayOf(5)
             .Select(pairs => (object?)pairs.DistinctBy(pair => pair.key).ToDictionary(pair => pair.key, pair => pair.value));
 
-    private static Gen<object> Keys() => Gen.OneOf(Texts().Select(text => (object)text), Arb.Generate<int>().Select(number => (object)(long)number));
+    private static Gen<object> Keys() => Gen.OneOf(Texts().Select(text => (object)text), ArbMap.Default.GeneratorFor<int>().Select(number => (object)(long)number));
 
     private static Gen<string> Texts() => Gen.ArrayOf(Gen.Elements("a", "é", "語", "😀", "\n", "\0", ".", "'")).Select(string.Concat);
 
     private static Gen<TensorPlan> Tensors()
         => from type in Gen.Elements(Types)
            from sizes in Gen.ArrayOf(Gen.Choose(0, 4))
-           from transposed in Arb.Generate<bool>()
+           from transposed in ArbMap.Default.GeneratorFor<bool>()
            select new TensorPlan(type, [.. sizes.Take(4)], transposed);
 
     private static Gen<object?> Values(int depth)
     {
         Gen<object?> plain = Gen.OneOf(
             Gen.Constant<object?>(null),
-            Arb.Generate<bool>().Select(value => (object?)value),
-            Gen.OneOf(Arb.Generate<long>(), Gen.Elements(long.MinValue, long.MaxValue, int.MinValue - 1L, int.MaxValue, int.MaxValue + 1L))
+            ArbMap.Default.GeneratorFor<bool>().Select(value => (object?)value),
+            Gen.OneOf(ArbMap.Default.GeneratorFor<long>(), Gen.Elements(long.MinValue, long.MaxValue, int.MinValue - 1L, int.MaxValue, int.MaxValue + 1L))
                 .Select(value => (object?)value),
-            Arb.Generate<double>().Select(value => (object?)value),
+            ArbMap.Default.GeneratorFor<double>().Select(value => (object?)value),
             Texts().Select(value => (object?)value),
             Tensors().Select(value => (object?)value));
         return depth == 0 ? plain : Gen.OneOf(
             plain,
             plain,
             Dictionaries(depth),
-            Gen.ArrayOf(3, Values(depth - 1)).Select(values => (object?)values),
-            Gen.ListOf(3, Values(depth - 1)).Select(values => (object?)new ArrayList(values.ToArray())));
+            Values(depth - 1).ArrayOf(3).Select(values => (object?)values),
+            Values(depth - 1).ListOf(3).Select(values => (object?)new ArrayList(values.ToArray())));
     }
 
     private static object? Realise(object? plan)

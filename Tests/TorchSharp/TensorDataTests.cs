@@ -1,4 +1,5 @@
 using FsCheck;
+using FsCheck.Fluent;
 
 namespace Imta.MetaWeight.Tests.TorchSharp;
 
@@ -193,7 +194,7 @@ public sealed class TensorDataTests
     }
 
     private static Arbitrary<long[]> Shapes(int dimensions)
-        => Gen.ArrayOf(dimensions, Gen.Choose(1, 5).Select(size => (long)size)).ToArbitrary();
+        => Gen.Choose(1, 5).Select(size => (long)size).ArrayOf(dimensions).ToArbitrary();
 
     private static IEnumerable<long> Range(long count) => Enumerable.Range(0, (int)count).Select(k => (long)k);
 }
