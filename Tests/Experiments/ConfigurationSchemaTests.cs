@@ -231,6 +231,18 @@ public sealed class ConfigurationSchemaTests
     }
 
     [Fact]
+    public void Numbers_have_a_point_whatever_the_culture()
+    {
+        using var culture = new CommaCulture();
+        var settings = new Settings { Meta = new() { Q = 0.5 } };
+
+        SettingsWriter.Write(settings).Should().Contain("  q: 0.5\n");
+        SettingsLoader.Parse(SettingsWriter.Write(settings), "written").Should().Be(settings);
+        Action comma = () => SettingsLoader.Parse("meta: {q: '0,5'}", "written");
+        comma.Should().Throw<UsageException>();
+    }
+
+    [Fact]
     public void Settings_compare_lists_by_value()
     {
         var one = new TrainOptions { Milestones = [1, 2] };
