@@ -1,15 +1,14 @@
-using System.Globalization;
 using System.Runtime.CompilerServices;
 using CsvHelper;
-using CsvHelper.Configuration.Attributes;
+using Imta.MetaWeight.Experiments.Runs;
 using Imta.MetaWeight.Native;
 
 namespace Imta.MetaWeight.Tests.Experiments.Pictures;
 
 /// <summary>What torchvision 0.14.1 made of pictures (<c>Torchvision/make.py</c>).</summary>
-internal static class GoldenPictures
+internal static partial class GoldenPictures
 {
-    public static IReadOnlyList<Row> Rows { get; } = Read();
+    public static IReadOnlyList<Row> Rows { get; } = CsvTable.Read<Row>(Folder("pictures.csv"));
 
     public static IEnumerable<Row> WithFile => Rows.Where(row => row.File.Length > 0);
 
@@ -46,45 +45,40 @@ internal static class GoldenPictures
         }
     }
 
-    private static Row[] Read()
-    {
-        using var csv = new CsvReader(new StreamReader(Folder("pictures.csv")), CultureInfo.InvariantCulture);
-        return [.. csv.GetRecords<Row>()];
-    }
-
     private static string Folder(string file, [CallerFilePath] string here = "") => Path.GetFullPath(Path.Combine(here, "../Torchvision", file));
 
     /// <summary>A picture and torchvision's crop of it; without a file the crop alone.</summary>
-    internal sealed record Row
+    [CsvRecord]
+    internal sealed partial record Row
     {
-        [Name("file")]
+        [CsvColumn("file")]
         public required string File { get; init; }
 
-        [Name("width")]
+        [CsvColumn("width")]
         public required int Width { get; init; }
 
-        [Name("height")]
+        [CsvColumn("height")]
         public required int Height { get; init; }
 
-        [Name("area_share")]
+        [CsvColumn("area_share")]
         public required double AreaShare { get; init; }
 
-        [Name("aspect_ratio")]
+        [CsvColumn("aspect_ratio")]
         public required double AspectRatio { get; init; }
 
-        [Name("failed_tries")]
+        [CsvColumn("failed_tries")]
         public required int FailedTries { get; init; }
 
-        [Name("top")]
+        [CsvColumn("top")]
         public required int Top { get; init; }
 
-        [Name("left")]
+        [CsvColumn("left")]
         public required int Left { get; init; }
 
-        [Name("height_of_crop")]
+        [CsvColumn("height_of_crop")]
         public required int CropHeight { get; init; }
 
-        [Name("width_of_crop")]
+        [CsvColumn("width_of_crop")]
         public required int CropWidth { get; init; }
     }
 }

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using FsCheck;
+using FsCheck.Fluent;
 using Imta.MetaWeight.Experiments.Data.Pictures;
 using Imta.MetaWeight.Native;
 

@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using FsCheck;
+using FsCheck.Fluent;
 using Imta.MetaWeight.Experiments.Data.Pictures;
 using Imta.MetaWeight.Native;
 using Random = System.Random;
@@ -52,9 +53,9 @@ public sealed class SkiaPictureTests
             from kind in Gen.Elements(RandomPng.Kinds)
             from width in Gen.Choose(1, 70)
             from height in Gen.Choose(1, 70)
-            from interlaced in Arb.Generate<bool>()
-            from transparent in Arb.Generate<bool>()
-            from flip in Arb.Generate<bool>()
+            from interlaced in ArbMap.Default.GeneratorFor<bool>()
+            from transparent in ArbMap.Default.GeneratorFor<bool>()
+            from flip in ArbMap.Default.GeneratorFor<bool>()
             from seed in Gen.Choose(0, int.MaxValue)
             select (kind, width, height, interlaced, transparent, flip, seed)),
             c =>
@@ -68,7 +69,7 @@ public sealed class SkiaPictureTests
                 (byte[] native, PictureTraits nativeTraits) = ReadNative(bytes, window, c.flip);
                 planes.Should().Equal(native);
                 traits.Should().Be(nativeTraits);
-            }).Check(new Configuration { MaxNbOfTest = 500, QuietOnSuccess = true, Runner = Config.QuickThrowOnFailure.Runner });
+            }).Check(Config.QuickThrowOnFailure.WithMaxTest(500));
     }
 
     /// <summary>In the middle of a scan, of a segment, of a marker: the same pixels as far as they go, and the same guess behind.</summary>

@@ -182,6 +182,7 @@ public sealed class ReportCommandTests : IDisposable
 
     [Theory]
     [InlineData("no folder nothing", "nothing")]
+    [InlineData("no folder @none", "@none")] // no file of more arguments
     [InlineData("no folder ;", "")]
     [InlineData("none has no run that is done", "none")]
     [InlineData("neither a run (config.yaml) nor a sweep", "weights")]
