@@ -34,6 +34,24 @@ public sealed class NetworkFilesTests : IDisposable
         target.ParameterNames.Should().NotContain(frozenName).And.HaveCount(source.ParameterNames.Count - 1);
     }
 
+    /// <summary>Of a plain module of TorchSharp they would be gone without a word.</summary>
+    [Fact]
+    public void Parameters_and_buffers_outlive_the_dispose_scope_in_which_their_module_is_made()
+    {
+        Net net;
+        using (NewDisposeScope())
+        {
+            net = new Net();
+        }
+
+        using (net)
+        {
+            net.state_dict().Keys.Should().Equal("scale", "mean", "count");
+            net.SavePy(File);
+            net.LoadPy(File);
+        }
+    }
+
     [Fact]
     public void Our_own_reader_and_writer_are_another_side()
     {
