@@ -146,13 +146,4 @@ internal static unsafe partial class NativeMethods
 
     [LibraryImport(Library, EntryPoint = "imta_profiler_result")]
     public static partial int ProfilerResult(int index, nint* name, long* calls, long* nanoseconds);
-
-    [LibraryImport(Library, EntryPoint = "imta_image_available")]
-    public static partial int ImageAvailable();
-
-    [LibraryImport(Library, EntryPoint = "imta_image_look")]
-    public static partial int ImageLook(byte* bytes, long length, int* shape);
-
-    [LibraryImport(Library, EntryPoint = "imta_image_read")]
-    public static partial int ImageRead(byte* bytes, long length, int* window, int flip, byte* planes);
 }

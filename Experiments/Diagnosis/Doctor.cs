@@ -150,7 +150,7 @@ internal static class Doctor
         {
             { ReadsPictures: true } => new(Check, Verdict.Ok, "JPEG and PNG files, as ImageNet's, can be read"),
             { Problem: not null } => new(Check, Verdict.Note, Unknown),
-            _ => new(Check, Verdict.Note, "JPEG and PNG files, as ImageNet's, cannot be read: the build found no headers for them", "as root: apt-get install libjpeg-dev libpng-dev; then start by ./imta, which builds again"),
+            _ => new(Check, Verdict.Note, "JPEG and PNG files, as ImageNet's, cannot be read: SkiaSharp has no library for this machine", "data sets of pictures take another machine; all else works here"),
         };
     }
 

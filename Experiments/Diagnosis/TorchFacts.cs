@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Imta.MetaWeight.Experiments.Data.Pictures;
 using Imta.MetaWeight.Native;
 
 namespace Imta.MetaWeight.Experiments.Diagnosis;
@@ -27,7 +28,7 @@ internal sealed record TorchFacts
     /// <summary>The vector instructions of the fused kernels; null without the native library.</summary>
     public VectorPath? Kernels { get; init; }
 
-    /// <summary>Whether this build reads JPEG and PNG files.</summary>
+    /// <summary>Whether JPEG and PNG files can be read.</summary>
     public bool ReadsPictures { get; init; }
 
     /// <summary>The threads of one operator, unless a run sets others.</summary>
