@@ -3,7 +3,6 @@ using Imta.MetaWeight.Backbones.Linearised;
 using Imta.MetaWeight.Experiments.Verification;
 using Imta.MetaWeight.Losses;
 using Imta.MetaWeight.Meta;
-using Imta.MetaWeight.Tests.Native;
 using Xunit.Abstractions;
 
 namespace Imta.MetaWeight.Tests.Backbones;
@@ -14,7 +13,7 @@ namespace Imta.MetaWeight.Tests.Backbones;
 /// The networks here have each ReLU wide open or shut, so rounding is all that happens to them, and bounds follow from it.
 /// </remarks>
 [Collection(NativeMemoryCollection.Name)]
-public sealed class FeatureTypeTests(ITestOutputHelper output) : NativeTest
+public sealed class FeatureTypeTests(ITestOutputHelper output)
 {
     private const int Samples = 16;
     private const double Rate = 0.01;

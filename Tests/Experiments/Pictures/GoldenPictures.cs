@@ -1,7 +1,7 @@
 using System.Runtime.CompilerServices;
 using CsvHelper;
+using Imta.MetaWeight.Experiments.Data.Pictures;
 using Imta.MetaWeight.Experiments.Runs;
-using Imta.MetaWeight.Native;
 
 namespace Imta.MetaWeight.Tests.Experiments.Pictures;
 
@@ -22,14 +22,13 @@ internal static partial class GoldenPictures
     /// <summary>The pixels of a picture as they are, <c>[3, H, W]</c>.</summary>
     public static byte[] Pixels(string file)
     {
-        byte[] bytes = Bytes(file);
-        PictureHead head = Picture.Look(bytes);
-        var planes = new byte[3 * head.Width * head.Height];
-        Picture.Read(bytes, new PictureWindow(0, 0, head.Height, head.Width, head.Height, head.Width, 0, 0, head.Height, head.Width), flip: false, planes);
+        using var picture = Picture.Open(Bytes(file));
+        var planes = new byte[3 * picture.Head.Width * picture.Head.Height];
+        picture.Read(PictureWindow.All(picture.Head), flip: false, planes);
         return planes;
     }
 
-    /// <summary>Copies of a file, cut off behind its half and changed at random, every other one near its head.</summary>
+    /// <summary>Copies of a file, cut off after its half and changed at random, every other one near its head.</summary>
     public static IEnumerable<byte[]> Broken(string file, int count, Random random)
     {
         byte[] whole = Bytes(file);

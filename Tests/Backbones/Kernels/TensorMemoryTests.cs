@@ -1,13 +1,12 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
-using Imta.MetaWeight.Native;
 using TorchSharp.Modules;
 
 namespace Imta.MetaWeight.Tests.Native;
 
 /// <summary>The number of live tensors comes back to what it was, whatever happens on the way.</summary>
 [Collection(NativeMemoryCollection.Name)]
-public sealed class NativeMemoryTests : NativeTest
+public sealed class NativeMemoryTests
 {
     [SkippableFact]
     public void A_scope_brings_the_counts_back() => Unchanged(() =>
