@@ -130,7 +130,7 @@ public sealed class NetworkFilesTests : IDisposable
         source.SavePy(File);
         target.LoadPy(File);
 
-        SameBits(target.get_buffer("image"), source.get_buffer("image")).Should().BeTrue();
+        SameBits(target.get_buffer("image")!, source.get_buffer("image")!).Should().BeTrue();
     }
 
     public static TheoryData<string, string> Misfits => new()

@@ -1,3 +1,4 @@
+using Imta.MetaWeight.Backbones.Kernels;
 using Imta.MetaWeight.Backbones.Layers;
 using Imta.MetaWeight.Backbones.Linearised;
 using Imta.MetaWeight.Experiments.Verification;

@@ -1,4 +1,5 @@
 using FsCheck;
+using FsCheck.Fluent;
 using Imta.MetaWeight.Experiments.Data.Pictures;
 using Random = System.Random;
 
@@ -85,9 +86,9 @@ public sealed class PictureTests
         from kind in Gen.Elements(RandomPng.Kinds)
         from width in Gen.Choose(1, 70)
         from height in Gen.Choose(1, 70)
-        from interlaced in Arb.Generate<bool>()
-        from transparent in Arb.Generate<bool>()
-        from flip in Arb.Generate<bool>()
+        from interlaced in ArbMap.Default.GeneratorFor<bool>()
+        from transparent in ArbMap.Default.GeneratorFor<bool>()
+        from flip in ArbMap.Default.GeneratorFor<bool>()
         from seed in Gen.Choose(0, int.MaxValue)
         select (kind, width, height, interlaced, transparent, flip, seed)),
         c =>
@@ -103,7 +104,7 @@ public sealed class PictureTests
             (byte[] planes, PictureTraits told) = Read(bytes, window, c.flip);
             planes.Should().Equal(PlainResampling.Of(png.Pixels, c.width, window, c.flip));
             told.Should().Be(traits);
-        }).Check(new Configuration { MaxNbOfTest = 500, QuietOnSuccess = true, Runner = Config.QuickThrowOnFailure.Runner });
+        }).Check(Config.QuickThrowOnFailure.WithMaxTest(500));
 
     [Theory]
     [InlineData("landscape.jpg", PictureTraits.None)]

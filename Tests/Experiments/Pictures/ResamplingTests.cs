@@ -1,4 +1,5 @@
 using FsCheck;
+using FsCheck.Fluent;
 using Imta.MetaWeight.Experiments.Data.Pictures;
 using Random = System.Random;
 
@@ -9,9 +10,9 @@ public sealed class ResamplingTests
     /// <summary>Whatever a window's width leaves to the end of a vector, and whatever lies around the part that was decoded.</summary>
     [Fact]
     public void Any_window_is_that_of_the_plain_sums_to_the_bit() => Prop.ForAll(Arb.From(
-        from width in Gen.Frequency(Tuple.Create(4, Gen.Choose(1, 90)), Tuple.Create(1, Gen.Choose(1, 1500)))
-        from height in Gen.Frequency(Tuple.Create(4, Gen.Choose(1, 90)), Tuple.Create(1, Gen.Choose(1, 300)))
-        from flip in Arb.Generate<bool>()
+        from width in Gen.Frequency((4, Gen.Choose(1, 90)), (1, Gen.Choose(1, 1500)))
+        from height in Gen.Frequency((4, Gen.Choose(1, 90)), (1, Gen.Choose(1, 300)))
+        from flip in ArbMap.Default.GeneratorFor<bool>()
         from seed in Gen.Choose(0, int.MaxValue)
         select (width, height, flip, seed)),
         c =>
@@ -21,7 +22,7 @@ public sealed class ResamplingTests
             PictureWindow window = PlainResampling.AnyWindow(random, c.width, c.height);
 
             Resampled(pixels, c.width, window, c.flip, random).Should().Equal(PlainResampling.Of(pixels, c.width, window, c.flip), window.ToString());
-        }).Check(new Configuration { MaxNbOfTest = 400, QuietOnSuccess = true, Runner = Config.QuickThrowOnFailure.Runner });
+        }).Check(Config.QuickThrowOnFailure.WithMaxTest(400));
 
     /// <summary>Rounded weights of so many inputs sum up to more than one.</summary>
     [Fact]
