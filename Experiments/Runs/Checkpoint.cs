@@ -128,7 +128,9 @@ internal static class Checkpoint
     private static string Unreadable(string path, Exception cause) => $"{path} is no checkpoint that can be read ({cause.Message.TrimEnd('.')})";
 
     /// <summary>Tensors by name; those that are not there are left out.</summary>
-    private static TorchDictionary Named(IReadOnlyList<string> names, IReadOnlyList<Tensor?> tensors) => new(names.Zip(tensors).Where(entry => entry.Second is not null).Select(entry => KeyValuePair.Create(entry.First, entry.Second!)));
+    private static TorchDictionary Named(IReadOnlyList<string> names, IReadOnlyList<Tensor?> tensors) => new(names.Zip(tensors)
+        .Where(entry => entry.Second is not null)
+        .Select(entry => KeyValuePair.Create(entry.First, entry.Second!)));
 
     /// <summary>What a checkpoint holds.</summary>
     /// <param name="Settings">The run's configuration.</param>

@@ -49,8 +49,8 @@ internal sealed class PickleReader
     private sealed record StorageClass(ScalarType Type) : TorchValue;
 
     /// <summary>
-    /// The pickled object, every storage that it names, and the position after it. In place of tensors there are <see cref="PickledTensor"/>s;
-    /// a malformed pickle may also have values that are none, and cycles.
+    /// The pickled object, every storage that it names, and the position after it. In place of tensors there are
+    /// <see cref="PickledTensor"/>s; a malformed pickle may also have values that are none, and cycles.
     /// </summary>
     /// <param name="pickle">Bytes with the pickle among them.</param>
     /// <param name="start">Where it starts.</param>
