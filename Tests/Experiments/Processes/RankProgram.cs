@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Runtime.CompilerServices;
 using Imta.MetaWeight.Experiments;
 using Imta.MetaWeight.Experiments.Processes;
+using Imta.MetaWeight.Tests.Backbones.Kernels;
 
 namespace Imta.MetaWeight.Tests.Experiments.Processes;
 
@@ -13,14 +14,17 @@ internal static class RankProgram
 
     public static int Main(string[] arguments)
     {
-        if (arguments is not [Laws])
+        switch (arguments)
         {
-            Console.Error.WriteLine("these tests are run by dotnet test");
-            return UsageException.ExitCode;
+            case [Laws]:
+                Terminal.Prepare();
+                return Ranks.Run(LaunchPlace.OfThisProcess()!, TimeSpan.FromMinutes(2), ranks => Check(ranks.Replicas), CancellationToken.None);
+            case [VectorWidthProgram.Name, string folder]:
+                return VectorWidthProgram.Run(folder);
+            default:
+                Console.Error.WriteLine("these tests are run by dotnet test");
+                return UsageException.ExitCode;
         }
-
-        Terminal.Prepare();
-        return Ranks.Run(LaunchPlace.OfThisProcess()!, TimeSpan.FromMinutes(2), ranks => Check(ranks.Replicas), CancellationToken.None);
     }
 
     private static int Check(Replicas all)
