@@ -37,12 +37,10 @@ public sealed class PyTorchsFilesTests
         return MemoryMarshal.Cast<byte, long>(real.bytes).ToArray();
     }
 
-    [SkippableFact]
+    [Fact]
     public void Every_golden_file_is_read()
     {
-        string folder = Environment.GetEnvironmentVariable("IMTA_GOLDEN") ?? "";
-        Skip.IfNot(Directory.Exists(folder), "IMTA_GOLDEN names no folder of golden numbers");
-        string[] files = [.. Directory.EnumerateFiles(folder, "*", SearchOption.AllDirectories)
+        string[] files = [.. Directory.EnumerateFiles(GoldenFiles.Folder, "*", SearchOption.AllDirectories)
             .Where(file => file.EndsWith(".pt", StringComparison.Ordinal) || file.EndsWith(".tar", StringComparison.Ordinal))];
         files.Should().HaveCountGreaterThan(20);
 
