@@ -86,7 +86,8 @@ public static class Calibration
 
     /// <summary>
     /// A threshold is a sample's own score, and the same sample computed otherwise, in another batch, may end a rounding error below it.
-    /// Half-way to the next lower score means the same for these samples and stands apart from all of them.
+    /// Half-way to the next lower score means the same for these samples and stands apart from all of them. Between neighbouring floats
+    /// there is no such number: the upper one separates them, half-way would round to either.
     /// </summary>
     private static float Between(float threshold, Tensor scores)
     {
@@ -96,7 +97,6 @@ public static class Calibration
         }
 
         float next = scores.cpu().contiguous().data<float>().ToArray().Where(score => score < threshold).DefaultIfEmpty(0).Max();
-        float between = (threshold + next) / 2;
-        return between > next ? between : threshold;
+        return MathF.BitIncrement(next) < threshold ? (threshold + next) / 2 : threshold;
     }
 }

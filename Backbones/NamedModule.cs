@@ -1,8 +1,11 @@
+using TorchSharp.Modules;
+
 namespace Imta.MetaWeight.Backbones;
 
 /// <summary>
 /// A module whose parts have the names they are registered by, and no others: TorchSharp's package would add every field once more
-/// under the field's name, and the state dictionary would no longer be the published one.
+/// under the field's name, and the state dictionary would no longer be the published one. What it registers lives as long as it does, and not
+/// only as long as the dispose scope in which it is made.
 /// </summary>
 public abstract class NamedModule : nn.Module
 {
@@ -16,5 +19,19 @@ public abstract class NamedModule : nn.Module
     /// <inheritdoc/>
     protected override void RegisterComponents()
     {
+    }
+
+    /// <inheritdoc/>
+    public override void register_parameter(string name, Parameter param)
+    {
+        param.DetachFromDisposeScope();
+        base.register_parameter(name, param);
+    }
+
+    /// <inheritdoc/>
+    public override void register_buffer(string name, Tensor tensor, bool persistent = true)
+    {
+        tensor.DetachFromDisposeScope();
+        base.register_buffer(name, tensor, persistent);
     }
 }

@@ -8,7 +8,7 @@ var root = new RootCommand("imta: multi-exit networks with learned sample weight
 {
     TrainCommand.Build(), SweepCommand.Build(), EvalCommand.Build(), CalibrateCommand.Build(), InferCommand.Build(), ConvertCommand.Build(), ReportCommand.Build(), DataCommand.Build(), ConfigCommand.Build(), CostCommand.Build(), VerifyCommand.Build(), DoctorCommand.Build(), BenchCommand.Build(),
 };
-ParseResult arguments = root.Parse(args);
+ParseResult arguments = root.Parse(args, new ParserConfiguration { ResponseFileTokenReplacer = null }); // values may begin with @
 Action<string> say = arguments.CommandResult.Command.Name is "train" or "scale" ? Ranks.Say : Failure.OnConsole;
 if (arguments.Errors.Count > 0)
 {

@@ -2,24 +2,16 @@ using Imta.MetaWeight.Experiments.Verification;
 
 namespace Imta.MetaWeight.Tests;
 
-/// <summary>Where the golden numbers lie: small copies in <c>Tests/Golden</c>, all of them in the folder that IMTA_GOLDEN names.</summary>
+/// <summary>The golden numbers, in <c>Tests/Golden</c>; its README says what they are.</summary>
 internal static class GoldenFiles
 {
-    /// <summary>The copies in <c>Tests/Golden</c>.</summary>
-    public static string Copies => Path.Combine(AppContext.BaseDirectory, "Golden");
+    /// <summary>The folder.</summary>
+    public static string Folder => Path.Combine(AppContext.BaseDirectory, "Golden");
 
-    /// <summary>The path of a file, with its folder if any (<c>pytorch_files/views_zip.pt</c>); the test is skipped where it is not.</summary>
-    public static string Find(string name)
-    {
-        string own = Path.Combine(Copies, name);
-        string given = Path.Combine(Environment.GetEnvironmentVariable("IMTA_GOLDEN") ?? "", name);
-        Skip.IfNot(
-            File.Exists(own) || File.Exists(given),
-            $"{Path.GetFileName(name)} is not in Tests/Golden: set IMTA_GOLDEN to the folder of the golden numbers");
-        return File.Exists(own) ? own : given;
-    }
+    /// <summary>The path of a file, with its folder if any (<c>pytorch_files/views_zip.pt</c>).</summary>
+    public static string Find(string name) => Path.Combine(Folder, name);
 
-    /// <summary>Opens a file; the test is skipped where it is not.</summary>
+    /// <summary>Opens a file.</summary>
     public static GoldenFile Open(string name) => GoldenFile.Open(Find(name));
 
     /// <summary>NAME of each tensor that is under PREFIX whole, as a sample or as sums; sorted.</summary>

@@ -42,7 +42,8 @@ internal readonly struct Argument
     public static Argument Optional(Tensor? value) => value is null ? None : new(ArgumentKind.Tensor, reference: value, isOptional: true);
 
     /// <summary>For <c>int[]?</c>, <c>SymInt[]?</c>.</summary>
-    public static Argument Optional(long[]? values) => values is null ? None : new(ArgumentKind.Integers, reference: values, isOptional: true);
+    public static Argument Optional(long[]? values)
+        => values is null ? None : new(ArgumentKind.Integers, reference: values, isOptional: true);
 }
 
 /// <summary>How an <see cref="Argument"/> is passed.</summary>

@@ -61,21 +61,26 @@ internal readonly unsafe struct LaneSums<T>
         Unsafe.InitBlockUnaligned(lanes, 0, (uint)(_tileRows * _channels * sizeof(T)));
     }
 
+    /// <summary>Adds a row of lanes to the sums; each by itself, so that the width does not matter.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private void AddWidened(T* lanes, double* sums)
     {
-        long c = 0;
+        nint c = 0, channels = (nint)_channels;
         if (typeof(T) == typeof(float))
         {
-            for (; c <= _channels - Vector128<float>.Count; c += Vector128<float>.Count)
+            var singles = (float*)lanes;
+            for (; Vector512.IsHardwareAccelerated && c <= channels - Vector512<double>.Count; c += Vector512<double>.Count)
             {
-                (Vector128<double> lower, Vector128<double> upper) = Vector128.Widen(Vector128.Load((float*)lanes + c));
-                (Vector128.Load(sums + c) + lower).Store(sums + c);
-                (Vector128.Load(sums + c + 2) + upper).Store(sums + c + 2);
+                (Vector512.WidenLower(Vector256.Load(singles + c).ToVector512Unsafe()) + Vector512.Load(sums + c)).Store(sums + c);
+            }
+
+            for (; Vector256.IsHardwareAccelerated && c <= channels - Vector256<double>.Count; c += Vector256<double>.Count)
+            {
+                (Vector256.WidenLower(Vector128.Load(singles + c).ToVector256Unsafe()) + Vector256.Load(sums + c)).Store(sums + c);
             }
         }
 
-        for (; c < _channels; c++)
+        for (; c < channels; c++)
         {
             sums[c] += double.CreateTruncating(lanes[c]);
         }

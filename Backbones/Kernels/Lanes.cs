@@ -4,8 +4,8 @@ using System.Runtime.CompilerServices;
 namespace Imta.MetaWeight.Backbones.Kernels;
 
 /// <summary>
-/// Arithmetic on neighbouring elements, at one width. Where the processor has a fused multiply-add, all widths use it, so that their results are equal to
-/// the bit; where it has none, all multiply and add, since an emulated one is slow. Nothing else is contracted.
+/// Arithmetic on neighbouring elements, at one width. Where the processor has a fused multiply-add, all widths use it, so that their
+/// results are equal to the bit; where it has none, all multiply and add, since an emulated one is slow. Nothing else is contracted.
 /// </summary>
 internal unsafe interface ILanes<T, TVector>
     where T : unmanaged
@@ -23,7 +23,9 @@ internal unsafe interface ILanes<T, TVector>
     /// <summary>a · b + c.</summary>
     static abstract TVector MultiplyAdd(TVector a, TVector b, TVector c);
 
-    /// <summary>ReLU's derivative: 0 where its argument is 0 or less, else the value. A NaN lets pass what comes, as libtorch's does.</summary>
+    /// <summary>
+    /// ReLU's derivative: 0 where its argument is 0 or less, else the value. A NaN lets pass what comes, as libtorch's does.
+    /// </summary>
     static abstract TVector Masked(TVector argument, TVector value);
 }
 

@@ -32,7 +32,17 @@ internal static class MissingOperators
     {
         Ready();
         Tensor?[] results = Convolution.Invoke(
-            byOutput, input, weight, Argument.Optional(byBias ? [weight.shape[0]] : null), stride, padding, new long[] { 1, 1 }, false, new long[] { 0, 0 }, 1, new[] { byInput, true, byBias });
+            byOutput,
+            input,
+            weight,
+            Argument.Optional(byBias ? [weight.shape[0]] : null),
+            stride,
+            padding,
+            new long[] { 1, 1 },
+            false,
+            new long[] { 0, 0 },
+            1,
+            new[] { byInput, true, byBias });
         return (results[0], results[1]!, results[2]);
     }
 
@@ -49,8 +59,16 @@ internal static class MissingOperators
         Tensor input, Tensor? weight, Tensor? bias, Tensor? runningMean, Tensor? runningVariance, double momentum, double epsilon)
     {
         Ready();
+        DemandVectors(input, weight, bias, runningMean, runningVariance);
         Tensor?[] results = BatchNorm.Invoke(
-            input, Argument.Optional(weight), Argument.Optional(bias), Argument.Optional(runningMean), Argument.Optional(runningVariance), true, momentum, epsilon);
+            input,
+            Argument.Optional(weight),
+            Argument.Optional(bias),
+            Argument.Optional(runningMean),
+            Argument.Optional(runningVariance),
+            true,
+            momentum,
+            epsilon);
         return (results[0]!, results[1]!, results[2]!);
     }
 
@@ -66,6 +84,7 @@ internal static class MissingOperators
         Tensor byOutput, Tensor input, Tensor? weight, Tensor mean, Tensor inverseDeviation, double epsilon, bool byParameters)
     {
         Ready();
+        DemandVectors(input, weight, mean, inverseDeviation);
         Tensor?[] results = BatchNormBackward.Invoke(
             byOutput,
             input,
@@ -98,7 +117,8 @@ internal static class MissingOperators
     /// <param name="stride">Down and across.</param>
     /// <param name="padding">Down and across.</param>
     /// <param name="indices"><c>[N, C, H′, W′]</c> of int64, into H · W, as the function returned them.</param>
-    public static Tensor MaxPool2dWithIndicesBackward(Tensor byOutput, Tensor input, long[] kernel, long[] stride, long[] padding, Tensor indices)
+    public static Tensor MaxPool2dWithIndicesBackward(
+        Tensor byOutput, Tensor input, long[] kernel, long[] stride, long[] padding, Tensor indices)
     {
         Ready();
         return MaximumPool.Invoke(byOutput, input, kernel, stride, padding, new long[] { 1, 1 }, false, indices)[0]!;
@@ -113,9 +133,23 @@ internal static class MissingOperators
         return Bilinear.Invoke(byOutput, byOutput.shape[2..], inputShape, true, Argument.None, Argument.None)[0]!;
     }
 
+    /// <summary>These two operators do not check it themselves, and read past the end of shorter ones.</summary>
+    private static void DemandVectors(Tensor input, params ReadOnlySpan<Tensor?> vectors)
+    {
+        long channels = input.shape[1];
+        foreach (Tensor? vector in vectors)
+        {
+            if (vector is not null && vector.numel() != channels)
+            {
+                throw new ArgumentException(
+                    $"batch norm of {channels} channels: weight, bias or statistics have {vector.numel()} elements.");
+            }
+        }
+    }
+
     /// <summary>
-    /// Calls each operator on a few pixels, once: a libtorch that lacks one is told of at the first use of any, and not in the middle of a training. (A name
-    /// that is not found also leaks what was passed to it, which is nothing here.)
+    /// Calls each operator on a few pixels, once: a libtorch that lacks one is told of at the first use of any, and not in the middle of a
+    /// training. (A name that is not found also leaks what was passed to it, which is nothing here.)
     /// </summary>
     private static void Ready()
     {

@@ -9,13 +9,13 @@ namespace Imta.MetaWeight.Backbones.Kernels;
 /// </summary>
 /// <remarks>
 /// <para>
-/// Operands of rows are <c>[M, C]</c> or <c>[N, C, H, W]</c> (M = N·H·W) of float32 or float64 whose channels lie side by side and
-/// whose rows lie at one distance, C or more: channels-last memory, or a slice of the channels of a wider such tensor. All rows of a
-/// call have one shape and type. What is written may be one of the operands that are read, whole, or lie apart from them.
+/// Operands of rows are <c>[M, C]</c> or <c>[N, C, H, W]</c> (M = N·H·W) of float32 or float64 whose channels lie side by side and whose
+/// rows lie at one distance, C or more: channels-last memory, or a slice of the channels of a wider such tensor. All rows of a call have
+/// one shape and type. What is written may be one of the operands that are read, whole, or lie apart from them.
 /// </para>
 /// <para>
-/// Nothing is recorded for differentiation, but autograd notices that what it may have saved was written. Results do not depend on the number
-/// of threads or on the distance of the rows, nor, where the processor has a fused multiply-add, on the width of its vectors.
+/// Nothing is recorded for differentiation, but autograd notices that what it may have saved was written. Results do not depend on the
+/// number of threads or on the distance of the rows, nor, where the processor has a fused multiply-add, on the width of its vectors.
 /// </para>
 /// </remarks>
 public static unsafe class NormReluKernels
@@ -33,13 +33,18 @@ public static unsafe class NormReluKernels
     /// <param name="weight"><c>[C]</c>.</param>
     /// <param name="bias"><c>[C]</c>.</param>
     /// <param name="eps">What is added to the variance, 0 or more.</param>
-    /// <param name="runningMean"><c>[C]</c>, moved towards the mean by <paramref name="momentum"/>; or null, with <paramref name="runningVar"/>.</param>
+    /// <param name="runningMean">
+    /// <c>[C]</c>, moved towards the mean by <paramref name="momentum"/>; or null, with <paramref name="runningVar"/>.
+    /// </param>
     /// <param name="runningVar"><c>[C]</c>, moved towards the unbiased variance (that of M − 1); or null.</param>
     /// <param name="momentum">The weight of the new statistics in the running ones.</param>
     /// <param name="y">Rows <c>[M, C]</c>, written.</param>
-    /// <param name="saved"><c>[4, C]</c>, written: mean, 1 / √(variance + ε), scale (weight times that), shift (bias − mean · scale).</param>
+    /// <param name="saved">
+    /// <c>[4, C]</c>, written: mean, 1 / √(variance + ε), scale (weight times that), shift (bias − mean · scale).
+    /// </param>
     /// <exception cref="ArgumentException">An operand is undefined, or has another type, shape or layout than it must.</exception>
-    public static void Forward(Tensor z, Tensor weight, Tensor bias, double eps, Tensor? runningMean, Tensor? runningVar, double momentum, Tensor y, Tensor saved)
+    public static void Forward(
+        Tensor z, Tensor weight, Tensor bias, double eps, Tensor? runningMean, Tensor? runningVar, double momentum, Tensor y, Tensor saved)
     {
         StableAbi.Demand();
         Operand rows = Operand.Rows(z, "z"), written = Operand.Rows(y, "y", rows);
@@ -65,7 +70,8 @@ public static unsafe class NormReluKernels
         {
             long channels = rows.Channels;
             T* scale = Operand.Dense<T>(weight, "weight", channels), shift = Operand.Dense<T>(bias, "bias", channels);
-            T* mean = Operand.Optional<T>(runningMean, "the running mean", channels), variance = Operand.Optional<T>(runningVar, "the running variance", channels);
+            T* mean = Operand.Optional<T>(runningMean, "the running mean", channels);
+            T* variance = Operand.Optional<T>(runningVar, "the running variance", channels);
             var statistics = new Saved<T>(Operand.Dense<T>(saved, "saved", 4, channels), channels);
             using var pass = new NormReluPass<T>(rows.As<T>(), rows.RowCount, channels);
             pass.Statistics(scale, shift, eps, mean, variance, momentum, statistics);

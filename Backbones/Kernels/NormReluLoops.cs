@@ -4,8 +4,8 @@ using System.Runtime.CompilerServices;
 namespace Imta.MetaWeight.Backbones.Kernels;
 
 /// <summary>
-/// The passes over the tiles of a chunk. Those that sum leave two sums for each channel: a lane adds up some tiles in its own precision, then the lanes of a
-/// channel are added pair by pair and the last step is in double.
+/// The passes over the tiles of a chunk. Those that sum leave two sums for each channel: a lane adds up some tiles in its own precision,
+/// then the lanes of a channel are added pair by pair and the last step is in double.
 /// </summary>
 /// <remarks>Compiled at once with all optimisations: they are few, and long when they run.</remarks>
 internal static unsafe class NormReluLoops<T>
@@ -50,7 +50,8 @@ internal static unsafe class NormReluLoops<T>
         var lanes = new LaneSums<T>(job->Plan, (T*)work, job->Partial + (2 * chunk * job->Plan.Channels));
         for (long tile = begin; tile < end; tile++)
         {
-            T* g = Tile.Gather(job->Plan, job->Change, tile, lanes.Rest), z = Tile.Gather(job->Plan, job->Z, tile, lanes.Rest + job->Plan.Width);
+            T* g = Tile.Gather(job->Plan, job->Change, tile, lanes.Rest);
+            T* z = Tile.Gather(job->Plan, job->Z, tile, lanes.Rest + job->Plan.Width);
             Sweep.Over<T, GradientSumsStep<T>>(Count(job, tile), new(g, z, job->By, lanes.First, lanes.Second));
             lanes.FoldAt(tile + 1 - begin, tile + 1 == end);
         }
@@ -79,15 +80,18 @@ internal static unsafe class NormReluLoops<T>
         var lanes = new LaneSums<T>(job->Plan, (T*)work, job->Partial + (2 * chunk * job->Plan.Channels));
         for (long tile = begin; tile < end; tile++)
         {
-            T* t = Tile.Gather(job->Plan, job->Change, tile, lanes.Rest), z = Tile.Gather(job->Plan, job->Z, tile, lanes.Rest + job->Plan.Width);
+            T* t = Tile.Gather(job->Plan, job->Change, tile, lanes.Rest);
+            T* z = Tile.Gather(job->Plan, job->Z, tile, lanes.Rest + job->Plan.Width);
             if (job->More.Data == null)
             {
-                Sweep.Over<T, TangentSumsStep<T, WholeDirection<T>>>(Count(job, tile), new(new(t), z, job->By.Mean, lanes.First, lanes.Second));
+                var step = new TangentSumsStep<T, WholeDirection<T>>(new(t), z, job->By.Mean, lanes.First, lanes.Second);
+                Sweep.Over<T, TangentSumsStep<T, WholeDirection<T>>>(Count(job, tile), step);
             }
             else
             {
                 T* more = Tile.Gather(job->Plan, job->More, tile, lanes.Rest + (2 * job->Plan.Width));
-                Sweep.Over<T, TangentSumsStep<T, SplitDirection<T>>>(Count(job, tile), new(new(t, more), z, job->By.Mean, lanes.First, lanes.Second));
+                var step = new TangentSumsStep<T, SplitDirection<T>>(new(t, more), z, job->By.Mean, lanes.First, lanes.Second);
+                Sweep.Over<T, TangentSumsStep<T, SplitDirection<T>>>(Count(job, tile), step);
             }
 
             lanes.FoldAt(tile + 1 - begin, tile + 1 == end);
@@ -126,11 +130,13 @@ internal static unsafe class NormReluLoops<T>
         T* copies = (T*)work;
         for (long tile = begin; tile < end; tile++)
         {
-            T* change = Tile.Gather(job->Plan, job->Change, tile, copies), sum = Tile.Gather(job->Plan, job->Written, tile, copies + job->Plan.Width);
+            T* change = Tile.Gather(job->Plan, job->Change, tile, copies);
+            T* sum = Tile.Gather(job->Plan, job->Written, tile, copies + job->Plan.Width);
             Sweep.Over<T, AddStep<T>>(Count(job, tile), new(change, sum, sum));
             Tile.Scatter(job->Plan, job->Written, tile, sum);
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static nint Count(NormReluJob<T>* job, long tile) => (nint)(job->Plan.RowsOf(tile) * job->Plan.Channels);
 }

@@ -3,7 +3,9 @@ using System.Runtime.InteropServices;
 
 namespace Imta.MetaWeight.Backbones.Kernels;
 
-/// <summary>One call of a kernel on rows of one shape: its memory, its passes over the rows, and the few numbers of each channel between them.</summary>
+/// <summary>
+/// One call of a kernel on rows of one shape: its memory, its passes over the rows, and the few numbers of each channel between them.
+/// </summary>
 internal unsafe ref struct NormReluPass<T>
     where T : unmanaged, IBinaryFloatingPointIeee754<T>
 {
@@ -40,7 +42,8 @@ internal unsafe ref struct NormReluPass<T>
         double rows = _job.Plan.Rows;
         for (long c = 0; c < _job.Plan.Channels; c++)
         {
-            double off = _sums[c] / rows, mean = double.CreateTruncating(centre[c]) + off, raw = (_sums[_job.Plan.Channels + c] / rows) - (off * off);
+            double off = _sums[c] / rows, mean = double.CreateTruncating(centre[c]) + off;
+            double raw = (_sums[_job.Plan.Channels + c] / rows) - (off * off);
             double variance = raw < 0 ? 0 : raw, inverse = 1 / Math.Sqrt(variance + epsilon); // a NaN stays one
             saved.Mean[c] = T.CreateTruncating(mean);
             saved.InverseDeviation[c] = T.CreateTruncating(inverse);
@@ -63,8 +66,8 @@ internal unsafe ref struct NormReluPass<T>
     }
 
     /// <summary>
-    /// The gradient by z takes the masked cotangent m to scale · (m − mean(m) − ẑ · mean(m · ẑ)), ẑ = (z − mean) / deviation; those by weight and bias are
-    /// Σ m · ẑ and Σ m.
+    /// The gradient by z takes the masked cotangent m to scale · (m − mean(m) − ẑ · mean(m · ẑ)), ẑ = (z − mean) / deviation; those by
+    /// weight and bias are Σ m · ẑ and Σ m.
     /// </summary>
     public void Gradient(Rows<T> g, Saved<T> saved, Rows<T> dz, T* dWeight, T* dBias)
     {
@@ -81,7 +84,9 @@ internal unsafe ref struct NormReluPass<T>
         Go(&NormReluLoops<T>.Gradient, isBackwards: true);
     }
 
-    /// <summary>Normalisation's Jacobian is symmetric: the tangent is the same expression of t, and what weight and bias add, under the mask.</summary>
+    /// <summary>
+    /// Normalisation's Jacobian is symmetric: the tangent is the same expression of t, and what weight and bias add, under the mask.
+    /// </summary>
     public void Tangent(Rows<T> t1, Rows<T> t2, T* dWeight, T* dBias, Saved<T> saved, Rows<T> dy)
     {
         (_job.Change, _job.More, _job.Written) = (t1, t2, dy);
@@ -101,7 +106,9 @@ internal unsafe ref struct NormReluPass<T>
     private static void Mix(T* running, double value, double momentum)
         => *running = T.CreateTruncating(((1 - momentum) * double.CreateTruncating(*running)) + (momentum * value));
 
-    /// <summary>The mean of a few rows from all over: near the channel's own mean, so that no digits cancel in the sum of squares.</summary>
+    /// <summary>
+    /// The mean of a few rows from all over: near the channel's own mean, so that no digits cancel in the sum of squares.
+    /// </summary>
     private readonly double RoughMean(long channel)
     {
         long rows = _job.Plan.Rows, samples = Math.Min(rows, RoughRows);
@@ -129,7 +136,8 @@ internal unsafe ref struct NormReluPass<T>
         for (long c = 0; c < _job.Plan.Channels; c++)
         {
             double inverse = double.CreateTruncating(saved.InverseDeviation[c]), scale = double.CreateTruncating(saved.Scale[c]);
-            double byWeight = dWeight == null ? 0 : double.CreateTruncating(dWeight[c]), byBias = dBias == null ? 0 : double.CreateTruncating(dBias[c]);
+            double byWeight = dWeight == null ? 0 : double.CreateTruncating(dWeight[c]);
+            double byBias = dBias == null ? 0 : double.CreateTruncating(dBias[c]);
             slope[c] = T.CreateTruncating(inverse * (byWeight - (scale * inverse * _sums[_job.Plan.Channels + c] / rows)));
             offset[c] = T.CreateTruncating(byBias - (scale * _sums[c] / rows));
         }
@@ -158,15 +166,17 @@ internal unsafe ref struct NormReluPass<T>
         return run;
     }
 
-    /// <summary>A pass that leaves C first sums and C second ones over all rows: each chunk's own, added in their order whoever made them.</summary>
+    /// <summary>
+    /// A pass that leaves C first sums and C second ones over all rows: each chunk's own, added in their order whoever made them.
+    /// </summary>
     private void Sum(delegate*<void*, long, long, long, void*, void> body)
     {
         long count = 2 * _job.Plan.Channels;
         NativeMemory.Clear(_sums, (nuint)(_job.Plan.Chunks * count * sizeof(double)));
         Go(body, isBackwards: false);
-        for (long i = count; i < _job.Plan.Chunks * count; i++)
+        for (long chunk = 1; chunk < _job.Plan.Chunks; chunk++)
         {
-            _sums[i % count] += _sums[i];
+            Sweep.Over<double, AddStep<double>>((nint)count, new(_sums, _sums + (chunk * count), _sums));
         }
     }
 

@@ -2,7 +2,9 @@ using System.Runtime.CompilerServices;
 
 namespace Imta.MetaWeight.Backbones.Kernels;
 
-/// <summary>What an element is multiplied with and added to: a run of a tile's width each, a channel's value at each of its elements.</summary>
+/// <summary>
+/// What an element is multiplied with and added to: a run of a tile's width each, a channel's value at each of its elements.
+/// </summary>
 internal unsafe struct Coefficients<T>
     where T : unmanaged
 {
@@ -83,7 +85,8 @@ internal readonly unsafe struct GradientSumsStep<T>(T* g, T* z, in Coefficients<
 internal readonly unsafe struct GradientStep<T>(T* g, T* z, in Coefficients<T> by, T* target) : IStep<T>
     where T : unmanaged
 {
-    private readonly T* _g = g, _z = z, _scale = by.Scale, _shift = by.Shift, _mean = by.Mean, _slope = by.Slope, _offset = by.Offset, _target = target;
+    private readonly T* _g = g, _z = z, _target = target;
+    private readonly T* _scale = by.Scale, _shift = by.Shift, _mean = by.Mean, _slope = by.Slope, _offset = by.Offset;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void At<TVector, TLanes>(nint i)
@@ -142,7 +145,8 @@ internal readonly unsafe struct TangentSumsStep<T, TDirection>(TDirection t, T* 
     {
         TVector t = _t.At<TVector, TLanes>(i);
         TLanes.Store(TLanes.Add(TLanes.Load(_first + i), t), _first + i);
-        TLanes.Store(TLanes.MultiplyAdd(t, TLanes.Subtract(TLanes.Load(_z + i), TLanes.Load(_mean + i)), TLanes.Load(_second + i)), _second + i);
+        TVector off = TLanes.Subtract(TLanes.Load(_z + i), TLanes.Load(_mean + i));
+        TLanes.Store(TLanes.MultiplyAdd(t, off, TLanes.Load(_second + i)), _second + i);
     }
 }
 
@@ -152,7 +156,8 @@ internal readonly unsafe struct TangentStep<T, TDirection>(TDirection t, T* z, i
     where TDirection : struct, IDirection<T>
 {
     private readonly TDirection _t = t;
-    private readonly T* _z = z, _scale = by.Scale, _shift = by.Shift, _mean = by.Mean, _slope = by.Slope, _offset = by.Offset, _target = target;
+    private readonly T* _z = z, _target = target;
+    private readonly T* _scale = by.Scale, _shift = by.Shift, _mean = by.Mean, _slope = by.Slope, _offset = by.Offset;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void At<TVector, TLanes>(nint i)

@@ -80,7 +80,9 @@ internal readonly unsafe struct Operand
     public static Operand Rows(Tensor? tensor, string name)
     {
         Operand operand = Defined(tensor, name, allowed: Kind);
-        return operand.Layout is { } obstacle ? throw Refusal($"{name} {obstacle} (shape {Text(operand._sizes)}, strides {Text(operand._strides)})") : operand;
+        return operand.Layout is { } obstacle
+            ? throw Refusal($"{name} {obstacle} (shape {Text(operand._sizes)}, strides {Text(operand._strides)})")
+            : operand;
 
         string Text(long* values) => Operand.Text(new(values, (int)operand._dimensions));
     }
@@ -94,7 +96,9 @@ internal readonly unsafe struct Operand
             throw Refusal($"{name} has another element type ({operand.Type}) than {like.Name} ({like.Type})");
         }
 
-        return operand.Sizes.SequenceEqual(like.Sizes) ? operand : throw Refusal($"{name} has the shape {Text(operand.Sizes)}, {like.Name} {Text(like.Sizes)}");
+        return operand.Sizes.SequenceEqual(like.Sizes)
+            ? operand
+            : throw Refusal($"{name} has the shape {Text(operand.Sizes)}, {like.Name} {Text(like.Sizes)}");
     }
 
     /// <summary>The elements of an operand of shape <paramref name="sizes"/> without gaps.</summary>
@@ -124,8 +128,8 @@ internal readonly unsafe struct Operand
         => new((T*)_data, RowStride);
 
     /// <summary>
-    /// Refuses to write this operand if it overlaps one that is read, unless it is that one, element for element; they may share rows, as slices of the
-    /// channels.
+    /// Refuses to write this operand if it overlaps one that is read, unless it is that one, element for element; they may share rows, as
+    /// slices of the channels.
     /// </summary>
     public void DemandApart(in Operand read)
     {
@@ -161,7 +165,15 @@ internal readonly unsafe struct Operand
         => NotHere(tensor) ?? (tensor.dtype is ScalarType.Float32 or ScalarType.Float64 ? null : "is neither float32 nor float64");
 
     private static string? NotHere(Tensor tensor)
-        => tensor.device_type != DeviceType.CPU || tensor.is_sparse ? "is no dense tensor on the CPU" : tensor.is_neg() ? "is a view of negated elements" : null;
+        => tensor.device_type != DeviceType.CPU || !IsStrided(tensor)
+            ? "is no dense tensor on the CPU"
+            : tensor.is_neg() ? "is a view of negated elements" : null;
+
+    private static bool IsStrided(Tensor tensor)
+    {
+        StableAbi.Succeed(StableAbi.aoti_torch_get_layout(tensor.Handle, out int layout));
+        return layout == StableAbi.aoti_torch_layout_strided();
+    }
 
     private static string Text(ReadOnlySpan<long> values) => $"[{string.Join(", ", values.ToArray())}]";
 }

@@ -5,8 +5,8 @@ using System.Text;
 namespace Imta.MetaWeight.Backbones.Kernels;
 
 /// <summary>
-/// An operator of libtorch's dispatcher: on any device, recorded by autograd as usual. The interface checks neither the number nor the types of arguments:
-/// they must be those of the schema, all of them.
+/// An operator of libtorch's dispatcher: on any device, recorded by autograd as usual. The interface checks neither the number nor the
+/// types of arguments: they must be those of the schema, all of them.
 /// </summary>
 /// <param name="name">Such as <c>aten::convolution_backward</c>; a schema without an overload's name.</param>
 /// <param name="results">How many tensors it returns.</param>
@@ -76,7 +76,8 @@ internal sealed unsafe class Operator(string name, int results)
         StableAbi.Succeed(StableAbi.torch_new_list_reserve_size((nuint)values.Length, out nint list));
         foreach (T value in values)
         {
-            StableAbi.Succeed(StableAbi.torch_list_push_back(list, sizeof(T) == sizeof(long) ? Unsafe.BitCast<T, ulong>(value) : Unsafe.BitCast<T, byte>(value)));
+            ulong bits = sizeof(T) == sizeof(long) ? Unsafe.BitCast<T, ulong>(value) : Unsafe.BitCast<T, byte>(value);
+            StableAbi.Succeed(StableAbi.torch_list_push_back(list, bits));
         }
 
         return (ulong)list;

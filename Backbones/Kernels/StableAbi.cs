@@ -6,8 +6,9 @@ using System.Runtime.InteropServices;
 namespace Imta.MetaWeight.Backbones.Kernels;
 
 /// <summary>
-/// libtorch's stable C interface, in the very library that TorchSharp has loaded. A <c>Tensor.Handle</c> is what it calls a tensor handle. Functions that
-/// return an <see cref="int"/> return 0 for success; libtorch prints the reason of a failure to standard error, and there is no other way to it.
+/// libtorch's stable C interface, in the very library that TorchSharp has loaded. A <c>Tensor.Handle</c> is what it calls a tensor handle.
+/// Functions that return an <see cref="int"/> return 0 for success; libtorch prints the reason of a failure to standard error, and there is
+/// no other way to it.
 /// </summary>
 internal static unsafe partial class StableAbi
 {
@@ -28,7 +29,7 @@ internal static unsafe partial class StableAbi
     {
         if (!_isChecked)
         {
-            Check(aoti_torch_abi_version(), Environment.GetEnvironmentVariable(VersionVariable));
+            Check(LoadedVersion(), Environment.GetEnvironmentVariable(VersionVariable));
             _isChecked = true;
         }
     }
@@ -38,76 +39,75 @@ internal static unsafe partial class StableAbi
     {
         if (version >> MinorShift != Version >> MinorShift && allowed != "any")
         {
+            string found = version == 0 ? "An older libtorch" : $"libtorch {Text(version)}";
             throw new NotSupportedException(
-                $"libtorch {Text(version)} is loaded, but its kernels and operators are called here by the interface of {Text(Version)}: load a libtorch 2.10, or set {VersionVariable}=any to try this one.");
+                $"{found} is loaded, whose functions are called here by the interface of {Text(Version)}: "
+                + $"load a libtorch 2.10, or set {VersionVariable}=any to try this one.");
         }
 
         static string Text(ulong version) => $"{version >> 56}.{(byte)(version >> 48)}.{(byte)(version >> 40)}";
     }
 
+    // The platforms that libtorch is built for have one calling convention each.
     [LibraryImport(Library)]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     public static partial ulong aoti_torch_abi_version();
 
-    /// <summary>Takes the arguments in <paramref name="stack"/>, which own what they refer to, and leaves the results there, which the caller owns.</summary>
+    /// <summary>
+    /// Takes the arguments in <paramref name="stack"/>, which own what they refer to, and leaves the results there, which the caller owns.
+    /// </summary>
     [LibraryImport(Library)]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     public static partial int torch_call_dispatcher(byte* name, byte* overload, ulong* stack, ulong version);
 
     [LibraryImport(Library)]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     public static partial int torch_new_list_reserve_size(nuint size, out nint list);
 
     [LibraryImport(Library)]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     public static partial int torch_list_push_back(nint list, ulong value);
 
-    /// <summary>Runs <paramref name="body"/> on ranges that together are begin to end, on libtorch's threads; no exception may leave it.</summary>
+    /// <summary>
+    /// Runs <paramref name="body"/> on ranges that together are begin to end, on libtorch's threads; no exception may leave it.
+    /// </summary>
     [LibraryImport(Library)]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
-    public static partial int torch_parallel_for(long begin, long end, long grain, delegate* unmanaged[Cdecl]<long, long, void*, void> body, void* context);
+    public static partial int torch_parallel_for(
+        long begin, long end, long grain, delegate* unmanaged[Cdecl]<long, long, void*, void> body, void* context);
 
     [LibraryImport(Library)]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     public static partial int aoti_torch_new_tensor_handle(nint tensor, out nint other);
 
     [LibraryImport(Library)]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     public static partial int aoti_torch_delete_tensor_object(nint tensor);
 
     [LibraryImport(Library)]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     public static partial int aoti_torch_is_defined(nint tensor, out byte isDefined);
 
     [LibraryImport(Library)]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    public static partial int aoti_torch_layout_strided();
+
+    [LibraryImport(Library)]
+    public static partial int aoti_torch_get_layout(nint tensor, out int layout);
+
+    [LibraryImport(Library)]
     public static partial int aoti_torch_get_dim(nint tensor, out long dimensions);
 
     [LibraryImport(Library)]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     public static partial int aoti_torch_get_sizes(nint tensor, out long* sizes);
 
     [LibraryImport(Library)]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     public static partial int aoti_torch_get_strides(nint tensor, out long* strides);
 
     [LibraryImport(Library)]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     public static partial int aoti_torch_get_data_ptr(nint tensor, out void* data);
 
     [LibraryImport(Library)]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     public static partial int aoti_torch_copy_(nint tensor, nint source, int isNonBlocking);
 
     [LibraryImport(Library)]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     public static partial byte aoti_torch_grad_mode_is_enabled();
 
     [LibraryImport(Library)]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     public static partial void aoti_torch_grad_mode_set_enabled(byte isEnabled);
 
-    /// <summary>Throws where a function that fails only without memory failed.</summary>
+    /// <summary>Throws where a function failed that can only fail for want of memory.</summary>
     public static void Succeed(int code, [CallerArgumentExpression(nameof(code))] string call = "")
     {
         if (code != 0)
@@ -120,9 +120,21 @@ internal static unsafe partial class StableAbi
     public static ExternalException Failure(string message) => new(message);
 #pragma warning restore CA2201
 
+    private static ulong LoadedVersion()
+    {
+        try
+        {
+            return aoti_torch_abi_version();
+        }
+        catch (EntryPointNotFoundException)
+        {
+            return 0;
+        }
+    }
+
     /// <summary>
-    /// Finds the library by the name of the file that is loaded already. The runtime's own search begins beside the program, where another copy may lie:
-    /// with a second copy's allocator and dispatcher, every handle would be dangling.
+    /// Finds the library by the name of the file that is loaded already. The runtime's own search begins beside the program, where another
+    /// copy may lie: with a second copy's allocator and dispatcher, every handle would be dangling.
     /// </summary>
     private static nint Resolve(string name, Assembly assembly, DllImportSearchPath? path)
     {
@@ -132,7 +144,8 @@ internal static unsafe partial class StableAbi
         }
 
         InitializeDeviceType(DeviceType.CPU); // TorchSharp loads it here at the latest
-        string file = OperatingSystem.IsWindows() ? "torch_cpu.dll" : OperatingSystem.IsMacOS() ? Loaded("libtorch_cpu.dylib") : "libtorch_cpu.so";
+        string file = OperatingSystem.IsWindows() ? "torch_cpu.dll"
+            : OperatingSystem.IsMacOS() ? Loaded("libtorch_cpu.dylib") : "libtorch_cpu.so";
         return NativeLibrary.TryLoad(file, out nint library) ? library : 0;
     }
 

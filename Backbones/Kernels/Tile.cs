@@ -2,12 +2,15 @@ using System.Runtime.CompilerServices;
 
 namespace Imta.MetaWeight.Backbones.Kernels;
 
-/// <summary>Tiles of rows as one run of elements each: where they lie, or copied together where there are gaps between their rows.</summary>
+/// <summary>
+/// Tiles of rows as one run of elements each: where they lie, or copied together where there are gaps between their rows.
+/// </summary>
 internal static unsafe class Tile
 {
     private const int LongPiece = 64, ShortPiece = 16; // bytes
 
     /// <summary>A tile to read.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static T* Gather<T>(in TilePlan plan, Rows<T> rows, long tile, T* copy)
         where T : unmanaged
     {
@@ -22,10 +25,12 @@ internal static unsafe class Tile
     }
 
     /// <summary>A tile to write; if it is the copy, <see cref="Scatter"/> takes it where it belongs.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static T* Place<T>(in TilePlan plan, Rows<T> rows, long tile, T* copy)
         where T : unmanaged
         => IsRun(plan, rows) ? rows.Data + (tile * plan.TileRows * rows.Stride) : copy;
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Scatter<T>(in TilePlan plan, Rows<T> rows, long tile, T* copy)
         where T : unmanaged
     {
@@ -35,10 +40,12 @@ internal static unsafe class Tile
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static bool IsRun<T>(in TilePlan plan, Rows<T> rows)
         where T : unmanaged
         => plan.TileRows == 1 || rows.Stride == plan.Channels;
 
+    [MethodImpl(MethodImplOptions.NoInlining)]
     private static void Copy<T>(T* source, long sourceStride, T* target, long targetStride, long rows, long channels)
         where T : unmanaged
     {

@@ -3,8 +3,8 @@ using System.Numerics;
 namespace Imta.MetaWeight.Backbones.Kernels;
 
 /// <summary>
-/// How M rows of C channels are cut. It follows from shape and element type alone, so that sums come out the same whatever the threads, the strides or the
-/// width of vectors.
+/// How M rows of C channels are cut. It follows from shape and element type alone, so that sums come out the same whatever the threads, the
+/// strides or the width of vectors.
 /// </summary>
 internal readonly struct TilePlan
 {

@@ -5,7 +5,9 @@ namespace Imta.MetaWeight.Backbones.Kernels;
 /// <summary>Tells libtorch of tensors that were written behind its back: what autograd may have saved of them holds no longer.</summary>
 internal static class Written
 {
-    /// <summary>Raises the tensors' version counters, which the interface has no function for: a copy of a tensor to itself does nothing else.</summary>
+    /// <summary>
+    /// Raises the tensors' version counters, which the interface has no function for: a copy of a tensor to itself does nothing else.
+    /// </summary>
     public static void Mark(params ReadOnlySpan<Tensor?> tensors)
     {
         byte mode = StableAbi.aoti_torch_grad_mode_is_enabled();

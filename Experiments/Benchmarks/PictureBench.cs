@@ -3,7 +3,6 @@ using System.Diagnostics;
 using System.Globalization;
 using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Data.Pictures;
-using Imta.MetaWeight.Native;
 
 namespace Imta.MetaWeight.Experiments.Benchmarks;
 

@@ -9,7 +9,7 @@ namespace Imta.MetaWeight.Experiments.Commands;
 /// <summary><c>imta bench meta-step|step|data|infer|scale [CONFIG.yaml]</c>, and what they share.</summary>
 internal static class BenchCommand
 {
-    public static readonly Option<int> Repeat = new("--repeat") { HelpName = "R", Description = "Times of each, after one that does not count", DefaultValueFactory = _ => 7 };
+    public static readonly Option<int> Repeat = NumberOption.Whole("--repeat", "R", "Times of each, after one that does not count", 7);
     public static readonly Option<bool> Json = new("--json") { Description = "Print one JSON object" };
     public static readonly JsonSerializerOptions Format = new() { WriteIndented = true, PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower };
 

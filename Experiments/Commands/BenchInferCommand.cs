@@ -9,7 +9,7 @@ namespace Imta.MetaWeight.Experiments.Commands;
 /// <summary><c>imta bench infer [CONFIG.yaml]</c>: what folding, leaving early and the vectorised sweep are worth.</summary>
 internal static class BenchInferCommand
 {
-    private static readonly Option<int> BatchSize = new("--batch") { HelpName = "N", Description = "Images of a batch", DefaultValueFactory = _ => 256 };
+    private static readonly Option<int> BatchSize = NumberOption.Whole("--batch", "N", "Images of a batch", 256);
 
     public static Command Build()
     {

@@ -13,7 +13,7 @@ internal static class BenchMetaStepCommand
 
     private static readonly MetaGradientMethod[] Usual = [MetaGradientMethod.Forward, MetaGradientMethod.Unrolled];
 
-    private static readonly Option<int?> Batch = new("--batch") { HelpName = "N", Description = "Images of a batch, that is, of two parts, instead of the configuration's train.batch" };
+    private static readonly Option<int?> Batch = NumberOption.Whole("--batch", "N", "Images of a batch, that is, of two parts, instead of the configuration's train.batch");
     private static readonly Option<string[]> Gradient = new("--gradient") { HelpName = "method,...", Description = "Methods of the meta gradient to measure; by default forward,unrolled", AllowMultipleArgumentsPerToken = false };
     private static readonly Option<string?> Against = new("--against") { HelpName = "COMMAND", Description = "Measure another program in turns, such as 'python3 bench/pytorch_step.py --serve'" };
     private static readonly Option<bool> NoMemory = new("--no-memory") { Description = "Do not measure memory, which takes a process for each kind of step" };

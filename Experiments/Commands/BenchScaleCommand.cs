@@ -13,7 +13,7 @@ internal static class BenchScaleCommand
     private const int ExchangesARound = 20;
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(10);
 
-    private static readonly Option<int> Processes = new("--processes") { HelpName = "N", Description = "Processes, and threads of the one that is compared with them", DefaultValueFactory = _ => 2 };
+    private static readonly Option<int> Processes = NumberOption.Whole("--processes", "N", "Processes, and threads of the one that is compared with them", 2);
 
     public static Command Build()
     {

@@ -15,11 +15,11 @@ internal static class EvalCommand
     private const int MostRepeats = 10_000;
 
     private static readonly Option<string?> Out = new("--out") { HelpName = "DIR", Description = "Folder of the tables; by default the run's, for a checkpoint FILE.eval beside it" };
-    private static readonly Option<int> Points = new("--points") { HelpName = "P", Description = "Budgets p = 1 … P of dynamic.csv (IMTA sweeps 40)", DefaultValueFactory = _ => TestReport.UsualPoints };
+    private static readonly Option<int> Points = NumberOption.Whole("--points", "P", "Budgets p = 1 … P of dynamic.csv (IMTA sweeps 40)", TestReport.UsualPoints);
     private static readonly Option<string?> Policy = new("--policy") { HelpName = "P.json", Description = "Who leaves where in exits.csv; by default equal shares (p = 20)" };
     private static readonly Option<bool> Latency = new("--latency") { Description = "Measure how long answers take, one image at a time and in batches: latency.csv" };
-    private static readonly Option<int> BatchSize = new("--batch") { HelpName = "N", Description = "Images of a batch of --latency", DefaultValueFactory = _ => SetAnswers.Batch };
-    private static readonly Option<int> Repeat = new("--repeat") { HelpName = "R", Description = "Batches of each measurement of --latency", DefaultValueFactory = _ => 10 };
+    private static readonly Option<int> BatchSize = NumberOption.Whole("--batch", "N", "Images of a batch of --latency", SetAnswers.Batch);
+    private static readonly Option<int> Repeat = NumberOption.Whole("--repeat", "R", "Batches of each measurement of --latency", 10);
 
     public static Command Build()
     {

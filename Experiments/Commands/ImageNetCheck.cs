@@ -2,7 +2,6 @@ using System.Globalization;
 using Imta.MetaWeight.Experiments.Checks;
 using Imta.MetaWeight.Experiments.Data.Pictures;
 using Imta.MetaWeight.Experiments.Training;
-using Imta.MetaWeight.Native;
 
 namespace Imta.MetaWeight.Experiments.Commands;
 

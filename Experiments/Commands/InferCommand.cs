@@ -18,7 +18,7 @@ internal static class InferCommand
     private static readonly Option<string?> Data = new("--data") { HelpName = "FILE|DIR", Description = "Images in the data set's binary layout, or the data set's folder, whose test images are answered; by default the run's" };
     private static readonly Option<string?> Pictures = new("--images") { HelpName = "DIR", Description = "A folder of JPEG or PNG files, also in folders below it: each is resized and its middle answered" };
     private static readonly Option<string> Out = new("--out") { HelpName = "FILE.csv", Description = "The answers", DefaultValueFactory = _ => "answers.csv" };
-    private static readonly Option<int> BatchSize = new("--batch") { HelpName = "N", Description = "Images of a batch", DefaultValueFactory = _ => SetAnswers.Batch };
+    private static readonly Option<int> BatchSize = NumberOption.Whole("--batch", "N", "Images of a batch", SetAnswers.Batch);
 
     public static Command Build()
     {

@@ -13,7 +13,7 @@ internal static class SweepCommand
     private static readonly Argument<string> Plan = new("SWEEP.yaml") { Description = "What to run: a configuration, seeds, variants or a grid of settings (docs/sweeps.md)" };
     private static readonly Option<string?> Data = new("--data") { HelpName = "DIR", Description = "Folder of the data set's files" };
     private static readonly Option<string?> Out = new("--out") { HelpName = "DIR", Description = "Folder of the sweep; by default sweeps/NAME, NAME the file's. Of one that is there, what is not done yet is run" };
-    private static readonly Option<int?> Jobs = new("--jobs") { HelpName = "N", Description = "Runs at once, each with its share of the cores and CUDA devices; by default one, or with device cuda as many as have one each" };
+    private static readonly Option<int?> Jobs = NumberOption.Whole("--jobs", "N", "Runs at once, each with its share of the cores and CUDA devices; by default one, or with device cuda as many as have one each");
 
     public static Command Build()
     {

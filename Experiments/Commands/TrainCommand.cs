@@ -15,12 +15,12 @@ internal static class TrainCommand
 
     private static readonly Option<string?> Data = new("--data") { HelpName = "DIR", Description = "Folder of the data set's files" };
     private static readonly Option<string?> Out = new("--out") { HelpName = "DIR", Description = "Folder of the run; by default runs/NAME-sSEED-START" };
-    private static readonly Option<int?> Seed = new("--seed") { HelpName = "N", Description = "Seed of everything random" };
+    private static readonly Option<int?> Seed = NumberOption.Whole("--seed", "N", "Seed of everything random");
     private static readonly Option<string?> Place = new("--device") { HelpName = "cpu|cuda", Description = "Where to compute" };
-    private static readonly Option<int?> Threads = new("--threads") { HelpName = "N", Description = "Threads of the CPU's computation; 0: all cores" };
-    private static readonly Option<int?> Processes = new("--processes") { HelpName = "N", Description = "Train by N ranks on this machine, started by MPI, each on its share of every batch (processes)" };
-    private static readonly Option<int> ProcessTimeout = new("--process-timeout") { HelpName = "S", Description = "Seconds that a rank waits for the others of its run before it gives up", DefaultValueFactory = _ => UsualPatience };
-    private static readonly Option<double?> CheckpointMinutes = new("--checkpoint-minutes") { HelpName = "M", Description = "Minutes between two checkpoints inside an epoch (run.checkpointMinutes, 10)" };
+    private static readonly Option<int?> Threads = NumberOption.Whole("--threads", "N", "Threads of the CPU's computation; 0: all cores");
+    private static readonly Option<int?> Processes = NumberOption.Whole("--processes", "N", "Train by N ranks on this machine, started by MPI, each on its share of every batch (processes)");
+    private static readonly Option<int> ProcessTimeout = NumberOption.Whole("--process-timeout", "S", "Seconds that a rank waits for the others of its run before it gives up", UsualPatience);
+    private static readonly Option<double?> CheckpointMinutes = NumberOption.Decimal("--checkpoint-minutes", "M", "Minutes between two checkpoints inside an epoch (run.checkpointMinutes, 10)");
     private static readonly Option<string?> BestBy = new("--best-by") { HelpName = "WHAT", Description = "What chooses checkpoints/best.pt (run.bestBy): lastAccuracy, meanAccuracy, lastLoss, meanLoss" };
     private static readonly Option<bool> SkipNonFinite = new("--skip-nonfinite") { Description = "Skip and count batches with a loss or gradient that is no finite number (run.skipNonFinite)" };
     private static readonly Option<bool> Force = new("--force") { Description = "Replace the run that the folder holds" };

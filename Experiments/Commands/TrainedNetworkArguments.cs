@@ -16,7 +16,7 @@ internal static class TrainedNetworkArguments
     public const int LargestBatch = 65_536;
 
     private static readonly Option<string?> Place = new("--device") { HelpName = "cpu|cuda", Description = "Where to compute; by default where the run did" };
-    private static readonly Option<int?> Threads = new("--threads") { HelpName = "N", Description = "Threads of the CPU's computation; 0: all cores; by default the run's" };
+    private static readonly Option<int?> Threads = NumberOption.Whole("--threads", "N", "Threads of the CPU's computation; 0: all cores; by default the run's");
 
     /// <summary>A command that has them.</summary>
     public static Command Command(string name, string description, params Option[] more)

@@ -1,6 +1,6 @@
 using System.Diagnostics;
 using Imta.MetaWeight.Backbones.Kernels;
-using Imta.MetaWeight.Native;
+using Imta.MetaWeight.Experiments.Data.Pictures;
 
 namespace Imta.MetaWeight.Experiments.Diagnosis;
 

@@ -102,7 +102,8 @@ internal static class PublishedOptimisers
     /// <summary>The state of each parameter; null where there is none, and for all where they are not as many.</summary>
     private static TorchDictionary?[] States(TorchDictionary? optimiser, int count)
     {
-        TorchValue[] places = [.. (optimiser?.Entries.GetValueOrDefault(Groups)?.Parts ?? []).OfType<TorchDictionary>().SelectMany(group => group.Entries.GetValueOrDefault(Members)?.Parts ?? [])];
+        IEnumerable<TorchDictionary> groups = (optimiser?.Entries.GetValueOrDefault(Groups)?.Parts ?? []).OfType<TorchDictionary>();
+        TorchValue[] places = [.. groups.SelectMany(group => group.Entries.GetValueOrDefault(Members)?.Parts ?? [])];
         return places.Length == count && optimiser?.Entries.GetValueOrDefault(State) is TorchDictionary { Entries: var states }
             ? [.. places.Select(place => place is TorchInteger(var number) ? states.GetValueOrDefault(number) as TorchDictionary : null)]
             : new TorchDictionary?[count];

@@ -1,5 +1,5 @@
 using System.Globalization;
-using CsvHelper.Configuration.Attributes;
+using CsvHelper;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Runs;
 
@@ -59,17 +59,18 @@ internal static class PointsFile
 }
 
 /// <summary>A row of such a file.</summary>
-internal sealed record PointRow
+[CsvRecord]
+internal sealed partial record PointRow
 {
-    [Name("name")]
+    [CsvColumn("name")]
     public required string Name { get; init; }
 
-    [Name("macs")]
+    [CsvColumn("macs")]
     public required double Macs { get; init; }
 
-    [Name("accuracy")]
+    [CsvColumn("accuracy")]
     public required double Accuracy { get; init; }
 
-    [Name("parameters"), Optional]
+    [CsvColumn("parameters", Optional = true)]
     public double? Parameters { get; init; }
 }

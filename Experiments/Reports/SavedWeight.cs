@@ -1,23 +1,24 @@
-using CsvHelper.Configuration.Attributes;
+using CsvHelper;
 
 namespace Imta.MetaWeight.Experiments.Reports;
 
 /// <summary>What a report takes of a row of <c>weights/epoch-NNNN.csv</c>.</summary>
-internal sealed record SavedWeight
+[CsvRecord]
+internal sealed partial record SavedWeight
 {
-    [Name("difficulty")]
+    [CsvColumn("difficulty")]
     public required float? Difficulty { get; init; }
 
-    [Name("exit")]
+    [CsvColumn("exit")]
     public required int Exit { get; init; }
 
-    [Name("loss")]
+    [CsvColumn("loss")]
     public required float Loss { get; init; }
 
     /// <summary>Null in runs of earlier versions.</summary>
-    [Name("confidence"), Optional]
+    [CsvColumn("confidence", Optional = true)]
     public float? Confidence { get; init; }
 
-    [Name("weight")]
+    [CsvColumn("weight")]
     public required float Weight { get; init; }
 }

@@ -128,7 +128,9 @@ internal static class Checkpoint
     private static string Unreadable(string path, Exception cause) => $"{path} is no checkpoint that can be read ({cause.Message.TrimEnd('.')})";
 
     /// <summary>Tensors by name; those that are not there are left out.</summary>
-    private static TorchDictionary Named(IReadOnlyList<string> names, IReadOnlyList<Tensor?> tensors) => new(names.Zip(tensors).Where(entry => entry.Second is not null).Select(entry => KeyValuePair.Create(entry.First, entry.Second!)));
+    private static TorchDictionary Named(IReadOnlyList<string> names, IReadOnlyList<Tensor?> tensors) => new(names.Zip(tensors)
+        .Where(entry => entry.Second is not null)
+        .Select(entry => KeyValuePair.Create(entry.First, entry.Second!)));
 
     /// <summary>What a checkpoint holds.</summary>
     /// <param name="Settings">The run's configuration.</param>
@@ -150,7 +152,7 @@ internal static class Checkpoint
 
         /// <summary>Copies the backbone's state alone.</summary>
         /// <exception cref="UsageException">It is missing or does not fit.</exception>
-        public void Restore(MultiExitNetwork network, string path) => Guarded(path, () => network.load_state_dict(Values.Dictionary("state_dict").Tensors()));
+        public void Restore(MultiExitNetwork network, string path) => Guarded(path, () => network.LoadState(Values.Dictionary("state_dict").Tensors()));
 
         /// <summary>Gives up all tensors but those of <see cref="Progress"/>: a model has its own by now.</summary>
         public void ReleaseModel()
@@ -184,12 +186,12 @@ internal static class Checkpoint
 
         private void Restore(RunModel model)
         {
-            model.Network.load_state_dict(Values.Dictionary("state_dict").Tensors());
+            model.Network.LoadState(Values.Dictionary("state_dict").Tensors());
             Dictionary<string, Tensor> buffers = Values.Dictionary("optimizer").Dictionary("momentum_buffer").Tensors();
             model.Optimiser.Restore([.. model.Network.ParameterNames.Select(name => buffers.GetValueOrDefault(name))]);
             if (model.Weighting is { } weighting)
             {
-                weighting.Network.load_state_dict(Values.Dictionary("meta_state_dict").Tensors());
+                weighting.Network.LoadState(Values.Dictionary("meta_state_dict").Tensors());
                 TorchDictionary state = Values.Dictionary("meta_optimizer"), means = state.Dictionary("exp_avg"), squares = state.Dictionary("exp_avg_sq");
                 weighting.Optimiser.Restore([.. weighting.Names.Select(name => means.Tensor(name))], [.. weighting.Names.Select(name => squares.Tensor(name))], state.Integer("step"));
             }

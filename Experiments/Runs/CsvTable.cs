@@ -1,14 +1,28 @@
 using System.Globalization;
-using System.Text;
 using CsvHelper;
-using CsvHelper.Configuration;
 
 namespace Imta.MetaWeight.Experiments.Runs;
 
-/// <summary>CSV as every table here has it: snake_case headers, invariant culture, <c>\n</c>.</summary>
+/// <summary>CSV as every table here has it: snake_case headers, commas, invariant culture, <c>\n</c>.</summary>
 internal static class CsvTable
 {
-    private static readonly CsvConfiguration Format = new(CultureInfo.InvariantCulture) { NewLine = "\n" };
+    private static readonly CsvWriterOptions Written = new()
+    {
+        Separator = ',',
+        NewLine = "\n",
+        FormatProvider = CultureInfo.InvariantCulture,
+        Quoting = CsvQuoting.WhenNeededOrWhitespace,
+    };
+
+    /// <summary>The reader's own defaults guess the separator and mend what is damaged: a torn table would be read as another one.</summary>
+    private static readonly CsvReaderOptions Accepted = new()
+    {
+        Separator = ',',
+        FormatProvider = CultureInfo.InvariantCulture,
+        MissingField = CsvMissingFieldHandling.Throw,
+        MalformedData = CsvMalformedDataHandling.Throw,
+        TrackLineNumbers = true, // for messages
+    };
 
     /// <summary>A whole table, in place of what was there.</summary>
     public static void Write<T>(string path, IEnumerable<T> rows) => AtomicFile.Write(path, stream => WriteTo(stream, rows, header: true));
@@ -16,8 +30,20 @@ internal static class CsvTable
     /// <summary>The rows of a table.</summary>
     public static IReadOnlyList<T> Read<T>(string path)
     {
-        using var csv = new CsvReader(new StreamReader(path), Format);
-        return [.. csv.GetRecords<T>()];
+        using CsvReader csv = Open(path);
+        return Rows<T>(csv);
+    }
+
+    /// <summary>A table, from its start.</summary>
+    public static CsvReader Open(string path) => CsvReader.Create(File.OpenRead(path), Accepted);
+
+    /// <summary>The rows of a table that was opened; none where the file is empty.</summary>
+    /// <exception cref="KeyNotFoundException">It lacks a column.</exception>
+    /// <exception cref="CsvFormatException">A line is damaged, or holds another kind of value.</exception>
+    public static IReadOnlyList<T> Rows<T>(CsvReader csv)
+    {
+        csv.ReadHeader();
+        return csv.Headers.Count == 0 ? [] : [.. csv.GetRecords<T>()];
     }
 
     /// <summary>More rows at the end of a table, which starts with its header.</summary>
@@ -45,18 +71,15 @@ internal static class CsvTable
 
     private static void WriteTo<T>(Stream stream, IEnumerable<T> rows, bool header)
     {
-        using var text = new StreamWriter(stream, new UTF8Encoding(encoderShouldEmitUTF8Identifier: false), leaveOpen: true);
-        using var csv = new CsvWriter(text, Format);
+        using var csv = CsvWriter.Create(stream, Written, leaveOpen: true);
         if (header)
         {
             csv.WriteHeader<T>();
-            csv.NextRecord();
         }
 
         foreach (T row in rows)
         {
             csv.WriteRecord(row);
-            csv.NextRecord();
         }
     }
 }

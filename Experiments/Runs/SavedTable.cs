@@ -1,5 +1,5 @@
+using System.Reflection;
 using CsvHelper;
-using CsvHelper.TypeConversion;
 using Imta.MetaWeight.Experiments.Configuration;
 
 namespace Imta.MetaWeight.Experiments.Runs;
@@ -13,11 +13,7 @@ internal static class SavedTable
     {
         try
         {
-            return File.Exists(file) ? CsvTable.Read<T>(file) : [];
-        }
-        catch (CsvHelperException e)
-        {
-            throw new UsageException($"{YamlReader.OneLine(file)}{Line(e)}: {Problem(e)}", e);
+            return File.Exists(file) ? Rows<T>(file) : [];
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
@@ -25,15 +21,33 @@ internal static class SavedTable
         }
     }
 
-    private static string Line(CsvHelperException e) => e is HeaderValidationException || e.Context?.Parser is not { RawRow: > 0 } parser
-        ? ""
-        : FormattableString.Invariant($", line {parser.RawRow}");
-
-    private static string Problem(CsvHelperException e) => e switch
+    private static IReadOnlyList<T> Rows<T>(string file)
     {
-        HeaderValidationException header => $"it has no column {string.Join(", ", header.InvalidHeaders.SelectMany(missing => missing.Names))}; wanted a comma-separated table with a header",
-        TypeConverterException value => $"{value.MemberMapData.Names.FirstOrDefault() ?? "a column"} is '{YamlReader.OneLine(value.Text ?? "")}', which is no such value",
-        CsvHelper.MissingFieldException => "the line is too short; is the file whole?",
+        using CsvReader csv = CsvTable.Open(file);
+        try
+        {
+            return CsvTable.Rows<T>(csv);
+        }
+        catch (KeyNotFoundException e)
+        {
+            string missing = string.Join(", ", Required(typeof(T)).Where(column => !csv.TryGetFieldIndex(column, out _)));
+            throw new UsageException($"{YamlReader.OneLine(file)}: it has no column {missing}; wanted a comma-separated table with a header", e);
+        }
+        catch (CsvFormatException e)
+        {
+            throw new UsageException(FormattableString.Invariant($"{YamlReader.OneLine(file)}, line {e.LineNumber}: {Problem(csv, e)}"), e);
+        }
+    }
+
+    private static IEnumerable<string> Required(Type row) => row.GetProperties()
+        .Select(property => property.GetCustomAttribute<CsvColumnAttribute>())
+        .Where(column => column is { Optional: false })
+        .Select(column => column!.Name!);
+
+    private static string Problem(CsvReader csv, CsvFormatException e) => e switch
+    {
+        { InnerException: IndexOutOfRangeException } => "the line is too short; is the file whole?",
+        { FieldIndex: >= 0 and var field } => $"{csv.Headers[field]} is '{YamlReader.OneLine(csv.GetString(field))}', which is no such value",
         _ => $"this is no such table ({YamlReader.OneLine(e.Message.Split('\n')[0].TrimEnd('.', '\r'))})",
     };
 }

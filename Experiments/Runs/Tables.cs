@@ -1,4 +1,4 @@
-using CsvHelper.Configuration.Attributes;
+using CsvHelper;
 using Imta.MetaWeight.Backbones;
 
 namespace Imta.MetaWeight.Experiments.Runs;
@@ -6,83 +6,86 @@ namespace Imta.MetaWeight.Experiments.Runs;
 #pragma warning disable CS1591 // The columns are documented in docs/files.md, the rows here.
 
 /// <summary>A row of <c>epochs.csv</c>: one exit in one epoch. Losses and accuracies are means over samples, as fractions of 1.</summary>
-public sealed record EpochRow
+[CsvRecord]
+public sealed partial record EpochRow
 {
-    [Name("epoch"), Index(0)]
+    [CsvColumn("epoch")]
     public required int Epoch { get; init; }
 
-    [Name("phase"), Index(1)]
+    [CsvColumn("phase")]
     public required int Phase { get; init; }
 
-    [Name("exit"), Index(2)]
+    [CsvColumn("exit")]
     public required int Exit { get; init; }
 
-    [Name("rate"), Index(3)]
+    [CsvColumn("rate")]
     public required double Rate { get; init; }
 
-    [Name("meta_rate"), Index(4)]
+    [CsvColumn("meta_rate")]
     public required double? MetaRate { get; init; }
 
-    [Name("train_loss"), Index(5)]
+    [CsvColumn("train_loss")]
     public required double TrainLoss { get; init; }
 
-    [Name("train_weighted_loss"), Index(6)]
+    [CsvColumn("train_weighted_loss")]
     public required double TrainWeightedLoss { get; init; }
 
-    [Name("train_accuracy"), Index(7)]
+    [CsvColumn("train_accuracy")]
     public required double TrainAccuracy { get; init; }
 
-    [Name("validation_loss"), Index(8)]
+    [CsvColumn("validation_loss")]
     public required double? ValidationLoss { get; init; }
 
-    [Name("validation_accuracy"), Index(9)]
+    [CsvColumn("validation_accuracy")]
     public required double? ValidationAccuracy { get; init; }
 
-    [Name("meta_loss"), Index(10)]
+    [CsvColumn("meta_loss")]
     public required double? MetaLoss { get; init; }
 
-    [Name("weight_mean"), Index(11)]
+    [CsvColumn("weight_mean")]
     public required double WeightMean { get; init; }
 
-    [Name("weight_std"), Index(12)]
+    [CsvColumn("weight_std")]
     public required double WeightStd { get; init; }
 
-    [Name("skipped_batches"), Index(13)]
+    [CsvColumn("skipped_batches")]
     public required int SkippedBatches { get; init; }
 }
 
 /// <summary>A row of <c>timing.csv</c>: one epoch. All that is not reproducible.</summary>
-public sealed record TimingRow
+[CsvRecord]
+public sealed partial record TimingRow
 {
-    [Name("epoch"), Index(0)]
+    [CsvColumn("epoch")]
     public required int Epoch { get; init; }
 
-    [Name("train_seconds"), Index(1)]
+    [CsvColumn("train_seconds")]
     public required double TrainSeconds { get; init; }
 
-    [Name("train_images_per_second"), Index(2)]
+    [CsvColumn("train_images_per_second")]
     public required double TrainImagesPerSecond { get; init; }
 
-    [Name("validation_seconds"), Index(3)]
+    [CsvColumn("validation_seconds")]
     public required double ValidationSeconds { get; init; }
 
-    [Name("peak_memory_mib"), Index(4)]
+    [CsvColumn("peak_memory_mib")]
     public required double PeakMemoryMib { get; init; }
 }
 
 /// <summary>A row of <c>cost.csv</c>: what it costs to answer at one exit, for one image, earlier exits included.</summary>
-public sealed record CostRow
+[CsvRecord]
+public sealed partial record CostRow
 {
-    [Name("exit"), Index(0)]
+    [CsvColumn("exit")]
     public required int Exit { get; init; }
 
-    [Name("macs"), Index(1)]
+    [CsvColumn("macs")]
     public required long Macs { get; init; }
 
-    [Name("macs_share"), Index(2)]
+    [CsvColumn("macs_share")]
     public required double MacsShare { get; init; }
 
-    [Name("parameters"), Index(3)]
+    [CsvColumn("parameters")]
     public required long Parameters { get; init; }
 
     /// <summary>The table of a network.</summary>
@@ -96,26 +99,27 @@ public sealed record CostRow
 }
 
 /// <summary>A row of <c>weights/epoch-NNNN.csv</c>: one training sample at one exit.</summary>
-public sealed record WeightRow
+[CsvRecord]
+public sealed partial record WeightRow
 {
-    [Name("sample"), Index(0)]
+    [CsvColumn("sample")]
     public required long Sample { get; init; }
 
-    [Name("label"), Index(1)]
+    [CsvColumn("label")]
     public required long Label { get; init; }
 
-    [Name("difficulty"), Index(2)]
+    [CsvColumn("difficulty")]
     public required float? Difficulty { get; init; }
 
-    [Name("exit"), Index(3)]
+    [CsvColumn("exit")]
     public required int Exit { get; init; }
 
-    [Name("loss"), Index(4)]
+    [CsvColumn("loss")]
     public required float Loss { get; init; }
 
-    [Name("confidence"), Index(5)]
+    [CsvColumn("confidence")]
     public required float Confidence { get; init; }
 
-    [Name("weight"), Index(6)]
+    [CsvColumn("weight")]
     public required float Weight { get; init; }
 }

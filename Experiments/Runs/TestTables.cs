@@ -1,232 +1,240 @@
-using CsvHelper.Configuration.Attributes;
+using CsvHelper;
 
 namespace Imta.MetaWeight.Experiments.Runs;
 
 #pragma warning disable CS1591 // The columns are documented in docs/files.md, the rows here.
 
 /// <summary>A row of <c>anytime.csv</c>: one exit on the test set.</summary>
-public sealed record AnytimeRow
+[CsvRecord]
+public sealed partial record AnytimeRow
 {
-    [Name("exit"), Index(0)]
+    [CsvColumn("exit")]
     public required int Exit { get; init; }
 
-    [Name("top1"), Index(1)]
+    [CsvColumn("top1")]
     public required double Top1 { get; init; }
 
-    [Name("top5"), Index(2)]
+    [CsvColumn("top5")]
     public required double Top5 { get; init; }
 
-    [Name("loss"), Index(3)]
+    [CsvColumn("loss")]
     public required double Loss { get; init; }
 
-    [Name("samples"), Index(4)]
+    [CsvColumn("samples")]
     public required int Samples { get; init; }
 
-    [Name("macs"), Index(5)]
+    [CsvColumn("macs")]
     public required long Macs { get; init; }
 
-    [Name("parameters"), Index(6)]
+    [CsvColumn("parameters")]
     public required long Parameters { get; init; }
 }
 
 /// <summary>A row of <c>dynamic.csv</c>: one exit under one budget.</summary>
-public sealed record DynamicRow
+[CsvRecord]
+public sealed partial record DynamicRow
 {
-    [Name("p"), Index(0)]
+    [CsvColumn("p")]
     public required int P { get; init; }
 
-    [Name("q"), Index(1)]
+    [CsvColumn("q")]
     public required double Q { get; init; }
 
-    [Name("exit"), Index(2)]
+    [CsvColumn("exit")]
     public required int Exit { get; init; }
 
-    [Name("threshold"), Index(3)]
+    [CsvColumn("threshold")]
     public required float? Threshold { get; init; }
 
-    [Name("validation_share"), Index(4)]
+    [CsvColumn("validation_share")]
     public required double ValidationShare { get; init; }
 
-    [Name("test_share"), Index(5)]
+    [CsvColumn("test_share")]
     public required double TestShare { get; init; }
 
-    [Name("test_accuracy_leaving"), Index(6)]
+    [CsvColumn("test_accuracy_leaving")]
     public required double? TestAccuracyLeaving { get; init; }
 
-    [Name("validation_accuracy"), Index(7)]
+    [CsvColumn("validation_accuracy")]
     public required double ValidationAccuracy { get; init; }
 
-    [Name("test_accuracy"), Index(8)]
+    [CsvColumn("test_accuracy")]
     public required double TestAccuracy { get; init; }
 
-    [Name("validation_macs"), Index(9)]
+    [CsvColumn("validation_macs")]
     public required double ValidationMacs { get; init; }
 
-    [Name("test_macs"), Index(10)]
+    [CsvColumn("test_macs")]
     public required double TestMacs { get; init; }
 }
 
 /// <summary>A row of <c>exits.csv</c>: one exit on the test images of some classes.</summary>
-public sealed record ExitRow
+[CsvRecord]
+public sealed partial record ExitRow
 {
-    [Name("classes"), Index(0)]
+    [CsvColumn("classes")]
     public required string Classes { get; init; }
 
-    [Name("exit"), Index(1)]
+    [CsvColumn("exit")]
     public required int Exit { get; init; }
 
-    [Name("samples"), Index(2)]
+    [CsvColumn("samples")]
     public required int Samples { get; init; }
 
-    [Name("share"), Index(3)]
+    [CsvColumn("share")]
     public required double Share { get; init; }
 
-    [Name("accuracy_leaving"), Index(4)]
+    [CsvColumn("accuracy_leaving")]
     public required double? AccuracyLeaving { get; init; }
 
-    [Name("accuracy"), Index(5)]
+    [CsvColumn("accuracy")]
     public required double Accuracy { get; init; }
 
-    [Name("confidence"), Index(6)]
+    [CsvColumn("confidence")]
     public required double Confidence { get; init; }
 
-    [Name("ece"), Index(7)]
+    [CsvColumn("ece")]
     public required double Ece { get; init; }
 
-    [Name("auroc"), Index(8)]
+    [CsvColumn("auroc")]
     public required double? Auroc { get; init; }
 
-    [Name("overthinking"), Index(9)]
+    [CsvColumn("overthinking")]
     public required double Overthinking { get; init; }
 
-    [Name("oracle"), Index(10)]
+    [CsvColumn("oracle")]
     public required double Oracle { get; init; }
 }
 
 /// <summary>A row of <c>classes.csv</c>: one exit on the test images of one class.</summary>
-public sealed record ClassRow
+[CsvRecord]
+public sealed partial record ClassRow
 {
-    [Name("class"), Index(0)]
+    [CsvColumn("class")]
     public required long Class { get; init; }
 
-    [Name("name"), Index(1)]
+    [CsvColumn("name")]
     public required string Name { get; init; }
 
-    [Name("group"), Index(2)]
+    [CsvColumn("group")]
     public required string? Group { get; init; }
 
-    [Name("train_images"), Index(3)]
+    [CsvColumn("train_images")]
     public required long TrainImages { get; init; }
 
-    [Name("exit"), Index(4)]
+    [CsvColumn("exit")]
     public required int Exit { get; init; }
 
-    [Name("samples"), Index(5)]
+    [CsvColumn("samples")]
     public required int Samples { get; init; }
 
-    [Name("share"), Index(6)]
+    [CsvColumn("share")]
     public required double Share { get; init; }
 
-    [Name("accuracy_leaving"), Index(7)]
+    [CsvColumn("accuracy_leaving")]
     public required double? AccuracyLeaving { get; init; }
 
-    [Name("accuracy"), Index(8)]
+    [CsvColumn("accuracy")]
     public required double Accuracy { get; init; }
 }
 
 /// <summary>A row of <c>correlation.csv</c>: two exits.</summary>
-public sealed record CorrelationRow
+[CsvRecord]
+public sealed partial record CorrelationRow
 {
-    [Name("exit_a"), Index(0)]
+    [CsvColumn("exit_a")]
     public required int ExitA { get; init; }
 
-    [Name("exit_b"), Index(1)]
+    [CsvColumn("exit_b")]
     public required int ExitB { get; init; }
 
-    [Name("spearman"), Index(2)]
+    [CsvColumn("spearman")]
     public required double? Spearman { get; init; }
 }
 
 /// <summary>A row of <c>predictions.csv</c>: one image at one exit.</summary>
-public sealed record PredictionRow
+[CsvRecord]
+public sealed partial record PredictionRow
 {
-    [Name("split"), Index(0)]
+    [CsvColumn("split")]
     public required string Split { get; init; }
 
-    [Name("sample"), Index(1)]
+    [CsvColumn("sample")]
     public required long Sample { get; init; }
 
-    [Name("label"), Index(2)]
+    [CsvColumn("label")]
     public required long Label { get; init; }
 
-    [Name("exit"), Index(3)]
+    [CsvColumn("exit")]
     public required int Exit { get; init; }
 
-    [Name("prediction"), Index(4)]
+    [CsvColumn("prediction")]
     public required long Prediction { get; init; }
 
-    [Name("confidence"), Index(5)]
+    [CsvColumn("confidence")]
     public required float Confidence { get; init; }
 }
 
 /// <summary>A row of <c>latency.csv</c>: answers at one exit, or under one budget, in batches of one size.</summary>
-public sealed record LatencyRow
+[CsvRecord]
+public sealed partial record LatencyRow
 {
-    [Name("kind"), Index(0)]
+    [CsvColumn("kind")]
     public required string Kind { get; init; }
 
-    [Name("batch"), Index(1)]
+    [CsvColumn("batch")]
     public required int Batch { get; init; }
 
-    [Name("exit"), Index(2)]
+    [CsvColumn("exit")]
     public required int? Exit { get; init; }
 
-    [Name("p"), Index(3)]
+    [CsvColumn("p")]
     public required int? P { get; init; }
 
-    [Name("accuracy"), Index(4)]
+    [CsvColumn("accuracy")]
     public required double Accuracy { get; init; }
 
-    [Name("macs"), Index(5)]
+    [CsvColumn("macs")]
     public required double Macs { get; init; }
 
-    [Name("batches"), Index(6)]
+    [CsvColumn("batches")]
     public required int Batches { get; init; }
 
-    [Name("median_ms"), Index(7)]
+    [CsvColumn("median_ms")]
     public required double MedianMs { get; init; }
 
-    [Name("p95_ms"), Index(8)]
+    [CsvColumn("p95_ms")]
     public required double P95Ms { get; init; }
 
-    [Name("mean_ms"), Index(9)]
+    [CsvColumn("mean_ms")]
     public required double MeanMs { get; init; }
 
-    [Name("images_per_second"), Index(10)]
+    [CsvColumn("images_per_second")]
     public required double ImagesPerSecond { get; init; }
 }
 
 /// <summary>A row of what <c>imta infer</c> writes: one image.</summary>
-public sealed record AnswerRow
+[CsvRecord]
+public sealed partial record AnswerRow
 {
-    [Name("sample"), Index(0)]
+    [CsvColumn("sample")]
     public required long Sample { get; init; }
 
-    [Name("class"), Index(1)]
+    [CsvColumn("class")]
     public required long Class { get; init; }
 
-    [Name("name"), Index(2)]
+    [CsvColumn("name")]
     public required string Name { get; init; }
 
-    [Name("confidence"), Index(3)]
+    [CsvColumn("confidence")]
     public required float Confidence { get; init; }
 
-    [Name("exit"), Index(4)]
+    [CsvColumn("exit")]
     public required int Exit { get; init; }
 
-    [Name("macs"), Index(5)]
+    [CsvColumn("macs")]
     public required long Macs { get; init; }
 
-    [Name("file"), Index(6)]
+    [CsvColumn("file")]
     public string? File { get; init; }
 }

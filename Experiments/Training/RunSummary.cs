@@ -33,7 +33,7 @@ internal sealed record RunSummary(
         yield return Needs;
         if (Done is not null)
         {
-            string inside = Progress is null ? "" : FormattableString.Invariant($", batch {Progress["batch"]}");
+            string inside = Progress?.Entries.GetValueOrDefault("batch") is TorchInteger(var batch) ? FormattableString.Invariant($", batch {batch}") : "";
             yield return FormattableString.Invariant($"going on after epoch {Done} of {Phases[^1].LastEpoch}{inside}");
         }
     }

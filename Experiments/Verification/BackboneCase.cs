@@ -1,6 +1,7 @@
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Backbones.Linearised;
 using Imta.MetaWeight.Losses;
+using Imta.MetaWeight.Meta;
 
 namespace Imta.MetaWeight.Experiments.Verification;
 

@@ -1,19 +1,18 @@
 using System.Globalization;
 using CsvHelper;
-using CsvHelper.Configuration.Attributes;
 using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Experiments.Runs;
 
 namespace Imta.MetaWeight.Experiments.Verification;
 
 /// <summary><c>flops*.csv</c>: multiply-adds and parameters of each exit by the published counters. Whole numbers, so they are equal or wrong.</summary>
-internal static class CostCase
+internal static partial class CostCase
 {
     private const double Exact = 0;
 
     public static IEnumerable<VerifiedQuantity> Run(string path)
     {
-        using var csv = new CsvReader(new StreamReader(path), CultureInfo.InvariantCulture);
-        var rows = csv.GetRecords<Row>().Select((row, index) => (Line: index + 2, Row: row)).ToArray();
+        var rows = CsvTable.Read<Row>(path).Select((row, index) => (Line: index + 2, Row: row)).ToArray();
         return [.. rows.GroupBy(row => row.Row.Network).SelectMany(network =>
         {
             string name = FormattableString.Invariant($"{Path.GetFileName(path)} line {network.First().Line}");
@@ -46,63 +45,64 @@ internal static class CostCase
             name, quantity, GoldenFile.RelativeError([.. actual.Select(value => (double)value)], [.. expected.Select(value => (double)value)]), Exact);
     }
 
-    private sealed class Row
+    [CsvRecord]
+    internal sealed partial class Row
     {
-        [Name("arch")]
+        [CsvColumn("arch")]
         public required string Arch { get; init; }
 
-        [Name("data")]
+        [CsvColumn("data")]
         public required string Data { get; init; }
 
-        [Name("nBlocks")]
+        [CsvColumn("nBlocks")]
         public required int Blocks { get; init; }
 
-        [Name("base")]
+        [CsvColumn("base")]
         public required int? Base { get; init; }
 
-        [Name("step")]
+        [CsvColumn("step")]
         public required int Step { get; init; }
 
-        [Name("stepmode")]
+        [CsvColumn("stepmode")]
         public required string StepMode { get; init; }
 
-        [Name("nChannels")]
+        [CsvColumn("nChannels")]
         public required int Channels { get; init; }
 
-        [Name("growthRate")]
+        [CsvColumn("growthRate")]
         public required int Growth { get; init; }
 
-        [Name("grFactor")]
+        [CsvColumn("grFactor")]
         public required string GrowthFactors { get; init; }
 
-        [Name("bnFactor")]
+        [CsvColumn("bnFactor")]
         public required string BottleneckFactors { get; init; }
 
-        [Name("prune")]
+        [CsvColumn("prune")]
         public required string Prune { get; init; }
 
-        [Name("reduction")]
+        [CsvColumn("reduction")]
         public required double Reduction { get; init; }
 
-        [Name("bottleneck")]
+        [CsvColumn("bottleneck")]
         public required int? Bottleneck { get; init; }
 
-        [Name("scale_list")]
+        [CsvColumn("scale_list")]
         public required string Scales { get; init; }
 
-        [Name("block_step")]
+        [CsvColumn("block_step")]
         public required int? BlockStep { get; init; }
 
-        [Name("compress_factor")]
+        [CsvColumn("compress_factor")]
         public required double? Compress { get; init; }
 
-        [Name("flops")]
+        [CsvColumn("flops")]
         public required long Flops { get; init; }
 
-        [Name("params")]
+        [CsvColumn("params")]
         public required long Params { get; init; }
 
-        [Name("total_params")]
+        [CsvColumn("total_params")]
         public required long TotalParams { get; init; }
 
         /// <summary>Whether there is such a network here.</summary>

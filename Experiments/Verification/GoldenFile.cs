@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using System.Text.RegularExpressions;
 using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 
@@ -102,7 +103,7 @@ internal sealed partial class GoldenFile : IDisposable
     public static double[] Values(Tensor tensor)
     {
         using DisposeScope scope = NewDisposeScope();
-        return tensor.detach().cpu().to_type(ScalarType.Float64).data<double>().ToArray();
+        return MemoryMarshal.Cast<byte, double>(tensor.detach().cpu().to_type(ScalarType.Float64).contiguous().bytes).ToArray(); // a tensor without elements too
     }
 
     /// <summary>The error of the four sums. Those of mixed signs cancel, so they are held against Σ|t|.</summary>

@@ -1,25 +1,39 @@
-using System.Globalization;
 using CsvHelper;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
+using Imta.MetaWeight.Experiments.Runs;
 
 namespace Imta.MetaWeight.Experiments.Verification;
 
 /// <summary><c>longtail_counts*.csv</c>: training images of each class of long-tailed CIFAR, nothing held out (Cui et al., CVPR 2019).</summary>
-internal static class LongTailCase
+internal static partial class LongTailCase
 {
     public static IEnumerable<VerifiedQuantity> Run(string path)
     {
-        using var csv = new CsvReader(new StreamReader(path), CultureInfo.InvariantCulture);
-        var rows = csv.GetRecords(new { classes = 0, factor = 0.0, @class = 0L, count = 0L }).ToArray();
-        return rows.GroupBy(row => (row.classes, row.factor)).Select(list =>
+        return CsvTable.Read<Row>(path).GroupBy(row => (row.Classes, row.Factor)).Select(list =>
         {
             (int classes, double factor) = list.Key;
-            long[] expected = [.. list.OrderBy(row => row.@class).Select(row => row.count)];
+            long[] expected = [.. list.OrderBy(row => row.Class).Select(row => row.Count)];
             long[] counts = ImbalancedClasses.Counts(
                 new ImbalanceOptions { Type = ImbalanceProfile.Exponential, Factor = factor }, Splits.WholeTrainingSet(DatasetKind.Cifar10) / classes, ImbalancedClasses.Order(ClassOrder.Index, classes, seed: 0));
             double worst = counts.Length == expected.Length ? counts.Zip(expected, (count, golden) => (double)Math.Abs(count - golden)).Max() : double.PositiveInfinity;
             return VerifiedQuantity.Compared(Path.GetFileName(path), FormattableString.Invariant($"counts, {classes} classes, factor {factor}"), worst, tolerance: 0);
         });
+    }
+
+    [CsvRecord]
+    internal sealed partial record Row
+    {
+        [CsvColumn("classes")]
+        public required int Classes { get; init; }
+
+        [CsvColumn("factor")]
+        public required double Factor { get; init; }
+
+        [CsvColumn("class")]
+        public required long Class { get; init; }
+
+        [CsvColumn("count")]
+        public required long Count { get; init; }
     }
 }

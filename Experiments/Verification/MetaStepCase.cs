@@ -107,7 +107,7 @@ internal sealed class MetaStepCase : IMetaGradient, IDisposable
 
         MetaGradient gradient = _method.WeightGradient(inner, weights, meta, rate);
         IReadOnlyList<Tensor?> byTheta = Autograd.Gradients("the weights", [_weighting.Weights(features)], [gradient.ByWeights], _weighting.Network.Parameters);
-        CheckWeighting($"{Part}/wpn_grad", byTheta);
+        CheckWeighting($"{Part}/wpn_grad", byTheta.OfType<Tensor>());
         _comparison.Check($"{Part}/meta_loss", gradient.Objective);
         _learned = true;
         return gradient;

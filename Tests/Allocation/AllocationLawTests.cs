@@ -1,4 +1,5 @@
 using FsCheck;
+using FsCheck.Fluent;
 using Imta.MetaWeight.Allocation;
 
 namespace Imta.MetaWeight.Tests.Allocation;

@@ -1,4 +1,5 @@
 using FsCheck;
+using FsCheck.Fluent;
 using Imta.MetaWeight.Allocation;
 
 namespace Imta.MetaWeight.Tests.Allocation;
@@ -37,18 +38,14 @@ public sealed class CalibrationTests
     }
 
     [Fact]
-    public void Samples_divide_over_the_exits_as_was_asked_and_thresholds_stand_apart_from_their_scores() => ForAll((scores, random) =>
-    {
-        double[] parts = [.. Enumerable.Range(0, Macs.Length).Select(_ => random.Next(4) * random.NextDouble())];
-        parts[random.Next(parts.Length)] += 1;
-        float[] shares = [.. parts.Select(part => (float)(part / parts.Sum()))];
+    public void Samples_divide_over_the_exits_as_was_asked_and_thresholds_stand_apart_from_their_scores() => ForAll(DivideAndStandApart);
 
-        ExitPolicy policy = Calibration.ToShares(ExitCriteria.Confidence, scores, shares);
+    [Fact]
+    public void Thresholds_separate_scores_that_are_neighbouring_floats() => ForAll((scores, random) => DivideAndStandApart(Dense(scores.shape[0], random), random));
 
-        Leaving(policy, scores).Should().Equal(ExitShares.Quotas(shares, scores.shape[0]).Select(quota => (long)quota));
-        float[] all = scores.data<float>().ToArray();
-        policy.Thresholds.Should().OnlyContain(threshold => all.All(score => score != threshold));
-    });
+    /// <summary>Two samples at an exit's threshold are neighbouring floats.</summary>
+    [Fact]
+    public void Thresholds_separate_neighbouring_floats_among_others() => Of(945328790, DivideAndStandApart);
 
     [Fact]
     public void Mean_costs_are_within_the_budget_and_near_it() => ForAll((scores, random) =>
@@ -100,6 +97,49 @@ public sealed class CalibrationTests
         }
     }
 
+    /// <summary>
+    /// Each threshold is above every lower score than the one it was found at, and no score itself unless the next lower float is one.
+    /// Equal scores leave together, as the published search has it.
+    /// </summary>
+    private static void DivideAndStandApart(Tensor scores, System.Random random)
+    {
+        double[] parts = [.. Enumerable.Range(0, Macs.Length).Select(_ => random.Next(4) * random.NextDouble())];
+        parts[random.Next(parts.Length)] += 1;
+        float[] shares = [.. parts.Select(part => (float)(part / parts.Sum()))];
+        int[] quotas = ExitShares.Quotas(shares, scores.shape[0]);
+        Tensor published = BudgetedInference.Thresholds(scores, [quotas]);
+        float[][] columns = [.. Enumerable.Range(0, Macs.Length).Select(k => scores.select(1, k).contiguous().data<float>().ToArray())];
+
+        ExitPolicy policy = Calibration.ToShares(ExitCriteria.Confidence, scores, shares);
+
+        Leaving(policy, scores).Should().Equal(BudgetedInference.Apply(scores, zeros_like(scores).gt(0), published)[0].Leaving);
+        if (columns.All(column => column.Distinct().Count() == column.Length))
+        {
+            Leaving(policy, scores).Should().Equal(quotas.Select(quota => (long)quota));
+        }
+
+        foreach ((float own, float threshold, float[] column) in published.data<float>().ToArray().Zip(policy.Thresholds, columns))
+        {
+            threshold.Should().BeLessThanOrEqualTo(own);
+            column.Should().NotContain(score => score < own && score >= threshold);
+            column.Contains(threshold).Should().Be(column.Contains(own) && (own == 0 || column.Contains(MathF.BitDecrement(own))));
+        }
+    }
+
+    /// <summary>Scores of which most are neighbouring floats, in any order, <c>[N, K]</c>.</summary>
+    private static Tensor Dense(long samples, System.Random random)
+    {
+        float[] Column()
+        {
+            int bits = BitConverter.SingleToInt32Bits(0.5f) - random.Next((int)samples); // across a power of 2
+            float[] column = [.. Enumerable.Range(0, (int)samples).Select(_ => BitConverter.Int32BitsToSingle(bits += random.Next(4) == 0 ? 2 : 1))];
+            random.Shuffle(column);
+            return column;
+        }
+
+        return stack([.. Enumerable.Range(0, Macs.Length).Select(_ => tensor(Column()))], 1);
+    }
+
     private static long[] Leaving(ExitPolicy policy, Tensor scores)
     {
         long[] exits = policy.Exits(scores).data<long>().ToArray();
@@ -108,11 +148,13 @@ public sealed class CalibrationTests
 
     private static double MeanMacs(ExitPolicy policy, Tensor scores) => Leaving(policy, scores).Zip(Macs, (count, macs) => count * (double)macs).Sum() / scores.shape[0];
 
-    private static void ForAll(Action<Tensor, System.Random> law) => Prop.ForAll(Arb.From(Gen.Choose(0, int.MaxValue)), seed =>
+    private static void ForAll(Action<Tensor, System.Random> law) => Prop.ForAll(Arb.From(Gen.Choose(0, int.MaxValue)), seed => Of(seed, law)).QuickCheckThrowOnFailure();
+
+    private static void Of(int seed, Action<Tensor, System.Random> law)
     {
         using DisposeScope scope = NewDisposeScope();
         using var generator = new Generator((ulong)seed);
         var random = new System.Random(seed);
         law(rand([1 + random.Next(200), Macs.Length], generator: generator), random);
-    }).QuickCheckThrowOnFailure();
+    }
 }

@@ -1,6 +1,5 @@
 using Imta.MetaWeight.Allocation;
 using Imta.MetaWeight.Backbones;
-using Imta.MetaWeight.Native;
 
 namespace Imta.MetaWeight.Tests.Backbones;
 
@@ -17,21 +16,21 @@ public sealed class EarlyExitMemoryTests
         using var random = new Generator(7);
         using MultiExitNetwork network = EarlyExitNetworks.Build(name, float32, random);
         Tensor images = randn([12, 3, 32, 32], generator: random);
-        (long, long) before = (Tensor.TotalCount, TensorHandle.Live);
+        long before = Tensor.TotalCount;
 
         using (var runner = new EarlyExit(network, Compaction.Always))
         {
             Answer(runner, images);
-            (long, long) held = (Tensor.TotalCount, TensorHandle.Live);
+            long held = Tensor.TotalCount;
             for (int time = 0; time < 5; time++)
             {
                 Answer(runner, images);
             }
 
-            (Tensor.TotalCount, TensorHandle.Live).Should().Be(held);
+            Tensor.TotalCount.Should().Be(held);
         }
 
-        (Tensor.TotalCount, TensorHandle.Live).Should().Be(before);
+        Tensor.TotalCount.Should().Be(before);
     }
 
     private static void Answer(EarlyExit runner, Tensor images)

@@ -1,13 +1,13 @@
 using FsCheck;
+using FsCheck.Fluent;
 using Imta.MetaWeight.Allocation;
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments.Verification;
-using Imta.MetaWeight.Tests.Native;
 
 namespace Imta.MetaWeight.Tests.Backbones;
 
 /// <summary>Early-exit execution answers as the simulation by full forward passes says.</summary>
-public sealed class EarlyExitTests : NativeTest
+public sealed class EarlyExitTests
 {
     private const float Near = 1e-5f;
 

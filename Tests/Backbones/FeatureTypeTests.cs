@@ -3,17 +3,24 @@ using Imta.MetaWeight.Backbones.Linearised;
 using Imta.MetaWeight.Experiments.Verification;
 using Imta.MetaWeight.Losses;
 using Imta.MetaWeight.Meta;
-using Imta.MetaWeight.Tests.Native;
 using Xunit.Abstractions;
 
 namespace Imta.MetaWeight.Tests.Backbones;
 
-/// <summary>Features in bfloat16 between float32 parameters and float32 losses: 8 bits behind the point in each layer, and nothing else lost.</summary>
-[Collection(NativeMemoryCollection.Name)] // what others do to the number of threads changes its numbers
-public sealed class FeatureTypeTests(ITestOutputHelper output) : NativeTest
+/// <summary>Features in bfloat16 between float32 parameters and float32 losses: 8 significant bits in each layer, and nothing else lost.</summary>
+/// <remarks>
+/// In a fresh network roundings turn ReLUs over here and there, and how far that carries a gradient differs from one processor to the next.
+/// The networks here have each ReLU wide open or shut, so rounding is all that happens to them, and bounds follow from it.
+/// </remarks>
+[Collection(NativeMemoryCollection.Name)]
+public sealed class FeatureTypeTests(ITestOutputHelper output)
 {
     private const int Samples = 16;
-    private const double Rate = 0.1;
+    private const double Rate = 0.01;
+    private const double Unit = 1.0 / 256; // the largest relative error of a rounding to bfloat16
+    private const double Roundings = 16; // no path has more convolutions, and independent roundings add up by their squares
+    private const float Open = 6; // deviations from where a ReLU turns over
+    private static readonly double Bound = Math.Sqrt(Roundings) * Unit;
     private static readonly string[] Names = ["losses", "gradient by θ", "meta objective", "gradient by weights"];
 
     public static TheoryData<bool, MetaMemory> Networks => new() { { false, MetaMemory.Normal }, { false, MetaMemory.Low }, { true, MetaMemory.Normal }, { true, MetaMemory.Low } };
@@ -56,16 +63,32 @@ public sealed class FeatureTypeTests(ITestOutputHelper output) : NativeTest
     {
         (Tensor[] full, Tensor[] half) = (MetaStep(raNet, memory, null), MetaStep(raNet, memory, ScalarType.BFloat16));
 
-        double[] cosines = [.. full.Zip(half, Cosine)], errors = [.. full.Zip(half, RelativeError)];
-        output.WriteLine(string.Join(", ", Names.Select((name, i) => $"{name}: cosine {cosines[i]:f5}, error {errors[i]:f4}")));
+        double[] errors = [.. half.Zip(full, RelativeNorm)];
+        output.WriteLine(string.Join(", ", Names.Zip(errors, (name, error) => $"{name}: {error:e2}")));
         half.Should().OnlyContain(tensor => tensor.dtype == float32);
-        errors[0].Should().BeInRange(1e-5, 0.02);
-        errors[2].Should().BeInRange(1e-6, 0.02);
+        errors.Should().OnlyContain(error => error < Bound);
+        new[] { errors[0], errors[1], errors[3] }.Should().OnlyContain(error => error > 1e-5);
+    }
 
-        // Features rounded to 8 bits are on the other side of a ReLU here and there, which no later precision heals: autograd's gradient
-        // (below) is as far from float32's. By another order of sums these are others: with 2 to 4 threads the last cosine is 0.79 to 0.94.
-        cosines[1].Should().BeInRange(0.95, 0.999999);
-        cosines[3].Should().BeInRange(0.85, 0.999999);
+    /// <summary>Convolutions take and give bfloat16, in their gradients too; whatever else shows the grid of bfloat16 was rounded once too often.</summary>
+    [SkippableTheory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Nothing_but_convolutions_is_rounded(bool raNet)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        using var random = new Generator(5);
+        using MultiExitNetwork network = Build(raNet, ScalarType.BFloat16, random);
+        LabelledImages batch = Batch(random);
+        LinearisedPass pass = network.Linearise(batch.Images, parameters: null, NormStatistics.BatchAndUpdate);
+        IReadOnlyList<Tensor?> gradient = pass.Gradient([.. pass.Logits.Select(logits => randn(logits.shape, generator: random))]);
+
+        Tensor OfKind(Func<Tensor, bool> kind) => Flat(gradient.Where((_, i) => kind(network.Parameters[i])));
+        OnGrid(Flat(pass.Logits)).Should().BeLessThan(0.5);
+        OnGrid(Flat(network.Forward(batch.Images, NormStatistics.BatchAndUpdate))).Should().BeLessThan(0.5);
+        OnGrid(OfKind(parameter => parameter.ndim == 4)).Should().Be(1);
+        OnGrid(OfKind(parameter => parameter.ndim == 2)).Should().BeLessThan(0.5, "classifiers are float32");
+        OnGrid(OfKind(parameter => parameter.ndim == 1)).Should().BeLessThan(0.5, "norms are float32");
     }
 
     [SkippableTheory]
@@ -93,8 +116,7 @@ public sealed class FeatureTypeTests(ITestOutputHelper output) : NativeTest
 
         (double apart, double tapeOff, double graphOff) = (RelativeNorm(ofTape, ofGraph), RelativeNorm(ofTape, full), RelativeNorm(ofGraph, full));
         output.WriteLine($"tape and graph {apart:f4} apart, from float32 {tapeOff:f4} and {graphOff:f4}");
-        apart.Should().BeLessThan(graphOff);
-        tapeOff.Should().BeLessThan(1.1 * graphOff);
+        new[] { apart, tapeOff, graphOff }.Should().OnlyContain(error => error < Bound).And.OnlyContain(error => error > 1e-5);
     }
 
     [SkippableTheory]
@@ -135,7 +157,6 @@ public sealed class FeatureTypeTests(ITestOutputHelper output) : NativeTest
     /// <summary>Losses [N, K], gradient by θ, meta objective and gradient by weights [N, K].</summary>
     private static Tensor[] MetaStep(bool raNet, MetaMemory memory, ScalarType? type)
     {
-        OneThread.Set();
         using DisposeScope scope = NewDisposeScope();
         using var random = new Generator(5);
         using MultiExitNetwork network = Build(raNet, type, random);
@@ -155,20 +176,35 @@ public sealed class FeatureTypeTests(ITestOutputHelper output) : NativeTest
     private static MultiExitNetwork Build(bool raNet, ScalarType? type, Generator random)
     {
         var factory = new LayerFactory(Initialisation.He, random, float32, CPU);
-        return raNet
+        MultiExitNetwork network = raNet
             ? new RaNet(SmallRaNet.Options, ImageKind.Cifar, SmallMsdNet.Classes, factory) { FeatureType = type }
             : new MsdNet(new MsdNetOptions { Blocks = 3 }, ImageKind.Cifar, SmallMsdNet.Classes, factory) { FeatureType = type };
+        SetRelus(network);
+        return network;
+    }
+
+    /// <summary>Every fourth channel of a norm shut, the others open.</summary>
+    private static void SetRelus(MultiExitNetwork network)
+    {
+        Dictionary<string, Tensor> state = network.state_dict().ToDictionary(entry => entry.Key, entry => (Tensor)entry.Value);
+        using (no_grad())
+        {
+            foreach ((string name, Tensor mean) in state.Where(entry => entry.Key.EndsWith(".running_mean", StringComparison.Ordinal)))
+            {
+                Tensor bias = state[name.Replace(".running_mean", ".bias", StringComparison.Ordinal)];
+                bias.copy_(tensor(Enumerable.Range(0, (int)mean.numel()).Select(channel => channel % 4 == 3 ? -Open : Open).ToArray()));
+            }
+        }
+    }
+
+    /// <summary>The share of values other than 0 that bfloat16 has.</summary>
+    private static double OnGrid(Tensor values)
+    {
+        float[] some = [.. values.detach().data<float>().ToArray().Where(value => value != 0)];
+        return some.Average(value => (BitConverter.SingleToUInt32Bits(value) & 0xFFFF) == 0 ? 1.0 : 0);
     }
 
     private static Tensor Flat(IEnumerable<Tensor?> parts) => cat([.. parts.Where(part => part is { IsInvalid: false }).Select(part => part!.flatten())]);
 
     private static double RelativeNorm(Tensor a, Tensor b) => ((a - b).pow(2).sum() / b.pow(2).sum()).sqrt().item<float>();
-
-    private static double Cosine(Tensor a, Tensor b)
-    {
-        (Tensor x, Tensor y) = (a.to_type(float64).flatten(), b.to_type(float64).flatten());
-        return ((x * y).sum() / ((x * x).sum() * (y * y).sum()).sqrt()).item<double>();
-    }
-
-    private static double RelativeError(Tensor a, Tensor b) => GoldenFile.RelativeError(GoldenFile.Values(b), GoldenFile.Values(a));
 }

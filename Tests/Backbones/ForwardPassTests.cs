@@ -74,7 +74,7 @@ public sealed class ForwardPassTests : IDisposable
         stack(_network.Forward(_images, copies, NormStatistics.Batch)).pow(2).sum().backward();
 
         copies.Should().OnlyContain(copy => copy.grad!.isfinite().all().item<bool>());
-        _network.Parameters.Should().OnlyContain(parameter => parameter.grad == null);
+        _network.Parameters.Should().OnlyContain(parameter => ReferenceEquals(parameter.grad, null));
     }
 
     [Fact]

@@ -1,12 +1,11 @@
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments.Verification;
 using Imta.MetaWeight.Tests.Backbones.Linearised;
-using Imta.MetaWeight.Tests.Native;
 
 namespace Imta.MetaWeight.Tests.Backbones;
 
 /// <summary>The network of IMTA's phase II.</summary>
-public sealed class PhaseTwoNetworkTests : NativeTest
+public sealed class PhaseTwoNetworkTests
 {
     private static readonly CollaborationOptions Isc = new() { Enabled = true };
 

@@ -1,12 +1,11 @@
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Losses;
 using Imta.MetaWeight.Tests.Backbones.Linearised;
-using Imta.MetaWeight.Tests.Native;
 
 namespace Imta.MetaWeight.Tests.Backbones;
 
 /// <summary>RANet; its numbers are held against the published ones by <c>GoldenVerificationTests</c>.</summary>
-public sealed class RaNetTests : NativeTest
+public sealed class RaNetTests
 {
     public static TheoryData<RaNetOptions> Shapes => new()
     {

@@ -5,7 +5,6 @@ using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Losses;
 using Imta.MetaWeight.Meta;
-using Imta.MetaWeight.Native;
 
 namespace Imta.MetaWeight.Tests.Docs;
 
@@ -17,7 +16,7 @@ internal static partial class DocumentedNames
     private static readonly Assembly[] Product =
     [
         typeof(BilevelLoop).Assembly, typeof(MultiExitNetwork).Assembly, typeof(TrainingLoss).Assembly, typeof(Confidence).Assembly,
-        typeof(Settings).Assembly, typeof(Operator).Assembly, typeof(Tensor).Assembly,
+        typeof(Settings).Assembly, typeof(Tensor).Assembly,
     ];
 
     private static readonly ILookup<string, Type> Types = Product.SelectMany(assembly => assembly.GetTypes()).ToLookup(type => type.Name);

@@ -2,7 +2,7 @@ using System.Reflection;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using System.Text.RegularExpressions;
-using CsvHelper.Configuration.Attributes;
+using CsvHelper;
 using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 using Imta.MetaWeight.Experiments.Inference;
 using Imta.MetaWeight.Experiments.Runs;
@@ -22,7 +22,9 @@ public sealed partial class FilesPageTests
     [MemberData(nameof(Tables))]
     public void Every_column_of_a_table_is_defined_in_its_place(Type row)
     {
-        string[] columns = [.. row.GetProperties().Where(IsColumn).OrderBy(column => column.GetCustomAttribute<IndexAttribute>()!.Index).Select(Name)];
+        using var folder = new TemporaryFolder();
+        typeof(CsvTable).GetMethod(nameof(CsvTable.Write))!.MakeGenericMethod(row).Invoke(null, [folder.In("table.csv"), Array.CreateInstance(row, 0)]);
+        string[] columns = File.ReadLines(folder.In("table.csv")).Single().Split(',');
 
         _page.Sections.Where(section => section.Heading.Contains(".csv", StringComparison.Ordinal))
             .Should().ContainSingle(section => Named(section, "column").SequenceEqual(columns), $"{row.Name} has these: {string.Join(", ", columns)}");
@@ -73,9 +75,7 @@ public sealed partial class FilesPageTests
     [SkippableFact]
     public void Every_setting_that_it_names_exists() => DocumentedNames.Missing(_page.Words).Should().BeEmpty();
 
-    private static bool IsColumn(PropertyInfo property) => property.GetCustomAttribute<NameAttribute>() is not null;
-
-    private static string Name(PropertyInfo property) => property.GetCustomAttribute<NameAttribute>()!.Names[0];
+    private static bool IsColumn(PropertyInfo property) => property.GetCustomAttribute<CsvColumnAttribute>() is not null;
 
     /// <summary>What the first cells of a section's table define.</summary>
     private static IEnumerable<string> Named(PageSection section, string column)

@@ -1,8 +1,6 @@
 using System.Globalization;
-using System.Reflection;
 using System.Text.RegularExpressions;
 using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
-using Imta.MetaWeight.Tests.TorchSharp;
 
 namespace Imta.MetaWeight.Tests.Docs;
 
@@ -12,7 +10,6 @@ public sealed partial class LibraryPageTests : IDisposable
     private const int Exits = 3;
     private const int Epochs = 6;
     private const int LinesOfTheNetwork = 50;
-    private const string OwnOperator = "my-study/MoreOperators.cs"; // for the system's libtorch, as the page says
 
     private readonly FollowedPage _page = new("library.md");
 
@@ -23,7 +20,7 @@ public sealed partial class LibraryPageTests : IDisposable
         IReadOnlyList<string> commands = _page.Commands;
         commands.Should().HaveCount(3, "a project, a run with weights, a run without");
         _page.Run(commands[0]);
-        _page.WriteFiles(skip: block => !TorchSource.IsSystem && block.File == OwnOperator);
+        _page.WriteFiles();
 
         string learned = _page.Run(commands[1]);
         CheckLearned(learned);
@@ -34,10 +31,6 @@ public sealed partial class LibraryPageTests : IDisposable
         _page.Run($"dotnet {program}").Should().Be(learned);
 
         CheckPlain(_page.Run(commands[2]));
-        if (TorchSource.IsSystem)
-        {
-            CheckOperator(Assembly.LoadFrom(program).GetType("MoreOperators")!.GetMethod("silu")!.CreateDelegate<Func<Tensor, Tensor>>());
-        }
     }
 
     [SkippableFact]
@@ -77,23 +70,6 @@ public sealed partial class LibraryPageTests : IDisposable
         using DisposeScope scope = NewDisposeScope();
         TorchFileReader.Read(_page.In("my-study.pt")).Tensors().Keys
             .Should().HaveCount(Exits * 7).And.Contain(["stage0.kernel", "stage2.variance"]);
-    }
-
-    /// <summary>x·σ(x), its first derivative and its second.</summary>
-    private static void CheckOperator(Func<Tensor, Tensor> silu)
-    {
-        using DisposeScope scope = NewDisposeScope();
-        const double At = 0.7;
-        double sigmoid = 1 / (1 + Math.Exp(-At)), slope = sigmoid * (1 - sigmoid);
-        Tensor x = tensor(At, float64).requires_grad_();
-
-        Tensor y = silu(x);
-        Tensor first = autograd.grad([y], [x], create_graph: true)[0];
-        Tensor second = autograd.grad([first], [x])[0];
-
-        y.item<double>().Should().BeApproximately(At * sigmoid, 1e-15);
-        first.item<double>().Should().BeApproximately(sigmoid + (At * slope), 1e-15);
-        second.item<double>().Should().BeApproximately(slope * (2 + (At * (1 - (2 * sigmoid)))), 1e-15);
     }
 
     private static double[][] Losses(string output) => [.. Epoch().Matches(output).Select(match => Numbers(match.Groups["loss"].Value))];

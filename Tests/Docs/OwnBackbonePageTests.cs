@@ -1,5 +1,4 @@
 using System.Text.RegularExpressions;
-using Imta.MetaWeight.Native;
 
 namespace Imta.MetaWeight.Tests.Docs;
 
@@ -14,7 +13,6 @@ public sealed partial class OwnBackbonePageTests : IDisposable
     public void Its_maps_are_adjoint_and_give_the_unrolled_meta_gradient()
     {
         Skip.IfNot(OperatingSystem.IsLinux(), "the page's commands are run by /bin/sh");
-        Skip.IfNot(Runtime.IsAvailable, "a linearised pass needs libimta_native");
         _page.Commands.Should().HaveCount(2, "a project and a run");
         _page.Run(_page.Commands[0]);
         _page.WriteFiles();

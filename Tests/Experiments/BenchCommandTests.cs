@@ -1,7 +1,6 @@
 using System.Text.Json;
 using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Tests.Experiments.Processes;
-using Imta.MetaWeight.Tests.TorchSharp;
 
 namespace Imta.MetaWeight.Tests.Experiments;
 
@@ -91,30 +90,27 @@ public sealed class BenchCommandTests : IDisposable
         Lines("step", [.. Small, "--repeat", "1"])[2].Should().MatchRegex("^plain +0[.][0-9]{4} ");
     }
 
-    [SkippableFact]
-    public void Each_operator_of_a_step_is_timed()
+    [Fact]
+    public void Each_phase_of_a_step_is_timed()
     {
-        Skip.IfNot(TorchSource.IsSystem, "TorchSource=package: there is no libimta_native");
-        JsonElement report = Report("step", [.. Small, "--profile", "--repeat", "2", "--json"]);
+        JsonElement report = Report("step", [.. Small, "--profile", "--gradient", "forward", "--repeat", "2", "--json"]);
 
         double seconds = report.GetProperty("seconds").GetDouble();
-        JsonElement[] operators = [.. report.GetProperty("operators").EnumerateArray()];
-        operators.Should().Contain(one => one.GetProperty("name").GetString() == "aten::log_softmax");
-        operators.Sum(one => one.GetProperty("self_seconds").GetDouble()).Should().BeApproximately(seconds - report.GetProperty("outside_seconds").GetDouble(), 1e-9);
-        operators.Sum(one => one.GetProperty("share").GetDouble()).Should().BeInRange(0.001, 1);
-        operators.Select(one => one.GetProperty("calls").GetDouble()).Should().OnlyContain(calls => calls > 0);
+        JsonElement[] phases = [.. report.GetProperty("phases").EnumerateArray()];
+        phases.Select(phase => phase.GetProperty("name").GetString()).Should().Contain(["forward", "backward", "lookahead", "meta", "tangent", "weights", "update"]).And.EndWith("other");
+        phases.Sum(phase => phase.GetProperty("seconds").GetDouble()).Should().BeApproximately(seconds, 1e-9);
+        phases.Should().OnlyContain(phase => phase.GetProperty("seconds").GetDouble() > 0);
     }
 
-    [SkippableFact]
-    public void The_table_of_operators_ends_with_what_lies_outside_them()
+    [Fact]
+    public void The_table_of_phases_ends_with_what_lies_in_none()
     {
-        Skip.IfNot(TorchSource.IsSystem, "TorchSource=package: there is no libimta_native");
         string[] lines = Lines("step", [.. Small, "--profile", "--repeat", "1"]);
 
-        lines[0].Should().MatchRegex("^benchmark: half batch 2, .*; one part, plain: [0-9.]+ ms;");
-        lines[1].Should().MatchRegex("^operator +calls +self, ms +percent$");
-        lines[2].Should().MatchRegex("^[A-Za-z_:]+[A-Za-z0-9_:]+ +[0-9]+ +[0-9.]+ +[0-9.]+$");
-        lines[^1].Should().MatchRegex("^outside operators +[0-9.]+ +[0-9.]+$");
+        lines[0].Should().MatchRegex("^benchmark: half batch 2, .*; one part, plain: [0-9.]+ ms$");
+        lines[1].Should().MatchRegex("^phase +ms +percent$");
+        lines[2].Should().MatchRegex("^forward +[0-9.]+ +[0-9.]+$");
+        lines[^1].Should().MatchRegex("^other +[0-9.]+ +[0-9.]+$");
     }
 
     [SkippableFact]

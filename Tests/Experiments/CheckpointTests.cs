@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using System.Globalization;
-using CsvHelper;
 using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 using Imta.MetaWeight.Experiments.Runs;
 using Xunit.Abstractions;
@@ -253,11 +252,7 @@ public sealed class CheckpointTests(ITestOutputHelper output) : IDisposable
         return TorchFileReader.Read(_folder.In("run", "checkpoints", checkpoint)).Integer("epoch");
     }
 
-    private T[] Read<T>(string file)
-    {
-        using var csv = new CsvReader(new StreamReader(_folder.In("run", file)), CultureInfo.InvariantCulture);
-        return [.. csv.GetRecords<T>()];
-    }
+    private T[] Read<T>(string file) => _folder.Read<T>("run", file);
 
     private string[] FilesOf(string run) => RunFiles.Names(_folder.In(run));
 

@@ -1,5 +1,7 @@
 using FsCheck;
+using FsCheck.Fluent;
 using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Experiments;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Losses;
 using Imta.MetaWeight.Meta;
@@ -226,7 +228,19 @@ public sealed class ConfigurationSchemaTests
             read.Should().Be(settings);
             read.GetHashCode().Should().Be(settings.GetHashCode());
             SettingsWriter.Write(read).Should().Be(written);
-        }).Check(new Configuration { MaxNbOfTest = 500, QuietOnSuccess = true, Runner = Config.QuickThrowOnFailure.Runner });
+        }).Check(Config.QuickThrowOnFailure.WithMaxTest(500));
+    }
+
+    [Fact]
+    public void Numbers_have_a_point_whatever_the_culture()
+    {
+        using var culture = new CommaCulture();
+        var settings = new Settings { Meta = new() { Q = 0.5 } };
+
+        SettingsWriter.Write(settings).Should().Contain("  q: 0.5\n");
+        SettingsLoader.Parse(SettingsWriter.Write(settings), "written").Should().Be(settings);
+        Action comma = () => SettingsLoader.Parse("meta: {q: '0,5'}", "written");
+        comma.Should().Throw<UsageException>();
     }
 
     [Fact]
@@ -242,8 +256,8 @@ public sealed class ConfigurationSchemaTests
     }
 
     private static Gen<int> Whole(int low, int high) => Gen.Frequency(
-        Tuple.Create(1, Gen.Elements(low, high)),
-        Tuple.Create(4, Gen.Choose(low, Math.Min(high, low + 1000))));
+        (1, Gen.Elements(low, high)),
+        (4, Gen.Choose(low, Math.Min(high, low + 1000))));
 
     private static Gen<double> Positive(double below) =>
         from whole in Gen.Choose(1, int.MaxValue)

@@ -251,7 +251,7 @@ public sealed class ConvertCommandTests(TrainedRun trained) : IClassFixture<Trai
             ("no such configuration file", ["good.pth", "no.pt", "--config", "missing.yaml"]),
             ("no option --confg", ["good.pth", "no.pt", "--confg", "run/config.yaml"]),
             ("argument is empty", ["good.pth", ""]),
-            ("Required argument missing", ["run"]),
+            ("Required argument 'OUT' missing", ["run"]),
         })
         {
             trained.Refusal(["convert", .. arguments]).Should().Contain(problem);

@@ -1,4 +1,5 @@
 using FsCheck;
+using FsCheck.Fluent;
 using Imta.MetaWeight.Experiments.Data;
 
 namespace Imta.MetaWeight.Tests.Experiments;

@@ -1,5 +1,4 @@
 using Imta.MetaWeight.Experiments.Diagnosis;
-using Imta.MetaWeight.Native;
 
 namespace Imta.MetaWeight.Tests.Experiments;
 
@@ -26,31 +25,18 @@ public sealed class DoctorTests
 
     private static readonly TorchFacts Torch = new()
     {
-        IsPackage = false,
-        NativePath = "/imta/libimta_native.so",
-        NativeExists = true,
-        Version = "1.13.0",
-        Kernels = VectorPath.Avx512,
+        Version = "2.10.0",
         ReadsPictures = true,
-        Libraries =
-        [
-            "/imta/libimta_native.so", "/usr/lib/x86_64-linux-gnu/libtorch_cpu.so.1.13.0",
-            "/usr/lib/x86_64-linux-gnu/openblas-pthread/libblas.so.3", "/usr/lib/x86_64-linux-gnu/openblas-pthread/libopenblasp-r0.3.21.so",
-        ],
-        Settings = [("OPENBLAS_NUM_THREADS", "1"), ("M_MMAP_MAX", "0")],
+        Libraries = ["/imta/libtorch/libtorch_cpu.so", "/imta/libLibTorchSharp.so"],
+        Allocator = [("M_MMAP_MAX", "0")],
     };
 
     [Fact]
     public void A_good_machine_is_all_well() => Doctor.Examine(Host, Torch).Should().OnlyContain(finding => finding.Verdict == Verdict.Ok && finding.Advice == null);
 
     [Fact]
-    public void A_build_without_pictures_says_how_to_get_them()
-    {
-        Finding pictures = Of("pictures", Torch with { ReadsPictures = false });
-
-        pictures.Verdict.Should().Be(Verdict.Note);
-        pictures.Advice.Should().Contain("apt-get install libjpeg-dev libpng-dev");
-    }
+    public void A_system_without_pictures_is_told()
+        => Of("pictures", Torch with { ReadsPictures = false }).Should().Match<Finding>(finding => finding.Verdict == Verdict.Note && finding.Found.Contains("SkiaSharp"));
 
     [Fact]
     public void Which_mpi_ranks_would_use_is_said_or_how_to_get_one()
@@ -65,64 +51,22 @@ public sealed class DoctorTests
     }
 
     [Fact]
-    public void The_reference_BLAS_is_warned_of()
+    public void Which_libtorch_is_in_use_is_said()
     {
-        Finding blas = Of("BLAS", Torch with { Libraries = ["/home/mkl/bin/imta.dll", "/usr/lib/x86_64-linux-gnu/blas/libblas.so.3.11.0"] });
-
-        blas.Verdict.Should().Be(Verdict.Warning);
-        blas.Found.Should().Contain("/blas/libblas.so.3.11.0");
-        blas.Advice.Should().Contain("apt-get install libopenblas0-pthread");
-    }
-
-    [Theory]
-    [InlineData("/usr/lib/x86_64-linux-gnu/libmkl_rt.so")]
-    [InlineData("/usr/lib/x86_64-linux-gnu/blis-openmp/libblas.so.3")]
-    [InlineData("/opt/libtorch/lib/libtorch_cpu.so")]
-    public void Another_BLAS_is_well(string library) => Of("BLAS", Torch with { Libraries = [library] }).Verdict.Should().Be(Verdict.Ok);
-
-    [Fact]
-    public void More_OpenBLAS_threads_than_one_are_warned_of()
-    {
-        Finding blas = Of("BLAS", Torch with { Settings = [("OPENBLAS_NUM_THREADS", "4")] });
-
-        blas.Verdict.Should().Be(Verdict.Warning);
-        blas.Found.Should().EndWith("OPENBLAS_NUM_THREADS=4");
+        Of("libtorch").Found.Should().Be("2.10.0, of the NuGet package: /imta/libtorch/libtorch_cpu.so");
+        Of("libtorch", Torch with { Libraries = ["/python/torch/lib/libtorch_cpu.so"] }, Host with { Variables = Variables(("LIBTORCH", "/python/torch/lib")) }).Found
+            .Should().Be("2.10.0, of LIBTORCH: /python/torch/lib/libtorch_cpu.so");
     }
 
     [Fact]
-    public void A_build_with_another_libtorch_than_LIBTORCH_names_is_warned_of()
-    {
-        using var folder = new TemporaryFolder();
-        Directory.CreateDirectory(folder.In("lib"));
-        HostFacts host = Host with { Variables = Variables(("LIBTORCH", folder.Path)) };
-
-        Finding other = Of("libtorch", Torch, host);
-        Finding same = Of("libtorch", Torch with { Libraries = [folder.In("lib", "libtorch_cpu.so")] }, host);
-
-        other.Verdict.Should().Be(Verdict.Warning);
-        other.Advice.Should().Contain(folder.Path).And.Contain("./imta");
-        same.Verdict.Should().Be(Verdict.Ok);
-        same.Found.Should().Contain("of LIBTORCH");
-    }
-
-    [Fact]
-    public void A_package_needs_no_native_library()
-    {
-        TorchFacts package = Torch with { IsPackage = true, NativeExists = false, Libraries = ["/home/me/.nuget/libtorch_cpu.so"], Settings = [] };
-
-        Of("native library", package).Verdict.Should().Be(Verdict.Ok);
-        Of("libtorch", package).Found.Should().Contain("package");
-        Of("allocator", package).Found.Should().Be("as the system sets it");
-    }
+    public void A_copy_for_an_older_libstdcxx_is_said()
+        => Of("TorchSharp", Torch with { Copy = "/cache/libLibTorchSharp-0.107.0.so" }).Should()
+            .Match<Finding>(finding => finding.Verdict == Verdict.Ok && finding.Found.Contains("libstdc++") && finding.Found.EndsWith("/cache/libLibTorchSharp-0.107.0.so"));
 
     [Fact]
     public void What_is_missing_names_how_to_get_it()
-    {
-        Of("libtorch", Torch with { Problem = "libtorch.so: cannot open", Libraries = [] }).Should().BeEquivalentTo(new { Verdict = Verdict.Missing, Found = "cannot be used: libtorch.so: cannot open" })
-            .And.Match<Finding>(finding => finding.Advice!.Contains("apt-get install libtorch-dev"));
-        Of("native library", Torch with { Problem = "gone", NativeExists = false, Libraries = [] }).Should().Match<Finding>(finding => finding.Verdict == Verdict.Missing && finding.Found.Contains("is not there"));
-        Of("native library", Torch with { Problem = "gone", Libraries = [] }).Should().Match<Finding>(finding => finding.Verdict == Verdict.Missing && finding.Found.EndsWith("cannot be loaded: gone"));
-    }
+        => Of("libtorch", Torch with { Problem = "libtorch.so: cannot open", Libraries = [] }).Should()
+            .Match<Finding>(finding => finding.Verdict == Verdict.Missing && finding.Found == "cannot be used: libtorch.so: cannot open" && finding.Advice!.Contains("LIBTORCH="));
 
     [Theory]
     [InlineData(8.0, false, "8.0 GiB for this process")]
@@ -139,7 +83,7 @@ public sealed class DoctorTests
     {
         HostFacts silent = Host with { Processor = null, VectorUnits = null, CoresOfMachine = null, MemoryAvailable = null, RunFolderFree = null };
 
-        Doctor.Examine(silent, Torch with { Libraries = [], Settings = [] }).Should().NotContain(finding => finding.Verdict >= Verdict.Warning);
+        Doctor.Examine(silent, Torch with { Libraries = [], Allocator = [] }).Should().NotContain(finding => finding.Verdict >= Verdict.Warning);
     }
 
     [Fact]
@@ -157,12 +101,11 @@ public sealed class DoctorTests
     [Fact]
     public void The_loaders_message_is_cut_to_the_file_that_is_missing()
     {
-        const string Message = "Unable to load shared library 'imta_native' or one of its dependencies. Set LD_DEBUG:\n"
-            + "libtorch.so.1.13: cannot open shared object file: No such file or directory\n"
-            + "/imta/imta_native.so: cannot open shared object file: No such file or directory\n";
+        const string Message = "Unable to load shared library 'LibTorchSharp' or one of its dependencies. Set LD_DEBUG:\n"
+            + "libtorch.so: cannot open shared object file: No such file or directory\n";
 
         TorchFacts.Reason(new TypeInitializationException("x", new DllNotFoundException(Message)))
-            .Should().Be("libtorch.so.1.13: cannot open shared object file: No such file or directory");
+            .Should().Be("libtorch.so: cannot open shared object file: No such file or directory");
         TorchFacts.Reason(new InvalidOperationException("two\nlines")).Should().Be("two lines");
         TorchFacts.Reason(new DllNotFoundException("short")).Should().Be("short");
     }

@@ -1,7 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
 using System.Runtime.InteropServices;
-using CsvHelper;
+using Imta.MetaWeight.Experiments.Runs;
 
 namespace Imta.MetaWeight.Tests.Experiments;
 
@@ -148,11 +148,7 @@ internal sealed class TemporaryFolder : IDisposable
     }
 
     /// <summary>The rows of a table here.</summary>
-    public T[] Read<T>(params string[] file)
-    {
-        using var csv = new CsvReader(new StreamReader(In(file)), CultureInfo.InvariantCulture);
-        return [.. csv.GetRecords<T>()];
-    }
+    public T[] Read<T>(params string[] file) => [.. CsvTable.Read<T>(In(file))];
 
     public void Dispose() => Directory.Delete(Path, recursive: true);
 }

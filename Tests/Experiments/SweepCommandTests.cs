@@ -127,7 +127,7 @@ public sealed class SweepCommandTests : IDisposable
         foreach ((string problem, string[] arguments) in new (string, string[])[]
         {
             ("there is no such configuration file", ["missing.yaml"]),
-            ("Required argument missing", []),
+            ("Required argument 'SWEEP.yaml' missing", []),
             ("bad.yaml:1: unknown key meta.qq", ["bad.yaml"]),
             ("other is there and no sweep's folder; give another one with --out", ["s.yaml", "--out", "other"]),
             ("s.yaml is there and no sweep's folder", ["s.yaml", "--out", "s.yaml"]),

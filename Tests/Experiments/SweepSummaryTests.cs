@@ -1,4 +1,5 @@
 using FsCheck;
+using FsCheck.Fluent;
 using Imta.MetaWeight.Experiments.Runs;
 using Imta.MetaWeight.Experiments.Sweeps;
 using Values = System.Collections.Generic.Dictionary<Imta.MetaWeight.Experiments.Sweeps.Quantity, double>;
@@ -86,7 +87,7 @@ public sealed class SweepSummaryTests
             }
         }).QuickCheckThrowOnFailure();
 
-    private static Gen<double[]> Samples() => Gen.Choose(1, 8).SelectMany(count => Gen.ArrayOf(count, Gen.Choose(-1000, 1000).Select(value => value / 7.0)));
+    private static Gen<double[]> Samples() => Gen.Choose(1, 8).SelectMany(count => Gen.Choose(-1000, 1000).Select(value => value / 7.0).ArrayOf(count));
 
     private static Values Of(double value) => new() { [Top1] = value };
 

@@ -34,7 +34,7 @@ public sealed class TrainCombinationTests
             {
                 var batch = new LabelledImages(randn([8, 3, 32, 32], generator: random), randint(10, [8], int64, generator: random));
                 model.Loop.Step(batch, new Rates(0.1, 0.01), updateWeighting: true)
-                    .Should().OnlyContain(part => part.Losses.isfinite().all().item<bool>() && (part.Objective == null) != combination.Meta);
+                    .Should().OnlyContain(part => part.Losses.isfinite().all().item<bool>() && ReferenceEquals(part.Objective, null) != combination.Meta);
             }
 
             model.Network.Parameters.Select(parameter => (double)parameter.abs().sum().item<float>()).Zip(before).Should().OnlyContain(pair => pair.First != pair.Second);

@@ -1,6 +1,4 @@
 using System.Diagnostics;
-using System.Globalization;
-using CsvHelper;
 using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 using Imta.MetaWeight.Experiments.Runs;
 
@@ -256,9 +254,5 @@ public sealed class TrainCommandTests : IDisposable
 
     private string Header(string run, string file) => File.ReadLines(_folder.In(run, file)).First();
 
-    private T[] Read<T>(string run, string file)
-    {
-        using var csv = new CsvReader(new StreamReader(_folder.In(run, file)), CultureInfo.InvariantCulture);
-        return [.. csv.GetRecords<T>()];
-    }
+    private T[] Read<T>(string run, string file) => _folder.Read<T>(run, file);
 }

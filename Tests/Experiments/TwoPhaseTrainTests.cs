@@ -1,5 +1,3 @@
-using System.Globalization;
-using CsvHelper;
 using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 using Imta.MetaWeight.Experiments.Runs;
 
@@ -144,9 +142,5 @@ public sealed class TwoPhaseTrainTests : IDisposable
         Dictionary<string, Tensor> State(string checkpoint) => TorchFileReader.Read(_folder.In(run, "checkpoints", checkpoint)).Dictionary("state_dict").Tensors();
     }
 
-    private T[] Read<T>(string run, string file)
-    {
-        using var csv = new CsvReader(new StreamReader(_folder.In(run, file)), CultureInfo.InvariantCulture);
-        return [.. csv.GetRecords<T>()];
-    }
+    private T[] Read<T>(string run, string file) => _folder.Read<T>(run, file);
 }

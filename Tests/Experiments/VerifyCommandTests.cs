@@ -14,7 +14,7 @@ public sealed class VerifyCommandTests : IDisposable
     [InlineData("--gradient", "unrolled")]
     public void The_copies_in_Tests_Golden_hold_by_either_exact_method(params string[] arguments)
     {
-        ImtaProcess.Result result = ImtaProcess.Run(_folder.Path, ["verify", GoldenFiles.Copies, .. arguments]);
+        ImtaProcess.Result result = ImtaProcess.Run(_folder.Path, ["verify", GoldenFiles.Folder, .. arguments]);
 
         result.Code.Should().Be(0, result.All);
         result.Error.Should().BeEmpty();
@@ -141,12 +141,12 @@ public sealed class VerifyCommandTests : IDisposable
 
     public void Dispose() => _folder.Dispose();
 
-    private void CopyGolden(string name, string? to = null) => File.Copy(Path.Combine(GoldenFiles.Copies, name), _folder.In(to ?? Path.GetFileName(name)));
+    private void CopyGolden(string name, string? to = null) => File.Copy(Path.Combine(GoldenFiles.Folder, name), _folder.In(to ?? Path.GetFileName(name)));
 
     private void WriteChanged(string from, string to, Func<string, Tensor, Tensor> change, params (string Key, Tensor Value)[] more)
     {
         using DisposeScope scope = NewDisposeScope();
-        using GoldenFile golden = GoldenFile.Open(Path.Combine(GoldenFiles.Copies, from));
+        using GoldenFile golden = GoldenFile.Open(Path.Combine(GoldenFiles.Folder, from));
         var changed = golden.Keys.ToDictionary(key => key, key => change(key, golden[key]));
         foreach ((string key, Tensor value) in more)
         {

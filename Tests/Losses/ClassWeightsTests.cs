@@ -1,4 +1,5 @@
 using FsCheck;
+using FsCheck.Fluent;
 using Imta.MetaWeight.Losses;
 
 namespace Imta.MetaWeight.Tests.Losses;

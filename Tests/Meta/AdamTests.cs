@@ -1,6 +1,7 @@
 using Imta.MetaWeight.Experiments.Verification;
 using Imta.MetaWeight.Meta;
-using TorchSharp.Modules;
+using Adam = Imta.MetaWeight.Meta.Adam;
+using Parameter = TorchSharp.Modules.Parameter;
 
 namespace Imta.MetaWeight.Tests.Meta;
 

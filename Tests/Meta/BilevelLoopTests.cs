@@ -30,7 +30,7 @@ public sealed class BilevelLoopTests : IDisposable
         (double[] backbone, double[] weighting) = (_tiny.BackboneState(), _tiny.WeightingState());
         IReadOnlyList<PartReport> parts = _tiny.Loop.Step(_tiny.Batch(8), OfTest, updateWeighting: false);
 
-        parts.Should().HaveCount(2).And.OnlyContain(part => part.Objective == null);
+        parts.Should().HaveCount(2).And.OnlyContain(part => ReferenceEquals(part.Objective, null));
         Values(parts[0].Weights).Should().NotContain(1.0);
         Values(parts[0].Weights).Should().Equal(Values(_tiny.Weighting.Weights(parts[0].CrossEntropies)), "the features of this weighting are the losses");
         _tiny.WeightingState().Should().Equal(weighting);

@@ -3,12 +3,11 @@ using Imta.MetaWeight.Experiments.Verification;
 using Imta.MetaWeight.Losses;
 using Imta.MetaWeight.Meta;
 using Imta.MetaWeight.Tests.Backbones;
-using Imta.MetaWeight.Tests.Native;
 
 namespace Imta.MetaWeight.Tests.Meta;
 
 /// <summary>Every combination of {plain, learned weights} × GE × ISC × OFA × {MSDNet, RANet} × {one phase, phase II}: two steps by the forward and by the unrolled method.</summary>
-public sealed class CombinationTests : NativeTest
+public sealed class CombinationTests
 {
     private const int Batch = 8;
     private const double Tolerance = 1e-10;

@@ -35,7 +35,7 @@ public sealed class FiniteDifferenceMetaGradientTests
 
         Values(forward.Gradient(weights)).Should().Equal(gradient);
         tiny.BackboneState().Should().Equal(state);
-        tiny.Network.Parameters.Should().OnlyContain(parameter => parameter.grad == null);
+        tiny.Network.Parameters.Should().OnlyContain(parameter => ReferenceEquals(parameter.grad, null));
     }
 
     [Fact]

@@ -126,7 +126,7 @@ public sealed class MetaGradientTests
         tiny.Method.WeightGradient(forward, weights, meta, 0.5);
 
         tiny.BackboneState().Should().Equal(before);
-        tiny.Network.Parameters.Should().OnlyContain(parameter => parameter.grad == null);
+        tiny.Network.Parameters.Should().OnlyContain(parameter => ReferenceEquals(parameter.grad, null));
     }
 
     [Fact]

@@ -1,4 +1,5 @@
 using FsCheck;
+using FsCheck.Fluent;
 using Imta.MetaWeight.Allocation;
 using Imta.MetaWeight.Meta;
 
@@ -45,7 +46,7 @@ public sealed class RuledWeightsTests
 
         IReadOnlyList<PartReport> parts = new BilevelLoop(tiny.Method, tiny.Optimiser, rule).Step(tiny.Batch(8), new Rates(0.1, 0.01), updateWeighting: false);
 
-        parts.Should().HaveCount(2).And.OnlyContain(part => part.Objective == null);
+        parts.Should().HaveCount(2).And.OnlyContain(part => ReferenceEquals(part.Objective, null));
         parts.Should().OnlyContain(part => part.Weights.sum().item<double>() == 8, "each of 2 exits has 2 of 4 samples, and those weigh 2");
         tiny.WeightingState().Should().Equal(weighting);
     }

@@ -1,6 +1,7 @@
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Backbones.Layers;
-using TorchSharp.Modules;
+using Linear = Imta.MetaWeight.Backbones.Layers.Linear;
+using Parameter = TorchSharp.Modules.Parameter;
 
 namespace Imta.MetaWeight.Tests.Meta;
 

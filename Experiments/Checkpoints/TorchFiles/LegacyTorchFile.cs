@@ -67,10 +67,12 @@ internal sealed class LegacyTorchFile : ITorchFile
     // The sizes are the same in every file that PyTorch wrote; 'long' is the C type, not int64.
     private static void CheckMachine(TorchDictionary facts)
     {
-        static bool Says(TorchDictionary facts, string key, params ReadOnlySpan<long> sizes) => facts.Entries.GetValueOrDefault(key) is TorchInteger(var size) && sizes.Contains(size);
+        static bool Says(TorchDictionary facts, string key, params ReadOnlySpan<long> sizes)
+            => facts.Entries.GetValueOrDefault(key) is TorchInteger(var size) && sizes.Contains(size);
         Require(
             Says(facts, "protocol_version", KnownVersion) && facts.Entries.GetValueOrDefault("little_endian") is TorchBool
-                && facts.Entries.GetValueOrDefault("type_sizes") is TorchDictionary sizes && Says(sizes, "short", 2) && Says(sizes, "int", 4) && Says(sizes, "long", 4, 8),
+                && facts.Entries.GetValueOrDefault("type_sizes") is TorchDictionary sizes
+                && Says(sizes, "short", 2) && Says(sizes, "int", 4) && Says(sizes, "long", 4, 8),
             "the facts about the machine that wrote it are not those of PyTorch");
         Require(facts["little_endian"] is TorchBool(true), "its numbers are not in little-endian byte order");
     }

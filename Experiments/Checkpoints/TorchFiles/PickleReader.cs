@@ -49,8 +49,8 @@ internal sealed class PickleReader
     private sealed record StorageClass(ScalarType Type) : TorchValue;
 
     /// <summary>
-    /// The pickled object, every storage that it names, and the position after it. In place of tensors there are <see cref="PickledTensor"/>s;
-    /// a malformed pickle may also have values that are none, and cycles.
+    /// The pickled object, every storage that it names, and the position after it. In place of tensors there are
+    /// <see cref="PickledTensor"/>s; a malformed pickle may also have values that are none, and cycles.
     /// </summary>
     /// <param name="pickle">Bytes with the pickle among them.</param>
     /// <param name="start">Where it starts.</param>
@@ -261,7 +261,7 @@ internal sealed class PickleReader
 
     private TorchValue Call(Function function, TorchTuple arguments) => (function, arguments.Items) switch
     {
-        (Function.OrderedDict, []) => Counted(new TorchDictionary()),
+        (Function.OrderedDict, [] or [TorchTuple { Items: [] }]) => Counted(new TorchDictionary()),
         (Function.Size, [TorchTuple size]) => size,
         // Storage, offset, size, stride, requires_grad, hooks, and since PyTorch 1.13 what the view does to the values (nothing, when empty).
         (Function.RebuildTensor, [PickledPart part, TorchInteger(var offset), TorchTuple size, TorchTuple stride, TorchBool, TorchDictionary])

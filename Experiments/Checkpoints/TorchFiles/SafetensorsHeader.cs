@@ -8,8 +8,8 @@ namespace Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 /// <param name="Name">Its name.</param>
 /// <param name="Type">The element type.</param>
 /// <param name="Shape">The shape.</param>
-/// <param name="Begin">Its first byte, counted from the first byte behind the header.</param>
-/// <param name="End">The byte behind its last.</param>
+/// <param name="Begin">Its first byte, counted from the first byte after the header.</param>
+/// <param name="End">The byte after its last.</param>
 internal sealed record SafetensorsEntry(string Name, ScalarType Type, long[] Shape, long Begin, long End)
 {
     public long Elements => (End - Begin) / SafetensorsHeader.TypeOf(Type).Size;
@@ -53,7 +53,7 @@ internal static class SafetensorsHeader
 
     /// <summary>Reads a header.</summary>
     /// <param name="json">The header.</param>
-    /// <param name="dataLength">How many bytes lie behind it.</param>
+    /// <param name="dataLength">How many bytes follow it.</param>
     /// <returns>The tensors in the order of their bytes, which they cover without holes.</returns>
     /// <exception cref="InvalidDataException">It is malformed, or lies; the message says how.</exception>
     public static IReadOnlyList<SafetensorsEntry> Read(ReadOnlySpan<byte> json, long dataLength)

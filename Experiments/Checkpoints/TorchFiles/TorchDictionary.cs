@@ -13,7 +13,9 @@ internal readonly record struct TorchKey(string? Text, long Number)
     public override string ToString() => Text ?? Number.ToString(System.Globalization.CultureInfo.InvariantCulture);
 }
 
-/// <summary>A dictionary, in its own order. Whoever asks it for a value of a kind gets that, or an <see cref="InvalidDataException"/> which names the key.</summary>
+/// <summary>
+/// A dictionary, in its own order. Whoever asks it for a value of a kind gets that, or an <see cref="InvalidDataException"/> that names the key.
+/// </summary>
 internal sealed record TorchDictionary : TorchValue
 {
     public TorchDictionary()
@@ -35,7 +37,7 @@ internal sealed record TorchDictionary : TorchValue
 
     public TorchValue this[TorchKey key]
     {
-        get => Entries.TryGetValue(key, out TorchValue? value) ? value : throw new InvalidDataException($"it has no {Malformed.Quote(key.ToString())}");
+        get => Entries.GetValueOrDefault(key) ?? throw new InvalidDataException($"it has no {Malformed.Quote(key.ToString())}");
         set => Entries[key] = value;
     }
 
@@ -63,7 +65,8 @@ internal sealed record TorchDictionary : TorchValue
 
     private T Of<T>(TorchKey key)
         where T : TorchValue
-        => this[key] as T ?? throw new InvalidDataException($"its {Malformed.Quote(key.ToString())} is of the kind {Kind(this[key].GetType())}, not {Kind(typeof(T))}");
+        => this[key] as T ?? throw new InvalidDataException(
+            $"its {Malformed.Quote(key.ToString())} is of the kind {Kind(this[key].GetType())}, not {Kind(typeof(T))}");
 
     private static string Kind(Type type) => type.Name["Torch".Length..].ToLowerInvariant();
 }

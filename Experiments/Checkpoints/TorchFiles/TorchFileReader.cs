@@ -18,7 +18,7 @@ internal static class TorchFileReader
 
     /// <inheritdoc cref="Read(Stream, bool)"/>
     /// <param name="file">The file.</param>
-    /// <param name="elements">Whether to read the tensors' elements; without them, tensors are on the meta device, with shape and element type only.</param>
+    /// <param name="elements">Whether to read elements; without, tensors are on the meta device, with shape and type only.</param>
     /// <exception cref="IOException">The file cannot be opened.</exception>
     public static TorchDictionary Read(string file, bool elements = true)
     {
@@ -31,7 +31,7 @@ internal static class TorchFileReader
     /// that stands in several places is one object.
     /// </summary>
     /// <param name="stream">The file, whole, in a stream that can seek: wherever it stands, it is read from its first byte.</param>
-    /// <param name="elements">Whether to read the tensors' elements; without them, tensors are on the meta device, with shape and element type only.</param>
+    /// <param name="elements">Whether to read elements; without, tensors are on the meta device, with shape and type only.</param>
     /// <exception cref="InvalidDataException">
     /// No such file, damaged, or with something that is refused: any global that would run code, keys or values of other kinds, sizes
     /// that do not agree. No tensor is left behind.

@@ -2,7 +2,6 @@ using System.IO.Enumeration;
 using System.Security.Cryptography;
 using System.Text;
 using Imta.MetaWeight.Experiments.Configuration;
-using Imta.MetaWeight.Native;
 
 namespace Imta.MetaWeight.Experiments.Data.Pictures;
 
@@ -104,7 +103,7 @@ internal sealed record ImageNetFolders(ImageFolder Train, ImageFolder Test)
     /// <param name="options">The run's.</param>
     /// <param name="folder">What goes before <c>data.root</c>; null: nothing.</param>
     /// <param name="tally">Counts what is read later.</param>
-    /// <exception cref="UsageException">This build reads no pictures, the folder is no ImageNet, or it has another number of classes.</exception>
+    /// <exception cref="UsageException">SkiaSharp reads none on this machine, the folder is no ImageNet, or it has another number of classes.</exception>
     public static (ImageSet Train, ImageSet Test, string Fingerprint) Load(DataOptions options, string? folder, PictureTally tally)
     {
         NeedReader();
@@ -135,12 +134,12 @@ internal sealed record ImageNetFolders(ImageFolder Train, ImageFolder Test)
         return Convert.ToHexStringLower(hash.GetHashAndReset());
     }
 
-    /// <exception cref="UsageException">This build reads no pictures.</exception>
+    /// <exception cref="UsageException">SkiaSharp reads none on this machine.</exception>
     public static void NeedReader()
     {
         if (!Picture.IsAvailable)
         {
-            throw new UsageException("this build reads no pictures, because it found no headers of libjpeg and libpng; install them (Debian: apt-get install libjpeg-dev libpng-dev) and build again (with TorchSource=package: SkiaSharp has no library for this machine)");
+            throw new UsageException("pictures cannot be read here: SkiaSharp has no library for this machine");
         }
     }
 

@@ -1,7 +1,6 @@
+using System.Buffers;
 using System.Collections.Concurrent;
 using System.Runtime.ExceptionServices;
-using System.Runtime.InteropServices;
-using Imta.MetaWeight.Native;
 
 namespace Imta.MetaWeight.Experiments.Data.Pictures;
 
@@ -123,28 +122,35 @@ internal sealed class PictureBatches
 
     private PictureOutcome Decode(PictureJob job, int sample, Span<byte> planes)
     {
+        byte[] room = [];
         try
         {
-            byte[] file = Content(job.Files[sample]);
-            PictureHead head = Picture.Look(file);
-            PictureWindow window = job.Draws?.Window(sample, head.Width, head.Height) ?? _shape.ForEvaluation(head.Width, head.Height);
-            return new PictureOutcome(Picture.Read(file, window, job.Draws?.Flips(sample) ?? false, planes), null);
+            ReadOnlyMemory<byte> file = Content(job.Files[sample], ref room);
+            using Picture picture = Picture.Open(file);
+            PictureWindow window = job.Draws?.Window(sample, picture.Head.Width, picture.Head.Height) ?? _shape.ForEvaluation(picture.Head.Width, picture.Head.Height);
+            return new PictureOutcome(picture.Read(window, job.Draws?.Flips(sample) ?? false, planes), null);
         }
-        catch (Exception e) when (e is ExternalException or InvalidDataException || (_mayMiss && e is IOException))
+        catch (Exception e) when (e is InvalidDataException || (_mayMiss && e is IOException))
         {
             planes.Clear();
             return new PictureOutcome(PictureTraits.None, e.Message.ReplaceLineEndings(" ").TrimEnd('.'));
         }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(room);
+        }
     }
 
-    private static byte[] Content(string file)
+    /// <summary>A file's bytes, in a rented room.</summary>
+    private static ReadOnlyMemory<byte> Content(string file, ref byte[] room)
     {
         try
         {
-            using FileStream stream = File.OpenRead(file);
-            var bytes = new byte[stream.Length <= LargestFile ? stream.Length : throw new InvalidDataException("larger than any picture")];
-            stream.ReadExactly(bytes);
-            return bytes;
+            using FileStream stream = new(file, FileMode.Open, FileAccess.Read, FileShare.Read, bufferSize: 0);
+            int length = stream.Length <= LargestFile ? (int)stream.Length : throw new InvalidDataException("larger than any picture");
+            room = ArrayPool<byte>.Shared.Rent(length);
+            stream.ReadExactly(room, 0, length);
+            return room.AsMemory(0, length);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {

@@ -1,5 +1,3 @@
-using Imta.MetaWeight.Native;
-
 namespace Imta.MetaWeight.Experiments.Data.Pictures;
 
 /// <summary>

@@ -1,5 +1,3 @@
-using Imta.MetaWeight.Native;
-
 namespace Imta.MetaWeight.Experiments.Data.Pictures;
 
 /// <summary>The random numbers of the crops and flips of a batch, drawn at once: who decodes which picture when changes nothing.</summary>

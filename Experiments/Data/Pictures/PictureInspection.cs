@@ -1,6 +1,5 @@
 using System.Runtime.InteropServices;
 using System.Security.Cryptography;
-using Imta.MetaWeight.Native;
 
 namespace Imta.MetaWeight.Experiments.Data.Pictures;
 
@@ -30,12 +29,12 @@ internal sealed record PictureInspection(string File, long Bytes, PictureHead? H
         UInt128 print = MemoryMarshal.Read<UInt128>(SHA256.HashData(bytes));
         try
         {
-            PictureHead head = Picture.Look(bytes);
-            Span<byte> planes = stackalloc byte[3];
-            PictureTraits traits = Picture.Read(bytes, new PictureWindow(0, 0, head.Height, head.Width, 1, 1, 0, 0, 1, 1), flip: false, planes);
+            using Picture picture = Picture.Open(bytes);
+            PictureHead head = picture.Head;
+            PictureTraits traits = picture.Read(new PictureWindow(0, 0, head.Height, head.Width, 1, 1, 0, 0, 1, 1), flip: false, stackalloc byte[3]);
             return new PictureInspection(file, bytes.Length, head with { Traits = traits }, null) { Print = print };
         }
-        catch (ExternalException e)
+        catch (InvalidDataException e)
         {
             return new PictureInspection(file, bytes.Length, null, e.Message.ReplaceLineEndings(" ")) { Print = print };
         }

@@ -1,5 +1,3 @@
-using Imta.MetaWeight.Native;
-
 namespace Imta.MetaWeight.Experiments.Data.Pictures;
 
 /// <summary>What a network sees of a picture in evaluation: torchvision's <c>Resize</c> and <c>CenterCrop</c>.</summary>

@@ -1,5 +1,3 @@
-using Imta.MetaWeight.Native;
-
 namespace Imta.MetaWeight.Experiments.Data.Pictures;
 
 /// <summary>What is special about the pictures that a run reads: told once for each that is not as its file should be, and counted. For one thread.</summary>

@@ -1,12 +1,11 @@
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments.Verification;
 using Imta.MetaWeight.Tests.Backbones.Linearised;
-using Imta.MetaWeight.Tests.Native;
 
 namespace Imta.MetaWeight.Tests.Backbones.Exits;
 
 /// <summary>Inline Subnetwork Collaboration (IMTA, section 3.2), in a network that has it from the start.</summary>
-public sealed class CollaborationTests : NativeTest
+public sealed class CollaborationTests
 {
     public static TheoryData<string, Transfer, TransferGradient> Settings
     {

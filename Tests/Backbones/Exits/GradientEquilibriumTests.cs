@@ -1,11 +1,10 @@
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments.Verification;
-using Imta.MetaWeight.Tests.Native;
 
 namespace Imta.MetaWeight.Tests.Backbones.Exits;
 
 /// <summary>Gradient Equilibrium (IMTA, section 3.1).</summary>
-public sealed class GradientEquilibriumTests : NativeTest
+public sealed class GradientEquilibriumTests
 {
     private static readonly ModifierOptions Head = With(EquilibriumScales.Head);
     private static readonly ModifierOptions All = With(EquilibriumScales.All);

@@ -1,4 +1,3 @@
-using Imta.MetaWeight.Native;
 
 namespace Imta.MetaWeight.Tests.Backbones.Linearised;
 
@@ -9,8 +8,6 @@ public sealed class LayerMapTests : IDisposable
 
     private readonly DisposeScope _scope = NewDisposeScope();
     private readonly Generator _random = new(21);
-
-    public LayerMapTests() => Skip.IfNot(Runtime.IsAvailable, "a linearised pass needs libimta_native");
 
     public static TheoryData<LayerKind, long[]> Layers
     {

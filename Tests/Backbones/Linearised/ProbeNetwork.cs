@@ -1,8 +1,10 @@
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Backbones.Layers;
 using Imta.MetaWeight.Backbones.Linearised;
-using TorchSharp.Modules;
+using BatchNorm = Imta.MetaWeight.Backbones.Layers.BatchNorm;
+using Convolution = Imta.MetaWeight.Backbones.Layers.Convolution;
 using Linear = Imta.MetaWeight.Backbones.Layers.Linear;
+using Parameter = TorchSharp.Modules.Parameter;
 
 namespace Imta.MetaWeight.Tests.Backbones.Linearised;
 

@@ -1,4 +1,5 @@
 using FsCheck;
+using FsCheck.Fluent;
 using Imta.MetaWeight.Experiments.Checks;
 using Imta.MetaWeight.Experiments.Data;
 

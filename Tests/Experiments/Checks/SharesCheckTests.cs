@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text.RegularExpressions;
 using FsCheck;
+using FsCheck.Fluent;
 using Imta.MetaWeight.Allocation;
 using Imta.MetaWeight.Experiments.Checks;
 using Imta.MetaWeight.Experiments.Configuration;

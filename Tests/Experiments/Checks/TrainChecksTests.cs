@@ -1,6 +1,5 @@
 using System.Globalization;
 using System.Text.RegularExpressions;
-using CsvHelper;
 using Imta.MetaWeight.Experiments.Checks;
 using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Runs;
@@ -91,8 +90,7 @@ public sealed class TrainChecksTests : IDisposable
 
         result.Code.Should().Be(0, result.All);
         Match needs = Regex.Match(result.Output, "^needs about ([\\d.]+) MiB of memory and ([\\d.]+) MiB of disk$", RegexOptions.Multiline);
-        using var csv = new CsvReader(new StreamReader(_folder.In("run", "timing.csv")), CultureInfo.InvariantCulture);
-        double peak = csv.GetRecords<TimingRow>().Max(row => row.PeakMemoryMib);
+        double peak = _folder.Read<TimingRow>("run", "timing.csv").Max(row => row.PeakMemoryMib);
         Number(needs.Groups[1]).Should().BeInRange(0.75 * peak, 1.25 * peak, "the estimate of {0} is within 25 % of the peak", needs.Value);
         double written = Directory.EnumerateFiles(_folder.In("run"), "*", SearchOption.AllDirectories).Sum(file => new FileInfo(file).Length) / (double)ByteSize.Mib;
         written += new FileInfo(_folder.In("run", "checkpoints", "latest.pt")).Length / (double)ByteSize.Mib; // one more is there while it is written

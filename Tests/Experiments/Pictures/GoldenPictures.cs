@@ -1,15 +1,14 @@
-using System.Globalization;
 using System.Runtime.CompilerServices;
 using CsvHelper;
-using CsvHelper.Configuration.Attributes;
-using Imta.MetaWeight.Native;
+using Imta.MetaWeight.Experiments.Data.Pictures;
+using Imta.MetaWeight.Experiments.Runs;
 
 namespace Imta.MetaWeight.Tests.Experiments.Pictures;
 
 /// <summary>What torchvision 0.14.1 made of pictures (<c>Torchvision/make.py</c>).</summary>
-internal static class GoldenPictures
+internal static partial class GoldenPictures
 {
-    public static IReadOnlyList<Row> Rows { get; } = Read();
+    public static IReadOnlyList<Row> Rows { get; } = CsvTable.Read<Row>(Folder("pictures.csv"));
 
     public static IEnumerable<Row> WithFile => Rows.Where(row => row.File.Length > 0);
 
@@ -23,14 +22,13 @@ internal static class GoldenPictures
     /// <summary>The pixels of a picture as they are, <c>[3, H, W]</c>.</summary>
     public static byte[] Pixels(string file)
     {
-        byte[] bytes = Bytes(file);
-        PictureHead head = Picture.Look(bytes);
-        var planes = new byte[3 * head.Width * head.Height];
-        Picture.Read(bytes, new PictureWindow(0, 0, head.Height, head.Width, head.Height, head.Width, 0, 0, head.Height, head.Width), flip: false, planes);
+        using var picture = Picture.Open(Bytes(file));
+        var planes = new byte[3 * picture.Head.Width * picture.Head.Height];
+        picture.Read(PictureWindow.All(picture.Head), flip: false, planes);
         return planes;
     }
 
-    /// <summary>Copies of a file, cut off behind its half and changed at random, every other one near its head.</summary>
+    /// <summary>Copies of a file, cut off after its half and changed at random, every other one near its head.</summary>
     public static IEnumerable<byte[]> Broken(string file, int count, Random random)
     {
         byte[] whole = Bytes(file);
@@ -46,45 +44,40 @@ internal static class GoldenPictures
         }
     }
 
-    private static Row[] Read()
-    {
-        using var csv = new CsvReader(new StreamReader(Folder("pictures.csv")), CultureInfo.InvariantCulture);
-        return [.. csv.GetRecords<Row>()];
-    }
-
     private static string Folder(string file, [CallerFilePath] string here = "") => Path.GetFullPath(Path.Combine(here, "../Torchvision", file));
 
     /// <summary>A picture and torchvision's crop of it; without a file the crop alone.</summary>
-    internal sealed record Row
+    [CsvRecord]
+    internal sealed partial record Row
     {
-        [Name("file")]
+        [CsvColumn("file")]
         public required string File { get; init; }
 
-        [Name("width")]
+        [CsvColumn("width")]
         public required int Width { get; init; }
 
-        [Name("height")]
+        [CsvColumn("height")]
         public required int Height { get; init; }
 
-        [Name("area_share")]
+        [CsvColumn("area_share")]
         public required double AreaShare { get; init; }
 
-        [Name("aspect_ratio")]
+        [CsvColumn("aspect_ratio")]
         public required double AspectRatio { get; init; }
 
-        [Name("failed_tries")]
+        [CsvColumn("failed_tries")]
         public required int FailedTries { get; init; }
 
-        [Name("top")]
+        [CsvColumn("top")]
         public required int Top { get; init; }
 
-        [Name("left")]
+        [CsvColumn("left")]
         public required int Left { get; init; }
 
-        [Name("height_of_crop")]
+        [CsvColumn("height_of_crop")]
         public required int CropHeight { get; init; }
 
-        [Name("width_of_crop")]
+        [CsvColumn("width_of_crop")]
         public required int CropWidth { get; init; }
     }
 }

@@ -1,7 +1,6 @@
 using System.Globalization;
 using System.Text.Json.Nodes;
 using Imta.MetaWeight.Experiments.Runs;
-using Imta.MetaWeight.Native;
 using Imta.MetaWeight.Tests.Docs;
 using Imta.MetaWeight.Tests.Experiments.Processes;
 using Xunit.Abstractions;
@@ -18,7 +17,6 @@ public sealed class ImageNetTrainTests : IDisposable
 
     public ImageNetTrainTests(ITestOutputHelper output)
     {
-        Skip.IfNot(Picture.IsAvailable, "this build found no headers of libjpeg and libpng");
         _output = output;
         ImageNetFolder.Make(_folder.In("pictures"), copies: 7); // 56, of which one a class and eighth is held out
     }
@@ -26,7 +24,7 @@ public sealed class ImageNetTrainTests : IDisposable
     public void Dispose() => _folder.Dispose();
 
     /// <summary>24 steps, or as many as IMTA_STEPS says.</summary>
-    [SkippableFact]
+    [Fact]
     public void A_run_that_is_stopped_and_killed_inside_epochs_ends_with_the_tables_of_an_undisturbed_one_by_other_threads()
     {
         int steps = int.TryParse(Environment.GetEnvironmentVariable("IMTA_STEPS"), NumberStyles.None, CultureInfo.InvariantCulture, out int given) ? given : 24;
@@ -57,7 +55,7 @@ public sealed class ImageNetTrainTests : IDisposable
         ReadLog("broken").Should().MatchRegex(@"going on after epoch 1 of \d+, batch [1-6]\n(.*\n)*.*going on after epoch 2 of \d+, batch [1-6]\n");
     }
 
-    [SkippableFact]
+    [Fact]
     public void Odd_pictures_are_counted_in_the_log_and_broken_ones_told_once()
     {
         File.WriteAllText(_folder.In("pictures", "train", "n0", "broken.JPEG"), "no JPEG");
@@ -77,7 +75,7 @@ public sealed class ImageNetTrainTests : IDisposable
             "validation and test: 16 pictures read, 2 grey, 4 CMYK, 2 with a turn in their Exif data, which is not applied, 0 unreadable");
     }
 
-    [SkippableFact]
+    [Fact]
     public void A_trained_network_is_tested_calibrated_and_answers_a_folder_of_pictures()
     {
         Train("run", "--set", "train.epochs=1");
@@ -112,7 +110,7 @@ public sealed class ImageNetTrainTests : IDisposable
         _folder.Read<AnswerRow>("own.csv").Select(row => (row.File, row.Class, row.Exit)).Should().Equal(answers.Select(row => (row.File, row.Class, row.Exit)));
     }
 
-    [SkippableFact]
+    [Fact]
     public void Held_out_meta_pictures_and_two_processes_go_on_from_inside_an_epoch()
     {
         Launcher.NeedAny();
@@ -133,7 +131,7 @@ public sealed class ImageNetTrainTests : IDisposable
     }
 
     /// <summary>The recipes, their networks and batches made small.</summary>
-    [SkippableTheory]
+    [Theory]
     [InlineData("imagenet-msdnet-7", "model.msdnet")]
     [InlineData("imagenet-l2w-4", "model.msdnet", "--processes", "2")]
     [InlineData("imagenet-imta-4", "model.msdnet", "--set", "phase2.epochs=1", "--set", "phase2.batch=24", "--set", "phase2.milestones=[]")]
@@ -149,7 +147,7 @@ public sealed class ImageNetTrainTests : IDisposable
         File.Exists(_folder.In("run", "weights", "epoch-0001.csv")).Should().BeTrue();
     }
 
-    [SkippableFact]
+    [Fact]
     public void What_any_process_cannot_read_is_in_the_log_once()
     {
         Launcher.NeedAny();
@@ -164,7 +162,7 @@ public sealed class ImageNetTrainTests : IDisposable
     }
 
     /// <summary>Splits and order go by the files' places: with others a run would train on what it validates by.</summary>
-    [SkippableFact]
+    [Fact]
     public void A_run_goes_on_with_its_own_files_only()
     {
         Train("run", "--set", "train.epochs=1");
@@ -185,7 +183,7 @@ public sealed class ImageNetTrainTests : IDisposable
         _folder.Run(2, "train", "--resume", "run", "--data", "").Error.Should().Be("imta: --data is empty; it takes the folder of the data set's files\n");
     }
 
-    [SkippableFact]
+    [Fact]
     public void Processes_with_other_files_do_not_begin()
     {
         Launcher launcher = Launcher.NeedAny();
@@ -201,7 +199,7 @@ public sealed class ImageNetTrainTests : IDisposable
         Directory.Exists(_folder.In("run")).Should().BeFalse();
     }
 
-    [SkippableFact]
+    [Fact]
     public void A_folder_that_goes_ends_the_run_with_its_way_back()
     {
         using ImtaProcess process = Start("run", "--set", "train.epochs=1000", "--set", "data.workers=8");
@@ -216,7 +214,7 @@ public sealed class ImageNetTrainTests : IDisposable
         _folder.Run(0, "eval", "run");
     }
 
-    [SkippableTheory]
+    [Theory]
     [InlineData("where is ImageNet", "train")]
     [InlineData("nowhere is no ImageNet: it takes the folders train and val", "train", "--data", "nowhere")]
     [InlineData("has 4 classes, and the run is for 1000; set data.classes to 4", "train", "--data", "pictures", "--set", "data.classes=null")]

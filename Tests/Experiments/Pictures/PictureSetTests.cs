@@ -1,6 +1,5 @@
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
-using Imta.MetaWeight.Native;
 
 namespace Imta.MetaWeight.Tests.Experiments.Pictures;
 
@@ -13,7 +12,6 @@ public sealed class PictureSetTests : IDisposable
 
     public PictureSetTests()
     {
-        Skip.IfNot(Picture.IsAvailable, "this build found no headers of libjpeg and libpng");
         ImageNetFolder.Make(_folder.Path, copies: 3);
         _data = DataSets.Load(new Settings { Data = new DataOptions { Dataset = DatasetKind.Imagenet, Classes = 4, Validation = 200_000, Workers = 2 } }, _folder.Path);
     }
@@ -24,7 +22,7 @@ public sealed class PictureSetTests : IDisposable
         _folder.Dispose();
     }
 
-    [SkippableFact]
+    [Fact]
     public void The_sets_are_balanced_share_no_file_and_know_their_classes()
     {
         (_data.Train.Count, _data.Validation.Count, _data.Test.Count, _data.Classes).Should().Be((20, 4, 16, 4));
@@ -36,7 +34,7 @@ public sealed class PictureSetTests : IDisposable
         FluentActions.Invoking(() => _data.Train.Images).Should().Throw<InvalidOperationException>();
     }
 
-    [SkippableFact]
+    [Fact]
     public void An_epoch_that_is_gone_on_with_has_the_same_batches()
     {
         var plan = new BatchPlan(20, 6, seed: 3);
@@ -49,7 +47,7 @@ public sealed class PictureSetTests : IDisposable
     }
 
     /// <summary>Crops are drawn for the whole batch, and each process takes its own.</summary>
-    [SkippableFact]
+    [Fact]
     public void Shards_are_the_parts_of_the_batch()
     {
         Taken whole = Take(_data.Train, new BatchPlan(20, 10, seed: 5), epoch: 0, first: 0)[0];
@@ -63,7 +61,7 @@ public sealed class PictureSetTests : IDisposable
         }
     }
 
-    [SkippableFact]
+    [Fact]
     public void A_selection_reads_the_files_of_its_own_rows()
     {
         using ImageSet some = _data.Test.Select([9, 2]);
@@ -74,7 +72,7 @@ public sealed class PictureSetTests : IDisposable
         two[0].Labels.Should().Equal(2, 0);
     }
 
-    [SkippableFact]
+    [Fact]
     public void Batches_that_are_taken_or_left_leave_no_tensor()
     {
         var plan = new BatchPlan(20, 4, seed: 1);

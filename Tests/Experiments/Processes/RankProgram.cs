@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Runtime.CompilerServices;
 using Imta.MetaWeight.Experiments;
 using Imta.MetaWeight.Experiments.Processes;
+using Imta.MetaWeight.Tests.Backbones.Kernels;
 
 namespace Imta.MetaWeight.Tests.Experiments.Processes;
 
@@ -15,19 +16,19 @@ internal static class RankProgram
 
     public static int Main(string[] arguments)
     {
-        if (arguments is [TestSummary.Command, var records, var exitCode])
+        switch (arguments)
         {
-            return TestSummary.Write(records, int.Parse(exitCode, CultureInfo.InvariantCulture), Console.Out);
+            case [Laws]:
+                Terminal.Prepare();
+                return Ranks.Run(LaunchPlace.OfThisProcess()!, TimeSpan.FromMinutes(2), ranks => Check(ranks.Replicas), CancellationToken.None);
+            case [VectorWidthProgram.Name, string folder]:
+                return VectorWidthProgram.Run(folder);
+            case [TestSummary.Command, string records, string exitCode]:
+                return TestSummary.Write(records, int.Parse(exitCode, CultureInfo.InvariantCulture), Console.Out);
+            default:
+                Console.Error.WriteLine("these tests are run by dotnet test");
+                return UsageException.ExitCode;
         }
-
-        if (arguments is not [Laws])
-        {
-            Console.Error.WriteLine("these tests are run by dotnet test");
-            return UsageException.ExitCode;
-        }
-
-        Terminal.Prepare();
-        return Ranks.Run(LaunchPlace.OfThisProcess()!, TimeSpan.FromMinutes(2), ranks => Check(ranks.Replicas), CancellationToken.None);
     }
 
     private static int Check(Replicas all)

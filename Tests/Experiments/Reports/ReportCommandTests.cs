@@ -142,6 +142,18 @@ public sealed class ReportCommandTests : IDisposable
     }
 
     [Fact]
+    public void A_page_holds_ECharts_with_its_notices_and_nothing_else_of_its_package()
+    {
+        _runs.Finished("a");
+
+        _runs.Report(0, "a");
+
+        File.ReadAllText(_runs.In("report.html")).Should()
+            .ContainAll("t.version=\"6.0.0\"", "Copyright 2017-2025 The Apache Software Foundation", "Copyright (c) 2017, Baidu Inc.", "Copyright 2010-2016 Mike Bostock")
+            .And.NotContainAny("ecStat", "vizorECharts");
+    }
+
+    [Fact]
     public void Svg_files_are_the_charts_with_a_mark_for_each_point()
     {
         _runs.Sweep("study");
@@ -182,6 +194,7 @@ public sealed class ReportCommandTests : IDisposable
 
     [Theory]
     [InlineData("no folder nothing", "nothing")]
+    [InlineData("no folder @none", "@none")] // no file of more arguments
     [InlineData("no folder ;", "")]
     [InlineData("none has no run that is done", "none")]
     [InlineData("neither a run (config.yaml) nor a sweep", "weights")]

@@ -1,4 +1,5 @@
 using FsCheck;
+using FsCheck.Fluent;
 using Imta.MetaWeight.Experiments.Sweeps;
 
 namespace Imta.MetaWeight.Tests.Experiments.Sweeps;

@@ -1,4 +1,5 @@
 using FsCheck;
+using FsCheck.Fluent;
 using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 
 namespace Imta.MetaWeight.Tests.Experiments.Checkpoints.TorchFiles;
@@ -201,39 +202,39 @@ public sealed class RoundTripTests
 
     private sealed record TensorPlan(ScalarType Type, int[] Sizes, bool Transposed) : TorchValue;
 
-    private static Gen<TorchValue> Dictionaries(int depth) => Gen.ArrayOf(5, from key in Keys() from value in Values(depth - 1) select (key, value)).Select(pairs =>
+    private static Gen<TorchValue> Dictionaries(int depth) => (from key in Keys() from value in Values(depth - 1) select (key, value)).ArrayOf(5).Select(pairs =>
     {
         var dictionary = new TorchDictionary();
         Array.ForEach(pairs, pair => dictionary[pair.key] = pair.value);
         return (TorchValue)dictionary;
     });
 
-    private static Gen<TorchKey> Keys() => Gen.OneOf(Texts().Select(text => (TorchKey)text), Arb.Generate<int>().Select(number => (TorchKey)number));
+    private static Gen<TorchKey> Keys() => Gen.OneOf(Texts().Select(text => (TorchKey)text), ArbMap.Default.GeneratorFor<int>().Select(number => (TorchKey)number));
 
     private static Gen<string> Texts() => Gen.ArrayOf(Gen.Elements("a", "é", "語", "😀", "\n", "\0", ".", "'")).Select(string.Concat);
 
     private static Gen<TensorPlan> Tensors()
         => from type in Gen.Elements(Types)
            from sizes in Gen.ArrayOf(Gen.Choose(0, 4))
-           from transposed in Arb.Generate<bool>()
+           from transposed in ArbMap.Default.GeneratorFor<bool>()
            select new TensorPlan(type, [.. sizes.Take(4)], transposed);
 
     private static Gen<TorchValue> Values(int depth)
     {
         Gen<TorchValue> plain = Gen.OneOf(
             Gen.Constant<TorchValue>(TorchNone.Value),
-            Arb.Generate<bool>().Select(value => (TorchValue)value),
-            Gen.OneOf(Arb.Generate<long>(), Gen.Elements(long.MinValue, long.MaxValue, int.MinValue - 1L, int.MaxValue, int.MaxValue + 1L))
+            ArbMap.Default.GeneratorFor<bool>().Select(value => (TorchValue)value),
+            Gen.OneOf(ArbMap.Default.GeneratorFor<long>(), Gen.Elements(long.MinValue, long.MaxValue, int.MinValue - 1L, int.MaxValue, int.MaxValue + 1L))
                 .Select(value => (TorchValue)value),
-            Arb.Generate<double>().Select(value => (TorchValue)value),
+            ArbMap.Default.GeneratorFor<double>().Select(value => (TorchValue)value),
             Texts().Select(value => (TorchValue)value),
             Tensors().Select(value => (TorchValue)value));
         return depth == 0 ? plain : Gen.OneOf(
             plain,
             plain,
             Dictionaries(depth),
-            Gen.ArrayOf(3, Values(depth - 1)).Select(values => (TorchValue)new TorchTuple(values)),
-            Gen.ArrayOf(3, Values(depth - 1)).Select(values => (TorchValue)new TorchList([.. values])));
+            Values(depth - 1).ArrayOf(3).Select(values => (TorchValue)new TorchTuple(values)),
+            Values(depth - 1).ArrayOf(3).Select(values => (TorchValue)new TorchList([.. values])));
     }
 
     private static TorchValue Realise(TorchValue plan)

@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using System.Text;
 using FsCheck;
+using FsCheck.Fluent;
 using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 
 namespace Imta.MetaWeight.Tests.Experiments.Checkpoints.TorchFiles;
@@ -229,6 +230,6 @@ public sealed class SafetensorsTests
         => from name in Names()
            from type in Gen.Elements(Types)
            from sizes in Gen.ArrayOf(Gen.Choose(0, 4))
-           from transposed in Arb.Generate<bool>()
+           from transposed in ArbMap.Default.GeneratorFor<bool>()
            select new Plan(name, type, [.. sizes.Take(4)], transposed);
 }

@@ -1,0 +1,101 @@
+using System.Collections;
+using TorchSharp.PyBridge;
+
+namespace Imta.MetaWeight.Backbones;
+
+/// <summary>
+/// A network's state in files that Python exchanges by <c>torch.save(module.state_dict(), file)</c> and <c>torch.load(file)</c>. TorchSharp.PyBridge
+/// writes and reads them; what it does not check is checked here.
+/// </summary>
+public static class NetworkFiles
+{
+    /// <summary>
+    /// Writes a network's state. The file is written beside its place, read again, and renamed: whatever happens, a whole one is there. Tensors
+    /// are written contiguous, from any device, and without <c>requires_grad</c>, as Python's state dictionaries have them.
+    /// </summary>
+    /// <param name="network">The network.</param>
+    /// <param name="path">The file, which is created or replaced.</param>
+    /// <exception cref="InvalidOperationException">The network has no tensors any more.</exception>
+    /// <exception cref="IOException">The file cannot be written, or does not hold what was written.</exception>
+    public static void SavePy(this nn.Module network, string path)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        Dictionary<string, Tensor> state = network.state_dict();
+        if (state.Count == 0)
+        {
+            throw new InvalidOperationException($"{network.GetName()} has no tensors to save; what a module registers inside a dispose scope is gone after it without DetachFromDisposeScope");
+        }
+
+        string beside = path + ".partial";
+        try
+        {
+            using (var stream = new FileStream(beside, FileMode.Create, FileAccess.ReadWrite))
+            {
+                PyTorchPickler.PickleStateDict(stream, state.ToDictionary(entry => entry.Key, entry => Plain(entry.Value)), leaveOpen: true);
+                stream.Flush(flushToDisk: true);
+                if (NetworkState.Misfit(state, Read(stream, beside)) is { } misfit)
+                {
+                    throw new IOException($"{beside} does not hold what was written: {misfit}");
+                }
+            }
+
+            File.Move(beside, path, overwrite: true);
+        }
+        catch
+        {
+            File.Delete(beside);
+            throw;
+        }
+    }
+
+    /// <summary>Copies the state in a file into a network, whose tensors stay the same objects, and as trainable as they are.</summary>
+    /// <param name="network">The network.</param>
+    /// <param name="path">
+    /// A zip file of <c>torch.save</c> (PyTorch 1.6 and later) with a state dictionary whose tensors are contiguous and share no memory.
+    /// </param>
+    /// <exception cref="InvalidDataException">The file is something else, or its names, shapes or element types are not the network's. Nothing is copied.</exception>
+    /// <exception cref="IOException">The file cannot be opened.</exception>
+    public static void LoadPy(this nn.Module network, string path)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        using FileStream stream = File.OpenRead(path);
+        Dictionary<string, Tensor> state = Read(stream, path);
+        try
+        {
+            network.LoadState(state);
+        }
+        catch (InvalidDataException e)
+        {
+            throw new InvalidDataException($"{path} is not of this network: {e.Message}", e);
+        }
+    }
+
+    // PyBridge writes the bytes of strided tensors as they lie, and the offset of a view without what is before it.
+    private static Tensor Plain(Tensor tensor)
+    {
+        Tensor rows = tensor.detach().cpu().contiguous();
+        return rows.storage_offset() == 0 ? rows : rows.clone();
+    }
+
+    private static Dictionary<string, Tensor> Read(Stream stream, string path)
+    {
+        Hashtable content;
+        try
+        {
+            stream.Position = 0;
+            content = PyTorchUnpickler.UnpickleStateDict(stream, leaveOpen: true);
+        }
+        catch (Exception e) // of many kinds, libtorch's among them
+        {
+            throw new InvalidDataException(
+                $"{path} cannot be read ({NetworkState.OneLine(e.Message.Split('\n')[0].TrimEnd('.', '\r'))}); wanted is a zip file of torch.save(module.state_dict()) with contiguous tensors; "
+                + "imta convert reads checkpoints, older files and views",
+                e);
+        }
+
+        return content.Cast<DictionaryEntry>().ToDictionary(
+            entry => entry.Key as string ?? throw new InvalidDataException($"{path} holds no state dictionary: its key {entry.Key} is no name"),
+            entry => entry.Value as Tensor ?? throw new InvalidDataException(
+                $"{path} holds no state dictionary: its {NetworkState.OneLine($"{entry.Key}")} is no tensor; of a checkpoint, save the state_dict alone, or use imta convert"));
+    }
+}

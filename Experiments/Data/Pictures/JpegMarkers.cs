@@ -1,0 +1,84 @@
+using System.Buffers.Binary;
+
+namespace Imta.MetaWeight.Experiments.Data.Pictures;
+
+/// <summary>What the markers of a JPEG file tell: its frame, its first scan, and whether it ends.</summary>
+internal readonly record struct JpegMarkers
+{
+    /// <summary>The marker that ends a file, after 0xFF.</summary>
+    public const byte End = 0xD9;
+
+    private const byte Scan = 0xDA;
+    private const int BlockSide = 8;
+
+    /// <summary>Channels; 0: there is no frame.</summary>
+    public int Components { get; private init; }
+
+    /// <summary>Whether it has the marker that ends a file.</summary>
+    public bool HasEnd { get; private init; }
+
+    /// <summary>Pixels that are coded together, where one scan has all of them; null: there are several, or none.</summary>
+    public (int Width, int Height)? Block { get; private init; }
+
+    /// <param name="file">All of it.</param>
+    public static JpegMarkers Of(ReadOnlySpan<byte> file)
+    {
+        var markers = new JpegMarkers();
+        bool isProgressive = false, hasScan = false;
+        for (int at = 2; Next(file, ref at) is { } marker;)
+        {
+            if (marker == End)
+            {
+                return markers with { HasEnd = true };
+            }
+
+            ReadOnlySpan<byte> segment = file[at..];
+            int length = Math.Min(segment.Length >= 2 ? BinaryPrimitives.ReadUInt16BigEndian(segment) : segment.Length, segment.Length);
+            if (IsFrame(marker) && markers.Components == 0 && length > 7)
+            {
+                isProgressive = (marker & 3) == 2;
+                markers = new JpegMarkers { Components = segment[7], Block = BlockOf(segment[8..length]) };
+            }
+            else if (marker == Scan && !hasScan && length > 2)
+            {
+                hasScan = true;
+                markers = markers with { Block = isProgressive || segment[2] != markers.Components ? null : markers.Block };
+            }
+
+            at += length;
+        }
+
+        return markers;
+    }
+
+    private static bool IsFrame(byte marker) => marker is >= 0xC0 and <= 0xCF and not (0xC4 or 0xC8 or 0xCC);
+
+    // Of each channel its name, how often it is sampled across and down, and its table.
+    private static (int Width, int Height) BlockOf(ReadOnlySpan<byte> channels)
+    {
+        (int across, int down) = (1, 1);
+        for (int at = 1; at < channels.Length; at += 3)
+        {
+            (across, down) = (Math.Max(across, channels[at] >> 4), Math.Max(down, channels[at] & 15));
+        }
+
+        return (BlockSide * across, BlockSide * down);
+    }
+
+    /// <summary>The next marker that begins a segment or ends the file; <paramref name="at"/> goes after it. What else begins with 0xFF belongs to a scan's data.</summary>
+    private static byte? Next(ReadOnlySpan<byte> file, ref int at)
+    {
+        while (at < file.Length && file[at..].IndexOf((byte)0xFF) is >= 0 and int skipped && at + skipped + 1 < file.Length)
+        {
+            at += skipped + 1;
+            byte marker = file[at];
+            if (marker is not (0 or 1 or 0xFF or (>= 0xD0 and <= 0xD8)))
+            {
+                at++;
+                return marker;
+            }
+        }
+
+        return null;
+    }
+}

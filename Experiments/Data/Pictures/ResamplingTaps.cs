@@ -1,0 +1,67 @@
+namespace Imta.MetaWeight.Experiments.Data.Pictures;
+
+/// <summary>For each place of a resampled line, the inputs that are summed up: as many for every place, of which some may weigh nothing.</summary>
+internal sealed class ResamplingTaps
+{
+    /// <summary>Of a weight after the point.</summary>
+    public const int Bits = 22;
+
+    private readonly int[] _first;
+    private readonly int[] _weights; // [places, _count]
+    private readonly int _count;
+
+    /// <param name="input">The line's length.</param>
+    /// <param name="output">The resampled line's.</param>
+    /// <param name="start">The first of its places that are wanted.</param>
+    /// <param name="places">How many of them are.</param>
+    public ResamplingTaps(int input, int output, int start, int places)
+    {
+        double scale = (double)input / output, support = Math.Max(scale, 1);
+        (int Low, int High)[] ranges = [.. Enumerable.Range(start, places).Select(place => Range(Centre(place), support, input))];
+        _count = ranges.Max(range => range.High - range.Low);
+        _first = [.. ranges.Select(range => Math.Min(range.Low, input - _count))];
+        _weights = new int[places * _count];
+        Span<double> exact = new double[_count];
+        for (int place = 0; place < places; place++)
+        {
+            (int low, int high) = ranges[place];
+            Weigh(low, Centre(start + place), support, exact[..(high - low)]);
+            for (int k = low; k < high; k++)
+            {
+                _weights[(place * _count) + k - _first[place]] = (int)(0.5 + (exact[k - low] * (1 << Bits)));
+            }
+        }
+
+        double Centre(int place) => (place + 0.5) * scale;
+    }
+
+    /// <summary>The first input that is looked at.</summary>
+    public int Low => _first[0];
+
+    /// <summary>The one after the last.</summary>
+    public int High => _first[^1] + _count;
+
+    /// <summary>From which input on a place is summed up.</summary>
+    public int First(int place) => _first[place];
+
+    /// <summary>The weights of a place's inputs.</summary>
+    public ReadOnlySpan<int> Weights(int place) => _weights.AsSpan(place * _count, _count);
+
+    private static (int Low, int High) Range(double centre, double support, int input)
+        => (Math.Max((int)(centre - support + 0.5), 0), Math.Min((int)(centre + support + 0.5), input));
+
+    private static void Weigh(int low, double centre, double support, Span<double> weights)
+    {
+        double sum = 0;
+        for (int k = 0; k < weights.Length; k++)
+        {
+            weights[k] = Math.Max(0, 1 - Math.Abs((low + k - centre + 0.5) / support));
+            sum += weights[k];
+        }
+
+        for (int k = 0; k < weights.Length; k++)
+        {
+            weights[k] /= sum;
+        }
+    }
+}

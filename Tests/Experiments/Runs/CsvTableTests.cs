@@ -1,0 +1,79 @@
+using System.Text;
+using Imta.MetaWeight.Experiments;
+using Imta.MetaWeight.Experiments.Reports;
+using Imta.MetaWeight.Experiments.Runs;
+
+namespace Imta.MetaWeight.Tests.Experiments.Runs;
+
+/// <summary>Which CSV is written and read, and what is said of any other.</summary>
+public sealed class CsvTableTests : IDisposable
+{
+    private readonly TemporaryFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    [Fact]
+    public void Tables_are_written_the_same_under_every_culture_and_read_back()
+    {
+        using var culture = new CommaCulture();
+        AnswerRow[] rows = [Row(0, "a,b", 0.5f), Row(1, " \"quoted\"\n", 1e-7f), Row(2, "", float.NaN), Row(3, "é=1+1", 1_234_567)];
+
+        CsvTable.Write(_folder.In("a.csv"), rows[..2]);
+        CsvTable.Append(_folder.In("a.csv"), rows[2..]);
+
+        File.ReadAllText(_folder.In("a.csv")).Should().Be("""
+            sample,class,name,confidence,exit,macs,file
+            0,0,"a,b",0.5,1,1000,
+            1,0," ""quoted""
+            ",1E-07,1,1000,
+            2,0,,NaN,1,1000,
+            3,0,é=1+1,1234567,1,1000,
+
+            """);
+        CsvTable.Read<AnswerRow>(_folder.In("a.csv")).Should().Equal(rows);
+    }
+
+    [Theory]
+    [InlineData("name,macs,accuracy\r\nA,1000,0.5\r\n")] // Windows
+    [InlineData("\uFEFFname,macs,accuracy\nA,1000,0.5\n")] // with a byte order mark, as spreadsheets write
+    [InlineData("accuracy,other,macs,name\n0.5,x,1e3,A\n")] // other columns, another order
+    [InlineData("Name, MACs ,accuracy\n\"A\",1000,.5")] // other letters, no end of line
+    [InlineData("\nname,macs,accuracy,parameters\n\nA,1000,0.5,\n\n")] // empty lines, an optional column that says nothing
+    public void Tables_of_others_are_read_by_the_names_of_their_columns(string text)
+    {
+        using var culture = new CommaCulture();
+
+        Read(text).Should().Equal(new PointRow { Name = "A", Macs = 1000, Accuracy = 0.5 });
+    }
+
+    [Theory]
+    [InlineData("")]
+    [InlineData("name,macs,accuracy\n")]
+    public void A_table_without_rows_has_none(string text) => Read(text).Should().BeEmpty();
+
+    [Theory]
+    [InlineData("name;macs;accuracy\nA;1000;0,5\n", ": it has no column name, macs, accuracy; wanted a comma-separated table with a header")]
+    [InlineData("sep=;\nname;macs;accuracy\nA;1000;0.5\n", ": it has no column name, macs, accuracy; wanted a comma-separated table with a header")]
+    [InlineData("name,accuracy\nA,0.5\n", ": it has no column macs; wanted a comma-separated table with a header")]
+    [InlineData("name,macs,accuracy\nA,1000,0.5\n\nB,1000\n", ", line 4: the line is too short; is the file whole?")]
+    [InlineData("name,macs,accuracy\nA,many,0.5\n", ", line 2: macs is 'many', which is no such value")]
+    [InlineData("name,macs,accuracy\nA,,0.5\n", ", line 2: macs is '', which is no such value")]
+    [InlineData("name,macs,accuracy\nA,1000,0.5\nB,1000,0.5 %\n", ", line 3: accuracy is '0.5 %', which is no such value")]
+    [InlineData("name,macs,accuracy\n\"A,1000,0.5\nB,1000,0.5\n", ", line 2: this is no such table (Malformed CSV in record 2 (line 2): a quoted field that is never closed (byte offset *))")]
+    [InlineData("name,macs,accuracy\nA\"B,1000,0.5\n", ", line 2: this is no such table (Malformed CSV in record 2 (line 2): a quote inside an unquoted field (byte offset *))")]
+    public void A_damaged_table_and_another_dialect_are_refused_in_one_line(string text, string problem)
+    {
+        Action read = () => Read(text);
+
+        read.Should().Throw<UsageException>().WithMessage($"{_folder.In("table.csv")}{problem}");
+    }
+
+    private static AnswerRow Row(int sample, string name, float confidence)
+        => new() { Sample = sample, Class = 0, Name = name, Confidence = confidence, Exit = 1, Macs = 1000, File = "" };
+
+    private IReadOnlyList<PointRow> Read(string text)
+    {
+        File.WriteAllText(_folder.In("table.csv"), text, new UTF8Encoding(encoderShouldEmitUTF8Identifier: false));
+        return SavedTable.Read<PointRow>(_folder.In("table.csv"));
+    }
+}
