@@ -1,7 +1,10 @@
 namespace Imta.MetaWeight.Allocation;
 
 /// <summary>The share of samples that each exit answers: q_k ∝ q^k, k = 1 … K, normalised (L2W-DEN, section 3.3; MSDNet's budgeted evaluation).</summary>
-/// <remarks>float32 throughout, as the published code has it: a quota is the floor of a product, which float64 would sometimes put on the other side.</remarks>
+/// <remarks>
+/// float32 throughout, as the published code has it: a quota is the floor of a product, which float64 would sometimes put on the other side. For the
+/// same reason functions and sums are rounded as PyTorch 1.13 did with which its numbers were computed, on any processor and by any libtorch.
+/// </remarks>
 public static class ExitShares
 {
     /// <summary>The K shares, which sum to 1.</summary>
@@ -18,9 +21,10 @@ public static class ExitShares
         }
 
         ArgumentOutOfRangeException.ThrowIfLessThan(exits, 1);
-        using DisposeScope scope = NewDisposeScope();
-        Tensor powers = full([1], (float)q).log().mul(arange(1, exits + 1, float32)).exp(); // [K]
-        float[] shares = powers.div(powers.sum()).data<float>().ToArray();
+        float logarithm = (float)Math.Log((float)q);
+        float[] powers = [.. Enumerable.Range(1, exits).Select(k => Exp(logarithm * k))];
+        float sum = Sum(powers);
+        float[] shares = Array.ConvertAll(powers, power => power / sum);
         return shares.All(float.IsFinite)
             ? shares
             : throw new ArgumentOutOfRangeException(nameof(q), q, $"the exit shares need a positive q with powers 1 to {exits} that float32 can hold");
@@ -41,5 +45,32 @@ public static class ExitShares
 
         quotas[^1] = left;
         return quotas;
+    }
+
+    /// <summary>eˣ by PyTorch's vector function: x − n ln 2 in two steps, a polynomial of degree 7, times 2ⁿ; within one unit of the last place.</summary>
+    private static float Exp(float x)
+    {
+        const float Log2High = 0.693145751953125f, Log2Low = 1.42860677e-06f;
+        float n = MathF.Round(x * 1.442695f), r = MathF.FusedMultiplyAdd(n, -Log2Low, MathF.FusedMultiplyAdd(n, -Log2High, x));
+        float p = 0.00019852762f;
+        foreach (float coefficient in (ReadOnlySpan<float>)[0.0013930436f, 0.00833336077f, 0.041666485f, 0.16666667f, 0.5f])
+        {
+            p = MathF.FusedMultiplyAdd(p, r, coefficient);
+        }
+
+        return (float)Math.ScaleB(1f + MathF.FusedMultiplyAdd(r * r, p, r), (int)n);
+    }
+
+    /// <summary>In four sums side by side, as PyTorch adds up a few numbers: what is left after the last four goes to the first.</summary>
+    private static float Sum(ReadOnlySpan<float> values)
+    {
+        Span<float> sums = stackalloc float[4];
+        int whole = values.Length / sums.Length * sums.Length;
+        for (int k = 0; k < values.Length; k++)
+        {
+            sums[k < whole ? k % sums.Length : 0] += values[k];
+        }
+
+        return sums[0] + sums[1] + sums[2] + sums[3];
     }
 }

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Help;
 using Imta.MetaWeight.Experiments;
 using Imta.MetaWeight.Experiments.Commands;
 using Imta.MetaWeight.Experiments.Processes;
@@ -19,6 +20,11 @@ if (arguments.Errors.Count > 0)
 
 try
 {
+    if (arguments.Action is not HelpAction && arguments.CommandResult.Command is not (RootCommand or { Name: "config" or "report" or "sweep" or "doctor" }))
+    {
+        Machine.LoadLibtorch(); // before anything of TorchSharp
+    }
+
     return arguments.Invoke(new InvocationConfiguration { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null });
 }
 catch (Exception e)

@@ -30,12 +30,16 @@ public static class Autograd
         }
 
         // What has gone well once goes well again: backward with create_graph would leave cycles of references, and warns of them.
-        foreach (Tensor? gradient in gradients)
+        int[] reached = [.. Enumerable.Range(0, inputs.Count).Where(k => gradients[k] is not null)];
+        var differentiable = new Tensor?[inputs.Count];
+        IList<Tensor> again = autograd.grad([.. outputs], [.. reached.Select(k => inputs[k])], weights, retain_graph: true, create_graph: true);
+        for (int k = 0; k < reached.Length; k++)
         {
-            gradient?.Dispose();
+            gradients[reached[k]]!.Dispose();
+            differentiable[reached[k]] = again[k];
         }
 
-        return [.. autograd.grad([.. outputs], [.. inputs], weights, retain_graph: true, create_graph: true, allow_unused: true).Select(gradient => gradient is { IsInvalid: false } ? gradient : null)];
+        return differentiable;
     }
 
     private static IReadOnlyList<Tensor?> Backward(string what, IReadOnlyList<Tensor> outputs, Tensor[] weights, IReadOnlyList<Tensor> inputs, bool retainGraph)

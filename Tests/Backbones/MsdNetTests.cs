@@ -21,7 +21,7 @@ public sealed class MsdNetTests
         state.Remove(network.ParameterNames[0]);
         state.Add("blocks.9.weight", first);
 
-        network.Invoking(part => part.load_state_dict(state)).Should().Throw<InvalidOperationException>()
+        network.Invoking(part => part.LoadState(state)).Should().Throw<InvalidDataException>()
             .WithMessage($"*{network.ParameterNames[0]}*blocks.9.weight*");
     }
 
