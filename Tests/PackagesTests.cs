@@ -23,6 +23,13 @@ public sealed class PackagesTests
         => Torch().Should().BeEquivalentTo("TorchSharp", "libtorch-cpu-" + RuntimeInformation.RuntimeIdentifier);
 
     [SkippableTheory]
+    [InlineData("linux-x64", new[] { "SkiaSharp.NativeAssets.Win32", "SkiaSharp.NativeAssets.macOS" })]
+    [InlineData("win-x64", new[] { "SkiaSharp.NativeAssets.macOS" })]
+    [InlineData("osx-arm64", new[] { "SkiaSharp.NativeAssets.Win32" })]
+    public void Native_libraries_of_pictures_for_other_platforms_are_not_fetched(string platform, string[] pruned)
+        => Items("PrunePackageReference", "-p:RuntimeIdentifier=" + platform).Should().BeEquivalentTo(pruned);
+
+    [SkippableTheory]
     [InlineData("linux-arm64", "cpu", "there is no libtorch package for linux-arm64 with Torch=cpu")]
     [InlineData("osx-arm64", "cuda", "there is no libtorch package for osx-arm64 with Torch=cuda")]
     [InlineData("linux-x64", "rocm", "Torch is 'rocm'; it takes cpu or cuda")]
@@ -35,12 +42,15 @@ public sealed class PackagesTests
     }
 
     private static IEnumerable<string> Torch(params string[] properties)
+        => Items("PackageReference,PackageDownload", properties).Where(name => name is "TorchSharp" || name.Contains("libtorch") || name.Contains("cuda"));
+
+    private static IEnumerable<string> Items(string kinds, params string[] properties)
     {
-        (int code, string output) = MSBuild(["-getItem:PackageReference", "-getItem:PackageDownload", .. properties]);
+        (int code, string output) = MSBuild(["-getItem:" + kinds, .. properties]);
         code.Should().Be(0, output);
         using var items = JsonDocument.Parse(output);
         return [.. items.RootElement.GetProperty("Items").EnumerateObject().SelectMany(kind => kind.Value.EnumerateArray())
-            .Select(item => item.GetProperty("Identity").GetString()!).Where(name => name is "TorchSharp" || name.Contains("libtorch") || name.Contains("cuda"))];
+            .Select(item => item.GetProperty("Identity").GetString()!)];
     }
 
     private static (int Code, string Output) MSBuild(params string[] arguments)
