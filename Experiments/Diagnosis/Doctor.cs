@@ -38,7 +38,7 @@ internal static class Doctor
             return new(Check, Verdict.Missing, $"cannot be used: {problem}", GetLibtorch);
         }
 
-        string source = host.Variables.ContainsKey(TorchLibraries.FolderVariable) ? $"of {TorchLibraries.FolderVariable}" : "of the NuGet package";
+        string source = host.Variables.GetValueOrDefault(TorchLibraries.FolderVariable) is { Length: > 0 } ? $"of {TorchLibraries.FolderVariable}" : "of the NuGet package";
         return new(Check, Verdict.Ok, $"{torch.Version}, {source}: {Find(torch, "libtorch_cpu.") ?? "in a place that this system does not tell"}");
     }
 

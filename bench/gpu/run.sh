@@ -31,8 +31,8 @@ torch_of_python() { # its libraries, where they are of the version that the prog
   "$python" -c 'import os, torch; print(os.path.join(os.path.dirname(torch.__file__), "lib") if torch.__version__.startswith("2.10.") else "")' 2>/dev/null || true
 }
 LIBTORCH=${LIBTORCH:-$(torch_of_python)}
-export LIBTORCH
-[[ -n $LIBTORCH || $device == cpu ]] || refuse "no libtorch with CUDA: $python has no PyTorch 2.10; name another Python by PYTHON, or a folder with libtorch_cuda.so by LIBTORCH"
+if [[ -n $LIBTORCH ]]; then export LIBTORCH; else unset LIBTORCH; fi
+[[ -n ${LIBTORCH:-} || $device == cpu ]] || refuse "no libtorch with CUDA: $python has no PyTorch 2.10; name another Python by PYTHON, or a folder with libtorch_cuda.so by LIBTORCH"
 echo "libtorch: ${LIBTORCH:-the packed one}"
 
 failures=0
