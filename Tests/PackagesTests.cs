@@ -5,7 +5,7 @@ using Imta.MetaWeight.Tests.Docs;
 
 namespace Imta.MetaWeight.Tests;
 
-/// <summary>Which NuGet packages the program is built with, for each platform, as MSBuild evaluates the project: nothing is restored or built.</summary>
+/// <summary>Which NuGet packages the program is built with, for each platform, as MSBuild evaluates the project.</summary>
 public sealed class PackagesTests
 {
     [SkippableTheory]
@@ -42,7 +42,8 @@ public sealed class PackagesTests
     }
 
     private static IEnumerable<string> Torch(params string[] properties)
-        => Items("PackageReference,PackageDownload", properties).Where(name => name is "TorchSharp" || name.Contains("libtorch") || name.Contains("cuda"));
+        => Items("PackageReference,PackageDownload", properties)
+            .Where(name => name is "TorchSharp" || name.Contains("libtorch") || name.Contains("cuda"));
 
     private static IEnumerable<string> Items(string kinds, params string[] properties)
     {
@@ -56,7 +57,10 @@ public sealed class PackagesTests
     private static (int Code, string Output) MSBuild(params string[] arguments)
     {
         string project = Path.Combine(MarkdownPage.Repository(), "Experiments", "Experiments.csproj");
-        var start = new ProcessStartInfo("dotnet", ["msbuild", project, "-nologo", "-nodeReuse:false", .. arguments]) { RedirectStandardOutput = true };
+        var start = new ProcessStartInfo("dotnet", ["msbuild", project, "-nologo", "-nodeReuse:false", .. arguments])
+        {
+            RedirectStandardOutput = true,
+        };
         start.Environment.Remove("Torch");
         using Process process = Process.Start(start)!;
         string output = process.StandardOutput.ReadToEnd();

@@ -6,7 +6,7 @@ namespace Imta.MetaWeight.Tests;
 /// <summary>The last lines of <c>./test</c>: why tests were skipped, and how many passed, failed and were skipped.</summary>
 internal static class TestSummary
 {
-    /// <summary>The argument of this assembly, as a program, that asks for it; after it the folder of the records and dotnet test's exit code.</summary>
+    /// <summary>Asks this assembly, as a program, for it; the next arguments are the records' folder and dotnet test's exit code.</summary>
     public const string Command = "summary";
 
     /// <summary>Writes it.</summary>
@@ -22,7 +22,8 @@ internal static class TestSummary
             return 0; // dotnet test was asked for something else, such as --list-tests
         }
 
-        XElement[] tests = [.. records.SelectMany(file => XDocument.Load(file).Descendants()).Where(element => element.Name.LocalName == "UnitTestResult")];
+        XElement[] tests = [.. records.SelectMany(file => XDocument.Load(file).Descendants())
+            .Where(element => element.Name.LocalName == "UnitTestResult")];
         XElement[] skipped = [.. tests.Where(test => Outcome(test) == "NotExecuted")];
         foreach (IGrouping<string, XElement> same in skipped.GroupBy(Reason).OrderBy(same => same.Key, StringComparer.Ordinal))
         {

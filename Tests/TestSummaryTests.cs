@@ -66,7 +66,12 @@ public sealed class TestSummaryTests : IDisposable
                   </Output>
                 </UnitTestResult>
             """);
-        string text = $"<TestRun xmlns=\"http://microsoft.com/schemas/VisualStudio/TeamTest/2010\">\n  <Results>\n{string.Join('\n', results)}\n  </Results>\n</TestRun>\n";
-        File.WriteAllText(_records.In(name + ".trx"), text);
+        File.WriteAllText(_records.In(name + ".trx"), $"""
+            <TestRun xmlns="http://microsoft.com/schemas/VisualStudio/TeamTest/2010">
+              <Results>
+            {string.Join('\n', results)}
+              </Results>
+            </TestRun>
+            """);
     }
 }

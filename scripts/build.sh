@@ -64,7 +64,8 @@ in_use() {
 build() {
   local start=$SECONDS name=
   refuse_ranks
-  { mkdir -p "$artifacts/logs" "$artifacts/imta" && [[ -w $artifacts ]]; } 2>/dev/null || refuse "cannot write to $artifacts, where the build goes"
+  { mkdir -p "$artifacts/logs" "$artifacts/imta" && [[ -w $artifacts ]]; } 2>/dev/null ||
+    refuse "cannot write to $artifacts, where the build goes"
   take_lock
   if [[ $# != 0 ]] || ! find_program; then
     [[ $'\n'$(dotnet --list-sdks) == *$'\n'[1-9][0-9].* ]] || refuse "this dotnet has no SDK 10; install it (https://dot.net/download)"

@@ -5,8 +5,9 @@ using Imta.MetaWeight.Tests.Docs;
 namespace Imta.MetaWeight.Tests.Experiments;
 
 /// <summary>
-/// Runs <c>./imta</c> and <c>./test</c> as a user would, in a bare checkout of its own and with nothing but bash and coreutils on the PATH: one small
-/// project, and a stand-in for <c>dotnet</c> that "builds" a program in no time, writes down how often it did, and echoes its arguments when it is run.
+/// Runs <c>./imta</c> and <c>./test</c> as a user would, in a bare checkout of its own and with nothing but bash and coreutils on
+/// the PATH: one small project, and a stand-in for <c>dotnet</c> that "builds" a program in no time, writes down how often it did,
+/// and echoes its arguments when it is run.
 /// </summary>
 [SupportedOSPlatform("linux")]
 public sealed class LauncherTests : IDisposable
@@ -206,7 +207,8 @@ public sealed class LauncherTests : IDisposable
         File.WriteAllText(InCheckout("Experiments/bin/Release/net10.0/libtorch/libtorch.so"), "the same file");
 
         Programs.Should().Equal("version 1");
-        Directory.GetDirectories(ProgramFolders.Single()).Select(Path.GetFileName).Should().BeEquivalentTo(["libtorch", "users"], "what was published for another platform is no part of it");
+        Directory.GetDirectories(ProgramFolders.Single()).Select(Path.GetFileName)
+            .Should().BeEquivalentTo(["libtorch", "users"], "what was published for another platform is no part of it");
         File.ReadAllText(Path.Combine(ProgramFolders.Single(), "libtorch/libtorch.so")).Should().Be("the same file");
     }
 
@@ -323,7 +325,8 @@ public sealed class LauncherTests : IDisposable
     [SkippableFact]
     public void A_failed_build_shows_its_errors_and_where_the_log_is_and_starts_nothing()
     {
-        File.WriteAllText(InCheckout("broken"), "  Program.cs(1,1): error CS1002: ; expected\nwords\n  Program.cs(1,1): error CS1002: ; expected\nnuget.csproj : error NU1101: none\n");
+        const string Error = "Program.cs(1,1): error CS1002: ; expected\n", Other = "nuget.csproj : error NU1101: none\n";
+        File.WriteAllText(InCheckout("broken"), $"  {Error}words\n  {Error}{Other}");
 
         Finished start = Start();
 
@@ -331,7 +334,7 @@ public sealed class LauncherTests : IDisposable
         start.Output.Should().BeEmpty();
         start.Error.Should().EndWith(
             $"imta: dotnet build failed; the whole log is {InCheckout("artifacts/logs/build.log")}, and it says:\n"
-            + "Program.cs(1,1): error CS1002: ; expected\nnuget.csproj : error NU1101: none\n");
+            + Error + Other);
         File.Exists(Lock).Should().BeFalse();
     }
 
@@ -374,7 +377,8 @@ public sealed class LauncherTests : IDisposable
 
         File.ReadAllLines(InCheckout("builds.txt")).Should().Equal(InCheckout("Imta.MetaWeight.sln"));
         Directory.Exists(results).Should().BeFalse("records of an earlier run would count");
-        run.Output.Should().StartWith($"dotnet test {InCheckout("Imta.MetaWeight.sln")} ").And.Contain(" --no-build ").And.Contain(" --filter two words\n")
+        run.Output.Should().StartWith($"dotnet test {InCheckout("Imta.MetaWeight.sln")} ")
+            .And.Contain(" --no-build ").And.Contain(" --filter two words\n")
             .And.EndWith($"summary in /usr: 3\n<{TestSummary.Command}>\n<{results}>\n<3>\n");
         run.ExitCode.Should().Be(7, "it is the summary's");
 
@@ -392,7 +396,8 @@ public sealed class LauncherTests : IDisposable
 
     private static void Wait(Func<bool> condition) => SpinWait.SpinUntil(condition, Patience).Should().BeTrue();
 
-    private static Task<Finished> InBackground(Func<Finished> start) => Task.Factory.StartNew(start, default, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+    private static Task<Finished> InBackground(Func<Finished> start)
+        => Task.Factory.StartNew(start, default, TaskCreationOptions.LongRunning, TaskScheduler.Default);
 
     private Finished Start(params string[] arguments) => Run(InCheckout("imta"), arguments);
 
@@ -423,7 +428,9 @@ public sealed class LauncherTests : IDisposable
     private int Builds => File.Exists(InCheckout("builds.txt")) ? File.ReadAllLines(InCheckout("builds.txt")).Length : 0;
 
     // Those that have looked at the lock often enough to say that they wait.
-    private int StartsThatWait => File.Exists(InCheckout("naps.txt")) ? File.ReadAllLines(InCheckout("naps.txt")).CountBy(process => process).Count(start => start.Value > 5) : 0;
+    private int StartsThatWait => File.Exists(InCheckout("naps.txt"))
+        ? File.ReadAllLines(InCheckout("naps.txt")).CountBy(process => process).Count(start => start.Value > 5)
+        : 0;
 
     private string Lock => Path.Combine(Directory.CreateDirectory(InCheckout("artifacts")).FullName, "building");
 

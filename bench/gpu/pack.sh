@@ -7,8 +7,8 @@ file=$(realpath -m "${1:-$root/artifacts/imta-gpu.tar.gz}")
 bundle=$(mktemp -d)
 trap 'rm -rf "$bundle"' EXIT
 
-dotnet publish "$root/Experiments/Experiments.csproj" --configuration Release --runtime linux-x64 --self-contained --nologo -nodeReuse:false -v quiet \
-  --output "$bundle/imta/program" >&2
+dotnet publish "$root/Experiments/Experiments.csproj" --configuration Release --runtime linux-x64 --self-contained \
+  --nologo -nodeReuse:false -v quiet --output "$bundle/imta/program" >&2
 rm -f "$bundle"/imta/program/*.{xml,pdb}
 mkdir "$bundle/imta/bench"
 cp -r "$root/configs" "$bundle/imta"

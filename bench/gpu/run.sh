@@ -2,7 +2,8 @@
 # Verifies and measures on a GPU. Every step's output is a file in OUT.
 #   run.sh [--device cuda|cpu] [--golden DIR] [--repeat N] [--batch N] [--only NAME,...] OUT
 # --only: some of the steps, by the names of their files.
-# The libtorch is that of LIBTORCH (a folder with libtorch_cpu.so), else that of python3's PyTorch 2.10, else the packed one, which has no CUDA.
+# The libtorch is that of LIBTORCH (a folder with libtorch_cpu.so), else that of python3's PyTorch 2.10, else the packed one,
+# which has no CUDA.
 set -euo pipefail
 here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 device=cuda golden='' repeat=10 batch=128 only='' out='' python=${PYTHON:-python3}
@@ -28,11 +29,12 @@ mkdir -p "$out"
 out=$(cd "$out" && pwd)
 
 torch_of_python() { # its libraries, where they are of the version that the program is made for
-  "$python" -c 'import os, torch; print(os.path.join(os.path.dirname(torch.__file__), "lib") if torch.__version__.startswith("2.10.") else "")' 2>/dev/null || true
+  "$python" -c 'import torch; print(torch.__path__[0] + "/lib" if torch.__version__.startswith("2.10.") else "")' 2>/dev/null || true
 }
 LIBTORCH=${LIBTORCH:-$(torch_of_python)}
 if [[ -n $LIBTORCH ]]; then export LIBTORCH; else unset LIBTORCH; fi
-[[ -n ${LIBTORCH:-} || $device == cpu ]] || refuse "no libtorch with CUDA: $python has no PyTorch 2.10; name another Python by PYTHON, or a folder with libtorch_cuda.so by LIBTORCH"
+[[ -n ${LIBTORCH:-} || $device == cpu ]] ||
+  refuse "no libtorch with CUDA: $python has no PyTorch 2.10; name another Python by PYTHON, or a folder with libtorch_cuda.so by LIBTORCH"
 echo "libtorch: ${LIBTORCH:-the packed one}"
 
 failures=0
