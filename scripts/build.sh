@@ -133,7 +133,11 @@ keep() {
   if [[ ! -e $1 ]]; then
     mkdir -p "$new/users"
     for entry in "$built"/*; do
-      [[ ${entry##*/} == libtorch ]] && cp -al "$entry" "$new" 2>/dev/null || cp -a "$entry" "$new"
+      case ${entry##*/} in
+        linux-* | osx-* | win-* | publish) ;; # dotnet publish's
+        libtorch) cp -al "$entry" "$new" 2>/dev/null || cp -a "$entry" "$new" ;;
+        *) cp -a "$entry" "$new" ;;
+      esac
     done
     mv "$new" "$1"
   fi

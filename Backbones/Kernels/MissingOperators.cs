@@ -8,7 +8,7 @@ namespace Imta.MetaWeight.Backbones.Kernels;
 /// </summary>
 /// <exception cref="ExternalException">From each: libtorch refused the arguments, such as shapes that do not fit.</exception>
 /// <exception cref="NotSupportedException">From each, at the first use: the libtorch that is loaded is not 2.10.</exception>
-internal static class MissingOperators
+public static class MissingOperators
 {
     private static readonly Operator Convolution = new("aten::convolution_backward", results: 3);
     private static readonly Operator BatchNorm = new("aten::native_batch_norm", results: 3);

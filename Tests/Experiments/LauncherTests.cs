@@ -19,6 +19,7 @@ public sealed class LauncherTests : IDisposable
             [ ! -e "$CHECKOUT/broken" ] || { cat "$CHECKOUT/broken"; exit 1; }
             built=$CHECKOUT/Experiments/bin/Release/net10.0
             mkdir -p "$built/libtorch"
+            mkdir -p "$built/win-x64"
             cp "$CHECKOUT/Experiments/Program.cs" "$built/imta.dll"
             [ -e "$built/libtorch/libtorch.so" ] || echo libtorch > "$built/libtorch/libtorch.so"
             [ ! -e "$CHECKOUT/edit" ] || mv "$CHECKOUT/edit" "$CHECKOUT/Experiments/Program.cs"
@@ -205,6 +206,7 @@ public sealed class LauncherTests : IDisposable
         File.WriteAllText(InCheckout("Experiments/bin/Release/net10.0/libtorch/libtorch.so"), "the same file");
 
         Programs.Should().Equal("version 1");
+        Directory.GetDirectories(ProgramFolders.Single()).Select(Path.GetFileName).Should().BeEquivalentTo(["libtorch", "users"], "what was published for another platform is no part of it");
         File.ReadAllText(Path.Combine(ProgramFolders.Single(), "libtorch/libtorch.so")).Should().Be("the same file");
     }
 

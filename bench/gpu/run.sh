@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Builds the native library against a libtorch, then verifies and measures on a GPU. Every step's output is a file in OUT.
+# Verifies and measures on a GPU. Every step's output is a file in OUT.
 #   run.sh [--device cuda|cpu] [--golden DIR] [--repeat N] [--batch N] [--only NAME,...] OUT
-# --only: some of the steps, by the names of their files; the library is built once.
-# The libtorch is that of LIBTORCH (a folder with include/ and lib/), else python3's PyTorch, else the system's.
+# --only: some of the steps, by the names of their files.
+# The libtorch is that of LIBTORCH (a folder with libtorch_cpu.so), else that of python3's PyTorch 2.10, else the packed one, which has no CUDA.
 set -euo pipefail
 here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 device=cuda golden='' repeat=10 batch=128 only='' out='' python=${PYTHON:-python3}
@@ -27,12 +27,13 @@ done
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
 
-torch_of_python() { "$python" -c 'import os, torch; print(os.path.dirname(torch.__file__))' 2>/dev/null || true; }
-if [[ -z ${LIBTORCH:-} ]]; then
-  LIBTORCH=$(torch_of_python)
-  [[ -d $LIBTORCH/include && -d $LIBTORCH/lib ]] || LIBTORCH=
-fi
-export LIBTORCH DOTNET_SYSTEM_GLOBALIZATION_INVARIANT=1 OPENBLAS_NUM_THREADS=${OPENBLAS_NUM_THREADS:-1}
+torch_of_python() { # its libraries, where they are of the version that the program is made for
+  "$python" -c 'import os, torch; print(os.path.join(os.path.dirname(torch.__file__), "lib") if torch.__version__.startswith("2.10.") else "")' 2>/dev/null || true
+}
+LIBTORCH=${LIBTORCH:-$(torch_of_python)}
+export LIBTORCH
+[[ -n $LIBTORCH || $device == cpu ]] || refuse "no libtorch with CUDA: $python has no PyTorch 2.10; name another Python by PYTHON, or a folder with libtorch_cuda.so by LIBTORCH"
+echo "libtorch: ${LIBTORCH:-the packed one}"
 
 failures=0
 step() { # NAME COMMAND...: its output goes to OUT/NAME.txt; a failure is told, and the rest goes on
@@ -47,9 +48,6 @@ step() { # NAME COMMAND...: its output goes to OUT/NAME.txt; a failure is told, 
   fi
 }
 
-build() {
-  cmake -S "$here/Native" -B "$library" -DLIBTORCH="$LIBTORCH" && cmake --build "$library" --parallel
-}
 imta() { "$here/program/imta" "$@"; }
 yardstick=("$python" "$here/bench/pytorch_step.py" --device "$device" --half-batch $((batch / 2)) --threads "$(nproc)")
 against() { "${yardstick[@]}" --json --repeat 1 >/dev/null 2>&1; } # whether this PyTorch can be the yardstick
@@ -60,13 +58,6 @@ train() {
   rm -rf "$out/run" && imta train "$here/configs/quickstart.yaml" --device "$device" --out "$out/run" --set model.precision="$1" && imta eval "$out/run"
 }
 
-# One library for each libtorch; the program loads what lies beside it.
-library=$here/build/$(printf %s "$LIBTORCH" | cksum | cut -d ' ' -f 1)
-if [[ ! -e $library/libimta_native.so ]]; then
-  echo "building against ${LIBTORCH:-the libtorch of the system} ..."
-  build >"$out/build.txt" 2>&1 || { tail -n 20 "$out/build.txt" >&2; refuse "the native library does not build, see $out/build.txt"; }
-fi
-cp "$library/libimta_native.so" "$here/program/"
 step doctor imta doctor
 [[ $device != cuda ]] || step gpu nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.max.sm --format=csv
 [[ -z $golden ]] || step verify imta verify "$golden" --device "$device"
