@@ -17,9 +17,6 @@ public enum NetworkFault
     /// <summary>All exits do.</summary>
     AllExitsIgnoreFeatures,
 
-    /// <summary>It keeps features of one pass for the next, whose graph is gone by then.</summary>
-    KeepsFeatures,
-
     /// <summary>It overwrites what the gradient needs.</summary>
     Overwrites,
 
@@ -38,7 +35,6 @@ internal sealed class FaultyNetwork : MultiExitNetwork
     private readonly NetworkFault _fault;
     private readonly Parameter _weight = new(randn([4, 12], float64) * 0.3);
     private readonly Parameter[] _heads = [new(randn([3, 4], float64)), new(randn([3, 4], float64))];
-    private Tensor? _kept;
 
     private FaultyNetwork(NetworkFault fault)
         : base("Faulty")
@@ -89,12 +85,6 @@ internal sealed class FaultyNetwork : MultiExitNetwork
         }
 
         Tensor x = nn.functional.linear(features[0].flatten(1), pass[_weight]).exp();
-        if (_fault == NetworkFault.KeepsFeatures)
-        {
-            (Tensor? before, _kept) = (_kept, x.mul(1).DetachFromDisposeScope());
-            x = before is null ? x : x + (before * x.mean());
-        }
-
         Tensor y = x * x;
         if (_fault == NetworkFault.Overwrites)
         {

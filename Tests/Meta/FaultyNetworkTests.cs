@@ -11,10 +11,8 @@ public sealed class FaultyNetworkTests
     [InlineData(NetworkFault.OneExitIgnoresFeatures, "FiniteDifference", null)]
     [InlineData(NetworkFault.AllExitsIgnoreFeatures, "Unrolled", "the losses of Faulty (shape [3, 2]) depends on nothing that is trained")]
     [InlineData(NetworkFault.AllExitsIgnoreFeatures, "FiniteDifference", "the losses of Faulty (shape [3, 2]) depends on nothing that is trained")]
-    [InlineData(NetworkFault.KeepsFeatures, "Unrolled", "cannot be computed: Trying to backward through the graph a second time")]
     [InlineData(NetworkFault.Overwrites, "Unrolled", "the gradient of the losses of Faulty cannot be computed: one of the variables needed for gradient computation has been modified")]
     [InlineData(NetworkFault.ObjectiveIsNoScalar, "Unrolled", "my objective has the shape [6]; it has to be one number")]
-    [InlineData(NetworkFault.None, "Forward", "Faulty offers no linearised pass")]
     public void Is_told(NetworkFault fault, string method, string? message)
     {
         using ImtaProcess program = ImtaProcess.StartCommand(Path.GetTempPath(), ImtaProcess.Tests(FaultyNetwork.Program, $"{fault}", method));
