@@ -16,18 +16,20 @@ internal static class Machine
     {
         LoadLibtorch();
         set_num_threads(settings.Threads == 0 ? Math.Max(1, Environment.ProcessorCount / localSize) : settings.Threads);
-        Device wanted = device(settings.Device == "cuda" ? FormattableString.Invariant($"cuda:{localRank}") : settings.Device);
-        if (wanted.type == DeviceType.CUDA && wanted.index >= cuda.device_count())
+        if (settings.Device == "cpu")
         {
-            throw new UsageException($"there is no device {wanted} (libtorch {__version__} sees {cuda.device_count()} CUDA devices{Visible()}); use --device cpu, or name a libtorch with CUDA: LIBTORCH=/path/to/torch/lib");
+            return CPU;
         }
 
-        if (wanted.type == DeviceType.CUDA)
+        int devices = cuda.is_available() ? cuda.device_count() : 0; // device("cuda") itself throws where there is none
+        if (localRank >= devices)
         {
-            backends.cuda.matmul.allow_tf32 = backends.cudnn.allow_tf32 = settings.Model.Precision == Precision.Tf32;
+            throw new UsageException(
+                $"there is no device cuda:{localRank} (libtorch {__version__} sees {devices} CUDA devices{Visible()}); use --device cpu, or name a libtorch with CUDA: LIBTORCH=/path/to/torch/lib");
         }
 
-        return wanted;
+        backends.cuda.matmul.allow_tf32 = backends.cudnn.allow_tf32 = settings.Model.Precision == Precision.Tf32;
+        return device(FormattableString.Invariant($"cuda:{localRank}"));
     }
 
     /// <summary>For commands that compute without settings of a machine.</summary>

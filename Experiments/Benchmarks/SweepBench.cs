@@ -49,8 +49,8 @@ internal sealed class SweepBench : IDisposable
     public Contender ArrayLoop() => new("loop over samples of arrays", () => Timed("arrays", () =>
     {
         (Tensor confidence, Tensor answers) = _logits.softmax(2).max(2); // [N, K]
-        float[] sure = confidence.data<float>().ToArray();
-        bool[] right = answers.eq(_labels.unsqueeze(1)).data<bool>().ToArray();
+        float[] sure = confidence.ToArray<float>();
+        bool[] right = answers.eq(_labels.unsqueeze(1)).ToArray<bool>();
         return Loop((i, k) => sure[(i * Exits) + k], (i, k) => right[(i * Exits) + k]);
     }));
 

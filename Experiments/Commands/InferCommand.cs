@@ -103,7 +103,7 @@ internal static class InferCommand
     {
         ExitPolicy policy = file.Policy;
         using var runner = new EarlyExit(network.Network);
-        long[] positions = images.Positions.data<long>().ToArray();
+        long[] positions = images.Positions.ToArray<long>();
         RunMonitor monitor = RunMonitor.ForConsole();
         int batches = (images.Count + size - 1) / size, done = 0;
         monitor.Track(batches, 0, () =>
@@ -125,8 +125,8 @@ internal static class InferCommand
 
     private static AnswerRow[] Rows(ExitAnswers found, PolicyFile policy, PictureFiles? files, ReadOnlySpan<long> positions)
     {
-        float[] confidence = ExitCriteria.Confidence.Score(found.Logits).cpu().data<float>().ToArray();
-        long[] classes = found.Logits.argmax(1).cpu().data<long>().ToArray(), exits = found.Exits.cpu().data<long>().ToArray();
+        float[] confidence = ExitCriteria.Confidence.Score(found.Logits).cpu().ToArray<float>();
+        long[] classes = found.Logits.argmax(1).cpu().ToArray<long>(), exits = found.Exits.cpu().ToArray<long>();
         long[] samples = positions[..classes.Length].ToArray();
         return [.. classes.Select((answer, i) => new AnswerRow
         {
@@ -150,7 +150,7 @@ internal static class InferCommand
     /// <summary>The share of answers that are the labels.</summary>
     private static double Right(List<AnswerRow> answers, ImageSet images)
     {
-        var labels = images.Positions.data<long>().ToArray().Zip(images.Labels.data<long>().ToArray()).ToDictionary();
+        var labels = images.Positions.ToArray<long>().Zip(images.Labels.ToArray<long>()).ToDictionary();
         return answers.Average(answer => labels[answer.Sample] == answer.Class ? 1.0 : 0);
     }
 }

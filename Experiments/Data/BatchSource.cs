@@ -126,12 +126,12 @@ public sealed class BatchSource
         using DisposeScope scope = NewDisposeScope();
         (Tensor rows, Tensor within, int whole) = draft.Rows();
         using Generator random = draft.Random();
-        return Job(files, rows.data<long>().ToArray(), augment ? PictureDraws.Sample(whole, random).Of(within.data<long>().ToArray()) : null);
+        return Job(files, rows.ToArray<long>(), augment ? PictureDraws.Sample(whole, random).Of(within.ToArray<long>()) : null);
     }
 
     private PictureJob Job(PictureFiles files, long[] rows, PictureDraws? draws)
     {
-        long[] positions = _positions ??= _set.Positions.data<long>().ToArray();
+        long[] positions = _positions ??= _set.Positions.ToArray<long>();
         return files.Job(rows.Select(row => positions[row]), draws, rows);
     }
 

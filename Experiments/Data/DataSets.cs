@@ -57,7 +57,7 @@ public static class DataSets
         using (train)
         using (test)
         {
-            long[] labels = train.Labels.data<long>().ToArray();
+            long[] labels = train.Labels.ToArray<long>();
             int classes = train.ClassNames.Count;
             long[] used = Limit(train, options.TrainLimit, "data.trainLimit", seed, SeedSequence.TrainLimit, warnings);
             (long[] validation, long[] rest) = HoldOut(used, labels, Splits.ValidationSize(options, used.Length, classes), seed, SeedSequence.Validation);
@@ -154,7 +154,7 @@ public static class DataSets
         }
 
         using var random = SeedSequence.Generator(seed, purpose);
-        return Splits.Balanced(set.Labels.data<long>().ToArray(), count, random).Taken;
+        return Splits.Balanced(set.Labels.ToArray<long>(), count, random).Taken;
     }
 
     private static Normalisation NormalisationOf(DatasetKind dataset) => dataset switch

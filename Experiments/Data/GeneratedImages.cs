@@ -74,7 +74,7 @@ public static class GeneratedImages
     private static (Tensor Labels, Tensor Difficulty) LabelsAndDifficulty(int count, int classes, Generator random)
     {
         using var scope = NewDisposeScope();
-        long[] places = randperm(count, ScalarType.Int64, generator: random).data<long>().ToArray();
+        long[] places = randperm(count, ScalarType.Int64, generator: random).ToArray<long>();
         var labels = Array.ConvertAll(places, place => place % classes);
         var difficulty = Array.ConvertAll(places, place =>
         {

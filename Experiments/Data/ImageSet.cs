@@ -82,7 +82,7 @@ public sealed class ImageSet : IDisposable
     public long[] ClassCounts()
     {
         using DisposeScope scope = NewDisposeScope();
-        return Labels.bincount(null, ClassNames.Count).data<long>().ToArray();
+        return Labels.bincount(null, ClassNames.Count).ToArray<long>();
     }
 
     /// <summary>Images and labels on a device: copied when they are first asked for there, and kept as long as the set, or until another device asks.</summary>

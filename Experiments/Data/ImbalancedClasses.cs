@@ -34,7 +34,7 @@ public static class ImbalancedClasses
         using Generator random = SeedSequence.Generator(seed, SeedSequence.ClassOrder);
         return order == ClassOrder.Index
             ? [.. Enumerable.Range(0, classes).Select(label => (long)label)]
-            : randperm(classes, ScalarType.Int64, generator: random).data<long>().ToArray();
+            : randperm(classes, ScalarType.Int64, generator: random).ToArray<long>();
     }
 
     /// <summary>
@@ -56,7 +56,7 @@ public static class ImbalancedClasses
         using Generator random = SeedSequence.Generator(seed, SeedSequence.Imbalance);
         long largest = labels.GroupBy(label => label).Max(ofClass => ofClass.Count());
         long[] counts = Counts(options, largest, Order(options.Order, classes, seed));
-        return [.. randperm(labels.Length, ScalarType.Int64, generator: random).data<long>().ToArray()
+        return [.. randperm(labels.Length, ScalarType.Int64, generator: random).ToArray<long>()
             .GroupBy(row => labels[row])
             .SelectMany(ofClass => ofClass.Take((int)counts[ofClass.Key]))
             .Order()];

@@ -72,7 +72,7 @@ public static class Splits
 
         // Drawing in turns, one of each class that still has images, is taking the rows in the order of their rank within the class.
         var seen = new Dictionary<long, int>();
-        var taken = permutation.data<long>().ToArray()
+        var taken = permutation.ToArray<long>()
             .Select(row => (Row: row, Rank: seen[labels[row]] = seen.GetValueOrDefault(labels[row]) + 1))
             .OrderBy(draw => draw.Rank)
             .Take(count)

@@ -19,10 +19,10 @@ internal static class Diagnostics
     public static IEnumerable<ExitRow> Exits(SetAnswers answers, ExitPolicy policy, IReadOnlyList<ClassGroup> groups)
     {
         using DisposeScope scope = NewDisposeScope();
-        bool[] correct = answers.Correct.data<bool>().ToArray();
-        float[] confidence = answers.Confidence.data<float>().ToArray();
-        long[] exitOf = policy.Exits(answers.Scores).data<long>().ToArray();
-        long[] labels = answers.Set.Labels.data<long>().ToArray();
+        bool[] correct = answers.Correct.ToArray<bool>();
+        float[] confidence = answers.Confidence.ToArray<float>();
+        long[] exitOf = policy.Exits(answers.Scores).ToArray<long>();
+        long[] labels = answers.Set.Labels.ToArray<long>();
         int exits = answers.Exits;
         foreach (ClassGroup group in groups)
         {
@@ -110,6 +110,6 @@ internal static class Diagnostics
     private static double[] Column(Tensor values, int k)
     {
         using DisposeScope scope = NewDisposeScope();
-        return values.select(1, k).to_type(float64).contiguous().data<double>().ToArray();
+        return values.select(1, k).to_type(float64).contiguous().ToArray<double>();
     }
 }

@@ -131,7 +131,7 @@ internal sealed record PolicyFile
         hash.AppendData(set.Labels.bytes);
         if (set.Files is { } files)
         {
-            hash.AppendData(Encoding.UTF8.GetBytes(string.Concat(set.Positions.data<long>().ToArray().Select(number => files.Names[(int)number] + "\n"))));
+            hash.AppendData(Encoding.UTF8.GetBytes(string.Concat(set.Positions.ToArray<long>().Select(number => files.Names[(int)number] + "\n"))));
         }
         else
         {

@@ -81,7 +81,7 @@ internal sealed record SetAnswers(ImageSet Set, Tensor Classes, Tensor Confidenc
     {
         using DisposeScope scope = NewDisposeScope();
         Tensor sums = stack([Losses.to_type(float64).sum([0]), Correct.to_type(float64).sum([0]), TopFive.to_type(float64).sum([0])]); // [3, K]
-        double[] means = sums.div(Set.Count).data<double>().ToArray();
+        double[] means = sums.div(Set.Count).ToArray<double>();
         return [.. Enumerable.Range(0, Exits).Select(k => new ExitScore(means[k], means[Exits + k], means[(2 * Exits) + k]))];
     }
 

@@ -40,7 +40,7 @@ internal sealed class TestReport
         int exits = test.Exits;
         Tensor thresholds = BudgetedInference.Thresholds(
             validation.Confidence, [.. Enumerable.Range(1, points).Select(p => ExitShares.Quotas(ExitShares.Of(Q(p), exits), validation.Set.Count))]);
-        float[] values = thresholds.data<float>().ToArray();
+        float[] values = thresholds.ToArray<float>();
         _thresholds = [.. Enumerable.Range(0, points).Select(p => values[(p * exits)..((p + 1) * exits)])];
         Budgets = Budgeted(thresholds);
     }
@@ -127,9 +127,9 @@ internal sealed class TestReport
     private static IEnumerable<PredictionRow> Predictions(string split, SetAnswers answers)
     {
         using DisposeScope scope = NewDisposeScope();
-        long[] samples = answers.Set.Positions.data<long>().ToArray(), labels = answers.Set.Labels.data<long>().ToArray();
-        long[] classes = answers.Classes.contiguous().data<long>().ToArray();
-        float[] confidence = answers.Confidence.data<float>().ToArray();
+        long[] samples = answers.Set.Positions.ToArray<long>(), labels = answers.Set.Labels.ToArray<long>();
+        long[] classes = answers.Classes.contiguous().ToArray<long>();
+        float[] confidence = answers.Confidence.ToArray<float>();
         int exits = answers.Exits;
         for (int i = 0; i < classes.Length; i++)
         {

@@ -110,7 +110,7 @@ internal sealed class Replicas
         Broadcast(what, length, from);
         Tensor content = Shard.Rank == from ? tensor(bytes!) : zeros([length.item<long>()], ScalarType.Byte);
         Broadcast(what, content, from);
-        return content.data<byte>().ToArray();
+        return content.ToArray<byte>();
     }
 
     /// <summary>A text of one process, for all.</summary>
@@ -133,7 +133,7 @@ internal sealed class Replicas
 
         using DisposeScope scope = NewDisposeScope();
         Tensor own = tensor(new[] { stop ? 1L : 0, isDue ? 1 : 0, problem is null ? 0 : exitCode });
-        long[][] said = [.. Gather("the agreement on going on", own).data<long>().ToArray().Chunk(3)];
+        long[][] said = [.. Gather("the agreement on going on", own).ToArray<long>().Chunk(3)];
         int first = Array.FindIndex(said, flags => flags[2] != 0);
         string? shared = first < 0 ? null : Share(first == Shard.Rank ? problem : null, first);
         return new Agreement(said.Any(flags => flags[0] != 0), said.Any(flags => flags[1] != 0), shared, first < 0 ? 0 : (int)said[first][2]);

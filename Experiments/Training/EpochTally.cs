@@ -58,7 +58,7 @@ internal sealed class EpochTally : IDisposable
     public void Close(Replicas replicas)
     {
         using DisposeScope scope = NewDisposeScope();
-        double[] all = Gathered(replicas).sum([0]).data<double>().ToArray();
+        double[] all = Gathered(replicas).sum([0]).ToArray<double>();
         (double objective, double samples, double objectives) = (all[^3], all[^2], all[^1]);
         _means = [.. all[..^3].Select(sum => sum / samples)];
         _meanObjective = objectives == 0 ? null : objective / objectives;

@@ -38,7 +38,7 @@ internal sealed class FiniteWatch : IDisposable
         }
 
         using DisposeScope scope = NewDisposeScope();
-        bool[] finite = cat([.. _notes.Select(note => note.Finite)]).cpu().data<bool>().ToArray();
+        bool[] finite = cat([.. _notes.Select(note => note.Finite)]).cpu().ToArray<bool>();
         int broken = Array.IndexOf(finite, false), length = (2 * _exits) + 1;
         string? found = broken < 0 ? null : FormattableString.Invariant($"batch {_notes[broken / length].Batch}, {Name(broken % length)}");
         Forget();

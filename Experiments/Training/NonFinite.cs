@@ -36,7 +36,7 @@ internal static class NonFinite
 
     private static string? Broken((string Name, Tensor Value)[] tensors)
     {
-        bool[] finite = stack([.. tensors.Select(entry => entry.Value.detach().isfinite().all())]).cpu().data<bool>().ToArray();
+        bool[] finite = stack([.. tensors.Select(entry => entry.Value.detach().isfinite().all())]).cpu().ToArray<bool>();
         int broken = Array.IndexOf(finite, false);
         return broken < 0 ? null : tensors[broken].Name;
     }

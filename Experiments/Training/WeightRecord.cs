@@ -109,11 +109,11 @@ internal sealed class WeightRecord : IDisposable
     public IEnumerable<WeightRow> Table(ImageSet images)
     {
         using DisposeScope scope = NewDisposeScope();
-        long[] labels = images.Labels.data<long>().ToArray();
-        long[] positions = images.Positions.data<long>().ToArray();
-        float[]? difficulty = images.Difficulty?.data<float>().ToArray();
-        long[] rows = _rows.narrow(0, 0, _seen).data<long>().ToArray();
-        float[][] values = [.. Enumerable.Range(0, Names.Length).Select(i => _values.select(0, i).narrow(0, 0, _seen).cpu().contiguous().data<float>().ToArray())];
+        long[] labels = images.Labels.ToArray<long>();
+        long[] positions = images.Positions.ToArray<long>();
+        float[]? difficulty = images.Difficulty?.ToArray<float>();
+        long[] rows = _rows.narrow(0, 0, _seen).ToArray<long>();
+        float[][] values = [.. Enumerable.Range(0, Names.Length).Select(i => _values.select(0, i).narrow(0, 0, _seen).cpu().contiguous().ToArray<float>())];
         return Enumerable.Range(0, rows.Length)
             .OrderBy(at => positions[rows[at]])
             .SelectMany(at => Enumerable.Range(0, _exits).Select(k => new WeightRow

@@ -9,9 +9,9 @@ internal static class Selections
     public static long[] InOrder(Tensor exits, Tensor confidence)
     {
         using DisposeScope scope = NewDisposeScope();
-        long[] exitOf = exits.cpu().data<long>().ToArray();
+        long[] exitOf = exits.cpu().ToArray<long>();
         Tensor onHost = confidence.cpu();
-        return [.. Enumerable.Range(0, (int)confidence.shape[1]).SelectMany(k => OfExit(k, exitOf, onHost.select(1, k).data<double>().ToArray()))];
+        return [.. Enumerable.Range(0, (int)confidence.shape[1]).SelectMany(k => OfExit(k, exitOf, onHost.select(1, k).ToArray<double>()))];
     }
 
     private static IEnumerable<long> OfExit(int k, long[] exitOf, double[] confidence)

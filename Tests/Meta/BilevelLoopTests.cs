@@ -51,8 +51,8 @@ public sealed class BilevelLoopTests : IDisposable
         LabelledImages batch = _tiny.Batch(7);
         Tensor[] logits = _tiny.Network.Forward(batch.Images, NormStatistics.Batch);
         Tensor loss = stack(logits.Select(z => nn.functional.cross_entropy(z, batch.Labels))).sum();
-        IList<Tensor> gradient = autograd.grad([loss], [.. _tiny.Network.Parameters], allow_unused: true);
-        double[] expected = [.. _tiny.Optimiser.Lookahead([.. gradient], OfTest.Backbone).SelectMany(Values)];
+        IReadOnlyList<Tensor?> gradient = Autograd.Gradients("the loss", [loss], null, _tiny.Network.Parameters);
+        double[] expected = [.. _tiny.Optimiser.Lookahead(gradient, OfTest.Backbone).SelectMany(Values)];
 
         PartReport report = _tiny.PlainLoop.Step(batch, OfTest, updateWeighting: false).Should().ContainSingle().Which;
 

@@ -69,7 +69,7 @@ public sealed class NativeMemoryTests(ITestOutputHelper output)
     [Fact]
     public void Ranks_that_share_batches_leave_no_tensor_behind()
     {
-        long[] held = [.. new[] { 3, 30 }.Select(steps =>
+        long[] held = [.. new[] { 3, 3, 30 }.Select(steps =>
         {
             ThreadGroup.Run(2, all =>
             {
@@ -81,7 +81,8 @@ public sealed class NativeMemoryTests(ITestOutputHelper output)
             return Tensor.TotalCount;
         })];
 
-        held[1].Should().Be(held[0]);
+        // TorchSharp 0.107 counts each Parameter that was ever made once more than it lives: so much for each network.
+        (held[2] - held[1]).Should().Be(held[1] - held[0]);
     }
 
     private static void StepsHoldNoMore(MultiExitNetwork network, TrainingLoss loss, MetaGradientMethod gradient, MetaMemory memory, Generator random)

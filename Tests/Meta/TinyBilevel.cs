@@ -91,6 +91,8 @@ internal sealed class TinyBilevel : IDisposable
 
     public void Dispose()
     {
+        Network.Dispose();
+        Weighting.Network.Dispose();
         Optimiser.Dispose();
         MetaOptimiser.Dispose();
         Network.Dispose();

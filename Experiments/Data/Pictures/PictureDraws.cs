@@ -17,7 +17,7 @@ internal sealed class PictureDraws
     public static PictureDraws Sample(int count, Generator random)
     {
         using DisposeScope scope = NewDisposeScope();
-        return new PictureDraws(rand([count, OfAPicture], float32, generator: random).data<float>().ToArray());
+        return new PictureDraws(rand([count, OfAPicture], float32, generator: random).ToArray<float>());
     }
 
     /// <summary>Those of some of the pictures.</summary>

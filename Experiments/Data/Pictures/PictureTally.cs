@@ -59,7 +59,7 @@ public sealed class PictureTally
     /// <param name="taken">int64 <c>[n]</c>.</param>
     public static string Describe(Tensor taken)
     {
-        long[] counts = taken.data<long>().ToArray();
+        long[] counts = taken.ToArray<long>();
         IEnumerable<string> special = Counted.Select((of, k) => (Count: counts[k], of.Text)).Where(of => of.Count > 0).Select(of => FormattableString.Invariant($", {of.Count:N0} {of.Text}"));
         return FormattableString.Invariant($"{counts[^1]:N0} pictures read{string.Concat(special)}, {counts[^2]:N0} unreadable");
     }

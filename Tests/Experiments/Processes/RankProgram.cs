@@ -2,33 +2,19 @@ using System.Globalization;
 using System.Runtime.CompilerServices;
 using Imta.MetaWeight.Experiments;
 using Imta.MetaWeight.Experiments.Processes;
-using Imta.MetaWeight.Tests.Backbones.Kernels;
 
 namespace Imta.MetaWeight.Tests.Experiments.Processes;
 
-/// <summary>
-/// This assembly as a program: a rank that an MPI launcher starts for <see cref="ReplicasTests"/>, or what sums up a run of the tests for <c>./test</c>.
-/// </summary>
+/// <summary>A rank that an MPI launcher starts for <see cref="ReplicasTests"/>.</summary>
 internal static class RankProgram
 {
     /// <summary>Its argument: all laws for as many ranks as there are.</summary>
     public const string Laws = "laws";
 
-    public static int Main(string[] arguments)
+    public static int Run()
     {
-        switch (arguments)
-        {
-            case [Laws]:
-                Terminal.Prepare();
-                return Ranks.Run(LaunchPlace.OfThisProcess()!, TimeSpan.FromMinutes(2), ranks => Check(ranks.Replicas), CancellationToken.None);
-            case [VectorWidthProgram.Name, string folder]:
-                return VectorWidthProgram.Run(folder);
-            case [TestSummary.Command, string records, string exitCode]:
-                return TestSummary.Write(records, int.Parse(exitCode, CultureInfo.InvariantCulture), Console.Out);
-            default:
-                Console.Error.WriteLine("these tests are run by dotnet test");
-                return UsageException.ExitCode;
-        }
+        Terminal.Prepare();
+        return Ranks.Run(LaunchPlace.OfThisProcess()!, TimeSpan.FromMinutes(2), ranks => Check(ranks.Replicas), CancellationToken.None);
     }
 
     private static int Check(Replicas all)

@@ -1,0 +1,101 @@
+using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Losses;
+using Imta.MetaWeight.Meta;
+using TorchSharp.Modules;
+
+namespace Imta.MetaWeight.Tests.Meta;
+
+/// <summary>What is wrong with a <see cref="FaultyNetwork"/>.</summary>
+public enum NetworkFault
+{
+    /// <summary>Nothing.</summary>
+    None,
+
+    /// <summary>The second exit answers the same to everything: no fault of training, its parameters stay.</summary>
+    OneExitIgnoresFeatures,
+
+    /// <summary>All exits do.</summary>
+    AllExitsIgnoreFeatures,
+
+    /// <summary>It overwrites what the gradient needs.</summary>
+    Overwrites,
+
+    /// <summary>The objective is one number for each sample.</summary>
+    ObjectiveIsNoScalar,
+}
+
+/// <summary>A user's network of two linear exits with a fault, in which TorchSharp's <c>autograd.grad</c> would end the process.</summary>
+internal sealed class FaultyNetwork : MultiExitNetwork
+{
+    /// <summary>The argument of this assembly's program for <see cref="Run"/>.</summary>
+    public const string Program = "faulty";
+
+    private const int Caught = 3;
+
+    private readonly NetworkFault _fault;
+    private readonly Parameter _weight = new(randn([4, 12], float64) * 0.3);
+    private readonly Parameter[] _heads = [new(randn([3, 4], float64)), new(randn([3, 4], float64))];
+
+    private FaultyNetwork(NetworkFault fault)
+        : base("Faulty")
+    {
+        _fault = fault;
+        register_parameter("weight", _weight);
+        register_parameter("head0", _heads[0]);
+        register_parameter("head1", _heads[1]);
+    }
+
+    public override int Exits => 2;
+
+    public override int Classes => 3;
+
+    /// <summary>Two steps as a user's program makes them; an exception is caught and said.</summary>
+    public static int Run(NetworkFault fault, string method)
+    {
+        manual_seed(3);
+        try
+        {
+            using var network = new FaultyNetwork(fault);
+            if (fault == NetworkFault.ObjectiveIsNoScalar)
+            {
+                Tensor logits = network.Forward(randn([6, 3, 2, 2], float64), NormStatistics.Batch)[0];
+                Autograd.Gradients("my objective", [logits.pow(2).sum([1])], null, network.Parameters);
+            }
+
+            using var tiny = new TinyBilevel(meta: new MetaOptions { Gradient = Enum.Parse<MetaGradientMethod>(method), Wpn = new WpnOptions { Hidden = 5 } }, build: _ => network);
+            for (int step = 0; step < 2; step++)
+            {
+                tiny.Loop.Step(new LabelledImages(randn([6, 3, 2, 2], float64), randint(3, [6], int64)), new Rates(0.1, 0.01), updateWeighting: true);
+            }
+
+            return 0;
+        }
+        catch (Exception e)
+        {
+            Console.Error.WriteLine($"{e.GetType().Name}: {e.Message}");
+            return Caught;
+        }
+    }
+
+    protected override Tensor[] Block(int k, Tensor[] features, Pass pass)
+    {
+        if (k > 0)
+        {
+            return features;
+        }
+
+        Tensor x = nn.functional.linear(features[0].flatten(1), pass[_weight]).exp();
+        Tensor y = x * x;
+        if (_fault == NetworkFault.Overwrites)
+        {
+            x.add_(1);
+        }
+
+        return [y];
+    }
+
+    protected override Tensor Exit(int k, Tensor[] features, Tensor? earlier, Pass pass)
+        => _fault == NetworkFault.AllExitsIgnoreFeatures || (_fault == NetworkFault.OneExitIgnoresFeatures && k == 1)
+            ? zeros([features[0].shape[0], 3], float64)
+            : nn.functional.linear(features[0], pass[_heads[k]]);
+}
