@@ -13,6 +13,7 @@ internal sealed class Resampling
     private const int Half = 1 << (Bits - 1);
     private const int Pair = 2 * Channels; // sums that two inputs add to at once
     private const int Group = 8; // pixels whose channels fill a vector of bytes
+    private const int Lines = 4; // rows that go across together, with the same weights
 
     private readonly PictureWindow _window;
     private readonly ResamplingTaps _across, _down;
@@ -38,14 +39,18 @@ internal sealed class Resampling
     public void Run(ReadOnlySpan<byte> pixels, int stride, bool flip, Span<byte> planes)
     {
         int length = Channels * _window.SideX, rows = _down.High - _down.Low, width = Channels * (_across.High - _across.Low);
-        byte[] narrow = ArrayPool<byte>.Shared.Rent(length * rows);
-        int[] line = ArrayPool<int>.Shared.Rent(width + Channels); // and an input that pairs with the last one and weighs nothing
+        byte[] narrow = ArrayPool<byte>.Shared.Rent(length * (rows + Lines - 1)); // what follows the last row is not looked at
+        int[] lines = ArrayPool<int>.Shared.Rent(Lines * (width + Channels)); // each with an input that pairs with the last one and weighs nothing
         try
         {
             for (int y = 0; y < rows; y++)
             {
-                Widen(pixels.Slice(y * stride, width), line);
-                Across(line, flip, narrow.AsSpan(y * length, length));
+                Widen(pixels.Slice(y * stride, width), lines.AsSpan(y % Lines * (width + Channels)));
+                if (y % Lines == Lines - 1 || y == rows - 1)
+                {
+                    int first = y - (y % Lines);
+                    Across(lines, width + Channels, flip, MemoryMarshal.Cast<byte, uint>(narrow.AsSpan(first * length, Lines * length)));
+                }
             }
 
             for (int y = 0; y < _window.SideY; y++)
@@ -56,7 +61,7 @@ internal sealed class Resampling
         finally
         {
             ArrayPool<byte>.Shared.Return(narrow);
-            ArrayPool<int>.Shared.Return(line);
+            ArrayPool<int>.Shared.Return(lines);
         }
     }
 
@@ -79,25 +84,32 @@ internal sealed class Resampling
         }
     }
 
-    /// <summary>A row of pixels, resampled across.</summary>
-    private void Across(ReadOnlySpan<int> line, bool flip, Span<byte> narrow)
+    /// <summary>Rows of pixels, resampled across.</summary>
+    private void Across(ReadOnlySpan<int> lines, int stride, bool flip, Span<uint> narrow)
     {
-        Span<uint> target = MemoryMarshal.Cast<byte, uint>(narrow);
-        int count = _weightsAcross.Length / target.Length;
-        for (int x = 0; x < target.Length; x++)
+        int side = _window.SideX, count = _weightsAcross.Length / side;
+        for (int x = 0; x < side; x++)
         {
             ReadOnlySpan<Vector256<int>> weights = MemoryMarshal.Cast<int, Vector256<int>>(_weightsAcross.AsSpan(x * count, count));
-            ReadOnlySpan<Vector256<int>> inputs = MemoryMarshal.Cast<int, Vector256<int>>(line.Slice(Channels * (_across.First(x) - _across.Low), count));
-            Vector256<int> sums = Vector256<int>.Zero;
-            for (int k = 0; k < weights.Length && k < inputs.Length; k++)
+            int start = Channels * (_across.First(x) - _across.Low);
+            ReadOnlySpan<Vector256<int>> first = Inputs(lines, start, count), second = Inputs(lines, stride + start, count);
+            ReadOnlySpan<Vector256<int>> third = Inputs(lines, (2 * stride) + start, count), fourth = Inputs(lines, (3 * stride) + start, count);
+            Vector256<int> a = Vector256<int>.Zero, b = a, c = a, d = a;
+            for (int k = 0; k < weights.Length && k < first.Length && k < second.Length && k < third.Length && k < fourth.Length; k++)
             {
-                sums += inputs[k] * weights[k];
+                a += first[k] * weights[k];
+                b += second[k] * weights[k];
+                c += third[k] * weights[k];
+                d += fourth[k] * weights[k];
             }
 
-            Vector128<uint> pixel = Rounded(sums.GetLower() + sums.GetUpper() + Vector128.Create(Half));
-            Vector128<ushort> narrower = Vector128.Narrow(pixel, pixel);
-            target[flip ? target.Length - 1 - x : x] = Vector128.Narrow(narrower, narrower).AsUInt32().ToScalar();
+            Vector128<uint> pixels = Vector128.Narrow(Vector128.Narrow(Pixel(a), Pixel(b)), Vector128.Narrow(Pixel(c), Pixel(d))).AsUInt32();
+            int at = flip ? side - 1 - x : x;
+            (narrow[at], narrow[side + at], narrow[(2 * side) + at], narrow[(3 * side) + at]) = (pixels[0], pixels[1], pixels[2], pixels[3]);
         }
+
+        static ReadOnlySpan<Vector256<int>> Inputs(ReadOnlySpan<int> lines, int start, int count) => MemoryMarshal.Cast<int, Vector256<int>>(lines.Slice(start, count));
+        static Vector128<uint> Pixel(Vector256<int> sums) => Rounded(sums.GetLower() + sums.GetUpper() + Vector128.Create(Half));
     }
 
     /// <summary>A row of the result, of rows that were resampled across.</summary>
