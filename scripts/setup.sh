@@ -41,7 +41,7 @@ build_name() {
   done
   {
     printf '%s\n' "${TorchSource:-}" "${TorchPackage:-}"
-    find "$root"/Directory.* "${folders[@]}" "$root/configs/quickstart.yaml" "${LIBTORCH:-/usr}/$version_header" /usr/include/jpeglib.h /usr/include/png.h \
+    find "$root"/Directory.* "${folders[@]}" "$root/configs/quickstart.yaml" "${LIBTORCH:-/usr}/$version_header" \
       \( -name bin -o -name obj -o -name '.*' -o -name '*~' \) -prune -o -type f -printf '%p %s %T@\n' 2>/dev/null | LC_ALL=C sort || true
   } | sha256sum | cut -c 1-16
 }
@@ -63,9 +63,6 @@ missing_packages() {
     [[ -e /usr/$version_header ]] || echo libtorch-dev
     [[ ${#blas[@]} != 0 ]] || echo libopenblas0-pthread # else libtorch runs on the reference BLAS, many times slower
   fi
-  # For data sets of pictures; who cannot install them has the rest.
-  [[ -e /usr/include/jpeglib.h ]] || ! can_install || echo libjpeg-dev
-  [[ -e /usr/include/png.h ]] || ! can_install || echo libpng-dev
   [[ -n ${CXX:-} ]] || command -v g++ >/dev/null || echo g++
   command -v cmake >/dev/null || echo cmake
   command -v make >/dev/null || echo make
