@@ -28,8 +28,8 @@ internal sealed class EncodedPicture : IDisposable
     /// <summary>A PNG of grey of 16 bits, whose lower 8 bits Skia throws away, while Pillow cuts such grey off at 255.</summary>
     public bool IsDeepGrey { get; private init; }
 
-    /// <summary>Of a JPEG with one scan the pixels that are coded together; null: of another file.</summary>
-    public (int Width, int Height)? Block { get; private init; }
+    /// <inheritdoc cref="JpegMarkers.ColourWidth"/>
+    public int? ColourWidth { get; private init; }
 
     /// <param name="file">The whole file.</param>
     /// <exception cref="InvalidDataException">It begins neither as a JPEG nor as a PNG.</exception>
@@ -80,7 +80,7 @@ internal sealed class EncodedPicture : IDisposable
     {
         JpegMarkers markers = JpegMarkers.Of(file.Span);
         PictureTraits traits = markers.Components switch { 1 => PictureTraits.Grey, 4 => PictureTraits.Cmyk, _ => PictureTraits.None };
-        return new EncodedPicture(file, traits) { IsCutOff = !markers.HasEnd, Block = markers.Block };
+        return new EncodedPicture(file, traits) { IsCutOff = !markers.HasEnd, ColourWidth = markers.ColourWidth };
     }
 
     private static EncodedPicture Png(ReadOnlyMemory<byte> file)

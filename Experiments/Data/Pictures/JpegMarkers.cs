@@ -9,7 +9,6 @@ internal readonly record struct JpegMarkers
     public const byte End = 0xD9;
 
     private const byte Scan = 0xDA;
-    private const int BlockSide = 8;
 
     /// <summary>Channels; 0: there is no frame.</summary>
     public int Components { get; private init; }
@@ -17,8 +16,8 @@ internal readonly record struct JpegMarkers
     /// <summary>Whether it has the marker that ends a file.</summary>
     public bool HasEnd { get; private init; }
 
-    /// <summary>Pixels that are coded together, where one scan has all of them; null: there are several, or none.</summary>
-    public (int Width, int Height)? Block { get; private init; }
+    /// <summary>Pixels across for a sample of the coarsest channel, where a single scan has all channels; null: there are several scans, or no file of this kind.</summary>
+    public int? ColourWidth { get; private init; }
 
     /// <param name="file">All of it.</param>
     public static JpegMarkers Of(ReadOnlySpan<byte> file)
@@ -37,12 +36,12 @@ internal readonly record struct JpegMarkers
             if (IsFrame(marker) && markers.Components == 0 && length > 7)
             {
                 isProgressive = (marker & 3) == 2;
-                markers = new JpegMarkers { Components = segment[7], Block = BlockOf(segment[8..length]) };
+                markers = new JpegMarkers { Components = segment[7], ColourWidth = WidthOf(segment[8..length]) };
             }
             else if (marker == Scan && !hasScan && length > 2)
             {
                 hasScan = true;
-                markers = markers with { Block = isProgressive || segment[2] != markers.Components ? null : markers.Block };
+                markers = markers with { ColourWidth = isProgressive || segment[2] != markers.Components ? null : markers.ColourWidth };
             }
 
             at += length;
@@ -54,15 +53,15 @@ internal readonly record struct JpegMarkers
     private static bool IsFrame(byte marker) => marker is >= 0xC0 and <= 0xCF and not (0xC4 or 0xC8 or 0xCC);
 
     // Of each channel its name, how often it is sampled across and down, and its table.
-    private static (int Width, int Height) BlockOf(ReadOnlySpan<byte> channels)
+    private static int WidthOf(ReadOnlySpan<byte> channels)
     {
-        (int across, int down) = (1, 1);
+        int across = 1;
         for (int at = 1; at < channels.Length; at += 3)
         {
-            (across, down) = (Math.Max(across, channels[at] >> 4), Math.Max(down, channels[at] & 15));
+            across = Math.Max(across, channels[at] >> 4);
         }
 
-        return (BlockSide * across, BlockSide * down);
+        return across;
     }
 
     /// <summary>The next marker that begins a segment or ends the file; <paramref name="at"/> goes after it. What else begins with 0xFF belongs to a scan's data.</summary>

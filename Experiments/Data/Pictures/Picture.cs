@@ -101,14 +101,14 @@ public sealed unsafe class Picture : IDisposable
     }
 
     /// <summary>
-    /// What is decoded for some pixels. What smooths a JPEG's colours looks at neighbours, so its part takes blocks around them; of several
-    /// scans some may be missing, and then the neighbours' neighbours matter. All of a PNG is unpacked: it is refused if its end is damaged.
+    /// What is decoded for some pixels. A JPEG's colours are smoothed between neighbours, so one more is taken at each side; libjpeg itself sees to
+    /// those above and below. Of several scans some may be missing, and then whole blocks are smoothed: such a picture is decoded whole. A PNG is
+    /// unpacked to its end, where rows may be missing.
     /// </summary>
     private SKRectI Around(SKRectI needed) => _encoded switch
     {
         { IsPng: true } => new SKRectI(needed.Left, needed.Top, needed.Right, Head.Height),
-        { Block: { } block } => new SKRectI(
-            Math.Max(needed.Left - block.Width, 0), Math.Max(needed.Top - (2 * block.Height), 0), Math.Min(needed.Right + block.Width, Head.Width), needed.Bottom),
+        { ColourWidth: { } margin } => new SKRectI(Math.Max(needed.Left - margin, 0), needed.Top, Math.Min(needed.Right + margin, Head.Width), needed.Bottom),
         _ => new SKRectI(0, 0, Head.Width, Head.Height),
     };
 
@@ -118,6 +118,7 @@ public sealed unsafe class Picture : IDisposable
         {
             if (_encoded.IsPng)
             {
+                PngChunks.Check(_encoded.Bytes.Span);
                 DecodePng(part, (nint)target);
                 if (_encoded.IsDeepGrey)
                 {

@@ -11,10 +11,13 @@ internal sealed class Resampling
     private const int Channels = 4; // of a pixel; the last one is not read
     private const int Bits = ResamplingTaps.Bits;
     private const int Half = 1 << (Bits - 1);
-    private const int Group = 4; // pixels whose channels fill a vector of bytes
+    private const int Pair = 2 * Channels; // sums that two inputs add to at once
+    private const int Group = 8; // pixels whose channels fill a vector of bytes
+    private const int Lines = 4; // rows that go across together, with the same weights
 
     private readonly PictureWindow _window;
     private readonly ResamplingTaps _across, _down;
+    private readonly int[] _weightsAcross; // for each place its inputs' weights, each for all channels, and pairs of inputs
 
     /// <param name="window">It lies within its picture.</param>
     public Resampling(PictureWindow window)
@@ -22,6 +25,7 @@ internal sealed class Resampling
         _window = window;
         _across = new ResamplingTaps(window.Width, window.Columns, window.Column, window.SideX);
         _down = new ResamplingTaps(window.Height, window.Rows, window.Row, window.SideY);
+        _weightsAcross = _across.ForAll(Channels, multiple: Pair);
         Needed = new SKRectI(window.Left + _across.Low, window.Top + _down.Low, window.Left + _across.High, window.Top + _down.High);
     }
 
@@ -34,61 +38,95 @@ internal sealed class Resampling
     /// <param name="planes">Takes <c>[3, SideY, SideX]</c>.</param>
     public void Run(ReadOnlySpan<byte> pixels, int stride, bool flip, Span<byte> planes)
     {
-        int length = Channels * _window.SideX, rows = _down.High - _down.Low;
-        byte[] narrow = ArrayPool<byte>.Shared.Rent(length * rows);
+        int length = Channels * _window.SideX, rows = _down.High - _down.Low, width = Channels * (_across.High - _across.Low);
+        byte[] narrow = ArrayPool<byte>.Shared.Rent(length * (rows + Lines - 1)); // what follows the last row is not looked at
+        int[] lines = ArrayPool<int>.Shared.Rent(Lines * (width + Channels)); // each with an input that pairs with the last one and weighs nothing
         try
         {
             for (int y = 0; y < rows; y++)
             {
-                Across(pixels[(y * stride)..], narrow.AsSpan(y * length, length));
+                Widen(pixels.Slice(y * stride, width), lines.AsSpan(y % Lines * (width + Channels)));
+                if (y % Lines == Lines - 1 || y == rows - 1)
+                {
+                    int first = y - (y % Lines);
+                    Across(lines, width + Channels, flip, MemoryMarshal.Cast<byte, uint>(narrow.AsSpan(first * length, Lines * length)));
+                }
             }
 
             for (int y = 0; y < _window.SideY; y++)
             {
-                Down(narrow.AsSpan((_down.First(y) - _down.Low) * length), _down.Weights(y), y, flip, planes);
+                Down(narrow.AsSpan((_down.First(y) - _down.Low) * length), _down.Weights(y), planes[(y * _window.SideX)..]);
             }
         }
         finally
         {
             ArrayPool<byte>.Shared.Return(narrow);
+            ArrayPool<int>.Shared.Return(lines);
         }
     }
 
-    /// <summary>A row of pixels, resampled across.</summary>
-    private void Across(ReadOnlySpan<byte> line, Span<byte> narrow)
+    private static void Widen(ReadOnlySpan<byte> bytes, Span<int> numbers)
     {
-        ReadOnlySpan<uint> pixels = MemoryMarshal.Cast<byte, uint>(line);
-        Span<uint> target = MemoryMarshal.Cast<byte, uint>(narrow);
-        for (int x = 0; x < target.Length; x++)
+        int at = 0;
+        for (; at + Vector128<byte>.Count <= bytes.Length; at += Vector128<byte>.Count)
         {
-            ReadOnlySpan<int> weights = _across.Weights(x);
-            ReadOnlySpan<uint> source = pixels.Slice(_across.First(x) - _across.Low, weights.Length);
-            Vector128<int> sums = Vector128.Create(Half);
-            for (int k = 0; k < weights.Length; k++)
+            (Vector128<ushort> low, Vector128<ushort> high) = Vector128.Widen(Vector128.Create(bytes[at..]));
+            Span<int> target = numbers.Slice(at, Vector128<byte>.Count);
+            Vector128.WidenLower(low).AsInt32().CopyTo(target);
+            Vector128.WidenUpper(low).AsInt32().CopyTo(target[4..]);
+            Vector128.WidenLower(high).AsInt32().CopyTo(target[8..]);
+            Vector128.WidenUpper(high).AsInt32().CopyTo(target[12..]);
+        }
+
+        for (; at < bytes.Length; at++)
+        {
+            numbers[at] = bytes[at];
+        }
+    }
+
+    /// <summary>Rows of pixels, resampled across.</summary>
+    private void Across(ReadOnlySpan<int> lines, int stride, bool flip, Span<uint> narrow)
+    {
+        int side = _window.SideX, count = _weightsAcross.Length / side;
+        for (int x = 0; x < side; x++)
+        {
+            ReadOnlySpan<Vector256<int>> weights = MemoryMarshal.Cast<int, Vector256<int>>(_weightsAcross.AsSpan(x * count, count));
+            int start = Channels * (_across.First(x) - _across.Low);
+            ReadOnlySpan<Vector256<int>> first = Inputs(lines, start, count), second = Inputs(lines, stride + start, count);
+            ReadOnlySpan<Vector256<int>> third = Inputs(lines, (2 * stride) + start, count), fourth = Inputs(lines, (3 * stride) + start, count);
+            Vector256<int> a = Vector256<int>.Zero, b = a, c = a, d = a;
+            for (int k = 0; k < weights.Length && k < first.Length && k < second.Length && k < third.Length && k < fourth.Length; k++)
             {
-                sums += Vector128.WidenLower(Vector128.WidenLower(Vector128.CreateScalarUnsafe(source[k]).AsByte())).AsInt32() * weights[k];
+                a += first[k] * weights[k];
+                b += second[k] * weights[k];
+                c += third[k] * weights[k];
+                d += fourth[k] * weights[k];
             }
 
-            target[x] = Bytes(sums, sums, sums, sums).AsUInt32().ToScalar();
+            Vector128<uint> pixels = Vector128.Narrow(Vector128.Narrow(Pixel(a), Pixel(b)), Vector128.Narrow(Pixel(c), Pixel(d))).AsUInt32();
+            int at = flip ? side - 1 - x : x;
+            (narrow[at], narrow[side + at], narrow[(2 * side) + at], narrow[(3 * side) + at]) = (pixels[0], pixels[1], pixels[2], pixels[3]);
         }
+
+        static ReadOnlySpan<Vector256<int>> Inputs(ReadOnlySpan<int> lines, int start, int count) => MemoryMarshal.Cast<int, Vector256<int>>(lines.Slice(start, count));
+        static Vector128<uint> Pixel(Vector256<int> sums) => Rounded(sums.GetLower() + sums.GetUpper() + Vector128.Create(Half));
     }
 
     /// <summary>A row of the result, of rows that were resampled across.</summary>
-    private void Down(ReadOnlySpan<byte> rows, ReadOnlySpan<int> weights, int y, bool flip, Span<byte> planes)
+    private void Down(ReadOnlySpan<byte> rows, ReadOnlySpan<int> weights, Span<byte> target)
     {
         int side = _window.SideX, plane = side * _window.SideY, x = 0;
-        Span<byte> target = planes[(side * y)..];
         for (; x + Group <= side; x += Group)
         {
-            Vector128<byte> pixels = Sum(rows[(Channels * x)..], Channels * side, weights);
-            // Red, green and blue of four pixels, in their order or the other one.
-            Vector128<uint> channels = Vector128.Shuffle(pixels, flip
-                ? Vector128.Create((byte)12, 8, 4, 0, 13, 9, 5, 1, 14, 10, 6, 2, 15, 11, 7, 3)
-                : Vector128.Create((byte)0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15)).AsUInt32();
-            int at = flip ? side - Group - x : x;
-            for (int c = 0; c < 3; c++)
+            Vector256<byte> pixels = Sum(rows[(Channels * x)..], Channels * side, weights);
+            for (int half = 0; half < 2; half++)
             {
-                MemoryMarshal.Write(target[((c * plane) + at)..], channels[c]);
+                // Red, green and blue of four pixels.
+                Vector128<uint> channels = Vector128.Shuffle(half == 0 ? pixels.GetLower() : pixels.GetUpper(), Vector128.Create((byte)0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15)).AsUInt32();
+                int at = x + (half * Group / 2);
+                MemoryMarshal.Write(target[at..], channels[0]);
+                MemoryMarshal.Write(target[(plane + at)..], channels[1]);
+                MemoryMarshal.Write(target[((2 * plane) + at)..], channels[2]);
             }
         }
 
@@ -102,33 +140,30 @@ internal sealed class Resampling
                     sum += weights[k] * rows[(Channels * ((k * side) + x)) + c];
                 }
 
-                target[(c * plane) + (flip ? side - 1 - x : x)] = (byte)Math.Min(sum >> Bits, byte.MaxValue);
+                target[(c * plane) + x] = (byte)Math.Min(sum >> Bits, byte.MaxValue);
             }
         }
     }
 
-    /// <summary>Four pixels of some rows, weighted and rounded.</summary>
-    private static Vector128<byte> Sum(ReadOnlySpan<byte> rows, int stride, ReadOnlySpan<int> weights)
+    /// <summary>Eight pixels of some rows, weighted and rounded.</summary>
+    private static Vector256<byte> Sum(ReadOnlySpan<byte> rows, int stride, ReadOnlySpan<int> weights)
     {
-        Vector128<int> half = Vector128.Create(Half), a = half, b = half, c = half, d = half;
+        Vector256<int> half = Vector256.Create(Half), a = half, b = half, c = half, d = half;
         for (int k = 0; k < weights.Length; k++)
         {
-            (Vector128<ushort> low, Vector128<ushort> high) = Vector128.Widen(Vector128.Create(rows.Slice(k * stride, Channels * Group)));
-            (Vector128<uint> first, Vector128<uint> second) = Vector128.Widen(low);
-            (Vector128<uint> third, Vector128<uint> fourth) = Vector128.Widen(high);
-            Vector128<int> weight = Vector128.Create(weights[k]);
-            a += first.AsInt32() * weight;
-            b += second.AsInt32() * weight;
-            c += third.AsInt32() * weight;
-            d += fourth.AsInt32() * weight;
+            (Vector256<ushort> low, Vector256<ushort> high) = Vector256.Widen(Vector256.Create(rows.Slice(k * stride, Channels * Group)));
+            Vector256<int> weight = Vector256.Create(weights[k]);
+            a += Vector256.WidenLower(low).AsInt32() * weight;
+            b += Vector256.WidenUpper(low).AsInt32() * weight;
+            c += Vector256.WidenLower(high).AsInt32() * weight;
+            d += Vector256.WidenUpper(high).AsInt32() * weight;
         }
 
-        return Bytes(a, b, c, d);
+        return Vector256.Narrow(Vector256.Narrow(Rounded(a), Rounded(b)), Vector256.Narrow(Rounded(c), Rounded(d)));
     }
 
     // Weights are not negative and sum up to about 2^Bits: sums have no sign, and few are above 255 by what weights were rounded.
-    private static Vector128<byte> Bytes(Vector128<int> a, Vector128<int> b, Vector128<int> c, Vector128<int> d)
-        => Vector128.Narrow(Vector128.Narrow(Rounded(a), Rounded(b)), Vector128.Narrow(Rounded(c), Rounded(d)));
+    private static Vector256<uint> Rounded(Vector256<int> sums) => Vector256.Min(sums >> Bits, Vector256.Create(255)).AsUInt32();
 
     private static Vector128<uint> Rounded(Vector128<int> sums) => Vector128.Min(sums >> Bits, Vector128.Create(255)).AsUInt32();
 }

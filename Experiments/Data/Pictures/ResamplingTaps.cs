@@ -47,6 +47,22 @@ internal sealed class ResamplingTaps
     /// <summary>The weights of a place's inputs.</summary>
     public ReadOnlySpan<int> Weights(int place) => _weights.AsSpan(place * _count, _count);
 
+    /// <summary>The weights of all places, each <paramref name="times"/> times, and zeros until a place's fill a multiple.</summary>
+    public int[] ForAll(int times, int multiple)
+    {
+        int places = _first.Length, stride = ((times * _count) + multiple - 1) / multiple * multiple;
+        var weights = new int[places * stride];
+        for (int place = 0; place < places; place++)
+        {
+            for (int k = 0; k < _count; k++)
+            {
+                weights.AsSpan((place * stride) + (times * k), times).Fill(_weights[(place * _count) + k]);
+            }
+        }
+
+        return weights;
+    }
+
     private static (int Low, int High) Range(double centre, double support, int input)
         => (Math.Max((int)(centre - support + 0.5), 0), Math.Min((int)(centre + support + 0.5), input));
 

@@ -1,0 +1,34 @@
+using System.Buffers.Binary;
+using System.IO.Hashing;
+
+namespace Imta.MetaWeight.Experiments.Data.Pictures;
+
+/// <summary>The chunks of a PNG file, whose checksums Skia does not look at after the last row.</summary>
+internal static class PngChunks
+{
+    private const int Signature = 8, Frame = 12; // bytes before the first chunk, and around a chunk's content: its length, type and checksum
+
+    /// <summary>Looks at every chunk that pixels need.</summary>
+    /// <exception cref="InvalidDataException">One is cut off or damaged.</exception>
+    public static void Check(ReadOnlySpan<byte> file)
+    {
+        for (int at = Signature; file.Length - at >= Frame;)
+        {
+            ReadOnlySpan<byte> chunk = file[at..];
+            uint length = BinaryPrimitives.ReadUInt32BigEndian(chunk);
+            if (length > chunk.Length - Frame)
+            {
+                throw new InvalidDataException("a PNG file that ends too early");
+            }
+
+            int end = (int)length + Frame - sizeof(uint);
+            bool isNeeded = (chunk[4] & 0x20) == 0; // a type that begins with a capital letter
+            if (isNeeded && Crc32.HashToUInt32(chunk[4..end]) != BinaryPrimitives.ReadUInt32BigEndian(chunk[end..]))
+            {
+                throw new InvalidDataException("a PNG file that is damaged");
+            }
+
+            at += end + sizeof(uint);
+        }
+    }
+}
