@@ -1,5 +1,3 @@
-using System.Diagnostics;
-using System.Reflection;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 
@@ -16,12 +14,9 @@ internal static unsafe partial class StableAbi
     public const ulong Version = 0x020A_0000_0000_0000;
 
     private const string Library = "torch_cpu";
-    private const string VersionVariable = "IMTA_LIBTORCH_VERSION";
     private const int MinorShift = 48; // what is above: major and minor version
 
     private static bool _isChecked;
-
-    static StableAbi() => NativeLibrary.SetDllImportResolver(typeof(StableAbi).Assembly, Resolve);
 
     /// <summary>Checks the version of the loaded libtorch, once.</summary>
     /// <exception cref="NotSupportedException">It is not 2.10.</exception>
@@ -29,23 +24,23 @@ internal static unsafe partial class StableAbi
     {
         if (!_isChecked)
         {
-            Check(LoadedVersion(), Environment.GetEnvironmentVariable(VersionVariable));
+            Check(LoadedVersion(), "the libtorch that TorchSharp has loaded");
             _isChecked = true;
         }
     }
 
-    /// <summary>Refuses a version other than ours, unless the variable's value is "any".</summary>
-    public static void Check(ulong version, string? allowed)
+    /// <summary>Refuses a version other than ours, unless <see cref="TorchLibraries.VersionVariable"/> admits it.</summary>
+    /// <param name="version">As <see cref="aoti_torch_abi_version"/> tells it; 0: one before 2.10, which has no such function.</param>
+    /// <param name="library">Which library has it, for the message.</param>
+    /// <exception cref="NotSupportedException">It is not 2.10.</exception>
+    public static void Check(ulong version, string library)
     {
-        if (version >> MinorShift != Version >> MinorShift && allowed != "any")
+        if (version >> MinorShift != Version >> MinorShift && Environment.GetEnvironmentVariable(TorchLibraries.VersionVariable) != "any")
         {
-            string found = version == 0 ? "An older libtorch" : $"libtorch {Text(version)}";
+            string found = version == 0 ? "older than 2.10" : $"{version >> 56}.{(byte)(version >> 48)}.{(byte)(version >> 40)}";
             throw new NotSupportedException(
-                $"{found} is loaded, whose functions are called here by the interface of {Text(Version)}: "
-                + $"load a libtorch 2.10, or set {VersionVariable}=any to try this one.");
+                $"{library} is {found}, but what is called here has the interface of 2.10: use a libtorch 2.10, or set {TorchLibraries.VersionVariable}=any to try this one all the same.");
         }
-
-        static string Text(ulong version) => $"{version >> 56}.{(byte)(version >> 48)}.{(byte)(version >> 40)}";
     }
 
     // The platforms that libtorch is built for have one calling convention each.
@@ -130,29 +125,5 @@ internal static unsafe partial class StableAbi
         {
             return 0;
         }
-    }
-
-    /// <summary>
-    /// Finds the library by the name of the file that is loaded already. The runtime's own search begins beside the program, where another
-    /// copy may lie: with a second copy's allocator and dispatcher, every handle would be dangling.
-    /// </summary>
-    private static nint Resolve(string name, Assembly assembly, DllImportSearchPath? path)
-    {
-        if (name != Library)
-        {
-            return 0;
-        }
-
-        InitializeDeviceType(DeviceType.CPU); // TorchSharp loads it here at the latest
-        string file = OperatingSystem.IsWindows() ? "torch_cpu.dll"
-            : OperatingSystem.IsMacOS() ? Loaded("libtorch_cpu.dylib") : "libtorch_cpu.so";
-        return NativeLibrary.TryLoad(file, out nint library) ? library : 0;
-    }
-
-    /// <summary>The path of a loaded file: macOS does not look for loaded ones by name alone.</summary>
-    private static string Loaded(string name)
-    {
-        using var process = Process.GetCurrentProcess();
-        return process.Modules.Cast<ProcessModule>().FirstOrDefault(module => module.ModuleName == name)?.FileName ?? name;
     }
 }

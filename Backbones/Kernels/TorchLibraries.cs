@@ -94,7 +94,7 @@ public static unsafe partial class TorchLibraries
                 nint library = NativeLibrary.Load(path);
                 if (Path.GetFileName(path) == Cpu)
                 {
-                    CheckVersion(library, folder);
+                    StableAbi.Check(NativeLibrary.TryGetExport(library, nameof(StableAbi.aoti_torch_abi_version), out nint get) ? ((delegate* unmanaged[Cdecl]<ulong>)get)() : 0, path);
                 }
             }
             catch (Exception e) when (isGiven && e is DllNotFoundException or BadImageFormatException)
@@ -102,18 +102,6 @@ public static unsafe partial class TorchLibraries
                 string reason = e.Message.ReplaceLineEndings(" ").Trim();
                 throw new DllNotFoundException($"{FolderVariable} is {folder}, whose {Path.GetFileName(path)} cannot be loaded: {reason} Name another libtorch, or unset it to use the package's.", e);
             }
-        }
-    }
-
-    // The highest two bytes of the number are the version's; libtorch before 2.10 does not have the function.
-    private static void CheckVersion(nint library, string folder)
-    {
-        const int Expected = 0x020A;
-        int version = NativeLibrary.TryGetExport(library, "aoti_torch_abi_version", out nint get) ? (int)(((delegate* unmanaged[Cdecl]<ulong>)get)() >> 48) : 0;
-        if (version != Expected && Environment.GetEnvironmentVariable(VersionVariable) != "any")
-        {
-            string found = version == 0 ? "before 2.10" : $"{version >> 8}.{version & 0xFF}";
-            throw new NotSupportedException($"{folder} has a libtorch {found}, but TorchSharp {Version} is made for 2.10: name such a one by {FolderVariable}, or set {VersionVariable}=any to try this one all the same.");
         }
     }
 
