@@ -88,7 +88,8 @@ internal sealed class EncodedPicture : IDisposable
         ReadOnlySpan<byte> bytes = file.Span;
         bool isHead = bytes.Length >= HeadCheck + 4;
         bool isGrey = isHead && (bytes[ColourType] & 2) == 0;
-        return new EncodedPicture(file, PictureTraits.Png | (isGrey ? PictureTraits.Grey : 0)) { IsDeepGrey = isHead && bytes[ColourType] == 0 && bytes[Depth] == 16 };
+        bool isDeepGrey = isHead && bytes[ColourType] == 0 && bytes[Depth] == 16;
+        return new EncodedPicture(file, PictureTraits.Png | (isGrey ? PictureTraits.Grey : 0)) { IsDeepGrey = isDeepGrey };
     }
 
     // Grey of 16 bits lies in the file as grey of 8 and transparency of 8 do: its upper bits come out as red, its lower ones as alpha.
@@ -97,6 +98,7 @@ internal sealed class EncodedPicture : IDisposable
         Span<byte> head = png[12..HeadCheck], check = png[HeadCheck..];
         uint before = Crc32.HashToUInt32(head);
         (png[Depth], png[ColourType]) = (8, 4);
-        BinaryPrimitives.WriteUInt32BigEndian(check, BinaryPrimitives.ReadUInt32BigEndian(check) ^ before ^ Crc32.HashToUInt32(head)); // a wrong one stays wrong
+        uint change = before ^ Crc32.HashToUInt32(head); // a wrong checksum stays wrong
+        BinaryPrimitives.WriteUInt32BigEndian(check, BinaryPrimitives.ReadUInt32BigEndian(check) ^ change);
     }
 }

@@ -16,7 +16,7 @@ internal readonly record struct JpegMarkers
     /// <summary>Whether it has the marker that ends a file.</summary>
     public bool HasEnd { get; private init; }
 
-    /// <summary>Pixels across for a sample of the coarsest channel, where a single scan has all channels; null: there are several scans, or no file of this kind.</summary>
+    /// <summary>Pixels across for a sample of the coarsest channel; null: no single scan has all channels.</summary>
     public int? ColourWidth { get; private init; }
 
     /// <param name="file">All of it.</param>
@@ -64,7 +64,10 @@ internal readonly record struct JpegMarkers
         return across;
     }
 
-    /// <summary>The next marker that begins a segment or ends the file; <paramref name="at"/> goes after it. What else begins with 0xFF belongs to a scan's data.</summary>
+    /// <summary>
+    /// The next marker that begins a segment or ends the file; <paramref name="at"/> goes after it. What else begins with 0xFF belongs to
+    /// a scan's data.
+    /// </summary>
     private static byte? Next(ReadOnlySpan<byte> file, ref int at)
     {
         while (at < file.Length && file[at..].IndexOf((byte)0xFF) is >= 0 and int skipped && at + skipped + 1 < file.Length)

@@ -23,7 +23,8 @@ public sealed unsafe class Picture : IDisposable
         try
         {
             using SKData data = SKData.Create((nint)_bytes.Pointer, encoded.Bytes.Length);
-            _codec = SKCodec.Create(data) ?? throw new InvalidDataException($"{Name} whose head is damaged, or of a kind that Skia does not read");
+            _codec = SKCodec.Create(data)
+                ?? throw new InvalidDataException($"{Name} whose head is damaged, or of a kind that Skia does not read");
             (int width, int height) = (_codec.Info.Width, _codec.Info.Height);
             if ((long)width * height is <= 0 or > MostPixels)
             {
@@ -53,7 +54,7 @@ public sealed unsafe class Picture : IDisposable
 
     /// <summary>Reads the head.</summary>
     /// <param name="file">The whole file; it stays as it is until the picture is disposed.</param>
-    /// <exception cref="InvalidDataException">It is neither a JPEG nor a PNG file, its head is damaged, or it is larger than any photograph.</exception>
+    /// <exception cref="InvalidDataException">It is neither a JPEG nor a PNG file, its head is damaged, or it is larger than photographs are.</exception>
     public static Picture Open(ReadOnlyMemory<byte> file) => new(EncodedPicture.Of(file));
 
     /// <summary>The pixels of a window, resampled as Pillow does it: bilinear, over a support that grows with the reduction.</summary>
@@ -67,7 +68,8 @@ public sealed unsafe class Picture : IDisposable
     {
         if (planes.Length != 3L * window.SideY * window.SideX)
         {
-            throw new ArgumentException($"the planes have {planes.Length} bytes; {window.SideY} x {window.SideX} pixels take three times that.", nameof(planes));
+            string why = $"the planes have {planes.Length} bytes; {window.SideY} x {window.SideX} pixels take three times that.";
+            throw new ArgumentException(why, nameof(planes));
         }
 
         if (!window.IsWithin(Head.Width, Head.Height))
@@ -101,14 +103,15 @@ public sealed unsafe class Picture : IDisposable
     }
 
     /// <summary>
-    /// What is decoded for some pixels. A JPEG's colours are smoothed between neighbours, so one more is taken at each side; libjpeg itself sees to
-    /// those above and below. Of several scans some may be missing, and then whole blocks are smoothed: such a picture is decoded whole. A PNG is
-    /// unpacked to its end, where rows may be missing.
+    /// What is decoded for some pixels. A JPEG's colours are smoothed between neighbours, so one more is taken at each side; libjpeg
+    /// itself sees to those above and below. Of several scans some may be missing, and then whole blocks are smoothed: such a picture is
+    /// decoded whole. A PNG is unpacked to its end, where rows may be missing.
     /// </summary>
     private SKRectI Around(SKRectI needed) => _encoded switch
     {
         { IsPng: true } => new SKRectI(needed.Left, needed.Top, needed.Right, Head.Height),
-        { ColourWidth: { } margin } => new SKRectI(Math.Max(needed.Left - margin, 0), needed.Top, Math.Min(needed.Right + margin, Head.Width), needed.Bottom),
+        { ColourWidth: { } margin } => new SKRectI(
+            Math.Max(needed.Left - margin, 0), needed.Top, Math.Min(needed.Right + margin, Head.Width), needed.Bottom),
         _ => new SKRectI(0, 0, Head.Width, Head.Height),
     };
 
@@ -142,14 +145,16 @@ public sealed unsafe class Picture : IDisposable
     private bool DecodeJpeg(SKRectI part, nint target)
     {
         Demand(_codec.StartScanlineDecode(Info, new SKCodecOptions(new SKRectI(part.Left, 0, part.Right, Head.Height))));
-        return (part.Top == 0 || _codec.SkipScanlines(part.Top)) & _codec.GetScanlines(target, part.Height, Channels * part.Width) == part.Height;
+        bool isThere = part.Top == 0 || _codec.SkipScanlines(part.Top);
+        return _codec.GetScanlines(target, part.Height, Channels * part.Width) == part.Height && isThere;
     }
 
     private void Demand(SKCodecResult result)
     {
         if (result != SKCodecResult.Success)
         {
-            throw new InvalidDataException($"{Name} {(result == SKCodecResult.IncompleteInput ? "that ends too early" : $"that Skia cannot decode ({result})")}");
+            string why = result == SKCodecResult.IncompleteInput ? "that ends too early" : $"that Skia cannot decode ({result})";
+            throw new InvalidDataException($"{Name} {why}");
         }
     }
 
@@ -169,7 +174,7 @@ public sealed unsafe class Picture : IDisposable
             using SKData data = SKData.Create(1);
             return data is not null;
         }
-        catch (Exception e) when (e is TypeInitializationException or DllNotFoundException or BadImageFormatException or EntryPointNotFoundException)
+        catch (Exception e) when (e is TypeInitializationException or TypeLoadException or BadImageFormatException)
         {
             return false; // a machine that SkiaSharp has no library for
         }

@@ -16,7 +16,7 @@ public enum PictureTraits
     /// <summary>Its Exif data ask viewers to turn or mirror it, which nothing here does: neither do torchvision's data sets.</summary>
     Rotated = 4,
 
-    /// <summary>A JPEG that was cut off, or that Skia cannot decode to its end: a part of the pixels is a guess. Skia does not tell of other damage.</summary>
+    /// <summary>A JPEG that was cut off: a part of the pixels is a guess. Skia does not tell of other damage.</summary>
     Damaged = 8,
 
     /// <summary>A PNG file.</summary>

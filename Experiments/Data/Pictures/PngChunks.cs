@@ -6,7 +6,8 @@ namespace Imta.MetaWeight.Experiments.Data.Pictures;
 /// <summary>The chunks of a PNG file, whose checksums Skia does not look at after the last row.</summary>
 internal static class PngChunks
 {
-    private const int Signature = 8, Frame = 12; // bytes before the first chunk, and around a chunk's content: its length, type and checksum
+    private const int Signature = 8; // bytes before the first chunk
+    private const int Frame = 12; // around a chunk's content: its length, type and checksum
 
     /// <summary>Looks at every chunk that pixels need.</summary>
     /// <exception cref="InvalidDataException">One is cut off or damaged.</exception>

@@ -5,7 +5,10 @@ using SkiaSharp;
 
 namespace Imta.MetaWeight.Experiments.Data.Pictures;
 
-/// <summary>A window of a picture, resampled in whole numbers as Pillow and so torchvision's Resize has it: bilinear over a support that grows with the reduction.</summary>
+/// <summary>
+/// A window of a picture, resampled in whole numbers as Pillow and so torchvision's Resize has it: bilinear over a support that grows
+/// with the reduction.
+/// </summary>
 internal sealed class Resampling
 {
     private const int Channels = 4; // of a pixel; the last one is not read
@@ -40,7 +43,8 @@ internal sealed class Resampling
     {
         int length = Channels * _window.SideX, rows = _down.High - _down.Low, width = Channels * (_across.High - _across.Low);
         byte[] narrow = ArrayPool<byte>.Shared.Rent(length * (rows + Lines - 1)); // what follows the last row is not looked at
-        int[] lines = ArrayPool<int>.Shared.Rent(Lines * (width + Channels)); // each with an input that pairs with the last one and weighs nothing
+        // Each line has an input more, which pairs with its last one and weighs nothing.
+        int[] lines = ArrayPool<int>.Shared.Rent(Lines * (width + Channels));
         try
         {
             for (int y = 0; y < rows; y++)
@@ -93,7 +97,8 @@ internal sealed class Resampling
             ReadOnlySpan<Vector256<int>> weights = MemoryMarshal.Cast<int, Vector256<int>>(_weightsAcross.AsSpan(x * count, count));
             int start = Channels * (_across.First(x) - _across.Low);
             ReadOnlySpan<Vector256<int>> first = Inputs(lines, start, count), second = Inputs(lines, stride + start, count);
-            ReadOnlySpan<Vector256<int>> third = Inputs(lines, (2 * stride) + start, count), fourth = Inputs(lines, (3 * stride) + start, count);
+            ReadOnlySpan<Vector256<int>> third = Inputs(lines, (2 * stride) + start, count);
+            ReadOnlySpan<Vector256<int>> fourth = Inputs(lines, (3 * stride) + start, count);
             Vector256<int> a = Vector256<int>.Zero, b = a, c = a, d = a;
             for (int k = 0; k < weights.Length && k < first.Length && k < second.Length && k < third.Length && k < fourth.Length; k++)
             {
@@ -108,7 +113,8 @@ internal sealed class Resampling
             (narrow[at], narrow[side + at], narrow[(2 * side) + at], narrow[(3 * side) + at]) = (pixels[0], pixels[1], pixels[2], pixels[3]);
         }
 
-        static ReadOnlySpan<Vector256<int>> Inputs(ReadOnlySpan<int> lines, int start, int count) => MemoryMarshal.Cast<int, Vector256<int>>(lines.Slice(start, count));
+        static ReadOnlySpan<Vector256<int>> Inputs(ReadOnlySpan<int> lines, int start, int count)
+            => MemoryMarshal.Cast<int, Vector256<int>>(lines.Slice(start, count));
         static Vector128<uint> Pixel(Vector256<int> sums) => Rounded(sums.GetLower() + sums.GetUpper() + Vector128.Create(Half));
     }
 
@@ -122,7 +128,8 @@ internal sealed class Resampling
             for (int half = 0; half < 2; half++)
             {
                 // Red, green and blue of four pixels.
-                Vector128<uint> channels = Vector128.Shuffle(half == 0 ? pixels.GetLower() : pixels.GetUpper(), Vector128.Create((byte)0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15)).AsUInt32();
+                Vector128<byte> four = half == 0 ? pixels.GetLower() : pixels.GetUpper();
+                Vector128<uint> channels = Vector128.Shuffle(four, Vector128.Create((byte)0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15)).AsUInt32();
                 int at = x + (half * Group / 2);
                 MemoryMarshal.Write(target[at..], channels[0]);
                 MemoryMarshal.Write(target[(plane + at)..], channels[1]);

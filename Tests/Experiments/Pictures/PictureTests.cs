@@ -176,7 +176,11 @@ public sealed class PictureTests
         using var picture = Picture.Open(GoldenPictures.Bytes("colour.png")); // 260 x 300
         var planes = new byte[3 * 8 * 8];
 
-        foreach (PictureWindow window in (PictureWindow[])[new(0, 0, 300, 261, 8, 8, 0, 0, 8, 8), new(1, 0, 300, 260, 8, 8, 0, 0, 8, 8), new(0, 0, 300, 260, 8, 8, 0, int.MaxValue, 8, 8), new(0, 0, 300, 260, 7, 8, 0, 0, 8, 8)])
+        foreach (PictureWindow window in (PictureWindow[])
+        [
+            new(0, 0, 300, 261, 8, 8, 0, 0, 8, 8), new(1, 0, 300, 260, 8, 8, 0, 0, 8, 8),
+            new(0, 0, 300, 260, 8, 8, 0, int.MaxValue, 8, 8), new(0, 0, 300, 260, 7, 8, 0, 0, 8, 8),
+        ])
         {
             picture.Invoking(one => one.Read(window, false, planes)).Should().Throw<InvalidDataException>().WithMessage("*not within its picture*");
         }
