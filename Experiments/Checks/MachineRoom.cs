@@ -9,9 +9,9 @@ internal sealed record MachineRoom(long? Disk, long? Memory)
 {
     /// <summary>Reads it from the machine.</summary>
     /// <param name="runFolder">The run's folder; it need not be there yet.</param>
-    /// <param name="device">Where the run computes; null: on the CPU.</param>
-    public static MachineRoom Of(string runFolder, Device? device = null)
-        => new(FreeDisk(runFolder), device is { type: DeviceType.CUDA } gpu ? CudaDevices.FreeMemory(gpu.index) : FreeMemory("/") + Environment.WorkingSet);
+    /// <param name="gpu">libtorch's number of the CUDA device that the run computes on; null: on the CPU.</param>
+    public static MachineRoom Of(string runFolder, int? gpu = null)
+        => new(FreeDisk(runFolder), gpu is { } number ? CudaDevices.FreeMemory(number) : FreeMemory("/") + Environment.WorkingSet);
 
     /// <summary>The bytes of memory that the system and every control group above this process still give; null outside Linux.</summary>
     /// <param name="root">The file system's root.</param>

@@ -196,7 +196,7 @@ internal sealed class RunStart(RankStart ranks, IReadOnlySet<CheckName> allowed,
         _replicas.Together(() =>
         {
             device = Machine.Prepare(settings, ranks.LocalRank, ranks.LocalSize);
-            room = MachineRoom.Of(run, device); // before anything of this process lies on a GPU
+            room = MachineRoom.Of(run, device.type == DeviceType.CUDA ? device.index : null); // before anything of this process lies on a GPU
             data = DataSets.Load(settings, images);
             check?.Invoke(data);
         });

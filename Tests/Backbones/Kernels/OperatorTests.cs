@@ -46,6 +46,7 @@ public sealed class OperatorTests
     [Fact]
     public void What_is_passed_is_freed_and_what_comes_back_belongs_to_the_scope()
     {
+        NativeMemoryCollection.Settle();
         long before = Tensor.TotalCount;
         Unchanged(() =>
         {

@@ -1,5 +1,5 @@
-using Imta.MetaWeight.Tests.Experiments;
 using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
+using Imta.MetaWeight.Tests.Experiments;
 
 namespace Imta.MetaWeight.Tests.Experiments.Checkpoints.TorchFiles;
 

@@ -1,6 +1,6 @@
-using Imta.MetaWeight.Experiments.Verification;
 using System.Runtime.InteropServices;
 using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
+using Imta.MetaWeight.Experiments.Verification;
 
 namespace Imta.MetaWeight.Tests.Experiments.Checkpoints.TorchFiles;
 
