@@ -62,8 +62,7 @@ public abstract partial class MultiExitNetwork : NamedModule
         return Forward(images, PassWith(parameters, statistics, tape: null));
     }
 
-    /// <summary>Whether every layer adds its linear map to a tape (<see cref="Pass.Tape"/>), so that <see cref="Linearise"/> can be called.
-    /// It needs the native library; without, there is no linearised pass.</summary>
+    /// <summary>Whether every layer adds its linear map to a tape (<see cref="Pass.Tape"/>), so that <see cref="Linearise"/> can be called.</summary>
     public virtual bool IsLinearisable => false;
 
     /// <summary>

@@ -25,7 +25,7 @@ internal static class Machine
         if (localRank >= devices)
         {
             throw new UsageException(
-                $"there is no device cuda:{localRank} (libtorch {__version__} sees {devices} CUDA devices{Visible()}); use --device cpu, or name a libtorch with CUDA: LIBTORCH=/path/to/torch/lib");
+                $"there is no device cuda:{localRank} (libtorch {TorchLibraries.Version} sees {devices} CUDA devices{Visible()}); use --device cpu, or name a libtorch with CUDA: LIBTORCH=/path/to/torch/lib");
         }
 
         backends.cuda.matmul.allow_tf32 = backends.cudnn.allow_tf32 = settings.Model.Precision == Precision.Tf32;

@@ -8,6 +8,9 @@ namespace Imta.MetaWeight.Meta;
 /// </summary>
 public static class Autograd
 {
+    // .grad of an input is in use while its gradient is made.
+    private static readonly Lock OfInputs = new();
+
     /// <summary>∂⟨<paramref name="byOutputs"/>, outputs⟩/∂inputs.</summary>
     /// <param name="what">Names the outputs in errors, such as "the meta objective".</param>
     /// <param name="outputs">What is differentiated.</param>
@@ -17,7 +20,8 @@ public static class Autograd
     /// <param name="createGraph">Whether the gradients themselves are; it implies <paramref name="retainGraph"/>, and costs one more backward pass.</param>
     /// <returns>One for each input, of its shape; null where no output depends on it.</returns>
     /// <exception cref="InvalidOperationException">An output has no history, or it cannot be followed (used and freed before, or overwritten).</exception>
-    /// <exception cref="ArgumentException">A weight is missing or has another shape than its output, or an input asks for no gradient.</exception>
+    /// <exception cref="ArgumentException">A weight is missing or has another shape than its output, or an input asks for no gradient or comes twice.</exception>
+    /// <exception cref="ExternalException">There is not enough memory.</exception>
     public static IReadOnlyList<Tensor?> Gradients(
         string what, IReadOnlyList<Tensor> outputs, IReadOnlyList<Tensor>? byOutputs, IReadOnlyList<Tensor> inputs, bool retainGraph = false, bool createGraph = false)
     {
@@ -32,7 +36,7 @@ public static class Autograd
         // What has gone well once goes well again: backward with create_graph would leave cycles of references, and warns of them.
         int[] reached = [.. Enumerable.Range(0, inputs.Count).Where(k => gradients[k] is not null)];
         var differentiable = new Tensor?[inputs.Count];
-        IList<Tensor> again = autograd.grad([.. outputs], [.. reached.Select(k => inputs[k])], weights, retain_graph: true, create_graph: true);
+        IList<Tensor> again = reached.Length == 0 ? [] : autograd.grad([.. outputs], [.. reached.Select(k => inputs[k])], weights, retain_graph: true, create_graph: true);
         for (int k = 0; k < reached.Length; k++)
         {
             gradients[reached[k]]!.Dispose();
@@ -44,13 +48,14 @@ public static class Autograd
 
     private static IReadOnlyList<Tensor?> Backward(string what, IReadOnlyList<Tensor> outputs, Tensor[] weights, IReadOnlyList<Tensor> inputs, bool retainGraph)
     {
+        using Lock.Scope alone = OfInputs.EnterScope();
         Tensor?[] before = [.. inputs.Select(Take)];
         try
         {
             autograd.backward([.. outputs], weights, retainGraph, create_graph: false, [.. inputs]);
             return [.. inputs.Select(Take)];
         }
-        catch (ExternalException e)
+        catch (ExternalException e) when (!e.Message.Contains("memory", StringComparison.OrdinalIgnoreCase))
         {
             throw new InvalidOperationException($"the gradient of {what} cannot be computed: {e.Message.Split('\n')[0].Trim()}", e);
         }
@@ -82,6 +87,11 @@ public static class Autograd
             throw new ArgumentException($"{outputs.Count} outputs of {what} take as many weights, not {byOutputs.Count}.", nameof(byOutputs));
         }
 
+        if (outputs.Count == 0)
+        {
+            throw new InvalidOperationException($"{what} depends on nothing that is trained: none of the registered parameters is used.");
+        }
+
         for (int k = 0; k < outputs.Count; k++)
         {
             Tensor output = outputs[k];
@@ -96,6 +106,11 @@ public static class Autograd
                 string expected = byOutputs is null ? "has to be one number" : $"takes weights of that shape, not {Shape(byOutputs[k])}";
                 throw new ArgumentException($"{what} has the shape {Shape(output)}; it {expected}.", nameof(outputs));
             }
+        }
+
+        if (inputs.Count == 0 || inputs.Distinct<Tensor>(ReferenceEqualityComparer.Instance).Count() < inputs.Count)
+        {
+            throw new ArgumentException($"{what} cannot be differentiated by {(inputs.Count == 0 ? "nothing" : "one input twice")}.", nameof(inputs));
         }
 
         for (int k = 0; k < inputs.Count; k++)

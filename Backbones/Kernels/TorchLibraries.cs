@@ -40,7 +40,8 @@ public static unsafe partial class TorchLibraries
 
     /// <summary>
     /// Loads the libraries: before anything of <c>torch</c>. A program that is built with the NuGet package does it by itself as it starts; one that
-    /// references the projects has to call this. It does nothing when called again.
+    /// references the projects has to call this. It does nothing when called again. On Linux it also sets options of the C allocator
+    /// (<see cref="AllocatorSettings"/>), for the whole process.
     /// </summary>
     /// <exception cref="DllNotFoundException">A library cannot be loaded; of <c>LIBTORCH</c>, the message says why and what to do.</exception>
     /// <exception cref="NotSupportedException">The libtorch has another version, or <c>LIBTORCH</c> cannot be used by this program.</exception>
@@ -57,7 +58,8 @@ public static unsafe partial class TorchLibraries
         }
     }
 
-    private static string Version => TorchSharp.GetName().Version!.ToString(3);
+    /// <summary>The version of the libtorch that is loaded, such as <c>2.10.0</c>; TorchSharp's <c>__version__</c> is the one that it was made for.</summary>
+    public static string Version => StableAbi.Text(StableAbi.LoadedVersion());
 
     private static void Load(string? given)
     {
@@ -118,7 +120,7 @@ public static unsafe partial class TorchLibraries
         }
         catch (DllNotFoundException e) when (e.Message.Contains(WeakCopy.NeedlessVersion, StringComparison.Ordinal))
         {
-            string copy = WeakCopy.Of(path, $"libLibTorchSharp-{Version}.so");
+            string copy = WeakCopy.Of(path, $"libLibTorchSharp-{TorchSharp.GetName().Version!.ToString(3)}.so");
             NativeLibrary.Load(copy);
             Copy = copy;
         }

@@ -89,9 +89,11 @@ internal static class WeakCopy
 
     private static string Folder()
     {
-        string cache = Environment.GetEnvironmentVariable("XDG_CACHE_HOME") is { Length: > 0 } given && Path.IsPathRooted(given)
+        string cache = Environment.GetEnvironmentVariable("XDG_CACHE_HOME") is { Length: > 0 } given
             ? given
-            : Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.UserProfile), ".cache");
-        return Path.Combine(cache, "imta-metaweight");
+            : Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.UserProfile, Environment.SpecialFolderOption.DoNotVerify), ".cache");
+        return Path.IsPathRooted(cache)
+            ? Path.Combine(cache, "imta-metaweight")
+            : throw new IOException($"this system's libstdc++ lacks {NeedlessVersion}, and there is no folder for the copy of TorchSharp's library that does without it: set XDG_CACHE_HOME to one (it is '{cache}')");
     }
 }

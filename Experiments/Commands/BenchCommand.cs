@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Globalization;
 using System.Text.Json;
+using Imta.MetaWeight.Backbones.Kernels;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Meta;
 
@@ -53,7 +54,7 @@ internal static class BenchCommand
 
     /// <summary>What was measured, for a table's first line.</summary>
     public static string Title(Settings settings)
-        => $"{settings.Name}: half batch {settings.Train.Batch / 2}, {get_num_threads()} threads, libtorch {__version__}";
+        => $"{settings.Name}: half batch {settings.Train.Batch / 2}, {get_num_threads()} threads, libtorch {TorchLibraries.Version}";
 
     /// <summary>A number for a column of a table.</summary>
     public static string Text(double value, string format, int width = 7) => value.ToString(format, CultureInfo.InvariantCulture).PadLeft(width);

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Imta.MetaWeight.Backbones.Kernels;
 using Imta.MetaWeight.Experiments.Benchmarks;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
@@ -59,7 +60,7 @@ internal static class BenchDataCommand
         (double decoded, double djpeg, double ratio) = (1 / series[0].Median, 1 / series[1].Median, series[1].Over(series[0]));
         if (json)
         {
-            BenchCommand.Print(new { bench.Pictures, Libtorch = __version__, DecodedPerSecond = decoded, DjpegPerSecond = djpeg, Ratio = ratio });
+            BenchCommand.Print(new { bench.Pictures, Libtorch = TorchLibraries.Version, DecodedPerSecond = decoded, DjpegPerSecond = djpeg, Ratio = ratio });
             return 0;
         }
 
@@ -101,7 +102,7 @@ internal static class BenchDataCommand
             {
                 Batch = settings.Train.Batch,
                 Threads = get_num_threads(),
-                Libtorch = __version__,
+                Libtorch = TorchLibraries.Version,
                 AugmentedPerSecond = augmented,
                 ConsumedPerSecond = consumed,
                 Ratio = augmented / consumed,

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Imta.MetaWeight.Backbones.Kernels;
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments.Benchmarks;
 using Imta.MetaWeight.Experiments.Configuration;
@@ -31,7 +32,7 @@ internal static class BenchInferCommand
 
         Settings settings = BenchCommand.Read(arguments);
         Device device = Machine.Prepare(settings);
-        Report report = new(batch, get_num_threads(), __version__, Execution(settings, batch, device, rounds), Sweep(settings, rounds));
+        Report report = new(batch, get_num_threads(), TorchLibraries.Version, Execution(settings, batch, device, rounds), Sweep(settings, rounds));
         if (arguments.GetValue(BenchCommand.Json))
         {
             BenchCommand.Print(report);

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Imta.MetaWeight.Backbones.Kernels;
 using Imta.MetaWeight.Experiments.Benchmarks;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Processes;
@@ -75,7 +76,7 @@ internal static class BenchScaleCommand
             {
                 Batch = settings.Train.Batch,
                 Processes = processes,
-                Libtorch = __version__,
+                Libtorch = TorchLibraries.Version,
                 Steps = rows.Select(row => new { row.Name, OneProcess = row.One.Seconds, SeveralProcesses = row.All.Seconds, Throughput = row.Throughput, row.BytesSummed }),
                 ExchangeBytes,
                 Exchange = exchange.Seconds,
@@ -83,7 +84,7 @@ internal static class BenchScaleCommand
             return;
         }
 
-        Console.WriteLine($"{settings.Name}: batch {settings.Train.Batch}, libtorch {__version__}; seconds of a step of the whole batch, images per second against one process, MiB that each process hands over to be summed");
+        Console.WriteLine($"{settings.Name}: batch {settings.Train.Batch}, libtorch {TorchLibraries.Version}; seconds of a step of the whole batch, images per second against one process, MiB that each process hands over to be summed");
         ConsoleTable.Write(
             ["", $" 1 process x {processes} threads", $" {processes} processes x 1 thread", " throughput", " MiB a step"],
             [[.. rows.Select(row => (string[])

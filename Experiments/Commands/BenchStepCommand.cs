@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Imta.MetaWeight.Backbones.Kernels;
 using Imta.MetaWeight.Experiments.Benchmarks;
 using Imta.MetaWeight.Experiments.Configuration;
 
@@ -65,7 +66,7 @@ internal static class BenchStepCommand
                 Step = series.Name,
                 HalfBatch = settings.Train.Batch / 2,
                 Threads = get_num_threads(),
-                Libtorch = __version__,
+                Libtorch = TorchLibraries.Version,
                 series.Median,
                 series.Min,
                 series.Max,
@@ -89,7 +90,7 @@ internal static class BenchStepCommand
                 Step = contender.Name,
                 HalfBatch = settings.Train.Batch / 2,
                 Threads = get_num_threads(),
-                Libtorch = __version__,
+                Libtorch = TorchLibraries.Version,
                 profile.Seconds,
                 Phases = profile.Shares.Select(phase => new { Name = phase.Key, Seconds = phase.Value * profile.Seconds, Share = phase.Value }),
             });

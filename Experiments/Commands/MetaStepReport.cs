@@ -1,3 +1,4 @@
+using Imta.MetaWeight.Backbones.Kernels;
 using Imta.MetaWeight.Experiments.Benchmarks;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Meta;
@@ -24,7 +25,7 @@ internal sealed record MetaStepReport(
             {
                 HalfBatch = settings.Train.Batch / 2,
                 Threads = get_num_threads(),
-                Libtorch = __version__,
+                Libtorch = TorchLibraries.Version,
                 Series = Series.Select(AsObject),
             });
             return;

@@ -18,7 +18,7 @@ internal static class Doctor
         new(".NET", Verdict.Ok, host.Dotnet),
         Libtorch(host, torch),
         LibTorchSharp(torch),
-        Threads(host, torch),
+        Threads(host),
         Allocator(host, torch),
         Processor(host),
         Kernels(),
@@ -53,10 +53,10 @@ internal static class Doctor
         };
     }
 
-    private static Finding Threads(HostFacts host, TorchFacts torch)
+    private static Finding Threads(HostFacts host)
     {
         string cores = host.CoresOfMachine is { } all && all != host.Cores ? $"{host.Cores} of {all} cores" : $"{host.Cores} cores";
-        return new("threads", Verdict.Ok, $"{(torch.Threads > 0 ? torch.Threads : host.Cores)} by default, for {cores} that this process may use{Set(host, "OMP_")}");
+        return new("threads", Verdict.Ok, $"{host.Cores} by default, for {cores} that this process may use{Set(host, "OMP_")}");
     }
 
     private static Finding Allocator(HostFacts host, TorchFacts torch)

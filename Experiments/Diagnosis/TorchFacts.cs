@@ -20,9 +20,6 @@ internal sealed record TorchFacts
     /// <summary>The copy of TorchSharp's library that this system's older libstdc++ takes; null: TorchSharp's own is loaded.</summary>
     public string? Copy { get; init; }
 
-    /// <summary>The threads of one operator, unless a run sets others.</summary>
-    public int Threads { get; init; }
-
     /// <summary>The files of the libraries that the process has loaded.</summary>
     public IReadOnlyList<string> Libraries { get; init; } = [];
 
@@ -36,7 +33,7 @@ internal sealed record TorchFacts
         try
         {
             TorchLibraries.Prepare();
-            facts = facts with { Version = Use(), CudaDevices = cuda.is_available() ? cuda.device_count() : 0, Threads = get_num_threads() };
+            facts = facts with { Version = Use(), CudaDevices = cuda.is_available() ? cuda.device_count() : 0 };
         }
         catch (Exception e)
         {
@@ -51,7 +48,7 @@ internal sealed record TorchFacts
     {
         using DisposeScope scope = NewDisposeScope();
         float sum = ones([8, 8]).matmul(ones([8, 8])).sum().item<float>();
-        return sum == 512 ? __version__ : throw new InvalidOperationException($"libtorch {__version__} computes wrongly: a sum is {sum}, not 512");
+        return sum == 512 ? TorchLibraries.Version : throw new InvalidOperationException($"libtorch {TorchLibraries.Version} computes wrongly: a sum is {sum}, not 512");
     }
 
     /// <summary>Why libtorch could not be used, in one line: the first cause, of which TorchSharp's and .NET's own messages give long traces.</summary>

@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using Imta.MetaWeight.Backbones.Kernels;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Diagnosis;
 
@@ -22,7 +23,7 @@ internal static class EnvironmentReport
             Architecture = RuntimeInformation.OSArchitecture.ToString(),
             Processor = HostFacts.ProcessorName(),
             Cores = System.Environment.ProcessorCount,
-            Libtorch = __version__,
+            Libtorch = TorchLibraries.Version,
             LibtorchFolder = System.Environment.GetEnvironmentVariable("LIBTORCH"),
             Threads = get_num_threads(),
             settings.Device,

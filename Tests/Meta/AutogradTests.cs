@@ -65,6 +65,30 @@ public sealed class AutogradTests : IDisposable
         FluentActions.Invoking(Of(_x.sum(), input: ones(1))).Should().Throw<ArgumentException>().WithMessage("*input 0 (shape *1]), which has no requires_grad*");
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void What_depends_on_none_of_the_inputs_has_no_gradient_by_any(bool createGraph)
+        => (Autograd.Gradients("y", [_x.sum()], null, [_unused], createGraph: createGraph)[0] is null).Should().BeTrue();
+
+    [Fact]
+    public void No_input_and_one_input_twice_are_refused()
+    {
+        FluentActions.Invoking(() => Autograd.Gradients("y", [_x.sum()], null, [])).Should().Throw<ArgumentException>().WithMessage("y cannot be differentiated by nothing*");
+        FluentActions.Invoking(() => Autograd.Gradients("y", [_x.sum()], null, [_x, _x])).Should().Throw<ArgumentException>().WithMessage("y cannot be differentiated by one input twice*");
+        (_x.grad is null).Should().BeTrue();
+    }
+
+    [Fact]
+    public void Threads_may_differentiate_by_the_same_input() => Parallel.For(0, 4, _ =>
+    {
+        using DisposeScope scope = NewDisposeScope();
+        for (int k = 0; k < 50; k++)
+        {
+            Autograd.Gradients("y", [_x.pow(2).sum()], null, [_x])[0]!.data<double>().Should().Equal(2, 4, 6);
+        }
+    });
+
     [Fact]
     public void No_tensor_is_left_behind_nor_memory_of_a_graph_of_second_order()
     {

@@ -17,6 +17,9 @@ public enum NetworkFault
     /// <summary>All exits do.</summary>
     AllExitsIgnoreFeatures,
 
+    /// <summary>What it uses is not registered.</summary>
+    ForgetsItsParameters,
+
     /// <summary>It overwrites what the gradient needs.</summary>
     Overwrites,
 
@@ -40,6 +43,12 @@ internal sealed class FaultyNetwork : MultiExitNetwork
         : base("Faulty")
     {
         _fault = fault;
+        if (fault == NetworkFault.ForgetsItsParameters)
+        {
+            register_parameter("spare", new Parameter(ones(2, float64)));
+            return;
+        }
+
         register_parameter("weight", _weight);
         register_parameter("head0", _heads[0]);
         register_parameter("head1", _heads[1]);

@@ -23,7 +23,7 @@ public sealed class TorchLibrariesTests : IDisposable
     public static int BeginWithTorch()
     {
         manual_seed(1);
-        Console.WriteLine($"{ones(3).sum().item<float>()} {__version__}");
+        Console.WriteLine($"{ones(3).sum().item<float>()} {TorchLibraries.Version}");
         foreach (string line in File.ReadLines("/proc/self/maps").Where(line => line.Contains(".so", StringComparison.Ordinal)))
         {
             string path = line[line.IndexOf('/', StringComparison.Ordinal)..];
