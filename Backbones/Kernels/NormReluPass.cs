@@ -3,13 +3,35 @@ using System.Runtime.InteropServices;
 
 namespace Imta.MetaWeight.Backbones.Kernels;
 
+/// <summary>The batch's statistics of each channel and what follows from them, <c>[C]</c> each.</summary>
+internal readonly unsafe struct Saved<T>
+    where T : unmanaged
+{
+    public Saved(Tensor saved, long channels)
+    {
+        Mean = Operand.Dense<T>(saved, "saved", 4, channels);
+        InverseDeviation = Mean + channels;
+        Scale = InverseDeviation + channels;
+        Shift = Scale + channels;
+    }
+
+    public T* Mean { get; }
+
+    /// <summary>1 / √(variance + ε).</summary>
+    public T* InverseDeviation { get; }
+
+    public T* Scale { get; }
+
+    public T* Shift { get; }
+}
+
 /// <summary>
 /// One call of a kernel on rows of one shape: its memory, its passes over the rows, and the few numbers of each channel between them.
 /// </summary>
 internal unsafe ref struct NormReluPass<T>
     where T : unmanaged, IBinaryFloatingPointIeee754<T>
 {
-    private const int Runs = 5; // of Coefficients
+    private const int Coefficients = 5; // of Runs
     private const nuint Alignment = 64;
     private const long RoughRows = 32;
 
@@ -17,13 +39,13 @@ internal unsafe ref struct NormReluPass<T>
     private readonly double* _sums;
     private NormReluJob<T> _job;
 
-    public NormReluPass(Rows<T> z, long rows, long channels)
+    public NormReluPass(in Operand z)
     {
-        var plan = new TilePlan(rows, channels, sizeof(T));
-        nuint runs = (nuint)(Runs * plan.Width * sizeof(T)), aligned = (runs + Alignment - 1) / Alignment * Alignment;
+        var plan = new TilePlan(z.RowCount, z.Channels, sizeof(T));
+        nuint runs = (nuint)(Coefficients * plan.Width * sizeof(T)), aligned = (runs + Alignment - 1) / Alignment * Alignment;
         _runs = (T*)NativeMemory.AlignedAlloc(aligned + (nuint)(plan.Chunks * 2 * plan.Channels * sizeof(double)), Alignment);
         _sums = (double*)((byte*)_runs + aligned);
-        _job = new() { Plan = plan, Z = z, Partial = _sums };
+        _job = new() { Plan = plan, Z = z.As<T>(), Partial = _sums };
     }
 
     public readonly void Dispose() => NativeMemory.AlignedFree(_runs);
@@ -37,8 +59,8 @@ internal unsafe ref struct NormReluPass<T>
             centre[c] = T.CreateTruncating(RoughMean(c));
         }
 
-        _job.By.Mean = Repeated(0);
-        Sum(&NormReluLoops<T>.Moments);
+        _job.Runs.Mean = Repeated(0);
+        Sum(&NormReluLoops<T>.Sum<MomentsStep<T>>);
         double rows = _job.Plan.Rows;
         for (long c = 0; c < _job.Plan.Channels; c++)
         {
@@ -62,7 +84,7 @@ internal unsafe ref struct NormReluPass<T>
     {
         _job.Written = y;
         TakeActivation(saved);
-        Go(&NormReluLoops<T>.Activation, isBackwards: true);
+        Go(&NormReluLoops<T>.Write<ActivationStep<T>>, isBackwards: true);
     }
 
     /// <summary>
@@ -73,7 +95,7 @@ internal unsafe ref struct NormReluPass<T>
     {
         (_job.Change, _job.Written) = (g, dz);
         TakeActivation(saved);
-        Sum(&NormReluLoops<T>.GradientSums);
+        Sum(&NormReluLoops<T>.Sum<GradientSumsStep<T>>);
         TakeDerivative(saved, null, null);
         for (long c = 0; c < _job.Plan.Channels; c++)
         {
@@ -81,7 +103,7 @@ internal unsafe ref struct NormReluPass<T>
             dBias[c] = T.CreateTruncating(_sums[c]);
         }
 
-        Go(&NormReluLoops<T>.Gradient, isBackwards: true);
+        Go(&NormReluLoops<T>.Write<GradientStep<T>>, isBackwards: true);
     }
 
     /// <summary>
@@ -91,16 +113,16 @@ internal unsafe ref struct NormReluPass<T>
     {
         (_job.Change, _job.More, _job.Written) = (t1, t2, dy);
         TakeActivation(saved);
-        Sum(&NormReluLoops<T>.TangentSums);
+        Sum(&NormReluLoops<T>.Sum<TangentSumsStep<T>>);
         TakeDerivative(saved, dWeight, dBias);
-        Go(&NormReluLoops<T>.Tangent, isBackwards: true);
+        Go(&NormReluLoops<T>.Write<TangentStep<T>>, isBackwards: true);
     }
 
     /// <summary>Adds to z.</summary>
     public void Add(Rows<T> source)
     {
         (_job.Change, _job.Written) = (source, _job.Z);
-        Go(&NormReluLoops<T>.Add, isBackwards: false);
+        Go(&NormReluLoops<T>.Write<AddStep<T>>, isBackwards: false);
     }
 
     private static void Mix(T* running, double value, double momentum)
@@ -123,9 +145,9 @@ internal unsafe ref struct NormReluPass<T>
 
     private void TakeActivation(Saved<T> saved)
     {
-        _job.By.Mean = Repeated(0, saved.Mean);
-        _job.By.Scale = Repeated(1, saved.Scale);
-        _job.By.Shift = Repeated(2, saved.Shift);
+        _job.Runs.Mean = Repeated(0, saved.Mean);
+        _job.Runs.Scale = Repeated(1, saved.Scale);
+        _job.Runs.Shift = Repeated(2, saved.Shift);
     }
 
     /// <summary>Slope and offset of the second pass, by the sums of the first; null: weight or bias does not change.</summary>
@@ -142,8 +164,8 @@ internal unsafe ref struct NormReluPass<T>
             offset[c] = T.CreateTruncating(byBias - (scale * _sums[c] / rows));
         }
 
-        _job.By.Slope = Repeated(3);
-        _job.By.Offset = Repeated(4);
+        _job.Runs.Slope = Repeated(3);
+        _job.Runs.Offset = Repeated(4);
     }
 
     private readonly T* Run(int index) => _runs + (index * _job.Plan.Width);
@@ -176,7 +198,8 @@ internal unsafe ref struct NormReluPass<T>
         Go(body, isBackwards: false);
         for (long chunk = 1; chunk < _job.Plan.Chunks; chunk++)
         {
-            Sweep.Over<double, AddStep<double>>((nint)count, new(_sums, _sums + (chunk * count), _sums));
+            var sums = new Runs<double> { Z = _sums, Change = _sums + (chunk * count), Target = _sums };
+            Sweep.Over<double, AddStep<double>>((nint)count, &sums);
         }
     }
 

@@ -74,11 +74,15 @@ internal readonly unsafe struct Operand
 
     /// <summary>Whether a tensor can be an operand of rows.</summary>
     public static bool IsRows(Tensor? tensor)
-        => tensor is { IsInvalid: false } && Kind(tensor) is null && new Operand(tensor, "").Layout is null;
+    {
+        StableAbi.Demand();
+        return tensor is { IsInvalid: false } && Kind(tensor) is null && new Operand(tensor, "").Layout is null;
+    }
 
     /// <summary>An operand of rows.</summary>
     public static Operand Rows(Tensor? tensor, string name)
     {
+        StableAbi.Demand();
         Operand operand = Defined(tensor, name, allowed: Kind);
         return operand.Layout is { } obstacle
             ? throw Refusal($"{name} {obstacle} (shape {Text(operand._sizes)}, strides {Text(operand._strides)})")
@@ -99,6 +103,18 @@ internal readonly unsafe struct Operand
         return operand.Sizes.SequenceEqual(like.Sizes)
             ? operand
             : throw Refusal($"{name} has the shape {Text(operand.Sizes)}, {like.Name} {Text(like.Sizes)}");
+    }
+
+    /// <summary>An operand of rows that is written, like and apart from those that are read.</summary>
+    public static Operand Written(Tensor? tensor, string name, params ReadOnlySpan<Operand> read)
+    {
+        Operand operand = Rows(tensor, name, read[0]);
+        foreach (Operand other in read)
+        {
+            operand.DemandApart(other);
+        }
+
+        return operand;
     }
 
     /// <summary>The elements of an operand of shape <paramref name="sizes"/> without gaps.</summary>
@@ -122,6 +138,9 @@ internal readonly unsafe struct Operand
         => tensor is null ? null : Dense<T>(tensor, name, sizes);
 
     public static ArgumentException Refusal(string what) => new($"batch norm and ReLU: {what}.");
+
+    /// <summary>Does one or the other, as the elements are.</summary>
+    public void ByType(Action float32, Action float64) => (Type == ScalarType.Float32 ? float32 : float64)();
 
     public Rows<T> As<T>()
         where T : unmanaged
