@@ -47,33 +47,26 @@ internal static unsafe class Sweep
         where TStep : struct, IStep<T>
     {
         Runs<T> runs = *from; // of them, those that the step uses are in registers
-        nint i = 0;
-        if (Vector512.IsHardwareAccelerated)
+        nint i = Vector512.IsHardwareAccelerated ? Wide<T, TStep, Vector512<T>, Lanes512<T>>(0, count, Vector512<T>.Count, runs)
+            : Vector256.IsHardwareAccelerated ? Wide<T, TStep, Vector256<T>, Lanes256<T>>(0, count, Vector256<T>.Count, runs)
+            : Vector128.IsHardwareAccelerated ? Wide<T, TStep, Vector128<T>, Lanes128<T>>(0, count, Vector128<T>.Count, runs)
+            : 0;
+        _ = Wide<T, TStep, T, Scalar<T>>(i, count, 1, runs);
+    }
+
+    /// <summary>All that is left in steps of one width; returns the index after them.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static nint Wide<T, TStep, TVector, TLanes>(nint i, nint count, int width, in Runs<T> runs)
+        where T : unmanaged
+        where TStep : struct, IStep<T>
+        where TLanes : ILanes<T, TVector>
+    {
+        for (; i <= count - width; i += width)
         {
-            for (; i <= count - Vector512<T>.Count; i += Vector512<T>.Count)
-            {
-                TStep.At<Vector512<T>, Lanes512<T>>(runs, i);
-            }
-        }
-        else if (Vector256.IsHardwareAccelerated)
-        {
-            for (; i <= count - Vector256<T>.Count; i += Vector256<T>.Count)
-            {
-                TStep.At<Vector256<T>, Lanes256<T>>(runs, i);
-            }
-        }
-        else if (Vector128.IsHardwareAccelerated)
-        {
-            for (; i <= count - Vector128<T>.Count; i += Vector128<T>.Count)
-            {
-                TStep.At<Vector128<T>, Lanes128<T>>(runs, i);
-            }
+            TStep.At<TVector, TLanes>(runs, i);
         }
 
-        for (; i < count; i++)
-        {
-            TStep.At<T, Scalar<T>>(runs, i);
-        }
+        return i;
     }
 }
 

@@ -4,25 +4,17 @@ using System.Runtime.InteropServices;
 namespace Imta.MetaWeight.Backbones.Kernels;
 
 /// <summary>The batch's statistics of each channel and what follows from them, <c>[C]</c> each.</summary>
-internal readonly unsafe struct Saved<T>
+internal readonly unsafe struct Saved<T>(Tensor saved, long channels)
     where T : unmanaged
 {
-    public Saved(Tensor saved, long channels)
-    {
-        Mean = Operand.Dense<T>(saved, "saved", 4, channels);
-        InverseDeviation = Mean + channels;
-        Scale = InverseDeviation + channels;
-        Shift = Scale + channels;
-    }
-
-    public T* Mean { get; }
+    public T* Mean { get; } = Operand.Dense<T>(saved, "saved", 4, channels);
 
     /// <summary>1 / √(variance + ε).</summary>
-    public T* InverseDeviation { get; }
+    public T* InverseDeviation => Mean + channels;
 
-    public T* Scale { get; }
+    public T* Scale => Mean + (2 * channels);
 
-    public T* Shift { get; }
+    public T* Shift => Mean + (3 * channels);
 }
 
 /// <summary>
@@ -59,7 +51,7 @@ internal unsafe ref struct NormReluPass<T>
             centre[c] = T.CreateTruncating(RoughMean(c));
         }
 
-        _job.Runs.Mean = Repeated(0);
+        _job.Runs.Mean = Repeated(0, centre);
         Sum(&NormReluLoops<T>.Sum<MomentsStep<T>>);
         double rows = _job.Plan.Rows;
         for (long c = 0; c < _job.Plan.Channels; c++)
@@ -164,25 +156,19 @@ internal unsafe ref struct NormReluPass<T>
             offset[c] = T.CreateTruncating(byBias - (scale * _sums[c] / rows));
         }
 
-        _job.Runs.Slope = Repeated(3);
-        _job.Runs.Offset = Repeated(4);
+        _job.Runs.Slope = Repeated(3, slope);
+        _job.Runs.Offset = Repeated(4, offset);
     }
 
     private readonly T* Run(int index) => _runs + (index * _job.Plan.Width);
 
+    /// <summary>A run with each channel's value at each of its elements; the values may lie in it.</summary>
     private readonly T* Repeated(int index, T* values)
     {
-        new ReadOnlySpan<T>(values, (int)_job.Plan.Channels).CopyTo(new Span<T>(Run(index), (int)_job.Plan.Channels));
-        return Repeated(index);
-    }
-
-    /// <summary>The run, each channel's value of its first row repeated in the others.</summary>
-    private readonly T* Repeated(int index)
-    {
         T* run = Run(index);
-        for (long i = _job.Plan.Channels; i < _job.Plan.Width; i++)
+        for (long i = 0; i < _job.Plan.Width; i++)
         {
-            run[i] = run[i - _job.Plan.Channels];
+            run[i] = i < _job.Plan.Channels ? values[i] : run[i - _job.Plan.Channels];
         }
 
         return run;

@@ -31,8 +31,7 @@ internal unsafe struct AddStep<T> : IStep<T>
     where T : unmanaged
 {
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void At<TVector, TLanes>(in Runs<T> runs, nint i)
-        where TLanes : ILanes<T, TVector>
+    static void IStep<T>.At<TVector, TLanes>(in Runs<T> runs, nint i)
         => TLanes.Store(TLanes.Add(TLanes.Load(runs.Z + i), TLanes.Load(runs.Change + i)), runs.Target + i);
 }
 
@@ -41,8 +40,7 @@ internal unsafe struct MomentsStep<T> : IStep<T>
     where T : unmanaged
 {
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void At<TVector, TLanes>(in Runs<T> runs, nint i)
-        where TLanes : ILanes<T, TVector>
+    static void IStep<T>.At<TVector, TLanes>(in Runs<T> runs, nint i)
     {
         TVector d = TLanes.Subtract(TLanes.Load(runs.Z + i), TLanes.Load(runs.Mean + i));
         TLanes.Store(TLanes.Add(TLanes.Load(runs.First + i), d), runs.First + i);
@@ -55,8 +53,7 @@ internal unsafe struct ActivationStep<T> : IStep<T>
     where T : unmanaged
 {
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void At<TVector, TLanes>(in Runs<T> runs, nint i)
-        where TLanes : ILanes<T, TVector>
+    static void IStep<T>.At<TVector, TLanes>(in Runs<T> runs, nint i)
     {
         TVector v = TLanes.MultiplyAdd(TLanes.Load(runs.Z + i), TLanes.Load(runs.Scale + i), TLanes.Load(runs.Shift + i));
         TLanes.Store(TLanes.Masked(v, v), runs.Target + i);
@@ -68,8 +65,7 @@ internal unsafe struct GradientSumsStep<T> : IStep<T>
     where T : unmanaged
 {
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void At<TVector, TLanes>(in Runs<T> runs, nint i)
-        where TLanes : ILanes<T, TVector>
+    static void IStep<T>.At<TVector, TLanes>(in Runs<T> runs, nint i)
     {
         TVector z = TLanes.Load(runs.Z + i), v = TLanes.MultiplyAdd(z, TLanes.Load(runs.Scale + i), TLanes.Load(runs.Shift + i));
         TVector m = TLanes.Masked(v, TLanes.Load(runs.Change + i)), off = TLanes.Subtract(z, TLanes.Load(runs.Mean + i));
@@ -83,8 +79,7 @@ internal unsafe struct GradientStep<T> : IStep<T>
     where T : unmanaged
 {
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void At<TVector, TLanes>(in Runs<T> runs, nint i)
-        where TLanes : ILanes<T, TVector>
+    static void IStep<T>.At<TVector, TLanes>(in Runs<T> runs, nint i)
     {
         TVector z = TLanes.Load(runs.Z + i), scale = TLanes.Load(runs.Scale + i), off = TLanes.Subtract(z, TLanes.Load(runs.Mean + i));
         TVector m = TLanes.Masked(TLanes.MultiplyAdd(z, scale, TLanes.Load(runs.Shift + i)), TLanes.Load(runs.Change + i));
@@ -108,8 +103,7 @@ internal unsafe struct TangentSumsStep<T> : IStep<T>
     where T : unmanaged
 {
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void At<TVector, TLanes>(in Runs<T> runs, nint i)
-        where TLanes : ILanes<T, TVector>
+    static void IStep<T>.At<TVector, TLanes>(in Runs<T> runs, nint i)
     {
         TVector t = Direction.At<T, TVector, TLanes>(runs, i), off = TLanes.Subtract(TLanes.Load(runs.Z + i), TLanes.Load(runs.Mean + i));
         TLanes.Store(TLanes.Add(TLanes.Load(runs.First + i), t), runs.First + i);
@@ -122,8 +116,7 @@ internal unsafe struct TangentStep<T> : IStep<T>
     where T : unmanaged
 {
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void At<TVector, TLanes>(in Runs<T> runs, nint i)
-        where TLanes : ILanes<T, TVector>
+    static void IStep<T>.At<TVector, TLanes>(in Runs<T> runs, nint i)
     {
         TVector z = TLanes.Load(runs.Z + i), scale = TLanes.Load(runs.Scale + i), off = TLanes.Subtract(z, TLanes.Load(runs.Mean + i));
         TVector rest = TLanes.MultiplyAdd(TLanes.Load(runs.Slope + i), off, TLanes.Load(runs.Offset + i));

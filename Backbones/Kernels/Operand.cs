@@ -15,6 +15,10 @@ internal readonly unsafe struct Operand
         StableAbi.Succeed(StableAbi.aoti_torch_get_sizes(tensor.Handle, out _sizes));
         StableAbi.Succeed(StableAbi.aoti_torch_get_strides(tensor.Handle, out _strides));
         StableAbi.Succeed(StableAbi.aoti_torch_get_data_ptr(tensor.Handle, out _data));
+        foreach (long size in Sizes)
+        {
+            Elements *= size;
+        }
     }
 
     public string Name { get; }
@@ -25,19 +29,7 @@ internal readonly unsafe struct Operand
 
     public long RowCount => Elements / Channels;
 
-    private long Elements
-    {
-        get
-        {
-            long elements = 1;
-            foreach (long size in Sizes)
-            {
-                elements *= size;
-            }
-
-            return elements;
-        }
-    }
+    private long Elements { get; } = 1;
 
     private ReadOnlySpan<long> Sizes => new(_sizes, (int)_dimensions);
 
