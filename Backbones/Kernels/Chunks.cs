@@ -9,8 +9,7 @@ internal unsafe struct Chunks
     private const nuint Alignment = 64;
 
     private readonly delegate*<void*, long, long, long, void*, void> _body;
-    private readonly long _tiles;
-    private readonly long _chunkTiles;
+    private readonly long _tiles, _chunkTiles;
     private readonly nuint _workBytes;
     private readonly bool _isBackwards;
     private bool _hasFailed;

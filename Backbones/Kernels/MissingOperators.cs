@@ -10,12 +10,12 @@ namespace Imta.MetaWeight.Backbones.Kernels;
 /// <exception cref="NotSupportedException">From each, at the first use: the libtorch that is loaded is not 2.10.</exception>
 public static class MissingOperators
 {
-    private static readonly Operator Convolution = new("aten::convolution_backward", results: 3);
-    private static readonly Operator BatchNorm = new("aten::native_batch_norm", results: 3);
-    private static readonly Operator BatchNormBackward = new("aten::native_batch_norm_backward", results: 3);
-    private static readonly Operator AveragePool = new("aten::avg_pool2d_backward", results: 1);
+    private static readonly Operator Convolution = new("aten::convolution_backward", results: 3, optional: 3);
+    private static readonly Operator BatchNorm = new("aten::native_batch_norm", results: 3, optional: [1, 2, 3, 4]);
+    private static readonly Operator BatchNormBackward = new("aten::native_batch_norm_backward", results: 3, optional: [2, 3, 4, 5, 6]);
+    private static readonly Operator AveragePool = new("aten::avg_pool2d_backward", results: 1, optional: 7);
     private static readonly Operator MaximumPool = new("aten::max_pool2d_with_indices_backward", results: 1);
-    private static readonly Operator Bilinear = new("aten::upsample_bilinear2d_backward", results: 1);
+    private static readonly Operator Bilinear = new("aten::upsample_bilinear2d_backward", results: 1, optional: [4, 5]);
 
     private static bool _isChecked;
 
@@ -31,18 +31,11 @@ public static class MissingOperators
         Tensor byOutput, Tensor input, Tensor weight, long[] stride, long[] padding, bool byInput, bool byBias)
     {
         Ready();
+        long[]? biasShape = byBias ? [weight.shape[0]] : null;
+        bool[] wanted = [byInput, true, byBias];
+        long[] dilation = [1, 1], outputPadding = [0, 0];
         Tensor?[] results = Convolution.Invoke(
-            byOutput,
-            input,
-            weight,
-            Argument.Optional(byBias ? [weight.shape[0]] : null),
-            stride,
-            padding,
-            new long[] { 1, 1 },
-            false,
-            new long[] { 0, 0 },
-            1,
-            new[] { byInput, true, byBias });
+            byOutput, input, weight, biasShape, stride, padding, dilation, false, outputPadding, 1L, wanted);
         return (results[0], results[1]!, results[2]);
     }
 
@@ -60,15 +53,7 @@ public static class MissingOperators
     {
         Ready();
         DemandVectors(input, weight, bias, runningMean, runningVariance);
-        Tensor?[] results = BatchNorm.Invoke(
-            input,
-            Argument.Optional(weight),
-            Argument.Optional(bias),
-            Argument.Optional(runningMean),
-            Argument.Optional(runningVariance),
-            true,
-            momentum,
-            epsilon);
+        Tensor?[] results = BatchNorm.Invoke(input, weight, bias, runningMean, runningVariance, true, momentum, epsilon);
         return (results[0]!, results[1]!, results[2]!);
     }
 
@@ -85,17 +70,8 @@ public static class MissingOperators
     {
         Ready();
         DemandVectors(input, weight, mean, inverseDeviation);
-        Tensor?[] results = BatchNormBackward.Invoke(
-            byOutput,
-            input,
-            Argument.Optional(weight),
-            Argument.None,
-            Argument.None,
-            Argument.Optional(mean),
-            Argument.Optional(inverseDeviation),
-            true,
-            epsilon,
-            new[] { true, byParameters, byParameters });
+        bool[] wanted = [true, byParameters, byParameters];
+        Tensor?[] results = BatchNormBackward.Invoke(byOutput, input, weight, null, null, mean, inverseDeviation, true, epsilon, wanted);
         return (results[0]!, results[1], results[2]);
     }
 
@@ -107,7 +83,7 @@ public static class MissingOperators
     {
         Ready();
         long[] square = [kernel, kernel];
-        return AveragePool.Invoke(byOutput, input, square, square, new long[] { 0, 0 }, false, true, Argument.None)[0]!;
+        return AveragePool.Invoke(byOutput, input, square, square, new long[] { 0, 0 }, false, true, null)[0]!;
     }
 
     /// <summary>The gradient of <c>nn.functional.max_pool2d_with_indices</c> without dilation.</summary>
@@ -130,7 +106,7 @@ public static class MissingOperators
     public static Tensor UpsampleBilinear2dBackward(Tensor byOutput, long[] inputShape)
     {
         Ready();
-        return Bilinear.Invoke(byOutput, byOutput.shape[2..], inputShape, true, Argument.None, Argument.None)[0]!;
+        return Bilinear.Invoke(byOutput, byOutput.shape[2..], inputShape, true, null, null)[0]!;
     }
 
     /// <summary>These two operators do not check it themselves, and read past the end of shorter ones.</summary>

@@ -18,15 +18,14 @@ namespace Imta.MetaWeight.Backbones.Kernels;
 /// number of threads or on the distance of the rows, nor, where the processor has a fused multiply-add, on the width of its vectors.
 /// </para>
 /// </remarks>
+/// <exception cref="ArgumentException">
+/// From each but <see cref="Supports"/>: an operand is undefined, or has another type, shape or layout than it must.
+/// </exception>
+/// <exception cref="NotSupportedException">From each: the libtorch that is loaded is not 2.10.</exception>
 public static unsafe class NormReluKernels
 {
     /// <summary>Whether a tensor can be an operand of rows; not so are null, a disposed one and one without elements.</summary>
-    /// <exception cref="NotSupportedException">The libtorch that is loaded is not 2.10.</exception>
-    public static bool Supports(Tensor? tensor)
-    {
-        StableAbi.Demand();
-        return Operand.IsRows(tensor);
-    }
+    public static bool Supports(Tensor? tensor) => Operand.IsRows(tensor);
 
     /// <summary>Computes y = max(0, z · scale + shift) with the statistics of z.</summary>
     /// <param name="z">Rows <c>[M, C]</c>, M ≥ 2.</param>
@@ -42,28 +41,16 @@ public static unsafe class NormReluKernels
     /// <param name="saved">
     /// <c>[4, C]</c>, written: mean, 1 / √(variance + ε), scale (weight times that), shift (bias − mean · scale).
     /// </param>
-    /// <exception cref="ArgumentException">An operand is undefined, or has another type, shape or layout than it must.</exception>
     public static void Forward(
         Tensor z, Tensor weight, Tensor bias, double eps, Tensor? runningMean, Tensor? runningVar, double momentum, Tensor y, Tensor saved)
     {
-        StableAbi.Demand();
-        Operand rows = Operand.Rows(z, "z"), written = Operand.Rows(y, "y", rows);
-        written.DemandApart(rows);
+        Operand rows = Operand.Rows(z, "z"), written = Operand.Written(y, "y", rows);
         Demand(double.IsFinite(eps) && eps >= 0, $"eps is {eps}, not 0 or more");
         Demand(double.IsFinite(momentum), $"the momentum is {momentum}");
         Demand(runningMean is null == runningVar is null, "the running mean and variance come together or not at all");
         Demand(rows.RowCount > 1, "one row has no statistics: training takes more than 1 value per channel");
-        if (rows.Type == ScalarType.Float32)
-        {
-            Run<float>();
-        }
-        else
-        {
-            Run<double>();
-        }
-
-        Written.Mark(y, saved, runningMean, runningVar);
-        KeepAlive(z, weight, bias);
+        rows.ByType(Run<float>, Run<double>);
+        Finish([y, saved, runningMean, runningVar], z, weight, bias);
 
         void Run<T>()
             where T : unmanaged, IBinaryFloatingPointIeee754<T>
@@ -72,8 +59,8 @@ public static unsafe class NormReluKernels
             T* scale = Operand.Dense<T>(weight, "weight", channels), shift = Operand.Dense<T>(bias, "bias", channels);
             T* mean = Operand.Optional<T>(runningMean, "the running mean", channels);
             T* variance = Operand.Optional<T>(runningVar, "the running variance", channels);
-            var statistics = new Saved<T>(Operand.Dense<T>(saved, "saved", 4, channels), channels);
-            using var pass = new NormReluPass<T>(rows.As<T>(), rows.RowCount, channels);
+            var statistics = new Saved<T>(saved, channels);
+            using var pass = new NormReluPass<T>(rows);
             pass.Statistics(scale, shift, eps, mean, variance, momentum, statistics);
             pass.Activation(statistics, written.As<T>());
         }
@@ -83,29 +70,17 @@ public static unsafe class NormReluKernels
     /// <param name="z">Rows <c>[M, C]</c>, as <see cref="Forward"/> took them.</param>
     /// <param name="saved"><c>[4, C]</c>, as <see cref="Forward"/> left it.</param>
     /// <param name="y">Rows <c>[M, C]</c>, written.</param>
-    /// <exception cref="ArgumentException">An operand is undefined, or has another type, shape or layout than it must.</exception>
     public static void Again(Tensor z, Tensor saved, Tensor y)
     {
-        StableAbi.Demand();
-        Operand rows = Operand.Rows(z, "z"), written = Operand.Rows(y, "y", rows);
-        written.DemandApart(rows);
-        if (rows.Type == ScalarType.Float32)
-        {
-            Run<float>();
-        }
-        else
-        {
-            Run<double>();
-        }
-
-        Written.Mark(y);
-        KeepAlive(z, saved);
+        Operand rows = Operand.Rows(z, "z"), written = Operand.Written(y, "y", rows);
+        rows.ByType(Run<float>, Run<double>);
+        Finish([y], z, saved);
 
         void Run<T>()
             where T : unmanaged, IBinaryFloatingPointIeee754<T>
         {
-            var statistics = new Saved<T>(Operand.Dense<T>(saved, "saved", 4, rows.Channels), rows.Channels);
-            using var pass = new NormReluPass<T>(rows.As<T>(), rows.RowCount, rows.Channels);
+            var statistics = new Saved<T>(saved, rows.Channels);
+            using var pass = new NormReluPass<T>(rows);
             pass.Activation(statistics, written.As<T>());
         }
     }
@@ -117,32 +92,19 @@ public static unsafe class NormReluKernels
     /// <param name="dz">Rows <c>[M, C]</c>, written: the gradient by z.</param>
     /// <param name="dWeight"><c>[C]</c>, written: the gradient by weight.</param>
     /// <param name="dBias"><c>[C]</c>, written: the gradient by bias.</param>
-    /// <exception cref="ArgumentException">An operand is undefined, or has another type, shape or layout than it must.</exception>
     public static void Backward(Tensor g, Tensor z, Tensor saved, Tensor dz, Tensor dWeight, Tensor dBias)
     {
-        StableAbi.Demand();
-        Operand rows = Operand.Rows(z, "z"), cotangent = Operand.Rows(g, "g", rows), written = Operand.Rows(dz, "dz", rows);
-        written.DemandApart(rows);
-        written.DemandApart(cotangent);
-        if (rows.Type == ScalarType.Float32)
-        {
-            Run<float>();
-        }
-        else
-        {
-            Run<double>();
-        }
-
-        Written.Mark(dz, dWeight, dBias);
-        KeepAlive(g, z, saved);
+        Operand rows = Operand.Rows(z, "z"), cotangent = Operand.Rows(g, "g", rows), written = Operand.Written(dz, "dz", rows, cotangent);
+        rows.ByType(Run<float>, Run<double>);
+        Finish([dz, dWeight, dBias], g, z, saved);
 
         void Run<T>()
             where T : unmanaged, IBinaryFloatingPointIeee754<T>
         {
             long channels = rows.Channels;
-            var statistics = new Saved<T>(Operand.Dense<T>(saved, "saved", 4, channels), channels);
+            var statistics = new Saved<T>(saved, channels);
             T* byWeight = Operand.Dense<T>(dWeight, "dWeight", channels), byBias = Operand.Dense<T>(dBias, "dBias", channels);
-            using var pass = new NormReluPass<T>(rows.As<T>(), rows.RowCount, channels);
+            using var pass = new NormReluPass<T>(rows);
             pass.Gradient(cotangent.As<T>(), statistics, written.As<T>(), byWeight, byBias);
         }
     }
@@ -158,38 +120,21 @@ public static unsafe class NormReluKernels
     /// <param name="dBias"><c>[C]</c>, or null: bias stays.</param>
     /// <param name="saved"><c>[4, C]</c>, as <see cref="Forward"/> left it.</param>
     /// <param name="dy">Rows <c>[M, C]</c>, written.</param>
-    /// <exception cref="ArgumentException">An operand is undefined, or has another type, shape or layout than it must.</exception>
     public static void Tangent(Tensor t1, Tensor? t2, Tensor z, Tensor? dWeight, Tensor? dBias, Tensor saved, Tensor dy)
     {
-        StableAbi.Demand();
-        Operand rows = Operand.Rows(z, "z"), first = Operand.Rows(t1, "t1", rows), written = Operand.Rows(dy, "dy", rows);
+        Operand rows = Operand.Rows(z, "z"), first = Operand.Rows(t1, "t1", rows);
         Operand? second = t2 is null ? null : Operand.Rows(t2, "t2", rows);
-        written.DemandApart(rows);
-        written.DemandApart(first);
-        if (second is { } other)
-        {
-            written.DemandApart(other);
-        }
-
-        if (rows.Type == ScalarType.Float32)
-        {
-            Run<float>();
-        }
-        else
-        {
-            Run<double>();
-        }
-
-        Written.Mark(dy);
-        KeepAlive(t1, t2, z, dWeight, dBias, saved);
+        Operand written = Operand.Written(dy, "dy", rows, first, second ?? first);
+        rows.ByType(Run<float>, Run<double>);
+        Finish([dy], t1, t2, z, dWeight, dBias, saved);
 
         void Run<T>()
             where T : unmanaged, IBinaryFloatingPointIeee754<T>
         {
             long channels = rows.Channels;
             T* weight = Operand.Optional<T>(dWeight, "dWeight", channels), bias = Operand.Optional<T>(dBias, "dBias", channels);
-            var statistics = new Saved<T>(Operand.Dense<T>(saved, "saved", 4, channels), channels);
-            using var pass = new NormReluPass<T>(rows.As<T>(), rows.RowCount, channels);
+            var statistics = new Saved<T>(saved, channels);
+            using var pass = new NormReluPass<T>(rows);
             pass.Tangent(first.As<T>(), second is { } more ? more.As<T>() : default, weight, bias, statistics, written.As<T>());
         }
     }
@@ -197,28 +142,17 @@ public static unsafe class NormReluKernels
     /// <summary>Adds rows to rows.</summary>
     /// <param name="target">Rows <c>[M, C]</c>, added to.</param>
     /// <param name="source">Rows <c>[M, C]</c>.</param>
-    /// <exception cref="ArgumentException">An operand is undefined, or has another type, shape or layout than it must.</exception>
     public static void AddRows(Tensor target, Tensor source)
     {
-        StableAbi.Demand();
         Operand sum = Operand.Rows(target, "target"), summand = Operand.Rows(source, "source", sum);
         sum.DemandApart(summand);
-        if (sum.Type == ScalarType.Float32)
-        {
-            Run<float>();
-        }
-        else
-        {
-            Run<double>();
-        }
-
-        Written.Mark(target);
-        KeepAlive(source);
+        sum.ByType(Run<float>, Run<double>);
+        Finish([target], source);
 
         void Run<T>()
             where T : unmanaged, IBinaryFloatingPointIeee754<T>
         {
-            using var pass = new NormReluPass<T>(sum.As<T>(), sum.RowCount, sum.Channels);
+            using var pass = new NormReluPass<T>(sum);
             pass.Add(summand.As<T>());
         }
     }
@@ -231,7 +165,25 @@ public static unsafe class NormReluKernels
         }
     }
 
-    /// <summary>What is only read lives until here: a finaliser could free it under a running kernel.</summary>
+    /// <summary>
+    /// Tells autograd that what it may have saved of the written tensors holds no longer: a copy of a tensor to itself does nothing but
+    /// raise its version, for which the interface has no function. What is read lives until here: a finaliser could free it under a
+    /// running kernel.
+    /// </summary>
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private static void KeepAlive(params ReadOnlySpan<Tensor?> read) => _ = read;
+    private static void Finish(ReadOnlySpan<Tensor?> written, params ReadOnlySpan<Tensor?> read)
+    {
+        byte mode = StableAbi.aoti_torch_grad_mode_is_enabled();
+        StableAbi.aoti_torch_grad_mode_set_enabled(0); // a leaf that requires a gradient may be written too
+        foreach (Tensor? tensor in written)
+        {
+            if (tensor is not null)
+            {
+                StableAbi.Succeed(StableAbi.aoti_torch_copy_(tensor.Handle, tensor.Handle, 0));
+                GC.KeepAlive(tensor);
+            }
+        }
+
+        StableAbi.aoti_torch_grad_mode_set_enabled(mode);
+    }
 }

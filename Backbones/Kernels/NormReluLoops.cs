@@ -1,12 +1,31 @@
 using System.Numerics;
 using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 
 namespace Imta.MetaWeight.Backbones.Kernels;
 
-/// <summary>
-/// The passes over the tiles of a chunk. Those that sum leave two sums for each channel: a lane adds up some tiles in its own precision,
-/// then the lanes of a channel are added pair by pair and the last step is in double.
-/// </summary>
+/// <summary>What a pass over all rows is given.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct NormReluJob<T>
+    where T : unmanaged
+{
+    public Chunks Chunks; // first: see Chunks.Run
+    public TilePlan Plan;
+    public Rows<T> Z;
+
+    /// <summary>A gradient or direction; <see cref="More"/> is added to it. Either may have no data.</summary>
+    public Rows<T> Change, More;
+
+    public Rows<T> Written;
+
+    /// <summary>What is the same for all tiles.</summary>
+    public Runs<T> Runs;
+
+    /// <summary>Each chunk's 2 C sums.</summary>
+    public double* Partial;
+}
+
+/// <summary>The passes over the tiles of a chunk.</summary>
 /// <remarks>Compiled at once with all optimisations: they are few, and long when they run.</remarks>
 internal static unsafe class NormReluLoops<T>
     where T : unmanaged, IBinaryFloatingPointIeee754<T>
@@ -14,129 +33,101 @@ internal static unsafe class NormReluLoops<T>
     /// <summary>The tiles that a pass may have to copy or to sum in.</summary>
     public const int WorkTiles = 5;
 
-    /// <summary>Sums of z − centre and of its square; the centre stands for the mean.</summary>
+    private const int ReadTiles = 3; // of them, for what is read
+    private const long FoldTiles = 16; // a lane adds up this many tiles in its own precision
+
+    /// <summary>Writes what the step makes of each tile.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Moments(void* context, long chunk, long begin, long end, void* work)
+    public static void Write<TStep>(void* context, long chunk, long begin, long end, void* work)
+        where TStep : struct, IStep<T>
     {
         var job = (NormReluJob<T>*)context;
-        var lanes = new LaneSums<T>(job->Plan, (T*)work, job->Partial + (2 * chunk * job->Plan.Channels));
+        Runs<T> runs = job->Runs;
         for (long tile = begin; tile < end; tile++)
         {
-            T* z = Tile.Gather(job->Plan, job->Z, tile, lanes.Rest);
-            Sweep.Over<T, MomentsStep<T>>(Count(job, tile), new(z, job->By.Mean, lanes.First, lanes.Second));
-            lanes.FoldAt(tile + 1 - begin, tile + 1 == end);
+            Read(job, tile, (T*)work, &runs);
+            runs.Target = Tile.Place(job->Plan, job->Written, tile, (T*)work + (ReadTiles * job->Plan.Width));
+            Sweep.Over<T, TStep>(job->Plan.ElementsOf(tile), &runs);
+            Tile.Scatter(job->Plan, job->Written, tile, runs.Target);
         }
     }
 
-    /// <summary>y = max(0, z · scale + shift).</summary>
+    /// <summary>
+    /// Leaves the step's two sums for each channel: a lane adds up some tiles in its own precision, then the lanes of a channel are added
+    /// pair by pair and the last step is in double. The order depends on the plan alone.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Activation(void* context, long chunk, long begin, long end, void* work)
+    public static void Sum<TStep>(void* context, long chunk, long begin, long end, void* work)
+        where TStep : struct, IStep<T>
     {
         var job = (NormReluJob<T>*)context;
-        T* copies = (T*)work;
+        Runs<T> runs = job->Runs;
+        runs.First = (T*)work + (ReadTiles * job->Plan.Width);
+        runs.Second = runs.First + job->Plan.Width;
+        Unsafe.InitBlockUnaligned(runs.First, 0, (uint)(2 * job->Plan.Width * sizeof(T)));
         for (long tile = begin; tile < end; tile++)
         {
-            T* z = Tile.Gather(job->Plan, job->Z, tile, copies), y = Tile.Place(job->Plan, job->Written, tile, copies + job->Plan.Width);
-            Sweep.Over<T, ActivationStep<T>>(Count(job, tile), new(z, job->By, y));
-            Tile.Scatter(job->Plan, job->Written, tile, y);
-        }
-    }
-
-    /// <summary>Sums of m = mask · g and of m · (z − mean).</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void GradientSums(void* context, long chunk, long begin, long end, void* work)
-    {
-        var job = (NormReluJob<T>*)context;
-        var lanes = new LaneSums<T>(job->Plan, (T*)work, job->Partial + (2 * chunk * job->Plan.Channels));
-        for (long tile = begin; tile < end; tile++)
-        {
-            T* g = Tile.Gather(job->Plan, job->Change, tile, lanes.Rest);
-            T* z = Tile.Gather(job->Plan, job->Z, tile, lanes.Rest + job->Plan.Width);
-            Sweep.Over<T, GradientSumsStep<T>>(Count(job, tile), new(g, z, job->By, lanes.First, lanes.Second));
-            lanes.FoldAt(tile + 1 - begin, tile + 1 == end);
-        }
-    }
-
-    /// <summary>∂/∂z = scale · mask · g + slope · (z − mean) + offset.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Gradient(void* context, long chunk, long begin, long end, void* work)
-    {
-        var job = (NormReluJob<T>*)context;
-        T* copies = (T*)work;
-        for (long tile = begin; tile < end; tile++)
-        {
-            T* g = Tile.Gather(job->Plan, job->Change, tile, copies), z = Tile.Gather(job->Plan, job->Z, tile, copies + job->Plan.Width);
-            T* target = Tile.Place(job->Plan, job->Written, tile, copies + (2 * job->Plan.Width));
-            Sweep.Over<T, GradientStep<T>>(Count(job, tile), new(g, z, job->By, target));
-            Tile.Scatter(job->Plan, job->Written, tile, target);
-        }
-    }
-
-    /// <summary>Sums of t = t1 + t2 and of t · (z − mean).</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void TangentSums(void* context, long chunk, long begin, long end, void* work)
-    {
-        var job = (NormReluJob<T>*)context;
-        var lanes = new LaneSums<T>(job->Plan, (T*)work, job->Partial + (2 * chunk * job->Plan.Channels));
-        for (long tile = begin; tile < end; tile++)
-        {
-            T* t = Tile.Gather(job->Plan, job->Change, tile, lanes.Rest);
-            T* z = Tile.Gather(job->Plan, job->Z, tile, lanes.Rest + job->Plan.Width);
-            if (job->More.Data == null)
+            Read(job, tile, (T*)work, &runs);
+            Sweep.Over<T, TStep>(job->Plan.ElementsOf(tile), &runs);
+            if ((tile + 1 - begin) % FoldTiles == 0 || tile + 1 == end)
             {
-                var step = new TangentSumsStep<T, WholeDirection<T>>(new(t), z, job->By.Mean, lanes.First, lanes.Second);
-                Sweep.Over<T, TangentSumsStep<T, WholeDirection<T>>>(Count(job, tile), step);
+                double* sums = job->Partial + (2 * chunk * job->Plan.Channels);
+                Fold(job->Plan, runs.First, sums);
+                Fold(job->Plan, runs.Second, sums + job->Plan.Channels);
             }
-            else
-            {
-                T* more = Tile.Gather(job->Plan, job->More, tile, lanes.Rest + (2 * job->Plan.Width));
-                var step = new TangentSumsStep<T, SplitDirection<T>>(new(t, more), z, job->By.Mean, lanes.First, lanes.Second);
-                Sweep.Over<T, TangentSumsStep<T, SplitDirection<T>>>(Count(job, tile), step);
-            }
-
-            lanes.FoldAt(tile + 1 - begin, tile + 1 == end);
         }
     }
 
-    /// <summary>ẏ = mask · (scale · t + slope · (z − mean) + offset).</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Tangent(void* context, long chunk, long begin, long end, void* work)
+    /// <summary>Points the runs to what is read of a tile; the copies are z, the change and more.</summary>
+    /// <remarks>The call keeps them in memory, and the registers for what the innermost loop uses.</remarks>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
+    private static void Read(NormReluJob<T>* job, long tile, T* copies, Runs<T>* runs)
     {
-        var job = (NormReluJob<T>*)context;
-        T* copies = (T*)work;
-        for (long tile = begin; tile < end; tile++)
+        runs->Z = Tile.Gather(job->Plan, job->Z, tile, copies);
+        if (job->Change.Data != null)
         {
-            T* t = Tile.Gather(job->Plan, job->Change, tile, copies), z = Tile.Gather(job->Plan, job->Z, tile, copies + job->Plan.Width);
-            T* target = Tile.Place(job->Plan, job->Written, tile, copies + (2 * job->Plan.Width));
-            if (job->More.Data == null)
-            {
-                Sweep.Over<T, TangentStep<T, WholeDirection<T>>>(Count(job, tile), new(new(t), z, job->By, target));
-            }
-            else
-            {
-                T* more = Tile.Gather(job->Plan, job->More, tile, copies + (3 * job->Plan.Width));
-                Sweep.Over<T, TangentStep<T, SplitDirection<T>>>(Count(job, tile), new(new(t, more), z, job->By, target));
-            }
+            runs->Change = Tile.Gather(job->Plan, job->Change, tile, copies + job->Plan.Width);
+        }
 
-            Tile.Scatter(job->Plan, job->Written, tile, target);
+        if (job->More.Data != null)
+        {
+            runs->More = Tile.Gather(job->Plan, job->More, tile, copies + (2 * job->Plan.Width));
         }
     }
 
-    /// <summary>Adds the change to what is written.</summary>
+    /// <summary>Adds the lanes to the sums, and clears them.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Add(void* context, long chunk, long begin, long end, void* work)
+    private static void Fold(in TilePlan plan, T* lanes, double* sums)
     {
-        var job = (NormReluJob<T>*)context;
-        T* copies = (T*)work;
-        for (long tile = begin; tile < end; tile++)
+        for (long half = plan.TileRows / 2; half > 0; half /= 2)
         {
-            T* change = Tile.Gather(job->Plan, job->Change, tile, copies);
-            T* sum = Tile.Gather(job->Plan, job->Written, tile, copies + job->Plan.Width);
-            Sweep.Over<T, AddStep<T>>(Count(job, tile), new(change, sum, sum));
-            Tile.Scatter(job->Plan, job->Written, tile, sum);
+            nint count = (nint)(half * plan.Channels);
+            var halves = new Runs<T> { Z = lanes, Change = lanes + count, Target = lanes };
+            Sweep.Over<T, AddStep<T>>(count, &halves);
         }
+
+        AddWidened(lanes, sums, (nint)plan.Channels);
+        Unsafe.InitBlockUnaligned(lanes, 0, (uint)(plan.Width * sizeof(T)));
     }
 
+    /// <summary>Adds a row of lanes to the sums; each by itself, so that the width does not matter.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static nint Count(NormReluJob<T>* job, long tile) => (nint)(job->Plan.RowsOf(tile) * job->Plan.Channels);
+    private static void AddWidened(T* lanes, double* sums, nint channels)
+    {
+        nint c = 0;
+        if (typeof(T) == typeof(float) && Vector.IsHardwareAccelerated)
+        {
+            for (; c <= channels - Vector<float>.Count; c += Vector<float>.Count)
+            {
+                Vector.Widen(Vector.Load((float*)lanes + c), out Vector<double> low, out Vector<double> high);
+                (low + Vector.Load(sums + c)).Store(sums + c);
+                (high + Vector.Load(sums + c + Vector<double>.Count)).Store(sums + c + Vector<double>.Count);
+            }
+        }
+
+        for (; c < channels; c++)
+        {
+            sums[c] += double.CreateTruncating(lanes[c]);
+        }
+    }
 }

@@ -3,13 +3,27 @@ using System.Runtime.InteropServices;
 
 namespace Imta.MetaWeight.Backbones.Kernels;
 
+/// <summary>The batch's statistics of each channel and what follows from them, <c>[C]</c> each.</summary>
+internal readonly unsafe struct Saved<T>(Tensor saved, long channels)
+    where T : unmanaged
+{
+    public T* Mean { get; } = Operand.Dense<T>(saved, "saved", 4, channels);
+
+    /// <summary>1 / √(variance + ε).</summary>
+    public T* InverseDeviation => Mean + channels;
+
+    public T* Scale => Mean + (2 * channels);
+
+    public T* Shift => Mean + (3 * channels);
+}
+
 /// <summary>
 /// One call of a kernel on rows of one shape: its memory, its passes over the rows, and the few numbers of each channel between them.
 /// </summary>
 internal unsafe ref struct NormReluPass<T>
     where T : unmanaged, IBinaryFloatingPointIeee754<T>
 {
-    private const int Runs = 5; // of Coefficients
+    private const int Coefficients = 5; // of Runs
     private const nuint Alignment = 64;
     private const long RoughRows = 32;
 
@@ -17,13 +31,13 @@ internal unsafe ref struct NormReluPass<T>
     private readonly double* _sums;
     private NormReluJob<T> _job;
 
-    public NormReluPass(Rows<T> z, long rows, long channels)
+    public NormReluPass(in Operand z)
     {
-        var plan = new TilePlan(rows, channels, sizeof(T));
-        nuint runs = (nuint)(Runs * plan.Width * sizeof(T)), aligned = (runs + Alignment - 1) / Alignment * Alignment;
+        var plan = new TilePlan(z.RowCount, z.Channels, sizeof(T));
+        nuint runs = (nuint)(Coefficients * plan.Width * sizeof(T)), aligned = (runs + Alignment - 1) / Alignment * Alignment;
         _runs = (T*)NativeMemory.AlignedAlloc(aligned + (nuint)(plan.Chunks * 2 * plan.Channels * sizeof(double)), Alignment);
         _sums = (double*)((byte*)_runs + aligned);
-        _job = new() { Plan = plan, Z = z, Partial = _sums };
+        _job = new() { Plan = plan, Z = z.As<T>(), Partial = _sums };
     }
 
     public readonly void Dispose() => NativeMemory.AlignedFree(_runs);
@@ -37,8 +51,8 @@ internal unsafe ref struct NormReluPass<T>
             centre[c] = T.CreateTruncating(RoughMean(c));
         }
 
-        _job.By.Mean = Repeated(0);
-        Sum(&NormReluLoops<T>.Moments);
+        _job.Runs.Mean = Repeated(0, centre);
+        Sum(&NormReluLoops<T>.Sum<MomentsStep<T>>);
         double rows = _job.Plan.Rows;
         for (long c = 0; c < _job.Plan.Channels; c++)
         {
@@ -62,7 +76,7 @@ internal unsafe ref struct NormReluPass<T>
     {
         _job.Written = y;
         TakeActivation(saved);
-        Go(&NormReluLoops<T>.Activation, isBackwards: true);
+        Go(&NormReluLoops<T>.Write<ActivationStep<T>>, isBackwards: true);
     }
 
     /// <summary>
@@ -73,7 +87,7 @@ internal unsafe ref struct NormReluPass<T>
     {
         (_job.Change, _job.Written) = (g, dz);
         TakeActivation(saved);
-        Sum(&NormReluLoops<T>.GradientSums);
+        Sum(&NormReluLoops<T>.Sum<GradientSumsStep<T>>);
         TakeDerivative(saved, null, null);
         for (long c = 0; c < _job.Plan.Channels; c++)
         {
@@ -81,7 +95,7 @@ internal unsafe ref struct NormReluPass<T>
             dBias[c] = T.CreateTruncating(_sums[c]);
         }
 
-        Go(&NormReluLoops<T>.Gradient, isBackwards: true);
+        Go(&NormReluLoops<T>.Write<GradientStep<T>>, isBackwards: true);
     }
 
     /// <summary>
@@ -91,16 +105,16 @@ internal unsafe ref struct NormReluPass<T>
     {
         (_job.Change, _job.More, _job.Written) = (t1, t2, dy);
         TakeActivation(saved);
-        Sum(&NormReluLoops<T>.TangentSums);
+        Sum(&NormReluLoops<T>.Sum<TangentSumsStep<T>>);
         TakeDerivative(saved, dWeight, dBias);
-        Go(&NormReluLoops<T>.Tangent, isBackwards: true);
+        Go(&NormReluLoops<T>.Write<TangentStep<T>>, isBackwards: true);
     }
 
     /// <summary>Adds to z.</summary>
     public void Add(Rows<T> source)
     {
         (_job.Change, _job.Written) = (source, _job.Z);
-        Go(&NormReluLoops<T>.Add, isBackwards: false);
+        Go(&NormReluLoops<T>.Write<AddStep<T>>, isBackwards: false);
     }
 
     private static void Mix(T* running, double value, double momentum)
@@ -123,9 +137,9 @@ internal unsafe ref struct NormReluPass<T>
 
     private void TakeActivation(Saved<T> saved)
     {
-        _job.By.Mean = Repeated(0, saved.Mean);
-        _job.By.Scale = Repeated(1, saved.Scale);
-        _job.By.Shift = Repeated(2, saved.Shift);
+        _job.Runs.Mean = Repeated(0, saved.Mean);
+        _job.Runs.Scale = Repeated(1, saved.Scale);
+        _job.Runs.Shift = Repeated(2, saved.Shift);
     }
 
     /// <summary>Slope and offset of the second pass, by the sums of the first; null: weight or bias does not change.</summary>
@@ -142,25 +156,19 @@ internal unsafe ref struct NormReluPass<T>
             offset[c] = T.CreateTruncating(byBias - (scale * _sums[c] / rows));
         }
 
-        _job.By.Slope = Repeated(3);
-        _job.By.Offset = Repeated(4);
+        _job.Runs.Slope = Repeated(3, slope);
+        _job.Runs.Offset = Repeated(4, offset);
     }
 
     private readonly T* Run(int index) => _runs + (index * _job.Plan.Width);
 
+    /// <summary>A run with each channel's value at each of its elements; the values may lie in it.</summary>
     private readonly T* Repeated(int index, T* values)
     {
-        new ReadOnlySpan<T>(values, (int)_job.Plan.Channels).CopyTo(new Span<T>(Run(index), (int)_job.Plan.Channels));
-        return Repeated(index);
-    }
-
-    /// <summary>The run, each channel's value of its first row repeated in the others.</summary>
-    private readonly T* Repeated(int index)
-    {
         T* run = Run(index);
-        for (long i = _job.Plan.Channels; i < _job.Plan.Width; i++)
+        for (long i = 0; i < _job.Plan.Width; i++)
         {
-            run[i] = run[i - _job.Plan.Channels];
+            run[i] = i < _job.Plan.Channels ? values[i] : run[i - _job.Plan.Channels];
         }
 
         return run;
@@ -176,7 +184,8 @@ internal unsafe ref struct NormReluPass<T>
         Go(body, isBackwards: false);
         for (long chunk = 1; chunk < _job.Plan.Chunks; chunk++)
         {
-            Sweep.Over<double, AddStep<double>>((nint)count, new(_sums, _sums + (chunk * count), _sums));
+            var sums = new Runs<double> { Z = _sums, Change = _sums + (chunk * count), Target = _sums };
+            Sweep.Over<double, AddStep<double>>((nint)count, &sums);
         }
     }
 

@@ -15,6 +15,10 @@ internal readonly unsafe struct Operand
         StableAbi.Succeed(StableAbi.aoti_torch_get_sizes(tensor.Handle, out _sizes));
         StableAbi.Succeed(StableAbi.aoti_torch_get_strides(tensor.Handle, out _strides));
         StableAbi.Succeed(StableAbi.aoti_torch_get_data_ptr(tensor.Handle, out _data));
+        foreach (long size in Sizes)
+        {
+            Elements *= size;
+        }
     }
 
     public string Name { get; }
@@ -25,19 +29,7 @@ internal readonly unsafe struct Operand
 
     public long RowCount => Elements / Channels;
 
-    private long Elements
-    {
-        get
-        {
-            long elements = 1;
-            foreach (long size in Sizes)
-            {
-                elements *= size;
-            }
-
-            return elements;
-        }
-    }
+    private long Elements { get; } = 1;
 
     private ReadOnlySpan<long> Sizes => new(_sizes, (int)_dimensions);
 
@@ -74,11 +66,15 @@ internal readonly unsafe struct Operand
 
     /// <summary>Whether a tensor can be an operand of rows.</summary>
     public static bool IsRows(Tensor? tensor)
-        => tensor is { IsInvalid: false } && Kind(tensor) is null && new Operand(tensor, "").Layout is null;
+    {
+        StableAbi.Demand();
+        return tensor is { IsInvalid: false } && Kind(tensor) is null && new Operand(tensor, "").Layout is null;
+    }
 
     /// <summary>An operand of rows.</summary>
     public static Operand Rows(Tensor? tensor, string name)
     {
+        StableAbi.Demand();
         Operand operand = Defined(tensor, name, allowed: Kind);
         return operand.Layout is { } obstacle
             ? throw Refusal($"{name} {obstacle} (shape {Text(operand._sizes)}, strides {Text(operand._strides)})")
@@ -99,6 +95,18 @@ internal readonly unsafe struct Operand
         return operand.Sizes.SequenceEqual(like.Sizes)
             ? operand
             : throw Refusal($"{name} has the shape {Text(operand.Sizes)}, {like.Name} {Text(like.Sizes)}");
+    }
+
+    /// <summary>An operand of rows that is written, like and apart from those that are read.</summary>
+    public static Operand Written(Tensor? tensor, string name, params ReadOnlySpan<Operand> read)
+    {
+        Operand operand = Rows(tensor, name, read[0]);
+        foreach (Operand other in read)
+        {
+            operand.DemandApart(other);
+        }
+
+        return operand;
     }
 
     /// <summary>The elements of an operand of shape <paramref name="sizes"/> without gaps.</summary>
@@ -122,6 +130,9 @@ internal readonly unsafe struct Operand
         => tensor is null ? null : Dense<T>(tensor, name, sizes);
 
     public static ArgumentException Refusal(string what) => new($"batch norm and ReLU: {what}.");
+
+    /// <summary>Does one or the other, as the elements are.</summary>
+    public void ByType(Action float32, Action float64) => (Type == ScalarType.Float32 ? float32 : float64)();
 
     public Rows<T> As<T>()
         where T : unmanaged

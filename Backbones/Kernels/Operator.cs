@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Text;
@@ -10,23 +11,28 @@ namespace Imta.MetaWeight.Backbones.Kernels;
 /// </summary>
 /// <param name="name">Such as <c>aten::convolution_backward</c>; a schema without an overload's name.</param>
 /// <param name="results">How many tensors it returns.</param>
-internal sealed unsafe class Operator(string name, int results)
+/// <param name="optional">The places of the arguments whose type is optional in the schema (<c>Tensor?</c>, <c>int[]?</c>), from 0.</param>
+internal sealed unsafe class Operator(string name, int results, params int[] optional)
 {
     private static readonly byte[] NoOverload = [0];
 
     private readonly byte[] _name = Encoding.UTF8.GetBytes(name + '\0');
 
     /// <summary>Calls the operator; null among its results: an undefined tensor.</summary>
+    /// <param name="arguments">
+    /// <c>Tensor</c>: a <see cref="Tensor"/>; <c>int</c>, <c>SymInt</c>: a <see cref="long"/>; <c>float</c>: a <see cref="double"/>;
+    /// <c>bool</c>: a <see cref="bool"/>; lists: arrays of these two; null: an optional one that is left out.
+    /// </param>
     /// <exception cref="ArgumentException">A tensor is disposed.</exception>
     /// <exception cref="ExternalException">libtorch refused the arguments, or has no such operator.</exception>
-    public Tensor?[] Invoke(params ReadOnlySpan<Argument> arguments)
+    public Tensor?[] Invoke(params ReadOnlySpan<object?> arguments)
     {
         StableAbi.Demand();
-        CheckTensors(arguments); // from here on nothing fails before libtorch has taken what is passed
+        Check(arguments); // from here on nothing fails before libtorch has taken what is passed
         ulong* stack = stackalloc ulong[Math.Max(arguments.Length, results)];
         for (int k = 0; k < arguments.Length; k++)
         {
-            stack[k] = Pass(arguments[k]);
+            stack[k] = Passed(arguments[k], isOptional: optional.Contains(k));
         }
 
         int code;
@@ -39,27 +45,34 @@ internal sealed unsafe class Operator(string name, int results)
         return code == 0 ? Results(stack) : throw StableAbi.Failure(Failure(arguments));
     }
 
-    private void CheckTensors(ReadOnlySpan<Argument> arguments)
+    private void Check(ReadOnlySpan<object?> arguments)
     {
         for (int k = 0; k < arguments.Length; k++)
         {
-            if (arguments[k].Kind != ArgumentKind.None && arguments[k].Reference is Tensor { IsInvalid: true })
+            string? fault = arguments[k] switch
             {
-                throw new ArgumentException($"{name}: argument {k} is a disposed tensor.");
-            }
+                Tensor { IsInvalid: true } => "is a disposed tensor",
+                null => optional.Contains(k) ? null : "is null",
+                Tensor or long or double or bool or long[] or bool[] => null,
+                var other => $"is of the type {other.GetType()}",
+            };
+            _ = fault is null ? 0 : throw new ArgumentException($"{name}: argument {k} {fault}.");
         }
     }
 
-    private static ulong Pass(in Argument argument)
+    private static ulong Passed(object? argument, bool isOptional)
     {
-        ulong value = argument.Kind switch
+        ulong value = argument switch
         {
-            ArgumentKind.Tensor => Share((Tensor)argument.Reference!),
-            ArgumentKind.Integers => List<long>((long[])argument.Reference!),
-            ArgumentKind.Flags => List<bool>((bool[])argument.Reference!),
-            _ => argument.Bits,
+            Tensor tensor => Share(tensor),
+            long number => (ulong)number,
+            double number => BitConverter.DoubleToUInt64Bits(number),
+            bool flag => flag ? 1UL : 0,
+            long[] numbers => List<long>(numbers),
+            bool[] flags => List<bool>(flags),
+            _ => 0,
         };
-        return argument.IsOptional ? Cell(value) : value;
+        return isOptional && argument is not null ? Cell(value) : value;
     }
 
     /// <summary>A second handle of the tensor.</summary>
@@ -83,7 +96,10 @@ internal sealed unsafe class Operator(string name, int results)
         return (ulong)list;
     }
 
-    /// <summary>libtorch frees it with C++'s <c>delete</c>, which is <c>free</c> on the platforms that it is built for.</summary>
+    /// <summary>
+    /// How an optional value that is there is passed. libtorch frees it with C++'s <c>delete</c>, which is <c>free</c> on the platforms
+    /// that it is built for.
+    /// </summary>
     private static ulong Cell(ulong value)
     {
         ulong* cell = (ulong*)NativeMemory.Alloc(sizeof(ulong));
@@ -111,22 +127,15 @@ internal sealed unsafe class Operator(string name, int results)
         return tensors;
     }
 
-    private string Failure(ReadOnlySpan<Argument> arguments)
-    {
-        var text = new StringBuilder(name).Append('(');
-        for (int k = 0; k < arguments.Length; k++)
-        {
-            _ = text.Append(k == 0 ? "" : ", ").Append(Describe(arguments[k]));
-        }
+    private string Failure(ReadOnlySpan<object?> arguments)
+        => $"{name}({string.Join(", ", arguments.ToArray().Select(Describe))}) failed; libtorch's reason is on standard error.";
 
-        return text.Append(") failed; libtorch's reason is on standard error.").ToString();
-    }
-
-    private static string Describe(in Argument argument) => argument.Reference switch
+    private static string Describe(object? argument) => argument switch
     {
         Tensor tensor => $"{tensor.dtype} [{string.Join(", ", tensor.shape)}] on {tensor.device}",
         long[] values => $"[{string.Join(", ", values)}]",
         bool[] values => $"[{string.Join(", ", values)}]",
-        _ => argument.Kind == ArgumentKind.None ? "none" : "a number",
+        null => "none",
+        _ => string.Create(CultureInfo.InvariantCulture, $"{argument}"),
     };
 }

@@ -68,41 +68,18 @@ internal static unsafe partial class StableAbi
     public static partial int torch_parallel_for(
         long begin, long end, long grain, delegate* unmanaged[Cdecl]<long, long, void*, void> body, void* context);
 
-    [LibraryImport(Library)]
-    public static partial int aoti_torch_new_tensor_handle(nint tensor, out nint other);
-
-    [LibraryImport(Library)]
-    public static partial int aoti_torch_delete_tensor_object(nint tensor);
-
-    [LibraryImport(Library)]
-    public static partial int aoti_torch_is_defined(nint tensor, out byte isDefined);
-
-    [LibraryImport(Library)]
-    public static partial int aoti_torch_layout_strided();
-
-    [LibraryImport(Library)]
-    public static partial int aoti_torch_get_layout(nint tensor, out int layout);
-
-    [LibraryImport(Library)]
-    public static partial int aoti_torch_get_dim(nint tensor, out long dimensions);
-
-    [LibraryImport(Library)]
-    public static partial int aoti_torch_get_sizes(nint tensor, out long* sizes);
-
-    [LibraryImport(Library)]
-    public static partial int aoti_torch_get_strides(nint tensor, out long* strides);
-
-    [LibraryImport(Library)]
-    public static partial int aoti_torch_get_data_ptr(nint tensor, out void* data);
-
-    [LibraryImport(Library)]
-    public static partial int aoti_torch_copy_(nint tensor, nint source, int isNonBlocking);
-
-    [LibraryImport(Library)]
-    public static partial byte aoti_torch_grad_mode_is_enabled();
-
-    [LibraryImport(Library)]
-    public static partial void aoti_torch_grad_mode_set_enabled(byte isEnabled);
+    [LibraryImport(Library)] public static partial int aoti_torch_new_tensor_handle(nint tensor, out nint other);
+    [LibraryImport(Library)] public static partial int aoti_torch_delete_tensor_object(nint tensor);
+    [LibraryImport(Library)] public static partial int aoti_torch_is_defined(nint tensor, out byte isDefined);
+    [LibraryImport(Library)] public static partial int aoti_torch_layout_strided();
+    [LibraryImport(Library)] public static partial int aoti_torch_get_layout(nint tensor, out int layout);
+    [LibraryImport(Library)] public static partial int aoti_torch_get_dim(nint tensor, out long dimensions);
+    [LibraryImport(Library)] public static partial int aoti_torch_get_sizes(nint tensor, out long* sizes);
+    [LibraryImport(Library)] public static partial int aoti_torch_get_strides(nint tensor, out long* strides);
+    [LibraryImport(Library)] public static partial int aoti_torch_get_data_ptr(nint tensor, out void* data);
+    [LibraryImport(Library)] public static partial int aoti_torch_copy_(nint tensor, nint source, int isNonBlocking);
+    [LibraryImport(Library)] public static partial byte aoti_torch_grad_mode_is_enabled();
+    [LibraryImport(Library)] public static partial void aoti_torch_grad_mode_set_enabled(byte isEnabled);
 
     /// <summary>Throws where a function failed that can only fail for want of memory.</summary>
     public static void Succeed(int code, [CallerArgumentExpression(nameof(code))] string call = "")

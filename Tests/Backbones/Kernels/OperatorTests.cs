@@ -14,12 +14,12 @@ public sealed class OperatorTests
     public void A_failing_call_names_operator_shapes_and_types_in_one_line()
     {
         using DisposeScope scope = NewDisposeScope();
-        var op = new Operator("aten::avg_pool2d_backward", results: 1);
+        var op = new Operator("aten::avg_pool2d_backward", results: 1, optional: 7);
 
         Tensor g = ones(1, 2, 3, 4), input = ones([5, 6L], ScalarType.Float64);
         long[] square = [2, 2];
 
-        Action call = () => op.Invoke(g, input, square, square, new long[] { 0, 0 }, false, true, Argument.None);
+        Action call = () => op.Invoke(g, input, square, square, new long[] { 0, 0 }, false, true, null);
 
         call.Should().Throw<ExternalException>()
             .WithMessage("aten::avg_pool2d_backward(Float32 [1, 2, 3, 4] on cpu, Float64 [5, 6] on cpu, [2, 2], *none) failed*")

@@ -1,14 +1,82 @@
+using System.Numerics;
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
 
 namespace Imta.MetaWeight.Backbones.Kernels;
+
+/// <summary>Rows whose channels lie side by side; a row starts <paramref name="stride"/> elements after the one before.</summary>
+internal readonly unsafe struct Rows<T>(T* data, long stride)
+    where T : unmanaged
+{
+    public T* Data { get; } = data;
+
+    public long Stride { get; } = stride;
+}
+
+/// <summary>
+/// How M rows of C channels are cut. It follows from shape and element type alone, so that sums come out the same whatever the threads, the
+/// strides or the width of vectors.
+/// </summary>
+internal readonly struct TilePlan
+{
+    private const long VectorBytes = 64; // the widest vectors
+    private const long LeastVectors = 32; // of a tile, unless its rows fill vectors by themselves
+    private const long MostVectors = 128; // of a tile of several rows
+    private const long ChunkElements = 1 << 15; // enough to be worth a thread
+    private const long MostChunks = 64; // each has partial sums
+
+    public TilePlan(long rows, long channels, int elementBytes)
+    {
+        long lanes = VectorBytes / elementBytes;
+        (Rows, Channels) = (rows, channels);
+        TileRows = lanes / Math.Min(lanes, 1L << BitOperations.TrailingZeroCount(channels)); // the least whole number of vectors
+        bool fillsVectors = TileRows == 1 && channels >= 4 * lanes;
+        while (!fillsVectors && 2 * TileRows * channels <= LeastVectors * lanes)
+        {
+            TileRows *= 2;
+        }
+
+        if (TileRows * channels > MostVectors * lanes)
+        {
+            TileRows = 1;
+        }
+
+        Width = TileRows * channels;
+        Tiles = (rows + TileRows - 1) / TileRows;
+        ChunkTiles = Math.Min(Tiles, Math.Max((ChunkElements + Width - 1) / Width, (Tiles + MostChunks - 1) / MostChunks));
+        Chunks = (Tiles + ChunkTiles - 1) / ChunkTiles;
+    }
+
+    public long Rows { get; }
+
+    public long Channels { get; }
+
+    /// <summary>A power of two; a tile's rows are treated as one run, so that few channels fill vectors too.</summary>
+    public long TileRows { get; }
+
+    /// <summary>Elements of a tile.</summary>
+    public long Width { get; }
+
+    /// <summary>The last may be cut short.</summary>
+    public long Tiles { get; }
+
+    /// <summary>What one thread takes at a time.</summary>
+    public long ChunkTiles { get; }
+
+    public long Chunks { get; }
+
+    /// <summary>Rows of one tile.</summary>
+    public long RowsOf(long tile) => Math.Min(TileRows, Rows - (tile * TileRows));
+
+    /// <summary>Elements of one tile.</summary>
+    public nint ElementsOf(long tile) => (nint)(RowsOf(tile) * Channels);
+}
 
 /// <summary>
 /// Tiles of rows as one run of elements each: where they lie, or copied together where there are gaps between their rows.
 /// </summary>
 internal static unsafe class Tile
 {
-    private const int LongPiece = 64, ShortPiece = 16; // bytes
-
     /// <summary>A tile to read.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static T* Gather<T>(in TilePlan plan, Rows<T> rows, long tile, T* copy)
@@ -50,13 +118,13 @@ internal static unsafe class Tile
         where T : unmanaged
     {
         nint from = (nint)sourceStride * sizeof(T), to = (nint)targetStride * sizeof(T), bytes = (nint)channels * sizeof(T);
-        if (bytes >= LongPiece)
+        if (bytes >= sizeof(Vector512<byte>))
         {
-            CopyPieces<Long>((byte*)source, from, (byte*)target, to, rows, bytes);
+            CopyPieces<Vector512<byte>>((byte*)source, from, (byte*)target, to, rows, bytes);
         }
-        else if (bytes >= ShortPiece)
+        else if (bytes >= sizeof(Vector128<byte>))
         {
-            CopyPieces<Short>((byte*)source, from, (byte*)target, to, rows, bytes);
+            CopyPieces<Vector128<byte>>((byte*)source, from, (byte*)target, to, rows, bytes);
         }
         else
         {
@@ -85,17 +153,5 @@ internal static unsafe class Tile
 
             Unsafe.CopyBlockUnaligned(target + last, source + last, (uint)sizeof(TPiece));
         }
-    }
-
-    [InlineArray(LongPiece)]
-    private struct Long
-    {
-        private byte _first;
-    }
-
-    [InlineArray(ShortPiece)]
-    private struct Short
-    {
-        private byte _first;
     }
 }
