@@ -33,8 +33,8 @@ torch_of_python() { # its libraries, where they are of the version that the prog
 }
 LIBTORCH=${LIBTORCH:-$(torch_of_python)}
 if [[ -n $LIBTORCH ]]; then export LIBTORCH; else unset LIBTORCH; fi
-[[ -n ${LIBTORCH:-} || $device == cpu ]] ||
-  refuse "no libtorch with CUDA: $python has no PyTorch 2.10; name another Python by PYTHON, or a folder with libtorch_cuda.so by LIBTORCH"
+[[ -e ${LIBTORCH:-}/libtorch_cuda.so || $device == cpu ]] ||
+  refuse "no libtorch with CUDA: $python has no PyTorch 2.10 with it; name another Python by PYTHON, or a folder with libtorch_cuda.so by LIBTORCH"
 echo "libtorch: ${LIBTORCH:-the packed one}"
 
 failures=0
