@@ -66,5 +66,9 @@ public sealed class Pass
     }
 
     /// <summary>The tensor that stands for <paramref name="parameter"/> in this pass.</summary>
-    public Tensor this[Parameter parameter] => _substitutes is null ? parameter : _substitutes[_indices![parameter]];
+    /// <exception cref="InvalidOperationException">It is no parameter of the network that is trained, and others stand in for these.</exception>
+    public Tensor this[Parameter parameter] => _substitutes is null ? parameter
+        : _indices!.TryGetValue(parameter, out int index) ? _substitutes[index]
+        : throw new InvalidOperationException(
+            $"a layer uses a parameter of shape [{string.Join(", ", parameter.shape)}] that the network does not train: register it (register_parameter), with requires_grad.");
 }

@@ -11,7 +11,7 @@ public sealed class FaultyNetworkTests
     [InlineData(NetworkFault.OneExitIgnoresFeatures, "FiniteDifference", null)]
     [InlineData(NetworkFault.AllExitsIgnoreFeatures, "Unrolled", "the losses of Faulty (shape [3, 2]) depends on nothing that is trained")]
     [InlineData(NetworkFault.AllExitsIgnoreFeatures, "FiniteDifference", "the losses of Faulty (shape [3, 2]) depends on nothing that is trained")]
-    [InlineData(NetworkFault.ForgetsItsParameters, "Unrolled", "the lookahead depends on nothing that is trained: none of the registered parameters is used")]
+    [InlineData(NetworkFault.ForgetsItsParameters, "Unrolled", "a layer uses a parameter of shape [4, 12] that the network does not train: register it")]
     [InlineData(NetworkFault.Overwrites, "Unrolled", "the gradient of the losses of Faulty cannot be computed: one of the variables needed for gradient computation has been modified")]
     [InlineData(NetworkFault.ObjectiveIsNoScalar, "Unrolled", "my objective has the shape [6]; it has to be one number")]
     public void Is_told(NetworkFault fault, string method, string? message)
