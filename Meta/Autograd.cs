@@ -23,7 +23,12 @@ public static class Autograd
     /// <exception cref="ArgumentException">A weight is missing or has another shape than its output, or an input asks for no gradient or comes twice.</exception>
     /// <exception cref="ExternalException">There is not enough memory.</exception>
     public static IReadOnlyList<Tensor?> Gradients(
-        string what, IReadOnlyList<Tensor> outputs, IReadOnlyList<Tensor>? byOutputs, IReadOnlyList<Tensor> inputs, bool retainGraph = false, bool createGraph = false)
+        string what,
+        IReadOnlyList<Tensor> outputs,
+        IReadOnlyList<Tensor>? byOutputs,
+        IReadOnlyList<Tensor> inputs,
+        bool retainGraph = false,
+        bool createGraph = false)
     {
         Check(what, outputs, byOutputs, inputs);
         Tensor[] weights = [.. byOutputs ?? [.. outputs.Select(output => ones_like(output))]];
@@ -36,7 +41,8 @@ public static class Autograd
         // What has gone well once goes well again: backward with create_graph would leave cycles of references, and warns of them.
         int[] reached = [.. Enumerable.Range(0, inputs.Count).Where(k => gradients[k] is not null)];
         var differentiable = new Tensor?[inputs.Count];
-        IList<Tensor> again = reached.Length == 0 ? [] : autograd.grad([.. outputs], [.. reached.Select(k => inputs[k])], weights, retain_graph: true, create_graph: true);
+        IList<Tensor> again = reached.Length == 0 ? []
+            : autograd.grad([.. outputs], [.. reached.Select(k => inputs[k])], weights, retain_graph: true, create_graph: true);
         for (int k = 0; k < reached.Length; k++)
         {
             gradients[reached[k]]!.Dispose();
@@ -46,7 +52,8 @@ public static class Autograd
         return differentiable;
     }
 
-    private static IReadOnlyList<Tensor?> Backward(string what, IReadOnlyList<Tensor> outputs, Tensor[] weights, IReadOnlyList<Tensor> inputs, bool retainGraph)
+    private static IReadOnlyList<Tensor?> Backward(
+        string what, IReadOnlyList<Tensor> outputs, Tensor[] weights, IReadOnlyList<Tensor> inputs, bool retainGraph)
     {
         using Lock.Scope alone = OfInputs.EnterScope();
         Tensor?[] before = [.. inputs.Select(Take)];
@@ -84,7 +91,7 @@ public static class Autograd
     {
         if (byOutputs is not null && byOutputs.Count != outputs.Count)
         {
-            throw new ArgumentException($"{outputs.Count} outputs of {what} take as many weights, not {byOutputs.Count}.", nameof(byOutputs));
+            throw new ArgumentException($"{what}: {outputs.Count} outputs need {outputs.Count} weights, not {byOutputs.Count}.", nameof(byOutputs));
         }
 
         if (outputs.Count == 0)
@@ -98,7 +105,8 @@ public static class Autograd
             if (!output.requires_grad)
             {
                 throw new InvalidOperationException(
-                    $"{what} (shape {Shape(output)}) depends on nothing that is trained: it has no history, as after detach(), under no_grad() or where it is a constant.");
+                    $"{what} (shape {Shape(output)}) depends on nothing that is trained: "
+                    + "it has no history, as after detach(), under no_grad() or where it is a constant.");
             }
 
             if (byOutputs is null ? output.numel() != 1 : !byOutputs[k].shape.AsSpan().SequenceEqual(output.shape))

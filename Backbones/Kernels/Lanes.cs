@@ -33,7 +33,7 @@ internal unsafe interface ILanes<T, TVector>
 internal interface IStep<T>
     where T : unmanaged
 {
-    /// <summary>Treats the elements from index i on, as many as the lanes count.</summary>
+    /// <summary>Treats one vector of elements, from index i on.</summary>
     static abstract void At<TVector, TLanes>(in Runs<T> runs, nint i)
         where TLanes : ILanes<T, TVector>;
 }

@@ -159,7 +159,7 @@ internal readonly unsafe struct Operand
         }
     }
 
-    /// <summary>Bytes from the first element to behind the last.</summary>
+    /// <summary>Bytes from the first element through the last.</summary>
     private long Reach => (((RowCount - 1) * RowStride) + Channels) * ElementBytes;
 
     private string? Layout => _dimensions is not (2 or 4)

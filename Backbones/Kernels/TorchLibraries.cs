@@ -65,18 +65,26 @@ public static unsafe partial class TorchLibraries
     {
         if (!OperatingSystem.IsLinux())
         {
-            _ = given is null ? 0 : throw new NotSupportedException($"{FolderVariable} is {given}, but only on Linux another libtorch than the package's can be used: unset it.");
+            if (given is not null)
+            {
+                throw new NotSupportedException(
+                    $"{FolderVariable} is {given}, but only on Linux another libtorch than the package's can be used: unset it.");
+            }
+
             return;
         }
 
         if (given is not null && InProgram(Cpu) is { } before)
         {
-            throw new NotSupportedException($"{FolderVariable} is {given}, but TorchSharp takes {before} first: unset it, or build this program without a libtorch package.");
+            throw new NotSupportedException(
+                $"{FolderVariable} is {given}, but TorchSharp takes {before} first: unset it, or build this program without a libtorch package.");
         }
 
         if (given is not null && !File.Exists(Path.Combine(given, Cpu)))
         {
-            throw new DllNotFoundException($"{FolderVariable} is {given}, which has no {Cpu}: name a libtorch's lib folder (torch/lib of a Python environment), or unset it to use the package's.");
+            throw new DllNotFoundException(
+                $"{FolderVariable} is {given}, which has no {Cpu}: "
+                + "name a libtorch's lib folder (torch/lib of a Python environment), or unset it to use the package's.");
         }
 
         SetAllocator();
@@ -96,13 +104,17 @@ public static unsafe partial class TorchLibraries
                 nint library = NativeLibrary.Load(path);
                 if (Path.GetFileName(path) == Cpu)
                 {
-                    StableAbi.Check(NativeLibrary.TryGetExport(library, nameof(StableAbi.aoti_torch_abi_version), out nint get) ? ((delegate* unmanaged[Cdecl]<ulong>)get)() : 0, path);
+                    bool tells = NativeLibrary.TryGetExport(library, nameof(StableAbi.aoti_torch_abi_version), out nint version);
+                    StableAbi.Check(tells ? ((delegate* unmanaged[Cdecl]<ulong>)version)() : 0, path);
                 }
             }
             catch (Exception e) when (isGiven && e is DllNotFoundException or BadImageFormatException)
             {
                 string reason = e.Message.ReplaceLineEndings(" ").Trim();
-                throw new DllNotFoundException($"{FolderVariable} is {folder}, whose {Path.GetFileName(path)} cannot be loaded: {reason} Name another libtorch, or unset it to use the package's.", e);
+                throw new DllNotFoundException(
+                    $"{FolderVariable} is {folder}, whose {Path.GetFileName(path)} cannot be loaded: {reason} "
+                    + "Name another libtorch, or unset it to use the package's.",
+                    e);
             }
         }
     }

@@ -69,7 +69,7 @@ internal sealed class EncodedPicture : IDisposable
             CallGreyAndAlpha(_mended);
         }
 
-        // libjpeg itself ends what was cut off by such markers, as many as it asks for; Skia makes it wait for more.
+        // libjpeg itself ends what was cut off by such markers for as long as it asks; Skia makes it wait for more.
         for (int at = length; at < room; at += 2)
         {
             (_mended[at], _mended[at + 1]) = (0xFF, JpegMarkers.End);
