@@ -3,25 +3,25 @@ using System.Runtime.InteropServices;
 
 namespace Imta.MetaWeight.Backbones.Kernels;
 
-/// <summary>Work on the chunks of a <see cref="TilePlan"/>, on libtorch's threads; the first field of what a body is given.</summary>
+/// <summary>Work that is cut into chunks, on libtorch's threads; the first field of what a body is given.</summary>
 internal unsafe struct Chunks
 {
     private const nuint Alignment = 64;
 
-    private readonly delegate*<void*, long, long, long, void*, void> _body;
-    private readonly long _tiles, _chunkTiles;
+    private readonly delegate*<void*, long, void*, void> _body;
+    private readonly long _count;
     private readonly nuint _workBytes;
     private readonly bool _isBackwards;
     private bool _hasFailed;
 
-    /// <param name="plan">Whose chunks they are.</param>
-    /// <param name="body">Takes the job, the chunk, its first tile, the one after its last, and memory to work in; throws nothing.</param>
+    /// <param name="count">How many there are.</param>
+    /// <param name="body">Takes the job, the chunk's number, and memory to work in; throws nothing.</param>
     /// <param name="workBytes">What one thread needs to work in.</param>
     /// <param name="isBackwards">Whether the last come first: they are what the caches still hold of the pass before.</param>
-    public Chunks(in TilePlan plan, delegate*<void*, long, long, long, void*, void> body, nuint workBytes, bool isBackwards)
+    public Chunks(long count, delegate*<void*, long, void*, void> body, nuint workBytes, bool isBackwards = false)
     {
         _body = body;
-        (_tiles, _chunkTiles, _workBytes, _isBackwards) = (plan.Tiles, plan.ChunkTiles, workBytes, isBackwards);
+        (_count, _workBytes, _isBackwards) = (count, workBytes, isBackwards);
     }
 
     /// <summary>Runs all chunks.</summary>
@@ -29,11 +29,10 @@ internal unsafe struct Chunks
     /// <exception cref="InsufficientMemoryException">There was no memory to work in.</exception>
     public static void Run(Chunks* job)
     {
-        long chunks = (job->_tiles + job->_chunkTiles - 1) / job->_chunkTiles;
-        StableAbi.Succeed(StableAbi.torch_parallel_for(0, chunks, 1, &RunRange, job));
+        StableAbi.Succeed(StableAbi.torch_parallel_for(0, job->_count, 1, &RunRange, job));
         if (job->_hasFailed)
         {
-            throw new InsufficientMemoryException($"batch norm and ReLU: no {job->_workBytes} bytes to work in.");
+            throw new InsufficientMemoryException($"no {job->_workBytes} bytes for a thread of a kernel to work in.");
         }
     }
 
@@ -55,8 +54,7 @@ internal unsafe struct Chunks
 
         for (long k = begin; k < end; k++)
         {
-            long chunk = job->_isBackwards ? begin + end - 1 - k : k, first = chunk * job->_chunkTiles;
-            job->_body(context, chunk, first, Math.Min(job->_tiles, first + job->_chunkTiles), work);
+            job->_body(context, job->_isBackwards ? begin + end - 1 - k : k, work);
         }
 
         NativeMemory.AlignedFree(work);

@@ -12,7 +12,13 @@ namespace Imta.MetaWeight.Backbones.Kernels;
 internal unsafe interface ILanes<T, TVector>
     where T : unmanaged
 {
+    /// <summary>Elements of a vector.</summary>
+    static abstract int Width { get; }
+
     static abstract TVector Load(T* source);
+
+    /// <summary>One element in every lane.</summary>
+    static abstract TVector Broadcast(T* source);
 
     static abstract void Store(TVector value, T* target);
 
@@ -74,7 +80,11 @@ internal static unsafe class Sweep
 internal unsafe struct Scalar<T> : ILanes<T, T>
     where T : unmanaged, IBinaryFloatingPointIeee754<T>
 {
+    public static int Width => 1;
+
     public static T Load(T* source) => *source;
+
+    public static T Broadcast(T* source) => *source;
 
     public static void Store(T value, T* target) => *target = value;
 
@@ -92,7 +102,11 @@ internal unsafe struct Scalar<T> : ILanes<T, T>
 internal unsafe struct Lanes128<T> : ILanes<T, Vector128<T>>
     where T : unmanaged
 {
+    public static int Width => Vector128<T>.Count;
+
     public static Vector128<T> Load(T* source) => Vector128.Load(source);
+
+    public static Vector128<T> Broadcast(T* source) => Vector128.Create(*source);
 
     public static void Store(Vector128<T> value, T* target) => value.Store(target);
 
@@ -114,7 +128,11 @@ internal unsafe struct Lanes128<T> : ILanes<T, Vector128<T>>
 internal unsafe struct Lanes256<T> : ILanes<T, Vector256<T>>
     where T : unmanaged
 {
+    public static int Width => Vector256<T>.Count;
+
     public static Vector256<T> Load(T* source) => Vector256.Load(source);
+
+    public static Vector256<T> Broadcast(T* source) => Vector256.Create(*source);
 
     public static void Store(Vector256<T> value, T* target) => value.Store(target);
 
@@ -136,7 +154,11 @@ internal unsafe struct Lanes256<T> : ILanes<T, Vector256<T>>
 internal unsafe struct Lanes512<T> : ILanes<T, Vector512<T>>
     where T : unmanaged
 {
+    public static int Width => Vector512<T>.Count;
+
     public static Vector512<T> Load(T* source) => Vector512.Load(source);
+
+    public static Vector512<T> Broadcast(T* source) => Vector512.Create(*source);
 
     public static void Store(Vector512<T> value, T* target) => value.Store(target);
 

@@ -38,11 +38,12 @@ internal static unsafe class NormReluLoops<T>
 
     /// <summary>Writes what the step makes of each tile.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Write<TStep>(void* context, long chunk, long begin, long end, void* work)
+    public static void Write<TStep>(void* context, long chunk, void* work)
         where TStep : struct, IStep<T>
     {
         var job = (NormReluJob<T>*)context;
         Runs<T> runs = job->Runs;
+        (long begin, long end) = job->Plan.TilesOf(chunk);
         for (long tile = begin; tile < end; tile++)
         {
             Read(job, tile, (T*)work, &runs);
@@ -57,11 +58,12 @@ internal static unsafe class NormReluLoops<T>
     /// pair by pair and the last step is in double. The order depends on the plan alone.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Sum<TStep>(void* context, long chunk, long begin, long end, void* work)
+    public static void Sum<TStep>(void* context, long chunk, void* work)
         where TStep : struct, IStep<T>
     {
         var job = (NormReluJob<T>*)context;
         Runs<T> runs = job->Runs;
+        (long begin, long end) = job->Plan.TilesOf(chunk);
         runs.First = (T*)work + (ReadTiles * job->Plan.Width);
         runs.Second = runs.First + job->Plan.Width;
         Unsafe.InitBlockUnaligned(runs.First, 0, (uint)(2 * job->Plan.Width * sizeof(T)));

@@ -177,7 +177,7 @@ internal unsafe ref struct NormReluPass<T>
     /// <summary>
     /// A pass that leaves C first sums and C second ones over all rows: each chunk's own, added in their order whoever made them.
     /// </summary>
-    private void Sum(delegate*<void*, long, long, long, void*, void> body)
+    private void Sum(delegate*<void*, long, void*, void> body)
     {
         long count = 2 * _job.Plan.Channels;
         NativeMemory.Clear(_sums, (nuint)(_job.Plan.Chunks * count * sizeof(double)));
@@ -189,9 +189,9 @@ internal unsafe ref struct NormReluPass<T>
         }
     }
 
-    private void Go(delegate*<void*, long, long, long, void*, void> body, bool isBackwards)
+    private void Go(delegate*<void*, long, void*, void> body, bool isBackwards)
     {
-        _job.Chunks = new(_job.Plan, body, (nuint)(NormReluLoops<T>.WorkTiles * _job.Plan.Width * sizeof(T)), isBackwards);
+        _job.Chunks = new(_job.Plan.Chunks, body, (nuint)(NormReluLoops<T>.WorkTiles * _job.Plan.Width * sizeof(T)), isBackwards);
         fixed (NormReluJob<T>* job = &_job)
         {
             Chunks.Run((Chunks*)job);

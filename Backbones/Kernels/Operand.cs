@@ -138,6 +138,10 @@ internal readonly unsafe struct Operand
         where T : unmanaged
         => new((T*)_data, RowStride);
 
+    /// <summary>An operand <c>[N, C, H, W]</c>.</summary>
+    public Images AsImages()
+        => new((nint)_data, (nint)RowStride, _sizes[0], Channels, _sizes[2], _sizes[3]);
+
     /// <summary>
     /// Refuses to write this operand if it overlaps one that is read, unless it is that one, element for element; they may share rows, as
     /// slices of the channels.

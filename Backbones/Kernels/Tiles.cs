@@ -65,6 +65,9 @@ internal readonly struct TilePlan
 
     public long Chunks { get; }
 
+    /// <summary>A chunk's first tile and the one after its last.</summary>
+    public (long Begin, long End) TilesOf(long chunk) => (chunk * ChunkTiles, Math.Min(Tiles, (chunk + 1) * ChunkTiles));
+
     /// <summary>Rows of one tile.</summary>
     public long RowsOf(long tile) => Math.Min(TileRows, Rows - (tile * TileRows));
 

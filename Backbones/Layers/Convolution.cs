@@ -69,18 +69,50 @@ internal sealed class Convolution : NamedModule
     /// <param name="gradient">Takes the rest.</param>
     public Tensor? Cotangent(Tensor byOutput, Tensor x, Pass pass, bool byInput, ParameterCotangents gradient)
     {
-        (Tensor? ofInput, Tensor ofWeight, Tensor? ofBias) = MissingOperators.ConvolutionBackward(
-            byOutput, x, As(x, pass[_weight]), _stride, _padding, byInput, byBias: _bias is not null);
-        gradient.Add(_weight, ofWeight);
-        if (_bias is not null)
+        Tensor weight = As(x, pass[_weight]);
+        if (ConvolutionKernels.Supports(x, weight) && NormReluKernels.Supports(byOutput))
         {
-            gradient.Add(_bias, ofBias!);
+            Tensor ofWeight = empty_like(weight);
+            ConvolutionKernels.BackwardWeight(byOutput, x, _stride[0], _padding[0], ofWeight);
+            gradient.Add(_weight, ofWeight);
+            if (_bias is not null)
+            {
+                gradient.Add(_bias, byOutput.sum([0, 2, 3]));
+            }
+
+            if (!byInput)
+            {
+                return null;
+            }
+
+            Tensor ofInput = Layout.Empty(x.shape, x);
+            ConvolutionKernels.BackwardInput(byOutput, weight, _stride[0], _padding[0], ofInput);
+            return ofInput;
         }
 
-        return ofInput;
+        (Tensor? input, Tensor byWeight, Tensor? byBias) = MissingOperators.ConvolutionBackward(
+            byOutput, x, weight, _stride, _padding, byInput, byBias: _bias is not null);
+        gradient.Add(_weight, byWeight);
+        if (_bias is not null)
+        {
+            gradient.Add(_bias, byBias!);
+        }
+
+        return input;
     }
 
     private static Tensor As(Tensor x, Tensor parameter) => parameter.dtype == x.dtype ? parameter : parameter.to_type(x.dtype);
 
-    private Tensor Convolve(Tensor x, Tensor weight, Tensor? bias) => nn.functional.conv2d(x, weight, bias, strides: _stride, padding: _padding);
+    private Tensor Convolve(Tensor x, Tensor weight, Tensor? bias)
+    {
+        if (is_grad_enabled() || !ConvolutionKernels.Supports(x, weight))
+        {
+            return nn.functional.conv2d(x, weight, bias, strides: _stride, padding: _padding);
+        }
+
+        long kernel = weight.shape[2], height = ((x.shape[2] + (2 * _padding[0]) - kernel) / _stride[0]) + 1, width = ((x.shape[3] + (2 * _padding[1]) - kernel) / _stride[1]) + 1;
+        Tensor y = Layout.Empty([x.shape[0], weight.shape[0], height, width], x);
+        ConvolutionKernels.Forward(x, weight, bias, _stride[0], _padding[0], rectifies: false, y);
+        return y;
+    }
 }

@@ -1,0 +1,204 @@
+using System.Numerics;
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+
+namespace Imta.MetaWeight.Backbones.Kernels;
+
+/// <summary>A convolution's gradient by its weights: the sum over all windows of what they see, times the output's gradient there.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct WeightGradientJob
+{
+    public Chunks Chunks; // first: see Chunks.Run
+    public Windows Windows;
+
+    /// <summary>The convolution's input, and the gradient by its output, one pixel for each window.</summary>
+    public Images X, ByOutput;
+
+    /// <summary>The result <c>[O, I, K, K]</c>, without gaps.</summary>
+    public void* Gradient;
+
+    /// <summary>
+    /// Each chunk's sums. A row of windows is a run of columns and channels: either those are the sums' columns and the outputs their rows, or the other way
+    /// round, as fills vectors better.
+    /// </summary>
+    public void* Sums;
+
+    public bool OutputsAreRows;
+    public long ChunkCount, RowsOfSums, ColumnsOfSums;
+
+    /// <summary>A piece is what one tile sums at a time: some rows of windows of some images.</summary>
+    public long PieceImages, PieceDown;
+
+    public readonly long Run => Windows.Width * X.Channels;
+
+    public readonly long SizeOfSums => RowsOfSums * ColumnsOfSums;
+}
+
+/// <summary>The sums of <see cref="WeightGradientJob"/>. How they are cut follows from the shapes alone, and they are added in their order.</summary>
+internal static unsafe class WeightGradient<T>
+    where T : unmanaged, IBinaryFloatingPointIeee754<T>
+{
+    private const nuint Alignment = 64;
+    private const long PieceBytes = 1 << 17; // of what the windows see: a part of a second-level cache
+    private const long PiecePixels = 512; // so that a tile's sums are worth their loading
+    private const long MostChunks = 32, LeastChunks = 8, SumsBytes = 1 << 21; // of all chunks, unless they are few
+    private const long CollectChunks = 16;
+
+    /// <summary>Computes the gradient of a job whose images, windows and result are set.</summary>
+    public static void Run(WeightGradientJob* job)
+    {
+        Windows windows = job->Windows;
+        long images = job->X.Count, channels = job->X.Channels, outputs = job->ByOutput.Channels;
+        int width = RegisterTiles<T>.Width, least = RegisterTiles<T>.MostRows;
+        long down = windows.Height;
+        job->OutputsAreRows = Up(outputs, least / 2) * Up(job->Run, width) < Up(job->Run, least / 2) * Up(outputs, width);
+        (job->RowsOfSums, job->ColumnsOfSums) = job->OutputsAreRows
+            ? (Up(outputs, least), down * Up(job->Run, width))
+            : (down * Up(job->Run, least), Up(outputs, width));
+        long perRow = windows.Step * windows.Reach * channels * sizeof(T), pixels = windows.Down * windows.Across;
+        long bands = Count(windows.Down, Math.Clamp(PieceBytes / perRow, 1, windows.Down));
+        job->PieceDown = Count(windows.Down, bands);
+        job->PieceImages = job->PieceDown < windows.Down ? 1 : Math.Clamp(Math.Min(PiecePixels / pixels, PieceBytes / (perRow * windows.Down)), 1, images);
+        long pieces = Pieces(job), bytes = job->SizeOfSums * sizeof(T);
+        job->ChunkCount = Math.Min(pieces, Math.Clamp(SumsBytes / bytes, LeastChunks, MostChunks));
+        long seen = Plane.Size(windows, channels, job->PieceImages, job->PieceDown), given = ((pixels * job->PieceImages) + least) * outputs;
+        job->Sums = NativeMemory.AlignedAlloc((nuint)(job->ChunkCount * bytes), Alignment);
+        try
+        {
+            job->Chunks = new(job->ChunkCount, &Sum, (nuint)((seen + given + (3 * width)) * sizeof(T)));
+            Chunks.Run((Chunks*)job);
+            job->Chunks = new(CollectChunks, &Collect, 1);
+            Chunks.Run((Chunks*)job);
+        }
+        finally
+        {
+            NativeMemory.AlignedFree(job->Sums);
+        }
+    }
+
+    private static long Count(long count, long unit) => (count + unit - 1) / unit;
+
+    private static long Up(long count, long unit) => Count(count, unit) * unit;
+
+    private static long Bands(WeightGradientJob* job) => Count(job->Windows.Down, job->PieceDown);
+
+    private static long Pieces(WeightGradientJob* job) => Count(job->X.Count, job->PieceImages) * Bands(job);
+
+    private static void Sum(void* context, long chunk, void* work)
+    {
+        var job = (WeightGradientJob*)context;
+        T* sums = (T*)job->Sums + (chunk * job->SizeOfSums);
+        NativeMemory.Clear(sums, (nuint)(job->SizeOfSums * sizeof(T)));
+        long pieces = Pieces(job), bands = Bands(job), end = (chunk + 1) * pieces / job->ChunkCount;
+        for (long piece = chunk * pieces / job->ChunkCount; piece < end; piece++)
+        {
+            long image = piece / bands * job->PieceImages, first = piece % bands * job->PieceDown;
+            AddPiece(job, (image, Math.Min(job->PieceImages, job->X.Count - image)), first, Math.Min(job->PieceDown, job->Windows.Down - first), sums, (T*)work);
+        }
+    }
+
+    private static void AddPiece(WeightGradientJob* job, (long First, long Count) images, long first, long down, T* sums, T* work)
+    {
+        Windows windows = job->Windows;
+        Images byOutput = job->ByOutput;
+        bool isLast = images.First + images.Count == job->X.Count && first + down == windows.Down; // beyond it nothing may be read
+        Plane seen = windows.ArePixels(job->X) && !isLast ? Plane.On<T>(job->X, images.First, first) : Plane.Copy(job->X, windows, images, first, down, work);
+        Plane given = Plane.On<T>(byOutput, images.First, first);
+        if (isLast)
+        {
+            T* copy = work + Plane.Size(windows, job->X.Channels, job->PieceImages, job->PieceDown);
+            nint channels = (nint)byOutput.Channels;
+            Plane.CopyPixels((T*)given.Data, byOutput.Pixel, copy, channels, images.Count * down * windows.Across);
+            given = new((nint)copy, channels, (nint)windows.Across * channels, (nint)(down * windows.Across) * channels);
+        }
+
+        for (long y = 0; y < windows.Height; y++)
+        {
+            Plane shifted = seen with { Pixel = seen.Pixel * (nint)windows.Step, Row = seen.Row * (nint)windows.Step, Data = (nint)((T*)seen.Data + (y * seen.Row)) };
+            if (job->OutputsAreRows)
+            {
+                Multiply(job, given, byOutput.Channels, shifted, job->Run, sums + (y * Up(job->Run, RegisterTiles<T>.Width)), images.Count, down);
+            }
+            else
+            {
+                Multiply(job, shifted, job->Run, given, byOutput.Channels, sums + (y * Up(job->Run, RegisterTiles<T>.MostRows) * job->ColumnsOfSums), images.Count, down);
+            }
+        }
+    }
+
+    /// <summary>Adds to some sums: for each pair of an element of a (a row) and one of b (a column) over all pixels.</summary>
+    private static void Multiply(WeightGradientJob* job, in Plane a, long rows, in Plane b, long columns, T* sums, long images, long down)
+    {
+        nint stride = (nint)job->ColumnsOfSums, width = RegisterTiles<T>.Width;
+        var product = new Product<T> { ARow = 1, Groups = (nint)images, Segments = (nint)down, Length = (nint)job->Windows.Across };
+        (product.AStep, product.ASegment, product.AGroup) = (a.Pixel, a.Row, a.Image);
+        (product.BStep, product.BSegment, product.BGroup) = (b.Pixel, b.Row, b.Image);
+        (product.InitialRow, product.CRow) = (stride, stride);
+        nint column = 0;
+        for (long left = Up(columns, width) / width; left > 0;)
+        {
+            int vectors = RegisterTiles<T>.Take(left), tile = RegisterTiles<T>.Rows(vectors);
+            product.AHalf = tile / 2;
+            product.B = (T*)b.Data + column;
+            for (nint row = 0; row < rows; row += tile)
+            {
+                product.A = (T*)a.Data + row;
+                product.Initial = product.C = sums + (row * stride) + column;
+                product.CHalf = product.C + (product.AHalf * stride);
+                RegisterTiles<T>.Run(vectors, &product);
+            }
+
+            column += vectors * width;
+            left -= vectors;
+        }
+    }
+
+    /// <summary>Adds all chunks' sums in some rows, and takes them to where they belong.</summary>
+    private static void Collect(void* context, long chunk, void* work)
+    {
+        var job = (WeightGradientJob*)context;
+        long begin = chunk * job->RowsOfSums / CollectChunks, end = (chunk + 1) * job->RowsOfSums / CollectChunks;
+        T* sums = (T*)job->Sums + (begin * job->ColumnsOfSums);
+        for (long other = 1; other < job->ChunkCount; other++)
+        {
+            var runs = new Runs<T> { Z = sums, Change = sums + (other * job->SizeOfSums), Target = sums };
+            Sweep.Over<T, AddStep<T>>((nint)((end - begin) * job->ColumnsOfSums), &runs);
+        }
+
+        long outputs = job->ByOutput.Channels, padded = Up(job->Run, job->OutputsAreRows ? RegisterTiles<T>.Width : RegisterTiles<T>.MostRows);
+        for (long row = begin; row < end; row++, sums += job->ColumnsOfSums)
+        {
+            if (!job->OutputsAreRows)
+            {
+                Scatter(job, row / padded, row % padded, sums, 0, outputs, 1);
+            }
+            else if (row < outputs)
+            {
+                for (long y = 0; y < job->Windows.Height; y++)
+                {
+                    for (long element = 0; element < job->Run; element++)
+                    {
+                        Scatter(job, y, element, sums + (y * padded) + element, row, 1, 1);
+                    }
+                }
+            }
+        }
+    }
+
+    /// <summary>Sums of one element of the windows' rows y, for some outputs.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Scatter(WeightGradientJob* job, long y, long element, T* sums, long output, long count, nint step)
+    {
+        if (element >= job->Run)
+        {
+            return;
+        }
+
+        long channels = job->X.Channels, window = job->Windows.Height * job->Windows.Width;
+        T* target = (T*)job->Gradient + (((output * channels) + (element % channels)) * window) + (y * job->Windows.Width) + (element / channels);
+        for (long o = 0; o < count; o++, target += channels * window, sums += step)
+        {
+            *target = *sums;
+        }
+    }
+}

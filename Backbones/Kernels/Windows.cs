@@ -1,0 +1,99 @@
+using System.Runtime.InteropServices;
+
+namespace Imta.MetaWeight.Backbones.Kernels;
+
+/// <summary>Images whose channels lie side by side; a pixel starts <paramref name="Pixel"/> elements after the one before, row after row.</summary>
+internal readonly unsafe record struct Images(nint Data, nint Pixel, long Count, long Channels, long Height, long Width)
+{
+    /// <summary>The address of a pixel.</summary>
+    public T* At<T>(long image, long y, long x)
+        where T : unmanaged
+        => (T*)Data + (((((image * Height) + y) * Width) + x) * Pixel);
+}
+
+/// <summary>Windows on each image at one distance, down and across. They may reach beyond its edges, where all is zero.</summary>
+/// <param name="Down">Windows from top to bottom.</param>
+/// <param name="Across">Windows from left to right.</param>
+/// <param name="Step">Pixels from a window to the next.</param>
+/// <param name="Top">The first row of the topmost.</param>
+/// <param name="Left">The first column of the leftmost.</param>
+/// <param name="Height">Rows of a window.</param>
+/// <param name="Width">Columns of a window.</param>
+internal readonly record struct Windows(long Down, long Across, long Step, long Top, long Left, long Height, long Width)
+{
+    /// <summary>Columns that the windows of a row cover together.</summary>
+    public long Reach => ((Across - 1) * Step) + Width;
+
+    /// <summary>Rows that so many windows one below the other cover together.</summary>
+    public long ReachOf(long down) => ((down - 1) * Step) + Height;
+
+    /// <summary>Whether the windows are the images' pixels.</summary>
+    public bool ArePixels(in Images images)
+        => (Step, Top, Left, Height, Width) == (1, 0, 0, 1, 1) && (Down, Across) == (images.Height, images.Width);
+}
+
+/// <summary>What some windows see, with the zeros around: the images themselves, or a copy of what is needed.</summary>
+/// <param name="Data">The address of the first window's first element.</param>
+/// <param name="Pixel">Elements from a pixel to the next.</param>
+/// <param name="Row">From a row of pixels to the next.</param>
+/// <param name="Image">From an image to the next.</param>
+internal readonly unsafe record struct Plane(nint Data, nint Pixel, nint Row, nint Image)
+{
+    private const long Slack = 64; // elements that a tile may read after the last, and not use
+
+    /// <summary>Elements of a copy.</summary>
+    public static long Size(in Windows windows, long channels, long images, long down)
+        => (((images * windows.ReachOf(down) * windows.Reach) + (RegisterTiles<float>.MostRows * windows.Step)) * channels) + Slack;
+
+    /// <summary>The images where they lie, for windows that are pixels.</summary>
+    public static Plane On<T>(in Images x, long image, long row)
+        where T : unmanaged
+        => new((nint)x.At<T>(image, row, 0), x.Pixel, (nint)x.Width * x.Pixel, (nint)(x.Height * x.Width) * x.Pixel);
+
+    /// <summary>A copy for <paramref name="down"/> rows of windows from <paramref name="first"/> on.</summary>
+    public static Plane Copy<T>(in Images x, in Windows windows, (long First, long Count) images, long first, long down, T* target)
+        where T : unmanaged
+    {
+        long rows = windows.ReachOf(down), columns = windows.Reach, top = (first * windows.Step) + windows.Top;
+        nint channels = (nint)x.Channels, row = (nint)columns * channels;
+        long left = Math.Clamp(-windows.Left, 0, columns), right = Math.Clamp(x.Width - windows.Left, left, columns); // columns of the image
+        T* to = target;
+        for (long image = images.First; image < images.First + images.Count; image++)
+        {
+            for (long y = top; y < top + rows; y++, to += row)
+            {
+                if (y < 0 || y >= x.Height || left == right)
+                {
+                    Clear(to, row);
+                    continue;
+                }
+
+                Clear(to, (nint)left * channels);
+                CopyPixels(x.At<T>(image, y, windows.Left + left), x.Pixel, to + ((nint)left * channels), channels, right - left);
+                Clear(to + ((nint)right * channels), (nint)(columns - right) * channels);
+            }
+        }
+
+        return new((nint)target, channels, row, (nint)rows * row);
+    }
+
+    /// <summary>Copies pixels that may lie at a distance to where they lie side by side.</summary>
+    public static void CopyPixels<T>(T* from, nint pixel, T* to, nint channels, long count)
+        where T : unmanaged
+    {
+        if (pixel == channels)
+        {
+            NativeMemory.Copy(from, to, (nuint)((nint)count * channels * sizeof(T)));
+            return;
+        }
+
+        for (; count > 0; count--, from += pixel, to += channels)
+        {
+            NativeMemory.Copy(from, to, (nuint)(channels * sizeof(T)));
+        }
+    }
+
+    private static void Clear<T>(T* target, nint count)
+        where T : unmanaged
+        => NativeMemory.Clear(target, (nuint)(count * sizeof(T)));
+}
