@@ -6,11 +6,9 @@ namespace Imta.MetaWeight.Backbones.Kernels;
 /// <summary>Work that is cut into chunks, on libtorch's threads; the first field of what a body is given.</summary>
 internal unsafe struct Chunks
 {
-    private const nuint Alignment = 64;
-
     private readonly delegate*<void*, long, void*, void> _body;
     private readonly long _count;
-    private readonly nuint _workBytes;
+    private readonly nint _workBytes;
     private readonly bool _isBackwards;
     private bool _hasFailed;
 
@@ -18,7 +16,7 @@ internal unsafe struct Chunks
     /// <param name="body">Takes the job, the chunk's number, and memory to work in; throws nothing.</param>
     /// <param name="workBytes">What one thread needs to work in.</param>
     /// <param name="isBackwards">Whether the last come first: they are what the caches still hold of the pass before.</param>
-    public Chunks(long count, delegate*<void*, long, void*, void> body, nuint workBytes, bool isBackwards = false)
+    public Chunks(long count, delegate*<void*, long, void*, void> body, nint workBytes, bool isBackwards = false)
     {
         _body = body;
         (_count, _workBytes, _isBackwards) = (count, workBytes, isBackwards);
@@ -44,7 +42,7 @@ internal unsafe struct Chunks
         void* work;
         try
         {
-            work = NativeMemory.AlignedAlloc(job->_workBytes, Alignment);
+            work = TensorMemory.Rent(job->_workBytes);
         }
         catch (OutOfMemoryException)
         {
@@ -57,6 +55,6 @@ internal unsafe struct Chunks
             job->_body(context, job->_isBackwards ? begin + end - 1 - k : k, work);
         }
 
-        NativeMemory.AlignedFree(work);
+        TensorMemory.Return(work);
     }
 }

@@ -39,14 +39,13 @@ internal unsafe struct CorrelationJob
 internal static unsafe class Correlation<T>
     where T : unmanaged, IBinaryFloatingPointIeee754<T>
 {
-    private const nuint Alignment = 64;
     private const long PixelsTogether = 128; // that the weights in the caches serve one after the other
     private const long EnoughChunks = 16; // for the threads; fewer images are cut into bands
 
     /// <summary>Computes all parts of a job whose images and weights are set.</summary>
     public static void Run(CorrelationJob* job)
     {
-        long channels = job->X.Channels, outputs = job->Y.Channels, size = 0, work = 0, pixels = 0;
+        long channels = job->X.Channels, outputs = job->Y.Channels, size = 0, copy = 0, pixels = 0;
         for (long p = 0; p < job->PartCount; p++)
         {
             Windows windows = job->Parts[p].Windows;
@@ -59,10 +58,10 @@ internal static unsafe class Correlation<T>
         for (long p = 0; p < job->PartCount; p++)
         {
             Windows windows = job->Parts[p].Windows;
-            work = Math.Max(work, Plane.Size(windows, channels, job->ImagesTogether, (windows.Down + job->Bands - 1) / job->Bands));
+            copy = Math.Max(copy, Plane.Size(windows, channels, job->ImagesTogether, (windows.Down + job->Bands - 1) / job->Bands));
         }
 
-        T* panels = (T*)NativeMemory.AlignedAlloc((nuint)(size * sizeof(T)), Alignment);
+        T* panels = (T*)TensorMemory.Rent((nint)size * sizeof(T));
         try
         {
             T* next = panels;
@@ -72,14 +71,14 @@ internal static unsafe class Correlation<T>
                 next += PanelSize(job->Parts[p].Windows, channels, outputs);
             }
 
-            job->Chunks = new(job->PartCount * Vectors(outputs), &Pack, 1);
+            job->Chunks = new(job->PartCount * Vectors(outputs), &Pack, workBytes: 0);
             Chunks.Run((Chunks*)job);
-            job->Chunks = new((job->X.Count + job->ImagesTogether - 1) / job->ImagesTogether * job->Bands, &Band, (nuint)(work * sizeof(T)));
+            job->Chunks = new((job->X.Count + job->ImagesTogether - 1) / job->ImagesTogether * job->Bands, &Band, (nint)(RegisterTiles<T>.MostElements + copy) * sizeof(T));
             Chunks.Run((Chunks*)job);
         }
         finally
         {
-            NativeMemory.AlignedFree(panels);
+            TensorMemory.Return(panels);
         }
     }
 
@@ -143,6 +142,7 @@ internal static unsafe class Correlation<T>
     {
         var job = (CorrelationJob*)context;
         long first = chunk / job->Bands * job->ImagesTogether, band = chunk % job->Bands;
+        T* copy = (T*)work + RegisterTiles<T>.MostElements;
         (long First, long Count) images = (first, Math.Min(job->ImagesTogether, job->X.Count - first));
         for (long p = 0; p < job->PartCount; p++)
         {
@@ -156,12 +156,12 @@ internal static unsafe class Correlation<T>
 
             Plane plane = windows.ArePixels(job->X) && windows.Across >= RegisterTiles<T>.MostRows / 2
                 ? Plane.On<T>(job->X, first, begin)
-                : Plane.Copy(job->X, windows, images, begin, down, (T*)work);
-            Multiply(job, part, plane, images, begin, down);
+                : Plane.Copy(job->X, windows, images, begin, down, copy);
+            Multiply(job, part, plane, images, begin, down, (T*)work);
         }
     }
 
-    private static void Multiply(CorrelationJob* job, CorrelationPart* part, in Plane plane, (long First, long Count) images, long begin, long down)
+    private static void Multiply(CorrelationJob* job, CorrelationPart* part, in Plane plane, (long First, long Count) images, long begin, long down, T* tile)
     {
         int width = RegisterTiles<T>.Width;
         long vectors = Vectors(job->Y.Channels), terms = Terms(part->Windows, job->X.Channels);
@@ -183,7 +183,7 @@ internal static unsafe class Correlation<T>
                 BSegment = row * (nint)(part->Windows.Width * job->X.Channels),
                 Initial = panel,
             };
-            new Tiles(job, part, plane, &product, taken, vector * width).Over(images, begin, down);
+            new Tiles(job, part, plane, &product, taken, vector * width, tile).Over(images, begin, down);
             panel += row * (nint)(1 + terms);
             vector += taken;
         }
@@ -200,15 +200,17 @@ internal static unsafe class Correlation<T>
         private readonly nint _row, _columns, _pixel; // of a tile's memory; outputs that there are; from a half's output pixel to the next
         private readonly long _output;
         private readonly bool _isWhole;
+        private readonly T* _tile; // for what cannot be written at once
         private T* _target;
         private long _valid;
         private bool _isHalf;
 
-        public Tiles(CorrelationJob* job, CorrelationPart* part, in Plane plane, Product<T>* product, int vectors, long output)
+        public Tiles(CorrelationJob* job, CorrelationPart* part, in Plane plane, Product<T>* product, int vectors, long output, T* tile)
         {
             _job = job;
             _part = part;
             _product = product;
+            _tile = tile;
             (_plane, _vectors, _output) = (plane, vectors, output);
             _row = vectors * RegisterTiles<T>.Width;
             _columns = (nint)Math.Min(_row, job->Y.Channels - output);
@@ -262,7 +264,7 @@ internal static unsafe class Correlation<T>
                 return;
             }
 
-            T* tile = stackalloc T[RegisterTiles<T>.MostElements];
+            T* tile = _tile;
             _product->C = tile;
             _product->CHalf = tile + (rows * _row);
             _product->CRow = _row;

@@ -35,12 +35,12 @@ internal unsafe ref struct NormReluPass<T>
     {
         var plan = new TilePlan(z.RowCount, z.Channels, sizeof(T));
         nuint runs = (nuint)(Coefficients * plan.Width * sizeof(T)), aligned = (runs + Alignment - 1) / Alignment * Alignment;
-        _runs = (T*)NativeMemory.AlignedAlloc(aligned + (nuint)(plan.Chunks * 2 * plan.Channels * sizeof(double)), Alignment);
+        _runs = (T*)TensorMemory.Rent((nint)aligned + (nint)(plan.Chunks * 2 * plan.Channels * sizeof(double)));
         _sums = (double*)((byte*)_runs + aligned);
         _job = new() { Plan = plan, Z = z.As<T>(), Partial = _sums };
     }
 
-    public readonly void Dispose() => NativeMemory.AlignedFree(_runs);
+    public readonly void Dispose() => TensorMemory.Return(_runs);
 
     /// <summary>The statistics of z into <paramref name="saved"/>, and mixed into the running ones where there are any.</summary>
     public void Statistics(T* weight, T* bias, double epsilon, T* runningMean, T* runningVariance, double momentum, Saved<T> saved)
@@ -191,7 +191,7 @@ internal unsafe ref struct NormReluPass<T>
 
     private void Go(delegate*<void*, long, void*, void> body, bool isBackwards)
     {
-        _job.Chunks = new(_job.Plan.Chunks, body, (nuint)(NormReluLoops<T>.WorkTiles * _job.Plan.Width * sizeof(T)), isBackwards);
+        _job.Chunks = new(_job.Plan.Chunks, body, (nint)(NormReluLoops<T>.WorkTiles * _job.Plan.Width * sizeof(T)), isBackwards);
         fixed (NormReluJob<T>* job = &_job)
         {
             Chunks.Run((Chunks*)job);

@@ -38,7 +38,6 @@ internal unsafe struct WeightGradientJob
 internal static unsafe class WeightGradient<T>
     where T : unmanaged, IBinaryFloatingPointIeee754<T>
 {
-    private const nuint Alignment = 64;
     private const long PieceBytes = 1 << 17; // of what the windows see: a part of a second-level cache
     private const long PiecePixels = 512; // so that a tile's sums are worth their loading
     private const long MostChunks = 32, LeastChunks = 8, SumsBytes = 1 << 21; // of all chunks, unless they are few
@@ -62,17 +61,17 @@ internal static unsafe class WeightGradient<T>
         long pieces = Pieces(job), bytes = job->SizeOfSums * sizeof(T);
         job->ChunkCount = Math.Min(pieces, Math.Clamp(SumsBytes / bytes, LeastChunks, MostChunks));
         long seen = Plane.Size(windows, channels, job->PieceImages, job->PieceDown), given = ((pixels * job->PieceImages) + least) * outputs;
-        job->Sums = NativeMemory.AlignedAlloc((nuint)(job->ChunkCount * bytes), Alignment);
+        job->Sums = TensorMemory.Rent((nint)(job->ChunkCount * bytes));
         try
         {
-            job->Chunks = new(job->ChunkCount, &Sum, (nuint)((seen + given + (3 * width)) * sizeof(T)));
+            job->Chunks = new(job->ChunkCount, &Sum, (nint)(seen + given + (3 * width)) * sizeof(T));
             Chunks.Run((Chunks*)job);
-            job->Chunks = new(CollectChunks, &Collect, 1);
+            job->Chunks = new(CollectChunks, &Collect, workBytes: 0);
             Chunks.Run((Chunks*)job);
         }
         finally
         {
-            NativeMemory.AlignedFree(job->Sums);
+            TensorMemory.Return(job->Sums);
         }
     }
 

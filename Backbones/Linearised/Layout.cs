@@ -13,7 +13,9 @@ internal static class Layout
 
     /// <summary>A tensor whose values are not set.</summary>
     public static Tensor Empty(long[] shape, ScalarType type, Device device)
-        => shape is [var n, var c, var h, var w] ? empty([n, h, w, c], type, device).permute(0, 3, 1, 2) : empty(shape, type, device);
+        => shape is [var n, var c, var h, var w]
+            ? (device.type == DeviceType.CPU ? TensorMemory.Empty([n, h, w, c], type) : empty([n, h, w, c], type, device)).permute(0, 3, 1, 2)
+            : empty(shape, type, device);
 
     /// <summary><c>[N, C, H, W]</c> with the channels of a pixel beside each other; the tensor's own memory where it is so already.</summary>
     public static Tensor ChannelsLast(Tensor x) => x.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2);
