@@ -11,6 +11,7 @@ namespace Imta.MetaWeight.Backbones.Kernels;
 public static unsafe class ConvolutionKernels
 {
     private const int Dimensions = 4;
+    private static readonly long[] PixelsOfAWindow = [1, 2, 4];
 
     /// <summary>Whether images can be convolved here with a weight.</summary>
     /// <param name="x"><c>[N, I, H, W]</c>.</param>
@@ -36,8 +37,8 @@ public static unsafe class ConvolutionKernels
         void Run<T>()
             where T : unmanaged, IBinaryFloatingPointIeee754<T>
         {
-            long kernel = weight.shape[2], window = kernel * kernel;
-            var part = new CorrelationPart { Windows = windows, OutputStep = 1, OfOutput = weight.shape[1] * window, OfChannel = window, OfRow = kernel, OfColumn = 1 };
+            long kernel = weight.shape[2];
+            CorrelationPart part = Forward<T>(windows, output.IsDense ? weight.shape[0] : 0);
             var job = new CorrelationJob
             {
                 X = input.AsImages(),
@@ -46,6 +47,9 @@ public static unsafe class ConvolutionKernels
                 PartCount = 1,
                 Weights = Operand.Dense<T>(weight, "weight", weight.shape),
                 Bias = Operand.Optional<T>(bias, "bias", weight.shape[0]),
+                OfOutput = weight.shape[1] * kernel * kernel,
+                OfChannel = kernel * kernel,
+                Kernel = kernel,
                 Rectifies = rectifies,
             };
             Correlation<T>.Run(&job);
@@ -57,8 +61,9 @@ public static unsafe class ConvolutionKernels
     /// <param name="weight"><c>[O, I, K, K]</c>, without gaps.</param>
     /// <param name="stride">As forward.</param>
     /// <param name="padding">As forward.</param>
+    /// <param name="adds">Whether the gradient is added to what is there.</param>
     /// <param name="byInput"><c>[N, I, H, W]</c>, written.</param>
-    public static void BackwardInput(Tensor byOutput, Tensor weight, long stride, long padding, Tensor byInput)
+    public static void BackwardInput(Tensor byOutput, Tensor weight, long stride, long padding, bool adds, Tensor byInput)
     {
         (Operand given, Operand written) = (Operand.Rows(byOutput, "the gradient by the output"), Operand.Rows(byInput, "the gradient by the input"));
         _ = Of(byInput, weight, byOutput, stride, padding);
@@ -68,20 +73,19 @@ public static unsafe class ConvolutionKernels
         void Run<T>()
             where T : unmanaged, IBinaryFloatingPointIeee754<T>
         {
-            // Those of the input's pixels whose rows and columns leave the same remainders see the same of the kernel.
+            long kernel = weight.shape[2];
             CorrelationPart* parts = stackalloc CorrelationPart[(int)(stride * stride)];
-            for (long p = 0; p < stride * stride; p++)
-            {
-                parts[p] = Part(weight, stride, padding, byInput, p / stride, p % stride);
-            }
-
             var job = new CorrelationJob
             {
                 X = given.AsImages(),
                 Y = written.AsImages(),
                 Parts = parts,
-                PartCount = stride * stride,
+                PartCount = Backward<T>(kernel, stride, padding, written.AsImages(), written.IsDense, parts),
                 Weights = Operand.Dense<T>(weight, "weight", weight.shape),
+                OfOutput = kernel * kernel,
+                OfChannel = weight.shape[1] * kernel * kernel,
+                Kernel = kernel,
+                Adds = adds,
             };
             Correlation<T>.Run(&job);
         }
@@ -121,35 +125,98 @@ public static unsafe class ConvolutionKernels
             && x.dtype == y.dtype && x.dtype == weight.dtype && (input[0], input[1], output[1]) == (output[0], kernel[1], kernel[0])
             && output[2] == ((input[2] + (2 * padding) - kernel[2]) / stride) + 1 && output[3] == ((input[3] + (2 * padding) - kernel[2]) / stride) + 1;
         return fits
-            ? new(output[2], output[3], stride, -padding, -padding, kernel[2], kernel[2])
+            ? new(output[2], output[3], stride, stride, -padding, -padding, kernel[2], kernel[2])
             : throw new ArgumentException(
                 $"a convolution of [{string.Join(", ", input)}] by [{string.Join(", ", kernel)}], stride {stride}, padding {padding}, has no output "
                 + $"[{string.Join(", ", output)}], or the element types differ.");
     }
 
-    private static CorrelationPart Part(Tensor weight, long stride, long padding, Tensor byInput, long top, long left)
+    /// <summary>The part of a convolution: a window for each pixel of the output, or for a few if that takes less time.</summary>
+    private static CorrelationPart Forward<T>(Windows windows, long outputs)
+        where T : unmanaged, IBinaryFloatingPointIeee754<T>
     {
-        long inputs = weight.shape[1], kernel = weight.shape[2], window = kernel * kernel;
-        (long height, long firstRow, long ofRow) = Seen(top, kernel, stride, padding);
-        (long width, long firstColumn, long ofColumn) = Seen(left, kernel, stride, padding);
+        long pixels = 1;
+        foreach (long more in PixelsOfAWindow)
+        {
+            if (outputs > 0 && windows.Across % more == 0 && Cost(more) < Cost(pixels))
+            {
+                pixels = more;
+            }
+        }
+
         return new()
         {
-            Windows = new((byInput.shape[2] - top + stride - 1) / stride, (byInput.shape[3] - left + stride - 1) / stride, 1, firstRow, firstColumn, height, width),
-            OutputStep = stride,
-            Top = top,
-            Left = left,
-            First = (ofRow * kernel) + ofColumn,
-            OfOutput = window,
-            OfChannel = inputs * window,
-            OfRow = -stride * kernel,
-            OfColumn = -stride,
+            Windows = windows with { Across = windows.Across / pixels, StepAcross = pixels * windows.StepAcross, Width = Width(pixels) },
+            Pixels = pixels,
+            Down = 1,
+            Across = pixels,
+            RowStep = 1,
+            ColumnStep = 1,
+            PixelStep = -windows.StepAcross,
         };
+
+        long Width(long pixels) => windows.Width + ((pixels - 1) * windows.StepAcross);
+        double Cost(long pixels) => (double)Width(pixels) * Correlation<T>.Vectors(pixels * outputs) / pixels;
     }
 
-    /// <summary>Of the input's rows that leave a remainder: how many of the output's they see, from which on, and which of the kernel's belongs to the first.</summary>
-    private static (long Count, long First, long OfKernel) Seen(long remainder, long kernel, long stride, long padding)
+    /// <summary>
+    /// The parts of a gradient by the input: row i and column j of the kernel meet the input's pixel (y, x) and the output's (v, u) where y = stride · v +
+    /// i − padding, and so across. Pixels whose rows leave one remainder see the same rows of the kernel; so do columns, unless a window gives all pixels
+    /// between two columns of the output.
+    /// </summary>
+    private static long Backward<T>(long kernel, long stride, long padding, Images byInput, bool isDense, CorrelationPart* parts)
+        where T : unmanaged, IBinaryFloatingPointIeee754<T>
     {
-        long least = (remainder + padding) % stride, count = least < kernel ? ((kernel - 1 - least) / stride) + 1 : 0;
-        return (count, ((remainder + padding - least) / stride) - (count - 1), least + (stride * (count - 1)));
+        long vectors = Correlation<T>.Vectors(byInput.Channels), apart = 0, columns = 1;
+        for (long remainder = 0; remainder < stride; remainder++)
+        {
+            apart += Seen(remainder, remainder, kernel, stride, padding).Count * vectors;
+        }
+
+        double least = (double)apart / stride;
+        foreach (long more in PixelsOfAWindow)
+        {
+            long pixels = stride * more;
+            double cost = (double)Seen(0, pixels - 1, kernel, stride, padding).Count * Correlation<T>.Vectors(pixels * byInput.Channels) / pixels;
+            if (isDense && byInput.Width % pixels == 0 && cost < least)
+            {
+                (least, columns) = (cost, pixels);
+            }
+        }
+
+        long count = 0, across = columns == 1 ? stride : columns;
+        for (long row = 0; row < stride; row++)
+        {
+            for (long column = 0; column < across; column += columns)
+            {
+                (long height, long top) = Seen(row, row, kernel, stride, padding);
+                (long width, long left) = Seen(column, column + columns - 1, kernel, stride, padding);
+                parts[count++] = new()
+                {
+                    Windows = new(Count(byInput.Height, row, stride), Count(byInput.Width, column, across), 1, across / stride, top, left, height, width),
+                    Pixels = columns,
+                    Down = stride,
+                    Across = across,
+                    Top = row,
+                    Left = column,
+                    Row = row + padding - (stride * top),
+                    RowStep = -stride,
+                    Column = column + padding - (stride * left),
+                    ColumnStep = -stride,
+                    PixelStep = 1,
+                };
+            }
+        }
+
+        return count;
+
+        static long Count(long all, long from, long step) => (all - from + step - 1) / step;
+    }
+
+    /// <summary>How many rows of the output the input's rows from a first to a last see, and which the first of them is; so too columns.</summary>
+    private static (long Count, long First) Seen(long first, long last, long kernel, long stride, long padding)
+    {
+        long begin = (long)Math.Ceiling((first + padding - kernel + 1) / (double)stride), end = (long)Math.Floor((last + padding) / (double)stride);
+        return (Math.Max(0, end - begin + 1), begin);
     }
 }

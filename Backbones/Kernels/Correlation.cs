@@ -5,19 +5,24 @@ using System.Runtime.InteropServices;
 namespace Imta.MetaWeight.Backbones.Kernels;
 
 /// <summary>
-/// Windows of one image times weights: pixels of another, at a distance of <see cref="OutputStep"/> from <see cref="Top"/> and
-/// <see cref="Left"/> on. A convolution is one; its gradient by the input one for each pixel of a stride's square.
+/// Windows of one image times weights: pixels of another. A convolution is one part; its gradient by the input one for each row, and sometimes each
+/// column, of a stride's square. A window may give several pixels side by side, so that few channels fill a vector.
 /// </summary>
-internal unsafe struct CorrelationPart
+internal struct CorrelationPart
 {
     public Windows Windows;
-    public long OutputStep, Top, Left;
 
-    /// <summary>Weights as tiles read them (<see cref="Panels"/>).</summary>
-    public void* Panels;
+    /// <summary>Pixels that a window gives, and the distances between what neighbouring windows give, in rows and columns.</summary>
+    public long Pixels, Down, Across;
 
-    /// <summary>The weights' elements: where the window's first one lies, and the distances to the next output, channel, row and column.</summary>
-    public long First, OfOutput, OfChannel, OfRow, OfColumn;
+    /// <summary>The row and column of the first pixel.</summary>
+    public long Top, Left;
+
+    /// <summary>The kernel's row that a window's first row belongs to, and from a row to the next.</summary>
+    public long Row, RowStep;
+
+    /// <summary>Its column that the first column belongs to for the first pixel; from a column and from a pixel to the next. None may: the weight is 0.</summary>
+    public long Column, ColumnStep, PixelStep;
 }
 
 /// <summary>All parts, over all images.</summary>
@@ -28,8 +33,19 @@ internal unsafe struct CorrelationJob
     public Images X, Y;
     public CorrelationPart* Parts;
     public long PartCount;
+
+    /// <summary>Weights, and the distances to the next output, channel and row or column of the kernel; and a bias or null.</summary>
     public void* Weights, Bias;
-    public bool Rectifies;
+
+    public long OfOutput, OfChannel, Kernel;
+
+    /// <summary>Whether max(0, y) is written, or what is there is added to.</summary>
+    public bool Rectifies, Adds;
+
+    /// <summary>The parts' weights as tiles read them, and how many elements a part has at most.</summary>
+    public void* Panels;
+
+    public long PanelSize;
 
     /// <summary>How images are cut: some together, or each in bands of rows.</summary>
     public long ImagesTogether, Bands;
@@ -42,98 +58,112 @@ internal static unsafe class Correlation<T>
     private const long PixelsTogether = 128; // that the weights in the caches serve one after the other
     private const long EnoughChunks = 16; // for the threads; fewer images are cut into bands
 
-    /// <summary>Computes all parts of a job whose images and weights are set.</summary>
+    /// <summary>Vectors of so many outputs.</summary>
+    public static long Vectors(long outputs) => (outputs + RegisterTiles<T>.Width - 1) / RegisterTiles<T>.Width;
+
+    /// <summary>Computes all parts of a job whose images, parts and weights are set.</summary>
     public static void Run(CorrelationJob* job)
     {
-        long channels = job->X.Channels, outputs = job->Y.Channels, size = 0, copy = 0, pixels = 0;
+        long copy = 0, pixels = 1, vectors = 0;
+        job->ImagesTogether = job->Bands = 1;
         for (long p = 0; p < job->PartCount; p++)
         {
-            Windows windows = job->Parts[p].Windows;
-            size += PanelSize(windows, channels, outputs);
-            pixels = Math.Max(pixels, windows.Down * windows.Across);
+            CorrelationPart part = job->Parts[p];
+            pixels = Math.Max(pixels, part.Windows.Down * part.Windows.Across);
+            vectors = Math.Max(vectors, Vectors(Outputs(job, part)));
+            job->PanelSize = Math.Max(job->PanelSize, Vectors(Outputs(job, part)) * RegisterTiles<T>.Width * (1 + Terms(job, part)));
         }
 
-        job->ImagesTogether = Math.Clamp(PixelsTogether / Math.Max(1, pixels), 1, Math.Max(1, job->X.Count / EnoughChunks));
+        job->ImagesTogether = Math.Clamp(PixelsTogether / pixels, 1, Math.Max(1, job->X.Count / EnoughChunks));
         job->Bands = Math.Max(1, EnoughChunks / job->X.Count);
         for (long p = 0; p < job->PartCount; p++)
         {
             Windows windows = job->Parts[p].Windows;
-            copy = Math.Max(copy, Plane.Size(windows, channels, job->ImagesTogether, (windows.Down + job->Bands - 1) / job->Bands));
+            copy = Math.Max(copy, Plane.Size(windows, job->X.Channels, job->ImagesTogether, (windows.Down + job->Bands - 1) / job->Bands));
         }
 
-        T* panels = (T*)TensorMemory.Rent((nint)size * sizeof(T));
+        job->Panels = TensorMemory.Rent((nint)(job->PartCount * job->PanelSize) * sizeof(T));
         try
         {
-            T* next = panels;
-            for (long p = 0; p < job->PartCount; p++)
-            {
-                job->Parts[p].Panels = next;
-                next += PanelSize(job->Parts[p].Windows, channels, outputs);
-            }
-
-            job->Chunks = new(job->PartCount * Vectors(outputs), &Pack, workBytes: 0);
+            job->Chunks = new(job->PartCount * vectors, &Pack, workBytes: 0);
             Chunks.Run((Chunks*)job);
-            job->Chunks = new((job->X.Count + job->ImagesTogether - 1) / job->ImagesTogether * job->Bands, &Band, (nint)(RegisterTiles<T>.MostElements + copy) * sizeof(T));
+            long groups = (job->X.Count + job->ImagesTogether - 1) / job->ImagesTogether;
+            job->Chunks = new(groups * job->Bands, &Band, (nint)(RegisterTiles<T>.MostElements + copy) * sizeof(T));
             Chunks.Run((Chunks*)job);
         }
         finally
         {
-            TensorMemory.Return(panels);
+            TensorMemory.Return(job->Panels);
         }
     }
 
-    private static long Vectors(long outputs) => (outputs + RegisterTiles<T>.Width - 1) / RegisterTiles<T>.Width;
+    private static long Terms(CorrelationJob* job, in CorrelationPart part) => part.Windows.Height * part.Windows.Width * job->X.Channels;
 
-    private static long Terms(in Windows windows, long channels) => windows.Height * windows.Width * channels;
-
-    private static long PanelSize(in Windows windows, long channels, long outputs)
-        => Vectors(outputs) * RegisterTiles<T>.Width * (1 + Terms(windows, channels));
+    private static long Outputs(CorrelationJob* job, in CorrelationPart part) => part.Pixels * job->Y.Channels;
 
     /// <summary>
-    /// Lays the weights of one vector of outputs, and their bias before them, where the tile of its panel reads them: the panels' vectors side by side,
-    /// term after term.
+    /// Lays the weights of one vector of outputs, and their bias before them, where tiles read them: the vectors of a tile side by side, term after term.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Pack(void* context, long chunk, void* work)
     {
         var job = (CorrelationJob*)context;
-        long vectors = Vectors(job->Y.Channels), vector = chunk % vectors, panel = 0;
+        CorrelationPart part = job->Parts[chunk % job->PartCount];
+        long vector = chunk / job->PartCount, outputs = Outputs(job, part), vectors = Vectors(outputs), panel = 0;
+        if (vector >= vectors)
+        {
+            return;
+        }
+
         int width = RegisterTiles<T>.Width, taken = RegisterTiles<T>.Take(vectors);
-        ref CorrelationPart part = ref job->Parts[chunk / vectors];
         while (panel + taken <= vector)
         {
             panel += taken;
             taken = RegisterTiles<T>.Take(vectors - panel);
         }
 
-        nint row = taken * width, lanes = (nint)Math.Min(width, job->Y.Channels - (vector * width));
-        T* target = (T*)part.Panels + (panel * width * (1 + Terms(part.Windows, job->X.Channels))) + ((vector - panel) * width);
-        T* source = (T*)job->Weights + part.First + (vector * width * part.OfOutput);
-        for (nint l = 0; l < width; l++)
+        nint row = taken * width;
+        T* target = (T*)job->Panels + (chunk % job->PartCount * job->PanelSize) + (panel * width * (1 + Terms(job, part))) + ((vector - panel) * width);
+        for (nint lane = 0; lane < width; lane++)
         {
-            target[l] = job->Bias == null || l >= lanes ? T.Zero : ((T*)job->Bias)[(vector * width) + l];
+            long output = (vector * width) + lane;
+            target[lane] = output < outputs && job->Bias != null ? ((T*)job->Bias)[output % job->Y.Channels] : T.Zero;
         }
 
-        target += row;
         for (long y = 0; y < part.Windows.Height; y++)
         {
             for (long x = 0; x < part.Windows.Width; x++)
             {
-                T* from = source + (y * part.OfRow) + (x * part.OfColumn);
-                for (long c = 0; c < job->X.Channels; c++, from += part.OfChannel, target += row)
-                {
-                    nint ofOutput = (nint)part.OfOutput;
-                    for (nint l = 0; l < lanes; l++)
-                    {
-                        target[l] = from[l * ofOutput];
-                    }
+                PackPixel(job, part, y, x, vector * width, target + row, row);
+                target += row * (nint)job->X.Channels;
+            }
+        }
+    }
 
-                    for (nint l = lanes; l < width; l++)
-                    {
-                        target[l] = T.Zero;
-                    }
+    /// <summary>Lays the weights of one of a window's pixels for a vector of outputs: a row for each channel.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void PackPixel(CorrelationJob* job, in CorrelationPart part, long y, long x, long output, T* target, nint row)
+    {
+        int width = RegisterTiles<T>.Width;
+        nint ofChannel = (nint)job->OfChannel, ofOutput = (nint)job->OfOutput, channels = (nint)job->X.Channels;
+        long down = part.Row + (y * part.RowStep), pixel = output / job->Y.Channels, channel = output % job->Y.Channels;
+        for (nint lane = 0; lane < width;)
+        {
+            // As many lanes as are outputs of one pixel.
+            nint count = (nint)Math.Min(width - lane, job->Y.Channels - channel);
+            long across = part.Column + (pixel * part.PixelStep) + (x * part.ColumnStep);
+            bool isThere = pixel < part.Pixels && across >= 0 && across < job->Kernel;
+            T* source = (T*)job->Weights + (channel * ofOutput) + (down * job->Kernel) + across, to = target + lane;
+            for (nint c = 0; c < channels; c++, source += ofChannel, to += row)
+            {
+                for (nint l = 0; l < count; l++)
+                {
+                    to[l] = isThere ? source[l * ofOutput] : T.Zero;
                 }
             }
+
+            lane += count;
+            (pixel, channel) = (pixel + 1, 0);
         }
     }
 
@@ -141,8 +171,8 @@ internal static unsafe class Correlation<T>
     private static void Band(void* context, long chunk, void* work)
     {
         var job = (CorrelationJob*)context;
-        long first = chunk / job->Bands * job->ImagesTogether, band = chunk % job->Bands;
         T* copy = (T*)work + RegisterTiles<T>.MostElements;
+        long first = chunk / job->Bands * job->ImagesTogether, band = chunk % job->Bands;
         (long First, long Count) images = (first, Math.Min(job->ImagesTogether, job->X.Count - first));
         for (long p = 0; p < job->PartCount; p++)
         {
@@ -161,29 +191,32 @@ internal static unsafe class Correlation<T>
         }
     }
 
-    private static void Multiply(CorrelationJob* job, CorrelationPart* part, in Plane plane, (long First, long Count) images, long begin, long down, T* tile)
+    private static void Multiply(
+        CorrelationJob* job, CorrelationPart* part, in Plane plane, (long First, long Count) images, long begin, long down, T* tile)
     {
-        int width = RegisterTiles<T>.Width;
-        long vectors = Vectors(job->Y.Channels), terms = Terms(part->Windows, job->X.Channels);
-        T* panel = (T*)part->Panels;
+        long vectors = Vectors(Outputs(job, *part)), terms = Terms(job, *part);
+        nint length = (nint)(part->Windows.Width * job->X.Channels);
+        T* panel = (T*)job->Panels + ((part - job->Parts) * job->PanelSize);
         for (long vector = 0; vector < vectors;)
         {
             int taken = RegisterTiles<T>.Take(vectors - vector);
-            nint row = taken * width;
+            nint row = taken * RegisterTiles<T>.Width;
             var product = new Product<T>
             {
-                ARow = (nint)part->Windows.Step * plane.Pixel,
+                ARow = (nint)part->Windows.StepAcross * plane.Pixel,
                 Groups = 1,
                 Segments = (nint)part->Windows.Height,
-                Length = (nint)(part->Windows.Width * job->X.Channels),
+                Length = length,
                 AStep = 1,
                 ASegment = plane.Row,
                 B = panel + row,
                 BStep = row,
-                BSegment = row * (nint)(part->Windows.Width * job->X.Channels),
+                BSegment = row * length,
                 Initial = panel,
+                InitialHalf = panel,
+                Rectifies = job->Rectifies,
             };
-            new Tiles(job, part, plane, &product, taken, vector * width, tile).Over(images, begin, down);
+            new Tiles(job, part, plane, &product, (vector, vectors), tile).Over(images, begin, down);
             panel += row * (nint)(1 + terms);
             vector += taken;
         }
@@ -196,94 +229,101 @@ internal static unsafe class Correlation<T>
         private readonly CorrelationPart* _part;
         private readonly Plane _plane;
         private readonly Product<T>* _product;
-        private readonly int _vectors;
-        private readonly nint _row, _columns, _pixel; // of a tile's memory; outputs that there are; from a half's output pixel to the next
-        private readonly long _output;
-        private readonly bool _isWhole;
+        private readonly int _vectors, _half; // of a tile, windows of its half
+        private readonly nint _row, _columns; // of a tile's memory; outputs that there are
+        private readonly nint _next; // from what a window gives to what the next gives
+        private readonly long _output; // the first
+        private readonly bool _mayReach; // whether what is written beyond a window's outputs is the next one's alone, which is written later
         private readonly T* _tile; // for what cannot be written at once
-        private T* _target;
-        private long _valid;
-        private bool _isHalf;
+        private (nint Target, long Windows, bool IsWhole) _waiting;
 
-        public Tiles(CorrelationJob* job, CorrelationPart* part, in Plane plane, Product<T>* product, int vectors, long output, T* tile)
+        public Tiles(CorrelationJob* job, CorrelationPart* part, in Plane plane, Product<T>* product, (long First, long All) vectors, T* tile)
         {
+            (_plane, _vectors) = (plane, RegisterTiles<T>.Take(vectors.All - vectors.First));
             _job = job;
             _part = part;
             _product = product;
             _tile = tile;
-            (_plane, _vectors, _output) = (plane, vectors, output);
-            _row = vectors * RegisterTiles<T>.Width;
-            _columns = (nint)Math.Min(_row, job->Y.Channels - output);
-            _pixel = (nint)part->OutputStep * job->Y.Pixel;
-            _isWhole = _columns == _row && !job->Rectifies;
+            _half = RegisterTiles<T>.Rows(_vectors) / 2;
+            _row = _vectors * RegisterTiles<T>.Width;
+            _output = vectors.First * RegisterTiles<T>.Width;
+            _columns = (nint)Math.Min(_row, Outputs(job, *part) - _output);
+            _next = (nint)part->Across * job->Y.Pixel;
+            _mayReach = _next == _columns && !job->Adds;
         }
 
         public void Over((long First, long Count) images, long begin, long down)
         {
-            long half = RegisterTiles<T>.Rows(_vectors) / 2, across = _part->Windows.Across, step = _part->Windows.Step;
+            long across = _part->Windows.Across, step = _part->Windows.Step;
             for (long image = 0; image < images.Count; image++)
             {
                 for (long y = 0; y < down; y++)
                 {
                     T* source = (T*)_plane.Data + (image * _plane.Image) + (y * step * _plane.Row);
-                    T* target = _job->Y.At<T>(images.First + image, ((begin + y) * _part->OutputStep) + _part->Top, _part->Left) + _output;
-                    for (long x = 0; x < across; x += half)
+                    T* target = _job->Y.At<T>(images.First + image, ((begin + y) * _part->Down) + _part->Top, _part->Left) + _output;
+                    for (long x = 0; x < across; x += _half)
                     {
-                        long at = Math.Max(0, Math.Min(x, across - half)); // the last overlaps the one before it
-                        Add(source + (at * step * _plane.Pixel), target + (at * _pixel), Math.Min(half, across));
+                        long at = Math.Max(0, Math.Min(x, across - _half)); // the last overlaps the one before it
+                        bool fits = _columns == _row || (_mayReach && ((at + _half - 1) * _next) + _row <= across * _next);
+                        Add(source + (at * _product->ARow), target + (at * _next), Math.Min(_half, across), fits && across >= _half);
                     }
                 }
             }
 
-            if (_isHalf)
+            if (_waiting.Windows > 0)
             {
-                Add(_product->A, _target, _valid);
+                Add(_product->A, (T*)_waiting.Target, _waiting.Windows, _waiting.IsWhole);
             }
         }
 
         /// <summary>One half more.</summary>
-        private void Add(T* source, T* target, long valid)
+        private void Add(T* source, T* target, long windows, bool isWhole)
         {
-            if (!_isHalf)
+            if (_waiting.Windows == 0)
             {
                 _product->A = source;
-                _target = target;
-                (_valid, _isHalf) = (valid, true);
+                _waiting = ((nint)target, windows, isWhole);
                 return;
             }
 
-            _isHalf = false;
-            int rows = RegisterTiles<T>.Rows(_vectors) / 2;
+            (nint first, long count, bool areWhole) = _waiting;
+            _waiting = default;
             _product->AHalf = (nint)(source - _product->A);
-            if (_isWhole && _valid == rows && valid == rows)
+            bool isDirect = areWhole && isWhole;
+            _product->C = isDirect ? (T*)first : _tile;
+            _product->CHalf = isDirect ? target : _tile + (_half * _row);
+            _product->CRow = isDirect ? _next : _row;
+            if (_job->Adds)
             {
-                _product->C = _target;
-                _product->CHalf = target;
-                _product->CRow = _pixel;
-                RegisterTiles<T>.Run(_vectors, _product);
-                return;
+                Begin((T*)first, count, target, windows, isDirect);
             }
 
-            T* tile = _tile;
-            _product->C = tile;
-            _product->CHalf = tile + (rows * _row);
-            _product->CRow = _row;
             RegisterTiles<T>.Run(_vectors, _product);
-            if (_job->Rectifies)
+            if (!isDirect)
             {
-                var run = new Runs<T> { Z = tile, Target = tile };
-                Sweep.Over<T, RectifyStep<T>>(2 * rows * _row, &run);
+                Copy(_tile, _row, (T*)first, _next, count);
+                Copy(_tile + (_half * _row), _row, target, _next, windows);
             }
-
-            Write(tile, _target, _valid);
-            Write(tile + (rows * _row), target, valid);
         }
 
-        private readonly void Write(T* tile, T* target, long valid)
+        /// <summary>Lets the sums begin with what is there.</summary>
+        private readonly void Begin(T* first, long count, T* second, long windows, bool isDirect)
         {
-            for (; valid > 0; valid--, tile += _row, target += _pixel)
+            _product->Initial = _product->C;
+            _product->InitialHalf = _product->CHalf;
+            _product->InitialRow = _product->CRow;
+            if (!isDirect)
             {
-                RegisterTiles<T>.Copy(tile, target, _columns);
+                Copy(first, _next, _tile, _row, count);
+                Copy(second, _next, _tile + (_half * _row), _row, windows);
+            }
+        }
+
+        private readonly void Copy(T* source, nint step, T* target, nint targetStep, long windows)
+        {
+            for (; windows > 0; windows--, source += step, target += targetStep)
+            {
+                RegisterTiles<T>.Copy(source, target, _columns);
             }
         }
     }

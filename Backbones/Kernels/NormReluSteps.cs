@@ -35,18 +35,6 @@ internal unsafe struct AddStep<T> : IStep<T>
         => TLanes.Store(TLanes.Add(TLanes.Load(runs.Z + i), TLanes.Load(runs.Change + i)), runs.Target + i);
 }
 
-/// <summary>target = max(0, z).</summary>
-internal unsafe struct RectifyStep<T> : IStep<T>
-    where T : unmanaged
-{
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    static void IStep<T>.At<TVector, TLanes>(in Runs<T> runs, nint i)
-    {
-        TVector z = TLanes.Load(runs.Z + i);
-        TLanes.Store(TLanes.Masked(z, z), runs.Target + i);
-    }
-}
-
 /// <summary>Sums of d = z − mean and of d²; any centre may stand for the mean.</summary>
 internal unsafe struct MomentsStep<T> : IStep<T>
     where T : unmanaged

@@ -29,6 +29,9 @@ internal readonly unsafe struct Operand
 
     public long RowCount => Elements / Channels;
 
+    /// <summary>Whether there are no gaps between rows.</summary>
+    public bool IsDense => RowStride == Channels;
+
     private long Elements { get; } = 1;
 
     private ReadOnlySpan<long> Sizes => new(_sizes, (int)_dimensions);

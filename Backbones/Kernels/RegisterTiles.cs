@@ -23,8 +23,8 @@ internal unsafe struct Product<T>
     /// <summary>From a term of the sum to the next, from a segment to the next, from a group to the next.</summary>
     public nint AStep, ASegment, AGroup, BStep, BSegment, BGroup;
 
-    /// <summary>What the rows' sums begin with.</summary>
-    public T* Initial;
+    /// <summary>What the sums begin with: of the first half of the rows, and of the other.</summary>
+    public T* Initial, InitialHalf;
 
     public nint InitialRow;
 
@@ -32,6 +32,9 @@ internal unsafe struct Product<T>
     public T* C, CHalf;
 
     public nint CRow;
+
+    /// <summary>Whether max(0, C) is written.</summary>
+    public bool Rectifies;
 }
 
 /// <summary>
@@ -140,7 +143,7 @@ internal static unsafe class RegisterTiles<T>
         T* start = product->Initial;
         nint next = product->InitialRow;
         TVector c0 = TLanes.Load(start), c1 = TLanes.Load(start + next), c2 = TLanes.Load(start + (2 * next)), c3 = TLanes.Load(start + (3 * next));
-        start += 4 * next;
+        start = product->InitialHalf;
         TVector c4 = TLanes.Load(start), c5 = TLanes.Load(start + next), c6 = TLanes.Load(start + (2 * next)), c7 = TLanes.Load(start + (3 * next));
         for (nint g = 0; g < product->Groups; g++)
         {
@@ -169,10 +172,17 @@ internal static unsafe class RegisterTiles<T>
             }
         }
 
-        T* target = product->C;
+        T* first = product->C, second = product->CHalf;
         nint down = product->CRow;
-        Store<TVector, TLanes>(c0, c1, c2, c3, target, down);
-        Store<TVector, TLanes>(c4, c5, c6, c7, product->CHalf, down);
+        bool rectifies = product->Rectifies;
+        Store<TVector, TLanes>(c0, first, rectifies);
+        Store<TVector, TLanes>(c1, first + down, rectifies);
+        Store<TVector, TLanes>(c2, first + (2 * down), rectifies);
+        Store<TVector, TLanes>(c3, first + (3 * down), rectifies);
+        Store<TVector, TLanes>(c4, second, rectifies);
+        Store<TVector, TLanes>(c5, second + down, rectifies);
+        Store<TVector, TLanes>(c6, second + (2 * down), rectifies);
+        Store<TVector, TLanes>(c7, second + (3 * down), rectifies);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -181,11 +191,12 @@ internal static unsafe class RegisterTiles<T>
     {
         nint row = product->ARow, half = product->AHalf, length = product->Length, width = TLanes.Width;
         nint aStep = product->AStep, bStep = product->BStep, aSegment = product->ASegment, bSegment = product->BSegment;
-        T* start = product->Initial;
+        T* start = product->Initial, other = product->InitialHalf;
         nint next = product->InitialRow;
-        TVector c0 = TLanes.Load(start), c1 = TLanes.Load(start + next), c2 = TLanes.Load(start + (2 * next)), c3 = TLanes.Load(start + (3 * next));
+        TVector c0 = TLanes.Load(start), c1 = TLanes.Load(start + next), c2 = TLanes.Load(other), c3 = TLanes.Load(other + next);
         start += width;
-        TVector d0 = TLanes.Load(start), d1 = TLanes.Load(start + next), d2 = TLanes.Load(start + (2 * next)), d3 = TLanes.Load(start + (3 * next));
+        other += width;
+        TVector d0 = TLanes.Load(start), d1 = TLanes.Load(start + next), d2 = TLanes.Load(other), d3 = TLanes.Load(other + next);
         for (nint g = 0; g < product->Groups; g++)
         {
             T* aOfSegment = product->A + (g * product->AGroup), bOfSegment = product->B + (g * product->BGroup);
@@ -212,8 +223,13 @@ internal static unsafe class RegisterTiles<T>
             }
         }
 
-        StoreHalves<TVector, TLanes>(c0, c1, c2, c3, product, 0);
-        StoreHalves<TVector, TLanes>(d0, d1, d2, d3, product, width);
+        T* first = product->C, second = product->CHalf;
+        nint down = product->CRow;
+        bool rectifies = product->Rectifies;
+        Store<TVector, TLanes>(c0, d0, first, rectifies);
+        Store<TVector, TLanes>(c1, d1, first + down, rectifies);
+        Store<TVector, TLanes>(c2, d2, second, rectifies);
+        Store<TVector, TLanes>(c3, d3, second + down, rectifies);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -222,13 +238,15 @@ internal static unsafe class RegisterTiles<T>
     {
         nint row = product->ARow, half = product->AHalf, length = product->Length, width = TLanes.Width;
         nint aStep = product->AStep, bStep = product->BStep, aSegment = product->ASegment, bSegment = product->BSegment;
-        T* start = product->Initial;
+        T* start = product->Initial, other = product->InitialHalf;
         nint next = product->InitialRow;
-        TVector c0 = TLanes.Load(start), c1 = TLanes.Load(start + next), c2 = TLanes.Load(start + (2 * next)), c3 = TLanes.Load(start + (3 * next));
+        TVector c0 = TLanes.Load(start), c1 = TLanes.Load(start + next), c2 = TLanes.Load(other), c3 = TLanes.Load(other + next);
         start += width;
-        TVector d0 = TLanes.Load(start), d1 = TLanes.Load(start + next), d2 = TLanes.Load(start + (2 * next)), d3 = TLanes.Load(start + (3 * next));
+        other += width;
+        TVector d0 = TLanes.Load(start), d1 = TLanes.Load(start + next), d2 = TLanes.Load(other), d3 = TLanes.Load(other + next);
         start += width;
-        TVector e0 = TLanes.Load(start), e1 = TLanes.Load(start + next), e2 = TLanes.Load(start + (2 * next)), e3 = TLanes.Load(start + (3 * next));
+        other += width;
+        TVector e0 = TLanes.Load(start), e1 = TLanes.Load(start + next), e2 = TLanes.Load(other), e3 = TLanes.Load(other + next);
         for (nint g = 0; g < product->Groups; g++)
         {
             T* aOfSegment = product->A + (g * product->AGroup), bOfSegment = product->B + (g * product->BGroup);
@@ -255,28 +273,30 @@ internal static unsafe class RegisterTiles<T>
             }
         }
 
-        StoreHalves<TVector, TLanes>(c0, c1, c2, c3, product, 0);
-        StoreHalves<TVector, TLanes>(d0, d1, d2, d3, product, width);
-        StoreHalves<TVector, TLanes>(e0, e1, e2, e3, product, width + width);
+        T* first = product->C, second = product->CHalf;
+        nint down = product->CRow;
+        bool rectifies = product->Rectifies;
+        Store<TVector, TLanes>(c0, d0, first, rectifies);
+        Store<TVector, TLanes>(e0, first + width + width, rectifies);
+        Store<TVector, TLanes>(c1, d1, first + down, rectifies);
+        Store<TVector, TLanes>(e1, first + down + width + width, rectifies);
+        Store<TVector, TLanes>(c2, d2, second, rectifies);
+        Store<TVector, TLanes>(e2, second + width + width, rectifies);
+        Store<TVector, TLanes>(c3, d3, second + down, rectifies);
+        Store<TVector, TLanes>(e3, second + down + width + width, rectifies);
     }
 
+    /// <summary>Vector by vector and row by row, each time: what is written beyond a row is written before the next.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Store<TVector, TLanes>(TVector v0, TVector v1, TVector v2, TVector v3, T* target, nint row)
+    private static void Store<TVector, TLanes>(TVector value, T* target, bool rectifies)
         where TLanes : ILanes<T, TVector>
-    {
-        TLanes.Store(v0, target);
-        TLanes.Store(v1, target + row);
-        TLanes.Store(v2, target + (2 * row));
-        TLanes.Store(v3, target + (3 * row));
-    }
+        => TLanes.Store(rectifies ? TLanes.Masked(value, value) : value, target);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void StoreHalves<TVector, TLanes>(TVector v0, TVector v1, TVector v2, TVector v3, Product<T>* product, nint column)
+    private static void Store<TVector, TLanes>(TVector left, TVector right, T* target, bool rectifies)
         where TLanes : ILanes<T, TVector>
     {
-        TLanes.Store(v0, product->C + column);
-        TLanes.Store(v1, product->C + product->CRow + column);
-        TLanes.Store(v2, product->CHalf + column);
-        TLanes.Store(v3, product->CHalf + product->CRow + column);
+        Store<TVector, TLanes>(left, target, rectifies);
+        Store<TVector, TLanes>(right, target + TLanes.Width, rectifies);
     }
 }

@@ -113,7 +113,7 @@ internal static unsafe class WeightGradient<T>
 
         for (long y = 0; y < windows.Height; y++)
         {
-            Plane shifted = seen with { Pixel = seen.Pixel * (nint)windows.Step, Row = seen.Row * (nint)windows.Step, Data = (nint)((T*)seen.Data + (y * seen.Row)) };
+            Plane shifted = seen with { Pixel = seen.Pixel * (nint)windows.StepAcross, Row = seen.Row * (nint)windows.Step, Data = (nint)((T*)seen.Data + (y * seen.Row)) };
             if (job->OutputsAreRows)
             {
                 Multiply(job, given, byOutput.Channels, shifted, job->Run, sums + (y * Up(job->Run, RegisterTiles<T>.Width)), images.Count, down);
@@ -129,7 +129,9 @@ internal static unsafe class WeightGradient<T>
     private static void Multiply(WeightGradientJob* job, in Plane a, long rows, in Plane b, long columns, T* sums, long images, long down)
     {
         nint stride = (nint)job->ColumnsOfSums, width = RegisterTiles<T>.Width;
-        var product = new Product<T> { ARow = 1, Groups = (nint)images, Segments = (nint)down, Length = (nint)job->Windows.Across };
+        nint across = (nint)job->Windows.Across;
+        bool isRun = a.Row == across * a.Pixel && b.Row == across * b.Pixel; // no gap between the rows of either
+        var product = new Product<T> { ARow = 1, Groups = (nint)images, Segments = isRun ? 1 : (nint)down, Length = isRun ? (nint)down * across : across };
         (product.AStep, product.ASegment, product.AGroup) = (a.Pixel, a.Row, a.Image);
         (product.BStep, product.BSegment, product.BGroup) = (b.Pixel, b.Row, b.Image);
         (product.InitialRow, product.CRow) = (stride, stride);
@@ -143,7 +145,7 @@ internal static unsafe class WeightGradient<T>
             {
                 product.A = (T*)a.Data + row;
                 product.Initial = product.C = sums + (row * stride) + column;
-                product.CHalf = product.C + (product.AHalf * stride);
+                product.InitialHalf = product.CHalf = product.C + (product.AHalf * stride);
                 RegisterTiles<T>.Run(vectors, &product);
             }
 

@@ -11,25 +11,26 @@ internal readonly unsafe record struct Images(nint Data, nint Pixel, long Count,
         => (T*)Data + (((((image * Height) + y) * Width) + x) * Pixel);
 }
 
-/// <summary>Windows on each image at one distance, down and across. They may reach beyond its edges, where all is zero.</summary>
+/// <summary>Windows on each image at equal distances down, and across. They may reach beyond its edges, where all is zero.</summary>
 /// <param name="Down">Windows from top to bottom.</param>
 /// <param name="Across">Windows from left to right.</param>
-/// <param name="Step">Pixels from a window to the next.</param>
+/// <param name="Step">Rows from a window to the next below.</param>
+/// <param name="StepAcross">Columns from a window to the next beside.</param>
 /// <param name="Top">The first row of the topmost.</param>
 /// <param name="Left">The first column of the leftmost.</param>
 /// <param name="Height">Rows of a window.</param>
 /// <param name="Width">Columns of a window.</param>
-internal readonly record struct Windows(long Down, long Across, long Step, long Top, long Left, long Height, long Width)
+internal readonly record struct Windows(long Down, long Across, long Step, long StepAcross, long Top, long Left, long Height, long Width)
 {
     /// <summary>Columns that the windows of a row cover together.</summary>
-    public long Reach => ((Across - 1) * Step) + Width;
+    public long Reach => ((Across - 1) * StepAcross) + Width;
 
     /// <summary>Rows that so many windows one below the other cover together.</summary>
     public long ReachOf(long down) => ((down - 1) * Step) + Height;
 
     /// <summary>Whether the windows are the images' pixels.</summary>
     public bool ArePixels(in Images images)
-        => (Step, Top, Left, Height, Width) == (1, 0, 0, 1, 1) && (Down, Across) == (images.Height, images.Width);
+        => (Step, StepAcross, Top, Left, Height, Width) == (1, 1, 0, 0, 1, 1) && (Down, Across) == (images.Height, images.Width);
 }
 
 /// <summary>What some windows see, with the zeros around: the images themselves, or a copy of what is needed.</summary>
@@ -43,7 +44,7 @@ internal readonly unsafe record struct Plane(nint Data, nint Pixel, nint Row, ni
 
     /// <summary>Elements of a copy.</summary>
     public static long Size(in Windows windows, long channels, long images, long down)
-        => (((images * windows.ReachOf(down) * windows.Reach) + (RegisterTiles<float>.MostRows * windows.Step)) * channels) + Slack;
+        => (((images * windows.ReachOf(down) * windows.Reach) + (RegisterTiles<float>.MostRows * windows.StepAcross)) * channels) + Slack;
 
     /// <summary>The images where they lie, for windows that are pixels.</summary>
     public static Plane On<T>(in Images x, long image, long row)

@@ -86,7 +86,7 @@ internal sealed class Convolution : NamedModule
             }
 
             Tensor ofInput = Layout.Empty(x.shape, x);
-            ConvolutionKernels.BackwardInput(byOutput, weight, _stride[0], _padding[0], ofInput);
+            ConvolutionKernels.BackwardInput(byOutput, weight, _stride[0], _padding[0], adds: false, ofInput);
             return ofInput;
         }
 

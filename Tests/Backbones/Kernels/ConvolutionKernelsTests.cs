@@ -63,6 +63,25 @@ public sealed class ConvolutionKernelsTests
         }
     }
 
+    [Theory]
+    [InlineData(6, 32, 2)]
+    [InlineData(40, 16, 1)]
+    [InlineData(48, 8, 2)]
+    public void A_gradient_may_be_added_to_what_is_there(int channels, int size, int stride)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        foreach (bool isSliced in new[] { false, true })
+        {
+            var one = new Case([3, channels, size, size], 12, 3, stride, 1);
+            (Tensor x, Tensor weight, Tensor byOutput) = one.Operands(ScalarType.Float64, isSliced);
+            Tensor alone = Ours(one, ScalarType.Float64, isSliced)[1], sum = Sliced(x.clone(), isSliced);
+
+            ConvolutionKernels.BackwardInput(byOutput, weight, stride, 1, adds: true, sum);
+
+            (sum - x - alone).abs().max().item<double>().Should().BeLessThan(1e-12);
+        }
+    }
+
     [Fact]
     public void ReLU_comes_with_it_and_lets_NaN_pass()
     {
@@ -87,7 +106,7 @@ public sealed class ConvolutionKernelsTests
         Action[] wrong =
         [
             () => ConvolutionKernels.Forward(x, weight, null, 2, 1, false, y), () => ConvolutionKernels.Forward(x, weight, null, 1, 0, false, y),
-            () => ConvolutionKernels.Forward(x, ones([4, 2L, 3, 3]), null, 1, 1, false, y), () => ConvolutionKernels.BackwardInput(x, weight, 1, 1, x),
+            () => ConvolutionKernels.Forward(x, ones([4, 2L, 3, 3]), null, 1, 1, false, y), () => ConvolutionKernels.BackwardInput(x, weight, 1, 1, false, x),
             () => ConvolutionKernels.Forward(x, weight.to(ScalarType.Float64), null, 1, 1, false, y), () => ConvolutionKernels.Forward(x, weight, null, 0, 1, false, y),
             () => ConvolutionKernels.Forward(x, weight, ones([3L]), 1, 1, false, y), () => ConvolutionKernels.BackwardWeight(y, x, 1, 1, ones([3, 4L, 3, 3])),
             () => ConvolutionKernels.Forward(ones([2, 3L, 8, 8]), weight, null, 1, 1, false, y),
@@ -119,7 +138,7 @@ public sealed class ConvolutionKernelsTests
         (Tensor x, Tensor weight, Tensor byOutput) = one.Operands(type, isSliced);
         Tensor y = Target(byOutput.shape), byInput = Target(x.shape), byWeight = full(weight.shape, double.NaN, type);
         ConvolutionKernels.Forward(x, weight, null, one.Stride, one.Padding, rectifies: false, y);
-        ConvolutionKernels.BackwardInput(byOutput, weight, one.Stride, one.Padding, byInput);
+        ConvolutionKernels.BackwardInput(byOutput, weight, one.Stride, one.Padding, adds: false, byInput);
         ConvolutionKernels.BackwardWeight(byOutput, x, one.Stride, one.Padding, byWeight);
         return [y, byInput, byWeight];
 
