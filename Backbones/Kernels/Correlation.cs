@@ -235,7 +235,7 @@ internal static unsafe class Correlation<T>
         private readonly long _output; // the first
         private readonly bool _mayReach; // whether what is written beyond a window's outputs is the next one's alone, which is written later
         private readonly T* _tile; // for what cannot be written at once
-        private (nint Target, long Windows, bool IsWhole) _waiting;
+        private Half _waiting;
 
         public Tiles(CorrelationJob* job, CorrelationPart* part, in Plane plane, Product<T>* product, (long First, long All) vectors, T* tile)
         {
@@ -263,60 +263,67 @@ internal static unsafe class Correlation<T>
                     T* target = _job->Y.At<T>(images.First + image, ((begin + y) * _part->Down) + _part->Top, _part->Left) + _output;
                     for (long x = 0; x < across; x += _half)
                     {
-                        long at = Math.Max(0, Math.Min(x, across - _half)); // the last overlaps the one before it
+                        long at = Math.Max(0, Math.Min(x, across - _half)), done = x - at; // the last overlaps the one before it
                         bool fits = _columns == _row || (_mayReach && ((at + _half - 1) * _next) + _row <= across * _next);
-                        Add(source + (at * _product->ARow), target + (at * _next), Math.Min(_half, across), fits && across >= _half);
+                        bool isWhole = fits && across >= _half && !(_job->Adds && done > 0);
+                        Add(new(source + (at * _product->ARow), target + (at * _next), done, Math.Min(_half, across), isWhole));
                     }
                 }
             }
 
             if (_waiting.Windows > 0)
             {
-                Add(_product->A, (T*)_waiting.Target, _waiting.Windows, _waiting.IsWhole);
+                Add(_waiting);
             }
         }
 
         /// <summary>One half more.</summary>
-        private void Add(T* source, T* target, long windows, bool isWhole)
+        private void Add(Half half)
         {
             if (_waiting.Windows == 0)
             {
-                _product->A = source;
-                _waiting = ((nint)target, windows, isWhole);
+                _waiting = half;
                 return;
             }
 
-            (nint first, long count, bool areWhole) = _waiting;
+            Half first = _waiting;
             _waiting = default;
-            _product->AHalf = (nint)(source - _product->A);
-            bool isDirect = areWhole && isWhole;
-            _product->C = isDirect ? (T*)first : _tile;
-            _product->CHalf = isDirect ? target : _tile + (_half * _row);
+            bool isDirect = first.IsWhole && half.IsWhole;
+            _product->A = first.Source;
+            _product->AHalf = (nint)(half.Source - first.Source);
+            _product->C = isDirect ? first.Target : _tile;
+            _product->CHalf = isDirect ? half.Target : _tile + (_half * _row);
             _product->CRow = isDirect ? _next : _row;
             if (_job->Adds)
             {
-                Begin((T*)first, count, target, windows, isDirect);
+                Begin(first, half, isDirect);
             }
 
             RegisterTiles<T>.Run(_vectors, _product);
             if (!isDirect)
             {
-                Copy(_tile, _row, (T*)first, _next, count);
-                Copy(_tile + (_half * _row), _row, target, _next, windows);
+                Write(first, _tile);
+                Write(half, _tile + (_half * _row));
             }
         }
 
         /// <summary>Lets the sums begin with what is there.</summary>
-        private readonly void Begin(T* first, long count, T* second, long windows, bool isDirect)
+        private readonly void Begin(Half first, Half second, bool isDirect)
         {
             _product->Initial = _product->C;
             _product->InitialHalf = _product->CHalf;
             _product->InitialRow = _product->CRow;
             if (!isDirect)
             {
-                Copy(first, _next, _tile, _row, count);
-                Copy(second, _next, _tile + (_half * _row), _row, windows);
+                Copy(first.Target, _next, _tile, _row, first.Windows);
+                Copy(second.Target, _next, _tile + (_half * _row), _row, second.Windows);
             }
+        }
+
+        private readonly void Write(Half half, T* tile)
+        {
+            long done = _job->Adds ? half.Done : 0;
+            Copy(tile + (done * _row), _row, half.Target + (done * _next), _next, half.Windows - done);
         }
 
         private readonly void Copy(T* source, nint step, T* target, nint targetStep, long windows)
@@ -326,5 +333,19 @@ internal static unsafe class Correlation<T>
                 RegisterTiles<T>.Copy(source, target, _columns);
             }
         }
+    }
+
+    /// <summary>Half of a tile: some windows, of which a few may be done already; whole, if it can be written where it belongs at once.</summary>
+    private readonly struct Half(T* source, T* target, long done, long windows, bool isWhole)
+    {
+        public T* Source { get; } = source;
+
+        public T* Target { get; } = target;
+
+        public long Done { get; } = done;
+
+        public long Windows { get; } = windows;
+
+        public bool IsWhole { get; } = isWhole;
     }
 }

@@ -66,8 +66,9 @@ internal sealed class Convolution : NamedModule
     /// <param name="x">The input.</param>
     /// <param name="pass">Has the parameters of the pass.</param>
     /// <param name="byInput">Whether ∂/∂x is wanted.</param>
+    /// <param name="sum">What ∂/∂x may be added to, and is then; or null.</param>
     /// <param name="gradient">Takes the rest.</param>
-    public Tensor? Cotangent(Tensor byOutput, Tensor x, Pass pass, bool byInput, ParameterCotangents gradient)
+    public Tensor? Cotangent(Tensor byOutput, Tensor x, Pass pass, bool byInput, Tensor? sum, ParameterCotangents gradient)
     {
         Tensor weight = As(x, pass[_weight]);
         if (ConvolutionKernels.Supports(x, weight) && NormReluKernels.Supports(byOutput))
@@ -85,8 +86,9 @@ internal sealed class Convolution : NamedModule
                 return null;
             }
 
-            Tensor ofInput = Layout.Empty(x.shape, x);
-            ConvolutionKernels.BackwardInput(byOutput, weight, _stride[0], _padding[0], adds: false, ofInput);
+            bool adds = sum is not null && ConvolutionKernels.Supports(sum, weight);
+            Tensor ofInput = adds ? sum! : Layout.Empty(x.shape, x);
+            ConvolutionKernels.BackwardInput(byOutput, weight, _stride[0], _padding[0], adds, ofInput);
             return ofInput;
         }
 

@@ -84,14 +84,14 @@ internal sealed class ConvolutionUnits(IReadOnlyList<(Convolution Convolution, B
             return tangent;
         }
 
-        public override IReadOnlyList<Tensor?> Cotangent(Tensor output, IReadOnlyList<bool> wanted, ParameterCotangents gradient)
+        public override IReadOnlyList<Tensor?> Cotangent(Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient)
         {
             Tensor? cotangent = output;
             for (int u = _points.Length - 1; u >= 0; u--)
             {
                 (Tensor z, Tensor saved) = _points[u];
                 Tensor byConvolution = _units[u].Norm.CotangentRelu(cotangent!, z, saved, _pass, gradient);
-                cotangent = _units[u].Convolution.Cotangent(byConvolution, Input(u), _pass, u > 0 || wanted[0], gradient);
+                cotangent = _units[u].Convolution.Cotangent(byConvolution, Input(u), _pass, u > 0 || wanted[0], u == 0 ? sums[0] : null, gradient);
             }
 
             return [cotangent];

@@ -44,7 +44,7 @@ internal sealed class JoinedFeatures : LinearMap
         return place;
     }
 
-    public override IReadOnlyList<Tensor?> Cotangent(Tensor output, IReadOnlyList<bool> wanted, ParameterCotangents gradient) => Slices(output, _channels);
+    public override IReadOnlyList<Tensor?> Cotangent(Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient) => Slices(output, _channels);
 
     private static Tensor[] Slices(Tensor whole, long[] channels)
         => [.. channels.Select((count, part) => whole.narrow(1, channels[..part].Sum(), count))];

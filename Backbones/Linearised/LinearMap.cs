@@ -22,11 +22,12 @@ public abstract class LinearMap : IDisposable
     /// <summary>The cotangent of each input, given the output's; those of parameters go to <paramref name="gradient"/>.</summary>
     /// <param name="output">∂/∂output, of the output's shape; the map may give it on, but not change it.</param>
     /// <param name="wanted">Whether anybody needs the cotangent of this input.</param>
+    /// <param name="sums">What has come together for this input so far, or null: a map may add to it in place and return that very tensor.</param>
     /// <param name="gradient">Takes ∂/∂parameter.</param>
     /// <returns>
     /// One for each input; null: zero, or not wanted. They are the caller's, who may add to them in place: no two may share memory.
     /// </returns>
-    public abstract IReadOnlyList<Tensor?> Cotangent(Tensor output, IReadOnlyList<bool> wanted, ParameterCotangents gradient);
+    public abstract IReadOnlyList<Tensor?> Cotangent(Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient);
 
     /// <summary>Frees what the map keeps; it cannot be used any more.</summary>
     public void Dispose()

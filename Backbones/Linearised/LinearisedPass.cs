@@ -169,7 +169,7 @@ public sealed class LinearisedPass
         using DisposeScope ofStep = NewDisposeScope();
         ofStep.Attach(output); // goes with the step, unless the map gives it on
         bool[] wanted = [.. step.Inputs.Select(input => !_tape.Variables[input].IsConstant)];
-        IReadOnlyList<Tensor?> given = step.Map.Cotangent(output, wanted, gradient);
+        IReadOnlyList<Tensor?> given = step.Map.Cotangent(output, wanted, [.. step.Inputs.Select(input => cotangents[input])], gradient);
         for (int i = 0; i < given.Count; i++)
         {
             if (!wanted[i])
@@ -180,7 +180,10 @@ public sealed class LinearisedPass
             ref Tensor? sum = ref cotangents[step.Inputs[i]];
             if (sum is not null && given[i] is { } more)
             {
-                Layout.AddTo(sum, more);
+                if (!ReferenceEquals(sum, more))
+                {
+                    Layout.AddTo(sum, more);
+                }
             }
             else
             {

@@ -67,6 +67,10 @@ public sealed class ConvolutionKernelsTests
     [InlineData(6, 32, 2)]
     [InlineData(40, 16, 1)]
     [InlineData(48, 8, 2)]
+    [InlineData(5, 13, 1)]
+    [InlineData(48, 7, 1)]
+    [InlineData(3, 2, 2)]
+    [InlineData(20, 3, 1)]
     public void A_gradient_may_be_added_to_what_is_there(int channels, int size, int stride)
     {
         using DisposeScope scope = NewDisposeScope();
