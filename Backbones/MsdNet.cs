@@ -51,7 +51,7 @@ public sealed class MsdNet : HeadedNetwork
 
         foreach (MsdLayerPlan layer in layers)
         {
-            yield return new MsdLayer(factory, options, layer.Channels, layer.ScalesIn, layer.ScalesOut);
+            yield return new MsdLayer(factory, options, layer);
             if (layer.Reduced is { } reduced)
             {
                 yield return new MsdTransition(factory, options, layer.Channels + options.Growth, reduced, layer.ScalesOut);

@@ -11,26 +11,35 @@ internal readonly record struct JoinedPart(long Channels, Func<Tensor?, Tensor> 
 internal sealed class JoinedFeatures : LinearMap
 {
     private readonly long[] _channels; // of each part
+    private readonly bool _extends; // whether the first lie where they belong already
 
-    private JoinedFeatures(long[] channels) => _channels = channels;
+    private JoinedFeatures(long[] channels, bool extends) => (_channels, _extends) = (channels, extends);
 
     /// <inheritdoc cref="Operators.Join"/>
-    public static Tensor Forward(Tensor features, JoinedPart[] added, Tape tape)
+    public static Tensor Forward(Tensor features, JoinedPart[] added, long room, Tape tape)
     {
         long[] channels = [features.shape[1], .. added.Select(part => part.Channels)];
-        long[] shape = [features.shape[0], channels.Sum(), .. features.shape[2..]];
-        Tensor whole = Layout.Empty(shape, features);
+        bool extends = tape.TakeRoom(features, channels[1..].Sum());
+        Tensor whole = extends ? Layout.Widened(features, channels.Sum()) : Copied(features, channels.Sum(), room);
         Tensor[] slices = Slices(whole, channels);
-        slices[0].copy_(features);
         for (int i = 0; i < added.Length; i++)
         {
             added[i].Compute(slices[i + 1]);
         }
 
-        tape.Add(new JoinedFeatures(channels), whole, [features, .. slices[1..]]);
+        tape.Add(new JoinedFeatures(channels, extends), whole, [features, .. slices[1..]]);
         for (int i = 1; i < slices.Length; i++)
         {
             tape.Place(slices[i], whole, channels[..i].Sum());
+        }
+
+        if (extends)
+        {
+            tape.Extend(features, whole);
+        }
+        else
+        {
+            tape.LeaveRoom(whole, room);
         }
 
         return whole;
@@ -39,12 +48,25 @@ internal sealed class JoinedFeatures : LinearMap
     public override Tensor? Tangent(IReadOnlyList<Tensor?> inputs, ParameterTangents direction, Tensor? place)
     {
         // The added parts are in their slices already.
-        Tensor own = place!.narrow(1, 0, _channels[0]);
-        _ = inputs[0] is { } tangent ? own.copy_(tangent) : own.zero_();
+        if (!_extends)
+        {
+            Tensor own = place!.narrow(1, 0, _channels[0]);
+            _ = inputs[0] is { } tangent ? own.copy_(tangent) : own.zero_();
+        }
+
         return place;
     }
 
     public override IReadOnlyList<Tensor?> Cotangent(Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient) => Slices(output, _channels);
+
+    private static Tensor Copied(Tensor features, long channels, long room)
+    {
+        long[] shape = features.shape;
+        shape[1] = channels + room;
+        Tensor whole = Layout.Empty(shape, features).narrow(1, 0, channels);
+        _ = whole.narrow(1, 0, features.shape[1]).copy_(features);
+        return whole;
+    }
 
     private static Tensor[] Slices(Tensor whole, long[] channels)
         => [.. channels.Select((count, part) => whole.narrow(1, channels[..part].Sum(), count))];

@@ -12,11 +12,15 @@ internal static class Operators
     }
 
     /// <summary>Features <c>[N, C]</c> or <c>[N, C, H, W]</c> and behind them, along the channels, others of their height and width.</summary>
-    public static Tensor Join(Tensor features, JoinedPart[] added, Pass pass)
+    /// <param name="features">What comes first.</param>
+    /// <param name="added">What comes behind it.</param>
+    /// <param name="pass">The pass.</param>
+    /// <param name="room">Channels that later layers will join to the result: on a tape they are written behind it, and nothing is copied then.</param>
+    public static Tensor Join(Tensor features, JoinedPart[] added, Pass pass, long room = 0)
     {
         if (pass.Tape is { } tape)
         {
-            return JoinedFeatures.Forward(features, added, tape);
+            return JoinedFeatures.Forward(features, added, room, tape);
         }
 
         Tensor y = cat([features, .. added.Select(part => part.Compute(null))], 1);

@@ -17,6 +17,14 @@ internal static class Layout
             ? (device.type == DeviceType.CPU ? TensorMemory.Empty([n, h, w, c], type) : empty([n, h, w, c], type, device)).permute(0, 3, 1, 2)
             : empty(shape, type, device);
 
+    /// <summary>A slice of the channels of a wider tensor with more of the channels that lie behind it there.</summary>
+    public static Tensor Widened(Tensor slice, long channels)
+    {
+        long[] shape = slice.shape;
+        shape[1] = channels;
+        return slice.as_strided(shape, slice.stride(), slice.storage_offset());
+    }
+
     /// <summary><c>[N, C, H, W]</c> with the channels of a pixel beside each other; the tensor's own memory where it is so already.</summary>
     public static Tensor ChannelsLast(Tensor x) => x.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2);
 

@@ -152,9 +152,22 @@ public sealed class LinearisedPass
             return tangents[output];
         }
 
-        Tape.Variable wide = _tape.Variables[whole];
-        tangents[whole] ??= Layout.Empty(wide.Shape, wide.Type, Logits[0].device).MoveToOuterDisposeScope();
+        tangents[whole] ??= Wide(_tape.Variables[whole], tangents).MoveToOuterDisposeScope();
         return tangents[whole]!.narrow(1, variable.Start, variable.Shape[1]);
+    }
+
+    /// <summary>A tangent with as much room behind it as its tensor has, or in the room of another.</summary>
+    private Tensor Wide(Tape.Variable variable, Tensor?[] tangents)
+    {
+        long channels = variable.Shape[1];
+        if (variable.Extends is { } extended)
+        {
+            return Layout.Widened(tangents[extended]!, channels);
+        }
+
+        long[] shape = [.. variable.Shape];
+        shape[1] += variable.Room;
+        return Layout.Empty(shape, variable.Type, Logits[0].device).narrow(1, 0, channels);
     }
 
     private void Transpose(int s, ParameterCotangents gradient, Tensor?[] cotangents, DisposeScope scope)

@@ -63,6 +63,37 @@ public sealed class Tape
         _variables[number] = _variables[number] with { Whole = NumberOf(whole), Start = start };
     }
 
+    /// <summary>Tells that behind the channels of a tensor lie more of a wider one that nobody has written to.</summary>
+    /// <param name="whole">An output on the tape.</param>
+    /// <param name="room">How many.</param>
+    internal void LeaveRoom(Tensor whole, long room)
+    {
+        int number = NumberOf(whole);
+        _variables[number] = _variables[number] with { Room = room, FreeRoom = room };
+    }
+
+    /// <summary>Takes channels behind those of a tensor; false: there are not as many, or others have them.</summary>
+    internal bool TakeRoom(Tensor features, long channels)
+    {
+        int number = NumberOf(features);
+        if (_variables[number].FreeRoom < channels)
+        {
+            return false;
+        }
+
+        _variables[number] = _variables[number] with { FreeRoom = 0 };
+        return true;
+    }
+
+    /// <summary>Tells that a tensor is another with the room behind it, of which some is left.</summary>
+    internal void Extend(Tensor features, Tensor whole)
+    {
+        (int number, int extended) = (NumberOf(whole), NumberOf(features));
+        Variable before = _variables[extended], after = _variables[number];
+        long room = before.Room - (after.Shape[1] - before.Shape[1]);
+        _variables[number] = after with { Extends = extended, Room = room, FreeRoom = room };
+    }
+
     internal int NumberOf(Tensor tensor) => _numbers.TryGetValue(tensor, out int number)
         ? number
         : throw new InvalidOperationException($"a tensor of shape [{string.Join(", ", tensor.shape)}] reached a layer, but no layer on the tape made it: every operator on the way has to add its map.");
@@ -74,16 +105,30 @@ public sealed class Tape
             throw new InvalidOperationException($"a layer's output of shape [{string.Join(", ", tensor.shape)}] is on the tape already: a layer that does nothing adds no map, and one that does something makes a tensor of its own.");
         }
 
-        _variables.Add(new Variable(tensor.shape, tensor.dtype, null, 0, IsConstant: false));
+        _variables.Add(new Variable(tensor.shape, tensor.dtype));
         return _variables.Count - 1;
     }
 
     /// <summary>A layer's turn.</summary>
     internal sealed record Step(LinearMap Map, int[] Inputs, int Output);
 
-    /// <summary>
-    /// A tensor of the pass; <paramref name="Start"/> is its first channel in the tensor number <paramref name="Whole"/>, and a constant
-    /// has neither tangent nor cotangent.
-    /// </summary>
-    internal sealed record Variable(long[] Shape, ScalarType Type, int? Whole, long Start, bool IsConstant);
+    /// <summary>A tensor of the pass.</summary>
+    internal sealed record Variable(long[] Shape, ScalarType Type)
+    {
+        /// <summary>The number of the tensor that it is a slice of, and its first channel there.</summary>
+        public int? Whole { get; init; }
+
+        public long Start { get; init; }
+
+        /// <summary>Whether it has neither tangent nor cotangent.</summary>
+        public bool IsConstant { get; init; }
+
+        /// <summary>Channels that were left behind its own for others, and how many are free.</summary>
+        public long Room { get; init; }
+
+        public long FreeRoom { get; init; }
+
+        /// <summary>The number of the tensor whose room it lies in.</summary>
+        public int? Extends { get; init; }
+    }
 }

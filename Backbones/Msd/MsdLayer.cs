@@ -55,20 +55,18 @@ internal sealed class MsdLayer : MsdPart
 
     /// <param name="factory">Starts the parameters.</param>
     /// <param name="options">The network's shape.</param>
-    /// <param name="channels">Channels of a scale before its growth factor, at the input.</param>
-    /// <param name="scalesIn">Scales at the input; the coarsest ones of the network.</param>
-    /// <param name="scalesOut">Scales at the output: as many, or one less (the finest is dropped).</param>
-    public MsdLayer(LayerFactory factory, MsdNetOptions options, long channels, int scalesIn, int scalesOut)
+    /// <param name="plan">Its scales and channels.</param>
+    public MsdLayer(LayerFactory factory, MsdNetOptions options, MsdLayerPlan plan)
         : base(nameof(MsdLayer))
     {
-        int all = options.GrowthFactors.Count;
+        (int scalesIn, int scalesOut, int all) = (plan.ScalesIn, plan.ScalesOut, options.GrowthFactors.Count);
         _dropsFinest = scalesIn > scalesOut;
         _joins = new MsdJoin[scalesOut];
         for (int j = 0; j < scalesOut; j++)
         {
             int scale = all - scalesOut + j;
             int? finer = j > 0 || _dropsFinest ? scale - 1 : null;
-            _joins[j] = new MsdJoin(factory, options, channels, scale, finer);
+            _joins[j] = new MsdJoin(factory, options, plan, scale, finer);
         }
 
         register_module("layers", new Group(_joins));
@@ -93,10 +91,13 @@ internal sealed class MsdJoin : NamedModule
 {
     private readonly ConvolutionChain? _down;
     private readonly ConvolutionChain _normal;
+    private readonly long _room;
 
-    public MsdJoin(LayerFactory factory, MsdNetOptions options, long channels, int scale, int? finer)
+    public MsdJoin(LayerFactory factory, MsdNetOptions options, MsdLayerPlan plan, int scale, int? finer)
         : base(nameof(MsdJoin))
     {
+        long channels = plan.Channels;
+        _room = (long)plan.LaterJoins[scale] * options.Growth * options.GrowthFactors[scale];
         long added = (long)options.Growth * options.GrowthFactors[scale];
         if (finer is { } source)
         {
@@ -112,7 +113,7 @@ internal sealed class MsdJoin : NamedModule
     public Tensor Forward(Tensor own, Tensor? finer, Pass pass)
     {
         var normal = new JoinedPart(_normal.Channels, place => _normal.Forward(own, pass, place));
-        return Operators.Join(own, _down is null ? [normal] : [new JoinedPart(_down.Channels, place => _down.Forward(finer!, pass, place)), normal], pass);
+        return Operators.Join(own, _down is null ? [normal] : [new JoinedPart(_down.Channels, place => _down.Forward(finer!, pass, place)), normal], pass, _room);
     }
 }
 

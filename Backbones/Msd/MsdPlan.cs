@@ -5,7 +5,11 @@ namespace Imta.MetaWeight.Backbones.Msd;
 /// <param name="ScalesIn">Scales at the input.</param>
 /// <param name="ScalesOut">Scales at the output.</param>
 /// <param name="Reduced">Channels behind the transition, before the growth factor; null: no transition.</param>
-internal sealed record MsdLayerPlan(long Channels, int ScalesIn, int ScalesOut, long? Reduced);
+internal sealed record MsdLayerPlan(long Channels, int ScalesIn, int ScalesOut, long? Reduced)
+{
+    /// <summary>For each scale, the finest first: how many later layers join features to those of this one.</summary>
+    public IReadOnlyList<int> LaterJoins { get; init; } = [];
+}
 
 /// <summary>The layers of every block, from the options: depth per block, scales per layer, channels, transitions.</summary>
 internal static class MsdPlan
@@ -18,25 +22,41 @@ internal static class MsdPlan
     public static (IReadOnlyList<MsdLayerPlan> Layers, long ChannelsAtExit)[] Blocks(MsdNetOptions options)
     {
         int[] depths = Depths(options);
-        int total = depths.Sum();
+        List<MsdLayerPlan> all = Layers(options, depths.Sum());
         var blocks = new (IReadOnlyList<MsdLayerPlan>, long)[depths.Length];
-        long channels = options.Channels;
-        int number = 0;
         for (int k = 0; k < depths.Length; k++)
         {
-            var layers = new List<MsdLayerPlan>();
-            for (int i = 0; i < depths[k]; i++)
-            {
-                MsdLayerPlan layer = Layer(options, ++number, total, channels);
-                layers.Add(layer);
-                channels = layer.Reduced ?? channels + options.Growth;
-            }
-
-            blocks[k] = (layers, channels);
+            MsdLayerPlan[] layers = [.. all.Skip(depths[..k].Sum()).Take(depths[k])];
+            blocks[k] = (layers, layers.Length > 0 ? Behind(options, layers[^1]) : k > 0 ? blocks[k - 1].Item2 : options.Channels);
         }
 
         return blocks;
     }
+
+    private static List<MsdLayerPlan> Layers(MsdNetOptions options, int total)
+    {
+        var layers = new List<MsdLayerPlan>();
+        long channels = options.Channels;
+        for (int number = 1; number <= total; number++)
+        {
+            layers.Add(Layer(options, number, total, channels));
+            channels = Behind(options, layers[^1]);
+        }
+
+        var later = new int[options.GrowthFactors.Count];
+        for (int i = total - 1; i >= 0; i--)
+        {
+            int dropped = later.Length - layers[i].ScalesOut;
+            later = layers[i].Reduced is null ? later : new int[later.Length];
+            layers[i] = layers[i] with { LaterJoins = later };
+            later = [.. later.Select((joins, scale) => scale < dropped ? 0 : joins + 1)];
+        }
+
+        return layers;
+    }
+
+    /// <summary>Channels behind a layer and its transition.</summary>
+    private static long Behind(MsdNetOptions options, MsdLayerPlan layer) => layer.Reduced ?? layer.Channels + options.Growth;
 
     private static MsdLayerPlan Layer(MsdNetOptions options, int number, int total, long channels)
     {

@@ -11,6 +11,7 @@ internal sealed class RaLayer : NamedModule
     private readonly ConvolutionChain? _up;
     private readonly ConvolutionChain _normal;
     private readonly long _stride;
+    private readonly long _room;
 
     /// <param name="factory">Starts the parameters.</param>
     /// <param name="block">Its block.</param>
@@ -21,6 +22,7 @@ internal sealed class RaLayer : NamedModule
     {
         long added = block.Flow.Growth;
         _stride = block.HalvesResolution && number == block.Layers - 1 ? 2 : 1;
+        _room = block.LaterChannels(number);
         if (block.Low is { } low)
         {
             long fromLow = (long)Math.Floor(added * compress);
@@ -42,7 +44,7 @@ internal sealed class RaLayer : NamedModule
         long[] size = [.. x.shape[2..].Select(side => (side + _stride - 1) / _stride)];
         var normal = new JoinedPart(_normal.Channels, place => _normal.Forward(x, pass, place));
         JoinedPart[] added = _up is null ? [normal] : [Resized(_up, low!, size, pass), normal];
-        return Operators.Join(Operators.Interpolate(x, size, pass), added, pass);
+        return Operators.Join(Operators.Interpolate(x, size, pass), added, pass, _room);
     }
 
     /// <summary>What a chain makes of features, at another height and width.</summary>

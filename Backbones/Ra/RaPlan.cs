@@ -13,6 +13,13 @@ internal sealed record RaBlockPlan(RaFlowPlan Flow, long Channels, int Layers, R
     /// <summary>Channels behind so many of its layers.</summary>
     public long ChannelsBehind(int layers) => Channels + (layers * Flow.Growth);
 
+    /// <summary>Channels that later layers and the block's end join to those of a layer, at its height and width.</summary>
+    public long LaterChannels(int layer)
+    {
+        int end = HalvesResolution && layer < Layers - 1 ? Layers - 1 : Layers;
+        return ((end - layer - 1) * Flow.Growth) + (end == Layers ? Fused : 0);
+    }
+
     /// <summary>Channels behind the block.</summary>
     public long Out => Reduced ?? ChannelsBehind(Layers) + Fused;
 }
