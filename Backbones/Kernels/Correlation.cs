@@ -225,6 +225,8 @@ internal static unsafe class Correlation<T>
     /// <summary>The tiles of a panel: each half of a tile is a few windows side by side.</summary>
     private ref struct Tiles
     {
+        private const long Ahead = 16; // windows
+
         private readonly CorrelationJob* _job;
         private readonly CorrelationPart* _part;
         private readonly Plane _plane;
@@ -233,6 +235,7 @@ internal static unsafe class Correlation<T>
         private readonly nint _row, _columns; // of a tile's memory; outputs that there are
         private readonly nint _next; // from what a window gives to what the next gives
         private readonly long _output; // the first
+        private readonly bool _isInPlace; // whether the images are read where they lie
         private readonly bool _mayReach; // whether what is written beyond a window's outputs is the next one's alone, which is written later
         private readonly T* _tile; // for what cannot be written at once
         private Half _waiting;
@@ -248,6 +251,7 @@ internal static unsafe class Correlation<T>
             _row = _vectors * RegisterTiles<T>.Width;
             _output = vectors.First * RegisterTiles<T>.Width;
             _columns = (nint)Math.Min(_row, Outputs(job, *part) - _output);
+            _isInPlace = vectors.First == 0 && part->Windows.ArePixels(job->X);
             _next = (nint)part->Across * job->Y.Pixel;
             _mayReach = _next == _columns && !job->Adds;
         }
@@ -266,6 +270,16 @@ internal static unsafe class Correlation<T>
                         long at = Math.Max(0, Math.Min(x, across - _half)), done = x - at; // the last overlaps the one before it
                         bool fits = _columns == _row || (_mayReach && ((at + _half - 1) * _next) + _row <= across * _next);
                         bool isWhole = fits && across >= _half && !(_job->Adds && done > 0);
+                        if (_isInPlace)
+                        {
+                            Plane.Fetch(source + ((x + Ahead) * _product->ARow), _product->ARow, (nint)_job->X.Channels, _half);
+                        }
+
+                        if (_job->Adds)
+                        {
+                            Plane.Fetch(target + ((x + Ahead) * _next), _next, _columns, _half);
+                        }
+
                         Add(new(source + (at * _product->ARow), target + (at * _next), done, Math.Min(_half, across), isWhole));
                     }
                 }

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics.X86;
 
 namespace Imta.MetaWeight.Backbones.Kernels;
 
@@ -40,6 +41,7 @@ internal readonly record struct Windows(long Down, long Across, long Step, long 
 /// <param name="Image">From an image to the next.</param>
 internal readonly unsafe record struct Plane(nint Data, nint Pixel, nint Row, nint Image)
 {
+    private const nint Line = 64; // bytes that come into a cache together
     private const long Slack = 64; // elements that a tile may read after the last, and not use
 
     /// <summary>Elements of a copy.</summary>
@@ -91,6 +93,22 @@ internal readonly unsafe record struct Plane(nint Data, nint Pixel, nint Row, ni
         for (; count > 0; count--, from += pixel, to += channels)
         {
             NativeMemory.Copy(from, to, (nuint)(channels * sizeof(T)));
+        }
+    }
+
+    /// <summary>Asks for pixels that are read later, so that they are in the cache by then; what lies beyond the memory's end does no harm.</summary>
+    public static void Fetch<T>(T* from, nint pixel, nint channels, long count)
+        where T : unmanaged
+    {
+        if (Sse.IsSupported)
+        {
+            for (; count > 0; count--, from += pixel)
+            {
+                for (nint offset = 0; offset < channels * sizeof(T); offset += Line)
+                {
+                    Sse.Prefetch0((byte*)from + offset);
+                }
+            }
         }
     }
 
