@@ -39,7 +39,6 @@ internal static unsafe class WeightGradient<T>
     where T : unmanaged, IBinaryFloatingPointIeee754<T>
 {
     private const long PieceBytes = 1 << 17; // of what the windows see: a part of a second-level cache
-    private const long FetchedBytes = 1 << 14; // of pixels that are read where they lie, while those before them are in use
     private const long PiecePixels = 512; // so that a tile's sums are worth their loading
     private const long MostChunks = 32, LeastChunks = 8, SumsBytes = 1 << 21; // of all chunks, unless they are few
     private const long CollectChunks = 16;
@@ -56,10 +55,9 @@ internal static unsafe class WeightGradient<T>
             ? (Up(outputs, least), down * Up(job->Run, width))
             : (down * Up(job->Run, least), Up(outputs, width));
         long perRow = windows.Step * windows.Reach * channels * sizeof(T), pixels = windows.Down * windows.Across;
-        long pieceBytes = windows.ArePixels(job->X) ? FetchedBytes : PieceBytes;
-        long bands = Count(windows.Down, Math.Clamp(pieceBytes / perRow, 1, windows.Down));
+        long bands = Count(windows.Down, Math.Clamp(PieceBytes / perRow, 1, windows.Down));
         job->PieceDown = Count(windows.Down, bands);
-        job->PieceImages = job->PieceDown < windows.Down ? 1 : Math.Clamp(Math.Min(PiecePixels / pixels, pieceBytes / (perRow * windows.Down)), 1, images);
+        job->PieceImages = job->PieceDown < windows.Down ? 1 : Math.Clamp(Math.Min(PiecePixels / pixels, PieceBytes / (perRow * windows.Down)), 1, images);
         long pieces = Pieces(job), bytes = job->SizeOfSums * sizeof(T);
         job->ChunkCount = Math.Min(pieces, Math.Clamp(SumsBytes / bytes, LeastChunks, MostChunks));
         long seen = Plane.Size(windows, channels, job->PieceImages, job->PieceDown), given = ((pixels * job->PieceImages) + least) * outputs;
@@ -94,23 +92,10 @@ internal static unsafe class WeightGradient<T>
         for (long piece = chunk * pieces / job->ChunkCount; piece < end; piece++)
         {
             (long image, long first) = (piece / bands * job->PieceImages, piece % bands * job->PieceDown);
-            if (piece + 1 < end && job->Windows.ArePixels(job->X))
-            {
-                Fetch(job, job->X, piece + 1);
-                Fetch(job, job->ByOutput, piece + 1);
-            }
-
             AddPiece(job, (image, Math.Min(job->PieceImages, job->X.Count - image)), first, Math.Min(job->PieceDown, job->Windows.Down - first), sums, (T*)work);
         }
     }
 
-
-    private static void Fetch(WeightGradientJob* job, in Images images, long piece)
-    {
-        long bands = Bands(job), image = piece / bands * job->PieceImages, first = piece % bands * job->PieceDown;
-        long pixels = Math.Min(job->PieceDown, images.Height - first) * images.Width * Math.Min(job->PieceImages, images.Count - image);
-        Plane.Fetch(images.At<T>(image, first, 0), images.Pixel, (nint)images.Channels, pixels);
-    }
 
     private static void AddPiece(WeightGradientJob* job, (long First, long Count) images, long first, long down, T* sums, T* work)
     {
