@@ -3,13 +3,6 @@ using System.Runtime.CompilerServices;
 
 namespace Imta.MetaWeight.Backbones.Kernels;
 
-/// <summary>What a batch norm has for its channels, <c>[channels]</c> each.</summary>
-/// <param name="Weight">γ.</param>
-/// <param name="Bias">β.</param>
-/// <param name="RunningMean">Moved towards the batch's mean; or null, with the variance.</param>
-/// <param name="RunningVar">Moved towards the batch's unbiased variance (that of M − 1 for M rows); or null.</param>
-public readonly record struct NormParameters(Tensor Weight, Tensor Bias, Tensor? RunningMean = null, Tensor? RunningVar = null);
-
 /// <summary>
 /// Batch normalisation with the batch's own statistics and ReLU as one function, on the CPU: its value, gradient and tangent. With
 /// ẑ = (z − mean) / √(variance + ε), taken over all rows (Ioffe and Szegedy, 2015), it is y = max(0, weight · ẑ + bias).
@@ -36,32 +29,39 @@ public static unsafe class NormReluKernels
 
     /// <summary>Computes y = max(0, z · scale + shift) with the statistics of z.</summary>
     /// <param name="z">Rows <c>[M, C]</c>, M ≥ 2.</param>
-    /// <param name="norms">The parameters of the channels: of some each, C together.</param>
+    /// <param name="weight"><c>[C]</c>.</param>
+    /// <param name="bias"><c>[C]</c>.</param>
     /// <param name="eps">What is added to the variance, 0 or more.</param>
+    /// <param name="runningMean">
+    /// <c>[C]</c>, moved towards the mean by <paramref name="momentum"/>; or null, with <paramref name="runningVar"/>.
+    /// </param>
+    /// <param name="runningVar"><c>[C]</c>, moved towards the unbiased variance (that of M − 1); or null.</param>
     /// <param name="momentum">The weight of the new statistics in the running ones.</param>
     /// <param name="y">Rows <c>[M, C]</c>, written.</param>
     /// <param name="saved">
     /// <c>[4, C]</c>, written: mean, 1 / √(variance + ε), scale (weight times that), shift (bias − mean · scale).
     /// </param>
     public static void Forward(
-        Tensor z, IReadOnlyList<NormParameters> norms, double eps, double momentum, Tensor y, Tensor saved)
+        Tensor z, Tensor weight, Tensor bias, double eps, Tensor? runningMean, Tensor? runningVar, double momentum, Tensor y, Tensor saved)
     {
         Operand rows = Operand.Rows(z, "z"), written = Operand.Written(y, "y", rows);
         Demand(double.IsFinite(eps) && eps >= 0, $"eps is {eps}, not 0 or more");
         Demand(double.IsFinite(momentum), $"the momentum is {momentum}");
-        Demand(norms.All(norm => norm.RunningMean is null == norm.RunningVar is null), "the running mean and variance come together or not at all");
+        Demand(runningMean is null == runningVar is null, "the running mean and variance come together or not at all");
         Demand(rows.RowCount > 1, "one row has no statistics: training takes more than 1 value per channel");
         rows.ByType(Run<float>, Run<double>);
-        Finish([y, saved, .. norms.Select(norm => norm.RunningMean), .. norms.Select(norm => norm.RunningVar)], z);
-        GC.KeepAlive(norms);
+        Finish([y, saved, runningMean, runningVar], z, weight, bias);
 
         void Run<T>()
             where T : unmanaged, IBinaryFloatingPointIeee754<T>
         {
-            NormPointers<T>[] pointers = NormPointers<T>.Of(norms, rows.Channels);
-            var statistics = new Saved<T>(saved, rows.Channels);
+            long channels = rows.Channels;
+            T* scale = Operand.Dense<T>(weight, "weight", channels), shift = Operand.Dense<T>(bias, "bias", channels);
+            T* mean = Operand.Optional<T>(runningMean, "the running mean", channels);
+            T* variance = Operand.Optional<T>(runningVar, "the running variance", channels);
+            var statistics = new Saved<T>(saved, channels);
             using var pass = new NormReluPass<T>(rows);
-            pass.Statistics(pointers, eps, momentum, statistics);
+            pass.Statistics(scale, shift, eps, mean, variance, momentum, statistics);
             pass.Activation(statistics, written.As<T>());
         }
     }

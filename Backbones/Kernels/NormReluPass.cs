@@ -17,38 +17,6 @@ internal readonly unsafe struct Saved<T>(Tensor saved, long channels)
     public T* Shift => Mean + (3 * channels);
 }
 
-/// <summary>The parameters of some channels, <c>[channels]</c> each; the running statistics may be null.</summary>
-internal readonly unsafe struct NormPointers<T>
-    where T : unmanaged
-{
-    private NormPointers(NormParameters norm, long? channels)
-    {
-        Channels = channels ?? (norm.Weight is { IsInvalid: false } weight ? weight.numel() : 0);
-        Weight = Operand.Dense<T>(norm.Weight, "weight", Channels);
-        Bias = Operand.Dense<T>(norm.Bias, "bias", Channels);
-        RunningMean = Operand.Optional<T>(norm.RunningMean, "the running mean", Channels);
-        RunningVariance = Operand.Optional<T>(norm.RunningVar, "the running variance", Channels);
-    }
-
-    public long Channels { get; }
-
-    public T* Weight { get; }
-
-    public T* Bias { get; }
-
-    public T* RunningMean { get; }
-
-    public T* RunningVariance { get; }
-
-    /// <summary>Those of all norms, whose channels must be as many together.</summary>
-    public static NormPointers<T>[] Of(IReadOnlyList<NormParameters> norms, long channels)
-    {
-        NormPointers<T>[] all = [.. norms.Select(norm => new NormPointers<T>(norm, norms.Count == 1 ? channels : null))];
-        long together = all.Sum(norm => norm.Channels);
-        return together == channels ? all : throw Operand.Refusal($"z has {channels} channels, the norms have {together}");
-    }
-}
-
 /// <summary>
 /// One call of a kernel on rows of one shape: its memory, its passes over the rows, and the few numbers of each channel between them.
 /// </summary>
@@ -75,34 +43,30 @@ internal unsafe ref struct NormReluPass<T>
     public readonly void Dispose() => TensorMemory.Return(_runs);
 
     /// <summary>The statistics of z into <paramref name="saved"/>, and mixed into the running ones where there are any.</summary>
-    public void Statistics(NormPointers<T>[] norms, double epsilon, double momentum, Saved<T> saved)
+    public void Statistics(T* weight, T* bias, double epsilon, T* runningMean, T* runningVariance, double momentum, Saved<T> saved)
     {
         T* centre = Run(0);
-        for (long channel = 0; channel < _job.Plan.Channels; channel++)
+        for (long c = 0; c < _job.Plan.Channels; c++)
         {
-            centre[channel] = T.CreateTruncating(RoughMean(channel));
+            centre[c] = T.CreateTruncating(RoughMean(c));
         }
 
         _job.Runs.Mean = Repeated(0, centre);
         Sum(&NormReluLoops<T>.Sum<MomentsStep<T>>);
         double rows = _job.Plan.Rows;
-        long c = 0;
-        foreach (NormPointers<T> norm in norms)
+        for (long c = 0; c < _job.Plan.Channels; c++)
         {
-            for (long own = 0; own < norm.Channels; own++, c++)
+            double off = _sums[c] / rows, mean = double.CreateTruncating(centre[c]) + off;
+            double raw = (_sums[_job.Plan.Channels + c] / rows) - (off * off);
+            double variance = raw < 0 ? 0 : raw, inverse = 1 / Math.Sqrt(variance + epsilon); // a NaN stays one
+            saved.Mean[c] = T.CreateTruncating(mean);
+            saved.InverseDeviation[c] = T.CreateTruncating(inverse);
+            saved.Scale[c] = T.CreateTruncating(double.CreateTruncating(weight[c]) * inverse);
+            saved.Shift[c] = T.CreateTruncating(double.CreateTruncating(bias[c]) - (mean * double.CreateTruncating(saved.Scale[c])));
+            if (runningMean != null)
             {
-                double off = _sums[c] / rows, mean = double.CreateTruncating(centre[c]) + off;
-                double raw = (_sums[_job.Plan.Channels + c] / rows) - (off * off);
-                double variance = raw < 0 ? 0 : raw, inverse = 1 / Math.Sqrt(variance + epsilon); // a NaN stays one
-                saved.Mean[c] = T.CreateTruncating(mean);
-                saved.InverseDeviation[c] = T.CreateTruncating(inverse);
-                saved.Scale[c] = T.CreateTruncating(double.CreateTruncating(norm.Weight[own]) * inverse);
-                saved.Shift[c] = T.CreateTruncating(double.CreateTruncating(norm.Bias[own]) - (mean * double.CreateTruncating(saved.Scale[c])));
-                if (norm.RunningMean != null)
-                {
-                    Mix(norm.RunningMean + own, mean, momentum);
-                    Mix(norm.RunningVariance + own, variance * rows / (rows - 1), momentum);
-                }
+                Mix(runningMean + c, mean, momentum);
+                Mix(runningVariance + c, variance * rows / (rows - 1), momentum);
             }
         }
     }

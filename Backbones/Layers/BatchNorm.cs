@@ -1,4 +1,3 @@
-using Imta.MetaWeight.Backbones.Kernels;
 using Imta.MetaWeight.Backbones.Linearised;
 using TorchSharp.Modules;
 
@@ -46,73 +45,41 @@ internal sealed class BatchNorm : NamedModule
         Tensor scale = _weight / (_runningVariance + Epsilon).sqrt(); // [channels]
         Tensor mean = bias is null ? _runningMean : _runningMean - bias;
         Tensor scaled = weight * scale.view([-1, .. Enumerable.Repeat(1L, (int)weight.ndim - 1)]);
-        return (scaled, _bias - (mean * scale));
+        return (scaled.ndim == 4 ? Layout.ChannelsLast(scaled) : scaled, _bias - (mean * scale));
     }
 
     /// <summary>On a tape: writes y = relu(norm(z)), by the batch's statistics, and returns what tangent and cotangent need of it.</summary>
-    /// <param name="norms">One, or some side by side: each has as many channels of z.</param>
-    /// <param name="z">The norms' input.</param>
-    /// <param name="pass">The pass.</param>
-    /// <param name="y">Written.</param>
-    public static Tensor ForwardRelu(IReadOnlyList<BatchNorm> norms, Tensor z, Pass pass, Tensor y)
+    public Tensor ForwardRelu(Tensor z, Pass pass, Tensor y)
     {
         bool update = pass.Statistics == NormStatistics.BatchAndUpdate;
-        var parameters = new NormParameters[norms.Count];
-        for (int i = 0; i < parameters.Length; i++)
+        if (update)
         {
-            BatchNorm norm = norms[i];
-            _ = update ? norm._batches.add_(1) : null;
-            parameters[i] = new(pass[norm._weight], pass[norm._bias], update ? norm._runningMean : null, update ? norm._runningVariance : null);
+            _batches.add_(1);
         }
 
-        return NormRelu.Forward(z, parameters, Momentum, Epsilon, y);
+        return NormRelu.Forward(z, pass[_weight], pass[_bias], update ? (_runningMean, _runningVariance) : null, Momentum, Epsilon, y);
     }
 
     /// <summary>Writes the tangent of y, given that of z in up to two parts; false: there is none.</summary>
-    public static bool TangentRelu(
-        IReadOnlyList<BatchNorm> norms, Tensor? change, Tensor? more, Tensor z, Tensor saved, Pass pass, ParameterTangents direction, Tensor tangent)
+    public bool TangentRelu(Tensor? change, Tensor? more, Tensor z, Tensor saved, Pass pass, ParameterTangents direction, Tensor tangent)
     {
-        Tensor? weight = Joined(norms, norm => direction[norm._weight], norm => norm._weight);
-        Tensor? bias = Joined(norms, norm => direction[norm._bias], norm => norm._bias);
+        (Tensor? weight, Tensor? bias) = (direction[_weight], direction[_bias]);
         if (change is null && weight is null && bias is null)
         {
             return false;
         }
 
-        NormRelu.Tangent(change ?? zeros_like(z), more, z, Weight(norms, pass), weight, bias, saved, Epsilon, tangent);
+        NormRelu.Tangent(change ?? zeros_like(z), more, z, pass[_weight], weight, bias, saved, Epsilon, tangent);
         return true;
     }
 
-    /// <summary>∂/∂z, given ∂/∂y; those of weight and bias are added to the gradient for the norms whose outputs are read.</summary>
-    public static Tensor CotangentRelu(
-        IReadOnlyList<BatchNorm> norms, Tensor byOutput, Tensor z, Tensor saved, Pass pass, Func<long, bool> isRead, ParameterCotangents gradient)
+    /// <summary>∂/∂z, given ∂/∂y; those of weight and bias are added to the gradient.</summary>
+    public Tensor CotangentRelu(Tensor byOutput, Tensor z, Tensor saved, Pass pass, ParameterCotangents gradient)
     {
-        (Tensor byInput, Tensor byWeight, Tensor byBias) = NormRelu.Cotangent(byOutput, z, Weight(norms, pass), saved, Epsilon);
-        long start = 0;
-        foreach (BatchNorm norm in norms)
-        {
-            long channels = norm._weight.numel();
-            if (isRead(start))
-            {
-                gradient.Add(norm._weight, byWeight.narrow(0, start, channels));
-                gradient.Add(norm._bias, byBias.narrow(0, start, channels));
-            }
-
-            start += channels;
-        }
-
+        (Tensor byInput, Tensor byWeight, Tensor byBias) = NormRelu.Cotangent(byOutput, z, pass[_weight], saved, Epsilon);
+        gradient.Add(_weight, byWeight);
+        gradient.Add(_bias, byBias);
         return byInput;
-    }
-
-    private static Tensor Weight(IReadOnlyList<BatchNorm> norms, Pass pass) => Joined(norms, norm => pass[norm._weight], norm => norm._weight)!;
-
-    /// <summary>Vectors of the norms behind each other, zeros where there is none; null: there are none at all.</summary>
-    private static Tensor? Joined(IReadOnlyList<BatchNorm> norms, Func<BatchNorm, Tensor?> vector, Func<BatchNorm, Tensor> like)
-    {
-        Tensor?[] vectors = [.. norms.Select(vector)];
-        return vectors.Length == 1 || vectors.All(one => one is null)
-            ? vectors[0]
-            : cat([.. vectors.Select((one, i) => one ?? zeros_like(like(norms[i])))], 0);
     }
 
     private Tensor Normalised(Tensor x, Pass pass)

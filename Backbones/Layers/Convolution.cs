@@ -31,125 +31,90 @@ internal sealed class Convolution : NamedModule
 
     public Tensor Forward(Tensor x, Pass pass)
     {
-        Tensor y = Convolve(x, As(x, pass[_weight]), _bias is null ? null : As(x, pass[_bias]), rectifies: false);
+        Tensor y = Convolve(x, As(x, pass[_weight]), _bias is null ? null : As(x, pass[_bias]));
         pass.Cost?.Convolution(_weight, _bias, y);
         return y;
     }
 
-    /// <summary>On a tape: the outputs of convolutions of one shape, but for their channels, that read one input; they lie side by side.</summary>
-    public static Tensor ForwardTogether(IReadOnlyList<Convolution> siblings, Tensor x, Pass pass)
-        => siblings[0].Convolve(x, Weight(siblings, x, pass), siblings[0]._bias is { } bias ? As(x, pass[bias]) : null, rectifies: false);
-
-    /// <summary>What the norms behind such convolutions make of their outputs, by the running statistics, and ReLU of that: one convolution.</summary>
-    public static Tensor ForwardFolded(IReadOnlyList<Convolution> siblings, IReadOnlyList<BatchNorm> norms, Tensor x, Folding folding)
+    /// <summary>What the norm behind this layer makes of its output, by the running statistics, in one convolution.</summary>
+    public Tensor ForwardFolded(Tensor x, BatchNorm norm, Folding folding)
     {
-        (Tensor weight, Tensor bias) = folding.Of(siblings[0], () =>
-        {
-            (Tensor Weight, Tensor Bias)[] all = [.. siblings.Select((convolution, i) => norms[i].FoldedInto(convolution._weight, convolution._bias))];
-            return (cat([.. all.Select(one => one.Weight)], 0), cat([.. all.Select(one => one.Bias)], 0));
-        });
-        return siblings[0].Convolve(x, weight, bias, rectifies: true);
+        (Tensor weight, Tensor bias) = folding.Of(this, () => norm.FoldedInto(_weight, _bias));
+        return Convolve(x, weight, bias);
     }
 
     /// <summary>The tangent ẋ ∗ W + x ∗ Ẇ + ḃ in up to two parts, whose sum it is; null: none.</summary>
-    /// <param name="siblings">One convolution, or some that read one input.</param>
     /// <param name="change">ẋ, or null.</param>
     /// <param name="x">The input.</param>
     /// <param name="pass">Has the parameters of the pass.</param>
     /// <param name="direction">Has Ẇ and ḃ.</param>
-    public static (Tensor? OfInput, Tensor? OfWeight) Tangent(
-        IReadOnlyList<Convolution> siblings, Tensor? change, Tensor x, Pass pass, ParameterTangents direction)
+    public (Tensor? OfInput, Tensor? OfWeight) Tangent(Tensor? change, Tensor x, Pass pass, ParameterTangents direction)
     {
-        Convolution first = siblings[0];
-        Tensor? biasChange = first._bias is null || direction[first._bias] is not { } ofBias ? null : As(x, ofBias);
-        Tensor? ofInput = change is null ? null : first.Convolve(change, Weight(siblings, x, pass), null, rectifies: false);
-        Tensor?[] weightChanges = [.. siblings.Select(one => direction[one._weight])];
-        Tensor? ofWeight = weightChanges.All(one => one is null)
-            ? null
-            : first.Convolve(x, Joined(x, [.. weightChanges.Select((one, i) => one ?? zeros_like(siblings[i]._weight))]), biasChange, rectifies: false);
+        Tensor? biasChange = _bias is null || direction[_bias] is not { } ofBias ? null : As(x, ofBias);
+        Tensor? ofInput = change is null ? null : Convolve(change, As(x, pass[_weight]), null);
+        Tensor? ofWeight = direction[_weight] is { } weightChange ? Convolve(x, As(x, weightChange), biasChange) : null;
         if (ofWeight is null && biasChange is not null)
         {
-            long[] shape = (ofInput ?? first.Convolve(x, Weight(siblings, x, pass), null, rectifies: false)).shape;
-            ofWeight = biasChange.view(1, -1, 1, 1).expand(shape);
+            ofWeight = biasChange.view(1, -1, 1, 1).expand((ofInput ?? Convolve(x, As(x, pass[_weight]), null)).shape);
         }
 
         return (ofInput, ofWeight);
     }
 
-    /// <summary>∂/∂x where it is wanted; ∂/∂W and ∂/∂b are added to the gradient for the convolutions whose outputs are read.</summary>
-    /// <param name="siblings">One convolution, or some that read one input.</param>
+    /// <summary>∂/∂x where it is wanted; ∂/∂W and ∂/∂b are added to the gradient.</summary>
     /// <param name="byOutput">∂/∂output.</param>
     /// <param name="x">The input.</param>
     /// <param name="pass">Has the parameters of the pass.</param>
     /// <param name="byInput">Whether ∂/∂x is wanted.</param>
     /// <param name="sum">What ∂/∂x may be added to, and is then; or null.</param>
-    /// <param name="isRead">Whether anybody reads the outputs from a first channel on.</param>
     /// <param name="gradient">Takes the rest.</param>
-    public static Tensor? Cotangent(
-        IReadOnlyList<Convolution> siblings, Tensor byOutput, Tensor x, Pass pass, bool byInput, Tensor? sum, Func<long, bool> isRead, ParameterCotangents gradient)
+    public Tensor? Cotangent(Tensor byOutput, Tensor x, Pass pass, bool byInput, Tensor? sum, ParameterCotangents gradient)
     {
-        (long stride, long padding, Parameter? bias) = (siblings[0]._stride[0], siblings[0]._padding[0], siblings[0]._bias);
-        Tensor weight = Weight(siblings, x, pass);
-        if (!ConvolutionKernels.Supports(x, weight) || !NormReluKernels.Supports(byOutput))
+        Tensor weight = As(x, pass[_weight]);
+        if (ConvolutionKernels.Supports(x, weight) && NormReluKernels.Supports(byOutput))
         {
-            (Tensor? byX, Tensor byWeight, Tensor? byBias) = MissingOperators.ConvolutionBackward(
-                byOutput, x, weight, [stride, stride], [padding, padding], byInput, byBias: bias is not null);
-            AddParameters(byWeight, byBias);
-            return byX;
-        }
-
-        Tensor ofWeight = empty_like(weight);
-        ConvolutionKernels.BackwardWeight(byOutput, x, stride, padding, ofWeight);
-        AddParameters(ofWeight, bias is null ? null : byOutput.sum([0, 2, 3]));
-        if (!byInput)
-        {
-            return null;
-        }
-
-        bool adds = sum is not null && ConvolutionKernels.Supports(sum, weight);
-        Tensor ofInput = adds ? sum! : Layout.Empty(x.shape, x);
-        ConvolutionKernels.BackwardInput(byOutput, weight, stride, padding, adds, ofInput);
-        return ofInput;
-
-        void AddParameters(Tensor byWeight, Tensor? byBias)
-        {
-            long start = 0;
-            foreach (Convolution one in siblings)
+            Tensor ofWeight = empty_like(weight);
+            ConvolutionKernels.BackwardWeight(byOutput, x, _stride[0], _padding[0], ofWeight);
+            gradient.Add(_weight, ofWeight);
+            if (_bias is not null)
             {
-                long outputs = one._weight.shape[0];
-                if (isRead(start))
-                {
-                    gradient.Add(one._weight, byWeight.narrow(0, start, outputs));
-                }
-
-                start += outputs;
+                gradient.Add(_bias, byOutput.sum([0, 2, 3]));
             }
 
-            if (bias is not null)
+            if (!byInput)
             {
-                gradient.Add(bias, byBias!);
+                return null;
             }
+
+            bool adds = sum is not null && ConvolutionKernels.Supports(sum, weight);
+            Tensor ofInput = adds ? sum! : Layout.Empty(x.shape, x);
+            ConvolutionKernels.BackwardInput(byOutput, weight, _stride[0], _padding[0], adds, ofInput);
+            return ofInput;
         }
+
+        (Tensor? input, Tensor byWeight, Tensor? byBias) = MissingOperators.ConvolutionBackward(
+            byOutput, x, weight, _stride, _padding, byInput, byBias: _bias is not null);
+        gradient.Add(_weight, byWeight);
+        if (_bias is not null)
+        {
+            gradient.Add(_bias, byBias!);
+        }
+
+        return input;
     }
-
-    private static Tensor Weight(IReadOnlyList<Convolution> siblings, Tensor x, Pass pass) => Joined(x, [.. siblings.Select(one => pass[one._weight])]);
-
-    private static Tensor Joined(Tensor x, Tensor[] weights) => As(x, weights.Length == 1 ? weights[0] : cat(weights, 0));
 
     private static Tensor As(Tensor x, Tensor parameter) => parameter.dtype == x.dtype ? parameter : parameter.to_type(x.dtype);
 
-    private Tensor Convolve(Tensor x, Tensor weight, Tensor? bias, bool rectifies)
+    private Tensor Convolve(Tensor x, Tensor weight, Tensor? bias)
     {
         if (is_grad_enabled() || !ConvolutionKernels.Supports(x, weight))
         {
-            Tensor z = nn.functional.conv2d(x, weight, bias, strides: _stride, padding: _padding);
-            return rectifies ? z.relu_() : z;
+            return nn.functional.conv2d(x, weight, bias, strides: _stride, padding: _padding);
         }
 
-        Tensor y = Layout.Empty([x.shape[0], weight.shape[0], Output(x.shape[2]), Output(x.shape[3])], x);
-        ConvolutionKernels.Forward(x, weight, bias, _stride[0], _padding[0], rectifies, y);
+        long kernel = weight.shape[2], height = ((x.shape[2] + (2 * _padding[0]) - kernel) / _stride[0]) + 1, width = ((x.shape[3] + (2 * _padding[1]) - kernel) / _stride[1]) + 1;
+        Tensor y = Layout.Empty([x.shape[0], weight.shape[0], height, width], x);
+        ConvolutionKernels.Forward(x, weight, bias, _stride[0], _padding[0], rectifies: false, y);
         return y;
-
-        long Output(long size) => ((size + (2 * _padding[0]) - weight.shape[2]) / _stride[0]) + 1;
     }
 }

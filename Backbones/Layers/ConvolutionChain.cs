@@ -5,10 +5,9 @@ internal sealed class ConvolutionChain : NamedModule
 {
     private const int NumbersOfAUnit = 3;
 
-    private readonly List<ConvolutionUnit> _units = [];
+    private readonly List<(Convolution Convolution, BatchNorm Norm)> _units = [];
     private readonly ConvolutionUnits _layer;
     private readonly Group _net = new();
-    private long _firstChannels;
 
     private ConvolutionChain()
         : base(nameof(ConvolutionChain))
@@ -38,14 +37,8 @@ internal sealed class ConvolutionChain : NamedModule
     /// <summary>Channels of the output.</summary>
     public long Channels { get; private set; }
 
-    /// <summary>The first unit, and how many channels it makes: it can be computed together with others that read the same input.</summary>
-    public (ConvolutionUnit Unit, long Channels) First => (_units[0], _firstChannels);
-
-    /// <inheritdoc cref="ConvolutionUnits.Forward(Tensor, Pass, Tensor?)"/>
+    /// <inheritdoc cref="ConvolutionUnits.Forward"/>
     public Tensor Forward(Tensor x, Pass pass, Tensor? place = null) => _layer.Forward(x, pass, place);
-
-    /// <summary>What the units after the first make of its output.</summary>
-    public Tensor ForwardRest(UnitSlice first, Pass pass, Tensor? place) => new ConvolutionUnits(_units[1..]).Forward(first, pass, place);
 
     private void Append(LayerFactory factory, long input, long output, long kernel, long stride, long padding)
     {
@@ -53,8 +46,7 @@ internal sealed class ConvolutionChain : NamedModule
         int number = NumbersOfAUnit * _units.Count;
         Convolution convolution = _net.Add($"{number}", new Convolution(factory, input, output, kernel, stride, padding));
         BatchNorm norm = _net.Add($"{number + 1}", new BatchNorm(factory, output));
-        _units.Add(new(convolution, norm));
+        _units.Add((convolution, norm));
         Channels = output;
-        _firstChannels = _units.Count == 1 ? output : _firstChannels;
     }
 }

@@ -11,15 +11,15 @@ namespace Imta.MetaWeight.Backbones.Layers;
 internal static class NormRelu
 {
     /// <summary>Writes y and returns <c>saved</c>; the running statistics move where they are given.</summary>
-    public static Tensor Forward(Tensor z, IReadOnlyList<NormParameters> norms, double momentum, double epsilon, Tensor y)
+    public static Tensor Forward(Tensor z, Tensor weight, Tensor bias, (Tensor Mean, Tensor Variance)? running, double momentum, double epsilon, Tensor y)
     {
         if (!Taken(z, y))
         {
-            return NormReluOperators.Forward(z, norms, momentum, epsilon, y);
+            return NormReluOperators.Forward(z, weight, bias, running, momentum, epsilon, y);
         }
 
         Tensor saved = empty([4, z.shape[1]], z.dtype);
-        NormReluKernels.Forward(z, norms, epsilon, momentum, y, saved);
+        NormReluKernels.Forward(z, weight, bias, epsilon, running?.Mean, running?.Variance, momentum, y, saved);
         return saved;
     }
 

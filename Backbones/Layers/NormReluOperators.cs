@@ -8,24 +8,13 @@ namespace Imta.MetaWeight.Backbones.Layers;
 internal static class NormReluOperators
 {
     /// <summary>Writes y and returns <c>saved</c>; the running statistics move where they are given.</summary>
-    public static Tensor Forward(Tensor z, IReadOnlyList<NormParameters> norms, double momentum, double epsilon, Tensor y)
+    public static Tensor Forward(Tensor z, Tensor weight, Tensor bias, (Tensor Mean, Tensor Variance)? running, double momentum, double epsilon, Tensor y)
     {
-        var saved = new Tensor[norms.Count];
-        long start = 0;
-        for (int i = 0; i < saved.Length; i++)
-        {
-            (Tensor weight, Tensor bias, Tensor? runningMean, Tensor? runningVariance) = norms[i];
-            long channels = weight.numel();
-            (_, Tensor mean, Tensor inverseDeviation) = MissingOperators.NativeBatchNorm(
-                z.narrow(1, start, channels), weight, bias, runningMean, runningVariance, momentum, epsilon);
-            Tensor scale = weight.mul(inverseDeviation);
-            saved[i] = stack([mean, inverseDeviation, scale, bias.sub(mean.mul(scale))]);
-            start += channels;
-        }
-
-        Tensor all = saved.Length == 1 ? saved[0] : cat(saved, 1);
-        y.copy_(Again(z, all));
-        return all;
+        (_, Tensor mean, Tensor inverseDeviation) = MissingOperators.NativeBatchNorm(z, weight, bias, running?.Mean, running?.Variance, momentum, epsilon);
+        Tensor scale = weight.mul(inverseDeviation);
+        Tensor saved = stack([mean, inverseDeviation, scale, bias.sub(mean.mul(scale))]);
+        y.copy_(Again(z, saved));
+        return saved;
     }
 
     /// <inheritdoc cref="NormRelu.Again"/>

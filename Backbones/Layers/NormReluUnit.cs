@@ -17,7 +17,7 @@ internal sealed class NormReluUnit(BatchNorm norm)
         }
 
         Tensor y = place ?? Layout.Empty(z.shape, z);
-        Tensor saved = BatchNorm.ForwardRelu([norm], z, pass, y);
+        Tensor saved = norm.ForwardRelu(z, pass, y);
         tape.Add(new Map(norm, pass, z, saved), y, z);
         return y;
     }
@@ -34,10 +34,10 @@ internal sealed class NormReluUnit(BatchNorm norm)
         public override Tensor? Tangent(IReadOnlyList<Tensor?> inputs, ParameterTangents direction, Tensor? place)
         {
             Tensor tangent = place ?? Layout.Empty(_z.shape, _z);
-            return BatchNorm.TangentRelu([_norm], inputs[0], null, _z, _saved, _pass, direction, tangent) ? tangent : null;
+            return _norm.TangentRelu(inputs[0], null, _z, _saved, _pass, direction, tangent) ? tangent : null;
         }
 
         public override IReadOnlyList<Tensor?> Cotangent(Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient)
-            => [BatchNorm.CotangentRelu([_norm], output, _z, _saved, _pass, isRead: _ => true, gradient)];
+            => [_norm.CotangentRelu(output, _z, _saved, _pass, gradient)];
     }
 }

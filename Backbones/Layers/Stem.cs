@@ -12,7 +12,7 @@ internal sealed class Stem : NamedModule
         var norm = new BatchNorm(factory, output);
         register_module("0", convolution);
         register_module("1", norm);
-        _unit = new ConvolutionUnits([new(convolution, norm)]);
+        _unit = new ConvolutionUnits([(convolution, norm)]);
     }
 
     public Tensor Forward(Tensor x, Pass pass)

@@ -52,7 +52,6 @@ internal sealed class MsdLayer : MsdPart
 {
     private readonly MsdJoin[] _joins;
     private readonly bool _dropsFinest;
-    private readonly SharedUnits[] _shared; // of each scale at the input
 
     /// <param name="factory">Starts the parameters.</param>
     /// <param name="options">The network's shape.</param>
@@ -71,51 +70,20 @@ internal sealed class MsdLayer : MsdPart
         }
 
         register_module("layers", new Group(_joins));
-        int skipped = _dropsFinest ? 1 : 0;
-        _shared = [.. Enumerable.Range(0, scalesIn).Select(scale => new SharedUnits(
-            scale >= skipped ? _joins[scale - skipped].Normal : null, scale + 1 - skipped < scalesOut ? _joins[scale + 1 - skipped].Down : null))];
     }
 
     public override Tensor[] Forward(Tensor[] scales, Pass pass)
     {
-        using DisposeScope scope = NewDisposeScope();
-        UnitOutput?[] shared = [.. scales.Select((x, scale) => pass.Tape is null && pass.Folding is null ? null : _shared[scale].Forward(x, pass))];
         int skipped = _dropsFinest ? 1 : 0;
         var features = new Tensor[_joins.Length];
         for (int j = 0; j < features.Length; j++)
         {
             int own = j + skipped;
-            features[j] = scope.MoveToOuter(_joins[j].Forward(
-                new(scales[own], _shared[own].OfNormal(shared[own])), own > 0 ? new(scales[own - 1], _shared[own - 1].OfDown(shared[own - 1])) : null, pass));
+            features[j] = _joins[j].Forward(scales[own], own > 0 ? scales[own - 1] : null, pass);
         }
 
         return features;
     }
-}
-
-/// <summary>What a chain reads: features, and what its first unit made of them if that was computed with others.</summary>
-internal sealed record ChainInput(Tensor X, UnitSlice? First)
-{
-    /// <summary>The chain's output.</summary>
-    public Tensor Through(ConvolutionChain chain, Pass pass, Tensor? place)
-        => First is { } first ? chain.ForwardRest(first, pass, place) : chain.Forward(X, pass, place);
-}
-
-/// <summary>
-/// The first units of the one or two chains that read a scale: computed together, for they read the same features, which takes half the time.
-/// </summary>
-internal sealed class SharedUnits(ConvolutionChain? normal, ConvolutionChain? down)
-{
-    private readonly ConvolutionUnits _units = new(
-        [ConvolutionUnit.Joined(new[] { normal, down }.OfType<ConvolutionChain>().Select(chain => chain.First.Unit))]);
-
-    private readonly long _start = normal?.First.Channels ?? 0; // of the second's channels
-
-    public UnitOutput Forward(Tensor x, Pass pass) => _units.ForwardShared(x, pass);
-
-    public UnitSlice? OfNormal(UnitOutput? output) => output is null || normal is null ? null : new(output, 0, _start);
-
-    public UnitSlice? OfDown(UnitOutput? output) => output is null || down is null ? null : new(output, _start, down.First.Channels);
 }
 
 /// <summary>One scale of a layer: [its features, new ones from the finer scale, new ones from itself].</summary>
@@ -142,15 +110,10 @@ internal sealed class MsdJoin : NamedModule
         register_module("conv_normal", _normal);
     }
 
-    public ConvolutionChain Normal => _normal;
-
-    public ConvolutionChain? Down => _down;
-
-    public Tensor Forward(ChainInput own, ChainInput? finer, Pass pass)
+    public Tensor Forward(Tensor own, Tensor? finer, Pass pass)
     {
-        var normal = new JoinedPart(_normal.Channels, place => own.Through(_normal, pass, place));
-        JoinedPart[] added = _down is null ? [normal] : [new JoinedPart(_down.Channels, place => finer!.Through(_down, pass, place)), normal];
-        return Operators.Join(own.X, added, pass, _room);
+        var normal = new JoinedPart(_normal.Channels, place => _normal.Forward(own, pass, place));
+        return Operators.Join(own, _down is null ? [normal] : [new JoinedPart(_down.Channels, place => _down.Forward(finer!, pass, place)), normal], pass, _room);
     }
 }
 

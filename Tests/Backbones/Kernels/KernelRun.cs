@@ -22,7 +22,7 @@ internal static class KernelRun
         Tensor gradWeight = zeros_like(weight), gradBias = zeros_like(weight);
         Tensor saved = zeros([4, inputs.Channels], type);
 
-        NormReluKernels.Forward(z, [new(weight, bias, runningMean, runningVar)], Eps, Momentum, y, saved);
+        NormReluKernels.Forward(z, weight, bias, Eps, runningMean, runningVar, Momentum, y, saved);
         NormReluKernels.Backward(g, z, saved, dz, gradWeight, gradBias);
         NormReluKernels.Tangent(t1, t2, z, dWeight, dBias, saved, dy);
 

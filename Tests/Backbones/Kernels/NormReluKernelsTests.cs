@@ -225,10 +225,10 @@ public sealed class NormReluKernelsTests
         var inputs = new KernelInputs([64, 3], ScalarType.Float64);
         Tensor z = Rows(inputs.Z), y = Rows(inputs.Z), saved = zeros([4, 3L], ScalarType.Float64), mean = zeros([3L], ScalarType.Float64);
 
-        NormReluKernels.Forward(z, [new(inputs.Weight, inputs.Bias)], Eps, Momentum, y, saved);
+        NormReluKernels.Forward(z, inputs.Weight, inputs.Bias, Eps, null, null, Momentum, y, saved);
         Error(y, Libtorchs(inputs, ScalarType.Float64)["y"], 1).Should().BeLessThan(1e-12);
         Refused(
-            () => NormReluKernels.Forward(z, [new(inputs.Weight, inputs.Bias, mean)], Eps, Momentum, y, saved),
+            () => NormReluKernels.Forward(z, inputs.Weight, inputs.Bias, Eps, mean, null, Momentum, y, saved),
             "*running mean and variance come together*");
     }
 
@@ -309,8 +309,8 @@ public sealed class NormReluKernelsTests
             (() => Forward(good, eps: -1), "*eps is -1*"),
             (() => Forward(good, eps: double.NaN), "*eps is NaN*"),
             (() => Forward(good, momentum: double.PositiveInfinity), "*the momentum is Infinity*"),
-            (() => NormReluKernels.Forward(null!, [new(vector, vector)], Eps, Momentum, good, saved), "*z is an undefined tensor*"),
-            (() => NormReluKernels.Forward(good, [new(null!, vector)], Eps, Momentum, good, saved), "*weight is an undefined tensor*"),
+            (() => NormReluKernels.Forward(null!, vector, vector, Eps, null, null, Momentum, good, saved), "*z is an undefined tensor*"),
+            (() => NormReluKernels.Forward(good, null!, vector, Eps, null, null, Momentum, good, saved), "*weight is an undefined tensor*"),
             (() => NormReluKernels.Again(good, vector, good), "*: saved must have the shape [4, 3]*"),
             (() => Backward(shape, good), "*: g has the shape [5, 3]*"),
             (() => Backward(columns, good), "*: g is not laid out as rows*"),
@@ -332,7 +332,7 @@ public sealed class NormReluKernelsTests
         Elements(good).Should().AllBeEquivalentTo(1.0, "nothing is written by a call that is refused");
 
         void Forward(Tensor z, Tensor? weight = null, Tensor? y = null, Tensor? saved = null, double eps = Eps, double momentum = Momentum)
-            => NormReluKernels.Forward(z, [new(weight ?? vector, vector)], eps, momentum, y ?? good.clone(), saved ?? ones([4, 3L]));
+            => NormReluKernels.Forward(z, weight ?? vector, vector, eps, null, null, momentum, y ?? good.clone(), saved ?? ones([4, 3L]));
 
         void Backward(Tensor g, Tensor z) => NormReluKernels.Backward(g, z, saved, good, vector, vector);
     }
@@ -364,7 +364,7 @@ public sealed class NormReluKernelsTests
     private static Tensor Forward(Tensor z, KernelInputs inputs, Tensor? y = null)
     {
         Tensor saved = zeros([4, inputs.Channels], inputs.Weight.dtype);
-        NormReluKernels.Forward(z, [new(inputs.Weight, inputs.Bias)], Eps, Momentum, y ?? Rows(z.clone()), saved);
+        NormReluKernels.Forward(z, inputs.Weight, inputs.Bias, Eps, null, null, Momentum, y ?? Rows(z.clone()), saved);
         return saved;
     }
 

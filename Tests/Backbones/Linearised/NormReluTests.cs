@@ -34,8 +34,8 @@ public sealed class NormReluTests : IDisposable
         new[] { Laid(z), y }.Select(tensor => NormReluKernels.Supports(tensor)).Should().Equal([channelsLast, channelsLast], "the kernels take one layout");
         var (one, other) = ((Mean: zeros([channels], float64), Variance: ones([channels], float64)), (Mean: zeros([channels], float64), Variance: ones([channels], float64)));
 
-        Tensor saved = NormRelu.Forward(Laid(z), [new(weight, bias, one.Mean, one.Variance)], Momentum, Epsilon, y);
-        Tensor saved2 = NormReluOperators.Forward(z, [new(weight, bias, other.Mean, other.Variance)], Momentum, Epsilon, y2);
+        Tensor saved = NormRelu.Forward(Laid(z), weight, bias, one, Momentum, Epsilon, y);
+        Tensor saved2 = NormReluOperators.Forward(z, weight, bias, other, Momentum, Epsilon, y2);
         Same(y, y2);
         Same(saved, saved2);
         Same(one.Mean, other.Mean);
@@ -57,27 +57,6 @@ public sealed class NormReluTests : IDisposable
         Same(y, y2);
     }
 
-    /// <summary>Norms that stand side by side are one norm of all their channels.</summary>
-    [Theory]
-    [InlineData(true)]
-    [InlineData(false)]
-    public void Norms_side_by_side_are_one(bool channelsLast)
-    {
-        Tensor z = Random(3, 7, 4, 5), weight = Random(7), bias = Random(7), mean = zeros([7], float64), variance = ones([7], float64);
-        z = channelsLast ? Layout.ChannelsLast(z) : z;
-        (Tensor y, Tensor parted) = (zeros_like(z), zeros_like(z));
-        Tensor[] means = [zeros([3], float64), zeros([4], float64)], variances = [ones([3], float64), ones([4], float64)];
-
-        Tensor saved = NormRelu.Forward(z, [new(weight, bias, mean, variance)], Momentum, Epsilon, y);
-        NormParameters[] norms = [new(weight[..3], bias[..3], means[0], variances[0]), new(weight[3..], bias[3..], means[1], variances[1])];
-        Tensor savedParted = NormRelu.Forward(z, norms, Momentum, Epsilon, parted);
-
-        Same(parted, y);
-        Same(savedParted, saved);
-        Same(cat(means, 0), mean);
-        Same(cat(variances, 0), variance);
-    }
-
     /// <summary>The operators alone: ⟨ẏ, g⟩ = ⟨ż, ∂/∂z⟩ + ⟨γ̇, ∂/∂γ⟩ + ⟨β̇, ∂/∂β⟩.</summary>
     [SkippableTheory]
     [MemberData(nameof(Shapes))]
@@ -85,7 +64,7 @@ public sealed class NormReluTests : IDisposable
     {
         Tensor z = channelsLast ? Layout.ChannelsLast(Random(shape)) : Random(shape), y = zeros_like(z), g = Random(shape), change = Random(shape);
         (Tensor weight, Tensor bias, Tensor weightChange, Tensor biasChange) = (Random(shape[1]), Random(shape[1]), Random(shape[1]), Random(shape[1]));
-        Tensor saved = NormReluOperators.Forward(z, [new(weight, bias)], Momentum, Epsilon, y);
+        Tensor saved = NormReluOperators.Forward(z, weight, bias, null, Momentum, Epsilon, y);
 
         var (byInput, byWeight, byBias) = NormReluOperators.Cotangent(g, z, weight, saved, Epsilon);
         NormReluOperators.Tangent(change, null, z, weight, weightChange, biasChange, saved, Epsilon, y);

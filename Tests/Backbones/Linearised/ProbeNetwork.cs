@@ -115,7 +115,7 @@ internal sealed class ProbeNetwork : MultiExitNetwork
     private Func<Tensor, Pass, Tensor> Unit(long channels, long kernel, long stride, long padding, bool bias)
     {
         Convolution convolution = Registered("convolution", new Convolution(_factory, channels, 4, kernel, stride, padding, bias));
-        var unit = new ConvolutionUnits([new(convolution, Registered("norm", new BatchNorm(_factory, 4)))]);
+        var unit = new ConvolutionUnits([(convolution, Registered("norm", new BatchNorm(_factory, 4)))]);
         return (x, pass) => unit.Forward(x, pass);
     }
 
