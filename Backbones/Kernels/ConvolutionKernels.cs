@@ -26,23 +26,27 @@ public static unsafe class ConvolutionKernels
     /// <param name="stride">Pixels from a window to the next.</param>
     /// <param name="padding">Zeros on each side.</param>
     /// <param name="rectifies">Whether max(0, y) is wanted.</param>
-    /// <param name="y"><c>[N, O, H′, W′]</c>, written.</param>
-    public static void Forward(Tensor x, Tensor weight, Tensor? bias, long stride, long padding, bool rectifies, Tensor y)
+    /// <param name="adds">Whether y is added to what is there.</param>
+    /// <param name="y"><c>[N, O, H′, W′]</c>, written; or two tensors that have O channels together.</param>
+    public static void Forward(
+        Tensor x, Tensor weight, Tensor? bias, long stride, long padding, bool rectifies, bool adds, params ReadOnlySpan<Tensor> y)
     {
-        (Operand input, Operand output) = (Operand.Rows(x, "x"), Operand.Rows(y, "y"));
+        Operand input = Operand.Rows(x, "x");
         Windows windows = Of(x, weight, y, stride, padding);
+        ImagePair output = Pair(y, "y", out bool isDense);
+        Tensor[] written = [.. y];
         input.ByType(Run<float>, Run<double>);
-        GC.KeepAlive((x, weight, bias, y));
+        GC.KeepAlive((x, weight, bias, written));
 
         void Run<T>()
             where T : unmanaged, IBinaryFloatingPointIeee754<T>
         {
             long kernel = weight.shape[2];
-            CorrelationPart part = Forward<T>(windows, output.IsDense ? weight.shape[0] : 0);
+            CorrelationPart part = Forward<T>(windows, isDense ? weight.shape[0] : 0);
             var job = new CorrelationJob
             {
-                X = input.AsImages(),
-                Y = output.AsImages(),
+                X = new(input.AsImages(), default),
+                Y = output,
                 Parts = &part,
                 PartCount = 1,
                 Weights = Operand.Dense<T>(weight, "weight", weight.shape),
@@ -51,24 +55,27 @@ public static unsafe class ConvolutionKernels
                 OfChannel = kernel * kernel,
                 Kernel = kernel,
                 Rectifies = rectifies,
+                Adds = adds,
             };
             Correlation<T>.Run(&job);
         }
     }
 
     /// <summary>Computes ∂/∂x.</summary>
-    /// <param name="byOutput"><c>[N, O, H′, W′]</c>: the gradient by the output.</param>
+    /// <param name="byOutput"><c>[N, O, H′, W′]</c>: the gradient by the output; or two tensors that have O channels together.</param>
     /// <param name="weight"><c>[O, I, K, K]</c>, without gaps.</param>
     /// <param name="stride">As forward.</param>
     /// <param name="padding">As forward.</param>
     /// <param name="adds">Whether the gradient is added to what is there.</param>
     /// <param name="byInput"><c>[N, I, H, W]</c>, written.</param>
-    public static void BackwardInput(Tensor byOutput, Tensor weight, long stride, long padding, bool adds, Tensor byInput)
+    public static void BackwardInput(ReadOnlySpan<Tensor> byOutput, Tensor weight, long stride, long padding, bool adds, Tensor byInput)
     {
-        (Operand given, Operand written) = (Operand.Rows(byOutput, "the gradient by the output"), Operand.Rows(byInput, "the gradient by the input"));
         _ = Of(byInput, weight, byOutput, stride, padding);
-        given.ByType(Run<float>, Run<double>);
-        GC.KeepAlive((byOutput, weight, byInput));
+        ImagePair given = Pair(byOutput, "the gradient by the output", out _);
+        Operand written = Operand.Rows(byInput, "the gradient by the input");
+        Tensor[] read = [.. byOutput];
+        written.ByType(Run<float>, Run<double>);
+        GC.KeepAlive((read, weight, byInput));
 
         void Run<T>()
             where T : unmanaged, IBinaryFloatingPointIeee754<T>
@@ -77,8 +84,8 @@ public static unsafe class ConvolutionKernels
             CorrelationPart* parts = stackalloc CorrelationPart[(int)(stride * stride)];
             var job = new CorrelationJob
             {
-                X = given.AsImages(),
-                Y = written.AsImages(),
+                X = given,
+                Y = new(written.AsImages(), default),
                 Parts = parts,
                 PartCount = Backward<T>(kernel, stride, padding, written.AsImages(), written.IsDense, parts),
                 Weights = Operand.Dense<T>(weight, "weight", weight.shape),
@@ -92,17 +99,19 @@ public static unsafe class ConvolutionKernels
     }
 
     /// <summary>Computes ∂/∂weight.</summary>
-    /// <param name="byOutput"><c>[N, O, H′, W′]</c>: the gradient by the output.</param>
+    /// <param name="byOutput"><c>[N, O, H′, W′]</c>: the gradient by the output; or two tensors that have O channels together.</param>
     /// <param name="x"><c>[N, I, H, W]</c>.</param>
     /// <param name="stride">As forward.</param>
     /// <param name="padding">As forward.</param>
     /// <param name="byWeight"><c>[O, I, K, K]</c> without gaps, written.</param>
-    public static void BackwardWeight(Tensor byOutput, Tensor x, long stride, long padding, Tensor byWeight)
+    public static void BackwardWeight(ReadOnlySpan<Tensor> byOutput, Tensor x, long stride, long padding, Tensor byWeight)
     {
-        (Operand given, Operand input) = (Operand.Rows(byOutput, "the gradient by the output"), Operand.Rows(x, "x"));
         Windows windows = Of(x, byWeight, byOutput, stride, padding);
+        ImagePair given = Pair(byOutput, "the gradient by the output", out _);
+        Operand input = Operand.Rows(x, "x");
+        Tensor[] read = [.. byOutput];
         input.ByType(Run<float>, Run<double>);
-        GC.KeepAlive((byOutput, x, byWeight));
+        GC.KeepAlive((read, x, byWeight));
 
         void Run<T>()
             where T : unmanaged, IBinaryFloatingPointIeee754<T>
@@ -111,18 +120,33 @@ public static unsafe class ConvolutionKernels
             {
                 Windows = windows,
                 X = input.AsImages(),
-                ByOutput = given.AsImages(),
+                ByOutput = given,
                 Gradient = Operand.Dense<T>(byWeight, "the gradient by the weight", byWeight.shape),
             };
             WeightGradient<T>.Run(&job);
         }
     }
 
-    private static Windows Of(Tensor x, Tensor weight, Tensor y, long stride, long padding)
+    /// <summary>One tensor's images or two's, which must be alike but for their channels.</summary>
+    private static ImagePair Pair(ReadOnlySpan<Tensor> tensors, string name, out bool isDense)
     {
-        (long[] input, long[] output, long[] kernel) = (x.shape, y.shape, weight.shape);
-        bool fits = input.Length == Dimensions && output.Length == Dimensions && kernel.Length == Dimensions && kernel[2] == kernel[3] && stride > 0 && padding >= 0
-            && x.dtype == y.dtype && x.dtype == weight.dtype && (input[0], input[1], output[1]) == (output[0], kernel[1], kernel[0])
+        Operand first = Operand.Rows(tensors[0], name);
+        isDense = tensors.Length == 1 && first.IsDense;
+        return new(first.AsImages(), tensors.Length == 1 ? default : Operand.Rows(tensors[1], name).AsImages());
+    }
+
+    private static Windows Of(Tensor x, Tensor weight, ReadOnlySpan<Tensor> y, long stride, long padding)
+    {
+        (long[] input, long[] output, long[] kernel) = (x.shape, y[0].shape, weight.shape);
+        bool fits = y.Length is 1 or 2 && input.Length == Dimensions && output.Length == Dimensions && kernel.Length == Dimensions
+            && kernel[2] == kernel[3] && stride > 0 && padding >= 0;
+        foreach (Tensor one in y)
+        {
+            fits = fits && one.dtype == x.dtype && (one.shape is [var n, _, var h, var w]) && (n, h, w) == (output[0], output[2], output[3]);
+        }
+
+        output[1] += fits && y.Length == 2 ? y[1].shape[1] : 0;
+        fits = fits && x.dtype == weight.dtype && (input[0], input[1], output[1]) == (output[0], kernel[1], kernel[0])
             && output[2] == ((input[2] + (2 * padding) - kernel[2]) / stride) + 1 && output[3] == ((input[3] + (2 * padding) - kernel[2]) / stride) + 1;
         return fits
             ? new(output[2], output[3], stride, stride, -padding, -padding, kernel[2], kernel[2])

@@ -30,7 +30,7 @@ internal struct CorrelationPart
 internal unsafe struct CorrelationJob
 {
     public Chunks Chunks; // first: see Chunks.Run
-    public Images X, Y;
+    public ImagePair X, Y;
     public CorrelationPart* Parts;
     public long PartCount;
 
@@ -184,8 +184,8 @@ internal static unsafe class Correlation<T>
                 continue;
             }
 
-            Plane plane = windows.ArePixels(job->X) && windows.Across >= RegisterTiles<T>.MostRows / 2
-                ? Plane.On<T>(job->X, first, begin)
+            Plane plane = job->X.IsOne && windows.ArePixels(job->X.First) && windows.Across >= RegisterTiles<T>.MostRows / 2
+                ? Plane.On<T>(job->X.First, first, begin)
                 : Plane.Copy(job->X, windows, images, begin, down, copy);
             Multiply(job, part, plane, images, begin, down, (T*)work);
         }
@@ -233,7 +233,8 @@ internal static unsafe class Correlation<T>
         private readonly Product<T>* _product;
         private readonly int _vectors, _half; // of a tile, windows of its half
         private readonly nint _row, _columns; // of a tile's memory; outputs that there are
-        private readonly nint _next; // from what a window gives to what the next gives
+        private readonly nint _next, _nextOfSecond; // from what a window gives to what the next gives, in each tensor
+        private readonly nint _ofFirst; // outputs that the first tensor has; the second has the rest
         private readonly long _output; // the first
         private readonly bool _isInPlace; // whether the images are read where they lie
         private readonly bool _mayReach; // whether what is written beyond a window's outputs is the next one's alone, which is written later
@@ -251,8 +252,10 @@ internal static unsafe class Correlation<T>
             _row = _vectors * RegisterTiles<T>.Width;
             _output = vectors.First * RegisterTiles<T>.Width;
             _columns = (nint)Math.Min(_row, Outputs(job, *part) - _output);
-            _isInPlace = vectors.First == 0 && part->Windows.ArePixels(job->X);
-            _next = (nint)part->Across * job->Y.Pixel;
+            _isInPlace = vectors.First == 0 && job->X.IsOne && part->Windows.ArePixels(job->X.First);
+            _next = (nint)part->Across * job->Y.First.Pixel;
+            _nextOfSecond = (nint)part->Across * job->Y.Second.Pixel;
+            _ofFirst = job->Y.IsOne ? _columns : (nint)Math.Clamp(job->Y.First.Channels - _output, 0, _columns);
             _mayReach = _next == _columns && !job->Adds;
         }
 
@@ -264,30 +267,38 @@ internal static unsafe class Correlation<T>
                 for (long y = 0; y < down; y++)
                 {
                     T* source = (T*)_plane.Data + (image * _plane.Image) + (y * step * _plane.Row);
-                    T* target = _job->Y.At<T>(images.First + image, ((begin + y) * _part->Down) + _part->Top, _part->Left) + _output;
-                    for (long x = 0; x < across; x += _half)
-                    {
-                        long at = Math.Max(0, Math.Min(x, across - _half)), done = x - at; // the last overlaps the one before it
-                        bool fits = _columns == _row || (_mayReach && ((at + _half - 1) * _next) + _row <= across * _next);
-                        bool isWhole = fits && across >= _half && !(_job->Adds && done > 0);
-                        if (_isInPlace)
-                        {
-                            Plane.Fetch(source + ((x + Ahead) * _product->ARow), _product->ARow, (nint)_job->X.Channels, _half);
-                        }
-
-                        if (_job->Adds)
-                        {
-                            Plane.Fetch(target + ((x + Ahead) * _next), _next, _columns, _half);
-                        }
-
-                        Add(new(source + (at * _product->ARow), target + (at * _next), done, Math.Min(_half, across), isWhole));
-                    }
+                    (long row, ImagePair targets) = (((begin + y) * _part->Down) + _part->Top, _job->Y);
+                    T* target = targets.First.At<T>(images.First + image, row, _part->Left) + _output;
+                    T* second = targets.IsOne ? null
+                        : targets.Second.At<T>(images.First + image, row, _part->Left) + Math.Max(0, _output - targets.First.Channels);
+                    AddRow(source, target, second, across);
                 }
             }
 
             if (_waiting.Windows > 0)
             {
                 Add(_waiting);
+            }
+        }
+
+        private void AddRow(T* source, T* target, T* second, long across)
+        {
+            for (long x = 0; x < across; x += _half)
+            {
+                long at = Math.Max(0, Math.Min(x, across - _half)), done = x - at; // the last overlaps the one before it
+                bool fits = _columns == _row || (_mayReach && ((at + _half - 1) * _next) + _row <= across * _next);
+                bool isWhole = second == null && fits && across >= _half && !(_job->Adds && done > 0);
+                if (_isInPlace)
+                {
+                    Plane.Fetch(source + ((x + Ahead) * _product->ARow), _product->ARow, (nint)_job->X.Channels, _half);
+                }
+
+                if (_job->Adds)
+                {
+                    Plane.Fetch(target + ((x + Ahead) * _next), _next, _ofFirst, _half);
+                }
+
+                Add(new(source + (at * _product->ARow), target + (at * _next), second + (at * _nextOfSecond), done, Math.Min(_half, across), isWhole));
             }
         }
 
@@ -329,32 +340,40 @@ internal static unsafe class Correlation<T>
             _product->InitialRow = _product->CRow;
             if (!isDirect)
             {
-                Copy(first.Target, _next, _tile, _row, first.Windows);
-                Copy(second.Target, _next, _tile + (_half * _row), _row, second.Windows);
+                Copy(first, _tile, 0, isBack: false);
+                Copy(second, _tile + (_half * _row), 0, isBack: false);
             }
         }
 
-        private readonly void Write(Half half, T* tile)
-        {
-            long done = _job->Adds ? half.Done : 0;
-            Copy(tile + (done * _row), _row, half.Target + (done * _next), _next, half.Windows - done);
-        }
+        private readonly void Write(Half half, T* tile) => Copy(half, tile, _job->Adds ? half.Done : 0, isBack: true);
 
-        private readonly void Copy(T* source, nint step, T* target, nint targetStep, long windows)
+        /// <summary>Copies the outputs of a half's windows from a tile's memory, or to it.</summary>
+        private readonly void Copy(Half half, T* tile, long from, bool isBack)
         {
-            for (; windows > 0; windows--, source += step, target += targetStep)
+            for (long window = from; window < half.Windows; window++)
             {
-                RegisterTiles<T>.Copy(source, target, _columns);
+                T* own = tile + (window * _row);
+                Copy(own, half.Target + (window * _next), _ofFirst, isBack);
+                if (half.Second != null)
+                {
+                    Copy(own + _ofFirst, half.Second + (window * _nextOfSecond), _columns - _ofFirst, isBack);
+                }
             }
         }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private static void Copy(T* tile, T* target, nint count, bool isBack) => RegisterTiles<T>.Copy(isBack ? tile : target, isBack ? target : tile, count);
     }
 
     /// <summary>Half of a tile: some windows, of which a few may be done already; whole, if it can be written where it belongs at once.</summary>
-    private readonly struct Half(T* source, T* target, long done, long windows, bool isWhole)
+    private readonly struct Half(T* source, T* target, T* second, long done, long windows, bool isWhole)
     {
         public T* Source { get; } = source;
 
         public T* Target { get; } = target;
+
+        /// <summary>In the second tensor, or null.</summary>
+        public T* Second { get; } = second;
 
         public long Done { get; } = done;
 

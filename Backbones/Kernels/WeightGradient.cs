@@ -12,7 +12,9 @@ internal unsafe struct WeightGradientJob
     public Windows Windows;
 
     /// <summary>The convolution's input, and the gradient by its output, one pixel for each window.</summary>
-    public Images X, ByOutput;
+    public Images X;
+
+    public ImagePair ByOutput;
 
     /// <summary>The result <c>[O, I, K, K]</c>, without gaps.</summary>
     public void* Gradient;
@@ -100,18 +102,15 @@ internal static unsafe class WeightGradient<T>
     private static void AddPiece(WeightGradientJob* job, (long First, long Count) images, long first, long down, T* sums, T* work)
     {
         Windows windows = job->Windows;
-        Images byOutput = job->ByOutput;
+        ImagePair byOutput = job->ByOutput;
         bool isLast = images.First + images.Count == job->X.Count && first + down == windows.Down; // beyond it nothing may be read
-        Plane seen = windows.ArePixels(job->X) && !isLast ? Plane.On<T>(job->X, images.First, first) : Plane.Copy(job->X, windows, images, first, down, work);
-        Plane given = Plane.On<T>(byOutput, images.First, first);
-        if (isLast)
-        {
-            T* copy = work + Plane.Size(windows, job->X.Channels, job->PieceImages, job->PieceDown);
-            nint channels = (nint)byOutput.Channels;
-            Plane.CopyPixels((T*)given.Data, byOutput.Pixel, copy, channels, images.Count * down * windows.Across);
-            given = new((nint)copy, channels, (nint)windows.Across * channels, (nint)(down * windows.Across) * channels);
-        }
-
+        Plane seen = windows.ArePixels(job->X) && !isLast
+            ? Plane.On<T>(job->X, images.First, first)
+            : Plane.Copy(new(job->X, default), windows, images, first, down, work);
+        Windows pixels = new(byOutput.First.Height, byOutput.First.Width, 1, 1, 0, 0, 1, 1);
+        Plane given = byOutput.IsOne && !isLast
+            ? Plane.On<T>(byOutput.First, images.First, first)
+            : Plane.Copy(byOutput, pixels, images, first, down, work + Plane.Size(windows, job->X.Channels, job->PieceImages, job->PieceDown));
         for (long y = 0; y < windows.Height; y++)
         {
             Plane shifted = seen with { Pixel = seen.Pixel * (nint)windows.StepAcross, Row = seen.Row * (nint)windows.Step, Data = (nint)((T*)seen.Data + (y * seen.Row)) };

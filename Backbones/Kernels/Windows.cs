@@ -1,3 +1,4 @@
+using System.Numerics;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics.X86;
 
@@ -10,6 +11,17 @@ internal readonly unsafe record struct Images(nint Data, nint Pixel, long Count,
     public T* At<T>(long image, long y, long x)
         where T : unmanaged
         => (T*)Data + (((((image * Height) + y) * Width) + x) * Pixel);
+}
+
+/// <summary>Images whose channels are those of one tensor, or of two of them one behind the other.</summary>
+internal readonly record struct ImagePair(Images First, Images Second)
+{
+    public long Channels => First.Channels + Second.Channels;
+
+    public long Count => First.Count;
+
+    /// <summary>Whether there is one tensor.</summary>
+    public bool IsOne => Second.Channels == 0;
 }
 
 /// <summary>Windows on each image at equal distances down, and across. They may reach beyond its edges, where all is zero.</summary>
@@ -54,11 +66,12 @@ internal readonly unsafe record struct Plane(nint Data, nint Pixel, nint Row, ni
         => new((nint)x.At<T>(image, row, 0), x.Pixel, (nint)x.Width * x.Pixel, (nint)(x.Height * x.Width) * x.Pixel);
 
     /// <summary>A copy for <paramref name="down"/> rows of windows from <paramref name="first"/> on.</summary>
-    public static Plane Copy<T>(in Images x, in Windows windows, (long First, long Count) images, long first, long down, T* target)
-        where T : unmanaged
+    public static Plane Copy<T>(in ImagePair pair, in Windows windows, (long First, long Count) images, long first, long down, T* target)
+        where T : unmanaged, IBinaryFloatingPointIeee754<T>
     {
         long rows = windows.ReachOf(down), columns = windows.Reach, top = (first * windows.Step) + windows.Top;
-        nint channels = (nint)x.Channels, row = (nint)columns * channels;
+        Images x = pair.First;
+        nint channels = (nint)pair.Channels, row = (nint)columns * channels;
         long left = Math.Clamp(-windows.Left, 0, columns), right = Math.Clamp(x.Width - windows.Left, left, columns); // columns of the image
         T* to = target;
         for (long image = images.First; image < images.First + images.Count; image++)
@@ -72,7 +85,14 @@ internal readonly unsafe record struct Plane(nint Data, nint Pixel, nint Row, ni
                 }
 
                 Clear(to, (nint)left * channels);
-                CopyPixels(x.At<T>(image, y, windows.Left + left), x.Pixel, to + ((nint)left * channels), channels, right - left);
+                T* inside = to + ((nint)left * channels);
+                CopyPixels(x.At<T>(image, y, windows.Left + left), x.Pixel, inside, channels, (nint)x.Channels, right - left);
+                if (!pair.IsOne)
+                {
+                    Images other = pair.Second;
+                    CopyPixels(other.At<T>(image, y, windows.Left + left), other.Pixel, inside + x.Channels, channels, (nint)other.Channels, right - left);
+                }
+
                 Clear(to + ((nint)right * channels), (nint)(columns - right) * channels);
             }
         }
@@ -80,19 +100,19 @@ internal readonly unsafe record struct Plane(nint Data, nint Pixel, nint Row, ni
         return new((nint)target, channels, row, (nint)rows * row);
     }
 
-    /// <summary>Copies pixels that may lie at a distance to where they lie side by side.</summary>
-    public static void CopyPixels<T>(T* from, nint pixel, T* to, nint channels, long count)
-        where T : unmanaged
+    /// <summary>Copies pixels from one distance to another.</summary>
+    private static void CopyPixels<T>(T* from, nint pixel, T* to, nint targetPixel, nint channels, long count)
+        where T : unmanaged, IBinaryFloatingPointIeee754<T>
     {
-        if (pixel == channels)
+        if (pixel == channels && targetPixel == channels)
         {
             NativeMemory.Copy(from, to, (nuint)((nint)count * channels * sizeof(T)));
             return;
         }
 
-        for (; count > 0; count--, from += pixel, to += channels)
+        for (; count > 0; count--, from += pixel, to += targetPixel)
         {
-            NativeMemory.Copy(from, to, (nuint)(channels * sizeof(T)));
+            RegisterTiles<T>.Copy(from, to, channels);
         }
     }
 

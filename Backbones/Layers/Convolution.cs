@@ -74,7 +74,7 @@ internal sealed class Convolution : NamedModule
         if (ConvolutionKernels.Supports(x, weight) && NormReluKernels.Supports(byOutput))
         {
             Tensor ofWeight = empty_like(weight);
-            ConvolutionKernels.BackwardWeight(byOutput, x, _stride[0], _padding[0], ofWeight);
+            ConvolutionKernels.BackwardWeight([byOutput], x, _stride[0], _padding[0], ofWeight);
             gradient.Add(_weight, ofWeight);
             if (_bias is not null)
             {
@@ -88,7 +88,7 @@ internal sealed class Convolution : NamedModule
 
             bool adds = sum is not null && ConvolutionKernels.Supports(sum, weight);
             Tensor ofInput = adds ? sum! : Layout.Empty(x.shape, x);
-            ConvolutionKernels.BackwardInput(byOutput, weight, _stride[0], _padding[0], adds, ofInput);
+            ConvolutionKernels.BackwardInput([byOutput], weight, _stride[0], _padding[0], adds, ofInput);
             return ofInput;
         }
 
@@ -114,7 +114,7 @@ internal sealed class Convolution : NamedModule
 
         long kernel = weight.shape[2], height = ((x.shape[2] + (2 * _padding[0]) - kernel) / _stride[0]) + 1, width = ((x.shape[3] + (2 * _padding[1]) - kernel) / _stride[1]) + 1;
         Tensor y = Layout.Empty([x.shape[0], weight.shape[0], height, width], x);
-        ConvolutionKernels.Forward(x, weight, bias, _stride[0], _padding[0], rectifies: false, y);
+        ConvolutionKernels.Forward(x, weight, bias, _stride[0], _padding[0], rectifies: false, adds: false, y);
         return y;
     }
 }

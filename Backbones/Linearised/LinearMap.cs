@@ -1,15 +1,54 @@
 namespace Imta.MetaWeight.Backbones.Linearised;
 
+/// <summary>What a step of a recorded pass did, and keeps for it: a <see cref="LinearMap"/>, or one of several outputs.</summary>
+public abstract class StepMap : IDisposable
+{
+    private readonly List<Tensor> _kept = [];
+
+    private protected StepMap()
+    {
+    }
+
+    /// <summary>Frees what the map keeps; it cannot be used any more.</summary>
+    public void Dispose()
+    {
+        Dispose(true);
+        GC.SuppressFinalize(this);
+    }
+
+    /// <summary>The tangent of each output; a place for each, or null.</summary>
+    internal abstract IReadOnlyList<Tensor?> Tangents(IReadOnlyList<Tensor?> inputs, ParameterTangents direction, IReadOnlyList<Tensor?> places);
+
+    /// <summary>The cotangent of each input; of the outputs' at least one is not null.</summary>
+    internal abstract IReadOnlyList<Tensor?> Cotangents(
+        IReadOnlyList<Tensor?> outputs, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient);
+
+    /// <summary>Gives what the map keeps to a scope.</summary>
+    internal void MoveTo(DisposeScope scope) => _kept.ForEach(tensor => tensor.MoveToOtherDisposeScope(scope));
+
+    /// <summary>Gives what the map keeps to the scope around one that has it.</summary>
+    internal void MoveToOuter(DisposeScope scope) => _kept.ForEach(tensor => scope.MoveToOuter(tensor));
+
+    /// <inheritdoc cref="Dispose()"/>
+    protected virtual void Dispose(bool disposing) => _kept.ForEach(tensor => tensor.Dispose());
+
+    /// <summary>Another name for the memory of a value that the map will need: it stays, whatever scope the value itself goes with.</summary>
+    protected Tensor Keep(Tensor value)
+    {
+        Tensor alias = value.detach();
+        _kept.Add(alias);
+        return alias;
+    }
+}
+
 /// <summary>
 /// What one layer did in a recorded pass, as a linear map around that point: from small changes of its inputs and parameters to the
 /// change of its output (the tangent), and transposed, from ∂/∂output to ∂/∂inputs and ∂/∂parameters (the cotangent). A layer adds its
 /// map to the <see cref="Tape"/> where it computes its value, so that all three stand in one place. Both run without autograd.
 /// </summary>
 /// <remarks>The two have to be adjoint: ⟨Tangent(u), g⟩ = ⟨u, Cotangent(g)⟩ for every u and g. A test of that finds nearly every mistake.</remarks>
-public abstract class LinearMap : IDisposable
+public abstract class LinearMap : StepMap
 {
-    private readonly List<Tensor> _kept = [];
-
     /// <summary>The tangent of the output, which may be that of an input or a parameter itself; null: none, the output does not change.</summary>
     /// <param name="inputs">The tangent of each input, in the order they were added to the tape; null where an input does not change.</param>
     /// <param name="direction">The tangent of each parameter.</param>
@@ -29,27 +68,10 @@ public abstract class LinearMap : IDisposable
     /// </returns>
     public abstract IReadOnlyList<Tensor?> Cotangent(Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient);
 
-    /// <summary>Frees what the map keeps; it cannot be used any more.</summary>
-    public void Dispose()
-    {
-        Dispose(true);
-        GC.SuppressFinalize(this);
-    }
+    internal sealed override IReadOnlyList<Tensor?> Tangents(
+        IReadOnlyList<Tensor?> inputs, ParameterTangents direction, IReadOnlyList<Tensor?> places) => [Tangent(inputs, direction, places[0])];
 
-    /// <inheritdoc cref="Dispose()"/>
-    protected virtual void Dispose(bool disposing) => _kept.ForEach(tensor => tensor.Dispose());
-
-    /// <summary>Another name for the memory of a value that the map will need: it stays, whatever scope the value itself goes with.</summary>
-    protected Tensor Keep(Tensor value)
-    {
-        Tensor alias = value.detach();
-        _kept.Add(alias);
-        return alias;
-    }
-
-    /// <summary>Gives what the map keeps to a scope.</summary>
-    internal void MoveTo(DisposeScope scope) => _kept.ForEach(tensor => tensor.MoveToOtherDisposeScope(scope));
-
-    /// <summary>Gives what the map keeps to the scope around one that has it.</summary>
-    internal void MoveToOuter(DisposeScope scope) => _kept.ForEach(tensor => scope.MoveToOuter(tensor));
+    internal sealed override IReadOnlyList<Tensor?> Cotangents(
+        IReadOnlyList<Tensor?> outputs, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient)
+        => Cotangent(outputs[0]!, wanted, sums, gradient);
 }

@@ -9,7 +9,7 @@ public sealed class LinearisedPass
 {
     private readonly Tape _tape;
     private readonly int[] _outputs;
-    private readonly bool[] _reaches; // whether a step's output reaches a logit
+    private readonly bool[] _reaches; // whether an output of a step reaches a logit
     private readonly int[] _lastUse; // of each tensor, as a step's number
 
     internal LinearisedPass(Tape tape, Tensor[] logits, Tensor? teacher)
@@ -23,7 +23,7 @@ public sealed class LinearisedPass
         for (int s = _reaches.Length - 1; s >= 0; s--)
         {
             Tape.Step step = tape.Steps[s];
-            _reaches[s] = needed[step.Output];
+            _reaches[s] = step.Outputs.Any(output => needed[output]);
             foreach (int input in step.Inputs)
             {
                 needed[input] |= _reaches[s];
@@ -118,19 +118,12 @@ public sealed class LinearisedPass
         Tape.Step step = _tape.Steps[s];
         using (DisposeScope ofStep = NewDisposeScope())
         {
-            Tensor? place = Place(step.Output, tangents);
-            Tensor? tangent = step.Map.Tangent([.. step.Inputs.Select(input => tangents[input])], along, place);
-            if (place is null)
+            Tensor?[] places = [.. step.Outputs.Select(output => Place(output, tangents))];
+            IReadOnlyList<Tensor?> all = step.Map.Tangents([.. step.Inputs.Select(input => tangents[input])], along, places);
+            for (int i = 0; i < places.Length; i++)
             {
-                tangent = tangent?.detach(); // a name of its own: a map may give on an input's tangent or a parameter's
+                tangents[step.Outputs[i]] = Placed(all[i], places[i])?.MoveToOuterDisposeScope();
             }
-            else if (!ReferenceEquals(tangent, place))
-            {
-                _ = tangent is null ? place.zero_() : place.copy_(tangent);
-                tangent = place;
-            }
-
-            tangents[step.Output] = tangent?.MoveToOuterDisposeScope();
         }
 
         foreach (int input in step.Inputs)
@@ -141,6 +134,18 @@ public sealed class LinearisedPass
                 tangents[input] = null;
             }
         }
+    }
+
+    /// <summary>A tangent where it is wanted; else under a name of its own, for a map may give on an input's tangent or a parameter's.</summary>
+    private static Tensor? Placed(Tensor? tangent, Tensor? place)
+    {
+        if (place is null || ReferenceEquals(tangent, place))
+        {
+            return place ?? tangent?.detach();
+        }
+
+        _ = tangent is null ? place.zero_() : place.copy_(tangent);
+        return place;
     }
 
     /// <summary>Where a tangent is wanted: in its slice of the wider tensor, which the first slice makes; null: anywhere.</summary>
@@ -173,16 +178,24 @@ public sealed class LinearisedPass
     private void Transpose(int s, ParameterCotangents gradient, Tensor?[] cotangents, DisposeScope scope)
     {
         Tape.Step step = _tape.Steps[s];
-        if (cotangents[step.Output] is not { } output)
+        Tensor?[] outputs = [.. step.Outputs.Select(output => cotangents[output])];
+        if (outputs.All(output => output is null))
         {
             return;
         }
 
-        cotangents[step.Output] = null;
         using DisposeScope ofStep = NewDisposeScope();
-        ofStep.Attach(output); // goes with the step, unless the map gives it on
+        foreach (int output in step.Outputs)
+        {
+            if (cotangents[output] is { } cotangent)
+            {
+                ofStep.Attach(cotangent); // goes with the step, unless the map gives it on
+                cotangents[output] = null;
+            }
+        }
+
         bool[] wanted = [.. step.Inputs.Select(input => !_tape.Variables[input].IsConstant)];
-        IReadOnlyList<Tensor?> given = step.Map.Cotangent(output, wanted, [.. step.Inputs.Select(input => cotangents[input])], gradient);
+        IReadOnlyList<Tensor?> given = step.Map.Cotangents(outputs, wanted, [.. step.Inputs.Select(input => cotangents[input])], gradient);
         for (int i = 0; i < given.Count; i++)
         {
             if (!wanted[i])

@@ -33,7 +33,10 @@ public sealed class Tape
     /// <param name="output">What came out.</param>
     /// <param name="inputs">What went in, apart from parameters.</param>
     /// <exception cref="InvalidOperationException">An input came from no layer that is on the tape, or the output is on it already.</exception>
-    public void Add(LinearMap map, Tensor output, params ReadOnlySpan<Tensor> inputs)
+    public void Add(LinearMap map, Tensor output, params ReadOnlySpan<Tensor> inputs) => AddStep(map, [output], inputs);
+
+    /// <summary>The same of a layer with several outputs.</summary>
+    internal void AddStep(StepMap map, Tensor[] outputs, ReadOnlySpan<Tensor> inputs)
     {
         var numbers = new int[inputs.Length];
         for (int i = 0; i < numbers.Length; i++)
@@ -42,7 +45,7 @@ public sealed class Tape
         }
 
         map.MoveTo(_scope);
-        _steps.Add(new Step(map, numbers, Number(output)));
+        _steps.Add(new Step(map, numbers, Array.ConvertAll(outputs, Number)));
     }
 
     /// <summary>A tensor that no layer on the tape made and that has no tangent: what frozen layers computed, or a path whose gradient stops.</summary>
@@ -110,7 +113,7 @@ public sealed class Tape
     }
 
     /// <summary>A layer's turn.</summary>
-    internal sealed record Step(LinearMap Map, int[] Inputs, int Output);
+    internal sealed record Step(StepMap Map, int[] Inputs, int[] Outputs);
 
     /// <summary>A tensor of the pass.</summary>
     internal sealed record Variable(long[] Shape, ScalarType Type)

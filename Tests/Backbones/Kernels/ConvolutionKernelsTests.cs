@@ -80,10 +80,37 @@ public sealed class ConvolutionKernelsTests
             (Tensor x, Tensor weight, Tensor byOutput) = one.Operands(ScalarType.Float64, isSliced);
             Tensor alone = Ours(one, ScalarType.Float64, isSliced)[1], sum = Sliced(x.clone(), isSliced);
 
-            ConvolutionKernels.BackwardInput(byOutput, weight, stride, 1, adds: true, sum);
+            ConvolutionKernels.BackwardInput([byOutput], weight, stride, 1, adds: true, sum);
 
             (sum - x - alone).abs().max().item<double>().Should().BeLessThan(1e-12);
         }
+    }
+
+    [Theory]
+    [InlineData(40, 6, 6, 32, 1, 1)]
+    [InlineData(24, 20, 35, 9, 1, 1)]
+    [InlineData(5, 48, 1, 8, 3, 2)]
+    [InlineData(130, 16, 32, 5, 3, 1)]
+    public void Outputs_may_be_in_two_tensors(int inputs, int first, int second, int size, int kernel, int stride)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        var one = new Case([3, inputs, size, size], first + second, kernel, stride, kernel / 2);
+        (Tensor x, Tensor weight, Tensor byOutput) = one.Operands(ScalarType.Float64, isSliced: false);
+        Tensor[] whole = Ours(one, ScalarType.Float64, isSliced: false);
+        Tensor[] given = [Channels(byOutput.narrow(1, 0, first)), Sliced(byOutput.narrow(1, first, second), isSliced: true)];
+        Tensor[] y = [Sliced(zeros_like(given[0]), isSliced: true), Channels(ones_like(given[1]))];
+        (Tensor byInput, Tensor byWeight) = (zeros_like(x), zeros_like(weight));
+
+        ConvolutionKernels.Forward(x, weight, null, stride, one.Padding, rectifies: false, adds: true, y);
+        ConvolutionKernels.BackwardInput(given, weight, stride, one.Padding, adds: false, byInput);
+        ConvolutionKernels.BackwardWeight(given, x, stride, one.Padding, byWeight);
+
+        Same(y[0], whole[0].narrow(1, 0, first));
+        Same(y[1] - 1, whole[0].narrow(1, first, second));
+        Same(byInput, whole[1]);
+        Same(byWeight, whole[2]);
+
+        static void Same(Tensor a, Tensor b) => (a - b).abs().max().item<double>().Should().BeLessThan(1e-11);
     }
 
     [Fact]
@@ -95,7 +122,7 @@ public sealed class ConvolutionKernelsTests
         _ = x[0, 0, 0, 0] = double.NaN;
         Tensor bias = one.Random(21), y = Channels(zeros([3, 21L, 6, 7], ScalarType.Float64));
 
-        ConvolutionKernels.Forward(x, weight, bias, 1, 1, rectifies: true, y);
+        ConvolutionKernels.Forward(x, weight, bias, 1, 1, rectifies: true, adds: false, y);
 
         Tensor expected = nn.functional.relu(nn.functional.conv2d(x, weight, bias, padding: [1, 1]));
         y.allclose(expected, 1e-12, 1e-12, equal_nan: true).Should().BeTrue();
@@ -109,11 +136,11 @@ public sealed class ConvolutionKernelsTests
         Tensor x = Channels(ones([2, 3L, 8, 8])), weight = ones([4, 3L, 3, 3]), y = Channels(ones([2, 4L, 8, 8]));
         Action[] wrong =
         [
-            () => ConvolutionKernels.Forward(x, weight, null, 2, 1, false, y), () => ConvolutionKernels.Forward(x, weight, null, 1, 0, false, y),
-            () => ConvolutionKernels.Forward(x, ones([4, 2L, 3, 3]), null, 1, 1, false, y), () => ConvolutionKernels.BackwardInput(x, weight, 1, 1, false, x),
-            () => ConvolutionKernels.Forward(x, weight.to(ScalarType.Float64), null, 1, 1, false, y), () => ConvolutionKernels.Forward(x, weight, null, 0, 1, false, y),
-            () => ConvolutionKernels.Forward(x, weight, ones([3L]), 1, 1, false, y), () => ConvolutionKernels.BackwardWeight(y, x, 1, 1, ones([3, 4L, 3, 3])),
-            () => ConvolutionKernels.Forward(ones([2, 3L, 8, 8]), weight, null, 1, 1, false, y),
+            () => ConvolutionKernels.Forward(x, weight, null, 2, 1, false, false, y), () => ConvolutionKernels.Forward(x, weight, null, 1, 0, false, false, y),
+            () => ConvolutionKernels.Forward(x, ones([4, 2L, 3, 3]), null, 1, 1, false, false, y), () => ConvolutionKernels.BackwardInput([x], weight, 1, 1, false, x),
+            () => ConvolutionKernels.Forward(x, weight.to(ScalarType.Float64), null, 1, 1, false, false, y), () => ConvolutionKernels.Forward(x, weight, null, 0, 1, false, false, y),
+            () => ConvolutionKernels.Forward(x, weight, ones([3L]), 1, 1, false, false, y), () => ConvolutionKernels.BackwardWeight([y], x, 1, 1, ones([3, 4L, 3, 3])),
+            () => ConvolutionKernels.Forward(ones([2, 3L, 8, 8]), weight, null, 1, 1, false, false, y),
         ];
         wrong.Should().AllSatisfy(call => call.Should().Throw<ArgumentException>());
         y.eq(1).all().item<bool>().Should().BeTrue("nothing is written by a call that is refused");
@@ -141,9 +168,9 @@ public sealed class ConvolutionKernelsTests
     {
         (Tensor x, Tensor weight, Tensor byOutput) = one.Operands(type, isSliced);
         Tensor y = Target(byOutput.shape), byInput = Target(x.shape), byWeight = full(weight.shape, double.NaN, type);
-        ConvolutionKernels.Forward(x, weight, null, one.Stride, one.Padding, rectifies: false, y);
-        ConvolutionKernels.BackwardInput(byOutput, weight, one.Stride, one.Padding, adds: false, byInput);
-        ConvolutionKernels.BackwardWeight(byOutput, x, one.Stride, one.Padding, byWeight);
+        ConvolutionKernels.Forward(x, weight, null, one.Stride, one.Padding, rectifies: false, adds: false, y);
+        ConvolutionKernels.BackwardInput([byOutput], weight, one.Stride, one.Padding, adds: false, byInput);
+        ConvolutionKernels.BackwardWeight([byOutput], x, one.Stride, one.Padding, byWeight);
         return [y, byInput, byWeight];
 
         Tensor Target(long[] shape) => Sliced(full(shape, double.NaN, type), isSliced);
