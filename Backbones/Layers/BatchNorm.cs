@@ -45,7 +45,7 @@ internal sealed class BatchNorm : NamedModule
         Tensor scale = _weight / (_runningVariance + Epsilon).sqrt(); // [channels]
         Tensor mean = bias is null ? _runningMean : _runningMean - bias;
         Tensor scaled = weight * scale.view([-1, .. Enumerable.Repeat(1L, (int)weight.ndim - 1)]);
-        return (scaled.ndim == 4 ? Layout.ChannelsLast(scaled) : scaled, _bias - (mean * scale));
+        return (scaled, _bias - (mean * scale));
     }
 
     /// <summary>On a tape: writes y = relu(norm(z)), by the batch's statistics, and returns what tangent and cotangent need of it.</summary>

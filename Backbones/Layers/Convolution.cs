@@ -29,18 +29,24 @@ internal sealed class Convolution : NamedModule
         }
     }
 
+    /// <summary><c>[output, input, kernel, kernel]</c>.</summary>
+    public Parameter Weight => _weight;
+
     public Tensor Forward(Tensor x, Pass pass)
     {
-        Tensor y = Convolve(x, As(x, pass[_weight]), _bias is null ? null : As(x, pass[_bias]));
+        Tensor y = Convolve(x, As(x, pass[_weight]), _bias is null ? null : As(x, pass[_bias]), rectifies: false);
         pass.Cost?.Convolution(_weight, _bias, y);
         return y;
     }
 
-    /// <summary>What the norm behind this layer makes of its output, by the running statistics, in one convolution.</summary>
+    /// <summary>Weight and bias with which this layer computes what a norm behind it makes of its output, by the running statistics.</summary>
+    public (Tensor Weight, Tensor Bias) FoldedBy(BatchNorm norm) => norm.FoldedInto(_weight, _bias);
+
+    /// <summary>ReLU of what the norm behind this layer makes of its output, by the running statistics, in one convolution.</summary>
     public Tensor ForwardFolded(Tensor x, BatchNorm norm, Folding folding)
     {
-        (Tensor weight, Tensor bias) = folding.Of(this, () => norm.FoldedInto(_weight, _bias));
-        return Convolve(x, weight, bias);
+        (Tensor weight, Tensor bias) = folding.Of(this, () => FoldedBy(norm));
+        return Convolve(x, weight, bias, rectifies: true);
     }
 
     /// <summary>The tangent ẋ ∗ W + x ∗ Ẇ + ḃ in up to two parts, whose sum it is; null: none.</summary>
@@ -51,11 +57,11 @@ internal sealed class Convolution : NamedModule
     public (Tensor? OfInput, Tensor? OfWeight) Tangent(Tensor? change, Tensor x, Pass pass, ParameterTangents direction)
     {
         Tensor? biasChange = _bias is null || direction[_bias] is not { } ofBias ? null : As(x, ofBias);
-        Tensor? ofInput = change is null ? null : Convolve(change, As(x, pass[_weight]), null);
-        Tensor? ofWeight = direction[_weight] is { } weightChange ? Convolve(x, As(x, weightChange), biasChange) : null;
+        Tensor? ofInput = change is null ? null : Convolve(change, As(x, pass[_weight]), null, rectifies: false);
+        Tensor? ofWeight = direction[_weight] is { } weightChange ? Convolve(x, As(x, weightChange), biasChange, rectifies: false) : null;
         if (ofWeight is null && biasChange is not null)
         {
-            ofWeight = biasChange.view(1, -1, 1, 1).expand((ofInput ?? Convolve(x, As(x, pass[_weight]), null)).shape);
+            ofWeight = biasChange.view(1, -1, 1, 1).expand((ofInput ?? Convolve(x, As(x, pass[_weight]), null, rectifies: false)).shape);
         }
 
         return (ofInput, ofWeight);
@@ -105,16 +111,18 @@ internal sealed class Convolution : NamedModule
 
     private static Tensor As(Tensor x, Tensor parameter) => parameter.dtype == x.dtype ? parameter : parameter.to_type(x.dtype);
 
-    private Tensor Convolve(Tensor x, Tensor weight, Tensor? bias)
+    private Tensor Convolve(Tensor x, Tensor weight, Tensor? bias, bool rectifies)
     {
         if (is_grad_enabled() || !ConvolutionKernels.Supports(x, weight))
         {
-            return nn.functional.conv2d(x, weight, bias, strides: _stride, padding: _padding);
+            Tensor z = nn.functional.conv2d(x, weight, bias, strides: _stride, padding: _padding);
+            return rectifies ? z.relu_() : z;
         }
 
-        long kernel = weight.shape[2], height = ((x.shape[2] + (2 * _padding[0]) - kernel) / _stride[0]) + 1, width = ((x.shape[3] + (2 * _padding[1]) - kernel) / _stride[1]) + 1;
-        Tensor y = Layout.Empty([x.shape[0], weight.shape[0], height, width], x);
-        ConvolutionKernels.Forward(x, weight, bias, _stride[0], _padding[0], rectifies: false, adds: false, y);
+        Tensor y = Layout.Empty([x.shape[0], weight.shape[0], Output(x.shape[2]), Output(x.shape[3])], x);
+        ConvolutionKernels.Forward(x, weight, bias, _stride[0], _padding[0], rectifies, adds: false, y);
         return y;
+
+        long Output(long size) => ((size + (2 * _padding[0]) - weight.shape[2]) / _stride[0]) + 1;
     }
 }

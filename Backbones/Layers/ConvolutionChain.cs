@@ -37,6 +37,12 @@ internal sealed class ConvolutionChain : NamedModule
     /// <summary>Channels of the output.</summary>
     public long Channels { get; private set; }
 
+    /// <summary>The first unit.</summary>
+    public (Convolution Convolution, BatchNorm Norm) First => _units[0];
+
+    /// <inheritdoc cref="ConvolutionUnits.ForwardFrom"/>
+    public Tensor ForwardFrom(Tensor x, Pass pass, Tensor? place) => _layer.ForwardFrom(x, pass, place);
+
     /// <inheritdoc cref="ConvolutionUnits.Forward"/>
     public Tensor Forward(Tensor x, Pass pass, Tensor? place = null) => _layer.Forward(x, pass, place);
 

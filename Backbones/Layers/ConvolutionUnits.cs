@@ -15,18 +15,25 @@ internal sealed class ConvolutionUnits(IReadOnlyList<(Convolution Convolution, B
         using DisposeScope scope = NewDisposeScope();
         return scope.MoveToOuter((pass.Tape, pass.Folding) switch
         {
-            ({ } tape, _) => Recorded(x, pass, tape, place),
-            (_, { } folding) => Folded(x, folding),
+            ({ } tape, _) => Recorded(x, isConvolved: false, pass, tape, place),
+            (_, { } folding) => Folded(x, 0, folding),
             _ => Ordinary(x, pass),
         });
     }
 
-    private Tensor Folded(Tensor x, Folding folding)
+    /// <summary>The output from what <see cref="SharedConvolutions"/> computed.</summary>
+    public Tensor ForwardFrom(Tensor x, Pass pass, Tensor? place)
     {
-        foreach ((Convolution convolution, BatchNorm norm) in units)
+        using DisposeScope scope = NewDisposeScope();
+        return scope.MoveToOuter(pass.Tape is { } tape ? Recorded(x, isConvolved: true, pass, tape, place) : Folded(x, 1, pass.Folding!));
+    }
+
+    private Tensor Folded(Tensor x, int first, Folding folding)
+    {
+        for (int u = first; u < units.Count; u++)
         {
             using DisposeScope scope = NewDisposeScope();
-            x = scope.MoveToOuter(convolution.ForwardFolded(x, norm, folding).relu_());
+            x = scope.MoveToOuter(units[u].Convolution.ForwardFolded(x, units[u].Norm, folding));
         }
 
         return x;
@@ -43,19 +50,20 @@ internal sealed class ConvolutionUnits(IReadOnlyList<(Convolution Convolution, B
         return x;
     }
 
-    private Tensor Recorded(Tensor x, Pass pass, Tape tape, Tensor? place)
+    /// <remarks>If x is convolved already, it is what the first convolution made of the input.</remarks>
+    private Tensor Recorded(Tensor x, bool isConvolved, Pass pass, Tape tape, Tensor? place)
     {
         var points = new (Tensor Z, Tensor Saved)[units.Count];
         Tensor y = x;
         for (int u = 0; u < points.Length; u++)
         {
             (Convolution convolution, BatchNorm norm) = units[u];
-            Tensor z = convolution.Forward(y, pass);
+            Tensor z = u == 0 && isConvolved ? x : convolution.Forward(y, pass);
             y = (u == points.Length - 1 ? place : null) ?? Layout.Empty(z.shape, z);
             points[u] = (z, norm.ForwardRelu(z, pass, y));
         }
 
-        tape.Add(new Map(units, pass, x, points), y, x);
+        tape.Add(new Map(units, pass, isConvolved ? null : x, points), y, x);
         return y;
     }
 
@@ -64,11 +72,11 @@ internal sealed class ConvolutionUnits(IReadOnlyList<(Convolution Convolution, B
     {
         private readonly IReadOnlyList<(Convolution Convolution, BatchNorm Norm)> _units;
         private readonly Pass _pass;
-        private readonly Tensor _x;
+        private readonly Tensor? _x; // null: the first convolution is not this map's
         private readonly (Tensor Z, Tensor Saved)[] _points;
 
-        public Map(IReadOnlyList<(Convolution Convolution, BatchNorm Norm)> units, Pass pass, Tensor x, (Tensor Z, Tensor Saved)[] points)
-            => (_units, _pass, _x, _points) = (units, pass, Keep(x), Array.ConvertAll(points, point => (Keep(point.Z), Keep(point.Saved))));
+        public Map(IReadOnlyList<(Convolution Convolution, BatchNorm Norm)> units, Pass pass, Tensor? x, (Tensor Z, Tensor Saved)[] points)
+            => (_units, _pass, _x, _points) = (units, pass, x is null ? null : Keep(x), Array.ConvertAll(points, point => (Keep(point.Z), Keep(point.Saved))));
 
         public override Tensor? Tangent(IReadOnlyList<Tensor?> inputs, ParameterTangents direction, Tensor? place)
         {
@@ -76,7 +84,7 @@ internal sealed class ConvolutionUnits(IReadOnlyList<(Convolution Convolution, B
             for (int u = 0; u < _points.Length; u++)
             {
                 (Tensor z, Tensor saved) = _points[u];
-                (Tensor? ofInput, Tensor? ofWeight) = _units[u].Convolution.Tangent(tangent, Input(u), _pass, direction);
+                (Tensor? ofInput, Tensor? ofWeight) = IsConvolved(u) ? (tangent, null) : _units[u].Convolution.Tangent(tangent, Input(u), _pass, direction);
                 Tensor next = (u == _points.Length - 1 ? place : null) ?? Layout.Empty(z.shape, z);
                 tangent = _units[u].Norm.TangentRelu(ofInput ?? ofWeight, ofInput is null ? null : ofWeight, z, saved, _pass, direction, next) ? next : null;
             }
@@ -91,13 +99,15 @@ internal sealed class ConvolutionUnits(IReadOnlyList<(Convolution Convolution, B
             {
                 (Tensor z, Tensor saved) = _points[u];
                 Tensor byConvolution = _units[u].Norm.CotangentRelu(cotangent!, z, saved, _pass, gradient);
-                cotangent = _units[u].Convolution.Cotangent(byConvolution, Input(u), _pass, u > 0 || wanted[0], u == 0 ? sums[0] : null, gradient);
+                cotangent = IsConvolved(u) ? byConvolution : _units[u].Convolution.Cotangent(byConvolution, Input(u), _pass, u > 0 || wanted[0], u == 0 ? sums[0] : null, gradient);
             }
 
             return [cotangent];
         }
 
+        private bool IsConvolved(int unit) => unit == 0 && _x is null;
+
         /// <summary>What went into a unit.</summary>
-        private Tensor Input(int unit) => unit == 0 ? _x : NormRelu.Again(_points[unit - 1].Z, _points[unit - 1].Saved);
+        private Tensor Input(int unit) => unit == 0 ? _x! : NormRelu.Again(_points[unit - 1].Z, _points[unit - 1].Saved);
     }
 }

@@ -52,6 +52,7 @@ internal sealed class MsdLayer : MsdPart
 {
     private readonly MsdJoin[] _joins;
     private readonly bool _dropsFinest;
+    private readonly SharedConvolutions[] _shared; // of the chains that read each scale at the input: the same scale's, then the next coarser one's
 
     /// <param name="factory">Starts the parameters.</param>
     /// <param name="options">The network's shape.</param>
@@ -70,20 +71,46 @@ internal sealed class MsdLayer : MsdPart
         }
 
         register_module("layers", new Group(_joins));
+        _shared = [.. Enumerable.Range(0, scalesIn).Select(scale => new SharedConvolutions([.. Readers(scale)]))];
     }
 
     public override Tensor[] Forward(Tensor[] scales, Pass pass)
     {
+        using DisposeScope scope = NewDisposeScope();
+        Tensor[][]? shared = SharedConvolutions.Serves(pass) ? [.. scales.Select((x, scale) => _shared[scale].Forward(x, pass))] : null;
         int skipped = _dropsFinest ? 1 : 0;
         var features = new Tensor[_joins.Length];
         for (int j = 0; j < features.Length; j++)
         {
             int own = j + skipped;
-            features[j] = _joins[j].Forward(scales[own], own > 0 ? scales[own - 1] : null, pass);
+            ChainInput? finer = own > 0 ? new(scales[own - 1], shared?[own - 1][^1]) : null;
+            features[j] = scope.MoveToOuter(_joins[j].Forward(new(scales[own], shared?[own][0]), finer, pass));
         }
 
         return features;
     }
+
+    private IEnumerable<ConvolutionChain> Readers(int scale)
+    {
+        int join = _dropsFinest ? scale - 1 : scale;
+        if (join >= 0)
+        {
+            yield return _joins[join].Normal;
+        }
+
+        if (join + 1 < _joins.Length)
+        {
+            yield return _joins[join + 1].Down!;
+        }
+    }
+}
+
+/// <summary>What a chain reads; and what it goes on from, if its first convolution was computed together with others.</summary>
+internal sealed record ChainInput(Tensor X, Tensor? Shared)
+{
+    /// <summary>The chain's output.</summary>
+    public Tensor Through(ConvolutionChain chain, Pass pass, Tensor? place)
+        => Shared is null ? chain.Forward(X, pass, place) : chain.ForwardFrom(Shared, pass, place);
 }
 
 /// <summary>One scale of a layer: [its features, new ones from the finer scale, new ones from itself].</summary>
@@ -110,10 +137,15 @@ internal sealed class MsdJoin : NamedModule
         register_module("conv_normal", _normal);
     }
 
-    public Tensor Forward(Tensor own, Tensor? finer, Pass pass)
+    public ConvolutionChain Normal => _normal;
+
+    public ConvolutionChain? Down => _down;
+
+    public Tensor Forward(ChainInput own, ChainInput? finer, Pass pass)
     {
-        var normal = new JoinedPart(_normal.Channels, place => _normal.Forward(own, pass, place));
-        return Operators.Join(own, _down is null ? [normal] : [new JoinedPart(_down.Channels, place => _down.Forward(finer!, pass, place)), normal], pass, _room);
+        var normal = new JoinedPart(_normal.Channels, place => own.Through(_normal, pass, place));
+        JoinedPart[] added = _down is null ? [normal] : [new JoinedPart(_down.Channels, place => finer!.Through(_down, pass, place)), normal];
+        return Operators.Join(own.X, added, pass, _room);
     }
 }
 
