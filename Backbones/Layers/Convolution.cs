@@ -43,10 +43,10 @@ internal sealed class Convolution : NamedModule
     public (Tensor Weight, Tensor Bias) FoldedBy(BatchNorm norm) => norm.FoldedInto(_weight, _bias);
 
     /// <summary>ReLU of what the norm behind this layer makes of its output, by the running statistics, in one convolution.</summary>
-    public Tensor ForwardFolded(Tensor x, BatchNorm norm, Folding folding)
+    public Tensor ForwardFolded(Tensor x, BatchNorm norm, Folding folding, Tensor? place)
     {
         (Tensor weight, Tensor bias) = folding.Of(this, () => FoldedBy(norm));
-        return Convolve(x, weight, bias, rectifies: true);
+        return Convolve(x, weight, bias, rectifies: true, place);
     }
 
     /// <summary>The tangent ẋ ∗ W + x ∗ Ẇ + ḃ in up to two parts, whose sum it is; null: none.</summary>
@@ -111,15 +111,16 @@ internal sealed class Convolution : NamedModule
 
     private static Tensor As(Tensor x, Tensor parameter) => parameter.dtype == x.dtype ? parameter : parameter.to_type(x.dtype);
 
-    private Tensor Convolve(Tensor x, Tensor weight, Tensor? bias, bool rectifies)
+    private Tensor Convolve(Tensor x, Tensor weight, Tensor? bias, bool rectifies, Tensor? place = null)
     {
-        if (is_grad_enabled() || !ConvolutionKernels.Supports(x, weight))
+        if (is_grad_enabled() || !ConvolutionKernels.Supports(x, weight) || (place is not null && !NormReluKernels.Supports(place)))
         {
             Tensor z = nn.functional.conv2d(x, weight, bias, strides: _stride, padding: _padding);
-            return rectifies ? z.relu_() : z;
+            z = rectifies ? z.relu_() : z;
+            return place is null ? z : place.copy_(z);
         }
 
-        Tensor y = Layout.Empty([x.shape[0], weight.shape[0], Output(x.shape[2]), Output(x.shape[3])], x);
+        Tensor y = place ?? Layout.Empty([x.shape[0], weight.shape[0], Output(x.shape[2]), Output(x.shape[3])], x);
         ConvolutionKernels.Forward(x, weight, bias, _stride[0], _padding[0], rectifies, adds: false, y);
         return y;
 

@@ -9,14 +9,14 @@ internal sealed class ConvolutionUnits(IReadOnlyList<(Convolution Convolution, B
     /// <summary>The output <c>[N, C′, H′, W′]</c>.</summary>
     /// <param name="x"><c>[N, C, H, W]</c>.</param>
     /// <param name="pass">The pass.</param>
-    /// <param name="place">On a tape only: the slice of a wider tensor that the output is to be written to; it is the result then.</param>
+    /// <param name="place">On a tape or with folding only: the slice of a wider tensor that the output is to be written to; it is the result then.</param>
     public Tensor Forward(Tensor x, Pass pass, Tensor? place = null)
     {
         using DisposeScope scope = NewDisposeScope();
         return scope.MoveToOuter((pass.Tape, pass.Folding) switch
         {
             ({ } tape, _) => Recorded(x, isConvolved: false, pass, tape, place),
-            (_, { } folding) => Folded(x, 0, folding),
+            (_, { } folding) => Folded(x, 0, folding, place),
             _ => Ordinary(x, pass),
         });
     }
@@ -25,15 +25,15 @@ internal sealed class ConvolutionUnits(IReadOnlyList<(Convolution Convolution, B
     public Tensor ForwardFrom(Tensor x, Pass pass, Tensor? place)
     {
         using DisposeScope scope = NewDisposeScope();
-        return scope.MoveToOuter(pass.Tape is { } tape ? Recorded(x, isConvolved: true, pass, tape, place) : Folded(x, 1, pass.Folding!));
+        return scope.MoveToOuter(pass.Tape is { } tape ? Recorded(x, isConvolved: true, pass, tape, place) : Folded(x, 1, pass.Folding!, place));
     }
 
-    private Tensor Folded(Tensor x, int first, Folding folding)
+    private Tensor Folded(Tensor x, int first, Folding folding, Tensor? place)
     {
         for (int u = first; u < units.Count; u++)
         {
             using DisposeScope scope = NewDisposeScope();
-            x = scope.MoveToOuter(units[u].Convolution.ForwardFolded(x, units[u].Norm, folding));
+            x = scope.MoveToOuter(units[u].Convolution.ForwardFolded(x, units[u].Norm, folding, u == units.Count - 1 ? place : null));
         }
 
         return x;

@@ -4,7 +4,7 @@ namespace Imta.MetaWeight.Backbones.Layers;
 
 /// <summary>Features that <see cref="Operators.Join"/> puts behind others.</summary>
 /// <param name="Channels">How many.</param>
-/// <param name="Compute">Computes them; given a place, which is on a tape only, it writes them there and returns it.</param>
+/// <param name="Compute">Computes them; given a place, which is on a tape or with folding only, it writes them there and returns it.</param>
 internal readonly record struct JoinedPart(long Channels, Func<Tensor?, Tensor> Compute);
 
 /// <summary>Features and, behind them along the channels, new ones that were written straight into their slices of the wider tensor.</summary>
@@ -16,32 +16,31 @@ internal sealed class JoinedFeatures : LinearMap
     private JoinedFeatures(long[] channels, bool extends) => (_channels, _extends) = (channels, extends);
 
     /// <inheritdoc cref="Operators.Join"/>
-    public static Tensor Forward(Tensor features, JoinedPart[] added, long room, Tape tape)
+    public static Tensor Forward(Tensor features, JoinedPart[] added, long room, Tape? tape)
     {
         long[] channels = [features.shape[1], .. added.Select(part => part.Channels)];
-        bool extends = tape.TakeRoom(features, channels[1..].Sum());
-        Tensor whole = extends ? Layout.Widened(features, channels.Sum()) : Copied(features, channels.Sum(), room);
+        long? left = FeatureRoom.Take(features, channels[1..].Sum());
+        Tensor whole = left is null ? Copied(features, channels.Sum(), room) : Layout.Widened(features, channels.Sum());
+        FeatureRoom.Leave(whole, left ?? room);
         Tensor[] slices = Slices(whole, channels);
         for (int i = 0; i < added.Length; i++)
         {
-            added[i].Compute(slices[i + 1]);
+            Tensor part = added[i].Compute(slices[i + 1]);
+            _ = ReferenceEquals(part, slices[i + 1]) ? part : slices[i + 1].copy_(part);
         }
 
-        tape.Add(new JoinedFeatures(channels, extends), whole, [features, .. slices[1..]]);
+        if (tape is null)
+        {
+            return whole;
+        }
+
+        tape.Add(new JoinedFeatures(channels, extends: left is not null), whole, [features, .. slices[1..]]);
         for (int i = 1; i < slices.Length; i++)
         {
             tape.Place(slices[i], whole, channels[..i].Sum());
         }
 
-        if (extends)
-        {
-            tape.Extend(features, whole);
-        }
-        else
-        {
-            tape.LeaveRoom(whole, room);
-        }
-
+        tape.LeaveRoom(whole, left ?? room, left is null ? null : features);
         return whole;
     }
 

@@ -15,12 +15,12 @@ internal static class Operators
     /// <param name="features">What comes first.</param>
     /// <param name="added">What comes behind it.</param>
     /// <param name="pass">The pass.</param>
-    /// <param name="room">Channels that later layers will join to the result: on a tape they are written behind it, and nothing is copied then.</param>
+    /// <param name="room">Channels that later layers will join to the result: on a tape or with folding they are written behind it, and nothing is copied then.</param>
     public static Tensor Join(Tensor features, JoinedPart[] added, Pass pass, long room = 0)
     {
-        if (pass.Tape is { } tape)
+        if (pass.Tape is not null || pass.Folding is not null)
         {
-            return JoinedFeatures.Forward(features, added, room, tape);
+            return JoinedFeatures.Forward(features, added, room, pass.Tape);
         }
 
         Tensor y = cat([features, .. added.Select(part => part.Compute(null))], 1);
@@ -49,7 +49,7 @@ internal static class Operators
     /// <param name="x">What is resized.</param>
     /// <param name="size">Height and width.</param>
     /// <param name="pass">The pass.</param>
-    /// <param name="place">On a tape only, and for another size only: where the result is written to; it is the result then.</param>
+    /// <param name="place">On a tape or with folding only: where the result is written to; it is the result then.</param>
     public static Tensor Interpolate(Tensor x, long[] size, Pass pass, Tensor? place = null)
     {
         if (x.shape.AsSpan(2).SequenceEqual(size))

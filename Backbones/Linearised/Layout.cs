@@ -37,13 +37,10 @@ internal static class Layout
     {
         using DisposeScope scope = NewDisposeScope();
         Tensor rows = x.ndim == Pixels && !x.is_contiguous() ? x.permute(0, 2, 3, 1) : x;
-        if (!rows.is_contiguous())
-        {
-            x = rows = x.contiguous();
-        }
-
         rows.index_copy_(0, gaps, rows.index_select(0, wanted));
-        return scope.MoveToOuter(x.narrow(0, 0, size));
+        Tensor first = scope.MoveToOuter(x.narrow(0, 0, size));
+        FeatureRoom.Move(x, first);
+        return first;
     }
 
     /// <summary>Adds in place; both may be slices of wider tensors.</summary>

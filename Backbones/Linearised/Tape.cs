@@ -66,35 +66,14 @@ public sealed class Tape
         _variables[number] = _variables[number] with { Whole = NumberOf(whole), Start = start };
     }
 
-    /// <summary>Tells that behind the channels of a tensor lie more of a wider one that nobody has written to.</summary>
+    /// <summary>Tells that behind the channels of a tensor lie more for later ones (<see cref="FeatureRoom"/>), so that its tangent has them too.</summary>
     /// <param name="whole">An output on the tape.</param>
     /// <param name="room">How many.</param>
-    internal void LeaveRoom(Tensor whole, long room)
+    /// <param name="extended">The tensor on the tape whose room it lies in; null: none.</param>
+    internal void LeaveRoom(Tensor whole, long room, Tensor? extended)
     {
         int number = NumberOf(whole);
-        _variables[number] = _variables[number] with { Room = room, FreeRoom = room };
-    }
-
-    /// <summary>Takes channels behind those of a tensor; false: there are not as many, or others have them.</summary>
-    internal bool TakeRoom(Tensor features, long channels)
-    {
-        int number = NumberOf(features);
-        if (_variables[number].FreeRoom < channels)
-        {
-            return false;
-        }
-
-        _variables[number] = _variables[number] with { FreeRoom = 0 };
-        return true;
-    }
-
-    /// <summary>Tells that a tensor is another with the room behind it, of which some is left.</summary>
-    internal void Extend(Tensor features, Tensor whole)
-    {
-        (int number, int extended) = (NumberOf(whole), NumberOf(features));
-        Variable before = _variables[extended], after = _variables[number];
-        long room = before.Room - (after.Shape[1] - before.Shape[1]);
-        _variables[number] = after with { Extends = extended, Room = room, FreeRoom = room };
+        _variables[number] = _variables[number] with { Room = room, Extends = extended is null ? null : NumberOf(extended) };
     }
 
     internal int NumberOf(Tensor tensor) => _numbers.TryGetValue(tensor, out int number)
@@ -126,10 +105,8 @@ public sealed class Tape
         /// <summary>Whether it has neither tangent nor cotangent.</summary>
         public bool IsConstant { get; init; }
 
-        /// <summary>Channels that were left behind its own for others, and how many are free.</summary>
+        /// <summary>Channels that were left behind its own for others.</summary>
         public long Room { get; init; }
-
-        public long FreeRoom { get; init; }
 
         /// <summary>The number of the tensor whose room it lies in.</summary>
         public int? Extends { get; init; }

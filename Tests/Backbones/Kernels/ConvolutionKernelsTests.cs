@@ -164,7 +164,8 @@ public sealed class ConvolutionKernelsTests
         return ours.Select((tensor, k) => ((tensor.to(ScalarType.Float64) - exact[k]).abs() / (magnitudes[k] + 1e-300)).max().item<double>()).ToList();
     }
 
-    private static Tensor[] Ours(Case one, ScalarType type, bool isSliced)
+    /// <summary>The value, and the gradients by input and weight.</summary>
+    internal static Tensor[] Ours(Case one, ScalarType type, bool isSliced)
     {
         (Tensor x, Tensor weight, Tensor byOutput) = one.Operands(type, isSliced);
         Tensor y = Target(byOutput.shape), byInput = Target(x.shape), byWeight = full(weight.shape, double.NaN, type);
@@ -206,12 +207,16 @@ public sealed class ConvolutionKernelsTests
         public (Tensor X, Tensor Weight, Tensor ByOutput) Operands(ScalarType type, bool isSliced)
         {
             using Generator generator = new(5);
-            long height = ((Input[2] + (2 * Padding) - Kernel) / Stride) + 1, width = ((Input[3] + (2 * Padding) - Kernel) / Stride) + 1;
             Tensor Random(params long[] shape) => randn(shape, ScalarType.Float64, generator: generator).to(type);
-            return (Sliced(Random(Input), isSliced), Random(Outputs, Input[1], Kernel, Kernel), Sliced(Random(Input[0], Outputs, height, width), isSliced));
+            return (Sliced(Random(Input), isSliced), Random(Outputs, Input[1], Kernel, Kernel), Sliced(Random(Input[0], Outputs, Side(Input[2]), Side(Input[3])), isSliced));
         }
 
+        /// <summary>Elements of the value and of both gradients.</summary>
+        public long Results => (Input[0] * Outputs * Side(Input[2]) * Side(Input[3])) + Input.Aggregate(1L, (a, b) => a * b) + (Outputs * Input[1] * Kernel * Kernel);
+
         public Tensor Random(long length) => randn(length, ScalarType.Float64);
+
+        private long Side(long size) => ((size + (2 * Padding) - Kernel) / Stride) + 1;
 
         public override string ToString() => $"[{string.Join(", ", Input)}] to {Outputs}, kernel {Kernel}, stride {Stride}, padding {Padding}";
     }
