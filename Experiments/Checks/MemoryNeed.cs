@@ -21,9 +21,9 @@ namespace Imta.MetaWeight.Experiments.Checks;
 /// <param name="Meta">How weights are learned, if they are.</param>
 internal sealed record MemoryNeed(long ImageBytes, long ParameterBytes, long ActivationBytes, int TrainImages, int EvaluationImages, int Processes, bool IsFrozen, MetaOptions Meta)
 {
-    private const long Program = 280 * ByteSize.Mib; // .NET and libtorch with nothing to do
+    private const long Program = 250 * ByteSize.Mib; // .NET and libtorch with nothing to do
     private const long CudaContext = 700 * ByteSize.Mib; // its kernels, cuDNN's and cuBLAS's rooms
-    private const double EvaluationActivations = 0.2;
+    private const double EvaluationActivations = 0.15;
 
     /// <summary>Whether it is a GPU's memory.</summary>
     public bool OnGpu { get; init; }
@@ -79,9 +79,9 @@ internal sealed record MemoryNeed(long ImageBytes, long ParameterBytes, long Act
     private double Activations => (Meta.Predicts, Meta.Gradient) switch
     {
         _ when IsFrozen => EvaluationActivations,
-        (false, MetaGradientMethod.Forward) => 0.9,
+        (false, MetaGradientMethod.Forward) => 0.5,
         (false, _) => 1.5, // autograd's graph
-        (true, MetaGradientMethod.Forward) => Meta.Memory == MetaMemory.Low ? 0.95 : 1.25, // one pass, or two
+        (true, MetaGradientMethod.Forward) => Meta.Memory == MetaMemory.Low ? 0.52 : 0.75, // one pass, or two
         (true, MetaGradientMethod.FiniteDifference) => 2.1,
         _ => 2.7, // a graph of second order
     };

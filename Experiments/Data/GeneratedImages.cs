@@ -58,11 +58,10 @@ public static class GeneratedImages
             var other = OtherClass(own, classes, random);
             var d = difficulty.narrow(0, start, length).view(length, 1, 1);
             var blend = d * 0.45;
-            var pure = Draw(own, gratings, colours, random);
-            var pattern = ((1 - blend) * pure) + (blend * Draw(other, gratings, colours, random)); // [n, 3, 1024]
-            var noise = randn([length, 3, Pixels], generator: random);
-            var light = 0.5 + ((0.30 - (d * 0.26)) * pattern) + ((0.05 + (d * 0.20)) * noise);
-            var bytes = ((light * 255) + 0.5).clamp(0, 255).to_type(ScalarType.Byte);
+            var light = Draw(own, gratings, colours, random).mul_(1 - blend); // [n, 3, 1024]
+            light.add_(Draw(other, gratings, colours, random).mul_(blend)).mul_(0.30 - (d * 0.26));
+            light.add_(0.5).add_(randn([length, 3, Pixels], generator: random).mul_(0.05 + (d * 0.20)));
+            var bytes = light.mul_(255).add_(0.5).clamp_(0, 255).to_type(ScalarType.Byte);
             images.narrow(0, start, length).copy_(bytes.view(length, 3, ImageSet.Side, ImageSet.Side));
         }
 
