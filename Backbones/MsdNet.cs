@@ -3,7 +3,9 @@ using Imta.MetaWeight.Backbones.Msd;
 
 namespace Imta.MetaWeight.Backbones;
 
-/// <summary>MSDNet for CIFAR or ImageNet (Huang et al., "Multi-Scale Dense Networks", ICLR 2018), with the published code's names.</summary>
+/// <summary>
+/// MSDNet for CIFAR or ImageNet (Huang et al., "Multi-Scale Dense Networks", ICLR 2018), with the published code's names.
+/// </summary>
 public sealed class MsdNet : HeadedNetwork
 {
     private readonly MsdPart[][] _blocks;

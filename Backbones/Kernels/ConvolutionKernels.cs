@@ -3,11 +3,13 @@ using System.Numerics;
 namespace Imta.MetaWeight.Backbones.Kernels;
 
 /// <summary>
-/// Convolutions with a square kernel, neither dilated nor in groups, and their gradients, on the CPU: for images of float32 or float64 whose channels lie
-/// side by side (<see cref="NormReluKernels"/>). They do what libtorch's <c>conv2d</c> and <c>convolution_backward</c> do, at twice to five times its speed
-/// where channels are few.
+/// Convolutions with a square kernel, neither dilated nor in groups, and their gradients, on the CPU: for images of float32 or float64 whose
+/// channels lie side by side (<see cref="NormReluKernels"/>). They compute what libtorch's <c>conv2d</c> and <c>convolution_backward</c> do,
+/// in less time where channels are few.
 /// </summary>
-/// <remarks>Nothing is recorded for differentiation. Results depend neither on the number of threads nor on the width of the processor's vectors.</remarks>
+/// <remarks>
+/// Nothing is recorded for differentiation. Results depend neither on the number of threads nor on the width of the processor's vectors.
+/// </remarks>
 public static unsafe class ConvolutionKernels
 {
     private const int Dimensions = 4;
@@ -17,7 +19,8 @@ public static unsafe class ConvolutionKernels
     /// <param name="x"><c>[N, I, H, W]</c>.</param>
     /// <param name="weight"><c>[O, I, K, K]</c>.</param>
     public static bool Supports(Tensor x, Tensor weight)
-        => x.ndim == Dimensions && NormReluKernels.Supports(x) && weight.dtype == x.dtype && weight.device_type == DeviceType.CPU && weight.is_contiguous();
+        => x.ndim == Dimensions && NormReluKernels.Supports(x) && weight.dtype == x.dtype && weight.device_type == DeviceType.CPU
+            && weight.is_contiguous();
 
     /// <summary>Computes y = x ∗ weight + bias, and its ReLU if that is wanted.</summary>
     /// <param name="x"><c>[N, I, H, W]</c>.</param>
@@ -142,17 +145,17 @@ public static unsafe class ConvolutionKernels
             && kernel[2] == kernel[3] && stride > 0 && padding >= 0;
         foreach (Tensor one in y)
         {
-            fits = fits && one.dtype == x.dtype && (one.shape is [var n, _, var h, var w]) && (n, h, w) == (output[0], output[2], output[3]);
+            fits = fits && one.dtype == x.dtype && one.shape is [var n, _, var h, var w] && (n, h, w) == (output[0], output[2], output[3]);
         }
 
         output[1] += fits && y.Length == 2 ? y[1].shape[1] : 0;
         fits = fits && x.dtype == weight.dtype && (input[0], input[1], output[1]) == (output[0], kernel[1], kernel[0])
-            && output[2] == ((input[2] + (2 * padding) - kernel[2]) / stride) + 1 && output[3] == ((input[3] + (2 * padding) - kernel[2]) / stride) + 1;
+            && output[2] == Windows.Of(input[2], kernel[2], stride, padding) && output[3] == Windows.Of(input[3], kernel[2], stride, padding);
         return fits
             ? new(output[2], output[3], stride, stride, -padding, -padding, kernel[2], kernel[2])
             : throw new ArgumentException(
-                $"a convolution of [{string.Join(", ", input)}] by [{string.Join(", ", kernel)}], stride {stride}, padding {padding}, has no output "
-                + $"[{string.Join(", ", output)}], or the element types differ.");
+                $"a convolution of [{string.Join(", ", input)}] by [{string.Join(", ", kernel)}], stride {stride}, padding {padding}, "
+                + $"has no output [{string.Join(", ", output)}], or the element types differ.");
     }
 
     /// <summary>The part of a convolution: a window for each pixel of the output, or for a few if that takes less time.</summary>
@@ -184,8 +187,10 @@ public static unsafe class ConvolutionKernels
     }
 
     /// <summary>
-    /// The parts of a gradient by the input: row i and column j of the kernel meet the input's pixel (y, x) and the output's (v, u) where y = stride · v +
-    /// i − padding, and so across. Pixels whose rows leave one remainder see the same rows of the kernel; so do columns, unless a window gives all pixels
+    /// The parts of a gradient by the input: row i and column j of the kernel meet the input's pixel (y, x) and the output's (v, u) where
+    /// y = stride · v +
+    /// i − padding, and so across. Pixels whose rows leave one remainder see the same rows of the kernel; so do columns, unless a window
+    /// gives all pixels
     /// between two columns of the output.
     /// </summary>
     private static long Backward<T>(long kernel, long stride, long padding, Images byInput, bool isDense, CorrelationPart* parts)
@@ -201,7 +206,8 @@ public static unsafe class ConvolutionKernels
         foreach (long more in PixelsOfAWindow)
         {
             long pixels = stride * more;
-            double cost = (double)Seen(0, pixels - 1, kernel, stride, padding).Count * Correlation<T>.Vectors(pixels * byInput.Channels) / pixels;
+            long columnsSeen = Seen(0, pixels - 1, kernel, stride, padding).Count;
+            double cost = (double)columnsSeen * Correlation<T>.Vectors(pixels * byInput.Channels) / pixels;
             if (isDense && byInput.Width % pixels == 0 && cost < least)
             {
                 (least, columns) = (cost, pixels);
@@ -217,7 +223,8 @@ public static unsafe class ConvolutionKernels
                 (long width, long left) = Seen(column, column + columns - 1, kernel, stride, padding);
                 parts[count++] = new()
                 {
-                    Windows = new(Count(byInput.Height, row, stride), Count(byInput.Width, column, across), 1, across / stride, top, left, height, width),
+                    Windows = new(
+                        Count(byInput.Height, row, stride), Count(byInput.Width, column, across), 1, across / stride, top, left, height, width),
                     Pixels = columns,
                     Down = stride,
                     Across = across,
@@ -237,10 +244,13 @@ public static unsafe class ConvolutionKernels
         static long Count(long all, long from, long step) => (all - from + step - 1) / step;
     }
 
-    /// <summary>How many rows of the output the input's rows from a first to a last see, and which the first of them is; so too columns.</summary>
+    /// <summary>
+    /// How many rows of the output the input's rows from a first to a last see, and which the first of them is; so too columns.
+    /// </summary>
     private static (long Count, long First) Seen(long first, long last, long kernel, long stride, long padding)
     {
-        long begin = (long)Math.Ceiling((first + padding - kernel + 1) / (double)stride), end = (long)Math.Floor((last + padding) / (double)stride);
+        long begin = (long)Math.Ceiling((first + padding - kernel + 1) / (double)stride);
+        long end = (long)Math.Floor((last + padding) / (double)stride);
         return (Math.Max(0, end - begin + 1), begin);
     }
 }

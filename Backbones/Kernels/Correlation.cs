@@ -5,7 +5,8 @@ using System.Runtime.InteropServices;
 namespace Imta.MetaWeight.Backbones.Kernels;
 
 /// <summary>
-/// Windows of one image times weights: pixels of another. A convolution is one part; its gradient by the input one for each row, and sometimes each
+/// Windows of one image times weights: pixels of another. A convolution is one part; its gradient by the input one for each row, and
+/// sometimes each
 /// column, of a stride's square. A window may give several pixels side by side, so that few channels fill a vector.
 /// </summary>
 internal struct CorrelationPart
@@ -21,7 +22,10 @@ internal struct CorrelationPart
     /// <summary>The kernel's row that a window's first row belongs to, and from a row to the next.</summary>
     public long Row, RowStep;
 
-    /// <summary>Its column that the first column belongs to for the first pixel; from a column and from a pixel to the next. None may: the weight is 0.</summary>
+    /// <summary>
+    /// Its column that the first column belongs to for the first pixel; from a column and from a pixel to the next. None may: the weight
+    /// is 0.
+    /// </summary>
     public long Column, ColumnStep, PixelStep;
 }
 
@@ -102,7 +106,8 @@ internal static unsafe class Correlation<T>
     private static long Outputs(CorrelationJob* job, in CorrelationPart part) => part.Pixels * job->Y.Channels;
 
     /// <summary>
-    /// Lays the weights of one vector of outputs, and their bias before them, where tiles read them: the vectors of a tile side by side, term after term.
+    /// Lays the weights of one vector of outputs, and their bias before them, where tiles read them: the vectors of a tile side by side,
+    /// term after term.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Pack(void* context, long chunk, void* work)
@@ -123,7 +128,8 @@ internal static unsafe class Correlation<T>
         }
 
         nint row = taken * width;
-        T* target = (T*)job->Panels + (chunk % job->PartCount * job->PanelSize) + (panel * width * (1 + Terms(job, part))) + ((vector - panel) * width);
+        T* ofPart = (T*)job->Panels + (chunk % job->PartCount * job->PanelSize);
+        T* target = ofPart + (panel * width * (1 + Terms(job, part))) + ((vector - panel) * width);
         for (nint lane = 0; lane < width; lane++)
         {
             long output = (vector * width) + lane;
@@ -237,11 +243,12 @@ internal static unsafe class Correlation<T>
         private readonly nint _ofFirst; // outputs that the first tensor has; the second has the rest
         private readonly long _output; // the first
         private readonly bool _isInPlace; // whether the images are read where they lie
-        private readonly bool _mayReach; // whether what is written beyond a window's outputs is the next one's alone, which is written later
+        private readonly bool _mayReach; // whether beyond a window's outputs lie the next one's alone, which are written later
         private readonly T* _tile; // for what cannot be written at once
         private Half _waiting;
 
-        public Tiles(CorrelationJob* job, CorrelationPart* part, in Plane plane, Product<T>* product, (long First, long All) vectors, T* tile)
+        public Tiles(
+            CorrelationJob* job, CorrelationPart* part, in Plane plane, Product<T>* product, (long First, long All) vectors, T* tile)
         {
             (_plane, _vectors) = (plane, RegisterTiles<T>.Take(vectors.All - vectors.First));
             _job = job;
@@ -298,7 +305,8 @@ internal static unsafe class Correlation<T>
                     Plane.Fetch(target + ((x + Ahead) * _next), _next, _ofFirst, _half);
                 }
 
-                Add(new(source + (at * _product->ARow), target + (at * _next), second + (at * _nextOfSecond), done, Math.Min(_half, across), isWhole));
+                T* from = source + (at * _product->ARow);
+                Add(new(from, target + (at * _next), second + (at * _nextOfSecond), done, Math.Min(_half, across), isWhole));
             }
         }
 
@@ -362,10 +370,13 @@ internal static unsafe class Correlation<T>
         }
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        private static void Copy(T* tile, T* target, nint count, bool isBack) => RegisterTiles<T>.Copy(isBack ? tile : target, isBack ? target : tile, count);
+        private static void Copy(T* tile, T* target, nint count, bool isBack)
+            => RegisterTiles<T>.Copy(isBack ? tile : target, isBack ? target : tile, count);
     }
 
-    /// <summary>Half of a tile: some windows, of which a few may be done already; whole, if it can be written where it belongs at once.</summary>
+    /// <summary>
+    /// Half of a tile: some windows, of which a few may be done already; whole, if it can be written where it belongs at once.
+    /// </summary>
     private readonly struct Half(T* source, T* target, T* second, long done, long windows, bool isWhole)
     {
         public T* Source { get; } = source;

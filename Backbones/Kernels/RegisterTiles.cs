@@ -5,7 +5,8 @@ using System.Runtime.Intrinsics;
 namespace Imta.MetaWeight.Backbones.Kernels;
 
 /// <summary>
-/// A tile of a matrix product, C = Initial + Σ A · B, small enough for its sums to stay in registers. Its rows come from A, an element at a time,
+/// A tile of a matrix product, C = Initial + Σ A · B, small enough for its sums to stay in registers. Its rows come from A, an element at
+/// a time,
 /// its columns from B, vectors wide. The sum runs over groups of segments of a length; every distance is in elements.
 /// </summary>
 internal unsafe struct Product<T>
@@ -38,7 +39,8 @@ internal unsafe struct Product<T>
 }
 
 /// <summary>
-/// The innermost loops of all products. Eight rows of one vector, or four of two or three, are what the registers of a processor with 16 can hold and
+/// The innermost loops of all products. Eight rows of one vector, or four of two or three, are what the registers of a processor with 16
+/// can hold and
 /// what keeps its multipliers busy. Each sum is taken in one order, term by term, whatever the width of the vectors.
 /// </summary>
 internal static unsafe class RegisterTiles<T>
@@ -92,9 +94,11 @@ internal static unsafe class RegisterTiles<T>
     {
         byte* from = (byte*)source, to = (byte*)target;
         nint bytes = count * sizeof(T);
-        for (; bytes >= sizeof(Vector256<byte>); bytes -= sizeof(Vector256<byte>), from += sizeof(Vector256<byte>), to += sizeof(Vector256<byte>))
+        for (; bytes >= sizeof(Vector256<byte>); bytes -= sizeof(Vector256<byte>))
         {
             *(Vector256<byte>*)to = *(Vector256<byte>*)from;
+            from += sizeof(Vector256<byte>);
+            to += sizeof(Vector256<byte>);
         }
 
         if ((bytes & sizeof(Vector128<byte>)) != 0)
@@ -142,9 +146,11 @@ internal static unsafe class RegisterTiles<T>
         nint aStep = product->AStep, bStep = product->BStep, aSegment = product->ASegment, bSegment = product->BSegment;
         T* start = product->Initial;
         nint next = product->InitialRow;
-        TVector c0 = TLanes.Load(start), c1 = TLanes.Load(start + next), c2 = TLanes.Load(start + (2 * next)), c3 = TLanes.Load(start + (3 * next));
+        TVector c0 = TLanes.Load(start), c1 = TLanes.Load(start + next);
+        TVector c2 = TLanes.Load(start + (2 * next)), c3 = TLanes.Load(start + (3 * next));
         start = product->InitialHalf;
-        TVector c4 = TLanes.Load(start), c5 = TLanes.Load(start + next), c6 = TLanes.Load(start + (2 * next)), c7 = TLanes.Load(start + (3 * next));
+        TVector c4 = TLanes.Load(start), c5 = TLanes.Load(start + next);
+        TVector c6 = TLanes.Load(start + (2 * next)), c7 = TLanes.Load(start + (3 * next));
         for (nint g = 0; g < product->Groups; g++)
         {
             T* aOfSegment = product->A + (g * product->AGroup), bOfSegment = product->B + (g * product->BGroup);

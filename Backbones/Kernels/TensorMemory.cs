@@ -4,7 +4,8 @@ using System.Runtime.InteropServices;
 namespace Imta.MetaWeight.Backbones.Kernels;
 
 /// <summary>
-/// Host memory for large tensors and for kernels to work in, kept for the next once it is free. A step asks for the same blocks over and over; the C
+/// Host memory for large tensors and for kernels to work in, kept for the next once it is free. A step asks for the same blocks over and
+/// over; the C
 /// allocator cuts small ones out of the gaps between them, until no gap is whole: it took 1.6 times the memory for the same tensors.
 /// </summary>
 /// <remarks>A request takes the smallest free block that holds it, and neighbours that are free become one.</remarks>
@@ -98,10 +99,13 @@ internal static unsafe partial class TensorMemory
     [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
     private static void Returned(void* data) => Return(data);
 
-    /// <summary>What TorchSharp's own functions make tensors of arrays with; the deleter runs when the last tensor on the memory is gone.</summary>
+    /// <summary>
+    /// What TorchSharp's own functions make tensors of arrays with; the deleter runs when the last tensor on the memory is gone.
+    /// </summary>
     [LibraryImport("LibTorchSharp")]
     private static partial nint THSTensor_new(
-        void* data, delegate* unmanaged[Cdecl]<void*, void> deleter, long* sizes, int dimensions, sbyte type, sbyte asType, int deviceType, int deviceIndex, byte requiresGrad);
+        void* data, delegate* unmanaged[Cdecl]<void*, void> deleter, long* sizes, int dimensions, sbyte type, sbyte asType, int deviceType,
+        int deviceIndex, byte requiresGrad);
 
     /// <summary>A piece of a region, beside its neighbours.</summary>
     private sealed class Block

@@ -4,7 +4,9 @@ using System.Runtime.InteropServices;
 
 namespace Imta.MetaWeight.Backbones.Kernels;
 
-/// <summary>A convolution's gradient by its weights: the sum over all windows of what they see, times the output's gradient there.</summary>
+/// <summary>
+/// A convolution's gradient by its weights: the sum over all windows of what they see, times the output's gradient there.
+/// </summary>
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct WeightGradientJob
 {
@@ -20,7 +22,8 @@ internal unsafe struct WeightGradientJob
     public void* Gradient;
 
     /// <summary>
-    /// Each chunk's sums. A row of windows is a run of columns and channels: either those are the sums' columns and the outputs their rows, or the other way
+    /// Each chunk's sums. A row of windows is a run of columns and channels: either those are the sums' columns and the outputs their
+    /// rows, or the other way
     /// round, as fills vectors better.
     /// </summary>
     public void* Sums;
@@ -36,7 +39,9 @@ internal unsafe struct WeightGradientJob
     public readonly long SizeOfSums => RowsOfSums * ColumnsOfSums;
 }
 
-/// <summary>The sums of <see cref="WeightGradientJob"/>. How they are cut follows from the shapes alone, and they are added in their order.</summary>
+/// <summary>
+/// The sums of <see cref="WeightGradientJob"/>. How they are cut follows from the shapes alone, and they are added in their order.
+/// </summary>
 internal static unsafe class WeightGradient<T>
     where T : unmanaged, IBinaryFloatingPointIeee754<T>
 {
@@ -59,10 +64,12 @@ internal static unsafe class WeightGradient<T>
         long perRow = windows.Step * windows.Reach * channels * sizeof(T), pixels = windows.Down * windows.Across;
         long bands = Count(windows.Down, Math.Clamp(PieceBytes / perRow, 1, windows.Down));
         job->PieceDown = Count(windows.Down, bands);
-        job->PieceImages = job->PieceDown < windows.Down ? 1 : Math.Clamp(Math.Min(PiecePixels / pixels, PieceBytes / (perRow * windows.Down)), 1, images);
+        long fitting = Math.Min(PiecePixels / pixels, PieceBytes / (perRow * windows.Down));
+        job->PieceImages = job->PieceDown < windows.Down ? 1 : Math.Clamp(fitting, 1, images);
         long pieces = Pieces(job), bytes = job->SizeOfSums * sizeof(T);
         job->ChunkCount = Math.Min(pieces, Math.Clamp(SumsBytes / bytes, LeastChunks, MostChunks));
-        long seen = Plane.Size(windows, channels, job->PieceImages, job->PieceDown), given = ((pixels * job->PieceImages) + least) * outputs;
+        long seen = Plane.Size(windows, channels, job->PieceImages, job->PieceDown);
+        long given = ((pixels * job->PieceImages) + least) * outputs;
         job->Sums = TensorMemory.Rent((nint)(job->ChunkCount * bytes));
         try
         {
@@ -94,7 +101,8 @@ internal static unsafe class WeightGradient<T>
         for (long piece = chunk * pieces / job->ChunkCount; piece < end; piece++)
         {
             (long image, long first) = (piece / bands * job->PieceImages, piece % bands * job->PieceDown);
-            AddPiece(job, (image, Math.Min(job->PieceImages, job->X.Count - image)), first, Math.Min(job->PieceDown, job->Windows.Down - first), sums, (T*)work);
+            long images = Math.Min(job->PieceImages, job->X.Count - image), down = Math.Min(job->PieceDown, job->Windows.Down - first);
+            AddPiece(job, (image, images), first, down, sums, (T*)work);
         }
     }
 
@@ -108,19 +116,27 @@ internal static unsafe class WeightGradient<T>
             ? Plane.On<T>(job->X, images.First, first)
             : Plane.Copy(new(job->X, default), windows, images, first, down, work);
         Windows pixels = new(byOutput.First.Height, byOutput.First.Width, 1, 1, 0, 0, 1, 1);
+        T* ofGiven = work + Plane.Size(windows, job->X.Channels, job->PieceImages, job->PieceDown);
         Plane given = byOutput.IsOne && !isLast
             ? Plane.On<T>(byOutput.First, images.First, first)
-            : Plane.Copy(byOutput, pixels, images, first, down, work + Plane.Size(windows, job->X.Channels, job->PieceImages, job->PieceDown));
+            : Plane.Copy(byOutput, pixels, images, first, down, ofGiven);
         for (long y = 0; y < windows.Height; y++)
         {
-            Plane shifted = seen with { Pixel = seen.Pixel * (nint)windows.StepAcross, Row = seen.Row * (nint)windows.Step, Data = (nint)((T*)seen.Data + (y * seen.Row)) };
+            Plane shifted = seen with
+            {
+                Data = (nint)((T*)seen.Data + (y * seen.Row)),
+                Pixel = seen.Pixel * (nint)windows.StepAcross,
+                Row = seen.Row * (nint)windows.Step,
+            };
             if (job->OutputsAreRows)
             {
-                Multiply(job, given, byOutput.Channels, shifted, job->Run, sums + (y * Up(job->Run, RegisterTiles<T>.Width)), images.Count, down);
+                T* ofRow = sums + (y * Up(job->Run, RegisterTiles<T>.Width));
+                Multiply(job, given, byOutput.Channels, shifted, job->Run, ofRow, images.Count, down);
             }
             else
             {
-                Multiply(job, shifted, job->Run, given, byOutput.Channels, sums + (y * Up(job->Run, RegisterTiles<T>.MostRows) * job->ColumnsOfSums), images.Count, down);
+                T* ofRow = sums + (y * Up(job->Run, RegisterTiles<T>.MostRows) * job->ColumnsOfSums);
+                Multiply(job, shifted, job->Run, given, byOutput.Channels, ofRow, images.Count, down);
             }
         }
     }
@@ -131,7 +147,8 @@ internal static unsafe class WeightGradient<T>
         nint stride = (nint)job->ColumnsOfSums, width = RegisterTiles<T>.Width;
         nint across = (nint)job->Windows.Across;
         bool isRun = a.Row == across * a.Pixel && b.Row == across * b.Pixel; // no gap between the rows of either
-        var product = new Product<T> { ARow = 1, Groups = (nint)images, Segments = isRun ? 1 : (nint)down, Length = isRun ? (nint)down * across : across };
+        var product = new Product<T> { ARow = 1, Groups = (nint)images };
+        (product.Segments, product.Length) = isRun ? (1, (nint)down * across) : ((nint)down, across);
         (product.AStep, product.ASegment, product.AGroup) = (a.Pixel, a.Row, a.Image);
         (product.BStep, product.BSegment, product.BGroup) = (b.Pixel, b.Row, b.Image);
         (product.InitialRow, product.CRow) = (stride, stride);
@@ -166,7 +183,8 @@ internal static unsafe class WeightGradient<T>
             Sweep.Over<T, AddStep<T>>((nint)((end - begin) * job->ColumnsOfSums), &runs);
         }
 
-        long outputs = job->ByOutput.Channels, padded = Up(job->Run, job->OutputsAreRows ? RegisterTiles<T>.Width : RegisterTiles<T>.MostRows);
+        long outputs = job->ByOutput.Channels;
+        long padded = Up(job->Run, job->OutputsAreRows ? RegisterTiles<T>.Width : RegisterTiles<T>.MostRows);
         for (long row = begin; row < end; row++, sums += job->ColumnsOfSums)
         {
             if (!job->OutputsAreRows)
@@ -196,7 +214,8 @@ internal static unsafe class WeightGradient<T>
         }
 
         long channels = job->X.Channels, window = job->Windows.Height * job->Windows.Width;
-        T* target = (T*)job->Gradient + (((output * channels) + (element % channels)) * window) + (y * job->Windows.Width) + (element / channels);
+        long inWindow = (y * job->Windows.Width) + (element / channels);
+        T* target = (T*)job->Gradient + (((output * channels) + (element % channels)) * window) + inWindow;
         for (long o = 0; o < count; o++, target += channels * window, sums += step)
         {
             *target = *sums;

@@ -4,7 +4,9 @@ using System.Runtime.Intrinsics.X86;
 
 namespace Imta.MetaWeight.Backbones.Kernels;
 
-/// <summary>Images whose channels lie side by side; a pixel starts <paramref name="Pixel"/> elements after the one before, row after row.</summary>
+/// <summary>
+/// Images whose channels lie side by side; a pixel starts <paramref name="Pixel"/> elements after the one before, row after row.
+/// </summary>
 internal readonly unsafe record struct Images(nint Data, nint Pixel, long Count, long Channels, long Height, long Width)
 {
     /// <summary>The address of a pixel.</summary>
@@ -35,6 +37,9 @@ internal readonly record struct ImagePair(Images First, Images Second)
 /// <param name="Width">Columns of a window.</param>
 internal readonly record struct Windows(long Down, long Across, long Step, long StepAcross, long Top, long Left, long Height, long Width)
 {
+    /// <summary>How many windows of a convolution fit into so many rows or columns.</summary>
+    public static long Of(long size, long kernel, long stride, long padding) => ((size + (2 * padding) - kernel) / stride) + 1;
+
     /// <summary>Columns that the windows of a row cover together.</summary>
     public long Reach => ((Across - 1) * StepAcross) + Width;
 
@@ -72,7 +77,8 @@ internal readonly unsafe record struct Plane(nint Data, nint Pixel, nint Row, ni
         long rows = windows.ReachOf(down), columns = windows.Reach, top = (first * windows.Step) + windows.Top;
         Images x = pair.First;
         nint channels = (nint)pair.Channels, row = (nint)columns * channels;
-        long left = Math.Clamp(-windows.Left, 0, columns), right = Math.Clamp(x.Width - windows.Left, left, columns); // columns of the image
+        long left = Math.Clamp(-windows.Left, 0, columns); // of the image's columns
+        long right = Math.Clamp(x.Width - windows.Left, left, columns);
         T* to = target;
         for (long image = images.First; image < images.First + images.Count; image++)
         {
@@ -90,7 +96,8 @@ internal readonly unsafe record struct Plane(nint Data, nint Pixel, nint Row, ni
                 if (!pair.IsOne)
                 {
                     Images other = pair.Second;
-                    CopyPixels(other.At<T>(image, y, windows.Left + left), other.Pixel, inside + x.Channels, channels, (nint)other.Channels, right - left);
+                    T* from = other.At<T>(image, y, windows.Left + left);
+                    CopyPixels(from, other.Pixel, inside + x.Channels, channels, (nint)other.Channels, right - left);
                 }
 
                 Clear(to + ((nint)right * channels), (nint)(columns - right) * channels);
@@ -116,7 +123,9 @@ internal readonly unsafe record struct Plane(nint Data, nint Pixel, nint Row, ni
         }
     }
 
-    /// <summary>Asks for pixels that are read later, so that they are in the cache by then; what lies beyond the memory's end does no harm.</summary>
+    /// <summary>
+    /// Asks for pixels that are read later, so that they are in the cache by then; what lies beyond the memory's end does no harm.
+    /// </summary>
     public static void Fetch<T>(T* from, nint pixel, nint channels, long count)
         where T : unmanaged
     {

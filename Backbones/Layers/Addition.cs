@@ -8,6 +8,7 @@ internal sealed class Addition : LinearMap
     public override Tensor? Tangent(IReadOnlyList<Tensor?> inputs, ParameterTangents direction, Tensor? place)
         => inputs[0] is { } a && inputs[1] is { } b ? a + b : inputs[0] ?? inputs[1];
 
-    public override IReadOnlyList<Tensor?> Cotangent(Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient)
+    public override IReadOnlyList<Tensor?> Cotangent(
+        Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient)
         => [output, wanted[1] ? output.clone() : null];
 }

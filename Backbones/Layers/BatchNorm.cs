@@ -48,7 +48,9 @@ internal sealed class BatchNorm : NamedModule
         return (scaled, _bias - (mean * scale));
     }
 
-    /// <summary>On a tape: writes y = relu(norm(z)), by the batch's statistics, and returns what tangent and cotangent need of it.</summary>
+    /// <summary>
+    /// On a tape: writes y = relu(norm(z)), by the batch's statistics, and returns what tangent and cotangent need of it.
+    /// </summary>
     public Tensor ForwardRelu(Tensor z, Pass pass, Tensor y)
     {
         bool update = pass.Statistics == NormStatistics.BatchAndUpdate;

@@ -5,7 +5,8 @@ using TorchSharp.Modules;
 namespace Imta.MetaWeight.Backbones.Layers;
 
 /// <summary>
-/// A convolution with a square kernel: <c>[N, input, H, W]</c> → <c>[N, output, H′, W′]</c>. It computes in its input's element type, whatever that of
+/// A convolution with a square kernel: <c>[N, input, H, W]</c> → <c>[N, output, H′, W′]</c>. It computes in its input's element type,
+/// whatever that of
 /// its parameters is.
 /// </summary>
 internal sealed class Convolution : NamedModule
@@ -39,7 +40,9 @@ internal sealed class Convolution : NamedModule
         return y;
     }
 
-    /// <summary>Weight and bias with which this layer computes what a norm behind it makes of its output, by the running statistics.</summary>
+    /// <summary>
+    /// Weight and bias with which this layer computes what a norm behind it makes of its output, by the running statistics.
+    /// </summary>
     public (Tensor Weight, Tensor Bias) FoldedBy(BatchNorm norm) => norm.FoldedInto(_weight, _bias);
 
     /// <summary>ReLU of what the norm behind this layer makes of its output, by the running statistics, in one convolution.</summary>
@@ -120,10 +123,10 @@ internal sealed class Convolution : NamedModule
             return place is null ? z : place.copy_(z);
         }
 
-        Tensor y = place ?? Layout.Empty([x.shape[0], weight.shape[0], Output(x.shape[2]), Output(x.shape[3])], x);
+        Tensor y = place ?? Layout.Empty([x.shape[0], weight.shape[0], Windows(x.shape[2]), Windows(x.shape[3])], x);
         ConvolutionKernels.Forward(x, weight, bias, _stride[0], _padding[0], rectifies, adds: false, y);
         return y;
 
-        long Output(long size) => ((size + (2 * _padding[0]) - weight.shape[2]) / _stride[0]) + 1;
+        long Windows(long size) => Kernels.Windows.Of(size, weight.shape[2], _stride[0], _padding[0]);
     }
 }

@@ -24,7 +24,9 @@ internal sealed class ConvolutionChain : NamedModule
         return chain;
     }
 
-    /// <summary>A 1×1 unit that narrows to at most <paramref name="width"/> · <paramref name="output"/> channels, then a 3×3 unit.</summary>
+    /// <summary>
+    /// A 1×1 unit that narrows to at most <paramref name="width"/> · <paramref name="output"/> channels, then a 3×3 unit.
+    /// </summary>
     public static ConvolutionChain Bottleneck(LayerFactory factory, long input, long output, long width, long stride)
     {
         long inner = Math.Min(input, width * output);

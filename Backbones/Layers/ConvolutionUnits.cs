@@ -25,7 +25,9 @@ internal sealed class ConvolutionUnits(IReadOnlyList<(Convolution Convolution, B
     public Tensor ForwardFrom(Tensor x, Pass pass, Tensor? place)
     {
         using DisposeScope scope = NewDisposeScope();
-        return scope.MoveToOuter(pass.Tape is { } tape ? Recorded(x, isConvolved: true, pass, tape, place) : Folded(x, 1, pass.Folding!, place));
+        return scope.MoveToOuter(pass.Tape is { } tape
+            ? Recorded(x, isConvolved: true, pass, tape, place)
+            : Folded(x, 1, pass.Folding!, place));
     }
 
     private Tensor Folded(Tensor x, int first, Folding folding, Tensor? place)
@@ -67,7 +69,9 @@ internal sealed class ConvolutionUnits(IReadOnlyList<(Convolution Convolution, B
         return y;
     }
 
-    /// <summary>It keeps what goes into each norm, and computes what comes out behind ReLU again: a quarter less memory, little more time.</summary>
+    /// <summary>
+    /// It keeps what goes into each norm, and computes what comes out behind ReLU again: a quarter less memory, little more time.
+    /// </summary>
     private sealed class Map : LinearMap
     {
         private readonly IReadOnlyList<(Convolution Convolution, BatchNorm Norm)> _units;
@@ -76,7 +80,10 @@ internal sealed class ConvolutionUnits(IReadOnlyList<(Convolution Convolution, B
         private readonly (Tensor Z, Tensor Saved)[] _points;
 
         public Map(IReadOnlyList<(Convolution Convolution, BatchNorm Norm)> units, Pass pass, Tensor? x, (Tensor Z, Tensor Saved)[] points)
-            => (_units, _pass, _x, _points) = (units, pass, x is null ? null : Keep(x), Array.ConvertAll(points, point => (Keep(point.Z), Keep(point.Saved))));
+        {
+            (_units, _pass, _x) = (units, pass, x is null ? null : Keep(x));
+            _points = Array.ConvertAll(points, point => (Keep(point.Z), Keep(point.Saved)));
+        }
 
         public override Tensor? Tangent(IReadOnlyList<Tensor?> inputs, ParameterTangents direction, Tensor? place)
         {
@@ -84,22 +91,29 @@ internal sealed class ConvolutionUnits(IReadOnlyList<(Convolution Convolution, B
             for (int u = 0; u < _points.Length; u++)
             {
                 (Tensor z, Tensor saved) = _points[u];
-                (Tensor? ofInput, Tensor? ofWeight) = IsConvolved(u) ? (tangent, null) : _units[u].Convolution.Tangent(tangent, Input(u), _pass, direction);
+                (Tensor? ofInput, Tensor? ofWeight) = IsConvolved(u)
+                    ? (tangent, null)
+                    : _units[u].Convolution.Tangent(tangent, Input(u), _pass, direction);
                 Tensor next = (u == _points.Length - 1 ? place : null) ?? Layout.Empty(z.shape, z);
-                tangent = _units[u].Norm.TangentRelu(ofInput ?? ofWeight, ofInput is null ? null : ofWeight, z, saved, _pass, direction, next) ? next : null;
+                Tensor? more = ofInput is null ? null : ofWeight;
+                tangent = _units[u].Norm.TangentRelu(ofInput ?? ofWeight, more, z, saved, _pass, direction, next) ? next : null;
             }
 
             return tangent;
         }
 
-        public override IReadOnlyList<Tensor?> Cotangent(Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient)
+        public override IReadOnlyList<Tensor?> Cotangent(
+            Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient)
         {
             Tensor? cotangent = output;
             for (int u = _points.Length - 1; u >= 0; u--)
             {
                 (Tensor z, Tensor saved) = _points[u];
                 Tensor byConvolution = _units[u].Norm.CotangentRelu(cotangent!, z, saved, _pass, gradient);
-                cotangent = IsConvolved(u) ? byConvolution : _units[u].Convolution.Cotangent(byConvolution, Input(u), _pass, u > 0 || wanted[0], u == 0 ? sums[0] : null, gradient);
+                cotangent = IsConvolved(u)
+                    ? byConvolution
+                    : _units[u].Convolution.Cotangent(
+                        byConvolution, Input(u), _pass, u > 0 || wanted[0], u == 0 ? sums[0] : null, gradient);
             }
 
             return [cotangent];

@@ -12,6 +12,7 @@ internal sealed class Interpolation(long[] shape, long[] size) : LinearMap
     public override Tensor? Tangent(IReadOnlyList<Tensor?> inputs, ParameterTangents direction, Tensor? place)
         => inputs[0] is { } change ? Of(change, size) : null;
 
-    public override IReadOnlyList<Tensor?> Cotangent(Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient)
+    public override IReadOnlyList<Tensor?> Cotangent(
+        Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient)
         => [Layout.ChannelsLast(MissingOperators.UpsampleBilinear2dBackward(output, shape))];
 }

@@ -7,7 +7,9 @@ namespace Imta.MetaWeight.Backbones.Layers;
 /// <param name="Compute">Computes them; given a place, which is on a tape or with folding only, it writes them there and returns it.</param>
 internal readonly record struct JoinedPart(long Channels, Func<Tensor?, Tensor> Compute);
 
-/// <summary>Features and, behind them along the channels, new ones that were written straight into their slices of the wider tensor.</summary>
+/// <summary>
+/// Features and, behind them along the channels, new ones that were written straight into their slices of the wider tensor.
+/// </summary>
 internal sealed class JoinedFeatures : LinearMap
 {
     private readonly long[] _channels; // of each part
@@ -56,7 +58,8 @@ internal sealed class JoinedFeatures : LinearMap
         return place;
     }
 
-    public override IReadOnlyList<Tensor?> Cotangent(Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient) => Slices(output, _channels);
+    public override IReadOnlyList<Tensor?> Cotangent(
+        Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient) => Slices(output, _channels);
 
     private static Tensor Copied(Tensor features, long channels, long room)
     {

@@ -56,7 +56,8 @@ internal sealed class Linear : NamedModule
             return parts.OfType<Tensor>().Aggregate<Tensor, Tensor?>(null, (sum, part) => sum is null ? part : sum + part);
         }
 
-        public override IReadOnlyList<Tensor?> Cotangent(Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient)
+        public override IReadOnlyList<Tensor?> Cotangent(
+            Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient)
         {
             gradient.Add(_layer._weight, output.t().matmul(_x));
             gradient.Add(_layer._bias, output.sum([0]));

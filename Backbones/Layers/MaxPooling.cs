@@ -24,6 +24,7 @@ internal sealed class MaxPooling : LinearMap
     public override Tensor? Tangent(IReadOnlyList<Tensor?> inputs, ParameterTangents direction, Tensor? place)
         => inputs[0]?.flatten(2).gather(2, _picked.flatten(2)).reshape(_picked.shape);
 
-    public override IReadOnlyList<Tensor?> Cotangent(Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient)
+    public override IReadOnlyList<Tensor?> Cotangent(
+        Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient)
         => [MissingOperators.MaxPool2dWithIndicesBackward(output, _x, _window[0], _window[1], _window[2], _picked)];
 }

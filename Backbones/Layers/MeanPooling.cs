@@ -14,7 +14,8 @@ internal sealed class MeanPooling : LinearMap
     public override Tensor? Tangent(IReadOnlyList<Tensor?> inputs, ParameterTangents direction, Tensor? place)
         => inputs[0] is { } change ? nn.functional.avg_pool2d(change, _kernel).flatten(1) : null;
 
-    public override IReadOnlyList<Tensor?> Cotangent(Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient)
+    public override IReadOnlyList<Tensor?> Cotangent(
+        Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient)
     {
         long[] shape = _x.shape;
         Tensor g = output.reshape(shape[0], shape[1], shape[2] / _kernel, shape[3] / _kernel);

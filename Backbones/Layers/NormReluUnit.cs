@@ -37,7 +37,8 @@ internal sealed class NormReluUnit(BatchNorm norm)
             return _norm.TangentRelu(inputs[0], null, _z, _saved, _pass, direction, tangent) ? tangent : null;
         }
 
-        public override IReadOnlyList<Tensor?> Cotangent(Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient)
+        public override IReadOnlyList<Tensor?> Cotangent(
+            Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient)
             => [_norm.CotangentRelu(output, _z, _saved, _pass, gradient)];
     }
 }

@@ -11,7 +11,9 @@ internal static class Operators
         return y;
     }
 
-    /// <summary>Features <c>[N, C]</c> or <c>[N, C, H, W]</c> and behind them, along the channels, others of their height and width.</summary>
+    /// <summary>
+    /// Features <c>[N, C]</c> or <c>[N, C, H, W]</c> and behind them, along the channels, others of their height and width.
+    /// </summary>
     /// <param name="features">What comes first.</param>
     /// <param name="added">What comes behind it.</param>
     /// <param name="pass">The pass.</param>
@@ -45,7 +47,9 @@ internal static class Operators
         return y;
     }
 
-    /// <summary>Bilinear with aligned corners: <c>[N, C, H, W]</c> → <c>[N, C, size]</c>; the tensor itself where it has the size.</summary>
+    /// <summary>
+    /// Bilinear with aligned corners: <c>[N, C, H, W]</c> → <c>[N, C, size]</c>; the tensor itself where it has the size.
+    /// </summary>
     /// <param name="x">What is resized.</param>
     /// <param name="size">Height and width.</param>
     /// <param name="pass">The pass.</param>

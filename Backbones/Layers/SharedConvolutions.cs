@@ -4,7 +4,8 @@ using Imta.MetaWeight.Backbones.Linearised;
 namespace Imta.MetaWeight.Backbones.Layers;
 
 /// <summary>
-/// The first units of one or two chains that read the same features, with 1×1 convolutions: computed as one convolution, which reads the features once.
+/// The first units of one or two chains that read the same features, with 1×1 convolutions: computed as one convolution, which reads the
+/// features once.
 /// On a tape it ends before the norms; with folding, behind ReLU. Other passes compute each chain by itself.
 /// </summary>
 internal sealed class SharedConvolutions(params IReadOnlyList<ConvolutionChain> chains)
@@ -70,10 +71,13 @@ internal sealed class SharedConvolutions(params IReadOnlyList<ConvolutionChain> 
 
         public Map(SharedConvolutions shared, Pass pass, Tensor x) => (_shared, _pass, _x) = (shared, pass, Keep(x));
 
-        internal override IReadOnlyList<Tensor?> Tangents(IReadOnlyList<Tensor?> inputs, ParameterTangents direction, IReadOnlyList<Tensor?> places)
+        internal override IReadOnlyList<Tensor?> Tangents(
+            IReadOnlyList<Tensor?> inputs, ParameterTangents direction, IReadOnlyList<Tensor?> places)
         {
             Convolution[] convolutions = _shared._convolutions;
-            Tensor[]? tangents = inputs[0] is { } change ? _shared.Convolve(change, _shared.Weights(_x, _pass), null, rectifies: false, null) : null;
+            Tensor[]? tangents = inputs[0] is { } change
+                ? _shared.Convolve(change, _shared.Weights(_x, _pass), null, rectifies: false, null)
+                : null;
             Tensor?[] weights = [.. convolutions.Select(convolution => direction[convolution.Weight])];
             if (weights.Any(weight => weight is not null))
             {

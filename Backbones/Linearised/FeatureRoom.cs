@@ -2,7 +2,9 @@ using System.Runtime.CompilerServices;
 
 namespace Imta.MetaWeight.Backbones.Linearised;
 
-/// <summary>Channels of a wider tensor that lie behind those of one of its slices and that nobody has written to: later features go there.</summary>
+/// <summary>
+/// Channels of a wider tensor that lie behind those of one of its slices and that nobody has written to: later features go there.
+/// </summary>
 internal static class FeatureRoom
 {
     private static readonly ConditionalWeakTable<Tensor, StrongBox<long>> Behind = [];

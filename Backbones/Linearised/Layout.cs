@@ -6,7 +6,7 @@ namespace Imta.MetaWeight.Backbones.Linearised;
 /// straight into their slice of a wider tensor and no convolution reorders its input.</summary>
 internal static class Layout
 {
-    private const int Pixels = 4;
+    private const int Dimensions = 4;
 
     /// <summary>A tensor whose values are not set, of the type and device of another.</summary>
     public static Tensor Empty(long[] shape, Tensor like) => Empty(shape, like.dtype, like.device);
@@ -14,7 +14,7 @@ internal static class Layout
     /// <summary>A tensor whose values are not set.</summary>
     public static Tensor Empty(long[] shape, ScalarType type, Device device)
         => shape is [var n, var c, var h, var w]
-            ? (device.type == DeviceType.CPU ? TensorMemory.Empty([n, h, w, c], type) : empty([n, h, w, c], type, device)).permute(0, 3, 1, 2)
+            ? Pixels([n, h, w, c], type, device).permute(0, 3, 1, 2)
             : empty(shape, type, device);
 
     /// <summary>A slice of the channels of a wider tensor with more of the channels that lie behind it there.</summary>
@@ -25,10 +25,14 @@ internal static class Layout
         return slice.as_strided(shape, slice.stride(), slice.storage_offset());
     }
 
-    /// <summary><c>[N, C, H, W]</c> with the channels of a pixel beside each other; the tensor's own memory where it is so already.</summary>
+    /// <summary>
+    /// <c>[N, C, H, W]</c> with the channels of a pixel beside each other; the tensor's own memory where it is so already.
+    /// </summary>
     public static Tensor ChannelsLast(Tensor x) => x.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2);
 
-    /// <summary>Some rows of a tensor along its first dimension, in place: a few move into gaps between the first ones, which are the result.</summary>
+    /// <summary>
+    /// Some rows of a tensor along its first dimension, in place: a few move into gaps between the first ones, which are the result.
+    /// </summary>
     /// <param name="x"><c>[N, …]</c>; overwritten.</param>
     /// <param name="gaps">int64: rows among the first <paramref name="size"/> that nobody wants.</param>
     /// <param name="wanted">int64: rows behind these, as many, that take their places.</param>
@@ -36,12 +40,15 @@ internal static class Layout
     public static Tensor Close(Tensor x, Tensor gaps, Tensor wanted, long size)
     {
         using DisposeScope scope = NewDisposeScope();
-        Tensor rows = x.ndim == Pixels && !x.is_contiguous() ? x.permute(0, 2, 3, 1) : x;
+        Tensor rows = x.ndim == Dimensions && !x.is_contiguous() ? x.permute(0, 2, 3, 1) : x;
         rows.index_copy_(0, gaps, rows.index_select(0, wanted));
         Tensor first = scope.MoveToOuter(x.narrow(0, 0, size));
         FeatureRoom.Move(x, first);
         return first;
     }
+
+    private static Tensor Pixels(long[] shape, ScalarType type, Device device)
+        => device.type == DeviceType.CPU ? TensorMemory.Empty(shape, type) : empty(shape, type, device);
 
     /// <summary>Adds in place; both may be slices of wider tensors.</summary>
     public static void AddTo(Tensor sum, Tensor more)

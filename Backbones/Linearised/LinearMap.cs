@@ -32,7 +32,9 @@ public abstract class StepMap : IDisposable
     /// <inheritdoc cref="Dispose()"/>
     protected virtual void Dispose(bool disposing) => _kept.ForEach(tensor => tensor.Dispose());
 
-    /// <summary>Another name for the memory of a value that the map will need: it stays, whatever scope the value itself goes with.</summary>
+    /// <summary>
+    /// Another name for the memory of a value that the map will need: it stays, whatever scope the value itself goes with.
+    /// </summary>
     protected Tensor Keep(Tensor value)
     {
         Tensor alias = value.detach();
@@ -46,14 +48,19 @@ public abstract class StepMap : IDisposable
 /// change of its output (the tangent), and transposed, from ∂/∂output to ∂/∂inputs and ∂/∂parameters (the cotangent). A layer adds its
 /// map to the <see cref="Tape"/> where it computes its value, so that all three stand in one place. Both run without autograd.
 /// </summary>
-/// <remarks>The two have to be adjoint: ⟨Tangent(u), g⟩ = ⟨u, Cotangent(g)⟩ for every u and g. A test of that finds nearly every mistake.</remarks>
+/// <remarks>
+/// The two have to be adjoint: ⟨Tangent(u), g⟩ = ⟨u, Cotangent(g)⟩ for every u and g. A test of that finds nearly every mistake.
+/// </remarks>
 public abstract class LinearMap : StepMap
 {
-    /// <summary>The tangent of the output, which may be that of an input or a parameter itself; null: none, the output does not change.</summary>
+    /// <summary>
+    /// The tangent of the output, which may be that of an input or a parameter itself; null: none, the output does not change.
+    /// </summary>
     /// <param name="inputs">The tangent of each input, in the order they were added to the tape; null where an input does not change.</param>
     /// <param name="direction">The tangent of each parameter.</param>
     /// <param name="place">
-    /// Where the result is wanted, if somewhere: the output's slice of a wider tensor. A map that does not write there returns a tensor of its
+    /// Where the result is wanted, if somewhere: the output's slice of a wider tensor. A map that does not write there returns a tensor
+    /// of its
     /// own, which is copied.
     /// </param>
     public abstract Tensor? Tangent(IReadOnlyList<Tensor?> inputs, ParameterTangents direction, Tensor? place);
@@ -66,7 +73,8 @@ public abstract class LinearMap : StepMap
     /// <returns>
     /// One for each input; null: zero, or not wanted. They are the caller's, who may add to them in place: no two may share memory.
     /// </returns>
-    public abstract IReadOnlyList<Tensor?> Cotangent(Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient);
+    public abstract IReadOnlyList<Tensor?> Cotangent(
+        Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient);
 
     internal sealed override IReadOnlyList<Tensor?> Tangents(
         IReadOnlyList<Tensor?> inputs, ParameterTangents direction, IReadOnlyList<Tensor?> places) => [Tangent(inputs, direction, places[0])];

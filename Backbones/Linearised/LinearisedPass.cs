@@ -136,7 +136,9 @@ public sealed class LinearisedPass
         }
     }
 
-    /// <summary>A tangent where it is wanted; else under a name of its own, for a map may give on an input's tangent or a parameter's.</summary>
+    /// <summary>
+    /// A tangent where it is wanted; else under a name of its own, for a map may give on an input's tangent or a parameter's.
+    /// </summary>
     private static Tensor? Placed(Tensor? tangent, Tensor? place)
     {
         if (place is null || ReferenceEquals(tangent, place))

@@ -32,7 +32,8 @@ public sealed class Tape
     /// <param name="map">What it did; the tape owns it from now on.</param>
     /// <param name="output">What came out.</param>
     /// <param name="inputs">What went in, apart from parameters.</param>
-    /// <exception cref="InvalidOperationException">An input came from no layer that is on the tape, or the output is on it already.</exception>
+    /// <exception cref="InvalidOperationException">An input came from no layer that is on the tape, or the output is on it
+    /// already.</exception>
     public void Add(LinearMap map, Tensor output, params ReadOnlySpan<Tensor> inputs) => AddStep(map, [output], inputs);
 
     /// <summary>The same of a layer with several outputs.</summary>
@@ -48,7 +49,9 @@ public sealed class Tape
         _steps.Add(new Step(map, numbers, Array.ConvertAll(outputs, Number)));
     }
 
-    /// <summary>A tensor that no layer on the tape made and that has no tangent: what frozen layers computed, or a path whose gradient stops.</summary>
+    /// <summary>
+    /// A tensor that no layer on the tape made and that has no tangent: what frozen layers computed, or a path whose gradient stops.
+    /// </summary>
     /// <exception cref="InvalidOperationException">It is on the tape already.</exception>
     public void AddConstant(Tensor tensor)
     {
@@ -66,7 +69,9 @@ public sealed class Tape
         _variables[number] = _variables[number] with { Whole = NumberOf(whole), Start = start };
     }
 
-    /// <summary>Tells that behind the channels of a tensor lie more for later ones (<see cref="FeatureRoom"/>), so that its tangent has them too.</summary>
+    /// <summary>
+    /// Tells that behind the channels of a tensor lie more for later ones (<see cref="FeatureRoom"/>), so that its tangent has them too.
+    /// </summary>
     /// <param name="whole">An output on the tape.</param>
     /// <param name="room">How many.</param>
     /// <param name="extended">The tensor on the tape whose room it lies in; null: none.</param>

@@ -3,7 +3,8 @@ using Imta.MetaWeight.Backbones.Layers;
 namespace Imta.MetaWeight.Backbones.Ra;
 
 /// <summary>
-/// A layer of RANet: [its features, new ones from the sub-network of lower resolution, new ones from itself], all at the height and width of
+/// A layer of RANet: [its features, new ones from the sub-network of lower resolution, new ones from itself], all at the height and width
+/// of
 /// the last (Yang et al., 2020, Figure 4); without a lower resolution, [its features, new ones].
 /// </summary>
 internal sealed class RaLayer : NamedModule

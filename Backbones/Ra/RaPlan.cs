@@ -71,7 +71,9 @@ internal static class RaPlan
         return blocks;
     }
 
-    /// <summary>The blocks that halve the resolution: one for each step above the lowest, where the latest of the earlier sub-networks end.</summary>
+    /// <summary>
+    /// The blocks that halve the resolution: one for each step above the lowest, where the latest of the earlier sub-networks end.
+    /// </summary>
     private static HashSet<int> Halvings(RaNetOptions options, RaFlowPlan flow, int number)
         => [.. Enumerable.Range(0, number).Reverse().Take(flow.Scale - 1).Select(earlier => options.Blocks + (earlier * options.BlockStep))];
 }

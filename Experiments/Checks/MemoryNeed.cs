@@ -8,7 +8,8 @@ using Imta.MetaWeight.Meta;
 namespace Imta.MetaWeight.Experiments.Checks;
 
 /// <summary>
-/// The most memory that a process of a run takes of what it computes with, CPU or GPU, estimated. The constants are measured on the CPU; of a GPU
+/// The most memory that a process of a run takes of what it computes with, CPU or GPU, estimated. The constants are measured on the CPU;
+/// of a GPU
 /// the room of CUDA itself is a guess (docs/checks.md).
 /// </summary>
 /// <param name="ImageBytes">Of the images of all sets, where they are in memory.</param>
@@ -68,7 +69,10 @@ internal sealed record MemoryNeed(long ImageBytes, long ParameterBytes, long Act
         return (long)((OnGpu ? CudaContext : Program + NameBytes) + ImageBytes + PicturesAtOnce(images) + (copies * ParameterBytes) + (passes * ActivationBytes));
     }
 
-    /// <summary>Bytes of the batches that are there at once: the one in use, as bytes and twice as numbers while they are normalised, and on the CPU those that wait, are made, or are copied into it; those of held-out meta data too.</summary>
+    /// <summary>
+    /// Bytes of the batches that are there at once: the one in use, as bytes and twice as numbers while they are normalised, and on the
+    /// CPU those that wait, are made, or are copied into it; those of held-out meta data too.
+    /// </summary>
     private long PicturesAtOnce(int images)
     {
         int ofABatch = (2 * sizeof(float)) + 1 + (OnGpu ? 0 : PictureBatches.Ahead + 2);

@@ -157,7 +157,9 @@ public sealed class ConvolutionKernelsTests
             from w in Gen.Choose(kernel, 12)
             select new Case([n, i, h, w], o, kernel, stride, padding)).ToArbitrary();
 
-    /// <summary>Of the value and both gradients: the largest difference from libtorch's in float64, relative to the sums of magnitudes.</summary>
+    /// <summary>
+    /// Of the value and both gradients: the largest difference from libtorch's in float64, relative to the sums of magnitudes.
+    /// </summary>
     private static IEnumerable<double> Errors(Case one, ScalarType type, bool isSliced)
     {
         Tensor[] ours = Ours(one, type, isSliced), exact = Libtorchs(one, type, isMagnitude: false), magnitudes = Libtorchs(one, type, isMagnitude: true);

@@ -255,6 +255,7 @@ public sealed class LinearisedPassTests : IDisposable
     {
         public override Tensor? Tangent(IReadOnlyList<Tensor?> inputs, ParameterTangents direction, Tensor? place) => null;
 
-        public override IReadOnlyList<Tensor?> Cotangent(Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient) => [null];
+        public override IReadOnlyList<Tensor?> Cotangent(
+            Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient) => [null];
     }
 }

@@ -165,7 +165,8 @@ internal sealed class ProbeNetwork : MultiExitNetwork
     {
         public override Tensor? Tangent(IReadOnlyList<Tensor?> inputs, ParameterTangents direction, Tensor? place) => inputs[0];
 
-        public override IReadOnlyList<Tensor?> Cotangent(Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient) => [output];
+        public override IReadOnlyList<Tensor?> Cotangent(
+            Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient) => [output];
     }
 
     /// <summary>y = x + shift.</summary>
@@ -173,7 +174,8 @@ internal sealed class ProbeNetwork : MultiExitNetwork
     {
         public override Tensor? Tangent(IReadOnlyList<Tensor?> inputs, ParameterTangents direction, Tensor? place) => direction[shift];
 
-        public override IReadOnlyList<Tensor?> Cotangent(Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient)
+        public override IReadOnlyList<Tensor?> Cotangent(
+            Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient)
         {
             wanted.Should().Equal(false);
             gradient.Add(shift, output);
