@@ -8,8 +8,12 @@ namespace Imta.MetaWeight.Backbones.Kernels;
 /// in less time where channels are few.
 /// </summary>
 /// <remarks>
-/// Nothing is recorded for differentiation. Results depend neither on the number of threads nor on the width of the processor's vectors.
+/// Nothing is recorded for differentiation, but autograd notices that what it may have saved was written. Results depend neither on the
+/// number of threads nor, where the processor has a fused multiply-add, on the width of its vectors. That is for finite numbers: a NaN or
+/// an infinity may also reach pixels beside those that libtorch lets it reach.
 /// </remarks>
+/// <exception cref="ArgumentException">From each but <see cref="Supports"/>: operands do not fit, or what is written overlaps what is read.</exception>
+/// <exception cref="NotSupportedException">From each: the libtorch that is loaded is not 2.10.</exception>
 public static unsafe class ConvolutionKernels
 {
     private const int Dimensions = 4;
@@ -37,9 +41,9 @@ public static unsafe class ConvolutionKernels
         Operand input = Operand.Rows(x, "x");
         Windows windows = Of(x, weight, y, stride, padding);
         ImagePair output = Pair(y, "y", out bool isDense);
-        Tensor[] written = [.. y];
+        Apart(y, "y", x, "x");
         input.ByType(Run<float>, Run<double>);
-        GC.KeepAlive((x, weight, bias, written));
+        NormReluKernels.Finish([.. y], x, weight, bias);
 
         void Run<T>()
             where T : unmanaged, IBinaryFloatingPointIeee754<T>
@@ -76,15 +80,16 @@ public static unsafe class ConvolutionKernels
         _ = Of(byInput, weight, byOutput, stride, padding);
         ImagePair given = Pair(byOutput, "the gradient by the output", out _);
         Operand written = Operand.Rows(byInput, "the gradient by the input");
-        Tensor[] read = [.. byOutput];
+        Apart(byOutput, "the gradient by the output", byInput, "the gradient by the input");
         written.ByType(Run<float>, Run<double>);
-        GC.KeepAlive((read, weight, byInput));
+        NormReluKernels.Finish([byInput], [weight, .. byOutput]);
 
         void Run<T>()
             where T : unmanaged, IBinaryFloatingPointIeee754<T>
         {
             long kernel = weight.shape[2];
-            CorrelationPart* parts = stackalloc CorrelationPart[(int)(stride * stride)];
+            using var memory = new Rented((nint)(stride * stride) * sizeof(CorrelationPart));
+            var parts = (CorrelationPart*)memory.Start;
             var job = new CorrelationJob
             {
                 X = given,
@@ -112,9 +117,8 @@ public static unsafe class ConvolutionKernels
         Windows windows = Of(x, byWeight, byOutput, stride, padding);
         ImagePair given = Pair(byOutput, "the gradient by the output", out _);
         Operand input = Operand.Rows(x, "x");
-        Tensor[] read = [.. byOutput];
         input.ByType(Run<float>, Run<double>);
-        GC.KeepAlive((read, x, byWeight));
+        NormReluKernels.Finish([byWeight], [x, .. byOutput]);
 
         void Run<T>()
             where T : unmanaged, IBinaryFloatingPointIeee754<T>
@@ -130,6 +134,21 @@ public static unsafe class ConvolutionKernels
         }
     }
 
+    /// <summary>Refuses tensors that overlap one another or another one.</summary>
+    private static void Apart(ReadOnlySpan<Tensor> tensors, string name, Tensor other, string otherName)
+    {
+        Operand second = Operand.Rows(other, otherName), last = Operand.Rows(tensors[^1], name);
+        foreach (Tensor tensor in tensors)
+        {
+            Operand.Rows(tensor, name).DemandOther(second);
+        }
+
+        if (tensors.Length > 1)
+        {
+            Operand.Rows(tensors[0], name).DemandOther(last);
+        }
+    }
+
     /// <summary>One tensor's images or two's, which must be alike but for their channels.</summary>
     private static ImagePair Pair(ReadOnlySpan<Tensor> tensors, string name, out bool isDense)
     {
@@ -140,9 +159,20 @@ public static unsafe class ConvolutionKernels
 
     private static Windows Of(Tensor x, Tensor weight, ReadOnlySpan<Tensor> y, long stride, long padding)
     {
+        if (y.Length is not (1 or 2))
+        {
+            throw new ArgumentException($"{y.Length} tensors stand for a convolution's output, which takes 1 or 2.");
+        }
+
+        foreach (Tensor tensor in (ReadOnlySpan<Tensor>)[x, weight, .. y])
+        {
+            ArgumentNullException.ThrowIfNull(tensor);
+        }
+
         (long[] input, long[] output, long[] kernel) = (x.shape, y[0].shape, weight.shape);
-        bool fits = y.Length is 1 or 2 && input.Length == Dimensions && output.Length == Dimensions && kernel.Length == Dimensions
-            && kernel[2] == kernel[3] && stride > 0 && padding >= 0;
+        bool fits = input.Length == Dimensions && output.Length == Dimensions && kernel.Length == Dimensions
+            && kernel[2] == kernel[3] && kernel[2] > 0 && stride > 0 && padding >= 0
+            && Math.Min(input[2], input[3]) + (2 * padding) >= kernel[2];
         foreach (Tensor one in y)
         {
             fits = fits && one.dtype == x.dtype && one.shape is [var n, _, var h, var w] && (n, h, w) == (output[0], output[2], output[3]);
@@ -252,5 +282,13 @@ public static unsafe class ConvolutionKernels
         long begin = (long)Math.Ceiling((first + padding - kernel + 1) / (double)stride);
         long end = (long)Math.Floor((last + padding) / (double)stride);
         return (Math.Max(0, end - begin + 1), begin);
+    }
+
+    /// <summary>Memory to be given back at the end of a scope.</summary>
+    private readonly ref struct Rented(nint bytes)
+    {
+        public void* Start { get; } = TensorMemory.Rent(bytes);
+
+        public void Dispose() => TensorMemory.Return(Start);
     }
 }

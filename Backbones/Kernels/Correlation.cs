@@ -242,8 +242,8 @@ internal static unsafe class Correlation<T>
         private readonly nint _next, _nextOfSecond; // from what a window gives to what the next gives, in each tensor
         private readonly nint _ofFirst; // outputs that the first tensor has; the second has the rest
         private readonly long _output; // the first
-        private readonly bool _isInPlace; // whether the images are read where they lie
-        private readonly bool _mayReach; // whether beyond a window's outputs lie the next one's alone, which are written later
+        private readonly bool _fetchesSource; // whether the images are read where they lie, and not yet by a panel before
+        private readonly bool _maySpill; // whether what is written beyond a window's outputs falls on next ones', written later
         private readonly T* _tile; // for what cannot be written at once
         private Half _waiting;
 
@@ -259,11 +259,11 @@ internal static unsafe class Correlation<T>
             _row = _vectors * RegisterTiles<T>.Width;
             _output = vectors.First * RegisterTiles<T>.Width;
             _columns = (nint)Math.Min(_row, Outputs(job, *part) - _output);
-            _isInPlace = vectors.First == 0 && job->X.IsOne && part->Windows.ArePixels(job->X.First);
+            _fetchesSource = vectors.First == 0 && job->X.IsOne && part->Windows.ArePixels(job->X.First);
             _next = (nint)part->Across * job->Y.First.Pixel;
             _nextOfSecond = (nint)part->Across * job->Y.Second.Pixel;
             _ofFirst = job->Y.IsOne ? _columns : (nint)Math.Clamp(job->Y.First.Channels - _output, 0, _columns);
-            _mayReach = _next == _columns && !job->Adds;
+            _maySpill = _next == _columns && !job->Adds;
         }
 
         public void Over((long First, long Count) images, long begin, long down)
@@ -293,9 +293,9 @@ internal static unsafe class Correlation<T>
             for (long x = 0; x < across; x += _half)
             {
                 long at = Math.Max(0, Math.Min(x, across - _half)), done = x - at; // the last overlaps the one before it
-                bool fits = _columns == _row || (_mayReach && ((at + _half - 1) * _next) + _row <= across * _next);
+                bool fits = _columns == _row || (_maySpill && ((at + _half - 1) * _next) + _row <= across * _next);
                 bool isWhole = second == null && fits && across >= _half && !(_job->Adds && done > 0);
-                if (_isInPlace)
+                if (_fetchesSource)
                 {
                     Plane.Fetch(source + ((x + Ahead) * _product->ARow), _product->ARow, (nint)_job->X.Channels, _half);
                 }

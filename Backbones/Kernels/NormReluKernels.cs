@@ -171,7 +171,7 @@ public static unsafe class NormReluKernels
     /// running kernel.
     /// </summary>
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private static void Finish(ReadOnlySpan<Tensor?> written, params ReadOnlySpan<Tensor?> read)
+    internal static void Finish(ReadOnlySpan<Tensor?> written, params ReadOnlySpan<Tensor?> read)
     {
         byte mode = StableAbi.aoti_torch_grad_mode_is_enabled();
         StableAbi.aoti_torch_grad_mode_set_enabled(0); // a leaf that requires a gradient may be written too

@@ -1,6 +1,6 @@
 namespace Imta.MetaWeight.Backbones.Kernels;
 
-/// <summary>An operand of <see cref="NormReluKernels"/>, looked at: valid while its tensor lives and keeps its shape.</summary>
+/// <summary>An operand of a kernel, looked at: valid while its tensor lives and keeps its shape.</summary>
 internal readonly unsafe struct Operand
 {
     private readonly long _dimensions;
@@ -132,7 +132,7 @@ internal readonly unsafe struct Operand
         where T : unmanaged
         => tensor is null ? null : Dense<T>(tensor, name, sizes);
 
-    public static ArgumentException Refusal(string what) => new($"batch norm and ReLU: {what}.");
+    public static ArgumentException Refusal(string what) => new($"operands of a kernel: {what}.");
 
     /// <summary>Does one or the other, as the elements are.</summary>
     public void ByType(Action float32, Action float64) => (Type == ScalarType.Float32 ? float32 : float64)();
@@ -163,6 +163,16 @@ internal readonly unsafe struct Operand
         if (!areAlike || !(a == b || (between >= Channels && stride - between >= Channels)))
         {
             throw Refusal($"{Name} overlaps {read.Name} in part");
+        }
+    }
+
+    /// <summary>Refuses to write this operand if it overlaps one that is read, even if it is that one; slices of the channels may share rows.</summary>
+    public void DemandOther(in Operand read)
+    {
+        DemandApart(read);
+        if (_data == read._data)
+        {
+            throw Refusal($"{Name} is {read.Name}");
         }
     }
 

@@ -8,11 +8,13 @@ namespace Imta.MetaWeight.Backbones.Kernels;
 /// over; the C
 /// allocator cuts small ones out of the gaps between them, until no gap is whole: it took 1.6 times the memory for the same tensors.
 /// </summary>
-/// <remarks>A request takes the smallest free block that holds it, and neighbours that are free become one.</remarks>
+/// <remarks>
+/// A request takes the smallest free block that holds it, and neighbours that are free become one. What a process once had it keeps.
+/// </remarks>
 internal static unsafe partial class TensorMemory
 {
     private const nint Alignment = 4096; // of blocks
-    private const nint RegionBytes = 1 << 28; // what is not touched takes no memory
+    private const nint RegionBytes = 1 << 28; // what is not touched is not resident
     private const nint LeastBytes = 1 << 16; // smaller tensors are libtorch's own
 
     private static readonly Lock Gate = new();
@@ -37,7 +39,13 @@ internal static unsafe partial class TensorMemory
         fixed (long* sizes = shape)
         {
             nint handle = THSTensor_new(data, &Returned, sizes, shape.Length, (sbyte)type, (sbyte)type, (int)DeviceType.CPU, -1, 0);
-            return handle != 0 ? Tensor.UnsafeCreateTensor(handle) : throw StableAbi.Failure($"libtorch makes no tensor of {bytes} bytes.");
+            if (handle != 0)
+            {
+                return Tensor.UnsafeCreateTensor(handle);
+            }
+
+            Return(data);
+            throw StableAbi.Failure($"libtorch makes no tensor of {bytes} bytes.");
         }
     }
 

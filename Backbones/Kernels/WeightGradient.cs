@@ -66,11 +66,11 @@ internal static unsafe class WeightGradient<T>
         job->PieceDown = Count(windows.Down, bands);
         long fitting = Math.Min(PiecePixels / pixels, PieceBytes / (perRow * windows.Down));
         job->PieceImages = job->PieceDown < windows.Down ? 1 : Math.Clamp(fitting, 1, images);
-        long pieces = Pieces(job), bytes = job->SizeOfSums * sizeof(T);
-        job->ChunkCount = Math.Min(pieces, Math.Clamp(SumsBytes / bytes, LeastChunks, MostChunks));
+        long ofAChunk = outputs * job->Run * windows.Height * sizeof(T); // without what fills vectors, whose width must not matter
+        job->ChunkCount = Math.Min(Pieces(job), Math.Clamp(SumsBytes / ofAChunk, LeastChunks, MostChunks));
         long seen = Plane.Size(windows, channels, job->PieceImages, job->PieceDown);
         long given = ((pixels * job->PieceImages) + least) * outputs;
-        job->Sums = TensorMemory.Rent((nint)(job->ChunkCount * bytes));
+        job->Sums = TensorMemory.Rent((nint)(job->ChunkCount * job->SizeOfSums) * sizeof(T));
         try
         {
             job->Chunks = new(job->ChunkCount, &Sum, (nint)(seen + given + (3 * width)) * sizeof(T));
@@ -106,18 +106,21 @@ internal static unsafe class WeightGradient<T>
         }
     }
 
+    /// <summary>Whether a tile may read the vector that begins in the last of some pixels, given how many lie behind.</summary>
+    private static bool MayReadOn(in Images images, long behind) => behind * images.Pixel >= RegisterTiles<T>.Width + RegisterTiles<T>.MostRows;
 
     private static void AddPiece(WeightGradientJob* job, (long First, long Count) images, long first, long down, T* sums, T* work)
     {
         Windows windows = job->Windows;
         ImagePair byOutput = job->ByOutput;
-        bool isLast = images.First + images.Count == job->X.Count && first + down == windows.Down; // beyond it nothing may be read
-        Plane seen = windows.ArePixels(job->X) && !isLast
+        long windowsOfAll = job->X.Count * windows.Down * windows.Across;
+        long behind = windowsOfAll - ((((images.First + images.Count - 1) * windows.Down) + first + down) * windows.Across);
+        Plane seen = windows.ArePixels(job->X) && MayReadOn(job->X, behind)
             ? Plane.On<T>(job->X, images.First, first)
             : Plane.Copy(new(job->X, default), windows, images, first, down, work);
         Windows pixels = new(byOutput.First.Height, byOutput.First.Width, 1, 1, 0, 0, 1, 1);
         T* ofGiven = work + Plane.Size(windows, job->X.Channels, job->PieceImages, job->PieceDown);
-        Plane given = byOutput.IsOne && !isLast
+        Plane given = byOutput.IsOne && MayReadOn(byOutput.First, behind)
             ? Plane.On<T>(byOutput.First, images.First, first)
             : Plane.Copy(byOutput, pixels, images, first, down, ofGiven);
         for (long y = 0; y < windows.Height; y++)
@@ -189,7 +192,7 @@ internal static unsafe class WeightGradient<T>
         {
             if (!job->OutputsAreRows)
             {
-                Scatter(job, row / padded, row % padded, sums, 0, outputs, 1);
+                Scatter(job, row / padded, row % padded, sums, 0, outputs);
             }
             else if (row < outputs)
             {
@@ -197,7 +200,7 @@ internal static unsafe class WeightGradient<T>
                 {
                     for (long element = 0; element < job->Run; element++)
                     {
-                        Scatter(job, y, element, sums + (y * padded) + element, row, 1, 1);
+                        Scatter(job, y, element, sums + (y * padded) + element, row, 1);
                     }
                 }
             }
@@ -206,7 +209,7 @@ internal static unsafe class WeightGradient<T>
 
     /// <summary>Sums of one element of the windows' rows y, for some outputs.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Scatter(WeightGradientJob* job, long y, long element, T* sums, long output, long count, nint step)
+    private static void Scatter(WeightGradientJob* job, long y, long element, T* sums, long output, long count)
     {
         if (element >= job->Run)
         {
@@ -216,7 +219,7 @@ internal static unsafe class WeightGradient<T>
         long channels = job->X.Channels, window = job->Windows.Height * job->Windows.Width;
         long inWindow = (y * job->Windows.Width) + (element / channels);
         T* target = (T*)job->Gradient + (((output * channels) + (element % channels)) * window) + inWindow;
-        for (long o = 0; o < count; o++, target += channels * window, sums += step)
+        for (long o = 0; o < count; o++, target += channels * window, sums++)
         {
             *target = *sums;
         }

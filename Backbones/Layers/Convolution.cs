@@ -124,7 +124,7 @@ internal sealed class Convolution : NamedModule
         }
 
         Tensor y = place ?? Layout.Empty([x.shape[0], weight.shape[0], Windows(x.shape[2]), Windows(x.shape[3])], x);
-        ConvolutionKernels.Forward(x, weight, bias, _stride[0], _padding[0], rectifies, adds: false, y);
+        ConvolutionKernels.Forward(x, weight, bias?.contiguous(), _stride[0], _padding[0], rectifies, adds: false, y);
         return y;
 
         long Windows(long size) => Kernels.Windows.Of(size, weight.shape[2], _stride[0], _padding[0]);

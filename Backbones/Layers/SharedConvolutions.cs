@@ -47,7 +47,7 @@ internal sealed class SharedConvolutions(params IReadOnlyList<ConvolutionChain> 
     private Tensor[] Convolve(Tensor x, Tensor weight, Tensor? bias, bool rectifies, Tensor[]? sums)
     {
         long[] channels = [.. _convolutions.Select(convolution => convolution.Weight.shape[0])];
-        if (ConvolutionKernels.Supports(x, weight) && sums?.All(sum => NormReluKernels.Supports(sum)) != false)
+        if (!is_grad_enabled() && ConvolutionKernels.Supports(x, weight) && sums?.All(sum => NormReluKernels.Supports(sum)) != false)
         {
             Tensor[] outputs = sums ?? [.. channels.Select(count => Layout.Empty([x.shape[0], count, x.shape[2], x.shape[3]], x))];
             ConvolutionKernels.Forward(x, weight, bias, stride: 1, padding: 0, rectifies, adds: sums is not null, outputs);

@@ -16,7 +16,7 @@ public abstract class StepMap : IDisposable
         GC.SuppressFinalize(this);
     }
 
-    /// <summary>The tangent of each output; a place for each, or null.</summary>
+    /// <summary>The tangent of each output; given a place for each, or null, which a map may ignore.</summary>
     internal abstract IReadOnlyList<Tensor?> Tangents(IReadOnlyList<Tensor?> inputs, ParameterTangents direction, IReadOnlyList<Tensor?> places);
 
     /// <summary>The cotangent of each input; of the outputs' at least one is not null.</summary>

@@ -14,7 +14,7 @@ public sealed class ConvolutionKernelsTests
         { 20, 48, 12, 8, 8, 3, 1, 1 }, { 9, 208, 128, 8, 8, 3, 2, 1 }, { 9, 128, 128, 4, 4, 3, 2, 1 }, { 2, 3, 16, 32, 32, 3, 1, 1 },
         { 2, 3, 32, 30, 31, 7, 2, 3 }, { 1, 5, 7, 1, 1, 1, 1, 0 }, { 1, 5, 7, 1, 1, 3, 1, 1 }, { 3, 17, 33, 5, 7, 3, 2, 1 },
         { 70, 19, 50, 3, 2, 1, 1, 0 }, { 2, 4, 9, 9, 8, 1, 2, 0 }, { 2, 4, 9, 8, 9, 2, 3, 0 }, { 40, 96, 24, 8, 8, 3, 1, 1 }, { 6, 33, 65, 14, 14, 1, 1, 0 },
-        { 1, 64, 32, 56, 56, 3, 1, 1 }, { 2, 2, 3, 4, 4, 1, 1, 1 }, { 2, 14, 63, 11, 12, 3, 3, 0 },
+        { 1, 64, 32, 56, 56, 3, 1, 1 }, { 2, 2, 3, 4, 4, 1, 1, 1 }, { 2, 14, 63, 11, 12, 3, 3, 0 }, { 513, 1, 1, 1, 1, 1, 1, 0 }, { 700, 3, 2, 1, 1, 1, 1, 0 },
     };
 
     [Theory]
@@ -130,6 +130,27 @@ public sealed class ConvolutionKernelsTests
     }
 
     [Fact]
+    public void A_stride_far_beyond_the_kernel_leaves_pixels_without_a_gradient()
+    {
+        using DisposeScope scope = NewDisposeScope();
+        Tensor byInput = Channels(full([1, 1, 3, 3], double.NaN, ScalarType.Float64)), two = full([1, 1, 1, 1], 2.0, ScalarType.Float64);
+
+        ConvolutionKernels.BackwardInput([two], two, stride: 300, padding: 0, adds: false, byInput);
+
+        byInput.data<double>().ToArray().Should().Equal(4, 0, 0, 0, 0, 0, 0, 0, 0);
+    }
+
+    [Fact]
+    public void Autograd_notices_that_an_output_was_written()
+    {
+        using DisposeScope scope = NewDisposeScope();
+        Tensor leaf = ones([2, 4L, 8, 8]).requires_grad_(), y = Channels(ones([2, 4L, 8, 8])), product = (leaf * y).sum();
+        ConvolutionKernels.Forward(Channels(ones([2, 3L, 8, 8])), ones([4, 3L, 3, 3]), null, 1, 1, false, false, y);
+
+        FluentActions.Invoking(() => product.backward()).Should().Throw<Exception>().WithMessage("*modified by an inplace operation*");
+    }
+
+    [Fact]
     public void What_does_not_fit_is_refused()
     {
         using DisposeScope scope = NewDisposeScope();
@@ -140,6 +161,10 @@ public sealed class ConvolutionKernelsTests
             () => ConvolutionKernels.Forward(x, ones([4, 2L, 3, 3]), null, 1, 1, false, false, y), () => ConvolutionKernels.BackwardInput([x], weight, 1, 1, false, x),
             () => ConvolutionKernels.Forward(x, weight.to(ScalarType.Float64), null, 1, 1, false, false, y), () => ConvolutionKernels.Forward(x, weight, null, 0, 1, false, false, y),
             () => ConvolutionKernels.Forward(x, weight, ones([3L]), 1, 1, false, false, y), () => ConvolutionKernels.BackwardWeight([y], x, 1, 1, ones([3, 4L, 3, 3])),
+            () => ConvolutionKernels.Forward(x, weight, null, 1, 1, false, false), () => ConvolutionKernels.Forward(x, null!, null, 1, 1, false, false, y),
+            () => ConvolutionKernels.Forward(x, weight, null, 1, 1, false, false, y, y), () => ConvolutionKernels.Forward(x, ones([3, 3L, 1, 1]), null, 1, 0, false, false, x),
+            () => ConvolutionKernels.BackwardInput([x], ones([3, 3L, 3, 3]), 1, 1, false, x),
+            () => ConvolutionKernels.Forward(Channels(ones([1, 3L, 2, 2])), weight, null, 2, 0, false, false, Channels(ones([1, 4L, 1, 1]))),
             () => ConvolutionKernels.Forward(ones([2, 3L, 8, 8]), weight, null, 1, 1, false, false, y),
         ];
         wrong.Should().AllSatisfy(call => call.Should().Throw<ArgumentException>());

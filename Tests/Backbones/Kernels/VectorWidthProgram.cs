@@ -27,6 +27,7 @@ internal static class VectorWidthProgram
     [
         (new([5, 40, 16, 16], 6, 1, 1, 0), ScalarType.Float32, 1280), (new([7, 6, 15, 16], 6, 3, 1, 1), ScalarType.Float32, 1680),
         (new([7, 6, 16, 16], 12, 3, 2, 1), ScalarType.Float64, 448), (new([9, 50, 8, 8], 70, 3, 2, 1), ScalarType.Float32, 630),
+        (new([64, 257, 8, 8], 70, 1, 1, 0), ScalarType.Float32, 4096), // so large that chunks are few
     ];
 
     /// <summary>Writes all results and prints the width in bits; 0: no vectors.</summary>
