@@ -150,7 +150,7 @@ public sealed class BenchCommandTests : IDisposable
     [Fact]
     public void Leaving_early_is_measured_beside_what_multiply_adds_promise()
     {
-        JsonElement report = Report("infer", [.. Small, "--set", "model.msdnet.blocks=5", "--batch", "20", "--repeat", "2", "--json"]);
+        JsonElement report = Report("infer", [.. Small, "--set", "model.msdnet.blocks=5", "--batch", "20", "--repeat", "1", "--json"]);
 
         JsonElement execution = report.GetProperty("execution"), sweep = report.GetProperty("sweep");
         execution.GetProperty("folded_over_plain").GetDouble().Should().BePositive();

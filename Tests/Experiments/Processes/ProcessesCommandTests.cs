@@ -13,7 +13,7 @@ public sealed partial class ProcessesCommandTests : IDisposable
     private const string OpenMpi = "Open MPI", Mpich = "MPICH";
 
     // Long enough for a signal to come in the middle; a checkpoint after every batch.
-    private static readonly string[] Long = [.. ImtaProcess.Tiny, "--set", "train.epochs=4", "--set", "data.trainLimit=300", "--set", "export.weightsEvery=1"];
+    private static readonly string[] Long = [.. ImtaProcess.Tiny, "--set", "train.epochs=8", "--set", "data.trainLimit=300", "--set", "export.weightsEvery=1"];
     private static readonly string[] Often = ["--checkpoint-minutes", "0.0001"];
     private static readonly string[] Unlike = ["timing.csv", "environment.json", "log.txt"];
 
@@ -49,7 +49,7 @@ public sealed partial class ProcessesCommandTests : IDisposable
             result.Code.Should().NotBe(0);
             if (launcher.IsOpenMpi) // MPICH's kills at once
             {
-                result.All.Should().MatchRegex("imta: rank 0 of 2 on .* was asked to stop and has waited .* s for the other ranks at .* \\(.*epoch [1-4].*\\); killed/checkpoints/latest.pt is whole: go on by imta train --resume killed");
+                result.All.Should().MatchRegex("imta: rank 0 of 2 on .* was asked to stop and has waited .* s for the other ranks at .* \\(.*epoch [1-8].*\\); killed/checkpoints/latest.pt is whole: go on by imta train --resume killed");
             }
         }
 
