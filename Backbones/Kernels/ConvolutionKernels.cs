@@ -3,16 +3,18 @@ using System.Numerics;
 namespace Imta.MetaWeight.Backbones.Kernels;
 
 /// <summary>
-/// Convolutions with a square kernel, neither dilated nor in groups, and their gradients, on the CPU: for images of float32 or float64 whose
-/// channels lie side by side (<see cref="NormReluKernels"/>). They compute what libtorch's <c>conv2d</c> and <c>convolution_backward</c> do,
-/// in less time where channels are few.
+/// Convolutions with a square kernel, neither dilated nor in groups, and their gradients, on the CPU: for images of float32 or float64
+/// whose channels lie side by side (<see cref="NormReluKernels"/>). They compute what libtorch's <c>conv2d</c> and
+/// <c>convolution_backward</c> do, in less time where channels are few.
 /// </summary>
 /// <remarks>
 /// Nothing is recorded for differentiation, but autograd notices that what it may have saved was written. Results depend neither on the
 /// number of threads nor, where the processor has a fused multiply-add, on the width of its vectors. That is for finite numbers: a NaN or
 /// an infinity may also reach pixels beside those that libtorch lets it reach.
 /// </remarks>
-/// <exception cref="ArgumentException">From each but <see cref="Supports"/>: operands do not fit, or what is written overlaps what is read.</exception>
+/// <exception cref="ArgumentException">
+/// From each but <see cref="Supports"/>: operands do not fit, or what is written overlaps what is read.
+/// </exception>
 /// <exception cref="NotSupportedException">From each: the libtorch that is loaded is not 2.10.</exception>
 public static unsafe class ConvolutionKernels
 {
@@ -180,7 +182,8 @@ public static unsafe class ConvolutionKernels
 
         output[1] += fits && y.Length == 2 ? y[1].shape[1] : 0;
         fits = fits && x.dtype == weight.dtype && (input[0], input[1], output[1]) == (output[0], kernel[1], kernel[0])
-            && output[2] == Windows.Of(input[2], kernel[2], stride, padding) && output[3] == Windows.Of(input[3], kernel[2], stride, padding);
+            && output[2] == Windows.Of(input[2], kernel[2], stride, padding)
+            && output[3] == Windows.Of(input[3], kernel[2], stride, padding);
         return fits
             ? new(output[2], output[3], stride, stride, -padding, -padding, kernel[2], kernel[2])
             : throw new ArgumentException(
@@ -218,10 +221,8 @@ public static unsafe class ConvolutionKernels
 
     /// <summary>
     /// The parts of a gradient by the input: row i and column j of the kernel meet the input's pixel (y, x) and the output's (v, u) where
-    /// y = stride · v +
-    /// i − padding, and so across. Pixels whose rows leave one remainder see the same rows of the kernel; so do columns, unless a window
-    /// gives all pixels
-    /// between two columns of the output.
+    /// y = stride · v + i − padding, and so across. Pixels whose rows leave one remainder see the same rows of the kernel; so do columns,
+    /// unless a window gives all pixels between two columns of the output.
     /// </summary>
     private static long Backward<T>(long kernel, long stride, long padding, Images byInput, bool isDense, CorrelationPart* parts)
         where T : unmanaged, IBinaryFloatingPointIeee754<T>
@@ -254,7 +255,8 @@ public static unsafe class ConvolutionKernels
                 parts[count++] = new()
                 {
                     Windows = new(
-                        Count(byInput.Height, row, stride), Count(byInput.Width, column, across), 1, across / stride, top, left, height, width),
+                        Count(byInput.Height, row, stride), Count(byInput.Width, column, across), 1, across / stride,
+                        top, left, height, width),
                     Pixels = columns,
                     Down = stride,
                     Across = across,

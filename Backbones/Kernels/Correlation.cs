@@ -6,8 +6,7 @@ namespace Imta.MetaWeight.Backbones.Kernels;
 
 /// <summary>
 /// Windows of one image times weights: pixels of another. A convolution is one part; its gradient by the input one for each row, and
-/// sometimes each
-/// column, of a stride's square. A window may give several pixels side by side, so that few channels fill a vector.
+/// sometimes each column, of a stride's square. A window may give several pixels side by side, so that few channels fill a vector.
 /// </summary>
 internal struct CorrelationPart
 {

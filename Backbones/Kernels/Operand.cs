@@ -166,7 +166,9 @@ internal readonly unsafe struct Operand
         }
     }
 
-    /// <summary>Refuses to write this operand if it overlaps one that is read, even if it is that one; slices of the channels may share rows.</summary>
+    /// <summary>
+    /// Refuses to write this operand if it overlaps one that is read, even if it is that one; slices of the channels may share rows.
+    /// </summary>
     public void DemandOther(in Operand read)
     {
         DemandApart(read);

@@ -6,8 +6,7 @@ namespace Imta.MetaWeight.Backbones.Kernels;
 
 /// <summary>
 /// A tile of a matrix product, C = Initial + Σ A · B, small enough for its sums to stay in registers. Its rows come from A, an element at
-/// a time,
-/// its columns from B, vectors wide. The sum runs over groups of segments of a length; every distance is in elements.
+/// a time, its columns from B, vectors wide. The sum runs over groups of segments of a length; every distance is in elements.
 /// </summary>
 internal unsafe struct Product<T>
     where T : unmanaged
@@ -40,8 +39,7 @@ internal unsafe struct Product<T>
 
 /// <summary>
 /// The innermost loops of all products. Eight rows of one vector, or four of two or three, are what the registers of a processor with 16
-/// can hold and
-/// what keeps its multipliers busy. Each sum is taken in one order, term by term, whatever the width of the vectors.
+/// can hold and what keeps its multipliers busy. Each sum is taken in one order, term by term, whatever the width of the vectors.
 /// </summary>
 internal static unsafe class RegisterTiles<T>
     where T : unmanaged, IBinaryFloatingPointIeee754<T>

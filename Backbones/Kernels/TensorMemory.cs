@@ -5,8 +5,8 @@ namespace Imta.MetaWeight.Backbones.Kernels;
 
 /// <summary>
 /// Host memory for large tensors and for kernels to work in, kept for the next once it is free. A step asks for the same blocks over and
-/// over; the C
-/// allocator cuts small ones out of the gaps between them, until no gap is whole: it took 1.6 times the memory for the same tensors.
+/// over; the C allocator cuts small ones out of the gaps between them, until no gap is whole: it took 1.6 times the memory for the same
+/// tensors.
 /// </summary>
 /// <remarks>
 /// A request takes the smallest free block that holds it, and neighbours that are free become one. What a process once had it keeps.

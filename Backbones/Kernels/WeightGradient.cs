@@ -23,8 +23,7 @@ internal unsafe struct WeightGradientJob
 
     /// <summary>
     /// Each chunk's sums. A row of windows is a run of columns and channels: either those are the sums' columns and the outputs their
-    /// rows, or the other way
-    /// round, as fills vectors better.
+    /// rows, or the other way round, as fills vectors better.
     /// </summary>
     public void* Sums;
 
@@ -107,7 +106,8 @@ internal static unsafe class WeightGradient<T>
     }
 
     /// <summary>Whether a tile may read the vector that begins in the last of some pixels, given how many lie behind.</summary>
-    private static bool MayReadOn(in Images images, long behind) => behind * images.Pixel >= RegisterTiles<T>.Width + RegisterTiles<T>.MostRows;
+    private static bool MayReadOn(in Images images, long behind)
+        => behind * images.Pixel >= RegisterTiles<T>.Width + RegisterTiles<T>.MostRows;
 
     private static void AddPiece(WeightGradientJob* job, (long First, long Count) images, long first, long down, T* sums, T* work)
     {

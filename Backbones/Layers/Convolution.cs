@@ -6,8 +6,7 @@ namespace Imta.MetaWeight.Backbones.Layers;
 
 /// <summary>
 /// A convolution with a square kernel: <c>[N, input, H, W]</c> → <c>[N, output, H′, W′]</c>. It computes in its input's element type,
-/// whatever that of
-/// its parameters is.
+/// whatever that of its parameters is.
 /// </summary>
 internal sealed class Convolution : NamedModule
 {

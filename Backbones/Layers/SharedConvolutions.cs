@@ -5,8 +5,7 @@ namespace Imta.MetaWeight.Backbones.Layers;
 
 /// <summary>
 /// The first units of one or two chains that read the same features, with 1×1 convolutions: computed as one convolution, which reads the
-/// features once.
-/// On a tape it ends before the norms; with folding, behind ReLU. Other passes compute each chain by itself.
+/// features once. On a tape it ends before the norms; with folding, behind ReLU. Other passes compute each chain by itself.
 /// </summary>
 internal sealed class SharedConvolutions(params IReadOnlyList<ConvolutionChain> chains)
 {
@@ -130,7 +129,12 @@ internal sealed class SharedConvolutions(params IReadOnlyList<ConvolutionChain> 
                 if (outputs[i] is { } output)
                 {
                     Tensor? more = _shared._convolutions[i].Cotangent(output, _x, _pass, byInput, total, gradient);
-                    total = more is null || total is null || ReferenceEquals(more, total) ? more ?? total : total.add_(more);
+                    if (more is not null && total is not null && !ReferenceEquals(more, total))
+                    {
+                        Layout.AddTo(total, more);
+                    }
+
+                    total ??= more;
                 }
             }
 

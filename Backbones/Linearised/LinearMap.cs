@@ -17,7 +17,8 @@ public abstract class StepMap : IDisposable
     }
 
     /// <summary>The tangent of each output; given a place for each, or null, which a map may ignore.</summary>
-    internal abstract IReadOnlyList<Tensor?> Tangents(IReadOnlyList<Tensor?> inputs, ParameterTangents direction, IReadOnlyList<Tensor?> places);
+    internal abstract IReadOnlyList<Tensor?> Tangents(
+        IReadOnlyList<Tensor?> inputs, ParameterTangents direction, IReadOnlyList<Tensor?> places);
 
     /// <summary>The cotangent of each input; of the outputs' at least one is not null.</summary>
     internal abstract IReadOnlyList<Tensor?> Cotangents(
@@ -77,7 +78,8 @@ public abstract class LinearMap : StepMap
         Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient);
 
     internal sealed override IReadOnlyList<Tensor?> Tangents(
-        IReadOnlyList<Tensor?> inputs, ParameterTangents direction, IReadOnlyList<Tensor?> places) => [Tangent(inputs, direction, places[0])];
+        IReadOnlyList<Tensor?> inputs, ParameterTangents direction, IReadOnlyList<Tensor?> places)
+        => [Tangent(inputs, direction, places[0])];
 
     internal sealed override IReadOnlyList<Tensor?> Cotangents(
         IReadOnlyList<Tensor?> outputs, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient)

@@ -110,7 +110,7 @@ public sealed class Tape
         /// <summary>Whether it has neither tangent nor cotangent.</summary>
         public bool IsConstant { get; init; }
 
-        /// <summary>Channels that were left behind its own for others.</summary>
+        /// <summary>Channels reserved after its own for later features.</summary>
         public long Room { get; init; }
 
         /// <summary>The number of the tensor whose room it lies in.</summary>

@@ -52,7 +52,8 @@ internal sealed class MsdLayer : MsdPart
 {
     private readonly MsdJoin[] _joins;
     private readonly bool _dropsFinest;
-    private readonly SharedConvolutions[] _shared; // of the chains that read each scale at the input: the same scale's, then the next coarser one's
+    // Of the chains that read each scale at the input: the same scale's, then the next coarser one's.
+    private readonly SharedConvolutions[] _shared;
 
     /// <param name="factory">Starts the parameters.</param>
     /// <param name="options">The network's shape.</param>
