@@ -1,8 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Help;
-using Imta.MetaWeight.Experiments;
 using Imta.MetaWeight.Experiments.Commands;
-using Imta.MetaWeight.Experiments.Processes;
+using Imta.MetaWeight.Experiments.Training.Distributed;
 
 Terminal.Prepare();
 var root = new RootCommand("imta: multi-exit networks with learned sample weights")
@@ -22,7 +21,7 @@ try
 {
     if (arguments.Action is not HelpAction && arguments.CommandResult.Command is not (RootCommand or { Name: "config" or "report" or "sweep" or "doctor" }))
     {
-        Machine.LoadLibtorch(); // before anything of TorchSharp
+        Libtorch.Load(); // before anything of TorchSharp
     }
 
     return arguments.Invoke(new InvocationConfiguration { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null });

@@ -1,6 +1,8 @@
 using System.Diagnostics;
 using System.Runtime.InteropServices;
 using System.Text.Json;
+using Imta.MetaWeight.Experiments.Evaluation;
+using Imta.MetaWeight.Experiments.Reports;
 using Imta.MetaWeight.Tests.Docs;
 
 namespace Imta.MetaWeight.Tests;

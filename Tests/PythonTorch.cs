@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Imta.MetaWeight.Experiments.Evaluation;
 
 namespace Imta.MetaWeight.Tests;
 

@@ -1,7 +1,6 @@
 using System.Globalization;
-using Imta.MetaWeight.Experiments;
 using Imta.MetaWeight.Tests.Backbones.Kernels;
-using Imta.MetaWeight.Tests.Experiments.Processes;
+using Imta.MetaWeight.Tests.Experiments.Training.Distributed;
 using Imta.MetaWeight.Tests.Meta;
 
 namespace Imta.MetaWeight.Tests;

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Xml.Linq;
+using Imta.MetaWeight.Experiments.Reports;
 
 namespace Imta.MetaWeight.Tests;
 

@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using System.Text.Json;
-using Imta.MetaWeight.Experiments.Checks;
 using Imta.MetaWeight.Experiments.Runs;
 
 namespace Imta.MetaWeight.Experiments.Benchmarks;

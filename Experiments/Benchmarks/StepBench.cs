@@ -1,8 +1,8 @@
 using System.Diagnostics;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
-using Imta.MetaWeight.Experiments.Processes;
 using Imta.MetaWeight.Experiments.Training;
+using Imta.MetaWeight.Experiments.Training.Distributed;
 using Imta.MetaWeight.Meta;
 
 namespace Imta.MetaWeight.Experiments.Benchmarks;

@@ -1,7 +1,7 @@
 using System.Diagnostics;
 using Imta.MetaWeight.Allocation;
 using Imta.MetaWeight.Experiments.Data;
-using Imta.MetaWeight.Experiments.Inference;
+using Imta.MetaWeight.Experiments.Evaluation;
 
 namespace Imta.MetaWeight.Experiments.Benchmarks;
 

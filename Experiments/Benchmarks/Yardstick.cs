@@ -1,7 +1,6 @@
 using System.ComponentModel;
 using System.Diagnostics;
 using System.Text.Json;
-using Imta.MetaWeight.Experiments.Processes;
 
 namespace Imta.MetaWeight.Experiments.Benchmarks;
 

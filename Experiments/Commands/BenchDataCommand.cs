@@ -3,7 +3,7 @@ using Imta.MetaWeight.Backbones.Kernels;
 using Imta.MetaWeight.Experiments.Benchmarks;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
-using Imta.MetaWeight.Experiments.Data.Pictures;
+using Imta.MetaWeight.Experiments.Runs;
 
 namespace Imta.MetaWeight.Experiments.Commands;
 
@@ -41,7 +41,7 @@ internal static class BenchDataCommand
             throw new UsageException($"data.dataset is {SettingsSchema.YamlName(settings.Data.Dataset.ToString())}; images of {ImageSet.Side} x {ImageSet.Side} pixels are augmented: cifar10, cifar100 or generated");
         }
 
-        Device device = Machine.Prepare(settings);
+        Device device = ComputeDevice.Prepare(settings);
         using var steps = new StepBench(settings, device);
         (ImageSet images, Normalisation normalisation) = Images(settings, arguments.GetValue(Data));
         using var augmentation = new AugmentationBench(images, normalisation, settings, device, steps.Wait);
@@ -54,7 +54,7 @@ internal static class BenchDataCommand
     private static int RunPictures(Settings settings, string? folder, int rounds, bool json)
     {
         ImageNetFolders.NeedReader();
-        Machine.Prepare(settings with { Device = "cpu" });
+        ComputeDevice.Prepare(settings with { Device = "cpu" });
         using PictureBench bench = folder is null ? PictureBench.OfNoise(settings.Seed) : PictureBench.Of(folder, settings.Seed);
         Series[] series = Series.Alternate([bench.Decoded(), bench.Djpeg()], rounds, BenchCommand.Progress(rounds));
         (double decoded, double djpeg, double ratio) = (1 / series[0].Median, 1 / series[1].Median, series[1].Over(series[0]));

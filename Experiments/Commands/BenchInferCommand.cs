@@ -3,6 +3,7 @@ using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Backbones.Kernels;
 using Imta.MetaWeight.Experiments.Benchmarks;
 using Imta.MetaWeight.Experiments.Configuration;
+using Imta.MetaWeight.Experiments.Runs;
 using Imta.MetaWeight.Experiments.Training;
 
 namespace Imta.MetaWeight.Experiments.Commands;
@@ -31,7 +32,7 @@ internal static class BenchInferCommand
         }
 
         Settings settings = BenchCommand.Read(arguments);
-        Device device = Machine.Prepare(settings);
+        Device device = ComputeDevice.Prepare(settings);
         Report report = new(batch, get_num_threads(), TorchLibraries.Version, Execution(settings, batch, device, rounds), Sweep(settings, rounds));
         if (arguments.GetValue(BenchCommand.Json))
         {

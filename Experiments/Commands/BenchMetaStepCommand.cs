@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Globalization;
 using Imta.MetaWeight.Experiments.Benchmarks;
 using Imta.MetaWeight.Experiments.Configuration;
+using Imta.MetaWeight.Experiments.Runs;
 using Imta.MetaWeight.Meta;
 
 namespace Imta.MetaWeight.Experiments.Commands;
@@ -37,7 +38,7 @@ internal static class BenchMetaStepCommand
             : []);
         StepKind[] kinds = StepKind.All(settings.Meta, Methods(arguments.GetValue(Gradient) ?? []));
         long? free = settings.Device == "cuda" && !arguments.GetValue(NoMemory) ? PeakMemory.FreeOnDevice() : null; // before this process takes some
-        using var bench = new StepBench(settings, Machine.Prepare(settings));
+        using var bench = new StepBench(settings, ComputeDevice.Prepare(settings));
         if (arguments.GetValue(Only) is { } only)
         {
             BenchCommand.Print(PeakMemory.OfThisProcess(bench, Named(kinds, only), free));

@@ -2,7 +2,8 @@ using System.CommandLine;
 using Imta.MetaWeight.Backbones.Kernels;
 using Imta.MetaWeight.Experiments.Benchmarks;
 using Imta.MetaWeight.Experiments.Configuration;
-using Imta.MetaWeight.Experiments.Processes;
+using Imta.MetaWeight.Experiments.Runs;
+using Imta.MetaWeight.Experiments.Training.Distributed;
 
 namespace Imta.MetaWeight.Experiments.Commands;
 
@@ -48,7 +49,7 @@ internal static class BenchScaleCommand
     private static int Measure(ParseResult arguments, Settings settings, int rounds, Replicas replicas)
     {
         int processes = replicas.Shard.Of;
-        Machine.Prepare(settings, localSize: processes);
+        ComputeDevice.Prepare(settings, localSize: processes);
         using var bench = new ScaleBench(settings, replicas);
         Row[] rows = [.. new[] { StepKind.Plain(settings.Meta), StepKind.Weighted(settings.Meta, settings.Meta.Gradient) }
             .Select(kind => Measured(bench, kind, rounds, replicas.IsFirst ? BenchCommand.Progress(rounds) : _ => { }))];

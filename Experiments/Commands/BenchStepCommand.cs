@@ -2,6 +2,7 @@ using System.CommandLine;
 using Imta.MetaWeight.Backbones.Kernels;
 using Imta.MetaWeight.Experiments.Benchmarks;
 using Imta.MetaWeight.Experiments.Configuration;
+using Imta.MetaWeight.Experiments.Runs;
 
 namespace Imta.MetaWeight.Experiments.Commands;
 
@@ -28,7 +29,7 @@ internal static class BenchStepCommand
         StepKind kind = arguments.GetValue(Gradient) is { } method
             ? StepKind.Weighted(settings.Meta, BenchCommand.Method(method))
             : StepKind.Plain(settings.Meta);
-        using var bench = new StepBench(settings, Machine.Prepare(settings));
+        using var bench = new StepBench(settings, ComputeDevice.Prepare(settings));
         Contender contender = bench.Contender(kind);
         bool json = arguments.GetValue(BenchCommand.Json);
         if (arguments.GetValue(Profile))

@@ -1,9 +1,8 @@
 using System.CommandLine;
 using System.Globalization;
 using Imta.MetaWeight.Allocation;
-using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
-using Imta.MetaWeight.Experiments.Inference;
+using Imta.MetaWeight.Experiments.Evaluation;
 using Imta.MetaWeight.Experiments.Runs;
 
 namespace Imta.MetaWeight.Experiments.Commands;
@@ -73,7 +72,7 @@ internal static class CalibrateCommand
         string number = unit == 1 ? text : text[..^1];
         return double.TryParse(number, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double value) && value > 0 && double.IsFinite(value * unit)
             ? value * unit
-            : throw new UsageException($"--macs is {YamlReader.OneLine(text)}; it takes a number of multiply-adds such as 30M, 30000000 or 0.03G");
+            : throw new UsageException($"--macs is {Terminal.OneLine(text)}; it takes a number of multiply-adds such as 30M, 30000000 or 0.03G");
     }
 
     private static float[] SharesOf(string text)
@@ -82,11 +81,11 @@ internal static class CalibrateCommand
         double sum = numbers.Sum();
         return sum > 0 && double.IsFinite(sum)
             ? [.. numbers.Select(number => (float)(number / sum))]
-            : throw new UsageException($"--shares is {YamlReader.OneLine(text)}; it takes a number >= 0 for each exit, not all 0, such as 25,25,0,0,50");
+            : throw new UsageException($"--shares is {Terminal.OneLine(text)}; it takes a number >= 0 for each exit, not all 0, such as 25,25,0,0,50");
     }
 
     private static IExitCriterion CriterionOf(string name) => ExitCriteria.All.FirstOrDefault(criterion => criterion.Name == name)
-        ?? throw new UsageException($"--criterion is {YamlReader.OneLine(name)}; there is {string.Join(" and ", ExitCriteria.All.Select(criterion => criterion.Name))}");
+        ?? throw new UsageException($"--criterion is {Terminal.OneLine(name)}; there is {string.Join(" and ", ExitCriteria.All.Select(criterion => criterion.Name))}");
 
     private static (ExitPolicy Policy, PolicyBudget Budget) ForMacs(IExitCriterion criterion, SetAnswers validation, TrainedNetwork network, double macs)
     {

@@ -31,7 +31,7 @@ internal static class ConfigCommand
         }
         else
         {
-            throw new UsageException($"there is no key {YamlReader.OneLine(name)}; {NearestKey.Hint(name)}");
+            throw new UsageException($"there is no key {Terminal.OneLine(name)}; {NearestKey.Hint(name)}");
         }
 
         return 0;

@@ -34,7 +34,7 @@ internal static class ConfigurationArguments
         }
 
         return arguments.GetValue(Set) is [var set, ..]
-            ? throw new UsageException($"--set {YamlReader.OneLine(set)} has no configuration to change; give one with --config")
+            ? throw new UsageException($"--set {Terminal.OneLine(set)} has no configuration to change; give one with --config")
             : null;
     }
 

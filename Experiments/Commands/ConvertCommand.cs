@@ -1,11 +1,11 @@
 using System.CommandLine;
+using Imta.MetaWeight.Experiments.Checkpoints;
 using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
-using Imta.MetaWeight.Experiments.Exchange;
-using Imta.MetaWeight.Experiments.Processes;
 using Imta.MetaWeight.Experiments.Runs;
 using Imta.MetaWeight.Experiments.Training;
+using Imta.MetaWeight.Experiments.Training.Distributed;
 
 namespace Imta.MetaWeight.Experiments.Commands;
 
@@ -43,7 +43,7 @@ internal static class ConvertCommand
 
         OutputFile.Check(target, Other);
         Settings? given = ConfigurationArguments.ReadBeside(arguments);
-        Machine.Prepare((given ?? new Settings()) with { Device = "cpu" });
+        ComputeDevice.Prepare((given ?? new Settings()) with { Device = "cpu" });
         using DisposeScope scope = NewDisposeScope();
         if (ForeignFile.Open(source, configured: given is not null) is not { } foreign)
         {
@@ -69,7 +69,7 @@ internal static class ConvertCommand
     {
         if (!IsOwn(target) && !IsBare(target) && !Published.Any(end => target.EndsWith(end, StringComparison.Ordinal)))
         {
-            throw new UsageException($"OUT is {YamlReader.OneLine(target)}, whose name says no kind of file; end it in {Own}, {string.Join(", ", Published)} or {Bare}");
+            throw new UsageException($"OUT is {Terminal.OneLine(target)}, whose name says no kind of file; end it in {Own}, {string.Join(", ", Published)} or {Bare}");
         }
     }
 

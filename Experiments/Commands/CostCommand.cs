@@ -4,7 +4,6 @@ using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Runs;
-using Imta.MetaWeight.Experiments.Training;
 
 namespace Imta.MetaWeight.Experiments.Commands;
 
@@ -27,7 +26,7 @@ internal static class CostCommand
     private static int Run(ParseResult arguments)
     {
         Settings settings = ConfigurationArguments.Read(arguments);
-        Machine.Prepare(settings with { Device = "cpu" });
+        ComputeDevice.Prepare(settings with { Device = "cpu" });
         using MultiExitNetwork network = Networks.Build(settings, CPU);
         CostRow[] rows = CostRow.Table(network.Cost(DatasetShape.Of(settings.Data).Side));
         if (arguments.GetValue(Out) is { } file)

@@ -33,7 +33,7 @@ internal static class DataCommand
         }
 
         CifarFormat format = Formats.FirstOrDefault(known => known.Key == name)
-            ?? throw new UsageException($"there is no data set {Configuration.YamlReader.OneLine(name)} to fetch; wanted {string.Join(" or ", Formats.Select(known => known.Key))}, or imagenet with --check DIR");
+            ?? throw new UsageException($"there is no data set {Terminal.OneLine(name)} to fetch; wanted {string.Join(" or ", Formats.Select(known => known.Key))}, or imagenet with --check DIR");
         Uri from = Folder(arguments.GetValue(From)!);
         using var stop = new Interruption();
         using var http = new HttpClient { Timeout = TimeSpan.FromSeconds(30) };
@@ -55,7 +55,7 @@ internal static class DataCommand
         {
             throw new UsageException(name == ImageNet
                 ? "ImageNet is not fetched: it is given to those who register at image-net.org; imta data imagenet --check DIR looks at its folders"
-                : $"--check is for imagenet; imta data {Configuration.YamlReader.OneLine(name)} checks what it finds by itself");
+                : $"--check is for imagenet; imta data {Terminal.OneLine(name)} checks what it finds by itself");
         }
 
         using var stop = new Interruption();
@@ -145,5 +145,5 @@ internal static class DataCommand
     private static Uri Folder(string url)
         => Uri.TryCreate(url.TrimEnd('/') + "/", UriKind.Absolute, out Uri? folder) && folder.Scheme is "http" or "https"
             ? folder
-            : throw new UsageException($"--from {Configuration.YamlReader.OneLine(url)} is no address; wanted the folder of the archive, such as {CifarFormat.ArchiveFolder}");
+            : throw new UsageException($"--from {Terminal.OneLine(url)} is no address; wanted the folder of the archive, such as {CifarFormat.ArchiveFolder}");
 }

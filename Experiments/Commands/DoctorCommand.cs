@@ -2,7 +2,6 @@ using System.CommandLine;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Serialization;
-using Imta.MetaWeight.Experiments.Diagnosis;
 
 namespace Imta.MetaWeight.Experiments.Commands;
 
@@ -31,7 +30,7 @@ internal static class DoctorCommand
     private static int Run(ParseResult arguments)
     {
         TorchFacts torch = TorchFacts.Gather();
-        IReadOnlyList<Finding> findings = Doctor.Examine(HostFacts.Gather(), torch);
+        IReadOnlyList<DoctorFinding> findings = Doctor.Examine(HostFacts.Gather(), torch, MpiFacts.Gather());
         if (arguments.GetValue(Json))
         {
             Console.Out.WriteLine(JsonSerializer.Serialize(findings, Format));
@@ -41,14 +40,14 @@ internal static class DoctorCommand
             Show(findings);
         }
 
-        return findings.Any(finding => finding.Verdict == Verdict.Missing) ? Failed : 0;
+        return findings.Any(finding => finding.Verdict == DoctorVerdict.Missing) ? Failed : 0;
     }
 
-    private static void Show(IReadOnlyList<Finding> findings)
+    private static void Show(IReadOnlyList<DoctorFinding> findings)
     {
         ConsoleTable.Write(["check", "verdict", "found"], [[.. findings.SelectMany(Rows)]]);
-        int missing = findings.Count(finding => finding.Verdict == Verdict.Missing);
-        int warnings = findings.Count(finding => finding.Verdict == Verdict.Warning);
+        int missing = findings.Count(finding => finding.Verdict == DoctorVerdict.Missing);
+        int warnings = findings.Count(finding => finding.Verdict == DoctorVerdict.Warning);
         Console.Out.WriteLine((missing, warnings) switch
         {
             (0, 0) => "all is well",
@@ -57,7 +56,7 @@ internal static class DoctorCommand
         });
     }
 
-    private static IEnumerable<string[]> Rows(Finding finding)
+    private static IEnumerable<string[]> Rows(DoctorFinding finding)
     {
         yield return [finding.Check, JsonNamingPolicy.CamelCase.ConvertName($"{finding.Verdict}"), finding.Found];
         if (finding.Advice is { } advice)

@@ -1,8 +1,9 @@
 using System.CommandLine;
 using System.Globalization;
 using Imta.MetaWeight.Allocation;
+using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
-using Imta.MetaWeight.Experiments.Inference;
+using Imta.MetaWeight.Experiments.Evaluation;
 using Imta.MetaWeight.Experiments.Runs;
 using Imta.MetaWeight.Experiments.Training;
 

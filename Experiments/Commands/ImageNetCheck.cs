@@ -1,5 +1,5 @@
 using System.Globalization;
-using Imta.MetaWeight.Experiments.Checks;
+using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Data.Pictures;
 using Imta.MetaWeight.Experiments.Training;
 
@@ -24,7 +24,7 @@ internal static class ImageNetCheck
             foreach ((ImageFolder folder, int set) in new[] { (folders.Train, 0), (folders.Test, 1) })
             {
                 found[set] = [];
-                foreach (PictureInspection one in PictureInspection.OfAll(folder, stop))
+                foreach (PictureInspection one in PictureInspection.OfAll(folder.Files.Select(file => Path.Combine(folder.Root, file)), stop))
                 {
                     found[set].Add(one);
                     monitor.Advance(FormattableString.Invariant($"{found[set].Count}/{folder.Files.Count} of {Path.GetFileName(folder.Root)}"));

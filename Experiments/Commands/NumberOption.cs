@@ -2,7 +2,6 @@ using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Globalization;
 using System.Numerics;
-using Imta.MetaWeight.Experiments.Configuration;
 
 namespace Imta.MetaWeight.Experiments.Commands;
 
@@ -32,7 +31,7 @@ internal static class NumberOption
             return value;
         }
 
-        result.AddError($"{(result.Parent as OptionResult)?.Option.Name} is {YamlReader.OneLine(text)}; it takes {wanted}.");
+        result.AddError($"{(result.Parent as OptionResult)?.Option.Name} is {Terminal.OneLine(text)}; it takes {wanted}.");
         return null;
     }
 }

@@ -1,6 +1,5 @@
 using System.CommandLine;
 using Imta.MetaWeight.Experiments.Reports;
-using Imta.MetaWeight.Experiments.Runs;
 
 namespace Imta.MetaWeight.Experiments.Commands;
 

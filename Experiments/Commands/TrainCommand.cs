@@ -1,10 +1,11 @@
 using System.CommandLine;
-using Imta.MetaWeight.Experiments.Checks;
+using Imta.MetaWeight.Experiments.Checkpoints;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
-using Imta.MetaWeight.Experiments.Processes;
 using Imta.MetaWeight.Experiments.Runs;
 using Imta.MetaWeight.Experiments.Training;
+using Imta.MetaWeight.Experiments.Training.Checks;
+using Imta.MetaWeight.Experiments.Training.Distributed;
 
 namespace Imta.MetaWeight.Experiments.Commands;
 

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Globalization;
 using System.Text.Json;
 using Imta.MetaWeight.Experiments.Configuration;
+using Imta.MetaWeight.Experiments.Runs;
 using Imta.MetaWeight.Experiments.Verification;
 using Imta.MetaWeight.Meta;
 using Spectre.Console;
@@ -39,7 +40,7 @@ internal static class VerifyCommand
             new SettingsOverride("imta verify", "threads", "1"), // small tensors, on which more threads cost more than they give
         ]);
         string folder = arguments.GetValue(Folder)!;
-        var verifier = new Verifier(settings.Meta.Gradient, Machine.Prepare(settings));
+        var verifier = new Verifier(settings.Meta.Gradient, ComputeDevice.Prepare(settings));
         IReadOnlyList<string> files = verifier.Find(folder);
         bool strict = arguments.GetValue(Strict);
         bool json = arguments.GetValue(Json);

@@ -53,7 +53,7 @@ public static class SettingsLoader
         }
         else if (!SettingsSchema.Groups.Contains(entry.Key))
         {
-            throw new UsageException($"{entry.Where}: unknown key {YamlReader.OneLine(entry.Key)}; {NearestKey.Hint(entry.Key)}");
+            throw new UsageException($"{entry.Where}: unknown key {Terminal.OneLine(entry.Key)}; {NearestKey.Hint(entry.Key)}");
         }
         else if (entry.Value is not YamlGroup && !entry.Value.IsNull)
         {
@@ -97,7 +97,7 @@ public static class SettingsLoader
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
         {
-            throw new UsageException($"{YamlReader.OneLine(path)} cannot be read: {exception.Message}", exception);
+            throw new UsageException($"{Terminal.OneLine(path)} cannot be read: {exception.Message}", exception);
         }
     }
 }

@@ -12,7 +12,7 @@ public sealed record SettingsOverride(string Source, string Key, string Value, b
     public static SettingsOverride Parse(string argument)
     {
         ArgumentNullException.ThrowIfNull(argument);
-        var source = $"--set {YamlReader.OneLine(argument)}";
+        var source = $"--set {Terminal.OneLine(argument)}";
         var split = argument.IndexOf('=', StringComparison.Ordinal);
         var key = split < 0 ? "" : argument[..split].Trim();
         return key.Length > 0

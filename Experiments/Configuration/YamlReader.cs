@@ -1,5 +1,3 @@
-using System.Globalization;
-using System.Text;
 using YamlDotNet.Core;
 using YamlDotNet.Core.Events;
 using Scalar = YamlDotNet.Core.Events.Scalar;
@@ -16,13 +14,13 @@ internal abstract record YamlValue
 /// <summary>A single value.</summary>
 internal sealed record YamlScalar(string Text, bool Quoted) : YamlValue
 {
-    public override string ToString() => Quoted ? $"\"{YamlReader.OneLine(Text)}\"" : YamlReader.OneLine(Text);
+    public override string ToString() => Quoted ? $"\"{Terminal.OneLine(Text)}\"" : Terminal.OneLine(Text);
 }
 
 /// <summary>A list of single values.</summary>
 internal sealed record YamlList(IReadOnlyList<YamlScalar> Items) : YamlValue
 {
-    public override string ToString() => YamlReader.OneLine($"[{string.Join(", ", Items.Take(20))}{(Items.Count > 20 ? ", …" : "")}]");
+    public override string ToString() => Terminal.OneLine($"[{string.Join(", ", Items.Take(20))}{(Items.Count > 20 ? ", …" : "")}]");
 }
 
 /// <summary>Keys below a key; they follow as entries of their own.</summary>
@@ -91,24 +89,6 @@ internal sealed class YamlReader
         return value;
     }
 
-    /// <summary>Foreign text for a message: at most 100 characters, on one line, nothing that a terminal would obey.</summary>
-    public static string OneLine(string text)
-    {
-        var line = new StringBuilder();
-        foreach (var rune in text.EnumerateRunes())
-        {
-            if (line.Length >= 100)
-            {
-                return line.Append('…').ToString();
-            }
-
-            var harmless = !Rune.IsControl(rune) && rune.Value is not (0x2028 or 0x2029);
-            _ = harmless ? line.Append(rune) : line.Append(CultureInfo.InvariantCulture, $"\\u{rune.Value:x4}");
-        }
-
-        return line.ToString();
-    }
-
     // YamlDotNet reads over most control characters, and names the line before one that a tab indents.
     private void RefuseControls(string text)
     {
@@ -163,7 +143,7 @@ internal sealed class YamlReader
             var where = _where(at.Start.Line);
             if (!_seen.TryAdd(key, where))
             {
-                throw new UsageException($"{where}: {OneLine(key)} stands here a second time; the first is at {_seen[key]}");
+                throw new UsageException($"{where}: {Terminal.OneLine(key)} stands here a second time; the first is at {_seen[key]}");
             }
 
             var next = Next<ParsingEvent>();
@@ -174,7 +154,7 @@ internal sealed class YamlReader
             }
             else
             {
-                entries.Add(new YamlEntry(key, where, ReadValue(next, OneLine(key))));
+                entries.Add(new YamlEntry(key, where, ReadValue(next, Terminal.OneLine(key))));
             }
         }
     }
@@ -188,7 +168,7 @@ internal sealed class YamlReader
 
         if (name.Contains('.', StringComparison.Ordinal))
         {
-            throw Wrong(at, $"{OneLine(name)}: keys with dots are for --set; in a file the key stands below its group");
+            throw Wrong(at, $"{Terminal.OneLine(name)}: keys with dots are for --set; in a file the key stands below its group");
         }
 
         return group.Length == 0 ? name : group + "." + name;
@@ -221,7 +201,7 @@ internal sealed class YamlReader
         }
         catch (YamlException exception)
         {
-            throw new UsageException($"{_where(exception.Start.Line)}: this is no valid YAML: {OneLine(exception.Message)}", exception);
+            throw new UsageException($"{_where(exception.Start.Line)}: this is no valid YAML: {Terminal.OneLine(exception.Message)}", exception);
         }
         catch (Exception exception) when (exception is InvalidOperationException or ArgumentException)
         {

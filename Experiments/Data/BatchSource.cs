@@ -1,5 +1,3 @@
-using Imta.MetaWeight.Experiments.Data.Pictures;
-
 namespace Imta.MetaWeight.Experiments.Data;
 
 /// <summary>

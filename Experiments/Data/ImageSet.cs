@@ -9,7 +9,7 @@ namespace Imta.MetaWeight.Experiments.Data;
 public sealed class ImageSet : IDisposable
 {
     /// <summary>Width and height of an image in memory, in pixels.</summary>
-    public const int Side = 32;
+    public const int Side = PictureShape.CifarSide;
 
     private readonly Tensor? _images;
     private (Device Device, Tensor? Images, Tensor Labels)? _copy;

@@ -1,4 +1,5 @@
 using Imta.MetaWeight.Experiments.Sweeps;
+using Imta.MetaWeight.Meta;
 using MathNet.Numerics.Statistics;
 
 namespace Imta.MetaWeight.Experiments.Reports;

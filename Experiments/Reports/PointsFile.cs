@@ -1,6 +1,5 @@
 using System.Globalization;
 using CsvHelper;
-using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Runs;
 
 namespace Imta.MetaWeight.Experiments.Reports;
@@ -25,7 +24,7 @@ internal static class PointsFile
     {
         if (!File.Exists(file))
         {
-            throw new UsageException($"there is no file {YamlReader.OneLine(file)}; --points takes a CSV file with the columns name, macs, accuracy");
+            throw new UsageException($"there is no file {Terminal.OneLine(file)}; --points takes a CSV file with the columns name, macs, accuracy");
         }
 
         IReadOnlyList<PointRow> rows = SavedTable.Read<PointRow>(file);

@@ -1,4 +1,3 @@
-using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Runs;
 using Imta.MetaWeight.Experiments.Sweeps;
 
@@ -20,7 +19,7 @@ internal sealed record ReportSources(IReadOnlyList<Entry> Entries, IReadOnlyList
         {
             if (!Directory.Exists(folder))
             {
-                throw new UsageException($"there is no folder {YamlReader.OneLine(folder)}; give the folders of runs or sweeps");
+                throw new UsageException($"there is no folder {Terminal.OneLine(folder)}; give the folders of runs or sweeps");
             }
 
             if (!seen.Add(Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder))))
@@ -47,7 +46,7 @@ internal sealed record ReportSources(IReadOnlyList<Entry> Entries, IReadOnlyList
     private static Entry RunAt(string folder)
     {
         var run = new ReportedRun(RunFolder.Find(folder)
-            ?? throw new UsageException($"{YamlReader.OneLine(folder)} holds neither a run (config.yaml) nor a sweep (sweep.yaml); give the folders of such"));
+            ?? throw new UsageException($"{Terminal.OneLine(folder)} holds neither a run (config.yaml) nor a sweep (sweep.yaml); give the folders of such"));
         return new Entry($"{run.Name}, seed {run.Seed}", folder, [run]);
     }
 

@@ -91,7 +91,7 @@ internal sealed partial class ReportedRun
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException or ArgumentException or IOException or UnauthorizedAccessException)
         {
-            throw new UsageException($"{file} is no such file as imta train writes ({YamlReader.OneLine(e.Message)}); put the run's own there, or take it away", e);
+            throw new UsageException($"{file} is no such file as imta train writes ({Terminal.OneLine(e.Message)}); put the run's own there, or take it away", e);
         }
     }
 

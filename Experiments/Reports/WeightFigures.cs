@@ -1,3 +1,4 @@
+using Imta.MetaWeight.Meta;
 using MathNet.Numerics.Statistics;
 
 namespace Imta.MetaWeight.Experiments.Reports;

@@ -3,7 +3,6 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using Imta.MetaWeight.Backbones.Kernels;
 using Imta.MetaWeight.Experiments.Configuration;
-using Imta.MetaWeight.Experiments.Diagnosis;
 
 namespace Imta.MetaWeight.Experiments.Runs;
 
@@ -21,7 +20,7 @@ internal static class EnvironmentReport
             Dotnet = RuntimeInformation.FrameworkDescription,
             OperatingSystem = RuntimeInformation.OSDescription,
             Architecture = RuntimeInformation.OSArchitecture.ToString(),
-            Processor = HostFacts.ProcessorName(),
+            Processor = Machine.ProcessorName(),
             Cores = System.Environment.ProcessorCount,
             Libtorch = TorchLibraries.Version,
             LibtorchFolder = System.Environment.GetEnvironmentVariable("LIBTORCH"),

@@ -1,6 +1,5 @@
 using System.Reflection;
 using CsvHelper;
-using Imta.MetaWeight.Experiments.Configuration;
 
 namespace Imta.MetaWeight.Experiments.Runs;
 
@@ -17,7 +16,7 @@ internal static class SavedTable
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new UsageException($"{YamlReader.OneLine(file)} cannot be read ({e.Message.ReplaceLineEndings(" ").TrimEnd('.')})", e);
+            throw new UsageException($"{Terminal.OneLine(file)} cannot be read ({e.Message.ReplaceLineEndings(" ").TrimEnd('.')})", e);
         }
     }
 
@@ -31,11 +30,11 @@ internal static class SavedTable
         catch (KeyNotFoundException e)
         {
             string missing = string.Join(", ", Required(typeof(T)).Where(column => !csv.TryGetFieldIndex(column, out _)));
-            throw new UsageException($"{YamlReader.OneLine(file)}: it has no column {missing}; wanted a comma-separated table with a header", e);
+            throw new UsageException($"{Terminal.OneLine(file)}: it has no column {missing}; wanted a comma-separated table with a header", e);
         }
         catch (CsvFormatException e)
         {
-            throw new UsageException(FormattableString.Invariant($"{YamlReader.OneLine(file)}, line {e.LineNumber}: {Problem(csv, e)}"), e);
+            throw new UsageException(FormattableString.Invariant($"{Terminal.OneLine(file)}, line {e.LineNumber}: {Problem(csv, e)}"), e);
         }
     }
 
@@ -47,7 +46,7 @@ internal static class SavedTable
     private static string Problem(CsvReader csv, CsvFormatException e) => e switch
     {
         { InnerException: IndexOutOfRangeException } => "the line is too short; is the file whole?",
-        { FieldIndex: >= 0 and var field } => $"{csv.Headers[field]} is '{YamlReader.OneLine(csv.GetString(field))}', which is no such value",
-        _ => $"this is no such table ({YamlReader.OneLine(e.Message.Split('\n')[0].TrimEnd('.', '\r'))})",
+        { FieldIndex: >= 0 and var field } => $"{csv.Headers[field]} is '{Terminal.OneLine(csv.GetString(field))}', which is no such value",
+        _ => $"this is no such table ({Terminal.OneLine(e.Message.Split('\n')[0].TrimEnd('.', '\r'))})",
     };
 }

@@ -36,7 +36,7 @@ internal sealed record SweepPlan(string File, string? Config, IReadOnlyList<stri
         IReadOnlyList<YamlEntry> entries = YamlReader.ReadKeys(SettingsLoader.ReadText(file), file);
         foreach (YamlEntry entry in entries.Where(entry => !Keys.Contains(entry.Key.Split('.')[0])))
         {
-            throw new UsageException($"{entry.Where}: unknown key {YamlReader.OneLine(entry.Key)}; a sweep has {string.Join(", ", Keys)}");
+            throw new UsageException($"{entry.Where}: unknown key {Terminal.OneLine(entry.Key)}; a sweep has {string.Join(", ", Keys)}");
         }
 
         string? config = Text(entries, "config") is { } beside ? Path.Combine(Path.GetDirectoryName(file) ?? "", beside) : null;
@@ -87,7 +87,7 @@ internal sealed record SweepPlan(string File, string? Config, IReadOnlyList<stri
         var baselines = variants.ToDictionary(variant => variant.Name, variant => Reference(variant.Point));
         if (baselines.Values.Any(reference => !baselines.ContainsKey(reference)))
         {
-            throw new UsageException($"{Where(entries, "baseline")}: there is no variant {YamlReader.OneLine(baseline)}; there are {string.Join(", ", variants.Take(10).Select(variant => variant.Name))}{(variants.Length > 10 ? ", ..." : "")}");
+            throw new UsageException($"{Where(entries, "baseline")}: there is no variant {Terminal.OneLine(baseline)}; there are {string.Join(", ", variants.Take(10).Select(variant => variant.Name))}{(variants.Length > 10 ? ", ..." : "")}");
         }
 
         return baselines.Where(pair => pair.Key != pair.Value).ToDictionary();
@@ -112,7 +112,7 @@ internal sealed record SweepPlan(string File, string? Config, IReadOnlyList<stri
             ? throw new UsageException($"two variants are called {name}; give other values")
             : name.Length <= LongestName && char.IsAsciiLetterOrDigit(name[0]) && name.All(c => char.IsAsciiLetterOrDigit(c) || c is '.' or '_' or '-' or '=' or ',' or '+')
                 ? name
-                : throw new UsageException($"a variant is called {YamlReader.OneLine(name)}; a name starts with a letter or digit, has those and . _ - + and {LongestName} characters at most");
+                : throw new UsageException($"a variant is called {Terminal.OneLine(name)}; a name starts with a letter or digit, has those and . _ - + and {LongestName} characters at most");
     }
 
     /// <summary>All combinations of the grid's values; one without settings where there is no grid.</summary>
@@ -166,7 +166,7 @@ internal sealed record SweepPlan(string File, string? Config, IReadOnlyList<stri
     {
         if (entries.FirstOrDefault(entry => entry.Key == group) is { Value: not YamlGroup and { IsNull: false } } head)
         {
-            throw new UsageException($"{head.Where}: {YamlReader.OneLine(group)} is {head.Value}; it takes settings as a configuration has them");
+            throw new UsageException($"{head.Where}: {Terminal.OneLine(group)} is {head.Value}; it takes settings as a configuration has them");
         }
     }
 

@@ -1,5 +1,5 @@
 using System.Globalization;
-using Imta.MetaWeight.Experiments.Commands;
+using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Runs;
 using Imta.MetaWeight.Experiments.Training;
 

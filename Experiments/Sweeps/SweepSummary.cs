@@ -1,4 +1,5 @@
 using Imta.MetaWeight.Experiments.Runs;
+using Imta.MetaWeight.Meta;
 using MathNet.Numerics.Distributions;
 using MathNet.Numerics.Statistics;
 

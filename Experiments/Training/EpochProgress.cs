@@ -1,6 +1,6 @@
 using System.Diagnostics;
 using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
-using Imta.MetaWeight.Experiments.Processes;
+using Imta.MetaWeight.Experiments.Training.Distributed;
 
 namespace Imta.MetaWeight.Experiments.Training;
 

@@ -1,9 +1,10 @@
 using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Experiments.Training.Distributed;
 
 namespace Imta.MetaWeight.Experiments.Training;
 
-/// <summary>A run met a number that is not finite: its message says what, where, and what to do.</summary>
-internal sealed class NonFiniteException(string message) : ArithmeticException(message);
+/// <summary>A run met a NaN or an infinity, in all of its ranks at once: the message says what, where, and what to do.</summary>
+internal sealed class NonFiniteException(string message) : SharedFailureException(message, exitCode: 1);
 
 /// <summary>Finds a model's numbers that are not finite.</summary>
 internal static class NonFinite

@@ -1,5 +1,5 @@
 using Imta.MetaWeight.Experiments.Data.Pictures;
-using Imta.MetaWeight.Experiments.Processes;
+using Imta.MetaWeight.Experiments.Training.Distributed;
 
 namespace Imta.MetaWeight.Experiments.Training;
 

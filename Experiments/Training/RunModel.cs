@@ -1,7 +1,8 @@
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
-using Imta.MetaWeight.Experiments.Processes;
+using Imta.MetaWeight.Experiments.Runs;
+using Imta.MetaWeight.Experiments.Training.Distributed;
 using Imta.MetaWeight.Losses;
 using Imta.MetaWeight.Meta;
 

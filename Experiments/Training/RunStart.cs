@@ -1,11 +1,11 @@
 using System.Text.Json;
 using Imta.MetaWeight.Backbones;
-using Imta.MetaWeight.Experiments.Checks;
-using Imta.MetaWeight.Experiments.Commands;
+using Imta.MetaWeight.Experiments.Checkpoints;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
-using Imta.MetaWeight.Experiments.Processes;
 using Imta.MetaWeight.Experiments.Runs;
+using Imta.MetaWeight.Experiments.Training.Checks;
+using Imta.MetaWeight.Experiments.Training.Distributed;
 
 namespace Imta.MetaWeight.Experiments.Training;
 
@@ -195,7 +195,7 @@ internal sealed class RunStart(RankStart ranks, IReadOnlySet<CheckName> allowed,
         RunData? data = null;
         _replicas.Together(() =>
         {
-            device = Machine.Prepare(settings, ranks.LocalRank, ranks.LocalSize);
+            device = ComputeDevice.Prepare(settings, ranks.LocalRank, ranks.LocalSize);
             room = MachineRoom.Of(run, device.type == DeviceType.CUDA ? device.index : null); // before anything of this process lies on a GPU
             data = DataSets.Load(settings, images);
             check?.Invoke(data);

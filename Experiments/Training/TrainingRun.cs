@@ -1,11 +1,12 @@
 using System.Globalization;
 using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Experiments.Checkpoints;
 using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
-using Imta.MetaWeight.Experiments.Inference;
-using Imta.MetaWeight.Experiments.Processes;
+using Imta.MetaWeight.Experiments.Evaluation;
 using Imta.MetaWeight.Experiments.Runs;
+using Imta.MetaWeight.Experiments.Training.Distributed;
 
 namespace Imta.MetaWeight.Experiments.Training;
 

@@ -1,8 +1,8 @@
 using Imta.MetaWeight.Allocation;
 using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 using Imta.MetaWeight.Experiments.Data;
-using Imta.MetaWeight.Experiments.Processes;
 using Imta.MetaWeight.Experiments.Runs;
+using Imta.MetaWeight.Experiments.Training.Distributed;
 using Imta.MetaWeight.Meta;
 using MathNet.Numerics.Statistics;
 

@@ -1,5 +1,5 @@
 using Imta.MetaWeight.Allocation;
-using Imta.MetaWeight.Experiments.Inference;
+using Imta.MetaWeight.Experiments.Evaluation;
 
 namespace Imta.MetaWeight.Experiments.Verification;
 

@@ -2,6 +2,10 @@ using FsCheck;
 using FsCheck.Fluent;
 using Imta.MetaWeight.Allocation;
 using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Backbones.Kernels;
+using Imta.MetaWeight.Experiments.Data;
+using Imta.MetaWeight.Experiments.Reports;
+using Imta.MetaWeight.Experiments.Runs;
 using Imta.MetaWeight.Experiments.Verification;
 
 namespace Imta.MetaWeight.Tests.Backbones;

@@ -1,5 +1,9 @@
 using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Backbones.Kernels;
 using Imta.MetaWeight.Backbones.Linearised;
+using Imta.MetaWeight.Experiments.Data;
+using Imta.MetaWeight.Experiments.Reports;
+using Imta.MetaWeight.Experiments.Runs;
 using Imta.MetaWeight.Experiments.Verification;
 using Imta.MetaWeight.Losses;
 using Imta.MetaWeight.Meta;

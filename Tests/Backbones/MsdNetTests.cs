@@ -1,5 +1,6 @@
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments.Verification;
+using Imta.MetaWeight.Tests.Experiments.Verification;
 using TorchSharp.Modules;
 
 namespace Imta.MetaWeight.Tests.Backbones;

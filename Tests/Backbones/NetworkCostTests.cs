@@ -1,4 +1,5 @@
 using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Backbones.Layers;
 
 namespace Imta.MetaWeight.Tests.Backbones;
 

@@ -1,5 +1,6 @@
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
+using Imta.MetaWeight.Experiments.Reports;
 using TorchSharp.Modules;
 
 namespace Imta.MetaWeight.Tests.Backbones;

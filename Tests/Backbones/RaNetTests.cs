@@ -1,6 +1,8 @@
 using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Losses;
 using Imta.MetaWeight.Tests.Backbones.Linearised;
+using Imta.MetaWeight.Tests.Experiments.Verification;
 
 namespace Imta.MetaWeight.Tests.Backbones;
 

@@ -2,6 +2,7 @@ using System.Reflection;
 using System.Text.RegularExpressions;
 using Imta.MetaWeight.Allocation;
 using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Backbones.Kernels;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Losses;
 using Imta.MetaWeight.Meta;
@@ -51,7 +52,7 @@ internal static partial class DocumentedNames
             SettingsLoader.Parse("", "the page", [SettingsOverride.Parse(word)]);
             return true;
         }
-        catch (Imta.MetaWeight.Experiments.UsageException)
+        catch (UsageException)
         {
             return false;
         }

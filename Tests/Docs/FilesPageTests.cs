@@ -3,8 +3,10 @@ using System.Text.Json;
 using System.Text.Json.Serialization;
 using System.Text.RegularExpressions;
 using CsvHelper;
+using Imta.MetaWeight.Backbones.Kernels;
 using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
-using Imta.MetaWeight.Experiments.Inference;
+using Imta.MetaWeight.Experiments.Evaluation;
+using Imta.MetaWeight.Experiments.Reports;
 using Imta.MetaWeight.Experiments.Runs;
 using Imta.MetaWeight.Tests.Experiments;
 

@@ -1,4 +1,6 @@
 using System.Diagnostics;
+using Imta.MetaWeight.Backbones.Kernels;
+using Imta.MetaWeight.Experiments.Evaluation;
 using Imta.MetaWeight.Tests.Experiments;
 
 namespace Imta.MetaWeight.Tests.Docs;

@@ -1,3 +1,5 @@
+using Imta.MetaWeight.Backbones.Kernels;
+
 namespace Imta.MetaWeight.Tests.Docs;
 
 /// <summary><c>docs/imagenet.md</c> names settings and recipes that exist.</summary>

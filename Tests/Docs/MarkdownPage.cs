@@ -1,5 +1,8 @@
 using System.Runtime.CompilerServices;
 using System.Text.RegularExpressions;
+using Imta.MetaWeight.Backbones.Kernels;
+using Imta.MetaWeight.Backbones.Layers;
+using Imta.MetaWeight.Experiments.Reports;
 
 namespace Imta.MetaWeight.Tests.Docs;
 

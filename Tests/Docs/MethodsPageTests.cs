@@ -1,6 +1,8 @@
 using System.Text.RegularExpressions;
 using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Backbones.Kernels;
 using Imta.MetaWeight.Experiments.Configuration;
+using Imta.MetaWeight.Experiments.Reports;
 using TorchSharp.Modules;
 
 namespace Imta.MetaWeight.Tests.Docs;

@@ -1,6 +1,7 @@
 using System.Text.Json;
 using Imta.MetaWeight.Experiments.Data;
-using Imta.MetaWeight.Tests.Experiments.Processes;
+using Imta.MetaWeight.Experiments.Reports;
+using Imta.MetaWeight.Tests.Experiments.Training.Distributed;
 
 namespace Imta.MetaWeight.Tests.Experiments;
 

@@ -1,6 +1,8 @@
 using System.Diagnostics;
 using System.Globalization;
 using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
+using Imta.MetaWeight.Experiments.Evaluation;
+using Imta.MetaWeight.Experiments.Reports;
 using Imta.MetaWeight.Experiments.Runs;
 using Xunit.Abstractions;
 

@@ -1,8 +1,8 @@
 using System.Runtime.CompilerServices;
 using System.Text;
 using Imta.MetaWeight.Backbones;
-using Imta.MetaWeight.Experiments;
 using Imta.MetaWeight.Experiments.Configuration;
+using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Meta;
 
 namespace Imta.MetaWeight.Tests.Experiments;

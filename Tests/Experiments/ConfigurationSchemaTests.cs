@@ -1,8 +1,8 @@
 using FsCheck;
 using FsCheck.Fluent;
 using Imta.MetaWeight.Backbones;
-using Imta.MetaWeight.Experiments;
 using Imta.MetaWeight.Experiments.Configuration;
+using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Losses;
 using Imta.MetaWeight.Meta;
 

@@ -1,9 +1,11 @@
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 using Imta.MetaWeight.Experiments.Configuration;
-using Imta.MetaWeight.Experiments.Inference;
+using Imta.MetaWeight.Experiments.Evaluation;
+using Imta.MetaWeight.Experiments.Reports;
 using Imta.MetaWeight.Experiments.Runs;
 using Imta.MetaWeight.Experiments.Verification;
+using Imta.MetaWeight.Meta;
 
 namespace Imta.MetaWeight.Tests.Experiments;
 

@@ -1,5 +1,3 @@
-using Imta.MetaWeight.Experiments;
-using Imta.MetaWeight.Experiments.Checks;
 
 namespace Imta.MetaWeight.Tests.Experiments;
 

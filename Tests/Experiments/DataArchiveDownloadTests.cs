@@ -1,7 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
 using System.Security.Cryptography;
-using Imta.MetaWeight.Experiments;
 using Imta.MetaWeight.Experiments.Data;
 
 namespace Imta.MetaWeight.Tests.Experiments;

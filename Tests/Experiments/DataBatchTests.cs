@@ -1,5 +1,6 @@
 using FsCheck;
 using FsCheck.Fluent;
+using Imta.MetaWeight.Backbones.Kernels;
 using Imta.MetaWeight.Experiments.Data;
 
 namespace Imta.MetaWeight.Tests.Experiments;

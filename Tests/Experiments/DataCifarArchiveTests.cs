@@ -1,7 +1,6 @@
 using System.Formats.Tar;
 using System.IO.Compression;
 using System.Security.Cryptography;
-using Imta.MetaWeight.Experiments;
 using Imta.MetaWeight.Experiments.Commands;
 using Imta.MetaWeight.Experiments.Data;
 

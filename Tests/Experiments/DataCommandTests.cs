@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using System.Diagnostics;
 using Imta.MetaWeight.Experiments.Commands;
 using Imta.MetaWeight.Experiments.Data;
+using Imta.MetaWeight.Experiments.Evaluation;
 
 namespace Imta.MetaWeight.Tests.Experiments;
 

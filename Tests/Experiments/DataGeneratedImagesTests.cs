@@ -1,3 +1,4 @@
+using Imta.MetaWeight.Backbones.Kernels;
 using Imta.MetaWeight.Experiments.Data;
 
 namespace Imta.MetaWeight.Tests.Experiments;

@@ -1,6 +1,5 @@
 using FsCheck;
 using FsCheck.Fluent;
-using Imta.MetaWeight.Experiments;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
 

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Text.Json;
+using Imta.MetaWeight.Experiments.Evaluation;
 
 namespace Imta.MetaWeight.Tests.Experiments;
 

@@ -1,4 +1,7 @@
-using Imta.MetaWeight.Experiments.Diagnosis;
+using Imta.MetaWeight.Experiments.Commands;
+using Imta.MetaWeight.Experiments.Reports;
+using Imta.MetaWeight.Experiments.Runs;
+using Imta.MetaWeight.Tests.Experiments.Training.Distributed;
 
 namespace Imta.MetaWeight.Tests.Experiments;
 
@@ -20,8 +23,9 @@ public sealed class DoctorTests
         Variables = new Dictionary<string, string>(),
         HasNvidiaDriver = false,
         HasPythonTorch = true,
-        Mpi = new MpiFacts("Open MPI 4.1.4: /usr/lib/libmpi.so.40", "/usr/bin/mpirun"),
     };
+
+    private static readonly MpiFacts Mpi = new("Open MPI 4.1.4: /usr/lib/libmpi.so.40", "/usr/bin/mpirun");
 
     private static readonly TorchFacts Torch = new()
     {
@@ -32,19 +36,19 @@ public sealed class DoctorTests
     };
 
     [Fact]
-    public void A_good_machine_is_all_well() => Doctor.Examine(Host, Torch).Should().OnlyContain(finding => finding.Verdict == Verdict.Ok && finding.Advice == null);
+    public void A_good_machine_is_all_well() => Doctor.Examine(Host, Torch, Mpi).Should().OnlyContain(finding => finding.Verdict == DoctorVerdict.Ok && finding.Advice == null);
 
     [Fact]
     public void A_system_without_pictures_is_told()
-        => Of("pictures", Torch with { ReadsPictures = false }).Should().Match<Finding>(finding => finding.Verdict == Verdict.Note && finding.Found.Contains("SkiaSharp"));
+        => Of("pictures", Torch with { ReadsPictures = false }).Should().Match<DoctorFinding>(finding => finding.Verdict == DoctorVerdict.Note && finding.Found.Contains("SkiaSharp"));
 
     [Fact]
     public void Which_mpi_ranks_would_use_is_said_or_how_to_get_one()
     {
         Of("MPI").Found.Should().Be("Open MPI 4.1.4: /usr/lib/libmpi.so.40, started by /usr/bin/mpirun");
-        Finding none = Of("MPI", host: Host with { Mpi = null }), alone = Of("MPI", host: Host with { Mpi = Host.Mpi! with { Launcher = null } }), wrong = Of("MPI", host: Host with { Mpi = new("", null, "IMTA_MPI is 'x'") });
+        DoctorFinding none = Of("MPI", mpi: _ => null), alone = Of("MPI", mpi: all => all with { Launcher = null }), wrong = Of("MPI", mpi: _ => new("", null, "IMTA_MPI is 'x'"));
 
-        (none.Verdict, alone.Verdict, wrong.Verdict).Should().Be((Verdict.Note, Verdict.Note, Verdict.Warning));
+        (none.Verdict, alone.Verdict, wrong.Verdict).Should().Be((DoctorVerdict.Note, DoctorVerdict.Note, DoctorVerdict.Warning));
         none.Advice.Should().Contain("apt-get install openmpi-bin").And.Contain("IMTA_MPI=");
         alone.Found.Should().Contain("no mpirun of its own is found");
         wrong.Found.Should().Be("IMTA_MPI is 'x'");
@@ -61,21 +65,21 @@ public sealed class DoctorTests
     [Fact]
     public void A_copy_for_an_older_libstdcxx_is_said()
         => Of("TorchSharp", Torch with { Copy = "/cache/libLibTorchSharp-0.107.0.so" }).Should()
-            .Match<Finding>(finding => finding.Verdict == Verdict.Ok && finding.Found.Contains("libstdc++") && finding.Found.EndsWith("/cache/libLibTorchSharp-0.107.0.so"));
+            .Match<DoctorFinding>(finding => finding.Verdict == DoctorVerdict.Ok && finding.Found.Contains("libstdc++") && finding.Found.EndsWith("/cache/libLibTorchSharp-0.107.0.so"));
 
     [Fact]
     public void What_is_missing_names_how_to_get_it()
         => Of("libtorch", Torch with { Problem = "libtorch.so: cannot open", Libraries = [] }).Should()
-            .Match<Finding>(finding => finding.Verdict == Verdict.Missing && finding.Found == "cannot be used: libtorch.so: cannot open" && finding.Advice!.Contains("LIBTORCH="));
+            .Match<DoctorFinding>(finding => finding.Verdict == DoctorVerdict.Missing && finding.Found == "cannot be used: libtorch.so: cannot open" && finding.Advice!.Contains("LIBTORCH="));
 
     [Theory]
     [InlineData(8.0, false, "8.0 GiB for this process")]
     [InlineData(1.5, true, "1.5 GiB for this process")]
     public void Little_memory_is_warned_of(double available, bool warns, string found)
     {
-        Finding memory = Of("memory", host: Host with { MemoryAvailable = (long)(available * Gibibyte) });
+        DoctorFinding memory = Of("memory", host: Host with { MemoryAvailable = (long)(available * Gibibyte) });
 
-        (memory.Verdict, memory.Found).Should().Be((warns ? Verdict.Warning : Verdict.Ok, found));
+        (memory.Verdict, memory.Found).Should().Be((warns ? DoctorVerdict.Warning : DoctorVerdict.Ok, found));
     }
 
     [Fact]
@@ -83,19 +87,19 @@ public sealed class DoctorTests
     {
         HostFacts silent = Host with { Processor = null, VectorUnits = null, CoresOfMachine = null, MemoryAvailable = null, RunFolderFree = null };
 
-        Doctor.Examine(silent, Torch with { Libraries = [], Allocator = [] }).Should().NotContain(finding => finding.Verdict >= Verdict.Warning);
+        Doctor.Examine(silent, Torch with { Libraries = [], Allocator = [] }, Mpi).Should().NotContain(finding => finding.Verdict >= DoctorVerdict.Warning);
     }
 
     [Fact]
     public void The_smaller_things_are_told_too()
     {
         Of("threads", host: Host with { Variables = Variables(("OMP_NUM_THREADS", "1")) }).Found.Should().Be("2 by default, for 2 of 8 cores that this process may use; OMP_NUM_THREADS=1");
-        Of("allocator", host: Host with { Variables = Variables(("LD_PRELOAD", "/usr/lib/libjemalloc.so.2")) }).Verdict.Should().Be(Verdict.Note);
-        Of("processor", host: Host with { VectorUnits = [] }).Verdict.Should().Be(Verdict.Warning);
-        Of("disk", host: Host with { RunFolderFree = 1000 }).Verdict.Should().Be(Verdict.Warning);
+        Of("allocator", host: Host with { Variables = Variables(("LD_PRELOAD", "/usr/lib/libjemalloc.so.2")) }).Verdict.Should().Be(DoctorVerdict.Note);
+        Of("processor", host: Host with { VectorUnits = [] }).Verdict.Should().Be(DoctorVerdict.Warning);
+        Of("disk", host: Host with { RunFolderFree = 1000 }).Verdict.Should().Be(DoctorVerdict.Warning);
         Of("CUDA", Torch with { CudaDevices = 2 }).Found.Should().StartWith("2 devices");
         Of("CUDA", host: Host with { HasNvidiaDriver = true }).Advice.Should().Contain("LIBTORCH=");
-        Of("python3-torch", host: Host with { HasPythonTorch = false }).Verdict.Should().Be(Verdict.Note);
+        Of("python3-torch", host: Host with { HasPythonTorch = false }).Verdict.Should().Be(DoctorVerdict.Note);
     }
 
     [Fact]
@@ -104,14 +108,14 @@ public sealed class DoctorTests
         const string Message = "Unable to load shared library 'LibTorchSharp' or one of its dependencies. Set LD_DEBUG:\n"
             + "libtorch.so: cannot open shared object file: No such file or directory\n";
 
-        TorchFacts.Reason(new TypeInitializationException("x", new DllNotFoundException(Message)))
+        Libtorch.Reason(new TypeInitializationException("x", new DllNotFoundException(Message)))
             .Should().Be("libtorch.so: cannot open shared object file: No such file or directory");
-        TorchFacts.Reason(new InvalidOperationException("two\nlines")).Should().Be("two lines");
-        TorchFacts.Reason(new DllNotFoundException("short")).Should().Be("short");
+        Libtorch.Reason(new InvalidOperationException("two\nlines")).Should().Be("two lines");
+        Libtorch.Reason(new DllNotFoundException("short")).Should().Be("short");
     }
 
     private static Dictionary<string, string> Variables(params (string Name, string Value)[] variables) => variables.ToDictionary(variable => variable.Name, variable => variable.Value);
 
-    private static Finding Of(string check, TorchFacts? torch = null, HostFacts? host = null)
-        => Doctor.Examine(host ?? Host, torch ?? Torch).Single(finding => finding.Check == check);
+    private static DoctorFinding Of(string check, TorchFacts? torch = null, HostFacts? host = null, Func<MpiFacts, MpiFacts?>? mpi = null)
+        => Doctor.Examine(host ?? Host, torch ?? Torch, mpi is null ? Mpi : mpi(Mpi)).Single(finding => finding.Check == check);
 }

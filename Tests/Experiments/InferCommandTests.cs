@@ -1,7 +1,8 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using Imta.MetaWeight.Allocation;
 using Imta.MetaWeight.Experiments.Runs;
-using Imta.MetaWeight.Tests.Experiments.Pictures;
+using Imta.MetaWeight.Tests.Experiments.Data.Pictures;
 
 namespace Imta.MetaWeight.Tests.Experiments;
 

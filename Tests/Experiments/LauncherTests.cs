@@ -1,5 +1,8 @@
 using System.Diagnostics;
 using System.Runtime.Versioning;
+using Imta.MetaWeight.Backbones.Kernels;
+using Imta.MetaWeight.Experiments.Evaluation;
+using Imta.MetaWeight.Experiments.Reports;
 using Imta.MetaWeight.Tests.Docs;
 
 namespace Imta.MetaWeight.Tests.Experiments;

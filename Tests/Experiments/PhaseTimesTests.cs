@@ -1,5 +1,7 @@
 using System.Diagnostics;
+using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments.Benchmarks;
+using Imta.MetaWeight.Experiments.Evaluation;
 using Imta.MetaWeight.Meta;
 
 namespace Imta.MetaWeight.Tests.Experiments;

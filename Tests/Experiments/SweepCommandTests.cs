@@ -1,3 +1,4 @@
+using Imta.MetaWeight.Backbones.Kernels;
 using Imta.MetaWeight.Experiments.Runs;
 
 namespace Imta.MetaWeight.Tests.Experiments;

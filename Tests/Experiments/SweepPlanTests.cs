@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
-using Imta.MetaWeight.Experiments;
+using Imta.MetaWeight.Backbones.Kernels;
 using Imta.MetaWeight.Experiments.Configuration;
+using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Sweeps;
 
 namespace Imta.MetaWeight.Tests.Experiments;

@@ -1,5 +1,7 @@
 using FsCheck;
 using FsCheck.Fluent;
+using Imta.MetaWeight.Backbones.Kernels;
+using Imta.MetaWeight.Experiments.Reports;
 using Imta.MetaWeight.Experiments.Runs;
 using Imta.MetaWeight.Experiments.Sweeps;
 using Values = System.Collections.Generic.Dictionary<Imta.MetaWeight.Experiments.Sweeps.Quantity, double>;

@@ -1,7 +1,9 @@
+using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments.Configuration;
-using Imta.MetaWeight.Experiments.Processes;
 using Imta.MetaWeight.Experiments.Training;
+using Imta.MetaWeight.Experiments.Training.Distributed;
 using Imta.MetaWeight.Meta;
+using Imta.MetaWeight.Tests.Meta;
 
 namespace Imta.MetaWeight.Tests.Experiments;
 

@@ -1,3 +1,4 @@
+using Imta.MetaWeight.Backbones.Layers;
 using Imta.MetaWeight.Experiments.Runs;
 
 namespace Imta.MetaWeight.Tests.Experiments;

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
+using Imta.MetaWeight.Experiments.Reports;
 using Imta.MetaWeight.Experiments.Verification;
 
 namespace Imta.MetaWeight.Tests.Experiments;

@@ -1,3 +1,4 @@
+using Imta.MetaWeight.Experiments.Reports;
 using Imta.MetaWeight.Experiments.Verification;
 using Imta.MetaWeight.Meta;
 using Adam = Imta.MetaWeight.Meta.Adam;

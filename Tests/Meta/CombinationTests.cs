@@ -1,4 +1,7 @@
 using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Experiments.Data;
+using Imta.MetaWeight.Experiments.Reports;
+using Imta.MetaWeight.Experiments.Sweeps;
 using Imta.MetaWeight.Experiments.Verification;
 using Imta.MetaWeight.Losses;
 using Imta.MetaWeight.Meta;

@@ -1,5 +1,6 @@
 using Imta.MetaWeight.Backbones;
-using Imta.MetaWeight.Losses;
+using Imta.MetaWeight.Experiments.Data;
+using Imta.MetaWeight.Experiments.Reports;
 using Imta.MetaWeight.Meta;
 using TorchSharp.Modules;
 

@@ -1,3 +1,6 @@
+using Imta.MetaWeight.Backbones.Kernels;
+using Imta.MetaWeight.Experiments.Configuration;
+using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Verification;
 using Imta.MetaWeight.Meta;
 

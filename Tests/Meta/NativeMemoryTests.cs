@@ -1,9 +1,10 @@
 using System.Globalization;
 using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Losses;
 using Imta.MetaWeight.Meta;
 using Imta.MetaWeight.Tests.Backbones;
-using Imta.MetaWeight.Tests.Experiments.Processes;
+using Imta.MetaWeight.Tests.Experiments.Training.Distributed;
 using Xunit.Abstractions;
 
 namespace Imta.MetaWeight.Tests.Meta;

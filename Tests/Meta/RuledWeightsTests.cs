@@ -1,6 +1,7 @@
 using FsCheck;
 using FsCheck.Fluent;
 using Imta.MetaWeight.Allocation;
+using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Meta;
 
 namespace Imta.MetaWeight.Tests.Meta;

@@ -1,5 +1,6 @@
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Backbones.Layers;
+using Imta.MetaWeight.Experiments.Reports;
 using Linear = Imta.MetaWeight.Backbones.Layers.Linear;
 using Parameter = TorchSharp.Modules.Parameter;
 

@@ -1,4 +1,7 @@
 using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Backbones.Kernels;
+using Imta.MetaWeight.Experiments.Data;
+using Imta.MetaWeight.Experiments.Reports;
 using TorchSharp.Modules;
 
 namespace Imta.MetaWeight.Tests.Meta;

@@ -1,5 +1,4 @@
 using System.Buffers.Binary;
-using Imta.MetaWeight.Experiments.Runs;
 
 namespace Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 

@@ -41,8 +41,7 @@ internal sealed record PictureInspection(string File, long Bytes, PictureHead? H
     }
 
     /// <summary>Reads many, on all cores, in their order.</summary>
-    public static IEnumerable<PictureInspection> OfAll(ImageFolder folder, CancellationToken stop) => folder.Files
-        .Select(file => Path.Combine(folder.Root, file))
+    public static IEnumerable<PictureInspection> OfAll(IEnumerable<string> files, CancellationToken stop) => files
         .AsParallel().AsOrdered().WithMergeOptions(ParallelMergeOptions.NotBuffered).WithCancellation(stop)
         .Select(Of);
 }

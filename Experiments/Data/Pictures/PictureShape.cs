@@ -1,3 +1,4 @@
+
 namespace Imta.MetaWeight.Experiments.Data.Pictures;
 
 /// <summary>What a network sees of a picture in evaluation: torchvision's <c>Resize</c> and <c>CenterCrop</c>.</summary>
@@ -5,11 +6,14 @@ namespace Imta.MetaWeight.Experiments.Data.Pictures;
 /// <param name="Resized">To what the shorter side is resized before, in pixels.</param>
 public readonly record struct PictureShape(int Side, int Resized)
 {
+    /// <summary>Height and width of CIFAR's images, in pixels.</summary>
+    public const int CifarSide = 32;
+
     /// <summary>As networks for ImageNet are tested.</summary>
     public static PictureShape ImageNet { get; } = new(PictureCrop.Side, 256);
 
     /// <summary>For networks of small images: the largest square.</summary>
-    public static PictureShape Cifar { get; } = new(ImageSet.Side, ImageSet.Side);
+    public static PictureShape Cifar { get; } = new(CifarSide, CifarSide);
 
     /// <summary>The whole picture with its shorter side resized, and of that the middle.</summary>
     /// <param name="width">The picture's, in pixels.</param>

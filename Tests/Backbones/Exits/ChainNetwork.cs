@@ -1,4 +1,5 @@
 using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Experiments.Reports;
 using TorchSharp.Modules;
 
 namespace Imta.MetaWeight.Tests.Backbones.Exits;

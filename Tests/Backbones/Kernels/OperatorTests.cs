@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using Imta.MetaWeight.Backbones.Kernels;
+using Imta.MetaWeight.Experiments.Evaluation;
 
 namespace Imta.MetaWeight.Tests.Backbones.Kernels;
 

@@ -1,3 +1,5 @@
+using Imta.MetaWeight.Backbones.Kernels;
+
 namespace Imta.MetaWeight.Tests.Backbones.Kernels;
 
 /// <summary>A copy of a tensor as rows, alone or amid the channels of a wider buffer.</summary>

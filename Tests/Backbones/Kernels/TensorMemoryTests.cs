@@ -1,6 +1,7 @@
 using FsCheck;
 using FsCheck.Fluent;
 using Imta.MetaWeight.Backbones.Kernels;
+using Imta.MetaWeight.Experiments.Reports;
 
 namespace Imta.MetaWeight.Tests.Backbones.Kernels;
 

@@ -1,4 +1,5 @@
 using Imta.MetaWeight.Backbones.Kernels;
+using Imta.MetaWeight.Experiments.Reports;
 using Imta.MetaWeight.Tests.Experiments;
 
 namespace Imta.MetaWeight.Tests.Backbones.Kernels;

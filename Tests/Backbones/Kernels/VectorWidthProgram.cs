@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
+using Imta.MetaWeight.Backbones.Kernels;
 
 namespace Imta.MetaWeight.Tests.Backbones.Kernels;
 

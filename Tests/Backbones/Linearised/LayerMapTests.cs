@@ -1,3 +1,4 @@
+using Imta.MetaWeight.Backbones;
 
 namespace Imta.MetaWeight.Tests.Backbones.Linearised;
 

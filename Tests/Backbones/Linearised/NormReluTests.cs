@@ -1,6 +1,7 @@
 using Imta.MetaWeight.Backbones.Kernels;
 using Imta.MetaWeight.Backbones.Layers;
 using Imta.MetaWeight.Backbones.Linearised;
+using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Verification;
 
 namespace Imta.MetaWeight.Tests.Backbones.Linearised;

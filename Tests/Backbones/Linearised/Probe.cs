@@ -1,5 +1,6 @@
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Backbones.Linearised;
+using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Verification;
 
 namespace Imta.MetaWeight.Tests.Backbones.Linearised;

@@ -1,6 +1,7 @@
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Backbones.Layers;
 using Imta.MetaWeight.Backbones.Linearised;
+using Imta.MetaWeight.Experiments.Reports;
 using BatchNorm = Imta.MetaWeight.Backbones.Layers.BatchNorm;
 using Convolution = Imta.MetaWeight.Backbones.Layers.Convolution;
 using Linear = Imta.MetaWeight.Backbones.Layers.Linear;

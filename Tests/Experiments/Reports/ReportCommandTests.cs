@@ -1,5 +1,7 @@
 using System.Text.Json;
 using System.Xml.Linq;
+using Imta.MetaWeight.Backbones.Kernels;
+using Imta.MetaWeight.Experiments.Reports;
 
 namespace Imta.MetaWeight.Tests.Experiments.Reports;
 

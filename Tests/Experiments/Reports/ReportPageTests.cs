@@ -1,3 +1,5 @@
+using Imta.MetaWeight.Backbones.Kernels;
+using Imta.MetaWeight.Experiments.Reports;
 using Microsoft.Playwright;
 
 namespace Imta.MetaWeight.Tests.Experiments.Reports;

@@ -1,6 +1,10 @@
 using System.Globalization;
 using System.Text.Json;
 using System.Text.RegularExpressions;
+using Imta.MetaWeight.Allocation;
+using Imta.MetaWeight.Backbones.Kernels;
+using Imta.MetaWeight.Backbones.Layers;
+using Imta.MetaWeight.Experiments.Reports;
 using Imta.MetaWeight.Experiments.Runs;
 
 namespace Imta.MetaWeight.Tests.Experiments.Reports;

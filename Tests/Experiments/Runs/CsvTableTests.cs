@@ -1,5 +1,7 @@
 using System.Text;
-using Imta.MetaWeight.Experiments;
+using Imta.MetaWeight.Allocation;
+using Imta.MetaWeight.Backbones.Kernels;
+using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 using Imta.MetaWeight.Experiments.Reports;
 using Imta.MetaWeight.Experiments.Runs;
 

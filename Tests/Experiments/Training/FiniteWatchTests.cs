@@ -1,3 +1,4 @@
+using Imta.MetaWeight.Experiments.Reports;
 using Imta.MetaWeight.Experiments.Training;
 using Imta.MetaWeight.Meta;
 

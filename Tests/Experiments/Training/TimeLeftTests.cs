@@ -1,3 +1,4 @@
+using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments.Training;
 
 namespace Imta.MetaWeight.Tests.Experiments.Training;

@@ -1,3 +1,5 @@
+using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Experiments.Sweeps;
 using Imta.MetaWeight.Experiments.Verification;
 using Imta.MetaWeight.Meta;
 using Xunit.Abstractions;

@@ -1,5 +1,4 @@
 using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
-using Imta.MetaWeight.Tests.Experiments;
 
 namespace Imta.MetaWeight.Tests.Experiments.Checkpoints.TorchFiles;
 

@@ -1,0 +1,56 @@
+using Imta.MetaWeight.Experiments.Data.Pictures;
+
+namespace Imta.MetaWeight.Experiments.Data;
+
+/// <summary>The random numbers of the crops and flips of a batch, drawn at once: who decodes which picture when changes nothing.</summary>
+internal sealed class PictureDraws
+{
+    private const int OfATry = 4; // share of the area, aspect ratio, row, column
+    private const int OfAPicture = (PictureCrop.Tries * OfATry) + 1; // and the flip
+
+    private readonly float[] _numbers; // [N, OfAPicture], each in [0, 1)
+
+    /// <param name="numbers">For each picture those of its tries, four each, and the flip's; each in [0, 1).</param>
+    internal PictureDraws(float[] numbers) => _numbers = numbers;
+
+    /// <summary>Draws for a batch.</summary>
+    /// <param name="count">N.</param>
+    /// <param name="random">For example that of <see cref="SeedSequence.Augmentation"/>, the epoch and the batch.</param>
+    public static PictureDraws Sample(int count, Generator random)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        return new PictureDraws(rand([count, OfAPicture], float32, generator: random).ToArray<float>());
+    }
+
+    /// <summary>Those of some of the pictures.</summary>
+    /// <param name="within">Which, of 0 … N − 1.</param>
+    public PictureDraws Of(IEnumerable<long> within) => new([.. within.SelectMany(sample => _numbers.AsSpan((int)sample * OfAPicture, OfAPicture).ToArray())]);
+
+    /// <summary>Whether a picture's left and right change places: by chance, of every second picture on average.</summary>
+    /// <param name="sample">0 … N − 1.</param>
+    public bool Flips(int sample) => _numbers[(sample * OfAPicture) + OfAPicture - 1] < 0.5;
+
+    /// <summary>A picture's crop: the first of its tries that fits, else its middle.</summary>
+    /// <param name="sample">0 … N − 1.</param>
+    /// <param name="width">The picture's, in pixels.</param>
+    /// <param name="height">The picture's, in pixels.</param>
+    public PictureWindow Window(int sample, int width, int height)
+    {
+        for (int k = 0; k < PictureCrop.Tries; k++)
+        {
+            ReadOnlySpan<float> drawn = _numbers.AsSpan((sample * OfAPicture) + (k * OfATry), OfATry);
+            double area = PictureCrop.LeastArea + (drawn[0] * (1 - PictureCrop.LeastArea));
+            double aspect = Math.Pow(PictureCrop.LargestAspect, (2 * drawn[1]) - 1);
+            if (PictureCrop.Size(width, height, area, aspect) is { } size)
+            {
+                return PictureCrop.OfCrop(Pick(drawn[2], height - size.Height), Pick(drawn[3], width - size.Width), size.Height, size.Width);
+            }
+        }
+
+        (int top, int left, int cropHeight, int cropWidth) = PictureCrop.Middle(width, height);
+        return PictureCrop.OfCrop(top, left, cropHeight, cropWidth);
+    }
+
+    /// <summary>One of 0 … <paramref name="last"/>.</summary>
+    private static int Pick(float number, int last) => Math.Min((int)(number * (last + 1.0)), last);
+}

@@ -1,0 +1,127 @@
+using System.Diagnostics;
+using Imta.MetaWeight.Allocation;
+using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Experiments.Data;
+using Imta.MetaWeight.Experiments.Runs;
+using Imta.MetaWeight.Meta;
+using MathNet.Numerics.Statistics;
+
+namespace Imta.MetaWeight.Experiments.Evaluation;
+
+/// <summary>How long answers take, by real early-exit execution on test images: of each exit, and under each budget.</summary>
+internal sealed class LatencyMeasurement : IDisposable
+{
+    private const int SinglesForABatch = 10;
+    private const int MostPictures = 512; // of 224 x 224, for 300 MB, unless a batch has more
+
+    private readonly DisposeScope _scope = NewDisposeScope();
+    private readonly EarlyExit _runner;
+    private readonly Tensor _images; // normalised, on the device
+    private readonly Device _device;
+    private readonly Way[] _ways;
+
+    /// <param name="network">The network.</param>
+    /// <param name="test">The test images.</param>
+    /// <param name="normalisation">For the network's input.</param>
+    /// <param name="report">Accuracy and multiply-adds of what is measured.</param>
+    /// <param name="images">At most so many of the test images are used, of pictures no more than <see cref="MostPictures"/> or a batch.</param>
+    /// <param name="batch">Images of a batch.</param>
+    public LatencyMeasurement(TrainedNetwork network, ImageSet test, Normalisation normalisation, TestReport report, int images, int batch)
+    {
+        _runner = new EarlyExit(network.Network);
+        _device = network.Device;
+        int count = Math.Min(test.Files is null ? images : Math.Min(images, Math.Max(MostPictures, batch)), test.Count);
+        using ImageSet used = test.Select([.. Enumerable.Range(0, count).Select(row => (long)row)]);
+        _images = new BatchSource(used, normalisation, network.Device).InOrder(count).Single().Images;
+        int exits = network.Network.Exits;
+        _ways =
+        [
+            .. report.Anytime.Select(row => new Way("anytime", row.Exit, null, row.Top1, row.Macs, UpTo(row.Exit - 1))),
+            .. report.Budgets.Where(row => row.Exit == exits).Select(row => new Way("dynamic", null, row.P, row.TestAccuracy, row.TestMacs, ByPolicy(report.PolicyOf(row.P)))),
+        ];
+    }
+
+    /// <summary>Measurements that <see cref="Run"/> makes.</summary>
+    public int Steps(int batch, int repeat) => _ways.Length * (Sizes(batch, repeat).Sum(size => size.Times + 1));
+
+    /// <summary>Measures one image at a time and batches, everything in turns; what comes first does not count.</summary>
+    /// <param name="batch">Images of a batch; no more than there are.</param>
+    /// <param name="repeat">Batches for each way.</param>
+    /// <param name="advance">Told of each measurement.</param>
+    public IReadOnlyList<LatencyRow> Run(int batch, int repeat, Action advance)
+    {
+        var rows = new List<LatencyRow>();
+        foreach ((int size, int times) in Sizes(batch, repeat))
+        {
+            List<double>[] milliseconds = [.. _ways.Select(_ => new List<double>())];
+            for (int time = 0; time <= times; time++)
+            {
+                for (int way = 0; way < _ways.Length; way++)
+                {
+                    double measured = Time(_ways[way], size, time);
+                    if (time > 0)
+                    {
+                        milliseconds[way].Add(measured);
+                    }
+
+                    advance();
+                }
+            }
+
+            rows.AddRange(_ways.Zip(milliseconds, (way, times) => way.Row(size, times)));
+        }
+
+        return rows;
+    }
+
+    public void Dispose()
+    {
+        _runner.Dispose();
+        _scope.Dispose();
+    }
+
+    private static ExitRule UpTo(int exit) => (k, logits, _) => k == exit ? ones([logits.shape[0]], ScalarType.Bool, logits.device) : zeros([logits.shape[0]], ScalarType.Bool, logits.device);
+
+    private static ExitRule ByPolicy(ExitPolicy policy) => (k, logits, _) => policy.Leaves(k, logits);
+
+    private (int Size, int Times)[] Sizes(int batch, int repeat)
+    {
+        int size = Math.Min(batch, (int)_images.shape[0]);
+        (int, int) singles = (1, repeat * SinglesForABatch);
+        return size == 1 ? [singles] : [singles, (size, repeat)];
+    }
+
+    private double Time(Way way, int size, int number)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        long batches = _images.shape[0] / size;
+        Tensor images = _images.narrow(0, number % batches * size, size);
+        if (_device.type == DeviceType.CUDA)
+        {
+            cuda.synchronize(_device);
+        }
+
+        var clock = Stopwatch.StartNew();
+        _ = _runner.Run(images, way.Rule).Logits.cpu();
+        return clock.Elapsed.TotalMilliseconds;
+    }
+
+    /// <summary>A way to an answer.</summary>
+    private sealed record Way(string Kind, int? Exit, int? P, double Accuracy, double Macs, ExitRule Rule)
+    {
+        public LatencyRow Row(int batch, List<double> milliseconds) => new()
+        {
+            Kind = Kind,
+            Batch = batch,
+            Exit = Exit,
+            P = P,
+            Accuracy = Accuracy,
+            Macs = Macs,
+            Batches = milliseconds.Count,
+            MedianMs = Math.Round(milliseconds.Median(), 4),
+            P95Ms = Math.Round(milliseconds.Percentile(95), 4),
+            MeanMs = Math.Round(milliseconds.Mean(), 4),
+            ImagesPerSecond = Math.Round(1000 * batch / milliseconds.Mean(), 1),
+        };
+    }
+}

@@ -1,0 +1,98 @@
+using Imta.MetaWeight.Allocation;
+using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Experiments.Data;
+using Imta.MetaWeight.Losses;
+
+namespace Imta.MetaWeight.Experiments.Evaluation;
+
+/// <summary>How good an exit is on a set of images.</summary>
+/// <param name="Loss">Mean cross-entropy.</param>
+/// <param name="Top1">Share of images whose class is the exit's first answer.</param>
+/// <param name="Top5">Share of images whose class is among the exit's first five answers.</param>
+internal sealed record ExitScore(double Loss, double Top1, double Top5);
+
+/// <summary>What every exit answers to a set of clean images, one forward pass each. Everything is on the CPU.</summary>
+/// <remarks>Shapes: <c>N</c> images, <c>K</c> exits.</remarks>
+/// <param name="Set">The images.</param>
+/// <param name="Classes">int64 <c>[N, K]</c>: the answers.</param>
+/// <param name="Confidence">float32 <c>[N, K]</c>: the largest softmax probability.</param>
+/// <param name="Scores">float32 <c>[N, K]</c>: by what images leave early.</param>
+/// <param name="Losses">float32 <c>[N, K]</c>: cross-entropies.</param>
+/// <param name="TopFive">bool <c>[N, K]</c>: whether the image's class is among the first five answers.</param>
+internal sealed record SetAnswers(ImageSet Set, Tensor Classes, Tensor Confidence, Tensor Scores, Tensor Losses, Tensor TopFive)
+{
+    /// <summary>Images of a forward pass.</summary>
+    public const int Batch = 256;
+
+    private const int Best = 5;
+
+    /// <summary>K.</summary>
+    public int Exits => (int)Classes.shape[1];
+
+    /// <summary>bool <c>[N, K]</c>: whether the answer is the image's class.</summary>
+    public Tensor Correct => Classes.eq(Set.Labels.unsqueeze(1));
+
+    /// <summary>Forward passes that <see cref="Of"/> makes for a set.</summary>
+    public static int Batches(ImageSet set) => Batches(set.Count);
+
+    /// <summary>Forward passes for so many images.</summary>
+    public static int Batches(long images) => (int)((images + Batch - 1) / Batch);
+
+    /// <summary>Asks every exit about every image; the answers belong to the open dispose scope.</summary>
+    /// <param name="network">The network.</param>
+    /// <param name="set">The images; they stay the caller's.</param>
+    /// <param name="normalisation">For the network's input.</param>
+    /// <param name="criterion">By what images leave early.</param>
+    /// <param name="device">The network's.</param>
+    /// <param name="stop">Ends the work behind its present batch.</param>
+    /// <param name="advance">Told of each batch.</param>
+    public static SetAnswers Of(
+        MultiExitNetwork network, ImageSet set, Normalisation normalisation, IExitCriterion criterion, Device device, CancellationToken stop, Action? advance = null)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        using IDisposable noGrad = no_grad();
+        using var folding = new Folding();
+        var pass = new Pass(NormStatistics.Running) { Folding = folding };
+        var parts = new List<Tensor[]>();
+        foreach (Batch batch in new BatchSource(set, normalisation, device).InOrder(Batch))
+        {
+            stop.ThrowIfCancellationRequested();
+            using DisposeScope step = NewDisposeScope();
+            using (batch)
+            {
+                parts.Add(Array.ConvertAll(OfBatch(network, batch, pass, criterion), answers => step.MoveToOuter(answers.cpu())));
+            }
+
+            advance?.Invoke();
+        }
+
+        if (parts.Count == 0)
+        {
+            Tensor None(ScalarType type) => scope.MoveToOuter(empty([0, network.Exits], type));
+            return new SetAnswers(set, None(int64), None(float32), None(float32), None(float32), None(ScalarType.Bool));
+        }
+
+        Tensor[] whole = [.. Enumerable.Range(0, parts[0].Length).Select(part => scope.MoveToOuter(cat([.. parts.Select(of => of[part])], 0)))];
+        return new SetAnswers(set, whole[0], whole[1], whole[2], whole[3], whole[4]);
+    }
+
+    /// <summary>The K scores.</summary>
+    public ExitScore[] PerExit()
+    {
+        using DisposeScope scope = NewDisposeScope();
+        Tensor sums = stack([Losses.to_type(float64).sum([0]), Correct.to_type(float64).sum([0]), TopFive.to_type(float64).sum([0])]); // [3, K]
+        double[] means = sums.div(Set.Count).ToArray<double>();
+        return [.. Enumerable.Range(0, Exits).Select(k => new ExitScore(means[k], means[Exits + k], means[(2 * Exits) + k]))];
+    }
+
+    private static Tensor[] OfBatch(MultiExitNetwork network, Batch batch, Pass pass, IExitCriterion criterion)
+    {
+        Tensor[] logits = network.Forward(batch.Images, pass);
+        Tensor stacked = stack(logits, 1); // [N, K, C]
+        Tensor best = stacked.topk(Math.Min(Best, network.Classes), 2).indexes; // [N, K, 5]
+        Tensor confidence = ExitCriteria.Confidence.Score(stacked);
+        Tensor scores = criterion == ExitCriteria.Confidence ? confidence : criterion.Score(stacked);
+        Tensor five = best.eq(batch.Labels.view(-1, 1, 1)).to_type(int64).sum(2).gt(0);
+        return [stacked.argmax(2), confidence, scores, CrossEntropy.PerSample(logits, batch.Labels), five];
+    }
+}

@@ -1,0 +1,42 @@
+namespace Imta.MetaWeight.Experiments.Platform;
+
+/// <summary>Says that a process works in a folder: a file <c>.lock</c> that it holds open and that goes with it, however it ends.</summary>
+internal static class FolderLock
+{
+    private const string Name = ".lock";
+    private const int WouldBlockLinux = 11, WouldBlockMac = 35, SharingViolation = 32;
+
+    /// <summary>Takes the folder until the result is disposed; null: another process has it.</summary>
+    /// <exception cref="IOException">The folder cannot be written.</exception>
+    public static IDisposable? Take(string folder) => Open(folder, FileMode.OpenOrCreate, FileOptions.DeleteOnClose);
+
+    /// <summary>Whether a process works there. Changes nothing.</summary>
+    public static bool IsTaken(string folder)
+    {
+        try
+        {
+            using FileStream? mine = Open(folder, FileMode.Open, FileOptions.None);
+            return mine is null;
+        }
+        catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
+        {
+            return false;
+        }
+    }
+
+    /// <summary>Whether a folder holds nothing but what a process that was killed may leave in a new one: its lock, and a file that it was writing.</summary>
+    public static bool IsEmpty(string folder) => !Directory.EnumerateFileSystemEntries(folder)
+        .Any(entry => Path.GetFileName(entry) != Name && !entry.EndsWith(AtomicFile.Suffix, StringComparison.Ordinal));
+
+    private static FileStream? Open(string folder, FileMode mode, FileOptions options)
+    {
+        try
+        {
+            return new FileStream(Path.Combine(folder, Name), mode, FileAccess.ReadWrite, FileShare.None, bufferSize: 1, options);
+        }
+        catch (IOException e) when ((e.HResult & 0xFFFF) is WouldBlockLinux or WouldBlockMac or SharingViolation)
+        {
+            return null;
+        }
+    }
+}

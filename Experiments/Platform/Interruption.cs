@@ -1,0 +1,73 @@
+using System.Runtime.InteropServices;
+
+namespace Imta.MetaWeight.Experiments.Platform;
+
+/// <summary>
+/// The first Ctrl-C or SIGTERM asks a command to stop where nothing is lost; a second one ends it at once. A run of a sweep is also asked by
+/// the end of its input, a pipe that closes with the sweep's process however that ends; so is rank 0 of processes that this program started.
+/// </summary>
+internal sealed class Interruption : IDisposable
+{
+    /// <summary>Exit code of a command that was stopped.</summary>
+    public const int ExitCode = 130;
+
+    /// <summary>The environment variable that says the latter: 1.</summary>
+    public const string StopsWithInput = "IMTA_STOP_WITH_INPUT";
+
+    private readonly CancellationTokenSource _stop = new();
+    private readonly PosixSignalRegistration[] _registrations;
+    private bool _signalled;
+
+    public Interruption()
+    {
+        _registrations = [PosixSignalRegistration.Create(PosixSignal.SIGINT, Stop), PosixSignalRegistration.Create(PosixSignal.SIGTERM, Stop)];
+        if (Environment.GetEnvironmentVariable(StopsWithInput) == "1" && LaunchPlace.OfThisProcess() is not { Rank: > 0 }) // the others have no input
+        {
+            new Thread(StopAtEndOfInput) { IsBackground = true }.Start();
+        }
+    }
+
+    public CancellationToken Token => _stop.Token;
+
+    /// <summary>What else a second signal ends; null: nothing.</summary>
+    public Action? AtOnce { get; set; }
+
+    public void Dispose()
+    {
+        foreach (PosixSignalRegistration registration in _registrations)
+        {
+            registration.Dispose();
+        }
+
+        _stop.Dispose();
+    }
+
+    private void StopAtEndOfInput()
+    {
+        using Stream input = Console.OpenStandardInput();
+        while (input.ReadByte() >= 0)
+        {
+        }
+
+        try
+        {
+            _stop.Cancel();
+        }
+        catch (ObjectDisposedException)
+        {
+            // The command was over first.
+        }
+    }
+
+    private void Stop(PosixSignalContext context)
+    {
+        context.Cancel = !_signalled;
+        if (_signalled)
+        {
+            AtOnce?.Invoke();
+        }
+
+        _signalled = true;
+        _stop.Cancel();
+    }
+}

@@ -1,0 +1,90 @@
+using System.Globalization;
+
+namespace Imta.MetaWeight.Experiments.Platform;
+
+/// <summary>What the machine has left for a run; null where it does not say.</summary>
+/// <param name="Disk">Free bytes of the drive of the run's folder.</param>
+/// <param name="Memory">Bytes that this process can have of the memory that it computes with, the CPU's or a GPU's, those that it has already included.</param>
+internal sealed record MachineRoom(long? Disk, long? Memory)
+{
+    /// <summary>Reads it from the machine.</summary>
+    /// <param name="runFolder">The run's folder; it need not be there yet.</param>
+    /// <param name="gpu">libtorch's number of the CUDA device that the run computes on; null: on the CPU.</param>
+    public static MachineRoom Of(string runFolder, int? gpu = null)
+        => new(FreeDisk(runFolder), gpu is { } number ? CudaDevices.FreeMemory(number) : FreeMemory("/") + Environment.WorkingSet);
+
+    /// <summary>The bytes of memory that the system and every control group above this process still give; null outside Linux.</summary>
+    /// <param name="root">The file system's root.</param>
+    internal static long? FreeMemory(string root)
+    {
+        string meminfo = Path.Combine(root, "proc/meminfo");
+        return File.Exists(meminfo) && Value(meminfo, "MemAvailable:") is { } kib
+            ? GroupRooms(root).Append(kib * ByteSize.Kib).Min()
+            : null;
+    }
+
+    private static long? FreeDisk(string folder)
+    {
+        string? there = Path.GetFullPath(folder);
+        while (there is not null && !Directory.Exists(there))
+        {
+            there = Path.GetDirectoryName(there);
+        }
+
+        try
+        {
+            return there is null ? null : new DriveInfo(OperatingSystem.IsWindows() ? Path.GetPathRoot(there)! : there).AvailableFreeSpace;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException)
+        {
+            return null;
+        }
+    }
+
+    /// <summary>The rooms of the control groups that this process is in, versions 2 and 1.</summary>
+    private static IEnumerable<long> GroupRooms(string root)
+    {
+        string groups = Path.Combine(root, "proc/self/cgroup");
+        foreach (string[] line in File.Exists(groups) ? File.ReadLines(groups).Select(line => line.Split(':', 3)) : [])
+        {
+            if (line is ["0", "", var unified])
+            {
+                foreach (long room in RoomsUpwards(Path.Combine(root, "sys/fs/cgroup"), unified, "memory.max", "memory.current", "inactive_file"))
+                {
+                    yield return room;
+                }
+            }
+            else if (line.Length == 3 && line[1].Split(',').Contains("memory"))
+            {
+                foreach (long room in RoomsUpwards(Path.Combine(root, "sys/fs/cgroup/memory"), line[2], "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"))
+                {
+                    yield return room;
+                }
+            }
+        }
+    }
+
+    // In a container the group's own folder may not be visible; those above it that are still hold.
+    private static IEnumerable<long> RoomsUpwards(string mount, string group, string limit, string use, string reclaimable)
+    {
+        string[] parts = group.Split('/', StringSplitOptions.RemoveEmptyEntries);
+        for (int depth = parts.Length; depth >= 0; depth--)
+        {
+            string folder = Path.Combine([mount, .. parts[..depth]]);
+            if (Number(Path.Combine(folder, limit)) is { } most && Number(Path.Combine(folder, use)) is { } used)
+            {
+                yield return most - used + (Value(Path.Combine(folder, "memory.stat"), reclaimable) ?? 0); // file caches give way
+            }
+        }
+    }
+
+    /// <summary>The number that a file holds; null without the file, or where it says <c>max</c>.</summary>
+    private static long? Number(string file)
+        => File.Exists(file) && long.TryParse(File.ReadAllText(file), NumberStyles.Integer, CultureInfo.InvariantCulture, out long number) ? number : null;
+
+    /// <summary>The number behind a key at the start of a line.</summary>
+    private static long? Value(string file, string key)
+        => File.Exists(file) ? File.ReadLines(file).Select(line => line.Split(' ', StringSplitOptions.RemoveEmptyEntries)).FirstOrDefault(words => words is [var first, _, ..] && first == key)?[1] is { } text
+            && long.TryParse(text, NumberStyles.Integer, CultureInfo.InvariantCulture, out long number) ? number : null
+            : null;
+}

@@ -1,0 +1,48 @@
+using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Experiments.Configuration;
+using Imta.MetaWeight.Experiments.Data;
+
+namespace Imta.MetaWeight.Experiments.Runs;
+
+/// <summary>From the configuration to the backbone.</summary>
+internal static class Networks
+{
+    /// <summary>The network of a run's last phase with its first parameters.</summary>
+    /// <exception cref="UsageException">The settings describe nothing that can be built.</exception>
+    public static MultiExitNetwork Build(Settings settings, Device device) => OfPhase(TrainingPhase.Of(settings)[^1], device);
+
+    /// <summary>The network of a phase with its first parameters.</summary>
+    /// <exception cref="UsageException">The settings describe nothing that can be built.</exception>
+    public static MultiExitNetwork OfPhase(TrainingPhase phase, Device device) => phase.Number == 1
+        ? PhaseOne(phase.Settings, device)
+        : PhaseTwo(phase.Settings, PhaseOne(TrainingPhase.FirstOfTwo(phase.Settings), device), device);
+
+    /// <summary>The network that is trained in one phase, or in phase I, with its first parameters.</summary>
+    /// <exception cref="UsageException">The settings describe nothing that can be built.</exception>
+    public static HeadedNetwork PhaseOne(Settings settings, Device device)
+    {
+        DatasetShape shape = DatasetShape.Of(settings.Data);
+        using Generator random = SeedSequence.Generator(settings.Seed, SeedSequence.Backbone);
+        LayerFactory factory = Factory(settings, random, device);
+        ModelOptions model = settings.Model;
+        try
+        {
+            return model.Backbone == BackboneKind.Ranet
+                ? new RaNet(model.Ranet, shape.Images, shape.Classes, factory, settings.Modifiers) { FeatureType = model.FeatureType }
+                : new MsdNet(model.Msdnet, shape.Images, shape.Classes, factory, settings.Modifiers) { FeatureType = model.FeatureType };
+        }
+        catch (ArgumentException e)
+        {
+            throw UsageException.Of(e);
+        }
+    }
+
+    /// <summary>The network of phase II around that of phase I, which belongs to it from now on.</summary>
+    public static PhaseTwoNetwork PhaseTwo(Settings settings, HeadedNetwork phaseOne, Device device)
+    {
+        using Generator random = SeedSequence.Generator(settings.Seed, SeedSequence.PhaseTwo);
+        return new PhaseTwoNetwork(phaseOne, settings.Modifiers.Isc, settings.Phase2.FrozenNorm, Factory(settings, random, device)) { FeatureType = settings.Model.FeatureType };
+    }
+
+    private static LayerFactory Factory(Settings settings, Generator random, Device device) => new(settings.Model.Initialisation, random, float32, device);
+}

@@ -1,0 +1,44 @@
+using Imta.MetaWeight.Experiments.Configuration;
+
+namespace Imta.MetaWeight.Experiments.Training.Checks;
+
+/// <summary>The checks before a run; in the order in which their findings are shown.</summary>
+internal enum CheckName
+{
+    /// <summary>Classes and sizes of the training, validation and test sets.</summary>
+    Splits,
+
+    /// <summary>Images that are in two sets.</summary>
+    Overlap,
+
+    /// <summary>Batches whose halves differ, or are too small.</summary>
+    OddBatch,
+
+    /// <summary>Exits that get no meta samples.</summary>
+    Shares,
+
+    /// <summary>Room for the run's files.</summary>
+    Disk,
+
+    /// <summary>Room for a training step.</summary>
+    Memory,
+}
+
+/// <summary>The names of the checks as a user writes them.</summary>
+internal static class CheckNames
+{
+    /// <summary>Every name, as <c>--allow</c> takes it.</summary>
+    public static IReadOnlyList<string> All { get; } = [.. Enum.GetValues<CheckName>().Select(Text)];
+
+    /// <summary>A check's name, such as <c>oddBatch</c>.</summary>
+    public static string Text(this CheckName check) => SettingsSchema.YamlName(check.ToString());
+
+    /// <summary>The checks of <c>--allow</c>.</summary>
+    /// <param name="values">Each a name, or several with commas between.</param>
+    /// <exception cref="UsageException">There is no such check.</exception>
+    public static IReadOnlySet<CheckName> Parse(IEnumerable<string> values) => values
+        .SelectMany(value => value.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries))
+        .Select(name => Enum.GetValues<CheckName>().Where(check => check.Text() == name).Cast<CheckName?>().FirstOrDefault()
+            ?? throw new UsageException($"--allow {name}: there is no such check; the checks are {string.Join(", ", All)}"))
+        .ToHashSet();
+}

@@ -1,0 +1,48 @@
+using Imta.MetaWeight.Experiments.Configuration;
+using Imta.MetaWeight.Experiments.Data;
+
+namespace Imta.MetaWeight.Experiments.Training.Checks;
+
+/// <summary>The bytes that a run has yet to write, estimated.</summary>
+/// <param name="Checkpoint">Bytes of a checkpoint.</param>
+/// <param name="WeightsFile">Bytes of a file of sample weights.</param>
+/// <param name="Exits">K.</param>
+internal sealed record DiskNeed(long Checkpoint, long WeightsFile, int Exits)
+{
+    private const long SmallFiles = 16 * ByteSize.Kib; // config.yaml, environment.json, cost.csv, anytime.csv
+    private const long AtOnce = 4; // checkpoints: the latest, the one before, the best, and one that is being written
+    private const long LineOfEpoch = 200; // in a table or the log
+    private const long Number = 10; // a float32 in a table, such as 0.98585325
+    private const long PartOfCheckpoint = 420; // a tensor's name and place in a checkpoint, its padding included
+
+    public static DiskNeed Of(RunModel model, RunData data, Settings settings)
+        => new(CheckpointBytes(model, settings.Train.Momentum != 0), WeightsFileBytes(data, model.Network.Exits), model.Network.Exits);
+
+    /// <summary>The bytes from an epoch on.</summary>
+    /// <param name="done">Epochs done; behind one, checkpoints are there, and the next is written beside them.</param>
+    /// <param name="epochs">Epochs in all.</param>
+    /// <param name="weightsEvery"><c>export.weightsEvery</c>.</param>
+    /// <param name="checkpointEvery"><c>run.checkpointEvery</c>.</param>
+    public long From(int done, int epochs, int weightsEvery, int checkpointEvery = 0)
+    {
+        long left = epochs - done;
+        long weightFiles = weightsEvery == 0 ? Math.Sign(left) : Math.Sign(left) + ((epochs - 1) / weightsEvery) - (Math.Min(done, epochs - 1) / weightsEvery);
+        long kept = checkpointEvery == 0 ? 0 : (epochs / checkpointEvery) - (done / checkpointEvery);
+        return (((left == 0 ? 0 : done == 0 ? AtOnce : 1) + kept) * Checkpoint) + (weightFiles * WeightsFile) + (left * (Exits + 2) * LineOfEpoch) + SmallFiles;
+    }
+
+    private static long CheckpointBytes(RunModel model, bool momentum)
+    {
+        Tensor[] backbone = [.. model.Network.state_dict().Values, .. momentum ? model.Network.Parameters : []];
+        Tensor[] weighting = model.Weighting is { Network: var network } ? [.. network.Parameters, .. network.Parameters, .. network.Parameters] : [];
+        return backbone.Concat(weighting).Sum(tensor => (tensor.numel() * tensor.element_size()) + PartOfCheckpoint);
+    }
+
+    private static long WeightsFileBytes(RunData data, int exits)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        long digits = $"{data.Train.Positions.max().item<long>()}".Length + $"{data.Classes - 1}".Length + $"{exits}".Length;
+        long floats = data.Train.Difficulty is null ? 3 : 4;
+        return (long)data.Train.Count * exits * (digits + (floats * Number) + 7); // 7 commas and line ends
+    }
+}

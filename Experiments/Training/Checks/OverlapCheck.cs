@@ -1,0 +1,86 @@
+using System.Globalization;
+using System.Runtime.InteropServices;
+using System.Security.Cryptography;
+using Imta.MetaWeight.Experiments.Data;
+
+namespace Imta.MetaWeight.Experiments.Training.Checks;
+
+/// <summary>How many images of a set are, byte by byte, also in another.</summary>
+/// <param name="TestInTraining">Test images that are also training images (and so meta data).</param>
+/// <param name="TestInValidation">Test images that are also validation images.</param>
+/// <param name="TestInEither">Test images that are either.</param>
+/// <param name="Test">Test images.</param>
+/// <param name="ValidationInTraining">Validation images that are also training images.</param>
+/// <param name="Validation">Validation images.</param>
+internal sealed record Overlap(int TestInTraining, int TestInValidation, int TestInEither, int Test, int ValidationInTraining, int Validation)
+{
+    /// <summary>Compares the images of a run; labels don't count.</summary>
+    /// <returns>Null where they are files, all of which would have to be read.</returns>
+    public static Overlap? Of(RunData data)
+    {
+        if (data.Test.Files is not null)
+        {
+            return null;
+        }
+
+        UInt128[] test = Fingerprints(data.Test), validation = Fingerprints(data.Validation);
+        HashSet<UInt128> training = [.. Fingerprints(data.Train), .. data.Meta is null ? [] : Fingerprints(data.Meta)];
+        HashSet<UInt128> held = [.. validation];
+        return new Overlap(
+            test.Count(training.Contains),
+            test.Count(held.Contains),
+            test.Count(image => training.Contains(image) || held.Contains(image)),
+            test.Length,
+            validation.Count(training.Contains),
+            validation.Length);
+    }
+
+    /// <summary>Half of each image's SHA-256: equal for equal images only, for all that chance can do.</summary>
+    private static UInt128[] Fingerprints(ImageSet set)
+    {
+        const int Bytes = 3 * ImageSet.Side * ImageSet.Side;
+        var prints = new UInt128[set.Count];
+        Span<byte> images = set.Images.bytes, hash = stackalloc byte[SHA256.HashSizeInBytes];
+        for (int i = 0; i < prints.Length; i++)
+        {
+            SHA256.HashData(images.Slice(i * Bytes, Bytes), hash);
+            prints[i] = MemoryMarshal.Read<UInt128>(hash);
+        }
+
+        GC.KeepAlive(set);
+        return prints;
+    }
+}
+
+/// <summary>Whether images that the run learns from are also those that it is measured on.</summary>
+internal static class OverlapCheck
+{
+    // The share of the test images from which on the test accuracy says too little.
+    private const double TooMany = 0.01;
+
+    public static IEnumerable<Finding> Findings(Overlap overlap)
+    {
+        if (overlap.TestInEither > 0)
+        {
+            double share = (double)overlap.TestInEither / overlap.Test;
+            yield return new Finding(
+                CheckName.Overlap,
+                share >= TooMany ? Severity.Stop : Severity.Warning,
+                Invariant($"{overlap.TestInEither} of {overlap.Test} test images are also learned from ({overlap.TestInTraining} as training and meta data, {overlap.TestInValidation} as validation data)"),
+                Invariant($"the test accuracy may be up to {100 * share:0.##} % too good"),
+                "take other files for the training or the test set, such as the data set's official ones");
+        }
+
+        if (overlap.ValidationInTraining > 0)
+        {
+            yield return new Finding(
+                CheckName.Overlap,
+                Severity.Warning,
+                Invariant($"{overlap.ValidationInTraining} of {overlap.Validation} validation images are also training images"),
+                Invariant($"the validation accuracy may be up to {100.0 * overlap.ValidationInTraining / overlap.Validation:0.##} % too good"),
+                "take the repeated images out of the training files");
+        }
+    }
+
+    private static string Invariant(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
+}

@@ -1,0 +1,69 @@
+using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Experiments.Configuration;
+using Imta.MetaWeight.Experiments.Data;
+
+namespace Imta.MetaWeight.Experiments.Training.Checks;
+
+/// <summary>Everything that is checked before hours of training, while nothing is written yet.</summary>
+internal sealed class RunChecks
+{
+    private readonly Settings _settings; // of the first phase that is left
+    private readonly (TrainingPhase Phase, MemoryNeed Memory)[] _phases;
+    private readonly RunData _data;
+    private readonly long _disk;
+    private readonly int _exits;
+    private readonly int _here;
+
+    /// <param name="phases">The phases that are left.</param>
+    /// <param name="data">The run's images.</param>
+    /// <param name="model">What the first of the phases trains.</param>
+    /// <param name="cost">What its backbone costs.</param>
+    /// <param name="done">Epochs of the run that are done.</param>
+    /// <param name="here">Processes of the run on this machine, which share its memory.</param>
+    public RunChecks(IReadOnlyList<TrainingPhase> phases, RunData data, RunModel model, NetworkCost cost, int done = 0, int here = 1)
+    {
+        (_settings, _data, _exits, _here) = (phases[0].Settings, data, model.Network.Exits, here);
+        _phases = [.. phases.Select(phase => (phase, MemoryNeed.Of(phase, model, cost, data)))];
+        _disk = DiskNeed.Of(model, data, _settings).From(done, phases[^1].LastEpoch, _settings.Export.WeightsEvery, _settings.Run.CheckpointEvery);
+    }
+
+    /// <summary>A line: what the run takes of the machine.</summary>
+    public string Needs
+    {
+        get
+        {
+            long memory = _phases.Max(entry => entry.Memory.At(entry.Phase.Settings.Train.Batch));
+            return $"needs about {ByteSize.Text(memory)} of {MemoryCheck.Kind(_phases[0].Memory)}{(_settings.Processes == 1 ? "" : " a process")} and {ByteSize.Text(_disk)} of disk";
+        }
+    }
+
+    /// <summary>The findings on a run that is to start, in the order of <see cref="CheckName"/>.</summary>
+    public IEnumerable<Finding> BeforeStart(MachineRoom room) =>
+    [
+        .. SplitsCheck.Findings(new SplitCounts(_data.Train.ClassNames, _data.Train.ClassCounts(), _data.Validation.ClassCounts(), _data.Test.ClassCounts()), _settings),
+        .. Overlap.Of(_data) is { } overlap ? OverlapCheck.Findings(overlap) : [],
+        .. OfPhases((phase, _) => OddBatchCheck.Findings(_data.Train.Count, phase.Settings)),
+        .. OfPhases((phase, _) => SharesCheck.Findings(_data.Train.Count, _exits, phase.Settings)),
+        .. OfMachine(room),
+    ];
+
+    /// <summary>The findings on a run that is to go on: those on the machine. Settings and data have passed, and do not change any more.</summary>
+    public IEnumerable<Finding> BeforeGoingOn(MachineRoom room)
+        => OfMachine(room).Select(finding => finding with { Fix = "free some, or go on with a copy of the run on a larger machine" });
+
+    private IEnumerable<Finding> OfMachine(MachineRoom room) =>
+    [
+        .. room.Disk is { } free ? DiskCheck.Findings(_disk, free, _settings.Export.WeightsEvery) : [],
+        .. OfPhases((phase, need) => room.Memory is { } memory ? MemoryCheck.Findings(need, phase.Settings.Train.Batch, need.OnGpu ? memory : memory / _here) : []),
+    ];
+
+    /// <summary>The findings on each phase, by its own keys.</summary>
+    private IEnumerable<Finding> OfPhases(Func<TrainingPhase, MemoryNeed, IEnumerable<Finding>> check)
+        => _phases.SelectMany(entry => check(entry.Phase, entry.Memory).Select(finding => entry.Phase.Number == 1 ? finding : InPhaseTwo(finding)));
+
+    private static Finding InPhaseTwo(Finding finding) => finding with
+    {
+        What = finding.What.Replace("train.", "phase2.", StringComparison.Ordinal),
+        Fix = finding.Fix.Replace("train.", "phase2.", StringComparison.Ordinal),
+    };
+}

@@ -1,0 +1,79 @@
+using System.Globalization;
+using Imta.MetaWeight.Allocation;
+using Imta.MetaWeight.Experiments.Configuration;
+using Imta.MetaWeight.Experiments.Data;
+using Imta.MetaWeight.Meta;
+
+namespace Imta.MetaWeight.Experiments.Training.Checks;
+
+/// <summary>Whether every exit gets meta samples from a whole batch.</summary>
+/// <remarks>A smaller last batch may leave exits without; the batches before it don't.</remarks>
+internal static class SharesCheck
+{
+    private const int StepsOfQ = 100;
+
+    /// <param name="images">Training images.</param>
+    /// <param name="exits">K.</param>
+    /// <param name="settings">The run's settings.</param>
+    public static IEnumerable<Finding> Findings(int images, int exits, Settings settings)
+    {
+        MetaOptions meta = settings.Meta;
+        if (!meta.Enabled || (meta.Predicts && meta.Objective != MetaObjectiveKind.Allocated))
+        {
+            return [];
+        }
+
+        int samples = Samples(Math.Min(settings.Train.Batch, images), settings);
+        int[] quotas = ExitShares.Quotas(ExitShares.Of(meta.Q, exits), samples);
+        int[] without = [.. Enumerable.Range(1, exits).Where(k => quotas[k - 1] == 0)];
+        return without.Length == 0
+            ? []
+            : [new Finding(
+                CheckName.Shares,
+                Severity.Stop,
+                Invariant($"none of the {samples} {(meta.Predicts ? "meta" : "training")} samples of {(meta.HoldsOut ? "a" : "half a")} batch{(settings.Processes == 1 ? "" : " in a process")} go to exit {string.Join(", ", without)} of {exits} (meta.q {meta.Q})"),
+                meta.Predicts ? "what such an exit answers has no part in learning the weights" : "such an exit is not what the rule of meta.weights says",
+                Fix(images, exits, settings))];
+    }
+
+    private static string Fix(int images, int exits, Settings settings)
+    {
+        int samples = Samples(Math.Min(settings.Train.Batch, images), settings);
+        string? batch = LeastBatch(images, exits, settings) is { } size ? Invariant($"train.batch to {size} or more") : null;
+        string? share = NearestQ(samples, exits, settings.Meta.Q) is { } q ? Invariant($"meta.q to {q}") : null;
+        string[] ways = [.. new[] { batch, share }.OfType<string>()];
+        string fewer = $"lower {settings.Model.Group}.blocks{(settings.Meta.Predicts ? ", or set meta.objective to vanilla" : "")}";
+        return ways.Length == 0 ? fewer : $"set {string.Join(", or ", ways)}";
+    }
+
+    /// <summary>Samples that a process allocates at once. An odd batch's first half has one more: what it gives nothing, the other does neither.</summary>
+    private static int Samples(int batch, Settings settings) => (settings.Meta.HoldsOut
+        ? Math.Min(batch, settings.Meta.PerClass * DatasetShape.Of(settings.Data).Classes)
+        : (batch + 1) / 2) / settings.Processes;
+
+    /// <summary>The smallest batch that cuts well with a meta sample for every exit.</summary>
+    private static int? LeastBatch(int images, int exits, Settings settings)
+    {
+        float[] shares = ExitShares.Of(settings.Meta.Q, exits);
+        return Enumerable.Range(BatchSizes.Least, Math.Max(0, images - BatchSizes.Least + 1))
+            .Where(batch => BatchSizes.CutWell(images, batch, settings.Processes) && Everywhere(shares, Samples(batch, settings)))
+            .Cast<int?>()
+            .FirstOrDefault();
+    }
+
+    /// <summary>The q nearest to the present one, in steps of 0.01 towards equal shares (q = 1), with a meta sample for every exit.</summary>
+    private static double? NearestQ(int samples, int exits, double q)
+    {
+        int from = (int)Math.Round(Math.Clamp(q, 0, 10) * StepsOfQ);
+        int direction = Math.Sign(StepsOfQ - from);
+        return Enumerable.Range(1, Math.Abs(StepsOfQ - from))
+            .Select(step => (double)(from + (direction * step)) / StepsOfQ)
+            .Where(candidate => Everywhere(ExitShares.Of(candidate, exits), samples))
+            .Cast<double?>()
+            .FirstOrDefault();
+    }
+
+    private static bool Everywhere(float[] shares, int samples) => ExitShares.Quotas(shares, samples).All(quota => quota > 0);
+
+    private static string Invariant(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
+}

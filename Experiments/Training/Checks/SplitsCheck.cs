@@ -1,0 +1,97 @@
+using System.Globalization;
+using Imta.MetaWeight.Experiments.Configuration;
+using Imta.MetaWeight.Experiments.Data;
+
+namespace Imta.MetaWeight.Experiments.Training.Checks;
+
+/// <summary>How many images of each class a run has, behind limits and hold-out.</summary>
+/// <param name="ClassNames">C names.</param>
+/// <param name="Train">C numbers.</param>
+/// <param name="Validation">C numbers.</param>
+/// <param name="Test">C numbers.</param>
+internal sealed record SplitCounts(IReadOnlyList<string> ClassNames, IReadOnlyList<long> Train, IReadOnlyList<long> Validation, IReadOnlyList<long> Test);
+
+/// <summary>Whether every class can be learned and measured, and the sets are large enough to say something.</summary>
+internal static class SplitsCheck
+{
+    // Below, one image is more than 1 % of the validation accuracy.
+    private const int FineValidation = 100;
+    private const int NamesShown = 5;
+
+    public static IEnumerable<Finding> Findings(SplitCounts counts, Settings settings)
+    {
+        int classes = counts.ClassNames.Count;
+        string trainFix = MissingFix(settings.Data.TrainLimit, "data.trainLimit", 2 * classes, settings.Data.Imbalance.Type == ImbalanceProfile.None
+            ? "lower data.validation, or check that the data set's files are whole"
+            : "lower data.imbalance.factor, or raise data.trainLimit");
+        string testFix = MissingFix(settings.Data.TestLimit, "data.testLimit", classes, "check that the data set's files are whole");
+        Finding?[] all =
+        [
+            Missing(counts.ClassNames, counts.Train, "training", "such a class cannot be learned", trainFix),
+            settings.Data.Validation == 0 ? null : Missing(counts.ClassNames, counts.Validation, "validation", "its validation accuracy would be undefined", trainFix),
+            Missing(counts.ClassNames, counts.Test, "test", "its test accuracy would be undefined", testFix),
+            FewBatches((int)counts.Train.Sum(), settings),
+            FewValidation(counts.Train.Sum(), counts.Validation.Sum(), classes, settings.Data),
+        ];
+        return all.OfType<Finding>();
+    }
+
+    private static Finding? Missing(IReadOnlyList<string> names, IReadOnlyList<long> counts, string set, string why, string fix)
+    {
+        string[] missing = [.. names.Where((_, label) => counts[label] == 0)];
+        if (missing.Length == 0)
+        {
+            return null;
+        }
+
+        string listed = string.Join(", ", missing.Take(NamesShown)) + (missing.Length > NamesShown ? ", ..." : "");
+        return new Finding(CheckName.Splits, Severity.Stop, Invariant($"{missing.Length} of {names.Count} classes without a {set} image ({listed})"), why, fix);
+    }
+
+    private static string MissingFix(int? limit, string key, int least, string otherwise)
+        => limit < least ? Invariant($"set {key} to {least} at least (it is {limit})") : otherwise;
+
+    private static Finding? FewBatches(int images, Settings settings)
+    {
+        int batches = new BatchPlan(images, settings.Train.Batch, settings.Seed, new Shard(0, settings.Processes)).Batches;
+        if (batches >= 2)
+        {
+            return null;
+        }
+
+        string more = settings.Data.TrainLimit is null ? "train on more images" : "raise data.trainLimit";
+        string fix = BatchSizes.AtMost(images, images / 2, settings.Processes) is { } batch ? Invariant($"set train.batch to {batch} or less, or {more}") : more;
+        return new Finding(
+            CheckName.Splits, Severity.Warning, Invariant($"one batch an epoch ({images} training images, train.batch {settings.Train.Batch})"), "each epoch is a single step", fix);
+    }
+
+    private static Finding? FewValidation(long train, long validation, int classes, DataOptions data)
+    {
+        if (validation is 0 or >= FineValidation)
+        {
+            return null;
+        }
+
+        double percent = 100.0 / validation;
+        return new Finding(
+            CheckName.Splits,
+            Severity.Warning,
+            Invariant($"{validation} validation images"),
+            Invariant($"one image is {percent:0.#} % of the accuracy, and differences below that are noise"),
+            MoreValidation(train + validation, classes, data));
+    }
+
+    /// <summary>The inverse of <see cref="Splits.ValidationSize"/>: what holds out enough.</summary>
+    private static string MoreValidation(long available, int classes, DataOptions data)
+    {
+        long whole = Splits.WholeTrainingSet(data.Dataset), wanted = (FineValidation + classes - 1) / classes * classes;
+        string? hold = wanted > available / 2 ? null : Invariant($"data.validation to {DivideUp(wanted * whole, Math.Min(available, whole))}");
+        string? limit = data.TrainLimit is null || data.Validation < wanted ? null : Invariant($"data.trainLimit to {DivideUp(wanted * whole, data.Validation)}");
+        string[] ways = [.. new[] { limit, hold }.OfType<string>()];
+        return ways.Length == 0 ? "train on more images" : $"raise {string.Join(", or ", ways)}";
+    }
+
+    private static long DivideUp(long a, long b) => (a + b - 1) / b;
+
+    private static string Invariant(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
+}

@@ -1,0 +1,96 @@
+using System.Diagnostics;
+
+namespace Imta.MetaWeight.Experiments.Training.Distributed;
+
+/// <summary>Ranks on this machine that run this program's own command, started by the MPI library's launcher.</summary>
+internal static class LocalRanks
+{
+    /// <summary>What to do where there is no MPI.</summary>
+    public const string ToGetMpi = "as root: apt-get install openmpi-bin (Debian, Ubuntu), or load your cluster's MPI module";
+    private static readonly TimeSpan Look = TimeSpan.FromMilliseconds(100);
+    private static readonly TimeSpan UntilTold = TimeSpan.FromSeconds(3); // Open MPI's launcher takes 2 s more than its ranks
+
+    /// <summary>Runs them to their end, and returns the launcher's exit code, which is that of a rank.</summary>
+    /// <param name="size">How many.</param>
+    /// <param name="arguments">Of each one's command.</param>
+    /// <param name="stop">Asks rank 0 to stop, by the end of its input; the others learn it from there.</param>
+    /// <exception cref="UsageException">There is no MPI library here, or it has no launcher.</exception>
+    public static int Run(int size, IEnumerable<string> arguments, Interruption stop)
+    {
+        MpiLibrary library = MpiLibrary.Find(MpiFamily.OpenMpi, MpiFamily.Mpich) ?? throw new UsageException(
+            $"several processes train by MPI, and no MPI library is found here; {ToGetMpi}, or name one by {MpiLibrary.Variable}=/path/to/libmpi.so");
+        string launcher = MpiLauncher.Of(library) ?? throw new UsageException(
+            $"{library.Version} ({library.Path}) is here, but no mpirun of its own is found beside it or on the PATH; {ToGetMpi}");
+        ProcessStartInfo start = OwnProgram.With(arguments, [.. OwnSession(), launcher, .. MpiLauncher.Arguments(library, size)]);
+        start.Environment[MpiLibrary.Variable] = library.Path;
+        foreach ((string name, string value) in MpiLauncher.Variables())
+        {
+            start.Environment[name] = value;
+        }
+
+        start.RedirectStandardError = true;
+        using Process process = Process.Start(start)!;
+        var errors = new LauncherErrors();
+        process.ErrorDataReceived += (_, line) => errors.Take(line.Data);
+        process.BeginErrorReadLine();
+        stop.AtOnce = process.Kill;
+        long asked = 0;
+        while (!process.WaitForExit(Look))
+        {
+            if (stop.Token.IsCancellationRequested && asked == 0)
+            {
+                asked = Stopwatch.GetTimestamp();
+                process.StandardInput.Close();
+            }
+
+            if (asked > 0 && Stopwatch.GetElapsedTime(asked) > UntilTold)
+            {
+                asked = long.MaxValue; // once
+                Failure.OnConsole("waiting until the ranks have stopped; Ctrl-C (or SIGTERM) once more ends them at once");
+            }
+        }
+
+        process.WaitForExit(); // and for the last of its lines
+        stop.AtOnce = null;
+        if (process.ExitCode is not (0 or UsageException.ExitCode or Interruption.ExitCode))
+        {
+            errors.ShowNotices();
+        }
+
+        return process.ExitCode;
+    }
+
+    /// <summary>A terminal's Ctrl-C goes to all its processes, and mpirun would kill the ranks before they have saved anything.</summary>
+    private static string[] OwnSession() => File.Exists("/usr/bin/setsid") ? ["/usr/bin/setsid"] : [];
+
+    /// <summary>
+    /// The error output of the ranks and of Open MPI's launcher, whose notices of several lines stand between rules: they tell that a rank ended
+    /// with an exit code, which is of no use beside what the rank has said.
+    /// </summary>
+    private sealed class LauncherErrors
+    {
+        private const string Rule = "----------";
+
+        private readonly List<string> _notices = [];
+        private bool _inNotice, _rankSpoke;
+
+        public void Take(string? line)
+        {
+            bool isRule = line?.StartsWith(Rule, StringComparison.Ordinal) == true;
+            bool isOfRank = line?.StartsWith("imta: ", StringComparison.Ordinal) == true;
+            if (line is not null && (_inNotice || isRule) && !isOfRank)
+            {
+                _notices.Add(line);
+            }
+            else if (line is not null)
+            {
+                _rankSpoke |= isOfRank;
+                Console.Error.WriteLine(line);
+            }
+
+            _inNotice ^= isRule;
+        }
+
+        public void ShowNotices() => (_rankSpoke ? [] : _notices).ForEach(Console.Error.WriteLine);
+    }
+}

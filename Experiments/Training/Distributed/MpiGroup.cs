@@ -1,0 +1,173 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using System.Text;
+
+namespace Imta.MetaWeight.Experiments.Training.Distributed;
+
+/// <summary>The processes that an MPI launcher has started: MPI's world. One group a process, once.</summary>
+internal sealed unsafe partial class MpiGroup : IProcessGroup
+{
+    private const int ErrorLength = 512; // MPI_MAX_ERROR_STRING, the greatest of them
+    private static readonly TimeSpan FinalisePatience = TimeSpan.FromSeconds(30);
+
+    private readonly MpiHandles _handles;
+    private readonly delegate* unmanaged<void*, void*, int, nint, nint, nint, nint*, int> _allReduce;
+    private readonly delegate* unmanaged<void*, int, nint, int, nint, nint*, int> _broadcast;
+    private readonly delegate* unmanaged<nint*, int*, void*, int> _test;
+    private readonly delegate* unmanaged<nint, int, int> _abort;
+    private readonly delegate* unmanaged<int> _finalize;
+    private readonly delegate* unmanaged<int, byte*, int*, int> _errorText;
+
+    /// <summary>Initialises MPI: it returns once all processes have come, and cannot be broken off.</summary>
+    /// <exception cref="UsageException">The library is not as its binary interface says, or has no support for threads.</exception>
+    public MpiGroup(MpiLibrary library)
+    {
+        Mpi = library;
+        _handles = library.Handles;
+        _allReduce = (delegate* unmanaged<void*, void*, int, nint, nint, nint, nint*, int>)library.Function("MPI_Iallreduce");
+        _broadcast = (delegate* unmanaged<void*, int, nint, int, nint, nint*, int>)library.Function("MPI_Ibcast");
+        _test = (delegate* unmanaged<nint*, int*, void*, int>)library.Function("MPI_Test");
+        _abort = (delegate* unmanaged<nint, int, int>)library.Function("MPI_Abort");
+        _finalize = (delegate* unmanaged<int>)library.Function("MPI_Finalize");
+        _errorText = (delegate* unmanaged<int, byte*, int*, int>)library.Function("MPI_Error_string");
+        Initialise();
+        Rank = WorldInteger("MPI_Comm_rank");
+        Size = WorldInteger("MPI_Comm_size");
+        CheckSize(_handles.Float, sizeof(float));
+        CheckSize(_handles.Double, sizeof(double));
+        CheckSize(_handles.LongLong, sizeof(long));
+        CheckSize(_handles.Byte, sizeof(byte));
+    }
+
+    public MpiLibrary Mpi { get; }
+
+    public int Rank { get; }
+
+    public int Size { get; }
+
+    public IExchange Sum(Tensor tensor)
+    {
+        nint type = tensor.dtype switch
+        {
+            ScalarType.Float32 => _handles.Float,
+            ScalarType.Float64 => _handles.Double,
+            ScalarType.Int64 => _handles.LongLong,
+            var other => throw new ArgumentException($"a sum over processes takes float32, float64 or int64, not {other}", nameof(tensor)),
+        };
+        var request = new Request(this);
+        int count = checked((int)tensor.numel());
+        Check(_allReduce((void*)_handles.InPlace, Data(tensor), count, type, _handles.Sum, _handles.World, request.Handle));
+        return request;
+    }
+
+    public IExchange Broadcast(Tensor tensor, int root)
+    {
+        var request = new Request(this);
+        int bytes = checked((int)(tensor.numel() * tensor.element_size()));
+        Check(_broadcast(Data(tensor), bytes, _handles.Byte, root, _handles.World, request.Handle));
+        return request;
+    }
+
+    /// <summary>All have come to the same point, so it takes no time; if it does not return all the same, the process ends without it.</summary>
+    public void Leave(int exitCode)
+    {
+        using var watch = new Timer(_ => Exit(exitCode), null, FinalisePatience, Timeout.InfiniteTimeSpan);
+        _ = _finalize();
+    }
+
+    /// <summary>The launcher ends the others. Where it does not answer, this process ends without it.</summary>
+    public void Abort(int exitCode, TimeSpan patience)
+    {
+        var abort = new Thread(() => _ = _abort(_handles.World, exitCode)) { IsBackground = true };
+        abort.Start();
+        abort.Join(patience);
+        Exit(exitCode);
+    }
+
+    /// <summary>Ends this process though a thread of it is in a call that does not return: nothing of .NET or MPI runs any more.</summary>
+    public static void Exit(int code)
+    {
+        if (OperatingSystem.IsWindows())
+        {
+            Environment.Exit(code);
+        }
+
+        ExitNow(code);
+    }
+
+    private void Initialise()
+    {
+        var initialise = (delegate* unmanaged<int*, byte***, int, int*, int>)Mpi.Function("MPI_Init_thread");
+        int provided = 0;
+        Check(initialise(null, null, _handles.ThreadSerialized, &provided));
+        var setHandler = (delegate* unmanaged<nint, nint, int>)Mpi.Function("MPI_Comm_set_errhandler");
+        Check(setHandler(_handles.World, _handles.ErrorsReturn)); // otherwise a failure ends the process
+        Check(setHandler(_handles.Self, _handles.ErrorsReturn));
+        if (provided < _handles.ThreadSerialized)
+        {
+            throw new UsageException(
+                $"{Mpi.Version} ({Mpi.Path}) was built without support for threads, which .NET has; take another one, by {MpiLibrary.Variable}");
+        }
+    }
+
+    private int WorldInteger(string function)
+    {
+        int value = 0;
+        Check(((delegate* unmanaged<nint, int*, int>)Mpi.Function(function))(_handles.World, &value));
+        return value;
+    }
+
+    /// <summary>A table of handles that is not this library's shows here at the latest, and not in sums.</summary>
+    private void CheckSize(nint type, int expected)
+    {
+        int size = 0;
+        int result = ((delegate* unmanaged<nint, int*, int>)Mpi.Function("MPI_Type_size"))(type, &size);
+        if (result != 0 || size != expected)
+        {
+            throw new UsageException(
+                $"{Mpi.Path} does not have the binary interface of {_handles.Interface}: a type of {expected} bytes has {size} there; "
+                + $"take another one, by {MpiLibrary.Variable}");
+        }
+    }
+
+    private void Check(int result)
+    {
+        if (result == 0)
+        {
+            return;
+        }
+
+        byte* text = stackalloc byte[ErrorLength];
+        int length = 0;
+        bool known = _errorText(result, text, &length) == 0;
+        throw new MpiException(known ? Encoding.UTF8.GetString(text, length).ReplaceLineEndings(" ").Trim() : $"error {result}");
+    }
+
+    /// <summary>Memory of libtorch's, which does not move.</summary>
+    private static byte* Data(Tensor tensor) => (byte*)Unsafe.AsPointer(ref MemoryMarshal.GetReference(tensor.bytes));
+
+    [LibraryImport("libc", EntryPoint = "_exit")]
+    private static partial void ExitNow(int code);
+
+    /// <summary>A request of MPI's, in memory that does not move while MPI works on it.</summary>
+    private sealed class Request(MpiGroup group) : IExchange
+    {
+        private readonly nint[] _request = GC.AllocateArray<nint>(1, pinned: true);
+        private bool _done;
+
+        public nint* Handle => (nint*)Unsafe.AsPointer(ref _request[0]);
+
+        public bool IsDone()
+        {
+            byte* status = stackalloc byte[64]; // more than any MPI_Status
+            int done = 1;
+            if (!_done)
+            {
+                group.Check(group._test(Handle, &done, status));
+                _done = done != 0;
+            }
+
+            return _done;
+        }
+    }
+}

@@ -1,0 +1,81 @@
+using System.ComponentModel;
+using System.Diagnostics;
+
+namespace Imta.MetaWeight.Experiments.Training.Distributed;
+
+/// <summary>The program that starts ranks for one library: its own, because another one's would start as many worlds of one rank.</summary>
+internal static class MpiLauncher
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
+    private static readonly string[] OpenMpis = ["OpenRTE", "PRRTE", "prte", "Open MPI"];
+
+    /// <summary>The launcher's file; null: none is found.</summary>
+    public static string? Of(MpiLibrary library)
+    {
+        string[] own = library.Family == MpiFamily.OpenMpi ? ["mpirun.openmpi"] : ["mpirun.mpich", "mpiexec.hydra"];
+        return Folders(library)
+            .SelectMany(_ => (string[])[.. own, "mpirun", "mpiexec"], Path.Combine)
+            .FirstOrDefault(file => File.Exists(file) && FamilyOf(file) == library.Family);
+    }
+
+    /// <summary>Arguments that start some ranks on this machine and nowhere else, whatever a cluster's scheduler has allotted.</summary>
+    public static string[] Arguments(MpiLibrary library, int size) => library.Family == MpiFamily.OpenMpi
+        ? ["-n", $"{size}", "--host", $"localhost:{size}", "--bind-to", "none"] // it would bind each of two ranks to one core
+        : ["-n", $"{size}", "-hosts", "localhost", "-launcher", "fork"];
+
+    /// <summary>What the launcher is told besides, by variables of which each version reads its own.</summary>
+    public static IEnumerable<(string Name, string Value)> Variables()
+    {
+        yield return ("OMPI_MCA_rmaps_base_oversubscribe", "1"); // more ranks than cores, or than a scheduler has allotted
+        yield return ("PRTE_MCA_rmaps_default_mapping_policy", ":oversubscribe");
+        if (Environment.IsPrivilegedProcess)
+        {
+            yield return ("OMPI_ALLOW_RUN_AS_ROOT", "1"); // as in a container, where everybody is root
+            yield return ("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
+        }
+    }
+
+    /// <summary>Beside the library, whose bin folder is the next one up or two, then the PATH.</summary>
+    private static IEnumerable<string> Folders(MpiLibrary library)
+    {
+        string? folder = Path.GetDirectoryName(library.Path);
+        for (int up = 0; up < 2 && !string.IsNullOrEmpty(folder); up++)
+        {
+            folder = Path.GetDirectoryName(folder);
+            yield return Path.Combine(folder ?? "/", "bin");
+        }
+
+        string path = Environment.GetEnvironmentVariable("PATH") ?? "";
+        foreach (string one in path.Split(Path.PathSeparator, StringSplitOptions.RemoveEmptyEntries))
+        {
+            yield return one;
+        }
+    }
+
+    /// <summary>Whose it is, by what it says; several libraries name theirs mpirun.</summary>
+    private static MpiFamily FamilyOf(string launcher)
+    {
+        try
+        {
+            var start = new ProcessStartInfo(launcher, "--version") { RedirectStandardOutput = true, RedirectStandardError = true };
+            using Process process = Process.Start(start)!;
+            Task<string> said = process.StandardOutput.ReadToEndAsync();
+            if (!process.WaitForExit(Patience))
+            {
+                process.Kill();
+                return MpiFamily.Other;
+            }
+
+            return said.Result switch
+            {
+                var text when OpenMpis.Any(name => text.Contains(name, StringComparison.Ordinal)) => MpiFamily.OpenMpi,
+                var text when text.Contains("HYDRA", StringComparison.Ordinal) => MpiFamily.Mpich,
+                var text => MpiLibrary.FamilyOf(text),
+            };
+        }
+        catch (Win32Exception)
+        {
+            return MpiFamily.Other; // it is not to be run
+        }
+    }
+}

@@ -1,0 +1,138 @@
+using System.Runtime.InteropServices;
+using System.Text;
+
+namespace Imta.MetaWeight.Experiments.Training.Distributed;
+
+/// <summary>An MPI library of this machine. Nothing of it is initialised by looking at it.</summary>
+internal sealed unsafe partial class MpiLibrary
+{
+    /// <summary>The environment variable that names the library's file.</summary>
+    public const string Variable = "IMTA_MPI";
+
+    private const int VersionLength = 8192; // MPI_MAX_LIBRARY_VERSION_STRING, the greatest of them
+
+    private static readonly string[] MpichAndKin = ["MPICH", "Intel(R) MPI", "MVAPICH"];
+
+    private readonly nint _library;
+
+    private MpiLibrary(nint library, string path, string version, MpiHandles handles)
+        => (_library, Path, Version, Handles, Family) = (library, path, Short(version), handles, FamilyOf(version));
+
+    /// <summary>The file that is loaded, or the name by which the system found it.</summary>
+    public string Path { get; }
+
+    /// <summary>Such as <c>Open MPI 4.1.4</c>.</summary>
+    public string Version { get; }
+
+    public MpiFamily Family { get; }
+
+    public MpiHandles Handles { get; }
+
+    /// <summary>The library that <see cref="Variable"/> names, or else the first that is found.</summary>
+    /// <param name="families">Whose it may be, the preferred first.</param>
+    /// <returns>Null: there is none.</returns>
+    /// <exception cref="UsageException">The variable names something else.</exception>
+    public static MpiLibrary? Find(params MpiFamily[] families)
+    {
+        if (Environment.GetEnvironmentVariable(Variable) is { Length: > 0 } named)
+        {
+            return Load(named, out string problem) ?? throw new UsageException(
+                $"{Variable} is '{named}', which {problem}; it takes the path of an MPI library, such as /usr/lib/x86_64-linux-gnu/libmpi.so.40");
+        }
+
+        return families.SelectMany(Names).Distinct()
+            .Select(name => Load(name, out _))
+            .FirstOrDefault(library => library is not null && families.Contains(library.Family));
+    }
+
+    /// <summary>A function of the library.</summary>
+    /// <exception cref="UsageException">It has none of that name.</exception>
+    public nint Function(string name) => NativeLibrary.TryGetExport(_library, name, out nint address)
+        ? address
+        : throw new UsageException($"{Path} has no {name}; it takes a library of MPI 3 or later");
+
+    /// <summary>Whose library says that of itself.</summary>
+    public static MpiFamily FamilyOf(string version) => version switch
+    {
+        _ when version.Contains("Open MPI", StringComparison.OrdinalIgnoreCase) => MpiFamily.OpenMpi,
+        _ when MpichAndKin.Any(name => version.Contains(name, StringComparison.OrdinalIgnoreCase)) => MpiFamily.Mpich,
+        _ => MpiFamily.Other,
+    };
+
+    /// <summary>
+    /// Version numbers of the libraries' files: Open MPI's since 3.0; MPICH's since 3.1, which Debian names otherwise; what links programs; MPI 5's.
+    /// </summary>
+    private static IEnumerable<string> Names(MpiFamily family)
+    {
+        string[] own = family == MpiFamily.OpenMpi ? ["mpi:40"] : ["mpich:12", "mpi:12"];
+        foreach (string name in (string[])[.. own, "mpi", "mpi_abi:0"])
+        {
+            string[] parts = name.Split(':');
+            string number = parts.Length > 1 ? $".{parts[1]}" : "";
+            yield return OperatingSystem.IsMacOS() ? $"lib{parts[0]}{number}.dylib" : $"lib{parts[0]}.so{number}";
+        }
+    }
+
+    private static MpiLibrary? Load(string name, out string problem)
+    {
+        if (OperatingSystem.IsLinux())
+        {
+            // UCX, by which some libraries send, takes SIGSEGV for its own, and .NET needs it: a null reference would end the process.
+            _ = SetEnvironment("UCX_HANDLE_ERRORS", "none", 0);
+        }
+
+        if (!NativeLibrary.TryLoad(name, out nint library))
+        {
+            problem = File.Exists(name) ? "cannot be loaded" : "is not there";
+            return null;
+        }
+
+        string path = FileOf(name);
+        if (!NativeLibrary.TryGetExport(library, "MPI_Get_library_version", out nint getVersion)
+            || VersionOf((delegate* unmanaged<byte*, int*, int>)getVersion) is not { } version
+            || MpiHandles.Of(library, System.IO.Path.GetFileName(path), version) is not { } handles)
+        {
+            NativeLibrary.Free(library);
+            problem = "is no MPI library with a binary interface that is known here (Open MPI's, MPICH's, MPI 5's)";
+            return null;
+        }
+
+        problem = "";
+        return new MpiLibrary(library, path, version, handles);
+    }
+
+    private static string VersionOf(delegate* unmanaged<byte*, int*, int> getVersion)
+    {
+        byte* text = stackalloc byte[VersionLength];
+        int length = 0;
+        return getVersion(text, &length) == 0 ? Encoding.UTF8.GetString(text, Math.Min(length, VersionLength)).TrimEnd('\0') : "";
+    }
+
+    /// <summary>"Open MPI v4.1.4, package: …" and "MPICH Version:\t4.0.2\n…" in one form.</summary>
+    private static string Short(string version)
+    {
+        string line = version.Split('\n', ',')[0]
+            .Replace("Version:", "", StringComparison.OrdinalIgnoreCase)
+            .Replace(" v", " ", StringComparison.Ordinal);
+        return string.Join(' ', line.Split((char[])[' ', '\t'], StringSplitOptions.RemoveEmptyEntries));
+    }
+
+    /// <summary>Where the loader found it, as far as the system tells.</summary>
+    private static string FileOf(string name)
+    {
+        if (System.IO.Path.IsPathRooted(name) || !File.Exists("/proc/self/maps"))
+        {
+            return name;
+        }
+
+        string file = File.ReadLines("/proc/self/maps")
+            .Select(line => line[(line.IndexOf('/', StringComparison.Ordinal) is >= 0 and int start ? start : line.Length)..])
+            .FirstOrDefault(path => System.IO.Path.GetFileName(path).StartsWith(name, StringComparison.Ordinal), name);
+        string alias = System.IO.Path.Combine(System.IO.Path.GetDirectoryName(file) ?? "", name);
+        return File.Exists(alias) ? alias : file;
+    }
+
+    /// <summary>In the environment that C libraries read; .NET's own is a copy.</summary>
+    [LibraryImport("libc", EntryPoint = "setenv", StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int SetEnvironment(string name, string value, int overwrite);
+}

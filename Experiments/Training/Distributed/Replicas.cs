@@ -1,0 +1,326 @@
+using System.Diagnostics;
+using System.Text;
+using Imta.MetaWeight.Experiments.Data;
+
+namespace Imta.MetaWeight.Experiments.Training.Distributed;
+
+/// <summary>
+/// The ranks that train one run together, each with a replica of all networks on its shard of every batch; or this process, alone. All
+/// of them call the methods here in the same order.
+/// </summary>
+internal sealed class Replicas
+{
+    private const int BucketBytes = 25 << 20; // PyTorch's
+    private const long LargeBytes = 1 << 20;
+    private static readonly TimeSpan BusyForOthers = TimeSpan.FromMilliseconds(20); // then with naps: what runs needs the cores
+    private static readonly TimeSpan BusyWithData = TimeSpan.FromSeconds(2); // data move on only while somebody looks
+    private static readonly TimeSpan Nap = TimeSpan.FromMilliseconds(1);
+    private static readonly TimeSpan UntilToldOfStop = TimeSpan.FromSeconds(0.3); // Open MPI's mpirun kills a second after it asked
+    private static readonly TimeSpan UntilStop = TimeSpan.FromSeconds(1.5);
+
+    private readonly IProcessGroup? _group;
+    private readonly TimeSpan _patience;
+    private readonly CancellationToken _stop;
+
+    /// <param name="group">The processes.</param>
+    /// <param name="patience">How long one waits for the others in an exchange.</param>
+    /// <param name="stop">Asks this one to stop: it does so with the others, or without them where they do not come.</param>
+    public Replicas(IProcessGroup group, TimeSpan patience, CancellationToken stop)
+        => (_group, _patience, _stop, Shard) = (group, patience, stop, new Shard(group.Rank, group.Size));
+
+    private Replicas() => Shard = Shard.Whole;
+
+    /// <summary>A process without others.</summary>
+    public static Replicas Alone => new();
+
+    /// <summary>What of each batch is this process's.</summary>
+    public Shard Shard { get; }
+
+    /// <summary>Whether this is rank 0, which writes and speaks for all.</summary>
+    public bool IsFirst => Shard.Rank == 0;
+
+    /// <summary>Whether there are others.</summary>
+    public bool AreSeveral => Shard.Of > 1;
+
+    /// <summary>This one, for messages.</summary>
+    public string Name => NameOf(Shard.Rank, Shard.Of);
+
+    /// <summary>Where training is, such as <c>epoch 2, batch 7</c>, for a message of somebody who waits in vain.</summary>
+    public string? Place { get; set; }
+
+    /// <summary>How to go on if others are lost; null: nothing is written yet.</summary>
+    public string? Advice { get; set; }
+
+    /// <summary>Takes a line of this rank about others that do not come, while it still waits.</summary>
+    public Action<string>? Tell { get; init; }
+
+    /// <summary>Bytes of tensors that this process has handed over to be summed.</summary>
+    public long BytesSummed { get; private set; }
+
+    /// <summary>A rank, for messages: of this machine.</summary>
+    public static string NameOf(int rank, int size) => FormattableString.Invariant($"rank {rank} of {size} on {Environment.MachineName}");
+
+    /// <summary>The mean of gradients over the processes, each counting by its samples, in buckets of one size (<see cref="Meta.Averaging"/>).</summary>
+    public IReadOnlyList<Tensor?> Average(IReadOnlyList<Tensor?> gradients, long samples)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        using IDisposable noGrad = no_grad();
+        Tensor[] given = [.. gradients.OfType<Tensor>()];
+        Tensor flat = cat([.. given.Select(part => part.detach().flatten())]).mul_(samples);
+        Tensor all = full([1], samples, flat.dtype, flat.device); // summed on the device: nobody waits for it
+        Exchange("the averaging of gradients", [flat, all]);
+
+        flat.mul_(ones_like(all).div(all));
+        var means = new Queue<Tensor>();
+        long start = 0;
+        foreach (Tensor part in given)
+        {
+            means.Enqueue(scope.MoveToOuter(flat.narrow(0, start, part.numel()).view(part.shape)));
+            start += part.numel();
+        }
+
+        return [.. gradients.Select(gradient => gradient is null ? null : means.Dequeue())];
+    }
+
+    /// <summary>Replaces tensors, all on one device, by their sums over the processes.</summary>
+    /// <param name="tensors">float32, float64 or int64.</param>
+    public void Sum(params Tensor[] tensors) => Exchange("a sum over ranks", tensors);
+
+    /// <summary>Replaces tensors by those of rank 0.</summary>
+    public void TakeFirst(IEnumerable<Tensor> tensors)
+    {
+        foreach (Tensor tensor in AreSeveral ? tensors : [])
+        {
+            Broadcast("the broadcast from rank 0", tensor, from: 0);
+        }
+    }
+
+    /// <summary>What every process has, one row each: <c>[processes, …]</c>.</summary>
+    /// <param name="own">float32, float64 or int64, on the CPU, of one shape everywhere.</param>
+    public Tensor Gather(Tensor own) => Gather("a gathering of values", own);
+
+    /// <summary>Bytes of one process, for all.</summary>
+    /// <param name="bytes">There: the bytes.</param>
+    /// <param name="from">Its rank.</param>
+    public byte[] Share(byte[]? bytes, int from = 0)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        string what = FormattableString.Invariant($"the broadcast from rank {from}");
+        Tensor length = tensor(new[] { Shard.Rank == from ? (long)bytes!.Length : 0 });
+        Broadcast(what, length, from);
+        Tensor content = Shard.Rank == from ? tensor(bytes!) : zeros([length.item<long>()], ScalarType.Byte);
+        Broadcast(what, content, from);
+        return content.ToArray<byte>();
+    }
+
+    /// <summary>A text of one process, for all.</summary>
+    /// <param name="text">There: the text.</param>
+    /// <param name="from">Its rank.</param>
+    public string Share(string? text, int from = 0)
+        => Encoding.UTF8.GetString(Share(text is null ? null : Encoding.UTF8.GetBytes(text), from));
+
+    /// <summary>What holds for any process holds for all: so they stop, save and fail at the same batch.</summary>
+    /// <param name="stop">Whether somebody asked this process to stop.</param>
+    /// <param name="isDue">Whether this process wants a checkpoint.</param>
+    /// <param name="problem">What is wrong here; null: nothing. Of several processes the first one's counts.</param>
+    /// <param name="exitCode">That of <paramref name="problem"/>, from 1.</param>
+    public Agreement Agree(bool stop, bool isDue = false, string? problem = null, int exitCode = 1)
+    {
+        if (!AreSeveral)
+        {
+            return new Agreement(stop, isDue, problem, problem is null ? 0 : exitCode);
+        }
+
+        using DisposeScope scope = NewDisposeScope();
+        Tensor own = tensor(new[] { stop ? 1L : 0, isDue ? 1 : 0, problem is null ? 0 : exitCode });
+        long[][] said = [.. Gather("the agreement on going on", own).ToArray<long>().Chunk(3)];
+        int first = Array.FindIndex(said, flags => flags[2] != 0);
+        string? shared = first < 0 ? null : Share(first == Shard.Rank ? problem : null, first);
+        return new Agreement(said.Any(flags => flags[0] != 0), said.Any(flags => flags[1] != 0), shared, first < 0 ? 0 : (int)said[first][2]);
+    }
+
+    /// <summary>Work of each rank that may fail in some: then none goes on.</summary>
+    /// <param name="work">What this one does; null: others do something.</param>
+    /// <exception cref="SharedFailureException">It failed in one of several ranks, for a reason that its user can mend.</exception>
+    public void Together(Action? work)
+    {
+        Exception? failure = null;
+        try
+        {
+            work?.Invoke();
+        }
+        catch (Exception e) when (AreSeveral && e is (UsageException or IOException or UnauthorizedAccessException) and not LostProcessException)
+        {
+            failure = e;
+        }
+
+        string? problem = failure is null ? null : IsFirst ? failure.Message : $"{Name}: {failure.Message}";
+        Agreement agreed = Agree(stop: false, problem: problem, exitCode: failure is UsageException ? UsageException.ExitCode : 1);
+        if (agreed.Problem is not null)
+        {
+            throw new SharedFailureException(agreed.Problem, agreed.ExitCode);
+        }
+    }
+
+    /// <summary>Waits until all have come here: nothing is exchanged any more, and nobody asks to stop.</summary>
+    public void Part()
+    {
+        if (_group is not null)
+        {
+            using DisposeScope scope = NewDisposeScope();
+            Wait("the end", BusyForOthers, [zeros([1], ScalarType.Int64)], _group.Sum, stops: false);
+        }
+    }
+
+    private Tensor Gather(string what, Tensor own)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        Tensor all = zeros([Shard.Of, .. own.shape], own.dtype);
+        all.select(0, Shard.Rank).copy_(own);
+        Exchange(what, [all]);
+        return scope.MoveToOuter(all);
+    }
+
+    /// <summary>
+    /// Sums in place. Tensors of CUDA devices go through the host's memory, long ones in buckets, so that one is summed while the next is sent.
+    /// </summary>
+    private void Exchange(string what, Tensor[] tensors)
+    {
+        if (_group is null)
+        {
+            return;
+        }
+
+        using DisposeScope scope = NewDisposeScope();
+        using IDisposable noGrad = no_grad();
+        long bytes = tensors.Sum(tensor => tensor.numel() * tensor.element_size());
+        BytesSummed += bytes;
+        Tensor[] sent = [.. tensors.Select(OnHost)];
+        if (bytes >= LargeBytes)
+        {
+            Wait(what, BusyForOthers, zeros([1], ScalarType.Int64)); // all have come
+        }
+
+        Wait(what, bytes >= LargeBytes ? BusyWithData : BusyForOthers, [.. sent.SelectMany(Buckets)]);
+        Return(tensors, sent);
+    }
+
+    private void Broadcast(string what, Tensor tensor, int from)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        using IDisposable noGrad = no_grad();
+        Tensor sent = OnHost(tensor);
+        Wait(what, BusyForOthers, [sent], one => _group!.Broadcast(one, from));
+        Return([tensor], [sent]);
+    }
+
+    private static Tensor OnHost(Tensor tensor) => tensor.cpu().contiguous();
+
+    private static void Return(Tensor[] tensors, Tensor[] sent)
+    {
+        foreach ((Tensor to, Tensor from) in tensors.Zip(sent).Where(pair => pair.First.Handle != pair.Second.Handle))
+        {
+            to.copy_(from);
+        }
+    }
+
+    private static IEnumerable<Tensor> Buckets(Tensor tensor)
+    {
+        long each = BucketBytes / tensor.element_size(), length = tensor.numel();
+        if (length <= each)
+        {
+            yield return tensor;
+            yield break;
+        }
+
+        Tensor flat = tensor.view(-1);
+        for (long start = 0; start < length; start += each)
+        {
+            yield return flat.narrow(0, start, Math.Min(each, length - start));
+        }
+    }
+
+    private void Wait(string what, TimeSpan busy, params Tensor[] summed) => Wait(what, busy, summed, _group!.Sum);
+
+    /// <summary>Begins exchanges of tensors and waits for them, at first busily, and not longer than patience lasts.</summary>
+    /// <exception cref="LostProcessException">One failed, or they took too long.</exception>
+    private void Wait(string what, TimeSpan busy, Tensor[] tensors, Func<Tensor, IExchange> begin, bool stops = true)
+    {
+        try
+        {
+            IExchange[] exchanges = [.. tensors.Select(begin)];
+            int done = 0;
+            bool AllDone()
+            {
+                while (done < exchanges.Length && exchanges[done].IsDone())
+                {
+                    done++;
+                }
+
+                return done == exchanges.Length;
+            }
+
+            Wait(AllDone, what, busy, stops);
+        }
+        catch (Exception e) when (e is MpiException or LostProcessException)
+        {
+            // Somebody may still read and write them until this process ends.
+            Array.ForEach(tensors, tensor => tensor.DetachFromDisposeScope());
+            throw e is LostProcessException
+                ? e
+                : new LostProcessException($"{Name} lost the other ranks ({e.Message.TrimEnd('.')}) at {At(what)}; {HowToGoOn()}", innerException: e);
+        }
+    }
+
+    private void Wait(Func<bool> isDone, string what, TimeSpan busy, bool stops)
+    {
+        long start = Stopwatch.GetTimestamp(), stopSeen = 0;
+        bool told = false;
+        while (!isDone())
+        {
+            TimeSpan waited = Stopwatch.GetElapsedTime(start);
+            if (waited > _patience)
+            {
+                string inVain = FormattableString.Invariant($"{Name} gave up after waiting {_patience.TotalSeconds:0.#} s for the other ranks");
+                throw new LostProcessException($"{inVain} at {At(what)}; {HowToGoOn()}");
+            }
+
+            if (stops && _stop.IsCancellationRequested)
+            {
+                stopSeen = stopSeen == 0 ? Stopwatch.GetTimestamp() : stopSeen;
+                TimeSpan since = Stopwatch.GetElapsedTime(stopSeen);
+                if (since > UntilToldOfStop && !told)
+                {
+                    told = true;
+                    string soFar = FormattableString.Invariant($"{Name} was asked to stop and has waited {waited.TotalSeconds:0.0} s for the other ranks");
+                    Tell?.Invoke($"{soFar} at {At(what)}; {HowToGoOn()}");
+                }
+
+                if (since > UntilStop)
+                {
+                    throw new LostProcessException($"{Name} stops without the other ranks, which did not come to {At(what)}", stopped: true);
+                }
+            }
+
+            if (waited < busy)
+            {
+                Thread.Yield();
+            }
+            else
+            {
+                Thread.Sleep(Nap);
+            }
+        }
+    }
+
+    private string At(string what) => Place is null ? what : $"{what} ({Place})";
+
+    private string HowToGoOn() => Advice ?? "nothing is written yet: see why, and start again; --process-timeout sets how long a rank waits";
+}
+
+/// <summary>What the processes of a run agree on.</summary>
+/// <param name="Stop">They stop after the present batch.</param>
+/// <param name="IsDue">They write a checkpoint.</param>
+/// <param name="Problem">What is wrong with it in some process; null: nothing.</param>
+/// <param name="ExitCode">That of the problem; 0 without one.</param>
+internal readonly record struct Agreement(bool Stop, bool IsDue, string? Problem, int ExitCode = 0);

@@ -1,0 +1,53 @@
+using Imta.MetaWeight.Allocation;
+using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Experiments.Data;
+using Imta.MetaWeight.Experiments.Evaluation;
+
+namespace Imta.MetaWeight.Experiments.Training.Distributed;
+
+/// <summary>The answers to a set of images by several processes with equal networks, each asking about its shard.</summary>
+internal static class SharedAnswers
+{
+    /// <summary>The answers to all images, in every process; they belong to the open dispose scope.</summary>
+    /// <param name="network">The network, with the same state everywhere.</param>
+    /// <param name="set">All the images; they stay the caller's.</param>
+    /// <param name="normalisation">For the network's input.</param>
+    /// <param name="device">The network's.</param>
+    /// <param name="replicas">The processes.</param>
+    /// <param name="stop">Ends the work of all of them after the present batch.</param>
+    /// <exception cref="OperationCanceledException"><paramref name="stop"/>, of any of them.</exception>
+    public static SetAnswers Of(MultiExitNetwork network, ImageSet set, Normalisation normalisation, Device device, Replicas replicas, CancellationToken stop)
+    {
+        if (!replicas.AreSeveral)
+        {
+            return SetAnswers.Of(network, set, normalisation, ExitCriteria.Confidence, device, stop);
+        }
+
+        using DisposeScope scope = NewDisposeScope();
+        (long start, long count) = replicas.Shard.Range(set.Count);
+        using ImageSet shard = set.Select([.. Enumerable.Range((int)start, (int)count).Select(row => (long)row)]);
+        SetAnswers own = SetAnswers.Of(network, shard, normalisation, ExitCriteria.Confidence, device, CancellationToken.None, Look);
+        if (SetAnswers.Batches(shard) < SetAnswers.Batches(new Shard(0, replicas.Shard.Of).Range(set.Count).Count))
+        {
+            Look(); // the first shards may have a batch more
+        }
+
+        return new SetAnswers(set, Whole(own.Classes), Whole(own.Confidence), Whole(own.Scores), Whole(own.Losses), Whole(own.TopFive));
+
+        void Look()
+        {
+            if (replicas.Agree(stop.IsCancellationRequested).Stop)
+            {
+                throw new OperationCanceledException(stop);
+            }
+        }
+
+        Tensor Whole(Tensor part)
+        {
+            Tensor all = zeros([set.Count, network.Exits], part.dtype == ScalarType.Bool ? int64 : part.dtype);
+            all.narrow(0, start, count).copy_(part);
+            replicas.Sum(all);
+            return scope.MoveToOuter(part.dtype == ScalarType.Bool ? all.to_type(ScalarType.Bool) : all);
+        }
+    }
+}
