@@ -1,5 +1,4 @@
 using System.Text.Json;
-using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments.Checkpoints;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
@@ -10,8 +9,8 @@ using Imta.MetaWeight.Experiments.Training.Distributed;
 namespace Imta.MetaWeight.Experiments.Training;
 
 /// <summary>
-/// From the command line to the first batch: of a new run or one that goes on, by one process or by several ranks. Rank 0 has the run's
-/// folder, checks and speaks; the others get from it what to train, and have their own images. Nothing is written before all of them can train.
+/// From the command line to the end of training, by one process or by several ranks. Rank 0 has the run's folder, checks and speaks; the
+/// others get from it what to train, and have their own images. Nothing is written before all of them can train.
 /// </summary>
 /// <param name="ranks">The ranks.</param>
 /// <param name="allowed">Checks whose findings do not stop it.</param>
@@ -21,174 +20,56 @@ internal sealed class RunStart(RankStart ranks, IReadOnlySet<CheckName> allowed,
 {
     private readonly Replicas _replicas = ranks.Replicas;
 
-    /// <summary>Starts a run; the exit code of the command.</summary>
-    /// <param name="read">Reads the settings.</param>
-    /// <param name="folder">Of the run; null: the default.</param>
-    /// <param name="replace">Whether a run that it holds goes.</param>
-    /// <param name="isElsewhere">Whether this rank cannot read the settings, and takes rank 0's.</param>
-    public int Begin(Func<Settings> read, string? folder, bool replace, bool isElsewhere)
+    /// <summary>Starts or resumes a run and trains it to its end; the exit code of the command.</summary>
+    /// <param name="origin">Where it comes from; ranks other than 0 only compare theirs with rank 0's.</param>
+    public int Run(RunOrigin origin)
     {
-        DateTime start = DateTime.Now;
-        Settings settings = null!;
-        string path = folder ?? "";
-        _replicas.Together(() =>
-        {
-            if (!isElsewhere)
-            {
-                settings = read();
-            }
-
-            if (_replicas.IsFirst)
-            {
-                RunFolder.Check(path = folder ?? RunFolder.DefaultPath(settings, start), replace);
-            }
-        });
-        StartMessage? own = _replicas.IsFirst ? new(SettingsWriter.Write(settings), path, Resumes: false) : null;
-        StartMessage first = StartMessage.Share(_replicas, own);
-        _replicas.Together(() => first.Compare(isElsewhere || _replicas.IsFirst ? null : settings, resumes: false));
-        if (!_replicas.IsFirst)
-        {
-            return Follow(first);
-        }
-
-        (Device device, MachineRoom room, RunData data) = Prepare(settings, path);
+        using DisposeScope scope = NewDisposeScope();
+        using RunOrigin held = origin;
+        StartMessage message = Exchange(origin);
+        Settings settings = _replicas.IsFirst ? origin.Settings : SettingsLoader.Parse(message.Settings, "the configuration of rank 0");
+        (Device device, MachineRoom room, RunData data) = Prepare(settings, message.Run, _replicas.IsFirst ? origin.CheckData : null);
         using RunData loaded = data;
-        IReadOnlyList<TrainingPhase> phases = TrainingPhase.Of(settings);
-        RunModel? model = null;
-        RunChecks? checks = null;
-        Finding[] findings = [];
-        _replicas.Together(() =>
+        PreparedModel? first = null;
+        _replicas.Together(!_replicas.IsFirst ? null : () =>
         {
-            HeadedNetwork? source = PhaseOneSource.Load(settings, device, data.Fingerprint);
-            model = RunModel.Build(phases[0], data.Train.ClassCounts(), device, _replicas, source);
-            checks = new RunChecks(phases, data, model, model.Network.Cost(DatasetShape.Of(settings.Data).Side), here: ranks.LocalSize);
-            findings = [.. checks.BeforeStart(room)];
+            first = origin.Build(device, data, _replicas);
+            first.Examine(data, room, ranks.LocalSize);
         });
-        using RunModel trained = model!;
-        if (Refused(findings))
+        using RunModel? own = first?.Model;
+        if (IsRefused(first?.Findings ?? []))
         {
             return UsageException.ExitCode;
         }
 
-        RunFolder? made = null;
-        using var held = new Held();
+        RunFolder folder = RunFolder.Elsewhere(message.Run);
         _replicas.Together(() =>
         {
             ranks.Watch?.Dispose();
-            made = RunFolder.Create(path, replace, SettingsWriter.Write(settings), out IDisposable hold);
-            held.Until = hold;
-            string environment = EnvironmentReport.Json(settings, Environment.GetCommandLineArgs()[1..], start, data.Fingerprint);
-            AtomicFile.WriteText(made.Environment, environment);
-            Checkpoint.Write(made.LatestCheckpoint, settings, phases[0], trained, phases[0].EpochsBefore);
+            folder = _replicas.IsFirst ? origin.Commit(first!, data) : folder;
         });
-        ShareCheckpoint(made!.LatestCheckpoint);
-        string needs = checks!.Needs;
-        return Train(new RunSummary(settings, phases, data, trained, made, device, _replicas, needs, findings, Done: null, Progress: null));
+        using PreparedModel model = Distribute(first, origin, message, data, device);
+        RunMonitor monitor = _replicas.IsFirst ? RunMonitor.ForConsole() : RunMonitor.Silent();
+        return Train(new RunContext(settings, data, folder, monitor, device, _replicas), model);
     }
 
-    /// <summary>Goes on with a run after its latest checkpoint; the exit code of the command.</summary>
-    /// <param name="run">Its folder.</param>
-    /// <param name="refuseChanges">Throws where the command line would change the run.</param>
-    public int GoOn(string run, Action refuseChanges)
+    /// <summary>What rank 0 tells the others, which their own command lines may not contradict.</summary>
+    private StartMessage Exchange(RunOrigin origin)
     {
-        using DisposeScope scope = NewDisposeScope();
-        RunFolder folder = null!;
-        using var held = new Held();
-        string file = "";
-        Checkpoint.Content checkpoint = null!;
+        StartMessage? own = null;
+        Settings? read = null;
         _replicas.Together(() =>
         {
-            refuseChanges();
-            if (_replicas.IsFirst)
-            {
-                folder = RunFolder.Open(run);
-                held.Until = folder.Hold();
-                (file, checkpoint) = Checkpoint.Latest(folder, warning => Console.Error.WriteLine($"warning: {warning}"));
-                CheckUnchanged(folder, file, checkpoint);
-            }
+            read = origin.Read();
+            own = _replicas.IsFirst ? origin.Open(_replicas.Shard.Of) : null;
         });
-        StartMessage? own = _replicas.IsFirst ? new(SettingsWriter.Write(checkpoint.Settings), folder.Path, Resumes: true) : null;
-        StartMessage first = StartMessage.Share(_replicas, own);
-        _replicas.Together(() => first.Compare(null, resumes: true));
-        if (!_replicas.IsFirst)
-        {
-            return Follow(first);
-        }
-
-        Settings settings = checkpoint.Settings;
-        (Device device, MachineRoom room, RunData data) = Prepare(settings, run, data => CheckImages(folder, data));
-        using RunData loaded = data;
-        IReadOnlyList<TrainingPhase> phases = PhasesFrom(checkpoint);
-        RunModel? model = null;
-        RunChecks? checks = null;
-        Finding[] findings = [];
-        _replicas.Together(() =>
-        {
-            model = RunModel.Build(phases[0], data.Train.ClassCounts(), device, _replicas);
-            checkpoint.Restore(model, file);
-            checkpoint.ReleaseModel();
-            NetworkCost cost = model.Network.Cost(DatasetShape.Of(settings.Data).Side);
-            checks = new RunChecks(phases, data, model, cost, checkpoint.Epochs, ranks.LocalSize);
-            findings = [.. checks.BeforeGoingOn(room)];
-        });
-        using RunModel trained = model!;
-        if (Refused(findings))
-        {
-            return UsageException.ExitCode;
-        }
-
-        _replicas.Together(() =>
-        {
-            ranks.Watch?.Dispose();
-            folder.KeepThrough(checkpoint.Epochs);
-            if (checkpoint.Epochs < phases[^1].LastEpoch)
-            {
-                folder.RemoveTest();
-            }
-        });
-        ShareCheckpoint(file);
-        string needs = checks!.Needs;
-        return Train(new RunSummary(settings, phases, data, trained, folder, device, _replicas, needs, findings, checkpoint.Epochs, checkpoint.Progress));
-    }
-
-    /// <summary>
-    /// A rank that rank 0 speaks for: all it has to know but the place of the images comes from there, with the checkpoint that the run starts from.
-    /// </summary>
-    private int Follow(StartMessage first)
-    {
-        using DisposeScope scope = NewDisposeScope();
-        Settings settings = SettingsLoader.Parse(first.Settings, "the configuration of rank 0");
-        (Device device, _, RunData data) = Prepare(settings, first.Run);
-        using RunData loaded = data;
-        _replicas.Together(null); // rank 0 builds the network
-        if (IsRefused(here: false))
-        {
-            return UsageException.ExitCode; // rank 0 says why
-        }
-
-        ranks.Watch?.Dispose();
-        _replicas.Together(null); // and makes the run's folder
-        Checkpoint.Content checkpoint = Received(_replicas.Share((byte[]?)null));
-        IReadOnlyList<TrainingPhase> phases = PhasesFrom(checkpoint);
-        using RunModel model = RunModel.Build(phases[0], data.Train.ClassCounts(), device, _replicas);
-        checkpoint.Restore(model, first.Run);
-        checkpoint.ReleaseModel();
-        RunFolder folder = RunFolder.Elsewhere(first.Run);
-        _replicas.Advice = Advice(folder);
-        try
-        {
-            new TrainingRun(settings, data, folder, RunMonitor.Silent(), device, _replicas)
-                .Run(phases, model, checkpoint.Epochs, checkpoint.Progress, stop);
-            return 0;
-        }
-        catch (OperationCanceledException)
-        {
-            return Interruption.ExitCode; // rank 0 says so
-        }
+        StartMessage message = StartMessage.Share(_replicas, own);
+        _replicas.Together(() => message.Compare(_replicas.IsFirst ? null : read, origin.Resumes));
+        return message;
     }
 
     /// <summary>Device and images of this rank, which have to be those of rank 0.</summary>
-    private (Device Device, MachineRoom Room, RunData Data) Prepare(Settings settings, string run, Action<RunData>? check = null)
+    private (Device Device, MachineRoom Room, RunData Data) Prepare(Settings settings, string run, Action<RunData>? check)
     {
         Device device = CPU;
         MachineRoom? room = null;
@@ -203,66 +84,49 @@ internal sealed class RunStart(RankStart ranks, IReadOnlySet<CheckName> allowed,
         if (_replicas.AreSeveral)
         {
             string own = data!.Fingerprint ?? "in memory", first = _replicas.Share(_replicas.IsFirst ? own : null);
-            _replicas.Together(() => Demand(own == first, "the data set's folder has other files here than on rank 0; give all ranks the same"));
+            _replicas.Together(() =>
+            {
+                if (own != first)
+                {
+                    throw new UsageException("the data set's folder has other files here than on rank 0; give all ranks the same");
+                }
+            });
         }
 
         return (device, room!, data!);
     }
 
-    /// <summary>Keeps other processes from training in the run's folder, from the moment on that it is held.</summary>
-    private sealed class Held : IDisposable
+    /// <summary>Whether a finding stops the run, in all ranks; then rank 0 shows all findings. The last word before something is written.</summary>
+    /// <exception cref="OperationCanceledException">Somebody asked one of the ranks to stop.</exception>
+    private bool IsRefused(IReadOnlyList<Finding> findings)
     {
-        public IDisposable? Until { get; set; }
-
-        public void Dispose() => Until?.Dispose();
-    }
-
-    private static void Demand(bool condition, string problem)
-    {
-        if (!condition)
+        bool refused = findings.Any(Stops);
+        foreach (Finding finding in refused ? findings.OrderBy(Stops) : Enumerable.Empty<Finding>())
         {
-            throw new UsageException(problem);
-        }
-    }
-
-    private void CheckUnchanged(RunFolder folder, string file, Checkpoint.Content checkpoint)
-    {
-        Settings settings = checkpoint.Settings;
-        Demand(
-            checkpoint.IsPresentFormat,
-            $"{file} is of an earlier version of imta, which can go on with it; "
-            + "this one can evaluate it (imta eval) or take it as phase I (phase2.from)");
-        Demand(
-            !File.Exists(folder.Config) || File.ReadAllText(folder.Config) == SettingsWriter.Write(settings),
-            $"{folder.Config} was changed since the run started, and a run is not changed half-way; "
-            + $"undo that, or start another run: imta train {folder.Config} --out DIR");
-        string had = settings.Processes == 1 ? "one process" : $"{settings.Processes} ranks";
-        Demand(
-            settings.Processes == _replicas.Shard.Of,
-            FormattableString.Invariant($"{folder.Path} is trained by {had}, and the launcher started {_replicas.Shard.Of}; ")
-            + FormattableString.Invariant($"start {settings.Processes}, so that its numbers stay the same"));
-    }
-
-    private static void CheckImages(RunFolder folder, RunData data)
-    {
-        if (data.Fingerprint is not null && EnvironmentReport.ImagesOf(folder.Environment) is null)
-        {
-            Console.Error.WriteLine(
-                $"warning: {folder.Environment} does not say with which files the run started; if they are others now, it goes on to other numbers");
+            Console.Error.WriteLine(Stops(finding) ? $"imta: {finding.Line}; {finding.Override}" : $"imta: warning: {finding.Line}");
         }
 
-        Demand(
-            !folder.StartedWithOthers(data.Fingerprint),
-            $"the data set's files are others than when {folder.Path} started (added, removed or renamed), so that training and validation "
-            + "pictures would change places; put them back, or name a folder that has them by --data");
+        Agreement agreed = _replicas.Agree(stop.IsCancellationRequested, problem: refused ? "a check" : null);
+        return agreed.Stop ? throw new OperationCanceledException(stop) : agreed.Problem is not null;
+
+        bool Stops(Finding finding) => finding.Severity == Severity.Stop && !allowed.Contains(finding.Check);
     }
 
-    private void ShareCheckpoint(string file)
+    /// <summary>The model in every rank, with the state of rank 0's: by its checkpoint, which the run starts from.</summary>
+    private PreparedModel Distribute(PreparedModel? first, RunOrigin origin, StartMessage message, RunData data, Device device)
     {
-        if (_replicas.AreSeveral)
+        if (first is not null)
         {
-            _replicas.Share(File.ReadAllBytes(file));
+            if (_replicas.AreSeveral)
+            {
+                _replicas.Share(File.ReadAllBytes(origin.CheckpointFile));
+            }
+
+            return first;
         }
+
+        Checkpoint.Content checkpoint = Received(_replicas.Share((byte[]?)null));
+        return PreparedModel.From(checkpoint, message.Run, data, device, _replicas);
     }
 
     private static Checkpoint.Content Received(byte[] bytes)
@@ -279,54 +143,19 @@ internal sealed class RunStart(RankStart ranks, IReadOnlySet<CheckName> allowed,
         }
     }
 
-    private static IReadOnlyList<TrainingPhase> PhasesFrom(Checkpoint.Content checkpoint)
-        => [.. TrainingPhase.Of(checkpoint.Settings).Where(phase => phase.Number >= checkpoint.Phase)];
-
-    private static string Advice(RunFolder folder) => $"{folder.LatestCheckpoint} is whole: go on by imta train --resume {folder.Path}";
-
-    /// <summary>Whether a finding stops the run in all ranks; then all of them are shown.</summary>
-    private bool Refused(Finding[] findings)
+    private int Train(RunContext run, PreparedModel model)
     {
-        bool refused = findings.Any(Stops);
-        foreach (Finding finding in refused ? findings.OrderBy(Stops) : Enumerable.Empty<Finding>())
+        RunFolder folder = run.Folder;
+        RunMonitor monitor = run.Monitor;
+        _replicas.Advice = $"{folder.LatestCheckpoint} is whole: go on by imta train --resume {folder.Path}";
+        if (_replicas.IsFirst)
         {
-            Console.Error.WriteLine(Stops(finding) ? $"imta: {finding.Line}; {finding.Override}" : $"imta: warning: {finding.Line}");
-        }
-
-        return IsRefused(refused);
-
-        bool Stops(Finding finding) => finding.Severity == Severity.Stop && !allowed.Contains(finding.Check);
-    }
-
-    /// <summary>The last word before something is written.</summary>
-    /// <exception cref="OperationCanceledException">Somebody asked one of the ranks to stop.</exception>
-    private bool IsRefused(bool here)
-    {
-        Agreement agreed = _replicas.Agree(stop.IsCancellationRequested, problem: here ? "a check" : null);
-        return agreed.Stop ? throw new OperationCanceledException(stop) : agreed.Problem is not null;
-    }
-
-    private int Train(RunSummary plan)
-    {
-        RunFolder folder = plan.Folder;
-        _replicas.Advice = Advice(folder);
-        RunMonitor monitor = RunMonitor.ForConsole();
-        monitor.LogTo(folder.Log);
-        foreach (string line in plan.Lines())
-        {
-            monitor.Say(line);
-        }
-
-        foreach ((RankIdentity rank, int number) in ranks.Identities.Select((rank, number) => (rank, number)))
-        {
-            string line = FormattableString.Invariant($"rank {number}: process {rank.Process} on {rank.Host}, {rank.Mpi}");
-            monitor.Log($"{line}; if it loses the others, its last line is also in {rank.LastWords} there");
+            Announce(run, model);
         }
 
         try
         {
-            new TrainingRun(plan.Settings, plan.Data, folder, monitor, plan.Device, _replicas)
-                .Run(plan.Phases, plan.Model, plan.Done ?? 0, plan.Progress, stop);
+            new TrainingRun(run).Run(model, stop);
         }
         catch (OperationCanceledException)
         {
@@ -338,7 +167,7 @@ internal sealed class RunStart(RankStart ranks, IReadOnlySet<CheckName> allowed,
             monitor.Log(e.Message);
             throw;
         }
-        catch (IOException e)
+        catch (IOException e) when (_replicas.IsFirst)
         {
             // The log may be on the same full disk.
             string advice = $"{folder.LatestCheckpoint} is whole: when that is mended, go on by imta train --resume {folder.Path}";
@@ -352,6 +181,21 @@ internal sealed class RunStart(RankStart ranks, IReadOnlySet<CheckName> allowed,
 
         monitor.Say($"results are in {folder.Path}");
         return 0;
+    }
+
+    private void Announce(RunContext run, PreparedModel model)
+    {
+        run.Monitor.LogTo(run.Folder.Log);
+        foreach (string line in RunSummary.Lines(run, model))
+        {
+            run.Monitor.Say(line);
+        }
+
+        foreach ((RankIdentity rank, int number) in ranks.Identities.Select((rank, number) => (rank, number)))
+        {
+            string line = FormattableString.Invariant($"rank {number}: process {rank.Process} on {rank.Host}, {rank.Mpi}");
+            run.Monitor.Log($"{line}; if it loses the others, its last line is also in {rank.LastWords} there");
+        }
     }
 }
 

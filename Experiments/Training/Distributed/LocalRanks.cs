@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Imta.MetaWeight.Experiments.Runs;
 
 namespace Imta.MetaWeight.Experiments.Training.Distributed;
 
@@ -9,6 +10,24 @@ internal static class LocalRanks
     public const string ToGetMpi = "as root: apt-get install openmpi-bin (Debian, Ubuntu), or load your cluster's MPI module";
     private static readonly TimeSpan Look = TimeSpan.FromMilliseconds(100);
     private static readonly TimeSpan UntilTold = TimeSpan.FromSeconds(3); // Open MPI's launcher takes 2 s more than its ranks
+
+    /// <summary>Trains a run by ranks, each of which runs this program's command again; the exit code.</summary>
+    /// <param name="size">How many.</param>
+    /// <param name="arguments">Of each one's command.</param>
+    /// <param name="run">The run's folder, for messages.</param>
+    /// <param name="stop">Asks rank 0 to stop.</param>
+    public static int Train(int size, IEnumerable<string> arguments, string run, Interruption stop)
+    {
+        int code = Run(size, arguments, stop);
+        if (code is 0 or 1 or UsageException.ExitCode or Interruption.ExitCode)
+        {
+            return code;
+        }
+
+        string advice = RunFolder.CanGoOn(run) ? $"go on by imta train --resume {run}" : "nothing is written yet";
+        Failure.OnConsole(FormattableString.Invariant($"a rank was ended by a signal, or without a word (exit code {code} of mpirun); {advice}"));
+        return 1;
+    }
 
     /// <summary>Runs them to their end, and returns the launcher's exit code, which is that of a rank.</summary>
     /// <param name="size">How many.</param>

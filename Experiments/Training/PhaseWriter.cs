@@ -1,0 +1,86 @@
+using System.Globalization;
+using Imta.MetaWeight.Experiments.Checkpoints;
+using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
+using Imta.MetaWeight.Experiments.Configuration;
+using Imta.MetaWeight.Experiments.Runs;
+
+namespace Imta.MetaWeight.Experiments.Training;
+
+/// <summary>Writes what a phase leaves: tables, sample weights and checkpoints, of epochs that are done and of one that is not. Rank 0 writes for all.</summary>
+internal sealed class PhaseWriter(RunContext run, TrainingPhase phase, RunModel model, NonFinitePolicy nonFinite)
+{
+    private readonly RunFolder _folder = run.Folder;
+
+    /// <summary>Batch norm's running statistics are those that rank 0 saw, as in PyTorch's DistributedDataParallel.</summary>
+    public void UniteStatistics() => run.Replicas.TakeFirst(model.Network.buffers());
+
+    /// <summary>An epoch that is done. Tables come first, the latest checkpoint last: on resuming, rows after the checkpoint are dropped.</summary>
+    /// <param name="epoch">Of the run, from 1.</param>
+    /// <param name="rows">Its rows, one per exit.</param>
+    /// <param name="weights">Its sample weights; null: they are not written.</param>
+    /// <param name="trainSeconds">Time of its training.</param>
+    /// <param name="validationSeconds">Time of its validation.</param>
+    public void WriteEpoch(int epoch, EpochRow[] rows, WeightRecord? weights, double trainSeconds, double validationSeconds)
+    {
+        nonFinite.CheckModel(epoch);
+        weights?.Gather(run.Replicas);
+        if (!run.Replicas.IsFirst)
+        {
+            return;
+        }
+
+        bool best = rows[0].ValidationLoss is not null && BestEpoch.IsBetter(rows, _folder.Epochs, run.Settings.Run.BestBy);
+        CsvTable.Append(_folder.Epochs, rows);
+        CsvTable.Append(_folder.Timing, [new TimingRow
+        {
+            Epoch = epoch,
+            TrainSeconds = Math.Round(trainSeconds, 3),
+            TrainImagesPerSecond = Math.Round(run.Data.Train.Count / trainSeconds, 1),
+            ValidationSeconds = Math.Round(validationSeconds, 3),
+            PeakMemoryMib = Math.Round(EnvironmentReport.PeakMemoryMib(), 1),
+        }]);
+        if (weights is not null)
+        {
+            CsvTable.Write(_folder.Weights(epoch), weights.Table(run.Data.Train));
+        }
+
+        if (best)
+        {
+            Write(_folder.BestCheckpoint, epoch);
+        }
+
+        int every = run.Settings.Run.CheckpointEvery;
+        if (every > 0 && epoch % every == 0)
+        {
+            Write(_folder.EpochCheckpoint(epoch), epoch);
+        }
+
+        Write(_folder.LatestCheckpoint, epoch, previous: _folder.PreviousCheckpoint);
+        double loss = rows.Sum(row => row.TrainLoss), speed = run.Data.Train.Count / trainSeconds;
+        run.Monitor.Say(string.Create(
+            CultureInfo.InvariantCulture, $"epoch {epoch}/{phase.LastEpoch}: train loss {loss:0.000}, {Validation(rows)}{speed:0} images/s"));
+    }
+
+    /// <summary>The state inside an epoch, to resume from its next batch.</summary>
+    /// <param name="epoch">Of the run, from 1.</param>
+    /// <param name="progress">What there is of it.</param>
+    public void WriteUnfinished(int epoch, EpochProgress progress)
+    {
+        nonFinite.CheckLosses(epoch, progress);
+        UniteStatistics();
+        nonFinite.CheckModel(epoch);
+        using DisposeScope scope = NewDisposeScope();
+        TorchDictionary content = progress.Content(run.Replicas);
+        if (run.Replicas.IsFirst)
+        {
+            Write(_folder.LatestCheckpoint, epoch - 1, content, _folder.PreviousCheckpoint);
+        }
+    }
+
+    private void Write(string file, int epochs, TorchDictionary? progress = null, string? previous = null)
+        => Checkpoint.Write(file, run.Settings, phase, model, epochs, progress, previous);
+
+    private static string Validation(EpochRow[] rows) => rows[0].ValidationAccuracy is null
+        ? ""
+        : $"validation accuracy {RunMonitor.PerExit(rows.Select(row => row.ValidationAccuracy!.Value))} %, ";
+}
