@@ -42,24 +42,24 @@ public sealed class CostMeter
 
     /// <summary>A layer that works element by element, such as ReLU.</summary>
     /// <param name="output"><c>[N, …]</c>.</param>
-    public void Elementwise(Tensor output) => Add(OfOneImage(output), 0, output);
+    public void Elementwise(Tensor output) => Add(PerImage(output), 0, output);
 
     /// <summary>Mean or maximum pooling by a square kernel.</summary>
     /// <param name="kernel">Its side.</param>
     /// <param name="output"><c>[N, C, H, W]</c>.</param>
-    public void Pooling(long kernel, Tensor output) => Add(OfOneImage(output) * kernel * kernel, 0, output);
+    public void Pooling(long kernel, Tensor output) => Add(PerImage(output) * kernel * kernel, 0, output);
 
     /// <summary>A layer whose arithmetic does not count: batch norm, concatenation, interpolation.</summary>
     /// <param name="parameters">Its parameters.</param>
     /// <param name="output"><c>[N, …]</c>.</param>
     public void Free(long parameters, Tensor output) => Add(0, parameters, output);
 
-    private static long OfOneImage(Tensor output) => output.numel() / output.shape[0];
+    private static long PerImage(Tensor output) => output.numel() / output.shape[0];
 
     private void Add(long macs, long parameters, Tensor output)
     {
         Macs += macs;
         Parameters += parameters;
-        Activations += OfOneImage(output);
+        Activations += PerImage(output);
     }
 }

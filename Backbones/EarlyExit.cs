@@ -95,8 +95,8 @@ public sealed class EarlyExit : IDisposable
         (long[] gaps, long[] wanted) = batch.Gaps(size);
         if (_compaction == Compaction.Always || Pays(batch.Present - size, gaps.Length, MacsBehind(k, images), walk.Carried))
         {
-            walk.Close(tensor(gaps, int64, images.device), tensor(wanted, int64, images.device), size);
-            batch.Close(gaps, wanted, size);
+            walk.CompactRows(tensor(gaps, int64, images.device), tensor(wanted, int64, images.device), size);
+            batch.CompactRows(gaps, wanted, size);
         }
     }
 
@@ -174,7 +174,7 @@ public sealed class EarlyExit : IDisposable
         }
 
         /// <summary>Goes on with <paramref name="size"/> rows.</summary>
-        public void Close(long[] gaps, long[] wanted, int size)
+        public void CompactRows(long[] gaps, long[] wanted, int size)
         {
             for (int i = 0; i < gaps.Length; i++)
             {

@@ -7,8 +7,8 @@ namespace Imta.MetaWeight.Backbones;
 /// <param name="Initialisation">The rule for convolutions and linear layers.</param>
 /// <param name="Random">The source of the numbers.</param>
 /// <param name="Type">The parameters' element type.</param>
-/// <param name="Place">The parameters' device.</param>
-public sealed record LayerFactory(Initialisation Initialisation, Generator Random, ScalarType Type, Device Place)
+/// <param name="Device">The parameters' device.</param>
+public sealed record LayerFactory(Initialisation Initialisation, Generator Random, ScalarType Type, Device Device)
 {
     /// <summary>Convolution weights <c>[output, input, kernel, kernel]</c>.</summary>
     public Parameter ConvolutionWeight(long output, long input, long kernel) => Initialisation switch
@@ -34,10 +34,10 @@ public sealed record LayerFactory(Initialisation Initialisation, Generator Rando
     public Parameter Constant(long length, double value) => new(Buffer(length, value));
 
     /// <summary>A buffer <c>[length]</c> of one value.</summary>
-    public Tensor Buffer(long length, double value) => full([length], value, Type, Place);
+    public Tensor Buffer(long length, double value) => full([length], value, Type, Device);
 
     /// <summary>A counter: a buffer of shape <c>[]</c> that starts at 0.</summary>
-    public Tensor Counter() => zeros([], ScalarType.Int64, Place);
+    public Tensor Counter() => zeros([], ScalarType.Int64, Device);
 
     private Parameter Uniform(long[] shape, double bound) => Made(() => empty(shape, ScalarType.Float64).uniform_(-bound, bound, Random));
 
@@ -46,7 +46,17 @@ public sealed record LayerFactory(Initialisation Initialisation, Generator Rando
     private Parameter Made(Func<Tensor> draw)
     {
         using DisposeScope scope = NewDisposeScope();
-        var parameter = new Parameter(draw().to(Type).to(Place));
+        var parameter = new Parameter(draw().to(Type).to(Device));
         return scope.Detach(parameter);
     }
+}
+
+/// <summary>How a network's parameters start.</summary>
+public enum Initialisation
+{
+    /// <summary>Convolutions normal with standard deviation sqrt(2 / (kernel area · output channels)), batch norm 1 and 0, linear bias 0.</summary>
+    He,
+
+    /// <summary>What the published code does in effect: its He initialisation of MSDNet reaches no layer, so PyTorch's defaults stand.</summary>
+    Published,
 }

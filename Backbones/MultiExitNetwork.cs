@@ -34,7 +34,7 @@ public abstract partial class MultiExitNetwork : NamedModule
     /// that read them: <c>bfloat16</c> halves their memory. Null: that of the parameters. Parameters, statistics, pooled features and logits keep
     /// theirs, and so do all of the other passes: those of the meta gradient, and evaluation.
     /// </summary>
-    public ScalarType? FeatureType { get; init; }
+    public ScalarType? FeatureType { get; set; }
 
     /// <summary>θ: every parameter that is trained (<c>requires_grad</c>), in the order that lists of gradients and substitutes follow.</summary>
     public IReadOnlyList<Parameter> Parameters => _trained.Value.Parameters;

@@ -1,4 +1,3 @@
-using Imta.MetaWeight.Backbones.Exits;
 using Imta.MetaWeight.Backbones.Linearised;
 
 namespace Imta.MetaWeight.Backbones;
@@ -26,11 +25,11 @@ public abstract partial class MultiExitNetwork
         }
 
         /// <summary>Goes on with <paramref name="size"/> of the samples: the first ones, but for some whose places others take.</summary>
-        /// <inheritdoc cref="Layout.Close"/>
-        public void Close(Tensor gaps, Tensor wanted, long size)
+        /// <inheritdoc cref="Layout.CompactRows"/>
+        public void CompactRows(Tensor gaps, Tensor wanted, long size)
         {
             // A tensor that later blocks read in two places goes once.
-            Dictionary<Tensor, Tensor> kept = Distinct().ToDictionary(tensor => tensor, tensor => Layout.Close(tensor, gaps, wanted, size), ReferenceComparer);
+            Dictionary<Tensor, Tensor> kept = Distinct().ToDictionary(tensor => tensor, tensor => Layout.CompactRows(tensor, gaps, wanted, size), ReferenceComparer);
             _features = Array.ConvertAll(_features, feature => kept[feature]);
             _logits = kept[_logits!];
         }

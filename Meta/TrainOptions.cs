@@ -36,7 +36,7 @@ public record TrainOptions
 
     [Description("Epochs after which the rates are multiplied by decay, ascending (multiStep only)")]
     [Range(1, int.MaxValue)]
-    public IReadOnlyList<int> Milestones { get; init => field = IntList.Of(value); } = IntList.Of([150, 225]);
+    public IReadOnlyList<int> Milestones { get; init => field = IntList.From(value); } = IntList.From([150, 225]);
 
     [Description("Factor on the rates at each milestone (multiStep only)")]
     [Range(0.0, 1.0, MinimumIsExclusive = true)]

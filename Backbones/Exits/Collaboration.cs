@@ -1,6 +1,47 @@
+using System.ComponentModel;
 using Imta.MetaWeight.Backbones.Layers;
 
 namespace Imta.MetaWeight.Backbones.Exits;
+
+/// <summary>What an exit reads of the logits of the one before.</summary>
+public enum Transfer
+{
+    /// <summary>relu(batch norm(linear layer)) of them, beside its own pooled features.</summary>
+    Fc,
+
+    /// <summary>They are added to its own logits: nothing is learned (the paper's learning-free transfer).</summary>
+    Identity,
+}
+
+/// <summary>Whether an exit's loss also trains the exits whose logits it reads.</summary>
+public enum TransferGradient
+{
+    /// <summary>It does not: the logits that are read are constants (the paper).</summary>
+    Stop,
+
+    /// <summary>It does (the published code).</summary>
+    Flow,
+}
+
+#pragma warning disable CS1591 // The description of a setting is its documentation.
+
+/// <summary>Inline Subnetwork Collaboration (IMTA, section 3.2): each exit reads the prediction of the one before.</summary>
+public sealed record CollaborationOptions
+{
+    [Description("Inline Subnetwork Collaboration: each exit but the first reads the logits of the one before; of two phases, in the second")]
+    public bool Enabled { get; init; }
+
+    [Description("How: through a small layer beside the exit's features (fc), or added to its logits (identity)")]
+    public Transfer Transfer { get; init; } = Transfer.Fc;
+
+    [Description("Whether an exit's loss also trains the exit before through what it reads: no (stop, the paper) or yes (flow, the published code)")]
+    public TransferGradient Gradient { get; init; } = TransferGradient.Stop;
+
+    /// <summary>Whether a gradient ends where an exit reads the one before.</summary>
+    internal bool Stops => Enabled && Gradient == TransferGradient.Stop;
+}
+
+#pragma warning restore CS1591
 
 /// <summary>
 /// Inline Subnetwork Collaboration (IMTA, section 3.2): the linear layer of exit k + 1 reads [its pooled feature, t(logits of exit k)], or
@@ -49,6 +90,36 @@ internal sealed class Collaboration
         }
 
         TransferLayer transfer = _transfers[k - 1];
-        return linear.Forward(Operators.Join(pooled, [new JoinedPart(transfer.Width, place => transfer.Forward(read, pass, place))], pass), pass);
+        return linear.Forward(Operators.Join(pooled, [new JoinedPart(transfer.Width, destination => transfer.Forward(read, pass, destination))], pass), pass);
     }
+}
+
+/// <summary>t of Inline Subnetwork Collaboration: from the logits of an exit to relu(batch norm(linear layer)) for the next one.</summary>
+internal sealed class TransferLayer : NamedModule
+{
+    private readonly Linear _linear;
+    private readonly BatchNorm _norm;
+    private readonly NormReluUnit _unit;
+
+    /// <param name="factory">Starts the parameters.</param>
+    /// <param name="classes">C.</param>
+    /// <param name="width">Numbers of the next exit's pooled feature, and of the output.</param>
+    public TransferLayer(LayerFactory factory, int classes, long width)
+        : base(nameof(TransferLayer))
+    {
+        Width = width;
+        _linear = new Linear(factory, classes, width);
+        _norm = new BatchNorm(factory, width);
+        _unit = new NormReluUnit(_norm);
+        register_module("0", _linear);
+        register_module("1", _norm);
+    }
+
+    /// <summary>Numbers of the output.</summary>
+    public long Width { get; }
+
+    /// <summary>The output <c>[N, Width]</c>, written to <paramref name="destination"/> on a tape where it is given.</summary>
+    public Tensor Forward(Tensor logits, Pass pass, Tensor? destination) => pass.Folding is { } folding
+        ? _linear.ForwardFolded(logits, _norm, folding).relu_()
+        : _unit.Forward(_linear.Forward(logits, pass), pass, destination);
 }

@@ -182,8 +182,8 @@ public static unsafe class ConvolutionKernels
 
         output[1] += fits && y.Length == 2 ? y[1].shape[1] : 0;
         fits = fits && x.dtype == weight.dtype && (input[0], input[1], output[1]) == (output[0], kernel[1], kernel[0])
-            && output[2] == Windows.Of(input[2], kernel[2], stride, padding)
-            && output[3] == Windows.Of(input[3], kernel[2], stride, padding);
+            && output[2] == Windows.Count(input[2], kernel[2], stride, padding)
+            && output[3] == Windows.Count(input[3], kernel[2], stride, padding);
         return fits
             ? new(output[2], output[3], stride, stride, -padding, -padding, kernel[2], kernel[2])
             : throw new ArgumentException(

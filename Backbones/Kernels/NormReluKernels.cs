@@ -70,7 +70,7 @@ public static unsafe class NormReluKernels
     /// <param name="z">Rows <c>[M, C]</c>, as <see cref="Forward"/> took them.</param>
     /// <param name="saved"><c>[4, C]</c>, as <see cref="Forward"/> left it.</param>
     /// <param name="y">Rows <c>[M, C]</c>, written.</param>
-    public static void Again(Tensor z, Tensor saved, Tensor y)
+    public static void Recompute(Tensor z, Tensor saved, Tensor y)
     {
         Operand rows = Operand.Rows(z, "z"), written = Operand.Written(y, "y", rows);
         rows.ByType(Run<float>, Run<double>);

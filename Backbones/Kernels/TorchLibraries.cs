@@ -132,7 +132,7 @@ public static unsafe partial class TorchLibraries
         }
         catch (DllNotFoundException e) when (e.Message.Contains(WeakCopy.NeedlessVersion, StringComparison.Ordinal))
         {
-            string copy = WeakCopy.Of(path, $"libLibTorchSharp-{TorchSharp.GetName().Version!.ToString(3)}.so");
+            string copy = WeakCopy.Create(path, $"libLibTorchSharp-{TorchSharp.GetName().Version!.ToString(3)}.so");
             NativeLibrary.Load(copy);
             Copy = copy;
         }

@@ -22,7 +22,7 @@ internal static class WeakCopy
     /// <param name="library">The library that is copied.</param>
     /// <param name="name">The copy's file name, which tells TorchSharp's version.</param>
     /// <exception cref="IOException">The cache cannot be written.</exception>
-    public static string Of(string library, string name)
+    public static string Create(string library, string name)
     {
         byte[] copy = File.ReadAllBytes(library);
         Mark(copy);

@@ -38,7 +38,7 @@ internal readonly record struct ImagePair(Images First, Images Second)
 internal readonly record struct Windows(long Down, long Across, long Step, long StepAcross, long Top, long Left, long Height, long Width)
 {
     /// <summary>How many windows of a convolution fit into so many rows or columns.</summary>
-    public static long Of(long size, long kernel, long stride, long padding) => ((size + (2 * padding) - kernel) / stride) + 1;
+    public static long Count(long size, long kernel, long stride, long padding) => ((size + (2 * padding) - kernel) / stride) + 1;
 
     /// <summary>Columns that the windows of a row cover together.</summary>
     public long Reach => ((Across - 1) * StepAcross) + Width;

@@ -45,10 +45,10 @@ internal sealed class Convolution : NamedModule
     public (Tensor Weight, Tensor Bias) FoldedBy(BatchNorm norm) => norm.FoldedInto(_weight, _bias);
 
     /// <summary>ReLU of what the norm behind this layer makes of its output, by the running statistics, in one convolution.</summary>
-    public Tensor ForwardFolded(Tensor x, BatchNorm norm, Folding folding, Tensor? place)
+    public Tensor ForwardFolded(Tensor x, BatchNorm norm, Folding folding, Tensor? destination)
     {
-        (Tensor weight, Tensor bias) = folding.Of(this, () => FoldedBy(norm));
-        return Convolve(x, weight, bias, rectifies: true, place);
+        (Tensor weight, Tensor bias) = folding.For(this, () => FoldedBy(norm));
+        return Convolve(x, weight, bias, rectifies: true, destination);
     }
 
     /// <summary>The tangent ẋ ∗ W + x ∗ Ẇ + ḃ in up to two parts, whose sum it is; null: none.</summary>
@@ -113,19 +113,19 @@ internal sealed class Convolution : NamedModule
 
     private static Tensor As(Tensor x, Tensor parameter) => parameter.dtype == x.dtype ? parameter : parameter.to_type(x.dtype);
 
-    private Tensor Convolve(Tensor x, Tensor weight, Tensor? bias, bool rectifies, Tensor? place = null)
+    private Tensor Convolve(Tensor x, Tensor weight, Tensor? bias, bool rectifies, Tensor? destination = null)
     {
-        if (is_grad_enabled() || !ConvolutionKernels.Supports(x, weight) || (place is not null && !NormReluKernels.Supports(place)))
+        if (is_grad_enabled() || !ConvolutionKernels.Supports(x, weight) || (destination is not null && !NormReluKernels.Supports(destination)))
         {
             Tensor z = nn.functional.conv2d(x, weight, bias, strides: _stride, padding: _padding);
             z = rectifies ? z.relu_() : z;
-            return place is null ? z : place.copy_(z);
+            return destination is null ? z : destination.copy_(z);
         }
 
-        Tensor y = place ?? Layout.Empty([x.shape[0], weight.shape[0], Windows(x.shape[2]), Windows(x.shape[3])], x);
+        Tensor y = destination ?? Layout.Empty([x.shape[0], weight.shape[0], Windows(x.shape[2]), Windows(x.shape[3])], x);
         ConvolutionKernels.Forward(x, weight, bias?.contiguous(), _stride[0], _padding[0], rectifies, adds: false, y);
         return y;
 
-        long Windows(long size) => Kernels.Windows.Of(size, weight.shape[2], _stride[0], _padding[0]);
+        long Windows(long size) => Kernels.Windows.Count(size, weight.shape[2], _stride[0], _padding[0]);
     }
 }

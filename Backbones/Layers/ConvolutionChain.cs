@@ -43,10 +43,10 @@ internal sealed class ConvolutionChain : NamedModule
     public (Convolution Convolution, BatchNorm Norm) First => _units[0];
 
     /// <inheritdoc cref="ConvolutionUnits.ForwardFrom"/>
-    public Tensor ForwardFrom(Tensor x, Pass pass, Tensor? place) => _layer.ForwardFrom(x, pass, place);
+    public Tensor ForwardFrom(Tensor x, Pass pass, Tensor? destination) => _layer.ForwardFrom(x, pass, destination);
 
     /// <inheritdoc cref="ConvolutionUnits.Forward"/>
-    public Tensor Forward(Tensor x, Pass pass, Tensor? place = null) => _layer.Forward(x, pass, place);
+    public Tensor Forward(Tensor x, Pass pass, Tensor? destination = null) => _layer.Forward(x, pass, destination);
 
     private void Append(LayerFactory factory, long input, long output, long kernel, long stride, long padding)
     {
@@ -56,5 +56,26 @@ internal sealed class ConvolutionChain : NamedModule
         BatchNorm norm = _net.Add($"{number + 1}", new BatchNorm(factory, output));
         _units.Add((convolution, norm));
         Channels = output;
+    }
+}
+
+/// <summary>The beginning of a network for ImageNet: a 7×7 convolution with bias, batch norm, ReLU, 3×3 maximum pooling; 224×224 → 56×56.</summary>
+internal sealed class Stem : NamedModule
+{
+    private readonly ConvolutionUnits _unit;
+
+    public Stem(LayerFactory factory, long input, long output)
+        : base(nameof(Stem))
+    {
+        var convolution = new Convolution(factory, input, output, kernel: 7, stride: 2, padding: 3, bias: true);
+        var norm = new BatchNorm(factory, output);
+        register_module("0", convolution);
+        register_module("1", norm);
+        _unit = new ConvolutionUnits([(convolution, norm)]);
+    }
+
+    public Tensor Forward(Tensor x, Pass pass)
+    {
+        return Operators.MaxPool(_unit.Forward(x, pass), kernel: 3, stride: 2, padding: 1, pass);
     }
 }

@@ -9,33 +9,33 @@ internal sealed class ConvolutionUnits(IReadOnlyList<(Convolution Convolution, B
     /// <summary>The output <c>[N, C′, H′, W′]</c>.</summary>
     /// <param name="x"><c>[N, C, H, W]</c>.</param>
     /// <param name="pass">The pass.</param>
-    /// <param name="place">On a tape or with folding only: the slice of a wider tensor that the output is to be written to; it is the result then.</param>
-    public Tensor Forward(Tensor x, Pass pass, Tensor? place = null)
+    /// <param name="destination">On a tape or with folding only: the slice of a wider tensor that the output is to be written to; it is the result then.</param>
+    public Tensor Forward(Tensor x, Pass pass, Tensor? destination = null)
     {
         using DisposeScope scope = NewDisposeScope();
         return scope.MoveToOuter((pass.Tape, pass.Folding) switch
         {
-            ({ } tape, _) => Recorded(x, isConvolved: false, pass, tape, place),
-            (_, { } folding) => Folded(x, 0, folding, place),
+            ({ } tape, _) => Recorded(x, isConvolved: false, pass, tape, destination),
+            (_, { } folding) => Folded(x, 0, folding, destination),
             _ => Ordinary(x, pass),
         });
     }
 
     /// <summary>The output from what <see cref="SharedConvolutions"/> computed.</summary>
-    public Tensor ForwardFrom(Tensor x, Pass pass, Tensor? place)
+    public Tensor ForwardFrom(Tensor x, Pass pass, Tensor? destination)
     {
         using DisposeScope scope = NewDisposeScope();
         return scope.MoveToOuter(pass.Tape is { } tape
-            ? Recorded(x, isConvolved: true, pass, tape, place)
-            : Folded(x, 1, pass.Folding!, place));
+            ? Recorded(x, isConvolved: true, pass, tape, destination)
+            : Folded(x, 1, pass.Folding!, destination));
     }
 
-    private Tensor Folded(Tensor x, int first, Folding folding, Tensor? place)
+    private Tensor Folded(Tensor x, int first, Folding folding, Tensor? destination)
     {
         for (int u = first; u < units.Count; u++)
         {
             using DisposeScope scope = NewDisposeScope();
-            x = scope.MoveToOuter(units[u].Convolution.ForwardFolded(x, units[u].Norm, folding, u == units.Count - 1 ? place : null));
+            x = scope.MoveToOuter(units[u].Convolution.ForwardFolded(x, units[u].Norm, folding, u == units.Count - 1 ? destination : null));
         }
 
         return x;
@@ -53,7 +53,7 @@ internal sealed class ConvolutionUnits(IReadOnlyList<(Convolution Convolution, B
     }
 
     /// <remarks>If x is convolved already, it is what the first convolution made of the input.</remarks>
-    private Tensor Recorded(Tensor x, bool isConvolved, Pass pass, Tape tape, Tensor? place)
+    private Tensor Recorded(Tensor x, bool isConvolved, Pass pass, Tape tape, Tensor? destination)
     {
         var points = new (Tensor Z, Tensor Saved)[units.Count];
         Tensor y = x;
@@ -61,7 +61,7 @@ internal sealed class ConvolutionUnits(IReadOnlyList<(Convolution Convolution, B
         {
             (Convolution convolution, BatchNorm norm) = units[u];
             Tensor z = u == 0 && isConvolved ? x : convolution.Forward(y, pass);
-            y = (u == points.Length - 1 ? place : null) ?? Layout.Empty(z.shape, z);
+            y = (u == points.Length - 1 ? destination : null) ?? Layout.Empty(z.shape, z);
             points[u] = (z, norm.ForwardRelu(z, pass, y));
         }
 
@@ -85,7 +85,7 @@ internal sealed class ConvolutionUnits(IReadOnlyList<(Convolution Convolution, B
             _points = Array.ConvertAll(points, point => (Keep(point.Z), Keep(point.Saved)));
         }
 
-        public override Tensor? Tangent(IReadOnlyList<Tensor?> inputs, ParameterTangents direction, Tensor? place)
+        public override Tensor? Tangent(IReadOnlyList<Tensor?> inputs, ParameterTangents direction, Tensor? destination)
         {
             Tensor? tangent = inputs[0];
             for (int u = 0; u < _points.Length; u++)
@@ -94,7 +94,7 @@ internal sealed class ConvolutionUnits(IReadOnlyList<(Convolution Convolution, B
                 (Tensor? ofInput, Tensor? ofWeight) = IsConvolved(u)
                     ? (tangent, null)
                     : _units[u].Convolution.Tangent(tangent, Input(u), _pass, direction);
-                Tensor next = (u == _points.Length - 1 ? place : null) ?? Layout.Empty(z.shape, z);
+                Tensor next = (u == _points.Length - 1 ? destination : null) ?? Layout.Empty(z.shape, z);
                 Tensor? more = ofInput is null ? null : ofWeight;
                 tangent = _units[u].Norm.TangentRelu(ofInput ?? ofWeight, more, z, saved, _pass, direction, next) ? next : null;
             }
@@ -122,6 +122,6 @@ internal sealed class ConvolutionUnits(IReadOnlyList<(Convolution Convolution, B
         private bool IsConvolved(int unit) => unit == 0 && _x is null;
 
         /// <summary>What went into a unit.</summary>
-        private Tensor Input(int unit) => unit == 0 ? _x! : NormRelu.Again(_points[unit - 1].Z, _points[unit - 1].Saved);
+        private Tensor Input(int unit) => unit == 0 ? _x! : NormRelu.Recompute(_points[unit - 1].Z, _points[unit - 1].Saved);
     }
 }

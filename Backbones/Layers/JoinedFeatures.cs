@@ -4,7 +4,7 @@ namespace Imta.MetaWeight.Backbones.Layers;
 
 /// <summary>Features that <see cref="Operators.Join"/> puts behind others.</summary>
 /// <param name="Channels">How many.</param>
-/// <param name="Compute">Computes them; given a place, which is on a tape or with folding only, it writes them there and returns it.</param>
+/// <param name="Compute">Computes them; given a destination, which is on a tape or with folding only, it writes them there and returns it.</param>
 internal readonly record struct JoinedPart(long Channels, Func<Tensor?, Tensor> Compute);
 
 /// <summary>
@@ -39,23 +39,23 @@ internal sealed class JoinedFeatures : LinearMap
         tape.Add(new JoinedFeatures(channels, extends: left is not null), whole, [features, .. slices[1..]]);
         for (int i = 1; i < slices.Length; i++)
         {
-            tape.Place(slices[i], whole, channels[..i].Sum());
+            tape.AddSlice(slices[i], whole, channels[..i].Sum());
         }
 
         tape.LeaveRoom(whole, left ?? room, left is null ? null : features);
         return whole;
     }
 
-    public override Tensor? Tangent(IReadOnlyList<Tensor?> inputs, ParameterTangents direction, Tensor? place)
+    public override Tensor? Tangent(IReadOnlyList<Tensor?> inputs, ParameterTangents direction, Tensor? destination)
     {
         // The added parts are in their slices already.
         if (!_extends)
         {
-            Tensor own = place!.narrow(1, 0, _channels[0]);
+            Tensor own = destination!.narrow(1, 0, _channels[0]);
             _ = inputs[0] is { } tangent ? own.copy_(tangent) : own.zero_();
         }
 
-        return place;
+        return destination;
     }
 
     public override IReadOnlyList<Tensor?> Cotangent(

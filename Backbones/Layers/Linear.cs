@@ -32,7 +32,7 @@ internal sealed class Linear : NamedModule
     /// <summary>What the norm behind this layer makes of its output, by the running statistics, in one linear layer.</summary>
     public Tensor ForwardFolded(Tensor x, BatchNorm norm, Folding folding)
     {
-        (Tensor weight, Tensor bias) = folding.Of(this, () => norm.FoldedInto(_weight, _bias));
+        (Tensor weight, Tensor bias) = folding.For(this, () => norm.FoldedInto(_weight, _bias));
         return nn.functional.linear(x, weight, bias);
     }
 
@@ -45,7 +45,7 @@ internal sealed class Linear : NamedModule
 
         public Map(Linear layer, Pass pass, Tensor x) => (_layer, _weight, _x) = (layer, pass[layer._weight], Keep(x));
 
-        public override Tensor? Tangent(IReadOnlyList<Tensor?> inputs, ParameterTangents direction, Tensor? place)
+        public override Tensor? Tangent(IReadOnlyList<Tensor?> inputs, ParameterTangents direction, Tensor? destination)
         {
             Tensor?[] parts =
             [

@@ -1,3 +1,6 @@
+using Imta.MetaWeight.Backbones.Kernels;
+using Imta.MetaWeight.Backbones.Linearised;
+
 namespace Imta.MetaWeight.Backbones.Layers;
 
 /// <summary>What layers without parameters compute, each told to the pass's cost meter and its tape.</summary>
@@ -53,38 +56,24 @@ internal static class Operators
     /// <param name="x">What is resized.</param>
     /// <param name="size">Height and width.</param>
     /// <param name="pass">The pass.</param>
-    /// <param name="place">On a tape or with folding only: where the result is written to; it is the result then.</param>
-    public static Tensor Interpolate(Tensor x, long[] size, Pass pass, Tensor? place = null)
+    /// <param name="destination">On a tape or with folding only: where the result is written to; it is the result then.</param>
+    public static Tensor Interpolate(Tensor x, long[] size, Pass pass, Tensor? destination = null)
     {
         if (x.shape.AsSpan(2).SequenceEqual(size))
         {
             return x;
         }
 
-        Tensor y = Interpolation.Of(x, size);
+        Tensor y = Interpolation.Resize(x, size);
         pass.Cost?.Free(parameters: 0, y);
-        if (place is not null)
+        if (destination is not null)
         {
-            place.copy_(y);
-            y = place;
+            destination.copy_(y);
+            y = destination;
         }
 
         pass.Tape?.Add(new Interpolation(x.shape, size), y, x);
         return y;
-    }
-
-    /// <summary>R(x; slope): the value of x, bit for bit, with slope times its derivative.</summary>
-    public static Tensor Rescale(Tensor x, double slope, Pass pass)
-    {
-        if (pass.Tape is { } tape)
-        {
-            Tensor y = x.detach();
-            tape.Add(new Scaling(slope), y, x);
-            return y;
-        }
-
-        // 0 is subtracted, which leaves −0 what it is.
-        return is_grad_enabled() ? x.detach().sub(x.detach().sub(x).mul(slope)) : x;
     }
 
     /// <summary>x in another element type; the tensor itself where it has it.</summary>
@@ -114,5 +103,85 @@ internal static class Operators
         pass.Cost?.Elementwise(y);
         pass.Tape?.Add(new Addition(), y, a, b);
         return y;
+    }
+
+    /// <summary>Tangent and cotangent of a sum of two tensors of one shape.</summary>
+    private sealed class Addition : LinearMap
+    {
+        public override Tensor? Tangent(IReadOnlyList<Tensor?> inputs, ParameterTangents direction, Tensor? destination)
+            => inputs[0] is { } a && inputs[1] is { } b ? a + b : inputs[0] ?? inputs[1];
+
+        public override IReadOnlyList<Tensor?> Cotangent(
+            Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient)
+            => [output, wanted[1] ? output.clone() : null];
+    }
+
+    /// <summary>Tangent and cotangent of <see cref="Operators.Convert"/>.</summary>
+    private sealed class Conversion(ScalarType from, ScalarType to) : LinearMap
+    {
+        public override Tensor? Tangent(IReadOnlyList<Tensor?> inputs, ParameterTangents direction, Tensor? destination) => inputs[0]?.to_type(to);
+
+        public override IReadOnlyList<Tensor?> Cotangent(
+            Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient) => [output.to_type(from)];
+    }
+
+    /// <summary>Tangent and cotangent of <see cref="Operators.Interpolate"/>, which is linear itself.</summary>
+    private sealed class Interpolation(long[] shape, long[] size) : LinearMap
+    {
+        /// <summary>The value: <c>[N, C, H, W]</c> at another height and width.</summary>
+        public static Tensor Resize(Tensor x, long[] size) => nn.functional.interpolate(x, size, mode: InterpolationMode.Bilinear, align_corners: true);
+
+        public override Tensor? Tangent(IReadOnlyList<Tensor?> inputs, ParameterTangents direction, Tensor? destination)
+            => inputs[0] is { } change ? Resize(change, size) : null;
+
+        public override IReadOnlyList<Tensor?> Cotangent(
+            Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient)
+            => [Layout.ChannelsLast(MissingOperators.UpsampleBilinear2dBackward(output, shape))];
+    }
+
+    /// <summary>Maximum pooling on a tape: around its point it picks the same pixels.</summary>
+    private sealed class MaxPooling : LinearMap
+    {
+        private readonly Tensor _x;
+        private readonly Tensor _picked; // [N, C, H′, W′]: index into H · W
+        private readonly long[][] _window; // kernel, stride, padding
+
+        private MaxPooling(Tensor x, Tensor picked, long[][] window) => (_x, _picked, _window) = (Keep(x), Keep(picked), window);
+
+        /// <inheritdoc cref="Operators.MaxPool"/>
+        public static Tensor Forward(Tensor x, long kernel, long stride, long padding, Tape tape)
+        {
+            long[][] window = [[kernel, kernel], [stride, stride], [padding, padding]];
+            (Tensor y, Tensor picked) = nn.functional.max_pool2d_with_indices(x, window[0], window[1], window[2]);
+            tape.Add(new MaxPooling(x, picked, window), y, x);
+            return y;
+        }
+
+        public override Tensor? Tangent(IReadOnlyList<Tensor?> inputs, ParameterTangents direction, Tensor? destination)
+            => inputs[0]?.flatten(2).gather(2, _picked.flatten(2)).reshape(_picked.shape);
+
+        public override IReadOnlyList<Tensor?> Cotangent(
+            Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient)
+            => [MissingOperators.MaxPool2dWithIndicesBackward(output, _x, _window[0], _window[1], _window[2], _picked)];
+    }
+
+    /// <summary>Tangent and cotangent of <see cref="Operators.MeanPool"/>, which is linear itself.</summary>
+    private sealed class MeanPooling : LinearMap
+    {
+        private readonly Tensor _x;
+        private readonly long _kernel;
+
+        public MeanPooling(Tensor x, long kernel) => (_x, _kernel) = (Keep(x), kernel);
+
+        public override Tensor? Tangent(IReadOnlyList<Tensor?> inputs, ParameterTangents direction, Tensor? destination)
+            => inputs[0] is { } change ? nn.functional.avg_pool2d(change, _kernel).flatten(1) : null;
+
+        public override IReadOnlyList<Tensor?> Cotangent(
+            Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient)
+        {
+            long[] shape = _x.shape;
+            Tensor g = output.reshape(shape[0], shape[1], shape[2] / _kernel, shape[3] / _kernel);
+            return [MissingOperators.AvgPool2dBackward(g, _x, _kernel)];
+        }
     }
 }

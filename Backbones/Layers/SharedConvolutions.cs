@@ -26,7 +26,7 @@ internal sealed class SharedConvolutions(params IReadOnlyList<ConvolutionChain> 
 
     private Tensor[] Folded(Tensor x, Folding folding)
     {
-        (Tensor weight, Tensor bias) = folding.Of(_convolutions[0], () =>
+        (Tensor weight, Tensor bias) = folding.For(_convolutions[0], () =>
         {
             (Tensor Weight, Tensor Bias)[] all = [.. chains.Select(chain => chain.First.Convolution.FoldedBy(chain.First.Norm))];
             return (cat([.. all.Select(one => one.Weight)], 0), cat([.. all.Select(one => one.Bias)], 0));
@@ -71,7 +71,7 @@ internal sealed class SharedConvolutions(params IReadOnlyList<ConvolutionChain> 
         public Map(SharedConvolutions shared, Pass pass, Tensor x) => (_shared, _pass, _x) = (shared, pass, Keep(x));
 
         internal override IReadOnlyList<Tensor?> Tangents(
-            IReadOnlyList<Tensor?> inputs, ParameterTangents direction, IReadOnlyList<Tensor?> places)
+            IReadOnlyList<Tensor?> inputs, ParameterTangents direction, IReadOnlyList<Tensor?> destinations)
         {
             Convolution[] convolutions = _shared._convolutions;
             Tensor[]? tangents = inputs[0] is { } change

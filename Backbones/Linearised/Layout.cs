@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Imta.MetaWeight.Backbones.Kernels;
 
 namespace Imta.MetaWeight.Backbones.Linearised;
@@ -37,7 +38,7 @@ internal static class Layout
     /// <param name="gaps">int64: rows among the first <paramref name="size"/> that nobody wants.</param>
     /// <param name="wanted">int64: rows behind these, as many, that take their places.</param>
     /// <param name="size">Rows of the result.</param>
-    public static Tensor Close(Tensor x, Tensor gaps, Tensor wanted, long size)
+    public static Tensor CompactRows(Tensor x, Tensor gaps, Tensor wanted, long size)
     {
         using DisposeScope scope = NewDisposeScope();
         Tensor rows = x.ndim == Dimensions && !x.is_contiguous() ? x.permute(0, 2, 3, 1) : x;
@@ -60,6 +61,39 @@ internal static class Layout
         else
         {
             _ = sum.add_(more);
+        }
+    }
+}
+
+/// <summary>
+/// Channels of a wider tensor that lie behind those of one of its slices and that nobody has written to: later features go there.
+/// </summary>
+internal static class FeatureRoom
+{
+    private static readonly ConditionalWeakTable<Tensor, StrongBox<long>> Behind = [];
+
+    /// <summary>Takes channels behind those of a tensor; nobody else can then.</summary>
+    /// <returns>How many are left behind these; null: there are not as many.</returns>
+    public static long? Take(Tensor features, long channels)
+    {
+        if (!Behind.TryGetValue(features, out StrongBox<long>? room) || room.Value < channels)
+        {
+            return null;
+        }
+
+        Behind.Remove(features);
+        return room.Value - channels;
+    }
+
+    public static void Leave(Tensor features, long channels) => Behind.AddOrUpdate(features, new(channels));
+
+    /// <summary>Gives a tensor's room to another that has the same channels.</summary>
+    public static void Move(Tensor from, Tensor to)
+    {
+        if (Behind.TryGetValue(from, out StrongBox<long>? room))
+        {
+            Behind.Remove(from);
+            Behind.AddOrUpdate(to, room);
         }
     }
 }

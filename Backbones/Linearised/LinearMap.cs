@@ -16,9 +16,9 @@ public abstract class StepMap : IDisposable
         GC.SuppressFinalize(this);
     }
 
-    /// <summary>The tangent of each output; given a place for each, or null, which a map may ignore.</summary>
+    /// <summary>The tangent of each output; given a destination for each, or null, which a map may ignore.</summary>
     internal abstract IReadOnlyList<Tensor?> Tangents(
-        IReadOnlyList<Tensor?> inputs, ParameterTangents direction, IReadOnlyList<Tensor?> places);
+        IReadOnlyList<Tensor?> inputs, ParameterTangents direction, IReadOnlyList<Tensor?> destinations);
 
     /// <summary>The cotangent of each input; of the outputs' at least one is not null.</summary>
     internal abstract IReadOnlyList<Tensor?> Cotangents(
@@ -59,12 +59,12 @@ public abstract class LinearMap : StepMap
     /// </summary>
     /// <param name="inputs">The tangent of each input, in the order they were added to the tape; null where an input does not change.</param>
     /// <param name="direction">The tangent of each parameter.</param>
-    /// <param name="place">
+    /// <param name="destination">
     /// Where the result is wanted, if somewhere: the output's slice of a wider tensor. A map that does not write there returns a tensor
     /// of its
     /// own, which is copied.
     /// </param>
-    public abstract Tensor? Tangent(IReadOnlyList<Tensor?> inputs, ParameterTangents direction, Tensor? place);
+    public abstract Tensor? Tangent(IReadOnlyList<Tensor?> inputs, ParameterTangents direction, Tensor? destination);
 
     /// <summary>The cotangent of each input, given the output's; those of parameters go to <paramref name="gradient"/>.</summary>
     /// <param name="output">∂/∂output, of the output's shape; the map may give it on, but not change it.</param>
@@ -78,8 +78,8 @@ public abstract class LinearMap : StepMap
         Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient);
 
     internal sealed override IReadOnlyList<Tensor?> Tangents(
-        IReadOnlyList<Tensor?> inputs, ParameterTangents direction, IReadOnlyList<Tensor?> places)
-        => [Tangent(inputs, direction, places[0])];
+        IReadOnlyList<Tensor?> inputs, ParameterTangents direction, IReadOnlyList<Tensor?> destinations)
+        => [Tangent(inputs, direction, destinations[0])];
 
     internal sealed override IReadOnlyList<Tensor?> Cotangents(
         IReadOnlyList<Tensor?> outputs, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient)

@@ -35,7 +35,7 @@ public sealed class LinearisedPass
     /// <summary>Logits without history, K × <c>[N, C]</c>.</summary>
     public IReadOnlyList<Tensor> Logits { get; }
 
-    /// <inheritdoc cref="Pass.Teacher"/>
+    /// <summary>The logits <c>[N, C]</c> that distillation imitates, without history; null: those of the last exit.</summary>
     public Tensor? Teacher { get; }
 
     /// <summary>J·u: how the logits change as θ moves along a direction, K × <c>[N, C]</c>.</summary>
@@ -118,11 +118,11 @@ public sealed class LinearisedPass
         Tape.Step step = _tape.Steps[s];
         using (DisposeScope ofStep = NewDisposeScope())
         {
-            Tensor?[] places = [.. step.Outputs.Select(output => Place(output, tangents))];
-            IReadOnlyList<Tensor?> all = step.Map.Tangents([.. step.Inputs.Select(input => tangents[input])], along, places);
-            for (int i = 0; i < places.Length; i++)
+            Tensor?[] destinations = [.. step.Outputs.Select(output => Destination(output, tangents))];
+            IReadOnlyList<Tensor?> all = step.Map.Tangents([.. step.Inputs.Select(input => tangents[input])], along, destinations);
+            for (int i = 0; i < destinations.Length; i++)
             {
-                tangents[step.Outputs[i]] = Placed(all[i], places[i])?.MoveToOuterDisposeScope();
+                tangents[step.Outputs[i]] = Delivered(all[i], destinations[i])?.MoveToOuterDisposeScope();
             }
         }
 
@@ -139,19 +139,19 @@ public sealed class LinearisedPass
     /// <summary>
     /// A tangent where it is wanted; else under a name of its own, for a map may give on an input's tangent or a parameter's.
     /// </summary>
-    private static Tensor? Placed(Tensor? tangent, Tensor? place)
+    private static Tensor? Delivered(Tensor? tangent, Tensor? destination)
     {
-        if (place is null || ReferenceEquals(tangent, place))
+        if (destination is null || ReferenceEquals(tangent, destination))
         {
-            return place ?? tangent?.detach();
+            return destination ?? tangent?.detach();
         }
 
-        _ = tangent is null ? place.zero_() : place.copy_(tangent);
-        return place;
+        _ = tangent is null ? destination.zero_() : destination.copy_(tangent);
+        return destination;
     }
 
     /// <summary>Where a tangent is wanted: in its slice of the wider tensor, which the first slice makes; null: anywhere.</summary>
-    private Tensor? Place(int output, Tensor?[] tangents)
+    private Tensor? Destination(int output, Tensor?[] tangents)
     {
         Tape.Variable variable = _tape.Variables[output];
         if (variable.Whole is not { } whole)

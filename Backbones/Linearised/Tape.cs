@@ -63,7 +63,7 @@ public sealed class Tape
     /// <param name="slice">An output on the tape.</param>
     /// <param name="whole">The wider tensor, an output on the tape.</param>
     /// <param name="start">Its first channel.</param>
-    internal void Place(Tensor slice, Tensor whole, long start)
+    internal void AddSlice(Tensor slice, Tensor whole, long start)
     {
         int number = NumberOf(slice);
         _variables[number] = _variables[number] with { Whole = NumberOf(whole), Start = start };

@@ -110,8 +110,8 @@ internal sealed class MsdLayer : MsdPart
 internal sealed record ChainInput(Tensor X, Tensor? Shared)
 {
     /// <summary>The chain's output.</summary>
-    public Tensor Through(ConvolutionChain chain, Pass pass, Tensor? place)
-        => Shared is null ? chain.Forward(X, pass, place) : chain.ForwardFrom(Shared, pass, place);
+    public Tensor Through(ConvolutionChain chain, Pass pass, Tensor? destination)
+        => Shared is null ? chain.Forward(X, pass, destination) : chain.ForwardFrom(Shared, pass, destination);
 }
 
 /// <summary>One scale of a layer: [its features, new ones from the finer scale, new ones from itself].</summary>
@@ -144,8 +144,8 @@ internal sealed class MsdJoin : NamedModule
 
     public Tensor Forward(ChainInput own, ChainInput? finer, Pass pass)
     {
-        var normal = new JoinedPart(_normal.Channels, place => own.Through(_normal, pass, place));
-        JoinedPart[] added = _down is null ? [normal] : [new JoinedPart(_down.Channels, place => finer!.Through(_down, pass, place)), normal];
+        var normal = new JoinedPart(_normal.Channels, destination => own.Through(_normal, pass, destination));
+        JoinedPart[] added = _down is null ? [normal] : [new JoinedPart(_down.Channels, destination => finer!.Through(_down, pass, destination)), normal];
         return Operators.Join(own.X, added, pass, _room);
     }
 }

@@ -45,13 +45,13 @@ internal static class RaPlan
         var blocks = new IReadOnlyList<RaBlockPlan>[flows.Length];
         for (int f = 0; f < flows.Length; f++)
         {
-            blocks[f] = OfFlow(options, flows[f], f == 0 ? [] : blocks[f - 1], halvings: Halvings(options, flows[f], f));
+            blocks[f] = FlowBlocks(options, flows[f], f == 0 ? [] : blocks[f - 1], halvings: Halvings(options, flows[f], f));
         }
 
         return blocks;
     }
 
-    private static List<RaBlockPlan> OfFlow(RaNetOptions options, RaFlowPlan flow, IReadOnlyList<RaBlockPlan> before, HashSet<int> halvings)
+    private static List<RaBlockPlan> FlowBlocks(RaNetOptions options, RaFlowPlan flow, IReadOnlyList<RaBlockPlan> before, HashSet<int> halvings)
     {
         var blocks = new List<RaBlockPlan>();
         int count = before.Count + (before.Count == 0 ? options.Blocks : options.BlockStep);

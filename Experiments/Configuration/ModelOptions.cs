@@ -1,5 +1,7 @@
 using System.ComponentModel;
 using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Backbones.Msd;
+using Imta.MetaWeight.Backbones.Ra;
 
 namespace Imta.MetaWeight.Experiments.Configuration;
 

@@ -1,5 +1,6 @@
 using System.Globalization;
 using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Backbones.Exits;
 using Imta.MetaWeight.Meta;
 
 namespace Imta.MetaWeight.Experiments.Configuration;

@@ -48,7 +48,7 @@ internal static partial class SettingsValue
         double number => FormatDouble(number),
         string text => PlainText().IsMatch(text) && !WordWithMeaning().IsMatch(text) ? text : JsonSerializer.Serialize(text, Readable),
         Enum choice => SettingsSchema.YamlName(choice.ToString()),
-        IReadOnlyList<int> list => IntList.Of(list).ToString(),
+        IReadOnlyList<int> list => IntList.From(list).ToString(),
         _ => throw new NotSupportedException($"No setting can be a {value.GetType()}."),
     };
 
@@ -71,7 +71,7 @@ internal static partial class SettingsValue
     private static IntList? ReadInts(YamlList list)
     {
         var items = list.Items.Select(ReadInt).ToArray();
-        return items.Contains(null) ? null : IntList.Of([.. items.Cast<int>()]);
+        return items.Contains(null) ? null : IntList.From([.. items.Cast<int>()]);
     }
 
     // YAML 1.1 readers (PyYAML) take 1E-05 for text: their numbers need a point before the exponent.

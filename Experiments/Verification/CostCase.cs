@@ -1,6 +1,9 @@
 using System.Globalization;
 using CsvHelper;
 using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Backbones.Exits;
+using Imta.MetaWeight.Backbones.Msd;
+using Imta.MetaWeight.Backbones.Ra;
 using Imta.MetaWeight.Experiments.Runs;
 
 namespace Imta.MetaWeight.Experiments.Verification;
@@ -124,7 +127,7 @@ internal static partial class CostCase
             Growth = Growth,
             GrowthFactors = Numbers(GrowthFactors),
             BottleneckFactors = Numbers(BottleneckFactors),
-            Prune = Prune == "max" ? Backbones.Prune.Max : Backbones.Prune.Min,
+            Prune = Prune == "max" ? Backbones.Msd.Prune.Max : Backbones.Msd.Prune.Min,
             Reduction = Reduction,
         };
 

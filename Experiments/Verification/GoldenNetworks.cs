@@ -1,4 +1,7 @@
 using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Backbones.Exits;
+using Imta.MetaWeight.Backbones.Msd;
+using Imta.MetaWeight.Backbones.Ra;
 
 namespace Imta.MetaWeight.Experiments.Verification;
 

@@ -1,5 +1,6 @@
 using Imta.MetaWeight.Allocation;
 using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Backbones.Msd;
 using Imta.MetaWeight.Losses;
 using Imta.MetaWeight.Meta;
 

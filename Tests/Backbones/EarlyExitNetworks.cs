@@ -1,4 +1,5 @@
 using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Backbones.Exits;
 
 namespace Imta.MetaWeight.Tests.Backbones;
 

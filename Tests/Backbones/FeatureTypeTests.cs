@@ -1,6 +1,9 @@
 using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Backbones.Exits;
 using Imta.MetaWeight.Backbones.Kernels;
 using Imta.MetaWeight.Backbones.Linearised;
+using Imta.MetaWeight.Backbones.Msd;
+using Imta.MetaWeight.Backbones.Ra;
 using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Reports;
 using Imta.MetaWeight.Experiments.Runs;

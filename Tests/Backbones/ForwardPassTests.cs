@@ -1,4 +1,5 @@
 using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Backbones.Msd;
 using Imta.MetaWeight.Experiments.Data;
 
 namespace Imta.MetaWeight.Tests.Backbones;

@@ -1,4 +1,6 @@
 using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Backbones.Exits;
+using Imta.MetaWeight.Backbones.Msd;
 using Imta.MetaWeight.Experiments.Verification;
 using Imta.MetaWeight.Tests.Experiments.Verification;
 using TorchSharp.Modules;

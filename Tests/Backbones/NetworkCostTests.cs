@@ -1,5 +1,6 @@
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Backbones.Layers;
+using Imta.MetaWeight.Backbones.Msd;
 
 namespace Imta.MetaWeight.Tests.Backbones;
 

@@ -1,4 +1,6 @@
 using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Backbones.Exits;
+using Imta.MetaWeight.Backbones.Msd;
 using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 using Imta.MetaWeight.Experiments.Reports;
 using TorchSharp.Modules;

@@ -1,4 +1,6 @@
 using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Backbones.Exits;
+using Imta.MetaWeight.Backbones.Msd;
 
 namespace Imta.MetaWeight.Tests.Backbones;
 

@@ -1,4 +1,6 @@
 using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Backbones.Exits;
+using Imta.MetaWeight.Backbones.Ra;
 
 namespace Imta.MetaWeight.Tests.Backbones;
 

@@ -1,4 +1,6 @@
 using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Backbones.Exits;
+using Imta.MetaWeight.Backbones.Ra;
 using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Reports;
 using Imta.MetaWeight.Experiments.Sweeps;

@@ -1,5 +1,6 @@
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Backbones.Kernels;
+using Imta.MetaWeight.Backbones.Msd;
 using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Reports;
 using Imta.MetaWeight.Experiments.Sweeps;

@@ -1,5 +1,7 @@
 using System.Globalization;
 using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Backbones.Msd;
+using Imta.MetaWeight.Backbones.Ra;
 using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Losses;
 using Imta.MetaWeight.Meta;

@@ -59,7 +59,7 @@ internal sealed class TinyLinearisable : MultiExitNetwork
             return [_first.Forward(features[0], pass)];
         }
 
-        Tensor joined = Operators.Join(features[0], [new JoinedPart(_added.Channels, place => _added.Forward(features[0], pass, place))], pass);
+        Tensor joined = Operators.Join(features[0], [new JoinedPart(_added.Channels, destination => _added.Forward(features[0], pass, destination))], pass);
         _unread.Forward(joined, pass);
         return [joined];
     }

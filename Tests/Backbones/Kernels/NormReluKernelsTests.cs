@@ -115,7 +115,7 @@ public sealed class NormReluKernelsTests
             var inputs = new KernelInputs(shape, ScalarType.Float32);
             Tensor z = Rows(inputs.Z.to(ScalarType.Float32)), y = zeros_like(z), again = zeros_like(z);
             Tensor saved = Forward(z, inputs.As(ScalarType.Float32), y);
-            NormReluKernels.Again(z, saved, again);
+            NormReluKernels.Recompute(z, saved, again);
             return Elements(y).AsSpan().SequenceEqual(Elements(again));
         }).QuickCheckThrowOnFailure();
 
@@ -311,7 +311,7 @@ public sealed class NormReluKernelsTests
             (() => Forward(good, momentum: double.PositiveInfinity), "*the momentum is Infinity*"),
             (() => NormReluKernels.Forward(null!, vector, vector, Eps, null, null, Momentum, good, saved), "*z is an undefined tensor*"),
             (() => NormReluKernels.Forward(good, null!, vector, Eps, null, null, Momentum, good, saved), "*weight is an undefined tensor*"),
-            (() => NormReluKernels.Again(good, vector, good), "*: saved must have the shape [4, 3]*"),
+            (() => NormReluKernels.Recompute(good, vector, good), "*: saved must have the shape [4, 3]*"),
             (() => Backward(shape, good), "*: g has the shape [5, 3]*"),
             (() => Backward(columns, good), "*: g is not laid out as rows*"),
             (() => NormReluKernels.Backward(good, good, null!, good, vector, vector), "*saved is an undefined tensor*"),

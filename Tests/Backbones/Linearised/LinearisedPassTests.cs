@@ -1,5 +1,7 @@
 using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Backbones.Exits;
 using Imta.MetaWeight.Backbones.Linearised;
+using Imta.MetaWeight.Backbones.Msd;
 using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Reports;
 using Imta.MetaWeight.Experiments.Runs;
@@ -256,7 +258,7 @@ public sealed class LinearisedPassTests : IDisposable
 
     private sealed class NoMap : LinearMap
     {
-        public override Tensor? Tangent(IReadOnlyList<Tensor?> inputs, ParameterTangents direction, Tensor? place) => null;
+        public override Tensor? Tangent(IReadOnlyList<Tensor?> inputs, ParameterTangents direction, Tensor? destination) => null;
 
         public override IReadOnlyList<Tensor?> Cotangent(
             Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient) => [null];

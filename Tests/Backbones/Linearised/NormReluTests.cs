@@ -41,8 +41,8 @@ public sealed class NormReluTests : IDisposable
         Same(saved, saved2);
         Same(one.Mean, other.Mean);
         Same(one.Variance, other.Variance);
-        Values(NormRelu.Again(Laid(z), saved)).Should().Equal(Values(y));
-        Values(NormReluOperators.Again(z, saved2)).Should().Equal(Values(y2));
+        Values(NormRelu.Recompute(Laid(z), saved)).Should().Equal(Values(y));
+        Values(NormReluOperators.Recompute(z, saved2)).Should().Equal(Values(y2));
 
         var (byInput, byWeight, byBias) = NormRelu.Cotangent(Laid(g), Laid(z), weight, saved, Epsilon);
         var (byInput2, byWeight2, byBias2) = NormReluOperators.Cotangent(g, z, weight, saved2, Epsilon);

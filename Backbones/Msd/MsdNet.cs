@@ -1,7 +1,7 @@
+using Imta.MetaWeight.Backbones.Exits;
 using Imta.MetaWeight.Backbones.Layers;
-using Imta.MetaWeight.Backbones.Msd;
 
-namespace Imta.MetaWeight.Backbones;
+namespace Imta.MetaWeight.Backbones.Msd;
 
 /// <summary>
 /// MSDNet for CIFAR or ImageNet (Huang et al., "Multi-Scale Dense Networks", ICLR 2018), with the published code's names.
@@ -20,7 +20,7 @@ public sealed class MsdNet : HeadedNetwork
     public MsdNet(MsdNetOptions options, ImageKind images, int classes, LayerFactory factory, ModifierOptions? modifiers = null)
         : base("MSDNet", modifiers ?? new ModifierOptions(), classes)
     {
-        MsdForm form = MsdForm.Of(images);
+        MsdForm form = MsdForm.For(images);
         (IReadOnlyList<MsdLayerPlan> Layers, long ChannelsAtExit)[] plan = Checked(options, form);
         _blocks = new MsdPart[plan.Length][];
         for (int k = 0; k < plan.Length; k++)

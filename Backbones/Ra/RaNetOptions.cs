@@ -1,7 +1,7 @@
 using System.ComponentModel;
 using System.ComponentModel.DataAnnotations;
 
-namespace Imta.MetaWeight.Backbones;
+namespace Imta.MetaWeight.Backbones.Ra;
 
 #pragma warning disable CS1591 // The description of a setting is its documentation.
 
@@ -36,15 +36,15 @@ public sealed record RaNetOptions
 
     [Description("Growth factor of each sub-network, the lowest resolution first")]
     [Range(1, 64), MinLength(1)]
-    public IReadOnlyList<int> GrowthFactors { get; init => field = IntList.Of(value); } = IntList.Of([4, 2, 1]);
+    public IReadOnlyList<int> GrowthFactors { get; init => field = IntList.From(value); } = IntList.From([4, 2, 1]);
 
     [Description("Bottleneck width of each sub-network in multiples of the channels that a layer adds, the lowest resolution first")]
     [Range(1, 64), MinLength(1)]
-    public IReadOnlyList<int> BottleneckFactors { get; init => field = IntList.Of(value); } = IntList.Of([4, 2, 1]);
+    public IReadOnlyList<int> BottleneckFactors { get; init => field = IntList.From(value); } = IntList.From([4, 2, 1]);
 
     [Description("Resolution of each sub-network, 1 the lowest, each next one the same or twice as high; the last is 3 for CIFAR, 4 for ImageNet")]
     [Range(1, 16), MinLength(1)]
-    public IReadOnlyList<int> ScaleList { get; init => field = IntList.Of(value); } = IntList.Of([1, 2, 3]);
+    public IReadOnlyList<int> ScaleList { get; init => field = IntList.From(value); } = IntList.From([1, 2, 3]);
 
     [Description("Share of a fusing layer's new channels that comes from the sub-network before")]
     [Range(0.0, 1.0, MinimumIsExclusive = true, MaximumIsExclusive = true)]

@@ -1,7 +1,7 @@
+using Imta.MetaWeight.Backbones.Exits;
 using Imta.MetaWeight.Backbones.Layers;
-using Imta.MetaWeight.Backbones.Ra;
 
-namespace Imta.MetaWeight.Backbones;
+namespace Imta.MetaWeight.Backbones.Ra;
 
 /// <summary>
 /// RANet for CIFAR or ImageNet (Yang et al., "Resolution Adaptive Networks for Efficient Inference", CVPR 2020), with the published code's

@@ -12,7 +12,7 @@ public sealed class IntList : IReadOnlyList<int>, IEquatable<IntList>
 
     /// <summary>The list of these items; they are copied, unless they are such a list already.</summary>
     /// <exception cref="ArgumentNullException"><paramref name="items"/> is null.</exception>
-    public static IntList Of(IReadOnlyList<int> items)
+    public static IntList From(IReadOnlyList<int> items)
     {
         ArgumentNullException.ThrowIfNull(items);
         return items as IntList ?? new IntList([.. items]);
@@ -50,4 +50,14 @@ public sealed class IntList : IReadOnlyList<int>, IEquatable<IntList>
     /// <summary>The items as a YAML flow list: <c>[1, 2, 4]</c>.</summary>
     public override string ToString() =>
         "[" + string.Join(", ", _items.Select(item => item.ToString(CultureInfo.InvariantCulture))) + "]";
+}
+
+/// <summary>How many layers block k + 1 has.</summary>
+public enum StepMode
+{
+    /// <summary>Every block after the first has <c>step</c> layers.</summary>
+    Even,
+
+    /// <summary>Block k + 1 has <c>step · k + 1</c> layers, k = 1, 2, …</summary>
+    LinGrow,
 }

@@ -1,16 +1,39 @@
-using Imta.MetaWeight.Backbones.Exits;
 using Imta.MetaWeight.Backbones.Layers;
 
-namespace Imta.MetaWeight.Backbones;
+namespace Imta.MetaWeight.Backbones.Exits;
 
-/// <summary>What MSDNet and RANet share: exits of one form, which read the last of a block's features, and IMTA's changes of the graph.</summary>
+#pragma warning disable CS1591 // The description of a setting is its documentation.
+
+/// <summary>Changes of the network's graph from "Improved Techniques for Training Adaptive Deep Networks" (IMTA; Li et al., ICCV 2019).</summary>
+public sealed record ModifierOptions
+{
+    public EquilibriumOptions Ge { get; init; } = new();
+
+    public CollaborationOptions Isc { get; init; } = new();
+}
+
+#pragma warning restore CS1591
+
+/// <summary>
+/// A network with the published exits, which read the last of each block's features: two 3×3 units of stride 2, 2×2 mean pooling, a linear
+/// layer. It can collaborate inline (ISC), train in two phases (<see cref="PhaseTwoNetwork"/>) and be linearised.
+/// </summary>
+/// <remarks>
+/// The constructor of a derived class makes its blocks, calls <see cref="AddExit"/> once for each, in order, and then
+/// <see cref="RegisterExits"/>. Blocks made of <see cref="Layers"/> state their linear maps; other operators add theirs to
+/// <see cref="Pass.Tape"/>.
+/// </remarks>
 public abstract class HeadedNetwork : MultiExitNetwork
 {
     private readonly ModifierOptions _modifiers;
     private readonly List<ExitHead> _heads = [];
     private Collaboration? _collaboration;
 
-    private protected HeadedNetwork(string name, ModifierOptions modifiers, int classes)
+    /// <summary>A network with nothing in it yet.</summary>
+    /// <param name="name">The architecture's name.</param>
+    /// <param name="modifiers">IMTA's changes of its graph.</param>
+    /// <param name="classes">C.</param>
+    protected HeadedNetwork(string name, ModifierOptions modifiers, int classes)
         : base(name, modifiers.Ge) => (_modifiers, Classes) = (modifiers, classes);
 
     /// <inheritdoc/>
@@ -44,7 +67,7 @@ public abstract class HeadedNetwork : MultiExitNetwork
     /// <summary>Numbers of each exit's pooled feature, K.</summary>
     internal IReadOnlyList<long> PooledWidths => [.. _heads.Select(head => head.Width)];
 
-    /// <summary>The features behind block <paramref name="k"/>, for a network around this one.</summary>
+    /// <summary>The features after block <paramref name="k"/>, for a network around this one.</summary>
     internal Tensor[] Features(int k, Tensor[] features, Pass pass) => Block(k, features, pass);
 
     /// <summary>The feature <c>[N, width]</c> that the linear layer of exit <paramref name="k"/> reads.</summary>
@@ -59,13 +82,14 @@ public abstract class HeadedNetwork : MultiExitNetwork
 
     /// <summary>Makes the next exit.</summary>
     /// <param name="factory">Starts its parameters.</param>
-    /// <param name="images">What the network is for.</param>
-    /// <param name="channels">Channels of the feature that it reads.</param>
-    private protected void AddExit(LayerFactory factory, ImageKind images, long channels)
+    /// <param name="images">What the network is for: for CIFAR, both units have 128 channels; for ImageNet, as many as the feature.</param>
+    /// <param name="channels">Channels of the feature that it reads, <c>[N, channels, H, W]</c>; H and W are from 5 to 8.</param>
+    protected void AddExit(LayerFactory factory, ImageKind images, long channels)
         => _heads.Add(new ExitHead(factory, images, channels, Classes, Collaboration.Widens(_modifiers.Isc, _heads.Count)));
 
-    /// <summary>Registers the exits; the derived class calls it once, in the place that they have among its parts.</summary>
-    private protected void RegisterExits(LayerFactory factory)
+    /// <summary>Registers the exits; called once, after the last of them, where they come among the network's parts.</summary>
+    /// <param name="factory">Starts the parameters of inline collaboration.</param>
+    protected void RegisterExits(LayerFactory factory)
     {
         _collaboration = new Collaboration(_modifiers.Isc, PooledWidths, Classes, factory);
         register_module("classifier", new Group(_heads));

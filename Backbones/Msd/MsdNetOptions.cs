@@ -1,17 +1,7 @@
 using System.ComponentModel;
 using System.ComponentModel.DataAnnotations;
 
-namespace Imta.MetaWeight.Backbones;
-
-/// <summary>How many layers block k + 1 has.</summary>
-public enum StepMode
-{
-    /// <summary>Every block after the first has <c>step</c> layers.</summary>
-    Even,
-
-    /// <summary>Block k + 1 has <c>step · k + 1</c> layers, k = 1, 2, …</summary>
-    LinGrow,
-}
+namespace Imta.MetaWeight.Backbones.Msd;
 
 /// <summary>Which scales a layer drops as the network gets deeper.</summary>
 public enum Prune
@@ -53,11 +43,11 @@ public sealed record MsdNetOptions
 
     [Description("Growth factor of each scale, the finest first")]
     [Range(1, 64), MinLength(1)]
-    public IReadOnlyList<int> GrowthFactors { get; init => field = IntList.Of(value); } = IntList.Of([1, 2, 4]);
+    public IReadOnlyList<int> GrowthFactors { get; init => field = IntList.From(value); } = IntList.From([1, 2, 4]);
 
     [Description("Bottleneck width of each scale in multiples of the channels that a layer adds, the finest scale first")]
     [Range(1, 64), MinLength(1)]
-    public IReadOnlyList<int> BottleneckFactors { get; init => field = IntList.Of(value); } = IntList.Of([1, 2, 4]);
+    public IReadOnlyList<int> BottleneckFactors { get; init => field = IntList.From(value); } = IntList.From([1, 2, 4]);
 
     [Description("When the finest scales are dropped: in equal parts of the depth (max), or where the layers left are too few to use them (min)")]
     public Prune Prune { get; init; } = Prune.Max;

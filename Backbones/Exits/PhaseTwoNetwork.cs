@@ -1,7 +1,6 @@
-using Imta.MetaWeight.Backbones.Exits;
 using Imta.MetaWeight.Backbones.Layers;
 
-namespace Imta.MetaWeight.Backbones;
+namespace Imta.MetaWeight.Backbones.Exits;
 
 /// <summary>How batch norm behaves in the frozen network of phase II while the rest trains.</summary>
 public enum FrozenNorm

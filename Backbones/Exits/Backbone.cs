@@ -1,0 +1,68 @@
+namespace Imta.MetaWeight.Backbones.Exits;
+
+/// <summary>The images that a network is made for: first layers and heads differ.</summary>
+public enum ImageKind
+{
+    /// <summary>32×32.</summary>
+    Cifar,
+
+    /// <summary>224×224.</summary>
+    ImageNet,
+}
+
+/// <summary>Makes a network with its first parameters.</summary>
+/// <typeparam name="TOptions">What its shape follows from.</typeparam>
+/// <param name="options">Its shape.</param>
+/// <param name="images">The images it is for.</param>
+/// <param name="classes">C.</param>
+/// <param name="factory">Starts its parameters.</param>
+/// <param name="modifiers">IMTA's changes of its graph.</param>
+/// <exception cref="ArgumentException">The options describe a network that cannot be built.</exception>
+public delegate HeadedNetwork BackboneBuilder<in TOptions>(
+    TOptions options, ImageKind images, int classes, LayerFactory factory, ModifierOptions modifiers);
+
+/// <summary>A kind of network that a configuration can name, with options of its own: MSDNet and RANet are two.</summary>
+public sealed class Backbone
+{
+    private readonly Func<object> _defaults;
+    private readonly Func<object, int> _exits;
+    private readonly BackboneBuilder<object> _build;
+
+    private Backbone(string name, Func<object> defaults, Func<object, int> exits, BackboneBuilder<object> build)
+        => (Name, _defaults, _exits, _build) = (name, defaults, exits, build);
+
+    /// <summary>Its name in YAML, which is also that of the group of its options: <c>msdnet</c>.</summary>
+    public string Name { get; }
+
+    /// <summary>A backbone.</summary>
+    /// <typeparam name="TOptions">
+    /// A record of settings: each property has a default, a <c>[Description]</c> and, if it is a number, a <c>[Range]</c>. Rules between
+    /// properties are those of <see cref="System.ComponentModel.DataAnnotations.IValidatableObject"/>, if the record has any.
+    /// </typeparam>
+    /// <param name="name">Its name in YAML: a lower-case letter, then letters and digits.</param>
+    /// <param name="exits">K, the number of exits of a network with such options.</param>
+    /// <param name="build">Makes the network.</param>
+    public static Backbone Create<TOptions>(string name, Func<TOptions, int> exits, BackboneBuilder<TOptions> build)
+        where TOptions : class, new() => new(
+            name,
+            () => new TOptions(),
+            options => exits((TOptions)options),
+            (options, images, classes, factory, modifiers) => build((TOptions)options, images, classes, factory, modifiers));
+
+    /// <summary>New options with their defaults, of the type that <see cref="Create"/> was given.</summary>
+    public object DefaultOptions() => _defaults();
+
+    /// <summary>K, the number of exits of a network with such options.</summary>
+    /// <param name="options">Of the type of <see cref="DefaultOptions"/>.</param>
+    public int Exits(object options) => _exits(options);
+
+    /// <summary>Makes a network with its first parameters.</summary>
+    /// <param name="options">Its shape, of the type of <see cref="DefaultOptions"/>.</param>
+    /// <param name="images">The images it is for.</param>
+    /// <param name="classes">C.</param>
+    /// <param name="factory">Starts its parameters.</param>
+    /// <param name="modifiers">IMTA's changes of its graph.</param>
+    /// <exception cref="ArgumentException">The options describe a network that cannot be built.</exception>
+    public HeadedNetwork Build(object options, ImageKind images, int classes, LayerFactory factory, ModifierOptions modifiers)
+        => _build(options, images, classes, factory, modifiers);
+}

@@ -1,0 +1,77 @@
+using System.ComponentModel;
+using Imta.MetaWeight.Backbones.Linearised;
+
+namespace Imta.MetaWeight.Backbones;
+
+/// <summary>Which of the features behind a block Gradient Equilibrium treats.</summary>
+public enum EquilibriumScales
+{
+    /// <summary>The last one, which the head reads: MSDNet's coarsest scale, RANet's feature in front of the head.</summary>
+    Head,
+
+    /// <summary>All that the block hands on.</summary>
+    All,
+}
+
+#pragma warning disable CS1591 // The description of a setting is its documentation.
+
+/// <summary>Gradient Equilibrium (IMTA, section 3.1): no block gets more gradient because more exits stand behind it.</summary>
+public sealed record EquilibriumOptions
+{
+    [Description("Gradient Equilibrium: gradients are rescaled at each exit, so that all exits together pull a block as one would; values stay")]
+    public bool Enabled { get; init; }
+
+    [Description("Which features are treated: the one that the head reads, as in the published code, or all that a block hands on")]
+    public EquilibriumScales Scales { get; init; } = EquilibriumScales.Head;
+}
+
+#pragma warning restore CS1591
+
+/// <summary>
+/// Gradient Equilibrium (IMTA, section 3.1). Where exit k of K stands, R(x; s), with the value of x and s times its derivative, goes to
+/// the head with s = 1/(K − k + 1) and on to the next block with s = (K − k)/(K − k + 1). So the gradient of loss j reaches block i, i ≤ j,
+/// times 1/(K − i + 1) (eq. 5), whatever j is: the K − i + 1 losses behind a block pull it as one would.
+/// </summary>
+internal sealed class GradientEquilibrium(EquilibriumOptions options, int exits)
+{
+    /// <summary>What the head reads, and what goes on, of the features behind block <paramref name="k"/> (0 … K − 1).</summary>
+    public (Tensor[] Read, Tensor[] Passed) At(int k, Tensor[] features, Pass pass)
+    {
+        if (!options.Enabled)
+        {
+            return (features, features);
+        }
+
+        double exitsLeft = exits - k; // this one included
+        Tensor[] passed = k == exits - 1 ? [] : Rescaled(features, (exitsLeft - 1) / exitsLeft, pass);
+        return (Rescaled(features, 1 / exitsLeft, pass), passed);
+    }
+
+    private Tensor[] Rescaled(Tensor[] features, double slope, Pass pass)
+    {
+        int first = options.Scales == EquilibriumScales.All ? 0 : features.Length - 1;
+        return [.. features[..first], .. features[first..].Select(feature => Rescale(feature, slope, pass))];
+    }
+
+    /// <summary>R(x; slope): the value of x, bit for bit, with slope times its derivative.</summary>
+    private static Tensor Rescale(Tensor x, double slope, Pass pass)
+    {
+        if (pass.Tape is { } tape)
+        {
+            Tensor y = x.detach();
+            tape.Add(new Scaling(slope), y, x);
+            return y;
+        }
+
+        // 0 is subtracted, which leaves −0 what it is.
+        return is_grad_enabled() ? x.detach().sub(x.detach().sub(x).mul(slope)) : x;
+    }
+
+    private sealed class Scaling(double slope) : LinearMap
+    {
+        public override Tensor? Tangent(IReadOnlyList<Tensor?> inputs, ParameterTangents direction, Tensor? destination) => inputs[0]?.mul(slope);
+
+        public override IReadOnlyList<Tensor?> Cotangent(
+            Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient) => [output.mul(slope)];
+    }
+}
