@@ -16,7 +16,8 @@ internal static class TrainArguments
     public static readonly Option<string?> Data = new("--data") { HelpName = "DIR", Description = "Folder of the data set's files" };
     public static readonly Option<string?> Out = new("--out")
     {
-        HelpName = "DIR", Description = "Folder of the run; by default runs/NAME-sSEED-START",
+        HelpName = "DIR",
+        Description = "Folder of the run; by default runs/NAME-sSEED-START",
     };
 
     public static readonly Option<int> ProcessTimeout = NumberOption.Whole(
@@ -25,12 +26,14 @@ internal static class TrainArguments
     public static readonly Option<bool> Force = new("--force") { Description = "Replace the run that the folder holds" };
     public static readonly Option<string?> Resume = new("--resume")
     {
-        HelpName = "RUN", Description = "Go on with the run in this folder, after its latest checkpoint",
+        HelpName = "RUN",
+        Description = "Go on with the run in this folder, after its latest checkpoint",
     };
 
     public static readonly Option<string[]> Allow = new("--allow")
     {
-        HelpName = "CHECK", Description = $"Run in spite of what a check finds: {string.Join(", ", CheckNames.All)}; may be repeated",
+        HelpName = "CHECK",
+        Description = $"Run in spite of what a check finds: {string.Join(", ", CheckNames.All)}; may be repeated",
     };
 
     public static readonly Option<int?> Processes = NumberOption.Whole(

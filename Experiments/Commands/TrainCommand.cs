@@ -1,5 +1,4 @@
 using System.CommandLine;
-using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Runs;
 using Imta.MetaWeight.Experiments.Training;
 using Imta.MetaWeight.Experiments.Training.Checks;
@@ -14,7 +13,7 @@ internal static class TrainCommand
     public static Command Build()
     {
         var command = new Command("train", "Train a multi-exit network, with learned sample weights or without, and test it");
-        Option[] options = [ConfigurationArguments.Set, Data, Out, .. Keys.Select(key => key.Option), ProcessTimeout, Force, Resume, Allow];
+        Option[] options = [ConfigurationArguments.Set, TrainArguments.Data, Out, .. Keys.Select(key => key.Option), ProcessTimeout, Force, Resume, Allow];
         command.Arguments.Add(ConfigurationArguments.Config);
         Array.ForEach(options, command.Options.Add);
         command.Validators.Add(ConfigurationArguments.RefuseUnknownOption);
@@ -48,7 +47,7 @@ internal static class TrainCommand
         {
             // A rank on a machine without the configuration's file takes rank 0's.
             bool isElsewhere = !ranks.Replicas.IsFirst && arguments.GetValue(ConfigurationArguments.Config) is { } file && !File.Exists(file);
-            return new RunStart(ranks, allowed, arguments.GetValue(Data), stop.Token).Run(resumed is not null
+            return new RunStart(ranks, allowed, arguments.GetValue(TrainArguments.Data), stop.Token).Run(resumed is not null
                 ? new ResumedRun(resumed, () => RefuseChanges(arguments))
                 : new NewRun(isElsewhere ? null : () => Read(arguments, place?.Size), folder, arguments.GetValue(Force)));
         }

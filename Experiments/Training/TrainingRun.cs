@@ -1,7 +1,6 @@
 using System.Globalization;
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments.Checkpoints;
-using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Evaluation;

@@ -1,9 +1,9 @@
-using System.Runtime.CompilerServices;
 using System.Text;
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Meta;
+using Imta.MetaWeight.Tests.Docs;
 
 namespace Imta.MetaWeight.Tests.Experiments;
 
@@ -11,7 +11,7 @@ public sealed class ConfigurationFileTests : IDisposable
 {
     private readonly string _folder = Directory.CreateTempSubdirectory("imta-configuration-").FullName;
 
-    private static string Configs([CallerFilePath] string here = "") => Path.GetFullPath(Path.Combine(here, "../../../configs"));
+    private static string Configs() => Path.Combine(MarkdownPage.Repository(), "configs");
 
     public static TheoryData<string> Names() => [.. Directory.GetFiles(Configs(), "*", SearchOption.AllDirectories).Select(file => Path.GetRelativePath(Configs(), file)).Where(file => !file.StartsWith("sweeps/", StringComparison.Ordinal)).Order(StringComparer.Ordinal)];
 

@@ -1,8 +1,8 @@
-using System.Runtime.CompilerServices;
 using Imta.MetaWeight.Backbones.Kernels;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Sweeps;
+using Imta.MetaWeight.Tests.Docs;
 
 namespace Imta.MetaWeight.Tests.Experiments;
 
@@ -131,7 +131,7 @@ public sealed class SweepPlanTests : IDisposable
 
     private static string Numbers(int count) => string.Join(", ", Enumerable.Range(1, count));
 
-    private static string Sweeps([CallerFilePath] string here = "") => Path.GetFullPath(Path.Combine(here, "../../../configs/sweeps"));
+    private static string Sweeps() => Path.Combine(MarkdownPage.Repository(), "configs/sweeps");
 
     private SweepPlan Load(string yaml)
     {
