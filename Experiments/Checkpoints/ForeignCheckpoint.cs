@@ -38,7 +38,7 @@ internal sealed record ForeignCheckpoint(
     {
         Settings settings = phase.Settings;
         Dictionary<string, TorchValue> known = new(facts);
-        known.TryAdd("arch", SettingsSchema.YamlName(settings.Model.Backbone.ToString()));
+        known.TryAdd("arch", settings.Model.Backbone.Name);
         return new ForeignCheckpoint(
             source, "a checkpoint of imta train", StateOf(model), epochs, known,
             PublishedOptimisers.Of(model, phase), model.Weighting is { } weighting ? PublishedOptimisers.Of(weighting, settings.Meta.Optimiser) : null);

@@ -4,7 +4,7 @@ using System.ComponentModel.DataAnnotations;
 namespace Imta.MetaWeight.Experiments.Configuration;
 
 /// <summary>The data sets.</summary>
-public enum DatasetKind
+internal enum DatasetKind
 {
     /// <summary>Images made on the spot, in CIFAR's shape, of known difficulty.</summary>
     Generated,
@@ -20,7 +20,7 @@ public enum DatasetKind
 }
 
 /// <summary>How the number of training images falls over the classes.</summary>
-public enum ImbalanceProfile
+internal enum ImbalanceProfile
 {
     /// <summary>Not at all.</summary>
     None,
@@ -33,7 +33,7 @@ public enum ImbalanceProfile
 }
 
 /// <summary>The order of the classes along an <see cref="ImbalanceProfile"/>.</summary>
-public enum ClassOrder
+internal enum ClassOrder
 {
     /// <summary>Class 0 is the largest.</summary>
     Index,
@@ -45,7 +45,7 @@ public enum ClassOrder
 #pragma warning disable CS1591 // The description of a setting is its documentation.
 
 /// <summary>Which images a run sees.</summary>
-public sealed record DataOptions
+internal sealed record DataOptions
 {
     [Description("Data set")]
     public DatasetKind Dataset { get; init; } = DatasetKind.Generated;
@@ -81,7 +81,7 @@ public sealed record DataOptions
 }
 
 /// <summary>Class-imbalanced training data (Cui et al., CVPR 2019); validation, meta and test data stay balanced.</summary>
-public sealed record ImbalanceOptions
+internal sealed record ImbalanceOptions
 {
     [Description("How many training images the classes keep: as they are, falling exponentially from class to class, or all and few by halves")]
     public ImbalanceProfile Type { get; init; } = ImbalanceProfile.None;

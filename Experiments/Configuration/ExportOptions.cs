@@ -6,7 +6,7 @@ namespace Imta.MetaWeight.Experiments.Configuration;
 #pragma warning disable CS1591 // The description of a setting is its documentation.
 
 /// <summary>What a run writes beyond its tables.</summary>
-public sealed record ExportOptions
+internal sealed record ExportOptions
 {
     [Description("Epochs from one file of sample weights to the next; the last epoch always has one; 0: the last epoch only")]
     [Range(0, int.MaxValue)]

@@ -1,22 +1,13 @@
 using System.ComponentModel;
 using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Backbones.Exits;
 using Imta.MetaWeight.Backbones.Msd;
 using Imta.MetaWeight.Backbones.Ra;
 
 namespace Imta.MetaWeight.Experiments.Configuration;
 
-/// <summary>The backbones.</summary>
-public enum BackboneKind
-{
-    /// <summary>MSDNet (Huang et al., ICLR 2018).</summary>
-    Msdnet,
-
-    /// <summary>RANet (Yang et al., CVPR 2020).</summary>
-    Ranet,
-}
-
 /// <summary>In what the backbone computes while it trains. Parameters, losses, weights, the lookahead and all gradients as they are kept are float32 always.</summary>
-public enum Precision
+internal enum Precision
 {
     /// <summary>float32.</summary>
     Full,
@@ -31,10 +22,10 @@ public enum Precision
 #pragma warning disable CS1591 // The description of a setting is its documentation.
 
 /// <summary>The network that is trained.</summary>
-public sealed record ModelOptions
+internal sealed record ModelOptions
 {
     [Description("Network with several exits")]
-    public BackboneKind Backbone { get; init; } = BackboneKind.Msdnet;
+    public Choice<Backbone> Backbone { get; init; } = new(Registries.Backbones);
 
     [Description("How its parameters start: He as the papers say, or what the published code does in effect")]
     public Initialisation Initialisation { get; init; } = Initialisation.He;
@@ -42,16 +33,12 @@ public sealed record ModelOptions
     [Description("What the backbone's features and convolutions are computed in: full float32, with TF32 products on CUDA, or bfloat16 while it trains")]
     public Precision Precision { get; init; } = Precision.Full;
 
-    public MsdNetOptions Msdnet { get; init; } = new();
-
-    public RaNetOptions Ranet { get; init; } = new();
-
     /// <summary>K.</summary>
-    public int Exits() => Backbone == BackboneKind.Ranet ? Ranet.Exits() : Msdnet.Blocks;
+    public int Exits() => Backbone.Value.Exits(Backbone.Options);
 
     /// <summary>The element type of features in training; null: the parameters'.</summary>
     internal ScalarType? FeatureType => Precision == Precision.Bf16 ? ScalarType.BFloat16 : null;
 
     /// <summary>The group of keys that shapes the backbone.</summary>
-    internal string Group => $"model.{SettingsSchema.YamlName(Backbone.ToString())}";
+    internal string Group => $"model.{Backbone.Name}";
 }

@@ -9,7 +9,7 @@ namespace Imta.MetaWeight.Experiments.Configuration;
 #pragma warning disable CS1591 // The description of a setting is its documentation.
 
 /// <summary>IMTA's phase II, in which the network of phase I is frozen; what is not given is as in <c>train</c>.</summary>
-public sealed record Phase2Options : TrainOptions
+internal sealed record Phase2Options : TrainOptions
 {
     [Description("Run or checkpoint whose network phase II takes, instead of training phase I first; its model settings have to be these")]
     [RegularExpression(@"[^\p{Cc}]+", ErrorMessage = "the folder of a run, or a checkpoint")]

@@ -4,7 +4,7 @@ using System.ComponentModel.DataAnnotations;
 namespace Imta.MetaWeight.Experiments.Configuration;
 
 /// <summary>By what the best epoch's checkpoint is chosen, on the validation images.</summary>
-public enum BestBy
+internal enum BestBy
 {
     /// <summary>Accuracy of the last exit.</summary>
     LastAccuracy,
@@ -22,7 +22,7 @@ public enum BestBy
 #pragma warning disable CS1591 // The description of a setting is its documentation.
 
 /// <summary>How a run is kept safe.</summary>
-public sealed record RunOptions
+internal sealed record RunOptions
 {
     [Description("Minutes from one checkpoint inside an epoch to the next; 0: at the ends of epochs only")]
     [Range(0.0, double.MaxValue)]

@@ -8,7 +8,7 @@ using Imta.MetaWeight.Meta;
 namespace Imta.MetaWeight.Experiments.Configuration;
 
 /// <summary>Whose choices stand where paper and published code differ.</summary>
-public enum Preset
+internal enum Preset
 {
     /// <summary>The papers'.</summary>
     Paper,
@@ -20,7 +20,7 @@ public enum Preset
 #pragma warning disable CS1591 // The description of a setting is its documentation.
 
 /// <summary>All settings of a run. <see cref="SettingsLoader"/> reads them from YAML, <see cref="SettingsWriter"/> writes them.</summary>
-public sealed record Settings
+internal sealed record Settings
 {
     [Description("Name of the run, part of its folder's name; null: the configuration file's name")]
     [RegularExpression("[A-Za-z0-9][A-Za-z0-9._-]{0,99}", ErrorMessage = "letters, digits, '.', '_', '-', 100 at most")]

@@ -6,25 +6,29 @@ using System.Reflection;
 namespace Imta.MetaWeight.Experiments.Configuration;
 
 /// <summary>One key of the configuration, as its property and that property's attributes define it.</summary>
-public sealed class SettingsKey
+internal sealed class SettingsKey
 {
     private static readonly NullabilityInfoContext Nullability = new();
-    private readonly PropertyInfo[] _path;
+    private readonly PropertyInfo _property;
+    private readonly Func<object, object> _owner;
     private readonly ValidationAttribute[] _limits;
     private readonly Type _type;
 
-    internal SettingsKey(PropertyInfo[] path)
+    /// <param name="key">Its dotted name.</param>
+    /// <param name="property">Its property.</param>
+    /// <param name="owner">Finds the record with that property in settings.</param>
+    /// <param name="defaults">New settings with their defaults.</param>
+    internal SettingsKey(string key, PropertyInfo property, Func<object, object> owner, Func<object> defaults)
     {
-        var property = path[^1];
         var bare = Nullable.GetUnderlyingType(property.PropertyType);
-        _path = path;
+        (Key, _property, _owner) = (key, property, owner);
         _type = bare ?? property.PropertyType;
         _limits = [.. property.GetCustomAttributes<ValidationAttribute>()];
-        Key = string.Join('.', path.Select(part => SettingsSchema.YamlName(part.Name)));
         IsNullable = bare is not null || Nullability.Create(property).ReadState == NullabilityState.Nullable;
         Type = SettingsValue.TypeName(_type);
-        Default = Format(new Settings());
-        Range = DescribeRange();
+        var settings = defaults();
+        Default = Format(settings);
+        Range = DescribeRange(Value(settings));
         Meaning = property.GetCustomAttribute<DescriptionAttribute>()?.Description
             ?? throw new InvalidOperationException($"{Key} has no description.");
     }
@@ -58,7 +62,7 @@ public sealed class SettingsKey
                 _ when _type == typeof(int) => $"a whole number {Clause(Range)}",
                 _ when _type == typeof(double) => $"a number {Clause(Range)}",
                 _ when _type == typeof(string) && !_limits.OfType<AllowedValuesAttribute>().Any() => Range,
-                _ when _type.IsEnum || _type == typeof(string) => $"one of {Range}",
+                _ when Type == "choice" || _type == typeof(string) => $"one of {Range}",
                 _ => $"a list of whole numbers {Clause(Range)}, such as {Default}",
             };
             return IsNullable ? wanted + ", or null" : wanted;
@@ -66,16 +70,16 @@ public sealed class SettingsKey
     }
 
     /// <summary>The value in those settings as YAML.</summary>
-    public string Format(Settings settings) => SettingsValue.Format(_path[^1].GetValue(Owner(settings)));
+    public string Format(object settings) => SettingsValue.Format(Value(settings));
 
     /// <summary>Reads a value and puts it into settings that nobody else holds yet; false when it is not what the key takes.</summary>
-    internal bool TrySet(Settings settings, YamlValue value)
+    internal bool TrySet(object settings, YamlValue value)
     {
         object? read = null;
-        var valid = value.IsNull ? IsNullable : SettingsValue.TryRead(value, _type, out read) && _limits.All(limit => Allows(limit, read!));
+        var valid = value.IsNull ? IsNullable : SettingsValue.TryRead(value, _type, Value(settings), out read) && _limits.All(limit => Allows(limit, read!));
         if (valid)
         {
-            _path[^1].SetValue(Owner(settings), read);
+            _property.SetValue(_owner(settings), read);
         }
 
         return valid;
@@ -87,14 +91,18 @@ public sealed class SettingsKey
 
     private static string Clause(string range) => range[0] is '[' or '(' ? "in " + range : range;
 
-    private object Owner(Settings settings) =>
-        _path[..^1].Aggregate((object)settings, (owner, property) => property.GetValue(owner)!);
+    private object? Value(object settings) => _property.GetValue(_owner(settings));
 
-    private string DescribeRange()
+    private string DescribeRange(object? value)
     {
         if (_type == typeof(bool))
         {
             return "true, false";
+        }
+
+        if (value is IChoice choice)
+        {
+            return string.Join(", ", choice.Names);
         }
 
         if (_type.IsEnum)

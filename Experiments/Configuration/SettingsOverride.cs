@@ -5,7 +5,7 @@ namespace Imta.MetaWeight.Experiments.Configuration;
 /// <param name="Key">Dotted key.</param>
 /// <param name="Value">Its value as YAML, a single value or a list in brackets; with <paramref name="IsText"/> the very text.</param>
 /// <param name="IsText">Whether the value is text as it stands (a path), not YAML.</param>
-public sealed record SettingsOverride(string Source, string Key, string Value, bool IsText = false)
+internal sealed record SettingsOverride(string Source, string Key, string Value, bool IsText = false)
 {
     /// <summary>Reads the argument of <c>--set</c>: <c>key=value</c>.</summary>
     /// <exception cref="UsageException">It has no key or no equals sign.</exception>

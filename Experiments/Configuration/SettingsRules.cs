@@ -1,3 +1,4 @@
+using System.ComponentModel.DataAnnotations;
 using System.Globalization;
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Backbones.Exits;
@@ -17,7 +18,7 @@ internal static class SettingsRules
             broken = broken.Concat(OfTraining("phase2", settings.Phase2, settings));
         }
 
-        return broken.Concat(OfData(settings.Data)).Concat(OfLists(settings.Model)).Concat(OfModifiers(settings)).Concat(OfPrecision(settings));
+        return broken.Concat(OfData(settings.Data)).Concat(OfOptions("model", settings.Model.Backbone)).Concat(OfModifiers(settings)).Concat(OfPrecision(settings));
     }
 
     private static IEnumerable<(string[] Keys, string Problem)> OfTraining(string group, TrainOptions train, Settings settings)
@@ -56,22 +57,13 @@ internal static class SettingsRules
         }
     }
 
-    private static IEnumerable<(string[] Keys, string Problem)> OfLists(ModelOptions model)
-    {
-        var msd = model.Msdnet;
-        if (msd.GrowthFactors.Count != msd.BottleneckFactors.Count)
-        {
-            yield return (["model.msdnet.growthFactors", "model.msdnet.bottleneckFactors"],
-                Invariant($"model.msdnet.growthFactors has {msd.GrowthFactors.Count} entries, bottleneckFactors {msd.BottleneckFactors.Count}; both take one per scale"));
-        }
-
-        var ra = model.Ranet;
-        if (ra.GrowthFactors.Count != ra.ScaleList.Count || ra.BottleneckFactors.Count != ra.ScaleList.Count)
-        {
-            yield return (["model.ranet.scaleList", "model.ranet.growthFactors", "model.ranet.bottleneckFactors"],
-                Invariant($"model.ranet.scaleList has {ra.ScaleList.Count} entries, growthFactors {ra.GrowthFactors.Count}, bottleneckFactors {ra.BottleneckFactors.Count}; all three take one per sub-network"));
-        }
-    }
+    /// <summary>The rules that the options of a choice state themselves, whether they are chosen or not.</summary>
+    private static IEnumerable<(string[] Keys, string Problem)> OfOptions(string group, IChoice choice) =>
+        from name in choice.Names
+        let options = choice.OptionsOf(name) as IValidatableObject
+        where options is not null
+        from broken in options.Validate(new ValidationContext(options))
+        select ((string[])[.. broken.MemberNames.Select(member => $"{group}.{name}.{SettingsSchema.YamlName(member)}")], $"{group}.{name}.{broken.ErrorMessage}");
 
     private static IEnumerable<(string[] Keys, string Problem)> OfModifiers(Settings settings)
     {

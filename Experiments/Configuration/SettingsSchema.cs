@@ -4,22 +4,24 @@ using System.Text.Json;
 namespace Imta.MetaWeight.Experiments.Configuration;
 
 /// <summary>
-/// Every key of the configuration, found once by walking <see cref="Settings"/>: a record is a group, any other property a key.
+/// Every key of the configuration, found once by walking <see cref="Settings"/>: a record is a group, any other property a key. A
+/// <see cref="Choice{T}"/> is a key, and behind the keys of its record there is a group for each name that it can take.
 /// Loader, writer and listing share it, so that a setting is defined in one place only: its property.
 /// </summary>
-public static class SettingsSchema
+internal static class SettingsSchema
 {
+    private static readonly Lazy<SettingsKey[]> All = new(() => [.. KeysOf(() => new Settings())]);
+    private static readonly Lazy<Dictionary<string, SettingsKey>> ByName = new(() => Keys.ToDictionary(key => key.Key));
+    private static readonly Lazy<string[]> AllGroups = new(() => [.. Keys.SelectMany(key => GroupsOf(key.Key)).Distinct()]);
+
     /// <summary>All keys in their fixed order, that of the properties.</summary>
-    public static IReadOnlyList<SettingsKey> Keys { get; } = [.. Walk(typeof(Settings), [])];
+    public static IReadOnlyList<SettingsKey> Keys => All.Value;
 
     /// <summary>Dotted names of all groups (<c>meta</c>, <c>meta.wpn</c>, …), in the order of the keys.</summary>
-    public static IReadOnlyList<string> Groups { get; } =
-        [.. Keys.SelectMany(key => GroupsOf(key.Key)).Distinct()];
-
-    private static readonly Dictionary<string, SettingsKey> ByName = Keys.ToDictionary(key => key.Key);
+    public static IReadOnlyList<string> Groups => AllGroups.Value;
 
     /// <summary>The key of that dotted name, or null.</summary>
-    public static SettingsKey? Find(string key) => ByName.GetValueOrDefault(key);
+    public static SettingsKey? Find(string key) => ByName.Value.GetValueOrDefault(key);
 
     /// <summary>Names, without the group's own, of what a group holds directly; the empty name is the whole configuration.</summary>
     public static IReadOnlyList<string> Members(string group)
@@ -33,29 +35,57 @@ public static class SettingsSchema
     /// <summary>How a C# name is written in YAML: <c>LinGrow</c> is <c>linGrow</c>.</summary>
     internal static string YamlName(string name) => JsonNamingPolicy.CamelCase.ConvertName(name);
 
-    private static IEnumerable<SettingsKey> Walk(Type record, PropertyInfo[] path)
+    /// <summary>The keys of a record of settings.</summary>
+    /// <param name="defaults">A new one, with its defaults.</param>
+    /// <exception cref="InvalidOperationException">A property is described wrongly, or a name that can be chosen is another key's.</exception>
+    internal static IEnumerable<SettingsKey> KeysOf(Func<object> defaults) => Walk(defaults(), "", settings => settings, defaults);
+
+    /// <param name="record">The record's default.</param>
+    /// <param name="prefix">Its group's name and a dot.</param>
+    /// <param name="find">Finds such a record in settings.</param>
+    /// <param name="defaults">The settings' default.</param>
+    private static IEnumerable<SettingsKey> Walk(object record, string prefix, Func<object, object> find, Func<object> defaults)
     {
         // What a record inherits stands behind its own; tokens are in the order of the source, within one assembly.
-        var properties = record.GetProperties(BindingFlags.Public | BindingFlags.Instance)
+        PropertyInfo[] properties = [.. record.GetType().GetProperties(BindingFlags.Public | BindingFlags.Instance)
             .Where(property => property.CanWrite) // others follow from settings
-            .OrderBy(property => property.DeclaringType != record)
-            .ThenBy(property => property.MetadataToken);
+            .OrderBy(property => property.DeclaringType != record.GetType())
+            .ThenBy(property => property.MetadataToken)];
         foreach (var property in properties)
         {
-            PropertyInfo[] here = [.. path, property];
-            if (property.PropertyType.IsClass && property.PropertyType != typeof(string))
+            var name = prefix + YamlName(property.Name);
+            if (!property.PropertyType.IsClass || property.PropertyType == typeof(string) || IsChoice(property))
             {
-                foreach (var key in Walk(property.PropertyType, here))
+                yield return new SettingsKey(name, property, find, defaults);
+                continue;
+            }
+
+            foreach (var key in Walk(property.GetValue(record)!, name + ".", settings => property.GetValue(find(settings))!, defaults))
+            {
+                yield return key;
+            }
+        }
+
+        foreach (var property in properties.Where(IsChoice))
+        {
+            foreach (var name in ChoiceOf(property, record).Names)
+            {
+                if (properties.Any(other => YamlName(other.Name) == name))
+                {
+                    throw new InvalidOperationException($"{prefix}{name} is a setting already; {prefix}{YamlName(property.Name)} cannot take that name.");
+                }
+
+                foreach (var key in Walk(ChoiceOf(property, record).OptionsOf(name), $"{prefix}{name}.", settings => ChoiceOf(property, find(settings)).OptionsOf(name), defaults))
                 {
                     yield return key;
                 }
             }
-            else
-            {
-                yield return new SettingsKey(here);
-            }
         }
     }
+
+    private static bool IsChoice(PropertyInfo property) => property.PropertyType.IsAssignableTo(typeof(IChoice));
+
+    private static IChoice ChoiceOf(PropertyInfo property, object record) => (IChoice)property.GetValue(record)!;
 
     private static IEnumerable<string> GroupsOf(string key)
     {

@@ -18,13 +18,17 @@ internal static partial class SettingsValue
         _ when type == typeof(int) => "whole number",
         _ when type == typeof(double) => "number",
         _ when type == typeof(string) => "text",
-        _ when type.IsEnum => "choice",
+        _ when type.IsEnum || type.IsAssignableTo(typeof(IChoice)) => "choice",
         _ when type == typeof(IReadOnlyList<int>) => "list of whole numbers",
         _ => throw new NotSupportedException($"No setting can be a {type}."),
     };
 
     /// <summary>Reads a value other than null; false when it is not of that type. Text in quotes is text, never a number.</summary>
-    public static bool TryRead(YamlValue value, Type type, out object? read)
+    /// <param name="value">What was given.</param>
+    /// <param name="type">The setting's type.</param>
+    /// <param name="current">Its value so far.</param>
+    /// <param name="read">The value.</param>
+    public static bool TryRead(YamlValue value, Type type, object? current, out object? read)
     {
         read = value switch
         {
@@ -32,6 +36,7 @@ internal static partial class SettingsValue
             YamlScalar scalar when type == typeof(int) => ReadInt(scalar),
             YamlScalar { Quoted: false } scalar when type == typeof(double) => ReadDouble(scalar.Text),
             YamlScalar { Text: not "" } scalar when type == typeof(string) => scalar.Text,
+            YamlScalar scalar when current is IChoice choice => choice.TryChoose(scalar.Text),
             YamlScalar scalar when type.IsEnum => Enum.GetValues(type).Cast<object>().FirstOrDefault(choice => Format(choice) == scalar.Text),
             YamlList list when type == typeof(IReadOnlyList<int>) => ReadInts(list),
             _ => null,
@@ -47,6 +52,7 @@ internal static partial class SettingsValue
         int number => number.ToString(CultureInfo.InvariantCulture),
         double number => FormatDouble(number),
         string text => PlainText().IsMatch(text) && !WordWithMeaning().IsMatch(text) ? text : JsonSerializer.Serialize(text, Readable),
+        IChoice choice => choice.Name,
         Enum choice => SettingsSchema.YamlName(choice.ToString()),
         IReadOnlyList<int> list => IntList.From(list).ToString(),
         _ => throw new NotSupportedException($"No setting can be a {value.GetType()}."),

@@ -3,7 +3,7 @@ using System.Text;
 namespace Imta.MetaWeight.Experiments.Configuration;
 
 /// <summary>Writes settings as YAML with every key in its fixed order; <see cref="SettingsLoader"/> reads the same settings back.</summary>
-public static class SettingsWriter
+internal static class SettingsWriter
 {
     /// <summary>The whole configuration as text, lines ended by <c>\n</c>. Equal settings give equal text.</summary>
     public static string Write(Settings settings)

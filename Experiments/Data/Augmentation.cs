@@ -4,7 +4,7 @@ namespace Imta.MetaWeight.Experiments.Data;
 /// The usual augmentation of CIFAR's training images: padded by 4 black pixels on each side, cut out again at a random place,
 /// flipped left to right with probability 1/2, normalised. Whole-batch operations on the batch's device.
 /// </summary>
-public static class Augmentation
+internal static class Augmentation
 {
     /// <summary>Pixels of padding on each side.</summary>
     public const int Padding = 4;

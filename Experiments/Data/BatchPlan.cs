@@ -6,7 +6,7 @@ namespace Imta.MetaWeight.Experiments.Data;
 /// the extra image); one of a single image is left out, because it has no two halves. Several processes share each batch
 /// (<see cref="Shard"/>), and a last one in which not all find an image of each half is left out.
 /// </summary>
-public sealed class BatchPlan
+internal sealed class BatchPlan
 {
     /// <param name="images">The number N of training images, 2 at least.</param>
     /// <param name="batch">Images a batch, of all processes together; 2 for each at least.</param>

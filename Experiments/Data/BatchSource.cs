@@ -6,7 +6,7 @@ namespace Imta.MetaWeight.Experiments.Data;
 /// <param name="Images">Normalised, [N, 3, 32, 32] or [N, 3, 224, 224], on the device.</param>
 /// <param name="Labels">int64 [N], on the device.</param>
 /// <param name="Rows">int64 [N], on the CPU: the images' rows in their <see cref="ImageSet"/>.</param>
-public sealed record Batch(Tensor Images, Tensor Labels, Tensor Rows) : IDisposable
+internal sealed record Batch(Tensor Images, Tensor Labels, Tensor Rows) : IDisposable
 {
     /// <inheritdoc/>
     public void Dispose()
@@ -22,7 +22,7 @@ public sealed record Batch(Tensor Images, Tensor Labels, Tensor Rows) : IDisposa
 /// the rows and the crops that the CPU drew: making one waits for no device. Files are read and cut on the CPU, some batches ahead, and their
 /// bytes travel.
 /// </summary>
-public sealed class BatchSource
+internal sealed class BatchSource
 {
     private readonly ImageSet _set;
     private readonly Normalisation _normalisation;

@@ -6,7 +6,7 @@ namespace Imta.MetaWeight.Experiments.Data;
 /// The official binary layout of a CIFAR data set: files of records, each its label bytes and then 3·32·32 image bytes, channel by
 /// channel, row by row.
 /// </summary>
-public sealed record CifarFormat
+internal sealed record CifarFormat
 {
     /// <summary>The page that the archives come from.</summary>
     public const string Source = "https://www.cs.toronto.edu/~kriz/cifar.html";

@@ -3,7 +3,7 @@ using System.Globalization;
 namespace Imta.MetaWeight.Experiments.Data;
 
 /// <summary>Reads CIFAR-10 and CIFAR-100 in the official binary layout.</summary>
-public static class CifarReader
+internal static class CifarReader
 {
     // Records read at once: large enough to be one pass over the disk, small beside the set itself.
     private const int Chunk = 5000;

@@ -13,7 +13,7 @@ namespace Imta.MetaWeight.Experiments.Data;
 /// <param name="Warnings">What is odd, yet usable, a line each.</param>
 /// <param name="Pictures">Counts the pictures that are read; null: the images are in memory.</param>
 /// <param name="Fingerprint">Names the files, in their order; null: the images are in memory.</param>
-public sealed record RunData(
+internal sealed record RunData(
     ImageSet Train,
     ImageSet Validation,
     ImageSet? Meta,
@@ -37,7 +37,7 @@ public sealed record RunData(
 }
 
 /// <summary>From the configuration to the images of a run.</summary>
-public static class DataSets
+internal static class DataSets
 {
     /// <summary>
     /// Reads or makes the data set, takes <c>data.trainLimit</c> and <c>data.testLimit</c> images, and holds out the validation set

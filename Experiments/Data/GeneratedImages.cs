@@ -11,7 +11,7 @@ namespace Imta.MetaWeight.Experiments.Data;
 /// another class's grating rises from 0 to 0.45 (below ½, so the label stays right), the noise's standard deviation s from 0.05 to
 /// 0.25. All orientations lie in one quadrant, so a mirrored image is not one of another class.
 /// </remarks>
-public static class GeneratedImages
+internal static class GeneratedImages
 {
     /// <summary>Images of the training set of <c>data.dataset: generated</c>.</summary>
     public const int TrainImages = 4000;

@@ -6,7 +6,7 @@ namespace Imta.MetaWeight.Experiments.Data;
 /// Labelled images: in memory, on the CPU, or picture files that are read batch by batch (<see cref="BatchSource"/>). It owns its tensors: no
 /// dispose scope frees them, <see cref="Dispose"/> does.
 /// </summary>
-public sealed class ImageSet : IDisposable
+internal sealed class ImageSet : IDisposable
 {
     /// <summary>Width and height of an image in memory, in pixels.</summary>
     public const int Side = PictureShape.CifarSide;

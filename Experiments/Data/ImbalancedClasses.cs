@@ -3,7 +3,7 @@ using Imta.MetaWeight.Experiments.Configuration;
 namespace Imta.MetaWeight.Experiments.Data;
 
 /// <summary>Class-imbalanced training sets made of balanced ones, as long-tailed CIFAR (Cui et al., CVPR 2019).</summary>
-public static class ImbalancedClasses
+internal static class ImbalancedClasses
 {
     /// <summary>
     /// The number of training images of each class, by label: with μ = 1/factor and the i-th of C classes in their order,

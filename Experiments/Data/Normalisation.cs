@@ -3,7 +3,7 @@ namespace Imta.MetaWeight.Experiments.Data;
 /// <summary>From image bytes to the network's input: x = (byte / 255 − mean) / std, by channel.</summary>
 /// <param name="Mean">For red, green, blue, in units of full brightness.</param>
 /// <param name="Std">For red, green, blue, in units of full brightness.</param>
-public sealed record Normalisation(IReadOnlyList<double> Mean, IReadOnlyList<double> Std)
+internal sealed record Normalisation(IReadOnlyList<double> Mean, IReadOnlyList<double> Std)
 {
     /// <summary>CIFAR-10, as in the published MSDNet and L2W-DEN code.</summary>
     public static Normalisation Cifar10 { get; } = new([0.4914, 0.4824, 0.4467], [0.2471, 0.2435, 0.2616]);

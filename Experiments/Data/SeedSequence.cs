@@ -12,7 +12,7 @@ namespace Imta.MetaWeight.Experiments.Data;
 /// (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014). The values are the number of the purpose's UTF-8
 /// bytes, those bytes, then the numbers. libtorch's CPU generator uses the low 32 bits of the result.
 /// </remarks>
-public static class SeedSequence
+internal static class SeedSequence
 {
     /// <summary>Initial parameters of the backbone.</summary>
     public const string Backbone = "backbone";

@@ -6,7 +6,7 @@ namespace Imta.MetaWeight.Experiments.Data;
 /// </summary>
 /// <param name="Rank">Which process, 0 … <paramref name="Of"/> − 1.</param>
 /// <param name="Of">How many there are.</param>
-public readonly record struct Shard(int Rank, int Of)
+internal readonly record struct Shard(int Rank, int Of)
 {
     /// <summary>All of it.</summary>
     public static Shard Whole { get; } = new(0, 1);

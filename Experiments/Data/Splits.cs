@@ -4,7 +4,7 @@ using Imta.MetaWeight.Experiments.Configuration;
 namespace Imta.MetaWeight.Experiments.Data;
 
 /// <summary>Which images are used, and which of them are held out for validation: by rows, balanced over classes, seeded.</summary>
-public static class Splits
+internal static class Splits
 {
     /// <summary>The size of the whole training set that <c>data.validation</c> refers to: CIFAR's, or ImageNet's.</summary>
     public static int WholeTrainingSet(DatasetKind dataset) => dataset == DatasetKind.Imagenet ? 1_281_167 : 50_000;

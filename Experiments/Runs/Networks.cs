@@ -30,9 +30,9 @@ internal static class Networks
         ModelOptions model = settings.Model;
         try
         {
-            return model.Backbone == BackboneKind.Ranet
-                ? new RaNet(model.Ranet, shape.Images, shape.Classes, factory, settings.Modifiers) { FeatureType = model.FeatureType }
-                : new MsdNet(model.Msdnet, shape.Images, shape.Classes, factory, settings.Modifiers) { FeatureType = model.FeatureType };
+            HeadedNetwork network = model.Backbone.Value.Build(model.Backbone.Options, shape.Images, shape.Classes, factory, settings.Modifiers);
+            network.FeatureType = model.FeatureType;
+            return network;
         }
         catch (ArgumentException e)
         {

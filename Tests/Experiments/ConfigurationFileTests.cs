@@ -1,5 +1,7 @@
 using System.Text;
 using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Backbones.Exits;
+using Imta.MetaWeight.Backbones.Msd;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Meta;
@@ -174,19 +176,19 @@ public sealed class ConfigurationFileTests : IDisposable
     }
 
     [Theory]
-    [InlineData("cifar10-l2w", DatasetKind.Cifar10)]
-    [InlineData("cifar100-l2w", DatasetKind.Cifar100)]
-    public void The_published_recipe_is_that_of_the_paper(string name, DatasetKind dataset)
+    [InlineData("cifar10-l2w", nameof(DatasetKind.Cifar10))]
+    [InlineData("cifar100-l2w", nameof(DatasetKind.Cifar100))]
+    public void The_published_recipe_is_that_of_the_paper(string name, string dataset)
     {
         var settings = SettingsLoader.Load(Path.Combine(Configs(), name + ".yaml"));
         settings.Should().Be(new Settings
         {
             Name = name,
-            Data = new() { Dataset = dataset },
+            Data = new() { Dataset = Enum.Parse<DatasetKind>(dataset) },
             Model = new()
             {
                 Initialisation = Initialisation.Published,
-                Msdnet = new()
+                Backbone = new Choice<Backbone>(Registries.Backbones).With("msdnet", new MsdNetOptions
                 {
                     Blocks = 5,
                     Base = 1,
@@ -196,7 +198,7 @@ public sealed class ConfigurationFileTests : IDisposable
                     Growth = 6,
                     GrowthFactors = [1, 2, 4],
                     BottleneckFactors = [1, 2, 4],
-                },
+                }),
             },
             Meta = new()
             {

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text;
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Backbones.Exits;
+using Imta.MetaWeight.Backbones.Msd;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Losses;
@@ -65,7 +66,8 @@ public sealed class ConfigurationLoadingTests
             Data = new() { Dataset = DatasetKind.Cifar100, Root = "/data/with space", TrainLimit = 4000, Augment = false },
             Model = new()
             {
-                Msdnet = new() { StepMode = StepMode.Even, GrowthFactors = [1, 2], BottleneckFactors = [1, 2], Reduction = 1 },
+                Backbone = new Choice<Backbone>(Registries.Backbones).With(
+                    "msdnet", new MsdNetOptions { StepMode = StepMode.Even, GrowthFactors = [1, 2], BottleneckFactors = [1, 2], Reduction = 1 }),
             },
             Meta = new() { Centring = Centring.Mat, Epsilon = 0, Q = 1.95, Optimiser = new() { Rate = 1e-3 } },
             Train = new() { Milestones = [5, 9], WeightDecay = 5e-4 },

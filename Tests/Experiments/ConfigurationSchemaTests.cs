@@ -287,7 +287,7 @@ public sealed class ConfigurationSchemaTests
         from data in AnyData()
         from initialisation in Any<Initialisation>()
         from preset in Any<Preset>()
-        from backbone in Any<BackboneKind>()
+        from backbone in Gen.Elements("msdnet", "ranet")
         from precision in Gen.Elements(device == "cuda" ? new[] { Precision.Full, Precision.Tf32 } : [Precision.Full])
         from net in AnyNet()
         from ranet in AnyRaNet()
@@ -307,7 +307,12 @@ public sealed class ConfigurationSchemaTests
             Threads = threads,
             Data = data,
             Preset = preset,
-            Model = new() { Backbone = backbone, Initialisation = initialisation, Precision = precision, Msdnet = net, Ranet = ranet },
+            Model = new()
+            {
+                Backbone = new Choice<Backbone>(Registries.Backbones).With("msdnet", net).With("ranet", ranet).Choose(backbone),
+                Initialisation = initialisation,
+                Precision = precision,
+            },
             Modifiers = modifiers,
             Loss = loss,
             Meta = meta,

@@ -106,10 +106,10 @@ public sealed class DataSetsTests
     }
 
     [Theory]
-    [InlineData(DatasetKind.Cifar10, "cifar-10-binary.tar.gz")]
-    [InlineData(DatasetKind.Cifar100, "cifar-100-binary.tar.gz")]
-    public void Without_a_folder_the_line_says_what_to_give(DatasetKind dataset, string archive)
-        => FluentActions.Invoking(() => Load(new DataOptions { Dataset = dataset }, 0)).Should().Throw<UsageException>()
+    [InlineData(nameof(DatasetKind.Cifar10), "cifar-10-binary.tar.gz")]
+    [InlineData(nameof(DatasetKind.Cifar100), "cifar-100-binary.tar.gz")]
+    public void Without_a_folder_the_line_says_what_to_give(string dataset, string archive)
+        => FluentActions.Invoking(() => Load(new DataOptions { Dataset = Enum.Parse<DatasetKind>(dataset) }, 0)).Should().Throw<UsageException>()
             .Which.Message.Should().Contain("--data DIR").And.Contain("data.root").And.Contain(archive).And.NotContain("\n");
 
     [Fact]

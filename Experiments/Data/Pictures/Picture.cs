@@ -7,7 +7,7 @@ namespace Imta.MetaWeight.Experiments.Data.Pictures;
 /// A JPEG or PNG file, read by Skia, on any one thread. Grey, CMYK, palettes and transparency become red, green and blue as Pillow's
 /// <c>convert("RGB")</c> has it. Only what a window takes is decoded, as far as the pixels stay those of the whole picture.
 /// </summary>
-public sealed unsafe class Picture : IDisposable
+internal sealed unsafe class Picture : IDisposable
 {
     private const int Channels = 4; // Skia's pixels: red, green, blue, and alpha, which nobody reads
     private const long MostPixels = 1L << 27; // beyond: no photograph, and more memory than a decoder should take unasked

@@ -4,7 +4,7 @@ namespace Imta.MetaWeight.Experiments.Data.Pictures;
 /// Which part of a picture a network for ImageNet sees in training: torchvision's <c>RandomResizedCrop</c>, given the
 /// numbers that it draws. In evaluation it is <see cref="PictureShape.ForEvaluation"/>.
 /// </summary>
-public static class PictureCrop
+internal static class PictureCrop
 {
     /// <summary>Height and width of what the network sees, in pixels.</summary>
     public const int Side = 224;

@@ -4,7 +4,7 @@ namespace Imta.MetaWeight.Experiments.Data.Pictures;
 /// <summary>What a network sees of a picture in evaluation: torchvision's <c>Resize</c> and <c>CenterCrop</c>.</summary>
 /// <param name="Side">Height and width of what it sees, in pixels.</param>
 /// <param name="Resized">To what the shorter side is resized before, in pixels.</param>
-public readonly record struct PictureShape(int Side, int Resized)
+internal readonly record struct PictureShape(int Side, int Resized)
 {
     /// <summary>Height and width of CIFAR's images, in pixels.</summary>
     public const int CifarSide = 32;

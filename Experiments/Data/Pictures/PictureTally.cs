@@ -1,7 +1,7 @@
 namespace Imta.MetaWeight.Experiments.Data.Pictures;
 
 /// <summary>What is special about the pictures that a run reads: told once for each that is not as its file should be, and counted. For one thread.</summary>
-public sealed class PictureTally
+internal sealed class PictureTally
 {
     private const int MostTold = 100;
 

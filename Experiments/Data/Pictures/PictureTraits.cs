@@ -2,7 +2,7 @@ namespace Imta.MetaWeight.Experiments.Data.Pictures;
 
 /// <summary>What is special about a picture's file.</summary>
 [Flags]
-public enum PictureTraits
+internal enum PictureTraits
 {
     /// <summary>Nothing: a JPEG of red, green and blue.</summary>
     None = 0,
@@ -27,4 +27,4 @@ public enum PictureTraits
 /// <param name="Width">Pixels.</param>
 /// <param name="Height">Pixels.</param>
 /// <param name="Traits">As far as the head shows them.</param>
-public readonly record struct PictureHead(int Width, int Height, PictureTraits Traits);
+internal readonly record struct PictureHead(int Width, int Height, PictureTraits Traits);

@@ -11,7 +11,7 @@ namespace Imta.MetaWeight.Experiments.Data.Pictures;
 /// <param name="Column">The first column.</param>
 /// <param name="SideY">How many rows are wanted.</param>
 /// <param name="SideX">How many columns.</param>
-public readonly record struct PictureWindow(int Top, int Left, int Height, int Width, int Rows, int Columns, int Row, int Column, int SideY, int SideX)
+internal readonly record struct PictureWindow(int Top, int Left, int Height, int Width, int Rows, int Columns, int Row, int Column, int SideY, int SideX)
 {
     private const int MostRows = 1 << 28; // and columns: places between them still have their numbers
 

@@ -1,0 +1,19 @@
+using Imta.MetaWeight.Backbones.Exits;
+using Imta.MetaWeight.Backbones.Msd;
+using Imta.MetaWeight.Backbones.Ra;
+
+namespace Imta.MetaWeight.Experiments.Configuration;
+
+/// <summary>
+/// What settings can name, one line for each entry. A program around this one adds its own before anything reads a setting; later
+/// <see cref="Registry{T}.Add"/> refuses.
+/// </summary>
+internal static class Registries
+{
+    /// <summary>The values of <c>model.backbone</c>, the default first.</summary>
+    public static Registry<Backbone> Backbones { get; } = new("backbone", backbone => backbone.Name, backbone => backbone.DefaultOptions())
+    {
+        MsdNet.Backbone,
+        RaNet.Backbone,
+    };
+}
