@@ -1,8 +1,6 @@
 using System.ComponentModel;
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Backbones.Exits;
-using Imta.MetaWeight.Backbones.Msd;
-using Imta.MetaWeight.Backbones.Ra;
 
 namespace Imta.MetaWeight.Experiments.Configuration;
 

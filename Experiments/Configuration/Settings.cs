@@ -1,6 +1,5 @@
 using System.ComponentModel;
 using System.ComponentModel.DataAnnotations;
-using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Backbones.Exits;
 using Imta.MetaWeight.Losses;
 using Imta.MetaWeight.Meta;

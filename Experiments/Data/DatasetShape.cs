@@ -1,4 +1,3 @@
-using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Backbones.Exits;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data.Pictures;

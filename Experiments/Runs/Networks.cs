@@ -1,7 +1,5 @@
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Backbones.Exits;
-using Imta.MetaWeight.Backbones.Msd;
-using Imta.MetaWeight.Backbones.Ra;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
 

@@ -1,4 +1,3 @@
-using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Backbones.Exits;
 using Imta.MetaWeight.Experiments.Checkpoints;
 using Imta.MetaWeight.Experiments.Configuration;

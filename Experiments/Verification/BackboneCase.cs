@@ -2,7 +2,6 @@ using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Backbones.Exits;
 using Imta.MetaWeight.Backbones.Linearised;
 using Imta.MetaWeight.Backbones.Msd;
-using Imta.MetaWeight.Backbones.Ra;
 using Imta.MetaWeight.Losses;
 using Imta.MetaWeight.Meta;
 
