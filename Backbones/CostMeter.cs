@@ -12,8 +12,8 @@ public sealed record NetworkCost(IReadOnlyList<ExitCost> Exits, long Activations
 
 /// <summary>
 /// Adds up what a forward pass costs, layer by layer, by the rule of the published counters: a convolution costs a multiply-add for
-/// each weight at each place of its output (its bias nothing), a linear layer its weights and its bias, ReLU one for each element,
-/// pooling one for each element of the kernel at each place of the output; batch norm, concatenation and interpolation cost nothing.
+/// each weight at each pixel of its output (its bias nothing), a linear layer its weights and its bias, ReLU one for each element,
+/// pooling one for each element of the kernel at each pixel of the output; batch norm, concatenation and interpolation cost nothing.
 /// </summary>
 public sealed class CostMeter
 {

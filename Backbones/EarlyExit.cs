@@ -1,22 +1,22 @@
 namespace Imta.MetaWeight.Backbones;
 
-/// <summary>When the samples that are done leave the batch.</summary>
+/// <summary>When samples that have left are removed from the batch.</summary>
 public enum Compaction
 {
-    /// <summary>Where the rest of the way saves more than copying the others costs.</summary>
+    /// <summary>Where the remaining blocks save more than moving the other samples costs.</summary>
     WhenItPays,
 
-    /// <summary>Behind every exit.</summary>
+    /// <summary>After every exit.</summary>
     Always,
 
-    /// <summary>Never: the whole batch goes to the exit that its last sample needs.</summary>
+    /// <summary>Never: the whole batch runs to the exit that its last sample needs.</summary>
     Never,
 }
 
 /// <summary>Which samples are answered by an exit: bool <c>[M]</c>.</summary>
-/// <param name="exit">The exit, 0 … K − 2; at the last one everybody is answered.</param>
+/// <param name="exit">The exit, 0 … K − 2; at the last one all are.</param>
 /// <param name="logits">Its logits, <c>[M, C]</c>.</param>
-/// <param name="rows">int64 <c>[M]</c>: where each of the samples stands in the batch.</param>
+/// <param name="rows">int64 <c>[M]</c>: the row of each of the samples in the batch.</param>
 public delegate Tensor ExitRule(int exit, Tensor logits, Tensor rows);
 
 /// <summary>Answers for a batch, in its order.</summary>
@@ -25,8 +25,8 @@ public delegate Tensor ExitRule(int exit, Tensor logits, Tensor rows);
 public sealed record ExitAnswers(Tensor Logits, Tensor Exits);
 
 /// <summary>
-/// Runs a network so that samples really leave early: behind each exit the rows of those that are answered are dropped from all features
-/// that later blocks read, and blocks behind the last exit that anybody needs do not run. Batch norm is folded into the layers before it.
+/// Runs a network so that samples really leave early: after each exit the rows of those that are answered are dropped from all features
+/// that later blocks read, and blocks after the last exit that a sample needs do not run. Batch norm is folded into the layers before it.
 /// </summary>
 /// <remarks>Shapes: <c>N</c> samples, <c>M</c> of them left, <c>K</c> exits, <c>C</c> classes.</remarks>
 public sealed class EarlyExit : IDisposable
@@ -44,8 +44,8 @@ public sealed class EarlyExit : IDisposable
     private readonly Folding? _folding;
     private readonly Dictionary<(long, long, long), NetworkCost> _costs = []; // by the images' shape
 
-    /// <param name="network">The network; it stays the caller's, and its parameters stay as they are from the first batch on.</param>
-    /// <param name="compaction">When samples that are done leave the batch.</param>
+    /// <param name="network">The network; it stays the caller's; its parameters must not change after the first batch.</param>
+    /// <param name="compaction">When samples that have left are removed from the batch.</param>
     /// <param name="folds">Whether batch norm is folded, with the channels of a pixel beside each other in memory.</param>
     public EarlyExit(MultiExitNetwork network, Compaction compaction = Compaction.WhenItPays, bool folds = true)
         => (_network, _compaction, _folding) = (network, compaction, folds ? new Folding() : null);
@@ -93,18 +93,18 @@ public sealed class EarlyExit : IDisposable
         }
 
         (long[] gaps, long[] wanted) = batch.Gaps(size);
-        if (_compaction == Compaction.Always || Pays(batch.Present - size, gaps.Length, MacsBehind(k, images), walk.Carried))
+        if (_compaction == Compaction.Always || Pays(batch.Present - size, gaps.Length, MacsToNextExit(k, images), walk.Carried))
         {
             walk.CompactRows(tensor(gaps, int64, images.device), tensor(wanted, int64, images.device), size);
             batch.CompactRows(gaps, wanted, size);
         }
     }
 
-    /// <summary>Whether dropping rows saves more than moving others costs; a network that counts no multiply-adds tells nothing.</summary>
+    /// <summary>Whether dropping rows saves more than moving others costs; a network that counts no multiply-adds always does.</summary>
     private static bool Pays(long dropped, long moved, long macs, long carried) => macs == 0 || dropped * macs > moved * carried * MacsOfAMove;
 
     /// <summary>Multiply-adds from exit k to the next.</summary>
-    private long MacsBehind(int k, Tensor images)
+    private long MacsToNextExit(int k, Tensor images)
     {
         (long, long, long) shape = (images.shape[1], images.shape[2], images.shape[3]);
         if (!_costs.TryGetValue(shape, out NetworkCost? cost))
@@ -115,13 +115,13 @@ public sealed class EarlyExit : IDisposable
         return cost.Exits[k + 1].Macs - cost.Exits[k].Macs;
     }
 
-    /// <summary>Who is still on the way, and the answers so far.</summary>
+    /// <summary>The samples without an answer, and the answers so far.</summary>
     private sealed class Batch
     {
         private readonly long[] _exits;
-        private long[] _rows; // of each row that is present, its place in the batch
+        private long[] _rows; // of each row that is present, its row in the batch
         private bool[] _done;
-        private Tensor? _onDevice; // _rows there
+        private Tensor? _onDevice; // _rows on the device
 
         public Batch(long samples, long classes, Tensor like)
         {
@@ -137,7 +137,7 @@ public sealed class EarlyExit : IDisposable
         /// <summary>Samples without an answer.</summary>
         public int Left { get; private set; }
 
-        /// <summary>Rows that are present, answered ones among them.</summary>
+        /// <summary>Rows that are present, including some that are answered.</summary>
         public int Present => _rows.Length;
 
         public Tensor RowsOn(Device device) => _onDevice ??= tensor(_rows, int64, device);

@@ -3,7 +3,7 @@ using Imta.MetaWeight.Backbones.Linearised;
 
 namespace Imta.MetaWeight.Backbones;
 
-/// <summary>Which of the features behind a block Gradient Equilibrium treats.</summary>
+/// <summary>Which of the features after a block Gradient Equilibrium treats.</summary>
 public enum EquilibriumScales
 {
     /// <summary>The last one, which the head reads: MSDNet's coarsest scale, RANet's feature in front of the head.</summary>
@@ -15,7 +15,7 @@ public enum EquilibriumScales
 
 #pragma warning disable CS1591 // The description of a setting is its documentation.
 
-/// <summary>Gradient Equilibrium (IMTA, section 3.1): no block gets more gradient because more exits stand behind it.</summary>
+/// <summary>Gradient Equilibrium (IMTA, section 3.1): no block gets more gradient because more exits stand after it.</summary>
 public sealed record EquilibriumOptions
 {
     [Description("Gradient Equilibrium: gradients are rescaled at each exit, so that all exits together pull a block as one would; values stay")]
@@ -30,11 +30,11 @@ public sealed record EquilibriumOptions
 /// <summary>
 /// Gradient Equilibrium (IMTA, section 3.1). Where exit k of K stands, R(x; s), with the value of x and s times its derivative, goes to
 /// the head with s = 1/(K − k + 1) and on to the next block with s = (K − k)/(K − k + 1). So the gradient of loss j reaches block i, i ≤ j,
-/// times 1/(K − i + 1) (eq. 5), whatever j is: the K − i + 1 losses behind a block pull it as one would.
+/// times 1/(K − i + 1) (eq. 5), whatever j is: the K − i + 1 losses after a block pull it as one would.
 /// </summary>
 internal sealed class GradientEquilibrium(EquilibriumOptions options, int exits)
 {
-    /// <summary>What the head reads, and what goes on, of the features behind block <paramref name="k"/> (0 … K − 1).</summary>
+    /// <summary>What the head reads, and what goes on, of the features after block <paramref name="k"/> (0 … K − 1).</summary>
     public (Tensor[] Read, Tensor[] Passed) At(int k, Tensor[] features, Pass pass)
     {
         if (!options.Enabled)

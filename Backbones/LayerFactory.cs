@@ -2,7 +2,7 @@ using TorchSharp.Modules;
 
 namespace Imta.MetaWeight.Backbones;
 
-/// <summary>Where and how a network's parameters start: element type, device, initialisation and its random numbers.</summary>
+/// <summary>How a network's parameters start: element type, device, initialisation and its random numbers.</summary>
 /// <remarks>Numbers are drawn on the CPU in float64, so a seed means the same network in every type and on every device.</remarks>
 /// <param name="Initialisation">The rule for convolutions and linear layers.</param>
 /// <param name="Random">The source of the numbers.</param>

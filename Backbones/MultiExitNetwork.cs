@@ -4,7 +4,7 @@ using TorchSharp.Modules;
 namespace Imta.MetaWeight.Backbones;
 
 /// <summary>
-/// A network of K blocks with an exit behind each. This is all that the bilevel loop needs from a backbone: its parameters, and a
+/// A network of K blocks with an exit after each. This is all that the bilevel loop needs from a backbone: its parameters, and a
 /// forward pass with these or with others in their places.
 /// </summary>
 /// <remarks>Shapes: <c>N</c> samples, <c>K</c> exits, <c>C</c> classes.</remarks>
@@ -71,7 +71,7 @@ public abstract partial class MultiExitNetwork : NamedModule
     /// </summary>
     public virtual bool HasTrueGradients => !_equilibrium.Enabled;
 
-    /// <summary>A forward pass that is taken down as a linear map from θ to the logits, without autograd.</summary>
+    /// <summary>A forward pass that is recorded as a linear map from θ to the logits, without autograd.</summary>
     /// <param name="images"><c>[N, 3, H, W]</c>, normalised.</param>
     /// <param name="parameters">Tensors in the places of <see cref="Parameters"/>, as in <see cref="Forward(Tensor, IReadOnlyList{Tensor}, NormStatistics)"/>; null: its own.</param>
     /// <param name="statistics">How batch norm behaves: by the batch, one way or the other.</param>
@@ -113,7 +113,7 @@ public abstract partial class MultiExitNetwork : NamedModule
         return new NetworkCost(exits, meter.Activations);
     }
 
-    /// <summary>Block <paramref name="k"/>: from the features behind block k − 1 to those behind block k.</summary>
+    /// <summary>Block <paramref name="k"/>: from the features after block k − 1 to those after block k.</summary>
     /// <param name="k">0 … K − 1.</param>
     /// <param name="features">All that later blocks and heads read, such as one tensor a scale, the finest first; for block 0 the images alone.
     /// In every one of them the first dimension is the samples'.</param>
@@ -122,7 +122,7 @@ public abstract partial class MultiExitNetwork : NamedModule
     /// drops rows from these tensors in place, so they are the pass's own: the images or tensors made in it.</returns>
     protected abstract Tensor[] Block(int k, Tensor[] features, Pass pass);
 
-    /// <summary>Exit <paramref name="k"/>: from the features behind block k to logits <c>[N, C]</c>.</summary>
+    /// <summary>Exit <paramref name="k"/>: from the features after block k to logits <c>[N, C]</c>.</summary>
     /// <param name="k">0 … K − 1.</param>
     /// <param name="features">What <see cref="Block"/> returned.</param>
     /// <param name="earlier">Logits <c>[N, C]</c> of exit k − 1, for exits that read them; null at the first.</param>

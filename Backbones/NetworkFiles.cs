@@ -10,7 +10,7 @@ namespace Imta.MetaWeight.Backbones;
 public static class NetworkFiles
 {
     /// <summary>
-    /// Writes a network's state. The file is written beside its place, read again, and renamed: whatever happens, a whole one is there. Tensors
+    /// Writes a network's state. The file is written under another name, read back, and renamed, so that it is always complete. Tensors
     /// are written contiguous, from any device, and without <c>requires_grad</c>, as Python's state dictionaries have them.
     /// </summary>
     /// <param name="network">The network.</param>
@@ -70,7 +70,7 @@ public static class NetworkFiles
         }
     }
 
-    // PyBridge writes the bytes of strided tensors as they lie, and the offset of a view without what is before it.
+    // PyBridge writes the bytes of strided tensors as they are in memory, and the offset of a view without what is before it.
     private static Tensor Plain(Tensor tensor)
     {
         Tensor rows = tensor.detach().cpu().contiguous();

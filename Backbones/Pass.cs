@@ -43,7 +43,7 @@ public sealed class Pass
     /// <summary>How batch norm behaves.</summary>
     public NormStatistics Statistics { get; }
 
-    /// <summary>To what layers tell their costs; null where nobody counts.</summary>
+    /// <summary>Where layers add their costs; null where nothing is counted.</summary>
     public CostMeter? Cost { get; init; }
 
     /// <summary>
@@ -52,7 +52,7 @@ public sealed class Pass
     /// </summary>
     public Tensor? Teacher { get; set; }
 
-    /// <summary>To what layers add their linear maps; null where nothing is taken down.</summary>
+    /// <summary>Where layers add their linear maps; null where nothing is recorded.</summary>
     public Tape? Tape { get; init; }
 
     /// <summary>Batch norm folded into the layers before it, for inference with the network's own parameters; null: it is computed.</summary>

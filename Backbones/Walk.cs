@@ -19,8 +19,8 @@ public abstract partial class MultiExitNetwork
         public Tensor Next()
         {
             int k = _next++;
-            Tensor[] behind = InScope(() => network.Block(k, _features, pass));
-            (Tensor[] read, _features) = _equilibrium.At(k, behind, pass);
+            Tensor[] features = InScope(() => network.Block(k, _features, pass));
+            (Tensor[] read, _features) = _equilibrium.At(k, features, pass);
             return _logits = InScope(() => [network.Exit(k, read, _logits, pass)])[0];
         }
 

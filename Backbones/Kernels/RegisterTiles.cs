@@ -62,7 +62,7 @@ internal static unsafe class RegisterTiles<T>
     /// <summary>Rows of a tile of so many vectors.</summary>
     public static int Rows(int vectors) => vectors == 1 ? MostRows : MostRows / 2;
 
-    /// <summary>How many of the vectors that are left the next tile takes: three at most, and no single one behind three.</summary>
+    /// <summary>How many of the vectors that are left the next tile takes: three at most, and no single one after three.</summary>
     public static int Take(long left) => left == 4 ? 2 : (int)Math.Min(left, MostVectors);
 
     /// <summary>Computes a tile of 1 to 3 vectors.</summary>

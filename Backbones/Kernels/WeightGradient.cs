@@ -105,22 +105,22 @@ internal static unsafe class WeightGradient<T>
         }
     }
 
-    /// <summary>Whether a tile may read the vector that begins in the last of some pixels, given how many lie behind.</summary>
-    private static bool MayReadOn(in Images images, long behind)
-        => behind * images.Pixel >= RegisterTiles<T>.Width + RegisterTiles<T>.MostRows;
+    /// <summary>Whether a tile may read the vector that begins in the last of some pixels, given how many come after.</summary>
+    private static bool MayReadOn(in Images images, long after)
+        => after * images.Pixel >= RegisterTiles<T>.Width + RegisterTiles<T>.MostRows;
 
     private static void AddPiece(WeightGradientJob* job, (long First, long Count) images, long first, long down, T* sums, T* work)
     {
         Windows windows = job->Windows;
         ImagePair byOutput = job->ByOutput;
         long windowsOfAll = job->X.Count * windows.Down * windows.Across;
-        long behind = windowsOfAll - ((((images.First + images.Count - 1) * windows.Down) + first + down) * windows.Across);
-        Plane seen = windows.ArePixels(job->X) && MayReadOn(job->X, behind)
+        long after = windowsOfAll - ((((images.First + images.Count - 1) * windows.Down) + first + down) * windows.Across);
+        Plane seen = windows.ArePixels(job->X) && MayReadOn(job->X, after)
             ? Plane.On<T>(job->X, images.First, first)
             : Plane.Copy(new(job->X, default), windows, images, first, down, work);
         Windows pixels = new(byOutput.First.Height, byOutput.First.Width, 1, 1, 0, 0, 1, 1);
         T* ofGiven = work + Plane.Size(windows, job->X.Channels, job->PieceImages, job->PieceDown);
-        Plane given = byOutput.IsOne && MayReadOn(byOutput.First, behind)
+        Plane given = byOutput.IsOne && MayReadOn(byOutput.First, after)
             ? Plane.On<T>(byOutput.First, images.First, first)
             : Plane.Copy(byOutput, pixels, images, first, down, ofGiven);
         for (long y = 0; y < windows.Height; y++)

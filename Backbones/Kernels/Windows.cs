@@ -15,7 +15,7 @@ internal readonly unsafe record struct Images(nint Data, nint Pixel, long Count,
         => (T*)Data + (((((image * Height) + y) * Width) + x) * Pixel);
 }
 
-/// <summary>Images whose channels are those of one tensor, or of two of them one behind the other.</summary>
+/// <summary>Images whose channels are those of one tensor, or of two of them one after the other.</summary>
 internal readonly record struct ImagePair(Images First, Images Second)
 {
     public long Channels => First.Channels + Second.Channels;

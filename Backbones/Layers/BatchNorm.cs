@@ -3,8 +3,11 @@ using TorchSharp.Modules;
 
 namespace Imta.MetaWeight.Backbones.Layers;
 
-/// <summary>Batch norm over <c>[N, channels, H, W]</c> (Ioffe and Szegedy, 2015), momentum 0.1.</summary>
-internal sealed class BatchNorm : NamedModule
+/// <summary>
+/// Batch norm over <c>[N, channels, H, W]</c> or <c>[N, channels]</c> (Ioffe and Szegedy, 2015), momentum 0.1. It computes as part of
+/// <see cref="ConvolutionUnits"/> or <see cref="NormReluUnit"/>, which state its linear map together with ReLU's.
+/// </summary>
+public sealed class BatchNorm : NamedModule
 {
     private const double Momentum = 0.1;
     private const double Epsilon = 1e-5;
@@ -15,6 +18,8 @@ internal sealed class BatchNorm : NamedModule
     private readonly Tensor _runningVariance;
     private readonly Tensor _batches;
 
+    /// <param name="factory">Starts the parameters.</param>
+    /// <param name="channels">Channels of input and output.</param>
     public BatchNorm(LayerFactory factory, long channels)
         : base(nameof(BatchNorm))
     {
@@ -30,7 +35,7 @@ internal sealed class BatchNorm : NamedModule
         register_buffer("num_batches_tracked", _batches);
     }
 
-    public Tensor Forward(Tensor x, Pass pass)
+    internal Tensor Forward(Tensor x, Pass pass)
     {
         Tensor y = Normalised(x, pass);
         pass.Cost?.Free(_weight.numel() + _bias.numel(), y);
@@ -40,7 +45,7 @@ internal sealed class BatchNorm : NamedModule
     /// <summary>Weight and bias with which the layer before computes norm(its output) by the running statistics.</summary>
     /// <param name="weight">The layer's, <c>[channels, …]</c>.</param>
     /// <param name="bias">The layer's, <c>[channels]</c>; null: none.</param>
-    public (Tensor Weight, Tensor Bias) FoldedInto(Tensor weight, Tensor? bias)
+    internal (Tensor Weight, Tensor Bias) FoldedInto(Tensor weight, Tensor? bias)
     {
         Tensor scale = _weight / (_runningVariance + Epsilon).sqrt(); // [channels]
         Tensor mean = bias is null ? _runningMean : _runningMean - bias;
@@ -51,7 +56,7 @@ internal sealed class BatchNorm : NamedModule
     /// <summary>
     /// On a tape: writes y = relu(norm(z)), by the batch's statistics, and returns what tangent and cotangent need of it.
     /// </summary>
-    public Tensor ForwardRelu(Tensor z, Pass pass, Tensor y)
+    internal Tensor ForwardRelu(Tensor z, Pass pass, Tensor y)
     {
         bool update = pass.Statistics == NormStatistics.BatchAndUpdate;
         if (update)
@@ -63,7 +68,7 @@ internal sealed class BatchNorm : NamedModule
     }
 
     /// <summary>Writes the tangent of y, given that of z in up to two parts; false: there is none.</summary>
-    public bool TangentRelu(Tensor? change, Tensor? more, Tensor z, Tensor saved, Pass pass, ParameterTangents direction, Tensor tangent)
+    internal bool TangentRelu(Tensor? change, Tensor? more, Tensor z, Tensor saved, Pass pass, ParameterTangents direction, Tensor tangent)
     {
         (Tensor? weight, Tensor? bias) = (direction[_weight], direction[_bias]);
         if (change is null && weight is null && bias is null)
@@ -76,7 +81,7 @@ internal sealed class BatchNorm : NamedModule
     }
 
     /// <summary>∂/∂z, given ∂/∂y; those of weight and bias are added to the gradient.</summary>
-    public Tensor CotangentRelu(Tensor byOutput, Tensor z, Tensor saved, Pass pass, ParameterCotangents gradient)
+    internal Tensor CotangentRelu(Tensor byOutput, Tensor z, Tensor saved, Pass pass, ParameterCotangents gradient)
     {
         (Tensor byInput, Tensor byWeight, Tensor byBias) = NormRelu.Cotangent(byOutput, z, pass[_weight], saved, Epsilon);
         gradient.Add(_weight, byWeight);
@@ -100,8 +105,9 @@ internal sealed class BatchNorm : NamedModule
     }
 }
 
-/// <summary>Batch norm → ReLU behind a layer that states its own linear map.</summary>
-internal sealed class NormReluUnit(BatchNorm norm)
+/// <summary>Batch norm → ReLU after a layer that states its own linear map.</summary>
+/// <param name="norm">The batch norm.</param>
+public sealed class NormReluUnit(BatchNorm norm)
 {
     /// <summary>The output, of the input's shape.</summary>
     /// <param name="z"><c>[N, C]</c> or <c>[N, C, H, W]</c>.</param>

@@ -6,15 +6,22 @@ namespace Imta.MetaWeight.Backbones.Layers;
 
 /// <summary>
 /// A convolution with a square kernel: <c>[N, input, H, W]</c> → <c>[N, output, H′, W′]</c>. It computes in its input's element type,
-/// whatever that of its parameters is.
+/// whatever that of its parameters is, as part of <see cref="ConvolutionUnits"/>, which state its linear map.
 /// </summary>
-internal sealed class Convolution : NamedModule
+public sealed class Convolution : NamedModule
 {
     private readonly Parameter _weight;
     private readonly Parameter? _bias;
     private readonly long[] _stride;
     private readonly long[] _padding;
 
+    /// <param name="factory">Starts the parameters.</param>
+    /// <param name="input">Channels of the input.</param>
+    /// <param name="output">Channels of the output.</param>
+    /// <param name="kernel">Height and width of the kernel.</param>
+    /// <param name="stride">Pixels from one window to the next.</param>
+    /// <param name="padding">Pixels of zeros around the input.</param>
+    /// <param name="bias">Whether it has a bias.</param>
     public Convolution(LayerFactory factory, long input, long output, long kernel, long stride, long padding, bool bias = false)
         : base(nameof(Convolution))
     {
@@ -30,9 +37,9 @@ internal sealed class Convolution : NamedModule
     }
 
     /// <summary><c>[output, input, kernel, kernel]</c>.</summary>
-    public Parameter Weight => _weight;
+    internal Parameter Weight => _weight;
 
-    public Tensor Forward(Tensor x, Pass pass)
+    internal Tensor Forward(Tensor x, Pass pass)
     {
         Tensor y = Convolve(x, As(x, pass[_weight]), _bias is null ? null : As(x, pass[_bias]), rectifies: false);
         pass.Cost?.Convolution(_weight, _bias, y);
@@ -40,12 +47,12 @@ internal sealed class Convolution : NamedModule
     }
 
     /// <summary>
-    /// Weight and bias with which this layer computes what a norm behind it makes of its output, by the running statistics.
+    /// Weight and bias with which this layer computes what a norm after it makes of its output, by the running statistics.
     /// </summary>
-    public (Tensor Weight, Tensor Bias) FoldedBy(BatchNorm norm) => norm.FoldedInto(_weight, _bias);
+    internal (Tensor Weight, Tensor Bias) FoldedBy(BatchNorm norm) => norm.FoldedInto(_weight, _bias);
 
-    /// <summary>ReLU of what the norm behind this layer makes of its output, by the running statistics, in one convolution.</summary>
-    public Tensor ForwardFolded(Tensor x, BatchNorm norm, Folding folding, Tensor? destination)
+    /// <summary>ReLU of what the norm after this layer makes of its output, by the running statistics, in one convolution.</summary>
+    internal Tensor ForwardFolded(Tensor x, BatchNorm norm, Folding folding, Tensor? destination)
     {
         (Tensor weight, Tensor bias) = folding.For(this, () => FoldedBy(norm));
         return Convolve(x, weight, bias, rectifies: true, destination);
@@ -56,7 +63,7 @@ internal sealed class Convolution : NamedModule
     /// <param name="x">The input.</param>
     /// <param name="pass">Has the parameters of the pass.</param>
     /// <param name="direction">Has Ẇ and ḃ.</param>
-    public (Tensor? OfInput, Tensor? OfWeight) Tangent(Tensor? change, Tensor x, Pass pass, ParameterTangents direction)
+    internal (Tensor? OfInput, Tensor? OfWeight) Tangent(Tensor? change, Tensor x, Pass pass, ParameterTangents direction)
     {
         Tensor? biasChange = _bias is null || direction[_bias] is not { } ofBias ? null : As(x, ofBias);
         Tensor? ofInput = change is null ? null : Convolve(change, As(x, pass[_weight]), null, rectifies: false);
@@ -76,7 +83,7 @@ internal sealed class Convolution : NamedModule
     /// <param name="byInput">Whether ∂/∂x is wanted.</param>
     /// <param name="sum">What ∂/∂x may be added to, and is then; or null.</param>
     /// <param name="gradient">Takes the rest.</param>
-    public Tensor? Cotangent(Tensor byOutput, Tensor x, Pass pass, bool byInput, Tensor? sum, ParameterCotangents gradient)
+    internal Tensor? Cotangent(Tensor byOutput, Tensor x, Pass pass, bool byInput, Tensor? sum, ParameterCotangents gradient)
     {
         Tensor weight = As(x, pass[_weight]);
         if (ConvolutionKernels.Supports(x, weight) && NormReluKernels.Supports(byOutput))

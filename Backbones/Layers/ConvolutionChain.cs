@@ -1,7 +1,7 @@
 namespace Imta.MetaWeight.Backbones.Layers;
 
 /// <summary>Convolution → batch norm → ReLU, once or twice: what every part of MSDNet and RANet is made of.</summary>
-internal sealed class ConvolutionChain : NamedModule
+public sealed class ConvolutionChain : NamedModule
 {
     private const int NumbersOfAUnit = 3;
 
@@ -17,6 +17,12 @@ internal sealed class ConvolutionChain : NamedModule
     }
 
     /// <summary>One unit.</summary>
+    /// <param name="factory">Starts the parameters.</param>
+    /// <param name="input">Channels of the input.</param>
+    /// <param name="output">Channels of the output.</param>
+    /// <param name="kernel">Height and width of the convolution's kernel.</param>
+    /// <param name="stride">Its stride.</param>
+    /// <param name="padding">Its padding.</param>
     public static ConvolutionChain Single(LayerFactory factory, long input, long output, long kernel, long stride, long padding)
     {
         var chain = new ConvolutionChain();
@@ -27,6 +33,11 @@ internal sealed class ConvolutionChain : NamedModule
     /// <summary>
     /// A 1×1 unit that narrows to at most <paramref name="width"/> · <paramref name="output"/> channels, then a 3×3 unit.
     /// </summary>
+    /// <param name="factory">Starts the parameters.</param>
+    /// <param name="input">Channels of the input.</param>
+    /// <param name="output">Channels of the output.</param>
+    /// <param name="width">Width of the bottleneck, in multiples of <paramref name="output"/>.</param>
+    /// <param name="stride">Stride of the 3×3 unit.</param>
     public static ConvolutionChain Bottleneck(LayerFactory factory, long input, long output, long width, long stride)
     {
         long inner = Math.Min(input, width * output);
@@ -40,10 +51,10 @@ internal sealed class ConvolutionChain : NamedModule
     public long Channels { get; private set; }
 
     /// <summary>The first unit.</summary>
-    public (Convolution Convolution, BatchNorm Norm) First => _units[0];
+    internal (Convolution Convolution, BatchNorm Norm) First => _units[0];
 
     /// <inheritdoc cref="ConvolutionUnits.ForwardFrom"/>
-    public Tensor ForwardFrom(Tensor x, Pass pass, Tensor? destination) => _layer.ForwardFrom(x, pass, destination);
+    internal Tensor ForwardFrom(Tensor x, Pass pass, Tensor? destination) => _layer.ForwardFrom(x, pass, destination);
 
     /// <inheritdoc cref="ConvolutionUnits.Forward"/>
     public Tensor Forward(Tensor x, Pass pass, Tensor? destination = null) => _layer.Forward(x, pass, destination);
@@ -60,10 +71,13 @@ internal sealed class ConvolutionChain : NamedModule
 }
 
 /// <summary>The beginning of a network for ImageNet: a 7×7 convolution with bias, batch norm, ReLU, 3×3 maximum pooling; 224×224 → 56×56.</summary>
-internal sealed class Stem : NamedModule
+public sealed class Stem : NamedModule
 {
     private readonly ConvolutionUnits _unit;
 
+    /// <param name="factory">Starts the parameters.</param>
+    /// <param name="input">Channels of the images.</param>
+    /// <param name="output">Channels of the output.</param>
     public Stem(LayerFactory factory, long input, long output)
         : base(nameof(Stem))
     {
@@ -74,8 +88,8 @@ internal sealed class Stem : NamedModule
         _unit = new ConvolutionUnits([(convolution, norm)]);
     }
 
-    public Tensor Forward(Tensor x, Pass pass)
-    {
-        return Operators.MaxPool(_unit.Forward(x, pass), kernel: 3, stride: 2, padding: 1, pass);
-    }
+    /// <summary><c>[N, output, H/4, W/4]</c>.</summary>
+    /// <param name="x"><c>[N, input, H, W]</c>.</param>
+    /// <param name="pass">The pass.</param>
+    public Tensor Forward(Tensor x, Pass pass) => Operators.MaxPool(_unit.Forward(x, pass), kernel: 3, stride: 2, padding: 1, pass);
 }

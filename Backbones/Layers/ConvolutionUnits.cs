@@ -4,7 +4,8 @@ namespace Imta.MetaWeight.Backbones.Layers;
 
 /// <summary>Convolution → batch norm → ReLU, one or more times: the layer that MSDNet and RANet are made of.</summary>
 /// <remarks>Not a module: the published names know its parts only.</remarks>
-internal sealed class ConvolutionUnits(IReadOnlyList<(Convolution Convolution, BatchNorm Norm)> units)
+/// <param name="units">Each convolution with the batch norm after it; they are registered elsewhere.</param>
+public sealed class ConvolutionUnits(IReadOnlyList<(Convolution Convolution, BatchNorm Norm)> units)
 {
     /// <summary>The output <c>[N, C′, H′, W′]</c>.</summary>
     /// <param name="x"><c>[N, C, H, W]</c>.</param>
@@ -22,7 +23,7 @@ internal sealed class ConvolutionUnits(IReadOnlyList<(Convolution Convolution, B
     }
 
     /// <summary>The output from what <see cref="SharedConvolutions"/> computed.</summary>
-    public Tensor ForwardFrom(Tensor x, Pass pass, Tensor? destination)
+    internal Tensor ForwardFrom(Tensor x, Pass pass, Tensor? destination)
     {
         using DisposeScope scope = NewDisposeScope();
         return scope.MoveToOuter(pass.Tape is { } tape
@@ -70,7 +71,7 @@ internal sealed class ConvolutionUnits(IReadOnlyList<(Convolution Convolution, B
     }
 
     /// <summary>
-    /// It keeps what goes into each norm, and computes what comes out behind ReLU again: a quarter less memory, little more time.
+    /// It keeps what goes into each norm, and recomputes what comes out of ReLU: a quarter less memory, little more time.
     /// </summary>
     private sealed class Map : LinearMap
     {

@@ -1,8 +1,9 @@
 namespace Imta.MetaWeight.Backbones.Layers;
 
 /// <summary>A level of names: it gives the parts under it a common prefix, as PyTorch's containers do, and computes nothing.</summary>
-internal sealed class Group : NamedModule
+public sealed class Group : NamedModule
 {
+    /// <summary>An empty group.</summary>
     public Group()
         : base(nameof(Group))
     {

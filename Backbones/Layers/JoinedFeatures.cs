@@ -2,13 +2,13 @@ using Imta.MetaWeight.Backbones.Linearised;
 
 namespace Imta.MetaWeight.Backbones.Layers;
 
-/// <summary>Features that <see cref="Operators.Join"/> puts behind others.</summary>
+/// <summary>Features that <see cref="Operators.Join"/> puts after others.</summary>
 /// <param name="Channels">How many.</param>
 /// <param name="Compute">Computes them; given a destination, which is on a tape or with folding only, it writes them there and returns it.</param>
-internal readonly record struct JoinedPart(long Channels, Func<Tensor?, Tensor> Compute);
+public readonly record struct JoinedPart(long Channels, Func<Tensor?, Tensor> Compute);
 
 /// <summary>
-/// Features and, behind them along the channels, new ones that were written straight into their slices of the wider tensor.
+/// Features and, after them along the channels, new ones that were written straight into their slices of the wider tensor.
 /// </summary>
 internal sealed class JoinedFeatures : LinearMap
 {

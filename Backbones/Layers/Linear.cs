@@ -4,11 +4,14 @@ using TorchSharp.Modules;
 namespace Imta.MetaWeight.Backbones.Layers;
 
 /// <summary>A linear layer with bias: <c>[N, input]</c> → <c>[N, output]</c>.</summary>
-internal sealed class Linear : NamedModule
+public sealed class Linear : NamedModule
 {
     private readonly Parameter _weight;
     private readonly Parameter _bias;
 
+    /// <param name="factory">Starts the parameters.</param>
+    /// <param name="input">Numbers of the input.</param>
+    /// <param name="output">Numbers of the output.</param>
     public Linear(LayerFactory factory, long input, long output)
         : base(nameof(Linear))
     {
@@ -21,6 +24,9 @@ internal sealed class Linear : NamedModule
     /// <summary>The element type of its parameters and of what it reads.</summary>
     public ScalarType Type => _weight.dtype;
 
+    /// <summary><c>[N, output]</c>.</summary>
+    /// <param name="x"><c>[N, input]</c>.</param>
+    /// <param name="pass">The pass.</param>
     public Tensor Forward(Tensor x, Pass pass)
     {
         Tensor y = nn.functional.linear(x, pass[_weight], pass[_bias]);
@@ -29,8 +35,8 @@ internal sealed class Linear : NamedModule
         return y;
     }
 
-    /// <summary>What the norm behind this layer makes of its output, by the running statistics, in one linear layer.</summary>
-    public Tensor ForwardFolded(Tensor x, BatchNorm norm, Folding folding)
+    /// <summary>What the norm after this layer makes of its output, by the running statistics, in one linear layer.</summary>
+    internal Tensor ForwardFolded(Tensor x, BatchNorm norm, Folding folding)
     {
         (Tensor weight, Tensor bias) = folding.For(this, () => norm.FoldedInto(_weight, _bias));
         return nn.functional.linear(x, weight, bias);

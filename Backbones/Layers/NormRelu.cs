@@ -23,7 +23,7 @@ internal static class NormRelu
         return saved;
     }
 
-    /// <summary>y once more, to the same numbers.</summary>
+    /// <summary>y recomputed, to the same numbers.</summary>
     public static Tensor Recompute(Tensor z, Tensor saved)
     {
         if (!Taken(z))

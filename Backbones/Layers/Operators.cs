@@ -4,10 +4,10 @@ using Imta.MetaWeight.Backbones.Linearised;
 namespace Imta.MetaWeight.Backbones.Layers;
 
 /// <summary>What layers without parameters compute, each told to the pass's cost meter and its tape.</summary>
-internal static class Operators
+public static class Operators
 {
     /// <summary>Not for a tape, where it belongs to <see cref="ConvolutionUnits"/> and <see cref="NormReluUnit"/>.</summary>
-    public static Tensor Relu(Tensor x, Pass pass)
+    internal static Tensor Relu(Tensor x, Pass pass)
     {
         Tensor y = x.relu();
         pass.Cost?.Elementwise(y);
@@ -15,12 +15,12 @@ internal static class Operators
     }
 
     /// <summary>
-    /// Features <c>[N, C]</c> or <c>[N, C, H, W]</c> and behind them, along the channels, others of their height and width.
+    /// Features <c>[N, C]</c> or <c>[N, C, H, W]</c> and after them, along the channels, others of their height and width.
     /// </summary>
     /// <param name="features">What comes first.</param>
-    /// <param name="added">What comes behind it.</param>
+    /// <param name="added">What comes after it.</param>
     /// <param name="pass">The pass.</param>
-    /// <param name="room">Channels that later layers will join to the result: on a tape or with folding they are written behind it, and nothing is copied then.</param>
+    /// <param name="room">Channels that later layers will join to the result: on a tape or with folding they are written after it, and nothing is copied then.</param>
     public static Tensor Join(Tensor features, JoinedPart[] added, Pass pass, long room = 0)
     {
         if (pass.Tape is not null || pass.Folding is not null)
@@ -43,6 +43,7 @@ internal static class Operators
         return flat;
     }
 
+    /// <summary>Maxima of square windows: <c>[N, C, H, W]</c> → <c>[N, C, H′, W′]</c>.</summary>
     public static Tensor MaxPool(Tensor x, long kernel, long stride, long padding, Pass pass)
     {
         Tensor y = pass.Tape is { } tape ? MaxPooling.Forward(x, kernel, stride, padding, tape) : nn.functional.max_pool2d(x, kernel, stride, padding);
@@ -97,6 +98,7 @@ internal static class Operators
         return y;
     }
 
+    /// <summary>The sum of two tensors of one shape.</summary>
     public static Tensor Add(Tensor a, Tensor b, Pass pass)
     {
         Tensor y = a + b;

@@ -18,7 +18,7 @@ internal static class Layout
             ? Pixels([n, h, w, c], type, device).permute(0, 3, 1, 2)
             : empty(shape, type, device);
 
-    /// <summary>A slice of the channels of a wider tensor with more of the channels that lie behind it there.</summary>
+    /// <summary>A slice of the channels of a wider tensor with more of the channels that come after it there.</summary>
     public static Tensor Widened(Tensor slice, long channels)
     {
         long[] shape = slice.shape;
@@ -35,8 +35,8 @@ internal static class Layout
     /// Some rows of a tensor along its first dimension, in place: a few move into gaps between the first ones, which are the result.
     /// </summary>
     /// <param name="x"><c>[N, …]</c>; overwritten.</param>
-    /// <param name="gaps">int64: rows among the first <paramref name="size"/> that nobody wants.</param>
-    /// <param name="wanted">int64: rows behind these, as many, that take their places.</param>
+    /// <param name="gaps">int64: rows among the first <paramref name="size"/> that are not needed.</param>
+    /// <param name="wanted">int64: as many rows among the others, which take the places of the gaps.</param>
     /// <param name="size">Rows of the result.</param>
     public static Tensor CompactRows(Tensor x, Tensor gaps, Tensor wanted, long size)
     {
@@ -66,34 +66,34 @@ internal static class Layout
 }
 
 /// <summary>
-/// Channels of a wider tensor that lie behind those of one of its slices and that nobody has written to: later features go there.
+/// Channels of a wider tensor after those of one of its slices that are not written yet: later features go there.
 /// </summary>
 internal static class FeatureRoom
 {
-    private static readonly ConditionalWeakTable<Tensor, StrongBox<long>> Behind = [];
+    private static readonly ConditionalWeakTable<Tensor, StrongBox<long>> Rooms = [];
 
-    /// <summary>Takes channels behind those of a tensor; nobody else can then.</summary>
-    /// <returns>How many are left behind these; null: there are not as many.</returns>
+    /// <summary>Takes channels after those of a tensor, which only one can.</summary>
+    /// <returns>How many are left after these; null: there are not as many.</returns>
     public static long? Take(Tensor features, long channels)
     {
-        if (!Behind.TryGetValue(features, out StrongBox<long>? room) || room.Value < channels)
+        if (!Rooms.TryGetValue(features, out StrongBox<long>? room) || room.Value < channels)
         {
             return null;
         }
 
-        Behind.Remove(features);
+        Rooms.Remove(features);
         return room.Value - channels;
     }
 
-    public static void Leave(Tensor features, long channels) => Behind.AddOrUpdate(features, new(channels));
+    public static void Leave(Tensor features, long channels) => Rooms.AddOrUpdate(features, new(channels));
 
     /// <summary>Gives a tensor's room to another that has the same channels.</summary>
     public static void Move(Tensor from, Tensor to)
     {
-        if (Behind.TryGetValue(from, out StrongBox<long>? room))
+        if (Rooms.TryGetValue(from, out StrongBox<long>? room))
         {
-            Behind.Remove(from);
-            Behind.AddOrUpdate(to, room);
+            Rooms.Remove(from);
+            Rooms.AddOrUpdate(to, room);
         }
     }
 }

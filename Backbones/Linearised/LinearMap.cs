@@ -34,7 +34,7 @@ public abstract class StepMap : IDisposable
     protected virtual void Dispose(bool disposing) => _kept.ForEach(tensor => tensor.Dispose());
 
     /// <summary>
-    /// Another name for the memory of a value that the map will need: it stays, whatever scope the value itself goes with.
+    /// Another name for the memory of a value that the map will need: it stays, whatever scope disposes of the value itself.
     /// </summary>
     protected Tensor Keep(Tensor value)
     {
@@ -60,15 +60,14 @@ public abstract class LinearMap : StepMap
     /// <param name="inputs">The tangent of each input, in the order they were added to the tape; null where an input does not change.</param>
     /// <param name="direction">The tangent of each parameter.</param>
     /// <param name="destination">
-    /// Where the result is wanted, if somewhere: the output's slice of a wider tensor. A map that does not write there returns a tensor
-    /// of its
-    /// own, which is copied.
+    /// Where the result belongs, or null: the output's slice of a wider tensor. A map that does not write there returns a tensor of its own,
+    /// which is copied.
     /// </param>
     public abstract Tensor? Tangent(IReadOnlyList<Tensor?> inputs, ParameterTangents direction, Tensor? destination);
 
     /// <summary>The cotangent of each input, given the output's; those of parameters go to <paramref name="gradient"/>.</summary>
     /// <param name="output">∂/∂output, of the output's shape; the map may give it on, but not change it.</param>
-    /// <param name="wanted">Whether anybody needs the cotangent of this input.</param>
+    /// <param name="wanted">Whether the cotangent of this input is needed.</param>
     /// <param name="sums">What has come together for this input so far, or null: a map may add to it in place and return that very tensor.</param>
     /// <param name="gradient">Takes ∂/∂parameter.</param>
     /// <returns>

@@ -1,7 +1,7 @@
 namespace Imta.MetaWeight.Backbones.Linearised;
 
 /// <summary>
-/// A forward pass that was taken down, as the linear map from θ to the logits: applied to a direction it gives their tangents, transposed
+/// A recorded forward pass, as the linear map from θ to the logits: applied to a direction it gives their tangents, transposed
 /// it gives gradients. One pass serves any number of both. What it keeps belongs to the scope that it was made in.
 /// </summary>
 /// <remarks>Shapes: <c>N</c> samples, <c>K</c> exits, <c>C</c> classes.</remarks>
@@ -137,7 +137,7 @@ public sealed class LinearisedPass
     }
 
     /// <summary>
-    /// A tangent where it is wanted; else under a name of its own, for a map may give on an input's tangent or a parameter's.
+    /// A tangent at its destination, if it has one; else under a name of its own, for a map may return an input's tangent or a parameter's.
     /// </summary>
     private static Tensor? Delivered(Tensor? tangent, Tensor? destination)
     {
@@ -150,7 +150,7 @@ public sealed class LinearisedPass
         return destination;
     }
 
-    /// <summary>Where a tangent is wanted: in its slice of the wider tensor, which the first slice makes; null: anywhere.</summary>
+    /// <summary>Where a tangent belongs: its slice of the wider tensor, which the first slice makes; null: anywhere.</summary>
     private Tensor? Destination(int output, Tensor?[] tangents)
     {
         Tape.Variable variable = _tape.Variables[output];
@@ -163,7 +163,7 @@ public sealed class LinearisedPass
         return tangents[whole]!.narrow(1, variable.Start, variable.Shape[1]);
     }
 
-    /// <summary>A tangent with as much room behind it as its tensor has, or in the room of another.</summary>
+    /// <summary>A tangent with as much room after it as its tensor has, or in the room of another.</summary>
     private Tensor Wide(Tape.Variable variable, Tensor?[] tangents)
     {
         long channels = variable.Shape[1];
@@ -191,7 +191,7 @@ public sealed class LinearisedPass
         {
             if (cotangents[output] is { } cotangent)
             {
-                ofStep.Attach(cotangent); // goes with the step, unless the map gives it on
+                ofStep.Attach(cotangent); // goes with the step, unless the map returns it
                 cotangents[output] = null;
             }
         }

@@ -3,7 +3,7 @@ using TorchSharp.Modules;
 namespace Imta.MetaWeight.Backbones.Linearised;
 
 /// <summary>
-/// Takes down what the layers do in a forward pass: which map led from which tensors to which. Tensors are told apart by reference, so a
+/// Records what the layers do in a forward pass: which map led from which tensors to which. Tensors are told apart by reference, so a
 /// layer passes on the very objects that it was given.
 /// </summary>
 public sealed class Tape
@@ -28,7 +28,7 @@ public sealed class Tape
 
     internal IReadOnlyList<Variable> Variables => _variables;
 
-    /// <summary>One layer more.</summary>
+    /// <summary>Records a layer.</summary>
     /// <param name="map">What it did; the tape owns it from now on.</param>
     /// <param name="output">What came out.</param>
     /// <param name="inputs">What went in, apart from parameters.</param>
@@ -36,7 +36,7 @@ public sealed class Tape
     /// already.</exception>
     public void Add(LinearMap map, Tensor output, params ReadOnlySpan<Tensor> inputs) => AddStep(map, [output], inputs);
 
-    /// <summary>The same of a layer with several outputs.</summary>
+    /// <summary>Records a layer with several outputs.</summary>
     internal void AddStep(StepMap map, Tensor[] outputs, ReadOnlySpan<Tensor> inputs)
     {
         var numbers = new int[inputs.Length];
@@ -59,7 +59,7 @@ public sealed class Tape
         _variables[number] = _variables[number] with { IsConstant = true };
     }
 
-    /// <summary>Tells that a tensor is a slice of a wider one along the channels, so that its tangent is wanted there too.</summary>
+    /// <summary>States that a tensor is a slice of a wider one along the channels, so that its tangent is computed there too.</summary>
     /// <param name="slice">An output on the tape.</param>
     /// <param name="whole">The wider tensor, an output on the tape.</param>
     /// <param name="start">Its first channel.</param>
@@ -70,7 +70,7 @@ public sealed class Tape
     }
 
     /// <summary>
-    /// Tells that behind the channels of a tensor lie more for later ones (<see cref="FeatureRoom"/>), so that its tangent has them too.
+    /// States that a tensor has room for more channels after its own (<see cref="FeatureRoom"/>), so that its tangent has it too.
     /// </summary>
     /// <param name="whole">An output on the tape.</param>
     /// <param name="room">How many.</param>

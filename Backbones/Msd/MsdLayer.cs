@@ -5,7 +5,7 @@ namespace Imta.MetaWeight.Backbones.Msd;
 /// <summary>A part of an MSDNet block: from one tensor a scale to one tensor a scale, the finest first.</summary>
 internal abstract class MsdPart(string name) : NamedModule(name)
 {
-    /// <summary>The scales' features behind this part; the last entry is the coarsest scale.</summary>
+    /// <summary>The scales' features after this part; the last entry is the coarsest scale.</summary>
     public abstract Tensor[] Forward(Tensor[] scales, Pass pass);
 }
 

@@ -2,11 +2,11 @@ using Imta.MetaWeight.Backbones.Exits;
 
 namespace Imta.MetaWeight.Backbones.Msd;
 
-/// <summary>One layer of an MSDNet: its scales and channels, and the transition behind it where there is one.</summary>
+/// <summary>One layer of an MSDNet: its scales and channels, and the transition after it where there is one.</summary>
 /// <param name="Channels">Channels of a scale at the input, before the scale's growth factor.</param>
 /// <param name="ScalesIn">Scales at the input.</param>
 /// <param name="ScalesOut">Scales at the output.</param>
-/// <param name="Reduced">Channels behind the transition, before the growth factor; null: no transition.</param>
+/// <param name="Reduced">Channels after the transition, before the growth factor; null: no transition.</param>
 internal sealed record MsdLayerPlan(long Channels, int ScalesIn, int ScalesOut, long? Reduced)
 {
     /// <summary>For each scale, the finest first: how many later layers join features to those of this one.</summary>
@@ -29,7 +29,7 @@ internal static class MsdPlan
         for (int k = 0; k < depths.Length; k++)
         {
             MsdLayerPlan[] layers = [.. all.Skip(depths[..k].Sum()).Take(depths[k])];
-            blocks[k] = (layers, layers.Length > 0 ? Behind(options, layers[^1]) : k > 0 ? blocks[k - 1].Item2 : options.Channels);
+            blocks[k] = (layers, layers.Length > 0 ? ChannelsAfter(options, layers[^1]) : k > 0 ? blocks[k - 1].Item2 : options.Channels);
         }
 
         return blocks;
@@ -42,7 +42,7 @@ internal static class MsdPlan
         for (int number = 1; number <= total; number++)
         {
             layers.Add(Layer(options, number, total, channels));
-            channels = Behind(options, layers[^1]);
+            channels = ChannelsAfter(options, layers[^1]);
         }
 
         var later = new int[options.GrowthFactors.Count];
@@ -57,8 +57,8 @@ internal static class MsdPlan
         return layers;
     }
 
-    /// <summary>Channels behind a layer and its transition.</summary>
-    private static long Behind(MsdNetOptions options, MsdLayerPlan layer) => layer.Reduced ?? layer.Channels + options.Growth;
+    /// <summary>Channels after a layer and its transition.</summary>
+    private static long ChannelsAfter(MsdNetOptions options, MsdLayerPlan layer) => layer.Reduced ?? layer.Channels + options.Growth;
 
     private static MsdLayerPlan Layer(MsdNetOptions options, int number, int total, long channels)
     {
@@ -66,11 +66,11 @@ internal static class MsdPlan
         bool transition = options.Reduction > 0 && (options.Prune == Prune.Max
             ? scalesIn > scalesOut
             : number == total / 3 || number == 2 * total / 3);
-        long behind = channels + options.Growth;
-        return new MsdLayerPlan(channels, scalesIn, scalesOut, transition ? (long)Math.Floor(options.Reduction * behind) : null);
+        long after = channels + options.Growth;
+        return new MsdLayerPlan(channels, scalesIn, scalesOut, transition ? (long)Math.Floor(options.Reduction * after) : null);
     }
 
-    /// <summary>Scales in front of and behind layer <paramref name="number"/> (1 … <paramref name="total"/>).</summary>
+    /// <summary>Scales in front of and after layer <paramref name="number"/> (1 … <paramref name="total"/>).</summary>
     private static (int In, int Out) Scales(MsdNetOptions options, int number, int total)
     {
         int all = options.GrowthFactors.Count;

@@ -60,27 +60,27 @@ internal sealed class RaBlock : NamedModule
         register_module("layers", new Group(_layers));
         if (plan.Low is { } low)
         {
-            _last = Unit(low.ChannelsBehind(low.Layers), plan.Fused);
+            _last = Unit(low.ChannelsAfter(low.Layers), plan.Fused);
             register_module("conv_last", _last);
         }
 
         if (plan.Reduced is { } reduced)
         {
-            _transition = Unit(plan.ChannelsBehind(plan.Layers) + plan.Fused, reduced);
+            _transition = Unit(plan.ChannelsAfter(plan.Layers) + plan.Fused, reduced);
             register_module("trans", _transition);
         }
 
         ConvolutionChain Unit(long input, long output) => ConvolutionChain.Single(factory, input, output, kernel: 1, stride: 1, padding: 0);
     }
 
-    /// <summary>Features that a block of the next sub-network fuses: those at the input and behind each layer.</summary>
+    /// <summary>Features that a block of the next sub-network fuses: those at the input and after each layer.</summary>
     public int Kept => _layers.Length + 1;
 
-    /// <summary>The features behind the block, and those that a block of the next sub-network fuses.</summary>
+    /// <summary>The features after the block, and those that a block of the next sub-network fuses.</summary>
     /// <param name="x"><c>[N, C, H, W]</c>.</param>
     /// <param name="low">What the block of the same number in the sub-network before kept; empty: it fuses nothing.</param>
     /// <param name="pass">The pass.</param>
-    public (Tensor Behind, Tensor[] Kept) Forward(Tensor x, Tensor[] low, Pass pass)
+    public (Tensor Output, Tensor[] Kept) Forward(Tensor x, Tensor[] low, Pass pass)
     {
         var kept = new Tensor[Kept];
         kept[0] = x;
@@ -124,15 +124,15 @@ internal sealed class RaLayer : NamedModule
         {
             long fromLow = (long)Math.Floor(added * compress);
             added -= fromLow;
-            _up = ConvolutionChain.Bottleneck(factory, low.ChannelsBehind(number), fromLow, low.Flow.Width, stride: 1);
+            _up = ConvolutionChain.Bottleneck(factory, low.ChannelsAfter(number), fromLow, low.Flow.Width, stride: 1);
             register_module("conv_up", _up);
         }
 
-        _normal = ConvolutionChain.Bottleneck(factory, block.ChannelsBehind(number), added, block.Flow.Width, _stride);
+        _normal = ConvolutionChain.Bottleneck(factory, block.ChannelsAfter(number), added, block.Flow.Width, _stride);
         register_module("conv_normal", _normal);
     }
 
-    /// <summary>The features behind the layer.</summary>
+    /// <summary>The features after the layer.</summary>
     /// <param name="x"><c>[N, C, H, W]</c>.</param>
     /// <param name="low">Features of the lower resolution at the same place, where there is one.</param>
     /// <param name="pass">The pass.</param>

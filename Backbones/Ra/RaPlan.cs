@@ -7,11 +7,11 @@ namespace Imta.MetaWeight.Backbones.Ra;
 /// <param name="Low">The block of the same number in the sub-network before, whose features it fuses; null: it fuses none, and has an exit.</param>
 /// <param name="HalvesResolution">Whether its last layer has a stride of 2.</param>
 /// <param name="Fused">Channels that its end takes from the last features of <paramref name="Low"/>.</param>
-/// <param name="Reduced">Channels behind its transition; null: it has none.</param>
+/// <param name="Reduced">Channels after its transition; null: it has none.</param>
 internal sealed record RaBlockPlan(RaFlowPlan Flow, long Channels, int Layers, RaBlockPlan? Low, bool HalvesResolution, long Fused, long? Reduced)
 {
-    /// <summary>Channels behind so many of its layers.</summary>
-    public long ChannelsBehind(int layers) => Channels + (layers * Flow.Growth);
+    /// <summary>Channels after so many of its layers.</summary>
+    public long ChannelsAfter(int layers) => Channels + (layers * Flow.Growth);
 
     /// <summary>Channels that later layers and the block's end join to those of a layer, at its height and width.</summary>
     public long LaterChannels(int layer)
@@ -20,8 +20,8 @@ internal sealed record RaBlockPlan(RaFlowPlan Flow, long Channels, int Layers, R
         return ((end - layer - 1) * Flow.Growth) + (end == Layers ? Fused : 0);
     }
 
-    /// <summary>Channels behind the block.</summary>
-    public long Out => Reduced ?? ChannelsBehind(Layers) + Fused;
+    /// <summary>Channels after the block.</summary>
+    public long Out => Reduced ?? ChannelsAfter(Layers) + Fused;
 }
 
 /// <summary>What the blocks of a sub-network share.</summary>
@@ -61,9 +61,9 @@ internal static class RaPlan
         {
             int layers = options.StepMode == StepMode.Even ? options.Step : options.Step * number;
             RaBlockPlan? low = number <= before.Count ? before[number - 1] : null;
-            long behind = channels + (layers * flow.Growth);
-            long fused = low is null ? 0 : (long)Math.Floor(behind * options.Compress);
-            long? reduced = transitions.Contains(number) ? (long)Math.Floor(options.Reduction * (behind + fused)) : null;
+            long after = channels + (layers * flow.Growth);
+            long fused = low is null ? 0 : (long)Math.Floor(after * options.Compress);
+            long? reduced = transitions.Contains(number) ? (long)Math.Floor(options.Reduction * (after + fused)) : null;
             blocks.Add(new RaBlockPlan(flow, channels, layers, low, low is not null && halvings.Contains(number), fused, reduced));
             channels = blocks[^1].Out;
         }

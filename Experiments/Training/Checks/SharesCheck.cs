@@ -42,7 +42,8 @@ internal static class SharesCheck
         string? batch = LeastBatch(images, exits, settings) is { } size ? Invariant($"train.batch to {size} or more") : null;
         string? share = NearestQ(samples, exits, settings.Meta.Q) is { } q ? Invariant($"meta.q to {q}") : null;
         string[] ways = [.. new[] { batch, share }.OfType<string>()];
-        string fewer = $"lower {settings.Model.Group}.blocks{(settings.Meta.Predicts ? ", or set meta.objective to vanilla" : "")}";
+        string group = settings.Model.Group, blocks = $"{group}.blocks";
+        string fewer = $"{(SettingsSchema.Find(blocks) is null ? $"give {group} fewer exits" : $"lower {blocks}")}{(settings.Meta.Predicts ? ", or set meta.objective to vanilla" : "")}";
         return ways.Length == 0 ? fewer : $"set {string.Join(", or ", ways)}";
     }
 
