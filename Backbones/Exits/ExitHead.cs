@@ -21,8 +21,8 @@ internal sealed class ExitHead : NamedModule
         Width = images == ImageKind.Cifar ? CifarWidth : channels;
         _chains =
         [
-            ConvolutionChain.Single(factory, channels, Width, kernel: 3, stride: 2, padding: 1),
-            ConvolutionChain.Single(factory, Width, Width, kernel: 3, stride: 2, padding: 1),
+            ConvolutionChain.Unit(factory, channels, Width, kernel: 3, stride: 2, padding: 1),
+            ConvolutionChain.Unit(factory, Width, Width, kernel: 3, stride: 2, padding: 1),
         ];
         Linear = new Linear(factory, collaborates ? 2 * Width : Width, classes);
         register_module("m", new Group(_chains));

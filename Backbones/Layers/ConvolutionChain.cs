@@ -23,7 +23,7 @@ public sealed class ConvolutionChain : NamedModule
     /// <param name="kernel">Height and width of the convolution's kernel.</param>
     /// <param name="stride">Its stride.</param>
     /// <param name="padding">Its padding.</param>
-    public static ConvolutionChain Single(LayerFactory factory, long input, long output, long kernel, long stride, long padding)
+    public static ConvolutionChain Unit(LayerFactory factory, long input, long output, long kernel, long stride, long padding)
     {
         var chain = new ConvolutionChain();
         chain.Append(factory, input, output, kernel, stride, padding);

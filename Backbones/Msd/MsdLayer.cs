@@ -22,7 +22,7 @@ internal sealed class MsdFirstLayer : MsdPart
         _stem = form.HasStem ? new Stem(factory, channels[0], channels[1]) : null;
         int first = _stem is null ? 0 : 1;
         _chains = [.. Enumerable.Range(first, options.GrowthFactors.Count - first).Select(s =>
-            ConvolutionChain.Single(factory, channels[s], channels[s + 1], kernel: 3, stride: s == 0 ? 1 : 2, padding: 1))];
+            ConvolutionChain.Unit(factory, channels[s], channels[s + 1], kernel: 3, stride: s == 0 ? 1 : 2, padding: 1))];
         register_module("layers", new Group(_stem is null ? _chains : [_stem, .. _chains]));
     }
 
@@ -159,7 +159,7 @@ internal sealed class MsdTransition : MsdPart
         : base(nameof(MsdTransition))
     {
         IEnumerable<int> factors = options.GrowthFactors.Skip(options.GrowthFactors.Count - scales);
-        _scales = [.. factors.Select(factor => ConvolutionChain.Single(factory, channels * factor, reduced * factor, kernel: 1, stride: 1, padding: 0))];
+        _scales = [.. factors.Select(factor => ConvolutionChain.Unit(factory, channels * factor, reduced * factor, kernel: 1, stride: 1, padding: 0))];
         register_module("m", new Group(_scales));
     }
 

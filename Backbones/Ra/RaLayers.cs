@@ -27,7 +27,7 @@ internal sealed class RaFirstLayer : NamedModule
             }
 
             long stride = above is null || above.Scale == flow.Scale ? 1 : 2;
-            ConvolutionChain chain = parts.Add(ConvolutionChain.Single(factory, above?.Channels ?? ImageChannels, flow.Channels, kernel: 3, stride, padding: 1));
+            ConvolutionChain chain = parts.Add(ConvolutionChain.Unit(factory, above?.Channels ?? ImageChannels, flow.Channels, kernel: 3, stride, padding: 1));
             _steps[i] = (x, pass) => chain.Forward(x, pass);
         }
     }
@@ -70,7 +70,7 @@ internal sealed class RaBlock : NamedModule
             register_module("trans", _transition);
         }
 
-        ConvolutionChain Unit(long input, long output) => ConvolutionChain.Single(factory, input, output, kernel: 1, stride: 1, padding: 0);
+        ConvolutionChain Unit(long input, long output) => ConvolutionChain.Unit(factory, input, output, kernel: 1, stride: 1, padding: 0);
     }
 
     /// <summary>Features that a block of the next sub-network fuses: those at the input and after each layer.</summary>

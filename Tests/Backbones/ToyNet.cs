@@ -34,7 +34,7 @@ internal sealed class ToyNet : HeadedNetwork
     public ToyNet(ToyNetOptions options, ImageKind images, int classes, LayerFactory factory, ModifierOptions modifiers)
         : base("ToyNet", modifiers, classes)
     {
-        _blocks = [.. Enumerable.Range(0, options.Stages).Select(k => ConvolutionChain.Single(
+        _blocks = [.. Enumerable.Range(0, options.Stages).Select(k => ConvolutionChain.Unit(
             factory, k == 0 ? 3 : options.Width, options.Width, kernel: 3, stride: k == 0 ? 4 : 1, padding: 1))];
         foreach (ConvolutionChain unused in _blocks)
         {

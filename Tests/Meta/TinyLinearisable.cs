@@ -31,9 +31,9 @@ internal sealed class TinyLinearisable : MultiExitNetwork
 
         // What nothing reads stands first, so that an index that skips it would be noticed everywhere behind it.
         register_parameter(Unused, new Parameter(randn([2], float64, generator: random)));
-        _unread = ConvolutionChain.Single(factory, input: 5, output: 2, kernel: 1, stride: 1, padding: 0);
-        _first = ConvolutionChain.Single(factory, input: 3, output: 3, kernel: 3, stride: 1, padding: 1);
-        _added = ConvolutionChain.Single(factory, input: 3, output: 2, kernel: 3, stride: 1, padding: 1);
+        _unread = ConvolutionChain.Unit(factory, input: 5, output: 2, kernel: 1, stride: 1, padding: 0);
+        _first = ConvolutionChain.Unit(factory, input: 3, output: 3, kernel: 3, stride: 1, padding: 1);
+        _added = ConvolutionChain.Unit(factory, input: 3, output: 2, kernel: 3, stride: 1, padding: 1);
         _exits = [new Linear(factory, 3 * 2 * 2, Classes), new Linear(factory, (coupled ? 5 : 3) * 2 * 2, Classes)];
         register_module($"{Unused}_layer", _unread);
         register_module("first", _first);

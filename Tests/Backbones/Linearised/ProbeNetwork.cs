@@ -134,10 +134,10 @@ internal sealed class ProbeNetwork : MultiExitNetwork
 
     private Func<Tensor, Pass, Tensor> Join(long channels)
     {
-        ConvolutionChain own = Registered("own", ConvolutionChain.Single(_factory, channels, 3, kernel: 3, stride: 2, padding: 1));
+        ConvolutionChain own = Registered("own", ConvolutionChain.Unit(_factory, channels, 3, kernel: 3, stride: 2, padding: 1));
         ConvolutionChain down = Registered("down", ConvolutionChain.Bottleneck(_factory, channels, 2, width: 2, stride: 2));
         ConvolutionChain normal = Registered("normal", ConvolutionChain.Bottleneck(_factory, 3, 2, width: 2, stride: 1));
-        ConvolutionChain next = Registered("next", ConvolutionChain.Single(_factory, 7, 2, kernel: 3, stride: 1, padding: 1));
+        ConvolutionChain next = Registered("next", ConvolutionChain.Unit(_factory, 7, 2, kernel: 3, stride: 1, padding: 1));
         return (x, pass) =>
         {
             Tensor features = own.Forward(x, pass);
