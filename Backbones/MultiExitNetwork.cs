@@ -30,13 +30,15 @@ public abstract partial class MultiExitNetwork : NamedModule
     public abstract int Classes { get; }
 
     /// <summary>
-    /// The element type of images and features in passes that train (<see cref="NormStatistics.BatchAndUpdate"/>), and so of the convolutions
-    /// that read them: <c>bfloat16</c> halves their memory. Null: that of the parameters. Parameters, statistics, pooled features and logits keep
-    /// theirs, and so do all of the other passes: those of the meta gradient, and evaluation.
+    /// The element type of images and features in passes that train (<see cref="NormStatistics.BatchAndUpdate"/>), and so of the
+    /// convolutions that read them: <c>bfloat16</c> halves their memory. Null: that of the parameters. Parameters, statistics, pooled
+    /// features and logits keep theirs, and so do all of the other passes: those of the meta gradient, and evaluation.
     /// </summary>
     public ScalarType? FeatureType { get; set; }
 
-    /// <summary>θ: every parameter that is trained (<c>requires_grad</c>), in the order that lists of gradients and substitutes follow.</summary>
+    /// <summary>
+    /// θ: every parameter that is trained (<c>requires_grad</c>), in the order that lists of gradients and substitutes follow.
+    /// </summary>
     public IReadOnlyList<Parameter> Parameters => _trained.Value.Parameters;
 
     /// <summary>The name of each of <see cref="Parameters"/>, as PyTorch's state dictionary has it.</summary>
@@ -52,9 +54,13 @@ public abstract partial class MultiExitNetwork : NamedModule
     /// <param name="pass">Parameters and batch norm.</param>
     public Tensor[] Forward(Tensor images, Pass pass) => [.. ExitByExit(images, pass)];
 
-    /// <summary>Logits of every exit, K × <c>[N, C]</c>, with <paramref name="parameters"/> in the places of <see cref="Parameters"/>.</summary>
+    /// <summary>
+    /// Logits of every exit, K × <c>[N, C]</c>, with <paramref name="parameters"/> in the places of <see cref="Parameters"/>.
+    /// </summary>
     /// <param name="images"><c>[N, 3, H, W]</c>, normalised.</param>
-    /// <param name="parameters">One tensor for each of <see cref="Parameters"/>, in their order and shapes; they may have a history.</param>
+    /// <param name="parameters">
+    /// One tensor for each of <see cref="Parameters"/>, in their order and shapes; they may have a history.
+    /// </param>
     /// <param name="statistics">How batch norm behaves.</param>
     /// <exception cref="ArgumentException">Not as many tensors as parameters.</exception>
     public Tensor[] Forward(Tensor images, IReadOnlyList<Tensor> parameters, NormStatistics statistics)
@@ -62,7 +68,9 @@ public abstract partial class MultiExitNetwork : NamedModule
         return Forward(images, PassWith(parameters, statistics, tape: null));
     }
 
-    /// <summary>Whether every layer adds its linear map to a tape (<see cref="Pass.Tape"/>), so that <see cref="Linearise"/> can be called.</summary>
+    /// <summary>
+    /// Whether every layer adds its linear map to a tape (<see cref="Pass.Tape"/>), so that <see cref="Linearise"/> can be called.
+    /// </summary>
     public virtual bool IsLinearisable => false;
 
     /// <summary>
@@ -73,7 +81,10 @@ public abstract partial class MultiExitNetwork : NamedModule
 
     /// <summary>A forward pass that is recorded as a linear map from θ to the logits, without autograd.</summary>
     /// <param name="images"><c>[N, 3, H, W]</c>, normalised.</param>
-    /// <param name="parameters">Tensors in the places of <see cref="Parameters"/>, as in <see cref="Forward(Tensor, IReadOnlyList{Tensor}, NormStatistics)"/>; null: its own.</param>
+    /// <param name="parameters">
+    /// Tensors in the places of <see cref="Parameters"/>, as in <see cref="Forward(Tensor, IReadOnlyList{Tensor}, NormStatistics)"/>; null:
+    /// its own.
+    /// </param>
     /// <param name="statistics">How batch norm behaves: by the batch, one way or the other.</param>
     /// <returns>What it keeps belongs to the caller's dispose scope.</returns>
     /// <exception cref="ArgumentException">Not as many tensors as parameters, or running statistics.</exception>
@@ -115,11 +126,12 @@ public abstract partial class MultiExitNetwork : NamedModule
 
     /// <summary>Block <paramref name="k"/>: from the features after block k − 1 to those after block k.</summary>
     /// <param name="k">0 … K − 1.</param>
-    /// <param name="features">All that later blocks and heads read, such as one tensor a scale, the finest first; for block 0 the images alone.
-    /// In every one of them the first dimension is the samples'.</param>
+    /// <param name="features">All that later blocks and heads read, such as one tensor a scale, the finest first; for block 0 the images
+    /// alone. In every one of them the first dimension is the samples'.</param>
     /// <param name="pass">Parameters and batch norm of this pass.</param>
-    /// <returns>All that later blocks and heads read; what this block's head reads is the last. Early-exit execution (<see cref="EarlyExit"/>)
-    /// drops rows from these tensors in place, so they are the pass's own: the images or tensors made in it.</returns>
+    /// <returns>All that later blocks and heads read; what this block's head reads is the last. Early-exit execution
+    /// (<see cref="EarlyExit"/>) drops rows from these tensors in place, so they are the pass's own: the images or tensors made in
+    /// it.</returns>
     protected abstract Tensor[] Block(int k, Tensor[] features, Pass pass);
 
     /// <summary>Exit <paramref name="k"/>: from the features after block k to logits <c>[N, C]</c>.</summary>

@@ -4,8 +4,8 @@ namespace Imta.MetaWeight.Backbones;
 
 /// <summary>
 /// A module whose parts have the names they are registered by, and no others: TorchSharp's package would add every field once more
-/// under the field's name, and the state dictionary would no longer be the published one. What it registers lives as long as it does, and not
-/// only as long as the dispose scope in which it is made.
+/// under the field's name, and the state dictionary would no longer be the published one. What it registers lives as long as it does, and
+/// not only as long as the dispose scope in which it is made.
 /// </summary>
 public abstract class NamedModule : nn.Module
 {

@@ -4,8 +4,8 @@ using TorchSharp.PyBridge;
 namespace Imta.MetaWeight.Backbones;
 
 /// <summary>
-/// A network's state in files that Python exchanges by <c>torch.save(module.state_dict(), file)</c> and <c>torch.load(file)</c>. TorchSharp.PyBridge
-/// writes and reads them; what it does not check is checked here.
+/// A network's state in files that Python exchanges by <c>torch.save(module.state_dict(), file)</c> and <c>torch.load(file)</c>.
+/// TorchSharp.PyBridge writes and reads them; what it does not check is checked here.
 /// </summary>
 public static class NetworkFiles
 {
@@ -53,7 +53,9 @@ public static class NetworkFiles
     /// <param name="path">
     /// A zip file of <c>torch.save</c> (PyTorch 1.6 and later) with a state dictionary whose tensors are contiguous and share no memory.
     /// </param>
-    /// <exception cref="InvalidDataException">The file is something else, or its names, shapes or element types are not the network's. Nothing is copied.</exception>
+    /// <exception cref="InvalidDataException">
+    /// The file is something else, or its names, shapes or element types are not the network's. Nothing is copied.
+    /// </exception>
     /// <exception cref="IOException">The file cannot be opened.</exception>
     public static void LoadPy(this nn.Module network, string path)
     {
@@ -108,8 +110,12 @@ public static class NetworkState
     /// <c>[1, 3]</c> into <c>[2, 3]</c>, converts element types, and may stop half way.
     /// </summary>
     /// <param name="network">The network; its tensors stay the same objects, and as trainable as they are.</param>
-    /// <param name="state">A tensor for each name of its <c>state_dict</c>, and no others, in the same shape and element type; on any device.</param>
-    /// <exception cref="InvalidDataException">It does not fit: the message says how many tensors, and names one. Nothing is copied.</exception>
+    /// <param name="state">
+    /// A tensor for each name of its <c>state_dict</c>, and no others, in the same shape and element type; on any device.
+    /// </param>
+    /// <exception cref="InvalidDataException">
+    /// It does not fit: the message says how many tensors, and names one. Nothing is copied.
+    /// </exception>
     public static void LoadState(this nn.Module network, IReadOnlyDictionary<string, Tensor> state)
     {
         if (Misfit(network.state_dict(), state) is { } misfit)

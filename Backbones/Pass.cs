@@ -47,16 +47,20 @@ public sealed class Pass
     public CostMeter? Cost { get; init; }
 
     /// <summary>
-    /// The logits <c>[N, C]</c> that distillation imitates, left here by a network whose teacher is another than its own last exit; null: it
-    /// is that exit. Without history.
+    /// The logits <c>[N, C]</c> that distillation imitates, left here by a network whose teacher is another than its own last exit; null:
+    /// it is that exit. Without history.
     /// </summary>
     public Tensor? Teacher { get; set; }
 
     /// <summary>Where layers add their linear maps; null where nothing is recorded.</summary>
     public Tape? Tape { get; init; }
 
-    /// <summary>Batch norm folded into the layers before it, for inference with the network's own parameters; null: it is computed.</summary>
-    /// <exception cref="InvalidOperationException">Set where batch norm does not normalise by the running statistics, or parameters are substituted.</exception>
+    /// <summary>
+    /// Batch norm folded into the layers before it, for inference with the network's own parameters; null: it is computed.
+    /// </summary>
+    /// <exception cref="InvalidOperationException">
+    /// Set where batch norm does not normalise by the running statistics, or parameters are substituted.
+    /// </exception>
     public Folding? Folding
     {
         get => _folding;
@@ -66,7 +70,9 @@ public sealed class Pass
     }
 
     /// <summary>The tensor that stands for <paramref name="parameter"/> in this pass.</summary>
-    /// <exception cref="InvalidOperationException">It is no parameter of the network that is trained, and others stand in for these.</exception>
+    /// <exception cref="InvalidOperationException">
+    /// It is no parameter of the network that is trained, and others stand in for these.
+    /// </exception>
     public Tensor this[Parameter parameter] => _substitutes is null ? parameter
         : _indices!.TryGetValue(parameter, out int index) ? _substitutes[index]
         : throw new InvalidOperationException(

@@ -14,7 +14,9 @@ internal sealed class ExitHead : NamedModule
     /// <param name="images">What the network is for.</param>
     /// <param name="channels">Channels of the feature that it reads.</param>
     /// <param name="classes">C.</param>
-    /// <param name="collaborates">Whether the linear layer also reads as many numbers of the exit before (<see cref="Collaboration"/>).</param>
+    /// <param name="collaborates">
+    /// Whether the linear layer also reads as many numbers of the exit before (<see cref="Collaboration"/>).
+    /// </param>
     public ExitHead(LayerFactory factory, ImageKind images, long channels, int classes, bool collaborates)
         : base(nameof(ExitHead))
     {
@@ -36,8 +38,8 @@ internal sealed class ExitHead : NamedModule
     public Linear Linear { get; }
 
     /// <summary>
-    /// The pooled feature <c>[N, Width]</c> of <c>[N, channels, H, W]</c>, whose H and W are 8 at most; in the linear layer's element type, whatever the
-    /// features have.
+    /// The pooled feature <c>[N, Width]</c> of <c>[N, channels, H, W]</c>, whose H and W are 8 at most; in the linear layer's element type,
+    /// whatever the features have.
     /// </summary>
     public Tensor Pooled(Tensor feature, Pass pass)
     {

@@ -4,7 +4,9 @@ namespace Imta.MetaWeight.Backbones.Exits;
 
 #pragma warning disable CS1591 // The description of a setting is its documentation.
 
-/// <summary>Changes of the network's graph from "Improved Techniques for Training Adaptive Deep Networks" (IMTA; Li et al., ICCV 2019).</summary>
+/// <summary>
+/// Changes of the network's graph from "Improved Techniques for Training Adaptive Deep Networks" (IMTA; Li et al., ICCV 2019).
+/// </summary>
 public sealed record ModifierOptions
 {
     public EquilibriumOptions Ge { get; init; } = new();

@@ -4,12 +4,12 @@ using System.Runtime.InteropServices;
 namespace Imta.MetaWeight.Backbones.Kernels;
 
 /// <summary>
-/// The native libraries that TorchSharp runs on: on Linux the package's libtorch, in the folder <c>libtorch</c> of the program, or the one whose
-/// folder the environment variable <c>LIBTORCH</c> names, such as <c>torch/lib</c> of a Python environment, CUDA builds included.
+/// The native libraries that TorchSharp runs on: on Linux the package's libtorch, in the folder <c>libtorch</c> of the program, or the one
+/// whose folder the environment variable <c>LIBTORCH</c> names, such as <c>torch/lib</c> of a Python environment, CUDA builds included.
 /// </summary>
 /// <remarks>
-/// They are loaded by their paths before TorchSharp asks for them by name, and are what it gets then: not a libtorch of the system, nor a second
-/// one beside another, which would abort the process. On other systems TorchSharp loads its package's.
+/// They are loaded by their paths before TorchSharp asks for them by name, and are what it gets then: not a libtorch of the system, nor a
+/// second one beside another, which would abort the process. On other systems TorchSharp loads its package's.
 /// </remarks>
 public static unsafe partial class TorchLibraries
 {
@@ -35,16 +35,23 @@ public static unsafe partial class TorchLibraries
     /// <summary>The options of the C allocator that were set for libtorch's sake; none on other systems than Linux.</summary>
     public static IReadOnlyList<(string Name, string Value)> AllocatorSettings { get; private set; } = [];
 
-    /// <summary>The copy of TorchSharp's own library that this system's older libstdc++ takes (<see cref="WeakCopy"/>); null: the library itself is loaded.</summary>
+    /// <summary>
+    /// The copy of TorchSharp's own library that this system's older libstdc++ takes (<see cref="WeakCopy"/>); null: the library itself is
+    /// loaded.
+    /// </summary>
     public static string? Copy { get; private set; }
 
     /// <summary>
-    /// Loads the libraries: before anything of <c>torch</c>. A program that is built with the NuGet package does it by itself as it starts; one that
-    /// references the projects has to call this. It does nothing when called again. On Linux it also sets options of the C allocator
-    /// (<see cref="AllocatorSettings"/>), for the whole process.
+    /// Loads the libraries: before anything of <c>torch</c>. A program that is built with the NuGet package does it by itself as it starts;
+    /// one that references the projects has to call this. It does nothing when called again. On Linux it also sets options of the C
+    /// allocator (<see cref="AllocatorSettings"/>), for the whole process.
     /// </summary>
-    /// <exception cref="DllNotFoundException">A library cannot be loaded; of <c>LIBTORCH</c>, the message says why and what to do.</exception>
-    /// <exception cref="NotSupportedException">The libtorch has another version, or <c>LIBTORCH</c> cannot be used by this program.</exception>
+    /// <exception cref="DllNotFoundException">
+    /// A library cannot be loaded; of <c>LIBTORCH</c>, the message says why and what to do.
+    /// </exception>
+    /// <exception cref="NotSupportedException">
+    /// The libtorch has another version, or <c>LIBTORCH</c> cannot be used by this program.
+    /// </exception>
     /// <exception cref="IOException">An older libstdc++ takes a copy of TorchSharp's library, and that cannot be written.</exception>
     public static void Prepare()
     {
@@ -58,7 +65,9 @@ public static unsafe partial class TorchLibraries
         }
     }
 
-    /// <summary>The version of the libtorch that is loaded, such as <c>2.10.0</c>; TorchSharp's <c>__version__</c> is the one that it was made for.</summary>
+    /// <summary>
+    /// The version of the libtorch that is loaded, such as <c>2.10.0</c>; TorchSharp's <c>__version__</c> is the one that it was made for.
+    /// </summary>
     public static string Version => StableAbi.Text(StableAbi.LoadedVersion());
 
     private static void Load(string? given)

@@ -4,8 +4,9 @@ using System.Text;
 namespace Imta.MetaWeight.Backbones.Kernels;
 
 /// <summary>
-/// A copy of TorchSharp's library for Linux that an older libstdc++ takes too, as Debian 12 has it. TorchSharp 0.107.0's asks for the version of
-/// GCC 13.2 because of one symbol that nothing in it refers to; the copy marks that demand as weak, so that the loader goes on without it.
+/// A copy of TorchSharp's library for Linux that an older libstdc++ takes too, as Debian 12 has it. TorchSharp 0.107.0's asks for the
+/// version of GCC 13.2 because of one symbol that nothing in it refers to; the copy marks that demand as weak, so that the loader goes on
+/// without it.
 /// </summary>
 internal static class WeakCopy
 {

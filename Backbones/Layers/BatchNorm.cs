@@ -112,7 +112,9 @@ public sealed class NormReluUnit(BatchNorm norm)
     /// <summary>The output, of the input's shape.</summary>
     /// <param name="z"><c>[N, C]</c> or <c>[N, C, H, W]</c>.</param>
     /// <param name="pass">The pass.</param>
-    /// <param name="destination">On a tape only: the slice of a wider tensor that the output is to be written to; it is the result then.</param>
+    /// <param name="destination">
+    /// On a tape only: the slice of a wider tensor that the output is to be written to; it is the result then.
+    /// </param>
     public Tensor Forward(Tensor z, Pass pass, Tensor? destination = null)
     {
         if (pass.Tape is not { } tape)

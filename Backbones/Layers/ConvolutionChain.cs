@@ -70,7 +70,9 @@ public sealed class ConvolutionChain : NamedModule
     }
 }
 
-/// <summary>The beginning of a network for ImageNet: a 7×7 convolution with bias, batch norm, ReLU, 3×3 maximum pooling; 224×224 → 56×56.</summary>
+/// <summary>
+/// The beginning of a network for ImageNet: a 7×7 convolution with bias, batch norm, ReLU, 3×3 maximum pooling; 224×224 → 56×56.
+/// </summary>
 public sealed class Stem : NamedModule
 {
     private readonly ConvolutionUnits _unit;

@@ -10,7 +10,9 @@ public sealed class ConvolutionUnits(IReadOnlyList<(Convolution Convolution, Bat
     /// <summary>The output <c>[N, C′, H′, W′]</c>.</summary>
     /// <param name="x"><c>[N, C, H, W]</c>.</param>
     /// <param name="pass">The pass.</param>
-    /// <param name="destination">On a tape or with folding only: the slice of a wider tensor that the output is to be written to; it is the result then.</param>
+    /// <param name="destination">
+    /// On a tape or with folding only: the slice of a wider tensor that the output is to be written to; it is the result then.
+    /// </param>
     public Tensor Forward(Tensor x, Pass pass, Tensor? destination = null)
     {
         using DisposeScope scope = NewDisposeScope();

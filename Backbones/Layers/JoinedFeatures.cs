@@ -4,7 +4,9 @@ namespace Imta.MetaWeight.Backbones.Layers;
 
 /// <summary>Features that <see cref="Operators.Join"/> puts after others.</summary>
 /// <param name="Channels">How many.</param>
-/// <param name="Compute">Computes them; given a destination, which is on a tape or with folding only, it writes them there and returns it.</param>
+/// <param name="Compute">
+/// Computes them; given a destination, which is on a tape or with folding only, it writes them there and returns it.
+/// </param>
 public readonly record struct JoinedPart(long Channels, Func<Tensor?, Tensor> Compute);
 
 /// <summary>

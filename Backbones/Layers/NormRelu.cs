@@ -5,9 +5,13 @@ namespace Imta.MetaWeight.Backbones.Layers;
 
 /// <summary>
 /// Batch norm by the batch's statistics, then ReLU: value, cotangent and tangent. By our own kernels where they take the tensors
-/// (<see cref="NormReluKernels"/>), else in libtorch's operators (<see cref="NormReluOperators"/>), which are also what the kernels are held against.
+/// (<see cref="NormReluKernels"/>), else in libtorch's operators (<see cref="NormReluOperators"/>), which are also what the kernels are
+/// held against.
 /// </summary>
-/// <remarks>Shapes: <c>C</c> channels. <c>saved</c> is <c>[4, C]</c>: mean, 1/deviation, and the scale and shift that give y = relu(z · scale + shift).</remarks>
+/// <remarks>
+/// Shapes: <c>C</c> channels. <c>saved</c> is <c>[4, C]</c>: mean, 1/deviation, and the scale and shift that give y = relu(z · scale +
+/// shift).
+/// </remarks>
 internal static class NormRelu
 {
     /// <summary>Writes y and returns <c>saved</c>; the running statistics move where they are given.</summary>

@@ -20,7 +20,9 @@ public static class Operators
     /// <param name="features">What comes first.</param>
     /// <param name="added">What comes after it.</param>
     /// <param name="pass">The pass.</param>
-    /// <param name="room">Channels that later layers will join to the result: on a tape or with folding they are written after it, and nothing is copied then.</param>
+    /// <param name="room">
+    /// Channels that later layers will join to the result: on a tape or with folding they are written after it, and nothing is copied then.
+    /// </param>
     public static Tensor Join(Tensor features, JoinedPart[] added, Pass pass, long room = 0)
     {
         if (pass.Tape is not null || pass.Folding is not null)

@@ -57,18 +57,22 @@ public abstract class LinearMap : StepMap
     /// <summary>
     /// The tangent of the output, which may be that of an input or a parameter itself; null: none, the output does not change.
     /// </summary>
-    /// <param name="inputs">The tangent of each input, in the order they were added to the tape; null where an input does not change.</param>
+    /// <param name="inputs">
+    /// The tangent of each input, in the order they were added to the tape; null where an input does not change.
+    /// </param>
     /// <param name="direction">The tangent of each parameter.</param>
     /// <param name="destination">
-    /// Where the result belongs, or null: the output's slice of a wider tensor. A map that does not write there returns a tensor of its own,
-    /// which is copied.
+    /// Where the result belongs, or null: the output's slice of a wider tensor. A map that does not write there returns a tensor of its
+    /// own, which is copied.
     /// </param>
     public abstract Tensor? Tangent(IReadOnlyList<Tensor?> inputs, ParameterTangents direction, Tensor? destination);
 
     /// <summary>The cotangent of each input, given the output's; those of parameters go to <paramref name="gradient"/>.</summary>
     /// <param name="output">∂/∂output, of the output's shape; the map may give it on, but not change it.</param>
     /// <param name="wanted">Whether the cotangent of this input is needed.</param>
-    /// <param name="sums">What has come together for this input so far, or null: a map may add to it in place and return that very tensor.</param>
+    /// <param name="sums">
+    /// What has come together for this input so far, or null: a map may add to it in place and return that very tensor.
+    /// </param>
     /// <param name="gradient">Takes ∂/∂parameter.</param>
     /// <returns>
     /// One for each input; null: zero, or not wanted. They are the caller's, who may add to them in place: no two may share memory.

@@ -28,7 +28,9 @@ public sealed class ParameterCotangents
     /// <summary>∂/∂θ, one for each parameter; null where nothing was added.</summary>
     internal IReadOnlyList<Tensor?> Sums => _sums;
 
-    /// <summary>Adds what reaches a parameter by one way, in the parameter's element type; the tensor, of the parameter's shape, is given away.</summary>
+    /// <summary>
+    /// Adds what reaches a parameter by one way, in the parameter's element type; the tensor, of the parameter's shape, is given away.
+    /// </summary>
     public void Add(Parameter parameter, Tensor cotangent)
     {
         ref Tensor? sum = ref _sums[_indices[parameter]];

@@ -17,7 +17,9 @@ public enum Prune
 
 #pragma warning disable CS1591 // The description of a setting is its documentation.
 
-/// <summary>The shape of an MSDNet (Huang et al., ICLR 2018) for CIFAR or ImageNet. The number of scales is the length of the two lists.</summary>
+/// <summary>
+/// The shape of an MSDNet (Huang et al., ICLR 2018) for CIFAR or ImageNet. The number of scales is the length of the two lists.
+/// </summary>
 public sealed record MsdNetOptions : IValidatableObject
 {
     [Description("Blocks of the network; each ends in an exit, so this is K")]

@@ -4,7 +4,9 @@ namespace Imta.MetaWeight.Backbones.Ra;
 /// <param name="Flow">Its sub-network.</param>
 /// <param name="Channels">Channels at its input.</param>
 /// <param name="Layers">Its layers; each adds the sub-network's growth.</param>
-/// <param name="Low">The block of the same number in the sub-network before, whose features it fuses; null: it fuses none, and has an exit.</param>
+/// <param name="Low">
+/// The block of the same number in the sub-network before, whose features it fuses; null: it fuses none, and has an exit.
+/// </param>
 /// <param name="HalvesResolution">Whether its last layer has a stride of 2.</param>
 /// <param name="Fused">Channels that its end takes from the last features of <paramref name="Low"/>.</param>
 /// <param name="Reduced">Channels after its transition; null: it has none.</param>

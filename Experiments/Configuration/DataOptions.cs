@@ -15,7 +15,10 @@ internal enum DatasetKind
     /// <summary>CIFAR-100: 50,000 and 10,000 images, 100 classes.</summary>
     Cifar100,
 
-    /// <summary>ImageNet: folders train and val with a folder of JPEG or PNG files for each class, 1,281,167 and 50,000 pictures of 1,000 classes, at 224×224.</summary>
+    /// <summary>
+    /// ImageNet: folders train and val with a folder of JPEG or PNG files for each class, 1,281,167 and 50,000 pictures of 1,000 classes,
+    /// at 224×224.
+    /// </summary>
     Imagenet,
 }
 

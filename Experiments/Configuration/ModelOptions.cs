@@ -4,7 +4,10 @@ using Imta.MetaWeight.Backbones.Exits;
 
 namespace Imta.MetaWeight.Experiments.Configuration;
 
-/// <summary>In what the backbone computes while it trains. Parameters, losses, weights, the lookahead and all gradients as they are kept are float32 always.</summary>
+/// <summary>
+/// In what the backbone computes while it trains. Parameters, losses, weights, the lookahead and all gradients as they are kept are float32
+/// always.
+/// </summary>
 internal enum Precision
 {
     /// <summary>float32.</summary>

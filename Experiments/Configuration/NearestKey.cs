@@ -16,7 +16,9 @@ internal static class NearestKey
         return distance <= Math.Max(2, key.Length / 3) ? $"did you mean {string.Join(" or ", Alike(key, nearest))}?" : $"the nearest is {nearest}";
     }
 
-    /// <summary>The nearest key, and those of the same word in groups beside its own, where the unknown key names what is above both.</summary>
+    /// <summary>
+    /// The nearest key, and those of the same word in groups beside its own, where the unknown key names what is above both.
+    /// </summary>
     private static IEnumerable<string> Alike(string unknown, string nearest)
     {
         var (group, _) = Split(unknown);

@@ -10,8 +10,8 @@ namespace Imta.MetaWeight.Experiments.Configuration;
 /// [Description("Network with several exits")]
 /// public Choice&lt;Backbone&gt; Backbone { get; init; } = new(Registries.Backbones);
 /// </code>
-/// This alone makes the key <c>model.backbone</c>, whose values are the registered names, and a group <c>model.NAME</c> for each of them, with
-/// a key for each property of its options. Reader, writer, <c>imta config</c> and the rules between settings follow.
+/// This alone makes the key <c>model.backbone</c>, whose values are the registered names, and a group <c>model.NAME</c> for each of them,
+/// with a key for each property of its options. Reader, writer, <c>imta config</c> and the rules between settings follow.
 /// </remarks>
 /// <typeparam name="T">What is registered.</typeparam>
 /// <param name="kind">What that is, in words: <c>backbone</c>.</param>

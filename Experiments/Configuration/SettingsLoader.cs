@@ -2,7 +2,9 @@ using System.Text;
 
 namespace Imta.MetaWeight.Experiments.Configuration;
 
-/// <summary>Makes <see cref="Settings"/> of a YAML file and of what the command line sets beside it; refuses all that is not exactly right.</summary>
+/// <summary>
+/// Makes <see cref="Settings"/> of a YAML file and of what the command line sets beside it; refuses all that is not exactly right.
+/// </summary>
 internal static class SettingsLoader
 {
     private const int MaxBytes = 1_000_000;

@@ -37,7 +37,9 @@ internal static class SettingsSchema
 
     /// <summary>The keys of a record of settings.</summary>
     /// <param name="defaults">A new one, with its defaults.</param>
-    /// <exception cref="InvalidOperationException">A property is described wrongly, or a name that can be chosen is another key's.</exception>
+    /// <exception cref="InvalidOperationException">
+    /// A property is described wrongly, or a name that can be chosen is another key's.
+    /// </exception>
     internal static IEnumerable<SettingsKey> KeysOf(Func<object> defaults) => Walk(defaults(), "", settings => settings, defaults);
 
     /// <param name="record">The record's default.</param>

@@ -10,7 +10,9 @@ internal sealed record TrainingPhase(int Number, Settings Settings, int EpochsBe
     /// <summary>The run's epochs behind this phase.</summary>
     public int LastEpoch => EpochsBefore + Settings.Train.Epochs;
 
-    /// <summary>The phases that a run trains. Of two, ISC and OFA are in the second; the first falls away where its network is given.</summary>
+    /// <summary>
+    /// The phases that a run trains. Of two, ISC and OFA are in the second; the first falls away where its network is given.
+    /// </summary>
     public static IReadOnlyList<TrainingPhase> Of(Settings run)
     {
         if (run.Phase2.Epochs == 0)
