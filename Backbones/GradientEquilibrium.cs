@@ -18,7 +18,9 @@ public enum EquilibriumScales
 /// <summary>Gradient Equilibrium (IMTA, section 3.1): no block gets more gradient because more exits stand after it.</summary>
 public sealed record EquilibriumOptions
 {
-    [Description("Gradient Equilibrium: gradients are rescaled at each exit, so that all exits together pull a block as one would; values stay")]
+    [Description(
+        "Gradient Equilibrium: gradients are rescaled at each exit, so that all exits together pull a block as "
+        + "one would; values stay")]
     public bool Enabled { get; init; }
 
     [Description("Which features are treated: the one that the head reads, as in the published code, or all that a block hands on")]
@@ -69,7 +71,8 @@ internal sealed class GradientEquilibrium(EquilibriumOptions options, int exits)
 
     private sealed class Scaling(double slope) : LinearMap
     {
-        public override Tensor? Tangent(IReadOnlyList<Tensor?> inputs, ParameterTangents direction, Tensor? destination) => inputs[0]?.mul(slope);
+        public override Tensor? Tangent(IReadOnlyList<Tensor?> inputs, ParameterTangents direction, Tensor? destination)
+            => inputs[0]?.mul(slope);
 
         public override IReadOnlyList<Tensor?> Cotangent(
             Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient) => [output.mul(slope)];

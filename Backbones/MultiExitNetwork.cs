@@ -142,7 +142,9 @@ public abstract partial class MultiExitNetwork : NamedModule
     protected abstract Tensor Exit(int k, Tensor[] features, Tensor? earlier, Pass pass);
 
     private Tensor InFeatureType(Tensor images, NormStatistics statistics)
-        => statistics != NormStatistics.BatchAndUpdate || FeatureType is not { } type || images.dtype == type ? images : images.to_type(type);
+        => statistics != NormStatistics.BatchAndUpdate || FeatureType is not { } type || images.dtype == type
+            ? images
+            : images.to_type(type);
 
     private Pass PassWith(IReadOnlyList<Tensor>? parameters, NormStatistics statistics, Tape? tape)
     {
@@ -173,7 +175,8 @@ public abstract partial class MultiExitNetwork : NamedModule
             Parameters = [.. named.Select(entry => entry.Parameter)];
 
             // By reference: to TorchSharp, equal tensors are tensors of equal values.
-            Indices = Enumerable.Range(0, named.Length).ToDictionary<int, Parameter, int>(index => named[index].Parameter, index => index, ReferenceEqualityComparer.Instance);
+            Indices = Enumerable.Range(0, named.Length)
+                .ToDictionary<int, Parameter, int>(index => named[index].Parameter, index => index, ReferenceEqualityComparer.Instance);
         }
 
         public IReadOnlyList<string> Names { get; }

@@ -23,7 +23,9 @@ public static class NetworkFiles
         Dictionary<string, Tensor> state = network.state_dict();
         if (state.Count == 0)
         {
-            throw new InvalidOperationException($"{network.GetName()} has no tensors to save; what a module registers inside a dispose scope is gone after it without DetachFromDisposeScope");
+            throw new InvalidOperationException(
+                $"{network.GetName()} has no tensors to save; what a module registers inside a dispose scope is gone "
+                + "after it without DetachFromDisposeScope");
         }
 
         string beside = path + ".partial";
@@ -31,7 +33,8 @@ public static class NetworkFiles
         {
             using (var stream = new FileStream(beside, FileMode.Create, FileAccess.ReadWrite))
             {
-                PyTorchPickler.PickleStateDict(stream, state.ToDictionary(entry => entry.Key, entry => Plain(entry.Value)), leaveOpen: true);
+                PyTorchPickler.PickleStateDict(
+                    stream, state.ToDictionary(entry => entry.Key, entry => Plain(entry.Value)), leaveOpen: true);
                 stream.Flush(flushToDisk: true);
                 if (NetworkState.Misfit(state, Read(stream, beside)) is { } misfit)
                 {
@@ -90,15 +93,18 @@ public static class NetworkFiles
         catch (Exception e) // of many kinds, libtorch's among them
         {
             throw new InvalidDataException(
-                $"{path} cannot be read ({NetworkState.OneLine(e.Message.Split('\n')[0].TrimEnd('.', '\r'))}); wanted is a zip file of torch.save(module.state_dict()) with contiguous tensors; "
+                $"{path} cannot be read ({NetworkState.OneLine(e.Message.Split('\n')[0].TrimEnd('.', '\r'))}); wanted "
+                + "is a zip file of torch.save(module.state_dict()) with contiguous tensors; "
                 + "imta convert reads checkpoints, older files and views",
                 e);
         }
 
         return content.Cast<DictionaryEntry>().ToDictionary(
-            entry => entry.Key as string ?? throw new InvalidDataException($"{path} holds no state dictionary: its key {entry.Key} is no name"),
+            entry => entry.Key as string ?? throw new InvalidDataException(
+                $"{path} holds no state dictionary: its key {entry.Key} is no name"),
             entry => entry.Value as Tensor ?? throw new InvalidDataException(
-                $"{path} holds no state dictionary: its {NetworkState.OneLine($"{entry.Key}")} is no tensor; of a checkpoint, save the state_dict alone, or use imta convert"));
+                $"{path} holds no state dictionary: its {NetworkState.OneLine($"{entry.Key}")} is no tensor; of a "
+                + "checkpoint, save the state_dict alone, or use imta convert"));
     }
 }
 
@@ -136,7 +142,8 @@ public static class NetworkState
         [
             .. missing.Take(1).Select(name => $"{missing.Length} of the network's tensors are missing ({name}{More(missing)})"),
             .. unexpected.Take(1).Select(name => $"{unexpected.Length} are not the network's ({OneLine(name)}{More(unexpected)})"),
-            .. different.Take(1).Select(name => $"{different.Length} have another form ({name} is {Form(other[name])} and not {Form(network[name])}{More(different)})"),
+            .. different.Take(1).Select(name =>
+                $"{different.Length} have another form ({name} is {Form(other[name])} and not {Form(network[name])}{More(different)})"),
         ];
         return problems.Length == 0 ? null : string.Join(", and ", problems);
     }

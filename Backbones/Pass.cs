@@ -76,7 +76,8 @@ public sealed class Pass
     public Tensor this[Parameter parameter] => _substitutes is null ? parameter
         : _indices!.TryGetValue(parameter, out int index) ? _substitutes[index]
         : throw new InvalidOperationException(
-            $"a layer uses a parameter of shape [{string.Join(", ", parameter.shape)}] that the network does not train: register it (register_parameter), with requires_grad.");
+            $"a layer uses a parameter of shape [{string.Join(", ", parameter.shape)}] that the network does not "
+            + "train: register it (register_parameter), with requires_grad.");
 }
 
 /// <summary>

@@ -29,7 +29,8 @@ public abstract partial class MultiExitNetwork
         public void CompactRows(Tensor gaps, Tensor wanted, long size)
         {
             // A tensor that later blocks read in two places goes once.
-            Dictionary<Tensor, Tensor> kept = Distinct().ToDictionary(tensor => tensor, tensor => Layout.CompactRows(tensor, gaps, wanted, size), ReferenceComparer);
+            Dictionary<Tensor, Tensor> kept = Distinct()
+                .ToDictionary(tensor => tensor, tensor => Layout.CompactRows(tensor, gaps, wanted, size), ReferenceComparer);
             _features = Array.ConvertAll(_features, feature => kept[feature]);
             _logits = kept[_logits!];
         }

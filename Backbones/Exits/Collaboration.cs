@@ -28,13 +28,17 @@ public enum TransferGradient
 /// <summary>Inline Subnetwork Collaboration (IMTA, section 3.2): each exit reads the prediction of the one before.</summary>
 public sealed record CollaborationOptions
 {
-    [Description("Inline Subnetwork Collaboration: each exit but the first reads the logits of the one before; of two phases, in the second")]
+    [Description(
+        "Inline Subnetwork Collaboration: each exit but the first reads the logits of the one before; of two "
+        + "phases, in the second")]
     public bool Enabled { get; init; }
 
     [Description("How: through a small layer beside the exit's features (fc), or added to its logits (identity)")]
     public Transfer Transfer { get; init; } = Transfer.Fc;
 
-    [Description("Whether an exit's loss also trains the exit before through what it reads: no (stop, the paper) or yes (flow, the published code)")]
+    [Description(
+        "Whether an exit's loss also trains the exit before through what it reads: no (stop, the paper) or yes "
+        + "(flow, the published code)")]
     public TransferGradient Gradient { get; init; } = TransferGradient.Stop;
 
     /// <summary>Whether a gradient ends where an exit reads the one before.</summary>
@@ -59,7 +63,9 @@ internal sealed class Collaboration
     public Collaboration(CollaborationOptions options, IEnumerable<long> widths, int classes, LayerFactory factory)
     {
         _options = options;
-        _transfers = options is { Enabled: true, Transfer: Transfer.Fc } ? [.. widths.Skip(1).Select(width => new TransferLayer(factory, classes, width))] : [];
+        _transfers = options is { Enabled: true, Transfer: Transfer.Fc }
+            ? [.. widths.Skip(1).Select(width => new TransferLayer(factory, classes, width))]
+            : [];
     }
 
     /// <summary>Whether an exit's linear layer reads t(logits) beside its pooled feature, as many numbers.</summary>
@@ -90,7 +96,8 @@ internal sealed class Collaboration
         }
 
         TransferLayer transfer = _transfers[k - 1];
-        return linear.Forward(Operators.Join(pooled, [new JoinedPart(transfer.Width, destination => transfer.Forward(read, pass, destination))], pass), pass);
+        return linear.Forward(
+            Operators.Join(pooled, [new JoinedPart(transfer.Width, destination => transfer.Forward(read, pass, destination))], pass), pass);
     }
 }
 

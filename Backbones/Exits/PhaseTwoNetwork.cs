@@ -38,7 +38,8 @@ public sealed class PhaseTwoNetwork : MultiExitNetwork
             parameter.requires_grad = false;
         }
 
-        _linears = [.. net.PooledWidths.Select((width, k) => new Linear(factory, Collaboration.Widens(collaboration, k) ? 2 * width : width, net.Classes))];
+        _linears = [.. net.PooledWidths
+            .Select((width, k) => new Linear(factory, Collaboration.Widens(collaboration, k) ? 2 * width : width, net.Classes))];
         _collaboration = new Collaboration(collaboration, net.PooledWidths, net.Classes, factory);
         register_module("net", net);
         register_module("classifier", new Group(_linears));
@@ -87,5 +88,6 @@ public sealed class PhaseTwoNetwork : MultiExitNetwork
         return pooled;
     }
 
-    private Pass OfFrozen(Pass pass, CostMeter? cost) => new(_norm == FrozenNorm.Fixed ? NormStatistics.Running : pass.Statistics) { Cost = cost, Folding = pass.Folding };
+    private Pass OfFrozen(Pass pass, CostMeter? cost)
+        => new(_norm == FrozenNorm.Fixed ? NormStatistics.Running : pass.Statistics) { Cost = cost, Folding = pass.Folding };
 }

@@ -38,12 +38,14 @@ internal static unsafe partial class StableAbi
         if (version >> MinorShift != Version >> MinorShift && Environment.GetEnvironmentVariable(TorchLibraries.VersionVariable) != "any")
         {
             throw new NotSupportedException(
-                $"{library} is {Text(version)}, but what is called here has the interface of 2.10: use a libtorch 2.10, or set {TorchLibraries.VersionVariable}=any to try this one all the same.");
+                $"{library} is {Text(version)}, but what is called here has the interface of 2.10: use a libtorch "
+                + $"2.10, or set {TorchLibraries.VersionVariable}=any to try this one all the same.");
         }
     }
 
     /// <summary>A version in words.</summary>
-    public static string Text(ulong version) => version == 0 ? "older than 2.10" : $"{version >> 56}.{(byte)(version >> 48)}.{(byte)(version >> 40)}";
+    public static string Text(ulong version)
+        => version == 0 ? "older than 2.10" : $"{version >> 56}.{(byte)(version >> 48)}.{(byte)(version >> 40)}";
 
     // The platforms that libtorch is built for have one calling convention each.
     [LibraryImport(Library)]

@@ -23,7 +23,8 @@ public static unsafe partial class TorchLibraries
     private const string Own = "libLibTorchSharp.so"; // TorchSharp's library
 
     // Keep freed memory instead of giving it back: a step allocates the same blocks over and over, and page faults add up.
-    private static readonly (string Name, int Option, int Value)[] AllocatorOptions = [("M_MMAP_MAX", -4, 0), ("M_TRIM_THRESHOLD", -1, int.MaxValue)];
+    private static readonly (string Name, int Option, int Value)[] AllocatorOptions =
+        [("M_MMAP_MAX", -4, 0), ("M_TRIM_THRESHOLD", -1, int.MaxValue)];
 
     // In the order in which they depend on each other; a CPU build lacks two.
     private static readonly string[] Parts = ["libc10.so", "libc10_cuda.so", Cpu, "libtorch_cuda.so", "libtorch.so"];
@@ -86,7 +87,8 @@ public static unsafe partial class TorchLibraries
         if (given is not null && InProgram(Cpu) is { } before)
         {
             throw new NotSupportedException(
-                $"{FolderVariable} is {given}, but TorchSharp takes {before} first: unset it, or build this program without a libtorch package.");
+                $"{FolderVariable} is {given}, but TorchSharp takes {before} first: unset it, or build this program "
+                + "without a libtorch package.");
         }
 
         if (given is not null && !File.Exists(Path.Combine(given, Cpu)))
@@ -159,7 +161,8 @@ public static unsafe partial class TorchLibraries
     {
         try
         {
-            AllocatorSettings = [.. AllocatorOptions.Where(one => SetMallocOption(one.Option, one.Value) != 0).Select(one => (one.Name, $"{one.Value}"))];
+            AllocatorSettings = [.. AllocatorOptions.Where(one => SetMallocOption(one.Option, one.Value) != 0)
+                .Select(one => (one.Name, $"{one.Value}"))];
         }
         catch (EntryPointNotFoundException)
         {

@@ -42,7 +42,8 @@ internal static class WeakCopy
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             throw new IOException(
-                $"this system's libstdc++ lacks {NeedlessVersion}, and the copy of TorchSharp's library that does without it cannot be written to {folder} ({e.Message}): set XDG_CACHE_HOME to a folder that can be written", e);
+                $"this system's libstdc++ lacks {NeedlessVersion}, and the copy of TorchSharp's library that does "
+                + $"without it cannot be written to {folder} ({e.Message}): set XDG_CACHE_HOME to a folder that can be written", e);
         }
 
         return path;
@@ -52,7 +53,8 @@ internal static class WeakCopy
     internal static void Mark(Span<byte> elf)
     {
         int table = (int)BinaryPrimitives.ReadUInt64LittleEndian(elf[SectionTable..]);
-        int size = BinaryPrimitives.ReadUInt16LittleEndian(elf[SectionSize..]), count = BinaryPrimitives.ReadUInt16LittleEndian(elf[SectionCount..]);
+        int size = BinaryPrimitives.ReadUInt16LittleEndian(elf[SectionSize..]),
+            count = BinaryPrimitives.ReadUInt16LittleEndian(elf[SectionCount..]);
         for (int k = 0; k < count; k++)
         {
             Span<byte> section = elf[(table + (k * size))..];
@@ -80,7 +82,8 @@ internal static class WeakCopy
                 Span<byte> entry = elf[version..];
                 if (elf[(names + BinaryPrimitives.ReadInt32LittleEndian(entry[8..]))..].StartsWith(wanted))
                 {
-                    BinaryPrimitives.WriteUInt16LittleEndian(entry[4..], (ushort)(BinaryPrimitives.ReadUInt16LittleEndian(entry[4..]) | WeakFlag));
+                    BinaryPrimitives.WriteUInt16LittleEndian(
+                        entry[4..], (ushort)(BinaryPrimitives.ReadUInt16LittleEndian(entry[4..]) | WeakFlag));
                 }
 
                 version += BinaryPrimitives.ReadInt32LittleEndian(entry[12..]);
@@ -92,9 +95,12 @@ internal static class WeakCopy
     {
         string cache = Environment.GetEnvironmentVariable("XDG_CACHE_HOME") is { Length: > 0 } given
             ? given
-            : Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.UserProfile, Environment.SpecialFolderOption.DoNotVerify), ".cache");
+            : Path.Combine(Environment.GetFolderPath(
+                Environment.SpecialFolder.UserProfile, Environment.SpecialFolderOption.DoNotVerify), ".cache");
         return Path.IsPathRooted(cache)
             ? Path.Combine(cache, "imta-metaweight")
-            : throw new IOException($"this system's libstdc++ lacks {NeedlessVersion}, and there is no folder for the copy of TorchSharp's library that does without it: set XDG_CACHE_HOME to one (it is '{cache}')");
+            : throw new IOException(
+                $"this system's libstdc++ lacks {NeedlessVersion}, and there is no folder for the copy of TorchSharp's "
+                + $"library that does without it: set XDG_CACHE_HOME to one (it is '{cache}')");
     }
 }

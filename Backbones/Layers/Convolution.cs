@@ -122,7 +122,8 @@ public sealed class Convolution : NamedModule
 
     private Tensor Convolve(Tensor x, Tensor weight, Tensor? bias, bool rectifies, Tensor? destination = null)
     {
-        if (is_grad_enabled() || !ConvolutionKernels.Supports(x, weight) || (destination is not null && !NormReluKernels.Supports(destination)))
+        if (is_grad_enabled() || !ConvolutionKernels.Supports(x, weight)
+            || (destination is not null && !NormReluKernels.Supports(destination)))
         {
             Tensor z = nn.functional.conv2d(x, weight, bias, strides: _stride, padding: _padding);
             z = rectifies ? z.relu_() : z;

@@ -15,7 +15,8 @@ namespace Imta.MetaWeight.Backbones.Layers;
 internal static class NormRelu
 {
     /// <summary>Writes y and returns <c>saved</c>; the running statistics move where they are given.</summary>
-    public static Tensor Forward(Tensor z, Tensor weight, Tensor bias, (Tensor Mean, Tensor Variance)? running, double momentum, double epsilon, Tensor y)
+    public static Tensor Forward(
+        Tensor z, Tensor weight, Tensor bias, (Tensor Mean, Tensor Variance)? running, double momentum, double epsilon, Tensor y)
     {
         if (!Taken(z, y))
         {
@@ -41,7 +42,8 @@ internal static class NormRelu
     }
 
     /// <summary>∂/∂z, ∂/∂weight and ∂/∂bias, given g = ∂/∂y.</summary>
-    public static (Tensor ByInput, Tensor ByWeight, Tensor ByBias) Cotangent(Tensor g, Tensor z, Tensor weight, Tensor saved, double epsilon)
+    public static (Tensor ByInput, Tensor ByWeight, Tensor ByBias) Cotangent(
+        Tensor g, Tensor z, Tensor weight, Tensor saved, double epsilon)
     {
         if (!Taken(z, g))
         {
@@ -54,7 +56,9 @@ internal static class NormRelu
     }
 
     /// <summary>Writes ẏ, given ż, in up to two parts, and the tangents of weight and bias, or null where they stay.</summary>
-    public static void Tangent(Tensor change, Tensor? more, Tensor z, Tensor weight, Tensor? weightChange, Tensor? biasChange, Tensor saved, double epsilon, Tensor y)
+    public static void Tangent(
+        Tensor change, Tensor? more, Tensor z, Tensor weight, Tensor? weightChange, Tensor? biasChange,
+        Tensor saved, double epsilon, Tensor y)
     {
         if (!Taken(z, y, change, more))
         {
@@ -85,9 +89,11 @@ internal static class NormRelu
 internal static class NormReluOperators
 {
     /// <summary>Writes y and returns <c>saved</c>; the running statistics move where they are given.</summary>
-    public static Tensor Forward(Tensor z, Tensor weight, Tensor bias, (Tensor Mean, Tensor Variance)? running, double momentum, double epsilon, Tensor y)
+    public static Tensor Forward(
+        Tensor z, Tensor weight, Tensor bias, (Tensor Mean, Tensor Variance)? running, double momentum, double epsilon, Tensor y)
     {
-        (_, Tensor mean, Tensor inverseDeviation) = MissingOperators.NativeBatchNorm(z, weight, bias, running?.Mean, running?.Variance, momentum, epsilon);
+        (_, Tensor mean, Tensor inverseDeviation) =
+            MissingOperators.NativeBatchNorm(z, weight, bias, running?.Mean, running?.Variance, momentum, epsilon);
         Tensor scale = weight.mul(inverseDeviation);
         Tensor saved = stack([mean, inverseDeviation, scale, bias.sub(mean.mul(scale))]);
         y.copy_(Recompute(z, saved));
@@ -102,14 +108,17 @@ internal static class NormReluOperators
     }
 
     /// <summary>∂/∂z, ∂/∂weight and ∂/∂bias, given g = ∂/∂y.</summary>
-    public static (Tensor ByInput, Tensor ByWeight, Tensor ByBias) Cotangent(Tensor g, Tensor z, Tensor weight, Tensor saved, double epsilon)
+    public static (Tensor ByInput, Tensor ByWeight, Tensor ByBias) Cotangent(
+        Tensor g, Tensor z, Tensor weight, Tensor saved, double epsilon)
     {
         (Tensor byInput, Tensor? byWeight, Tensor? byBias) = Backward(g.mul(Mask(z, saved)), z, weight, saved, epsilon, byParameters: true);
         return (byInput, byWeight!, byBias!);
     }
 
     /// <summary>Writes ẏ, given ż, in up to two parts, and the tangents of weight and bias, or null where they stay.</summary>
-    public static void Tangent(Tensor change, Tensor? more, Tensor z, Tensor weight, Tensor? weightChange, Tensor? biasChange, Tensor saved, double epsilon, Tensor y)
+    public static void Tangent(
+        Tensor change, Tensor? more, Tensor z, Tensor weight, Tensor? weightChange, Tensor? biasChange,
+        Tensor saved, double epsilon, Tensor y)
     {
         // Normalising has a symmetric Jacobian: batch norm's own backward pass applied to ż is its tangent.
         Tensor tangent = Backward(more is null ? change : change + more, z, weight, saved, epsilon, byParameters: false).ByInput;
@@ -126,7 +135,8 @@ internal static class NormReluOperators
         y.copy_(tangent.mul(Mask(z, saved)));
     }
 
-    private static (Tensor ByInput, Tensor? ByWeight, Tensor? ByBias) Backward(Tensor g, Tensor z, Tensor weight, Tensor saved, double epsilon, bool byParameters)
+    private static (Tensor ByInput, Tensor? ByWeight, Tensor? ByBias) Backward(
+        Tensor g, Tensor z, Tensor weight, Tensor saved, double epsilon, bool byParameters)
         => MissingOperators.NativeBatchNormBackward(g, z, weight, saved.select(0, 0), saved.select(0, 1), epsilon, byParameters);
 
     /// <summary>1 where ReLU lets through, 0 elsewhere.</summary>

@@ -48,7 +48,9 @@ public static class Operators
     /// <summary>Maxima of square windows: <c>[N, C, H, W]</c> → <c>[N, C, H′, W′]</c>.</summary>
     public static Tensor MaxPool(Tensor x, long kernel, long stride, long padding, Pass pass)
     {
-        Tensor y = pass.Tape is { } tape ? MaxPooling.Forward(x, kernel, stride, padding, tape) : nn.functional.max_pool2d(x, kernel, stride, padding);
+        Tensor y = pass.Tape is { } tape
+            ? MaxPooling.Forward(x, kernel, stride, padding, tape)
+            : nn.functional.max_pool2d(x, kernel, stride, padding);
         pass.Cost?.Pooling(kernel, y);
         return y;
     }
@@ -123,7 +125,8 @@ public static class Operators
     /// <summary>Tangent and cotangent of <see cref="Operators.Convert"/>.</summary>
     private sealed class Conversion(ScalarType from, ScalarType to) : LinearMap
     {
-        public override Tensor? Tangent(IReadOnlyList<Tensor?> inputs, ParameterTangents direction, Tensor? destination) => inputs[0]?.to_type(to);
+        public override Tensor? Tangent(IReadOnlyList<Tensor?> inputs, ParameterTangents direction, Tensor? destination)
+            => inputs[0]?.to_type(to);
 
         public override IReadOnlyList<Tensor?> Cotangent(
             Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient) => [output.to_type(from)];
@@ -133,7 +136,8 @@ public static class Operators
     private sealed class Interpolation(long[] shape, long[] size) : LinearMap
     {
         /// <summary>The value: <c>[N, C, H, W]</c> at another height and width.</summary>
-        public static Tensor Resize(Tensor x, long[] size) => nn.functional.interpolate(x, size, mode: InterpolationMode.Bilinear, align_corners: true);
+        public static Tensor Resize(Tensor x, long[] size)
+            => nn.functional.interpolate(x, size, mode: InterpolationMode.Bilinear, align_corners: true);
 
         public override Tensor? Tangent(IReadOnlyList<Tensor?> inputs, ParameterTangents direction, Tensor? destination)
             => inputs[0] is { } change ? Resize(change, size) : null;

@@ -83,13 +83,17 @@ public sealed class Tape
 
     internal int NumberOf(Tensor tensor) => _numbers.TryGetValue(tensor, out int number)
         ? number
-        : throw new InvalidOperationException($"a tensor of shape [{string.Join(", ", tensor.shape)}] reached a layer, but no layer on the tape made it: every operator on the way has to add its map.");
+        : throw new InvalidOperationException(
+            $"a tensor of shape [{string.Join(", ", tensor.shape)}] reached a layer, but no layer on the tape "
+            + "made it: every operator on the way has to add its map.");
 
     private int Number(Tensor tensor)
     {
         if (!_numbers.TryAdd(tensor, _variables.Count))
         {
-            throw new InvalidOperationException($"a layer's output of shape [{string.Join(", ", tensor.shape)}] is on the tape already: a layer that does nothing adds no map, and one that does something makes a tensor of its own.");
+            throw new InvalidOperationException(
+                $"a layer's output of shape [{string.Join(", ", tensor.shape)}] is on the tape already: a layer that "
+                + "does nothing adds no map, and one that does something makes a tensor of its own.");
         }
 
         _variables.Add(new Variable(tensor.shape, tensor.dtype));

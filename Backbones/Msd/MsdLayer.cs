@@ -130,11 +130,13 @@ internal sealed class MsdJoin : NamedModule
         if (finer is { } source)
         {
             added /= 2;
-            _down = ConvolutionChain.Bottleneck(factory, channels * options.GrowthFactors[source], added, options.BottleneckFactors[source], stride: 2);
+            _down = ConvolutionChain.Bottleneck(
+                factory, channels * options.GrowthFactors[source], added, options.BottleneckFactors[source], stride: 2);
             register_module("conv_down", _down);
         }
 
-        _normal = ConvolutionChain.Bottleneck(factory, channels * options.GrowthFactors[scale], added, options.BottleneckFactors[scale], stride: 1);
+        _normal = ConvolutionChain.Bottleneck(
+            factory, channels * options.GrowthFactors[scale], added, options.BottleneckFactors[scale], stride: 1);
         register_module("conv_normal", _normal);
     }
 
@@ -145,7 +147,9 @@ internal sealed class MsdJoin : NamedModule
     public Tensor Forward(ChainInput own, ChainInput? finer, Pass pass)
     {
         var normal = new JoinedPart(_normal.Channels, destination => own.Through(_normal, pass, destination));
-        JoinedPart[] added = _down is null ? [normal] : [new JoinedPart(_down.Channels, destination => finer!.Through(_down, pass, destination)), normal];
+        JoinedPart[] added = _down is null
+            ? [normal]
+            : [new JoinedPart(_down.Channels, destination => finer!.Through(_down, pass, destination)), normal];
         return Operators.Join(own.X, added, pass, _room);
     }
 }
@@ -159,7 +163,8 @@ internal sealed class MsdTransition : MsdPart
         : base(nameof(MsdTransition))
     {
         IEnumerable<int> factors = options.GrowthFactors.Skip(options.GrowthFactors.Count - scales);
-        _scales = [.. factors.Select(factor => ConvolutionChain.Unit(factory, channels * factor, reduced * factor, kernel: 1, stride: 1, padding: 0))];
+        _scales = [.. factors.Select(factor =>
+            ConvolutionChain.Unit(factory, channels * factor, reduced * factor, kernel: 1, stride: 1, padding: 0))];
         register_module("m", new Group(_scales));
     }
 

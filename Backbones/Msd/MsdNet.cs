@@ -53,7 +53,9 @@ public sealed record MsdNetOptions : IValidatableObject
     [Range(1, 64), MinLength(1)]
     public IReadOnlyList<int> BottleneckFactors { get; init => field = IntList.From(value); } = IntList.From([1, 2, 4]);
 
-    [Description("When the finest scales are dropped: in equal parts of the depth (max), or where the layers left are too few to use them (min)")]
+    [Description(
+        "When the finest scales are dropped: in equal parts of the depth (max), or where the layers left are too "
+        + "few to use them (min)")]
     public Prune Prune { get; init; } = Prune.Max;
 
     [Description("Channels that a transition layer keeps, as a fraction; 0: no transition layers")]
@@ -120,7 +122,8 @@ public sealed class MsdNet : HeadedNetwork
         return features;
     }
 
-    private static IEnumerable<MsdPart> Parts(LayerFactory factory, MsdNetOptions options, MsdForm form, IReadOnlyList<MsdLayerPlan> layers, bool isFirst)
+    private static IEnumerable<MsdPart> Parts(
+        LayerFactory factory, MsdNetOptions options, MsdForm form, IReadOnlyList<MsdLayerPlan> layers, bool isFirst)
     {
         if (isFirst)
         {
@@ -142,13 +145,17 @@ public sealed class MsdNet : HeadedNetwork
         (IReadOnlyList<MsdLayerPlan> Layers, long ChannelsAtExit)[] plan = MsdPlan.Blocks(options);
         if (options.GrowthFactors.Count != form.Scales || options.BottleneckFactors.Count != form.Scales)
         {
-            throw new ArgumentException($"growthFactors lists {options.GrowthFactors.Count} scales and bottleneckFactors {options.BottleneckFactors.Count}: an MSDNet for {form.Images} images has {form.Scales}, so each lists {form.Scales} factors.", nameof(options));
+            throw new ArgumentException(
+                $"growthFactors lists {options.GrowthFactors.Count} scales and bottleneckFactors {options.BottleneckFactors.Count}: "
+                + $"an MSDNet for {form.Images} images has {form.Scales}, so each lists {form.Scales} factors.", nameof(options));
         }
 
         // A layer that drops a scale has to leave one, and a transition has to leave a channel.
         if (plan.SelectMany(block => block.Layers).Any(layer => layer.ScalesOut < 1 || layer.Reduced < 1))
         {
-            throw new ArgumentException("model.msdnet leaves a layer without scales or channels: fewer growthFactors, more layers, or a larger reduction.", nameof(options));
+            throw new ArgumentException(
+                "model.msdnet leaves a layer without scales or channels: fewer growthFactors, more layers, or a larger reduction.",
+                nameof(options));
         }
 
         return plan;

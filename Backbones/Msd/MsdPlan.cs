@@ -18,7 +18,9 @@ internal static class MsdPlan
 {
     /// <summary>Layers of each block: <c>base</c>, then <c>step</c> (even) or <c>step · k + 1</c> (linGrow).</summary>
     public static int[] Depths(MsdNetOptions options)
-        => [.. Enumerable.Range(0, options.Blocks).Select(k => k == 0 ? options.Base : options.StepMode == StepMode.Even ? options.Step : (options.Step * k) + 1)];
+        => [.. Enumerable.Range(0, options.Blocks).Select(k =>
+            k == 0 ? options.Base
+            : options.StepMode == StepMode.Even ? options.Step : (options.Step * k) + 1)];
 
     /// <summary>The layers of each block, and the channels (before the growth factor) that its exit sees.</summary>
     public static (IReadOnlyList<MsdLayerPlan> Layers, long ChannelsAtExit)[] Blocks(MsdNetOptions options)

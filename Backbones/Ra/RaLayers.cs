@@ -27,7 +27,8 @@ internal sealed class RaFirstLayer : NamedModule
             }
 
             long stride = above is null || above.Scale == flow.Scale ? 1 : 2;
-            ConvolutionChain chain = parts.Add(ConvolutionChain.Unit(factory, above?.Channels ?? ImageChannels, flow.Channels, kernel: 3, stride, padding: 1));
+            ConvolutionChain chain = parts.Add(
+                ConvolutionChain.Unit(factory, above?.Channels ?? ImageChannels, flow.Channels, kernel: 3, stride, padding: 1));
             _steps[i] = (x, pass) => chain.Forward(x, pass);
         }
     }
@@ -147,5 +148,7 @@ internal sealed class RaLayer : NamedModule
     /// <summary>What a chain makes of features, at another height and width.</summary>
     public static JoinedPart Resized(ConvolutionChain chain, Tensor x, long[] size, Pass pass) => new(
         chain.Channels,
-        destination => x.shape.AsSpan(2).SequenceEqual(size) ? chain.Forward(x, pass, destination) : Operators.Interpolate(chain.Forward(x, pass), size, pass, destination));
+        destination => x.shape.AsSpan(2).SequenceEqual(size)
+            ? chain.Forward(x, pass, destination)
+            : Operators.Interpolate(chain.Forward(x, pass), size, pass, destination));
 }

@@ -1,5 +1,6 @@
 using System.ComponentModel;
 using System.ComponentModel.DataAnnotations;
+using System.Globalization;
 using Imta.MetaWeight.Backbones.Exits;
 using Imta.MetaWeight.Backbones.Layers;
 
@@ -17,7 +18,9 @@ public sealed record RaNetOptions : IValidatableObject
     [Range(1, 100)]
     public int Blocks { get; init; } = 2;
 
-    [Description("Blocks that each later sub-network has more than the one before; these have exits, those before fuse the lower resolution's features")]
+    [Description(
+        "Blocks that each later sub-network has more than the one before; these have exits, those before fuse the lower "
+        + "resolution's features")]
     [Range(1, 100)]
     public int BlockStep { get; init; } = 2;
 
@@ -44,7 +47,9 @@ public sealed record RaNetOptions : IValidatableObject
     [Range(1, 64), MinLength(1)]
     public IReadOnlyList<int> BottleneckFactors { get; init => field = IntList.From(value); } = IntList.From([4, 2, 1]);
 
-    [Description("Resolution of each sub-network, 1 the lowest, each next one the same or twice as high; the last is 3 for CIFAR, 4 for ImageNet")]
+    [Description(
+        "Resolution of each sub-network, 1 the lowest, each next one the same or twice as high; the last is 3 for "
+        + "CIFAR, 4 for ImageNet")]
     [Range(1, 16), MinLength(1)]
     public IReadOnlyList<int> ScaleList { get; init => field = IntList.From(value); } = IntList.From([1, 2, 3]);
 
@@ -64,8 +69,8 @@ public sealed record RaNetOptions : IValidatableObject
         if (GrowthFactors.Count != ScaleList.Count || BottleneckFactors.Count != ScaleList.Count)
         {
             yield return new(
-                $"scaleList has {ScaleList.Count} entries, growthFactors {GrowthFactors.Count}, bottleneckFactors {BottleneckFactors.Count}; "
-                + "all three take one per sub-network",
+                $"scaleList has {ScaleList.Count} entries, growthFactors {GrowthFactors.Count}, "
+                + $"bottleneckFactors {BottleneckFactors.Count}; all three take one per sub-network",
                 [nameof(ScaleList), nameof(GrowthFactors), nameof(BottleneckFactors)]);
         }
     }
@@ -157,17 +162,24 @@ public sealed class RaNet : HeadedNetwork
         IReadOnlyList<int> scales = options.ScaleList;
         if (options.GrowthFactors.Count != scales.Count || options.BottleneckFactors.Count != scales.Count)
         {
-            throw new ArgumentException($"model.ranet: scaleList lists {scales.Count} sub-networks, growthFactors {options.GrowthFactors.Count} and bottleneckFactors {options.BottleneckFactors.Count}: all three list one number for each.", nameof(options));
+            throw new ArgumentException(
+                $"model.ranet: scaleList lists {scales.Count} sub-networks, growthFactors {options.GrowthFactors.Count} "
+                + $"and bottleneckFactors {options.BottleneckFactors.Count}: all three list one number for each.", nameof(options));
         }
 
         if (scales[0] != 1 || scales[^1] != highest || scales.Zip(scales.Skip(1)).Any(pair => pair.Second - pair.First is not (0 or 1)))
         {
-            throw new ArgumentException($"model.ranet.scaleList is {scales}: for {(highest == 3 ? "32×32" : "224×224")} images it goes from 1 to {highest}, each entry the one before or one more.", nameof(options));
+            throw new ArgumentException(
+                $"model.ranet.scaleList is {scales}: for {(highest == 3 ? "32×32" : "224×224")} images it goes from "
+                + $"1 to {highest}, each entry the one before or one more.", nameof(options));
         }
 
         if (options.GrowthFactors.Skip(1).Any(factor => (long)(options.Growth * factor * options.Compress) < 1))
         {
-            throw new ArgumentException(FormattableString.Invariant($"model.ranet leaves a fusing layer without channels from the lower resolution: compress {options.Compress} of growth {options.Growth} times a growth factor is below 1; give a larger growth or compress."), nameof(options));
+            throw new ArgumentException(string.Create(
+                CultureInfo.InvariantCulture,
+                $"model.ranet leaves a fusing layer without channels from the lower resolution: compress {options.Compress} "
+                + $"of growth {options.Growth} times a growth factor is below 1; give a larger growth or compress."), nameof(options));
         }
 
         IReadOnlyList<RaBlockPlan>[] plan = RaPlan.Blocks(options);

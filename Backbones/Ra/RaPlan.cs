@@ -10,7 +10,8 @@ namespace Imta.MetaWeight.Backbones.Ra;
 /// <param name="HalvesResolution">Whether its last layer has a stride of 2.</param>
 /// <param name="Fused">Channels that its end takes from the last features of <paramref name="Low"/>.</param>
 /// <param name="Reduced">Channels after its transition; null: it has none.</param>
-internal sealed record RaBlockPlan(RaFlowPlan Flow, long Channels, int Layers, RaBlockPlan? Low, bool HalvesResolution, long Fused, long? Reduced)
+internal sealed record RaBlockPlan(
+    RaFlowPlan Flow, long Channels, int Layers, RaBlockPlan? Low, bool HalvesResolution, long Fused, long? Reduced)
 {
     /// <summary>Channels after so many of its layers.</summary>
     public long ChannelsAfter(int layers) => Channels + (layers * Flow.Growth);
@@ -38,7 +39,8 @@ internal static class RaPlan
 {
     /// <summary>The sub-networks, the one of the lowest resolution first.</summary>
     public static RaFlowPlan[] Flows(RaNetOptions options) => [.. options.ScaleList.Select((scale, f) => new RaFlowPlan(
-        (long)options.Channels * options.GrowthFactors[f], (long)options.Growth * options.GrowthFactors[f], options.BottleneckFactors[f], scale))];
+        (long)options.Channels * options.GrowthFactors[f], (long)options.Growth * options.GrowthFactors[f],
+        options.BottleneckFactors[f], scale))];
 
     /// <summary>The blocks of each sub-network.</summary>
     public static IReadOnlyList<RaBlockPlan>[] Blocks(RaNetOptions options)
@@ -53,7 +55,8 @@ internal static class RaPlan
         return blocks;
     }
 
-    private static List<RaBlockPlan> FlowBlocks(RaNetOptions options, RaFlowPlan flow, IReadOnlyList<RaBlockPlan> before, HashSet<int> halvings)
+    private static List<RaBlockPlan> FlowBlocks(
+        RaNetOptions options, RaFlowPlan flow, IReadOnlyList<RaBlockPlan> before, HashSet<int> halvings)
     {
         var blocks = new List<RaBlockPlan>();
         int count = before.Count + (before.Count == 0 ? options.Blocks : options.BlockStep);
@@ -77,5 +80,6 @@ internal static class RaPlan
     /// The blocks that halve the resolution: one for each step above the lowest, where the latest of the earlier sub-networks end.
     /// </summary>
     private static HashSet<int> Halvings(RaNetOptions options, RaFlowPlan flow, int number)
-        => [.. Enumerable.Range(0, number).Reverse().Take(flow.Scale - 1).Select(earlier => options.Blocks + (earlier * options.BlockStep))];
+        => [.. Enumerable.Range(0, number).Reverse().Take(flow.Scale - 1)
+            .Select(earlier => options.Blocks + (earlier * options.BlockStep))];
 }

@@ -30,7 +30,8 @@ internal sealed class Choice<T> : IChoice, IEquatable<Choice<T>>
     {
     }
 
-    private Choice(Registry<T> registry, Dictionary<string, object> options, string name) => (_registry, _options, Name) = (registry, options, name);
+    private Choice(Registry<T> registry, Dictionary<string, object> options, string name)
+        => (_registry, _options, Name) = (registry, options, name);
 
     /// <inheritdoc/>
     public string Name { get; }
@@ -61,11 +62,14 @@ internal sealed class Choice<T> : IChoice, IEquatable<Choice<T>>
     IChoice? IChoice.TryChoose(string name) => Names.Contains(name) ? Choose(name) : null;
 
     /// <summary>Whether both choose the same name, and all options are equal.</summary>
-    public bool Equals(Choice<T>? other) => other is not null && Name == other.Name && Names.All(name => OptionsOf(name).Equals(other.OptionsOf(name)));
+    public bool Equals(Choice<T>? other)
+        => other is not null && Name == other.Name
+        && Names.All(name => OptionsOf(name).Equals(other.OptionsOf(name)));
 
     /// <inheritdoc/>
     public override bool Equals(object? obj) => Equals(obj as Choice<T>);
 
     /// <inheritdoc/>
-    public override int GetHashCode() => Names.Aggregate(Name.GetHashCode(StringComparison.Ordinal), (hash, name) => HashCode.Combine(hash, OptionsOf(name)));
+    public override int GetHashCode()
+        => Names.Aggregate(Name.GetHashCode(StringComparison.Ordinal), (hash, name) => HashCode.Combine(hash, OptionsOf(name)));
 }

@@ -53,11 +53,15 @@ internal sealed record DataOptions
     [Description("Data set")]
     public DatasetKind Dataset { get; init; } = DatasetKind.Generated;
 
-    [Description("Folder of the data set's files: CIFAR's in the official binary layout, ImageNet's folders train and val; generated data needs none")]
+    [Description(
+        "Folder of the data set's files: CIFAR's in the official binary layout, ImageNet's folders train and val; "
+        + "generated data needs none")]
     [RegularExpression(@"[^\p{Cc}]+", ErrorMessage = "a folder")]
     public string? Root { get; init; }
 
-    [Description("Images held out for validation of the whole training set (50,000; ImageNet's 1,281,167), balanced over classes; of fewer the same share; 0: none")]
+    [Description(
+        "Images held out for validation of the whole training set (50,000; ImageNet's 1,281,167), balanced over classes; of "
+        + "fewer the same share; 0: none")]
     [Range(0, int.MaxValue)]
     public int Validation { get; init; } = 5000;
 
@@ -73,7 +77,9 @@ internal sealed record DataOptions
     [Range(1, int.MaxValue)]
     public int? TestLimit { get; init; }
 
-    [Description("Whether training images are cropped at random and flipped: CIFAR's padded by 4 pixels, of pictures 8 to 100 % of the area, resized")]
+    [Description(
+        "Whether training images are cropped at random and flipped: CIFAR's padded by 4 pixels, of pictures 8 to 100 % "
+        + "of the area, resized")]
     public bool Augment { get; init; } = true;
 
     [Description("Threads that decode pictures, which changes no number; 0: as many as compute")]
@@ -86,7 +92,9 @@ internal sealed record DataOptions
 /// <summary>Class-imbalanced training data (Cui et al., CVPR 2019); validation, meta and test data stay balanced.</summary>
 internal sealed record ImbalanceOptions
 {
-    [Description("How many training images the classes keep: as they are, falling exponentially from class to class, or all and few by halves")]
+    [Description(
+        "How many training images the classes keep: as they are, falling exponentially from class to class, or "
+        + "all and few by halves")]
     public ImbalanceProfile Type { get; init; } = ImbalanceProfile.None;
 
     [Description("Images of the largest class for each of the smallest")]

@@ -31,7 +31,9 @@ internal sealed record ModelOptions
     [Description("How its parameters start: He as the papers say, or what the published code does in effect")]
     public Initialisation Initialisation { get; init; } = Initialisation.He;
 
-    [Description("What the backbone's features and convolutions are computed in: full float32, with TF32 products on CUDA, or bfloat16 while it trains")]
+    [Description(
+        "What the backbone's features and convolutions are computed in: full float32, with TF32 products on CUDA, or "
+        + "bfloat16 while it trains")]
     public Precision Precision { get; init; } = Precision.Full;
 
     /// <summary>K.</summary>

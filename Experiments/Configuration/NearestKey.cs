@@ -13,7 +13,9 @@ internal static class NearestKey
             .OrderBy(candidate => candidate.Distance)
             .ThenBy(candidate => Edits(key, candidate.known))
             .First();
-        return distance <= Math.Max(2, key.Length / 3) ? $"did you mean {string.Join(" or ", Alike(key, nearest))}?" : $"the nearest is {nearest}";
+        return distance <= Math.Max(2, key.Length / 3)
+            ? $"did you mean {string.Join(" or ", Alike(key, nearest))}?"
+            : $"the nearest is {nearest}";
     }
 
     /// <summary>
@@ -24,7 +26,8 @@ internal static class NearestKey
         var (group, _) = Split(unknown);
         var (nearestGroup, word) = Split(nearest);
         return group.Length > 0 && Split(nearestGroup).Group == group
-            ? SettingsSchema.Keys.Select(known => known.Key).Where(known => Split(known) is var (own, last) && last == word && Split(own).Group == group)
+            ? SettingsSchema.Keys.Select(known => known.Key)
+                .Where(known => Split(known) is var (own, last) && last == word && Split(own).Group == group)
             : [nearest];
     }
 

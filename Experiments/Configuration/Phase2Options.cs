@@ -14,7 +14,9 @@ internal sealed record Phase2Options : TrainOptions
     [RegularExpression(@"[^\p{Cc}]+", ErrorMessage = "the folder of a run, or a checkpoint")]
     public string? From { get; init; }
 
-    [Description("How batch norm behaves in the frozen network: by the running statistics of phase I (fixed), or by the batch, moving them (the published code)")]
+    [Description(
+        "How batch norm behaves in the frozen network: by the running statistics of phase I (fixed), or by the batch, moving "
+        + "them (the published code)")]
     public FrozenNorm FrozenNorm { get; init; } = FrozenNorm.Fixed;
 
     [Description("Passes over the training images in phase II; 0: there is one phase, and ISC and OFA are in it")]

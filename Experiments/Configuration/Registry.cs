@@ -42,9 +42,12 @@ internal sealed class Registry<T>(string kind, Func<T, string> name, Func<T, obj
             throw new InvalidOperationException($"the {kind} {added} comes too late: settings have been read without it.");
         }
 
-        if (added.Length == 0 || !char.IsAsciiLetterLower(added[0]) || !added.All(char.IsAsciiLetterOrDigit) || SettingsValue.Format(added) != added)
+        if (added.Length == 0 || !char.IsAsciiLetterLower(added[0]) || !added.All(char.IsAsciiLetterOrDigit)
+            || SettingsValue.Format(added) != added)
         {
-            throw new ArgumentException($"a {kind} cannot be called '{added}': a name is a lower-case letter, then letters and digits.", nameof(entry));
+            throw new ArgumentException(
+                $"a {kind} cannot be called '{added}': a name is a lower-case letter, then letters and digits.",
+                nameof(entry));
         }
 
         if (_entries.Exists(other => name(other) == added))

@@ -37,11 +37,15 @@ internal sealed record Settings
     [Range(0, 4096)]
     public int Threads { get; init; }
 
-    [Description("Processes that train together, each on its share of every batch; a launcher's number of ranks (mpirun, srun) goes before it")]
+    [Description(
+        "Processes that train together, each on its share of every batch; a launcher's number of ranks (mpirun, "
+        + "srun) goes before it")]
     [Range(1, 65536)]
     public int Processes { get; init; } = 1;
 
-    [Description("Defaults where paper and published code differ: model.initialisation, modifiers.isc.gradient, loss.ofa.reduction, phase2.frozenNorm")]
+    [Description(
+        "Defaults where paper and published code differ: model.initialisation, modifiers.isc.gradient, "
+        + "loss.ofa.reduction, phase2.frozenNorm")]
     public Preset Preset { get; init; } = Preset.Paper;
 
     public DataOptions Data { get; init; } = new();

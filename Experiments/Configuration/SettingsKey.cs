@@ -76,7 +76,9 @@ internal sealed class SettingsKey
     internal bool TrySet(object settings, YamlValue value)
     {
         object? read = null;
-        var valid = value.IsNull ? IsNullable : SettingsValue.TryRead(value, _type, Value(settings), out read) && _limits.All(limit => Allows(limit, read!));
+        var valid = value.IsNull
+            ? IsNullable
+            : SettingsValue.TryRead(value, _type, Value(settings), out read) && _limits.All(limit => Allows(limit, read!));
         if (valid)
         {
             _property.SetValue(_owner(settings), read);

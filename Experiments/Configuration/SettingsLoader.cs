@@ -97,7 +97,8 @@ internal static class SettingsLoader
         {
             throw new UsageException($"{path} is not text in UTF-8; wanted a configuration file", exception);
         }
-        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
+        catch (Exception exception)
+            when (exception is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
         {
             throw new UsageException($"{Terminal.OneLine(path)} cannot be read: {exception.Message}", exception);
         }

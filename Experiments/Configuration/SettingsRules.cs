@@ -17,17 +17,19 @@ internal static class SettingsRules
             broken = broken.Concat(OfTraining("phase2", settings.Phase2, settings));
         }
 
-        return broken.Concat(OfData(settings.Data)).Concat(OfOptions("model", settings.Model.Backbone)).Concat(OfModifiers(settings)).Concat(OfPrecision(settings));
+        return broken.Concat(OfData(settings.Data))
+            .Concat(OfOptions("model", settings.Model.Backbone)).Concat(OfModifiers(settings)).Concat(OfPrecision(settings));
     }
 
     private static IEnumerable<(string[] Keys, string Problem)> OfTraining(string group, TrainOptions train, Settings settings)
     {
         bool cuts = settings.Meta.Cuts;
         int least = (cuts ? 4 : 2) * settings.Processes;
+        string halves = cuts ? " half of each" : "";
         if (settings.Processes > 1 && train.Batch < least)
         {
             yield return ([$"{group}.batch", "processes", "meta.enabled"],
-                Invariant($"{group}.batch is {train.Batch}; {settings.Processes} processes take {least} at least, {(cuts ? "2 images for each half of each" : "2 images for each")}"));
+                Invariant($"{group}.batch is {train.Batch}; {settings.Processes} processes take {least} at least, 2 images for each{halves}"));
         }
         else if (cuts && train.Batch < least)
         {
@@ -38,7 +40,8 @@ internal static class SettingsRules
         if (train.Nesterov && (train.Momentum == 0 || train.Dampening != 0))
         {
             yield return ([$"{group}.nesterov", $"{group}.momentum", $"{group}.dampening"],
-                Invariant($"{group}.nesterov needs {group}.momentum > 0 and {group}.dampening 0; they are {train.Momentum} and {train.Dampening}"));
+                Invariant(
+                    $"{group}.nesterov needs {group}.momentum > 0 and {group}.dampening 0; they are {train.Momentum} and {train.Dampening}"));
         }
 
         if (train.Milestones.Zip(train.Milestones.Skip(1)).Any(pair => pair.First >= pair.Second))
@@ -52,7 +55,8 @@ internal static class SettingsRules
         if (data is { Classes: { } classes, Dataset: not DatasetKind.Imagenet })
         {
             yield return (["data.classes", "data.dataset"],
-                Invariant($"data.classes is {classes}, but data.dataset is {SettingsSchema.YamlName(data.Dataset.ToString())}, whose classes are fixed; leave data.classes away, or take imagenet"));
+                $"data.classes is {Invariant($"{classes}")}, but data.dataset is {SettingsSchema.YamlName(data.Dataset.ToString())}, "
+                + "whose classes are fixed; leave data.classes away, or take imagenet");
         }
     }
 
@@ -62,13 +66,15 @@ internal static class SettingsRules
         let options = choice.OptionsOf(name) as IValidatableObject
         where options is not null
         from broken in options.Validate(new ValidationContext(options))
-        select ((string[])[.. broken.MemberNames.Select(member => $"{group}.{name}.{SettingsSchema.YamlName(member)}")], $"{group}.{name}.{broken.ErrorMessage}");
+        select ((string[])[.. broken.MemberNames.Select(member => $"{group}.{name}.{SettingsSchema.YamlName(member)}")],
+            $"{group}.{name}.{broken.ErrorMessage}");
 
     private static IEnumerable<(string[] Keys, string Problem)> OfModifiers(Settings settings)
     {
         if (settings.Phase2 is { From: not null, Epochs: 0 })
         {
-            yield return (["phase2.from", "phase2.epochs"], "phase2.from is set, but phase2.epochs is 0, so there is no phase II; give phase2.epochs");
+            yield return (["phase2.from", "phase2.epochs"],
+                "phase2.from is set, but phase2.epochs is 0, so there is no phase II; give phase2.epochs");
         }
 
         var modifiers = settings.Modifiers;
@@ -76,7 +82,8 @@ internal static class SettingsRules
         if (settings.Meta is { Predicts: true, Gradient: MetaGradientMethod.FiniteDifference } && (modifiers.Ge.Enabled || stops))
         {
             yield return (["meta.gradient", "modifiers.ge.enabled", "modifiers.isc.enabled"],
-                $"meta.gradient finiteDifference cannot see {(modifiers.Ge.Enabled ? "the rescaled gradients of modifiers.ge" : "the stopped gradient of modifiers.isc")}; take forward or unrolled");
+                "meta.gradient finiteDifference cannot see the "
+                + $"{(modifiers.Ge.Enabled ? "rescaled gradients of modifiers.ge" : "stopped gradient of modifiers.isc")}; take forward or unrolled");
         }
     }
 
@@ -84,13 +91,15 @@ internal static class SettingsRules
     {
         if (settings is { Model.Precision: Precision.Tf32, Device: not "cuda" })
         {
-            yield return (["model.precision", "device"], $"model.precision tf32 is of CUDA's matrix units, and device is {settings.Device}; take full, or device cuda");
+            yield return (["model.precision", "device"],
+                $"model.precision tf32 is of CUDA's matrix units, and device is {settings.Device}; take full, or device cuda");
         }
 
         if (settings.Model.Precision == Precision.Bf16 && settings.Meta.Gradient != MetaGradientMethod.Forward)
         {
             yield return (["model.precision", "meta.gradient"],
-                $"model.precision bf16 goes with meta.gradient forward: {SettingsSchema.YamlName(settings.Meta.Gradient.ToString())} loses too much to its rounding; take forward, or full");
+                $"model.precision bf16 goes with meta.gradient forward: {SettingsSchema.YamlName(settings.Meta.Gradient.ToString())} "
+                + "loses too much to its rounding; take forward, or full");
         }
     }
 

@@ -74,10 +74,12 @@ internal static class SettingsSchema
             {
                 if (properties.Any(other => YamlName(other.Name) == name))
                 {
-                    throw new InvalidOperationException($"{prefix}{name} is a setting already; {prefix}{YamlName(property.Name)} cannot take that name.");
+                    throw new InvalidOperationException(
+                        $"{prefix}{name} is a setting already; {prefix}{YamlName(property.Name)} cannot take that name.");
                 }
 
-                foreach (var key in Walk(ChoiceOf(property, record).OptionsOf(name), $"{prefix}{name}.", settings => ChoiceOf(property, find(settings)).OptionsOf(name), defaults))
+                foreach (var key in Walk(ChoiceOf(property, record).OptionsOf(name), $"{prefix}{name}.",
+                    settings => ChoiceOf(property, find(settings)).OptionsOf(name), defaults))
                 {
                     yield return key;
                 }

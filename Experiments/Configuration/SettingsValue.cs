@@ -37,7 +37,8 @@ internal static partial class SettingsValue
             YamlScalar { Quoted: false } scalar when type == typeof(double) => ReadDouble(scalar.Text),
             YamlScalar { Text: not "" } scalar when type == typeof(string) => scalar.Text,
             YamlScalar scalar when current is IChoice choice => choice.TryChoose(scalar.Text),
-            YamlScalar scalar when type.IsEnum => Enum.GetValues(type).Cast<object>().FirstOrDefault(choice => Format(choice) == scalar.Text),
+            YamlScalar scalar when type.IsEnum =>
+                Enum.GetValues(type).Cast<object>().FirstOrDefault(choice => Format(choice) == scalar.Text),
             YamlList list when type == typeof(IReadOnlyList<int>) => ReadInts(list),
             _ => null,
         };
@@ -66,7 +67,8 @@ internal static partial class SettingsValue
     };
 
     private static int? ReadInt(YamlScalar scalar) =>
-        !scalar.Quoted && int.TryParse(scalar.Text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var number) ? number : null;
+        !scalar.Quoted && int.TryParse(scalar.Text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var number)
+            ? number : null;
 
     private static double? ReadDouble(string text)
     {

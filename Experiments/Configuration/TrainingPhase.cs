@@ -27,7 +27,8 @@ internal sealed record TrainingPhase(int Number, Settings Settings, int EpochsBe
     }
 
     /// <summary>The phase of a run that trained a network; phase I also where the run takes it from another.</summary>
-    public static TrainingPhase Of(Settings run, int number) => Of(run).FirstOrDefault(phase => phase.Number == number) ?? new(1, FirstOfTwo(run), 0);
+    public static TrainingPhase Of(Settings run, int number)
+        => Of(run).FirstOrDefault(phase => phase.Number == number) ?? new(1, FirstOfTwo(run), 0);
 
     /// <summary>What holds in phase I of two: neither ISC nor OFA.</summary>
     public static Settings FirstOfTwo(Settings run) => run with

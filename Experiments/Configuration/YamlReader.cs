@@ -81,10 +81,14 @@ internal sealed class YamlReader
         var reader = new YamlReader(text, _ => where);
         if (reader.StartDocument() is not { } root)
         {
-            return text.Trim().Length == 0 ? new YamlScalar("", false) : throw new UsageException($"{where}: no value; a value that starts with # needs quotes");
+            return text.Trim().Length == 0
+                ? new YamlScalar("", false)
+                : throw new UsageException($"{where}: no value; a value that starts with # needs quotes");
         }
 
-        var value = root is MappingStart ? throw reader.Wrong(root, "wanted one value; text with ': ' needs quotes") : reader.ReadValue(root, "the value");
+        var value = root is MappingStart
+            ? throw reader.Wrong(root, "wanted one value; text with ': ' needs quotes")
+            : reader.ReadValue(root, "the value");
         reader.EndDocument();
         return value;
     }
@@ -201,19 +205,24 @@ internal sealed class YamlReader
         }
         catch (YamlException exception)
         {
-            throw new UsageException($"{_where(exception.Start.Line)}: this is no valid YAML: {Terminal.OneLine(exception.Message)}", exception);
+            throw new UsageException(
+                $"{_where(exception.Start.Line)}: this is no valid YAML: {Terminal.OneLine(exception.Message)}",
+                exception);
         }
         catch (Exception exception) when (exception is InvalidOperationException or ArgumentException)
         {
             // YamlDotNet lets these out on some broken text: a key without a place, an escape beyond Unicode.
-            throw new UsageException($"{_where(_parser.Current?.End.Line ?? 1)}: this is no valid YAML: broken here or in what follows", exception);
+            throw new UsageException(
+                $"{_where(_parser.Current?.End.Line ?? 1)}: this is no valid YAML: broken here or in what follows",
+                exception);
         }
 
         var next = (T)_parser.Current!;
         return next switch
         {
             AnchorAlias => throw Wrong(next, "aliases (*name) are not for configurations; write the value itself"),
-            NodeEvent { Anchor.IsEmpty: false } => throw Wrong(next, "anchors (&name) are not for configurations; write the value where it is needed"),
+            NodeEvent { Anchor.IsEmpty: false } =>
+                throw Wrong(next, "anchors (&name) are not for configurations; write the value where it is needed"),
             NodeEvent { Tag.IsEmpty: false } => throw Wrong(next, "tags (!name) are not for configurations; write the value alone"),
             _ => next,
         };

@@ -28,7 +28,8 @@ internal static class Networks
         ModelOptions model = settings.Model;
         try
         {
-            HeadedNetwork network = model.Backbone.Value.Build(model.Backbone.Options, shape.Images, shape.Classes, factory, settings.Modifiers);
+            HeadedNetwork network = model.Backbone.Value.Build(
+                model.Backbone.Options, shape.Images, shape.Classes, factory, settings.Modifiers);
             network.FeatureType = model.FeatureType;
             return network;
         }
@@ -42,8 +43,11 @@ internal static class Networks
     public static PhaseTwoNetwork PhaseTwo(Settings settings, HeadedNetwork phaseOne, Device device)
     {
         using Generator random = SeedSequence.Generator(settings.Seed, SeedSequence.PhaseTwo);
-        return new PhaseTwoNetwork(phaseOne, settings.Modifiers.Isc, settings.Phase2.FrozenNorm, Factory(settings, random, device)) { FeatureType = settings.Model.FeatureType };
+        return new PhaseTwoNetwork(
+            phaseOne, settings.Modifiers.Isc, settings.Phase2.FrozenNorm, Factory(settings, random, device))
+            { FeatureType = settings.Model.FeatureType };
     }
 
-    private static LayerFactory Factory(Settings settings, Generator random, Device device) => new(settings.Model.Initialisation, random, float32, device);
+    private static LayerFactory Factory(Settings settings, Generator random, Device device)
+        => new(settings.Model.Initialisation, random, float32, device);
 }
