@@ -43,9 +43,8 @@ internal static class Networks
     public static PhaseTwoNetwork PhaseTwo(Settings settings, HeadedNetwork phaseOne, Device device)
     {
         using Generator random = SeedSequence.Generator(settings.Seed, SeedSequence.PhaseTwo);
-        return new PhaseTwoNetwork(
-            phaseOne, settings.Modifiers.Isc, settings.Phase2.FrozenNorm, Factory(settings, random, device))
-            { FeatureType = settings.Model.FeatureType };
+        LayerFactory factory = Factory(settings, random, device);
+        return new(phaseOne, settings.Modifiers.Isc, settings.Phase2.FrozenNorm, factory) { FeatureType = settings.Model.FeatureType };
     }
 
     private static LayerFactory Factory(Settings settings, Generator random, Device device)
