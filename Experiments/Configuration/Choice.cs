@@ -40,7 +40,7 @@ internal sealed class Choice<T> : IChoice, IEquatable<Choice<T>>
     public IReadOnlyList<string> Names => _registry.Names;
 
     /// <summary>The chosen entry.</summary>
-    public T Value => _registry[Name];
+    public T Value => _registry.Find(Name);
 
     /// <summary>Its options.</summary>
     public object Options => OptionsOf(Name);
@@ -50,14 +50,11 @@ internal sealed class Choice<T> : IChoice, IEquatable<Choice<T>>
 
     /// <summary>The same options with another name chosen.</summary>
     /// <exception cref="UsageException">There is no such name.</exception>
-    public Choice<T> Choose(string name)
-    {
-        _ = _registry[name];
-        return new(_registry, _options, name);
-    }
+    public Choice<T> Choose(string name) => new(_registry, _options, _registry.Checked(name));
 
-    /// <summary>The same choice with other options of one of <see cref="Names"/>.</summary>
-    public Choice<T> With(string name, object options) => new(_registry, new(_options) { [name] = options }, Name);
+    /// <summary>The same choice with other options of a name.</summary>
+    /// <exception cref="UsageException">There is no such name.</exception>
+    public Choice<T> With(string name, object options) => new(_registry, new(_options) { [_registry.Checked(name)] = options }, Name);
 
     IChoice? IChoice.TryChoose(string name) => Names.Contains(name) ? Choose(name) : null;
 

@@ -26,9 +26,12 @@ internal sealed class Registry<T>(string kind, Func<T, string> name, Func<T, obj
     /// <summary>The names in the order of registration; from the first reading on nothing can be added.</summary>
     public IReadOnlyList<string> Names => _names ??= [.. _entries.Select(name)];
 
-    /// <summary>The entry of a name.</summary>
-    /// <exception cref="UsageException">There is none; the message has the nearest.</exception>
-    public T this[string known] => _entries.Find(entry => name(entry) == known) ?? throw new UsageException(
+    /// <summary>The entry of one of <see cref="Names"/>.</summary>
+    public T Find(string known) => _entries.First(entry => name(entry) == known);
+
+    /// <summary>A name, if it is registered.</summary>
+    /// <exception cref="UsageException">It is not; the message has the nearest.</exception>
+    public string Checked(string known) => Names.Contains(known) ? known : throw new UsageException(
         $"there is no {kind} {Terminal.OneLine(known)}; did you mean {Names.MinBy(other => NearestKey.Edits(known, other))}?");
 
     /// <summary>Adds an entry, before any setting is read.</summary>

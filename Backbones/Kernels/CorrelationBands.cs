@@ -1,0 +1,229 @@
+using System.Numerics;
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+
+namespace Imta.MetaWeight.Backbones.Kernels;
+
+/// <content>What a chunk computes: bands of images, tile by tile.</content>
+internal static unsafe partial class Correlation<T>
+{
+    /// <summary>All parts for some images together, or for a band of one.</summary>
+    private static void Band(void* context, long chunk, void* work)
+    {
+        var job = (CorrelationJob*)context;
+        T* copy = (T*)work + RegisterTiles<T>.MostElements;
+        long first = chunk / job->Bands * job->ImagesTogether, band = chunk % job->Bands;
+        (long First, long Count) images = (first, Math.Min(job->ImagesTogether, job->X.Count - first));
+        for (long p = 0; p < job->PartCount; p++)
+        {
+            CorrelationPart* part = job->Parts + p;
+            Windows windows = part->Windows;
+            long begin = band * windows.Down / job->Bands, down = ((band + 1) * windows.Down / job->Bands) - begin;
+            if (down == 0 || windows.Across == 0)
+            {
+                continue;
+            }
+
+            Plane plane = job->X.IsOne && windows.ArePixels(job->X.First) && windows.Across >= RegisterTiles<T>.MostRows / 2
+                ? Plane.On<T>(job->X.First, first, begin)
+                : Plane.Copy(job->X, windows, images, begin, down, copy);
+            Multiply(job, part, plane, images, begin, down, (T*)work);
+        }
+    }
+
+    private static void Multiply(
+        CorrelationJob* job, CorrelationPart* part, in Plane plane, (long First, long Count) images, long begin, long down, T* tile)
+    {
+        long vectors = Vectors(Outputs(job, *part)), terms = Terms(job, *part);
+        nint length = (nint)(part->Windows.Width * job->X.Channels);
+        T* panel = (T*)job->Panels + ((part - job->Parts) * job->PanelSize);
+        for (long vector = 0; vector < vectors;)
+        {
+            int taken = RegisterTiles<T>.Take(vectors - vector);
+            nint row = taken * RegisterTiles<T>.Width;
+            var product = new Product<T>
+            {
+                ARow = (nint)part->Windows.StepAcross * plane.Pixel,
+                Groups = 1,
+                Segments = (nint)part->Windows.Height,
+                Length = length,
+                AStep = 1,
+                ASegment = plane.Row,
+                B = panel + row,
+                BStep = row,
+                BSegment = row * length,
+                Initial = panel,
+                InitialHalf = panel,
+                Rectifies = job->Rectifies,
+            };
+            new Tiles(job, part, plane, &product, (vector, vectors), tile).Over(images, begin, down);
+            panel += row * (nint)(1 + terms);
+            vector += taken;
+        }
+    }
+
+    /// <summary>The tiles of a panel: each half of a tile is a few windows side by side.</summary>
+    private ref struct Tiles
+    {
+        private const long Ahead = 16; // windows
+
+        private readonly CorrelationJob* _job;
+        private readonly CorrelationPart* _part;
+        private readonly Plane _plane;
+        private readonly Product<T>* _product;
+        private readonly int _vectors, _half; // of a tile, windows of its half
+        private readonly nint _row, _columns; // of a tile's memory; outputs that there are
+        private readonly nint _next, _nextOfSecond; // from what a window gives to what the next gives, in each tensor
+        private readonly nint _ofFirst; // outputs that the first tensor has; the second has the rest
+        private readonly long _output; // the first
+        private readonly bool _fetchesSource; // whether the images are read where they lie, and not yet by a panel before
+        private readonly bool _maySpill; // whether what is written beyond a window's outputs falls on next ones', written later
+        private readonly T* _tile; // for what cannot be written at once
+        private Half _waiting;
+
+        public Tiles(
+            CorrelationJob* job, CorrelationPart* part, in Plane plane, Product<T>* product, (long First, long All) vectors, T* tile)
+        {
+            (_plane, _vectors) = (plane, RegisterTiles<T>.Take(vectors.All - vectors.First));
+            _job = job;
+            _part = part;
+            _product = product;
+            _tile = tile;
+            _half = RegisterTiles<T>.Rows(_vectors) / 2;
+            _row = _vectors * RegisterTiles<T>.Width;
+            _output = vectors.First * RegisterTiles<T>.Width;
+            _columns = (nint)Math.Min(_row, Outputs(job, *part) - _output);
+            _fetchesSource = vectors.First == 0 && job->X.IsOne && part->Windows.ArePixels(job->X.First);
+            _next = (nint)part->Across * job->Y.First.Pixel;
+            _nextOfSecond = (nint)part->Across * job->Y.Second.Pixel;
+            _ofFirst = job->Y.IsOne ? _columns : (nint)Math.Clamp(job->Y.First.Channels - _output, 0, _columns);
+            _maySpill = _next == _columns && !job->Adds;
+        }
+
+        public void Over((long First, long Count) images, long begin, long down)
+        {
+            long across = _part->Windows.Across, step = _part->Windows.Step;
+            for (long image = 0; image < images.Count; image++)
+            {
+                for (long y = 0; y < down; y++)
+                {
+                    T* source = (T*)_plane.Data + (image * _plane.Image) + (y * step * _plane.Row);
+                    (long row, ImagePair targets) = (((begin + y) * _part->Down) + _part->Top, _job->Y);
+                    T* target = targets.First.At<T>(images.First + image, row, _part->Left) + _output;
+                    T* second = targets.IsOne ? null
+                        : targets.Second.At<T>(images.First + image, row, _part->Left) + Math.Max(0, _output - targets.First.Channels);
+                    AddRow(source, target, second, across);
+                }
+            }
+
+            if (_waiting.Windows > 0)
+            {
+                Add(_waiting);
+            }
+        }
+
+        private void AddRow(T* source, T* target, T* second, long across)
+        {
+            for (long x = 0; x < across; x += _half)
+            {
+                long at = Math.Max(0, Math.Min(x, across - _half)), done = x - at; // the last overlaps the one before it
+                bool fits = _columns == _row || (_maySpill && ((at + _half - 1) * _next) + _row <= across * _next);
+                bool isWhole = second == null && fits && across >= _half && !(_job->Adds && done > 0);
+                if (_fetchesSource)
+                {
+                    Plane.Fetch(source + ((x + Ahead) * _product->ARow), _product->ARow, (nint)_job->X.Channels, _half);
+                }
+
+                if (_job->Adds)
+                {
+                    Plane.Fetch(target + ((x + Ahead) * _next), _next, _ofFirst, _half);
+                }
+
+                T* from = source + (at * _product->ARow);
+                Add(new(from, target + (at * _next), second + (at * _nextOfSecond), done, Math.Min(_half, across), isWhole));
+            }
+        }
+
+        /// <summary>One half more.</summary>
+        private void Add(Half half)
+        {
+            if (_waiting.Windows == 0)
+            {
+                _waiting = half;
+                return;
+            }
+
+            Half first = _waiting;
+            _waiting = default;
+            bool isDirect = first.IsWhole && half.IsWhole;
+            _product->A = first.Source;
+            _product->AHalf = (nint)(half.Source - first.Source);
+            _product->C = isDirect ? first.Target : _tile;
+            _product->CHalf = isDirect ? half.Target : _tile + (_half * _row);
+            _product->CRow = isDirect ? _next : _row;
+            if (_job->Adds)
+            {
+                Begin(first, half, isDirect);
+            }
+
+            RegisterTiles<T>.Run(_vectors, _product);
+            if (!isDirect)
+            {
+                Write(first, _tile);
+                Write(half, _tile + (_half * _row));
+            }
+        }
+
+        /// <summary>Lets the sums begin with what is there.</summary>
+        private readonly void Begin(Half first, Half second, bool isDirect)
+        {
+            _product->Initial = _product->C;
+            _product->InitialHalf = _product->CHalf;
+            _product->InitialRow = _product->CRow;
+            if (!isDirect)
+            {
+                Copy(first, _tile, 0, isBack: false);
+                Copy(second, _tile + (_half * _row), 0, isBack: false);
+            }
+        }
+
+        private readonly void Write(Half half, T* tile) => Copy(half, tile, _job->Adds ? half.Done : 0, isBack: true);
+
+        /// <summary>Copies the outputs of a half's windows from a tile's memory, or to it.</summary>
+        private readonly void Copy(Half half, T* tile, long from, bool isBack)
+        {
+            for (long window = from; window < half.Windows; window++)
+            {
+                T* own = tile + (window * _row);
+                Copy(own, half.Target + (window * _next), _ofFirst, isBack);
+                if (half.Second != null)
+                {
+                    Copy(own + _ofFirst, half.Second + (window * _nextOfSecond), _columns - _ofFirst, isBack);
+                }
+            }
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private static void Copy(T* tile, T* target, nint count, bool isBack)
+            => RegisterTiles<T>.Copy(isBack ? tile : target, isBack ? target : tile, count);
+    }
+
+    /// <summary>
+    /// Half of a tile: some windows, of which a few may be done already; whole, if it can be written where it belongs at once.
+    /// </summary>
+    private readonly struct Half(T* source, T* target, T* second, long done, long windows, bool isWhole)
+    {
+        public T* Source { get; } = source;
+
+        public T* Target { get; } = target;
+
+        /// <summary>In the second tensor, or null.</summary>
+        public T* Second { get; } = second;
+
+        public long Done { get; } = done;
+
+        public long Windows { get; } = windows;
+
+        public bool IsWhole { get; } = isWhole;
+    }
+}
