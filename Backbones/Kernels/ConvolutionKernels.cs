@@ -41,7 +41,7 @@ public static unsafe partial class ConvolutionKernels
         Tensor x, Tensor weight, Tensor? bias, long stride, long padding, bool rectifies, bool adds, params ReadOnlySpan<Tensor> y)
     {
         Operand input = Operand.Rows(x, "x");
-        Windows windows = Of(x, weight, y, stride, padding);
+        Windows windows = Checked(x, weight, y, stride, padding);
         ImagePair output = Pair(y, "y", out bool isDense);
         Apart(y, "y", x, "x");
         input.ByType(Run<float>, Run<double>);
@@ -79,7 +79,7 @@ public static unsafe partial class ConvolutionKernels
     /// <param name="byInput"><c>[N, I, H, W]</c>, written.</param>
     public static void BackwardInput(ReadOnlySpan<Tensor> byOutput, Tensor weight, long stride, long padding, bool adds, Tensor byInput)
     {
-        _ = Of(byInput, weight, byOutput, stride, padding);
+        _ = Checked(byInput, weight, byOutput, stride, padding);
         ImagePair given = Pair(byOutput, "the gradient by the output", out _);
         Operand written = Operand.Rows(byInput, "the gradient by the input");
         Apart(byOutput, "the gradient by the output", byInput, "the gradient by the input");
@@ -116,7 +116,7 @@ public static unsafe partial class ConvolutionKernels
     /// <param name="byWeight"><c>[O, I, K, K]</c> without gaps, written.</param>
     public static void BackwardWeight(ReadOnlySpan<Tensor> byOutput, Tensor x, long stride, long padding, Tensor byWeight)
     {
-        Windows windows = Of(x, byWeight, byOutput, stride, padding);
+        Windows windows = Checked(x, byWeight, byOutput, stride, padding);
         ImagePair given = Pair(byOutput, "the gradient by the output", out _);
         Operand input = Operand.Rows(x, "x");
         input.ByType(Run<float>, Run<double>);

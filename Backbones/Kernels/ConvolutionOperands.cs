@@ -28,7 +28,7 @@ public static unsafe partial class ConvolutionKernels
         return new(first.AsImages(), tensors.Length == 1 ? default : Operand.Rows(tensors[1], name).AsImages());
     }
 
-    private static Windows Of(Tensor x, Tensor weight, ReadOnlySpan<Tensor> y, long stride, long padding)
+    private static Windows Checked(Tensor x, Tensor weight, ReadOnlySpan<Tensor> y, long stride, long padding)
     {
         if (y.Length is not (1 or 2))
         {

@@ -37,7 +37,7 @@ internal sealed record TrainedNetwork(string File, Settings Settings, int? Epoch
         Content content = ForeignFile.Open(file, configured: given is not null) is { } foreign ? Content.Of(foreign, given) : Content.Of(Checkpoint.Read(file), file);
         Settings settings = machine(content.Settings);
         Device device = ComputeDevice.Prepare(settings);
-        MultiExitNetwork network = Networks.OfPhase(TrainingPhase.Of(settings, content.Phase), device);
+        MultiExitNetwork network = Networks.ForPhase(TrainingPhase.Of(settings, content.Phase), device);
         string? warning = content.Restore(network);
         if (network.state_dict().FirstOrDefault(entry => !entry.Value.isfinite().all().item<bool>()) is { Key: { } broken })
         {

@@ -10,11 +10,11 @@ internal static class Networks
 {
     /// <summary>The network of a run's last phase with its first parameters.</summary>
     /// <exception cref="UsageException">The settings describe nothing that can be built.</exception>
-    public static MultiExitNetwork Build(Settings settings, Device device) => OfPhase(TrainingPhase.Of(settings)[^1], device);
+    public static MultiExitNetwork Build(Settings settings, Device device) => ForPhase(TrainingPhase.Of(settings)[^1], device);
 
     /// <summary>The network of a phase with its first parameters.</summary>
     /// <exception cref="UsageException">The settings describe nothing that can be built.</exception>
-    public static MultiExitNetwork OfPhase(TrainingPhase phase, Device device) => phase.Number == 1
+    public static MultiExitNetwork ForPhase(TrainingPhase phase, Device device) => phase.Number == 1
         ? PhaseOne(phase.Settings, device)
         : PhaseTwo(phase.Settings, PhaseOne(TrainingPhase.FirstOfTwo(phase.Settings), device), device);
 
