@@ -1,5 +1,3 @@
-using System.Numerics;
-
 namespace Imta.MetaWeight.Backbones.Kernels;
 
 /// <content>The checks of operands.</content>
