@@ -25,7 +25,7 @@ public sealed class PolicySection
         }
         catch (JsonException e)
         {
-            throw new FormatException(e.LineNumber is { } line ? $"invalid JSON in line {line + 1}" : "it has a key twice", e);
+            throw new FormatException(e.LineNumber is { } line ? $"invalid JSON in line {line + 1}" : "a key is there twice", e);
         }
     }
 

@@ -89,9 +89,7 @@ internal sealed record PolicyFile(
         return Of(network, validation, normalisation, found, new PolicyBudget(null, null, shares));
     }
 
-    /// <summary>Thresholds for held-out images to cost the most within a budget.</summary>
-    /// <inheritdoc cref="ForShares"/>
-    /// <param name="macs">Multiply-adds per sample on average, at most; exit 1 is within them.</param>
+    /// <summary>Thresholds under which held-out images cost the most within a budget of multiply-adds on average; exit 1 is within it.</summary>
     public static PolicyFile ForMacs(
         TrainedNetwork network, Predictions validation, Normalisation normalisation, IExitCriterion criterion, double macs)
     {

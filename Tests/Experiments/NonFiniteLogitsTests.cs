@@ -1,0 +1,46 @@
+using Imta.MetaWeight.Backbones;
+
+namespace Imta.MetaWeight.Tests.Experiments;
+
+/// <summary>A network with finite weights and NaN logits stops whatever predicts, in one line: no image is counted as class 0.</summary>
+public sealed class NonFiniteLogitsTests(TrainedRun trained) : IClassFixture<TrainedRun>
+{
+    [Fact]
+    public void Evaluation_calibration_and_inference_stop_and_write_nothing()
+    {
+        trained.Run(0, "calibrate", "run", "--shares", "1,1,1", "--out", "thirds.json");
+        trained.Change("spoilt.pt", TrainedRun.Spoil);
+        string[] data = ["--data", trained.Cifar.Root];
+
+        trained.Refusal(["eval", "spoilt.pt", "--out", "tables", .. data]).Should().MatchRegex("NaN or infinite for ([0-9]+) of \\1 images at exit 1: ");
+        trained.Refusal(["eval", "spoilt.pt", "--out", "tables", "--latency", .. data]).Should().Contain("NaN or infinite");
+        trained.Refusal(["calibrate", "spoilt.pt", "--macs", "3M", "--out", "policy.json", .. data]).Should().MatchRegex("for ([0-9]+) of \\1 images at exit 1: ");
+        trained.Refusal(["infer", "spoilt.pt", "--policy", "thirds.json", "--out", "answers.csv", .. data]).Should().Contain("for 40 of 40 images at exit 1: ");
+        Directory.GetFiles(trained.In("tables")).Should().BeEmpty();
+        File.Exists(trained.In("policy.json")).Should().BeFalse();
+        File.Exists(trained.In("answers.csv")).Should().BeFalse();
+    }
+
+    [Theory]
+    [InlineData(500)] // images of validation
+    [InlineData(0)] // none: the test stops
+    public void Training_stops_at_the_validation_and_at_the_test(int held)
+    {
+        using var folder = new TemporaryFolder();
+        string[] train =
+            ["train", "--out", "run", .. ImtaProcess.Tiny, "--set", "train.epochs=2", "--set", "data.trainLimit=500", "--set", $"data.validation={held}"];
+        using (ImtaProcess process = ImtaProcess.Start(folder.Path, train))
+        {
+            process.WaitUntil(() => File.Exists(folder.In("run", "epochs.csv")) && File.ReadLines(folder.In("run", "epochs.csv")).Count() > 1);
+            process.Kill();
+            process.End();
+        }
+
+        string latest = folder.In("run", "checkpoints", "latest.pt");
+        TrainedRun.Change(latest, latest, TrainedRun.Spoil);
+
+        folder.Run(2, "train", "--resume", "run").Error.Should().MatchRegex("imta: the network's logits are NaN or infinite for ([0-9]+) of \\1 images at exit 1: .*\n$");
+
+        File.Exists(folder.In("run", "anytime.csv")).Should().BeFalse();
+    }
+}
