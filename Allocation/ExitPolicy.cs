@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using System.Text.Json.Nodes;
 
 namespace Imta.MetaWeight.Allocation;
@@ -30,25 +31,27 @@ public interface IExitPolicy
 /// <summary>The kinds of policies, and what holds for every policy.</summary>
 public static class ExitPolicies
 {
-    private static readonly SortedDictionary<string, Func<PolicySection, IExitPolicy>> Registered = new(StringComparer.Ordinal)
-    {
-        [ThresholdPolicy.Name] = ThresholdPolicy.Read,
-    };
+    private static ImmutableSortedDictionary<string, Func<PolicySection, IExitPolicy>> _readers =
+        ImmutableSortedDictionary.Create<string, Func<PolicySection, IExitPolicy>>(StringComparer.Ordinal)
+            .Add(ThresholdPolicy.Name, ThresholdPolicy.Read);
 
     /// <summary>The names of all kinds.</summary>
-    public static IReadOnlyCollection<string> Kinds => Registered.Keys;
+    public static IReadOnlyList<string> Kinds => [.. _readers.Keys];
 
     /// <summary>Makes a kind of policy known, before any policy file is read.</summary>
     /// <param name="kind">Its <see cref="IExitPolicy.Kind"/>.</param>
     /// <param name="read">Makes the policy of its keys in a file; throws <see cref="FormatException"/> where they are invalid.</param>
     /// <exception cref="ArgumentException">There is a kind of this name.</exception>
-    public static void Register(string kind, Func<PolicySection, IExitPolicy> read) => Registered.Add(kind, read);
+    public static void Register(string kind, Func<PolicySection, IExitPolicy> read)
+        => ImmutableInterlocked.Update(ref _readers, readers => readers.ContainsKey(kind)
+            ? throw new ArgumentException($"there is a kind {kind} already", nameof(kind))
+            : readers.Add(kind, read));
 
     /// <summary>The policy that a file's keys describe.</summary>
     /// <param name="kind">Its kind.</param>
     /// <param name="section">The keys.</param>
     /// <exception cref="FormatException">The kind is unknown, or its keys are missing or invalid.</exception>
-    public static IExitPolicy Read(string kind, PolicySection section) => Registered.TryGetValue(kind, out Func<PolicySection, IExitPolicy>? read)
+    public static IExitPolicy Read(string kind, PolicySection section) => _readers.TryGetValue(kind, out var read)
         ? read(section)
         : throw new FormatException($"kind is {kind}; expected {string.Join(" or ", Kinds)}");
 

@@ -52,30 +52,6 @@ internal sealed record PolicyFile(
         PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower,
     };
 
-    /// <summary>Says where equal scores, which leave together, kept the exits far from the shares that were asked for; null: nowhere.</summary>
-    public string? TieNote()
-    {
-        if (this is not { Budget: { Macs: null, Shares: { } asked }, Validation: { } achieved })
-        {
-            return null;
-        }
-
-        IEnumerable<double> quotas = ExitShares.Quotas(asked, achieved.Samples).Select(quota => (double)quota / achieved.Samples);
-        return quotas.Zip(achieved.Shares).All(share => Math.Abs(share.First - share.Second) <= NotableShare)
-            ? null
-            : "many scores are equal, and their samples leave together: "
-                + $"the exits take {Percent(achieved.Shares)} % instead of {Percent(asked.Select(share => (double)share))} %";
-
-        static string Percent(IEnumerable<double> shares)
-            => string.Join(' ', shares.Select(share => (100 * share).ToString("0.0", CultureInfo.InvariantCulture)));
-    }
-
-    /// <summary>A policy's accuracy and cost on a set of images, for people.</summary>
-    /// <param name="accuracy">Share of correct predictions.</param>
-    /// <param name="meanMacs">Multiply-adds per sample on average.</param>
-    public string Describe(double accuracy, double meanMacs) => FormattableString.Invariant(
-        $"{100 * accuracy:0.0} % accuracy, {meanMacs:N0} multiply-adds on average, {meanMacs / Macs[^1]:0.00} of the last exit's");
-
     /// <summary>Thresholds for shares of held-out images at each exit.</summary>
     /// <param name="network">The network.</param>
     /// <param name="validation">Its predictions of held-out images, with the scores of <paramref name="criterion"/>.</param>
@@ -116,6 +92,53 @@ internal sealed record PolicyFile(
         }
     }
 
+    /// <summary>Reads a file's text.</summary>
+    /// <exception cref="FormatException">It is invalid.</exception>
+    public static PolicyFile Parse(string text)
+    {
+        PolicySection keys = PolicySection.Parse(text);
+        int format = keys.Get<int>("format", $"{Version}");
+        _ = format == Version ? 0 : throw new FormatException($"its format is {format}; this version reads format {Version}");
+        string kind = keys.Has("kind") ? keys.Get<string>("kind", string.Join(" or ", ExitPolicies.Kinds)) : ThresholdPolicy.Name;
+        var policy = new PolicyFile(
+            ExitPolicies.Read(kind, keys),
+            keys.Has("budget") ? keys.Get<PolicyBudget>("budget", "macs, q and shares") : null,
+            keys.Has("validation")
+                ? keys.Get<PolicyValidation>("validation", "samples, split_sha256, shares, accuracy and mean_macs")
+                : null,
+            keys.Get<long[]>("macs", "the multiply-adds of each exit"),
+            keys.Get<string>("dataset", "the name of a data set"),
+            keys.Get<Normalisation>("normalisation", "mean and std"),
+            keys.Get<string[]>("class_names", "the names of all classes"),
+            keys.Get<string>("checkpoint_sha256", "64 hexadecimal digits"));
+        keys.End();
+        return policy;
+    }
+
+    /// <summary>A policy's accuracy and cost on a set of images, for people.</summary>
+    /// <param name="accuracy">Share of correct predictions.</param>
+    /// <param name="meanMacs">Multiply-adds per sample on average.</param>
+    public string Describe(double accuracy, double meanMacs) => FormattableString.Invariant(
+        $"{100 * accuracy:0.0} % accuracy, {meanMacs:N0} multiply-adds on average, {meanMacs / Macs[^1]:0.00} of the last exit's");
+
+    /// <summary>Says where equal scores, which leave together, kept the exits far from the shares that were asked for; null: nowhere.</summary>
+    public string? TieNote()
+    {
+        if (this is not { Budget: { Macs: null, Shares: { } asked }, Validation: { } achieved })
+        {
+            return null;
+        }
+
+        IEnumerable<double> quotas = ExitShares.Quotas(asked, achieved.Samples).Select(quota => (double)quota / achieved.Samples);
+        return quotas.Zip(achieved.Shares).All(share => Math.Abs(share.First - share.Second) <= NotableShare)
+            ? null
+            : "many scores are equal, and their samples leave together: "
+                + $"the exits take {Percent(achieved.Shares)} % instead of {Percent(asked.Select(share => (double)share))} %";
+
+        static string Percent(IEnumerable<double> shares)
+            => string.Join(' ', shares.Select(share => (100 * share).ToString("0.0", CultureInfo.InvariantCulture)));
+    }
+
     /// <summary>Writes the file.</summary>
     public void Write(string path)
     {
@@ -142,27 +165,6 @@ internal sealed record PolicyFile(
                 keys.Add(key, JsonSerializer.SerializeToNode(value, Layout));
             }
         }
-    }
-
-    private static PolicyFile Parse(string text)
-    {
-        PolicySection keys = PolicySection.Parse(text);
-        int format = keys.Get<int>("format", $"{Version}");
-        _ = format == Version ? 0 : throw new FormatException($"its format is {format}; this version reads format {Version}");
-        string kind = keys.Has("kind") ? keys.Get<string>("kind", string.Join(" or ", ExitPolicies.Kinds)) : ThresholdPolicy.Name;
-        var policy = new PolicyFile(
-            ExitPolicies.Read(kind, keys),
-            keys.Has("budget") ? keys.Get<PolicyBudget>("budget", "macs, q and shares") : null,
-            keys.Has("validation")
-                ? keys.Get<PolicyValidation>("validation", "samples, split_sha256, shares, accuracy and mean_macs")
-                : null,
-            keys.Get<long[]>("macs", "the multiply-adds of each exit"),
-            keys.Get<string>("dataset", "the name of a data set"),
-            keys.Get<Normalisation>("normalisation", "mean and std"),
-            keys.Get<string[]>("class_names", "the names of all classes"),
-            keys.Get<string>("checkpoint_sha256", "64 hexadecimal digits"));
-        keys.End();
-        return policy;
     }
 
     private static PolicyFile Of(

@@ -24,11 +24,11 @@ public sealed class NonFiniteLogitsTests(TrainedRun trained) : IClassFixture<Tra
     [Theory]
     [InlineData(500)] // images of validation
     [InlineData(0)] // none: the test stops
-    public void Training_stops_at_the_validation_and_at_the_test(int held)
+    public void Training_stops_at_its_validation_and_at_its_test(int held)
     {
         using var folder = new TemporaryFolder();
         string[] train =
-            ["train", "--out", "run", .. ImtaProcess.Tiny, "--set", "train.epochs=2", "--set", "data.trainLimit=500", "--set", $"data.validation={held}"];
+            ["train", "--out", "run", .. ImtaProcess.Tiny, "--set", "train.epochs=2", "--set", "data.trainLimit=200", "--set", $"data.validation={held}"];
         using (ImtaProcess process = ImtaProcess.Start(folder.Path, train))
         {
             process.WaitUntil(() => File.Exists(folder.In("run", "epochs.csv")) && File.ReadLines(folder.In("run", "epochs.csv")).Count() > 1);
