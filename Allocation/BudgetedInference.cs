@@ -15,7 +15,7 @@ public static class BudgetedInference
 
     /// <summary>
     /// The published search. At exit k the threshold is the score of the quota's last sample, counted among those that no earlier threshold
-    /// lets leave. Samples of equal scores leave together, so more than the quota may; where the quota is 0, or more than are left, none do.
+    /// lets leave. Samples of equal scores leave together, so more than the quota may; where the quota is 0, or more than are left, none.
     /// </summary>
     /// <param name="scores">float32 <c>[N, K]</c>, of held-out samples; finite.</param>
     /// <param name="quotas">P lists of K numbers of samples (<see cref="ExitShares.Quotas"/>).</param>

@@ -1,6 +1,6 @@
 namespace Imta.MetaWeight.Allocation;
 
-/// <summary>Finds a <see cref="ThresholdPolicy"/> on held-out samples: for shares of samples at each exit, or for multiply-adds on average.</summary>
+/// <summary>Finds a <see cref="ThresholdPolicy"/> on held-out samples: for shares of them, or for multiply-adds on average.</summary>
 /// <remarks>Shapes: <c>N</c> samples, <c>K</c> exits.</remarks>
 public static class Calibration
 {
@@ -69,7 +69,7 @@ public static class Calibration
     private static int[] OfTwoExits(Tensor scores, IReadOnlyList<long> macs, double budget)
     {
         int samples = (int)scores.shape[0], step = Math.Max(1, samples / Tried);
-        int[] Quotas(int second) => [.. Enumerable.Range(0, macs.Count).Select(k => k switch { 0 => samples - second, 1 => second, _ => 0 })];
+        int[] Quotas(int second) => macs.Count == 1 ? [samples] : [samples - second, second, .. new int[macs.Count - 2]];
         int[] tried = macs.Count == 1 ? [0] : [.. Enumerable.Range(0, (samples / step) + 1).Select(i => i * step)];
         return Quotas(Best(tried, Quotas, scores, macs, budget, otherwise: 0) ?? 0);
     }

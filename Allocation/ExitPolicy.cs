@@ -79,8 +79,9 @@ public static class ExitPolicies
     {
         using DisposeScope scope = NewDisposeScope();
         Tensor leaves = policy.ExitOf(scores).unsqueeze(1).eq(arange(scores.shape[1], int64, scores.device)); // [N, K]
-        long[] counts = cat([leaves.sum([0], type: int64), leaves.logical_and(correct).sum([0], type: int64)]).cpu().data<long>().ToArray(); // [2K]
-        return new BudgetedOutcome(counts[..(counts.Length / 2)], counts[(counts.Length / 2)..]);
+        return new BudgetedOutcome(Count(leaves), Count(leaves.logical_and(correct)));
+
+        static long[] Count(Tensor flags) => flags.sum([0], type: int64).cpu().data<long>().ToArray(); // [K]
     }
 }
 

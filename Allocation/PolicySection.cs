@@ -6,7 +6,10 @@ namespace Imta.MetaWeight.Allocation;
 /// <summary>The keys of a policy file, for a reader: every error names the key and what is expected there, in one line.</summary>
 public sealed class PolicySection
 {
-    private static readonly JsonSerializerOptions Strict = new(JsonSerializerOptions.Strict) { PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower };
+    private static readonly JsonSerializerOptions Strict = new(JsonSerializerOptions.Strict)
+    {
+        PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower,
+    };
 
     private readonly JsonObject _keys;
     private readonly HashSet<string> _read = [];
@@ -47,7 +50,8 @@ public sealed class PolicySection
 
         try
         {
-            return value.Deserialize<T>(Strict) ?? (Nullable.GetUnderlyingType(typeof(T)) is not null ? default! : throw new JsonException());
+            bool mayBeNull = Nullable.GetUnderlyingType(typeof(T)) is not null;
+            return value.Deserialize<T>(Strict) ?? (mayBeNull ? default! : throw new JsonException());
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException)
         {

@@ -58,7 +58,8 @@ internal static class CalibrateCommand
         using TrainedNetwork network = TrainedNetworkArguments.Load(arguments);
         if (shares is not null && shares.Length != network.Network.Exits)
         {
-            throw new UsageException($"--shares has {shares.Length} numbers, but the network has {network.Network.Exits} exits; give one per exit");
+            throw new UsageException(
+                $"--shares has {shares.Length} numbers, but the network has {network.Network.Exits} exits; give one per exit");
         }
 
         if (macs < network.Macs[0])
@@ -85,12 +86,14 @@ internal static class CalibrateCommand
         return 0;
     }
 
-    private static (double? Macs, float[]? Shares) Budget(ParseResult arguments) => (arguments.GetValue(Macs), arguments.GetValue(Shares)) switch
-    {
-        ({ } macs, null) => (MacsOf(macs), null),
-        (null, { } shares) => (null, SharesOf(shares)),
-        _ => throw new UsageException("calibrate needs a budget: either --macs (such as 30M) or --shares (one number per exit, such as 25,25,0,0,50)"),
-    };
+    private static (double? Macs, float[]? Shares) Budget(ParseResult arguments)
+        => (arguments.GetValue(Macs), arguments.GetValue(Shares)) switch
+        {
+            ({ } macs, null) => (MacsOf(macs), null),
+            (null, { } shares) => (null, SharesOf(shares)),
+            _ => throw new UsageException(
+                "calibrate needs a budget: either --macs (such as 30M) or --shares (one number per exit, such as 25,25,0,0,50)"),
+        };
 
     private static double MacsOf(string text)
     {
@@ -99,7 +102,8 @@ internal static class CalibrateCommand
         double macs = Number(number) * unit;
         return macs > 0 && double.IsFinite(macs)
             ? macs
-            : throw new UsageException($"--macs is {Terminal.OneLine(text)}; it must be a number of multiply-adds such as 30M, 30000000 or 0.03G");
+            : throw new UsageException(
+                $"--macs is {Terminal.OneLine(text)}; it must be a number of multiply-adds such as 30M, 30000000 or 0.03G");
     }
 
     private static float[] SharesOf(string text)
@@ -108,7 +112,8 @@ internal static class CalibrateCommand
         double sum = numbers.Sum();
         return sum > 0 && double.IsFinite(sum)
             ? [.. numbers.Select(number => (float)(number / sum))]
-            : throw new UsageException($"--shares is {Terminal.OneLine(text)}; it must list one number >= 0 per exit, not all 0, such as 25,25,0,0,50");
+            : throw new UsageException(
+                $"--shares is {Terminal.OneLine(text)}; it must list one number >= 0 per exit, not all 0, such as 25,25,0,0,50");
     }
 
     private static double Number(string text)
@@ -116,7 +121,7 @@ internal static class CalibrateCommand
 
     private static IExitCriterion CriterionOf(string name) => ExitCriteria.All.FirstOrDefault(criterion => criterion.Name == name)
         ?? throw new UsageException(
-            $"--criterion is {Terminal.OneLine(name)}; it must be {string.Join(" or ", ExitCriteria.All.Select(criterion => criterion.Name))}");
+            $"--criterion is {Terminal.OneLine(name)}; it must be {string.Join(" or ", ExitCriteria.All.Select(known => known.Name))}");
 
     private static string FileOf(ParseResult arguments, TrainedNetwork network)
     {

@@ -71,12 +71,13 @@ internal static class EvalCommand
         RunMonitor monitor = RunMonitor.ForConsole();
         TestReport report = Report(network, data, policy?.Policy.Criterion ?? ExitCriteria.Confidence, points, monitor, stop.Token);
         var files = new TestFiles(folder);
-        OutputFile.Guarded(folder, () => report.Write(files, data.Train.ClassCounts(), policy?.Policy, network.Settings.Export.Predictions));
+        bool predictions = network.Settings.Export.Predictions;
+        OutputFile.Guarded(folder, () => report.Write(files, data.Train.ClassCounts(), policy?.Policy, predictions));
         Show(network, report);
         if (policy is not null)
         {
-            BudgetedOutcome outcome = report.Outcome(policy.Policy);
-            Console.WriteLine($"policy {policyFile}, on the test images: {policy.Describe(outcome.Accuracy, outcome.MeanMacs(network.Macs))}");
+            BudgetedOutcome test = report.Outcome(policy.Policy);
+            Console.WriteLine($"policy {policyFile}, on the test images: {policy.Describe(test.Accuracy, test.MeanMacs(network.Macs))}");
         }
 
         if (arguments.GetValue(Latency))
@@ -98,7 +99,8 @@ internal static class EvalCommand
         }
         catch (ArgumentOutOfRangeException e)
         {
-            throw new UsageException($"--points is {points}: with {exits} exits, powers of q = p/20 exceed the range of float32; use fewer", e);
+            throw new UsageException(
+                $"--points is {points}: with {exits} exits, powers of q = p/20 exceed the range of float32; use fewer", e);
         }
     }
 
@@ -135,7 +137,8 @@ internal static class EvalCommand
     private static IReadOnlyList<LatencyRow> Measure(
         TrainedNetwork network, RunData data, TestReport report, (int Batch, int Repeat) size, RunMonitor monitor, CancellationToken stop)
     {
-        using var measurement = new LatencyMeasurement(network, data.Test, data.Normalisation, report, size.Batch * size.Repeat, size.Batch);
+        int images = size.Batch * size.Repeat;
+        using var measurement = new LatencyMeasurement(network, data.Test, data.Normalisation, report, images, size.Batch);
         int done = 0, steps = measurement.Steps(size.Batch, size.Repeat);
         IReadOnlyList<LatencyRow> rows = [];
         monitor.Track(steps, 0, () => rows = measurement.Run(size.Batch, size.Repeat, Advance));

@@ -21,7 +21,8 @@ internal static class InferCommand
     private static readonly Option<string?> Data = new("--data")
     {
         HelpName = "FILE|DIR",
-        Description = "Images in the data set's binary layout, or the data set's folder, whose test images are classified; default: the run's",
+        Description =
+            "Images in the data set's binary layout, or the data set's folder, whose test images are classified; default: the run's",
     };
 
     private static readonly Option<string?> Pictures = new("--images")
@@ -57,14 +58,16 @@ internal static class InferCommand
         PolicyFile policy = TrainedNetworkArguments.Policy(arguments.GetValue(Policy)!, network);
         OutputFile.Check(file);
         string? folder = arguments.GetValue(Pictures), data = arguments.GetValue(Data);
-        (ImageSet images, PictureTally? tally) = folder is null ? ImagesOf(network, data) : PicturesOf(network, folder, data, policy.ClassNames);
+        (ImageSet images, PictureTally? tally) = folder is null
+            ? ImagesOf(network, data)
+            : PicturesOf(network, folder, data, policy.ClassNames);
         using ImageSet held = images;
         tally?.TellOfAnswers();
         RunMonitor monitor = RunMonitor.ForConsole();
         var inference = new EarlyExitInference(network, policy);
         int batches = (images.Count + size - 1) / size, done = 0;
         List<AnswerRow> rows = [];
-        monitor.Track(batches, 0, () => rows = inference.Run(images, size, stop.Token, () => monitor.Advance($"batch {++done}/{batches}")));
+        monitor.Track(batches, 0, () => rows = inference.Run(images, size, Advance, stop.Token));
         if (tally is not null)
         {
             rows.RemoveAll(row => tally.Unreadable.Contains(images.Files!.PathOf(row.Sample)));
@@ -80,6 +83,8 @@ internal static class InferCommand
         Show(rows, folder is null ? images : null, network, inference.Seconds);
         Console.WriteLine($"wrote the predictions to {file}");
         return 0;
+
+        void Advance() => monitor.Advance($"batch {++done}/{batches}");
     }
 
     private static (ImageSet Images, PictureTally? Tally) ImagesOf(TrainedNetwork network, string? place)
@@ -131,9 +136,11 @@ internal static class InferCommand
         string accuracy = labelled is null
             ? ""
             : FormattableString.Invariant($"{100 * EarlyExitInference.Accuracy(rows, labelled):0.0} % accuracy, ");
-        IEnumerable<double> shares = Enumerable.Range(1, network.Network.Exits).Select(exit => rows.Average(row => row.Exit == exit ? 1.0 : 0));
+        int exits = network.Network.Exits;
+        IEnumerable<double> shares = Enumerable.Range(1, exits).Select(exit => rows.Average(row => row.Exit == exit ? 1.0 : 0));
         Console.WriteLine(FormattableString.Invariant(
-            $"{rows.Count:N0} images: {accuracy}{RunMonitor.PerExit(shares)} % at exits 1 to {network.Network.Exits}, ")
-            + FormattableString.Invariant($"{rows.Average(row => row.Macs):N0} multiply-adds on average, {rows.Count / seconds:0} images/s"));
+            $"{rows.Count:N0} images: {accuracy}{RunMonitor.PerExit(shares)} % at exits 1 to {exits}, ")
+            + FormattableString.Invariant(
+                $"{rows.Average(row => row.Macs):N0} multiply-adds on average, {rows.Count / seconds:0} images/s"));
     }
 }

@@ -119,15 +119,17 @@ internal static class Diagnostics
     }
 
     /// <summary>
-    /// Expected calibration error: over bins of confidence, the mean distance of accuracy and confidence, weighted by samples (Guo et al., 2017).
+    /// Expected calibration error (Guo et al., 2017): over bins of confidence, the mean distance of accuracy and confidence, weighted by
+    /// samples.
     /// </summary>
-    public static double CalibrationError(IReadOnlyList<bool> correct, IReadOnlyList<float> confidence) => Enumerable.Range(0, correct.Count)
+    public static double CalibrationError(IReadOnlyList<bool> correct, IReadOnlyList<float> confidence) => Enumerable
+        .Range(0, correct.Count)
         .GroupBy(i => Math.Clamp((int)MathF.Ceiling(confidence[i] * Bins) - 1, 0, Bins - 1)) // a bin holds its upper end
         .Sum(bin => Math.Abs(bin.Sum(i => (correct[i] ? 1.0 : 0) - confidence[i]))) / correct.Count;
 
     /// <summary>
-    /// The chance that a correct prediction is more confident than a wrong one, equal ones counting half; null where all are correct, or all
-    /// are wrong.
+    /// The chance that a correct prediction is more confident than a wrong one, equal ones counting half; null where all are correct, or
+    /// all wrong.
     /// </summary>
     public static double? Auroc(IReadOnlyList<bool> correct, IReadOnlyList<float> confidence)
     {

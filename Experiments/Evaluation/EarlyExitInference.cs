@@ -17,10 +17,10 @@ internal sealed class EarlyExitInference(TrainedNetwork network, PolicyFile poli
     /// <summary>The rows of <c>answers.csv</c>, in the images' order.</summary>
     /// <param name="images">The images.</param>
     /// <param name="size">The batch size.</param>
-    /// <param name="stop">Ends the work after its present batch.</param>
     /// <param name="advance">Told of each batch.</param>
+    /// <param name="stop">Ends the work after its present batch.</param>
     /// <exception cref="UsageException">The network's logits are NaN or infinite.</exception>
-    public List<AnswerRow> Run(ImageSet images, int size, CancellationToken stop, Action advance)
+    public List<AnswerRow> Run(ImageSet images, int size, Action advance, CancellationToken stop)
     {
         var rows = new List<AnswerRow>();
         var clock = Stopwatch.StartNew();

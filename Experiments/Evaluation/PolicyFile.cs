@@ -23,7 +23,7 @@ internal sealed record PolicyBudget(double? Macs, double? Q, IReadOnlyList<float
 /// <param name="MeanMacs">Multiply-adds per sample on average.</param>
 internal sealed record PolicyValidation(long Samples, string SplitSha256, IReadOnlyList<double> Shares, double Accuracy, double MeanMacs);
 
-/// <summary>An exit policy as a file: what <c>imta calibrate</c> writes, <c>imta infer</c> and <c>imta eval</c> read (docs/files.md).</summary>
+/// <summary>An exit policy as a file (docs/files.md): <c>imta calibrate</c> writes it, <c>imta infer</c> and <c>imta eval</c> read it.</summary>
 /// <param name="Policy">The policy, whose own keys stand at the start of the file.</param>
 /// <param name="Budget">What it was calibrated to; null: the file does not say.</param>
 /// <param name="Validation">What it does on held-out images; null: the file does not say.</param>
@@ -65,7 +65,7 @@ internal sealed record PolicyFile(
         return Of(network, validation, normalisation, found, new PolicyBudget(null, null, shares));
     }
 
-    /// <summary>Thresholds under which held-out images cost the most within a budget of multiply-adds on average; exit 1 is within it.</summary>
+    /// <summary>Thresholds under which held-out images cost the most within multiply-adds on average; exit 1 is within them.</summary>
     public static PolicyFile ForMacs(
         TrainedNetwork network, Predictions validation, Normalisation normalisation, IExitCriterion criterion, double macs)
     {
@@ -88,7 +88,8 @@ internal sealed record PolicyFile(
         }
         catch (Exception e) when (e is FormatException or IOException or UnauthorizedAccessException)
         {
-            throw new UsageException($"{path} is not a readable policy ({Terminal.OneLine(e.Message.TrimEnd('.'))}); create one with imta calibrate", e);
+            string problem = Terminal.OneLine(e.Message.TrimEnd('.'));
+            throw new UsageException($"{path} is not a readable policy ({problem}); create one with imta calibrate", e);
         }
     }
 
@@ -121,7 +122,7 @@ internal sealed record PolicyFile(
     public string Describe(double accuracy, double meanMacs) => FormattableString.Invariant(
         $"{100 * accuracy:0.0} % accuracy, {meanMacs:N0} multiply-adds on average, {meanMacs / Macs[^1]:0.00} of the last exit's");
 
-    /// <summary>Says where equal scores, which leave together, kept the exits far from the shares that were asked for; null: nowhere.</summary>
+    /// <summary>Says that equal scores, which leave together, kept exits far from the shares that were asked for; null: they did not.</summary>
     public string? TieNote()
     {
         if (this is not { Budget: { Macs: null, Shares: { } asked }, Validation: { } achieved })
@@ -183,16 +184,20 @@ internal sealed record PolicyFile(
             network.Hash());
     }
 
-    private string? Mismatch(TrainedNetwork network) => this switch
+    private string? Mismatch(TrainedNetwork network)
     {
-        _ when Policy.Exits is { } exits && exits != network.Network.Exits => $"is for {exits} exits, but the network has {network.Network.Exits}",
-        _ when Dataset != NameOf(network.Settings) => $"is for {Terminal.OneLine(Dataset)}, but the network is for {NameOf(network.Settings)}",
-        _ when !Macs.SequenceEqual(network.Macs) => "has different multiply-adds than the network",
-        _ when ClassNames.Contains(null!) => "has a class without a name",
-        _ when ClassNames.Count != network.Network.Classes => $"names {ClassNames.Count} classes, but the network has {network.Network.Classes}",
-        _ when !IsPossible(Normalisation) => $"does not have {Channels} finite means and {Channels} positive standard deviations",
-        _ => null,
-    };
+        (long exits, long classes, string dataset) = (network.Network.Exits, network.Network.Classes, NameOf(network.Settings));
+        return this switch
+        {
+            _ when Policy.Exits is { } own && own != exits => $"is for {own} exits, but the network has {exits}",
+            _ when Dataset != dataset => $"is for {Terminal.OneLine(Dataset)}, but the network is for {dataset}",
+            _ when !Macs.SequenceEqual(network.Macs) => "has different multiply-adds than the network",
+            _ when ClassNames.Contains(null!) => "has a class without a name",
+            _ when ClassNames.Count != classes => $"names {ClassNames.Count} classes, but the network has {classes}",
+            _ when !IsPossible(Normalisation) => $"does not have {Channels} finite means and {Channels} positive standard deviations",
+            _ => null,
+        };
+    }
 
     private static bool IsPossible(Normalisation normalisation)
         => normalisation.Mean.Count == Channels && normalisation.Mean.All(double.IsFinite)

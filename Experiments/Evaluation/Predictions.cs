@@ -78,8 +78,8 @@ internal sealed record Predictions(ImageSet Set, Tensor Classes, Tensor Confiden
             return new Predictions(set, None(int64), None(float32), None(float32), None(float32), None(ScalarType.Bool));
         }
 
-        Tensor[] whole = [.. Enumerable.Range(0, parts[0].Length).Select(part => scope.MoveToOuter(cat([.. parts.Select(of => of[part])], 0)))];
-        return new Predictions(set, whole[0], whole[1], whole[2], whole[3], whole[4]);
+        Tensor Whole(int part) => scope.MoveToOuter(cat([.. parts.Select(of => of[part])], 0));
+        return new Predictions(set, Whole(0), Whole(1), Whole(2), Whole(3), Whole(4));
     }
 
     /// <summary>Refuses predictions that follow from NaN or infinite logits: their cross-entropy is NaN.</summary>
@@ -96,13 +96,13 @@ internal sealed record Predictions(ImageSet Set, Tensor Classes, Tensor Confiden
 
     /// <summary>What a user is told of a network with such logits.</summary>
     public static UsageException Refusal(NonFiniteLogitsException logits)
-        => new($"{logits.Message}: its training diverged or its running statistics are damaged; take another checkpoint, or retrain", logits);
+        => new($"{logits.Message}: its training diverged or its statistics are damaged; take another checkpoint, or retrain", logits);
 
     /// <summary>The K scores.</summary>
     public ExitScore[] PerExit()
     {
         using DisposeScope scope = NewDisposeScope();
-        Tensor sums = stack([Losses.to_type(float64).sum([0]), Correct.to_type(float64).sum([0]), TopFive.to_type(float64).sum([0])]); // [3, K]
+        Tensor sums = stack([.. new[] { Losses, Correct, TopFive }.Select(of => of.to_type(float64).sum([0]))]); // [3, K]
         double[] means = sums.div(Set.Count).ToArray<double>();
         return [.. Enumerable.Range(0, Exits).Select(k => new ExitScore(means[k], means[Exits + k], means[(2 * Exits) + k]))];
     }

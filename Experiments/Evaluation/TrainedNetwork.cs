@@ -95,8 +95,8 @@ internal sealed record TrainedNetwork(
 
         public static Content Of(ForeignCheckpoint foreign, Settings? given)
         {
-            Settings settings = given
-                ?? throw new UsageException($"{foreign.File} is {foreign.Kind}, which does not contain its configuration; give --config CONFIG.yaml");
+            Settings settings = given ?? throw new UsageException(
+                $"{foreign.File} is {foreign.Kind}, which does not contain its configuration; give --config CONFIG.yaml");
             TrainingPhase phase = foreign.PhaseOf(settings);
             return new Content(
                 settings,

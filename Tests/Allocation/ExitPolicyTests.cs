@@ -10,7 +10,7 @@ public sealed class ExitPolicyTests
     {
         using DisposeScope scope = NewDisposeScope();
         Tensor classes = tensor(new[] { 1f, 1, 2, 2, 1, 2, 2, 2, 1, 2, 1, 2, 1, 1, 1, 1 }, [4, 4]);
-        Tensor correct = tensor(new[] { true, true, false, false, true, false, true, true, true, true, true, false, true, false, true, true }, [4, 4]);
+        Tensor correct = tensor(new[] { 1, 1, 0, 0, 1, 0, 1, 1, 1, 1, 1, 0, 1, 0, 1, 1 }, [4, 4]).gt(0);
 
         new PatiencePolicy(2).ExitOf(classes).data<long>().ToArray().Should().Equal(1, 2, 3, 1);
         new PatiencePolicy(3).ExitOf(classes).data<long>().ToArray().Should().Equal(3, 3, 3, 2);
@@ -23,7 +23,8 @@ public sealed class ExitPolicyTests
     public void A_registered_kind_is_read_from_its_section_and_an_unknown_one_is_refused_by_the_names_of_all()
     {
         PolicySection section = PolicySection.Parse("""{ "agreeing": 3, "other": null }""");
-        Action unknown = () => ExitPolicies.Read("luck", section), again = () => ExitPolicies.Register(ThresholdPolicy.Name, ThresholdPolicy.Read);
+        Action unknown = () => ExitPolicies.Read("luck", section);
+        Action again = () => ExitPolicies.Register(ThresholdPolicy.Name, ThresholdPolicy.Read);
         ExitPolicies.Register(PatiencePolicy.Name, PatiencePolicy.Read);
 
         ExitPolicies.Read(PatiencePolicy.Name, section).Should().BeEquivalentTo(new PatiencePolicy(3));

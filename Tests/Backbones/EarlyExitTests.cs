@@ -152,7 +152,7 @@ public sealed class EarlyExitTests
     {
         using DisposeScope scope = NewDisposeScope();
         using var random = new Generator(4);
-        using MultiExitNetwork network = EarlyExitNetworks.Build(EarlyExitNetworks.Names.First(), float32, random);
+        using MultiExitNetwork network = EarlyExitNetworks.Build(EarlyExitNetworks.Names[0], float32, random);
         using var runner = new EarlyExit(network, compaction);
         Tensor images = randn([40, 3, 32, 32], generator: random);
         Tensor all = stack(network.Forward(images, NormStatistics.Running), 1); // [N, K, C]

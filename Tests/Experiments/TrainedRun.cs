@@ -1,6 +1,7 @@
 using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Runs;
+using Imta.MetaWeight.Tests.Experiments.Data;
 
 namespace Imta.MetaWeight.Tests.Experiments;
 

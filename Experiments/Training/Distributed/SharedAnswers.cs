@@ -15,9 +15,11 @@ internal static class SharedAnswers
     /// <param name="device">The network's.</param>
     /// <param name="replicas">The processes.</param>
     /// <param name="stop">Ends the work of all of them after the present batch.</param>
-    /// <exception cref="UsageException">The network's logits are NaN or infinite; of several processes, <see cref="SharedFailureException"/>.</exception>
+    /// <exception cref="UsageException">The network's logits are NaN or infinite (alone).</exception>
+    /// <exception cref="SharedFailureException">They are (in each of several processes).</exception>
     /// <exception cref="OperationCanceledException"><paramref name="stop"/>, of any of them.</exception>
-    public static Predictions Of(MultiExitNetwork network, ImageSet set, Normalisation normalisation, Device device, Replicas replicas, CancellationToken stop)
+    public static Predictions Of(
+        MultiExitNetwork network, ImageSet set, Normalisation normalisation, Device device, Replicas replicas, CancellationToken stop)
     {
         if (!replicas.AreSeveral)
         {

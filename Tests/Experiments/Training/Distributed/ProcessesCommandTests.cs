@@ -7,6 +7,7 @@ using Imta.MetaWeight.Experiments.Evaluation;
 using Imta.MetaWeight.Experiments.Reports;
 using Imta.MetaWeight.Experiments.Runs;
 using Imta.MetaWeight.Experiments.Training.Distributed;
+using Imta.MetaWeight.Tests.Experiments.Data;
 
 namespace Imta.MetaWeight.Tests.Experiments.Training.Distributed;
 
@@ -41,7 +42,8 @@ public sealed partial class ProcessesCommandTests : IDisposable
         {
             interrupted.WaitUntil(() => File.Exists(In("killed", "epochs.csv")));
             interrupted.Interrupt();
-            interrupted.End().Code.Should().NotBe(0);
+            ImtaProcess.Result result = interrupted.End();
+            result.Code.Should().NotBe(0, result.All);
         }
 
         using (ImtaProcess killed = Launch(launcher, ["train", "--resume", "killed"]))
