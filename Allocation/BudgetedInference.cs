@@ -2,7 +2,7 @@ namespace Imta.MetaWeight.Allocation;
 
 /// <summary>
 /// Budgeted batch classification (MSDNet, section 3; IMTA and L2W-DEN evaluate by it): thresholds that let given numbers of held-out
-/// samples leave at each exit, and what other samples do under them. Many budgets at once.
+/// samples leave at each exit, and where other samples leave under them. Many budgets at once.
 /// </summary>
 /// <remarks>Shapes: <c>N</c> samples, <c>K</c> exits, <c>P</c> budgets. As published, everything is float32.</remarks>
 public static class BudgetedInference
@@ -10,12 +10,12 @@ public static class BudgetedInference
     /// <summary>A threshold that no score reaches.</summary>
     public const float Never = 1e8f;
 
-    /// <summary>The threshold of the last exit, where everybody leaves.</summary>
+    /// <summary>The threshold of the last exit, where every sample leaves.</summary>
     public const float Always = -1e8f;
 
     /// <summary>
     /// The published search. At exit k the threshold is the score of the quota's last sample, counted among those that no earlier threshold
-    /// lets go. Of equal scores all leave, so more than the quota may; where the quota is 0, or more than are left, nobody does.
+    /// lets leave. Samples of equal scores leave together, so more than the quota may; where the quota is 0, or more than are left, none.
     /// </summary>
     /// <param name="scores">float32 <c>[N, K]</c>, of held-out samples; finite.</param>
     /// <param name="quotas">P lists of K numbers of samples (<see cref="ExitShares.Quotas"/>).</param>
@@ -24,14 +24,14 @@ public static class BudgetedInference
     {
         using DisposeScope scope = NewDisposeScope();
         (long samples, int exits, long points) = (scores.shape[0], (int)scores.shape[1], quotas.Count);
-        Tensor wanted = tensor(quotas.SelectMany(of => of).Select(quota => (long)quota).ToArray(), [points, exits], int64, scores.device).to_type(int32);
+        Tensor all = tensor(quotas.SelectMany(point => point).ToArray(), [points, exits], int32, scores.device);
         Tensor free = ones([points, samples], ScalarType.Bool, scores.device);
         Tensor never = full([points], Never, scores.dtype, scores.device);
         var thresholds = new Tensor[exits];
         for (int k = 0; k < exits - 1; k++)
         {
             using DisposeScope step = NewDisposeScope();
-            Tensor quota = wanted.narrow(1, k, 1); // [P, 1]
+            Tensor quota = all.narrow(1, k, 1); // [P, 1]
             Tensor own = scores.select(1, k); // [N]
             (Tensor falling, Tensor order) = own.sort(0, descending: true, stable: true);
             Tensor rank = free.index_select(1, order).cumsum(1, int32); // of the free samples [P, N]
@@ -47,9 +47,9 @@ public static class BudgetedInference
         return scope.MoveToOuter(stack(thresholds, 1));
     }
 
-    /// <summary>How many samples leave at each exit under each list of thresholds, and how many of these are right.</summary>
+    /// <summary>How many samples leave at each exit under each list of thresholds, and how many of these are predicted correctly.</summary>
     /// <param name="scores">float32 <c>[N, K]</c>.</param>
-    /// <param name="correct">bool <c>[N, K]</c>: whether the exit's answer is right.</param>
+    /// <param name="correct">bool <c>[N, K]</c>: whether the exit's prediction is correct.</param>
     /// <param name="thresholds">float32 <c>[P, K]</c>.</param>
     /// <returns>P outcomes.</returns>
     public static BudgetedOutcome[] Apply(Tensor scores, Tensor correct, Tensor thresholds)
@@ -57,7 +57,7 @@ public static class BudgetedInference
         using DisposeScope scope = NewDisposeScope();
         (long samples, int exits, int points) = (scores.shape[0], (int)scores.shape[1], (int)thresholds.shape[0]);
         Tensor free = ones([points, samples], ScalarType.Bool, scores.device);
-        var counts = new Tensor[exits]; // [P, 2]: who leaves, who of them is right
+        var counts = new Tensor[exits]; // [P, 2]: samples that leave, correct ones among them
         for (int k = 0; k < exits; k++)
         {
             using DisposeScope step = NewDisposeScope();
@@ -77,22 +77,22 @@ public static class BudgetedInference
     }
 }
 
-/// <summary>What samples did under a list of thresholds.</summary>
-/// <param name="Leaving">K: samples that left at each exit.</param>
-/// <param name="Right">K: how many of them were answered rightly.</param>
-public sealed record BudgetedOutcome(IReadOnlyList<long> Leaving, IReadOnlyList<long> Right)
+/// <summary>Where the samples of a set leave, and how many of them are predicted correctly.</summary>
+/// <param name="Leaving">K: samples that leave at each exit.</param>
+/// <param name="Correct">K: how many of them are predicted correctly.</param>
+public sealed record BudgetedOutcome(IReadOnlyList<long> Leaving, IReadOnlyList<long> Correct)
 {
     /// <summary>N.</summary>
     public long Samples => Leaving.Sum();
 
-    /// <summary>Share of samples that were answered rightly.</summary>
-    public double Accuracy => (double)Right.Sum() / Samples;
+    /// <summary>Share of samples that are predicted correctly.</summary>
+    public double Accuracy => (double)Correct.Sum() / Samples;
 
-    /// <summary>K: the share of samples that left at each exit.</summary>
+    /// <summary>K: the share of samples that leave at each exit.</summary>
     public IReadOnlyList<double> Shares => [.. Leaving.Select(count => (double)count / Samples)];
 
-    /// <summary>Multiply-adds of a sample on average.</summary>
-    /// <param name="macs">K: those of an answer at each exit.</param>
+    /// <summary>Multiply-adds per sample on average.</summary>
+    /// <param name="macs">K: those of a prediction at each exit.</param>
     public float MeanMacs(IReadOnlyList<long> macs)
     {
         float mean = 0; // the published sum, in its order

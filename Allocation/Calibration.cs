@@ -1,6 +1,6 @@
 namespace Imta.MetaWeight.Allocation;
 
-/// <summary>Finds an <see cref="ExitPolicy"/> by held-out samples: for shares of samples at each exit, or for multiply-adds on average.</summary>
+/// <summary>Finds a <see cref="ThresholdPolicy"/> on held-out samples: for shares of them, or for multiply-adds on average.</summary>
 /// <remarks>Shapes: <c>N</c> samples, <c>K</c> exits.</remarks>
 public static class Calibration
 {
@@ -9,22 +9,22 @@ public static class Calibration
     private const int Rounds = 3;
     private const double FloatBits = 120; // powers of q stay within float32
 
-    /// <summary>The policy under which each exit answers its number of samples (<see cref="BudgetedInference.Thresholds"/>).</summary>
+    /// <summary>The policy under which each exit takes its number of samples (<see cref="BudgetedInference.Thresholds"/>).</summary>
     /// <param name="criterion">The score.</param>
     /// <param name="scores">float32 <c>[N, K]</c>, of held-out samples.</param>
     /// <param name="quotas">K, together N.</param>
-    public static ExitPolicy ToQuotas(IExitCriterion criterion, Tensor scores, int[] quotas)
+    public static ThresholdPolicy ToQuotas(IExitCriterion criterion, Tensor scores, int[] quotas)
     {
         using DisposeScope scope = NewDisposeScope();
         float[] found = BudgetedInference.Thresholds(scores, [quotas]).cpu().data<float>().ToArray();
-        return new ExitPolicy(criterion, [.. found.Select((threshold, k) => Between(threshold, scores.select(1, k)))]);
+        return new ThresholdPolicy(criterion, [.. found.Select((threshold, k) => Between(threshold, scores.select(1, k)))]);
     }
 
-    /// <summary>The policy under which each exit answers its share.</summary>
+    /// <summary>The policy under which each exit takes its share.</summary>
     /// <param name="criterion">The score.</param>
     /// <param name="scores">float32 <c>[N, K]</c>, of held-out samples.</param>
     /// <param name="shares">K, which sum to 1.</param>
-    public static ExitPolicy ToShares(IExitCriterion criterion, Tensor scores, IReadOnlyList<float> shares)
+    public static ThresholdPolicy ToShares(IExitCriterion criterion, Tensor scores, IReadOnlyList<float> shares)
         => ToQuotas(criterion, scores, ExitShares.Quotas(shares, scores.shape[0]));
 
     /// <summary>
@@ -32,7 +32,7 @@ public static class Calibration
     /// (<see cref="ExitShares"/>), and where no q is within it, as many at exit 2 and the rest at exit 1.
     /// </summary>
     /// <param name="scores">float32 <c>[N, K]</c>, of held-out samples.</param>
-    /// <param name="macs">K: multiply-adds of an answer at each exit.</param>
+    /// <param name="macs">K: multiply-adds of a prediction at each exit.</param>
     /// <param name="budget">Multiply-adds of a sample on average, at most.</param>
     /// <returns>K quotas, and their q, if it is one.</returns>
     /// <exception cref="ArgumentOutOfRangeException">Not even exit 1 is within the budget.</exception>
@@ -40,7 +40,8 @@ public static class Calibration
     {
         if (!(budget >= macs[0]))
         {
-            throw new ArgumentOutOfRangeException(nameof(budget), FormattableString.Invariant($"a budget of {budget} multiply-adds is less than exit 1 takes, {macs[0]:N0}"));
+            string less = FormattableString.Invariant($"a budget of {budget} multiply-adds is less than exit 1 takes, {macs[0]:N0}");
+            throw new ArgumentOutOfRangeException(nameof(budget), less);
         }
 
         return BestQ(scores, macs, budget) is { } q
@@ -68,26 +69,27 @@ public static class Calibration
     private static int[] OfTwoExits(Tensor scores, IReadOnlyList<long> macs, double budget)
     {
         int samples = (int)scores.shape[0], step = Math.Max(1, samples / Tried);
-        int[] Quotas(int second) => [.. Enumerable.Range(0, macs.Count).Select(k => k switch { 0 => samples - second, 1 => second, _ => 0 })];
+        int[] Quotas(int second) => macs.Count == 1 ? [samples] : [samples - second, second, .. new int[macs.Count - 2]];
         int[] tried = macs.Count == 1 ? [0] : [.. Enumerable.Range(0, (samples / step) + 1).Select(i => i * step)];
         return Quotas(Best(tried, Quotas, scores, macs, budget, otherwise: 0) ?? 0);
     }
 
-    /// <summary>Of what is tried, that which costs the most within the budget.</summary>
+    /// <summary>Of the candidates, the one that costs the most within the budget.</summary>
     private static T? Best<T>(T[] tried, Func<T, int[]> quotas, Tensor scores, IReadOnlyList<long> macs, double budget, T? otherwise)
         where T : struct
     {
         using DisposeScope scope = NewDisposeScope();
         Tensor thresholds = BudgetedInference.Thresholds(scores, Array.ConvertAll(tried, one => quotas(one)));
         BudgetedOutcome[] outcomes = BudgetedInference.Apply(scores, zeros_like(scores).gt(0), thresholds);
-        (T One, float Cost)[] within = [.. tried.Zip(outcomes, (one, outcome) => (one, outcome.MeanMacs(macs))).Where(pair => pair.Item2 <= budget)];
+        (T One, float Cost)[] within =
+            [.. tried.Zip(outcomes, (one, outcome) => (one, outcome.MeanMacs(macs))).Where(pair => pair.Item2 <= budget)];
         return within.Length > 0 ? within.MaxBy(pair => pair.Cost).One : otherwise;
     }
 
     /// <summary>
-    /// A threshold is a sample's own score, and the same sample computed otherwise, in another batch, may end a rounding error below it.
-    /// Half-way to the next lower score means the same for these samples and stands apart from all of them. Between neighbouring floats
-    /// there is no such number: the upper one separates them, half-way would round to either.
+    /// A threshold is a sample's own score, and the same sample computed in another batch may end a rounding error below it. Half-way to
+    /// the next lower score means the same for these samples and differs from all of them. Between neighbouring floats there is no such
+    /// number: the upper one separates them, half-way would round to either.
     /// </summary>
     private static float Between(float threshold, Tensor scores)
     {

@@ -1,29 +1,46 @@
 namespace Imta.MetaWeight.Allocation;
 
-/// <summary>By what samples leave: those of a high score leave early.</summary>
+/// <summary>The score of a prediction that an exit policy decides by.</summary>
 public interface IExitCriterion
 {
     /// <summary>Its name in files and on the command line.</summary>
     string Name { get; }
 
-    /// <summary>The score of each answer, in [0, 1], 0 where it is no finite number: <c>[…, C]</c> → <c>[…]</c>.</summary>
+    /// <summary>
+    /// The score of each prediction, finite: <c>[…, C]</c> → <c>[…]</c>. Thresholds are calibrated on scores in [0, 1], high where the
+    /// network is confident.
+    /// </summary>
     /// <param name="logits">Over classes in the last dimension.</param>
     Tensor Score(Tensor logits);
 }
 
-/// <summary>The criteria that there are.</summary>
+/// <summary>The largest softmax probability.</summary>
+public static class Confidence
+{
+    /// <summary>The confidence of each sample at each exit, <c>[N, K]</c> in (0, 1].</summary>
+    /// <param name="logits">K × <c>[N, C]</c>.</param>
+    public static Tensor PerSample(IReadOnlyList<Tensor> logits) => Of(stack(logits, 1)); // [N, K]
+
+    /// <summary>The largest softmax probability over the last dimension: <c>[…, C]</c> → <c>[…]</c>.</summary>
+    internal static Tensor Of(Tensor logits) => logits.softmax(-1).max(-1).values;
+}
+
+/// <summary>The criteria of the threshold policy.</summary>
 public static class ExitCriteria
 {
     /// <summary>The largest softmax probability (MSDNet, L2W-DEN, IMTA).</summary>
     public static IExitCriterion Confidence { get; } = new ConfidenceCriterion();
 
-    /// <summary>1 − H/ln C, H the entropy of the softmax probabilities (BranchyNet leaves where H is low): 1 where one class has all, 0 where all are equal.</summary>
+    /// <summary>
+    /// 1 − H/ln C, H the entropy of the softmax probabilities (BranchyNet leaves where H is low): 1 where one class has probability 1, 0
+    /// where all classes are equally likely.
+    /// </summary>
     public static IExitCriterion Entropy { get; } = new EntropyCriterion();
 
-    /// <summary>All of them, the default first.</summary>
+    /// <summary>All criteria, the default first.</summary>
     public static IReadOnlyList<IExitCriterion> All { get; } = [Confidence, Entropy];
 
-    // Numbers that are none would compare with no threshold, and their samples would leave nowhere.
+    // A NaN compares with no threshold: 0 keeps its sample in the network.
     private static Tensor FiniteOr0(Tensor scores) => where(scores.isfinite(), scores, zeros_like(scores));
 
     private sealed class ConfidenceCriterion : IExitCriterion

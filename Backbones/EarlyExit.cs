@@ -24,6 +24,18 @@ public delegate Tensor ExitRule(int exit, Tensor logits, Tensor rows);
 /// <param name="Exits">int64 <c>[N]</c>: the exit of each sample, 0 … K − 1.</param>
 public sealed record ExitAnswers(Tensor Logits, Tensor Exits);
 
+/// <summary>Logits without probabilities, NaN or infinite: the message says of how many samples, and at which exits.</summary>
+/// <param name="counts">Of the exits from <paramref name="first"/> on, how many samples have such logits.</param>
+/// <param name="samples">How many samples these exits classified.</param>
+/// <param name="first">The first of the exits, from 0.</param>
+public sealed class NonFiniteLogitsException(IReadOnlyList<long> counts, long samples, int first = 0)
+    : ArithmeticException($"the network's logits are NaN or infinite for {Exits(counts, samples, first)}")
+{
+    private static string Exits(IReadOnlyList<long> counts, long samples, int first) => string.Join(", ", counts
+        .Select((count, k) => count == 0 ? null : FormattableString.Invariant($"{count:N0} of {samples:N0} images at exit {first + k + 1}"))
+        .OfType<string>());
+}
+
 /// <summary>
 /// Runs a network so that samples really leave early: after each exit the rows of those that are answered are dropped from all features
 /// that later blocks read, and blocks after the last exit that a sample needs do not run. Batch norm is folded into the layers before it.
@@ -53,6 +65,7 @@ public sealed class EarlyExit : IDisposable
     /// <summary>Answers a batch.</summary>
     /// <param name="images"><c>[N, 3, H, W]</c>, normalised.</param>
     /// <param name="answers">Which samples an exit answers.</param>
+    /// <exception cref="NonFiniteLogitsException">An exit's logits are NaN or infinite.</exception>
     public ExitAnswers Run(Tensor images, ExitRule answers)
     {
         using DisposeScope scope = NewDisposeScope();
@@ -64,6 +77,7 @@ public sealed class EarlyExit : IDisposable
         for (int k = 0; k < _network.Exits && batch.Left > 0; k++)
         {
             Tensor logits = walk.Next();
+            batch.RefuseNonFinite(k, logits);
             batch.Answer(k, logits, k == _network.Exits - 1 ? null : answers(k, logits, batch.RowsOn(images.device)));
             if (batch.Left > 0 && batch.Left < batch.Present)
             {
@@ -144,6 +158,17 @@ public sealed class EarlyExit : IDisposable
         public Tensor RowsOn(Device device) => _onDevice ??= tensor(_rows, int64, device);
 
         public Tensor ExitsOn(Device device) => tensor(_exits, int64, device);
+
+        /// <summary>Refuses logits without probabilities of samples without an answer. Waits for the device.</summary>
+        public void RefuseNonFinite(int k, Tensor logits)
+        {
+            if (!double.IsFinite(logits.sum(float64).item<double>()))
+            {
+                bool[] finite = logits.logsumexp(1).isfinite().cpu().data<bool>().ToArray();
+                int broken = Enumerable.Range(0, Present).Count(row => !_done[row] && !finite[row]);
+                _ = broken == 0 ? 0 : throw new NonFiniteLogitsException([broken], Left, first: k);
+            }
+        }
 
         /// <summary>Takes the answers of exit <paramref name="k"/>.</summary>
         /// <param name="k">The exit.</param>

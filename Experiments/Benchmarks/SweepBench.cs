@@ -55,7 +55,7 @@ internal sealed class SweepBench : IDisposable
     }));
 
     /// <summary>Whether all that was measured found the same.</summary>
-    public bool Agree => _outcomes.Values.Select(outcomes => string.Join(' ', outcomes.SelectMany(outcome => outcome.Leaving.Concat(outcome.Right)))).Distinct().Count() == 1;
+    public bool Agree => _outcomes.Values.Select(outcomes => string.Join(' ', outcomes.SelectMany(outcome => outcome.Leaving.Concat(outcome.Correct)))).Distinct().Count() == 1;
 
     public void Dispose() => _scope.Dispose();
 

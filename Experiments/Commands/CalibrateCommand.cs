@@ -10,35 +10,62 @@ namespace Imta.MetaWeight.Experiments.Commands;
 /// <summary><c>imta calibrate RUN --macs 30M | --shares …</c>: an exit policy by the held-out images.</summary>
 internal static class CalibrateCommand
 {
-    private static readonly Option<string?> Macs = new("--macs") { HelpName = "M", Description = "Multiply-adds of a sample on average, at most, such as 30M" };
-    private static readonly Option<string?> Shares = new("--shares") { HelpName = "S1,…,SK", Description = "How samples divide over the exits, such as 25,25,0,0,50" };
+    private static readonly Option<string?> Macs = new("--macs")
+    {
+        HelpName = "M",
+        Description = "Maximum average multiply-adds per sample, such as 30M",
+    };
+
+    private static readonly Option<string?> Shares = new("--shares")
+    {
+        HelpName = "S1,…,SK",
+        Description = "Share of samples at each exit, such as 25,25,0,0,50",
+    };
+
     private static readonly Option<string> Criterion = new("--criterion")
     {
         HelpName = string.Join('|', ExitCriteria.All.Select(criterion => criterion.Name)),
-        Description = "By what samples leave early",
+        Description = "Confidence measure that decides when a sample exits",
         DefaultValueFactory = _ => ExitCriteria.All[0].Name,
     };
 
-    private static readonly Option<string?> Out = new("--out") { HelpName = "P.json", Description = "The policy's file; by default policy.json in the run's folder, for a checkpoint FILE.policy.json beside it" };
+    private static readonly Option<string?> Out = new("--out")
+    {
+        HelpName = "P.json",
+        Description = "Policy file; default: policy.json in the run folder, or FILE.policy.json next to a checkpoint",
+    };
 
     public static Command Build()
     {
         Command command = TrainedNetworkArguments.Command(
-            "calibrate", "Find the thresholds by which samples leave early, for a budget, by the run's held-out images", Macs, Shares, Criterion, TrainedNetworkArguments.Data, Out);
+            "calibrate",
+            "Calibrate early-exit thresholds to a budget on the run's held-out images",
+            Macs,
+            Shares,
+            Criterion,
+            TrainedNetworkArguments.Data,
+            Out);
         command.SetAction(Run);
         return command;
     }
 
     private static int Run(ParseResult arguments)
     {
-        (double? macs, float[]? shares) = Wanted(arguments);
+        (double? macs, float[]? shares) = Budget(arguments);
         using var stop = new Interruption();
         IExitCriterion criterion = CriterionOf(arguments.GetValue(Criterion)!);
         using DisposeScope scope = NewDisposeScope();
         using TrainedNetwork network = TrainedNetworkArguments.Load(arguments);
         if (shares is not null && shares.Length != network.Network.Exits)
         {
-            throw new UsageException($"--shares has {shares.Length} numbers, and the network {network.Network.Exits} exits; give one for each");
+            throw new UsageException(
+                $"--shares has {shares.Length} numbers, but the network has {network.Network.Exits} exits; give one per exit");
+        }
+
+        if (macs < network.Macs[0])
+        {
+            throw new UsageException(FormattableString.Invariant(
+                $"--macs is {macs}, less than a prediction at exit 1 costs: {network.Macs[0]:N0}; increase it"));
         }
 
         string file = FileOf(arguments, network);
@@ -46,60 +73,55 @@ internal static class CalibrateCommand
         using RunData data = TrainedNetworkArguments.Images(network, arguments.GetValue(TrainedNetworkArguments.Data));
         if (data.Validation.Count == 0)
         {
-            throw new UsageException($"the run held no images out (data.validation 0), and thresholds are found on such images; train with data.validation above 0");
+            throw new UsageException(
+                "the run has no held-out images (data.validation is 0) to calibrate thresholds on; train with data.validation > 0");
         }
 
-        SetAnswers validation = SetAnswers.Of(network.Network, data.Validation, data.Normalisation, criterion, network.Device, stop.Token);
-        (ExitPolicy found, PolicyBudget budget) = shares is null
-            ? ForMacs(criterion, validation, network, macs!.Value)
-            : (Calibration.ToShares(criterion, validation.Scores, shares), new PolicyBudget(null, null, shares));
-        PolicyFile policy = PolicyFile.Of(found, budget, validation, network, data.Normalisation);
+        Predictions validation = network.Predict(data.Validation, data.Normalisation, criterion, stop.Token);
+        PolicyFile policy = macs is { } budget
+            ? PolicyFile.ForMacs(network, validation, data.Normalisation, criterion, budget)
+            : PolicyFile.ForShares(network, validation, data.Normalisation, criterion, shares!);
         OutputFile.Guarded(file, () => policy.Write(file));
         Show(policy, file);
         return 0;
     }
 
-    private static (double? Macs, float[]? Shares) Wanted(ParseResult arguments) => (arguments.GetValue(Macs), arguments.GetValue(Shares)) switch
-    {
-        ({ } macs, null) => (MacsOf(macs), null),
-        (null, { } shares) => (null, SharesOf(shares)),
-        _ => throw new UsageException("calibrate takes a budget, either --macs (such as 30M) or --shares (one number for each exit, such as 25,25,0,0,50)"),
-    };
+    private static (double? Macs, float[]? Shares) Budget(ParseResult arguments)
+        => (arguments.GetValue(Macs), arguments.GetValue(Shares)) switch
+        {
+            ({ } macs, null) => (MacsOf(macs), null),
+            (null, { } shares) => (null, SharesOf(shares)),
+            _ => throw new UsageException(
+                "calibrate needs a budget: either --macs (such as 30M) or --shares (one number per exit, such as 25,25,0,0,50)"),
+        };
 
     private static double MacsOf(string text)
     {
         double unit = char.ToUpperInvariant(text.LastOrDefault()) switch { 'K' => 1e3, 'M' => 1e6, 'G' => 1e9, _ => 1 };
         string number = unit == 1 ? text : text[..^1];
-        return double.TryParse(number, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double value) && value > 0 && double.IsFinite(value * unit)
-            ? value * unit
-            : throw new UsageException($"--macs is {Terminal.OneLine(text)}; it takes a number of multiply-adds such as 30M, 30000000 or 0.03G");
+        double macs = Number(number) * unit;
+        return macs > 0 && double.IsFinite(macs)
+            ? macs
+            : throw new UsageException(
+                $"--macs is {Terminal.OneLine(text)}; it must be a number of multiply-adds such as 30M, 30000000 or 0.03G");
     }
 
     private static float[] SharesOf(string text)
     {
-        double[] numbers = [.. text.Split(',').Select(part => double.TryParse(part.Trim(), NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double value) ? value : double.NaN)];
+        double[] numbers = [.. text.Split(',').Select(part => Number(part.Trim()))];
         double sum = numbers.Sum();
         return sum > 0 && double.IsFinite(sum)
             ? [.. numbers.Select(number => (float)(number / sum))]
-            : throw new UsageException($"--shares is {Terminal.OneLine(text)}; it takes a number >= 0 for each exit, not all 0, such as 25,25,0,0,50");
+            : throw new UsageException(
+                $"--shares is {Terminal.OneLine(text)}; it must list one number >= 0 per exit, not all 0, such as 25,25,0,0,50");
     }
+
+    private static double Number(string text)
+        => double.TryParse(text, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double value) ? value : double.NaN;
 
     private static IExitCriterion CriterionOf(string name) => ExitCriteria.All.FirstOrDefault(criterion => criterion.Name == name)
-        ?? throw new UsageException($"--criterion is {Terminal.OneLine(name)}; there is {string.Join(" and ", ExitCriteria.All.Select(criterion => criterion.Name))}");
-
-    private static (ExitPolicy Policy, PolicyBudget Budget) ForMacs(IExitCriterion criterion, SetAnswers validation, TrainedNetwork network, double macs)
-    {
-        try
-        {
-            (int[] quotas, double? q) = Calibration.QuotasForMacs(validation.Scores, network.Macs, macs);
-            float[] shares = Array.ConvertAll(quotas, quota => (float)quota / validation.Set.Count);
-            return (Calibration.ToQuotas(criterion, validation.Scores, quotas), new PolicyBudget(macs, q, shares));
-        }
-        catch (ArgumentOutOfRangeException)
-        {
-            throw new UsageException(FormattableString.Invariant($"--macs is {macs}, less than an answer of exit 1 takes: {network.Macs[0]:N0}; give more"));
-        }
-    }
+        ?? throw new UsageException(
+            $"--criterion is {Terminal.OneLine(name)}; it must be {string.Join(" or ", ExitCriteria.All.Select(known => known.Name))}");
 
     private static string FileOf(ParseResult arguments, TrainedNetwork network)
     {
@@ -109,12 +131,23 @@ internal static class CalibrateCommand
 
     private static void Show(PolicyFile policy, string file)
     {
-        PolicyValidation validation = policy.Validation;
+        (PolicyValidation validation, var thresholds) = (policy.Validation!, (ThresholdPolicy)policy.Policy);
         ConsoleTable.Write(
             ["exit", "threshold", "share %", "multiply-adds"],
-            [[.. policy.Thresholds.Select((threshold, k) => (string[])
-                [$"{k + 1}", threshold?.ToString("0.0000", CultureInfo.InvariantCulture) ?? "nobody", (100 * validation.Shares[k]).ToString("0.0", CultureInfo.InvariantCulture), policy.Macs[k].ToString("N0", CultureInfo.InvariantCulture)])]]);
-        Console.WriteLine(FormattableString.Invariant($"on {validation.Samples:N0} held-out images: {100 * validation.Accuracy:0.0} % right, {validation.MeanMacs:N0} multiply-adds on average, {validation.MeanMacs / policy.Macs[^1]:0.00} of the last exit's"));
-        Console.WriteLine($"the policy is in {file}");
+            [[.. thresholds.Thresholds.Select((threshold, k) => (string[])
+                [
+                    $"{k + 1}",
+                    ThresholdPolicy.InFile(threshold)?.ToString("0.0000", CultureInfo.InvariantCulture) ?? "none",
+                    (100 * validation.Shares[k]).ToString("0.0", CultureInfo.InvariantCulture),
+                    policy.Macs[k].ToString("N0", CultureInfo.InvariantCulture),
+                ])]]);
+        Console.WriteLine(FormattableString.Invariant(
+            $"on {validation.Samples:N0} held-out images: {policy.Describe(validation.Accuracy, validation.MeanMacs)}"));
+        if (policy.TieNote() is { } note)
+        {
+            Console.Error.WriteLine($"note: {note}");
+        }
+
+        Console.WriteLine($"wrote the policy to {file}");
     }
 }

@@ -15,17 +15,41 @@ internal static class EvalCommand
     private const int MostPoints = 1000;
     private const int MostRepeats = 10_000;
 
-    private static readonly Option<string?> Out = new("--out") { HelpName = "DIR", Description = "Folder of the tables; by default the run's, for a checkpoint FILE.eval beside it" };
-    private static readonly Option<int> Points = NumberOption.Whole("--points", "P", "Budgets p = 1 … P of dynamic.csv (IMTA sweeps 40)", TestReport.UsualPoints);
-    private static readonly Option<string?> Policy = new("--policy") { HelpName = "P.json", Description = "Who leaves where in exits.csv; by default equal shares (p = 20)" };
-    private static readonly Option<bool> Latency = new("--latency") { Description = "Measure how long answers take, one image at a time and in batches: latency.csv" };
-    private static readonly Option<int> BatchSize = NumberOption.Whole("--batch", "N", "Images of a batch of --latency", SetAnswers.Batch);
-    private static readonly Option<int> Repeat = NumberOption.Whole("--repeat", "R", "Batches of each measurement of --latency", 10);
+    private static readonly Option<string?> Out = new("--out")
+    {
+        HelpName = "DIR",
+        Description = "Folder for the tables; default: the run folder, or FILE.eval next to a checkpoint",
+    };
+
+    private static readonly Option<int> Points =
+        NumberOption.Whole("--points", "P", "Budgets p = 1 … P of dynamic.csv (IMTA sweeps 40)", TestReport.UsualPoints);
+
+    private static readonly Option<string?> Policy = new("--policy")
+    {
+        HelpName = "P.json",
+        Description = "Exit policy used for exits.csv; default: equal shares (p = 20)",
+    };
+
+    private static readonly Option<bool> Latency = new("--latency")
+    {
+        Description = "Measure inference latency, one image at a time and in batches: latency.csv",
+    };
+
+    private static readonly Option<int> BatchSize = NumberOption.Whole("--batch", "N", "Batch size for --latency", Predictions.Batch);
+    private static readonly Option<int> Repeat = NumberOption.Whole("--repeat", "R", "Batches per --latency measurement", 10);
 
     public static Command Build()
     {
         Command command = TrainedNetworkArguments.Command(
-            "eval", "Test a trained network: each exit, budgeted classification, calibration, latency", TrainedNetworkArguments.Data, Out, Points, Policy, Latency, BatchSize, Repeat);
+            "eval",
+            "Evaluate a trained network: each exit, budgeted classification, calibration, latency",
+            TrainedNetworkArguments.Data,
+            Out,
+            Points,
+            Policy,
+            Latency,
+            BatchSize,
+            Repeat);
         command.SetAction(Run);
         return command;
     }
@@ -40,14 +64,22 @@ internal static class EvalCommand
         using TrainedNetwork network = TrainedNetworkArguments.Load(arguments);
         CheckPoints(points, network.Network.Exits);
         WarnIfUnfinished(network);
-        ExitPolicy? policy = arguments.GetValue(Policy) is { } file ? TrainedNetworkArguments.Policy(file, network).Policy : null;
+        string? policyFile = arguments.GetValue(Policy);
+        PolicyFile? policy = policyFile is null ? null : TrainedNetworkArguments.Policy(policyFile, network);
         using RunData data = TrainedNetworkArguments.Images(network, arguments.GetValue(TrainedNetworkArguments.Data));
         string folder = FolderOf(arguments, network);
         RunMonitor monitor = RunMonitor.ForConsole();
-        TestReport report = Ask(network, data, policy?.Criterion ?? ExitCriteria.Confidence, points, monitor, stop.Token);
+        TestReport report = Report(network, data, policy?.Policy.Criterion ?? ExitCriteria.Confidence, points, monitor, stop.Token);
         var files = new TestFiles(folder);
-        OutputFile.Guarded(folder, () => report.Write(files, data.Train.ClassCounts(), policy, network.Settings.Export.Predictions));
+        bool predictions = network.Settings.Export.Predictions;
+        OutputFile.Guarded(folder, () => report.Write(files, data.Train.ClassCounts(), policy?.Policy, predictions));
         Show(network, report);
+        if (policy is not null)
+        {
+            BudgetedOutcome test = report.Outcome(policy.Policy);
+            Console.WriteLine($"policy {policyFile}, on the test images: {policy.Describe(test.Accuracy, test.MeanMacs(network.Macs))}");
+        }
+
         if (arguments.GetValue(Latency))
         {
             IReadOnlyList<LatencyRow> rows = Measure(network, data, report, (batch, repeat), monitor, stop.Token);
@@ -55,7 +87,7 @@ internal static class EvalCommand
             ShowLatency(rows);
         }
 
-        Console.WriteLine($"tables are in {folder}");
+        Console.WriteLine($"wrote the tables to {folder}");
         return 0;
     }
 
@@ -67,7 +99,8 @@ internal static class EvalCommand
         }
         catch (ArgumentOutOfRangeException e)
         {
-            throw new UsageException($"--points is {points}: with {exits} exits, powers of q = p/20 are beyond float32 by then; give less", e);
+            throw new UsageException(
+                $"--points is {points}: with {exits} exits, powers of q = p/20 exceed the range of float32; use fewer", e);
         }
     }
 
@@ -76,7 +109,7 @@ internal static class EvalCommand
         int last = TrainingPhase.Of(network.Settings)[^1].LastEpoch;
         if (network.Epochs > 0 && network.Epochs < last) // 0: at the start, or converted from a file that does not say
         {
-            Console.Error.WriteLine($"warning: {network.File} is of epoch {network.Epochs} of {last}");
+            Console.Error.WriteLine($"warning: {network.File} is from epoch {network.Epochs} of {last}");
         }
     }
 
@@ -89,21 +122,23 @@ internal static class EvalCommand
         return folder;
     }
 
-    private static TestReport Ask(TrainedNetwork network, RunData data, IExitCriterion criterion, int points, RunMonitor monitor, CancellationToken stop)
+    private static TestReport Report(
+        TrainedNetwork network, RunData data, IExitCriterion criterion, int points, RunMonitor monitor, CancellationToken stop)
     {
         TestReport? report = null;
-        int done = 0, batches = SetAnswers.Batches(data.Validation) + SetAnswers.Batches(data.Test);
-        monitor.Track(batches, 0, () => report = new TestReport(Answers(data.Validation), Answers(data.Test), network.Cost, points));
+        int done = 0, batches = Predictions.Batches(data.Validation) + Predictions.Batches(data.Test);
+        monitor.Track(batches, 0, () => report = new TestReport(Predict(data.Validation), Predict(data.Test), network.Cost, points));
         return report!;
 
-        SetAnswers Answers(ImageSet set) => SetAnswers.Of(
-            network.Network, set, data.Normalisation, criterion, network.Device, stop, () => monitor.Advance($"batch {++done}/{batches}"));
+        Predictions Predict(ImageSet set)
+            => network.Predict(set, data.Normalisation, criterion, stop, () => monitor.Advance($"batch {++done}/{batches}"));
     }
 
     private static IReadOnlyList<LatencyRow> Measure(
         TrainedNetwork network, RunData data, TestReport report, (int Batch, int Repeat) size, RunMonitor monitor, CancellationToken stop)
     {
-        using var measurement = new LatencyMeasurement(network, data.Test, data.Normalisation, report, size.Batch * size.Repeat, size.Batch);
+        int images = size.Batch * size.Repeat;
+        using var measurement = new LatencyMeasurement(network, data.Test, data.Normalisation, report, images, size.Batch);
         int done = 0, steps = measurement.Steps(size.Batch, size.Repeat);
         IReadOnlyList<LatencyRow> rows = [];
         monitor.Track(steps, 0, () => rows = measurement.Run(size.Batch, size.Repeat, Advance));
@@ -119,20 +154,40 @@ internal static class EvalCommand
     private static void Show(TrainedNetwork network, TestReport report)
     {
         IReadOnlyList<AnytimeRow> anytime = report.Anytime;
-        Console.WriteLine(FormattableString.Invariant($"{network.File}{(network.Epochs is { } epochs ? $", epoch {epochs}" : "")}: {network.Network.GetName()} on {anytime[0].Samples:N0} test images"));
+        string epoch = network.Epochs is { } epochs ? FormattableString.Invariant($", epoch {epochs}") : "";
+        Console.WriteLine(FormattableString.Invariant(
+            $"{network.File}{epoch}: {network.Network.GetName()} on {anytime[0].Samples:N0} test images"));
         ConsoleTable.Write(
             ["exit", "multiply-adds", "top-1 %", "top-5 %", "loss"],
-            [[.. anytime.Select(row => (string[])[Number(row.Exit, "0"), Number(row.Macs, "N0"), Percent(row.Top1), Percent(row.Top5), Number(row.Loss, "0.000")])]]);
+            [[.. anytime.Select(row => (string[])
+                [Number(row.Exit, "0"), Number(row.Macs, "N0"), Percent(row.Top1), Percent(row.Top5), Number(row.Loss, "0.000")])]]);
+        IEnumerable<DynamicRow[]> budgets = report.Budgets.GroupBy(row => row.P).Select(rows => rows.ToArray());
         ConsoleTable.Write(
-            ["p", "multiply-adds", "top-1 %", "share of each exit %"],
-            [[.. report.Budgets.GroupBy(row => row.P).Where(budget => budget.Key % 5 == 0 || budget.Key == 1).Select(budget => (string[])
-                [Number(budget.Key, "0"), Number(budget.First().TestMacs, "N0"), Percent(budget.First().TestAccuracy), RunMonitor.PerExit(budget.Select(row => row.TestShare))])]]);
+            ["p", "multiply-adds", "top-1 %", "share per exit %"],
+            [[.. budgets.Where(rows => rows[0].P % 5 == 0 || rows[0].P == 1).Select(rows => (string[])
+                [
+                    Number(rows[0].P, "0"),
+                    Number(rows[0].TestMacs, "N0"),
+                    Percent(rows[0].TestAccuracy),
+                    RunMonitor.PerExit(rows.Select(row => row.TestShare)),
+                ])]]);
     }
 
-    private static void ShowLatency(IReadOnlyList<LatencyRow> rows) => ConsoleTable.Write(
-        ["batch", "answers", "top-1 %", "median ms", "p95 ms", "images/s"],
-        [.. rows.Where(row => row.P is null or 1 || row.P % 10 == 0).GroupBy(row => row.Batch).Select(size => (IReadOnlyList<string[]>)[.. size.Select(row => (string[])
-            [Number(row.Batch, "0"), row.Exit is { } exit ? $"exit {exit}" : $"p = {row.P}", Percent(row.Accuracy), Number(row.MedianMs, "0.00"), Number(row.P95Ms, "0.00"), Number(row.ImagesPerSecond, "0")])])]);
+    private static void ShowLatency(IReadOnlyList<LatencyRow> rows)
+    {
+        IEnumerable<LatencyRow> shown = rows.Where(row => row.P is null or 1 || row.P % 10 == 0);
+        ConsoleTable.Write(
+            ["batch", "exit or budget", "top-1 %", "median ms", "p95 ms", "images/s"],
+            [.. shown.GroupBy(row => row.Batch).Select(size => (IReadOnlyList<string[]>)[.. size.Select(row => (string[])
+                [
+                    Number(row.Batch, "0"),
+                    row.Exit is { } exit ? $"exit {exit}" : $"p = {row.P}",
+                    Percent(row.Accuracy),
+                    Number(row.MedianMs, "0.00"),
+                    Number(row.P95Ms, "0.00"),
+                    Number(row.ImagesPerSecond, "0"),
+                ])])]);
+    }
 
     private static string Percent(double fraction) => Number(100 * fraction, "0.0");
 

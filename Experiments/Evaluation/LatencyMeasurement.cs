@@ -8,7 +8,7 @@ using MathNet.Numerics.Statistics;
 
 namespace Imta.MetaWeight.Experiments.Evaluation;
 
-/// <summary>How long answers take, by real early-exit execution on test images: of each exit, and under each budget.</summary>
+/// <summary>Inference latency of early-exit execution on test images: of each exit, and under each budget.</summary>
 internal sealed class LatencyMeasurement : IDisposable
 {
     private const int SinglesForABatch = 10;
@@ -24,8 +24,8 @@ internal sealed class LatencyMeasurement : IDisposable
     /// <param name="test">The test images.</param>
     /// <param name="normalisation">For the network's input.</param>
     /// <param name="report">Accuracy and multiply-adds of what is measured.</param>
-    /// <param name="images">At most so many of the test images are used, of pictures no more than <see cref="MostPictures"/> or a batch.</param>
-    /// <param name="batch">Images of a batch.</param>
+    /// <param name="images">At most so many of the test images are used, of pictures at most <see cref="MostPictures"/> or a batch.</param>
+    /// <param name="batch">The batch size.</param>
     public LatencyMeasurement(TrainedNetwork network, ImageSet test, Normalisation normalisation, TestReport report, int images, int batch)
     {
         _runner = new EarlyExit(network.Network);
@@ -37,16 +37,17 @@ internal sealed class LatencyMeasurement : IDisposable
         _ways =
         [
             .. report.Anytime.Select(row => new Way("anytime", row.Exit, null, row.Top1, row.Macs, UpTo(row.Exit - 1))),
-            .. report.Budgets.Where(row => row.Exit == exits).Select(row => new Way("dynamic", null, row.P, row.TestAccuracy, row.TestMacs, ByPolicy(report.PolicyOf(row.P)))),
+            .. report.Budgets.Where(row => row.Exit == exits).Select(row => new Way(
+                "dynamic", null, row.P, row.TestAccuracy, row.TestMacs, new ExitPolicyRule(report.PolicyOf(row.P)).Leaves)),
         ];
     }
 
     /// <summary>Measurements that <see cref="Run"/> makes.</summary>
     public int Steps(int batch, int repeat) => _ways.Length * (Sizes(batch, repeat).Sum(size => size.Times + 1));
 
-    /// <summary>Measures one image at a time and batches, everything in turns; what comes first does not count.</summary>
-    /// <param name="batch">Images of a batch; no more than there are.</param>
-    /// <param name="repeat">Batches for each way.</param>
+    /// <summary>Measures one image at a time and batches, everything in alternation, after one warm-up.</summary>
+    /// <param name="batch">The batch size; at most the images that there are.</param>
+    /// <param name="repeat">Batches per way.</param>
     /// <param name="advance">Told of each measurement.</param>
     public IReadOnlyList<LatencyRow> Run(int batch, int repeat, Action advance)
     {
@@ -80,9 +81,7 @@ internal sealed class LatencyMeasurement : IDisposable
         _scope.Dispose();
     }
 
-    private static ExitRule UpTo(int exit) => (k, logits, _) => k == exit ? ones([logits.shape[0]], ScalarType.Bool, logits.device) : zeros([logits.shape[0]], ScalarType.Bool, logits.device);
-
-    private static ExitRule ByPolicy(ExitPolicy policy) => (k, logits, _) => policy.Leaves(k, logits);
+    private static ExitRule UpTo(int exit) => (k, logits, _) => full([logits.shape[0]], k == exit, ScalarType.Bool, logits.device);
 
     private (int Size, int Times)[] Sizes(int batch, int repeat)
     {
@@ -106,7 +105,7 @@ internal sealed class LatencyMeasurement : IDisposable
         return clock.Elapsed.TotalMilliseconds;
     }
 
-    /// <summary>A way to an answer.</summary>
+    /// <summary>A way to a prediction.</summary>
     private sealed record Way(string Kind, int? Exit, int? P, double Accuracy, double Macs, ExitRule Rule)
     {
         public LatencyRow Row(int batch, List<double> milliseconds) => new()

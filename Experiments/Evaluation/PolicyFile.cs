@@ -1,136 +1,223 @@
+using System.Globalization;
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
-using System.Text.Json.Serialization;
+using System.Text.Json.Nodes;
 using Imta.MetaWeight.Allocation;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
 
 namespace Imta.MetaWeight.Experiments.Evaluation;
 
-/// <summary>An exit policy as a JSON file: what <c>imta calibrate</c> writes and <c>imta infer</c> and <c>imta eval</c> read (docs/files.md).</summary>
-internal sealed record PolicyFile
+/// <summary>What a policy was calibrated to.</summary>
+/// <param name="Macs">Multiply-adds per sample on average, at most; null: shares were given.</param>
+/// <param name="Q">The exit shares q^k that take the most of them; null: shares were given, or no q was within the budget.</param>
+/// <param name="Shares">K: the shares that were asked for.</param>
+internal sealed record PolicyBudget(double? Macs, double? Q, IReadOnlyList<float> Shares);
+
+/// <summary>What a policy does on the held-out images that it was calibrated on.</summary>
+/// <param name="Samples">How many.</param>
+/// <param name="SplitSha256">Which, by content.</param>
+/// <param name="Shares">K: of samples that leave at each exit.</param>
+/// <param name="Accuracy">Share of correct predictions.</param>
+/// <param name="MeanMacs">Multiply-adds per sample on average.</param>
+internal sealed record PolicyValidation(long Samples, string SplitSha256, IReadOnlyList<double> Shares, double Accuracy, double MeanMacs);
+
+/// <summary>An exit policy as a file (docs/files.md): <c>imta calibrate</c> writes it, <c>imta infer</c> and <c>imta eval</c> read it.</summary>
+/// <param name="Policy">The policy, whose own keys stand at the start of the file.</param>
+/// <param name="Budget">What it was calibrated to; null: the file does not say.</param>
+/// <param name="Validation">What it does on held-out images; null: the file does not say.</param>
+/// <param name="Macs">K: multiply-adds of a prediction at each exit.</param>
+/// <param name="Dataset">What the network was trained on.</param>
+/// <param name="Normalisation">For the network's input.</param>
+/// <param name="ClassNames">By label.</param>
+/// <param name="CheckpointSha256">The checkpoint, by content.</param>
+internal sealed record PolicyFile(
+    IExitPolicy Policy,
+    PolicyBudget? Budget,
+    PolicyValidation? Validation,
+    IReadOnlyList<long> Macs,
+    string Dataset,
+    Normalisation Normalisation,
+    IReadOnlyList<string> ClassNames,
+    string CheckpointSha256)
 {
     private const int Version = 1;
     private const int Channels = 3;
+    private const double NotableShare = 0.05;
 
     private static readonly JsonSerializerOptions Layout = new()
     {
         WriteIndented = true,
         PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower,
-        DefaultIgnoreCondition = JsonIgnoreCondition.Never,
-        UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow,
-        RespectNullableAnnotations = true,
     };
 
-    public required int Format { get; init; }
-
-    public required string Criterion { get; init; }
-
-    /// <summary>K; null: nobody leaves. The last is 0.</summary>
-    public required IReadOnlyList<float?> Thresholds { get; init; }
-
-    public required PolicyBudget Budget { get; init; }
-
-    public required PolicyValidation Validation { get; init; }
-
-    /// <summary>K: multiply-adds of an answer at each exit.</summary>
-    public required IReadOnlyList<long> Macs { get; init; }
-
-    public required string Dataset { get; init; }
-
-    public required Normalisation Normalisation { get; init; }
-
-    public required IReadOnlyList<string> ClassNames { get; init; }
-
-    public required string CheckpointSha256 { get; init; }
-
-    /// <summary>The policy.</summary>
-    [JsonIgnore]
-    public ExitPolicy Policy => new(
-        ExitCriteria.All.Single(criterion => criterion.Name == Criterion), [.. Thresholds.Select(threshold => threshold ?? BudgetedInference.Never)]);
-
-    /// <summary>Describes a policy that was calibrated.</summary>
-    public static PolicyFile Of(ExitPolicy policy, PolicyBudget budget, SetAnswers validation, TrainedNetwork network, Normalisation normalisation)
+    /// <summary>Thresholds for shares of held-out images at each exit.</summary>
+    /// <param name="network">The network.</param>
+    /// <param name="validation">Its predictions of held-out images, with the scores of <paramref name="criterion"/>.</param>
+    /// <param name="normalisation">Of the network's input.</param>
+    /// <param name="criterion">The score.</param>
+    /// <param name="shares">K, which sum to 1.</param>
+    public static PolicyFile ForShares(
+        TrainedNetwork network, Predictions validation, Normalisation normalisation, IExitCriterion criterion, float[] shares)
     {
-        using DisposeScope scope = NewDisposeScope();
-        Tensor thresholds = tensor(policy.Thresholds.ToArray(), [1, policy.Thresholds.Count]);
-        BudgetedOutcome outcome = BudgetedInference.Apply(validation.Scores, validation.Correct, thresholds)[0];
-        return new PolicyFile
-        {
-            Format = Version,
-            Criterion = policy.Criterion.Name,
-            Thresholds = [.. policy.Thresholds.Select(threshold => TestReport.Threshold(threshold))],
-            Budget = budget,
-            Validation = new PolicyValidation(outcome.Samples, HashOf(validation.Set), outcome.Shares, outcome.Accuracy, outcome.MeanMacs(network.Macs)),
-            Macs = network.Macs,
-            Dataset = NameOf(network.Settings),
-            Normalisation = normalisation,
-            ClassNames = validation.Set.ClassNames,
-            CheckpointSha256 = network.Hash(),
-        };
+        ThresholdPolicy found = Calibration.ToShares(criterion, validation.Scores, shares);
+        return Of(network, validation, normalisation, found, new PolicyBudget(null, null, shares));
+    }
+
+    /// <summary>Thresholds under which held-out images cost the most within multiply-adds on average; exit 1 is within them.</summary>
+    public static PolicyFile ForMacs(
+        TrainedNetwork network, Predictions validation, Normalisation normalisation, IExitCriterion criterion, double macs)
+    {
+        (int[] quotas, double? q) = Calibration.QuotasForMacs(validation.Scores, network.Macs, macs);
+        ThresholdPolicy found = Calibration.ToQuotas(criterion, validation.Scores, quotas);
+        float[] shares = Array.ConvertAll(quotas, quota => (float)quota / validation.Set.Count);
+        return Of(network, validation, normalisation, found, new PolicyBudget(macs, q, shares));
     }
 
     /// <summary>Reads a policy for a network.</summary>
-    /// <exception cref="UsageException">It cannot be read, says something impossible, or is for another kind of network.</exception>
+    /// <exception cref="UsageException">It cannot be read, is invalid, or is for another kind of network.</exception>
     public static PolicyFile Read(string path, TrainedNetwork network)
-    {
-        PolicyFile policy = Read(path);
-        if (Problem(policy, network) is { } problem)
-        {
-            throw new UsageException($"{path} {problem}; make one for this network with imta calibrate");
-        }
-
-        return policy;
-    }
-
-    public void Write(string path) => AtomicFile.WriteText(path, JsonSerializer.Serialize(this, Layout) + "\n");
-
-    private static PolicyFile Read(string path)
     {
         try
         {
-            return JsonSerializer.Deserialize<PolicyFile>(File.ReadAllText(path), Layout) ?? throw new JsonException("it holds null");
+            PolicyFile policy = Parse(File.ReadAllText(path));
+            return policy.Mismatch(network) is { } mismatch
+                ? throw new UsageException($"{path} {mismatch}; create one for this network with imta calibrate")
+                : policy;
         }
-        catch (Exception e) when (e is JsonException or NotSupportedException or IOException or UnauthorizedAccessException)
+        catch (Exception e) when (e is FormatException or IOException or UnauthorizedAccessException)
         {
-            throw new UsageException($"{path} is no policy that can be read ({e.Message.ReplaceLineEndings(" ").TrimEnd('.')}); imta calibrate writes one", e);
+            string problem = Terminal.OneLine(e.Message.TrimEnd('.'));
+            throw new UsageException($"{path} is not a readable policy ({problem}); create one with imta calibrate", e);
         }
     }
 
-    private static string? Problem(PolicyFile policy, TrainedNetwork network)
+    /// <summary>Reads a file's text.</summary>
+    /// <exception cref="FormatException">It is invalid.</exception>
+    public static PolicyFile Parse(string text)
     {
-        int exits = network.Network.Exits;
-        return policy switch
+        PolicySection keys = PolicySection.Parse(text);
+        int format = keys.Get<int>("format", $"{Version}");
+        _ = format == Version ? 0 : throw new FormatException($"its format is {format}; this version reads format {Version}");
+        string kind = keys.Has("kind") ? keys.Get<string>("kind", string.Join(" or ", ExitPolicies.Kinds)) : ThresholdPolicy.Name;
+        var policy = new PolicyFile(
+            ExitPolicies.Read(kind, keys),
+            keys.Has("budget") ? keys.Get<PolicyBudget>("budget", "macs, q and shares") : null,
+            keys.Has("validation")
+                ? keys.Get<PolicyValidation>("validation", "samples, split_sha256, shares, accuracy and mean_macs")
+                : null,
+            keys.Get<long[]>("macs", "the multiply-adds of each exit"),
+            keys.Get<string>("dataset", "the name of a data set"),
+            keys.Get<Normalisation>("normalisation", "mean and std"),
+            keys.Get<string[]>("class_names", "the names of all classes"),
+            keys.Get<string>("checkpoint_sha256", "64 hexadecimal digits"));
+        keys.End();
+        return policy;
+    }
+
+    /// <summary>A policy's accuracy and cost on a set of images, for people.</summary>
+    /// <param name="accuracy">Share of correct predictions.</param>
+    /// <param name="meanMacs">Multiply-adds per sample on average.</param>
+    public string Describe(double accuracy, double meanMacs) => FormattableString.Invariant(
+        $"{100 * accuracy:0.0} % accuracy, {meanMacs:N0} multiply-adds on average, {meanMacs / Macs[^1]:0.00} of the last exit's");
+
+    /// <summary>Says that equal scores, which leave together, kept exits far from the shares that were asked for; null: they did not.</summary>
+    public string? TieNote()
+    {
+        if (this is not { Budget: { Macs: null, Shares: { } asked }, Validation: { } achieved })
         {
-            { Format: not Version } => $"is of policy format {policy.Format}, and this version reads format {Version}",
-            _ when ExitCriteria.All.All(known => known.Name != policy.Criterion) => $"names the criterion {Terminal.OneLine(policy.Criterion)}; there is {string.Join(" and ", ExitCriteria.All.Select(known => known.Name))}",
-            _ when policy.Thresholds.Count != exits => $"has {policy.Thresholds.Count} thresholds, and the network has {exits} exits",
-            _ when policy.Thresholds.Any(threshold => threshold is { } value && !float.IsFinite(value)) => "has a threshold that is no finite number",
-            _ when policy.Dataset != NameOf(network.Settings) => $"is for {Terminal.OneLine(policy.Dataset)}, and the network for {NameOf(network.Settings)}",
-            _ when !policy.Macs.SequenceEqual(network.Macs) => "counts other multiply-adds than the network",
-            _ when policy.ClassNames.Contains(null!) => "has a class without a name",
-            _ when policy.ClassNames.Count != network.Network.Classes => $"names {policy.ClassNames.Count} classes, and the network has {network.Network.Classes}",
-            _ when !Possible(policy.Normalisation) => $"normalises by no {Channels} means and positive deviations",
+            return null;
+        }
+
+        IEnumerable<double> quotas = ExitShares.Quotas(asked, achieved.Samples).Select(quota => (double)quota / achieved.Samples);
+        return quotas.Zip(achieved.Shares).All(share => Math.Abs(share.First - share.Second) <= NotableShare)
+            ? null
+            : "many scores are equal, and their samples leave together: "
+                + $"the exits take {Percent(achieved.Shares)} % instead of {Percent(asked.Select(share => (double)share))} %";
+
+        static string Percent(IEnumerable<double> shares)
+            => string.Join(' ', shares.Select(share => (100 * share).ToString("0.0", CultureInfo.InvariantCulture)));
+    }
+
+    /// <summary>Writes the file.</summary>
+    public void Write(string path)
+    {
+        var keys = new JsonObject { ["format"] = Version };
+        if (Policy.Kind != ThresholdPolicy.Name)
+        {
+            keys["kind"] = Policy.Kind;
+        }
+
+        Policy.Write(keys);
+        Add("budget", Budget);
+        Add("validation", Validation);
+        Add("macs", Macs);
+        Add("dataset", Dataset);
+        Add("normalisation", Normalisation);
+        Add("class_names", ClassNames);
+        Add("checkpoint_sha256", CheckpointSha256);
+        AtomicFile.WriteText(path, keys.ToJsonString(Layout) + "\n");
+
+        void Add<T>(string key, T? value)
+        {
+            if (value is not null)
+            {
+                keys.Add(key, JsonSerializer.SerializeToNode(value, Layout));
+            }
+        }
+    }
+
+    private static PolicyFile Of(
+        TrainedNetwork network, Predictions validation, Normalisation normalisation, IExitPolicy policy, PolicyBudget budget)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        BudgetedOutcome outcome = policy.Apply(validation.Scores, validation.Correct);
+        return new PolicyFile(
+            policy,
+            budget,
+            new PolicyValidation(outcome.Samples, Hash(validation.Set), outcome.Shares, outcome.Accuracy, outcome.MeanMacs(network.Macs)),
+            network.Macs,
+            NameOf(network.Settings),
+            normalisation,
+            validation.Set.ClassNames,
+            network.Hash());
+    }
+
+    private string? Mismatch(TrainedNetwork network)
+    {
+        (long exits, long classes, string dataset) = (network.Network.Exits, network.Network.Classes, NameOf(network.Settings));
+        return this switch
+        {
+            _ when Policy.Exits is { } own && own != exits => $"is for {own} exits, but the network has {exits}",
+            _ when Dataset != dataset => $"is for {Terminal.OneLine(Dataset)}, but the network is for {dataset}",
+            _ when !Macs.SequenceEqual(network.Macs) => "has different multiply-adds than the network",
+            _ when ClassNames.Contains(null!) => "has a class without a name",
+            _ when ClassNames.Count != classes => $"names {ClassNames.Count} classes, but the network has {classes}",
+            _ when !IsPossible(Normalisation) => $"does not have {Channels} finite means and {Channels} positive standard deviations",
             _ => null,
         };
     }
 
-    private static bool Possible(Normalisation normalisation)
+    private static bool IsPossible(Normalisation normalisation)
         => normalisation.Mean.Count == Channels && normalisation.Mean.All(double.IsFinite)
             && normalisation.Std.Count == Channels && normalisation.Std.All(deviation => double.IsFinite(deviation) && deviation > 0);
 
     private static string NameOf(Settings settings) => SettingsSchema.YamlName(settings.Data.Dataset.ToString());
 
-    /// <summary>Names a set by what is in it, in its order: SHA-256 of positions, labels and images, or of images that are files their paths below the data set's folder, a line each.</summary>
-    private static string HashOf(ImageSet set)
+    /// <summary>
+    /// SHA-256 of a set's positions, labels and images, in its order; of images that are files, of their paths below the data set's folder
+    /// instead, one per line.
+    /// </summary>
+    private static string Hash(ImageSet set)
     {
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         hash.AppendData(set.Positions.bytes);
         hash.AppendData(set.Labels.bytes);
         if (set.Files is { } files)
         {
-            hash.AppendData(Encoding.UTF8.GetBytes(string.Concat(set.Positions.ToArray<long>().Select(number => files.Names[(int)number] + "\n"))));
+            IEnumerable<string> lines = set.Positions.ToArray<long>().Select(number => files.Names[(int)number] + "\n");
+            hash.AppendData(Encoding.UTF8.GetBytes(string.Concat(lines)));
         }
         else
         {
@@ -140,17 +227,3 @@ internal sealed record PolicyFile
         return Convert.ToHexStringLower(hash.GetHashAndReset());
     }
 }
-
-/// <summary>What a policy was calibrated to.</summary>
-/// <param name="Macs">Multiply-adds of a sample on average, at most; null: shares were given.</param>
-/// <param name="Q">The exit shares q^k that take the most of them; null: shares were given, or no q was within the budget.</param>
-/// <param name="Shares">K: the shares that were asked for.</param>
-internal sealed record PolicyBudget(double? Macs, double? Q, IReadOnlyList<float> Shares);
-
-/// <summary>What a policy does on the held-out images that it was calibrated by.</summary>
-/// <param name="Samples">How many.</param>
-/// <param name="SplitSha256">Which, by content.</param>
-/// <param name="Shares">K: of samples that leave at each exit.</param>
-/// <param name="Accuracy">Share of right answers.</param>
-/// <param name="MeanMacs">Multiply-adds of a sample on average.</param>
-internal sealed record PolicyValidation(long Samples, string SplitSha256, IReadOnlyList<double> Shares, double Accuracy, double MeanMacs);

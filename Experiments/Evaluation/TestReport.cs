@@ -5,8 +5,8 @@ using Imta.MetaWeight.Experiments.Runs;
 namespace Imta.MetaWeight.Experiments.Evaluation;
 
 /// <summary>
-/// The tables of a network on its test set: anytime, budgeted (by confidence, as published), and what stands behind them. The same
-/// answers give the same bytes.
+/// The tables of a network on its test set: anytime, budgeted (by confidence, as published), and what explains them. The same predictions
+/// give the same bytes.
 /// </summary>
 internal sealed class TestReport
 {
@@ -16,17 +16,17 @@ internal sealed class TestReport
     private const double StepsOfP = 20; // q = p/20
     private const int Uniform = 20; // its p
 
-    private readonly SetAnswers _validation;
-    private readonly SetAnswers _test;
+    private readonly Predictions _validation;
+    private readonly Predictions _test;
     private readonly NetworkCost _cost;
     private readonly long[] _macs;
     private readonly float[][] _thresholds;
 
-    /// <param name="validation">Answers to the held-out images, by which thresholds are found; none: nothing is budgeted.</param>
-    /// <param name="test">Answers to the test images.</param>
+    /// <param name="validation">Of the held-out images, on which thresholds are found; none: nothing is budgeted.</param>
+    /// <param name="test">Of the test images.</param>
     /// <param name="cost">The network's.</param>
     /// <param name="points">P: budgets p = 1 … P.</param>
-    public TestReport(SetAnswers validation, SetAnswers test, NetworkCost cost, int points = UsualPoints)
+    public TestReport(Predictions validation, Predictions test, NetworkCost cost, int points = UsualPoints)
     {
         (_validation, _test, _cost) = (validation, test, cost);
         _macs = [.. cost.Exits.Select(exit => exit.Macs)];
@@ -39,7 +39,8 @@ internal sealed class TestReport
         using DisposeScope scope = NewDisposeScope();
         int exits = test.Exits;
         Tensor thresholds = BudgetedInference.Thresholds(
-            validation.Confidence, [.. Enumerable.Range(1, points).Select(p => ExitShares.Quotas(ExitShares.Of(Q(p), exits), validation.Set.Count))]);
+            validation.Confidence,
+            [.. Enumerable.Range(1, points).Select(p => ExitShares.Quotas(ExitShares.Of(Q(p), exits), validation.Set.Count))]);
         float[] values = thresholds.ToArray<float>();
         _thresholds = [.. Enumerable.Range(0, points).Select(p => values[(p * exits)..((p + 1) * exits)])];
         Budgets = Budgeted(thresholds);
@@ -64,24 +65,22 @@ internal sealed class TestReport
     public static double Q(int p) => p / StepsOfP;
 
     /// <summary>The policy of budget p.</summary>
-    public ExitPolicy PolicyOf(int p) => new(ExitCriteria.Confidence, _thresholds[p - 1]);
+    public ThresholdPolicy PolicyOf(int p) => new(ExitCriteria.Confidence, _thresholds[p - 1]);
 
-    /// <summary>A threshold for people: null where nobody leaves, 0 where everybody does.</summary>
-    public static float? Threshold(float threshold) => threshold switch
-    {
-        BudgetedInference.Never => null,
-        BudgetedInference.Always => 0,
-        _ => threshold,
-    };
+    /// <summary>Where test images leave under a policy, and how many of them are predicted correctly.</summary>
+    public BudgetedOutcome Outcome(IExitPolicy policy) => policy.Apply(_test.Scores, _test.Correct);
 
     /// <summary>Writes all tables.</summary>
     /// <param name="files">Where.</param>
     /// <param name="classCounts">Training images of each class.</param>
-    /// <param name="policy">Who leaves where in <c>exits.csv</c> and <c>classes.csv</c>, by the answers' scores; null: budget p = 20, equal shares, or the last one where there are fewer; without thresholds all stay to the last exit.</param>
-    /// <param name="predictions">Whether <c>predictions.csv</c> is wanted.</param>
-    public void Write(TestFiles files, IReadOnlyList<long> classCounts, ExitPolicy? policy, bool predictions)
+    /// <param name="policy">
+    /// Decides which samples leave where in <c>exits.csv</c> and <c>classes.csv</c>, by the predictions' scores; null: budget p = 20, equal
+    /// shares, or the last one where there are fewer; without thresholds all stay to the last exit.
+    /// </param>
+    /// <param name="predictions">Whether to write <c>predictions.csv</c>.</param>
+    public void Write(TestFiles files, IReadOnlyList<long> classCounts, IExitPolicy? policy, bool predictions)
     {
-        policy ??= _thresholds.Length == 0 ? NobodyLeaves() : PolicyOf(Math.Min(Uniform, _thresholds.Length));
+        policy ??= _thresholds.Length == 0 ? NoneLeave() : PolicyOf(Math.Min(Uniform, _thresholds.Length));
         CsvTable.Write(files.Anytime, Anytime);
         if (_thresholds.Length > 0)
         {
@@ -93,11 +92,11 @@ internal sealed class TestReport
         CsvTable.Write(files.Correlation, Diagnostics.Correlations(_test));
         if (predictions)
         {
-            CsvTable.Write(files.Predictions, Predictions("validation", _validation).Concat(Predictions("test", _test)));
+            CsvTable.Write(files.Predictions, RowsOf("validation", _validation).Concat(RowsOf("test", _test)));
         }
     }
 
-    private ExitPolicy NobodyLeaves()
+    private ThresholdPolicy NoneLeave()
         => new(ExitCriteria.Confidence, [.. Enumerable.Repeat(BudgetedInference.Never, _test.Exits - 1), BudgetedInference.Always]);
 
     private DynamicRow[] Budgeted(Tensor thresholds)
@@ -113,10 +112,10 @@ internal sealed class TestReport
                        P = p,
                        Q = Q(p),
                        Exit = k + 1,
-                       Threshold = Threshold(_thresholds[p - 1][k]),
+                       Threshold = ThresholdPolicy.InFile(_thresholds[p - 1][k]),
                        ValidationShare = held.Shares[k],
                        TestShare = tested.Shares[k],
-                       TestAccuracyLeaving = tested.Leaving[k] == 0 ? null : (double)tested.Right[k] / tested.Leaving[k],
+                       TestAccuracyLeaving = tested.Leaving[k] == 0 ? null : (double)tested.Correct[k] / tested.Leaving[k],
                        ValidationAccuracy = held.Accuracy,
                        TestAccuracy = tested.Accuracy,
                        ValidationMacs = held.MeanMacs(_macs),
@@ -124,13 +123,13 @@ internal sealed class TestReport
                    }];
     }
 
-    private static IEnumerable<PredictionRow> Predictions(string split, SetAnswers answers)
+    private static IEnumerable<PredictionRow> RowsOf(string split, Predictions predictions)
     {
         using DisposeScope scope = NewDisposeScope();
-        long[] samples = answers.Set.Positions.ToArray<long>(), labels = answers.Set.Labels.ToArray<long>();
-        long[] classes = answers.Classes.contiguous().ToArray<long>();
-        float[] confidence = answers.Confidence.ToArray<float>();
-        int exits = answers.Exits;
+        long[] samples = predictions.Set.Positions.ToArray<long>(), labels = predictions.Set.Labels.ToArray<long>();
+        long[] classes = predictions.Classes.contiguous().ToArray<long>();
+        float[] confidence = predictions.Confidence.ToArray<float>();
+        int exits = predictions.Exits;
         for (int i = 0; i < classes.Length; i++)
         {
             yield return new PredictionRow

@@ -1,4 +1,5 @@
 using System.Security.Cryptography;
+using Imta.MetaWeight.Allocation;
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments.Checkpoints;
 using Imta.MetaWeight.Experiments.Configuration;
@@ -7,19 +8,20 @@ using Imta.MetaWeight.Experiments.Runs;
 
 namespace Imta.MetaWeight.Experiments.Evaluation;
 
-/// <summary>The network of a run or a checkpoint, ready to answer.</summary>
+/// <summary>The network of a run or a checkpoint, ready to classify.</summary>
 /// <param name="File">The checkpoint.</param>
 /// <param name="Settings">The run's, with the device and threads of this machine.</param>
 /// <param name="Epochs">Epochs that it was trained; null: unknown.</param>
 /// <param name="Network">The network.</param>
 /// <param name="Cost">What it costs.</param>
 /// <param name="Device">Where it is.</param>
-internal sealed record TrainedNetwork(string File, Settings Settings, int? Epochs, MultiExitNetwork Network, NetworkCost Cost, Device Device) : IDisposable
+internal sealed record TrainedNetwork(
+    string File, Settings Settings, int? Epochs, MultiExitNetwork Network, NetworkCost Cost, Device Device) : IDisposable
 {
-    /// <summary>Multiply-adds of an answer at each exit, K.</summary>
+    /// <summary>Multiply-adds of a prediction at each exit, K.</summary>
     public IReadOnlyList<long> Macs => [.. Cost.Exits.Select(exit => exit.Macs)];
 
-    /// <summary>The run whose checkpoint it is; null: there is no folder of one around it.</summary>
+    /// <summary>The run whose checkpoint it is; null: it is in no run folder.</summary>
     public RunFolder? Run => RunFolder.Around(File);
 
     /// <summary>What the user should know of the file.</summary>
@@ -29,12 +31,16 @@ internal sealed record TrainedNetwork(string File, Settings Settings, int? Epoch
     /// <param name="source">The folder of a run, or a checkpoint, also of the published code, or bare tensors.</param>
     /// <param name="given">The configuration of a file that does not say it; null: it has to.</param>
     /// <param name="machine">Device and threads, where they are not to be the run's.</param>
-    /// <exception cref="UsageException">There is none, or it is damaged, of another configuration or of none, it diverged, or this machine has no such device.</exception>
+    /// <exception cref="UsageException">
+    /// There is none, or it is damaged, of another configuration or of none, it diverged, or this machine has no such device.
+    /// </exception>
     public static TrainedNetwork Load(string source, Settings? given, Func<Settings, Settings> machine)
     {
         using DisposeScope scope = NewDisposeScope();
         string file = RunFolder.CheckpointOf(source);
-        Content content = ForeignFile.Open(file, configured: given is not null) is { } foreign ? Content.Of(foreign, given) : Content.Of(Checkpoint.Read(file), file);
+        Content content = ForeignFile.Open(file, configured: given is not null) is { } foreign
+            ? Content.Of(foreign, given)
+            : Content.Of(Checkpoint.Read(file), file);
         Settings settings = machine(content.Settings);
         Device device = ComputeDevice.Prepare(settings);
         MultiExitNetwork network = Networks.ForPhase(TrainingPhase.Of(settings, content.Phase), device);
@@ -42,10 +48,23 @@ internal sealed record TrainedNetwork(string File, Settings Settings, int? Epoch
         if (network.state_dict().FirstOrDefault(entry => !entry.Value.isfinite().all().item<bool>()) is { Key: { } broken })
         {
             network.Dispose();
-            throw new UsageException($"{file} holds numbers that are not finite ({broken}): its training diverged; train again, with a smaller train.rate");
+            throw new UsageException(
+                $"{file} contains NaN or infinite values ({broken}): its training diverged; retrain with a smaller train.rate");
         }
 
-        return new TrainedNetwork(file, settings, content.Epochs, network, network.Cost(DatasetShape.Of(settings.Data).Side), device) { Warning = warning };
+        NetworkCost cost = network.Cost(DatasetShape.Of(settings.Data).Side);
+        return new TrainedNetwork(file, settings, content.Epochs, network, cost, device) { Warning = warning };
+    }
+
+    /// <summary>What every exit predicts for images; the predictions belong to the open dispose scope.</summary>
+    /// <inheritdoc cref="Predictions.Compute"/>
+    /// <exception cref="UsageException">The network's logits are NaN or infinite.</exception>
+    public Predictions Predict(
+        ImageSet set, Normalisation normalisation, IExitCriterion criterion, CancellationToken stop, Action? advance = null)
+    {
+        Predictions predictions = Predictions.Compute(Network, set, normalisation, criterion, Device, stop, advance);
+        predictions.Check();
+        return predictions;
     }
 
     /// <summary>Names the checkpoint by its content: SHA-256, in hexadecimal.</summary>
@@ -64,17 +83,26 @@ internal sealed record TrainedNetwork(string File, Settings Settings, int? Epoch
     /// <param name="Restore">Copies its state into a network; returns what the user should know of it.</param>
     private sealed record Content(Settings Settings, int Phase, int? Epochs, Func<MultiExitNetwork, string?> Restore)
     {
-        public static Content Of(Checkpoint.Content checkpoint, string file) => new(checkpoint.Settings, checkpoint.Phase, checkpoint.Epochs, network =>
-        {
-            checkpoint.Restore(network, file);
-            return checkpoint.InsideEpoch is { } inside ? $"{file} {inside}" : null;
-        });
+        public static Content Of(Checkpoint.Content checkpoint, string file) => new(
+            checkpoint.Settings,
+            checkpoint.Phase,
+            checkpoint.Epochs,
+            network =>
+            {
+                checkpoint.Restore(network, file);
+                return checkpoint.InsideEpoch is { } inside ? $"{file} {inside}" : null;
+            });
 
         public static Content Of(ForeignCheckpoint foreign, Settings? given)
         {
-            Settings settings = given ?? throw new UsageException($"{foreign.File} is {foreign.Kind}, which does not say its network and data; give --config CONFIG.yaml");
+            Settings settings = given ?? throw new UsageException(
+                $"{foreign.File} is {foreign.Kind}, which does not contain its configuration; give --config CONFIG.yaml");
             TrainingPhase phase = foreign.PhaseOf(settings);
-            return new Content(settings, phase.Number, foreign.Epochs == 0 ? null : foreign.EpochsOf(phase), network => foreign.Restore(network).Surplus() is { } surplus ? $"{foreign.File}: {surplus}" : null);
+            return new Content(
+                settings,
+                phase.Number,
+                foreign.Epochs == 0 ? null : foreign.EpochsOf(phase),
+                network => foreign.Restore(network).Surplus() is { } surplus ? $"{foreign.File}: {surplus}" : null);
         }
     }
 }

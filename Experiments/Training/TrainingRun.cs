@@ -70,8 +70,8 @@ internal sealed class TrainingRun(RunContext run)
     {
         using DisposeScope scope = NewDisposeScope();
         run.Replicas.Place = "the test";
-        SetAnswers Answers(ImageSet set) => SharedAnswers.Of(network, set, _data.Normalisation, run.Device, run.Replicas, stop);
-        (SetAnswers validation, SetAnswers test) = (Answers(_data.Validation), Answers(_data.Test));
+        Predictions Answers(ImageSet set) => SharedAnswers.Of(network, set, _data.Normalisation, run.Device, run.Replicas, stop);
+        (Predictions validation, Predictions test) = (Answers(_data.Validation), Answers(_data.Test));
         run.Pictures.Write("validation and test");
         if (!run.Replicas.IsFirst)
         {

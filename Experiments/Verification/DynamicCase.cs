@@ -38,7 +38,7 @@ internal static class DynamicCase
     private static void Check(GoldenComparison comparison, string set, BudgetedOutcome[] outcomes, long[] macs)
     {
         comparison.Check($"{set}_exit_count", tensor(outcomes.SelectMany(outcome => outcome.Leaving).ToArray(), [outcomes.Length, macs.Length]), Exact);
-        comparison.Check($"{set}_acc", tensor(outcomes.Select(outcome => outcome.Right.Sum() * 100.0 / outcome.Samples).ToArray()), Exact);
+        comparison.Check($"{set}_acc", tensor(outcomes.Select(outcome => outcome.Correct.Sum() * 100.0 / outcome.Samples).ToArray()), Exact);
         comparison.Check($"{set}_flops", tensor(outcomes.Select(outcome => outcome.MeanMacs(macs)).ToArray()), Exact);
     }
 

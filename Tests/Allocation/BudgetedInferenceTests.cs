@@ -52,11 +52,13 @@ public sealed class BudgetedInferenceTests
 
         for (int p = 0; p < c.Points; p++)
         {
-            var policy = new ExitPolicy(ExitCriteria.Confidence, thresholds.select(0, p).data<float>().ToArray());
-            int[] exits = [.. policy.Exits(others).data<long>().ToArray().Select(exit => (int)exit)];
+            var policy = new ThresholdPolicy(ExitCriteria.Confidence, thresholds.select(0, p).data<float>().ToArray());
+            int[] exits = [.. policy.ExitOf(others).data<long>().ToArray().Select(exit => (int)exit)];
             exits.Should().Equal(Leaving(c, others, policy.Thresholds));
             outcomes[p].Leaving.Should().Equal(Enumerable.Range(0, c.Exits).Select(k => exits.LongCount(exit => exit == k)));
-            outcomes[p].Right.Should().Equal(Enumerable.Range(0, c.Exits).Select(k => exits.Where((exit, i) => exit == k && right[(i * c.Exits) + k]).LongCount()));
+            outcomes[p].Correct.Should().Equal(
+                Enumerable.Range(0, c.Exits).Select(k => exits.Where((exit, i) => exit == k && right[(i * c.Exits) + k]).LongCount()));
+            policy.Apply(others, correct).Should().BeEquivalentTo(outcomes[p]);
             outcomes[p].Samples.Should().Be(c.Samples);
             outcomes[p].Accuracy.Should().BeApproximately(exits.Select((exit, i) => right[(i * c.Exits) + exit] ? 1.0 : 0).Average(), 1e-12);
             outcomes[p].Shares.Sum().Should().BeApproximately(1, 1e-12);

@@ -92,7 +92,7 @@ public sealed class CalibrationTests
             Tensor scores = criterion.Score(logits);
             scores.data<float>().ToArray()[..2].Should().Equal(0, 0);
             Tensor two = stack([scores, scores], 1); // the same at two exits
-            new ExitPolicy(criterion, [0.1f, 0]).Exits(two).data<long>().ToArray().Should().Equal(1, 1, 0);
+            new ThresholdPolicy(criterion, [0.1f, 0]).ExitOf(two).data<long>().ToArray().Should().Equal(1, 1, 0);
             BudgetedInference.Apply(two, two.gt(0), tensor(new[] { 0.1f, BudgetedInference.Always }, [1, 2]))[0].Leaving.Should().Equal(1, 2);
         }
     }
@@ -110,7 +110,7 @@ public sealed class CalibrationTests
         Tensor published = BudgetedInference.Thresholds(scores, [quotas]);
         float[][] columns = [.. Enumerable.Range(0, Macs.Length).Select(k => scores.select(1, k).contiguous().data<float>().ToArray())];
 
-        ExitPolicy policy = Calibration.ToShares(ExitCriteria.Confidence, scores, shares);
+        ThresholdPolicy policy = Calibration.ToShares(ExitCriteria.Confidence, scores, shares);
 
         Leaving(policy, scores).Should().Equal(BudgetedInference.Apply(scores, zeros_like(scores).gt(0), published)[0].Leaving);
         if (columns.All(column => column.Distinct().Count() == column.Length))
@@ -140,13 +140,13 @@ public sealed class CalibrationTests
         return stack([.. Enumerable.Range(0, Macs.Length).Select(_ => tensor(Column()))], 1);
     }
 
-    private static long[] Leaving(ExitPolicy policy, Tensor scores)
+    private static long[] Leaving(ThresholdPolicy policy, Tensor scores)
     {
-        long[] exits = policy.Exits(scores).data<long>().ToArray();
+        long[] exits = policy.ExitOf(scores).data<long>().ToArray();
         return [.. Enumerable.Range(0, Macs.Length).Select(k => exits.LongCount(exit => exit == k))];
     }
 
-    private static double MeanMacs(ExitPolicy policy, Tensor scores) => Leaving(policy, scores).Zip(Macs, (count, macs) => count * (double)macs).Sum() / scores.shape[0];
+    private static double MeanMacs(ThresholdPolicy policy, Tensor scores) => Leaving(policy, scores).Zip(Macs, (count, macs) => count * (double)macs).Sum() / scores.shape[0];
 
     private static void ForAll(Action<Tensor, System.Random> law) => Prop.ForAll(Arb.From(Gen.Choose(0, int.MaxValue)), seed => Of(seed, law)).QuickCheckThrowOnFailure();
 

@@ -7,6 +7,7 @@ using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Reports;
 using Imta.MetaWeight.Experiments.Runs;
 using Imta.MetaWeight.Experiments.Verification;
+using Imta.MetaWeight.Tests.Allocation;
 
 namespace Imta.MetaWeight.Tests.Backbones;
 
@@ -54,12 +55,13 @@ public sealed class EarlyExitTests
         Tensor images = randn([c.Samples, 3, 32, 32], generator: random);
         Tensor all = stack(network.Forward(images, NormStatistics.Running), 1); // [N, K, C]
         Tensor scores = c.By.Score(all);
-        var policy = new ExitPolicy(c.By, c.Thresholds(scores, network.Exits));
-        long[] exits = policy.Exits(scores).data<long>().ToArray();
+        var policy = new ThresholdPolicy(c.By, c.Thresholds(scores, network.Exits));
+        long[] exits = policy.ExitOf(scores).data<long>().ToArray();
         using var runner = new EarlyExit(network, c.Compaction, c.Folds);
 
-        ExitAnswers batch = runner.Run(images, (k, logits, _) => policy.Leaves(k, logits));
-        ExitAnswers[] alone = [.. Enumerable.Range(0, c.Samples).Select(i => runner.Run(images.narrow(0, i, 1), (k, logits, _) => policy.Leaves(k, logits)))];
+        var rule = new ExitPolicyRule(policy);
+        ExitAnswers batch = runner.Run(images, rule.Leaves);
+        ExitAnswers[] alone = [.. Enumerable.Range(0, c.Samples).Select(i => runner.Run(images.narrow(0, i, 1), rule.Leaves))];
 
         foreach (ExitAnswers answers in (ExitAnswers[])[batch, new ExitAnswers(cat([.. alone.Select(one => one.Logits)]), cat([.. alone.Select(one => one.Exits)]))])
         {
@@ -139,6 +141,46 @@ public sealed class EarlyExitTests
 
         answers.Exits.data<long>().ToArray().Should().Equal(2, 2, 2, 2, 2, 2);
         network.Rows.Should().Equal(6, 6, 6);
+    }
+
+    /// <summary>A policy that looks back decides by each sample's own scores, whatever rows are dropped between.</summary>
+    [SkippableTheory]
+    [InlineData(Compaction.Always)]
+    [InlineData(Compaction.WhenItPays)]
+    [InlineData(Compaction.Never)]
+    public void A_policy_sees_the_scores_of_its_sample_at_all_earlier_exits(Compaction compaction)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        using var random = new Generator(4);
+        using MultiExitNetwork network = EarlyExitNetworks.Build(EarlyExitNetworks.Names[0], float32, random);
+        using var runner = new EarlyExit(network, compaction);
+        Tensor images = randn([40, 3, 32, 32], generator: random);
+        Tensor all = stack(network.Forward(images, NormStatistics.Running), 1); // [N, K, C]
+        var policy = new PatiencePolicy(2);
+        var rule = new ExitPolicyRule(policy);
+
+        for (int batch = 0; batch < 2; batch++)
+        {
+            ExitAnswers answers = runner.Run(images, rule.Leaves);
+
+            answers.Exits.data<long>().ToArray().Should().Equal(policy.ExitOf(policy.Criterion.Score(all)).data<long>().ToArray());
+            answers.Exits.data<long>().ToArray().Distinct().Should().HaveCountGreaterThan(1);
+        }
+    }
+
+    [SkippableFact]
+    public void Logits_that_are_NaN_are_refused_at_their_exit_however_few()
+    {
+        using DisposeScope scope = NewDisposeScope();
+        using var network = new CarryingNetwork(exits: 3);
+        using var runner = new EarlyExit(network);
+        Tensor images = zeros([6, 3, 4, 4]);
+        images[4] = float.NaN;
+        images[5] = float.PositiveInfinity;
+
+        Action run = () => runner.Run(images, (_, logits, _) => zeros([logits.shape[0]], ScalarType.Bool));
+
+        run.Should().Throw<NonFiniteLogitsException>().WithMessage("*logits are NaN or infinite for 2 of 6 images at exit 1");
     }
 
     [SkippableFact]

@@ -1,3 +1,4 @@
+using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Runs;
 using Imta.MetaWeight.Tests.Experiments.Data;
@@ -56,6 +57,22 @@ public sealed class TrainedRun : IDisposable
             Cifar.Write(file, content);
         }
     }
+
+    /// <summary>Writes a checkpoint whose network is the run's but for a change of its state.</summary>
+    internal void Change(string file, Action<Dictionary<string, Tensor>> change) => Change(In("run", "checkpoints", "latest.pt"), In(file), change);
+
+    /// <inheritdoc cref="Change(string, Action{Dictionary{string, Tensor}})"/>
+    internal static void Change(string from, string to, Action<Dictionary<string, Tensor>> change)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        TorchDictionary content = TorchFileReader.Read(from);
+        change(content.Dictionary("state_dict").Tensors());
+        TorchFileWriter.Write(to, content);
+    }
+
+    /// <summary>Makes the logits of exit 1 NaN, by finite weights.</summary>
+    internal static void Spoil(Dictionary<string, Tensor> state) => state.First(
+        entry => entry.Key.StartsWith("classifier.0", StringComparison.Ordinal) && entry.Key.EndsWith("running_var", StringComparison.Ordinal)).Value.fill_(-1e30);
 
     /// <summary>The one line that refuses <paramref name="arguments"/>.</summary>
     internal string Refusal(params string[] arguments)

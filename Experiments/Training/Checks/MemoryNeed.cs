@@ -64,7 +64,7 @@ internal sealed record MemoryNeed(long ImageBytes, long ParameterBytes, long Act
         int images = (Math.Min(batch, TrainImages) + Processes - 1) / Processes;
         int copies = (Meta.Predicts ? 8 : 4) + (Processes > 1 ? 1 : 0); // θ, gradient, momentum and step; the lookahead's too; the buckets of means
         double atOnce = Meta.Cuts ? (images + 1) / 2 : images;
-        double passes = Math.Max(Activations * FeatureShare * atOnce, EvaluationActivations * Math.Min(SetAnswers.Batch, EvaluationImages));
+        double passes = Math.Max(Activations * FeatureShare * atOnce, EvaluationActivations * Math.Min(Predictions.Batch, EvaluationImages));
         return (long)((OnGpu ? CudaContext : Program + NameBytes) + ImageBytes + PicturesAtOnce(images) + (copies * ParameterBytes) + (passes * ActivationBytes));
     }
 
@@ -75,7 +75,7 @@ internal sealed record MemoryNeed(long ImageBytes, long ParameterBytes, long Act
     private long PicturesAtOnce(int images)
     {
         int ofABatch = (2 * sizeof(float)) + 1 + (OnGpu ? 0 : PictureBatches.Ahead + 2);
-        return (Meta.HoldsOut ? 2 : 1) * ofABatch * PictureBytes * Math.Max(images, Math.Min(SetAnswers.Batch, EvaluationImages));
+        return (Meta.HoldsOut ? 2 : 1) * ofABatch * PictureBytes * Math.Max(images, Math.Min(Predictions.Batch, EvaluationImages));
     }
 
     /// <summary>What a step keeps of the images that it works on at once, in outputs of all layers.</summary>

@@ -15,24 +15,31 @@ internal static class SharedAnswers
     /// <param name="device">The network's.</param>
     /// <param name="replicas">The processes.</param>
     /// <param name="stop">Ends the work of all of them after the present batch.</param>
+    /// <exception cref="UsageException">The network's logits are NaN or infinite (alone).</exception>
+    /// <exception cref="SharedFailureException">They are (in each of several processes).</exception>
     /// <exception cref="OperationCanceledException"><paramref name="stop"/>, of any of them.</exception>
-    public static SetAnswers Of(MultiExitNetwork network, ImageSet set, Normalisation normalisation, Device device, Replicas replicas, CancellationToken stop)
+    public static Predictions Of(
+        MultiExitNetwork network, ImageSet set, Normalisation normalisation, Device device, Replicas replicas, CancellationToken stop)
     {
         if (!replicas.AreSeveral)
         {
-            return SetAnswers.Of(network, set, normalisation, ExitCriteria.Confidence, device, stop);
+            Predictions alone = Predictions.Compute(network, set, normalisation, ExitCriteria.Confidence, device, stop);
+            alone.Check();
+            return alone;
         }
 
         using DisposeScope scope = NewDisposeScope();
         (long start, long count) = replicas.Shard.Range(set.Count);
         using ImageSet shard = set.Select([.. Enumerable.Range((int)start, (int)count).Select(row => (long)row)]);
-        SetAnswers own = SetAnswers.Of(network, shard, normalisation, ExitCriteria.Confidence, device, CancellationToken.None, Look);
-        if (SetAnswers.Batches(shard) < SetAnswers.Batches(new Shard(0, replicas.Shard.Of).Range(set.Count).Count))
+        Predictions own = Predictions.Compute(network, shard, normalisation, ExitCriteria.Confidence, device, CancellationToken.None, Look);
+        if (Predictions.Batches(shard) < Predictions.Batches(new Shard(0, replicas.Shard.Of).Range(set.Count).Count))
         {
             Look(); // the first shards may have a batch more
         }
 
-        return new SetAnswers(set, Whole(own.Classes), Whole(own.Confidence), Whole(own.Scores), Whole(own.Losses), Whole(own.TopFive));
+        var all = new Predictions(set, Whole(own.Classes), Whole(own.Confidence), Whole(own.Scores), Whole(own.Losses), Whole(own.TopFive));
+        replicas.Together(all.Check);
+        return all;
 
         void Look()
         {
@@ -44,10 +51,10 @@ internal static class SharedAnswers
 
         Tensor Whole(Tensor part)
         {
-            Tensor all = zeros([set.Count, network.Exits], part.dtype == ScalarType.Bool ? int64 : part.dtype);
-            all.narrow(0, start, count).copy_(part);
-            replicas.Sum(all);
-            return scope.MoveToOuter(part.dtype == ScalarType.Bool ? all.to_type(ScalarType.Bool) : all);
+            Tensor whole = zeros([set.Count, network.Exits], part.dtype == ScalarType.Bool ? int64 : part.dtype);
+            whole.narrow(0, start, count).copy_(part);
+            replicas.Sum(whole);
+            return scope.MoveToOuter(part.dtype == ScalarType.Bool ? whole.to_type(ScalarType.Bool) : whole);
         }
     }
 }

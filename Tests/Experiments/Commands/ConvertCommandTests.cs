@@ -166,7 +166,7 @@ public sealed class ConvertCommandTests(TrainedRun trained) : IClassFixture<Trai
 
         ShouldHaveTables("run", "bare.pth", "--config", "run/config.yaml", "--set", "name=bare");
         trained.Run(0, "convert", "bare.pth", "bare.pt", "--config", "run/config.yaml", "--set", "meta.enabled=false").Output.Should().Contain("of an unknown epoch");
-        trained.Run(0, "eval", "bare.pt").Error.Should().NotContain("is of epoch", "nobody knows");
+        trained.Run(0, "eval", "bare.pt").Error.Should().NotContain("is from epoch", "nobody knows");
         trained.Refusal("convert", "bare.pth", "meta.pt", "--config", "run/config.yaml").Should().Contain("4 of the network's tensors are missing (meta_state_dict.").And.Contain("meta.enabled=false");
     }
 
@@ -260,7 +260,7 @@ public sealed class ConvertCommandTests(TrainedRun trained) : IClassFixture<Trai
             Directory.GetFiles(trained.Folder, "no.*").Should().BeEmpty(problem);
         }
 
-        trained.Refusal("eval", "good.pth").Should().Contain("good.pth is a PyTorch checkpoint, which does not say its network and data; give --config CONFIG.yaml");
+        trained.Refusal("eval", "good.pth").Should().Contain("good.pth is a PyTorch checkpoint, which does not contain its configuration; give --config CONFIG.yaml");
         trained.Refusal("eval", "run", "--config", "run/config.yaml").Should().Contain("holds its configuration");
         trained.Refusal("eval", "good.pth", "--config", "run/config.yaml", "--set", "model.msdnet.growth=3").Should().Contain("have another shape");
         Directory.GetFiles(trained.Folder, "*.partial").Should().BeEmpty();
@@ -270,7 +270,7 @@ public sealed class ConvertCommandTests(TrainedRun trained) : IClassFixture<Trai
 
     private void ShouldHaveTables(string run, params string[] source)
     {
-        trained.Run(0, ["eval", .. source, "--out", "tables"]).Error.Should().NotContain("is of epoch");
+        trained.Run(0, ["eval", .. source, "--out", "tables"]).Error.Should().NotContain("is from epoch");
         foreach (string table in Tables)
         {
             File.ReadAllText(trained.In("tables", table)).Should().Be(File.ReadAllText(trained.In(run, table)), table);

@@ -1,5 +1,4 @@
 using Imta.MetaWeight.Allocation;
-using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Runs;
 using Imta.MetaWeight.Tests.Experiments.Data;
@@ -14,7 +13,7 @@ public sealed class EvalCommandTests(TrainedRun trained) : IClassFixture<Trained
     [Fact]
     public void A_run_is_tested_to_the_very_tables_that_its_training_wrote()
     {
-        trained.Run(0, "eval", "run", "--out", "again").Output.Should().Contain("top-1 %").And.EndWith("tables are in again\n");
+        trained.Run(0, "eval", "run", "--out", "again").Output.Should().Contain("top-1 %").And.EndWith("wrote the tables to again\n");
 
         Directory.GetFiles(trained.In("again")).Select(Path.GetFileName).Should().BeEquivalentTo(Tables);
         foreach (string table in Tables)
@@ -81,9 +80,14 @@ public sealed class EvalCommandTests(TrainedRun trained) : IClassFixture<Trained
     {
         trained.Run(0, "calibrate", "run", "--shares", "1,0,1", "--criterion", "entropy", "--out", "half.json");
 
-        trained.Run(0, "eval", "run", "--policy", "half.json", "--out", "by-policy");
+        string output = trained.Run(0, "eval", "run", "--policy", "half.json", "--out", "by-policy").Output;
 
         ExitRow[] rows = trained.Read<ExitRow>("by-policy", "exits.csv");
+        long[] macs = [.. trained.Read<CostRow>("run", "cost.csv").Select(row => row.Macs)];
+        double accuracy = 100 * rows.Sum(row => row.Share * (row.AccuracyLeaving ?? 0)), cost = rows.Zip(macs, (row, of) => row.Share * of).Sum();
+        output.Split('\n').Should().ContainSingle(line => line.StartsWith("policy half.json", StringComparison.Ordinal))
+            .Which.Should().Be(FormattableString.Invariant(
+                $"policy half.json, on the test images: {accuracy:0.0} % accuracy, {cost:N0} multiply-adds on average, {cost / macs[^1]:0.00} of the last exit's"));
         rows.Select(row => row.Exit).Should().Equal(1, 2, 3);
         rows[1].Share.Should().Be(0);
         rows[0].Share.Should().BeInRange(0.1, 0.9);
@@ -143,7 +147,7 @@ public sealed class EvalCommandTests(TrainedRun trained) : IClassFixture<Trained
     [InlineData("--repeat is 0", "run", "--repeat", "0")]
     [InlineData("no option --pionts", "run", "--pionts", "3")]
     [InlineData("no option --pionts", "--pionts", "3")]
-    [InlineData("missing.json is no policy", "run", "--policy", "missing.json")]
+    [InlineData("missing.json is not a readable policy", "run", "--policy", "missing.json")]
     [InlineData("nowhere", "run", "--data", "nowhere")]
     [InlineData("cannot be written", "run", "--out", "run/config.yaml")]
     [InlineData("CUDA", "run", "--device", "cuda")]
@@ -152,13 +156,10 @@ public sealed class EvalCommandTests(TrainedRun trained) : IClassFixture<Trained
     [Fact]
     public void A_checkpoint_of_a_training_that_diverged_is_refused_in_one_line()
     {
-        using DisposeScope scope = NewDisposeScope();
-        TorchDictionary content = TorchFileReader.Read(trained.In("run", "checkpoints", "latest.pt"));
-        content.Dictionary("state_dict").Tensors().Values.First(tensor => tensor.dtype == float32).fill_(double.NaN); // counters cannot
-        TorchFileWriter.Write(trained.In("wild"), content);
+        trained.Change("wild", state => state.Values.First(tensor => tensor.dtype == float32).fill_(double.NaN)); // counters cannot
 
-        trained.Refusal("eval", "wild").Should().Contain("not finite").And.Contain("train.rate");
-        trained.Refusal("calibrate", "wild", "--macs", "3M").Should().Contain("not finite");
+        trained.Refusal("eval", "wild").Should().Contain("NaN or infinite values").And.Contain("train.rate");
+        trained.Refusal("calibrate", "wild", "--macs", "3M").Should().Contain("NaN or infinite values");
     }
 
     [Fact]
@@ -172,7 +173,7 @@ public sealed class EvalCommandTests(TrainedRun trained) : IClassFixture<Trained
             process.End();
         }
 
-        trained.Run(0, "eval", "broken", "--latency", "--batch", "4", "--repeat", "1", "--points", "1").Error.Should().MatchRegex("^warning: .*latest[.]pt is of epoch [123] of 4\n$");
+        trained.Run(0, "eval", "broken", "--latency", "--batch", "4", "--repeat", "1", "--points", "1").Error.Should().MatchRegex("^warning: .*latest[.]pt is from epoch [123] of 4\n$");
         trained.Run(0, "train", "--resume", "broken");
 
         File.Exists(trained.In("broken", "latency.csv")).Should().BeFalse();

@@ -15,7 +15,7 @@ public sealed class InferCommandTests(TrainedRun trained) : IClassFixture<Traine
     [InlineData("1000000000")]
     public void A_budget_of_multiply_adds_is_kept_on_the_held_out_images(string macs)
     {
-        trained.Run(0, "calibrate", "run", "--macs", macs, "--out", "budget.json").Output.Should().Contain("held-out images").And.EndWith("the policy is in budget.json\n");
+        trained.Run(0, "calibrate", "run", "--macs", macs, "--out", "budget.json").Output.Should().Contain("held-out images").And.EndWith("wrote the policy to budget.json\n");
 
         JsonElement policy = Policy("budget.json");
         double budget = policy.GetProperty("budget").GetProperty("macs").GetDouble();
@@ -56,7 +56,7 @@ public sealed class InferCommandTests(TrainedRun trained) : IClassFixture<Traine
 
         ImtaProcess.Result result = trained.Run(0, ["infer", "run", "--policy", "thirds.json", "--batch", batch, "--out", "answers.csv", .. file ? ["--data", trained.TestFile] : Array.Empty<string>()]);
 
-        result.Output.Should().Contain("40 images: ").And.EndWith("the answers are in answers.csv\n");
+        result.Output.Should().Contain("40 images: ").And.EndWith("wrote the predictions to answers.csv\n");
         AnswerRow[] answers = trained.Read<AnswerRow>("answers.csv");
         PredictionRow[] simulated = [.. trained.Predictions("test", "run", "predictions.csv").Select(image => image.First(answer => answer.Exit == TrainedRun.Exits || answer.Confidence >= thresholds[answer.Exit - 1]))];
         simulated.Select(answer => answer.Exit).Distinct().Should().HaveCountGreaterThan(1);
@@ -76,16 +76,16 @@ public sealed class InferCommandTests(TrainedRun trained) : IClassFixture<Traine
             File.WriteAllBytes(trained.In("pictures", name == "grey.jpg" ? $"below/{name}" : name), GoldenPictures.Bytes(name));
         }
 
-        trained.Run(0, "infer", "run", "--policy", "thirds.json", "--images", "pictures", "--out", "pictures.csv").Output.Should().Contain("3 images: ").And.NotContain("labelled");
+        trained.Run(0, "infer", "run", "--policy", "thirds.json", "--images", "pictures", "--out", "pictures.csv").Output.Should().Contain("3 images: ").And.NotContain("accuracy");
 
         AnswerRow[] answers = trained.Read<AnswerRow>("pictures.csv");
         answers.Select(row => (row.Sample, row.File)).Should().Equal((0, "colour.png"), (1, "landscape.jpg"), (2, "below/grey.jpg"));
         answers.Should().OnlyContain(row => row.Name.Length > 2 && row.Confidence > 0 && row.Macs > 0);
         trained.Refusal("infer", "run", "--policy", "thirds.json", "--images", "nowhere").Should().Contain("there is no folder nowhere");
-        trained.Refusal("infer", "run", "--policy", "thirds.json", "--images", "run").Should().Contain("run has no JPEG or PNG file");
+        trained.Refusal("infer", "run", "--policy", "thirds.json", "--images", "run").Should().Contain("run contains no JPEG or PNG files");
         trained.Refusal("infer", "run", "--policy", "thirds.json", "--images", "pictures", "--data", trained.TestFile).Should().Contain("give one of them");
         File.WriteAllText(trained.In("run", "fake.png"), "no PNG");
-        trained.Run(2, "infer", "run", "--policy", "thirds.json", "--images", "run").Error.Should().EndWith("imta: none of the pictures can be read\n");
+        trained.Run(2, "infer", "run", "--policy", "thirds.json", "--images", "run").Error.Should().EndWith("imta: none of the images can be read\n");
         File.Delete(trained.In("run", "fake.png"));
     }
 
@@ -99,20 +99,20 @@ public sealed class InferCommandTests(TrainedRun trained) : IClassFixture<Traine
     }
 
     [Theory]
-    [InlineData("takes a budget")]
-    [InlineData("takes a budget", "--macs", "3M", "--shares", "1,1,1")]
+    [InlineData("needs a budget")]
+    [InlineData("needs a budget", "--macs", "3M", "--shares", "1,1,1")]
     [InlineData("--macs is fast", "--macs", "fast")]
     [InlineData("--macs is -3M", "--macs", "-3M")]
     [InlineData("--macs is 0", "--macs", "0")]
-    [InlineData("it takes a number of multiply-adds", "--macs", "1E400")]
+    [InlineData("it must be a number of multiply-adds", "--macs", "1E400")]
     [InlineData("--macs is 1E-07, less", "--macs", "0.0000001")]
     [InlineData("argument is empty", "--macs", "")]
-    [InlineData("less than an answer of exit 1 takes", "--macs", "1000")]
-    [InlineData("2 numbers, and the network 3 exits", "--shares", "1,1")]
+    [InlineData("less than a prediction at exit 1 costs", "--macs", "1000")]
+    [InlineData("2 numbers, but the network has 3 exits", "--shares", "1,1")]
     [InlineData("--shares is 1,x,1", "--shares", "1,x,1")]
     [InlineData("--shares is 0,0,0", "--shares", "0,0,0")]
     [InlineData("--shares is 1,-1,1", "--shares", "1,-1,1")]
-    [InlineData("confidence and entropy", "--macs", "3M", "--criterion", "luck")]
+    [InlineData("confidence or entropy", "--macs", "3M", "--criterion", "luck")]
     [InlineData("cannot be written", "--macs", "3M", "--out", "no/such/folder/policy.json")]
     public void A_wrong_budget_is_one_line(string named, params string[] arguments)
         => trained.Refusal(["calibrate", "run", .. arguments]).Should().Contain(named);
@@ -122,26 +122,37 @@ public sealed class InferCommandTests(TrainedRun trained) : IClassFixture<Traine
     {
         trained.Run(0, "calibrate", "run", "--shares", "1,1,1", "--out", "good.json");
 
-        Refused(policy => ((JsonArray)policy["thresholds"]!).RemoveAt(0)).Should().Contain("has 2 thresholds, and the network has 3 exits");
-        Refused(policy => policy["dataset"] = "cifar100").Should().Contain("is for cifar100, and the network for cifar10");
-        Refused(policy => policy["criterion"] = "luck").Should().Contain("names the criterion luck");
-        Refused(policy => policy["format"] = 9).Should().Contain("format 9");
-        Refused(policy => policy["thresholds"] = null).Should().Contain("no policy that can be read");
-        Refused(policy => policy["thresholds"]![0] = "high").Should().Contain("no policy that can be read");
-        Refused(policy => policy["unknown"] = 1).Should().Contain("no policy that can be read");
+        Refused(policy => ((JsonArray)policy["thresholds"]!).RemoveAt(0)).Should().Contain("is for 2 exits, but the network has 3");
+        Refused(policy => policy["dataset"] = "cifar100").Should().Contain("is for cifar100, but the network is for cifar10");
+        Refused(policy => policy["thresholds"]![1] = "high").Should().Contain(
+            "bad.json is not a readable policy (thresholds[1] is invalid; expected a number or null per exit); create one with imta calibrate");
         Refused(policy => ((JsonArray)policy["class_names"]!).Clear()).Should().Contain("names 0 classes");
-        Refused(policy => ((JsonArray)policy["macs"]!).Clear()).Should().Contain("counts other multiply-adds than the network");
-        Refused(policy => policy["normalisation"]!["std"]![1] = 0).Should().Contain("normalises by no 3 means and positive deviations");
+        Refused(policy => ((JsonArray)policy["macs"]!).Clear()).Should().Contain("has different multiply-adds than the network");
+        Refused(policy => policy["normalisation"]!["std"]![1] = 0).Should().Contain("3 finite means and 3 positive standard deviations");
         Refused(policy => ((JsonArray)policy["class_names"]!)[0] = null).Should().Contain("a class without a name");
-        File.WriteAllText(trained.In("bad.json"), "{ \"format\": 1");
-        trained.Refusal("infer", "run", "--policy", "bad.json").Should().Contain("no policy that can be read");
-        trained.Refusal("infer", "run", "--policy", trained.TestFile).Should().Contain("no policy that can be read");
+        trained.Refusal("infer", "run", "--policy", trained.TestFile).Should().Contain("not a readable policy (invalid JSON in line 1)");
 
         string Refused(Action<JsonNode> change)
         {
             Change("good.json", "bad.json", change);
             return trained.Refusal("infer", "run", "--policy", "bad.json");
         }
+    }
+
+    [Fact]
+    public void Equal_scores_that_keep_the_exits_from_their_shares_are_told()
+    {
+        trained.Run(0, "calibrate", "run", "--shares", "50,20,30", "--out", "apart.json").Error.Should().NotContain("note: ");
+        trained.Change("tied.pt", state =>
+        {
+            foreach (Tensor parameter in state.Where(entry => entry.Key.StartsWith("classifier.", StringComparison.Ordinal)).Select(entry => entry.Value))
+            {
+                _ = parameter.dtype == float32 ? parameter.zero_() : parameter; // all classes are equally likely
+            }
+        });
+
+        trained.Run(0, "calibrate", "tied.pt", "--data", trained.Cifar.Root, "--shares", "50,20,30").Error.Should().EndWith(
+            "note: many scores are equal, and their samples leave together: the exits take 100.0 0.0 0.0 % instead of 50.0 20.0 30.0 %\n");
     }
 
     [Fact]

@@ -38,13 +38,13 @@ public sealed class DiagnosticsTests
     public void Rows_of_each_exit_say_who_leaves_who_is_right_and_who_thinks_too_long()
     {
         using DisposeScope scope = NewDisposeScope();
-        SetAnswers answers = Answers(
+        Predictions predictions = Predictions(
             labels: [0, 0, 1, 1],
             classes: [[0, 0, 0], [0, 1, 1], [0, 1, 0], [0, 0, 0]],
             confidence: [[0.9f, 0.9f, 0.9f], [0.6f, 0.8f, 0.7f], [0.3f, 0.8f, 0.6f], [0.2f, 0.3f, 0.5f]]);
-        var policy = new ExitPolicy(Confidence, [0.6f, 0.7f, 0]);
+        var policy = new ThresholdPolicy(Confidence, [0.6f, 0.7f, 0]);
 
-        ExitRow[] rows = [.. Diagnostics.Exits(answers, policy, ClassGroup.Of([10, 10]))];
+        ExitRow[] rows = [.. Diagnostics.Exits(predictions, policy, ClassGroup.Of([10, 10]))];
 
         rows.Select(row => (row.Classes, row.Exit, row.Samples)).Should().Equal(("all", 1, 4), ("all", 2, 4), ("all", 3, 4));
         rows.Select(row => row.Share).Should().Equal(0.5, 0.25, 0.25);
@@ -60,9 +60,9 @@ public sealed class DiagnosticsTests
     public void An_exit_that_nobody_leaves_at_has_no_accuracy_of_those_who_leave()
     {
         using DisposeScope scope = NewDisposeScope();
-        SetAnswers answers = Answers(labels: [0], classes: [[0, 0]], confidence: [[0.9f, 0.9f]]);
+        Predictions predictions = Predictions(labels: [0], classes: [[0, 0]], confidence: [[0.9f, 0.9f]]);
 
-        Diagnostics.Exits(answers, new ExitPolicy(Confidence, [BudgetedInference.Never, BudgetedInference.Always]), ClassGroup.Of([1, 1]))
+        Diagnostics.Exits(predictions, new ThresholdPolicy(Confidence, [BudgetedInference.Never, BudgetedInference.Always]), ClassGroup.Of([1, 1]))
             .Select(row => (row.Share, row.AccuracyLeaving)).Should().Equal((0, null), (1, 1));
     }
 
@@ -70,14 +70,14 @@ public sealed class DiagnosticsTests
     public void Confidences_correlate_by_their_ranks()
     {
         using DisposeScope scope = NewDisposeScope();
-        SetAnswers answers = Answers(
+        Predictions predictions = Predictions(
             labels: [0, 0, 0], classes: [[0, 0, 0], [0, 0, 0], [0, 0, 0]], confidence: [[0.1f, 0.2f, 0.5f], [0.2f, 0.9f, 0.4f], [0.9f, 0.3f, 0.4f]]);
 
-        CorrelationRow[] rows = [.. Diagnostics.Correlations(answers)];
+        CorrelationRow[] rows = [.. Diagnostics.Correlations(predictions)];
 
         rows.Select(row => (row.ExitA, row.ExitB)).Should().Equal((1, 2), (1, 3), (2, 3));
         rows.Select(row => row.Spearman!.Value).Should().Equal([0.5, -Math.Sqrt(0.75), -Math.Sqrt(0.75)], (one, other) => Math.Abs(one - other) < 1e-12);
-        Diagnostics.Correlations(Answers([0], [[0, 0]], [[0.5f, 0.5f]])).Single().Spearman.Should().BeNull("one image has no ranks");
+        Diagnostics.Correlations(Predictions([0], [[0, 0]], [[0.5f, 0.5f]])).Single().Spearman.Should().BeNull("one image has no ranks");
     }
 
     [Fact]
@@ -91,11 +91,11 @@ public sealed class DiagnosticsTests
         ClassGroup.Of([3, 0, 1]).Select(group => group.Name).Should().Equal("all", "head", "medium", "tail");
     }
 
-    private static SetAnswers Answers(long[] labels, long[][] classes, float[][] confidence)
+    private static Predictions Predictions(long[] labels, long[][] classes, float[][] confidence)
     {
         long images = labels.Length, exits = classes[0].Length;
         var set = new ImageSet(zeros([images, 3, 32, 32], uint8), tensor(labels), arange(images, int64), ["a", "b"]);
         Tensor sure = tensor(confidence.SelectMany(row => row).ToArray(), [images, exits]);
-        return new SetAnswers(set, tensor(classes.SelectMany(row => row).ToArray(), [images, exits]), sure, sure, zeros([images, exits]), ones([images, exits], ScalarType.Bool));
+        return new Predictions(set, tensor(classes.SelectMany(row => row).ToArray(), [images, exits]), sure, sure, zeros([images, exits]), ones([images, exits], ScalarType.Bool));
     }
 }

@@ -109,7 +109,7 @@ public sealed class ImageNetTrainTests : IDisposable
         Directory.CreateSymbolicLink(_folder.In("linked", "back"), _folder.Path);
         _folder.Run(0, "infer", "run", "--policy", "run/policy.json", "--images", "linked", "--out", "linked.csv");
         _folder.Read<AnswerRow>("linked.csv").Select(row => (row.File, row.Class, row.Exit)).Should().Equal(answers.Select(row => (row.File, row.Class, row.Exit)));
-        _folder.Run(0, "infer", "run", "--policy", "run/policy.json", "--out", "own.csv").Output.Should().Contain("% answered as labelled");
+        _folder.Run(0, "infer", "run", "--policy", "run/policy.json", "--out", "own.csv").Output.Should().Contain("% accuracy");
         _folder.Read<AnswerRow>("own.csv").Select(row => (row.File, row.Class, row.Exit)).Should().Equal(answers.Select(row => (row.File, row.Class, row.Exit)));
     }
 

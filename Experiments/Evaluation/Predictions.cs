@@ -7,19 +7,19 @@ namespace Imta.MetaWeight.Experiments.Evaluation;
 
 /// <summary>How good an exit is on a set of images.</summary>
 /// <param name="Loss">Mean cross-entropy.</param>
-/// <param name="Top1">Share of images whose class is the exit's first answer.</param>
-/// <param name="Top5">Share of images whose class is among the exit's first five answers.</param>
+/// <param name="Top1">Share of images whose class is the exit's first prediction.</param>
+/// <param name="Top5">Share of images whose class is among the exit's first five predictions.</param>
 internal sealed record ExitScore(double Loss, double Top1, double Top5);
 
-/// <summary>What every exit answers to a set of clean images, one forward pass each. Everything is on the CPU.</summary>
+/// <summary>What every exit predicts for a set of clean images, one forward pass each. Everything is on the CPU.</summary>
 /// <remarks>Shapes: <c>N</c> images, <c>K</c> exits.</remarks>
 /// <param name="Set">The images.</param>
-/// <param name="Classes">int64 <c>[N, K]</c>: the answers.</param>
+/// <param name="Classes">int64 <c>[N, K]</c>: the predicted classes.</param>
 /// <param name="Confidence">float32 <c>[N, K]</c>: the largest softmax probability.</param>
-/// <param name="Scores">float32 <c>[N, K]</c>: by what images leave early.</param>
+/// <param name="Scores">float32 <c>[N, K]</c>: the scores that an exit policy decides by.</param>
 /// <param name="Losses">float32 <c>[N, K]</c>: cross-entropies.</param>
-/// <param name="TopFive">bool <c>[N, K]</c>: whether the image's class is among the first five answers.</param>
-internal sealed record SetAnswers(ImageSet Set, Tensor Classes, Tensor Confidence, Tensor Scores, Tensor Losses, Tensor TopFive)
+/// <param name="TopFive">bool <c>[N, K]</c>: whether the image's class is among the first five predictions.</param>
+internal sealed record Predictions(ImageSet Set, Tensor Classes, Tensor Confidence, Tensor Scores, Tensor Losses, Tensor TopFive)
 {
     /// <summary>Images of a forward pass.</summary>
     public const int Batch = 256;
@@ -29,25 +29,31 @@ internal sealed record SetAnswers(ImageSet Set, Tensor Classes, Tensor Confidenc
     /// <summary>K.</summary>
     public int Exits => (int)Classes.shape[1];
 
-    /// <summary>bool <c>[N, K]</c>: whether the answer is the image's class.</summary>
+    /// <summary>bool <c>[N, K]</c>: whether the predicted class is the image's.</summary>
     public Tensor Correct => Classes.eq(Set.Labels.unsqueeze(1));
 
-    /// <summary>Forward passes that <see cref="Of"/> makes for a set.</summary>
+    /// <summary>Forward passes that <see cref="Compute"/> makes for a set.</summary>
     public static int Batches(ImageSet set) => Batches(set.Count);
 
     /// <summary>Forward passes for so many images.</summary>
     public static int Batches(long images) => (int)((images + Batch - 1) / Batch);
 
-    /// <summary>Asks every exit about every image; the answers belong to the open dispose scope.</summary>
+    /// <summary>Classifies every image at every exit, unchecked; the predictions belong to the open dispose scope.</summary>
     /// <param name="network">The network.</param>
     /// <param name="set">The images; they stay the caller's.</param>
     /// <param name="normalisation">For the network's input.</param>
-    /// <param name="criterion">By what images leave early.</param>
+    /// <param name="criterion">The score of <see cref="Scores"/>.</param>
     /// <param name="device">The network's.</param>
-    /// <param name="stop">Ends the work behind its present batch.</param>
+    /// <param name="stop">Ends the work after its present batch.</param>
     /// <param name="advance">Told of each batch.</param>
-    public static SetAnswers Of(
-        MultiExitNetwork network, ImageSet set, Normalisation normalisation, IExitCriterion criterion, Device device, CancellationToken stop, Action? advance = null)
+    public static Predictions Compute(
+        MultiExitNetwork network,
+        ImageSet set,
+        Normalisation normalisation,
+        IExitCriterion criterion,
+        Device device,
+        CancellationToken stop,
+        Action? advance = null)
     {
         using DisposeScope scope = NewDisposeScope();
         using IDisposable noGrad = no_grad();
@@ -60,7 +66,7 @@ internal sealed record SetAnswers(ImageSet Set, Tensor Classes, Tensor Confidenc
             using DisposeScope step = NewDisposeScope();
             using (batch)
             {
-                parts.Add(Array.ConvertAll(OfBatch(network, batch, pass, criterion), answers => step.MoveToOuter(answers.cpu())));
+                parts.Add(Array.ConvertAll(OfBatch(network, batch, pass, criterion), part => step.MoveToOuter(part.cpu())));
             }
 
             advance?.Invoke();
@@ -69,18 +75,34 @@ internal sealed record SetAnswers(ImageSet Set, Tensor Classes, Tensor Confidenc
         if (parts.Count == 0)
         {
             Tensor None(ScalarType type) => scope.MoveToOuter(empty([0, network.Exits], type));
-            return new SetAnswers(set, None(int64), None(float32), None(float32), None(float32), None(ScalarType.Bool));
+            return new Predictions(set, None(int64), None(float32), None(float32), None(float32), None(ScalarType.Bool));
         }
 
-        Tensor[] whole = [.. Enumerable.Range(0, parts[0].Length).Select(part => scope.MoveToOuter(cat([.. parts.Select(of => of[part])], 0)))];
-        return new SetAnswers(set, whole[0], whole[1], whole[2], whole[3], whole[4]);
+        Tensor Whole(int part) => scope.MoveToOuter(cat([.. parts.Select(of => of[part])], 0));
+        return new Predictions(set, Whole(0), Whole(1), Whole(2), Whole(3), Whole(4));
     }
+
+    /// <summary>Refuses predictions that follow from NaN or infinite logits: their cross-entropy is NaN.</summary>
+    /// <exception cref="UsageException">There are some.</exception>
+    public void Check()
+    {
+        using DisposeScope scope = NewDisposeScope();
+        long[] broken = Losses.isnan().sum([0], type: int64).ToArray<long>();
+        if (broken.Any(count => count > 0))
+        {
+            throw Refusal(new NonFiniteLogitsException(broken, Set.Count));
+        }
+    }
+
+    /// <summary>What a user is told of a network with such logits.</summary>
+    public static UsageException Refusal(NonFiniteLogitsException logits)
+        => new($"{logits.Message}: its training diverged or its statistics are damaged; take another checkpoint, or retrain", logits);
 
     /// <summary>The K scores.</summary>
     public ExitScore[] PerExit()
     {
         using DisposeScope scope = NewDisposeScope();
-        Tensor sums = stack([Losses.to_type(float64).sum([0]), Correct.to_type(float64).sum([0]), TopFive.to_type(float64).sum([0])]); // [3, K]
+        Tensor sums = stack([.. new[] { Losses, Correct, TopFive }.Select(of => of.to_type(float64).sum([0]))]); // [3, K]
         double[] means = sums.div(Set.Count).ToArray<double>();
         return [.. Enumerable.Range(0, Exits).Select(k => new ExitScore(means[k], means[Exits + k], means[(2 * Exits) + k]))];
     }
