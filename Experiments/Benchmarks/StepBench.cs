@@ -4,6 +4,7 @@ using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Training;
 using Imta.MetaWeight.Experiments.Training.Distributed;
 using Imta.MetaWeight.Meta;
+using Imta.MetaWeight.Meta.Gradients;
 
 namespace Imta.MetaWeight.Experiments.Benchmarks;
 
@@ -88,7 +89,7 @@ internal sealed class StepBench : IDisposable
     {
         using DisposeScope scope = NewDisposeScope();
         var clock = Stopwatch.StartNew();
-        IReadOnlyList<PartReport> parts = loop.Step(batch, new Rates(_settings.Train.Rate, _settings.Meta.Optimiser.Rate), updateWeighting: true);
+        IReadOnlyList<HalfBatchReport> parts = loop.Step(batch, new Rates(_settings.Train.Rate, _settings.Meta.Optimiser.Rate), updateWeighting: true);
         _ = parts[^1].Losses.sum().item<float>(); // waits for the device
         return clock.Elapsed.TotalSeconds;
     }

@@ -1,7 +1,8 @@
 using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Training;
-using Imta.MetaWeight.Meta;
+using Imta.MetaWeight.Meta.Optimisers;
+using Imta.MetaWeight.Meta.Weighting;
 using TorchSharp.Modules;
 using Adam = Imta.MetaWeight.Meta.Adam;
 

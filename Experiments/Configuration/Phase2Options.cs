@@ -1,7 +1,7 @@
 using System.ComponentModel;
 using System.ComponentModel.DataAnnotations;
 using Imta.MetaWeight.Backbones;
-using Imta.MetaWeight.Meta;
+using Imta.MetaWeight.Meta.Optimisers;
 
 namespace Imta.MetaWeight.Experiments.Configuration;
 

@@ -1,6 +1,7 @@
 using System.Globalization;
 using Imta.MetaWeight.Backbones;
-using Imta.MetaWeight.Meta;
+using Imta.MetaWeight.Meta.Gradients;
+using Imta.MetaWeight.Meta.Optimisers;
 
 namespace Imta.MetaWeight.Experiments.Configuration;
 

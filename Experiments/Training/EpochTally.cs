@@ -27,7 +27,7 @@ internal sealed class EpochTally : IDisposable
         _objective = zeros([], float64, device).DetachFromDisposeScope();
     }
 
-    public void Add(PartReport part)
+    public void Add(HalfBatchReport part)
     {
         using DisposeScope scope = NewDisposeScope();
         Tensor crossEntropies = part.CrossEntropies.to_type(float64), losses = part.Losses.to_type(float64), weights = part.Weights.to_type(float64); // [N, K]

@@ -7,6 +7,8 @@ using Imta.MetaWeight.Experiments.Evaluation;
 using Imta.MetaWeight.Experiments.Runs;
 using Imta.MetaWeight.Experiments.Training.Distributed;
 using Imta.MetaWeight.Meta;
+using Imta.MetaWeight.Meta.Gradients;
+using Imta.MetaWeight.Meta.Optimisers;
 
 namespace Imta.MetaWeight.Experiments.Training;
 
@@ -150,7 +152,7 @@ internal sealed class PhaseRun
     {
         using DisposeScope scope = NewDisposeScope();
         using ModelSnapshot? before = _nonFinite.Skips ? new ModelSnapshot(_model) : null;
-        IReadOnlyList<PartReport> parts = Parts(new LabelledImages(batch.Images, batch.Labels), metaData, epoch, progress.Batches);
+        IReadOnlyList<HalfBatchReport> parts = Parts(new LabelledImages(batch.Images, batch.Labels), metaData, epoch, progress.Batches);
         progress.Watch.Note(++progress.Batches, parts);
         Agreement agreed = _run.Replicas.Agree(stop.IsCancellationRequested, isDue, _nonFinite.Problem(progress));
         if (agreed.Problem is { } problem)
@@ -159,7 +161,7 @@ internal sealed class PhaseRun
             return agreed;
         }
 
-        foreach (PartReport part in parts)
+        foreach (HalfBatchReport part in parts)
         {
             progress.Tally.Add(part);
         }
@@ -168,7 +170,7 @@ internal sealed class PhaseRun
         return agreed;
     }
 
-    private IReadOnlyList<PartReport> Parts(LabelledImages images, IEnumerator<LabelledImages>? metaData, int epoch, int batch)
+    private IReadOnlyList<HalfBatchReport> Parts(LabelledImages images, IEnumerator<LabelledImages>? metaData, int epoch, int batch)
     {
         Rates rates = RatesAt(epoch, batch);
         bool learns = _settings.Meta.Learns(batch);

@@ -5,6 +5,9 @@ using Imta.MetaWeight.Experiments.Runs;
 using Imta.MetaWeight.Experiments.Training.Distributed;
 using Imta.MetaWeight.Losses;
 using Imta.MetaWeight.Meta;
+using Imta.MetaWeight.Meta.Gradients;
+using Imta.MetaWeight.Meta.Optimisers;
+using Imta.MetaWeight.Meta.Weighting;
 
 namespace Imta.MetaWeight.Experiments.Training;
 
@@ -79,7 +82,7 @@ internal sealed class RunModel : IDisposable
             : Networks.PhaseTwo(settings, phaseOne ?? Networks.PhaseOne(TrainingPhase.FirstOfTwo(settings), device), device);
         var optimiser = new Sgd(network.Parameters, settings.Train);
         var loss = new TrainingLoss(settings.Loss, classCounts, float32, device);
-        IMetaGradient method = MetaGradients.Build(settings.Meta, network, optimiser, loss, averaging);
+        IMetaGradient method = MetaGradients.Create(settings.Meta, network, optimiser, loss, averaging);
         if (!settings.Meta.Predicts)
         {
             BilevelLoop unlearned = settings.Meta.Enabled ? new(method, optimiser, new RuledWeights(settings.Meta), averaging) : new(method, optimiser, averaging);

@@ -1,7 +1,8 @@
 using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
-using Imta.MetaWeight.Meta;
+using Imta.MetaWeight.Meta.Gradients;
+using Imta.MetaWeight.Meta.Weighting;
 
 namespace Imta.MetaWeight.Experiments.Training;
 

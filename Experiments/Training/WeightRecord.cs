@@ -31,10 +31,10 @@ internal sealed class WeightRecord : IDisposable
     }
 
     /// <summary>Takes the reports of one batch, whose samples they share in order.</summary>
-    public void Add(Batch batch, IReadOnlyList<PartReport> parts)
+    public void Add(Batch batch, IReadOnlyList<HalfBatchReport> parts)
     {
         using DisposeScope scope = NewDisposeScope();
-        Tensor Values(Func<PartReport, Tensor> of) => cat([.. parts.Select(of)]).to_type(float32); // [samples, K]
+        Tensor Values(Func<HalfBatchReport, Tensor> of) => cat([.. parts.Select(of)]).to_type(float32); // [samples, K]
         Add(batch.Rows, stack([Values(part => part.CrossEntropies), Values(part => ExitCriteria.Confidence.Score(part.Logits)), Values(part => part.Weights)]));
     }
 

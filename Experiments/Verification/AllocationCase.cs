@@ -1,5 +1,6 @@
 using Imta.MetaWeight.Allocation;
-using Imta.MetaWeight.Meta;
+using Imta.MetaWeight.Meta.Gradients;
+using Imta.MetaWeight.Meta.Weighting;
 
 namespace Imta.MetaWeight.Experiments.Verification;
 

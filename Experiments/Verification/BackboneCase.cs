@@ -1,7 +1,7 @@
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Backbones.Linearised;
 using Imta.MetaWeight.Losses;
-using Imta.MetaWeight.Meta;
+using Imta.MetaWeight.Meta.Gradients;
 
 namespace Imta.MetaWeight.Experiments.Verification;
 

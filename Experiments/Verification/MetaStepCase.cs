@@ -2,6 +2,9 @@ using Imta.MetaWeight.Allocation;
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Losses;
 using Imta.MetaWeight.Meta;
+using Imta.MetaWeight.Meta.Gradients;
+using Imta.MetaWeight.Meta.Optimisers;
+using Imta.MetaWeight.Meta.Weighting;
 
 namespace Imta.MetaWeight.Experiments.Verification;
 
@@ -22,7 +25,7 @@ internal sealed class MetaStepCase : IMetaGradient, IDisposable
     private readonly SampleWeighting _weighting;
     private readonly Adam _metaOptimiser;
     private readonly IMetaGradient _method;
-    private readonly List<PartReport> _reports = [];
+    private readonly List<HalfBatchReport> _reports = [];
     private readonly List<double[]> _amongFive = []; // per cent at each exit, of each part
     private int _part = -1;
     private bool _learned; // in this part
@@ -41,7 +44,7 @@ internal sealed class MetaStepCase : IMetaGradient, IDisposable
         predictor.load_state_dict(golden.KeysUnder("wpn_state").ToDictionary(name => name, name => golden[$"wpn_state/{name}"]));
         _weighting = new SampleWeighting(predictor, _meta);
         _metaOptimiser = new Adam(predictor.Parameters, _meta.Optimiser.WeightDecay);
-        _method = MetaGradients.Build(_meta, _network, _optimiser, TrainingLoss.Plain);
+        _method = MetaGradients.Create(_meta, _network, _optimiser, TrainingLoss.Plain);
     }
 
     private string Part => $"it{_part / 2}/half{_part % 2}";
@@ -66,7 +69,7 @@ internal sealed class MetaStepCase : IMetaGradient, IDisposable
             var rates = new Rates(_train.Rate * factor, _meta.Optimiser.Rate * factor);
             _comparison.Check($"it{t}/lr", rates.Backbone);
             _comparison.Check($"it{t}/meta_lr", rates.Meta);
-            IReadOnlyList<PartReport> parts = loop.Step(new LabelledImages(_golden[$"it{t}/x"], _golden[$"it{t}/y"]), rates, _meta.Learns(t));
+            IReadOnlyList<HalfBatchReport> parts = loop.Step(new LabelledImages(_golden[$"it{t}/x"], _golden[$"it{t}/y"]), rates, _meta.Learns(t));
             for (int h = 0; h < 2; h++)
             {
                 CheckReport($"it{t}/half{h}", parts[h]);
@@ -195,7 +198,7 @@ internal sealed class MetaStepCase : IMetaGradient, IDisposable
         }
     }
 
-    private void CheckReport(string part, PartReport report)
+    private void CheckReport(string part, HalfBatchReport report)
     {
         Tensor perExit = report.Losses.mul(report.Weights).mean([0]); // [K]
         _comparison.Check($"{part}/losses", report.CrossEntropies);

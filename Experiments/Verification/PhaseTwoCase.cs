@@ -1,7 +1,7 @@
 using System.Globalization;
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Losses;
-using Imta.MetaWeight.Meta;
+using Imta.MetaWeight.Meta.Gradients;
 
 namespace Imta.MetaWeight.Experiments.Verification;
 

@@ -7,6 +7,9 @@ using Imta.MetaWeight.Experiments.Runs;
 using Imta.MetaWeight.Experiments.Verification;
 using Imta.MetaWeight.Losses;
 using Imta.MetaWeight.Meta;
+using Imta.MetaWeight.Meta.Gradients;
+using Imta.MetaWeight.Meta.Optimisers;
+using Imta.MetaWeight.Meta.Weighting;
 using Xunit.Abstractions;
 
 namespace Imta.MetaWeight.Tests.Backbones;
@@ -41,7 +44,7 @@ public sealed class FeatureTypeTests(ITestOutputHelper output)
         using var ofFull = new Sgd(full.Parameters, new TrainOptions());
         var options = new MetaOptions { Memory = memory };
         (LabelledImages train, LabelledImages meta) = (Batch(random), Batch(random));
-        IMetaGradient method = MetaGradients.Build(options, half, optimiser, TrainingLoss.Plain);
+        IMetaGradient method = MetaGradients.Create(options, half, optimiser, TrainingLoss.Plain);
         IForward forward = method.Forward(train);
         Tensor weights = ones_like(forward.Losses);
         IReadOnlyList<Tensor?> gradient = method.Forward(train).Gradient(weights / Samples); // G, of features in bfloat16
@@ -165,7 +168,7 @@ public sealed class FeatureTypeTests(ITestOutputHelper output)
         using var random = new Generator(5);
         using MultiExitNetwork network = Build(raNet, type, random);
         using var optimiser = new Sgd(network.Parameters, new TrainOptions());
-        IMetaGradient method = MetaGradients.Build(new MetaOptions { Memory = memory }, network, optimiser, TrainingLoss.Plain);
+        IMetaGradient method = MetaGradients.Create(new MetaOptions { Memory = memory }, network, optimiser, TrainingLoss.Plain);
         (LabelledImages train, LabelledImages meta) = (Batch(random), Batch(random));
 
         IForward forward = method.Forward(train);

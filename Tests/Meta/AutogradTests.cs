@@ -1,4 +1,4 @@
-using Imta.MetaWeight.Meta;
+using Imta.MetaWeight.Meta.Gradients;
 
 namespace Imta.MetaWeight.Tests.Meta;
 

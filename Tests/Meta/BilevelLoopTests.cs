@@ -4,6 +4,7 @@ using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Verification;
 using Imta.MetaWeight.Losses;
 using Imta.MetaWeight.Meta;
+using Imta.MetaWeight.Meta.Gradients;
 
 namespace Imta.MetaWeight.Tests.Meta;
 
@@ -18,7 +19,7 @@ public sealed class BilevelLoopTests : IDisposable
     public void A_step_updates_both_networks_in_both_parts()
     {
         (double[] backbone, double[] weighting) = (_tiny.BackboneState(), _tiny.WeightingState());
-        IReadOnlyList<PartReport> parts = _tiny.Loop.Step(_tiny.Batch(8), OfTest, updateWeighting: true);
+        IReadOnlyList<HalfBatchReport> parts = _tiny.Loop.Step(_tiny.Batch(8), OfTest, updateWeighting: true);
 
         parts.Should().HaveCount(2).And.OnlyContain(part => part.Objective!.item<double>() > 0);
         _tiny.MetaOptimiser.Steps.Should().Be(2);
@@ -30,7 +31,7 @@ public sealed class BilevelLoopTests : IDisposable
     public void A_step_between_two_intervals_predicts_weights_and_leaves_their_network_alone()
     {
         (double[] backbone, double[] weighting) = (_tiny.BackboneState(), _tiny.WeightingState());
-        IReadOnlyList<PartReport> parts = _tiny.Loop.Step(_tiny.Batch(8), OfTest, updateWeighting: false);
+        IReadOnlyList<HalfBatchReport> parts = _tiny.Loop.Step(_tiny.Batch(8), OfTest, updateWeighting: false);
 
         parts.Should().HaveCount(2).And.OnlyContain(part => ReferenceEquals(part.Objective, null));
         Values(parts[0].Weights).Should().NotContain(1.0);
@@ -42,7 +43,7 @@ public sealed class BilevelLoopTests : IDisposable
     [Fact]
     public void Weights_of_the_real_update_are_those_of_the_updated_network()
     {
-        PartReport last = _tiny.Loop.Step(_tiny.Batch(8), OfTest, updateWeighting: true)[1];
+        HalfBatchReport last = _tiny.Loop.Step(_tiny.Batch(8), OfTest, updateWeighting: true)[1];
 
         Values(last.Weights).Should().Equal(Values(_tiny.Weighting.Weights(last.CrossEntropies)));
     }
@@ -56,7 +57,7 @@ public sealed class BilevelLoopTests : IDisposable
         IReadOnlyList<Tensor?> gradient = Autograd.Gradients("the loss", [loss], null, _tiny.Network.Parameters);
         double[] expected = [.. _tiny.Optimiser.Lookahead(gradient, OfTest.Backbone).SelectMany(Values)];
 
-        PartReport report = _tiny.PlainLoop.Step(batch, OfTest, updateWeighting: false).Should().ContainSingle().Which;
+        HalfBatchReport report = _tiny.PlainLoop.Step(batch, OfTest, updateWeighting: false).Should().ContainSingle().Which;
 
         GoldenFile.RelativeError([.. _tiny.Network.Parameters.SelectMany(Values)], expected).Should().BeLessThan(1e-14);
         report.Weights.shape.Should().Equal(7, 2);
@@ -69,7 +70,7 @@ public sealed class BilevelLoopTests : IDisposable
     {
         LabelledImages batch = _tiny.Batch(6);
         Tensor[] logits = _tiny.Network.Forward(batch.Images, NormStatistics.Batch);
-        PartReport report = _tiny.PlainLoop.Step(batch, OfTest, updateWeighting: false)[0];
+        HalfBatchReport report = _tiny.PlainLoop.Step(batch, OfTest, updateWeighting: false)[0];
 
         Values(report.Losses).Should().Equal(Values(CrossEntropy.PerSample(logits, batch.Labels)));
         Tensor right = stack(logits.Select(z => z.argmax(1).eq(batch.Labels)), 1); // [N, K]

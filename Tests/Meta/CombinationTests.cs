@@ -5,6 +5,9 @@ using Imta.MetaWeight.Experiments.Sweeps;
 using Imta.MetaWeight.Experiments.Verification;
 using Imta.MetaWeight.Losses;
 using Imta.MetaWeight.Meta;
+using Imta.MetaWeight.Meta.Gradients;
+using Imta.MetaWeight.Meta.Optimisers;
+using Imta.MetaWeight.Meta.Weighting;
 using Imta.MetaWeight.Tests.Backbones;
 
 namespace Imta.MetaWeight.Tests.Meta;
@@ -80,10 +83,10 @@ public sealed class CombinationTests
         var meta = new MetaOptions { Gradient = method, Wpn = new WpnOptions { Hidden = 5 } };
         using var weighting = new WeightPredictionNetwork(meta.Wpn, network.Exits, network.Exits, random, float64, CPU);
         using var adam = new Adam(weighting.Parameters, weightDecay: 1e-4);
-        IMetaGradient gradient = MetaGradients.Build(meta, network, optimiser, loss);
+        IMetaGradient gradient = MetaGradients.Create(meta, network, optimiser, loss);
         BilevelLoop loop = combination.Meta ? new(gradient, optimiser, new SampleWeighting(weighting, meta), adam) : new(gradient, optimiser);
         double[][] before = [.. network.Parameters.Select(GoldenFile.Values)];
-        List<PartReport> parts = [];
+        List<HalfBatchReport> parts = [];
         for (int step = 0; step < 2; step++)
         {
             var batch = new LabelledImages(randn([Batch, 3, 32, 32], float64, generator: random), randint(network.Classes, [Batch], int64, generator: random));

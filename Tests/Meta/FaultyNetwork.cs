@@ -2,6 +2,8 @@ using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Reports;
 using Imta.MetaWeight.Meta;
+using Imta.MetaWeight.Meta.Gradients;
+using Imta.MetaWeight.Meta.Weighting;
 using TorchSharp.Modules;
 
 namespace Imta.MetaWeight.Tests.Meta;

@@ -6,6 +6,9 @@ using Imta.MetaWeight.Experiments.Sweeps;
 using Imta.MetaWeight.Experiments.Verification;
 using Imta.MetaWeight.Losses;
 using Imta.MetaWeight.Meta;
+using Imta.MetaWeight.Meta.Gradients;
+using Imta.MetaWeight.Meta.Optimisers;
+using Imta.MetaWeight.Meta.Weighting;
 using Imta.MetaWeight.Tests.Backbones;
 using Xunit.Abstractions;
 
@@ -149,7 +152,7 @@ public sealed class ForwardMetaGradientTests(ITestOutputHelper output)
 
         FluentActions.Invoking(() => new ForwardMetaGradient(network, optimiser, TrainingLoss.Plain, new MetaObjective(options, network.Exits), MetaMemory.Normal))
             .Should().Throw<ArgumentException>().WithMessage("Tiny offers no linearised pass; use the unrolled method.*");
-        MetaGradients.Build(options, network, optimiser, TrainingLoss.Plain).Should().BeOfType<UnrolledMetaGradient>();
+        MetaGradients.Create(options, network, optimiser, TrainingLoss.Plain).Should().BeOfType<UnrolledMetaGradient>();
     }
 
     [SkippableTheory]
@@ -163,7 +166,7 @@ public sealed class ForwardMetaGradientTests(ITestOutputHelper output)
         using MsdNet network = Msd(random);
         using var optimiser = new Sgd(network.Parameters, new TrainOptions());
 
-        MetaGradients.Build(new MetaOptions { Gradient = method }, network, optimiser, TrainingLoss.Plain).Should().BeOfType(type);
+        MetaGradients.Create(new MetaOptions { Gradient = method }, network, optimiser, TrainingLoss.Plain).Should().BeOfType(type);
         new MetaOptions().Gradient.Should().Be(MetaGradientMethod.Forward);
     }
 
@@ -183,7 +186,7 @@ public sealed class ForwardMetaGradientTests(ITestOutputHelper output)
         Tensor weights = tiny.Weights(TrainSamples);
         MetaGradient gradient = tiny.Method.WeightGradient(forward, weights, tiny.Batch(MetaSamples), setting.Rate);
         double[] ofLoss = Values(forward.Gradient(weights / TrainSamples));
-        IReadOnlyList<PartReport> parts = tiny.Loop.Step(tiny.Batch(TrainSamples + MetaSamples), new Rates(setting.Rate, 0.01), updateWeighting: true);
+        IReadOnlyList<HalfBatchReport> parts = tiny.Loop.Step(tiny.Batch(TrainSamples + MetaSamples), new Rates(setting.Rate, 0.01), updateWeighting: true);
         return new()
         {
             ["logits"] = Values(forward.Logits),
@@ -228,7 +231,7 @@ public sealed class ForwardMetaGradientTests(ITestOutputHelper output)
         double[] ByWeights(MsdNet network, MetaGradientMethod method, ScalarType type)
         {
             using var optimiser = new Sgd(network.Parameters, new TrainOptions());
-            IMetaGradient gradient = MetaGradients.Build(new MetaOptions { Gradient = method }, network, optimiser, TrainingLoss.Plain);
+            IMetaGradient gradient = MetaGradients.Create(new MetaOptions { Gradient = method }, network, optimiser, TrainingLoss.Plain);
             Tensor[] images2 = images.to_type(type).chunk(2), labels2 = labels.chunk(2);
             IForward forward = gradient.Forward(new LabelledImages(images2[0], labels2[0]));
             return Values(gradient.WeightGradient(forward, weights.to_type(type), new LabelledImages(images2[1], labels2[1]), rate: 0.1).ByWeights);

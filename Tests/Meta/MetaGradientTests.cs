@@ -6,6 +6,9 @@ using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Verification;
 using Imta.MetaWeight.Losses;
 using Imta.MetaWeight.Meta;
+using Imta.MetaWeight.Meta.Gradients;
+using Imta.MetaWeight.Meta.Optimisers;
+using Imta.MetaWeight.Meta.Weighting;
 
 namespace Imta.MetaWeight.Tests.Meta;
 

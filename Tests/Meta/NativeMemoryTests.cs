@@ -3,6 +3,9 @@ using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Losses;
 using Imta.MetaWeight.Meta;
+using Imta.MetaWeight.Meta.Gradients;
+using Imta.MetaWeight.Meta.Optimisers;
+using Imta.MetaWeight.Meta.Weighting;
 using Imta.MetaWeight.Tests.Backbones;
 using Imta.MetaWeight.Tests.Experiments.Training.Distributed;
 using Xunit.Abstractions;
@@ -93,7 +96,7 @@ public sealed class NativeMemoryTests(ITestOutputHelper output)
         var meta = new MetaOptions { Gradient = gradient, Memory = memory, Wpn = new WpnOptions { Hidden = 16 } };
         using var predictor = new WeightPredictionNetwork(meta.Wpn, network.Exits, network.Exits, random, type, CPU);
         using var metaOptimiser = new Adam(predictor.Parameters, meta.Optimiser.WeightDecay);
-        IMetaGradient method = MetaGradients.Build(meta, network, optimiser, loss);
+        IMetaGradient method = MetaGradients.Create(meta, network, optimiser, loss);
         var loop = new BilevelLoop(method, optimiser, new SampleWeighting(predictor, meta), metaOptimiser);
         var batch = new LabelledImages(randn([8, 3, 32, 32], type, generator: random), randint(network.Classes, [8], int64, generator: random));
 

@@ -3,6 +3,7 @@ using FsCheck.Fluent;
 using Imta.MetaWeight.Allocation;
 using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Meta;
+using Imta.MetaWeight.Meta.Weighting;
 
 namespace Imta.MetaWeight.Tests.Meta;
 
@@ -45,7 +46,7 @@ public sealed class RuledWeightsTests
         double[] weighting = tiny.WeightingState();
         var rule = new RuledWeights(new MetaOptions { Weights = WeightRule.Allocated, Q = 1 });
 
-        IReadOnlyList<PartReport> parts = new BilevelLoop(tiny.Method, tiny.Optimiser, rule).Step(tiny.Batch(8), new Rates(0.1, 0.01), updateWeighting: false);
+        IReadOnlyList<HalfBatchReport> parts = new BilevelLoop(tiny.Method, tiny.Optimiser, rule).Step(tiny.Batch(8), new Rates(0.1, 0.01), updateWeighting: false);
 
         parts.Should().HaveCount(2).And.OnlyContain(part => ReferenceEquals(part.Objective, null));
         parts.Should().OnlyContain(part => part.Weights.sum().item<double>() == 8, "each of 2 exits has 2 of 4 samples, and those weigh 2");
@@ -60,7 +61,7 @@ public sealed class RuledWeightsTests
         using var tiny = new TinyBilevel(meta: new MetaOptions { Wpn = new WpnOptions { Hidden = 5, Output = WpnOutput.Sigmoid } });
         double[] weighting = tiny.WeightingState();
 
-        PartReport report = tiny.Loop.Part(tiny.Batch(7), tiny.Batch(4), new Rates(0.1, 0.01));
+        HalfBatchReport report = tiny.Loop.Part(tiny.Batch(7), tiny.Batch(4), new Rates(0.1, 0.01));
 
         report.Weights.shape.Should().Equal(7, 2);
         report.Objective!.item<double>().Should().BePositive();

@@ -2,6 +2,7 @@ using FsCheck;
 using FsCheck.Fluent;
 using Imta.MetaWeight.Allocation;
 using Imta.MetaWeight.Meta;
+using Imta.MetaWeight.Meta.Weighting;
 
 namespace Imta.MetaWeight.Tests.Meta;
 

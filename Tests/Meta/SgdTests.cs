@@ -1,6 +1,7 @@
 using Imta.MetaWeight.Experiments.Reports;
 using Imta.MetaWeight.Experiments.Verification;
-using Imta.MetaWeight.Meta;
+using Imta.MetaWeight.Meta.Gradients;
+using Imta.MetaWeight.Meta.Optimisers;
 using TorchSharp.Modules;
 
 namespace Imta.MetaWeight.Tests.Meta;

@@ -4,6 +4,9 @@ using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Reports;
 using Imta.MetaWeight.Losses;
 using Imta.MetaWeight.Meta;
+using Imta.MetaWeight.Meta.Gradients;
+using Imta.MetaWeight.Meta.Optimisers;
+using Imta.MetaWeight.Meta.Weighting;
 
 namespace Imta.MetaWeight.Tests.Meta;
 
@@ -24,7 +27,7 @@ internal sealed class TinyBilevel : IDisposable
         meta ??= new MetaOptions { Wpn = new WpnOptions { Hidden = 5 } };
         Network = build is null ? new TinyNetwork(_random) : build(_random);
         Optimiser = new Sgd(Network.Parameters, train);
-        Method = MetaGradients.Build(meta, Network, Optimiser, loss ?? TrainingLoss.Plain, averaging);
+        Method = MetaGradients.Create(meta, Network, Optimiser, loss ?? TrainingLoss.Plain, averaging);
         (int inputs, int outputs) = (SampleWeighting.Inputs(meta, Network.Exits), SampleWeighting.Outputs(meta, Network.Exits));
         Weighting = new SampleWeighting(new WeightPredictionNetwork(meta.Wpn, inputs, outputs, _random, float64, CPU), meta);
         MetaOptimiser = new Adam(Weighting.Network.Parameters, meta.Optimiser.WeightDecay);

@@ -1,6 +1,6 @@
 using Imta.MetaWeight.Experiments.Reports;
 using Imta.MetaWeight.Experiments.Verification;
-using Imta.MetaWeight.Meta;
+using Imta.MetaWeight.Meta.Weighting;
 
 namespace Imta.MetaWeight.Tests.Meta;
 

@@ -2,7 +2,8 @@ using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Evaluation;
-using Imta.MetaWeight.Meta;
+using Imta.MetaWeight.Meta.Gradients;
+using Imta.MetaWeight.Meta.Weighting;
 
 namespace Imta.MetaWeight.Experiments.Training.Checks;
 

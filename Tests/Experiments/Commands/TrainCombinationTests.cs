@@ -3,6 +3,7 @@ using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Training;
 using Imta.MetaWeight.Experiments.Training.Distributed;
 using Imta.MetaWeight.Meta;
+using Imta.MetaWeight.Meta.Gradients;
 using Imta.MetaWeight.Tests.Meta;
 
 namespace Imta.MetaWeight.Tests.Experiments.Commands;

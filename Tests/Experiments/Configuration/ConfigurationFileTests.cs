@@ -2,7 +2,8 @@ using System.Text;
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
-using Imta.MetaWeight.Meta;
+using Imta.MetaWeight.Meta.Optimisers;
+using Imta.MetaWeight.Meta.Weighting;
 using Imta.MetaWeight.Tests.Docs;
 
 namespace Imta.MetaWeight.Tests.Experiments.Configuration;

@@ -4,7 +4,7 @@ using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Losses;
-using Imta.MetaWeight.Meta;
+using Imta.MetaWeight.Meta.Weighting;
 
 namespace Imta.MetaWeight.Tests.Experiments.Configuration;
 

@@ -6,6 +6,9 @@ using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Training.Distributed;
 using Imta.MetaWeight.Experiments.Verification;
 using Imta.MetaWeight.Meta;
+using Imta.MetaWeight.Meta.Gradients;
+using Imta.MetaWeight.Meta.Optimisers;
+using Imta.MetaWeight.Meta.Weighting;
 using Imta.MetaWeight.Tests.Meta;
 
 namespace Imta.MetaWeight.Tests.Experiments.Training.Distributed;

@@ -1,4 +1,4 @@
-namespace Imta.MetaWeight.Meta;
+namespace Imta.MetaWeight.Meta.Optimisers;
 
 /// <summary>The factor on both learning rates at each batch; one batch's two parts share it.</summary>
 public static class RateSchedule

@@ -1,50 +1,8 @@
 using System.ComponentModel;
 using System.ComponentModel.DataAnnotations;
+using Imta.MetaWeight.Meta.Gradients;
 
-namespace Imta.MetaWeight.Meta;
-
-/// <summary>How the gradient of the meta objective with respect to the weights is computed.</summary>
-public enum MetaGradientMethod
-{
-    /// <summary>Exactly, by one directional derivative of the losses; a network that offers no linearised pass gets <see cref="Unrolled"/>.</summary>
-    Forward,
-
-    /// <summary>By differentiating through the lookahead step with a second-order graph, as published.</summary>
-    Unrolled,
-
-    /// <summary>Approximately, by a difference quotient of the losses along the direction that <see cref="Forward"/> takes.</summary>
-    FiniteDifference,
-}
-
-/// <summary>What a step with <see cref="MetaGradientMethod.Forward"/> keeps.</summary>
-public enum MetaMemory
-{
-    /// <summary>The pass at θ, from its first use to its last.</summary>
-    Normal,
-
-    /// <summary>Not the pass at θ during the lookahead: it is computed a second time, to the same numbers.</summary>
-    Low,
-}
-
-/// <summary>Whose gradient a lookahead step takes, where several processes share a batch.</summary>
-public enum LookaheadScope
-{
-    /// <summary>Each process looks ahead by the gradient of its own shard, as the published code does.</summary>
-    Local,
-
-    /// <summary>All look ahead by the mean of their gradients, and the meta gradient is that of the mean of their meta objectives.</summary>
-    Global,
-}
-
-/// <summary>Which meta samples count at which exit.</summary>
-public enum MetaObjectiveKind
-{
-    /// <summary>Each meta sample at the exit it is allocated to.</summary>
-    Allocated,
-
-    /// <summary>Every meta sample at every exit (the ablation).</summary>
-    Vanilla,
-}
+namespace Imta.MetaWeight.Meta.Weighting;
 
 /// <summary>Over what the mean of the weight perturbations <c>[N, K]</c> is subtracted.</summary>
 public enum Centring
@@ -161,9 +119,6 @@ public sealed record MetaOptions
 
     /// <summary>Whether meta data are held out.</summary>
     public bool HoldsOut => Predicts && Source == MetaSource.HeldOut;
-
-    /// <summary>Whether the weight-prediction network learns from a batch of an epoch, counted from 0.</summary>
-    public bool Learns(int batch) => Predicts && Interval > 0 && batch % Interval == 0;
 
     public WpnOptions Wpn { get; init; } = new();
 

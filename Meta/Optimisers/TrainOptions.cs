@@ -2,7 +2,7 @@ using System.ComponentModel;
 using System.ComponentModel.DataAnnotations;
 using Imta.MetaWeight.Backbones;
 
-namespace Imta.MetaWeight.Meta;
+namespace Imta.MetaWeight.Meta.Optimisers;
 
 /// <summary>How the learning rates fall; both are set for every batch.</summary>
 public enum RateScheduleKind

@@ -1,6 +1,6 @@
 using System.Runtime.InteropServices;
 
-namespace Imta.MetaWeight.Meta;
+namespace Imta.MetaWeight.Meta.Gradients;
 
 /// <summary>
 /// Gradients by libtorch's autograd, with exceptions. TorchSharp's <c>autograd.grad</c> ends the process (SIGABRT) where libtorch refuses; its
@@ -17,7 +17,9 @@ public static class Autograd
     /// <param name="byOutputs">A weight for each element of each output, of its shape; null: 1, of outputs with one element.</param>
     /// <param name="inputs">By what; each has to ask for gradients (<c>requires_grad</c>).</param>
     /// <param name="retainGraph">Whether the outputs are to be differentiated once more.</param>
-    /// <param name="createGraph">Whether the gradients themselves are; it implies <paramref name="retainGraph"/>, and costs one more backward pass.</param>
+    /// <param name="createGraph">
+    /// Whether the gradients themselves are; it implies <paramref name="retainGraph"/>, and costs one more backward pass.
+    /// </param>
     /// <returns>One for each input, of its shape; null where no output depends on it.</returns>
     /// <exception cref="InvalidOperationException">An output has no history, or it cannot be followed (used and freed before, or overwritten).</exception>
     /// <exception cref="ArgumentException">A weight is missing or has another shape than its output, or an input asks for no gradient or comes twice.</exception>
@@ -118,14 +120,16 @@ public static class Autograd
 
         if (inputs.Count == 0 || inputs.Distinct<Tensor>(ReferenceEqualityComparer.Instance).Count() < inputs.Count)
         {
-            throw new ArgumentException($"{what} cannot be differentiated by {(inputs.Count == 0 ? "nothing" : "one input twice")}.", nameof(inputs));
+            throw new ArgumentException(
+                $"{what} cannot be differentiated by {(inputs.Count == 0 ? "nothing" : "one input twice")}.", nameof(inputs));
         }
 
         for (int k = 0; k < inputs.Count; k++)
         {
             if (!inputs[k].requires_grad)
             {
-                throw new ArgumentException($"{what} cannot be differentiated by input {k} (shape {Shape(inputs[k])}), which has no requires_grad.", nameof(inputs));
+                throw new ArgumentException(
+                    $"{what} cannot be differentiated by input {k} (shape {Shape(inputs[k])}), which has no requires_grad.", nameof(inputs));
             }
         }
     }

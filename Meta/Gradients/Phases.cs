@@ -1,6 +1,6 @@
 using System.Diagnostics;
 
-namespace Imta.MetaWeight.Meta;
+namespace Imta.MetaWeight.Meta.Gradients;
 
 /// <summary>
 /// The parts of a training step, as activities of .NET: an <see cref="ActivityListener"/> sees them start and stop on the thread that

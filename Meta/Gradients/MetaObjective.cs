@@ -3,7 +3,7 @@ using Imta.MetaWeight.Allocation;
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Losses;
 
-namespace Imta.MetaWeight.Meta;
+namespace Imta.MetaWeight.Meta.Gradients;
 
 /// <summary>The meta objective L = Σ_k mean over X⁽ᵏ⁾ of the cross-entropy (L2W-DEN, eq. 6), X⁽ᵏ⁾ the meta samples allocated to exit k.</summary>
 /// <remarks>Shapes: <c>M</c> meta samples, <c>K</c> exits.</remarks>
@@ -11,9 +11,9 @@ public sealed class MetaObjective
 {
     private readonly float[]? _shares;
 
-    /// <summary>The objective over <paramref name="exits"/> exits; vanilla counts every sample at every exit.</summary>
-    public MetaObjective(MetaOptions options, int exits)
-        => _shares = options.Objective == MetaObjectiveKind.Allocated ? ExitShares.Of(options.Q, exits) : null;
+    /// <summary>The objective with these shares of the meta samples.</summary>
+    /// <param name="shares">K shares (<see cref="ExitShares"/>); null: every sample counts at every exit (vanilla).</param>
+    public MetaObjective(float[]? shares) => _shares = shares;
 
     /// <summary>L, a number with its history, at the logits of the meta samples.</summary>
     /// <param name="logits">K × <c>[M, C]</c>.</param>
@@ -24,9 +24,10 @@ public sealed class MetaObjective
         return _shares is null ? losses.mean([0]).sum() : losses.mul(Weights(logits, losses)).sum();
     }
 
-    /// <summary>L of a network with these parameters in the places of its own, and its gradient by them, through libtorch's autograd; null
-    /// where L does not depend on a parameter.</summary>
-    internal (Tensor Objective, IReadOnlyList<Tensor?> ByParameters) Differentiate(MultiExitNetwork network, IReadOnlyList<Tensor> parameters, LabelledImages meta)
+    /// <summary>L of a network with these parameters in the places of its own, and its gradient by them, through
+    /// libtorch's autograd; null where L does not depend on a parameter.</summary>
+    internal (Tensor Objective, IReadOnlyList<Tensor?> ByParameters) Differentiate(
+        MultiExitNetwork network, IReadOnlyList<Tensor> parameters, LabelledImages meta)
     {
         using Activity? phase = Phases.Start(Phases.Meta);
         using IDisposable grad = enable_grad();

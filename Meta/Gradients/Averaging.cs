@@ -1,6 +1,6 @@
 using System.Diagnostics;
 
-namespace Imta.MetaWeight.Meta;
+namespace Imta.MetaWeight.Meta.Gradients;
 
 /// <summary>
 /// The mean of gradients over the processes that train together, each counting by its samples: of gradients of means over the shards of a

@@ -2,7 +2,7 @@ using System.Diagnostics;
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Losses;
 
-namespace Imta.MetaWeight.Meta;
+namespace Imta.MetaWeight.Meta.Gradients;
 
 /// <summary>A forward pass that libtorch's autograd recorded: for any network that has an ordinary forward.</summary>
 internal sealed class GraphForward : IForward
@@ -41,7 +41,8 @@ internal sealed class GraphForward : IForward
     public IReadOnlyList<Tensor?> Gradient(Tensor cotangent, bool withHistory)
     {
         using Activity? phase = Phases.Start(Phases.Backward);
-        return Autograd.Gradients($"the losses of {_network.GetName()}", [_losses], [cotangent], _network.Parameters, retainGraph: true, createGraph: withHistory);
+        return Autograd.Gradients(
+            $"the losses of {_network.GetName()}", [_losses], [cotangent], _network.Parameters, retainGraph: true, createGraph: withHistory);
     }
 
     /// <summary>The losses of the same samples at other parameters, <c>[N, K]</c>; batch norm's running statistics stay, and so does the teacher.</summary>

@@ -2,11 +2,11 @@ using System.Globalization;
 using Imta.MetaWeight.Backbones;
 using TorchSharp.Modules;
 
-namespace Imta.MetaWeight.Meta;
+namespace Imta.MetaWeight.Meta.Weighting;
 
 /// <summary>
-/// The WPN g(φ; Θ) of L2W-DEN: an MLP from a sample's features to one number per exit, ReLU between layers and tanh at the end; with a sigmoid
-/// at its end that of Meta-Weight-Net (Shu et al., NeurIPS 2019), from an exit's features to one number. Its names are those of L2W-DEN's
+/// The WPN g(φ; Θ) of L2W-DEN: an MLP from a sample's features to one number per exit, ReLU between layers and tanh at the end; with a
+/// sigmoid at its end that of Meta-Weight-Net (Shu et al., NeurIPS 2019), from an exit's features to one number. Its names are those of L2W-DEN's
 /// published checkpoints.
 /// </summary>
 public sealed class WeightPredictionNetwork : NamedModule
@@ -16,16 +16,16 @@ public sealed class WeightPredictionNetwork : NamedModule
 
     /// <summary>Builds the network with PyTorch's default initialisation.</summary>
     /// <param name="options">Width and number of hidden layers.</param>
-    /// <param name="features">Features of a sample, or of a sample at an exit: <see cref="SampleWeighting.Inputs"/>.</param>
-    /// <param name="outputs">K, or 1: <see cref="SampleWeighting.Outputs"/>.</param>
+    /// <param name="features">Features of a sample, or of a sample at an exit.</param>
+    /// <param name="outputs">K; or 1, of an exit.</param>
     /// <param name="random">The source of the first parameters.</param>
     /// <param name="type">The parameters' element type.</param>
-    /// <param name="place">The parameters' device.</param>
-    public WeightPredictionNetwork(WpnOptions options, int features, int outputs, Generator random, ScalarType type, Device place)
+    /// <param name="device">The parameters' device.</param>
+    public WeightPredictionNetwork(WpnOptions options, int features, int outputs, Generator random, ScalarType type, Device device)
         : base("WPN")
     {
         _output = options.Output;
-        var factory = new LayerFactory(Initialisation.Published, random, type, place);
+        var factory = new LayerFactory(Initialisation.Published, random, type, device);
         var first = new Part("fc", Add(features, options.Hidden));
         register_module("first_hidden_layer", first);
         if (options.Layers > 1)

@@ -1,36 +1,50 @@
-using System.Diagnostics;
+using Imta.MetaWeight.Backbones;
 using TorchSharp.Modules;
 
-namespace Imta.MetaWeight.Meta;
+namespace Imta.MetaWeight.Meta.Optimisers;
 
 /// <summary>
 /// SGD with momentum, dampening, Nesterov and weight decay, by PyTorch's rule. The step is a pure function of parameters, gradients
 /// and buffers, so that the lookahead is this optimiser's own step and changes nothing.
 /// </summary>
-public sealed class Sgd : IDisposable
+public sealed class Sgd : IStateful, IDisposable
 {
+    private const string Momentum = "momentum_buffer";
+
     private readonly TrainOptions _options;
-    private readonly IReadOnlyList<Parameter> _parameters;
+    private readonly (string Name, Parameter Parameter)[] _parameters;
     private readonly Tensor?[] _buffers;
 
     /// <summary>An optimiser without state: no parameter has a momentum buffer yet.</summary>
-    /// <param name="parameters">θ.</param>
+    /// <param name="parameters">θ by name: those of a network that are trained (<c>requires_grad</c>).</param>
     /// <param name="options">Momentum, dampening, Nesterov, weight decay; the rate comes with each step.</param>
     /// <exception cref="ArgumentException">Nesterov without momentum, or with dampening.</exception>
-    public Sgd(IReadOnlyList<Parameter> parameters, TrainOptions options)
+    public Sgd(IEnumerable<(string Name, Parameter Parameter)> parameters, TrainOptions options)
     {
         if (options.Nesterov && (options.Momentum == 0 || options.Dampening != 0))
         {
-            throw new ArgumentException(FormattableString.Invariant($"Nesterov needs momentum > 0 and dampening 0; they are {options.Momentum} and {options.Dampening}."), nameof(options));
+            string given = FormattableString.Invariant($"{options.Momentum} and {options.Dampening}");
+            throw new ArgumentException($"Nesterov needs momentum > 0 and dampening 0; they are {given}.", nameof(options));
         }
 
-        _parameters = parameters;
+        _parameters = [.. parameters.Where(entry => entry.Parameter.requires_grad)];
         _options = options;
-        _buffers = new Tensor?[parameters.Count];
+        _buffers = new Tensor?[_parameters.Length];
     }
 
-    /// <summary>Momentum buffers, one for each parameter; null where it has had no gradient yet. To save and restore.</summary>
+    /// <summary>Momentum buffers, one for each parameter; null where it has had no gradient yet.</summary>
     public IReadOnlyList<Tensor?> Buffers => _buffers;
+
+    /// <summary>The momentum buffers by the names of their parameters; those that are not there yet are left out.</summary>
+    public StateTree State => new()
+    {
+        Groups =
+        {
+            [Momentum] = new StateTree(_parameters.Zip(_buffers)
+                .Where(entry => entry.Second is not null)
+                .Select(entry => KeyValuePair.Create(entry.First.Name, entry.Second!))),
+        },
+    };
 
     /// <summary>θ′ = θ − rate · step(θ, G): the lookahead. Differentiable in G; neither θ nor this optimiser changes.</summary>
     /// <param name="gradients">G, one for each parameter; null: no gradient, and the parameter stays (decay too is skipped).</param>
@@ -38,11 +52,10 @@ public sealed class Sgd : IDisposable
     /// <returns>One tensor for each parameter.</returns>
     public Tensor[] Lookahead(IReadOnlyList<Tensor?> gradients, double rate)
     {
-        using Activity? phase = Phases.Start(Phases.Lookahead);
-        var ahead = new Tensor[_parameters.Count];
+        var ahead = new Tensor[_parameters.Length];
         for (int p = 0; p < ahead.Length; p++)
         {
-            Tensor parameter = _parameters[p].detach();
+            Tensor parameter = _parameters[p].Parameter.detach();
             ahead[p] = gradients[p] is { } gradient ? parameter.sub(Step(parameter, gradient, Velocity(parameter, gradient, p)).mul(rate)) : parameter;
         }
 
@@ -50,8 +63,8 @@ public sealed class Sgd : IDisposable
     }
 
     /// <summary>
-    /// u with ⟨v, dθ′⟩ = −⟨u, dG⟩: the lookahead is affine in G, parameter by parameter, ∂θ′_p/∂G_p = −rate · c_p, and u_p = rate · c_p · v_p. Here
-    /// c is 1 where there is no momentum buffer yet, 1 − dampening where there is one, and 1 + momentum with Nesterov.
+    /// u with ⟨v, dθ′⟩ = −⟨u, dG⟩: the lookahead is affine in G, parameter by parameter, ∂θ′_p/∂G_p = −rate · c_p, and
+    /// u_p = rate · c_p · v_p. Here c is 1 where there is no momentum buffer yet, 1 − dampening where there is one, and 1 + momentum with Nesterov.
     /// </summary>
     /// <param name="gradients">G, one for each parameter; null: no gradient.</param>
     /// <param name="v">∂L/∂θ′, one for each parameter; null: L does not depend on it. Given away.</param>
@@ -64,36 +77,31 @@ public sealed class Sgd : IDisposable
     /// <param name="rate">The learning rate.</param>
     public void Apply(IReadOnlyList<Tensor?> gradients, double rate)
     {
-        using Activity? phase = Phases.Start(Phases.Update);
         using DisposeScope scope = NewDisposeScope();
         using IDisposable noGrad = no_grad();
-        for (int p = 0; p < _parameters.Count; p++)
+        for (int p = 0; p < _parameters.Length; p++)
         {
             if (gradients[p] is not { } gradient)
             {
                 continue;
             }
 
-            Parameter parameter = _parameters[p];
+            Parameter parameter = _parameters[p].Parameter;
             Tensor velocity = Velocity(parameter, gradient, p);
             parameter.add_(Step(parameter, gradient, velocity), -rate);
             Remember(p, velocity);
         }
     }
 
-    /// <summary>Takes over the buffers of an earlier run; null where there was none.</summary>
-    /// <exception cref="ArgumentException">Not one for each parameter.</exception>
-    public void Restore(IReadOnlyList<Tensor?> buffers)
+    /// <inheritdoc/>
+    public void LoadState(StateTree state)
     {
-        if (buffers.Count != _buffers.Length)
-        {
-            throw new ArgumentException($"{buffers.Count} momentum buffers for {_buffers.Length} parameters.", nameof(buffers));
-        }
-
+        StateTree saved = state.Group(Momentum);
         for (int p = 0; p < _buffers.Length; p++)
         {
             _buffers[p]?.Dispose();
-            _buffers[p] = buffers[p]?.to(_parameters[p].device, copy: true).DetachFromDisposeScope();
+            (string name, Parameter parameter) = _parameters[p];
+            _buffers[p] = saved.Tensors.GetValueOrDefault(name)?.to(parameter.device, copy: true).DetachFromDisposeScope();
         }
     }
 
@@ -116,7 +124,8 @@ public sealed class Sgd : IDisposable
         return _options.Momentum != 0 && _buffers[p] is not null ? 1 - _options.Dampening : 1;
     }
 
-    private Tensor Decayed(Tensor parameter, Tensor gradient) => _options.WeightDecay == 0 ? gradient : gradient.add(parameter, _options.WeightDecay);
+    private Tensor Decayed(Tensor parameter, Tensor gradient)
+        => _options.WeightDecay == 0 ? gradient : gradient.add(parameter, _options.WeightDecay);
 
     /// <summary>What the momentum buffer becomes: the decayed gradient itself at the first step, without dampening.</summary>
     private Tensor Velocity(Tensor parameter, Tensor gradient, int p)

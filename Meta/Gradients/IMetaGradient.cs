@@ -1,4 +1,47 @@
-namespace Imta.MetaWeight.Meta;
+namespace Imta.MetaWeight.Meta.Gradients;
+
+/// <summary>How the gradient of the meta objective with respect to the weights is computed.</summary>
+public enum MetaGradientMethod
+{
+    /// <summary>Exactly, by one directional derivative of the losses; a network that offers no linearised pass gets <see cref="Unrolled"/>.</summary>
+    Forward,
+
+    /// <summary>By differentiating through the lookahead step with a second-order graph, as published.</summary>
+    Unrolled,
+
+    /// <summary>Approximately, by a difference quotient of the losses along the direction that <see cref="Forward"/> takes.</summary>
+    FiniteDifference,
+}
+
+/// <summary>What a step with <see cref="MetaGradientMethod.Forward"/> keeps.</summary>
+public enum MetaMemory
+{
+    /// <summary>The pass at θ, from its first use to its last.</summary>
+    Normal,
+
+    /// <summary>Not the pass at θ during the lookahead: it is computed a second time, to the same numbers.</summary>
+    Low,
+}
+
+/// <summary>Whose gradient a lookahead step takes, where several processes share a batch.</summary>
+public enum LookaheadScope
+{
+    /// <summary>Each process looks ahead by the gradient of its own shard, as the published code does.</summary>
+    Local,
+
+    /// <summary>All look ahead by the mean of their gradients, and the meta gradient is that of the mean of their meta objectives.</summary>
+    Global,
+}
+
+/// <summary>Which meta samples count at which exit.</summary>
+public enum MetaObjectiveKind
+{
+    /// <summary>Each meta sample at the exit it is allocated to.</summary>
+    Allocated,
+
+    /// <summary>Every meta sample at every exit (the ablation).</summary>
+    Vanilla,
+}
 
 /// <summary>Images and labels of a batch or of its half, on the network's device.</summary>
 /// <param name="Images"><c>[N, 3, H, W]</c>, normalised.</param>
@@ -15,7 +58,7 @@ public interface IMetaGradient
     IForward Forward(LabelledImages train);
 
     /// <summary>
-    /// ∂L/∂w <c>[N, K]</c>: how the meta objective behind one lookahead step changes with the weights of that step.
+    /// ∂L/∂w <c>[N, K]</c>: how the meta objective after one lookahead step changes with the weights of that step.
     /// </summary>
     /// <param name="forward">The pass at θ over the training half, by this method's own <see cref="Forward"/>.</param>
     /// <param name="weights">w <c>[N, K]</c>, without history.</param>

@@ -3,7 +3,7 @@ using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Backbones.Linearised;
 using Imta.MetaWeight.Losses;
 
-namespace Imta.MetaWeight.Meta;
+namespace Imta.MetaWeight.Meta.Gradients;
 
 /// <summary>
 /// The exact meta gradient without a second-order graph. L depends on w through θ′ alone, which is affine in the gradient G of the weighted
@@ -13,28 +13,27 @@ namespace Imta.MetaWeight.Meta;
 public sealed class ForwardMetaGradient : IMetaGradient
 {
     private readonly MultiExitNetwork _network;
-    private readonly Sgd _optimiser;
+    private readonly Lookahead _lookahead;
     private readonly TrainingLoss _loss;
     private readonly MetaObjective _objective;
     private readonly MetaMemory _memory;
-    private readonly Averaging? _averaging;
 
-    /// <summary>A method for this network, its optimiser (whose step the lookahead is), the loss l of training and the meta objective.</summary>
+    /// <summary>A method for this network, its lookahead, the loss l of training and the meta objective.</summary>
     /// <param name="network">One that can be linearised.</param>
-    /// <param name="optimiser">Of its parameters.</param>
+    /// <param name="lookahead">From its parameters.</param>
     /// <param name="loss">l.</param>
     /// <param name="objective">L.</param>
     /// <param name="memory">Whether the pass at θ is kept or computed again.</param>
-    /// <param name="averaging">Of the lookahead's gradients over processes (<see cref="LookaheadScope.Global"/>); null: each looks ahead for itself.</param>
     /// <exception cref="ArgumentException">The network cannot be linearised.</exception>
-    public ForwardMetaGradient(MultiExitNetwork network, Sgd optimiser, TrainingLoss loss, MetaObjective objective, MetaMemory memory, Averaging? averaging = null)
+    public ForwardMetaGradient(
+        MultiExitNetwork network, Lookahead lookahead, TrainingLoss loss, MetaObjective objective, MetaMemory memory = MetaMemory.Normal)
     {
         if (!network.IsLinearisable)
         {
             throw new ArgumentException($"{network.GetName()} offers no linearised pass; use the unrolled method.", nameof(network));
         }
 
-        (_network, _optimiser, _loss, _objective, _memory, _averaging) = (network, optimiser, loss, objective, memory, averaging);
+        (_network, _lookahead, _loss, _objective, _memory) = (network, lookahead, loss, objective, memory);
     }
 
     /// <inheritdoc/>
@@ -48,7 +47,7 @@ public sealed class ForwardMetaGradient : IMetaGradient
         (Tensor objective, Tensor?[] direction) = AheadOf(pass, weights, meta, rate);
         if (_memory == MetaMemory.Low)
         {
-            pass.Repeat(); // in the caller's scope, for the real update
+            pass.Recompute(); // in the caller's scope, for the real update
         }
 
         using DisposeScope scope = NewDisposeScope();
@@ -57,7 +56,7 @@ public sealed class ForwardMetaGradient : IMetaGradient
             scope.Attach(part);
         }
 
-        LinearisedForward exact = _memory == MetaMemory.Low ? pass : pass.InFull();
+        LinearisedForward exact = _memory == MetaMemory.Low ? pass : pass.InFullPrecision();
         return new MetaGradient(scope.MoveToOuter(exact.Tangent(direction).mul(-1.0 / weights.shape[0])), objective); // [N, K]
     }
 
@@ -66,11 +65,10 @@ public sealed class ForwardMetaGradient : IMetaGradient
     {
         using DisposeScope scope = NewDisposeScope();
         long samples = weights.shape[0];
-        IReadOnlyList<Tensor?> gradients = _averaging.Mean(pass.Gradient(weights / samples, last: _memory == MetaMemory.Low), samples); // G(w)
-        Tensor[] ahead = _optimiser.Lookahead(gradients, rate); // θ′
-        (Tensor objective, IReadOnlyList<Tensor?> v) = AtLookahead(ahead, meta);
-        v = _averaging.Mean(v, meta.Labels.shape[0]);
-        Tensor?[] direction = _optimiser.LookaheadDirection(gradients, v, rate);
+        IReadOnlyList<Tensor?> gradients = pass.Gradient(weights / samples, last: _memory == MetaMemory.Low); // G(w)
+        VirtualStep ahead = _lookahead.Along(gradients, samples, rate); // θ′
+        (Tensor objective, IReadOnlyList<Tensor?> v) = AtLookahead(ahead.Parameters, meta);
+        Tensor?[] direction = ahead.Direction(v, meta.Labels.shape[0]); // u
         return (objective.MoveToOuterDisposeScope(), [.. direction.Select(part => part?.MoveToOuterDisposeScope())]);
     }
 
@@ -82,6 +80,7 @@ public sealed class ForwardMetaGradient : IMetaGradient
         using IDisposable grad = enable_grad();
         Tensor[] logits = [.. pass.Logits.Select(z => z.detach().requires_grad_())];
         Tensor objective = _objective.At(logits, meta.Labels);
-        return (objective.detach(), pass.Gradient([.. Autograd.Gradients("the meta objective", [objective], null, logits).Zip(logits, (slope, z) => slope ?? zeros_like(z))], last: true));
+        IReadOnlyList<Tensor?> slopes = Autograd.Gradients("the meta objective", [objective], null, logits);
+        return (objective.detach(), pass.Gradient([.. slopes.Zip(logits, (slope, z) => slope ?? zeros_like(z))], last: true));
     }
 }

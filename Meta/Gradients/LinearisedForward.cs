@@ -3,7 +3,7 @@ using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Backbones.Linearised;
 using Imta.MetaWeight.Losses;
 
-namespace Imta.MetaWeight.Meta;
+namespace Imta.MetaWeight.Meta.Gradients;
 
 /// <summary>A forward pass as a linear map from θ to the losses, applied and transposed without autograd.</summary>
 /// <remarks>Shapes: <c>N</c> samples, <c>K</c> exits, <c>C</c> classes.</remarks>
@@ -15,7 +15,8 @@ internal sealed class LinearisedForward : IForward
     private LinearisedPass _pass;
     private Tensor[] _slopes; // ∂l_ik/∂z_ik, K × [N, C]
 
-    public LinearisedForward(MultiExitNetwork network, TrainingLoss loss, LabelledImages train, NormStatistics statistics = NormStatistics.BatchAndUpdate)
+    public LinearisedForward(
+        MultiExitNetwork network, TrainingLoss loss, LabelledImages train, NormStatistics statistics = NormStatistics.BatchAndUpdate)
     {
         (_network, _loss, _train) = (network, loss, train);
         (_pass, _slopes, CrossEntropies, Losses) = At(statistics);
@@ -32,7 +33,7 @@ internal sealed class LinearisedForward : IForward
 
     /// <inheritdoc cref="IForward.Gradient"/>
     /// <param name="cotangent"><c>[N, K]</c>.</param>
-    /// <param name="last">Frees what the pass keeps; <see cref="Repeat"/> brings it back.</param>
+    /// <param name="last">Frees what the pass keeps; <see cref="Recompute"/> brings it back.</param>
     public IReadOnlyList<Tensor?> Gradient(Tensor cotangent, bool last)
     {
         using Activity? phase = Phases.Start(Phases.Backward);
@@ -40,10 +41,10 @@ internal sealed class LinearisedForward : IForward
     }
 
     /// <summary>
-    /// Computes the pass at θ once more, to the same numbers, or where the network rounds its features (<see cref="MultiExitNetwork.FeatureType"/>)
-    /// without that; batch norm's running statistics stay, and so do the losses.
+    /// Computes the pass at θ once more, to the same numbers, or, where the network rounds its features
+    /// (<see cref="MultiExitNetwork.FeatureType"/>), without that; batch norm's running statistics stay, and so do the losses.
     /// </summary>
-    public void Repeat()
+    public void Recompute()
     {
         if (_network.FeatureType is not null)
         {
@@ -56,7 +57,8 @@ internal sealed class LinearisedForward : IForward
     }
 
     /// <summary>The same pass without rounded features, in the open dispose scope; this one where it has none.</summary>
-    public LinearisedForward InFull() => _network.FeatureType is null ? this : new LinearisedForward(_network, _loss, _train, NormStatistics.Batch);
+    public LinearisedForward InFullPrecision()
+        => _network.FeatureType is null ? this : new LinearisedForward(_network, _loss, _train, NormStatistics.Batch);
 
     /// <summary>⟨∇_θ l_ik, u⟩, <c>[N, K]</c>: how each loss changes as θ moves along u.</summary>
     /// <param name="direction">u, one for each parameter; null: it stays.</param>
@@ -75,7 +77,8 @@ internal sealed class LinearisedForward : IForward
         (Tensor crossEntropies, Tensor losses) = _loss.PerSample(logits, _train.Labels, pass.Teacher); // [N, K]
 
         // l_ik changes with z_ik alone (a teacher has no derivative), so the gradient of the sum has all the slopes.
-        return (pass, [.. Autograd.Gradients("the sum of the losses", [losses.sum()], null, logits).Select(slope => slope!)], crossEntropies.detach(), losses.detach());
+        IReadOnlyList<Tensor?> slopes = Autograd.Gradients("the sum of the losses", [losses.sum()], null, logits);
+        return (pass, [.. slopes.Select(slope => slope!)], crossEntropies.detach(), losses.detach());
     }
 
     private Tensor[] ByLogits(Tensor cotangent) => [.. _slopes.Select((slope, k) => slope.mul(cotangent.narrow(1, k, 1)))]; // [N, C] · [N, 1]
