@@ -17,7 +17,7 @@ internal sealed record StepKind(string Name, MetaOptions Meta)
 
     /// <summary>With learned weights.</summary>
     public static StepKind Weighted(MetaOptions meta, MetaGradientMethod method)
-        => new(SettingsSchema.YamlName(method.ToString()), meta with { Enabled = true, Weights = WeightRule.Predicted, Gradient = method });
+        => new(SettingsSchema.YamlName(method.ToString()), meta with { Enabled = true, Weights = WeightRule.Predicted, Interval = 1, Gradient = method });
 
     /// <summary>All that are compared: without weights, by ordinary autograd too, and with weights by each method; forward in both ways to use memory.</summary>
     public static StepKind[] All(MetaOptions meta, IReadOnlyList<MetaGradientMethod> methods)
