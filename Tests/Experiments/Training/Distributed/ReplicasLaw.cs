@@ -134,7 +134,7 @@ internal sealed record ReplicasLaw(string Name, int Ranks, Func<Replicas, double
         using TinyBilevel tiny = build(averaging);
         for (int step = 0; step < Steps; step++)
         {
-            loop(tiny).Step(Of(tiny.Batch(samples), shard), OfTest, updateWeighting: true);
+            loop(tiny).Step(Of(tiny.Batch(samples), shard), OfTest, learns: true);
         }
 
         return (tiny.BackboneState(), tiny.WeightingState());
@@ -167,7 +167,7 @@ internal sealed record ReplicasLaw(string Name, int Ranks, Func<Replicas, double
             MetaGradient gradient = tiny.Method.WeightGradient(forwards[rank], weights.detach(), meta[rank], OfTest.Backbone);
             return autograd.grad([weights], [.. tiny.Weighting.Network.Parameters], [gradient.ByWeights]).ToArray<Tensor?>();
         })]);
-        Array.ForEach(ranks, tiny => tiny.MetaOptimiser.Apply([.. byTheta.Select(part => part!)], OfTest.Meta));
+        Array.ForEach(ranks, tiny => tiny.Weighting.Optimiser.Apply([.. byTheta.Select(part => part!)], OfTest.Meta));
 
         Tensor?[] gradients = Mean(sizes, [.. ranks.Select((tiny, rank) => forwards[rank].Gradient(tiny.Weighting.Weights(features[rank]).detach() / sizes[rank]).ToArray())]);
         Array.ForEach(ranks, tiny => tiny.Optimiser.Apply(gradients, OfTest.Backbone));

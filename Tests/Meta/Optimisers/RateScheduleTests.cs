@@ -1,6 +1,6 @@
 using Imta.MetaWeight.Meta.Optimisers;
 
-namespace Imta.MetaWeight.Tests.Meta;
+namespace Imta.MetaWeight.Tests.Meta.Optimisers;
 
 public sealed class RateScheduleTests
 {

@@ -7,7 +7,7 @@ using Imta.MetaWeight.Meta.Gradients;
 using Imta.MetaWeight.Meta.Optimisers;
 using Imta.MetaWeight.Meta.Weighting;
 
-namespace Imta.MetaWeight.Tests.Meta;
+namespace Imta.MetaWeight.Tests.Meta.Gradients;
 
 /// <summary>The approximate meta gradient on a smooth network, against the exact one.</summary>
 public sealed class FiniteDifferenceMetaGradientTests
@@ -32,7 +32,7 @@ public sealed class FiniteDifferenceMetaGradientTests
     {
         using DisposeScope scope = NewDisposeScope();
         using TinyBilevel tiny = Tiny(MetaGradientMethod.FiniteDifference, new TrainOptions());
-        tiny.PlainLoop.Step(tiny.Batch(TrainSamples), new Rates(0.1, 0), updateWeighting: false); // creates the momentum buffers
+        tiny.PlainLoop.Step(tiny.Batch(TrainSamples), new Rates(0.1, 0), learns: false); // creates the momentum buffers
         IForward forward = tiny.Method.Forward(tiny.Batch(TrainSamples));
         Tensor weights = tiny.Weights(TrainSamples);
         double[] gradient = Values(forward.Gradient(weights)), state = tiny.BackboneState();
@@ -61,7 +61,7 @@ public sealed class FiniteDifferenceMetaGradientTests
         using TinyBilevel tiny = Tiny(method, setting.Train(), setting.Meta());
         if (setting.Buffers)
         {
-            tiny.PlainLoop.Step(tiny.Batch(TrainSamples), new Rates(0.1, 0), updateWeighting: false);
+            tiny.PlainLoop.Step(tiny.Batch(TrainSamples), new Rates(0.1, 0), learns: false);
         }
 
         IForward forward = tiny.Method.Forward(tiny.Batch(TrainSamples));

@@ -1,10 +1,11 @@
+using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments.Reports;
 using Imta.MetaWeight.Experiments.Verification;
 using Imta.MetaWeight.Meta.Optimisers;
-using Adam = Imta.MetaWeight.Meta.Adam;
+using Adam = Imta.MetaWeight.Meta.Optimisers.Adam;
 using Parameter = TorchSharp.Modules.Parameter;
 
-namespace Imta.MetaWeight.Tests.Meta;
+namespace Imta.MetaWeight.Tests.Meta.Optimisers;
 
 /// <summary>Against Adam written out for single numbers.</summary>
 public sealed class AdamTests : IDisposable
@@ -19,7 +20,7 @@ public sealed class AdamTests : IDisposable
     public void Steps_are_those_of_plain_arithmetic(double weightDecay)
     {
         Parameter[] parameters = [new(tensor([0.5, -0.7])), new(tensor([1.5]))];
-        using var adam = new Adam(parameters, weightDecay);
+        using var adam = new Adam(Named(parameters), weightDecay);
         double[] theta = [0.5, -0.7, 1.5];
         (double[] means, double[] squares) = (new double[3], new double[3]);
 
@@ -49,21 +50,25 @@ public sealed class AdamTests : IDisposable
     {
         Parameter[] parameters = [new(tensor([0.5, -0.7]))];
         Tensor gradient = tensor([1.0, -2.0]);
-        using var adam = new Adam(parameters, 0.1);
+        using var adam = new Adam(Named(parameters), 0.1);
         adam.Apply([gradient], Rate);
 
         Parameter[] copies = [new(parameters[0].detach().clone())];
-        using var restored = new Adam(copies, 0.1);
-        restored.Restore(adam.Means, adam.Squares, adam.Steps);
+        using var restored = new Adam(Named(copies), 0.1);
+        restored.LoadState(adam.State);
         adam.Apply([gradient], Rate);
         restored.Apply([gradient], Rate);
 
         Values(copies).Should().Equal(Values(parameters));
         restored.Steps.Should().Be(2);
-        restored.Invoking(adam => adam.Restore([], [], 1)).Should().Throw<ArgumentException>().WithMessage("0 and 0 moments for 1 parameters.*");
+        var none = new StateTree { Numbers = { ["step"] = 1 }, Groups = { ["exp_avg"] = new StateTree(), ["exp_avg_sq"] = new StateTree() } };
+        restored.Invoking(adam => adam.LoadState(none)).Should().Throw<InvalidDataException>().WithMessage("it has no 'p0'");
+        restored.Steps.Should().Be(2);
     }
 
     public void Dispose() => _scope.Dispose();
+
+    private static IEnumerable<(string, Parameter)> Named(Parameter[] parameters) => parameters.Select((parameter, p) => ($"p{p}", parameter));
 
     private static double[] Values(IEnumerable<Tensor> tensors) => [.. tensors.SelectMany(tensor => tensor.data<double>().ToArray())];
 

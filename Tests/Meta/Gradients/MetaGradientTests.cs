@@ -10,7 +10,7 @@ using Imta.MetaWeight.Meta.Gradients;
 using Imta.MetaWeight.Meta.Optimisers;
 using Imta.MetaWeight.Meta.Weighting;
 
-namespace Imta.MetaWeight.Tests.Meta;
+namespace Imta.MetaWeight.Tests.Meta.Gradients;
 
 /// <summary>∂L/∂w of the unrolled method, in float64, for every form of the backbone optimiser's step.</summary>
 public sealed class MetaGradientTests
@@ -77,7 +77,7 @@ public sealed class MetaGradientTests
         Tensor[] ahead = tiny.Optimiser.Lookahead(forward.Gradient(weights / TrainSamples), setting.Rate);
         ahead = [.. ahead.Select(parameter => parameter.detach().requires_grad_())];
         Tensor[] logits = tiny.Network.Forward(meta.Images, ahead, NormStatistics.Batch);
-        Tensor objective = new MetaObjective(setting.Meta(), tiny.Network.Exits).At(logits, meta.Labels);
+        Tensor objective = new MetaObjective(setting.Objective == MetaObjectiveKind.Vanilla ? null : ExitShares.Of(setting.Meta().Q, tiny.Network.Exits)).At(logits, meta.Labels);
         IList<Tensor> v = autograd.grad([objective], ahead, allow_unused: true);
         double[] expected = [.. OneHots(weights).Select(
             cotangent => -setting.Rate * setting.GradientFactor() / TrainSamples * InnerProduct(forward.Gradient(cotangent), v))];
@@ -104,7 +104,7 @@ public sealed class MetaGradientTests
         MetaOptions options = setting.Meta() with { Centring = weighting.Centring, Features = weighting.Features, Wpn = new WpnOptions { Hidden = 5 } };
         using var tiny = new TinyBilevel(setting.Train(), options, loss);
         (IForward forward, _, LabelledImages meta) = Prepare(tiny, setting);
-        Tensor features = tiny.Weighting.Features(forward.CrossEntropies, forward.Logits);
+        Tensor features = tiny.Weighting.Features(forward);
         Tensor weights = tiny.Weighting.Weights(features);
 
         MetaGradient gradient = tiny.Method.WeightGradient(forward, weights.detach(), meta, setting.Rate);
@@ -169,7 +169,7 @@ public sealed class MetaGradientTests
     {
         if (setting.Buffers)
         {
-            tiny.PlainLoop.Step(tiny.Batch(TrainSamples), new Rates(0.1, 0), updateWeighting: false);
+            tiny.PlainLoop.Step(tiny.Batch(TrainSamples), new Rates(0.1, 0), learns: false);
         }
 
         return (tiny.Method.Forward(tiny.Batch(TrainSamples)), tiny.Weights(TrainSamples), tiny.Batch(MetaSamples));

@@ -1,6 +1,6 @@
 using Imta.MetaWeight.Meta.Gradients;
 
-namespace Imta.MetaWeight.Tests.Meta;
+namespace Imta.MetaWeight.Tests.Meta.Gradients;
 
 /// <summary>Gradients by <see cref="Autograd"/> against derivatives that are known, and what it leaves alone.</summary>
 [Collection(NativeMemoryCollection.Name)]

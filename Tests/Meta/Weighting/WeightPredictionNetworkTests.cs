@@ -2,7 +2,7 @@ using Imta.MetaWeight.Experiments.Reports;
 using Imta.MetaWeight.Experiments.Verification;
 using Imta.MetaWeight.Meta.Weighting;
 
-namespace Imta.MetaWeight.Tests.Meta;
+namespace Imta.MetaWeight.Tests.Meta.Weighting;
 
 public sealed class WeightPredictionNetworkTests : IDisposable
 {

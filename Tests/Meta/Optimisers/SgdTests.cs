@@ -1,10 +1,10 @@
+using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments.Reports;
 using Imta.MetaWeight.Experiments.Verification;
-using Imta.MetaWeight.Meta.Gradients;
 using Imta.MetaWeight.Meta.Optimisers;
 using TorchSharp.Modules;
 
-namespace Imta.MetaWeight.Tests.Meta;
+namespace Imta.MetaWeight.Tests.Meta.Optimisers;
 
 /// <summary>Against SGD written out for single numbers.</summary>
 public sealed class SgdTests : IDisposable
@@ -44,7 +44,7 @@ public sealed class SgdTests : IDisposable
     {
         var options = new TrainOptions { Momentum = momentum, Dampening = dampening, Nesterov = nesterov, WeightDecay = weightDecay };
         Parameter[] parameters = [new(tensor([0.5, -0.7])), new(tensor([1.5]))];
-        using var sgd = new Sgd(parameters, options);
+        using var sgd = new Sgd(Named(parameters), options);
         double[] theta = [0.5, -0.7, 1.5];
         double?[] buffers = new double?[3];
 
@@ -75,7 +75,7 @@ public sealed class SgdTests : IDisposable
     public void The_lookahead_is_differentiable_by_the_gradients_and_not_by_the_parameters()
     {
         Parameter[] parameters = [new(tensor([0.5, -0.7]))];
-        using var sgd = new Sgd(parameters, new TrainOptions());
+        using var sgd = new Sgd(Named(parameters), new TrainOptions());
         Tensor gradient = tensor([1.0, 2.0]).requires_grad_();
 
         sgd.Lookahead([gradient], Rate)[0].sum().backward();
@@ -89,18 +89,19 @@ public sealed class SgdTests : IDisposable
     {
         Parameter[] parameters = [new(tensor([0.5, -0.7])), new(tensor([1.5]))];
         Tensor[] gradients = [tensor([1.0, 2.0])];
-        using var sgd = new Sgd(parameters, new TrainOptions());
+        using var sgd = new Sgd(Named(parameters), new TrainOptions());
         sgd.Apply([gradients[0], null], Rate);
 
         Parameter[] copies = [.. parameters.Select(parameter => new Parameter(parameter.detach().clone()))];
-        using var restored = new Sgd(copies, new TrainOptions());
-        restored.Restore(sgd.Buffers);
+        using var restored = new Sgd(Named(copies), new TrainOptions());
+        restored.LoadState(sgd.State);
         sgd.Apply([gradients[0], null], Rate);
         restored.Apply([gradients[0], null], Rate);
 
         Values(copies).Should().Equal(Values(parameters));
         restored.Buffers[1].Should().BeNull();
-        restored.Invoking(sgd => sgd.Restore([null])).Should().Throw<ArgumentException>().WithMessage("1 momentum buffers for 2 parameters.*");
+        sgd.State.AllTensors.Select(entry => entry.Name).Should().Equal("momentum_buffer.p0");
+        restored.Invoking(sgd => sgd.LoadState(new StateTree())).Should().Throw<InvalidDataException>().WithMessage("it has no 'momentum_buffer'");
     }
 
     public void Dispose() => _scope.Dispose();
@@ -117,6 +118,8 @@ public sealed class SgdTests : IDisposable
         buffer = buffer is { } old ? (options.Momentum * old) + ((1 - options.Dampening) * decayed) : decayed;
         return options.Nesterov ? decayed + (options.Momentum * buffer.Value) : buffer.Value;
     }
+
+    private static IEnumerable<(string, Parameter)> Named(Parameter[] parameters) => parameters.Select((parameter, p) => ($"p{p}", parameter));
 
     private static double[] Values(IEnumerable<Tensor?> tensors) => [.. tensors.OfType<Tensor>().SelectMany(tensor => tensor.data<double>().ToArray())];
 

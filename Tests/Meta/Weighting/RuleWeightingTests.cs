@@ -5,10 +5,10 @@ using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Meta;
 using Imta.MetaWeight.Meta.Weighting;
 
-namespace Imta.MetaWeight.Tests.Meta;
+namespace Imta.MetaWeight.Tests.Meta.Weighting;
 
 /// <summary>Weights without a network: the ablations.</summary>
-public sealed class RuledWeightsTests
+public sealed class RuleWeightingTests
 {
     private const int Classes = 4;
 
@@ -44,9 +44,9 @@ public sealed class RuledWeightsTests
         using DisposeScope scope = NewDisposeScope();
         using var tiny = new TinyBilevel();
         double[] weighting = tiny.WeightingState();
-        var rule = new RuledWeights(new MetaOptions { Weights = WeightRule.Allocated, Q = 1 });
+        var rule = new AllocatedWeighting(new MetaOptions { Q = 1 });
 
-        IReadOnlyList<HalfBatchReport> parts = new BilevelLoop(tiny.Method, tiny.Optimiser, rule).Step(tiny.Batch(8), new Rates(0.1, 0.01), updateWeighting: false);
+        IReadOnlyList<HalfBatchReport> parts = tiny.LoopOf(rule).Step(tiny.Batch(8), new Rates(0.1, 0.01), learns: false);
 
         parts.Should().HaveCount(2).And.OnlyContain(part => ReferenceEquals(part.Objective, null));
         parts.Should().OnlyContain(part => part.Weights.sum().item<double>() == 8, "each of 2 exits has 2 of 4 samples, and those weigh 2");
@@ -55,18 +55,18 @@ public sealed class RuledWeightsTests
 
     /// <summary>Meta-Weight-Net's way: the whole batch is trained on, the meta data come from elsewhere.</summary>
     [Fact]
-    public void A_part_learns_from_meta_data_of_any_number()
+    public void A_batch_that_stays_whole_learns_from_held_out_meta_data_of_any_number()
     {
         using DisposeScope scope = NewDisposeScope();
-        using var tiny = new TinyBilevel(meta: new MetaOptions { Wpn = new WpnOptions { Hidden = 5, Output = WpnOutput.Sigmoid } });
+        using var tiny = new TinyBilevel(meta: new MetaOptions { Source = MetaSource.HeldOut, Wpn = new WpnOptions { Hidden = 5, Output = WpnOutput.Sigmoid } });
         double[] weighting = tiny.WeightingState();
 
-        HalfBatchReport report = tiny.Loop.Part(tiny.Batch(7), tiny.Batch(4), new Rates(0.1, 0.01));
+        HalfBatchReport report = tiny.Loop.Step(tiny.Batch(7), new Rates(0.1, 0.01), learns: true, heldOut: tiny.Batch(4)).Should().ContainSingle().Which;
 
         report.Weights.shape.Should().Equal(7, 2);
         report.Objective!.item<double>().Should().BePositive();
         tiny.WeightingState().Should().NotEqual(weighting);
-        tiny.Loop.Part(tiny.Batch(7), meta: null, new Rates(0.1, 0.01)).Objective.Should().BeNull();
+        tiny.Loop.Step(tiny.Batch(7), new Rates(0.1, 0.01), learns: false)[0].Objective.Should().BeNull();
     }
 
     private static void ForAll(WeightRule rule, Action<MetaOptions, Tensor[], Tensor> law)
@@ -82,7 +82,8 @@ public sealed class RuledWeightsTests
             using var random = new Generator((ulong)c.seed);
             var options = new MetaOptions { Weights = rule, Q = c.q / 20.0 };
             Tensor[] logits = [.. Enumerable.Range(0, c.exits).Select(_ => randn([c.samples, Classes], float64, generator: random))];
-            law(options, logits, new RuledWeights(options).Of(logits));
+            ISampleWeighting weighting = rule == WeightRule.Allocated ? new AllocatedWeighting(options) : new FixedWeighting(options);
+            law(options, logits, weighting.Weights(weighting.Features(new FixedForward(logits, zeros(c.samples, c.exits)))));
         }).QuickCheckThrowOnFailure();
     }
 }

@@ -12,7 +12,7 @@ using Imta.MetaWeight.Meta.Weighting;
 using Imta.MetaWeight.Tests.Backbones;
 using Xunit.Abstractions;
 
-namespace Imta.MetaWeight.Tests.Meta;
+namespace Imta.MetaWeight.Tests.Meta.Gradients;
 
 /// <summary>The exact meta gradient by one directional derivative, against the unrolled one.</summary>
 public sealed class ForwardMetaGradientTests(ITestOutputHelper output)
@@ -47,7 +47,7 @@ public sealed class ForwardMetaGradientTests(ITestOutputHelper output)
         double[][] before = [.. tiny.Network.Parameters.Select(Values)];
 
         IReadOnlyList<Tensor?> gradient = tiny.Method.Forward(tiny.Batch(TrainSamples)).Gradient(tiny.Weights(TrainSamples));
-        tiny.Loop.Step(tiny.Batch(8), OfTest, updateWeighting: true);
+        tiny.Loop.Step(tiny.Batch(8), OfTest, learns: true);
 
         unused.Count(isUnused => isUnused).Should().Be(4, "a parameter, and a layer's kernel, scale and shift");
         gradient.Select(part => part is null).Should().Equal(unused);
@@ -62,7 +62,7 @@ public sealed class ForwardMetaGradientTests(ITestOutputHelper output)
     {
         using DisposeScope scope = NewDisposeScope();
         using TinyBilevel tiny = Tiny(MetaGradientMethod.Forward, memory: memory);
-        tiny.PlainLoop.Step(tiny.Batch(TrainSamples), OfTest, updateWeighting: false); // creates the momentum buffers
+        tiny.PlainLoop.Step(tiny.Batch(TrainSamples), OfTest, learns: false); // creates the momentum buffers
         IForward forward = tiny.Method.Forward(tiny.Batch(TrainSamples));
         Tensor weights = tiny.Weights(TrainSamples);
         double[] gradient = Values(forward.Gradient(weights)), state = tiny.BackboneState();
@@ -88,7 +88,7 @@ public sealed class ForwardMetaGradientTests(ITestOutputHelper output)
         low.BackboneState().Should().Equal(normal.BackboneState());
         low.WeightingState().Should().Equal(normal.WeightingState());
 
-        double[] Steps(TinyBilevel tiny) => Values(tiny.Loop.Step(tiny.Batch(8), OfTest, updateWeighting: true)
+        double[] Steps(TinyBilevel tiny) => Values(tiny.Loop.Step(tiny.Batch(8), OfTest, learns: true)
             .SelectMany(part => new[] { part.Losses, part.CrossEntropies, part.Weights, part.Objective! }));
     }
 
@@ -102,8 +102,8 @@ public sealed class ForwardMetaGradientTests(ITestOutputHelper output)
         for (int step = 0; step < 3; step++)
         {
             var batch = new LabelledImages(randn([8, 3, 32, 32], float64, generator: random), randint(SmallMsdNet.Classes, [8], int64, generator: random));
-            normal.Loop.Step(batch, OfTest, updateWeighting: true);
-            low.Loop.Step(batch, OfTest, updateWeighting: true);
+            normal.Loop.Step(batch, OfTest, learns: true);
+            low.Loop.Step(batch, OfTest, learns: true);
         }
 
         low.BackboneState().Should().Equal(normal.BackboneState());
@@ -120,7 +120,7 @@ public sealed class ForwardMetaGradientTests(ITestOutputHelper output)
         using DisposeScope scope = NewDisposeScope();
         using TinyBilevel tiny = Tiny(method, memory: memory);
 
-        tiny.Loop.Step(tiny.Batch(8), OfTest, updateWeighting: true);
+        tiny.Loop.Step(tiny.Batch(8), OfTest, learns: true);
 
         tiny.Network.named_buffers().Where(entry => entry.name.EndsWith("num_batches_tracked", StringComparison.Ordinal))
             .Select(entry => entry.buffer.item<long>()).Should().Equal(2, 2, 2);
@@ -147,10 +147,10 @@ public sealed class ForwardMetaGradientTests(ITestOutputHelper output)
         using DisposeScope scope = NewDisposeScope();
         using var random = new Generator(1);
         using var network = new TinyNetwork(random);
-        using var optimiser = new Sgd(network.Parameters, new TrainOptions());
+        using var optimiser = new Sgd(network.named_parameters(), new TrainOptions());
         var options = new MetaOptions { Gradient = MetaGradientMethod.Forward };
 
-        FluentActions.Invoking(() => new ForwardMetaGradient(network, optimiser, TrainingLoss.Plain, new MetaObjective(options, network.Exits), MetaMemory.Normal))
+        FluentActions.Invoking(() => new ForwardMetaGradient(network, new Lookahead(optimiser), TrainingLoss.Plain, new MetaObjective(shares: null)))
             .Should().Throw<ArgumentException>().WithMessage("Tiny offers no linearised pass; use the unrolled method.*");
         MetaGradients.Create(options, network, optimiser, TrainingLoss.Plain).Should().BeOfType<UnrolledMetaGradient>();
     }
@@ -164,7 +164,7 @@ public sealed class ForwardMetaGradientTests(ITestOutputHelper output)
         using DisposeScope scope = NewDisposeScope();
         using var random = new Generator(1);
         using MsdNet network = Msd(random);
-        using var optimiser = new Sgd(network.Parameters, new TrainOptions());
+        using var optimiser = new Sgd(network.named_parameters(), new TrainOptions());
 
         MetaGradients.Create(new MetaOptions { Gradient = method }, network, optimiser, TrainingLoss.Plain).Should().BeOfType(type);
         new MetaOptions().Gradient.Should().Be(MetaGradientMethod.Forward);
@@ -179,14 +179,14 @@ public sealed class ForwardMetaGradientTests(ITestOutputHelper output)
         using var tiny = new TinyBilevel(setting.Train(), options, loss, random => new TinyLinearisable(random));
         if (setting.Buffers)
         {
-            tiny.PlainLoop.Step(tiny.Batch(TrainSamples), OfTest, updateWeighting: false);
+            tiny.PlainLoop.Step(tiny.Batch(TrainSamples), OfTest, learns: false);
         }
 
         IForward forward = tiny.Method.Forward(tiny.Batch(TrainSamples));
         Tensor weights = tiny.Weights(TrainSamples);
         MetaGradient gradient = tiny.Method.WeightGradient(forward, weights, tiny.Batch(MetaSamples), setting.Rate);
         double[] ofLoss = Values(forward.Gradient(weights / TrainSamples));
-        IReadOnlyList<HalfBatchReport> parts = tiny.Loop.Step(tiny.Batch(TrainSamples + MetaSamples), new Rates(setting.Rate, 0.01), updateWeighting: true);
+        IReadOnlyList<HalfBatchReport> parts = tiny.Loop.Step(tiny.Batch(TrainSamples + MetaSamples), new Rates(setting.Rate, 0.01), learns: true);
         return new()
         {
             ["logits"] = Values(forward.Logits),
@@ -202,8 +202,8 @@ public sealed class ForwardMetaGradientTests(ITestOutputHelper output)
             ["running statistics"] = Values(tiny.Network.buffers()),
             ["momentum"] = Values(tiny.Optimiser.Buffers),
             ["weighting"] = Values(tiny.Weighting.Network.Parameters),
-            ["Adam's means"] = Values(tiny.MetaOptimiser.Means),
-            ["Adam's squares"] = Values(tiny.MetaOptimiser.Squares),
+            ["Adam's means"] = Values(tiny.Weighting.Optimiser.Means),
+            ["Adam's squares"] = Values(tiny.Weighting.Optimiser.Squares),
         };
     }
 
@@ -230,7 +230,7 @@ public sealed class ForwardMetaGradientTests(ITestOutputHelper output)
 
         double[] ByWeights(MsdNet network, MetaGradientMethod method, ScalarType type)
         {
-            using var optimiser = new Sgd(network.Parameters, new TrainOptions());
+            using var optimiser = new Sgd(network.named_parameters(), new TrainOptions());
             IMetaGradient gradient = MetaGradients.Create(new MetaOptions { Gradient = method }, network, optimiser, TrainingLoss.Plain);
             Tensor[] images2 = images.to_type(type).chunk(2), labels2 = labels.chunk(2);
             IForward forward = gradient.Forward(new LabelledImages(images2[0], labels2[0]));
