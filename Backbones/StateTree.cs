@@ -53,7 +53,7 @@ public sealed class StateTree
 
     /// <summary>A whole number.</summary>
     /// <exception cref="InvalidDataException">There is none of this name, or it is not whole.</exception>
-    public long Integer(string name)
+    public long WholeNumber(string name)
         => Number(name) is var number && Math.Abs(number) <= 1L << 53 && Math.Truncate(number) == number
             ? (long)number
             : throw new InvalidDataException(FormattableString.Invariant($"its '{name}' is {number}, and no whole number"));

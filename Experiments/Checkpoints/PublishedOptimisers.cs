@@ -52,7 +52,7 @@ internal static class PublishedOptimisers
     public static TorchDictionary Adam(StateTree adam, MetaOptimiserOptions options)
     {
         (Tensor[] means, Tensor[] squares) = ([.. adam.Group(Mean).Tensors.Values], [.. adam.Group(Square).Tensors.Values]);
-        long steps = adam.Integer(Step);
+        long steps = adam.WholeNumber(Step);
         var state = new TorchDictionary();
         for (int p = 0; p < (steps == 0 ? 0 : means.Length); p++)
         {

@@ -7,7 +7,6 @@ using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Runs;
 using Imta.MetaWeight.Experiments.Training;
 using Imta.MetaWeight.Experiments.Training.Distributed;
-using Imta.MetaWeight.Meta.Optimisers;
 
 namespace Imta.MetaWeight.Experiments.Commands;
 

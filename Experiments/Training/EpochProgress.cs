@@ -53,8 +53,8 @@ internal sealed class EpochProgress : IDisposable
     /// <exception cref="InvalidDataException">A part is missing or of another kind.</exception>
     public void Restore(StateTree content, Replicas replicas)
     {
-        Batches = checked((int)content.Integer("batch"));
-        Skipped = checked((int)content.Integer("skipped"));
+        Batches = checked((int)content.WholeNumber("batch"));
+        Skipped = checked((int)content.WholeNumber("skipped"));
         _secondsBefore = content.Number("seconds");
         Tally.Restore(content.Group("tally"), replicas.Shard);
         if (replicas.IsFirst)

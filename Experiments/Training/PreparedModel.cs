@@ -4,7 +4,6 @@ using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Training.Checks;
 using Imta.MetaWeight.Experiments.Training.Distributed;
-using Imta.MetaWeight.Meta.Gradients;
 
 namespace Imta.MetaWeight.Experiments.Training;
 

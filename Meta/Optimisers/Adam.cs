@@ -70,7 +70,7 @@ public sealed class Adam : IStateful, IDisposable
     {
         (StateTree means, StateTree squares) = (state.Group(Mean), state.Group(Square));
         (Tensor Mean, Tensor Square)[] saved = [.. _parameters.Select(entry => (means.Tensor(entry.Name), squares.Tensor(entry.Name)))];
-        Steps = state.Integer(Step);
+        Steps = state.WholeNumber(Step);
         for (int p = 0; p < _means.Length; p++)
         {
             _means[p].copy_(saved[p].Mean);

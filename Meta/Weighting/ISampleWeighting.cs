@@ -47,9 +47,7 @@ public interface ISampleWeighting : IStateful, IDisposable
     }
 
     /// <inheritdoc/>
-    void IDisposable.Dispose()
-    {
-    }
+    void IDisposable.Dispose() => GC.SuppressFinalize(this);
 }
 
 /// <summary>From the options to a weighting.</summary>

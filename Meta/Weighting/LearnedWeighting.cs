@@ -2,7 +2,6 @@ using System.Diagnostics;
 using Imta.MetaWeight.Allocation;
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Meta.Gradients;
-using Imta.MetaWeight.Meta.Optimisers;
 using TorchSharp.Modules;
 using Adam = Imta.MetaWeight.Meta.Optimisers.Adam;
 

@@ -1,3 +1,4 @@
+using Imta.MetaWeight.Allocation;
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Backbones.Kernels;
 using Imta.MetaWeight.Backbones.Linearised;

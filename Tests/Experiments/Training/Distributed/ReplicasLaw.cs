@@ -159,7 +159,7 @@ internal sealed record ReplicasLaw(string Name, int Ranks, Func<Replicas, double
     private static void Part(TinyBilevel[] ranks, LabelledImages[] train, LabelledImages[] meta)
     {
         IForward[] forwards = [.. ranks.Select((tiny, rank) => tiny.Method.Forward(train[rank]))];
-        Tensor[] features = [.. ranks.Select((tiny, rank) => tiny.Weighting.Features(forwards[rank].CrossEntropies, forwards[rank].Logits))];
+        Tensor[] features = [.. ranks.Select((tiny, rank) => tiny.Weighting.Features(forwards[rank]))];
         long[] sizes = [.. train.Select(shard => shard.Labels.shape[0])];
         Tensor?[] byTheta = Mean(sizes, [.. ranks.Select((tiny, rank) =>
         {
