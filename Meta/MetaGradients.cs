@@ -1,5 +1,9 @@
+using Imta.MetaWeight.Allocation;
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Losses;
+using Imta.MetaWeight.Meta.Gradients;
+using Imta.MetaWeight.Meta.Optimisers;
+using Imta.MetaWeight.Meta.Weighting;
 
 namespace Imta.MetaWeight.Meta;
 
@@ -16,15 +20,17 @@ public static class MetaGradients
     /// <param name="loss">l.</param>
     /// <param name="averaging">Of gradients over processes, for <see cref="LookaheadScope.Global"/>; null: this one trains alone.</param>
     /// <exception cref="ArgumentOutOfRangeException">No shares follow from <see cref="MetaOptions.Q"/>.</exception>
-    public static IMetaGradient Build(MetaOptions options, MultiExitNetwork network, Sgd optimiser, TrainingLoss loss, Averaging? averaging = null)
+    public static IMetaGradient Create(
+        MetaOptions options, MultiExitNetwork network, Sgd optimiser, TrainingLoss loss, Averaging? averaging = null)
     {
-        var objective = new MetaObjective(options, network.Exits);
-        Averaging? ahead = options.Lookahead == LookaheadScope.Global ? averaging : null;
+        var objective = new MetaObjective(options.Objective == MetaObjectiveKind.Allocated ? ExitShares.Of(options.Q, network.Exits) : null);
+        var lookahead = new Lookahead(optimiser, options.Lookahead == LookaheadScope.Global ? averaging : null);
         return options.Gradient switch
         {
-            MetaGradientMethod.Forward when network.IsLinearisable => new ForwardMetaGradient(network, optimiser, loss, objective, options.Memory, ahead),
-            MetaGradientMethod.FiniteDifference => new FiniteDifferenceMetaGradient(network, optimiser, loss, objective, ahead),
-            MetaGradientMethod.Forward or MetaGradientMethod.Unrolled => new UnrolledMetaGradient(network, optimiser, loss, objective, ahead),
+            MetaGradientMethod.Forward when network.IsLinearisable
+                => new ForwardMetaGradient(network, lookahead, loss, objective, options.Memory),
+            MetaGradientMethod.FiniteDifference => new FiniteDifferenceMetaGradient(network, lookahead, loss, objective),
+            MetaGradientMethod.Forward or MetaGradientMethod.Unrolled => new UnrolledMetaGradient(network, lookahead, loss, objective),
             _ => throw new ArgumentOutOfRangeException(nameof(options), options.Gradient, "there is no such method"),
         };
     }

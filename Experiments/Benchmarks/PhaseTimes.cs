@@ -1,5 +1,5 @@
 using System.Diagnostics;
-using Imta.MetaWeight.Meta;
+using Imta.MetaWeight.Meta.Gradients;
 
 namespace Imta.MetaWeight.Experiments.Benchmarks;
 

@@ -4,6 +4,7 @@ using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Training;
 using Imta.MetaWeight.Experiments.Training.Distributed;
 using Imta.MetaWeight.Meta;
+using Imta.MetaWeight.Meta.Gradients;
 
 namespace Imta.MetaWeight.Experiments.Benchmarks;
 
@@ -54,16 +55,16 @@ internal sealed class StepBench : IDisposable
     /// <summary>Builds what makes steps of a kind. With learned weights a time is half of a whole batch's, which has two parts.</summary>
     public Contender Contender(StepKind kind)
     {
-        BilevelLoop loop = Model(_settings with { Meta = kind.Meta }).Loop;
+        RunModel model = Model(_settings with { Meta = kind.Meta });
         LabelledImages batch = kind.Parts == Parts ? _batch : new LabelledImages(_batch.Images.chunk(Parts)[0], _batch.Labels.chunk(Parts)[0]);
-        return new Contender(kind.Name, () => Time(loop, batch) / kind.Parts);
+        return new Contender(kind.Name, () => Time(model, batch) / kind.Parts);
     }
 
     /// <summary>Builds what makes steps of a kind of a whole batch, which several processes share.</summary>
     public Contender WholeBatch(StepKind kind)
     {
-        BilevelLoop loop = Model(_settings with { Meta = kind.Meta }).Loop;
-        return new Contender(kind.Name, () => Time(loop, _batch));
+        RunModel model = Model(_settings with { Meta = kind.Meta });
+        return new Contender(kind.Name, () => Time(model, _batch));
     }
 
     public void Dispose()
@@ -84,11 +85,12 @@ internal sealed class StepBench : IDisposable
         return model;
     }
 
-    private double Time(BilevelLoop loop, LabelledImages batch)
+    private double Time(RunModel model, LabelledImages batch)
     {
         using DisposeScope scope = NewDisposeScope();
         var clock = Stopwatch.StartNew();
-        IReadOnlyList<PartReport> parts = loop.Step(batch, new Rates(_settings.Train.Rate, _settings.Meta.Optimiser.Rate), updateWeighting: true);
+        IReadOnlyList<HalfBatchReport> parts = model.Loop.Step(
+            batch, new Rates(_settings.Train.Rate, _settings.Meta.Optimiser.Rate), model.Weighting.Learns(0));
         _ = parts[^1].Losses.sum().item<float>(); // waits for the device
         return clock.Elapsed.TotalSeconds;
     }

@@ -1,5 +1,6 @@
 using Imta.MetaWeight.Experiments.Configuration;
-using Imta.MetaWeight.Meta;
+using Imta.MetaWeight.Meta.Gradients;
+using Imta.MetaWeight.Meta.Weighting;
 
 namespace Imta.MetaWeight.Experiments.Benchmarks;
 
@@ -16,7 +17,7 @@ internal sealed record StepKind(string Name, MetaOptions Meta)
 
     /// <summary>With learned weights.</summary>
     public static StepKind Weighted(MetaOptions meta, MetaGradientMethod method)
-        => new(SettingsSchema.YamlName(method.ToString()), meta with { Enabled = true, Weights = WeightRule.Predicted, Gradient = method });
+        => new(SettingsSchema.YamlName(method.ToString()), meta with { Enabled = true, Weights = WeightRule.Predicted, Interval = 1, Gradient = method });
 
     /// <summary>All that are compared: without weights, by ordinary autograd too, and with weights by each method; forward in both ways to use memory.</summary>
     public static StepKind[] All(MetaOptions meta, IReadOnlyList<MetaGradientMethod> methods)

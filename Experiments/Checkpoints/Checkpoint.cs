@@ -5,14 +5,14 @@ using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Runs;
-using Imta.MetaWeight.Experiments.Training;
 
 namespace Imta.MetaWeight.Experiments.Checkpoints;
 
 /// <summary>
-/// All that a run needs to go on, as a PyTorch file: backbone (<c>state_dict</c>), WPN (<c>meta_state_dict</c>), both optimisers, the
-/// epochs that are done and what there is of the one that is not, the random state and the configuration. Every random number follows
-/// from the seed, its purpose and the epoch and batch it is for, so the random state is the seed.
+/// All that a run needs to go on, as a PyTorch file: the state of its model by name (backbone <c>state_dict</c> and <c>optimizer</c>, WPN
+/// <c>meta_state_dict</c> and <c>meta_optimizer</c>), the epochs that are done and what there is of the one that is not, the random state
+/// and the configuration. Every random number follows from the seed, its purpose and the epoch and batch it is for, so the random state is
+/// the seed.
 /// </summary>
 internal static class Checkpoint
 {
@@ -22,11 +22,12 @@ internal static class Checkpoint
     /// <param name="path">Where.</param>
     /// <param name="settings">The run's.</param>
     /// <param name="phase">Its present phase.</param>
-    /// <param name="model">What the phase trains.</param>
+    /// <param name="state">Of what the phase trains.</param>
     /// <param name="epochs">Epochs of the run that are done.</param>
-    /// <param name="progress">What there is of the epoch after these (<see cref="EpochProgress.Content"/>); null: it has not begun.</param>
+    /// <param name="progress">What there is of the epoch after these; null: it has not begun.</param>
     /// <param name="previous">Where the file goes that was there; null: it is not kept.</param>
-    public static void Write(string path, Settings settings, TrainingPhase phase, RunModel model, int epochs, TorchDictionary? progress = null, string? previous = null)
+    public static void Write(
+        string path, Settings settings, TrainingPhase phase, StateTree state, int epochs, StateTree? progress = null, string? previous = null)
     {
         using DisposeScope scope = NewDisposeScope();
         var content = new TorchDictionary
@@ -34,21 +35,13 @@ internal static class Checkpoint
             ["format"] = Format,
             ["epoch"] = epochs,
             ["phase"] = phase.Number,
-            ["progress"] = (TorchValue?)progress ?? TorchNone.Value,
+            ["progress"] = progress is null ? TorchNone.Value : StateFormat.Write(progress),
             ["random"] = new TorchDictionary { ["seed"] = settings.Seed },
             ["config"] = SettingsWriter.Write(settings),
-            ["state_dict"] = new TorchDictionary(model.Network.state_dict()),
-            ["optimizer"] = new TorchDictionary { ["momentum_buffer"] = Named(model.Network.ParameterNames, model.Optimiser.Buffers) },
         };
-        if (model.Weighting is { } weighting)
+        foreach ((TorchKey name, TorchValue part) in StateFormat.Write(state).Entries)
         {
-            content["meta_state_dict"] = new TorchDictionary(weighting.Network.state_dict());
-            content["meta_optimizer"] = new TorchDictionary
-            {
-                ["step"] = weighting.Optimiser.Steps,
-                ["exp_avg"] = Named(weighting.Names, weighting.Optimiser.Means),
-                ["exp_avg_sq"] = Named(weighting.Names, weighting.Optimiser.Squares),
-            };
+            content.Entries.Add(name, part);
         }
 
         TorchFileWriter.Write(path, content, previous);
@@ -73,7 +66,10 @@ internal static class Checkpoint
             }
 
             Settings settings = SettingsLoader.Parse(content.Text("config"), path);
-            return new Content(settings, checked((int)content.Integer("epoch")), checked((int)content.Integer("phase")), content.Find<TorchDictionary>("progress"), content);
+            (int epochs, int phase) = (checked((int)content.Integer("epoch")), checked((int)content.Integer("phase")));
+            StateTree? progress = content.Find<TorchDictionary>("progress") is { } unfinished ? StateFormat.Read(unfinished) : null;
+            content.Entries.Remove("progress");
+            return new Content(settings, epochs, phase, progress, StateFormat.Read(content), format == Format);
         }
         catch (Exception e) when (e is InvalidDataException or OverflowException or IOException or UnauthorizedAccessException)
         {
@@ -97,7 +93,8 @@ internal static class Checkpoint
             warn($"{Unreadable(folder.LatestCheckpoint, cause)}; going on from {folder.PreviousCheckpoint}, the checkpoint before");
             if (File.Exists(folder.LatestCheckpoint))
             {
-                File.Move(folder.LatestCheckpoint, folder.LatestCheckpoint + ".damaged", overwrite: true); // in its place, the next one would push out the good one
+                // In its place, the next one would push out the good one.
+                File.Move(folder.LatestCheckpoint, folder.LatestCheckpoint + ".damaged", overwrite: true);
             }
 
             return (folder.PreviousCheckpoint, content);
@@ -128,48 +125,35 @@ internal static class Checkpoint
 
     private static string Unreadable(string path, Exception cause) => $"{path} is no checkpoint that can be read ({cause.Message.TrimEnd('.')})";
 
-    /// <summary>Tensors by name; those that are not there are left out.</summary>
-    private static TorchDictionary Named(IReadOnlyList<string> names, IReadOnlyList<Tensor?> tensors) => new(names.Zip(tensors)
-        .Where(entry => entry.Second is not null)
-        .Select(entry => KeyValuePair.Create(entry.First, entry.Second!)));
-
     /// <summary>What a checkpoint holds.</summary>
     /// <param name="Settings">The run's configuration.</param>
     /// <param name="Epochs">Epochs done.</param>
     /// <param name="Phase">The phase of the last of them: 1 or 2.</param>
-    /// <param name="Progress">The epoch after those that are done, for <see cref="EpochProgress.Restore"/>; null: it has not begun.</param>
-    /// <param name="Values">Everything, by key.</param>
-    internal sealed record Content(Settings Settings, int Epochs, int Phase, TorchDictionary? Progress, TorchDictionary Values)
+    /// <param name="Progress">The epoch after those that are done; null: it has not begun.</param>
+    /// <param name="State">Of what was trained.</param>
+    /// <param name="IsPresentFormat">
+    /// Whether a run can go on from it: tables and configurations of an earlier format lack what this version writes.
+    /// </param>
+    internal sealed record Content(Settings Settings, int Epochs, int Phase, StateTree? Progress, StateTree State, bool IsPresentFormat)
     {
         /// <summary>A line on a network that is inside an epoch; null: the epoch is done.</summary>
         public string? InsideEpoch => Progress is null ? null : FormattableString.Invariant($"is from inside epoch {Epochs + 1}");
 
-        /// <summary>Whether a run can go on from it: tables and configurations of an earlier format lack what this version writes.</summary>
-        public bool IsPresentFormat => Values.Integer("format") == Format;
-
-        /// <summary>Copies the state into a model that was built from the same configuration.</summary>
+        /// <summary>Copies the state into what was built from the same configuration.</summary>
         /// <exception cref="UsageException">A part is missing or does not fit.</exception>
-        public void Restore(RunModel model, string path) => Guarded(path, () => Restore(model));
+        public void Restore(IStateful model, string path) => Guarded(path, () => model.LoadState(State));
 
         /// <summary>Copies the backbone's state alone.</summary>
         /// <exception cref="UsageException">It is missing or does not fit.</exception>
-        public void Restore(MultiExitNetwork network, string path) => Guarded(path, () => network.LoadState(Values.Dictionary("state_dict").Tensors()));
+        public void Restore(MultiExitNetwork network, string path)
+            => Guarded(path, () => network.LoadState(State.Group(ForeignFile.Backbone).Tensors));
 
         /// <summary>Gives up all tensors but those of <see cref="Progress"/>: a model has its own by now.</summary>
-        public void ReleaseModel()
+        public void ReleaseState()
         {
-            foreach (TorchValue part in Values.Parts.Where(part => !ReferenceEquals(part, Progress)))
+            foreach ((_, Tensor tensor) in State.AllTensors)
             {
-                Release(part);
-            }
-        }
-
-        private static void Release(TorchValue part)
-        {
-            (part as TorchTensor)?.Value.Dispose();
-            foreach (TorchValue inner in part.Parts)
-            {
-                Release(inner);
+                tensor.Dispose();
             }
         }
 
@@ -181,20 +165,9 @@ internal static class Checkpoint
             }
             catch (Exception e) when (e is InvalidDataException or InvalidOperationException or ArgumentException or ExternalException)
             {
-                throw new UsageException($"{path} does not hold the state of this run's networks ({e.Message.ReplaceLineEndings(" ").TrimEnd('.')}); start the run anew, or restore the file", e);
-            }
-        }
-
-        private void Restore(RunModel model)
-        {
-            model.Network.LoadState(Values.Dictionary("state_dict").Tensors());
-            Dictionary<string, Tensor> buffers = Values.Dictionary("optimizer").Dictionary("momentum_buffer").Tensors();
-            model.Optimiser.Restore([.. model.Network.ParameterNames.Select(name => buffers.GetValueOrDefault(name))]);
-            if (model.Weighting is { } weighting)
-            {
-                weighting.Network.LoadState(Values.Dictionary("meta_state_dict").Tensors());
-                TorchDictionary state = Values.Dictionary("meta_optimizer"), means = state.Dictionary("exp_avg"), squares = state.Dictionary("exp_avg_sq");
-                weighting.Optimiser.Restore([.. weighting.Names.Select(name => means.Tensor(name))], [.. weighting.Names.Select(name => squares.Tensor(name))], state.Integer("step"));
+                string why = e.Message.ReplaceLineEndings(" ").TrimEnd('.');
+                throw new UsageException(
+                    $"{path} does not hold the state of this run's networks ({why}); start the run anew, or restore the file", e);
             }
         }
     }

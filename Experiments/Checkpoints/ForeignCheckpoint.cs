@@ -1,7 +1,6 @@
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 using Imta.MetaWeight.Experiments.Configuration;
-using Imta.MetaWeight.Experiments.Training;
 
 namespace Imta.MetaWeight.Experiments.Checkpoints;
 
@@ -17,7 +16,13 @@ namespace Imta.MetaWeight.Experiments.Checkpoints;
 /// <param name="Optimiser">The backbone's, as <c>torch.optim.SGD</c> has its state; null: unknown.</param>
 /// <param name="WeightingOptimiser">The WPN's, as <c>torch.optim.Adam</c> has its state; null: unknown.</param>
 internal sealed record ForeignCheckpoint(
-    string File, string Kind, Dictionary<string, Tensor> Tensors, int Epochs, IReadOnlyDictionary<string, TorchValue> Facts, TorchDictionary? Optimiser, TorchDictionary? WeightingOptimiser)
+    string File,
+    string Kind,
+    Dictionary<string, Tensor> Tensors,
+    int Epochs,
+    IReadOnlyDictionary<string, TorchValue> Facts,
+    TorchDictionary? Optimiser,
+    TorchDictionary? WeightingOptimiser)
 {
     /// <summary>Stands before the names of the WPN's tensors; in a published checkpoint it is a key of its own.</summary>
     public const string WeightingPrefix = ForeignFile.Weighting + ".";
@@ -28,32 +33,37 @@ internal sealed record ForeignCheckpoint(
     /// <summary>How many tensors are the WPN's.</summary>
     public int WeightingTensors => Tensors.Count - BackboneTensors.Count;
 
-    /// <summary>What a model holds.</summary>
+    /// <summary>What a run's model holds.</summary>
     /// <param name="source">Where it is from.</param>
-    /// <param name="model">The model; the tensors are its own.</param>
+    /// <param name="state">Of the model; the tensors are its own.</param>
+    /// <param name="trained">The names of the parameters that the phase trains, in their order.</param>
     /// <param name="phase">The phase that trained it.</param>
     /// <param name="epochs">Epochs done in this phase; 0: unknown.</param>
     /// <param name="facts">What a published checkpoint said.</param>
-    public static ForeignCheckpoint Of(string source, RunModel model, TrainingPhase phase, int epochs, IReadOnlyDictionary<string, TorchValue> facts)
+    public static ForeignCheckpoint From(
+        string source, StateTree state, IReadOnlyList<string> trained, TrainingPhase phase, int epochs, IReadOnlyDictionary<string, TorchValue> facts)
     {
-        Settings settings = phase.Settings;
         Dictionary<string, TorchValue> known = new(facts);
-        known.TryAdd("arch", settings.Model.Backbone.Name);
+        known.TryAdd("arch", phase.Settings.Model.Backbone.Name);
         return new ForeignCheckpoint(
-            source, "a checkpoint of imta train", StateOf(model), epochs, known,
-            PublishedOptimisers.Of(model, phase), model.Weighting is { } weighting ? PublishedOptimisers.Of(weighting, settings.Meta.Optimiser) : null);
+            source,
+            "a checkpoint of imta train",
+            TensorsOf(state),
+            epochs,
+            known,
+            PublishedOptimisers.Sgd(state.Group(ForeignFile.Optimiser), trained, phase),
+            state.Groups.TryGetValue(ForeignFile.WeightingOptimiser, out StateTree? adam)
+                ? PublishedOptimisers.Adam(adam, phase.Settings.Meta.Optimiser)
+                : null);
     }
 
-    /// <summary>The tensors of a model, by the names of <see cref="Tensors"/>.</summary>
-    public static Dictionary<string, Tensor> StateOf(RunModel model)
+    /// <summary>The tensors of a model's networks, by the names of <see cref="Tensors"/>.</summary>
+    public static Dictionary<string, Tensor> TensorsOf(StateTree state)
     {
-        Dictionary<string, Tensor> state = model.Network.state_dict();
-        foreach ((string name, Tensor tensor) in model.Weighting?.Network.state_dict() ?? [])
-        {
-            state.Add(WeightingPrefix + name, tensor);
-        }
-
-        return state;
+        IEnumerable<(string Name, Tensor Tensor)> weighting = state.Groups.TryGetValue(ForeignFile.Weighting, out StateTree? network)
+            ? network.Tensors.Select(entry => (WeightingPrefix + entry.Key, entry.Value))
+            : [];
+        return state.Group(ForeignFile.Backbone).Tensors.Select(entry => (entry.Key, entry.Value)).Concat(weighting).ToDictionary();
     }
 
     /// <summary>The phase of a configuration's run that trained it: in phase II the network is a part of another.</summary>
@@ -66,22 +76,11 @@ internal sealed record ForeignCheckpoint(
     /// <summary>Copies the backbone's tensors into a network.</summary>
     /// <returns>How they fit.</returns>
     /// <exception cref="UsageException">One is missing or of another shape.</exception>
-    public StateFit Restore(MultiExitNetwork network)
-    {
-        Dictionary<string, Tensor> tensors = BackboneTensors;
-        StateFit fit = Demand(StateFit.Of(network.state_dict(), tensors));
-        network.load_state_dict(tensors, strict: false);
-        return fit;
-    }
+    public StateFit Restore(MultiExitNetwork network) => Copy(BackboneTensors, network.state_dict());
 
-    /// <summary>Copies all that fits into a model; the optimisers' state is another matter.</summary>
+    /// <summary>Copies all tensors that fit into those of a model; the optimisers' state is another matter.</summary>
     /// <exception cref="UsageException">One is missing or of another shape.</exception>
-    public void Restore(RunModel model)
-    {
-        Demand(StateFit.Of(StateOf(model), Tensors));
-        model.Network.load_state_dict(BackboneTensors, strict: false);
-        model.Weighting?.Network.load_state_dict(Part(weighting: true), strict: false);
-    }
+    public void Restore(StateTree model) => Copy(Tensors, TensorsOf(model));
 
     /// <summary>Writes the published layout, which <c>torch.load</c> reads.</summary>
     public void WritePublished(string path)
@@ -107,8 +106,24 @@ internal sealed record ForeignCheckpoint(
         }
     }
 
-    private StateFit Demand(StateFit fit) => fit.Fits ? fit : throw new UsageException(
-        $"{File}, {Kind}, is not of this configuration's network: {fit.Problem()}; give another --config, or --set keys of it{(fit.Missing.Any(IsWeighting) ? " (meta.enabled=false where it has no weight-prediction network)" : "")}");
+    private StateFit Copy(Dictionary<string, Tensor> from, Dictionary<string, Tensor> to)
+    {
+        var fit = StateFit.Of(to, from);
+        if (!fit.Fits)
+        {
+            string without = fit.Missing.Any(IsWeighting) ? " (meta.enabled=false where it has no weight-prediction network)" : "";
+            throw new UsageException(
+                $"{File}, {Kind}, is not of this configuration's network: {fit.Problem()}; give another --config, or --set keys of it{without}");
+        }
+
+        using IDisposable noGrad = no_grad();
+        foreach ((string name, Tensor tensor) in to.Where(entry => from.ContainsKey(entry.Key)))
+        {
+            tensor.copy_(from[name]);
+        }
+
+        return fit;
+    }
 
     private Dictionary<string, Tensor> Part(bool weighting) => Tensors
         .Where(entry => IsWeighting(entry.Key) == weighting)

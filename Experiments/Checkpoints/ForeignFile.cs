@@ -1,4 +1,5 @@
 using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
+using Imta.MetaWeight.Meta.Weighting;
 
 namespace Imta.MetaWeight.Experiments.Checkpoints;
 
@@ -6,7 +7,8 @@ namespace Imta.MetaWeight.Experiments.Checkpoints;
 internal static class ForeignFile
 {
     /// <summary>Keys of a published checkpoint.</summary>
-    public const string Epoch = "epoch", Backbone = "state_dict", Optimiser = "optimizer", Weighting = "meta_state_dict", WeightingOptimiser = "meta_optimizer";
+    public const string Epoch = "epoch", Backbone = "state_dict", Optimiser = "optimizer",
+        Weighting = LearnedWeighting.NetworkKey, WeightingOptimiser = LearnedWeighting.OptimiserKey;
 
     private const long MostEpochs = 1_000_000; // as in a configuration; what is beyond is unknown
 
@@ -32,10 +34,15 @@ internal static class ForeignFile
         }
         catch (Exception e) when (e is InvalidDataException or IOException or UnauthorizedAccessException)
         {
-            throw new UsageException($"{file} holds no network that can be read ({e.Message.ReplaceLineEndings(" ").TrimEnd('.')}); wanted a checkpoint of imta train, a PyTorch checkpoint or state dictionary, or a safetensors file", e);
+            throw new UsageException(
+                $"{file} holds no network that can be read ({e.Message.ReplaceLineEndings(" ").TrimEnd('.')}); "
+                + "wanted a checkpoint of imta train, a PyTorch checkpoint or state dictionary, or a safetensors file",
+                e);
         }
 
-        return configured ? throw new UsageException($"{file} is a checkpoint of imta train, which holds its configuration; leave --config and --set out") : null;
+        return configured
+            ? throw new UsageException($"{file} is a checkpoint of imta train, which holds its configuration; leave --config and --set out")
+            : null;
     }
 
     private static bool IsSafetensors(string file)

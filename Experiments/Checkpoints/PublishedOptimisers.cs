@@ -1,9 +1,8 @@
+using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 using Imta.MetaWeight.Experiments.Configuration;
-using Imta.MetaWeight.Experiments.Training;
-using Imta.MetaWeight.Meta;
-using TorchSharp.Modules;
-using Adam = Imta.MetaWeight.Meta.Adam;
+using Imta.MetaWeight.Meta.Optimisers;
+using Imta.MetaWeight.Meta.Weighting;
 
 namespace Imta.MetaWeight.Experiments.Checkpoints;
 
@@ -18,20 +17,21 @@ internal static class PublishedOptimisers
     private const string Square = "exp_avg_sq";
     private const string Step = "step";
 
-    /// <summary>The backbone's: SGD. In phase II IMTA has a group for the linear layers and one for the transfers.</summary>
-    public static TorchDictionary Of(RunModel model, TrainingPhase phase)
+    /// <summary>The backbone's. In phase II IMTA has a group for the linear layers and one for the transfers.</summary>
+    /// <param name="sgd">The state of <see cref="Meta.Optimisers.Sgd"/>.</param>
+    /// <param name="names">Of the parameters that it updates, in their order.</param>
+    /// <param name="phase">Whose parameters they are.</param>
+    public static TorchDictionary Sgd(StateTree sgd, IReadOnlyList<string> names, TrainingPhase phase)
     {
+        OrderedDictionary<string, Tensor> buffers = sgd.Group(Momentum).Tensors;
         var state = new TorchDictionary();
-        for (int p = 0; p < model.Network.Parameters.Count; p++)
+        foreach ((int place, string name) in names.Index().Where(entry => buffers.ContainsKey(entry.Item)))
         {
-            if (model.Optimiser.Buffers[p] is { } buffer)
-            {
-                state[p] = new TorchDictionary { [Momentum] = buffer };
-            }
+            state[place] = new TorchDictionary { [Momentum] = buffers[name] };
         }
 
         TrainOptions train = phase.Settings.Train;
-        IEnumerable<TorchValue> groups = model.Network.ParameterNames
+        IEnumerable<TorchValue> groups = names
             .Select((name, place) => (Part: phase.Number == 1 ? "" : name.Split('.')[0], Place: (TorchValue)place))
             .GroupBy(entry => entry.Part, entry => entry.Place)
             .Select(places => new TorchDictionary
@@ -46,58 +46,65 @@ internal static class PublishedOptimisers
         return new TorchDictionary { [State] = state, [Groups] = new TorchList([.. groups]) };
     }
 
-    /// <summary>The WPN's: Adam.</summary>
-    public static TorchDictionary Of(LearnedWeighting weighting, MetaOptimiserOptions options)
+    /// <summary>The WPN's.</summary>
+    /// <param name="adam">The state of <see cref="Meta.Optimisers.Adam"/>.</param>
+    /// <param name="options">Rate and decay.</param>
+    public static TorchDictionary Adam(StateTree adam, MetaOptimiserOptions options)
     {
-        Adam adam = weighting.Optimiser;
-        int count = adam.Steps == 0 ? 0 : adam.Means.Count;
+        (Tensor[] means, Tensor[] squares) = ([.. adam.Group(Mean).Tensors.Values], [.. adam.Group(Square).Tensors.Values]);
+        long steps = adam.WholeNumber(Step);
         var state = new TorchDictionary();
-        for (int p = 0; p < count; p++)
+        for (int p = 0; p < (steps == 0 ? 0 : means.Length); p++)
         {
-            state[p] = new TorchDictionary { [Step] = tensor((float)adam.Steps), [Mean] = adam.Means[p], [Square] = adam.Squares[p] };
+            state[p] = new TorchDictionary { [Step] = tensor((float)steps), [Mean] = means[p], [Square] = squares[p] };
         }
 
         var group = new TorchDictionary
         {
             ["lr"] = options.Rate,
-            ["betas"] = new TorchTuple([Adam.Beta1, Adam.Beta2]),
-            ["eps"] = Adam.Epsilon,
+            ["betas"] = new TorchTuple([Meta.Optimisers.Adam.Beta1, Meta.Optimisers.Adam.Beta2]),
+            ["eps"] = Meta.Optimisers.Adam.Epsilon,
             ["weight_decay"] = options.WeightDecay,
             ["amsgrad"] = false,
-            [Members] = new TorchList([.. Enumerable.Range(0, adam.Means.Count).Select(place => (TorchValue)place)]),
+            [Members] = new TorchList([.. Enumerable.Range(0, means.Length).Select(place => (TorchValue)place)]),
         };
         return new TorchDictionary { [State] = state, [Groups] = new TorchList([group]) };
     }
 
-    /// <summary>Takes over what a file knows of both optimisers and fits the model's.</summary>
+    /// <summary>Puts what a file knows of both optimisers, and fits, in the place of a model's state of them.</summary>
+    /// <param name="model">The model's state.</param>
+    /// <param name="names">Of the parameters that the backbone's optimiser updates, in their order.</param>
+    /// <param name="file">The file.</param>
     /// <returns>How many parameters' momentum, and how many of the WPN's moments.</returns>
-    public static (int Momentum, int Moments) Restore(RunModel model, ForeignCheckpoint file)
+    public static (int Momentum, int Moments) Replace(StateTree model, IReadOnlyList<string> names, ForeignCheckpoint file)
     {
-        Tensor?[] momentum = Take(file.Optimiser, Momentum, model.Network.Parameters);
-        model.Optimiser.Restore([.. momentum.Zip(model.Network.Parameters, (buffer, parameter) => buffer?.to_type(parameter.dtype))]);
-        return (momentum.Count(buffer => buffer is not null), model.Weighting is { } weighting ? Restore(weighting, file.WeightingOptimiser) : 0);
+        StateTree network = model.Group(ForeignFile.Backbone);
+        StateTree momentum = Take(file.Optimiser, Momentum, [.. names.Select(name => (name, network.Tensor(name)))]);
+        model.Groups[ForeignFile.Optimiser] = new StateTree { Groups = { [Momentum] = momentum } };
+        int moments = model.Groups.TryGetValue(ForeignFile.WeightingOptimiser, out StateTree? adam)
+            && Adam(adam, file.WeightingOptimiser) is { } taken ? (model.Groups[ForeignFile.WeightingOptimiser] = taken).Group(Mean).Tensors.Count : 0;
+        return (momentum.Tensors.Count, moments);
     }
 
-    private static int Restore(LearnedWeighting weighting, TorchDictionary? optimiser)
+    /// <summary>The state of the WPN's optimiser; null where the file does not know all of it.</summary>
+    private static StateTree? Adam(StateTree model, TorchDictionary? file)
     {
-        IReadOnlyList<Parameter> parameters = weighting.Network.Parameters;
-        Tensor?[] means = Take(optimiser, Mean, parameters), squares = Take(optimiser, Square, parameters);
-        long[] steps = [.. States(optimiser, parameters.Count).Select(state => Whole(state?.Entries.GetValueOrDefault(Step))).Distinct()];
-        if (means.Contains(null) || squares.Contains(null) || steps is not [> 0])
-        {
-            return 0;
-        }
-
-        weighting.Optimiser.Restore(means!, squares!, steps[0]);
-        return means.Length;
+        (string, Tensor)[] parameters = [.. model.Group(Mean).Tensors.Select(entry => (entry.Key, entry.Value))];
+        StateTree means = Take(file, Mean, parameters), squares = Take(file, Square, parameters);
+        long[] steps = [.. States(file, parameters.Length).Select(state => Whole(state?.Entries.GetValueOrDefault(Step))).Distinct()];
+        return means.Tensors.Count == parameters.Length && squares.Tensors.Count == parameters.Length && steps is [> 0]
+            ? new StateTree { Numbers = { [Step] = steps[0] }, Groups = { [Mean] = means, [Square] = squares } }
+            : null;
     }
 
-    /// <summary>A tensor of each parameter's state; null where there is none, or of all where one has another shape: then it is another network's.</summary>
-    private static Tensor?[] Take(TorchDictionary? optimiser, string key, IReadOnlyList<Parameter> parameters)
+    /// <summary>A tensor of each parameter's state, where there is one; none at all where one has another shape: then it is another network's.</summary>
+    private static StateTree Take(TorchDictionary? optimiser, string key, (string Name, Tensor Like)[] parameters)
     {
-        Tensor?[] tensors = [.. States(optimiser, parameters.Count).Select(state => (state?.Entries.GetValueOrDefault(key) as TorchTensor)?.Value)];
-        bool fits = tensors.Zip(parameters).All(pair => pair.First is null || pair.First.shape.SequenceEqual(pair.Second.shape));
-        return fits ? tensors : new Tensor?[parameters.Count];
+        Tensor?[] tensors = [.. States(optimiser, parameters.Length).Select(state => (state?.Entries.GetValueOrDefault(key) as TorchTensor)?.Value)];
+        (string Name, Tensor Like, Tensor? Value)[] taken = [.. parameters.Zip(tensors, (parameter, value) => (parameter.Name, parameter.Like, value))];
+        return taken.All(entry => entry.Value is null || entry.Value.shape.SequenceEqual(entry.Like.shape))
+            ? new StateTree(taken.Where(entry => entry.Value is not null).Select(entry => KeyValuePair.Create(entry.Name, entry.Value!.to_type(entry.Like.dtype))))
+            : new StateTree();
     }
 
     /// <summary>The state of each parameter; null where there is none, and for all where they are not as many.</summary>

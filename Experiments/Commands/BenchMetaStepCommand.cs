@@ -3,7 +3,7 @@ using System.Globalization;
 using Imta.MetaWeight.Experiments.Benchmarks;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Runs;
-using Imta.MetaWeight.Meta;
+using Imta.MetaWeight.Meta.Gradients;
 
 namespace Imta.MetaWeight.Experiments.Commands;
 

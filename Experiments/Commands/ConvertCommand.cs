@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments.Checkpoints;
 using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 using Imta.MetaWeight.Experiments.Configuration;
@@ -100,17 +101,21 @@ internal static class ConvertCommand
     {
         TrainingPhase phase = foreign.PhaseOf(settings);
         using RunModel model = ModelOf(phase);
-        var fit = StateFit.Of(ForeignCheckpoint.StateOf(model), foreign.Tensors);
+        StateTree state = model.State;
+        var fit = StateFit.Of(ForeignCheckpoint.TensorsOf(state), foreign.Tensors);
         ConsoleTable.Write(["tensors", ""], fit.Table());
-        foreign.Restore(model);
+        foreign.Restore(state);
         if (fit.Surplus() is { } surplus)
         {
             Console.Error.WriteLine($"warning: {foreign.File}: {surplus}");
         }
 
-        (int momentum, int moments) = PublishedOptimisers.Restore(model, foreign);
-        string ofWeighting = model.Weighting is { } weighting ? FormattableString.Invariant($", Adam's moments of {moments} of {weighting.Names.Count}") : "";
-        Console.WriteLine(FormattableString.Invariant($"optimisers: momentum of {momentum} of {model.Network.Parameters.Count} parameters{ofWeighting}"));
+        (int momentum, int moments) = PublishedOptimisers.Replace(state, model.Network.ParameterNames, foreign);
+        model.LoadState(state);
+        int learned = model.Weighting.Parameters.Count;
+        string ofWeighting = learned > 0 ? FormattableString.Invariant($", Adam's moments of {moments} of {learned}") : "";
+        Console.WriteLine(FormattableString.Invariant(
+            $"optimisers: momentum of {momentum} of {model.Network.Parameters.Count} parameters{ofWeighting}"));
         Write(foreign.File, model, settings, phase, foreign.EpochsOf(phase), foreign.Facts, target);
     }
 
@@ -118,18 +123,27 @@ internal static class ConvertCommand
     private static RunModel ModelOf(TrainingPhase phase)
         => RunModel.Build(phase, [.. Enumerable.Repeat(1L, DatasetShape.Of(phase.Settings.Data).Classes)], CPU, Replicas.Alone);
 
-    private static void Write(string source, RunModel model, Settings settings, TrainingPhase phase, int epochs, IReadOnlyDictionary<string, TorchValue> facts, string target)
+    private static void Write(
+        string source,
+        RunModel model,
+        Settings settings,
+        TrainingPhase phase,
+        int epochs,
+        IReadOnlyDictionary<string, TorchValue> facts,
+        string target)
     {
-        var content = ForeignCheckpoint.Of(source, model, phase, Math.Max(0, epochs - phase.EpochsBefore), facts);
+        StateTree state = model.State;
+        int done = Math.Max(0, epochs - phase.EpochsBefore);
+        var content = ForeignCheckpoint.From(source, state, model.Network.ParameterNames, phase, done, facts);
         if (IsOwn(target))
         {
-            if (NonFinite.In(model) is { } broken)
+            if (NonFinite.In(state) is { } broken)
             {
                 throw new UsageException($"{source} holds numbers that are not finite ({broken}): its training diverged, and nothing can go on from it");
             }
 
             // Epochs of phase I come before those of phase II, also where the file does not know how many there were.
-            OutputFile.Guarded(target, () => Checkpoint.Write(target, settings, phase, model, Math.Max(epochs, phase.EpochsBefore)), Other);
+            OutputFile.Guarded(target, () => Checkpoint.Write(target, settings, phase, state, Math.Max(epochs, phase.EpochsBefore)), Other);
             Show(content, target);
         }
         else

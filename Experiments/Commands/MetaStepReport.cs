@@ -1,7 +1,7 @@
 using Imta.MetaWeight.Backbones.Kernels;
 using Imta.MetaWeight.Experiments.Benchmarks;
 using Imta.MetaWeight.Experiments.Configuration;
-using Imta.MetaWeight.Meta;
+using Imta.MetaWeight.Meta.Gradients;
 
 namespace Imta.MetaWeight.Experiments.Commands;
 

@@ -4,7 +4,7 @@ using System.Text.Json;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Runs;
 using Imta.MetaWeight.Experiments.Verification;
-using Imta.MetaWeight.Meta;
+using Imta.MetaWeight.Meta.Gradients;
 using Spectre.Console;
 
 namespace Imta.MetaWeight.Experiments.Commands;

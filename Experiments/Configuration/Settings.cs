@@ -2,7 +2,8 @@ using System.ComponentModel;
 using System.ComponentModel.DataAnnotations;
 using Imta.MetaWeight.Backbones.Exits;
 using Imta.MetaWeight.Losses;
-using Imta.MetaWeight.Meta;
+using Imta.MetaWeight.Meta.Optimisers;
+using Imta.MetaWeight.Meta.Weighting;
 
 namespace Imta.MetaWeight.Experiments.Configuration;
 

@@ -3,7 +3,6 @@ using Imta.MetaWeight.Allocation;
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Runs;
-using Imta.MetaWeight.Meta;
 using MathNet.Numerics.Statistics;
 
 namespace Imta.MetaWeight.Experiments.Evaluation;

@@ -1,5 +1,4 @@
 using Imta.MetaWeight.Experiments.Sweeps;
-using Imta.MetaWeight.Meta;
 using MathNet.Numerics.Statistics;
 
 namespace Imta.MetaWeight.Experiments.Reports;

@@ -1,4 +1,3 @@
-using Imta.MetaWeight.Meta;
 using MathNet.Numerics.Statistics;
 
 namespace Imta.MetaWeight.Experiments.Reports;

@@ -1,5 +1,4 @@
 using Imta.MetaWeight.Experiments.Runs;
-using Imta.MetaWeight.Meta;
 using MathNet.Numerics.Distributions;
 using MathNet.Numerics.Statistics;
 

@@ -1,5 +1,5 @@
 using System.Diagnostics;
-using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
+using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments.Training.Distributed;
 
 namespace Imta.MetaWeight.Experiments.Training;
@@ -34,26 +34,32 @@ internal sealed class EpochProgress : IDisposable
     public double Seconds => _secondsBefore + _clock.Elapsed.TotalSeconds;
 
     /// <summary>What all processes have done, for a checkpoint; the tensors belong to the open dispose scope.</summary>
-    public TorchDictionary Content(Replicas replicas) => new()
+    public StateTree Content(Replicas replicas)
     {
-        ["batch"] = Batches,
-        ["skipped"] = Skipped,
-        ["seconds"] = Seconds,
-        ["tally"] = Tally.Content(replicas),
-        ["weights"] = (TorchValue?)Record?.Content(replicas) ?? TorchNone.Value,
-    };
+        var content = new StateTree
+        {
+            Numbers = { ["batch"] = Batches, ["skipped"] = Skipped, ["seconds"] = Seconds },
+            Groups = { ["tally"] = Tally.Content(replicas) },
+        };
+        if (Record is not null)
+        {
+            content.Groups["weights"] = Record.Content(replicas);
+        }
+
+        return content;
+    }
 
     /// <summary>Goes on from what a checkpoint holds: rank 0 with the weights of all.</summary>
     /// <exception cref="InvalidDataException">A part is missing or of another kind.</exception>
-    public void Restore(TorchDictionary content, Replicas replicas)
+    public void Restore(StateTree content, Replicas replicas)
     {
-        Batches = checked((int)content.Integer("batch"));
-        Skipped = checked((int)content.Integer("skipped"));
-        _secondsBefore = content.Real("seconds");
-        Tally.Restore(content.Dictionary("tally"), replicas.Shard);
+        Batches = checked((int)content.WholeNumber("batch"));
+        Skipped = checked((int)content.WholeNumber("skipped"));
+        _secondsBefore = content.Number("seconds");
+        Tally.Restore(content.Group("tally"), replicas.Shard);
         if (replicas.IsFirst)
         {
-            Record?.Restore(content.Dictionary("weights"));
+            Record?.Restore(content.Group("weights"));
         }
     }
 

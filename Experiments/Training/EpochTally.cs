@@ -1,4 +1,4 @@
-using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
+using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Evaluation;
@@ -27,7 +27,7 @@ internal sealed class EpochTally : IDisposable
         _objective = zeros([], float64, device).DetachFromDisposeScope();
     }
 
-    public void Add(PartReport part)
+    public void Add(HalfBatchReport part)
     {
         using DisposeScope scope = NewDisposeScope();
         Tensor crossEntropies = part.CrossEntropies.to_type(float64), losses = part.Losses.to_type(float64), weights = part.Weights.to_type(float64); // [N, K]
@@ -42,10 +42,10 @@ internal sealed class EpochTally : IDisposable
     }
 
     /// <summary>What there is so far of every process, for a checkpoint; the tensors belong to the open dispose scope. Waits for the device.</summary>
-    public TorchDictionary Content(Replicas replicas) => new() { ["processes"] = Gathered(replicas) };
+    public StateTree Content(Replicas replicas) => new() { Tensors = { ["processes"] = Gathered(replicas) } };
 
     /// <summary>Goes on from what a checkpoint holds of this process.</summary>
-    public void Restore(TorchDictionary content, Shard shard)
+    public void Restore(StateTree content, Shard shard)
     {
         using DisposeScope scope = NewDisposeScope();
         Tensor own = content.Tensor("processes").select(0, shard.Rank).to(_sums.device); // [5K + 3]

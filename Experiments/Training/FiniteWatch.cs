@@ -18,10 +18,10 @@ internal sealed class FiniteWatch : IDisposable
     /// <summary>Takes in what a batch reported.</summary>
     /// <param name="batch">Its number, from 1.</param>
     /// <param name="parts">Its parts.</param>
-    public void Note(int batch, IReadOnlyList<PartReport> parts)
+    public void Note(int batch, IReadOnlyList<HalfBatchReport> parts)
     {
         using DisposeScope scope = NewDisposeScope();
-        foreach (PartReport part in parts)
+        foreach (HalfBatchReport part in parts)
         {
             Tensor losses = part.Losses.isfinite().all(0), weights = part.Weights.isfinite().all(0); // [K]
             Tensor objective = part.Objective?.isfinite().view(1) ?? ones([1], ScalarType.Bool, losses.device);

@@ -1,4 +1,5 @@
 using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Experiments.Checkpoints;
 using Imta.MetaWeight.Experiments.Training.Distributed;
 
 namespace Imta.MetaWeight.Experiments.Training;
@@ -6,39 +7,26 @@ namespace Imta.MetaWeight.Experiments.Training;
 /// <summary>A run met a NaN or an infinity, in all of its ranks at once: the message says what, where, and what to do.</summary>
 internal sealed class NonFiniteException(string message) : SharedFailureException(message, exitCode: 1);
 
-/// <summary>Finds a model's numbers that are not finite.</summary>
+/// <summary>Finds numbers that are NaN or infinite.</summary>
 internal static class NonFinite
 {
-    /// <summary>Which of a model's tensors is not finite; null: none. Waits for the device.</summary>
-    public static string? In(RunModel model)
+    /// <summary>The first tensor of a state that has one, as a message names it; null: there is none. Waits for the device.</summary>
+    public static string? In(StateTree state)
     {
         using DisposeScope scope = NewDisposeScope();
         using IDisposable noGrad = no_grad();
-        IEnumerable<(string Name, Tensor Value)> all = Named(model.Network.state_dict(), "")
-            .Concat(model.Optimiser.Buffers.OfType<Tensor>().Select(buffer => ("momentum", buffer)));
-        if (model.Weighting is { } weighting)
-        {
-            all = all.Concat(Named(weighting.Network.state_dict(), "the weight-prediction network's "))
-                .Concat(weighting.Optimiser.Means.Concat(weighting.Optimiser.Squares).Select(moment => ("a moment of the weight-prediction network's gradient", moment)));
-        }
-
-        return Broken([.. all]);
-    }
-
-    /// <summary>Which of a network's tensors is not finite; null: none. Waits for the device.</summary>
-    public static string? In(MultiExitNetwork network)
-    {
-        using DisposeScope scope = NewDisposeScope();
-        using IDisposable noGrad = no_grad();
-        return Broken([.. Named(network.state_dict(), "")]);
-    }
-
-    private static IEnumerable<(string Name, Tensor Value)> Named(Dictionary<string, Tensor> state, string of) => state.Select(entry => (of + entry.Key, entry.Value));
-
-    private static string? Broken((string Name, Tensor Value)[] tensors)
-    {
+        (string Name, Tensor Value)[] tensors = [.. state.AllTensors];
         bool[] finite = stack([.. tensors.Select(entry => entry.Value.detach().isfinite().all())]).cpu().ToArray<bool>();
         int broken = Array.IndexOf(finite, false);
-        return broken < 0 ? null : tensors[broken].Name;
+        return broken < 0 ? null : Named(tensors[broken].Name);
     }
+
+    private static string Named(string tensor) => tensor.Split('.', 2) switch
+    {
+        [ForeignFile.Backbone, var name] => name,
+        [ForeignFile.Optimiser, _] => "momentum",
+        [ForeignFile.Weighting, var name] => $"the weight-prediction network's {name}",
+        [ForeignFile.WeightingOptimiser, _] => "a moment of the weight-prediction network's gradient",
+        _ => tensor,
+    };
 }

@@ -25,7 +25,7 @@ internal sealed class NonFinitePolicy(RunContext run, TrainingPhase phase, RunMo
         }
 
         return progress.Watch.Look()
-            ?? (Skips && NonFinite.In(model) is { } name ? FormattableString.Invariant($"batch {batch}, the gradient of {name}") : null);
+            ?? (Skips && NonFinite.In(model.State) is { } name ? FormattableString.Invariant($"batch {batch}, the gradient of {name}") : null);
     }
 
     /// <summary>Undoes and counts a batch.</summary>
@@ -60,7 +60,7 @@ internal sealed class NonFinitePolicy(RunContext run, TrainingPhase phase, RunMo
     /// <exception cref="NonFiniteException">A parameter, buffer or moment is not finite.</exception>
     public void CheckModel(int epoch)
     {
-        if (NonFinite.In(model) is { } name)
+        if (NonFinite.In(model.State) is { } name)
         {
             throw new NonFiniteException($"epoch {epoch}, {name} is no finite number; {Advice()}");
         }
@@ -69,7 +69,7 @@ internal sealed class NonFinitePolicy(RunContext run, TrainingPhase phase, RunMo
     private string Advice()
     {
         string rate = phase.Number == 2 ? "phase2.rate" : "train.rate", skip = Skips ? "" : ", or skip such batches by --skip-nonfinite";
-        string meta = phase.Settings.Meta.Predicts ? ", meta.epsilon or meta.optimiser.rate" : "";
+        string meta = model.Weighting.Parameters.Count > 0 ? ", meta.epsilon or meta.optimiser.rate" : "";
         return $"the last good checkpoint is {run.Folder.LatestCheckpoint}; start again with a smaller {rate}{meta}{skip}";
     }
 }

@@ -1,3 +1,4 @@
+using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Backbones.Exits;
 using Imta.MetaWeight.Experiments.Checkpoints;
 using Imta.MetaWeight.Experiments.Configuration;
@@ -40,7 +41,7 @@ internal static class PhaseOneSource
 
         HeadedNetwork network = Networks.PhaseOne(TrainingPhase.FirstOfTwo(run), device);
         checkpoint.Restore(network, file);
-        return NonFinite.In(network) is { } broken
+        return NonFinite.In(new StateTree(network.state_dict())) is { } broken
             ? throw new UsageException($"phase2.from: {file} holds numbers that are not finite ({broken}): its training diverged; train it again, with a smaller train.rate")
             : network;
     }

@@ -1,12 +1,14 @@
 using System.Diagnostics;
 using System.Runtime.InteropServices;
-using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
+using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Evaluation;
 using Imta.MetaWeight.Experiments.Runs;
 using Imta.MetaWeight.Experiments.Training.Distributed;
 using Imta.MetaWeight.Meta;
+using Imta.MetaWeight.Meta.Gradients;
+using Imta.MetaWeight.Meta.Optimisers;
 
 namespace Imta.MetaWeight.Experiments.Training;
 
@@ -45,7 +47,7 @@ internal sealed class PhaseRun
     /// <param name="stop">Ends the phase after the present batch.</param>
     /// <exception cref="OperationCanceledException"><paramref name="stop"/>; all that is done is in the latest checkpoint.</exception>
     /// <exception cref="NonFiniteException">A loss or a gradient is NaN or infinite; the latest checkpoint is from before.</exception>
-    public void Run(int first, TorchDictionary? progress, CancellationToken stop)
+    public void Run(int first, StateTree? progress, CancellationToken stop)
     {
         int epochs = _settings.Train.Epochs;
         using EpochProgress begun = Begin(first, progress);
@@ -61,7 +63,7 @@ internal sealed class PhaseRun
 
     private int Number(int epoch) => _phase.EpochsBefore + epoch + 1; // of the run, from 1
 
-    private EpochProgress Begin(int epoch, TorchDictionary? progress)
+    private EpochProgress Begin(int epoch, StateTree? progress)
     {
         int every = _settings.Export.WeightsEvery;
         bool recordsWeights = epoch + 1 == _settings.Train.Epochs || (every > 0 && Number(epoch) % every == 0);
@@ -74,7 +76,7 @@ internal sealed class PhaseRun
         return begun;
     }
 
-    private void Restore(EpochProgress begun, TorchDictionary progress)
+    private void Restore(EpochProgress begun, StateTree progress)
     {
         try
         {
@@ -150,7 +152,7 @@ internal sealed class PhaseRun
     {
         using DisposeScope scope = NewDisposeScope();
         using ModelSnapshot? before = _nonFinite.Skips ? new ModelSnapshot(_model) : null;
-        IReadOnlyList<PartReport> parts = Parts(new LabelledImages(batch.Images, batch.Labels), metaData, epoch, progress.Batches);
+        IReadOnlyList<HalfBatchReport> parts = Parts(new LabelledImages(batch.Images, batch.Labels), metaData, epoch, progress.Batches);
         progress.Watch.Note(++progress.Batches, parts);
         Agreement agreed = _run.Replicas.Agree(stop.IsCancellationRequested, isDue, _nonFinite.Problem(progress));
         if (agreed.Problem is { } problem)
@@ -159,7 +161,7 @@ internal sealed class PhaseRun
             return agreed;
         }
 
-        foreach (PartReport part in parts)
+        foreach (HalfBatchReport part in parts)
         {
             progress.Tally.Add(part);
         }
@@ -168,18 +170,16 @@ internal sealed class PhaseRun
         return agreed;
     }
 
-    private IReadOnlyList<PartReport> Parts(LabelledImages images, IEnumerator<LabelledImages>? metaData, int epoch, int batch)
+    private IReadOnlyList<HalfBatchReport> Parts(LabelledImages images, IEnumerator<LabelledImages>? metaData, int epoch, int batch)
     {
         Rates rates = RatesAt(epoch, batch);
-        bool learns = _settings.Meta.Learns(batch);
-        return metaData is null
-            ? _model.Loop.Step(images, rates, learns)
-            : [_model.Loop.Part(images, learns && metaData.MoveNext() ? metaData.Current : null, rates)];
+        bool learns = _model.Weighting.Learns(batch);
+        return _model.Loop.Step(images, rates, learns, heldOut: learns && metaData?.MoveNext() == true ? metaData.Current : null);
     }
 
     /// <summary>The batches of an epoch from one on that weights are learned by, counted over all epochs.</summary>
     private IEnumerable<long> LearnedBatches(int epoch, int first)
-        => Enumerable.Range(first, _plan.Batches - first).Where(_settings.Meta.Learns).Select(batch => ((long)epoch * _plan.Batches) + batch);
+        => Enumerable.Range(first, _plan.Batches - first).Where(_model.Weighting.Learns).Select(batch => ((long)epoch * _plan.Batches) + batch);
 
     private Rates RatesAt(int epoch, int batch)
     {

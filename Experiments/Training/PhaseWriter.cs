@@ -1,6 +1,6 @@
 using System.Globalization;
+using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments.Checkpoints;
-using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Runs;
 
@@ -70,15 +70,15 @@ internal sealed class PhaseWriter(RunContext run, TrainingPhase phase, RunModel 
         UniteStatistics();
         nonFinite.CheckModel(epoch);
         using DisposeScope scope = NewDisposeScope();
-        TorchDictionary content = progress.Content(run.Replicas);
+        StateTree content = progress.Content(run.Replicas);
         if (run.Replicas.IsFirst)
         {
             Write(_folder.LatestCheckpoint, epoch - 1, content, _folder.PreviousCheckpoint);
         }
     }
 
-    private void Write(string file, int epochs, TorchDictionary? progress = null, string? previous = null)
-        => Checkpoint.Write(file, run.Settings, phase, model, epochs, progress, previous);
+    private void Write(string file, int epochs, StateTree? progress = null, string? previous = null)
+        => Checkpoint.Write(file, run.Settings, phase, model.State, epochs, progress, previous);
 
     private static string Validation(EpochRow[] rows) => rows[0].ValidationAccuracy is null
         ? ""

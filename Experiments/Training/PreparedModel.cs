@@ -1,5 +1,5 @@
+using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments.Checkpoints;
-using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Training.Checks;
@@ -12,7 +12,8 @@ namespace Imta.MetaWeight.Experiments.Training;
 /// <param name="Model">What the first of them trains.</param>
 /// <param name="Done">Epochs of the run that are done; null: it starts.</param>
 /// <param name="Progress">What a checkpoint holds of the epoch after these; null: it has not begun.</param>
-internal sealed record PreparedModel(IReadOnlyList<TrainingPhase> Phases, RunModel Model, int? Done = null, TorchDictionary? Progress = null) : IDisposable
+internal sealed record PreparedModel(IReadOnlyList<TrainingPhase> Phases, RunModel Model, int? Done = null, StateTree? Progress = null)
+    : IDisposable
 {
     /// <summary>What the checks say, after <see cref="Examine"/>.</summary>
     public IReadOnlyList<Finding> Findings { get; private set; } = [];
@@ -31,7 +32,7 @@ internal sealed record PreparedModel(IReadOnlyList<TrainingPhase> Phases, RunMod
         TrainingPhase[] phases = [.. TrainingPhase.Of(checkpoint.Settings).Where(phase => phase.Number >= checkpoint.Phase)];
         RunModel model = RunModel.Build(phases[0], data.Train.ClassCounts(), device, replicas);
         checkpoint.Restore(model, file);
-        checkpoint.ReleaseModel();
+        checkpoint.ReleaseState();
         return new PreparedModel(phases, model, checkpoint.Epochs, checkpoint.Progress);
     }
 
@@ -41,7 +42,7 @@ internal sealed record PreparedModel(IReadOnlyList<TrainingPhase> Phases, RunMod
     /// <param name="here">Ranks on this machine, which share its memory.</param>
     public void Examine(RunData data, MachineRoom room, int here)
     {
-        var checks = new RunChecks(Phases, data, Model, Model.Network.Cost(DatasetShape.Of(Phases[0].Settings.Data).Side), Done ?? 0, here);
+        var checks = new RunChecks(Phases, data, Model.Network, Model.Weighting, Done ?? 0, here);
         Needs = checks.Needs;
         Findings = [.. Done is null ? checks.BeforeStart(room) : checks.BeforeGoingOn(room)];
     }

@@ -78,7 +78,7 @@ internal sealed class NewRun(Func<Settings>? read, string? folder, bool replace)
         string environment = EnvironmentReport.Json(Settings, Environment.GetCommandLineArgs()[1..], _start, data.Fingerprint);
         AtomicFile.WriteText(made.Environment, environment);
         TrainingPhase phase = model.Phases[0];
-        Checkpoint.Write(CheckpointFile = made.LatestCheckpoint, Settings, phase, model.Model, phase.EpochsBefore);
+        Checkpoint.Write(CheckpointFile = made.LatestCheckpoint, Settings, phase, model.Model.State, phase.EpochsBefore);
         return made;
     }
 }

@@ -1,7 +1,6 @@
-using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
-using Imta.MetaWeight.Meta;
+using Imta.MetaWeight.Meta.Weighting;
 
 namespace Imta.MetaWeight.Experiments.Training;
 
@@ -17,7 +16,7 @@ internal static class RunSummary
         }
 
         long parameters = model.Network.parameters().Sum(parameter => parameter.numel());
-        yield return FormattableString.Invariant($"{settings.Name}, seed {settings.Seed}: {Method(settings)}, {model.Network.GetName()} with {model.Network.Exits} exits and {parameters:N0} parameters on {run.Device}, {(run.Replicas.AreSeveral ? FormattableString.Invariant($"{settings.Processes} ranks with ") : "")}{get_num_threads()} thread{(get_num_threads() == 1 ? "" : "s")}{(run.Replicas.AreSeveral ? " each" : "")}");
+        yield return FormattableString.Invariant($"{settings.Name}, seed {settings.Seed}: {Method(settings, model.Weighting)}, {model.Network.GetName()} with {model.Network.Exits} exits and {parameters:N0} parameters on {run.Device}, {(run.Replicas.AreSeveral ? FormattableString.Invariant($"{settings.Processes} ranks with ") : "")}{get_num_threads()} thread{(get_num_threads() == 1 ? "" : "s")}{(run.Replicas.AreSeveral ? " each" : "")}");
         string meta = data.Meta is null ? "" : FormattableString.Invariant($" {data.Meta.Count:N0} held-out meta,");
         yield return FormattableString.Invariant($"{data.Train.Count:N0} training,{meta} {data.Validation.Count:N0} validation and {data.Test.Count:N0} test images of {data.Classes} classes; run folder {run.Folder.Path}");
         if (settings.Data.Imbalance.Type != ImbalanceProfile.None)
@@ -29,22 +28,17 @@ internal static class RunSummary
         yield return prepared.Needs;
         if (prepared.Done is not null)
         {
-            string inside = prepared.Progress?.Entries.GetValueOrDefault("batch") is TorchInteger(var batch) ? FormattableString.Invariant($", batch {batch}") : "";
+            string inside = prepared.Progress?.Numbers.TryGetValue("batch", out double batch) == true ? FormattableString.Invariant($", batch {batch}") : "";
             yield return FormattableString.Invariant($"going on after epoch {prepared.Done} of {prepared.Phases[^1].LastEpoch}{inside}");
         }
     }
 
     /// <summary>What makes this run another than plain training.</summary>
-    private static string Method(Settings settings)
+    private static string Method(Settings settings, ISampleWeighting weighting)
     {
         string[] parts =
         [
-            !settings.Meta.Enabled ? "plain training" : settings.Meta.Weights switch
-            {
-                WeightRule.Fixed => "fixed sample weights",
-                WeightRule.Allocated => "allocated training samples",
-                _ => settings.Meta.Wpn.Output == WpnOutput.Sigmoid ? "learned sample weights (Meta-Weight-Net)" : "learned sample weights",
-            },
+            weighting.Description,
             .. settings.Modifiers.Ge.Enabled ? ["GE"] : Array.Empty<string>(),
             .. settings.Modifiers.Isc.Enabled ? ["ISC"] : Array.Empty<string>(),
             .. settings.Loss.Ofa.Enabled ? ["OFA"] : Array.Empty<string>(),

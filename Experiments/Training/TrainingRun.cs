@@ -6,6 +6,7 @@ using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Evaluation;
 using Imta.MetaWeight.Experiments.Runs;
 using Imta.MetaWeight.Experiments.Training.Distributed;
+using Imta.MetaWeight.Meta.Weighting;
 
 namespace Imta.MetaWeight.Experiments.Training;
 
@@ -38,7 +39,7 @@ internal sealed class TrainingRun(RunContext run)
             }
 
             Test(model.Network, stop);
-            ReportDifficulty(prepared.Phases[^1].LastEpoch);
+            ReportDifficulty(model.Weighting, prepared.Phases[^1].LastEpoch);
         }
         finally
         {
@@ -55,7 +56,7 @@ internal sealed class TrainingRun(RunContext run)
         {
             if (run.Replicas.IsFirst)
             {
-                Checkpoint.Write(_folder.PhaseOneCheckpoint, run.Settings, over, model, over.LastEpoch);
+                Checkpoint.Write(_folder.PhaseOneCheckpoint, run.Settings, over, model.State, over.LastEpoch);
             }
 
             RunModel second = RunModel.Build(next, _data.Train.ClassCounts(), run.Device, run.Replicas, model.ReleaseNetwork());
@@ -84,9 +85,9 @@ internal sealed class TrainingRun(RunContext run)
     }
 
     /// <summary>How the last epoch's weights relate to the images' difficulty, where it is known.</summary>
-    private void ReportDifficulty(int epochs)
+    private void ReportDifficulty(ISampleWeighting weighting, int epochs)
     {
-        if (!run.Replicas.IsFirst || !run.Settings.Meta.Enabled || _data.Train.Difficulty is null)
+        if (!run.Replicas.IsFirst || weighting is UniformWeighting || _data.Train.Difficulty is null)
         {
             return;
         }

@@ -1,5 +1,5 @@
 using Imta.MetaWeight.Allocation;
-using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
+using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Runs;
 using Imta.MetaWeight.Experiments.Training.Distributed;
@@ -31,22 +31,22 @@ internal sealed class WeightRecord : IDisposable
     }
 
     /// <summary>Takes the reports of one batch, whose samples they share in order.</summary>
-    public void Add(Batch batch, IReadOnlyList<PartReport> parts)
+    public void Add(Batch batch, IReadOnlyList<HalfBatchReport> parts)
     {
         using DisposeScope scope = NewDisposeScope();
-        Tensor Values(Func<PartReport, Tensor> of) => cat([.. parts.Select(of)]).to_type(float32); // [samples, K]
+        Tensor Values(Func<HalfBatchReport, Tensor> of) => cat([.. parts.Select(of)]).to_type(float32); // [samples, K]
         Add(batch.Rows, stack([Values(part => part.CrossEntropies), Values(part => ExitCriteria.Confidence.Score(part.Logits)), Values(part => part.Weights)]));
     }
 
     /// <summary>What there is so far in all processes, for a checkpoint; the tensors belong to the open dispose scope. Waits for the device.</summary>
-    public TorchDictionary Content(Replicas replicas)
+    public StateTree Content(Replicas replicas)
     {
         using DisposeScope scope = NewDisposeScope();
         (Tensor rows, Tensor values) = Gathered(replicas);
-        var content = new TorchDictionary { ["rows"] = scope.MoveToOuter(rows) };
+        var content = new StateTree { Tensors = { ["rows"] = scope.MoveToOuter(rows) } };
         for (int i = 0; i < Names.Length; i++)
         {
-            content[Names[i]] = scope.MoveToOuter(values.select(0, i).flatten());
+            content.Tensors[Names[i]] = scope.MoveToOuter(values.select(0, i).flatten());
         }
 
         return content;
@@ -67,7 +67,7 @@ internal sealed class WeightRecord : IDisposable
     }
 
     /// <summary>Goes on from what a checkpoint holds.</summary>
-    public void Restore(TorchDictionary content)
+    public void Restore(StateTree content)
     {
         using DisposeScope scope = NewDisposeScope();
         Tensor rows = content.Tensor("rows");

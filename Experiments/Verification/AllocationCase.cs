@@ -1,5 +1,5 @@
 using Imta.MetaWeight.Allocation;
-using Imta.MetaWeight.Meta;
+using Imta.MetaWeight.Meta.Gradients;
 
 namespace Imta.MetaWeight.Experiments.Verification;
 
@@ -49,11 +49,12 @@ internal static class AllocationCase
         foreach (int p in golden.Ints($"{name}/p_index"))
         {
             string at = $"{name}/p{p}";
-            int[] quotas = ExitShares.Quotas(ExitShares.Of(Q(p), logits.Length), confidence.shape[0]);
+            float[] shares = ExitShares.Of(Q(p), logits.Length);
+            int[] quotas = ExitShares.Quotas(shares, confidence.shape[0]);
             Tensor exits = MetaAllocation.Exits(confidence, quotas);
             comparison.Check($"{at}/count", tensor(quotas.Select(quota => (long)quota).ToArray()), Exact);
             comparison.Check($"{at}/selected", tensor(Selections.InOrder(exits, confidence), [logits.Length, confidence.shape[0]]), Exact);
-            comparison.Check($"{at}/meta_loss", new MetaObjective(new MetaOptions { Q = Q(p) }, logits.Length).At(logits, golden[$"{name}/targets"]));
+            comparison.Check($"{at}/meta_loss", new MetaObjective(shares).At(logits, golden[$"{name}/targets"]));
         }
     }
 }

@@ -3,7 +3,7 @@ using Imta.MetaWeight.Backbones.Exits;
 using Imta.MetaWeight.Backbones.Linearised;
 using Imta.MetaWeight.Backbones.Msd;
 using Imta.MetaWeight.Losses;
-using Imta.MetaWeight.Meta;
+using Imta.MetaWeight.Meta.Gradients;
 
 namespace Imta.MetaWeight.Experiments.Verification;
 

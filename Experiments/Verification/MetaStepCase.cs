@@ -3,6 +3,9 @@ using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Backbones.Msd;
 using Imta.MetaWeight.Losses;
 using Imta.MetaWeight.Meta;
+using Imta.MetaWeight.Meta.Gradients;
+using Imta.MetaWeight.Meta.Optimisers;
+using Imta.MetaWeight.Meta.Weighting;
 
 namespace Imta.MetaWeight.Experiments.Verification;
 
@@ -20,46 +23,42 @@ internal sealed class MetaStepCase : IMetaGradient, IDisposable
     private readonly MetaOptions _meta;
     private readonly MsdNet _network;
     private readonly Sgd _optimiser;
-    private readonly SampleWeighting _weighting;
-    private readonly Adam _metaOptimiser;
+    private readonly L2wDenWeighting _weighting;
     private readonly IMetaGradient _method;
-    private readonly List<PartReport> _reports = [];
-    private readonly List<double[]> _amongFive = []; // per cent at each exit, of each part
-    private int _part = -1;
-    private bool _learned; // in this part
+    private readonly List<HalfBatchReport> _reports = [];
+    private readonly List<double[]> _amongFive = []; // per cent at each exit, of each half batch
+    private int _half = -1;
+    private bool _learned; // from this half batch
 
-    private MetaStepCase(GoldenFile golden, GoldenComparison comparison, MetaGradientMethod gradient, Device place)
+    private MetaStepCase(GoldenFile golden, GoldenComparison comparison, MetaGradientMethod gradient, Device device)
     {
         _golden = golden;
         _comparison = comparison;
         (_train, _meta) = (Train(golden), Meta(golden) with { Gradient = gradient });
-        _network = GoldenNetworks.Msd(golden, place);
+        _network = GoldenNetworks.Msd(golden, device);
         GoldenNetworks.Load(_network, golden);
-        _optimiser = new Sgd(_network.Parameters, _train);
+        _optimiser = new Sgd(_network.named_parameters(), _train);
         using var random = new Generator(1);
-        int features = SampleWeighting.Inputs(_meta, _network.Exits);
-        var predictor = new WeightPredictionNetwork(_meta.Wpn, features, _network.Exits, random, float64, place);
-        predictor.load_state_dict(golden.KeysUnder("wpn_state").ToDictionary(name => name, name => golden[$"wpn_state/{name}"]));
-        _weighting = new SampleWeighting(predictor, _meta);
-        _metaOptimiser = new Adam(predictor.Parameters, _meta.Optimiser.WeightDecay);
-        _method = MetaGradients.Build(_meta, _network, _optimiser, TrainingLoss.Plain);
+        _weighting = new L2wDenWeighting(_meta, _network.Exits, random, float64, device);
+        _weighting.Network.load_state_dict(golden.KeysUnder("wpn_state").ToDictionary(name => name, name => golden[$"wpn_state/{name}"]));
+        _method = MetaGradients.Create(_meta, _network, _optimiser, TrainingLoss.Plain);
     }
 
-    private string Part => $"it{_part / 2}/half{_part % 2}";
+    private string Half => $"it{_half / 2}/half{_half % 2}";
 
-    public static IEnumerable<VerifiedQuantity> Run(string path, MetaGradientMethod gradient, Device place)
+    public static IEnumerable<VerifiedQuantity> Run(string path, MetaGradientMethod gradient, Device device)
     {
-        using GoldenFile golden = GoldenFile.Open(path, place);
+        using GoldenFile golden = GoldenFile.Open(path, device);
         return GoldenComparison.Run(golden, IsInput, comparison =>
         {
-            using var replay = new MetaStepCase(golden, comparison, gradient, place);
+            using var replay = new MetaStepCase(golden, comparison, gradient, device);
             replay.Run();
         });
     }
 
     private void Run()
     {
-        var loop = new BilevelLoop(this, _optimiser, _weighting, _metaOptimiser);
+        var loop = new BilevelLoop(this, _weighting, _optimiser, new GradientSum());
         int batches = _golden.Int("config/nbatch");
         for (int t = 0; t < batches; t++)
         {
@@ -67,27 +66,28 @@ internal sealed class MetaStepCase : IMetaGradient, IDisposable
             var rates = new Rates(_train.Rate * factor, _meta.Optimiser.Rate * factor);
             _comparison.Check($"it{t}/lr", rates.Backbone);
             _comparison.Check($"it{t}/meta_lr", rates.Meta);
-            IReadOnlyList<PartReport> parts = loop.Step(new LabelledImages(_golden[$"it{t}/x"], _golden[$"it{t}/y"]), rates, _meta.Learns(t));
+            var batch = new LabelledImages(_golden[$"it{t}/x"], _golden[$"it{t}/y"]);
+            IReadOnlyList<HalfBatchReport> halves = loop.Step(batch, rates, _weighting.Learns(t));
             for (int h = 0; h < 2; h++)
             {
-                CheckReport($"it{t}/half{h}", parts[h]);
+                CheckReport($"it{t}/half{h}", halves[h]);
             }
 
-            _reports.AddRange(parts);
+            _reports.AddRange(halves);
         }
 
-        CheckStateAfterPart();
+        CheckStateAfterHalf();
         CheckEnd();
     }
 
     public IForward Forward(LabelledImages train)
     {
-        if (_part >= 0)
+        if (_half >= 0)
         {
-            CheckStateAfterPart();
+            CheckStateAfterHalf();
         }
 
-        _part++;
+        _half++;
         _learned = false;
         IForward forward = _method.Forward(train);
         Tensor best = stack(forward.Logits, 1).topk(AmongFirst, 2).indexes; // [N, K, 5]
@@ -97,19 +97,20 @@ internal sealed class MetaStepCase : IMetaGradient, IDisposable
 
     public MetaGradient WeightGradient(IForward forward, Tensor weights, LabelledImages meta, double rate)
     {
-        Tensor features = _weighting.Features(forward.CrossEntropies, forward.Logits);
-        _comparison.Check($"{Part}/wpn_input", features);
-        _comparison.Check($"{Part}/wpn_output_pseudo", _weighting.Network.Forward(features));
-        _comparison.Check($"{Part}/pseudo_losses", forward.CrossEntropies);
-        _comparison.Check($"{Part}/pseudo_weight", weights);
-        _comparison.Check($"{Part}/pseudo_loss", forward.CrossEntropies.mul(weights).mean([0]).sum());
+        Tensor features = _weighting.Features(forward);
+        _comparison.Check($"{Half}/wpn_input", features);
+        _comparison.Check($"{Half}/wpn_output_pseudo", _weighting.Network.Forward(features));
+        _comparison.Check($"{Half}/pseudo_losses", forward.CrossEntropies);
+        _comparison.Check($"{Half}/pseudo_weight", weights);
+        _comparison.Check($"{Half}/pseudo_loss", forward.CrossEntropies.mul(weights).mean([0]).sum());
         IForward inner = ((Observed)forward).Inner;
         CheckLookahead(inner.Gradient(weights / weights.shape[0]), meta, rate);
 
         MetaGradient gradient = _method.WeightGradient(inner, weights, meta, rate);
-        IReadOnlyList<Tensor?> byTheta = Autograd.Gradients("the weights", [_weighting.Weights(features)], [gradient.ByWeights], _weighting.Network.Parameters);
-        CheckWeighting($"{Part}/wpn_grad", byTheta.OfType<Tensor>());
-        _comparison.Check($"{Part}/meta_loss", gradient.Objective);
+        IReadOnlyList<Tensor?> byTheta = Autograd.Gradients(
+            "the weights", [_weighting.Weights(features)], [gradient.ByWeights], _weighting.Parameters);
+        CheckWeighting($"{Half}/wpn_grad", byTheta.OfType<Tensor>());
+        _comparison.Check($"{Half}/meta_loss", gradient.Objective);
         _learned = true;
         return gradient;
     }
@@ -117,8 +118,7 @@ internal sealed class MetaStepCase : IMetaGradient, IDisposable
     public void Dispose()
     {
         _optimiser.Dispose();
-        _metaOptimiser.Dispose();
-        _weighting.Network.Dispose();
+        _weighting.Dispose();
         _network.Dispose();
     }
 
@@ -147,27 +147,27 @@ internal sealed class MetaStepCase : IMetaGradient, IDisposable
 
     private static double Norm(IEnumerable<Tensor?> tensors) => Math.Sqrt(tensors.OfType<Tensor>().Sum(tensor => tensor.pow(2).sum().item<double>()));
 
-    /// <summary>Per cent right at each exit, <c>[K]</c>; a product in float32, as the published code has it.</summary>
+    /// <summary>Accuracy of each exit in per cent, <c>[K]</c>; a product in float32, as the published code has it.</summary>
     private static Tensor PerCent(Tensor correct) => correct.to_type(float32).sum([0]).mul(100.0 / correct.shape[0]).to_type(float64);
 
     private void CheckLookahead(IReadOnlyList<Tensor?> gradient, LabelledImages meta, double rate)
     {
-        _comparison.Check($"{Part}/pseudo_grad_norm", Norm(gradient));
+        _comparison.Check($"{Half}/pseudo_grad_norm", Norm(gradient));
         Tensor[] ahead = _optimiser.Lookahead(gradient, rate);
-        CheckThree($"{Part}/virtual", ahead);
-        _comparison.Check($"{Part}/virtual_norm", Norm(ahead));
+        CheckThree($"{Half}/virtual", ahead);
+        _comparison.Check($"{Half}/virtual_norm", Norm(ahead));
 
         Tensor[] logits = _network.Forward(meta.Images, ahead, NormStatistics.Batch);
         for (int k = 0; k < logits.Length; k++)
         {
-            _comparison.Check($"{Part}/meta_logits/{k}", logits[k]);
+            _comparison.Check($"{Half}/meta_logits/{k}", logits[k]);
         }
 
         float[] shares = ExitShares.Of(_meta.Q, logits.Length);
         _comparison.Check("target_probs", tensor(shares));
         Tensor confidence = Confidence.PerSample(logits).detach(); // [M, K]
         Tensor exits = MetaAllocation.Exits(confidence, ExitShares.Quotas(shares, confidence.shape[0]));
-        _comparison.Check($"{Part}/selected", tensor(Selections.InOrder(exits, confidence), [logits.Length, confidence.shape[0]]), tolerance: 0);
+        _comparison.Check($"{Half}/selected", tensor(Selections.InOrder(exits, confidence), [logits.Length, confidence.shape[0]]), tolerance: 0);
     }
 
     /// <summary>The real update, just before it: Θ has taken its step.</summary>
@@ -175,37 +175,37 @@ internal sealed class MetaStepCase : IMetaGradient, IDisposable
     {
         if (_learned)
         {
-            CheckWeighting($"{Part}/wpn_after", _weighting.Network.Parameters);
+            CheckWeighting($"{Half}/wpn_after", _weighting.Parameters);
         }
 
-        _comparison.Check($"{Part}/wpn_output_real", _weighting.Network.Forward(_weighting.Features(forward.CrossEntropies, forward.Logits)));
-        _comparison.Check($"{Part}/weight", cotangent * cotangent.shape[0]);
-        CheckThree($"{Part}/backbone_grad", gradient);
-        _comparison.Check($"{Part}/backbone_grad_norm", Norm(gradient));
+        _comparison.Check($"{Half}/wpn_output_real", _weighting.Network.Forward(_weighting.Features(forward)));
+        _comparison.Check($"{Half}/weight", cotangent * cotangent.shape[0]);
+        CheckThree($"{Half}/backbone_grad", gradient);
+        _comparison.Check($"{Half}/backbone_grad_norm", Norm(gradient));
     }
 
-    private void CheckStateAfterPart()
+    private void CheckStateAfterHalf()
     {
-        CheckThree($"{Part}/backbone_after", _network.Parameters);
-        _comparison.Check($"{Part}/backbone_param_norm", Norm(_network.Parameters));
-        _comparison.Check($"{Part}/momentum_norm", Norm(_optimiser.Buffers));
+        CheckThree($"{Half}/backbone_after", _network.Parameters);
+        _comparison.Check($"{Half}/backbone_param_norm", Norm(_network.Parameters));
+        _comparison.Check($"{Half}/momentum_norm", Norm(_optimiser.Buffers));
         foreach (string statistic in new[] { "running_mean", "running_var" })
         {
             var ofAll = _network.named_buffers().Where(entry => entry.name.EndsWith(statistic, StringComparison.Ordinal));
-            _comparison.Check($"{Part}/{statistic}_norm", Norm(ofAll.Select(entry => entry.buffer)));
+            _comparison.Check($"{Half}/{statistic}_norm", Norm(ofAll.Select(entry => entry.buffer)));
         }
     }
 
-    private void CheckReport(string part, PartReport report)
+    private void CheckReport(string half, HalfBatchReport report)
     {
         Tensor perExit = report.Losses.mul(report.Weights).mean([0]); // [K]
-        _comparison.Check($"{part}/losses", report.CrossEntropies);
-        _comparison.Check($"{part}/weight", report.Weights);
-        _comparison.Check($"{part}/real_loss_per_exit", perExit);
-        _comparison.Check($"{part}/real_loss", perExit.sum());
+        _comparison.Check($"{half}/losses", report.CrossEntropies);
+        _comparison.Check($"{half}/weight", report.Weights);
+        _comparison.Check($"{half}/real_loss_per_exit", perExit);
+        _comparison.Check($"{half}/real_loss", perExit.sum());
         if (report.Objective is { } objective)
         {
-            _comparison.Check($"{part}/meta_loss", objective);
+            _comparison.Check($"{half}/meta_loss", objective);
         }
     }
 
@@ -224,14 +224,14 @@ internal sealed class MetaStepCase : IMetaGradient, IDisposable
             }
         }
 
-        CheckWeighting("final_wpn", _weighting.Network.Parameters);
-        CheckWeighting("final_adam_m", _metaOptimiser.Means);
-        CheckWeighting("final_adam_v", _metaOptimiser.Squares);
-        _comparison.Check("final_adam_step", _metaOptimiser.Steps);
+        CheckWeighting("final_wpn", _weighting.Parameters);
+        CheckWeighting("final_adam_m", _weighting.Optimiser.Means);
+        CheckWeighting("final_adam_v", _weighting.Optimiser.Squares);
+        _comparison.Check("final_adam_step", _weighting.Optimiser.Steps);
         CheckEpoch();
     }
 
-    /// <summary>The published averages: each part counts by its samples, its meta objective by the other half's.</summary>
+    /// <summary>The published averages: each half batch counts by its samples, its meta objective by the other half's.</summary>
     private void CheckEpoch()
     {
         double factor = RateSchedule.Factor(_train, _golden.Int("config/epoch"), 0, _golden.Int("config/nbatch"));

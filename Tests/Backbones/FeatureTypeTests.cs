@@ -1,3 +1,4 @@
+using Imta.MetaWeight.Allocation;
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Backbones.Exits;
 using Imta.MetaWeight.Backbones.Kernels;
@@ -10,6 +11,9 @@ using Imta.MetaWeight.Experiments.Runs;
 using Imta.MetaWeight.Experiments.Verification;
 using Imta.MetaWeight.Losses;
 using Imta.MetaWeight.Meta;
+using Imta.MetaWeight.Meta.Gradients;
+using Imta.MetaWeight.Meta.Optimisers;
+using Imta.MetaWeight.Meta.Weighting;
 using Xunit.Abstractions;
 
 namespace Imta.MetaWeight.Tests.Backbones;
@@ -40,11 +44,11 @@ public sealed class FeatureTypeTests(ITestOutputHelper output)
         using DisposeScope scope = NewDisposeScope();
         using var random = new Generator(5);
         using MultiExitNetwork half = Build(raNet, ScalarType.BFloat16, random), full = Build(raNet, null, new Generator(5));
-        using var optimiser = new Sgd(half.Parameters, new TrainOptions());
-        using var ofFull = new Sgd(full.Parameters, new TrainOptions());
+        using var optimiser = new Sgd(half.named_parameters(), new TrainOptions());
+        using var ofFull = new Sgd(full.named_parameters(), new TrainOptions());
         var options = new MetaOptions { Memory = memory };
         (LabelledImages train, LabelledImages meta) = (Batch(random), Batch(random));
-        IMetaGradient method = MetaGradients.Build(options, half, optimiser, TrainingLoss.Plain);
+        IMetaGradient method = MetaGradients.Create(options, half, optimiser, TrainingLoss.Plain);
         IForward forward = method.Forward(train);
         Tensor weights = ones_like(forward.Losses);
         IReadOnlyList<Tensor?> gradient = method.Forward(train).Gradient(weights / Samples); // G, of features in bfloat16
@@ -52,7 +56,7 @@ public sealed class FeatureTypeTests(ITestOutputHelper output)
         MetaGradient found = method.WeightGradient(forward, weights, meta, Rate);
 
         Tensor[] leaves = [.. ofFull.Lookahead(gradient, Rate).Select(parameter => parameter.detach().requires_grad_())];
-        Tensor objective = new MetaObjective(options, full.Exits).At(full.Forward(meta.Images, leaves, NormStatistics.Batch), meta.Labels);
+        Tensor objective = new MetaObjective(ExitShares.Of(options.Q, full.Exits)).At(full.Forward(meta.Images, leaves, NormStatistics.Batch), meta.Labels);
         Tensor?[] direction = ofFull.LookaheadDirection(gradient, [.. autograd.grad([objective], leaves, allow_unused: true).Select(part => part is { IsInvalid: false } ? part : null)], Rate);
         LinearisedPass pass = full.Linearise(train.Images, parameters: null, NormStatistics.Batch);
         Tensor[] logits = [.. pass.Logits.Select(z => z.detach().requires_grad_())];
@@ -167,8 +171,8 @@ public sealed class FeatureTypeTests(ITestOutputHelper output)
         using DisposeScope scope = NewDisposeScope();
         using var random = new Generator(5);
         using MultiExitNetwork network = Build(raNet, type, random);
-        using var optimiser = new Sgd(network.Parameters, new TrainOptions());
-        IMetaGradient method = MetaGradients.Build(new MetaOptions { Memory = memory }, network, optimiser, TrainingLoss.Plain);
+        using var optimiser = new Sgd(network.named_parameters(), new TrainOptions());
+        IMetaGradient method = MetaGradients.Create(new MetaOptions { Memory = memory }, network, optimiser, TrainingLoss.Plain);
         (LabelledImages train, LabelledImages meta) = (Batch(random), Batch(random));
 
         IForward forward = method.Forward(train);

@@ -4,6 +4,7 @@ using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Verification;
 using Imta.MetaWeight.Losses;
 using Imta.MetaWeight.Meta;
+using Imta.MetaWeight.Meta.Gradients;
 
 namespace Imta.MetaWeight.Tests.Meta;
 
@@ -18,10 +19,10 @@ public sealed class BilevelLoopTests : IDisposable
     public void A_step_updates_both_networks_in_both_parts()
     {
         (double[] backbone, double[] weighting) = (_tiny.BackboneState(), _tiny.WeightingState());
-        IReadOnlyList<PartReport> parts = _tiny.Loop.Step(_tiny.Batch(8), OfTest, updateWeighting: true);
+        IReadOnlyList<HalfBatchReport> parts = _tiny.Loop.Step(_tiny.Batch(8), OfTest, learns: true);
 
         parts.Should().HaveCount(2).And.OnlyContain(part => part.Objective!.item<double>() > 0);
-        _tiny.MetaOptimiser.Steps.Should().Be(2);
+        _tiny.Weighting.Optimiser.Steps.Should().Be(2);
         _tiny.BackboneState().Should().NotEqual(backbone);
         _tiny.WeightingState().Should().NotEqual(weighting);
     }
@@ -30,7 +31,7 @@ public sealed class BilevelLoopTests : IDisposable
     public void A_step_between_two_intervals_predicts_weights_and_leaves_their_network_alone()
     {
         (double[] backbone, double[] weighting) = (_tiny.BackboneState(), _tiny.WeightingState());
-        IReadOnlyList<PartReport> parts = _tiny.Loop.Step(_tiny.Batch(8), OfTest, updateWeighting: false);
+        IReadOnlyList<HalfBatchReport> parts = _tiny.Loop.Step(_tiny.Batch(8), OfTest, learns: false);
 
         parts.Should().HaveCount(2).And.OnlyContain(part => ReferenceEquals(part.Objective, null));
         Values(parts[0].Weights).Should().NotContain(1.0);
@@ -42,7 +43,7 @@ public sealed class BilevelLoopTests : IDisposable
     [Fact]
     public void Weights_of_the_real_update_are_those_of_the_updated_network()
     {
-        PartReport last = _tiny.Loop.Step(_tiny.Batch(8), OfTest, updateWeighting: true)[1];
+        HalfBatchReport last = _tiny.Loop.Step(_tiny.Batch(8), OfTest, learns: true)[1];
 
         Values(last.Weights).Should().Equal(Values(_tiny.Weighting.Weights(last.CrossEntropies)));
     }
@@ -56,7 +57,7 @@ public sealed class BilevelLoopTests : IDisposable
         IReadOnlyList<Tensor?> gradient = Autograd.Gradients("the loss", [loss], null, _tiny.Network.Parameters);
         double[] expected = [.. _tiny.Optimiser.Lookahead(gradient, OfTest.Backbone).SelectMany(Values)];
 
-        PartReport report = _tiny.PlainLoop.Step(batch, OfTest, updateWeighting: false).Should().ContainSingle().Which;
+        HalfBatchReport report = _tiny.PlainLoop.Step(batch, OfTest, learns: false).Should().ContainSingle().Which;
 
         GoldenFile.RelativeError([.. _tiny.Network.Parameters.SelectMany(Values)], expected).Should().BeLessThan(1e-14);
         report.Weights.shape.Should().Equal(7, 2);
@@ -69,7 +70,7 @@ public sealed class BilevelLoopTests : IDisposable
     {
         LabelledImages batch = _tiny.Batch(6);
         Tensor[] logits = _tiny.Network.Forward(batch.Images, NormStatistics.Batch);
-        PartReport report = _tiny.PlainLoop.Step(batch, OfTest, updateWeighting: false)[0];
+        HalfBatchReport report = _tiny.PlainLoop.Step(batch, OfTest, learns: false)[0];
 
         Values(report.Losses).Should().Equal(Values(CrossEntropy.PerSample(logits, batch.Labels)));
         Tensor right = stack(logits.Select(z => z.argmax(1).eq(batch.Labels)), 1); // [N, K]
@@ -79,14 +80,14 @@ public sealed class BilevelLoopTests : IDisposable
 
     [Fact]
     public void The_first_half_of_an_odd_batch_has_one_sample_more()
-        => _tiny.Loop.Step(_tiny.Batch(7), OfTest, updateWeighting: true).Select(part => part.Losses.shape[0]).Should().Equal(4, 3);
+        => _tiny.Loop.Step(_tiny.Batch(7), OfTest, learns: true).Select(part => part.Losses.shape[0]).Should().Equal(4, 3);
 
     [Fact]
     public void A_batch_of_one_sample_is_refused_before_anything_changes()
     {
         (double[] backbone, double[] weighting) = (_tiny.BackboneState(), _tiny.WeightingState());
 
-        _tiny.Invoking(tiny => tiny.Loop.Step(tiny.Batch(1), OfTest, updateWeighting: true)).Should().Throw<ArgumentException>().WithMessage("*one sample*");
+        _tiny.Invoking(tiny => tiny.Loop.Step(tiny.Batch(1), OfTest, learns: true)).Should().Throw<ArgumentException>().WithMessage("*one sample*");
         _tiny.BackboneState().Should().Equal(backbone);
         _tiny.WeightingState().Should().Equal(weighting);
     }
@@ -94,16 +95,16 @@ public sealed class BilevelLoopTests : IDisposable
     [Theory]
     [InlineData(true, 12)]
     [InlineData(false, 10)]
-    public void A_step_leaves_its_caller_the_reports_and_nothing_else(bool updateWeighting, int tensors)
+    public void A_step_leaves_its_caller_the_reports_and_nothing_else(bool learns, int tensors)
     {
         LabelledImages batch = _tiny.Batch(8);
-        _tiny.Loop.Step(batch, OfTest, updateWeighting); // creates the momentum buffers
+        _tiny.Loop.Step(batch, OfTest, learns); // creates the momentum buffers
         using DisposeScope ofCaller = NewDisposeScope();
 
-        _tiny.Loop.Step(batch, OfTest, updateWeighting);
+        _tiny.Loop.Step(batch, OfTest, learns);
 
         ofCaller.DisposablesCount.Should().Be(tensors);
-        _tiny.PlainLoop.Step(batch, OfTest, updateWeighting);
+        _tiny.PlainLoop.Step(batch, OfTest, learns);
         ofCaller.DisposablesCount.Should().Be(tensors + 5);
     }
 

@@ -7,6 +7,9 @@ using Imta.MetaWeight.Experiments.Sweeps;
 using Imta.MetaWeight.Experiments.Verification;
 using Imta.MetaWeight.Losses;
 using Imta.MetaWeight.Meta;
+using Imta.MetaWeight.Meta.Gradients;
+using Imta.MetaWeight.Meta.Optimisers;
+using Imta.MetaWeight.Meta.Weighting;
 using Imta.MetaWeight.Tests.Backbones;
 
 namespace Imta.MetaWeight.Tests.Meta;
@@ -78,18 +81,17 @@ public sealed class CombinationTests
         using var random = new Generator(7);
         using MultiExitNetwork network = combination.Build(random);
         using var loss = new TrainingLoss(new LossOptions { Ofa = new DistillationOptions { Enabled = combination.Ofa, Alpha = 0.6, Temperature = 2 } }, [], float64, CPU);
-        using var optimiser = new Sgd(network.Parameters, new TrainOptions { Nesterov = true });
+        using var optimiser = new Sgd(network.named_parameters(), new TrainOptions { Nesterov = true });
         var meta = new MetaOptions { Gradient = method, Wpn = new WpnOptions { Hidden = 5 } };
-        using var weighting = new WeightPredictionNetwork(meta.Wpn, network.Exits, network.Exits, random, float64, CPU);
-        using var adam = new Adam(weighting.Parameters, weightDecay: 1e-4);
-        IMetaGradient gradient = MetaGradients.Build(meta, network, optimiser, loss);
-        BilevelLoop loop = combination.Meta ? new(gradient, optimiser, new SampleWeighting(weighting, meta), adam) : new(gradient, optimiser);
+        using var learned = new L2wDenWeighting(meta, network.Exits, random, float64, CPU);
+        IMetaGradient gradient = MetaGradients.Create(meta, network, optimiser, loss);
+        var loop = new BilevelLoop(gradient, combination.Meta ? learned : new UniformWeighting(), optimiser, new GradientSum());
         double[][] before = [.. network.Parameters.Select(GoldenFile.Values)];
-        List<PartReport> parts = [];
+        List<HalfBatchReport> parts = [];
         for (int step = 0; step < 2; step++)
         {
             var batch = new LabelledImages(randn([Batch, 3, 32, 32], float64, generator: random), randint(network.Classes, [Batch], int64, generator: random));
-            parts.AddRange(loop.Step(batch, new Rates(0.1, 0.05), updateWeighting: true));
+            parts.AddRange(loop.Step(batch, new Rates(0.1, 0.05), learns: true));
         }
 
         return new()
@@ -100,7 +102,7 @@ public sealed class CombinationTests
             ["objectives"] = Values(parts.Select(part => part.Objective)),
             ["parameters"] = Values(network.Parameters),
             ["statistics"] = Values(network.buffers()),
-            ["weighting"] = Values(weighting.Parameters),
+            ["weighting"] = Values(learned.Parameters),
             ["moved"] = [.. network.Parameters.Select((parameter, p) => GoldenFile.Values(parameter).Zip(before[p], (a, b) => Math.Abs(a - b)).Max())],
         };
     }

@@ -5,6 +5,9 @@ using Imta.MetaWeight.Backbones.Ra;
 using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Losses;
 using Imta.MetaWeight.Meta;
+using Imta.MetaWeight.Meta.Gradients;
+using Imta.MetaWeight.Meta.Optimisers;
+using Imta.MetaWeight.Meta.Weighting;
 using Imta.MetaWeight.Tests.Backbones;
 using Imta.MetaWeight.Tests.Experiments.Training.Distributed;
 using Xunit.Abstractions;
@@ -91,12 +94,11 @@ public sealed class NativeMemoryTests(ITestOutputHelper output)
     private static void StepsHoldNoMore(MultiExitNetwork network, TrainingLoss loss, MetaGradientMethod gradient, MetaMemory memory, Generator random)
     {
         ScalarType type = network.Parameters[0].dtype;
-        using var optimiser = new Sgd(network.Parameters, new TrainOptions());
+        using var optimiser = new Sgd(network.named_parameters(), new TrainOptions());
         var meta = new MetaOptions { Gradient = gradient, Memory = memory, Wpn = new WpnOptions { Hidden = 16 } };
-        using var predictor = new WeightPredictionNetwork(meta.Wpn, network.Exits, network.Exits, random, type, CPU);
-        using var metaOptimiser = new Adam(predictor.Parameters, meta.Optimiser.WeightDecay);
-        IMetaGradient method = MetaGradients.Build(meta, network, optimiser, loss);
-        var loop = new BilevelLoop(method, optimiser, new SampleWeighting(predictor, meta), metaOptimiser);
+        using ISampleWeighting weighting = SampleWeightings.Create(meta, network, random);
+        IMetaGradient method = MetaGradients.Create(meta, network, optimiser, loss);
+        var loop = new BilevelLoop(method, weighting, optimiser, new GradientSum());
         var batch = new LabelledImages(randn([8, 3, 32, 32], type, generator: random), randint(network.Classes, [8], int64, generator: random));
 
         Steps(loop, batch, 2);
@@ -111,7 +113,7 @@ public sealed class NativeMemoryTests(ITestOutputHelper output)
         for (int step = 0; step < steps; step++)
         {
             using DisposeScope ofStep = NewDisposeScope();
-            loop.Step(batch, new Rates(1e-3, 1e-3), updateWeighting: true);
+            loop.Step(batch, new Rates(1e-3, 1e-3), learns: true);
         }
     }
 

@@ -4,6 +4,9 @@ using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Reports;
 using Imta.MetaWeight.Losses;
 using Imta.MetaWeight.Meta;
+using Imta.MetaWeight.Meta.Gradients;
+using Imta.MetaWeight.Meta.Optimisers;
+using Imta.MetaWeight.Meta.Weighting;
 
 namespace Imta.MetaWeight.Tests.Meta;
 
@@ -23,13 +26,11 @@ internal sealed class TinyBilevel : IDisposable
         train ??= new TrainOptions();
         meta ??= new MetaOptions { Wpn = new WpnOptions { Hidden = 5 } };
         Network = build is null ? new TinyNetwork(_random) : build(_random);
-        Optimiser = new Sgd(Network.Parameters, train);
-        Method = MetaGradients.Build(meta, Network, Optimiser, loss ?? TrainingLoss.Plain, averaging);
-        (int inputs, int outputs) = (SampleWeighting.Inputs(meta, Network.Exits), SampleWeighting.Outputs(meta, Network.Exits));
-        Weighting = new SampleWeighting(new WeightPredictionNetwork(meta.Wpn, inputs, outputs, _random, float64, CPU), meta);
-        MetaOptimiser = new Adam(Weighting.Network.Parameters, meta.Optimiser.WeightDecay);
-        Loop = new BilevelLoop(Method, Optimiser, Weighting, MetaOptimiser, averaging);
-        PlainLoop = new BilevelLoop(Method, Optimiser, averaging);
+        Optimiser = new Sgd(Network.named_parameters(), train);
+        Method = MetaGradients.Create(meta, Network, Optimiser, loss ?? TrainingLoss.Plain, averaging);
+        Weighting = (LearnedWeighting)SampleWeightings.Create(meta, Network, _random, averaging);
+        Loop = LoopOf(Weighting, averaging);
+        PlainLoop = LoopOf(new UniformWeighting(), averaging);
     }
 
     public MultiExitNetwork Network { get; }
@@ -38,13 +39,15 @@ internal sealed class TinyBilevel : IDisposable
 
     public IMetaGradient Method { get; }
 
-    public SampleWeighting Weighting { get; }
-
-    public Adam MetaOptimiser { get; }
+    public LearnedWeighting Weighting { get; }
 
     public BilevelLoop Loop { get; }
 
     public BilevelLoop PlainLoop { get; }
+
+    /// <summary>A loop with another weighting and the same method and optimiser.</summary>
+    public BilevelLoop LoopOf(ISampleWeighting weighting, Averaging? averaging = null)
+        => new(Method, weighting, Optimiser, averaging is null ? new GradientSum() : new AveragedCombination(new GradientSum(), averaging));
 
     /// <summary>Random images and labels, others at each call.</summary>
     public LabelledImages Batch(long samples) => new(TinyNetwork.Images(samples, _random), randint(Network.Classes, [samples], int64, generator: _random));
@@ -56,7 +59,10 @@ internal sealed class TinyBilevel : IDisposable
     public double[] BackboneState() => Values([.. Network.Parameters, .. Network.buffers(), .. Optimiser.Buffers]);
 
     /// <summary>Θ and Adam's moments and steps.</summary>
-    public double[] WeightingState() => [.. Values([.. Weighting.Network.Parameters, .. MetaOptimiser.Means, .. MetaOptimiser.Squares]), MetaOptimiser.Steps];
+    public double[] WeightingState() =>
+    [
+        .. Values([.. Weighting.Network.Parameters, .. Weighting.Optimiser.Means, .. Weighting.Optimiser.Squares]), Weighting.Optimiser.Steps,
+    ];
 
     /// <summary>Logits of the meta samples behind a lookahead step by these weights.</summary>
     public Tensor[] LogitsAhead(IForward forward, Tensor weights, LabelledImages meta, double rate)
@@ -95,11 +101,8 @@ internal sealed class TinyBilevel : IDisposable
     public void Dispose()
     {
         Network.Dispose();
-        Weighting.Network.Dispose();
         Optimiser.Dispose();
-        MetaOptimiser.Dispose();
-        Network.Dispose();
-        Weighting.Network.Dispose();
+        Weighting.Dispose();
         _random.Dispose();
         _scope.Dispose();
     }

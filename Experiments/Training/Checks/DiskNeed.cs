@@ -1,5 +1,7 @@
+using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
+using Imta.MetaWeight.Meta.Weighting;
 
 namespace Imta.MetaWeight.Experiments.Training.Checks;
 
@@ -15,15 +17,15 @@ internal sealed record DiskNeed(long Checkpoint, long WeightsFile, int Exits)
     private const long Number = 10; // a float32 in a table, such as 0.98585325
     private const long PartOfCheckpoint = 420; // a tensor's name and place in a checkpoint, its padding included
 
-    public static DiskNeed Of(RunModel model, RunData data, Settings settings)
-        => new(CheckpointBytes(model, settings.Train.Momentum != 0), WeightsFileBytes(data, model.Network.Exits), model.Network.Exits);
+    public static DiskNeed From(MultiExitNetwork network, ISampleWeighting weighting, RunData data, Settings settings)
+        => new(CheckpointBytes(network, weighting, settings.Train.Momentum != 0), WeightsFileBytes(data, network.Exits), network.Exits);
 
-    /// <summary>The bytes from an epoch on.</summary>
-    /// <param name="done">Epochs done; behind one, checkpoints are there, and the next is written beside them.</param>
+    /// <summary>The bytes after an epoch.</summary>
+    /// <param name="done">Epochs done; after the first, checkpoints are there, and the next is written beside them.</param>
     /// <param name="epochs">Epochs in all.</param>
     /// <param name="weightsEvery"><c>export.weightsEvery</c>.</param>
     /// <param name="checkpointEvery"><c>run.checkpointEvery</c>.</param>
-    public long From(int done, int epochs, int weightsEvery, int checkpointEvery = 0)
+    public long After(int done, int epochs, int weightsEvery, int checkpointEvery = 0)
     {
         long left = epochs - done;
         long weightFiles = weightsEvery == 0 ? Math.Sign(left) : Math.Sign(left) + ((epochs - 1) / weightsEvery) - (Math.Min(done, epochs - 1) / weightsEvery);
@@ -31,11 +33,11 @@ internal sealed record DiskNeed(long Checkpoint, long WeightsFile, int Exits)
         return (((left == 0 ? 0 : done == 0 ? AtOnce : 1) + kept) * Checkpoint) + (weightFiles * WeightsFile) + (left * (Exits + 2) * LineOfEpoch) + SmallFiles;
     }
 
-    private static long CheckpointBytes(RunModel model, bool momentum)
+    private static long CheckpointBytes(MultiExitNetwork network, ISampleWeighting weighting, bool momentum)
     {
-        Tensor[] backbone = [.. model.Network.state_dict().Values, .. momentum ? model.Network.Parameters : []];
-        Tensor[] weighting = model.Weighting is { Network: var network } ? [.. network.Parameters, .. network.Parameters, .. network.Parameters] : [];
-        return backbone.Concat(weighting).Sum(tensor => (tensor.numel() * tensor.element_size()) + PartOfCheckpoint);
+        Tensor[] backbone = [.. network.state_dict().Values, .. momentum ? network.Parameters : []];
+        Tensor[] ofWeighting = [.. weighting.Parameters, .. weighting.Parameters, .. weighting.Parameters]; // and Adam's two moments
+        return backbone.Concat(ofWeighting).Sum(tensor => (tensor.numel() * tensor.element_size()) + PartOfCheckpoint);
     }
 
     private static long WeightsFileBytes(RunData data, int exits)

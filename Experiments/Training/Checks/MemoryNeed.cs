@@ -2,7 +2,8 @@ using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Evaluation;
-using Imta.MetaWeight.Meta;
+using Imta.MetaWeight.Meta.Gradients;
+using Imta.MetaWeight.Meta.Weighting;
 
 namespace Imta.MetaWeight.Experiments.Training.Checks;
 
@@ -37,14 +38,15 @@ internal sealed record MemoryNeed(long ImageBytes, long ParameterBytes, long Act
     /// <summary>Of the names of the pictures' files, in the CPU's memory.</summary>
     public long NameBytes { get; init; }
 
-    public static MemoryNeed Of(TrainingPhase phase, RunModel model, NetworkCost cost, RunData data)
+    public static MemoryNeed From(
+        TrainingPhase phase, MultiExitNetwork network, ISampleWeighting weighting, NetworkCost cost, RunData data)
     {
-        IEnumerable<Tensor> parameters = model.Network.parameters().Concat(model.Weighting?.Network.Parameters ?? []);
+        IEnumerable<Tensor> parameters = network.parameters().Concat(weighting.Parameters);
         ImageSet[] sets = [data.Train, data.Validation, data.Test, .. data.Meta is { } meta ? [meta] : Array.Empty<ImageSet>()];
         return new MemoryNeed(
             sets.Sum(set => set.Files is null ? set.Images.numel() : 0),
             parameters.Sum(Bytes),
-            cost.Activations * model.Network.Parameters[0].element_size(),
+            cost.Activations * network.Parameters[0].element_size(),
             data.Train.Count,
             Math.Max(data.Validation.Count, data.Test.Count),
             phase.Settings.Processes,
@@ -54,7 +56,7 @@ internal sealed record MemoryNeed(long ImageBytes, long ParameterBytes, long Act
             OnGpu = phase.Settings.Device != "cpu",
             PictureBytes = data.Train.Files?.Bytes ?? 0,
             NameBytes = sets.Select(set => set.Files).OfType<PictureFiles>().Distinct().Sum(files => files.NameBytes),
-            FeatureShare = model.Network.FeatureType is null ? 1 : ShareInHalf(phase.Settings.Meta),
+            FeatureShare = network.FeatureType is null ? 1 : ShareInHalf(phase.Settings.Meta),
         };
     }
 

@@ -1,6 +1,7 @@
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
+using Imta.MetaWeight.Meta.Weighting;
 
 namespace Imta.MetaWeight.Experiments.Training.Checks;
 
@@ -16,15 +17,17 @@ internal sealed class RunChecks
 
     /// <param name="phases">The phases that are left.</param>
     /// <param name="data">The run's images.</param>
-    /// <param name="model">What the first of the phases trains.</param>
-    /// <param name="cost">What its backbone costs.</param>
+    /// <param name="network">What the first of the phases trains.</param>
+    /// <param name="weighting">Weights its samples.</param>
     /// <param name="done">Epochs of the run that are done.</param>
     /// <param name="here">Processes of the run on this machine, which share its memory.</param>
-    public RunChecks(IReadOnlyList<TrainingPhase> phases, RunData data, RunModel model, NetworkCost cost, int done = 0, int here = 1)
+    public RunChecks(
+        IReadOnlyList<TrainingPhase> phases, RunData data, MultiExitNetwork network, ISampleWeighting weighting, int done = 0, int here = 1)
     {
-        (_settings, _data, _exits, _here) = (phases[0].Settings, data, model.Network.Exits, here);
-        _phases = [.. phases.Select(phase => (phase, MemoryNeed.Of(phase, model, cost, data)))];
-        _disk = DiskNeed.Of(model, data, _settings).From(done, phases[^1].LastEpoch, _settings.Export.WeightsEvery, _settings.Run.CheckpointEvery);
+        (_settings, _data, _exits, _here) = (phases[0].Settings, data, network.Exits, here);
+        NetworkCost cost = network.Cost(DatasetShape.Of(_settings.Data).Side);
+        _phases = [.. phases.Select(phase => (phase, MemoryNeed.From(phase, network, weighting, cost, data)))];
+        _disk = DiskNeed.From(network, weighting, data, _settings).After(done, phases[^1].LastEpoch, _settings.Export.WeightsEvery, _settings.Run.CheckpointEvery);
     }
 
     /// <summary>A line: what the run takes of the machine.</summary>

@@ -60,7 +60,7 @@ internal sealed class Replicas
     /// <summary>A rank, for messages: of this machine.</summary>
     public static string NameOf(int rank, int size) => FormattableString.Invariant($"rank {rank} of {size} on {Environment.MachineName}");
 
-    /// <summary>The mean of gradients over the processes, each counting by its samples, in buckets of one size (<see cref="Meta.Averaging"/>).</summary>
+    /// <summary>The mean of gradients over the processes, each counting by its samples, in buckets of one size (<see cref="Meta.Gradients.Averaging"/>).</summary>
     public IReadOnlyList<Tensor?> Average(IReadOnlyList<Tensor?> gradients, long samples)
     {
         using DisposeScope scope = NewDisposeScope();

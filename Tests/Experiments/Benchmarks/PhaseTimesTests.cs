@@ -2,7 +2,7 @@ using System.Diagnostics;
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments.Benchmarks;
 using Imta.MetaWeight.Experiments.Evaluation;
-using Imta.MetaWeight.Meta;
+using Imta.MetaWeight.Meta.Gradients;
 
 namespace Imta.MetaWeight.Tests.Experiments.Benchmarks;
 

@@ -5,7 +5,7 @@ using Imta.MetaWeight.Experiments.Evaluation;
 using Imta.MetaWeight.Experiments.Reports;
 using Imta.MetaWeight.Experiments.Runs;
 using Imta.MetaWeight.Experiments.Verification;
-using Imta.MetaWeight.Meta;
+using Imta.MetaWeight.Meta.Optimisers;
 
 namespace Imta.MetaWeight.Tests.Experiments.Commands;
 

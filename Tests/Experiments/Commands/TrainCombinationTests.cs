@@ -3,6 +3,7 @@ using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Training;
 using Imta.MetaWeight.Experiments.Training.Distributed;
 using Imta.MetaWeight.Meta;
+using Imta.MetaWeight.Meta.Gradients;
 using Imta.MetaWeight.Tests.Meta;
 
 namespace Imta.MetaWeight.Tests.Experiments.Commands;
@@ -35,7 +36,7 @@ public sealed class TrainCombinationTests
             for (int step = 0; step < 2; step++)
             {
                 var batch = new LabelledImages(randn([8, 3, 32, 32], generator: random), randint(10, [8], int64, generator: random));
-                model.Loop.Step(batch, new Rates(0.1, 0.01), updateWeighting: true)
+                model.Loop.Step(batch, new Rates(0.1, 0.01), learns: true)
                     .Should().OnlyContain(part => part.Losses.isfinite().all().item<bool>() && ReferenceEquals(part.Objective, null) != combination.Meta);
             }
 

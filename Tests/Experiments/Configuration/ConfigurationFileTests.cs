@@ -4,7 +4,8 @@ using Imta.MetaWeight.Backbones.Exits;
 using Imta.MetaWeight.Backbones.Msd;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
-using Imta.MetaWeight.Meta;
+using Imta.MetaWeight.Meta.Optimisers;
+using Imta.MetaWeight.Meta.Weighting;
 using Imta.MetaWeight.Tests.Docs;
 
 namespace Imta.MetaWeight.Tests.Experiments.Configuration;

@@ -42,15 +42,15 @@ public sealed class FiniteWatchTests : IDisposable
         }
     }
 
-    private static PartReport Part(bool hasObjective = true)
+    private static HalfBatchReport Part(bool hasObjective = true)
     {
         Tensor ones = torch.ones([4, Exits]);
-        return new PartReport(ones, ones.clone(), ones.clone(), torch.ones([4, Exits, 2]), ones.gt(0), hasObjective ? tensor(1.0f) : null);
+        return new HalfBatchReport(ones, ones.clone(), ones.clone(), torch.ones([4, Exits, 2]), ones.gt(0), hasObjective ? tensor(1.0f) : null);
     }
 
-    private static PartReport Broken(string what, int exit, double value)
+    private static HalfBatchReport Broken(string what, int exit, double value)
     {
-        PartReport part = Part();
+        HalfBatchReport part = Part();
         Tensor broken = what switch
         {
             "losses" => part.Losses.select(1, exit).select(0, 2),

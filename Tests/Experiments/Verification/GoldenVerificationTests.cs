@@ -1,7 +1,7 @@
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments.Sweeps;
 using Imta.MetaWeight.Experiments.Verification;
-using Imta.MetaWeight.Meta;
+using Imta.MetaWeight.Meta.Gradients;
 using Xunit.Abstractions;
 
 namespace Imta.MetaWeight.Tests.Experiments.Verification;

@@ -38,7 +38,7 @@ public sealed class DiskCheckTests
     {
         var need = new DiskNeed(Checkpoint: 1_000_000_000, WeightsFile: 1_000_000, Exits: 3);
 
-        long bytes = need.From(done, epochs, weightsEvery);
+        long bytes = need.After(done, epochs, weightsEvery);
 
         (bytes / 1_000_000_000).Should().Be(checkpoints);
         (bytes % 1_000_000_000 / 1_000_000).Should().Be(weightFiles);

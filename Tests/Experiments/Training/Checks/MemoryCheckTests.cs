@@ -1,7 +1,8 @@
 using FsCheck;
 using FsCheck.Fluent;
 using Imta.MetaWeight.Experiments.Training.Checks;
-using Imta.MetaWeight.Meta;
+using Imta.MetaWeight.Meta.Gradients;
+using Imta.MetaWeight.Meta.Weighting;
 
 namespace Imta.MetaWeight.Tests.Experiments.Training.Checks;
 

@@ -71,7 +71,7 @@ public sealed class RunChecksTests
     {
         IReadOnlyList<TrainingPhase> phases = TrainingPhase.Of(settings);
         using RunModel model = RunModel.Build(phases[0], data.Train.ClassCounts(), CPU, Replicas.Alone);
-        return new RunChecks(phases, data, model, model.Network.Cost(ImageSet.Side));
+        return new RunChecks(phases, data, model.Network, model.Weighting);
     }
 
     private static Settings Load(string file) => SettingsLoader.Load(Path.Combine(Repository("configs"), file), []);

@@ -6,7 +6,7 @@ using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Reports;
 using Imta.MetaWeight.Experiments.Training.Checks;
-using Imta.MetaWeight.Meta;
+using Imta.MetaWeight.Meta.Optimisers;
 
 namespace Imta.MetaWeight.Tests.Experiments.Training.Checks;
 

@@ -6,6 +6,9 @@ using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Training.Distributed;
 using Imta.MetaWeight.Experiments.Verification;
 using Imta.MetaWeight.Meta;
+using Imta.MetaWeight.Meta.Gradients;
+using Imta.MetaWeight.Meta.Optimisers;
+using Imta.MetaWeight.Meta.Weighting;
 using Imta.MetaWeight.Tests.Meta;
 
 namespace Imta.MetaWeight.Tests.Experiments.Training.Distributed;
@@ -131,7 +134,7 @@ internal sealed record ReplicasLaw(string Name, int Ranks, Func<Replicas, double
         using TinyBilevel tiny = build(averaging);
         for (int step = 0; step < Steps; step++)
         {
-            loop(tiny).Step(Of(tiny.Batch(samples), shard), OfTest, updateWeighting: true);
+            loop(tiny).Step(Of(tiny.Batch(samples), shard), OfTest, learns: true);
         }
 
         return (tiny.BackboneState(), tiny.WeightingState());
@@ -156,7 +159,7 @@ internal sealed record ReplicasLaw(string Name, int Ranks, Func<Replicas, double
     private static void Part(TinyBilevel[] ranks, LabelledImages[] train, LabelledImages[] meta)
     {
         IForward[] forwards = [.. ranks.Select((tiny, rank) => tiny.Method.Forward(train[rank]))];
-        Tensor[] features = [.. ranks.Select((tiny, rank) => tiny.Weighting.Features(forwards[rank].CrossEntropies, forwards[rank].Logits))];
+        Tensor[] features = [.. ranks.Select((tiny, rank) => tiny.Weighting.Features(forwards[rank]))];
         long[] sizes = [.. train.Select(shard => shard.Labels.shape[0])];
         Tensor?[] byTheta = Mean(sizes, [.. ranks.Select((tiny, rank) =>
         {
@@ -164,7 +167,7 @@ internal sealed record ReplicasLaw(string Name, int Ranks, Func<Replicas, double
             MetaGradient gradient = tiny.Method.WeightGradient(forwards[rank], weights.detach(), meta[rank], OfTest.Backbone);
             return autograd.grad([weights], [.. tiny.Weighting.Network.Parameters], [gradient.ByWeights]).ToArray<Tensor?>();
         })]);
-        Array.ForEach(ranks, tiny => tiny.MetaOptimiser.Apply([.. byTheta.Select(part => part!)], OfTest.Meta));
+        Array.ForEach(ranks, tiny => tiny.Weighting.Optimiser.Apply([.. byTheta.Select(part => part!)], OfTest.Meta));
 
         Tensor?[] gradients = Mean(sizes, [.. ranks.Select((tiny, rank) => forwards[rank].Gradient(tiny.Weighting.Weights(features[rank]).detach() / sizes[rank]).ToArray())]);
         Array.ForEach(ranks, tiny => tiny.Optimiser.Apply(gradients, OfTest.Backbone));

@@ -1,0 +1,85 @@
+using System.Diagnostics;
+using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Backbones.Linearised;
+using Imta.MetaWeight.Losses;
+
+namespace Imta.MetaWeight.Meta.Gradients;
+
+/// <summary>A forward pass as a linear map from θ to the losses, applied and transposed without autograd.</summary>
+/// <remarks>Shapes: <c>N</c> samples, <c>K</c> exits, <c>C</c> classes.</remarks>
+internal sealed class LinearisedForward : IForward
+{
+    private readonly MultiExitNetwork _network;
+    private readonly TrainingLoss _loss;
+    private readonly LabelledImages _train;
+    private LinearisedPass _pass;
+    private Tensor[] _slopes; // ∂l_ik/∂z_ik, K × [N, C]
+
+    public LinearisedForward(
+        MultiExitNetwork network, TrainingLoss loss, LabelledImages train, NormStatistics statistics = NormStatistics.BatchAndUpdate)
+    {
+        (_network, _loss, _train) = (network, loss, train);
+        (_pass, _slopes, CrossEntropies, Losses) = At(statistics);
+        Logits = _pass.Logits;
+    }
+
+    public IReadOnlyList<Tensor> Logits { get; }
+
+    public Tensor CrossEntropies { get; }
+
+    public Tensor Losses { get; }
+
+    public IReadOnlyList<Tensor?> Gradient(Tensor cotangent) => Gradient(cotangent, last: false);
+
+    /// <inheritdoc cref="IForward.Gradient"/>
+    /// <param name="cotangent"><c>[N, K]</c>.</param>
+    /// <param name="last">Frees what the pass keeps; <see cref="Recompute"/> brings it back.</param>
+    public IReadOnlyList<Tensor?> Gradient(Tensor cotangent, bool last)
+    {
+        using Activity? phase = Phases.Start(Phases.Backward);
+        return _pass.Gradient(ByLogits(cotangent), last);
+    }
+
+    /// <summary>
+    /// Computes the pass at θ once more, to the same numbers, or, where the network rounds its features
+    /// (<see cref="MultiExitNetwork.FeatureType"/>), without that; batch norm's running statistics stay, and so do the losses.
+    /// </summary>
+    public void Recompute()
+    {
+        if (_network.FeatureType is not null)
+        {
+            (_pass, _slopes, _, _) = At(NormStatistics.Batch);
+            return;
+        }
+
+        using Activity? phase = Phases.Start(Phases.Forward);
+        _pass = _network.Linearise(_train.Images, parameters: null, NormStatistics.Batch);
+    }
+
+    /// <summary>The same pass without rounded features, in the open dispose scope; this one where it has none.</summary>
+    public LinearisedForward InFullPrecision()
+        => _network.FeatureType is null ? this : new LinearisedForward(_network, _loss, _train, NormStatistics.Batch);
+
+    /// <summary>⟨∇_θ l_ik, u⟩, <c>[N, K]</c>: how each loss changes as θ moves along u.</summary>
+    /// <param name="direction">u, one for each parameter; null: it stays.</param>
+    public Tensor Tangent(IReadOnlyList<Tensor?> direction)
+    {
+        using Activity? phase = Phases.Start(Phases.Tangent);
+        return stack(_pass.Tangent(direction).Zip(_slopes, (tangent, slope) => tangent.mul(slope).sum([1])), 1);
+    }
+
+    private (LinearisedPass Pass, Tensor[] Slopes, Tensor CrossEntropies, Tensor Losses) At(NormStatistics statistics)
+    {
+        using Activity? phase = Phases.Start(Phases.Forward);
+        LinearisedPass pass = _network.Linearise(_train.Images, parameters: null, statistics);
+        using IDisposable grad = enable_grad();
+        Tensor[] logits = [.. pass.Logits.Select(z => z.detach().requires_grad_())];
+        (Tensor crossEntropies, Tensor losses) = _loss.PerSample(logits, _train.Labels, pass.Teacher); // [N, K]
+
+        // l_ik changes with z_ik alone (a teacher has no derivative), so the gradient of the sum has all the slopes.
+        IReadOnlyList<Tensor?> slopes = Autograd.Gradients("the sum of the losses", [losses.sum()], null, logits);
+        return (pass, [.. slopes.Select(slope => slope!)], crossEntropies.detach(), losses.detach());
+    }
+
+    private Tensor[] ByLogits(Tensor cotangent) => [.. _slopes.Select((slope, k) => slope.mul(cotangent.narrow(1, k, 1)))]; // [N, C] · [N, 1]
+}

@@ -1,0 +1,158 @@
+using Imta.MetaWeight.Backbones;
+using TorchSharp.Modules;
+
+namespace Imta.MetaWeight.Meta.Optimisers;
+
+/// <summary>
+/// SGD with momentum, dampening, Nesterov and weight decay, by PyTorch's rule. The step is a pure function of parameters, gradients
+/// and buffers, so that the lookahead is this optimiser's own step and changes nothing.
+/// </summary>
+public sealed class Sgd : IStateful, IDisposable
+{
+    private const string Momentum = "momentum_buffer";
+
+    private readonly TrainOptions _options;
+    private readonly (string Name, Parameter Parameter)[] _parameters;
+    private readonly Tensor?[] _buffers;
+
+    /// <summary>An optimiser without state: no parameter has a momentum buffer yet.</summary>
+    /// <param name="parameters">θ by name: those of a network that are trained (<c>requires_grad</c>).</param>
+    /// <param name="options">Momentum, dampening, Nesterov, weight decay; the rate comes with each step.</param>
+    /// <exception cref="ArgumentException">Nesterov without momentum, or with dampening.</exception>
+    public Sgd(IEnumerable<(string Name, Parameter Parameter)> parameters, TrainOptions options)
+    {
+        if (options.Nesterov && (options.Momentum == 0 || options.Dampening != 0))
+        {
+            string given = FormattableString.Invariant($"{options.Momentum} and {options.Dampening}");
+            throw new ArgumentException($"Nesterov needs momentum > 0 and dampening 0; they are {given}.", nameof(options));
+        }
+
+        _parameters = [.. parameters.Where(entry => entry.Parameter.requires_grad)];
+        _options = options;
+        _buffers = new Tensor?[_parameters.Length];
+    }
+
+    /// <summary>Momentum buffers, one for each parameter; null where it has had no gradient yet.</summary>
+    public IReadOnlyList<Tensor?> Buffers => _buffers;
+
+    /// <summary>The momentum buffers by the names of their parameters; those that are not there yet are left out.</summary>
+    public StateTree State => new()
+    {
+        Groups =
+        {
+            [Momentum] = new StateTree(_parameters.Zip(_buffers)
+                .Where(entry => entry.Second is not null)
+                .Select(entry => KeyValuePair.Create(entry.First.Name, entry.Second!))),
+        },
+    };
+
+    /// <summary>θ′ = θ − rate · step(θ, G): the lookahead. Differentiable in G; neither θ nor this optimiser changes.</summary>
+    /// <param name="gradients">G, one for each parameter; null: no gradient, and the parameter stays (decay too is skipped).</param>
+    /// <param name="rate">The learning rate.</param>
+    /// <returns>One tensor for each parameter.</returns>
+    public Tensor[] Lookahead(IReadOnlyList<Tensor?> gradients, double rate)
+    {
+        var ahead = new Tensor[_parameters.Length];
+        for (int p = 0; p < ahead.Length; p++)
+        {
+            Tensor parameter = _parameters[p].Parameter.detach();
+            ahead[p] = gradients[p] is { } gradient ? parameter.sub(Step(parameter, gradient, Velocity(parameter, gradient, p)).mul(rate)) : parameter;
+        }
+
+        return ahead;
+    }
+
+    /// <summary>
+    /// u with ⟨v, dθ′⟩ = −⟨u, dG⟩: the lookahead is affine in G, parameter by parameter, ∂θ′_p/∂G_p = −rate · c_p, and
+    /// u_p = rate · c_p · v_p. Here c is 1 where there is no momentum buffer yet, 1 − dampening where there is one, and 1 + momentum with Nesterov.
+    /// </summary>
+    /// <param name="gradients">G, one for each parameter; null: no gradient.</param>
+    /// <param name="v">∂L/∂θ′, one for each parameter; null: L does not depend on it. Given away.</param>
+    /// <param name="rate">The learning rate.</param>
+    public Tensor?[] LookaheadDirection(IReadOnlyList<Tensor?> gradients, IReadOnlyList<Tensor?> v, double rate)
+        => [.. v.Select((part, p) => gradients[p] is null ? null : part?.mul_(rate * Slope(p)))];
+
+    /// <summary>Updates θ and the momentum buffers.</summary>
+    /// <param name="gradients">One for each parameter; null: no gradient, and the parameter stays.</param>
+    /// <param name="rate">The learning rate.</param>
+    public void Apply(IReadOnlyList<Tensor?> gradients, double rate)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        using IDisposable noGrad = no_grad();
+        for (int p = 0; p < _parameters.Length; p++)
+        {
+            if (gradients[p] is not { } gradient)
+            {
+                continue;
+            }
+
+            Parameter parameter = _parameters[p].Parameter;
+            Tensor velocity = Velocity(parameter, gradient, p);
+            parameter.add_(Step(parameter, gradient, velocity), -rate);
+            Remember(p, velocity);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void LoadState(StateTree state)
+    {
+        StateTree saved = state.Group(Momentum);
+        for (int p = 0; p < _buffers.Length; p++)
+        {
+            _buffers[p]?.Dispose();
+            (string name, Parameter parameter) = _parameters[p];
+            _buffers[p] = saved.Tensors.GetValueOrDefault(name)?.to(parameter.device, copy: true).DetachFromDisposeScope();
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        foreach (Tensor? buffer in _buffers)
+        {
+            buffer?.Dispose();
+        }
+    }
+
+    private double Slope(int p)
+    {
+        if (_options.Nesterov)
+        {
+            return 1 + _options.Momentum;
+        }
+
+        return _options.Momentum != 0 && _buffers[p] is not null ? 1 - _options.Dampening : 1;
+    }
+
+    private Tensor Decayed(Tensor parameter, Tensor gradient)
+        => _options.WeightDecay == 0 ? gradient : gradient.add(parameter, _options.WeightDecay);
+
+    /// <summary>What the momentum buffer becomes: the decayed gradient itself at the first step, without dampening.</summary>
+    private Tensor Velocity(Tensor parameter, Tensor gradient, int p)
+    {
+        Tensor decayed = Decayed(parameter, gradient);
+        return _options.Momentum != 0 && _buffers[p] is { } buffer
+            ? buffer.mul(_options.Momentum).add(decayed, 1 - _options.Dampening)
+            : decayed;
+    }
+
+    private Tensor Step(Tensor parameter, Tensor gradient, Tensor velocity)
+        => _options.Nesterov ? Decayed(parameter, gradient).add(velocity, _options.Momentum) : velocity;
+
+    private void Remember(int p, Tensor velocity)
+    {
+        if (_options.Momentum == 0)
+        {
+            return;
+        }
+
+        if (_buffers[p] is { } buffer)
+        {
+            buffer.copy_(velocity);
+        }
+        else
+        {
+            _buffers[p] = velocity.clone().DetachFromDisposeScope();
+        }
+    }
+}

@@ -1,0 +1,73 @@
+using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Meta.Gradients;
+using TorchSharp.Modules;
+
+namespace Imta.MetaWeight.Meta.Weighting;
+
+/// <summary>
+/// Weights training samples at exits: w = w(φ; Θ), from features φ of the samples of a forward pass. A weighting owns its networks, their
+/// optimisers and its settings. What is here by default is that of one without parameters, which learns nothing.
+/// </summary>
+/// <remarks>Shapes: <c>N</c> training samples of a half batch, <c>K</c> exits.</remarks>
+public interface ISampleWeighting : IStateful, IDisposable
+{
+    /// <summary>What makes a run with it another than others, such as <c>learned sample weights</c>.</summary>
+    string Description { get; }
+
+    /// <summary>Whether a batch is cut in two halves, each the other's meta data.</summary>
+    bool CutsBatch { get; }
+
+    /// <summary>Θ; none by default.</summary>
+    IReadOnlyList<Parameter> Parameters => [];
+
+    /// <summary>Whether it learns from a batch of an epoch, counted from 0; never by default.</summary>
+    bool Learns(int batch) => false;
+
+    /// <summary>φ, without history: what the weights of a half batch are computed of, before and after it has learned.</summary>
+    /// <param name="forward">The pass at θ over its samples.</param>
+    Tensor Features(IForward forward);
+
+    /// <summary>w <c>[N, K]</c>, with the history that leads to Θ.</summary>
+    /// <param name="features">φ, by <see cref="Features"/>.</param>
+    Tensor Weights(Tensor features);
+
+    /// <summary>Updates Θ along ∂L/∂Θ = ∂L/∂w · ∂w/∂Θ. It is called for batches that <see cref="Learns"/> names.</summary>
+    /// <param name="weights">w <c>[N, K]</c> with its history, by <see cref="Weights"/>.</param>
+    /// <param name="byWeights">∂L/∂w <c>[N, K]</c>.</param>
+    /// <param name="rate">The learning rate of Θ.</param>
+    /// <exception cref="InvalidOperationException">It does not learn: by default.</exception>
+    void Learn(Tensor weights, Tensor byWeights, double rate) => throw new InvalidOperationException($"{Description}: nothing is learned.");
+
+    /// <inheritdoc/>
+    StateTree IStateful.State => new();
+
+    /// <inheritdoc/>
+    void IStateful.LoadState(StateTree state)
+    {
+    }
+
+    /// <inheritdoc/>
+    void IDisposable.Dispose() => GC.SuppressFinalize(this);
+}
+
+/// <summary>From the options to a weighting.</summary>
+public static class SampleWeightings
+{
+    /// <summary>The weighting that the options describe.</summary>
+    /// <param name="options">The group <c>meta</c> of a configuration.</param>
+    /// <param name="backbone">What it weights the samples of; Θ gets its device and element type.</param>
+    /// <param name="random">The source of the first Θ.</param>
+    /// <param name="averaging">Of the gradient of Θ over processes; null: this one trains alone.</param>
+    public static ISampleWeighting Create(MetaOptions options, MultiExitNetwork backbone, Generator random, Averaging? averaging = null)
+    {
+        Parameter like = backbone.Parameters[0];
+        return options switch
+        {
+            { Enabled: false } => new UniformWeighting(),
+            { Weights: WeightRule.Allocated } => new AllocatedWeighting(options),
+            { Weights: WeightRule.Fixed } => new FixedWeighting(options),
+            { Wpn.Output: WpnOutput.Sigmoid } => new MetaWeightNetWeighting(options, random, like.dtype, like.device, averaging),
+            _ => new L2wDenWeighting(options, backbone.Exits, random, like.dtype, like.device, averaging),
+        };
+    }
+}

@@ -1,0 +1,33 @@
+using Imta.MetaWeight.Meta.Optimisers;
+
+namespace Imta.MetaWeight.Tests.Meta.Optimisers;
+
+public sealed class RateScheduleTests
+{
+    private const int Batches = 10;
+
+    [Fact]
+    public void Cosine_goes_from_1_over_a_half_to_almost_0_and_never_up()
+    {
+        var options = new TrainOptions { Schedule = RateScheduleKind.Cosine, Epochs = 6 };
+        double[] factors = [.. Enumerable.Range(0, 6 * Batches).Select(t => RateSchedule.Factor(options, t / Batches, t % Batches, Batches))];
+
+        factors[0].Should().Be(1);
+        factors[30].Should().BeApproximately(0.5, 1e-15);
+        factors[15].Should().BeApproximately((1 + Math.Sqrt(0.5)) / 2, 1e-15);
+        factors[^1].Should().BeInRange(1e-4, 1e-3);
+        factors.Should().BeInDescendingOrder().And.OnlyHaveUniqueItems();
+        RateSchedule.Factor(options, 6, 0, Batches).Should().BeApproximately(0, 1e-15);
+    }
+
+    [Fact]
+    public void Multi_step_decays_at_the_first_batch_after_each_milestone()
+    {
+        var options = new TrainOptions { Schedule = RateScheduleKind.MultiStep, Epochs = 9, Milestones = [2, 5], Decay = 0.2 };
+        double[] factors = [.. Enumerable.Range(0, 9).Select(epoch => RateSchedule.Factor(options, epoch, 0, Batches))];
+
+        double once = 0.2, twice = 0.2 * 0.2;
+        factors.Should().Equal([1, 1, once, once, once, twice, twice, twice, twice], (a, b) => Math.Abs(a - b) < 1e-16);
+        RateSchedule.Factor(options, 1, Batches - 1, Batches).Should().Be(1);
+    }
+}
