@@ -76,6 +76,6 @@ public sealed class CsvTableTests : IDisposable
     private IReadOnlyList<PointRow> Read(string text)
     {
         File.WriteAllText(_folder.In("table.csv"), text, new UTF8Encoding(encoderShouldEmitUTF8Identifier: false));
-        return SavedTable.Read<PointRow>(_folder.In("table.csv"));
+        return CsvTable.Read<PointRow>(_folder.In("table.csv"));
     }
 }
