@@ -5,8 +5,8 @@ using CsvHelper;
 namespace Imta.MetaWeight.Experiments.Runs;
 
 /// <summary>
-/// CSV files: written with snake_case headers, commas, invariant culture and <c>\n</c>; read also with <c>\r\n</c>, with other columns between
-/// ours and in another order.
+/// CSV files: written with snake_case headers, commas, invariant culture and <c>\n</c>; read also with <c>\r\n</c>, with further columns and
+/// in another order.
 /// </summary>
 internal static class CsvTable
 {
@@ -18,7 +18,7 @@ internal static class CsvTable
         Quoting = CsvQuoting.WhenNeededOrWhitespace,
     };
 
-    /// <summary>The reader's own defaults guess the separator and mend what is damaged: a torn table would be read as another one.</summary>
+    /// <summary>The reader's defaults guess the separator and mend what is damaged: a torn table would be read as another one.</summary>
     private static readonly CsvReaderOptions Accepted = new()
     {
         Separator = ',',
@@ -79,7 +79,7 @@ internal static class CsvTable
         }
     }
 
-    /// <summary>Drops what a later moment than <paramref name="epoch"/> wrote; the first column is the epoch, and a torn last line goes too.</summary>
+    /// <summary>Drops the rows after <paramref name="epoch"/>, which the first column is, and a torn last line.</summary>
     public static void KeepThrough(string path, int epoch)
     {
         if (!File.Exists(path))

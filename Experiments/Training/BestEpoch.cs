@@ -11,12 +11,16 @@ internal static class BestEpoch
     /// <param name="by">What is compared.</param>
     public static bool IsLast(IReadOnlyList<SavedEpoch> rows, BestBy by)
     {
-        double[] merits = [.. rows.Where(row => row.Phase == rows[^1].Phase).GroupBy(row => row.Epoch).Select(epoch => Merit([.. epoch], by))];
+        double[] merits = [.. rows
+            .Where(row => row.Phase == rows[^1].Phase)
+            .GroupBy(row => row.Epoch)
+            .Select(epoch => Merit([.. epoch], by))];
         return merits[..^1].All(merit => merit < merits[^1]);
     }
 
     /// <summary>More is better; NaN is the least.</summary>
-    private static double Merit(SavedEpoch[] rows, BestBy by) => Of(rows, by) is var merit && double.IsNaN(merit) ? double.NegativeInfinity : merit;
+    private static double Merit(SavedEpoch[] rows, BestBy by)
+        => Of(rows, by) is var merit && double.IsNaN(merit) ? double.NegativeInfinity : merit;
 
     private static double Of(SavedEpoch[] rows, BestBy by) => by switch
     {

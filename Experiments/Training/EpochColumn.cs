@@ -7,7 +7,7 @@ namespace Imta.MetaWeight.Experiments.Training;
 /// <summary>A column of <c>epochs.csv</c>: its name, its meaning, and its value at each exit after an epoch.</summary>
 public sealed partial class EpochColumn
 {
-    /// <param name="name">The header, in snake_case; no other column has it. Checkpoints hold the sums of <paramref name="samples"/> by it.</param>
+    /// <param name="name">The header, in snake_case, unique; in checkpoints the name of the sums of <paramref name="samples"/>.</param>
     /// <param name="meaning">What it is, for <c>docs/files.md</c>.</param>
     /// <param name="value">Its value at an exit after an epoch; null: an empty field.</param>
     /// <param name="samples">

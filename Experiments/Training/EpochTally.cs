@@ -39,11 +39,14 @@ internal sealed class EpochTally : IDisposable
         }
     }
 
-    /// <summary>The sums of every rank so far, by column, for a checkpoint; they belong to the open dispose scope. Waits for the device.</summary>
+    /// <summary>
+    /// The sums of every rank so far, <c>[ranks, 3, K]</c> by column, for a checkpoint; they belong to the open dispose scope. Waits for the
+    /// device.
+    /// </summary>
     public TorchDictionary Content(Replicas replicas)
     {
         Tensor all = Gathered(replicas);
-        return new TorchDictionary(Summed.Select(column => KeyValuePair.Create(column.Name, all.select(1, column.At).contiguous()))); // [ranks, 3, K]
+        return new(Summed.Select(column => KeyValuePair.Create(column.Name, all.select(1, column.At).contiguous())));
     }
 
     /// <summary>Goes on from what a checkpoint holds of this rank.</summary>

@@ -7,7 +7,8 @@ using Imta.MetaWeight.Experiments.Runs;
 namespace Imta.MetaWeight.Experiments.Training;
 
 /// <summary>
-/// Writes what a phase leaves: tables, sample weights and checkpoints, of epochs that are done and of one that is not. Rank 0 writes for all.
+/// Writes what a phase leaves: tables, sample weights and checkpoints, of epochs that are done and of one that is not. Rank 0 writes for
+/// all.
 /// </summary>
 internal sealed class PhaseWriter(RunContext run, TrainingPhase phase, RunModel model, NonFinitePolicy nonFinite)
 {
@@ -16,7 +17,7 @@ internal sealed class PhaseWriter(RunContext run, TrainingPhase phase, RunModel 
     /// <summary>Batch norm's running statistics are those that rank 0 saw, as in PyTorch's DistributedDataParallel.</summary>
     public void UniteStatistics() => run.Replicas.TakeFirst(model.Network.buffers());
 
-    /// <summary>An epoch that is done. Tables come first, the latest checkpoint last: on resuming, rows after the checkpoint are dropped.</summary>
+    /// <summary>An epoch that is done. Tables come first, the latest checkpoint last: resuming drops rows after the checkpoint.</summary>
     /// <param name="epoch">Of the run, from 1.</param>
     /// <param name="rows">Its rows of <c>epochs.csv</c>, one per exit with a value per column.</param>
     /// <param name="weights">Its sample weights; null: they are not written.</param>
@@ -80,9 +81,13 @@ internal sealed class PhaseWriter(RunContext run, TrainingPhase phase, RunModel 
     private void Write(string file, int epochs, TorchDictionary? progress = null, string? previous = null)
         => Checkpoint.Write(file, run.Settings, phase, model, epochs, progress, previous);
 
-    private void Tell(SavedEpoch[] rows, double speed) => run.Monitor.Say(string.Create(
-        CultureInfo.InvariantCulture,
-        $"epoch {rows[0].Epoch}/{phase.LastEpoch}: train loss {rows.Sum(row => row.TrainLoss):0.000}, {Validation(rows)}{speed:0} images/s"));
+    private void Tell(SavedEpoch[] rows, double speed)
+    {
+        double loss = rows.Sum(row => row.TrainLoss);
+        run.Monitor.Say(string.Create(
+            CultureInfo.InvariantCulture,
+            $"epoch {rows[0].Epoch}/{phase.LastEpoch}: train loss {loss:0.000}, {Validation(rows)}{speed:0} images/s"));
+    }
 
     private static string Validation(SavedEpoch[] rows) => rows[0].ValidationAccuracy is null
         ? ""

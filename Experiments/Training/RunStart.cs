@@ -38,7 +38,7 @@ internal sealed class RunStart(RankStart ranks, IReadOnlySet<CheckName> allowed,
         {
             if (origin.Resumes)
             {
-                EpochColumn.CheckHeader(RunFolder.Elsewhere(message.Run).Epochs, Columns);
+                EpochColumn.CheckHeader(new RunFolder(message.Run).Epochs, Columns);
             }
 
             first = origin.Build(device, data, _replicas);
@@ -50,7 +50,7 @@ internal sealed class RunStart(RankStart ranks, IReadOnlySet<CheckName> allowed,
             return UsageException.ExitCode;
         }
 
-        RunFolder folder = RunFolder.Elsewhere(message.Run);
+        RunFolder folder = new RunFolder(message.Run);
         _replicas.Together(() =>
         {
             ranks.Watch?.Dispose();
