@@ -1,9 +1,9 @@
-using System.Runtime.CompilerServices;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Training;
 using Imta.MetaWeight.Experiments.Training.Checks;
 using Imta.MetaWeight.Experiments.Training.Distributed;
+using Imta.MetaWeight.Tests.Docs;
 
 namespace Imta.MetaWeight.Tests.Experiments.Training.Checks;
 
@@ -76,5 +76,5 @@ public sealed class RunChecksTests
 
     private static Settings Load(string file) => SettingsLoader.Load(Path.Combine(Repository("configs"), file), []);
 
-    private static string Repository(string path, [CallerFilePath] string here = "") => Path.GetFullPath(Path.Combine(here, "../../../..", path));
+    private static string Repository(string path) => Path.Combine(MarkdownPage.Repository(), path);
 }

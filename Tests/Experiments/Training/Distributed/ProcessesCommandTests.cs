@@ -7,6 +7,7 @@ using Imta.MetaWeight.Experiments.Evaluation;
 using Imta.MetaWeight.Experiments.Reports;
 using Imta.MetaWeight.Experiments.Runs;
 using Imta.MetaWeight.Experiments.Training.Distributed;
+using Imta.MetaWeight.Tests.Experiments.Data;
 
 namespace Imta.MetaWeight.Tests.Experiments.Training.Distributed;
 

@@ -1,0 +1,100 @@
+using System.Diagnostics;
+using System.Text.Json;
+using Imta.MetaWeight.Experiments.Evaluation;
+
+namespace Imta.MetaWeight.Tests.Experiments.Commands;
+
+/// <summary><c>imta doctor</c> on this machine, and on this machine without what it needs.</summary>
+public sealed class DoctorCommandTests : IDisposable
+{
+    private static readonly string[] Checks =
+        [".NET", "libtorch", "TorchSharp", "threads", "allocator", "processor", "fused kernels", "pictures", "CUDA", "MPI", "memory", "disk", "python3-torch"];
+
+    private readonly TemporaryFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    [Fact]
+    public void A_machine_that_runs_these_tests_misses_nothing()
+    {
+        ImtaProcess.Result result = ImtaProcess.Run(_folder.Path, "doctor");
+
+        result.Code.Should().Be(0, result.All);
+        result.Error.Should().BeEmpty();
+        result.Output.Should().MatchRegex($"\nlibtorch +ok +2[.]10[.]0, ").And.Contain($"free in {_folder.Path}").And.NotContain("missing:");
+        string[] lines = result.Output.Split('\n');
+        Checks.Should().OnlyContain(check => lines.Any(line => line.StartsWith(check + " ", StringComparison.Ordinal)));
+    }
+
+    [Fact]
+    public void Json_has_every_check()
+    {
+        ImtaProcess.Result result = ImtaProcess.Run(_folder.Path, "doctor", "--json");
+
+        result.Code.Should().Be(0, result.All);
+        JsonElement[] findings = Findings(result);
+        findings.Select(finding => finding.GetProperty("check").GetString()).Should().Equal(Checks);
+        findings.Select(finding => finding.GetProperty("verdict").GetString()).Should().OnlyContain(verdict => verdict == "ok" || verdict == "note" || verdict == "warning");
+        findings.Should().OnlyContain(finding => finding.GetProperty("found").GetString() != "" && finding.EnumerateObject().Any(property => property.Name == "advice"));
+    }
+
+    [SkippableFact]
+    public void The_libtorch_in_use_and_what_was_set_for_it_are_named()
+    {
+        Skip.IfNot(OperatingSystem.IsLinux(), "elsewhere TorchSharp finds libtorch by itself");
+        JsonElement[] findings = Findings(ImtaProcess.Run(_folder.Path, [("MALLOC_ARENA_MAX", "3")], "doctor", "--json"));
+
+        Found(findings, "libtorch").Should().EndWith($"of the NuGet package: {Path.Combine(AppContext.BaseDirectory, "libtorch", "libtorch_cpu.so")}");
+        Found(findings, "TorchSharp").Should().MatchRegex(@"/libLibTorchSharp(-[0-9.]+)?\.so$");
+        Found(findings, "allocator").Should().Be("M_MMAP_MAX=0, M_TRIM_THRESHOLD=2147483647; MALLOC_ARENA_MAX=3");
+    }
+
+    [SkippableFact]
+    public void A_libtorch_that_is_not_there_is_told_and_the_rest_still_shows()
+    {
+        Skip.IfNot(OperatingSystem.IsLinux(), "elsewhere TorchSharp finds libtorch by itself");
+        foreach (string file in Directory.EnumerateFiles(AppContext.BaseDirectory).Where(file => Path.GetExtension(file) is ".dll" or ".json"))
+        {
+            File.Copy(file, _folder.In(Path.GetFileName(file)));
+        }
+
+        var start = new ProcessStartInfo("dotnet", [_folder.In("imta.dll"), "doctor"]) { WorkingDirectory = _folder.Path, RedirectStandardOutput = true };
+        start.Environment["NUGET_PACKAGES"] = _folder.Path; // where TorchSharp would look next
+        using Process process = Process.Start(start)!;
+        string output = process.StandardOutput.ReadToEnd();
+        process.WaitForExit();
+
+        process.ExitCode.Should().Be(1, output);
+        output.Should().MatchRegex("\nlibtorch +missing +cannot be used: ").And.Contain("-> build again by ./imta").And.MatchRegex("\nmemory +(ok|warning)").And.Contain("missing: 1");
+    }
+
+    [SkippableTheory]
+    [InlineData("/nowhere")]
+    [InlineData("/usr/bin")]
+    public void LIBTORCH_without_libtorch_is_told(string folder)
+    {
+        Skip.IfNot(OperatingSystem.IsLinux(), "LIBTORCH is for Linux");
+        ImtaProcess.Result result = ImtaProcess.Run(_folder.Path, [("LIBTORCH", folder)], "doctor");
+
+        result.Code.Should().Be(1, result.All);
+        result.Output.Should().Contain($"cannot be used: LIBTORCH is {folder}, which has no libtorch_cpu.so");
+    }
+
+    [Theory]
+    [InlineData("stray")]
+    [InlineData("--xml")]
+    public void Stray_arguments_are_refused(string argument)
+    {
+        ImtaProcess.Result result = ImtaProcess.Run(_folder.Path, "doctor", argument);
+
+        result.Code.Should().Be(2, result.All);
+        result.Output.Should().BeEmpty();
+        result.Error.Should().StartWith("imta: ").And.Contain(argument);
+        result.Error.TrimEnd('\n').Should().NotContain("\n");
+    }
+
+    private static JsonElement[] Findings(ImtaProcess.Result result) => [.. JsonDocument.Parse(result.Output).RootElement.EnumerateArray()];
+
+    private static string? Found(JsonElement[] findings, string check)
+        => findings.Single(finding => finding.GetProperty("check").GetString() == check).GetProperty("found").GetString();
+}

@@ -1,0 +1,171 @@
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using Imta.MetaWeight.Allocation;
+using Imta.MetaWeight.Experiments.Runs;
+using Imta.MetaWeight.Tests.Experiments.Data.Pictures;
+
+namespace Imta.MetaWeight.Tests.Experiments.Commands;
+
+/// <summary><c>imta calibrate</c> and <c>imta infer</c> as a user runs them.</summary>
+public sealed class InferCommandTests(TrainedRun trained) : IClassFixture<TrainedRun>
+{
+    [Theory]
+    [InlineData("2.4M")]
+    [InlineData("3000K")]
+    [InlineData("1000000000")]
+    public void A_budget_of_multiply_adds_is_kept_on_the_held_out_images(string macs)
+    {
+        trained.Run(0, "calibrate", "run", "--macs", macs, "--out", "budget.json").Output.Should().Contain("held-out images").And.EndWith("the policy is in budget.json\n");
+
+        JsonElement policy = Policy("budget.json");
+        double budget = policy.GetProperty("budget").GetProperty("macs").GetDouble();
+        JsonElement validation = policy.GetProperty("validation");
+        budget.Should().Be(macs switch { "2.4M" => 2.4e6, "3000K" => 3e6, _ => 1e9 });
+        validation.GetProperty("mean_macs").GetDouble().Should().BePositive().And.BeLessThanOrEqualTo(budget);
+        validation.GetProperty("shares").EnumerateArray().Sum(share => share.GetDouble()).Should().BeApproximately(1, 1e-9);
+        policy.GetProperty("thresholds").EnumerateArray().Should().HaveCount(TrainedRun.Exits);
+        policy.GetProperty("class_names").EnumerateArray().First().GetString().Should().Be("airplane");
+        policy.GetProperty("macs").EnumerateArray().Select(count => count.GetInt64()).Should().Equal(trained.Read<CostRow>("run", "cost.csv").Select(row => row.Macs));
+    }
+
+    [Theory]
+    [InlineData("confidence")]
+    [InlineData("entropy")]
+    public void Images_divide_over_the_exits_as_was_asked(string criterion)
+    {
+        trained.Run(0, "calibrate", "run", "--shares", "50,20,30", "--criterion", criterion);
+
+        JsonElement policy = Policy("run", "policy.json");
+        policy.GetProperty("criterion").GetString().Should().Be(criterion);
+        policy.GetProperty("budget").GetProperty("macs").ValueKind.Should().Be(JsonValueKind.Null);
+        int images = policy.GetProperty("validation").GetProperty("samples").GetInt32();
+        policy.GetProperty("validation").GetProperty("shares").EnumerateArray().Select(share => share.GetDouble() * images)
+            .Should().Equal([Math.Floor(0.5 * images), Math.Floor(0.2f * images), images - Math.Floor(0.5 * images) - Math.Floor(0.2f * images)], (one, other) => Math.Abs(one - other) < 1e-6);
+    }
+
+    /// <summary>Really leaving early, one image at a time or in batches, beside the simulation by what every exit answers.</summary>
+    [Theory]
+    [InlineData("1", false)]
+    [InlineData("7", true)]
+    [InlineData("256", true)]
+    public void Images_of_a_file_are_answered_as_the_simulation_says(string batch, bool file)
+    {
+        trained.Run(0, "calibrate", "run", "--shares", "1,1,1", "--out", "thirds.json");
+        float?[] thresholds = [.. Policy("thirds.json").GetProperty("thresholds").EnumerateArray().Select(value => value.ValueKind == JsonValueKind.Null ? (float?)null : value.GetSingle())];
+        long[] macs = [.. trained.Read<CostRow>("run", "cost.csv").Select(row => row.Macs)];
+
+        ImtaProcess.Result result = trained.Run(0, ["infer", "run", "--policy", "thirds.json", "--batch", batch, "--out", "answers.csv", .. file ? ["--data", trained.TestFile] : Array.Empty<string>()]);
+
+        result.Output.Should().Contain("40 images: ").And.EndWith("the answers are in answers.csv\n");
+        AnswerRow[] answers = trained.Read<AnswerRow>("answers.csv");
+        PredictionRow[] simulated = [.. trained.Predictions("test", "run", "predictions.csv").Select(image => image.First(answer => answer.Exit == TrainedRun.Exits || answer.Confidence >= thresholds[answer.Exit - 1]))];
+        simulated.Select(answer => answer.Exit).Distinct().Should().HaveCountGreaterThan(1);
+        answers.Select(row => (row.Sample, row.Class, row.Exit, row.Macs)).Should().Equal(simulated.Select(row => (row.Sample, row.Prediction, row.Exit, macs[row.Exit - 1])));
+        answers.Select(row => row.Confidence).Should().Equal(simulated.Select(row => row.Confidence), (one, other) => Math.Abs(one - other) < 1e-5);
+        answers.Should().OnlyContain(row => row.Name.Length > 2);
+    }
+
+    /// <summary>A network for small images sees the middle square of a picture.</summary>
+    [Fact]
+    public void Pictures_of_a_folder_are_answered_by_a_network_for_small_images()
+    {
+        trained.Run(0, "calibrate", "run", "--shares", "1,1,1", "--out", "thirds.json");
+        foreach (string name in (string[])["landscape.jpg", "colour.png", "grey.jpg"])
+        {
+            Directory.CreateDirectory(trained.In("pictures", "below"));
+            File.WriteAllBytes(trained.In("pictures", name == "grey.jpg" ? $"below/{name}" : name), GoldenPictures.Bytes(name));
+        }
+
+        trained.Run(0, "infer", "run", "--policy", "thirds.json", "--images", "pictures", "--out", "pictures.csv").Output.Should().Contain("3 images: ").And.NotContain("labelled");
+
+        AnswerRow[] answers = trained.Read<AnswerRow>("pictures.csv");
+        answers.Select(row => (row.Sample, row.File)).Should().Equal((0, "colour.png"), (1, "landscape.jpg"), (2, "below/grey.jpg"));
+        answers.Should().OnlyContain(row => row.Name.Length > 2 && row.Confidence > 0 && row.Macs > 0);
+        trained.Refusal("infer", "run", "--policy", "thirds.json", "--images", "nowhere").Should().Contain("there is no folder nowhere");
+        trained.Refusal("infer", "run", "--policy", "thirds.json", "--images", "run").Should().Contain("run has no JPEG or PNG file");
+        trained.Refusal("infer", "run", "--policy", "thirds.json", "--images", "pictures", "--data", trained.TestFile).Should().Contain("give one of them");
+        File.WriteAllText(trained.In("run", "fake.png"), "no PNG");
+        trained.Run(2, "infer", "run", "--policy", "thirds.json", "--images", "run").Error.Should().EndWith("imta: none of the pictures can be read\n");
+        File.Delete(trained.In("run", "fake.png"));
+    }
+
+    [Fact]
+    public void A_policy_of_another_checkpoint_is_taken_with_a_warning()
+    {
+        trained.Run(0, "calibrate", "run", "--shares", "1,1,1", "--out", "old.json");
+        Change("old.json", "other.json", policy => policy["checkpoint_sha256"] = new string('0', 64));
+
+        trained.Run(0, "infer", "run", "--policy", "other.json").Error.Should().Contain("warning: other.json was calibrated for another checkpoint");
+    }
+
+    [Theory]
+    [InlineData("takes a budget")]
+    [InlineData("takes a budget", "--macs", "3M", "--shares", "1,1,1")]
+    [InlineData("--macs is fast", "--macs", "fast")]
+    [InlineData("--macs is -3M", "--macs", "-3M")]
+    [InlineData("--macs is 0", "--macs", "0")]
+    [InlineData("it takes a number of multiply-adds", "--macs", "1E400")]
+    [InlineData("--macs is 1E-07, less", "--macs", "0.0000001")]
+    [InlineData("argument is empty", "--macs", "")]
+    [InlineData("less than an answer of exit 1 takes", "--macs", "1000")]
+    [InlineData("2 numbers, and the network 3 exits", "--shares", "1,1")]
+    [InlineData("--shares is 1,x,1", "--shares", "1,x,1")]
+    [InlineData("--shares is 0,0,0", "--shares", "0,0,0")]
+    [InlineData("--shares is 1,-1,1", "--shares", "1,-1,1")]
+    [InlineData("confidence and entropy", "--macs", "3M", "--criterion", "luck")]
+    [InlineData("cannot be written", "--macs", "3M", "--out", "no/such/folder/policy.json")]
+    public void A_wrong_budget_is_one_line(string named, params string[] arguments)
+        => trained.Refusal(["calibrate", "run", .. arguments]).Should().Contain(named);
+
+    [Fact]
+    public void A_wrong_policy_is_one_line()
+    {
+        trained.Run(0, "calibrate", "run", "--shares", "1,1,1", "--out", "good.json");
+
+        Refused(policy => ((JsonArray)policy["thresholds"]!).RemoveAt(0)).Should().Contain("has 2 thresholds, and the network has 3 exits");
+        Refused(policy => policy["dataset"] = "cifar100").Should().Contain("is for cifar100, and the network for cifar10");
+        Refused(policy => policy["criterion"] = "luck").Should().Contain("names the criterion luck");
+        Refused(policy => policy["format"] = 9).Should().Contain("format 9");
+        Refused(policy => policy["thresholds"] = null).Should().Contain("no policy that can be read");
+        Refused(policy => policy["thresholds"]![0] = "high").Should().Contain("no policy that can be read");
+        Refused(policy => policy["unknown"] = 1).Should().Contain("no policy that can be read");
+        Refused(policy => ((JsonArray)policy["class_names"]!).Clear()).Should().Contain("names 0 classes");
+        Refused(policy => ((JsonArray)policy["macs"]!).Clear()).Should().Contain("counts other multiply-adds than the network");
+        Refused(policy => policy["normalisation"]!["std"]![1] = 0).Should().Contain("normalises by no 3 means and positive deviations");
+        Refused(policy => ((JsonArray)policy["class_names"]!)[0] = null).Should().Contain("a class without a name");
+        File.WriteAllText(trained.In("bad.json"), "{ \"format\": 1");
+        trained.Refusal("infer", "run", "--policy", "bad.json").Should().Contain("no policy that can be read");
+        trained.Refusal("infer", "run", "--policy", trained.TestFile).Should().Contain("no policy that can be read");
+
+        string Refused(Action<JsonNode> change)
+        {
+            Change("good.json", "bad.json", change);
+            return trained.Refusal("infer", "run", "--policy", "bad.json");
+        }
+    }
+
+    [Fact]
+    public void Wrong_images_are_one_line_and_leave_nothing()
+    {
+        trained.Run(0, "calibrate", "run", "--shares", "1,1,1", "--out", "policy.json");
+        File.WriteAllBytes(trained.In("torn.bin"), new byte[3072]);
+        string[] infer = ["infer", "run", "--policy", "policy.json", "--out", "nothing.csv"];
+
+        trained.Refusal([.. infer, "--data", "torn.bin"]).Should().Contain("torn.bin").And.Contain("3073");
+        trained.Refusal([.. infer, "--data", "missing.bin"]).Should().Contain("missing.bin");
+        trained.Refusal([.. infer, "--batch", "0"]).Should().Contain("--batch is 0");
+        trained.Refusal("infer", "run", "--policy", "policy.json", "--out", "no/such/folder.csv").Should().Contain("cannot be written");
+        trained.Refusal("infer", "run", "--policy", "policy.json", "--out", "run").Should().Contain("it is a folder");
+        trained.Refusal("infer", "run").Should().Contain("--policy");
+        File.Exists(trained.In("nothing.csv")).Should().BeFalse();
+    }
+
+    private JsonElement Policy(params string[] file) => JsonDocument.Parse(File.ReadAllText(trained.In(file))).RootElement;
+
+    private void Change(string from, string to, Action<JsonNode> change)
+    {
+        JsonNode policy = JsonNode.Parse(File.ReadAllText(trained.In(from)))!;
+        change(policy);
+        File.WriteAllText(trained.In(to), policy.ToJsonString());
+    }
+}

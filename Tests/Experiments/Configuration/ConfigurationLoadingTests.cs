@@ -1,0 +1,353 @@
+using System.Globalization;
+using System.Text;
+using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Experiments.Configuration;
+using Imta.MetaWeight.Experiments.Data;
+using Imta.MetaWeight.Losses;
+using Imta.MetaWeight.Meta;
+
+namespace Imta.MetaWeight.Tests.Experiments.Configuration;
+
+public sealed class ConfigurationLoadingTests
+{
+    private static Settings Parse(string yaml, params string[] sets) =>
+        SettingsLoader.Parse(yaml, "run.yaml", sets.Select(SettingsOverride.Parse));
+
+    private static string Complaint(string yaml, params string[] sets)
+    {
+        var message = FluentActions.Invoking(() => Parse(yaml, sets)).Should().Throw<UsageException>().Which.Message;
+        message.Should().NotContainAny("\n", "\r", "   at ", "Exception");
+        return message;
+    }
+
+    [Theory]
+    [InlineData("")]
+    [InlineData("\n\n")]
+    [InlineData("# only a comment\n")]
+    [InlineData("---\n")]
+    [InlineData("{}")]
+    [InlineData("null")]
+    [InlineData("meta:\ntrain: {}\n")]
+    public void Nothing_means_all_defaults(string yaml) => Parse(yaml).Should().Be(new Settings());
+
+    [Fact]
+    public void Every_kind_of_value_is_read()
+    {
+        var settings = Parse("""
+            name: three        # text
+            seed: 7
+            data:
+              dataset: cifar100
+              root: '/data/with space'
+              trainLimit: 4000
+              testLimit: ~
+              augment: false
+            model:
+              msdnet: {stepMode: even, growthFactors: [1, 2], bottleneckFactors: [1, 2], reduction: 1}
+            meta:
+              centring: mat
+              epsilon: 0
+              q: 1.95
+              optimiser:
+                rate: 1e-3
+            train:
+              milestones:
+                - 5
+                - 9
+              weightDecay: 5.0E-4
+            """);
+
+        settings.Should().Be(new Settings
+        {
+            Name = "three",
+            Seed = 7,
+            Data = new() { Dataset = DatasetKind.Cifar100, Root = "/data/with space", TrainLimit = 4000, Augment = false },
+            Model = new()
+            {
+                Msdnet = new() { StepMode = StepMode.Even, GrowthFactors = [1, 2], BottleneckFactors = [1, 2], Reduction = 1 },
+            },
+            Meta = new() { Centring = Centring.Mat, Epsilon = 0, Q = 1.95, Optimiser = new() { Rate = 1e-3 } },
+            Train = new() { Milestones = [5, 9], WeightDecay = 5e-4 },
+            Phase2 = new() { Milestones = [5, 9], WeightDecay = 5e-4 },
+        });
+    }
+
+    [Fact]
+    public void Phase_two_is_as_phase_one_where_nothing_is_given()
+    {
+        var settings = Parse("train: {batch: 64, rate: 0.1, nesterov: true}\nphase2: {epochs: 5, rate: 0.01}", "train.momentum=0.8");
+
+        settings.Phase2.Should().Be(new Phase2Options { Epochs = 5, Batch = 64, Rate = 0.01, Nesterov = true, Momentum = 0.8 });
+        SettingsLoader.Parse(SettingsWriter.Write(settings), "written").Should().Be(settings, "what was derived is written down");
+    }
+
+    [Fact]
+    public void A_preset_changes_defaults_and_not_what_is_given()
+    {
+        Parse("").Should().Be(Parse("preset: paper"));
+        var published = Parse("preset: published\nmodifiers: {isc: {gradient: stop}}");
+
+        published.Should().Be(new Settings
+        {
+            Preset = Preset.Published,
+            Model = new() { Initialisation = Initialisation.Published },
+            Loss = new() { Ofa = new() { Reduction = DistillationReduction.ElementMean } },
+            Phase2 = new() { FrozenNorm = FrozenNorm.Moving },
+        });
+        Parse("preset: published").Modifiers.Isc.Gradient.Should().Be(TransferGradient.Flow);
+    }
+
+    [Fact]
+    public void Numbers_do_not_depend_on_the_culture()
+    {
+        var before = CultureInfo.CurrentCulture;
+        try
+        {
+            CultureInfo.CurrentCulture = new CultureInfo("") { NumberFormat = { NumberDecimalSeparator = ",", NegativeSign = "~" } };
+            Parse("meta: {q: 0.5}").Meta.Q.Should().Be(0.5);
+            Complaint("meta: {q: -0.5}").Should().Be("run.yaml:1: meta.q is -0.5; it takes a number > 0");
+            Complaint("train: {nesterov: true, dampening: 0.25}").Should().EndWith("they are 0.9 and 0.25");
+            SettingsWriter.Write(new Settings()).Should().Contain("q: 0.75\n");
+        }
+        finally
+        {
+            CultureInfo.CurrentCulture = before;
+        }
+    }
+
+    [Fact]
+    public void An_override_beats_the_file_and_a_later_one_an_earlier_one()
+    {
+        var settings = Parse("meta: {q: 0.5, centring: row}", "meta.q=1.5", " meta.q = 2", "train.milestones=[1, 2, 3]", "meta.centring=mat", "name=null");
+        settings.Meta.Q.Should().Be(2);
+        settings.Meta.Centring.Should().Be(Centring.Mat);
+        settings.Train.Milestones.Should().Equal(1, 2, 3);
+        settings.Name.Should().BeNull();
+    }
+
+    [Theory]
+    [InlineData("/data #1: new")]
+    [InlineData("null")]
+    [InlineData("[a]")]
+    [InlineData("=x=")]
+    public void Text_from_the_command_line_is_taken_as_it_stands(string folder) =>
+        SettingsLoader.Parse("", "run.yaml", [new SettingsOverride("--data", "data.root", folder, IsText: true)]).Data.Root.Should().Be(folder);
+
+    [Theory]
+    [InlineData("meta:\n  epsilom: 1\n", "run.yaml:2: unknown key meta.epsilom; did you mean meta.epsilon?")]
+    [InlineData("meta:\n  Epsilon: 1\n", "run.yaml:2: unknown key meta.Epsilon; did you mean meta.epsilon?")]
+    [InlineData("epsilon: 1\n", "run.yaml:1: unknown key epsilon; did you mean meta.epsilon?")]
+    [InlineData("train:\n  epsilon: 1\n", "run.yaml:2: unknown key train.epsilon; did you mean meta.epsilon?")]
+    [InlineData("rate: 1\n", "run.yaml:1: unknown key rate; did you mean train.rate?")]
+    [InlineData("model:\n  blocks: 3\n", "run.yaml:2: unknown key model.blocks; did you mean model.msdnet.blocks or model.ranet.blocks?")]
+    [InlineData("modifiers:\n  enabled: true\n", "run.yaml:2: unknown key modifiers.enabled; did you mean modifiers.ge.enabled or modifiers.isc.enabled?")]
+    [InlineData("\nmeta:\n\n  optimizer:\n    rate: 1\n", "run.yaml:4: unknown key meta.optimizer; did you mean meta.optimiser?")]
+    [InlineData("trian: {}\n", "run.yaml:1: unknown key trian; did you mean train?")]
+    [InlineData("batchSize: 1\n", "run.yaml:1: unknown key batchSize; did you mean train.batch?")]
+    [InlineData("train:\n  learningRate: 1\n", "run.yaml:2: unknown key train.learningRate; did you mean train.rate?")]
+    [InlineData("train:\n  lr: 1\n", "run.yaml:2: unknown key train.lr; the nearest is train.rate")]
+    [InlineData("data: {imbalances: {type: exp}}\n", "run.yaml:1: unknown key data.imbalances; did you mean data.imbalance?")]
+    [InlineData("meta: {q: 1, <<: {}}", "run.yaml:1: unknown key meta.<<; did you mean meta.q?")]
+    public void An_unknown_key_is_refused_with_the_nearest(string yaml, string message) => Complaint(yaml).Should().Be(message);
+
+    [Theory]
+    [InlineData("meta.epsilom=1", "--set meta.epsilom=1: unknown key meta.epsilom; did you mean meta.epsilon?")]
+    [InlineData("meta.q=0", "--set meta.q=0: meta.q is 0; it takes a number > 0")]
+    [InlineData("meta.q=", "--set meta.q=: meta.q has no value; it takes a number > 0")]
+    [InlineData("meta=1", "--set meta=1: meta is 1; it is a group with the keys enabled, weights, gradient, memory, lookahead, q, objective, epsilon, centring, features, interval, source, perClass, wpn, optimiser")]
+    [InlineData("meta", "--set meta: wanted key=value, such as --set meta.q=0.75")]
+    [InlineData("=1", "--set =1: wanted key=value, such as --set meta.q=0.75")]
+    [InlineData("meta.q={a: 1}", "--set meta.q={a: 1}: wanted one value; text with ': ' needs quotes")]
+    [InlineData("name=#3", "--set name=#3: no value; a value that starts with # needs quotes")]
+    [InlineData("name=*a", "--set name=*a: aliases (*name) are not for configurations; write the value itself")]
+    [InlineData("train.milestones=[1, [2]]", "--set train.milestones=[1, [2]]: the items of the value are single values")]
+    [InlineData("name=a\u001b[2J", "--set name=a\\u001b[2J: the control character U+001B is no text; wanted a configuration")]
+    public void An_override_is_checked_as_the_file_is(string set, string message) => Complaint("", set).Should().Be(message);
+
+    [Fact]
+    public void An_override_that_is_no_yaml_is_refused() =>
+        Complaint("", "train.milestones=[1, 2").Should().StartWith("--set train.milestones=[1, 2: this is no valid YAML: ");
+
+    [Theory]
+    [InlineData("seed: seven", "run.yaml:1: seed is seven; it takes a whole number >= 0")]
+    [InlineData("seed: 1.5", "run.yaml:1: seed is 1.5; it takes a whole number >= 0")]
+    [InlineData("seed: 99999999999", "run.yaml:1: seed is 99999999999; it takes a whole number >= 0")]
+    [InlineData("seed: \"7\"", "run.yaml:1: seed is \"7\"; it takes a whole number >= 0")]
+    [InlineData("seed:", "run.yaml:1: seed has no value; it takes a whole number >= 0")]
+    [InlineData("device: cpus", "run.yaml:1: device is cpus; it takes one of cpu, cuda")]
+    [InlineData("name: a/b", "run.yaml:1: name is a/b; it takes letters, digits, '.', '_', '-', 100 at most, or null")]
+    [InlineData("name: ''", "run.yaml:1: name is \"\"; it takes letters, digits, '.', '_', '-', 100 at most, or null")]
+    [InlineData("meta: {enabled: yes}", "run.yaml:1: meta.enabled is yes; it takes true or false")]
+    [InlineData("meta: {enabled: 'true'}", "run.yaml:1: meta.enabled is \"true\"; it takes true or false")]
+    [InlineData("meta: {centring: Col}", "run.yaml:1: meta.centring is Col; it takes one of col, row, mat")]
+    [InlineData("meta: {centring: 0}", "run.yaml:1: meta.centring is 0; it takes one of col, row, mat")]
+    [InlineData("meta: {gradient: backward}", "run.yaml:1: meta.gradient is backward; it takes one of forward, unrolled, finiteDifference")]
+    [InlineData("model: {msdnet: {stepMode: lin_grow}}", "run.yaml:1: model.msdnet.stepMode is lin_grow; it takes one of even, linGrow")]
+    [InlineData("meta: {q: [1]}", "run.yaml:1: meta.q is [1]; it takes a number > 0")]
+    [InlineData("meta: {q: 1,5}", "run.yaml:1: unknown key meta.5; did you mean meta.q?")]
+    [InlineData("meta:\n  q:\n    p: 1", "run.yaml:2: meta.q is a group of keys; it takes a number > 0")]
+    [InlineData("train: {milestones: 5}", "run.yaml:1: train.milestones is 5; it takes a list of whole numbers >= 1, such as [150, 225]")]
+    [InlineData("train: {milestones: [5, x]}", "run.yaml:1: train.milestones is [5, x]; it takes a list of whole numbers >= 1, such as [150, 225]")]
+    [InlineData("train: {milestones: [5, ]\n }", null)]
+    [InlineData("train: 5", "run.yaml:1: train is 5; it is a group with the keys epochs, batch, rate, schedule, milestones, decay, momentum, dampening, nesterov, weightDecay")]
+    [InlineData("data: {trainLimit: all}", "run.yaml:1: data.trainLimit is all; it takes a whole number >= 1, or null")]
+    public void A_value_of_the_wrong_type_is_refused_with_what_is_wanted(string yaml, string? message)
+    {
+        if (message is null)
+        {
+            Parse(yaml).Train.Milestones.Should().Equal(5);
+        }
+        else
+        {
+            Complaint(yaml).Should().Be(message);
+        }
+    }
+
+    [Theory]
+    [InlineData(".nan")]
+    [InlineData("NaN")]
+    [InlineData(".inf")]
+    [InlineData("Infinity")]
+    [InlineData("∞")]
+    [InlineData("1e999")]
+    [InlineData("-1")]
+    [InlineData("0")]
+    [InlineData("0.0")]
+    [InlineData("-0.0")]
+    [InlineData("1_000")]
+    [InlineData("0x10")]
+    public void Q_takes_a_finite_number_above_zero(string q) => Complaint($"meta:\n  q: {q}").Should().Be($"run.yaml:2: meta.q is {q}; it takes a number > 0");
+
+    [Theory]
+    [InlineData("seed", "-1", ">= 0")]
+    [InlineData("threads", "-1", "[0, 4096]")]
+    [InlineData("data.validation", "-1", ">= 0")]
+    [InlineData("data.testLimit", "0", ">= 1, or null")]
+    [InlineData("model.msdnet.blocks", "0", "[1, 100]")]
+    [InlineData("model.msdnet.reduction", "-0.1", "[0, 1]")]
+    [InlineData("model.msdnet.reduction", "1.01", "[0, 1]")]
+    [InlineData("model.msdnet.growthFactors", "[]", "[1, 64]")]
+    [InlineData("model.msdnet.growthFactors", "[1, 0]", "[1, 64]")]
+    [InlineData("meta.epsilon", "-0.1", ">= 0")]
+    [InlineData("meta.interval", "-1", ">= 0")]
+    [InlineData("meta.wpn.hidden", "0", "[1, 65536]")]
+    [InlineData("meta.optimiser.rate", "0", "> 0")]
+    [InlineData("train.epochs", "0", "[1, 1000000]")]
+    [InlineData("train.batch", "1", "[2, 1000000]")]
+    [InlineData("train.rate", "0", "> 0")]
+    [InlineData("train.milestones", "[0]", ">= 1")]
+    [InlineData("train.decay", "0", "(0, 1]")]
+    [InlineData("train.momentum", "1", "[0, 1)")]
+    [InlineData("train.dampening", "1.5", "[0, 1]")]
+    [InlineData("train.weightDecay", "-1e-4", ">= 0")]
+    [InlineData("export.weightsEvery", "-1", ">= 0")]
+    public void A_value_out_of_range_is_refused_with_the_range(string key, string value, string range) =>
+        Complaint("", $"{key}={value}").Should().StartWith($"--set {key}={value}: {key} is {value}; it takes a ").And.Contain(" " + range);
+
+    [Theory]
+    [InlineData("train:\n  batch: 3\n", "run.yaml:2: train.batch is 3; with meta.enabled it takes 4 at least, because each half needs 2 images")]
+    [InlineData("train:\n  nesterov: true\n  momentum: 0\n", "run.yaml:2: train.nesterov needs train.momentum > 0 and train.dampening 0; they are 0 and 0")]
+    [InlineData("train:\n  nesterov: true\n  dampening: 0.1\n", "run.yaml:2: train.nesterov needs train.momentum > 0 and train.dampening 0; they are 0.9 and 0.1")]
+    [InlineData("train:\n  milestones: [5, 5]\n", "run.yaml:2: train.milestones are [5, 5]; they must ascend")]
+    [InlineData("phase2:\n  epochs: 3\n  milestones: [9, 5]\n", "run.yaml:3: phase2.milestones are [9, 5]; they must ascend")]
+    [InlineData("phase2:\n  epochs: 3\n  batch: 3\n", "run.yaml:3: phase2.batch is 3; with meta.enabled it takes 4 at least, because each half needs 2 images")]
+    [InlineData("phase2:\n  from: runs/a\n", "run.yaml:2: phase2.from is set, but phase2.epochs is 0, so there is no phase II; give phase2.epochs")]
+    [InlineData("meta:\n  gradient: finiteDifference\nmodifiers: {ge: {enabled: true}}\n", "run.yaml:2: meta.gradient finiteDifference cannot see the rescaled gradients of modifiers.ge; take forward or unrolled")]
+    [InlineData("meta: {gradient: finiteDifference}\nmodifiers: {isc: {enabled: true}}\n", "run.yaml:1: meta.gradient finiteDifference cannot see the stopped gradient of modifiers.isc; take forward or unrolled")]
+    [InlineData("model: {ranet: {scaleList: [1, 2, 3, 3]}}\n", "run.yaml:1: model.ranet.scaleList has 4 entries, growthFactors 3, bottleneckFactors 3; all three take one per sub-network")]
+    [InlineData("model:\n  precision: tf32\n", "run.yaml:2: model.precision tf32 is of CUDA's matrix units, and device is cpu; take full, or device cuda")]
+    [InlineData("model: {precision: bf16}\nmeta: {gradient: finiteDifference}\n", "run.yaml:1: model.precision bf16 goes with meta.gradient forward: finiteDifference loses too much to its rounding; take forward, or full")]
+    [InlineData("train:\n  milestones: [9, 5]\n", "run.yaml:2: train.milestones are [9, 5]; they must ascend")]
+    [InlineData(
+        "model:\n  msdnet:\n    bottleneckFactors: [1, 2]\n",
+        "run.yaml:3: model.msdnet.growthFactors has 3 entries, bottleneckFactors 2; both take one per scale")]
+    public void Settings_that_contradict_each_other_are_refused(string yaml, string message) => Complaint(yaml).Should().Be(message);
+
+    [Fact]
+    public void A_contradiction_made_by_an_override_names_the_override() =>
+        Complaint("train:\n  momentum: 0\n", "train.nesterov=true").Should().StartWith("--set train.nesterov=true: train.nesterov needs");
+
+    [Fact]
+    public void A_small_batch_is_enough_without_meta_learning() => Parse("meta: {enabled: false}\ntrain: {batch: 2}").Train.Batch.Should().Be(2);
+
+    [Theory]
+    [InlineData("seed: 1\nname: a\nseed: 2\n", "run.yaml:3: seed stands here a second time; the first is at run.yaml:1")]
+    [InlineData("meta:\n  q: 1\nmeta:\n  q: 1\n", "run.yaml:3: meta stands here a second time; the first is at run.yaml:1")]
+    [InlineData("meta:\n  q: 1\n  'q': 1\n", "run.yaml:3: meta.q stands here a second time; the first is at run.yaml:2")]
+    [InlineData("meta.q: 1\n", "run.yaml:1: meta.q: keys with dots are for --set; in a file the key stands below its group")]
+    [InlineData("meta:\n  q: &a 1\n", "run.yaml:2: anchors (&name) are not for configurations; write the value where it is needed")]
+    [InlineData("&a meta:\n  q: 1\n", "run.yaml:1: anchors (&name) are not for configurations; write the value where it is needed")]
+    [InlineData("meta:\n  q: *a\n", "run.yaml:2: aliases (*name) are not for configurations; write the value itself")]
+    [InlineData("meta: !!map\n  q: 1\n", "run.yaml:1: tags (!name) are not for configurations; write the value alone")]
+    [InlineData("name: !!str 5\n", "run.yaml:1: tags (!name) are not for configurations; write the value alone")]
+    [InlineData("name: ! five\n", "run.yaml:1: tags (!name) are not for configurations; write the value alone")]
+    [InlineData("seed: 1\n---\nseed: 2\n", "run.yaml:2: a second document starts here; a configuration is one document")]
+    [InlineData("- seed\n- 1\n", "run.yaml:1: a configuration is made of lines 'key: value'")]
+    [InlineData("quickstart\n", "run.yaml:1: a configuration is made of lines 'key: value'")]
+    [InlineData("? [seed]\n: 1\n", "run.yaml:1: a key is a single word")]
+    [InlineData("train:\n  milestones:\n  - [1]\n", "run.yaml:3: the items of train.milestones are single values")]
+    [InlineData("a: {a: {a: {a: {a: {a: {a: {a: {a: 1}}}}}}}}}", "run.yaml:1: keys are nested too deeply")]
+    [InlineData("seed: 1\n \tname: a\n", "run.yaml:2: a tab indents this line; YAML takes blanks")]
+    [InlineData("seed: 1\nname: a\0b\n", "run.yaml:2: the control character U+0000 is no text; wanted a configuration")]
+    public void Yaml_that_no_configuration_needs_is_refused(string yaml, string message) => Complaint(yaml).Should().Be(message);
+
+    [Theory]
+    [InlineData("seed: 1\n name: a\n", 2)]
+    [InlineData("meta: {q: 1\n", 2)]
+    [InlineData("seed: 1\nname: \"a\n", 2)]
+    [InlineData("name: \"\\UFFFFFFFF\"\n", 1)]
+    [InlineData("%YAML 9.9\n---\nseed: 1\n", 1)]
+    public void What_is_no_yaml_is_refused_with_its_line(string yaml, int line) => Complaint(yaml).Should().StartWith($"run.yaml:{line}: this is no valid YAML: ");
+
+    [Fact]
+    public void Foreign_text_in_a_message_is_short_and_one_line()
+    {
+        Complaint("\"a\\nb\\e[31m\": 1").Should().StartWith("run.yaml:1: unknown key a\\u000ab\\u001b[31m; ");
+        Complaint($"seed: {new string('x', 500)}").Should().HaveLength("run.yaml:1: seed is …; it takes a whole number >= 0".Length + 100);
+        Complaint($"? {new string('k', 200_000)}\n: 1").Length.Should().BeLessThan(250);
+    }
+
+    [Fact]
+    public void A_hundred_thousand_brackets_neither_crash_nor_hang()
+    {
+        Complaint(new string('[', 100_000)).Should().StartWith("run.yaml:1: ");
+        Complaint(string.Concat(Enumerable.Repeat("{a: ", 100_000))).Should().Be("run.yaml:1: keys are nested too deeply");
+        Complaint("", "name=" + new string('[', 100_000)).Should().StartWith("--set name=[[[");
+    }
+
+    // Deterministic stress: whatever is done to a file, the answer is settings or one line.
+    [Fact]
+    public void A_damaged_file_gives_settings_or_one_line()
+    {
+        const string Pieces = "{}[]:,-#&*!|>'\"%@`?~ \n\t.\\0a9é\u2028";
+        var random = new Random(20);
+        var whole = SettingsWriter.Write(new Settings { Name = "x", Data = new() { Root = "/a \"b\"" } });
+        var refused = 0;
+        for (var round = 0; round < 3000; round++)
+        {
+            var text = new StringBuilder(whole);
+            for (var change = random.Next(1, 4); change > 0; change--)
+            {
+                var at = random.Next(text.Length - 20);
+                _ = random.Next(3) switch
+                {
+                    0 => text.Remove(at, random.Next(1, 20)),
+                    1 => text.Insert(at, Pieces[random.Next(Pieces.Length)]),
+                    _ => text.Insert(at, text.ToString(random.Next(text.Length - 20), 20)),
+                };
+            }
+
+            try
+            {
+                Parse(text.ToString());
+            }
+            catch (UsageException exception)
+            {
+                refused++;
+                exception.Message.Should().StartWith("run.yaml").And.NotContainAny("\n", "\r");
+            }
+        }
+
+        refused.Should().BeInRange(2000, 2999);
+    }
+}

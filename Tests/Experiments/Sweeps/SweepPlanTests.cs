@@ -1,0 +1,141 @@
+using Imta.MetaWeight.Backbones.Kernels;
+using Imta.MetaWeight.Experiments.Configuration;
+using Imta.MetaWeight.Experiments.Data;
+using Imta.MetaWeight.Experiments.Sweeps;
+using Imta.MetaWeight.Tests.Docs;
+
+namespace Imta.MetaWeight.Tests.Experiments.Sweeps;
+
+/// <summary>Sweep files: what they ask for, and how wrong ones are refused.</summary>
+public sealed class SweepPlanTests : IDisposable
+{
+    private readonly TemporaryFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    public static TheoryData<string> Names() => [.. Directory.GetFiles(Sweeps(), "*.yaml").Select(file => Path.GetFileName(file)).Order(StringComparer.Ordinal)];
+
+    [Theory]
+    [MemberData(nameof(Names))]
+    public void A_sweep_of_the_repository_loads_and_compares_three_seeds(string name)
+    {
+        string path = Path.Combine(Sweeps(), name);
+
+        SweepPlan plan = SweepPlan.Load(path, data: "anywhere");
+
+        plan.Runs.Select(run => run.Seed).Distinct().Should().Equal(0, 1, 2);
+        plan.Baselines.Count.Should().BeGreaterThan(0);
+        plan.Runs.Should().OnlyContain(run => run.Settings.Data.Root == Path.GetFullPath("anywhere"));
+        plan.Runs.Where(run => run.Seed == 0).Select(run => run.Settings with { Name = null }).Should().OnlyHaveUniqueItems();
+        File.ReadLines(path).ElementAt(1).Should().Be($"# ./imta sweep configs/sweeps/{name} --data DIR");
+        File.ReadAllText(Path.Combine(Sweeps(), "../../docs/sweeps.md")).Should().Contain(name.StartsWith("ablation-", StringComparison.Ordinal) ? name["ablation".Length..^".yaml".Length] : name);
+    }
+
+    [Theory]
+    [InlineData("none")]
+    [InlineData("ge")]
+    [InlineData("isc")]
+    [InlineData("ofa")]
+    [InlineData("all")]
+    public void The_ablation_of_IMTA_is_that_of_its_configurations(string variant)
+    {
+        Settings expected = SettingsLoader.Load(Path.Combine(Sweeps(), $"../imta/imta-ablation-{variant}.yaml"));
+
+        Settings settings = SweepPlan.Load(Path.Combine(Sweeps(), "imta-ablation.yaml"), data: null).Runs.First(run => run.Variant == variant).Settings;
+
+        if (expected.Phase2.Epochs == 0)
+        {
+            settings = settings with { Phase2 = expected.Phase2 };
+        }
+
+        (settings with { Name = expected.Name }).Should().Be(expected);
+    }
+
+    [Fact]
+    public void A_grid_is_every_combination_of_every_variant()
+    {
+        SweepPlan plan = Load("""
+            seeds: [3, 1]
+            baseline: plain
+            set: {train: {batch: 20}}
+            variants:
+              plain: {meta: {enabled: false}}
+              learned:
+            grid:
+              meta: {q: [0.5, 1]}
+              train: {milestones: ["[1, 2]", "[3]"]}
+            """);
+
+        plan.Variants.Should().Equal(
+            "plain,q=0.5,milestones=1-2", "plain,q=0.5,milestones=3", "plain,q=1,milestones=1-2", "plain,q=1,milestones=3",
+            "learned,q=0.5,milestones=1-2", "learned,q=0.5,milestones=3", "learned,q=1,milestones=1-2", "learned,q=1,milestones=3");
+        plan.Runs.Select(run => run.Seed).Should().Equal([.. Enumerable.Repeat(3, 8), .. Enumerable.Repeat(1, 8)]);
+        plan.Baselines.Should().HaveCount(4);
+        plan.Baselines["learned,q=1,milestones=3"].Should().Be("plain,q=1,milestones=3");
+        Settings settings = plan.Runs[^1].Settings;
+        (settings.Meta.Q, settings.Train.Batch, settings.Meta.Enabled, settings.Seed, $"{settings.Train.Milestones}").Should().Be((1, 20, true, 1, "[3]"));
+        plan.Runs[0].Settings.Meta.Enabled.Should().BeFalse();
+    }
+
+    [Fact]
+    public void One_point_of_a_grid_may_be_the_baseline_of_all_others()
+        => Load("baseline: q=1\ngrid: {meta: {q: [0.5, 1, 2]}}\n").Baselines.Should().Equal(new Dictionary<string, string> { ["q=0.5"] = "q=1", ["q=2"] = "q=1" });
+
+    [Fact]
+    public void Keys_of_one_last_name_are_shown_in_full()
+        => Load("grid: {meta: {optimiser: {rate: [1]}}, train: {rate: [2]}}\n").Variants.Should().Equal("meta.optimiser.rate=1,train.rate=2");
+
+    [Theory]
+    [InlineData("", "")]
+    [InlineData("sedes: [1]", "1: unknown key sedes; a sweep has config, seeds, baseline, set, variants, grid")]
+    [InlineData("seeds: [1, 1]", "1: seeds is [1, 1]; it takes a list of different whole numbers from 0, such as [0, 1, 2]")]
+    [InlineData("seeds: [-1]", "it takes a list of different whole numbers")]
+    [InlineData("seeds: []", "it takes a list of different whole numbers")]
+    [InlineData("seeds: {a: 1}", "it takes a list of different whole numbers")]
+    [InlineData("baseline: other", "1: there is no variant other; there are all")]
+    [InlineData("baseline: [a]", "1: baseline is [a]; it takes one name")]
+    [InlineData("config: missing.yaml", "missing.yaml: there is no such configuration file")]
+    [InlineData("set: {meta: {qq: 1}}", "1: unknown key meta.qq; did you mean meta.q?")]
+    [InlineData("variants: {a: {meta: {q: -1}}}", "1: meta.q is -1; it takes a number > 0")]
+    [InlineData("variants: {a: 3}", "1: variants.a is 3; it takes settings as a configuration has them")]
+    [InlineData("variants: {a/b: {meta: {q: 1}}}", "a variant is called a/b; a name starts with a letter or digit")]
+    [InlineData("variants: [a, b]", "1: variants is [a, b]; it takes settings as a configuration has them")]
+    [InlineData("variants: 3", "1: variants is 3; it takes settings")]
+    [InlineData("set: {seed: 7}", "1: a sweep's seeds stand at its key seeds, not among settings")]
+    [InlineData("variants: {a: {name: b}}", "1: a sweep names its runs itself, after their variants; leave name out")]
+    [InlineData("grid: {seed: [5, 6]}", "1: a sweep's seeds stand at its key seeds")]
+    [InlineData("variants: {..: }", "keys with dots are for --set")]
+    [InlineData("grid: {meta: {q: 1}}", "1: grid.meta.q is 1; it takes a list of values, such as [0.5, 1]")]
+    [InlineData("grid: {meta: {q: []}}", "1: grid.meta.q is []; it takes a list of values")]
+    [InlineData("grid: {meta: {q: [1, 1]}}", "two variants are called q=1; give other values")]
+    [InlineData("grid: {meta: {q: [a]}}", "1: meta.q is a; it takes a number > 0")]
+    [InlineData("a: &b 1", "anchors")]
+    [InlineData("- 1", "a configuration is made of lines 'key: value'")]
+    public void A_wrong_file_is_one_line(string yaml, string problem)
+    {
+        Action load = () => Load(yaml);
+        if (problem.Length == 0)
+        {
+            load.Should().NotThrow();
+        }
+        else
+        {
+            load.Should().Throw<UsageException>().Which.Message.Should().Contain(problem).And.NotContain("\n");
+        }
+    }
+
+    [Fact]
+    public void Too_many_runs_are_refused_before_they_are_made()
+        => FluentActions.Invoking(() => Load($"grid: {{meta: {{q: [{Numbers(200)}], epsilon: [{Numbers(200)}], interval: [{Numbers(200)}], wpn: {{hidden: [{Numbers(200)}], layers: [{Numbers(200)}]}}}}}}\n"))
+            .Should().Throw<UsageException>().WithMessage("*asks for 320000000000 runs; 10000 at most");
+
+    private static string Numbers(int count) => string.Join(", ", Enumerable.Range(1, count));
+
+    private static string Sweeps() => Path.Combine(MarkdownPage.Repository(), "configs/sweeps");
+
+    private SweepPlan Load(string yaml)
+    {
+        File.WriteAllText(_folder.In("sweep.yaml"), yaml);
+        return SweepPlan.Load(_folder.In("sweep.yaml"), data: null);
+    }
+}
