@@ -30,7 +30,7 @@ internal sealed partial record TimingRow
     public required int Epoch { get; init; }
     [CsvColumn("train_seconds"), Description("training, data included")]
     public required double TrainSeconds { get; init; }
-    [CsvColumn("train_images_per_second"), Description("training images by that time")]
+    [CsvColumn("train_images_per_second"), Description("training images per second of training")]
     public required double TrainImagesPerSecond { get; init; }
     [CsvColumn("validation_seconds"), Description("validation")]
     public required double ValidationSeconds { get; init; }
@@ -75,7 +75,7 @@ internal sealed partial record WeightRow
     public required int Exit { get; init; }
     [CsvColumn("loss"), Description("plain cross-entropy before its half batch's update")]
     public required float Loss { get; init; }
-    [CsvColumn("confidence"), Description("largest softmax probability, then")]
+    [CsvColumn("confidence"), Description("largest softmax probability before this update")]
     public required float Confidence { get; init; }
     [CsvColumn("weight"), Description("in the real update; 1 in plain training")]
     public required float Weight { get; init; }

@@ -62,9 +62,9 @@ internal sealed partial record DynamicRow
     public required int Exit { get; init; }
     [CsvColumn("threshold"), Description("images leave from this confidence on; empty: none leaves; 0 at the last exit")]
     public required float? Threshold { get; init; }
-    [CsvColumn("validation_share"), Description("of the validation images, leaves here")]
+    [CsvColumn("validation_share"), Description("share of the validation images that leaves here")]
     public required double ValidationShare { get; init; }
-    [CsvColumn("test_share"), Description("of the test images, leaves here")]
+    [CsvColumn("test_share"), Description("share of the test images that leaves here")]
     public required double TestShare { get; init; }
     [CsvColumn("test_accuracy_leaving"), Description("on the test images that leave here; empty if none does")]
     public required double? TestAccuracyLeaving { get; init; }
@@ -88,7 +88,7 @@ internal sealed partial record ExitRow
     public required int Exit { get; init; }
     [CsvColumn("samples"), Description("test images of these classes")]
     public required int Samples { get; init; }
-    [CsvColumn("share"), Description("of them, leaves here")]
+    [CsvColumn("share"), Description("share of them that leaves here")]
     public required double Share { get; init; }
     [CsvColumn("accuracy_leaving"), Description("on those that leave here; empty if none does")]
     public required double? AccuracyLeaving { get; init; }

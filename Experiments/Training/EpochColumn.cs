@@ -45,7 +45,7 @@ public sealed partial class EpochColumn
         new("phase", "2 in IMTA's phase II, else 1", at => at.Phase),
         new("exit", "from 1", at => at.Exit),
         new("rate", "learning rate of the backbone at the epoch's first batch", at => at.Rate),
-        new("meta_rate", "of the WPN", at => at.MetaRate),
+        new("meta_rate", "learning rate of the WPN there; empty without one", at => at.MetaRate),
         new("train_loss", "mean plain cross-entropy of the augmented training samples, each at its batch's parameters",
             at => at.Samples.Mean, half => half.CrossEntropies),
         new("train_weighted_loss", "mean of weight times training loss (with what `loss` sets), which the backbone minimises",

@@ -4,7 +4,6 @@ using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Evaluation;
-using Imta.MetaWeight.Experiments.Runs;
 using Imta.MetaWeight.Experiments.Training.Distributed;
 using Imta.MetaWeight.Meta;
 

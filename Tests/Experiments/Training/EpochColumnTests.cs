@@ -24,7 +24,7 @@ public sealed class EpochColumnTests : IDisposable
         using var stop = new CancellationTokenSource();
         int halves = 0;
 
-        Train("parts", ranks, With(_ => Count(ref halves, ranks, stop)), stop.Token).Should().Be(Interruption.ExitCode);
+        Train("parts", ranks, With(_ => Count(ref halves, ranks, stop)), stop: stop.Token).Should().Be(Interruption.ExitCode);
         File.ReadLines(_folder.In("parts", "epochs.csv")).Should().HaveCount(1 + 2, "the second epoch is not done");
         Train("parts", ranks, With(_ => { }), resumes: true).Should().Be(0);
 
@@ -43,7 +43,7 @@ public sealed class EpochColumnTests : IDisposable
     {
         using var stop = new CancellationTokenSource();
         int halves = 0;
-        Train("run", 1, With(_ => Count(ref halves, 1, stop)), stop.Token);
+        Train("run", 1, With(_ => Count(ref halves, 1, stop)), stop: stop.Token);
         string[] before = RunFiles.Tables(_folder.In("run"));
 
         Action resume = () => Train("run", 1, EpochColumn.Defaults, resumes: true);
@@ -72,12 +72,12 @@ public sealed class EpochColumnTests : IDisposable
         }
     }
 
-    private int Train(string run, int ranks, IReadOnlyList<EpochColumn> columns, CancellationToken stop = default, bool resumes = false)
+    private int Train(string run, int ranks, IReadOnlyList<EpochColumn> columns, bool resumes = false, CancellationToken stop = default)
     {
         string[] set = [.. ImtaProcess.Tiny.Where(argument => argument.Contains('=')), "threads=1", $"processes={ranks}"];
         int Run(Replicas all) => new RunStart(new RankStart(all, null, []), new HashSet<CheckName>(), null, stop) { Columns = columns }.Run(resumes
             ? new ResumedRun(_folder.In(run), () => { })
             : new NewRun(() => SettingsLoader.Parse("", "the test", set.Select(SettingsOverride.Parse)), _folder.In(run), replace: false));
-        return ranks == 1 ? Run(Replicas.Alone) : ThreadGroup.Run(ranks, Run)[0];
+        return ranks == 1 ? Run(Replicas.Alone) : ThreadGroup.Run(ranks, Run, stop: stop)[0];
     }
 }
