@@ -23,15 +23,17 @@ internal sealed partial record SweepRunRow
 [CsvRecord]
 internal sealed partial record SummaryRow
 {
+    private const string Quantity = "the quantity", Interval = "95 % confidence interval of the mean, by Student's t";
+
     [CsvColumn("variant"), Description("name in the sweep")]
     public required string Variant { get; init; }
-    [CsvColumn("metric"), Description("the quantity")]
+    [CsvColumn("metric"), Description(Quantity)]
     public required string Metric { get; init; }
-    [CsvColumn("exit"), Description("its exit")]
+    [CsvColumn("exit"), Description(Quantity)]
     public required int? Exit { get; init; }
-    [CsvColumn("classes"), Description("its group of classes")]
+    [CsvColumn("classes"), Description(Quantity)]
     public required string? Classes { get; init; }
-    [CsvColumn("p"), Description("its budget")]
+    [CsvColumn("p"), Description(Quantity)]
     public required int? P { get; init; }
     [CsvColumn("n"), Description("runs")]
     public required int N { get; init; }
@@ -39,9 +41,9 @@ internal sealed partial record SummaryRow
     public required double Mean { get; init; }
     [CsvColumn("std"), Description("standard deviation (n - 1); empty for one run, as the next two")]
     public required double? Std { get; init; }
-    [CsvColumn("low"), Description("lower end of the mean's 95 % confidence interval, by Student's t")]
+    [CsvColumn("low"), Description(Interval)]
     public required double? Low { get; init; }
-    [CsvColumn("high"), Description("upper end")]
+    [CsvColumn("high"), Description(Interval)]
     public required double? High { get; init; }
 }
 
@@ -49,38 +51,43 @@ internal sealed partial record SummaryRow
 [CsvRecord]
 internal sealed partial record ComparisonRow
 {
+    private const string Quantity = "as in `summary.csv`", Runs = "runs of both", Interval = "its 95 % confidence interval, by Welch's t";
+    private const string Welch
+        = "Welch's t-test: statistic, degrees of freedom, two-sided p, uncorrected; empty if a side has one run or nothing varies";
+    private const string Paired = "t-test of the differences per seed, empty for fewer than two or all equal";
+
     [CsvColumn("variant"), Description("name in the sweep")]
     public required string Variant { get; init; }
     [CsvColumn("baseline"), Description("what it is compared with")]
     public required string Baseline { get; init; }
-    [CsvColumn("metric"), Description("the quantity")]
+    [CsvColumn("metric"), Description(Quantity)]
     public required string Metric { get; init; }
-    [CsvColumn("exit"), Description("its exit")]
+    [CsvColumn("exit"), Description(Quantity)]
     public required int? Exit { get; init; }
-    [CsvColumn("classes"), Description("its group of classes")]
+    [CsvColumn("classes"), Description(Quantity)]
     public required string? Classes { get; init; }
-    [CsvColumn("p"), Description("its budget")]
+    [CsvColumn("p"), Description(Quantity)]
     public required int? P { get; init; }
-    [CsvColumn("n"), Description("runs of the variant")]
+    [CsvColumn("n"), Description(Runs)]
     public required int N { get; init; }
-    [CsvColumn("baseline_n"), Description("runs of the baseline")]
+    [CsvColumn("baseline_n"), Description(Runs)]
     public required int BaselineN { get; init; }
     [CsvColumn("difference"), Description("of the means, variant minus baseline")]
     public required double Difference { get; init; }
-    [CsvColumn("low"), Description("lower end of its 95 % confidence interval, by Welch's t")]
+    [CsvColumn("low"), Description(Interval)]
     public required double? Low { get; init; }
-    [CsvColumn("high"), Description("upper end")]
+    [CsvColumn("high"), Description(Interval)]
     public required double? High { get; init; }
-    [CsvColumn("welch_t"), Description("statistic of Welch's t-test; empty if a side has one run or nothing varies")]
+    [CsvColumn("welch_t"), Description(Welch)]
     public required double? WelchT { get; init; }
-    [CsvColumn("welch_df"), Description("its degrees of freedom")]
+    [CsvColumn("welch_df"), Description(Welch)]
     public required double? WelchDf { get; init; }
-    [CsvColumn("welch_p"), Description("its two-sided p, uncorrected")]
+    [CsvColumn("welch_p"), Description(Welch)]
     public required double? WelchP { get; init; }
     [CsvColumn("paired_n"), Description("seeds that both have")]
     public required int PairedN { get; init; }
-    [CsvColumn("paired_t"), Description("statistic of the t-test on differences per seed; empty if undefined")]
+    [CsvColumn("paired_t"), Description(Paired)]
     public required double? PairedT { get; init; }
-    [CsvColumn("paired_p"), Description("its two-sided p")]
+    [CsvColumn("paired_p"), Description(Paired)]
     public required double? PairedP { get; init; }
 }

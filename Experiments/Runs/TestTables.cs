@@ -54,6 +54,9 @@ internal sealed partial record AnytimeRow
 [CsvRecord]
 internal sealed partial record DynamicRow
 {
+    private const string Leaving = "share of the images that leaves here", Overall = "of all images, each where it leaves";
+    private const string Cost = "mean MACs per image";
+
     [CsvColumn("p"), Description("the budget")]
     public required int P { get; init; }
     [CsvColumn("q"), Description("p/20")]
@@ -62,19 +65,19 @@ internal sealed partial record DynamicRow
     public required int Exit { get; init; }
     [CsvColumn("threshold"), Description("images leave from this confidence on; empty: none leaves; 0 at the last exit")]
     public required float? Threshold { get; init; }
-    [CsvColumn("validation_share"), Description("share of the validation images that leaves here")]
+    [CsvColumn("validation_share"), Description(Leaving)]
     public required double ValidationShare { get; init; }
-    [CsvColumn("test_share"), Description("share of the test images that leaves here")]
+    [CsvColumn("test_share"), Description(Leaving)]
     public required double TestShare { get; init; }
     [CsvColumn("test_accuracy_leaving"), Description("on the test images that leave here; empty if none does")]
     public required double? TestAccuracyLeaving { get; init; }
-    [CsvColumn("validation_accuracy"), Description("of all validation images, each where it leaves")]
+    [CsvColumn("validation_accuracy"), Description(Overall)]
     public required double ValidationAccuracy { get; init; }
-    [CsvColumn("test_accuracy"), Description("of all test images, each where it leaves")]
+    [CsvColumn("test_accuracy"), Description(Overall)]
     public required double TestAccuracy { get; init; }
-    [CsvColumn("validation_macs"), Description("mean MACs per validation image")]
+    [CsvColumn("validation_macs"), Description(Cost)]
     public required double ValidationMacs { get; init; }
-    [CsvColumn("test_macs"), Description("mean MACs per test image")]
+    [CsvColumn("test_macs"), Description(Cost)]
     public required double TestMacs { get; init; }
 }
 
@@ -82,7 +85,7 @@ internal sealed partial record DynamicRow
 [CsvRecord]
 internal sealed partial record ExitRow
 {
-    [CsvColumn("classes"), Description("`all`, or a third of the classes: `head`, `medium`, `tail`")]
+    [CsvColumn("classes"), Description("`all`; if the largest class has at least twice the smallest's images, also thirds: `head`, `medium`, `tail`")]
     public required string Classes { get; init; }
     [CsvColumn("exit"), Description("from 1")]
     public required int Exit { get; init; }
@@ -134,9 +137,11 @@ internal sealed partial record ClassRow
 [CsvRecord]
 internal sealed partial record CorrelationRow
 {
-    [CsvColumn("exit_a"), Description("the earlier exit")]
+    private const string Pair = "two exits, the earlier first";
+
+    [CsvColumn("exit_a"), Description(Pair)]
     public required int ExitA { get; init; }
-    [CsvColumn("exit_b"), Description("the later exit")]
+    [CsvColumn("exit_b"), Description(Pair)]
     public required int ExitB { get; init; }
     [CsvColumn("spearman"), Description("rank correlation of their confidences (IMTA, Figure 7); empty if one's are all equal")]
     public required double? Spearman { get; init; }
@@ -164,6 +169,9 @@ internal sealed partial record PredictionRow
 [CsvRecord]
 internal sealed partial record LatencyRow
 {
+    private const string Time = "time per batch, ms: median, 95th percentile, mean";
+    private const string OnTest = "on the test set, as in `anytime.csv` and `dynamic.csv`";
+
     [CsvColumn("kind"), Description("`anytime`: one exit answers all images; `dynamic`: each leaves by a budget's thresholds")]
     public required string Kind { get; init; }
     [CsvColumn("batch"), Description("batch size: 1, or `--batch` (at most all test images)")]
@@ -172,17 +180,17 @@ internal sealed partial record LatencyRow
     public required int? Exit { get; init; }
     [CsvColumn("p"), Description("the budget of `dynamic`")]
     public required int? P { get; init; }
-    [CsvColumn("accuracy"), Description("on the test set, as in `anytime.csv` and `dynamic.csv`")]
+    [CsvColumn("accuracy"), Description(OnTest)]
     public required double Accuracy { get; init; }
-    [CsvColumn("macs"), Description("mean MACs per image")]
+    [CsvColumn("macs"), Description(OnTest)]
     public required double Macs { get; init; }
     [CsvColumn("batches"), Description("measurements")]
     public required int Batches { get; init; }
-    [CsvColumn("median_ms"), Description("median time per batch, ms")]
+    [CsvColumn("median_ms"), Description(Time)]
     public required double MedianMs { get; init; }
-    [CsvColumn("p95_ms"), Description("its 95th percentile")]
+    [CsvColumn("p95_ms"), Description(Time)]
     public required double P95Ms { get; init; }
-    [CsvColumn("mean_ms"), Description("its mean")]
+    [CsvColumn("mean_ms"), Description(Time)]
     public required double MeanMs { get; init; }
     [CsvColumn("images_per_second"), Description("by the mean")]
     public required double ImagesPerSecond { get; init; }

@@ -7,6 +7,10 @@ namespace Imta.MetaWeight.Experiments.Training;
 /// <summary>A column of <c>epochs.csv</c>: its name, its meaning, and its value at each exit after an epoch.</summary>
 public sealed partial class EpochColumn
 {
+    private const string Rates = "learning rates of backbone and WPN at the epoch's first batch";
+    private const string HeldOut = "plain cross-entropy and accuracy on the held-out images, not augmented, after the epoch";
+    private const string Weights = "of the training samples' weights: mean and population standard deviation";
+
     /// <param name="name">The header, in snake_case, unique; in checkpoints the name of the sums of <paramref name="samples"/>.</param>
     /// <param name="meaning">What it is, for <c>docs/files.md</c>.</param>
     /// <param name="value">Its value at an exit after an epoch; null: an empty field.</param>
@@ -44,20 +48,21 @@ public sealed partial class EpochColumn
         new("epoch", "of the run; IMTA's phase II continues the count", at => at.Epoch),
         new("phase", "2 in IMTA's phase II, else 1", at => at.Phase),
         new("exit", "from 1", at => at.Exit),
-        new("rate", "learning rate of the backbone at the epoch's first batch", at => at.Rate),
-        new("meta_rate", "learning rate of the WPN there; empty without one", at => at.MetaRate),
+        new("rate", Rates, at => at.Rate),
+        new("meta_rate", Rates, at => at.MetaRate),
         new("train_loss", "mean plain cross-entropy of the augmented training samples, each at its batch's parameters",
             at => at.Samples.Mean, half => half.CrossEntropies),
-        new("train_weighted_loss", "mean of weight times training loss (with what `loss` sets), which the backbone minimises",
+        new("train_weighted_loss", "mean of weight times training loss (all of `loss`), which the backbone minimises",
             at => at.Samples.Mean, half => half.Losses.to_type(float64) * half.Weights.to_type(float64)),
         new("train_accuracy", "on the same samples", at => at.Samples.Mean, half => half.Correct),
-        new("validation_loss", "plain cross-entropy on the held-out images, not augmented, after the epoch", at => at.ValidationLoss),
-        new("validation_accuracy", "on the same images", at => at.ValidationAccuracy),
+        new("validation_loss", HeldOut, at => at.ValidationLoss),
+        new("validation_accuracy", HeldOut, at => at.ValidationAccuracy),
         new("meta_loss", "meta objective after the lookahead, summed over exits; mean over half batches with a WPN update",
             at => at.Samples.Mean, half => half.Objective?.view(1, 1)),
-        new("weight_mean", "of the training samples' weights", at => at.Samples.Mean, half => half.Weights),
-        new("weight_std", "their population standard deviation", at => at.Samples.StandardDeviation, half => half.Weights),
-        new("skipped_batches", "skipped for a NaN or infinite loss or gradient (`run.skipNonFinite`); the other columns omit them",
+        new("weight_mean", Weights, at => at.Samples.Mean, half => half.Weights),
+        new("weight_std", Weights, at => at.Samples.StandardDeviation, half => half.Weights),
+        new("skipped_batches",
+            "skipped for a NaN or infinite loss or gradient (`--skip-nonfinite`, `run.skipNonFinite`), not in the other columns",
             at => at.SkippedBatches),
     ];
 

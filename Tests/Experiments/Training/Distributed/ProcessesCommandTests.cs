@@ -42,7 +42,8 @@ public sealed partial class ProcessesCommandTests : IDisposable
         {
             interrupted.WaitUntil(() => File.Exists(In("killed", "epochs.csv")));
             interrupted.Interrupt();
-            interrupted.End().Code.Should().NotBe(0);
+            ImtaProcess.Result result = interrupted.End();
+            result.Code.Should().NotBe(0, result.All);
         }
 
         using (ImtaProcess killed = Launch(launcher, ["train", "--resume", "killed"]))
