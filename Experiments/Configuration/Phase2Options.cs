@@ -1,9 +1,7 @@
 using System.ComponentModel;
 using System.ComponentModel.DataAnnotations;
 using Imta.MetaWeight.Backbones.Exits;
-using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Meta.Optimisers;
-using Imta.MetaWeight.Meta;
 
 namespace Imta.MetaWeight.Experiments.Configuration;
 

@@ -1,10 +1,8 @@
 using System.ComponentModel.DataAnnotations;
 using System.Globalization;
 using Imta.MetaWeight.Backbones.Exits;
-using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Meta.Gradients;
 using Imta.MetaWeight.Meta.Optimisers;
-using Imta.MetaWeight.Meta;
 
 namespace Imta.MetaWeight.Experiments.Configuration;
 

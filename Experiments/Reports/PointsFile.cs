@@ -27,7 +27,7 @@ internal static class PointsFile
             throw new UsageException($"there is no file {Terminal.OneLine(file)}; --points takes a CSV file with the columns name, macs, accuracy");
         }
 
-        IReadOnlyList<PointRow> rows = SavedTable.Read<PointRow>(file);
+        IReadOnlyList<PointRow> rows = CsvTable.Read<PointRow>(file);
         if (rows.Count == 0)
         {
             throw new UsageException($"{file} has no points; wanted a line 'name,macs,accuracy' and one for each network");

@@ -36,7 +36,7 @@ internal sealed partial class ReportedRun
 
     public string Seed => Config.GetValueOrDefault("seed", "0");
 
-    public IReadOnlyList<EpochRow> Epochs => Table<EpochRow>(_folder.Epochs);
+    public IReadOnlyList<SavedEpoch> Epochs => Table<SavedEpoch>(_folder.Epochs);
 
     public IReadOnlyList<AnytimeRow> Anytime => Table<AnytimeRow>(_folder.Test.Anytime);
 
@@ -67,7 +67,7 @@ internal sealed partial class ReportedRun
     {
         if (!_tables.TryGetValue(file, out object? rows))
         {
-            _tables[file] = rows = SavedTable.Read<T>(file);
+            _tables[file] = rows = CsvTable.Read<T>(file);
         }
 
         return (IReadOnlyList<T>)rows;

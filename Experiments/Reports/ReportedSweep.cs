@@ -12,11 +12,11 @@ internal sealed class ReportedSweep(SweepFolder folder)
 
     public string Name => Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(Folder)));
 
-    public IReadOnlyList<SweepRunRow> Runs { get; } = SavedTable.Read<SweepRunRow>(folder.Runs);
+    public IReadOnlyList<SweepRunRow> Runs { get; } = CsvTable.Read<SweepRunRow>(folder.Runs);
 
-    public IReadOnlyList<SummaryRow> Summary { get; } = SavedTable.Read<SummaryRow>(folder.Summary);
+    public IReadOnlyList<SummaryRow> Summary { get; } = CsvTable.Read<SummaryRow>(folder.Summary);
 
-    public IReadOnlyList<ComparisonRow> Comparison { get; } = SavedTable.Read<ComparisonRow>(folder.Comparison);
+    public IReadOnlyList<ComparisonRow> Comparison { get; } = CsvTable.Read<ComparisonRow>(folder.Comparison);
 
     /// <summary>Its variants, of which a run is done at least.</summary>
     public IEnumerable<Entry> Variants() => Runs.Where(row => row.State == SweepFolder.Done).GroupBy(row => row.Variant)

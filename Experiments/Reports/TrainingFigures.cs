@@ -13,7 +13,8 @@ internal static class TrainingFigures
         all, "train-loss", "Training loss", "An exit's mean cross-entropy on the training images in each epoch",
         new Axis("training loss, nats", "number"), row => row.TrainLoss, "epochs.csv, which is written with a run's first epoch");
 
-    private static Block Curves(IReadOnlyList<Entry> all, string id, string title, string what, Axis axis, Func<EpochRow, double?> value, string needed)
+    private static Block Curves(
+        IReadOnlyList<Entry> all, string id, string title, string what, Axis axis, Func<SavedEpoch, double?> value, string needed)
         => FigureOrNote.Of(all, entry => entry.Runs.Any(run => run.Epochs.Any(row => value(row) is not null)), needed, entries => new Figure(
             id, title, $"{what} (epochs.csv{Means.Words(entries)}).", "lines", new Axis("epoch", "whole"), axis,
             [.. ExitChoice.UpTo(entries.SelectMany(entry => entry.Runs).Max(LastExit) ?? 0).Select(exit => new View(
@@ -28,7 +29,7 @@ internal static class TrainingFigures
 
     private static int? LastExit(ReportedRun run) => run.Epochs.Max(row => (int?)row.Exit);
 
-    private static IReadOnlyList<Point> CurveOf(Entry entry, ExitChoice exit, Func<EpochRow, double?> value) => Means.Curve(entry, run =>
+    private static IReadOnlyList<Point> CurveOf(Entry entry, ExitChoice exit, Func<SavedEpoch, double?> value) => Means.Curve(entry, run =>
     {
         int chosen = exit.Of(LastExit(run) ?? 0);
         return run.Epochs.Where(row => row.Exit == chosen).Select(row => new Value(row.Epoch, row.Epoch, value(row) ?? double.NaN));

@@ -1,9 +1,13 @@
 using System.Globalization;
+using System.Reflection;
 using CsvHelper;
 
 namespace Imta.MetaWeight.Experiments.Runs;
 
-/// <summary>CSV as every table here has it: snake_case headers, commas, invariant culture, <c>\n</c>.</summary>
+/// <summary>
+/// CSV files: written with snake_case headers, commas, invariant culture and <c>\n</c>; read also with <c>\r\n</c>, with further columns and
+/// in another order.
+/// </summary>
 internal static class CsvTable
 {
     private static readonly CsvWriterOptions Written = new()
@@ -14,7 +18,7 @@ internal static class CsvTable
         Quoting = CsvQuoting.WhenNeededOrWhitespace,
     };
 
-    /// <summary>The reader's own defaults guess the separator and mend what is damaged: a torn table would be read as another one.</summary>
+    /// <summary>The reader's defaults guess the separator and mend what is damaged: a torn table would be read as another one.</summary>
     private static readonly CsvReaderOptions Accepted = new()
     {
         Separator = ',',
@@ -25,36 +29,57 @@ internal static class CsvTable
     };
 
     /// <summary>A whole table, in place of what was there.</summary>
-    public static void Write<T>(string path, IEnumerable<T> rows) => AtomicFile.Write(path, stream => WriteTo(stream, rows, header: true));
-
-    /// <summary>The rows of a table.</summary>
-    public static IReadOnlyList<T> Read<T>(string path)
-    {
-        using CsvReader csv = Open(path);
-        return Rows<T>(csv);
-    }
-
-    /// <summary>A table, from its start.</summary>
-    public static CsvReader Open(string path) => CsvReader.Create(File.OpenRead(path), Accepted);
-
-    /// <summary>The rows of a table that was opened; none where the file is empty.</summary>
-    /// <exception cref="KeyNotFoundException">It lacks a column.</exception>
-    /// <exception cref="CsvFormatException">A line is damaged, or holds another kind of value.</exception>
-    public static IReadOnlyList<T> Rows<T>(CsvReader csv)
-    {
-        csv.ReadHeader();
-        return csv.Headers.Count == 0 ? [] : [.. csv.GetRecords<T>()];
-    }
+    public static void Write<T>(string path, IEnumerable<T> rows) => AtomicFile.Write(path, stream => WriteTo(stream, rows));
 
     /// <summary>More rows at the end of a table, which starts with its header.</summary>
-    public static void Append<T>(string path, IEnumerable<T> rows)
+    public static void Append<T>(string path, IEnumerable<T> rows) => AppendTo(path, stream => WriteTo(stream, rows));
+
+    /// <summary>More rows at the end of a table of numbers, which starts with its header.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="header">The names of the columns.</param>
+    /// <param name="rows">A value per column; null: an empty field.</param>
+    public static void Append(string path, IEnumerable<string> header, IEnumerable<double?[]> rows) => AppendTo(path, stream =>
     {
-        using var stream = new FileStream(path, FileMode.Append);
-        WriteTo(stream, rows, header: stream.Position == 0);
-        stream.Flush(flushToDisk: true);
+        using var csv = CsvWriter.Create(stream, Written, leaveOpen: true);
+        if (stream.Position == 0)
+        {
+            WriteLine(header, csv.WriteField);
+        }
+
+        foreach (double?[] row in rows)
+        {
+            WriteLine(row, value => csv.WriteField(value));
+        }
+
+        void WriteLine<T>(IEnumerable<T> fields, Action<T> write)
+        {
+            foreach (T field in fields)
+            {
+                write(field);
+            }
+
+            csv.EndRecord();
+        }
+    });
+
+    /// <summary>The names of the columns of a table that this program wrote; null: there is no such file, or it is empty.</summary>
+    public static string[]? Header(string path) => File.Exists(path) ? File.ReadLines(path).FirstOrDefault()?.Split(',') : null;
+
+    /// <summary>The rows; none where there is no such file.</summary>
+    /// <exception cref="UsageException">It is damaged, or cannot be read: the message names file and line.</exception>
+    public static IReadOnlyList<T> Read<T>(string path)
+    {
+        try
+        {
+            return File.Exists(path) ? Rows<T>(path) : [];
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new UsageException($"{Terminal.OneLine(path)} cannot be read ({e.Message.ReplaceLineEndings(" ").TrimEnd('.')})", e);
+        }
     }
 
-    /// <summary>Drops what a later moment than <paramref name="epoch"/> wrote; the first column is the epoch, and a torn last line goes too.</summary>
+    /// <summary>Drops the rows after <paramref name="epoch"/>, which the first column is, and a torn last line.</summary>
     public static void KeepThrough(string path, int epoch)
     {
         if (!File.Exists(path))
@@ -62,17 +87,24 @@ internal static class CsvTable
             return;
         }
 
-        string text = File.ReadAllText(path);
+        string text = File.ReadAllText(path).ReplaceLineEndings("\n");
         string[] whole = text[..(text.LastIndexOf('\n') + 1)].Split('\n', StringSplitOptions.RemoveEmptyEntries);
         IEnumerable<string> kept = whole.Where((line, number) => number == 0
             || (int.TryParse(line.Split(',')[0], NumberStyles.None, CultureInfo.InvariantCulture, out int of) && of <= epoch));
         AtomicFile.WriteText(path, string.Concat(kept.Select(line => line + "\n")));
     }
 
-    private static void WriteTo<T>(Stream stream, IEnumerable<T> rows, bool header)
+    private static void AppendTo(string path, Action<Stream> write)
+    {
+        using var stream = new FileStream(path, FileMode.Append);
+        write(stream);
+        stream.Flush(flushToDisk: true);
+    }
+
+    private static void WriteTo<T>(Stream stream, IEnumerable<T> rows)
     {
         using var csv = CsvWriter.Create(stream, Written, leaveOpen: true);
-        if (header)
+        if (stream.Position == 0)
         {
             csv.WriteHeader<T>();
         }
@@ -82,4 +114,37 @@ internal static class CsvTable
             csv.WriteRecord(row);
         }
     }
+
+    private static IReadOnlyList<T> Rows<T>(string path)
+    {
+        using CsvReader csv = CsvReader.Create(File.OpenRead(path), Accepted);
+        try
+        {
+            csv.ReadHeader();
+            return csv.Headers.Count == 0 ? [] : [.. csv.GetRecords<T>()];
+        }
+        catch (KeyNotFoundException e)
+        {
+            string missing = string.Join(", ", Required(typeof(T)).Where(column => !csv.TryGetFieldIndex(column, out _)));
+            throw new UsageException(
+                $"{Terminal.OneLine(path)}: it has no column {missing}; wanted a comma-separated table with a header", e);
+        }
+        catch (CsvFormatException e)
+        {
+            throw new UsageException(FormattableString.Invariant($"{Terminal.OneLine(path)}, line {e.LineNumber}: {Problem(csv, e)}"), e);
+        }
+    }
+
+    private static IEnumerable<string> Required(Type row) => row.GetProperties()
+        .Select(property => property.GetCustomAttribute<CsvColumnAttribute>())
+        .Where(column => column is { Optional: false })
+        .Select(column => column!.Name!);
+
+    private static string Problem(CsvReader csv, CsvFormatException e) => e switch
+    {
+        { InnerException: IndexOutOfRangeException } => "the line is too short; is the file whole?",
+        { FieldIndex: >= 0 and var field } =>
+            $"{csv.Headers[field]} is '{Terminal.OneLine(csv.GetString(field))}', which is no such value",
+        _ => $"this is no such table ({Terminal.OneLine(e.Message.Split('\n')[0].TrimEnd('.', '\r'))})",
+    };
 }

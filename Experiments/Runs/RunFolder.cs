@@ -4,11 +4,10 @@ using Imta.MetaWeight.Experiments.Configuration;
 namespace Imta.MetaWeight.Experiments.Runs;
 
 /// <summary>The folder of one run and the places in it.</summary>
-internal sealed class RunFolder
+/// <param name="path">Where; nothing has to be there.</param>
+internal sealed class RunFolder(string path)
 {
-    private RunFolder(string path) => Path = path;
-
-    public string Path { get; }
+    public string Path => path;
 
     public string Config => In("config.yaml");
 
@@ -36,12 +35,12 @@ internal sealed class RunFolder
     /// <summary>Of the epoch with the best validation (<c>run.bestBy</c>).</summary>
     public string BestCheckpoint => In("checkpoints", "best.pt");
 
-    /// <summary>A run's folder by its name alone: another process of the run reads and writes it.</summary>
-    public static RunFolder Elsewhere(string path) => new(path);
+    /// <summary>The newest checkpoint to go on from; null: there is none.</summary>
+    private string? Newest => new[] { LatestCheckpoint, PreviousCheckpoint }.FirstOrDefault(File.Exists);
 
     /// <summary>The default place: <c>runs/NAME-sSEED-START</c> in the present folder, NAME the configuration's.</summary>
-    public static string DefaultPath(Settings settings, DateTime start)
-        => System.IO.Path.Combine("runs", string.Create(CultureInfo.InvariantCulture, $"{settings.Name}-s{settings.Seed}-{start:yyyyMMdd-HHmmss}"));
+    public static string DefaultPath(Settings settings, DateTime start) => System.IO.Path.Combine(
+        "runs", string.Create(CultureInfo.InvariantCulture, $"{settings.Name}-s{settings.Seed}-{start:yyyyMMdd-HHmmss}"));
 
     /// <summary>Makes the folder of a new run.</summary>
     /// <param name="path">Where.</param>
@@ -78,21 +77,20 @@ internal sealed class RunFolder
         Guarded(path, () => (held, taken) = (FolderLock.IsTaken(path), Directory.Exists(path) && !FolderLock.IsEmpty(path)));
         if (held)
         {
-            throw new UsageException($"{path} is a run that another process is training; wait for it, stop it, or give another folder with --out");
+            throw new UsageException(
+                $"{path} is a run that another process is training; wait for it, stop it, or give another folder with --out");
         }
 
-        if (taken)
+        if (taken && Find(path) is null)
         {
-            var folder = new RunFolder(path);
-            if (!File.Exists(folder.Config))
-            {
-                throw new UsageException($"{path} is not empty and holds no run; give another folder with --out");
-            }
+            throw new UsageException($"{path} is not empty and holds no run; give another folder with --out");
+        }
 
-            if (!replace)
-            {
-                throw new UsageException($"{path} holds a run already; give another folder with --out, replace it with --force, or go on with it by --resume {path}");
-            }
+        if (taken && !replace)
+        {
+            throw new UsageException(
+                $"{path} holds a run already; give another folder with --out, replace it with --force, "
+                + $"or go on with it by --resume {path}");
         }
 
         Guarded(path, () => Probe(path));
@@ -107,10 +105,10 @@ internal sealed class RunFolder
 
     /// <summary>The folder of the run whose <c>checkpoints</c> a file lies in; null: it lies elsewhere.</summary>
     public static RunFolder? Around(string checkpoint)
-        => System.IO.Path.GetDirectoryName(System.IO.Path.GetDirectoryName(System.IO.Path.GetFullPath(checkpoint))) is { } folder ? Find(folder) : null;
+        => Directory.GetParent(checkpoint)?.Parent is { } folder ? Find(folder.FullName) : null;
 
     /// <summary>Whether a folder has a checkpoint to go on from.</summary>
-    public static bool CanGoOn(string path) => File.Exists(new RunFolder(path).LatestCheckpoint) || File.Exists(new RunFolder(path).PreviousCheckpoint);
+    public static bool CanGoOn(string path) => new RunFolder(path).Newest is not null;
 
     /// <summary>Keeps other processes from training in the folder until the result is disposed.</summary>
     /// <exception cref="UsageException">One does already.</exception>
@@ -141,9 +139,8 @@ internal sealed class RunFolder
     /// <exception cref="UsageException">There is no such thing.</exception>
     public static string CheckpointOf(string source)
     {
-        var folder = new RunFolder(source);
-        string file = Directory.Exists(source) ? new[] { folder.LatestCheckpoint, folder.PreviousCheckpoint }.FirstOrDefault(File.Exists, folder.LatestCheckpoint) : source;
-        return File.Exists(file) ? file : throw new UsageException(Directory.Exists(source)
+        bool isFolder = Directory.Exists(source);
+        return (isFolder ? new RunFolder(source).Newest : File.Exists(source) ? source : null) ?? throw new UsageException(isFolder
             ? $"{source} has no checkpoints/latest.pt; wanted the folder of a run, or a checkpoint"
             : $"there is no run or checkpoint {source}; give the folder of a run, or one of its checkpoints");
     }
@@ -153,15 +150,16 @@ internal sealed class RunFolder
     public static string NetworkOf(string path)
     {
         var folder = new RunFolder(path);
-        return new[] { folder.PhaseOneCheckpoint, folder.LatestCheckpoint, folder.PreviousCheckpoint }.FirstOrDefault(File.Exists)
+        return (File.Exists(folder.PhaseOneCheckpoint) ? folder.PhaseOneCheckpoint : folder.Newest)
             ?? throw new UsageException($"{path} has no checkpoints/phase1.pt or latest.pt; wanted the folder of a run");
     }
 
     /// <summary>Whether the run started with other image files, or the same in another order.</summary>
     /// <param name="fingerprint">Of the files that are there now; null: the images are no files.</param>
-    public bool StartedWithOthers(string? fingerprint) => fingerprint is not null && EnvironmentReport.ImagesOf(Environment) is { } then && then != fingerprint;
+    public bool StartedWithOthers(string? fingerprint)
+        => fingerprint is not null && EnvironmentReport.ImagesOf(Environment) is { } then && then != fingerprint;
 
-    /// <summary>Takes away what was written behind an epoch, and files that were being written when a run was killed.</summary>
+    /// <summary>Takes away what was written after an epoch, and files that were being written when a run was killed.</summary>
     public void KeepThrough(int epoch)
     {
         CsvTable.KeepThrough(Epochs, epoch);
@@ -181,7 +179,7 @@ internal sealed class RunFolder
         }
     }
 
-    /// <summary>Takes away what was made of an earlier epoch's network by <c>imta eval</c> and <c>imta calibrate</c>.</summary>
+    /// <summary>Takes away what <c>imta eval</c> and <c>imta calibrate</c> made of an earlier epoch's network.</summary>
     public void RemoveTest() => Remove(Test.All);
 
     /// <summary>A checkpoint that is kept (<c>run.checkpointEvery</c>).</summary>
@@ -190,17 +188,14 @@ internal sealed class RunFolder
     public string Weights(int epoch) => In("weights", string.Create(CultureInfo.InvariantCulture, $"epoch-{epoch:0000}.csv"));
 
     /// <summary>
-    /// Takes away what a run writes but the configuration, by which the folder is a run's; what else a user keeps there stays. Checkpoints go
-    /// first: nobody can go on with a run that lacks tables.
+    /// Takes away what a run writes but the configuration, by which the folder is a run's; what else a user keeps there stays. Checkpoints
+    /// go first: nobody can go on with a run that lacks tables.
     /// </summary>
     private void RemoveOwnFiles()
     {
-        foreach (string folder in (string[])[In("checkpoints"), In("weights")])
+        foreach (string folder in new[] { In("checkpoints"), In("weights") }.Where(Directory.Exists))
         {
-            if (Directory.Exists(folder))
-            {
-                Directory.Delete(folder, recursive: true);
-            }
+            Directory.Delete(folder, recursive: true);
         }
 
         Remove([Environment, Epochs, Timing, Cost, Log, .. Test.All]);

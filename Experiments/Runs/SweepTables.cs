@@ -1,116 +1,93 @@
+using System.ComponentModel;
 using CsvHelper;
 
 namespace Imta.MetaWeight.Experiments.Runs;
 
-#pragma warning disable CS1591 // The columns are documented in docs/files.md, the rows here.
-
 /// <summary>A row of <c>runs.csv</c>: one run of a sweep.</summary>
 [CsvRecord]
-public sealed partial record SweepRunRow
+internal sealed partial record SweepRunRow
 {
-    [CsvColumn("variant")]
+    [CsvColumn("variant"), Description("name in the sweep")]
     public required string Variant { get; init; }
-
-    [CsvColumn("seed")]
+    [CsvColumn("seed"), Description("the run's")]
     public required int Seed { get; init; }
-
-    [CsvColumn("folder")]
+    [CsvColumn("folder"), Description("its folder within the sweep's")]
     public required string Folder { get; init; }
-
-    [CsvColumn("state")]
+    [CsvColumn("state"), Description("`done`, `failed` or `waiting`")]
     public required string State { get; init; }
-
-    [CsvColumn("message")]
+    [CsvColumn("message"), Description("last line of a failed run's error output")]
     public required string? Message { get; init; }
 }
 
 /// <summary>A row of <c>summary.csv</c>: one quantity of a variant over its seeds.</summary>
 [CsvRecord]
-public sealed partial record SummaryRow
+internal sealed partial record SummaryRow
 {
-    [CsvColumn("variant")]
+    private const string Quantity = "the quantity", Interval = "95 % confidence interval of the mean, by Student's t";
+
+    [CsvColumn("variant"), Description("name in the sweep")]
     public required string Variant { get; init; }
-
-    [CsvColumn("metric")]
+    [CsvColumn("metric"), Description(Quantity)]
     public required string Metric { get; init; }
-
-    [CsvColumn("exit")]
+    [CsvColumn("exit"), Description(Quantity)]
     public required int? Exit { get; init; }
-
-    [CsvColumn("classes")]
+    [CsvColumn("classes"), Description(Quantity)]
     public required string? Classes { get; init; }
-
-    [CsvColumn("p")]
+    [CsvColumn("p"), Description(Quantity)]
     public required int? P { get; init; }
-
-    [CsvColumn("n")]
+    [CsvColumn("n"), Description("runs")]
     public required int N { get; init; }
-
-    [CsvColumn("mean")]
+    [CsvColumn("mean"), Description("over them")]
     public required double Mean { get; init; }
-
-    [CsvColumn("std")]
+    [CsvColumn("std"), Description("standard deviation (n - 1); empty for one run, as the next two")]
     public required double? Std { get; init; }
-
-    [CsvColumn("low")]
+    [CsvColumn("low"), Description(Interval)]
     public required double? Low { get; init; }
-
-    [CsvColumn("high")]
+    [CsvColumn("high"), Description(Interval)]
     public required double? High { get; init; }
 }
 
 /// <summary>A row of <c>comparison.csv</c>: one quantity of a variant against the baseline's.</summary>
 [CsvRecord]
-public sealed partial record ComparisonRow
+internal sealed partial record ComparisonRow
 {
-    [CsvColumn("variant")]
+    private const string Quantity = "as in `summary.csv`", Runs = "runs of both", Interval = "its 95 % confidence interval, by Welch's t";
+    private const string Welch
+        = "Welch's t-test: statistic, degrees of freedom, two-sided p, uncorrected; empty if a side has one run or nothing varies";
+    private const string Paired = "t-test of the differences per seed, empty for fewer than two or all equal";
+
+    [CsvColumn("variant"), Description("name in the sweep")]
     public required string Variant { get; init; }
-
-    [CsvColumn("baseline")]
+    [CsvColumn("baseline"), Description("what it is compared with")]
     public required string Baseline { get; init; }
-
-    [CsvColumn("metric")]
+    [CsvColumn("metric"), Description(Quantity)]
     public required string Metric { get; init; }
-
-    [CsvColumn("exit")]
+    [CsvColumn("exit"), Description(Quantity)]
     public required int? Exit { get; init; }
-
-    [CsvColumn("classes")]
+    [CsvColumn("classes"), Description(Quantity)]
     public required string? Classes { get; init; }
-
-    [CsvColumn("p")]
+    [CsvColumn("p"), Description(Quantity)]
     public required int? P { get; init; }
-
-    [CsvColumn("n")]
+    [CsvColumn("n"), Description(Runs)]
     public required int N { get; init; }
-
-    [CsvColumn("baseline_n")]
+    [CsvColumn("baseline_n"), Description(Runs)]
     public required int BaselineN { get; init; }
-
-    [CsvColumn("difference")]
+    [CsvColumn("difference"), Description("of the means, variant minus baseline")]
     public required double Difference { get; init; }
-
-    [CsvColumn("low")]
+    [CsvColumn("low"), Description(Interval)]
     public required double? Low { get; init; }
-
-    [CsvColumn("high")]
+    [CsvColumn("high"), Description(Interval)]
     public required double? High { get; init; }
-
-    [CsvColumn("welch_t")]
+    [CsvColumn("welch_t"), Description(Welch)]
     public required double? WelchT { get; init; }
-
-    [CsvColumn("welch_df")]
+    [CsvColumn("welch_df"), Description(Welch)]
     public required double? WelchDf { get; init; }
-
-    [CsvColumn("welch_p")]
+    [CsvColumn("welch_p"), Description(Welch)]
     public required double? WelchP { get; init; }
-
-    [CsvColumn("paired_n")]
+    [CsvColumn("paired_n"), Description("seeds that both have")]
     public required int PairedN { get; init; }
-
-    [CsvColumn("paired_t")]
+    [CsvColumn("paired_t"), Description(Paired)]
     public required double? PairedT { get; init; }
-
-    [CsvColumn("paired_p")]
+    [CsvColumn("paired_p"), Description(Paired)]
     public required double? PairedP { get; init; }
 }

@@ -1,91 +1,54 @@
+using System.ComponentModel;
 using CsvHelper;
 using Imta.MetaWeight.Backbones;
 
 namespace Imta.MetaWeight.Experiments.Runs;
 
-#pragma warning disable CS1591 // The columns are documented in docs/files.md, the rows here.
-
-/// <summary>A row of <c>epochs.csv</c>: one exit in one epoch. Losses and accuracies are means over samples, as fractions of 1.</summary>
+/// <summary>What is read of a row of <c>epochs.csv</c>, one exit in one epoch; <c>EpochColumn</c>s write it.</summary>
 [CsvRecord]
-public sealed partial record EpochRow
+internal sealed partial record SavedEpoch
 {
     [CsvColumn("epoch")]
     public required int Epoch { get; init; }
-
     [CsvColumn("phase")]
     public required int Phase { get; init; }
-
     [CsvColumn("exit")]
     public required int Exit { get; init; }
-
-    [CsvColumn("rate")]
-    public required double Rate { get; init; }
-
-    [CsvColumn("meta_rate")]
-    public required double? MetaRate { get; init; }
-
     [CsvColumn("train_loss")]
     public required double TrainLoss { get; init; }
-
-    [CsvColumn("train_weighted_loss")]
-    public required double TrainWeightedLoss { get; init; }
-
-    [CsvColumn("train_accuracy")]
-    public required double TrainAccuracy { get; init; }
-
     [CsvColumn("validation_loss")]
     public required double? ValidationLoss { get; init; }
-
     [CsvColumn("validation_accuracy")]
     public required double? ValidationAccuracy { get; init; }
-
-    [CsvColumn("meta_loss")]
-    public required double? MetaLoss { get; init; }
-
-    [CsvColumn("weight_mean")]
-    public required double WeightMean { get; init; }
-
-    [CsvColumn("weight_std")]
-    public required double WeightStd { get; init; }
-
-    [CsvColumn("skipped_batches")]
-    public required int SkippedBatches { get; init; }
 }
 
 /// <summary>A row of <c>timing.csv</c>: one epoch. All that is not reproducible.</summary>
 [CsvRecord]
-public sealed partial record TimingRow
+internal sealed partial record TimingRow
 {
-    [CsvColumn("epoch")]
+    [CsvColumn("epoch"), Description("as in `epochs.csv`")]
     public required int Epoch { get; init; }
-
-    [CsvColumn("train_seconds")]
+    [CsvColumn("train_seconds"), Description("training, data included")]
     public required double TrainSeconds { get; init; }
-
-    [CsvColumn("train_images_per_second")]
+    [CsvColumn("train_images_per_second"), Description("training images per second of training")]
     public required double TrainImagesPerSecond { get; init; }
-
-    [CsvColumn("validation_seconds")]
+    [CsvColumn("validation_seconds"), Description("validation")]
     public required double ValidationSeconds { get; init; }
-
-    [CsvColumn("peak_memory_mib")]
+    [CsvColumn("peak_memory_mib"), Description("the process's peak resident memory so far, MiB")]
     public required double PeakMemoryMib { get; init; }
 }
 
 /// <summary>A row of <c>cost.csv</c>: what it costs to answer at one exit, for one image, earlier exits included.</summary>
 [CsvRecord]
-public sealed partial record CostRow
+internal sealed partial record CostRow
 {
-    [CsvColumn("exit")]
+    [CsvColumn("exit"), Description("from 1")]
     public required int Exit { get; init; }
-
-    [CsvColumn("macs")]
+    [CsvColumn("macs"), Description("up to this exit's answer, earlier blocks and heads included")]
     public required long Macs { get; init; }
-
-    [CsvColumn("macs_share")]
+    [CsvColumn("macs_share"), Description("of the last exit's")]
     public required double MacsShare { get; init; }
-
-    [CsvColumn("parameters")]
+    [CsvColumn("parameters"), Description("that take part, earlier blocks and heads included")]
     public required long Parameters { get; init; }
 
     /// <summary>The table of a network.</summary>
@@ -100,26 +63,20 @@ public sealed partial record CostRow
 
 /// <summary>A row of <c>weights/epoch-NNNN.csv</c>: one training sample at one exit.</summary>
 [CsvRecord]
-public sealed partial record WeightRow
+internal sealed partial record WeightRow
 {
-    [CsvColumn("sample")]
+    [CsvColumn("sample"), Description("position in the whole training set, in file order")]
     public required long Sample { get; init; }
-
-    [CsvColumn("label")]
+    [CsvColumn("label"), Description("its class")]
     public required long Label { get; init; }
-
-    [CsvColumn("difficulty")]
+    [CsvColumn("difficulty"), Description("of generated images: 0 easy … 1 hard")]
     public required float? Difficulty { get; init; }
-
-    [CsvColumn("exit")]
+    [CsvColumn("exit"), Description("from 1")]
     public required int Exit { get; init; }
-
-    [CsvColumn("loss")]
+    [CsvColumn("loss"), Description("plain cross-entropy before its half batch's update")]
     public required float Loss { get; init; }
-
-    [CsvColumn("confidence")]
+    [CsvColumn("confidence"), Description("largest softmax probability before this update")]
     public required float Confidence { get; init; }
-
-    [CsvColumn("weight")]
+    [CsvColumn("weight"), Description("in the real update; 1 in plain training")]
     public required float Weight { get; init; }
 }

@@ -68,7 +68,7 @@ internal sealed class SweepFolder(string path)
     /// <summary>The state of each run, as the table has it.</summary>
     /// <exception cref="UsageException">The table is damaged.</exception>
     public Dictionary<(string Variant, int Seed), SweepRunRow> States()
-        => SavedTable.Read<SweepRunRow>(Runs).GroupBy(row => (row.Variant, row.Seed)).ToDictionary(rows => rows.Key, rows => rows.Last());
+        => CsvTable.Read<SweepRunRow>(Runs).GroupBy(row => (row.Variant, row.Seed)).ToDictionary(rows => rows.Key, rows => rows.Last());
 
     private void CheckSettings(SweepRun run)
     {

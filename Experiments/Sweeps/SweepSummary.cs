@@ -22,8 +22,8 @@ internal static class SweepSummary
     public static Dictionary<Quantity, double> Of(string run)
     {
         var files = new TestFiles(run);
-        IReadOnlyList<AnytimeRow> anytime = SavedTable.Read<AnytimeRow>(files.Anytime);
-        IReadOnlyList<ExitRow> exits = SavedTable.Read<ExitRow>(files.Exits);
+        IReadOnlyList<AnytimeRow> anytime = CsvTable.Read<AnytimeRow>(files.Anytime);
+        IReadOnlyList<ExitRow> exits = CsvTable.Read<ExitRow>(files.Exits);
         if (anytime.Count == 0 || exits.Count == 0)
         {
             throw new UsageException($"{run} has no {(anytime.Count == 0 ? files.Anytime : files.Exits)}; it is not done");
@@ -36,7 +36,7 @@ internal static class SweepSummary
             values[new Quantity("class_accuracy", row.Exit, row.Classes)] = row.Accuracy;
         }
 
-        foreach (DynamicRow row in SavedTable.Read<DynamicRow>(files.Dynamic).Where(row => row.Exit == 1))
+        foreach (DynamicRow row in CsvTable.Read<DynamicRow>(files.Dynamic).Where(row => row.Exit == 1))
         {
             values[new Quantity("dynamic_accuracy", P: row.P)] = row.TestAccuracy;
             values[new Quantity("dynamic_macs", P: row.P)] = row.TestMacs;

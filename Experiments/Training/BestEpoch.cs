@@ -6,21 +6,23 @@ namespace Imta.MetaWeight.Experiments.Training;
 /// <summary>Which epoch of a phase is the best on the validation images, which there are.</summary>
 internal static class BestEpoch
 {
-    /// <summary>Whether an epoch is better than all before it.</summary>
-    /// <param name="rows">The epoch's, one an exit.</param>
-    /// <param name="table">The file with the rows of the epochs before.</param>
+    /// <summary>Whether the last epoch is better than all of its phase before it.</summary>
+    /// <param name="rows">Those of <c>epochs.csv</c>.</param>
     /// <param name="by">What is compared.</param>
-    public static bool IsBetter(EpochRow[] rows, string table, BestBy by)
+    public static bool IsLast(IReadOnlyList<SavedEpoch> rows, BestBy by)
     {
-        IEnumerable<EpochRow> earlier = File.Exists(table) ? CsvTable.Read<EpochRow>(table) : [];
-        double merit = Merit(rows, by);
-        return earlier.Where(row => row.Phase == rows[0].Phase).GroupBy(row => row.Epoch).All(epoch => Merit([.. epoch], by) < merit);
+        double[] merits = [.. rows
+            .Where(row => row.Phase == rows[^1].Phase)
+            .GroupBy(row => row.Epoch)
+            .Select(epoch => Merit([.. epoch], by))];
+        return merits[..^1].All(merit => merit < merits[^1]);
     }
 
-    /// <summary>More is better; what is no number is the least.</summary>
-    private static double Merit(EpochRow[] rows, BestBy by) => Of(rows, by) is var merit && double.IsNaN(merit) ? double.NegativeInfinity : merit;
+    /// <summary>More is better; NaN is the least.</summary>
+    private static double Merit(SavedEpoch[] rows, BestBy by)
+        => Of(rows, by) is var merit && double.IsNaN(merit) ? double.NegativeInfinity : merit;
 
-    private static double Of(EpochRow[] rows, BestBy by) => by switch
+    private static double Of(SavedEpoch[] rows, BestBy by) => by switch
     {
         BestBy.LastAccuracy => rows[^1].ValidationAccuracy!.Value,
         BestBy.MeanAccuracy => rows.Average(row => row.ValidationAccuracy!.Value),

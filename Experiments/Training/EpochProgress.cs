@@ -10,12 +10,16 @@ internal sealed class EpochProgress : IDisposable
     private readonly Stopwatch _clock = Stopwatch.StartNew();
     private double _secondsBefore;
 
+    /// <param name="columns">Those of <c>epochs.csv</c>.</param>
     /// <param name="exits">K.</param>
     /// <param name="images">Training images.</param>
     /// <param name="device">The network's.</param>
     /// <param name="recordsWeights">Whether the epoch's sample weights are written.</param>
-    public EpochProgress(int exits, int images, Device device, bool recordsWeights)
-        => (Tally, Watch, Record) = (new EpochTally(exits, device), new FiniteWatch(exits), recordsWeights ? new WeightRecord(exits, images, device) : null);
+    public EpochProgress(IReadOnlyList<EpochColumn> columns, int exits, int images, Device device, bool recordsWeights)
+    {
+        (Tally, Watch) = (new EpochTally(columns, exits, device), new FiniteWatch(exits));
+        Record = recordsWeights ? new WeightRecord(exits, images, device) : null;
+    }
 
     public EpochTally Tally { get; }
 

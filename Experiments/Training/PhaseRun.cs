@@ -4,7 +4,6 @@ using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Evaluation;
-using Imta.MetaWeight.Experiments.Runs;
 using Imta.MetaWeight.Experiments.Training.Distributed;
 using Imta.MetaWeight.Meta;
 using Imta.MetaWeight.Meta.Gradients;
@@ -67,7 +66,7 @@ internal sealed class PhaseRun
     {
         int every = _settings.Export.WeightsEvery;
         bool recordsWeights = epoch + 1 == _settings.Train.Epochs || (every > 0 && Number(epoch) % every == 0);
-        var begun = new EpochProgress(_model.Network.Exits, _run.Data.Train.Count, _run.Device, recordsWeights);
+        var begun = new EpochProgress(_run.Columns, _model.Network.Exits, _run.Data.Train.Count, _run.Device, recordsWeights);
         if (progress is not null)
         {
             _run.Replicas.Together(() => Restore(begun, progress));
@@ -107,7 +106,7 @@ internal sealed class PhaseRun
                 ? null
                 : SharedAnswers.Of(_model.Network, _run.Data.Validation, _run.Data.Normalisation, _run.Device, _run.Replicas, stop).PerExit();
             _run.Pictures.Write(FormattableString.Invariant($"epoch {Number(epoch)}"));
-            EpochRow[] rows = progress.Tally.Table(_phase, epoch, RatesAt(epoch, 0), validation, progress.Skipped);
+            double?[][] rows = progress.Tally.Rows(ExitsAfter(epoch, validation, progress.Skipped));
             _writer.WriteEpoch(Number(epoch), rows, progress.Record, trainSeconds, progress.Seconds - trainSeconds);
         }
         catch (OperationCanceledException)
@@ -115,6 +114,22 @@ internal sealed class PhaseRun
             _writer.WriteUnfinished(Number(epoch), progress);
             throw;
         }
+    }
+
+    private IEnumerable<ExitEpoch> ExitsAfter(int epoch, ExitScore[]? validation, int skipped)
+    {
+        Rates rates = RatesAt(epoch, 0);
+        return Enumerable.Range(0, _model.Network.Exits).Select(k => new ExitEpoch
+        {
+            Epoch = Number(epoch),
+            Phase = _phase.Number,
+            Exit = k + 1,
+            Rate = rates.Backbone,
+            MetaRate = _settings.Meta.Predicts ? rates.Meta : null,
+            ValidationLoss = validation?[k].Loss,
+            ValidationAccuracy = validation?[k].Top1,
+            SkippedBatches = skipped,
+        });
     }
 
     private void Train(int epoch, EpochProgress progress, CancellationToken stop)

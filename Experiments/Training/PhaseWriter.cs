@@ -6,7 +6,10 @@ using Imta.MetaWeight.Experiments.Runs;
 
 namespace Imta.MetaWeight.Experiments.Training;
 
-/// <summary>Writes what a phase leaves: tables, sample weights and checkpoints, of epochs that are done and of one that is not. Rank 0 writes for all.</summary>
+/// <summary>
+/// Writes what a phase leaves: tables, sample weights and checkpoints, of epochs that are done and of one that is not. Rank 0 writes for
+/// all.
+/// </summary>
 internal sealed class PhaseWriter(RunContext run, TrainingPhase phase, RunModel model, NonFinitePolicy nonFinite)
 {
     private readonly RunFolder _folder = run.Folder;
@@ -14,13 +17,13 @@ internal sealed class PhaseWriter(RunContext run, TrainingPhase phase, RunModel 
     /// <summary>Batch norm's running statistics are those that rank 0 saw, as in PyTorch's DistributedDataParallel.</summary>
     public void UniteStatistics() => run.Replicas.TakeFirst(model.Network.buffers());
 
-    /// <summary>An epoch that is done. Tables come first, the latest checkpoint last: on resuming, rows after the checkpoint are dropped.</summary>
+    /// <summary>An epoch that is done. Tables come first, the latest checkpoint last: resuming drops rows after the checkpoint.</summary>
     /// <param name="epoch">Of the run, from 1.</param>
-    /// <param name="rows">Its rows, one per exit.</param>
+    /// <param name="rows">Its rows of <c>epochs.csv</c>, one per exit with a value per column.</param>
     /// <param name="weights">Its sample weights; null: they are not written.</param>
     /// <param name="trainSeconds">Time of its training.</param>
     /// <param name="validationSeconds">Time of its validation.</param>
-    public void WriteEpoch(int epoch, EpochRow[] rows, WeightRecord? weights, double trainSeconds, double validationSeconds)
+    public void WriteEpoch(int epoch, double?[][] rows, WeightRecord? weights, double trainSeconds, double validationSeconds)
     {
         nonFinite.CheckModel(epoch);
         weights?.Gather(run.Replicas);
@@ -29,8 +32,7 @@ internal sealed class PhaseWriter(RunContext run, TrainingPhase phase, RunModel 
             return;
         }
 
-        bool best = rows[0].ValidationLoss is not null && BestEpoch.IsBetter(rows, _folder.Epochs, run.Settings.Run.BestBy);
-        CsvTable.Append(_folder.Epochs, rows);
+        CsvTable.Append(_folder.Epochs, run.Columns.Select(column => column.Name), rows);
         CsvTable.Append(_folder.Timing, [new TimingRow
         {
             Epoch = epoch,
@@ -44,7 +46,8 @@ internal sealed class PhaseWriter(RunContext run, TrainingPhase phase, RunModel 
             CsvTable.Write(_folder.Weights(epoch), weights.Table(run.Data.Train));
         }
 
-        if (best)
+        IReadOnlyList<SavedEpoch> epochs = CsvTable.Read<SavedEpoch>(_folder.Epochs);
+        if (epochs[^1].ValidationLoss is not null && BestEpoch.IsLast(epochs, run.Settings.Run.BestBy))
         {
             Write(_folder.BestCheckpoint, epoch);
         }
@@ -56,9 +59,7 @@ internal sealed class PhaseWriter(RunContext run, TrainingPhase phase, RunModel 
         }
 
         Write(_folder.LatestCheckpoint, epoch, previous: _folder.PreviousCheckpoint);
-        double loss = rows.Sum(row => row.TrainLoss), speed = run.Data.Train.Count / trainSeconds;
-        run.Monitor.Say(string.Create(
-            CultureInfo.InvariantCulture, $"epoch {epoch}/{phase.LastEpoch}: train loss {loss:0.000}, {Validation(rows)}{speed:0} images/s"));
+        Tell([.. epochs.TakeLast(rows.Length)], run.Data.Train.Count / trainSeconds);
     }
 
     /// <summary>The state inside an epoch, to resume from its next batch.</summary>
@@ -80,7 +81,15 @@ internal sealed class PhaseWriter(RunContext run, TrainingPhase phase, RunModel 
     private void Write(string file, int epochs, StateTree? progress = null, string? previous = null)
         => Checkpoint.Write(file, run.Settings, phase, model.State, epochs, progress, previous);
 
-    private static string Validation(EpochRow[] rows) => rows[0].ValidationAccuracy is null
+    private void Tell(SavedEpoch[] rows, double speed)
+    {
+        double loss = rows.Sum(row => row.TrainLoss);
+        run.Monitor.Say(string.Create(
+            CultureInfo.InvariantCulture,
+            $"epoch {rows[0].Epoch}/{phase.LastEpoch}: train loss {loss:0.000}, {Validation(rows)}{speed:0} images/s"));
+    }
+
+    private static string Validation(SavedEpoch[] rows) => rows[0].ValidationAccuracy is null
         ? ""
         : $"validation accuracy {RunMonitor.PerExit(rows.Select(row => row.ValidationAccuracy!.Value))} %, ";
 }

@@ -14,6 +14,9 @@ namespace Imta.MetaWeight.Experiments.Training;
 /// <param name="Replicas">All ranks.</param>
 internal sealed record RunContext(Settings Settings, RunData Data, RunFolder Folder, RunMonitor Monitor, Device Device, Replicas Replicas)
 {
+    /// <summary>Those of <c>epochs.csv</c>.</summary>
+    public IReadOnlyList<EpochColumn> Columns { get; init; } = EpochColumn.Defaults;
+
     /// <summary>Counts the pictures that were read.</summary>
     public PictureLog Pictures { get; } = new(Data.Pictures, Replicas, Monitor);
 }

@@ -20,6 +20,9 @@ internal sealed class RunStart(RankStart ranks, IReadOnlySet<CheckName> allowed,
 {
     private readonly Replicas _replicas = ranks.Replicas;
 
+    /// <summary>Those of <c>epochs.csv</c>.</summary>
+    public IReadOnlyList<EpochColumn> Columns { get; init; } = EpochColumn.Defaults;
+
     /// <summary>Starts or resumes a run and trains it to its end; the exit code of the command.</summary>
     /// <param name="origin">Where it comes from; ranks other than 0 only compare theirs with rank 0's.</param>
     public int Run(RunOrigin origin)
@@ -33,6 +36,11 @@ internal sealed class RunStart(RankStart ranks, IReadOnlySet<CheckName> allowed,
         PreparedModel? first = null;
         _replicas.Together(!_replicas.IsFirst ? null : () =>
         {
+            if (origin.Resumes)
+            {
+                EpochColumn.CheckHeader(new RunFolder(message.Run).Epochs, Columns);
+            }
+
             first = origin.Build(device, data, _replicas);
             first.Examine(data, room, ranks.LocalSize);
         });
@@ -42,7 +50,7 @@ internal sealed class RunStart(RankStart ranks, IReadOnlySet<CheckName> allowed,
             return UsageException.ExitCode;
         }
 
-        RunFolder folder = RunFolder.Elsewhere(message.Run);
+        RunFolder folder = new RunFolder(message.Run);
         _replicas.Together(() =>
         {
             ranks.Watch?.Dispose();
@@ -50,7 +58,7 @@ internal sealed class RunStart(RankStart ranks, IReadOnlySet<CheckName> allowed,
         });
         using PreparedModel model = Distribute(first, origin, message, data, device);
         RunMonitor monitor = _replicas.IsFirst ? RunMonitor.ForConsole() : RunMonitor.Silent();
-        return Train(new RunContext(settings, data, folder, monitor, device, _replicas), model);
+        return Train(new RunContext(settings, data, folder, monitor, device, _replicas) { Columns = Columns }, model);
     }
 
     /// <summary>What rank 0 tells the others, which their own command lines may not contradict.</summary>

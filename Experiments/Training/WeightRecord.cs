@@ -8,11 +8,19 @@ using MathNet.Numerics.Statistics;
 
 namespace Imta.MetaWeight.Experiments.Training;
 
-/// <summary>Every training sample's losses, confidences and weights over one epoch, for <c>weights/</c>; on the device until somebody asks.</summary>
-/// <remarks>Shapes: <c>K</c> exits, <c>n</c> samples that this process has seen so far.</remarks>
+/// <summary>
+/// Every training sample's losses, confidences and weights over one epoch, for <c>weights/</c>; on the device until somebody asks.
+/// </summary>
+/// <remarks>Shapes: <c>K</c> exits, <c>n</c> samples that this rank has seen so far.</remarks>
 internal sealed class WeightRecord : IDisposable
 {
-    private static readonly string[] Names = ["losses", "confidences", "weights"];
+    /// <summary>What is recorded of a half batch, <c>[N, K]</c>, by name in a checkpoint; <see cref="Table"/> knows the order.</summary>
+    private static readonly (string Name, Func<HalfBatchReport, Tensor> Of)[] Recorded =
+    [
+        ("losses", half => half.CrossEntropies),
+        ("confidences", half => ExitCriteria.Confidence.Score(half.Logits)),
+        ("weights", half => half.Weights),
+    ];
 
     private readonly int _exits;
     private readonly int _images;
@@ -27,26 +35,25 @@ internal sealed class WeightRecord : IDisposable
     {
         (_exits, _images) = (exits, images);
         _rows = empty([images], int64).DetachFromDisposeScope();
-        _values = empty([Names.Length, images, exits], float32, device).DetachFromDisposeScope();
+        _values = empty([Recorded.Length, images, exits], float32, device).DetachFromDisposeScope();
     }
 
     /// <summary>Takes the reports of one batch, whose samples they share in order.</summary>
     public void Add(Batch batch, IReadOnlyList<HalfBatchReport> parts)
     {
         using DisposeScope scope = NewDisposeScope();
-        Tensor Values(Func<HalfBatchReport, Tensor> of) => cat([.. parts.Select(of)]).to_type(float32); // [samples, K]
-        Add(batch.Rows, stack([Values(part => part.CrossEntropies), Values(part => ExitCriteria.Confidence.Score(part.Logits)), Values(part => part.Weights)]));
+        Add(batch.Rows, stack([.. Recorded.Select(values => cat([.. parts.Select(values.Of)]).to_type(float32))])); // [3, samples, K]
     }
 
-    /// <summary>What there is so far in all processes, for a checkpoint; the tensors belong to the open dispose scope. Waits for the device.</summary>
+    /// <summary>What all ranks have so far, for a checkpoint; the tensors belong to the open dispose scope. Waits for the device.</summary>
     public StateTree Content(Replicas replicas)
     {
         using DisposeScope scope = NewDisposeScope();
         (Tensor rows, Tensor values) = Gathered(replicas);
         var content = new StateTree { Tensors = { ["rows"] = scope.MoveToOuter(rows) } };
-        for (int i = 0; i < Names.Length; i++)
+        foreach ((int at, (string name, _)) in Recorded.Index())
         {
-            content.Tensors[Names[i]] = scope.MoveToOuter(values.select(0, i).flatten());
+            content.Tensors[name] = scope.MoveToOuter(values.select(0, at).flatten());
         }
 
         return content;
@@ -71,7 +78,7 @@ internal sealed class WeightRecord : IDisposable
     {
         using DisposeScope scope = NewDisposeScope();
         Tensor rows = content.Tensor("rows");
-        Add(rows, stack([.. Names.Select(name => content.Tensor(name).view(rows.numel(), _exits))]));
+        Add(rows, stack([.. Recorded.Select(values => content.Tensor(values.Name).view(rows.numel(), _exits))]));
     }
 
     public void Dispose()
@@ -88,7 +95,10 @@ internal sealed class WeightRecord : IDisposable
         _seen += count;
     }
 
-    /// <summary>The images that any process has seen, int64 <c>[n]</c>, and what is known of them, float32 <c>[3, n, K]</c>, on the CPU. No two have seen the same.</summary>
+    /// <summary>
+    /// The images that any rank has seen, int64 <c>[n]</c>, and what is recorded of them, float32 <c>[3, n, K]</c>, on the CPU. No two have
+    /// seen the same.
+    /// </summary>
     private (Tensor Rows, Tensor Values) Gathered(Replicas replicas)
     {
         Tensor rows = _rows.narrow(0, 0, _seen).clone(), values = _values.narrow(1, 0, _seen).cpu().clone();
@@ -98,14 +108,14 @@ internal sealed class WeightRecord : IDisposable
         }
 
         Tensor seen = zeros([_images], int64).index_copy_(0, rows, ones_like(rows));
-        Tensor all = zeros([Names.Length, _images, _exits], float32).index_copy_(1, rows, values);
+        Tensor all = zeros([Recorded.Length, _images, _exits], float32).index_copy_(1, rows, values);
         replicas.Sum(seen);
         replicas.Sum(all);
         Tensor whole = seen.nonzero().squeeze(1);
         return (whole, all.index_select(1, whole));
     }
 
-    /// <summary>The rows of the table, by sample and exit, made while they are written: of ImageNet there are millions. Waits for the device.</summary>
+    /// <summary>The rows of the table, by sample and exit, made while they are written: ImageNet has millions. Waits for the device.</summary>
     public IEnumerable<WeightRow> Table(ImageSet images)
     {
         using DisposeScope scope = NewDisposeScope();
@@ -113,7 +123,8 @@ internal sealed class WeightRecord : IDisposable
         long[] positions = images.Positions.ToArray<long>();
         float[]? difficulty = images.Difficulty?.ToArray<float>();
         long[] rows = _rows.narrow(0, 0, _seen).ToArray<long>();
-        float[][] values = [.. Enumerable.Range(0, Names.Length).Select(i => _values.select(0, i).narrow(0, 0, _seen).cpu().contiguous().ToArray<float>())];
+        float[][] values = [.. Enumerable.Range(0, Recorded.Length)
+            .Select(i => _values.select(0, i).narrow(0, 0, _seen).cpu().contiguous().ToArray<float>())];
         return Enumerable.Range(0, rows.Length)
             .OrderBy(at => positions[rows[at]])
             .SelectMany(at => Enumerable.Range(0, _exits).Select(k => new WeightRow
@@ -132,5 +143,6 @@ internal sealed class WeightRecord : IDisposable
     public static double[] DifficultyCorrelation(IEnumerable<WeightRow> rows) => [.. rows
         .GroupBy(row => row.Exit)
         .OrderBy(ofExit => ofExit.Key)
-        .Select(ofExit => Correlation.Spearman(ofExit.Select(row => (double)row.Weight), ofExit.Select(row => (double)row.Difficulty!.Value)))];
+        .Select(ofExit => Correlation.Spearman(
+            ofExit.Select(row => (double)row.Weight), ofExit.Select(row => (double)row.Difficulty!.Value)))];
 }

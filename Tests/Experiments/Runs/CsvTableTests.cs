@@ -48,6 +48,42 @@ public sealed class CsvTableTests : IDisposable
         Read(text).Should().Equal(new PointRow { Name = "A", Macs = 1000, Accuracy = 0.5 });
     }
 
+    /// <summary>Of every length, for the reader takes many bytes at once.</summary>
+    [Fact]
+    public void Line_ends_of_Windows_are_read_after_headers_and_rows_of_every_length()
+    {
+        for (int length = 1; length <= 200; length++)
+        {
+            string other = new('x', length);
+            Read($"name,macs,{other},accuracy\r\nA,1000,{other},0.5\r\nB,2000,,0.25").Should().Equal(
+                new PointRow { Name = "A", Macs = 1000, Accuracy = 0.5 }, new PointRow { Name = "B", Macs = 2000, Accuracy = 0.25 });
+        }
+    }
+
+    [Fact]
+    public void A_table_that_was_converted_to_Windows_goes_on_with_line_feeds()
+    {
+        string file = _folder.In("timing.csv");
+        TimingRow[] rows = [.. Enumerable.Range(1, 3).Select(epoch => new TimingRow
+        {
+            Epoch = epoch,
+            TrainSeconds = 1.5,
+            TrainImagesPerSecond = 100,
+            ValidationSeconds = 0.5,
+            PeakMemoryMib = 64,
+        })];
+        CsvTable.Write(file, rows);
+        string whole = File.ReadAllText(file);
+        File.WriteAllText(file, whole.ReplaceLineEndings("\r\n"));
+
+        CsvTable.Read<TimingRow>(file).Should().Equal(rows);
+        CsvTable.Header(file).Should().Equal("epoch", "train_seconds", "train_images_per_second", "validation_seconds", "peak_memory_mib");
+        CsvTable.KeepThrough(file, 2);
+        CsvTable.Append(file, rows[2..]);
+
+        File.ReadAllText(file).Should().Be(whole);
+    }
+
     [Theory]
     [InlineData("")]
     [InlineData("name,macs,accuracy\n")]
@@ -76,6 +112,6 @@ public sealed class CsvTableTests : IDisposable
     private IReadOnlyList<PointRow> Read(string text)
     {
         File.WriteAllText(_folder.In("table.csv"), text, new UTF8Encoding(encoderShouldEmitUTF8Identifier: false));
-        return SavedTable.Read<PointRow>(_folder.In("table.csv"));
+        return CsvTable.Read<PointRow>(_folder.In("table.csv"));
     }
 }
