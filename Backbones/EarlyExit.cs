@@ -115,7 +115,8 @@ public sealed class EarlyExit : IDisposable
     }
 
     /// <summary>Whether dropping rows saves more than moving others costs; a network that counts no multiply-adds tells nothing.</summary>
-    private static bool Pays(long dropped, long moved, long macs, long carried) => macs == 0 || dropped * macs > moved * carried * MacsOfAMove;
+    private static bool Pays(long dropped, long moved, long macs, long carried)
+        => macs == 0 || dropped * macs > moved * carried * MacsOfAMove;
 
     /// <summary>Multiply-adds from exit k to the next.</summary>
     private long MacsBehind(int k, Tensor images)
@@ -176,7 +177,8 @@ public sealed class EarlyExit : IDisposable
         public void Answer(int k, Tensor logits, Tensor? answered)
         {
             bool[]? chosen = answered?.cpu().data<bool>().ToArray();
-            long[] leaving = [.. Enumerable.Range(0, Present).Where(row => !_done[row] && (chosen is null || chosen[row])).Select(row => (long)row)];
+            bool Leaves(int row) => !_done[row] && (chosen is null || chosen[row]);
+            long[] leaving = [.. Enumerable.Range(0, Present).Where(Leaves).Select(row => (long)row)];
             foreach (long row in leaving)
             {
                 _done[row] = true;
