@@ -23,7 +23,7 @@ internal sealed record PolicyBudget(double? Macs, double? Q, IReadOnlyList<float
 /// <param name="MeanMacs">Multiply-adds per sample on average.</param>
 internal sealed record PolicyValidation(long Samples, string SplitSha256, IReadOnlyList<double> Shares, double Accuracy, double MeanMacs);
 
-/// <summary>An exit policy as a file (docs/files.md): <c>imta calibrate</c> writes it, <c>imta infer</c> and <c>imta eval</c> read it.</summary>
+/// <summary>An exit policy's file (docs/files.md): <c>imta calibrate</c> writes it, <c>imta infer</c> and <c>imta eval</c> read it.</summary>
 /// <param name="Policy">The policy, whose own keys stand at the start of the file.</param>
 /// <param name="Budget">What it was calibrated to; null: the file does not say.</param>
 /// <param name="Validation">What it does on held-out images; null: the file does not say.</param>
@@ -122,7 +122,7 @@ internal sealed record PolicyFile(
     public string Describe(double accuracy, double meanMacs) => FormattableString.Invariant(
         $"{100 * accuracy:0.0} % accuracy, {meanMacs:N0} multiply-adds on average, {meanMacs / Macs[^1]:0.00} of the last exit's");
 
-    /// <summary>Says that equal scores, which leave together, kept exits far from the shares that were asked for; null: they did not.</summary>
+    /// <summary>Says that equal scores, which leave together, kept exits far from the requested shares; null: they did not.</summary>
     public string? TieNote()
     {
         if (this is not { Budget: { Macs: null, Shares: { } asked }, Validation: { } achieved })

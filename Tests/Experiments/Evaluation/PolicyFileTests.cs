@@ -82,7 +82,8 @@ public sealed class PolicyFileTests
         ExitPolicies.Register("toy", PatiencePolicy.Read);
         var policy = new PolicyFile(new PatiencePolicy(3), null, null, [1], "generated", Normalisation.Generated, ["a"], "ab");
         JsonObject keys = JsonNode.Parse(Written(policy))!.AsObject();
-        keys.Select(key => key.Key).Should().Equal("format", "kind", "agreeing", "macs", "dataset", "normalisation", "class_names", "checkpoint_sha256");
+        keys.Select(key => key.Key).Should().Equal(
+            "format", "kind", "agreeing", "macs", "dataset", "normalisation", "class_names", "checkpoint_sha256");
         keys["kind"] = "toy";
 
         PolicyFile.Parse(keys.ToJsonString()).Should().BeEquivalentTo(policy);
