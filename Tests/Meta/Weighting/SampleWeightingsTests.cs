@@ -1,0 +1,88 @@
+using Imta.MetaWeight.Meta;
+using Imta.MetaWeight.Meta.Gradients;
+using Imta.MetaWeight.Meta.Weighting;
+
+namespace Imta.MetaWeight.Tests.Meta.Weighting;
+
+/// <summary>Every method is an object that says what it is and owns its state.</summary>
+public sealed class SampleWeightingsTests : IDisposable
+{
+    private readonly DisposeScope _scope = NewDisposeScope();
+
+    /// <summary>Options, what they are called, whether a batch is cut, and from which of its first four batches weights are learned.</summary>
+    public static TheoryData<MetaOptions, string, bool, bool[]> Methods => new()
+    {
+        { new MetaOptions { Enabled = false }, "plain training", false, [false, false, false, false] },
+        { new MetaOptions(), "learned sample weights", true, [true, true, true, true] },
+        { new MetaOptions { Interval = 3 }, "learned sample weights", true, [true, false, false, true] },
+        { new MetaOptions { Interval = 0 }, "learned sample weights", true, [false, false, false, false] },
+        { new MetaOptions { Source = MetaSource.HeldOut }, "learned sample weights", false, [true, true, true, true] },
+        {
+            new MetaOptions { Wpn = new WpnOptions { Output = WpnOutput.Sigmoid } },
+            "learned sample weights (Meta-Weight-Net)", true, [true, true, true, true]
+        },
+        { new MetaOptions { Weights = WeightRule.Allocated }, "allocated training samples", true, [false, false, false, false] },
+        { new MetaOptions { Weights = WeightRule.Fixed }, "fixed sample weights", true, [false, false, false, false] },
+        { new MetaOptions { Enabled = false, Weights = WeightRule.Fixed }, "plain training", false, [false, false, false, false] },
+    };
+
+    [Theory]
+    [MemberData(nameof(Methods))]
+    public void The_options_describe_one(MetaOptions options, string description, bool cuts, bool[] learns)
+    {
+        using var random = new Generator(3);
+        using var network = new TinyNetwork(random);
+        using ISampleWeighting weighting = SampleWeightings.Create(options, network, random);
+
+        weighting.Description.Should().Be(description);
+        weighting.CutsBatch.Should().Be(cuts);
+        Enumerable.Range(0, learns.Length).Select(weighting.Learns).Should().Equal(learns);
+        (weighting.Parameters.Count > 0).Should().Be(options.Predicts);
+        weighting.State.Groups.Keys.Should().Equal(options.Predicts ? [LearnedWeighting.NetworkKey, LearnedWeighting.OptimiserKey] : []);
+    }
+
+    [Fact]
+    public void A_learned_one_goes_on_from_a_state_as_the_one_that_was_saved()
+    {
+        using var tiny = new TinyBilevel();
+        using var random = new Generator(99);
+        using var other = (LearnedWeighting)SampleWeightings.Create(new MetaOptions { Wpn = new WpnOptions { Hidden = 5 } }, tiny.Network, random);
+        tiny.Loop.Step(tiny.Batch(8), new Rates(0.1, 0.01), learns: true);
+
+        other.LoadState(tiny.Weighting.State);
+
+        other.Optimiser.Steps.Should().Be(2);
+        Values(other).Should().Equal(Values(tiny.Weighting));
+    }
+
+    /// <summary>A method of somebody else's is one class of four members.</summary>
+    [Fact]
+    public void One_from_outside_weighs_the_samples_of_both_halves()
+    {
+        using var tiny = new TinyBilevel();
+        double[] before = tiny.BackboneState();
+        ISampleWeighting weighting = new HardExamples();
+
+        IReadOnlyList<HalfBatchReport> halves = tiny.LoopOf(weighting).Step(tiny.Batch(8), new Rates(0.1, 0.01), learns: weighting.Learns(0));
+
+        halves.Should().HaveCount(2).And.OnlyContain(half => half.Weights.eq(half.CrossEntropies).all().item<bool>());
+        tiny.BackboneState().Should().NotEqual(before);
+        weighting.Invoking(one => one.Learn(ones(1), ones(1), 1)).Should().Throw<InvalidOperationException>().WithMessage("hard examples: *");
+    }
+
+    public void Dispose() => _scope.Dispose();
+
+    private static double[] Values(LearnedWeighting weighting)
+        => [.. weighting.State.AllTensors.SelectMany(entry => entry.Tensor.data<double>().ToArray())];
+
+    private sealed class HardExamples : ISampleWeighting
+    {
+        public string Description => "hard examples";
+
+        public bool CutsBatch => true;
+
+        public Tensor Features(IForward forward) => forward.CrossEntropies;
+
+        public Tensor Weights(Tensor features) => features.clone();
+    }
+}
