@@ -7,16 +7,11 @@ namespace Imta.MetaWeight.Experiments.Runs;
 [CsvRecord]
 internal sealed partial record SweepRunRow
 {
-    [CsvColumn("variant"), Description("name in the sweep")]
-    public required string Variant { get; init; }
-    [CsvColumn("seed"), Description("the run's")]
-    public required int Seed { get; init; }
-    [CsvColumn("folder"), Description("its folder within the sweep's")]
-    public required string Folder { get; init; }
-    [CsvColumn("state"), Description("`done`, `failed` or `waiting`")]
-    public required string State { get; init; }
-    [CsvColumn("message"), Description("last line of a failed run's error output")]
-    public required string? Message { get; init; }
+    [CsvColumn("variant"), Description("name in the sweep")] public required string Variant { get; init; }
+    [CsvColumn("seed"), Description("the run's")] public required int Seed { get; init; }
+    [CsvColumn("folder"), Description("its folder within the sweep's")] public required string Folder { get; init; }
+    [CsvColumn("state"), Description("`done`, `failed` or `waiting`")] public required string State { get; init; }
+    [CsvColumn("message"), Description("last line of a failed run's error output")] public required string? Message { get; init; }
 }
 
 /// <summary>A row of <c>summary.csv</c>: one quantity of a variant over its seeds.</summary>
@@ -25,26 +20,17 @@ internal sealed partial record SummaryRow
 {
     private const string Quantity = "the quantity", Interval = "95 % confidence interval of the mean, by Student's t";
 
-    [CsvColumn("variant"), Description("name in the sweep")]
-    public required string Variant { get; init; }
-    [CsvColumn("metric"), Description(Quantity)]
-    public required string Metric { get; init; }
-    [CsvColumn("exit"), Description(Quantity)]
-    public required int? Exit { get; init; }
-    [CsvColumn("classes"), Description(Quantity)]
-    public required string? Classes { get; init; }
-    [CsvColumn("p"), Description(Quantity)]
-    public required int? P { get; init; }
-    [CsvColumn("n"), Description("runs")]
-    public required int N { get; init; }
-    [CsvColumn("mean"), Description("over them")]
-    public required double Mean { get; init; }
+    [CsvColumn("variant"), Description("name in the sweep")] public required string Variant { get; init; }
+    [CsvColumn("metric"), Description(Quantity)] public required string Metric { get; init; }
+    [CsvColumn("exit"), Description(Quantity)] public required int? Exit { get; init; }
+    [CsvColumn("classes"), Description(Quantity)] public required string? Classes { get; init; }
+    [CsvColumn("p"), Description(Quantity)] public required int? P { get; init; }
+    [CsvColumn("n"), Description("runs")] public required int N { get; init; }
+    [CsvColumn("mean"), Description("over them")] public required double Mean { get; init; }
     [CsvColumn("std"), Description("standard deviation (n - 1); empty for one run, as the next two")]
     public required double? Std { get; init; }
-    [CsvColumn("low"), Description(Interval)]
-    public required double? Low { get; init; }
-    [CsvColumn("high"), Description(Interval)]
-    public required double? High { get; init; }
+    [CsvColumn("low"), Description(Interval)] public required double? Low { get; init; }
+    [CsvColumn("high"), Description(Interval)] public required double? High { get; init; }
 }
 
 /// <summary>A row of <c>comparison.csv</c>: one quantity of a variant against the baseline's.</summary>
@@ -56,38 +42,21 @@ internal sealed partial record ComparisonRow
         = "Welch's t-test: statistic, degrees of freedom, two-sided p, uncorrected; empty if a side has one run or nothing varies";
     private const string Paired = "t-test of the differences per seed, empty for fewer than two or all equal";
 
-    [CsvColumn("variant"), Description("name in the sweep")]
-    public required string Variant { get; init; }
-    [CsvColumn("baseline"), Description("what it is compared with")]
-    public required string Baseline { get; init; }
-    [CsvColumn("metric"), Description(Quantity)]
-    public required string Metric { get; init; }
-    [CsvColumn("exit"), Description(Quantity)]
-    public required int? Exit { get; init; }
-    [CsvColumn("classes"), Description(Quantity)]
-    public required string? Classes { get; init; }
-    [CsvColumn("p"), Description(Quantity)]
-    public required int? P { get; init; }
-    [CsvColumn("n"), Description(Runs)]
-    public required int N { get; init; }
-    [CsvColumn("baseline_n"), Description(Runs)]
-    public required int BaselineN { get; init; }
-    [CsvColumn("difference"), Description("of the means, variant minus baseline")]
-    public required double Difference { get; init; }
-    [CsvColumn("low"), Description(Interval)]
-    public required double? Low { get; init; }
-    [CsvColumn("high"), Description(Interval)]
-    public required double? High { get; init; }
-    [CsvColumn("welch_t"), Description(Welch)]
-    public required double? WelchT { get; init; }
-    [CsvColumn("welch_df"), Description(Welch)]
-    public required double? WelchDf { get; init; }
-    [CsvColumn("welch_p"), Description(Welch)]
-    public required double? WelchP { get; init; }
-    [CsvColumn("paired_n"), Description("seeds that both have")]
-    public required int PairedN { get; init; }
-    [CsvColumn("paired_t"), Description(Paired)]
-    public required double? PairedT { get; init; }
-    [CsvColumn("paired_p"), Description(Paired)]
-    public required double? PairedP { get; init; }
+    [CsvColumn("variant"), Description("name in the sweep")] public required string Variant { get; init; }
+    [CsvColumn("baseline"), Description("what it is compared with")] public required string Baseline { get; init; }
+    [CsvColumn("metric"), Description(Quantity)] public required string Metric { get; init; }
+    [CsvColumn("exit"), Description(Quantity)] public required int? Exit { get; init; }
+    [CsvColumn("classes"), Description(Quantity)] public required string? Classes { get; init; }
+    [CsvColumn("p"), Description(Quantity)] public required int? P { get; init; }
+    [CsvColumn("n"), Description(Runs)] public required int N { get; init; }
+    [CsvColumn("baseline_n"), Description(Runs)] public required int BaselineN { get; init; }
+    [CsvColumn("difference"), Description("of the means, variant minus baseline")] public required double Difference { get; init; }
+    [CsvColumn("low"), Description(Interval)] public required double? Low { get; init; }
+    [CsvColumn("high"), Description(Interval)] public required double? High { get; init; }
+    [CsvColumn("welch_t"), Description(Welch)] public required double? WelchT { get; init; }
+    [CsvColumn("welch_df"), Description(Welch)] public required double? WelchDf { get; init; }
+    [CsvColumn("welch_p"), Description(Welch)] public required double? WelchP { get; init; }
+    [CsvColumn("paired_n"), Description("seeds that both have")] public required int PairedN { get; init; }
+    [CsvColumn("paired_t"), Description(Paired)] public required double? PairedT { get; init; }
+    [CsvColumn("paired_p"), Description(Paired)] public required double? PairedP { get; init; }
 }

@@ -8,32 +8,23 @@ namespace Imta.MetaWeight.Experiments.Runs;
 [CsvRecord]
 internal sealed partial record SavedEpoch
 {
-    [CsvColumn("epoch")]
-    public required int Epoch { get; init; }
-    [CsvColumn("phase")]
-    public required int Phase { get; init; }
-    [CsvColumn("exit")]
-    public required int Exit { get; init; }
-    [CsvColumn("train_loss")]
-    public required double TrainLoss { get; init; }
-    [CsvColumn("validation_loss")]
-    public required double? ValidationLoss { get; init; }
-    [CsvColumn("validation_accuracy")]
-    public required double? ValidationAccuracy { get; init; }
+    [CsvColumn("epoch")] public required int Epoch { get; init; }
+    [CsvColumn("phase")] public required int Phase { get; init; }
+    [CsvColumn("exit")] public required int Exit { get; init; }
+    [CsvColumn("train_loss")] public required double TrainLoss { get; init; }
+    [CsvColumn("validation_loss")] public required double? ValidationLoss { get; init; }
+    [CsvColumn("validation_accuracy")] public required double? ValidationAccuracy { get; init; }
 }
 
 /// <summary>A row of <c>timing.csv</c>: one epoch. All that is not reproducible.</summary>
 [CsvRecord]
 internal sealed partial record TimingRow
 {
-    [CsvColumn("epoch"), Description("as in `epochs.csv`")]
-    public required int Epoch { get; init; }
-    [CsvColumn("train_seconds"), Description("training, data included")]
-    public required double TrainSeconds { get; init; }
+    [CsvColumn("epoch"), Description("as in `epochs.csv`")] public required int Epoch { get; init; }
+    [CsvColumn("train_seconds"), Description("training, data included")] public required double TrainSeconds { get; init; }
     [CsvColumn("train_images_per_second"), Description("training images per second of training")]
     public required double TrainImagesPerSecond { get; init; }
-    [CsvColumn("validation_seconds"), Description("validation")]
-    public required double ValidationSeconds { get; init; }
+    [CsvColumn("validation_seconds"), Description("validation")] public required double ValidationSeconds { get; init; }
     [CsvColumn("peak_memory_mib"), Description("the process's peak resident memory so far, MiB")]
     public required double PeakMemoryMib { get; init; }
 }
@@ -42,12 +33,9 @@ internal sealed partial record TimingRow
 [CsvRecord]
 internal sealed partial record CostRow
 {
-    [CsvColumn("exit"), Description("from 1")]
-    public required int Exit { get; init; }
-    [CsvColumn("macs"), Description("up to this exit's answer, earlier blocks and heads included")]
-    public required long Macs { get; init; }
-    [CsvColumn("macs_share"), Description("of the last exit's")]
-    public required double MacsShare { get; init; }
+    [CsvColumn("exit"), Description("from 1")] public required int Exit { get; init; }
+    [CsvColumn("macs"), Description("up to this exit's answer, earlier blocks and heads included")] public required long Macs { get; init; }
+    [CsvColumn("macs_share"), Description("of the last exit's")] public required double MacsShare { get; init; }
     [CsvColumn("parameters"), Description("that take part, earlier blocks and heads included")]
     public required long Parameters { get; init; }
 
@@ -65,18 +53,11 @@ internal sealed partial record CostRow
 [CsvRecord]
 internal sealed partial record WeightRow
 {
-    [CsvColumn("sample"), Description("position in the whole training set, in file order")]
-    public required long Sample { get; init; }
-    [CsvColumn("label"), Description("its class")]
-    public required long Label { get; init; }
-    [CsvColumn("difficulty"), Description("of generated images: 0 easy … 1 hard")]
-    public required float? Difficulty { get; init; }
-    [CsvColumn("exit"), Description("from 1")]
-    public required int Exit { get; init; }
-    [CsvColumn("loss"), Description("plain cross-entropy before its half batch's update")]
-    public required float Loss { get; init; }
-    [CsvColumn("confidence"), Description("largest softmax probability before this update")]
-    public required float Confidence { get; init; }
-    [CsvColumn("weight"), Description("in the real update; 1 in plain training")]
-    public required float Weight { get; init; }
+    [CsvColumn("sample"), Description("position in the whole training set, in file order")] public required long Sample { get; init; }
+    [CsvColumn("label"), Description("its class")] public required long Label { get; init; }
+    [CsvColumn("difficulty"), Description("of generated images: 0 easy … 1 hard")] public required float? Difficulty { get; init; }
+    [CsvColumn("exit"), Description("from 1")] public required int Exit { get; init; }
+    [CsvColumn("loss"), Description("plain cross-entropy before its half batch's update")] public required float Loss { get; init; }
+    [CsvColumn("confidence"), Description("largest softmax probability before this update")] public required float Confidence { get; init; }
+    [CsvColumn("weight"), Description("in the real update; 1 in plain training")] public required float Weight { get; init; }
 }
