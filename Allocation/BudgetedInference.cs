@@ -1,7 +1,7 @@
 namespace Imta.MetaWeight.Allocation;
 
 /// <summary>
-/// Budgeted batch classification (MSDNet, section 3; IMTA and L2W-DEN evaluate by it): thresholds that let given numbers of held-out
+/// Budgeted batch classification (MSDNet, section 3; also used by IMTA and L2W-DEN): thresholds at which given numbers of held-out
 /// samples leave at each exit, and where other samples leave under them. Many budgets at once.
 /// </summary>
 /// <remarks>Shapes: <c>N</c> samples, <c>K</c> exits, <c>P</c> budgets. As published, everything is float32.</remarks>
@@ -14,7 +14,7 @@ public static class BudgetedInference
     public const float Always = -1e8f;
 
     /// <summary>
-    /// The published search. At exit k the threshold is the score of the quota's last sample, counted among those that no earlier threshold
+    /// The published search. At exit k the threshold is the score of the quota's last sample, counted among those that did not exit
     /// lets leave. Samples of equal scores leave together, so more than the quota may; where the quota is 0, or more than are left, none.
     /// </summary>
     /// <param name="scores">float32 <c>[N, K]</c>, of held-out samples; finite.</param>
@@ -35,7 +35,7 @@ public static class BudgetedInference
             Tensor own = scores.select(1, k); // [N]
             (Tensor falling, Tensor order) = own.sort(0, descending: true, stable: true);
             Tensor rank = free.index_select(1, order).cumsum(1, int32); // of the free samples [P, N]
-            Tensor place = rank.lt(quota).to_type(int32).sum(1, type: int64); // of the quota's last sample; N: there are fewer [P]
+            Tensor place = rank.lt(quota).to_type(int32).sum(1, type: int64); // index of the quota's last sample; N if there are fewer [P]
             Tensor found = place.lt(samples).logical_and(quota.select(1, 0).gt(0));
             thresholds[k] = where(found, falling.index_select(0, place.clamp(max: samples - 1)), never);
             free = free.logical_and(own.lt(thresholds[k].unsqueeze(1)));
@@ -95,7 +95,7 @@ public sealed record BudgetedOutcome(IReadOnlyList<long> Leaving, IReadOnlyList<
     /// <param name="macs">K: those of a prediction at each exit.</param>
     public float MeanMacs(IReadOnlyList<long> macs)
     {
-        float mean = 0; // the published sum, in its order
+        float mean = 0; // summed in the published order
         for (int k = 0; k < macs.Count; k++)
         {
             float share = (float)Leaving[k] / Samples;

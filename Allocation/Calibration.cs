@@ -4,15 +4,15 @@ namespace Imta.MetaWeight.Allocation;
 /// <remarks>Shapes: <c>N</c> samples, <c>K</c> exits.</remarks>
 public static class Calibration
 {
-    private const double Extreme = 1024; // the largest q that is tried; its inverse is the smallest
-    private const int Tried = 121; // at once, in equal steps of ln q
+    private const double Extreme = 1024; // the largest q tried; its inverse is the smallest
+    private const int Tried = 121; // per pass, in equal steps of ln q
     private const int Rounds = 3;
     private const double FloatBits = 120; // powers of q stay within float32
 
     /// <summary>The policy under which each exit takes its number of samples (<see cref="BudgetedInference.Thresholds"/>).</summary>
     /// <param name="criterion">The score.</param>
     /// <param name="scores">float32 <c>[N, K]</c>, of held-out samples.</param>
-    /// <param name="quotas">K, together N.</param>
+    /// <param name="quotas">K quotas that sum to N.</param>
     public static ThresholdPolicy ToQuotas(IExitCriterion criterion, Tensor scores, int[] quotas)
     {
         using DisposeScope scope = NewDisposeScope();
@@ -23,24 +23,24 @@ public static class Calibration
     /// <summary>The policy under which each exit takes its share.</summary>
     /// <param name="criterion">The score.</param>
     /// <param name="scores">float32 <c>[N, K]</c>, of held-out samples.</param>
-    /// <param name="shares">K, which sum to 1.</param>
+    /// <param name="shares">K shares that sum to 1.</param>
     public static ThresholdPolicy ToShares(IExitCriterion criterion, Tensor scores, IReadOnlyList<float> shares)
         => ToQuotas(criterion, scores, ExitShares.Quotas(shares, scores.shape[0]));
 
     /// <summary>
-    /// The numbers of samples at each exit that cost the most on average within a budget: those of the exit shares q^k
-    /// (<see cref="ExitShares"/>), and where no q is within it, as many at exit 2 and the rest at exit 1.
+    /// The numbers of samples per exit with the highest average cost within a budget: those of the exit shares q^k
+    /// (<see cref="ExitShares"/>), and if no q fits, as many as possible at exit 2 and the rest at exit 1.
     /// </summary>
     /// <param name="scores">float32 <c>[N, K]</c>, of held-out samples.</param>
     /// <param name="macs">K: multiply-adds of a prediction at each exit.</param>
-    /// <param name="budget">Multiply-adds of a sample on average, at most.</param>
-    /// <returns>K quotas, and their q, if it is one.</returns>
-    /// <exception cref="ArgumentOutOfRangeException">Not even exit 1 is within the budget.</exception>
+    /// <param name="budget">Maximum average multiply-adds per sample.</param>
+    /// <returns>K quotas, and their q, if there is one.</returns>
+    /// <exception cref="ArgumentOutOfRangeException">Even exit 1 exceeds the budget.</exception>
     public static (int[] Quotas, double? Q) QuotasForMacs(Tensor scores, IReadOnlyList<long> macs, double budget)
     {
         if (!(budget >= macs[0]))
         {
-            string less = FormattableString.Invariant($"a budget of {budget} multiply-adds is less than exit 1 takes, {macs[0]:N0}");
+            string less = FormattableString.Invariant($"a budget of {budget} multiply-adds is less than the cost of exit 1, {macs[0]:N0}");
             throw new ArgumentOutOfRangeException(nameof(budget), less);
         }
 

@@ -94,7 +94,7 @@ public sealed class ExitPolicyRule(IExitPolicy policy)
 {
     private Tensor? _scores; // [N, k + 1] of the batch; belongs to the dispose scope of the execution
 
-    /// <summary>Which samples leave at an exit, bool <c>[M]</c>.</summary>
+    /// <summary>Which samples exit at an exit, bool <c>[M]</c>.</summary>
     /// <param name="exit">0 … K − 2.</param>
     /// <param name="logits"><c>[M, C]</c>.</param>
     /// <param name="rows">int64 <c>[M]</c>: the place of each sample in the batch; at exit 0, all places in order.</param>

@@ -1,17 +1,17 @@
 namespace Imta.MetaWeight.Allocation;
 
-/// <summary>The share of samples that each exit answers: q_k ∝ q^k, k = 1 … K, normalised (L2W-DEN, section 3.3; MSDNet's budgeted evaluation).</summary>
+/// <summary>The share of samples that each exit classifies: q_k ∝ q^k, k = 1 … K, normalised (L2W-DEN, section 3.3; MSDNet's budgeted evaluation).</summary>
 /// <remarks>
-/// float32 throughout, as the published code has it: a quota is the floor of a product, which float64 would sometimes put on the other side. For the
-/// same reason functions and sums are rounded as PyTorch 1.13 did with which its numbers were computed, on any processor and by any libtorch.
+/// float32 throughout, as in the published code: a quota is the floor of a product, which float64 would sometimes round differently. For the
+/// same reason functions and sums round like PyTorch 1.13, which its numbers were computed with, on any processor and with any libtorch.
 /// </remarks>
 public static class ExitShares
 {
     /// <summary>The K shares, which sum to 1.</summary>
-    /// <param name="q">Less than 1 favours early exits, 1 is uniform. The published <c>target_p_index</c> p is q = p/20.</param>
+    /// <param name="q">Values below 1 favour early exits, 1 is uniform. The published <c>target_p_index</c> p is q = p/20.</param>
     /// <param name="exits">K.</param>
     /// <exception cref="ArgumentOutOfRangeException">
-    /// <paramref name="q"/> is not positive and finite, or so small or large that float32 cannot hold its powers; or there is no exit.
+    /// <paramref name="q"/> is not positive and finite, or so small or large that its powers overflow or underflow float32; or there is no exit.
     /// </exception>
     public static float[] Of(double q, int exits)
     {
@@ -27,10 +27,10 @@ public static class ExitShares
         float[] shares = Array.ConvertAll(powers, power => power / sum);
         return shares.All(float.IsFinite)
             ? shares
-            : throw new ArgumentOutOfRangeException(nameof(q), q, $"the exit shares need a positive q with powers 1 to {exits} that float32 can hold");
+            : throw new ArgumentOutOfRangeException(nameof(q), q, $"the exit shares need a positive q whose powers 1 to {exits} are in the range of float32");
     }
 
-    /// <summary>How many of <paramref name="samples"/> each exit takes: floor(samples · share), the last exit all that remain.</summary>
+    /// <summary>How many of <paramref name="samples"/> each exit takes: floor(samples · share), the last exit all remaining ones.</summary>
     /// <param name="shares">K shares.</param>
     /// <param name="samples">M.</param>
     public static int[] Quotas(IReadOnlyList<float> shares, long samples)
@@ -47,7 +47,7 @@ public static class ExitShares
         return quotas;
     }
 
-    /// <summary>eˣ by PyTorch's vector function: x − n ln 2 in two steps, a polynomial of degree 7, times 2ⁿ; within one unit of the last place.</summary>
+    /// <summary>eˣ as in PyTorch's vectorised implementation: x − n ln 2 in two steps, a polynomial of degree 7, times 2ⁿ; within one unit of the last place.</summary>
     private static float Exp(float x)
     {
         const float Log2High = 0.693145751953125f, Log2Low = 1.42860677e-06f;
@@ -61,7 +61,7 @@ public static class ExitShares
         return (float)Math.ScaleB(1f + MathF.FusedMultiplyAdd(r * r, p, r), (int)n);
     }
 
-    /// <summary>In four sums side by side, as PyTorch adds up a few numbers: what is left after the last four goes to the first.</summary>
+    /// <summary>In four interleaved partial sums, as PyTorch adds up few numbers: the remainder goes to the first.</summary>
     private static float Sum(ReadOnlySpan<float> values)
     {
         Span<float> sums = stackalloc float[4];

@@ -1,22 +1,22 @@
 namespace Imta.MetaWeight.Allocation;
 
 /// <summary>
-/// Gives every meta sample to one exit (L2W-DEN, section 3.3): exit 1 takes the samples it is most confident of, exit 2 those of the
-/// rest that it is most confident of, and so on; the last exit takes what remains.
+/// Allocates every meta sample to one exit (L2W-DEN, section 3.3): exit 1 takes the samples it is most confident of, exit 2 those of the
+/// rest that it is most confident of, and so on; the last exit takes the remaining ones.
 /// </summary>
-/// <remarks>Shapes: <c>M</c> meta samples, <c>K</c> exits. The loop is over exits and reads nothing from the device.</remarks>
+/// <remarks>Shapes: <c>M</c> meta samples, <c>K</c> exits. The loop is over exits and does not synchronise with the device.</remarks>
 public static class MetaAllocation
 {
-    /// <summary>The exit of each sample, int64 <c>[M]</c> of 0 … K − 1. Of equally confident samples the earlier ones go first.</summary>
+    /// <summary>The exit of each sample, int64 <c>[M]</c> of 0 … K − 1. Ties are broken in favour of earlier samples.</summary>
     /// <param name="confidence"><c>[M, K]</c>.</param>
     /// <param name="quotas">K numbers of samples that sum to M.</param>
-    /// <exception cref="ArgumentException">The quotas do not fit the confidences.</exception>
+    /// <exception cref="ArgumentException">The quotas do not match the confidences.</exception>
     public static Tensor Exits(Tensor confidence, IReadOnlyList<int> quotas)
     {
         long samples = confidence.shape[0];
         if (confidence.shape[1] != quotas.Count || quotas.Sum() != samples)
         {
-            throw new ArgumentException($"{quotas.Count} quotas of together {quotas.Sum()} do not fit confidences of {samples} samples at {confidence.shape[1]} exits.", nameof(quotas));
+            throw new ArgumentException($"{quotas.Count} quotas summing to {quotas.Sum()} do not match confidences of {samples} samples at {confidence.shape[1]} exits.", nameof(quotas));
         }
 
         using DisposeScope scope = NewDisposeScope();
@@ -41,7 +41,7 @@ public static class MetaAllocation
 
     /// <summary>
     /// The weight of each sample at each exit in the meta objective, <c>[M, K]</c>: 1/|X⁽ᵏ⁾| at its own exit, 0 elsewhere. The objective
-    /// Σ_k mean over X⁽ᵏ⁾ of CE is then ⟨weights, CE⟩; an exit without samples adds nothing.
+    /// Σ_k mean over X⁽ᵏ⁾ of CE is then ⟨weights, CE⟩; an exit without samples contributes nothing.
     /// </summary>
     /// <param name="exits">The exit of each sample, <c>[M]</c>.</param>
     /// <param name="quotas">K numbers of samples, as given to <see cref="Exits"/>.</param>

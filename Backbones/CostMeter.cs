@@ -1,29 +1,29 @@
 namespace Imta.MetaWeight.Backbones;
 
-/// <summary>What it costs to answer at an exit, blocks and heads of earlier exits included.</summary>
-/// <param name="Macs">Multiply-adds for one image.</param>
-/// <param name="Parameters">Parameters that take part.</param>
+/// <summary>The cost of a prediction at an exit, including the blocks and heads of earlier exits.</summary>
+/// <param name="Macs">MACs for one image.</param>
+/// <param name="Parameters">Parameters involved.</param>
 public readonly record struct ExitCost(long Macs, long Parameters);
 
 /// <summary>The costs of a network for images of one size.</summary>
 /// <param name="Exits">The K exits.</param>
-/// <param name="Activations">Numbers in the outputs of all layers for one image: what a forward pass in training mode keeps.</param>
+/// <param name="Activations">Output elements of all layers for one image: what a forward pass in training mode keeps.</param>
 public sealed record NetworkCost(IReadOnlyList<ExitCost> Exits, long Activations);
 
 /// <summary>
-/// Adds up what a forward pass costs, layer by layer, by the rule of the published counters: a convolution costs a multiply-add for
+/// Counts the cost of a forward pass, layer by layer, as the published counters do: a convolution costs a multiply-add for
 /// each weight at each pixel of its output (its bias nothing), a linear layer its weights and its bias, ReLU one for each element,
 /// pooling one for each element of the kernel at each pixel of the output; batch norm, concatenation and interpolation cost nothing.
 /// </summary>
 public sealed class CostMeter
 {
-    /// <summary>Multiply-adds so far, for one image.</summary>
+    /// <summary>MACs so far, for one image.</summary>
     public long Macs { get; private set; }
 
     /// <summary>Parameters of the layers so far.</summary>
     public long Parameters { get; private set; }
 
-    /// <summary>Numbers in the layers' outputs so far, for one image.</summary>
+    /// <summary>Elements of the layers' outputs so far, for one image.</summary>
     public long Activations { get; private set; }
 
     /// <summary>A convolution.</summary>
@@ -40,16 +40,16 @@ public sealed class CostMeter
     public void Linear(Tensor weight, Tensor bias, Tensor output)
         => Add(weight.numel() + bias.numel(), weight.numel() + bias.numel(), output);
 
-    /// <summary>A layer that works element by element, such as ReLU.</summary>
+    /// <summary>An element-wise layer, such as ReLU.</summary>
     /// <param name="output"><c>[N, …]</c>.</param>
     public void Elementwise(Tensor output) => Add(PerImage(output), 0, output);
 
-    /// <summary>Mean or maximum pooling by a square kernel.</summary>
-    /// <param name="kernel">Its side.</param>
+    /// <summary>Average or max pooling with a square kernel.</summary>
+    /// <param name="kernel">The kernel size.</param>
     /// <param name="output"><c>[N, C, H, W]</c>.</param>
     public void Pooling(long kernel, Tensor output) => Add(PerImage(output) * kernel * kernel, 0, output);
 
-    /// <summary>A layer whose arithmetic does not count: batch norm, concatenation, interpolation.</summary>
+    /// <summary>A layer whose operations are not counted: batch norm, concatenation, interpolation.</summary>
     /// <param name="parameters">Its parameters.</param>
     /// <param name="output"><c>[N, …]</c>.</param>
     public void Free(long parameters, Tensor output) => Add(0, parameters, output);

@@ -13,13 +13,13 @@ public enum Compaction
     Never,
 }
 
-/// <summary>Which samples are answered by an exit: bool <c>[M]</c>.</summary>
+/// <summary>Decides which samples exit at an exit: bool <c>[M]</c>.</summary>
 /// <param name="exit">The exit, 0 … K − 2; at the last one all are.</param>
 /// <param name="logits">Its logits, <c>[M, C]</c>.</param>
 /// <param name="rows">int64 <c>[M]</c>: the row of each of the samples in the batch.</param>
 public delegate Tensor ExitRule(int exit, Tensor logits, Tensor rows);
 
-/// <summary>Answers for a batch, in its order.</summary>
+/// <summary>Predictions for a batch, in its order.</summary>
 /// <param name="Logits"><c>[N, C]</c>, each sample's from its exit.</param>
 /// <param name="Exits">int64 <c>[N]</c>: the exit of each sample, 0 … K − 1.</param>
 public sealed record ExitAnswers(Tensor Logits, Tensor Exits);
@@ -40,14 +40,14 @@ public sealed class NonFiniteLogitsException(IReadOnlyList<long> counts, long sa
 /// Runs a network so that samples really leave early: after each exit the rows of those that are answered are dropped from all features
 /// that later blocks read, and blocks after the last exit that a sample needs do not run. Batch norm is folded into the layers before it.
 /// </summary>
-/// <remarks>Shapes: <c>N</c> samples, <c>M</c> of them left, <c>K</c> exits, <c>C</c> classes.</remarks>
+/// <remarks>Shapes: <c>N</c> samples, <c>M</c> of them remaining, <c>K</c> exits, <c>C</c> classes.</remarks>
 public sealed class EarlyExit : IDisposable
 {
-    // A row that moves is read and written; in that time a convolution does about as many multiply-adds a number (measured on two
+    // Moving a row reads and writes it; in that time a convolution does about this many multiply-adds per element (measured on two
     // cores, float32; twice or half of it moves the times below by less than their noise).
     private const double MacsOfAMove = 32;
 
-    // Numbers of rows are rounded up to one of so many between a power of two and the next: the convolutions' primitives are made once for
+    // Row counts are rounded up to one of this many sizes between consecutive powers of two: the convolutions' primitives are made once for
     // each number of rows, and kept.
     private const int SizesPerDoubling = 8;
 
@@ -58,20 +58,20 @@ public sealed class EarlyExit : IDisposable
 
     /// <param name="network">The network; it stays the caller's; its parameters must not change after the first batch.</param>
     /// <param name="compaction">When samples that have left are removed from the batch.</param>
-    /// <param name="folds">Whether batch norm is folded, with the channels of a pixel beside each other in memory.</param>
+    /// <param name="folds">Whether batch norm is folded, with channels-last memory layout.</param>
     public EarlyExit(MultiExitNetwork network, Compaction compaction = Compaction.WhenItPays, bool folds = true)
         => (_network, _compaction, _folding) = (network, compaction, folds ? new Folding() : null);
 
-    /// <summary>Answers a batch.</summary>
+    /// <summary>Classifies a batch.</summary>
     /// <param name="images"><c>[N, 3, H, W]</c>, normalised.</param>
-    /// <param name="answers">Which samples an exit answers.</param>
+    /// <param name="answers">Decides which samples exit.</param>
     /// <exception cref="NonFiniteLogitsException">An exit's logits are NaN or infinite.</exception>
     public ExitAnswers Run(Tensor images, ExitRule answers)
     {
         using DisposeScope scope = NewDisposeScope();
         using IDisposable noGrad = no_grad();
 
-        // A network may carry the images on, and rows are dropped in place: from a copy.
+        // A network may pass the images on, and rows are dropped in place, so work on a copy.
         var walk = new MultiExitNetwork.Walk(_network, images.clone(), new Pass(NormStatistics.Running) { Folding = _folding });
         var batch = new Batch(images.shape[0], _network.Classes, images);
         for (int k = 0; k < _network.Exits && batch.Left > 0; k++)
@@ -91,7 +91,7 @@ public sealed class EarlyExit : IDisposable
     /// <inheritdoc/>
     public void Dispose() => _folding?.Dispose();
 
-    /// <summary>How many rows a batch goes on with where <paramref name="left"/> samples are left.</summary>
+    /// <summary>How many rows a batch continues with if <paramref name="left"/> samples remain.</summary>
     internal static int Bucket(int left)
     {
         int step = Math.Max(1, (int)System.Numerics.BitOperations.RoundUpToPowerOf2((uint)left) / 2 / SizesPerDoubling);
@@ -149,7 +149,7 @@ public sealed class EarlyExit : IDisposable
 
         public Tensor Logits { get; }
 
-        /// <summary>Samples without an answer.</summary>
+        /// <summary>Samples without a prediction.</summary>
         public int Left { get; private set; }
 
         /// <summary>Rows that are present, including some that are answered.</summary>
@@ -170,10 +170,10 @@ public sealed class EarlyExit : IDisposable
             }
         }
 
-        /// <summary>Takes the answers of exit <paramref name="k"/>.</summary>
+        /// <summary>Records the predictions of exit <paramref name="k"/>.</summary>
         /// <param name="k">The exit.</param>
-        /// <param name="logits">Of the rows that are present.</param>
-        /// <param name="answered">Which of these are answered; null: all.</param>
+        /// <param name="logits">Logits of the active rows.</param>
+        /// <param name="answered">Which of these exit; null: all.</param>
         public void Answer(int k, Tensor logits, Tensor? answered)
         {
             bool[]? chosen = answered?.cpu().data<bool>().ToArray();
@@ -194,14 +194,14 @@ public sealed class EarlyExit : IDisposable
             }
         }
 
-        /// <summary>Where samples without an answer would move for <paramref name="size"/> rows to hold them all, and from where.</summary>
+        /// <summary>Which rows unfinished samples would move to, and from, so that <paramref name="size"/> rows hold them all.</summary>
         public (long[] Gaps, long[] Wanted) Gaps(int size)
         {
             long[] wanted = [.. Enumerable.Range(size, Present - size).Where(row => !_done[row]).Select(row => (long)row)];
             return ([.. Enumerable.Range(0, size).Where(row => _done[row]).Take(wanted.Length).Select(row => (long)row)], wanted);
         }
 
-        /// <summary>Goes on with <paramref name="size"/> rows.</summary>
+        /// <summary>Continues with <paramref name="size"/> rows.</summary>
         public void CompactRows(long[] gaps, long[] wanted, int size)
         {
             for (int i = 0; i < gaps.Length; i++)

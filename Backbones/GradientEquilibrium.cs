@@ -6,10 +6,10 @@ namespace Imta.MetaWeight.Backbones;
 /// <summary>Which of the features after a block Gradient Equilibrium treats.</summary>
 public enum EquilibriumScales
 {
-    /// <summary>The last one, which the head reads: MSDNet's coarsest scale, RANet's feature in front of the head.</summary>
+    /// <summary>The last one, which is the head's input: MSDNet's coarsest scale, RANet's feature before the head.</summary>
     Head,
 
-    /// <summary>All that the block hands on.</summary>
+    /// <summary>All features the block passes on.</summary>
     All,
 }
 
@@ -23,14 +23,14 @@ public sealed record EquilibriumOptions
         + "one would; values stay")]
     public bool Enabled { get; init; }
 
-    [Description("Which features are treated: the one that the head reads, as in the published code, or all that a block hands on")]
+    [Description("Which features are rescaled: the one the head reads (as in the published code), or all features a block passes on")]
     public EquilibriumScales Scales { get; init; } = EquilibriumScales.Head;
 }
 
 #pragma warning restore CS1591
 
 /// <summary>
-/// Gradient Equilibrium (IMTA, section 3.1). Where exit k of K stands, R(x; s), with the value of x and s times its derivative, goes to
+/// Gradient Equilibrium (IMTA, section 3.1). At exit k of K, R(x; s), which has the value of x and s times its derivative, is passed to
 /// the head with s = 1/(K − k + 1) and on to the next block with s = (K − k)/(K − k + 1). So the gradient of loss j reaches block i, i ≤ j,
 /// times 1/(K − i + 1) (eq. 5), whatever j is: the K − i + 1 losses after a block pull it as one would.
 /// </summary>
@@ -44,7 +44,7 @@ internal sealed class GradientEquilibrium(EquilibriumOptions options, int exits)
             return (features, features);
         }
 
-        double exitsLeft = exits - k; // this one included
+        double exitsLeft = exits - k; // including this one
         Tensor[] passed = k == exits - 1 ? [] : Rescaled(features, (exitsLeft - 1) / exitsLeft, pass);
         return (Rescaled(features, 1 / exitsLeft, pass), passed);
     }
@@ -65,7 +65,7 @@ internal sealed class GradientEquilibrium(EquilibriumOptions options, int exits)
             return y;
         }
 
-        // 0 is subtracted, which leaves −0 what it is.
+        // Subtracting 0 preserves −0.
         return is_grad_enabled() ? x.detach().sub(x.detach().sub(x).mul(slope)) : x;
     }
 

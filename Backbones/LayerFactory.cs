@@ -3,9 +3,9 @@ using TorchSharp.Modules;
 namespace Imta.MetaWeight.Backbones;
 
 /// <summary>How a network's parameters start: element type, device, initialisation and its random numbers.</summary>
-/// <remarks>Numbers are drawn on the CPU in float64, so a seed means the same network in every type and on every device.</remarks>
+/// <remarks>Numbers are drawn on the CPU in float64, so a seed gives the same network for every type and device.</remarks>
 /// <param name="Initialisation">The rule for convolutions and linear layers.</param>
-/// <param name="Random">The source of the numbers.</param>
+/// <param name="Random">The random generator.</param>
 /// <param name="Type">The parameters' element type.</param>
 /// <param name="Device">The parameters' device.</param>
 public sealed record LayerFactory(Initialisation Initialisation, Generator Random, ScalarType Type, Device Device)
@@ -13,30 +13,30 @@ public sealed record LayerFactory(Initialisation Initialisation, Generator Rando
     /// <summary>Convolution weights <c>[output, input, kernel, kernel]</c>.</summary>
     public Parameter ConvolutionWeight(long output, long input, long kernel) => Initialisation switch
     {
-        // He et al., ICCV 2015, by fan out.
+        // He et al., ICCV 2015, with fan-out.
         Initialisation.He => Normal([output, input, kernel, kernel], Math.Sqrt(2.0 / (kernel * kernel * output))),
         _ => Uniform([output, input, kernel, kernel], 1 / Math.Sqrt(input * kernel * kernel)),
     };
 
-    /// <summary>Weights <c>[output, input]</c> of a linear layer: PyTorch's default under both rules.</summary>
+    /// <summary>Weights <c>[output, input]</c> of a linear layer: PyTorch's default for both rules.</summary>
     public Parameter LinearWeight(long output, long input) => Uniform([output, input], 1 / Math.Sqrt(input));
 
     /// <summary>The bias <c>[output]</c> of a linear layer or a convolution.</summary>
     /// <param name="output">Its length.</param>
-    /// <param name="fanIn">Inputs of one output, for PyTorch's default.</param>
+    /// <param name="fanIn">Fan-in, for PyTorch's default.</param>
     public Parameter Bias(long output, long fanIn) => Initialisation switch
     {
         Initialisation.He => Constant(output, 0),
         _ => Uniform([output], 1 / Math.Sqrt(fanIn)),
     };
 
-    /// <summary>A parameter <c>[length]</c> of one value.</summary>
+    /// <summary>A parameter <c>[length]</c> filled with one value.</summary>
     public Parameter Constant(long length, double value) => new(Buffer(length, value));
 
-    /// <summary>A buffer <c>[length]</c> of one value.</summary>
+    /// <summary>A buffer <c>[length]</c> filled with one value.</summary>
     public Tensor Buffer(long length, double value) => full([length], value, Type, Device);
 
-    /// <summary>A counter: a buffer of shape <c>[]</c> that starts at 0.</summary>
+    /// <summary>A counter: a buffer of shape <c>[]</c>, initially 0.</summary>
     public Tensor Counter() => zeros([], ScalarType.Int64, Device);
 
     private Parameter Uniform(long[] shape, double bound) => Made(() => empty(shape, ScalarType.Float64).uniform_(-bound, bound, Random));
@@ -51,7 +51,7 @@ public sealed record LayerFactory(Initialisation Initialisation, Generator Rando
     }
 }
 
-/// <summary>How a network's parameters start.</summary>
+/// <summary>Parameter initialisation of a network.</summary>
 public enum Initialisation
 {
     /// <summary>
@@ -60,7 +60,7 @@ public enum Initialisation
     He,
 
     /// <summary>
-    /// What the published code does in effect: its He initialisation of MSDNet reaches no layer, so PyTorch's defaults stand.
+    /// What the published code effectively does: its He initialisation of MSDNet does not reach any layer, so PyTorch's defaults apply.
     /// </summary>
     Published,
 }

@@ -5,7 +5,7 @@ namespace Imta.MetaWeight.Backbones;
 
 /// <summary>
 /// A network of K blocks with an exit after each. This is all that the bilevel loop needs from a backbone: its parameters, and a
-/// forward pass with these or with others in their places.
+/// forward pass with these or with substitutes.
 /// </summary>
 /// <remarks>Shapes: <c>N</c> samples, <c>K</c> exits, <c>C</c> classes.</remarks>
 public abstract partial class MultiExitNetwork : NamedModule
@@ -13,7 +13,7 @@ public abstract partial class MultiExitNetwork : NamedModule
     private readonly Lazy<ParameterList> _trained;
     private readonly EquilibriumOptions _equilibrium;
 
-    /// <summary>A network with nothing in it yet; the derived class registers its parts.</summary>
+    /// <summary>An empty network; the derived class registers its modules.</summary>
     /// <param name="name">The architecture's name.</param>
     /// <param name="equilibrium">Gradient Equilibrium at its exits; null: none.</param>
     protected MultiExitNetwork(string name, EquilibriumOptions? equilibrium = null)
@@ -30,18 +30,18 @@ public abstract partial class MultiExitNetwork : NamedModule
     public abstract int Classes { get; }
 
     /// <summary>
-    /// The element type of images and features in passes that train (<see cref="NormStatistics.BatchAndUpdate"/>), and so of the
+    /// The element type of images and features in training passes (<see cref="NormStatistics.BatchAndUpdate"/>), and so of the
     /// convolutions that read them: <c>bfloat16</c> halves their memory. Null: that of the parameters. Parameters, statistics, pooled
-    /// features and logits keep theirs, and so do all of the other passes: those of the meta gradient, and evaluation.
+    /// features and logits keep theirs, and other passes (meta gradient, evaluation) are not affected.
     /// </summary>
     public ScalarType? FeatureType { get; set; }
 
     /// <summary>
-    /// θ: every parameter that is trained (<c>requires_grad</c>), in the order that lists of gradients and substitutes follow.
+    /// θ: every trainable parameter (<c>requires_grad</c>), in the order used for lists of gradients and substitutes.
     /// </summary>
     public IReadOnlyList<Parameter> Parameters => _trained.Value.Parameters;
 
-    /// <summary>The name of each of <see cref="Parameters"/>, as PyTorch's state dictionary has it.</summary>
+    /// <summary>The name of each of <see cref="Parameters"/>, as in PyTorch's state dictionary.</summary>
     public IReadOnlyList<string> ParameterNames => _trained.Value.Names;
 
     /// <summary>Logits of every exit, K × <c>[N, C]</c>, with the network's own parameters.</summary>
@@ -49,51 +49,51 @@ public abstract partial class MultiExitNetwork : NamedModule
     /// <param name="statistics">How batch norm behaves.</param>
     public Tensor[] Forward(Tensor images, NormStatistics statistics) => Forward(images, new Pass(statistics));
 
-    /// <summary>Logits of every exit, K × <c>[N, C]</c>; what else comes out of the pass is in the pass.</summary>
+    /// <summary>Logits of every exit, K × <c>[N, C]</c>; further outputs are stored in the pass.</summary>
     /// <param name="images"><c>[N, 3, H, W]</c>, normalised.</param>
     /// <param name="pass">Parameters and batch norm.</param>
     public Tensor[] Forward(Tensor images, Pass pass) => [.. ExitByExit(images, pass)];
 
     /// <summary>
-    /// Logits of every exit, K × <c>[N, C]</c>, with <paramref name="parameters"/> in the places of <see cref="Parameters"/>.
+    /// Logits of every exit, K × <c>[N, C]</c>, with <paramref name="parameters"/> in place of <see cref="Parameters"/>.
     /// </summary>
     /// <param name="images"><c>[N, 3, H, W]</c>, normalised.</param>
     /// <param name="parameters">
-    /// One tensor for each of <see cref="Parameters"/>, in their order and shapes; they may have a history.
+    /// One tensor per entry of <see cref="Parameters"/>, in the same order and shapes; they may have autograd history.
     /// </param>
     /// <param name="statistics">How batch norm behaves.</param>
-    /// <exception cref="ArgumentException">Not as many tensors as parameters.</exception>
+    /// <exception cref="ArgumentException">The number of tensors differs from the number of parameters.</exception>
     public Tensor[] Forward(Tensor images, IReadOnlyList<Tensor> parameters, NormStatistics statistics)
     {
         return Forward(images, PassWith(parameters, statistics, tape: null));
     }
 
     /// <summary>
-    /// Whether every layer adds its linear map to a tape (<see cref="Pass.Tape"/>), so that <see cref="Linearise"/> can be called.
+    /// Whether every layer adds its linear map to a tape (<see cref="Pass.Tape"/>), as required by <see cref="Linearise"/>.
     /// </summary>
     public virtual bool IsLinearisable => false;
 
     /// <summary>
-    /// Whether its gradients are those of a function. With Gradient Equilibrium, or where a gradient is stopped, they are not, and finite
-    /// differences know nothing of either.
+    /// Whether its gradients are those of a function. With Gradient Equilibrium or stopped gradients they are not, and finite
+    /// differences cannot capture either.
     /// </summary>
     public virtual bool HasTrueGradients => !_equilibrium.Enabled;
 
     /// <summary>A forward pass that is recorded as a linear map from θ to the logits, without autograd.</summary>
     /// <param name="images"><c>[N, 3, H, W]</c>, normalised.</param>
     /// <param name="parameters">
-    /// Tensors in the places of <see cref="Parameters"/>, as in <see cref="Forward(Tensor, IReadOnlyList{Tensor}, NormStatistics)"/>; null:
+    /// Tensors in place of <see cref="Parameters"/>, as in <see cref="Forward(Tensor, IReadOnlyList{Tensor}, NormStatistics)"/>; null:
     /// its own.
     /// </param>
-    /// <param name="statistics">How batch norm behaves: by the batch, one way or the other.</param>
-    /// <returns>What it keeps belongs to the caller's dispose scope.</returns>
-    /// <exception cref="ArgumentException">Not as many tensors as parameters, or running statistics.</exception>
-    /// <exception cref="InvalidOperationException">A layer did not add its map.</exception>
+    /// <param name="statistics">How batch norm behaves: one of the batch modes.</param>
+    /// <returns>Its tensors belong to the caller's dispose scope.</returns>
+    /// <exception cref="ArgumentException">The number of tensors differs from the number of parameters, or running statistics were requested.</exception>
+    /// <exception cref="InvalidOperationException">A layer did not record its map.</exception>
     public LinearisedPass Linearise(Tensor images, IReadOnlyList<Tensor>? parameters, NormStatistics statistics)
     {
         if (statistics == NormStatistics.Running)
         {
-            throw new ArgumentException("a linearised pass normalises by the batch's statistics.", nameof(statistics));
+            throw new ArgumentException("a linearised pass must normalise with batch statistics.", nameof(statistics));
         }
 
         using DisposeScope scope = NewDisposeScope();
@@ -105,7 +105,7 @@ public abstract partial class MultiExitNetwork : NamedModule
         return new LinearisedPass(tape, logits, pass.Teacher).MoveToOuter(scope);
     }
 
-    /// <summary>What the network costs by the published counters' rule (<see cref="CostMeter"/>), found by one forward pass.</summary>
+    /// <summary>The network's cost as the published counters define it (<see cref="CostMeter"/>), measured in one forward pass.</summary>
     /// <param name="side">Height and width of an image, in pixels.</param>
     public NetworkCost Cost(int side)
     {
@@ -113,7 +113,7 @@ public abstract partial class MultiExitNetwork : NamedModule
         return CostOf(zeros([1, 3, side, side], Parameters[0].dtype, Parameters[0].device));
     }
 
-    /// <summary>What it costs to answer such an image, <c>[1, C', H, W]</c>, at each exit.</summary>
+    /// <summary>The cost of classifying an image, <c>[1, C', H, W]</c>, at each exit.</summary>
     internal NetworkCost CostOf(Tensor image)
     {
         using DisposeScope scope = NewDisposeScope();
@@ -126,8 +126,8 @@ public abstract partial class MultiExitNetwork : NamedModule
 
     /// <summary>Block <paramref name="k"/>: from the features after block k − 1 to those after block k.</summary>
     /// <param name="k">0 … K − 1.</param>
-    /// <param name="features">All that later blocks and heads read, such as one tensor a scale, the finest first; for block 0 the images
-    /// alone. In every one of them the first dimension is the samples'.</param>
+    /// <param name="features">All that later blocks and heads read, such as one tensor per scale, finest first; for block 0 the images
+    /// alone. The first dimension of each is the batch dimension.</param>
     /// <param name="pass">Parameters and batch norm of this pass.</param>
     /// <returns>All that later blocks and heads read; what this block's head reads is the last. Early-exit execution
     /// (<see cref="EarlyExit"/>) drops rows from these tensors in place, so they are the pass's own: the images or tensors made in
@@ -137,7 +137,7 @@ public abstract partial class MultiExitNetwork : NamedModule
     /// <summary>Exit <paramref name="k"/>: from the features after block k to logits <c>[N, C]</c>.</summary>
     /// <param name="k">0 … K − 1.</param>
     /// <param name="features">What <see cref="Block"/> returned.</param>
-    /// <param name="earlier">Logits <c>[N, C]</c> of exit k − 1, for exits that read them; null at the first.</param>
+    /// <param name="earlier">Logits <c>[N, C]</c> of exit k − 1, for exits that use them; null at the first.</param>
     /// <param name="pass">Parameters and batch norm of this pass.</param>
     protected abstract Tensor Exit(int k, Tensor[] features, Tensor? earlier, Pass pass);
 
@@ -174,7 +174,7 @@ public abstract partial class MultiExitNetwork : NamedModule
             Names = [.. named.Select(entry => entry.Name)];
             Parameters = [.. named.Select(entry => entry.Parameter)];
 
-            // By reference: to TorchSharp, equal tensors are tensors of equal values.
+            // By reference: TorchSharp compares tensors by value.
             Indices = Enumerable.Range(0, named.Length)
                 .ToDictionary<int, Parameter, int>(index => named[index].Parameter, index => index, ReferenceEqualityComparer.Instance);
         }

@@ -3,13 +3,13 @@ using TorchSharp.Modules;
 namespace Imta.MetaWeight.Backbones;
 
 /// <summary>
-/// A module whose parts have the names they are registered by, and no others: TorchSharp's package would add every field once more
+/// A module whose children only have the names they are registered with: TorchSharp would add every field again
 /// under the field's name, and the state dictionary would no longer be the published one. What it registers lives as long as it does, and
-/// not only as long as the dispose scope in which it is made.
+/// not just as long as the dispose scope in which it was created.
 /// </summary>
 public abstract class NamedModule : nn.Module
 {
-    /// <summary>A module without parts.</summary>
+    /// <summary>A module without children.</summary>
     /// <param name="name">What it is.</param>
     protected NamedModule(string name)
         : base(name)

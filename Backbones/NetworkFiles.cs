@@ -4,8 +4,8 @@ using TorchSharp.PyBridge;
 namespace Imta.MetaWeight.Backbones;
 
 /// <summary>
-/// A network's state in files that Python exchanges by <c>torch.save(module.state_dict(), file)</c> and <c>torch.load(file)</c>.
-/// TorchSharp.PyBridge writes and reads them; what it does not check is checked here.
+/// Saves and loads a network's state in the format of Python's <c>torch.save(module.state_dict(), file)</c> and <c>torch.load(file)</c>.
+/// TorchSharp.PyBridge reads and writes them; this class adds the checks that it lacks.
 /// </summary>
 public static class NetworkFiles
 {
@@ -14,9 +14,9 @@ public static class NetworkFiles
     /// are written contiguous, from any device, and without <c>requires_grad</c>, as Python's state dictionaries have them.
     /// </summary>
     /// <param name="network">The network.</param>
-    /// <param name="path">The file, which is created or replaced.</param>
-    /// <exception cref="InvalidOperationException">The network has no tensors any more.</exception>
-    /// <exception cref="IOException">The file cannot be written, or does not hold what was written.</exception>
+    /// <param name="path">The file to create or replace.</param>
+    /// <exception cref="InvalidOperationException">The network's tensors have been disposed.</exception>
+    /// <exception cref="IOException">The file cannot be written, or does not contain what was written.</exception>
     public static void SavePy(this nn.Module network, string path)
     {
         using DisposeScope scope = NewDisposeScope();
@@ -38,7 +38,7 @@ public static class NetworkFiles
                 stream.Flush(flushToDisk: true);
                 if (NetworkState.Misfit(state, Read(stream, beside)) is { } misfit)
                 {
-                    throw new IOException($"{beside} does not hold what was written: {misfit}");
+                    throw new IOException($"{beside} does not contain what was written: {misfit}");
                 }
             }
 
@@ -51,13 +51,13 @@ public static class NetworkFiles
         }
     }
 
-    /// <summary>Copies the state in a file into a network, whose tensors stay the same objects, and as trainable as they are.</summary>
+    /// <summary>Loads the state in a file into a network; its tensor objects and their <c>requires_grad</c> are kept.</summary>
     /// <param name="network">The network.</param>
     /// <param name="path">
-    /// A zip file of <c>torch.save</c> (PyTorch 1.6 and later) with a state dictionary whose tensors are contiguous and share no memory.
+    /// A zip file of <c>torch.save</c> (PyTorch 1.6 or later) with a state dict whose tensors are contiguous and do not share memory.
     /// </param>
     /// <exception cref="InvalidDataException">
-    /// The file is something else, or its names, shapes or element types are not the network's. Nothing is copied.
+    /// The file is something else, or its names, shapes or element types do not match the network's. Nothing is copied.
     /// </exception>
     /// <exception cref="IOException">The file cannot be opened.</exception>
     public static void LoadPy(this nn.Module network, string path)
@@ -71,7 +71,7 @@ public static class NetworkFiles
         }
         catch (InvalidDataException e)
         {
-            throw new InvalidDataException($"{path} is not of this network: {e.Message}", e);
+            throw new InvalidDataException($"{path} does not match this network: {e.Message}", e);
         }
     }
 
@@ -90,37 +90,37 @@ public static class NetworkFiles
             stream.Position = 0;
             content = PyTorchUnpickler.UnpickleStateDict(stream, leaveOpen: true);
         }
-        catch (Exception e) // of many kinds, libtorch's among them
+        catch (Exception e) // many types, including libtorch's
         {
             throw new InvalidDataException(
                 $"{path} cannot be read ({NetworkState.OneLine(e.Message.Split('\n')[0].TrimEnd('.', '\r'))}); wanted "
                 + "is a zip file of torch.save(module.state_dict()) with contiguous tensors; "
-                + "imta convert reads checkpoints, older files and views",
+                + "imta convert can read checkpoints, older formats and views",
                 e);
         }
 
         return content.Cast<DictionaryEntry>().ToDictionary(
             entry => entry.Key as string ?? throw new InvalidDataException(
-                $"{path} holds no state dictionary: its key {entry.Key} is no name"),
+                $"{path} does not contain a state dictionary: its key {entry.Key} is not a string"),
             entry => entry.Value as Tensor ?? throw new InvalidDataException(
-                $"{path} holds no state dictionary: its {NetworkState.OneLine($"{entry.Key}")} is no tensor; of a "
+                $"{path} does not contain a state dictionary: its {NetworkState.OneLine($"{entry.Key}")} is no tensor; of a "
                 + "checkpoint, save the state_dict alone, or use imta convert"));
     }
 }
 
-/// <summary>A network's state by name, as <c>state_dict</c> has it.</summary>
+/// <summary>A network's state by name, as in <c>state_dict</c>.</summary>
 public static class NetworkState
 {
     /// <summary>
-    /// Copies a whole state into a network, of which <c>load_state_dict</c> alone would take much that does not fit: it broadcasts
+    /// Loads a complete state into a network; <c>load_state_dict</c> alone would accept much that does not match: it broadcasts
     /// <c>[1, 3]</c> into <c>[2, 3]</c>, converts element types, and may stop half way.
     /// </summary>
-    /// <param name="network">The network; its tensors stay the same objects, and as trainable as they are.</param>
+    /// <param name="network">The network; its tensor objects and their <c>requires_grad</c> are kept.</param>
     /// <param name="state">
-    /// A tensor for each name of its <c>state_dict</c>, and no others, in the same shape and element type; on any device.
+    /// Exactly one tensor for each name of its <c>state_dict</c>, with the same shape and element type; on any device.
     /// </param>
     /// <exception cref="InvalidDataException">
-    /// It does not fit: the message says how many tensors, and names one. Nothing is copied.
+    /// It does not match: the message states how many tensors, and names one. Nothing is copied.
     /// </exception>
     public static void LoadState(this nn.Module network, IReadOnlyDictionary<string, Tensor> state)
     {
@@ -132,7 +132,7 @@ public static class NetworkState
         network.load_state_dict(state.ToDictionary());
     }
 
-    /// <summary>How another state differs from a network's in names, shapes and element types, in one line; null: it fits.</summary>
+    /// <summary>How another state differs from a network's in names, shapes and element types, in one line; null: it matches.</summary>
     internal static string? Misfit(IReadOnlyDictionary<string, Tensor> network, IReadOnlyDictionary<string, Tensor> other)
     {
         string[] missing = [.. network.Keys.Where(name => !other.ContainsKey(name))];

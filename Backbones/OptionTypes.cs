@@ -10,7 +10,7 @@ public sealed class IntList : IReadOnlyList<int>, IEquatable<IntList>
 
     private IntList(int[] items) => _items = items;
 
-    /// <summary>The list of these items; they are copied, unless they are such a list already.</summary>
+    /// <summary>Creates a list of these items; they are copied unless they already are an <see cref="IntList"/>.</summary>
     /// <exception cref="ArgumentNullException"><paramref name="items"/> is null.</exception>
     public static IntList From(IReadOnlyList<int> items)
     {
@@ -24,7 +24,7 @@ public sealed class IntList : IReadOnlyList<int>, IEquatable<IntList>
     /// <inheritdoc/>
     public int this[int index] => _items[index];
 
-    /// <summary>Whether both hold the same items in the same order.</summary>
+    /// <summary>Whether both contain the same items in the same order.</summary>
     public bool Equals(IntList? other) => other is not null && _items.AsSpan().SequenceEqual(other._items);
 
     /// <inheritdoc/>
@@ -52,7 +52,7 @@ public sealed class IntList : IReadOnlyList<int>, IEquatable<IntList>
         "[" + string.Join(", ", _items.Select(item => item.ToString(CultureInfo.InvariantCulture))) + "]";
 }
 
-/// <summary>How many layers block k + 1 has.</summary>
+/// <summary>The number of layers in block k + 1.</summary>
 public enum StepMode
 {
     /// <summary>Every block after the first has <c>step</c> layers.</summary>

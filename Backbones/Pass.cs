@@ -3,22 +3,22 @@ using TorchSharp.Modules;
 
 namespace Imta.MetaWeight.Backbones;
 
-/// <summary>By which statistics batch norm normalises in a forward pass, and whether it remembers them.</summary>
+/// <summary>Which statistics batch norm uses in a forward pass, and whether it updates the running ones.</summary>
 public enum NormStatistics
 {
-    /// <summary>By the running statistics: evaluation.</summary>
+    /// <summary>The running statistics: evaluation.</summary>
     Running,
 
-    /// <summary>By the batch's own, the running statistics untouched: the lookahead's pass over meta data.</summary>
+    /// <summary>Batch statistics without updating the running ones: the lookahead's pass over meta data.</summary>
     Batch,
 
-    /// <summary>By the batch's own, which move the running statistics: training.</summary>
+    /// <summary>Batch statistics, which update the running ones: training.</summary>
     BatchAndUpdate,
 }
 
 /// <summary>
-/// One forward pass: with which parameters, the network's own or others in their places, and how batch norm behaves. The network
-/// itself is the same for every pass, so a lookahead copies nothing and swaps nothing.
+/// One forward pass: which parameters it uses, the network's own or substitutes, and how batch norm behaves. The network
+/// itself is not modified, so a lookahead neither copies nor swaps parameters.
 /// </summary>
 public sealed class Pass
 {
@@ -29,10 +29,10 @@ public sealed class Pass
     /// <summary>A pass with the network's own parameters.</summary>
     public Pass(NormStatistics statistics) => Statistics = statistics;
 
-    /// <summary>A pass with <paramref name="substitutes"/> in the places of the network's parameters.</summary>
+    /// <summary>A pass with <paramref name="substitutes"/> in place of the network's parameters.</summary>
     /// <param name="statistics">How batch norm behaves.</param>
-    /// <param name="indices">The place of each parameter of the network.</param>
-    /// <param name="substitutes">A tensor for each place, of the parameter's shape.</param>
+    /// <param name="indices">The index of each parameter of the network.</param>
+    /// <param name="substitutes">A tensor per index, of the parameter's shape.</param>
     public Pass(NormStatistics statistics, IReadOnlyDictionary<Parameter, int> indices, IReadOnlyList<Tensor> substitutes)
     {
         Statistics = statistics;
@@ -48,7 +48,7 @@ public sealed class Pass
 
     /// <summary>
     /// The logits <c>[N, C]</c> that distillation imitates, left here by a network whose teacher is another than its own last exit; null:
-    /// it is that exit. Without history.
+    /// it is that exit. Detached.
     /// </summary>
     public Tensor? Teacher { get; set; }
 
@@ -56,22 +56,22 @@ public sealed class Pass
     public Tape? Tape { get; init; }
 
     /// <summary>
-    /// Batch norm folded into the layers before it, for inference with the network's own parameters; null: it is computed.
+    /// Batch norm folded into the layers before it, for inference with the network's own parameters; null: not folded.
     /// </summary>
     /// <exception cref="InvalidOperationException">
-    /// Set where batch norm does not normalise by the running statistics, or parameters are substituted.
+    /// Set although batch norm does not use the running statistics, or parameters are substituted.
     /// </exception>
     public Folding? Folding
     {
         get => _folding;
         init => _folding = value is null || (Statistics == NormStatistics.Running && _substitutes is null)
             ? value
-            : throw new InvalidOperationException("batch norm folds into a network's own parameters, by the running statistics only.");
+            : throw new InvalidOperationException("batch norm can only be folded into a network's own parameters, using the running statistics.");
     }
 
-    /// <summary>The tensor that stands for <paramref name="parameter"/> in this pass.</summary>
+    /// <summary>The tensor used for <paramref name="parameter"/> in this pass.</summary>
     /// <exception cref="InvalidOperationException">
-    /// It is no parameter of the network that is trained, and others stand in for these.
+    /// It is not a trainable parameter of the network, while substitutes are used.
     /// </exception>
     public Tensor this[Parameter parameter] => _substitutes is null ? parameter
         : _indices!.TryGetValue(parameter, out int index) ? _substitutes[index]
@@ -81,17 +81,17 @@ public sealed class Pass
 }
 
 /// <summary>
-/// Batch norm folded into the convolutions and linear layers before it, for passes that compute nothing but answers
-/// (<see cref="Pass.Folding"/>). A layer's folded weight and bias are made when it is first used; they hold as long as the network's
-/// parameters and running statistics stay what they are. Disposing it disposes them.
+/// Batch norm folded into the convolutions and linear layers before it, for inference passes
+/// (<see cref="Pass.Folding"/>). A layer's folded weight and bias are computed on first use; they are valid as long as the network's
+/// parameters and running statistics do not change. Disposing it disposes them.
 /// </summary>
 public sealed class Folding : IDisposable
 {
     private readonly Dictionary<NamedModule, (Tensor Weight, Tensor Bias)> _layers = [];
 
-    /// <summary>The folded weight and bias of a layer, made when they are first asked for.</summary>
+    /// <summary>The folded weight and bias of a layer, computed on first use.</summary>
     /// <param name="layer">The layer.</param>
-    /// <param name="fold">Makes them.</param>
+    /// <param name="fold">Computes them.</param>
     public (Tensor Weight, Tensor Bias) For(NamedModule layer, Func<(Tensor Weight, Tensor Bias)> fold)
     {
         if (!_layers.TryGetValue(layer, out (Tensor Weight, Tensor Bias) folded))

@@ -4,7 +4,7 @@ namespace Imta.MetaWeight.Backbones;
 
 public abstract partial class MultiExitNetwork
 {
-    /// <summary>A forward pass that goes exit by exit, and may leave samples behind on the way.</summary>
+    /// <summary>A forward pass that proceeds exit by exit and may drop samples along the way.</summary>
     internal sealed class Walk(MultiExitNetwork network, Tensor images, Pass pass)
     {
         private readonly GradientEquilibrium _equilibrium = new(network._equilibrium, network.Exits);
@@ -12,10 +12,10 @@ public abstract partial class MultiExitNetwork
         private Tensor? _logits;
         private int _next;
 
-        /// <summary>Numbers that a sample carries on to the next block and exit.</summary>
+        /// <summary>The number of elements per sample that are passed to the next block and exit.</summary>
         public long Carried => Distinct().Sum(tensor => tensor.numel() / tensor.shape[0]);
 
-        /// <summary>Runs the next block and its exit: logits <c>[N, C]</c> of the samples that are left.</summary>
+        /// <summary>Runs the next block and its exit: logits <c>[N, C]</c> of the remaining samples.</summary>
         public Tensor Next()
         {
             int k = _next++;
@@ -24,11 +24,11 @@ public abstract partial class MultiExitNetwork
             return _logits = InScope(() => [network.Exit(k, read, _logits, pass)])[0];
         }
 
-        /// <summary>Goes on with <paramref name="size"/> of the samples: the first ones, but for some whose places others take.</summary>
+        /// <summary>Continues with <paramref name="size"/> of the samples: the first rows, after gaps among them have been filled by later rows.</summary>
         /// <inheritdoc cref="Layout.CompactRows"/>
         public void CompactRows(Tensor gaps, Tensor wanted, long size)
         {
-            // A tensor that later blocks read in two places goes once.
+            // A tensor that later blocks read in two places is disposed once.
             Dictionary<Tensor, Tensor> kept = Distinct()
                 .ToDictionary(tensor => tensor, tensor => Layout.CompactRows(tensor, gaps, wanted, size), ReferenceComparer);
             _features = Array.ConvertAll(_features, feature => kept[feature]);
@@ -39,7 +39,7 @@ public abstract partial class MultiExitNetwork
 
         private IEnumerable<Tensor> Distinct() => _features.Append(_logits!).Distinct(ReferenceComparer);
 
-        /// <summary>What comes out is the caller's; everything on the way goes, but for what tape and autograd hold on to.</summary>
+        /// <summary>The caller owns the result; intermediates are disposed, except those kept by the tape or autograd.</summary>
         private static Tensor[] InScope(Func<Tensor[]> compute)
         {
             using DisposeScope scope = NewDisposeScope();

@@ -1,20 +1,20 @@
 namespace Imta.MetaWeight.Losses;
 
-/// <summary>A weight for each class, from its number of training images.</summary>
+/// <summary>Class weights computed from the numbers of training images.</summary>
 public static class ClassWeights
 {
     /// <summary>
-    /// The weights, scaled to a mean of 1 over the classes that have images; a class without images, which no label names, has 0.
+    /// The weights, scaled to a mean of 1 over the classes that have images; a class without images gets 0.
     /// </summary>
     /// <param name="options">The rule.</param>
-    /// <param name="counts">Training images of each class.</param>
+    /// <param name="counts">Training images per class.</param>
     /// <returns>C weights.</returns>
-    /// <exception cref="ArgumentOutOfRangeException">A negative count, no positive one, or β outside [0, 1).</exception>
+    /// <exception cref="ArgumentOutOfRangeException">A count is negative, all are 0, or β is outside [0, 1).</exception>
     public static double[] Of(ClassWeightOptions options, IReadOnlyList<long> counts)
     {
         if (counts.Any(count => count < 0) || counts.All(count => count == 0))
         {
-            throw new ArgumentOutOfRangeException(nameof(counts), string.Join(' ', counts), "class weights need counts of images, at least one of them positive");
+            throw new ArgumentOutOfRangeException(nameof(counts), string.Join(' ', counts), "class weights need non-negative image counts, at least one of them positive");
         }
 
         double[] raw = [.. counts.Select(count => count == 0 ? 0 : OfClass(options, count))];

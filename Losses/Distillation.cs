@@ -1,17 +1,17 @@
 namespace Imta.MetaWeight.Losses;
 
 /// <summary>
-/// One-for-all distillation (IMTA, section 3.3): the exits before the last learn from the labels and, softened by a temperature T, from a
+/// One-for-all distillation (IMTA, section 3.3): the exits before the last learn from the labels and, softened with temperature T, from a
 /// teacher, the last exit: l_ik = α·ce_ik + (1 − α)·T²·KL(p(teacher/T) ‖ p(z_ik/T)) for k &lt; K, and l_iK = ce_iK.
 /// </summary>
 /// <remarks>Shapes: <c>N</c> samples, <c>K</c> exits, <c>C</c> classes.</remarks>
 internal static class Distillation
 {
-    /// <summary>The losses <c>[N, K]</c>, with their history.</summary>
+    /// <summary>The losses <c>[N, K]</c>, with autograd history.</summary>
     /// <param name="options">α, T, and whether the divergence is divided by C.</param>
-    /// <param name="losses">Those by the labels <c>[N, K]</c>.</param>
+    /// <param name="losses">The label losses <c>[N, K]</c>.</param>
     /// <param name="logits">K × <c>[N, C]</c>.</param>
-    /// <param name="teacher"><c>[N, C]</c>; no gradient goes there.</param>
+    /// <param name="teacher"><c>[N, C]</c>; no gradient flows into it.</param>
     public static Tensor Mixed(DistillationOptions options, Tensor losses, IReadOnlyList<Tensor> logits, Tensor teacher)
     {
         int students = logits.Count - 1;

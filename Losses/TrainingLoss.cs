@@ -1,8 +1,8 @@
 namespace Imta.MetaWeight.Losses;
 
 /// <summary>
-/// The loss l that training descends, per sample and exit: cross-entropy, with label smoothing (Szegedy et al., CVPR 2016), one-for-all
-/// distillation (Li et al., ICCV 2019) and the weight of the label's class where they are set. Plain cross-entropy comes with it, from the same log-probabilities.
+/// The training loss l per sample and exit: cross-entropy, with label smoothing (Szegedy et al., CVPR 2016), one-for-all
+/// distillation (Li et al., ICCV 2019) and the weight of the label's class if enabled. The plain cross-entropy is returned too, from the same log-probabilities.
 /// </summary>
 /// <remarks>Shapes: <c>N</c> samples, <c>K</c> exits, <c>C</c> classes.</remarks>
 public sealed class TrainingLoss : IDisposable
@@ -11,9 +11,9 @@ public sealed class TrainingLoss : IDisposable
     private readonly DistillationOptions? _distillation;
     private readonly Tensor? _classWeights; // [C]
 
-    /// <summary>A loss by these options.</summary>
+    /// <summary>Creates the loss for these options.</summary>
     /// <param name="options">Smoothing, distillation and class weights.</param>
-    /// <param name="classCounts">Training images of each class, C numbers.</param>
+    /// <param name="classCounts">Training images per class, C numbers.</param>
     /// <param name="type">The logits' element type.</param>
     /// <param name="place">The logits' device.</param>
     public TrainingLoss(LossOptions options, IReadOnlyList<long> classCounts, ScalarType type, Device place)
@@ -33,10 +33,10 @@ public sealed class TrainingLoss : IDisposable
     /// <summary>Plain cross-entropy.</summary>
     public static TrainingLoss Plain { get; } = new();
 
-    /// <summary>Plain cross-entropies and losses l of each sample at each exit, both <c>[N, K]</c> with their history.</summary>
+    /// <summary>Plain cross-entropies and losses l of each sample at each exit, both <c>[N, K]</c> with autograd history.</summary>
     /// <param name="logits">K × <c>[N, C]</c>.</param>
     /// <param name="labels">Class indices, int64 <c>[N]</c>.</param>
-    /// <param name="teacher">Logits <c>[N, C]</c> that distillation imitates; null: those of the last exit. No gradient goes there.</param>
+    /// <param name="teacher">Logits <c>[N, C]</c> that distillation imitates; null: those of the last exit. No gradient flows into them.</param>
     public (Tensor CrossEntropies, Tensor Losses) PerSample(IReadOnlyList<Tensor> logits, Tensor labels, Tensor? teacher = null)
     {
         Tensor logProbabilities = CrossEntropy.LogProbabilities(logits); // [N, K, C]

@@ -20,7 +20,7 @@ public sealed class BilevelLoop
     private readonly IGradientCombination _combination;
 
     /// <summary>The loop over a network, whose parameters are θ, and a weighting, whose parameters are Θ.</summary>
-    /// <param name="method">How the loop differentiates.</param>
+    /// <param name="method">The meta-gradient method.</param>
     /// <param name="weighting">Weights samples, and learns to.</param>
     /// <param name="optimiser">Updates θ.</param>
     /// <param name="combination">Makes one direction of the gradients of all exits.</param>
@@ -38,12 +38,12 @@ public sealed class BilevelLoop
     }
 
     /// <summary>One batch: two half batches, each the other's meta data; or all of it at once, where the weighting does not cut it.</summary>
-    /// <param name="batch">At least two samples; of an odd number the first half gets one more.</param>
+    /// <param name="batch">At least two samples; with an odd number the first half gets one more.</param>
     /// <param name="rates">The learning rates of this batch.</param>
     /// <param name="learns">Whether the weighting learns from this batch (<see cref="ISampleWeighting.Learns"/>).</param>
     /// <param name="heldOut">The meta data of a batch that is not cut; null: there are none, and the weighting does not learn.</param>
     /// <returns>What each half batch, or the whole, saw, in the caller's dispose scope.</returns>
-    /// <exception cref="ArgumentException">A batch of one sample cannot be cut.</exception>
+    /// <exception cref="ArgumentException">A batch of one sample cannot be split.</exception>
     public IReadOnlyList<HalfBatchReport> Step(LabelledImages batch, Rates rates, bool learns, LabelledImages? heldOut = null)
     {
         if (!_weighting.CutsBatch)
@@ -82,7 +82,7 @@ public sealed class BilevelLoop
     {
         using Activity? phase = Phases.Start(Phases.Weights);
 
-        // Pseudo update: weights by the WPN as it was, one lookahead step, the meta objective there, and its gradient by the weights.
+        // Pseudo update: weights by the WPN as it was, one lookahead step, the meta objective there, and its gradient with respect to the weights.
         Tensor weights = _weighting.Weights(features); // w(Θ) [N, K]
         MetaGradient gradient = _method.WeightGradient(forward, weights.detach(), meta, rates.Backbone);
 
@@ -101,7 +101,7 @@ public sealed class BilevelLoop
     {
         if (batch.Labels.shape[0] < 2)
         {
-            throw new ArgumentException("a batch of one sample cannot be cut in a training and a meta half.", nameof(batch));
+            throw new ArgumentException("a batch of one sample cannot be split into a training and a meta half.", nameof(batch));
         }
 
         Tensor[] images = batch.Images.chunk(2);
@@ -111,6 +111,6 @@ public sealed class BilevelLoop
 }
 
 /// <summary>The learning rates of one batch.</summary>
-/// <param name="Backbone">Of θ.</param>
-/// <param name="Meta">Of Θ.</param>
+/// <param name="Backbone">The learning rate of θ.</param>
+/// <param name="Meta">The learning rate of Θ.</param>
 public readonly record struct Rates(double Backbone, double Meta);

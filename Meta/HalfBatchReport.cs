@@ -5,7 +5,7 @@ namespace Imta.MetaWeight.Meta;
 /// <summary>What a half batch, or a whole one that is not cut, saw at θ, before its update; tensors on the network's device, without history.</summary>
 /// <param name="CrossEntropies">Plain cross-entropies <c>[N, K]</c>.</param>
 /// <param name="Losses">Training losses l <c>[N, K]</c>.</param>
-/// <param name="Weights">The weights of the real update <c>[N, K]</c>; all 1 in plain training.</param>
+/// <param name="Weights">The weights of the actual update <c>[N, K]</c>; all 1 in plain training.</param>
 /// <param name="Logits"><c>[N, K, C]</c>.</param>
 /// <param name="Correct">Whether each exit classified correctly, bool <c>[N, K]</c>.</param>
 /// <param name="Objective">The meta objective after the lookahead, <c>[]</c>; null where the weighting did not learn.</param>

@@ -7,19 +7,19 @@ using Imta.MetaWeight.Meta.Weighting;
 
 namespace Imta.MetaWeight.Meta;
 
-/// <summary>From the options to the way the loop differentiates.</summary>
+/// <summary>Creates the meta-gradient method for the options.</summary>
 public static class MetaGradients
 {
     /// <summary>
-    /// The method of <see cref="MetaOptions.Gradient"/>; <see cref="MetaGradientMethod.Unrolled"/>, to the same numbers, for
-    /// <see cref="MetaGradientMethod.Forward"/> where the network offers no linearised pass.
+    /// The method of <see cref="MetaOptions.Gradient"/>; <see cref="MetaGradientMethod.Unrolled"/>, with the same results, for
+    /// <see cref="MetaGradientMethod.Forward"/> if the network does not support linearised passes.
     /// </summary>
     /// <param name="options">Method, objective and shares.</param>
     /// <param name="network">The backbone.</param>
     /// <param name="optimiser">Its optimiser, whose step the lookahead is.</param>
     /// <param name="loss">l.</param>
-    /// <param name="averaging">Of gradients over processes, for <see cref="LookaheadScope.Global"/>; null: this one trains alone.</param>
-    /// <exception cref="ArgumentOutOfRangeException">No shares follow from <see cref="MetaOptions.Q"/>.</exception>
+    /// <param name="averaging">Averages gradients over processes, for <see cref="LookaheadScope.Global"/>; null: single-process training.</param>
+    /// <exception cref="ArgumentOutOfRangeException"><see cref="MetaOptions.Q"/> does not yield valid shares.</exception>
     public static IMetaGradient Create(
         MetaOptions options, MultiExitNetwork network, Sgd optimiser, TrainingLoss loss, Averaging? averaging = null)
     {
@@ -31,7 +31,7 @@ public static class MetaGradients
                 => new ForwardMetaGradient(network, lookahead, loss, objective, options.Memory),
             MetaGradientMethod.FiniteDifference => new FiniteDifferenceMetaGradient(network, lookahead, loss, objective),
             MetaGradientMethod.Forward or MetaGradientMethod.Unrolled => new UnrolledMetaGradient(network, lookahead, loss, objective),
-            _ => throw new ArgumentOutOfRangeException(nameof(options), options.Gradient, "there is no such method"),
+            _ => throw new ArgumentOutOfRangeException(nameof(options), options.Gradient, "unknown method"),
         };
     }
 }

@@ -1,6 +1,6 @@
 namespace Imta.MetaWeight.Backbones.Exits;
 
-/// <summary>The images that a network is made for: first layers and heads differ.</summary>
+/// <summary>The kind of images a network is built for: first layers and heads differ.</summary>
 public enum ImageKind
 {
     /// <summary>32×32.</summary>

@@ -3,29 +3,29 @@ using Imta.MetaWeight.Backbones.Layers;
 
 namespace Imta.MetaWeight.Backbones.Exits;
 
-/// <summary>What an exit reads of the logits of the one before.</summary>
+/// <summary>How an exit uses the previous exit's logits.</summary>
 public enum Transfer
 {
-    /// <summary>relu(batch norm(linear layer)) of them, beside its own pooled features.</summary>
+    /// <summary>relu(batch norm(linear layer)) of them, concatenated to its own pooled features.</summary>
     Fc,
 
-    /// <summary>They are added to its own logits: nothing is learned (the paper's learning-free transfer).</summary>
+    /// <summary>They are added to its own logits: without parameters (the paper's learning-free transfer).</summary>
     Identity,
 }
 
-/// <summary>Whether an exit's loss also trains the exits whose logits it reads.</summary>
+/// <summary>Whether an exit's loss is backpropagated into the exits whose logits it reads.</summary>
 public enum TransferGradient
 {
-    /// <summary>It does not: the logits that are read are constants (the paper).</summary>
+    /// <summary>No: the logits are treated as constants (the paper).</summary>
     Stop,
 
-    /// <summary>It does (the published code).</summary>
+    /// <summary>Yes (the published code).</summary>
     Flow,
 }
 
 #pragma warning disable CS1591 // The description of a setting is its documentation.
 
-/// <summary>Inline Subnetwork Collaboration (IMTA, section 3.2): each exit reads the prediction of the one before.</summary>
+/// <summary>Inline Subnetwork Collaboration (IMTA, section 3.2): each exit reads the previous exit's prediction.</summary>
 public sealed record CollaborationOptions
 {
     [Description(
@@ -33,7 +33,7 @@ public sealed record CollaborationOptions
         + "phases, in the second")]
     public bool Enabled { get; init; }
 
-    [Description("How: through a small layer beside the exit's features (fc), or added to its logits (identity)")]
+    [Description("Transfer of the previous logits: through a small layer, concatenated to the exit's features (fc), or added to its logits (identity)")]
     public Transfer Transfer { get; init; } = Transfer.Fc;
 
     [Description(
@@ -41,7 +41,7 @@ public sealed record CollaborationOptions
         + "(flow, the published code)")]
     public TransferGradient Gradient { get; init; } = TransferGradient.Stop;
 
-    /// <summary>Whether a gradient ends where an exit reads the one before.</summary>
+    /// <summary>Whether gradients stop where an exit reads the previous one.</summary>
     internal bool Stops => Enabled && Gradient == TransferGradient.Stop;
 }
 
@@ -54,12 +54,12 @@ public sealed record CollaborationOptions
 internal sealed class Collaboration
 {
     private readonly CollaborationOptions _options;
-    private readonly TransferLayer[] _transfers; // t, from each exit but the last to the next
+    private readonly TransferLayer[] _transfers; // t, from each exit except the last to the next
 
-    /// <param name="options">Whether, and how.</param>
-    /// <param name="widths">Numbers of each exit's pooled feature, K.</param>
-    /// <param name="classes">C.</param>
-    /// <param name="factory">Starts the parameters.</param>
+    /// <param name="options">The options.</param>
+    /// <param name="widths">The width of each exit's pooled feature, K values.</param>
+    /// <param name="classes">The number of classes C.</param>
+    /// <param name="factory">Creates the parameters.</param>
     public Collaboration(CollaborationOptions options, IEnumerable<long> widths, int classes, LayerFactory factory)
     {
         _options = options;
@@ -68,19 +68,19 @@ internal sealed class Collaboration
             : [];
     }
 
-    /// <summary>Whether an exit's linear layer reads t(logits) beside its pooled feature, as many numbers.</summary>
-    /// <param name="options">Whether, and how.</param>
+    /// <summary>Whether an exit's linear layer reads t(logits), of the same width, in addition to its pooled feature.</summary>
+    /// <param name="options">The options.</param>
     /// <param name="k">0 … K − 1.</param>
     public static bool Widens(CollaborationOptions options, int k) => options is { Enabled: true, Transfer: Transfer.Fc } && k > 0;
 
-    /// <summary>t's parameters under their published names; null where there are none.</summary>
+    /// <summary>t's parameters under their published names; null if there are none.</summary>
     public Group? Modules => _transfers.Length > 0 ? new Group(_transfers) : null;
 
     /// <summary>Logits <c>[N, C]</c> of exit <paramref name="k"/>.</summary>
     /// <param name="k">0 … K − 1.</param>
     /// <param name="linear">The exit's linear layer.</param>
     /// <param name="pooled"><c>[N, width]</c>.</param>
-    /// <param name="earlier">Logits <c>[N, C]</c> of the exit before; null at the first.</param>
+    /// <param name="earlier">Logits <c>[N, C]</c> of the previous exit; null at the first.</param>
     /// <param name="pass">The pass.</param>
     public Tensor Classify(int k, Linear linear, Tensor pooled, Tensor? earlier, Pass pass)
     {
@@ -108,9 +108,9 @@ internal sealed class TransferLayer : NamedModule
     private readonly BatchNorm _norm;
     private readonly NormReluUnit _unit;
 
-    /// <param name="factory">Starts the parameters.</param>
-    /// <param name="classes">C.</param>
-    /// <param name="width">Numbers of the next exit's pooled feature, and of the output.</param>
+    /// <param name="factory">Creates the parameters.</param>
+    /// <param name="classes">The number of classes C.</param>
+    /// <param name="width">The width of the next exit's pooled feature and of the output.</param>
     public TransferLayer(LayerFactory factory, int classes, long width)
         : base(nameof(TransferLayer))
     {
@@ -122,7 +122,7 @@ internal sealed class TransferLayer : NamedModule
         register_module("1", _norm);
     }
 
-    /// <summary>Numbers of the output.</summary>
+    /// <summary>The width of the output.</summary>
     public long Width { get; }
 
     /// <summary>The output <c>[N, Width]</c>, written to <paramref name="destination"/> on a tape where it is given.</summary>

@@ -2,7 +2,7 @@ using Imta.MetaWeight.Backbones.Layers;
 
 namespace Imta.MetaWeight.Backbones.Exits;
 
-/// <summary>The exit of MSDNet and RANet: two 3×3 units of stride 2, 2×2 mean pooling, a linear layer.</summary>
+/// <summary>The exit of MSDNet and RANet: two 3×3 units of stride 2, 2×2 average pooling, a linear layer.</summary>
 internal sealed class ExitHead : NamedModule
 {
     private const int CifarWidth = 128;
@@ -10,12 +10,12 @@ internal sealed class ExitHead : NamedModule
 
     private readonly ConvolutionChain[] _chains;
 
-    /// <param name="factory">Starts the parameters.</param>
-    /// <param name="images">What the network is for.</param>
-    /// <param name="channels">Channels of the feature that it reads.</param>
-    /// <param name="classes">C.</param>
+    /// <param name="factory">Creates the parameters.</param>
+    /// <param name="images">The kind of images the network is for.</param>
+    /// <param name="channels">Channels of its input feature.</param>
+    /// <param name="classes">The number of classes C.</param>
     /// <param name="collaborates">
-    /// Whether the linear layer also reads as many numbers of the exit before (<see cref="Collaboration"/>).
+    /// Whether the linear layer also reads the same number of inputs from the previous exit (<see cref="Collaboration"/>).
     /// </param>
     public ExitHead(LayerFactory factory, ImageKind images, long channels, int classes, bool collaborates)
         : base(nameof(ExitHead))
@@ -31,7 +31,7 @@ internal sealed class ExitHead : NamedModule
         register_module("linear", Linear);
     }
 
-    /// <summary>Numbers of the pooled feature.</summary>
+    /// <summary>The width of the pooled feature.</summary>
     public long Width { get; }
 
     /// <summary>From the pooled feature to logits.</summary>
@@ -39,7 +39,7 @@ internal sealed class ExitHead : NamedModule
 
     /// <summary>
     /// The pooled feature <c>[N, Width]</c> of <c>[N, channels, H, W]</c>, whose H and W are 8 at most; in the linear layer's element type,
-    /// whatever the features have.
+    /// whatever the features.
     /// </summary>
     public Tensor Pooled(Tensor feature, Pass pass)
     {

@@ -5,7 +5,7 @@ namespace Imta.MetaWeight.Backbones.Exits;
 #pragma warning disable CS1591 // The description of a setting is its documentation.
 
 /// <summary>
-/// Changes of the network's graph from "Improved Techniques for Training Adaptive Deep Networks" (IMTA; Li et al., ICCV 2019).
+/// Modifications of the architecture from "Improved Techniques for Training Adaptive Deep Networks" (IMTA; Li et al., ICCV 2019).
 /// </summary>
 public sealed record ModifierOptions
 {
@@ -50,7 +50,7 @@ public abstract class HeadedNetwork : MultiExitNetwork
     /// <inheritdoc/>
     public override bool HasTrueGradients => base.HasTrueGradients && !_modifiers.Isc.Stops;
 
-    /// <summary>The feature that the linear layer of each exit reads, K × <c>[N, width]</c>.</summary>
+    /// <summary>The input of each exit's linear layer, K × <c>[N, width]</c>.</summary>
     /// <param name="images"><c>[N, 3, H, W]</c>, normalised.</param>
     /// <param name="pass">Parameters and batch norm.</param>
     public Tensor[] PooledFeatures(Tensor images, Pass pass)
@@ -66,7 +66,7 @@ public abstract class HeadedNetwork : MultiExitNetwork
         return pooled;
     }
 
-    /// <summary>Numbers of each exit's pooled feature, K.</summary>
+    /// <summary>Width of each exit's pooled feature, K.</summary>
     internal IReadOnlyList<long> PooledWidths => [.. _heads.Select(head => head.Width)];
 
     /// <summary>The features after block <paramref name="k"/>, for a network around this one.</summary>
@@ -75,15 +75,15 @@ public abstract class HeadedNetwork : MultiExitNetwork
     /// <summary>The feature <c>[N, width]</c> that the linear layer of exit <paramref name="k"/> reads.</summary>
     internal Tensor Pooled(int k, Tensor[] features, Pass pass) => _heads[k].Pooled(features[^1], pass);
 
-    /// <summary>What the linear layer of exit <paramref name="k"/> makes of its pooled feature alone.</summary>
+    /// <summary>The output of exit <paramref name="k"/>'s linear layer for its pooled feature alone.</summary>
     internal Tensor OwnLogits(int k, Tensor pooled, Pass pass) => _heads[k].Linear.Forward(pooled, pass);
 
     /// <inheritdoc/>
     protected override Tensor Exit(int k, Tensor[] features, Tensor? earlier, Pass pass)
         => _collaboration!.Classify(k, _heads[k].Linear, Pooled(k, features, pass), earlier, pass);
 
-    /// <summary>Makes the next exit.</summary>
-    /// <param name="factory">Starts its parameters.</param>
+    /// <summary>Creates the next exit.</summary>
+    /// <param name="factory">Initialises its parameters.</param>
     /// <param name="images">What the network is for: for CIFAR, both units have 128 channels; for ImageNet, as many as the feature.</param>
     /// <param name="channels">Channels of the feature that it reads, <c>[N, channels, H, W]</c>; H and W are from 5 to 8.</param>
     protected void AddExit(LayerFactory factory, ImageKind images, long channels)

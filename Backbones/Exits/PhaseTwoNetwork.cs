@@ -2,19 +2,19 @@ using Imta.MetaWeight.Backbones.Layers;
 
 namespace Imta.MetaWeight.Backbones.Exits;
 
-/// <summary>How batch norm behaves in the frozen network of phase II while the rest trains.</summary>
+/// <summary>How batch norm behaves in the frozen network of phase II during training.</summary>
 public enum FrozenNorm
 {
-    /// <summary>It is frozen too: it normalises by the running statistics that phase I left.</summary>
+    /// <summary>It is frozen too: it uses the running statistics of phase I.</summary>
     Fixed,
 
-    /// <summary>It normalises by the batch, and its running statistics move (the published code).</summary>
+    /// <summary>It uses batch statistics and updates its running statistics (the published code).</summary>
     Moving,
 }
 
 /// <summary>
-/// The network of IMTA's phase II: that of phase I, frozen, with a new last linear layer at each exit and the modules of Inline Subnetwork
-/// Collaboration; these alone are trained. The teacher is phase I's last exit. Names are the published code's.
+/// The network of IMTA's phase II: the frozen network of phase I, with a new final linear layer at each exit and the modules of Inline Subnetwork
+/// Collaboration; only these are trained. The teacher is phase I's last exit. Names are the published code's.
 /// </summary>
 public sealed class PhaseTwoNetwork : MultiExitNetwork
 {
@@ -24,11 +24,11 @@ public sealed class PhaseTwoNetwork : MultiExitNetwork
     private readonly Collaboration _collaboration;
     private readonly bool _stops;
 
-    /// <summary>Builds the network around phase I's.</summary>
-    /// <param name="net">Phase I's, without Inline Subnetwork Collaboration; it is frozen, and belongs to this network from now on.</param>
+    /// <summary>Builds the network around that of phase I.</summary>
+    /// <param name="net">The phase I network, without Inline Subnetwork Collaboration; it is frozen, and this network takes ownership.</param>
     /// <param name="collaboration">Inline Subnetwork Collaboration, or none.</param>
     /// <param name="norm">How its batch norm behaves.</param>
-    /// <param name="factory">Starts the new parameters.</param>
+    /// <param name="factory">Initialises the new parameters.</param>
     public PhaseTwoNetwork(HeadedNetwork net, CollaborationOptions collaboration, FrozenNorm norm, LayerFactory factory)
         : base(net.GetName())
     {

@@ -3,7 +3,7 @@ using System.Runtime.InteropServices;
 
 namespace Imta.MetaWeight.Backbones.Kernels;
 
-/// <summary>Work that is cut into chunks, on libtorch's threads; the first field of what a body is given.</summary>
+/// <summary>Work split into chunks, on libtorch's threads; the first field of the job passed to a body.</summary>
 internal unsafe struct Chunks
 {
     private readonly delegate*<void*, long, void*, void> _body;
@@ -12,10 +12,10 @@ internal unsafe struct Chunks
     private readonly bool _isBackwards;
     private bool _hasFailed;
 
-    /// <param name="count">How many there are.</param>
-    /// <param name="body">Takes the job, the chunk's number, and memory to work in; throws nothing.</param>
-    /// <param name="workBytes">What one thread needs to work in.</param>
-    /// <param name="isBackwards">Whether the last come first: they are what the caches still hold of the pass before.</param>
+    /// <param name="count">The number of chunks.</param>
+    /// <param name="body">Receives the job, the chunk's index, and scratch memory; must not throw.</param>
+    /// <param name="workBytes">Scratch bytes per thread.</param>
+    /// <param name="isBackwards">Whether to process the last chunks first, because they are still in the caches from the previous pass.</param>
     public Chunks(long count, delegate*<void*, long, void*, void> body, nint workBytes, bool isBackwards = false)
     {
         _body = body;
@@ -23,18 +23,18 @@ internal unsafe struct Chunks
     }
 
     /// <summary>Runs all chunks.</summary>
-    /// <param name="job">Begins with a value of this type.</param>
-    /// <exception cref="InsufficientMemoryException">There was no memory to work in.</exception>
+    /// <param name="job">A struct whose first field is of this type.</param>
+    /// <exception cref="InsufficientMemoryException">Scratch memory could not be allocated.</exception>
     public static void Run(Chunks* job)
     {
         StableAbi.Succeed(StableAbi.torch_parallel_for(0, job->_count, 1, &RunRange, job));
         if (job->_hasFailed)
         {
-            throw new InsufficientMemoryException($"no {job->_workBytes} bytes for a thread of a kernel to work in.");
+            throw new InsufficientMemoryException($"could not allocate {job->_workBytes} bytes of work memory for a kernel thread.");
         }
     }
 
-    /// <summary>Nothing may be thrown through libtorch's frames.</summary>
+    /// <summary>Exceptions must not propagate through libtorch's frames.</summary>
     [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
     private static void RunRange(long begin, long end, void* context)
     {

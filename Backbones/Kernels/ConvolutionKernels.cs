@@ -3,40 +3,40 @@ using System.Numerics;
 namespace Imta.MetaWeight.Backbones.Kernels;
 
 /// <summary>
-/// Convolutions with a square kernel, neither dilated nor in groups, and their gradients, on the CPU: for images of float32 or float64
-/// whose channels lie side by side (<see cref="NormReluKernels"/>). They compute what libtorch's <c>conv2d</c> and
-/// <c>convolution_backward</c> do, in less time where channels are few.
+/// Convolutions with a square kernel, without dilation or groups, and their gradients, on the CPU: for float32 or float64 images
+/// in channels-last layout (<see cref="NormReluKernels"/>). They compute what libtorch's <c>conv2d</c> and
+/// <c>convolution_backward</c> do, in less time if there are few channels.
 /// </summary>
 /// <remarks>
-/// Nothing is recorded for differentiation, but autograd notices that what it may have saved was written. Results depend neither on the
-/// number of threads nor, where the processor has a fused multiply-add, on the width of its vectors. That is for finite numbers: a NaN or
-/// an infinity may also reach pixels beside those that libtorch lets it reach.
+/// Nothing is recorded for differentiation, but autograd is told that tensors it may have saved were modified. Results depend neither on the
+/// number of threads nor, where the processor has a fused multiply-add, on the width of its vectors. This holds for finite numbers: a NaN or
+/// infinity may also affect neighbouring pixels that it does not affect in libtorch.
 /// </remarks>
 /// <exception cref="ArgumentException">
-/// From each but <see cref="Supports"/>: operands do not fit, or what is written overlaps what is read.
+/// By every method except <see cref="Supports"/>: operands do not match, or outputs overlap inputs.
 /// </exception>
-/// <exception cref="NotSupportedException">From each: the libtorch that is loaded is not 2.10.</exception>
+/// <exception cref="NotSupportedException">By every method: the loaded libtorch is not 2.10.</exception>
 public static unsafe partial class ConvolutionKernels
 {
     private const int Dimensions = 4;
     private static readonly long[] PixelsOfAWindow = [1, 2, 4];
 
-    /// <summary>Whether images can be convolved here with a weight.</summary>
+    /// <summary>Whether these kernels support a convolution of images with a weight.</summary>
     /// <param name="x"><c>[N, I, H, W]</c>.</param>
     /// <param name="weight"><c>[O, I, K, K]</c>.</param>
     public static bool Supports(Tensor x, Tensor weight)
         => x.ndim == Dimensions && NormReluKernels.Supports(x) && weight.dtype == x.dtype && weight.device_type == DeviceType.CPU
             && weight.is_contiguous();
 
-    /// <summary>Computes y = x ∗ weight + bias, and its ReLU if that is wanted.</summary>
+    /// <summary>Computes y = x ∗ weight + bias, optionally followed by ReLU.</summary>
     /// <param name="x"><c>[N, I, H, W]</c>.</param>
-    /// <param name="weight"><c>[O, I, K, K]</c>, without gaps.</param>
+    /// <param name="weight"><c>[O, I, K, K]</c>, contiguous.</param>
     /// <param name="bias"><c>[O]</c>; null: zero.</param>
-    /// <param name="stride">Pixels from a window to the next.</param>
+    /// <param name="stride">Pixels between windows.</param>
     /// <param name="padding">Zeros on each side.</param>
-    /// <param name="rectifies">Whether max(0, y) is wanted.</param>
-    /// <param name="adds">Whether y is added to what is there.</param>
-    /// <param name="y"><c>[N, O, H′, W′]</c>, written; or two tensors that have O channels together.</param>
+    /// <param name="rectifies">Whether to apply ReLU to y.</param>
+    /// <param name="adds">Whether y is added to the existing values.</param>
+    /// <param name="y"><c>[N, O, H′, W′]</c>, written; or two tensors with O channels in total.</param>
     public static void Forward(
         Tensor x, Tensor weight, Tensor? bias, long stride, long padding, bool rectifies, bool adds, params ReadOnlySpan<Tensor> y)
     {
@@ -71,18 +71,18 @@ public static unsafe partial class ConvolutionKernels
     }
 
     /// <summary>Computes ∂/∂x.</summary>
-    /// <param name="byOutput"><c>[N, O, H′, W′]</c>: the gradient by the output; or two tensors that have O channels together.</param>
-    /// <param name="weight"><c>[O, I, K, K]</c>, without gaps.</param>
-    /// <param name="stride">As forward.</param>
-    /// <param name="padding">As forward.</param>
-    /// <param name="adds">Whether the gradient is added to what is there.</param>
+    /// <param name="byOutput"><c>[N, O, H′, W′]</c>: the gradient with respect to the output; or two tensors with O channels in total.</param>
+    /// <param name="weight"><c>[O, I, K, K]</c>, contiguous.</param>
+    /// <param name="stride">As in the forward pass.</param>
+    /// <param name="padding">As in the forward pass.</param>
+    /// <param name="adds">Whether the gradient is added to the existing values.</param>
     /// <param name="byInput"><c>[N, I, H, W]</c>, written.</param>
     public static void BackwardInput(ReadOnlySpan<Tensor> byOutput, Tensor weight, long stride, long padding, bool adds, Tensor byInput)
     {
         _ = Checked(byInput, weight, byOutput, stride, padding);
-        ImagePair given = Pair(byOutput, "the gradient by the output", out _);
-        Operand written = Operand.Rows(byInput, "the gradient by the input");
-        Apart(byOutput, "the gradient by the output", byInput, "the gradient by the input");
+        ImagePair given = Pair(byOutput, "the gradient with respect to the output", out _);
+        Operand written = Operand.Rows(byInput, "the gradient with respect to the input");
+        Apart(byOutput, "the gradient with respect to the output", byInput, "the gradient with respect to the input");
         written.ByType(Run<float>, Run<double>);
         NormReluKernels.Finish([byInput], [weight, .. byOutput]);
 
@@ -109,15 +109,15 @@ public static unsafe partial class ConvolutionKernels
     }
 
     /// <summary>Computes ∂/∂weight.</summary>
-    /// <param name="byOutput"><c>[N, O, H′, W′]</c>: the gradient by the output; or two tensors that have O channels together.</param>
+    /// <param name="byOutput"><c>[N, O, H′, W′]</c>: the gradient with respect to the output; or two tensors with O channels in total.</param>
     /// <param name="x"><c>[N, I, H, W]</c>.</param>
-    /// <param name="stride">As forward.</param>
-    /// <param name="padding">As forward.</param>
-    /// <param name="byWeight"><c>[O, I, K, K]</c> without gaps, written.</param>
+    /// <param name="stride">As in the forward pass.</param>
+    /// <param name="padding">As in the forward pass.</param>
+    /// <param name="byWeight"><c>[O, I, K, K]</c>, contiguous, written.</param>
     public static void BackwardWeight(ReadOnlySpan<Tensor> byOutput, Tensor x, long stride, long padding, Tensor byWeight)
     {
         Windows windows = Checked(x, byWeight, byOutput, stride, padding);
-        ImagePair given = Pair(byOutput, "the gradient by the output", out _);
+        ImagePair given = Pair(byOutput, "the gradient with respect to the output", out _);
         Operand input = Operand.Rows(x, "x");
         input.ByType(Run<float>, Run<double>);
         NormReluKernels.Finish([byWeight], [x, .. byOutput]);
@@ -130,13 +130,13 @@ public static unsafe partial class ConvolutionKernels
                 Windows = windows,
                 X = input.AsImages(),
                 ByOutput = given,
-                Gradient = Operand.Dense<T>(byWeight, "the gradient by the weight", byWeight.shape),
+                Gradient = Operand.Dense<T>(byWeight, "the gradient with respect to the weight", byWeight.shape),
             };
             WeightGradient<T>.Run(&job);
         }
     }
 
-    /// <summary>The part of a convolution: a window for each pixel of the output, or for a few if that takes less time.</summary>
+    /// <summary>The single part of a convolution: one window per output pixel, or per few pixels if that is faster.</summary>
     private static CorrelationPart Forward<T>(Windows windows, long outputs)
         where T : unmanaged, IBinaryFloatingPointIeee754<T>
     {
@@ -165,8 +165,8 @@ public static unsafe partial class ConvolutionKernels
     }
 
     /// <summary>
-    /// The parts of a gradient by the input: row i and column j of the kernel meet the input's pixel (y, x) and the output's (v, u) where
-    /// y = stride · v + i − padding, and so across. Pixels whose rows leave one remainder see the same rows of the kernel; so do columns,
+    /// The parts of a gradient with respect to the input: row i and column j of the kernel connect the input's pixel (y, x) and the output's (v, u) where
+    /// y = stride · v + i − padding, and likewise for columns. Pixels whose rows have equal remainders use the same rows of the kernel; likewise for columns,
     /// unless a window gives all pixels between two columns of the output.
     /// </summary>
     private static long Backward<T>(long kernel, long stride, long padding, Images byInput, bool isDense, CorrelationPart* parts)
@@ -222,7 +222,7 @@ public static unsafe partial class ConvolutionKernels
     }
 
     /// <summary>
-    /// How many rows of the output the input's rows from a first to a last see, and which the first of them is; so too columns.
+    /// The number of output rows affected by a range of input rows, and the first of them; likewise for columns.
     /// </summary>
     private static (long Count, long First) Seen(long first, long last, long kernel, long stride, long padding)
     {
@@ -231,7 +231,7 @@ public static unsafe partial class ConvolutionKernels
         return (Math.Max(0, end - begin + 1), begin);
     }
 
-    /// <summary>Memory to be given back at the end of a scope.</summary>
+    /// <summary>Memory that is returned at the end of a scope.</summary>
     private readonly ref struct Rented(nint bytes)
     {
         public void* Start { get; } = TensorMemory.Rent(bytes);

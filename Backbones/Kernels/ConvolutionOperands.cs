@@ -3,7 +3,7 @@ namespace Imta.MetaWeight.Backbones.Kernels;
 /// <content>The checks of operands.</content>
 public static unsafe partial class ConvolutionKernels
 {
-    /// <summary>Refuses tensors that overlap one another or another one.</summary>
+    /// <summary>Throws if tensors overlap each other or another one.</summary>
     private static void Apart(ReadOnlySpan<Tensor> tensors, string name, Tensor other, string otherName)
     {
         Operand second = Operand.Rows(other, otherName), last = Operand.Rows(tensors[^1], name);
@@ -18,7 +18,7 @@ public static unsafe partial class ConvolutionKernels
         }
     }
 
-    /// <summary>One tensor's images or two's, which must be alike but for their channels.</summary>
+    /// <summary>The images of one or two tensors, which must match except in their channels.</summary>
     private static ImagePair Pair(ReadOnlySpan<Tensor> tensors, string name, out bool isDense)
     {
         Operand first = Operand.Rows(tensors[0], name);
@@ -30,7 +30,7 @@ public static unsafe partial class ConvolutionKernels
     {
         if (y.Length is not (1 or 2))
         {
-            throw new ArgumentException($"{y.Length} tensors stand for a convolution's output, which takes 1 or 2.");
+            throw new ArgumentException($"{y.Length} output tensors were given for a convolution, which takes 1 or 2.");
         }
 
         foreach (Tensor tensor in (ReadOnlySpan<Tensor>)[x, weight, .. y])

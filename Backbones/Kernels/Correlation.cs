@@ -5,24 +5,24 @@ using System.Runtime.InteropServices;
 namespace Imta.MetaWeight.Backbones.Kernels;
 
 /// <summary>
-/// Windows of one image times weights: pixels of another. A convolution is one part; its gradient by the input one for each row, and
-/// sometimes each column, of a stride's square. A window may give several pixels side by side, so that few channels fill a vector.
+/// Windows of one image times weights give pixels of another. A convolution has one part; its gradient with respect to the input one for each row, and
+/// sometimes each column, of a stride × stride square. A window may give several adjacent pixels, so that few channels fill a vector.
 /// </summary>
 internal struct CorrelationPart
 {
     public Windows Windows;
 
-    /// <summary>Pixels that a window gives, and the distances between what neighbouring windows give, in rows and columns.</summary>
+    /// <summary>Pixels per window, and the distances between the outputs of neighbouring windows, in rows and columns.</summary>
     public long Pixels, Down, Across;
 
     /// <summary>The row and column of the first pixel.</summary>
     public long Top, Left;
 
-    /// <summary>The kernel's row that a window's first row belongs to, and from a row to the next.</summary>
+    /// <summary>The kernel row for a window's first row, and the increment per row.</summary>
     public long Row, RowStep;
 
     /// <summary>
-    /// Its column that the first column belongs to for the first pixel; from a column and from a pixel to the next. None may: the weight
+    /// The kernel column for the first column and first pixel, and the increments per column and per pixel. If there is none, the weight
     /// is 0.
     /// </summary>
     public long Column, ColumnStep, PixelStep;
@@ -32,36 +32,36 @@ internal struct CorrelationPart
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct CorrelationJob
 {
-    public Chunks Chunks; // first: see Chunks.Run
+    public Chunks Chunks; // must be first: see Chunks.Run
     public ImagePair X, Y;
     public CorrelationPart* Parts;
     public long PartCount;
 
-    /// <summary>Weights, and the distances to the next output, channel and row or column of the kernel; and a bias or null.</summary>
+    /// <summary>Weights, with strides per output, channel and kernel row or column; and a bias or null.</summary>
     public void* Weights, Bias;
 
     public long OfOutput, OfChannel, Kernel;
 
-    /// <summary>Whether max(0, y) is written, or what is there is added to.</summary>
+    /// <summary>Whether max(0, y) is written, or the output is accumulated.</summary>
     public bool Rectifies, Adds;
 
-    /// <summary>The parts' weights as tiles read them, and how many elements a part has at most.</summary>
+    /// <summary>The parts' weights packed for tiles, and the maximum number of elements per part.</summary>
     public void* Panels;
 
     public long PanelSize;
 
-    /// <summary>How images are cut: some together, or each in bands of rows.</summary>
+    /// <summary>How images are split: several together, or each into bands of rows.</summary>
     public long ImagesTogether, Bands;
 }
 
-/// <summary>Products of windows and weights, for convolutions and their gradients by the input.</summary>
+/// <summary>Products of windows and weights, for convolutions and their gradients with respect to the input.</summary>
 internal static unsafe partial class Correlation<T>
     where T : unmanaged, IBinaryFloatingPointIeee754<T>
 {
-    private const long PixelsTogether = 128; // that the weights in the caches serve one after the other
-    private const long EnoughChunks = 16; // for the threads; fewer images are cut into bands
+    private const long PixelsTogether = 128; // processed with the weights in cache
+    private const long EnoughChunks = 16; // for the threads; fewer images are split into bands
 
-    /// <summary>Vectors of so many outputs.</summary>
+    /// <summary>The number of vectors for a number of outputs.</summary>
     public static long Vectors(long outputs) => (outputs + RegisterTiles<T>.Width - 1) / RegisterTiles<T>.Width;
 
     /// <summary>Computes all parts of a job whose images, parts and weights are set.</summary>
@@ -105,7 +105,7 @@ internal static unsafe partial class Correlation<T>
     private static long Outputs(CorrelationJob* job, in CorrelationPart part) => part.Pixels * job->Y.Channels;
 
     /// <summary>
-    /// Lays the weights of one vector of outputs, and their bias before them, where tiles read them: the vectors of a tile side by side,
+    /// Packs the weights of one vector of outputs, preceded by their bias, for tiles: the vectors of a tile side by side,
     /// term after term.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -145,7 +145,7 @@ internal static unsafe partial class Correlation<T>
         }
     }
 
-    /// <summary>Lays the weights of one of a window's pixels for a vector of outputs: a row for each channel.</summary>
+    /// <summary>Packs the weights of one pixel of a window for a vector of outputs: one row per channel.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void PackPixel(CorrelationJob* job, in CorrelationPart part, long y, long x, long output, T* target, nint row)
     {
@@ -154,7 +154,7 @@ internal static unsafe partial class Correlation<T>
         long down = part.Row + (y * part.RowStep), pixel = output / job->Y.Channels, channel = output % job->Y.Channels;
         for (nint lane = 0; lane < width;)
         {
-            // As many lanes as are outputs of one pixel.
+            // One lane per output of a pixel.
             nint count = (nint)Math.Min(width - lane, job->Y.Channels - channel);
             long across = part.Column + (pixel * part.PixelStep) + (x * part.ColumnStep);
             bool isThere = pixel < part.Pixels && across >= 0 && across < job->Kernel;

@@ -5,7 +5,7 @@ namespace Imta.MetaWeight.Backbones.Kernels;
 /// <content>What a chunk computes: bands of images, tile by tile.</content>
 internal static unsafe partial class Correlation<T>
 {
-    /// <summary>All parts for some images together, or for a band of one.</summary>
+    /// <summary>All parts for several images together, or for a band of one image.</summary>
     private static void Band(void* context, long chunk, void* work)
     {
         var job = (CorrelationJob*)context;
@@ -69,14 +69,14 @@ internal static unsafe partial class Correlation<T>
         private readonly CorrelationPart* _part;
         private readonly Plane _plane;
         private readonly Product<T>* _product;
-        private readonly int _vectors, _half; // of a tile, windows of its half
-        private readonly nint _row, _columns; // of a tile's memory; outputs that there are
-        private readonly nint _next, _nextOfSecond; // from what a window gives to what the next gives, in each tensor
-        private readonly nint _ofFirst; // outputs that the first tensor has; the second has the rest
+        private readonly int _vectors, _half; // vectors of a tile, windows of its half
+        private readonly nint _row, _columns; // of a tile's memory; number of outputs
+        private readonly nint _next, _nextOfSecond; // distance between the outputs of neighbouring windows, in each tensor
+        private readonly nint _ofFirst; // outputs in the first tensor; the second has the rest
         private readonly long _output; // the first
-        private readonly bool _fetchesSource; // whether the images are read where they lie, and not yet by a panel before
-        private readonly bool _maySpill; // whether what is written beyond a window's outputs falls on next ones', written later
-        private readonly T* _tile; // for what cannot be written at once
+        private readonly bool _fetchesSource; // whether the images are read in place, and not already by an earlier panel
+        private readonly bool _maySpill; // whether writes beyond a window's outputs only hit outputs that are written later
+        private readonly T* _tile; // for outputs that cannot be written directly
         private Half _waiting;
 
         public Tiles(
@@ -124,7 +124,7 @@ internal static unsafe partial class Correlation<T>
         {
             for (long x = 0; x < across; x += _half)
             {
-                long at = Math.Max(0, Math.Min(x, across - _half)), done = x - at; // the last overlaps the one before it
+                long at = Math.Max(0, Math.Min(x, across - _half)), done = x - at; // the last one overlaps its predecessor
                 bool fits = _columns == _row || (_maySpill && ((at + _half - 1) * _next) + _row <= across * _next);
                 bool isWhole = second == null && fits && across >= _half && !(_job->Adds && done > 0);
                 if (_fetchesSource)
@@ -142,7 +142,7 @@ internal static unsafe partial class Correlation<T>
             }
         }
 
-        /// <summary>One half more.</summary>
+        /// <summary>Adds another half.</summary>
         private void Add(Half half)
         {
             if (_waiting.Windows == 0)
@@ -172,7 +172,7 @@ internal static unsafe partial class Correlation<T>
             }
         }
 
-        /// <summary>Lets the sums begin with what is there.</summary>
+        /// <summary>Initialises the sums with the existing outputs.</summary>
         private readonly void Begin(Half first, Half second, bool isDirect)
         {
             _product->Initial = _product->C;
@@ -207,7 +207,7 @@ internal static unsafe partial class Correlation<T>
     }
 
     /// <summary>
-    /// Half of a tile: some windows, of which a few may be done already; whole, if it can be written where it belongs at once.
+    /// Half of a tile: some windows, a few of which may already be done; complete if it can be written directly to its destination.
     /// </summary>
     private readonly struct Half(T* source, T* target, T* second, long done, long windows, bool isWhole)
     {

@@ -5,14 +5,14 @@ using System.Runtime.Intrinsics;
 namespace Imta.MetaWeight.Backbones.Kernels;
 
 /// <summary>
-/// Arithmetic on neighbouring elements, at one width. Where the processor has a fused multiply-add, all widths use it, so that their
-/// results are equal to the bit; where it has none, all multiply and add, since an emulated one is slow. Nothing else is contracted.
+/// Arithmetic on adjacent elements, at one vector width. If the processor has fused multiply-add, all widths use it, so that their
+/// results are bit-identical; otherwise all multiply and add separately, since emulation is slow. Nothing else is contracted.
 /// </summary>
-/// <remarks>Methods of one call are inlined without being told to.</remarks>
+/// <remarks>Methods with a single call are inlined automatically.</remarks>
 internal unsafe interface ILanes<T, TVector>
     where T : unmanaged
 {
-    /// <summary>Elements of a vector.</summary>
+    /// <summary>The number of elements in a vector.</summary>
     static abstract int Width { get; }
 
     static abstract TVector Load(T* source);
@@ -30,21 +30,21 @@ internal unsafe interface ILanes<T, TVector>
     static abstract TVector MultiplyAdd(TVector a, TVector b, TVector c);
 
     /// <summary>
-    /// ReLU's derivative: 0 where its argument is 0 or less, else the value. A NaN lets pass what comes, as libtorch's does.
+    /// ReLU's derivative: 0 where its argument is 0 or less, else the value. A NaN argument passes the value through, as in libtorch.
     /// </summary>
     static abstract TVector Masked(TVector argument, TVector value);
 }
 
-/// <summary>What is done to each element, written once for all widths.</summary>
+/// <summary>An element-wise operation, written once for all widths.</summary>
 internal interface IStep<T>
     where T : unmanaged
 {
-    /// <summary>Treats one vector of elements, from index i on.</summary>
+    /// <summary>Processes one vector of elements, starting at index i.</summary>
     static abstract void At<TVector, TLanes>(in Runs<T> runs, nint i)
         where TLanes : ILanes<T, TVector>;
 }
 
-/// <summary>Does a step to all elements of a run: in the widest vectors that the processor has, and the rest one by one.</summary>
+/// <summary>Applies a step to all elements of a run: in the widest vectors of the processor, and the rest one by one.</summary>
 internal static unsafe class Sweep
 {
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -52,7 +52,7 @@ internal static unsafe class Sweep
         where T : unmanaged, IBinaryFloatingPointIeee754<T>
         where TStep : struct, IStep<T>
     {
-        Runs<T> runs = *from; // of them, those that the step uses are in registers
+        Runs<T> runs = *from; // a copy: the fields that the step uses stay in registers
         nint i = Vector512.IsHardwareAccelerated ? Wide<T, TStep, Vector512<T>, Lanes512<T>>(0, count, Vector512<T>.Count, runs)
             : Vector256.IsHardwareAccelerated ? Wide<T, TStep, Vector256<T>, Lanes256<T>>(0, count, Vector256<T>.Count, runs)
             : Vector128.IsHardwareAccelerated ? Wide<T, TStep, Vector128<T>, Lanes128<T>>(0, count, Vector128<T>.Count, runs)
@@ -60,7 +60,7 @@ internal static unsafe class Sweep
         _ = Wide<T, TStep, T, Scalar<T>>(i, count, 1, runs);
     }
 
-    /// <summary>All that is left in steps of one width; returns the index after them.</summary>
+    /// <summary>Processes the remaining elements with one width; returns the index after them.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static nint Wide<T, TStep, TVector, TLanes>(nint i, nint count, int width, in Runs<T> runs)
         where T : unmanaged

@@ -3,11 +3,11 @@ using System.Runtime.InteropServices;
 namespace Imta.MetaWeight.Backbones.Kernels;
 
 /// <summary>
-/// The operators of libtorch that layers need and TorchSharp has no function for: on any device, under autograd or not. All take images
-/// <c>[N, C, H, W]</c>; a gradient by a value has the value's shape.
+/// libtorch operators that layers need and TorchSharp does not expose: on any device, with or without autograd. All take images
+/// <c>[N, C, H, W]</c>; a gradient with respect to a value has the value's shape.
 /// </summary>
-/// <exception cref="ExternalException">From each: libtorch refused the arguments, such as shapes that do not fit.</exception>
-/// <exception cref="NotSupportedException">From each, at the first use: the libtorch that is loaded is not 2.10.</exception>
+/// <exception cref="ExternalException">Thrown by each method if libtorch rejects the arguments, such as mismatched shapes.</exception>
+/// <exception cref="NotSupportedException">Thrown by each method on first use if the loaded libtorch is not 2.10.</exception>
 public static class MissingOperators
 {
     private static readonly Operator Convolution = new("aten::convolution_backward", results: 3, optional: 3);
@@ -20,13 +20,13 @@ public static class MissingOperators
     private static bool _isChecked;
 
     /// <summary>The gradients of a convolution with neither dilation nor groups.</summary>
-    /// <param name="byOutput"><c>[N, O, H′, W′]</c>: the gradient by the output.</param>
+    /// <param name="byOutput"><c>[N, O, H′, W′]</c>: the gradient with respect to the output.</param>
     /// <param name="input"><c>[N, I, H, W]</c>.</param>
     /// <param name="weight"><c>[O, I, K, K]</c>.</param>
-    /// <param name="stride">Down and across.</param>
-    /// <param name="padding">Down and across.</param>
-    /// <param name="byInput">Whether the gradient by the input is wanted.</param>
-    /// <param name="byBias">Whether the one by a bias <c>[O]</c> is.</param>
+    /// <param name="stride">Vertical and horizontal.</param>
+    /// <param name="padding">Vertical and horizontal.</param>
+    /// <param name="byInput">Whether to compute the gradient with respect to the input.</param>
+    /// <param name="byBias">Whether to compute the gradient with respect to a bias <c>[O]</c>.</param>
     public static (Tensor? ByInput, Tensor ByWeight, Tensor? ByBias) ConvolutionBackward(
         Tensor byOutput, Tensor input, Tensor weight, long[] stride, long[] padding, bool byInput, bool byBias)
     {
@@ -39,14 +39,14 @@ public static class MissingOperators
         return (results[0], results[1]!, results[2]);
     }
 
-    /// <summary>Batch norm by the batch's statistics, with what they are.</summary>
+    /// <summary>Batch norm with batch statistics, which are returned too.</summary>
     /// <param name="input"><c>[N, C]</c> or <c>[N, C, H, W]</c>.</param>
     /// <param name="weight"><c>[C]</c>; null: ones.</param>
     /// <param name="bias"><c>[C]</c>; null: zeros.</param>
-    /// <param name="runningMean"><c>[C]</c>, moved towards the mean; or null.</param>
-    /// <param name="runningVariance"><c>[C]</c>, moved towards the unbiased variance; or null.</param>
+    /// <param name="runningMean"><c>[C]</c>, updated towards the mean; or null.</param>
+    /// <param name="runningVariance"><c>[C]</c>, updated towards the unbiased variance; or null.</param>
     /// <param name="momentum">The weight of the batch's statistics in the running ones.</param>
-    /// <param name="epsilon">What is added to the variance.</param>
+    /// <param name="epsilon">The constant added to the variance.</param>
     /// <returns>The output, the mean <c>[C]</c> and 1 / √(variance + epsilon) <c>[C]</c>.</returns>
     public static (Tensor Output, Tensor Mean, Tensor InverseDeviation) NativeBatchNorm(
         Tensor input, Tensor? weight, Tensor? bias, Tensor? runningMean, Tensor? runningVariance, double momentum, double epsilon)
@@ -58,13 +58,13 @@ public static class MissingOperators
     }
 
     /// <summary>The gradients of <see cref="NativeBatchNorm"/>.</summary>
-    /// <param name="byOutput">The gradient by the output.</param>
+    /// <param name="byOutput">The gradient with respect to the output.</param>
     /// <param name="input">The input.</param>
     /// <param name="weight"><c>[C]</c>; null: ones.</param>
     /// <param name="mean"><c>[C]</c>, as <see cref="NativeBatchNorm"/> returned it.</param>
     /// <param name="inverseDeviation"><c>[C]</c>, as <see cref="NativeBatchNorm"/> returned it.</param>
-    /// <param name="epsilon">What was added to the variance.</param>
-    /// <param name="byParameters">Whether the gradients by weight and bias are wanted.</param>
+    /// <param name="epsilon">The constant added to the variance.</param>
+    /// <param name="byParameters">Whether to compute the gradients with respect to weight and bias.</param>
     public static (Tensor ByInput, Tensor? ByWeight, Tensor? ByBias) NativeBatchNormBackward(
         Tensor byOutput, Tensor input, Tensor? weight, Tensor mean, Tensor inverseDeviation, double epsilon, bool byParameters)
     {
@@ -75,10 +75,10 @@ public static class MissingOperators
         return (results[0]!, results[1], results[2]);
     }
 
-    /// <summary>The gradient of means over squares of pixels that lie side by side.</summary>
-    /// <param name="byOutput"><c>[N, C, H / kernel, W / kernel]</c>: the gradient by the output.</param>
+    /// <summary>The gradient of non-overlapping average pooling.</summary>
+    /// <param name="byOutput"><c>[N, C, H / kernel, W / kernel]</c>: the gradient with respect to the output.</param>
     /// <param name="input"><c>[N, C, H, W]</c>.</param>
-    /// <param name="kernel">A square's height and width.</param>
+    /// <param name="kernel">The kernel size.</param>
     public static Tensor AvgPool2dBackward(Tensor byOutput, Tensor input, long kernel)
     {
         Ready();
@@ -87,11 +87,11 @@ public static class MissingOperators
     }
 
     /// <summary>The gradient of <c>nn.functional.max_pool2d_with_indices</c> without dilation.</summary>
-    /// <param name="byOutput"><c>[N, C, H′, W′]</c>: the gradient by the output.</param>
+    /// <param name="byOutput"><c>[N, C, H′, W′]</c>: the gradient with respect to the output.</param>
     /// <param name="input"><c>[N, C, H, W]</c>.</param>
-    /// <param name="kernel">Down and across.</param>
-    /// <param name="stride">Down and across.</param>
-    /// <param name="padding">Down and across.</param>
+    /// <param name="kernel">Vertical and horizontal.</param>
+    /// <param name="stride">Vertical and horizontal.</param>
+    /// <param name="padding">Vertical and horizontal.</param>
     /// <param name="indices"><c>[N, C, H′, W′]</c> of int64, into H · W, as the function returned them.</param>
     public static Tensor MaxPool2dWithIndicesBackward(
         Tensor byOutput, Tensor input, long[] kernel, long[] stride, long[] padding, Tensor indices)
@@ -101,7 +101,7 @@ public static class MissingOperators
     }
 
     /// <summary>The gradient of bilinear interpolation with aligned corners.</summary>
-    /// <param name="byOutput"><c>[N, C, H′, W′]</c>: the gradient by the output.</param>
+    /// <param name="byOutput"><c>[N, C, H′, W′]</c>: the gradient with respect to the output.</param>
     /// <param name="inputShape">N, C, H, W.</param>
     public static Tensor UpsampleBilinear2dBackward(Tensor byOutput, long[] inputShape)
     {
@@ -109,7 +109,7 @@ public static class MissingOperators
         return Bilinear.Invoke(byOutput, byOutput.shape[2..], inputShape, true, null, null)[0]!;
     }
 
-    /// <summary>These two operators do not check it themselves, and read past the end of shorter ones.</summary>
+    /// <summary>These two operators do not check the length themselves, and read past the end of shorter vectors.</summary>
     private static void DemandVectors(Tensor input, params ReadOnlySpan<Tensor?> vectors)
     {
         long channels = input.shape[1];
@@ -124,8 +124,8 @@ public static class MissingOperators
     }
 
     /// <summary>
-    /// Calls each operator on a few pixels, once: a libtorch that lacks one is told of at the first use of any, and not in the middle of a
-    /// training. (A name that is not found also leaks what was passed to it, which is nothing here.)
+    /// Calls each operator once on a few pixels, so a libtorch that lacks one is reported at the first use of any, not in the middle of
+    /// training. (A name that is not found also leaks its arguments, which are tiny here.)
     /// </summary>
     private static void Ready()
     {

@@ -4,38 +4,38 @@ using System.Runtime.CompilerServices;
 namespace Imta.MetaWeight.Backbones.Kernels;
 
 /// <summary>
-/// Batch normalisation with the batch's own statistics and ReLU as one function, on the CPU: its value, gradient and tangent. With
+/// Batch normalisation with batch statistics fused with ReLU, on the CPU: value, gradient and tangent. With
 /// ẑ = (z − mean) / √(variance + ε), taken over all rows (Ioffe and Szegedy, 2015), it is y = max(0, weight · ẑ + bias).
 /// </summary>
 /// <remarks>
 /// <para>
-/// Operands of rows are <c>[M, C]</c> or <c>[N, C, H, W]</c> (M = N·H·W) of float32 or float64 whose channels lie side by side and whose
-/// rows lie at one distance, C or more: channels-last memory, or a slice of the channels of a wider such tensor. All rows of a call have
-/// one shape and type. What is written may be one of the operands that are read, whole, or lie apart from them.
+/// Operands of rows are <c>[M, C]</c> or <c>[N, C, H, W]</c> (M = N·H·W) of float32 or float64 whose channels are contiguous and whose
+/// rows have a constant stride of at least C: channels-last memory, or a channel slice of a wider such tensor. All rows of a call have
+/// the same shape and type. An output may be identical to an input operand, or must not overlap any of them.
 /// </para>
 /// <para>
-/// Nothing is recorded for differentiation, but autograd notices that what it may have saved was written. Results do not depend on the
-/// number of threads or on the distance of the rows, nor, where the processor has a fused multiply-add, on the width of its vectors.
+/// Nothing is recorded for differentiation, but autograd is told that tensors it may have saved were modified. Results do not depend on the
+/// number of threads or on the row stride, nor, if the processor has fused multiply-add, on its vector width.
 /// </para>
 /// </remarks>
 /// <exception cref="ArgumentException">
-/// From each but <see cref="Supports"/>: an operand is undefined, or has another type, shape or layout than it must.
+/// By every method except <see cref="Supports"/>: an operand is undefined, or has the wrong type, shape or layout.
 /// </exception>
-/// <exception cref="NotSupportedException">From each: the libtorch that is loaded is not 2.10.</exception>
+/// <exception cref="NotSupportedException">By every method: the loaded libtorch is not 2.10.</exception>
 public static unsafe class NormReluKernels
 {
-    /// <summary>Whether a tensor can be an operand of rows; not so are null, a disposed one and one without elements.</summary>
+    /// <summary>Whether a tensor can be an operand of rows; false for null, disposed and empty tensors.</summary>
     public static bool Supports(Tensor? tensor) => Operand.IsRows(tensor);
 
     /// <summary>Computes y = max(0, z · scale + shift) with the statistics of z.</summary>
     /// <param name="z">Rows <c>[M, C]</c>, M ≥ 2.</param>
     /// <param name="weight"><c>[C]</c>.</param>
     /// <param name="bias"><c>[C]</c>.</param>
-    /// <param name="eps">What is added to the variance, 0 or more.</param>
+    /// <param name="eps">The constant added to the variance, at least 0.</param>
     /// <param name="runningMean">
-    /// <c>[C]</c>, moved towards the mean by <paramref name="momentum"/>; or null, with <paramref name="runningVar"/>.
+    /// <c>[C]</c>, updated towards the mean by <paramref name="momentum"/>; or null, as <paramref name="runningVar"/>.
     /// </param>
-    /// <param name="runningVar"><c>[C]</c>, moved towards the unbiased variance (that of M − 1); or null.</param>
+    /// <param name="runningVar"><c>[C]</c>, updated towards the unbiased variance (divisor M − 1); or null.</param>
     /// <param name="momentum">The weight of the new statistics in the running ones.</param>
     /// <param name="y">Rows <c>[M, C]</c>, written.</param>
     /// <param name="saved">
@@ -45,10 +45,10 @@ public static unsafe class NormReluKernels
         Tensor z, Tensor weight, Tensor bias, double eps, Tensor? runningMean, Tensor? runningVar, double momentum, Tensor y, Tensor saved)
     {
         Operand rows = Operand.Rows(z, "z"), written = Operand.Written(y, "y", rows);
-        Demand(double.IsFinite(eps) && eps >= 0, $"eps is {eps}, not 0 or more");
+        Demand(double.IsFinite(eps) && eps >= 0, $"eps is {eps}, but must be >= 0");
         Demand(double.IsFinite(momentum), $"the momentum is {momentum}");
-        Demand(runningMean is null == runningVar is null, "the running mean and variance come together or not at all");
-        Demand(rows.RowCount > 1, "one row has no statistics: training takes more than 1 value per channel");
+        Demand(runningMean is null == runningVar is null, "the running mean and variance must both be given or both be null");
+        Demand(rows.RowCount > 1, "a single row has no statistics: training needs more than 1 value per channel");
         rows.ByType(Run<float>, Run<double>);
         Finish([y, saved, runningMean, runningVar], z, weight, bias);
 
@@ -66,9 +66,9 @@ public static unsafe class NormReluKernels
         }
     }
 
-    /// <summary>Computes y once more, to the same bits, from what <see cref="Forward"/> left.</summary>
-    /// <param name="z">Rows <c>[M, C]</c>, as <see cref="Forward"/> took them.</param>
-    /// <param name="saved"><c>[4, C]</c>, as <see cref="Forward"/> left it.</param>
+    /// <summary>Recomputes y, bit for bit, from what <see cref="Forward"/> saved.</summary>
+    /// <param name="z">Rows <c>[M, C]</c>, as passed to <see cref="Forward"/>.</param>
+    /// <param name="saved"><c>[4, C]</c>, as saved by <see cref="Forward"/>.</param>
     /// <param name="y">Rows <c>[M, C]</c>, written.</param>
     public static void Recompute(Tensor z, Tensor saved, Tensor y)
     {
@@ -86,12 +86,12 @@ public static unsafe class NormReluKernels
     }
 
     /// <summary>Computes the gradients of Σ g · y.</summary>
-    /// <param name="g">Rows <c>[M, C]</c>: the gradient by y.</param>
-    /// <param name="z">Rows <c>[M, C]</c>, as <see cref="Forward"/> took them.</param>
-    /// <param name="saved"><c>[4, C]</c>, as <see cref="Forward"/> left it; the weight is in its scale.</param>
-    /// <param name="dz">Rows <c>[M, C]</c>, written: the gradient by z.</param>
-    /// <param name="dWeight"><c>[C]</c>, written: the gradient by weight.</param>
-    /// <param name="dBias"><c>[C]</c>, written: the gradient by bias.</param>
+    /// <param name="g">Rows <c>[M, C]</c>: the gradient with respect to y.</param>
+    /// <param name="z">Rows <c>[M, C]</c>, as passed to <see cref="Forward"/>.</param>
+    /// <param name="saved"><c>[4, C]</c>, as saved by <see cref="Forward"/>; the weight is in its scale.</param>
+    /// <param name="dz">Rows <c>[M, C]</c>, written: the gradient with respect to z.</param>
+    /// <param name="dWeight"><c>[C]</c>, written: the gradient with respect to weight.</param>
+    /// <param name="dBias"><c>[C]</c>, written: the gradient with respect to bias.</param>
     public static void Backward(Tensor g, Tensor z, Tensor saved, Tensor dz, Tensor dWeight, Tensor dBias)
     {
         Operand rows = Operand.Rows(z, "z"), cotangent = Operand.Rows(g, "g", rows), written = Operand.Written(dz, "dz", rows, cotangent);
@@ -111,14 +111,14 @@ public static unsafe class NormReluKernels
 
     /// <summary>
     /// Computes the derivative of y in the direction (t1 + t2, dWeight, dBias) of z, weight and bias. The Jacobian of the normalisation
-    /// is symmetric, so the direction of z passes as a gradient does in <see cref="Backward"/>; ReLU's mask comes last.
+    /// is symmetric, so the direction of z is propagated like a gradient in <see cref="Backward"/>; ReLU's mask is applied last.
     /// </summary>
     /// <param name="t1">Rows <c>[M, C]</c>.</param>
     /// <param name="t2">Rows <c>[M, C]</c>, or null.</param>
-    /// <param name="z">Rows <c>[M, C]</c>, as <see cref="Forward"/> took them.</param>
-    /// <param name="dWeight"><c>[C]</c>, or null: weight stays.</param>
-    /// <param name="dBias"><c>[C]</c>, or null: bias stays.</param>
-    /// <param name="saved"><c>[4, C]</c>, as <see cref="Forward"/> left it.</param>
+    /// <param name="z">Rows <c>[M, C]</c>, as passed to <see cref="Forward"/>.</param>
+    /// <param name="dWeight"><c>[C]</c>, or null: weight does not change.</param>
+    /// <param name="dBias"><c>[C]</c>, or null: bias does not change.</param>
+    /// <param name="saved"><c>[4, C]</c>, as saved by <see cref="Forward"/>.</param>
     /// <param name="dy">Rows <c>[M, C]</c>, written.</param>
     public static void Tangent(Tensor t1, Tensor? t2, Tensor z, Tensor? dWeight, Tensor? dBias, Tensor saved, Tensor dy)
     {
@@ -166,15 +166,15 @@ public static unsafe class NormReluKernels
     }
 
     /// <summary>
-    /// Tells autograd that what it may have saved of the written tensors holds no longer: a copy of a tensor to itself does nothing but
-    /// raise its version, for which the interface has no function. What is read lives until here: a finaliser could free it under a
+    /// Tells autograd that saved versions of the written tensors are stale: copying a tensor to itself does nothing but
+    /// bump its version, for which the ABI has no function. Inputs are kept alive until here: a finaliser could free them under a
     /// running kernel.
     /// </summary>
     [MethodImpl(MethodImplOptions.NoInlining)]
     internal static void Finish(ReadOnlySpan<Tensor?> written, params ReadOnlySpan<Tensor?> read)
     {
         byte mode = StableAbi.aoti_torch_grad_mode_is_enabled();
-        StableAbi.aoti_torch_grad_mode_set_enabled(0); // a leaf that requires a gradient may be written too
+        StableAbi.aoti_torch_grad_mode_set_enabled(0); // leaf tensors that require grad may be written too
         foreach (Tensor? tensor in written)
         {
             if (tensor is not null)

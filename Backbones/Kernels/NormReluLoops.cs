@@ -4,21 +4,21 @@ using System.Runtime.InteropServices;
 
 namespace Imta.MetaWeight.Backbones.Kernels;
 
-/// <summary>What a pass over all rows is given.</summary>
+/// <summary>The arguments of a pass over all rows.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct NormReluJob<T>
     where T : unmanaged
 {
-    public Chunks Chunks; // first: see Chunks.Run
+    public Chunks Chunks; // must be first: see Chunks.Run
     public TilePlan Plan;
     public Rows<T> Z;
 
-    /// <summary>A gradient or direction; <see cref="More"/> is added to it. Either may have no data.</summary>
+    /// <summary>A gradient or direction, to which <see cref="More"/> is added. Either may be empty.</summary>
     public Rows<T> Change, More;
 
     public Rows<T> Written;
 
-    /// <summary>What is the same for all tiles.</summary>
+    /// <summary>The values shared by all tiles.</summary>
     public Runs<T> Runs;
 
     /// <summary>Each chunk's 2 C sums.</summary>
@@ -26,17 +26,17 @@ internal unsafe struct NormReluJob<T>
 }
 
 /// <summary>The passes over the tiles of a chunk.</summary>
-/// <remarks>Compiled at once with all optimisations: they are few, and long when they run.</remarks>
+/// <remarks>Fully optimised on first compilation: there are few of them, and they run long.</remarks>
 internal static unsafe class NormReluLoops<T>
     where T : unmanaged, IBinaryFloatingPointIeee754<T>
 {
-    /// <summary>The tiles that a pass may have to copy or to sum in.</summary>
+    /// <summary>Scratch tiles for copies and sums.</summary>
     public const int WorkTiles = 5;
 
-    private const int ReadTiles = 3; // of them, for what is read
-    private const long FoldTiles = 16; // a lane adds up this many tiles in its own precision
+    private const int ReadTiles = 3; // of these, for inputs
+    private const long FoldTiles = 16; // tiles that a lane accumulates in the element precision
 
-    /// <summary>Writes what the step makes of each tile.</summary>
+    /// <summary>Writes the result of the step for each tile.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Write<TStep>(void* context, long chunk, void* work)
         where TStep : struct, IStep<T>
@@ -54,8 +54,8 @@ internal static unsafe class NormReluLoops<T>
     }
 
     /// <summary>
-    /// Leaves the step's two sums for each channel: a lane adds up some tiles in its own precision, then the lanes of a channel are added
-    /// pair by pair and the last step is in double. The order depends on the plan alone.
+    /// Computes the step's two sums per channel: a lane accumulates some tiles in the element precision, then the lanes of a channel are added
+    /// pairwise, and the final sum is in double. The order depends only on the plan.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Sum<TStep>(void* context, long chunk, void* work)
@@ -80,8 +80,8 @@ internal static unsafe class NormReluLoops<T>
         }
     }
 
-    /// <summary>Points the runs to what is read of a tile; the copies are z, the change and more.</summary>
-    /// <remarks>The call keeps them in memory, and the registers for what the innermost loop uses.</remarks>
+    /// <summary>Points the runs to a tile's inputs; the copies are z, the change and More.</summary>
+    /// <remarks>The call keeps them in memory, leaving the registers for the innermost loop.</remarks>
     [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     private static void Read(NormReluJob<T>* job, long tile, T* copies, Runs<T>* runs)
     {
@@ -112,7 +112,7 @@ internal static unsafe class NormReluLoops<T>
         Unsafe.InitBlockUnaligned(lanes, 0, (uint)(plan.Width * sizeof(T)));
     }
 
-    /// <summary>Adds a row of lanes to the sums; each by itself, so that the width does not matter.</summary>
+    /// <summary>Adds a row of lanes to the sums, each separately, so that the vector width does not matter.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void AddWidened(T* lanes, double* sums, nint channels)
     {

@@ -3,7 +3,7 @@ using System.Runtime.InteropServices;
 
 namespace Imta.MetaWeight.Backbones.Kernels;
 
-/// <summary>The batch's statistics of each channel and what follows from them, <c>[C]</c> each.</summary>
+/// <summary>The batch statistics per channel and derived values, <c>[C]</c> each.</summary>
 internal readonly unsafe struct Saved<T>(Tensor saved, long channels)
     where T : unmanaged
 {
@@ -18,12 +18,12 @@ internal readonly unsafe struct Saved<T>(Tensor saved, long channels)
 }
 
 /// <summary>
-/// One call of a kernel on rows of one shape: its memory, its passes over the rows, and the few numbers of each channel between them.
+/// One kernel call on rows of one shape: its memory, its passes over the rows, and the per-channel computations between them.
 /// </summary>
 internal unsafe ref struct NormReluPass<T>
     where T : unmanaged, IBinaryFloatingPointIeee754<T>
 {
-    private const int Coefficients = 5; // of Runs
+    private const int Coefficients = 5; // in Runs
     private const nuint Alignment = 64;
     private const long RoughRows = 32;
 
@@ -42,7 +42,7 @@ internal unsafe ref struct NormReluPass<T>
 
     public readonly void Dispose() => TensorMemory.Return(_runs);
 
-    /// <summary>The statistics of z into <paramref name="saved"/>, and mixed into the running ones where there are any.</summary>
+    /// <summary>Computes the statistics of z into <paramref name="saved"/>, and updates the running ones, if any.</summary>
     public void Statistics(T* weight, T* bias, double epsilon, T* runningMean, T* runningVariance, double momentum, Saved<T> saved)
     {
         T* centre = Run(0);
@@ -58,7 +58,7 @@ internal unsafe ref struct NormReluPass<T>
         {
             double off = _sums[c] / rows, mean = double.CreateTruncating(centre[c]) + off;
             double raw = (_sums[_job.Plan.Channels + c] / rows) - (off * off);
-            double variance = raw < 0 ? 0 : raw, inverse = 1 / Math.Sqrt(variance + epsilon); // a NaN stays one
+            double variance = raw < 0 ? 0 : raw, inverse = 1 / Math.Sqrt(variance + epsilon); // NaN stays NaN
             saved.Mean[c] = T.CreateTruncating(mean);
             saved.InverseDeviation[c] = T.CreateTruncating(inverse);
             saved.Scale[c] = T.CreateTruncating(double.CreateTruncating(weight[c]) * inverse);
@@ -80,7 +80,7 @@ internal unsafe ref struct NormReluPass<T>
     }
 
     /// <summary>
-    /// The gradient by z takes the masked cotangent m to scale · (m − mean(m) − ẑ · mean(m · ẑ)), ẑ = (z − mean) / deviation; those by
+    /// The gradient with respect to z maps the masked cotangent m to scale · (m − mean(m) − ẑ · mean(m · ẑ)), ẑ = (z − mean) / deviation; those with respect to
     /// weight and bias are Σ m · ẑ and Σ m.
     /// </summary>
     public void Gradient(Rows<T> g, Saved<T> saved, Rows<T> dz, T* dWeight, T* dBias)
@@ -99,7 +99,7 @@ internal unsafe ref struct NormReluPass<T>
     }
 
     /// <summary>
-    /// Normalisation's Jacobian is symmetric: the tangent is the same expression of t, and what weight and bias add, under the mask.
+    /// The normalisation's Jacobian is symmetric: the tangent is the same expression in t, plus the terms of weight and bias, masked.
     /// </summary>
     public void Tangent(Rows<T> t1, Rows<T> t2, T* dWeight, T* dBias, Saved<T> saved, Rows<T> dy)
     {
@@ -110,7 +110,7 @@ internal unsafe ref struct NormReluPass<T>
         Go(&NormReluLoops<T>.Write<TangentStep<T>>, isBackwards: true);
     }
 
-    /// <summary>Adds to z.</summary>
+    /// <summary>Adds rows to z in place.</summary>
     public void Add(Rows<T> source)
     {
         (_job.Change, _job.Written) = (source, _job.Z);
@@ -121,7 +121,7 @@ internal unsafe ref struct NormReluPass<T>
         => *running = T.CreateTruncating(((1 - momentum) * double.CreateTruncating(*running)) + (momentum * value));
 
     /// <summary>
-    /// The mean of a few rows from all over: near the channel's own mean, so that no digits cancel in the sum of squares.
+    /// The mean of a few rows spread over all rows: close to the channel's mean, which avoids cancellation in the sum of squares.
     /// </summary>
     private readonly double RoughMean(long channel)
     {
@@ -142,7 +142,7 @@ internal unsafe ref struct NormReluPass<T>
         _job.Runs.Shift = Repeated(2, saved.Shift);
     }
 
-    /// <summary>Slope and offset of the second pass, by the sums of the first; null: weight or bias does not change.</summary>
+    /// <summary>Slope and offset of the second pass, from the sums of the first; null: weight or bias has no tangent.</summary>
     private void TakeDerivative(Saved<T> saved, T* dWeight, T* dBias)
     {
         T* slope = Run(3), offset = Run(4);
@@ -162,7 +162,7 @@ internal unsafe ref struct NormReluPass<T>
 
     private readonly T* Run(int index) => _runs + (index * _job.Plan.Width);
 
-    /// <summary>A run with each channel's value at each of its elements; the values may lie in it.</summary>
+    /// <summary>Expands per-channel values to one value per element of a run; may be done in place.</summary>
     private readonly T* Repeated(int index, T* values)
     {
         T* run = Run(index);
@@ -175,7 +175,7 @@ internal unsafe ref struct NormReluPass<T>
     }
 
     /// <summary>
-    /// A pass that leaves C first sums and C second ones over all rows: each chunk's own, added in their order whoever made them.
+    /// A pass that computes C first and C second sums over all rows: per chunk, added in chunk order regardless of the thread.
     /// </summary>
     private void Sum(delegate*<void*, long, void*, void> body)
     {

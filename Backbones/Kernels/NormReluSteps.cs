@@ -2,27 +2,27 @@ using System.Runtime.CompilerServices;
 
 namespace Imta.MetaWeight.Backbones.Kernels;
 
-/// <summary>The runs of elements that a step reads and writes, of a tile's width each; a step uses some of them.</summary>
+/// <summary>The runs of elements that a step reads and writes, each of a tile's width; a step uses some of them.</summary>
 internal unsafe struct Runs<T>
     where T : unmanaged
 {
     public T* Z;
 
-    /// <summary>A gradient g; or a direction t of z, to which more is added unless it is null.</summary>
+    /// <summary>A gradient g; or a direction t of z, to which More is added unless null.</summary>
     public T* Change, More;
 
-    /// <summary>What is written.</summary>
+    /// <summary>The output.</summary>
     public T* Target;
 
     /// <summary>The lanes of two sums.</summary>
     public T* First, Second;
 
-    /// <summary>A channel's value at each of its elements, as all that follow; ReLU's argument is z · scale + shift.</summary>
+    /// <summary>A channel's value, repeated per element, like all that follow; ReLU's argument is z · scale + shift.</summary>
     public T* Scale, Shift;
 
     public T* Mean;
 
-    /// <summary>Of a derivative: slope · (z − mean) + offset is the part of it that comes by the statistics.</summary>
+    /// <summary>For derivatives: slope · (z − mean) + offset is the contribution of the statistics.</summary>
     public T* Slope, Offset;
 }
 
@@ -35,7 +35,7 @@ internal unsafe struct AddStep<T> : IStep<T>
         => TLanes.Store(TLanes.Add(TLanes.Load(runs.Z + i), TLanes.Load(runs.Change + i)), runs.Target + i);
 }
 
-/// <summary>Sums of d = z − mean and of d²; any centre may stand for the mean.</summary>
+/// <summary>Sums of d = z − mean and of d²; any centre may be used in place of the mean.</summary>
 internal unsafe struct MomentsStep<T> : IStep<T>
     where T : unmanaged
 {
@@ -88,7 +88,7 @@ internal unsafe struct GradientStep<T> : IStep<T>
     }
 }
 
-/// <summary>t, in one part or two.</summary>
+/// <summary>t, in one or two parts.</summary>
 internal static unsafe class Direction
 {
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -1,6 +1,6 @@
 namespace Imta.MetaWeight.Backbones.Kernels;
 
-/// <summary>An operand of a kernel, looked at: valid while its tensor lives and keeps its shape.</summary>
+/// <summary>A view of a kernel operand; valid while its tensor is alive and keeps its shape.</summary>
 internal readonly unsafe struct Operand
 {
     private readonly long _dimensions;
@@ -29,7 +29,7 @@ internal readonly unsafe struct Operand
 
     public long RowCount => Elements / Channels;
 
-    /// <summary>Whether there are no gaps between rows.</summary>
+    /// <summary>Whether the rows are contiguous.</summary>
     public bool IsDense => RowStride == Channels;
 
     private long Elements { get; } = 1;
@@ -38,12 +38,12 @@ internal readonly unsafe struct Operand
 
     private int ElementBytes => Type == ScalarType.Float32 ? sizeof(float) : sizeof(double);
 
-    /// <summary>The distance between rows, in elements; 0: the channels do not lie side by side, or the rows at one distance.</summary>
+    /// <summary>The row stride, in elements; 0 if the channels are not adjacent or the rows are not evenly spaced.</summary>
     private long RowStride
     {
         get
         {
-            long stride = 0, rows = 1; // rows: that lie inside one step of the dimension
+            long stride = 0, rows = 1; // rows: the number within one step of the dimension
             if (Channels > 1 && _strides[1] != 1)
             {
                 return 0;
@@ -67,14 +67,14 @@ internal readonly unsafe struct Operand
         }
     }
 
-    /// <summary>Whether a tensor can be an operand of rows.</summary>
+    /// <summary>Whether a tensor can be used as a row operand.</summary>
     public static bool IsRows(Tensor? tensor)
     {
         StableAbi.Demand();
         return tensor is { IsInvalid: false } && Kind(tensor) is null && new Operand(tensor, "").Layout is null;
     }
 
-    /// <summary>An operand of rows.</summary>
+    /// <summary>A row operand.</summary>
     public static Operand Rows(Tensor? tensor, string name)
     {
         StableAbi.Demand();
@@ -86,13 +86,13 @@ internal readonly unsafe struct Operand
         string Text(long* values) => Operand.Text(new(values, (int)operand._dimensions));
     }
 
-    /// <summary>An operand of rows, of the shape and element type of another.</summary>
+    /// <summary>A row operand with the shape and element type of another.</summary>
     public static Operand Rows(Tensor? tensor, string name, in Operand like)
     {
         Operand operand = Rows(tensor, name);
         if (operand.Type != like.Type)
         {
-            throw Refusal($"{name} has another element type ({operand.Type}) than {like.Name} ({like.Type})");
+            throw Refusal($"{name} has element type {operand.Type}, but {like.Name} has {like.Type}");
         }
 
         return operand.Sizes.SequenceEqual(like.Sizes)
@@ -100,7 +100,7 @@ internal readonly unsafe struct Operand
             : throw Refusal($"{name} has the shape {Text(operand.Sizes)}, {like.Name} {Text(like.Sizes)}");
     }
 
-    /// <summary>An operand of rows that is written, like and apart from those that are read.</summary>
+    /// <summary>A row operand to write, matching the inputs and not overlapping them.</summary>
     public static Operand Written(Tensor? tensor, string name, params ReadOnlySpan<Operand> read)
     {
         Operand operand = Rows(tensor, name, read[0]);
@@ -112,29 +112,29 @@ internal readonly unsafe struct Operand
         return operand;
     }
 
-    /// <summary>The elements of an operand of shape <paramref name="sizes"/> without gaps.</summary>
+    /// <summary>The elements of a contiguous operand of shape <paramref name="sizes"/>.</summary>
     public static T* Dense<T>(Tensor? tensor, string name, params ReadOnlySpan<long> sizes)
         where T : unmanaged
     {
         Operand operand = Defined(tensor, name, allowed: NotHere);
         if (operand.Type != (typeof(T) == typeof(float) ? ScalarType.Float32 : ScalarType.Float64))
         {
-            throw Refusal($"{name} has another element type ({operand.Type}) than the rows");
+            throw Refusal($"{name} has element type {operand.Type}, unlike the rows");
         }
 
         return operand.Sizes.SequenceEqual(sizes) && tensor!.is_contiguous()
             ? (T*)operand._data
-            : throw Refusal($"{name} must have the shape {Text(sizes)} without gaps, not {Text(operand.Sizes)}");
+            : throw Refusal($"{name} must be contiguous with shape {Text(sizes)}, not {Text(operand.Sizes)}");
     }
 
-    /// <summary>The same; null where it is left out.</summary>
+    /// <summary>The same; null if omitted.</summary>
     public static T* Optional<T>(Tensor? tensor, string name, params ReadOnlySpan<long> sizes)
         where T : unmanaged
         => tensor is null ? null : Dense<T>(tensor, name, sizes);
 
-    public static ArgumentException Refusal(string what) => new($"operands of a kernel: {what}.");
+    public static ArgumentException Refusal(string what) => new($"invalid kernel operand: {what}.");
 
-    /// <summary>Does one or the other, as the elements are.</summary>
+    /// <summary>Dispatches on the element type.</summary>
     public void ByType(Action float32, Action float64) => (Type == ScalarType.Float32 ? float32 : float64)();
 
     public Rows<T> As<T>()
@@ -146,7 +146,7 @@ internal readonly unsafe struct Operand
         => new((nint)_data, (nint)RowStride, _sizes[0], Channels, _sizes[2], _sizes[3]);
 
     /// <summary>
-    /// Refuses to write this operand if it overlaps one that is read, unless it is that one, element for element; they may share rows, as
+    /// Throws if this output overlaps an input, unless they are identical element for element; they may share rows, as
     /// slices of the channels.
     /// </summary>
     public void DemandApart(in Operand read)
@@ -162,12 +162,12 @@ internal readonly unsafe struct Operand
         long between = areAlike ? ((((b - a) / ElementBytes) % stride) + stride) % stride : 0;
         if (!areAlike || !(a == b || (between >= Channels && stride - between >= Channels)))
         {
-            throw Refusal($"{Name} overlaps {read.Name} in part");
+            throw Refusal($"{Name} partially overlaps {read.Name}");
         }
     }
 
     /// <summary>
-    /// Refuses to write this operand if it overlaps one that is read, even if it is that one; slices of the channels may share rows.
+    /// Throws if this output overlaps an input, even if they are identical; channel slices may share rows.
     /// </summary>
     public void DemandOther(in Operand read)
     {
@@ -178,14 +178,14 @@ internal readonly unsafe struct Operand
         }
     }
 
-    /// <summary>Bytes from the first element through the last.</summary>
+    /// <summary>Bytes from the first element to the end of the last.</summary>
     private long Reach => (((RowCount - 1) * RowStride) + Channels) * ElementBytes;
 
     private string? Layout => _dimensions is not (2 or 4)
         ? "is neither [N, C] nor [N, C, H, W]"
         : Elements == 0 || _data == null
             ? "has no elements"
-            : RowStride == 0 ? "is not laid out as rows: channels side by side (channels last), rows at one distance" : null;
+            : RowStride == 0 ? "is not laid out as rows: contiguous channels (channels last) and a constant row stride" : null;
 
     private static Operand Defined(Tensor? tensor, string name, Func<Tensor, string?> allowed)
         => tensor is not { IsInvalid: false } ? throw Refusal($"{name} is an undefined tensor")
@@ -196,7 +196,7 @@ internal readonly unsafe struct Operand
 
     private static string? NotHere(Tensor tensor)
         => tensor.device_type != DeviceType.CPU || !IsStrided(tensor)
-            ? "is no dense tensor on the CPU"
+            ? "is not a dense CPU tensor"
             : tensor.is_neg() ? "is a view of negated elements" : null;
 
     private static bool IsStrided(Tensor tensor)

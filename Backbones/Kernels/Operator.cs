@@ -6,12 +6,12 @@ using System.Text;
 namespace Imta.MetaWeight.Backbones.Kernels;
 
 /// <summary>
-/// An operator of libtorch's dispatcher: on any device, recorded by autograd as usual. The interface checks neither the number nor the
-/// types of arguments: they must be those of the schema, all of them.
+/// An operator of libtorch's dispatcher: works on any device and is recorded by autograd as usual. The interface checks neither the number nor the
+/// types of arguments: they must match the schema exactly.
 /// </summary>
-/// <param name="name">Such as <c>aten::convolution_backward</c>; a schema without an overload's name.</param>
-/// <param name="results">How many tensors it returns.</param>
-/// <param name="optional">The places of the arguments whose type is optional in the schema (<c>Tensor?</c>, <c>int[]?</c>), from 0.</param>
+/// <param name="name">Such as <c>aten::convolution_backward</c>; a schema without overload name.</param>
+/// <param name="results">The number of tensors it returns.</param>
+/// <param name="optional">The indices of the arguments whose type is optional in the schema (<c>Tensor?</c>, <c>int[]?</c>), from 0.</param>
 internal sealed unsafe class Operator(string name, int results, params int[] optional)
 {
     private static readonly byte[] NoOverload = [0];
@@ -21,14 +21,14 @@ internal sealed unsafe class Operator(string name, int results, params int[] opt
     /// <summary>Calls the operator; null among its results: an undefined tensor.</summary>
     /// <param name="arguments">
     /// <c>Tensor</c>: a <see cref="Tensor"/>; <c>int</c>, <c>SymInt</c>: a <see cref="long"/>; <c>float</c>: a <see cref="double"/>;
-    /// <c>bool</c>: a <see cref="bool"/>; lists: arrays of these two; null: an optional one that is left out.
+    /// <c>bool</c>: a <see cref="bool"/>; lists: arrays of these two; null: an omitted optional argument.
     /// </param>
     /// <exception cref="ArgumentException">A tensor is disposed.</exception>
-    /// <exception cref="ExternalException">libtorch refused the arguments, or has no such operator.</exception>
+    /// <exception cref="ExternalException">libtorch rejected the arguments or has no such operator.</exception>
     public Tensor?[] Invoke(params ReadOnlySpan<object?> arguments)
     {
         StableAbi.Demand();
-        Check(arguments); // from here on nothing fails before libtorch has taken what is passed
+        Check(arguments); // after this, nothing can fail before libtorch owns the arguments
         ulong* stack = stackalloc ulong[Math.Max(arguments.Length, results)];
         for (int k = 0; k < arguments.Length; k++)
         {
@@ -41,7 +41,7 @@ internal sealed unsafe class Operator(string name, int results, params int[] opt
             code = StableAbi.torch_call_dispatcher(start, overload, stack, StableAbi.Version);
         }
 
-        // What was passed is libtorch's, in a failure of the operator too.
+        // libtorch owns the arguments, even if the operator fails.
         return code == 0 ? Results(stack) : throw StableAbi.Failure(Failure(arguments));
     }
 
@@ -75,7 +75,7 @@ internal sealed unsafe class Operator(string name, int results, params int[] opt
         return isOptional && argument is not null ? Cell(value) : value;
     }
 
-    /// <summary>A second handle of the tensor.</summary>
+    /// <summary>A second handle to the tensor.</summary>
     private static ulong Share(Tensor tensor)
     {
         StableAbi.Succeed(StableAbi.aoti_torch_new_tensor_handle(tensor.Handle, out nint handle));
@@ -97,7 +97,7 @@ internal sealed unsafe class Operator(string name, int results, params int[] opt
     }
 
     /// <summary>
-    /// How an optional value that is there is passed. libtorch frees it with C++'s <c>delete</c>, which is <c>free</c> on the platforms
+    /// How a present optional value is passed. libtorch frees it with C++'s <c>delete</c>, which is <c>free</c> on the platforms
     /// that it is built for.
     /// </summary>
     private static ulong Cell(ulong value)
@@ -128,7 +128,7 @@ internal sealed unsafe class Operator(string name, int results, params int[] opt
     }
 
     private string Failure(ReadOnlySpan<object?> arguments)
-        => $"{name}({string.Join(", ", arguments.ToArray().Select(Describe))}) failed; libtorch's reason is on standard error.";
+        => $"{name}({string.Join(", ", arguments.ToArray().Select(Describe))}) failed; libtorch printed the reason to standard error.";
 
     private static string Describe(object? argument) => argument switch
     {

@@ -159,7 +159,7 @@ internal static unsafe partial class RegisterTiles<T>
         Store<TVector, TLanes>(e3, second + down + width + width, rectifies);
     }
 
-    /// <summary>Vector by vector and row by row, each time: what is written beyond a row is written before the next.</summary>
+    /// <summary>Always row by row and vector by vector: data written beyond a row is overwritten by the next row.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Store<TVector, TLanes>(TVector value, T* target, bool rectifies)
         where TLanes : ILanes<T, TVector>

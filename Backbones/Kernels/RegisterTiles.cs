@@ -5,30 +5,30 @@ using System.Runtime.Intrinsics;
 namespace Imta.MetaWeight.Backbones.Kernels;
 
 /// <summary>
-/// A tile of a matrix product, C = Initial + Σ A · B, small enough for its sums to stay in registers. Its rows come from A, an element at
-/// a time, its columns from B, vectors wide. The sum runs over groups of segments of a length; every distance is in elements.
+/// A tile of a matrix product, C = Initial + Σ A · B, small enough to keep its sums in registers. Its rows come from A, one element at
+/// a time, its columns from B, a few vectors wide. The sum runs over groups of equal-length segments; all strides are in elements.
 /// </summary>
 internal unsafe struct Product<T>
     where T : unmanaged
 {
-    /// <summary>The first half of the rows begins at A, the other at A + AHalf.</summary>
+    /// <summary>The first half of the rows starts at A, the second at A + AHalf.</summary>
     public T* A, B;
 
-    /// <summary>From a row to the next, within a half, and from the first half to the second.</summary>
+    /// <summary>The row stride within a half, and the offset of the second half.</summary>
     public nint ARow, AHalf;
 
-    /// <summary>What the sum runs over.</summary>
+    /// <summary>The extents of the sum.</summary>
     public nint Groups, Segments, Length;
 
-    /// <summary>From a term of the sum to the next, from a segment to the next, from a group to the next.</summary>
+    /// <summary>Strides per term, per segment and per group.</summary>
     public nint AStep, ASegment, AGroup, BStep, BSegment, BGroup;
 
-    /// <summary>What the sums begin with: of the first half of the rows, and of the other.</summary>
+    /// <summary>The initial sums of the first and second half of the rows.</summary>
     public T* Initial, InitialHalf;
 
     public nint InitialRow;
 
-    /// <summary>Where the two halves of the rows are written.</summary>
+    /// <summary>The destinations of the two halves of the rows.</summary>
     public T* C, CHalf;
 
     public nint CRow;
@@ -38,28 +38,28 @@ internal unsafe struct Product<T>
 }
 
 /// <summary>
-/// The innermost loops of all products. Eight rows of one vector, or four of two or three, are what the registers of a processor with 16
-/// can hold and what keeps its multipliers busy. Each sum is taken in one order, term by term, whatever the width of the vectors.
+/// The innermost loops of all products. Eight rows of one vector, or four of two or three, fit into 16 vector registers
+/// and keep the multipliers busy. Each sum is computed in the same order, term by term, regardless of the vector width.
 /// </summary>
 internal static unsafe partial class RegisterTiles<T>
     where T : unmanaged, IBinaryFloatingPointIeee754<T>
 {
-    /// <summary>The most vectors of a tile.</summary>
+    /// <summary>The maximum number of vectors in a tile.</summary>
     public const int MostVectors = 3;
 
-    /// <summary>The most rows of a tile.</summary>
+    /// <summary>The maximum number of rows in a tile.</summary>
     public const int MostRows = 8;
 
-    /// <summary>The most elements of a tile.</summary>
+    /// <summary>The maximum number of elements in a tile.</summary>
     public const int MostElements = 256;
 
-    /// <summary>Elements of a vector.</summary>
+    /// <summary>The number of elements in a vector.</summary>
     public static int Width => Vector512.IsHardwareAccelerated ? Lanes512<T>.Width
         : Vector256.IsHardwareAccelerated ? Lanes256<T>.Width
         : Vector128.IsHardwareAccelerated ? Lanes128<T>.Width
         : Scalar<T>.Width;
 
-    /// <summary>Rows of a tile of so many vectors.</summary>
+    /// <summary>The number of rows in a tile of the given number of vectors.</summary>
     public static int Rows(int vectors) => vectors == 1 ? MostRows : MostRows / 2;
 
     /// <summary>How many of the vectors that are left the next tile takes: three at most, and no single one after three.</summary>
@@ -86,7 +86,7 @@ internal static unsafe partial class RegisterTiles<T>
         }
     }
 
-    /// <summary>Copies a few elements, and touches no others.</summary>
+    /// <summary>Copies a few elements without touching others.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Copy(T* source, T* target, nint count)
     {

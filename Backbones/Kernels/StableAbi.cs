@@ -4,17 +4,17 @@ using System.Runtime.InteropServices;
 namespace Imta.MetaWeight.Backbones.Kernels;
 
 /// <summary>
-/// libtorch's stable C interface, in the very library that TorchSharp has loaded. A <c>Tensor.Handle</c> is what it calls a tensor handle.
-/// Functions that return an <see cref="int"/> return 0 for success; libtorch prints the reason of a failure to standard error, and there is
-/// no other way to it.
+/// libtorch's stable C interface, in the library loaded by TorchSharp. A <c>Tensor.Handle</c> is a tensor handle of this interface.
+/// Functions that return an <see cref="int"/> return 0 for success; libtorch prints the reason for a failure to standard error, and there is
+/// no other way to get it.
 /// </summary>
 internal static unsafe partial class StableAbi
 {
-    /// <summary>The version whose headers and operator schemas this code was written to: 2.10.0, a byte each from the top.</summary>
+    /// <summary>The version whose headers and operator schemas this code targets: 2.10.0, one byte each from the top.</summary>
     public const ulong Version = 0x020A_0000_0000_0000;
 
     private const string Library = "torch_cpu";
-    private const int MinorShift = 48; // what is above: major and minor version
+    private const int MinorShift = 48; // the upper bits: major and minor version
 
     private static bool _isChecked;
 
@@ -29,9 +29,9 @@ internal static unsafe partial class StableAbi
         }
     }
 
-    /// <summary>Refuses a version other than ours, unless <see cref="TorchLibraries.VersionVariable"/> admits it.</summary>
-    /// <param name="version">As <see cref="aoti_torch_abi_version"/> tells it; 0: one before 2.10, which has no such function.</param>
-    /// <param name="library">Which library has it, for the message.</param>
+    /// <summary>Rejects any other version, unless <see cref="TorchLibraries.VersionVariable"/> allows it.</summary>
+    /// <param name="version">As reported by <see cref="aoti_torch_abi_version"/>; 0: before 2.10, which lacks the function.</param>
+    /// <param name="library">The library, for the message.</param>
     /// <exception cref="NotSupportedException">It is not 2.10.</exception>
     public static void Check(ulong version, string library)
     {
@@ -43,16 +43,16 @@ internal static unsafe partial class StableAbi
         }
     }
 
-    /// <summary>A version in words.</summary>
+    /// <summary>Formats a version.</summary>
     public static string Text(ulong version)
         => version == 0 ? "older than 2.10" : $"{version >> 56}.{(byte)(version >> 48)}.{(byte)(version >> 40)}";
 
-    // The platforms that libtorch is built for have one calling convention each.
+    // Each platform supported by libtorch has a single calling convention.
     [LibraryImport(Library)]
     public static partial ulong aoti_torch_abi_version();
 
     /// <summary>
-    /// Takes the arguments in <paramref name="stack"/>, which own what they refer to, and leaves the results there, which the caller owns.
+    /// Consumes the arguments in <paramref name="stack"/>, including ownership, and leaves the results there, owned by the caller.
     /// </summary>
     [LibraryImport(Library)]
     public static partial int torch_call_dispatcher(byte* name, byte* overload, ulong* stack, ulong version);
@@ -64,7 +64,7 @@ internal static unsafe partial class StableAbi
     public static partial int torch_list_push_back(nint list, ulong value);
 
     /// <summary>
-    /// Runs <paramref name="body"/> on ranges that together are begin to end, on libtorch's threads; no exception may leave it.
+    /// Runs <paramref name="body"/> on ranges that partition begin to end, on libtorch's threads; it must not throw.
     /// </summary>
     [LibraryImport(Library)]
     public static partial int torch_parallel_for(
@@ -83,12 +83,12 @@ internal static unsafe partial class StableAbi
     [LibraryImport(Library)] public static partial byte aoti_torch_grad_mode_is_enabled();
     [LibraryImport(Library)] public static partial void aoti_torch_grad_mode_set_enabled(byte isEnabled);
 
-    /// <summary>Throws where a function failed that can only fail for want of memory.</summary>
+    /// <summary>Throws if a function failed that can only fail by running out of memory.</summary>
     public static void Succeed(int code, [CallerArgumentExpression(nameof(code))] string call = "")
     {
         if (code != 0)
         {
-            throw Failure($"libtorch: {call[..call.IndexOf('(', StringComparison.Ordinal)]} failed; the reason is on standard error.");
+            throw Failure($"libtorch: {call[..call.IndexOf('(', StringComparison.Ordinal)]} failed; libtorch printed the reason to standard error.");
         }
     }
 
@@ -96,7 +96,7 @@ internal static unsafe partial class StableAbi
     public static ExternalException Failure(string message) => new(message);
 #pragma warning restore CA2201
 
-    /// <summary>The version of the loaded libtorch; 0: one before 2.10.</summary>
+    /// <summary>The version of the loaded libtorch; 0: before 2.10.</summary>
     public static ulong LoadedVersion()
     {
         try

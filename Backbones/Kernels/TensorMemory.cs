@@ -4,24 +4,24 @@ using System.Runtime.InteropServices;
 namespace Imta.MetaWeight.Backbones.Kernels;
 
 /// <summary>
-/// Host memory for large tensors and for kernels to work in, kept for the next once it is free. A step asks for the same blocks over and
-/// over; the C allocator cuts small ones out of the gaps between them, until no gap is whole: it took 1.6 times the memory for the same
+/// Pooled host memory for large tensors and kernel scratch space. A step requests the same blocks over and
+/// over; the C allocator carves small blocks out of the gaps between them until it is fragmented: it used 1.6 times the memory for the same
 /// tensors.
 /// </summary>
 /// <remarks>
-/// A request takes the smallest free block that holds it, and neighbours that are free become one. What a process once had it keeps.
+/// Best fit: a request gets the smallest free block that is large enough; adjacent free blocks are merged. Memory is never returned to the system.
 /// </remarks>
 internal static unsafe partial class TensorMemory
 {
     private const nint Alignment = 4096; // of blocks
-    private const nint RegionBytes = 1 << 28; // what is not touched is not resident
-    private const nint LeastBytes = 1 << 16; // smaller tensors are libtorch's own
+    private const nint RegionBytes = 1 << 28; // untouched pages are not resident
+    private const nint LeastBytes = 1 << 16; // smaller tensors are allocated by libtorch
 
     private static readonly Lock Gate = new();
     private static readonly Dictionary<nint, Block> Used = [];
     private static readonly HashSet<Block> Free = [];
 
-    /// <summary>A tensor on the CPU without gaps whose values are not set.</summary>
+    /// <summary>An uninitialised contiguous CPU tensor.</summary>
     public static Tensor Empty(ReadOnlySpan<long> shape, ScalarType type)
     {
         long bytes = type.ElementSize();
@@ -45,12 +45,12 @@ internal static unsafe partial class TensorMemory
             }
 
             Return(data);
-            throw StableAbi.Failure($"libtorch makes no tensor of {bytes} bytes.");
+            throw StableAbi.Failure($"libtorch could not create a tensor of {bytes} bytes.");
         }
     }
 
-    /// <summary>Memory that begins a page, to be given back by <see cref="Return"/>.</summary>
-    /// <exception cref="OutOfMemoryException">There is not as much.</exception>
+    /// <summary>Page-aligned memory, to be returned with <see cref="Return"/>.</summary>
+    /// <exception cref="OutOfMemoryException">There is not enough memory.</exception>
     public static void* Rent(nint bytes)
     {
         nint size = Math.Max(Alignment, (bytes + Alignment - 1) / Alignment * Alignment);
@@ -77,7 +77,7 @@ internal static unsafe partial class TensorMemory
         }
     }
 
-    /// <summary>Takes back what <see cref="Rent"/> gave.</summary>
+    /// <summary>Returns memory obtained from <see cref="Rent"/>.</summary>
     public static void Return(void* start)
     {
         lock (Gate)
@@ -108,14 +108,14 @@ internal static unsafe partial class TensorMemory
     private static void Returned(void* data) => Return(data);
 
     /// <summary>
-    /// What TorchSharp's own functions make tensors of arrays with; the deleter runs when the last tensor on the memory is gone.
+    /// The native function that TorchSharp uses to create tensors from arrays; the deleter runs when the last tensor on the memory is freed.
     /// </summary>
     [LibraryImport("LibTorchSharp")]
     private static partial nint THSTensor_new(
         void* data, delegate* unmanaged[Cdecl]<void*, void> deleter, long* sizes, int dimensions, sbyte type, sbyte asType, int deviceType,
         int deviceIndex, byte requiresGrad);
 
-    /// <summary>A piece of a region, beside its neighbours.</summary>
+    /// <summary>A block of a region, linked to its neighbours.</summary>
     private sealed class Block
     {
         public nint Start { get; init; }
@@ -126,7 +126,7 @@ internal static unsafe partial class TensorMemory
 
         public Block? Next { get; set; }
 
-        /// <summary>Keeps the first bytes; the rest is a block of its own.</summary>
+        /// <summary>Splits off the rest after the first bytes as a new block.</summary>
         public Block CutAt(nint size)
         {
             var rest = new Block { Start = Start + size, Size = Size - size, Previous = this, Next = Next };
@@ -139,7 +139,7 @@ internal static unsafe partial class TensorMemory
             return rest;
         }
 
-        /// <summary>Takes in the next block.</summary>
+        /// <summary>Merges with the next block.</summary>
         public void Join(Block next)
         {
             (Size, Next) = (Size + next.Size, next.Next);

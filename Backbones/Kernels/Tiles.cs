@@ -4,7 +4,7 @@ using System.Runtime.Intrinsics;
 
 namespace Imta.MetaWeight.Backbones.Kernels;
 
-/// <summary>Rows whose channels lie side by side; a row starts <paramref name="stride"/> elements after the one before.</summary>
+/// <summary>Rows with adjacent channels; each row starts <paramref name="stride"/> elements after the previous one.</summary>
 internal readonly unsafe struct Rows<T>(T* data, long stride)
     where T : unmanaged
 {
@@ -14,22 +14,22 @@ internal readonly unsafe struct Rows<T>(T* data, long stride)
 }
 
 /// <summary>
-/// How M rows of C channels are cut. It follows from shape and element type alone, so that sums come out the same whatever the threads, the
-/// strides or the width of vectors.
+/// How M rows of C channels are tiled. It depends only on shape and element type, so that sums are identical regardless of threads,
+/// strides or vector width.
 /// </summary>
 internal readonly struct TilePlan
 {
     private const long VectorBytes = 64; // the widest vectors
-    private const long LeastVectors = 32; // of a tile, unless its rows fill vectors by themselves
-    private const long MostVectors = 128; // of a tile of several rows
-    private const long ChunkElements = 1 << 15; // enough to be worth a thread
+    private const long LeastVectors = 32; // per tile, unless its rows fill vectors anyway
+    private const long MostVectors = 128; // per tile of several rows
+    private const long ChunkElements = 1 << 15; // enough work for a thread
     private const long MostChunks = 64; // each has partial sums
 
     public TilePlan(long rows, long channels, int elementBytes)
     {
         long lanes = VectorBytes / elementBytes;
         (Rows, Channels) = (rows, channels);
-        TileRows = lanes / Math.Min(lanes, 1L << BitOperations.TrailingZeroCount(channels)); // the least whole number of vectors
+        TileRows = lanes / Math.Min(lanes, 1L << BitOperations.TrailingZeroCount(channels)); // the smallest whole number of vectors
         bool fillsVectors = TileRows == 1 && channels >= 4 * lanes;
         while (!fillsVectors && 2 * TileRows * channels <= LeastVectors * lanes)
         {
@@ -51,16 +51,16 @@ internal readonly struct TilePlan
 
     public long Channels { get; }
 
-    /// <summary>A power of two; a tile's rows are treated as one run, so that few channels fill vectors too.</summary>
+    /// <summary>A power of two; a tile's rows are processed as one run, so that few channels also fill vectors.</summary>
     public long TileRows { get; }
 
     /// <summary>Elements of a tile.</summary>
     public long Width { get; }
 
-    /// <summary>The last may be cut short.</summary>
+    /// <summary>The last one may be smaller.</summary>
     public long Tiles { get; }
 
-    /// <summary>What one thread takes at a time.</summary>
+    /// <summary>The unit of work of a thread.</summary>
     public long ChunkTiles { get; }
 
     public long Chunks { get; }
@@ -76,7 +76,7 @@ internal readonly struct TilePlan
 }
 
 /// <summary>
-/// Tiles of rows as one run of elements each: where they lie, or copied together where there are gaps between their rows.
+/// Tiles of rows as one run of elements each: in place, or copied if there are gaps between the rows.
 /// </summary>
 internal static unsafe class Tile
 {
@@ -95,7 +95,7 @@ internal static unsafe class Tile
         return copy;
     }
 
-    /// <summary>A tile to write; if it is the copy, <see cref="Scatter"/> takes it where it belongs.</summary>
+    /// <summary>A tile to write; if it is a copy, <see cref="Scatter"/> writes it to its destination.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static T* Place<T>(in TilePlan plan, Rows<T> rows, long tile, T* copy)
         where T : unmanaged
@@ -141,7 +141,7 @@ internal static unsafe class Tile
         }
     }
 
-    /// <summary>Copies rows in pieces of one size, the last overlapping the one before it: nothing outside the rows is touched.</summary>
+    /// <summary>Copies rows in fixed-size pieces, the last overlapping its predecessor: nothing outside the rows is touched.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void CopyPieces<TPiece>(byte* source, nint sourceStride, byte* target, nint targetStride, long rows, nint bytes)
         where TPiece : unmanaged

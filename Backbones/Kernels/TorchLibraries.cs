@@ -4,19 +4,19 @@ using System.Runtime.InteropServices;
 namespace Imta.MetaWeight.Backbones.Kernels;
 
 /// <summary>
-/// The native libraries that TorchSharp runs on: on Linux the package's libtorch, in the folder <c>libtorch</c> of the program, or the one
+/// The native libraries that TorchSharp uses: on Linux the package's libtorch, in the folder <c>libtorch</c> of the program, or the one
 /// whose folder the environment variable <c>LIBTORCH</c> names, such as <c>torch/lib</c> of a Python environment, CUDA builds included.
 /// </summary>
 /// <remarks>
 /// They are loaded by their paths before TorchSharp asks for them by name, and are what it gets then: not a libtorch of the system, nor a
-/// second one beside another, which would abort the process. On other systems TorchSharp loads its package's.
+/// second copy, which would abort the process. On other systems TorchSharp loads its package's.
 /// </remarks>
 public static unsafe partial class TorchLibraries
 {
-    /// <summary>Names the folder with the libraries of a libtorch to use instead of the package's.</summary>
+    /// <summary>The variable that names the library folder of a libtorch to use instead of the package's.</summary>
     public const string FolderVariable = "LIBTORCH";
 
-    /// <summary>Set to <c>any</c>, admits a libtorch of another version than TorchSharp is made for.</summary>
+    /// <summary>Set to <c>any</c>, allows a libtorch version other than the one TorchSharp is built for.</summary>
     public const string VersionVariable = "IMTA_LIBTORCH_VERSION";
 
     private const string Cpu = "libtorch_cpu.so";
@@ -26,14 +26,14 @@ public static unsafe partial class TorchLibraries
     private static readonly (string Name, int Option, int Value)[] AllocatorOptions =
         [("M_MMAP_MAX", -4, 0), ("M_TRIM_THRESHOLD", -1, int.MaxValue)];
 
-    // In the order in which they depend on each other; a CPU build lacks two.
+    // In dependency order; a CPU build lacks two of them.
     private static readonly string[] Parts = ["libc10.so", "libc10_cuda.so", Cpu, "libtorch_cuda.so", "libtorch.so"];
 
     private static readonly Assembly TorchSharp = typeof(torch).Assembly;
     private static readonly Lock PrepareLock = new();
     private static bool _isPrepared;
 
-    /// <summary>The options of the C allocator that were set for libtorch's sake; none on other systems than Linux.</summary>
+    /// <summary>The C allocator options that were set for libtorch; none except on Linux.</summary>
     public static IReadOnlyList<(string Name, string Value)> AllocatorSettings { get; private set; } = [];
 
     /// <summary>
@@ -44,16 +44,16 @@ public static unsafe partial class TorchLibraries
 
     /// <summary>
     /// Loads the libraries: before anything of <c>torch</c>. A program that is built with the NuGet package does it by itself as it starts;
-    /// one that references the projects has to call this. It does nothing when called again. On Linux it also sets options of the C
+    /// one that references the projects must call it. Calling it again does nothing. On Linux it also sets options of the C
     /// allocator (<see cref="AllocatorSettings"/>), for the whole process.
     /// </summary>
     /// <exception cref="DllNotFoundException">
-    /// A library cannot be loaded; of <c>LIBTORCH</c>, the message says why and what to do.
+    /// A library cannot be loaded; for <c>LIBTORCH</c>, the message says why and what to do.
     /// </exception>
     /// <exception cref="NotSupportedException">
-    /// The libtorch has another version, or <c>LIBTORCH</c> cannot be used by this program.
+    /// The libtorch has a different version, or <c>LIBTORCH</c> cannot be used by this program.
     /// </exception>
-    /// <exception cref="IOException">An older libstdc++ takes a copy of TorchSharp's library, and that cannot be written.</exception>
+    /// <exception cref="IOException">The patched copy of TorchSharp's library for an older libstdc++ cannot be written.</exception>
     public static void Prepare()
     {
         lock (PrepareLock)
@@ -67,7 +67,7 @@ public static unsafe partial class TorchLibraries
     }
 
     /// <summary>
-    /// The version of the libtorch that is loaded, such as <c>2.10.0</c>; TorchSharp's <c>__version__</c> is the one that it was made for.
+    /// The version of the libtorch that is loaded, such as <c>2.10.0</c>; TorchSharp's <c>__version__</c> is the one it was built for.
     /// </summary>
     public static string Version => StableAbi.Text(StableAbi.LoadedVersion());
 
@@ -78,7 +78,7 @@ public static unsafe partial class TorchLibraries
             if (given is not null)
             {
                 throw new NotSupportedException(
-                    $"{FolderVariable} is {given}, but only on Linux another libtorch than the package's can be used: unset it.");
+                    $"{FolderVariable} is {given}, but a libtorch other than the package's can only be used on Linux: unset it.");
             }
 
             return;
@@ -95,7 +95,7 @@ public static unsafe partial class TorchLibraries
         {
             throw new DllNotFoundException(
                 $"{FolderVariable} is {given}, which has no {Cpu}: "
-                + "name a libtorch's lib folder (torch/lib of a Python environment), or unset it to use the package's.");
+                + "set it to a libtorch's lib folder (torch/lib of a Python environment), or unset it to use the package's.");
         }
 
         SetAllocator();
@@ -124,7 +124,7 @@ public static unsafe partial class TorchLibraries
                 string reason = e.Message.ReplaceLineEndings(" ").Trim();
                 throw new DllNotFoundException(
                     $"{FolderVariable} is {folder}, whose {Path.GetFileName(path)} cannot be loaded: {reason} "
-                    + "Name another libtorch, or unset it to use the package's.",
+                    + "Use another libtorch, or unset it to use the package's.",
                     e);
             }
         }
@@ -149,7 +149,7 @@ public static unsafe partial class TorchLibraries
         }
     }
 
-    /// <summary>The path of a file in the folders that .NET searches for the program's native libraries; null: it is in none.</summary>
+    /// <summary>The path of a file in .NET's native library search folders; null if not found.</summary>
     private static string? InProgram(string file)
     {
         string folders = AppContext.GetData("NATIVE_DLL_SEARCH_DIRECTORIES") as string ?? "";

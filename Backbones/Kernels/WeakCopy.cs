@@ -10,18 +10,18 @@ namespace Imta.MetaWeight.Backbones.Kernels;
 /// </summary>
 internal static class WeakCopy
 {
-    /// <summary>The version of libstdc++ that is asked for and not needed.</summary>
+    /// <summary>The libstdc++ version that is required but not needed.</summary>
     public const string NeedlessVersion = "GLIBCXX_3.4.32";
 
-    // ELF, 64 bits, little-endian: places in the file header, a section header, and the tables of needed versions.
+    // 64-bit little-endian ELF: offsets in the file header, a section header, and the version-needed tables.
     private const int SectionTable = 0x28, SectionSize = 0x3A, SectionCount = 0x3C;
     private const int SectionType = 4, SectionStart = 0x18, SectionLink = 0x28;
     private const uint NeededVersions = 0x6FFFFFFE;
     private const ushort WeakFlag = 2;
 
-    /// <summary>Where the copy lies: in the user's cache, where it is written unless it is there.</summary>
-    /// <param name="library">The library that is copied.</param>
-    /// <param name="name">The copy's file name, which tells TorchSharp's version.</param>
+    /// <summary>The path of the copy in the user's cache; it is created if missing.</summary>
+    /// <param name="library">The library to copy.</param>
+    /// <param name="name">The copy's file name, which includes TorchSharp's version.</param>
     /// <exception cref="IOException">The cache cannot be written.</exception>
     public static string Create(string library, string name)
     {
@@ -32,7 +32,7 @@ internal static class WeakCopy
         {
             if (!File.Exists(path) || !File.ReadAllBytes(path).AsSpan().SequenceEqual(copy))
             {
-                // Processes that start at once each write a file of their own, and the last to be renamed stays.
+                // Processes that start simultaneously each write their own file; the last rename wins.
                 Directory.CreateDirectory(folder);
                 string temporary = Path.Combine(folder, $"{name}.{Environment.ProcessId}-{Guid.NewGuid():N}");
                 File.WriteAllBytes(temporary, copy);
@@ -49,7 +49,7 @@ internal static class WeakCopy
         return path;
     }
 
-    /// <summary>Marks the demand in the bytes of a library as weak.</summary>
+    /// <summary>Marks the version requirement in a library's bytes as weak.</summary>
     internal static void Mark(Span<byte> elf)
     {
         int table = (int)BinaryPrimitives.ReadUInt64LittleEndian(elf[SectionTable..]);
@@ -68,7 +68,7 @@ internal static class WeakCopy
 
     private static int Start(Span<byte> section) => (int)BinaryPrimitives.ReadUInt64LittleEndian(section[SectionStart..]);
 
-    // A chain of libraries, each with a chain of versions: hash, flags, other, name, next.
+    // A linked list of libraries, each with a linked list of versions: hash, flags, other, name, next.
     private static void MarkIn(Span<byte> elf, int library, int names)
     {
         ReadOnlySpan<byte> wanted = Encoding.ASCII.GetBytes($"{NeedlessVersion}\0");

@@ -5,32 +5,32 @@ using System.Runtime.InteropServices;
 namespace Imta.MetaWeight.Backbones.Kernels;
 
 /// <summary>
-/// A convolution's gradient by its weights: the sum over all windows of what they see, times the output's gradient there.
+/// A convolution's weight gradient: the sum over all windows of their content times the output's gradient.
 /// </summary>
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct WeightGradientJob
 {
-    public Chunks Chunks; // first: see Chunks.Run
+    public Chunks Chunks; // must be first: see Chunks.Run
     public Windows Windows;
 
-    /// <summary>The convolution's input, and the gradient by its output, one pixel for each window.</summary>
+    /// <summary>The convolution's input, and the gradient with respect to its output, one pixel per window.</summary>
     public Images X;
 
     public ImagePair ByOutput;
 
-    /// <summary>The result <c>[O, I, K, K]</c>, without gaps.</summary>
+    /// <summary>The result <c>[O, I, K, K]</c>, contiguous.</summary>
     public void* Gradient;
 
     /// <summary>
     /// Each chunk's sums. A row of windows is a run of columns and channels: either those are the sums' columns and the outputs their
-    /// rows, or the other way round, as fills vectors better.
+    /// rows, or vice versa, whichever fills vectors better.
     /// </summary>
     public void* Sums;
 
     public bool OutputsAreRows;
     public long ChunkCount, RowsOfSums, ColumnsOfSums;
 
-    /// <summary>A piece is what one tile sums at a time: some rows of windows of some images.</summary>
+    /// <summary>A piece is what a tile sums at once: some rows of windows of some images.</summary>
     public long PieceImages, PieceDown;
 
     public readonly long Run => Windows.Width * X.Channels;
@@ -39,14 +39,14 @@ internal unsafe struct WeightGradientJob
 }
 
 /// <summary>
-/// The sums of <see cref="WeightGradientJob"/>. How they are cut follows from the shapes alone, and they are added in their order.
+/// The sums of <see cref="WeightGradientJob"/>. The partition depends only on the shapes, and partial sums are added in order.
 /// </summary>
 internal static unsafe class WeightGradient<T>
     where T : unmanaged, IBinaryFloatingPointIeee754<T>
 {
-    private const long PieceBytes = 1 << 17; // of what the windows see: a part of a second-level cache
-    private const long PiecePixels = 512; // so that a tile's sums are worth their loading
-    private const long MostChunks = 32, LeastChunks = 8, SumsBytes = 1 << 21; // of all chunks, unless they are few
+    private const long PieceBytes = 1 << 17; // of window content: a fraction of the L2 cache
+    private const long PiecePixels = 512; // to amortise loading a tile's sums
+    private const long MostChunks = 32, LeastChunks = 8, SumsBytes = 1 << 21; // for all chunks, unless they are few
     private const long CollectChunks = 16;
 
     /// <summary>Computes the gradient of a job whose images, windows and result are set.</summary>
@@ -65,7 +65,7 @@ internal static unsafe class WeightGradient<T>
         job->PieceDown = Count(windows.Down, bands);
         long fitting = Math.Min(PiecePixels / pixels, PieceBytes / (perRow * windows.Down));
         job->PieceImages = job->PieceDown < windows.Down ? 1 : Math.Clamp(fitting, 1, images);
-        long ofAChunk = outputs * job->Run * windows.Height * sizeof(T); // without what fills vectors, whose width must not matter
+        long ofAChunk = outputs * job->Run * windows.Height * sizeof(T); // without vector padding, since the vector width must not matter
         job->ChunkCount = Math.Min(Pieces(job), Math.Clamp(SumsBytes / ofAChunk, LeastChunks, MostChunks));
         long seen = Plane.Size(windows, channels, job->PieceImages, job->PieceDown);
         long given = ((pixels * job->PieceImages) + least) * outputs;
@@ -144,12 +144,12 @@ internal static unsafe class WeightGradient<T>
         }
     }
 
-    /// <summary>Adds to some sums: for each pair of an element of a (a row) and one of b (a column) over all pixels.</summary>
+    /// <summary>Accumulates the sums over all pixels for each pair of an element of a (row) and of b (column).</summary>
     private static void Multiply(WeightGradientJob* job, in Plane a, long rows, in Plane b, long columns, T* sums, long images, long down)
     {
         nint stride = (nint)job->ColumnsOfSums, width = RegisterTiles<T>.Width;
         nint across = (nint)job->Windows.Across;
-        bool isRun = a.Row == across * a.Pixel && b.Row == across * b.Pixel; // no gap between the rows of either
+        bool isRun = a.Row == across * a.Pixel && b.Row == across * b.Pixel; // both are contiguous across rows
         var product = new Product<T> { ARow = 1, Groups = (nint)images };
         (product.Segments, product.Length) = isRun ? (1, (nint)down * across) : ((nint)down, across);
         (product.AStep, product.ASegment, product.AGroup) = (a.Pixel, a.Row, a.Image);
@@ -174,7 +174,7 @@ internal static unsafe class WeightGradient<T>
         }
     }
 
-    /// <summary>Adds all chunks' sums in some rows, and takes them to where they belong.</summary>
+    /// <summary>Adds the sums of all chunks for some rows, and writes them to the result.</summary>
     private static void Collect(void* context, long chunk, void* work)
     {
         var job = (WeightGradientJob*)context;

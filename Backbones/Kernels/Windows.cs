@@ -5,7 +5,7 @@ using System.Runtime.Intrinsics.X86;
 namespace Imta.MetaWeight.Backbones.Kernels;
 
 /// <summary>
-/// Images whose channels lie side by side; a pixel starts <paramref name="Pixel"/> elements after the one before, row after row.
+/// Images with adjacent channels (NHWC); each pixel starts <paramref name="Pixel"/> elements after the previous one, row after row.
 /// </summary>
 internal readonly unsafe record struct Images(nint Data, nint Pixel, long Count, long Channels, long Height, long Width)
 {
@@ -26,58 +26,58 @@ internal readonly record struct ImagePair(Images First, Images Second)
     public bool IsOne => Second.Channels == 0;
 }
 
-/// <summary>Windows on each image at equal distances down, and across. They may reach beyond its edges, where all is zero.</summary>
+/// <summary>A regular grid of windows on each image. They may extend beyond its edges, where values are zero.</summary>
 /// <param name="Down">Windows from top to bottom.</param>
 /// <param name="Across">Windows from left to right.</param>
-/// <param name="Step">Rows from a window to the next below.</param>
-/// <param name="StepAcross">Columns from a window to the next beside.</param>
-/// <param name="Top">The first row of the topmost.</param>
-/// <param name="Left">The first column of the leftmost.</param>
+/// <param name="Step">The vertical stride, in rows.</param>
+/// <param name="StepAcross">The horizontal stride, in columns.</param>
+/// <param name="Top">The first row of the topmost window.</param>
+/// <param name="Left">The first column of the leftmost window.</param>
 /// <param name="Height">Rows of a window.</param>
 /// <param name="Width">Columns of a window.</param>
 internal readonly record struct Windows(long Down, long Across, long Step, long StepAcross, long Top, long Left, long Height, long Width)
 {
-    /// <summary>How many windows of a convolution fit into so many rows or columns.</summary>
+    /// <summary>The number of convolution windows that fit into a number of rows or columns.</summary>
     public static long Count(long size, long kernel, long stride, long padding) => ((size + (2 * padding) - kernel) / stride) + 1;
 
-    /// <summary>Columns that the windows of a row cover together.</summary>
+    /// <summary>The number of columns covered by a row of windows.</summary>
     public long Reach => ((Across - 1) * StepAcross) + Width;
 
-    /// <summary>Rows that so many windows one below the other cover together.</summary>
+    /// <summary>The number of rows covered by a number of vertically adjacent windows.</summary>
     public long ReachOf(long down) => ((down - 1) * Step) + Height;
 
-    /// <summary>Whether the windows are the images' pixels.</summary>
+    /// <summary>Whether each window is a single pixel of the image.</summary>
     public bool ArePixels(in Images images)
         => (Step, StepAcross, Top, Left, Height, Width) == (1, 1, 0, 0, 1, 1) && (Down, Across) == (images.Height, images.Width);
 }
 
-/// <summary>What some windows see, with the zeros around: the images themselves, or a copy of what is needed.</summary>
+/// <summary>The content of some windows, zero-padded: the images themselves, or a copy of the required region.</summary>
 /// <param name="Data">The address of the first window's first element.</param>
-/// <param name="Pixel">Elements from a pixel to the next.</param>
-/// <param name="Row">From a row of pixels to the next.</param>
-/// <param name="Image">From an image to the next.</param>
+/// <param name="Pixel">The pixel stride, in elements.</param>
+/// <param name="Row">The row stride.</param>
+/// <param name="Image">The image stride.</param>
 internal readonly unsafe record struct Plane(nint Data, nint Pixel, nint Row, nint Image)
 {
-    private const nint Line = 64; // bytes that come into a cache together
-    private const long Slack = 64; // elements that a tile may read after the last, and not use
+    private const nint Line = 64; // bytes per cache line
+    private const long Slack = 64; // elements that a tile may read past the end without using them
 
-    /// <summary>Elements of a copy.</summary>
+    /// <summary>The number of elements in a copy.</summary>
     public static long Size(in Windows windows, long channels, long images, long down)
         => (((images * windows.ReachOf(down) * windows.Reach) + (RegisterTiles<float>.MostRows * windows.StepAcross)) * channels) + Slack;
 
-    /// <summary>The images where they lie, for windows that are pixels.</summary>
+    /// <summary>The images in place, for single-pixel windows.</summary>
     public static Plane On<T>(in Images x, long image, long row)
         where T : unmanaged
         => new((nint)x.At<T>(image, row, 0), x.Pixel, (nint)x.Width * x.Pixel, (nint)(x.Height * x.Width) * x.Pixel);
 
-    /// <summary>A copy for <paramref name="down"/> rows of windows from <paramref name="first"/> on.</summary>
+    /// <summary>A copy for <paramref name="down"/> rows of windows, starting with <paramref name="first"/>.</summary>
     public static Plane Copy<T>(in ImagePair pair, in Windows windows, (long First, long Count) images, long first, long down, T* target)
         where T : unmanaged, IBinaryFloatingPointIeee754<T>
     {
         long rows = windows.ReachOf(down), columns = windows.Reach, top = (first * windows.Step) + windows.Top;
         Images x = pair.First;
         nint channels = (nint)pair.Channels, row = (nint)columns * channels;
-        long left = Math.Clamp(-windows.Left, 0, columns); // of the image's columns
+        long left = Math.Clamp(-windows.Left, 0, columns); // in the image's columns
         long right = Math.Clamp(x.Width - windows.Left, left, columns);
         T* to = target;
         for (long image = images.First; image < images.First + images.Count; image++)
@@ -107,7 +107,7 @@ internal readonly unsafe record struct Plane(nint Data, nint Pixel, nint Row, ni
         return new((nint)target, channels, row, (nint)rows * row);
     }
 
-    /// <summary>Copies pixels from one distance to another.</summary>
+    /// <summary>Copies pixels from one stride to another.</summary>
     private static void CopyPixels<T>(T* from, nint pixel, T* to, nint targetPixel, nint channels, long count)
         where T : unmanaged, IBinaryFloatingPointIeee754<T>
     {
@@ -124,7 +124,7 @@ internal readonly unsafe record struct Plane(nint Data, nint Pixel, nint Row, ni
     }
 
     /// <summary>
-    /// Asks for pixels that are read later, so that they are in the cache by then; what lies beyond the memory's end does no harm.
+    /// Prefetches pixels that are read later; addresses past the end of the memory are harmless.
     /// </summary>
     public static void Fetch<T>(T* from, nint pixel, nint channels, long count)
         where T : unmanaged

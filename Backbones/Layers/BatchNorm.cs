@@ -42,9 +42,9 @@ public sealed class BatchNorm : NamedModule
         return y;
     }
 
-    /// <summary>Weight and bias with which the layer before computes norm(its output) by the running statistics.</summary>
-    /// <param name="weight">The layer's, <c>[channels, …]</c>.</param>
-    /// <param name="bias">The layer's, <c>[channels]</c>; null: none.</param>
+    /// <summary>Weight and bias with which the preceding layer computes norm(output) using the running statistics.</summary>
+    /// <param name="weight">The layer's weight, <c>[channels, …]</c>.</param>
+    /// <param name="bias">The layer's bias, <c>[channels]</c>; null: none.</param>
     internal (Tensor Weight, Tensor Bias) FoldedInto(Tensor weight, Tensor? bias)
     {
         Tensor scale = _weight / (_runningVariance + Epsilon).sqrt(); // [channels]
@@ -54,7 +54,7 @@ public sealed class BatchNorm : NamedModule
     }
 
     /// <summary>
-    /// On a tape: writes y = relu(norm(z)), by the batch's statistics, and returns what tangent and cotangent need of it.
+    /// On a tape: writes y = relu(norm(z)) using the batch statistics, and returns what tangent and cotangent need.
     /// </summary>
     internal Tensor ForwardRelu(Tensor z, Pass pass, Tensor y)
     {
@@ -67,7 +67,7 @@ public sealed class BatchNorm : NamedModule
         return NormRelu.Forward(z, pass[_weight], pass[_bias], update ? (_runningMean, _runningVariance) : null, Momentum, Epsilon, y);
     }
 
-    /// <summary>Writes the tangent of y, given that of z in up to two parts; false: there is none.</summary>
+    /// <summary>Writes the tangent of y, given that of z in up to two parts; false if there is none.</summary>
     internal bool TangentRelu(Tensor? change, Tensor? more, Tensor z, Tensor saved, Pass pass, ParameterTangents direction, Tensor tangent)
     {
         (Tensor? weight, Tensor? bias) = (direction[_weight], direction[_bias]);
@@ -80,7 +80,7 @@ public sealed class BatchNorm : NamedModule
         return true;
     }
 
-    /// <summary>∂/∂z, given ∂/∂y; those of weight and bias are added to the gradient.</summary>
+    /// <summary>∂/∂z, given ∂/∂y; gradients of weight and bias are accumulated.</summary>
     internal Tensor CotangentRelu(Tensor byOutput, Tensor z, Tensor saved, Pass pass, ParameterCotangents gradient)
     {
         (Tensor byInput, Tensor byWeight, Tensor byBias) = NormRelu.Cotangent(byOutput, z, pass[_weight], saved, Epsilon);
@@ -113,7 +113,7 @@ public sealed class NormReluUnit(BatchNorm norm)
     /// <param name="z"><c>[N, C]</c> or <c>[N, C, H, W]</c>.</param>
     /// <param name="pass">The pass.</param>
     /// <param name="destination">
-    /// On a tape only: the slice of a wider tensor that the output is to be written to; it is the result then.
+    /// Only on a tape: the slice of a wider tensor to write the output to, which is then returned.
     /// </param>
     public Tensor Forward(Tensor z, Pass pass, Tensor? destination = null)
     {

@@ -5,7 +5,7 @@ using TorchSharp.Modules;
 namespace Imta.MetaWeight.Backbones.Layers;
 
 /// <summary>
-/// A convolution with a square kernel: <c>[N, input, H, W]</c> → <c>[N, output, H′, W′]</c>. It computes in its input's element type,
+/// A convolution with a square kernel: <c>[N, input, H, W]</c> → <c>[N, output, H′, W′]</c>. It computes in the element type of its input,
 /// whatever that of its parameters is, as part of <see cref="ConvolutionUnits"/>, which state its linear map.
 /// </summary>
 public sealed class Convolution : NamedModule
@@ -58,11 +58,11 @@ public sealed class Convolution : NamedModule
         return Convolve(x, weight, bias, rectifies: true, destination);
     }
 
-    /// <summary>The tangent ẋ ∗ W + x ∗ Ẇ + ḃ in up to two parts, whose sum it is; null: none.</summary>
+    /// <summary>The tangent ẋ ∗ W + x ∗ Ẇ + ḃ as the sum of up to two parts; null: none.</summary>
     /// <param name="change">ẋ, or null.</param>
     /// <param name="x">The input.</param>
-    /// <param name="pass">Has the parameters of the pass.</param>
-    /// <param name="direction">Has Ẇ and ḃ.</param>
+    /// <param name="pass">The pass, with its parameters.</param>
+    /// <param name="direction">The direction, with Ẇ and ḃ.</param>
     internal (Tensor? OfInput, Tensor? OfWeight) Tangent(Tensor? change, Tensor x, Pass pass, ParameterTangents direction)
     {
         Tensor? biasChange = _bias is null || direction[_bias] is not { } ofBias ? null : As(x, ofBias);
@@ -76,13 +76,13 @@ public sealed class Convolution : NamedModule
         return (ofInput, ofWeight);
     }
 
-    /// <summary>∂/∂x where it is wanted; ∂/∂W and ∂/∂b are added to the gradient.</summary>
+    /// <summary>∂/∂x if requested; ∂/∂W and ∂/∂b are accumulated in the gradient.</summary>
     /// <param name="byOutput">∂/∂output.</param>
     /// <param name="x">The input.</param>
-    /// <param name="pass">Has the parameters of the pass.</param>
-    /// <param name="byInput">Whether ∂/∂x is wanted.</param>
-    /// <param name="sum">What ∂/∂x may be added to, and is then; or null.</param>
-    /// <param name="gradient">Takes the rest.</param>
+    /// <param name="pass">The pass, with its parameters.</param>
+    /// <param name="byInput">Whether to compute ∂/∂x.</param>
+    /// <param name="sum">A tensor to which ∂/∂x is added; or null.</param>
+    /// <param name="gradient">Receives the other gradients.</param>
     internal Tensor? Cotangent(Tensor byOutput, Tensor x, Pass pass, bool byInput, Tensor? sum, ParameterCotangents gradient)
     {
         Tensor weight = As(x, pass[_weight]);

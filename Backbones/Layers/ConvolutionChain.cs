@@ -1,6 +1,6 @@
 namespace Imta.MetaWeight.Backbones.Layers;
 
-/// <summary>Convolution → batch norm → ReLU, once or twice: what every part of MSDNet and RANet is made of.</summary>
+/// <summary>Convolution → batch norm → ReLU, once or twice: the building block of MSDNet and RANet.</summary>
 public sealed class ConvolutionChain : NamedModule
 {
     private const int NumbersOfAUnit = 3;
@@ -31,7 +31,7 @@ public sealed class ConvolutionChain : NamedModule
     }
 
     /// <summary>
-    /// A 1×1 unit that narrows to at most <paramref name="width"/> · <paramref name="output"/> channels, then a 3×3 unit.
+    /// A 1×1 bottleneck unit that reduces to at most <paramref name="width"/> · <paramref name="output"/> channels, then a 3×3 unit.
     /// </summary>
     /// <param name="factory">Starts the parameters.</param>
     /// <param name="input">Channels of the input.</param>
@@ -61,7 +61,7 @@ public sealed class ConvolutionChain : NamedModule
 
     private void Append(LayerFactory factory, long input, long output, long kernel, long stride, long padding)
     {
-        // The ReLU between two units takes a number in the published names, though it has no parameters.
+        // The ReLU between two units has an index in the published names, although it has no parameters.
         int number = NumbersOfAUnit * _units.Count;
         Convolution convolution = _net.Add($"{number}", new Convolution(factory, input, output, kernel, stride, padding));
         BatchNorm norm = _net.Add($"{number + 1}", new BatchNorm(factory, output));
@@ -71,7 +71,7 @@ public sealed class ConvolutionChain : NamedModule
 }
 
 /// <summary>
-/// The beginning of a network for ImageNet: a 7×7 convolution with bias, batch norm, ReLU, 3×3 maximum pooling; 224×224 → 56×56.
+/// The beginning of a network for ImageNet: a 7×7 convolution with bias, batch norm, ReLU, 3×3 max pooling; 224×224 → 56×56.
 /// </summary>
 public sealed class Stem : NamedModule
 {

@@ -2,8 +2,8 @@ using Imta.MetaWeight.Backbones.Linearised;
 
 namespace Imta.MetaWeight.Backbones.Layers;
 
-/// <summary>Convolution → batch norm → ReLU, one or more times: the layer that MSDNet and RANet are made of.</summary>
-/// <remarks>Not a module: the published names know its parts only.</remarks>
+/// <summary>Convolution → batch norm → ReLU, one or more times: the layer used in MSDNet and RANet.</summary>
+/// <remarks>Not a module: the published names include only its parts.</remarks>
 /// <param name="units">Each convolution with the batch norm after it; they are registered elsewhere.</param>
 public sealed class ConvolutionUnits(IReadOnlyList<(Convolution Convolution, BatchNorm Norm)> units)
 {
@@ -11,7 +11,7 @@ public sealed class ConvolutionUnits(IReadOnlyList<(Convolution Convolution, Bat
     /// <param name="x"><c>[N, C, H, W]</c>.</param>
     /// <param name="pass">The pass.</param>
     /// <param name="destination">
-    /// On a tape or with folding only: the slice of a wider tensor that the output is to be written to; it is the result then.
+    /// Only on a tape or with folding: the slice of a wider tensor to write the output to, which is then returned.
     /// </param>
     public Tensor Forward(Tensor x, Pass pass, Tensor? destination = null)
     {
@@ -55,7 +55,7 @@ public sealed class ConvolutionUnits(IReadOnlyList<(Convolution Convolution, Bat
         return x;
     }
 
-    /// <remarks>If x is convolved already, it is what the first convolution made of the input.</remarks>
+    /// <remarks>If x is already convolved, it is the output of the first convolution.</remarks>
     private Tensor Recorded(Tensor x, bool isConvolved, Pass pass, Tape tape, Tensor? destination)
     {
         var points = new (Tensor Z, Tensor Saved)[units.Count];
@@ -79,7 +79,7 @@ public sealed class ConvolutionUnits(IReadOnlyList<(Convolution Convolution, Bat
     {
         private readonly IReadOnlyList<(Convolution Convolution, BatchNorm Norm)> _units;
         private readonly Pass _pass;
-        private readonly Tensor? _x; // null: the first convolution is not this map's
+        private readonly Tensor? _x; // null: the first convolution belongs to another map
         private readonly (Tensor Z, Tensor Saved)[] _points;
 
         public Map(IReadOnlyList<(Convolution Convolution, BatchNorm Norm)> units, Pass pass, Tensor? x, (Tensor Z, Tensor Saved)[] points)
@@ -124,7 +124,7 @@ public sealed class ConvolutionUnits(IReadOnlyList<(Convolution Convolution, Bat
 
         private bool IsConvolved(int unit) => unit == 0 && _x is null;
 
-        /// <summary>What went into a unit.</summary>
+        /// <summary>The input of a unit.</summary>
         private Tensor Input(int unit) => unit == 0 ? _x! : NormRelu.Recompute(_points[unit - 1].Z, _points[unit - 1].Saved);
     }
 }

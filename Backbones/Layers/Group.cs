@@ -1,6 +1,6 @@
 namespace Imta.MetaWeight.Backbones.Layers;
 
-/// <summary>A level of names: it gives the parts under it a common prefix, as PyTorch's containers do, and computes nothing.</summary>
+/// <summary>A naming level: gives its parts a common prefix, like PyTorch's containers, and computes nothing.</summary>
 public sealed class Group : NamedModule
 {
     /// <summary>An empty group.</summary>
@@ -19,7 +19,7 @@ public sealed class Group : NamedModule
         }
     }
 
-    /// <summary>Adds a part under the next number.</summary>
+    /// <summary>Adds a part under the next index.</summary>
     public T Add<T>(T part)
         where T : nn.Module
     {

@@ -3,7 +3,7 @@ using Imta.MetaWeight.Backbones.Linearised;
 namespace Imta.MetaWeight.Backbones.Layers;
 
 /// <summary>Features that <see cref="Operators.Join"/> puts after others.</summary>
-/// <param name="Channels">How many.</param>
+/// <param name="Channels">The number of channels.</param>
 /// <param name="Compute">
 /// Computes them; given a destination, which is on a tape or with folding only, it writes them there and returns it.
 /// </param>
@@ -15,7 +15,7 @@ public readonly record struct JoinedPart(long Channels, Func<Tensor?, Tensor> Co
 internal sealed class JoinedFeatures : LinearMap
 {
     private readonly long[] _channels; // of each part
-    private readonly bool _extends; // whether the first lie where they belong already
+    private readonly bool _extends; // whether the first features are already in place
 
     private JoinedFeatures(long[] channels, bool extends) => (_channels, _extends) = (channels, extends);
 

@@ -21,7 +21,7 @@ public sealed class Linear : NamedModule
         register_parameter("bias", _bias);
     }
 
-    /// <summary>The element type of its parameters and of what it reads.</summary>
+    /// <summary>The element type of its parameters and input.</summary>
     public ScalarType Type => _weight.dtype;
 
     /// <summary><c>[N, output]</c>.</summary>

@@ -4,7 +4,7 @@ using Imta.MetaWeight.Backbones.Linearised;
 namespace Imta.MetaWeight.Backbones.Layers;
 
 /// <summary>
-/// Batch norm by the batch's statistics, then ReLU: value, cotangent and tangent. By our own kernels where they take the tensors
+/// Batch norm with batch statistics, then ReLU: value, cotangent and tangent. Uses our own kernels if they support the tensors
 /// (<see cref="NormReluKernels"/>), else in libtorch's operators (<see cref="NormReluOperators"/>), which are also what the kernels are
 /// held against.
 /// </summary>
@@ -14,7 +14,7 @@ namespace Imta.MetaWeight.Backbones.Layers;
 /// </remarks>
 internal static class NormRelu
 {
-    /// <summary>Writes y and returns <c>saved</c>; the running statistics move where they are given.</summary>
+    /// <summary>Writes y and returns <c>saved</c>; updates the running statistics if given.</summary>
     public static Tensor Forward(
         Tensor z, Tensor weight, Tensor bias, (Tensor Mean, Tensor Variance)? running, double momentum, double epsilon, Tensor y)
     {
@@ -55,7 +55,7 @@ internal static class NormRelu
         return (byInput, byWeight, byBias);
     }
 
-    /// <summary>Writes ẏ, given ż, in up to two parts, and the tangents of weight and bias, or null where they stay.</summary>
+    /// <summary>Writes ẏ, given ż, in up to two parts, and the tangents of weight and bias, or null if there are none.</summary>
     public static void Tangent(
         Tensor change, Tensor? more, Tensor z, Tensor weight, Tensor? weightChange, Tensor? biasChange,
         Tensor saved, double epsilon, Tensor y)
@@ -88,7 +88,7 @@ internal static class NormRelu
 /// </summary>
 internal static class NormReluOperators
 {
-    /// <summary>Writes y and returns <c>saved</c>; the running statistics move where they are given.</summary>
+    /// <summary>Writes y and returns <c>saved</c>; updates the running statistics if given.</summary>
     public static Tensor Forward(
         Tensor z, Tensor weight, Tensor bias, (Tensor Mean, Tensor Variance)? running, double momentum, double epsilon, Tensor y)
     {
@@ -115,12 +115,12 @@ internal static class NormReluOperators
         return (byInput, byWeight!, byBias!);
     }
 
-    /// <summary>Writes ẏ, given ż, in up to two parts, and the tangents of weight and bias, or null where they stay.</summary>
+    /// <summary>Writes ẏ, given ż, in up to two parts, and the tangents of weight and bias, or null if there are none.</summary>
     public static void Tangent(
         Tensor change, Tensor? more, Tensor z, Tensor weight, Tensor? weightChange, Tensor? biasChange,
         Tensor saved, double epsilon, Tensor y)
     {
-        // Normalising has a symmetric Jacobian: batch norm's own backward pass applied to ż is its tangent.
+        // Normalisation has a symmetric Jacobian: batch norm's backward pass applied to ż gives its tangent.
         Tensor tangent = Backward(more is null ? change : change + more, z, weight, saved, epsilon, byParameters: false).ByInput;
         if (weightChange is not null)
         {
@@ -139,11 +139,11 @@ internal static class NormReluOperators
         Tensor g, Tensor z, Tensor weight, Tensor saved, double epsilon, bool byParameters)
         => MissingOperators.NativeBatchNormBackward(g, z, weight, saved.select(0, 0), saved.select(0, 1), epsilon, byParameters);
 
-    /// <summary>1 where ReLU lets through, 0 elsewhere.</summary>
+    /// <summary>1 where ReLU is active, 0 elsewhere.</summary>
     private static Tensor Mask(Tensor z, Tensor saved)
         => Before(z, saved).gt(0).to_type(z.dtype);
 
-    /// <summary>What goes into ReLU; from features of less precision in that of <c>saved</c>.</summary>
+    /// <summary>The input of ReLU, in the precision of <c>saved</c> if the features have a lower one.</summary>
     private static Tensor Before(Tensor z, Tensor saved) => z.mul(PerChannel(saved.select(0, 2), z)).add(PerChannel(saved.select(0, 3), z));
 
     private static Tensor PerChannel(Tensor values, Tensor like) => like.ndim == 2 ? values : values.view(-1, 1, 1);

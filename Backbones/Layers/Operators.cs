@@ -3,10 +3,10 @@ using Imta.MetaWeight.Backbones.Linearised;
 
 namespace Imta.MetaWeight.Backbones.Layers;
 
-/// <summary>What layers without parameters compute, each told to the pass's cost meter and its tape.</summary>
+/// <summary>Parameter-free operations, each recorded by the pass's cost meter and tape.</summary>
 public static class Operators
 {
-    /// <summary>Not for a tape, where it belongs to <see cref="ConvolutionUnits"/> and <see cref="NormReluUnit"/>.</summary>
+    /// <summary>Not on a tape, where it is part of <see cref="ConvolutionUnits"/> and <see cref="NormReluUnit"/>.</summary>
     internal static Tensor Relu(Tensor x, Pass pass)
     {
         Tensor y = x.relu();
@@ -17,7 +17,7 @@ public static class Operators
     /// <summary>
     /// Features <c>[N, C]</c> or <c>[N, C, H, W]</c> and after them, along the channels, others of their height and width.
     /// </summary>
-    /// <param name="features">What comes first.</param>
+    /// <param name="features">The first features.</param>
     /// <param name="added">What comes after it.</param>
     /// <param name="pass">The pass.</param>
     /// <param name="room">
@@ -35,7 +35,7 @@ public static class Operators
         return y;
     }
 
-    /// <summary>Means over squares of pixels, one vector a sample: <c>[N, C, H, W]</c> → <c>[N, C · H/kernel · W/kernel]</c>.</summary>
+    /// <summary>Average pooling over squares of pixels, one vector per sample: <c>[N, C, H, W]</c> → <c>[N, C · H/kernel · W/kernel]</c>.</summary>
     public static Tensor MeanPool(Tensor x, long kernel, Pass pass)
     {
         Tensor y = nn.functional.avg_pool2d(x, kernel);
@@ -56,12 +56,12 @@ public static class Operators
     }
 
     /// <summary>
-    /// Bilinear with aligned corners: <c>[N, C, H, W]</c> → <c>[N, C, size]</c>; the tensor itself where it has the size.
+    /// Bilinear with aligned corners: <c>[N, C, H, W]</c> → <c>[N, C, size]</c>; the tensor itself if it already has the size.
     /// </summary>
-    /// <param name="x">What is resized.</param>
+    /// <param name="x">The features to resize.</param>
     /// <param name="size">Height and width.</param>
     /// <param name="pass">The pass.</param>
-    /// <param name="destination">On a tape or with folding only: where the result is written to; it is the result then.</param>
+    /// <param name="destination">Only on a tape or with folding: the tensor to write the result to, which is then returned.</param>
     public static Tensor Interpolate(Tensor x, long[] size, Pass pass, Tensor? destination = null)
     {
         if (x.shape.AsSpan(2).SequenceEqual(size))
@@ -81,7 +81,7 @@ public static class Operators
         return y;
     }
 
-    /// <summary>x in another element type; the tensor itself where it has it.</summary>
+    /// <summary>x in another element type; the tensor itself if it already has it.</summary>
     public static Tensor Convert(Tensor x, ScalarType type, Pass pass)
     {
         if (x.dtype == type)
@@ -94,7 +94,7 @@ public static class Operators
         return y;
     }
 
-    /// <summary>The value of x, from which no derivative comes back.</summary>
+    /// <summary>The value of x with a stopped gradient.</summary>
     public static Tensor Stop(Tensor x, Pass pass)
     {
         Tensor y = x.detach();
@@ -111,7 +111,7 @@ public static class Operators
         return y;
     }
 
-    /// <summary>Tangent and cotangent of a sum of two tensors of one shape.</summary>
+    /// <summary>Tangent and cotangent of the sum of two tensors of equal shape.</summary>
     private sealed class Addition : LinearMap
     {
         public override Tensor? Tangent(IReadOnlyList<Tensor?> inputs, ParameterTangents direction, Tensor? destination)
@@ -135,7 +135,7 @@ public static class Operators
     /// <summary>Tangent and cotangent of <see cref="Operators.Interpolate"/>, which is linear itself.</summary>
     private sealed class Interpolation(long[] shape, long[] size) : LinearMap
     {
-        /// <summary>The value: <c>[N, C, H, W]</c> at another height and width.</summary>
+        /// <summary>The value: <c>[N, C, H, W]</c> resized to another height and width.</summary>
         public static Tensor Resize(Tensor x, long[] size)
             => nn.functional.interpolate(x, size, mode: InterpolationMode.Bilinear, align_corners: true);
 
@@ -147,7 +147,7 @@ public static class Operators
             => [Layout.ChannelsLast(MissingOperators.UpsampleBilinear2dBackward(output, shape))];
     }
 
-    /// <summary>Maximum pooling on a tape: around its point it picks the same pixels.</summary>
+    /// <summary>Max pooling on a tape: the linearisation selects the same pixels.</summary>
     private sealed class MaxPooling : LinearMap
     {
         private readonly Tensor _x;

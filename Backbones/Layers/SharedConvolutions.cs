@@ -4,17 +4,17 @@ using Imta.MetaWeight.Backbones.Linearised;
 namespace Imta.MetaWeight.Backbones.Layers;
 
 /// <summary>
-/// The first units of one or two chains that read the same features, with 1×1 convolutions: computed as one convolution, which reads the
+/// The first units of one or two chains that read the same features, with 1×1 convolutions: fused into one convolution, which reads the
 /// features once. On a tape it ends before the norms; with folding, after ReLU. Other passes compute each chain by itself.
 /// </summary>
 internal sealed class SharedConvolutions(params IReadOnlyList<ConvolutionChain> chains)
 {
     private readonly Convolution[] _convolutions = [.. chains.Select(chain => chain.First.Convolution)];
 
-    /// <summary>Whether a pass takes this way.</summary>
+    /// <summary>Whether a pass uses the fused convolution.</summary>
     public static bool Serves(Pass pass) => pass.Tape is not null || pass.Folding is not null;
 
-    /// <summary>What each chain goes on from (<see cref="ConvolutionChain.ForwardFrom"/>).</summary>
+    /// <summary>The input from which each chain continues (<see cref="ConvolutionChain.ForwardFrom"/>).</summary>
     public Tensor[] Forward(Tensor x, Pass pass)
     {
         using DisposeScope scope = NewDisposeScope();
@@ -42,7 +42,7 @@ internal sealed class SharedConvolutions(params IReadOnlyList<ConvolutionChain> 
         return joined.dtype == x.dtype ? joined : joined.to_type(x.dtype);
     }
 
-    /// <summary>The outputs, added to sums where there are any.</summary>
+    /// <summary>The outputs, added to existing sums, if any.</summary>
     private Tensor[] Convolve(Tensor x, Tensor weight, Tensor? bias, bool rectifies, Tensor[]? sums)
     {
         long[] channels = [.. _convolutions.Select(convolution => convolution.Weight.shape[0])];
@@ -120,7 +120,7 @@ internal sealed class SharedConvolutions(params IReadOnlyList<ConvolutionChain> 
             return ofInput;
         }
 
-        /// <summary>An output that nobody reads leaves its weight without a gradient, which is not a gradient of zero.</summary>
+        /// <summary>The weight of an unused output has no gradient, which is not the same as a zero gradient.</summary>
         private Tensor? OneByOne(Tensor?[] outputs, bool byInput, Tensor? sum, ParameterCotangents gradient)
         {
             Tensor? total = sum;

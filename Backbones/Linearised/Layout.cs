@@ -3,16 +3,16 @@ using Imta.MetaWeight.Backbones.Kernels;
 
 namespace Imta.MetaWeight.Backbones.Linearised;
 
-/// <summary>How recorded passes lay out their tensors: the channels of a pixel beside each other (NHWC), so that features can be written
-/// straight into their slice of a wider tensor and no convolution reorders its input.</summary>
+/// <summary>The memory layout of recorded passes: channels last (NHWC), so that features can be written
+/// directly into their slice of a wider tensor and convolutions need not reorder their input.</summary>
 internal static class Layout
 {
     private const int Dimensions = 4;
 
-    /// <summary>A tensor whose values are not set, of the type and device of another.</summary>
+    /// <summary>An uninitialised tensor with the element type and device of another.</summary>
     public static Tensor Empty(long[] shape, Tensor like) => Empty(shape, like.dtype, like.device);
 
-    /// <summary>A tensor whose values are not set.</summary>
+    /// <summary>An uninitialised tensor.</summary>
     public static Tensor Empty(long[] shape, ScalarType type, Device device)
         => shape is [var n, var c, var h, var w]
             ? Pixels([n, h, w, c], type, device).permute(0, 3, 1, 2)
@@ -27,17 +27,17 @@ internal static class Layout
     }
 
     /// <summary>
-    /// <c>[N, C, H, W]</c> with the channels of a pixel beside each other; the tensor's own memory where it is so already.
+    /// <c>[N, C, H, W]</c> in channels-last format; the tensor itself if it already is.
     /// </summary>
     public static Tensor ChannelsLast(Tensor x) => x.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2);
 
     /// <summary>
-    /// Some rows of a tensor along its first dimension, in place: a few move into gaps between the first ones, which are the result.
+    /// Compacts rows of a tensor along its first dimension in place: later rows move into gaps among the first ones, which are the result.
     /// </summary>
     /// <param name="x"><c>[N, …]</c>; overwritten.</param>
     /// <param name="gaps">int64: rows among the first <paramref name="size"/> that are not needed.</param>
     /// <param name="wanted">int64: as many rows among the others, which take the places of the gaps.</param>
-    /// <param name="size">Rows of the result.</param>
+    /// <param name="size">The number of rows in the result.</param>
     public static Tensor CompactRows(Tensor x, Tensor gaps, Tensor wanted, long size)
     {
         using DisposeScope scope = NewDisposeScope();
@@ -87,7 +87,7 @@ internal static class FeatureRoom
 
     public static void Leave(Tensor features, long channels) => Rooms.AddOrUpdate(features, new(channels));
 
-    /// <summary>Gives a tensor's room to another that has the same channels.</summary>
+    /// <summary>Transfers a tensor's reserved channels to another with the same channels.</summary>
     public static void Move(Tensor from, Tensor to)
     {
         if (Rooms.TryGetValue(from, out StrongBox<long>? room))

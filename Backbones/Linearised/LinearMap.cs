@@ -1,6 +1,6 @@
 namespace Imta.MetaWeight.Backbones.Linearised;
 
-/// <summary>What a step of a recorded pass did, and keeps for it: a <see cref="LinearMap"/>, or one of several outputs.</summary>
+/// <summary>The operation of one step of a recorded pass, with its saved tensors: a <see cref="LinearMap"/>, or one of several outputs.</summary>
 public abstract class StepMap : IDisposable
 {
     private readonly List<Tensor> _kept = [];
@@ -9,7 +9,7 @@ public abstract class StepMap : IDisposable
     {
     }
 
-    /// <summary>Frees what the map keeps; it cannot be used any more.</summary>
+    /// <summary>Frees the map's saved tensors; it cannot be used afterwards.</summary>
     public void Dispose()
     {
         Dispose(true);
@@ -20,14 +20,14 @@ public abstract class StepMap : IDisposable
     internal abstract IReadOnlyList<Tensor?> Tangents(
         IReadOnlyList<Tensor?> inputs, ParameterTangents direction, IReadOnlyList<Tensor?> destinations);
 
-    /// <summary>The cotangent of each input; of the outputs' at least one is not null.</summary>
+    /// <summary>The cotangent of each input; at least one output cotangent is not null.</summary>
     internal abstract IReadOnlyList<Tensor?> Cotangents(
         IReadOnlyList<Tensor?> outputs, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient);
 
-    /// <summary>Gives what the map keeps to a scope.</summary>
+    /// <summary>Attaches the tensors of the map to a dispose scope.</summary>
     internal void MoveTo(DisposeScope scope) => _kept.ForEach(tensor => tensor.MoveToOtherDisposeScope(scope));
 
-    /// <summary>Gives what the map keeps to the scope around one that has it.</summary>
+    /// <summary>Moves the tensors of the map to the outer dispose scope.</summary>
     internal void MoveToOuter(DisposeScope scope) => _kept.ForEach(tensor => scope.MoveToOuter(tensor));
 
     /// <inheritdoc cref="Dispose()"/>
@@ -45,37 +45,37 @@ public abstract class StepMap : IDisposable
 }
 
 /// <summary>
-/// What one layer did in a recorded pass, as a linear map around that point: from small changes of its inputs and parameters to the
+/// The linearisation of one layer in a recorded pass: from small changes of its inputs and parameters to the
 /// change of its output (the tangent), and transposed, from ∂/∂output to ∂/∂inputs and ∂/∂parameters (the cotangent). A layer adds its
-/// map to the <see cref="Tape"/> where it computes its value, so that all three stand in one place. Both run without autograd.
+/// map to the <see cref="Tape"/> where it computes its value, so all three are defined together. Both run without autograd.
 /// </summary>
 /// <remarks>
-/// The two have to be adjoint: ⟨Tangent(u), g⟩ = ⟨u, Cotangent(g)⟩ for every u and g. A test of that finds nearly every mistake.
+/// The two must be adjoint: ⟨Tangent(u), g⟩ = ⟨u, Cotangent(g)⟩ for every u and g. Testing this finds nearly every mistake.
 /// </remarks>
 public abstract class LinearMap : StepMap
 {
     /// <summary>
-    /// The tangent of the output, which may be that of an input or a parameter itself; null: none, the output does not change.
+    /// The tangent of the output, which may be an input's or a parameter's tangent itself; null: the output does not change.
     /// </summary>
     /// <param name="inputs">
-    /// The tangent of each input, in the order they were added to the tape; null where an input does not change.
+    /// The tangent of each input, in the order they were added to the tape; null if an input does not change.
     /// </param>
-    /// <param name="direction">The tangent of each parameter.</param>
+    /// <param name="direction">The tangent of each parameter, if any.</param>
     /// <param name="destination">
     /// Where the result belongs, or null: the output's slice of a wider tensor. A map that does not write there returns a tensor of its
     /// own, which is copied.
     /// </param>
     public abstract Tensor? Tangent(IReadOnlyList<Tensor?> inputs, ParameterTangents direction, Tensor? destination);
 
-    /// <summary>The cotangent of each input, given the output's; those of parameters go to <paramref name="gradient"/>.</summary>
-    /// <param name="output">∂/∂output, of the output's shape; the map may give it on, but not change it.</param>
+    /// <summary>The cotangent of each input, given the output's; those of parameters are added to <paramref name="gradient"/>.</summary>
+    /// <param name="output">∂/∂output, of the output's shape; the map may pass it on, but must not modify it.</param>
     /// <param name="wanted">Whether the cotangent of this input is needed.</param>
     /// <param name="sums">
-    /// What has come together for this input so far, or null: a map may add to it in place and return that very tensor.
+    /// The cotangent accumulated for this input so far, or null: a map may add to it in place and return it.
     /// </param>
-    /// <param name="gradient">Takes ∂/∂parameter.</param>
+    /// <param name="gradient">Accumulates ∂/∂parameter.</param>
     /// <returns>
-    /// One for each input; null: zero, or not wanted. They are the caller's, who may add to them in place: no two may share memory.
+    /// One per input; null: zero, or not needed. The caller owns them and may add to them in place: no two may share memory.
     /// </returns>
     public abstract IReadOnlyList<Tensor?> Cotangent(
         Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient);

@@ -2,15 +2,15 @@ namespace Imta.MetaWeight.Backbones.Linearised;
 
 /// <summary>
 /// A recorded forward pass, as the linear map from θ to the logits: applied to a direction it gives their tangents, transposed
-/// it gives gradients. One pass serves any number of both. What it keeps belongs to the scope that it was made in.
+/// it gives gradients. A pass can be used for any number of both. Its saved tensors belong to the scope it was created in.
 /// </summary>
 /// <remarks>Shapes: <c>N</c> samples, <c>K</c> exits, <c>C</c> classes.</remarks>
 public sealed class LinearisedPass
 {
     private readonly Tape _tape;
     private readonly int[] _outputs;
-    private readonly bool[] _reaches; // whether an output of a step reaches a logit
-    private readonly int[] _lastUse; // of each tensor, as a step's number
+    private readonly bool[] _reaches; // whether an output of a step affects a logit
+    private readonly int[] _lastUse; // of each tensor, as a step index
 
     internal LinearisedPass(Tape tape, Tensor[] logits, Tensor? teacher)
     {
@@ -32,14 +32,14 @@ public sealed class LinearisedPass
         }
     }
 
-    /// <summary>Logits without history, K × <c>[N, C]</c>.</summary>
+    /// <summary>Detached logits, K × <c>[N, C]</c>.</summary>
     public IReadOnlyList<Tensor> Logits { get; }
 
     /// <summary>The logits <c>[N, C]</c> that distillation imitates, without history; null: those of the last exit.</summary>
     public Tensor? Teacher { get; }
 
-    /// <summary>J·u: how the logits change as θ moves along a direction, K × <c>[N, C]</c>.</summary>
-    /// <param name="direction">u, one for each parameter; null: it stays.</param>
+    /// <summary>J·u: the directional derivative of the logits along a direction of θ, K × <c>[N, C]</c>.</summary>
+    /// <param name="direction">u, one per parameter; null: the parameter does not move.</param>
     public Tensor[] Tangent(IReadOnlyList<Tensor?> direction)
     {
         using DisposeScope scope = NewDisposeScope();
@@ -57,9 +57,9 @@ public sealed class LinearisedPass
         return [.. _outputs.Select((output, k) => (tangents[output] ?? zeros_like(Logits[k])).MoveToOuterDisposeScope())];
     }
 
-    /// <summary>Jᵀ·g: the gradient by θ of Σ_k ⟨g_k, z_k⟩, one for each parameter; null where no logit depends on a parameter.</summary>
-    /// <param name="byLogits">g, K × <c>[N, C]</c>; the tensors are given away.</param>
-    /// <param name="last">Nothing follows: what the pass keeps is freed on the way.</param>
+    /// <summary>Jᵀ·g: the gradient with respect to θ of Σ_k ⟨g_k, z_k⟩, one per parameter; null if no logit depends on a parameter.</summary>
+    /// <param name="byLogits">g, K × <c>[N, C]</c>; ownership of the tensors is transferred.</param>
+    /// <param name="last">Whether this is the last use: saved tensors are freed along the way.</param>
     public IReadOnlyList<Tensor?> Gradient(IReadOnlyList<Tensor> byLogits, bool last = false)
     {
         using DisposeScope scope = NewDisposeScope();
@@ -83,7 +83,7 @@ public sealed class LinearisedPass
         return [.. gradient.Sums.Select(sum => sum?.MoveToOuterDisposeScope())];
     }
 
-    /// <summary>Frees what the pass keeps, logits excepted; it cannot be used any more.</summary>
+    /// <summary>Frees the saved tensors except the logits; the pass cannot be used afterwards.</summary>
     public void Release()
     {
         foreach (Tape.Step step in _tape.Steps)
@@ -92,7 +92,7 @@ public sealed class LinearisedPass
         }
     }
 
-    /// <summary>Gives everything that the pass keeps to the scope around one.</summary>
+    /// <summary>Moves everything the pass keeps to the enclosing scope.</summary>
     internal LinearisedPass MoveToOuter(DisposeScope scope)
     {
         foreach (Tensor logits in Logits)

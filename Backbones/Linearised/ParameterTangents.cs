@@ -2,7 +2,7 @@ using TorchSharp.Modules;
 
 namespace Imta.MetaWeight.Backbones.Linearised;
 
-/// <summary>A direction in the space of parameters.</summary>
+/// <summary>A direction in parameter space.</summary>
 public sealed class ParameterTangents
 {
     private readonly IReadOnlyDictionary<Parameter, int> _indices;
@@ -11,11 +11,11 @@ public sealed class ParameterTangents
     internal ParameterTangents(IReadOnlyDictionary<Parameter, int> indices, IReadOnlyList<Tensor?> direction)
         => (_indices, _direction) = (indices, direction);
 
-    /// <summary>The tangent of a parameter, of its shape; null where it does not change.</summary>
+    /// <summary>The tangent of a parameter, of its shape; null if it does not change.</summary>
     public Tensor? this[Parameter parameter] => _direction[_indices[parameter]];
 }
 
-/// <summary>The gradient by the parameters, while it is summed up.</summary>
+/// <summary>The gradient with respect to the parameters while it is accumulated.</summary>
 public sealed class ParameterCotangents
 {
     private readonly IReadOnlyDictionary<Parameter, int> _indices;
@@ -25,11 +25,11 @@ public sealed class ParameterCotangents
     internal ParameterCotangents(IReadOnlyDictionary<Parameter, int> indices, DisposeScope scope)
         => (_indices, _scope, _sums) = (indices, scope, new Tensor?[indices.Count]);
 
-    /// <summary>∂/∂θ, one for each parameter; null where nothing was added.</summary>
+    /// <summary>∂/∂θ, one per parameter; null if nothing was added.</summary>
     internal IReadOnlyList<Tensor?> Sums => _sums;
 
     /// <summary>
-    /// Adds what reaches a parameter by one way, in the parameter's element type; the tensor, of the parameter's shape, is given away.
+    /// Adds one contribution to a parameter's gradient, in the parameter's element type; ownership of the tensor, of the parameter's shape, is transferred.
     /// </summary>
     public void Add(Parameter parameter, Tensor cotangent)
     {

@@ -4,7 +4,7 @@ namespace Imta.MetaWeight.Backbones.Linearised;
 
 /// <summary>
 /// Records what the layers do in a forward pass: which map led from which tensors to which. Tensors are told apart by reference, so a
-/// layer passes on the very objects that it was given.
+/// layer must pass on the same objects that it was given.
 /// </summary>
 public sealed class Tape
 {
@@ -13,9 +13,9 @@ public sealed class Tape
     private readonly List<Variable> _variables = [];
     private readonly DisposeScope _scope;
 
-    /// <param name="images">What the pass begins with; it has no tangent.</param>
-    /// <param name="indices">The place of each parameter of the network.</param>
-    /// <param name="scope">Owns what the maps keep.</param>
+    /// <param name="images">The input of the pass; it has no tangent.</param>
+    /// <param name="indices">The index of each parameter of the network.</param>
+    /// <param name="scope">Owns the maps' saved tensors.</param>
     internal Tape(Tensor images, IReadOnlyDictionary<Parameter, int> indices, DisposeScope scope)
     {
         (Indices, _scope) = (indices, scope);
@@ -29,10 +29,10 @@ public sealed class Tape
     internal IReadOnlyList<Variable> Variables => _variables;
 
     /// <summary>Records a layer.</summary>
-    /// <param name="map">What it did; the tape owns it from now on.</param>
-    /// <param name="output">What came out.</param>
-    /// <param name="inputs">What went in, apart from parameters.</param>
-    /// <exception cref="InvalidOperationException">An input came from no layer that is on the tape, or the output is on it
+    /// <param name="map">Its linear map; the tape takes ownership.</param>
+    /// <param name="output">Its output.</param>
+    /// <param name="inputs">Its inputs, apart from parameters.</param>
+    /// <exception cref="InvalidOperationException">An input was not produced by a layer on the tape, or the output is on it
     /// already.</exception>
     public void Add(LinearMap map, Tensor output, params ReadOnlySpan<Tensor> inputs) => AddStep(map, [output], inputs);
 
@@ -50,7 +50,7 @@ public sealed class Tape
     }
 
     /// <summary>
-    /// A tensor that no layer on the tape made and that has no tangent: what frozen layers computed, or a path whose gradient stops.
+    /// Adds a tensor that was not produced by a layer on the tape and has no tangent: the output of frozen layers, or a stopped gradient.
     /// </summary>
     /// <exception cref="InvalidOperationException">It is on the tape already.</exception>
     public void AddConstant(Tensor tensor)
@@ -73,8 +73,8 @@ public sealed class Tape
     /// States that a tensor has room for more channels after its own (<see cref="FeatureRoom"/>), so that its tangent has it too.
     /// </summary>
     /// <param name="whole">An output on the tape.</param>
-    /// <param name="room">How many.</param>
-    /// <param name="extended">The tensor on the tape whose room it lies in; null: none.</param>
+    /// <param name="room">The number of channels.</param>
+    /// <param name="extended">The tensor on the tape whose reserved channels it uses; null: none.</param>
     internal void LeaveRoom(Tensor whole, long room, Tensor? extended)
     {
         int number = NumberOf(whole);
@@ -85,7 +85,7 @@ public sealed class Tape
         ? number
         : throw new InvalidOperationException(
             $"a tensor of shape [{string.Join(", ", tensor.shape)}] reached a layer, but no layer on the tape "
-            + "made it: every operator on the way has to add its map.");
+            + "made it: every operator in between must add its map.");
 
     private int Number(Tensor tensor)
     {
@@ -100,13 +100,13 @@ public sealed class Tape
         return _variables.Count - 1;
     }
 
-    /// <summary>A layer's turn.</summary>
+    /// <summary>One recorded layer.</summary>
     internal sealed record Step(StepMap Map, int[] Inputs, int[] Outputs);
 
     /// <summary>A tensor of the pass.</summary>
     internal sealed record Variable(long[] Shape, ScalarType Type)
     {
-        /// <summary>The number of the tensor that it is a slice of, and its first channel there.</summary>
+        /// <summary>The index of the tensor it is a slice of, and its first channel there.</summary>
         public int? Whole { get; init; }
 
         public long Start { get; init; }
@@ -114,10 +114,10 @@ public sealed class Tape
         /// <summary>Whether it has neither tangent nor cotangent.</summary>
         public bool IsConstant { get; init; }
 
-        /// <summary>Channels reserved after its own for later features.</summary>
+        /// <summary>Channels reserved after its own, for later features.</summary>
         public long Room { get; init; }
 
-        /// <summary>The number of the tensor whose room it lies in.</summary>
+        /// <summary>The index of the tensor whose reserved channels it uses.</summary>
         public int? Extends { get; init; }
     }
 }

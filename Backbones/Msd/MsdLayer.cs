@@ -2,18 +2,18 @@ using Imta.MetaWeight.Backbones.Layers;
 
 namespace Imta.MetaWeight.Backbones.Msd;
 
-/// <summary>A part of an MSDNet block: from one tensor a scale to one tensor a scale, the finest first.</summary>
+/// <summary>A stage of an MSDNet block: maps one tensor per scale to one tensor per scale, the finest first.</summary>
 internal abstract class MsdPart(string name) : NamedModule(name)
 {
     /// <summary>The scales' features after this part; the last entry is the coarsest scale.</summary>
     public abstract Tensor[] Forward(Tensor[] scales, Pass pass);
 }
 
-/// <summary>The first layer: from the image to every scale, each coarser one by a stride of 2 from the one before.</summary>
+/// <summary>The first layer: from the image to every scale, each coarser one from the previous one with stride 2.</summary>
 internal sealed class MsdFirstLayer : MsdPart
 {
     private readonly Stem? _stem;
-    private readonly ConvolutionChain[] _chains; // of the scales, but for the stem's
+    private readonly ConvolutionChain[] _chains; // one per scale, except the stem's
 
     public MsdFirstLayer(LayerFactory factory, MsdNetOptions options, MsdForm form)
         : base(nameof(MsdFirstLayer))
@@ -45,17 +45,17 @@ internal sealed class MsdFirstLayer : MsdPart
 }
 
 /// <summary>
-/// A layer of MSDNet (Huang et al., 2018, Figure 2): at each scale the features so far, joined by new ones from the same scale and,
-/// where there is one, from the next finer scale.
+/// A layer of MSDNet (Huang et al., 2018, Figure 2): at each scale, the features so far, concatenated with new ones from the same scale and,
+/// if there is one, from the next finer scale.
 /// </summary>
 internal sealed class MsdLayer : MsdPart
 {
     private readonly MsdJoin[] _joins;
     private readonly bool _dropsFinest;
-    // Of the chains that read each scale at the input: the same scale's, then the next coarser one's.
+    // Per input scale, the chains that read it: that of the same scale, then that of the next coarser one.
     private readonly SharedConvolutions[] _shared;
 
-    /// <param name="factory">Starts the parameters.</param>
+    /// <param name="factory">Creates the parameters.</param>
     /// <param name="options">The network's shape.</param>
     /// <param name="plan">Its scales and channels.</param>
     public MsdLayer(LayerFactory factory, MsdNetOptions options, MsdLayerPlan plan)
@@ -106,7 +106,7 @@ internal sealed class MsdLayer : MsdPart
     }
 }
 
-/// <summary>What a chain reads; and what it goes on from, if its first convolution was computed together with others.</summary>
+/// <summary>The input of a chain; and where it continues if its first convolution was fused with others.</summary>
 internal sealed record ChainInput(Tensor X, Tensor? Shared)
 {
     /// <summary>The chain's output.</summary>
@@ -154,7 +154,7 @@ internal sealed class MsdJoin : NamedModule
     }
 }
 
-/// <summary>A transition: a 1×1 unit at each scale that reduces its channels.</summary>
+/// <summary>A transition: a 1×1 unit per scale that reduces the channels.</summary>
 internal sealed class MsdTransition : MsdPart
 {
     private readonly ConvolutionChain[] _scales;

@@ -8,10 +8,10 @@ namespace Imta.MetaWeight.Backbones.Msd;
 /// <summary>Which scales a layer drops as the network gets deeper.</summary>
 public enum Prune
 {
-    /// <summary>Over the whole depth: the layers are cut in as many equal parts as there are scales, each with one scale less.</summary>
+    /// <summary>Over the whole depth: the layers are divided into as many equal parts as there are scales, each with one scale fewer.</summary>
     Max,
 
-    /// <summary>At the end only: a layer has no more scales than layers are left, itself included.</summary>
+    /// <summary>Only at the end: a layer has no more scales than there are layers left, itself included.</summary>
     Min,
 }
 
@@ -22,34 +22,34 @@ public enum Prune
 /// </summary>
 public sealed record MsdNetOptions : IValidatableObject
 {
-    [Description("Blocks of the network; each ends in an exit, so this is K")]
+    [Description("Number of blocks; each ends in an exit, so this is K")]
     [Range(1, 100)]
     public int Blocks { get; init; } = 5;
 
-    [Description("Layers of the first block")]
+    [Description("Number of layers in the first block")]
     [Range(1, 100)]
     public int Base { get; init; } = 1;
 
-    [Description("Layers of every later block (stepMode even), or the growth of their number from block to block (linGrow)")]
+    [Description("Number of layers in every later block (stepMode even), or its increase from block to block (linGrow)")]
     [Range(1, 100)]
     public int Step { get; init; } = 1;
 
-    [Description("How the number of layers goes from block to block")]
+    [Description("How the number of layers changes from block to block")]
     public StepMode StepMode { get; init; } = StepMode.LinGrow;
 
-    [Description("Output channels of the first layer at the finest scale, before that scale's growth factor")]
+    [Description("Output channels of the first layer at the finest scale, before applying that scale's growth factor")]
     [Range(1, 4096)]
     public int Channels { get; init; } = 16;
 
-    [Description("Channels that a layer adds at each scale, before the scale's growth factor")]
+    [Description("Growth rate: channels each layer adds at each scale, before applying the scale's growth factor")]
     [Range(1, 4096)]
     public int Growth { get; init; } = 6;
 
-    [Description("Growth factor of each scale, the finest first")]
+    [Description("Growth factor of each scale, finest first")]
     [Range(1, 64), MinLength(1)]
     public IReadOnlyList<int> GrowthFactors { get; init => field = IntList.From(value); } = IntList.From([1, 2, 4]);
 
-    [Description("Bottleneck width of each scale in multiples of the channels that a layer adds, the finest scale first")]
+    [Description("Bottleneck width of each scale as a multiple of the channels a layer adds, finest scale first")]
     [Range(1, 64), MinLength(1)]
     public IReadOnlyList<int> BottleneckFactors { get; init => field = IntList.From(value); } = IntList.From([1, 2, 4]);
 
@@ -58,7 +58,7 @@ public sealed record MsdNetOptions : IValidatableObject
         + "few to use them (min)")]
     public Prune Prune { get; init; } = Prune.Max;
 
-    [Description("Channels that a transition layer keeps, as a fraction; 0: no transition layers")]
+    [Description("Fraction of channels kept by a transition layer; 0: no transition layers")]
     [Range(0.0, 1.0)]
     public double Reduction { get; init; } = 0.5;
 
@@ -67,7 +67,7 @@ public sealed record MsdNetOptions : IValidatableObject
         if (GrowthFactors.Count != BottleneckFactors.Count)
         {
             yield return new(
-                $"growthFactors has {GrowthFactors.Count} entries, bottleneckFactors {BottleneckFactors.Count}; both take one per scale",
+                $"growthFactors has {GrowthFactors.Count} entries, bottleneckFactors {BottleneckFactors.Count}; both need one per scale",
                 [nameof(GrowthFactors), nameof(BottleneckFactors)]);
         }
     }
@@ -89,12 +89,12 @@ public sealed class MsdNet : HeadedNetwork
         (options, images, classes, factory, modifiers) => new MsdNet(options, images, classes, factory, modifiers));
 
     /// <summary>Builds the network.</summary>
-    /// <param name="options">Its shape.</param>
-    /// <param name="images">The images it is for.</param>
-    /// <param name="classes">C.</param>
-    /// <param name="factory">Starts its parameters.</param>
-    /// <param name="modifiers">IMTA's changes of its graph; null: none.</param>
-    /// <exception cref="ArgumentException">The options ask for a network that cannot be built.</exception>
+    /// <param name="options">Its architecture.</param>
+    /// <param name="images">The kind of images it is for.</param>
+    /// <param name="classes">The number of classes C.</param>
+    /// <param name="factory">Initialises its parameters.</param>
+    /// <param name="modifiers">IMTA's architecture modifications; null: none.</param>
+    /// <exception cref="ArgumentException">The options describe a network that cannot be built.</exception>
     public MsdNet(MsdNetOptions options, ImageKind images, int classes, LayerFactory factory, ModifierOptions? modifiers = null)
         : base("MSDNet", modifiers ?? new ModifierOptions(), classes)
     {
@@ -150,11 +150,11 @@ public sealed class MsdNet : HeadedNetwork
                 + $"an MSDNet for {form.Images} images has {form.Scales}, so each lists {form.Scales} factors.", nameof(options));
         }
 
-        // A layer that drops a scale has to leave one, and a transition has to leave a channel.
+        // A layer that drops a scale must keep at least one, and a transition must keep at least one channel.
         if (plan.SelectMany(block => block.Layers).Any(layer => layer.ScalesOut < 1 || layer.Reduced < 1))
         {
             throw new ArgumentException(
-                "model.msdnet leaves a layer without scales or channels: fewer growthFactors, more layers, or a larger reduction.",
+                "model.msdnet leaves a layer without scales or channels: use fewer growthFactors, more layers, or a larger reduction.",
                 nameof(options));
         }
 

@@ -9,7 +9,7 @@ namespace Imta.MetaWeight.Backbones.Msd;
 /// <param name="Reduced">Channels after the transition, before the growth factor; null: no transition.</param>
 internal sealed record MsdLayerPlan(long Channels, int ScalesIn, int ScalesOut, long? Reduced)
 {
-    /// <summary>For each scale, the finest first: how many later layers join features to those of this one.</summary>
+    /// <summary>For each scale, the finest first: how many later layers append features to those of this one.</summary>
     public IReadOnlyList<int> LaterJoins { get; init; } = [];
 }
 
@@ -86,10 +86,10 @@ internal static class MsdPlan
     }
 }
 
-/// <summary>What differs between the published MSDNets for the two kinds of images.</summary>
+/// <summary>The differences between the published MSDNets for the two kinds of images.</summary>
 /// <param name="Images">Their size, in words.</param>
-/// <param name="Scales">Scales, so that an exit's two strides and its pooling take the coarsest one to 1×1.</param>
-/// <param name="HasStem">Whether the first layer begins with a 7×7 convolution and a pooling, both of stride 2.</param>
+/// <param name="Scales">The number of scales, chosen so that an exit's two strides and its pooling reduce the coarsest one to 1×1.</param>
+/// <param name="HasStem">Whether the first layer starts with a 7×7 convolution and a pooling, both with stride 2.</param>
 internal sealed record MsdForm(string Images, int Scales, bool HasStem)
 {
     /// <summary>32×32, 16×16, 8×8.</summary>

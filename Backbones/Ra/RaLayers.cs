@@ -8,7 +8,7 @@ internal sealed class RaFirstLayer : NamedModule
 {
     private const int ImageChannels = 3;
 
-    private readonly Func<Tensor, Pass, Tensor>[] _steps; // from the image, each to the next lower or equal resolution
+    private readonly Func<Tensor, Pass, Tensor>[] _steps; // starting from the image, each to the next lower or equal resolution
 
     public RaFirstLayer(LayerFactory factory, RaFlowPlan[] flows, ImageKind images)
         : base(nameof(RaFirstLayer))
@@ -47,7 +47,7 @@ internal sealed class RaFirstLayer : NamedModule
     }
 }
 
-/// <summary>A block of RANet: layers, which may each fuse features of lower resolution, these features' last ones, a transition.</summary>
+/// <summary>A block of RANet: layers, each of which may fuse lower-resolution features, then the last of these features, then a transition.</summary>
 internal sealed class RaBlock : NamedModule
 {
     private readonly RaLayer[] _layers;
@@ -79,7 +79,7 @@ internal sealed class RaBlock : NamedModule
 
     /// <summary>The features after the block, and those that a block of the next sub-network fuses.</summary>
     /// <param name="x"><c>[N, C, H, W]</c>.</param>
-    /// <param name="low">What the block of the same number in the sub-network before kept; empty: it fuses nothing.</param>
+    /// <param name="low">The features kept by the corresponding block of the previous sub-network; empty if it fuses nothing.</param>
     /// <param name="pass">The pass.</param>
     public (Tensor Output, Tensor[] Kept) Forward(Tensor x, Tensor[] low, Pass pass)
     {
@@ -113,8 +113,8 @@ internal sealed class RaLayer : NamedModule
 
     /// <param name="factory">Starts the parameters.</param>
     /// <param name="block">Its block.</param>
-    /// <param name="number">Its number in the block, from 0.</param>
-    /// <param name="compress">Share of the new channels that comes from the lower resolution.</param>
+    /// <param name="number">Its index in the block, from 0.</param>
+    /// <param name="compress">The fraction of new channels that comes from the lower resolution.</param>
     public RaLayer(LayerFactory factory, RaBlockPlan block, int number, double compress)
         : base(nameof(RaLayer))
     {
@@ -135,7 +135,7 @@ internal sealed class RaLayer : NamedModule
 
     /// <summary>The features after the layer.</summary>
     /// <param name="x"><c>[N, C, H, W]</c>.</param>
-    /// <param name="low">Features of the lower resolution at the same place, where there is one.</param>
+    /// <param name="low">The corresponding lower-resolution features, if any.</param>
     /// <param name="pass">The pass.</param>
     public Tensor Forward(Tensor x, Tensor? low, Pass pass)
     {
@@ -145,7 +145,7 @@ internal sealed class RaLayer : NamedModule
         return Operators.Join(Operators.Interpolate(x, size, pass), added, pass, _room);
     }
 
-    /// <summary>What a chain makes of features, at another height and width.</summary>
+    /// <summary>The output of a chain, resized to another height and width.</summary>
     public static JoinedPart Resized(ConvolutionChain chain, Tensor x, long[] size, Pass pass) => new(
         chain.Channels,
         destination => x.shape.AsSpan(2).SequenceEqual(size)

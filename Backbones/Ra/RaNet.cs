@@ -9,12 +9,12 @@ namespace Imta.MetaWeight.Backbones.Ra;
 #pragma warning disable CS1591 // The description of a setting is its documentation.
 
 /// <summary>
-/// The shape of a RANet (Yang et al., CVPR 2020). It has as many sub-networks as the lists have entries, the one of the lowest resolution
+/// The shape of a RANet (Yang et al., CVPR 2020). It has one sub-network per list entry, lowest resolution
 /// first; the exits are those of <see cref="Blocks"/> blocks of the first and <see cref="BlockStep"/> of each later one.
 /// </summary>
 public sealed record RaNetOptions : IValidatableObject
 {
-    [Description("Blocks of the first sub-network, each with an exit")]
+    [Description("Number of blocks in the first sub-network, each with an exit")]
     [Range(1, 100)]
     public int Blocks { get; init; } = 2;
 
@@ -24,26 +24,26 @@ public sealed record RaNetOptions : IValidatableObject
     [Range(1, 100)]
     public int BlockStep { get; init; } = 2;
 
-    [Description("Layers of each block (stepMode even), or of the first, each next one having as many more (linGrow)")]
+    [Description("Number of layers per block (stepMode even), or in the first block, growing by this number with each block (linGrow)")]
     [Range(1, 100)]
     public int Step { get; init; } = 4;
 
-    [Description("How the number of layers goes from block to block of a sub-network")]
+    [Description("How the number of layers changes from block to block within a sub-network")]
     public StepMode StepMode { get; init; } = StepMode.Even;
 
-    [Description("Output channels of the first layer for each sub-network, before its growth factor")]
+    [Description("Output channels of the first layer for each sub-network, before applying its growth factor")]
     [Range(1, 4096)]
     public int Channels { get; init; } = 16;
 
-    [Description("Channels that a layer adds, before the sub-network's growth factor")]
+    [Description("Growth rate: channels each layer adds, before applying the sub-network's growth factor")]
     [Range(1, 4096)]
     public int Growth { get; init; } = 6;
 
-    [Description("Growth factor of each sub-network, the lowest resolution first")]
+    [Description("Growth factor of each sub-network, lowest resolution first")]
     [Range(1, 64), MinLength(1)]
     public IReadOnlyList<int> GrowthFactors { get; init => field = IntList.From(value); } = IntList.From([4, 2, 1]);
 
-    [Description("Bottleneck width of each sub-network in multiples of the channels that a layer adds, the lowest resolution first")]
+    [Description("Bottleneck width of each sub-network as a multiple of the channels a layer adds, lowest resolution first")]
     [Range(1, 64), MinLength(1)]
     public IReadOnlyList<int> BottleneckFactors { get; init => field = IntList.From(value); } = IntList.From([4, 2, 1]);
 
@@ -53,11 +53,11 @@ public sealed record RaNetOptions : IValidatableObject
     [Range(1, 16), MinLength(1)]
     public IReadOnlyList<int> ScaleList { get; init => field = IntList.From(value); } = IntList.From([1, 2, 3]);
 
-    [Description("Share of a fusing layer's new channels that comes from the sub-network before")]
+    [Description("Share of a fusing layer's new channels that come from the previous sub-network")]
     [Range(0.0, 1.0, MinimumIsExclusive = true, MaximumIsExclusive = true)]
     public double Compress { get; init; } = 0.25;
 
-    [Description("Channels that a transition layer keeps, as a fraction")]
+    [Description("Fraction of channels kept by a transition layer")]
     [Range(0.0, 1.0, MinimumIsExclusive = true)]
     public double Reduction { get; init; } = 0.5;
 
@@ -70,7 +70,7 @@ public sealed record RaNetOptions : IValidatableObject
         {
             yield return new(
                 $"scaleList has {ScaleList.Count} entries, growthFactors {GrowthFactors.Count}, "
-                + $"bottleneckFactors {BottleneckFactors.Count}; all three take one per sub-network",
+                + $"bottleneckFactors {BottleneckFactors.Count}; all three need one per sub-network",
                 [nameof(ScaleList), nameof(GrowthFactors), nameof(BottleneckFactors)]);
         }
     }
@@ -80,13 +80,13 @@ public sealed record RaNetOptions : IValidatableObject
 
 /// <summary>
 /// RANet for CIFAR or ImageNet (Yang et al., "Resolution Adaptive Networks for Efficient Inference", CVPR 2020), with the published code's
-/// names: sub-networks from low to high resolution, each of which first fuses the features of the one before and then has exits.
+/// names: sub-networks from low to high resolution, each of which first fuses the features of the previous one and then has exits.
 /// </summary>
 public sealed class RaNet : HeadedNetwork
 {
     private readonly RaFirstLayer _first;
     private readonly RaBlock[][] _flows;
-    private readonly (int Flow, int From, int To)[] _runs; // the blocks of a sub-network that lead to each exit
+    private readonly (int Flow, int From, int To)[] _runs; // the blocks of a sub-network before each exit
 
     /// <summary>RaNet as a configuration names it: <c>ranet</c>.</summary>
     public static Backbone Backbone { get; } = Backbone.Create<RaNetOptions>(
@@ -95,12 +95,12 @@ public sealed class RaNet : HeadedNetwork
         (options, images, classes, factory, modifiers) => new RaNet(options, images, classes, factory, modifiers));
 
     /// <summary>Builds the network.</summary>
-    /// <param name="options">Its shape.</param>
-    /// <param name="images">The images it is for.</param>
-    /// <param name="classes">C.</param>
-    /// <param name="factory">Starts its parameters; as published, all but the first layer start by He's rule.</param>
-    /// <param name="modifiers">IMTA's changes of its graph; null: none.</param>
-    /// <exception cref="ArgumentException">The options ask for a network that cannot be built.</exception>
+    /// <param name="options">Its architecture.</param>
+    /// <param name="images">The kind of images it is for.</param>
+    /// <param name="classes">The number of classes C.</param>
+    /// <param name="factory">Initialises its parameters; as published, all but the first layer start by He's rule.</param>
+    /// <param name="modifiers">IMTA's architecture modifications; null: none.</param>
+    /// <exception cref="ArgumentException">The options describe a network that cannot be built.</exception>
     public RaNet(RaNetOptions options, ImageKind images, int classes, LayerFactory factory, ModifierOptions? modifiers = null)
         : base("RANet", modifiers ?? new ModifierOptions(), classes)
     {
@@ -128,7 +128,7 @@ public sealed class RaNet : HeadedNetwork
 
     /// <inheritdoc/>
     /// <remarks>
-    /// The features: the first ones of sub-networks yet to come, the lowest resolution first; what this sub-network's blocks have kept for
+    /// The features: the first ones of later sub-networks, lowest resolution first; what this sub-network's blocks have kept for
     /// the next one; and last what the head reads.
     /// </remarks>
     protected override Tensor[] Block(int k, Tensor[] features, Pass pass)
@@ -139,7 +139,7 @@ public sealed class RaNet : HeadedNetwork
             features = [.. _first.Forward(features[0], pass), features[0]];
         }
 
-        bool begins = from == 0; // a sub-network: x is its first features, and what is kept is the one before's
+        bool begins = from == 0; // start of a sub-network: x is its first features; the kept features are the previous sub-network's
         int coming = _flows.Length - flow - 1;
         Tensor x = begins ? features[0] : features[^1];
         Tensor[] ahead = features[(begins ? 1 : 0)..][..coming], low = begins ? features[(coming + 1)..^1] : [];
@@ -164,7 +164,7 @@ public sealed class RaNet : HeadedNetwork
         {
             throw new ArgumentException(
                 $"model.ranet: scaleList lists {scales.Count} sub-networks, growthFactors {options.GrowthFactors.Count} "
-                + $"and bottleneckFactors {options.BottleneckFactors.Count}: all three list one number for each.", nameof(options));
+                + $"and bottleneckFactors {options.BottleneckFactors.Count}: all three need one entry per sub-network.", nameof(options));
         }
 
         if (scales[0] != 1 || scales[^1] != highest || scales.Zip(scales.Skip(1)).Any(pair => pair.Second - pair.First is not (0 or 1)))
@@ -179,12 +179,12 @@ public sealed class RaNet : HeadedNetwork
             throw new ArgumentException(string.Create(
                 CultureInfo.InvariantCulture,
                 $"model.ranet leaves a fusing layer without channels from the lower resolution: compress {options.Compress} "
-                + $"of growth {options.Growth} times a growth factor is below 1; give a larger growth or compress."), nameof(options));
+                + $"of growth {options.Growth} times a growth factor is below 1; use a larger growth or compress."), nameof(options));
         }
 
         IReadOnlyList<RaBlockPlan>[] plan = RaPlan.Blocks(options);
         return plan.All(flow => flow.All(block => block.Reduced is null or > 0))
             ? plan
-            : throw new ArgumentException("model.ranet leaves a transition without channels: give a larger reduction.", nameof(options));
+            : throw new ArgumentException("model.ranet leaves a transition without channels: use a larger reduction.", nameof(options));
     }
 }

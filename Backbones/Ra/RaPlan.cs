@@ -5,10 +5,10 @@ namespace Imta.MetaWeight.Backbones.Ra;
 /// <param name="Channels">Channels at its input.</param>
 /// <param name="Layers">Its layers; each adds the sub-network's growth.</param>
 /// <param name="Low">
-/// The block of the same number in the sub-network before, whose features it fuses; null: it fuses none, and has an exit.
+/// The corresponding block of the previous sub-network, whose features it fuses; null: it fuses none.
 /// </param>
 /// <param name="HalvesResolution">Whether its last layer has a stride of 2.</param>
-/// <param name="Fused">Channels that its end takes from the last features of <paramref name="Low"/>.</param>
+/// <param name="Fused">Channels taken at its end from the last features of <paramref name="Low"/>.</param>
 /// <param name="Reduced">Channels after its transition; null: it has none.</param>
 internal sealed record RaBlockPlan(
     RaFlowPlan Flow, long Channels, int Layers, RaBlockPlan? Low, bool HalvesResolution, long Fused, long? Reduced)
@@ -16,7 +16,7 @@ internal sealed record RaBlockPlan(
     /// <summary>Channels after so many of its layers.</summary>
     public long ChannelsAfter(int layers) => Channels + (layers * Flow.Growth);
 
-    /// <summary>Channels that later layers and the block's end join to those of a layer, at its height and width.</summary>
+    /// <summary>Channels that later layers and the block's end append to those of a layer, at its height and width.</summary>
     public long LaterChannels(int layer)
     {
         int end = HalvesResolution && layer < Layers - 1 ? Layers - 1 : Layers;
@@ -30,7 +30,7 @@ internal sealed record RaBlockPlan(
 /// <summary>What the blocks of a sub-network share.</summary>
 /// <param name="Channels">Channels of its first features.</param>
 /// <param name="Growth">Channels that a layer adds.</param>
-/// <param name="Width">Bottleneck width, in multiples of the channels that are added.</param>
+/// <param name="Width">Bottleneck width, in multiples of the added channels.</param>
 /// <param name="Scale">Its resolution, 1 the lowest.</param>
 internal sealed record RaFlowPlan(long Channels, long Growth, int Width, int Scale);
 
@@ -77,7 +77,7 @@ internal static class RaPlan
     }
 
     /// <summary>
-    /// The blocks that halve the resolution: one for each step above the lowest, where the latest of the earlier sub-networks end.
+    /// The blocks that halve the resolution: one for each step above the lowest, at the ends of the latest of the earlier sub-networks.
     /// </summary>
     private static HashSet<int> Halvings(RaNetOptions options, RaFlowPlan flow, int number)
         => [.. Enumerable.Range(0, number).Reverse().Take(flow.Scale - 1)

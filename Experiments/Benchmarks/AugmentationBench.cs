@@ -4,7 +4,7 @@ using Imta.MetaWeight.Experiments.Data;
 
 namespace Imta.MetaWeight.Experiments.Benchmarks;
 
-/// <summary>The way from images in memory to augmented batches on the device, as in training.</summary>
+/// <summary>The pipeline from images in memory to augmented batches on the device, as in training.</summary>
 internal sealed class AugmentationBench : IDisposable
 {
     private const int GeneratedCount = 10_000;
@@ -15,10 +15,10 @@ internal sealed class AugmentationBench : IDisposable
     private readonly Action _wait;
     private int _epoch;
 
-    /// <param name="set">Owned from here on.</param>
-    /// <param name="normalisation">For the network's input.</param>
-    /// <param name="settings">Batch, seed.</param>
-    /// <param name="device">Where batches go.</param>
+    /// <param name="set">The images; ownership is transferred.</param>
+    /// <param name="normalisation">The normalisation of the network's input.</param>
+    /// <param name="settings">Batch size and seed.</param>
+    /// <param name="device">The target device.</param>
     /// <param name="wait">Waits for the device.</param>
     public AugmentationBench(ImageSet set, Normalisation normalisation, Settings settings, Device device, Action wait)
     {
@@ -39,7 +39,7 @@ internal sealed class AugmentationBench : IDisposable
             ["any"]);
     }
 
-    /// <summary>The seconds that one image of an epoch takes, each time another epoch.</summary>
+    /// <summary>The seconds per image of an epoch; each call uses another epoch.</summary>
     public Contender Contender() => new("augmented image", () =>
     {
         int images = 0;

@@ -6,7 +6,7 @@ using Imta.MetaWeight.Experiments.Runs;
 
 namespace Imta.MetaWeight.Experiments.Benchmarks;
 
-/// <summary>Answers for a batch of random images: the plain forward pass, and early-exit execution where given shares leave at each exit.</summary>
+/// <summary>Inference on a batch of random images: the plain forward pass, and early-exit execution with given exit shares.</summary>
 internal sealed class InferBench : IDisposable
 {
     private readonly DisposeScope _scope = NewDisposeScope();
@@ -23,10 +23,10 @@ internal sealed class InferBench : IDisposable
         Macs = [.. _network.Cost(shape.Side).Exits.Select(exit => exit.Macs)];
     }
 
-    /// <summary>Multiply-adds of each exit, K.</summary>
+    /// <summary>MACs per exit, K values.</summary>
     public IReadOnlyList<long> Macs { get; }
 
-    /// <summary>The forward pass of evaluation in training code: batch norm on its own, NCHW, every exit.</summary>
+    /// <summary>The forward pass used for evaluation during training: separate batch norm, NCHW, all exits.</summary>
     public Contender Plain() => new("plain forward pass", () =>
     {
         using DisposeScope scope = NewDisposeScope();
@@ -36,9 +36,9 @@ internal sealed class InferBench : IDisposable
     });
 
     /// <summary>Early-exit execution.</summary>
-    /// <param name="name">What it is.</param>
-    /// <param name="shares">Of samples that leave at each exit, K; which samples is random.</param>
-    /// <param name="compaction">When their rows are dropped.</param>
+    /// <param name="name">The name of the case.</param>
+    /// <param name="shares">The share of samples that leave at each exit, K values; the samples are chosen at random.</param>
+    /// <param name="compaction">When rows of exited samples are dropped.</param>
     public Contender Leaving(string name, IReadOnlyList<double> shares, Compaction compaction)
     {
         var runner = new EarlyExit(_network, compaction);
@@ -52,7 +52,7 @@ internal sealed class InferBench : IDisposable
         });
     }
 
-    /// <summary>Multiply-adds of a sample on average, in those of the whole network.</summary>
+    /// <summary>Mean MACs per sample, relative to the whole network.</summary>
     public double MacShare(IReadOnlyList<double> shares) => shares.Zip(Macs, (share, macs) => share * macs).Sum() / Macs[^1];
 
     public void Dispose()
@@ -62,7 +62,7 @@ internal sealed class InferBench : IDisposable
         _scope.Dispose();
     }
 
-    /// <summary>Seconds until the answers are there.</summary>
+    /// <summary>Seconds until the predictions are available.</summary>
     private static double Finish(Stopwatch clock, Tensor logits)
     {
         _ = logits.sum().item<float>(); // waits for the device

@@ -5,23 +5,23 @@ using Imta.MetaWeight.Experiments.Runs;
 namespace Imta.MetaWeight.Experiments.Benchmarks;
 
 /// <summary>
-/// The most memory that a process had while it made steps of one kind: resident in the host, or on a CUDA device taken from it, for libtorch
-/// gives none back.
+/// The peak memory of a process while it ran steps of one kind: resident host memory, or memory allocated on a CUDA device, because libtorch
+/// returns none.
 /// </summary>
-/// <param name="PeakMib">In all, in MiB.</param>
-/// <param name="BaselineMib">Of that, before there was a network: the runtime, libtorch and a batch.</param>
+/// <param name="PeakMib">Total, in MiB.</param>
+/// <param name="BaselineMib">Of that, before the network was created: the runtime, libtorch and a batch.</param>
 internal sealed record PeakMemory(double PeakMib, double BaselineMib)
 {
     private const int Steps = 3;
 
-    /// <summary>What the steps took, in MiB.</summary>
+    /// <summary>The memory of the steps, in MiB.</summary>
     public double AboveMib => PeakMib - BaselineMib;
 
-    /// <summary>Of this process, which must not have made steps before.</summary>
-    /// <param name="bench">Makes the steps.</param>
-    /// <param name="kind">Which.</param>
-    /// <param name="freeAtStart">Bytes that the device had left before this process used it; null: the host's memory is meant.</param>
-    /// <exception cref="UsageException">The device does not tell what it has left.</exception>
+    /// <summary>Measures this process, which must not have run steps before.</summary>
+    /// <param name="bench">Runs the steps.</param>
+    /// <param name="kind">The kind of step.</param>
+    /// <param name="freeAtStart">Free bytes of the device before this process used it; null: measure host memory.</param>
+    /// <exception cref="UsageException">The device does not report its free memory.</exception>
     public static PeakMemory OfThisProcess(StepBench bench, StepKind kind, long? freeAtStart)
     {
         double Peak() => freeAtStart is { } free ? (free - FreeOnDevice()) / (double)ByteSize.Mib : EnvironmentReport.PeakMemoryMib();
@@ -35,14 +35,14 @@ internal sealed record PeakMemory(double PeakMib, double BaselineMib)
         return new PeakMemory(Peak(), baseline);
     }
 
-    /// <summary>Bytes that the first CUDA device has left, other programs' being none of ours.</summary>
-    /// <exception cref="UsageException">It does not tell.</exception>
-    public static long FreeOnDevice() => CudaDevices.FreeMemory(0) ?? throw new UsageException("nvidia-smi does not say what memory the device has left; leave that out by --no-memory");
+    /// <summary>Free bytes of the first CUDA device, regardless of other programs.</summary>
+    /// <exception cref="UsageException">It does not report it.</exception>
+    public static long FreeOnDevice() => CudaDevices.FreeMemory(0) ?? throw new UsageException("nvidia-smi does not report the device's free memory; skip this with --no-memory");
 
-    /// <summary>Of a fresh process: this program's command line with more arguments, which make it print a <see cref="PeakMemory"/>.</summary>
-    /// <param name="arguments">The further arguments.</param>
-    /// <param name="format">Of what it prints.</param>
-    /// <exception cref="IOException">It did not end well.</exception>
+    /// <summary>Measures a fresh process: this program's command line with additional arguments that make it print a <see cref="PeakMemory"/>.</summary>
+    /// <param name="arguments">The additional arguments.</param>
+    /// <param name="format">The format of its output.</param>
+    /// <exception cref="IOException">It failed.</exception>
     public static PeakMemory OfChild(IEnumerable<string> arguments, JsonSerializerOptions format)
     {
         ProcessStartInfo start = OwnProgram.With([.. Environment.GetCommandLineArgs()[1..], .. arguments]);
@@ -53,6 +53,6 @@ internal sealed record PeakMemory(double PeakMib, double BaselineMib)
         child.WaitForExit();
         return child.ExitCode == 0
             ? JsonSerializer.Deserialize<PeakMemory>(output, format)!
-            : throw new IOException($"the process whose memory is measured ended with exit code {child.ExitCode}: {error.Result.Trim()}");
+            : throw new IOException($"the process whose memory was measured exited with code {child.ExitCode}: {error.Result.Trim()}");
     }
 }

@@ -4,12 +4,12 @@ using Imta.MetaWeight.Meta.Gradients;
 namespace Imta.MetaWeight.Experiments.Benchmarks;
 
 /// <summary>
-/// Listens to the phases of steps on this thread. Time counts for the innermost phase that is open, so that the sums of all phases, and
-/// of what lies in none, are the whole time.
+/// Listens to the phases of steps on this thread. Time is attributed to the innermost open phase, so that the sums of all phases, and
+/// of the time outside any phase, add up to the total time.
 /// </summary>
 internal sealed class PhaseTimes
 {
-    /// <summary>What lies in no phase.</summary>
+    /// <summary>Time outside any phase.</summary>
     public const string Other = "other";
 
     private readonly TimeProvider _clock;
@@ -18,11 +18,11 @@ internal sealed class PhaseTimes
     private readonly OrderedDictionary<string, TimeSpan> _self = [];
     private long _last;
 
-    /// <param name="clock">Tells the time.</param>
-    /// <param name="wait">Waits for the device, so that its work counts for the phase that asked for it.</param>
+    /// <param name="clock">The clock.</param>
+    /// <param name="wait">Waits for the device, so that its work is attributed to the phase that issued it.</param>
     public PhaseTimes(TimeProvider clock, Action wait) => (_clock, _wait) = (clock, wait);
 
-    /// <summary>The share of each phase in the time, in the order in which they first ended; <see cref="Other"/> comes last.</summary>
+    /// <summary>The share of each phase in the total time, in the order in which they first ended; <see cref="Other"/> comes last.</summary>
     public IReadOnlyDictionary<string, double> Shares
     {
         get
@@ -32,7 +32,7 @@ internal sealed class PhaseTimes
         }
     }
 
-    /// <summary>Adds what happens on this thread while <paramref name="work"/> runs.</summary>
+    /// <summary>Measures the phases on this thread while <paramref name="work"/> runs.</summary>
     public void During(Action work)
     {
         int thread = Environment.CurrentManagedThreadId;
@@ -63,7 +63,7 @@ internal sealed class PhaseTimes
         }
     }
 
-    /// <summary>Gives the time since the last change to the innermost open phase.</summary>
+    /// <summary>Attributes the time since the last change to the innermost open phase.</summary>
     private void Count()
     {
         _wait();

@@ -6,7 +6,7 @@ using Imta.MetaWeight.Experiments.Data.Pictures;
 
 namespace Imta.MetaWeight.Experiments.Benchmarks;
 
-/// <summary>The way from JPEG files to crops of 224 × 224, by one thread, and <c>djpeg</c>, libjpeg's own program, on the same files.</summary>
+/// <summary>The pipeline from JPEG files to 224 × 224 crops, single-threaded, and <c>djpeg</c>, libjpeg's own program, on the same files.</summary>
 internal sealed class PictureBench : IDisposable
 {
     private const int Count = 96;
@@ -16,25 +16,25 @@ internal sealed class PictureBench : IDisposable
 
     private readonly string[] _files;
     private readonly long _seed;
-    private readonly string? _made; // a folder of our own
+    private readonly string? _made; // a temporary folder
     private int _epoch;
 
     private PictureBench(string[] files, long seed, string? made) => (_files, _seed, _made) = (files, seed, made);
 
-    /// <summary>How many pictures are decoded each time.</summary>
+    /// <summary>The number of images decoded per repetition.</summary>
     public int Pictures => _files.Length;
 
-    /// <summary>On some of the training pictures of ImageNet's folders, evenly over the classes.</summary>
-    /// <exception cref="UsageException">The folder is no ImageNet.</exception>
+    /// <summary>Measures on a sample of ImageNet's training images, evenly spread over the classes.</summary>
+    /// <exception cref="UsageException">The folder does not contain ImageNet.</exception>
     public static PictureBench Of(string folder, long seed)
     {
         ImageFolder train = ImageNetFolders.Read(folder).Train;
         int count = Math.Min(Count, train.Files.Count);
         string[] files = [.. Enumerable.Range(0, count).Select(k => Path.Combine(train.Root, train.Files[(int)((long)k * train.Files.Count / count)])).Where(IsJpeg)];
-        return files.Length > 0 ? new PictureBench(files, seed, null) : throw new UsageException($"{train.Root} has no JPEG files, which djpeg reads");
+        return files.Length > 0 ? new PictureBench(files, seed, null) : throw new UsageException($"{train.Root} has no JPEG files for djpeg to read");
     }
 
-    /// <summary>On pictures of smoothed noise that <c>cjpeg</c> makes, of ImageNet's usual size.</summary>
+    /// <summary>Measures on smoothed-noise images made by <c>cjpeg</c>, of ImageNet's typical size.</summary>
     /// <exception cref="UsageException">There is no <c>cjpeg</c>.</exception>
     public static PictureBench OfNoise(long seed)
     {
@@ -59,7 +59,7 @@ internal sealed class PictureBench : IDisposable
         }
     }
 
-    /// <summary>Seconds of a picture: read, decoded, cropped, resized, flipped.</summary>
+    /// <summary>Seconds per image: read, decode, crop, resize, flip.</summary>
     public Contender Decoded() => new("decoded", () =>
     {
         using DisposeScope scope = NewDisposeScope();
@@ -75,7 +75,7 @@ internal sealed class PictureBench : IDisposable
         return clock.Elapsed.TotalSeconds / _files.Length;
     });
 
-    /// <summary>Seconds of a picture: read and decoded by a process of its own, as the program works.</summary>
+    /// <summary>Seconds per image: read and decoded by a <c>djpeg</c> process.</summary>
     /// <exception cref="UsageException">There is no <c>djpeg</c>.</exception>
     public Contender Djpeg() => new("djpeg", () =>
     {
@@ -94,7 +94,7 @@ internal sealed class PictureBench : IDisposable
 
     private static bool IsJpeg(string file) => PictureInspection.Of(file).Head is { } head && !head.Traits.HasFlag(PictureTraits.Png);
 
-    /// <summary>A picture in netpbm's format: noise of 16 × 12 places, enlarged, with a little noise of each pixel.</summary>
+    /// <summary>An image in netpbm format: upsampled 16 × 12 noise plus a little per-pixel noise.</summary>
     private static byte[] Noise(Generator random)
     {
         using DisposeScope scope = NewDisposeScope();
@@ -121,5 +121,5 @@ internal sealed class PictureBench : IDisposable
         }
     }
 
-    private static UsageException Missing(string why) => new($"djpeg and cjpeg, which bench data --imagenet compares with, do not run ({why}); install them (Debian: apt-get install libjpeg-turbo-progs)");
+    private static UsageException Missing(string why) => new($"cannot run djpeg and cjpeg, which bench data --imagenet needs ({why}); install them (Debian: apt-get install libjpeg-turbo-progs)");
 }

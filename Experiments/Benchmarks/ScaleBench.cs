@@ -5,13 +5,13 @@ using Imta.MetaWeight.Experiments.Training.Distributed;
 namespace Imta.MetaWeight.Experiments.Benchmarks;
 
 /// <summary>
-/// Steps of a whole batch: by one process with a thread for each of several, and by those with a thread each. All processes go through the
-/// same measurements; the first one tells the time.
+/// Steps on a whole batch: in one process with as many threads as there are processes, and in all processes with one thread each. All processes go through the
+/// same measurements; rank 0 takes the time.
 /// </summary>
 internal sealed class ScaleBench : IDisposable
 {
     private readonly Replicas _replicas;
-    private readonly StepBench? _one; // in the first process
+    private readonly StepBench? _one; // in rank 0
     private readonly StepBench _all;
 
     public ScaleBench(Settings settings, Replicas replicas)
@@ -21,10 +21,10 @@ internal sealed class ScaleBench : IDisposable
         _all = new StepBench(settings, CPU, replicas);
     }
 
-    /// <summary>Bytes that each process hands over to be summed in the last step of several.</summary>
+    /// <summary>Bytes that each process all-reduced in the last multi-process step.</summary>
     public long BytesOfStep { get; private set; }
 
-    /// <summary>The step by one process, which the others wait for.</summary>
+    /// <summary>The single-process step, which the other processes wait for.</summary>
     public Contender ByOne(StepKind kind)
     {
         Contender? step = _one?.WholeBatch(kind);
@@ -35,14 +35,14 @@ internal sealed class ScaleBench : IDisposable
         });
     }
 
-    /// <summary>The step by all of them.</summary>
+    /// <summary>The multi-process step.</summary>
     public Contender ByAll(StepKind kind)
     {
         Contender step = _all.WholeBatch(kind);
         return new Contender(kind.Name, () =>
         {
             set_num_threads(1);
-            _replicas.Agree(stop: false); // all have come
+            _replicas.Agree(stop: false); // barrier
             long before = _replicas.BytesSummed;
             double seconds = step.Measure();
             BytesOfStep = _replicas.BytesSummed - before;
@@ -50,13 +50,13 @@ internal sealed class ScaleBench : IDisposable
         });
     }
 
-    /// <summary>Replacing a tensor of float32 by its sum over all of them.</summary>
-    /// <param name="bytes">Its size.</param>
+    /// <summary>All-reduces a float32 tensor.</summary>
+    /// <param name="bytes">The tensor's size.</param>
     public Contender Exchange(long bytes) => new("exchange", () =>
     {
         using DisposeScope scope = NewDisposeScope();
         Tensor tensor = ones([bytes / sizeof(float)]);
-        _replicas.Agree(stop: false); // all have come
+        _replicas.Agree(stop: false); // barrier
         long start = Stopwatch.GetTimestamp();
         _replicas.Sum(tensor);
         return Stopwatch.GetElapsedTime(start).TotalSeconds;

@@ -2,14 +2,14 @@ using MathNet.Numerics.Statistics;
 
 namespace Imta.MetaWeight.Experiments.Benchmarks;
 
-/// <summary>One of the things that are measured in turns.</summary>
-/// <param name="Name">What it is.</param>
-/// <param name="Measure">Does it once and returns its seconds.</param>
+/// <summary>One of the cases measured in an interleaved benchmark.</summary>
+/// <param name="Name">The name of the case.</param>
+/// <param name="Measure">Runs it once and returns the seconds.</param>
 internal sealed record Contender(string Name, Func<double> Measure);
 
-/// <summary>The times of one contender.</summary>
-/// <param name="Name">What it is.</param>
-/// <param name="Seconds">One time a round.</param>
+/// <summary>The times of one case.</summary>
+/// <param name="Name">The name of the case.</param>
+/// <param name="Seconds">One time per round.</param>
 internal sealed record Series(string Name, IReadOnlyList<double> Seconds)
 {
     public double Median => Seconds.Median();
@@ -18,13 +18,13 @@ internal sealed record Series(string Name, IReadOnlyList<double> Seconds)
 
     public double Max => Seconds.Max();
 
-    /// <summary>How many times as long as <paramref name="other"/> it takes: the median over rounds, in each of which both met the same mood of the machine.</summary>
+    /// <summary>The time relative to <paramref name="other"/>: the median of the per-round ratios, so that machine noise affects both alike.</summary>
     public double Over(Series other) => Seconds.Zip(other.Seconds, (own, others) => own / others).Median();
 
-    /// <summary>Runs all contenders in turns, so that the machine's moods reach all of them alike; a first round does not count.</summary>
-    /// <param name="contenders">What to measure.</param>
-    /// <param name="rounds">Times of each.</param>
-    /// <param name="progress">Told after each round that counts.</param>
+    /// <summary>Interleaves all cases, so that machine noise affects them alike; a first warm-up round does not count.</summary>
+    /// <param name="contenders">The cases to measure.</param>
+    /// <param name="rounds">The number of rounds.</param>
+    /// <param name="progress">Called after each round that counts.</param>
     public static Series[] Alternate(IReadOnlyList<Contender> contenders, int rounds, Action<int> progress)
     {
         var seconds = contenders.Select(_ => new List<double>()).ToArray();

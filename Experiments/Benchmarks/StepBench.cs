@@ -8,7 +8,7 @@ using Imta.MetaWeight.Meta.Gradients;
 
 namespace Imta.MetaWeight.Experiments.Benchmarks;
 
-/// <summary>Training steps on random images, plain or with learned weights; times are of one half batch, unless they say otherwise.</summary>
+/// <summary>Training steps on random images, plain or with learned weights; times are per half batch unless stated otherwise.</summary>
 internal sealed class StepBench : IDisposable
 {
     private const int Parts = 2;
@@ -17,7 +17,7 @@ internal sealed class StepBench : IDisposable
     private readonly Settings _settings;
     private readonly Device _device;
     private readonly Replicas _replicas;
-    private readonly LabelledImages _batch; // of several processes: this one's share
+    private readonly LabelledImages _batch; // with several processes: this one's shard
     private readonly List<RunModel> _models = [];
 
     public StepBench(Settings settings, Device device, Replicas? replicas = null)
@@ -31,7 +31,7 @@ internal sealed class StepBench : IDisposable
             randint(shape.Classes, [settings.Train.Batch], int64, generator: random).index_select(0, own).to(device));
     }
 
-    /// <summary>What a time depends on, by the names of <c>bench/README.md</c>.</summary>
+    /// <summary>The parameters that a time depends on, with the names in <c>bench/README.md</c>.</summary>
     public IReadOnlyDictionary<string, int> Measures => new Dictionary<string, int>
     {
         ["half_batch"] = HalfBatch,
@@ -40,10 +40,10 @@ internal sealed class StepBench : IDisposable
         ["threads"] = get_num_threads(),
     };
 
-    /// <summary>Images that a part trains on.</summary>
+    /// <summary>Images per half batch.</summary>
     public int HalfBatch => _settings.Train.Batch / Parts;
 
-    /// <summary>Waits until the device has done what it was given.</summary>
+    /// <summary>Synchronises with the device.</summary>
     public void Wait()
     {
         if (_device.type == DeviceType.CUDA)
@@ -52,7 +52,7 @@ internal sealed class StepBench : IDisposable
         }
     }
 
-    /// <summary>Builds what makes steps of a kind. With learned weights a time is half of a whole batch's, which has two parts.</summary>
+    /// <summary>Builds a runner for steps of one kind. With learned weights, the time is half that of a batch, which has two halves.</summary>
     public Contender Contender(StepKind kind)
     {
         RunModel model = Model(_settings with { Meta = kind.Meta });
@@ -60,7 +60,7 @@ internal sealed class StepBench : IDisposable
         return new Contender(kind.Name, () => Time(model, batch) / kind.Parts);
     }
 
-    /// <summary>Builds what makes steps of a kind of a whole batch, which several processes share.</summary>
+    /// <summary>Builds a runner for steps of one kind on a whole batch, shared by several processes.</summary>
     public Contender WholeBatch(StepKind kind)
     {
         RunModel model = Model(_settings with { Meta = kind.Meta });

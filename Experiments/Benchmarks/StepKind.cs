@@ -5,21 +5,21 @@ using Imta.MetaWeight.Meta.Weighting;
 namespace Imta.MetaWeight.Experiments.Benchmarks;
 
 /// <summary>A kind of training step.</summary>
-/// <param name="Name">What tables call it.</param>
-/// <param name="Meta">How it learns weights, or that it does not.</param>
+/// <param name="Name">Its name in tables.</param>
+/// <param name="Meta">How it learns weights, if it does.</param>
 internal sealed record StepKind(string Name, MetaOptions Meta)
 {
-    /// <summary>Parts of a batch: a step without weights is compared on half a batch.</summary>
+    /// <summary>Half batches per step: a step without weights is timed on half a batch.</summary>
     public int Parts => Meta.Enabled ? 2 : 1;
 
-    /// <summary>Without weights.</summary>
+    /// <summary>Without sample weights.</summary>
     public static StepKind Plain(MetaOptions meta) => new("plain", meta with { Enabled = false, Gradient = MetaGradientMethod.Forward });
 
-    /// <summary>With learned weights.</summary>
+    /// <summary>With learned sample weights.</summary>
     public static StepKind Weighted(MetaOptions meta, MetaGradientMethod method)
         => new(SettingsSchema.YamlName(method.ToString()), meta with { Enabled = true, Weights = WeightRule.Predicted, Interval = 1, Gradient = method });
 
-    /// <summary>All that are compared: without weights, by ordinary autograd too, and with weights by each method; forward in both ways to use memory.</summary>
+    /// <summary>All kinds compared: without weights, also with plain autograd, and with weights by each method; forward mode in both memory modes.</summary>
     public static StepKind[] All(MetaOptions meta, IReadOnlyList<MetaGradientMethod> methods)
     {
         StepKind plain = Plain(meta);

@@ -5,7 +5,7 @@ using Imta.MetaWeight.Experiments.Evaluation;
 
 namespace Imta.MetaWeight.Experiments.Benchmarks;
 
-/// <summary>Thresholds for 39 budgets from random logits, and what samples do under them: all at once, and in loops over samples.</summary>
+/// <summary>Thresholds for 39 budgets from random logits, and the resulting exits: vectorised over all budgets, and in per-sample loops.</summary>
 /// <remarks>Shapes: <c>N</c> samples, <c>K</c> exits, <c>C</c> classes.</remarks>
 internal sealed class SweepBench : IDisposable
 {
@@ -36,8 +36,8 @@ internal sealed class SweepBench : IDisposable
         return BudgetedInference.Apply(confidence, correct, BudgetedInference.Thresholds(confidence, _quotas));
     }));
 
-    /// <summary>A loop over samples that reads a tensor's element at a time, as the published code does.</summary>
-    public Contender TensorLoop() => new("loop over samples of tensors", () => Timed("tensors", () =>
+    /// <summary>A loop over samples that reads one tensor element at a time, as the published code does.</summary>
+    public Contender TensorLoop() => new("loop over tensor elements", () => Timed("tensors", () =>
     {
         (Tensor confidence, Tensor answers) = _logits.softmax(2).max(2); // [N, K]
         return Loop(
@@ -45,8 +45,8 @@ internal sealed class SweepBench : IDisposable
             (i, k) => Element(answers, i, k).item<long>() == _labels.select(0, i).item<long>());
     }));
 
-    /// <summary>The same loop over plain arrays.</summary>
-    public Contender ArrayLoop() => new("loop over samples of arrays", () => Timed("arrays", () =>
+    /// <summary>The same loop on plain arrays.</summary>
+    public Contender ArrayLoop() => new("loop over array elements", () => Timed("arrays", () =>
     {
         (Tensor confidence, Tensor answers) = _logits.softmax(2).max(2); // [N, K]
         float[] sure = confidence.ToArray<float>();
@@ -54,7 +54,7 @@ internal sealed class SweepBench : IDisposable
         return Loop((i, k) => sure[(i * Exits) + k], (i, k) => right[(i * Exits) + k]);
     }));
 
-    /// <summary>Whether all that was measured found the same.</summary>
+    /// <summary>Whether all variants computed the same result.</summary>
     public bool Agree => _outcomes.Values.Select(outcomes => string.Join(' ', outcomes.SelectMany(outcome => outcome.Leaving.Concat(outcome.Correct)))).Distinct().Count() == 1;
 
     public void Dispose() => _scope.Dispose();
@@ -69,7 +69,7 @@ internal sealed class SweepBench : IDisposable
         return clock.Elapsed.TotalSeconds;
     }
 
-    /// <summary>One budget after another, one sample after another.</summary>
+    /// <summary>Loops over budgets and samples.</summary>
     private BudgetedOutcome[] Loop(Func<int, int, float> confidence, Func<int, int, bool> right) => Array.ConvertAll(_quotas, quotas =>
     {
         var thresholds = new float[Exits];

@@ -5,7 +5,7 @@ using System.Text.Json;
 namespace Imta.MetaWeight.Experiments.Benchmarks;
 
 /// <summary>
-/// Another program that does the same steps on demand (<c>bench/pytorch_step.py --serve</c>): it says <c>ready</c> and what it measures,
+/// A reference program that runs the same steps on request (<c>bench/pytorch_step.py --serve</c>): it prints <c>ready</c> and what it measures,
 /// <c>{"half_batch": …, "classes": …, …}</c>, then answers each line <c>meta</c> or <c>plain</c> with <c>{"what": …, "seconds": …}</c>.
 /// </summary>
 internal sealed class Yardstick : IDisposable
@@ -16,9 +16,9 @@ internal sealed class Yardstick : IDisposable
 
     private Yardstick(Process process) => _process = process;
 
-    /// <summary>Starts a command line by the shell and waits until it is ready.</summary>
+    /// <summary>Starts a command in a shell and waits until it is ready.</summary>
     /// <param name="command">The command line.</param>
-    /// <param name="wanted">What both have to agree on: half batch, classes, exits, threads.</param>
+    /// <param name="wanted">The parameters that must match: half batch, classes, exits, threads.</param>
     /// <exception cref="UsageException">It cannot be started, ends before it is ready, or measures something else.</exception>
     public static Yardstick Start(string command, IReadOnlyDictionary<string, int> wanted)
     {
@@ -41,7 +41,7 @@ internal sealed class Yardstick : IDisposable
         }
     }
 
-    /// <summary>What is wrong with the program's first line; null: nothing.</summary>
+    /// <summary>The problem with the program's first line; null if none.</summary>
     private string? Disagreement(IReadOnlyDictionary<string, int> wanted)
     {
         const string Ready = "ready ";
@@ -50,23 +50,23 @@ internal sealed class Yardstick : IDisposable
             string line = _process.StandardOutput.ReadLine() ?? "";
             if (!line.StartsWith(Ready, StringComparison.Ordinal))
             {
-                return "it did not say 'ready'; bench/README.md says what such a program does";
+                return "it did not print 'ready'; bench/README.md describes the protocol";
             }
 
             JsonElement given = JsonDocument.Parse(line[Ready.Length..]).RootElement;
             return wanted.Where(entry => given.GetProperty(entry.Key).GetInt32() != entry.Value)
-                .Select(entry => $"its {entry.Key} is {given.GetProperty(entry.Key)}, and here it is {entry.Value}: measure like with like")
+                .Select(entry => $"its {entry.Key} is {given.GetProperty(entry.Key)}, but here it is {entry.Value}: both must be equal")
                 .FirstOrDefault();
         }
         catch (Exception e) when (e is JsonException or KeyNotFoundException or InvalidOperationException or FormatException)
         {
-            return $"it did not say what it measures ({e.Message}); bench/README.md says what such a program does";
+            return $"it did not report what it measures ({e.Message}); bench/README.md describes the protocol";
         }
     }
 
-    /// <summary>The seconds of one step.</summary>
+    /// <summary>Measures the seconds of one step.</summary>
     /// <param name="what"><c>meta</c> or <c>plain</c>.</param>
-    /// <exception cref="UsageException">The program ended, or answered something else.</exception>
+    /// <exception cref="UsageException">The program ended or gave an unexpected response.</exception>
     public double Measure(string what)
     {
         try
@@ -74,11 +74,11 @@ internal sealed class Yardstick : IDisposable
             _process.StandardInput.WriteLine(what);
             _process.StandardInput.Flush();
             double seconds = JsonDocument.Parse(_process.StandardOutput.ReadLine() ?? "").RootElement.GetProperty("seconds").GetDouble();
-            return double.IsFinite(seconds) ? seconds : throw new FormatException($"{seconds} is no time");
+            return double.IsFinite(seconds) ? seconds : throw new FormatException($"{seconds} is not a duration");
         }
         catch (Exception e) when (e is IOException or JsonException or KeyNotFoundException or InvalidOperationException or FormatException)
         {
-            throw new UsageException($"the program of --against did not answer '{what}' with its seconds ({e.Message})", e);
+            throw new UsageException($"the --against program did not answer '{what}' with a time in seconds ({e.Message})", e);
         }
     }
 

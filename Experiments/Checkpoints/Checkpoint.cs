@@ -17,15 +17,15 @@ namespace Imta.MetaWeight.Experiments.Checkpoints;
 internal static class Checkpoint
 {
     private const long Format = 6;
-    private const long OldestFormat = 2; // 5 and earlier know fewer settings and tables
+    private const long OldestFormat = 2; // formats up to 5 have fewer settings and tables
 
-    /// <param name="path">Where.</param>
-    /// <param name="settings">The run's.</param>
-    /// <param name="phase">Its present phase.</param>
+    /// <param name="path">The file to write.</param>
+    /// <param name="settings">The run's settings.</param>
+    /// <param name="phase">Its current phase.</param>
     /// <param name="state">Of what the phase trains.</param>
-    /// <param name="epochs">Epochs of the run that are done.</param>
+    /// <param name="epochs">Completed epochs of the run.</param>
     /// <param name="progress">What there is of the epoch after these; null: it has not begun.</param>
-    /// <param name="previous">Where the file goes that was there; null: it is not kept.</param>
+    /// <param name="previous">The backup path for the replaced file; null: it is not kept.</param>
     public static void Write(
         string path, Settings settings, TrainingPhase phase, StateTree state, int epochs, StateTree? progress = null, string? previous = null)
     {
@@ -47,8 +47,8 @@ internal static class Checkpoint
         TorchFileWriter.Write(path, content, previous);
     }
 
-    /// <summary>Reads a checkpoint's content; its tensors belong to the open dispose scope.</summary>
-    /// <exception cref="UsageException">It is damaged, or of another format.</exception>
+    /// <summary>Reads a checkpoint; its tensors belong to the enclosing dispose scope.</summary>
+    /// <exception cref="UsageException">It is damaged or of an unsupported format.</exception>
     public static Content Read(string path)
     {
         try
@@ -57,12 +57,12 @@ internal static class Checkpoint
             TorchDictionary content = TorchFileReader.Read(path);
             if (content.Find<TorchInteger>("format") is not TorchInteger(var format))
             {
-                throw new UsageException($"{path} is no checkpoint of imta train; make one of it: imta convert {path} NAME.pt --config CONFIG.yaml");
+                throw new UsageException($"{path} is not a checkpoint of imta train; convert it: imta convert {path} NAME.pt --config CONFIG.yaml");
             }
 
             if (format is < OldestFormat or > Format)
             {
-                throw new UsageException($"{path} is of checkpoint format {format}; this version reads formats {OldestFormat} to {Format}");
+                throw new UsageException($"{path} has checkpoint format {format}; this version reads formats {OldestFormat} to {Format}");
             }
 
             Settings settings = SettingsLoader.Parse(content.Text("config"), path);
@@ -73,13 +73,13 @@ internal static class Checkpoint
         }
         catch (Exception e) when (e is InvalidDataException or OverflowException or IOException or UnauthorizedAccessException)
         {
-            throw new UsageException($"{Unreadable(path, e)}; take another of the run's checkpoints, or start the run anew", e);
+            throw new UsageException($"{Unreadable(path, e)}; use another checkpoint of the run, or restart the run", e);
         }
     }
 
-    /// <summary>The checkpoint that a run goes on from: its latest, or where that is damaged, the one before.</summary>
-    /// <param name="folder">The run's.</param>
-    /// <param name="warn">Told that it is the one before, and why.</param>
+    /// <summary>The checkpoint to resume from: the latest one, or the previous one if that is damaged.</summary>
+    /// <param name="folder">The run's folder.</param>
+    /// <param name="warn">Receives a warning if the previous one is used, and why.</param>
     /// <exception cref="UsageException">Neither can be read.</exception>
     public static (string File, Content Content) Latest(RunFolder folder, Action<string> warn)
     {
@@ -90,7 +90,7 @@ internal static class Checkpoint
         catch (UsageException e) when (e.InnerException is { } cause && File.Exists(folder.PreviousCheckpoint))
         {
             Content content = Read(folder.PreviousCheckpoint);
-            warn($"{Unreadable(folder.LatestCheckpoint, cause)}; going on from {folder.PreviousCheckpoint}, the checkpoint before");
+            warn($"{Unreadable(folder.LatestCheckpoint, cause)}; resuming from {folder.PreviousCheckpoint}, the previous checkpoint");
             if (File.Exists(folder.LatestCheckpoint))
             {
                 // In its place, the next one would push out the good one.
@@ -101,14 +101,14 @@ internal static class Checkpoint
         }
     }
 
-    /// <summary>A file that was torn may have its length and not its content, and zip archives are read without a look at their sums.</summary>
-    /// <exception cref="InvalidDataException">An entry is not what was written.</exception>
+    /// <summary>A partially written file may have the right length but wrong content, and ZipArchive does not verify checksums.</summary>
+    /// <exception cref="InvalidDataException">An entry fails its checksum.</exception>
     private static void CheckSums(string path)
     {
         using ZipArchive archive = ZipFile.OpenRead(path);
         if (archive.Entries.Aggregate((Int128)0, (sum, entry) => sum + entry.Length) > new FileInfo(path).Length)
         {
-            throw new InvalidDataException("its parts are longer than the file, and checkpoints are not compressed");
+            throw new InvalidDataException("its entries are longer than the file, although checkpoints are not compressed");
         }
 
         foreach (ZipArchiveEntry entry in archive.Entries)
@@ -118,37 +118,37 @@ internal static class Checkpoint
             sum.Append(stream);
             if (sum.GetCurrentHashAsUInt32() != entry.Crc32)
             {
-                throw new InvalidDataException($"its part {entry.FullName} is damaged");
+                throw new InvalidDataException($"its entry {entry.FullName} is damaged");
             }
         }
     }
 
-    private static string Unreadable(string path, Exception cause) => $"{path} is no checkpoint that can be read ({cause.Message.TrimEnd('.')})";
+    private static string Unreadable(string path, Exception cause) => $"{path} is not a readable checkpoint ({cause.Message.TrimEnd('.')})";
 
-    /// <summary>What a checkpoint holds.</summary>
+    /// <summary>The content of a checkpoint.</summary>
     /// <param name="Settings">The run's configuration.</param>
-    /// <param name="Epochs">Epochs done.</param>
+    /// <param name="Epochs">Completed epochs.</param>
     /// <param name="Phase">The phase of the last of them: 1 or 2.</param>
     /// <param name="Progress">The epoch after those that are done; null: it has not begun.</param>
     /// <param name="State">Of what was trained.</param>
     /// <param name="IsPresentFormat">
-    /// Whether a run can go on from it: tables and configurations of an earlier format lack what this version writes.
+    /// Whether a run can be resumed from it: tables and configurations of earlier formats lack what this version writes.
     /// </param>
     internal sealed record Content(Settings Settings, int Epochs, int Phase, StateTree? Progress, StateTree State, bool IsPresentFormat)
     {
-        /// <summary>A line on a network that is inside an epoch; null: the epoch is done.</summary>
-        public string? InsideEpoch => Progress is null ? null : FormattableString.Invariant($"is from inside epoch {Epochs + 1}");
+        /// <summary>A note that the network was saved mid-epoch; null at the end of an epoch.</summary>
+        public string? InsideEpoch => Progress is null ? null : FormattableString.Invariant($"was saved within epoch {Epochs + 1}");
 
         /// <summary>Copies the state into what was built from the same configuration.</summary>
-        /// <exception cref="UsageException">A part is missing or does not fit.</exception>
+        /// <exception cref="UsageException">An entry is missing or does not fit.</exception>
         public void Restore(IStateful model, string path) => Guarded(path, () => model.LoadState(State));
 
-        /// <summary>Copies the backbone's state alone.</summary>
+        /// <summary>Copies only the backbone's state.</summary>
         /// <exception cref="UsageException">It is missing or does not fit.</exception>
         public void Restore(MultiExitNetwork network, string path)
             => Guarded(path, () => network.LoadState(State.Group(ForeignFile.Backbone).Tensors));
 
-        /// <summary>Gives up all tensors but those of <see cref="Progress"/>: a model has its own by now.</summary>
+        /// <summary>Disposes all tensors except those of <see cref="Progress"/>, once copied into a model.</summary>
         public void ReleaseState()
         {
             foreach ((_, Tensor tensor) in State.AllTensors)
@@ -167,7 +167,7 @@ internal static class Checkpoint
             {
                 string why = e.Message.ReplaceLineEndings(" ").TrimEnd('.');
                 throw new UsageException(
-                    $"{path} does not hold the state of this run's networks ({why}); start the run anew, or restore the file", e);
+                    $"{path} does not hold the state of this run's networks ({why}); restart the run, or restore the file", e);
             }
         }
     }

@@ -5,16 +5,16 @@ using Imta.MetaWeight.Experiments.Configuration;
 namespace Imta.MetaWeight.Experiments.Checkpoints;
 
 /// <summary>
-/// A network as other programs keep it: a published checkpoint, a state dictionary or a safetensors file. It does not say which network it
-/// is: that takes a configuration.
+/// A network saved by another program: a published checkpoint, a state dict or a safetensors file. It does not say which architecture it
+/// is: that requires a configuration.
 /// </summary>
 /// <param name="File">The file.</param>
-/// <param name="Kind">What it is, for messages.</param>
-/// <param name="Tensors">The backbone's state by name; the WPN's with <see cref="WeightingPrefix"/>.</param>
-/// <param name="Epochs">Epochs done, as the file says; 0: unknown.</param>
-/// <param name="Facts">What else a published checkpoint says in single values: <c>arch</c>, <c>best_prec1</c>, …</param>
-/// <param name="Optimiser">The backbone's, as <c>torch.optim.SGD</c> has its state; null: unknown.</param>
-/// <param name="WeightingOptimiser">The WPN's, as <c>torch.optim.Adam</c> has its state; null: unknown.</param>
+/// <param name="Kind">The kind of file, for messages.</param>
+/// <param name="Tensors">The backbone's state by name; that of the WPN with <see cref="WeightingPrefix"/>.</param>
+/// <param name="Epochs">Completed epochs according to the file; 0: unknown.</param>
+/// <param name="Facts">Other scalar values of a published checkpoint: <c>arch</c>, <c>best_prec1</c>, …</param>
+/// <param name="Optimiser">The backbone's optimiser state in the layout of <c>torch.optim.SGD</c>; null: unknown.</param>
+/// <param name="WeightingOptimiser">The WPN's optimiser state in the layout of <c>torch.optim.Adam</c>; null: unknown.</param>
 internal sealed record ForeignCheckpoint(
     string File,
     string Kind,
@@ -24,22 +24,22 @@ internal sealed record ForeignCheckpoint(
     TorchDictionary? Optimiser,
     TorchDictionary? WeightingOptimiser)
 {
-    /// <summary>Stands before the names of the WPN's tensors; in a published checkpoint it is a key of its own.</summary>
+    /// <summary>The prefix of the WPN's tensor names; in a published checkpoint it is a separate key.</summary>
     public const string WeightingPrefix = ForeignFile.Weighting + ".";
 
     /// <summary>The backbone's tensors.</summary>
     public Dictionary<string, Tensor> BackboneTensors => Part(weighting: false);
 
-    /// <summary>How many tensors are the WPN's.</summary>
+    /// <summary>The number of WPN tensors.</summary>
     public int WeightingTensors => Tensors.Count - BackboneTensors.Count;
 
     /// <summary>What a run's model holds.</summary>
-    /// <param name="source">Where it is from.</param>
+    /// <param name="source">Its origin, for messages.</param>
     /// <param name="state">Of the model; the tensors are its own.</param>
     /// <param name="trained">The names of the parameters that the phase trains, in their order.</param>
     /// <param name="phase">The phase that trained it.</param>
-    /// <param name="epochs">Epochs done in this phase; 0: unknown.</param>
-    /// <param name="facts">What a published checkpoint said.</param>
+    /// <param name="epochs">Completed epochs of this phase; 0: unknown.</param>
+    /// <param name="facts">The metadata of a published checkpoint.</param>
     public static ForeignCheckpoint From(
         string source, StateTree state, IReadOnlyList<string> trained, TrainingPhase phase, int epochs, IReadOnlyDictionary<string, TorchValue> facts)
     {
@@ -66,20 +66,20 @@ internal sealed record ForeignCheckpoint(
         return state.Group(ForeignFile.Backbone).Tensors.Select(entry => (entry.Key, entry.Value)).Concat(weighting).ToDictionary();
     }
 
-    /// <summary>The phase of a configuration's run that trained it: in phase II the network is a part of another.</summary>
+    /// <summary>The phase of the configured run that trained it: in phase II the network is wrapped in another one.</summary>
     public TrainingPhase PhaseOf(Settings settings)
         => TrainingPhase.Of(settings, settings.Phase2.Epochs > 0 && Tensors.Keys.Any(name => name.StartsWith("net.", StringComparison.Ordinal)) ? 2 : 1);
 
-    /// <summary>Epochs done of a run whose phase this is.</summary>
+    /// <summary>Completed epochs of the run, given the phase.</summary>
     public int EpochsOf(TrainingPhase phase) => Epochs == 0 ? 0 : phase.EpochsBefore + Epochs;
 
     /// <summary>Copies the backbone's tensors into a network.</summary>
-    /// <returns>How they fit.</returns>
-    /// <exception cref="UsageException">One is missing or of another shape.</exception>
+    /// <returns>How well they fit.</returns>
+    /// <exception cref="UsageException">One is missing or has a different shape.</exception>
     public StateFit Restore(MultiExitNetwork network) => Copy(BackboneTensors, network.state_dict());
 
     /// <summary>Copies all tensors that fit into those of a model; the optimisers' state is another matter.</summary>
-    /// <exception cref="UsageException">One is missing or of another shape.</exception>
+    /// <exception cref="UsageException">One is missing or has a different shape.</exception>
     public void Restore(StateTree model) => Copy(Tensors, TensorsOf(model));
 
     /// <summary>Writes the published layout, which <c>torch.load</c> reads.</summary>
@@ -111,9 +111,9 @@ internal sealed record ForeignCheckpoint(
         var fit = StateFit.Of(to, from);
         if (!fit.Fits)
         {
-            string without = fit.Missing.Any(IsWeighting) ? " (meta.enabled=false where it has no weight-prediction network)" : "";
+            string without = fit.Missing.Any(IsWeighting) ? " (meta.enabled=false if it has no weight-prediction network)" : "";
             throw new UsageException(
-                $"{File}, {Kind}, is not of this configuration's network: {fit.Problem()}; give another --config, or --set keys of it{without}");
+                $"{File}, {Kind}, does not match the configured network: {fit.Problem()}; use another --config, or override its keys with --set{without}");
         }
 
         using IDisposable noGrad = no_grad();

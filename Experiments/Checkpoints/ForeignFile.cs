@@ -3,21 +3,21 @@ using Imta.MetaWeight.Meta.Weighting;
 
 namespace Imta.MetaWeight.Experiments.Checkpoints;
 
-/// <summary>Reads files of networks that other programs wrote; what a file is follows from its content.</summary>
+/// <summary>Reads network files written by other programs; the kind of file is detected from its content.</summary>
 internal static class ForeignFile
 {
     /// <summary>Keys of a published checkpoint.</summary>
     public const string Epoch = "epoch", Backbone = "state_dict", Optimiser = "optimizer",
         Weighting = LearnedWeighting.NetworkKey, WeightingOptimiser = LearnedWeighting.OptimiserKey;
 
-    private const long MostEpochs = 1_000_000; // as in a configuration; what is beyond is unknown
+    private const long MostEpochs = 1_000_000; // the configuration's limit; larger values count as unknown
 
     private static readonly Dictionary<string, TorchValue> Nothing = [];
 
-    /// <summary>What a file holds; null where it is a checkpoint of this program, which <see cref="Checkpoint.Read"/> reads.</summary>
-    /// <param name="file">The file; what it is follows from its content.</param>
-    /// <param name="configured">Whether the user says the configuration.</param>
-    /// <exception cref="UsageException">It cannot be read, or it says its configuration itself.</exception>
+    /// <summary>The content of a file; null if it is a native checkpoint, which <see cref="Checkpoint.Read"/> reads.</summary>
+    /// <param name="file">The file; its kind is detected from its content.</param>
+    /// <param name="configured">Whether the user gives a configuration.</param>
+    /// <exception cref="UsageException">It cannot be read, or it already contains a configuration.</exception>
     public static ForeignCheckpoint? Open(string file, bool configured)
     {
         try
@@ -35,19 +35,19 @@ internal static class ForeignFile
         catch (Exception e) when (e is InvalidDataException or IOException or UnauthorizedAccessException)
         {
             throw new UsageException(
-                $"{file} holds no network that can be read ({e.Message.ReplaceLineEndings(" ").TrimEnd('.')}); "
+                $"{file} does not contain a readable network ({e.Message.ReplaceLineEndings(" ").TrimEnd('.')}); "
                 + "wanted a checkpoint of imta train, a PyTorch checkpoint or state dictionary, or a safetensors file",
                 e);
         }
 
         return configured
-            ? throw new UsageException($"{file} is a checkpoint of imta train, which holds its configuration; leave --config and --set out")
+            ? throw new UsageException($"{file} is a checkpoint of imta train, which contains its configuration; omit --config and --set")
             : null;
     }
 
     private static bool IsSafetensors(string file)
     {
-        // The length of a JSON object in eight bytes, and the object.
+        // The length of a JSON object in eight bytes, then the object.
         Span<byte> start = stackalloc byte[9];
         using FileStream stream = File.OpenRead(file);
         int read = stream.ReadAtLeast(start, start.Length, throwOnEndOfStream: false);
@@ -82,7 +82,7 @@ internal static class ForeignFile
             content.Entries.GetValueOrDefault(WeightingOptimiser) as TorchDictionary);
     }
 
-    /// <summary>The tensors by the network's own names: DataParallel puts <c>module.</c> before those of what it wraps.</summary>
+    /// <summary>The tensors by the network's own names: DataParallel prefixes those of the wrapped module with <c>module.</c>.</summary>
     private static Dictionary<string, Tensor> Named(IEnumerable<KeyValuePair<string, Tensor>> tensors)
     {
         var named = new Dictionary<string, Tensor>();
@@ -91,7 +91,7 @@ internal static class ForeignFile
             string own = string.Join('.', name.Split('.').Where(part => part != "module"));
             if (!named.TryAdd(own, tensor))
             {
-                throw new InvalidDataException($"it has two tensors {Terminal.OneLine(own)}, with module. in the name and without");
+                throw new InvalidDataException($"it has two tensors {Terminal.OneLine(own)}, with and without the prefix module.");
             }
         }
 
@@ -104,7 +104,7 @@ internal static class ForeignFile
         .Where(fact => fact.Value is not null)
         .ToDictionary(fact => fact.Name, fact => fact.Value!);
 
-    // The best accuracy is a tensor where the published code did not call item().
+    // The best accuracy is a tensor if the published code did not call item().
     private static TorchValue? Plain(TorchValue value) => value switch
     {
         TorchText or TorchInteger or TorchReal or TorchBool => value,

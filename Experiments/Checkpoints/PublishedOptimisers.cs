@@ -6,7 +6,7 @@ using Imta.MetaWeight.Meta.Weighting;
 
 namespace Imta.MetaWeight.Experiments.Checkpoints;
 
-/// <summary>The optimisers' state as <c>torch.optim</c> has it: by the place of a parameter among all, in the order of the network's names.</summary>
+/// <summary>The optimiser state in the layout of <c>torch.optim</c>: by parameter index, in the order of the network's parameter names.</summary>
 internal static class PublishedOptimisers
 {
     private const string Groups = "param_groups";
@@ -75,7 +75,7 @@ internal static class PublishedOptimisers
     /// <param name="model">The model's state.</param>
     /// <param name="names">Of the parameters that the backbone's optimiser updates, in their order.</param>
     /// <param name="file">The file.</param>
-    /// <returns>How many parameters' momentum, and how many of the WPN's moments.</returns>
+    /// <returns>The number of parameters whose momentum, and of WPN parameters whose moments, were restored.</returns>
     public static (int Momentum, int Moments) Replace(StateTree model, IReadOnlyList<string> names, ForeignCheckpoint file)
     {
         StateTree network = model.Group(ForeignFile.Backbone);
@@ -107,7 +107,7 @@ internal static class PublishedOptimisers
             : new StateTree();
     }
 
-    /// <summary>The state of each parameter; null where there is none, and for all where they are not as many.</summary>
+    /// <summary>The state of each parameter; null if missing; null for all if the count differs.</summary>
     private static TorchDictionary?[] States(TorchDictionary? optimiser, int count)
     {
         IEnumerable<TorchDictionary> groups = (optimiser?.Entries.GetValueOrDefault(Groups)?.Parts ?? []).OfType<TorchDictionary>();

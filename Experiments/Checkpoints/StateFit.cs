@@ -1,18 +1,18 @@
 namespace Imta.MetaWeight.Experiments.Checkpoints;
 
 /// <summary>How the tensors of a file fit those of a network, by name and shape.</summary>
-/// <param name="Matched">Names that both have, in one shape.</param>
-/// <param name="Missing">What the network needs and the file lacks.</param>
-/// <param name="Unexpected">What the file has and the network does not.</param>
-/// <param name="WrongShape">What both have in other shapes: name and shapes.</param>
+/// <param name="Matched">Names in both, with equal shapes.</param>
+/// <param name="Missing">Names required by the network but missing from the file.</param>
+/// <param name="Unexpected">Names in the file but not in the network.</param>
+/// <param name="WrongShape">Names in both with different shapes, and the shapes.</param>
 internal sealed record StateFit(int Matched, IReadOnlyList<string> Missing, IReadOnlyList<string> Unexpected, IReadOnlyList<string> WrongShape)
 {
     private const int Shown = 10;
 
-    // Batch norm counts its batches only to average over all of them, which no network here does; PyTorch before 0.4.1 did not count.
+    // num_batches_tracked only matters for cumulative averaging, which no network here uses; PyTorch before 0.4.1 did not have it.
     private const string Count = ".num_batches_tracked";
 
-    /// <summary>Whether the network gets all that it needs.</summary>
+    /// <summary>Whether the network gets all tensors it needs.</summary>
     public bool Fits => Missing.Count + WrongShape.Count == 0;
 
     public static StateFit Of(IReadOnlyDictionary<string, Tensor> network, IReadOnlyDictionary<string, Tensor> file)
@@ -26,10 +26,10 @@ internal sealed record StateFit(int Matched, IReadOnlyList<string> Missing, IRea
             [.. wrong.Select(name => $"{name} is [{string.Join(", ", file[name].shape)}] and not [{string.Join(", ", network[name].shape)}]")]);
     }
 
-    /// <summary>A table of two columns: how many fit and do not, then which do not.</summary>
+    /// <summary>A two-column table: the counts, then the names that do not fit.</summary>
     public IReadOnlyList<IReadOnlyList<string[]>> Table()
     {
-        (string What, IReadOnlyList<string> Names)[] misfits = [("missing in the file", Missing), ("unexpected in the file", Unexpected), ("of wrong shape", WrongShape)];
+        (string What, IReadOnlyList<string> Names)[] misfits = [("missing in the file", Missing), ("unexpected in the file", Unexpected), ("with the wrong shape", WrongShape)];
         return
         [
             [["matched", $"{Matched}"], .. misfits.Select(misfit => (string[])[misfit.What, $"{misfit.Names.Count}"])],
@@ -37,15 +37,15 @@ internal sealed record StateFit(int Matched, IReadOnlyList<string> Missing, IRea
         ];
     }
 
-    /// <summary>What does not fit, for one line: how many of each, and the first.</summary>
+    /// <summary>Describes mismatches in one line: the counts and the first of each kind.</summary>
     public string Problem() => string.Join(", and ", new[]
     {
         Missing.Count == 0 ? "" : $"{Missing.Count} of the network's tensors are missing ({Example(Missing)})",
-        WrongShape.Count == 0 ? "" : $"{WrongShape.Count} have another shape ({Example(WrongShape)})",
+        WrongShape.Count == 0 ? "" : $"{WrongShape.Count} have a different shape ({Example(WrongShape)})",
     }.Where(text => text.Length > 0));
 
-    /// <summary>What is left over, for one line; null: nothing.</summary>
-    public string? Surplus() => Unexpected.Count == 0 ? null : $"{Unexpected.Count} of its tensors are not in the network and are left out ({Example(Unexpected)})";
+    /// <summary>Describes unexpected tensors in one line; null if none.</summary>
+    public string? Surplus() => Unexpected.Count == 0 ? null : $"{Unexpected.Count} of its tensors are not in the network and are ignored ({Example(Unexpected)})";
 
     private static bool IsCount(string name) => name.EndsWith(Count, StringComparison.Ordinal);
 

@@ -7,16 +7,16 @@ using Imta.MetaWeight.Meta.Gradients;
 
 namespace Imta.MetaWeight.Experiments.Commands;
 
-/// <summary><c>imta bench meta-step|step|data|infer|scale [CONFIG.yaml]</c>, and what they share.</summary>
+/// <summary><c>imta bench meta-step|step|data|infer|scale [CONFIG.yaml]</c>, and the code they share.</summary>
 internal static class BenchCommand
 {
-    public static readonly Option<int> Repeat = NumberOption.Whole("--repeat", "R", "Times of each, after one that does not count", 7);
+    public static readonly Option<int> Repeat = NumberOption.Whole("--repeat", "R", "Measured rounds, after one warm-up round", 7);
     public static readonly Option<bool> Json = new("--json") { Description = "Print one JSON object" };
     public static readonly JsonSerializerOptions Format = new() { WriteIndented = true, PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower };
 
     public static Command Build()
     {
-        var command = new Command("bench", "Measure speed and memory: things that compare ran in turns");
+        var command = new Command("bench", "Measure speed and memory; whatever is compared runs in alternation");
         foreach (Command measurement in (Command[])[BenchMetaStepCommand.Build(), BenchStepCommand.Build(), BenchDataCommand.Build(), BenchInferCommand.Build(), BenchScaleCommand.Build()])
         {
             measurement.Validators.Add(ConfigurationArguments.RefuseUnknownOption);
@@ -26,37 +26,37 @@ internal static class BenchCommand
         return command;
     }
 
-    /// <summary>How often each is measured.</summary>
-    /// <exception cref="UsageException">Not at all.</exception>
+    /// <summary>The number of repetitions.</summary>
+    /// <exception cref="UsageException">The number is less than 1.</exception>
     public static int Rounds(ParseResult arguments)
     {
         int repeat = arguments.GetValue(Repeat);
-        return repeat >= 1 ? repeat : throw new UsageException($"--repeat is {repeat}; it takes a whole number >= 1");
+        return repeat >= 1 ? repeat : throw new UsageException($"--repeat is {repeat}; it must be an integer >= 1");
     }
 
-    /// <summary>The settings of a benchmark, with a batch that has two equal parts.</summary>
-    /// <exception cref="UsageException">The settings are wrong, or the batch is odd.</exception>
+    /// <summary>The settings of a benchmark, with an even batch size.</summary>
+    /// <exception cref="UsageException">The settings are invalid, or the batch size is odd.</exception>
     public static Settings Read(ParseResult arguments, params SettingsOverride[] more)
     {
         Settings settings = ConfigurationArguments.Read(arguments, more, fallback: "benchmark.yaml");
         return settings.Train.Batch % 2 == 0
             ? settings
-            : throw new UsageException($"train.batch is {settings.Train.Batch}; parts are compared, so it has to be even: --set train.batch={settings.Train.Batch + 1}");
+            : throw new UsageException($"train.batch is {settings.Train.Batch}; half batches are compared, so it must be even: --set train.batch={settings.Train.Batch + 1}");
     }
 
-    /// <summary>The method that an argument of <c>--gradient</c> names.</summary>
+    /// <summary>The method named by an argument of <c>--gradient</c>.</summary>
     /// <exception cref="UsageException">There is no such method.</exception>
     public static MetaGradientMethod Method(string name)
         => SettingsLoader.Parse("", "the command line", [new SettingsOverride("--gradient", "meta.gradient", name)]).Meta.Gradient;
 
-    /// <summary>Says how far the measurement is.</summary>
-    public static Action<int> Progress(int rounds) => round => Console.Error.WriteLine(round == 0 ? "warm" : $"round {round}/{rounds}");
+    /// <summary>Reports the progress of the measurement.</summary>
+    public static Action<int> Progress(int rounds) => round => Console.Error.WriteLine(round == 0 ? "warm-up" : $"round {round}/{rounds}");
 
-    /// <summary>What was measured, for a table's first line.</summary>
+    /// <summary>The measured configuration, for the first line of a table.</summary>
     public static string Title(Settings settings)
         => $"{settings.Name}: half batch {settings.Train.Batch / 2}, {get_num_threads()} threads, libtorch {TorchLibraries.Version}";
 
-    /// <summary>A number for a column of a table.</summary>
+    /// <summary>Formats a number for a table column.</summary>
     public static string Text(double value, string format, int width = 7) => value.ToString(format, CultureInfo.InvariantCulture).PadLeft(width);
 
     public static void Print(object report) => Console.WriteLine(JsonSerializer.Serialize(report, Format));

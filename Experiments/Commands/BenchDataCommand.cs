@@ -9,17 +9,17 @@ namespace Imta.MetaWeight.Experiments.Commands;
 
 /// <summary>
 /// <c>imta bench data [CONFIG.yaml]</c>: how fast images are augmented, and how fast the plain training step consumes them; with
-/// <c>--imagenet</c>, how fast pictures are decoded, beside <c>djpeg</c>.
+/// <c>--imagenet</c>, how fast images are decoded, compared with <c>djpeg</c>.
 /// </summary>
 internal static class BenchDataCommand
 {
-    private static readonly Option<string?> Data = new("--data") { HelpName = "DIR", Description = "The folder of the configuration's data set; by default images of random bytes" };
+    private static readonly Option<string?> Data = new("--data") { HelpName = "DIR", Description = "The folder of the configuration's data set; default: random images" };
 
-    private static readonly Option<bool> ImageNet = new("--imagenet") { Description = "Decode JPEG files to crops of 224 x 224, beside djpeg: those of ImageNet's folders (--data), or some that cjpeg makes" };
+    private static readonly Option<bool> ImageNet = new("--imagenet") { Description = "Decode JPEG files to 224 x 224 crops, compared with djpeg: files from ImageNet's folders (--data), or files generated with cjpeg" };
 
     public static Command Build()
     {
-        var command = new Command("data", "Augmented images per second, beside what a plain training step consumes")
+        var command = new Command("data", "Augmented images per second, compared with what a plain training step consumes")
         {
             ConfigurationArguments.Config, ConfigurationArguments.Set, Data, ImageNet, BenchCommand.Repeat, BenchCommand.Json,
         };
@@ -38,7 +38,7 @@ internal static class BenchDataCommand
 
         if (DatasetShape.Of(settings.Data).Side != ImageSet.Side)
         {
-            throw new UsageException($"data.dataset is {SettingsSchema.YamlName(settings.Data.Dataset.ToString())}; images of {ImageSet.Side} x {ImageSet.Side} pixels are augmented: cifar10, cifar100 or generated");
+            throw new UsageException($"data.dataset is {SettingsSchema.YamlName(settings.Data.Dataset.ToString())}; images of {ImageSet.Side} x {ImageSet.Side} pixels are required: cifar10, cifar100 or generated");
         }
 
         Device device = ComputeDevice.Prepare(settings);
@@ -64,9 +64,9 @@ internal static class BenchDataCommand
             return 0;
         }
 
-        Console.WriteLine(FormattableString.Invariant($"{bench.Pictures} pictures; pictures per second of one core, medians"));
+        Console.WriteLine(FormattableString.Invariant($"{bench.Pictures} images; images per second on one core, medians"));
         ConsoleTable.Write(
-            ["", " pictures/s"],
+            ["", "   images/s"],
             [[
                 ["decoded, cropped, resized", BenchCommand.Text(decoded, "0", 11)],
                 ["djpeg, decoded only", BenchCommand.Text(djpeg, "0", 11)],

@@ -8,14 +8,14 @@ using Imta.MetaWeight.Experiments.Training;
 
 namespace Imta.MetaWeight.Experiments.Commands;
 
-/// <summary><c>imta bench infer [CONFIG.yaml]</c>: what folding, leaving early and the vectorised sweep are worth.</summary>
+/// <summary><c>imta bench infer [CONFIG.yaml]</c>: the speed-ups of batch-norm folding, early exiting and the vectorised sweep.</summary>
 internal static class BenchInferCommand
 {
-    private static readonly Option<int> BatchSize = NumberOption.Whole("--batch", "N", "Images of a batch", 256);
+    private static readonly Option<int> BatchSize = NumberOption.Whole("--batch", "N", "Batch size", 256);
 
     public static Command Build()
     {
-        var command = new Command("infer", "Early-exit execution beside the plain forward pass, and the budgeted sweep beside plain loops")
+        var command = new Command("infer", "Early-exit execution compared with the plain forward pass, and the budgeted sweep compared with plain loops")
         {
             ConfigurationArguments.Config, ConfigurationArguments.Set, BatchSize, BenchCommand.Repeat, BenchCommand.Json,
         };
@@ -28,7 +28,7 @@ internal static class BenchInferCommand
         int rounds = BenchCommand.Rounds(arguments), batch = arguments.GetValue(BatchSize);
         if (batch < 1)
         {
-            throw new UsageException($"--batch is {batch}; it takes a whole number >= 1");
+            throw new UsageException($"--batch is {batch}; it must be an integer >= 1");
         }
 
         Settings settings = BenchCommand.Read(arguments);
@@ -51,9 +51,9 @@ internal static class BenchInferCommand
         using var bench = new InferBench(settings, batch, device);
         (string Name, double[] Shares, Compaction Compaction)[] patterns =
         [
-            ("a quarter at exits 1 and 2, the rest at the last", Quarters(bench.Macs.Count), Compaction.WhenItPays),
-            ("as many at each exit", Even(bench.Macs.Count), Compaction.WhenItPays),
-            ("as many at each exit, rows never dropped", Even(bench.Macs.Count), Compaction.Never),
+            ("a quarter each at exits 1 and 2, the rest at the last", Quarters(bench.Macs.Count), Compaction.WhenItPays),
+            ("equal shares at each exit", Even(bench.Macs.Count), Compaction.WhenItPays),
+            ("equal shares at each exit, rows never dropped", Even(bench.Macs.Count), Compaction.Never),
         ];
         double[] last = [.. Enumerable.Repeat(0.0, bench.Macs.Count - 1), 1];
         Series[] series = Series.Alternate(
@@ -80,7 +80,7 @@ internal static class BenchInferCommand
         (Series sweep, Series arrays, Series tensors) = (series[0], series[1], series[2]);
         return bench.Agree
             ? new SweepReport(SweepBench.Points, SweepBench.Samples, sweep.Median, arrays.Median, tensors.Median, tensors.Over(sweep), arrays.Over(sweep))
-            : throw new InvalidOperationException("the vectorised sweep and the loops found different exits.");
+            : throw new InvalidOperationException("the vectorised sweep and the loops chose different exits.");
     }
 
     private static double[] Quarters(int exits) => [.. Enumerable.Range(0, exits).Select(k => (k < 2 ? 0.25 : 0) + (k == exits - 1 ? 1 - (0.25 * Math.Min(2, exits)) : 0))];
@@ -92,7 +92,7 @@ internal static class BenchInferCommand
         ExecutionReport execution = report.Execution;
         Console.WriteLine($"{settings.Name}: batch {report.Batch}, {report.Threads} threads, libtorch {report.Libtorch}; medians");
         ConsoleTable.Write(
-            ["", "seconds", "speed-up", "promised by MACs", "reached"],
+            ["", "seconds", "speed-up", "predicted by MACs", "achieved"],
             [
                 [
                     ["plain forward pass, all exits", BenchCommand.Text(execution.PlainSeconds, "0.0000"), "", "", ""],
@@ -102,8 +102,8 @@ internal static class BenchInferCommand
                     [$"{pattern.Name} ({RunMonitor.PerExit(pattern.Shares)} %)", BenchCommand.Text(pattern.Seconds, "0.0000"), BenchCommand.Text(pattern.SpeedUp, "0.00"), BenchCommand.Text(pattern.PromisedSpeedUp, "0.00"), BenchCommand.Text(pattern.OfPromise, "0.00")])],
                 [
                     [$"sweep of {report.Sweep.Points} budgets, {report.Sweep.Samples} samples", BenchCommand.Text(report.Sweep.VectorisedSeconds, "0.0000"), "", "", ""],
-                    ["the same, a loop over tensors' elements", BenchCommand.Text(report.Sweep.TensorLoopSeconds, "0.0000"), "", "", $"{BenchCommand.Text(report.Sweep.TensorLoopRatio, "0")} × the sweep's time"],
-                    ["the same, a loop over arrays", BenchCommand.Text(report.Sweep.ArrayLoopSeconds, "0.0000"), "", "", $"{BenchCommand.Text(report.Sweep.ArrayLoopRatio, "0.0")} × the sweep's time"],
+                    ["the same, looping over tensor elements", BenchCommand.Text(report.Sweep.TensorLoopSeconds, "0.0000"), "", "", $"{BenchCommand.Text(report.Sweep.TensorLoopRatio, "0")} × the sweep's time"],
+                    ["the same, looping over arrays", BenchCommand.Text(report.Sweep.ArrayLoopSeconds, "0.0000"), "", "", $"{BenchCommand.Text(report.Sweep.ArrayLoopRatio, "0.0")} × the sweep's time"],
                 ],
             ]);
     }

@@ -7,22 +7,22 @@ using Imta.MetaWeight.Meta.Gradients;
 
 namespace Imta.MetaWeight.Experiments.Commands;
 
-/// <summary><c>imta bench meta-step [CONFIG.yaml]</c>: steps side by side: seconds, shares of their phases, memory.</summary>
+/// <summary><c>imta bench meta-step [CONFIG.yaml]</c>: meta steps side by side: seconds, time per phase, memory.</summary>
 internal static class BenchMetaStepCommand
 {
     private const int MostPhaseRounds = 3;
 
     private static readonly MetaGradientMethod[] Usual = [MetaGradientMethod.Forward, MetaGradientMethod.Unrolled];
 
-    private static readonly Option<int?> Batch = NumberOption.Whole("--batch", "N", "Images of a batch, that is, of two parts, instead of the configuration's train.batch");
-    private static readonly Option<string[]> Gradient = new("--gradient") { HelpName = "method,...", Description = "Methods of the meta gradient to measure; by default forward,unrolled", AllowMultipleArgumentsPerToken = false };
-    private static readonly Option<string?> Against = new("--against") { HelpName = "COMMAND", Description = "Measure another program in turns, such as 'python3 bench/pytorch_step.py --serve'" };
-    private static readonly Option<bool> NoMemory = new("--no-memory") { Description = "Do not measure memory, which takes a process for each kind of step" };
+    private static readonly Option<int?> Batch = NumberOption.Whole("--batch", "N", "Batch size (two half batches), overriding the configuration's train.batch");
+    private static readonly Option<string[]> Gradient = new("--gradient") { HelpName = "method,...", Description = "Meta-gradient methods to measure; default: forward,unrolled", AllowMultipleArgumentsPerToken = false };
+    private static readonly Option<string?> Against = new("--against") { HelpName = "COMMAND", Description = "Measure another program in alternation, such as 'python3 bench/pytorch_step.py --serve'" };
+    private static readonly Option<bool> NoMemory = new("--no-memory") { Description = "Do not measure memory, which needs a separate process for each kind of step" };
     private static readonly Option<string?> Only = new("--only") { Description = "Print the memory of one kind of step in this process", Hidden = true };
 
     public static Command Build()
     {
-        var command = new Command("meta-step", "Compare a part of a training step: plain, with learned weights by each method, and by another program")
+        var command = new Command("meta-step", "Compare half-batch training steps: plain, with learned weights by each meta-gradient method, and in another program")
         {
             ConfigurationArguments.Config, ConfigurationArguments.Set, Batch, Gradient, BenchCommand.Repeat, Against, NoMemory, BenchCommand.Json, Only,
         };
@@ -37,7 +37,7 @@ internal static class BenchMetaStepCommand
             ? [new SettingsOverride("--batch", "train.batch", batch.ToString(CultureInfo.InvariantCulture))]
             : []);
         StepKind[] kinds = StepKind.All(settings.Meta, Methods(arguments.GetValue(Gradient) ?? []));
-        long? free = settings.Device == "cuda" && !arguments.GetValue(NoMemory) ? PeakMemory.FreeOnDevice() : null; // before this process takes some
+        long? free = settings.Device == "cuda" && !arguments.GetValue(NoMemory) ? PeakMemory.FreeOnDevice() : null; // before this process allocates any
         using var bench = new StepBench(settings, ComputeDevice.Prepare(settings));
         if (arguments.GetValue(Only) is { } only)
         {
@@ -61,20 +61,20 @@ internal static class BenchMetaStepCommand
     }
 
     private static StepKind Named(StepKind[] kinds, string name) => kinds.FirstOrDefault(kind => kind.Name == name)
-        ?? throw new UsageException($"--only is {name}; here it takes one of: {string.Join("; ", kinds.Select(kind => kind.Name))}");
+        ?? throw new UsageException($"--only is {name}; it must be one of: {string.Join("; ", kinds.Select(kind => kind.Name))}");
 
     private static IEnumerable<Contender> Others(Yardstick? yardstick) => yardstick is null
         ? []
         : [new Contender("other, plain", () => yardstick.Measure("plain")), new Contender("other, meta", () => yardstick.Measure("meta"))];
 
-    // Before this process builds networks of its own: the children need what memory there is.
+    // Before this process builds its own networks: the children need the memory.
     private static Dictionary<string, PeakMemory> Memory(StepKind[] kinds) => kinds.ToDictionary(kind => kind.Name, kind =>
     {
         Console.Error.WriteLine($"memory of: {kind.Name}");
         return PeakMemory.OfChild([Only.Name, kind.Name], BenchCommand.Format);
     });
 
-    // In rounds of their own: on a CUDA device, waiting at the ends of phases takes time.
+    // In separate rounds: on a CUDA device, synchronising at the end of each phase takes time.
     private static Dictionary<string, IReadOnlyDictionary<string, double>> Phases(StepBench bench, Contender[] contenders, int rounds)
     {
         PhaseTimes[] times = [.. contenders.Select(_ => new PhaseTimes(TimeProvider.System, bench.Wait))];

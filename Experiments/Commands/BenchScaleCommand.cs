@@ -7,7 +7,7 @@ using Imta.MetaWeight.Experiments.Training.Distributed;
 
 namespace Imta.MetaWeight.Experiments.Commands;
 
-/// <summary><c>imta bench scale [CONFIG.yaml]</c>: several processes of one thread against one process of several threads.</summary>
+/// <summary><c>imta bench scale [CONFIG.yaml]</c>: several single-threaded processes versus one multi-threaded process.</summary>
 internal static class BenchScaleCommand
 {
     private const double Mib = 1 << 20;
@@ -15,11 +15,11 @@ internal static class BenchScaleCommand
     private const int ExchangesARound = 20;
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(10);
 
-    private static readonly Option<int> Processes = NumberOption.Whole("--processes", "N", "Processes, and threads of the one that is compared with them", 2);
+    private static readonly Option<int> Processes = NumberOption.Whole("--processes", "N", "Number of processes, and of threads of the single process they are compared with", 2);
 
     public static Command Build()
     {
-        var command = new Command("scale", "Time a step by several processes of a thread each against one process of as many threads")
+        var command = new Command("scale", "Time a step on several single-threaded processes against one process with as many threads")
         {
             ConfigurationArguments.Config, ConfigurationArguments.Set, Processes, BenchCommand.Repeat, BenchCommand.Json,
         };
@@ -35,8 +35,8 @@ internal static class BenchScaleCommand
         if (processes < 2 || (place is not null && place.Size != processes))
         {
             throw new UsageException(processes < 2
-                ? $"--processes is {processes}; it takes 2 or more"
-                : $"--processes is {processes}, and the launcher started {place!.Size} ranks; this benchmark starts its ranks itself, on this machine");
+                ? $"--processes is {processes}; it must be at least 2"
+                : $"--processes is {processes}, but the launcher started {place!.Size} ranks; start this benchmark without a launcher; it starts its own ranks on this machine");
         }
 
         Settings settings = BenchCommand.Read(arguments, new SettingsOverride("--processes", "processes", FormattableString.Invariant($"{processes}"))) with { Device = "cpu" };
@@ -85,19 +85,19 @@ internal static class BenchScaleCommand
             return;
         }
 
-        Console.WriteLine($"{settings.Name}: batch {settings.Train.Batch}, libtorch {TorchLibraries.Version}; seconds of a step of the whole batch, images per second against one process, MiB that each process hands over to be summed");
+        Console.WriteLine($"{settings.Name}: batch {settings.Train.Batch}, libtorch {TorchLibraries.Version}; seconds per step of the whole batch, throughput relative to one process, MiB all-reduced by each process");
         ConsoleTable.Write(
-            ["", $" 1 process x {processes} threads", $" {processes} processes x 1 thread", " throughput", " MiB a step"],
+            ["", $" 1 process x {processes} threads", $" {processes} processes x 1 thread", " throughput", " MiB / step"],
             [[.. rows.Select(row => (string[])
             [
                 row.Name, BenchCommand.Text(row.One.Median, "0.0000", 22), BenchCommand.Text(row.All.Median, "0.0000", 21), BenchCommand.Text(row.Throughput, "0.00", 11), BenchCommand.Text(row.BytesSummed / Mib, "0.0", 11),
             ])]]);
-        Console.WriteLine(FormattableString.Invariant($"an exchange of {ExchangeBytes / Mib:0} MiB: {1000 * exchange.Median:0.00} ms"));
+        Console.WriteLine(FormattableString.Invariant($"an all-reduce of {ExchangeBytes / Mib:0} MiB: {1000 * exchange.Median:0.00} ms"));
     }
 
     private sealed record Row(string Name, Series One, Series All, long BytesSummed)
     {
-        /// <summary>Images per second of several processes over those of one: the median of the rounds' ratios.</summary>
+        /// <summary>Throughput of several processes relative to one: the median of the per-round ratios.</summary>
         public double Throughput => One.Over(All);
     }
 }

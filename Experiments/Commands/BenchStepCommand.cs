@@ -6,15 +6,15 @@ using Imta.MetaWeight.Experiments.Runs;
 
 namespace Imta.MetaWeight.Experiments.Commands;
 
-/// <summary><c>imta bench step [CONFIG.yaml]</c>: one kind of step, its time or the time of each of its phases.</summary>
+/// <summary><c>imta bench step [CONFIG.yaml]</c>: one kind of step: its total time or the time of each phase.</summary>
 internal static class BenchStepCommand
 {
-    private static readonly Option<bool> Profile = new("--profile") { Description = "Time each phase of the step" };
-    private static readonly Option<string?> Gradient = new("--gradient") { HelpName = "method", Description = "A part of the step with learned weights, by this method of the meta gradient, instead of the plain step" };
+    private static readonly Option<bool> Profile = new("--profile") { Description = "Break the time down by the phases of the step" };
+    private static readonly Option<string?> Gradient = new("--gradient") { HelpName = "method", Description = "Time a half-batch step with learned weights, using this meta-gradient method, instead of the plain step" };
 
     public static Command Build()
     {
-        var command = new Command("step", "Time one kind of training step, or each phase of it")
+        var command = new Command("step", "Time one kind of training step, optionally broken down by phase")
         {
             ConfigurationArguments.Config, ConfigurationArguments.Set, Profile, Gradient, BenchCommand.Repeat, BenchCommand.Json,
         };
@@ -44,7 +44,7 @@ internal static class BenchStepCommand
         return 0;
     }
 
-    /// <summary>The mean seconds of one part, after a step that does not count, and each phase's share.</summary>
+    /// <summary>The mean seconds per half batch, after a warm-up step, and the share of each phase.</summary>
     private static (double Seconds, IReadOnlyDictionary<string, double> Shares) Profiled(StepBench bench, Contender contender, int steps)
     {
         contender.Measure();
@@ -76,7 +76,7 @@ internal static class BenchStepCommand
             return;
         }
 
-        Console.WriteLine($"{BenchCommand.Title(settings)}; seconds of one part");
+        Console.WriteLine($"{BenchCommand.Title(settings)}; seconds per half batch");
         ConsoleTable.Write(
             ["", " median", "    min", "    max"],
             [[[series.Name, .. new[] { series.Median, series.Min, series.Max }.Select(time => BenchCommand.Text(time, "0.0000"))]]]);
@@ -98,7 +98,7 @@ internal static class BenchStepCommand
             return;
         }
 
-        Console.WriteLine($"{BenchCommand.Title(settings)}; one part, {contender.Name}: {BenchCommand.Text(1000 * profile.Seconds, "0.0", 0)} ms");
+        Console.WriteLine($"{BenchCommand.Title(settings)}; one half batch, {contender.Name}: {BenchCommand.Text(1000 * profile.Seconds, "0.0", 0)} ms");
         ConsoleTable.Write(
             ["phase", "       ms", "percent"],
             [[.. profile.Shares.Select(phase => (string[])

@@ -7,7 +7,7 @@ using Imta.MetaWeight.Experiments.Runs;
 
 namespace Imta.MetaWeight.Experiments.Commands;
 
-/// <summary><c>imta calibrate RUN --macs 30M | --shares …</c>: an exit policy by the held-out images.</summary>
+/// <summary><c>imta calibrate RUN --macs 30M | --shares …</c>: calibrates an exit policy on held-out images.</summary>
 internal static class CalibrateCommand
 {
     private static readonly Option<string?> Macs = new("--macs")

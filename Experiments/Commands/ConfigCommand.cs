@@ -3,14 +3,14 @@ using Imta.MetaWeight.Experiments.Configuration;
 
 namespace Imta.MetaWeight.Experiments.Commands;
 
-/// <summary><c>imta config [--explain KEY]</c>: every key of a configuration.</summary>
+/// <summary><c>imta config [--explain KEY]</c>: lists or explains the configuration keys.</summary>
 internal static class ConfigCommand
 {
-    private static readonly Option<string?> Explain = new("--explain") { HelpName = "KEY", Description = "One key, or the keys of one group such as meta.wpn" };
+    private static readonly Option<string?> Explain = new("--explain") { HelpName = "KEY", Description = "Explain one key, or list the keys of one group such as meta.wpn" };
 
     public static Command Build()
     {
-        var command = new Command("config", "Show every key of a configuration: default, range, meaning") { Explain };
+        var command = new Command("config", "List every configuration key with its default, range and meaning") { Explain };
         command.SetAction(Run);
         return command;
     }
@@ -61,6 +61,6 @@ internal static class ConfigCommand
 
     private static string Range(SettingsKey key) => key.IsNullable ? $"{key.Range}, or null" : key.Range;
 
-    /// <summary>What a shell takes as one word.</summary>
+    /// <summary>Characters that need no quoting in a shell.</summary>
     private static string Argument(SettingsKey key) => key.Default.Contains(' ', StringComparison.Ordinal) ? $"'{key.Key}={key.Default}'" : $"{key.Key}={key.Default}";
 }

@@ -4,28 +4,28 @@ using Imta.MetaWeight.Experiments.Configuration;
 
 namespace Imta.MetaWeight.Experiments.Commands;
 
-/// <summary>How commands take a configuration: a file, and what the command line sets beside it.</summary>
+/// <summary>How commands accept a configuration: a file plus command-line overrides.</summary>
 internal static class ConfigurationArguments
 {
-    public static readonly Argument<string?> Config = new("CONFIG.yaml") { Arity = ArgumentArity.ZeroOrOne, Description = "The configuration; without it the program's own: configs/quickstart.yaml, on generated data (for bench configs/benchmark.yaml)" };
-    public static readonly Option<string[]> Set = new("--set") { HelpName = "key=value", Description = "Sets one key of the configuration; may be repeated" };
+    public static readonly Argument<string?> Config = new("CONFIG.yaml") { Arity = ArgumentArity.ZeroOrOne, Description = "The configuration; default: configs/quickstart.yaml, on generated data (for bench: configs/benchmark.yaml)" };
+    public static readonly Option<string[]> Set = new("--set") { HelpName = "key=value", Description = "Override one configuration key; may be repeated" };
 
-    /// <summary>Where the configuration stands beside a file, which may have one.</summary>
-    public static readonly Option<string?> Beside = new("--config") { HelpName = "CONFIG.yaml", Description = "Network and data, where the file does not say them: of all but checkpoints of imta train" };
+    /// <summary>The configuration option of commands whose main argument is another file, which may contain one.</summary>
+    public static readonly Option<string?> Beside = new("--config") { HelpName = "CONFIG.yaml", Description = "Configuration of the network and data, required for any file that is not a checkpoint of imta train" };
 
-    /// <summary>The settings of the command line.</summary>
-    /// <param name="arguments">Of a command with <see cref="Config"/> and <see cref="Set"/>.</param>
-    /// <param name="more">What options of their own set.</param>
-    /// <param name="fallback">The configuration of the program that stands for a missing file.</param>
-    /// <exception cref="UsageException">One line: what is wrong, where, what is wanted.</exception>
+    /// <summary>The settings given on the command line.</summary>
+    /// <param name="arguments">The arguments of a command with <see cref="Config"/> and <see cref="Set"/>.</param>
+    /// <param name="more">Overrides from dedicated options.</param>
+    /// <param name="fallback">The bundled configuration to use if no file is given.</param>
+    /// <exception cref="UsageException">One line: what is wrong, where, and what is expected.</exception>
     public static Settings Read(ParseResult arguments, IEnumerable<SettingsOverride>? more = null, string fallback = "quickstart.yaml")
     {
         string file = arguments.GetValue(Config) ?? SettingsLoader.Own(fallback);
         return Load(file, arguments, more ?? []);
     }
 
-    /// <summary>The settings of <see cref="Beside"/>, with those of <see cref="Set"/>; null: none are given.</summary>
-    /// <exception cref="UsageException">One line: what is wrong, where, what is wanted.</exception>
+    /// <summary>The settings from <see cref="Beside"/>, overridden by <see cref="Set"/>; null if neither is given.</summary>
+    /// <exception cref="UsageException">One line: what is wrong, where, and what is expected.</exception>
     public static Settings? ReadBeside(ParseResult arguments)
     {
         if (arguments.GetValue(Beside) is { } file)
@@ -34,16 +34,16 @@ internal static class ConfigurationArguments
         }
 
         return arguments.GetValue(Set) is [var set, ..]
-            ? throw new UsageException($"--set {Terminal.OneLine(set)} has no configuration to change; give one with --config")
+            ? throw new UsageException($"--set {Terminal.OneLine(set)} has no configuration to override; give one with --config")
             : null;
     }
 
-    /// <summary>The parser takes an option that it does not know for the configuration file.</summary>
+    /// <summary>The parser mistakes an unknown option for the configuration file.</summary>
     public static void RefuseUnknownOption(CommandResult result)
     {
         if (result.GetValue(Config) is { } name && name.StartsWith('-'))
         {
-            result.AddError($"There is no option {name}.");
+            result.AddError($"Unknown option {name}.");
         }
     }
 
@@ -53,7 +53,7 @@ internal static class ConfigurationArguments
         return settings with { Name = settings.Name ?? NameOf(file) };
     }
 
-    /// <summary>The configuration file's name, in the characters that a run's name may have.</summary>
+    /// <summary>The configuration file's name, restricted to the characters allowed in run names.</summary>
     private static string NameOf(string file)
     {
         string name = string.Concat(Path.GetFileNameWithoutExtension(file).Select(c => char.IsAsciiLetterOrDigit(c) || c is '.' or '_' or '-' ? c : '-')).TrimStart('.', '_', '-');

@@ -2,14 +2,14 @@ using Spectre.Console;
 
 namespace Imta.MetaWeight.Experiments.Commands;
 
-/// <summary>Rows of text: a table on a terminal, aligned lines elsewhere, a row a line for <c>grep</c> and the like.</summary>
+/// <summary>Rows of text: a table on a terminal, aligned text elsewhere, with one line per row for <c>grep</c> and the like.</summary>
 internal static class ConsoleTable
 {
     private const string Gap = "  ";
 
-    /// <summary>Shows groups of rows with an empty line between two groups.</summary>
-    /// <param name="headings">One text a column.</param>
-    /// <param name="groups">Rows of as many texts as there are headings; the first one stays on one line.</param>
+    /// <summary>Prints groups of rows, separated by empty lines.</summary>
+    /// <param name="headings">One per column.</param>
+    /// <param name="groups">Rows with one cell per heading; the first cell is not wrapped.</param>
     public static void Write(IReadOnlyList<string> headings, IReadOnlyList<IReadOnlyList<string[]>> groups)
     {
         if (!Terminal.IsSeen)
@@ -25,7 +25,7 @@ internal static class ConsoleTable
         }
     }
 
-    /// <summary>The rows as aligned lines; the last column has its full length.</summary>
+    /// <summary>The rows as aligned lines; the last column is not truncated or padded.</summary>
     internal static IEnumerable<string> Lines(IReadOnlyList<string> headings, IReadOnlyList<IReadOnlyList<string[]>> groups)
     {
         int[] widths = [.. headings.Select((heading, column) =>

@@ -10,7 +10,7 @@ using Imta.MetaWeight.Experiments.Training.Distributed;
 
 namespace Imta.MetaWeight.Experiments.Commands;
 
-/// <summary><c>imta convert IN OUT</c>: between checkpoints of this program, published ones, state dictionaries and safetensors.</summary>
+/// <summary><c>imta convert IN OUT</c>: converts between native checkpoints, published checkpoints, state dicts and safetensors.</summary>
 internal static class ConvertCommand
 {
     private const string Own = ".pt";
@@ -18,12 +18,12 @@ internal static class ConvertCommand
     private const string Other = "OUT";
 
     private static readonly string[] Published = [".pth.tar", ".pth"];
-    private static readonly Argument<string> Source = new("IN") { Description = "The folder of a run, a checkpoint, a published PyTorch checkpoint, a state dictionary or a safetensors file" };
-    private static readonly Argument<string> Target = new("OUT") { Description = $"The file: NAME{Own}, a checkpoint for imta; NAME{Published[0]} or NAME{Published[1]}, one as published, for torch.load; NAME{Bare}" };
+    private static readonly Argument<string> Source = new("IN") { Description = "A run folder, a checkpoint, a published PyTorch checkpoint, a state dictionary or a safetensors file" };
+    private static readonly Argument<string> Target = new("OUT") { Description = $"The output file: NAME{Own}, an imta checkpoint; NAME{Published[0]} or NAME{Published[1]}, the published layout, for torch.load; NAME{Bare}" };
 
     public static Command Build()
     {
-        var command = new Command("convert", "Convert checkpoints from and to PyTorch's, as published, and safetensors")
+        var command = new Command("convert", "Convert checkpoints to and from the published PyTorch layout and safetensors")
         {
             Source, Target, ConfigurationArguments.Beside, ConfigurationArguments.Set,
         };
@@ -39,7 +39,7 @@ internal static class ConvertCommand
         string source = RunFolder.CheckpointOf(arguments.GetValue(Source)!);
         if (Path.GetFullPath(source) == Path.GetFullPath(target))
         {
-            throw new UsageException($"OUT is IN, {source}; give another OUT");
+            throw new UsageException($"OUT is the same file as IN, {source}; choose a different OUT");
         }
 
         OutputFile.Check(target, Other);
@@ -60,7 +60,7 @@ internal static class ConvertCommand
         }
         else
         {
-            throw new UsageException($"{source} is {foreign.Kind}, which does not say the configuration that {target} has to hold; give --config CONFIG.yaml");
+            throw new UsageException($"{source} is {foreign.Kind}, which does not contain the configuration that {target} needs; give --config CONFIG.yaml");
         }
 
         return 0;
@@ -70,7 +70,7 @@ internal static class ConvertCommand
     {
         if (!IsOwn(target) && !IsBare(target) && !Published.Any(end => target.EndsWith(end, StringComparison.Ordinal)))
         {
-            throw new UsageException($"OUT is {Terminal.OneLine(target)}, whose name says no kind of file; end it in {Own}, {string.Join(", ", Published)} or {Bare}");
+            throw new UsageException($"OUT is {Terminal.OneLine(target)}, whose extension is not supported; use {Own}, {string.Join(", ", Published)} or {Bare}");
         }
     }
 
@@ -82,7 +82,7 @@ internal static class ConvertCommand
     {
         if (IsOwn(target))
         {
-            throw new UsageException($"{source} is a checkpoint of imta train already; copy it, or name OUT as another kind of file");
+            throw new UsageException($"{source} is already a checkpoint of imta train; copy it, or give OUT a different extension");
         }
 
         Checkpoint.Content checkpoint = Checkpoint.Read(source);
@@ -91,7 +91,7 @@ internal static class ConvertCommand
         checkpoint.Restore(model, source);
         if (checkpoint.InsideEpoch is { } inside)
         {
-            Console.Error.WriteLine($"warning: {source} {inside}; how far it was is left out");
+            Console.Error.WriteLine($"warning: {source} {inside}; its progress within the epoch is not converted");
         }
 
         Write(source, model, checkpoint.Settings, phase, checkpoint.Epochs, new Dictionary<string, TorchValue>(), target);
@@ -113,13 +113,13 @@ internal static class ConvertCommand
         (int momentum, int moments) = PublishedOptimisers.Replace(state, model.Network.ParameterNames, foreign);
         model.LoadState(state);
         int learned = model.Weighting.Parameters.Count;
-        string ofWeighting = learned > 0 ? FormattableString.Invariant($", Adam's moments of {moments} of {learned}") : "";
+        string ofWeighting = learned > 0 ? FormattableString.Invariant($", Adam moments of {moments} of {learned}") : "";
         Console.WriteLine(FormattableString.Invariant(
             $"optimisers: momentum of {momentum} of {model.Network.Parameters.Count} parameters{ofWeighting}"));
         Write(foreign.File, model, settings, phase, foreign.EpochsOf(phase), foreign.Facts, target);
     }
 
-    /// <summary>The phase's model; class weights, which follow from the images, are not in a file.</summary>
+    /// <summary>The phase's model; class weights, which are derived from the data set, are not stored in a file.</summary>
     private static RunModel ModelOf(TrainingPhase phase)
         => RunModel.Build(phase, [.. Enumerable.Repeat(1L, DatasetShape.Of(phase.Settings.Data).Classes)], CPU, Replicas.Alone);
 
@@ -139,10 +139,10 @@ internal static class ConvertCommand
         {
             if (NonFinite.In(state) is { } broken)
             {
-                throw new UsageException($"{source} holds numbers that are not finite ({broken}): its training diverged, and nothing can go on from it");
+                throw new UsageException($"{source} contains NaN or infinite values ({broken}): its training diverged and cannot be resumed");
             }
 
-            // Epochs of phase I come before those of phase II, also where the file does not know how many there were.
+            // Phase I epochs precede those of phase II, even if the file does not say how many there were.
             OutputFile.Guarded(target, () => Checkpoint.Write(target, settings, phase, state, Math.Max(epochs, phase.EpochsBefore)), Other);
             Show(content, target);
         }
@@ -173,7 +173,7 @@ internal static class ConvertCommand
     private static void Show(ForeignCheckpoint content, string target)
     {
         int weighting = content.WeightingTensors;
-        string epochs = content.Epochs == 0 ? "of an unknown epoch" : FormattableString.Invariant($"of epoch {content.Epochs}");
-        Console.WriteLine(FormattableString.Invariant($"{content.Tensors.Count - weighting:N0} tensors of the network and {weighting:N0} of the weight-prediction network, {epochs}, are in {target}"));
+        string epochs = content.Epochs == 0 ? "from an unknown epoch" : FormattableString.Invariant($"from epoch {content.Epochs}");
+        Console.WriteLine(FormattableString.Invariant($"{content.Tensors.Count - weighting:N0} tensors of the network and {weighting:N0} of the weight-prediction network, {epochs}, written to {target}"));
     }
 }

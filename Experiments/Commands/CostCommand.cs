@@ -7,14 +7,14 @@ using Imta.MetaWeight.Experiments.Runs;
 
 namespace Imta.MetaWeight.Experiments.Commands;
 
-/// <summary><c>imta cost [CONFIG.yaml]</c>: multiply-adds and parameters of each exit.</summary>
+/// <summary><c>imta cost [CONFIG.yaml]</c>: MACs and parameters per exit.</summary>
 internal static class CostCommand
 {
-    private static readonly Option<string?> Out = new("--out") { HelpName = "FILE.csv", Description = "Write the table of cost.csv there too" };
+    private static readonly Option<string?> Out = new("--out") { HelpName = "FILE.csv", Description = "Also write the table to this file (as cost.csv)" };
 
     public static Command Build()
     {
-        var command = new Command("cost", "Count multiply-adds and parameters up to each exit of a configuration's network")
+        var command = new Command("cost", "Count multiply-adds and parameters up to each exit of the configured network")
         {
             ConfigurationArguments.Config, ConfigurationArguments.Set, Out,
         };
@@ -34,7 +34,7 @@ internal static class CostCommand
             Write(file, rows);
         }
 
-        Console.WriteLine($"{settings.Name}: {network.GetName()} for {SettingsSchema.YamlName(settings.Data.Dataset.ToString())}, for one image, earlier exits included");
+        Console.WriteLine($"{settings.Name}: {network.GetName()} for {SettingsSchema.YamlName(settings.Data.Dataset.ToString())}, per image, including earlier exits");
         Console.WriteLine($"{"exit",4} {"multiply-adds",18} {"of the last exit",18} {"parameters",14}");
         foreach (CostRow row in rows)
         {
@@ -52,7 +52,7 @@ internal static class CostCommand
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new UsageException($"{file} cannot be written ({e.Message.TrimEnd('.')}); give another file with --out", e);
+            throw new UsageException($"{file} cannot be written ({e.Message.TrimEnd('.')}); choose another file with --out", e);
         }
     }
 }

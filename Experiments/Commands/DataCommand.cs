@@ -4,7 +4,7 @@ using Imta.MetaWeight.Experiments.Data;
 
 namespace Imta.MetaWeight.Experiments.Commands;
 
-/// <summary><c>imta data cifar10|cifar100 [--data DIR]</c>: fetches the official archive and unpacks it; <c>imta data imagenet --check DIR</c>: looks at what is there.</summary>
+/// <summary><c>imta data cifar10|cifar100 [--data DIR]</c>: downloads the official archive and unpacks it; <c>imta data imagenet --check DIR</c>: inspects an existing data set.</summary>
 internal static class DataCommand
 {
     private const string ImageNet = "imagenet";
@@ -12,14 +12,14 @@ internal static class DataCommand
     private static readonly CifarFormat[] Formats = [CifarFormat.Cifar10, CifarFormat.Cifar100];
 
     private static readonly Argument<string> Name = new("cifar10|cifar100|imagenet") { Description = "The data set" };
-    private static readonly Option<string> Data = new("--data") { HelpName = "DIR", Description = "Where to put its folder", DefaultValueFactory = _ => "data" };
-    private static readonly Option<string> From = new("--from") { HelpName = "URL", Description = "The folder of the archive, where a mirror has it", DefaultValueFactory = _ => CifarFormat.ArchiveFolder };
+    private static readonly Option<string> Data = new("--data") { HelpName = "DIR", Description = "Parent folder for the data set", DefaultValueFactory = _ => "data" };
+    private static readonly Option<string> From = new("--from") { HelpName = "URL", Description = "URL of the folder that contains the archive, for a mirror", DefaultValueFactory = _ => CifarFormat.ArchiveFolder };
 
-    private static readonly Option<string?> Check = new("--check") { HelpName = "DIR", Description = "Of ImageNet's folders train and val, with a folder for each class: read every picture, and tell what there is" };
+    private static readonly Option<string?> Check = new("--check") { HelpName = "DIR", Description = "Read every image in ImageNet's folders train and val (one subfolder per class) and report what was found" };
 
     public static Command Build()
     {
-        var command = new Command("data", "Fetch CIFAR-10 or CIFAR-100: the official archive, its sum checked, unpacked; or check ImageNet's folders") { Name, Data, From, Check };
+        var command = new Command("data", "Download CIFAR-10 or CIFAR-100 (the official archive, checksum verified, unpacked), or check ImageNet's folders") { Name, Data, From, Check };
         command.SetAction(Run);
         return command;
     }
@@ -33,7 +33,7 @@ internal static class DataCommand
         }
 
         CifarFormat format = Formats.FirstOrDefault(known => known.Key == name)
-            ?? throw new UsageException($"there is no data set {Terminal.OneLine(name)} to fetch; wanted {string.Join(" or ", Formats.Select(known => known.Key))}, or imagenet with --check DIR");
+            ?? throw new UsageException($"there is no data set {Terminal.OneLine(name)} to download; expected {string.Join(" or ", Formats.Select(known => known.Key))}, or imagenet with --check DIR");
         Uri from = Folder(arguments.GetValue(From)!);
         using var stop = new Interruption();
         using var http = new HttpClient { Timeout = TimeSpan.FromSeconds(30) };
@@ -44,7 +44,7 @@ internal static class DataCommand
         }
         catch (OperationCanceledException) when (stop.Token.IsCancellationRequested)
         {
-            Console.Out.WriteLine($"stopped; the folder {arguments.GetValue(Data)} keeps what has come, and the same command goes on from there");
+            Console.Out.WriteLine($"stopped; the folder {arguments.GetValue(Data)} keeps the partial download; run the same command to resume");
             return Interruption.ExitCode;
         }
     }
@@ -54,8 +54,8 @@ internal static class DataCommand
         if (name != ImageNet || folder is null)
         {
             throw new UsageException(name == ImageNet
-                ? "ImageNet is not fetched: it is given to those who register at image-net.org; imta data imagenet --check DIR looks at its folders"
-                : $"--check is for imagenet; imta data {Terminal.OneLine(name)} checks what it finds by itself");
+                ? "ImageNet cannot be downloaded automatically: register at image-net.org to get it; imta data imagenet --check DIR checks its folders"
+                : $"--check is for imagenet; imta data {Terminal.OneLine(name)} always verifies the data");
         }
 
         using var stop = new Interruption();
@@ -69,7 +69,7 @@ internal static class DataCommand
         }
     }
 
-    /// <summary>Makes the data set complete in its folder below <paramref name="root"/>, unless it is.</summary>
+    /// <summary>Downloads and unpacks the data set below <paramref name="root"/>, unless it is already complete.</summary>
     internal static async Task ObtainAsync(CifarFormat format, string root, Uri from, HttpClient http, CancellationToken stop)
     {
         if (CifarArchive.CompleteFolder(format, root) is { } present)
@@ -100,13 +100,13 @@ internal static class DataCommand
         Console.Out.WriteLine($"imta train configs/{format.Key}-l2w.yaml --data {(root.Contains(' ', StringComparison.Ordinal) ? $"'{root}'" : root)}");
     }
 
-    /// <summary>Refuses what would have to be overwritten, before anything is fetched.</summary>
+    /// <summary>Fails if existing files would be overwritten, before anything is downloaded.</summary>
     private static void Prepare(CifarFormat format, string root)
     {
         string folder = Path.Combine(root, format.Folder);
         if (Directory.Exists(folder) && Directory.EnumerateFileSystemEntries(folder).Any())
         {
-            throw new UsageException($"{folder} is not the whole {format.Name} ({CifarArchive.Lack(format, folder)}), and is not overwritten; remove it, or name another folder with --data DIR");
+            throw new UsageException($"{folder} is not a complete {format.Name} ({CifarArchive.Lack(format, folder)}) and will not be overwritten; remove it, or choose another folder with --data DIR");
         }
 
         try
@@ -115,11 +115,11 @@ internal static class DataCommand
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException)
         {
-            throw new UsageException($"--data {root} cannot be a folder ({e.Message}); name another one", e);
+            throw new UsageException($"--data {root} cannot be used as a folder ({e.Message}); choose another one", e);
         }
     }
 
-    /// <summary>Whether the archive lies there, put by hand or left by a command that was stopped while it unpacked.</summary>
+    /// <summary>Whether a valid archive is already there, placed manually or left by a command interrupted while unpacking.</summary>
     private static async Task<bool> IsThereAsync(CifarFormat format, string archive, CancellationToken stop)
     {
         if (!File.Exists(archive))
@@ -131,13 +131,13 @@ internal static class DataCommand
         string sum = await ArchiveDownload.Md5Async(file, stop);
         return sum == format.ArchiveMd5
             ? true
-            : throw new UsageException($"{archive} is not the published archive: its MD5 sum is {sum}, not {format.ArchiveMd5}; remove it, and it is fetched");
+            : throw new UsageException($"{archive} is not the published archive: its MD5 checksum is {sum}, not {format.ArchiveMd5}; remove it to download it again");
     }
 
     private static Task FetchAsync(CifarFormat format, string archive, Uri from, HttpClient http, CancellationToken stop)
     {
         var source = new Uri(from, format.Archive);
-        Console.Out.WriteLine($"fetching {source}");
+        Console.Out.WriteLine($"downloading {source}");
         return TransferProgress.ShowAsync(progress =>
             new ArchiveDownload(http, source, format.ArchiveMd5, archive) { Progress = progress }.RunAsync(stop));
     }
@@ -145,5 +145,5 @@ internal static class DataCommand
     private static Uri Folder(string url)
         => Uri.TryCreate(url.TrimEnd('/') + "/", UriKind.Absolute, out Uri? folder) && folder.Scheme is "http" or "https"
             ? folder
-            : throw new UsageException($"--from {Terminal.OneLine(url)} is no address; wanted the folder of the archive, such as {CifarFormat.ArchiveFolder}");
+            : throw new UsageException($"--from {Terminal.OneLine(url)} is not a valid URL; expected the folder of the archive, such as {CifarFormat.ArchiveFolder}");
 }

@@ -5,7 +5,7 @@ using System.Text.Json.Serialization;
 
 namespace Imta.MetaWeight.Experiments.Commands;
 
-/// <summary><c>imta doctor [--json]</c>: what this machine has, and what is missing.</summary>
+/// <summary><c>imta doctor [--json]</c>: checks what this machine provides and what is missing.</summary>
 internal static class DoctorCommand
 {
     private const int Failed = 1;
@@ -22,7 +22,7 @@ internal static class DoctorCommand
 
     public static Command Build()
     {
-        var command = new Command("doctor", "Check this machine: libtorch, threads, memory, devices; say how to get what is missing") { Json };
+        var command = new Command("doctor", "Check this machine (libtorch, threads, memory, devices) and explain how to get what is missing") { Json };
         command.SetAction(Run);
         return command;
     }
@@ -50,7 +50,7 @@ internal static class DoctorCommand
         int warnings = findings.Count(finding => finding.Verdict == DoctorVerdict.Warning);
         Console.Out.WriteLine((missing, warnings) switch
         {
-            (0, 0) => "all is well",
+            (0, 0) => "no problems found",
             (0, _) => $"nothing is missing; warnings: {warnings}",
             _ => $"missing: {missing}; imta train will not work",
         });

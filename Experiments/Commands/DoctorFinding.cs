@@ -1,24 +1,24 @@
 namespace Imta.MetaWeight.Experiments.Commands;
 
-/// <summary>How a check ended.</summary>
+/// <summary>The outcome of a check.</summary>
 internal enum DoctorVerdict
 {
-    /// <summary>As it should be.</summary>
+    /// <summary>No problem.</summary>
     Ok,
 
-    /// <summary>Something that only some need.</summary>
+    /// <summary>Missing, but optional.</summary>
     Note,
 
-    /// <summary>It works, but slowly, or not for every run.</summary>
+    /// <summary>Works, but slowly or not for every run.</summary>
     Warning,
 
     /// <summary>Nothing works without it.</summary>
     Missing,
 }
 
-/// <summary>What a check of the machine found.</summary>
-/// <param name="Check">What was looked at.</param>
-/// <param name="Verdict">How it ended.</param>
-/// <param name="Found">What there is.</param>
-/// <param name="Advice">What to do, where something is to be done.</param>
+/// <summary>The result of one check of the machine.</summary>
+/// <param name="Check">The name of the check.</param>
+/// <param name="Verdict">Its outcome.</param>
+/// <param name="Found">What was found.</param>
+/// <param name="Advice">What to do, if anything.</param>
 internal sealed record DoctorFinding(string Check, DoctorVerdict Verdict, string Found, string? Advice = null);

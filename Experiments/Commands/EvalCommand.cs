@@ -9,7 +9,7 @@ using Imta.MetaWeight.Experiments.Training;
 
 namespace Imta.MetaWeight.Experiments.Commands;
 
-/// <summary><c>imta eval RUN|CHECKPOINT</c>: the tables of a network on its test set.</summary>
+/// <summary><c>imta eval RUN|CHECKPOINT</c>: evaluates a network on its test set and writes the tables.</summary>
 internal static class EvalCommand
 {
     private const int MostPoints = 1000;
@@ -107,7 +107,7 @@ internal static class EvalCommand
     private static void WarnIfUnfinished(TrainedNetwork network)
     {
         int last = TrainingPhase.Of(network.Settings)[^1].LastEpoch;
-        if (network.Epochs > 0 && network.Epochs < last) // 0: at the start, or converted from a file that does not say
+        if (network.Epochs > 0 && network.Epochs < last) // 0: untrained, or converted from a file without an epoch number
         {
             Console.Error.WriteLine($"warning: {network.File} is from epoch {network.Epochs} of {last}");
         }

@@ -4,34 +4,34 @@ using Imta.MetaWeight.Experiments.Training.Distributed;
 
 namespace Imta.MetaWeight.Experiments.Commands;
 
-/// <summary>What the machine is, apart from libtorch. Sizes are in bytes; null is not known here.</summary>
+/// <summary>Facts about the machine, apart from libtorch. Sizes are in bytes; null means unknown.</summary>
 internal sealed record HostFacts
 {
-    /// <summary>The .NET runtime and the system it runs on.</summary>
+    /// <summary>The .NET runtime and the operating system.</summary>
     public required string Dotnet { get; init; }
 
     public required string? Processor { get; init; }
 
-    /// <summary>Vector instructions that libtorch's fast kernels use, such as AVX2; null where it is no x86 processor.</summary>
+    /// <summary>Vector instructions that libtorch's fast kernels use, such as AVX2; null if the processor is not x86.</summary>
     public required IReadOnlyList<string>? VectorUnits { get; init; }
 
-    /// <summary>Cores that this process may use.</summary>
+    /// <summary>Cores available to this process.</summary>
     public required int Cores { get; init; }
 
     public required int? CoresOfMachine { get; init; }
 
-    /// <summary>What this process can have, those it has included: the system's, or what a container leaves of it.</summary>
+    /// <summary>Memory available to this process, including what it already uses: the system's, or the container's limit.</summary>
     public required long? MemoryAvailable { get; init; }
 
-    /// <summary>Where runs go; it need not be there yet.</summary>
+    /// <summary>The folder for runs; it need not exist yet.</summary>
     public required string RunFolder { get; init; }
 
     public required long? RunFolderFree { get; init; }
 
-    /// <summary>The environment variables that bear on libtorch and its memory, as the user set them.</summary>
+    /// <summary>The environment variables that affect libtorch and its memory, as set by the user.</summary>
     public required IReadOnlyDictionary<string, string> Variables { get; init; }
 
-    /// <summary>Whether an NVIDIA driver is there.</summary>
+    /// <summary>Whether an NVIDIA driver is installed.</summary>
     public required bool HasNvidiaDriver { get; init; }
 
     public required bool HasPythonTorch { get; init; }
@@ -80,8 +80,8 @@ internal sealed record HostFacts
 
 /// <summary>The MPI library that ranks would use.</summary>
 /// <param name="Found">Its version and file.</param>
-/// <param name="Launcher">Its own launcher; null: none is found.</param>
-/// <param name="Problem">Why it cannot be used; null: it can.</param>
+/// <param name="Launcher">Its own launcher; null if not found.</param>
+/// <param name="Problem">Why it cannot be used; null if it can.</param>
 internal sealed record MpiFacts(string Found, string? Launcher, string? Problem = null)
 {
     public static MpiFacts? Gather()

@@ -5,14 +5,14 @@ using Imta.MetaWeight.Experiments.Training;
 
 namespace Imta.MetaWeight.Experiments.Commands;
 
-/// <summary><c>imta data imagenet --check DIR</c>: reads every picture once and tells what there is.</summary>
+/// <summary><c>imta data imagenet --check DIR</c>: reads every image once and reports statistics and problems.</summary>
 internal static class ImageNetCheck
 {
     private const int MostShown = 20;
     private const int SomeUnreadable = 1;
 
-    /// <summary>Prints what is found; 1 where a file cannot be read.</summary>
-    /// <exception cref="UsageException">The folder is no ImageNet, or this build reads no pictures.</exception>
+    /// <summary>Prints the result; returns 1 if a file cannot be read.</summary>
+    /// <exception cref="UsageException">The folder does not contain ImageNet, or this build cannot decode images.</exception>
     public static int Run(string root, CancellationToken stop)
     {
         ImageNetFolders.NeedReader();
@@ -42,7 +42,7 @@ internal static class ImageNetCheck
         int shared = found[1].Count(one => training.Contains(one.Print));
         if (shared > 0)
         {
-            Console.Error.WriteLine(FormattableString.Invariant($"imta: warning: {shared} of the {found[1].Count} files in val are also in train, byte by byte: the test accuracy may be up to {100.0 * shared / found[1].Count:0.##} % too good"));
+            Console.Error.WriteLine(FormattableString.Invariant($"imta: warning: {shared} of the {found[1].Count} files in val are also in train, byte for byte: the test accuracy may be overestimated by up to {100.0 * shared / found[1].Count:0.##} %"));
         }
 
         PictureInspection[] unreadable = [.. found.SelectMany(pictures => pictures).Where(one => one.Problem is not null)];
@@ -65,7 +65,7 @@ internal static class ImageNetCheck
         string name = Path.GetFileName(folder.Root);
         Console.Out.WriteLine(string.Create(
             CultureInfo.InvariantCulture,
-            $"{name}: {pictures.Count:N0} pictures of {counts.Length:N0} classes, {counts.Min():N0} to {counts.Max():N0} each, {ByteSize.Text(pictures.Sum(one => one.Bytes))}; {pictures.Count(one => one.Problem is not null):N0} unreadable"));
+            $"{name}: {pictures.Count:N0} images in {counts.Length:N0} classes, {counts.Min():N0} to {counts.Max():N0} each, {ByteSize.Text(pictures.Sum(one => one.Bytes))}; {pictures.Count(one => one.Problem is not null):N0} unreadable"));
         PictureHead[] heads = [.. pictures.Select(one => one.Head).OfType<PictureHead>()];
         if (heads.Length > 0)
         {

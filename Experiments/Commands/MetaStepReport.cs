@@ -5,10 +5,10 @@ using Imta.MetaWeight.Meta.Gradients;
 
 namespace Imta.MetaWeight.Experiments.Commands;
 
-/// <summary>What <c>imta bench meta-step</c> measured, as tables or as JSON.</summary>
-/// <param name="Series">Times of each contender.</param>
-/// <param name="Phases">The shares of phases in the time, by contender; another program has none.</param>
-/// <param name="Memory">By contender; empty where it was not measured.</param>
+/// <summary>The measurements of <c>imta bench meta-step</c>, as tables or JSON.</summary>
+/// <param name="Series">The times of each benchmark case.</param>
+/// <param name="Phases">The time shares of the phases, per benchmark case; the reference program has none.</param>
+/// <param name="Memory">Per benchmark case; empty if not measured.</param>
 internal sealed record MetaStepReport(
     IReadOnlyList<Series> Series,
     IReadOnlyDictionary<string, IReadOnlyDictionary<string, double>> Phases,
@@ -16,7 +16,7 @@ internal sealed record MetaStepReport(
 {
     private static readonly string Unrolled = SettingsSchema.YamlName(nameof(MetaGradientMethod.Unrolled));
 
-    /// <summary>Prints it.</summary>
+    /// <summary>Prints the report.</summary>
     public void Show(Settings settings, bool json)
     {
         if (json)
@@ -31,7 +31,7 @@ internal sealed record MetaStepReport(
             return;
         }
 
-        Console.WriteLine($"{BenchCommand.Title(settings)}; seconds of one part, and ratios of the medians");
+        Console.WriteLine($"{BenchCommand.Title(settings)}; seconds per half batch, and ratios of the medians");
         ShowTimes();
         ShowPhases();
         if (Memory.Count > 0)
@@ -66,7 +66,7 @@ internal sealed record MetaStepReport(
     {
         string[] names = [.. Phases.Values.OrderByDescending(shares => shares.Count).SelectMany(shares => shares.Keys).Distinct().OrderBy(name => name == PhaseTimes.Other)];
         Console.WriteLine();
-        Console.WriteLine("phases, in percent of the step, each without those that lie within it");
+        Console.WriteLine("phases, in percent of the step, each excluding its nested phases");
         ConsoleTable.Write(
             ["", .. names.Select(name => name.PadLeft(7))],
             [[.. Phases.Select(one => (string[])[one.Key, .. names.Select(name => one.Value.TryGetValue(name, out double share) ? BenchCommand.Text(100 * share, "0.0") : "      -")])]]);
@@ -75,9 +75,9 @@ internal sealed record MetaStepReport(
     private void ShowMemory()
     {
         Console.WriteLine();
-        Console.WriteLine("peak resident memory of a fresh process, in MiB: in all, and above what it had before there was a network");
+        Console.WriteLine("peak resident memory of a fresh process, in MiB: total, and above its usage before the network was built");
         ConsoleTable.Write(
-            ["", "in all", "  above", $"in all / {Unrolled}", $"above / {Unrolled}"],
+            ["", " total", "  above", $"total / {Unrolled}", $"above / {Unrolled}"],
             [[.. Memory.Select(one => (string[])
             [
                 one.Key, BenchCommand.Text(one.Value.PeakMib, "0", 6), BenchCommand.Text(one.Value.AboveMib, "0"),
@@ -87,7 +87,7 @@ internal sealed record MetaStepReport(
 
     private static string RatioText(double? ratio) => ratio is { } value ? BenchCommand.Text(value, "0.00") : "      -";
 
-    /// <summary>Null where the unrolled step was not measured.</summary>
+    /// <summary>Null if the unrolled step was not measured.</summary>
     private double? ToUnrolled(PeakMemory memory, Func<PeakMemory, double> of)
         => Memory.TryGetValue(Unrolled, out PeakMemory? unrolled) ? of(memory) / of(unrolled) : null;
 }

@@ -1,14 +1,14 @@
 
 namespace Imta.MetaWeight.Experiments.Commands;
 
-/// <summary>A file or folder that a command writes, by <c>--out</c> as a rule.</summary>
+/// <summary>A file or folder that a command writes, usually given by <c>--out</c>.</summary>
 internal static class OutputFile
 {
-    /// <summary>Refuses a file that cannot be written, before the work whose result it is for.</summary>
+    /// <summary>Fails early if a file cannot be written, before the work whose result goes there.</summary>
     /// <param name="file">The file.</param>
-    /// <param name="other">What to give another of.</param>
-    /// <exception cref="UsageException">It cannot.</exception>
-    public static void Check(string file, string other = "place with --out") => Guarded(file, () =>
+    /// <param name="other">The argument or option to change, for the message.</param>
+    /// <exception cref="UsageException">It cannot be written.</exception>
+    public static void Check(string file, string other = "location with --out") => Guarded(file, () =>
     {
         if (Directory.Exists(file))
         {
@@ -20,8 +20,8 @@ internal static class OutputFile
         File.Delete(beside);
     }, other);
 
-    /// <summary>Says in a line of its own that a place cannot be written.</summary>
-    public static void Guarded(string place, Action write, string other = "place with --out")
+    /// <summary>Turns write failures into a one-line error message.</summary>
+    public static void Guarded(string place, Action write, string other = "location with --out")
     {
         try
         {
@@ -29,7 +29,7 @@ internal static class OutputFile
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new UsageException($"{place} cannot be written ({e.Message.ReplaceLineEndings(" ").TrimEnd('.')}); give another {other}", e);
+            throw new UsageException($"{place} cannot be written ({e.Message.ReplaceLineEndings(" ").TrimEnd('.')}); choose another {other}", e);
         }
     }
 }

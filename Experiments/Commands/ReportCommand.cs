@@ -3,27 +3,27 @@ using Imta.MetaWeight.Experiments.Reports;
 
 namespace Imta.MetaWeight.Experiments.Commands;
 
-/// <summary><c>imta report RUN|SWEEP…</c>: charts and tables of runs in one file of HTML.</summary>
+/// <summary><c>imta report RUN|SWEEP…</c>: charts and tables of runs in a single HTML file.</summary>
 internal static class ReportCommand
 {
-    private static readonly Argument<string[]> Folders = new("RUN|SWEEP") { Arity = ArgumentArity.OneOrMore, Description = "Folders of runs and of sweeps; a sweep's runs are averaged by variant" };
+    private static readonly Argument<string[]> Folders = new("RUN|SWEEP") { Arity = ArgumentArity.OneOrMore, Description = "Run and sweep folders; a sweep's runs are averaged by variant" };
     private static readonly Option<string> Out = new("--out") { HelpName = "FILE.html", Description = "The report", DefaultValueFactory = _ => "report.html" };
     private static readonly Option<string[]> Points = new("--points")
     {
         HelpName = "FILE.csv",
-        Description = "Numbers from elsewhere to draw beside budgets: columns name, macs, accuracy (of 1), and parameters if known; may be repeated",
+        Description = "External results to plot with the budget curves: columns name, macs, accuracy (a fraction), and optionally parameters; may be repeated",
     };
-    private static readonly Option<string?> Svg = new("--svg") { HelpName = "DIR", Description = "Write every chart there too, as an SVG file" };
-    private static readonly Option<bool> Force = new("--force") { Description = "Replace files that are there" };
+    private static readonly Option<string?> Svg = new("--svg") { HelpName = "DIR", Description = "Also write every chart there as an SVG file" };
+    private static readonly Option<bool> Force = new("--force") { Description = "Overwrite existing files" };
 
     public static Command Build()
     {
-        var command = new Command("report", "Show runs and sweeps in one HTML file: charts of accuracy, training, exits, weights, classes, and tables") { Folders, Out, Points, Svg, Force };
+        var command = new Command("report", "Summarise runs and sweeps in one HTML file: charts of accuracy, training, exits, weights and classes, and tables") { Folders, Out, Points, Svg, Force };
         command.Validators.Add(result =>
         {
             if (result.GetValue(Folders)?.FirstOrDefault(name => name.StartsWith('-')) is { } option)
             {
-                result.AddError($"There is no option {option}.");
+                result.AddError($"Unknown option {option}.");
             }
         });
         command.SetAction(Run);
@@ -37,7 +37,7 @@ internal static class ReportCommand
         OutputFile.Check(page);
         if (File.Exists(page) && !force)
         {
-            throw new UsageException($"{page} is there already; give another place with --out, or replace it with --force");
+            throw new UsageException($"{page} already exists; choose another location with --out, or overwrite it with --force");
         }
 
         ReportSources sources = ReportSources.Read(arguments.GetValue(Folders)!);
@@ -49,7 +49,7 @@ internal static class ReportCommand
         }
 
         OutputFile.Guarded(page, () => AtomicFile.WriteText(page, ReportPage.Html(report)));
-        Console.WriteLine($"the report is {page}");
+        Console.WriteLine($"wrote the report to {page}");
         return 0;
     }
 
@@ -60,7 +60,7 @@ internal static class ReportCommand
         {
             if (Directory.Exists(folder) && Directory.EnumerateFileSystemEntries(folder).Any() && !force)
             {
-                throw new UsageException($"{folder} is not empty; give another folder with --svg, or write into it with --force");
+                throw new UsageException($"{folder} is not empty; choose another folder with --svg, or write into it with --force");
             }
 
             Directory.CreateDirectory(folder);
@@ -74,6 +74,6 @@ internal static class ReportCommand
             count++;
         }
 
-        Console.WriteLine($"{count} charts are in {folder}");
+        Console.WriteLine($"{count} charts written to {folder}");
     }
 }

@@ -4,7 +4,7 @@ using Imta.MetaWeight.Experiments.Training;
 
 namespace Imta.MetaWeight.Experiments.Commands;
 
-/// <summary><c>imta sweep SWEEP.yaml</c>: many runs, and statistics over their seeds.</summary>
+/// <summary><c>imta sweep SWEEP.yaml</c>: runs many configurations, with statistics over seeds.</summary>
 internal static class SweepCommand
 {
     private const int MostJobs = 1024;
@@ -12,17 +12,17 @@ internal static class SweepCommand
 
     private static readonly Argument<string> Plan = new("SWEEP.yaml") { Description = "What to run: a configuration, seeds, variants or a grid of settings (docs/sweeps.md)" };
     private static readonly Option<string?> Data = new("--data") { HelpName = "DIR", Description = "Folder of the data set's files" };
-    private static readonly Option<string?> Out = new("--out") { HelpName = "DIR", Description = "Folder of the sweep; by default sweeps/NAME, NAME the file's. Of one that is there, what is not done yet is run" };
-    private static readonly Option<int?> Jobs = NumberOption.Whole("--jobs", "N", "Runs at once, each with its share of the cores and CUDA devices; by default one, or with device cuda as many as have one each");
+    private static readonly Option<string?> Out = new("--out") { HelpName = "DIR", Description = "Folder of the sweep; default: sweeps/NAME, where NAME is the file's name. An existing sweep is continued" };
+    private static readonly Option<int?> Jobs = NumberOption.Whole("--jobs", "N", "Parallel runs, each with its share of the cores and CUDA devices; default: 1, or with device cuda as many as there are devices for");
 
     public static Command Build()
     {
-        var command = new Command("sweep", "Train every variant of a configuration with every seed, and compare them") { Plan, Data, Out, Jobs };
+        var command = new Command("sweep", "Train every variant of a configuration with every seed and compare them") { Plan, Data, Out, Jobs };
         command.Validators.Add(result =>
         {
             if (result.GetValue(Plan) is { } name && name.StartsWith('-'))
             {
-                result.AddError($"There is no option {name}.");
+                result.AddError($"Unknown option {name}.");
             }
         });
         command.SetAction(Run);
@@ -40,7 +40,7 @@ internal static class SweepCommand
         folder.Check(plan);
         IDisposable? held = null;
         OutputFile.Guarded(path, () => held = folder.Take(plan));
-        using IDisposable until = held ?? throw new UsageException($"another imta sweep works in {path}; wait for it, or give another folder with --out");
+        using IDisposable until = held ?? throw new UsageException($"another imta sweep is running in {path}; wait for it, or choose another folder with --out");
         RunMonitor monitor = RunMonitor.ForConsole();
         var runner = new SweepRunner(plan, folder, monitor, jobs);
         try
@@ -49,18 +49,18 @@ internal static class SweepCommand
         }
         catch (OperationCanceledException)
         {
-            monitor.Say($"stopped; the same command goes on in {path}");
+            monitor.Say($"stopped; run the same command to continue in {path}");
             return Interruption.ExitCode;
         }
 
-        monitor.Say($"tables are in {path}");
+        monitor.Say($"wrote the tables to {path}");
         if (runner.Left is not [var first, ..])
         {
             return 0;
         }
 
         string what = first.Message is { } message ? $"failed, the first with: {message}" : "were stopped";
-        Console.Error.WriteLine($"imta: {runner.Left.Count} of {plan.Runs.Count} runs {what}; {folder.Runs} names them, and the same command tries them again");
+        Console.Error.WriteLine($"imta: {runner.Left.Count} of {plan.Runs.Count} runs {what}; see {folder.Runs}; the same command retries them");
         return SomeLeft;
     }
 }

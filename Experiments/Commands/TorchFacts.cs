@@ -4,29 +4,29 @@ using Imta.MetaWeight.Experiments.Data.Pictures;
 
 namespace Imta.MetaWeight.Experiments.Commands;
 
-/// <summary>The libtorch of this process, or why there is none.</summary>
+/// <summary>The libtorch of this process, or why it could not be loaded.</summary>
 internal sealed record TorchFacts
 {
-    /// <summary>Why libtorch cannot be used; null: it can.</summary>
+    /// <summary>Why libtorch cannot be used; null if it can.</summary>
     public string? Problem { get; init; }
 
     public string? Version { get; init; }
 
     public int CudaDevices { get; init; }
 
-    /// <summary>Whether JPEG and PNG files can be read.</summary>
+    /// <summary>Whether JPEG and PNG files can be decoded.</summary>
     public bool ReadsPictures { get; init; }
 
-    /// <summary>The copy of TorchSharp's library that this system's older libstdc++ takes; null: TorchSharp's own is loaded.</summary>
+    /// <summary>The patched copy of TorchSharp's library for systems with an older libstdc++; null if the original is loaded.</summary>
     public string? Copy { get; init; }
 
-    /// <summary>The files of the libraries that the process has loaded.</summary>
+    /// <summary>The files of the native libraries loaded by the process.</summary>
     public IReadOnlyList<string> Libraries { get; init; } = [];
 
-    /// <summary>The options of the C allocator that are in force.</summary>
+    /// <summary>The active options of the C allocator.</summary>
     public IReadOnlyList<(string Name, string Value)> Allocator { get; init; } = [];
 
-    /// <summary>Loads libtorch and computes something small, whatever comes of it.</summary>
+    /// <summary>Loads libtorch and runs a small computation; never throws.</summary>
     public static TorchFacts Gather()
     {
         var facts = new TorchFacts();
@@ -43,12 +43,12 @@ internal sealed record TorchFacts
         return facts with { Libraries = Loaded(), Copy = TorchLibraries.Copy, Allocator = TorchLibraries.AllocatorSettings, ReadsPictures = Picture.IsAvailable };
     }
 
-    // The product makes libtorch load whatever it multiplies with.
+    // The matrix product makes libtorch load its BLAS library.
     private static string Use()
     {
         using DisposeScope scope = NewDisposeScope();
         float sum = ones([8, 8]).matmul(ones([8, 8])).sum().item<float>();
-        return sum == 512 ? TorchLibraries.Version : throw new InvalidOperationException($"libtorch {TorchLibraries.Version} computes wrongly: a sum is {sum}, not 512");
+        return sum == 512 ? TorchLibraries.Version : throw new InvalidOperationException($"libtorch {TorchLibraries.Version} computes incorrectly: a sum is {sum}, not 512");
     }
 
     private static string[] Loaded()

@@ -8,7 +8,7 @@ using Imta.MetaWeight.Experiments.Training.Checks;
 
 namespace Imta.MetaWeight.Experiments.Commands;
 
-/// <summary>The options of <c>imta train</c>, and the settings that they make.</summary>
+/// <summary>The options of <c>imta train</c>, and the settings they produce.</summary>
 internal static class TrainArguments
 {
     private const int DefaultPatience = 300; // seconds
@@ -21,43 +21,43 @@ internal static class TrainArguments
     };
 
     public static readonly Option<int> ProcessTimeout = NumberOption.Whole(
-        "--process-timeout", "S", "Seconds that a rank waits for the others of its run before it gives up", DefaultPatience);
+        "--process-timeout", "S", "Seconds that a rank waits for the other ranks before it gives up", DefaultPatience);
 
-    public static readonly Option<bool> Force = new("--force") { Description = "Replace the run that the folder holds" };
+    public static readonly Option<bool> Force = new("--force") { Description = "Overwrite an existing run in the folder" };
     public static readonly Option<string?> Resume = new("--resume")
     {
         HelpName = "RUN",
-        Description = "Go on with the run in this folder, after its latest checkpoint",
+        Description = "Resume the run in this folder from its latest checkpoint",
     };
 
     public static readonly Option<string[]> Allow = new("--allow")
     {
         HelpName = "CHECK",
-        Description = $"Run in spite of what a check finds: {string.Join(", ", CheckNames.All)}; may be repeated",
+        Description = $"Run despite a failed check: {string.Join(", ", CheckNames.All)}; may be repeated",
     };
 
     public static readonly Option<int?> Processes = NumberOption.Whole(
-        "--processes", "N", "Train by N ranks on this machine, started by MPI, each on its share of every batch (processes)");
+        "--processes", "N", "Train with N ranks on this machine, launched via MPI, each on its shard of every batch (processes)");
 
     /// <summary>Options that set a key of the configuration.</summary>
     public static readonly (Option Option, string Key)[] Keys =
     [
-        (NumberOption.Whole("--seed", "N", "Seed of everything random"), "seed"),
-        (new Option<string?>("--device") { HelpName = "cpu|cuda", Description = "Where to compute" }, "device"),
-        (NumberOption.Whole("--threads", "N", "Threads of the CPU's computation; 0: all cores"), "threads"),
+        (NumberOption.Whole("--seed", "N", "Random seed"), "seed"),
+        (new Option<string?>("--device") { HelpName = "cpu|cuda", Description = "Device to compute on" }, "device"),
+        (NumberOption.Whole("--threads", "N", "CPU threads; 0: all cores"), "threads"),
         (Processes, "processes"),
-        (NumberOption.Decimal("--checkpoint-minutes", "M", "Minutes between two checkpoints inside an epoch (run.checkpointMinutes, 10)"), "run.checkpointMinutes"),
+        (NumberOption.Decimal("--checkpoint-minutes", "M", "Minutes between checkpoints within an epoch (run.checkpointMinutes, 10)"), "run.checkpointMinutes"),
         (new Option<string?>("--best-by")
         {
-            HelpName = "WHAT", Description = "What chooses checkpoints/best.pt (run.bestBy): lastAccuracy, meanAccuracy, lastLoss, meanLoss",
+            HelpName = "WHAT", Description = "Metric that selects checkpoints/best.pt (run.bestBy): lastAccuracy, meanAccuracy, lastLoss, meanLoss",
         }, "run.bestBy"),
         (new Option<bool>("--skip-nonfinite")
         {
-            Description = "Skip and count batches with a loss or gradient that is NaN or infinite (run.skipNonFinite)",
+            Description = "Skip and count batches with a NaN or infinite loss or gradient (run.skipNonFinite)",
         }, "run.skipNonFinite"),
     ];
 
-    /// <summary>The settings of a run that is resumed.</summary>
+    /// <summary>The settings of a resumed run.</summary>
     public static Settings SettingsOf(ParseResult arguments, string run)
     {
         RefuseChanges(arguments);
@@ -65,22 +65,22 @@ internal static class TrainArguments
         return File.Exists(folder.Config) ? SettingsLoader.Load(folder.Config) : Checkpoint.Latest(folder, _ => { }).Content.Settings;
     }
 
-    /// <exception cref="UsageException">The command line would change a run that is resumed.</exception>
+    /// <exception cref="UsageException">The command line would change the resumed run.</exception>
     public static void RefuseChanges(ParseResult arguments)
     {
         Option[] fixedByRun = [ConfigurationArguments.Set, Out, Force, .. Keys.Select(key => key.Option)];
         if (arguments.GetValue(ConfigurationArguments.Config) is not null || fixedByRun.Any(option => Given(arguments, option) is not null))
         {
             throw new UsageException(
-                "--resume goes on with the run as it was configured; only --data, --allow and --process-timeout may stand beside it");
+                "--resume continues the run as configured; it can only be combined with --data, --allow and --process-timeout");
         }
     }
 
     private static OptionResult? Given(ParseResult arguments, Option option) => arguments.GetResult(option) is { Implicit: false } given ? given : null;
 
-    /// <summary>The settings of a run that starts.</summary>
+    /// <summary>The settings of a new run.</summary>
     /// <param name="arguments">The command line.</param>
-    /// <param name="launched">Ranks that a launcher started; null: none did.</param>
+    /// <param name="launched">The number of ranks started by a launcher; null without one.</param>
     public static Settings Read(ParseResult arguments, int? launched)
     {
         var overrides = new List<SettingsOverride>();
@@ -103,7 +103,7 @@ internal static class TrainArguments
             if (arguments.GetValue(Processes) is { } asked && asked != size)
             {
                 throw new UsageException(
-                    FormattableString.Invariant($"--processes {asked} contradicts the launcher, which started {size} ranks; omit it there"));
+                    FormattableString.Invariant($"--processes {asked} conflicts with the launcher, which started {size} ranks; omit it"));
             }
 
             overrides.Add(new SettingsOverride("the launcher", "processes", FormattableString.Invariant($"{size}")));

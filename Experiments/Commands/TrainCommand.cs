@@ -12,7 +12,7 @@ internal static class TrainCommand
 {
     public static Command Build()
     {
-        var command = new Command("train", "Train a multi-exit network, with learned sample weights or without, and test it");
+        var command = new Command("train", "Train a multi-exit network, with or without learned sample weights, and test it");
         Option[] options = [ConfigurationArguments.Set, TrainArguments.Data, Out, .. Keys.Select(key => key.Option), ProcessTimeout, Force, Resume, Allow];
         command.Arguments.Add(ConfigurationArguments.Config);
         Array.ForEach(options, command.Options.Add);
@@ -21,7 +21,7 @@ internal static class TrainCommand
         {
             if (result.GetValue(ProcessTimeout) < 1)
             {
-                result.AddError("--process-timeout takes 1 second or more.");
+                result.AddError("--process-timeout must be at least 1 second.");
             }
         });
         command.SetAction(Run);
@@ -45,7 +45,7 @@ internal static class TrainCommand
 
         int Train(RankStart ranks)
         {
-            // A rank on a machine without the configuration's file takes rank 0's.
+            // A rank on a machine without the configuration file uses the settings of rank 0.
             bool isElsewhere = !ranks.Replicas.IsFirst && arguments.GetValue(ConfigurationArguments.Config) is { } file && !File.Exists(file);
             return new RunStart(ranks, allowed, arguments.GetValue(TrainArguments.Data), stop.Token).Run(resumed is not null
                 ? new ResumedRun(resumed, () => RefuseChanges(arguments))

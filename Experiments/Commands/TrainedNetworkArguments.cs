@@ -6,19 +6,19 @@ using Imta.MetaWeight.Experiments.Evaluation;
 
 namespace Imta.MetaWeight.Experiments.Commands;
 
-/// <summary>How commands take a network that was trained: a run or a checkpoint of any kind, its images, the machine.</summary>
+/// <summary>How commands accept a trained network: a run or any checkpoint, plus its data set and device.</summary>
 internal static class TrainedNetworkArguments
 {
-    public static readonly Argument<string> Source = new("RUN|CHECKPOINT") { Description = "The folder of a run, one of its checkpoints, or with --config a published PyTorch checkpoint, a state dictionary or a safetensors file" };
+    public static readonly Argument<string> Source = new("RUN|CHECKPOINT") { Description = "A run folder, one of its checkpoints, or with --config a published PyTorch checkpoint, a state dictionary or a safetensors file" };
     public static readonly Option<string?> Data = new("--data") { HelpName = "DIR", Description = "Folder of the data set's files; by default the run's" };
 
-    /// <summary>The largest batch that a command takes.</summary>
+    /// <summary>The largest batch size that a command accepts.</summary>
     public const int LargestBatch = 65_536;
 
-    private static readonly Option<string?> Place = new("--device") { HelpName = "cpu|cuda", Description = "Where to compute; by default where the run did" };
-    private static readonly Option<int?> Threads = NumberOption.Whole("--threads", "N", "Threads of the CPU's computation; 0: all cores; by default the run's");
+    private static readonly Option<string?> Place = new("--device") { HelpName = "cpu|cuda", Description = "Device to compute on; default: the run's" };
+    private static readonly Option<int?> Threads = NumberOption.Whole("--threads", "N", "CPU threads; 0: all cores; default: the run's");
 
-    /// <summary>A command that has them.</summary>
+    /// <summary>Adds the arguments to a command.</summary>
     public static Command Command(string name, string description, params Option[] more)
     {
         var command = new Command(name, description) { Source };
@@ -31,21 +31,21 @@ internal static class TrainedNetworkArguments
         return command;
     }
 
-    /// <summary>Refuses empty arguments, and options that the parser does not know and takes for files.</summary>
+    /// <summary>Rejects empty arguments and unknown options, which the parser mistakes for files.</summary>
     public static void Refuse(CommandResult result, params Argument<string>[] files)
     {
         if (files.Select(result.GetValue).FirstOrDefault(file => file?.StartsWith('-') == true) is { } unknown)
         {
-            result.AddError($"There is no option {unknown}.");
+            result.AddError($"Unknown option {unknown}.");
         }
         else if (result.Children.Any(child => child.Tokens.Any(token => token.Value.Length == 0)))
         {
-            result.AddError("An argument is empty.");
+            result.AddError("An argument must not be empty.");
         }
     }
 
-    /// <summary>The network of the command line.</summary>
-    /// <exception cref="UsageException">There is none.</exception>
+    /// <summary>The network given on the command line.</summary>
+    /// <exception cref="UsageException">It cannot be loaded.</exception>
     public static TrainedNetwork Load(ParseResult arguments)
     {
         string source = arguments.GetValue(Source)!;
@@ -59,21 +59,21 @@ internal static class TrainedNetworkArguments
         return network;
     }
 
-    /// <summary>A policy for the network.</summary>
-    /// <exception cref="UsageException">It cannot be read, or is for another kind of network.</exception>
+    /// <summary>Reads an exit policy for the network.</summary>
+    /// <exception cref="UsageException">It cannot be read, or was calibrated for a different kind of network.</exception>
     public static PolicyFile Policy(string file, TrainedNetwork network)
     {
         PolicyFile policy = PolicyFile.Read(file, network);
         if (policy.CheckpointSha256 != network.Hash())
         {
-            Console.Error.WriteLine($"warning: {file} was calibrated for another checkpoint than {network.File}; shares and costs will be others than it says");
+            Console.Error.WriteLine($"warning: {file} was calibrated for a different checkpoint than {network.File}; shares and costs will differ from those it states");
         }
 
         return policy;
     }
 
-    /// <summary>The value of an option that takes a whole number from 1 on.</summary>
-    /// <exception cref="UsageException">It is another.</exception>
+    /// <summary>The value of an option that accepts a positive integer.</summary>
+    /// <exception cref="UsageException">It is out of range.</exception>
     public static int WholeNumber(ParseResult arguments, Option<int> option, int most) => InRange(option, arguments.GetValue(option), most);
 
     /// <inheritdoc cref="WholeNumber(ParseResult, Option{int}, int)"/>
@@ -81,17 +81,17 @@ internal static class TrainedNetworkArguments
 
     private static int InRange(Option option, int value, int most)
     {
-        return value >= 1 && value <= most ? value : throw new UsageException(FormattableString.Invariant($"{option.Name} is {value}; it takes a whole number >= 1 and <= {most}"));
+        return value >= 1 && value <= most ? value : throw new UsageException(FormattableString.Invariant($"{option.Name} is {value}; it must be an integer from 1 to {most}"));
     }
 
-    /// <summary>The images of its run.</summary>
-    /// <exception cref="UsageException">They are not there.</exception>
+    /// <summary>The data set of the network's run.</summary>
+    /// <exception cref="UsageException">It cannot be found.</exception>
     public static RunData Images(TrainedNetwork network, string? folder)
     {
         RunData data = DataSets.Load(network.Settings, folder);
         if (network.Run is { } run && run.StartedWithOthers(data.Fingerprint))
         {
-            Console.Error.WriteLine($"warning: the data set's files are others than when {run.Path} started; what is held out here may have been trained on");
+            Console.Error.WriteLine($"warning: the data set's files differ from those that {run.Path} started with; images held out here may have been used for training");
         }
 
         foreach (string warning in data.Warnings)

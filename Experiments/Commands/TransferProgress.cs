@@ -4,12 +4,12 @@ using Spectre.Console;
 
 namespace Imta.MetaWeight.Experiments.Commands;
 
-/// <summary>How far a download is: a bar on a terminal, a line now and then elsewhere.</summary>
+/// <summary>Download progress: a bar on a terminal, occasional lines elsewhere.</summary>
 internal static class TransferProgress
 {
     private static readonly TimeSpan Interval = TimeSpan.FromSeconds(10);
 
-    /// <summary>Runs <paramref name="work"/>, which reports the bytes that are there and, where it is known, how many there will be.</summary>
+    /// <summary>Runs <paramref name="work"/>, which reports the bytes received and, if known, the total.</summary>
     public static Task ShowAsync(Func<Action<long, long?>, Task> work)
         => Terminal.IsInteractive ? ShowBarAsync(work) : ShowLinesAsync(work);
 
@@ -22,7 +22,7 @@ internal static class TransferProgress
             var speed = new Meter();
             return work((here, total) =>
             {
-                task.MaxValue = total ?? here + 1; // of an unknown size nothing is ever all
+                task.MaxValue = total ?? here + 1; // an unknown size never reaches 100 %
                 task.Value = here;
                 task.Description = Markup.Escape(speed.Describe(here, total));
             });
@@ -44,9 +44,9 @@ internal static class TransferProgress
     }
 
     /// <summary>Such as <c>34 of 170 MB, 3.1 MB/s, 0:00:44 left</c>.</summary>
-    /// <param name="here">Bytes that are there.</param>
-    /// <param name="total">Bytes that there will be, if that is known.</param>
-    /// <param name="came">Bytes of these that came in <paramref name="elapsed"/>; the others were there before.</param>
+    /// <param name="here">Bytes on disk so far.</param>
+    /// <param name="total">Total bytes, if known.</param>
+    /// <param name="came">Bytes received within <paramref name="elapsed"/>; the rest was there before.</param>
     /// <param name="elapsed">The time since the first report.</param>
     internal static string Describe(long here, long? total, long came, TimeSpan elapsed)
     {
@@ -65,7 +65,7 @@ internal static class TransferProgress
 
     private static string Invariant(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 
-    /// <summary>Measures from the first report on: what was there before did not come now.</summary>
+    /// <summary>Measures from the first report: bytes from an earlier attempt do not count towards the speed.</summary>
     private sealed class Meter
     {
         private readonly Stopwatch _clock = new();

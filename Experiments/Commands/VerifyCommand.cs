@@ -9,24 +9,24 @@ using Spectre.Console;
 
 namespace Imta.MetaWeight.Experiments.Commands;
 
-/// <summary><c>imta verify DIR</c>: whether this build, on this machine, computes what the published implementations computed.</summary>
+/// <summary><c>imta verify DIR</c>: whether this build, on this machine, reproduces the results of the published implementations.</summary>
 internal static class VerifyCommand
 {
     private const int Failed = 1;
-    private const int Widest = 1000; // or lines would be broken where there is no terminal
+    private const int Widest = 1000; // otherwise lines would be wrapped without a terminal
 
-    private static readonly Argument<string> Folder = new("DIR") { Description = "Folder of golden numbers, such as Tests/Golden of the source code" };
+    private static readonly Argument<string> Folder = new("DIR") { Description = "Folder of golden values, such as Tests/Golden in the source tree" };
     private static readonly Option<bool> Json = new("--json") { Description = "Print an array of {case, quantity, error, tolerance, verdict}" };
-    private static readonly Option<bool> Strict = new("--strict") { Description = "Count what is not covered as failed" };
-    private static readonly Option<string> Place = new("--device") { HelpName = "cpu|cuda", Description = "Where to compute", DefaultValueFactory = _ => "cpu" };
-    private static readonly Option<string> Gradient = new("--gradient") { HelpName = Methods, Description = "How to compute the meta gradient", DefaultValueFactory = _ => SettingsSchema.Find("meta.gradient")!.Default };
+    private static readonly Option<bool> Strict = new("--strict") { Description = "Treat quantities that are not covered as failures" };
+    private static readonly Option<string> Place = new("--device") { HelpName = "cpu|cuda", Description = "Device to compute on", DefaultValueFactory = _ => "cpu" };
+    private static readonly Option<string> Gradient = new("--gradient") { HelpName = Methods, Description = "Method that computes the meta gradient", DefaultValueFactory = _ => SettingsSchema.Find("meta.gradient")!.Default };
     private static readonly JsonSerializerOptions Format = new() { WriteIndented = true };
 
     private static string Methods => string.Join('|', Enum.GetNames<MetaGradientMethod>().Select(SettingsSchema.YamlName));
 
     public static Command Build()
     {
-        var command = new Command("verify", "Hold this build against numbers that the published implementations computed") { Folder, Json, Strict, Place, Gradient };
+        var command = new Command("verify", "Compare this build with values computed by the published implementations") { Folder, Json, Strict, Place, Gradient };
         command.SetAction(Run);
         return command;
     }
@@ -37,7 +37,7 @@ internal static class VerifyCommand
         [
             new SettingsOverride("--device", "device", arguments.GetValue(Place)!),
             new SettingsOverride("--gradient", "meta.gradient", arguments.GetValue(Gradient)!),
-            new SettingsOverride("imta verify", "threads", "1"), // small tensors, on which more threads cost more than they give
+            new SettingsOverride("imta verify", "threads", "1"), // small tensors, for which more threads cost more than they save
         ]);
         string folder = arguments.GetValue(Folder)!;
         var verifier = new Verifier(settings.Meta.Gradient, ComputeDevice.Prepare(settings));
@@ -110,7 +110,7 @@ internal static class VerifyCommand
         _ => "not covered",
     };
 
-    /// <summary>JSON has no infinities: an error that is no number is null, and its verdict says fail.</summary>
+    /// <summary>JSON has no NaN or infinity: such an error is null, with verdict fail.</summary>
     private static object Entry(VerifiedQuantity quantity) => new
     {
         @case = quantity.Case,

@@ -6,7 +6,7 @@ namespace Imta.MetaWeight.Experiments.Configuration;
 /// <summary>The data sets.</summary>
 internal enum DatasetKind
 {
-    /// <summary>Images made on the spot, in CIFAR's shape, of known difficulty.</summary>
+    /// <summary>Images generated on the fly, in CIFAR's format, with known difficulty.</summary>
     Generated,
 
     /// <summary>CIFAR-10: 50,000 and 10,000 images, 10 classes.</summary>
@@ -22,16 +22,16 @@ internal enum DatasetKind
     Imagenet,
 }
 
-/// <summary>How the number of training images falls over the classes.</summary>
+/// <summary>How the number of training images varies over the classes.</summary>
 internal enum ImbalanceProfile
 {
-    /// <summary>Not at all.</summary>
+    /// <summary>No imbalance.</summary>
     None,
 
-    /// <summary>Exponentially, the last class having 1/factor of the first's: long-tailed.</summary>
+    /// <summary>Exponential, the last class having 1/factor as many as the first: long-tailed.</summary>
     Exponential,
 
-    /// <summary>The second half of the classes has 1/factor of the first half's.</summary>
+    /// <summary>The second half of the classes has 1/factor as many images as the first half.</summary>
     Step,
 }
 
@@ -41,7 +41,7 @@ internal enum ClassOrder
     /// <summary>Class 0 is the largest.</summary>
     Index,
 
-    /// <summary>By chance of the run's seed.</summary>
+    /// <summary>Shuffled by the run's seed.</summary>
     Shuffle,
 }
 
@@ -65,15 +65,15 @@ internal sealed record DataOptions
     [Range(0, int.MaxValue)]
     public int Validation { get; init; } = 5000;
 
-    [Description("Classes of folders in ImageNet's layout that have other ones; null: the data set's own number")]
+    [Description("Number of classes of a custom data set in ImageNet's folder layout; null: the data set's own number")]
     [Range(2, 100_000)]
     public int? Classes { get; init; }
 
-    [Description("Images of the training set that are used, balanced over classes, validation included; null: all")]
+    [Description("Number of training-set images to use, balanced over classes, validation included; null: all")]
     [Range(1, int.MaxValue)]
     public int? TrainLimit { get; init; }
 
-    [Description("Images of the test set that are used; null: all")]
+    [Description("Number of test images to use; null: all")]
     [Range(1, int.MaxValue)]
     public int? TestLimit { get; init; }
 
@@ -82,7 +82,7 @@ internal sealed record DataOptions
         + "of the area, resized")]
     public bool Augment { get; init; } = true;
 
-    [Description("Threads that decode pictures, which changes no number; 0: as many as compute")]
+    [Description("Threads that decode image files (does not affect results); 0: as many as compute threads")]
     [Range(0, 4096)]
     public int Workers { get; init; }
 
@@ -97,10 +97,10 @@ internal sealed record ImbalanceOptions
         + "all and few by halves")]
     public ImbalanceProfile Type { get; init; } = ImbalanceProfile.None;
 
-    [Description("Images of the largest class for each of the smallest")]
+    [Description("Imbalance factor: image count of the largest class divided by that of the smallest")]
     [Range(1.0, 500.0)]
     public double Factor { get; init; } = 100;
 
-    [Description("Which classes are large: those of the lowest index, or by chance of the seed")]
+    [Description("Which classes are large: those with the lowest index, or a random order given by the seed")]
     public ClassOrder Order { get; init; } = ClassOrder.Index;
 }

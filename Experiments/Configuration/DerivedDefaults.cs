@@ -1,12 +1,12 @@
 namespace Imta.MetaWeight.Experiments.Configuration;
 
-/// <summary>Defaults that follow from other settings: those of a preset, and phase II's, which are phase I's.</summary>
+/// <summary>Defaults derived from other settings: those of a preset, and phase II's, which default to phase I's.</summary>
 internal static class DerivedDefaults
 {
     private const string Train = "train.";
     private const string Phase2 = "phase2.";
 
-    /// <summary>Where the published code does not do what the papers say.</summary>
+    /// <summary>Where the published code deviates from the papers.</summary>
     public static IReadOnlyDictionary<string, string> Published { get; } = new Dictionary<string, string>
     {
         ["model.initialisation"] = "published",
@@ -15,9 +15,9 @@ internal static class DerivedDefaults
         ["phase2.frozenNorm"] = "moving",
     };
 
-    /// <summary>Sets every key that nobody gave and whose default follows from other settings.</summary>
-    /// <param name="settings">The settings, given keys included; nobody else holds them yet.</param>
-    /// <param name="given">Keys that were given.</param>
+    /// <summary>Sets every key that was not given and whose default is derived from other settings.</summary>
+    /// <param name="settings">The settings, including given keys; not shared yet.</param>
+    /// <param name="given">Keys that were set explicitly.</param>
     public static void Fill(Settings settings, IReadOnlyCollection<string> given)
     {
         foreach (SettingsKey key in SettingsSchema.Keys.Where(key => !given.Contains(key.Key)))

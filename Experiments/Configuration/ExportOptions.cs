@@ -8,10 +8,10 @@ namespace Imta.MetaWeight.Experiments.Configuration;
 /// <summary>What a run writes beyond its tables.</summary>
 internal sealed record ExportOptions
 {
-    [Description("Epochs from one file of sample weights to the next; the last epoch always has one; 0: the last epoch only")]
+    [Description("Epochs between sample-weight files; the last epoch always gets one; 0: the last epoch only")]
     [Range(0, int.MaxValue)]
     public int WeightsEvery { get; init; }
 
-    [Description("Whether predictions.csv is written: every exit's answer to every validation and test image")]
+    [Description("Whether predictions.csv is written: every exit's prediction for every validation and test image")]
     public bool Predictions { get; init; } = true;
 }

@@ -13,22 +13,22 @@ internal enum Precision
     /// <summary>float32.</summary>
     Full,
 
-    /// <summary>float32, but CUDA's matrix units round what they multiply to 10 bits behind the point (TF32).</summary>
+    /// <summary>float32, but CUDA's matrix units round their inputs to a 10-bit mantissa (TF32).</summary>
     Tf32,
 
-    /// <summary>Features, and the convolutions that read them, in bfloat16; evaluation in float32.</summary>
+    /// <summary>Features and the convolutions that read them in bfloat16; evaluation in float32.</summary>
     Bf16,
 }
 
 #pragma warning disable CS1591 // The description of a setting is its documentation.
 
-/// <summary>The network that is trained.</summary>
+/// <summary>The network to train.</summary>
 internal sealed record ModelOptions
 {
-    [Description("Network with several exits")]
+    [Description("Multi-exit backbone")]
     public Choice<Backbone> Backbone { get; init; } = new(Registries.Backbones);
 
-    [Description("How its parameters start: He as the papers say, or what the published code does in effect")]
+    [Description("Parameter initialisation: He as in the papers, or what the published code effectively does")]
     public Initialisation Initialisation { get; init; } = Initialisation.He;
 
     [Description(
@@ -39,9 +39,9 @@ internal sealed record ModelOptions
     /// <summary>K.</summary>
     public int Exits() => Backbone.Value.Exits(Backbone.Options);
 
-    /// <summary>The element type of features in training; null: the parameters'.</summary>
+    /// <summary>The element type of features in training; null: the parameters' type.</summary>
     internal ScalarType? FeatureType => Precision == Precision.Bf16 ? ScalarType.BFloat16 : null;
 
-    /// <summary>The group of keys that shapes the backbone.</summary>
+    /// <summary>The group of keys that configures the backbone.</summary>
     internal string Group => $"model.{Backbone.Name}";
 }

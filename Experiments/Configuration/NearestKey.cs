@@ -1,6 +1,6 @@
 namespace Imta.MetaWeight.Experiments.Configuration;
 
-/// <summary>Finds the key that a user may have meant.</summary>
+/// <summary>Finds the key a user probably meant.</summary>
 internal static class NearestKey
 {
     /// <summary>The end of the message on an unknown key: the nearest key or group.</summary>
@@ -15,11 +15,11 @@ internal static class NearestKey
             .First();
         return distance <= Math.Max(2, key.Length / 3)
             ? $"did you mean {string.Join(" or ", Alike(key, nearest))}?"
-            : $"the nearest is {nearest}";
+            : $"the closest match is {nearest}";
     }
 
     /// <summary>
-    /// The nearest key, and those of the same word in groups beside its own, where the unknown key names what is above both.
+    /// The nearest key, and keys with the same last part in sibling groups, if the unknown key names their common parent.
     /// </summary>
     private static IEnumerable<string> Alike(string unknown, string nearest)
     {
@@ -31,7 +31,7 @@ internal static class NearestKey
             : [nearest];
     }
 
-    // The right word in the wrong group is near, and so is a word with another around it (batchSize); one that merely is as short is not.
+    // The right word in the wrong group is close, and so is a word that contains it (batchSize); an equally short one is not.
     private static int Distance(string key, string known)
     {
         var (group, word) = Split(key);
@@ -49,7 +49,7 @@ internal static class NearestKey
         return (key[..Math.Max(dot, 0)], key[(dot + 1)..]);
     }
 
-    /// <summary>Letters to insert, delete, replace or swap with their neighbour, whatever their case (optimal string alignment).</summary>
+    /// <summary>Case-insensitive edit distance with transpositions (optimal string alignment).</summary>
     internal static int Edits(string from, string to)
     {
         var edits = new int[from.Length + 1, to.Length + 1];

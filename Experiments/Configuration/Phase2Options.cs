@@ -7,10 +7,10 @@ namespace Imta.MetaWeight.Experiments.Configuration;
 
 #pragma warning disable CS1591 // The description of a setting is its documentation.
 
-/// <summary>IMTA's phase II, in which the network of phase I is frozen; what is not given is as in <c>train</c>.</summary>
+/// <summary>IMTA's phase II, in which the network of phase I is frozen; unset keys default to those of <c>train</c>.</summary>
 internal sealed record Phase2Options : TrainOptions
 {
-    [Description("Run or checkpoint whose network phase II takes, instead of training phase I first; its model settings have to be these")]
+    [Description("Run or checkpoint whose network phase II starts from instead of training phase I; its model settings must match")]
     [RegularExpression(@"[^\p{Cc}]+", ErrorMessage = "the folder of a run, or a checkpoint")]
     public string? From { get; init; }
 
@@ -19,7 +19,7 @@ internal sealed record Phase2Options : TrainOptions
         + "them (the published code)")]
     public FrozenNorm FrozenNorm { get; init; } = FrozenNorm.Fixed;
 
-    [Description("Passes over the training images in phase II; 0: there is one phase, and ISC and OFA are in it")]
+    [Description("Epochs of phase II; 0: a single phase, which includes ISC and OFA")]
     [Range(0, 1_000_000)]
     public override int Epochs { get; init; }
 }

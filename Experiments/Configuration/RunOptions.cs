@@ -3,7 +3,7 @@ using System.ComponentModel.DataAnnotations;
 
 namespace Imta.MetaWeight.Experiments.Configuration;
 
-/// <summary>By what the best epoch's checkpoint is chosen, on the validation images.</summary>
+/// <summary>The validation metric that selects the best epoch's checkpoint.</summary>
 internal enum BestBy
 {
     /// <summary>Accuracy of the last exit.</summary>
@@ -21,20 +21,20 @@ internal enum BestBy
 
 #pragma warning disable CS1591 // The description of a setting is its documentation.
 
-/// <summary>How a run is kept safe.</summary>
+/// <summary>Checkpoints and error handling of a run.</summary>
 internal sealed record RunOptions
 {
-    [Description("Minutes from one checkpoint inside an epoch to the next; 0: at the ends of epochs only")]
+    [Description("Minutes between checkpoints within an epoch; 0: only at the end of each epoch")]
     [Range(0.0, double.MaxValue)]
     public double CheckpointMinutes { get; init; } = 10;
 
-    [Description("Epochs from one checkpoint that is kept, checkpoints/epoch-NNNN.pt, to the next; 0: none")]
+    [Description("Epochs between checkpoints that are kept as checkpoints/epoch-NNNN.pt; 0: none")]
     [Range(0, int.MaxValue)]
     public int CheckpointEvery { get; init; }
 
-    [Description("What of the validation images chooses checkpoints/best.pt; of equal epochs the earlier one stays")]
+    [Description("Validation metric that selects checkpoints/best.pt; ties go to the earlier epoch")]
     public BestBy BestBy { get; init; } = BestBy.LastAccuracy;
 
-    [Description("Whether batches with a loss or gradient that is no finite number are skipped and counted; otherwise the run ends there")]
+    [Description("Whether batches with a NaN or infinite loss or gradient are skipped and counted; otherwise the run stops")]
     public bool SkipNonFinite { get; init; }
 }

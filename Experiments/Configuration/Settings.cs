@@ -7,7 +7,7 @@ using Imta.MetaWeight.Meta.Weighting;
 
 namespace Imta.MetaWeight.Experiments.Configuration;
 
-/// <summary>Whose choices stand where paper and published code differ.</summary>
+/// <summary>Whose choices apply where paper and published code differ.</summary>
 internal enum Preset
 {
     /// <summary>The papers'.</summary>
@@ -22,19 +22,19 @@ internal enum Preset
 /// <summary>All settings of a run. <see cref="SettingsLoader"/> reads them from YAML, <see cref="SettingsWriter"/> writes them.</summary>
 internal sealed record Settings
 {
-    [Description("Name of the run, part of its folder's name; null: the configuration file's name")]
-    [RegularExpression("[A-Za-z0-9][A-Za-z0-9._-]{0,99}", ErrorMessage = "letters, digits, '.', '_', '-', 100 at most")]
+    [Description("Name of the run, used in its folder name; null: the configuration file's name")]
+    [RegularExpression("[A-Za-z0-9][A-Za-z0-9._-]{0,99}", ErrorMessage = "at most 100 letters, digits, '.', '_' or '-'")]
     public string? Name { get; init; }
 
-    [Description("Seed of everything random: initial parameters, splits, order, augmentation, generated data")]
+    [Description("Random seed of initial parameters, splits, batch order, augmentation and generated data")]
     [Range(0, int.MaxValue)]
     public int Seed { get; init; }
 
-    [Description("Where tensors live and are computed")]
+    [Description("Device on which tensors are stored and computed")]
     [AllowedValues("cpu", "cuda")]
     public string Device { get; init; } = "cpu";
 
-    [Description("Threads of the CPU's computation; 0: all cores")]
+    [Description("CPU threads; 0: all cores")]
     [Range(0, 4096)]
     public int Threads { get; init; }
 
@@ -45,7 +45,7 @@ internal sealed record Settings
     public int Processes { get; init; } = 1;
 
     [Description(
-        "Defaults where paper and published code differ: model.initialisation, modifiers.isc.gradient, "
+        "Which defaults to use where paper and published code differ: model.initialisation, modifiers.isc.gradient, "
         + "loss.ofa.reduction, phase2.frozenNorm")]
     public Preset Preset { get; init; } = Preset.Paper;
 

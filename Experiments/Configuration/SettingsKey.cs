@@ -5,7 +5,7 @@ using System.Reflection;
 
 namespace Imta.MetaWeight.Experiments.Configuration;
 
-/// <summary>One key of the configuration, as its property and that property's attributes define it.</summary>
+/// <summary>One key of the configuration, defined by its property and its attributes.</summary>
 internal sealed class SettingsKey
 {
     private static readonly NullabilityInfoContext Nullability = new();
@@ -36,22 +36,22 @@ internal sealed class SettingsKey
     /// <summary>Dotted name: <c>meta.wpn.hidden</c>.</summary>
     public string Key { get; }
 
-    /// <summary>What its value is, in words: <c>number</c>, <c>whole number</c>, <c>choice</c>, …</summary>
+    /// <summary>The type of its value, in words: <c>number</c>, <c>whole number</c>, <c>choice</c>, …</summary>
     public string Type { get; }
 
     /// <summary>The default as YAML.</summary>
     public string Default { get; }
 
-    /// <summary>What is valid: <c>&gt; 0</c>, <c>[0, 1)</c>, the choices.</summary>
+    /// <summary>The valid values: <c>&gt; 0</c>, <c>[0, 1)</c>, the choices.</summary>
     public string Range { get; }
 
     /// <summary>One line: what it does, with its unit.</summary>
     public string Meaning { get; }
 
-    /// <summary>Whether <c>null</c> is a value of it.</summary>
+    /// <summary>Whether it may be <c>null</c>.</summary>
     public bool IsNullable { get; }
 
-    /// <summary>What it takes, for messages: <c>a number &gt; 0</c>.</summary>
+    /// <summary>The expected values, for messages: <c>a number &gt; 0</c>.</summary>
     internal string Wanted
     {
         get
@@ -59,20 +59,20 @@ internal sealed class SettingsKey
             var wanted = _type switch
             {
                 _ when _type == typeof(bool) => "true or false",
-                _ when _type == typeof(int) => $"a whole number {Clause(Range)}",
+                _ when _type == typeof(int) => $"an integer {Clause(Range)}",
                 _ when _type == typeof(double) => $"a number {Clause(Range)}",
                 _ when _type == typeof(string) && !_limits.OfType<AllowedValuesAttribute>().Any() => Range,
                 _ when Type == "choice" || _type == typeof(string) => $"one of {Range}",
-                _ => $"a list of whole numbers {Clause(Range)}, such as {Default}",
+                _ => $"a list of integers {Clause(Range)}, such as {Default}",
             };
             return IsNullable ? wanted + ", or null" : wanted;
         }
     }
 
-    /// <summary>The value in those settings as YAML.</summary>
+    /// <summary>Its value in the given settings, as YAML.</summary>
     public string Format(object settings) => SettingsValue.Format(Value(settings));
 
-    /// <summary>Reads a value and puts it into settings that nobody else holds yet; false when it is not what the key takes.</summary>
+    /// <summary>Parses a value and sets it in settings that are not shared yet; false if the value is not valid for the key.</summary>
     internal bool TrySet(object settings, YamlValue value)
     {
         object? read = null;
@@ -87,7 +87,7 @@ internal sealed class SettingsKey
         return valid;
     }
 
-    // A limit on a list of numbers limits each, apart from one on its length.
+    // A constraint on a list of numbers applies to each element, except a length constraint.
     private static bool Allows(ValidationAttribute limit, object value) =>
         limit is RangeAttribute && value is IReadOnlyList<int> list ? list.All(item => limit.IsValid(item)) : limit.IsValid(value);
 

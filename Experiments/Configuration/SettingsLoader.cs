@@ -3,18 +3,18 @@ using System.Text;
 namespace Imta.MetaWeight.Experiments.Configuration;
 
 /// <summary>
-/// Makes <see cref="Settings"/> of a YAML file and of what the command line sets beside it; refuses all that is not exactly right.
+/// Builds <see cref="Settings"/> from a YAML file and command-line overrides; rejects everything that is not exactly right.
 /// </summary>
 internal static class SettingsLoader
 {
     private const int MaxBytes = 1_000_000;
 
-    /// <summary>The settings of a file, with overrides; keys that neither names have their defaults.</summary>
-    /// <exception cref="UsageException">One line: what is wrong, where, what is wanted.</exception>
+    /// <summary>The settings of a file, with overrides; keys set by neither have their defaults.</summary>
+    /// <exception cref="UsageException">One line: what is wrong, where, and what is expected.</exception>
     public static Settings Load(string path, IEnumerable<SettingsOverride>? overrides = null) => Parse(ReadText(path), path, overrides);
 
-    /// <summary>As <see cref="Load"/>, of YAML text; <paramref name="file"/> names it in messages.</summary>
-    /// <exception cref="UsageException">One line: what is wrong, where, what is wanted.</exception>
+    /// <summary>Like <see cref="Load"/>, for YAML text; <paramref name="file"/> names it in messages.</summary>
+    /// <exception cref="UsageException">One line: what is wrong, where, and what is expected.</exception>
     public static Settings Parse(string yaml, string file, IEnumerable<SettingsOverride>? overrides = null)
     {
         ArgumentNullException.ThrowIfNull(yaml);
@@ -50,7 +50,7 @@ internal static class SettingsLoader
             if (!key.TrySet(settings, entry.Value))
             {
                 var problem = entry.Value.IsNull ? "has no value" : $"is {entry.Value}";
-                throw new UsageException($"{entry.Where}: {key.Key} {problem}; it takes {key.Wanted}");
+                throw new UsageException($"{entry.Where}: {key.Key} {problem}; it must be {key.Wanted}");
             }
         }
         else if (!SettingsSchema.Groups.Contains(entry.Key))
@@ -64,18 +64,18 @@ internal static class SettingsLoader
         }
     }
 
-    /// <summary>A configuration that comes with the program.</summary>
+    /// <summary>The path of a configuration that ships with the program.</summary>
     internal static string Own(string name) => Path.Combine(AppContext.BaseDirectory, "configs", name);
 
     /// <summary>The text of a configuration's file.</summary>
-    /// <exception cref="UsageException">It cannot be read, or is no text.</exception>
+    /// <exception cref="UsageException">It cannot be read, or is not text.</exception>
     internal static string ReadText(string path)
     {
         try
         {
             if (Directory.Exists(path))
             {
-                throw new UsageException($"{path} is a folder; wanted a configuration file");
+                throw new UsageException($"{path} is a folder; expected a configuration file");
             }
 
             using var stream = File.OpenRead(path);
@@ -83,7 +83,7 @@ internal static class SettingsLoader
             var length = stream.ReadAtLeast(bytes, bytes.Length, throwOnEndOfStream: false);
             if (length > MaxBytes)
             {
-                throw new UsageException($"{path} is larger than 1 MB; wanted a configuration file");
+                throw new UsageException($"{path} is larger than 1 MB; expected a configuration file");
             }
 
             var text = new UTF8Encoding(false, throwOnInvalidBytes: true).GetString(bytes, 0, length);
@@ -91,11 +91,11 @@ internal static class SettingsLoader
         }
         catch (Exception exception) when (exception is FileNotFoundException or DirectoryNotFoundException)
         {
-            throw new UsageException($"{path}: there is no such configuration file", exception);
+            throw new UsageException($"{path}: configuration file not found", exception);
         }
         catch (DecoderFallbackException exception)
         {
-            throw new UsageException($"{path} is not text in UTF-8; wanted a configuration file", exception);
+            throw new UsageException($"{path} is not UTF-8 text; expected a configuration file", exception);
         }
         catch (Exception exception)
             when (exception is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)

@@ -1,10 +1,10 @@
 namespace Imta.MetaWeight.Experiments.Configuration;
 
-/// <summary>A setting given on the command line; it takes precedence over the file, and a later one over an earlier one.</summary>
+/// <summary>A setting given on the command line; it overrides the file, and later ones override earlier ones.</summary>
 /// <param name="Source">How the user wrote it, for messages: <c>--set meta.q=1</c>, <c>--seed</c>.</param>
 /// <param name="Key">Dotted key.</param>
-/// <param name="Value">Its value as YAML, a single value or a list in brackets; with <paramref name="IsText"/> the very text.</param>
-/// <param name="IsText">Whether the value is text as it stands (a path), not YAML.</param>
+/// <param name="Value">Its value as YAML, a single value or a list in brackets; with <paramref name="IsText"/> the literal text.</param>
+/// <param name="IsText">Whether the value is literal text (a path), not YAML.</param>
 internal sealed record SettingsOverride(string Source, string Key, string Value, bool IsText = false)
 {
     /// <summary>Reads the argument of <c>--set</c>: <c>key=value</c>.</summary>
@@ -17,6 +17,6 @@ internal sealed record SettingsOverride(string Source, string Key, string Value,
         var key = split < 0 ? "" : argument[..split].Trim();
         return key.Length > 0
             ? new SettingsOverride(source, key, argument[(split + 1)..])
-            : throw new UsageException($"{source}: wanted key=value, such as --set meta.q=0.75");
+            : throw new UsageException($"{source}: expected key=value, such as --set meta.q=0.75");
     }
 }

@@ -6,10 +6,10 @@ using Imta.MetaWeight.Meta.Optimisers;
 
 namespace Imta.MetaWeight.Experiments.Configuration;
 
-/// <summary>Rules between settings; each setting's own range stands at its property.</summary>
+/// <summary>Rules across settings; each setting's own range is defined at its property.</summary>
 internal static class SettingsRules
 {
-    /// <summary>The broken rules: the keys they are about, the likeliest culprit first, and a line for the user.</summary>
+    /// <summary>The violated rules: the keys involved, the most likely culprit first, and a one-line message.</summary>
     public static IEnumerable<(string[] Keys, string Problem)> Broken(Settings settings)
     {
         var broken = OfTraining("train", settings.Train, settings);
@@ -35,7 +35,7 @@ internal static class SettingsRules
         else if (cuts && train.Batch < least)
         {
             yield return ([$"{group}.batch", "meta.enabled"],
-                Invariant($"{group}.batch is {train.Batch}; with meta.enabled it takes 4 at least, because each half needs 2 images"));
+                Invariant($"{group}.batch is {train.Batch}; with meta.enabled it must be at least 4, because each half batch needs 2 images"));
         }
 
         if (train.Nesterov && (train.Momentum == 0 || train.Dampening != 0))
@@ -47,7 +47,7 @@ internal static class SettingsRules
 
         if (train.Milestones.Zip(train.Milestones.Skip(1)).Any(pair => pair.First >= pair.Second))
         {
-            yield return ([$"{group}.milestones"], $"{group}.milestones are {train.Milestones}; they must ascend");
+            yield return ([$"{group}.milestones"], $"{group}.milestones are {train.Milestones}; they must be in ascending order");
         }
     }
 
@@ -57,7 +57,7 @@ internal static class SettingsRules
         {
             yield return (["data.classes", "data.dataset"],
                 $"data.classes is {Invariant($"{classes}")}, but data.dataset is {SettingsSchema.YamlName(data.Dataset.ToString())}, "
-                + "whose classes are fixed; leave data.classes away, or take imagenet");
+                + "whose classes are fixed; remove data.classes, or use imagenet");
         }
     }
 
@@ -75,7 +75,7 @@ internal static class SettingsRules
         if (settings.Phase2 is { From: not null, Epochs: 0 })
         {
             yield return (["phase2.from", "phase2.epochs"],
-                "phase2.from is set, but phase2.epochs is 0, so there is no phase II; give phase2.epochs");
+                "phase2.from is set, but phase2.epochs is 0, so there is no phase II; set phase2.epochs");
         }
 
         var modifiers = settings.Modifiers;
@@ -84,7 +84,7 @@ internal static class SettingsRules
         {
             yield return (["meta.gradient", "modifiers.ge.enabled", "modifiers.isc.enabled"],
                 "meta.gradient finiteDifference cannot see the "
-                + $"{(modifiers.Ge.Enabled ? "rescaled gradients of modifiers.ge" : "stopped gradient of modifiers.isc")}; take forward or unrolled");
+                + $"{(modifiers.Ge.Enabled ? "rescaled gradients of modifiers.ge" : "stopped gradient of modifiers.isc")}; use forward or unrolled");
         }
     }
 
@@ -93,13 +93,13 @@ internal static class SettingsRules
         if (settings is { Model.Precision: Precision.Tf32, Device: not "cuda" })
         {
             yield return (["model.precision", "device"],
-                $"model.precision tf32 is of CUDA's matrix units, and device is {settings.Device}; take full, or device cuda");
+                $"model.precision tf32 needs CUDA's matrix units, but device is {settings.Device}; use full, or device cuda");
         }
 
         if (settings.Model.Precision == Precision.Bf16 && settings.Meta.Gradient != MetaGradientMethod.Forward)
         {
             yield return (["model.precision", "meta.gradient"],
-                $"model.precision bf16 goes with meta.gradient forward: {SettingsSchema.YamlName(settings.Meta.Gradient.ToString())} "
+                $"model.precision bf16 requires meta.gradient forward: {SettingsSchema.YamlName(settings.Meta.Gradient.ToString())} "
                 + "loses too much to its rounding; take forward, or full");
         }
     }

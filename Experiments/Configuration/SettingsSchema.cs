@@ -6,7 +6,7 @@ namespace Imta.MetaWeight.Experiments.Configuration;
 /// <summary>
 /// Every key of the configuration, found once by walking <see cref="Settings"/>: a record is a group, any other property a key. A
 /// <see cref="Choice{T}"/> is a key, and behind the keys of its record there is a group for each name that it can take.
-/// Loader, writer and listing share it, so that a setting is defined in one place only: its property.
+/// Loader, writer and listing share it, so a setting is defined in a single place: its property.
 /// </summary>
 internal static class SettingsSchema
 {
@@ -14,7 +14,7 @@ internal static class SettingsSchema
     private static readonly Lazy<Dictionary<string, SettingsKey>> ByName = new(() => Keys.ToDictionary(key => key.Key));
     private static readonly Lazy<string[]> AllGroups = new(() => [.. Keys.SelectMany(key => GroupsOf(key.Key)).Distinct()]);
 
-    /// <summary>All keys in their fixed order, that of the properties.</summary>
+    /// <summary>All keys in a fixed order, that of the properties.</summary>
     public static IReadOnlyList<SettingsKey> Keys => All.Value;
 
     /// <summary>Dotted names of all groups (<c>meta</c>, <c>meta.wpn</c>, …), in the order of the keys.</summary>
@@ -23,7 +23,7 @@ internal static class SettingsSchema
     /// <summary>The key of that dotted name, or null.</summary>
     public static SettingsKey? Find(string key) => ByName.Value.GetValueOrDefault(key);
 
-    /// <summary>Names, without the group's own, of what a group holds directly; the empty name is the whole configuration.</summary>
+    /// <summary>Names of a group's direct members, without the group's prefix; the empty name is the whole configuration.</summary>
     public static IReadOnlyList<string> Members(string group)
     {
         var prefix = group.Length == 0 ? "" : group + ".";
@@ -32,7 +32,7 @@ internal static class SettingsSchema
             .Distinct()];
     }
 
-    /// <summary>How a C# name is written in YAML: <c>LinGrow</c> is <c>linGrow</c>.</summary>
+    /// <summary>The YAML spelling of a C# name: <c>LinGrow</c> is <c>linGrow</c>.</summary>
     internal static string YamlName(string name) => JsonNamingPolicy.CamelCase.ConvertName(name);
 
     /// <summary>The keys of a record of settings.</summary>
@@ -48,9 +48,9 @@ internal static class SettingsSchema
     /// <param name="defaults">The settings' default.</param>
     private static IEnumerable<SettingsKey> Walk(object record, string prefix, Func<object, object> find, Func<object> defaults)
     {
-        // What a record inherits stands behind its own; tokens are in the order of the source, within one assembly.
+        // Inherited properties come after a record's own; within one assembly, tokens follow source order.
         PropertyInfo[] properties = [.. record.GetType().GetProperties(BindingFlags.Public | BindingFlags.Instance)
-            .Where(property => property.CanWrite) // others follow from settings
+            .Where(property => property.CanWrite) // others are derived from settings
             .OrderBy(property => property.DeclaringType != record.GetType())
             .ThenBy(property => property.MetadataToken)];
         foreach (var property in properties)

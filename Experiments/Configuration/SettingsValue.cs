@@ -6,24 +6,24 @@ using Imta.MetaWeight.Backbones;
 
 namespace Imta.MetaWeight.Experiments.Configuration;
 
-/// <summary>Values from YAML and back: the types that a key can have, each with its name, how it is read and how it is written.</summary>
+/// <summary>Conversion of values from and to YAML: the types a key can have, their names, and how they are parsed and formatted.</summary>
 internal static partial class SettingsValue
 {
     private static readonly JsonSerializerOptions Readable = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
-    /// <summary>What a value of that type is, in words.</summary>
+    /// <summary>The type's name for users.</summary>
     public static string TypeName(Type type) => type switch
     {
         _ when type == typeof(bool) => "true or false",
-        _ when type == typeof(int) => "whole number",
+        _ when type == typeof(int) => "integer",
         _ when type == typeof(double) => "number",
         _ when type == typeof(string) => "text",
         _ when type.IsEnum || type.IsAssignableTo(typeof(IChoice)) => "choice",
-        _ when type == typeof(IReadOnlyList<int>) => "list of whole numbers",
-        _ => throw new NotSupportedException($"No setting can be a {type}."),
+        _ when type == typeof(IReadOnlyList<int>) => "list of integers",
+        _ => throw new NotSupportedException($"Settings cannot be of type {type}."),
     };
 
-    /// <summary>Reads a value other than null; false when it is not of that type. Text in quotes is text, never a number.</summary>
+    /// <summary>Parses a non-null value; false if it is not of that type. Quoted text is text, never a number.</summary>
     /// <param name="value">What was given.</param>
     /// <param name="type">The setting's type.</param>
     /// <param name="current">Its value so far.</param>
@@ -45,7 +45,7 @@ internal static partial class SettingsValue
         return read is not null;
     }
 
-    /// <summary>A value as YAML that reads back as the same value, here and elsewhere.</summary>
+    /// <summary>Formats a value as YAML that round-trips, here and in other readers.</summary>
     public static string Format(object? value) => value switch
     {
         null => "null",
@@ -56,7 +56,7 @@ internal static partial class SettingsValue
         IChoice choice => choice.Name,
         Enum choice => SettingsSchema.YamlName(choice.ToString()),
         IReadOnlyList<int> list => IntList.From(list).ToString(),
-        _ => throw new NotSupportedException($"No setting can be a {value.GetType()}."),
+        _ => throw new NotSupportedException($"Settings cannot be of type {value.GetType()}."),
     };
 
     private static bool? ReadBool(string text) => text switch
@@ -82,7 +82,7 @@ internal static partial class SettingsValue
         return items.Contains(null) ? null : IntList.From([.. items.Cast<int>()]);
     }
 
-    // YAML 1.1 readers (PyYAML) take 1E-05 for text: their numbers need a point before the exponent.
+    // YAML 1.1 readers (PyYAML) parse 1E-05 as text: they need a decimal point before the exponent.
     private static string FormatDouble(double number)
     {
         var text = number.ToString("R", CultureInfo.InvariantCulture);

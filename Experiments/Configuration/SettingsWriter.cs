@@ -2,10 +2,10 @@ using System.Text;
 
 namespace Imta.MetaWeight.Experiments.Configuration;
 
-/// <summary>Writes settings as YAML with every key in its fixed order; <see cref="SettingsLoader"/> reads the same settings back.</summary>
+/// <summary>Writes settings as YAML with every key in its fixed order; <see cref="SettingsLoader"/> reads them back unchanged.</summary>
 internal static class SettingsWriter
 {
-    /// <summary>The whole configuration as text, lines ended by <c>\n</c>. Equal settings give equal text.</summary>
+    /// <summary>The whole configuration as text with <c>\n</c> line endings. Equal settings give equal text.</summary>
     public static string Write(Settings settings)
     {
         var text = new StringBuilder();

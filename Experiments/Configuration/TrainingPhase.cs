@@ -1,17 +1,17 @@
 
 namespace Imta.MetaWeight.Experiments.Configuration;
 
-/// <summary>A part of a run that trains one set of parameters: the whole of a run with one phase, or IMTA's phase I or II.</summary>
+/// <summary>A part of a run that trains one set of parameters: the whole of a single-phase run, or IMTA's phase I or II.</summary>
 /// <param name="Number">1 or 2.</param>
-/// <param name="Settings">Those of the run with what holds in this phase: <c>train</c> is its own, and so are modifiers and loss.</param>
+/// <param name="Settings">The run's settings as they apply to this phase, with its own <c>train</c>, modifiers and loss.</param>
 /// <param name="EpochsBefore">Epochs of the run before this phase.</param>
 internal sealed record TrainingPhase(int Number, Settings Settings, int EpochsBefore)
 {
-    /// <summary>The run's epochs behind this phase.</summary>
+    /// <summary>The run's last epoch of this phase.</summary>
     public int LastEpoch => EpochsBefore + Settings.Train.Epochs;
 
     /// <summary>
-    /// The phases that a run trains. Of two, ISC and OFA are in the second; the first falls away where its network is given.
+    /// The phases that a run trains. With two, ISC and OFA are in the second; the first is skipped if its network is given.
     /// </summary>
     public static IReadOnlyList<TrainingPhase> Of(Settings run)
     {
@@ -26,11 +26,11 @@ internal sealed record TrainingPhase(int Number, Settings Settings, int EpochsBe
         return run.Phase2.From is null ? [first, second] : [second];
     }
 
-    /// <summary>The phase of a run that trained a network; phase I also where the run takes it from another.</summary>
+    /// <summary>The phase of a run that trained a network; phase I even if the run takes its network from another run.</summary>
     public static TrainingPhase Of(Settings run, int number)
         => Of(run).FirstOrDefault(phase => phase.Number == number) ?? new(1, FirstOfTwo(run), 0);
 
-    /// <summary>What holds in phase I of two: neither ISC nor OFA.</summary>
+    /// <summary>The settings of phase I of two: without ISC and OFA.</summary>
     public static Settings FirstOfTwo(Settings run) => run with
     {
         Modifiers = run.Modifiers with { Isc = run.Modifiers.Isc with { Enabled = false } },

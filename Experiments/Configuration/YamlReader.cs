@@ -4,7 +4,7 @@ using Scalar = YamlDotNet.Core.Events.Scalar;
 
 namespace Imta.MetaWeight.Experiments.Configuration;
 
-/// <summary>What stands at a key of a YAML file.</summary>
+/// <summary>The value of a key in a YAML file.</summary>
 internal abstract record YamlValue
 {
     /// <summary>Whether it is YAML's null: nothing, <c>~</c> or <c>null</c>, without quotes.</summary>
@@ -23,18 +23,18 @@ internal sealed record YamlList(IReadOnlyList<YamlScalar> Items) : YamlValue
     public override string ToString() => Terminal.OneLine($"[{string.Join(", ", Items.Take(20))}{(Items.Count > 20 ? ", …" : "")}]");
 }
 
-/// <summary>Keys below a key; they follow as entries of their own.</summary>
+/// <summary>A nested group of keys; they follow as separate entries.</summary>
 internal sealed record YamlGroup : YamlValue
 {
     public override string ToString() => "a group of keys";
 }
 
-/// <summary>A key of a YAML file: its dotted name, where it stands (<c>FILE:LINE</c>) and what stands there.</summary>
+/// <summary>A key of a YAML file: its dotted name, its location (<c>FILE:LINE</c>) and its value.</summary>
 internal sealed record YamlEntry(string Key, string Where, YamlValue Value);
 
 /// <summary>
-/// Reads the plain part of YAML that configurations need: nested keys, single values, lists of these. Anchors, tags and several
-/// documents are refused, and so is deep nesting, on which a reader that builds a tree could run out of stack.
+/// Reads the subset of YAML that configurations need: nested keys, single values, lists of these. Anchors, tags and multiple
+/// documents are rejected, and so is deep nesting, which could overflow the stack of a tree-building reader.
 /// </summary>
 internal sealed class YamlReader
 {
@@ -65,7 +65,7 @@ internal sealed class YamlReader
             }
             else if (root is not Scalar scalar || !ReadScalar(scalar).IsNull)
             {
-                throw reader.Wrong(root, "a configuration is made of lines 'key: value'");
+                throw reader.Wrong(root, "a configuration consists of 'key: value' lines");
             }
 
             reader.EndDocument();
@@ -75,7 +75,7 @@ internal sealed class YamlReader
     }
 
     /// <summary>A value given on the command line: a single value or a list in brackets.</summary>
-    /// <exception cref="UsageException">It is no such value; the message starts with <paramref name="where"/>.</exception>
+    /// <exception cref="UsageException">It is not such a value; the message starts with <paramref name="where"/>.</exception>
     public static YamlValue ReadValue(string text, string where)
     {
         var reader = new YamlReader(text, _ => where);
@@ -87,13 +87,13 @@ internal sealed class YamlReader
         }
 
         var value = root is MappingStart
-            ? throw reader.Wrong(root, "wanted one value; text with ': ' needs quotes")
+            ? throw reader.Wrong(root, "expected a single value; text containing ': ' needs quotes")
             : reader.ReadValue(root, "the value");
         reader.EndDocument();
         return value;
     }
 
-    // YamlDotNet reads over most control characters, and names the line before one that a tab indents.
+    // YamlDotNet ignores most control characters, and reports the line before a tab-indented one.
     private void RefuseControls(string text)
     {
         var (line, indentation) = (1, true);
@@ -101,12 +101,12 @@ internal sealed class YamlReader
         {
             if (character == '\t' && indentation)
             {
-                throw new UsageException($"{_where(line)}: a tab indents this line; YAML takes blanks");
+                throw new UsageException($"{_where(line)}: this line is indented with a tab; YAML requires spaces");
             }
 
             if (char.IsControl(character) && character is not ('\n' or '\r' or '\t' or '\u0085'))
             {
-                throw new UsageException($"{_where(line)}: the control character U+{(int)character:X4} is no text; wanted a configuration");
+                throw new UsageException($"{_where(line)}: the control character U+{(int)character:X4} is not allowed in a configuration");
             }
 
             line += character == '\n' ? 1 : 0;
@@ -147,7 +147,7 @@ internal sealed class YamlReader
             var where = _where(at.Start.Line);
             if (!_seen.TryAdd(key, where))
             {
-                throw new UsageException($"{where}: {Terminal.OneLine(key)} stands here a second time; the first is at {_seen[key]}");
+                throw new UsageException($"{where}: {Terminal.OneLine(key)} is defined twice; first at {_seen[key]}");
             }
 
             var next = Next<ParsingEvent>();
@@ -167,12 +167,12 @@ internal sealed class YamlReader
     {
         if (at is not Scalar { Value: var name })
         {
-            throw Wrong(at, "a key is a single word");
+            throw Wrong(at, "a key must be a single word");
         }
 
         if (name.Contains('.', StringComparison.Ordinal))
         {
-            throw Wrong(at, $"{Terminal.OneLine(name)}: keys with dots are for --set; in a file the key stands below its group");
+            throw Wrong(at, $"{Terminal.OneLine(name)}: dotted keys are only for --set; in a file, nest the key under its group");
         }
 
         return group.Length == 0 ? name : group + "." + name;
@@ -188,7 +188,7 @@ internal sealed class YamlReader
         var items = new List<YamlScalar>();
         for (var item = Next<ParsingEvent>(); item is not SequenceEnd; item = Next<ParsingEvent>())
         {
-            items.Add(item is Scalar inner ? ReadScalar(inner) : throw Wrong(item, $"the items of {key} are single values"));
+            items.Add(item is Scalar inner ? ReadScalar(inner) : throw Wrong(item, $"the items of {key} must be single values"));
         }
 
         return new YamlList(items);
@@ -206,24 +206,24 @@ internal sealed class YamlReader
         catch (YamlException exception)
         {
             throw new UsageException(
-                $"{_where(exception.Start.Line)}: this is no valid YAML: {Terminal.OneLine(exception.Message)}",
+                $"{_where(exception.Start.Line)}: invalid YAML: {Terminal.OneLine(exception.Message)}",
                 exception);
         }
         catch (Exception exception) when (exception is InvalidOperationException or ArgumentException)
         {
-            // YamlDotNet lets these out on some broken text: a key without a place, an escape beyond Unicode.
+            // YamlDotNet throws these on some malformed text: a misplaced key, an escape beyond Unicode.
             throw new UsageException(
-                $"{_where(_parser.Current?.End.Line ?? 1)}: this is no valid YAML: broken here or in what follows",
+                $"{_where(_parser.Current?.End.Line ?? 1)}: invalid YAML: malformed here or below",
                 exception);
         }
 
         var next = (T)_parser.Current!;
         return next switch
         {
-            AnchorAlias => throw Wrong(next, "aliases (*name) are not for configurations; write the value itself"),
+            AnchorAlias => throw Wrong(next, "aliases (*name) are not supported; write the value itself"),
             NodeEvent { Anchor.IsEmpty: false } =>
-                throw Wrong(next, "anchors (&name) are not for configurations; write the value where it is needed"),
-            NodeEvent { Tag.IsEmpty: false } => throw Wrong(next, "tags (!name) are not for configurations; write the value alone"),
+                throw Wrong(next, "anchors (&name) are not supported; write the value where it is needed"),
+            NodeEvent { Tag.IsEmpty: false } => throw Wrong(next, "tags (!name) are not supported; write the plain value"),
             _ => next,
         };
     }

@@ -6,44 +6,44 @@ using System.Security.Cryptography;
 namespace Imta.MetaWeight.Experiments.Data;
 
 /// <summary>
-/// Fetches a file whose sum is known. What has come lies in <see cref="Part"/> beside its place, and the same download goes on from
-/// there, in another process too; only a whole file with the right sum gets the name it was fetched for.
+/// Downloads a file with a known checksum. The partial download is in <see cref="Part"/> next to the target, and the same download resumes from
+/// there, even in another process; only a complete file with the correct checksum gets the final name.
 /// </summary>
-/// <param name="http">The client; its timeout is that of an answer's beginning.</param>
-/// <param name="source">What to fetch.</param>
-/// <param name="md5">Its MD5 sum, in lower-case hexadecimal.</param>
-/// <param name="path">Where to put it, in a folder that exists.</param>
+/// <param name="http">The client; its timeout applies to the start of the response.</param>
+/// <param name="source">What to download.</param>
+/// <param name="md5">Its MD5 checksum, in lower-case hexadecimal.</param>
+/// <param name="path">The target path, in an existing folder.</param>
 internal sealed class ArchiveDownload(HttpClient http, Uri source, string md5, string path)
 {
     private const int Chunk = 1 << 16;
 
-    // Lost connections in a row, without a byte between them, before it gives up.
+    // Consecutive lost connections without progress before giving up.
     private const int Patience = 5;
 
     private bool _received;
 
-    /// <summary>The file that grows.</summary>
+    /// <summary>The partial file.</summary>
     public string Part { get; } = path + ".part";
 
-    /// <summary>Silence after which a connection counts as lost.</summary>
+    /// <summary>Idle time after which a connection counts as lost.</summary>
     public TimeSpan Silence { get; init; } = TimeSpan.FromSeconds(30);
 
-    /// <summary>The wait before a lost connection is made again; it doubles each time in a row.</summary>
+    /// <summary>The delay before reconnecting; it doubles with each consecutive failure.</summary>
     public TimeSpan Pause { get; init; } = TimeSpan.FromSeconds(1);
 
-    /// <summary>Hears how many bytes are there, and how many there will be, where the server says so.</summary>
+    /// <summary>Receives the number of bytes downloaded, and the total if the server reports it.</summary>
     public Action<long, long?> Progress { get; init; } = (_, _) => { };
 
-    /// <summary>What the server called its version of the file when <see cref="Part"/> was begun: an entity tag or a date.</summary>
+    /// <summary>The server's version of the file when <see cref="Part"/> was started: an entity tag or a date.</summary>
     private string Validator => Part + ".version";
 
-    /// <summary>Fetches it, from where an earlier attempt ended.</summary>
+    /// <summary>Downloads it, resuming an earlier attempt.</summary>
     /// <exception cref="UsageException">The folder cannot be written.</exception>
-    /// <exception cref="IOException">One line: it cannot be fetched, is another file, or the disk is full.</exception>
-    /// <exception cref="OperationCanceledException"><paramref name="stop"/>; what has come is kept.</exception>
+    /// <exception cref="IOException">One line: it cannot be downloaded, is a different file, or the disk is full.</exception>
+    /// <exception cref="OperationCanceledException"><paramref name="stop"/>; the partial download is kept.</exception>
     public async Task RunAsync(CancellationToken stop)
     {
-        FileStream part = Open(); // before anything may be deleted: another download may be at it
+        FileStream part = Open(); // before anything is deleted: another download may be using it
         try
         {
             await using (part)
@@ -64,7 +64,7 @@ internal sealed class ArchiveDownload(HttpClient http, Uri source, string md5, s
         }
     }
 
-    // Nobody else may open it meanwhile: two downloads at once would mix.
+    // Opened exclusively: two concurrent downloads would corrupt it.
     private FileStream Open()
     {
         try
@@ -73,7 +73,7 @@ internal sealed class ArchiveDownload(HttpClient http, Uri source, string md5, s
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new UsageException($"cannot write {Part} ({e.Message}); name another folder with --data DIR", e);
+            throw new UsageException($"cannot write {Part} ({e.Message}); choose another folder with --data DIR", e);
         }
     }
 
@@ -89,7 +89,7 @@ internal sealed class ArchiveDownload(HttpClient http, Uri source, string md5, s
             }
             catch (HttpRequestException e)
             {
-                // A server that begins anew each time has to come further each time.
+                // A server that restarts each time must make progress each time.
                 (lost, furthest) = part.Length > furthest ? (0, part.Length) : (lost, furthest);
                 if (!_received || lost == Patience)
                 {
@@ -101,7 +101,7 @@ internal sealed class ArchiveDownload(HttpClient http, Uri source, string md5, s
         }
     }
 
-    /// <summary>One request; returns when the file is whole.</summary>
+    /// <summary>One request; returns when the file is complete.</summary>
     /// <exception cref="HttpRequestException">The connection failed or was lost.</exception>
     private async Task ReceiveAsync(FileStream part, CancellationToken stop)
     {
@@ -120,13 +120,13 @@ internal sealed class ArchiveDownload(HttpClient http, Uri source, string md5, s
             case HttpStatusCode.RequestedRangeNotSatisfiable when part.Length > 0 && total == part.Length:
                 return;
             case HttpStatusCode.PartialContent or HttpStatusCode.RequestedRangeNotSatisfiable when part.Length > 0:
-                part.SetLength(0); // it is no beginning of what the server has: from the start
+                part.SetLength(0); // it is not a prefix of the server's file: restart
                 await ReceiveAsync(part, stop);
                 return;
             default:
                 throw new IOException(string.Create(
                     CultureInfo.InvariantCulture,
-                    $"cannot fetch {source}: the server answers {(int)response.StatusCode} {response.ReasonPhrase}; name another place of {Path.GetFileName(path)} with --from URL"));
+                    $"cannot fetch {source}: the server returned {(int)response.StatusCode} {response.ReasonPhrase}; give another location of {Path.GetFileName(path)} with --from URL"));
         }
 
         await CopyAsync(response, part, total, stop);
@@ -155,7 +155,7 @@ internal sealed class ArchiveDownload(HttpClient http, Uri source, string md5, s
         }
         catch (OperationCanceledException e) when (!stop.IsCancellationRequested)
         {
-            throw new HttpRequestException("the server does not answer", e);
+            throw new HttpRequestException("the server does not respond", e);
         }
     }
 
@@ -189,7 +189,7 @@ internal sealed class ArchiveDownload(HttpClient http, Uri source, string md5, s
             }
             catch (IOException e)
             {
-                throw new IOException($"cannot write {Part}: {e.Message}; the same command goes on from there", e);
+                throw new IOException($"cannot write {Part}: {e.Message}; run the same command to resume", e);
             }
 
             _received = true;
@@ -212,7 +212,7 @@ internal sealed class ArchiveDownload(HttpClient http, Uri source, string md5, s
         }
         catch (OperationCanceledException e) when (!stop.IsCancellationRequested)
         {
-            throw new HttpRequestException("the server has fallen silent", e);
+            throw new HttpRequestException("the server stopped sending data", e);
         }
     }
 
@@ -223,7 +223,7 @@ internal sealed class ArchiveDownload(HttpClient http, Uri source, string md5, s
         if (sum != md5)
         {
             Delete();
-            throw new IOException($"{source} is not the published archive: its MD5 sum is {sum}, not {md5}; it was deleted. Run again, or name another place with --from URL");
+            throw new IOException($"{source} is not the published archive: its MD5 checksum is {sum}, not {md5}; it was deleted. Run again, or give another location with --from URL");
         }
 
         part.Flush(flushToDisk: true);
@@ -237,9 +237,9 @@ internal sealed class ArchiveDownload(HttpClient http, Uri source, string md5, s
 
     private IOException Unreachable(HttpRequestException e, long here)
     {
-        string kept = here == 0 ? "" : string.Create(CultureInfo.InvariantCulture, $"; {Part} keeps {here / 1e6:F1} MB, and the same command goes on from there");
+        string kept = here == 0 ? "" : string.Create(CultureInfo.InvariantCulture, $"; {Part} keeps {here / 1e6:F1} MB; run the same command to resume");
         return new IOException(
-            $"cannot fetch {source}: {Reason(e)}{kept}; without a network, "
+            $"cannot fetch {source}: {Reason(e)}{kept}; without network access, "
             + $"put {Path.GetFileName(path)} into {Path.GetDirectoryName(path)} by hand and run this again",
             e);
     }
@@ -247,9 +247,9 @@ internal sealed class ArchiveDownload(HttpClient http, Uri source, string md5, s
     private static string Reason(HttpRequestException e)
         => (e.HttpRequestError == HttpRequestError.SecureConnectionError ? e.GetBaseException() : e).Message.ReplaceLineEndings(" ");
 
-    /// <summary>A file's MD5 sum in lower-case hexadecimal.</summary>
+    /// <summary>A file's MD5 checksum in lower-case hexadecimal.</summary>
     public static async Task<string> Md5Async(Stream file, CancellationToken stop)
-#pragma warning disable CA5351 // the published sum is an MD5 one; it tells a damaged download
+#pragma warning disable CA5351 // the published checksum is MD5; it detects a damaged download
         => Convert.ToHexStringLower(await MD5.HashDataAsync(file, stop));
 #pragma warning restore CA5351
 }

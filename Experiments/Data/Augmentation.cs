@@ -1,8 +1,8 @@
 namespace Imta.MetaWeight.Experiments.Data;
 
 /// <summary>
-/// The usual augmentation of CIFAR's training images: padded by 4 black pixels on each side, cut out again at a random place,
-/// flipped left to right with probability 1/2, normalised. Whole-batch operations on the batch's device.
+/// The standard augmentation of CIFAR's training images: padded by 4 black pixels on each side, cropped at a random position,
+/// flipped horizontally with probability 1/2, normalised. Operates on whole batches on the batch's device.
 /// </summary>
 internal static class Augmentation
 {
@@ -13,21 +13,21 @@ internal static class Augmentation
 
     /// <summary>Draws crops and flips for a batch, on the CPU.</summary>
     /// <param name="count">The number N of images.</param>
-    /// <param name="random">For example that of <see cref="SeedSequence.Augmentation"/>, the epoch and the batch.</param>
+    /// <param name="random">For example the generator for <see cref="SeedSequence.Augmentation"/>, the epoch and the batch.</param>
     public static Draw Sample(int count, Generator random)
     {
-        // One tensor each, in this order: the order is part of what a seed means.
+        // One tensor each, in this order: changing the order would change the meaning of a seed.
         var top = randint(0, (2 * Padding) + 1, [count], ScalarType.Int64, generator: random);
         var left = randint(0, (2 * Padding) + 1, [count], ScalarType.Int64, generator: random);
         var flip = randint(0, 2, [count], ScalarType.Int64, generator: random);
         return new Draw(top, left, flip);
     }
 
-    /// <summary>Cuts, flips and normalises: [N, 3, 32, 32] of the element type wanted, on the images' device.</summary>
+    /// <summary>Crops, flips and normalises: [N, 3, 32, 32] of the requested element type, on the images' device.</summary>
     /// <param name="images">uint8 [N, 3, 32, 32].</param>
     /// <param name="draw">Crops and flips, on any device.</param>
-    /// <param name="normalisation">Applied last: the padding is black before it, as in torchvision.</param>
-    /// <param name="type">The element type wanted.</param>
+    /// <param name="normalisation">Applied last: the padding is black before normalisation, as in torchvision.</param>
+    /// <param name="type">The requested element type.</param>
     public static Tensor Apply(Tensor images, Draw draw, Normalisation normalisation, ScalarType type = ScalarType.Float32)
     {
         using var scope = NewDisposeScope();
@@ -46,17 +46,17 @@ internal static class Augmentation
         var cut = padded.view(count, 3, -1).gather(2, index).view(count, 3, ImageSet.Side, ImageSet.Side);
         return normalisation.Apply(cut, type).MoveToOuterDisposeScope();
 
-        // From pageable memory: the driver takes its copy at once, and nobody waits for the device.
+        // From pageable memory: the driver copies it immediately, without synchronising with the device.
         Tensor There(Tensor drawn) => drawn.to(device, non_blocking: true).view(count, 1);
     }
 
     /// <summary>Crops and flips of a batch.</summary>
-    /// <param name="Top">int64 [N]: the crop's first row in the padded image, 0 … 8; 4 is the middle.</param>
+    /// <param name="Top">int64 [N]: the crop's first row in the padded image, 0 … 8; 4 is centred.</param>
     /// <param name="Left">int64 [N]: the crop's first column in the padded image, 0 … 8.</param>
-    /// <param name="Flip">int64 [N]: 1 where left and right change places, else 0.</param>
+    /// <param name="Flip">int64 [N]: 1 to flip horizontally, else 0.</param>
     public sealed record Draw(Tensor Top, Tensor Left, Tensor Flip)
     {
-        /// <summary>Those of some of the images.</summary>
+        /// <summary>The draws for a subset of the images.</summary>
         /// <param name="within">Which, int64 [n] of 0 … N − 1.</param>
         public Draw Of(Tensor within) => new(Top.index_select(0, within), Left.index_select(0, within), Flip.index_select(0, within));
     }

@@ -1,18 +1,18 @@
 namespace Imta.MetaWeight.Experiments.Data;
 
 /// <summary>
-/// Which images make up which batch of which epoch. The order of an epoch follows from the run's seed and the epoch alone, so a run
-/// can resume at any epoch. As in the published L2W-DEN code the last batch may be smaller (an odd one gives its first half
-/// the extra image); one of a single image is left out, because it has no two halves. Several processes share each batch
-/// (<see cref="Shard"/>), and a last one in which not all find an image of each half is left out.
+/// Which images make up which batch of which epoch. The order of an epoch depends only on the run's seed and the epoch, so a run
+/// can resume at any epoch. As in the published L2W-DEN code the last batch may be smaller (an odd-sized one gives its first half
+/// the extra image); a batch of a single image is dropped, because it cannot be split. Several processes share each batch
+/// (<see cref="Shard"/>), and a last batch too small to give every process an image of each half is dropped.
 /// </summary>
 internal sealed class BatchPlan
 {
-    /// <param name="images">The number N of training images, 2 at least.</param>
-    /// <param name="batch">Images a batch, of all processes together; 2 for each at least.</param>
+    /// <param name="images">The number N of training images, at least 2.</param>
+    /// <param name="batch">Global batch size over all processes; at least 2 per process.</param>
     /// <param name="seed">The run's seed.</param>
-    /// <param name="shard">What of each batch is this process's; null: all.</param>
-    /// <exception cref="ArgumentOutOfRangeException">Fewer than 2 images a process.</exception>
+    /// <param name="shard">This process's shard of each batch; null: all.</param>
+    /// <exception cref="ArgumentOutOfRangeException">Fewer than 2 images per process.</exception>
     public BatchPlan(int images, int batch, long seed, Shard? shard = null)
     {
         Shard = shard ?? Shard.Whole;
@@ -28,16 +28,16 @@ internal sealed class BatchPlan
     /// <summary>The number N of training images.</summary>
     public int Images { get; }
 
-    /// <summary>Images a batch, the last excepted.</summary>
+    /// <summary>Batch size (the last batch may be smaller).</summary>
     public int Batch { get; }
 
     /// <summary>The run's seed.</summary>
     public long Seed { get; }
 
-    /// <summary>What of each batch is this process's.</summary>
+    /// <summary>This process's shard of each batch.</summary>
     public Shard Shard { get; }
 
-    /// <summary>Batches an epoch.</summary>
+    /// <summary>Batches per epoch.</summary>
     public int Batches { get; }
 
     /// <summary>The order of an epoch: a permutation of the rows, int64 [N] on the CPU.</summary>

@@ -1,7 +1,7 @@
 namespace Imta.MetaWeight.Experiments.Data;
 
 /// <summary>
-/// What a network is given at once. Its tensors belong to the dispose scope that was open when it was made, or to who disposes it.
+/// One batch of network inputs. Its tensors belong to the dispose scope in which it was created, or to whoever disposes it.
 /// </summary>
 /// <param name="Images">Normalised, [N, 3, 32, 32] or [N, 3, 224, 224], on the device.</param>
 /// <param name="Labels">int64 [N], on the device.</param>
@@ -18,9 +18,9 @@ internal sealed record Batch(Tensor Images, Tensor Labels, Tensor Rows) : IDispo
 }
 
 /// <summary>
-/// Makes batches of an image set on a device. Of a set in memory the bytes lie there (<see cref="ImageSet.On"/>) and batches are made there, of
-/// the rows and the crops that the CPU drew: making one waits for no device. Files are read and cut on the CPU, some batches ahead, and their
-/// bytes travel.
+/// Creates batches of an image set on a device. An in-memory set is copied there (<see cref="ImageSet.On"/>) and batches are assembled there, from
+/// rows and crops drawn on the CPU, without synchronising with the device. Files are read and cropped on the CPU, some batches ahead, and their
+/// bytes are transferred.
 /// </summary>
 internal sealed class BatchSource
 {
@@ -30,9 +30,9 @@ internal sealed class BatchSource
     private readonly ScalarType _type;
     private long[]? _positions;
 
-    /// <param name="set">Stays the caller's.</param>
+    /// <param name="set">Owned by the caller.</param>
     /// <param name="normalisation">For the network's input.</param>
-    /// <param name="device">Where batches go; null: the CPU.</param>
+    /// <param name="device">The device of the batches; null: the CPU.</param>
     /// <param name="type">The element type of the images.</param>
     public BatchSource(ImageSet set, Normalisation normalisation, Device? device = null, ScalarType type = ScalarType.Float32)
     {
@@ -42,25 +42,25 @@ internal sealed class BatchSource
         _type = type;
     }
 
-    /// <summary>The batches of a training epoch, or of each the plan's shard. The caller disposes each.</summary>
+    /// <summary>The batches of a training epoch, restricted to the plan's shard. The caller disposes each.</summary>
     /// <param name="plan">A plan for as many images as the set has.</param>
     /// <param name="epoch">From 0.</param>
-    /// <param name="augment">Whether images are cropped and flipped: by the plan's seed, the epoch and the batch alone.</param>
+    /// <param name="augment">Whether images are cropped and flipped: depending only on the plan's seed, the epoch and the batch.</param>
     /// <param name="first">The batch to start with, from 0.</param>
-    /// <exception cref="ArgumentException">The plan is for another number of images.</exception>
+    /// <exception cref="ArgumentException">The plan is for a different number of images.</exception>
     public IEnumerable<Batch> Training(BatchPlan plan, int epoch, bool augment, int first = 0)
         => Training(plan, Enumerable.Range(first, Math.Max(0, plan.Batches - first)).Select(batch => (epoch, batch)), augment);
 
     /// <summary>Some batches of several epochs.</summary>
     /// <param name="plan">A plan for as many images as the set has.</param>
-    /// <param name="wanted">Which batches of which epochs, both from 0; for files asked on another thread, ahead of the taker.</param>
+    /// <param name="wanted">Which batches of which epochs, both from 0; for files enumerated on another thread, ahead of the consumer.</param>
     /// <param name="augment">Whether images are cropped and flipped.</param>
-    /// <exception cref="ArgumentException">The plan is for another number of images.</exception>
+    /// <exception cref="ArgumentException">The plan is for a different number of images.</exception>
     internal IEnumerable<Batch> Training(BatchPlan plan, IEnumerable<(int Epoch, int Batch)> wanted, bool augment)
     {
         if (plan.Images != _set.Count)
         {
-            throw new ArgumentException($"the plan is for {plan.Images} images, the set has {_set.Count}.", nameof(plan));
+            throw new ArgumentException($"the plan is for {plan.Images} images, but the set has {_set.Count}.", nameof(plan));
         }
 
         IEnumerable<Draft> drafts = Drafts(plan, wanted);
@@ -69,8 +69,8 @@ internal sealed class BatchSource
             : drafts.Select(draft => Trained(draft, augment));
     }
 
-    /// <summary>All images in the set's order, as they are. The caller disposes each batch.</summary>
-    /// <param name="batch">Images a batch, the last excepted.</param>
+    /// <summary>All images in the set's order, without augmentation. The caller disposes each batch.</summary>
+    /// <param name="batch">Batch size (the last batch may be smaller).</param>
     public IEnumerable<Batch> InOrder(int batch)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(batch, 1);
@@ -80,7 +80,7 @@ internal sealed class BatchSource
             : rows.Select(Clean);
     }
 
-    /// <summary>What of which batch is made. Its tensors are in no scope: batches are begun in one and taken in another.</summary>
+    /// <summary>The batches to create. Their tensors are in no scope: batches are started in one scope and consumed in another.</summary>
     private static IEnumerable<Draft> Drafts(BatchPlan plan, IEnumerable<(int Epoch, int Batch)> wanted)
     {
         (int Of, Tensor Rows)? order = null;
@@ -152,7 +152,7 @@ internal sealed class BatchSource
 
     private Batch Make(Tensor rows, Func<Tensor, Tensor> prepare) => Labelled(rows, there => prepare(_set.On(_device).Images!.index_select(0, there)));
 
-    /// <summary>The images of rows, which it is given on the device, and their labels: out of the scope that the caller opened.</summary>
+    /// <summary>The images of the given rows and their labels, moved out of the scope that the caller opened.</summary>
     private Batch Labelled(Tensor rows, Func<Tensor, Tensor> images)
     {
         Tensor there = rows.to(_device, non_blocking: true); // from pageable memory, as in Augmentation
@@ -162,14 +162,14 @@ internal sealed class BatchSource
             rows.MoveToOuterDisposeScope());
     }
 
-    /// <summary>A batch of a plan, before it is made.</summary>
+    /// <summary>A planned batch, before it is created.</summary>
     /// <param name="Plan">The plan.</param>
     /// <param name="Order">Of the epoch.</param>
     /// <param name="Epoch">From 0.</param>
     /// <param name="Batch">From 0.</param>
     private sealed record Draft(BatchPlan Plan, Tensor Order, int Epoch, int Batch)
     {
-        /// <summary>The rows of this process, no view, because the batch may outlive the epoch; which of the whole batch they are; how many that has.</summary>
+        /// <summary>The rows of this process (a copy, because the batch may outlive the epoch), their indices in the whole batch, and the batch's size.</summary>
         public (Tensor Rows, Tensor Within, int Whole) Rows()
         {
             Tensor whole = Plan.Rows(Order, Batch);

@@ -4,16 +4,16 @@ using System.IO.Compression;
 
 namespace Imta.MetaWeight.Experiments.Data;
 
-/// <summary>Unpacks the official archive of a CIFAR data set, and knows whether a folder holds all of it.</summary>
+/// <summary>Unpacks the official archive of a CIFAR data set, and checks whether a folder is complete.</summary>
 internal static class CifarArchive
 {
     private const long MostNamesBytes = 1 << 16;
 
-    /// <summary>The folder below <paramref name="root"/>, or that folder itself, that holds the original files in full; null: neither.</summary>
+    /// <summary>The folder below <paramref name="root"/>, or that folder itself, that contains all original files; null: neither.</summary>
     public static string? CompleteFolder(CifarFormat format, string root)
         => new[] { Path.Combine(root, format.Folder), root }.FirstOrDefault(folder => Lack(format, folder) is null);
 
-    /// <summary>What keeps a folder from being the whole data set; null: nothing.</summary>
+    /// <summary>Why a folder is not the complete data set; null: it is complete.</summary>
     public static string? Lack(CifarFormat format, string folder)
     {
         foreach (string name in format.Files)
@@ -24,7 +24,7 @@ internal static class CifarArchive
                 return $"{name} is missing";
             }
 
-            using FileStream stream = file.OpenRead(); // its length is the file's also behind a link
+            using FileStream stream = file.OpenRead(); // gives the file's length even for a symbolic link
             if (stream.Length != format.FileBytes(name))
             {
                 return WrongLength(format, name, stream.Length);
@@ -34,10 +34,10 @@ internal static class CifarArchive
         return null;
     }
 
-    /// <summary>Unpacks the data set's files, and no other, into its folder below <paramref name="root"/>; that folder appears only when it is whole.</summary>
+    /// <summary>Unpacks only the data set's files into its folder below <paramref name="root"/>; the folder appears only once it is complete.</summary>
     /// <returns>The folder.</returns>
-    /// <exception cref="IOException">The archive is damaged or lacks a file, the folder is taken, or the disk is full.</exception>
-    /// <exception cref="OperationCanceledException"><paramref name="stop"/>; nothing is left.</exception>
+    /// <exception cref="IOException">The archive is damaged or lacks a file, the folder already exists, or the disk is full.</exception>
+    /// <exception cref="OperationCanceledException"><paramref name="stop"/>; nothing is left behind.</exception>
     public static async Task<string> UnpackAsync(CifarFormat format, string archive, string root, CancellationToken stop)
     {
         string folder = Path.Combine(root, format.Folder);
@@ -54,7 +54,7 @@ internal static class CifarArchive
 
             if (Directory.Exists(folder))
             {
-                Directory.Delete(folder); // an empty one only
+                Directory.Delete(folder); // only if empty
             }
 
             Directory.Move(beside, folder);
@@ -70,7 +70,7 @@ internal static class CifarArchive
         }
     }
 
-    // Names are taken from the format, never from the archive: no entry leads out of the folder.
+    // Names come from the format, never from the archive, so no entry can escape the folder.
     private static async Task UnpackFilesAsync(CifarFormat format, string archive, string beside, CancellationToken stop)
     {
         await using FileStream file = File.OpenRead(archive);
@@ -90,7 +90,7 @@ internal static class CifarArchive
         }
     }
 
-    // Before it is written: a few bytes of an archive can hold gigabytes.
+    // Before writing: a few bytes of an archive can expand to gigabytes.
     private static void CheckLength(CifarFormat format, string archive, string name, long length)
     {
         if (name == format.NamesFile ? length > MostNamesBytes : length != format.FileBytes(name))

@@ -3,15 +3,15 @@ using Imta.MetaWeight.Experiments.Configuration;
 namespace Imta.MetaWeight.Experiments.Data;
 
 /// <summary>
-/// The official binary layout of a CIFAR data set: files of records, each its label bytes and then 3·32·32 image bytes, channel by
+/// The official binary layout of a CIFAR data set: files of records, each with label bytes followed by 3·32·32 image bytes, channel by
 /// channel, row by row.
 /// </summary>
 internal sealed record CifarFormat
 {
-    /// <summary>The page that the archives come from.</summary>
+    /// <summary>The web page of the archives.</summary>
     public const string Source = "https://www.cs.toronto.edu/~kriz/cifar.html";
 
-    /// <summary>The folder that holds the archives.</summary>
+    /// <summary>The URL of the folder that contains the archives.</summary>
     public const string ArchiveFolder = "https://www.cs.toronto.edu/~kriz/";
 
     private CifarFormat()
@@ -60,7 +60,7 @@ internal sealed record CifarFormat
         ],
     };
 
-    /// <summary>The layout of a data set; null: it has no files in such a layout.</summary>
+    /// <summary>The layout of a data set; null if it is not in this format.</summary>
     public static CifarFormat? Of(DatasetKind dataset) => dataset switch
     {
         DatasetKind.Cifar10 => Cifar10,
@@ -71,7 +71,7 @@ internal sealed record CifarFormat
     /// <summary>Its name in configurations and commands.</summary>
     public required string Key { get; init; }
 
-    /// <summary>What people call it.</summary>
+    /// <summary>Its display name.</summary>
     public required string Name { get; init; }
 
     /// <summary>The folder inside the archive.</summary>
@@ -83,38 +83,38 @@ internal sealed record CifarFormat
     /// <summary>The archive's published MD5 sum, in lower-case hexadecimal.</summary>
     public required string ArchiveMd5 { get; init; }
 
-    /// <summary>The files of the training set, in order; they hold equally many images.</summary>
+    /// <summary>The files of the training set, in order; all contain the same number of images.</summary>
     public required IReadOnlyList<string> TrainFiles { get; init; }
 
     /// <summary>The file of the test set.</summary>
     public required string TestFile { get; init; }
 
-    /// <summary>The file with a class name a line; optional.</summary>
+    /// <summary>The file with one class name per line; optional.</summary>
     public required string NamesFile { get; init; }
 
-    /// <summary>For each label byte, how many labels there are; the last byte is the class.</summary>
+    /// <summary>The number of labels of each label byte; the last byte is the class.</summary>
     public required IReadOnlyList<int> LabelRanges { get; init; }
 
     /// <summary>The classes' names, by label.</summary>
     public required IReadOnlyList<string> ClassNames { get; init; }
 
-    /// <summary>Bytes of a record.</summary>
+    /// <summary>Bytes per record.</summary>
     public int RecordBytes => LabelRanges.Count + ImageBytes;
 
-    /// <summary>Images of the original training set.</summary>
+    /// <summary>The number of images in the original training set.</summary>
     public int TrainImages { get; init; } = 50_000;
 
-    /// <summary>Images of the original test set.</summary>
+    /// <summary>The number of images in the original test set.</summary>
     public int TestImages { get; init; } = 10_000;
 
-    /// <summary>For the user who lacks it: where it comes from and what to do.</summary>
-    public string Advice => $"Fetch {Name} with: imta data {Key} --data DIR; or unpack {Archive} from {Source} and name the folder with --data DIR";
+    /// <summary>Tells a user who does not have it where to get it and what to do.</summary>
+    public string Advice => $"Download {Name} with: imta data {Key} --data DIR; or unpack {Archive} from {Source} and give the folder with --data DIR";
 
     /// <summary>All files that the data set needs.</summary>
     internal IReadOnlyList<string> Files => [.. TrainFiles, TestFile];
 
     internal static int ImageBytes => 3 * ImageSet.Side * ImageSet.Side;
 
-    /// <summary>The length of one of the original <see cref="Files"/>.</summary>
+    /// <summary>The length of one of the original <see cref="Files"/> in bytes.</summary>
     internal long FileBytes(string file) => (long)(file == TestFile ? TestImages : TrainImages / TrainFiles.Count) * RecordBytes;
 }

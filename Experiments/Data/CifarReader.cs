@@ -5,25 +5,25 @@ namespace Imta.MetaWeight.Experiments.Data;
 /// <summary>Reads CIFAR-10 and CIFAR-100 in the official binary layout.</summary>
 internal static class CifarReader
 {
-    // Records read at once: large enough to be one pass over the disk, small beside the set itself.
+    // Records read at once: large enough for sequential disk access, small compared with the set.
     private const int Chunk = 5000;
 
-    /// <summary>Both sets, complete.</summary>
+    /// <summary>Reads the complete training and test sets.</summary>
     /// <param name="format">Which data set.</param>
-    /// <param name="root">The folder of its files, or the folder above.</param>
-    /// <param name="warnings">Receives what is odd, yet usable, a line each: fewer images than the original, unusable class names.</param>
-    /// <exception cref="UsageException">A file is missing, unreadable, cut off, or holds a label that does not exist.</exception>
+    /// <param name="root">The folder of its files, or its parent.</param>
+    /// <param name="warnings">Receives anomalies that do not prevent use, one line each: fewer images than the original, unusable class names.</param>
+    /// <exception cref="UsageException">A file is missing, unreadable, truncated, or contains an invalid label.</exception>
     public static (ImageSet Train, ImageSet Test) Read(CifarFormat format, string root, ICollection<string> warnings)
     {
         string folder = Directory.Exists(Path.Combine(root, format.Folder)) ? Path.Combine(root, format.Folder) : root;
         if (!Directory.Exists(folder))
         {
             throw new UsageException(File.Exists(folder)
-                ? $"{folder} is a file; {format.Name} takes the folder of its files. {format.Advice}"
-                : $"there is no folder '{folder}'. {format.Advice}");
+                ? $"{folder} is a file; expected the folder of {format.Name}'s files. {format.Advice}"
+                : $"folder '{folder}' does not exist. {format.Advice}");
         }
 
-        // Every file is checked before the first is read: a wrong one shows at once.
+        // Every file is checked before the first is read, so errors are reported early.
         var trainFiles = format.TrainFiles.Select(name => Examine(format, folder, name)).ToArray();
         var testFile = Examine(format, folder, format.TestFile);
         IReadOnlyList<string> names = ClassNames(format, folder, warnings);
@@ -45,7 +45,7 @@ internal static class CifarReader
     /// <summary>The images of one file.</summary>
     /// <param name="format">The layout.</param>
     /// <param name="path">The file.</param>
-    /// <exception cref="UsageException">It is missing, unreadable, cut off, or holds a label that does not exist.</exception>
+    /// <exception cref="UsageException">It is missing, unreadable, truncated, or contains an invalid label.</exception>
     public static ImageSet ReadFile(CifarFormat format, string path)
         => ReadSet(format, [Examine(format, Path.GetDirectoryName(Path.GetFullPath(path))!, Path.GetFileName(path))], format.ClassNames);
 
@@ -54,7 +54,7 @@ internal static class CifarReader
         string path = Path.Combine(folder, name);
         if (Directory.Exists(path))
         {
-            throw new UsageException($"{path} is a folder where {format.Name} has a file. {format.Advice}");
+            throw new UsageException($"{path} is a folder; expected a {format.Name} file. {format.Advice}");
         }
 
         if (!File.Exists(path))
@@ -62,12 +62,12 @@ internal static class CifarReader
             throw new UsageException($"{name} is missing in {folder}. {format.Advice}");
         }
 
-        using var stream = Open(path); // its length is the file's also behind a link
+        using var stream = Open(path); // gives the file's length even for a symbolic link
         if (stream.Length == 0 || stream.Length % format.RecordBytes != 0)
         {
             throw new UsageException(Invariant(
                 $"{path} has {stream.Length} bytes, which is not a multiple of {format.Name}'s record of {format.RecordBytes} bytes: ")
-                + $"it is cut off or another file. {format.Advice}");
+                + $"it is truncated or not a {format.Name} file. {format.Advice}");
         }
 
         return new RecordFile(path, checked((int)(stream.Length / format.RecordBytes)));
@@ -144,8 +144,8 @@ internal static class CifarReader
                     long record = start + (at / format.RecordBytes);
                     throw new UsageException(Invariant(
                         $"{file.Path}, record {record} (byte {(record * format.RecordBytes) + i}): label {records[at + i]}, ")
-                        + Invariant($"but {format.Name}'s labels go from 0 to {format.LabelRanges[i] - 1}: ")
-                        + $"the file is damaged or another data set's. {format.Advice}");
+                        + Invariant($"but {format.Name}'s labels range from 0 to {format.LabelRanges[i] - 1}: ")
+                        + $"the file is damaged or from another data set. {format.Advice}");
                 }
             }
         }
@@ -168,11 +168,11 @@ internal static class CifarReader
             }
 
             warnings.Add(Invariant(
-                $"{path} names {names.Length} classes, not {format.ClassNames.Count}: {format.Name}'s own names are used"));
+                $"{path} names {names.Length} classes, not {format.ClassNames.Count}: using {format.Name}'s standard names"));
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            warnings.Add($"cannot read {path}: {format.Name}'s own class names are used ({e.Message})");
+            warnings.Add($"cannot read {path}: using {format.Name}'s standard class names ({e.Message})");
         }
 
         return format.ClassNames;

@@ -4,15 +4,15 @@ using Imta.MetaWeight.Experiments.Data.Pictures;
 
 namespace Imta.MetaWeight.Experiments.Data;
 
-/// <summary>The images of a run. Disposing it disposes the sets.</summary>
-/// <param name="Train">To train on.</param>
-/// <param name="Validation">Held out from the training set; none with <c>data.validation: 0</c>.</param>
-/// <param name="Meta">Held out from the training set to learn weights by; null: meta data is the other half of a batch.</param>
-/// <param name="Test">From the test set.</param>
-/// <param name="Normalisation">From bytes to the network's input.</param>
-/// <param name="Warnings">What is odd, yet usable, a line each.</param>
-/// <param name="Pictures">Counts the pictures that are read; null: the images are in memory.</param>
-/// <param name="Fingerprint">Names the files, in their order; null: the images are in memory.</param>
+/// <summary>The image sets of a run. Disposing it disposes the sets.</summary>
+/// <param name="Train">Training images.</param>
+/// <param name="Validation">Validation images held out from the training set; empty with <c>data.validation: 0</c>.</param>
+/// <param name="Meta">Meta images held out from the training set; null: the meta data is the other half of each batch.</param>
+/// <param name="Test">Test images.</param>
+/// <param name="Normalisation">Maps bytes to the network's input.</param>
+/// <param name="Warnings">Anomalies that do not prevent use, one line each.</param>
+/// <param name="Pictures">Statistics of the image files read; null: the images are in memory.</param>
+/// <param name="Fingerprint">Hash of the file names, in order; null: the images are in memory.</param>
 internal sealed record RunData(
     ImageSet Train,
     ImageSet Validation,
@@ -36,17 +36,17 @@ internal sealed record RunData(
     }
 }
 
-/// <summary>From the configuration to the images of a run.</summary>
+/// <summary>Loads the images of a run from its configuration.</summary>
 internal static class DataSets
 {
     /// <summary>
-    /// Reads or makes the data set, takes <c>data.trainLimit</c> and <c>data.testLimit</c> images, and holds out the validation set
-    /// (<see cref="Splits.ValidationSize"/>) and, where weights are learned by it, the meta set, all balanced over classes. What is
-    /// left is trained on, or of it what <c>data.imbalance</c> keeps.
+    /// Reads or generates the data set, selects <c>data.trainLimit</c> and <c>data.testLimit</c> images, and holds out the validation set
+    /// (<see cref="Splits.ValidationSize"/>) and, with held-out meta data, the meta set, all balanced over classes. The rest
+    /// is the training set, or the part of it that <c>data.imbalance</c> keeps.
     /// </summary>
-    /// <param name="settings">The run's.</param>
-    /// <param name="folder">The folder of the command line's <c>--data</c>, which goes before <c>data.root</c>; null: not given.</param>
-    /// <exception cref="UsageException">Files are missing or damaged, or the sizes do not fit together.</exception>
+    /// <param name="settings">The run's settings.</param>
+    /// <param name="folder">The folder of the command line's <c>--data</c>, which overrides <c>data.root</c>; null: not given.</param>
+    /// <exception cref="UsageException">Files are missing or damaged, or the sizes are inconsistent.</exception>
     public static RunData Load(Settings settings, string? folder = null)
     {
         (DataOptions options, long seed) = (settings.Data, settings.Seed);
@@ -66,21 +66,21 @@ internal static class DataSets
             long[] kept = ImbalancedClasses.Kept(Of(labels, rest), classes, options.Imbalance, seed);
             if (kept.Length < 2)
             {
-                throw new UsageException("one training image is left: lower data.imbalance.factor, or raise data.trainLimit");
+                throw new UsageException("only one training image is left: lower data.imbalance.factor, or raise data.trainLimit");
             }
 
             int least = 2 * settings.Processes;
             if (kept.Length < least || (held > 0 && held < least))
             {
                 throw new UsageException(held > 0 && held < least
-                    ? FormattableString.Invariant($"{settings.Processes} processes take {least} held-out meta images at least, and there are {held}: raise meta.perClass, or lower processes")
-                    : FormattableString.Invariant($"{settings.Processes} processes take {least} training images at least, and there are {kept.Length}: raise data.trainLimit, or lower processes"));
+                    ? FormattableString.Invariant($"{settings.Processes} processes need at least {least} held-out meta images, but there are {held}: raise meta.perClass, or lower processes")
+                    : FormattableString.Invariant($"{settings.Processes} processes need at least {least} training images, but there are {kept.Length}: raise data.trainLimit, or lower processes"));
             }
 
             long[] tested = Limit(test, options.TestLimit, "data.testLimit", seed, SeedSequence.TestLimit, warnings);
             if (pictures is not null)
             {
-                // A million names were sorted and dealt out: what that took goes back to the system.
+                // A million names were sorted and distributed: return that memory to the system.
                 GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true);
             }
 
@@ -96,17 +96,17 @@ internal static class DataSets
         }
     }
 
-    /// <summary>Refuses an empty <c>--data</c>, which would be the present folder.</summary>
+    /// <summary>Rejects an empty <c>--data</c>, which would be the current folder.</summary>
     /// <exception cref="UsageException">It is empty.</exception>
     internal static void DemandFolder(string? folder)
     {
         if (folder is "")
         {
-            throw new UsageException("--data is empty; it takes the folder of the data set's files");
+            throw new UsageException("--data is empty; it must be the folder of the data set's files");
         }
     }
 
-    /// <summary>Takes rows at random, balanced over classes; returns them and the others.</summary>
+    /// <summary>Selects random rows, balanced over classes; returns them and the remaining ones.</summary>
     private static (long[] Taken, long[] Others) HoldOut(long[] rows, long[] labels, int count, long seed, string purpose)
     {
         using Generator random = SeedSequence.Generator(seed, purpose);
@@ -122,7 +122,7 @@ internal static class DataSets
         {
             if ((folder ?? options.Root) is { } unused)
             {
-                warnings.Add($"the folder {unused} is not used: data.dataset is generated");
+                warnings.Add($"the folder {unused} is ignored because data.dataset is generated");
             }
 
             using var forTrain = SeedSequence.Generator(seed, SeedSequence.GeneratedTrain);
@@ -135,7 +135,7 @@ internal static class DataSets
 
         CifarFormat format = CifarFormat.Of(options.Dataset)!;
         string root = folder ?? options.Root
-            ?? throw new UsageException($"where is {format.Name}? Neither --data DIR nor data.root names its folder. {format.Advice}");
+            ?? throw new UsageException($"where is {format.Name}? Set its folder with --data DIR or data.root. {format.Advice}");
         (ImageSet train, ImageSet test) = CifarReader.Read(format, root, warnings);
         return (train, test, null);
     }
@@ -147,7 +147,7 @@ internal static class DataSets
             if (limit > set.Count)
             {
                 warnings.Add(string.Create(
-                    CultureInfo.InvariantCulture, $"{key} is {limit}, but there are {set.Count} images: all are used"));
+                    CultureInfo.InvariantCulture, $"{key} is {limit}, but there are {set.Count} images: using all"));
             }
 
             return [.. Enumerable.Range(0, set.Count).Select(row => (long)row)];

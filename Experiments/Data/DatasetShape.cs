@@ -4,13 +4,13 @@ using Imta.MetaWeight.Experiments.Data.Pictures;
 
 namespace Imta.MetaWeight.Experiments.Data;
 
-/// <summary>What a network has to know of a data set, before anything of it is read.</summary>
+/// <summary>What a network needs to know about a data set before it is read.</summary>
 /// <param name="Images">The kind of its images.</param>
-/// <param name="Side">Their height and width, in pixels, as the network sees them.</param>
-/// <param name="Classes">C.</param>
+/// <param name="Side">Their height and width at the network's input, in pixels.</param>
+/// <param name="Classes">The number of classes C.</param>
 internal sealed record DatasetShape(ImageKind Images, int Side, int Classes)
 {
-    private const int UsualClasses = 1000; // of ImageNet
+    private const int UsualClasses = 1000; // ImageNet's
 
     public static DatasetShape Of(DataOptions data) => data.Dataset switch
     {

@@ -1,28 +1,28 @@
 namespace Imta.MetaWeight.Experiments.Data;
 
 /// <summary>
-/// Images in CIFAR's shape, made from a seed, whose difficulty is known: for a first run without a download, and to see whether
+/// Images in CIFAR's format, generated from a seed, with known difficulty: for a first run without a download, and to see whether
 /// learned weights find the hard images.
 /// </summary>
 /// <remarks>
-/// A class is a coloured grating: its orientation and frequency are its own, its colour it shares with others; where the grating
-/// begins (the phase) is random, so no single pixel tells the class. With difficulty d the image is
+/// A class is a coloured grating: its orientation and frequency are unique, its colour is shared with other classes; where the grating
+/// begins (the phase) is random, so no single pixel identifies the class. With difficulty d the image is
 /// <c>½ + a(d)·[(1 − b(d))·own + b(d)·other] + s(d)·noise</c>, all linear in d: contrast a falls from 0.30 to 0.04, the share b of
-/// another class's grating rises from 0 to 0.45 (below ½, so the label stays right), the noise's standard deviation s from 0.05 to
-/// 0.25. All orientations lie in one quadrant, so a mirrored image is not one of another class.
+/// another class's grating rises from 0 to 0.45 (below ½, so the label stays correct), the noise's standard deviation s from 0.05 to
+/// 0.25. All orientations lie in one quadrant, so a mirrored image does not belong to another class.
 /// </remarks>
 internal static class GeneratedImages
 {
-    /// <summary>Images of the training set of <c>data.dataset: generated</c>.</summary>
+    /// <summary>The number of training images of <c>data.dataset: generated</c>.</summary>
     public const int TrainImages = 4000;
 
-    /// <summary>Images of the test set of <c>data.dataset: generated</c>.</summary>
+    /// <summary>The number of test images of <c>data.dataset: generated</c>.</summary>
     public const int TestImages = 1000;
 
-    /// <summary>Classes of <c>data.dataset: generated</c>.</summary>
+    /// <summary>The number of classes of <c>data.dataset: generated</c>.</summary>
     public const int Classes = 10;
 
-    /// <summary>Images below this difficulty are called easy, the others hard.</summary>
+    /// <summary>Images below this difficulty are easy, the others hard.</summary>
     public const double HardFrom = 0.5;
 
     /// <summary>
@@ -33,15 +33,15 @@ internal static class GeneratedImages
     private const int Colours = 5;
     private const int Pixels = ImageSet.Side * ImageSet.Side;
 
-    // Images made at once: float intermediates stay at some ten megabytes.
+    // Images generated at once: float intermediates stay at about ten megabytes.
     private const int Chunk = 500;
 
     /// <summary>
-    /// Makes a set. Classes are equally frequent, and in each the share of easy images is <see cref="EasyShare"/>, both to one image.
+    /// Generates a set. Classes are equally frequent, and in each the share of easy images is <see cref="EasyShare"/>, both up to one image.
     /// </summary>
     /// <param name="count">The number N of images.</param>
-    /// <param name="classes">The number C of classes, 2 at least.</param>
-    /// <param name="random">The same state gives the same images.</param>
+    /// <param name="classes">The number C of classes, at least 2.</param>
+    /// <param name="random">The random generator; the same state gives the same images.</param>
     public static ImageSet Make(int count, int classes, Generator random)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(count, 1);
@@ -69,7 +69,7 @@ internal static class GeneratedImages
         return new ImageSet(images, labels, arange(count, ScalarType.Int64), names, difficulty);
     }
 
-    // In each class the images stand on a ladder of difficulties, so shares are exact; it is dealt out in random order.
+    // In each class the difficulties are evenly spaced, so shares are exact; they are assigned in random order.
     private static (Tensor Labels, Tensor Difficulty) LabelsAndDifficulty(int count, int classes, Generator random)
     {
         using var scope = NewDisposeScope();
@@ -86,7 +86,7 @@ internal static class GeneratedImages
         return (tensor(labels).MoveToOuterDisposeScope(), tensor(difficulty).MoveToOuterDisposeScope());
     }
 
-    // Gratings [C, 2, 1024]: a wave and the same wave a quarter further on, of which any phase is a mixture; colours [C, 3].
+    // Gratings [C, 2, 1024]: a wave and the same wave shifted by a quarter period, whose mixtures give any phase; colours [C, 3].
     private static (Tensor Gratings, Tensor Colours) Patterns(int classes)
     {
         using var scope = NewDisposeScope();
@@ -95,7 +95,7 @@ internal static class GeneratedImages
         var colours = new double[classes * 3];
         for (int c = 0; c < classes; c++)
         {
-            // Multiples of irrational numbers spread evenly for any number of classes.
+            // Multiples of irrational numbers are evenly spread for any number of classes.
             double angle = Math.PI / 2 * Fraction((c + 0.5) * 0.6180339887498949);
             double waves = 2.5 + (4 * Fraction((c + 0.5) * 1.4142135623730951));
             across[c] = waves * Math.Cos(angle);
@@ -125,7 +125,7 @@ internal static class GeneratedImages
             tensor(Array.ConvertAll(angles, Math.Sin), shape, ScalarType.Float32));
     }
 
-    // Patterns [n, 3, 1024] of the classes [n], in −1 … 1, each with a phase of its own.
+    // Patterns [n, 3, 1024] of the classes [n], in −1 … 1, each with its own phase.
     private static Tensor Draw(Tensor classes, Tensor gratings, Tensor colours, Generator random)
     {
         using var scope = NewDisposeScope();
@@ -135,7 +135,7 @@ internal static class GeneratedImages
         return (colours.index_select(0, classes).unsqueeze(2) * grating).MoveToOuterDisposeScope();
     }
 
-    // A class other than the own one, each equally likely: the own one, 1 … C − 1 steps on.
+    // A class other than the image's own, each equally likely: its own plus 1 … C − 1 (modulo C).
     private static Tensor OtherClass(Tensor own, int classes, Generator random)
     {
         using var scope = NewDisposeScope();

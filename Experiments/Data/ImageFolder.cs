@@ -6,28 +6,28 @@ using Imta.MetaWeight.Experiments.Data.Pictures;
 
 namespace Imta.MetaWeight.Experiments.Data;
 
-/// <summary>Picture files in a folder for each class, in the order that torchvision's <c>ImageFolder</c> gives them: by class, by folder, by name.</summary>
-/// <param name="Root">The folder of the classes' folders.</param>
-/// <param name="ClassNames">C names: those of the folders.</param>
+/// <summary>Image files in one folder per class, in the order of torchvision's <c>ImageFolder</c>: by class, by folder, by name.</summary>
+/// <param name="Root">The parent of the class folders.</param>
+/// <param name="ClassNames">C names: those of the class folders.</param>
 /// <param name="Files">Paths below the root, N.</param>
-/// <param name="Labels">0 … C − 1, one for each file.</param>
+/// <param name="Labels">0 … C − 1, one per file.</param>
 internal sealed record ImageFolder(string Root, IReadOnlyList<string> ClassNames, IReadOnlyList<string> Files, IReadOnlyList<int> Labels)
 {
     private static readonly string[] Extensions = [".jpeg", ".jpg", ".png"];
 
-    /// <summary>Looks what files there are; it opens none.</summary>
-    /// <exception cref="UsageException">The folder is not there, or a class has no pictures.</exception>
+    /// <summary>Lists the files without opening them.</summary>
+    /// <exception cref="UsageException">The folder does not exist, or a class has no images.</exception>
     public static ImageFolder Read(string root)
     {
         if (!Directory.Exists(root))
         {
-            throw new UsageException($"there is no folder {root}; it takes a folder for each class, with JPEG or PNG files in it");
+            throw new UsageException($"there is no folder {root}; expected one subfolder of JPEG or PNG files per class");
         }
 
         string[] classes = [.. Directory.EnumerateDirectories(root).Select(folder => Path.GetFileName(folder)).Where(name => !name.StartsWith('.')).Order(StringComparer.Ordinal)];
         if (classes.Length == 0)
         {
-            throw new UsageException($"{root} has no folders; it takes one for each class, with JPEG or PNG files in it");
+            throw new UsageException($"{root} has no subfolders; expected one of JPEG or PNG files per class");
         }
 
         var files = new List<string>();
@@ -38,7 +38,7 @@ internal sealed record ImageFolder(string Root, IReadOnlyList<string> ClassNames
             files.AddRange(Pictures(root, classes[label]));
             if (files.Count == before)
             {
-                throw new UsageException($"{Path.Combine(root, classes[label])} has no JPEG or PNG file; remove the folder, or fill it");
+                throw new UsageException($"{Path.Combine(root, classes[label])} contains no JPEG or PNG files; remove the folder, or fill it");
             }
 
             labels.AddRange(Enumerable.Repeat(label, files.Count - before));
@@ -50,12 +50,12 @@ internal sealed record ImageFolder(string Root, IReadOnlyList<string> ClassNames
     private static bool LeadsBack(FileSystemInfo link, string start)
         => link.ResolveLinkTarget(returnFinalTarget: true) is not { } target || $"{start}/".StartsWith($"{target.FullName.TrimEnd('/')}/", StringComparison.Ordinal);
 
-    /// <summary>The pictures of each class, C numbers.</summary>
+    /// <summary>The number of images per class, C numbers.</summary>
     public int[] ClassCounts() => [.. Labels.CountBy(label => label).OrderBy(pair => pair.Key).Select(pair => pair.Value)];
 
-    /// <summary>All of it as images of a run.</summary>
-    /// <param name="workers">Threads that decode; 0: as many as compute.</param>
-    /// <param name="tally">Counts what is read.</param>
+    /// <summary>The folder as an image set.</summary>
+    /// <param name="workers">Decoding threads; 0: as many as compute threads.</param>
+    /// <param name="tally">Collects statistics of the files read.</param>
     public ImageSet Set(int workers, PictureTally tally)
     {
         using DisposeScope scope = NewDisposeScope();
@@ -63,7 +63,7 @@ internal sealed record ImageFolder(string Root, IReadOnlyList<string> ClassNames
             new PictureFiles(Root, Files, PictureShape.ImageNet, workers, tally), tensor(Labels.Select(label => (long)label).ToArray()), arange(Files.Count, ScalarType.Int64), ClassNames);
     }
 
-    /// <summary>The JPEG and PNG files below a folder, by folder and name: paths below the root. Links to files are followed, and links to folders directly below that do not lead back.</summary>
+    /// <summary>The JPEG and PNG files below a folder, by folder and name: paths below the root. Links to files are followed, and so are links to direct subfolders unless they are cyclic.</summary>
     public static IEnumerable<string> Pictures(string root, string name = "")
     {
         string start = Path.GetFullPath(Path.Combine(root, name));
@@ -81,17 +81,17 @@ internal sealed record ImageFolder(string Root, IReadOnlyList<string> ClassNames
 }
 
 /// <summary>ImageNet's two folders: <c>train</c>, and <c>val</c>, which is the test set.</summary>
-/// <param name="Train">To train on and to hold out from.</param>
-/// <param name="Test">Of the same classes.</param>
+/// <param name="Train">Training images, including those to hold out.</param>
+/// <param name="Test">Test images of the same classes.</param>
 internal sealed record ImageNetFolders(ImageFolder Train, ImageFolder Test)
 {
-    /// <summary>Looks what files there are; it opens none.</summary>
-    /// <exception cref="UsageException">A folder is not there, a class has no pictures, or the two have other classes.</exception>
+    /// <summary>Lists the files without opening them.</summary>
+    /// <exception cref="UsageException">A folder does not exist, a class has no images, or the classes of the two folders differ.</exception>
     public static ImageNetFolders Read(string root)
     {
         if (!Directory.Exists(Path.Combine(root, "train")) || !Directory.Exists(Path.Combine(root, "val")))
         {
-            throw new UsageException($"{root} is no ImageNet: it takes the folders train and val, each with a folder for each class");
+            throw new UsageException($"{root} does not have ImageNet's layout: expected the folders train and val, each with one subfolder per class");
         }
 
         (ImageFolder train, ImageFolder test) = (ImageFolder.Read(Path.Combine(root, "train")), ImageFolder.Read(Path.Combine(root, "val")));
@@ -100,30 +100,30 @@ internal sealed record ImageNetFolders(ImageFolder Train, ImageFolder Test)
             : throw new UsageException(Differences(root, train.ClassNames, test.ClassNames));
     }
 
-    /// <summary>The sets that a run is made of, and what names their files; none is opened.</summary>
-    /// <param name="options">The run's.</param>
-    /// <param name="folder">What goes before <c>data.root</c>; null: nothing.</param>
-    /// <param name="tally">Counts what is read later.</param>
-    /// <exception cref="UsageException">SkiaSharp reads none on this machine, the folder is no ImageNet, or it has another number of classes.</exception>
+    /// <summary>The image sets of a run, and the hash of their file names; no file is opened.</summary>
+    /// <param name="options">The run's options.</param>
+    /// <param name="folder">Overrides <c>data.root</c>; null: not given.</param>
+    /// <param name="tally">Collects statistics of files read later.</param>
+    /// <exception cref="UsageException">SkiaSharp is not available on this machine, the folder does not have ImageNet's layout, or the number of classes differs.</exception>
     public static (ImageSet Train, ImageSet Test, string Fingerprint) Load(DataOptions options, string? folder, PictureTally tally)
     {
         NeedReader();
         string given = folder ?? options.Root
-            ?? throw new UsageException("where is ImageNet? Neither --data DIR nor data.root names its folder, in which train and val have a folder for each class; imta data imagenet --check DIR looks at one");
-        string root = Path.GetFullPath(given); // so that all processes of a run name a file alike
+            ?? throw new UsageException("where is ImageNet? Set its folder, in which train and val have one subfolder per class, with --data DIR or data.root; imta data imagenet --check DIR checks it");
+        string root = Path.GetFullPath(given); // so that all processes of a run use the same file names
         ImageNetFolders folders = Read(root);
         int classes = folders.Train.ClassNames.Count, wanted = DatasetShape.Of(options).Classes;
         if (classes != wanted)
         {
             throw new UsageException(classes == 1
-                ? $"{root} has a single class, {folders.Train.ClassNames[0]}; there is nothing to tell apart"
-                : FormattableString.Invariant($"{root} has {classes} classes, and the run is for {wanted}; set data.classes to {classes}, or name another folder"));
+                ? $"{root} has a single class, {folders.Train.ClassNames[0]}; classification needs at least two"
+                : FormattableString.Invariant($"{root} has {classes} classes, but the run is configured for {wanted}; set data.classes to {classes}, or choose another folder"));
         }
 
         return (folders.Train.Set(options.Workers, tally), folders.Test.Set(options.Workers, tally), folders.Fingerprint());
     }
 
-    /// <summary>Names the files by their paths below the root, the training files before the others: SHA-256, in hexadecimal. Their content is not read.</summary>
+    /// <summary>Hash of the file paths relative to the root, training files first: SHA-256, in hexadecimal. The contents are not read.</summary>
     private string Fingerprint()
     {
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
@@ -135,12 +135,12 @@ internal sealed record ImageNetFolders(ImageFolder Train, ImageFolder Test)
         return Convert.ToHexStringLower(hash.GetHashAndReset());
     }
 
-    /// <exception cref="UsageException">SkiaSharp reads none on this machine.</exception>
+    /// <exception cref="UsageException">SkiaSharp is not available on this machine.</exception>
     public static void NeedReader()
     {
         if (!Picture.IsAvailable)
         {
-            throw new UsageException("pictures cannot be read here: SkiaSharp has no library for this machine");
+            throw new UsageException("image files cannot be decoded: SkiaSharp has no native library for this machine");
         }
     }
 
@@ -149,8 +149,8 @@ internal sealed record ImageNetFolders(ImageFolder Train, ImageFolder Test)
         string? missing = train.Except(test).FirstOrDefault(), added = test.Except(train).FirstOrDefault();
         string name = missing ?? added!;
         string advice = added is not null && missing is not null && test.Count == 1
-            ? "the validation pictures are to be sorted into a folder for each class"
-            : "both take the same classes' folders";
+            ? "sort the validation images into one subfolder per class"
+            : "both need the same class subfolders";
         return FormattableString.Invariant($"{root}: train has {train.Count} classes and val {test.Count}; {name} is only in {(missing is null ? "val" : "train")}: {advice}");
     }
 }

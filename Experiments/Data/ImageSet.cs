@@ -3,7 +3,7 @@ using Imta.MetaWeight.Experiments.Data.Pictures;
 namespace Imta.MetaWeight.Experiments.Data;
 
 /// <summary>
-/// Labelled images: in memory, on the CPU, or picture files that are read batch by batch (<see cref="BatchSource"/>). It owns its tensors: no
+/// Labelled images: in CPU memory, or image files that are read batch by batch (<see cref="BatchSource"/>). It owns its tensors: no
 /// dispose scope frees them, <see cref="Dispose"/> does.
 /// </summary>
 internal sealed class ImageSet : IDisposable
@@ -14,13 +14,13 @@ internal sealed class ImageSet : IDisposable
     private readonly Tensor? _images;
     private (Device Device, Tensor? Images, Tensor Labels)? _copy;
 
-    /// <summary>Images in memory; takes over the tensors.</summary>
+    /// <summary>Images in memory; takes ownership of the tensors.</summary>
     /// <param name="images">uint8 [N, 3, 32, 32]: red, green, blue.</param>
     /// <param name="labels">int64 [N], 0 … C − 1.</param>
-    /// <param name="positions">int64 [N]: where each image stands in the whole set that this one is taken from.</param>
+    /// <param name="positions">int64 [N]: the index of each image in the complete set that this one was taken from.</param>
     /// <param name="classNames">C names.</param>
-    /// <param name="difficulty">float32 [N], 0 easy … 1 hard, where it is known.</param>
-    /// <exception cref="ArgumentException">Shapes or element types are others.</exception>
+    /// <param name="difficulty">float32 [N], 0 easy … 1 hard, if known.</param>
+    /// <exception cref="ArgumentException">Shapes or element types do not match.</exception>
     public ImageSet(Tensor images, Tensor labels, Tensor positions, IReadOnlyList<string> classNames, Tensor? difficulty = null)
         : this(labels, positions, classNames)
     {
@@ -34,10 +34,10 @@ internal sealed class ImageSet : IDisposable
         Difficulty = difficulty?.DetachFromDisposeScope();
     }
 
-    /// <summary>Picture files; takes over the tensors.</summary>
-    /// <param name="files">The whole set's, and maybe other sets'.</param>
+    /// <summary>Image files; takes ownership of the tensors.</summary>
+    /// <param name="files">The files of the complete set, possibly shared with other sets.</param>
     /// <param name="labels">int64 [N], 0 … C − 1.</param>
-    /// <param name="positions">int64 [N]: the number of each picture among the files.</param>
+    /// <param name="positions">int64 [N]: the index of each image among the files.</param>
     /// <param name="classNames">C names.</param>
     internal ImageSet(PictureFiles files, Tensor labels, Tensor positions, IReadOnlyList<string> classNames)
         : this(labels, positions, classNames) => Files = files;
@@ -54,8 +54,8 @@ internal sealed class ImageSet : IDisposable
     }
 
     /// <summary>uint8 [N, 3, 32, 32].</summary>
-    /// <exception cref="InvalidOperationException">They are not in memory.</exception>
-    public Tensor Images => _images ?? throw new InvalidOperationException("These images are files; BatchSource reads them.");
+    /// <exception cref="InvalidOperationException">The images are not in memory.</exception>
+    public Tensor Images => _images ?? throw new InvalidOperationException("These images are files; read them with BatchSource.");
 
     /// <summary>The files of the whole set, by <see cref="Positions"/>; null: the images are in memory.</summary>
     internal PictureFiles? Files { get; }
@@ -64,12 +64,12 @@ internal sealed class ImageSet : IDisposable
     public Tensor Labels { get; }
 
     /// <summary>
-    /// int64 [N]: where each image stands in the whole training or test set, in the files' order from 0. Names an image across runs
+    /// int64 [N]: the index of each image in the complete training or test set, in file order from 0. Identifies an image across runs
     /// and splits.
     /// </summary>
     public Tensor Positions { get; }
 
-    /// <summary>float32 [N], 0 easy … 1 hard; null where nobody knows it (real images).</summary>
+    /// <summary>float32 [N], 0 easy … 1 hard; null if unknown (real images).</summary>
     public Tensor? Difficulty { get; }
 
     /// <summary>The names of the C classes, by label.</summary>
@@ -85,9 +85,9 @@ internal sealed class ImageSet : IDisposable
         return Labels.bincount(null, ClassNames.Count).ToArray<long>();
     }
 
-    /// <summary>Images and labels on a device: copied when they are first asked for there, and kept as long as the set, or until another device asks.</summary>
-    /// <param name="device">Where; on the CPU they are the set's own.</param>
-    /// <returns>uint8 [N, 3, 32, 32], null where they are files; int64 [N].</returns>
+    /// <summary>Images and labels on a device: copied on first use, and kept for the lifetime of the set, or until another device is requested.</summary>
+    /// <param name="device">The device; on the CPU the set's own tensors are returned.</param>
+    /// <returns>uint8 [N, 3, 32, 32], null for image files; int64 [N].</returns>
     public (Tensor? Images, Tensor Labels) On(Device device)
     {
         if (device.type == DeviceType.CPU)
@@ -105,7 +105,7 @@ internal sealed class ImageSet : IDisposable
     }
 
     /// <summary>A copy of some of the images.</summary>
-    /// <param name="rows">Which, 0 … N − 1, in the order wanted.</param>
+    /// <param name="rows">Indices 0 … N − 1, in the desired order.</param>
     public ImageSet Select(long[] rows)
     {
         using var scope = NewDisposeScope();
@@ -137,7 +137,7 @@ internal sealed class ImageSet : IDisposable
     {
         if (tensor.dtype != type || tensor.device_type != DeviceType.CPU || !tensor.shape.AsSpan().SequenceEqual(shape))
         {
-            throw new ArgumentException($"{name} are {tensor}; they have to be [{string.Join("x", shape)}], {type}, on the CPU.", name);
+            throw new ArgumentException($"{name} are {tensor}; expected [{string.Join("x", shape)}], {type}, on the CPU.", name);
         }
     }
 }

@@ -2,7 +2,7 @@ using Imta.MetaWeight.Experiments.Configuration;
 
 namespace Imta.MetaWeight.Experiments.Data;
 
-/// <summary>Class-imbalanced training sets made of balanced ones, as long-tailed CIFAR (Cui et al., CVPR 2019).</summary>
+/// <summary>Class-imbalanced training sets derived from balanced ones, like long-tailed CIFAR (Cui et al., CVPR 2019).</summary>
 internal static class ImbalancedClasses
 {
     /// <summary>
@@ -26,8 +26,8 @@ internal static class ImbalancedClasses
 
     /// <summary>Position of each class in the order of sizes, the largest class 0.</summary>
     /// <param name="order">The rule.</param>
-    /// <param name="classes">C.</param>
-    /// <param name="seed">The run's.</param>
+    /// <param name="classes">The number of classes C.</param>
+    /// <param name="seed">The run's seed.</param>
     public static long[] Order(ClassOrder order, int classes, long seed)
     {
         using DisposeScope scope = NewDisposeScope();
@@ -38,13 +38,13 @@ internal static class ImbalancedClasses
     }
 
     /// <summary>
-    /// The rows that stay, ascending. n_max is what the largest class has; a class that has fewer than it may keep keeps all. Of one seed,
-    /// what a larger factor keeps of a class a smaller one keeps too.
+    /// The rows to keep, ascending. n_max is the size of the largest class; a class with fewer images than its quota keeps all. For one seed,
+    /// the images a larger factor keeps are a subset of those a smaller one keeps.
     /// </summary>
     /// <param name="labels">The class of each row.</param>
-    /// <param name="classes">C.</param>
+    /// <param name="classes">The number of classes C.</param>
     /// <param name="options">The profile.</param>
-    /// <param name="seed">The run's.</param>
+    /// <param name="seed">The run's seed.</param>
     public static long[] Kept(long[] labels, int classes, ImbalanceOptions options, long seed)
     {
         if (options.Type == ImbalanceProfile.None || labels.Length == 0)

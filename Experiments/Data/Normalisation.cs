@@ -1,6 +1,6 @@
 namespace Imta.MetaWeight.Experiments.Data;
 
-/// <summary>From image bytes to the network's input: x = (byte / 255 − mean) / std, by channel.</summary>
+/// <summary>Maps image bytes to the network's input: x = (byte / 255 − mean) / std, by channel.</summary>
 /// <param name="Mean">For red, green, blue, in units of full brightness.</param>
 /// <param name="Std">For red, green, blue, in units of full brightness.</param>
 internal sealed record Normalisation(IReadOnlyList<double> Mean, IReadOnlyList<double> Std)
@@ -19,7 +19,7 @@ internal sealed record Normalisation(IReadOnlyList<double> Mean, IReadOnlyList<d
 
     /// <summary>Normalised images, on the images' device.</summary>
     /// <param name="images">uint8 [N, 3, H, W].</param>
-    /// <param name="type">The element type wanted.</param>
+    /// <param name="type">The element type of the result.</param>
     public Tensor Apply(Tensor images, ScalarType type = ScalarType.Float32)
     {
         using var scope = NewDisposeScope();
@@ -29,7 +29,7 @@ internal sealed record Normalisation(IReadOnlyList<double> Mean, IReadOnlyList<d
         Tensor numbers = images.to_type(type);
         foreach (Func<Tensor, Tensor> next in (Func<Tensor, Tensor>[])[x => x.div(255), x => x - mean, x => x / std])
         {
-            using Tensor before = numbers; // batches of pictures are large: no more of them than it takes
+            using Tensor before = numbers; // batches of images are large: dispose intermediates early
             numbers = next(before);
         }
 

@@ -5,45 +5,45 @@ using Imta.MetaWeight.Experiments.Data.Pictures;
 
 namespace Imta.MetaWeight.Experiments.Data;
 
-/// <summary>A batch of pictures that is wanted.</summary>
+/// <summary>A request for a batch of images.</summary>
 /// <param name="Files">N paths.</param>
-/// <param name="Draws">Crops and flips; null: as in evaluation.</param>
-/// <param name="Rows">N: for who takes the batch, the rows in its set.</param>
+/// <param name="Draws">Random crops and flips; null: the evaluation transform.</param>
+/// <param name="Rows">N: the rows in the data set, for the consumer.</param>
 internal sealed record PictureJob(IReadOnlyList<string> Files, PictureDraws? Draws, long[] Rows);
 
 /// <summary>
-/// Decodes batches of pictures by several threads, ahead of who asks for them, in their order: which thread took which picture changes
-/// nothing. Not more than <see cref="Ahead"/> batches wait, one more is being made, and one is being handed over, however slow the taker is.
+/// Decodes batches of images in several threads, prefetching in order: which thread decodes which image does not affect
+/// the result. At most <see cref="Ahead"/> batches are queued, one more is being decoded, and one is being consumed, however slow the consumer is.
 /// </summary>
 internal sealed class PictureBatches
 {
-    /// <summary>Batches that are ready and wait.</summary>
+    /// <summary>The maximum number of queued batches.</summary>
     public const int Ahead = 2;
 
-    private const int LargestFile = 1 << 30; // bytes; no picture that the reader takes comes near
+    private const int LargestFile = 1 << 30; // bytes; far above any image the reader accepts
 
     private readonly int _threads;
     private readonly PictureShape _shape;
     private readonly PictureTally _tally;
     private readonly bool _mayMiss;
-    private readonly ConcurrentBag<byte[]> _free = []; // rooms for a picture, of the same few again and again while somebody reads
+    private readonly ConcurrentBag<byte[]> _free = []; // image buffers, reused while reading
     private int _begun;
 
-    /// <param name="threads">That decode.</param>
-    /// <param name="shape">What the network sees of a picture.</param>
-    /// <param name="tally">Counts pictures on the taker's thread, in their order.</param>
-    /// <param name="mayMiss">Whether a file that cannot be opened is one that cannot be read, and no end of it all.</param>
+    /// <param name="threads">The number of decoding threads.</param>
+    /// <param name="shape">The evaluation transform.</param>
+    /// <param name="tally">Counts images on the consumer's thread, in order.</param>
+    /// <param name="mayMiss">Whether a file that cannot be opened counts as undecodable instead of failing.</param>
     public PictureBatches(int threads, PictureShape shape, PictureTally tally, bool mayMiss = false) => (_threads, _shape, _tally, _mayMiss) = (threads, shape, tally, mayMiss);
 
-    /// <summary>Batches that were begun.</summary>
+    /// <summary>The number of batches started.</summary>
     public int Begun => Volatile.Read(ref _begun);
 
     /// <summary>
-    /// uint8 <c>[N, 3, side, side]</c> on the CPU for each job; a picture that cannot be decoded is black, and a damaged one is as far as it
-    /// goes, where torchvision's loaders end the training. The caller disposes each.
+    /// uint8 <c>[N, 3, side, side]</c> on the CPU for each job; an image that cannot be decoded is black, and a damaged one is decoded as far as
+    /// possible, where torchvision's loaders would abort training. The caller disposes each batch.
     /// </summary>
-    /// <param name="jobs">Asked for on another thread.</param>
-    /// <exception cref="IOException">A file cannot be opened, and none may miss: a folder that is gone should not become black pictures.</exception>
+    /// <param name="jobs">Enumerated on another thread.</param>
+    /// <exception cref="IOException">A file cannot be opened and missing files are not allowed: a missing folder must not turn into black images.</exception>
     public IEnumerable<(PictureJob Job, Tensor Pixels)> Read(IEnumerable<PictureJob> jobs)
     {
         using var stop = new CancellationTokenSource();
@@ -61,7 +61,7 @@ internal sealed class PictureBatches
                 yield return (job, Pixels(rooms));
             }
 
-            making.GetAwaiter().GetResult(); // what went wrong there goes up here
+            making.GetAwaiter().GetResult(); // rethrows its exception
         }
         finally
         {
@@ -96,11 +96,11 @@ internal sealed class PictureBatches
         }
         catch (OperationCanceledException) when (stop.IsCancellationRequested)
         {
-            // Nobody takes any more.
+            // The consumer is gone.
         }
         catch (AggregateException e)
         {
-            ExceptionDispatchInfo.Throw(e.Flatten().InnerExceptions[0]); // several threads may have met it
+            ExceptionDispatchInfo.Throw(e.Flatten().InnerExceptions[0]); // several threads may have failed
         }
         finally
         {
@@ -142,13 +142,13 @@ internal sealed class PictureBatches
         }
     }
 
-    /// <summary>A file's bytes, in a rented room.</summary>
+    /// <summary>A file's bytes, in a rented buffer.</summary>
     private static ReadOnlyMemory<byte> Content(string file, ref byte[] room)
     {
         try
         {
             using FileStream stream = new(file, FileMode.Open, FileAccess.Read, FileShare.Read, bufferSize: 0);
-            int length = stream.Length <= LargestFile ? (int)stream.Length : throw new InvalidDataException("larger than any picture");
+            int length = stream.Length <= LargestFile ? (int)stream.Length : throw new InvalidDataException("larger than any supported image");
             room = ArrayPool<byte>.Shared.Rent(length);
             stream.ReadExactly(room, 0, length);
             return room.AsMemory(0, length);

@@ -2,38 +2,38 @@ using Imta.MetaWeight.Experiments.Data.Pictures;
 
 namespace Imta.MetaWeight.Experiments.Data;
 
-/// <summary>The random numbers of the crops and flips of a batch, drawn at once: who decodes which picture when changes nothing.</summary>
+/// <summary>The random numbers for the crops and flips of a batch, drawn up front, so that the decoding order does not affect the result.</summary>
 internal sealed class PictureDraws
 {
-    private const int OfATry = 4; // share of the area, aspect ratio, row, column
-    private const int OfAPicture = (PictureCrop.Tries * OfATry) + 1; // and the flip
+    private const int OfATry = 4; // area fraction, aspect ratio, row, column
+    private const int OfAPicture = (PictureCrop.Tries * OfATry) + 1; // plus the flip
 
     private readonly float[] _numbers; // [N, OfAPicture], each in [0, 1)
 
-    /// <param name="numbers">For each picture those of its tries, four each, and the flip's; each in [0, 1).</param>
+    /// <param name="numbers">For each image, four per crop attempt and one for the flip; each in [0, 1).</param>
     internal PictureDraws(float[] numbers) => _numbers = numbers;
 
-    /// <summary>Draws for a batch.</summary>
-    /// <param name="count">N.</param>
-    /// <param name="random">For example that of <see cref="SeedSequence.Augmentation"/>, the epoch and the batch.</param>
+    /// <summary>Draws the numbers for a batch.</summary>
+    /// <param name="count">The number of images N.</param>
+    /// <param name="random">The generator, e.g. for <see cref="SeedSequence.Augmentation"/>, epoch and batch.</param>
     public static PictureDraws Sample(int count, Generator random)
     {
         using DisposeScope scope = NewDisposeScope();
         return new PictureDraws(rand([count, OfAPicture], float32, generator: random).ToArray<float>());
     }
 
-    /// <summary>Those of some of the pictures.</summary>
-    /// <param name="within">Which, of 0 … N − 1.</param>
+    /// <summary>The numbers for a subset of the images.</summary>
+    /// <param name="within">The indices, in 0 … N − 1.</param>
     public PictureDraws Of(IEnumerable<long> within) => new([.. within.SelectMany(sample => _numbers.AsSpan((int)sample * OfAPicture, OfAPicture).ToArray())]);
 
-    /// <summary>Whether a picture's left and right change places: by chance, of every second picture on average.</summary>
+    /// <summary>Whether an image is flipped horizontally, with probability ½.</summary>
     /// <param name="sample">0 … N − 1.</param>
     public bool Flips(int sample) => _numbers[(sample * OfAPicture) + OfAPicture - 1] < 0.5;
 
-    /// <summary>A picture's crop: the first of its tries that fits, else its middle.</summary>
+    /// <summary>An image's crop: the first attempt that fits, otherwise the centre.</summary>
     /// <param name="sample">0 … N − 1.</param>
-    /// <param name="width">The picture's, in pixels.</param>
-    /// <param name="height">The picture's, in pixels.</param>
+    /// <param name="width">The image's width in pixels.</param>
+    /// <param name="height">The image's height in pixels.</param>
     public PictureWindow Window(int sample, int width, int height)
     {
         for (int k = 0; k < PictureCrop.Tries; k++)

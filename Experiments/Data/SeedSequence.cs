@@ -3,13 +3,13 @@ using System.Text;
 namespace Imta.MetaWeight.Experiments.Data;
 
 /// <summary>
-/// Independent seeds from one: everything random in a run gets its own seed from the run's seed, a purpose and numbers (epoch, batch,
-/// …). So nothing depends on how many numbers another part drew, and a resumed run needs no generator's state.
+/// Derives independent seeds from one: everything random in a run gets its own seed from the run's seed, a purpose and numbers (epoch, batch,
+/// …). So nothing depends on how many numbers other parts drew, and a resumed run needs no generator state.
 /// </summary>
 /// <remarks>
-/// The hash is part of the files' contract: changing it changes every run. A 64-bit state starts at the run's seed and absorbs one
+/// The hash is a stable contract: changing it changes every run. A 64-bit state starts at the run's seed and absorbs one
 /// value after another, <c>state = mix(state + 0x9E3779B97F4A7C15 + value)</c>, where <c>mix</c> is the output function of SplitMix64
-/// (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014). The values are the number of the purpose's UTF-8
+/// (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014). The values are the length of the purpose in UTF-8
 /// bytes, those bytes, then the numbers. libtorch's CPU generator uses the low 32 bits of the result.
 /// </remarks>
 internal static class SeedSequence
@@ -17,7 +17,7 @@ internal static class SeedSequence
     /// <summary>Initial parameters of the backbone.</summary>
     public const string Backbone = "backbone";
 
-    /// <summary>Initial parameters of what phase II adds to the backbone.</summary>
+    /// <summary>Initial parameters of the modules that phase II adds to the backbone.</summary>
     public const string PhaseTwo = "phase two";
 
     /// <summary>Initial parameters of the weight-prediction network; in phase II one number: 2.</summary>
@@ -35,13 +35,13 @@ internal static class SeedSequence
     /// <summary>Which training images are held out as meta data (<c>meta.source: heldOut</c>).</summary>
     public const string MetaData = "meta data";
 
-    /// <summary>Which training images an imbalanced run keeps of each class.</summary>
+    /// <summary>Which training images of each class an imbalanced run keeps.</summary>
     public const string Imbalance = "imbalance";
 
     /// <summary>Which classes of an imbalanced run are large.</summary>
     public const string ClassOrder = "class order";
 
-    /// <summary>The order of held-out meta data and its augmentation: a seed to derive those from.</summary>
+    /// <summary>The order of held-out meta data and its augmentation: a seed from which these are derived.</summary>
     public const string MetaBatches = "meta batches";
 
     /// <summary>The order of the training images; one number: the epoch.</summary>
@@ -60,8 +60,8 @@ internal static class SeedSequence
 
     /// <summary>The seed for a purpose.</summary>
     /// <param name="seed">The run's seed.</param>
-    /// <param name="purpose">What the random numbers are for: a constant of this class.</param>
-    /// <param name="numbers">Which of several: the epoch, the batch, ….</param>
+    /// <param name="purpose">The purpose: a constant of this class.</param>
+    /// <param name="numbers">Further identifiers, such as the epoch and the batch.</param>
     public static ulong Derive(long seed, string purpose, params ReadOnlySpan<long> numbers)
     {
         byte[] name = Encoding.UTF8.GetBytes(purpose);

@@ -1,25 +1,25 @@
 namespace Imta.MetaWeight.Experiments.Data;
 
 /// <summary>
-/// The part of every batch, and of every set, that one of several processes takes. A batch is cut as the bilevel loop cuts it, and each
-/// half is dealt out: the halves of all shards together are the halves of the batch.
+/// The part of every batch, and of every set, that one of several processes handles. A batch is split as in the bilevel loop, and each
+/// half is distributed: the halves of all shards together are the halves of the batch.
 /// </summary>
-/// <param name="Rank">Which process, 0 … <paramref name="Of"/> − 1.</param>
-/// <param name="Of">How many there are.</param>
+/// <param name="Rank">The rank of the process, 0 … <paramref name="Of"/> − 1.</param>
+/// <param name="Of">The number of processes.</param>
 internal readonly record struct Shard(int Rank, int Of)
 {
-    /// <summary>All of it.</summary>
+    /// <summary>The whole batch.</summary>
     public static Shard Whole { get; } = new(0, 1);
 
-    /// <summary>The first of <paramref name="count"/> neighbours that are this process's, and how many: the same number for each, or one more for the first ranks.</summary>
+    /// <summary>This process's contiguous range of <paramref name="count"/> items: equal for all ranks, or one more for the first ranks.</summary>
     public (long Start, long Count) Range(long count)
     {
         (long least, long more) = Math.DivRem(count, Of);
         return ((Rank * least) + Math.Min(Rank, more), least + (Rank < more ? 1 : 0));
     }
 
-    /// <summary>Which of a batch's samples are this process's: int64 <c>[n]</c> of 0 … <paramref name="count"/> − 1, those of the batch's first half first.</summary>
-    /// <param name="count">Samples of the batch.</param>
+    /// <summary>The indices of this process's samples in a batch: int64 <c>[n]</c> of 0 … <paramref name="count"/> − 1, those of the batch's first half first.</summary>
+    /// <param name="count">The number of samples in the batch.</param>
     public Tensor Within(long count)
     {
         using DisposeScope scope = NewDisposeScope();

@@ -3,18 +3,18 @@ using Imta.MetaWeight.Experiments.Configuration;
 
 namespace Imta.MetaWeight.Experiments.Data;
 
-/// <summary>Which images are used, and which of them are held out for validation: by rows, balanced over classes, seeded.</summary>
+/// <summary>Which images are used, and which of them are held out for validation: as row indices, balanced over classes, seeded.</summary>
 internal static class Splits
 {
-    /// <summary>The size of the whole training set that <c>data.validation</c> refers to: CIFAR's, or ImageNet's.</summary>
+    /// <summary>The size of the full training set that <c>data.validation</c> refers to: CIFAR's, or ImageNet's.</summary>
     public static int WholeTrainingSet(DatasetKind dataset) => dataset == DatasetKind.Imagenet ? 1_281_167 : 50_000;
 
     /// <summary>
-    /// How many images are held out. <c>data.validation</c> (V) is meant for a whole training set of W images (<see cref="WholeTrainingSet"/>).
-    /// Of n images, n·V / W, V at most, rounded to the nearest multiple of the number of classes, at least one a class. So 5,000 of
-    /// 50,000 are 400 of 4,000. Of V = 0 none are.
+    /// How many images are held out. <c>data.validation</c> (V) refers to a full training set of W images (<see cref="WholeTrainingSet"/>).
+    /// Of n images, n·V / W but at most V, rounded to the nearest multiple of the number of classes, at least one per class. So 5,000 of
+    /// 50,000 become 400 of 4,000. With V = 0, none are held out.
     /// </summary>
-    /// <param name="data">V, and by the data set W.</param>
+    /// <param name="data">Determines V and, by the data set, W.</param>
     /// <param name="available">The number n of training images that the run uses, validation included.</param>
     /// <param name="classes">The number of classes.</param>
     /// <exception cref="UsageException">Nothing would be left to train on.</exception>
@@ -33,7 +33,7 @@ internal static class Splits
         {
             throw new UsageException(
                 string.Create(CultureInfo.InvariantCulture, $"data.validation {wanted} (of {whole} images; here {size}, ")
-                + string.Create(CultureInfo.InvariantCulture, $"one a class at least) leaves fewer than 2 of {available} training images ")
+                + string.Create(CultureInfo.InvariantCulture, $"at least one per class) leaves fewer than 2 of {available} training images ")
                 + "to train on: lower data.validation, or raise data.trainLimit");
         }
 
@@ -41,10 +41,10 @@ internal static class Splits
     }
 
     /// <summary>How many images are held out as meta data: <c>meta.perClass</c> of each class.</summary>
-    /// <param name="perClass">Of each.</param>
-    /// <param name="labels">The classes of the images that validation left.</param>
-    /// <param name="classes">C.</param>
-    /// <exception cref="UsageException">A class has no more than that.</exception>
+    /// <param name="perClass">Images per class.</param>
+    /// <param name="labels">The classes of the images that remain after holding out validation.</param>
+    /// <param name="classes">The number of classes C.</param>
+    /// <exception cref="UsageException">A class does not have more images than that.</exception>
     public static int MetaSize(int perClass, long[] labels, int classes)
     {
         var counts = labels.CountBy(label => label).ToDictionary();
@@ -52,25 +52,25 @@ internal static class Splits
         return perClass < fewest
             ? perClass * classes
             : throw new UsageException(
-                FormattableString.Invariant($"meta.perClass {perClass} takes all images of a class that has {fewest} behind validation: lower meta.perClass, or raise data.trainLimit"));
+                FormattableString.Invariant($"meta.perClass {perClass} would take all images of a class that has {fewest} after validation is held out: lower meta.perClass, or raise data.trainLimit"));
     }
 
     /// <summary>
-    /// Takes images at random, the same number of each class; a class that has too few gives all it has, and the others give more.
-    /// Where the number is no multiple of the classes, chance decides which classes give one more.
+    /// Selects random images, the same number per class; a class with too few contributes all it has, and the others more.
+    /// If the number is not a multiple of the classes, random classes contribute one more.
     /// </summary>
     /// <param name="labels">The class of each image [N].</param>
     /// <param name="count">How many to take, 0 … N.</param>
-    /// <param name="random">Decides which.</param>
-    /// <returns>The rows taken and all other rows, both ascending.</returns>
-    /// <exception cref="ArgumentOutOfRangeException">More than there are.</exception>
+    /// <param name="random">The random generator.</param>
+    /// <returns>The selected rows and all other rows, both ascending.</returns>
+    /// <exception cref="ArgumentOutOfRangeException">More images are requested than there are.</exception>
     public static (long[] Taken, long[] Remaining) Balanced(long[] labels, int count, Generator random)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(count);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(count, labels.Length);
         using var permutation = randperm(labels.Length, ScalarType.Int64, generator: random);
 
-        // Drawing in turns, one of each class that still has images, is taking the rows in the order of their rank within the class.
+        // Drawing one image per class in rounds is equivalent to taking the rows in the order of their rank within the class.
         var seen = new Dictionary<long, int>();
         var taken = permutation.ToArray<long>()
             .Select(row => (Row: row, Rank: seen[labels[row]] = seen.GetValueOrDefault(labels[row]) + 1))

@@ -7,22 +7,22 @@ namespace Imta.MetaWeight.Experiments.Evaluation;
 
 /// <summary>Classes that are evaluated together: of a long-tailed training set its head, medium and tail.</summary>
 /// <param name="Name">Such as <c>head</c>.</param>
-/// <param name="Classes">Which, by label.</param>
+/// <param name="Classes">Whether each label belongs to the group.</param>
 internal sealed record ClassGroup(string Name, IReadOnlySet<long> Classes)
 {
-    private const int Imbalanced = 2; // the largest class has so many times the images of the smallest
+    private const int Imbalanced = 2; // minimum ratio of largest to smallest class
 
     private static readonly string[] Thirds = ["head", "medium", "tail"];
 
     /// <summary>
-    /// All classes, and where the training set is long-tailed its thirds: the classes with most images first, of equal ones the earlier.
+    /// All classes and, for a long-tailed training set, its thirds: classes with the most images first, ties in label order.
     /// </summary>
     /// <param name="counts">Training images of each class.</param>
     public static IReadOnlyList<ClassGroup> Of(IReadOnlyList<long> counts)
     {
         long[] order = [.. Enumerable.Range(0, counts.Count).OrderByDescending(label => counts[label]).Select(label => (long)label)];
         var all = new ClassGroup("all", order.ToHashSet());
-        // A balanced set that was cut may have an image more in one class than in another.
+        // A balanced set that was truncated may have one more image in some classes.
         if (counts.Count < Thirds.Length || counts.Max() < Imbalanced * counts.Min() || counts.Max() - counts.Min() <= 1)
         {
             return [all];
@@ -38,7 +38,7 @@ internal sealed record ClassGroup(string Name, IReadOnlySet<long> Classes)
 /// <remarks>Shapes: <c>N</c> images, <c>K</c> exits.</remarks>
 internal static class Diagnostics
 {
-    /// <summary>Bins of the calibration error, of equal width.</summary>
+    /// <summary>The number of equal-width bins of the calibration error.</summary>
     public const int Bins = 15;
 
     /// <summary>The rows of <c>exits.csv</c>.</summary>
@@ -81,7 +81,7 @@ internal static class Diagnostics
         }
     }
 
-    /// <summary>The rows of <c>classes.csv</c>, by class and exit; a class without test images has none.</summary>
+    /// <summary>The rows of <c>classes.csv</c>, by class and exit; classes without test images are omitted.</summary>
     /// <param name="predictions">Of a test set.</param>
     /// <param name="policy">Decides which samples leave where.</param>
     /// <param name="counts">Training images of each class.</param>
@@ -108,7 +108,7 @@ internal static class Diagnostics
         });
     }
 
-    /// <summary>Spearman's rank correlation of the confidences of two exits, for each pair (IMTA, Figure 7).</summary>
+    /// <summary>Spearman's rank correlation between the confidences of each pair of exits (IMTA, Figure 7).</summary>
     public static IEnumerable<CorrelationRow> Correlations(Predictions predictions)
     {
         double[][] confidence = [.. Enumerable.Range(0, predictions.Exits).Select(k => Column(predictions.Confidence, k))];
@@ -124,7 +124,7 @@ internal static class Diagnostics
     /// </summary>
     public static double CalibrationError(IReadOnlyList<bool> correct, IReadOnlyList<float> confidence) => Enumerable
         .Range(0, correct.Count)
-        .GroupBy(i => Math.Clamp((int)MathF.Ceiling(confidence[i] * Bins) - 1, 0, Bins - 1)) // a bin holds its upper end
+        .GroupBy(i => Math.Clamp((int)MathF.Ceiling(confidence[i] * Bins) - 1, 0, Bins - 1)) // bins include their upper edge
         .Sum(bin => Math.Abs(bin.Sum(i => (correct[i] ? 1.0 : 0) - confidence[i]))) / correct.Count;
 
     /// <summary>

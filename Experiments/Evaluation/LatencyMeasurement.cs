@@ -11,7 +11,7 @@ namespace Imta.MetaWeight.Experiments.Evaluation;
 internal sealed class LatencyMeasurement : IDisposable
 {
     private const int SinglesForABatch = 10;
-    private const int MostPictures = 512; // of 224 x 224, for 300 MB, unless a batch has more
+    private const int MostPictures = 512; // of 224 x 224, i.e. 300 MB, unless the batch size is larger
 
     private readonly DisposeScope _scope = NewDisposeScope();
     private readonly EarlyExit _runner;
@@ -21,8 +21,8 @@ internal sealed class LatencyMeasurement : IDisposable
 
     /// <param name="network">The network.</param>
     /// <param name="test">The test images.</param>
-    /// <param name="normalisation">For the network's input.</param>
-    /// <param name="report">Accuracy and multiply-adds of what is measured.</param>
+    /// <param name="normalisation">The normalisation of the network's input.</param>
+    /// <param name="report">The evaluation report with accuracy and MACs.</param>
     /// <param name="images">At most so many of the test images are used, of pictures at most <see cref="MostPictures"/> or a batch.</param>
     /// <param name="batch">The batch size.</param>
     public LatencyMeasurement(TrainedNetwork network, ImageSet test, Normalisation normalisation, TestReport report, int images, int batch)
@@ -41,13 +41,13 @@ internal sealed class LatencyMeasurement : IDisposable
         ];
     }
 
-    /// <summary>Measurements that <see cref="Run"/> makes.</summary>
+    /// <summary>The number of measurements made by <see cref="Run"/>.</summary>
     public int Steps(int batch, int repeat) => _ways.Length * (Sizes(batch, repeat).Sum(size => size.Times + 1));
 
     /// <summary>Measures one image at a time and batches, everything in alternation, after one warm-up.</summary>
     /// <param name="batch">The batch size; at most the images that there are.</param>
     /// <param name="repeat">Batches per way.</param>
-    /// <param name="advance">Told of each measurement.</param>
+    /// <param name="advance">Called after each measurement.</param>
     public IReadOnlyList<LatencyRow> Run(int batch, int repeat, Action advance)
     {
         var rows = new List<LatencyRow>();

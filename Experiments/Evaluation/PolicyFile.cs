@@ -9,16 +9,16 @@ using Imta.MetaWeight.Experiments.Data;
 
 namespace Imta.MetaWeight.Experiments.Evaluation;
 
-/// <summary>What a policy was calibrated to.</summary>
+/// <summary>The calibration target of a policy.</summary>
 /// <param name="Macs">Multiply-adds per sample on average, at most; null: shares were given.</param>
-/// <param name="Q">The exit shares q^k that take the most of them; null: shares were given, or no q was within the budget.</param>
-/// <param name="Shares">K: the shares that were asked for.</param>
+/// <param name="Q">The q whose exit shares q^k use most of the budget; null if shares were given or no q is within the budget.</param>
+/// <param name="Shares">K: the requested shares.</param>
 internal sealed record PolicyBudget(double? Macs, double? Q, IReadOnlyList<float> Shares);
 
 /// <summary>What a policy does on the held-out images that it was calibrated on.</summary>
-/// <param name="Samples">How many.</param>
-/// <param name="SplitSha256">Which, by content.</param>
-/// <param name="Shares">K: of samples that leave at each exit.</param>
+/// <param name="Samples">The number of images.</param>
+/// <param name="SplitSha256">The content hash of the set.</param>
+/// <param name="Shares">K: the shares of samples that leave at each exit.</param>
 /// <param name="Accuracy">Share of correct predictions.</param>
 /// <param name="MeanMacs">Multiply-adds per sample on average.</param>
 internal sealed record PolicyValidation(long Samples, string SplitSha256, IReadOnlyList<double> Shares, double Accuracy, double MeanMacs);

@@ -5,7 +5,7 @@ using Imta.MetaWeight.Losses;
 
 namespace Imta.MetaWeight.Experiments.Evaluation;
 
-/// <summary>How good an exit is on a set of images.</summary>
+/// <summary>The metrics of an exit on a data set.</summary>
 /// <param name="Loss">Mean cross-entropy.</param>
 /// <param name="Top1">Share of images whose class is the exit's first prediction.</param>
 /// <param name="Top5">Share of images whose class is among the exit's first five predictions.</param>
@@ -17,11 +17,11 @@ internal sealed record ExitScore(double Loss, double Top1, double Top5);
 /// <param name="Classes">int64 <c>[N, K]</c>: the predicted classes.</param>
 /// <param name="Confidence">float32 <c>[N, K]</c>: the largest softmax probability.</param>
 /// <param name="Scores">float32 <c>[N, K]</c>: the scores that an exit policy decides by.</param>
-/// <param name="Losses">float32 <c>[N, K]</c>: cross-entropies.</param>
+/// <param name="Losses">float32 <c>[N, K]</c>: the cross-entropies.</param>
 /// <param name="TopFive">bool <c>[N, K]</c>: whether the image's class is among the first five predictions.</param>
 internal sealed record Predictions(ImageSet Set, Tensor Classes, Tensor Confidence, Tensor Scores, Tensor Losses, Tensor TopFive)
 {
-    /// <summary>Images of a forward pass.</summary>
+    /// <summary>Images per forward pass.</summary>
     public const int Batch = 256;
 
     private const int Best = 5;
@@ -35,15 +35,15 @@ internal sealed record Predictions(ImageSet Set, Tensor Classes, Tensor Confiden
     /// <summary>Forward passes that <see cref="Compute"/> makes for a set.</summary>
     public static int Batches(ImageSet set) => Batches(set.Count);
 
-    /// <summary>Forward passes for so many images.</summary>
+    /// <summary>The number of forward passes for a number of images.</summary>
     public static int Batches(long images) => (int)((images + Batch - 1) / Batch);
 
     /// <summary>Classifies every image at every exit, unchecked; the predictions belong to the open dispose scope.</summary>
     /// <param name="network">The network.</param>
-    /// <param name="set">The images; they stay the caller's.</param>
+    /// <param name="set">The images; owned by the caller.</param>
     /// <param name="normalisation">For the network's input.</param>
     /// <param name="criterion">The score of <see cref="Scores"/>.</param>
-    /// <param name="device">The network's.</param>
+    /// <param name="device">The network's device.</param>
     /// <param name="stop">Ends the work after its present batch.</param>
     /// <param name="advance">Told of each batch.</param>
     public static Predictions Compute(
@@ -98,7 +98,7 @@ internal sealed record Predictions(ImageSet Set, Tensor Classes, Tensor Confiden
     public static UsageException Refusal(NonFiniteLogitsException logits)
         => new($"{logits.Message}: its training diverged or its statistics are damaged; take another checkpoint, or retrain", logits);
 
-    /// <summary>The K scores.</summary>
+    /// <summary>The metrics of the K exits.</summary>
     public ExitScore[] PerExit()
     {
         using DisposeScope scope = NewDisposeScope();

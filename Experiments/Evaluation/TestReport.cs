@@ -10,7 +10,7 @@ namespace Imta.MetaWeight.Experiments.Evaluation;
 /// </summary>
 internal sealed class TestReport
 {
-    /// <summary>p = 1 … 39, as L2W-DEN and MSDNet sweep; IMTA's goes to 40.</summary>
+    /// <summary>p = 1 … 39, as swept by L2W-DEN and MSDNet; IMTA goes up to 40.</summary>
     public const int UsualPoints = 39;
 
     private const double StepsOfP = 20; // q = p/20
@@ -24,7 +24,7 @@ internal sealed class TestReport
 
     /// <param name="validation">Of the held-out images, on which thresholds are found; none: nothing is budgeted.</param>
     /// <param name="test">Of the test images.</param>
-    /// <param name="cost">The network's.</param>
+    /// <param name="cost">The network's cost.</param>
     /// <param name="points">P: budgets p = 1 … P.</param>
     public TestReport(Predictions validation, Predictions test, NetworkCost cost, int points = UsualPoints)
     {
@@ -71,8 +71,8 @@ internal sealed class TestReport
     public BudgetedOutcome Outcome(IExitPolicy policy) => policy.Apply(_test.Scores, _test.Correct);
 
     /// <summary>Writes all tables.</summary>
-    /// <param name="files">Where.</param>
-    /// <param name="classCounts">Training images of each class.</param>
+    /// <param name="files">The target files.</param>
+    /// <param name="classCounts">Training images per class.</param>
     /// <param name="policy">
     /// Decides which samples leave where in <c>exits.csv</c> and <c>classes.csv</c>, by the predictions' scores; null: budget p = 20, equal
     /// shares, or the last one where there are fewer; without thresholds all stay to the last exit.

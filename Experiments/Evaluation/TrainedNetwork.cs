@@ -10,11 +10,11 @@ namespace Imta.MetaWeight.Experiments.Evaluation;
 
 /// <summary>The network of a run or a checkpoint, ready to classify.</summary>
 /// <param name="File">The checkpoint.</param>
-/// <param name="Settings">The run's, with the device and threads of this machine.</param>
-/// <param name="Epochs">Epochs that it was trained; null: unknown.</param>
+/// <param name="Settings">The run's settings, with the device and threads of this machine.</param>
+/// <param name="Epochs">Epochs trained; null: unknown.</param>
 /// <param name="Network">The network.</param>
-/// <param name="Cost">What it costs.</param>
-/// <param name="Device">Where it is.</param>
+/// <param name="Cost">Its cost.</param>
+/// <param name="Device">Its device.</param>
 internal sealed record TrainedNetwork(
     string File, Settings Settings, int? Epochs, MultiExitNetwork Network, NetworkCost Cost, Device Device) : IDisposable
 {
@@ -24,15 +24,15 @@ internal sealed record TrainedNetwork(
     /// <summary>The run whose checkpoint it is; null: it is in no run folder.</summary>
     public RunFolder? Run => RunFolder.Around(File);
 
-    /// <summary>What the user should know of the file.</summary>
+    /// <summary>Notes about the file for the user.</summary>
     public string? Warning { get; private init; }
 
     /// <summary>Loads a network.</summary>
-    /// <param name="source">The folder of a run, or a checkpoint, also of the published code, or bare tensors.</param>
-    /// <param name="given">The configuration of a file that does not say it; null: it has to.</param>
-    /// <param name="machine">Device and threads, where they are not to be the run's.</param>
+    /// <param name="source">A run folder, a native or published checkpoint, or a plain tensor file.</param>
+    /// <param name="given">The configuration for a file that does not contain one; null: the file must contain it.</param>
+    /// <param name="machine">Overrides of the run's device and threads.</param>
     /// <exception cref="UsageException">
-    /// There is none, or it is damaged, of another configuration or of none, it diverged, or this machine has no such device.
+    /// It does not exist, is damaged, has a different configuration or none, has diverged, or this machine lacks the device.
     /// </exception>
     public static TrainedNetwork Load(string source, Settings? given, Func<Settings, Settings> machine)
     {
@@ -67,7 +67,7 @@ internal sealed record TrainedNetwork(
         return predictions;
     }
 
-    /// <summary>Names the checkpoint by its content: SHA-256, in hexadecimal.</summary>
+    /// <summary>The SHA-256 of the checkpoint file, in hexadecimal.</summary>
     public string Hash()
     {
         using FileStream stream = System.IO.File.OpenRead(File);
@@ -76,11 +76,11 @@ internal sealed record TrainedNetwork(
 
     public void Dispose() => Network.Dispose();
 
-    /// <summary>What a file of either kind says.</summary>
+    /// <summary>The common content of native and foreign files.</summary>
     /// <param name="Settings">The configuration.</param>
-    /// <param name="Phase">The phase that the network is of.</param>
-    /// <param name="Epochs">Epochs done; null: unknown.</param>
-    /// <param name="Restore">Copies its state into a network; returns what the user should know of it.</param>
+    /// <param name="Phase">The phase of the network.</param>
+    /// <param name="Epochs">Completed epochs; null: unknown.</param>
+    /// <param name="Restore">Copies its state into a network; returns notes for the user.</param>
     private sealed record Content(Settings Settings, int Phase, int? Epochs, Func<MultiExitNetwork, string?> Restore)
     {
         public static Content Of(Checkpoint.Content checkpoint, string file) => new(

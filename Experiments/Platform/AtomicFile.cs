@@ -1,14 +1,14 @@
 namespace Imta.MetaWeight.Experiments.Platform;
 
-/// <summary>Writes a file beside its place, flushes it to the disk, and renames it: whatever happens, a whole file is there, the old or the new (where the old one is kept, for a moment under its other name only).</summary>
+/// <summary>Writes a temporary file in the same folder, flushes it to disk, and renames it: whatever happens, a complete file exists, old or new (if the old one is kept, briefly only under its backup name).</summary>
 internal static class AtomicFile
 {
-    /// <summary>Ends the name of a file that is being written.</summary>
+    /// <summary>The extension of a file that is being written.</summary>
     public const string Suffix = ".partial";
 
     /// <param name="path">The file.</param>
     /// <param name="write">Writes its content.</param>
-    /// <param name="previous">Where the old file goes, in the place of an older one; null: it is not kept.</param>
+    /// <param name="previous">The backup path of the old file, replacing any older backup; null: it is not kept.</param>
     public static void Write(string path, Action<Stream> write, string? previous = null)
     {
         string beside = path + Suffix;

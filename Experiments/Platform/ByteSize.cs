@@ -2,7 +2,7 @@ using System.Globalization;
 
 namespace Imta.MetaWeight.Experiments.Platform;
 
-/// <summary>Numbers of bytes for people.</summary>
+/// <summary>Human-readable byte counts.</summary>
 internal static class ByteSize
 {
     public const long Kib = 1024;
@@ -10,7 +10,7 @@ internal static class ByteSize
     public const long Gib = 1024 * Mib;
     public const long Tib = 1024 * Gib;
 
-    /// <summary>Such as <c>1.2 GiB</c>, <c>40 MiB</c>, <c>700 KiB</c>.</summary>
+    /// <summary>For example <c>1.2 GiB</c>, <c>40 MiB</c>, <c>700 KiB</c>.</summary>
     public static string Text(long bytes)
     {
         (long unit, string name) = bytes switch

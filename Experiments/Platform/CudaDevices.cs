@@ -4,29 +4,29 @@ using System.Globalization;
 
 namespace Imta.MetaWeight.Experiments.Platform;
 
-/// <summary>The CUDA devices that this process may use, by the names that <c>CUDA_VISIBLE_DEVICES</c> and <c>nvidia-smi</c> have for them.</summary>
+/// <summary>The CUDA devices visible to this process, by the identifiers used by <c>CUDA_VISIBLE_DEVICES</c> and <c>nvidia-smi</c>.</summary>
 internal static class CudaDevices
 {
-    /// <summary>The variable that limits a process to some of a machine's devices: numbers or names with commas between.</summary>
+    /// <summary>The variable that limits a process to some of a machine's devices: a comma-separated list of indices or names.</summary>
     public const string Variable = "CUDA_VISIBLE_DEVICES";
 
-    private const string Tool = "nvidia-smi"; // NVIDIA's driver brings it
+    private const string Tool = "nvidia-smi"; // comes with NVIDIA's driver
     private const long Mib = 1 << 20;
 
-    /// <summary>The names, in the order of libtorch's numbers; without the variable all of the machine's.</summary>
+    /// <summary>The identifiers, in the order of libtorch's device indices; all devices of the machine if the variable is not set.</summary>
     public static IReadOnlyList<string> Names => Environment.GetEnvironmentVariable(Variable) is { } visible
         ? visible.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries)
         : [.. Ask("--query-gpu=index").Select(line => line.Trim())];
 
-    /// <summary>The bytes of memory that a device has left, by NVIDIA's tool; null where it does not tell.</summary>
-    /// <param name="number">libtorch's.</param>
+    /// <summary>The free memory of a device in bytes, from nvidia-smi; null if unknown.</summary>
+    /// <param name="number">libtorch's device index.</param>
     public static long? FreeMemory(int number)
         => Names.ElementAtOrDefault(number) is { } name
             && Ask("--query-gpu=memory.free", "--id=" + name) is [var line] && long.TryParse(line, NumberStyles.Integer, CultureInfo.InvariantCulture, out long mib)
             ? mib * Mib
             : null;
 
-    /// <summary>The lines of an answer; none where the tool is not there or has no answer.</summary>
+    /// <summary>The output lines of a query; empty if the tool is missing or fails.</summary>
     private static string[] Ask(params string[] question)
     {
         try
@@ -41,7 +41,7 @@ internal static class CudaDevices
         }
         catch (Win32Exception)
         {
-            return []; // no such program
+            return []; // not installed
         }
     }
 }

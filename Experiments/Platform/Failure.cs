@@ -2,23 +2,23 @@ using System.Runtime.InteropServices;
 
 namespace Imta.MetaWeight.Experiments.Platform;
 
-/// <summary>An exception whose message is the line for the user, and which decides the exit code.</summary>
+/// <summary>An exception whose message is shown to the user, and which determines the exit code.</summary>
 internal interface IExitCode
 {
     int ExitCode { get; }
 }
 
-/// <summary>How a command that failed ends: one line, and an exit code.</summary>
+/// <summary>Reports a failed command: one line and an exit code.</summary>
 internal static class Failure
 {
     private const int Failed = 1;
 
-    /// <summary>The line, on the error output.</summary>
+    /// <summary>Writes the line to standard error.</summary>
     public static void OnConsole(string line) => Console.Error.WriteLine($"imta: {line}");
 
-    /// <summary>Says why, and returns the exit code.</summary>
-    /// <param name="failure">What ended the command.</param>
-    /// <param name="say">Takes the line.</param>
+    /// <summary>Reports the reason and returns the exit code.</summary>
+    /// <param name="failure">The exception that ended the command.</param>
+    /// <param name="say">Receives the line.</param>
     public static int Tell(Exception failure, Action<string> say)
     {
         (string line, int code) = failure switch
@@ -27,7 +27,7 @@ internal static class Failure
             UsageException => (failure.Message, UsageException.ExitCode),
             IExitCode told => (failure.Message, told.ExitCode),
             IOException or UnauthorizedAccessException or ExternalException or OutOfMemoryException => (failure.Message.ReplaceLineEndings(" "), Failed),
-            _ => ($"a fault of the program, {failure.GetType().Name}: {failure.Message.ReplaceLineEndings(" ")} (a run's log.txt says where)", Failed),
+            _ => ($"internal error, {failure.GetType().Name}: {failure.Message.ReplaceLineEndings(" ")} (see the run's log.txt for the stack trace)", Failed),
         };
         say(line);
         return code;

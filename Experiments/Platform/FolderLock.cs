@@ -1,16 +1,16 @@
 namespace Imta.MetaWeight.Experiments.Platform;
 
-/// <summary>Says that a process works in a folder: a file <c>.lock</c> that it holds open and that goes with it, however it ends.</summary>
+/// <summary>Marks a folder as in use by a process: a file <c>.lock</c> that it holds open and that is deleted when it ends, however it ends.</summary>
 internal static class FolderLock
 {
     private const string Name = ".lock";
     private const int WouldBlockLinux = 11, WouldBlockMac = 35, SharingViolation = 32;
 
-    /// <summary>Takes the folder until the result is disposed; null: another process has it.</summary>
+    /// <summary>Locks the folder until the result is disposed; null if another process holds the lock.</summary>
     /// <exception cref="IOException">The folder cannot be written.</exception>
     public static IDisposable? Take(string folder) => Open(folder, FileMode.OpenOrCreate, FileOptions.DeleteOnClose);
 
-    /// <summary>Whether a process works there. Changes nothing.</summary>
+    /// <summary>Whether a process holds the lock. Changes nothing.</summary>
     public static bool IsTaken(string folder)
     {
         try
@@ -24,7 +24,7 @@ internal static class FolderLock
         }
     }
 
-    /// <summary>Whether a folder holds nothing but what a process that was killed may leave in a new one: its lock, and a file that it was writing.</summary>
+    /// <summary>Whether a folder contains only what a killed process may leave in a new one: its lock and a partially written file.</summary>
     public static bool IsEmpty(string folder) => !Directory.EnumerateFileSystemEntries(folder)
         .Any(entry => Path.GetFileName(entry) != Name && !entry.EndsWith(AtomicFile.Suffix, StringComparison.Ordinal));
 

@@ -3,15 +3,15 @@ using System.Runtime.InteropServices;
 namespace Imta.MetaWeight.Experiments.Platform;
 
 /// <summary>
-/// The first Ctrl-C or SIGTERM asks a command to stop where nothing is lost; a second one ends it at once. A run of a sweep is also asked by
-/// the end of its input, a pipe that closes with the sweep's process however that ends; so is rank 0 of processes that this program started.
+/// The first Ctrl-C or SIGTERM asks a command to stop at a point where nothing is lost; a second one ends it at once. A run of a sweep is also stopped by
+/// the end of its standard input, a pipe that closes when the sweep's process ends, however it ends; so is rank 0 of ranks started by this program.
 /// </summary>
 internal sealed class Interruption : IDisposable
 {
-    /// <summary>Exit code of a command that was stopped.</summary>
+    /// <summary>Exit code of an interrupted command.</summary>
     public const int ExitCode = 130;
 
-    /// <summary>The environment variable that says the latter: 1.</summary>
+    /// <summary>The environment variable that enables the latter: 1.</summary>
     public const string StopsWithInput = "IMTA_STOP_WITH_INPUT";
 
     private readonly CancellationTokenSource _stop = new();
@@ -21,7 +21,7 @@ internal sealed class Interruption : IDisposable
     public Interruption()
     {
         _registrations = [PosixSignalRegistration.Create(PosixSignal.SIGINT, Stop), PosixSignalRegistration.Create(PosixSignal.SIGTERM, Stop)];
-        if (Environment.GetEnvironmentVariable(StopsWithInput) == "1" && LaunchPlace.OfThisProcess() is not { Rank: > 0 }) // the others have no input
+        if (Environment.GetEnvironmentVariable(StopsWithInput) == "1" && LaunchPlace.OfThisProcess() is not { Rank: > 0 }) // other ranks have no standard input
         {
             new Thread(StopAtEndOfInput) { IsBackground = true }.Start();
         }
@@ -29,7 +29,7 @@ internal sealed class Interruption : IDisposable
 
     public CancellationToken Token => _stop.Token;
 
-    /// <summary>What else a second signal ends; null: nothing.</summary>
+    /// <summary>What else to end on a second signal; null: nothing.</summary>
     public Action? AtOnce { get; set; }
 
     public void Dispose()
@@ -55,7 +55,7 @@ internal sealed class Interruption : IDisposable
         }
         catch (ObjectDisposedException)
         {
-            // The command was over first.
+            // The command finished first.
         }
     }
 

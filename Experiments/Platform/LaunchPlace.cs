@@ -2,14 +2,14 @@ using System.Globalization;
 
 namespace Imta.MetaWeight.Experiments.Platform;
 
-/// <summary>Which of several processes this one is, as the launcher that started it says in the environment.</summary>
-/// <param name="Launcher">Its name, for people.</param>
+/// <summary>The rank of this process, as its launcher specifies in the environment.</summary>
+/// <param name="Launcher">The launcher's display name.</param>
 /// <param name="Rank">0 … <paramref name="Size"/> − 1.</param>
-/// <param name="Size">Processes, two or more.</param>
-/// <param name="Families">Whose MPI libraries it can start, the likeliest first.</param>
+/// <param name="Size">The number of processes, at least two.</param>
+/// <param name="Families">The MPI families it can launch, most likely first.</param>
 internal sealed record LaunchPlace(string Launcher, int Rank, int Size, params MpiFamily[] Families)
 {
-    // What launchers say to a rank; a star stands for anything. Their users' own settings, such as OMPI_MCA_btl, are not among it.
+    // Variables that launchers set for a rank; a star is a wildcard. User settings such as OMPI_MCA_btl are not included.
     private static readonly string[] OfRank =
     [
         "OMPI_COMM_WORLD_*", "OMPI_MCA_ess", "OMPI_MCA_ess_*", "OMPI_MCA_orte_ess_*", "OMPI_MCA_orte_hnp_uri", "OMPI_MCA_orte_local_daemon_uri", "OMPI_MCA_orte_jobfam_session_dir", "OMPI_MCA_orte_top_session_dir",
@@ -20,15 +20,15 @@ internal sealed record LaunchPlace(string Launcher, int Rank, int Size, params M
     ];
 
     /// <summary>
-    /// The place that <c>mpirun</c> of Open MPI or MPICH, or <c>srun</c>, gives; null: this process is alone. Variables of other launchers, such as
-    /// torchrun's <c>WORLD_SIZE</c>, mean nothing here.
+    /// The assignment made by <c>mpirun</c> of Open MPI or MPICH, or by <c>srun</c>; null: a single process. Variables of other launchers, such as
+    /// torchrun's <c>WORLD_SIZE</c>, are ignored.
     /// </summary>
-    /// <param name="variable">The value of an environment variable; null: it is not set.</param>
-    /// <exception cref="UsageException">A variable is missing or is no such number, or the launcher did not prepare MPI.</exception>
+    /// <param name="variable">Returns the value of an environment variable; null if not set.</param>
+    /// <exception cref="UsageException">A variable is missing or invalid, or the launcher did not set up MPI.</exception>
     public static LaunchPlace? Of(Func<string, string?> variable)
     {
         var environment = new Variables(variable);
-        bool slurm = environment.Has("SLURM_STEP_NUM_TASKS"); // also set for the helpers by which the mpiruns start their processes
+        bool slurm = environment.Has("SLURM_STEP_NUM_TASKS"); // also set for the helper processes by which mpirun starts ranks under Slurm
         LaunchPlace? place = environment.Has("OMPI_COMM_WORLD_SIZE")
             ? environment.Place("mpirun of Open MPI", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", MpiFamily.OpenMpi)
             : environment.Has("PMI_SIZE") && environment.Has("PMI_RANK")
@@ -42,16 +42,16 @@ internal sealed record LaunchPlace(string Launcher, int Rank, int Size, params M
         {
             null or { Size: 1 } => null,
             { Launcher: "srun" } => throw new UsageException(
-                FormattableString.Invariant($"srun started {place.Size} tasks without MPI, so they cannot meet; ")
-                + "start them by srun --mpi=pmix (Open MPI) or --mpi=pmi2 (MPICH)"),
+                FormattableString.Invariant($"srun started {place.Size} tasks without MPI, so they cannot communicate; ")
+                + "launch them with srun --mpi=pmix (Open MPI) or --mpi=pmi2 (MPICH)"),
             _ => place,
         };
     }
 
-    /// <summary>This process's.</summary>
+    /// <summary>The assignment of this process.</summary>
     public static LaunchPlace? OfThisProcess() => Of(Environment.GetEnvironmentVariable);
 
-    /// <summary>Takes the variables of a rank out of the environment of a process that is to be alone.</summary>
+    /// <summary>Removes the rank variables from the environment of a process that is to run on its own.</summary>
     public static void Remove(IDictionary<string, string?> environment)
     {
         foreach (string name in environment.Keys.Where(name => OfRank.Any(pattern => Fits(name, pattern))).ToArray())
@@ -63,7 +63,7 @@ internal sealed record LaunchPlace(string Launcher, int Rank, int Size, params M
     private static bool Fits(string name, string pattern)
         => pattern.EndsWith('*') ? name.StartsWith(pattern[..^1], StringComparison.Ordinal) : name == pattern;
 
-    /// <summary>The environment's variables; an empty one counts as none.</summary>
+    /// <summary>The environment variables; an empty one counts as not set.</summary>
     private sealed class Variables(Func<string, string?> variable)
     {
         public bool Has(string name) => Text(name) is not null;
@@ -73,7 +73,7 @@ internal sealed record LaunchPlace(string Launcher, int Rank, int Size, params M
             var place = new LaunchPlace(launcher, Number(rank, from: 0), Number(size, from: 1), families);
             return place.Rank < place.Size
                 ? place
-                : throw new UsageException(FormattableString.Invariant($"{launcher} says that this is process {place.Rank} of {place.Size}, counted from 0; see {rank} and {size}"));
+                : throw new UsageException(FormattableString.Invariant($"{launcher} reports rank {place.Rank} for a size of {place.Size}, but ranks count from 0; see {rank} and {size}"));
         }
 
         private string? Text(string name) => variable(name) is { Length: > 0 } value ? value : null;
@@ -81,19 +81,19 @@ internal sealed record LaunchPlace(string Launcher, int Rank, int Size, params M
         private int Number(string name, int from) => Text(name) is { } text
             ? int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int number) && number >= from
                 ? number
-                : throw new UsageException(FormattableString.Invariant($"{name} is '{text}'; it takes an integer from {from}"))
-            : throw new UsageException($"a launcher of several processes set some of its variables, but not {name}; unset them to train by one process");
+                : throw new UsageException(FormattableString.Invariant($"{name} is '{text}'; it must be an integer >= {from}"))
+            : throw new UsageException($"a multi-process launcher set some of its variables, but not {name}; unset them to train with one process");
     }
 }
 
-/// <summary>Whose library, and so whose launcher.</summary>
+/// <summary>The MPI implementation family, which determines the launcher.</summary>
 internal enum MpiFamily
 {
     OpenMpi,
 
-    /// <summary>MPICH, and what is made from it: Intel MPI, MVAPICH.</summary>
+    /// <summary>MPICH and its derivatives: Intel MPI, MVAPICH.</summary>
     Mpich,
 
-    /// <summary>None of those.</summary>
+    /// <summary>Any other.</summary>
     Other,
 }

@@ -5,7 +5,7 @@ namespace Imta.MetaWeight.Experiments.Platform;
 /// <summary>The libtorch of this process.</summary>
 internal static class Libtorch
 {
-    /// <summary>Loads it, before anything of TorchSharp is used.</summary>
+    /// <summary>Loads it, before any TorchSharp API is used.</summary>
     /// <exception cref="UsageException">libtorch cannot be loaded.</exception>
     public static void Load()
     {
@@ -20,7 +20,7 @@ internal static class Libtorch
         }
     }
 
-    /// <summary>Why libtorch could not be used, in one line: the first cause, of which TorchSharp's and .NET's own messages give long traces.</summary>
+    /// <summary>Why libtorch could not be loaded, in one line: the root cause, which TorchSharp and .NET report as a long trace.</summary>
     public static string Reason(Exception exception)
     {
         while (exception is TypeInitializationException { InnerException: { } cause })

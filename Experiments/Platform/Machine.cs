@@ -1,9 +1,9 @@
 namespace Imta.MetaWeight.Experiments.Platform;
 
-/// <summary>The machine, as its system describes it.</summary>
+/// <summary>The machine, as described by its operating system.</summary>
 internal static class Machine
 {
-    /// <summary>The processor's model, where the system tells.</summary>
+    /// <summary>The processor's model, if the system reports it.</summary>
     public static string? ProcessorName()
         => Lines("/proc/cpuinfo").FirstOrDefault(line => line.StartsWith("model name", StringComparison.Ordinal))?.Split(':')[1].Trim();
 

@@ -2,18 +2,18 @@ using System.Globalization;
 
 namespace Imta.MetaWeight.Experiments.Platform;
 
-/// <summary>What the machine has left for a run; null where it does not say.</summary>
-/// <param name="Disk">Free bytes of the drive of the run's folder.</param>
-/// <param name="Memory">Bytes that this process can have of the memory that it computes with, the CPU's or a GPU's, those that it has already included.</param>
+/// <summary>The machine's resources available to a run; null if unknown.</summary>
+/// <param name="Disk">Free bytes on the drive of the run folder.</param>
+/// <param name="Memory">Bytes of CPU or GPU memory available to this process for computing, including what it already uses.</param>
 internal sealed record MachineRoom(long? Disk, long? Memory)
 {
-    /// <summary>Reads it from the machine.</summary>
-    /// <param name="runFolder">The run's folder; it need not be there yet.</param>
-    /// <param name="gpu">libtorch's number of the CUDA device that the run computes on; null: on the CPU.</param>
+    /// <summary>Queries the machine.</summary>
+    /// <param name="runFolder">The run folder; it need not exist yet.</param>
+    /// <param name="gpu">libtorch's index of the run's CUDA device; null: the CPU.</param>
     public static MachineRoom Of(string runFolder, int? gpu = null)
         => new(FreeDisk(runFolder), gpu is { } number ? CudaDevices.FreeMemory(number) : FreeMemory("/") + Environment.WorkingSet);
 
-    /// <summary>The bytes of memory that the system and every control group above this process still give; null outside Linux.</summary>
+    /// <summary>The memory in bytes that the system and all enclosing control groups still allow; null outside Linux.</summary>
     /// <param name="root">The file system's root.</param>
     internal static long? FreeMemory(string root)
     {
@@ -41,7 +41,7 @@ internal sealed record MachineRoom(long? Disk, long? Memory)
         }
     }
 
-    /// <summary>The rooms of the control groups that this process is in, versions 2 and 1.</summary>
+    /// <summary>The remaining memory of this process's control groups, versions 2 and 1.</summary>
     private static IEnumerable<long> GroupRooms(string root)
     {
         string groups = Path.Combine(root, "proc/self/cgroup");
@@ -64,7 +64,7 @@ internal sealed record MachineRoom(long? Disk, long? Memory)
         }
     }
 
-    // In a container the group's own folder may not be visible; those above it that are still hold.
+    // In a container the group's own folder may not be visible; limits of its visible ancestors still apply.
     private static IEnumerable<long> RoomsUpwards(string mount, string group, string limit, string use, string reclaimable)
     {
         string[] parts = group.Split('/', StringSplitOptions.RemoveEmptyEntries);
@@ -73,16 +73,16 @@ internal sealed record MachineRoom(long? Disk, long? Memory)
             string folder = Path.Combine([mount, .. parts[..depth]]);
             if (Number(Path.Combine(folder, limit)) is { } most && Number(Path.Combine(folder, use)) is { } used)
             {
-                yield return most - used + (Value(Path.Combine(folder, "memory.stat"), reclaimable) ?? 0); // file caches give way
+                yield return most - used + (Value(Path.Combine(folder, "memory.stat"), reclaimable) ?? 0); // file caches are reclaimable
             }
         }
     }
 
-    /// <summary>The number that a file holds; null without the file, or where it says <c>max</c>.</summary>
+    /// <summary>The number in a file; null if there is no file or it says <c>max</c>.</summary>
     private static long? Number(string file)
         => File.Exists(file) && long.TryParse(File.ReadAllText(file), NumberStyles.Integer, CultureInfo.InvariantCulture, out long number) ? number : null;
 
-    /// <summary>The number behind a key at the start of a line.</summary>
+    /// <summary>The number after a key at the start of a line.</summary>
     private static long? Value(string file, string key)
         => File.Exists(file) ? File.ReadLines(file).Select(line => line.Split(' ', StringSplitOptions.RemoveEmptyEntries)).FirstOrDefault(words => words is [var first, _, ..] && first == key)?[1] is { } text
             && long.TryParse(text, NumberStyles.Integer, CultureInfo.InvariantCulture, out long number) ? number : null

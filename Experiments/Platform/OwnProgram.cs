@@ -3,18 +3,18 @@ using System.Reflection;
 
 namespace Imta.MetaWeight.Experiments.Platform;
 
-/// <summary>This program, to start it again.</summary>
+/// <summary>This program, for starting it as a child process.</summary>
 internal static class OwnProgram
 {
     /// <summary>Its version and commit.</summary>
     public static string Version { get; } = typeof(OwnProgram).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "unknown";
 
     /// <summary>
-    /// A process of its own with these arguments, and no rank of this one's run: its input is a pipe that closes with this process however that
-    /// ends, and it then stops.
+    /// A child process with these arguments that is not a rank of this run: its input is a pipe that closes when this process ends, however it
+    /// ends, and the child then stops.
     /// </summary>
-    /// <param name="arguments">Of the program.</param>
-    /// <param name="starter">A command that starts it; none: it is started itself.</param>
+    /// <param name="arguments">The program's arguments.</param>
+    /// <param name="starter">A launcher command that starts it; empty: it is started directly.</param>
     public static ProcessStartInfo With(IEnumerable<string> arguments, params string[] starter)
     {
         string[] command = [.. starter, .. Command(arguments)];
@@ -24,7 +24,7 @@ internal static class OwnProgram
         return start;
     }
 
-    /// <summary>The program and arguments that start it.</summary>
+    /// <summary>The executable and arguments that start this program.</summary>
     private static string[] Command(IEnumerable<string> arguments)
     {
         string program = Environment.ProcessPath!;

@@ -4,19 +4,19 @@ using Spectre.Console;
 
 namespace Imta.MetaWeight.Experiments.Platform;
 
-/// <summary>Where the output goes.</summary>
+/// <summary>Properties of the output terminal.</summary>
 internal static class Terminal
 {
-    // Open MPI gives every rank a terminal of its own, also where mpirun's output goes to a file.
+    // Open MPI gives every rank a terminal of its own, even if mpirun's output is redirected to a file.
     private static bool IsOfLauncher => Environment.GetEnvironmentVariable("OMPI_COMM_WORLD_SIZE") is not null;
 
-    /// <summary>Whether somebody looks at it on a terminal.</summary>
+    /// <summary>Whether the output goes to an interactive terminal.</summary>
     public static bool IsSeen => !Console.IsOutputRedirected && !IsOfLauncher;
 
-    /// <summary>Whether it goes to a terminal that can redraw a line, for a bar; else to a file, a pipe or a simple terminal.</summary>
+    /// <summary>Whether the terminal can redraw lines (for a progress bar), unlike a file, a pipe or a dumb terminal.</summary>
     public static bool IsInteractive => IsSeen && AnsiConsole.Profile.Capabilities.Interactive;
 
-    /// <summary>Before anything is written: nothing but text goes to a launcher's terminal.</summary>
+    /// <summary>Call before any output: a launcher's terminal gets plain text only.</summary>
     public static void Prepare()
     {
         if (IsOfLauncher)
@@ -25,7 +25,7 @@ internal static class Terminal
         }
     }
 
-    /// <summary>Foreign text for a message: at most 100 characters, on one line, nothing that a terminal would obey.</summary>
+    /// <summary>Sanitises external text for a message: at most 100 characters, on one line, without control characters.</summary>
     public static string OneLine(string text)
     {
         var line = new StringBuilder();

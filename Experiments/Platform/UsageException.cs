@@ -1,27 +1,27 @@
 namespace Imta.MetaWeight.Experiments.Platform;
 
-/// <summary>Wrong input: its message is one line for the user (what, where, what to do). The command ends with <see cref="ExitCode"/>, without a stack trace.</summary>
+/// <summary>Invalid user input: its message is one line (what, where, what to do). The command exits with <see cref="ExitCode"/>, without a stack trace.</summary>
 public sealed class UsageException : Exception
 {
-    /// <summary>Exit code of a command that was used wrongly.</summary>
+    /// <summary>Exit code for invalid usage.</summary>
     public const int ExitCode = 2;
 
-    /// <summary>Wrong input with its line for the user.</summary>
+    /// <summary>Invalid input with a message for the user.</summary>
     public UsageException(string message)
         : base(message)
     {
     }
 
-    /// <summary>Wrong input with its line for the user and what was caught.</summary>
+    /// <summary>Invalid input with a message for the user and the caught exception.</summary>
     public UsageException(string message, Exception innerException)
         : base(message, innerException)
     {
     }
 
-    /// <summary>What the library below refused, in its words.</summary>
+    /// <summary>Wraps an argument error of a library with its message.</summary>
     public static UsageException Of(ArgumentException e) => new(e.Message.Split(" (Parameter '")[0].ReplaceLineEndings(" "), e);
 
-    /// <summary>Required of exceptions; prefer to say what is wrong.</summary>
+    /// <summary>Required by design guidelines; prefer a constructor with a message.</summary>
     public UsageException()
     {
     }

@@ -2,26 +2,26 @@ using Imta.MetaWeight.Experiments.Runs;
 
 namespace Imta.MetaWeight.Experiments.Reports;
 
-/// <summary>Accuracy against what an answer costs.</summary>
+/// <summary>Accuracy versus inference cost.</summary>
 internal static class AccuracyFigures
 {
     public static Block Anytime(IReadOnlyList<Entry> all) => FigureOrNote.Of(
         all, entry => entry.Runs.Any(run => run.Anytime.Count > 0), "anytime.csv, which a run writes at its end",
         entries => new Figure(
-            "anytime", "Accuracy of each exit",
-            $"How often each exit is right on the test set if all images are answered by it, against what its answer costs (anytime.csv{Means.Words(entries)}).",
+            "anytime", "Accuracy per exit",
+            $"Test accuracy of each exit if it classifies all images, against its cost (anytime.csv{Means.Words(entries)}).",
             "lines", Axis.Macs, Axis.TestAccuracy,
             [new View([.. entries.Select(entry => new Series(entry.Name, entry.Colour, Means.Curve(
                 entry, run => run.Anytime.Select(row => new Value(row.Exit, row.Macs, row.Top1)), exit => $"exit {exit}")))])]));
 
     /// <param name="all">Runs and variants.</param>
-    /// <param name="points">Of the user's files, drawn beside them.</param>
+    /// <param name="points">Series from the user's files, drawn for comparison.</param>
     public static Block Budgeted(IReadOnlyList<Entry> all, IReadOnlyList<Series> points) => FigureOrNote.Of(
         all, entry => entry.Runs.Any(run => run.Dynamic.Count > 0), "dynamic.csv, which a run writes at its end unless data.validation=0",
         entries => new Figure(
-            "budgeted", "Accuracy under budgets",
-            $"How often images are right that leave early by thresholds, against their average cost, over the budgets p (dynamic.csv{Means.Words(entries)})"
-                + (points.Count > 0 ? "; diamonds are the numbers given with --points." : "."),
+            "budgeted", "Budgeted accuracy",
+            $"Accuracy with threshold-based early exits against the average cost, for the budgets p (dynamic.csv{Means.Words(entries)})"
+                + (points.Count > 0 ? "; diamonds are the results given with --points." : "."),
             "lines", Axis.Macs, Axis.TestAccuracy,
             [new View([
                 .. entries.Select(entry => new Series(entry.Name, entry.Colour, Means.Curve(
@@ -33,8 +33,8 @@ internal static class AccuracyFigures
         all, entry => entry.Runs.Any(run => run.Latency.Count > 0), "latency.csv, which imta eval --latency writes into a run's folder",
         entries => new Figure(
             "latency", "Accuracy against latency",
-            $"How often answers are right against the median time of a batch on the machine that measured it (latency.csv{Means.Words(entries)}).",
-            "lines", new Axis("median time of a batch, ms", "number") { FromZero = true }, Axis.TestAccuracy,
+            $"Accuracy against the median time per batch on the machine that measured it (latency.csv{Means.Words(entries)}).",
+            "lines", new Axis("median time per batch, ms", "number") { FromZero = true }, Axis.TestAccuracy,
             [.. from size in entries.SelectMany(entry => entry.Runs).SelectMany(run => run.Latency).Select(row => row.Batch).Distinct().Order()
                 from way in Ways
                 select new View([.. entries.Select(entry => new Series(entry.Name, entry.Colour, way.Curve(entry, size))).Where(series => series.Points.Count > 0)])
@@ -42,13 +42,13 @@ internal static class AccuracyFigures
                     Labels = [FormattableString.Invariant($"{size}"), way.Label],
                 }])
         {
-            Choices = ["images of a batch", "answers"],
+            Choices = ["batch size", "exit strategy"],
         });
 
     private static readonly (string Label, Func<Entry, int, IReadOnlyList<Point>> Curve)[] Ways =
     [
-        ("leaving early, by budgets", (entry, size) => TimeCurve(entry, size, row => row.P, "p = ")),
-        ("all by one exit", (entry, size) => TimeCurve(entry, size, row => row.Exit, "exit ")),
+        ("early exits, by budget", (entry, size) => TimeCurve(entry, size, row => row.P, "p = ")),
+        ("all at one exit", (entry, size) => TimeCurve(entry, size, row => row.Exit, "exit ")),
     ];
 
     private static IReadOnlyList<Point> TimeCurve(Entry entry, int size, Func<LatencyRow, int?> key, string word) => Means.Curve(

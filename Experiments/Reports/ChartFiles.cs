@@ -9,7 +9,7 @@ internal sealed class ChartFiles : IDisposable
     private const int Width = 800;
     private const int Height = 460;
 
-    // Without a browser nobody measures text; ECharts' own guess is too small for the wider fonts.
+    // Without a browser text cannot be measured; ECharts' own estimate is too small for wide fonts.
     private static readonly string Script = string.Create(CultureInfo.InvariantCulture, $$"""
         echarts.setPlatformAPI({ measureText: (text, font) => ({ width: 0.6 * parseFloat(/([0-9.]+)px/.exec(font)[1]) * text.length }) });
         function draw(figure, view) {
@@ -23,14 +23,14 @@ internal sealed class ChartFiles : IDisposable
 
     private readonly Engine _engine = new();
 
-    /// <summary>Loads ECharts, which schedules what a still picture does not need.</summary>
+    /// <summary>Loads ECharts, with stubs for the timers that a static image does not need.</summary>
     public ChartFiles() => _engine
         .Execute("var setTimeout = () => 0, clearTimeout = () => {};")
         .Execute(WebFile.ReadECharts()).Execute(WebFile.Read(WebFile.Charts)).Execute(Script);
 
     public void Dispose() => _engine.Dispose();
 
-    /// <summary>Each view of each figure, with the name of its file; of ranks, the one shown first of each run.</summary>
+    /// <summary>Each view of each figure, with its file name; for rank figures, only the default view of each run.</summary>
     public IEnumerable<(string Name, string Svg)> Draw(Report report)
     {
         var names = new HashSet<string>();
@@ -44,7 +44,7 @@ internal sealed class ChartFiles : IDisposable
         }
     }
 
-    /// <summary>From the figure's and the view's names, in letters that every file system takes.</summary>
+    /// <summary>From the figure's and view's names, restricted to portable file-name characters.</summary>
     private static string NameOf(Figure figure, View view, HashSet<string> taken)
     {
         string words = string.Concat($"{figure.Id} {string.Join(' ', view.Labels ?? [])}".ToLowerInvariant().Select(c => char.IsAsciiLetterOrDigit(c) ? c : ' '));

@@ -2,7 +2,7 @@ using Imta.MetaWeight.Experiments.Runs;
 
 namespace Imta.MetaWeight.Experiments.Reports;
 
-/// <summary>Accuracy class by class, and by groups of classes.</summary>
+/// <summary>Accuracy per class and per class group.</summary>
 internal static class ClassFigures
 {
     private static readonly string[] Groups = ["head", "medium", "tail"];
@@ -10,20 +10,20 @@ internal static class ClassFigures
     public static Block Classes(IReadOnlyList<Entry> all) => FigureOrNote.Of(
         all, entry => entry.Runs.Any(run => run.Classes.Count > 0), "classes.csv, which a run writes at its end",
         entries => new Figure(
-            "classes", "Accuracy of each class",
-            $"How often an exit is right on the test images of each class, classes with most training images first (classes.csv{Means.Words(entries)}).",
+            "classes", "Accuracy per class",
+            $"Test accuracy of an exit on each class, classes with the most training images first (classes.csv{Means.Words(entries)}).",
             "bars", new Axis("class", "category"), new Axis("test accuracy, %", "percent") { FromZero = true, Max = 100 },
             Views(entries, run => run.Classes, row => row.Exit, Names(entries), row => row.Name, row => row.Accuracy))
         {
             Choices = ["exit"],
         });
 
-    /// <summary>Null where no run tells head from tail.</summary>
+    /// <summary>Null if no run has class groups.</summary>
     public static Block? GroupMeans(IReadOnlyList<Entry> all) => all.Any(Grouped) ? FigureOrNote.Of(
-        all, Grouped, "rows of head, medium and tail in exits.csv, as imbalanced classes have",
+        all, Grouped, "head, medium and tail rows in exits.csv, which class-imbalanced runs write",
         entries => new Figure(
             "groups", "Accuracy of head, medium and tail",
-            $"How often an exit is right on the test images of the thirds of the classes with most, medium and fewest training images (exits.csv{Means.Words(entries)}).",
+            $"Test accuracy of an exit on the thirds of the classes with the most, a medium number of and the fewest training images (exits.csv{Means.Words(entries)}).",
             "bars", new Axis("classes", "category"), new Axis("test accuracy, %", "percent") { FromZero = true, Max = 100 },
             Views(entries, GroupRows, row => row.Exit, Groups, row => row.Classes, row => row.Accuracy))
         {
@@ -34,11 +34,11 @@ internal static class ClassFigures
 
     private static IReadOnlyList<ExitRow> GroupRows(ReportedRun run) => [.. run.Exits.Where(row => Groups.Contains(row.Classes))];
 
-    /// <summary>Names of all classes, those with most training images first.</summary>
+    /// <summary>Names of all classes, in descending order of training images.</summary>
     private static string[] Names(IReadOnlyList<Entry> entries) => [.. entries.SelectMany(entry => entry.Runs).SelectMany(run => run.Classes)
         .GroupBy(row => row.Name).OrderByDescending(rows => rows.Max(row => row.TrainImages)).ThenBy(rows => rows.Min(row => row.Class)).Select(rows => rows.Key)];
 
-    /// <summary>Bars in each category, a view for each choice of exit.</summary>
+    /// <summary>Bars per category, with one view per exit choice.</summary>
     private static View[] Views<T>(
         IReadOnlyList<Entry> entries, Func<ReportedRun, IReadOnlyList<T>> rows, Func<T, int> exitOf, string[] categories, Func<T, string> category, Func<T, double> value)
     {

@@ -1,8 +1,8 @@
 namespace Imta.MetaWeight.Experiments.Reports;
 
-/// <summary>The exits that a figure of several runs lets one choose from: networks may have different numbers of them.</summary>
-/// <param name="Label">In the list.</param>
-/// <param name="Of">The exit, of a network with so many.</param>
+/// <summary>The exit selection of a figure with several runs, whose networks may have different numbers of exits.</summary>
+/// <param name="Label">The label in the list.</param>
+/// <param name="Of">Maps the number of exits of a network to the exit.</param>
 internal sealed record ExitChoice(string Label, Func<int, int> Of)
 {
     /// <summary>Last exits first.</summary>

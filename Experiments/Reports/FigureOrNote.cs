@@ -1,13 +1,13 @@
 namespace Imta.MetaWeight.Experiments.Reports;
 
-/// <summary>A figure of the runs that have its table, and a sentence about those that lack it.</summary>
+/// <summary>A figure of the runs that have the required table, and a note on those that lack it.</summary>
 internal static class FigureOrNote
 {
-    /// <summary>The figure of the entries that have what it needs; a note where none has.</summary>
+    /// <summary>The figure of the entries that have the required data; a note if none has.</summary>
     /// <param name="all">All entries.</param>
-    /// <param name="has">Whether an entry has it.</param>
-    /// <param name="why">Ends "… have": what they do not have, and when it is there.</param>
-    /// <param name="figure">Of those that have it.</param>
+    /// <param name="has">Whether an entry has the data.</param>
+    /// <param name="why">Completes "… have": what is missing, and when it would exist.</param>
+    /// <param name="figure">Builds the figure of the entries that have it.</param>
     public static Block Of(IReadOnlyList<Entry> all, Func<Entry, bool> has, string why, Func<IReadOnlyList<Entry>, Figure> figure)
     {
         Entry[] with = [.. all.Where(has)], without = [.. all.Except(with)];
@@ -15,6 +15,6 @@ internal static class FigureOrNote
         drawn = drawn with { Views = [.. drawn.Views.Where(view => view.Series.Count > 0)] };
         return drawn.Views.Count == 0
             ? new Note(drawn.Id, drawn.Title, $"Not drawn: no run has {why}.")
-            : drawn with { Missing = without.Length == 0 ? null : $"Left out, because they do not have {why}: {string.Join("; ", without.Select(entry => entry.Name))}." };
+            : drawn with { Missing = without.Length == 0 ? null : $"Omitted, because they do not have {why}: {string.Join("; ", without.Select(entry => entry.Name))}." };
     }
 }

@@ -3,23 +3,23 @@ using MathNet.Numerics.Statistics;
 
 namespace Imta.MetaWeight.Experiments.Reports;
 
-/// <summary>A value of one run at a place that its variant's other runs have too.</summary>
-/// <param name="Key">The place: an exit, a budget, an epoch.</param>
-/// <param name="X">Where it is drawn.</param>
+/// <summary>A value of one run at a point that the variant's other runs share.</summary>
+/// <param name="Key">The point: an exit, a budget, an epoch.</param>
+/// <param name="X">The x coordinate.</param>
 /// <param name="Y">The value.</param>
 internal readonly record struct Value(int Key, double X, double Y);
 
-/// <summary>Means over seeds, with what they are sure to.</summary>
+/// <summary>Means over seeds, with confidence intervals.</summary>
 internal static class Means
 {
-    /// <summary>What captions say of values that are means.</summary>
+    /// <summary>The caption text for values that are means.</summary>
     public static string Words(IReadOnlyList<Entry> entries)
-        => entries.Any(entry => entry.Runs.Count > 1) ? "; of a variant, the mean over its seeds with its 95 % interval by Student's t" : "";
+        => entries.Any(entry => entry.Runs.Count > 1) ? "; for a variant, the mean over its seeds with a 95 % Student's t confidence interval" : "";
 
-    /// <summary>What captions say of values that are none.</summary>
-    public static string FirstOnly(IReadOnlyList<Entry> entries) => entries.Any(entry => entry.Runs.Count > 1) ? "; of a variant, its first run" : "";
+    /// <summary>The caption text for values that are not means.</summary>
+    public static string FirstOnly(IReadOnlyList<Entry> entries) => entries.Any(entry => entry.Runs.Count > 1) ? "; for a variant, its first run" : "";
 
-    /// <summary>A curve through the means at each place, in the order of places.</summary>
+    /// <summary>A curve through the means, in the order of the points.</summary>
     public static IReadOnlyList<Point> Curve(Entry entry, Func<ReportedRun, IEnumerable<Value>> values, Func<int, string>? label = null)
         => [.. entry.Runs.SelectMany(values).Where(value => double.IsFinite(value.X) && double.IsFinite(value.Y))
             .GroupBy(value => value.Key).OrderBy(group => group.Key)

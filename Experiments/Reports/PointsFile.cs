@@ -4,13 +4,13 @@ using Imta.MetaWeight.Experiments.Runs;
 
 namespace Imta.MetaWeight.Experiments.Reports;
 
-/// <summary>Numbers of networks from elsewhere that a user gives with <c>--points</c>.</summary>
+/// <summary>External results that a user supplies with <c>--points</c>.</summary>
 internal static class PointsFile
 {
     /// <summary>A series for each name in the files, in the order of the files.</summary>
     /// <param name="files">The files.</param>
-    /// <param name="taken">Names that other series have.</param>
-    /// <exception cref="UsageException">One line: which file, what is wrong, what is wanted.</exception>
+    /// <param name="taken">Names already used by other series.</param>
+    /// <exception cref="UsageException">One line: the file, the problem, and what is expected.</exception>
     public static IReadOnlyList<Series> Read(IReadOnlyList<string> files, IReadOnlyList<string> taken)
         => [.. files.SelectMany(Rows).GroupBy(row => row.Name).Select((rows, k) => new Series(
             taken.Contains(rows.Key) ? $"{rows.Key} (given)" : rows.Key,
@@ -24,13 +24,13 @@ internal static class PointsFile
     {
         if (!File.Exists(file))
         {
-            throw new UsageException($"there is no file {Terminal.OneLine(file)}; --points takes a CSV file with the columns name, macs, accuracy");
+            throw new UsageException($"{Terminal.OneLine(file)} does not exist; --points needs a CSV file with the columns name, macs, accuracy");
         }
 
         IReadOnlyList<PointRow> rows = CsvTable.Read<PointRow>(file);
         if (rows.Count == 0)
         {
-            throw new UsageException($"{file} has no points; wanted a line 'name,macs,accuracy' and one for each network");
+            throw new UsageException($"{file} contains no points; expected a header 'name,macs,accuracy' and one line per network");
         }
 
         for (int k = 0; k < rows.Count; k++)
@@ -47,10 +47,10 @@ internal static class PointsFile
     private static string? Problem(PointRow row) => row switch
     {
         { Name: "" } => "it has no name",
-        { Accuracy: > 1 } => FormattableString.Invariant($"accuracy is {row.Accuracy}; wanted a fraction of 1, as 0.93 for 93 %"),
-        { Accuracy: not >= 0 } => FormattableString.Invariant($"accuracy is {row.Accuracy}; wanted a fraction of 1"),
-        { Macs: not > 0 or double.PositiveInfinity } => FormattableString.Invariant($"macs is {row.Macs}; wanted the multiply-adds of an image"),
-        { Parameters: not null and not (> 0 and < double.PositiveInfinity) } => FormattableString.Invariant($"parameters is {row.Parameters}; wanted how many there are, or nothing"),
+        { Accuracy: > 1 } => FormattableString.Invariant($"accuracy is {row.Accuracy}; expected a fraction, such as 0.93 for 93 %"),
+        { Accuracy: not >= 0 } => FormattableString.Invariant($"accuracy is {row.Accuracy}; expected a fraction from 0 to 1"),
+        { Macs: not > 0 or double.PositiveInfinity } => FormattableString.Invariant($"macs is {row.Macs}; expected the multiply-adds per image"),
+        { Parameters: not null and not (> 0 and < double.PositiveInfinity) } => FormattableString.Invariant($"parameters is {row.Parameters}; expected a number of parameters, or nothing"),
         _ => null,
     };
 

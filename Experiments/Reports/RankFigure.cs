@@ -3,7 +3,7 @@ using MathNet.Numerics.Statistics;
 
 namespace Imta.MetaWeight.Experiments.Reports;
 
-/// <summary>How alike two exits rank the test images by their confidence (IMTA, Figure 7).</summary>
+/// <summary>How similarly two exits rank the test images by confidence (IMTA, Figure 7).</summary>
 internal static class RankFigure
 {
     private const int MostImages = 1500;
@@ -14,9 +14,9 @@ internal static class RankFigure
         return FigureOrNote.Of(
             all, entry => TestRows(entry).Any(), "predictions.csv, which a run writes at its end unless export.predictions=false",
             entries => new Figure(
-            "ranks", "Ranks of confidence at two exits",
-            $"Each point is a test image: its rank by confidence, 1 the surest, at an earlier exit and at a later one (predictions.csv, and correlation.csv for Spearman's rank correlation; "
-                + $"at most {MostImages} images, evenly from all{Means.FirstOnly(entries)}).",
+            "ranks", "Confidence ranks at two exits",
+            $"Each point is a test image: its rank by confidence (1 is the most confident) at an earlier and at a later exit (predictions.csv, and correlation.csv for Spearman's rank correlation; "
+                + $"at most {MostImages} images, evenly sampled{Means.FirstOnly(entries)}).",
             "scatter", new Axis("rank at the earlier exit", "whole") { FromZero = true }, new Axis("rank at the later exit", "whole") { FromZero = true },
             [.. entries.SelectMany(entry => Views(entry, columns))])
             {
@@ -27,7 +27,7 @@ internal static class RankFigure
 
     private static IEnumerable<PredictionRow> TestRows(Entry entry) => entry.First.Predictions.Where(row => row.Split == "test");
 
-    /// <summary>A view for each two exits, first the first and the last.</summary>
+    /// <summary>One view per pair of exits, starting with the first and the last.</summary>
     private static IEnumerable<View> Views(Entry entry, List<double[]> columns)
     {
         int before = columns.Count;
@@ -43,7 +43,7 @@ internal static class RankFigure
 
     private static double? Spearman(Entry entry, int a, int b) => entry.First.Correlation.FirstOrDefault(row => row.ExitA == a && row.ExitB == b)?.Spearman;
 
-    /// <summary>Of each exit, the ranks of an even choice of images.</summary>
+    /// <summary>Per exit, the ranks of an evenly spaced subset of images.</summary>
     private static IEnumerable<double[]> Ranks(Entry entry) => TestRows(entry).GroupBy(row => row.Exit).OrderBy(rows => rows.Key).Select(rows =>
     {
         double[] ranks = ArrayStatistics.RanksInplace([.. rows.OrderBy(row => row.Sample).Select(row => -(double)row.Confidence)], RankDefinition.Average);

@@ -1,10 +1,10 @@
 namespace Imta.MetaWeight.Experiments.Reports;
 
-/// <summary>Chooses what a report shows of its runs.</summary>
+/// <summary>Builds a report from its runs.</summary>
 internal static class ReportBuilder
 {
-    /// <param name="sources">Of which runs.</param>
-    /// <param name="points">Numbers from elsewhere.</param>
+    /// <param name="sources">The runs and sweeps.</param>
+    /// <param name="points">External results.</param>
     /// <exception cref="UsageException">A table of a run is damaged.</exception>
     public static Report Build(ReportSources sources, IReadOnlyList<Series> points)
     {
@@ -20,7 +20,7 @@ internal static class ReportBuilder
             ("Runs", [RunTables.Runs(entries), RunTables.Differences(entries), RunTables.Environment(entries)]),
         ];
         return new Report(
-            Title(sources), $"Made by imta report {OwnProgram.Version}. Charts are drawn by Apache ECharts.", [.. entries.Select(entry => entry.Name)],
+            Title(sources), $"Made by imta report {OwnProgram.Version}. Charts drawn with Apache ECharts.", [.. entries.Select(entry => entry.Name)],
             [.. sections.Select(section => new Section(section.Title, [.. section.Blocks.OfType<Block>()]))]);
     }
 

@@ -6,10 +6,10 @@ using System.Text.Json.Serialization;
 
 namespace Imta.MetaWeight.Experiments.Reports;
 
-/// <summary>The one file of HTML that a report is.</summary>
+/// <summary>A report as a single HTML file.</summary>
 internal static class ReportPage
 {
-    /// <summary>Escapes <c>&lt;</c>, <c>&gt;</c>, <c>&amp;</c> and what is not ASCII, so it cannot end the element that it stands in. Numbers that are not finite become null.</summary>
+    /// <summary>Escapes <c>&lt;</c>, <c>&gt;</c>, <c>&amp;</c> and non-ASCII characters, so that it cannot close the enclosing element. NaN and infinities become null.</summary>
     private static readonly JsonSerializerOptions Format = new(JsonSerializerDefaults.Web)
     {
         DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull,
@@ -35,7 +35,7 @@ internal static class ReportPage
             {WebFile.Read(WebFile.Style)}</style>
             </head>
             <body>
-            <main id="report"><noscript>This report draws its charts with JavaScript, which is switched off here.</noscript></main>
+            <main id="report"><noscript>This report draws its charts with JavaScript, which is disabled.</noscript></main>
             <script type="text/plain">
             {string.Join("\n\n", WebFile.Notices.Select(WebFile.Read))}
             </script>
@@ -50,7 +50,7 @@ internal static class ReportPage
         return page.Append("</body>\n</html>\n").ToString();
     }
 
-    /// <summary>By which the page lets exactly this script run.</summary>
+    /// <summary>The content-security-policy hash that allows exactly this script.</summary>
     private static string Hash(string script) => $"'sha256-{Convert.ToBase64String(SHA256.HashData(Encoding.UTF8.GetBytes(script)))}'";
 
     private sealed class FiniteNumbers : JsonConverter<double>

@@ -3,12 +3,12 @@ using Imta.MetaWeight.Experiments.Sweeps;
 
 namespace Imta.MetaWeight.Experiments.Reports;
 
-/// <summary>The folders that a report is of.</summary>
+/// <summary>The sources of a report: run and sweep folders.</summary>
 /// <param name="Entries">Runs and variants, in the order given.</param>
 /// <param name="Sweeps">In the order given.</param>
 internal sealed record ReportSources(IReadOnlyList<Entry> Entries, IReadOnlyList<ReportedSweep> Sweeps)
 {
-    /// <summary>Reads what tells runs and sweeps; their other tables are read when they are drawn.</summary>
+    /// <summary>Reads what identifies runs and sweeps; other tables are read when needed.</summary>
     /// <exception cref="UsageException">A folder is neither, is given twice, or a file in it is damaged.</exception>
     public static ReportSources Read(IReadOnlyList<string> folders)
     {
@@ -19,12 +19,12 @@ internal sealed record ReportSources(IReadOnlyList<Entry> Entries, IReadOnlyList
         {
             if (!Directory.Exists(folder))
             {
-                throw new UsageException($"there is no folder {Terminal.OneLine(folder)}; give the folders of runs or sweeps");
+                throw new UsageException($"folder {Terminal.OneLine(folder)} does not exist; give run or sweep folders");
             }
 
             if (!seen.Add(Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder))))
             {
-                throw new UsageException($"{folder} is given twice; name each run once");
+                throw new UsageException($"{folder} is given twice; list each run once");
             }
 
             if (SweepFolder.Is(folder))
@@ -39,18 +39,18 @@ internal sealed record ReportSources(IReadOnlyList<Entry> Entries, IReadOnlyList
         }
 
         return entries.Count == 0
-            ? throw new UsageException($"{folders[0]} has no run that is done; go on with it by imta sweep")
+            ? throw new UsageException($"{folders[0]} has no finished runs; continue it with imta sweep")
             : new ReportSources(ToldApart(entries), sweeps);
     }
 
     private static Entry RunAt(string folder)
     {
         var run = new ReportedRun(RunFolder.Find(folder)
-            ?? throw new UsageException($"{Terminal.OneLine(folder)} holds neither a run (config.yaml) nor a sweep (sweep.yaml); give the folders of such"));
+            ?? throw new UsageException($"{Terminal.OneLine(folder)} contains neither a run (config.yaml) nor a sweep (sweep.yaml); give run or sweep folders"));
         return new Entry($"{run.Name}, seed {run.Seed}", folder, [run]);
     }
 
-    /// <summary>With their places, and with the folders of those of one name behind it.</summary>
+    /// <summary>Assigns indices, and appends the folder to duplicate names.</summary>
     private static IReadOnlyList<Entry> ToldApart(List<Entry> entries)
     {
         ILookup<string, Entry> named = entries.ToLookup(entry => entry.Name);

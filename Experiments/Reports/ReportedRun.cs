@@ -6,13 +6,13 @@ using Imta.MetaWeight.Experiments.Runs;
 
 namespace Imta.MetaWeight.Experiments.Reports;
 
-/// <summary>A run, as far as its folder's tables tell.</summary>
+/// <summary>A run, as described by the tables in its folder.</summary>
 internal sealed partial class ReportedRun
 {
     private readonly RunFolder _folder;
     private readonly Dictionary<string, object> _tables = [];
 
-    /// <param name="folder">The run's.</param>
+    /// <param name="folder">The run's folder.</param>
     /// <exception cref="UsageException">Its configuration cannot be read.</exception>
     public ReportedRun(RunFolder folder)
     {
@@ -23,13 +23,13 @@ internal sealed partial class ReportedRun
         Environment = ReadEnvironment(folder.Environment);
     }
 
-    /// <summary>As the user gave it.</summary>
+    /// <summary>As given by the user.</summary>
     public string Folder => _folder.Path;
 
     /// <summary>Every setting by its key, in the file's order.</summary>
     public IReadOnlyDictionary<string, string> Config { get; }
 
-    /// <summary>What it ran on, in the file's order; empty where there is no such file.</summary>
+    /// <summary>The environment it ran in, in file order; empty if the file is missing.</summary>
     public IReadOnlyDictionary<string, string> Environment { get; }
 
     public string Name => Config.GetValueOrDefault("name") is { } name and not "null" ? name : Path.GetFileName(Path.GetFullPath(Folder));
@@ -52,7 +52,7 @@ internal sealed partial class ReportedRun
 
     public IReadOnlyList<PredictionRow> Predictions => Table<PredictionRow>(_folder.Test.Predictions);
 
-    /// <summary>The last epoch's weights, and the file that has them; null where there is none.</summary>
+    /// <summary>The last saved sample weights and their file; null if there is none.</summary>
     public (string File, IReadOnlyList<SavedWeight> Rows)? Weights
     {
         get
@@ -91,7 +91,7 @@ internal sealed partial class ReportedRun
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException or ArgumentException or IOException or UnauthorizedAccessException)
         {
-            throw new UsageException($"{file} is no such file as imta train writes ({Terminal.OneLine(e.Message)}); put the run's own there, or take it away", e);
+            throw new UsageException($"{file} is not a file written by imta train ({Terminal.OneLine(e.Message)}); restore the run's own file, or remove it", e);
         }
     }
 

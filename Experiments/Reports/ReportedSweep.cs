@@ -7,7 +7,7 @@ namespace Imta.MetaWeight.Experiments.Reports;
 /// <param name="folder">Its folder.</param>
 internal sealed class ReportedSweep(SweepFolder folder)
 {
-    /// <summary>As the user gave it.</summary>
+    /// <summary>As given by the user.</summary>
     public string Folder => folder.Path;
 
     public string Name => Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(Folder)));
@@ -18,13 +18,13 @@ internal sealed class ReportedSweep(SweepFolder folder)
 
     public IReadOnlyList<ComparisonRow> Comparison { get; } = CsvTable.Read<ComparisonRow>(folder.Comparison);
 
-    /// <summary>Its variants, of which a run is done at least.</summary>
+    /// <summary>Its variants with at least one completed run.</summary>
     public IEnumerable<Entry> Variants() => Runs.Where(row => row.State == SweepFolder.Done).GroupBy(row => row.Variant)
         .Select(rows => new Entry(rows.Key, Folder, [.. rows.Select(row => new ReportedRun(FolderOf(row)))]));
 
     private RunFolder FolderOf(SweepRunRow row)
     {
         string run = Path.Combine(Folder, row.Folder);
-        return RunFolder.Find(run) ?? throw new UsageException($"{run} holds no run, though {folder.Runs} says it is done; run imta sweep again");
+        return RunFolder.Find(run) ?? throw new UsageException($"{run} contains no run although {folder.Runs} lists it as done; run imta sweep again");
     }
 }

@@ -2,33 +2,33 @@ using System.Globalization;
 
 namespace Imta.MetaWeight.Experiments.Reports;
 
-/// <summary>Which runs these are, what was set differently, and where they ran.</summary>
+/// <summary>Tables of the runs, their differing settings, and their environments.</summary>
 internal static class RunTables
 {
     private static readonly string[] OfTheRun = ["start", "command_line"];
 
     public static Table Runs(IReadOnlyList<Entry> entries) => new(
-        "runs", "Runs", "The folders as they were given, what they hold (config.yaml, epochs.csv), and when and how they were started (environment.json).",
+        "runs", "Runs", "The folders as given, their contents (config.yaml, epochs.csv), and when and how the runs were started (environment.json).",
         ["run", "seed", "folder", "epochs", "data", "backbone", "started (UTC)", "command line"],
         [.. from entry in entries
             from run in entry.Runs
             select (string[])[entry.Name, run.Seed, run.Folder, EpochsOf(run), run.Config.GetValueOrDefault("data.dataset", ""), run.Config.GetValueOrDefault("model.backbone", ""),
                 run.Environment.GetValueOrDefault("start", ""), run.Environment.GetValueOrDefault("command_line", "")]]);
 
-    /// <summary>What is not equal in all configurations; seeds are in the list of runs.</summary>
+    /// <summary>Settings that differ between runs; seeds are in the list of runs.</summary>
     public static Block Differences(IReadOnlyList<Entry> entries)
     {
         string[] keys = [.. entries.SelectMany(entry => entry.First.Config.Keys).Distinct()
             .Where(key => key is not ("name" or "seed") && entries.Select(entry => entry.First.Config.GetValueOrDefault(key)).Distinct().Skip(1).Any())];
-        const string Title = "What was set differently";
+        const string Title = "Configuration differences";
         return keys.Length == 0
-            ? new Note("differences", Title, entries.Count == 1 ? "There is one configuration; the run's config.yaml has all of it." : "Nothing but names and seeds (config.yaml).")
-            : new Table("differences", Title, "The settings whose values are not the same in all configurations (config.yaml; of a variant, its first run's); – where a configuration does not have the key.",
+            ? new Note("differences", Title, entries.Count == 1 ? "There is only one configuration; see the run's config.yaml." : "Only names and seeds differ (config.yaml).")
+            : new Table("differences", Title, "The settings whose values differ between configurations (config.yaml; for a variant, that of its first run); – if a configuration does not have the key.",
                 ["setting", .. entries.Select(entry => entry.Name)],
                 [.. keys.Select(key => (string[])[key, .. entries.Select(entry => entry.First.Config.GetValueOrDefault(key, "–"))])]);
     }
 
-    /// <summary>Every value with the runs that have it.</summary>
+    /// <summary>Each value with the runs that share it.</summary>
     public static Block Environment(IReadOnlyList<Entry> entries)
     {
         var values = (from entry in entries
@@ -40,7 +40,7 @@ internal static class RunTables
         const string Title = "Machine and software";
         return values.Length == 0
             ? new Note("environment", Title, "Not shown: no run has environment.json.")
-            : new Table("environment", Title, "What the runs were computed with (environment.json).", ["", "value", "runs"],
+            : new Table("environment", Title, "The hardware and software the runs used (environment.json).", ["", "value", "runs"],
                 [.. values.GroupBy(value => value.Key).SelectMany(key => key.GroupBy(value => value.Value).Select(same => (string[])
                     [key.Key, same.Key, same.Count() == all ? "all" : string.Join("; ", same.Select(value => value.Run))]))]);
     }

@@ -2,7 +2,7 @@ using CsvHelper;
 
 namespace Imta.MetaWeight.Experiments.Reports;
 
-/// <summary>What a report takes of a row of <c>weights/epoch-NNNN.csv</c>.</summary>
+/// <summary>The columns a report uses of a row of <c>weights/epoch-NNNN.csv</c>.</summary>
 [CsvRecord]
 internal sealed partial record SavedWeight
 {
@@ -15,7 +15,7 @@ internal sealed partial record SavedWeight
     [CsvColumn("loss")]
     public required float Loss { get; init; }
 
-    /// <summary>Null in runs of earlier versions.</summary>
+    /// <summary>Null for runs of earlier versions.</summary>
     [CsvColumn("confidence", Optional = true)]
     public float? Confidence { get; init; }
 

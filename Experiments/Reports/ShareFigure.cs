@@ -2,14 +2,14 @@ using System.Globalization;
 
 namespace Imta.MetaWeight.Experiments.Reports;
 
-/// <summary>How images divide over the exits.</summary>
+/// <summary>How images are distributed over the exits.</summary>
 internal static class ShareFigure
 {
     public static Block Of(IReadOnlyList<Entry> all) => FigureOrNote.Of(
         all, entry => entry.First.Dynamic.Count > 0, "dynamic.csv, which a run writes at its end unless data.validation=0",
         entries => new Figure(
-            "shares", "Where images leave",
-            $"The share of the test images that leaves at each exit under each budget; a small q lets most leave early (dynamic.csv, test_share{Means.FirstOnly(entries)}).",
+            "shares", "Exit distribution",
+            $"The share of test images that exits at each exit under each budget; a small q lets most images exit early (dynamic.csv, test_share{Means.FirstOnly(entries)}).",
             "shares", new Axis("q of the budget", "category"), new Axis("share of test images, %", "percent") { FromZero = true, Max = 100 },
             [.. entries.Select(ViewOf)])
         {

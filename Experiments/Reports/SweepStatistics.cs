@@ -4,16 +4,16 @@ using Imta.MetaWeight.Experiments.Sweeps;
 
 namespace Imta.MetaWeight.Experiments.Reports;
 
-/// <summary>A sweep's own statistics: what matters first, all of it on demand.</summary>
+/// <summary>A sweep's statistics: key quantities first, the full tables collapsed.</summary>
 internal static class SweepStatistics
 {
     private const int EqualShares = 20; // p of the budget q = 1
 
-    /// <summary>A quantity that is always shown, where a sweep has it.</summary>
-    /// <param name="Head">Of its column.</param>
+    /// <summary>A key quantity, shown if a sweep has it.</summary>
+    /// <param name="Head">Its column heading.</param>
     /// <param name="Metric">As in <c>summary.csv</c>.</param>
-    /// <param name="Classes">Of a group of classes.</param>
-    /// <param name="P">Of a budget.</param>
+    /// <param name="Classes">The class group, if any.</param>
+    /// <param name="P">The budget, if any.</param>
     private sealed record Column(string Head, string Metric, string Classes = "", int? P = null)
     {
         public bool Shows(Quantity quantity) => quantity.Metric == Metric && (quantity.Classes ?? "") == Classes && quantity.P == P;
@@ -22,7 +22,7 @@ internal static class SweepStatistics
     private static readonly Column[] Shown =
     [
         new("last exit, %", "top1"),
-        new("mean of exits, %", "top1_mean"),
+        new("mean over exits, %", "top1_mean"),
         new("budget p = 20, %", "dynamic_accuracy", P: EqualShares),
         new("its multiply-adds", "dynamic_macs", P: EqualShares),
         new("head, %", "class_accuracy", "head"),
@@ -47,13 +47,13 @@ internal static class SweepStatistics
         string[][] missing = [.. sweep.Runs.Where(row => row.State != SweepFolder.Done).Select(row => (string[])[row.Variant, Text(row.Seed), row.State, row.Message ?? ""])];
         yield return missing.Length == 0
             ? new Note($"sweep-runs-{number}", "Runs of the sweep", $"All {sweep.Runs.Count} runs of {sweep.Folder} are done (runs.csv).")
-            : new Table($"sweep-runs-{number}", "Runs that are not done", $"These are in none of the numbers above ({sweep.Folder}, runs.csv).", ["variant", "seed", "state", "message"], missing);
+            : new Table($"sweep-runs-{number}", "Unfinished runs", $"These are not included in the numbers above ({sweep.Folder}, runs.csv).", ["variant", "seed", "state", "message"], missing);
     }
 
     private static Table Means(ReportedSweep sweep, string id)
     {
         Column[] columns = [.. Shown.Where(column => sweep.Summary.Any(row => column.Shows(Of(row))))];
-        return new Table(id, "Means over seeds", $"Mean over the runs of each variant, ± half of its 95 % interval by Student's t ({sweep.Folder}, summary.csv).",
+        return new Table(id, "Means over seeds", $"Mean over the runs of each variant, ± half the width of its 95 % Student's t confidence interval ({sweep.Folder}, summary.csv).",
             ["variant", "runs", .. columns.Select(column => column.Head)],
             [.. sweep.Summary.GroupBy(row => row.Variant).Select(variant => (string[])
                 [variant.Key, Text(variant.Max(row => row.N)), .. columns.Select(column => Pick(variant, column, Of) is { } row ? WithRange(row) : "")])]);
@@ -62,8 +62,8 @@ internal static class SweepStatistics
     private static Table Differences(ReportedSweep sweep, string id) => new(
         id, "Differences from the baseline",
         "The variant's mean minus the baseline's, accuracies in percentage points, with its 95 % interval and the two-sided "
-            + $"p value of Welch's t-test, not corrected for many comparisons ({sweep.Folder}, comparison.csv).",
-        ["variant", "baseline", "quantity", "difference", "from", "to", "Welch p", "paired p", "runs"],
+            + $"p value of Welch's t-test, not corrected for multiple comparisons ({sweep.Folder}, comparison.csv).",
+        ["variant", "baseline", "quantity", "difference", "low", "high", "Welch p", "paired p", "runs"],
         [.. from variant in sweep.Comparison.GroupBy(row => row.Variant)
             from column in Shown
             let row = Pick(variant, column, Of)
@@ -72,7 +72,7 @@ internal static class SweepStatistics
                 Probability(row.WelchP), Probability(row.PairedP), $"{row.N} and {row.BaselineN}"]]);
 
     private static Table AllMeans(ReportedSweep sweep, string id) => new(
-        id, "All means", $"Every row of {sweep.Folder}, summary.csv; accuracies in per cent.", ["variant", "metric", "exit", "classes", "p", "runs", "mean", "std", "low", "high"],
+        id, "All means", $"Every row of {sweep.Folder}, summary.csv; accuracies in percent.", ["variant", "metric", "exit", "classes", "p", "runs", "mean", "std", "low", "high"],
         [.. sweep.Summary.Select(row => (string[])[row.Variant, row.Metric, Text(row.Exit), row.Classes ?? "", Text(row.P), Text(row.N),
             Plain(row.Mean, row.Metric), Plain(row.Std, row.Metric), Plain(row.Low, row.Metric), Plain(row.High, row.Metric)])],
         Folded: true);
@@ -89,7 +89,7 @@ internal static class SweepStatistics
 
     private static Quantity Of(ComparisonRow row) => new(row.Metric, row.Exit, row.Classes, row.P);
 
-    /// <summary>The row that a column shows: of the last exit, where there is one for each.</summary>
+    /// <summary>The row shown in a column: that of the last exit, if there is one per exit.</summary>
     private static T? Pick<T>(IEnumerable<T> rows, Column column, Func<T, Quantity> of) => rows.Where(row => column.Shows(of(row))).MaxBy(row => of(row).Exit ?? 0);
 
     private static bool IsShare(string metric) => metric is "top1" or "top1_mean" or "class_accuracy" or "dynamic_accuracy";

@@ -2,15 +2,15 @@ using Imta.MetaWeight.Experiments.Runs;
 
 namespace Imta.MetaWeight.Experiments.Reports;
 
-/// <summary>How training went, epoch by epoch (IMTA, Figure 6).</summary>
+/// <summary>Training curves by epoch (IMTA, Figure 6).</summary>
 internal static class TrainingFigures
 {
     public static Block Accuracy(IReadOnlyList<Entry> all) => Curves(
-        all, "validation-accuracy", "Validation accuracy in training", "How often an exit is right on the held-out validation images behind each epoch",
-        new Axis("validation accuracy, %", "percent"), row => row.ValidationAccuracy, "validation accuracies in epochs.csv, which has them from the first epoch on unless data.validation=0");
+        all, "validation-accuracy", "Validation accuracy during training", "Accuracy of an exit on the held-out validation images after each epoch",
+        new Axis("validation accuracy, %", "percent"), row => row.ValidationAccuracy, "validation accuracies in epochs.csv, which are written from the first epoch unless data.validation=0");
 
     public static Block Loss(IReadOnlyList<Entry> all) => Curves(
-        all, "train-loss", "Training loss", "An exit's mean cross-entropy on the training images in each epoch",
+        all, "train-loss", "Training loss", "Mean cross-entropy of an exit on the training images in each epoch",
         new Axis("training loss, nats", "number"), row => row.TrainLoss, "epochs.csv, which is written with a run's first epoch");
 
     private static Block Curves(
@@ -35,7 +35,7 @@ internal static class TrainingFigures
         return run.Epochs.Where(row => row.Exit == chosen).Select(row => new Value(row.Epoch, row.Epoch, value(row) ?? double.NaN));
     });
 
-    /// <summary>Where phase II begins.</summary>
+    /// <summary>The start of phase II.</summary>
     private static Mark[]? PhaseTwo(IReadOnlyList<Entry> entries)
     {
         Mark[] marks = [.. entries.SelectMany(entry => entry.Runs)

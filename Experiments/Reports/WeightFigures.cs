@@ -2,38 +2,38 @@ using MathNet.Numerics.Statistics;
 
 namespace Imta.MetaWeight.Experiments.Reports;
 
-/// <summary>The learned sample weights as a function of what they are given for.</summary>
+/// <summary>The learned sample weights as a function of loss, confidence and difficulty.</summary>
 internal static class WeightFigures
 {
     private const int MostBins = 25;
-    private const string Band = "the line is the mean in each bin, the band holds 10 to 90 % of its samples";
+    private const string Band = "the line is the mean of each bin, the band spans its 10th to 90th percentile";
 
-    /// <summary>Null where no run has what it needs.</summary>
+    /// <summary>Null if no run has the required data.</summary>
     public static Block? AgainstConfidence(IReadOnlyList<Entry> all) => Against(
-        all, "weights-confidence", "Weight against confidence", "by their confidence there, the largest softmax probability",
-        new Axis("confidence at the exit, %", "percent"), row => row.Confidence, "weights that differ and a column confidence in weights/epoch-NNNN.csv");
+        all, "weights-confidence", "Weight against confidence", "by their confidence at that exit (largest softmax probability)",
+        new Axis("confidence at the exit, %", "percent"), row => row.Confidence, "varying weights and a column confidence in weights/epoch-NNNN.csv");
 
-    /// <summary>Null where no run has what it needs.</summary>
+    /// <summary>Null if no run has the required data.</summary>
     public static Block? AgainstDifficulty(IReadOnlyList<Entry> all) => Against(
-        all, "weights-difficulty", "Weight against difficulty", "by the difficulty that they were generated with, 0 easy to 1 hard",
-        new Axis("difficulty", "number"), row => row.Difficulty, "weights that differ and samples of known difficulty, as generated data are");
+        all, "weights-difficulty", "Weight against difficulty", "by the difficulty they were generated with (0 easy to 1 hard)",
+        new Axis("difficulty", "number"), row => row.Difficulty, "varying weights and samples of known difficulty, which generated data have");
 
     public static Block AgainstLoss(IReadOnlyList<Entry> all) => Drawn(
-        all, "weights-loss", "Weight against loss", "by their loss there",
-        new Axis("loss at the exit, nats", "number") { FromZero = true }, row => row.Loss, "weights/epoch-NNNN.csv with weights that differ, as runs with meta.enabled=true have");
+        all, "weights-loss", "Weight against loss", "by their loss at that exit",
+        new Axis("loss at the exit, nats", "number") { FromZero = true }, row => row.Loss, "weights/epoch-NNNN.csv with varying weights, which runs with meta.enabled=true write");
 
     private static Block? Against(IReadOnlyList<Entry> all, string id, string title, string by, Axis x, Func<SavedWeight, double?> of, string needed)
         => all.Any(entry => Learned(entry, of)) ? Drawn(all, id, title, by, x, of, needed) : null;
 
     private static Block Drawn(IReadOnlyList<Entry> all, string id, string title, string by, Axis x, Func<SavedWeight, double?> of, string needed)
         => FigureOrNote.Of(all, entry => Learned(entry, of), needed, entries => new Figure(
-            id, title, $"How much training samples count at each exit, {by}, in at most {MostBins} bins of equally many samples (the last weights/epoch-NNNN.csv; {Band}{Means.FirstOnly(entries)}).",
+            id, title, $"Weight of the training samples at each exit, {by}, in at most {MostBins} bins of equal sample count (the last weights/epoch-NNNN.csv; {Band}{Means.FirstOnly(entries)}).",
             "lines", x, new Axis("sample weight", "number"), [.. entries.Select(entry => ViewOf(entry, row => of(row)!.Value))])
         {
             Choices = ["run"],
         });
 
-    /// <summary>Whether weights differ, and all samples have what they are drawn against.</summary>
+    /// <summary>Whether weights vary and every sample has a value for the x axis.</summary>
     private static bool Learned(Entry entry, Func<SavedWeight, double?> of)
         => entry.First.Weights is ({ }, [var first, ..] rows) && rows.Any(row => row.Weight != first.Weight) && rows.All(row => of(row) is not null);
 

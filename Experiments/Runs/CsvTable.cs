@@ -28,10 +28,10 @@ internal static class CsvTable
         TrackLineNumbers = true, // for messages
     };
 
-    /// <summary>A whole table, in place of what was there.</summary>
+    /// <summary>Writes a complete table, replacing any existing file.</summary>
     public static void Write<T>(string path, IEnumerable<T> rows) => AtomicFile.Write(path, stream => WriteTo(stream, rows));
 
-    /// <summary>More rows at the end of a table, which starts with its header.</summary>
+    /// <summary>Appends rows to a table, writing the header first if it is new.</summary>
     public static void Append<T>(string path, IEnumerable<T> rows) => AppendTo(path, stream => WriteTo(stream, rows));
 
     /// <summary>More rows at the end of a table of numbers, which starts with its header.</summary>
@@ -65,8 +65,8 @@ internal static class CsvTable
     /// <summary>The names of the columns of a table that this program wrote; null: there is no such file, or it is empty.</summary>
     public static string[]? Header(string path) => File.Exists(path) ? File.ReadLines(path).FirstOrDefault()?.Split(',') : null;
 
-    /// <summary>The rows; none where there is no such file.</summary>
-    /// <exception cref="UsageException">It is damaged, or cannot be read: the message names file and line.</exception>
+    /// <summary>The rows; none if the file does not exist.</summary>
+    /// <exception cref="UsageException">It is damaged or cannot be read; the message names file and line.</exception>
     public static IReadOnlyList<T> Read<T>(string path)
     {
         try
@@ -127,7 +127,7 @@ internal static class CsvTable
         {
             string missing = string.Join(", ", Required(typeof(T)).Where(column => !csv.TryGetFieldIndex(column, out _)));
             throw new UsageException(
-                $"{Terminal.OneLine(path)}: it has no column {missing}; wanted a comma-separated table with a header", e);
+                $"{Terminal.OneLine(path)}: column {missing} is missing; expected a comma-separated table with a header", e);
         }
         catch (CsvFormatException e)
         {
@@ -142,9 +142,9 @@ internal static class CsvTable
 
     private static string Problem(CsvReader csv, CsvFormatException e) => e switch
     {
-        { InnerException: IndexOutOfRangeException } => "the line is too short; is the file whole?",
+        { InnerException: IndexOutOfRangeException } => "the line is too short; is the file complete?",
         { FieldIndex: >= 0 and var field } =>
-            $"{csv.Headers[field]} is '{Terminal.OneLine(csv.GetString(field))}', which is no such value",
+            $"{csv.Headers[field]} is '{Terminal.OneLine(csv.GetString(field))}', which is not a valid value",
         _ => $"this is no such table ({Terminal.OneLine(e.Message.Split('\n')[0].TrimEnd('.', '\r'))})",
     };
 }

@@ -6,7 +6,7 @@ using Imta.MetaWeight.Experiments.Configuration;
 
 namespace Imta.MetaWeight.Experiments.Runs;
 
-/// <summary>What a run ran on: <c>environment.json</c>.</summary>
+/// <summary>The environment of a run: <c>environment.json</c>.</summary>
 internal static class EnvironmentReport
 {
     private static readonly JsonSerializerOptions Format = new() { WriteIndented = true, PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower };
@@ -30,7 +30,7 @@ internal static class EnvironmentReport
         },
         Format) + "\n";
 
-    /// <summary>What the report of a run says of its image files (<see cref="Data.RunData.Fingerprint"/>); null: it says nothing, or is not there.</summary>
+    /// <summary>The recorded fingerprint of a run's image files (<see cref="Data.RunData.Fingerprint"/>); null if missing.</summary>
     public static string? ImagesOf(string path)
     {
         try
@@ -43,7 +43,7 @@ internal static class EnvironmentReport
         }
     }
 
-    /// <summary>The most memory that the process has had, in MiB.</summary>
+    /// <summary>The peak memory of the process, in MiB.</summary>
     public static double PeakMemoryMib()
     {
         using var process = System.Diagnostics.Process.GetCurrentProcess();

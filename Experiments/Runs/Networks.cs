@@ -5,21 +5,21 @@ using Imta.MetaWeight.Experiments.Data;
 
 namespace Imta.MetaWeight.Experiments.Runs;
 
-/// <summary>From the configuration to the backbone.</summary>
+/// <summary>Builds backbones from the configuration.</summary>
 internal static class Networks
 {
-    /// <summary>The network of a run's last phase with its first parameters.</summary>
-    /// <exception cref="UsageException">The settings describe nothing that can be built.</exception>
+    /// <summary>The network of a run's last phase, freshly initialised.</summary>
+    /// <exception cref="UsageException">No network can be built from the settings.</exception>
     public static MultiExitNetwork Build(Settings settings, Device device) => ForPhase(TrainingPhase.Of(settings)[^1], device);
 
-    /// <summary>The network of a phase with its first parameters.</summary>
-    /// <exception cref="UsageException">The settings describe nothing that can be built.</exception>
+    /// <summary>The network of a phase, freshly initialised.</summary>
+    /// <exception cref="UsageException">No network can be built from the settings.</exception>
     public static MultiExitNetwork ForPhase(TrainingPhase phase, Device device) => phase.Number == 1
         ? PhaseOne(phase.Settings, device)
         : PhaseTwo(phase.Settings, PhaseOne(TrainingPhase.FirstOfTwo(phase.Settings), device), device);
 
-    /// <summary>The network that is trained in one phase, or in phase I, with its first parameters.</summary>
-    /// <exception cref="UsageException">The settings describe nothing that can be built.</exception>
+    /// <summary>The network trained in a single phase or in phase I, freshly initialised.</summary>
+    /// <exception cref="UsageException">No network can be built from the settings.</exception>
     public static HeadedNetwork PhaseOne(Settings settings, Device device)
     {
         DatasetShape shape = DatasetShape.Of(settings.Data);
@@ -39,7 +39,7 @@ internal static class Networks
         }
     }
 
-    /// <summary>The network of phase II around that of phase I, which belongs to it from now on.</summary>
+    /// <summary>The phase II network around that of phase I, of which it takes ownership.</summary>
     public static PhaseTwoNetwork PhaseTwo(Settings settings, HeadedNetwork phaseOne, Device device)
     {
         using Generator random = SeedSequence.Generator(settings.Seed, SeedSequence.PhaseTwo);

@@ -3,7 +3,7 @@ using Imta.MetaWeight.Experiments.Configuration;
 
 namespace Imta.MetaWeight.Experiments.Runs;
 
-/// <summary>The folder of one run and the places in it.</summary>
+/// <summary>The folder of a run and the paths in it.</summary>
 /// <param name="path">Where; nothing has to be there.</param>
 internal sealed class RunFolder(string path)
 {
@@ -29,25 +29,25 @@ internal sealed class RunFolder(string path)
 
     public string LatestCheckpoint => In("checkpoints", "latest.pt");
 
-    /// <summary>The one before, for the case that the latest is damaged.</summary>
+    /// <summary>The previous checkpoint, in case the latest is damaged.</summary>
     public string PreviousCheckpoint => In("checkpoints", "previous.pt");
 
-    /// <summary>Of the epoch with the best validation (<c>run.bestBy</c>).</summary>
+    /// <summary>The checkpoint of the best epoch on the validation set (<c>run.bestBy</c>).</summary>
     public string BestCheckpoint => In("checkpoints", "best.pt");
 
     /// <summary>The newest checkpoint to go on from; null: there is none.</summary>
     private string? Newest => new[] { LatestCheckpoint, PreviousCheckpoint }.FirstOrDefault(File.Exists);
 
-    /// <summary>The default place: <c>runs/NAME-sSEED-START</c> in the present folder, NAME the configuration's.</summary>
+    /// <summary>The default path: <c>runs/NAME-sSEED-START</c> in the current folder, where NAME is the configuration's.</summary>
     public static string DefaultPath(Settings settings, DateTime start) => System.IO.Path.Combine(
         "runs", string.Create(CultureInfo.InvariantCulture, $"{settings.Name}-s{settings.Seed}-{start:yyyyMMdd-HHmmss}"));
 
-    /// <summary>Makes the folder of a new run.</summary>
-    /// <param name="path">Where.</param>
-    /// <param name="replace">Whether a run that is there already goes.</param>
-    /// <param name="config">The run's configuration: the first file, by which a folder is known as a run's.</param>
+    /// <summary>Creates the folder of a new run.</summary>
+    /// <param name="path">The path of the folder.</param>
+    /// <param name="replace">Whether to replace an existing run.</param>
+    /// <param name="config">The run's configuration: the first file written, which marks the folder as a run.</param>
     /// <param name="held">Keeps other processes from training in it until it is disposed.</param>
-    /// <exception cref="UsageException">Something is there already, or the folder cannot be written.</exception>
+    /// <exception cref="UsageException">The folder is not empty or cannot be written.</exception>
     public static RunFolder Create(string path, bool replace, string config, out IDisposable held)
     {
         Check(path, replace);
@@ -64,13 +64,13 @@ internal sealed class RunFolder(string path)
         return folder;
     }
 
-    /// <summary>Whether <see cref="Create"/> would succeed, without changing anything that is there.</summary>
-    /// <exception cref="UsageException">It would not.</exception>
+    /// <summary>Checks that <see cref="Create"/> would succeed, without changing anything.</summary>
+    /// <exception cref="UsageException">It would fail.</exception>
     public static void Check(string path, bool replace)
     {
         if (File.Exists(path))
         {
-            throw new UsageException($"{path} is a file; a run needs a folder: give another one with --out");
+            throw new UsageException($"{path} is a file, but a run needs a folder; choose another path with --out");
         }
 
         bool held = false, taken = false;
@@ -78,12 +78,12 @@ internal sealed class RunFolder(string path)
         if (held)
         {
             throw new UsageException(
-                $"{path} is a run that another process is training; wait for it, stop it, or give another folder with --out");
+                $"{path} is being trained by another process; wait for it, stop it, or choose another folder with --out");
         }
 
         if (taken && Find(path) is null)
         {
-            throw new UsageException($"{path} is not empty and holds no run; give another folder with --out");
+            throw new UsageException($"{path} is not empty and is not a run folder; choose another folder with --out");
         }
 
         if (taken && !replace)
@@ -96,38 +96,38 @@ internal sealed class RunFolder(string path)
         Guarded(path, () => Probe(path));
     }
 
-    /// <summary>The folder of a run, whatever else it has; null: this is none, for it has no configuration.</summary>
+    /// <summary>The folder of a run; null if it is not one, because it has no configuration.</summary>
     public static RunFolder? Find(string path)
     {
         var folder = new RunFolder(path);
         return File.Exists(folder.Config) ? folder : null;
     }
 
-    /// <summary>The folder of the run whose <c>checkpoints</c> a file lies in; null: it lies elsewhere.</summary>
+    /// <summary>The run folder whose <c>checkpoints</c> folder contains a file; null if there is none.</summary>
     public static RunFolder? Around(string checkpoint)
         => Directory.GetParent(checkpoint)?.Parent is { } folder ? Find(folder.FullName) : null;
 
-    /// <summary>Whether a folder has a checkpoint to go on from.</summary>
+    /// <summary>Whether a folder has a checkpoint to resume from.</summary>
     public static bool CanGoOn(string path) => new RunFolder(path).Newest is not null;
 
     /// <summary>Keeps other processes from training in the folder until the result is disposed.</summary>
-    /// <exception cref="UsageException">One does already.</exception>
+    /// <exception cref="UsageException">Another process is already training in it.</exception>
     public IDisposable Hold() => FolderLock.Take(Path)
-        ?? throw new UsageException($"{Path} is a run that another process is training; wait for it, or stop it");
+        ?? throw new UsageException($"{Path} is being trained by another process; wait for it, or stop it");
 
-    /// <summary>The folder of a run that is there.</summary>
-    /// <exception cref="UsageException">There is none.</exception>
+    /// <summary>The folder of an existing run.</summary>
+    /// <exception cref="UsageException">It does not exist.</exception>
     public static RunFolder Open(string path)
     {
         var folder = new RunFolder(path);
         if (!Directory.Exists(path))
         {
-            throw new UsageException($"{path} is no folder; --resume takes the folder of a run");
+            throw new UsageException($"{path} is not a folder; --resume needs a run folder");
         }
 
         if (!CanGoOn(path))
         {
-            throw new UsageException($"{path} has no checkpoints/latest.pt to resume from; --resume takes the folder of a run");
+            throw new UsageException($"{path} has no checkpoints/latest.pt to resume from; --resume needs a run folder");
         }
 
         Guarded(path, () => Probe(path));
@@ -135,27 +135,27 @@ internal sealed class RunFolder(string path)
     }
 
     /// <summary>A run's latest checkpoint, or the file itself.</summary>
-    /// <param name="source">The folder of a run, or a checkpoint.</param>
-    /// <exception cref="UsageException">There is no such thing.</exception>
+    /// <param name="source">A run folder or a checkpoint.</param>
+    /// <exception cref="UsageException">It does not exist.</exception>
     public static string CheckpointOf(string source)
     {
         bool isFolder = Directory.Exists(source);
         return (isFolder ? new RunFolder(source).Newest : File.Exists(source) ? source : null) ?? throw new UsageException(isFolder
-            ? $"{source} has no checkpoints/latest.pt; wanted the folder of a run, or a checkpoint"
-            : $"there is no run or checkpoint {source}; give the folder of a run, or one of its checkpoints");
+            ? $"{source} has no checkpoints/latest.pt; expected a run folder, or a checkpoint"
+            : $"{source} is neither a run nor a checkpoint; give a run folder, or one of its checkpoints");
     }
 
-    /// <summary>The checkpoint of the network that a run's only phase, or its phase I, trained.</summary>
-    /// <exception cref="UsageException">There is none.</exception>
+    /// <summary>The checkpoint of the network trained in a run's only phase or phase I.</summary>
+    /// <exception cref="UsageException">It does not exist.</exception>
     public static string NetworkOf(string path)
     {
         var folder = new RunFolder(path);
         return (File.Exists(folder.PhaseOneCheckpoint) ? folder.PhaseOneCheckpoint : folder.Newest)
-            ?? throw new UsageException($"{path} has no checkpoints/phase1.pt or latest.pt; wanted the folder of a run");
+            ?? throw new UsageException($"{path} has no checkpoints/phase1.pt or latest.pt; expected a run folder");
     }
 
-    /// <summary>Whether the run started with other image files, or the same in another order.</summary>
-    /// <param name="fingerprint">Of the files that are there now; null: the images are no files.</param>
+    /// <summary>Whether the run started with different image files or a different order.</summary>
+    /// <param name="fingerprint">The fingerprint of the current files; null if images are not files.</param>
     public bool StartedWithOthers(string? fingerprint)
         => fingerprint is not null && EnvironmentReport.ImagesOf(Environment) is { } then && then != fingerprint;
 
@@ -189,7 +189,7 @@ internal sealed class RunFolder(string path)
 
     /// <summary>
     /// Takes away what a run writes but the configuration, by which the folder is a run's; what else a user keeps there stays. Checkpoints
-    /// go first: nobody can go on with a run that lacks tables.
+    /// go first: a run without tables must not be resumable.
     /// </summary>
     private void RemoveOwnFiles()
     {
@@ -211,7 +211,7 @@ internal sealed class RunFolder(string path)
 
     private string In(params string[] parts) => System.IO.Path.Combine([Path, .. parts]);
 
-    /// <summary>Writes and removes a file in the nearest folder above that exists.</summary>
+    /// <summary>Writes and removes a test file in the nearest existing parent folder.</summary>
     private static void Probe(string path)
     {
         string? above = System.IO.Path.GetFullPath(path);
@@ -234,7 +234,7 @@ internal sealed class RunFolder(string path)
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
         {
-            throw new UsageException($"{path} cannot be written ({e.Message.TrimEnd('.')}); give another folder with --out", e);
+            throw new UsageException($"{path} cannot be written ({e.Message.TrimEnd('.')}); choose another folder with --out", e);
         }
     }
 }

@@ -14,7 +14,7 @@ internal sealed partial record SweepRunRow
     [CsvColumn("message"), Description("last line of a failed run's error output")] public required string? Message { get; init; }
 }
 
-/// <summary>A row of <c>summary.csv</c>: one quantity of a variant over its seeds.</summary>
+/// <summary>A row of <c>summary.csv</c>: one metric of a variant over its seeds.</summary>
 [CsvRecord]
 internal sealed partial record SummaryRow
 {
@@ -33,7 +33,7 @@ internal sealed partial record SummaryRow
     [CsvColumn("high"), Description(Interval)] public required double? High { get; init; }
 }
 
-/// <summary>A row of <c>comparison.csv</c>: one quantity of a variant against the baseline's.</summary>
+/// <summary>A row of <c>comparison.csv</c>: one metric of a variant compared with the baseline.</summary>
 [CsvRecord]
 internal sealed partial record ComparisonRow
 {

@@ -16,7 +16,7 @@ internal sealed partial record SavedEpoch
     [CsvColumn("validation_accuracy")] public required double? ValidationAccuracy { get; init; }
 }
 
-/// <summary>A row of <c>timing.csv</c>: one epoch. All that is not reproducible.</summary>
+/// <summary>A row of <c>timing.csv</c>: one epoch. Everything that is not reproducible.</summary>
 [CsvRecord]
 internal sealed partial record TimingRow
 {
@@ -29,7 +29,7 @@ internal sealed partial record TimingRow
     public required double PeakMemoryMib { get; init; }
 }
 
-/// <summary>A row of <c>cost.csv</c>: what it costs to answer at one exit, for one image, earlier exits included.</summary>
+/// <summary>A row of <c>cost.csv</c>: the cost of a prediction at one exit, per image, including earlier exits.</summary>
 [CsvRecord]
 internal sealed partial record CostRow
 {
@@ -39,7 +39,7 @@ internal sealed partial record CostRow
     [CsvColumn("parameters"), Description("that take part, earlier blocks and heads included")]
     public required long Parameters { get; init; }
 
-    /// <summary>The table of a network.</summary>
+    /// <summary>The cost table of a network.</summary>
     internal static CostRow[] Table(NetworkCost cost) => [.. cost.Exits.Select((exit, k) => new CostRow
     {
         Exit = k + 1,

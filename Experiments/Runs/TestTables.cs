@@ -4,7 +4,7 @@ using CsvHelper;
 namespace Imta.MetaWeight.Experiments.Runs;
 
 /// <summary>The tables of a network's evaluation, in one folder.</summary>
-/// <param name="folder">The run's, or another.</param>
+/// <param name="folder">The run folder or any other.</param>
 internal sealed class TestFiles(string folder)
 {
     public string Anytime => In("anytime.csv");
@@ -19,10 +19,10 @@ internal sealed class TestFiles(string folder)
 
     public string Predictions => In("predictions.csv");
 
-    /// <summary>Not reproducible; only on demand.</summary>
+    /// <summary>Not reproducible; written only on request.</summary>
     public string Latency => In("latency.csv");
 
-    /// <summary>A calibrated exit policy, where no other place is given.</summary>
+    /// <summary>The default path of a calibrated exit policy.</summary>
     public string Policy => In("policy.json");
 
     public IEnumerable<string> All => [Anytime, Dynamic, Exits, Classes, Correlation, Predictions, Latency, Policy];
@@ -127,7 +127,7 @@ internal sealed partial record PredictionRow
     [CsvColumn("confidence"), Description("its softmax probability")] public required float Confidence { get; init; }
 }
 
-/// <summary>A row of <c>latency.csv</c>: answers at one exit, or under one budget, in batches of one size.</summary>
+/// <summary>A row of <c>latency.csv</c>: predictions at one exit, or under one budget, with one batch size.</summary>
 [CsvRecord]
 internal sealed partial record LatencyRow
 {
@@ -148,7 +148,7 @@ internal sealed partial record LatencyRow
     [CsvColumn("images_per_second"), Description("by the mean")] public required double ImagesPerSecond { get; init; }
 }
 
-/// <summary>A row of what <c>imta infer</c> writes: one image.</summary>
+/// <summary>A row of the output of <c>imta infer</c>: one image.</summary>
 [CsvRecord]
 internal sealed partial record AnswerRow
 {

@@ -1,16 +1,16 @@
 namespace Imta.MetaWeight.Experiments.Sweeps;
 
-/// <summary>Deals devices to the runs of a sweep: each takes those that the fewest others use, the first ones first.</summary>
+/// <summary>Assigns devices to the runs of a sweep: each run gets the least-used devices, lowest index first.</summary>
 internal sealed class DevicePool
 {
     private readonly IReadOnlyList<string> _names;
     private readonly int[] _users;
 
-    /// <param name="names">Of the devices (<see cref="CudaDevices.Names"/>).</param>
+    /// <param name="names">The device names (<see cref="CudaDevices.Names"/>).</param>
     public DevicePool(IReadOnlyList<string> names) => (_names, _users) = (names, new int[names.Count]);
 
-    /// <summary>Takes devices for a run.</summary>
-    /// <param name="count">One for each of its processes; all that there are, where these are fewer.</param>
+    /// <summary>Acquires devices for a run.</summary>
+    /// <param name="count">The number of devices: one per process; all devices if there are fewer.</param>
     public DeviceShare Take(int count)
     {
         int[] taken = [.. Enumerable.Range(0, _names.Count).OrderBy(device => _users[device]).Take(count).Order()];
@@ -19,9 +19,9 @@ internal sealed class DevicePool
     }
 }
 
-/// <summary>The devices of a run, until they are given back.</summary>
-/// <param name="Names">As <c>CUDA_VISIBLE_DEVICES</c> takes them; none: the run computes elsewhere.</param>
-/// <param name="GiveBack">Frees them for others.</param>
+/// <summary>The devices of a run, until released.</summary>
+/// <param name="Names">In the form of <c>CUDA_VISIBLE_DEVICES</c>; empty if the run does not use CUDA.</param>
+/// <param name="GiveBack">Releases them.</param>
 internal sealed record DeviceShare(IReadOnlyList<string> Names, Action GiveBack)
 {
     /// <summary>None.</summary>

@@ -3,8 +3,8 @@ using Imta.MetaWeight.Experiments.Runs;
 
 namespace Imta.MetaWeight.Experiments.Sweeps;
 
-/// <summary>The folder of a sweep, and what stands in its tables.</summary>
-/// <param name="path">Where.</param>
+/// <summary>The folder of a sweep and its tables.</summary>
+/// <param name="path">The path of the folder.</param>
 internal sealed class SweepFolder(string path)
 {
     /// <summary>States of a run in <c>runs.csv</c>.</summary>
@@ -20,7 +20,7 @@ internal sealed class SweepFolder(string path)
 
     public string Comparison => In("comparison.csv");
 
-    /// <summary>Whether a folder holds a sweep.</summary>
+    /// <summary>Whether a folder contains a sweep.</summary>
     public static bool Is(string path) => File.Exists(new SweepFolder(path).Plan);
 
     /// <summary>A run's folder, below the sweep's.</summary>
@@ -28,22 +28,22 @@ internal sealed class SweepFolder(string path)
 
     public string Of(SweepRun run) => In(Below(run));
 
-    /// <summary>What a run's commands printed.</summary>
+    /// <summary>The console output of a run's commands.</summary>
     public string Console(SweepRun run) => Of(run) + ".txt";
 
-    /// <summary>Whether a plan can run here: in a new folder, or in one whose runs have the plan's settings.</summary>
-    /// <param name="plan">What is to run.</param>
-    /// <exception cref="UsageException">It is another's folder, or some of its runs have other settings.</exception>
+    /// <summary>Checks that a plan can run here: the folder is new, or its runs have the plan's settings.</summary>
+    /// <param name="plan">The plan.</param>
+    /// <exception cref="UsageException">The folder belongs to something else, or some of its runs have different settings.</exception>
     public void Check(SweepPlan plan)
     {
         if (path.Length == 0)
         {
-            throw new UsageException("--out is empty; give the folder of the sweep");
+            throw new UsageException("--out is empty; it must be the folder of the sweep");
         }
 
         if (File.Exists(path) || (Directory.Exists(path) && !File.Exists(Plan) && !FolderLock.IsEmpty(path)))
         {
-            throw new UsageException($"{path} is there and no sweep's folder; give another one with --out");
+            throw new UsageException($"{path} exists and is not a sweep folder; choose another one with --out");
         }
 
         foreach (SweepRun run in plan.Runs)
@@ -52,7 +52,7 @@ internal sealed class SweepFolder(string path)
         }
     }
 
-    /// <summary>Takes the folder for a plan; null: another process works in it.</summary>
+    /// <summary>Locks the folder for a plan; null if another process uses it.</summary>
     public IDisposable? Take(SweepPlan plan)
     {
         Directory.CreateDirectory(path);
@@ -65,7 +65,7 @@ internal sealed class SweepFolder(string path)
         return held;
     }
 
-    /// <summary>The state of each run, as the table has it.</summary>
+    /// <summary>The state of each run, from the table.</summary>
     /// <exception cref="UsageException">The table is damaged.</exception>
     public Dictionary<(string Variant, int Seed), SweepRunRow> States()
         => CsvTable.Read<SweepRunRow>(Runs).GroupBy(row => (row.Variant, row.Seed)).ToDictionary(rows => rows.Key, rows => rows.Last());
@@ -74,11 +74,11 @@ internal sealed class SweepFolder(string path)
     {
         if (RunFolder.Find(Of(run)) is { Config: var config } && Alike(SettingsLoader.Load(config)) != Alike(run.Settings))
         {
-            throw new UsageException($"{Of(run)} was run with other settings than {Plan} now gives it; give the sweep another folder with --out, or remove that run");
+            throw new UsageException($"{Of(run)} was run with different settings than {Plan} now specifies; choose another sweep folder with --out, or remove that run");
         }
     }
 
-    /// <summary>Without what differs from machine to machine.</summary>
+    /// <summary>Without machine-specific settings.</summary>
     private static Settings Alike(Settings settings) => settings with { Name = null, Threads = 0, Data = settings.Data with { Root = null } };
 
     private string In(string name) => System.IO.Path.Combine(path, name);

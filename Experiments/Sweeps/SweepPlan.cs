@@ -4,22 +4,22 @@ using Imta.MetaWeight.Experiments.Configuration;
 namespace Imta.MetaWeight.Experiments.Sweeps;
 
 /// <summary>One run of a sweep.</summary>
-/// <param name="Variant">Which settings.</param>
-/// <param name="Seed">Which seed.</param>
-/// <param name="Overrides">What it sets beside the sweep's configuration, in this order.</param>
-/// <param name="Settings">All of its settings.</param>
+/// <param name="Variant">The variant.</param>
+/// <param name="Seed">The seed.</param>
+/// <param name="Overrides">Overrides of the sweep's configuration, in order.</param>
+/// <param name="Settings">Its complete settings.</param>
 internal sealed record SweepRun(string Variant, int Seed, IReadOnlyList<SettingsOverride> Overrides, Settings Settings);
 
 /// <summary>
-/// What a sweep file asks for: <c>config</c> (a configuration beside it), <c>seeds</c>, <c>set</c> (settings of all runs), <c>variants</c>
-/// (named settings), <c>grid</c> (lists of values, all combinations, of every variant), <c>baseline</c> (the variant to compare with; of a grid
-/// with variants also one of those, which is compared with at the same point of the grid).
+/// The content of a sweep file: <c>config</c> (a configuration, relative to it), <c>seeds</c>, <c>set</c> (settings of all runs), <c>variants</c>
+/// (named settings), <c>grid</c> (lists of values; all combinations, for every variant), <c>baseline</c> (the variant to compare with; in a grid
+/// with variants also one of those, compared at the same grid point).
 /// </summary>
 /// <param name="File">The sweep file.</param>
-/// <param name="Config">The configuration's file; null: the program's own.</param>
+/// <param name="Config">The configuration file; null: the built-in configuration.</param>
 /// <param name="Variants">All names, in the file's order.</param>
-/// <param name="Baselines">The variant that each is compared with, those themselves excepted; none: nothing is compared.</param>
-/// <param name="Runs">By seed, then variant.</param>
+/// <param name="Baselines">The baseline of each variant except the baselines themselves; empty: no comparison.</param>
+/// <param name="Runs">The runs, by seed, then variant.</param>
 internal sealed record SweepPlan(string File, string? Config, IReadOnlyList<string> Variants, IReadOnlyDictionary<string, string> Baselines, IReadOnlyList<SweepRun> Runs)
 {
     private const int MostRuns = 10_000;
@@ -29,14 +29,14 @@ internal sealed record SweepPlan(string File, string? Config, IReadOnlyList<stri
 
     /// <summary>Reads a sweep file and checks every run's settings.</summary>
     /// <param name="file">The file.</param>
-    /// <param name="data">The folder of the data set's files (<c>--data</c>); null: as configured.</param>
-    /// <exception cref="UsageException">One line: what is wrong, where, what is wanted.</exception>
+    /// <param name="data">The folder of the data set (<c>--data</c>); null: as configured.</param>
+    /// <exception cref="UsageException">One line: what is wrong, where, and what is expected.</exception>
     public static SweepPlan Load(string file, string? data)
     {
         IReadOnlyList<YamlEntry> entries = YamlReader.ReadKeys(SettingsLoader.ReadText(file), file);
         foreach (YamlEntry entry in entries.Where(entry => !Keys.Contains(entry.Key.Split('.')[0])))
         {
-            throw new UsageException($"{entry.Where}: unknown key {Terminal.OneLine(entry.Key)}; a sweep has {string.Join(", ", Keys)}");
+            throw new UsageException($"{entry.Where}: unknown key {Terminal.OneLine(entry.Key)}; a sweep file has {string.Join(", ", Keys)}");
         }
 
         string? config = Text(entries, "config") is { } beside ? Path.Combine(Path.GetDirectoryName(file) ?? "", beside) : null;
@@ -49,14 +49,14 @@ internal sealed record SweepPlan(string File, string? Config, IReadOnlyList<stri
             [.. from seed in seeds from variant in variants select Run(config, common, variant.Name, variant.Settings, seed)]);
     }
 
-    /// <summary>Counts before anything is made of the grid.</summary>
+    /// <summary>Counts the runs before expanding the grid.</summary>
     private static void CheckCount(string file, IReadOnlyList<YamlEntry> entries, int seeds)
     {
         double runs = Names(entries).DefaultIfEmpty("").Count() * (double)seeds;
         runs = OfGroup(entries, "grid").Aggregate(runs, (product, axis) => product * (axis.Value is YamlList list ? list.Items.Count : 1));
         if (runs > MostRuns)
         {
-            throw new UsageException(FormattableString.Invariant($"{file} asks for {runs} runs; {MostRuns} at most"));
+            throw new UsageException(FormattableString.Invariant($"{file} asks for {runs} runs; at most {MostRuns} are allowed"));
         }
     }
 
@@ -87,13 +87,13 @@ internal sealed record SweepPlan(string File, string? Config, IReadOnlyList<stri
         var baselines = variants.ToDictionary(variant => variant.Name, variant => Reference(variant.Point));
         if (baselines.Values.Any(reference => !baselines.ContainsKey(reference)))
         {
-            throw new UsageException($"{Where(entries, "baseline")}: there is no variant {Terminal.OneLine(baseline)}; there are {string.Join(", ", variants.Take(10).Select(variant => variant.Name))}{(variants.Length > 10 ? ", ..." : "")}");
+            throw new UsageException($"{Where(entries, "baseline")}: unknown variant {Terminal.OneLine(baseline)}; the variants are {string.Join(", ", variants.Take(10).Select(variant => variant.Name))}{(variants.Length > 10 ? ", ..." : "")}");
         }
 
         return baselines.Where(pair => pair.Key != pair.Value).ToDictionary();
     }
 
-    /// <summary>The named variants, or the one that has no name, times the grid.</summary>
+    /// <summary>The named variants, or a single unnamed one, times the grid.</summary>
     private static IEnumerable<(string Name, string Point, SettingsOverride[] Settings)> AllVariants(IReadOnlyList<YamlEntry> entries)
     {
         (string Name, SettingsOverride[] Settings)[] points = [.. Grid(entries)];
@@ -109,13 +109,13 @@ internal sealed record SweepPlan(string File, string? Config, IReadOnlyList<stri
         }
 
         string Checked(string name) => !seen.Add(name)
-            ? throw new UsageException($"two variants are called {name}; give other values")
+            ? throw new UsageException($"two variants are both named {name}; change one of them")
             : name.Length <= LongestName && char.IsAsciiLetterOrDigit(name[0]) && name.All(c => char.IsAsciiLetterOrDigit(c) || c is '.' or '_' or '-' or '=' or ',' or '+')
                 ? name
-                : throw new UsageException($"a variant is called {Terminal.OneLine(name)}; a name starts with a letter or digit, has those and . _ - + and {LongestName} characters at most");
+                : throw new UsageException($"{Terminal.OneLine(name)} is not a valid variant name; a name starts with a letter or digit and has at most {LongestName} letters, digits or . _ - +");
     }
 
-    /// <summary>All combinations of the grid's values; one without settings where there is no grid.</summary>
+    /// <summary>All combinations of the grid's values; a single empty one without a grid.</summary>
     private static IEnumerable<(string Name, SettingsOverride[] Settings)> Grid(IReadOnlyList<YamlEntry> entries)
     {
         YamlEntry[] axes = [.. OfGroup(entries, "grid")];
@@ -132,7 +132,7 @@ internal sealed record SweepPlan(string File, string? Config, IReadOnlyList<stri
 
             IReadOnlyList<YamlScalar> values = axis.Value is YamlList { Items: { Count: > 0 } items }
                 ? items
-                : throw new UsageException($"{axis.Where}: grid.{axis.Key} is {axis.Value}; it takes a list of values, such as [0.5, 1]");
+                : throw new UsageException($"{axis.Where}: grid.{axis.Key} is {axis.Value}; it must be a list of values, such as [0.5, 1]");
             points = [.. from point in points
                          from value in values
                          select (string.Join(',', new[] { point.Name, $"{shown}={Plain(value.Text)}" }.Where(part => part.Length > 0)),
@@ -142,7 +142,7 @@ internal sealed record SweepPlan(string File, string? Config, IReadOnlyList<stri
         return points;
     }
 
-    /// <summary>A value in a name: of a list such as <c>[1, 2]</c>, <c>1-2</c>.</summary>
+    /// <summary>A value as part of a name: <c>1-2</c> for the list <c>[1, 2]</c>.</summary>
     private static string Plain(string value) => string.Join('-', value.Split([' ', ',', '[', ']', '/'], StringSplitOptions.RemoveEmptyEntries));
 
     private static int[] Seeds(IReadOnlyList<YamlEntry> entries)
@@ -152,10 +152,10 @@ internal sealed record SweepPlan(string File, string? Config, IReadOnlyList<stri
         int[] seeds = [.. items.Select(item => int.TryParse(item.Text, NumberStyles.None, CultureInfo.InvariantCulture, out int seed) ? seed : -1)];
         return seeds.Length > 0 && seeds.All(seed => seed >= 0) && seeds.Distinct().Count() == seeds.Length
             ? seeds
-            : throw new UsageException($"{Where(entries, "seeds")}: seeds is {value}; it takes a list of different whole numbers from 0, such as [0, 1, 2]");
+            : throw new UsageException($"{Where(entries, "seeds")}: seeds is {value}; it must be a list of distinct integers >= 0, such as [0, 1, 2]");
     }
 
-    /// <summary>The settings in a group, without its name.</summary>
+    /// <summary>The settings of a group, without the group prefix.</summary>
     private static IEnumerable<YamlEntry> OfGroup(IReadOnlyList<YamlEntry> entries, string group)
     {
         CheckGroup(entries, group);
@@ -166,7 +166,7 @@ internal sealed record SweepPlan(string File, string? Config, IReadOnlyList<stri
     {
         if (entries.FirstOrDefault(entry => entry.Key == group) is { Value: not YamlGroup and { IsNull: false } } head)
         {
-            throw new UsageException($"{head.Where}: {Terminal.OneLine(group)} is {head.Value}; it takes settings as a configuration has them");
+            throw new UsageException($"{head.Where}: {Terminal.OneLine(group)} is {head.Value}; it must contain settings, as in a configuration");
         }
     }
 
@@ -178,11 +178,11 @@ internal sealed record SweepPlan(string File, string? Config, IReadOnlyList<stri
         _ => new(entry.Where, entry.Key, $"[{string.Join(", ", ((YamlList)entry.Value).Items.Select(item => item.Text))}]"),
     };
 
-    /// <summary>What is wrong with a key that the sweep sets itself; null: it is none.</summary>
+    /// <summary>The problem with a key that is reserved for the sweep; null if it is not reserved.</summary>
     private static string? OwnKey(YamlEntry entry) => entry.Key switch
     {
-        "seed" => $"{entry.Where}: a sweep's seeds stand at its key seeds, not among settings",
-        "name" => $"{entry.Where}: a sweep names its runs itself, after their variants; leave name out",
+        "seed" => $"{entry.Where}: a sweep's seeds belong under its key seeds, not among settings",
+        "name" => $"{entry.Where}: a sweep names its runs after their variants; remove name",
         _ => null,
     };
 
@@ -190,7 +190,7 @@ internal sealed record SweepPlan(string File, string? Config, IReadOnlyList<stri
     {
         null or { Value.IsNull: true } => null,
         { Value: YamlScalar scalar } => scalar.Text,
-        var other => throw new UsageException($"{other.Where}: {key} is {other.Value}; it takes one name"),
+        var other => throw new UsageException($"{other.Where}: {key} is {other.Value}; it must be a single name"),
     };
 
     private static string Where(IReadOnlyList<YamlEntry> entries, string key) => entries.First(entry => entry.Key == key).Where;

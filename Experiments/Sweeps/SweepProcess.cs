@@ -2,10 +2,10 @@ using System.Diagnostics;
 
 namespace Imta.MetaWeight.Experiments.Sweeps;
 
-/// <summary>A run of a sweep in a process of its own, which ends with this one: its input is a pipe that closes then.</summary>
+/// <summary>A run of a sweep in a child process, which ends with this one: its standard input is a pipe that closes then.</summary>
 internal sealed class SweepProcess : IDisposable
 {
-    private const string Program = "imta: "; // begins its lines
+    private const string Program = "imta: "; // prefix of its messages
 
     private readonly Process _process;
     private readonly StreamWriter _console;
@@ -13,10 +13,10 @@ internal sealed class SweepProcess : IDisposable
     private readonly Lock _writing = new();
     private string? _lastError;
 
-    /// <param name="run">What runs.</param>
-    /// <param name="arguments">Of the command.</param>
-    /// <param name="console">The file to which all that it prints is added.</param>
-    /// <param name="devices">The CUDA devices that it may use; it gives them back when it has ended.</param>
+    /// <param name="run">The run.</param>
+    /// <param name="arguments">The command's arguments.</param>
+    /// <param name="console">The file to which its output is appended.</param>
+    /// <param name="devices">The CUDA devices it may use; released when it has ended.</param>
     public SweepProcess(SweepRun run, string[] arguments, string console, DeviceShare devices)
     {
         (Run, _devices) = (run, devices);
@@ -40,10 +40,10 @@ internal sealed class SweepProcess : IDisposable
 
     public bool HasExited => _process.HasExited;
 
-    /// <summary>Asks the run to stop where nothing is lost.</summary>
+    /// <summary>Asks the run to stop at a point where nothing is lost.</summary>
     public void AskToStop() => _process.StandardInput.Close();
 
-    /// <summary>Waits for the end; the exit code, and the last line that the command printed on its error output.</summary>
+    /// <summary>Waits for exit; returns the exit code and the last line on standard error.</summary>
     public (int Code, string? Message) End()
     {
         _process.WaitForExit();

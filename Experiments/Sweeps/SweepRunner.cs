@@ -5,10 +5,10 @@ using Imta.MetaWeight.Experiments.Training;
 
 namespace Imta.MetaWeight.Experiments.Sweeps;
 
-/// <summary>Runs what a sweep has left, some at once, each in a process of its own; writes its tables behind each that ends.</summary>
+/// <summary>Runs the unfinished runs of a sweep, several in parallel, each in its own process; updates the tables after each one.</summary>
 internal sealed class SweepRunner
 {
-    private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(500); // what runs needs the cores
+    private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(500); // leave the cores to the runs
 
     private readonly SweepPlan _plan;
     private readonly SweepFolder _folder;
@@ -20,10 +20,10 @@ internal sealed class SweepRunner
     private readonly Dictionary<SweepRun, int> _epochs = [];
     private readonly List<SweepProcess> _running = [];
 
-    /// <param name="plan">What runs.</param>
-    /// <param name="folder">Where.</param>
-    /// <param name="monitor">Takes what is told.</param>
-    /// <param name="jobs">Runs at once; null: one, or as many as there are CUDA devices for, where every run takes some.</param>
+    /// <param name="plan">The plan.</param>
+    /// <param name="folder">The sweep folder.</param>
+    /// <param name="monitor">Receives progress.</param>
+    /// <param name="jobs">The number of parallel runs; null: one, or as many as the CUDA devices allow if every run uses CUDA.</param>
     public SweepRunner(SweepPlan plan, SweepFolder folder, RunMonitor monitor, int? jobs)
     {
         (_plan, _folder, _monitor) = (plan, folder, monitor);
@@ -32,12 +32,12 @@ internal sealed class SweepRunner
         _jobs = jobs ?? (plan.Runs.All(UsesCuda) ? Math.Max(1, devices.Count / plan.Runs.Max(run => run.Settings.Processes)) : 1);
     }
 
-    /// <summary>The runs that are not done: those that failed, then those that somebody stopped.</summary>
+    /// <summary>The unfinished runs: failed ones, then interrupted ones.</summary>
     public IReadOnlyList<SweepRunRow> Left => [.. _states.Values.Where(row => row.State != SweepFolder.Done).OrderBy(row => row.State == SweepFolder.Waiting)];
 
-    /// <summary>Runs all that is not done yet.</summary>
-    /// <param name="stop">Stops what runs, each with a checkpoint.</param>
-    /// <exception cref="OperationCanceledException"><paramref name="stop"/>.</exception>
+    /// <summary>Runs all unfinished runs.</summary>
+    /// <param name="stop">Stops the active runs, each with a checkpoint.</param>
+    /// <exception cref="OperationCanceledException"><paramref name="stop"/> was requested.</exception>
     public void Run(CancellationToken stop)
     {
         var before = _folder.States();
@@ -51,7 +51,7 @@ internal sealed class SweepRunner
         WriteTables();
         var left = new Queue<SweepRun>(_plan.Runs.Where(run => StateOf(run) != SweepFolder.Done));
         int all = _plan.Runs.Count;
-        _monitor.Say(FormattableString.Invariant($"{all} runs of {_plan.Variants.Count} variants, {all - left.Count} of them done; folder {_folder.Path}"));
+        _monitor.Say(FormattableString.Invariant($"{all} runs of {_plan.Variants.Count} variants, {all - left.Count} done; folder {_folder.Path}"));
         _monitor.Track(_plan.Runs.Sum(EpochsOf), _epochs.Values.Sum(), () => Loop(left, stop));
     }
 
@@ -93,7 +93,7 @@ internal sealed class SweepRunner
         {
             if (!told)
             {
-                _monitor.Say($"{run.Variant}, seed {run.Seed}: waiting for a process that still works in {folder}");
+                _monitor.Say($"{run.Variant}, seed {run.Seed}: waiting for a process that is still running in {folder}");
                 told = true;
             }
 
@@ -105,7 +105,7 @@ internal sealed class SweepRunner
         return new SweepProcess(run, Arguments(run, folder), _folder.Console(run), UsesCuda(run) ? _devices.Take(run.Settings.Processes) : DeviceShare.None);
     }
 
-    /// <summary>The command that starts a run, or goes on with it.</summary>
+    /// <summary>The command that starts or resumes a run.</summary>
     private string[] Arguments(SweepRun run, string folder)
     {
         if (RunFolder.CanGoOn(folder))
@@ -123,7 +123,7 @@ internal sealed class SweepRunner
 
     private static string YamlText(string text) => $"'{text.Replace("'", "''", StringComparison.Ordinal)}'";
 
-    /// <summary>Tells the progress of a run, and takes it in where it has ended.</summary>
+    /// <summary>Reports the progress of a run, and records its result if it has ended.</summary>
     private void Look(SweepProcess process)
     {
         SweepRun run = process.Run;
@@ -145,7 +145,7 @@ internal sealed class SweepRunner
         process.Dispose();
         if (code == Interruption.ExitCode)
         {
-            return; // somebody stopped it; the next start goes on
+            return; // interrupted; the next start resumes it
         }
 
         bool done = code == 0 && Measure(run);
@@ -154,7 +154,7 @@ internal sealed class SweepRunner
         _monitor.Say(done ? $"{run.Variant}, seed {run.Seed}: done" : $"{run.Variant}, seed {run.Seed}: failed: {_states[(run.Variant, run.Seed)].Message}");
     }
 
-    /// <summary>Reads what a run that is done measured; false: its tables are not whole, so it is not.</summary>
+    /// <summary>Reads the metrics of a completed run; false if its tables are incomplete, so it is not done.</summary>
     private bool Measure(SweepRun run)
     {
         try
@@ -180,7 +180,7 @@ internal sealed class SweepRunner
         }
         else
         {
-            File.Delete(_folder.Comparison); // of an earlier plan
+            File.Delete(_folder.Comparison); // from an earlier plan
         }
     }
 
@@ -193,7 +193,7 @@ internal sealed class SweepRunner
 
     private static int EpochsOf(SweepRun run) => TrainingPhase.Of(run.Settings)[^1].LastEpoch;
 
-    /// <summary>By the last line of <c>epochs.csv</c>, which another process may be writing.</summary>
+    /// <summary>From the last line of <c>epochs.csv</c>, which another process may be writing.</summary>
     private int EpochsDone(SweepRun run)
     {
         string? last = RunFolder.Find(_folder.Of(run)) is { Epochs: var file } && File.Exists(file) ? File.ReadLines(file).LastOrDefault() : null;

@@ -4,11 +4,11 @@ using MathNet.Numerics.Statistics;
 
 namespace Imta.MetaWeight.Experiments.Sweeps;
 
-/// <summary>A quantity that each run has one value of.</summary>
+/// <summary>A metric with one value per run.</summary>
 /// <param name="Metric">Its name.</param>
-/// <param name="Exit">Of which exit.</param>
-/// <param name="Classes">Of which classes.</param>
-/// <param name="P">Under which budget.</param>
+/// <param name="Exit">The exit, if any.</param>
+/// <param name="Classes">The class group, if any.</param>
+/// <param name="P">The budget, if any.</param>
 internal sealed record Quantity(string Metric, int? Exit = null, string? Classes = null, int? P = null);
 
 /// <summary>Statistics over the seeds of a sweep's variants.</summary>
@@ -16,8 +16,8 @@ internal static class SweepSummary
 {
     private const double Confidence = 0.95;
 
-    /// <summary>What a run measured, from its tables.</summary>
-    /// <param name="run">Its folder; the run is done.</param>
+    /// <summary>The metrics of a run, from its tables.</summary>
+    /// <param name="run">The folder of the completed run.</param>
     /// <exception cref="UsageException">They are damaged, or missing.</exception>
     public static Dictionary<Quantity, double> Of(string run)
     {
@@ -26,7 +26,7 @@ internal static class SweepSummary
         IReadOnlyList<ExitRow> exits = CsvTable.Read<ExitRow>(files.Exits);
         if (anytime.Count == 0 || exits.Count == 0)
         {
-            throw new UsageException($"{run} has no {(anytime.Count == 0 ? files.Anytime : files.Exits)}; it is not done");
+            throw new UsageException($"{run} has no {(anytime.Count == 0 ? files.Anytime : files.Exits)}; the run has not finished");
         }
 
         var values = anytime.ToDictionary(row => new Quantity("top1", row.Exit), row => row.Top1);
@@ -46,7 +46,7 @@ internal static class SweepSummary
     }
 
     /// <summary>The rows of <c>summary.csv</c>.</summary>
-    /// <param name="variants">Each with the values of its runs, by seed.</param>
+    /// <param name="variants">Each variant with the values of its runs, by seed.</param>
     public static IEnumerable<SummaryRow> Summary(IEnumerable<(string Name, IReadOnlyDictionary<int, Dictionary<Quantity, double>> Runs)> variants)
     {
         foreach ((string name, var runs) in variants)
@@ -73,9 +73,9 @@ internal static class SweepSummary
         }
     }
 
-    /// <summary>The rows of <c>comparison.csv</c>: Welch's t-test, and the t-test of pairs of one seed.</summary>
+    /// <summary>The rows of <c>comparison.csv</c>: Welch's t-test, and the t-test paired by seed.</summary>
     /// <param name="variants">As for <see cref="Summary"/>.</param>
-    /// <param name="baselines">The variant that each is compared with; those that are not named are not compared.</param>
+    /// <param name="baselines">The baseline of each variant; variants not listed are not compared.</param>
     public static IEnumerable<ComparisonRow> Comparison(IReadOnlyList<(string Name, IReadOnlyDictionary<int, Dictionary<Quantity, double>> Runs)> variants, IReadOnlyDictionary<string, string> baselines)
     {
         foreach ((string name, var runs) in variants.Where(variant => baselines.ContainsKey(variant.Name)))
@@ -120,11 +120,11 @@ internal static class SweepSummary
         };
     }
 
-    /// <summary>Half of the 95 % confidence interval of a mean, by Student's t; null for one value.</summary>
+    /// <summary>The half-width of the 95 % confidence interval of a mean, by Student's t; null for a single value.</summary>
     internal static double? HalfWidth(double[] values)
         => values.Length > 1 ? values.StandardDeviation() * Quantile(values.Length - 1) / Math.Sqrt(values.Length) : null;
 
-    /// <summary>Whether two means differ, where variances may: degrees of freedom by Welch and Satterthwaite.</summary>
+    /// <summary>Welch's t-test for two means with unequal variances; degrees of freedom by Welch and Satterthwaite.</summary>
     internal static Test? Welch(double[] one, double[] other)
     {
         if (one.Length < 2 || other.Length < 2)
@@ -137,7 +137,7 @@ internal static class SweepSummary
         return Test.Of(one.Mean() - other.Mean(), Math.Sqrt(a + b), freedom, [.. one, .. other]);
     }
 
-    /// <summary>Whether a mean differs from 0.</summary>
+    /// <summary>Tests whether a mean differs from 0.</summary>
     internal static Test? Mean(double[] values) => values.Length < 2 ? null : Test.Of(values.Mean(), values.StandardDeviation() / Math.Sqrt(values.Length), values.Length - 1, values);
 
     private static IEnumerable<Quantity> QuantitiesOf(IReadOnlyDictionary<int, Dictionary<Quantity, double>> runs) => runs.OrderBy(run => run.Key).SelectMany(run => run.Value.Keys).Distinct();
@@ -147,17 +147,17 @@ internal static class SweepSummary
 
     private static double Quantile(double freedom) => StudentT.InvCDF(0, 1, freedom, (1 + Confidence) / 2);
 
-    /// <summary>A t-test, two-sided.</summary>
+    /// <summary>A two-sided t-test.</summary>
     /// <param name="T">The statistic.</param>
     /// <param name="Freedom">Degrees of freedom.</param>
-    /// <param name="P">The chance of a statistic as far from 0, were the true difference 0.</param>
-    /// <param name="Low">Lower end of the difference's 95 % interval.</param>
+    /// <param name="P">The two-sided p-value.</param>
+    /// <param name="Low">The lower end of the 95 % confidence interval of the difference.</param>
     /// <param name="High">Its upper end.</param>
     internal sealed record Test(double T, double Freedom, double P, double Low, double High)
     {
-        private const double Rounding = 1e-12; // of shares that are equal but for their last bits
+        private const double Rounding = 1e-12; // of fractions that are equal up to rounding
 
-        /// <summary>Null where nothing varies.</summary>
+        /// <summary>Null if nothing varies.</summary>
         public static Test? Of(double difference, double error, double freedom, double[] values)
         {
             if (!(error > Rounding * values.Max(Math.Abs)))

@@ -3,12 +3,12 @@ using Imta.MetaWeight.Experiments.Runs;
 
 namespace Imta.MetaWeight.Experiments.Training;
 
-/// <summary>Which epoch of a phase is the best on the validation images, which there are.</summary>
+/// <summary>Selects the best epoch of a phase on the validation images, which must exist.</summary>
 internal static class BestEpoch
 {
     /// <summary>Whether the last epoch is better than all of its phase before it.</summary>
     /// <param name="rows">Those of <c>epochs.csv</c>.</param>
-    /// <param name="by">What is compared.</param>
+    /// <param name="by">The selection criterion.</param>
     public static bool IsLast(IReadOnlyList<SavedEpoch> rows, BestBy by)
     {
         double[] merits = [.. rows

@@ -4,16 +4,16 @@ using Imta.MetaWeight.Experiments.Training.Distributed;
 
 namespace Imta.MetaWeight.Experiments.Training;
 
-/// <summary>An epoch that is being trained: all that has to be known of its batches so far.</summary>
+/// <summary>The state of the current epoch: everything recorded for its batches so far.</summary>
 internal sealed class EpochProgress : IDisposable
 {
     private readonly Stopwatch _clock = Stopwatch.StartNew();
     private double _secondsBefore;
 
     /// <param name="columns">Those of <c>epochs.csv</c>.</param>
-    /// <param name="exits">K.</param>
-    /// <param name="images">Training images.</param>
-    /// <param name="device">The network's.</param>
+    /// <param name="exits">The number of exits K.</param>
+    /// <param name="images">The number of training images.</param>
+    /// <param name="device">The network's device.</param>
     /// <param name="recordsWeights">Whether the epoch's sample weights are written.</param>
     public EpochProgress(IReadOnlyList<EpochColumn> columns, int exits, int images, Device device, bool recordsWeights)
     {
@@ -25,10 +25,10 @@ internal sealed class EpochProgress : IDisposable
 
     public FiniteWatch Watch { get; }
 
-    /// <summary>Null where the epoch's weights are not written.</summary>
+    /// <summary>Null if the epoch's weights are not written.</summary>
     public WeightRecord? Record { get; }
 
-    /// <summary>Batches done, skipped ones among them.</summary>
+    /// <summary>Batches completed, including skipped ones.</summary>
     public int Batches { get; set; }
 
     /// <summary>Batches that were skipped.</summary>
@@ -37,7 +37,7 @@ internal sealed class EpochProgress : IDisposable
     /// <summary>Seconds of training so far.</summary>
     public double Seconds => _secondsBefore + _clock.Elapsed.TotalSeconds;
 
-    /// <summary>What all processes have done, for a checkpoint; the tensors belong to the open dispose scope.</summary>
+    /// <summary>The state of all processes, for a checkpoint; the tensors belong to the enclosing dispose scope.</summary>
     public StateTree Content(Replicas replicas)
     {
         var content = new StateTree
@@ -53,8 +53,8 @@ internal sealed class EpochProgress : IDisposable
         return content;
     }
 
-    /// <summary>Goes on from what a checkpoint holds: rank 0 with the weights of all.</summary>
-    /// <exception cref="InvalidDataException">A part is missing or of another kind.</exception>
+    /// <summary>Restores the state from a checkpoint: rank 0 gets the weights of all ranks.</summary>
+    /// <exception cref="InvalidDataException">An entry is missing or of the wrong type.</exception>
     public void Restore(StateTree content, Replicas replicas)
     {
         Batches = checked((int)content.WholeNumber("batch"));

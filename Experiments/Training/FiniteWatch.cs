@@ -3,21 +3,21 @@ using Imta.MetaWeight.Meta;
 namespace Imta.MetaWeight.Experiments.Training;
 
 /// <summary>
-/// Finds numbers that are not finite in what batches report. What was found stays on the device until somebody looks: looking waits for
-/// the device, noting does not.
+/// Detects NaN and infinite values in batch reports. The results stay on the device until queried: querying waits for
+/// the device, recording does not.
 /// </summary>
-/// <remarks>Shapes: <c>N</c> samples of a part, <c>K</c> exits.</remarks>
+/// <remarks>Shapes: <c>N</c> samples per half batch, <c>K</c> exits.</remarks>
 internal sealed class FiniteWatch : IDisposable
 {
     private readonly int _exits;
-    private readonly List<(int Batch, Tensor Finite)> _notes = []; // a part's: bool [K losses, objective, K weights]
+    private readonly List<(int Batch, Tensor Finite)> _notes = []; // per half batch: bool [K losses, objective, K weights]
 
-    /// <param name="exits">K.</param>
+    /// <param name="exits">The number of exits K.</param>
     public FiniteWatch(int exits) => _exits = exits;
 
-    /// <summary>Takes in what a batch reported.</summary>
-    /// <param name="batch">Its number, from 1.</param>
-    /// <param name="parts">Its parts.</param>
+    /// <summary>Records the reports of a batch.</summary>
+    /// <param name="batch">The batch number, from 1.</param>
+    /// <param name="parts">The reports of its halves.</param>
     public void Note(int batch, IReadOnlyList<HalfBatchReport> parts)
     {
         using DisposeScope scope = NewDisposeScope();
@@ -29,7 +29,7 @@ internal sealed class FiniteWatch : IDisposable
         }
     }
 
-    /// <summary>The first of what was noted that is not finite, such as <c>batch 3, exit 2: the training loss</c>; null: nothing. Forgets the notes.</summary>
+    /// <summary>The first recorded value that is NaN or infinite, such as <c>batch 3, exit 2: the training loss</c>; null if none. Clears the records.</summary>
     public string? Look()
     {
         if (_notes.Count == 0)
@@ -47,10 +47,10 @@ internal sealed class FiniteWatch : IDisposable
 
     public void Dispose() => Forget();
 
-    // Weights are 1 + ε times numbers between −2 and 2, unless the network that predicts them took a gradient that is none.
+    // Weights are 1 + ε times values in [−2, 2], unless the WPN was updated with a NaN or infinite gradient.
     private string Name(int place) => place == _exits
-        ? "the meta objective"
-        : FormattableString.Invariant($"exit {(place % (_exits + 1)) + 1}: {(place < _exits ? "the training loss" : "the meta gradient")}");
+        ? "meta objective"
+        : FormattableString.Invariant($"exit {(place % (_exits + 1)) + 1}: {(place < _exits ? "training loss" : "meta gradient")}");
 
     private void Forget()
     {

@@ -5,13 +5,13 @@ using Imta.MetaWeight.Meta.Gradients;
 namespace Imta.MetaWeight.Experiments.Training;
 
 /// <summary>
-/// Batches of held-out meta data, as large as the training's, in a random order that starts anew behind each pass (Meta-Weight-Net). Which
-/// one a training batch gets follows from its number alone; what a pass leaves over waits for another order.
+/// Batches of held-out meta data, of the training batch size, in a random order that is redrawn after each pass (Meta-Weight-Net). Which
+/// one a training batch gets depends only on its number; the incomplete last batch of a pass is dropped.
 /// </summary>
 internal sealed class HeldOutMetaData
 {
     private readonly BatchPlan _plan;
-    private readonly int _whole; // batches of a pass
+    private readonly int _whole; // full batches per pass
     private readonly BatchSource _source;
     private readonly bool _augment;
 
@@ -24,8 +24,8 @@ internal sealed class HeldOutMetaData
         _augment = settings.Data.Augment;
     }
 
-    /// <summary>The meta data of some batches, each in the dispose scope in which it is asked for.</summary>
-    /// <param name="batches">From 0, over all epochs of the phase; files are read ahead of who takes them.</param>
+    /// <summary>The meta data of some batches, each in the dispose scope that is open when it is requested.</summary>
+    /// <param name="batches">Batch indices from 0, over all epochs of the phase; files are prefetched.</param>
     public IEnumerable<LabelledImages> Of(IEnumerable<long> batches) => _source.Training(_plan, batches.Select(Place), _augment).Select(batch =>
     {
         batch.Rows.Dispose();

@@ -2,12 +2,12 @@ using Imta.MetaWeight.Backbones;
 
 namespace Imta.MetaWeight.Experiments.Training;
 
-/// <summary>What a batch changes of a model, as it was before.</summary>
+/// <summary>A copy of the model state that a batch changes, from before the batch.</summary>
 internal sealed class ModelSnapshot(IStateful model) : IDisposable
 {
     private readonly StateTree _before = model.State.Copy();
 
-    /// <summary>Takes the model back.</summary>
+    /// <summary>Restores the model.</summary>
     public void Restore() => model.LoadState(_before);
 
     public void Dispose()

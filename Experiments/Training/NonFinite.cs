@@ -4,7 +4,7 @@ using Imta.MetaWeight.Experiments.Training.Distributed;
 
 namespace Imta.MetaWeight.Experiments.Training;
 
-/// <summary>A run met a NaN or an infinity, in all of its ranks at once: the message says what, where, and what to do.</summary>
+/// <summary>A run encountered a NaN or infinite value; thrown in all ranks at once. The message says what, where, and what to do.</summary>
 internal sealed class NonFiniteException(string message) : SharedFailureException(message, exitCode: 1);
 
 /// <summary>Finds numbers that are NaN or infinite.</summary>
@@ -26,7 +26,7 @@ internal static class NonFinite
         [ForeignFile.Backbone, var name] => name,
         [ForeignFile.Optimiser, _] => "momentum",
         [ForeignFile.Weighting, var name] => $"the weight-prediction network's {name}",
-        [ForeignFile.WeightingOptimiser, _] => "a moment of the weight-prediction network's gradient",
+        [ForeignFile.WeightingOptimiser, _] => "an Adam moment of the weight-prediction network",
         _ => tensor,
     };
 }

@@ -6,14 +6,14 @@ using Imta.MetaWeight.Experiments.Runs;
 
 namespace Imta.MetaWeight.Experiments.Training;
 
-/// <summary><c>phase2.from</c>: the network of an earlier run's phase I.</summary>
+/// <summary><c>phase2.from</c>: the phase I network of an earlier run.</summary>
 internal static class PhaseOneSource
 {
-    /// <summary>The network with that run's parameters; null where this run trains phase I itself, or has none.</summary>
-    /// <param name="run">The settings of the run that takes it.</param>
-    /// <param name="device">Where it goes.</param>
-    /// <param name="images">Names the files of that run's images (<see cref="Data.RunData.Fingerprint"/>); null: they are none.</param>
-    /// <exception cref="UsageException">There is no such run, or its network or its images are others.</exception>
+    /// <summary>The network with that run's parameters; null if this run trains phase I itself or has no phase II.</summary>
+    /// <param name="run">The settings of the run that uses it.</param>
+    /// <param name="device">The target device.</param>
+    /// <param name="images">The fingerprint of this run's image files (<see cref="Data.RunData.Fingerprint"/>); null if images are not read from files.</param>
+    /// <exception cref="UsageException">There is no such run, or its network or data set differs.</exception>
     public static HeadedNetwork? Load(Settings run, Device device, string? images)
     {
         if (run.Phase2.From is not { } source)
@@ -23,7 +23,7 @@ internal static class PhaseOneSource
 
         if (!Path.Exists(source))
         {
-            throw new UsageException($"phase2.from: there is no run or checkpoint {source}; give the folder of a run, or one of its checkpoints");
+            throw new UsageException($"phase2.from: {source} is neither a run nor a checkpoint; give a run folder, or one of its checkpoints");
         }
 
         using DisposeScope scope = NewDisposeScope();
@@ -36,13 +36,13 @@ internal static class PhaseOneSource
 
         if (RunFolder.Around(file)?.StartedWithOthers(images) == true)
         {
-            throw new UsageException($"phase2.from: {file} was trained with other files in the data set's folder (added, removed or renamed), so that it may know images that are held out here; give its folder, or another run");
+            throw new UsageException($"phase2.from: {file} was trained with different files in the data set's folder (added, removed or renamed), so it may have seen images that are held out here; use its data folder, or another run");
         }
 
         HeadedNetwork network = Networks.PhaseOne(TrainingPhase.FirstOfTwo(run), device);
         checkpoint.Restore(network, file);
         return NonFinite.In(new StateTree(network.state_dict())) is { } broken
-            ? throw new UsageException($"phase2.from: {file} holds numbers that are not finite ({broken}): its training diverged; train it again, with a smaller train.rate")
+            ? throw new UsageException($"phase2.from: {file} contains NaN or infinite values ({broken}): its training diverged; retrain it with a smaller train.rate")
             : network;
     }
 
@@ -51,25 +51,25 @@ internal static class PhaseOneSource
         Settings other = checkpoint.Settings;
         if (checkpoint.Phase != 1)
         {
-            return "is of phase II already; wanted a network that phase I, or a run of one phase, trained (checkpoints/phase1.pt)";
+            return "is already from phase II; expected a network trained in phase I or in a single-phase run (checkpoints/phase1.pt)";
         }
 
         if (other.Modifiers.Isc.Enabled && other.Phase2.Epochs == 0)
         {
-            return "was trained with Inline Subnetwork Collaboration in one phase; phase I has none: train it with modifiers.isc.enabled=false";
+            return "was trained with Inline Subnetwork Collaboration in a single phase, which phase I must not have; train it with modifiers.isc.enabled=false";
         }
 
         if (other.Model with { Initialisation = run.Model.Initialisation } != run.Model || (other.Data.Dataset, other.Data.Classes) != (run.Data.Dataset, run.Data.Classes))
         {
-            return $"is of another network ({other.Model.Group}, data.dataset or data.classes differ); give its settings, or another run";
+            return $"has a different architecture ({other.Model.Group}, data.dataset or data.classes differ); use its settings, or another run";
         }
 
         return Images(other) == Images(run)
             ? null
-            : "was trained on other images (seed, data.validation, data.trainLimit, data.imbalance or held-out meta data differ), so that it may know images that are held out here; give its settings, or another run";
+            : "was trained on different images (seed, data.validation, data.trainLimit, data.imbalance or held-out meta data differ), so it may have seen images that are held out here; use its settings, or another run";
     }
 
-    /// <summary>All that decides which images are trained on.</summary>
+    /// <summary>All settings that determine the training images.</summary>
     private static (int, int, int?, ImbalanceOptions, int) Images(Settings settings)
         => (settings.Seed, settings.Data.Validation, settings.Data.TrainLimit, settings.Data.Imbalance.Type == ImbalanceProfile.None ? new() : settings.Data.Imbalance, settings.Meta.HoldsOut ? settings.Meta.PerClass : 0);
 }

@@ -12,14 +12,14 @@ using Imta.MetaWeight.Meta.Optimisers;
 namespace Imta.MetaWeight.Experiments.Training;
 
 /// <summary>
-/// One phase of a run, epoch by epoch: every batch through the bilevel loop, validation, tables, checkpoint. All ranks stop, save and fail
+/// One phase of a run, epoch by epoch: bilevel training of every batch, validation, tables, checkpoint. All ranks stop, save and fail
 /// at the same batch.
 /// </summary>
 internal sealed class PhaseRun
 {
     private readonly RunContext _run;
     private readonly TrainingPhase _phase;
-    private readonly Settings _settings; // of the phase
+    private readonly Settings _settings; // the phase's
     private readonly RunModel _model;
     private readonly BatchPlan _plan;
     private readonly BatchSource _train;
@@ -41,11 +41,11 @@ internal sealed class PhaseRun
     }
 
     /// <summary>Trains the phase's epochs from <paramref name="first"/> (from 0) on.</summary>
-    /// <param name="first">The first epoch that is not done.</param>
-    /// <param name="progress">What a checkpoint holds of it; null: it has not begun.</param>
-    /// <param name="stop">Ends the phase after the present batch.</param>
-    /// <exception cref="OperationCanceledException"><paramref name="stop"/>; all that is done is in the latest checkpoint.</exception>
-    /// <exception cref="NonFiniteException">A loss or a gradient is NaN or infinite; the latest checkpoint is from before.</exception>
+    /// <param name="first">The first epoch to train.</param>
+    /// <param name="progress">Its partial state from a checkpoint; null if it has not started.</param>
+    /// <param name="stop">Stops the phase after the current batch.</param>
+    /// <exception cref="OperationCanceledException"><paramref name="stop"/> was requested; all work done is in the latest checkpoint.</exception>
+    /// <exception cref="NonFiniteException">A loss or a gradient is NaN or infinite; the latest checkpoint predates it.</exception>
     public void Run(int first, StateTree? progress, CancellationToken stop)
     {
         int epochs = _settings.Train.Epochs;
@@ -60,7 +60,7 @@ internal sealed class PhaseRun
         });
     }
 
-    private int Number(int epoch) => _phase.EpochsBefore + epoch + 1; // of the run, from 1
+    private int Number(int epoch) => _phase.EpochsBefore + epoch + 1; // within the run, from 1
 
     private EpochProgress Begin(int epoch, StateTree? progress)
     {
@@ -88,7 +88,7 @@ internal sealed class PhaseRun
             begun.Dispose();
             string why = e.Message.ReplaceLineEndings(" ").TrimEnd('.');
             throw new UsageException(
-                $"the checkpoint's unfinished epoch does not fit this run ({why}); put another of the run's checkpoints in the place of {_run.Folder.LatestCheckpoint}", e);
+                $"the checkpoint's unfinished epoch does not fit this run ({why}); replace {_run.Folder.LatestCheckpoint} with another checkpoint of the run", e);
         }
     }
 
@@ -99,7 +99,7 @@ internal sealed class PhaseRun
         {
             Train(epoch, progress, stop);
             _run.Replicas.Place = FormattableString.Invariant($"after epoch {Number(epoch)}");
-            progress.Tally.Close(_run.Replicas); // waits for the device, so it belongs to the training time
+            progress.Tally.Close(_run.Replicas); // waits for the device, so it counts as training time
             _writer.UniteStatistics();
             double trainSeconds = progress.Seconds;
             ExitScore[]? validation = _run.Data.Validation.Count == 0
@@ -192,7 +192,7 @@ internal sealed class PhaseRun
         return _model.Loop.Step(images, rates, learns, heldOut: learns && metaData?.MoveNext() == true ? metaData.Current : null);
     }
 
-    /// <summary>The batches of an epoch from one on that weights are learned by, counted over all epochs.</summary>
+    /// <summary>The batches of an epoch, from a given one, that update the WPN, numbered over all epochs.</summary>
     private IEnumerable<long> LearnedBatches(int epoch, int first)
         => Enumerable.Range(first, _plan.Batches - first).Where(_model.Weighting.Learns).Select(batch => ((long)epoch * _plan.Batches) + batch);
 

@@ -14,15 +14,15 @@ internal sealed class PhaseWriter(RunContext run, TrainingPhase phase, RunModel 
 {
     private readonly RunFolder _folder = run.Folder;
 
-    /// <summary>Batch norm's running statistics are those that rank 0 saw, as in PyTorch's DistributedDataParallel.</summary>
+    /// <summary>Batch norm's running statistics are those of rank 0, as in PyTorch's DistributedDataParallel.</summary>
     public void UniteStatistics() => run.Replicas.TakeFirst(model.Network.buffers());
 
     /// <summary>An epoch that is done. Tables come first, the latest checkpoint last: resuming drops rows after the checkpoint.</summary>
-    /// <param name="epoch">Of the run, from 1.</param>
+    /// <param name="epoch">The run's epoch, from 1.</param>
     /// <param name="rows">Its rows of <c>epochs.csv</c>, one per exit with a value per column.</param>
-    /// <param name="weights">Its sample weights; null: they are not written.</param>
-    /// <param name="trainSeconds">Time of its training.</param>
-    /// <param name="validationSeconds">Time of its validation.</param>
+    /// <param name="weights">Its sample weights; null if they are not written.</param>
+    /// <param name="trainSeconds">Training time in seconds.</param>
+    /// <param name="validationSeconds">Validation time in seconds.</param>
     public void WriteEpoch(int epoch, double?[][] rows, WeightRecord? weights, double trainSeconds, double validationSeconds)
     {
         nonFinite.CheckModel(epoch);
@@ -62,9 +62,9 @@ internal sealed class PhaseWriter(RunContext run, TrainingPhase phase, RunModel 
         Tell([.. epochs.TakeLast(rows.Length)], run.Data.Train.Count / trainSeconds);
     }
 
-    /// <summary>The state inside an epoch, to resume from its next batch.</summary>
-    /// <param name="epoch">Of the run, from 1.</param>
-    /// <param name="progress">What there is of it.</param>
+    /// <summary>Writes a mid-epoch checkpoint, to resume from the next batch.</summary>
+    /// <param name="epoch">The run's epoch, from 1.</param>
+    /// <param name="progress">Its state so far.</param>
     public void WriteUnfinished(int epoch, EpochProgress progress)
     {
         nonFinite.CheckLosses(epoch, progress);

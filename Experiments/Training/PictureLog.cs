@@ -3,26 +3,26 @@ using Imta.MetaWeight.Experiments.Training.Distributed;
 
 namespace Imta.MetaWeight.Experiments.Training;
 
-/// <summary>What a run tells of the pictures that its processes read.</summary>
+/// <summary>A run's log messages about the images read by its processes.</summary>
 internal sealed class PictureLog
 {
     private readonly PictureTally? _tally;
     private readonly Replicas _replicas;
     private readonly RunMonitor _monitor;
-    private readonly List<string> _untold = []; // lines of a process that another one speaks for
+    private readonly List<string> _untold = []; // lines of a rank whose messages rank 0 prints
     private readonly HashSet<string> _told = [];
 
-    /// <param name="tally">Of this process; null: images are in memory.</param>
-    /// <param name="replicas">All processes.</param>
-    /// <param name="monitor">Writes the lines, of the first process at once.</param>
+    /// <param name="tally">This process's statistics; null if images are in memory.</param>
+    /// <param name="replicas">The process group.</param>
+    /// <param name="monitor">Writes the lines; those of rank 0 immediately.</param>
     public PictureLog(PictureTally? tally, Replicas replicas, RunMonitor monitor)
     {
         (_tally, _replicas, _monitor) = (tally, replicas, monitor);
         tally?.TellTo(replicas.IsFirst ? Tell : _untold.Add);
     }
 
-    /// <summary>A line of <c>log.txt</c> on the pictures that all processes have read since the last one, behind what the others have to tell of theirs.</summary>
-    /// <param name="what">What they were read for.</param>
+    /// <summary>Writes a line to <c>log.txt</c> about the images read by all ranks since the last call, after the messages of the other ranks.</summary>
+    /// <param name="what">The purpose of reading them.</param>
     public void Write(string what)
     {
         if (_tally is null)

@@ -7,26 +7,26 @@ using Imta.MetaWeight.Experiments.Training.Distributed;
 
 namespace Imta.MetaWeight.Experiments.Training;
 
-/// <summary>What is to be trained: the phases that are left and the model of the first, as it starts or as a checkpoint left it.</summary>
-/// <param name="Phases">The phases that are left.</param>
-/// <param name="Model">What the first of them trains.</param>
-/// <param name="Done">Epochs of the run that are done; null: it starts.</param>
-/// <param name="Progress">What a checkpoint holds of the epoch after these; null: it has not begun.</param>
+/// <summary>What is to be trained: the remaining phases and the model of the first, newly initialised or restored from a checkpoint.</summary>
+/// <param name="Phases">The remaining phases.</param>
+/// <param name="Model">The model of the first of them.</param>
+/// <param name="Done">Completed epochs of the run; null for a new run.</param>
+/// <param name="Progress">The partial state of the next epoch from a checkpoint; null if it has not started.</param>
 internal sealed record PreparedModel(IReadOnlyList<TrainingPhase> Phases, RunModel Model, int? Done = null, StateTree? Progress = null)
     : IDisposable
 {
-    /// <summary>What the checks say, after <see cref="Examine"/>.</summary>
+    /// <summary>The findings of the checks, after <see cref="Examine"/>.</summary>
     public IReadOnlyList<Finding> Findings { get; private set; } = [];
 
-    /// <summary>A line on what the run takes of the machine, after <see cref="Examine"/>.</summary>
+    /// <summary>A line on the run's resource requirements, after <see cref="Examine"/>.</summary>
     public string Needs { get; private set; } = "";
 
-    /// <summary>The model with a checkpoint's state; of the checkpoint's tensors only those of <see cref="Progress"/> stay.</summary>
-    /// <param name="checkpoint">Of the run.</param>
-    /// <param name="file">Its file, for messages.</param>
-    /// <param name="data">The run's images.</param>
-    /// <param name="device">Where it lives.</param>
-    /// <param name="replicas">The ranks that train it.</param>
+    /// <summary>The model with a checkpoint's state; of the checkpoint's tensors, only those of <see cref="Progress"/> are kept.</summary>
+    /// <param name="checkpoint">The run's checkpoint.</param>
+    /// <param name="file">The checkpoint's file, for messages.</param>
+    /// <param name="data">The run's data set.</param>
+    /// <param name="device">The model's device.</param>
+    /// <param name="replicas">The process group that trains it.</param>
     public static PreparedModel From(Checkpoint.Content checkpoint, string file, RunData data, Device device, Replicas replicas)
     {
         TrainingPhase[] phases = [.. TrainingPhase.Of(checkpoint.Settings).Where(phase => phase.Number >= checkpoint.Phase)];
@@ -37,9 +37,9 @@ internal sealed record PreparedModel(IReadOnlyList<TrainingPhase> Phases, RunMod
     }
 
     /// <summary>Checks the run before hours of training.</summary>
-    /// <param name="data">Its images.</param>
-    /// <param name="room">What the machine has left.</param>
-    /// <param name="here">Ranks on this machine, which share its memory.</param>
+    /// <param name="data">Its data set.</param>
+    /// <param name="room">The machine's available resources.</param>
+    /// <param name="here">The number of ranks on this machine, which share its memory.</param>
     public void Examine(RunData data, MachineRoom room, int here)
     {
         var checks = new RunChecks(Phases, data, Model.Network, Model.Weighting, Done ?? 0, here);

@@ -5,18 +5,18 @@ using Imta.MetaWeight.Experiments.Training.Distributed;
 
 namespace Imta.MetaWeight.Experiments.Training;
 
-/// <summary>What all parts of a run's training share.</summary>
-/// <param name="Settings">The run's.</param>
-/// <param name="Data">Its images.</param>
-/// <param name="Folder">Its folder, which rank 0 alone writes to.</param>
+/// <summary>The context shared by all parts of a run's training.</summary>
+/// <param name="Settings">The run's settings.</param>
+/// <param name="Data">Its data set.</param>
+/// <param name="Folder">Its folder, written only by rank 0.</param>
 /// <param name="Monitor">Shows and logs progress; silent in other ranks.</param>
-/// <param name="Device">Where this rank computes.</param>
-/// <param name="Replicas">All ranks.</param>
+/// <param name="Device">The device of this rank.</param>
+/// <param name="Replicas">The process group.</param>
 internal sealed record RunContext(Settings Settings, RunData Data, RunFolder Folder, RunMonitor Monitor, Device Device, Replicas Replicas)
 {
     /// <summary>Those of <c>epochs.csv</c>.</summary>
     public IReadOnlyList<EpochColumn> Columns { get; init; } = EpochColumn.Defaults;
 
-    /// <summary>Counts the pictures that were read.</summary>
+    /// <summary>Counts the images read.</summary>
     public PictureLog Pictures { get; } = new(Data.Pictures, Replicas, Monitor);
 }

@@ -57,13 +57,13 @@ internal sealed class RunModel : IStateful, IDisposable
     }
 
     /// <param name="phase">The phase.</param>
-    /// <param name="classCounts">Training images of each class.</param>
-    /// <param name="device">Where it lives.</param>
-    /// <param name="replicas">The processes that train it.</param>
+    /// <param name="classCounts">Training images per class.</param>
+    /// <param name="device">The model's device.</param>
+    /// <param name="replicas">The process group that trains it.</param>
     /// <param name="phaseOne">
-    /// In phase II: the network of phase I, which belongs to the model from now on; null: one with its first parameters, to restore.
+    /// In phase II: the phase I network, which the model takes ownership of; null: a freshly initialised one, to be restored.
     /// </param>
-    /// <exception cref="UsageException">The settings describe nothing that can be built.</exception>
+    /// <exception cref="UsageException">No model can be built from the settings.</exception>
     public static RunModel Build(
         TrainingPhase phase, IReadOnlyList<long> classCounts, Device device, Replicas replicas, HeadedNetwork? phaseOne = null)
     {
@@ -84,7 +84,7 @@ internal sealed class RunModel : IStateful, IDisposable
         Weighting.LoadState(state);
     }
 
-    /// <summary>Gives the network away: it outlives the model.</summary>
+    /// <summary>Releases ownership of the network: it outlives the model.</summary>
     public HeadedNetwork ReleaseNetwork()
     {
         _networkIsGone = true;

@@ -5,7 +5,7 @@ using Spectre.Console.Rendering;
 
 namespace Imta.MetaWeight.Experiments.Training;
 
-/// <summary>What a long run shows: lines that stay (also in <c>log.txt</c>), and how far it is.</summary>
+/// <summary>The output of a long run: permanent lines (also in <c>log.txt</c>), and its progress.</summary>
 internal abstract class RunMonitor
 {
     private string? _log;
@@ -14,13 +14,13 @@ internal abstract class RunMonitor
     public static RunMonitor ForConsole()
         => Terminal.IsInteractive ? new TerminalMonitor() : new PlainMonitor();
 
-    /// <summary>Nothing, in a process that another one speaks for.</summary>
+    /// <summary>Silent, in ranks other than 0.</summary>
     public static RunMonitor Silent() => new SilentMonitor();
 
-    /// <summary>Lines go to this file too, from now on.</summary>
+    /// <summary>From now on, also writes lines to this file.</summary>
     public void LogTo(string path) => _log = path;
 
-    /// <summary>Shows a line.</summary>
+    /// <summary>Writes a line.</summary>
     public void Say(string line)
     {
         Show(line);
@@ -36,24 +36,24 @@ internal abstract class RunMonitor
         }
     }
 
-    /// <summary>Runs <paramref name="work"/>, which calls <see cref="Advance"/> once for each of the steps that are left.</summary>
+    /// <summary>Runs <paramref name="work"/>, which calls <see cref="Advance"/> once for each remaining step.</summary>
     public abstract void Track(long steps, long done, Action work);
 
-    /// <summary>One step is done.</summary>
-    /// <param name="where">Such as <c>epoch 3/6</c>.</param>
+    /// <summary>Reports one completed step.</summary>
+    /// <param name="where">The position, such as <c>epoch 3/6</c>.</param>
     public abstract void Advance(string where);
 
-    /// <summary>A time that is left: hours, minutes and seconds, and before them days.</summary>
+    /// <summary>Formats a remaining time as days (if any), hours, minutes and seconds.</summary>
     public static string Left(TimeSpan time) => time.Days == 0
         ? time.ToString(@"h\:mm\:ss", CultureInfo.InvariantCulture)
         : time.ToString(@"d' d 'h\:mm\:ss", CultureInfo.InvariantCulture);
 
-    /// <summary>Fractions, one an exit, in per cent.</summary>
+    /// <summary>Formats one fraction per exit as percentages.</summary>
     public static string PerExit(IEnumerable<double> fractions) => string.Join(" ", fractions.Select(value => (100 * value).ToString("0.0", CultureInfo.InvariantCulture)));
 
     protected abstract void Show(string line);
 
-    /// <summary>A bar with the time that is left.</summary>
+    /// <summary>A progress bar with the remaining time.</summary>
     private sealed class TerminalMonitor : RunMonitor
     {
         private ProgressTask? _task;
@@ -79,7 +79,7 @@ internal abstract class RunMonitor
 
         protected override void Show(string line) => AnsiConsole.WriteLine(line);
 
-        /// <summary>The library's own column ends at 99 hours, and knows only the last seconds' speed.</summary>
+        /// <summary>The library's own column is limited to 99 hours and uses only the most recent speed.</summary>
         private sealed class TimeLeftColumn(TerminalMonitor monitor) : ProgressColumn
         {
             protected override bool NoWrap => true;
@@ -102,7 +102,7 @@ internal abstract class RunMonitor
         }
     }
 
-    /// <summary>A line now and then.</summary>
+    /// <summary>Occasional lines.</summary>
     private sealed class PlainMonitor : RunMonitor
     {
         private static readonly TimeSpan Interval = TimeSpan.FromSeconds(30);

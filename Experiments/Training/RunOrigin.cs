@@ -7,7 +7,7 @@ using Imta.MetaWeight.Experiments.Training.Distributed;
 
 namespace Imta.MetaWeight.Experiments.Training;
 
-/// <summary>Where a run comes from: a configuration, or the folder of a run that is resumed. Rank 0 calls all of it, in this order; other ranks <see cref="Read"/>.</summary>
+/// <summary>The origin of a run: a configuration (new run) or a run folder (resumed run). Rank 0 calls all members, in this order; other ranks only <see cref="Read"/>.</summary>
 internal abstract class RunOrigin : IDisposable
 {
     /// <summary>Whether a run is resumed.</summary>
@@ -16,39 +16,39 @@ internal abstract class RunOrigin : IDisposable
     /// <summary>The run's settings, once it is open.</summary>
     public Settings Settings { get; protected set; } = null!;
 
-    /// <summary>The checkpoint that all ranks start from, once the run's folder is there.</summary>
+    /// <summary>The checkpoint that all ranks start from, once the run's folder exists.</summary>
     public string CheckpointFile { get; protected set; } = "";
 
     /// <summary>Keeps other processes from training in the run's folder.</summary>
     protected IDisposable? Hold { get; set; }
 
-    /// <summary>What this rank's own command line says; null: it takes rank 0's settings.</summary>
-    /// <exception cref="UsageException">It is wrong.</exception>
+    /// <summary>The settings from this rank's own command line; null: it uses those of rank 0.</summary>
+    /// <exception cref="UsageException">It is invalid.</exception>
     public abstract Settings? Read();
 
     /// <summary>Finds the run; nothing is written.</summary>
-    /// <param name="ranks">How many train it.</param>
-    /// <exception cref="UsageException">There is none, or its folder is taken.</exception>
+    /// <param name="ranks">The number of ranks that train it.</param>
+    /// <exception cref="UsageException">It does not exist, or its folder is in use.</exception>
     public abstract StartMessage Open(int ranks);
 
-    /// <exception cref="UsageException">The images are not the run's.</exception>
+    /// <exception cref="UsageException">The data set differs from the run's.</exception>
     public virtual void CheckData(RunData data)
     {
     }
 
-    /// <summary>The model that the first phase left trains.</summary>
+    /// <summary>Creates or restores the model of the first remaining phase.</summary>
     public abstract PreparedModel Build(Device device, RunData data, Replicas replicas);
 
-    /// <summary>Makes the run's folder ready, with <see cref="CheckpointFile"/>.</summary>
+    /// <summary>Prepares the run's folder, including <see cref="CheckpointFile"/>.</summary>
     public abstract RunFolder Commit(PreparedModel model, RunData data);
 
     public void Dispose() => Hold?.Dispose();
 }
 
-/// <summary>A run that starts.</summary>
-/// <param name="read">Reads its settings; null: this rank's machine does not have the configuration's file.</param>
+/// <summary>A new run.</summary>
+/// <param name="read">Reads its settings; returns null if the configuration file does not exist on this rank's machine.</param>
 /// <param name="folder">Its folder; null: the default.</param>
-/// <param name="replace">Whether a run that the folder holds is replaced.</param>
+/// <param name="replace">Whether an existing run in the folder is replaced.</param>
 internal sealed class NewRun(Func<Settings>? read, string? folder, bool replace) : RunOrigin
 {
     private readonly DateTime _start = DateTime.Now;
@@ -83,9 +83,9 @@ internal sealed class NewRun(Func<Settings>? read, string? folder, bool replace)
     }
 }
 
-/// <summary>A run that is resumed after its latest checkpoint.</summary>
+/// <summary>A run resumed from its latest checkpoint.</summary>
 /// <param name="path">Its folder.</param>
-/// <param name="refuseChanges">Throws where the command line would change the run.</param>
+/// <param name="refuseChanges">Throws if the command line would change the run.</param>
 internal sealed class ResumedRun(string path, Action refuseChanges) : RunOrigin
 {
     private RunFolder _folder = null!;
@@ -114,13 +114,13 @@ internal sealed class ResumedRun(string path, Action refuseChanges) : RunOrigin
         if (data.Fingerprint is not null && EnvironmentReport.ImagesOf(_folder.Environment) is null)
         {
             Console.Error.WriteLine(
-                $"warning: {_folder.Environment} does not say with which files the run started; if they are others now, it goes on to other numbers");
+                $"warning: {_folder.Environment} does not record which files the run started with; if they have changed, results will differ");
         }
 
         Demand(
             !_folder.StartedWithOthers(data.Fingerprint),
-            $"the data set's files are others than when {_folder.Path} started (added, removed or renamed), so that training and validation "
-            + "pictures would change places; put them back, or name a folder that has them by --data");
+            $"the data set's files differ from those that {_folder.Path} started with (added, removed or renamed), so training and validation "
+            + "images would be mixed up; restore the files, or give a folder that has them with --data");
     }
 
     public override PreparedModel Build(Device device, RunData data, Replicas replicas)
@@ -141,17 +141,17 @@ internal sealed class ResumedRun(string path, Action refuseChanges) : RunOrigin
     {
         Demand(
             _checkpoint.IsPresentFormat,
-            $"{CheckpointFile} is of an earlier version of imta, which can go on with it; "
-            + "this one can evaluate it (imta eval) or take it as phase I (phase2.from)");
+            $"{CheckpointFile} was written by an earlier version of imta, which can resume it; "
+            + "this version can evaluate it (imta eval) or use it as phase I (phase2.from)");
         Demand(
             !File.Exists(_folder.Config) || File.ReadAllText(_folder.Config) == SettingsWriter.Write(Settings),
-            $"{_folder.Config} was changed since the run started, and a run is not changed half-way; "
-            + $"undo that, or start another run: imta train {_folder.Config} --out DIR");
+            $"{_folder.Config} was changed after the run started, and a running configuration must not change; "
+            + $"undo the change, or start a new run: imta train {_folder.Config} --out DIR");
         string had = Settings.Processes == 1 ? "one process" : $"{Settings.Processes} ranks";
         Demand(
             Settings.Processes == ranks,
-            FormattableString.Invariant($"{_folder.Path} is trained by {had}, and the launcher started {ranks}; ")
-            + FormattableString.Invariant($"start {Settings.Processes}, so that its numbers stay the same"));
+            FormattableString.Invariant($"{_folder.Path} is trained with {had}, but the launcher started {ranks}; ")
+            + FormattableString.Invariant($"start {Settings.Processes}, so that its results stay the same"));
     }
 
     private static void Demand(bool condition, string problem)

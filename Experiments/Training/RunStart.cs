@@ -9,12 +9,12 @@ using Imta.MetaWeight.Experiments.Training.Distributed;
 namespace Imta.MetaWeight.Experiments.Training;
 
 /// <summary>
-/// From the command line to the end of training, by one process or by several ranks. Rank 0 has the run's folder, checks and speaks; the
-/// others get from it what to train, and have their own images. Nothing is written before all of them can train.
+/// From the command line to the end of training, in one process or several ranks. Rank 0 owns the run's folder, runs the checks and prints; the
+/// others receive from it what to train and load their own data. Nothing is written before all of them can train.
 /// </summary>
 /// <param name="ranks">The ranks.</param>
-/// <param name="allowed">Checks whose findings do not stop it.</param>
-/// <param name="images">The folder of the data set's files; null: the one that the configuration names.</param>
+/// <param name="allowed">Checks whose findings do not stop the run.</param>
+/// <param name="images">The folder of the data set; null: the one in the configuration.</param>
 /// <param name="stop">Asks this rank to stop.</param>
 internal sealed class RunStart(RankStart ranks, IReadOnlySet<CheckName> allowed, string? images, CancellationToken stop)
 {
@@ -23,8 +23,8 @@ internal sealed class RunStart(RankStart ranks, IReadOnlySet<CheckName> allowed,
     /// <summary>Those of <c>epochs.csv</c>.</summary>
     public IReadOnlyList<EpochColumn> Columns { get; init; } = EpochColumn.Defaults;
 
-    /// <summary>Starts or resumes a run and trains it to its end; the exit code of the command.</summary>
-    /// <param name="origin">Where it comes from; ranks other than 0 only compare theirs with rank 0's.</param>
+    /// <summary>Starts or resumes a run and trains it to the end; returns the command's exit code.</summary>
+    /// <param name="origin">The run's origin; other ranks only compare theirs with that of rank 0.</param>
     public int Run(RunOrigin origin)
     {
         using DisposeScope scope = NewDisposeScope();
@@ -61,7 +61,7 @@ internal sealed class RunStart(RankStart ranks, IReadOnlySet<CheckName> allowed,
         return Train(new RunContext(settings, data, folder, monitor, device, _replicas) { Columns = Columns }, model);
     }
 
-    /// <summary>What rank 0 tells the others, which their own command lines may not contradict.</summary>
+    /// <summary>What rank 0 sends to the others, which their own command lines must not contradict.</summary>
     private StartMessage Exchange(RunOrigin origin)
     {
         StartMessage? own = null;
@@ -76,7 +76,7 @@ internal sealed class RunStart(RankStart ranks, IReadOnlySet<CheckName> allowed,
         return message;
     }
 
-    /// <summary>Device and images of this rank, which have to be those of rank 0.</summary>
+    /// <summary>Device and data set of this rank, which must match those of rank 0.</summary>
     private (Device Device, MachineRoom Room, RunData Data) Prepare(Settings settings, string run, Action<RunData>? check)
     {
         Device device = CPU;
@@ -85,7 +85,7 @@ internal sealed class RunStart(RankStart ranks, IReadOnlySet<CheckName> allowed,
         _replicas.Together(() =>
         {
             device = ComputeDevice.Prepare(settings, ranks.LocalRank, ranks.LocalSize);
-            room = MachineRoom.Of(run, device.type == DeviceType.CUDA ? device.index : null); // before anything of this process lies on a GPU
+            room = MachineRoom.Of(run, device.type == DeviceType.CUDA ? device.index : null); // before this process allocates GPU memory
             data = DataSets.Load(settings, images);
             check?.Invoke(data);
         });
@@ -96,7 +96,7 @@ internal sealed class RunStart(RankStart ranks, IReadOnlySet<CheckName> allowed,
             {
                 if (own != first)
                 {
-                    throw new UsageException("the data set's folder has other files here than on rank 0; give all ranks the same");
+                    throw new UsageException("the data set's folder has different files here than on rank 0; all ranks need the same files");
                 }
             });
         }
@@ -104,8 +104,8 @@ internal sealed class RunStart(RankStart ranks, IReadOnlySet<CheckName> allowed,
         return (device, room!, data!);
     }
 
-    /// <summary>Whether a finding stops the run, in all ranks; then rank 0 shows all findings. The last word before something is written.</summary>
-    /// <exception cref="OperationCanceledException">Somebody asked one of the ranks to stop.</exception>
+    /// <summary>Whether a finding stops the run, in all ranks; rank 0 then prints all findings. The last check before anything is written.</summary>
+    /// <exception cref="OperationCanceledException">One of the ranks was asked to stop.</exception>
     private bool IsRefused(IReadOnlyList<Finding> findings)
     {
         bool refused = findings.Any(Stops);
@@ -120,7 +120,7 @@ internal sealed class RunStart(RankStart ranks, IReadOnlySet<CheckName> allowed,
         bool Stops(Finding finding) => finding.Severity == Severity.Stop && !allowed.Contains(finding.Check);
     }
 
-    /// <summary>The model in every rank, with the state of rank 0's: by its checkpoint, which the run starts from.</summary>
+    /// <summary>The model in every rank, with the state of rank 0, from the checkpoint that the run starts from.</summary>
     private PreparedModel Distribute(PreparedModel? first, RunOrigin origin, StartMessage message, RunData data, Device device)
     {
         if (first is not null)
@@ -155,7 +155,7 @@ internal sealed class RunStart(RankStart ranks, IReadOnlySet<CheckName> allowed,
     {
         RunFolder folder = run.Folder;
         RunMonitor monitor = run.Monitor;
-        _replicas.Advice = $"{folder.LatestCheckpoint} is whole: go on by imta train --resume {folder.Path}";
+        _replicas.Advice = $"{folder.LatestCheckpoint} is intact: resume with imta train --resume {folder.Path}";
         if (_replicas.IsFirst)
         {
             Announce(run, model);
@@ -167,7 +167,7 @@ internal sealed class RunStart(RankStart ranks, IReadOnlySet<CheckName> allowed,
         }
         catch (OperationCanceledException)
         {
-            monitor.Say($"stopped; go on: imta train --resume {folder.Path}");
+            monitor.Say($"stopped; resume with imta train --resume {folder.Path}");
             return Interruption.ExitCode;
         }
         catch (LostProcessException e)
@@ -178,7 +178,7 @@ internal sealed class RunStart(RankStart ranks, IReadOnlySet<CheckName> allowed,
         catch (IOException e) when (_replicas.IsFirst)
         {
             // The log may be on the same full disk.
-            string advice = $"{folder.LatestCheckpoint} is whole: when that is mended, go on by imta train --resume {folder.Path}";
+            string advice = $"{folder.LatestCheckpoint} is intact: once the problem is fixed, resume with imta train --resume {folder.Path}";
             throw new IOException($"{e.Message.TrimEnd('.')}; {advice}", e);
         }
         catch (Exception e)
@@ -187,7 +187,7 @@ internal sealed class RunStart(RankStart ranks, IReadOnlySet<CheckName> allowed,
             throw;
         }
 
-        monitor.Say($"results are in {folder.Path}");
+        monitor.Say($"results written to {folder.Path}");
         return 0;
     }
 
@@ -202,34 +202,34 @@ internal sealed class RunStart(RankStart ranks, IReadOnlySet<CheckName> allowed,
         foreach ((RankIdentity rank, int number) in ranks.Identities.Select((rank, number) => (rank, number)))
         {
             string line = FormattableString.Invariant($"rank {number}: process {rank.Process} on {rank.Host}, {rank.Mpi}");
-            run.Monitor.Log($"{line}; if it loses the others, its last line is also in {rank.LastWords} there");
+            run.Monitor.Log($"{line}; if it loses contact with the others, its last message is also in {rank.LastWords} there");
         }
     }
 }
 
-/// <summary>What rank 0 tells the others at the start.</summary>
+/// <summary>What rank 0 sends to the others at the start.</summary>
 /// <param name="Settings">The run's, as YAML.</param>
-/// <param name="Run">Its folder, which rank 0 alone has to reach.</param>
-/// <param name="Resumes">Whether the run goes on.</param>
+/// <param name="Run">Its folder, which only rank 0 needs to access.</param>
+/// <param name="Resumes">Whether the run is resumed.</param>
 internal sealed record StartMessage(string Settings, string Run, bool Resumes)
 {
-    /// <summary>Rank 0's, in every rank.</summary>
+    /// <summary>Broadcasts the message of rank 0 to every rank.</summary>
     /// <param name="replicas">The ranks.</param>
-    /// <param name="own">In rank 0: the message.</param>
+    /// <param name="own">The message, in rank 0.</param>
     public static StartMessage Share(Replicas replicas, StartMessage? own) => own is not null && !replicas.AreSeveral
         ? own
         : JsonSerializer.Deserialize<StartMessage>(replicas.Share(own is null ? null : JsonSerializer.Serialize(own)))!;
 
-    /// <summary>Compares what a rank's own command line says with rank 0's; only the images may lie elsewhere.</summary>
-    /// <param name="own">The rank's settings; null: it has them from rank 0.</param>
-    /// <param name="resumes">Whether it was started to go on with a run.</param>
+    /// <summary>Compares a rank's own command line with that of rank 0; only the data folder may differ.</summary>
+    /// <param name="own">The rank's settings; null: it uses those of rank 0.</param>
+    /// <param name="resumes">Whether it was started to resume a run.</param>
     /// <exception cref="UsageException">They differ.</exception>
     public void Compare(Settings? own, bool resumes)
     {
         if (resumes != Resumes)
         {
             (string here, string there) = resumes ? ("with", "without") : ("without", "with");
-            throw new UsageException($"this rank was started {here} --resume and rank 0 {there} it; start all ranks by the same command line");
+            throw new UsageException($"this rank was started {here} --resume but rank 0 {there} it; start all ranks with the same command line");
         }
 
         if (own is null)
@@ -241,7 +241,7 @@ internal sealed record StartMessage(string Settings, string Run, bool Resumes)
         if (Lines(own).Zip(Lines(first)).FirstOrDefault(pair => pair.First != pair.Second) is ({ } line, { } other))
         {
             throw new UsageException(
-                $"the configuration has '{line.Trim()}' here and '{other.Trim()}' on rank 0; start all ranks by the same command line and file");
+                $"the configuration has '{line.Trim()}' here but '{other.Trim()}' on rank 0; start all ranks with the same command line and file");
         }
 
         static string[] Lines(Settings settings) => SettingsWriter.Write(settings with { Data = settings.Data with { Root = null } }).Split('\n');

@@ -4,7 +4,7 @@ using Imta.MetaWeight.Meta.Weighting;
 
 namespace Imta.MetaWeight.Experiments.Training;
 
-/// <summary>What is about to happen, for the log and the screen.</summary>
+/// <summary>A summary of the run, for the log and the screen.</summary>
 internal static class RunSummary
 {
     public static IEnumerable<string> Lines(RunContext run, PreparedModel prepared)
@@ -29,11 +29,11 @@ internal static class RunSummary
         if (prepared.Done is not null)
         {
             string inside = prepared.Progress?.Numbers.TryGetValue("batch", out double batch) == true ? FormattableString.Invariant($", batch {batch}") : "";
-            yield return FormattableString.Invariant($"going on after epoch {prepared.Done} of {prepared.Phases[^1].LastEpoch}{inside}");
+            yield return FormattableString.Invariant($"resuming after epoch {prepared.Done} of {prepared.Phases[^1].LastEpoch}{inside}");
         }
     }
 
-    /// <summary>What makes this run another than plain training.</summary>
+    /// <summary>What distinguishes this run from plain training.</summary>
     private static string Method(Settings settings, ISampleWeighting weighting)
     {
         string[] parts =

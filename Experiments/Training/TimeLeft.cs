@@ -1,6 +1,6 @@
 namespace Imta.MetaWeight.Experiments.Training;
 
-/// <summary>The time that is left, by the mean of the steps since the work began here: pauses between them, such as validation, count too. For any thread.</summary>
+/// <summary>The remaining time, estimated from the mean step time since this process started, including pauses such as validation. Thread-safe.</summary>
 internal sealed class TimeLeft
 {
     private readonly TimeProvider _clock;
@@ -8,8 +8,8 @@ internal sealed class TimeLeft
     private readonly long _steps;
     private long _done;
 
-    /// <param name="steps">Steps that are left; what was done before, by an earlier process, says nothing about this one's speed.</param>
-    /// <param name="clock">Null: the machine's.</param>
+    /// <param name="steps">The remaining steps; steps of an earlier process do not count towards this one's speed.</param>
+    /// <param name="clock">Null: the system clock.</param>
     public TimeLeft(long steps, TimeProvider? clock = null)
     {
         (_steps, _clock) = (steps, clock ?? TimeProvider.System);

@@ -10,16 +10,16 @@ using Imta.MetaWeight.Meta.Weighting;
 
 namespace Imta.MetaWeight.Experiments.Training;
 
-/// <summary>Trains a run's phases in turn, then tests the last epoch's network.</summary>
+/// <summary>Trains a run's phases in turn, then evaluates the final network on the test set.</summary>
 internal sealed class TrainingRun(RunContext run)
 {
     private readonly RunFolder _folder = run.Folder;
     private readonly RunData _data = run.Data;
 
-    /// <summary>Runs the phases that are left.</summary>
-    /// <param name="prepared">What they train; the model is disposed.</param>
-    /// <param name="stop">Ends the run after the present batch.</param>
-    /// <exception cref="OperationCanceledException"><paramref name="stop"/>; all that is done is in the latest checkpoint.</exception>
+    /// <summary>Runs the remaining phases.</summary>
+    /// <param name="prepared">The phases and model; the model is disposed.</param>
+    /// <param name="stop">Stops the run after the current batch.</param>
+    /// <exception cref="OperationCanceledException"><paramref name="stop"/> was requested; all work done is in the latest checkpoint.</exception>
     public void Run(PreparedModel prepared, CancellationToken stop)
     {
         RunModel model = prepared.Model;
@@ -49,7 +49,7 @@ internal sealed class TrainingRun(RunContext run)
 
     private NetworkCost CostOf(MultiExitNetwork network) => network.Cost(DatasetShape.Of(run.Settings.Data).Side);
 
-    /// <summary>Keeps the checkpoint of the phase that is over, and makes what the next one trains of its network.</summary>
+    /// <summary>Keeps the checkpoint of the finished phase and builds the next phase's model from its network.</summary>
     private RunModel NextPhase(TrainingPhase over, TrainingPhase next, RunModel model)
     {
         using (model)
@@ -61,7 +61,7 @@ internal sealed class TrainingRun(RunContext run)
 
             RunModel second = RunModel.Build(next, _data.Train.ClassCounts(), run.Device, run.Replicas, model.ReleaseNetwork());
             long trained = second.Network.Parameters.Sum(parameter => parameter.numel());
-            string epochs = FormattableString.Invariant($"{trained:N0} new parameters are trained in epochs {next.EpochsBefore + 1} to {next.LastEpoch}");
+            string epochs = FormattableString.Invariant($"{trained:N0} new parameters will be trained in epochs {next.EpochsBefore + 1} to {next.LastEpoch}");
             run.Monitor.Say($"phase II: the network is frozen, {epochs}");
             return second;
         }
@@ -84,7 +84,7 @@ internal sealed class TrainingRun(RunContext run)
         run.Monitor.Say($"test accuracy of exits 1 to {network.Exits}: {RunMonitor.PerExit(report.Anytime.Select(row => row.Top1))} %");
     }
 
-    /// <summary>How the last epoch's weights relate to the images' difficulty, where it is known.</summary>
+    /// <summary>How the last epoch's weights correlate with the images' difficulty, if known.</summary>
     private void ReportDifficulty(ISampleWeighting weighting, int epochs)
     {
         if (!run.Replicas.IsFirst || weighting is UniformWeighting || _data.Train.Difficulty is null)
@@ -95,14 +95,14 @@ internal sealed class TrainingRun(RunContext run)
         double[] correlation = WeightRecord.DifficultyCorrelation(CsvTable.Read<WeightRow>(_folder.Weights(epochs)));
         string values = string.Join(", ", correlation.Select(r => r.ToString("+0.00;-0.00", CultureInfo.InvariantCulture)));
         run.Monitor.Say(
-            $"learned weights against known difficulty (Spearman's rank correlation, exits 1 to {correlation.Length}): {values}: "
+            $"learned weights vs. known difficulty (Spearman's rank correlation, exits 1 to {correlation.Length}): {values}: "
             + $"at the first exit {Reading(correlation[0])}, at the last {Reading(correlation[^1])}");
     }
 
     private static string Reading(double correlation) => correlation switch
     {
-        < -0.05 => "easy images weigh more",
-        > 0.05 => "hard images weigh more",
+        < -0.05 => "easy images get larger weights",
+        > 0.05 => "hard images get larger weights",
         _ => "no clear relation",
     };
 }

@@ -9,7 +9,7 @@ using MathNet.Numerics.Statistics;
 namespace Imta.MetaWeight.Experiments.Training;
 
 /// <summary>
-/// Every training sample's losses, confidences and weights over one epoch, for <c>weights/</c>; on the device until somebody asks.
+/// Every training sample's losses, confidences and weights over one epoch, for <c>weights/</c>; kept on the device until read.
 /// </summary>
 /// <remarks>Shapes: <c>K</c> exits, <c>n</c> samples that this rank has seen so far.</remarks>
 internal sealed class WeightRecord : IDisposable
@@ -28,9 +28,9 @@ internal sealed class WeightRecord : IDisposable
     private readonly Tensor _values; // float32 [3, images, K]: losses, confidences, weights, in the order of the rows
     private long _seen;
 
-    /// <param name="exits">K.</param>
-    /// <param name="images">Training images.</param>
-    /// <param name="device">The network's.</param>
+    /// <param name="exits">The number of exits K.</param>
+    /// <param name="images">The number of training images.</param>
+    /// <param name="device">The network's device.</param>
     public WeightRecord(int exits, int images, Device device)
     {
         (_exits, _images) = (exits, images);
@@ -38,7 +38,7 @@ internal sealed class WeightRecord : IDisposable
         _values = empty([Recorded.Length, images, exits], float32, device).DetachFromDisposeScope();
     }
 
-    /// <summary>Takes the reports of one batch, whose samples they share in order.</summary>
+    /// <summary>Records the reports of one batch, which together cover its samples in order.</summary>
     public void Add(Batch batch, IReadOnlyList<HalfBatchReport> parts)
     {
         using DisposeScope scope = NewDisposeScope();
@@ -59,7 +59,7 @@ internal sealed class WeightRecord : IDisposable
         return content;
     }
 
-    /// <summary>Takes in what the other processes have seen. Waits for the device.</summary>
+    /// <summary>Merges the samples of the other processes. Waits for the device.</summary>
     public void Gather(Replicas replicas)
     {
         if (!replicas.AreSeveral)
@@ -73,7 +73,7 @@ internal sealed class WeightRecord : IDisposable
         Add(rows, values);
     }
 
-    /// <summary>Goes on from what a checkpoint holds.</summary>
+    /// <summary>Restores the values from a checkpoint.</summary>
     public void Restore(StateTree content)
     {
         using DisposeScope scope = NewDisposeScope();
@@ -139,7 +139,7 @@ internal sealed class WeightRecord : IDisposable
             }));
     }
 
-    /// <summary>Spearman's rank correlation of weight and known difficulty at each exit; NaN where all weights are equal.</summary>
+    /// <summary>Spearman's rank correlation of weight and known difficulty at each exit; NaN if all weights are equal.</summary>
     public static double[] DifficultyCorrelation(IEnumerable<WeightRow> rows) => [.. rows
         .GroupBy(row => row.Exit)
         .OrderBy(ofExit => ofExit.Key)

@@ -12,7 +12,7 @@ internal static class AllocationCase
     {
         using GoldenFile golden = GoldenFile.Open(path, place);
 
-        // The file also has the shares' formula in float64, which no code here follows.
+        // The file also has the shares computed in float64, which no code here uses.
         return GoldenComparison.Run(
             golden,
             isInput: key => key.Split('/') is ["probs_float64", ..] or [_, "logits" or "targets" or "p_index"],

@@ -8,7 +8,7 @@ using Imta.MetaWeight.Meta.Gradients;
 namespace Imta.MetaWeight.Experiments.Verification;
 
 /// <summary>
-/// <c>msdnet_*.pt</c>, <c>ranet_*.pt</c> and <c>imta_ge_*.pt</c>: names, logits, losses, batch norm's statistics, costs, and gradients, by
+/// <c>msdnet_*.pt</c>, <c>ranet_*.pt</c> and <c>imta_ge_*.pt</c>: names, logits, losses, batch-norm statistics, costs, and gradients, by
 /// autograd and by the linearised pass.
 /// </summary>
 internal static class BackboneCase
@@ -26,7 +26,7 @@ internal static class BackboneCase
         return GoldenComparison.Run(golden, IsInput, comparison => CheckImageNet(comparison, golden, network));
     }
 
-    /// <summary>Gradient Equilibrium: logits and the features in front of them stay, gradients are rescaled.</summary>
+    /// <summary>Gradient Equilibrium: logits and the features before them are unchanged, gradients are rescaled.</summary>
     public static IEnumerable<VerifiedQuantity> Equilibrium(string path, Device place)
     {
         using GoldenFile golden = GoldenFile.Open(path, place);
@@ -56,7 +56,7 @@ internal static class BackboneCase
         {
             CheckState(comparison, golden, network);
             CheckPerExit(comparison, "eval_logits", network.Forward(golden["x"], NormStatistics.Running));
-            CheckValues(comparison, network); // evaluation has changed nothing
+            CheckValues(comparison, network); // evaluation must not change anything
             CheckGradients(comparison, golden, network, NormStatistics.BatchAndUpdate);
             foreach ((string name, Tensor buffer) in network.named_buffers())
             {

@@ -4,7 +4,7 @@ using Imta.MetaWeight.Losses;
 
 namespace Imta.MetaWeight.Experiments.Verification;
 
-/// <summary><c>class_balanced_weights*.csv</c>: weights by the effective number of images (Cui et al., CVPR 2019).</summary>
+/// <summary><c>class_balanced_weights*.csv</c>: weights by the effective number of samples (Cui et al., CVPR 2019).</summary>
 internal static partial class ClassWeightsCase
 {
     public static IEnumerable<VerifiedQuantity> Run(string path)

@@ -8,7 +8,7 @@ using Imta.MetaWeight.Experiments.Runs;
 
 namespace Imta.MetaWeight.Experiments.Verification;
 
-/// <summary><c>flops*.csv</c>: multiply-adds and parameters of each exit by the published counters. Whole numbers, so they are equal or wrong.</summary>
+/// <summary><c>flops*.csv</c>: MACs and parameters per exit from the published counters. Integers, so they must match exactly.</summary>
 internal static partial class CostCase
 {
     private const double Exact = 0;
@@ -20,7 +20,7 @@ internal static partial class CostCase
         {
             string name = FormattableString.Invariant($"{Path.GetFileName(path)} line {network.First().Line}");
             Row[] exits = [.. network.Select(row => row.Row)];
-            return exits[0].IsCovered ? OfNetwork(name, exits) : [VerifiedQuantity.NotCovered(name, "flops, params", $"there is no such {exits[0].Arch} here")];
+            return exits[0].IsCovered ? OfNetwork(name, exits) : [VerifiedQuantity.NotCovered(name, "flops, params", $"this {exits[0].Arch} variant is not implemented")];
         })];
     }
 
@@ -108,12 +108,12 @@ internal static partial class CostCase
         [CsvColumn("total_params")]
         public required long TotalParams { get; init; }
 
-        /// <summary>Whether there is such a network here.</summary>
+        /// <summary>Whether the network is supported here.</summary>
         public bool IsCovered => (Arch, Data, StepMode, Prune, Bottleneck) is
             ("MSDNet", "cifar10" or "cifar100" or "ImageNet", "even" or "lin_grow", "max" or "min", 1) or
             ("RANet", "cifar10" or "cifar100" or "ImageNet", "even" or "lg", "", null);
 
-        /// <summary>All that tells one network from another.</summary>
+        /// <summary>Everything that distinguishes the networks.</summary>
         public (string, string, int, int?, int, string, int, int, string, string, string, double, int?, string, int?, double?) Network
             => (Arch, Data, Blocks, Base, Step, StepMode, Channels, Growth, GrowthFactors, BottleneckFactors, Prune, Reduction, Bottleneck, Scales, BlockStep, Compress);
 

@@ -3,7 +3,7 @@ using Imta.MetaWeight.Experiments.Evaluation;
 
 namespace Imta.MetaWeight.Experiments.Verification;
 
-/// <summary><c>dynamic_eval*.pt</c>: the published threshold search and what it makes of validation and test set, for p = 1 … P.</summary>
+/// <summary><c>dynamic_eval*.pt</c>: the published threshold search and its results on validation and test set, for p = 1 … P.</summary>
 internal static class DynamicCase
 {
     private const double Exact = 0;
@@ -42,7 +42,7 @@ internal static class DynamicCase
         comparison.Check($"{set}_flops", tensor(outcomes.Select(outcome => outcome.MeanMacs(macs)).ToArray()), Exact);
     }
 
-    /// <summary>The largest probability of each sample at each exit, float32 <c>[N, K]</c>, and whether its class is right.</summary>
+    /// <summary>The largest probability of each sample at each exit, float32 <c>[N, K]</c>, and whether its prediction is correct.</summary>
     private static (Tensor Scores, Tensor Correct) Answers(GoldenFile golden, string set)
     {
         (Tensor values, Tensor classes) = golden[$"{set}_prob"].to_type(float32).max(2); // [K, N]

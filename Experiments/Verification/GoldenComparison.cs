@@ -2,23 +2,23 @@ using System.Text.RegularExpressions;
 
 namespace Imta.MetaWeight.Experiments.Verification;
 
-/// <summary>Holds a computation against a golden file, value by value; at the end it says how far off each quantity is, and what nobody compared.</summary>
+/// <summary>Compares a computation with a golden file, value by value; finally reports the error of each quantity and what was not compared.</summary>
 /// <param name="golden">The file.</param>
-/// <param name="quantityOf">The quantity that a key belongs to; by default all that differs by iteration, half, exit or parameter only is one.</param>
+/// <param name="quantityOf">The quantity that a key belongs to; by default, keys that differ only by iteration, half, exit or parameter form one quantity.</param>
 internal sealed partial class GoldenComparison(GoldenFile golden, Func<string, string>? quantityOf = null)
 {
-    /// <summary>The largest relative error that counts as equal, in float64.</summary>
+    /// <summary>The tolerance: the largest accepted relative error, in float64.</summary>
     public const double Tolerance = 1e-8;
 
     private readonly Func<string, string> _quantityOf = quantityOf ?? Quantity;
     private readonly Dictionary<string, (double Error, double Tolerance)> _errors = [];
 
-    /// <summary>Runs a comparison; where it breaks off, what was compared until then stands, and a failure beside it.</summary>
+    /// <summary>Runs a comparison; if it aborts, the quantities compared so far are kept and a failure is added.</summary>
     /// <param name="golden">The file.</param>
-    /// <param name="isInput">Which keys are no results.</param>
-    /// <param name="compare">Compares.</param>
+    /// <param name="isInput">Which keys are inputs, not results.</param>
+    /// <param name="compare">The comparison.</param>
     /// <param name="quantityOf">The quantity that a key belongs to.</param>
-    /// <exception cref="NotCoveredException">The file asks for what nothing here computes.</exception>
+    /// <exception cref="NotCoveredException">The file requires something that is not implemented here.</exception>
     public static VerifiedQuantity[] Run(
         GoldenFile golden, Func<string, bool> isInput, Action<GoldenComparison> compare, Func<string, string>? quantityOf = null)
     {
@@ -34,7 +34,7 @@ internal sealed partial class GoldenComparison(GoldenFile golden, Func<string, s
         }
     }
 
-    /// <summary>Compares a tensor with PREFIX/NAME, whole or as sample and sums.</summary>
+    /// <summary>Compares a tensor with PREFIX/NAME, in full or by sample and sums.</summary>
     public void Check(string key, Tensor actual, double tolerance = Tolerance) => CheckError(key, golden.Error(key, actual), tolerance);
 
     /// <summary>Compares a number.</summary>
@@ -44,7 +44,7 @@ internal sealed partial class GoldenComparison(GoldenFile golden, Func<string, s
         Check(key, scalar, tolerance);
     }
 
-    /// <summary>Takes an error that was found otherwise.</summary>
+    /// <summary>Records an error computed elsewhere.</summary>
     public void CheckError(string key, double error, double tolerance = Tolerance)
         => _errors[key] = (Math.Max(_errors.GetValueOrDefault(key).Error, error), tolerance);
 
@@ -53,19 +53,19 @@ internal sealed partial class GoldenComparison(GoldenFile golden, Func<string, s
     {
         foreach (var quantity in _errors.GroupBy(entry => (Name: _quantityOf(entry.Key), entry.Value.Tolerance)))
         {
-            // Max of doubles would pass over NaN.
+            // A comparison would skip NaN.
             double error = quantity.Select(entry => entry.Value.Error).Aggregate(0.0, Math.Max);
             yield return VerifiedQuantity.Compared(golden.Name, quantity.Key.Name, error, quantity.Key.Tolerance);
         }
     }
 
-    /// <summary>Results of the file that nobody compared.</summary>
+    /// <summary>Results in the file that were not compared.</summary>
     private IEnumerable<VerifiedQuantity> Left(Func<string, bool> isInput)
     {
         var left = golden.WholeKeys.Where(key => !isInput(key) && !_errors.ContainsKey(key));
         foreach (var quantity in left.GroupBy(_quantityOf))
         {
-            yield return VerifiedQuantity.NotCovered(golden.Name, quantity.Key, $"{golden.Name} has '{quantity.First()}', which nothing here computes");
+            yield return VerifiedQuantity.NotCovered(golden.Name, quantity.Key, $"{golden.Name} has '{quantity.First()}', which is not computed by this build");
         }
     }
 

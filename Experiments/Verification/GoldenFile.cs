@@ -5,13 +5,13 @@ using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 namespace Imta.MetaWeight.Experiments.Verification;
 
 /// <summary>
-/// Numbers that the published implementations computed: a flat dictionary of float64 and int64 tensors. Big results are stored as
-/// <c>PREFIX_sample/NAME</c> and <c>PREFIX_stat/NAME</c> in place of <c>PREFIX/NAME</c>; <see cref="Error(string, Tensor)"/> knows
-/// all three. The file owns its tensors, whatever dispose scope is open.
+/// Reference results of the published implementations: a flat dictionary of float64 and int64 tensors. Large results are stored as
+/// <c>PREFIX_sample/NAME</c> and <c>PREFIX_stat/NAME</c> instead of <c>PREFIX/NAME</c>; <see cref="Error(string, Tensor)"/> handles
+/// all three. The file owns its tensors, independently of the current dispose scope.
 /// </summary>
 internal sealed partial class GoldenFile : IDisposable
 {
-    // Below this a reference value counts as zero, so that 0 against 0 has error 0.
+    // Below this, a reference value counts as zero, so that 0 versus 0 has error 0.
     private const double Tiny = 1e-300;
 
     private readonly Dictionary<string, Tensor> _tensors;
@@ -24,7 +24,7 @@ internal sealed partial class GoldenFile : IDisposable
     /// <summary>All keys, sorted.</summary>
     public IEnumerable<string> Keys => _tensors.Keys.Order(StringComparer.Ordinal);
 
-    /// <summary>All keys, sorted; one that is there as a sample or sums is the key of the whole.</summary>
+    /// <summary>All keys, sorted; a sample or sums are listed under the key of the full tensor.</summary>
     public IEnumerable<string> WholeKeys => Keys.Select(key => SampleOrSums().Replace(key, "/")).Distinct();
 
     /// <summary>The tensor of a key.</summary>
@@ -34,7 +34,7 @@ internal sealed partial class GoldenFile : IDisposable
 
     /// <summary>Reads a file.</summary>
     /// <param name="path">A PyTorch file in zip format.</param>
-    /// <param name="place">Where its tensors go; null: the CPU.</param>
+    /// <param name="place">The device of its tensors; null: the CPU.</param>
     public static GoldenFile Open(string path, Device? place = null)
     {
         using DisposeScope scope = NewDisposeScope();
@@ -44,7 +44,7 @@ internal sealed partial class GoldenFile : IDisposable
 
     public bool Contains(string key) => _tensors.ContainsKey(key);
 
-    /// <summary>NAME of each key <c>PREFIX/NAME</c>, sorted; NAME may have slashes of its own.</summary>
+    /// <summary>NAME of each key <c>PREFIX/NAME</c>, sorted; NAME may contain slashes.</summary>
     public IEnumerable<string> KeysUnder(string prefix)
         => Keys.Where(key => key.StartsWith(prefix + "/", StringComparison.Ordinal)).Select(key => key[(prefix.Length + 1)..]);
 
@@ -54,14 +54,14 @@ internal sealed partial class GoldenFile : IDisposable
     /// <summary>The integers of a key.</summary>
     public int[] Ints(string key) => [.. Values(this[key]).Select(value => (int)value)];
 
-    /// <summary>The real number of a key.</summary>
+    /// <summary>The floating-point number of a key.</summary>
     public double Real(string key) => this[key].item<double>();
 
-    /// <summary>The relative error of a tensor: <see cref="RelativeError"/> of the whole, or the largest of the sample's and the four sums'.</summary>
+    /// <summary>The relative error of a tensor: <see cref="RelativeError"/> of the full tensor, or the largest error of the sample and the four sums.</summary>
     /// <param name="key">PREFIX/NAME.</param>
-    /// <param name="actual">What was computed, of any type and device.</param>
-    /// <returns>Infinite where the shapes differ.</returns>
-    /// <exception cref="KeyNotFoundException">The file has it in no form.</exception>
+    /// <param name="actual">The computed tensor, of any type and on any device.</param>
+    /// <returns>Infinity if the shapes differ.</returns>
+    /// <exception cref="KeyNotFoundException">The file does not contain it in any form.</exception>
     public double Error(string key, Tensor actual)
     {
         double[] values = Values(actual);
@@ -81,10 +81,10 @@ internal sealed partial class GoldenFile : IDisposable
         return Math.Max(ofSample, ofSums);
     }
 
-    /// <summary>max |a − b| / max |b|: the largest difference relative to the largest finite reference value; NaN when a value is.</summary>
+    /// <summary>max |a − b| / max |b|: the largest difference relative to the largest finite reference value; NaN if any value is NaN.</summary>
     /// <param name="actual">a.</param>
     /// <param name="expected">b, the reference.</param>
-    /// <returns>Infinite where there are not as many of both.</returns>
+    /// <returns>Infinity if the lengths differ.</returns>
     public static double RelativeError(IReadOnlyList<double> actual, IReadOnlyList<double> expected)
     {
         if (actual.Count != expected.Count)
@@ -103,10 +103,10 @@ internal sealed partial class GoldenFile : IDisposable
     public static double[] Values(Tensor tensor)
     {
         using DisposeScope scope = NewDisposeScope();
-        return MemoryMarshal.Cast<byte, double>(tensor.detach().cpu().to_type(ScalarType.Float64).contiguous().bytes).ToArray(); // a tensor without elements too
+        return MemoryMarshal.Cast<byte, double>(tensor.detach().cpu().to_type(ScalarType.Float64).contiguous().bytes).ToArray(); // also for an empty tensor
     }
 
-    /// <summary>The error of the four sums. Those of mixed signs cancel, so they are held against Σ|t|.</summary>
+    /// <summary>The error of the four sums. Sums of mixed signs cancel, so they are compared relative to Σ|t|.</summary>
     public static double SumsError(IReadOnlyList<double> values, IReadOnlyList<double> expected)
     {
         double[] sums = Sums(values);
@@ -123,7 +123,7 @@ internal sealed partial class GoldenFile : IDisposable
         }
     }
 
-    // PREFIX and NAME may both have slashes.
+    // PREFIX and NAME may both contain slashes.
     private Tensor? PartOf(string key, string suffix)
         => Enumerable.Range(0, key.Length).Where(i => key[i] == '/').Select(i => _tensors.GetValueOrDefault(key.Insert(i, suffix))).FirstOrDefault(part => part is not null);
 

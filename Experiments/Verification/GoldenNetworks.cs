@@ -5,11 +5,11 @@ using Imta.MetaWeight.Backbones.Ra;
 
 namespace Imta.MetaWeight.Experiments.Verification;
 
-/// <summary>The networks of golden files, in float64, with values of their own.</summary>
+/// <summary>Builds the networks of golden files, in float64, with the file's parameter values.</summary>
 internal static class GoldenNetworks
 {
     /// <summary>The MSDNet of <c>config/*</c>.</summary>
-    /// <exception cref="NotCoveredException">It asks for an MSDNet that nothing here builds.</exception>
+    /// <exception cref="NotCoveredException">It requires an MSDNet that is not supported here.</exception>
     public static MsdNet Msd(GoldenFile golden, Device place, ModifierOptions? modifiers = null)
     {
         if (golden.Int("config/bottleneck") == 0)
@@ -53,10 +53,10 @@ internal static class GoldenNetworks
         return new RaNet(options, Images(golden), Classes(golden), Factory(place));
     }
 
-    /// <summary>Starts parameters whose values are replaced.</summary>
+    /// <summary>A cheap initialisation of parameters whose values are replaced anyway.</summary>
     public static LayerFactory Factory(Device place) => new(Initialisation.Published, new Generator(1), float64, place);
 
-    /// <summary>Takes the values of <c>state/*</c>.</summary>
+    /// <summary>Loads the values of <c>state/*</c>.</summary>
     public static void Load(MultiExitNetwork network, GoldenFile golden)
         => network.load_state_dict(golden.KeysUnder("state").ToDictionary(name => name, name => golden[$"state/{name}"]));
 

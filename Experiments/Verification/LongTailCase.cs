@@ -5,7 +5,7 @@ using Imta.MetaWeight.Experiments.Runs;
 
 namespace Imta.MetaWeight.Experiments.Verification;
 
-/// <summary><c>longtail_counts*.csv</c>: training images of each class of long-tailed CIFAR, nothing held out (Cui et al., CVPR 2019).</summary>
+/// <summary><c>longtail_counts*.csv</c>: training images per class of long-tailed CIFAR, without hold-out (Cui et al., CVPR 2019).</summary>
 internal static partial class LongTailCase
 {
     public static IEnumerable<VerifiedQuantity> Run(string path)

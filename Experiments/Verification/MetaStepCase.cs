@@ -10,8 +10,8 @@ using Imta.MetaWeight.Meta.Weighting;
 namespace Imta.MetaWeight.Experiments.Verification;
 
 /// <summary>
-/// <c>meta_step_*.pt</c>: the bilevel loop on the batches of the file. As the loop's meta gradient it passes every call on to the
-/// method under test and compares what goes in, what comes out, and the state that it meets.
+/// <c>meta_step_*.pt</c>: the bilevel loop on the batches of the file. As the loop's meta gradient it forwards every call to the
+/// method under test and compares its inputs, outputs and the state it sees.
 /// </summary>
 internal sealed class MetaStepCase : IMetaGradient, IDisposable
 {
@@ -170,7 +170,7 @@ internal sealed class MetaStepCase : IMetaGradient, IDisposable
         _comparison.Check($"{Half}/selected", tensor(Selections.InOrder(exits, confidence), [logits.Length, confidence.shape[0]]), tolerance: 0);
     }
 
-    /// <summary>The real update, just before it: Θ has taken its step.</summary>
+    /// <summary>Just before the actual update: Θ has already been updated.</summary>
     private void CheckRealUpdate(IForward forward, Tensor cotangent, IReadOnlyList<Tensor?> gradient)
     {
         if (_learned)
@@ -218,7 +218,7 @@ internal sealed class MetaStepCase : IMetaGradient, IDisposable
 
         for (int p = 0; p < _network.Parameters.Count; p++)
         {
-            if (_optimiser.Buffers[p] is { } buffer) // without momentum there is none, here and there
+            if (_optimiser.Buffers[p] is { } buffer) // without momentum neither side has one
             {
                 _comparison.Check($"final_momentum/{_network.ParameterNames[p]}", buffer);
             }
@@ -263,7 +263,7 @@ internal sealed class MetaStepCase : IMetaGradient, IDisposable
         }
     }
 
-    /// <summary>The file has three of the tensors whole.</summary>
+    /// <summary>The file has three of the tensors in full.</summary>
     private void CheckThree(string prefix, IReadOnlyList<Tensor?> ofParameters)
     {
         foreach (string name in _golden.KeysUnder(prefix))

@@ -7,7 +7,7 @@ using Imta.MetaWeight.Backbones.Msd;
 namespace Imta.MetaWeight.Experiments.Verification;
 
 /// <summary>
-/// <c>names_imagenet_stepS*.csv</c>: names and shapes of the published ImageNet MSDNets' state dictionaries (base = step = S, five exits,
+/// <c>names_imagenet_stepS*.csv</c>: names and shapes of the state dicts of the published ImageNet MSDNets (base = step = S, five exits,
 /// 32 channels, growth 16, factors 1-2-4-4).
 /// </summary>
 internal static partial class NamesCase
@@ -37,11 +37,11 @@ internal static partial class NamesCase
         return
         [
             VerifiedQuantity.Compared(file, "names and shapes", Differences(own.Order(StringComparer.Ordinal), published.Order(StringComparer.Ordinal)), Exact),
-            VerifiedQuantity.Compared(file, "order of parameters", Differences(network.ParameterNames, publishedParameters), Exact), // optimisers number them
+            VerifiedQuantity.Compared(file, "order of parameters", Differences(network.ParameterNames, publishedParameters), Exact), // optimisers index them
         ];
     }
 
-    /// <summary>Places at which two lists differ.</summary>
+    /// <summary>The number of positions at which two lists differ.</summary>
     private static int Differences(IEnumerable<string> own, IEnumerable<string> published)
     {
         (string[] a, string[] b) = ([.. own], [.. published]);

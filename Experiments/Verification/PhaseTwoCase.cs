@@ -6,7 +6,7 @@ using Imta.MetaWeight.Meta.Gradients;
 
 namespace Imta.MetaWeight.Experiments.Verification;
 
-/// <summary><c>imta_isc_*.pt</c>: phase II by the published code's choices: predictions, the teacher, batch norm's statistics, distillation.</summary>
+/// <summary><c>imta_isc_*.pt</c>: phase II with the published code's choices: predictions, teacher, batch-norm statistics, distillation.</summary>
 internal static class PhaseTwoCase
 {
     public static IEnumerable<VerifiedQuantity> Run(string path, Device place)
@@ -66,7 +66,7 @@ internal static class PhaseTwoCase
         comparison.Check($"{prefix}/eval_loss_mean", Total(published, evaluation, golden["y"], teacher: null));
     }
 
-    /// <summary>The bias in front of a batch norm moves nothing: its gradient is rounding, and is held against that of the weight before it.</summary>
+    /// <summary>The bias before a batch norm has no effect: its gradient is rounding noise, and is compared relative to that of the preceding weight.</summary>
     private static void CheckGradient(GoldenComparison comparison, GoldenFile golden, string key, Tensor gradient, Tensor ofWeight)
     {
         if (key.Contains("isc_modules", StringComparison.Ordinal) && key.EndsWith(".0.bias", StringComparison.Ordinal))

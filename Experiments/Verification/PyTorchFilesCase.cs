@@ -7,14 +7,14 @@ using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 namespace Imta.MetaWeight.Experiments.Verification;
 
 /// <summary>
-/// <c>*_zip.pt</c>, <c>*_legacy.pt</c>, <c>*.pth.tar</c>: files that PyTorch wrote. Their values are held against <c>NAME_expected.pt</c>, the
-/// networks among them compute its logits, and what was read is written and read again, to the bit.
+/// <c>*_zip.pt</c>, <c>*_legacy.pt</c>, <c>*.pth.tar</c>: files written by PyTorch. Their values are compared with <c>NAME_expected.pt</c>, the
+/// networks among them must reproduce its logits, and a write-read round trip must be bit-exact.
 /// </summary>
 internal static class PyTorchFilesCase
 {
     private const double Exact = 0;
 
-    // The published sums are of the same numbers, added in another order.
+    // The published sums add the same numbers in a different order.
     private const double OfSums = 1e-12;
 
     public static IEnumerable<VerifiedQuantity> Run(string path, Device place)
@@ -37,7 +37,7 @@ internal static class PyTorchFilesCase
         return quantities.Select(quantity => quantity with { Case = file });
     }
 
-    /// <summary>The expected values beside a file: NAME is what is left of its name after some _parts.</summary>
+    /// <summary>The expected values for a file: NAME is a prefix of its name, without trailing _parts.</summary>
     private static string Expected(string path)
     {
         string file = Path.GetFileName(path);
@@ -50,10 +50,10 @@ internal static class PyTorchFilesCase
             }
         }
 
-        throw new NotCoveredException($"there is no NAME_expected.pt beside {file}");
+        throw new NotCoveredException($"there is no NAME_expected.pt next to {file}");
     }
 
-    // The images are no result, and imta_expected.pt is of both phases' files.
+    // The images are inputs, and imta_expected.pt covers the files of both phases.
     private static bool IsOfAnotherFile(string key, string file)
         => key is "x" || (key.StartsWith("phase", StringComparison.Ordinal) && !file.Contains(key.Split('/')[0], StringComparison.Ordinal));
 
@@ -72,7 +72,7 @@ internal static class PyTorchFilesCase
         comparison.CheckError("names", unexpected + known.Count(path => !values.ContainsKey(path)), Exact);
     }
 
-    /// <summary>Where a file has what the expected values call KEY.</summary>
+    /// <summary>The path in the file that corresponds to KEY of the expected values.</summary>
     private static string PathOf(string key) => key.Split('/') switch
     {
         ["optimizer" or "meta_optimizer", var slot, var index] => $"{key.Split('/')[0]}/state/{index}/{slot}",
@@ -120,8 +120,8 @@ internal static class PyTorchFilesCase
     }
 
     /// <summary>
-    /// The logits of the published network (8 channels, growth 2), in float64. To fit a small file, most have classifiers of 8 channels
-    /// where ours have 128: the others are zeros, which adds nothing to any sum.
+    /// The logits of the published network (8 channels, growth 2), in float64. To keep the files small, most have classifiers of 8 channels
+    /// instead of 128: the others are zero, which does not change any sum.
     /// </summary>
     private static void CheckLogits(GoldenComparison comparison, GoldenFile golden, Dictionary<string, Tensor> state, Device place)
     {
@@ -169,7 +169,7 @@ internal static class PyTorchFilesCase
     private static TorchDictionary Tensors(TorchDictionary contents)
         => new(Leaves(contents).Where(leaf => leaf.Value is TorchTensor).Select(leaf => KeyValuePair.Create(leaf.Path, ((TorchTensor)leaf.Value).Value)));
 
-    /// <summary>All that is in a value, by its path.</summary>
+    /// <summary>All leaves of a value, by path.</summary>
     private static IEnumerable<(string Path, TorchValue Value)> Leaves(TorchValue value, string path = "")
     {
         string start = path.Length == 0 ? "" : path + "/";
@@ -200,7 +200,7 @@ internal static class PyTorchFilesCase
         _ => a == b,
     };
 
-    /// <summary>How many elements differ in a bit; infinitely many where the shapes do.</summary>
+    /// <summary>The number of elements that are not bit-identical; infinity if the shapes differ.</summary>
     private static double Differences(Tensor a, Tensor b)
     {
         if (!a.shape.SequenceEqual(b.shape))

@@ -1,9 +1,9 @@
 namespace Imta.MetaWeight.Experiments.Verification;
 
-/// <summary>An allocation in the form in which the published code has it.</summary>
+/// <summary>An allocation in the format of the published code.</summary>
 internal static class Selections
 {
-    /// <summary>For each exit the samples it takes, the most confident first and of equal ones the earlier, padded with −1 to M: K · M numbers.</summary>
+    /// <summary>For each exit the samples allocated to it, most confident first, ties by index, padded with −1 to M: K · M numbers.</summary>
     /// <param name="exits">The exit of each sample, <c>[M]</c>.</param>
     /// <param name="confidence"><c>[M, K]</c>.</param>
     public static long[] InOrder(Tensor exits, Tensor confidence)

@@ -1,36 +1,36 @@
 namespace Imta.MetaWeight.Experiments.Verification;
 
-/// <summary>How a quantity stands to its golden numbers.</summary>
+/// <summary>How a quantity compares with its golden values.</summary>
 internal enum Verdict
 {
     Pass,
 
     Fail,
 
-    /// <summary>Nothing here computes it.</summary>
+    /// <summary>Not implemented here.</summary>
     NotCovered,
 }
 
-/// <summary>A line of <c>imta verify</c>.</summary>
-/// <param name="Case">The golden file, and the part of it where it has several.</param>
+/// <summary>One result line of <c>imta verify</c>.</summary>
+/// <param name="Case">The golden file, and the case within it if it has several.</param>
 /// <param name="Quantity">What was compared.</param>
-/// <param name="Error">The largest relative error (or number of differences); null where there is none.</param>
-/// <param name="Tolerance">The largest error that counts as equal; null where nothing was compared.</param>
-/// <param name="Verdict">Whether it holds.</param>
-/// <param name="Remark">For the user: why a case could not be compared.</param>
+/// <param name="Error">The largest relative error (or number of differences); null if not available.</param>
+/// <param name="Tolerance">The largest accepted error; null if nothing was compared.</param>
+/// <param name="Verdict">Whether it passes.</param>
+/// <param name="Remark">A note for the user: why a case could not be compared.</param>
 internal sealed record VerifiedQuantity(string Case, string Quantity, double? Error, double? Tolerance, Verdict Verdict, string? Remark = null)
 {
-    /// <summary>A quantity that was compared; NaN is no agreement.</summary>
+    /// <summary>A compared quantity; NaN counts as a failure.</summary>
     public static VerifiedQuantity Compared(string golden, string quantity, double error, double tolerance)
         => new(golden, quantity, error, tolerance, error <= tolerance ? Verdict.Pass : Verdict.Fail);
 
     public static VerifiedQuantity NotCovered(string golden, string quantity, string remark)
         => new(golden, quantity, null, null, Verdict.NotCovered, remark);
 
-    /// <summary>A case that broke off.</summary>
+    /// <summary>An aborted case.</summary>
     public static VerifiedQuantity BrokenOff(string golden, Exception e)
         => new(golden, "whole case", null, null, Verdict.Fail, $"{e.GetType().Name}: {e.Message.ReplaceLineEndings(" ")}");
 }
 
-/// <summary>A golden case asks for what nothing here computes; the message says what.</summary>
+/// <summary>A golden case requires something that is not implemented here; the message says what.</summary>
 internal sealed class NotCoveredException(string message) : Exception(message);

@@ -3,9 +3,9 @@ using Imta.MetaWeight.Meta.Gradients;
 
 namespace Imta.MetaWeight.Experiments.Verification;
 
-/// <summary>Finds the golden cases of a folder by their file names, and holds this build against each.</summary>
-/// <param name="Gradient">How the meta gradient is computed.</param>
-/// <param name="Place">Where.</param>
+/// <summary>Finds the golden cases of a folder by file name, and checks this build against each.</summary>
+/// <param name="Gradient">The meta-gradient method.</param>
+/// <param name="Place">The device.</param>
 internal sealed record Verifier(MetaGradientMethod Gradient, Device Place)
 {
     private static readonly string[] Readable = [".pt", ".tar", ".csv"];
@@ -29,13 +29,13 @@ internal sealed record Verifier(MetaGradientMethod Gradient, Device Place)
         ("", ".pth.tar", path => PyTorchFilesCase.Run(path, Place)),
     ];
 
-    /// <summary>The golden files under a folder, in the order of their names; links to folders are not followed.</summary>
-    /// <exception cref="UsageException">There is no such folder, or nothing golden in it.</exception>
+    /// <summary>The golden files under a folder, sorted by name; links to folders are not followed.</summary>
+    /// <exception cref="UsageException">The folder does not exist or contains no golden files.</exception>
     public IReadOnlyList<string> Find(string folder)
     {
         if (!Directory.Exists(folder))
         {
-            throw new UsageException($"there is no folder '{folder}'; imta verify takes the folder of the golden numbers (Tests/Golden of the source code has some)");
+            throw new UsageException($"there is no folder '{folder}'; imta verify needs a folder of golden values (such as Tests/Golden in the source tree)");
         }
 
         var all = new FileSystemEnumerable<string>(folder, (ref entry) => entry.ToSpecifiedFullPath(), new EnumerationOptions { RecurseSubdirectories = true })
@@ -46,12 +46,12 @@ internal sealed record Verifier(MetaGradientMethod Gradient, Device Place)
         string[] files = [.. all.Where(file => Readable.Contains(Path.GetExtension(file))).Where(file => !BelongsToAnother(file)).Order(StringComparer.Ordinal)];
         return files.Length > 0
             ? files
-            : throw new UsageException($"{folder} has no golden numbers (.pt, .pth.tar or .csv files); Tests/Golden of the source code has some");
+            : throw new UsageException($"{folder} contains no golden values (.pt, .pth.tar or .csv files); the source tree has some in Tests/Golden");
     }
 
-    /// <summary>The quantities of one file. What goes wrong in a case is its verdict.</summary>
+    /// <summary>The quantities of one file. Failures within a case become its verdict.</summary>
     /// <param name="path">The file.</param>
-    /// <param name="folder">The folder that it was found in, below which it has a name of its own.</param>
+    /// <param name="folder">The folder it was found in, to which its name is relative.</param>
     public IReadOnlyList<VerifiedQuantity> Run(string path, string folder)
     {
         string name = Path.GetFileName(path);
@@ -63,14 +63,14 @@ internal sealed record Verifier(MetaGradientMethod Gradient, Device Place)
     {
         if (kind is null)
         {
-            return [VerifiedQuantity.NotCovered(name, "whole case", "nothing here computes it")];
+            return [VerifiedQuantity.NotCovered(name, "whole case", "not computed by this build")];
         }
 
         using DisposeScope scope = NewDisposeScope();
         try
         {
             VerifiedQuantity[] quantities = [.. kind(path)];
-            return quantities.Length > 0 ? quantities : [VerifiedQuantity.BrokenOff(name, new InvalidDataException("the file holds nothing to compare"))];
+            return quantities.Length > 0 ? quantities : [VerifiedQuantity.BrokenOff(name, new InvalidDataException("the file contains nothing to compare"))];
         }
         catch (NotCoveredException e)
         {
@@ -87,7 +87,7 @@ internal sealed record Verifier(MetaGradientMethod Gradient, Device Place)
         .Select(kind => kind.Case)
         .FirstOrDefault();
 
-    /// <summary>Files of PyTorch's formats lie beside their expected values, <c>NAME_expected.pt</c>.</summary>
+    /// <summary>Files in PyTorch's formats are next to their expected values, <c>NAME_expected.pt</c>.</summary>
     private bool BelongsToAnother(string path)
         => Path.GetFileNameWithoutExtension(path).EndsWith("_expected", StringComparison.Ordinal) && KindOf(Path.GetFileName(path)) is null;
 }

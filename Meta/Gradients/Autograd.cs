@@ -3,27 +3,27 @@ using System.Runtime.InteropServices;
 namespace Imta.MetaWeight.Meta.Gradients;
 
 /// <summary>
-/// Gradients by libtorch's autograd, with exceptions. TorchSharp's <c>autograd.grad</c> ends the process (SIGABRT) where libtorch refuses; its
-/// <c>autograd.backward</c> does not. So gradients are made by that, out of the <c>.grad</c> of the inputs, which stays what it was.
+/// Gradients by libtorch's autograd that throw exceptions. TorchSharp's <c>autograd.grad</c> aborts the process (SIGABRT) on libtorch errors; its
+/// <c>autograd.backward</c> does not. Gradients are therefore computed with the latter and taken from the inputs' <c>.grad</c>, which is restored.
 /// </summary>
 public static class Autograd
 {
-    // .grad of an input is in use while its gradient is made.
+    // An input's .grad is in use while its gradient is computed.
     private static readonly Lock OfInputs = new();
 
     /// <summary>∂⟨<paramref name="byOutputs"/>, outputs⟩/∂inputs.</summary>
-    /// <param name="what">Names the outputs in errors, such as "the meta objective".</param>
-    /// <param name="outputs">What is differentiated.</param>
-    /// <param name="byOutputs">A weight for each element of each output, of its shape; null: 1, of outputs with one element.</param>
-    /// <param name="inputs">By what; each has to ask for gradients (<c>requires_grad</c>).</param>
-    /// <param name="retainGraph">Whether the outputs are to be differentiated once more.</param>
+    /// <param name="what">Name of the outputs for error messages, such as "the meta objective".</param>
+    /// <param name="outputs">The tensors to differentiate.</param>
+    /// <param name="byOutputs">The gradient with respect to each output, of its shape; null: 1, for scalar outputs.</param>
+    /// <param name="inputs">The tensors to differentiate with respect to; each must have <c>requires_grad</c> set.</param>
+    /// <param name="retainGraph">Whether the outputs will be differentiated again.</param>
     /// <param name="createGraph">
-    /// Whether the gradients themselves are; it implies <paramref name="retainGraph"/>, and costs one more backward pass.
+    /// Whether the gradients themselves will be differentiated; implies <paramref name="retainGraph"/> and costs another backward pass.
     /// </param>
-    /// <returns>One for each input, of its shape; null where no output depends on it.</returns>
-    /// <exception cref="InvalidOperationException">An output has no history, or it cannot be followed (used and freed before, or overwritten).</exception>
-    /// <exception cref="ArgumentException">A weight is missing or has another shape than its output, or an input asks for no gradient or comes twice.</exception>
-    /// <exception cref="ExternalException">There is not enough memory.</exception>
+    /// <returns>One per input, of its shape; null if no output depends on it.</returns>
+    /// <exception cref="InvalidOperationException">An output has no autograd history, or its graph is unusable (already freed, or overwritten).</exception>
+    /// <exception cref="ArgumentException">An output gradient is missing or has the wrong shape, or an input does not require a gradient or is given twice.</exception>
+    /// <exception cref="ExternalException">Out of memory.</exception>
     public static IReadOnlyList<Tensor?> Gradients(
         string what,
         IReadOnlyList<Tensor> outputs,
@@ -40,7 +40,7 @@ public static class Autograd
             return gradients;
         }
 
-        // What has gone well once goes well again: backward with create_graph would leave cycles of references, and warns of them.
+        // What succeeded once succeeds again: backward with create_graph would create reference cycles, and warns about them.
         int[] reached = [.. Enumerable.Range(0, inputs.Count).Where(k => gradients[k] is not null)];
         var differentiable = new Tensor?[inputs.Count];
         IList<Tensor> again = reached.Length == 0 ? []
@@ -98,7 +98,7 @@ public static class Autograd
 
         if (outputs.Count == 0)
         {
-            throw new InvalidOperationException($"{what} depends on nothing that is trained: none of the registered parameters is used.");
+            throw new InvalidOperationException($"{what} depends on no trainable parameter: none of the registered parameters is used.");
         }
 
         for (int k = 0; k < outputs.Count; k++)
@@ -107,13 +107,13 @@ public static class Autograd
             if (!output.requires_grad)
             {
                 throw new InvalidOperationException(
-                    $"{what} (shape {Shape(output)}) depends on nothing that is trained: "
-                    + "it has no history, as after detach(), under no_grad() or where it is a constant.");
+                    $"{what} (shape {Shape(output)}) depends on no trainable parameter: "
+                    + "it has no autograd history, as after detach(), under no_grad(), or if it is a constant.");
             }
 
             if (byOutputs is null ? output.numel() != 1 : !byOutputs[k].shape.AsSpan().SequenceEqual(output.shape))
             {
-                string expected = byOutputs is null ? "has to be one number" : $"takes weights of that shape, not {Shape(byOutputs[k])}";
+                string expected = byOutputs is null ? "must be a scalar" : $"needs weights of that shape, not {Shape(byOutputs[k])}";
                 throw new ArgumentException($"{what} has the shape {Shape(output)}; it {expected}.", nameof(outputs));
             }
         }
@@ -121,7 +121,7 @@ public static class Autograd
         if (inputs.Count == 0 || inputs.Distinct<Tensor>(ReferenceEqualityComparer.Instance).Count() < inputs.Count)
         {
             throw new ArgumentException(
-                $"{what} cannot be differentiated by {(inputs.Count == 0 ? "nothing" : "one input twice")}.", nameof(inputs));
+                $"{what} cannot be differentiated with respect to {(inputs.Count == 0 ? "nothing" : "one input twice")}.", nameof(inputs));
         }
 
         for (int k = 0; k < inputs.Count; k++)
@@ -129,7 +129,7 @@ public static class Autograd
             if (!inputs[k].requires_grad)
             {
                 throw new ArgumentException(
-                    $"{what} cannot be differentiated by input {k} (shape {Shape(inputs[k])}), which has no requires_grad.", nameof(inputs));
+                    $"{what} cannot be differentiated with respect to input {k} (shape {Shape(inputs[k])}), which does not have requires_grad set.", nameof(inputs));
             }
         }
     }

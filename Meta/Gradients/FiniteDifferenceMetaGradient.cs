@@ -5,7 +5,7 @@ using Imta.MetaWeight.Losses;
 namespace Imta.MetaWeight.Meta.Gradients;
 
 /// <summary>
-/// The meta gradient as <see cref="ForwardMetaGradient"/> has it, but with the directional derivative of the losses replaced by a central
+/// The meta gradient as in <see cref="ForwardMetaGradient"/>, but with the directional derivative of the losses replaced by a central
 /// difference quotient: (l(θ + h·u) − l(θ − h·u)) / 2h with h = ε^⅓ · ‖θ‖ / ‖u‖, ε the precision of the element type. An approximation, for
 /// any network whose gradients are those of a function. In float32 it is off by 1 per cent and more: rounding and ReLU's corners ask for
 /// opposite steps.
@@ -24,7 +24,7 @@ public sealed class FiniteDifferenceMetaGradient : IMetaGradient
     /// <param name="lookahead">From its parameters.</param>
     /// <param name="loss">l.</param>
     /// <param name="objective">L.</param>
-    /// <exception cref="ArgumentException">The network's gradients are not those of a function (<see cref="MultiExitNetwork.HasTrueGradients"/>).</exception>
+    /// <exception cref="ArgumentException">The network's gradients are not those of its forward function (<see cref="MultiExitNetwork.HasTrueGradients"/>).</exception>
     public FiniteDifferenceMetaGradient(MultiExitNetwork network, Lookahead lookahead, TrainingLoss loss, MetaObjective objective)
     {
         if (!network.HasTrueGradients)
@@ -57,7 +57,7 @@ public sealed class FiniteDifferenceMetaGradient : IMetaGradient
     private Tensor Slopes(GraphForward forward, Tensor?[] direction)
     {
         using Activity? phase = Phases.Start(Phases.Tangent);
-        Tensor length = Norm(direction.OfType<Tensor>()).clamp(min: Least); // where u = 0, the quotient is 0 too
+        Tensor length = Norm(direction.OfType<Tensor>()).clamp(min: Least); // if u = 0, the quotient is 0 too
         Tensor step = Norm(_network.Parameters).div(length).mul(Math.Cbrt(Precision(_network.Parameters[0].dtype)));
         return LossesAt(step).sub(LossesAt(step.neg())).div(step.mul(2));
 

@@ -19,18 +19,18 @@ public sealed class ForwardMetaGradient : IMetaGradient
     private readonly MetaMemory _memory;
 
     /// <summary>A method for this network, its lookahead, the loss l of training and the meta objective.</summary>
-    /// <param name="network">One that can be linearised.</param>
+    /// <param name="network">A network that can be linearised.</param>
     /// <param name="lookahead">From its parameters.</param>
     /// <param name="loss">l.</param>
     /// <param name="objective">L.</param>
-    /// <param name="memory">Whether the pass at θ is kept or computed again.</param>
+    /// <param name="memory">Whether the pass at θ is kept or recomputed.</param>
     /// <exception cref="ArgumentException">The network cannot be linearised.</exception>
     public ForwardMetaGradient(
         MultiExitNetwork network, Lookahead lookahead, TrainingLoss loss, MetaObjective objective, MetaMemory memory = MetaMemory.Normal)
     {
         if (!network.IsLinearisable)
         {
-            throw new ArgumentException($"{network.GetName()} offers no linearised pass; use the unrolled method.", nameof(network));
+            throw new ArgumentException($"{network.GetName()} does not support linearised passes; use the unrolled method.", nameof(network));
         }
 
         (_network, _lookahead, _loss, _objective, _memory) = (network, lookahead, loss, objective, memory);
@@ -47,7 +47,7 @@ public sealed class ForwardMetaGradient : IMetaGradient
         (Tensor objective, Tensor?[] direction) = AheadOf(pass, weights, meta, rate);
         if (_memory == MetaMemory.Low)
         {
-            pass.Recompute(); // in the caller's scope, for the real update
+            pass.Recompute(); // in the caller's scope, for the actual update
         }
 
         using DisposeScope scope = NewDisposeScope();
@@ -72,7 +72,7 @@ public sealed class ForwardMetaGradient : IMetaGradient
         return (objective.MoveToOuterDisposeScope(), [.. direction.Select(part => part?.MoveToOuterDisposeScope())]);
     }
 
-    /// <summary>L at θ′ and v = ∂L/∂θ′; null where L does not depend on a parameter.</summary>
+    /// <summary>L at θ′ and v = ∂L/∂θ′; null if L does not depend on a parameter.</summary>
     private (Tensor Objective, IReadOnlyList<Tensor?> V) AtLookahead(Tensor[] ahead, LabelledImages meta)
     {
         using Activity? phase = Phases.Start(Phases.Meta);

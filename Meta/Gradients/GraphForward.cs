@@ -4,7 +4,7 @@ using Imta.MetaWeight.Losses;
 
 namespace Imta.MetaWeight.Meta.Gradients;
 
-/// <summary>A forward pass that libtorch's autograd recorded: for any network that has an ordinary forward.</summary>
+/// <summary>A forward pass that libtorch's autograd recorded: for any network with an ordinary forward pass.</summary>
 internal sealed class GraphForward : IForward
 {
     private readonly MultiExitNetwork _network;
@@ -37,7 +37,7 @@ internal sealed class GraphForward : IForward
 
     /// <inheritdoc cref="IForward.Gradient"/>
     /// <param name="cotangent"><c>[N, K]</c>.</param>
-    /// <param name="withHistory">Whether the gradient can be differentiated again, by θ or by the cotangent.</param>
+    /// <param name="withHistory">Whether the gradient can be differentiated again, with respect to θ or the cotangent.</param>
     public IReadOnlyList<Tensor?> Gradient(Tensor cotangent, bool withHistory)
     {
         using Activity? phase = Phases.Start(Phases.Backward);
@@ -45,7 +45,7 @@ internal sealed class GraphForward : IForward
             $"the losses of {_network.GetName()}", [_losses], [cotangent], _network.Parameters, retainGraph: true, createGraph: withHistory);
     }
 
-    /// <summary>The losses of the same samples at other parameters, <c>[N, K]</c>; batch norm's running statistics stay, and so does the teacher.</summary>
+    /// <summary>The losses of the same samples at other parameters, <c>[N, K]</c>; batch norm's running statistics and the teacher are unchanged.</summary>
     public Tensor LossesAt(IReadOnlyList<Tensor> parameters)
         => _loss.PerSample(_network.Forward(_train.Images, parameters, NormStatistics.Batch), _train.Labels, _teacher).Losses;
 }

@@ -42,7 +42,7 @@ internal sealed class LinearisedForward : IForward
 
     /// <summary>
     /// Computes the pass at θ once more, to the same numbers, or, where the network rounds its features
-    /// (<see cref="MultiExitNetwork.FeatureType"/>), without that; batch norm's running statistics stay, and so do the losses.
+    /// (<see cref="MultiExitNetwork.FeatureType"/>), without rounding; batch norm's running statistics and the losses are unchanged.
     /// </summary>
     public void Recompute()
     {
@@ -56,12 +56,12 @@ internal sealed class LinearisedForward : IForward
         _pass = _network.Linearise(_train.Images, parameters: null, NormStatistics.Batch);
     }
 
-    /// <summary>The same pass without rounded features, in the open dispose scope; this one where it has none.</summary>
+    /// <summary>The same pass in full precision, in the current dispose scope; this one if its features are not rounded.</summary>
     public LinearisedForward InFullPrecision()
         => _network.FeatureType is null ? this : new LinearisedForward(_network, _loss, _train, NormStatistics.Batch);
 
-    /// <summary>⟨∇_θ l_ik, u⟩, <c>[N, K]</c>: how each loss changes as θ moves along u.</summary>
-    /// <param name="direction">u, one for each parameter; null: it stays.</param>
+    /// <summary>⟨∇_θ l_ik, u⟩, <c>[N, K]</c>: the directional derivative of each loss along u.</summary>
+    /// <param name="direction">u, one per parameter; null: the parameter does not move.</param>
     public Tensor Tangent(IReadOnlyList<Tensor?> direction)
     {
         using Activity? phase = Phases.Start(Phases.Tangent);
@@ -76,7 +76,7 @@ internal sealed class LinearisedForward : IForward
         Tensor[] logits = [.. pass.Logits.Select(z => z.detach().requires_grad_())];
         (Tensor crossEntropies, Tensor losses) = _loss.PerSample(logits, _train.Labels, pass.Teacher); // [N, K]
 
-        // l_ik changes with z_ik alone (a teacher has no derivative), so the gradient of the sum has all the slopes.
+        // l_ik depends only on z_ik (a teacher is detached), so the gradient of the sum contains all slopes.
         IReadOnlyList<Tensor?> slopes = Autograd.Gradients("the sum of the losses", [losses.sum()], null, logits);
         return (pass, [.. slopes.Select(slope => slope!)], crossEntropies.detach(), losses.detach());
     }

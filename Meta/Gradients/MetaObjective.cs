@@ -15,7 +15,7 @@ public sealed class MetaObjective
     /// <param name="shares">K shares (<see cref="ExitShares"/>); null: every sample counts at every exit (vanilla).</param>
     public MetaObjective(float[]? shares) => _shares = shares;
 
-    /// <summary>L, a number with its history, at the logits of the meta samples.</summary>
+    /// <summary>L, a scalar with autograd history, at the logits of the meta samples.</summary>
     /// <param name="logits">K × <c>[M, C]</c>.</param>
     /// <param name="labels">int64 <c>[M]</c>.</param>
     public Tensor At(IReadOnlyList<Tensor> logits, Tensor labels)
@@ -25,7 +25,7 @@ public sealed class MetaObjective
     }
 
     /// <summary>L of a network with these parameters in the places of its own, and its gradient by them, through
-    /// libtorch's autograd; null where L does not depend on a parameter.</summary>
+    /// libtorch's autograd; null if L does not depend on a parameter.</summary>
     internal (Tensor Objective, IReadOnlyList<Tensor?> ByParameters) Differentiate(
         MultiExitNetwork network, IReadOnlyList<Tensor> parameters, LabelledImages meta)
     {

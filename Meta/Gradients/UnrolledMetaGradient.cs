@@ -5,8 +5,8 @@ using Imta.MetaWeight.Losses;
 namespace Imta.MetaWeight.Meta.Gradients;
 
 /// <summary>
-/// The meta gradient by differentiating through the lookahead step with a second-order graph, as the published code does it. It takes
-/// any backbone, and is the oracle for every other method.
+/// The meta gradient by differentiating through the lookahead step with a second-order graph, as in the published code. It supports
+/// any backbone, and is the reference for every other method.
 /// </summary>
 public sealed class UnrolledMetaGradient : IMetaGradient
 {
@@ -44,6 +44,6 @@ public sealed class UnrolledMetaGradient : IMetaGradient
         using Activity? phase = Phases.Start(Phases.SecondOrder);
         int[] reached = [.. Enumerable.Range(0, v.Count).Where(p => ahead.Gradients[p] is not null && v[p] is not null)];
         return Autograd.Gradients("the lookahead", [.. reached.Select(p => ahead.Parameters[p])], [.. reached.Select(p => v[p]!)], [w])[0]
-            ?? throw new InvalidOperationException("the lookahead does not depend on the weights of the samples.");
+            ?? throw new InvalidOperationException("the lookahead does not depend on the sample weights.");
     }
 }

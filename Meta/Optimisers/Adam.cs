@@ -12,7 +12,7 @@ public sealed class Adam : IStateful, IDisposable
     /// <summary>Decay of the running mean of the squared gradient.</summary>
     public const double Beta2 = 0.999;
 
-    /// <summary>Added to the root of the squared gradient's mean.</summary>
+    /// <summary>Added to the root of the mean squared gradient.</summary>
     public const double Epsilon = 1e-8;
 
     private const string Step = "step", Mean = "exp_avg", Square = "exp_avg_sq";
@@ -22,7 +22,7 @@ public sealed class Adam : IStateful, IDisposable
     private readonly Tensor[] _means;
     private readonly Tensor[] _squares;
 
-    /// <summary>An optimiser without state: both moments are 0.</summary>
+    /// <summary>An optimiser with fresh state: both moments are 0.</summary>
     /// <param name="parameters">Θ by name.</param>
     /// <param name="weightDecay">L2 decay.</param>
     public Adam(IEnumerable<(string Name, Parameter Parameter)> parameters, double weightDecay)
@@ -33,7 +33,7 @@ public sealed class Adam : IStateful, IDisposable
         _squares = [.. _parameters.Select(entry => zeros_like(entry.Parameter).DetachFromDisposeScope())];
     }
 
-    /// <summary>Steps done.</summary>
+    /// <summary>Steps taken so far.</summary>
     public long Steps { get; private set; }
 
     /// <summary>Running means of the gradient, one for each parameter.</summary>
@@ -46,7 +46,7 @@ public sealed class Adam : IStateful, IDisposable
     public StateTree State => new() { Numbers = { [Step] = Steps }, Groups = { [Mean] = Named(_means), [Square] = Named(_squares) } };
 
     /// <summary>Updates Θ and the moments.</summary>
-    /// <param name="gradients">One for each parameter.</param>
+    /// <param name="gradients">One per parameter.</param>
     /// <param name="rate">The learning rate.</param>
     public void Apply(IReadOnlyList<Tensor> gradients, double rate)
     {

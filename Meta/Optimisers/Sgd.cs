@@ -4,7 +4,7 @@ using TorchSharp.Modules;
 namespace Imta.MetaWeight.Meta.Optimisers;
 
 /// <summary>
-/// SGD with momentum, dampening, Nesterov and weight decay, by PyTorch's rule. The step is a pure function of parameters, gradients
+/// SGD with momentum, dampening, Nesterov momentum and weight decay, as in PyTorch. The step is a pure function of parameters, gradients
 /// and buffers, so that the lookahead is this optimiser's own step and changes nothing.
 /// </summary>
 public sealed class Sgd : IStateful, IDisposable
@@ -15,9 +15,9 @@ public sealed class Sgd : IStateful, IDisposable
     private readonly (string Name, Parameter Parameter)[] _parameters;
     private readonly Tensor?[] _buffers;
 
-    /// <summary>An optimiser without state: no parameter has a momentum buffer yet.</summary>
+    /// <summary>An optimiser with fresh state: no parameter has a momentum buffer yet.</summary>
     /// <param name="parameters">θ by name: those of a network that are trained (<c>requires_grad</c>).</param>
-    /// <param name="options">Momentum, dampening, Nesterov, weight decay; the rate comes with each step.</param>
+    /// <param name="options">Momentum, dampening, Nesterov, weight decay; the learning rate is passed to each step.</param>
     /// <exception cref="ArgumentException">Nesterov without momentum, or with dampening.</exception>
     public Sgd(IEnumerable<(string Name, Parameter Parameter)> parameters, TrainOptions options)
     {
@@ -47,9 +47,9 @@ public sealed class Sgd : IStateful, IDisposable
     };
 
     /// <summary>θ′ = θ − rate · step(θ, G): the lookahead. Differentiable in G; neither θ nor this optimiser changes.</summary>
-    /// <param name="gradients">G, one for each parameter; null: no gradient, and the parameter stays (decay too is skipped).</param>
+    /// <param name="gradients">G, one for each parameter; null: no gradient, and the parameter is unchanged (weight decay is skipped too).</param>
     /// <param name="rate">The learning rate.</param>
-    /// <returns>One tensor for each parameter.</returns>
+    /// <returns>One tensor per parameter.</returns>
     public Tensor[] Lookahead(IReadOnlyList<Tensor?> gradients, double rate)
     {
         var ahead = new Tensor[_parameters.Length];
@@ -64,16 +64,16 @@ public sealed class Sgd : IStateful, IDisposable
 
     /// <summary>
     /// u with ⟨v, dθ′⟩ = −⟨u, dG⟩: the lookahead is affine in G, parameter by parameter, ∂θ′_p/∂G_p = −rate · c_p, and
-    /// u_p = rate · c_p · v_p. Here c is 1 where there is no momentum buffer yet, 1 − dampening where there is one, and 1 + momentum with Nesterov.
+    /// u_p = rate · c_p · v_p. Here c is 1 without a momentum buffer, 1 − dampening with one, and 1 + momentum with Nesterov.
     /// </summary>
-    /// <param name="gradients">G, one for each parameter; null: no gradient.</param>
-    /// <param name="v">∂L/∂θ′, one for each parameter; null: L does not depend on it. Given away.</param>
+    /// <param name="gradients">G, one per parameter; null: no gradient.</param>
+    /// <param name="v">∂L/∂θ′, one per parameter; null: L does not depend on it. Overwritten.</param>
     /// <param name="rate">The learning rate.</param>
     public Tensor?[] LookaheadDirection(IReadOnlyList<Tensor?> gradients, IReadOnlyList<Tensor?> v, double rate)
         => [.. v.Select((part, p) => gradients[p] is null ? null : part?.mul_(rate * Slope(p)))];
 
     /// <summary>Updates θ and the momentum buffers.</summary>
-    /// <param name="gradients">One for each parameter; null: no gradient, and the parameter stays.</param>
+    /// <param name="gradients">One for each parameter; null: no gradient, and the parameter is unchanged.</param>
     /// <param name="rate">The learning rate.</param>
     public void Apply(IReadOnlyList<Tensor?> gradients, double rate)
     {
@@ -127,7 +127,7 @@ public sealed class Sgd : IStateful, IDisposable
     private Tensor Decayed(Tensor parameter, Tensor gradient)
         => _options.WeightDecay == 0 ? gradient : gradient.add(parameter, _options.WeightDecay);
 
-    /// <summary>What the momentum buffer becomes: the decayed gradient itself at the first step, without dampening.</summary>
+    /// <summary>The new momentum buffer: the decayed gradient itself at the first step, without dampening.</summary>
     private Tensor Velocity(Tensor parameter, Tensor gradient, int p)
     {
         Tensor decayed = Decayed(parameter, gradient);

@@ -27,7 +27,7 @@ public interface ISampleWeighting : IStateful, IDisposable
     /// <param name="forward">The pass at θ over its samples.</param>
     Tensor Features(IForward forward);
 
-    /// <summary>w <c>[N, K]</c>, with the history that leads to Θ.</summary>
+    /// <summary>w <c>[N, K]</c>, with the autograd history back to Θ.</summary>
     /// <param name="features">φ, by <see cref="Features"/>.</param>
     Tensor Weights(Tensor features);
 

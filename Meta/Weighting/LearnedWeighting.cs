@@ -50,7 +50,7 @@ public abstract class LearnedWeighting : ISampleWeighting
     /// <inheritdoc/>
     public bool Learns(int batch) => _options.Interval > 0 && batch % _options.Interval == 0;
 
-    /// <summary>φ <c>[N, K]</c> or <c>[N, 2K]</c>, without history: plain cross-entropies, confidences, or both beside each other.</summary>
+    /// <summary>φ <c>[N, K]</c> or <c>[N, 2K]</c>, detached: plain cross-entropies, confidences, or both concatenated.</summary>
     /// <param name="forward">The pass at θ.</param>
     public Tensor Features(IForward forward)
     {
@@ -73,7 +73,7 @@ public abstract class LearnedWeighting : ISampleWeighting
     /// <inheritdoc/>
     public void Learn(Tensor weights, Tensor byWeights, double rate)
     {
-        IReadOnlyList<Tensor?> byTheta = Autograd.Gradients("the weights of the samples", [weights], [byWeights], Parameters);
+        IReadOnlyList<Tensor?> byTheta = Autograd.Gradients("the sample weights", [weights], [byWeights], Parameters);
         Optimiser.Apply([.. _averaging.Mean(byTheta, weights.shape[0]).Select(part => part!)], rate);
     }
 

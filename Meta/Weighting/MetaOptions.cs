@@ -4,7 +4,7 @@ using Imta.MetaWeight.Meta.Gradients;
 
 namespace Imta.MetaWeight.Meta.Weighting;
 
-/// <summary>Over what the mean of the weight perturbations <c>[N, K]</c> is subtracted.</summary>
+/// <summary>Dimension over which the mean of the weight perturbations <c>[N, K]</c> is subtracted.</summary>
 public enum Centring
 {
     /// <summary>Over the exits of each sample.</summary>
@@ -17,7 +17,7 @@ public enum Centring
     Mat,
 }
 
-/// <summary>What the weight-prediction network reads of a sample.</summary>
+/// <summary>Input features of the weight-prediction network.</summary>
 public enum WeightFeatures
 {
     /// <summary>Its K cross-entropies.</summary>
@@ -36,30 +36,30 @@ public enum WeightRule
     /// <summary>From the weight-prediction network.</summary>
     Predicted,
 
-    /// <summary>By hand (the ablation): more where a sample is allocated to, by the rule for meta samples, and less at the other exits.</summary>
+    /// <summary>Hand-set (the ablation): larger at the exit a sample is allocated to by the rule for meta samples, and smaller at the others.</summary>
     Fixed,
 
-    /// <summary>Training samples are allocated to exits as meta samples are (the ablation), and count at their own exit only.</summary>
+    /// <summary>Training samples are allocated to exits as meta samples are (the ablation), and contribute only at their own exit.</summary>
     Allocated,
 }
 
-/// <summary>Where meta data come from.</summary>
+/// <summary>Where meta data comes from.</summary>
 public enum MetaSource
 {
     /// <summary>From the batch itself: each half is the other's meta data (L2W-DEN).</summary>
     Halves,
 
-    /// <summary>From a balanced set that is held out from the training data (Meta-Weight-Net).</summary>
+    /// <summary>From a balanced set held out from the training data (Meta-Weight-Net).</summary>
     HeldOut,
 }
 
-/// <summary>What the output of the weight-prediction network means.</summary>
+/// <summary>The interpretation of the weight-prediction network's output.</summary>
 public enum WpnOutput
 {
-    /// <summary>tanh, K numbers of all of a sample's exits: the perturbation of its weights (L2W-DEN).</summary>
+    /// <summary>tanh, K outputs from all of a sample's exits: the perturbation of its weights (L2W-DEN).</summary>
     Tanh,
 
-    /// <summary>sigmoid, one number of one exit's own features, by the same network at every exit: the weight, but for its scale (Meta-Weight-Net).</summary>
+    /// <summary>sigmoid, one output from one exit's own features, with the same network at every exit: the weight up to scale (Meta-Weight-Net).</summary>
     Sigmoid,
 }
 
@@ -68,53 +68,53 @@ public enum WpnOutput
 /// <summary>How sample weights are learned (Han et al., ECCV 2022).</summary>
 public sealed record MetaOptions
 {
-    [Description("Whether sample weights are learned; without, every weight is 1 and a batch is not cut in halves")]
+    [Description("Whether sample weights are learned; if not, every weight is 1 and batches are not split into halves")]
     public bool Enabled { get; init; } = true;
 
-    [Description("Where the weights of training samples come from; without prediction (fixed, allocated) nothing is learned, but a batch is cut all the same")]
+    [Description("Where the weights of training samples come from; without prediction (fixed, allocated) nothing is learned, but batches are still split")]
     public WeightRule Weights { get; init; } = WeightRule.Predicted;
 
-    [Description("How the gradient of the meta objective is computed")]
+    [Description("Method that computes the gradient of the meta objective")]
     public MetaGradientMethod Gradient { get; init; } = MetaGradientMethod.Forward;
 
-    [Description("Whether the pass at the parameters is kept during the lookahead (normal) or computed again (low); gradient forward only")]
+    [Description("Whether the forward pass at the current parameters is kept during the lookahead (normal) or recomputed (low); gradient forward only")]
     public MetaMemory Memory { get; init; } = MetaMemory.Normal;
 
-    [Description("Of several processes: whether each looks ahead by its own shard's gradient (local, as published) or all by their mean (global)")]
+    [Description("With several processes: whether each takes the lookahead step with its own shard's gradient (local, as published) or all with the mean gradient (global)")]
     public LookaheadScope Lookahead { get; init; } = LookaheadScope.Local;
 
-    [Description("Exit shares: exit k gets a share proportional to q^k of the meta samples; 1 is uniform, less favours early exits")]
+    [Description("Exit shares: exit k gets a share of the meta samples proportional to q^k; 1 is uniform, smaller values favour early exits")]
     [Range(0.0, double.MaxValue, MinimumIsExclusive = true)]
     public double Q { get; init; } = 0.75;
 
-    [Description("Which meta samples count at which exit: those allocated to it, or all (vanilla)")]
+    [Description("Meta samples that contribute at each exit: those allocated to it, or all (vanilla)")]
     public MetaObjectiveKind Objective { get; init; } = MetaObjectiveKind.Allocated;
 
-    [Description("Size of the weights' perturbation: w = 1 + epsilon * centred output of the weight-prediction network")]
+    [Description("Magnitude of the weight perturbation: w = 1 + epsilon * centred output of the weight-prediction network")]
     [Range(0.0, double.MaxValue)]
     public double Epsilon { get; init; } = 0.8;
 
-    [Description("Over what the perturbation has mean 0: the exits of a sample (col), the samples at an exit (row), both (mat)")]
+    [Description("Dimension over which the perturbation is centred: the exits of a sample (col), the samples at an exit (row), both (mat)")]
     public Centring Centring { get; init; } = Centring.Col;
 
-    [Description("What the weight-prediction network reads of a sample")]
+    [Description("Input features of the weight-prediction network")]
     public WeightFeatures Features { get; init; } = WeightFeatures.Loss;
 
-    [Description("Batches from one update of the weight-prediction network to the next; 0: none, it stays as it was drawn (the ablation)")]
+    [Description("Batches between updates of the weight-prediction network; 0: never, it keeps its initial weights (the ablation)")]
     [Range(0, int.MaxValue)]
     public int Interval { get; init; } = 1;
 
-    [Description("Meta data: the other half of a batch (halves), or a balanced set held out from the training data (heldOut; of predicted weights)")]
+    [Description("Meta data: the other half of a batch (halves), or a balanced set held out from the training data (heldOut; predicted weights only)")]
     public MetaSource Source { get; init; } = MetaSource.Halves;
 
-    [Description("Images of each class in the held-out meta data (heldOut only)")]
+    [Description("Images per class in the held-out meta data (heldOut only)")]
     [Range(1, int.MaxValue)]
     public int PerClass { get; init; } = 10;
 
-    /// <summary>Whether there is a weight-prediction network.</summary>
+    /// <summary>Whether a weight-prediction network is used.</summary>
     public bool Predicts => Enabled && Weights == WeightRule.Predicted;
 
-    /// <summary>Whether a batch is cut in halves.</summary>
+    /// <summary>Whether a batch is split into halves.</summary>
     public bool Cuts => Enabled && !HoldsOut;
 
     /// <summary>Whether meta data are held out.</summary>
@@ -128,15 +128,15 @@ public sealed record MetaOptions
 /// <summary>The weight-prediction network: an MLP with ReLU hidden layers.</summary>
 public sealed record WpnOptions
 {
-    [Description("Width of each hidden layer of the weight-prediction network, in units")]
+    [Description("Units per hidden layer of the weight-prediction network")]
     [Range(1, 65536)]
     public int Hidden { get; init; } = 500;
 
-    [Description("Hidden layers of the weight-prediction network")]
+    [Description("Number of hidden layers of the weight-prediction network")]
     [Range(1, 100)]
     public int Layers { get; init; } = 1;
 
-    [Description("tanh: 1 + epsilon * centred output, of all exits (L2W-DEN); sigmoid: output / mean, of each exit's features (Meta-Weight-Net)")]
+    [Description("tanh: 1 + epsilon * centred output, for all exits jointly (L2W-DEN); sigmoid: output / mean, from each exit's own features (Meta-Weight-Net)")]
     public WpnOutput Output { get; init; } = WpnOutput.Tanh;
 }
 
@@ -147,7 +147,7 @@ public sealed record MetaOptimiserOptions
     [Range(0.0, double.MaxValue, MinimumIsExclusive = true)]
     public double Rate { get; init; } = 1e-4;
 
-    [Description("L2 decay of the weight-prediction network, added to its gradient")]
+    [Description("L2 weight decay of the weight-prediction network, added to its gradient")]
     [Range(0.0, double.MaxValue)]
     public double WeightDecay { get; init; } = 1e-4;
 }

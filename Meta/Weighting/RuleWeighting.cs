@@ -21,7 +21,7 @@ public sealed class UniformWeighting : ISampleWeighting
 
 /// <summary>
 /// Weights by a rule that nothing learns, for the ablations of L2W-DEN: training samples are allocated to exits by confidence, as its meta
-/// samples are, and the allocation decides.
+/// samples are, and the allocation determines the weights.
 /// </summary>
 /// <remarks>Shapes: <c>N</c> samples, <c>K</c> exits.</remarks>
 public abstract class RuleWeighting : ISampleWeighting

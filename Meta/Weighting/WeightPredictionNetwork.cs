@@ -6,7 +6,7 @@ namespace Imta.MetaWeight.Meta.Weighting;
 
 /// <summary>
 /// The WPN g(φ; Θ) of L2W-DEN: an MLP from a sample's features to one number per exit, ReLU between layers and tanh at the end; with a
-/// sigmoid at its end that of Meta-Weight-Net (Shu et al., NeurIPS 2019), from an exit's features to one number. Its names are those of L2W-DEN's
+/// sigmoid at the end instead, that of Meta-Weight-Net (Shu et al., NeurIPS 2019), from an exit's features to one value. Its parameter names are those of L2W-DEN's
 /// published checkpoints.
 /// </summary>
 public sealed class WeightPredictionNetwork : NamedModule
@@ -18,7 +18,7 @@ public sealed class WeightPredictionNetwork : NamedModule
     /// <param name="options">Width and number of hidden layers.</param>
     /// <param name="features">Features of a sample, or of a sample at an exit.</param>
     /// <param name="outputs">K; or 1, of an exit.</param>
-    /// <param name="random">The source of the first parameters.</param>
+    /// <param name="random">The random generator for the initial parameters.</param>
     /// <param name="type">The parameters' element type.</param>
     /// <param name="device">The parameters' device.</param>
     public WeightPredictionNetwork(WpnOptions options, int features, int outputs, Generator random, ScalarType type, Device device)
@@ -50,10 +50,10 @@ public sealed class WeightPredictionNetwork : NamedModule
         }
     }
 
-    /// <summary>Θ, in the order that lists of gradients follow.</summary>
+    /// <summary>Θ, in the order used for lists of gradients.</summary>
     public IReadOnlyList<Parameter> Parameters { get; }
 
-    /// <summary>Outputs <c>[N, outputs]</c>, with their history, from <c>[N, features]</c>.</summary>
+    /// <summary>Outputs <c>[N, outputs]</c>, with autograd history, from <c>[N, features]</c>.</summary>
     public Tensor Forward(Tensor features)
     {
         Tensor x = features;
@@ -66,7 +66,7 @@ public sealed class WeightPredictionNetwork : NamedModule
         return x;
     }
 
-    /// <summary>A linear layer <c>[N, input]</c> → <c>[N, output]</c>, uniform in ±1/√input at first.</summary>
+    /// <summary>A linear layer <c>[N, input]</c> → <c>[N, output]</c>, initialised uniformly in ±1/√input.</summary>
     private sealed class Layer : NamedModule
     {
         private readonly Parameter _weight;
@@ -84,7 +84,7 @@ public sealed class WeightPredictionNetwork : NamedModule
         public Tensor Forward(Tensor x) => nn.functional.linear(x, _weight, _bias);
     }
 
-    /// <summary>A level of the published names.</summary>
+    /// <summary>One level of the published parameter names.</summary>
     private sealed class Part : NamedModule
     {
         public Part()

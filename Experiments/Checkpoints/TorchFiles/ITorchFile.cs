@@ -1,6 +1,6 @@
 namespace Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 
-/// <summary>A file of <c>torch.save</c>, of either format: a pickle, and the elements of the storages that it names.</summary>
+/// <summary>A file written by <c>torch.save</c> in either format: a pickle, and the elements of the storages it refers to.</summary>
 internal interface ITorchFile
 {
     /// <summary>The pickled object.</summary>
@@ -9,7 +9,7 @@ internal interface ITorchFile
     /// <summary>The pickle's length in bytes.</summary>
     long PickleLength { get; }
 
-    /// <summary>Has a storage's elements read; the stream is at the first of them.</summary>
-    /// <exception cref="InvalidDataException">They are not there, or not as many as the pickle says.</exception>
+    /// <summary>Reads a storage's elements through a callback; the stream is positioned at the first.</summary>
+    /// <exception cref="InvalidDataException">They are missing, or their number differs from the pickle.</exception>
     void Read(PickledStorage storage, Action<Stream> read);
 }

@@ -14,8 +14,8 @@ internal sealed class LegacyTorchFile : ITorchFile
     private readonly Stream _stream;
     private readonly Dictionary<PickledStorage, long> _places = [];
 
-    /// <param name="stream">The file; it has to seek.</param>
-    /// <exception cref="InvalidDataException">Another format or byte order; or keys, numbers of elements or the length disagree with the pickle.</exception>
+    /// <param name="stream">The file; must be seekable.</param>
+    /// <exception cref="InvalidDataException">Unsupported format or byte order; or keys, element counts or the length disagree with the pickle.</exception>
     public LegacyTorchFile(Stream stream)
     {
         _stream = stream;
@@ -24,7 +24,7 @@ internal sealed class LegacyTorchFile : ITorchFile
         stream.ReadExactly(pickles);
 
         (TorchValue version, _, int end) = PickleReader.Read(pickles, MagicLength(pickles));
-        Require(version is TorchInteger(KnownVersion), "its format has another version than 1001");
+        Require(version is TorchInteger(KnownVersion), "its format version is not 1001");
         (TorchValue machine, _, int start) = PickleReader.Read(pickles, end);
         CheckMachine(machine as TorchDictionary ?? new());
         (Root, IReadOnlyCollection<PickledStorage> storages, end) = PickleReader.Read(pickles, start, legacy: true);
@@ -42,7 +42,7 @@ internal sealed class LegacyTorchFile : ITorchFile
     // 0x1950a86a20f9469cfc6c, pickled.
     private static ReadOnlySpan<byte> Magic => [0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, (byte)'.'];
 
-    /// <summary>Whether a file starts as a pickle does; a zip file does not.</summary>
+    /// <summary>Whether a file starts like a pickle, unlike a zip file.</summary>
     public static bool Is(Stream stream)
     {
         stream.Position = 0;
@@ -56,7 +56,7 @@ internal sealed class LegacyTorchFile : ITorchFile
         read(_stream);
     }
 
-    /// <summary>The length of the first pickle: the protocol, from protocol 4 on a frame, the number.</summary>
+    /// <summary>The length of the first pickle: the protocol, a frame from protocol 4 on, and the number.</summary>
     private static int MagicLength(ReadOnlySpan<byte> file)
     {
         int start = file.Length > 1 && file[1] >= 4 ? 11 : 2;
@@ -64,7 +64,7 @@ internal sealed class LegacyTorchFile : ITorchFile
         return start + Magic.Length;
     }
 
-    // The sizes are the same in every file that PyTorch wrote; 'long' is the C type, not int64.
+    // The sizes are the same in every file written by PyTorch; 'long' is the C type, not int64.
     private static void CheckMachine(TorchDictionary facts)
     {
         static bool Says(TorchDictionary facts, string key, params ReadOnlySpan<long> sizes)
@@ -73,14 +73,14 @@ internal sealed class LegacyTorchFile : ITorchFile
             Says(facts, "protocol_version", KnownVersion) && facts.Entries.GetValueOrDefault("little_endian") is TorchBool
                 && facts.Entries.GetValueOrDefault("type_sizes") is TorchDictionary sizes
                 && Says(sizes, "short", 2) && Says(sizes, "int", 4) && Says(sizes, "long", 4, 8),
-            "the facts about the machine that wrote it are not those of PyTorch");
+            "its record of the machine that wrote it is not PyTorch's");
         Require(facts["little_endian"] is TorchBool(true), "its numbers are not in little-endian byte order");
     }
 
-    /// <summary>Finds each storage's elements, and holds keys, numbers and the file's length against what the pickle says.</summary>
+    /// <summary>Locates each storage's elements, and checks keys, counts and the file's length against the pickle.</summary>
     /// <param name="keys">The list of storages.</param>
     /// <param name="end">Where it ends.</param>
-    /// <param name="storages">What the pickle names.</param>
+    /// <param name="storages">The storages referenced by the pickle.</param>
     private void Locate(TorchValue keys, int end, IReadOnlyCollection<PickledStorage> storages)
     {
         Require(keys is TorchList, "it has no list of storages after the pickle");
@@ -88,10 +88,10 @@ internal sealed class LegacyTorchFile : ITorchFile
         Int128 place = end;
         foreach (TorchValue item in keys.Parts)
         {
-            string key = (item as TorchText)?.Value ?? throw new InvalidDataException("the key of a storage is no text");
+            string key = (item as TorchText)?.Value ?? throw new InvalidDataException("the key of a storage is not a string");
             if (!missing.Remove(key, out PickledStorage? storage))
             {
-                throw new InvalidDataException($"its list has a storage {Quote(key)} twice, or one that the pickle does not name");
+                throw new InvalidDataException($"its list contains storage {Quote(key)} twice, or the pickle does not name it");
             }
 
             CheckCount(storage, place);
@@ -100,7 +100,7 @@ internal sealed class LegacyTorchFile : ITorchFile
         }
 
         Require(missing.Count == 0, $"its list lacks storage {Quote(missing.Keys.FirstOrDefault(""))}");
-        Require(place == _stream.Length, $"it has {_stream.Length} bytes where its storages end at {place}");
+        Require(place == _stream.Length, $"it has {_stream.Length} bytes, but its storages end at {place}");
     }
 
     private void CheckCount(PickledStorage storage, Int128 place)

@@ -5,17 +5,17 @@ using static Imta.MetaWeight.Experiments.Checkpoints.TorchFiles.Malformed;
 namespace Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 
 /// <summary>
-/// The part of Python's pickle machine (protocols 2 to 5) that <c>torch.save</c> uses for dictionaries of tensors and plain values.
-/// Nothing is ever executed: a global outside the short list in <see cref="Global"/> is refused. The machine has no recursion, and
-/// what a pickle can make it allocate is bounded.
+/// The subset of Python's pickle machine (protocols 2 to 5) that <c>torch.save</c> uses for dictionaries of tensors and plain values.
+/// Nothing is ever executed: a global outside the short list in <see cref="Global"/> is rejected. The machine does not recurse, and
+/// the memory a pickle can make it allocate is bounded.
 /// </summary>
 internal sealed class PickleReader
 {
-    // A pickle byte can stand for a container of some 200 bytes; these two bound what a hostile file costs.
+    // A single pickle byte can create a container of about 200 bytes; these two limits bound the cost of a hostile file.
     private const int MostContainers = 1_000_000;
     private const int LongestKey = 1024;
 
-    /// <summary>The greatest length of a pickle that is accepted, in bytes: some 100,000 tensors.</summary>
+    /// <summary>The maximum accepted pickle length in bytes: enough for about 100,000 tensors.</summary>
     public const int LongestPickle = 16 << 20;
 
     private static readonly TorchValue True = true;
@@ -49,13 +49,13 @@ internal sealed class PickleReader
     private sealed record StorageClass(ScalarType Type) : TorchValue;
 
     /// <summary>
-    /// The pickled object, every storage that it names, and the position after it. In place of tensors there are
-    /// <see cref="PickledTensor"/>s; a malformed pickle may also have values that are none, and cycles.
+    /// The pickled object, every storage it refers to, and the position after it. Tensors are represented by
+    /// <see cref="PickledTensor"/>s; a malformed pickle may also contain unexpected values and cycles.
     /// </summary>
-    /// <param name="pickle">Bytes with the pickle among them.</param>
+    /// <param name="pickle">Bytes containing the pickle.</param>
     /// <param name="start">Where it starts.</param>
-    /// <param name="legacy">Whether its persistent ids are those from before PyTorch 1.6, which may name parts of storages.</param>
-    /// <exception cref="InvalidDataException">Malformed, or with something that is refused; the message says what and where.</exception>
+    /// <param name="legacy">Whether its persistent ids are in the format before PyTorch 1.6, which may refer to storage views.</param>
+    /// <exception cref="InvalidDataException">The pickle is malformed or contains something disallowed; the message says what and where.</exception>
     public static (TorchValue Root, IReadOnlyCollection<PickledStorage> Storages, int End) Read(byte[] pickle, int start = 0, bool legacy = false)
     {
         Require(pickle.Length <= LongestPickle, "the pickle is longer than 16 MiB");
@@ -90,7 +90,7 @@ internal sealed class PickleReader
         {
             case 0x80: // PROTO
                 byte protocol = Bytes(1)[0];
-                Require(protocol is >= 2 and <= 5, "the pickle has another protocol than 2 to 5");
+                Require(protocol is >= 2 and <= 5, "the pickle protocol is not 2 to 5");
                 break;
             case 0x95: // FRAME: a hint for buffering
                 Bytes(8);
@@ -134,7 +134,7 @@ internal sealed class PickleReader
             default:
                 if (!PushScalar(code) && !PushContainer(code))
                 {
-                    throw new InvalidDataException($"pickle instruction 0x{code:x2} is not one that torch.save writes for tensors and plain values");
+                    throw new InvalidDataException($"unsupported pickle opcode 0x{code:x2}, which torch.save does not write for tensors and plain values");
                 }
 
                 break;
@@ -228,9 +228,9 @@ internal sealed class PickleReader
             {
                 TorchText(var text) when text.Length <= LongestKey => text,
                 TorchInteger(var number) => number,
-                _ => throw new InvalidDataException("a dictionary's key is no (short) string and no integer"),
+                _ => throw new InvalidDataException("a dictionary key is neither a (short) string nor an integer"),
             };
-            Require(target.Entries.TryAdd(key, pairs[k + 1]), $"a dictionary has the key {Quote(key.ToString())} twice");
+            Require(target.Entries.TryAdd(key, pairs[k + 1]), $"a dictionary contains the key {Quote(key.ToString())} twice");
         }
     }
 
@@ -255,7 +255,7 @@ internal sealed class PickleReader
             ("torch._utils", "_rebuild_parameter") => new Callable(Function.RebuildParameter),
             ("torch", "Size") => new Callable(Function.Size),
             _ => throw new InvalidDataException(
-                $"the file asks for {Quote($"{module}.{name}")}, which is not allowed: only tensors and plain values are read, and no code is run"),
+                $"the file asks for {Quote($"{module}.{name}")}, which is not allowed: only tensors and plain values are read, and no code is executed"),
         };
     }
 
@@ -263,24 +263,24 @@ internal sealed class PickleReader
     {
         (Function.OrderedDict, [] or [TorchTuple { Items: [] }]) => Counted(new TorchDictionary()),
         (Function.Size, [TorchTuple size]) => size,
-        // Storage, offset, size, stride, requires_grad, hooks, and since PyTorch 1.13 what the view does to the values (nothing, when empty).
+        // Storage, offset, size, stride, requires_grad, hooks, and since PyTorch 1.13 what the view does to the values (nothing if empty).
         (Function.RebuildTensor, [PickledPart part, TorchInteger(var offset), TorchTuple size, TorchTuple stride, TorchBool, TorchDictionary])
             => Counted(new PickledTensor(part, offset, Longs(size), Longs(stride))),
         (Function.RebuildTensor, [.. var tensor, TorchNone or TorchDictionary { Entries.Count: 0 }]) when tensor.Length == 6 => Call(function, new TorchTuple(tensor)),
         (Function.RebuildEarlyTensor, [PickledPart part, TorchInteger(var offset), TorchTuple size, TorchTuple stride]) // until PyTorch 0.3
             => Counted(new PickledTensor(part, offset, Longs(size), Longs(stride))),
         (Function.RebuildParameter, [PickledTensor tensor, TorchBool, TorchDictionary]) => tensor,
-        _ => throw new InvalidDataException($"{function} has arguments that do not fit it"),
+        _ => throw new InvalidDataException($"{function} has unsupported arguments"),
     };
 
-    /// <summary>('storage', type, key, location, number of elements), in legacy files with None or (key of a part, its start, its elements) at the end.</summary>
+    /// <summary>('storage', type, key, location, number of elements), in legacy files followed by None or (view key, offset, number of elements).</summary>
     private PickledPart Storage(TorchValue[] id)
     {
         if (id.Length != (_legacy ? 6 : 5)
             || id is not [TorchText("storage"), StorageClass(var type), TorchText(var key), TorchText, TorchInteger(var elements), ..]
             || elements < 0 || key.Length > LongestKey)
         {
-            throw new InvalidDataException("a persistent id is not ('storage', type, key, location, number of elements) and a view where one belongs");
+            throw new InvalidDataException("a persistent id is not ('storage', type, key, location, number of elements) with a view where one is expected");
         }
 
         PickledPart whole = Described(key, new PickledPart(new PickledStorage(type, key, elements), 0, elements));
@@ -305,7 +305,7 @@ internal sealed class PickleReader
     }
 
     private static long[] Longs(TorchTuple values)
-        => Array.ConvertAll(values.Items, value => value is TorchInteger(var number) ? number : throw new InvalidDataException("a size or stride is no integer"));
+        => Array.ConvertAll(values.Items, value => value is TorchInteger(var number) ? number : throw new InvalidDataException("a size or stride is not an integer"));
 
     private static long Long(ReadOnlySpan<byte> bytes)
     {
@@ -327,7 +327,7 @@ internal sealed class PickleReader
         }
         catch (DecoderFallbackException)
         {
-            throw new InvalidDataException("a text is not UTF-8");
+            throw new InvalidDataException("a string is not UTF-8");
         }
     }
 
@@ -347,8 +347,8 @@ internal sealed class PickleReader
         return _pickle.AsSpan(_position - (int)count, (int)count);
     }
 
-    // Legacy pickles have no length of their own: more than the accepted ones is never looked at.
-    private string Ending => _pickle.Length < LongestPickle ? "the pickle ends early" : "the pickle ends early, or after the 16 MiB that are accepted";
+    // Legacy pickles have no length field: bytes beyond the accepted length are never read.
+    private string Ending => _pickle.Length < LongestPickle ? "the pickle is truncated" : "the pickle is truncated, or exceeds the accepted 16 MiB";
 
     private TorchValue Recall(uint index)
         => _memo.TryGetValue(index, out TorchValue? value) ? value : throw new InvalidDataException($"memo {index} was never set");
@@ -363,13 +363,13 @@ internal sealed class PickleReader
 
     private TorchValue Top()
     {
-        Require(_stack.Count > (_marks.TryPeek(out int mark) ? mark : 0), "the pickle takes a value that is not there");
+        Require(_stack.Count > (_marks.TryPeek(out int mark) ? mark : 0), "the pickle pops a value from an empty stack");
         return _stack[^1];
     }
 
     private T Top<T>(string wanted)
         where T : TorchValue
-        => Top() is T value ? value : throw new InvalidDataException($"the pickle has no {wanted} where one is needed");
+        => Top() is T value ? value : throw new InvalidDataException($"the pickle has no {wanted} where one is expected");
 
     private TorchValue Pop()
     {
@@ -380,11 +380,11 @@ internal sealed class PickleReader
 
     private T Pop<T>(string wanted)
         where T : TorchValue
-        => Pop() is T value ? value : throw new InvalidDataException($"the pickle has no {wanted} where one is needed");
+        => Pop() is T value ? value : throw new InvalidDataException($"the pickle has no {wanted} where one is expected");
 
     private TorchValue[] PopMany(int count)
     {
-        Require(_stack.Count - count >= (_marks.TryPeek(out int mark) ? mark : 0), "the pickle takes values that are not there");
+        Require(_stack.Count - count >= (_marks.TryPeek(out int mark) ? mark : 0), "the pickle pops more values than the stack has");
         TorchValue[] values = [.. _stack.GetRange(_stack.Count - count, count)];
         _stack.RemoveRange(_stack.Count - count, count);
         return values;
@@ -392,7 +392,7 @@ internal sealed class PickleReader
 
     private TorchValue[] PopToMark()
     {
-        Require(_marks.TryPop(out int mark), "the pickle ends a list that it never began");
+        Require(_marks.TryPop(out int mark), "the pickle ends a list that it never started");
         return PopMany(_stack.Count - mark);
     }
 }

@@ -16,8 +16,8 @@ internal sealed class PickleWriter
     {
     }
 
-    /// <summary>The pickle, and the tensors whose elements belong into storages 0, 1, 2, … beside it.</summary>
-    /// <exception cref="ArgumentException">An element type or a text that cannot be written, or more than the reader accepts.</exception>
+    /// <summary>The pickle, and the tensors whose elements go into storages 0, 1, 2, … next to it.</summary>
+    /// <exception cref="ArgumentException">An element type or string that cannot be written, or content beyond the reader's limits.</exception>
     public static (byte[] Pickle, IReadOnlyList<Tensor> Tensors) Write(TorchDictionary source)
     {
         var writer = new PickleWriter();
@@ -27,7 +27,7 @@ internal sealed class PickleWriter
         byte[] pickle = writer._pickle.WrittenSpan.ToArray();
         try
         {
-            // What the reader's limits would refuse must not get into a file.
+            // Nothing beyond the reader's limits may be written.
             PickleReader.Read(pickle);
         }
         catch (InvalidDataException e)
@@ -106,7 +106,7 @@ internal sealed class PickleWriter
         Code(after);
     }
 
-    /// <summary><c>_rebuild_tensor_v2(storage, offset, size, stride, requires_grad, hooks)</c>, rows without gaps in a storage of its own.</summary>
+    /// <summary><c>_rebuild_tensor_v2(storage, offset, size, stride, requires_grad, hooks)</c>, contiguous in its own storage.</summary>
     private void TensorValue(Tensor tensor, string path)
     {
         string? storage = PickledStorage.Classes.SingleOrDefault(known => known.Type == tensor.dtype).Name;

@@ -1,22 +1,22 @@
 namespace Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 
 /// <summary>
-/// The containers and tensors of a pickled dictionary that holds nothing but tensors, plain values and more containers. A container
-/// may stand in several places, but neither in itself nor so often that walking the values takes forever (n bytes can spell 2ⁿ).
+/// The containers and tensors of a pickled dictionary that contains only tensors, plain values and containers. A container
+/// may occur several times, but neither within itself nor so often that traversal takes forever (n bytes can encode 2ⁿ values).
 /// </summary>
 internal sealed class PickledContents
 {
-    /// <summary>How deep containers may lie in containers.</summary>
+    /// <summary>The maximum nesting depth of containers.</summary>
     public const int DeepestNesting = 100;
 
-    // What each container spans: its values, counted wherever they stand, and its levels.
+    // The extent of each container: its values, counted at every occurrence, and its depth.
     private readonly Dictionary<TorchValue, (long Values, int Levels)> _containers = new(ReferenceEqualityComparer.Instance);
     private readonly HashSet<PickledTensor> _tensors = [];
     private readonly long _mostValues;
 
-    /// <param name="root">What <see cref="PickleReader"/> gave.</param>
-    /// <param name="mostValues">How many values it may have.</param>
-    /// <exception cref="InvalidDataException">A class or a bare storage as a value, a container in itself, too many or too deep values.</exception>
+    /// <param name="root">The object read by <see cref="PickleReader"/>.</param>
+    /// <param name="mostValues">The maximum number of values.</param>
+    /// <exception cref="InvalidDataException">A class or a bare storage as a value, a cyclic container, too many values, or nesting too deep.</exception>
     public PickledContents(TorchDictionary root, long mostValues)
     {
         _mostValues = mostValues;
@@ -26,7 +26,7 @@ internal sealed class PickledContents
     /// <summary>Each tensor once.</summary>
     public IReadOnlyCollection<PickledTensor> Tensors => _tensors;
 
-    /// <summary>Puts tensors where their descriptions stand.</summary>
+    /// <summary>Replaces tensor descriptions with tensors.</summary>
     public void Fill(Dictionary<PickledTensor, Tensor> tensors)
     {
         foreach (TorchValue container in _containers.Keys)
@@ -70,12 +70,12 @@ internal sealed class PickledContents
                 _tensors.Add(tensor);
                 return (1, 0);
             case not (TorchDictionary or TorchList or TorchTuple):
-                throw new InvalidDataException("it has a class or a bare storage where a value belongs");
+                throw new InvalidDataException("it has a class or a bare storage where a value is expected");
         }
 
         if (!_containers.TryGetValue(value, out var span))
         {
-            // A container that stands in itself is met again while it has too many levels.
+            // A cyclic container is revisited until the nesting limit is exceeded.
             _containers.Add(value, (1, DeepestNesting));
             span = (1, 1);
             foreach (TorchValue part in value.Parts)

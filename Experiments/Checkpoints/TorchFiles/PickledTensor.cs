@@ -1,10 +1,10 @@
 
 namespace Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 
-/// <summary>What a pickle says about the memory that tensors share; the elements lie elsewhere in the file.</summary>
+/// <summary>A pickle's description of a storage that tensors share; the elements are elsewhere in the file.</summary>
 /// <param name="Type">The element type.</param>
-/// <param name="Key">The name that the file has for it.</param>
-/// <param name="Elements">How many elements.</param>
+/// <param name="Key">Its key in the file.</param>
+/// <param name="Elements">The number of elements.</param>
 internal sealed record PickledStorage(ScalarType Type, string Key, long Elements)
 {
     /// <summary>The storage classes of PyTorch that can be read and written, with their element types.</summary>
@@ -25,26 +25,26 @@ internal sealed record PickledStorage(ScalarType Type, string Key, long Elements
     /// <summary>Bytes of one element.</summary>
     public int ElementSize => Classes.Single(known => known.Type == Type).Size;
 
-    /// <summary>Bytes of all elements; exact whatever the file claims.</summary>
+    /// <summary>Bytes of all elements; does not overflow whatever the file claims.</summary>
     public Int128 Bytes => (Int128)Elements * ElementSize;
 }
 
-/// <summary>A storage or, in files of early PyTorch, a part of one that tensors take for a storage.</summary>
+/// <summary>A storage or, in files of early PyTorch versions, a view of one that tensors use as a storage.</summary>
 /// <param name="Storage">The storage.</param>
-/// <param name="Start">The element of it where the part starts.</param>
-/// <param name="Elements">How many elements it has.</param>
+/// <param name="Start">The offset of its first element in the storage.</param>
+/// <param name="Elements">The number of elements.</param>
 internal sealed record PickledPart(PickledStorage Storage, long Start, long Elements) : TorchValue;
 
 /// <summary>
-/// What a pickle says about a tensor: a strided view of a storage, whose element <c>[i, j, …]</c> is
+/// A pickle's description of a tensor: a strided view of a storage, whose element <c>[i, j, …]</c> is
 /// <c>storage[Offset + i·Stride[0] + j·Stride[1] + …]</c>. Views may overlap.
 /// </summary>
 internal sealed record PickledTensor : TorchValue
 {
-    // libtorch's iterators take 64; no network comes near either.
+    // libtorch's iterators support 64; no network comes near either.
     private const int MostDimensions = 32;
 
-    /// <exception cref="InvalidDataException">The view reaches beyond its part of the storage, or no tensor can have this shape.</exception>
+    /// <exception cref="InvalidDataException">The view exceeds its storage, or the shape is impossible.</exception>
     public PickledTensor(PickledPart part, long offset, long[] size, long[] stride)
     {
         if (size.Length != stride.Length || size.Length > MostDimensions)
@@ -55,10 +55,10 @@ internal sealed record PickledTensor : TorchValue
         (Storage, Offset, Size, Stride) = (part.Storage, offset, size, stride);
         if (offset < 0 || size.Any(n => n < 0) || stride.Any(n => n < 0))
         {
-            throw new InvalidDataException($"{this} is no tensor");
+            throw new InvalidDataException($"{this} is not a valid tensor");
         }
 
-        // The shape without its zeros must fit 64 bits too: libtorch computes strides from it.
+        // The product of the nonzero dimensions must also fit into 64 bits: libtorch computes strides from it.
         Int128 volume = 1;
         Int128 last = offset;
         for (int d = 0; d < size.Length; d++)
@@ -66,7 +66,7 @@ internal sealed record PickledTensor : TorchValue
             volume *= Math.Max(size[d], 1);
             if (volume > long.MaxValue)
             {
-                throw new InvalidDataException($"{this} has more elements than any memory");
+                throw new InvalidDataException($"{this} has more elements than fit in memory");
             }
 
             last += (Int128)Math.Max(size[d] - 1, 0) * stride[d];
@@ -75,10 +75,10 @@ internal sealed record PickledTensor : TorchValue
         Elements = size.Contains(0) ? 0 : (long)volume;
         if (Elements > 0 && last >= part.Elements)
         {
-            throw new InvalidDataException($"{this} reaches beyond its storage {Malformed.Quote(Storage.Key)} of {part.Elements} elements");
+            throw new InvalidDataException($"{this} exceeds its storage {Malformed.Quote(Storage.Key)} of {part.Elements} elements");
         }
 
-        // Whoever has no elements may start anywhere.
+        // An empty tensor may start anywhere.
         Offset = Elements > 0 ? part.Start + offset : 0;
     }
 
@@ -93,7 +93,7 @@ internal sealed record PickledTensor : TorchValue
 
     public long Elements { get; }
 
-    /// <summary>Bytes of the tensor once it has memory of its own.</summary>
+    /// <summary>Bytes of the tensor once copied into its own memory.</summary>
     public Int128 Bytes => (Int128)Elements * Storage.ElementSize;
 
     public override string ToString() => $"a view [{string.Join(", ", Size)}] with strides [{string.Join(", ", Stride)}] at offset {Offset}";

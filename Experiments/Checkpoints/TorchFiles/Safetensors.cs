@@ -3,7 +3,7 @@ using System.Buffers.Binary;
 namespace Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 
 /// <summary>
-/// Reads and writes safetensors files: the header's length (8 bytes, little-endian), the header (JSON), the tensors' elements row by row.
+/// Reads and writes safetensors files: the header's length (8 bytes, little-endian), the header (JSON), the tensors' elements in row-major order.
 /// </summary>
 internal static class Safetensors
 {
@@ -16,11 +16,11 @@ internal static class Safetensors
         return Read(stream);
     }
 
-    /// <summary>Reads tensors by name: contiguous CPU tensors without requires_grad in the current dispose scope. Metadata are passed over.</summary>
-    /// <param name="stream">The file, whole, in a stream that can seek: wherever it stands, it is read from its first byte.</param>
+    /// <summary>Reads tensors by name: contiguous CPU tensors without requires_grad in the current dispose scope. Metadata is ignored.</summary>
+    /// <param name="stream">The complete file as a seekable stream; it is read from its first byte regardless of its position.</param>
     /// <exception cref="InvalidDataException">
-    /// No such file, damaged, an element type that cannot be read, a name of over 1024 characters, or sizes that do not agree. No tensor
-    /// is left behind.
+    /// Not a safetensors file, damaged, an unsupported element type, a name longer than 1024 characters, or inconsistent sizes. No tensor
+    /// is leaked.
     /// </exception>
     public static Dictionary<string, Tensor> Read(Stream stream)
     {
@@ -30,25 +30,25 @@ internal static class Safetensors
         }
         catch (Exception e) when (e is InvalidDataException or EndOfStreamException)
         {
-            throw new InvalidDataException($"{Malformed.Name(stream)} is no readable safetensors file: {e.Message}", e);
+            throw new InvalidDataException($"{Malformed.Name(stream)} is not a readable safetensors file: {e.Message}", e);
         }
     }
 
     /// <inheritdoc cref="Write(Stream, IReadOnlyDictionary{string, Tensor})"/>
-    /// <summary>Writes a file as <see cref="AtomicFile"/> does: whatever happens, a whole one is there.</summary>
+    /// <summary>Writes a file atomically with <see cref="AtomicFile"/>: whatever happens, a complete file exists.</summary>
     /// <param name="path">The file.</param>
     /// <param name="tensors">The tensors.</param>
     public static void Write(string path, IReadOnlyDictionary<string, Tensor> tensors) => AtomicFile.Write(path, stream => Write(stream, tensors));
 
     /// <summary>
-    /// Writes tensors by name, row by row, from any device, in the order of the reference implementation: by element type, the widest
-    /// first, then by name. The same content gives the same bytes.
+    /// Writes named tensors in row-major order, from any device, in the order of the reference implementation: by element type, the widest
+    /// first, then by name. Equal contents produce identical bytes.
     /// </summary>
-    /// <param name="stream">Where to; nothing is written when a tensor cannot be.</param>
+    /// <param name="stream">The target; nothing is written if a tensor cannot be.</param>
     /// <param name="tensors">The tensors.</param>
     /// <exception cref="ArgumentException">
-    /// An element type that the format does not have, or more than the reader accepts: names over 1024 characters or that no UTF-8 can
-    /// say, over 32 dimensions, a header over 100 MB; or a tensor named <c>__metadata__</c>.
+    /// An element type that the format does not support, or content beyond the reader's limits: names over 1024 characters or not representable in
+    /// UTF-8, over 32 dimensions, a header over 100 MB; or a tensor named <c>__metadata__</c>.
     /// </exception>
     public static void Write(Stream stream, IReadOnlyDictionary<string, Tensor> tensors)
     {
@@ -72,10 +72,10 @@ internal static class Safetensors
         ulong length = BinaryPrimitives.ReadUInt64LittleEndian(bytes);
         if (length > SafetensorsHeader.Longest || (long)length > stream.Length - LengthBytes)
         {
-            throw new InvalidDataException($"its header would have {length} bytes; the file has {stream.Length}, and {SafetensorsHeader.Longest} are accepted");
+            throw new InvalidDataException($"its header would have {length} bytes; the file has {stream.Length}, and at most {SafetensorsHeader.Longest} are accepted");
         }
 
-        // The spelling of a tensor takes 50 bytes of the file and more: what it costs in memory is bounded by the file's length.
+        // A header entry takes at least 50 bytes of the file, so its memory cost is bounded by the file's length.
         long start = LengthBytes + (long)length;
         var entries = SafetensorsHeader.Read(Header(stream, (int)length), stream.Length - start);
         using DisposeScope scope = NewDisposeScope();

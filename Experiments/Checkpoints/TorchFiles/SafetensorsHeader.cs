@@ -8,23 +8,23 @@ namespace Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 /// <param name="Name">Its name.</param>
 /// <param name="Type">The element type.</param>
 /// <param name="Shape">The shape.</param>
-/// <param name="Begin">Its first byte, counted from the first byte after the header.</param>
-/// <param name="End">The byte after its last.</param>
+/// <param name="Begin">The offset of its first byte, from the end of the header.</param>
+/// <param name="End">The offset after its last byte.</param>
 internal sealed record SafetensorsEntry(string Name, ScalarType Type, long[] Shape, long Begin, long End)
 {
     public long Elements => (End - Begin) / SafetensorsHeader.TypeOf(Type).Size;
 }
 
 /// <summary>
-/// The header of a safetensors file: <c>{"NAME": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}, …}</c> and perhaps
-/// <c>"__metadata__": {"TEXT": "TEXT"}</c>. Nothing is taken that the format does not have.
+/// The header of a safetensors file: <c>{"NAME": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}, …}</c> and optionally
+/// <c>"__metadata__": {"TEXT": "TEXT"}</c>. Anything outside the format is rejected.
 /// </summary>
 internal static class SafetensorsHeader
 {
-    /// <summary>The name that is no tensor's.</summary>
+    /// <summary>The key reserved for metadata.</summary>
     public const string Metadata = "__metadata__";
 
-    /// <summary>The greatest length that is accepted, in bytes: the reference implementation's.</summary>
+    /// <summary>The maximum accepted length in bytes: that of the reference implementation.</summary>
     public const long Longest = 100_000_000;
 
     private const int LongestName = 1024;
@@ -48,14 +48,14 @@ internal static class SafetensorsHeader
 
     private static readonly UTF8Encoding Utf8 = new(false, throwOnInvalidBytes: true);
 
-    /// <summary>What there is to know about an element type; the name is null for one that the format does not have.</summary>
+    /// <summary>The properties of an element type; the name is null if the format does not support it.</summary>
     public static (string Name, ScalarType Type, int Size) TypeOf(ScalarType type) => Types.SingleOrDefault(known => known.Type == type);
 
     /// <summary>Reads a header.</summary>
     /// <param name="json">The header.</param>
-    /// <param name="dataLength">How many bytes follow it.</param>
-    /// <returns>The tensors in the order of their bytes, which they cover without holes.</returns>
-    /// <exception cref="InvalidDataException">It is malformed, or lies; the message says how.</exception>
+    /// <param name="dataLength">The number of bytes after it.</param>
+    /// <returns>The tensors in the order of their data, which they cover without gaps.</returns>
+    /// <exception cref="InvalidDataException">It is malformed or inconsistent with the data; the message says how.</exception>
     public static IReadOnlyList<SafetensorsEntry> Read(ReadOnlySpan<byte> json, long dataLength)
     {
         Require(json.StartsWith("{"u8), "its header does not start with '{'");
@@ -64,18 +64,18 @@ internal static class SafetensorsHeader
         long end = 0;
         foreach (SafetensorsEntry entry in entries)
         {
-            Require(entry.Begin == end, $"tensor {Quote(entry.Name)} begins at byte {entry.Begin} of the data where {end} is next: there is a hole or an overlap");
+            Require(entry.Begin == end, $"tensor {Quote(entry.Name)} begins at byte {entry.Begin} of the data, but byte {end} was expected: there is a gap or an overlap");
             end = entry.End;
         }
 
-        return end == dataLength ? entries : throw new InvalidDataException($"it has {dataLength} bytes of data where its tensors end at {end}");
+        return end == dataLength ? entries : throw new InvalidDataException($"it has {dataLength} bytes of data, but its tensors end at {end}");
     }
 
-    /// <summary>Writes a header, padded with blanks so that the data start at a multiple of 8.</summary>
+    /// <summary>Writes a header, padded with spaces so that the data starts at a multiple of 8.</summary>
     public static byte[] Write(IEnumerable<SafetensorsEntry> entries)
     {
         var json = new MemoryStream();
-        // Browsers' special characters are none here: other readers get text as it is.
+        // No HTML escaping: other readers expect the text verbatim.
         using (var writer = new Utf8JsonWriter(json, new JsonWriterOptions { Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping }))
         {
             writer.WriteStartObject();
@@ -117,7 +117,7 @@ internal static class SafetensorsHeader
             while (Next(ref reader) == JsonTokenType.PropertyName)
             {
                 string name = Text(ref reader);
-                Require(names.Add(name), $"it has {Quote(name)} twice");
+                Require(names.Add(name), $"it contains {Quote(name)} twice");
                 if (name == Metadata)
                 {
                     SkipMetadata(ref reader);
@@ -128,13 +128,13 @@ internal static class SafetensorsHeader
                 }
             }
 
-            // Behind the closing brace only white space is no error.
+            // Only white space may follow the closing brace.
             reader.Read();
             return entries;
         }
         catch (JsonException e)
         {
-            throw new InvalidDataException($"its header is no JSON: {e.Message}", e);
+            throw new InvalidDataException($"its header is not valid JSON: {e.Message}", e);
         }
     }
 
@@ -154,7 +154,7 @@ internal static class SafetensorsHeader
                 "data_offsets" => offsets is null,
                 _ => throw new InvalidDataException($"tensor {Quote(name)} has a field {Quote(field)}, which the format does not have"),
             };
-            Require(isNew, $"tensor {Quote(name)} has its {field} twice");
+            Require(isNew, $"tensor {Quote(name)} contains {field} twice");
             switch (field)
             {
                 case "dtype":
@@ -188,13 +188,13 @@ internal static class SafetensorsHeader
         foreach (long size in shape)
         {
             volume *= Math.Max(size, 1);
-            Require(volume <= long.MaxValue, $"tensor {Quote(name)} has more elements than any memory");
+            Require(volume <= long.MaxValue, $"tensor {Quote(name)} has more elements than fit in memory");
         }
 
         Int128 bytes = shape.Contains(0) ? 0 : volume;
         return begin <= end && end - begin == bytes
             ? new SafetensorsEntry(name, known.Type, shape, begin, end)
-            : throw new InvalidDataException($"tensor {Quote(name)} of shape [{string.Join(", ", shape)}] and type {type} takes {bytes} bytes, and has those from {begin} to {end}");
+            : throw new InvalidDataException($"tensor {Quote(name)} of shape [{string.Join(", ", shape)}] and type {type} needs {bytes} bytes, but spans bytes {begin} to {end}");
     }
 
     private static void SkipMetadata(ref Utf8JsonReader reader)
@@ -204,7 +204,7 @@ internal static class SafetensorsHeader
         while (Next(ref reader) == JsonTokenType.PropertyName)
         {
             string name = Text(ref reader, int.MaxValue);
-            Require(names.Add(name), $"its metadata have {Quote(name)} twice");
+            Require(names.Add(name), $"its metadata contains {Quote(name)} twice");
             Expect(ref reader, JsonTokenType.String, Metadata);
             Text(ref reader, int.MaxValue);
         }
@@ -218,7 +218,7 @@ internal static class SafetensorsHeader
         {
             Require(
                 reader.TokenType == JsonTokenType.Number && reader.TryGetInt64(out long number) && number >= 0 && numbers.Count < MostDimensions,
-                $"tensor {Quote(name)} has a shape or data_offsets that are not a few whole numbers from 0 to 2^63 - 1");
+                $"tensor {Quote(name)} has a shape or data_offsets that is not a short list of integers from 0 to 2^63 - 1");
             numbers.Add(reader.GetInt64());
         }
 
@@ -227,12 +227,12 @@ internal static class SafetensorsHeader
 
     private static JsonTokenType Next(ref Utf8JsonReader reader)
     {
-        Require(reader.Read(), "its header ends early");
+        Require(reader.Read(), "its header is truncated");
         return reader.TokenType;
     }
 
     private static void Expect(ref Utf8JsonReader reader, JsonTokenType wanted, string name)
-        => Require(Next(ref reader) == wanted, $"{Quote(name)} has a {reader.TokenType} where a {wanted} belongs");
+        => Require(Next(ref reader) == wanted, $"{Quote(name)} has a {reader.TokenType} where a {wanted} is expected");
 
     private static string Text(ref Utf8JsonReader reader, int longest = LongestName)
     {
@@ -243,7 +243,7 @@ internal static class SafetensorsHeader
         }
         catch (InvalidOperationException e)
         {
-            throw new InvalidDataException("a text of its header is not UTF-8, or half a character", e);
+            throw new InvalidDataException("a string in its header is not valid UTF-8", e);
         }
 
         Require(text.Length <= longest, $"the name {Quote(text)} has more than {longest} characters");

@@ -1,12 +1,12 @@
 
 namespace Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 
-/// <summary>Elements of tensors to and from streams, in pieces: a span takes no more than 2 GB, and streams copy what they are handed.</summary>
+/// <summary>Copies tensor elements to and from streams in chunks: a span is limited to 2 GB, and streams buffer what they are given.</summary>
 internal static class TensorElements
 {
     private const long AtOnce = 1 << 20;
 
-    /// <summary>Writes a tensor row by row, from any device.</summary>
+    /// <summary>Writes a tensor in row-major order, from any device.</summary>
     public static void Write(Stream stream, Tensor tensor)
     {
         using DisposeScope scope = NewDisposeScope();
@@ -18,7 +18,7 @@ internal static class TensorElements
         }
     }
 
-    /// <summary>Elements as a tensor of one dimension. Booleans stay bytes: a file may have others than 0 and 1.</summary>
+    /// <summary>Reads elements as a one-dimensional tensor. Booleans are kept as bytes: a file may contain values other than 0 and 1.</summary>
     /// <exception cref="EndOfStreamException">The stream has fewer.</exception>
     public static Tensor Read(Stream stream, long count, ScalarType type)
     {

@@ -1,20 +1,20 @@
 namespace Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 
-/// <summary>A key of a dictionary: a text or an integer.</summary>
+/// <summary>A key of a dictionary: a string or an integer.</summary>
 internal readonly record struct TorchKey(string? Text, long Number)
 {
     public static implicit operator TorchKey(string text) => new(text, 0);
 
     public static implicit operator TorchKey(long number) => new(null, number);
 
-    // Seeded and over all 64 bits: a hostile file cannot choose keys that collide.
+    // Seeded and over all 64 bits: a hostile file cannot force hash collisions.
     public override int GetHashCode() => HashCode.Combine(Text, (int)Number, (int)(Number >> 32));
 
     public override string ToString() => Text ?? Number.ToString(System.Globalization.CultureInfo.InvariantCulture);
 }
 
 /// <summary>
-/// A dictionary, in its own order. Whoever asks it for a value of a kind gets that, or an <see cref="InvalidDataException"/> that names the key.
+/// An insertion-ordered dictionary. Typed lookups return the value or throw an <see cref="InvalidDataException"/> that names the key.
 /// </summary>
 internal sealed record TorchDictionary : TorchValue
 {
@@ -41,8 +41,8 @@ internal sealed record TorchDictionary : TorchValue
         set => Entries[key] = value;
     }
 
-    /// <summary>A value of one kind; null where there is none, or None.</summary>
-    /// <exception cref="InvalidDataException">It is of another kind.</exception>
+    /// <summary>A value of a given type; null if missing or None.</summary>
+    /// <exception cref="InvalidDataException">It has a different type.</exception>
     public T? Find<T>(TorchKey key)
         where T : TorchValue
         => Entries.GetValueOrDefault(key) is null or TorchNone ? null : Of<T>(key);
@@ -58,15 +58,15 @@ internal sealed record TorchDictionary : TorchValue
     public TorchDictionary Dictionary(TorchKey key) => Of<TorchDictionary>(key);
 
     /// <summary>All entries as tensors by name.</summary>
-    /// <exception cref="InvalidDataException">One is something else.</exception>
+    /// <exception cref="InvalidDataException">One of them is not a tensor.</exception>
     public Dictionary<string, Tensor> Tensors() => Entries.ToDictionary(
-        entry => entry.Key.Text ?? throw new InvalidDataException($"the key {entry.Key} is a number where a name belongs"),
+        entry => entry.Key.Text ?? throw new InvalidDataException($"the key {entry.Key} is a number, but a name is expected"),
         entry => Tensor(entry.Key));
 
     private T Of<T>(TorchKey key)
         where T : TorchValue
         => this[key] as T ?? throw new InvalidDataException(
-            $"its {Malformed.Quote(key.ToString())} is of the kind {Kind(this[key].GetType())}, not {Kind(typeof(T))}");
+            $"its {Malformed.Quote(key.ToString())} has the type {Kind(this[key].GetType())}, not {Kind(typeof(T))}");
 
     private static string Kind(Type type) => type.Name["Torch".Length..].ToLowerInvariant();
 }

@@ -4,21 +4,21 @@ namespace Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 
 /// <summary>
 /// Reads what <c>torch.save</c> writes for dictionaries of tensors and plain values: the zip files of PyTorch 1.6 and later, and the
-/// files of the versions before, which are told apart by their first byte.
+/// files of earlier versions, distinguished by their first byte.
 /// </summary>
 internal static class TorchFileReader
 {
-    // Values that stand in several places are counted in each.
+    // Values that occur several times are counted at each occurrence.
     private const long ValuesPerByte = 10;
 
-    // Views may overlap, and zip entries may be compressed or lie on each other: what a file grows to in memory is bounded.
+    // Views may overlap, and zip entries may be compressed or overlap: the size in memory is bounded.
     private const long AlwaysAllowed = 256L << 20;
     private const long MostGrowth = 64;
     private const long TensorOverhead = 512;
 
     /// <inheritdoc cref="Read(Stream, bool)"/>
     /// <param name="file">The file.</param>
-    /// <param name="elements">Whether to read elements; without, tensors are on the meta device, with shape and type only.</param>
+    /// <param name="elements">Whether to read elements; otherwise tensors are on the meta device, with shape and type only.</param>
     /// <exception cref="IOException">The file cannot be opened.</exception>
     public static TorchDictionary Read(string file, bool elements = true)
     {
@@ -27,14 +27,14 @@ internal static class TorchFileReader
     }
 
     /// <summary>
-    /// Reads a dictionary, in its own order. Tensors are contiguous CPU tensors without requires_grad in the current dispose scope; one
-    /// that stands in several places is one object.
+    /// Reads a dictionary in its original order. Tensors are contiguous CPU tensors without requires_grad in the current dispose scope; a tensor
+    /// that occurs several times is a single object.
     /// </summary>
     /// <param name="stream">The file, whole, in a stream that can seek: wherever it stands, it is read from its first byte.</param>
-    /// <param name="elements">Whether to read elements; without, tensors are on the meta device, with shape and type only.</param>
+    /// <param name="elements">Whether to read elements; otherwise tensors are on the meta device, with shape and type only.</param>
     /// <exception cref="InvalidDataException">
-    /// No such file, damaged, or with something that is refused: any global that would run code, keys or values of other kinds, sizes
-    /// that do not agree. No tensor is left behind.
+    /// Not a PyTorch file, damaged, or with disallowed content: any global that would run code, keys or values of other types, or sizes
+    /// that are inconsistent. No tensor is leaked.
     /// </exception>
     public static TorchDictionary Read(Stream stream, bool elements = true)
     {
@@ -51,13 +51,13 @@ internal static class TorchFileReader
         }
         catch (Exception e) when (e is InvalidDataException or EndOfStreamException)
         {
-            throw new InvalidDataException($"{Malformed.Name(stream)} is no readable PyTorch file: {e.Message}", e);
+            throw new InvalidDataException($"{Malformed.Name(stream)} is not a readable PyTorch file: {e.Message}", e);
         }
     }
 
     private static TorchDictionary Read(ITorchFile file, long mostBytes, bool withElements)
     {
-        TorchDictionary root = file.Root as TorchDictionary ?? throw new InvalidDataException("it holds no dictionary");
+        TorchDictionary root = file.Root as TorchDictionary ?? throw new InvalidDataException("it does not contain a dictionary");
         var contents = new PickledContents(root, ValuesPerByte * file.PickleLength);
         var storages = contents.Tensors.GroupBy(tensor => tensor.Storage).ToArray();
         Int128 bytes = TensorOverhead * contents.Tensors.Count;
@@ -68,14 +68,14 @@ internal static class TorchFileReader
 
         if (bytes > mostBytes)
         {
-            throw new InvalidDataException($"its tensors take {bytes} bytes, more than the {mostBytes} that are accepted from a file of its size");
+            throw new InvalidDataException($"its tensors need {bytes} bytes, more than the {mostBytes} accepted for a file of its size");
         }
 
         using DisposeScope scope = NewDisposeScope();
         Dictionary<PickledTensor, Tensor> tensors = [];
         foreach (var storage in storages)
         {
-            // One storage at a time: beside the tensors there is never more than one in memory.
+            // One storage at a time: besides the tensors, at most one storage is in memory.
             using DisposeScope inner = NewDisposeScope();
             Tensor? elements = null;
             if (withElements)

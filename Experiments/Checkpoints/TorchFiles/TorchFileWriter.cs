@@ -5,7 +5,7 @@ namespace Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 /// <summary>Writes zip files that <c>torch.load</c> reads.</summary>
 internal static class TorchFileWriter
 {
-    // The earliest time that zip files know: equal contents give equal files.
+    // The earliest zip timestamp: equal contents produce identical files.
     private static readonly DateTimeOffset Epoch = new(1980, 1, 1, 0, 0, 0, TimeSpan.Zero);
 
     /// <inheritdoc cref="Write(Stream, TorchDictionary)"/>
@@ -17,20 +17,20 @@ internal static class TorchFileWriter
         => AtomicFile.Write(file, stream => Write(stream, content), previous);
 
     /// <summary>
-    /// Writes a dictionary in its own order. Tensors are written row by row, from any device, each into a storage of its own. The same
-    /// content gives the same bytes.
+    /// Writes a dictionary in its order. Tensors are written in row-major order, from any device, each into its own storage. Equal
+    /// contents produce identical bytes.
     /// </summary>
-    /// <param name="stream">Where to; nothing is written when a value cannot be.</param>
+    /// <param name="stream">The target; nothing is written if a value cannot be.</param>
     /// <param name="content">The dictionary.</param>
     /// <exception cref="ArgumentException">
-    /// An element type or a text that cannot be written, or more than the reader accepts: nested over 100 deep, keys over 1024 characters,
+    /// An element type or string that cannot be written, or content beyond the reader's limits: nesting over 100 levels, keys over 1024 characters,
     /// a million containers, a pickle (all but the tensors' elements) over 16 MiB.
     /// </exception>
     public static void Write(Stream stream, TorchDictionary content)
     {
         (byte[] pickle, IReadOnlyList<Tensor> tensors) = PickleWriter.Write(content);
 
-        // ZipArchive leaves no way to align the storages as torch.save does; torch.load copies them and does not mind.
+        // ZipArchive cannot align the storages as torch.save does; torch.load copies them, so it makes no difference.
         using var archive = new ZipArchive(stream, ZipArchiveMode.Create, leaveOpen: true);
         Entry(archive, "data.pkl", entry => entry.Write(pickle));
         Entry(archive, "byteorder", entry => entry.Write("little"u8));

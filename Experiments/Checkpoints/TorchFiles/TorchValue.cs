@@ -1,9 +1,9 @@
 namespace Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 
-/// <summary>A value of a PyTorch file. There are no kinds but those of this folder; plain values are equal where they say the same.</summary>
+/// <summary>A value of a PyTorch file. The types in this folder are exhaustive; plain values have value equality.</summary>
 internal abstract record TorchValue
 {
-    /// <summary>The values in a container, in order; none in others.</summary>
+    /// <summary>The values of a container, in order; empty otherwise.</summary>
     public virtual IEnumerable<TorchValue> Parts => [];
 
     public static implicit operator TorchValue(Tensor tensor) => new TorchTensor(tensor);

@@ -8,7 +8,7 @@ internal sealed class ZipTorchFile : ITorchFile
     private readonly Dictionary<string, ZipArchiveEntry> _entries = [];
     private readonly string _folder;
 
-    /// <exception cref="InvalidDataException">Two entries of one name, no pickle or several, or another byte order.</exception>
+    /// <exception cref="InvalidDataException">Duplicate entries, no pickle or several, or an unsupported byte order.</exception>
     public ZipTorchFile(ZipArchive archive)
     {
         foreach (ZipArchiveEntry entry in archive.Entries)
@@ -22,7 +22,7 @@ internal sealed class ZipTorchFile : ITorchFile
         string[] pickles = [.. _entries.Keys.Where(name => name.EndsWith("/data.pkl", StringComparison.Ordinal))];
         if (pickles.Length != 1)
         {
-            throw new InvalidDataException($"it has {pickles.Length} entries NAME/data.pkl where one belongs");
+            throw new InvalidDataException($"it has {pickles.Length} entries NAME/data.pkl, expected one");
         }
 
         _folder = pickles[0][..^"data.pkl".Length];
@@ -54,15 +54,15 @@ internal sealed class ZipTorchFile : ITorchFile
         read(stream);
     }
 
-    /// <summary>A small entry as a whole.</summary>
+    /// <summary>Reads a small entry completely.</summary>
     /// <param name="name">The name below the file's folder.</param>
-    /// <param name="most">The greatest length that is accepted.</param>
+    /// <param name="most">The maximum accepted length.</param>
     private byte[] Bytes(string name, long most)
     {
         ZipArchiveEntry entry = Find(name);
         if (entry.Length > most)
         {
-            throw new InvalidDataException($"its entry {Malformed.Quote(name)} has {entry.Length} bytes, more than the {most} that are accepted");
+            throw new InvalidDataException($"its entry {Malformed.Quote(name)} has {entry.Length} bytes, more than the accepted {most}");
         }
 
         var bytes = new byte[entry.Length];

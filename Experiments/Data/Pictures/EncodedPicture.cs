@@ -4,11 +4,11 @@ using System.IO.Hashing;
 
 namespace Imta.MetaWeight.Experiments.Data.Pictures;
 
-/// <summary>What a picture's bytes tell that Skia does not, and these bytes as Skia takes them for what libjpeg and libpng read.</summary>
+/// <summary>Information from an image file that Skia does not report, and the bytes adapted so that Skia decodes them like libjpeg and libpng.</summary>
 internal sealed class EncodedPicture : IDisposable
 {
-    private const int Depth = 24, ColourType = 25, HeadCheck = 29; // places in a PNG file, whose head is its first chunk
-    private const int EndsRoom = 2 << 16; // of markers: enough for the longest segment
+    private const int Depth = 24, ColourType = 25, HeadCheck = 29; // offsets in a PNG file, whose header is its first chunk
+    private const int EndsRoom = 2 << 16; // for markers: enough for the longest segment
 
     private byte[]? _mended; // rented
 
@@ -17,22 +17,22 @@ internal sealed class EncodedPicture : IDisposable
     /// <summary>The bytes for Skia.</summary>
     public ReadOnlyMemory<byte> Bytes { get; private set; }
 
-    /// <summary>As far as they are told here: not <see cref="PictureTraits.Rotated"/> and <see cref="PictureTraits.Damaged"/>.</summary>
+    /// <summary>The traits known from the bytes: not <see cref="PictureTraits.Rotated"/> and <see cref="PictureTraits.Damaged"/>.</summary>
     public PictureTraits Traits { get; }
 
     public bool IsPng => Traits.HasFlag(PictureTraits.Png);
 
-    /// <summary>A JPEG without the marker that ends it.</summary>
+    /// <summary>A JPEG without an end marker (truncated).</summary>
     public bool IsCutOff { get; private init; }
 
-    /// <summary>A PNG of grey of 16 bits, whose lower 8 bits Skia throws away, while Pillow cuts such grey off at 255.</summary>
+    /// <summary>A 16-bit greyscale PNG, whose lower 8 bits Skia drops, while Pillow clips values at 255.</summary>
     public bool IsDeepGrey { get; private init; }
 
     /// <inheritdoc cref="JpegMarkers.ColourWidth"/>
     public int? ColourWidth { get; private init; }
 
     /// <param name="file">The whole file.</param>
-    /// <exception cref="InvalidDataException">It begins neither as a JPEG nor as a PNG.</exception>
+    /// <exception cref="InvalidDataException">It is neither a JPEG nor a PNG.</exception>
     public static EncodedPicture Of(ReadOnlyMemory<byte> file)
     {
         ReadOnlySpan<byte> bytes = file.Span;
@@ -69,7 +69,7 @@ internal sealed class EncodedPicture : IDisposable
             CallGreyAndAlpha(_mended);
         }
 
-        // libjpeg itself ends what was cut off by such markers for as long as it asks; Skia makes it wait for more.
+        // libjpeg itself inserts such end markers into truncated data; Skia makes it wait for more instead.
         for (int at = length; at < room; at += 2)
         {
             (_mended[at], _mended[at + 1]) = (0xFF, JpegMarkers.End);
@@ -92,13 +92,13 @@ internal sealed class EncodedPicture : IDisposable
         return new EncodedPicture(file, PictureTraits.Png | (isGrey ? PictureTraits.Grey : 0)) { IsDeepGrey = isDeepGrey };
     }
 
-    // Grey of 16 bits lies in the file as grey of 8 and transparency of 8 do: its upper bits come out as red, its lower ones as alpha.
+    // 16-bit grey is stored like 8-bit grey with 8-bit alpha: its upper bits decode as red, its lower bits as alpha.
     private static void CallGreyAndAlpha(Span<byte> png)
     {
         Span<byte> head = png[12..HeadCheck], check = png[HeadCheck..];
         uint before = Crc32.HashToUInt32(head);
         (png[Depth], png[ColourType]) = (8, 4);
-        uint change = before ^ Crc32.HashToUInt32(head); // a wrong checksum stays wrong
+        uint change = before ^ Crc32.HashToUInt32(head); // keeps a wrong checksum wrong
         BinaryPrimitives.WriteUInt32BigEndian(check, BinaryPrimitives.ReadUInt32BigEndian(check) ^ change);
     }
 }

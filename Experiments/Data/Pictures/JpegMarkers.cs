@@ -2,24 +2,24 @@ using System.Buffers.Binary;
 
 namespace Imta.MetaWeight.Experiments.Data.Pictures;
 
-/// <summary>What the markers of a JPEG file tell: its frame, its first scan, and whether it ends.</summary>
+/// <summary>Information from the markers of a JPEG file: its frame, its first scan, and whether it is complete.</summary>
 internal readonly record struct JpegMarkers
 {
-    /// <summary>The marker that ends a file, after 0xFF.</summary>
+    /// <summary>The end-of-image marker, after 0xFF.</summary>
     public const byte End = 0xD9;
 
     private const byte Scan = 0xDA;
 
-    /// <summary>Channels; 0: there is no frame.</summary>
+    /// <summary>Channels; 0 without a frame.</summary>
     public int Components { get; private init; }
 
-    /// <summary>Whether it has the marker that ends a file.</summary>
+    /// <summary>Whether it has an end-of-image marker.</summary>
     public bool HasEnd { get; private init; }
 
-    /// <summary>Pixels across for a sample of the coarsest channel; null: no single scan has all channels.</summary>
+    /// <summary>Pixel width of a sample of the coarsest channel; null if no single scan has all channels.</summary>
     public int? ColourWidth { get; private init; }
 
-    /// <param name="file">All of it.</param>
+    /// <param name="file">The complete file.</param>
     public static JpegMarkers Of(ReadOnlySpan<byte> file)
     {
         var markers = new JpegMarkers();
@@ -52,7 +52,7 @@ internal readonly record struct JpegMarkers
 
     private static bool IsFrame(byte marker) => marker is >= 0xC0 and <= 0xCF and not (0xC4 or 0xC8 or 0xCC);
 
-    // Of each channel its name, how often it is sampled across and down, and its table.
+    // For each channel: id, horizontal and vertical sampling factors, and table.
     private static int WidthOf(ReadOnlySpan<byte> channels)
     {
         int across = 1;
@@ -65,7 +65,7 @@ internal readonly record struct JpegMarkers
     }
 
     /// <summary>
-    /// The next marker that begins a segment or ends the file; <paramref name="at"/> goes after it. What else begins with 0xFF belongs to
+    /// The next marker that starts a segment or ends the file; <paramref name="at"/> is advanced past it. Other 0xFF bytes belong to
     /// a scan's data.
     /// </summary>
     private static byte? Next(ReadOnlySpan<byte> file, ref int at)

@@ -4,16 +4,16 @@ using SkiaSharp;
 namespace Imta.MetaWeight.Experiments.Data.Pictures;
 
 /// <summary>
-/// A JPEG or PNG file, read by Skia, on any one thread. Grey, CMYK, palettes and transparency become red, green and blue as Pillow's
-/// <c>convert("RGB")</c> has it. Only what a window takes is decoded, as far as the pixels stay those of the whole picture.
+/// A JPEG or PNG image decoded by Skia; not thread-safe. Greyscale, CMYK, palettes and transparency are converted to RGB like Pillow's
+/// <c>convert("RGB")</c>. Only the part that a window needs is decoded, as far as this does not change its pixels.
 /// </summary>
 internal sealed unsafe class Picture : IDisposable
 {
-    private const int Channels = 4; // Skia's pixels: red, green, blue, and alpha, which nobody reads
-    private const long MostPixels = 1L << 27; // beyond: no photograph, and more memory than a decoder should take unasked
+    private const int Channels = 4; // Skia's pixels: red, green, blue, and alpha, which is ignored
+    private const long MostPixels = 1L << 27; // more is not a photograph, and needs more memory than a decoder should use by default
 
     private readonly EncodedPicture _encoded;
-    private readonly MemoryHandle _bytes; // Skia reads them where they are
+    private readonly MemoryHandle _bytes; // Skia reads them in place
     private readonly SKCodec _codec;
 
     private Picture(EncodedPicture encoded)
@@ -24,11 +24,11 @@ internal sealed unsafe class Picture : IDisposable
         {
             using SKData data = SKData.Create((nint)_bytes.Pointer, encoded.Bytes.Length);
             _codec = SKCodec.Create(data)
-                ?? throw new InvalidDataException($"{Name} whose head is damaged, or of a kind that Skia does not read");
+                ?? throw new InvalidDataException($"{Name} with a damaged header or of a kind that Skia does not support");
             (int width, int height) = (_codec.Info.Width, _codec.Info.Height);
             if ((long)width * height is <= 0 or > MostPixels)
             {
-                throw new InvalidDataException($"a picture of {width} x {height} pixels");
+                throw new InvalidDataException($"unsupported image size {width} x {height}");
             }
 
             bool isRotated = !encoded.IsPng && _codec.EncodedOrigin != SKEncodedOrigin.TopLeft;
@@ -44,37 +44,37 @@ internal sealed unsafe class Picture : IDisposable
     /// <summary>Whether SkiaSharp has a library for this machine.</summary>
     public static bool IsAvailable { get; } = Loads();
 
-    /// <summary>Size, and traits as far as the file's head shows them.</summary>
+    /// <summary>Size, and traits as far as the header shows them.</summary>
     public PictureHead Head { get; }
 
     private string Name => _encoded.IsPng ? "a PNG file" : "a JPEG file";
 
-    // Of no colour space: none is converted to. Not premultiplied: colours stay what they are where they cannot be seen.
+    // No colour space, so no conversion. Not premultiplied, so colours of transparent pixels are kept.
     private SKImageInfo Info => new(Head.Width, Head.Height, SKColorType.Rgba8888, SKAlphaType.Unpremul);
 
-    /// <summary>Reads the head.</summary>
-    /// <param name="file">The whole file; it stays as it is until the picture is disposed.</param>
-    /// <exception cref="InvalidDataException">It is neither a JPEG nor a PNG file, its head is damaged, or it is larger than photographs are.</exception>
+    /// <summary>Reads the header.</summary>
+    /// <param name="file">The whole file; it must not change until the image is disposed.</param>
+    /// <exception cref="InvalidDataException">It is neither a JPEG nor a PNG file, its header is damaged, or it is unreasonably large.</exception>
     public static Picture Open(ReadOnlyMemory<byte> file) => new(EncodedPicture.Of(file));
 
-    /// <summary>The pixels of a window, resampled as Pillow does it: bilinear, over a support that grows with the reduction.</summary>
+    /// <summary>The pixels of a window, resampled like Pillow: bilinear with antialiasing.</summary>
     /// <param name="window">Which pixels.</param>
-    /// <param name="flip">Whether left and right change places.</param>
-    /// <param name="planes">Takes red, green and blue, <c>[3, SideY, SideX]</c>.</param>
-    /// <returns>What is special about the file.</returns>
-    /// <exception cref="ArgumentException">The planes are of another size.</exception>
-    /// <exception cref="InvalidDataException">The pixels cannot be decoded, or the window is not within the picture.</exception>
+    /// <param name="flip">Whether to flip horizontally.</param>
+    /// <param name="planes">Receives red, green and blue, <c>[3, SideY, SideX]</c>.</param>
+    /// <returns>Traits of the file.</returns>
+    /// <exception cref="ArgumentException">The planes have the wrong size.</exception>
+    /// <exception cref="InvalidDataException">The pixels cannot be decoded, or the window is not within the image.</exception>
     public PictureTraits Read(PictureWindow window, bool flip, Span<byte> planes)
     {
         if (planes.Length != 3L * window.SideY * window.SideX)
         {
-            string why = $"the planes have {planes.Length} bytes; {window.SideY} x {window.SideX} pixels take three times that.";
+            string why = $"the planes have {planes.Length} bytes; {window.SideY} x {window.SideX} pixels need three times that.";
             throw new ArgumentException(why, nameof(planes));
         }
 
         if (!window.IsWithin(Head.Width, Head.Height))
         {
-            throw new InvalidDataException("a window that is not within its picture");
+            throw new InvalidDataException("the window exceeds the image");
         }
 
         var resampling = new Resampling(window);
@@ -103,9 +103,9 @@ internal sealed unsafe class Picture : IDisposable
     }
 
     /// <summary>
-    /// What is decoded for some pixels. A JPEG's colours are smoothed between neighbours, so one more is taken at each side; libjpeg
-    /// itself sees to those above and below. Of several scans some may be missing, and then whole blocks are smoothed: such a picture is
-    /// decoded whole. A PNG is unpacked to its end, where rows may be missing.
+    /// The region to decode for some pixels. JPEG chroma is interpolated between neighbours, so a margin of one sample is added at each side; libjpeg
+    /// itself handles those above and below. With several scans some may be missing, and then whole blocks are smoothed: such an image is
+    /// decoded completely. A PNG is decoded to its end, where rows may be missing.
     /// </summary>
     private SKRectI Around(SKRectI needed) => _encoded switch
     {
@@ -141,7 +141,7 @@ internal sealed unsafe class Picture : IDisposable
         Demand(_codec.IncrementalDecode());
     }
 
-    /// <returns>Whether Skia came to the part's end.</returns>
+    /// <returns>Whether Skia reached the end of the region.</returns>
     private bool DecodeJpeg(SKRectI part, nint target)
     {
         Demand(_codec.StartScanlineDecode(Info, new SKCodecOptions(new SKRectI(part.Left, 0, part.Right, Head.Height))));
@@ -153,12 +153,12 @@ internal sealed unsafe class Picture : IDisposable
     {
         if (result != SKCodecResult.Success)
         {
-            string why = result == SKCodecResult.IncompleteInput ? "that ends too early" : $"that Skia cannot decode ({result})";
+            string why = result == SKCodecResult.IncompleteInput ? "that is truncated" : $"that Skia cannot decode ({result})";
             throw new InvalidDataException($"{Name} {why}");
         }
     }
 
-    // Of grey of 16 bits the upper 8 are red, the lower ones alpha.
+    // For 16-bit grey, the upper 8 bits are red, the lower 8 alpha.
     private static void CutOff(Span<byte> pixels)
     {
         for (int at = 0; at < pixels.Length; at += Channels)
@@ -176,7 +176,7 @@ internal sealed unsafe class Picture : IDisposable
         }
         catch (Exception e) when (e is TypeInitializationException or TypeLoadException or BadImageFormatException)
         {
-            return false; // a machine that SkiaSharp has no library for
+            return false; // no native SkiaSharp library for this machine
         }
     }
 }

@@ -3,17 +3,17 @@ using System.Security.Cryptography;
 
 namespace Imta.MetaWeight.Experiments.Data.Pictures;
 
-/// <summary>What one file of a data set is.</summary>
+/// <summary>The inspection result of one image file.</summary>
 /// <param name="File">Its path.</param>
 /// <param name="Bytes">Its length.</param>
-/// <param name="Head">Size, and all traits; null: it cannot be read.</param>
-/// <param name="Problem">Why it cannot be read; null: it can.</param>
+/// <param name="Head">Size and traits; null if it cannot be read.</param>
+/// <param name="Problem">Why it cannot be read; null if it can.</param>
 internal sealed record PictureInspection(string File, long Bytes, PictureHead? Head, string? Problem)
 {
-    /// <summary>Half of the SHA-256 of its bytes: equal for equal files only, for all that chance can do; null: it cannot be opened.</summary>
+    /// <summary>Half of the SHA-256 of its bytes: equal only for equal files, up to negligible collisions; null if it cannot be opened.</summary>
     public UInt128? Print { get; private init; }
 
-    /// <summary>Reads a picture to its last pixel.</summary>
+    /// <summary>Decodes an image completely.</summary>
     public static PictureInspection Of(string file)
     {
         byte[] bytes;
@@ -40,7 +40,7 @@ internal sealed record PictureInspection(string File, long Bytes, PictureHead? H
         }
     }
 
-    /// <summary>Reads many, on all cores, in their order.</summary>
+    /// <summary>Inspects many images in parallel; results are in order.</summary>
     public static IEnumerable<PictureInspection> OfAll(IEnumerable<string> files, CancellationToken stop) => files
         .AsParallel().AsOrdered().WithMergeOptions(ParallelMergeOptions.NotBuffered).WithCancellation(stop)
         .Select(Of);

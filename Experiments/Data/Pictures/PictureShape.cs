@@ -1,23 +1,23 @@
 
 namespace Imta.MetaWeight.Experiments.Data.Pictures;
 
-/// <summary>What a network sees of a picture in evaluation: torchvision's <c>Resize</c> and <c>CenterCrop</c>.</summary>
-/// <param name="Side">Height and width of what it sees, in pixels.</param>
-/// <param name="Resized">To what the shorter side is resized before, in pixels.</param>
+/// <summary>The preprocessing of an image in evaluation: torchvision's <c>Resize</c> and <c>CenterCrop</c>.</summary>
+/// <param name="Side">Height and width of the input, in pixels.</param>
+/// <param name="Resized">The size to which the shorter side is resized first, in pixels.</param>
 internal readonly record struct PictureShape(int Side, int Resized)
 {
     /// <summary>Height and width of CIFAR's images, in pixels.</summary>
     public const int CifarSide = 32;
 
-    /// <summary>As networks for ImageNet are tested.</summary>
+    /// <summary>The standard evaluation of ImageNet networks.</summary>
     public static PictureShape ImageNet { get; } = new(PictureCrop.Side, 256);
 
     /// <summary>For networks of small images: the largest square.</summary>
     public static PictureShape Cifar { get; } = new(CifarSide, CifarSide);
 
-    /// <summary>The whole picture with its shorter side resized, and of that the middle.</summary>
-    /// <param name="width">The picture's, in pixels.</param>
-    /// <param name="height">The picture's, in pixels.</param>
+    /// <summary>The whole image with its shorter side resized, then centre-cropped.</summary>
+    /// <param name="width">The image's width in pixels.</param>
+    /// <param name="height">The image's height in pixels.</param>
     public PictureWindow ForEvaluation(int width, int height)
     {
         int longer = (int)Math.Min(int.MaxValue, (double)Resized * Math.Max(width, height) / Math.Min(width, height));

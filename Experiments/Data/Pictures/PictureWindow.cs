@@ -1,24 +1,24 @@
 namespace Imta.MetaWeight.Experiments.Data.Pictures;
 
-/// <summary>A part of a picture, resampled, and of that a part.</summary>
-/// <param name="Top">The first row of the picture's part.</param>
+/// <summary>A crop of an image, resampled, and a crop of the result.</summary>
+/// <param name="Top">The first row of the crop.</param>
 /// <param name="Left">Its first column.</param>
 /// <param name="Height">Its rows.</param>
 /// <param name="Width">Its columns.</param>
-/// <param name="Rows">To how many rows it is resampled.</param>
-/// <param name="Columns">To how many columns.</param>
-/// <param name="Row">Of these, the first row that is wanted.</param>
+/// <param name="Rows">Number of rows after resampling.</param>
+/// <param name="Columns">Number of columns after resampling.</param>
+/// <param name="Row">The first row of the result to keep.</param>
 /// <param name="Column">The first column.</param>
-/// <param name="SideY">How many rows are wanted.</param>
-/// <param name="SideX">How many columns.</param>
+/// <param name="SideY">Number of rows to keep.</param>
+/// <param name="SideX">Number of columns to keep.</param>
 internal readonly record struct PictureWindow(int Top, int Left, int Height, int Width, int Rows, int Columns, int Row, int Column, int SideY, int SideX)
 {
-    private const int MostRows = 1 << 28; // and columns: places between them still have their numbers
+    private const int MostRows = 1 << 28; // and columns, so that positions do not overflow
 
-    /// <summary>All of a picture, as it is.</summary>
+    /// <summary>The whole image, unchanged.</summary>
     public static PictureWindow All(PictureHead head) => new(0, 0, head.Height, head.Width, head.Height, head.Width, 0, 0, head.Height, head.Width);
 
-    /// <summary>Whether its parts lie within each other, and all within a picture of this size.</summary>
+    /// <summary>Whether its crops are valid for an image of this size.</summary>
     /// <param name="width">Pixels.</param>
     /// <param name="height">Pixels.</param>
     public bool IsWithin(int width, int height)

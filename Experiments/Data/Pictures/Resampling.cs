@@ -6,23 +6,23 @@ using SkiaSharp;
 namespace Imta.MetaWeight.Experiments.Data.Pictures;
 
 /// <summary>
-/// A window of a picture, resampled in whole numbers as Pillow and so torchvision's Resize has it: bilinear over a support that grows
-/// with the reduction.
+/// Resamples a window of an image in integer arithmetic like Pillow, and thus torchvision's Resize: bilinear with a support that grows
+/// with the downscaling factor (antialiasing).
 /// </summary>
 internal sealed class Resampling
 {
     private const int Channels = 4; // of a pixel; the last one is not read
     private const int Bits = ResamplingTaps.Bits;
     private const int Half = 1 << (Bits - 1);
-    private const int Pair = 2 * Channels; // sums that two inputs add to at once
+    private const int Pair = 2 * Channels; // accumulators updated by two inputs at once
     private const int Group = 8; // pixels whose channels fill a vector of bytes
-    private const int Lines = 4; // rows that go across together, with the same weights
+    private const int Lines = 4; // rows resampled together, with the same weights
 
     private readonly PictureWindow _window;
     private readonly ResamplingTaps _across, _down;
-    private readonly int[] _weightsAcross; // for each place its inputs' weights, each for all channels, and pairs of inputs
+    private readonly int[] _weightsAcross; // per output position, the input weights, replicated per channel, in pairs
 
-    /// <param name="window">It lies within its picture.</param>
+    /// <param name="window">A window within the image.</param>
     public Resampling(PictureWindow window)
     {
         _window = window;
@@ -32,18 +32,18 @@ internal sealed class Resampling
         Needed = new SKRectI(window.Left + _across.Low, window.Top + _down.Low, window.Left + _across.High, window.Top + _down.High);
     }
 
-    /// <summary>The picture's pixels that are looked at.</summary>
+    /// <summary>The region of the image that is read.</summary>
     public SKRectI Needed { get; }
 
-    /// <param name="pixels">Red, green, blue and what is not read, of <see cref="Needed"/>, its first pixel first.</param>
+    /// <param name="pixels">Red, green, blue and an ignored byte per pixel of <see cref="Needed"/>, starting at its first pixel.</param>
     /// <param name="stride">Bytes from row to row.</param>
-    /// <param name="flip">Whether left and right change places.</param>
-    /// <param name="planes">Takes <c>[3, SideY, SideX]</c>.</param>
+    /// <param name="flip">Whether to flip horizontally.</param>
+    /// <param name="planes">Receives <c>[3, SideY, SideX]</c>.</param>
     public void Run(ReadOnlySpan<byte> pixels, int stride, bool flip, Span<byte> planes)
     {
         int length = Channels * _window.SideX, rows = _down.High - _down.Low, width = Channels * (_across.High - _across.Low);
-        byte[] narrow = ArrayPool<byte>.Shared.Rent(length * (rows + Lines - 1)); // what follows the last row is not looked at
-        // Each line has an input more, which pairs with its last one and weighs nothing.
+        byte[] narrow = ArrayPool<byte>.Shared.Rent(length * (rows + Lines - 1)); // data after the last row is ignored
+        // Each line has one extra input with weight zero, which pairs with the last one.
         int[] lines = ArrayPool<int>.Shared.Rent(Lines * (width + Channels));
         try
         {
@@ -88,7 +88,7 @@ internal sealed class Resampling
         }
     }
 
-    /// <summary>Rows of pixels, resampled across.</summary>
+    /// <summary>Resamples rows horizontally.</summary>
     private void Across(ReadOnlySpan<int> lines, int stride, bool flip, Span<uint> narrow)
     {
         int side = _window.SideX, count = _weightsAcross.Length / side;
@@ -118,7 +118,7 @@ internal sealed class Resampling
         static Vector128<uint> Pixel(Vector256<int> sums) => Rounded(sums.GetLower() + sums.GetUpper() + Vector128.Create(Half));
     }
 
-    /// <summary>A row of the result, of rows that were resampled across.</summary>
+    /// <summary>Computes an output row from horizontally resampled rows.</summary>
     private void Down(ReadOnlySpan<byte> rows, ReadOnlySpan<int> weights, Span<byte> target)
     {
         int side = _window.SideX, plane = side * _window.SideY, x = 0;
@@ -152,7 +152,7 @@ internal sealed class Resampling
         }
     }
 
-    /// <summary>Eight pixels of some rows, weighted and rounded.</summary>
+    /// <summary>The weighted and rounded sum of rows, for eight pixels.</summary>
     private static Vector256<byte> Sum(ReadOnlySpan<byte> rows, int stride, ReadOnlySpan<int> weights)
     {
         Vector256<int> half = Vector256.Create(Half), a = half, b = half, c = half, d = half;
@@ -169,7 +169,7 @@ internal sealed class Resampling
         return Vector256.Narrow(Vector256.Narrow(Rounded(a), Rounded(b)), Vector256.Narrow(Rounded(c), Rounded(d)));
     }
 
-    // Weights are not negative and sum up to about 2^Bits: sums have no sign, and few are above 255 by what weights were rounded.
+    // Weights are non-negative and sum to about 2^Bits: results are unsigned, and may exceed 255 only by weight rounding.
     private static Vector256<uint> Rounded(Vector256<int> sums) => Vector256.Min(sums >> Bits, Vector256.Create(255)).AsUInt32();
 
     private static Vector128<uint> Rounded(Vector128<int> sums) => Vector128.Min(sums >> Bits, Vector128.Create(255)).AsUInt32();

@@ -1,19 +1,19 @@
 namespace Imta.MetaWeight.Experiments.Data.Pictures;
 
-/// <summary>For each place of a resampled line, the inputs that are summed up: as many for every place, of which some may weigh nothing.</summary>
+/// <summary>For each output position of a resampled line, its inputs and weights: the same number for each position, some with weight zero.</summary>
 internal sealed class ResamplingTaps
 {
-    /// <summary>Of a weight after the point.</summary>
+    /// <summary>Fractional bits of a weight.</summary>
     public const int Bits = 22;
 
     private readonly int[] _first;
     private readonly int[] _weights; // [places, _count]
     private readonly int _count;
 
-    /// <param name="input">The line's length.</param>
-    /// <param name="output">The resampled line's.</param>
-    /// <param name="start">The first of its places that are wanted.</param>
-    /// <param name="places">How many of them are.</param>
+    /// <param name="input">The length of the input line.</param>
+    /// <param name="output">The length of the resampled line.</param>
+    /// <param name="start">The first output position to compute.</param>
+    /// <param name="places">The number of positions to compute.</param>
     public ResamplingTaps(int input, int output, int start, int places)
     {
         double scale = (double)input / output, support = Math.Max(scale, 1);
@@ -35,19 +35,19 @@ internal sealed class ResamplingTaps
         double Centre(int place) => (place + 0.5) * scale;
     }
 
-    /// <summary>The first input that is looked at.</summary>
+    /// <summary>The first input used.</summary>
     public int Low => _first[0];
 
-    /// <summary>The one after the last.</summary>
+    /// <summary>One past the last input used.</summary>
     public int High => _first[^1] + _count;
 
-    /// <summary>From which input on a place is summed up.</summary>
+    /// <summary>The first input of a position.</summary>
     public int First(int place) => _first[place];
 
-    /// <summary>The weights of a place's inputs.</summary>
+    /// <summary>The input weights of a position.</summary>
     public ReadOnlySpan<int> Weights(int place) => _weights.AsSpan(place * _count, _count);
 
-    /// <summary>The weights of all places, each <paramref name="times"/> times, and zeros until a place's fill a multiple.</summary>
+    /// <summary>The weights of all positions, each repeated <paramref name="times"/> times, zero-padded per position to a multiple.</summary>
     public int[] ForAll(int times, int multiple)
     {
         int places = _first.Length, stride = ((times * _count) + multiple - 1) / multiple * multiple;

@@ -234,7 +234,7 @@ const charts = (() => {
     const ranged = view.series.some(series => hasRange(pointsOf(figure, series)));
     const labelled = view.series.some(series => (series.points || []).some(p => p.label));
     const x = figure.x.form === 'category' ? [] : [figure.x.name];
-    const head = ['', ...(labelled ? ['at'] : []), ...x, figure.y.name, ...(ranged ? ['from', 'to'] : [])];
+    const head = ['', ...(labelled ? ['at'] : []), ...x, figure.y.name, ...(ranged ? ['low', 'high'] : [])];
     const rows = view.series.flatMap(series => pointsOf(figure, series).map(p => [
       series.name, ...(labelled ? [p.label || ''] : []), ...x.map(() => shown(p.x, figure.x.form)), shown(p.y, figure.y.form),
       ...(ranged ? [shown(p.low, figure.y.form), shown(p.high, figure.y.form)] : []),

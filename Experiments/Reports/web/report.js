@@ -64,7 +64,7 @@
     let view = figure.views[0];
     const place = element('div', { class: `chart ${figure.kind}`, role: 'img', 'aria-label': `${figure.title}. ${figure.caption}` });
     const remark = element('p', { class: 'remark' });
-    const data = folded('Data of this chart', () => { const { head, rows } = charts.table(figure, view); return table(head, rows); });
+    const data = folded('Chart data', () => { const { head, rows } = charts.table(figure, view); return table(head, rows); });
     let chart;
     const draw = () => {
       chart = chart || echarts.init(place, null, { renderer: 'svg' });

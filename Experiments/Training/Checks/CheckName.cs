@@ -2,43 +2,43 @@ using Imta.MetaWeight.Experiments.Configuration;
 
 namespace Imta.MetaWeight.Experiments.Training.Checks;
 
-/// <summary>The checks before a run; in the order in which their findings are shown.</summary>
+/// <summary>The checks before a run, in the order in which their findings are shown.</summary>
 internal enum CheckName
 {
     /// <summary>Classes and sizes of the training, validation and test sets.</summary>
     Splits,
 
-    /// <summary>Images that are in two sets.</summary>
+    /// <summary>Images that appear in two sets.</summary>
     Overlap,
 
-    /// <summary>Batches whose halves differ, or are too small.</summary>
+    /// <summary>Batches whose halves differ in size or are too small.</summary>
     OddBatch,
 
     /// <summary>Exits that get no meta samples.</summary>
     Shares,
 
-    /// <summary>Room for the run's files.</summary>
+    /// <summary>Disk space for the run's files.</summary>
     Disk,
 
-    /// <summary>Room for a training step.</summary>
+    /// <summary>Memory for a training step.</summary>
     Memory,
 }
 
-/// <summary>The names of the checks as a user writes them.</summary>
+/// <summary>The check names as written by the user.</summary>
 internal static class CheckNames
 {
-    /// <summary>Every name, as <c>--allow</c> takes it.</summary>
+    /// <summary>All names, as accepted by <c>--allow</c>.</summary>
     public static IReadOnlyList<string> All { get; } = [.. Enum.GetValues<CheckName>().Select(Text)];
 
     /// <summary>A check's name, such as <c>oddBatch</c>.</summary>
     public static string Text(this CheckName check) => SettingsSchema.YamlName(check.ToString());
 
     /// <summary>The checks of <c>--allow</c>.</summary>
-    /// <param name="values">Each a name, or several with commas between.</param>
+    /// <param name="values">Each a name or a comma-separated list of names.</param>
     /// <exception cref="UsageException">There is no such check.</exception>
     public static IReadOnlySet<CheckName> Parse(IEnumerable<string> values) => values
         .SelectMany(value => value.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries))
         .Select(name => Enum.GetValues<CheckName>().Where(check => check.Text() == name).Cast<CheckName?>().FirstOrDefault()
-            ?? throw new UsageException($"--allow {name}: there is no such check; the checks are {string.Join(", ", All)}"))
+            ?? throw new UsageException($"--allow {name}: unknown check; expected one of {string.Join(", ", All)}"))
         .ToHashSet();
 }

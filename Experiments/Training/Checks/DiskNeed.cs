@@ -5,24 +5,24 @@ using Imta.MetaWeight.Meta.Weighting;
 
 namespace Imta.MetaWeight.Experiments.Training.Checks;
 
-/// <summary>The bytes that a run has yet to write, estimated.</summary>
+/// <summary>Estimates the bytes that a run will still write.</summary>
 /// <param name="Checkpoint">Bytes of a checkpoint.</param>
 /// <param name="WeightsFile">Bytes of a file of sample weights.</param>
-/// <param name="Exits">K.</param>
+/// <param name="Exits">The number of exits K.</param>
 internal sealed record DiskNeed(long Checkpoint, long WeightsFile, int Exits)
 {
     private const long SmallFiles = 16 * ByteSize.Kib; // config.yaml, environment.json, cost.csv, anytime.csv
-    private const long AtOnce = 4; // checkpoints: the latest, the one before, the best, and one that is being written
-    private const long LineOfEpoch = 200; // in a table or the log
+    private const long AtOnce = 4; // checkpoints: the latest, the previous, the best, and the one being written
+    private const long LineOfEpoch = 200; // of a table or the log
     private const long Number = 10; // a float32 in a table, such as 0.98585325
-    private const long PartOfCheckpoint = 420; // a tensor's name and place in a checkpoint, its padding included
+    private const long PartOfCheckpoint = 420; // a tensor's name and offset in a checkpoint, including padding
 
     public static DiskNeed From(MultiExitNetwork network, ISampleWeighting weighting, RunData data, Settings settings)
         => new(CheckpointBytes(network, weighting, settings.Train.Momentum != 0), WeightsFileBytes(data, network.Exits), network.Exits);
 
     /// <summary>The bytes after an epoch.</summary>
     /// <param name="done">Epochs done; after the first, checkpoints are there, and the next is written beside them.</param>
-    /// <param name="epochs">Epochs in all.</param>
+    /// <param name="epochs">Epochs in total.</param>
     /// <param name="weightsEvery"><c>export.weightsEvery</c>.</param>
     /// <param name="checkpointEvery"><c>run.checkpointEvery</c>.</param>
     public long After(int done, int epochs, int weightsEvery, int checkpointEvery = 0)
@@ -45,6 +45,6 @@ internal sealed record DiskNeed(long Checkpoint, long WeightsFile, int Exits)
         using DisposeScope scope = NewDisposeScope();
         long digits = $"{data.Train.Positions.max().item<long>()}".Length + $"{data.Classes - 1}".Length + $"{exits}".Length;
         long floats = data.Train.Difficulty is null ? 3 : 4;
-        return (long)data.Train.Count * exits * (digits + (floats * Number) + 7); // 7 commas and line ends
+        return (long)data.Train.Count * exits * (digits + (floats * Number) + 7); // 7 separators and line breaks
     }
 }

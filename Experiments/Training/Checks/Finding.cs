@@ -1,19 +1,19 @@
 namespace Imta.MetaWeight.Experiments.Training.Checks;
 
-/// <summary>How bad a finding is.</summary>
+/// <summary>The severity of a finding.</summary>
 internal enum Severity
 {
-    /// <summary>The run goes on.</summary>
+    /// <summary>The run continues.</summary>
     Warning,
 
     /// <summary>The run does not start, unless the user allows it.</summary>
     Stop,
 }
 
-/// <summary>Something that a check found.</summary>
-/// <param name="Check">Which check.</param>
-/// <param name="Severity">How bad.</param>
-/// <param name="What">What is wrong, with its numbers.</param>
+/// <summary>A problem found by a check.</summary>
+/// <param name="Check">The check that found it.</param>
+/// <param name="Severity">Its severity.</param>
+/// <param name="What">The problem, with its numbers.</param>
 /// <param name="Why">Why it matters.</param>
 /// <param name="Fix">Which key or option to change, and to what.</param>
 internal sealed record Finding(CheckName Check, Severity Severity, string What, string Why, string Fix)
@@ -21,6 +21,6 @@ internal sealed record Finding(CheckName Check, Severity Severity, string What, 
     /// <summary>One line for the user.</summary>
     public string Line => $"{Check.Text()}: {What}: {Why}; {Fix}";
 
-    /// <summary>How to run all the same, where it would stop the run.</summary>
-    public string Override => $"or go on all the same by --allow {Check.Text()}";
+    /// <summary>How to run anyway, if it would stop the run.</summary>
+    public string Override => $"or proceed anyway with --allow {Check.Text()}";
 }

@@ -5,17 +5,17 @@ using Imta.MetaWeight.Experiments.Data;
 
 namespace Imta.MetaWeight.Experiments.Training.Checks;
 
-/// <summary>How many images of a set are, byte by byte, also in another.</summary>
+/// <summary>How many images of one set also appear, byte for byte, in another.</summary>
 /// <param name="TestInTraining">Test images that are also training images (and so meta data).</param>
 /// <param name="TestInValidation">Test images that are also validation images.</param>
-/// <param name="TestInEither">Test images that are either.</param>
-/// <param name="Test">Test images.</param>
+/// <param name="TestInEither">Test images that are in either of the two.</param>
+/// <param name="Test">The number of test images.</param>
 /// <param name="ValidationInTraining">Validation images that are also training images.</param>
-/// <param name="Validation">Validation images.</param>
+/// <param name="Validation">The number of validation images.</param>
 internal sealed record Overlap(int TestInTraining, int TestInValidation, int TestInEither, int Test, int ValidationInTraining, int Validation)
 {
-    /// <summary>Compares the images of a run; labels don't count.</summary>
-    /// <returns>Null where they are files, all of which would have to be read.</returns>
+    /// <summary>Compares the images of a run, ignoring labels.</summary>
+    /// <returns>Null if images are files, all of which would have to be read.</returns>
     public static Overlap? Of(RunData data)
     {
         if (data.Test.Files is not null)
@@ -35,7 +35,7 @@ internal sealed record Overlap(int TestInTraining, int TestInValidation, int Tes
             validation.Length);
     }
 
-    /// <summary>Half of each image's SHA-256: equal for equal images only, for all that chance can do.</summary>
+    /// <summary>Half of each image's SHA-256: equal only for equal images, up to negligible collisions.</summary>
     private static UInt128[] Fingerprints(ImageSet set)
     {
         const int Bytes = 3 * ImageSet.Side * ImageSet.Side;
@@ -52,10 +52,10 @@ internal sealed record Overlap(int TestInTraining, int TestInValidation, int Tes
     }
 }
 
-/// <summary>Whether images that the run learns from are also those that it is measured on.</summary>
+/// <summary>Checks whether images used for training are also used for evaluation.</summary>
 internal static class OverlapCheck
 {
-    // The share of the test images from which on the test accuracy says too little.
+    // The share of overlapping test images above which the test accuracy is unreliable.
     private const double TooMany = 0.01;
 
     public static IEnumerable<Finding> Findings(Overlap overlap)
@@ -66,9 +66,9 @@ internal static class OverlapCheck
             yield return new Finding(
                 CheckName.Overlap,
                 share >= TooMany ? Severity.Stop : Severity.Warning,
-                Invariant($"{overlap.TestInEither} of {overlap.Test} test images are also learned from ({overlap.TestInTraining} as training and meta data, {overlap.TestInValidation} as validation data)"),
-                Invariant($"the test accuracy may be up to {100 * share:0.##} % too good"),
-                "take other files for the training or the test set, such as the data set's official ones");
+                Invariant($"{overlap.TestInEither} of {overlap.Test} test images are also used for learning ({overlap.TestInTraining} as training and meta data, {overlap.TestInValidation} as validation data)"),
+                Invariant($"the test accuracy may be overestimated by up to {100 * share:0.##} %"),
+                "use other files for the training or test set, such as the data set's official ones");
         }
 
         if (overlap.ValidationInTraining > 0)
@@ -77,8 +77,8 @@ internal static class OverlapCheck
                 CheckName.Overlap,
                 Severity.Warning,
                 Invariant($"{overlap.ValidationInTraining} of {overlap.Validation} validation images are also training images"),
-                Invariant($"the validation accuracy may be up to {100.0 * overlap.ValidationInTraining / overlap.Validation:0.##} % too good"),
-                "take the repeated images out of the training files");
+                Invariant($"the validation accuracy may be overestimated by up to {100.0 * overlap.ValidationInTraining / overlap.Validation:0.##} %"),
+                "remove the duplicate images from the training files");
         }
     }
 

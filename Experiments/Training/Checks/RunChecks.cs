@@ -5,22 +5,22 @@ using Imta.MetaWeight.Meta.Weighting;
 
 namespace Imta.MetaWeight.Experiments.Training.Checks;
 
-/// <summary>Everything that is checked before hours of training, while nothing is written yet.</summary>
+/// <summary>All checks before hours of training, while nothing is written yet.</summary>
 internal sealed class RunChecks
 {
-    private readonly Settings _settings; // of the first phase that is left
+    private readonly Settings _settings; // of the first remaining phase
     private readonly (TrainingPhase Phase, MemoryNeed Memory)[] _phases;
     private readonly RunData _data;
     private readonly long _disk;
     private readonly int _exits;
     private readonly int _here;
 
-    /// <param name="phases">The phases that are left.</param>
-    /// <param name="data">The run's images.</param>
+    /// <param name="phases">The remaining phases.</param>
+    /// <param name="data">The run's data set.</param>
     /// <param name="network">What the first of the phases trains.</param>
     /// <param name="weighting">Weights its samples.</param>
-    /// <param name="done">Epochs of the run that are done.</param>
-    /// <param name="here">Processes of the run on this machine, which share its memory.</param>
+    /// <param name="done">Completed epochs of the run.</param>
+    /// <param name="here">The number of processes on this machine, which share its memory.</param>
     public RunChecks(
         IReadOnlyList<TrainingPhase> phases, RunData data, MultiExitNetwork network, ISampleWeighting weighting, int done = 0, int here = 1)
     {
@@ -30,17 +30,17 @@ internal sealed class RunChecks
         _disk = DiskNeed.From(network, weighting, data, _settings).After(done, phases[^1].LastEpoch, _settings.Export.WeightsEvery, _settings.Run.CheckpointEvery);
     }
 
-    /// <summary>A line: what the run takes of the machine.</summary>
+    /// <summary>A line on the run's resource requirements.</summary>
     public string Needs
     {
         get
         {
             long memory = _phases.Max(entry => entry.Memory.At(entry.Phase.Settings.Train.Batch));
-            return $"needs about {ByteSize.Text(memory)} of {MemoryCheck.Kind(_phases[0].Memory)}{(_settings.Processes == 1 ? "" : " a process")} and {ByteSize.Text(_disk)} of disk";
+            return $"needs about {ByteSize.Text(memory)} of {MemoryCheck.Kind(_phases[0].Memory)}{(_settings.Processes == 1 ? "" : " per process")} and {ByteSize.Text(_disk)} of disk space";
         }
     }
 
-    /// <summary>The findings on a run that is to start, in the order of <see cref="CheckName"/>.</summary>
+    /// <summary>The findings for a new run, in the order of <see cref="CheckName"/>.</summary>
     public IEnumerable<Finding> BeforeStart(MachineRoom room) =>
     [
         .. SplitsCheck.Findings(new SplitCounts(_data.Train.ClassNames, _data.Train.ClassCounts(), _data.Validation.ClassCounts(), _data.Test.ClassCounts()), _settings),
@@ -50,9 +50,9 @@ internal sealed class RunChecks
         .. OfMachine(room),
     ];
 
-    /// <summary>The findings on a run that is to go on: those on the machine. Settings and data have passed, and do not change any more.</summary>
+    /// <summary>The findings for a resumed run: only those on the machine. Settings and data have already passed and no longer change.</summary>
     public IEnumerable<Finding> BeforeGoingOn(MachineRoom room)
-        => OfMachine(room).Select(finding => finding with { Fix = "free some, or go on with a copy of the run on a larger machine" });
+        => OfMachine(room).Select(finding => finding with { Fix = "free some, or resume a copy of the run on a larger machine" });
 
     private IEnumerable<Finding> OfMachine(MachineRoom room) =>
     [
@@ -60,7 +60,7 @@ internal sealed class RunChecks
         .. OfPhases((phase, need) => room.Memory is { } memory ? MemoryCheck.Findings(need, phase.Settings.Train.Batch, need.OnGpu ? memory : memory / _here) : []),
     ];
 
-    /// <summary>The findings on each phase, by its own keys.</summary>
+    /// <summary>The findings for each phase, with its own keys.</summary>
     private IEnumerable<Finding> OfPhases(Func<TrainingPhase, MemoryNeed, IEnumerable<Finding>> check)
         => _phases.SelectMany(entry => check(entry.Phase, entry.Memory).Select(finding => entry.Phase.Number == 1 ? finding : InPhaseTwo(finding)));
 

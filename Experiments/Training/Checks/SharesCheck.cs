@@ -7,14 +7,14 @@ using Imta.MetaWeight.Meta.Weighting;
 
 namespace Imta.MetaWeight.Experiments.Training.Checks;
 
-/// <summary>Whether every exit gets meta samples from a whole batch.</summary>
-/// <remarks>A smaller last batch may leave exits without; the batches before it don't.</remarks>
+/// <summary>Checks that every exit gets meta samples from a full batch.</summary>
+/// <remarks>A smaller last batch may leave exits without samples; the full batches do not.</remarks>
 internal static class SharesCheck
 {
     private const int StepsOfQ = 100;
 
-    /// <param name="images">Training images.</param>
-    /// <param name="exits">K.</param>
+    /// <param name="images">The number of training images.</param>
+    /// <param name="exits">The number of exits K.</param>
     /// <param name="settings">The run's settings.</param>
     public static IEnumerable<Finding> Findings(int images, int exits, Settings settings)
     {
@@ -32,8 +32,8 @@ internal static class SharesCheck
             : [new Finding(
                 CheckName.Shares,
                 Severity.Stop,
-                Invariant($"none of the {samples} {(meta.Predicts ? "meta" : "training")} samples of {(meta.HoldsOut ? "a" : "half a")} batch{(settings.Processes == 1 ? "" : " in a process")} go to exit {string.Join(", ", without)} of {exits} (meta.q {meta.Q})"),
-                meta.Predicts ? "what such an exit answers has no part in learning the weights" : "such an exit is not what the rule of meta.weights says",
+                Invariant($"none of the {samples} {(meta.Predicts ? "meta" : "training")} samples of {(meta.HoldsOut ? "a" : "half a")} batch{(settings.Processes == 1 ? "" : " in a process")} are allocated to exit {string.Join(", ", without)} of {exits} (meta.q {meta.Q})"),
+                meta.Predicts ? "the predictions of such an exit would not influence the learned weights" : "such an exit would not follow the rule of meta.weights",
                 Fix(images, exits, settings))];
     }
 
@@ -48,12 +48,12 @@ internal static class SharesCheck
         return ways.Length == 0 ? fewer : $"set {string.Join(", or ", ways)}";
     }
 
-    /// <summary>Samples that a process allocates at once. An odd batch's first half has one more: what it gives nothing, the other does neither.</summary>
+    /// <summary>Samples that a process allocates at once. The first half of an odd batch has one more: an exit that it leaves empty is empty in the other half too.</summary>
     private static int Samples(int batch, Settings settings) => (settings.Meta.HoldsOut
         ? Math.Min(batch, settings.Meta.PerClass * DatasetShape.Of(settings.Data).Classes)
         : (batch + 1) / 2) / settings.Processes;
 
-    /// <summary>The smallest batch that cuts well with a meta sample for every exit.</summary>
+    /// <summary>The smallest evenly divisible batch size with a meta sample for every exit.</summary>
     private static int? LeastBatch(int images, int exits, Settings settings)
     {
         float[] shares = ExitShares.Of(settings.Meta.Q, exits);
@@ -63,7 +63,7 @@ internal static class SharesCheck
             .FirstOrDefault();
     }
 
-    /// <summary>The q nearest to the present one, in steps of 0.01 towards equal shares (q = 1), with a meta sample for every exit.</summary>
+    /// <summary>The q nearest to the current one, in steps of 0.01 towards equal shares (q = 1), with a meta sample for every exit.</summary>
     private static double? NearestQ(int samples, int exits, double q)
     {
         int from = (int)Math.Round(Math.Clamp(q, 0, 10) * StepsOfQ);

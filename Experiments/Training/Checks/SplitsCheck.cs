@@ -4,17 +4,17 @@ using Imta.MetaWeight.Experiments.Data;
 
 namespace Imta.MetaWeight.Experiments.Training.Checks;
 
-/// <summary>How many images of each class a run has, behind limits and hold-out.</summary>
+/// <summary>The number of images per class, after limits and hold-out.</summary>
 /// <param name="ClassNames">C names.</param>
-/// <param name="Train">C numbers.</param>
-/// <param name="Validation">C numbers.</param>
-/// <param name="Test">C numbers.</param>
+/// <param name="Train">C counts.</param>
+/// <param name="Validation">C counts.</param>
+/// <param name="Test">C counts.</param>
 internal sealed record SplitCounts(IReadOnlyList<string> ClassNames, IReadOnlyList<long> Train, IReadOnlyList<long> Validation, IReadOnlyList<long> Test);
 
-/// <summary>Whether every class can be learned and measured, and the sets are large enough to say something.</summary>
+/// <summary>Checks that every class can be learned and evaluated, and that the sets are large enough to be meaningful.</summary>
 internal static class SplitsCheck
 {
-    // Below, one image is more than 1 % of the validation accuracy.
+    // Below this, one image is more than 1 % of the validation accuracy.
     private const int FineValidation = 100;
     private const int NamesShown = 5;
 
@@ -22,9 +22,9 @@ internal static class SplitsCheck
     {
         int classes = counts.ClassNames.Count;
         string trainFix = MissingFix(settings.Data.TrainLimit, "data.trainLimit", 2 * classes, settings.Data.Imbalance.Type == ImbalanceProfile.None
-            ? "lower data.validation, or check that the data set's files are whole"
+            ? "lower data.validation, or check that the data set's files are complete"
             : "lower data.imbalance.factor, or raise data.trainLimit");
-        string testFix = MissingFix(settings.Data.TestLimit, "data.testLimit", classes, "check that the data set's files are whole");
+        string testFix = MissingFix(settings.Data.TestLimit, "data.testLimit", classes, "check that the data set's files are complete");
         Finding?[] all =
         [
             Missing(counts.ClassNames, counts.Train, "training", "such a class cannot be learned", trainFix),
@@ -45,11 +45,11 @@ internal static class SplitsCheck
         }
 
         string listed = string.Join(", ", missing.Take(NamesShown)) + (missing.Length > NamesShown ? ", ..." : "");
-        return new Finding(CheckName.Splits, Severity.Stop, Invariant($"{missing.Length} of {names.Count} classes without a {set} image ({listed})"), why, fix);
+        return new Finding(CheckName.Splits, Severity.Stop, Invariant($"{missing.Length} of {names.Count} classes have no {set} image ({listed})"), why, fix);
     }
 
     private static string MissingFix(int? limit, string key, int least, string otherwise)
-        => limit < least ? Invariant($"set {key} to {least} at least (it is {limit})") : otherwise;
+        => limit < least ? Invariant($"set {key} to at least {least} (now {limit})") : otherwise;
 
     private static Finding? FewBatches(int images, Settings settings)
     {
@@ -59,10 +59,10 @@ internal static class SplitsCheck
             return null;
         }
 
-        string more = settings.Data.TrainLimit is null ? "train on more images" : "raise data.trainLimit";
+        string more = settings.Data.TrainLimit is null ? "use more training images" : "raise data.trainLimit";
         string fix = BatchSizes.AtMost(images, images / 2, settings.Processes) is { } batch ? Invariant($"set train.batch to {batch} or less, or {more}") : more;
         return new Finding(
-            CheckName.Splits, Severity.Warning, Invariant($"one batch an epoch ({images} training images, train.batch {settings.Train.Batch})"), "each epoch is a single step", fix);
+            CheckName.Splits, Severity.Warning, Invariant($"one batch per epoch ({images} training images, train.batch {settings.Train.Batch})"), "each epoch is a single step", fix);
     }
 
     private static Finding? FewValidation(long train, long validation, int classes, DataOptions data)
@@ -77,18 +77,18 @@ internal static class SplitsCheck
             CheckName.Splits,
             Severity.Warning,
             Invariant($"{validation} validation images"),
-            Invariant($"one image is {percent:0.#} % of the accuracy, and differences below that are noise"),
+            Invariant($"one image changes the accuracy by {percent:0.#} %, so smaller differences are noise"),
             MoreValidation(train + validation, classes, data));
     }
 
-    /// <summary>The inverse of <see cref="Splits.ValidationSize"/>: what holds out enough.</summary>
+    /// <summary>The inverse of <see cref="Splits.ValidationSize"/>: the fraction that holds out enough images.</summary>
     private static string MoreValidation(long available, int classes, DataOptions data)
     {
         long whole = Splits.WholeTrainingSet(data.Dataset), wanted = (FineValidation + classes - 1) / classes * classes;
         string? hold = wanted > available / 2 ? null : Invariant($"data.validation to {DivideUp(wanted * whole, Math.Min(available, whole))}");
         string? limit = data.TrainLimit is null || data.Validation < wanted ? null : Invariant($"data.trainLimit to {DivideUp(wanted * whole, data.Validation)}");
         string[] ways = [.. new[] { limit, hold }.OfType<string>()];
-        return ways.Length == 0 ? "train on more images" : $"raise {string.Join(", or ", ways)}";
+        return ways.Length == 0 ? "use more training images" : $"raise {string.Join(", or ", ways)}";
     }
 
     private static long DivideUp(long a, long b) => (a + b - 1) / b;

@@ -3,42 +3,42 @@ using System.Runtime.InteropServices;
 namespace Imta.MetaWeight.Experiments.Training.Distributed;
 
 /// <summary>
-/// Processes that exchange tensors. All of them begin the same exchanges in the same order, with tensors of the same shapes and types; an
-/// exchange is done when all have begun it.
+/// Processes that exchange tensors. All of them start the same collectives in the same order, with tensors of the same shapes and types; a
+/// collective completes once all have started it.
 /// </summary>
 internal interface IProcessGroup
 {
-    /// <summary>Which of them this process is: 0 … <see cref="Size"/> − 1.</summary>
+    /// <summary>The rank of this process: 0 … <see cref="Size"/> − 1.</summary>
     int Rank { get; }
 
     int Size { get; }
 
-    /// <summary>Begins to replace a tensor by its sum over all processes, the same bits in each.</summary>
-    /// <param name="tensor">float32, float64 or int64, contiguous, on the CPU; the caller keeps it until the exchange is done.</param>
+    /// <summary>Starts an all-reduce: replaces a tensor with its sum over all processes, bit-identical in each.</summary>
+    /// <param name="tensor">float32, float64 or int64, contiguous, on the CPU; the caller keeps it alive until completion.</param>
     IExchange Sum(Tensor tensor);
 
-    /// <summary>Begins to replace a tensor by that of one process.</summary>
-    /// <param name="tensor">Contiguous, on the CPU; the caller keeps it until the exchange is done.</param>
+    /// <summary>Starts a broadcast: replaces a tensor with that of one process.</summary>
+    /// <param name="tensor">Contiguous, on the CPU; the caller keeps it alive until completion.</param>
     /// <param name="root">The rank of that process.</param>
     IExchange Broadcast(Tensor tensor, int root);
 
-    /// <summary>The orderly end, in all of them.</summary>
-    /// <param name="exitCode">This process's, where the end does not come by itself.</param>
+    /// <summary>Shuts down in an orderly way, in all processes.</summary>
+    /// <param name="exitCode">The exit code of this process, if it has to be terminated.</param>
     void Leave(int exitCode);
 
-    /// <summary>Ends all of them at once, as far as they can be reached, and this process in any case.</summary>
-    /// <param name="exitCode">Of all.</param>
-    /// <param name="patience">How long this process waits for its end to come from outside.</param>
+    /// <summary>Aborts all processes immediately, as far as they can be reached, and this process in any case.</summary>
+    /// <param name="exitCode">The exit code of all processes.</param>
+    /// <param name="patience">How long this process waits to be terminated from outside.</param>
     void Abort(int exitCode, TimeSpan patience);
 }
 
-/// <summary>An exchange that was begun.</summary>
+/// <summary>A collective in progress.</summary>
 internal interface IExchange
 {
-    /// <summary>Looks whether it is done, and moves it on: it goes on only while somebody looks.</summary>
-    /// <exception cref="MpiException">It failed: a process is gone.</exception>
+    /// <summary>Polls for completion and drives progress: nothing advances without polling.</summary>
+    /// <exception cref="MpiException">It failed: a process was lost.</exception>
     bool IsDone();
 }
 
-/// <summary>An exchange failed; its message is the library's.</summary>
+/// <summary>A collective failed; the message comes from the MPI library.</summary>
 internal sealed class MpiException(string message) : ExternalException(message);

@@ -3,8 +3,8 @@ using System.Globalization;
 namespace Imta.MetaWeight.Experiments.Training.Distributed;
 
 /// <summary>
-/// What a rank says when it ends early: on its error output, which leads to the launcher, and in a file of its own machine, for the case that
-/// nothing leads there any more.
+/// The error messages of a rank that ends early: on standard error, which goes to the launcher, and in a file on its own machine, in case
+/// the launcher is gone.
 /// </summary>
 internal sealed class LastWords
 {
@@ -22,10 +22,10 @@ internal sealed class LastWords
         Path = System.IO.Path.Combine(Folder, name);
     }
 
-    /// <summary>The file: <c>imta-USER/START-PROCESS-rankR.txt</c> in the folder for temporary files; it is made with the first line.</summary>
+    /// <summary>The file: <c>imta-USER/START-PROCESS-rankR.txt</c> in the temporary folder; it is created with the first line.</summary>
     public string Path { get; }
 
-    /// <summary>Says a line. That it cannot be written, or that nobody reads it, does not stop the rank from ending.</summary>
+    /// <summary>Reports a line. Failing to write it does not keep the rank from ending.</summary>
     public void Say(string line)
     {
         Note(line);
@@ -34,7 +34,7 @@ internal sealed class LastWords
         console.Join(ConsolePatience);
     }
 
-    /// <summary>Says what all ranks may have to say, such as of wrong arguments: the first one does, another one only what that did not say.</summary>
+    /// <summary>Reports what all ranks may report, such as invalid arguments: rank 0 reports it; another rank only if rank 0 did not.</summary>
     public void SayForAll(string line)
     {
         if (_place.Rank == 0)
@@ -50,7 +50,7 @@ internal sealed class LastWords
         }
     }
 
-    /// <summary>Writes a line to the file alone.</summary>
+    /// <summary>Writes a line to the file only.</summary>
     public void Note(string line) => Quietly(() =>
     {
         Directory.CreateDirectory(Folder);
@@ -74,7 +74,7 @@ internal sealed class LastWords
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            // There is no other place to say it.
+            // There is nowhere else to report it.
         }
     }
 }

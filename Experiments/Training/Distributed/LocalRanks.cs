@@ -6,14 +6,14 @@ namespace Imta.MetaWeight.Experiments.Training.Distributed;
 /// <summary>Ranks on this machine that run this program's own command, started by the MPI library's launcher.</summary>
 internal static class LocalRanks
 {
-    /// <summary>What to do where there is no MPI.</summary>
+    /// <summary>What to do without MPI.</summary>
     public const string ToGetMpi = "as root: apt-get install openmpi-bin (Debian, Ubuntu), or load your cluster's MPI module";
     private static readonly TimeSpan Look = TimeSpan.FromMilliseconds(100);
-    private static readonly TimeSpan UntilTold = TimeSpan.FromSeconds(3); // Open MPI's launcher takes 2 s more than its ranks
+    private static readonly TimeSpan UntilTold = TimeSpan.FromSeconds(3); // Open MPI's launcher ends 2 s after its ranks
 
-    /// <summary>Trains a run by ranks, each of which runs this program's command again; the exit code.</summary>
-    /// <param name="size">How many.</param>
-    /// <param name="arguments">Of each one's command.</param>
+    /// <summary>Trains a run with local ranks, each of which runs this command again; returns the exit code.</summary>
+    /// <param name="size">The number of ranks.</param>
+    /// <param name="arguments">The command's arguments.</param>
     /// <param name="run">The run's folder, for messages.</param>
     /// <param name="stop">Asks rank 0 to stop.</param>
     public static int Train(int size, IEnumerable<string> arguments, string run, Interruption stop)
@@ -24,22 +24,22 @@ internal static class LocalRanks
             return code;
         }
 
-        string advice = RunFolder.CanGoOn(run) ? $"go on by imta train --resume {run}" : "nothing is written yet";
-        Failure.OnConsole(FormattableString.Invariant($"a rank was ended by a signal, or without a word (exit code {code} of mpirun); {advice}"));
+        string advice = RunFolder.CanGoOn(run) ? $"resume with imta train --resume {run}" : "nothing has been written yet";
+        Failure.OnConsole(FormattableString.Invariant($"a rank was killed by a signal or exited without a message (mpirun exit code {code}); {advice}"));
         return 1;
     }
 
-    /// <summary>Runs them to their end, and returns the launcher's exit code, which is that of a rank.</summary>
-    /// <param name="size">How many.</param>
-    /// <param name="arguments">Of each one's command.</param>
-    /// <param name="stop">Asks rank 0 to stop, by the end of its input; the others learn it from there.</param>
+    /// <summary>Runs the ranks to completion and returns the launcher's exit code, which is that of a rank.</summary>
+    /// <param name="size">The number of ranks.</param>
+    /// <param name="arguments">The command's arguments.</param>
+    /// <param name="stop">Asks rank 0 to stop by closing its input; rank 0 informs the others.</param>
     /// <exception cref="UsageException">There is no MPI library here, or it has no launcher.</exception>
     public static int Run(int size, IEnumerable<string> arguments, Interruption stop)
     {
         MpiLibrary library = MpiLibrary.Find(MpiFamily.OpenMpi, MpiFamily.Mpich) ?? throw new UsageException(
-            $"several processes train by MPI, and no MPI library is found here; {ToGetMpi}, or name one by {MpiLibrary.Variable}=/path/to/libmpi.so");
+            $"multi-process training needs MPI, but no MPI library was found; {ToGetMpi}, or set {MpiLibrary.Variable}=/path/to/libmpi.so");
         string launcher = MpiLauncher.Of(library) ?? throw new UsageException(
-            $"{library.Version} ({library.Path}) is here, but no mpirun of its own is found beside it or on the PATH; {ToGetMpi}");
+            $"{library.Version} ({library.Path}) was found, but no matching mpirun next to it or on the PATH; {ToGetMpi}");
         ProcessStartInfo start = OwnProgram.With(arguments, [.. OwnSession(), launcher, .. MpiLauncher.Arguments(library, size)]);
         start.Environment[MpiLibrary.Variable] = library.Path;
         foreach ((string name, string value) in MpiLauncher.Variables())
@@ -65,11 +65,11 @@ internal static class LocalRanks
             if (asked > 0 && Stopwatch.GetElapsedTime(asked) > UntilTold)
             {
                 asked = long.MaxValue; // once
-                Failure.OnConsole("waiting until the ranks have stopped; Ctrl-C (or SIGTERM) once more ends them at once");
+                Failure.OnConsole("waiting for the ranks to stop; press Ctrl-C (or send SIGTERM) again to kill them");
             }
         }
 
-        process.WaitForExit(); // and for the last of its lines
+        process.WaitForExit(); // and for its last output lines
         stop.AtOnce = null;
         if (process.ExitCode is not (0 or UsageException.ExitCode or Interruption.ExitCode))
         {
@@ -79,12 +79,12 @@ internal static class LocalRanks
         return process.ExitCode;
     }
 
-    /// <summary>A terminal's Ctrl-C goes to all its processes, and mpirun would kill the ranks before they have saved anything.</summary>
+    /// <summary>A terminal's Ctrl-C goes to all its processes, and mpirun would kill the ranks before they have saved.</summary>
     private static string[] OwnSession() => File.Exists("/usr/bin/setsid") ? ["/usr/bin/setsid"] : [];
 
     /// <summary>
-    /// The error output of the ranks and of Open MPI's launcher, whose notices of several lines stand between rules: they tell that a rank ended
-    /// with an exit code, which is of no use beside what the rank has said.
+    /// The standard error of the ranks and of Open MPI's launcher, whose multi-line notices stand between rules: they say that a rank ended
+    /// with an exit code, which adds nothing to the rank's own message.
     /// </summary>
     private sealed class LauncherErrors
     {

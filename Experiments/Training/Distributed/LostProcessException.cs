@@ -1,14 +1,14 @@
 
 namespace Imta.MetaWeight.Experiments.Training.Distributed;
 
-/// <summary>Another rank of the run is gone, or does not answer: its message says which rank found it, what it waited for and how to go on.</summary>
+/// <summary>Another rank of the run was lost or does not respond: the message says which rank detected it, what it waited for and how to resume.</summary>
 internal sealed class LostProcessException(string message, bool stopped = false, Exception? innerException = null) : IOException(message, innerException), IExitCode
 {
-    /// <summary>How this process ends: as a failure, or as stopped where somebody asked it to stop.</summary>
+    /// <summary>The exit code of this process: failed, or interrupted if it was asked to stop.</summary>
     public int ExitCode { get; } = stopped ? Interruption.ExitCode : 1;
 }
 
-/// <summary>What is wrong with a run in one of its ranks; all of them throw it together, and the first one tells it.</summary>
+/// <summary>A failure in one rank of a run; thrown in all ranks, and reported by rank 0.</summary>
 internal class SharedFailureException(string message, int exitCode) : Exception(message), IExitCode
 {
     public int ExitCode { get; } = exitCode;

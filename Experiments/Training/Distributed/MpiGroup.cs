@@ -4,10 +4,10 @@ using System.Text;
 
 namespace Imta.MetaWeight.Experiments.Training.Distributed;
 
-/// <summary>The processes that an MPI launcher has started: MPI's world. One group a process, once.</summary>
+/// <summary>The processes started by an MPI launcher: MPI_COMM_WORLD. One instance per process.</summary>
 internal sealed unsafe partial class MpiGroup : IProcessGroup
 {
-    private const int ErrorLength = 512; // MPI_MAX_ERROR_STRING, the greatest of them
+    private const int ErrorLength = 512; // MPI_MAX_ERROR_STRING, the largest of all libraries
     private static readonly TimeSpan FinalisePatience = TimeSpan.FromSeconds(30);
 
     private readonly MpiHandles _handles;
@@ -18,8 +18,8 @@ internal sealed unsafe partial class MpiGroup : IProcessGroup
     private readonly delegate* unmanaged<int> _finalize;
     private readonly delegate* unmanaged<int, byte*, int*, int> _errorText;
 
-    /// <summary>Initialises MPI: it returns once all processes have come, and cannot be broken off.</summary>
-    /// <exception cref="UsageException">The library is not as its binary interface says, or has no support for threads.</exception>
+    /// <summary>Initialises MPI: returns once all processes have joined, and cannot be cancelled.</summary>
+    /// <exception cref="UsageException">The library does not match its binary interface, or lacks thread support.</exception>
     public MpiGroup(MpiLibrary library)
     {
         Mpi = library;
@@ -52,7 +52,7 @@ internal sealed unsafe partial class MpiGroup : IProcessGroup
             ScalarType.Float32 => _handles.Float,
             ScalarType.Float64 => _handles.Double,
             ScalarType.Int64 => _handles.LongLong,
-            var other => throw new ArgumentException($"a sum over processes takes float32, float64 or int64, not {other}", nameof(tensor)),
+            var other => throw new ArgumentException($"an all-reduce supports float32, float64 or int64, not {other}", nameof(tensor)),
         };
         var request = new Request(this);
         int count = checked((int)tensor.numel());
@@ -68,14 +68,14 @@ internal sealed unsafe partial class MpiGroup : IProcessGroup
         return request;
     }
 
-    /// <summary>All have come to the same point, so it takes no time; if it does not return all the same, the process ends without it.</summary>
+    /// <summary>All processes are at the same point, so it returns immediately; if it does not, the process ends without it.</summary>
     public void Leave(int exitCode)
     {
         using var watch = new Timer(_ => Exit(exitCode), null, FinalisePatience, Timeout.InfiniteTimeSpan);
         _ = _finalize();
     }
 
-    /// <summary>The launcher ends the others. Where it does not answer, this process ends without it.</summary>
+    /// <summary>The launcher ends the others. If it does not respond, this process ends without it.</summary>
     public void Abort(int exitCode, TimeSpan patience)
     {
         var abort = new Thread(() => _ = _abort(_handles.World, exitCode)) { IsBackground = true };
@@ -84,7 +84,7 @@ internal sealed unsafe partial class MpiGroup : IProcessGroup
         Exit(exitCode);
     }
 
-    /// <summary>Ends this process though a thread of it is in a call that does not return: nothing of .NET or MPI runs any more.</summary>
+    /// <summary>Terminates this process even if a thread is in a call that does not return: no .NET or MPI code runs any more.</summary>
     public static void Exit(int code)
     {
         if (OperatingSystem.IsWindows())
@@ -101,12 +101,12 @@ internal sealed unsafe partial class MpiGroup : IProcessGroup
         int provided = 0;
         Check(initialise(null, null, _handles.ThreadSerialized, &provided));
         var setHandler = (delegate* unmanaged<nint, nint, int>)Mpi.Function("MPI_Comm_set_errhandler");
-        Check(setHandler(_handles.World, _handles.ErrorsReturn)); // otherwise a failure ends the process
+        Check(setHandler(_handles.World, _handles.ErrorsReturn)); // otherwise a failure aborts the process
         Check(setHandler(_handles.Self, _handles.ErrorsReturn));
         if (provided < _handles.ThreadSerialized)
         {
             throw new UsageException(
-                $"{Mpi.Version} ({Mpi.Path}) was built without support for threads, which .NET has; take another one, by {MpiLibrary.Variable}");
+                $"{Mpi.Version} ({Mpi.Path}) was built without thread support, which .NET needs; choose another one with {MpiLibrary.Variable}");
         }
     }
 
@@ -117,7 +117,7 @@ internal sealed unsafe partial class MpiGroup : IProcessGroup
         return value;
     }
 
-    /// <summary>A table of handles that is not this library's shows here at the latest, and not in sums.</summary>
+    /// <summary>A handle table for the wrong library fails here at the latest, and not as wrong sums.</summary>
     private void CheckSize(nint type, int expected)
     {
         int size = 0;
@@ -125,8 +125,8 @@ internal sealed unsafe partial class MpiGroup : IProcessGroup
         if (result != 0 || size != expected)
         {
             throw new UsageException(
-                $"{Mpi.Path} does not have the binary interface of {_handles.Interface}: a type of {expected} bytes has {size} there; "
-                + $"take another one, by {MpiLibrary.Variable}");
+                $"{Mpi.Path} does not have the ABI of {_handles.Interface}: a type of {expected} bytes has {size} there; "
+                + $"choose another one with {MpiLibrary.Variable}");
         }
     }
 
@@ -143,13 +143,13 @@ internal sealed unsafe partial class MpiGroup : IProcessGroup
         throw new MpiException(known ? Encoding.UTF8.GetString(text, length).ReplaceLineEndings(" ").Trim() : $"error {result}");
     }
 
-    /// <summary>Memory of libtorch's, which does not move.</summary>
+    /// <summary>Memory owned by libtorch, which does not move.</summary>
     private static byte* Data(Tensor tensor) => (byte*)Unsafe.AsPointer(ref MemoryMarshal.GetReference(tensor.bytes));
 
     [LibraryImport("libc", EntryPoint = "_exit")]
     private static partial void ExitNow(int code);
 
-    /// <summary>A request of MPI's, in memory that does not move while MPI works on it.</summary>
+    /// <summary>An MPI request, in memory that does not move while MPI uses it.</summary>
     private sealed class Request(MpiGroup group) : IExchange
     {
         private readonly nint[] _request = GC.AllocateArray<nint>(1, pinned: true);
@@ -159,7 +159,7 @@ internal sealed unsafe partial class MpiGroup : IProcessGroup
 
         public bool IsDone()
         {
-            byte* status = stackalloc byte[64]; // more than any MPI_Status
+            byte* status = stackalloc byte[64]; // larger than any MPI_Status
             int done = 1;
             if (!_done)
             {

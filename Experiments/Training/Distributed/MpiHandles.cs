@@ -3,12 +3,12 @@ using System.Runtime.InteropServices;
 namespace Imta.MetaWeight.Experiments.Training.Distributed;
 
 /// <summary>
-/// What the C macros of <c>mpi.h</c> stand for in one binary interface. All handles fit a pointer: an interface whose handles are C integers
+/// The values of the C macros of <c>mpi.h</c> in one binary interface. All handles fit into a pointer: an interface whose handles are C integers
 /// reads the lower half of the register.
 /// </summary>
 internal sealed record MpiHandles
 {
-    /// <summary>The binary interface, for people.</summary>
+    /// <summary>The display name of the binary interface.</summary>
     public required string Interface { get; init; }
 
     public required nint World { get; init; }
@@ -28,13 +28,13 @@ internal sealed record MpiHandles
 
     public required nint ErrorsReturn { get; init; }
 
-    /// <summary>In the place of a buffer to send: that which receives.</summary>
+    /// <summary>MPI_IN_PLACE: the receive buffer is also the send buffer.</summary>
     public required nint InPlace { get; init; }
 
-    /// <summary>Any thread may call, one at a time.</summary>
+    /// <summary>MPI_THREAD_SERIALIZED: any thread may call, one at a time.</summary>
     public required int ThreadSerialized { get; init; }
 
-    /// <summary>MPICH 3 and its kin, Intel MPI and MVAPICH among them: integers, fixed since 2013 (www.mpich.org/abi).</summary>
+    /// <summary>MPICH 3 and its derivatives such as Intel MPI and MVAPICH: integers, fixed since 2013 (www.mpich.org/abi).</summary>
     public static MpiHandles Mpich { get; } = new()
     {
         Interface = "MPICH",
@@ -66,10 +66,10 @@ internal sealed record MpiHandles
         ThreadSerialized = 2048,
     };
 
-    /// <summary>Those of a loaded library; null: it is none of the three.</summary>
-    /// <param name="library">Its handle.</param>
+    /// <summary>The handles of a loaded library; null if it is none of the three.</summary>
+    /// <param name="library">The library's handle.</param>
     /// <param name="file">Its file's name.</param>
-    /// <param name="version">What <c>MPI_Get_library_version</c> says.</param>
+    /// <param name="version">The result of <c>MPI_Get_library_version</c>.</param>
     public static MpiHandles? Of(nint library, string file, string version)
     {
         if (NativeLibrary.TryGetExport(library, "ompi_mpi_comm_world", out _))

@@ -3,13 +3,13 @@ using System.Diagnostics;
 
 namespace Imta.MetaWeight.Experiments.Training.Distributed;
 
-/// <summary>The program that starts ranks for one library: its own, because another one's would start as many worlds of one rank.</summary>
+/// <summary>The program that starts ranks for an MPI library: its own, because another library's launcher would start separate worlds of one rank each.</summary>
 internal static class MpiLauncher
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
     private static readonly string[] OpenMpis = ["OpenRTE", "PRRTE", "prte", "Open MPI"];
 
-    /// <summary>The launcher's file; null: none is found.</summary>
+    /// <summary>The launcher's file; null if none is found.</summary>
     public static string? Of(MpiLibrary library)
     {
         string[] own = library.Family == MpiFamily.OpenMpi ? ["mpirun.openmpi"] : ["mpirun.mpich", "mpiexec.hydra"];
@@ -18,24 +18,24 @@ internal static class MpiLauncher
             .FirstOrDefault(file => File.Exists(file) && FamilyOf(file) == library.Family);
     }
 
-    /// <summary>Arguments that start some ranks on this machine and nowhere else, whatever a cluster's scheduler has allotted.</summary>
+    /// <summary>Arguments that start ranks on this machine only, whatever a cluster scheduler has allocated.</summary>
     public static string[] Arguments(MpiLibrary library, int size) => library.Family == MpiFamily.OpenMpi
         ? ["-n", $"{size}", "--host", $"localhost:{size}", "--bind-to", "none"] // it would bind each of two ranks to one core
         : ["-n", $"{size}", "-hosts", "localhost", "-launcher", "fork"];
 
-    /// <summary>What the launcher is told besides, by variables of which each version reads its own.</summary>
+    /// <summary>Additional launcher settings, as environment variables; each version reads its own.</summary>
     public static IEnumerable<(string Name, string Value)> Variables()
     {
-        yield return ("OMPI_MCA_rmaps_base_oversubscribe", "1"); // more ranks than cores, or than a scheduler has allotted
+        yield return ("OMPI_MCA_rmaps_base_oversubscribe", "1"); // more ranks than cores, or than a scheduler has allocated
         yield return ("PRTE_MCA_rmaps_default_mapping_policy", ":oversubscribe");
         if (Environment.IsPrivilegedProcess)
         {
-            yield return ("OMPI_ALLOW_RUN_AS_ROOT", "1"); // as in a container, where everybody is root
+            yield return ("OMPI_ALLOW_RUN_AS_ROOT", "1"); // as in a container, where the user is root
             yield return ("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
         }
     }
 
-    /// <summary>Beside the library, whose bin folder is the next one up or two, then the PATH.</summary>
+    /// <summary>Searches near the library, whose bin folder is one or two levels up, then the PATH.</summary>
     private static IEnumerable<string> Folders(MpiLibrary library)
     {
         string? folder = Path.GetDirectoryName(library.Path);
@@ -52,7 +52,7 @@ internal static class MpiLauncher
         }
     }
 
-    /// <summary>Whose it is, by what it says; several libraries name theirs mpirun.</summary>
+    /// <summary>The family of a launcher, by its version output; several libraries call theirs mpirun.</summary>
     private static MpiFamily FamilyOf(string launcher)
     {
         try
@@ -75,7 +75,7 @@ internal static class MpiLauncher
         }
         catch (Win32Exception)
         {
-            return MpiFamily.Other; // it is not to be run
+            return MpiFamily.Other; // not executable
         }
     }
 }

@@ -3,13 +3,13 @@ using System.Text;
 
 namespace Imta.MetaWeight.Experiments.Training.Distributed;
 
-/// <summary>An MPI library of this machine. Nothing of it is initialised by looking at it.</summary>
+/// <summary>An MPI library of this machine. Inspecting it does not initialise MPI.</summary>
 internal sealed unsafe partial class MpiLibrary
 {
     /// <summary>The environment variable that names the library's file.</summary>
     public const string Variable = "IMTA_MPI";
 
-    private const int VersionLength = 8192; // MPI_MAX_LIBRARY_VERSION_STRING, the greatest of them
+    private const int VersionLength = 8192; // MPI_MAX_LIBRARY_VERSION_STRING, the largest of all libraries
 
     private static readonly string[] MpichAndKin = ["MPICH", "Intel(R) MPI", "MVAPICH"];
 
@@ -18,7 +18,7 @@ internal sealed unsafe partial class MpiLibrary
     private MpiLibrary(nint library, string path, string version, MpiHandles handles)
         => (_library, Path, Version, Handles, Family) = (library, path, Short(version), handles, FamilyOf(version));
 
-    /// <summary>The file that is loaded, or the name by which the system found it.</summary>
+    /// <summary>The loaded file, or the name under which the system found it.</summary>
     public string Path { get; }
 
     /// <summary>Such as <c>Open MPI 4.1.4</c>.</summary>
@@ -28,16 +28,16 @@ internal sealed unsafe partial class MpiLibrary
 
     public MpiHandles Handles { get; }
 
-    /// <summary>The library that <see cref="Variable"/> names, or else the first that is found.</summary>
-    /// <param name="families">Whose it may be, the preferred first.</param>
-    /// <returns>Null: there is none.</returns>
-    /// <exception cref="UsageException">The variable names something else.</exception>
+    /// <summary>The library named by <see cref="Variable"/>, or else the first one found.</summary>
+    /// <param name="families">The acceptable families, in order of preference.</param>
+    /// <returns>Null if there is none.</returns>
+    /// <exception cref="UsageException">The variable does not name a usable library.</exception>
     public static MpiLibrary? Find(params MpiFamily[] families)
     {
         if (Environment.GetEnvironmentVariable(Variable) is { Length: > 0 } named)
         {
             return Load(named, out string problem) ?? throw new UsageException(
-                $"{Variable} is '{named}', which {problem}; it takes the path of an MPI library, such as /usr/lib/x86_64-linux-gnu/libmpi.so.40");
+                $"{Variable} is '{named}', which {problem}; it must be the path of an MPI library, such as /usr/lib/x86_64-linux-gnu/libmpi.so.40");
         }
 
         return families.SelectMany(Names).Distinct()
@@ -46,12 +46,12 @@ internal sealed unsafe partial class MpiLibrary
     }
 
     /// <summary>A function of the library.</summary>
-    /// <exception cref="UsageException">It has none of that name.</exception>
+    /// <exception cref="UsageException">The library does not export it.</exception>
     public nint Function(string name) => NativeLibrary.TryGetExport(_library, name, out nint address)
         ? address
-        : throw new UsageException($"{Path} has no {name}; it takes a library of MPI 3 or later");
+        : throw new UsageException($"{Path} has no {name}; an MPI 3 library or later is required");
 
-    /// <summary>Whose library says that of itself.</summary>
+    /// <summary>The family, from the library's version string.</summary>
     public static MpiFamily FamilyOf(string version) => version switch
     {
         _ when version.Contains("Open MPI", StringComparison.OrdinalIgnoreCase) => MpiFamily.OpenMpi,
@@ -60,7 +60,7 @@ internal sealed unsafe partial class MpiLibrary
     };
 
     /// <summary>
-    /// Version numbers of the libraries' files: Open MPI's since 3.0; MPICH's since 3.1, which Debian names otherwise; what links programs; MPI 5's.
+    /// Version suffixes of the library files: Open MPI since 3.0; MPICH since 3.1, which Debian names differently; the linker name; MPI 5.
     /// </summary>
     private static IEnumerable<string> Names(MpiFamily family)
     {
@@ -77,13 +77,13 @@ internal sealed unsafe partial class MpiLibrary
     {
         if (OperatingSystem.IsLinux())
         {
-            // UCX, by which some libraries send, takes SIGSEGV for its own, and .NET needs it: a null reference would end the process.
+            // UCX, the transport of some libraries, installs its own SIGSEGV handler, which .NET needs: a null reference would crash the process.
             _ = SetEnvironment("UCX_HANDLE_ERRORS", "none", 0);
         }
 
         if (!NativeLibrary.TryLoad(name, out nint library))
         {
-            problem = File.Exists(name) ? "cannot be loaded" : "is not there";
+            problem = File.Exists(name) ? "cannot be loaded" : "does not exist";
             return null;
         }
 
@@ -93,7 +93,7 @@ internal sealed unsafe partial class MpiLibrary
             || MpiHandles.Of(library, System.IO.Path.GetFileName(path), version) is not { } handles)
         {
             NativeLibrary.Free(library);
-            problem = "is no MPI library with a binary interface that is known here (Open MPI's, MPICH's, MPI 5's)";
+            problem = "is not an MPI library with a known ABI (Open MPI, MPICH or MPI 5)";
             return null;
         }
 
@@ -108,7 +108,7 @@ internal sealed unsafe partial class MpiLibrary
         return getVersion(text, &length) == 0 ? Encoding.UTF8.GetString(text, Math.Min(length, VersionLength)).TrimEnd('\0') : "";
     }
 
-    /// <summary>"Open MPI v4.1.4, package: …" and "MPICH Version:\t4.0.2\n…" in one form.</summary>
+    /// <summary>Normalises "Open MPI v4.1.4, package: …" and "MPICH Version:\t4.0.2\n…".</summary>
     private static string Short(string version)
     {
         string line = version.Split('\n', ',')[0]
@@ -117,7 +117,7 @@ internal sealed unsafe partial class MpiLibrary
         return string.Join(' ', line.Split((char[])[' ', '\t'], StringSplitOptions.RemoveEmptyEntries));
     }
 
-    /// <summary>Where the loader found it, as far as the system tells.</summary>
+    /// <summary>Where the loader found it, if the system reports it.</summary>
     private static string FileOf(string name)
     {
         if (System.IO.Path.IsPathRooted(name) || !File.Exists("/proc/self/maps"))
@@ -132,7 +132,7 @@ internal sealed unsafe partial class MpiLibrary
         return File.Exists(alias) ? alias : file;
     }
 
-    /// <summary>In the environment that C libraries read; .NET's own is a copy.</summary>
+    /// <summary>Sets a variable in the C environment, which native libraries read; .NET's is a copy.</summary>
     [LibraryImport("libc", EntryPoint = "setenv", StringMarshalling = StringMarshalling.Utf8)]
     private static partial int SetEnvironment(string name, string value, int overwrite);
 }

@@ -2,23 +2,23 @@ using System.Text.Json;
 
 namespace Imta.MetaWeight.Experiments.Training.Distributed;
 
-/// <summary>A command that several processes run together: how they meet, and how they end, in order or not.</summary>
+/// <summary>Runs a command in several processes: initialisation, and orderly or abnormal termination.</summary>
 internal static class Ranks
 {
-    /// <summary>Between the last line of a rank that gives up and the end of all: others that give up at the same time say theirs.</summary>
+    /// <summary>Grace period between the last line of a failing rank and the abort of all ranks, in which other failing ranks can report.</summary>
     public static readonly TimeSpan Grace = TimeSpan.FromSeconds(1);
 
-    /// <summary>MPI_Abort does not return where it cannot reach the launcher.</summary>
+    /// <summary>MPI_Abort does not return if it cannot reach the launcher.</summary>
     public static readonly TimeSpan UntilAborted = TimeSpan.FromSeconds(5);
 
-    /// <summary>The same, where somebody waits for this rank to stop.</summary>
+    /// <summary>The same, if this rank was asked to stop.</summary>
     public static readonly TimeSpan UntilStopped = TimeSpan.FromSeconds(0.3);
 
-    /// <summary>Runs the command in this process, alone or as one of those that a launcher has started; its exit code.</summary>
-    /// <param name="place">The launcher's; null: this process is alone.</param>
-    /// <param name="patience">How long one waits for the others, at the start and in every exchange.</param>
-    /// <param name="work">The command; of several ranks it ends in all of them with the same exit code, or throws in one of them.</param>
-    /// <param name="stop">Asks this one to stop.</param>
+    /// <summary>Runs the command in this process, alone or as one of the ranks started by a launcher; returns its exit code.</summary>
+    /// <param name="place">The rank assignment of the launcher; null for a single process.</param>
+    /// <param name="patience">The timeout for waiting for other ranks, at the start and in every collective.</param>
+    /// <param name="work">The command; with several ranks it returns the same exit code in all of them, or throws in one of them.</param>
+    /// <param name="stop">Asks this process to stop.</param>
     public static int Run(LaunchPlace? place, TimeSpan patience, Func<RankStart, int> work, CancellationToken stop)
     {
         if (place is null)
@@ -49,7 +49,7 @@ internal static class Ranks
         return code;
     }
 
-    /// <summary>Takes a line of a command that several processes run: not each of them says the same.</summary>
+    /// <summary>Reports an error line of a command that runs in several processes, so that it is not repeated by each rank.</summary>
     public static void Say(string line)
     {
         if (Place() is { } place)
@@ -74,19 +74,19 @@ internal static class Ranks
         }
     }
 
-    /// <summary>MPI's world, which has to be the launcher's; otherwise each rank is alone in a world of its own.</summary>
+    /// <summary>Initialises MPI's world, which must match the launcher's; otherwise each rank is alone in its own world.</summary>
     private static MpiGroup Join(LaunchPlace place)
     {
         MpiLibrary library = MpiLibrary.Find(place.Families) ?? throw new UsageException(
-            $"{place.Launcher} started this process, and no MPI library of its kind is found here; "
-            + $"install it where the loader looks, or name its file by {MpiLibrary.Variable}=/path/to/libmpi.so");
+            $"{place.Launcher} started this process, but no matching MPI library was found; "
+            + $"install it where the dynamic loader finds it, or set {MpiLibrary.Variable}=/path/to/libmpi.so");
         var group = new MpiGroup(library);
         return group.Size == place.Size ? group : throw new UsageException(FormattableString.Invariant(
-            $"{place.Launcher} started {place.Size} ranks, and {library.Version} ({library.Path}) knows of {group.Size}: the library is not the launcher's; ")
-            + $"start by that library's own mpirun, or name the launcher's library by {MpiLibrary.Variable}=/path/to/libmpi.so");
+            $"{place.Launcher} started {place.Size} ranks, but {library.Version} ({library.Path}) sees {group.Size}: the library does not belong to the launcher; ")
+            + $"launch with that library's own mpirun, or set the launcher's library with {MpiLibrary.Variable}=/path/to/libmpi.so");
     }
 
-    /// <summary>Ends in order, after what all ranks have come to together; or, after what came to this one only, by ending all of them.</summary>
+    /// <summary>Ends in an orderly way after a result common to all ranks, or aborts all ranks after a failure of this rank only.</summary>
     private static int Guarded(Replicas replicas, MpiGroup group, LastWords words, Func<int> work)
     {
         try
@@ -115,34 +115,34 @@ internal static class Ranks
     }
 }
 
-/// <summary>What a command gets to know of the ranks that run it.</summary>
-/// <param name="Replicas">All of them.</param>
-/// <param name="Watch">Ends this one if it is asked to stop before training begins; null: it is alone.</param>
-/// <param name="Identities">By rank; none where it is alone.</param>
+/// <summary>The information a command gets about its ranks.</summary>
+/// <param name="Replicas">The process group.</param>
+/// <param name="Watch">Ends this rank if it is asked to stop before training starts; null for a single process.</param>
+/// <param name="Identities">By rank; empty for a single process.</param>
 internal sealed record RankStart(Replicas Replicas, StartWatch? Watch, IReadOnlyList<RankIdentity> Identities)
 {
-    /// <summary>Which of the ranks on this machine this one is; it computes on the CUDA device of that number.</summary>
+    /// <summary>The local rank on this machine, which is also the index of its CUDA device.</summary>
     public int LocalRank => Identities.Take(Replicas.Shard.Rank).Count(IsHere);
 
-    /// <summary>Ranks on this machine, which share its cores and memory.</summary>
+    /// <summary>The number of ranks on this machine, which share its cores and memory.</summary>
     public int LocalSize => Math.Max(1, Identities.Count(IsHere));
 
     private bool IsHere(RankIdentity one) => one.Host == Identities[Replicas.Shard.Rank].Host;
 }
 
-/// <summary>Who a rank is, told to all at the start.</summary>
-/// <param name="Host">Its machine.</param>
-/// <param name="Process">Its number there.</param>
-/// <param name="Version">Of this program.</param>
+/// <summary>The identity of a rank, exchanged at the start.</summary>
+/// <param name="Host">The host name.</param>
+/// <param name="Process">The process id.</param>
+/// <param name="Version">The version of this program.</param>
 /// <param name="Mpi">The MPI library.</param>
-/// <param name="LastWords">The file of its machine in which its last line is, where others are lost.</param>
+/// <param name="LastWords">The error-log file on its machine, for when the launcher is gone.</param>
 internal sealed record RankIdentity(string Host, int Process, string Version, string Mpi, string LastWords)
 {
     public static RankIdentity Own(MpiLibrary library, LastWords words)
         => new(Environment.MachineName, Environment.ProcessId, OwnProgram.Version, library.Version, words.Path);
 
-    /// <summary>That of every rank.</summary>
-    /// <exception cref="SharedFailureException">One has another program or library than rank 0.</exception>
+    /// <summary>Gathers the identities of all ranks.</summary>
+    /// <exception cref="SharedFailureException">The program or MPI library of a rank differs from rank 0's.</exception>
     public static IReadOnlyList<RankIdentity> Exchange(Replicas replicas, RankIdentity own)
     {
         string mine = JsonSerializer.Serialize(own);
@@ -161,8 +161,8 @@ internal sealed record RankIdentity(string Host, int Process, string Version, st
         {
             if (its != first)
             {
-                string differs = FormattableString.Invariant($"rank {rank} of {all.Length} on {all[rank].Host} {what} {its}, and rank 0 on {all[0].Host} {first}");
-                throw new SharedFailureException($"{differs}; give all ranks the same", UsageException.ExitCode);
+                string differs = FormattableString.Invariant($"rank {rank} of {all.Length} on {all[rank].Host} {what} {its}, but rank 0 on {all[0].Host} {first}");
+                throw new SharedFailureException($"{differs}; all ranks must use the same", UsageException.ExitCode);
             }
         }
     }

@@ -5,59 +5,59 @@ using Imta.MetaWeight.Experiments.Data;
 namespace Imta.MetaWeight.Experiments.Training.Distributed;
 
 /// <summary>
-/// The ranks that train one run together, each with a replica of all networks on its shard of every batch; or this process, alone. All
+/// The ranks that train one run, each with a replica of all networks on its shard of every batch; or a single process. All
 /// of them call the methods here in the same order.
 /// </summary>
 internal sealed class Replicas
 {
     private const int BucketBytes = 25 << 20; // PyTorch's
     private const long LargeBytes = 1 << 20;
-    private static readonly TimeSpan BusyForOthers = TimeSpan.FromMilliseconds(20); // then with naps: what runs needs the cores
-    private static readonly TimeSpan BusyWithData = TimeSpan.FromSeconds(2); // data move on only while somebody looks
+    private static readonly TimeSpan BusyForOthers = TimeSpan.FromMilliseconds(20); // busy-wait, then sleep between polls: running ranks need the cores
+    private static readonly TimeSpan BusyWithData = TimeSpan.FromSeconds(2); // transfers progress only while polled
     private static readonly TimeSpan Nap = TimeSpan.FromMilliseconds(1);
-    private static readonly TimeSpan UntilToldOfStop = TimeSpan.FromSeconds(0.3); // Open MPI's mpirun kills a second after it asked
+    private static readonly TimeSpan UntilToldOfStop = TimeSpan.FromSeconds(0.3); // Open MPI's mpirun kills one second after SIGTERM
     private static readonly TimeSpan UntilStop = TimeSpan.FromSeconds(1.5);
 
     private readonly IProcessGroup? _group;
     private readonly TimeSpan _patience;
     private readonly CancellationToken _stop;
 
-    /// <param name="group">The processes.</param>
-    /// <param name="patience">How long one waits for the others in an exchange.</param>
-    /// <param name="stop">Asks this one to stop: it does so with the others, or without them where they do not come.</param>
+    /// <param name="group">The communicator.</param>
+    /// <param name="patience">The timeout of a collective.</param>
+    /// <param name="stop">Asks this process to stop: it stops together with the others, or alone if they do not respond.</param>
     public Replicas(IProcessGroup group, TimeSpan patience, CancellationToken stop)
         => (_group, _patience, _stop, Shard) = (group, patience, stop, new Shard(group.Rank, group.Size));
 
     private Replicas() => Shard = Shard.Whole;
 
-    /// <summary>A process without others.</summary>
+    /// <summary>A single process.</summary>
     public static Replicas Alone => new();
 
-    /// <summary>What of each batch is this process's.</summary>
+    /// <summary>This process's shard of each batch.</summary>
     public Shard Shard { get; }
 
-    /// <summary>Whether this is rank 0, which writes and speaks for all.</summary>
+    /// <summary>Whether this is rank 0, which writes files and prints for all.</summary>
     public bool IsFirst => Shard.Rank == 0;
 
-    /// <summary>Whether there are others.</summary>
+    /// <summary>Whether there is more than one rank.</summary>
     public bool AreSeveral => Shard.Of > 1;
 
-    /// <summary>This one, for messages.</summary>
+    /// <summary>The name of this rank, for messages.</summary>
     public string Name => NameOf(Shard.Rank, Shard.Of);
 
-    /// <summary>Where training is, such as <c>epoch 2, batch 7</c>, for a message of somebody who waits in vain.</summary>
+    /// <summary>The current position in training, such as <c>epoch 2, batch 7</c>, for timeout messages.</summary>
     public string? Place { get; set; }
 
-    /// <summary>How to go on if others are lost; null: nothing is written yet.</summary>
+    /// <summary>How to resume if other ranks are lost; null if nothing is written yet.</summary>
     public string? Advice { get; set; }
 
-    /// <summary>Takes a line of this rank about others that do not come, while it still waits.</summary>
+    /// <summary>Receives a message about ranks that do not respond, while this rank is still waiting.</summary>
     public Action<string>? Tell { get; init; }
 
-    /// <summary>Bytes of tensors that this process has handed over to be summed.</summary>
+    /// <summary>Bytes of tensors that this process has passed to all-reduce.</summary>
     public long BytesSummed { get; private set; }
 
-    /// <summary>A rank, for messages: of this machine.</summary>
+    /// <summary>Describes a rank, with its host, for messages.</summary>
     public static string NameOf(int rank, int size) => FormattableString.Invariant($"rank {rank} of {size} on {Environment.MachineName}");
 
     /// <summary>The mean of gradients over the processes, each counting by its samples, in buckets of one size (<see cref="Meta.Gradients.Averaging"/>).</summary>
@@ -67,8 +67,8 @@ internal sealed class Replicas
         using IDisposable noGrad = no_grad();
         Tensor[] given = [.. gradients.OfType<Tensor>()];
         Tensor flat = cat([.. given.Select(part => part.detach().flatten())]).mul_(samples);
-        Tensor all = full([1], samples, flat.dtype, flat.device); // summed on the device: nobody waits for it
-        Exchange("the averaging of gradients", [flat, all]);
+        Tensor all = full([1], samples, flat.dtype, flat.device); // summed on the device: no synchronisation
+        Exchange("gradient averaging", [flat, all]);
 
         flat.mul_(ones_like(all).div(all));
         var means = new Queue<Tensor>();
@@ -82,11 +82,11 @@ internal sealed class Replicas
         return [.. gradients.Select(gradient => gradient is null ? null : means.Dequeue())];
     }
 
-    /// <summary>Replaces tensors, all on one device, by their sums over the processes.</summary>
+    /// <summary>All-reduce: replaces tensors, all on one device, with their sums over the processes.</summary>
     /// <param name="tensors">float32, float64 or int64.</param>
-    public void Sum(params Tensor[] tensors) => Exchange("a sum over ranks", tensors);
+    public void Sum(params Tensor[] tensors) => Exchange("an all-reduce", tensors);
 
-    /// <summary>Replaces tensors by those of rank 0.</summary>
+    /// <summary>Broadcast: replaces tensors with those of rank 0.</summary>
     public void TakeFirst(IEnumerable<Tensor> tensors)
     {
         foreach (Tensor tensor in AreSeveral ? tensors : [])
@@ -95,13 +95,13 @@ internal sealed class Replicas
         }
     }
 
-    /// <summary>What every process has, one row each: <c>[processes, …]</c>.</summary>
-    /// <param name="own">float32, float64 or int64, on the CPU, of one shape everywhere.</param>
-    public Tensor Gather(Tensor own) => Gather("a gathering of values", own);
+    /// <summary>All-gather: the tensors of all processes, one row each: <c>[processes, …]</c>.</summary>
+    /// <param name="own">float32, float64 or int64, on the CPU, with the same shape in every process.</param>
+    public Tensor Gather(Tensor own) => Gather("an all-gather", own);
 
-    /// <summary>Bytes of one process, for all.</summary>
-    /// <param name="bytes">There: the bytes.</param>
-    /// <param name="from">Its rank.</param>
+    /// <summary>Broadcasts bytes from one process to all.</summary>
+    /// <param name="bytes">The bytes, in the source process.</param>
+    /// <param name="from">The source rank.</param>
     public byte[] Share(byte[]? bytes, int from = 0)
     {
         using DisposeScope scope = NewDisposeScope();
@@ -113,17 +113,17 @@ internal sealed class Replicas
         return content.ToArray<byte>();
     }
 
-    /// <summary>A text of one process, for all.</summary>
-    /// <param name="text">There: the text.</param>
-    /// <param name="from">Its rank.</param>
+    /// <summary>Broadcasts a string from one process to all.</summary>
+    /// <param name="text">The string, in the source process.</param>
+    /// <param name="from">The source rank.</param>
     public string Share(string? text, int from = 0)
         => Encoding.UTF8.GetString(Share(text is null ? null : Encoding.UTF8.GetBytes(text), from));
 
-    /// <summary>What holds for any process holds for all: so they stop, save and fail at the same batch.</summary>
-    /// <param name="stop">Whether somebody asked this process to stop.</param>
-    /// <param name="isDue">Whether this process wants a checkpoint.</param>
-    /// <param name="problem">What is wrong here; null: nothing. Of several processes the first one's counts.</param>
-    /// <param name="exitCode">That of <paramref name="problem"/>, from 1.</param>
+    /// <summary>Combines the flags of all processes (logical or), so that they stop, save and fail at the same batch.</summary>
+    /// <param name="stop">Whether this process was asked to stop.</param>
+    /// <param name="isDue">Whether a checkpoint is due in this process.</param>
+    /// <param name="problem">The problem in this process; null if none. With several problems, that of the lowest rank counts.</param>
+    /// <param name="exitCode">The exit code for <paramref name="problem"/>, at least 1.</param>
     public Agreement Agree(bool stop, bool isDue = false, string? problem = null, int exitCode = 1)
     {
         if (!AreSeveral)
@@ -133,15 +133,15 @@ internal sealed class Replicas
 
         using DisposeScope scope = NewDisposeScope();
         Tensor own = tensor(new[] { stop ? 1L : 0, isDue ? 1 : 0, problem is null ? 0 : exitCode });
-        long[][] said = [.. Gather("the agreement on going on", own).ToArray<long>().Chunk(3)];
+        long[][] said = [.. Gather("the exchange of status flags", own).ToArray<long>().Chunk(3)];
         int first = Array.FindIndex(said, flags => flags[2] != 0);
         string? shared = first < 0 ? null : Share(first == Shard.Rank ? problem : null, first);
         return new Agreement(said.Any(flags => flags[0] != 0), said.Any(flags => flags[1] != 0), shared, first < 0 ? 0 : (int)said[first][2]);
     }
 
-    /// <summary>Work of each rank that may fail in some: then none goes on.</summary>
-    /// <param name="work">What this one does; null: others do something.</param>
-    /// <exception cref="SharedFailureException">It failed in one of several ranks, for a reason that its user can mend.</exception>
+    /// <summary>Runs work in each rank that may fail in some of them: then all fail.</summary>
+    /// <param name="work">The work of this rank; null if only other ranks have work.</param>
+    /// <exception cref="SharedFailureException">It failed in one of several ranks for a reason that the user can fix.</exception>
     public void Together(Action? work)
     {
         Exception? failure = null;
@@ -162,13 +162,13 @@ internal sealed class Replicas
         }
     }
 
-    /// <summary>Waits until all have come here: nothing is exchanged any more, and nobody asks to stop.</summary>
+    /// <summary>A final barrier: no collectives follow, and stop requests are ignored.</summary>
     public void Part()
     {
         if (_group is not null)
         {
             using DisposeScope scope = NewDisposeScope();
-            Wait("the end", BusyForOthers, [zeros([1], ScalarType.Int64)], _group.Sum, stops: false);
+            Wait("the final barrier", BusyForOthers, [zeros([1], ScalarType.Int64)], _group.Sum, stops: false);
         }
     }
 
@@ -182,7 +182,7 @@ internal sealed class Replicas
     }
 
     /// <summary>
-    /// Sums in place. Tensors of CUDA devices go through the host's memory, long ones in buckets, so that one is summed while the next is sent.
+    /// Sums in place. CUDA tensors are staged through host memory, long ones in buckets, so that one is reduced while the next is copied.
     /// </summary>
     private void Exchange(string what, Tensor[] tensors)
     {
@@ -198,7 +198,7 @@ internal sealed class Replicas
         Tensor[] sent = [.. tensors.Select(OnHost)];
         if (bytes >= LargeBytes)
         {
-            Wait(what, BusyForOthers, zeros([1], ScalarType.Int64)); // all have come
+            Wait(what, BusyForOthers, zeros([1], ScalarType.Int64)); // barrier
         }
 
         Wait(what, bytes >= LargeBytes ? BusyWithData : BusyForOthers, [.. sent.SelectMany(Buckets)]);
@@ -242,8 +242,8 @@ internal sealed class Replicas
 
     private void Wait(string what, TimeSpan busy, params Tensor[] summed) => Wait(what, busy, summed, _group!.Sum);
 
-    /// <summary>Begins exchanges of tensors and waits for them, at first busily, and not longer than patience lasts.</summary>
-    /// <exception cref="LostProcessException">One failed, or they took too long.</exception>
+    /// <summary>Starts collectives and waits for them, at first busy-waiting, up to the timeout.</summary>
+    /// <exception cref="LostProcessException">One failed or timed out.</exception>
     private void Wait(string what, TimeSpan busy, Tensor[] tensors, Func<Tensor, IExchange> begin, bool stops = true)
     {
         try
@@ -264,11 +264,11 @@ internal sealed class Replicas
         }
         catch (Exception e) when (e is MpiException or LostProcessException)
         {
-            // Somebody may still read and write them until this process ends.
+            // MPI may still read and write them until this process ends.
             Array.ForEach(tensors, tensor => tensor.DetachFromDisposeScope());
             throw e is LostProcessException
                 ? e
-                : new LostProcessException($"{Name} lost the other ranks ({e.Message.TrimEnd('.')}) at {At(what)}; {HowToGoOn()}", innerException: e);
+                : new LostProcessException($"{Name} lost contact with the other ranks ({e.Message.TrimEnd('.')}) at {At(what)}; {HowToGoOn()}", innerException: e);
         }
     }
 
@@ -298,7 +298,7 @@ internal sealed class Replicas
 
                 if (since > UntilStop)
                 {
-                    throw new LostProcessException($"{Name} stops without the other ranks, which did not come to {At(what)}", stopped: true);
+                    throw new LostProcessException($"{Name} stops without the other ranks, which did not reach {At(what)}", stopped: true);
                 }
             }
 
@@ -315,12 +315,12 @@ internal sealed class Replicas
 
     private string At(string what) => Place is null ? what : $"{what} ({Place})";
 
-    private string HowToGoOn() => Advice ?? "nothing is written yet: see why, and start again; --process-timeout sets how long a rank waits";
+    private string HowToGoOn() => Advice ?? "nothing has been written yet: find the cause and restart; --process-timeout sets how long a rank waits";
 }
 
-/// <summary>What the processes of a run agree on.</summary>
-/// <param name="Stop">They stop after the present batch.</param>
-/// <param name="IsDue">They write a checkpoint.</param>
-/// <param name="Problem">What is wrong with it in some process; null: nothing.</param>
-/// <param name="ExitCode">That of the problem; 0 without one.</param>
+/// <summary>The combined flags of all processes of a run.</summary>
+/// <param name="Stop">Whether they stop after the current batch.</param>
+/// <param name="IsDue">Whether they write a checkpoint.</param>
+/// <param name="Problem">The problem in some process; null if none.</param>
+/// <param name="ExitCode">The exit code of the problem; 0 without one.</param>
 internal readonly record struct Agreement(bool Stop, bool IsDue, string? Problem, int ExitCode = 0);

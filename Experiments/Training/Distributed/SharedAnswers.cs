@@ -5,19 +5,19 @@ using Imta.MetaWeight.Experiments.Evaluation;
 
 namespace Imta.MetaWeight.Experiments.Training.Distributed;
 
-/// <summary>The answers to a set of images by several processes with equal networks, each asking about its shard.</summary>
+/// <summary>Evaluates a data set in several processes with identical networks, each on its shard.</summary>
 internal static class SharedAnswers
 {
-    /// <summary>The answers to all images, in every process; they belong to the open dispose scope.</summary>
-    /// <param name="network">The network, with the same state everywhere.</param>
-    /// <param name="set">All the images; they stay the caller's.</param>
-    /// <param name="normalisation">For the network's input.</param>
-    /// <param name="device">The network's.</param>
-    /// <param name="replicas">The processes.</param>
-    /// <param name="stop">Ends the work of all of them after the present batch.</param>
+    /// <summary>The predictions for all images, in every process; they belong to the enclosing dispose scope.</summary>
+    /// <param name="network">The network, with the same state in every process.</param>
+    /// <param name="set">All images; owned by the caller.</param>
+    /// <param name="normalisation">The normalisation of the network's input.</param>
+    /// <param name="device">The network's device.</param>
+    /// <param name="replicas">The process group.</param>
+    /// <param name="stop">Stops all processes after the current batch.</param>
     /// <exception cref="UsageException">The network's logits are NaN or infinite (alone).</exception>
     /// <exception cref="SharedFailureException">They are (in each of several processes).</exception>
-    /// <exception cref="OperationCanceledException"><paramref name="stop"/>, of any of them.</exception>
+    /// <exception cref="OperationCanceledException"><paramref name="stop"/> was requested in any of them.</exception>
     public static Predictions Of(
         MultiExitNetwork network, ImageSet set, Normalisation normalisation, Device device, Replicas replicas, CancellationToken stop)
     {
@@ -34,7 +34,7 @@ internal static class SharedAnswers
         Predictions own = Predictions.Compute(network, shard, normalisation, ExitCriteria.Confidence, device, CancellationToken.None, Look);
         if (Predictions.Batches(shard) < Predictions.Batches(new Shard(0, replicas.Shard.Of).Range(set.Count).Count))
         {
-            Look(); // the first shards may have a batch more
+            Look(); // the first shards may have one more batch
         }
 
         var all = new Predictions(set, Whole(own.Classes), Whole(own.Confidence), Whole(own.Scores), Whole(own.Losses), Whole(own.TopFive));

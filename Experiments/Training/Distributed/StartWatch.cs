@@ -3,13 +3,13 @@ using System.Diagnostics;
 namespace Imta.MetaWeight.Experiments.Training.Distributed;
 
 /// <summary>
-/// Ends a rank that waits for others to start, or reads its data, when it is asked to stop, and when the others do not start in time: MPI's
-/// initialisation cannot be broken off, and nothing is lost yet.
+/// Ends a rank that waits for others to start or reads its data if it is asked to stop or if the others do not start in time: MPI's
+/// initialisation cannot be cancelled, and nothing is lost yet.
 /// </summary>
 internal sealed class StartWatch : IDisposable
 {
     private static readonly TimeSpan Look = TimeSpan.FromMilliseconds(100);
-    private static readonly TimeSpan UntilStop = TimeSpan.FromSeconds(0.7); // who can stop with the others does it first
+    private static readonly TimeSpan UntilStop = TimeSpan.FromSeconds(0.7); // ranks that can stop with the others do so first
 
     private readonly LaunchPlace _place;
     private readonly TimeSpan _patience;
@@ -29,7 +29,7 @@ internal sealed class StartWatch : IDisposable
     /// <summary>All have started.</summary>
     public void Meet(MpiGroup group) => _group = group;
 
-    /// <summary>Training begins, which can stop where nothing is lost.</summary>
+    /// <summary>Training begins, which handles stop requests itself.</summary>
     public void Dispose() => _over.Set();
 
     private void Watch()
@@ -40,8 +40,8 @@ internal sealed class StartWatch : IDisposable
         {
             if (_group is null && clock.Elapsed > _patience)
             {
-                string inVain = FormattableString.Invariant($"gave up after {_patience.TotalSeconds:0.#} s, in which not all ranks started");
-                _words.Say($"{Name} {inVain}; nothing is written. See why, and start again; --process-timeout sets how long a rank waits");
+                string inVain = FormattableString.Invariant($"gave up after {_patience.TotalSeconds:0.#} s because not all ranks had started");
+                _words.Say($"{Name} {inVain}; nothing has been written. Find the cause and restart; --process-timeout sets how long a rank waits");
                 Thread.Sleep(Ranks.Grace);
                 MpiGroup.Exit(1);
             }

@@ -179,7 +179,7 @@ public sealed class CheckpointTests(ITestOutputHelper output) : IDisposable
         ImtaProcess.Result stopped = ImtaProcess.Run(_folder.Path, ["train", "--out", "run", .. ImtaProcess.Tiny, "--set", "train.rate=1e25"]);
 
         stopped.Code.Should().Be(1, stopped.All);
-        stopped.Error.Should().MatchRegex("^imta: epoch 1, batch [1-5], (exit [12]: .*|the meta objective) is no finite number; the last good checkpoint is run/checkpoints/latest[.]pt; start again with a smaller train[.]rate, meta[.]epsilon or meta[.]optimiser[.]rate, or skip such batches by --skip-nonfinite\n$");
+        stopped.Error.Should().MatchRegex("^imta: epoch 1, batch [1-5], (exit [12]: .*|the meta objective) is no finite number; the last good checkpoint is run/checkpoints/latest[.]pt; start again with a smaller train[.]rate, meta[.]epsilon or meta[.]optimiser[.]rate, or skip such batches with --skip-nonfinite\n$");
         EpochOf("latest.pt").Should().Be(0);
         ImtaProcess.Run(_folder.Path, "eval", "run").Code.Should().Be(0, "it holds finite numbers");
     }

@@ -163,7 +163,7 @@ public sealed class BenchCommandTests : IDisposable
             && Math.Abs(pattern.GetProperty("of_promise").GetDouble() - (pattern.GetProperty("speed_up").GetDouble() / pattern.GetProperty("promised_speed_up").GetDouble())) < 1e-9);
         sweep.GetProperty("points").GetInt32().Should().Be(39);
         sweep.GetProperty("tensor_loop_ratio").GetDouble().Should().BeGreaterThan(1);
-        Lines("infer", [.. Small, "--batch", "4", "--repeat", "1"]).Should().Contain(line => line.StartsWith("as many at each exit", StringComparison.Ordinal))
+        Lines("infer", [.. Small, "--batch", "4", "--repeat", "1"]).Should().Contain(line => line.StartsWith("equal shares at each exit", StringComparison.Ordinal))
             .And.Contain(line => line.StartsWith("sweep of 39 budgets", StringComparison.Ordinal));
     }
 

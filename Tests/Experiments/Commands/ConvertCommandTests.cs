@@ -105,7 +105,7 @@ public sealed class ConvertCommandTests(TrainedRun trained) : IClassFixture<Trai
     [SkippableTheory]
     [InlineData("441 of the network's tensors are missing", "model.msdnet.blocks=5")]
     [InlineData("classifier.0.linear.weight is [10, 128] and not [100, 128], and 3 more", "data.dataset=cifar100")]
-    [InlineData("3 have another shape (meta_state_dict.first_hidden_layer.fc.weight is [20, 2] and not [500, 2], and 2 more)", "meta.wpn.hidden=500")]
+    [InlineData("3 have a different shape (meta_state_dict.first_hidden_layer.fc.weight is [20, 2] and not [500, 2], and 2 more)", "meta.wpn.hidden=500")]
     public void Another_configuration_is_refused_by_what_does_not_fit(string problem, string wrong)
     {
         ImtaProcess.Result result = trained.Run(2, ["convert", GoldenFiles.Find(FullShape), "refused.pt", .. Configured([.. Small, wrong])]);
@@ -165,7 +165,7 @@ public sealed class ConvertCommandTests(TrainedRun trained) : IClassFixture<Trai
             .Select(entry => KeyValuePair.Create("module." + entry.Key, entry.Value))));
 
         ShouldHaveTables("run", "bare.pth", "--config", "run/config.yaml", "--set", "name=bare");
-        trained.Run(0, "convert", "bare.pth", "bare.pt", "--config", "run/config.yaml", "--set", "meta.enabled=false").Output.Should().Contain("of an unknown epoch");
+        trained.Run(0, "convert", "bare.pth", "bare.pt", "--config", "run/config.yaml", "--set", "meta.enabled=false").Output.Should().Contain("from an unknown epoch");
         trained.Run(0, "eval", "bare.pt").Error.Should().NotContain("is from epoch", "nobody knows");
         trained.Refusal("convert", "bare.pth", "meta.pt", "--config", "run/config.yaml").Should().Contain("4 of the network's tensors are missing (meta_state_dict.").And.Contain("meta.enabled=false");
     }
@@ -235,7 +235,7 @@ public sealed class ConvertCommandTests(TrainedRun trained) : IClassFixture<Trai
         foreach ((string problem, string[] arguments) in new (string, string[])[]
         {
             ("torn.pth holds no network", ["torn.pth", "no.pth"]),
-            ("empty.pth holds no network that can be read (it is empty)", ["empty.pth", "no.pth"]),
+            ("empty.pth does not contain a readable network (it is empty)", ["empty.pth", "no.pth"]),
             ("text.pth holds no network", ["text.pth", "no.pth"]),
             ("text.safetensors holds no network", ["text.safetensors", "no.pth"]),
             ("neither a dictionary state_dict nor tensors", ["other.pth", "no.pth"]),

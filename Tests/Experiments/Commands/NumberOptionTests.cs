@@ -17,11 +17,11 @@ public sealed class NumberOptionTests
         { "--decimal", "0,5", "a number such as 0.5" },
         { "--decimal", "1,000", "a number such as 0.5" },
         { "--decimal", "half", "a number such as 0.5" },
-        { "--whole", "1.000", "a whole number" },
-        { "--whole", "1.5", "a whole number" },
-        { "--whole", "99999999999", "a whole number" },
-        { "--whole", "x\ny", "a whole number" },
-        { "--seven", "1e3", "a whole number" },
+        { "--whole", "1.000", "an integer" },
+        { "--whole", "1.5", "an integer" },
+        { "--whole", "99999999999", "an integer" },
+        { "--whole", "x\ny", "an integer" },
+        { "--seven", "1e3", "an integer" },
     };
 
     [Theory]
@@ -60,7 +60,7 @@ public sealed class NumberOptionTests
         using var culture = new CommaCulture();
 
         Parse(option, text).Errors.Should().ContainSingle().Which.Message.Should()
-            .Be($"{option} is {text.ReplaceLineEndings("\\u000a")}; it takes {wanted}.");
+            .Be($"{option} is {text.ReplaceLineEndings("\\u000a")}; it must be {wanted}.");
     }
 
     [Theory]

@@ -111,12 +111,12 @@ public sealed class SweepCommandTests : IDisposable
         first.WaitUntil(() => File.Exists(_folder.In("s", "runs", "plain", "seed-0", "epochs.csv")));
 
         Refusal(plain).Should().Contain("another imta sweep works in s; wait for it");
-        Refusal("train", "--resume", "s/runs/plain/seed-0").Should().Contain("s/runs/plain/seed-0 is a run that another process is training; wait for it, or stop it");
+        Refusal("train", "--resume", "s/runs/plain/seed-0").Should().Contain("s/runs/plain/seed-0 is being trained by another process; wait for it, or stop it");
         Refusal("train", "--out", "s/runs/plain/seed-0", "--force").Should().Contain("another process is training");
         first.Interrupt();
         first.End().Should().Match<ImtaProcess.Result>(result => result.Code == 130 && result.Output.Contains("stopped; the same command goes on in s", StringComparison.Ordinal));
         _folder.Read<SweepRunRow>("s", "runs.csv").Should().OnlyContain(run => run.State == "waiting");
-        File.ReadAllText(_folder.In("s", "runs", "plain", "seed-0.txt")).Should().Contain("stopped; go on: imta train --resume", "its run was asked to stop, not killed");
+        File.ReadAllText(_folder.In("s", "runs", "plain", "seed-0.txt")).Should().Contain("stopped; resume with imta train --resume", "its run was asked to stop, not killed");
     }
 
     [Fact]
@@ -130,10 +130,10 @@ public sealed class SweepCommandTests : IDisposable
             ("there is no such configuration file", ["missing.yaml"]),
             ("Required argument 'SWEEP.yaml' missing", []),
             ("bad.yaml:1: unknown key meta.qq", ["bad.yaml"]),
-            ("other is there and no sweep's folder; give another one with --out", ["s.yaml", "--out", "other"]),
+            ("other exists and is not a sweep folder; choose another one with --out", ["s.yaml", "--out", "other"]),
             ("s.yaml is there and no sweep's folder", ["s.yaml", "--out", "s.yaml"]),
             ("--out is empty", ["s.yaml", "--out", ""]),
-            ("--jobs is 0; it takes a whole number >= 1", ["s.yaml", "--jobs", "0"]),
+            ("--jobs is 0; it must be an integer >= 1", ["s.yaml", "--jobs", "0"]),
             ("There is no option --job.", ["--job"]),
         })
         {

@@ -52,12 +52,12 @@ public sealed class ConfigurationFileTests : IDisposable
     public void A_file_that_is_not_there_is_named()
     {
         var path = Path.Combine(_folder, "none.yaml");
-        Complaint(path).Should().Be($"{path}: there is no such configuration file");
-        Complaint(Path.Combine(path, "none.yaml")).Should().EndWith("none.yaml: there is no such configuration file");
+        Complaint(path).Should().Be($"{path}: configuration file not found");
+        Complaint(Path.Combine(path, "none.yaml")).Should().EndWith("none.yaml: configuration file not found");
     }
 
     [Fact]
-    public void A_folder_is_no_configuration() => Complaint(_folder).Should().Be($"{_folder} is a folder; wanted a configuration file");
+    public void A_folder_is_no_configuration() => Complaint(_folder).Should().Be($"{_folder} is a folder; expected a configuration file");
 
     [Theory]
     [InlineData("")]
@@ -83,13 +83,13 @@ public sealed class ConfigurationFileTests : IDisposable
         var binary = new byte[4096];
         new Random(1).NextBytes(binary);
         var path = File("junk.yaml", binary);
-        Complaint(path).Should().Be($"{path} is not text in UTF-8; wanted a configuration file");
+        Complaint(path).Should().Be($"{path} is not UTF-8 text; expected a configuration file");
 
         var zeros = File("zeros.yaml", new byte[100]);
-        Complaint(zeros).Should().Be($"{zeros}:1: the control character U+0000 is no text; wanted a configuration");
+        Complaint(zeros).Should().Be($"{zeros}:1: the control character U+0000 is not allowed in a configuration");
 
         var wide = File("utf16.yaml", [.. Encoding.Unicode.Preamble, .. Encoding.Unicode.GetBytes("seed: 1")]);
-        Complaint(wide).Should().Be($"{wide} is not text in UTF-8; wanted a configuration file");
+        Complaint(wide).Should().Be($"{wide} is not UTF-8 text; expected a configuration file");
     }
 
     [Fact]
@@ -98,14 +98,14 @@ public sealed class ConfigurationFileTests : IDisposable
         var content = Encoding.ASCII.GetBytes("seed: 3\n#" + new string('x', 1_000_000 - 9));
         SettingsLoader.Load(File("full.yaml", content)).Seed.Should().Be(3);
         var path = File("more.yaml", [.. content, (byte)'x']);
-        Complaint(path).Should().Be($"{path} is larger than 1 MB; wanted a configuration file");
+        Complaint(path).Should().Be($"{path} is larger than 1 MB; expected a configuration file");
     }
 
     [SkippableFact]
     public void An_endless_file_is_refused()
     {
         Skip.IfNot(System.IO.File.Exists("/dev/zero"), "there is no /dev/zero here");
-        Complaint("/dev/zero").Should().Be("/dev/zero is larger than 1 MB; wanted a configuration file");
+        Complaint("/dev/zero").Should().Be("/dev/zero is larger than 1 MB; expected a configuration file");
     }
 
     [Theory]

@@ -51,11 +51,11 @@ public sealed class ConfigurationSchemaTests
         "run.checkpointMinutes", "run.checkpointEvery", "run.bestBy", "run.skipNonFinite");
 
     [Theory]
-    [InlineData("name", "text", "null", "letters, digits, '.', '_', '-', 100 at most")]
+    [InlineData("name", "text", "null", "at most 100 letters, digits, '.', '_' or '-'")]
     [InlineData("device", "text", "cpu", "cpu, cuda")]
     [InlineData("data.dataset", "choice", "generated", "generated, cifar10, cifar100, imagenet")]
     [InlineData("data.trainLimit", "whole number", "null", ">= 1")]
-    [InlineData("model.msdnet.growthFactors", "list of whole numbers", "[1, 2, 4]", "[1, 64]")]
+    [InlineData("model.msdnet.growthFactors", "list of integers", "[1, 2, 4]", "[1, 64]")]
     [InlineData("model.ranet.compress", "number", "0.25", "(0, 1)")]
     [InlineData("phase2.epochs", "whole number", "0", "[0, 1000000]")]
     [InlineData("phase2.from", "text", "null", "the folder of a run, or a checkpoint")]

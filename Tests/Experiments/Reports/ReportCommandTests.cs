@@ -171,7 +171,7 @@ public sealed class ReportCommandTests : IDisposable
         Marks(charts["shares-alone-seed-0.svg"]).Should().Equal(4, 4, 4);
         Marks(charts["ranks-learned-exit-1-and-exit-3.svg"]).Should().Equal(WrittenRuns.TestImages);
         charts["anytime.svg"].Descendants().Where(element => element.Name.LocalName == "text").Select(text => text.Value)
-            .Should().Contain(["Accuracy of each exit", "plain", "learned", "alone, seed 0", "multiply-adds of an image", "test accuracy, %"]);
+            .Should().Contain(["Accuracy per exit", "plain", "learned", "alone, seed 0", "multiply-adds per image", "test accuracy, %"]);
     }
 
     [Fact]
@@ -203,7 +203,7 @@ public sealed class ReportCommandTests : IDisposable
     [InlineData("./sound/ is given twice", "sound", "./sound/")]
     [InlineData("run/anytime.csv, line 3: top1 is 'high'", "run")]
     [InlineData("no file none.csv", "sound", "--points", "none.csv")]
-    [InlineData("percent.csv, point 2: accuracy is 93; wanted a fraction of 1", "sound", "--points", "percent.csv")]
+    [InlineData("percent.csv, point 2: accuracy is 93; expected a fraction from 0 to 1", "sound", "--points", "percent.csv")]
     [InlineData("it has no column macs", "sound", "--points", "columns.csv")]
     [InlineData("empty.csv has no points", "sound", "--points", "empty.csv")]
     [InlineData("taken.html is there already", "sound", "--out", "taken.html")]

@@ -43,7 +43,7 @@ public sealed class ModelStateTests : IDisposable
     [Theory]
     [InlineData("optimizer", "momentum")]
     [InlineData("meta_state_dict", "the weight-prediction network's output_layer.bias")]
-    [InlineData("meta_optimizer", "a moment of the weight-prediction network's gradient")]
+    [InlineData("meta_optimizer", "an Adam moment of the weight-prediction network")]
     public void A_number_that_is_not_finite_is_named_by_what_it_belongs_to(string group, string name)
     {
         Step();

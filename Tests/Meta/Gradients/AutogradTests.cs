@@ -61,7 +61,7 @@ public sealed class AutogradTests : IDisposable
 
         FluentActions.Invoking(Of(_x.detach().sum())).Should().Throw<InvalidOperationException>().WithMessage("y (shape []) depends on nothing that is trained*");
         FluentActions.Invoking(Of(_x * 2)).Should().Throw<ArgumentException>().WithMessage("y has the shape *3]; it has to be one number*");
-        FluentActions.Invoking(Of(_x * 2, ones(2))).Should().Throw<ArgumentException>().WithMessage("y has the shape *3]; it takes weights of that shape, not *2]*");
+        FluentActions.Invoking(Of(_x * 2, ones(2))).Should().Throw<ArgumentException>().WithMessage("y has the shape *3]; it needs weights of that shape, not *2]*");
         FluentActions.Invoking(Of(_x.sum(), input: ones(1))).Should().Throw<ArgumentException>().WithMessage("*input 0 (shape *1]), which has no requires_grad*");
     }
 

@@ -152,7 +152,7 @@ public sealed class ForwardMetaGradientTests(ITestOutputHelper output)
         var options = new MetaOptions { Gradient = MetaGradientMethod.Forward };
 
         FluentActions.Invoking(() => new ForwardMetaGradient(network, new Lookahead(optimiser), TrainingLoss.Plain, new MetaObjective(shares: null)))
-            .Should().Throw<ArgumentException>().WithMessage("Tiny offers no linearised pass; use the unrolled method.*");
+            .Should().Throw<ArgumentException>().WithMessage("Tiny does not support linearised passes; use the unrolled method.*");
         MetaGradients.Create(options, network, optimiser, TrainingLoss.Plain).Should().BeOfType<UnrolledMetaGradient>();
     }
 

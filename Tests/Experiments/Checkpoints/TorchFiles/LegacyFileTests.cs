@@ -122,7 +122,7 @@ public sealed class LegacyFileTests
         {
             System.IO.File.WriteAllBytes(path, File(One(), elements: []));
             Action read = () => TorchFileReader.Read(path);
-            read.Should().Throw<InvalidDataException>().WithMessage($"{path} is no readable PyTorch file: it ends before*");
+            read.Should().Throw<InvalidDataException>().WithMessage($"{path} is not a readable PyTorch file: it ends before*");
         }
         finally
         {

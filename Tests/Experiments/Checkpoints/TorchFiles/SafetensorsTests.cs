@@ -127,7 +127,7 @@ public sealed class SafetensorsTests
         byte[] file = File(Float, new byte[8]);
         BinaryPrimitives.WriteUInt64LittleEndian(file, length);
         long before = GC.GetAllocatedBytesForCurrentThread();
-        Refused(file, $"the stream is no readable safetensors file: its header would have {length} bytes*");
+        Refused(file, $"the stream is not a readable safetensors file: its header would have {length} bytes*");
         (GC.GetAllocatedBytesForCurrentThread() - before).Should().BeLessThan(1 << 20);
     }
 

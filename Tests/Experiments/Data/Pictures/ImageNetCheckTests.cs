@@ -26,7 +26,7 @@ public sealed class ImageNetCheckTests : IDisposable
 
         result.Output.Should().Contain("train: 3 pictures of 2 classes, 1 to 2 each, ").And.Contain("; 0 unreadable")
             .And.Contain("train: 320 to 500 pixels wide, 280 to 375 high, 1 grey, 1 CMYK\n")
-            .And.Contain("val: 260 to 300 pixels wide, 260 to 300 high, 1 PNG, 1 with a turn in their Exif data, which is not applied\n")
+            .And.Contain("val: 260 to 300 pixels wide, 260 to 300 high, 1 PNG, 1 with an Exif rotation, which is not applied\n")
             .And.Contain("classes: n01, n02\n");
         result.Error.Should().BeEmpty();
     }

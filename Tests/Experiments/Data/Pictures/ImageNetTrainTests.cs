@@ -73,9 +73,9 @@ public sealed class ImageNetTrainTests : IDisposable
         log.Where(line => line.Contains("half.JPEG", StringComparison.Ordinal)).Should().ContainSingle();
         string[] counts = [.. log.Where(line => line.Contains("pictures read", StringComparison.Ordinal)).Select(line => line[20..])];
         counts.Should().Equal(
-            "epoch 1: 58 pictures read, 7 grey, 14 CMYK, 7 with a turn in their Exif data, which is not applied, 1 damaged, 1 unreadable",
-            "epoch 2: 58 pictures read, 7 grey, 14 CMYK, 7 with a turn in their Exif data, which is not applied, 1 damaged, 1 unreadable",
-            "validation and test: 16 pictures read, 2 grey, 4 CMYK, 2 with a turn in their Exif data, which is not applied, 0 unreadable");
+            "epoch 1: 58 pictures read, 7 grey, 14 CMYK, 7 with an Exif rotation, which is not applied, 1 damaged, 1 unreadable",
+            "epoch 2: 58 pictures read, 7 grey, 14 CMYK, 7 with an Exif rotation, which is not applied, 1 damaged, 1 unreadable",
+            "validation and test: 16 pictures read, 2 grey, 4 CMYK, 2 with an Exif rotation, which is not applied, 0 unreadable");
     }
 
     [Fact]
@@ -94,7 +94,7 @@ public sealed class ImageNetTrainTests : IDisposable
         ImtaProcess.Result result = _folder.Run(0, "infer", "run", "--policy", "run/policy.json", "--images", "pictures/val", "--batch", "5");
 
         result.Error.Should().MatchRegex(@"^warning: pictures/val/n2/broken[.]png cannot be read \(neither a JPEG nor a PNG file\); it gets no answer\nwarning: pictures/val/n3/nowhere[.]jpg cannot be read \(.*\); it gets no answer\n$");
-        result.Output.Should().Contain("18 pictures read, 2 grey, 4 CMYK, 2 with a turn in their Exif data, which is not applied, 2 unreadable\n").And.Contain("16 images: ").And.NotContain("labelled");
+        result.Output.Should().Contain("18 pictures read, 2 grey, 4 CMYK, 2 with an Exif rotation, which is not applied, 2 unreadable\n").And.Contain("16 images: ").And.NotContain("labelled");
         AnswerRow[] answers = _folder.Read<AnswerRow>("answers.csv");
         answers.Select(row => row.File).Should().HaveCount(16).And.BeInAscendingOrder(StringComparer.Ordinal).And.OnlyHaveUniqueItems();
 
@@ -177,13 +177,13 @@ public sealed class ImageNetTrainTests : IDisposable
         string second = _folder.Run(2, Arguments("second", ["--set", "train.epochs=1", "--set", "phase2.from=run", "--set", "phase2.epochs=1"])).Error;
         File.Move(other, file);
 
-        refusal.Should().Be("imta: the data set's files are others than when run started (added, removed or renamed), so that training and validation pictures would change places; put them back, or name a folder that has them by --data\n");
+        refusal.Should().Be("imta: the data set's files are others than when run started (added, removed or renamed), so that training and validation images would be mixed up; restore the files, or give a folder that has them with --data\n");
         warning.Should().MatchRegex("^warning: the data set's files are others than when .*run started; what is held out here may have been trained on\n$");
         second.Should().MatchRegex("^imta: phase2[.]from: .*latest[.]pt was trained with other files in the data set's folder .*\n$");
         _folder.Run(0, "train", "--resume", "run").Error.Should().BeEmpty();
         File.Delete(_folder.In("run", "environment.json"));
         _folder.Run(0, "train", "--resume", "run").Error.Should().StartWith("warning: run/environment.json does not say with which files the run started");
-        _folder.Run(2, "train", "--resume", "run", "--data", "").Error.Should().Be("imta: --data is empty; it takes the folder of the data set's files\n");
+        _folder.Run(2, "train", "--resume", "run", "--data", "").Error.Should().Be("imta: --data is empty; it must be the folder of the data set's files\n");
     }
 
     [Fact]
@@ -198,7 +198,7 @@ public sealed class ImageNetTrainTests : IDisposable
         ImtaProcess.Result result = process.End();
 
         result.Code.Should().Be(2, result.All);
-        result.All.Should().MatchRegex("imta: rank 1 of 2 on .*: the data set's folder has other files here than on rank 0; give all ranks the same");
+        result.All.Should().MatchRegex("imta: rank 1 of 2 on .*: the data set's folder has different files here than on rank 0; all ranks need the same files");
         Directory.Exists(_folder.In("run")).Should().BeFalse();
     }
 
@@ -212,7 +212,7 @@ public sealed class ImageNetTrainTests : IDisposable
         ImtaProcess.Result result = process.End();
 
         result.Code.Should().Be(1, result.All);
-        result.Error.TrimEnd('\n').Should().NotContain("\n").And.MatchRegex("^imta: Could not find .*JPEG.*latest[.]pt is whole: when that is mended, go on by imta train --resume run$");
+        result.Error.TrimEnd('\n').Should().NotContain("\n").And.MatchRegex("^imta: Could not find .*JPEG.*latest[.]pt is intact: once the problem is fixed, resume with imta train --resume run$");
         Directory.Move(_folder.In("elsewhere"), _folder.In("pictures"));
         _folder.Run(0, "eval", "run");
     }

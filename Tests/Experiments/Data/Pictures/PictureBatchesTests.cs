@@ -110,7 +110,7 @@ public sealed class PictureBatchesTests : IDisposable
 
         _told.Should().SatisfyRespectively(
             line => line.Should().Contain("broken.jpg cannot be read (neither a JPEG nor a PNG file); a black picture stands for it"),
-            line => line.Should().EndWith("half.jpg is damaged; it is used as far as it goes"));
+            line => line.Should().EndWith("half.jpg is damaged; using the part that can be decoded"));
         PictureTally.Describe(_tally.Take()).Should().Be("6 pictures read, 2 damaged, 2 unreadable");
         PictureTally.Describe(_tally.Take()).Should().Be("0 pictures read, 0 unreadable");
         FluentActions.Invoking(() => Batches(2).Read(Failing()).Count()).Should().Throw<InvalidOperationException>().WithMessage("no more");
@@ -154,7 +154,7 @@ public sealed class PictureBatchesTests : IDisposable
         }
 
         _told.Should().HaveCount(101);
-        _told[^1].Should().Be("more such pictures are only counted");
+        _told[^1].Should().Be("further such images are only counted");
         PictureTally.Describe(_tally.Take()).Should().Be("130 pictures read, 130 unreadable");
         _tally.Unreadable.Should().BeEquivalentTo(files);
     }

@@ -171,7 +171,7 @@ public sealed class PictureTests
         Refused(png[..40]).WithMessage("a PNG file whose head is damaged*");
         Refused(wide);
         Refused(vast).WithMessage("a picture of 61680 x 61680 pixels");
-        FluentActions.Invoking(() => ReadOrThrow(png[..(png.Length / 2)])).Should().Throw<InvalidDataException>().WithMessage("a PNG file that ends too early");
+        FluentActions.Invoking(() => ReadOrThrow(png[..(png.Length / 2)])).Should().Throw<InvalidDataException>().WithMessage("a PNG file that is truncated");
     }
 
     [Fact]

@@ -52,7 +52,7 @@ public sealed class SplitsCheckTests
         Finding? finding = Findings([images - 2, 2], [50, 50], [1, 1]).SingleOrDefault();
 
         (finding?.Severity).Should().Be(fix is null ? null : Severity.Warning);
-        finding?.What.Should().Be($"one batch an epoch ({images} training images, train.batch 64)");
+        finding?.What.Should().Be($"one batch per epoch ({images} training images, train.batch 64)");
         finding?.Fix.Should().StartWith(fix);
     }
 

@@ -26,7 +26,7 @@ public sealed class TrainChecksTests : IDisposable
         result.Output.Should().BeEmpty();
         Lines(result.Error).Should().OnlyContain(line => line.StartsWith("imta: "));
         Lines(result.Error).Where(line => !line.StartsWith("imta: warning: ", StringComparison.Ordinal)).Should().ContainSingle()
-            .Which.Should().StartWith($"imta: {check}: ").And.Contain(what).And.Contain(fix).And.EndWith($"; or go on all the same by --allow {check}");
+            .Which.Should().StartWith($"imta: {check}: ").And.Contain(what).And.Contain(fix).And.EndWith($"; or proceed anyway with --allow {check}");
         Directory.EnumerateFileSystemEntries(_folder.Path).Should().BeEmpty("nothing half-written");
     }
 

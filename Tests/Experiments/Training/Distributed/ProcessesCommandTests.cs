@@ -54,7 +54,7 @@ public sealed partial class ProcessesCommandTests : IDisposable
             result.Code.Should().NotBe(0);
             if (launcher.IsOpenMpi) // MPICH's kills at once
             {
-                result.All.Should().MatchRegex("imta: rank 0 of 2 on .* was asked to stop and has waited .* s for the other ranks at .* \\(.*epoch [1-8].*\\); killed/checkpoints/latest.pt is whole: go on by imta train --resume killed");
+                result.All.Should().MatchRegex("imta: rank 0 of 2 on .* was asked to stop and has waited .* s for the other ranks at .* \\(.*epoch [1-8].*\\); killed/checkpoints/latest.pt is intact: resume with imta train --resume killed");
             }
         }
 
@@ -72,7 +72,7 @@ public sealed partial class ProcessesCommandTests : IDisposable
             stopped.Interrupt();
             ImtaProcess.Result result = stopped.End();
             result.Code.Should().Be(130, result.All);
-            result.Output.Should().Contain("stopped; go on: imta train --resume stopped");
+            result.Output.Should().Contain("stopped; resume with imta train --resume stopped");
         }
 
         using (ImtaProcess again = ImtaProcess.Start(_folder.Path, library, ["train", "--resume", "stopped"]))
@@ -138,7 +138,7 @@ public sealed partial class ProcessesCommandTests : IDisposable
         Launcher launcher = Launcher.NeedAny();
         _folder.Run(0, ["train", "--out", "run", .. ImtaProcess.Tiny]);
 
-        Refused(launcher, "run is trained by one process, and the launcher started 2; start 1, so that its numbers stay the same", "train", "--resume", "run");
+        Refused(launcher, "run is trained by one process, and the launcher started 2; start 1, so that its results stay the same", "train", "--resume", "run");
         ImtaProcess.Result unequal = Unequal(launcher, ["train", "--out", "other", .. ImtaProcess.Tiny], ["train", "--resume", "run"]);
         unequal.Code.Should().Be(2, unequal.All);
         OwnLines(unequal).Should().ContainSingle().Which.Should().MatchRegex("^imta: rank 1 of 2 on .*: this rank was started with --resume and rank 0 without it; start all ranks by the same command line$");
@@ -281,7 +281,7 @@ public sealed partial class ProcessesCommandTests : IDisposable
             ImtaProcess.Stop(PidOf("run", 1));
             ImtaProcess.Result result = hung.End();
             result.Code.Should().Be(1, result.All);
-            result.Error.Should().MatchRegex("imta: rank 0 of 2 on .* gave up after waiting 2 s for the other ranks at .*; run/checkpoints/latest.pt is whole: go on by imta train --resume run\n");
+            result.Error.Should().MatchRegex("imta: rank 0 of 2 on .* gave up after waiting 2 s for the other ranks at .*; run/checkpoints/latest.pt is intact: resume with imta train --resume run\n");
         }
 
         ImtaProcess.Run(_folder.Path, library, "train", "--resume", "run").Code.Should().Be(0);
@@ -313,7 +313,7 @@ public sealed partial class ProcessesCommandTests : IDisposable
         ImtaProcess.Result result = Unequal(launcher, ["train", "--out", "run", .. ImtaProcess.Tiny], ["train", "--out", "run", .. ImtaProcess.Tiny, "--set", "train.rate=0.3"]);
 
         result.Code.Should().Be(2, result.All);
-        OwnLines(result).Should().ContainSingle().Which.Should().MatchRegex("^imta: rank 1 of 2 on .*: the configuration has 'rate: 0.3' here and 'rate: .*' on rank 0; start all ranks by the same command line and file$");
+        OwnLines(result).Should().ContainSingle().Which.Should().MatchRegex("^imta: rank 1 of 2 on .*: the configuration has 'rate: 0.3' here but 'rate: .*' on rank 0; start all ranks with the same command line and file$");
         Directory.Exists(In("run")).Should().BeFalse();
     }
 
@@ -345,7 +345,7 @@ public sealed partial class ProcessesCommandTests : IDisposable
             cut.Kill(); // Open MPI's mpirun waits for what it has started on the other machine
             foreach (int rank in (int[])[0, 1])
             {
-                File.ReadAllText(LastWordsOf("cut", rank)).Should().MatchRegex($" rank {rank} of 2 on {(rank == 0 ? ".*" : machines.SecondName)} gave up after waiting 5 s for the other ranks at .*; cut/checkpoints/latest.pt is whole: go on by imta train --resume cut\n");
+                File.ReadAllText(LastWordsOf("cut", rank)).Should().MatchRegex($" rank {rank} of 2 on {(rank == 0 ? ".*" : machines.SecondName)} gave up after waiting 5 s for the other ranks at .*; cut/checkpoints/latest.pt is intact: resume with imta train --resume cut\n");
             }
         }
 
