@@ -35,9 +35,9 @@ public static class BudgetedInference
             Tensor own = scores.select(1, k); // [N]
             (Tensor falling, Tensor order) = own.sort(0, descending: true, stable: true);
             Tensor rank = free.index_select(1, order).cumsum(1, int32); // of the free samples [P, N]
-            Tensor place = rank.lt(quota).to_type(int32).sum(1, type: int64); // index of the quota's last sample; N if there are fewer [P]
-            Tensor found = place.lt(samples).logical_and(quota.select(1, 0).gt(0));
-            thresholds[k] = where(found, falling.index_select(0, place.clamp(max: samples - 1)), never);
+            Tensor index = rank.lt(quota).to_type(int32).sum(1, type: int64); // index of the quota's last sample; N if there are fewer [P]
+            Tensor found = index.lt(samples).logical_and(quota.select(1, 0).gt(0));
+            thresholds[k] = where(found, falling.index_select(0, index.clamp(max: samples - 1)), never);
             free = free.logical_and(own.lt(thresholds[k].unsqueeze(1)));
             step.MoveToOuter(thresholds[k]);
             step.MoveToOuter(free);

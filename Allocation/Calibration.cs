@@ -4,8 +4,8 @@ namespace Imta.MetaWeight.Allocation;
 /// <remarks>Shapes: <c>N</c> samples, <c>K</c> exits.</remarks>
 public static class Calibration
 {
-    private const double Extreme = 1024; // the largest q tried; its inverse is the smallest
-    private const int Tried = 121; // per pass, in equal steps of ln q
+    private const double MaxQ = 1024; // the largest q tried; its inverse is the smallest
+    private const int GridPoints = 121; // per pass, in equal steps of ln q
     private const int Rounds = 3;
     private const double FloatBits = 120; // powers of q stay within float32
 
@@ -17,7 +17,7 @@ public static class Calibration
     {
         using DisposeScope scope = NewDisposeScope();
         float[] found = BudgetedInference.Thresholds(scores, [quotas]).cpu().data<float>().ToArray();
-        return new ThresholdPolicy(criterion, [.. found.Select((threshold, k) => Between(threshold, scores.select(1, k)))]);
+        return new ThresholdPolicy(criterion, [.. found.Select((threshold, k) => Midpoint(threshold, scores.select(1, k)))]);
     }
 
     /// <summary>The policy under which each exit takes its share.</summary>
@@ -45,20 +45,20 @@ public static class Calibration
         }
 
         return BestQ(scores, macs, budget) is { } q
-            ? (ExitShares.Quotas(ExitShares.Of(q, macs.Count), scores.shape[0]), q)
-            : (OfTwoExits(scores, macs, budget), null);
+            ? (ExitShares.Quotas(ExitShares.FromQ(q, macs.Count), scores.shape[0]), q)
+            : (SolveTwoExits(scores, macs, budget), null);
     }
 
     private static double? BestQ(Tensor scores, IReadOnlyList<long> macs, double budget)
     {
-        double most = Math.Min(Extreme, Math.Pow(2, FloatBits / macs.Count));
+        double most = Math.Min(MaxQ, Math.Pow(2, FloatBits / macs.Count));
         (double low, double high) = (-Math.Log(most), Math.Log(most));
         double? best = null;
         for (int round = 0; round < Rounds; round++)
         {
-            double step = (high - low) / (Tried - 1), start = low;
-            double[] tried = [.. Enumerable.Range(0, Tried).Select(i => Math.Exp(start + (i * step)))];
-            best = Best(tried, q => ExitShares.Quotas(ExitShares.Of(q, macs.Count), scores.shape[0]), scores, macs, budget, best);
+            double step = (high - low) / (GridPoints - 1), start = low;
+            double[] tried = [.. Enumerable.Range(0, GridPoints).Select(i => Math.Exp(start + (i * step)))];
+            best = Best(tried, q => ExitShares.Quotas(ExitShares.FromQ(q, macs.Count), scores.shape[0]), scores, macs, budget, best);
             double centre = Math.Log(best ?? Math.Exp(low));
             (low, high) = (centre - step, centre + step);
         }
@@ -66,9 +66,9 @@ public static class Calibration
         return best;
     }
 
-    private static int[] OfTwoExits(Tensor scores, IReadOnlyList<long> macs, double budget)
+    private static int[] SolveTwoExits(Tensor scores, IReadOnlyList<long> macs, double budget)
     {
-        int samples = (int)scores.shape[0], step = Math.Max(1, samples / Tried);
+        int samples = (int)scores.shape[0], step = Math.Max(1, samples / GridPoints);
         int[] Quotas(int second) => macs.Count == 1 ? [samples] : [samples - second, second, .. new int[macs.Count - 2]];
         int[] tried = macs.Count == 1 ? [0] : [.. Enumerable.Range(0, (samples / step) + 1).Select(i => i * step)];
         return Quotas(Best(tried, Quotas, scores, macs, budget, otherwise: 0) ?? 0);
@@ -91,7 +91,7 @@ public static class Calibration
     /// the next lower score means the same for these samples and differs from all of them. Between neighbouring floats there is no such
     /// number: the upper one separates them, half-way would round to either.
     /// </summary>
-    private static float Between(float threshold, Tensor scores)
+    private static float Midpoint(float threshold, Tensor scores)
     {
         if (threshold is BudgetedInference.Never or BudgetedInference.Always)
         {

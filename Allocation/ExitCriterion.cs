@@ -19,10 +19,10 @@ public static class Confidence
 {
     /// <summary>The confidence of each sample at each exit, <c>[N, K]</c> in (0, 1].</summary>
     /// <param name="logits">K × <c>[N, C]</c>.</param>
-    public static Tensor PerSample(IReadOnlyList<Tensor> logits) => Of(stack(logits, 1)); // [N, K]
+    public static Tensor PerSample(IReadOnlyList<Tensor> logits) => MaxSoftmax(stack(logits, 1)); // [N, K]
 
     /// <summary>The largest softmax probability over the last dimension: <c>[…, C]</c> → <c>[…]</c>.</summary>
-    internal static Tensor Of(Tensor logits) => logits.softmax(-1).max(-1).values;
+    internal static Tensor MaxSoftmax(Tensor logits) => logits.softmax(-1).max(-1).values;
 }
 
 /// <summary>The criteria of the threshold policy.</summary>
@@ -50,7 +50,7 @@ public static class ExitCriteria
         public Tensor Score(Tensor logits)
         {
             using DisposeScope scope = NewDisposeScope();
-            return scope.MoveToOuter(FiniteOr0(Allocation.Confidence.Of(logits)));
+            return scope.MoveToOuter(FiniteOr0(Allocation.Confidence.MaxSoftmax(logits)));
         }
     }
 

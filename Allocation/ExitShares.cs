@@ -13,7 +13,7 @@ public static class ExitShares
     /// <exception cref="ArgumentOutOfRangeException">
     /// <paramref name="q"/> is not positive and finite, or so small or large that its powers overflow or underflow float32; or there is no exit.
     /// </exception>
-    public static float[] Of(double q, int exits)
+    public static float[] FromQ(double q, int exits)
     {
         if (!(q > 0) || double.IsInfinity(q))
         {

@@ -52,7 +52,7 @@ public sealed class CostMeter
     /// <summary>A layer whose operations are not counted: batch norm, concatenation, interpolation.</summary>
     /// <param name="parameters">Its parameters.</param>
     /// <param name="output"><c>[N, …]</c>.</param>
-    public void Free(long parameters, Tensor output) => Add(0, parameters, output);
+    public void Uncounted(long parameters, Tensor output) => Add(0, parameters, output);
 
     private static long PerImage(Tensor output) => output.numel() / output.shape[0];
 

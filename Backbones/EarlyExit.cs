@@ -4,7 +4,7 @@ namespace Imta.MetaWeight.Backbones;
 public enum Compaction
 {
     /// <summary>Where the remaining blocks save more than moving the other samples costs.</summary>
-    WhenItPays,
+    WhenBeneficial,
 
     /// <summary>After every exit.</summary>
     Always,
@@ -22,7 +22,7 @@ public delegate Tensor ExitRule(int exit, Tensor logits, Tensor rows);
 /// <summary>Predictions for a batch, in its order.</summary>
 /// <param name="Logits"><c>[N, C]</c>, each sample's from its exit.</param>
 /// <param name="Exits">int64 <c>[N]</c>: the exit of each sample, 0 … K − 1.</param>
-public sealed record ExitAnswers(Tensor Logits, Tensor Exits);
+public sealed record EarlyExitResult(Tensor Logits, Tensor Exits);
 
 /// <summary>Logits without probabilities, NaN or infinite: the message says of how many samples, and at which exits.</summary>
 /// <param name="counts">Of the exits from <paramref name="first"/> on, how many samples have such logits.</param>
@@ -45,7 +45,7 @@ public sealed class EarlyExit : IDisposable
 {
     // Moving a row reads and writes it; in that time a convolution does about this many multiply-adds per element (measured on two
     // cores, float32; twice or half of it moves the times below by less than their noise).
-    private const double MacsOfAMove = 32;
+    private const double MacsPerMovedRow = 32;
 
     // Row counts are rounded up to one of this many sizes between consecutive powers of two: the convolutions' primitives are made once for
     // each number of rows, and kept.
@@ -53,61 +53,61 @@ public sealed class EarlyExit : IDisposable
 
     private readonly MultiExitNetwork _network;
     private readonly Compaction _compaction;
-    private readonly Folding? _folding;
+    private readonly BatchNormFolding? _folding;
     private readonly Dictionary<(long, long, long), NetworkCost> _costs = []; // by the images' shape
 
     /// <param name="network">The network; it stays the caller's; its parameters must not change after the first batch.</param>
     /// <param name="compaction">When samples that have left are removed from the batch.</param>
     /// <param name="folds">Whether batch norm is folded, with channels-last memory layout.</param>
-    public EarlyExit(MultiExitNetwork network, Compaction compaction = Compaction.WhenItPays, bool folds = true)
-        => (_network, _compaction, _folding) = (network, compaction, folds ? new Folding() : null);
+    public EarlyExit(MultiExitNetwork network, Compaction compaction = Compaction.WhenBeneficial, bool folds = true)
+        => (_network, _compaction, _folding) = (network, compaction, folds ? new BatchNormFolding() : null);
 
     /// <summary>Classifies a batch.</summary>
     /// <param name="images"><c>[N, 3, H, W]</c>, normalised.</param>
     /// <param name="answers">Decides which samples exit.</param>
     /// <exception cref="NonFiniteLogitsException">An exit's logits are NaN or infinite.</exception>
-    public ExitAnswers Run(Tensor images, ExitRule answers)
+    public EarlyExitResult Run(Tensor images, ExitRule answers)
     {
         using DisposeScope scope = NewDisposeScope();
         using IDisposable noGrad = no_grad();
 
         // A network may pass the images on, and rows are dropped in place, so work on a copy.
-        var walk = new MultiExitNetwork.Walk(_network, images.clone(), new Pass(NormStatistics.Running) { Folding = _folding });
-        var batch = new Batch(images.shape[0], _network.Classes, images);
-        for (int k = 0; k < _network.Exits && batch.Left > 0; k++)
+        var walk = new MultiExitNetwork.ExitWalk(_network, images.clone(), new Pass(NormStatistics.Running) { Folding = _folding });
+        var batch = new ActiveSamples(images.shape[0], _network.Classes, images);
+        for (int k = 0; k < _network.Exits && batch.Remaining > 0; k++)
         {
             Tensor logits = walk.Next();
             batch.RefuseNonFinite(k, logits);
             batch.Answer(k, logits, k == _network.Exits - 1 ? null : answers(k, logits, batch.RowsOn(images.device)));
-            if (batch.Left > 0 && batch.Left < batch.Present)
+            if (batch.Remaining > 0 && batch.Remaining < batch.Present)
             {
                 Compact(k, batch, walk, images);
             }
         }
 
-        return new ExitAnswers(scope.MoveToOuter(batch.Logits), scope.MoveToOuter(batch.ExitsOn(images.device)));
+        return new EarlyExitResult(scope.MoveToOuter(batch.Logits), scope.MoveToOuter(batch.ExitsOn(images.device)));
     }
 
     /// <inheritdoc/>
     public void Dispose() => _folding?.Dispose();
 
     /// <summary>How many rows a batch continues with if <paramref name="left"/> samples remain.</summary>
-    internal static int Bucket(int left)
+    internal static int RoundUpRows(int left)
     {
         int step = Math.Max(1, (int)System.Numerics.BitOperations.RoundUpToPowerOf2((uint)left) / 2 / SizesPerDoubling);
         return (left + step - 1) / step * step;
     }
 
-    private void Compact(int k, Batch batch, MultiExitNetwork.Walk walk, Tensor images)
+    private void Compact(int k, ActiveSamples batch, MultiExitNetwork.ExitWalk walk, Tensor images)
     {
-        int size = Bucket(batch.Left);
+        int size = RoundUpRows(batch.Remaining);
         if (_compaction == Compaction.Never || size >= batch.Present)
         {
             return;
         }
 
         (long[] gaps, long[] wanted) = batch.Gaps(size);
-        if (_compaction == Compaction.Always || Pays(batch.Present - size, gaps.Length, MacsToNextExit(k, images), walk.Carried))
+        if (_compaction == Compaction.Always || IsWorthwhile(batch.Present - size, gaps.Length, MacsToNextExit(k, images), walk.CarriedElements))
         {
             walk.CompactRows(tensor(gaps, int64, images.device), tensor(wanted, int64, images.device), size);
             batch.CompactRows(gaps, wanted, size);
@@ -115,8 +115,8 @@ public sealed class EarlyExit : IDisposable
     }
 
     /// <summary>Whether dropping rows saves more than moving others costs; a network that counts no multiply-adds always does.</summary>
-    private static bool Pays(long dropped, long moved, long macs, long carried)
-        => macs == 0 || dropped * macs > moved * carried * MacsOfAMove;
+    private static bool IsWorthwhile(long dropped, long moved, long macs, long carried)
+        => macs == 0 || dropped * macs > moved * carried * MacsPerMovedRow;
 
     /// <summary>Multiply-adds from exit k to the next.</summary>
     private long MacsToNextExit(int k, Tensor images)
@@ -131,26 +131,26 @@ public sealed class EarlyExit : IDisposable
     }
 
     /// <summary>The samples without an answer, and the answers so far.</summary>
-    private sealed class Batch
+    private sealed class ActiveSamples
     {
         private readonly long[] _exits;
         private long[] _rows; // of each row that is present, its row in the batch
         private bool[] _done;
         private Tensor? _onDevice; // _rows on the device
 
-        public Batch(long samples, long classes, Tensor like)
+        public ActiveSamples(long samples, long classes, Tensor like)
         {
             Logits = zeros([samples, classes], like.dtype, like.device);
             _exits = new long[samples];
             _rows = [.. Enumerable.Range(0, (int)samples).Select(row => (long)row)];
             _done = new bool[samples];
-            Left = (int)samples;
+            Remaining = (int)samples;
         }
 
         public Tensor Logits { get; }
 
         /// <summary>Samples without a prediction.</summary>
-        public int Left { get; private set; }
+        public int Remaining { get; private set; }
 
         /// <summary>Rows that are present, including some that are answered.</summary>
         public int Present => _rows.Length;
@@ -166,7 +166,7 @@ public sealed class EarlyExit : IDisposable
             {
                 bool[] finite = logits.logsumexp(1).isfinite().cpu().data<bool>().ToArray();
                 int broken = Enumerable.Range(0, Present).Count(row => !_done[row] && !finite[row]);
-                _ = broken == 0 ? 0 : throw new NonFiniteLogitsException([broken], Left, first: k);
+                _ = broken == 0 ? 0 : throw new NonFiniteLogitsException([broken], Remaining, first: k);
             }
         }
 
@@ -186,7 +186,7 @@ public sealed class EarlyExit : IDisposable
                 _exits[_rows[row]] = k;
             }
 
-            Left -= leaving.Length;
+            Remaining -= leaving.Length;
             if (leaving.Length > 0)
             {
                 Tensor places = tensor(Array.ConvertAll(leaving, row => _rows[row]), int64, logits.device);

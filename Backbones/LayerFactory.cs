@@ -39,11 +39,11 @@ public sealed record LayerFactory(Initialisation Initialisation, Generator Rando
     /// <summary>A counter: a buffer of shape <c>[]</c>, initially 0.</summary>
     public Tensor Counter() => zeros([], ScalarType.Int64, Device);
 
-    private Parameter Uniform(long[] shape, double bound) => Made(() => empty(shape, ScalarType.Float64).uniform_(-bound, bound, Random));
+    private Parameter Uniform(long[] shape, double bound) => Create(() => empty(shape, ScalarType.Float64).uniform_(-bound, bound, Random));
 
-    private Parameter Normal(long[] shape, double deviation) => Made(() => empty(shape, ScalarType.Float64).normal_(0, deviation, Random));
+    private Parameter Normal(long[] shape, double deviation) => Create(() => empty(shape, ScalarType.Float64).normal_(0, deviation, Random));
 
-    private Parameter Made(Func<Tensor> draw)
+    private Parameter Create(Func<Tensor> draw)
     {
         using DisposeScope scope = NewDisposeScope();
         var parameter = new Parameter(draw().to(Type).to(Device));

@@ -98,7 +98,7 @@ public abstract partial class MultiExitNetwork : NamedModule
 
         using DisposeScope scope = NewDisposeScope();
         using IDisposable noGrad = no_grad();
-        Tensor start = Layout.ChannelsLast(InFeatureType(images, statistics));
+        Tensor start = TensorLayout.ChannelsLast(InFeatureType(images, statistics));
         var tape = new Tape(start, _trained.Value.Indices, scope);
         Pass pass = PassWith(parameters, statistics, tape);
         Tensor[] logits = Forward(start, pass);
@@ -160,7 +160,7 @@ public abstract partial class MultiExitNetwork : NamedModule
 
     private IEnumerable<Tensor> ExitByExit(Tensor images, Pass pass)
     {
-        var walk = new Walk(this, images, pass);
+        var walk = new ExitWalk(this, images, pass);
         for (int k = 0; k < Exits; k++)
         {
             yield return walk.Next();

@@ -36,7 +36,7 @@ public static class NetworkFiles
                 PyTorchPickler.PickleStateDict(
                     stream, state.ToDictionary(entry => entry.Key, entry => Plain(entry.Value)), leaveOpen: true);
                 stream.Flush(flushToDisk: true);
-                if (NetworkState.Misfit(state, Read(stream, beside)) is { } misfit)
+                if (NetworkState.FindMismatch(state, Read(stream, beside)) is { } misfit)
                 {
                     throw new IOException($"{beside} does not contain what was written: {misfit}");
                 }
@@ -124,7 +124,7 @@ public static class NetworkState
     /// </exception>
     public static void LoadState(this nn.Module network, IReadOnlyDictionary<string, Tensor> state)
     {
-        if (Misfit(network.state_dict(), state) is { } misfit)
+        if (FindMismatch(network.state_dict(), state) is { } misfit)
         {
             throw new InvalidDataException(misfit);
         }
@@ -133,17 +133,17 @@ public static class NetworkState
     }
 
     /// <summary>How another state differs from a network's in names, shapes and element types, in one line; null: it matches.</summary>
-    internal static string? Misfit(IReadOnlyDictionary<string, Tensor> network, IReadOnlyDictionary<string, Tensor> other)
+    internal static string? FindMismatch(IReadOnlyDictionary<string, Tensor> network, IReadOnlyDictionary<string, Tensor> other)
     {
         string[] missing = [.. network.Keys.Where(name => !other.ContainsKey(name))];
         string[] unexpected = [.. other.Keys.Where(name => !network.ContainsKey(name))];
-        string[] different = [.. network.Keys.Except(missing).Where(name => Form(network[name]) != Form(other[name]))];
+        string[] different = [.. network.Keys.Except(missing).Where(name => DescribeShape(network[name]) != DescribeShape(other[name]))];
         string[] problems =
         [
             .. missing.Take(1).Select(name => $"{missing.Length} of the network's tensors are missing ({name}{More(missing)})"),
             .. unexpected.Take(1).Select(name => $"{unexpected.Length} are not the network's ({OneLine(name)}{More(unexpected)})"),
             .. different.Take(1).Select(name =>
-                $"{different.Length} have another form ({name} is {Form(other[name])} and not {Form(network[name])}{More(different)})"),
+                $"{different.Length} have another form ({name} is {DescribeShape(other[name])} and not {DescribeShape(network[name])}{More(different)})"),
         ];
         return problems.Length == 0 ? null : string.Join(", and ", problems);
     }
@@ -151,7 +151,7 @@ public static class NetworkState
     /// <summary>Text from a file as it may stand in a message.</summary>
     internal static string OneLine(string text) => string.Concat(text.Take(80).Select(c => char.IsControl(c) ? '?' : c));
 
-    private static string Form(Tensor tensor) => $"{tensor.dtype} [{string.Join(", ", tensor.shape)}]";
+    private static string DescribeShape(Tensor tensor) => $"{tensor.dtype} [{string.Join(", ", tensor.shape)}]";
 
     private static string More(string[] names) => names.Length == 1 ? "" : $" and {names.Length - 1} more";
 }

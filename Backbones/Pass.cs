@@ -22,7 +22,7 @@ public enum NormStatistics
 /// </summary>
 public sealed class Pass
 {
-    private readonly Folding? _folding;
+    private readonly BatchNormFolding? _folding;
     private readonly IReadOnlyDictionary<Parameter, int>? _indices;
     private readonly IReadOnlyList<Tensor>? _substitutes;
 
@@ -61,7 +61,7 @@ public sealed class Pass
     /// <exception cref="InvalidOperationException">
     /// Set although batch norm does not use the running statistics, or parameters are substituted.
     /// </exception>
-    public Folding? Folding
+    public BatchNormFolding? Folding
     {
         get => _folding;
         init => _folding = value is null || (Statistics == NormStatistics.Running && _substitutes is null)
@@ -85,7 +85,7 @@ public sealed class Pass
 /// (<see cref="Pass.Folding"/>). A layer's folded weight and bias are computed on first use; they are valid as long as the network's
 /// parameters and running statistics do not change. Disposing it disposes them.
 /// </summary>
-public sealed class Folding : IDisposable
+public sealed class BatchNormFolding : IDisposable
 {
     private readonly Dictionary<NamedModule, (Tensor Weight, Tensor Bias)> _layers = [];
 

@@ -5,15 +5,15 @@ namespace Imta.MetaWeight.Backbones;
 public abstract partial class MultiExitNetwork
 {
     /// <summary>A forward pass that proceeds exit by exit and may drop samples along the way.</summary>
-    internal sealed class Walk(MultiExitNetwork network, Tensor images, Pass pass)
+    internal sealed class ExitWalk(MultiExitNetwork network, Tensor images, Pass pass)
     {
         private readonly GradientEquilibrium _equilibrium = new(network._equilibrium, network.Exits);
-        private Tensor[] _features = [pass.Folding is null ? network.InFeatureType(images, pass.Statistics) : Layout.ChannelsLast(images)];
+        private Tensor[] _features = [pass.Folding is null ? network.InFeatureType(images, pass.Statistics) : TensorLayout.ChannelsLast(images)];
         private Tensor? _logits;
         private int _next;
 
         /// <summary>The number of elements per sample that are passed to the next block and exit.</summary>
-        public long Carried => Distinct().Sum(tensor => tensor.numel() / tensor.shape[0]);
+        public long CarriedElements => Distinct().Sum(tensor => tensor.numel() / tensor.shape[0]);
 
         /// <summary>Runs the next block and its exit: logits <c>[N, C]</c> of the remaining samples.</summary>
         public Tensor Next()
@@ -25,12 +25,12 @@ public abstract partial class MultiExitNetwork
         }
 
         /// <summary>Continues with <paramref name="size"/> of the samples: the first rows, after gaps among them have been filled by later rows.</summary>
-        /// <inheritdoc cref="Layout.CompactRows"/>
+        /// <inheritdoc cref="TensorLayout.CompactRows"/>
         public void CompactRows(Tensor gaps, Tensor wanted, long size)
         {
             // A tensor that later blocks read in two places is disposed once.
             Dictionary<Tensor, Tensor> kept = Distinct()
-                .ToDictionary(tensor => tensor, tensor => Layout.CompactRows(tensor, gaps, wanted, size), ReferenceComparer);
+                .ToDictionary(tensor => tensor, tensor => TensorLayout.CompactRows(tensor, gaps, wanted, size), ReferenceComparer);
             _features = Array.ConvertAll(_features, feature => kept[feature]);
             _logits = kept[_logits!];
         }

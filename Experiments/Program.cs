@@ -9,12 +9,12 @@ var root = new RootCommand("imta: multi-exit networks with learned sample weight
     TrainCommand.Build(), SweepCommand.Build(), EvalCommand.Build(), CalibrateCommand.Build(), InferCommand.Build(), ConvertCommand.Build(), ReportCommand.Build(), DataCommand.Build(), ConfigCommand.Build(), CostCommand.Build(), VerifyCommand.Build(), DoctorCommand.Build(), BenchCommand.Build(),
 };
 ParseResult arguments = root.Parse(args, new ParserConfiguration { ResponseFileTokenReplacer = null }); // values may begin with @
-Action<string> say = arguments.CommandResult.Command.Name is "train" or "scale" ? Ranks.Say : Failure.OnConsole;
+Action<string> say = arguments.CommandResult.Command.Name is "train" or "scale" ? RankRunner.ReportError : Failure.WriteError;
 if (arguments.Errors.Count > 0)
 {
     // The last error is the command's own, where there is one; the parser's before it follow from the same mistake.
     string? option = arguments.UnmatchedTokens.FirstOrDefault(token => token.StartsWith('-'));
-    return Failure.Tell(new UsageException($"{(option is null ? arguments.Errors[^1].Message : $"Unknown option {option}.")} See imta --help."), say);
+    return Failure.Report(new UsageException($"{(option is null ? arguments.Errors[^1].Message : $"Unknown option {option}.")} See imta --help."), say);
 }
 
 try
@@ -28,5 +28,5 @@ try
 }
 catch (Exception e)
 {
-    return Failure.Tell(e, say);
+    return Failure.Report(e, say);
 }

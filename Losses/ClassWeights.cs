@@ -10,19 +10,19 @@ public static class ClassWeights
     /// <param name="counts">Training images per class.</param>
     /// <returns>C weights.</returns>
     /// <exception cref="ArgumentOutOfRangeException">A count is negative, all are 0, or β is outside [0, 1).</exception>
-    public static double[] Of(ClassWeightOptions options, IReadOnlyList<long> counts)
+    public static double[] Compute(ClassWeightOptions options, IReadOnlyList<long> counts)
     {
         if (counts.Any(count => count < 0) || counts.All(count => count == 0))
         {
             throw new ArgumentOutOfRangeException(nameof(counts), string.Join(' ', counts), "class weights need non-negative image counts, at least one of them positive");
         }
 
-        double[] raw = [.. counts.Select(count => count == 0 ? 0 : OfClass(options, count))];
+        double[] raw = [.. counts.Select(count => count == 0 ? 0 : WeightOf(options, count))];
         double scale = raw.Count(weight => weight > 0) / raw.Sum();
         return [.. raw.Select(weight => weight * scale)];
     }
 
-    private static double OfClass(ClassWeightOptions options, long count)
+    private static double WeightOf(ClassWeightOptions options, long count)
     {
         if (options.Type != ClassWeighting.EffectiveNumber)
         {

@@ -12,7 +12,7 @@ internal static class Distillation
     /// <param name="losses">The label losses <c>[N, K]</c>.</param>
     /// <param name="logits">K × <c>[N, C]</c>.</param>
     /// <param name="teacher"><c>[N, C]</c>; no gradient flows into it.</param>
-    public static Tensor Mixed(DistillationOptions options, Tensor losses, IReadOnlyList<Tensor> logits, Tensor teacher)
+    public static Tensor Apply(DistillationOptions options, Tensor losses, IReadOnlyList<Tensor> logits, Tensor teacher)
     {
         int students = logits.Count - 1;
         if (students == 0)

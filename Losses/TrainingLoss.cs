@@ -15,14 +15,14 @@ public sealed class TrainingLoss : IDisposable
     /// <param name="options">Smoothing, distillation and class weights.</param>
     /// <param name="classCounts">Training images per class, C numbers.</param>
     /// <param name="type">The logits' element type.</param>
-    /// <param name="place">The logits' device.</param>
-    public TrainingLoss(LossOptions options, IReadOnlyList<long> classCounts, ScalarType type, Device place)
+    /// <param name="device">The logits' device.</param>
+    public TrainingLoss(LossOptions options, IReadOnlyList<long> classCounts, ScalarType type, Device device)
     {
         _smoothing = options.LabelSmoothing;
         _distillation = options.Ofa.Enabled ? options.Ofa : null;
         if (options.ClassWeights.Type != ClassWeighting.None)
         {
-            _classWeights = tensor(ClassWeights.Of(options.ClassWeights, classCounts), type, place).DetachFromDisposeScope();
+            _classWeights = tensor(ClassWeights.Compute(options.ClassWeights, classCounts), type, device).DetachFromDisposeScope();
         }
     }
 
@@ -40,7 +40,7 @@ public sealed class TrainingLoss : IDisposable
     public (Tensor CrossEntropies, Tensor Losses) PerSample(IReadOnlyList<Tensor> logits, Tensor labels, Tensor? teacher = null)
     {
         Tensor logProbabilities = CrossEntropy.LogProbabilities(logits); // [N, K, C]
-        Tensor crossEntropies = CrossEntropy.OfLabels(logProbabilities, labels); // [N, K]
+        Tensor crossEntropies = CrossEntropy.FromLogProbabilities(logProbabilities, labels); // [N, K]
         Tensor losses = crossEntropies;
         if (_smoothing != 0)
         {
@@ -49,7 +49,7 @@ public sealed class TrainingLoss : IDisposable
 
         if (_distillation is not null)
         {
-            losses = Distillation.Mixed(_distillation, losses, logits, teacher ?? logits[^1]);
+            losses = Distillation.Apply(_distillation, losses, logits, teacher ?? logits[^1]);
         }
 
         if (_classWeights is not null)

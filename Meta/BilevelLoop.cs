@@ -44,7 +44,7 @@ public sealed class BilevelLoop
     /// <param name="heldOut">The meta data of a batch that is not cut; null: there are none, and the weighting does not learn.</param>
     /// <returns>What each half batch, or the whole, saw, in the caller's dispose scope.</returns>
     /// <exception cref="ArgumentException">A batch of one sample cannot be split.</exception>
-    public IReadOnlyList<HalfBatchReport> Step(LabelledImages batch, Rates rates, bool learns, LabelledImages? heldOut = null)
+    public IReadOnlyList<HalfBatchReport> Step(LabelledImages batch, LearningRates rates, bool learns, LabelledImages? heldOut = null)
     {
         if (!_weighting.CutsBatch)
         {
@@ -52,14 +52,14 @@ public sealed class BilevelLoop
         }
 
         using DisposeScope scope = NewDisposeScope();
-        (LabelledImages first, LabelledImages second) = Cut(batch);
+        (LabelledImages first, LabelledImages second) = Split(batch);
         HalfBatchReport ofFirst = Train(first, learns ? second : null, rates);
         HalfBatchReport ofSecond = Train(second, learns ? first : null, rates);
         return [ofFirst.MoveToOuter(scope), ofSecond.MoveToOuter(scope)];
     }
 
     /// <summary>A half batch: the weighting learns from the meta data, where there are any; then the network learns by the new weights.</summary>
-    private HalfBatchReport Train(LabelledImages train, LabelledImages? meta, Rates rates)
+    private HalfBatchReport Train(LabelledImages train, LabelledImages? meta, LearningRates rates)
     {
         using DisposeScope scope = NewDisposeScope();
         IForward forward = _method.Forward(train); // at θ
@@ -69,7 +69,7 @@ public sealed class BilevelLoop
         // Real update: the weights by the WPN as it is now, and the gradient of Σ_k mean_i w_ik l_ik from the same forward pass.
         Tensor weights = Weights(features); // [N, K]
         IReadOnlyList<Tensor?> gradient = _combination.Combine(forward, weights / weights.shape[0]);
-        using (Phases.Start(Phases.Update))
+        using (StepPhases.Start(StepPhases.Update))
         {
             _optimiser.Apply(gradient, rates.Backbone);
         }
@@ -78,16 +78,16 @@ public sealed class BilevelLoop
     }
 
     /// <summary>Pseudo update and WPN update; returns the meta objective.</summary>
-    private Tensor LearnWeights(IForward forward, Tensor features, LabelledImages meta, Rates rates)
+    private Tensor LearnWeights(IForward forward, Tensor features, LabelledImages meta, LearningRates rates)
     {
-        using Activity? phase = Phases.Start(Phases.Weights);
+        using Activity? phase = StepPhases.Start(StepPhases.Weights);
 
         // Pseudo update: weights by the WPN as it was, one lookahead step, the meta objective there, and its gradient with respect to the weights.
         Tensor weights = _weighting.Weights(features); // w(Θ) [N, K]
         MetaGradient gradient = _method.WeightGradient(forward, weights.detach(), meta, rates.Backbone);
 
         // WPN update: ∂L/∂Θ = ∂L/∂w · ∂w/∂Θ, through the small network only.
-        _weighting.Learn(weights, gradient.ByWeights, rates.Meta);
+        _weighting.Learn(weights, gradient.GradWeights, rates.Meta);
         return gradient.Objective;
     }
 
@@ -97,7 +97,7 @@ public sealed class BilevelLoop
         return _weighting.Weights(features);
     }
 
-    private static (LabelledImages First, LabelledImages Second) Cut(LabelledImages batch)
+    private static (LabelledImages First, LabelledImages Second) Split(LabelledImages batch)
     {
         if (batch.Labels.shape[0] < 2)
         {
@@ -113,4 +113,4 @@ public sealed class BilevelLoop
 /// <summary>The learning rates of one batch.</summary>
 /// <param name="Backbone">The learning rate of θ.</param>
 /// <param name="Meta">The learning rate of Θ.</param>
-public readonly record struct Rates(double Backbone, double Meta);
+public readonly record struct LearningRates(double Backbone, double Meta);

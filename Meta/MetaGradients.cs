@@ -23,7 +23,7 @@ public static class MetaGradients
     public static IMetaGradient Create(
         MetaOptions options, MultiExitNetwork network, Sgd optimiser, TrainingLoss loss, Averaging? averaging = null)
     {
-        var objective = new MetaObjective(options.Objective == MetaObjectiveKind.Allocated ? ExitShares.Of(options.Q, network.Exits) : null);
+        var objective = new MetaObjective(options.Objective == MetaObjectiveKind.Allocated ? ExitShares.FromQ(options.Q, network.Exits) : null);
         var lookahead = new Lookahead(optimiser, options.Lookahead == LookaheadScope.Global ? averaging : null);
         return options.Gradient switch
         {

@@ -18,7 +18,7 @@ public enum ImageKind
 /// <param name="factory">Starts its parameters.</param>
 /// <param name="modifiers">IMTA's changes of its graph.</param>
 /// <exception cref="ArgumentException">The options describe a network that cannot be built.</exception>
-public delegate HeadedNetwork BackboneBuilder<in TOptions>(
+public delegate ExitHeadNetwork BackboneBuilder<in TOptions>(
     TOptions options, ImageKind images, int classes, LayerFactory factory, ModifierOptions modifiers);
 
 /// <summary>A kind of network that a configuration can name, with options of its own: MSDNet and RANet are two.</summary>
@@ -63,6 +63,6 @@ public sealed class Backbone
     /// <param name="factory">Starts its parameters.</param>
     /// <param name="modifiers">IMTA's changes of its graph.</param>
     /// <exception cref="ArgumentException">The options describe a network that cannot be built.</exception>
-    public HeadedNetwork Build(object options, ImageKind images, int classes, LayerFactory factory, ModifierOptions modifiers)
+    public ExitHeadNetwork Build(object options, ImageKind images, int classes, LayerFactory factory, ModifierOptions modifiers)
         => _build(options, images, classes, factory, modifiers);
 }

@@ -89,7 +89,7 @@ internal sealed class Collaboration
             return linear.Forward(pooled, pass);
         }
 
-        Tensor read = _options.Gradient == TransferGradient.Stop ? Operators.Stop(earlier, pass) : earlier;
+        Tensor read = _options.Gradient == TransferGradient.Stop ? Operators.StopGradient(earlier, pass) : earlier;
         if (_options.Transfer == Transfer.Identity)
         {
             return Operators.Add(linear.Forward(pooled, pass), read, pass);

@@ -18,7 +18,7 @@ public enum FrozenNorm
 /// </summary>
 public sealed class PhaseTwoNetwork : MultiExitNetwork
 {
-    private readonly HeadedNetwork _net;
+    private readonly ExitHeadNetwork _net;
     private readonly FrozenNorm _norm;
     private readonly Linear[] _linears;
     private readonly Collaboration _collaboration;
@@ -29,7 +29,7 @@ public sealed class PhaseTwoNetwork : MultiExitNetwork
     /// <param name="collaboration">Inline Subnetwork Collaboration, or none.</param>
     /// <param name="norm">How its batch norm behaves.</param>
     /// <param name="factory">Initialises the new parameters.</param>
-    public PhaseTwoNetwork(HeadedNetwork net, CollaborationOptions collaboration, FrozenNorm norm, LayerFactory factory)
+    public PhaseTwoNetwork(ExitHeadNetwork net, CollaborationOptions collaboration, FrozenNorm norm, LayerFactory factory)
         : base(net.GetName())
     {
         (_net, _norm, _stops) = (net, norm, collaboration.Stops);
@@ -65,7 +65,7 @@ public sealed class PhaseTwoNetwork : MultiExitNetwork
     protected override Tensor[] Block(int k, Tensor[] features, Pass pass)
     {
         using IDisposable noGrad = no_grad();
-        return _net.Features(k, features, OfFrozen(pass, pass.Cost));
+        return _net.Features(k, features, FrozenPass(pass, pass.Cost));
     }
 
     /// <inheritdoc/>
@@ -79,15 +79,15 @@ public sealed class PhaseTwoNetwork : MultiExitNetwork
     private Tensor Pooled(int k, Tensor[] features, Pass pass)
     {
         using IDisposable noGrad = no_grad();
-        Tensor pooled = _net.Pooled(k, features, OfFrozen(pass, pass.Cost));
+        Tensor pooled = _net.Pooled(k, features, FrozenPass(pass, pass.Cost));
         if (k == Exits - 1 && pass.Statistics != NormStatistics.Running)
         {
-            pass.Teacher = _net.OwnLogits(k, pooled, OfFrozen(pass, cost: null)).MoveToOuterDisposeScope();
+            pass.Teacher = _net.StandaloneLogits(k, pooled, FrozenPass(pass, cost: null)).MoveToOuterDisposeScope();
         }
 
         return pooled;
     }
 
-    private Pass OfFrozen(Pass pass, CostMeter? cost)
+    private Pass FrozenPass(Pass pass, CostMeter? cost)
         => new(_norm == FrozenNorm.Fixed ? NormStatistics.Running : pass.Statistics) { Cost = cost, Folding = pass.Folding };
 }

@@ -27,7 +27,7 @@ internal unsafe struct Chunks
     /// <exception cref="InsufficientMemoryException">Scratch memory could not be allocated.</exception>
     public static void Run(Chunks* job)
     {
-        StableAbi.Succeed(StableAbi.torch_parallel_for(0, job->_count, 1, &RunRange, job));
+        StableAbi.ThrowOnFailure(StableAbi.torch_parallel_for(0, job->_count, 1, &RunRange, job));
         if (job->_hasFailed)
         {
             throw new InsufficientMemoryException($"could not allocate {job->_workBytes} bytes of work memory for a kernel thread.");

@@ -19,7 +19,7 @@ namespace Imta.MetaWeight.Backbones.Kernels;
 public static unsafe partial class ConvolutionKernels
 {
     private const int Dimensions = 4;
-    private static readonly long[] PixelsOfAWindow = [1, 2, 4];
+    private static readonly long[] PixelsPerWindow = [1, 2, 4];
 
     /// <summary>Whether these kernels support a convolution of images with a weight.</summary>
     /// <param name="x"><c>[N, I, H, W]</c>.</param>
@@ -41,9 +41,9 @@ public static unsafe partial class ConvolutionKernels
         Tensor x, Tensor weight, Tensor? bias, long stride, long padding, bool rectifies, bool adds, params ReadOnlySpan<Tensor> y)
     {
         Operand input = Operand.Rows(x, "x");
-        Windows windows = Checked(x, weight, y, stride, padding);
+        ConvolutionWindows windows = Checked(x, weight, y, stride, padding);
         ImagePair output = Pair(y, "y", out bool isDense);
-        Apart(y, "y", x, "x");
+        RequireDisjoint(y, "y", x, "x");
         input.ByType(Run<float>, Run<double>);
         NormReluKernels.Finish([.. y], x, weight, bias);
 
@@ -64,7 +64,7 @@ public static unsafe partial class ConvolutionKernels
                 OfChannel = kernel * kernel,
                 Kernel = kernel,
                 Rectifies = rectifies,
-                Adds = adds,
+                Accumulates = adds,
             };
             Correlation<T>.Run(&job);
         }
@@ -76,33 +76,33 @@ public static unsafe partial class ConvolutionKernels
     /// <param name="stride">As in the forward pass.</param>
     /// <param name="padding">As in the forward pass.</param>
     /// <param name="adds">Whether the gradient is added to the existing values.</param>
-    /// <param name="byInput"><c>[N, I, H, W]</c>, written.</param>
-    public static void BackwardInput(ReadOnlySpan<Tensor> byOutput, Tensor weight, long stride, long padding, bool adds, Tensor byInput)
+    /// <param name="gradInput"><c>[N, I, H, W]</c>, written.</param>
+    public static void BackwardInput(ReadOnlySpan<Tensor> byOutput, Tensor weight, long stride, long padding, bool adds, Tensor gradInput)
     {
-        _ = Checked(byInput, weight, byOutput, stride, padding);
+        _ = Checked(gradInput, weight, byOutput, stride, padding);
         ImagePair given = Pair(byOutput, "the gradient with respect to the output", out _);
-        Operand written = Operand.Rows(byInput, "the gradient with respect to the input");
-        Apart(byOutput, "the gradient with respect to the output", byInput, "the gradient with respect to the input");
+        Operand written = Operand.Rows(gradInput, "the gradient with respect to the input");
+        RequireDisjoint(byOutput, "the gradient with respect to the output", gradInput, "the gradient with respect to the input");
         written.ByType(Run<float>, Run<double>);
-        NormReluKernels.Finish([byInput], [weight, .. byOutput]);
+        NormReluKernels.Finish([gradInput], [weight, .. byOutput]);
 
         void Run<T>()
             where T : unmanaged, IBinaryFloatingPointIeee754<T>
         {
             long kernel = weight.shape[2];
             using var memory = new Rented((nint)(stride * stride) * sizeof(CorrelationPart));
-            var parts = (CorrelationPart*)memory.Start;
+            var halves = (CorrelationPart*)memory.Start;
             var job = new CorrelationJob
             {
                 X = given,
                 Y = new(written.AsImages(), default),
-                Parts = parts,
-                PartCount = Backward<T>(kernel, stride, padding, written.AsImages(), written.IsDense, parts),
+                Parts = halves,
+                PartCount = Backward<T>(kernel, stride, padding, written.AsImages(), written.IsDense, halves),
                 Weights = Operand.Dense<T>(weight, "weight", weight.shape),
                 OfOutput = kernel * kernel,
                 OfChannel = weight.shape[1] * kernel * kernel,
                 Kernel = kernel,
-                Adds = adds,
+                Accumulates = adds,
             };
             Correlation<T>.Run(&job);
         }
@@ -116,7 +116,7 @@ public static unsafe partial class ConvolutionKernels
     /// <param name="byWeight"><c>[O, I, K, K]</c>, contiguous, written.</param>
     public static void BackwardWeight(ReadOnlySpan<Tensor> byOutput, Tensor x, long stride, long padding, Tensor byWeight)
     {
-        Windows windows = Checked(x, byWeight, byOutput, stride, padding);
+        ConvolutionWindows windows = Checked(x, byWeight, byOutput, stride, padding);
         ImagePair given = Pair(byOutput, "the gradient with respect to the output", out _);
         Operand input = Operand.Rows(x, "x");
         input.ByType(Run<float>, Run<double>);
@@ -129,7 +129,7 @@ public static unsafe partial class ConvolutionKernels
             {
                 Windows = windows,
                 X = input.AsImages(),
-                ByOutput = given,
+                GradOutput = given,
                 Gradient = Operand.Dense<T>(byWeight, "the gradient with respect to the weight", byWeight.shape),
             };
             WeightGradient<T>.Run(&job);
@@ -137,11 +137,11 @@ public static unsafe partial class ConvolutionKernels
     }
 
     /// <summary>The single part of a convolution: one window per output pixel, or per few pixels if that is faster.</summary>
-    private static CorrelationPart Forward<T>(Windows windows, long outputs)
+    private static CorrelationPart Forward<T>(ConvolutionWindows windows, long outputs)
         where T : unmanaged, IBinaryFloatingPointIeee754<T>
     {
         long pixels = 1;
-        foreach (long more in PixelsOfAWindow)
+        foreach (long more in PixelsPerWindow)
         {
             if (outputs > 0 && windows.Across % more == 0 && Cost(more) < Cost(pixels))
             {
@@ -169,22 +169,22 @@ public static unsafe partial class ConvolutionKernels
     /// y = stride · v + i − padding, and likewise for columns. Pixels whose rows have equal remainders use the same rows of the kernel; likewise for columns,
     /// unless a window gives all pixels between two columns of the output.
     /// </summary>
-    private static long Backward<T>(long kernel, long stride, long padding, Images byInput, bool isDense, CorrelationPart* parts)
+    private static long Backward<T>(long kernel, long stride, long padding, ImageSpan gradInput, bool isDense, CorrelationPart* halves)
         where T : unmanaged, IBinaryFloatingPointIeee754<T>
     {
-        long vectors = Correlation<T>.Vectors(byInput.Channels), apart = 0, columns = 1;
+        long vectors = Correlation<T>.Vectors(gradInput.Channels), apart = 0, columns = 1;
         for (long remainder = 0; remainder < stride; remainder++)
         {
-            apart += Seen(remainder, remainder, kernel, stride, padding).Count * vectors;
+            apart += OutputRange(remainder, remainder, kernel, stride, padding).Count * vectors;
         }
 
         double least = (double)apart / stride;
-        foreach (long more in PixelsOfAWindow)
+        foreach (long more in PixelsPerWindow)
         {
             long pixels = stride * more;
-            long columnsSeen = Seen(0, pixels - 1, kernel, stride, padding).Count;
-            double cost = (double)columnsSeen * Correlation<T>.Vectors(pixels * byInput.Channels) / pixels;
-            if (isDense && byInput.Width % pixels == 0 && cost < least)
+            long columnsSeen = OutputRange(0, pixels - 1, kernel, stride, padding).Count;
+            double cost = (double)columnsSeen * Correlation<T>.Vectors(pixels * gradInput.Channels) / pixels;
+            if (isDense && gradInput.Width % pixels == 0 && cost < least)
             {
                 (least, columns) = (cost, pixels);
             }
@@ -195,12 +195,12 @@ public static unsafe partial class ConvolutionKernels
         {
             for (long column = 0; column < across; column += columns)
             {
-                (long height, long top) = Seen(row, row, kernel, stride, padding);
-                (long width, long left) = Seen(column, column + columns - 1, kernel, stride, padding);
-                parts[count++] = new()
+                (long height, long top) = OutputRange(row, row, kernel, stride, padding);
+                (long width, long left) = OutputRange(column, column + columns - 1, kernel, stride, padding);
+                halves[count++] = new()
                 {
                     Windows = new(
-                        Count(byInput.Height, row, stride), Count(byInput.Width, column, across), 1, across / stride,
+                        Count(gradInput.Height, row, stride), Count(gradInput.Width, column, across), 1, across / stride,
                         top, left, height, width),
                     Pixels = columns,
                     Down = stride,
@@ -224,7 +224,7 @@ public static unsafe partial class ConvolutionKernels
     /// <summary>
     /// The number of output rows affected by a range of input rows, and the first of them; likewise for columns.
     /// </summary>
-    private static (long Count, long First) Seen(long first, long last, long kernel, long stride, long padding)
+    private static (long Count, long First) OutputRange(long first, long last, long kernel, long stride, long padding)
     {
         long begin = (long)Math.Ceiling((first + padding - kernel + 1) / (double)stride);
         long end = (long)Math.Floor((last + padding) / (double)stride);

@@ -4,17 +4,17 @@ namespace Imta.MetaWeight.Backbones.Kernels;
 public static unsafe partial class ConvolutionKernels
 {
     /// <summary>Throws if tensors overlap each other or another one.</summary>
-    private static void Apart(ReadOnlySpan<Tensor> tensors, string name, Tensor other, string otherName)
+    private static void RequireDisjoint(ReadOnlySpan<Tensor> tensors, string name, Tensor other, string otherName)
     {
         Operand second = Operand.Rows(other, otherName), last = Operand.Rows(tensors[^1], name);
         foreach (Tensor tensor in tensors)
         {
-            Operand.Rows(tensor, name).DemandOther(second);
+            Operand.Rows(tensor, name).RequireDistinct(second);
         }
 
         if (tensors.Length > 1)
         {
-            Operand.Rows(tensors[0], name).DemandOther(last);
+            Operand.Rows(tensors[0], name).RequireDistinct(last);
         }
     }
 
@@ -26,7 +26,7 @@ public static unsafe partial class ConvolutionKernels
         return new(first.AsImages(), tensors.Length == 1 ? default : Operand.Rows(tensors[1], name).AsImages());
     }
 
-    private static Windows Checked(Tensor x, Tensor weight, ReadOnlySpan<Tensor> y, long stride, long padding)
+    private static ConvolutionWindows Checked(Tensor x, Tensor weight, ReadOnlySpan<Tensor> y, long stride, long padding)
     {
         if (y.Length is not (1 or 2))
         {
@@ -49,8 +49,8 @@ public static unsafe partial class ConvolutionKernels
 
         output[1] += fits && y.Length == 2 ? y[1].shape[1] : 0;
         fits = fits && x.dtype == weight.dtype && (input[0], input[1], output[1]) == (output[0], kernel[1], kernel[0])
-            && output[2] == Windows.Count(input[2], kernel[2], stride, padding)
-            && output[3] == Windows.Count(input[3], kernel[2], stride, padding);
+            && output[2] == ConvolutionWindows.Count(input[2], kernel[2], stride, padding)
+            && output[3] == ConvolutionWindows.Count(input[3], kernel[2], stride, padding);
         return fits
             ? new(output[2], output[3], stride, stride, -padding, -padding, kernel[2], kernel[2])
             : throw new ArgumentException(

@@ -10,7 +10,7 @@ namespace Imta.MetaWeight.Backbones.Kernels;
 /// </summary>
 internal struct CorrelationPart
 {
-    public Windows Windows;
+    public ConvolutionWindows Windows;
 
     /// <summary>Pixels per window, and the distances between the outputs of neighbouring windows, in rows and columns.</summary>
     public long Pixels, Down, Across;
@@ -43,7 +43,7 @@ internal unsafe struct CorrelationJob
     public long OfOutput, OfChannel, Kernel;
 
     /// <summary>Whether max(0, y) is written, or the output is accumulated.</summary>
-    public bool Rectifies, Adds;
+    public bool Rectifies, Accumulates;
 
     /// <summary>The parts' weights packed for tiles, and the maximum number of elements per part.</summary>
     public void* Panels;
@@ -81,7 +81,7 @@ internal static unsafe partial class Correlation<T>
         job->Bands = Math.Max(1, EnoughChunks / job->X.Count);
         for (long p = 0; p < job->PartCount; p++)
         {
-            Windows windows = job->Parts[p].Windows;
+            ConvolutionWindows windows = job->Parts[p].Windows;
             copy = Math.Max(copy, Plane.Size(windows, job->X.Channels, job->ImagesTogether, (windows.Down + job->Bands - 1) / job->Bands));
         }
 
@@ -91,7 +91,7 @@ internal static unsafe partial class Correlation<T>
             job->Chunks = new(job->PartCount * vectors, &Pack, workBytes: 0);
             Chunks.Run((Chunks*)job);
             long groups = (job->X.Count + job->ImagesTogether - 1) / job->ImagesTogether;
-            job->Chunks = new(groups * job->Bands, &Band, (nint)(RegisterTiles<T>.MostElements + copy) * sizeof(T));
+            job->Chunks = new(groups * job->Bands, &Band, (nint)(RegisterTiles<T>.MaxElements + copy) * sizeof(T));
             Chunks.Run((Chunks*)job);
         }
         finally

@@ -9,20 +9,20 @@ internal static unsafe partial class Correlation<T>
     private static void Band(void* context, long chunk, void* work)
     {
         var job = (CorrelationJob*)context;
-        T* copy = (T*)work + RegisterTiles<T>.MostElements;
+        T* copy = (T*)work + RegisterTiles<T>.MaxElements;
         long first = chunk / job->Bands * job->ImagesTogether, band = chunk % job->Bands;
         (long First, long Count) images = (first, Math.Min(job->ImagesTogether, job->X.Count - first));
         for (long p = 0; p < job->PartCount; p++)
         {
             CorrelationPart* part = job->Parts + p;
-            Windows windows = part->Windows;
+            ConvolutionWindows windows = part->Windows;
             long begin = band * windows.Down / job->Bands, down = ((band + 1) * windows.Down / job->Bands) - begin;
             if (down == 0 || windows.Across == 0)
             {
                 continue;
             }
 
-            Plane plane = job->X.IsOne && windows.ArePixels(job->X.First) && windows.Across >= RegisterTiles<T>.MostRows / 2
+            Plane plane = job->X.IsOne && windows.ArePixels(job->X.First) && windows.Across >= RegisterTiles<T>.MaxRows / 2
                 ? Plane.On<T>(job->X.First, first, begin)
                 : Plane.Copy(job->X, windows, images, begin, down, copy);
             Multiply(job, part, plane, images, begin, down, (T*)work);
@@ -63,7 +63,7 @@ internal static unsafe partial class Correlation<T>
     /// <summary>The tiles of a panel: each half of a tile is a few windows side by side.</summary>
     private ref struct Tiles
     {
-        private const long Ahead = 16; // windows
+        private const long PrefetchDistance = 16; // windows
 
         private readonly CorrelationJob* _job;
         private readonly CorrelationPart* _part;
@@ -77,7 +77,7 @@ internal static unsafe partial class Correlation<T>
         private readonly bool _fetchesSource; // whether the images are read in place, and not already by an earlier panel
         private readonly bool _maySpill; // whether writes beyond a window's outputs only hit outputs that are written later
         private readonly T* _tile; // for outputs that cannot be written directly
-        private Half _waiting;
+        private TileHalf _waiting;
 
         public Tiles(
             CorrelationJob* job, CorrelationPart* part, in Plane plane, Product<T>* product, (long First, long All) vectors, T* tile)
@@ -95,7 +95,7 @@ internal static unsafe partial class Correlation<T>
             _next = (nint)part->Across * job->Y.First.Pixel;
             _nextOfSecond = (nint)part->Across * job->Y.Second.Pixel;
             _ofFirst = job->Y.IsOne ? _columns : (nint)Math.Clamp(job->Y.First.Channels - _output, 0, _columns);
-            _maySpill = _next == _columns && !job->Adds;
+            _maySpill = _next == _columns && !job->Accumulates;
         }
 
         public void Over((long First, long Count) images, long begin, long down)
@@ -126,15 +126,15 @@ internal static unsafe partial class Correlation<T>
             {
                 long at = Math.Max(0, Math.Min(x, across - _half)), done = x - at; // the last one overlaps its predecessor
                 bool fits = _columns == _row || (_maySpill && ((at + _half - 1) * _next) + _row <= across * _next);
-                bool isWhole = second == null && fits && across >= _half && !(_job->Adds && done > 0);
+                bool isWhole = second == null && fits && across >= _half && !(_job->Accumulates && done > 0);
                 if (_fetchesSource)
                 {
-                    Plane.Fetch(source + ((x + Ahead) * _product->ARow), _product->ARow, (nint)_job->X.Channels, _half);
+                    Plane.Fetch(source + ((x + PrefetchDistance) * _product->ARow), _product->ARow, (nint)_job->X.Channels, _half);
                 }
 
-                if (_job->Adds)
+                if (_job->Accumulates)
                 {
-                    Plane.Fetch(target + ((x + Ahead) * _next), _next, _ofFirst, _half);
+                    Plane.Fetch(target + ((x + PrefetchDistance) * _next), _next, _ofFirst, _half);
                 }
 
                 T* from = source + (at * _product->ARow);
@@ -143,7 +143,7 @@ internal static unsafe partial class Correlation<T>
         }
 
         /// <summary>Adds another half.</summary>
-        private void Add(Half half)
+        private void Add(TileHalf half)
         {
             if (_waiting.Windows == 0)
             {
@@ -151,7 +151,7 @@ internal static unsafe partial class Correlation<T>
                 return;
             }
 
-            Half first = _waiting;
+            TileHalf first = _waiting;
             _waiting = default;
             bool isDirect = first.IsWhole && half.IsWhole;
             _product->A = first.Source;
@@ -159,7 +159,7 @@ internal static unsafe partial class Correlation<T>
             _product->C = isDirect ? first.Target : _tile;
             _product->CHalf = isDirect ? half.Target : _tile + (_half * _row);
             _product->CRow = isDirect ? _next : _row;
-            if (_job->Adds)
+            if (_job->Accumulates)
             {
                 Begin(first, half, isDirect);
             }
@@ -173,7 +173,7 @@ internal static unsafe partial class Correlation<T>
         }
 
         /// <summary>Initialises the sums with the existing outputs.</summary>
-        private readonly void Begin(Half first, Half second, bool isDirect)
+        private readonly void Begin(TileHalf first, TileHalf second, bool isDirect)
         {
             _product->Initial = _product->C;
             _product->InitialHalf = _product->CHalf;
@@ -185,10 +185,10 @@ internal static unsafe partial class Correlation<T>
             }
         }
 
-        private readonly void Write(Half half, T* tile) => Copy(half, tile, _job->Adds ? half.Done : 0, isBack: true);
+        private readonly void Write(TileHalf half, T* tile) => Copy(half, tile, _job->Accumulates ? half.Done : 0, isBack: true);
 
         /// <summary>Copies the outputs of a half's windows from a tile's memory, or to it.</summary>
-        private readonly void Copy(Half half, T* tile, long from, bool isBack)
+        private readonly void Copy(TileHalf half, T* tile, long from, bool isBack)
         {
             for (long window = from; window < half.Windows; window++)
             {
@@ -209,7 +209,7 @@ internal static unsafe partial class Correlation<T>
     /// <summary>
     /// Half of a tile: some windows, a few of which may already be done; complete if it can be written directly to its destination.
     /// </summary>
-    private readonly struct Half(T* source, T* target, T* second, long done, long windows, bool isWhole)
+    private readonly struct TileHalf(T* source, T* target, T* second, long done, long windows, bool isWhole)
     {
         public T* Source { get; } = source;
 

@@ -20,7 +20,7 @@ public static class MissingOperators
     private static bool _isChecked;
 
     /// <summary>The gradients of a convolution with neither dilation nor groups.</summary>
-    /// <param name="byOutput"><c>[N, O, H′, W′]</c>: the gradient with respect to the output.</param>
+    /// <param name="gradOutput"><c>[N, O, H′, W′]</c>: the gradient with respect to the output.</param>
     /// <param name="input"><c>[N, I, H, W]</c>.</param>
     /// <param name="weight"><c>[O, I, K, K]</c>.</param>
     /// <param name="stride">Vertical and horizontal.</param>
@@ -28,14 +28,14 @@ public static class MissingOperators
     /// <param name="byInput">Whether to compute the gradient with respect to the input.</param>
     /// <param name="byBias">Whether to compute the gradient with respect to a bias <c>[O]</c>.</param>
     public static (Tensor? ByInput, Tensor ByWeight, Tensor? ByBias) ConvolutionBackward(
-        Tensor byOutput, Tensor input, Tensor weight, long[] stride, long[] padding, bool byInput, bool byBias)
+        Tensor gradOutput, Tensor input, Tensor weight, long[] stride, long[] padding, bool byInput, bool byBias)
     {
-        Ready();
+        EnsureChecked();
         long[]? biasShape = byBias ? [weight.shape[0]] : null;
         bool[] wanted = [byInput, true, byBias];
         long[] dilation = [1, 1], outputPadding = [0, 0];
         Tensor?[] results = Convolution.Invoke(
-            byOutput, input, weight, biasShape, stride, padding, dilation, false, outputPadding, 1L, wanted);
+            gradOutput, input, weight, biasShape, stride, padding, dilation, false, outputPadding, 1L, wanted);
         return (results[0], results[1]!, results[2]);
     }
 
@@ -51,14 +51,14 @@ public static class MissingOperators
     public static (Tensor Output, Tensor Mean, Tensor InverseDeviation) NativeBatchNorm(
         Tensor input, Tensor? weight, Tensor? bias, Tensor? runningMean, Tensor? runningVariance, double momentum, double epsilon)
     {
-        Ready();
-        DemandVectors(input, weight, bias, runningMean, runningVariance);
+        EnsureChecked();
+        RequireVectors(input, weight, bias, runningMean, runningVariance);
         Tensor?[] results = BatchNorm.Invoke(input, weight, bias, runningMean, runningVariance, true, momentum, epsilon);
         return (results[0]!, results[1]!, results[2]!);
     }
 
     /// <summary>The gradients of <see cref="NativeBatchNorm"/>.</summary>
-    /// <param name="byOutput">The gradient with respect to the output.</param>
+    /// <param name="gradOutput">The gradient with respect to the output.</param>
     /// <param name="input">The input.</param>
     /// <param name="weight"><c>[C]</c>; null: ones.</param>
     /// <param name="mean"><c>[C]</c>, as <see cref="NativeBatchNorm"/> returned it.</param>
@@ -66,51 +66,51 @@ public static class MissingOperators
     /// <param name="epsilon">The constant added to the variance.</param>
     /// <param name="byParameters">Whether to compute the gradients with respect to weight and bias.</param>
     public static (Tensor ByInput, Tensor? ByWeight, Tensor? ByBias) NativeBatchNormBackward(
-        Tensor byOutput, Tensor input, Tensor? weight, Tensor mean, Tensor inverseDeviation, double epsilon, bool byParameters)
+        Tensor gradOutput, Tensor input, Tensor? weight, Tensor mean, Tensor inverseDeviation, double epsilon, bool byParameters)
     {
-        Ready();
-        DemandVectors(input, weight, mean, inverseDeviation);
+        EnsureChecked();
+        RequireVectors(input, weight, mean, inverseDeviation);
         bool[] wanted = [true, byParameters, byParameters];
-        Tensor?[] results = BatchNormBackward.Invoke(byOutput, input, weight, null, null, mean, inverseDeviation, true, epsilon, wanted);
+        Tensor?[] results = BatchNormBackward.Invoke(gradOutput, input, weight, null, null, mean, inverseDeviation, true, epsilon, wanted);
         return (results[0]!, results[1], results[2]);
     }
 
     /// <summary>The gradient of non-overlapping average pooling.</summary>
-    /// <param name="byOutput"><c>[N, C, H / kernel, W / kernel]</c>: the gradient with respect to the output.</param>
+    /// <param name="gradOutput"><c>[N, C, H / kernel, W / kernel]</c>: the gradient with respect to the output.</param>
     /// <param name="input"><c>[N, C, H, W]</c>.</param>
     /// <param name="kernel">The kernel size.</param>
-    public static Tensor AvgPool2dBackward(Tensor byOutput, Tensor input, long kernel)
+    public static Tensor AvgPool2dBackward(Tensor gradOutput, Tensor input, long kernel)
     {
-        Ready();
+        EnsureChecked();
         long[] square = [kernel, kernel];
-        return AveragePool.Invoke(byOutput, input, square, square, new long[] { 0, 0 }, false, true, null)[0]!;
+        return AveragePool.Invoke(gradOutput, input, square, square, new long[] { 0, 0 }, false, true, null)[0]!;
     }
 
     /// <summary>The gradient of <c>nn.functional.max_pool2d_with_indices</c> without dilation.</summary>
-    /// <param name="byOutput"><c>[N, C, H′, W′]</c>: the gradient with respect to the output.</param>
+    /// <param name="gradOutput"><c>[N, C, H′, W′]</c>: the gradient with respect to the output.</param>
     /// <param name="input"><c>[N, C, H, W]</c>.</param>
     /// <param name="kernel">Vertical and horizontal.</param>
     /// <param name="stride">Vertical and horizontal.</param>
     /// <param name="padding">Vertical and horizontal.</param>
     /// <param name="indices"><c>[N, C, H′, W′]</c> of int64, into H · W, as the function returned them.</param>
     public static Tensor MaxPool2dWithIndicesBackward(
-        Tensor byOutput, Tensor input, long[] kernel, long[] stride, long[] padding, Tensor indices)
+        Tensor gradOutput, Tensor input, long[] kernel, long[] stride, long[] padding, Tensor indices)
     {
-        Ready();
-        return MaximumPool.Invoke(byOutput, input, kernel, stride, padding, new long[] { 1, 1 }, false, indices)[0]!;
+        EnsureChecked();
+        return MaximumPool.Invoke(gradOutput, input, kernel, stride, padding, new long[] { 1, 1 }, false, indices)[0]!;
     }
 
     /// <summary>The gradient of bilinear interpolation with aligned corners.</summary>
-    /// <param name="byOutput"><c>[N, C, H′, W′]</c>: the gradient with respect to the output.</param>
+    /// <param name="gradOutput"><c>[N, C, H′, W′]</c>: the gradient with respect to the output.</param>
     /// <param name="inputShape">N, C, H, W.</param>
-    public static Tensor UpsampleBilinear2dBackward(Tensor byOutput, long[] inputShape)
+    public static Tensor UpsampleBilinear2dBackward(Tensor gradOutput, long[] inputShape)
     {
-        Ready();
-        return Bilinear.Invoke(byOutput, byOutput.shape[2..], inputShape, true, null, null)[0]!;
+        EnsureChecked();
+        return Bilinear.Invoke(gradOutput, gradOutput.shape[2..], inputShape, true, null, null)[0]!;
     }
 
     /// <summary>These two operators do not check the length themselves, and read past the end of shorter vectors.</summary>
-    private static void DemandVectors(Tensor input, params ReadOnlySpan<Tensor?> vectors)
+    private static void RequireVectors(Tensor input, params ReadOnlySpan<Tensor?> vectors)
     {
         long channels = input.shape[1];
         foreach (Tensor? vector in vectors)
@@ -127,7 +127,7 @@ public static class MissingOperators
     /// Calls each operator once on a few pixels, so a libtorch that lacks one is reported at the first use of any, not in the middle of
     /// training. (A name that is not found also leaks its arguments, which are tiny here.)
     /// </summary>
-    private static void Ready()
+    private static void EnsureChecked()
     {
         if (_isChecked)
         {

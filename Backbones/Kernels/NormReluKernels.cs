@@ -45,10 +45,10 @@ public static unsafe class NormReluKernels
         Tensor z, Tensor weight, Tensor bias, double eps, Tensor? runningMean, Tensor? runningVar, double momentum, Tensor y, Tensor saved)
     {
         Operand rows = Operand.Rows(z, "z"), written = Operand.Written(y, "y", rows);
-        Demand(double.IsFinite(eps) && eps >= 0, $"eps is {eps}, but must be >= 0");
-        Demand(double.IsFinite(momentum), $"the momentum is {momentum}");
-        Demand(runningMean is null == runningVar is null, "the running mean and variance must both be given or both be null");
-        Demand(rows.RowCount > 1, "a single row has no statistics: training needs more than 1 value per channel");
+        Require(double.IsFinite(eps) && eps >= 0, $"eps is {eps}, but must be >= 0");
+        Require(double.IsFinite(momentum), $"the momentum is {momentum}");
+        Require(runningMean is null == runningVar is null, "the running mean and variance must both be given or both be null");
+        Require(rows.RowCount > 1, "a single row has no statistics: training needs more than 1 value per channel");
         rows.ByType(Run<float>, Run<double>);
         Finish([y, saved, runningMean, runningVar], z, weight, bias);
 
@@ -145,7 +145,7 @@ public static unsafe class NormReluKernels
     public static void AddRows(Tensor target, Tensor source)
     {
         Operand sum = Operand.Rows(target, "target"), summand = Operand.Rows(source, "source", sum);
-        sum.DemandApart(summand);
+        sum.RequireDisjoint(summand);
         sum.ByType(Run<float>, Run<double>);
         Finish([target], source);
 
@@ -157,11 +157,11 @@ public static unsafe class NormReluKernels
         }
     }
 
-    private static void Demand(bool holds, string what)
+    private static void Require(bool holds, string what)
     {
         if (!holds)
         {
-            throw Operand.Refusal(what);
+            throw Operand.Error(what);
         }
     }
 
@@ -179,7 +179,7 @@ public static unsafe class NormReluKernels
         {
             if (tensor is not null)
             {
-                StableAbi.Succeed(StableAbi.aoti_torch_copy_(tensor.Handle, tensor.Handle, 0));
+                StableAbi.ThrowOnFailure(StableAbi.aoti_torch_copy_(tensor.Handle, tensor.Handle, 0));
                 GC.KeepAlive(tensor);
             }
         }

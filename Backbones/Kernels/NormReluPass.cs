@@ -51,7 +51,7 @@ internal unsafe ref struct NormReluPass<T>
             centre[c] = T.CreateTruncating(RoughMean(c));
         }
 
-        _job.Runs.Mean = Repeated(0, centre);
+        _job.Runs.Mean = Broadcast(0, centre);
         Sum(&NormReluLoops<T>.Sum<MomentsStep<T>>);
         double rows = _job.Plan.Rows;
         for (long c = 0; c < _job.Plan.Channels; c++)
@@ -76,7 +76,7 @@ internal unsafe ref struct NormReluPass<T>
     {
         _job.Written = y;
         TakeActivation(saved);
-        Go(&NormReluLoops<T>.Write<ActivationStep<T>>, isBackwards: true);
+        RunPass(&NormReluLoops<T>.Write<ActivationStep<T>>, isBackwards: true);
     }
 
     /// <summary>
@@ -95,7 +95,7 @@ internal unsafe ref struct NormReluPass<T>
             dBias[c] = T.CreateTruncating(_sums[c]);
         }
 
-        Go(&NormReluLoops<T>.Write<GradientStep<T>>, isBackwards: true);
+        RunPass(&NormReluLoops<T>.Write<GradientStep<T>>, isBackwards: true);
     }
 
     /// <summary>
@@ -107,14 +107,14 @@ internal unsafe ref struct NormReluPass<T>
         TakeActivation(saved);
         Sum(&NormReluLoops<T>.Sum<TangentSumsStep<T>>);
         TakeDerivative(saved, dWeight, dBias);
-        Go(&NormReluLoops<T>.Write<TangentStep<T>>, isBackwards: true);
+        RunPass(&NormReluLoops<T>.Write<TangentStep<T>>, isBackwards: true);
     }
 
     /// <summary>Adds rows to z in place.</summary>
     public void Add(Rows<T> source)
     {
         (_job.Change, _job.Written) = (source, _job.Z);
-        Go(&NormReluLoops<T>.Write<AddStep<T>>, isBackwards: false);
+        RunPass(&NormReluLoops<T>.Write<AddStep<T>>, isBackwards: false);
     }
 
     private static void Mix(T* running, double value, double momentum)
@@ -137,9 +137,9 @@ internal unsafe ref struct NormReluPass<T>
 
     private void TakeActivation(Saved<T> saved)
     {
-        _job.Runs.Mean = Repeated(0, saved.Mean);
-        _job.Runs.Scale = Repeated(1, saved.Scale);
-        _job.Runs.Shift = Repeated(2, saved.Shift);
+        _job.Runs.Mean = Broadcast(0, saved.Mean);
+        _job.Runs.Scale = Broadcast(1, saved.Scale);
+        _job.Runs.Shift = Broadcast(2, saved.Shift);
     }
 
     /// <summary>Slope and offset of the second pass, from the sums of the first; null: weight or bias has no tangent.</summary>
@@ -156,14 +156,14 @@ internal unsafe ref struct NormReluPass<T>
             offset[c] = T.CreateTruncating(byBias - (scale * _sums[c] / rows));
         }
 
-        _job.Runs.Slope = Repeated(3, slope);
-        _job.Runs.Offset = Repeated(4, offset);
+        _job.Runs.Slope = Broadcast(3, slope);
+        _job.Runs.Offset = Broadcast(4, offset);
     }
 
     private readonly T* Run(int index) => _runs + (index * _job.Plan.Width);
 
     /// <summary>Expands per-channel values to one value per element of a run; may be done in place.</summary>
-    private readonly T* Repeated(int index, T* values)
+    private readonly T* Broadcast(int index, T* values)
     {
         T* run = Run(index);
         for (long i = 0; i < _job.Plan.Width; i++)
@@ -181,7 +181,7 @@ internal unsafe ref struct NormReluPass<T>
     {
         long count = 2 * _job.Plan.Channels;
         NativeMemory.Clear(_sums, (nuint)(_job.Plan.Chunks * count * sizeof(double)));
-        Go(body, isBackwards: false);
+        RunPass(body, isBackwards: false);
         for (long chunk = 1; chunk < _job.Plan.Chunks; chunk++)
         {
             var sums = new Runs<double> { Z = _sums, Change = _sums + (chunk * count), Target = _sums };
@@ -189,7 +189,7 @@ internal unsafe ref struct NormReluPass<T>
         }
     }
 
-    private void Go(delegate*<void*, long, void*, void> body, bool isBackwards)
+    private void RunPass(delegate*<void*, long, void*, void> body, bool isBackwards)
     {
         _job.Chunks = new(_job.Plan.Chunks, body, (nint)(NormReluLoops<T>.WorkTiles * _job.Plan.Width * sizeof(T)), isBackwards);
         fixed (NormReluJob<T>* job = &_job)

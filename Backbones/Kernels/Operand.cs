@@ -11,10 +11,10 @@ internal readonly unsafe struct Operand
     private Operand(Tensor tensor, string name)
     {
         (Name, Type) = (name, tensor.dtype);
-        StableAbi.Succeed(StableAbi.aoti_torch_get_dim(tensor.Handle, out _dimensions));
-        StableAbi.Succeed(StableAbi.aoti_torch_get_sizes(tensor.Handle, out _sizes));
-        StableAbi.Succeed(StableAbi.aoti_torch_get_strides(tensor.Handle, out _strides));
-        StableAbi.Succeed(StableAbi.aoti_torch_get_data_ptr(tensor.Handle, out _data));
+        StableAbi.ThrowOnFailure(StableAbi.aoti_torch_get_dim(tensor.Handle, out _dimensions));
+        StableAbi.ThrowOnFailure(StableAbi.aoti_torch_get_sizes(tensor.Handle, out _sizes));
+        StableAbi.ThrowOnFailure(StableAbi.aoti_torch_get_strides(tensor.Handle, out _strides));
+        StableAbi.ThrowOnFailure(StableAbi.aoti_torch_get_data_ptr(tensor.Handle, out _data));
         foreach (long size in Sizes)
         {
             Elements *= size;
@@ -70,17 +70,17 @@ internal readonly unsafe struct Operand
     /// <summary>Whether a tensor can be used as a row operand.</summary>
     public static bool IsRows(Tensor? tensor)
     {
-        StableAbi.Demand();
+        StableAbi.EnsureVersion();
         return tensor is { IsInvalid: false } && Kind(tensor) is null && new Operand(tensor, "").Layout is null;
     }
 
     /// <summary>A row operand.</summary>
     public static Operand Rows(Tensor? tensor, string name)
     {
-        StableAbi.Demand();
+        StableAbi.EnsureVersion();
         Operand operand = Defined(tensor, name, allowed: Kind);
         return operand.Layout is { } obstacle
-            ? throw Refusal($"{name} {obstacle} (shape {Text(operand._sizes)}, strides {Text(operand._strides)})")
+            ? throw Error($"{name} {obstacle} (shape {Text(operand._sizes)}, strides {Text(operand._strides)})")
             : operand;
 
         string Text(long* values) => Operand.Text(new(values, (int)operand._dimensions));
@@ -92,12 +92,12 @@ internal readonly unsafe struct Operand
         Operand operand = Rows(tensor, name);
         if (operand.Type != like.Type)
         {
-            throw Refusal($"{name} has element type {operand.Type}, but {like.Name} has {like.Type}");
+            throw Error($"{name} has element type {operand.Type}, but {like.Name} has {like.Type}");
         }
 
         return operand.Sizes.SequenceEqual(like.Sizes)
             ? operand
-            : throw Refusal($"{name} has the shape {Text(operand.Sizes)}, {like.Name} {Text(like.Sizes)}");
+            : throw Error($"{name} has the shape {Text(operand.Sizes)}, {like.Name} {Text(like.Sizes)}");
     }
 
     /// <summary>A row operand to write, matching the inputs and not overlapping them.</summary>
@@ -106,7 +106,7 @@ internal readonly unsafe struct Operand
         Operand operand = Rows(tensor, name, read[0]);
         foreach (Operand other in read)
         {
-            operand.DemandApart(other);
+            operand.RequireDisjoint(other);
         }
 
         return operand;
@@ -119,12 +119,12 @@ internal readonly unsafe struct Operand
         Operand operand = Defined(tensor, name, allowed: NotHere);
         if (operand.Type != (typeof(T) == typeof(float) ? ScalarType.Float32 : ScalarType.Float64))
         {
-            throw Refusal($"{name} has element type {operand.Type}, unlike the rows");
+            throw Error($"{name} has element type {operand.Type}, unlike the rows");
         }
 
         return operand.Sizes.SequenceEqual(sizes) && tensor!.is_contiguous()
             ? (T*)operand._data
-            : throw Refusal($"{name} must be contiguous with shape {Text(sizes)}, not {Text(operand.Sizes)}");
+            : throw Error($"{name} must be contiguous with shape {Text(sizes)}, not {Text(operand.Sizes)}");
     }
 
     /// <summary>The same; null if omitted.</summary>
@@ -132,7 +132,7 @@ internal readonly unsafe struct Operand
         where T : unmanaged
         => tensor is null ? null : Dense<T>(tensor, name, sizes);
 
-    public static ArgumentException Refusal(string what) => new($"invalid kernel operand: {what}.");
+    public static ArgumentException Error(string what) => new($"invalid kernel operand: {what}.");
 
     /// <summary>Dispatches on the element type.</summary>
     public void ByType(Action float32, Action float64) => (Type == ScalarType.Float32 ? float32 : float64)();
@@ -142,14 +142,14 @@ internal readonly unsafe struct Operand
         => new((T*)_data, RowStride);
 
     /// <summary>An operand <c>[N, C, H, W]</c>.</summary>
-    public Images AsImages()
+    public ImageSpan AsImages()
         => new((nint)_data, (nint)RowStride, _sizes[0], Channels, _sizes[2], _sizes[3]);
 
     /// <summary>
     /// Throws if this output overlaps an input, unless they are identical element for element; they may share rows, as
     /// slices of the channels.
     /// </summary>
-    public void DemandApart(in Operand read)
+    public void RequireDisjoint(in Operand read)
     {
         long stride = RowStride;
         byte* a = (byte*)_data, b = (byte*)read._data;
@@ -162,19 +162,19 @@ internal readonly unsafe struct Operand
         long between = areAlike ? ((((b - a) / ElementBytes) % stride) + stride) % stride : 0;
         if (!areAlike || !(a == b || (between >= Channels && stride - between >= Channels)))
         {
-            throw Refusal($"{Name} partially overlaps {read.Name}");
+            throw Error($"{Name} partially overlaps {read.Name}");
         }
     }
 
     /// <summary>
     /// Throws if this output overlaps an input, even if they are identical; channel slices may share rows.
     /// </summary>
-    public void DemandOther(in Operand read)
+    public void RequireDistinct(in Operand read)
     {
-        DemandApart(read);
+        RequireDisjoint(read);
         if (_data == read._data)
         {
-            throw Refusal($"{Name} is {read.Name}");
+            throw Error($"{Name} is {read.Name}");
         }
     }
 
@@ -188,8 +188,8 @@ internal readonly unsafe struct Operand
             : RowStride == 0 ? "is not laid out as rows: contiguous channels (channels last) and a constant row stride" : null;
 
     private static Operand Defined(Tensor? tensor, string name, Func<Tensor, string?> allowed)
-        => tensor is not { IsInvalid: false } ? throw Refusal($"{name} is an undefined tensor")
-            : allowed(tensor) is { } obstacle ? throw Refusal($"{name} {obstacle} (shape {Text(tensor.shape)})") : new(tensor, name);
+        => tensor is not { IsInvalid: false } ? throw Error($"{name} is an undefined tensor")
+            : allowed(tensor) is { } obstacle ? throw Error($"{name} {obstacle} (shape {Text(tensor.shape)})") : new(tensor, name);
 
     private static string? Kind(Tensor tensor)
         => NotHere(tensor) ?? (tensor.dtype is ScalarType.Float32 or ScalarType.Float64 ? null : "is neither float32 nor float64");
@@ -201,7 +201,7 @@ internal readonly unsafe struct Operand
 
     private static bool IsStrided(Tensor tensor)
     {
-        StableAbi.Succeed(StableAbi.aoti_torch_get_layout(tensor.Handle, out int layout));
+        StableAbi.ThrowOnFailure(StableAbi.aoti_torch_get_layout(tensor.Handle, out int layout));
         return layout == StableAbi.aoti_torch_layout_strided();
     }
 

@@ -27,7 +27,7 @@ internal sealed unsafe class Operator(string name, int results, params int[] opt
     /// <exception cref="ExternalException">libtorch rejected the arguments or has no such operator.</exception>
     public Tensor?[] Invoke(params ReadOnlySpan<object?> arguments)
     {
-        StableAbi.Demand();
+        StableAbi.EnsureVersion();
         Check(arguments); // after this, nothing can fail before libtorch owns the arguments
         ulong* stack = stackalloc ulong[Math.Max(arguments.Length, results)];
         for (int k = 0; k < arguments.Length; k++)
@@ -78,7 +78,7 @@ internal sealed unsafe class Operator(string name, int results, params int[] opt
     /// <summary>A second handle to the tensor.</summary>
     private static ulong Share(Tensor tensor)
     {
-        StableAbi.Succeed(StableAbi.aoti_torch_new_tensor_handle(tensor.Handle, out nint handle));
+        StableAbi.ThrowOnFailure(StableAbi.aoti_torch_new_tensor_handle(tensor.Handle, out nint handle));
         GC.KeepAlive(tensor);
         return (ulong)handle;
     }
@@ -86,11 +86,11 @@ internal sealed unsafe class Operator(string name, int results, params int[] opt
     private static ulong List<T>(ReadOnlySpan<T> values)
         where T : unmanaged
     {
-        StableAbi.Succeed(StableAbi.torch_new_list_reserve_size((nuint)values.Length, out nint list));
+        StableAbi.ThrowOnFailure(StableAbi.torch_new_list_reserve_size((nuint)values.Length, out nint list));
         foreach (T value in values)
         {
             ulong bits = sizeof(T) == sizeof(long) ? Unsafe.BitCast<T, ulong>(value) : Unsafe.BitCast<T, byte>(value);
-            StableAbi.Succeed(StableAbi.torch_list_push_back(list, bits));
+            StableAbi.ThrowOnFailure(StableAbi.torch_list_push_back(list, bits));
         }
 
         return (ulong)list;
@@ -113,14 +113,14 @@ internal sealed unsafe class Operator(string name, int results, params int[] opt
         for (int k = 0; k < results; k++)
         {
             nint handle = (nint)stack[k];
-            StableAbi.Succeed(StableAbi.aoti_torch_is_defined(handle, out byte isDefined));
+            StableAbi.ThrowOnFailure(StableAbi.aoti_torch_is_defined(handle, out byte isDefined));
             if (isDefined != 0)
             {
                 tensors[k] = Tensor.UnsafeCreateTensor(handle);
             }
             else
             {
-                StableAbi.Succeed(StableAbi.aoti_torch_delete_tensor_object(handle));
+                StableAbi.ThrowOnFailure(StableAbi.aoti_torch_delete_tensor_object(handle));
             }
         }
 

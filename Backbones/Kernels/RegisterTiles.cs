@@ -45,13 +45,13 @@ internal static unsafe partial class RegisterTiles<T>
     where T : unmanaged, IBinaryFloatingPointIeee754<T>
 {
     /// <summary>The maximum number of vectors in a tile.</summary>
-    public const int MostVectors = 3;
+    public const int MaxVectors = 3;
 
     /// <summary>The maximum number of rows in a tile.</summary>
-    public const int MostRows = 8;
+    public const int MaxRows = 8;
 
     /// <summary>The maximum number of elements in a tile.</summary>
-    public const int MostElements = 256;
+    public const int MaxElements = 256;
 
     /// <summary>The number of elements in a vector.</summary>
     public static int Width => Vector512.IsHardwareAccelerated ? Lanes512<T>.Width
@@ -60,10 +60,10 @@ internal static unsafe partial class RegisterTiles<T>
         : Scalar<T>.Width;
 
     /// <summary>The number of rows in a tile of the given number of vectors.</summary>
-    public static int Rows(int vectors) => vectors == 1 ? MostRows : MostRows / 2;
+    public static int Rows(int vectors) => vectors == 1 ? MaxRows : MaxRows / 2;
 
     /// <summary>How many of the vectors that are left the next tile takes: three at most, and no single one after three.</summary>
-    public static int Take(long left) => left == 4 ? 2 : (int)Math.Min(left, MostVectors);
+    public static int Take(long left) => left == 4 ? 2 : (int)Math.Min(left, MaxVectors);
 
     /// <summary>Computes a tile of 1 to 3 vectors.</summary>
     public static void Run(int vectors, Product<T>* product)

@@ -20,7 +20,7 @@ internal static unsafe partial class StableAbi
 
     /// <summary>Checks the version of the loaded libtorch, once.</summary>
     /// <exception cref="NotSupportedException">It is not 2.10.</exception>
-    public static void Demand()
+    public static void EnsureVersion()
     {
         if (!_isChecked)
         {
@@ -84,7 +84,7 @@ internal static unsafe partial class StableAbi
     [LibraryImport(Library)] public static partial void aoti_torch_grad_mode_set_enabled(byte isEnabled);
 
     /// <summary>Throws if a function failed that can only fail by running out of memory.</summary>
-    public static void Succeed(int code, [CallerArgumentExpression(nameof(code))] string call = "")
+    public static void ThrowOnFailure(int code, [CallerArgumentExpression(nameof(code))] string call = "")
     {
         if (code != 0)
         {

@@ -15,7 +15,7 @@ internal static unsafe partial class TensorMemory
 {
     private const nint Alignment = 4096; // of blocks
     private const nint RegionBytes = 1 << 28; // untouched pages are not resident
-    private const nint LeastBytes = 1 << 16; // smaller tensors are allocated by libtorch
+    private const nint MinBytes = 1 << 16; // smaller tensors are allocated by libtorch
 
     private static readonly Lock Gate = new();
     private static readonly Dictionary<nint, Block> Used = [];
@@ -30,7 +30,7 @@ internal static unsafe partial class TensorMemory
             bytes *= size;
         }
 
-        if (bytes < LeastBytes)
+        if (bytes < MinBytes)
         {
             return empty(shape, type);
         }

@@ -20,7 +20,7 @@ public static unsafe partial class TorchLibraries
     public const string VersionVariable = "IMTA_LIBTORCH_VERSION";
 
     private const string Cpu = "libtorch_cpu.so";
-    private const string Own = "libLibTorchSharp.so"; // TorchSharp's library
+    private const string TorchSharpNative = "libLibTorchSharp.so"; // TorchSharp's library
 
     // Keep freed memory instead of giving it back: a step allocates the same blocks over and over, and page faults add up.
     private static readonly (string Name, int Option, int Value)[] AllocatorOptions =
@@ -37,7 +37,7 @@ public static unsafe partial class TorchLibraries
     public static IReadOnlyList<(string Name, string Value)> AllocatorSettings { get; private set; } = [];
 
     /// <summary>
-    /// The copy of TorchSharp's own library that this system's older libstdc++ takes (<see cref="WeakCopy"/>); null: the library itself is
+    /// The copy of TorchSharp's own library that this system's older libstdc++ takes (<see cref="PatchedTorchSharp"/>); null: the library itself is
     /// loaded.
     /// </summary>
     public static string? Copy { get; private set; }
@@ -102,7 +102,7 @@ public static unsafe partial class TorchLibraries
         if ((given ?? Path.GetDirectoryName(InProgram(Path.Combine("libtorch", Cpu)) ?? InProgram(Cpu))) is { } folder)
         {
             LoadLibtorch(folder, isGiven: given is not null);
-            LoadOwn();
+            LoadTorchSharpNative();
         }
     }
 
@@ -130,9 +130,9 @@ public static unsafe partial class TorchLibraries
         }
     }
 
-    private static void LoadOwn()
+    private static void LoadTorchSharpNative()
     {
-        if (InProgram(Own) is not { } path)
+        if (InProgram(TorchSharpNative) is not { } path)
         {
             return;
         }
@@ -141,9 +141,9 @@ public static unsafe partial class TorchLibraries
         {
             NativeLibrary.Load(path);
         }
-        catch (DllNotFoundException e) when (e.Message.Contains(WeakCopy.NeedlessVersion, StringComparison.Ordinal))
+        catch (DllNotFoundException e) when (e.Message.Contains(PatchedTorchSharp.UnneededVersion, StringComparison.Ordinal))
         {
-            string copy = WeakCopy.Create(path, $"libLibTorchSharp-{TorchSharp.GetName().Version!.ToString(3)}.so");
+            string copy = PatchedTorchSharp.Create(path, $"libLibTorchSharp-{TorchSharp.GetName().Version!.ToString(3)}.so");
             NativeLibrary.Load(copy);
             Copy = copy;
         }

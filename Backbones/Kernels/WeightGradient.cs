@@ -11,12 +11,12 @@ namespace Imta.MetaWeight.Backbones.Kernels;
 internal unsafe struct WeightGradientJob
 {
     public Chunks Chunks; // must be first: see Chunks.Run
-    public Windows Windows;
+    public ConvolutionWindows Windows;
 
     /// <summary>The convolution's input, and the gradient with respect to its output, one pixel per window.</summary>
-    public Images X;
+    public ImageSpan X;
 
-    public ImagePair ByOutput;
+    public ImagePair GradOutput;
 
     /// <summary>The result <c>[O, I, K, K]</c>, contiguous.</summary>
     public void* Gradient;
@@ -46,15 +46,15 @@ internal static unsafe class WeightGradient<T>
 {
     private const long PieceBytes = 1 << 17; // of window content: a fraction of the L2 cache
     private const long PiecePixels = 512; // to amortise loading a tile's sums
-    private const long MostChunks = 32, LeastChunks = 8, SumsBytes = 1 << 21; // for all chunks, unless they are few
+    private const long MaxChunks = 32, MinChunks = 8, SumsBytes = 1 << 21; // for all chunks, unless they are few
     private const long CollectChunks = 16;
 
     /// <summary>Computes the gradient of a job whose images, windows and result are set.</summary>
     public static void Run(WeightGradientJob* job)
     {
-        Windows windows = job->Windows;
-        long images = job->X.Count, channels = job->X.Channels, outputs = job->ByOutput.Channels;
-        int width = RegisterTiles<T>.Width, least = RegisterTiles<T>.MostRows;
+        ConvolutionWindows windows = job->Windows;
+        long images = job->X.Count, channels = job->X.Channels, outputs = job->GradOutput.Channels;
+        int width = RegisterTiles<T>.Width, least = RegisterTiles<T>.MaxRows;
         long down = windows.Height;
         job->OutputsAreRows = Up(outputs, least / 2) * Up(job->Run, width) < Up(job->Run, least / 2) * Up(outputs, width);
         (job->RowsOfSums, job->ColumnsOfSums) = job->OutputsAreRows
@@ -66,7 +66,7 @@ internal static unsafe class WeightGradient<T>
         long fitting = Math.Min(PiecePixels / pixels, PieceBytes / (perRow * windows.Down));
         job->PieceImages = job->PieceDown < windows.Down ? 1 : Math.Clamp(fitting, 1, images);
         long ofAChunk = outputs * job->Run * windows.Height * sizeof(T); // without vector padding, since the vector width must not matter
-        job->ChunkCount = Math.Min(Pieces(job), Math.Clamp(SumsBytes / ofAChunk, LeastChunks, MostChunks));
+        job->ChunkCount = Math.Min(Pieces(job), Math.Clamp(SumsBytes / ofAChunk, MinChunks, MaxChunks));
         long seen = Plane.Size(windows, channels, job->PieceImages, job->PieceDown);
         long given = ((pixels * job->PieceImages) + least) * outputs;
         job->Sums = TensorMemory.Rent((nint)(job->ChunkCount * job->SizeOfSums) * sizeof(T));
@@ -106,21 +106,21 @@ internal static unsafe class WeightGradient<T>
     }
 
     /// <summary>Whether a tile may read the vector that begins in the last of some pixels, given how many come after.</summary>
-    private static bool MayReadOn(in Images images, long after)
-        => after * images.Pixel >= RegisterTiles<T>.Width + RegisterTiles<T>.MostRows;
+    private static bool CanReadPast(in ImageSpan images, long after)
+        => after * images.Pixel >= RegisterTiles<T>.Width + RegisterTiles<T>.MaxRows;
 
     private static void AddPiece(WeightGradientJob* job, (long First, long Count) images, long first, long down, T* sums, T* work)
     {
-        Windows windows = job->Windows;
-        ImagePair byOutput = job->ByOutput;
+        ConvolutionWindows windows = job->Windows;
+        ImagePair byOutput = job->GradOutput;
         long windowsOfAll = job->X.Count * windows.Down * windows.Across;
         long after = windowsOfAll - ((((images.First + images.Count - 1) * windows.Down) + first + down) * windows.Across);
-        Plane seen = windows.ArePixels(job->X) && MayReadOn(job->X, after)
+        Plane seen = windows.ArePixels(job->X) && CanReadPast(job->X, after)
             ? Plane.On<T>(job->X, images.First, first)
             : Plane.Copy(new(job->X, default), windows, images, first, down, work);
-        Windows pixels = new(byOutput.First.Height, byOutput.First.Width, 1, 1, 0, 0, 1, 1);
+        ConvolutionWindows pixels = new(byOutput.First.Height, byOutput.First.Width, 1, 1, 0, 0, 1, 1);
         T* ofGiven = work + Plane.Size(windows, job->X.Channels, job->PieceImages, job->PieceDown);
-        Plane given = byOutput.IsOne && MayReadOn(byOutput.First, after)
+        Plane given = byOutput.IsOne && CanReadPast(byOutput.First, after)
             ? Plane.On<T>(byOutput.First, images.First, first)
             : Plane.Copy(byOutput, pixels, images, first, down, ofGiven);
         for (long y = 0; y < windows.Height; y++)
@@ -138,7 +138,7 @@ internal static unsafe class WeightGradient<T>
             }
             else
             {
-                T* ofRow = sums + (y * Up(job->Run, RegisterTiles<T>.MostRows) * job->ColumnsOfSums);
+                T* ofRow = sums + (y * Up(job->Run, RegisterTiles<T>.MaxRows) * job->ColumnsOfSums);
                 Multiply(job, shifted, job->Run, given, byOutput.Channels, ofRow, images.Count, down);
             }
         }
@@ -186,8 +186,8 @@ internal static unsafe class WeightGradient<T>
             Sweep.Over<T, AddStep<T>>((nint)((end - begin) * job->ColumnsOfSums), &runs);
         }
 
-        long outputs = job->ByOutput.Channels;
-        long padded = Up(job->Run, job->OutputsAreRows ? RegisterTiles<T>.Width : RegisterTiles<T>.MostRows);
+        long outputs = job->GradOutput.Channels;
+        long padded = Up(job->Run, job->OutputsAreRows ? RegisterTiles<T>.Width : RegisterTiles<T>.MaxRows);
         for (long row = begin; row < end; row++, sums += job->ColumnsOfSums)
         {
             if (!job->OutputsAreRows)

@@ -38,7 +38,7 @@ public sealed class BatchNorm : NamedModule
     internal Tensor Forward(Tensor x, Pass pass)
     {
         Tensor y = Normalised(x, pass);
-        pass.Cost?.Free(_weight.numel() + _bias.numel(), y);
+        pass.Cost?.Uncounted(_weight.numel() + _bias.numel(), y);
         return y;
     }
 
@@ -122,7 +122,7 @@ public sealed class NormReluUnit(BatchNorm norm)
             return Operators.Relu(norm.Forward(z, pass), pass);
         }
 
-        Tensor y = destination ?? Layout.Empty(z.shape, z);
+        Tensor y = destination ?? TensorLayout.Empty(z.shape, z);
         Tensor saved = norm.ForwardRelu(z, pass, y);
         tape.Add(new Map(norm, pass, z, saved), y, z);
         return y;
@@ -139,7 +139,7 @@ public sealed class NormReluUnit(BatchNorm norm)
 
         public override Tensor? Tangent(IReadOnlyList<Tensor?> inputs, ParameterTangents direction, Tensor? destination)
         {
-            Tensor tangent = destination ?? Layout.Empty(_z.shape, _z);
+            Tensor tangent = destination ?? TensorLayout.Empty(_z.shape, _z);
             return _norm.TangentRelu(inputs[0], null, _z, _saved, _pass, direction, tangent) ? tangent : null;
         }
 

@@ -52,7 +52,7 @@ public sealed class Convolution : NamedModule
     internal (Tensor Weight, Tensor Bias) FoldedBy(BatchNorm norm) => norm.FoldedInto(_weight, _bias);
 
     /// <summary>ReLU of what the norm after this layer makes of its output, by the running statistics, in one convolution.</summary>
-    internal Tensor ForwardFolded(Tensor x, BatchNorm norm, Folding folding, Tensor? destination)
+    internal Tensor ForwardFolded(Tensor x, BatchNorm norm, BatchNormFolding folding, Tensor? destination)
     {
         (Tensor weight, Tensor bias) = folding.For(this, () => FoldedBy(norm));
         return Convolve(x, weight, bias, rectifies: true, destination);
@@ -77,38 +77,38 @@ public sealed class Convolution : NamedModule
     }
 
     /// <summary>∂/∂x if requested; ∂/∂W and ∂/∂b are accumulated in the gradient.</summary>
-    /// <param name="byOutput">∂/∂output.</param>
+    /// <param name="gradOutput">∂/∂output.</param>
     /// <param name="x">The input.</param>
     /// <param name="pass">The pass, with its parameters.</param>
-    /// <param name="byInput">Whether to compute ∂/∂x.</param>
+    /// <param name="needsInputGrad">Whether to compute ∂/∂x.</param>
     /// <param name="sum">A tensor to which ∂/∂x is added; or null.</param>
     /// <param name="gradient">Receives the other gradients.</param>
-    internal Tensor? Cotangent(Tensor byOutput, Tensor x, Pass pass, bool byInput, Tensor? sum, ParameterCotangents gradient)
+    internal Tensor? Cotangent(Tensor gradOutput, Tensor x, Pass pass, bool needsInputGrad, Tensor? sum, ParameterCotangents gradient)
     {
         Tensor weight = As(x, pass[_weight]);
-        if (ConvolutionKernels.Supports(x, weight) && NormReluKernels.Supports(byOutput))
+        if (ConvolutionKernels.Supports(x, weight) && NormReluKernels.Supports(gradOutput))
         {
             Tensor ofWeight = empty_like(weight);
-            ConvolutionKernels.BackwardWeight([byOutput], x, _stride[0], _padding[0], ofWeight);
+            ConvolutionKernels.BackwardWeight([gradOutput], x, _stride[0], _padding[0], ofWeight);
             gradient.Add(_weight, ofWeight);
             if (_bias is not null)
             {
-                gradient.Add(_bias, byOutput.sum([0, 2, 3]));
+                gradient.Add(_bias, gradOutput.sum([0, 2, 3]));
             }
 
-            if (!byInput)
+            if (!needsInputGrad)
             {
                 return null;
             }
 
             bool adds = sum is not null && ConvolutionKernels.Supports(sum, weight);
-            Tensor ofInput = adds ? sum! : Layout.Empty(x.shape, x);
-            ConvolutionKernels.BackwardInput([byOutput], weight, _stride[0], _padding[0], adds, ofInput);
+            Tensor ofInput = adds ? sum! : TensorLayout.Empty(x.shape, x);
+            ConvolutionKernels.BackwardInput([gradOutput], weight, _stride[0], _padding[0], adds, ofInput);
             return ofInput;
         }
 
         (Tensor? input, Tensor byWeight, Tensor? byBias) = MissingOperators.ConvolutionBackward(
-            byOutput, x, weight, _stride, _padding, byInput, byBias: _bias is not null);
+            gradOutput, x, weight, _stride, _padding, needsInputGrad, byBias: _bias is not null);
         gradient.Add(_weight, byWeight);
         if (_bias is not null)
         {
@@ -130,10 +130,10 @@ public sealed class Convolution : NamedModule
             return destination is null ? z : destination.copy_(z);
         }
 
-        Tensor y = destination ?? Layout.Empty([x.shape[0], weight.shape[0], Windows(x.shape[2]), Windows(x.shape[3])], x);
+        Tensor y = destination ?? TensorLayout.Empty([x.shape[0], weight.shape[0], Windows(x.shape[2]), Windows(x.shape[3])], x);
         ConvolutionKernels.Forward(x, weight, bias?.contiguous(), _stride[0], _padding[0], rectifies, adds: false, y);
         return y;
 
-        long Windows(long size) => Kernels.Windows.Count(size, weight.shape[2], _stride[0], _padding[0]);
+        long Windows(long size) => Kernels.ConvolutionWindows.Count(size, weight.shape[2], _stride[0], _padding[0]);
     }
 }

@@ -3,7 +3,7 @@ namespace Imta.MetaWeight.Backbones.Layers;
 /// <summary>Convolution → batch norm → ReLU, once or twice: the building block of MSDNet and RANet.</summary>
 public sealed class ConvolutionChain : NamedModule
 {
-    private const int NumbersOfAUnit = 3;
+    private const int IndicesPerUnit = 3;
 
     private readonly List<(Convolution Convolution, BatchNorm Norm)> _units = [];
     private readonly ConvolutionUnits _layer;
@@ -62,7 +62,7 @@ public sealed class ConvolutionChain : NamedModule
     private void Append(LayerFactory factory, long input, long output, long kernel, long stride, long padding)
     {
         // The ReLU between two units has an index in the published names, although it has no parameters.
-        int number = NumbersOfAUnit * _units.Count;
+        int number = IndicesPerUnit * _units.Count;
         Convolution convolution = _net.Add($"{number}", new Convolution(factory, input, output, kernel, stride, padding));
         BatchNorm norm = _net.Add($"{number + 1}", new BatchNorm(factory, output));
         _units.Add((convolution, norm));

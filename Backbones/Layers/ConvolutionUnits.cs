@@ -33,7 +33,7 @@ public sealed class ConvolutionUnits(IReadOnlyList<(Convolution Convolution, Bat
             : Folded(x, 1, pass.Folding!, destination));
     }
 
-    private Tensor Folded(Tensor x, int first, Folding folding, Tensor? destination)
+    private Tensor Folded(Tensor x, int first, BatchNormFolding folding, Tensor? destination)
     {
         for (int u = first; u < units.Count; u++)
         {
@@ -64,7 +64,7 @@ public sealed class ConvolutionUnits(IReadOnlyList<(Convolution Convolution, Bat
         {
             (Convolution convolution, BatchNorm norm) = units[u];
             Tensor z = u == 0 && isConvolved ? x : convolution.Forward(y, pass);
-            y = (u == points.Length - 1 ? destination : null) ?? Layout.Empty(z.shape, z);
+            y = (u == points.Length - 1 ? destination : null) ?? TensorLayout.Empty(z.shape, z);
             points[u] = (z, norm.ForwardRelu(z, pass, y));
         }
 
@@ -97,7 +97,7 @@ public sealed class ConvolutionUnits(IReadOnlyList<(Convolution Convolution, Bat
                 (Tensor? ofInput, Tensor? ofWeight) = IsConvolved(u)
                     ? (tangent, null)
                     : _units[u].Convolution.Tangent(tangent, Input(u), _pass, direction);
-                Tensor next = (u == _points.Length - 1 ? destination : null) ?? Layout.Empty(z.shape, z);
+                Tensor next = (u == _points.Length - 1 ? destination : null) ?? TensorLayout.Empty(z.shape, z);
                 Tensor? more = ofInput is null ? null : ofWeight;
                 tangent = _units[u].Norm.TangentRelu(ofInput ?? ofWeight, more, z, saved, _pass, direction, next) ? next : null;
             }

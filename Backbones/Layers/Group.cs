@@ -10,10 +10,10 @@ public sealed class Group : NamedModule
     }
 
     /// <summary>A group of numbered parts: <c>0</c>, <c>1</c>, …</summary>
-    public Group(IEnumerable<nn.Module> parts)
+    public Group(IEnumerable<nn.Module> halves)
         : this()
     {
-        foreach (nn.Module part in parts)
+        foreach (nn.Module part in halves)
         {
             Add(part);
         }

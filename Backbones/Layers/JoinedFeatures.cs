@@ -20,12 +20,12 @@ internal sealed class JoinedFeatures : LinearMap
     private JoinedFeatures(long[] channels, bool extends) => (_channels, _extends) = (channels, extends);
 
     /// <inheritdoc cref="Operators.Join"/>
-    public static Tensor Forward(Tensor features, JoinedPart[] added, long room, Tape? tape)
+    public static Tensor Forward(Tensor features, JoinedPart[] added, long reservedChannels, Tape? tape)
     {
         long[] channels = [features.shape[1], .. added.Select(part => part.Channels)];
-        long? left = FeatureRoom.Take(features, channels[1..].Sum());
-        Tensor whole = left is null ? Copied(features, channels.Sum(), room) : Layout.Widened(features, channels.Sum());
-        FeatureRoom.Leave(whole, left ?? room);
+        long? left = ReservedChannels.TryTake(features, channels[1..].Sum());
+        Tensor whole = left is null ? Copied(features, channels.Sum(), reservedChannels) : TensorLayout.ExtendChannels(features, channels.Sum());
+        ReservedChannels.Reserve(whole, left ?? reservedChannels);
         Tensor[] slices = Slices(whole, channels);
         for (int i = 0; i < added.Length; i++)
         {
@@ -44,7 +44,7 @@ internal sealed class JoinedFeatures : LinearMap
             tape.AddSlice(slices[i], whole, channels[..i].Sum());
         }
 
-        tape.LeaveRoom(whole, left ?? room, left is null ? null : features);
+        tape.ReserveChannels(whole, left ?? reservedChannels, left is null ? null : features);
         return whole;
     }
 
@@ -63,11 +63,11 @@ internal sealed class JoinedFeatures : LinearMap
     public override IReadOnlyList<Tensor?> Cotangent(
         Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient) => Slices(output, _channels);
 
-    private static Tensor Copied(Tensor features, long channels, long room)
+    private static Tensor Copied(Tensor features, long channels, long reservedChannels)
     {
         long[] shape = features.shape;
-        shape[1] = channels + room;
-        Tensor whole = Layout.Empty(shape, features).narrow(1, 0, channels);
+        shape[1] = channels + reservedChannels;
+        Tensor whole = TensorLayout.Empty(shape, features).narrow(1, 0, channels);
         _ = whole.narrow(1, 0, features.shape[1]).copy_(features);
         return whole;
     }

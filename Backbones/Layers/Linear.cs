@@ -36,7 +36,7 @@ public sealed class Linear : NamedModule
     }
 
     /// <summary>What the norm after this layer makes of its output, by the running statistics, in one linear layer.</summary>
-    internal Tensor ForwardFolded(Tensor x, BatchNorm norm, Folding folding)
+    internal Tensor ForwardFolded(Tensor x, BatchNorm norm, BatchNormFolding folding)
     {
         (Tensor weight, Tensor bias) = folding.For(this, () => norm.FoldedInto(_weight, _bias));
         return nn.functional.linear(x, weight, bias);
@@ -53,13 +53,13 @@ public sealed class Linear : NamedModule
 
         public override Tensor? Tangent(IReadOnlyList<Tensor?> inputs, ParameterTangents direction, Tensor? destination)
         {
-            Tensor?[] parts =
+            Tensor?[] halves =
             [
                 inputs[0]?.matmul(_weight.t()),
                 direction[_layer._weight] is { } weight ? _x.matmul(weight.t()) : null,
                 direction[_layer._bias]?.expand(_x.shape[0], -1),
             ];
-            return parts.OfType<Tensor>().Aggregate<Tensor, Tensor?>(null, (sum, part) => sum is null ? part : sum + part);
+            return halves.OfType<Tensor>().Aggregate<Tensor, Tensor?>(null, (sum, part) => sum is null ? part : sum + part);
         }
 
         public override IReadOnlyList<Tensor?> Cotangent(

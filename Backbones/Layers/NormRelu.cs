@@ -18,7 +18,7 @@ internal static class NormRelu
     public static Tensor Forward(
         Tensor z, Tensor weight, Tensor bias, (Tensor Mean, Tensor Variance)? running, double momentum, double epsilon, Tensor y)
     {
-        if (!Taken(z, y))
+        if (!KernelsSupport(z, y))
         {
             return NormReluOperators.Forward(z, weight, bias, running, momentum, epsilon, y);
         }
@@ -31,12 +31,12 @@ internal static class NormRelu
     /// <summary>y recomputed, to the same numbers.</summary>
     public static Tensor Recompute(Tensor z, Tensor saved)
     {
-        if (!Taken(z))
+        if (!KernelsSupport(z))
         {
             return NormReluOperators.Recompute(z, saved);
         }
 
-        Tensor y = Layout.Empty(z.shape, z);
+        Tensor y = TensorLayout.Empty(z.shape, z);
         NormReluKernels.Recompute(z, saved, y);
         return y;
     }
@@ -45,12 +45,12 @@ internal static class NormRelu
     public static (Tensor ByInput, Tensor ByWeight, Tensor ByBias) Cotangent(
         Tensor g, Tensor z, Tensor weight, Tensor saved, double epsilon)
     {
-        if (!Taken(z, g))
+        if (!KernelsSupport(z, g))
         {
             return NormReluOperators.Cotangent(g, z, weight, saved, epsilon);
         }
 
-        (Tensor byInput, Tensor byWeight, Tensor byBias) = (Layout.Empty(z.shape, z), empty_like(weight), empty_like(weight));
+        (Tensor byInput, Tensor byWeight, Tensor byBias) = (TensorLayout.Empty(z.shape, z), empty_like(weight), empty_like(weight));
         NormReluKernels.Backward(g, z, saved, byInput, byWeight, byBias);
         return (byInput, byWeight, byBias);
     }
@@ -60,7 +60,7 @@ internal static class NormRelu
         Tensor change, Tensor? more, Tensor z, Tensor weight, Tensor? weightChange, Tensor? biasChange,
         Tensor saved, double epsilon, Tensor y)
     {
-        if (!Taken(z, y, change, more))
+        if (!KernelsSupport(z, y, change, more))
         {
             NormReluOperators.Tangent(change, more, z, weight, weightChange, biasChange, saved, epsilon, y);
             return;
@@ -69,7 +69,7 @@ internal static class NormRelu
         NormReluKernels.Tangent(change, more, z, weightChange, biasChange, saved, y);
     }
 
-    private static bool Taken(params ReadOnlySpan<Tensor?> tensors)
+    private static bool KernelsSupport(params ReadOnlySpan<Tensor?> tensors)
     {
         foreach (Tensor? tensor in tensors)
         {
@@ -103,7 +103,7 @@ internal static class NormReluOperators
     /// <inheritdoc cref="NormRelu.Recompute"/>
     public static Tensor Recompute(Tensor z, Tensor saved)
     {
-        Tensor y = Before(z, saved).relu();
+        Tensor y = PreActivation(z, saved).relu();
         return y.dtype == z.dtype ? y : y.to_type(z.dtype);
     }
 
@@ -141,10 +141,10 @@ internal static class NormReluOperators
 
     /// <summary>1 where ReLU is active, 0 elsewhere.</summary>
     private static Tensor Mask(Tensor z, Tensor saved)
-        => Before(z, saved).gt(0).to_type(z.dtype);
+        => PreActivation(z, saved).gt(0).to_type(z.dtype);
 
     /// <summary>The input of ReLU, in the precision of <c>saved</c> if the features have a lower one.</summary>
-    private static Tensor Before(Tensor z, Tensor saved) => z.mul(PerChannel(saved.select(0, 2), z)).add(PerChannel(saved.select(0, 3), z));
+    private static Tensor PreActivation(Tensor z, Tensor saved) => z.mul(PerChannel(saved.select(0, 2), z)).add(PerChannel(saved.select(0, 3), z));
 
     private static Tensor PerChannel(Tensor values, Tensor like) => like.ndim == 2 ? values : values.view(-1, 1, 1);
 }

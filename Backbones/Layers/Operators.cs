@@ -20,18 +20,18 @@ public static class Operators
     /// <param name="features">The first features.</param>
     /// <param name="added">What comes after it.</param>
     /// <param name="pass">The pass.</param>
-    /// <param name="room">
+    /// <param name="reservedChannels">
     /// Channels that later layers will join to the result: on a tape or with folding they are written after it, and nothing is copied then.
     /// </param>
-    public static Tensor Join(Tensor features, JoinedPart[] added, Pass pass, long room = 0)
+    public static Tensor Join(Tensor features, JoinedPart[] added, Pass pass, long reservedChannels = 0)
     {
         if (pass.Tape is not null || pass.Folding is not null)
         {
-            return JoinedFeatures.Forward(features, added, room, pass.Tape);
+            return JoinedFeatures.Forward(features, added, reservedChannels, pass.Tape);
         }
 
         Tensor y = cat([features, .. added.Select(part => part.Compute(null))], 1);
-        pass.Cost?.Free(parameters: 0, y);
+        pass.Cost?.Uncounted(parameters: 0, y);
         return y;
     }
 
@@ -70,7 +70,7 @@ public static class Operators
         }
 
         Tensor y = Interpolation.Resize(x, size);
-        pass.Cost?.Free(parameters: 0, y);
+        pass.Cost?.Uncounted(parameters: 0, y);
         if (destination is not null)
         {
             destination.copy_(y);
@@ -95,7 +95,7 @@ public static class Operators
     }
 
     /// <summary>The value of x with a stopped gradient.</summary>
-    public static Tensor Stop(Tensor x, Pass pass)
+    public static Tensor StopGradient(Tensor x, Pass pass)
     {
         Tensor y = x.detach();
         pass.Tape?.AddConstant(y);
@@ -144,7 +144,7 @@ public static class Operators
 
         public override IReadOnlyList<Tensor?> Cotangent(
             Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient)
-            => [Layout.ChannelsLast(MissingOperators.UpsampleBilinear2dBackward(output, shape))];
+            => [TensorLayout.ChannelsLast(MissingOperators.UpsampleBilinear2dBackward(output, shape))];
     }
 
     /// <summary>Max pooling on a tape: the linearisation selects the same pixels.</summary>

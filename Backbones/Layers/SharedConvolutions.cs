@@ -12,7 +12,7 @@ internal sealed class SharedConvolutions(params IReadOnlyList<ConvolutionChain> 
     private readonly Convolution[] _convolutions = [.. chains.Select(chain => chain.First.Convolution)];
 
     /// <summary>Whether a pass uses the fused convolution.</summary>
-    public static bool Serves(Pass pass) => pass.Tape is not null || pass.Folding is not null;
+    public static bool AppliesTo(Pass pass) => pass.Tape is not null || pass.Folding is not null;
 
     /// <summary>The input from which each chain continues (<see cref="ConvolutionChain.ForwardFrom"/>).</summary>
     public Tensor[] Forward(Tensor x, Pass pass)
@@ -24,7 +24,7 @@ internal sealed class SharedConvolutions(params IReadOnlyList<ConvolutionChain> 
         return outputs;
     }
 
-    private Tensor[] Folded(Tensor x, Folding folding)
+    private Tensor[] Folded(Tensor x, BatchNormFolding folding)
     {
         (Tensor weight, Tensor bias) = folding.For(_convolutions[0], () =>
         {
@@ -48,7 +48,7 @@ internal sealed class SharedConvolutions(params IReadOnlyList<ConvolutionChain> 
         long[] channels = [.. _convolutions.Select(convolution => convolution.Weight.shape[0])];
         if (!is_grad_enabled() && ConvolutionKernels.Supports(x, weight) && sums?.All(sum => NormReluKernels.Supports(sum)) != false)
         {
-            Tensor[] outputs = sums ?? [.. channels.Select(count => Layout.Empty([x.shape[0], count, x.shape[2], x.shape[3]], x))];
+            Tensor[] outputs = sums ?? [.. channels.Select(count => TensorLayout.Empty([x.shape[0], count, x.shape[2], x.shape[3]], x))];
             ConvolutionKernels.Forward(x, weight, bias, stride: 1, padding: 0, rectifies, adds: sums is not null, outputs);
             return outputs;
         }
@@ -62,7 +62,7 @@ internal sealed class SharedConvolutions(params IReadOnlyList<ConvolutionChain> 
         })];
     }
 
-    private sealed class Map : StepMap
+    private sealed class Map : TapeOperation
     {
         private readonly SharedConvolutions _shared;
         private readonly Pass _pass;
@@ -115,7 +115,7 @@ internal sealed class SharedConvolutions(params IReadOnlyList<ConvolutionChain> 
             }
 
             bool adds = sum is not null && NormReluKernels.Supports(sum);
-            Tensor ofInput = adds ? sum! : Layout.Empty(_x.shape, _x);
+            Tensor ofInput = adds ? sum! : TensorLayout.Empty(_x.shape, _x);
             ConvolutionKernels.BackwardInput(outputs, weight, stride: 1, padding: 0, adds, ofInput);
             return ofInput;
         }
@@ -131,7 +131,7 @@ internal sealed class SharedConvolutions(params IReadOnlyList<ConvolutionChain> 
                     Tensor? more = _shared._convolutions[i].Cotangent(output, _x, _pass, byInput, total, gradient);
                     if (more is not null && total is not null && !ReferenceEquals(more, total))
                     {
-                        Layout.AddTo(total, more);
+                        TensorLayout.AddTo(total, more);
                     }
 
                     total ??= more;

@@ -1,11 +1,11 @@
 namespace Imta.MetaWeight.Backbones.Linearised;
 
 /// <summary>The operation of one step of a recorded pass, with its saved tensors: a <see cref="LinearMap"/>, or one of several outputs.</summary>
-public abstract class StepMap : IDisposable
+public abstract class TapeOperation : IDisposable
 {
     private readonly List<Tensor> _kept = [];
 
-    private protected StepMap()
+    private protected TapeOperation()
     {
     }
 
@@ -22,7 +22,7 @@ public abstract class StepMap : IDisposable
 
     /// <summary>The cotangent of each input; at least one output cotangent is not null.</summary>
     internal abstract IReadOnlyList<Tensor?> Cotangents(
-        IReadOnlyList<Tensor?> outputs, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient);
+        IReadOnlyList<Tensor?> outputs, IReadOnlyList<bool> needed, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient);
 
     /// <summary>Attaches the tensors of the map to a dispose scope.</summary>
     internal void MoveTo(DisposeScope scope) => _kept.ForEach(tensor => tensor.MoveToOtherDisposeScope(scope));
@@ -52,7 +52,7 @@ public abstract class StepMap : IDisposable
 /// <remarks>
 /// The two must be adjoint: ⟨Tangent(u), g⟩ = ⟨u, Cotangent(g)⟩ for every u and g. Testing this finds nearly every mistake.
 /// </remarks>
-public abstract class LinearMap : StepMap
+public abstract class LinearMap : TapeOperation
 {
     /// <summary>
     /// The tangent of the output, which may be an input's or a parameter's tangent itself; null: the output does not change.
@@ -69,7 +69,7 @@ public abstract class LinearMap : StepMap
 
     /// <summary>The cotangent of each input, given the output's; those of parameters are added to <paramref name="gradient"/>.</summary>
     /// <param name="output">∂/∂output, of the output's shape; the map may pass it on, but must not modify it.</param>
-    /// <param name="wanted">Whether the cotangent of this input is needed.</param>
+    /// <param name="needed">Whether the cotangent of this input is needed.</param>
     /// <param name="sums">
     /// The cotangent accumulated for this input so far, or null: a map may add to it in place and return it.
     /// </param>
@@ -78,13 +78,13 @@ public abstract class LinearMap : StepMap
     /// One per input; null: zero, or not needed. The caller owns them and may add to them in place: no two may share memory.
     /// </returns>
     public abstract IReadOnlyList<Tensor?> Cotangent(
-        Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient);
+        Tensor output, IReadOnlyList<bool> needed, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient);
 
     internal sealed override IReadOnlyList<Tensor?> Tangents(
         IReadOnlyList<Tensor?> inputs, ParameterTangents direction, IReadOnlyList<Tensor?> destinations)
         => [Tangent(inputs, direction, destinations[0])];
 
     internal sealed override IReadOnlyList<Tensor?> Cotangents(
-        IReadOnlyList<Tensor?> outputs, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient)
-        => Cotangent(outputs[0]!, wanted, sums, gradient);
+        IReadOnlyList<Tensor?> outputs, IReadOnlyList<bool> needed, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient)
+        => Cotangent(outputs[0]!, needed, sums, gradient);
 }

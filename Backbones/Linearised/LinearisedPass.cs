@@ -15,7 +15,7 @@ public sealed class LinearisedPass
     internal LinearisedPass(Tape tape, Tensor[] logits, Tensor? teacher)
     {
         (_tape, Logits, Teacher) = (tape, logits, teacher);
-        _outputs = [.. logits.Select(tape.NumberOf)];
+        _outputs = [.. logits.Select(tape.IndexOf)];
         _lastUse = new int[tape.Variables.Count];
         var needed = new bool[tape.Variables.Count];
         Array.ForEach(_outputs, output => (needed[output], _lastUse[output]) = (true, int.MaxValue));
@@ -169,12 +169,12 @@ public sealed class LinearisedPass
         long channels = variable.Shape[1];
         if (variable.Extends is { } extended)
         {
-            return Layout.Widened(tangents[extended]!, channels);
+            return TensorLayout.ExtendChannels(tangents[extended]!, channels);
         }
 
         long[] shape = [.. variable.Shape];
-        shape[1] += variable.Room;
-        return Layout.Empty(shape, variable.Type, Logits[0].device).narrow(1, 0, channels);
+        shape[1] += variable.ReservedChannels;
+        return TensorLayout.Empty(shape, variable.Type, Logits[0].device).narrow(1, 0, channels);
     }
 
     private void Transpose(int s, ParameterCotangents gradient, Tensor?[] cotangents, DisposeScope scope)
@@ -210,7 +210,7 @@ public sealed class LinearisedPass
             {
                 if (!ReferenceEquals(sum, more))
                 {
-                    Layout.AddTo(sum, more);
+                    TensorLayout.AddTo(sum, more);
                 }
             }
             else

@@ -37,16 +37,16 @@ public sealed class Tape
     public void Add(LinearMap map, Tensor output, params ReadOnlySpan<Tensor> inputs) => AddStep(map, [output], inputs);
 
     /// <summary>Records a layer with several outputs.</summary>
-    internal void AddStep(StepMap map, Tensor[] outputs, ReadOnlySpan<Tensor> inputs)
+    internal void AddStep(TapeOperation map, Tensor[] outputs, ReadOnlySpan<Tensor> inputs)
     {
         var numbers = new int[inputs.Length];
         for (int i = 0; i < numbers.Length; i++)
         {
-            numbers[i] = NumberOf(inputs[i]);
+            numbers[i] = IndexOf(inputs[i]);
         }
 
         map.MoveTo(_scope);
-        _steps.Add(new Step(map, numbers, Array.ConvertAll(outputs, Number)));
+        _steps.Add(new Step(map, numbers, Array.ConvertAll(outputs, Register)));
     }
 
     /// <summary>
@@ -55,7 +55,7 @@ public sealed class Tape
     /// <exception cref="InvalidOperationException">It is on the tape already.</exception>
     public void AddConstant(Tensor tensor)
     {
-        int number = Number(tensor);
+        int number = Register(tensor);
         _variables[number] = _variables[number] with { IsConstant = true };
     }
 
@@ -65,29 +65,29 @@ public sealed class Tape
     /// <param name="start">Its first channel.</param>
     internal void AddSlice(Tensor slice, Tensor whole, long start)
     {
-        int number = NumberOf(slice);
-        _variables[number] = _variables[number] with { Whole = NumberOf(whole), Start = start };
+        int number = IndexOf(slice);
+        _variables[number] = _variables[number] with { Whole = IndexOf(whole), Start = start };
     }
 
     /// <summary>
-    /// States that a tensor has room for more channels after its own (<see cref="FeatureRoom"/>), so that its tangent has it too.
+    /// States that a tensor has room for more channels after its own (<see cref="ReservedChannels"/>), so that its tangent has it too.
     /// </summary>
     /// <param name="whole">An output on the tape.</param>
     /// <param name="room">The number of channels.</param>
     /// <param name="extended">The tensor on the tape whose reserved channels it uses; null: none.</param>
-    internal void LeaveRoom(Tensor whole, long room, Tensor? extended)
+    internal void ReserveChannels(Tensor whole, long room, Tensor? extended)
     {
-        int number = NumberOf(whole);
-        _variables[number] = _variables[number] with { Room = room, Extends = extended is null ? null : NumberOf(extended) };
+        int number = IndexOf(whole);
+        _variables[number] = _variables[number] with { ReservedChannels = room, Extends = extended is null ? null : IndexOf(extended) };
     }
 
-    internal int NumberOf(Tensor tensor) => _numbers.TryGetValue(tensor, out int number)
+    internal int IndexOf(Tensor tensor) => _numbers.TryGetValue(tensor, out int number)
         ? number
         : throw new InvalidOperationException(
             $"a tensor of shape [{string.Join(", ", tensor.shape)}] reached a layer, but no layer on the tape "
             + "made it: every operator in between must add its map.");
 
-    private int Number(Tensor tensor)
+    private int Register(Tensor tensor)
     {
         if (!_numbers.TryAdd(tensor, _variables.Count))
         {
@@ -101,7 +101,7 @@ public sealed class Tape
     }
 
     /// <summary>One recorded layer.</summary>
-    internal sealed record Step(StepMap Map, int[] Inputs, int[] Outputs);
+    internal sealed record Step(TapeOperation Map, int[] Inputs, int[] Outputs);
 
     /// <summary>A tensor of the pass.</summary>
     internal sealed record Variable(long[] Shape, ScalarType Type)
@@ -115,7 +115,7 @@ public sealed class Tape
         public bool IsConstant { get; init; }
 
         /// <summary>Channels reserved after its own, for later features.</summary>
-        public long Room { get; init; }
+        public long ReservedChannels { get; init; }
 
         /// <summary>The index of the tensor whose reserved channels it uses.</summary>
         public int? Extends { get; init; }

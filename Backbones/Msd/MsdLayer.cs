@@ -3,19 +3,19 @@ using Imta.MetaWeight.Backbones.Layers;
 namespace Imta.MetaWeight.Backbones.Msd;
 
 /// <summary>A stage of an MSDNet block: maps one tensor per scale to one tensor per scale, the finest first.</summary>
-internal abstract class MsdPart(string name) : NamedModule(name)
+internal abstract class MsdStage(string name) : NamedModule(name)
 {
     /// <summary>The scales' features after this part; the last entry is the coarsest scale.</summary>
     public abstract Tensor[] Forward(Tensor[] scales, Pass pass);
 }
 
 /// <summary>The first layer: from the image to every scale, each coarser one from the previous one with stride 2.</summary>
-internal sealed class MsdFirstLayer : MsdPart
+internal sealed class MsdFirstLayer : MsdStage
 {
     private readonly Stem? _stem;
     private readonly ConvolutionChain[] _chains; // one per scale, except the stem's
 
-    public MsdFirstLayer(LayerFactory factory, MsdNetOptions options, MsdForm form)
+    public MsdFirstLayer(LayerFactory factory, MsdNetOptions options, MsdVariant form)
         : base(nameof(MsdFirstLayer))
     {
         long[] channels = [3, .. options.GrowthFactors.Select(factor => (long)options.Channels * factor)];
@@ -48,7 +48,7 @@ internal sealed class MsdFirstLayer : MsdPart
 /// A layer of MSDNet (Huang et al., 2018, Figure 2): at each scale, the features so far, concatenated with new ones from the same scale and,
 /// if there is one, from the next finer scale.
 /// </summary>
-internal sealed class MsdLayer : MsdPart
+internal sealed class MsdLayer : MsdStage
 {
     private readonly MsdJoin[] _joins;
     private readonly bool _dropsFinest;
@@ -78,7 +78,7 @@ internal sealed class MsdLayer : MsdPart
     public override Tensor[] Forward(Tensor[] scales, Pass pass)
     {
         using DisposeScope scope = NewDisposeScope();
-        Tensor[][]? shared = SharedConvolutions.Serves(pass) ? [.. scales.Select((x, scale) => _shared[scale].Forward(x, pass))] : null;
+        Tensor[][]? shared = SharedConvolutions.AppliesTo(pass) ? [.. scales.Select((x, scale) => _shared[scale].Forward(x, pass))] : null;
         int skipped = _dropsFinest ? 1 : 0;
         var features = new Tensor[_joins.Length];
         for (int j = 0; j < features.Length; j++)
@@ -119,13 +119,13 @@ internal sealed class MsdJoin : NamedModule
 {
     private readonly ConvolutionChain? _down;
     private readonly ConvolutionChain _normal;
-    private readonly long _room;
+    private readonly long _reservedChannels;
 
     public MsdJoin(LayerFactory factory, MsdNetOptions options, MsdLayerPlan plan, int scale, int? finer)
         : base(nameof(MsdJoin))
     {
         long channels = plan.Channels;
-        _room = (long)plan.LaterJoins[scale] * options.Growth * options.GrowthFactors[scale];
+        _reservedChannels = (long)plan.LaterJoins[scale] * options.Growth * options.GrowthFactors[scale];
         long added = (long)options.Growth * options.GrowthFactors[scale];
         if (finer is { } source)
         {
@@ -150,12 +150,12 @@ internal sealed class MsdJoin : NamedModule
         JoinedPart[] added = _down is null
             ? [normal]
             : [new JoinedPart(_down.Channels, destination => finer!.Through(_down, pass, destination)), normal];
-        return Operators.Join(own.X, added, pass, _room);
+        return Operators.Join(own.X, added, pass, _reservedChannels);
     }
 }
 
 /// <summary>A transition: a 1×1 unit per scale that reduces the channels.</summary>
-internal sealed class MsdTransition : MsdPart
+internal sealed class MsdTransition : MsdStage
 {
     private readonly ConvolutionChain[] _scales;
 

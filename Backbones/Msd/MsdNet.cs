@@ -78,9 +78,9 @@ public sealed record MsdNetOptions : IValidatableObject
 /// <summary>
 /// MSDNet for CIFAR or ImageNet (Huang et al., "Multi-Scale Dense Networks", ICLR 2018), with the published code's names.
 /// </summary>
-public sealed class MsdNet : HeadedNetwork
+public sealed class MsdNet : ExitHeadNetwork
 {
-    private readonly MsdPart[][] _blocks;
+    private readonly MsdStage[][] _blocks;
 
     /// <summary>MsdNet as a configuration names it: <c>msdnet</c>.</summary>
     public static Backbone Backbone { get; } = Backbone.Create<MsdNetOptions>(
@@ -98,23 +98,23 @@ public sealed class MsdNet : HeadedNetwork
     public MsdNet(MsdNetOptions options, ImageKind images, int classes, LayerFactory factory, ModifierOptions? modifiers = null)
         : base("MSDNet", modifiers ?? new ModifierOptions(), classes)
     {
-        MsdForm form = MsdForm.For(images);
+        MsdVariant form = MsdVariant.For(images);
         (IReadOnlyList<MsdLayerPlan> Layers, long ChannelsAtExit)[] plan = Checked(options, form);
-        _blocks = new MsdPart[plan.Length][];
+        _blocks = new MsdStage[plan.Length][];
         for (int k = 0; k < plan.Length; k++)
         {
             _blocks[k] = [.. Parts(factory, options, form, plan[k].Layers, isFirst: k == 0)];
             AddExit(factory, images, plan[k].ChannelsAtExit * options.GrowthFactors[^1]);
         }
 
-        register_module("blocks", new Group(_blocks.Select(parts => new Group(parts))));
+        register_module("blocks", new Group(_blocks.Select(halves => new Group(halves))));
         RegisterExits(factory);
     }
 
     /// <inheritdoc/>
     protected override Tensor[] Block(int k, Tensor[] features, Pass pass)
     {
-        foreach (MsdPart part in _blocks[k])
+        foreach (MsdStage part in _blocks[k])
         {
             features = part.Forward(features, pass);
         }
@@ -122,8 +122,8 @@ public sealed class MsdNet : HeadedNetwork
         return features;
     }
 
-    private static IEnumerable<MsdPart> Parts(
-        LayerFactory factory, MsdNetOptions options, MsdForm form, IReadOnlyList<MsdLayerPlan> layers, bool isFirst)
+    private static IEnumerable<MsdStage> Parts(
+        LayerFactory factory, MsdNetOptions options, MsdVariant form, IReadOnlyList<MsdLayerPlan> layers, bool isFirst)
     {
         if (isFirst)
         {
@@ -140,7 +140,7 @@ public sealed class MsdNet : HeadedNetwork
         }
     }
 
-    private static (IReadOnlyList<MsdLayerPlan> Layers, long ChannelsAtExit)[] Checked(MsdNetOptions options, MsdForm form)
+    private static (IReadOnlyList<MsdLayerPlan> Layers, long ChannelsAtExit)[] Checked(MsdNetOptions options, MsdVariant form)
     {
         (IReadOnlyList<MsdLayerPlan> Layers, long ChannelsAtExit)[] plan = MsdPlan.Blocks(options);
         if (options.GrowthFactors.Count != form.Scales || options.BottleneckFactors.Count != form.Scales)

@@ -90,13 +90,13 @@ internal static class MsdPlan
 /// <param name="Images">Their size, in words.</param>
 /// <param name="Scales">The number of scales, chosen so that an exit's two strides and its pooling reduce the coarsest one to 1×1.</param>
 /// <param name="HasStem">Whether the first layer starts with a 7×7 convolution and a pooling, both with stride 2.</param>
-internal sealed record MsdForm(string Images, int Scales, bool HasStem)
+internal sealed record MsdVariant(string Images, int Scales, bool HasStem)
 {
     /// <summary>32×32, 16×16, 8×8.</summary>
-    private static readonly MsdForm Cifar = new("32×32", 3, HasStem: false);
+    private static readonly MsdVariant Cifar = new("32×32", 3, HasStem: false);
 
     /// <summary>56×56, 28×28, 14×14, 7×7.</summary>
-    private static readonly MsdForm ImageNet = new("224×224", 4, HasStem: true);
+    private static readonly MsdVariant ImageNet = new("224×224", 4, HasStem: true);
 
-    public static MsdForm For(ImageKind images) => images == ImageKind.ImageNet ? ImageNet : Cifar;
+    public static MsdVariant For(ImageKind images) => images == ImageKind.ImageNet ? ImageNet : Cifar;
 }

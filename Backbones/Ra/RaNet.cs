@@ -82,7 +82,7 @@ public sealed record RaNetOptions : IValidatableObject
 /// RANet for CIFAR or ImageNet (Yang et al., "Resolution Adaptive Networks for Efficient Inference", CVPR 2020), with the published code's
 /// names: sub-networks from low to high resolution, each of which first fuses the features of the previous one and then has exits.
 /// </summary>
-public sealed class RaNet : HeadedNetwork
+public sealed class RaNet : ExitHeadNetwork
 {
     private readonly RaFirstLayer _first;
     private readonly RaBlock[][] _flows;

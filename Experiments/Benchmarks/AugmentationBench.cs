@@ -40,7 +40,7 @@ internal sealed class AugmentationBench : IDisposable
     }
 
     /// <summary>The seconds per image of an epoch; each call uses another epoch.</summary>
-    public Contender Contender() => new("augmented image", () =>
+    public BenchmarkCase Contender() => new("augmented image", () =>
     {
         int images = 0;
         var clock = Stopwatch.StartNew();

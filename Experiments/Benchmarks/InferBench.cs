@@ -16,9 +16,9 @@ internal sealed class InferBench : IDisposable
 
     public InferBench(Settings settings, int batch, Device device)
     {
-        DatasetShape shape = DatasetShape.Of(settings.Data);
+        DatasetShape shape = DatasetShape.For(settings.Data);
         using Generator random = SeedSequence.Generator(settings.Seed, nameof(InferBench));
-        _network = Networks.Build(settings, device);
+        _network = NetworkBuilder.Build(settings, device);
         _images = randn([batch, 3, shape.Side, shape.Side], generator: random).to(device);
         Macs = [.. _network.Cost(shape.Side).Exits.Select(exit => exit.Macs)];
     }
@@ -27,7 +27,7 @@ internal sealed class InferBench : IDisposable
     public IReadOnlyList<long> Macs { get; }
 
     /// <summary>The forward pass used for evaluation during training: separate batch norm, NCHW, all exits.</summary>
-    public Contender Plain() => new("plain forward pass", () =>
+    public BenchmarkCase FullForward() => new("plain forward pass", () =>
     {
         using DisposeScope scope = NewDisposeScope();
         using IDisposable noGrad = no_grad();
@@ -39,7 +39,7 @@ internal sealed class InferBench : IDisposable
     /// <param name="name">The name of the case.</param>
     /// <param name="shares">The share of samples that leave at each exit, K values; the samples are chosen at random.</param>
     /// <param name="compaction">When rows of exited samples are dropped.</param>
-    public Contender Leaving(string name, IReadOnlyList<double> shares, Compaction compaction)
+    public BenchmarkCase WithEarlyExits(string name, IReadOnlyList<double> shares, Compaction compaction)
     {
         var runner = new EarlyExit(_network, compaction);
         _runners.Add(runner);

@@ -22,11 +22,11 @@ internal sealed record PeakMemory(double PeakMib, double BaselineMib)
     /// <param name="kind">The kind of step.</param>
     /// <param name="freeAtStart">Free bytes of the device before this process used it; null: measure host memory.</param>
     /// <exception cref="UsageException">The device does not report its free memory.</exception>
-    public static PeakMemory OfThisProcess(StepBench bench, StepKind kind, long? freeAtStart)
+    public static PeakMemory MeasureThisProcess(StepBench bench, StepKind kind, long? freeAtStart)
     {
         double Peak() => freeAtStart is { } free ? (free - FreeOnDevice()) / (double)ByteSize.Mib : EnvironmentReport.PeakMemoryMib();
         double baseline = Peak();
-        Contender contender = bench.Contender(kind);
+        BenchmarkCase contender = bench.Contender(kind);
         for (int step = 0; step < Steps; step++)
         {
             contender.Measure();
@@ -43,9 +43,9 @@ internal sealed record PeakMemory(double PeakMib, double BaselineMib)
     /// <param name="arguments">The additional arguments.</param>
     /// <param name="format">The format of its output.</param>
     /// <exception cref="IOException">It failed.</exception>
-    public static PeakMemory OfChild(IEnumerable<string> arguments, JsonSerializerOptions format)
+    public static PeakMemory MeasureChild(IEnumerable<string> arguments, JsonSerializerOptions format)
     {
-        ProcessStartInfo start = OwnProgram.With([.. Environment.GetCommandLineArgs()[1..], .. arguments]);
+        ProcessStartInfo start = SelfProcess.StartInfo([.. Environment.GetCommandLineArgs()[1..], .. arguments]);
         (start.RedirectStandardOutput, start.RedirectStandardError) = (true, true);
         using Process child = Process.Start(start)!;
         Task<string> error = child.StandardError.ReadToEndAsync();

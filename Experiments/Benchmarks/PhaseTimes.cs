@@ -33,14 +33,14 @@ internal sealed class PhaseTimes
     }
 
     /// <summary>Measures the phases on this thread while <paramref name="work"/> runs.</summary>
-    public void During(Action work)
+    public void Measure(Action work)
     {
         int thread = Environment.CurrentManagedThreadId;
         _open.Push(Other);
         _last = _clock.GetTimestamp();
         using (var listener = new ActivityListener
         {
-            ShouldListenTo = source => source.Name == Phases.Source,
+            ShouldListenTo = source => source.Name == StepPhases.Source,
             Sample = (ref ActivityCreationOptions<ActivityContext> _) => ActivitySamplingResult.PropagationData,
             ActivityStarted = phase => OnThread(() => _open.Push(phase.OperationName)),
             ActivityStopped = _ => OnThread(() => _open.Pop()),

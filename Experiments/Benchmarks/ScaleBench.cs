@@ -10,55 +10,55 @@ namespace Imta.MetaWeight.Experiments.Benchmarks;
 /// </summary>
 internal sealed class ScaleBench : IDisposable
 {
-    private readonly Replicas _replicas;
+    private readonly ProcessGroup _replicas;
     private readonly StepBench? _one; // in rank 0
     private readonly StepBench _all;
 
-    public ScaleBench(Settings settings, Replicas replicas)
+    public ScaleBench(Settings settings, ProcessGroup processGroup)
     {
-        _replicas = replicas;
-        _one = replicas.IsFirst ? new StepBench(settings, CPU) : null;
-        _all = new StepBench(settings, CPU, replicas);
+        _replicas = processGroup;
+        _one = processGroup.IsRankZero ? new StepBench(settings, CPU) : null;
+        _all = new StepBench(settings, CPU, processGroup);
     }
 
     /// <summary>Bytes that each process all-reduced in the last multi-process step.</summary>
     public long BytesOfStep { get; private set; }
 
     /// <summary>The single-process step, which the other processes wait for.</summary>
-    public Contender ByOne(StepKind kind)
+    public BenchmarkCase SingleProcess(StepKind kind)
     {
-        Contender? step = _one?.WholeBatch(kind);
-        return new Contender(kind.Name, () =>
+        BenchmarkCase? step = _one?.WholeBatch(kind);
+        return new BenchmarkCase(kind.Name, () =>
         {
-            set_num_threads(_replicas.Shard.Of);
+            set_num_threads(_replicas.Shard.Count);
             return step?.Measure() ?? 0;
         });
     }
 
     /// <summary>The multi-process step.</summary>
-    public Contender ByAll(StepKind kind)
+    public BenchmarkCase MultiProcess(StepKind kind)
     {
-        Contender step = _all.WholeBatch(kind);
-        return new Contender(kind.Name, () =>
+        BenchmarkCase step = _all.WholeBatch(kind);
+        return new BenchmarkCase(kind.Name, () =>
         {
             set_num_threads(1);
-            _replicas.Agree(stop: false); // barrier
-            long before = _replicas.BytesSummed;
+            _replicas.AllReduceFlags(stop: false); // barrier
+            long before = _replicas.BytesReduced;
             double seconds = step.Measure();
-            BytesOfStep = _replicas.BytesSummed - before;
+            BytesOfStep = _replicas.BytesReduced - before;
             return seconds;
         });
     }
 
     /// <summary>All-reduces a float32 tensor.</summary>
     /// <param name="bytes">The tensor's size.</param>
-    public Contender Exchange(long bytes) => new("exchange", () =>
+    public BenchmarkCase Exchange(long bytes) => new("exchange", () =>
     {
         using DisposeScope scope = NewDisposeScope();
         Tensor tensor = ones([bytes / sizeof(float)]);
-        _replicas.Agree(stop: false); // barrier
+        _replicas.AllReduceFlags(stop: false); // barrier
         long start = Stopwatch.GetTimestamp();
-        _replicas.Sum(tensor);
+        _replicas.AllReduceSum(tensor);
         return Stopwatch.GetElapsedTime(start).TotalSeconds;
     });
 

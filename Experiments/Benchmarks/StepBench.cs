@@ -11,21 +11,21 @@ namespace Imta.MetaWeight.Experiments.Benchmarks;
 /// <summary>Training steps on random images, plain or with learned weights; times are per half batch unless stated otherwise.</summary>
 internal sealed class StepBench : IDisposable
 {
-    private const int Parts = 2;
+    private const int Halves = 2;
 
     private readonly DisposeScope _scope = NewDisposeScope();
     private readonly Settings _settings;
     private readonly Device _device;
-    private readonly Replicas _replicas;
+    private readonly ProcessGroup _replicas;
     private readonly LabelledImages _batch; // with several processes: this one's shard
     private readonly List<RunModel> _models = [];
 
-    public StepBench(Settings settings, Device device, Replicas? replicas = null)
+    public StepBench(Settings settings, Device device, ProcessGroup? processGroup = null)
     {
-        (_settings, _device, _replicas) = (settings, device, replicas ?? Replicas.Alone);
-        DatasetShape shape = DatasetShape.Of(settings.Data);
+        (_settings, _device, _replicas) = (settings, device, processGroup ?? ProcessGroup.SingleProcess);
+        DatasetShape shape = DatasetShape.For(settings.Data);
         using Generator random = SeedSequence.Generator(settings.Seed, nameof(StepBench));
-        Tensor own = _replicas.Shard.Within(settings.Train.Batch);
+        Tensor own = _replicas.Shard.Indices(settings.Train.Batch);
         _batch = new LabelledImages(
             randn([settings.Train.Batch, 3, shape.Side, shape.Side], generator: random).index_select(0, own).to(device),
             randint(shape.Classes, [settings.Train.Batch], int64, generator: random).index_select(0, own).to(device));
@@ -35,13 +35,13 @@ internal sealed class StepBench : IDisposable
     public IReadOnlyDictionary<string, int> Measures => new Dictionary<string, int>
     {
         ["half_batch"] = HalfBatch,
-        ["classes"] = DatasetShape.Of(_settings.Data).Classes,
+        ["classes"] = DatasetShape.For(_settings.Data).Classes,
         ["exits"] = _settings.Model.Exits(),
         ["threads"] = get_num_threads(),
     };
 
     /// <summary>Images per half batch.</summary>
-    public int HalfBatch => _settings.Train.Batch / Parts;
+    public int HalfBatch => _settings.Train.Batch / Halves;
 
     /// <summary>Synchronises with the device.</summary>
     public void Wait()
@@ -53,18 +53,18 @@ internal sealed class StepBench : IDisposable
     }
 
     /// <summary>Builds a runner for steps of one kind. With learned weights, the time is half that of a batch, which has two halves.</summary>
-    public Contender Contender(StepKind kind)
+    public BenchmarkCase Contender(StepKind kind)
     {
         RunModel model = Model(_settings with { Meta = kind.Meta });
-        LabelledImages batch = kind.Parts == Parts ? _batch : new LabelledImages(_batch.Images.chunk(Parts)[0], _batch.Labels.chunk(Parts)[0]);
-        return new Contender(kind.Name, () => Time(model, batch) / kind.Parts);
+        LabelledImages batch = kind.Halves == Halves ? _batch : new LabelledImages(_batch.Images.chunk(Halves)[0], _batch.Labels.chunk(Halves)[0]);
+        return new BenchmarkCase(kind.Name, () => Time(model, batch) / kind.Halves);
     }
 
     /// <summary>Builds a runner for steps of one kind on a whole batch, shared by several processes.</summary>
-    public Contender WholeBatch(StepKind kind)
+    public BenchmarkCase WholeBatch(StepKind kind)
     {
         RunModel model = Model(_settings with { Meta = kind.Meta });
-        return new Contender(kind.Name, () => Time(model, _batch));
+        return new BenchmarkCase(kind.Name, () => Time(model, _batch));
     }
 
     public void Dispose()
@@ -79,8 +79,8 @@ internal sealed class StepBench : IDisposable
 
     private RunModel Model(Settings settings)
     {
-        long[] counts = [.. Enumerable.Repeat(1L, DatasetShape.Of(settings.Data).Classes)];
-        var model = RunModel.Build(TrainingPhase.Of(settings)[0], counts, _device, _replicas);
+        long[] counts = [.. Enumerable.Repeat(1L, DatasetShape.For(settings.Data).Classes)];
+        var model = RunModel.Build(TrainingPhase.ForRun(settings)[0], counts, _device, _replicas);
         _models.Add(model);
         return model;
     }
@@ -89,9 +89,9 @@ internal sealed class StepBench : IDisposable
     {
         using DisposeScope scope = NewDisposeScope();
         var clock = Stopwatch.StartNew();
-        IReadOnlyList<HalfBatchReport> parts = model.Loop.Step(
-            batch, new Rates(_settings.Train.Rate, _settings.Meta.Optimiser.Rate), model.Weighting.Learns(0));
-        _ = parts[^1].Losses.sum().item<float>(); // waits for the device
+        IReadOnlyList<HalfBatchReport> halves = model.Loop.Step(
+            batch, new LearningRates(_settings.Train.Rate, _settings.Meta.Optimiser.Rate), model.Weighting.Learns(0));
+        _ = halves[^1].Losses.sum().item<float>(); // waits for the device
         return clock.Elapsed.TotalSeconds;
     }
 }

@@ -10,7 +10,7 @@ namespace Imta.MetaWeight.Experiments.Benchmarks;
 internal sealed record StepKind(string Name, MetaOptions Meta)
 {
     /// <summary>Half batches per step: a step without weights is timed on half a batch.</summary>
-    public int Parts => Meta.Enabled ? 2 : 1;
+    public int Halves => Meta.Enabled ? 2 : 1;
 
     /// <summary>Without sample weights.</summary>
     public static StepKind Plain(MetaOptions meta) => new("plain", meta with { Enabled = false, Gradient = MetaGradientMethod.Forward });

@@ -25,11 +25,11 @@ internal sealed class SweepBench : IDisposable
         using Generator random = SeedSequence.Generator(seed, nameof(SweepBench));
         _logits = randn([Samples, Exits, Classes], generator: random).mul(3);
         _labels = randint(Classes, [Samples], int64, generator: random);
-        _quotas = [.. Enumerable.Range(1, Points).Select(p => ExitShares.Quotas(ExitShares.Of(TestReport.Q(p), Exits), Samples))];
+        _quotas = [.. Enumerable.Range(1, Points).Select(p => ExitShares.Quotas(ExitShares.FromQ(EvaluationReport.Q(p), Exits), Samples))];
     }
 
     /// <summary>All budgets at once.</summary>
-    public Contender Vectorised() => new("vectorised sweep", () => Timed("vectorised", () =>
+    public BenchmarkCase Vectorised() => new("vectorised sweep", () => Timed("vectorised", () =>
     {
         Tensor confidence = ExitCriteria.Confidence.Score(_logits);
         Tensor correct = _logits.argmax(2).eq(_labels.unsqueeze(1));
@@ -37,7 +37,7 @@ internal sealed class SweepBench : IDisposable
     }));
 
     /// <summary>A loop over samples that reads one tensor element at a time, as the published code does.</summary>
-    public Contender TensorLoop() => new("loop over tensor elements", () => Timed("tensors", () =>
+    public BenchmarkCase TensorLoop() => new("loop over tensor elements", () => Timed("tensors", () =>
     {
         (Tensor confidence, Tensor answers) = _logits.softmax(2).max(2); // [N, K]
         return Loop(
@@ -46,7 +46,7 @@ internal sealed class SweepBench : IDisposable
     }));
 
     /// <summary>The same loop on plain arrays.</summary>
-    public Contender ArrayLoop() => new("loop over array elements", () => Timed("arrays", () =>
+    public BenchmarkCase ArrayLoop() => new("loop over array elements", () => Timed("arrays", () =>
     {
         (Tensor confidence, Tensor answers) = _logits.softmax(2).max(2); // [N, K]
         float[] sure = confidence.ToArray<float>();
@@ -55,7 +55,7 @@ internal sealed class SweepBench : IDisposable
     }));
 
     /// <summary>Whether all variants computed the same result.</summary>
-    public bool Agree => _outcomes.Values.Select(outcomes => string.Join(' ', outcomes.SelectMany(outcome => outcome.Leaving.Concat(outcome.Correct)))).Distinct().Count() == 1;
+    public bool ResultsAgree => _outcomes.Values.Select(outcomes => string.Join(' ', outcomes.SelectMany(outcome => outcome.Leaving.Concat(outcome.Correct)))).Distinct().Count() == 1;
 
     public void Dispose() => _scope.Dispose();
 

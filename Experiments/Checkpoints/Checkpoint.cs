@@ -49,11 +49,11 @@ internal static class Checkpoint
 
     /// <summary>Reads a checkpoint; its tensors belong to the enclosing dispose scope.</summary>
     /// <exception cref="UsageException">It is damaged or of an unsupported format.</exception>
-    public static Content Read(string path)
+    public static CheckpointContent Read(string path)
     {
         try
         {
-            CheckSums(path);
+            VerifyCrc(path);
             TorchDictionary content = TorchFileReader.Read(path);
             if (content.Find<TorchInteger>("format") is not TorchInteger(var format))
             {
@@ -65,11 +65,11 @@ internal static class Checkpoint
                 throw new UsageException($"{path} has checkpoint format {format}; this version reads formats {OldestFormat} to {Format}");
             }
 
-            Settings settings = SettingsLoader.Parse(content.Text("config"), path);
+            Settings settings = SettingsLoader.Parse(content.String("config"), path);
             (int epochs, int phase) = (checked((int)content.Integer("epoch")), checked((int)content.Integer("phase")));
             StateTree? progress = content.Find<TorchDictionary>("progress") is { } unfinished ? StateFormat.Read(unfinished) : null;
             content.Entries.Remove("progress");
-            return new Content(settings, epochs, phase, progress, StateFormat.Read(content), format == Format);
+            return new CheckpointContent(settings, epochs, phase, progress, StateFormat.Read(content), format == Format);
         }
         catch (Exception e) when (e is InvalidDataException or OverflowException or IOException or UnauthorizedAccessException)
         {
@@ -81,7 +81,7 @@ internal static class Checkpoint
     /// <param name="folder">The run's folder.</param>
     /// <param name="warn">Receives a warning if the previous one is used, and why.</param>
     /// <exception cref="UsageException">Neither can be read.</exception>
-    public static (string File, Content Content) Latest(RunFolder folder, Action<string> warn)
+    public static (string File, CheckpointContent Content) Latest(RunFolder folder, Action<string> warn)
     {
         try
         {
@@ -89,7 +89,7 @@ internal static class Checkpoint
         }
         catch (UsageException e) when (e.InnerException is { } cause && File.Exists(folder.PreviousCheckpoint))
         {
-            Content content = Read(folder.PreviousCheckpoint);
+            CheckpointContent content = Read(folder.PreviousCheckpoint);
             warn($"{Unreadable(folder.LatestCheckpoint, cause)}; resuming from {folder.PreviousCheckpoint}, the previous checkpoint");
             if (File.Exists(folder.LatestCheckpoint))
             {
@@ -103,7 +103,7 @@ internal static class Checkpoint
 
     /// <summary>A partially written file may have the right length but wrong content, and ZipArchive does not verify checksums.</summary>
     /// <exception cref="InvalidDataException">An entry fails its checksum.</exception>
-    private static void CheckSums(string path)
+    private static void VerifyCrc(string path)
     {
         using ZipArchive archive = ZipFile.OpenRead(path);
         if (archive.Entries.Aggregate((Int128)0, (sum, entry) => sum + entry.Length) > new FileInfo(path).Length)
@@ -131,13 +131,13 @@ internal static class Checkpoint
     /// <param name="Phase">The phase of the last of them: 1 or 2.</param>
     /// <param name="Progress">The epoch after those that are done; null: it has not begun.</param>
     /// <param name="State">Of what was trained.</param>
-    /// <param name="IsPresentFormat">
+    /// <param name="IsCurrentFormat">
     /// Whether a run can be resumed from it: tables and configurations of earlier formats lack what this version writes.
     /// </param>
-    internal sealed record Content(Settings Settings, int Epochs, int Phase, StateTree? Progress, StateTree State, bool IsPresentFormat)
+    internal sealed record CheckpointContent(Settings Settings, int Epochs, int Phase, StateTree? Progress, StateTree State, bool IsCurrentFormat)
     {
         /// <summary>A note that the network was saved mid-epoch; null at the end of an epoch.</summary>
-        public string? InsideEpoch => Progress is null ? null : FormattableString.Invariant($"was saved within epoch {Epochs + 1}");
+        public string? MidEpochNote => Progress is null ? null : FormattableString.Invariant($"was saved within epoch {Epochs + 1}");
 
         /// <summary>Copies the state into what was built from the same configuration.</summary>
         /// <exception cref="UsageException">An entry is missing or does not fit.</exception>

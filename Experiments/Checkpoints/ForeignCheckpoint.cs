@@ -12,7 +12,7 @@ namespace Imta.MetaWeight.Experiments.Checkpoints;
 /// <param name="Kind">The kind of file, for messages.</param>
 /// <param name="Tensors">The backbone's state by name; that of the WPN with <see cref="WeightingPrefix"/>.</param>
 /// <param name="Epochs">Completed epochs according to the file; 0: unknown.</param>
-/// <param name="Facts">Other scalar values of a published checkpoint: <c>arch</c>, <c>best_prec1</c>, …</param>
+/// <param name="Metadata">Other scalar values of a published checkpoint: <c>arch</c>, <c>best_prec1</c>, …</param>
 /// <param name="Optimiser">The backbone's optimiser state in the layout of <c>torch.optim.SGD</c>; null: unknown.</param>
 /// <param name="WeightingOptimiser">The WPN's optimiser state in the layout of <c>torch.optim.Adam</c>; null: unknown.</param>
 internal sealed record ForeignCheckpoint(
@@ -20,7 +20,7 @@ internal sealed record ForeignCheckpoint(
     string Kind,
     Dictionary<string, Tensor> Tensors,
     int Epochs,
-    IReadOnlyDictionary<string, TorchValue> Facts,
+    IReadOnlyDictionary<string, TorchValue> Metadata,
     TorchDictionary? Optimiser,
     TorchDictionary? WeightingOptimiser)
 {
@@ -68,7 +68,7 @@ internal sealed record ForeignCheckpoint(
 
     /// <summary>The phase of the configured run that trained it: in phase II the network is wrapped in another one.</summary>
     public TrainingPhase PhaseOf(Settings settings)
-        => TrainingPhase.Of(settings, settings.Phase2.Epochs > 0 && Tensors.Keys.Any(name => name.StartsWith("net.", StringComparison.Ordinal)) ? 2 : 1);
+        => TrainingPhase.ForRun(settings, settings.Phase2.Epochs > 0 && Tensors.Keys.Any(name => name.StartsWith("net.", StringComparison.Ordinal)) ? 2 : 1);
 
     /// <summary>Completed epochs of the run, given the phase.</summary>
     public int EpochsOf(TrainingPhase phase) => Epochs == 0 ? 0 : phase.EpochsBefore + Epochs;
@@ -86,7 +86,7 @@ internal sealed record ForeignCheckpoint(
     public void WritePublished(string path)
     {
         var content = new TorchDictionary { [ForeignFile.Epoch] = Epochs };
-        foreach ((string name, TorchValue value) in Facts.OrderBy(fact => fact.Key, StringComparer.Ordinal))
+        foreach ((string name, TorchValue value) in Metadata.OrderBy(fact => fact.Key, StringComparer.Ordinal))
         {
             content[name] = value;
         }
@@ -108,7 +108,7 @@ internal sealed record ForeignCheckpoint(
 
     private StateFit Copy(Dictionary<string, Tensor> from, Dictionary<string, Tensor> to)
     {
-        var fit = StateFit.Of(to, from);
+        var fit = StateFit.Compare(to, from);
         if (!fit.Fits)
         {
             string without = fit.Missing.Any(IsWeighting) ? " (meta.enabled=false if it has no weight-prediction network)" : "";

@@ -10,7 +10,7 @@ internal static class ForeignFile
     public const string Epoch = "epoch", Backbone = "state_dict", Optimiser = "optimizer",
         Weighting = LearnedWeighting.NetworkKey, WeightingOptimiser = LearnedWeighting.OptimiserKey;
 
-    private const long MostEpochs = 1_000_000; // the configuration's limit; larger values count as unknown
+    private const long MaxEpochs = 1_000_000; // the configuration's limit; larger values count as unknown
 
     private static readonly Dictionary<string, TorchValue> Nothing = [];
 
@@ -27,9 +27,9 @@ internal static class ForeignFile
                 return new ForeignCheckpoint(file, "a safetensors file", Named(Safetensors.Read(file)), 0, Nothing, null, null);
             }
 
-            if (!IsOwn(file))
+            if (!IsNative(file))
             {
-                return OfPickle(file, TorchFileReader.Read(file));
+                return FromPickle(file, TorchFileReader.Read(file));
             }
         }
         catch (Exception e) when (e is InvalidDataException or IOException or UnauthorizedAccessException)
@@ -54,14 +54,14 @@ internal static class ForeignFile
         return read > 0 ? read == start.Length && start[8] == (byte)'{' : throw new InvalidDataException("it is empty");
     }
 
-    private static bool IsOwn(string file)
+    private static bool IsNative(string file)
     {
         using DisposeScope scope = NewDisposeScope();
         TorchDictionary content = TorchFileReader.Read(file, elements: false);
         return content.Entries.ContainsKey("format") && content.Entries.ContainsKey("config");
     }
 
-    private static ForeignCheckpoint OfPickle(string file, TorchDictionary content)
+    private static ForeignCheckpoint FromPickle(string file, TorchDictionary content)
     {
         if (content.Entries.GetValueOrDefault(Backbone) is not TorchDictionary state)
         {
@@ -71,7 +71,7 @@ internal static class ForeignFile
         }
 
         Dictionary<string, Tensor> weighting = content.Find<TorchDictionary>(Weighting)?.Tensors() ?? [];
-        int epochs = content.Entries.GetValueOrDefault(Epoch) is TorchInteger(>= 0 and <= MostEpochs and var epoch) ? (int)epoch : 0;
+        int epochs = content.Entries.GetValueOrDefault(Epoch) is TorchInteger(>= 0 and <= MaxEpochs and var epoch) ? (int)epoch : 0;
         return new ForeignCheckpoint(
             file,
             "a PyTorch checkpoint",
@@ -91,7 +91,7 @@ internal static class ForeignFile
             string own = string.Join('.', name.Split('.').Where(part => part != "module"));
             if (!named.TryAdd(own, tensor))
             {
-                throw new InvalidDataException($"it has two tensors {Terminal.OneLine(own)}, with and without the prefix module.");
+                throw new InvalidDataException($"it has two tensors {Terminal.Sanitize(own)}, with and without the prefix module.");
             }
         }
 
@@ -107,7 +107,7 @@ internal static class ForeignFile
     // The best accuracy is a tensor if the published code did not call item().
     private static TorchValue? Plain(TorchValue value) => value switch
     {
-        TorchText or TorchInteger or TorchReal or TorchBool => value,
+        TorchString or TorchInteger or TorchFloat or TorchBool => value,
         TorchTensor(var number) when number.numel() == 1 => number.to_type(ScalarType.Float64).item<double>(),
         _ => null,
     };

@@ -25,14 +25,14 @@ internal static class PublishedOptimisers
     {
         OrderedDictionary<string, Tensor> buffers = sgd.Group(Momentum).Tensors;
         var state = new TorchDictionary();
-        foreach ((int place, string name) in names.Index().Where(entry => buffers.ContainsKey(entry.Item)))
+        foreach ((int index, string name) in names.Index().Where(entry => buffers.ContainsKey(entry.Item)))
         {
-            state[place] = new TorchDictionary { [Momentum] = buffers[name] };
+            state[index] = new TorchDictionary { [Momentum] = buffers[name] };
         }
 
         TrainOptions train = phase.Settings.Train;
         IEnumerable<TorchValue> groups = names
-            .Select((name, place) => (Part: phase.Number == 1 ? "" : name.Split('.')[0], Place: (TorchValue)place))
+            .Select((name, index) => (Part: phase.Number == 1 ? "" : name.Split('.')[0], Place: (TorchValue)index))
             .GroupBy(entry => entry.Part, entry => entry.Place)
             .Select(places => new TorchDictionary
             {
@@ -66,7 +66,7 @@ internal static class PublishedOptimisers
             ["eps"] = Meta.Optimisers.Adam.Epsilon,
             ["weight_decay"] = options.WeightDecay,
             ["amsgrad"] = false,
-            [Members] = new TorchList([.. Enumerable.Range(0, means.Length).Select(place => (TorchValue)place)]),
+            [Members] = new TorchList([.. Enumerable.Range(0, means.Length).Select(index => (TorchValue)index)]),
         };
         return new TorchDictionary { [State] = state, [Groups] = new TorchList([group]) };
     }
@@ -113,14 +113,14 @@ internal static class PublishedOptimisers
         IEnumerable<TorchDictionary> groups = (optimiser?.Entries.GetValueOrDefault(Groups)?.Parts ?? []).OfType<TorchDictionary>();
         TorchValue[] places = [.. groups.SelectMany(group => group.Entries.GetValueOrDefault(Members)?.Parts ?? [])];
         return places.Length == count && optimiser?.Entries.GetValueOrDefault(State) is TorchDictionary { Entries: var states }
-            ? [.. places.Select(place => place is TorchInteger(var number) ? states.GetValueOrDefault(number) as TorchDictionary : null)]
+            ? [.. places.Select(index => index is TorchInteger(var number) ? states.GetValueOrDefault(number) as TorchDictionary : null)]
             : new TorchDictionary?[count];
     }
 
     private static long Whole(TorchValue? step) => step switch
     {
         TorchInteger(var number) => number,
-        TorchReal(var number) => (long)number,
+        TorchFloat(var number) => (long)number,
         TorchTensor(var number) when number.numel() == 1 => number.to_type(ScalarType.Int64).item<long>(),
         _ => 0,
     };

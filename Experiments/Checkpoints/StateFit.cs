@@ -15,14 +15,14 @@ internal sealed record StateFit(int Matched, IReadOnlyList<string> Missing, IRea
     /// <summary>Whether the network gets all tensors it needs.</summary>
     public bool Fits => Missing.Count + WrongShape.Count == 0;
 
-    public static StateFit Of(IReadOnlyDictionary<string, Tensor> network, IReadOnlyDictionary<string, Tensor> file)
+    public static StateFit Compare(IReadOnlyDictionary<string, Tensor> network, IReadOnlyDictionary<string, Tensor> file)
     {
         string[] common = [.. network.Keys.Where(file.ContainsKey)];
         string[] wrong = [.. common.Where(name => !network[name].shape.SequenceEqual(file[name].shape))];
         return new StateFit(
             common.Length - wrong.Length,
             [.. network.Keys.Where(name => !file.ContainsKey(name) && !IsCount(name))],
-            [.. file.Keys.Where(name => !network.ContainsKey(name) && !IsCount(name)).Select(Terminal.OneLine)],
+            [.. file.Keys.Where(name => !network.ContainsKey(name) && !IsCount(name)).Select(Terminal.Sanitize)],
             [.. wrong.Select(name => $"{name} is [{string.Join(", ", file[name].shape)}] and not [{string.Join(", ", network[name].shape)}]")]);
     }
 
@@ -45,7 +45,7 @@ internal sealed record StateFit(int Matched, IReadOnlyList<string> Missing, IRea
     }.Where(text => text.Length > 0));
 
     /// <summary>Describes unexpected tensors in one line; null if none.</summary>
-    public string? Surplus() => Unexpected.Count == 0 ? null : $"{Unexpected.Count} of its tensors are not in the network and are ignored ({Example(Unexpected)})";
+    public string? DescribeUnexpected() => Unexpected.Count == 0 ? null : $"{Unexpected.Count} of its tensors are not in the network and are ignored ({Example(Unexpected)})";
 
     private static bool IsCount(string name) => name.EndsWith(Count, StringComparison.Ordinal);
 

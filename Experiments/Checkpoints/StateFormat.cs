@@ -38,7 +38,7 @@ internal static class StateFormat
                 case TorchInteger(var number):
                     state.Numbers[name] = number;
                     break;
-                case TorchReal(var number):
+                case TorchFloat(var number):
                     state.Numbers[name] = number;
                     break;
                 case TorchDictionary group:

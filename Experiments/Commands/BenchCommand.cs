@@ -10,16 +10,16 @@ namespace Imta.MetaWeight.Experiments.Commands;
 /// <summary><c>imta bench meta-step|step|data|infer|scale [CONFIG.yaml]</c>, and the code they share.</summary>
 internal static class BenchCommand
 {
-    public static readonly Option<int> Repeat = NumberOption.Whole("--repeat", "R", "Measured rounds, after one warm-up round", 7);
+    public static readonly Option<int> Repeat = NumberOption.Integer("--repeat", "R", "Measured rounds, after one warm-up round", 7);
     public static readonly Option<bool> Json = new("--json") { Description = "Print one JSON object" };
-    public static readonly JsonSerializerOptions Format = new() { WriteIndented = true, PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower };
+    public static readonly JsonSerializerOptions JsonOptions = new() { WriteIndented = true, PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower };
 
     public static Command Build()
     {
         var command = new Command("bench", "Measure speed and memory; whatever is compared runs in alternation");
         foreach (Command measurement in (Command[])[BenchMetaStepCommand.Build(), BenchStepCommand.Build(), BenchDataCommand.Build(), BenchInferCommand.Build(), BenchScaleCommand.Build()])
         {
-            measurement.Validators.Add(ConfigurationArguments.RefuseUnknownOption);
+            measurement.Validators.Add(ConfigurationArguments.RejectUnknownOption);
             command.Add(measurement);
         }
 
@@ -46,7 +46,7 @@ internal static class BenchCommand
 
     /// <summary>The method named by an argument of <c>--gradient</c>.</summary>
     /// <exception cref="UsageException">There is no such method.</exception>
-    public static MetaGradientMethod Method(string name)
+    public static MetaGradientMethod ParseMethod(string name)
         => SettingsLoader.Parse("", "the command line", [new SettingsOverride("--gradient", "meta.gradient", name)]).Meta.Gradient;
 
     /// <summary>Reports the progress of the measurement.</summary>
@@ -57,7 +57,7 @@ internal static class BenchCommand
         => $"{settings.Name}: half batch {settings.Train.Batch / 2}, {get_num_threads()} threads, libtorch {TorchLibraries.Version}";
 
     /// <summary>Formats a number for a table column.</summary>
-    public static string Text(double value, string format, int width = 7) => value.ToString(format, CultureInfo.InvariantCulture).PadLeft(width);
+    public static string FormatNumber(double value, string format, int width = 7) => value.ToString(format, CultureInfo.InvariantCulture).PadLeft(width);
 
-    public static void Print(object report) => Console.WriteLine(JsonSerializer.Serialize(report, Format));
+    public static void Print(object report) => Console.WriteLine(JsonSerializer.Serialize(report, JsonOptions));
 }

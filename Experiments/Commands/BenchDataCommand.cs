@@ -36,28 +36,28 @@ internal static class BenchDataCommand
             return RunPictures(settings, arguments.GetValue(Data), rounds, arguments.GetValue(BenchCommand.Json));
         }
 
-        if (DatasetShape.Of(settings.Data).Side != ImageSet.Side)
+        if (DatasetShape.For(settings.Data).Side != ImageSet.Side)
         {
             throw new UsageException($"data.dataset is {SettingsSchema.YamlName(settings.Data.Dataset.ToString())}; images of {ImageSet.Side} x {ImageSet.Side} pixels are required: cifar10, cifar100 or generated");
         }
 
-        Device device = ComputeDevice.Prepare(settings);
+        Device device = ComputeDevice.Configure(settings);
         using var steps = new StepBench(settings, device);
         (ImageSet images, Normalisation normalisation) = Images(settings, arguments.GetValue(Data));
         using var augmentation = new AugmentationBench(images, normalisation, settings, device, steps.Wait);
-        Contender[] contenders = [augmentation.Contender(), steps.Contender(StepKind.Plain(settings.Meta))];
-        Series[] series = Series.Alternate(contenders, rounds, BenchCommand.Progress(rounds));
+        BenchmarkCase[] contenders = [augmentation.Contender(), steps.Contender(StepKind.Plain(settings.Meta))];
+        TimingSeries[] series = TimingSeries.MeasureInterleaved(contenders, rounds, BenchCommand.Progress(rounds));
         Show(settings, augmented: 1 / series[0].Median, consumed: steps.HalfBatch / series[1].Median, arguments.GetValue(BenchCommand.Json));
         return 0;
     }
 
     private static int RunPictures(Settings settings, string? folder, int rounds, bool json)
     {
-        ImageNetFolders.NeedReader();
-        ComputeDevice.Prepare(settings with { Device = "cpu" });
-        using PictureBench bench = folder is null ? PictureBench.OfNoise(settings.Seed) : PictureBench.Of(folder, settings.Seed);
-        Series[] series = Series.Alternate([bench.Decoded(), bench.Djpeg()], rounds, BenchCommand.Progress(rounds));
-        (double decoded, double djpeg, double ratio) = (1 / series[0].Median, 1 / series[1].Median, series[1].Over(series[0]));
+        ImageNetFolders.EnsureDecoderAvailable();
+        ComputeDevice.Configure(settings with { Device = "cpu" });
+        using ImageDecodingBench bench = folder is null ? ImageDecodingBench.FromNoise(settings.Seed) : ImageDecodingBench.FromFolder(folder, settings.Seed);
+        TimingSeries[] series = TimingSeries.MeasureInterleaved([bench.Decoded(), bench.Djpeg()], rounds, BenchCommand.Progress(rounds));
+        (double decoded, double djpeg, double ratio) = (1 / series[0].Median, 1 / series[1].Median, series[1].RatioTo(series[0]));
         if (json)
         {
             BenchCommand.Print(new { bench.Pictures, Libtorch = TorchLibraries.Version, DecodedPerSecond = decoded, DjpegPerSecond = djpeg, Ratio = ratio });
@@ -68,9 +68,9 @@ internal static class BenchDataCommand
         ConsoleTable.Write(
             ["", "   images/s"],
             [[
-                ["decoded, cropped, resized", BenchCommand.Text(decoded, "0", 11)],
-                ["djpeg, decoded only", BenchCommand.Text(djpeg, "0", 11)],
-                ["ratio", BenchCommand.Text(ratio, "0.00", 11)],
+                ["decoded, cropped, resized", BenchCommand.FormatNumber(decoded, "0", 11)],
+                ["djpeg, decoded only", BenchCommand.FormatNumber(djpeg, "0", 11)],
+                ["ratio", BenchCommand.FormatNumber(ratio, "0.00", 11)],
             ]]);
         return 0;
     }
@@ -114,9 +114,9 @@ internal static class BenchDataCommand
         ConsoleTable.Write(
             ["", " images/s"],
             [[
-                ["augmented", BenchCommand.Text(augmented, "0", 9)],
-                ["consumed by the plain step", BenchCommand.Text(consumed, "0", 9)],
-                ["ratio", BenchCommand.Text(augmented / consumed, "0.0", 9)],
+                ["augmented", BenchCommand.FormatNumber(augmented, "0", 9)],
+                ["consumed by the plain step", BenchCommand.FormatNumber(consumed, "0", 9)],
+                ["ratio", BenchCommand.FormatNumber(augmented / consumed, "0.0", 9)],
             ]]);
     }
 }

@@ -10,11 +10,11 @@ namespace Imta.MetaWeight.Experiments.Commands;
 /// <summary><c>imta bench meta-step [CONFIG.yaml]</c>: meta steps side by side: seconds, time per phase, memory.</summary>
 internal static class BenchMetaStepCommand
 {
-    private const int MostPhaseRounds = 3;
+    private const int MaxPhaseRounds = 3;
 
-    private static readonly MetaGradientMethod[] Usual = [MetaGradientMethod.Forward, MetaGradientMethod.Unrolled];
+    private static readonly MetaGradientMethod[] DefaultMethods = [MetaGradientMethod.Forward, MetaGradientMethod.Unrolled];
 
-    private static readonly Option<int?> Batch = NumberOption.Whole("--batch", "N", "Batch size (two half batches), overriding the configuration's train.batch");
+    private static readonly Option<int?> Batch = NumberOption.Integer("--batch", "N", "Batch size (two half batches), overriding the configuration's train.batch");
     private static readonly Option<string[]> Gradient = new("--gradient") { HelpName = "method,...", Description = "Meta-gradient methods to measure; default: forward,unrolled", AllowMultipleArgumentsPerToken = false };
     private static readonly Option<string?> Against = new("--against") { HelpName = "COMMAND", Description = "Measure another program in alternation, such as 'python3 bench/pytorch_step.py --serve'" };
     private static readonly Option<bool> NoMemory = new("--no-memory") { Description = "Do not measure memory, which needs a separate process for each kind of step" };
@@ -38,18 +38,18 @@ internal static class BenchMetaStepCommand
             : []);
         StepKind[] kinds = StepKind.All(settings.Meta, Methods(arguments.GetValue(Gradient) ?? []));
         long? free = settings.Device == "cuda" && !arguments.GetValue(NoMemory) ? PeakMemory.FreeOnDevice() : null; // before this process allocates any
-        using var bench = new StepBench(settings, ComputeDevice.Prepare(settings));
+        using var bench = new StepBench(settings, ComputeDevice.Configure(settings));
         if (arguments.GetValue(Only) is { } only)
         {
-            BenchCommand.Print(PeakMemory.OfThisProcess(bench, Named(kinds, only), free));
+            BenchCommand.Print(PeakMemory.MeasureThisProcess(bench, FindKind(kinds, only), free));
             return 0;
         }
 
-        using Yardstick? yardstick = arguments.GetValue(Against) is { } command ? Yardstick.Start(command, bench.Measures) : null;
+        using ReferenceProgram? yardstick = arguments.GetValue(Against) is { } command ? ReferenceProgram.Start(command, bench.Measures) : null;
         Dictionary<string, PeakMemory> memory = arguments.GetValue(NoMemory) ? [] : Memory(kinds);
-        Contender[] own = [.. kinds.Select(bench.Contender)];
-        Series[] series = Series.Alternate([.. own, .. Others(yardstick)], rounds, BenchCommand.Progress(rounds));
-        var report = new MetaStepReport(series, Phases(bench, own, Math.Min(rounds, MostPhaseRounds)), memory);
+        BenchmarkCase[] own = [.. kinds.Select(bench.Contender)];
+        TimingSeries[] series = TimingSeries.MeasureInterleaved([.. own, .. Others(yardstick)], rounds, BenchCommand.Progress(rounds));
+        var report = new MetaStepReport(series, Phases(bench, own, Math.Min(rounds, MaxPhaseRounds)), memory);
         report.Show(settings, arguments.GetValue(BenchCommand.Json));
         return 0;
     }
@@ -57,32 +57,32 @@ internal static class BenchMetaStepCommand
     private static MetaGradientMethod[] Methods(string[] given)
     {
         string[] names = [.. given.SelectMany(list => list.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries))];
-        return names.Length == 0 ? Usual : [.. names.Select(BenchCommand.Method).Distinct()];
+        return names.Length == 0 ? DefaultMethods : [.. names.Select(BenchCommand.ParseMethod).Distinct()];
     }
 
-    private static StepKind Named(StepKind[] kinds, string name) => kinds.FirstOrDefault(kind => kind.Name == name)
+    private static StepKind FindKind(StepKind[] kinds, string name) => kinds.FirstOrDefault(kind => kind.Name == name)
         ?? throw new UsageException($"--only is {name}; it must be one of: {string.Join("; ", kinds.Select(kind => kind.Name))}");
 
-    private static IEnumerable<Contender> Others(Yardstick? yardstick) => yardstick is null
+    private static IEnumerable<BenchmarkCase> Others(ReferenceProgram? yardstick) => yardstick is null
         ? []
-        : [new Contender("other, plain", () => yardstick.Measure("plain")), new Contender("other, meta", () => yardstick.Measure("meta"))];
+        : [new BenchmarkCase("other, plain", () => yardstick.Measure("plain")), new BenchmarkCase("other, meta", () => yardstick.Measure("meta"))];
 
     // Before this process builds its own networks: the children need the memory.
     private static Dictionary<string, PeakMemory> Memory(StepKind[] kinds) => kinds.ToDictionary(kind => kind.Name, kind =>
     {
         Console.Error.WriteLine($"memory of: {kind.Name}");
-        return PeakMemory.OfChild([Only.Name, kind.Name], BenchCommand.Format);
+        return PeakMemory.MeasureChild([Only.Name, kind.Name], BenchCommand.JsonOptions);
     });
 
     // In separate rounds: on a CUDA device, synchronising at the end of each phase takes time.
-    private static Dictionary<string, IReadOnlyDictionary<string, double>> Phases(StepBench bench, Contender[] contenders, int rounds)
+    private static Dictionary<string, IReadOnlyDictionary<string, double>> Phases(StepBench bench, BenchmarkCase[] contenders, int rounds)
     {
         PhaseTimes[] times = [.. contenders.Select(_ => new PhaseTimes(TimeProvider.System, bench.Wait))];
         for (int round = 0; round < rounds; round++)
         {
             for (int c = 0; c < contenders.Length; c++)
             {
-                times[c].During(() => contenders[c].Measure());
+                times[c].Measure(() => contenders[c].Measure());
             }
         }
 

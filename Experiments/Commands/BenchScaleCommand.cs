@@ -12,10 +12,10 @@ internal static class BenchScaleCommand
 {
     private const double Mib = 1 << 20;
     private const long ExchangeBytes = 16 << 20;
-    private const int ExchangesARound = 20;
-    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(10);
+    private const int ExchangesPerRound = 20;
+    private static readonly TimeSpan Timeout = TimeSpan.FromMinutes(10);
 
-    private static readonly Option<int> Processes = NumberOption.Whole("--processes", "N", "Number of processes, and of threads of the single process they are compared with", 2);
+    private static readonly Option<int> Processes = NumberOption.Integer("--processes", "N", "Number of processes, and of threads of the single process they are compared with", 2);
 
     public static Command Build()
     {
@@ -31,31 +31,31 @@ internal static class BenchScaleCommand
     {
         int rounds = BenchCommand.Rounds(arguments);
         int processes = arguments.GetValue(Processes);
-        LaunchPlace? place = LaunchPlace.OfThisProcess();
-        if (processes < 2 || (place is not null && place.Size != processes))
+        RankAssignment? assignment = RankAssignment.Current();
+        if (processes < 2 || (assignment is not null && assignment.Size != processes))
         {
             throw new UsageException(processes < 2
                 ? $"--processes is {processes}; it must be at least 2"
-                : $"--processes is {processes}, but the launcher started {place!.Size} ranks; start this benchmark without a launcher; it starts its own ranks on this machine");
+                : $"--processes is {processes}, but the launcher started {assignment!.Size} ranks; start this benchmark without a launcher; it starts its own ranks on this machine");
         }
 
         Settings settings = BenchCommand.Read(arguments, new SettingsOverride("--processes", "processes", FormattableString.Invariant($"{processes}"))) with { Device = "cpu" };
-        using var stop = new Interruption();
-        return place is null
-            ? LocalRanks.Run(processes, Environment.GetCommandLineArgs()[1..], stop)
-            : Ranks.Run(place, Patience, ranks => Measure(arguments, settings, rounds, ranks.Replicas), stop.Token);
+        using var stop = new StopSignal();
+        return assignment is null
+            ? LocalLauncher.Run(processes, Environment.GetCommandLineArgs()[1..], stop)
+            : RankRunner.Run(assignment, Timeout, ranks => Measure(arguments, settings, rounds, ranks.ProcessGroup), stop.Token);
     }
 
-    private static int Measure(ParseResult arguments, Settings settings, int rounds, Replicas replicas)
+    private static int Measure(ParseResult arguments, Settings settings, int rounds, ProcessGroup processGroup)
     {
-        int processes = replicas.Shard.Of;
-        ComputeDevice.Prepare(settings, localSize: processes);
-        using var bench = new ScaleBench(settings, replicas);
+        int processes = processGroup.Shard.Count;
+        ComputeDevice.Configure(settings, localSize: processes);
+        using var bench = new ScaleBench(settings, processGroup);
         Row[] rows = [.. new[] { StepKind.Plain(settings.Meta), StepKind.Weighted(settings.Meta, settings.Meta.Gradient) }
-            .Select(kind => Measured(bench, kind, rounds, replicas.IsFirst ? BenchCommand.Progress(rounds) : _ => { }))];
-        Series exchange = Series.Alternate([bench.Exchange(ExchangeBytes)], ExchangesARound * rounds, _ => { })[0];
-        replicas.Agree(stop: false);
-        if (replicas.IsFirst)
+            .Select(kind => Measured(bench, kind, rounds, processGroup.IsRankZero ? BenchCommand.Progress(rounds) : _ => { }))];
+        TimingSeries exchange = TimingSeries.MeasureInterleaved([bench.Exchange(ExchangeBytes)], ExchangesPerRound * rounds, _ => { })[0];
+        processGroup.AllReduceFlags(stop: false);
+        if (processGroup.IsRankZero)
         {
             Show(settings, processes, rows, exchange, arguments.GetValue(BenchCommand.Json));
         }
@@ -65,11 +65,11 @@ internal static class BenchScaleCommand
 
     private static Row Measured(ScaleBench bench, StepKind kind, int rounds, Action<int> progress)
     {
-        Series[] series = Series.Alternate([bench.ByOne(kind), bench.ByAll(kind)], rounds, progress);
+        TimingSeries[] series = TimingSeries.MeasureInterleaved([bench.SingleProcess(kind), bench.MultiProcess(kind)], rounds, progress);
         return new Row(kind.Name, series[0], series[1], bench.BytesOfStep);
     }
 
-    private static void Show(Settings settings, int processes, Row[] rows, Series exchange, bool json)
+    private static void Show(Settings settings, int processes, Row[] rows, TimingSeries exchange, bool json)
     {
         if (json)
         {
@@ -90,14 +90,14 @@ internal static class BenchScaleCommand
             ["", $" 1 process x {processes} threads", $" {processes} processes x 1 thread", " throughput", " MiB / step"],
             [[.. rows.Select(row => (string[])
             [
-                row.Name, BenchCommand.Text(row.One.Median, "0.0000", 22), BenchCommand.Text(row.All.Median, "0.0000", 21), BenchCommand.Text(row.Throughput, "0.00", 11), BenchCommand.Text(row.BytesSummed / Mib, "0.0", 11),
+                row.Name, BenchCommand.FormatNumber(row.One.Median, "0.0000", 22), BenchCommand.FormatNumber(row.All.Median, "0.0000", 21), BenchCommand.FormatNumber(row.Throughput, "0.00", 11), BenchCommand.FormatNumber(row.BytesSummed / Mib, "0.0", 11),
             ])]]);
         Console.WriteLine(FormattableString.Invariant($"an all-reduce of {ExchangeBytes / Mib:0} MiB: {1000 * exchange.Median:0.00} ms"));
     }
 
-    private sealed record Row(string Name, Series One, Series All, long BytesSummed)
+    private sealed record Row(string Name, TimingSeries One, TimingSeries All, long BytesSummed)
     {
         /// <summary>Throughput of several processes relative to one: the median of the per-round ratios.</summary>
-        public double Throughput => One.Over(All);
+        public double Throughput => One.RatioTo(All);
     }
 }

@@ -27,10 +27,10 @@ internal static class BenchStepCommand
         int rounds = BenchCommand.Rounds(arguments);
         Settings settings = BenchCommand.Read(arguments);
         StepKind kind = arguments.GetValue(Gradient) is { } method
-            ? StepKind.Weighted(settings.Meta, BenchCommand.Method(method))
+            ? StepKind.Weighted(settings.Meta, BenchCommand.ParseMethod(method))
             : StepKind.Plain(settings.Meta);
-        using var bench = new StepBench(settings, ComputeDevice.Prepare(settings));
-        Contender contender = bench.Contender(kind);
+        using var bench = new StepBench(settings, ComputeDevice.Configure(settings));
+        BenchmarkCase contender = bench.Contender(kind);
         bool json = arguments.GetValue(BenchCommand.Json);
         if (arguments.GetValue(Profile))
         {
@@ -38,27 +38,27 @@ internal static class BenchStepCommand
         }
         else
         {
-            Show(settings, Series.Alternate([contender], rounds, BenchCommand.Progress(rounds))[0], json);
+            Show(settings, TimingSeries.MeasureInterleaved([contender], rounds, BenchCommand.Progress(rounds))[0], json);
         }
 
         return 0;
     }
 
     /// <summary>The mean seconds per half batch, after a warm-up step, and the share of each phase.</summary>
-    private static (double Seconds, IReadOnlyDictionary<string, double> Shares) Profiled(StepBench bench, Contender contender, int steps)
+    private static (double Seconds, IReadOnlyDictionary<string, double> Shares) Profiled(StepBench bench, BenchmarkCase contender, int steps)
     {
         contender.Measure();
         double seconds = 0;
         var times = new PhaseTimes(TimeProvider.System, bench.Wait);
         for (int step = 0; step < steps; step++)
         {
-            times.During(() => seconds += contender.Measure());
+            times.Measure(() => seconds += contender.Measure());
         }
 
         return (seconds / steps, times.Shares);
     }
 
-    private static void Show(Settings settings, Series series, bool json)
+    private static void Show(Settings settings, TimingSeries series, bool json)
     {
         if (json)
         {
@@ -79,10 +79,10 @@ internal static class BenchStepCommand
         Console.WriteLine($"{BenchCommand.Title(settings)}; seconds per half batch");
         ConsoleTable.Write(
             ["", " median", "    min", "    max"],
-            [[[series.Name, .. new[] { series.Median, series.Min, series.Max }.Select(time => BenchCommand.Text(time, "0.0000"))]]]);
+            [[[series.Name, .. new[] { series.Median, series.Min, series.Max }.Select(time => BenchCommand.FormatNumber(time, "0.0000"))]]]);
     }
 
-    private static void ShowPhases(Settings settings, Contender contender, (double Seconds, IReadOnlyDictionary<string, double> Shares) profile, bool json)
+    private static void ShowPhases(Settings settings, BenchmarkCase contender, (double Seconds, IReadOnlyDictionary<string, double> Shares) profile, bool json)
     {
         if (json)
         {
@@ -98,10 +98,10 @@ internal static class BenchStepCommand
             return;
         }
 
-        Console.WriteLine($"{BenchCommand.Title(settings)}; one half batch, {contender.Name}: {BenchCommand.Text(1000 * profile.Seconds, "0.0", 0)} ms");
+        Console.WriteLine($"{BenchCommand.Title(settings)}; one half batch, {contender.Name}: {BenchCommand.FormatNumber(1000 * profile.Seconds, "0.0", 0)} ms");
         ConsoleTable.Write(
             ["phase", "       ms", "percent"],
             [[.. profile.Shares.Select(phase => (string[])
-                [phase.Key, BenchCommand.Text(1000 * phase.Value * profile.Seconds, "0.000", 9), BenchCommand.Text(100 * phase.Value, "0.0")])]]);
+                [phase.Key, BenchCommand.FormatNumber(1000 * phase.Value * profile.Seconds, "0.000", 9), BenchCommand.FormatNumber(100 * phase.Value, "0.0")])]]);
     }
 }

@@ -52,8 +52,8 @@ internal static class CalibrateCommand
     private static int Run(ParseResult arguments)
     {
         (double? macs, float[]? shares) = Budget(arguments);
-        using var stop = new Interruption();
-        IExitCriterion criterion = CriterionOf(arguments.GetValue(Criterion)!);
+        using var stop = new StopSignal();
+        IExitCriterion criterion = ParseCriterion(arguments.GetValue(Criterion)!);
         using DisposeScope scope = NewDisposeScope();
         using TrainedNetwork network = TrainedNetworkArguments.Load(arguments);
         if (shares is not null && shares.Length != network.Network.Exits)
@@ -68,9 +68,9 @@ internal static class CalibrateCommand
                 $"--macs is {macs}, less than a prediction at exit 1 costs: {network.Macs[0]:N0}; increase it"));
         }
 
-        string file = FileOf(arguments, network);
-        OutputFile.Check(file);
-        using RunData data = TrainedNetworkArguments.Images(network, arguments.GetValue(TrainedNetworkArguments.Data));
+        string file = PolicyPath(arguments, network);
+        OutputFile.EnsureWritable(file);
+        using RunData data = TrainedNetworkArguments.LoadData(network, arguments.GetValue(TrainedNetworkArguments.Data));
         if (data.Validation.Count == 0)
         {
             throw new UsageException(
@@ -81,7 +81,7 @@ internal static class CalibrateCommand
         PolicyFile policy = macs is { } budget
             ? PolicyFile.ForMacs(network, validation, data.Normalisation, criterion, budget)
             : PolicyFile.ForShares(network, validation, data.Normalisation, criterion, shares!);
-        OutputFile.Guarded(file, () => policy.Write(file));
+        OutputFile.WrapErrors(file, () => policy.Write(file));
         Show(policy, file);
         return 0;
     }
@@ -89,13 +89,13 @@ internal static class CalibrateCommand
     private static (double? Macs, float[]? Shares) Budget(ParseResult arguments)
         => (arguments.GetValue(Macs), arguments.GetValue(Shares)) switch
         {
-            ({ } macs, null) => (MacsOf(macs), null),
-            (null, { } shares) => (null, SharesOf(shares)),
+            ({ } macs, null) => (ParseMacs(macs), null),
+            (null, { } shares) => (null, ParseShares(shares)),
             _ => throw new UsageException(
                 "calibrate needs a budget: either --macs (such as 30M) or --shares (one number per exit, such as 25,25,0,0,50)"),
         };
 
-    private static double MacsOf(string text)
+    private static double ParseMacs(string text)
     {
         double unit = char.ToUpperInvariant(text.LastOrDefault()) switch { 'K' => 1e3, 'M' => 1e6, 'G' => 1e9, _ => 1 };
         string number = unit == 1 ? text : text[..^1];
@@ -103,30 +103,30 @@ internal static class CalibrateCommand
         return macs > 0 && double.IsFinite(macs)
             ? macs
             : throw new UsageException(
-                $"--macs is {Terminal.OneLine(text)}; it must be a number of multiply-adds such as 30M, 30000000 or 0.03G");
+                $"--macs is {Terminal.Sanitize(text)}; it must be a number of multiply-adds such as 30M, 30000000 or 0.03G");
     }
 
-    private static float[] SharesOf(string text)
+    private static float[] ParseShares(string text)
     {
         double[] numbers = [.. text.Split(',').Select(part => Number(part.Trim()))];
         double sum = numbers.Sum();
         return sum > 0 && double.IsFinite(sum)
             ? [.. numbers.Select(number => (float)(number / sum))]
             : throw new UsageException(
-                $"--shares is {Terminal.OneLine(text)}; it must list one number >= 0 per exit, not all 0, such as 25,25,0,0,50");
+                $"--shares is {Terminal.Sanitize(text)}; it must list one number >= 0 per exit, not all 0, such as 25,25,0,0,50");
     }
 
     private static double Number(string text)
         => double.TryParse(text, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double value) ? value : double.NaN;
 
-    private static IExitCriterion CriterionOf(string name) => ExitCriteria.All.FirstOrDefault(criterion => criterion.Name == name)
+    private static IExitCriterion ParseCriterion(string name) => ExitCriteria.All.FirstOrDefault(criterion => criterion.Name == name)
         ?? throw new UsageException(
-            $"--criterion is {Terminal.OneLine(name)}; it must be {string.Join(" or ", ExitCriteria.All.Select(known => known.Name))}");
+            $"--criterion is {Terminal.Sanitize(name)}; it must be {string.Join(" or ", ExitCriteria.All.Select(known => known.Name))}");
 
-    private static string FileOf(ParseResult arguments, TrainedNetwork network)
+    private static string PolicyPath(ParseResult arguments, TrainedNetwork network)
     {
         string source = arguments.GetValue(TrainedNetworkArguments.Source)!;
-        return arguments.GetValue(Out) ?? (Directory.Exists(source) ? new TestFiles(source).Policy : $"{network.File}.policy.json");
+        return arguments.GetValue(Out) ?? (Directory.Exists(source) ? new EvaluationFiles(source).Policy : $"{network.File}.policy.json");
     }
 
     private static void Show(PolicyFile policy, string file)

@@ -31,7 +31,7 @@ internal static class ConfigCommand
         }
         else
         {
-            throw new UsageException($"there is no key {Terminal.OneLine(name)}; {NearestKey.Hint(name)}");
+            throw new UsageException($"there is no key {Terminal.Sanitize(name)}; {NearestKey.Hint(name)}");
         }
 
         return 0;
@@ -51,11 +51,11 @@ internal static class ConfigCommand
         Console.Out.WriteLine($"  default  {key.Default}");
         Console.Out.WriteLine($"  range    {Range(key)}");
         Console.Out.WriteLine($"  set by   --set {Argument(key)}, or in a configuration file:");
-        string[] parts = key.Key.Split('.');
-        for (int depth = 0; depth < parts.Length; depth++)
+        string[] halves = key.Key.Split('.');
+        for (int depth = 0; depth < halves.Length; depth++)
         {
-            string value = depth == parts.Length - 1 ? " " + key.Default : "";
-            Console.Out.WriteLine($"             {new string(' ', 2 * depth)}{parts[depth]}:{value}");
+            string value = depth == halves.Length - 1 ? " " + key.Default : "";
+            Console.Out.WriteLine($"             {new string(' ', 2 * depth)}{halves[depth]}:{value}");
         }
     }
 

@@ -11,7 +11,7 @@ internal static class ConfigurationArguments
     public static readonly Option<string[]> Set = new("--set") { HelpName = "key=value", Description = "Override one configuration key; may be repeated" };
 
     /// <summary>The configuration option of commands whose main argument is another file, which may contain one.</summary>
-    public static readonly Option<string?> Beside = new("--config") { HelpName = "CONFIG.yaml", Description = "Configuration of the network and data, required for any file that is not a checkpoint of imta train" };
+    public static readonly Option<string?> ConfigOption = new("--config") { HelpName = "CONFIG.yaml", Description = "Configuration of the network and data, required for any file that is not a checkpoint of imta train" };
 
     /// <summary>The settings given on the command line.</summary>
     /// <param name="arguments">The arguments of a command with <see cref="Config"/> and <see cref="Set"/>.</param>
@@ -20,26 +20,26 @@ internal static class ConfigurationArguments
     /// <exception cref="UsageException">One line: what is wrong, where, and what is expected.</exception>
     public static Settings Read(ParseResult arguments, IEnumerable<SettingsOverride>? more = null, string fallback = "quickstart.yaml")
     {
-        string file = arguments.GetValue(Config) ?? SettingsLoader.Own(fallback);
+        string file = arguments.GetValue(Config) ?? SettingsLoader.BundledPath(fallback);
         return Load(file, arguments, more ?? []);
     }
 
-    /// <summary>The settings from <see cref="Beside"/>, overridden by <see cref="Set"/>; null if neither is given.</summary>
+    /// <summary>The settings from <see cref="ConfigOption"/>, overridden by <see cref="Set"/>; null if neither is given.</summary>
     /// <exception cref="UsageException">One line: what is wrong, where, and what is expected.</exception>
-    public static Settings? ReadBeside(ParseResult arguments)
+    public static Settings? ReadConfigOption(ParseResult arguments)
     {
-        if (arguments.GetValue(Beside) is { } file)
+        if (arguments.GetValue(ConfigOption) is { } file)
         {
             return Load(file, arguments, []);
         }
 
         return arguments.GetValue(Set) is [var set, ..]
-            ? throw new UsageException($"--set {Terminal.OneLine(set)} has no configuration to override; give one with --config")
+            ? throw new UsageException($"--set {Terminal.Sanitize(set)} has no configuration to override; give one with --config")
             : null;
     }
 
     /// <summary>The parser mistakes an unknown option for the configuration file.</summary>
-    public static void RefuseUnknownOption(CommandResult result)
+    public static void RejectUnknownOption(CommandResult result)
     {
         if (result.GetValue(Config) is { } name && name.StartsWith('-'))
         {

@@ -12,7 +12,7 @@ internal static class ConsoleTable
     /// <param name="groups">Rows with one cell per heading; the first cell is not wrapped.</param>
     public static void Write(IReadOnlyList<string> headings, IReadOnlyList<IReadOnlyList<string[]>> groups)
     {
-        if (!Terminal.IsSeen)
+        if (!Terminal.IsTerminal)
         {
             foreach (string line in Lines(headings, groups))
             {

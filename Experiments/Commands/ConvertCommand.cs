@@ -13,21 +13,21 @@ namespace Imta.MetaWeight.Experiments.Commands;
 /// <summary><c>imta convert IN OUT</c>: converts between native checkpoints, published checkpoints, state dicts and safetensors.</summary>
 internal static class ConvertCommand
 {
-    private const string Own = ".pt";
-    private const string Bare = ".safetensors";
-    private const string Other = "OUT";
+    private const string NativeExtension = ".pt";
+    private const string SafetensorsExtension = ".safetensors";
+    private const string OutArgument = "OUT";
 
     private static readonly string[] Published = [".pth.tar", ".pth"];
     private static readonly Argument<string> Source = new("IN") { Description = "A run folder, a checkpoint, a published PyTorch checkpoint, a state dictionary or a safetensors file" };
-    private static readonly Argument<string> Target = new("OUT") { Description = $"The output file: NAME{Own}, an imta checkpoint; NAME{Published[0]} or NAME{Published[1]}, the published layout, for torch.load; NAME{Bare}" };
+    private static readonly Argument<string> Target = new("OUT") { Description = $"The output file: NAME{NativeExtension}, an imta checkpoint; NAME{Published[0]} or NAME{Published[1]}, the published layout, for torch.load; NAME{SafetensorsExtension}" };
 
     public static Command Build()
     {
         var command = new Command("convert", "Convert checkpoints to and from the published PyTorch layout and safetensors")
         {
-            Source, Target, ConfigurationArguments.Beside, ConfigurationArguments.Set,
+            Source, Target, ConfigurationArguments.ConfigOption, ConfigurationArguments.Set,
         };
-        command.Validators.Add(result => TrainedNetworkArguments.Refuse(result, Source, Target));
+        command.Validators.Add(result => TrainedNetworkArguments.RejectInvalid(result, Source, Target));
         command.SetAction(Run);
         return command;
     }
@@ -42,19 +42,19 @@ internal static class ConvertCommand
             throw new UsageException($"OUT is the same file as IN, {source}; choose a different OUT");
         }
 
-        OutputFile.Check(target, Other);
-        Settings? given = ConfigurationArguments.ReadBeside(arguments);
-        ComputeDevice.Prepare((given ?? new Settings()) with { Device = "cpu" });
+        OutputFile.EnsureWritable(target, OutArgument);
+        Settings? given = ConfigurationArguments.ReadConfigOption(arguments);
+        ComputeDevice.Configure((given ?? new Settings()) with { Device = "cpu" });
         using DisposeScope scope = NewDisposeScope();
         if (ForeignFile.Open(source, configured: given is not null) is not { } foreign)
         {
-            FromOwn(source, target);
+            FromNative(source, target);
         }
         else if (given is not null)
         {
             FromForeign(foreign, given, target);
         }
-        else if (!IsOwn(target))
+        else if (!IsNative(target))
         {
             Write(foreign, target);
         }
@@ -68,28 +68,28 @@ internal static class ConvertCommand
 
     private static void CheckName(string target)
     {
-        if (!IsOwn(target) && !IsBare(target) && !Published.Any(end => target.EndsWith(end, StringComparison.Ordinal)))
+        if (!IsNative(target) && !IsSafetensors(target) && !Published.Any(end => target.EndsWith(end, StringComparison.Ordinal)))
         {
-            throw new UsageException($"OUT is {Terminal.OneLine(target)}, whose extension is not supported; use {Own}, {string.Join(", ", Published)} or {Bare}");
+            throw new UsageException($"OUT is {Terminal.Sanitize(target)}, whose extension is not supported; use {NativeExtension}, {string.Join(", ", Published)} or {SafetensorsExtension}");
         }
     }
 
-    private static bool IsOwn(string target) => target.EndsWith(Own, StringComparison.Ordinal);
+    private static bool IsNative(string target) => target.EndsWith(NativeExtension, StringComparison.Ordinal);
 
-    private static bool IsBare(string target) => target.EndsWith(Bare, StringComparison.Ordinal);
+    private static bool IsSafetensors(string target) => target.EndsWith(SafetensorsExtension, StringComparison.Ordinal);
 
-    private static void FromOwn(string source, string target)
+    private static void FromNative(string source, string target)
     {
-        if (IsOwn(target))
+        if (IsNative(target))
         {
             throw new UsageException($"{source} is already a checkpoint of imta train; copy it, or give OUT a different extension");
         }
 
-        Checkpoint.Content checkpoint = Checkpoint.Read(source);
-        TrainingPhase phase = TrainingPhase.Of(checkpoint.Settings, checkpoint.Phase);
+        Checkpoint.CheckpointContent checkpoint = Checkpoint.Read(source);
+        TrainingPhase phase = TrainingPhase.ForRun(checkpoint.Settings, checkpoint.Phase);
         using RunModel model = ModelOf(phase);
         checkpoint.Restore(model, source);
-        if (checkpoint.InsideEpoch is { } inside)
+        if (checkpoint.MidEpochNote is { } inside)
         {
             Console.Error.WriteLine($"warning: {source} {inside}; its progress within the epoch is not converted");
         }
@@ -102,10 +102,10 @@ internal static class ConvertCommand
         TrainingPhase phase = foreign.PhaseOf(settings);
         using RunModel model = ModelOf(phase);
         StateTree state = model.State;
-        var fit = StateFit.Of(ForeignCheckpoint.TensorsOf(state), foreign.Tensors);
+        var fit = StateFit.Compare(ForeignCheckpoint.TensorsOf(state), foreign.Tensors);
         ConsoleTable.Write(["tensors", ""], fit.Table());
         foreign.Restore(state);
-        if (fit.Surplus() is { } surplus)
+        if (fit.DescribeUnexpected() is { } surplus)
         {
             Console.Error.WriteLine($"warning: {foreign.File}: {surplus}");
         }
@@ -116,12 +116,12 @@ internal static class ConvertCommand
         string ofWeighting = learned > 0 ? FormattableString.Invariant($", Adam moments of {moments} of {learned}") : "";
         Console.WriteLine(FormattableString.Invariant(
             $"optimisers: momentum of {momentum} of {model.Network.Parameters.Count} parameters{ofWeighting}"));
-        Write(foreign.File, model, settings, phase, foreign.EpochsOf(phase), foreign.Facts, target);
+        Write(foreign.File, model, settings, phase, foreign.EpochsOf(phase), foreign.Metadata, target);
     }
 
     /// <summary>The phase's model; class weights, which are derived from the data set, are not stored in a file.</summary>
     private static RunModel ModelOf(TrainingPhase phase)
-        => RunModel.Build(phase, [.. Enumerable.Repeat(1L, DatasetShape.Of(phase.Settings.Data).Classes)], CPU, Replicas.Alone);
+        => RunModel.Build(phase, [.. Enumerable.Repeat(1L, DatasetShape.For(phase.Settings.Data).Classes)], CPU, ProcessGroup.SingleProcess);
 
     private static void Write(
         string source,
@@ -135,15 +135,15 @@ internal static class ConvertCommand
         StateTree state = model.State;
         int done = Math.Max(0, epochs - phase.EpochsBefore);
         var content = ForeignCheckpoint.From(source, state, model.Network.ParameterNames, phase, done, facts);
-        if (IsOwn(target))
+        if (IsNative(target))
         {
-            if (NonFinite.In(state) is { } broken)
+            if (NonFinite.FindIn(state) is { } broken)
             {
                 throw new UsageException($"{source} contains NaN or infinite values ({broken}): its training diverged and cannot be resumed");
             }
 
             // Phase I epochs precede those of phase II, even if the file does not say how many there were.
-            OutputFile.Guarded(target, () => Checkpoint.Write(target, settings, phase, state, Math.Max(epochs, phase.EpochsBefore)), Other);
+            OutputFile.WrapErrors(target, () => Checkpoint.Write(target, settings, phase, state, Math.Max(epochs, phase.EpochsBefore)), OutArgument);
             Show(content, target);
         }
         else
@@ -154,12 +154,12 @@ internal static class ConvertCommand
 
     private static void Write(ForeignCheckpoint content, string target)
     {
-        OutputFile.Guarded(target, () => Write(), Other);
+        OutputFile.WrapErrors(target, () => Write(), OutArgument);
         Show(content, target);
 
         void Write()
         {
-            if (IsBare(target))
+            if (IsSafetensors(target))
             {
                 Safetensors.Write(target, content.Tensors);
             }

@@ -18,7 +18,7 @@ internal static class CostCommand
         {
             ConfigurationArguments.Config, ConfigurationArguments.Set, Out,
         };
-        command.Validators.Add(ConfigurationArguments.RefuseUnknownOption);
+        command.Validators.Add(ConfigurationArguments.RejectUnknownOption);
         command.SetAction(Run);
         return command;
     }
@@ -26,9 +26,9 @@ internal static class CostCommand
     private static int Run(ParseResult arguments)
     {
         Settings settings = ConfigurationArguments.Read(arguments);
-        ComputeDevice.Prepare(settings with { Device = "cpu" });
-        using MultiExitNetwork network = Networks.Build(settings, CPU);
-        CostRow[] rows = CostRow.Table(network.Cost(DatasetShape.Of(settings.Data).Side));
+        ComputeDevice.Configure(settings with { Device = "cpu" });
+        using MultiExitNetwork network = NetworkBuilder.Build(settings, CPU);
+        CostRow[] rows = CostRow.Table(network.Cost(DatasetShape.For(settings.Data).Side));
         if (arguments.GetValue(Out) is { } file)
         {
             Write(file, rows);

@@ -33,19 +33,19 @@ internal static class DataCommand
         }
 
         CifarFormat format = Formats.FirstOrDefault(known => known.Key == name)
-            ?? throw new UsageException($"there is no data set {Terminal.OneLine(name)} to download; expected {string.Join(" or ", Formats.Select(known => known.Key))}, or imagenet with --check DIR");
+            ?? throw new UsageException($"there is no data set {Terminal.Sanitize(name)} to download; expected {string.Join(" or ", Formats.Select(known => known.Key))}, or imagenet with --check DIR");
         Uri from = Folder(arguments.GetValue(From)!);
-        using var stop = new Interruption();
+        using var stop = new StopSignal();
         using var http = new HttpClient { Timeout = TimeSpan.FromSeconds(30) };
         try
         {
-            ObtainAsync(format, arguments.GetValue(Data)!, from, http, stop.Token).GetAwaiter().GetResult();
+            EnsureAsync(format, arguments.GetValue(Data)!, from, http, stop.Token).GetAwaiter().GetResult();
             return 0;
         }
         catch (OperationCanceledException) when (stop.Token.IsCancellationRequested)
         {
             Console.Out.WriteLine($"stopped; the folder {arguments.GetValue(Data)} keeps the partial download; run the same command to resume");
-            return Interruption.ExitCode;
+            return StopSignal.ExitCode;
         }
     }
 
@@ -55,22 +55,22 @@ internal static class DataCommand
         {
             throw new UsageException(name == ImageNet
                 ? "ImageNet cannot be downloaded automatically: register at image-net.org to get it; imta data imagenet --check DIR checks its folders"
-                : $"--check is for imagenet; imta data {Terminal.OneLine(name)} always verifies the data");
+                : $"--check is for imagenet; imta data {Terminal.Sanitize(name)} always verifies the data");
         }
 
-        using var stop = new Interruption();
+        using var stop = new StopSignal();
         try
         {
             return ImageNetCheck.Run(folder, stop.Token);
         }
         catch (OperationCanceledException)
         {
-            return Interruption.ExitCode;
+            return StopSignal.ExitCode;
         }
     }
 
     /// <summary>Downloads and unpacks the data set below <paramref name="root"/>, unless it is already complete.</summary>
-    internal static async Task ObtainAsync(CifarFormat format, string root, Uri from, HttpClient http, CancellationToken stop)
+    internal static async Task EnsureAsync(CifarFormat format, string root, Uri from, HttpClient http, CancellationToken stop)
     {
         if (CifarArchive.CompleteFolder(format, root) is { } present)
         {
@@ -80,7 +80,7 @@ internal static class DataCommand
         {
             Prepare(format, root);
             string archive = Path.Combine(root, format.Archive);
-            bool ownArchive = !await IsThereAsync(format, archive, stop);
+            bool ownArchive = !await HasValidArchiveAsync(format, archive, stop);
             if (ownArchive)
             {
                 await FetchAsync(format, archive, from, http, stop);
@@ -106,7 +106,7 @@ internal static class DataCommand
         string folder = Path.Combine(root, format.Folder);
         if (Directory.Exists(folder) && Directory.EnumerateFileSystemEntries(folder).Any())
         {
-            throw new UsageException($"{folder} is not a complete {format.Name} ({CifarArchive.Lack(format, folder)}) and will not be overwritten; remove it, or choose another folder with --data DIR");
+            throw new UsageException($"{folder} is not a complete {format.Name} ({CifarArchive.FindProblem(format, folder)}) and will not be overwritten; remove it, or choose another folder with --data DIR");
         }
 
         try
@@ -120,7 +120,7 @@ internal static class DataCommand
     }
 
     /// <summary>Whether a valid archive is already there, placed manually or left by a command interrupted while unpacking.</summary>
-    private static async Task<bool> IsThereAsync(CifarFormat format, string archive, CancellationToken stop)
+    private static async Task<bool> HasValidArchiveAsync(CifarFormat format, string archive, CancellationToken stop)
     {
         if (!File.Exists(archive))
         {
@@ -145,5 +145,5 @@ internal static class DataCommand
     private static Uri Folder(string url)
         => Uri.TryCreate(url.TrimEnd('/') + "/", UriKind.Absolute, out Uri? folder) && folder.Scheme is "http" or "https"
             ? folder
-            : throw new UsageException($"--from {Terminal.OneLine(url)} is not a valid URL; expected the folder of the archive, such as {CifarFormat.ArchiveFolder}");
+            : throw new UsageException($"--from {Terminal.Sanitize(url)} is not a valid URL; expected the folder of the archive, such as {CifarFormat.ArchiveFolder}");
 }

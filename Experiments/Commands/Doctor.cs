@@ -53,7 +53,7 @@ internal static class Doctor
 
     private static DoctorFinding Threads(HostFacts host)
     {
-        string cores = host.CoresOfMachine is { } all && all != host.Cores ? $"{host.Cores} of {all} cores" : $"{host.Cores} cores";
+        string cores = host.TotalCores is { } all && all != host.Cores ? $"{host.Cores} of {all} cores" : $"{host.Cores} cores";
         return new("threads", DoctorVerdict.Ok, $"{host.Cores} by default, for {cores} available to this process{Set(host, "OMP_")}");
     }
 
@@ -84,7 +84,7 @@ internal static class Doctor
         : Vector256.IsHardwareAccelerated ? "256-bit vectors"
         : Vector128.IsHardwareAccelerated ? "128-bit vectors" : "not vectorised");
 
-    private static DoctorFinding Pictures(TorchFacts torch) => torch.ReadsPictures
+    private static DoctorFinding Pictures(TorchFacts torch) => torch.CanDecodeImages
         ? new("pictures", DoctorVerdict.Ok, "JPEG and PNG files such as ImageNet's can be decoded")
         : new("pictures", DoctorVerdict.Note, "JPEG and PNG files such as ImageNet's cannot be decoded: SkiaSharp has no native library for this system");
 
@@ -105,9 +105,9 @@ internal static class Doctor
         const string Check = "MPI";
         return mpi switch
         {
-            null => new(Check, DoctorVerdict.Note, "no library; only multi-process training needs one", $"{LocalRanks.ToGetMpi}; if it is installed elsewhere: {MpiLibrary.Variable}=/path/to/libmpi.so"),
+            null => new(Check, DoctorVerdict.Note, "no library; only multi-process training needs one", $"{LocalLauncher.MpiInstallHint}; if it is installed elsewhere: {MpiLibrary.Variable}=/path/to/libmpi.so"),
             { Problem: { } problem } => new(Check, DoctorVerdict.Warning, problem),
-            { Launcher: null } => new(Check, DoctorVerdict.Note, $"{mpi.Found}, but no matching mpirun was found next to it or on the PATH", $"{LocalRanks.ToGetMpi}; or launch with srun"),
+            { Launcher: null } => new(Check, DoctorVerdict.Note, $"{mpi.Found}, but no matching mpirun was found next to it or on the PATH", $"{LocalLauncher.MpiInstallHint}; or launch with srun"),
             _ => new(Check, DoctorVerdict.Ok, $"{mpi.Found}, launched with {mpi.Launcher}"),
         };
     }

@@ -12,8 +12,8 @@ namespace Imta.MetaWeight.Experiments.Commands;
 /// <summary><c>imta eval RUN|CHECKPOINT</c>: evaluates a network on its test set and writes the tables.</summary>
 internal static class EvalCommand
 {
-    private const int MostPoints = 1000;
-    private const int MostRepeats = 10_000;
+    private const int MaxPoints = 1000;
+    private const int MaxRepeats = 10_000;
 
     private static readonly Option<string?> Out = new("--out")
     {
@@ -22,7 +22,7 @@ internal static class EvalCommand
     };
 
     private static readonly Option<int> Points =
-        NumberOption.Whole("--points", "P", "Budgets p = 1 … P of dynamic.csv (IMTA sweeps 40)", TestReport.UsualPoints);
+        NumberOption.Integer("--points", "P", "Budgets p = 1 … P of dynamic.csv (IMTA sweeps 40)", EvaluationReport.DefaultPoints);
 
     private static readonly Option<string?> Policy = new("--policy")
     {
@@ -35,8 +35,8 @@ internal static class EvalCommand
         Description = "Measure inference latency, one image at a time and in batches: latency.csv",
     };
 
-    private static readonly Option<int> BatchSize = NumberOption.Whole("--batch", "N", "Batch size for --latency", Predictions.Batch);
-    private static readonly Option<int> Repeat = NumberOption.Whole("--repeat", "R", "Batches per --latency measurement", 10);
+    private static readonly Option<int> BatchSize = NumberOption.Integer("--batch", "N", "Batch size for --latency", Predictions.Batch);
+    private static readonly Option<int> Repeat = NumberOption.Integer("--repeat", "R", "Batches per --latency measurement", 10);
 
     public static Command Build()
     {
@@ -56,23 +56,23 @@ internal static class EvalCommand
 
     private static int Run(ParseResult arguments)
     {
-        int points = TrainedNetworkArguments.WholeNumber(arguments, Points, MostPoints);
-        int batch = TrainedNetworkArguments.WholeNumber(arguments, BatchSize, TrainedNetworkArguments.LargestBatch);
-        int repeat = TrainedNetworkArguments.WholeNumber(arguments, Repeat, MostRepeats);
-        using var stop = new Interruption();
+        int points = TrainedNetworkArguments.Integer(arguments, Points, MaxPoints);
+        int batch = TrainedNetworkArguments.Integer(arguments, BatchSize, TrainedNetworkArguments.MaxBatchSize);
+        int repeat = TrainedNetworkArguments.Integer(arguments, Repeat, MaxRepeats);
+        using var stop = new StopSignal();
         using DisposeScope scope = NewDisposeScope();
         using TrainedNetwork network = TrainedNetworkArguments.Load(arguments);
-        CheckPoints(points, network.Network.Exits);
+        ValidatePoints(points, network.Network.Exits);
         WarnIfUnfinished(network);
         string? policyFile = arguments.GetValue(Policy);
         PolicyFile? policy = policyFile is null ? null : TrainedNetworkArguments.Policy(policyFile, network);
-        using RunData data = TrainedNetworkArguments.Images(network, arguments.GetValue(TrainedNetworkArguments.Data));
+        using RunData data = TrainedNetworkArguments.LoadData(network, arguments.GetValue(TrainedNetworkArguments.Data));
         string folder = FolderOf(arguments, network);
         RunMonitor monitor = RunMonitor.ForConsole();
-        TestReport report = Report(network, data, policy?.Policy.Criterion ?? ExitCriteria.Confidence, points, monitor, stop.Token);
-        var files = new TestFiles(folder);
+        EvaluationReport report = Report(network, data, policy?.Policy.Criterion ?? ExitCriteria.Confidence, points, monitor, stop.Token);
+        var files = new EvaluationFiles(folder);
         bool predictions = network.Settings.Export.Predictions;
-        OutputFile.Guarded(folder, () => report.Write(files, data.Train.ClassCounts(), policy?.Policy, predictions));
+        OutputFile.WrapErrors(folder, () => report.Write(files, data.Train.ClassCounts(), policy?.Policy, predictions));
         Show(network, report);
         if (policy is not null)
         {
@@ -83,7 +83,7 @@ internal static class EvalCommand
         if (arguments.GetValue(Latency))
         {
             IReadOnlyList<LatencyRow> rows = Measure(network, data, report, (batch, repeat), monitor, stop.Token);
-            OutputFile.Guarded(folder, () => CsvTable.Write(files.Latency, rows));
+            OutputFile.WrapErrors(folder, () => CsvTable.Write(files.Latency, rows));
             ShowLatency(rows);
         }
 
@@ -91,11 +91,11 @@ internal static class EvalCommand
         return 0;
     }
 
-    private static void CheckPoints(int points, int exits)
+    private static void ValidatePoints(int points, int exits)
     {
         try
         {
-            _ = ExitShares.Of(TestReport.Q(points), exits);
+            _ = ExitShares.FromQ(EvaluationReport.Q(points), exits);
         }
         catch (ArgumentOutOfRangeException e)
         {
@@ -106,7 +106,7 @@ internal static class EvalCommand
 
     private static void WarnIfUnfinished(TrainedNetwork network)
     {
-        int last = TrainingPhase.Of(network.Settings)[^1].LastEpoch;
+        int last = TrainingPhase.ForRun(network.Settings)[^1].LastEpoch;
         if (network.Epochs > 0 && network.Epochs < last) // 0: untrained, or converted from a file without an epoch number
         {
             Console.Error.WriteLine($"warning: {network.File} is from epoch {network.Epochs} of {last}");
@@ -117,17 +117,17 @@ internal static class EvalCommand
     {
         string source = arguments.GetValue(TrainedNetworkArguments.Source)!;
         string folder = arguments.GetValue(Out) ?? (Directory.Exists(source) ? source : $"{network.File}.eval");
-        OutputFile.Guarded(folder, () => Directory.CreateDirectory(folder));
-        OutputFile.Check(new TestFiles(folder).Anytime);
+        OutputFile.WrapErrors(folder, () => Directory.CreateDirectory(folder));
+        OutputFile.EnsureWritable(new EvaluationFiles(folder).Anytime);
         return folder;
     }
 
-    private static TestReport Report(
+    private static EvaluationReport Report(
         TrainedNetwork network, RunData data, IExitCriterion criterion, int points, RunMonitor monitor, CancellationToken stop)
     {
-        TestReport? report = null;
+        EvaluationReport? report = null;
         int done = 0, batches = Predictions.Batches(data.Validation) + Predictions.Batches(data.Test);
-        monitor.Track(batches, 0, () => report = new TestReport(Predict(data.Validation), Predict(data.Test), network.Cost, points));
+        monitor.Track(batches, 0, () => report = new EvaluationReport(Predict(data.Validation), Predict(data.Test), network.Cost, points));
         return report!;
 
         Predictions Predict(ImageSet set)
@@ -135,7 +135,7 @@ internal static class EvalCommand
     }
 
     private static IReadOnlyList<LatencyRow> Measure(
-        TrainedNetwork network, RunData data, TestReport report, (int Batch, int Repeat) size, RunMonitor monitor, CancellationToken stop)
+        TrainedNetwork network, RunData data, EvaluationReport report, (int Batch, int Repeat) size, RunMonitor monitor, CancellationToken stop)
     {
         int images = size.Batch * size.Repeat;
         using var measurement = new LatencyMeasurement(network, data.Test, data.Normalisation, report, images, size.Batch);
@@ -151,7 +151,7 @@ internal static class EvalCommand
         }
     }
 
-    private static void Show(TrainedNetwork network, TestReport report)
+    private static void Show(TrainedNetwork network, EvaluationReport report)
     {
         IReadOnlyList<AnytimeRow> anytime = report.Anytime;
         string epoch = network.Epochs is { } epochs ? FormattableString.Invariant($", epoch {epochs}") : "";
@@ -169,7 +169,7 @@ internal static class EvalCommand
                     Number(rows[0].P, "0"),
                     Number(rows[0].TestMacs, "N0"),
                     Percent(rows[0].TestAccuracy),
-                    RunMonitor.PerExit(rows.Select(row => row.TestShare)),
+                    RunMonitor.FormatPercentages(rows.Select(row => row.TestShare)),
                 ])]]);
     }
 

@@ -18,7 +18,7 @@ internal sealed record HostFacts
     /// <summary>Cores available to this process.</summary>
     public required int Cores { get; init; }
 
-    public required int? CoresOfMachine { get; init; }
+    public required int? TotalCores { get; init; }
 
     /// <summary>Memory available to this process, including what it already uses: the system's, or the container's limit.</summary>
     public required long? MemoryAvailable { get; init; }
@@ -39,14 +39,14 @@ internal sealed record HostFacts
     public static HostFacts Gather()
     {
         string runs = Path.GetFullPath("runs");
-        MachineRoom room = MachineRoom.Of(runs);
+        AvailableResources room = AvailableResources.Query(runs);
         return new()
         {
             Dotnet = $"{RuntimeInformation.FrameworkDescription} on {RuntimeInformation.OSDescription}, {RuntimeInformation.OSArchitecture}",
             Processor = Machine.ProcessorName(),
             VectorUnits = X86Base.IsSupported ? [.. Units()] : null,
             Cores = Environment.ProcessorCount,
-            CoresOfMachine = Machine.Lines("/proc/cpuinfo").Count(line => line.StartsWith("processor", StringComparison.Ordinal)) is > 0 and int count ? count : null,
+            TotalCores = Machine.Lines("/proc/cpuinfo").Count(line => line.StartsWith("processor", StringComparison.Ordinal)) is > 0 and int count ? count : null,
             MemoryAvailable = room.Memory,
             RunFolder = runs,
             RunFolderFree = room.Disk,
@@ -88,7 +88,7 @@ internal sealed record MpiFacts(string Found, string? Launcher, string? Problem 
     {
         try
         {
-            return MpiLibrary.Find(MpiFamily.OpenMpi, MpiFamily.Mpich) is { } library ? new($"{library.Version}: {library.Path}", MpiLauncher.Of(library)) : null;
+            return MpiLibrary.Find(MpiFamily.OpenMpi, MpiFamily.Mpich) is { } library ? new($"{library.Version}: {library.Path}", MpiLauncher.FindFor(library)) : null;
         }
         catch (UsageException e)
         {

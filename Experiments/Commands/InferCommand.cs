@@ -38,7 +38,7 @@ internal static class InferCommand
         DefaultValueFactory = _ => "answers.csv",
     };
 
-    private static readonly Option<int> BatchSize = NumberOption.Whole("--batch", "N", "Batch size", Predictions.Batch);
+    private static readonly Option<int> BatchSize = NumberOption.Integer("--batch", "N", "Batch size", Predictions.Batch);
 
     public static Command Build()
     {
@@ -50,28 +50,28 @@ internal static class InferCommand
 
     private static int Run(ParseResult arguments)
     {
-        int size = TrainedNetworkArguments.WholeNumber(arguments, BatchSize, TrainedNetworkArguments.LargestBatch);
+        int size = TrainedNetworkArguments.Integer(arguments, BatchSize, TrainedNetworkArguments.MaxBatchSize);
         string file = arguments.GetValue(Out)!;
-        using var stop = new Interruption();
+        using var stop = new StopSignal();
         using DisposeScope scope = NewDisposeScope();
         using TrainedNetwork network = TrainedNetworkArguments.Load(arguments);
         PolicyFile policy = TrainedNetworkArguments.Policy(arguments.GetValue(Policy)!, network);
-        OutputFile.Check(file);
+        OutputFile.EnsureWritable(file);
         string? folder = arguments.GetValue(Pictures), data = arguments.GetValue(Data);
-        (ImageSet images, PictureTally? tally) = folder is null
-            ? ImagesOf(network, data)
-            : PicturesOf(network, folder, data, policy.ClassNames);
+        (ImageSet images, ImageReadStatistics? tally) = folder is null
+            ? LoadImages(network, data)
+            : LoadImageFiles(network, folder, data, policy.ClassNames);
         using ImageSet held = images;
-        tally?.TellOfAnswers();
+        tally?.ReportUnanswered();
         RunMonitor monitor = RunMonitor.ForConsole();
         var inference = new EarlyExitInference(network, policy);
         int batches = (images.Count + size - 1) / size, done = 0;
-        List<AnswerRow> rows = [];
+        List<InferenceRow> rows = [];
         monitor.Track(batches, 0, () => rows = inference.Run(images, size, Advance, stop.Token));
         if (tally is not null)
         {
             rows.RemoveAll(row => tally.Unreadable.Contains(images.Files!.PathOf(row.Sample)));
-            Console.WriteLine(PictureTally.Describe(tally.Take()));
+            Console.WriteLine(ImageReadStatistics.Describe(tally.TakeCounts()));
         }
 
         if (rows.Count == 0)
@@ -79,7 +79,7 @@ internal static class InferCommand
             throw new UsageException("none of the images can be read");
         }
 
-        OutputFile.Guarded(file, () => CsvTable.Write(file, rows));
+        OutputFile.WrapErrors(file, () => CsvTable.Write(file, rows));
         Show(rows, folder is null ? images : null, network, inference.Seconds);
         Console.WriteLine($"wrote the predictions to {file}");
         return 0;
@@ -87,25 +87,25 @@ internal static class InferCommand
         void Advance() => monitor.Advance($"batch {++done}/{batches}");
     }
 
-    private static (ImageSet Images, PictureTally? Tally) ImagesOf(TrainedNetwork network, string? place)
+    private static (ImageSet Images, ImageReadStatistics? Tally) LoadImages(TrainedNetwork network, string? path)
     {
-        if (place is null || Directory.Exists(place))
+        if (path is null || Directory.Exists(path))
         {
-            RunData data = TrainedNetworkArguments.Images(network, place);
+            RunData data = TrainedNetworkArguments.LoadData(network, path);
             data.Train.Dispose();
             data.Validation.Dispose();
             data.Meta?.Dispose();
             return (data.Test, data.Pictures);
         }
 
-        CifarFormat format = CifarFormat.Of(network.Settings.Data.Dataset)
+        CifarFormat format = CifarFormat.ForDataset(network.Settings.Data.Dataset)
             ?? throw new UsageException(
-                $"--data {place}: a run on {SettingsSchema.YamlName(network.Settings.Data.Dataset.ToString())} data has no such files; "
+                $"--data {path}: a run on {SettingsSchema.YamlName(network.Settings.Data.Dataset.ToString())} data has no such files; "
                 + "omit --data to classify the run's test images, or give a folder of JPEG or PNG files with --images");
-        return (CifarReader.ReadFile(format, place), null);
+        return (CifarReader.ReadFile(format, path), null);
     }
 
-    private static (ImageSet Images, PictureTally? Tally) PicturesOf(
+    private static (ImageSet Images, ImageReadStatistics? Tally) LoadImageFiles(
         TrainedNetwork network, string folder, string? data, IReadOnlyList<string> classNames)
     {
         if (data is not null)
@@ -113,7 +113,7 @@ internal static class InferCommand
             throw new UsageException("--images and --data are mutually exclusive; give one of them");
         }
 
-        ImageNetFolders.NeedReader();
+        ImageNetFolders.EnsureDecoderAvailable();
         string[] names = Directory.Exists(folder)
             ? [.. ImageFolder.Pictures(folder)]
             : throw new UsageException($"there is no folder {folder}; --images needs a folder of JPEG or PNG files");
@@ -124,14 +124,14 @@ internal static class InferCommand
 
         using DisposeScope scope = NewDisposeScope();
         DataOptions options = network.Settings.Data;
-        PictureShape shape = DatasetShape.Of(options).Side == ImageSet.Side ? PictureShape.Cifar : PictureShape.ImageNet;
-        var tally = new PictureTally(line => Console.Error.WriteLine($"warning: {line}"));
-        var files = new PictureFiles(folder, names, shape, options.Workers, tally, mayMiss: true);
+        ImageTransform shape = DatasetShape.For(options).Side == ImageSet.Side ? ImageTransform.Cifar : ImageTransform.ImageNet;
+        var tally = new ImageReadStatistics(line => Console.Error.WriteLine($"warning: {line}"));
+        var files = new ImageFiles(folder, names, shape, options.Workers, tally, skipMissing: true);
         Tensor labels = zeros([names.Length], ScalarType.Int64); // nobody reads them
         return (new ImageSet(files, labels, arange(names.Length, ScalarType.Int64), classNames), tally);
     }
 
-    private static void Show(List<AnswerRow> rows, ImageSet? labelled, TrainedNetwork network, double seconds)
+    private static void Show(List<InferenceRow> rows, ImageSet? labelled, TrainedNetwork network, double seconds)
     {
         string accuracy = labelled is null
             ? ""
@@ -139,7 +139,7 @@ internal static class InferCommand
         int exits = network.Network.Exits;
         IEnumerable<double> shares = Enumerable.Range(1, exits).Select(exit => rows.Average(row => row.Exit == exit ? 1.0 : 0));
         Console.WriteLine(FormattableString.Invariant(
-            $"{rows.Count:N0} images: {accuracy}{RunMonitor.PerExit(shares)} % at exits 1 to {exits}, ")
+            $"{rows.Count:N0} images: {accuracy}{RunMonitor.FormatPercentages(shares)} % at exits 1 to {exits}, ")
             + FormattableString.Invariant(
                 $"{rows.Average(row => row.Macs):N0} multiply-adds on average, {rows.Count / seconds:0} images/s"));
     }

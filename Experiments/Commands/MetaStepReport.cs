@@ -6,11 +6,11 @@ using Imta.MetaWeight.Meta.Gradients;
 namespace Imta.MetaWeight.Experiments.Commands;
 
 /// <summary>The measurements of <c>imta bench meta-step</c>, as tables or JSON.</summary>
-/// <param name="Series">The times of each benchmark case.</param>
+/// <param name="TimingSeries">The times of each benchmark case.</param>
 /// <param name="Phases">The time shares of the phases, per benchmark case; the reference program has none.</param>
 /// <param name="Memory">Per benchmark case; empty if not measured.</param>
 internal sealed record MetaStepReport(
-    IReadOnlyList<Series> Series,
+    IReadOnlyList<TimingSeries> TimingSeries,
     IReadOnlyDictionary<string, IReadOnlyDictionary<string, double>> Phases,
     IReadOnlyDictionary<string, PeakMemory> Memory)
 {
@@ -26,7 +26,7 @@ internal sealed record MetaStepReport(
                 HalfBatch = settings.Train.Batch / 2,
                 Threads = get_num_threads(),
                 Libtorch = TorchLibraries.Version,
-                Series = Series.Select(AsObject),
+                TimingSeries = TimingSeries.Select(AsObject),
             });
             return;
         }
@@ -40,26 +40,26 @@ internal sealed record MetaStepReport(
         }
     }
 
-    private object AsObject(Series one) => new
+    private object AsObject(TimingSeries one) => new
     {
         one.Name,
         one.Median,
         one.Min,
         one.Max,
         one.Seconds,
-        Ratios = Series.ToDictionary(other => other.Name, other => one.Median / other.Median),
+        Ratios = TimingSeries.ToDictionary(other => other.Name, other => one.Median / other.Median),
         Phases = Phases.GetValueOrDefault(one.Name),
         Memory = Memory.TryGetValue(one.Name, out PeakMemory? memory)
-            ? new { memory.PeakMib, memory.AboveMib, PeakToUnrolled = ToUnrolled(memory, peak => peak.PeakMib), AboveToUnrolled = ToUnrolled(memory, peak => peak.AboveMib) }
+            ? new { memory.PeakMib, memory.AboveMib, PeakToUnrolled = RatioToUnrolled(memory, peak => peak.PeakMib), AboveToUnrolled = RatioToUnrolled(memory, peak => peak.AboveMib) }
             : null,
     };
 
     private void ShowTimes() => ConsoleTable.Write(
-        ["", " median", "    min", "    max", .. Series.Select(other => $"/ {other.Name}")],
-        [[.. Series.Select(one => (string[])
+        ["", " median", "    min", "    max", .. TimingSeries.Select(other => $"/ {other.Name}")],
+        [[.. TimingSeries.Select(one => (string[])
         [
-            one.Name, .. new[] { one.Median, one.Min, one.Max }.Select(time => BenchCommand.Text(time, "0.0000")),
-            .. Series.Select(other => BenchCommand.Text(one.Median / other.Median, "0.00")),
+            one.Name, .. new[] { one.Median, one.Min, one.Max }.Select(time => BenchCommand.FormatNumber(time, "0.0000")),
+            .. TimingSeries.Select(other => BenchCommand.FormatNumber(one.Median / other.Median, "0.00")),
         ])]]);
 
     private void ShowPhases()
@@ -69,7 +69,7 @@ internal sealed record MetaStepReport(
         Console.WriteLine("phases, in percent of the step, each excluding its nested phases");
         ConsoleTable.Write(
             ["", .. names.Select(name => name.PadLeft(7))],
-            [[.. Phases.Select(one => (string[])[one.Key, .. names.Select(name => one.Value.TryGetValue(name, out double share) ? BenchCommand.Text(100 * share, "0.0") : "      -")])]]);
+            [[.. Phases.Select(one => (string[])[one.Key, .. names.Select(name => one.Value.TryGetValue(name, out double share) ? BenchCommand.FormatNumber(100 * share, "0.0") : "      -")])]]);
     }
 
     private void ShowMemory()
@@ -80,14 +80,14 @@ internal sealed record MetaStepReport(
             ["", " total", "  above", $"total / {Unrolled}", $"above / {Unrolled}"],
             [[.. Memory.Select(one => (string[])
             [
-                one.Key, BenchCommand.Text(one.Value.PeakMib, "0", 6), BenchCommand.Text(one.Value.AboveMib, "0"),
-                RatioText(ToUnrolled(one.Value, peak => peak.PeakMib)), RatioText(ToUnrolled(one.Value, peak => peak.AboveMib)),
+                one.Key, BenchCommand.FormatNumber(one.Value.PeakMib, "0", 6), BenchCommand.FormatNumber(one.Value.AboveMib, "0"),
+                RatioText(RatioToUnrolled(one.Value, peak => peak.PeakMib)), RatioText(RatioToUnrolled(one.Value, peak => peak.AboveMib)),
             ])]]);
     }
 
-    private static string RatioText(double? ratio) => ratio is { } value ? BenchCommand.Text(value, "0.00") : "      -";
+    private static string RatioText(double? ratio) => ratio is { } value ? BenchCommand.FormatNumber(value, "0.00") : "      -";
 
     /// <summary>Null if the unrolled step was not measured.</summary>
-    private double? ToUnrolled(PeakMemory memory, Func<PeakMemory, double> of)
+    private double? RatioToUnrolled(PeakMemory memory, Func<PeakMemory, double> of)
         => Memory.TryGetValue(Unrolled, out PeakMemory? unrolled) ? of(memory) / of(unrolled) : null;
 }

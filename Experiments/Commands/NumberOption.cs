@@ -9,20 +9,20 @@ namespace Imta.MetaWeight.Experiments.Commands;
 internal static class NumberOption
 {
     /// <summary>An integer option; null if it is not given.</summary>
-    public static Option<int?> Whole(string name, string place, string description)
-        => new(name) { HelpName = place, Description = description, CustomParser = Whole };
+    public static Option<int?> Integer(string name, string helpName, string description)
+        => new(name) { HelpName = helpName, Description = description, CustomParser = Integer };
 
     /// <summary>An integer option with a default.</summary>
-    public static Option<int> Whole(string name, string place, string description, int otherwise)
-        => new(name) { HelpName = place, Description = description, DefaultValueFactory = _ => otherwise, CustomParser = result => Whole(result) ?? otherwise };
+    public static Option<int> Integer(string name, string helpName, string description, int defaultValue)
+        => new(name) { HelpName = helpName, Description = description, DefaultValueFactory = _ => defaultValue, CustomParser = result => Integer(result) ?? defaultValue };
 
     /// <summary>A floating-point option; null if it is not given.</summary>
-    public static Option<double?> Decimal(string name, string place, string description)
-        => new(name) { HelpName = place, Description = description, CustomParser = result => Parse<double>(result, NumberStyles.Float, "a number such as 0.5") };
+    public static Option<double?> Double(string name, string helpName, string description)
+        => new(name) { HelpName = helpName, Description = description, CustomParser = result => Parse<double>(result, NumberStyles.Float, "a number such as 0.5") };
 
-    private static int? Whole(ArgumentResult result) => Parse<int>(result, NumberStyles.AllowLeadingSign, "an integer");
+    private static int? Integer(ArgumentResult result) => Parse<int>(result, NumberStyles.AllowLeadingSign, "an integer");
 
-    private static T? Parse<T>(ArgumentResult result, NumberStyles styles, string wanted)
+    private static T? Parse<T>(ArgumentResult result, NumberStyles styles, string expected)
         where T : struct, INumber<T>
     {
         string text = result.Tokens[0].Value;
@@ -31,7 +31,7 @@ internal static class NumberOption
             return value;
         }
 
-        result.AddError($"{(result.Parent as OptionResult)?.Option.Name} is {Terminal.OneLine(text)}; it must be {wanted}.");
+        result.AddError($"{(result.Parent as OptionResult)?.Option.Name} is {Terminal.Sanitize(text)}; it must be {expected}.");
         return null;
     }
 }

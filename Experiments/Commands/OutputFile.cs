@@ -6,9 +6,9 @@ internal static class OutputFile
 {
     /// <summary>Fails early if a file cannot be written, before the work whose result goes there.</summary>
     /// <param name="file">The file.</param>
-    /// <param name="other">The argument or option to change, for the message.</param>
+    /// <param name="alternative">The argument or option to change, for the message.</param>
     /// <exception cref="UsageException">It cannot be written.</exception>
-    public static void Check(string file, string other = "location with --out") => Guarded(file, () =>
+    public static void EnsureWritable(string file, string alternative = "location with --out") => WrapErrors(file, () =>
     {
         if (Directory.Exists(file))
         {
@@ -18,10 +18,10 @@ internal static class OutputFile
         string beside = file + AtomicFile.Suffix;
         File.WriteAllBytes(beside, []);
         File.Delete(beside);
-    }, other);
+    }, alternative);
 
     /// <summary>Turns write failures into a one-line error message.</summary>
-    public static void Guarded(string place, Action write, string other = "location with --out")
+    public static void WrapErrors(string path, Action write, string alternative = "location with --out")
     {
         try
         {
@@ -29,7 +29,7 @@ internal static class OutputFile
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new UsageException($"{place} cannot be written ({e.Message.ReplaceLineEndings(" ").TrimEnd('.')}); choose another {other}", e);
+            throw new UsageException($"{path} cannot be written ({e.Message.ReplaceLineEndings(" ").TrimEnd('.')}); choose another {alternative}", e);
         }
     }
 }

@@ -34,7 +34,7 @@ internal static class ReportCommand
     {
         string page = arguments.GetValue(Out)!;
         bool force = arguments.GetValue(Force);
-        OutputFile.Check(page);
+        OutputFile.EnsureWritable(page);
         if (File.Exists(page) && !force)
         {
             throw new UsageException($"{page} already exists; choose another location with --out, or overwrite it with --force");
@@ -48,7 +48,7 @@ internal static class ReportCommand
             WriteCharts(report, folder, force);
         }
 
-        OutputFile.Guarded(page, () => AtomicFile.WriteText(page, ReportPage.Html(report)));
+        OutputFile.WrapErrors(page, () => AtomicFile.WriteText(page, ReportPage.Html(report)));
         Console.WriteLine($"wrote the report to {page}");
         return 0;
     }
@@ -56,7 +56,7 @@ internal static class ReportCommand
     private static void WriteCharts(Report report, string folder, bool force)
     {
         const string Other = "folder with --svg";
-        OutputFile.Guarded(folder, () =>
+        OutputFile.WrapErrors(folder, () =>
         {
             if (Directory.Exists(folder) && Directory.EnumerateFileSystemEntries(folder).Any() && !force)
             {
@@ -70,7 +70,7 @@ internal static class ReportCommand
         foreach ((string name, string svg) in charts.Draw(report))
         {
             string file = Path.Combine(folder, name);
-            OutputFile.Guarded(file, () => AtomicFile.WriteText(file, svg), Other);
+            OutputFile.WrapErrors(file, () => AtomicFile.WriteText(file, svg), Other);
             count++;
         }
 

@@ -7,13 +7,13 @@ namespace Imta.MetaWeight.Experiments.Commands;
 /// <summary><c>imta sweep SWEEP.yaml</c>: runs many configurations, with statistics over seeds.</summary>
 internal static class SweepCommand
 {
-    private const int MostJobs = 1024;
-    private const int SomeLeft = 1;
+    private const int MaxJobs = 1024;
+    private const int IncompleteExitCode = 1;
 
     private static readonly Argument<string> Plan = new("SWEEP.yaml") { Description = "What to run: a configuration, seeds, variants or a grid of settings (docs/sweeps.md)" };
     private static readonly Option<string?> Data = new("--data") { HelpName = "DIR", Description = "Folder of the data set's files" };
     private static readonly Option<string?> Out = new("--out") { HelpName = "DIR", Description = "Folder of the sweep; default: sweeps/NAME, where NAME is the file's name. An existing sweep is continued" };
-    private static readonly Option<int?> Jobs = NumberOption.Whole("--jobs", "N", "Parallel runs, each with its share of the cores and CUDA devices; default: 1, or with device cuda as many as there are devices for");
+    private static readonly Option<int?> Jobs = NumberOption.Integer("--jobs", "N", "Parallel runs, each with its share of the cores and CUDA devices; default: 1, or with device cuda as many as there are devices for");
 
     public static Command Build()
     {
@@ -31,15 +31,15 @@ internal static class SweepCommand
 
     private static int Run(ParseResult arguments)
     {
-        int? jobs = TrainedNetworkArguments.WholeNumber(arguments, Jobs, MostJobs);
+        int? jobs = TrainedNetworkArguments.Integer(arguments, Jobs, MaxJobs);
         string file = arguments.GetValue(Plan)!;
-        using var stop = new Interruption();
+        using var stop = new StopSignal();
         SweepPlan plan = SweepPlan.Load(file, arguments.GetValue(Data));
         string path = arguments.GetValue(Out) ?? Path.Combine("sweeps", Path.GetFileNameWithoutExtension(file));
         var folder = new SweepFolder(path);
         folder.Check(plan);
         IDisposable? held = null;
-        OutputFile.Guarded(path, () => held = folder.Take(plan));
+        OutputFile.WrapErrors(path, () => held = folder.TryLock(plan));
         using IDisposable until = held ?? throw new UsageException($"another imta sweep is running in {path}; wait for it, or choose another folder with --out");
         RunMonitor monitor = RunMonitor.ForConsole();
         var runner = new SweepRunner(plan, folder, monitor, jobs);
@@ -49,18 +49,18 @@ internal static class SweepCommand
         }
         catch (OperationCanceledException)
         {
-            monitor.Say($"stopped; run the same command to continue in {path}");
-            return Interruption.ExitCode;
+            monitor.WriteLine($"stopped; run the same command to continue in {path}");
+            return StopSignal.ExitCode;
         }
 
-        monitor.Say($"wrote the tables to {path}");
-        if (runner.Left is not [var first, ..])
+        monitor.WriteLine($"wrote the tables to {path}");
+        if (runner.Unfinished is not [var first, ..])
         {
             return 0;
         }
 
         string what = first.Message is { } message ? $"failed, the first with: {message}" : "were stopped";
-        Console.Error.WriteLine($"imta: {runner.Left.Count} of {plan.Runs.Count} runs {what}; see {folder.Runs}; the same command retries them");
-        return SomeLeft;
+        Console.Error.WriteLine($"imta: {runner.Unfinished.Count} of {plan.Runs.Count} runs {what}; see {folder.Runs}; the same command retries them");
+        return IncompleteExitCode;
     }
 }

@@ -15,7 +15,7 @@ internal sealed record TorchFacts
     public int CudaDevices { get; init; }
 
     /// <summary>Whether JPEG and PNG files can be decoded.</summary>
-    public bool ReadsPictures { get; init; }
+    public bool CanDecodeImages { get; init; }
 
     /// <summary>The patched copy of TorchSharp's library for systems with an older libstdc++; null if the original is loaded.</summary>
     public string? Copy { get; init; }
@@ -40,7 +40,7 @@ internal sealed record TorchFacts
             facts = facts with { Problem = Libtorch.Reason(e) };
         }
 
-        return facts with { Libraries = Loaded(), Copy = TorchLibraries.Copy, Allocator = TorchLibraries.AllocatorSettings, ReadsPictures = Picture.IsAvailable };
+        return facts with { Libraries = Loaded(), Copy = TorchLibraries.Copy, Allocator = TorchLibraries.AllocatorSettings, CanDecodeImages = ImageDecoder.IsAvailable };
     }
 
     // The matrix product makes libtorch load its BLAS library.

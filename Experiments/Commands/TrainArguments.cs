@@ -11,7 +11,7 @@ namespace Imta.MetaWeight.Experiments.Commands;
 /// <summary>The options of <c>imta train</c>, and the settings they produce.</summary>
 internal static class TrainArguments
 {
-    private const int DefaultPatience = 300; // seconds
+    private const int DefaultTimeoutSeconds = 300; // seconds
 
     public static readonly Option<string?> Data = new("--data") { HelpName = "DIR", Description = "Folder of the data set's files" };
     public static readonly Option<string?> Out = new("--out")
@@ -20,8 +20,8 @@ internal static class TrainArguments
         Description = "Folder of the run; by default runs/NAME-sSEED-START",
     };
 
-    public static readonly Option<int> ProcessTimeout = NumberOption.Whole(
-        "--process-timeout", "S", "Seconds that a rank waits for the other ranks before it gives up", DefaultPatience);
+    public static readonly Option<int> ProcessTimeout = NumberOption.Integer(
+        "--process-timeout", "S", "Seconds that a rank waits for the other ranks before it gives up", DefaultTimeoutSeconds);
 
     public static readonly Option<bool> Force = new("--force") { Description = "Overwrite an existing run in the folder" };
     public static readonly Option<string?> Resume = new("--resume")
@@ -36,17 +36,17 @@ internal static class TrainArguments
         Description = $"Run despite a failed check: {string.Join(", ", CheckNames.All)}; may be repeated",
     };
 
-    public static readonly Option<int?> Processes = NumberOption.Whole(
+    public static readonly Option<int?> Processes = NumberOption.Integer(
         "--processes", "N", "Train with N ranks on this machine, launched via MPI, each on its shard of every batch (processes)");
 
     /// <summary>Options that set a key of the configuration.</summary>
     public static readonly (Option Option, string Key)[] Keys =
     [
-        (NumberOption.Whole("--seed", "N", "Random seed"), "seed"),
+        (NumberOption.Integer("--seed", "N", "Random seed"), "seed"),
         (new Option<string?>("--device") { HelpName = "cpu|cuda", Description = "Device to compute on" }, "device"),
-        (NumberOption.Whole("--threads", "N", "CPU threads; 0: all cores"), "threads"),
+        (NumberOption.Integer("--threads", "N", "CPU threads; 0: all cores"), "threads"),
         (Processes, "processes"),
-        (NumberOption.Decimal("--checkpoint-minutes", "M", "Minutes between checkpoints within an epoch (run.checkpointMinutes, 10)"), "run.checkpointMinutes"),
+        (NumberOption.Double("--checkpoint-minutes", "M", "Minutes between checkpoints within an epoch (run.checkpointMinutes, 10)"), "run.checkpointMinutes"),
         (new Option<string?>("--best-by")
         {
             HelpName = "WHAT", Description = "Metric that selects checkpoints/best.pt (run.bestBy): lastAccuracy, meanAccuracy, lastLoss, meanLoss",
@@ -60,13 +60,13 @@ internal static class TrainArguments
     /// <summary>The settings of a resumed run.</summary>
     public static Settings SettingsOf(ParseResult arguments, string run)
     {
-        RefuseChanges(arguments);
+        RejectChanges(arguments);
         RunFolder folder = RunFolder.Open(run);
         return File.Exists(folder.Config) ? SettingsLoader.Load(folder.Config) : Checkpoint.Latest(folder, _ => { }).Content.Settings;
     }
 
     /// <exception cref="UsageException">The command line would change the resumed run.</exception>
-    public static void RefuseChanges(ParseResult arguments)
+    public static void RejectChanges(ParseResult arguments)
     {
         Option[] fixedByRun = [ConfigurationArguments.Set, Out, Force, .. Keys.Select(key => key.Option)];
         if (arguments.GetValue(ConfigurationArguments.Config) is not null || fixedByRun.Any(option => Given(arguments, option) is not null))
@@ -94,7 +94,7 @@ internal static class TrainArguments
 
         if (arguments.GetValue(Data) is { } data)
         {
-            DataSets.DemandFolder(data);
+            DataSets.RequireNonEmptyFolder(data);
             overrides.Add(new SettingsOverride("--data", "data.root", Path.GetFullPath(data), IsText: true));
         }
 

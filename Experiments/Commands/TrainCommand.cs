@@ -16,7 +16,7 @@ internal static class TrainCommand
         Option[] options = [ConfigurationArguments.Set, TrainArguments.Data, Out, .. Keys.Select(key => key.Option), ProcessTimeout, Force, Resume, Allow];
         command.Arguments.Add(ConfigurationArguments.Config);
         Array.ForEach(options, command.Options.Add);
-        command.Validators.Add(ConfigurationArguments.RefuseUnknownOption);
+        command.Validators.Add(ConfigurationArguments.RejectUnknownOption);
         ProcessTimeout.Validators.Add(result =>
         {
             if (result.GetValue(ProcessTimeout) < 1)
@@ -30,26 +30,26 @@ internal static class TrainCommand
 
     private static int Run(ParseResult arguments)
     {
-        using var stop = new Interruption();
+        using var stop = new StopSignal();
         IReadOnlySet<CheckName> allowed = CheckNames.Parse(arguments.GetValue(Allow) ?? []);
         string? resumed = arguments.GetValue(Resume), folder = arguments.GetValue(Out);
-        LaunchPlace? place = LaunchPlace.OfThisProcess();
-        if (place is null && (resumed is null ? Read(arguments, null) : SettingsOf(arguments, resumed)) is { Processes: > 1 } settings)
+        RankAssignment? assignment = RankAssignment.Current();
+        if (assignment is null && (resumed is null ? Read(arguments, null) : SettingsOf(arguments, resumed)) is { Processes: > 1 } settings)
         {
             string path = resumed ?? folder ?? RunFolder.DefaultPath(settings, DateTime.Now);
             string[] named = resumed is null && folder is null ? ["--out", path] : [];
-            return LocalRanks.Train(settings.Processes, [.. Environment.GetCommandLineArgs()[1..], .. named], path, stop);
+            return LocalLauncher.Train(settings.Processes, [.. Environment.GetCommandLineArgs()[1..], .. named], path, stop);
         }
 
-        return Ranks.Run(place, TimeSpan.FromSeconds(arguments.GetValue(ProcessTimeout)), Train, stop.Token);
+        return RankRunner.Run(assignment, TimeSpan.FromSeconds(arguments.GetValue(ProcessTimeout)), Train, stop.Token);
 
-        int Train(RankStart ranks)
+        int Train(RankContext ranks)
         {
             // A rank on a machine without the configuration file uses the settings of rank 0.
-            bool isElsewhere = !ranks.Replicas.IsFirst && arguments.GetValue(ConfigurationArguments.Config) is { } file && !File.Exists(file);
-            return new RunStart(ranks, allowed, arguments.GetValue(TrainArguments.Data), stop.Token).Run(resumed is not null
-                ? new ResumedRun(resumed, () => RefuseChanges(arguments))
-                : new NewRun(isElsewhere ? null : () => Read(arguments, place?.Size), folder, arguments.GetValue(Force)));
+            bool isElsewhere = !ranks.ProcessGroup.IsRankZero && arguments.GetValue(ConfigurationArguments.Config) is { } file && !File.Exists(file);
+            return new RunStarter(ranks, allowed, arguments.GetValue(TrainArguments.Data), stop.Token).Run(resumed is not null
+                ? new ResumedRun(resumed, () => RejectChanges(arguments))
+                : new NewRun(isElsewhere ? null : () => Read(arguments, assignment?.Size), folder, arguments.GetValue(Force)));
         }
     }
 }

@@ -13,26 +13,26 @@ internal static class TrainedNetworkArguments
     public static readonly Option<string?> Data = new("--data") { HelpName = "DIR", Description = "Folder of the data set's files; by default the run's" };
 
     /// <summary>The largest batch size that a command accepts.</summary>
-    public const int LargestBatch = 65_536;
+    public const int MaxBatchSize = 65_536;
 
-    private static readonly Option<string?> Place = new("--device") { HelpName = "cpu|cuda", Description = "Device to compute on; default: the run's" };
-    private static readonly Option<int?> Threads = NumberOption.Whole("--threads", "N", "CPU threads; 0: all cores; default: the run's");
+    private static readonly Option<string?> DeviceOption = new("--device") { HelpName = "cpu|cuda", Description = "Device to compute on; default: the run's" };
+    private static readonly Option<int?> Threads = NumberOption.Integer("--threads", "N", "CPU threads; 0: all cores; default: the run's");
 
     /// <summary>Adds the arguments to a command.</summary>
     public static Command Command(string name, string description, params Option[] more)
     {
         var command = new Command(name, description) { Source };
-        foreach (Option option in (Option[])[.. more, ConfigurationArguments.Beside, ConfigurationArguments.Set, Place, Threads])
+        foreach (Option option in (Option[])[.. more, ConfigurationArguments.ConfigOption, ConfigurationArguments.Set, DeviceOption, Threads])
         {
             command.Add(option);
         }
 
-        command.Validators.Add(result => Refuse(result, Source));
+        command.Validators.Add(result => RejectInvalid(result, Source));
         return command;
     }
 
     /// <summary>Rejects empty arguments and unknown options, which the parser mistakes for files.</summary>
-    public static void Refuse(CommandResult result, params Argument<string>[] files)
+    public static void RejectInvalid(CommandResult result, params Argument<string>[] files)
     {
         if (files.Select(result.GetValue).FirstOrDefault(file => file?.StartsWith('-') == true) is { } unknown)
         {
@@ -49,8 +49,8 @@ internal static class TrainedNetworkArguments
     public static TrainedNetwork Load(ParseResult arguments)
     {
         string source = arguments.GetValue(Source)!;
-        TrainedNetwork network = TrainedNetwork.Load(source, ConfigurationArguments.ReadBeside(arguments), run => SettingsLoader.Parse(
-            SettingsWriter.Write(run), source, [.. Set("--device", "device", arguments.GetValue(Place)), .. Set("--threads", "threads", arguments.GetValue(Threads))]));
+        TrainedNetwork network = TrainedNetwork.Load(source, ConfigurationArguments.ReadConfigOption(arguments), run => SettingsLoader.Parse(
+            SettingsWriter.Write(run), source, [.. Set("--device", "device", arguments.GetValue(DeviceOption)), .. Set("--threads", "threads", arguments.GetValue(Threads))]));
         if (network.Warning is { } warning)
         {
             Console.Error.WriteLine($"warning: {warning}");
@@ -74,10 +74,10 @@ internal static class TrainedNetworkArguments
 
     /// <summary>The value of an option that accepts a positive integer.</summary>
     /// <exception cref="UsageException">It is out of range.</exception>
-    public static int WholeNumber(ParseResult arguments, Option<int> option, int most) => InRange(option, arguments.GetValue(option), most);
+    public static int Integer(ParseResult arguments, Option<int> option, int most) => InRange(option, arguments.GetValue(option), most);
 
-    /// <inheritdoc cref="WholeNumber(ParseResult, Option{int}, int)"/>
-    public static int? WholeNumber(ParseResult arguments, Option<int?> option, int most) => arguments.GetValue(option) is { } value ? InRange(option, value, most) : null;
+    /// <inheritdoc cref="Integer(ParseResult, Option{int}, int)"/>
+    public static int? Integer(ParseResult arguments, Option<int?> option, int most) => arguments.GetValue(option) is { } value ? InRange(option, value, most) : null;
 
     private static int InRange(Option option, int value, int most)
     {
@@ -86,10 +86,10 @@ internal static class TrainedNetworkArguments
 
     /// <summary>The data set of the network's run.</summary>
     /// <exception cref="UsageException">It cannot be found.</exception>
-    public static RunData Images(TrainedNetwork network, string? folder)
+    public static RunData LoadData(TrainedNetwork network, string? folder)
     {
         RunData data = DataSets.Load(network.Settings, folder);
-        if (network.Run is { } run && run.StartedWithOthers(data.Fingerprint))
+        if (network.Run is { } run && run.HasDifferentData(data.Fingerprint))
         {
             Console.Error.WriteLine($"warning: the data set's files differ from those that {run.Path} started with; images held out here may have been used for training");
         }

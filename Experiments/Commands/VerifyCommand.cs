@@ -13,12 +13,12 @@ namespace Imta.MetaWeight.Experiments.Commands;
 internal static class VerifyCommand
 {
     private const int Failed = 1;
-    private const int Widest = 1000; // otherwise lines would be wrapped without a terminal
+    private const int OutputWidth = 1000; // otherwise lines would be wrapped without a terminal
 
     private static readonly Argument<string> Folder = new("DIR") { Description = "Folder of golden values, such as Tests/Golden in the source tree" };
     private static readonly Option<bool> Json = new("--json") { Description = "Print an array of {case, quantity, error, tolerance, verdict}" };
     private static readonly Option<bool> Strict = new("--strict") { Description = "Treat quantities that are not covered as failures" };
-    private static readonly Option<string> Place = new("--device") { HelpName = "cpu|cuda", Description = "Device to compute on", DefaultValueFactory = _ => "cpu" };
+    private static readonly Option<string> DeviceOption = new("--device") { HelpName = "cpu|cuda", Description = "Device to compute on", DefaultValueFactory = _ => "cpu" };
     private static readonly Option<string> Gradient = new("--gradient") { HelpName = Methods, Description = "Method that computes the meta gradient", DefaultValueFactory = _ => SettingsSchema.Find("meta.gradient")!.Default };
     private static readonly JsonSerializerOptions Format = new() { WriteIndented = true };
 
@@ -26,7 +26,7 @@ internal static class VerifyCommand
 
     public static Command Build()
     {
-        var command = new Command("verify", "Compare this build with values computed by the published implementations") { Folder, Json, Strict, Place, Gradient };
+        var command = new Command("verify", "Compare this build with values computed by the published implementations") { Folder, Json, Strict, DeviceOption, Gradient };
         command.SetAction(Run);
         return command;
     }
@@ -35,16 +35,16 @@ internal static class VerifyCommand
     {
         var settings = SettingsLoader.Parse("", "the command line",
         [
-            new SettingsOverride("--device", "device", arguments.GetValue(Place)!),
+            new SettingsOverride("--device", "device", arguments.GetValue(DeviceOption)!),
             new SettingsOverride("--gradient", "meta.gradient", arguments.GetValue(Gradient)!),
             new SettingsOverride("imta verify", "threads", "1"), // small tensors, for which more threads cost more than they save
         ]);
         string folder = arguments.GetValue(Folder)!;
-        var verifier = new Verifier(settings.Meta.Gradient, ComputeDevice.Prepare(settings));
+        var verifier = new Verifier(settings.Meta.Gradient, ComputeDevice.Configure(settings));
         IReadOnlyList<string> files = verifier.Find(folder);
         bool strict = arguments.GetValue(Strict);
         bool json = arguments.GetValue(Json);
-        AnsiConsole.Profile.Width = Widest;
+        AnsiConsole.Profile.Width = OutputWidth;
         if (!json)
         {
             Console.WriteLine(Line("case", "quantity", "error", "tolerance", "verdict"));
@@ -78,7 +78,7 @@ internal static class VerifyCommand
     {
         if (!json)
         {
-            string line = Line(quantity.Case, quantity.Quantity, Number(quantity.Error), Number(quantity.Tolerance), Words(quantity.Verdict));
+            string line = Line(quantity.Case, quantity.Quantity, Number(quantity.Error), Number(quantity.Tolerance), VerdictText(quantity.Verdict));
             AnsiConsole.WriteLine(line, quantity.Verdict switch
             {
                 Verdict.Fail => new Style(Color.Red),
@@ -103,7 +103,7 @@ internal static class VerifyCommand
         _ => value.Value.ToString("0.0e-00", CultureInfo.InvariantCulture),
     };
 
-    private static string Words(Verdict verdict) => verdict switch
+    private static string VerdictText(Verdict verdict) => verdict switch
     {
         Verdict.Pass => "pass",
         Verdict.Fail => "fail",
@@ -117,6 +117,6 @@ internal static class VerifyCommand
         quantity = quantity.Quantity,
         error = quantity.Error is { } error && double.IsFinite(error) ? quantity.Error : null,
         tolerance = quantity.Tolerance,
-        verdict = Words(quantity.Verdict),
+        verdict = VerdictText(quantity.Verdict),
     };
 }

@@ -26,7 +26,7 @@ internal static class DerivedDefaults
             {
                 Set(key, value);
             }
-            else if (OfPhase1(key.Key) is { } phase1)
+            else if (PhaseOneCounterpart(key.Key) is { } phase1)
             {
                 Set(key, phase1.Format(settings));
             }
@@ -37,7 +37,7 @@ internal static class DerivedDefaults
             : throw new InvalidOperationException($"{key.Key} cannot be {value}.");
     }
 
-    private static SettingsKey? OfPhase1(string key) => key.StartsWith(Phase2, StringComparison.Ordinal) && key != "phase2.epochs"
+    private static SettingsKey? PhaseOneCounterpart(string key) => key.StartsWith(Phase2, StringComparison.Ordinal) && key != "phase2.epochs"
         ? SettingsSchema.Find(Train + key[Phase2.Length..])
         : null;
 }

@@ -11,17 +11,17 @@ internal static class NearestKey
             .Where(known => !key.StartsWith(known + ".", StringComparison.Ordinal))
             .Select(known => (known, Distance: Distance(key, known)))
             .OrderBy(candidate => candidate.Distance)
-            .ThenBy(candidate => Edits(key, candidate.known))
+            .ThenBy(candidate => EditDistance(key, candidate.known))
             .First();
         return distance <= Math.Max(2, key.Length / 3)
-            ? $"did you mean {string.Join(" or ", Alike(key, nearest))}?"
+            ? $"did you mean {string.Join(" or ", Candidates(key, nearest))}?"
             : $"the closest match is {nearest}";
     }
 
     /// <summary>
     /// The nearest key, and keys with the same last part in sibling groups, if the unknown key names their common parent.
     /// </summary>
-    private static IEnumerable<string> Alike(string unknown, string nearest)
+    private static IEnumerable<string> Candidates(string unknown, string nearest)
     {
         var (group, _) = Split(unknown);
         var (nearestGroup, word) = Split(nearest);
@@ -38,8 +38,8 @@ internal static class NearestKey
         var (knownGroup, knownWord) = Split(known);
         var words = knownWord.Length >= 3 && word.Contains(knownWord, StringComparison.OrdinalIgnoreCase)
             ? Math.Min(1, word.Length - knownWord.Length)
-            : Edits(word, knownWord);
-        var whole = Edits(key, known);
+            : EditDistance(word, knownWord);
+        var whole = EditDistance(key, known);
         return words <= Math.Max(1, word.Length / 3) && word.Length > 2 ? Math.Min(whole, words + (group == knownGroup ? 0 : 1)) : whole;
     }
 
@@ -50,7 +50,7 @@ internal static class NearestKey
     }
 
     /// <summary>Case-insensitive edit distance with transpositions (optimal string alignment).</summary>
-    internal static int Edits(string from, string to)
+    internal static int EditDistance(string from, string to)
     {
         var edits = new int[from.Length + 1, to.Length + 1];
         for (var i = 0; i <= from.Length; i++)

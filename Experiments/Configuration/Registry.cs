@@ -32,7 +32,7 @@ internal sealed class Registry<T>(string kind, Func<T, string> name, Func<T, obj
     /// <summary>A name, if it is registered.</summary>
     /// <exception cref="UsageException">It is not; the message has the nearest.</exception>
     public string Checked(string known) => Names.Contains(known) ? known : throw new UsageException(
-        $"there is no {kind} {Terminal.OneLine(known)}; did you mean {Names.MinBy(other => NearestKey.Edits(known, other))}?");
+        $"there is no {kind} {Terminal.Sanitize(known)}; did you mean {Names.MinBy(other => NearestKey.EditDistance(known, other))}?");
 
     /// <summary>Adds an entry, before any setting is read.</summary>
     /// <exception cref="ArgumentException">Its name is taken, or cannot be a key in YAML.</exception>

@@ -52,7 +52,7 @@ internal sealed class SettingsKey
     public bool IsNullable { get; }
 
     /// <summary>The expected values, for messages: <c>a number &gt; 0</c>.</summary>
-    internal string Wanted
+    internal string Expected
     {
         get
         {

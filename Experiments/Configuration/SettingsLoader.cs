@@ -29,7 +29,7 @@ internal static class SettingsLoader
         }
 
         DerivedDefaults.Fill(settings, origins.Keys);
-        foreach (var (keys, problem) in SettingsRules.Broken(settings))
+        foreach (var (keys, problem) in SettingsRules.Violations(settings))
         {
             var where = keys.Select(key => origins.GetValueOrDefault(key)).FirstOrDefault(origin => origin is not null) ?? file;
             throw new UsageException($"{where}: {problem}");
@@ -50,12 +50,12 @@ internal static class SettingsLoader
             if (!key.TrySet(settings, entry.Value))
             {
                 var problem = entry.Value.IsNull ? "has no value" : $"is {entry.Value}";
-                throw new UsageException($"{entry.Where}: {key.Key} {problem}; it must be {key.Wanted}");
+                throw new UsageException($"{entry.Where}: {key.Key} {problem}; it must be {key.Expected}");
             }
         }
         else if (!SettingsSchema.Groups.Contains(entry.Key))
         {
-            throw new UsageException($"{entry.Where}: unknown key {Terminal.OneLine(entry.Key)}; {NearestKey.Hint(entry.Key)}");
+            throw new UsageException($"{entry.Where}: unknown key {Terminal.Sanitize(entry.Key)}; {NearestKey.Hint(entry.Key)}");
         }
         else if (entry.Value is not YamlGroup && !entry.Value.IsNull)
         {
@@ -65,7 +65,7 @@ internal static class SettingsLoader
     }
 
     /// <summary>The path of a configuration that ships with the program.</summary>
-    internal static string Own(string name) => Path.Combine(AppContext.BaseDirectory, "configs", name);
+    internal static string BundledPath(string name) => Path.Combine(AppContext.BaseDirectory, "configs", name);
 
     /// <summary>The text of a configuration's file.</summary>
     /// <exception cref="UsageException">It cannot be read, or is not text.</exception>
@@ -100,7 +100,7 @@ internal static class SettingsLoader
         catch (Exception exception)
             when (exception is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
         {
-            throw new UsageException($"{Terminal.OneLine(path)} cannot be read: {exception.Message}", exception);
+            throw new UsageException($"{Terminal.Sanitize(path)} cannot be read: {exception.Message}", exception);
         }
     }
 }

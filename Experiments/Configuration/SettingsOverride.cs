@@ -12,7 +12,7 @@ internal sealed record SettingsOverride(string Source, string Key, string Value,
     public static SettingsOverride Parse(string argument)
     {
         ArgumentNullException.ThrowIfNull(argument);
-        var source = $"--set {Terminal.OneLine(argument)}";
+        var source = $"--set {Terminal.Sanitize(argument)}";
         var split = argument.IndexOf('=', StringComparison.Ordinal);
         var key = split < 0 ? "" : argument[..split].Trim();
         return key.Length > 0

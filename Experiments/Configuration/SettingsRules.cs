@@ -10,21 +10,21 @@ namespace Imta.MetaWeight.Experiments.Configuration;
 internal static class SettingsRules
 {
     /// <summary>The violated rules: the keys involved, the most likely culprit first, and a one-line message.</summary>
-    public static IEnumerable<(string[] Keys, string Problem)> Broken(Settings settings)
+    public static IEnumerable<(string[] Keys, string Problem)> Violations(Settings settings)
     {
-        var broken = OfTraining("train", settings.Train, settings);
+        var broken = CheckTraining("train", settings.Train, settings);
         if (settings.Phase2.Epochs > 0)
         {
-            broken = broken.Concat(OfTraining("phase2", settings.Phase2, settings));
+            broken = broken.Concat(CheckTraining("phase2", settings.Phase2, settings));
         }
 
-        return broken.Concat(OfData(settings.Data))
-            .Concat(OfOptions("model", settings.Model.Backbone)).Concat(OfModifiers(settings)).Concat(OfPrecision(settings));
+        return broken.Concat(CheckData(settings.Data))
+            .Concat(OfOptions("model", settings.Model.Backbone)).Concat(CheckModifiers(settings)).Concat(CheckPrecision(settings));
     }
 
-    private static IEnumerable<(string[] Keys, string Problem)> OfTraining(string group, TrainOptions train, Settings settings)
+    private static IEnumerable<(string[] Keys, string Problem)> CheckTraining(string group, TrainOptions train, Settings settings)
     {
-        bool cuts = settings.Meta.Cuts;
+        bool cuts = settings.Meta.SplitsBatch;
         int least = (cuts ? 4 : 2) * settings.Processes;
         string halves = cuts ? " half of each" : "";
         if (settings.Processes > 1 && train.Batch < least)
@@ -51,7 +51,7 @@ internal static class SettingsRules
         }
     }
 
-    private static IEnumerable<(string[] Keys, string Problem)> OfData(DataOptions data)
+    private static IEnumerable<(string[] Keys, string Problem)> CheckData(DataOptions data)
     {
         if (data is { Classes: { } classes, Dataset: not DatasetKind.Imagenet })
         {
@@ -70,7 +70,7 @@ internal static class SettingsRules
         select ((string[])[.. broken.MemberNames.Select(member => $"{group}.{name}.{SettingsSchema.YamlName(member)}")],
             $"{group}.{name}.{broken.ErrorMessage}");
 
-    private static IEnumerable<(string[] Keys, string Problem)> OfModifiers(Settings settings)
+    private static IEnumerable<(string[] Keys, string Problem)> CheckModifiers(Settings settings)
     {
         if (settings.Phase2 is { From: not null, Epochs: 0 })
         {
@@ -80,7 +80,7 @@ internal static class SettingsRules
 
         var modifiers = settings.Modifiers;
         bool stops = modifiers.Isc is { Enabled: true, Gradient: TransferGradient.Stop };
-        if (settings.Meta is { Predicts: true, Gradient: MetaGradientMethod.FiniteDifference } && (modifiers.Ge.Enabled || stops))
+        if (settings.Meta is { UsesPredictor: true, Gradient: MetaGradientMethod.FiniteDifference } && (modifiers.Ge.Enabled || stops))
         {
             yield return (["meta.gradient", "modifiers.ge.enabled", "modifiers.isc.enabled"],
                 "meta.gradient finiteDifference cannot see the "
@@ -88,7 +88,7 @@ internal static class SettingsRules
         }
     }
 
-    private static IEnumerable<(string[] Keys, string Problem)> OfPrecision(Settings settings)
+    private static IEnumerable<(string[] Keys, string Problem)> CheckPrecision(Settings settings)
     {
         if (settings is { Model.Precision: Precision.Tf32, Device: not "cuda" })
         {

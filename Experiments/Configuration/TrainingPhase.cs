@@ -13,25 +13,25 @@ internal sealed record TrainingPhase(int Number, Settings Settings, int EpochsBe
     /// <summary>
     /// The phases that a run trains. With two, ISC and OFA are in the second; the first is skipped if its network is given.
     /// </summary>
-    public static IReadOnlyList<TrainingPhase> Of(Settings run)
+    public static IReadOnlyList<TrainingPhase> ForRun(Settings run)
     {
         if (run.Phase2.Epochs == 0)
         {
             return [new(1, run, 0)];
         }
 
-        var first = new TrainingPhase(1, FirstOfTwo(run), 0);
+        var first = new TrainingPhase(1, PhaseOneSettings(run), 0);
         int before = run.Phase2.From is null ? first.LastEpoch : 0;
         var second = new TrainingPhase(2, run with { Train = run.Phase2 }, before);
         return run.Phase2.From is null ? [first, second] : [second];
     }
 
     /// <summary>The phase of a run that trained a network; phase I even if the run takes its network from another run.</summary>
-    public static TrainingPhase Of(Settings run, int number)
-        => Of(run).FirstOrDefault(phase => phase.Number == number) ?? new(1, FirstOfTwo(run), 0);
+    public static TrainingPhase ForRun(Settings run, int number)
+        => ForRun(run).FirstOrDefault(phase => phase.Number == number) ?? new(1, PhaseOneSettings(run), 0);
 
     /// <summary>The settings of phase I of two: without ISC and OFA.</summary>
-    public static Settings FirstOfTwo(Settings run) => run with
+    public static Settings PhaseOneSettings(Settings run) => run with
     {
         Modifiers = run.Modifiers with { Isc = run.Modifiers.Isc with { Enabled = false } },
         Loss = run.Loss with { Ofa = run.Loss.Ofa with { Enabled = false } },

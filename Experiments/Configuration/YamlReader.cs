@@ -14,13 +14,13 @@ internal abstract record YamlValue
 /// <summary>A single value.</summary>
 internal sealed record YamlScalar(string Text, bool Quoted) : YamlValue
 {
-    public override string ToString() => Quoted ? $"\"{Terminal.OneLine(Text)}\"" : Terminal.OneLine(Text);
+    public override string ToString() => Quoted ? $"\"{Terminal.Sanitize(Text)}\"" : Terminal.Sanitize(Text);
 }
 
 /// <summary>A list of single values.</summary>
 internal sealed record YamlList(IReadOnlyList<YamlScalar> Items) : YamlValue
 {
-    public override string ToString() => Terminal.OneLine($"[{string.Join(", ", Items.Take(20))}{(Items.Count > 20 ? ", …" : "")}]");
+    public override string ToString() => Terminal.Sanitize($"[{string.Join(", ", Items.Take(20))}{(Items.Count > 20 ? ", …" : "")}]");
 }
 
 /// <summary>A nested group of keys; they follow as separate entries.</summary>
@@ -47,7 +47,7 @@ internal sealed class YamlReader
     {
         _parser = new Parser(new StringReader(text));
         _where = where;
-        RefuseControls(text);
+        RejectControlCharacters(text);
         Next<StreamStart>();
     }
 
@@ -65,7 +65,7 @@ internal sealed class YamlReader
             }
             else if (root is not Scalar scalar || !ReadScalar(scalar).IsNull)
             {
-                throw reader.Wrong(root, "a configuration consists of 'key: value' lines");
+                throw reader.ErrorAt(root, "a configuration consists of 'key: value' lines");
             }
 
             reader.EndDocument();
@@ -87,14 +87,14 @@ internal sealed class YamlReader
         }
 
         var value = root is MappingStart
-            ? throw reader.Wrong(root, "expected a single value; text containing ': ' needs quotes")
+            ? throw reader.ErrorAt(root, "expected a single value; text containing ': ' needs quotes")
             : reader.ReadValue(root, "the value");
         reader.EndDocument();
         return value;
     }
 
     // YamlDotNet ignores most control characters, and reports the line before a tab-indented one.
-    private void RefuseControls(string text)
+    private void RejectControlCharacters(string text)
     {
         var (line, indentation) = (1, true);
         foreach (var character in text)
@@ -130,7 +130,7 @@ internal sealed class YamlReader
         var end = Next<ParsingEvent>();
         if (end is not StreamEnd)
         {
-            throw Wrong(end, "a second document starts here; a configuration is one document");
+            throw ErrorAt(end, "a second document starts here; a configuration is one document");
         }
     }
 
@@ -140,14 +140,14 @@ internal sealed class YamlReader
         {
             if (depth > MaxDepth)
             {
-                throw Wrong(at, "keys are nested too deeply");
+                throw ErrorAt(at, "keys are nested too deeply");
             }
 
             var key = ReadKey(at, group);
             var where = _where(at.Start.Line);
             if (!_seen.TryAdd(key, where))
             {
-                throw new UsageException($"{where}: {Terminal.OneLine(key)} is defined twice; first at {_seen[key]}");
+                throw new UsageException($"{where}: {Terminal.Sanitize(key)} is defined twice; first at {_seen[key]}");
             }
 
             var next = Next<ParsingEvent>();
@@ -158,7 +158,7 @@ internal sealed class YamlReader
             }
             else
             {
-                entries.Add(new YamlEntry(key, where, ReadValue(next, Terminal.OneLine(key))));
+                entries.Add(new YamlEntry(key, where, ReadValue(next, Terminal.Sanitize(key))));
             }
         }
     }
@@ -167,12 +167,12 @@ internal sealed class YamlReader
     {
         if (at is not Scalar { Value: var name })
         {
-            throw Wrong(at, "a key must be a single word");
+            throw ErrorAt(at, "a key must be a single word");
         }
 
         if (name.Contains('.', StringComparison.Ordinal))
         {
-            throw Wrong(at, $"{Terminal.OneLine(name)}: dotted keys are only for --set; in a file, nest the key under its group");
+            throw ErrorAt(at, $"{Terminal.Sanitize(name)}: dotted keys are only for --set; in a file, nest the key under its group");
         }
 
         return group.Length == 0 ? name : group + "." + name;
@@ -188,7 +188,7 @@ internal sealed class YamlReader
         var items = new List<YamlScalar>();
         for (var item = Next<ParsingEvent>(); item is not SequenceEnd; item = Next<ParsingEvent>())
         {
-            items.Add(item is Scalar inner ? ReadScalar(inner) : throw Wrong(item, $"the items of {key} must be single values"));
+            items.Add(item is Scalar inner ? ReadScalar(inner) : throw ErrorAt(item, $"the items of {key} must be single values"));
         }
 
         return new YamlList(items);
@@ -206,7 +206,7 @@ internal sealed class YamlReader
         catch (YamlException exception)
         {
             throw new UsageException(
-                $"{_where(exception.Start.Line)}: invalid YAML: {Terminal.OneLine(exception.Message)}",
+                $"{_where(exception.Start.Line)}: invalid YAML: {Terminal.Sanitize(exception.Message)}",
                 exception);
         }
         catch (Exception exception) when (exception is InvalidOperationException or ArgumentException)
@@ -220,13 +220,13 @@ internal sealed class YamlReader
         var next = (T)_parser.Current!;
         return next switch
         {
-            AnchorAlias => throw Wrong(next, "aliases (*name) are not supported; write the value itself"),
+            AnchorAlias => throw ErrorAt(next, "aliases (*name) are not supported; write the value itself"),
             NodeEvent { Anchor.IsEmpty: false } =>
-                throw Wrong(next, "anchors (&name) are not supported; write the value where it is needed"),
-            NodeEvent { Tag.IsEmpty: false } => throw Wrong(next, "tags (!name) are not supported; write the plain value"),
+                throw ErrorAt(next, "anchors (&name) are not supported; write the value where it is needed"),
+            NodeEvent { Tag.IsEmpty: false } => throw ErrorAt(next, "tags (!name) are not supported; write the plain value"),
             _ => next,
         };
     }
 
-    private UsageException Wrong(ParsingEvent at, string problem) => new($"{_where(at.Start.Line)}: {problem}");
+    private UsageException ErrorAt(ParsingEvent at, string problem) => new($"{_where(at.Start.Line)}: {problem}");
 }

@@ -6,7 +6,7 @@ using System.Security.Cryptography;
 namespace Imta.MetaWeight.Experiments.Data;
 
 /// <summary>
-/// Downloads a file with a known checksum. The partial download is in <see cref="Part"/> next to the target, and the same download resumes from
+/// Downloads a file with a known checksum. The partial download is in <see cref="PartialPath"/> next to the target, and the same download resumes from
 /// there, even in another process; only a complete file with the correct checksum gets the final name.
 /// </summary>
 /// <param name="http">The client; its timeout applies to the start of the response.</param>
@@ -18,24 +18,24 @@ internal sealed class ArchiveDownload(HttpClient http, Uri source, string md5, s
     private const int Chunk = 1 << 16;
 
     // Consecutive lost connections without progress before giving up.
-    private const int Patience = 5;
+    private const int MaxRetries = 5;
 
     private bool _received;
 
     /// <summary>The partial file.</summary>
-    public string Part { get; } = path + ".part";
+    public string PartialPath { get; } = path + ".part";
 
     /// <summary>Idle time after which a connection counts as lost.</summary>
-    public TimeSpan Silence { get; init; } = TimeSpan.FromSeconds(30);
+    public TimeSpan IdleTimeout { get; init; } = TimeSpan.FromSeconds(30);
 
     /// <summary>The delay before reconnecting; it doubles with each consecutive failure.</summary>
-    public TimeSpan Pause { get; init; } = TimeSpan.FromSeconds(1);
+    public TimeSpan RetryDelay { get; init; } = TimeSpan.FromSeconds(1);
 
     /// <summary>Receives the number of bytes downloaded, and the total if the server reports it.</summary>
     public Action<long, long?> Progress { get; init; } = (_, _) => { };
 
-    /// <summary>The server's version of the file when <see cref="Part"/> was started: an entity tag or a date.</summary>
-    private string Validator => Part + ".version";
+    /// <summary>The server's version of the file when <see cref="PartialPath"/> was started: an entity tag or a date.</summary>
+    private string ValidatorPath => PartialPath + ".version";
 
     /// <summary>Downloads it, resuming an earlier attempt.</summary>
     /// <exception cref="UsageException">The folder cannot be written.</exception>
@@ -52,12 +52,12 @@ internal sealed class ArchiveDownload(HttpClient http, Uri source, string md5, s
                 await CheckAsync(part, stop);
             }
 
-            File.Move(Part, path, overwrite: true);
-            File.Delete(Validator);
+            File.Move(PartialPath, path, overwrite: true);
+            File.Delete(ValidatorPath);
         }
         finally
         {
-            if (new FileInfo(Part) is { Exists: true, Length: 0 })
+            if (new FileInfo(PartialPath) is { Exists: true, Length: 0 })
             {
                 Delete();
             }
@@ -69,11 +69,11 @@ internal sealed class ArchiveDownload(HttpClient http, Uri source, string md5, s
     {
         try
         {
-            return new FileStream(Part, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None, bufferSize: 0, FileOptions.Asynchronous);
+            return new FileStream(PartialPath, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None, bufferSize: 0, FileOptions.Asynchronous);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new UsageException($"cannot write {Part} ({e.Message}); choose another folder with --data DIR", e);
+            throw new UsageException($"cannot write {PartialPath} ({e.Message}); choose another folder with --data DIR", e);
         }
     }
 
@@ -91,13 +91,13 @@ internal sealed class ArchiveDownload(HttpClient http, Uri source, string md5, s
             {
                 // A server that restarts each time must make progress each time.
                 (lost, furthest) = part.Length > furthest ? (0, part.Length) : (lost, furthest);
-                if (!_received || lost == Patience)
+                if (!_received || lost == MaxRetries)
                 {
                     throw Unreachable(e, part.Length);
                 }
             }
 
-            await Task.Delay(Pause * (1 << lost), stop);
+            await Task.Delay(RetryDelay * (1 << lost), stop);
         }
     }
 
@@ -138,9 +138,9 @@ internal sealed class ArchiveDownload(HttpClient http, Uri source, string md5, s
         if (from > 0)
         {
             request.Headers.Range = new RangeHeaderValue(from, null);
-            if (File.Exists(Validator))
+            if (File.Exists(ValidatorPath))
             {
-                request.Headers.TryAddWithoutValidation("If-Range", File.ReadAllText(Validator));
+                request.Headers.TryAddWithoutValidation("If-Range", File.ReadAllText(ValidatorPath));
             }
         }
 
@@ -166,12 +166,12 @@ internal sealed class ArchiveDownload(HttpClient http, Uri source, string md5, s
             part.SetLength(0);
         }
 
-        File.Delete(Validator);
+        File.Delete(ValidatorPath);
         EntityTagHeaderValue? tag = response.Headers.ETag;
         string? version = tag is { IsWeak: false } ? tag.Tag : response.Content.Headers.LastModified?.ToString("R", CultureInfo.InvariantCulture);
         if (version is not null)
         {
-            File.WriteAllText(Validator, version);
+            File.WriteAllText(ValidatorPath, version);
         }
     }
 
@@ -189,7 +189,7 @@ internal sealed class ArchiveDownload(HttpClient http, Uri source, string md5, s
             }
             catch (IOException e)
             {
-                throw new IOException($"cannot write {Part}: {e.Message}; run the same command to resume", e);
+                throw new IOException($"cannot write {PartialPath}: {e.Message}; run the same command to resume", e);
             }
 
             _received = true;
@@ -200,11 +200,11 @@ internal sealed class ArchiveDownload(HttpClient http, Uri source, string md5, s
 
     private async Task<int> ReadAsync(Stream body, Memory<byte> buffer, CancellationToken stop)
     {
-        using var patience = CancellationTokenSource.CreateLinkedTokenSource(stop);
-        patience.CancelAfter(Silence);
+        using var timeout = CancellationTokenSource.CreateLinkedTokenSource(stop);
+        timeout.CancelAfter(IdleTimeout);
         try
         {
-            return await body.ReadAsync(buffer, patience.Token);
+            return await body.ReadAsync(buffer, timeout.Token);
         }
         catch (IOException e)
         {
@@ -231,13 +231,13 @@ internal sealed class ArchiveDownload(HttpClient http, Uri source, string md5, s
 
     private void Delete()
     {
-        File.Delete(Part);
-        File.Delete(Validator);
+        File.Delete(PartialPath);
+        File.Delete(ValidatorPath);
     }
 
     private IOException Unreachable(HttpRequestException e, long here)
     {
-        string kept = here == 0 ? "" : string.Create(CultureInfo.InvariantCulture, $"; {Part} keeps {here / 1e6:F1} MB; run the same command to resume");
+        string kept = here == 0 ? "" : string.Create(CultureInfo.InvariantCulture, $"; {PartialPath} keeps {here / 1e6:F1} MB; run the same command to resume");
         return new IOException(
             $"cannot fetch {source}: {Reason(e)}{kept}; without network access, "
             + $"put {Path.GetFileName(path)} into {Path.GetDirectoryName(path)} by hand and run this again",

@@ -14,13 +14,13 @@ internal static class Augmentation
     /// <summary>Draws crops and flips for a batch, on the CPU.</summary>
     /// <param name="count">The number N of images.</param>
     /// <param name="random">For example the generator for <see cref="SeedSequence.Augmentation"/>, the epoch and the batch.</param>
-    public static Draw Sample(int count, Generator random)
+    public static CropAndFlip Sample(int count, Generator random)
     {
         // One tensor each, in this order: changing the order would change the meaning of a seed.
         var top = randint(0, (2 * Padding) + 1, [count], ScalarType.Int64, generator: random);
         var left = randint(0, (2 * Padding) + 1, [count], ScalarType.Int64, generator: random);
         var flip = randint(0, 2, [count], ScalarType.Int64, generator: random);
-        return new Draw(top, left, flip);
+        return new CropAndFlip(top, left, flip);
     }
 
     /// <summary>Crops, flips and normalises: [N, 3, 32, 32] of the requested element type, on the images' device.</summary>
@@ -28,7 +28,7 @@ internal static class Augmentation
     /// <param name="draw">Crops and flips, on any device.</param>
     /// <param name="normalisation">Applied last: the padding is black before normalisation, as in torchvision.</param>
     /// <param name="type">The requested element type.</param>
-    public static Tensor Apply(Tensor images, Draw draw, Normalisation normalisation, ScalarType type = ScalarType.Float32)
+    public static Tensor Apply(Tensor images, CropAndFlip draw, Normalisation normalisation, ScalarType type = ScalarType.Float32)
     {
         using var scope = NewDisposeScope();
         var device = images.device;
@@ -37,9 +37,9 @@ internal static class Augmentation
 
         // Column j of the result is column left + j of the padded image, or left + 31 − j: left + 31·flip + (1 − 2·flip)·j.
         var step = arange(ImageSet.Side, ScalarType.Int64, device); // [32]
-        var flip = There(draw.Flip);
-        var columns = There(draw.Left) + (flip * (ImageSet.Side - 1)) + ((1 - (flip * 2)) * step); // [N, 32]
-        var rows = There(draw.Top) + step; // [N, 32]
+        var flip = ToDevice(draw.Flip);
+        var columns = ToDevice(draw.Left) + (flip * (ImageSet.Side - 1)) + ((1 - (flip * 2)) * step); // [N, 32]
+        var rows = ToDevice(draw.Top) + step; // [N, 32]
         var pixels = (rows.unsqueeze(2) * Padded) + columns.unsqueeze(1); // [N, 32, 32]: index into 40·40
         var index = pixels.view(count, 1, -1).expand(-1, 3, -1); // [N, 3, 1024]
 
@@ -47,17 +47,17 @@ internal static class Augmentation
         return normalisation.Apply(cut, type).MoveToOuterDisposeScope();
 
         // From pageable memory: the driver copies it immediately, without synchronising with the device.
-        Tensor There(Tensor drawn) => drawn.to(device, non_blocking: true).view(count, 1);
+        Tensor ToDevice(Tensor drawn) => drawn.to(device, non_blocking: true).view(count, 1);
     }
 
     /// <summary>Crops and flips of a batch.</summary>
     /// <param name="Top">int64 [N]: the crop's first row in the padded image, 0 … 8; 4 is centred.</param>
     /// <param name="Left">int64 [N]: the crop's first column in the padded image, 0 … 8.</param>
     /// <param name="Flip">int64 [N]: 1 to flip horizontally, else 0.</param>
-    public sealed record Draw(Tensor Top, Tensor Left, Tensor Flip)
+    public sealed record CropAndFlip(Tensor Top, Tensor Left, Tensor Flip)
     {
         /// <summary>The draws for a subset of the images.</summary>
         /// <param name="within">Which, int64 [n] of 0 … N − 1.</param>
-        public Draw Of(Tensor within) => new(Top.index_select(0, within), Left.index_select(0, within), Flip.index_select(0, within));
+        public CropAndFlip Select(Tensor within) => new(Top.index_select(0, within), Left.index_select(0, within), Flip.index_select(0, within));
     }
 }

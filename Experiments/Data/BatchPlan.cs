@@ -15,12 +15,12 @@ internal sealed class BatchPlan
     /// <exception cref="ArgumentOutOfRangeException">Fewer than 2 images per process.</exception>
     public BatchPlan(int images, int batch, long seed, Shard? shard = null)
     {
-        Shard = shard ?? Shard.Whole;
-        int least = 2 * Shard.Of;
+        Shard = shard ?? Shard.Full;
+        int least = 2 * Shard.Count;
         ArgumentOutOfRangeException.ThrowIfLessThan(images, least);
         ArgumentOutOfRangeException.ThrowIfLessThan(batch, least);
         Images = images;
-        Batch = batch;
+        BatchSize = batch;
         Seed = seed;
         Batches = (images / batch) + (images % batch >= least ? 1 : 0);
     }
@@ -29,7 +29,7 @@ internal sealed class BatchPlan
     public int Images { get; }
 
     /// <summary>Batch size (the last batch may be smaller).</summary>
-    public int Batch { get; }
+    public int BatchSize { get; }
 
     /// <summary>The run's seed.</summary>
     public long Seed { get; }
@@ -55,7 +55,7 @@ internal sealed class BatchPlan
     {
         ArgumentOutOfRangeException.ThrowIfNegative(batch);
         ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(batch, Batches);
-        long start = (long)batch * Batch;
-        return order.narrow(0, start, Math.Min(Batch, Images - start));
+        long start = (long)batch * BatchSize;
+        return order.narrow(0, start, Math.Min(BatchSize, Images - start));
     }
 }

@@ -18,7 +18,7 @@ internal sealed record Batch(Tensor Images, Tensor Labels, Tensor Rows) : IDispo
 }
 
 /// <summary>
-/// Creates batches of an image set on a device. An in-memory set is copied there (<see cref="ImageSet.On"/>) and batches are assembled there, from
+/// Creates batches of an image set on a device. An in-memory set is copied there (<see cref="ImageSet.ToDevice"/>) and batches are assembled there, from
 /// rows and crops drawn on the CPU, without synchronising with the device. Files are read and cropped on the CPU, some batches ahead, and their
 /// bytes are transferred.
 /// </summary>
@@ -63,10 +63,10 @@ internal sealed class BatchSource
             throw new ArgumentException($"the plan is for {plan.Images} images, but the set has {_set.Count}.", nameof(plan));
         }
 
-        IEnumerable<Draft> drafts = Drafts(plan, wanted);
+        IEnumerable<PlannedBatch> drafts = Drafts(plan, wanted);
         return _set.Files is { } files
             ? Read(files, drafts.Select(draft => Job(files, draft, augment)))
-            : drafts.Select(draft => Trained(draft, augment));
+            : drafts.Select(draft => TrainingBatches(draft, augment));
     }
 
     /// <summary>All images in the set's order, without augmentation. The caller disposes each batch.</summary>
@@ -77,11 +77,11 @@ internal sealed class BatchSource
         IEnumerable<long[]> rows = Enumerable.Range(0, _set.Count).Select(row => (long)row).Chunk(batch);
         return _set.Files is { } files
             ? Read(files, rows.Select(of => Job(files, of, null)))
-            : rows.Select(Clean);
+            : rows.Select(Unaugmented);
     }
 
     /// <summary>The batches to create. Their tensors are in no scope: batches are started in one scope and consumed in another.</summary>
-    private static IEnumerable<Draft> Drafts(BatchPlan plan, IEnumerable<(int Epoch, int Batch)> wanted)
+    private static IEnumerable<PlannedBatch> Drafts(BatchPlan plan, IEnumerable<(int Epoch, int Batch)> wanted)
     {
         (int Of, Tensor Rows)? order = null;
         try
@@ -94,7 +94,7 @@ internal sealed class BatchSource
                     order = (epoch, plan.Order(epoch).DetachFromDisposeScope());
                 }
 
-                yield return new Draft(plan, order.Value.Rows, epoch, batch);
+                yield return new PlannedBatch(plan, order.Value.Rows, epoch, batch);
             }
         }
         finally
@@ -103,45 +103,45 @@ internal sealed class BatchSource
         }
     }
 
-    private Batch Trained(Draft draft, bool augment)
+    private Batch TrainingBatches(PlannedBatch draft, bool augment)
     {
         using DisposeScope scope = NewDisposeScope();
         (Tensor rows, Tensor within, int whole) = draft.Rows();
         using Generator random = draft.Random();
         return Make(rows, bytes => augment
-            ? Augmentation.Apply(bytes, Augmentation.Sample(whole, random).Of(within), _normalisation, _type)
+            ? Augmentation.Apply(bytes, Augmentation.Sample(whole, random).Select(within), _normalisation, _type)
             : _normalisation.Apply(bytes, _type));
     }
 
-    private Batch Clean(long[] rows)
+    private Batch Unaugmented(long[] rows)
     {
         using DisposeScope scope = NewDisposeScope();
         return Make(tensor(rows), bytes => _normalisation.Apply(bytes, _type));
     }
 
-    private PictureJob Job(PictureFiles files, Draft draft, bool augment)
+    private ImageBatchRequest Job(ImageFiles files, PlannedBatch draft, bool augment)
     {
         using DisposeScope scope = NewDisposeScope();
         (Tensor rows, Tensor within, int whole) = draft.Rows();
         using Generator random = draft.Random();
-        return Job(files, rows.ToArray<long>(), augment ? PictureDraws.Sample(whole, random).Of(within.ToArray<long>()) : null);
+        return Job(files, rows.ToArray<long>(), augment ? RandomCropDraws.Sample(whole, random).Select(within.ToArray<long>()) : null);
     }
 
-    private PictureJob Job(PictureFiles files, long[] rows, PictureDraws? draws)
+    private ImageBatchRequest Job(ImageFiles files, long[] rows, RandomCropDraws? draws)
     {
-        long[] positions = _positions ??= _set.Positions.ToArray<long>();
+        long[] positions = _positions ??= _set.SourceIndices.ToArray<long>();
         return files.Job(rows.Select(row => positions[row]), draws, rows);
     }
 
-    private IEnumerable<Batch> Read(PictureFiles files, IEnumerable<PictureJob> jobs)
+    private IEnumerable<Batch> Read(ImageFiles files, IEnumerable<ImageBatchRequest> jobs)
     {
-        foreach ((PictureJob job, Tensor pixels) in files.Read(jobs))
+        foreach ((ImageBatchRequest job, Tensor pixels) in files.Read(jobs))
         {
-            yield return Sent(job, pixels);
+            yield return ToDevice(job, pixels);
         }
     }
 
-    private Batch Sent(PictureJob job, Tensor pixels)
+    private Batch ToDevice(ImageBatchRequest job, Tensor pixels)
     {
         using DisposeScope scope = NewDisposeScope();
         using (pixels)
@@ -150,7 +150,7 @@ internal sealed class BatchSource
         }
     }
 
-    private Batch Make(Tensor rows, Func<Tensor, Tensor> prepare) => Labelled(rows, there => prepare(_set.On(_device).Images!.index_select(0, there)));
+    private Batch Make(Tensor rows, Func<Tensor, Tensor> prepare) => Labelled(rows, there => prepare(_set.ToDevice(_device).Images!.index_select(0, there)));
 
     /// <summary>The images of the given rows and their labels, moved out of the scope that the caller opened.</summary>
     private Batch Labelled(Tensor rows, Func<Tensor, Tensor> images)
@@ -158,7 +158,7 @@ internal sealed class BatchSource
         Tensor there = rows.to(_device, non_blocking: true); // from pageable memory, as in Augmentation
         return new(
             images(there).MoveToOuterDisposeScope(),
-            _set.On(_device).Labels.index_select(0, there).MoveToOuterDisposeScope(),
+            _set.ToDevice(_device).Labels.index_select(0, there).MoveToOuterDisposeScope(),
             rows.MoveToOuterDisposeScope());
     }
 
@@ -167,13 +167,13 @@ internal sealed class BatchSource
     /// <param name="Order">Of the epoch.</param>
     /// <param name="Epoch">From 0.</param>
     /// <param name="Batch">From 0.</param>
-    private sealed record Draft(BatchPlan Plan, Tensor Order, int Epoch, int Batch)
+    private sealed record PlannedBatch(BatchPlan Plan, Tensor Order, int Epoch, int Batch)
     {
         /// <summary>The rows of this process (a copy, because the batch may outlive the epoch), their indices in the whole batch, and the batch's size.</summary>
         public (Tensor Rows, Tensor Within, int Whole) Rows()
         {
             Tensor whole = Plan.Rows(Order, Batch);
-            Tensor within = Plan.Shard.Within(whole.NumberOfElements);
+            Tensor within = Plan.Shard.Indices(whole.NumberOfElements);
             return (whole.index_select(0, within), within, (int)whole.NumberOfElements);
         }
 

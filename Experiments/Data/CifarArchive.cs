@@ -7,14 +7,14 @@ namespace Imta.MetaWeight.Experiments.Data;
 /// <summary>Unpacks the official archive of a CIFAR data set, and checks whether a folder is complete.</summary>
 internal static class CifarArchive
 {
-    private const long MostNamesBytes = 1 << 16;
+    private const long MaxNamesBytes = 1 << 16;
 
     /// <summary>The folder below <paramref name="root"/>, or that folder itself, that contains all original files; null: neither.</summary>
     public static string? CompleteFolder(CifarFormat format, string root)
-        => new[] { Path.Combine(root, format.Folder), root }.FirstOrDefault(folder => Lack(format, folder) is null);
+        => new[] { Path.Combine(root, format.Folder), root }.FirstOrDefault(folder => FindProblem(format, folder) is null);
 
     /// <summary>Why a folder is not the complete data set; null: it is complete.</summary>
-    public static string? Lack(CifarFormat format, string folder)
+    public static string? FindProblem(CifarFormat format, string folder)
     {
         foreach (string name in format.Files)
         {
@@ -47,7 +47,7 @@ internal static class CifarArchive
         {
             Directory.CreateDirectory(beside);
             await UnpackFilesAsync(format, archive, beside, stop);
-            if (Lack(format, beside) is { } lack)
+            if (FindProblem(format, beside) is { } lack)
             {
                 throw new IOException($"{archive} is not {format.Name}'s archive: {lack}");
             }
@@ -93,7 +93,7 @@ internal static class CifarArchive
     // Before writing: a few bytes of an archive can expand to gigabytes.
     private static void CheckLength(CifarFormat format, string archive, string name, long length)
     {
-        if (name == format.NamesFile ? length > MostNamesBytes : length != format.FileBytes(name))
+        if (name == format.NamesFile ? length > MaxNamesBytes : length != format.FileBytes(name))
         {
             throw new IOException($"{archive} is not {format.Name}'s archive: {WrongLength(format, name, length)}");
         }

@@ -61,7 +61,7 @@ internal sealed record CifarFormat
     };
 
     /// <summary>The layout of a data set; null if it is not in this format.</summary>
-    public static CifarFormat? Of(DatasetKind dataset) => dataset switch
+    public static CifarFormat? ForDataset(DatasetKind dataset) => dataset switch
     {
         DatasetKind.Cifar10 => Cifar10,
         DatasetKind.Cifar100 => Cifar100,

@@ -20,7 +20,7 @@ internal sealed record RunData(
     ImageSet Test,
     Normalisation Normalisation,
     IReadOnlyList<string> Warnings,
-    PictureTally? Pictures = null,
+    ImageReadStatistics? Pictures = null,
     string? Fingerprint = null) : IDisposable
 {
     /// <summary>The number C of classes.</summary>
@@ -50,9 +50,9 @@ internal static class DataSets
     public static RunData Load(Settings settings, string? folder = null)
     {
         (DataOptions options, long seed) = (settings.Data, settings.Seed);
-        DemandFolder(folder);
+        RequireNonEmptyFolder(folder);
         var warnings = new List<string>();
-        PictureTally? pictures = options.Dataset == DatasetKind.Imagenet ? new(line => Console.Error.WriteLine($"warning: {line}")) : null;
+        ImageReadStatistics? pictures = options.Dataset == DatasetKind.Imagenet ? new(line => Console.Error.WriteLine($"warning: {line}")) : null;
         var (train, test, fingerprint) = pictures is null ? Read(options, seed, folder, warnings) : ImageNetFolders.Load(options, folder, pictures);
         using (train)
         using (test)
@@ -61,9 +61,9 @@ internal static class DataSets
             int classes = train.ClassNames.Count;
             long[] used = Limit(train, options.TrainLimit, "data.trainLimit", seed, SeedSequence.TrainLimit, warnings);
             (long[] validation, long[] rest) = HoldOut(used, labels, Splits.ValidationSize(options, used.Length, classes), seed, SeedSequence.Validation);
-            int held = settings.Meta.HoldsOut ? Splits.MetaSize(settings.Meta.PerClass, Of(labels, rest), classes) : 0;
+            int held = settings.Meta.UsesHeldOutData ? Splits.MetaSize(settings.Meta.PerClass, Select(labels, rest), classes) : 0;
             (long[] meta, rest) = HoldOut(rest, labels, held, seed, SeedSequence.MetaData);
-            long[] kept = ImbalancedClasses.Kept(Of(labels, rest), classes, options.Imbalance, seed);
+            long[] kept = ImbalancedClasses.SelectRows(Select(labels, rest), classes, options.Imbalance, seed);
             if (kept.Length < 2)
             {
                 throw new UsageException("only one training image is left: lower data.imbalance.factor, or raise data.trainLimit");
@@ -85,7 +85,7 @@ internal static class DataSets
             }
 
             return new RunData(
-                train.Select(Of(rest, kept)),
+                train.Select(Select(rest, kept)),
                 train.Select(validation),
                 held > 0 ? train.Select(meta) : null,
                 test.Select(tested),
@@ -98,7 +98,7 @@ internal static class DataSets
 
     /// <summary>Rejects an empty <c>--data</c>, which would be the current folder.</summary>
     /// <exception cref="UsageException">It is empty.</exception>
-    internal static void DemandFolder(string? folder)
+    internal static void RequireNonEmptyFolder(string? folder)
     {
         if (folder is "")
         {
@@ -110,11 +110,11 @@ internal static class DataSets
     private static (long[] Taken, long[] Others) HoldOut(long[] rows, long[] labels, int count, long seed, string purpose)
     {
         using Generator random = SeedSequence.Generator(seed, purpose);
-        (long[] taken, long[] others) = Splits.Balanced(Of(labels, rows), count, random);
-        return (Of(rows, taken), Of(rows, others));
+        (long[] taken, long[] others) = Splits.Balanced(Select(labels, rows), count, random);
+        return (Select(rows, taken), Select(rows, others));
     }
 
-    private static long[] Of(long[] values, long[] rows) => Array.ConvertAll(rows, row => values[row]);
+    private static long[] Select(long[] values, long[] rows) => Array.ConvertAll(rows, row => values[row]);
 
     private static (ImageSet Train, ImageSet Test, string? Fingerprint) Read(DataOptions options, long seed, string? folder, List<string> warnings)
     {
@@ -133,7 +133,7 @@ internal static class DataSets
                 null);
         }
 
-        CifarFormat format = CifarFormat.Of(options.Dataset)!;
+        CifarFormat format = CifarFormat.ForDataset(options.Dataset)!;
         string root = folder ?? options.Root
             ?? throw new UsageException($"where is {format.Name}? Set its folder with --data DIR or data.root. {format.Advice}");
         (ImageSet train, ImageSet test) = CifarReader.Read(format, root, warnings);

@@ -10,13 +10,13 @@ namespace Imta.MetaWeight.Experiments.Data;
 /// <param name="Classes">The number of classes C.</param>
 internal sealed record DatasetShape(ImageKind Images, int Side, int Classes)
 {
-    private const int UsualClasses = 1000; // ImageNet's
+    private const int DefaultClasses = 1000; // ImageNet's
 
-    public static DatasetShape Of(DataOptions data) => data.Dataset switch
+    public static DatasetShape For(DataOptions data) => data.Dataset switch
     {
         DatasetKind.Cifar10 => new(ImageKind.Cifar, ImageSet.Side, CifarFormat.Cifar10.ClassNames.Count),
         DatasetKind.Cifar100 => new(ImageKind.Cifar, ImageSet.Side, CifarFormat.Cifar100.ClassNames.Count),
-        DatasetKind.Imagenet => new(ImageKind.ImageNet, PictureCrop.Side, data.Classes ?? UsualClasses),
+        DatasetKind.Imagenet => new(ImageKind.ImageNet, RandomCrop.Side, data.Classes ?? DefaultClasses),
         _ => new(ImageKind.Cifar, ImageSet.Side, GeneratedImages.Classes),
     };
 }

@@ -23,7 +23,7 @@ internal static class GeneratedImages
     public const int Classes = 10;
 
     /// <summary>Images below this difficulty are easy, the others hard.</summary>
-    public const double HardFrom = 0.5;
+    public const double HardThreshold = 0.5;
 
     /// <summary>
     /// The share of easy images, in each class. Among the easy ones difficulty is uniform in [0, ½), among the hard ones in [½, 1).
@@ -80,8 +80,8 @@ internal static class GeneratedImages
             long inClass = (count - (place % classes) + classes - 1) / classes;
             double level = ((place / classes) + 0.5) / inClass;
             return (float)(level < EasyShare
-                ? HardFrom * level / EasyShare
-                : HardFrom + ((1 - HardFrom) * (level - EasyShare) / (1 - EasyShare)));
+                ? HardThreshold * level / EasyShare
+                : HardThreshold + ((1 - HardThreshold) * (level - EasyShare) / (1 - EasyShare)));
         });
         return (tensor(labels).MoveToOuterDisposeScope(), tensor(difficulty).MoveToOuterDisposeScope());
     }

@@ -47,7 +47,7 @@ internal sealed record ImageFolder(string Root, IReadOnlyList<string> ClassNames
         return new ImageFolder(root, classes, files, labels);
     }
 
-    private static bool LeadsBack(FileSystemInfo link, string start)
+    private static bool IsCyclicLink(FileSystemInfo link, string start)
         => link.ResolveLinkTarget(returnFinalTarget: true) is not { } target || $"{start}/".StartsWith($"{target.FullName.TrimEnd('/')}/", StringComparison.Ordinal);
 
     /// <summary>The number of images per class, C numbers.</summary>
@@ -56,11 +56,11 @@ internal sealed record ImageFolder(string Root, IReadOnlyList<string> ClassNames
     /// <summary>The folder as an image set.</summary>
     /// <param name="workers">Decoding threads; 0: as many as compute threads.</param>
     /// <param name="tally">Collects statistics of the files read.</param>
-    public ImageSet Set(int workers, PictureTally tally)
+    public ImageSet ToImageSet(int workers, ImageReadStatistics tally)
     {
         using DisposeScope scope = NewDisposeScope();
         return new ImageSet(
-            new PictureFiles(Root, Files, PictureShape.ImageNet, workers, tally), tensor(Labels.Select(label => (long)label).ToArray()), arange(Files.Count, ScalarType.Int64), ClassNames);
+            new ImageFiles(Root, Files, ImageTransform.ImageNet, workers, tally), tensor(Labels.Select(label => (long)label).ToArray()), arange(Files.Count, ScalarType.Int64), ClassNames);
     }
 
     /// <summary>The JPEG and PNG files below a folder, by folder and name: paths below the root. Links to files are followed, and so are links to direct subfolders unless they are cyclic.</summary>
@@ -71,7 +71,7 @@ internal sealed record ImageFolder(string Root, IReadOnlyList<string> ClassNames
         var found = new FileSystemEnumerable<string>(Path.Combine(root, name), (ref FileSystemEntry entry) => entry.ToFullPath(), options)
         {
             ShouldIncludePredicate = (ref FileSystemEntry entry) => !entry.IsDirectory && Extensions.Contains(Path.GetExtension(entry.FileName).ToString(), StringComparer.OrdinalIgnoreCase),
-            ShouldRecursePredicate = (ref FileSystemEntry entry) => !entry.Attributes.HasFlag(FileAttributes.ReparsePoint) || (entry.Directory.Length == entry.RootDirectory.Length && !LeadsBack(entry.ToFileSystemInfo(), start)),
+            ShouldRecursePredicate = (ref FileSystemEntry entry) => !entry.Attributes.HasFlag(FileAttributes.ReparsePoint) || (entry.Directory.Length == entry.RootDirectory.Length && !IsCyclicLink(entry.ToFileSystemInfo(), start)),
         };
         return found
             .Select(file => Path.GetRelativePath(root, file))
@@ -105,14 +105,14 @@ internal sealed record ImageNetFolders(ImageFolder Train, ImageFolder Test)
     /// <param name="folder">Overrides <c>data.root</c>; null: not given.</param>
     /// <param name="tally">Collects statistics of files read later.</param>
     /// <exception cref="UsageException">SkiaSharp is not available on this machine, the folder does not have ImageNet's layout, or the number of classes differs.</exception>
-    public static (ImageSet Train, ImageSet Test, string Fingerprint) Load(DataOptions options, string? folder, PictureTally tally)
+    public static (ImageSet Train, ImageSet Test, string Fingerprint) Load(DataOptions options, string? folder, ImageReadStatistics tally)
     {
-        NeedReader();
+        EnsureDecoderAvailable();
         string given = folder ?? options.Root
             ?? throw new UsageException("where is ImageNet? Set its folder, in which train and val have one subfolder per class, with --data DIR or data.root; imta data imagenet --check DIR checks it");
         string root = Path.GetFullPath(given); // so that all processes of a run use the same file names
         ImageNetFolders folders = Read(root);
-        int classes = folders.Train.ClassNames.Count, wanted = DatasetShape.Of(options).Classes;
+        int classes = folders.Train.ClassNames.Count, wanted = DatasetShape.For(options).Classes;
         if (classes != wanted)
         {
             throw new UsageException(classes == 1
@@ -120,7 +120,7 @@ internal sealed record ImageNetFolders(ImageFolder Train, ImageFolder Test)
                 : FormattableString.Invariant($"{root} has {classes} classes, but the run is configured for {wanted}; set data.classes to {classes}, or choose another folder"));
         }
 
-        return (folders.Train.Set(options.Workers, tally), folders.Test.Set(options.Workers, tally), folders.Fingerprint());
+        return (folders.Train.ToImageSet(options.Workers, tally), folders.Test.ToImageSet(options.Workers, tally), folders.Fingerprint());
     }
 
     /// <summary>Hash of the file paths relative to the root, training files first: SHA-256, in hexadecimal. The contents are not read.</summary>
@@ -136,9 +136,9 @@ internal sealed record ImageNetFolders(ImageFolder Train, ImageFolder Test)
     }
 
     /// <exception cref="UsageException">SkiaSharp is not available on this machine.</exception>
-    public static void NeedReader()
+    public static void EnsureDecoderAvailable()
     {
-        if (!Picture.IsAvailable)
+        if (!ImageDecoder.IsAvailable)
         {
             throw new UsageException("image files cannot be decoded: SkiaSharp has no native library for this machine");
         }

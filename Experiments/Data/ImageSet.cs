@@ -9,7 +9,7 @@ namespace Imta.MetaWeight.Experiments.Data;
 internal sealed class ImageSet : IDisposable
 {
     /// <summary>Width and height of an image in memory, in pixels.</summary>
-    public const int Side = PictureShape.CifarSide;
+    public const int Side = ImageTransform.CifarSide;
 
     private readonly Tensor? _images;
     private (Device Device, Tensor? Images, Tensor Labels)? _copy;
@@ -39,7 +39,7 @@ internal sealed class ImageSet : IDisposable
     /// <param name="labels">int64 [N], 0 … C − 1.</param>
     /// <param name="positions">int64 [N]: the index of each image among the files.</param>
     /// <param name="classNames">C names.</param>
-    internal ImageSet(PictureFiles files, Tensor labels, Tensor positions, IReadOnlyList<string> classNames)
+    internal ImageSet(ImageFiles files, Tensor labels, Tensor positions, IReadOnlyList<string> classNames)
         : this(labels, positions, classNames) => Files = files;
 
     private ImageSet(Tensor labels, Tensor positions, IReadOnlyList<string> classNames)
@@ -48,7 +48,7 @@ internal sealed class ImageSet : IDisposable
         Check(labels, ScalarType.Int64, [count], nameof(labels));
         Check(positions, ScalarType.Int64, [count], nameof(positions));
         Labels = labels.DetachFromDisposeScope();
-        Positions = positions.DetachFromDisposeScope();
+        SourceIndices = positions.DetachFromDisposeScope();
         ClassNames = classNames;
         Count = checked((int)count);
     }
@@ -57,8 +57,8 @@ internal sealed class ImageSet : IDisposable
     /// <exception cref="InvalidOperationException">The images are not in memory.</exception>
     public Tensor Images => _images ?? throw new InvalidOperationException("These images are files; read them with BatchSource.");
 
-    /// <summary>The files of the whole set, by <see cref="Positions"/>; null: the images are in memory.</summary>
-    internal PictureFiles? Files { get; }
+    /// <summary>The files of the whole set, by <see cref="SourceIndices"/>; null: the images are in memory.</summary>
+    internal ImageFiles? Files { get; }
 
     /// <summary>int64 [N].</summary>
     public Tensor Labels { get; }
@@ -67,7 +67,7 @@ internal sealed class ImageSet : IDisposable
     /// int64 [N]: the index of each image in the complete training or test set, in file order from 0. Identifies an image across runs
     /// and splits.
     /// </summary>
-    public Tensor Positions { get; }
+    public Tensor SourceIndices { get; }
 
     /// <summary>float32 [N], 0 easy … 1 hard; null if unknown (real images).</summary>
     public Tensor? Difficulty { get; }
@@ -88,7 +88,7 @@ internal sealed class ImageSet : IDisposable
     /// <summary>Images and labels on a device: copied on first use, and kept for the lifetime of the set, or until another device is requested.</summary>
     /// <param name="device">The device; on the CPU the set's own tensors are returned.</param>
     /// <returns>uint8 [N, 3, 32, 32], null for image files; int64 [N].</returns>
-    public (Tensor? Images, Tensor Labels) On(Device device)
+    public (Tensor? Images, Tensor Labels) ToDevice(Device device)
     {
         if (device.type == DeviceType.CPU)
         {
@@ -97,7 +97,7 @@ internal sealed class ImageSet : IDisposable
 
         if (_copy is not { } copy || copy.Device.ToString() != device.ToString())
         {
-            DropCopy();
+            ReleaseDeviceCopy();
             _copy = copy = (device, _images?.to(device).DetachFromDisposeScope(), Labels.to(device).DetachFromDisposeScope());
         }
 
@@ -110,7 +110,7 @@ internal sealed class ImageSet : IDisposable
     {
         using var scope = NewDisposeScope();
         var index = tensor(rows);
-        (Tensor labels, Tensor positions) = (Labels.index_select(0, index), Positions.index_select(0, index));
+        (Tensor labels, Tensor positions) = (Labels.index_select(0, index), SourceIndices.index_select(0, index));
         return Files is { } files
             ? new ImageSet(files, labels, positions, ClassNames)
             : new ImageSet(Images.index_select(0, index), labels, positions, ClassNames, Difficulty?.index_select(0, index));
@@ -119,14 +119,14 @@ internal sealed class ImageSet : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
-        DropCopy();
+        ReleaseDeviceCopy();
         _images?.Dispose();
         Labels.Dispose();
-        Positions.Dispose();
+        SourceIndices.Dispose();
         Difficulty?.Dispose();
     }
 
-    private void DropCopy()
+    private void ReleaseDeviceCopy()
     {
         _copy?.Images?.Dispose();
         _copy?.Labels.Dispose();

@@ -45,7 +45,7 @@ internal static class ImbalancedClasses
     /// <param name="classes">The number of classes C.</param>
     /// <param name="options">The profile.</param>
     /// <param name="seed">The run's seed.</param>
-    public static long[] Kept(long[] labels, int classes, ImbalanceOptions options, long seed)
+    public static long[] SelectRows(long[] labels, int classes, ImbalanceOptions options, long seed)
     {
         if (options.Type == ImbalanceProfile.None || labels.Length == 0)
         {

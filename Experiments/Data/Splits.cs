@@ -7,10 +7,10 @@ namespace Imta.MetaWeight.Experiments.Data;
 internal static class Splits
 {
     /// <summary>The size of the full training set that <c>data.validation</c> refers to: CIFAR's, or ImageNet's.</summary>
-    public static int WholeTrainingSet(DatasetKind dataset) => dataset == DatasetKind.Imagenet ? 1_281_167 : 50_000;
+    public static int FullTrainingSetSize(DatasetKind dataset) => dataset == DatasetKind.Imagenet ? 1_281_167 : 50_000;
 
     /// <summary>
-    /// How many images are held out. <c>data.validation</c> (V) refers to a full training set of W images (<see cref="WholeTrainingSet"/>).
+    /// How many images are held out. <c>data.validation</c> (V) refers to a full training set of W images (<see cref="FullTrainingSetSize"/>).
     /// Of n images, n·V / W but at most V, rounded to the nearest multiple of the number of classes, at least one per class. So 5,000 of
     /// 50,000 become 400 of 4,000. With V = 0, none are held out.
     /// </summary>
@@ -20,7 +20,7 @@ internal static class Splits
     /// <exception cref="UsageException">Nothing would be left to train on.</exception>
     public static int ValidationSize(DataOptions data, int available, int classes)
     {
-        (int wanted, int whole) = (data.Validation, WholeTrainingSet(data.Dataset));
+        (int wanted, int whole) = (data.Validation, FullTrainingSetSize(data.Dataset));
         if (wanted == 0)
         {
             return 0;

@@ -18,7 +18,7 @@ internal sealed record ClassGroup(string Name, IReadOnlySet<long> Classes)
     /// All classes and, for a long-tailed training set, its thirds: classes with the most images first, ties in label order.
     /// </summary>
     /// <param name="counts">Training images of each class.</param>
-    public static IReadOnlyList<ClassGroup> Of(IReadOnlyList<long> counts)
+    public static IReadOnlyList<ClassGroup> FromCounts(IReadOnlyList<long> counts)
     {
         long[] order = [.. Enumerable.Range(0, counts.Count).OrderByDescending(label => counts[label]).Select(label => (long)label)];
         var all = new ClassGroup("all", order.ToHashSet());
@@ -87,7 +87,7 @@ internal static class Diagnostics
     /// <param name="counts">Training images of each class.</param>
     public static IEnumerable<ClassRow> Classes(Predictions predictions, IExitPolicy policy, IReadOnlyList<long> counts)
     {
-        ClassGroup[] apart = [.. ClassGroup.Of(counts).Skip(1)];
+        ClassGroup[] apart = [.. ClassGroup.FromCounts(counts).Skip(1)];
         ClassGroup[] each = [.. Enumerable.Range(0, counts.Count)
             .Select(label => new ClassGroup(label.ToString(CultureInfo.InvariantCulture), new HashSet<long> { label }))];
         return Exits(predictions, policy, each).Select(row =>

@@ -20,13 +20,13 @@ internal sealed class EarlyExitInference(TrainedNetwork network, PolicyFile poli
     /// <param name="advance">Told of each batch.</param>
     /// <param name="stop">Ends the work after its present batch.</param>
     /// <exception cref="UsageException">The network's logits are NaN or infinite.</exception>
-    public List<AnswerRow> Run(ImageSet images, int size, Action advance, CancellationToken stop)
+    public List<InferenceRow> Run(ImageSet images, int size, Action advance, CancellationToken stop)
     {
-        var rows = new List<AnswerRow>();
+        var rows = new List<InferenceRow>();
         var clock = Stopwatch.StartNew();
         using var runner = new EarlyExit(network.Network);
         var rule = new ExitPolicyRule(policy.Policy);
-        long[] positions = images.Positions.ToArray<long>();
+        long[] positions = images.SourceIndices.ToArray<long>();
         foreach (Batch batch in new BatchSource(images, policy.Normalisation, network.Device).InOrder(size))
         {
             stop.ThrowIfCancellationRequested();
@@ -44,13 +44,13 @@ internal sealed class EarlyExitInference(TrainedNetwork network, PolicyFile poli
     }
 
     /// <summary>The share of rows whose class is the image's label.</summary>
-    public static double Accuracy(List<AnswerRow> rows, ImageSet images)
+    public static double Accuracy(List<InferenceRow> rows, ImageSet images)
     {
-        var labels = images.Positions.ToArray<long>().Zip(images.Labels.ToArray<long>()).ToDictionary();
+        var labels = images.SourceIndices.ToArray<long>().Zip(images.Labels.ToArray<long>()).ToDictionary();
         return rows.Average(row => labels[row.Sample] == row.Class ? 1.0 : 0);
     }
 
-    private static ExitAnswers Classify(EarlyExit runner, Tensor images, ExitPolicyRule rule)
+    private static EarlyExitResult Classify(EarlyExit runner, Tensor images, ExitPolicyRule rule)
     {
         try
         {
@@ -62,12 +62,12 @@ internal sealed class EarlyExitInference(TrainedNetwork network, PolicyFile poli
         }
     }
 
-    private AnswerRow[] Rows(ExitAnswers found, PictureFiles? files, ReadOnlySpan<long> positions)
+    private InferenceRow[] Rows(EarlyExitResult found, ImageFiles? files, ReadOnlySpan<long> positions)
     {
         float[] confidence = ExitCriteria.Confidence.Score(found.Logits).cpu().ToArray<float>();
         long[] classes = found.Logits.argmax(1).cpu().ToArray<long>(), exits = found.Exits.cpu().ToArray<long>();
         long[] samples = positions[..classes.Length].ToArray();
-        return [.. classes.Select((label, i) => new AnswerRow
+        return [.. classes.Select((label, i) => new InferenceRow
         {
             Sample = samples[i],
             Class = label,

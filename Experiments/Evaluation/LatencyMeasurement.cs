@@ -10,39 +10,39 @@ namespace Imta.MetaWeight.Experiments.Evaluation;
 /// <summary>Inference latency of early-exit execution on test images: of each exit, and under each budget.</summary>
 internal sealed class LatencyMeasurement : IDisposable
 {
-    private const int SinglesForABatch = 10;
-    private const int MostPictures = 512; // of 224 x 224, i.e. 300 MB, unless the batch size is larger
+    private const int SinglesPerBatch = 10;
+    private const int MaxImagesFromFiles = 512; // of 224 x 224, i.e. 300 MB, unless the batch size is larger
 
     private readonly DisposeScope _scope = NewDisposeScope();
     private readonly EarlyExit _runner;
     private readonly Tensor _images; // normalised, on the device
     private readonly Device _device;
-    private readonly Way[] _ways;
+    private readonly Scenario[] _scenarios;
 
     /// <param name="network">The network.</param>
     /// <param name="test">The test images.</param>
     /// <param name="normalisation">The normalisation of the network's input.</param>
     /// <param name="report">The evaluation report with accuracy and MACs.</param>
-    /// <param name="images">At most so many of the test images are used, of pictures at most <see cref="MostPictures"/> or a batch.</param>
+    /// <param name="images">At most so many of the test images are used, of pictures at most <see cref="MaxImagesFromFiles"/> or a batch.</param>
     /// <param name="batch">The batch size.</param>
-    public LatencyMeasurement(TrainedNetwork network, ImageSet test, Normalisation normalisation, TestReport report, int images, int batch)
+    public LatencyMeasurement(TrainedNetwork network, ImageSet test, Normalisation normalisation, EvaluationReport report, int images, int batch)
     {
         _runner = new EarlyExit(network.Network);
         _device = network.Device;
-        int count = Math.Min(test.Files is null ? images : Math.Min(images, Math.Max(MostPictures, batch)), test.Count);
+        int count = Math.Min(test.Files is null ? images : Math.Min(images, Math.Max(MaxImagesFromFiles, batch)), test.Count);
         using ImageSet used = test.Select([.. Enumerable.Range(0, count).Select(row => (long)row)]);
         _images = new BatchSource(used, normalisation, network.Device).InOrder(count).Single().Images;
         int exits = network.Network.Exits;
-        _ways =
+        _scenarios =
         [
-            .. report.Anytime.Select(row => new Way("anytime", row.Exit, null, row.Top1, row.Macs, UpTo(row.Exit - 1))),
-            .. report.Budgets.Where(row => row.Exit == exits).Select(row => new Way(
+            .. report.Anytime.Select(row => new Scenario("anytime", row.Exit, null, row.Top1, row.Macs, UpTo(row.Exit - 1))),
+            .. report.Budgets.Where(row => row.Exit == exits).Select(row => new Scenario(
                 "dynamic", null, row.P, row.TestAccuracy, row.TestMacs, new ExitPolicyRule(report.PolicyOf(row.P)).Leaves)),
         ];
     }
 
     /// <summary>The number of measurements made by <see cref="Run"/>.</summary>
-    public int Steps(int batch, int repeat) => _ways.Length * (Sizes(batch, repeat).Sum(size => size.Times + 1));
+    public int Steps(int batch, int repeat) => _scenarios.Length * (Sizes(batch, repeat).Sum(size => size.Times + 1));
 
     /// <summary>Measures one image at a time and batches, everything in alternation, after one warm-up.</summary>
     /// <param name="batch">The batch size; at most the images that there are.</param>
@@ -53,12 +53,12 @@ internal sealed class LatencyMeasurement : IDisposable
         var rows = new List<LatencyRow>();
         foreach ((int size, int times) in Sizes(batch, repeat))
         {
-            List<double>[] milliseconds = [.. _ways.Select(_ => new List<double>())];
+            List<double>[] milliseconds = [.. _scenarios.Select(_ => new List<double>())];
             for (int time = 0; time <= times; time++)
             {
-                for (int way = 0; way < _ways.Length; way++)
+                for (int way = 0; way < _scenarios.Length; way++)
                 {
-                    double measured = Time(_ways[way], size, time);
+                    double measured = Time(_scenarios[way], size, time);
                     if (time > 0)
                     {
                         milliseconds[way].Add(measured);
@@ -68,7 +68,7 @@ internal sealed class LatencyMeasurement : IDisposable
                 }
             }
 
-            rows.AddRange(_ways.Zip(milliseconds, (way, times) => way.Row(size, times)));
+            rows.AddRange(_scenarios.Zip(milliseconds, (way, times) => way.Row(size, times)));
         }
 
         return rows;
@@ -85,11 +85,11 @@ internal sealed class LatencyMeasurement : IDisposable
     private (int Size, int Times)[] Sizes(int batch, int repeat)
     {
         int size = Math.Min(batch, (int)_images.shape[0]);
-        (int, int) singles = (1, repeat * SinglesForABatch);
+        (int, int) singles = (1, repeat * SinglesPerBatch);
         return size == 1 ? [singles] : [singles, (size, repeat)];
     }
 
-    private double Time(Way way, int size, int number)
+    private double Time(Scenario way, int size, int number)
     {
         using DisposeScope scope = NewDisposeScope();
         long batches = _images.shape[0] / size;
@@ -105,7 +105,7 @@ internal sealed class LatencyMeasurement : IDisposable
     }
 
     /// <summary>A way to a prediction.</summary>
-    private sealed record Way(string Kind, int? Exit, int? P, double Accuracy, double Macs, ExitRule Rule)
+    private sealed record Scenario(string Kind, int? Exit, int? P, double Accuracy, double Macs, ExitRule Rule)
     {
         public LatencyRow Row(int batch, List<double> milliseconds) => new()
         {

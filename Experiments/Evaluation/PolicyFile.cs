@@ -62,7 +62,7 @@ internal sealed record PolicyFile(
         TrainedNetwork network, Predictions validation, Normalisation normalisation, IExitCriterion criterion, float[] shares)
     {
         ThresholdPolicy found = Calibration.ToShares(criterion, validation.Scores, shares);
-        return Of(network, validation, normalisation, found, new PolicyBudget(null, null, shares));
+        return Create(network, validation, normalisation, found, new PolicyBudget(null, null, shares));
     }
 
     /// <summary>Thresholds under which held-out images cost the most within multiply-adds on average; exit 1 is within them.</summary>
@@ -72,7 +72,7 @@ internal sealed record PolicyFile(
         (int[] quotas, double? q) = Calibration.QuotasForMacs(validation.Scores, network.Macs, macs);
         ThresholdPolicy found = Calibration.ToQuotas(criterion, validation.Scores, quotas);
         float[] shares = Array.ConvertAll(quotas, quota => (float)quota / validation.Set.Count);
-        return Of(network, validation, normalisation, found, new PolicyBudget(macs, q, shares));
+        return Create(network, validation, normalisation, found, new PolicyBudget(macs, q, shares));
     }
 
     /// <summary>Reads a policy for a network.</summary>
@@ -88,7 +88,7 @@ internal sealed record PolicyFile(
         }
         catch (Exception e) when (e is FormatException or IOException or UnauthorizedAccessException)
         {
-            string problem = Terminal.OneLine(e.Message.TrimEnd('.'));
+            string problem = Terminal.Sanitize(e.Message.TrimEnd('.'));
             throw new UsageException($"{path} is not a readable policy ({problem}); create one with imta calibrate", e);
         }
     }
@@ -168,7 +168,7 @@ internal sealed record PolicyFile(
         }
     }
 
-    private static PolicyFile Of(
+    private static PolicyFile Create(
         TrainedNetwork network, Predictions validation, Normalisation normalisation, IExitPolicy policy, PolicyBudget budget)
     {
         using DisposeScope scope = NewDisposeScope();
@@ -190,7 +190,7 @@ internal sealed record PolicyFile(
         return this switch
         {
             _ when Policy.Exits is { } own && own != exits => $"is for {own} exits, but the network has {exits}",
-            _ when Dataset != dataset => $"is for {Terminal.OneLine(Dataset)}, but the network is for {dataset}",
+            _ when Dataset != dataset => $"is for {Terminal.Sanitize(Dataset)}, but the network is for {dataset}",
             _ when !Macs.SequenceEqual(network.Macs) => "has different multiply-adds than the network",
             _ when ClassNames.Contains(null!) => "has a class without a name",
             _ when ClassNames.Count != classes => $"names {ClassNames.Count} classes, but the network has {classes}",
@@ -212,11 +212,11 @@ internal sealed record PolicyFile(
     private static string Hash(ImageSet set)
     {
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        hash.AppendData(set.Positions.bytes);
+        hash.AppendData(set.SourceIndices.bytes);
         hash.AppendData(set.Labels.bytes);
         if (set.Files is { } files)
         {
-            IEnumerable<string> lines = set.Positions.ToArray<long>().Select(number => files.Names[(int)number] + "\n");
+            IEnumerable<string> lines = set.SourceIndices.ToArray<long>().Select(number => files.Names[(int)number] + "\n");
             hash.AppendData(Encoding.UTF8.GetBytes(string.Concat(lines)));
         }
         else

@@ -9,7 +9,7 @@ namespace Imta.MetaWeight.Experiments.Evaluation;
 /// <param name="Loss">Mean cross-entropy.</param>
 /// <param name="Top1">Share of images whose class is the exit's first prediction.</param>
 /// <param name="Top5">Share of images whose class is among the exit's first five predictions.</param>
-internal sealed record ExitScore(double Loss, double Top1, double Top5);
+internal sealed record ExitMetrics(double Loss, double Top1, double Top5);
 
 /// <summary>What every exit predicts for a set of clean images, one forward pass each. Everything is on the CPU.</summary>
 /// <remarks>Shapes: <c>N</c> images, <c>K</c> exits.</remarks>
@@ -57,7 +57,7 @@ internal sealed record Predictions(ImageSet Set, Tensor Classes, Tensor Confiden
     {
         using DisposeScope scope = NewDisposeScope();
         using IDisposable noGrad = no_grad();
-        using var folding = new Folding();
+        using var folding = new BatchNormFolding();
         var pass = new Pass(NormStatistics.Running) { Folding = folding };
         var parts = new List<Tensor[]>();
         foreach (Batch batch in new BatchSource(set, normalisation, device).InOrder(Batch))
@@ -99,12 +99,12 @@ internal sealed record Predictions(ImageSet Set, Tensor Classes, Tensor Confiden
         => new($"{logits.Message}: its training diverged or its statistics are damaged; take another checkpoint, or retrain", logits);
 
     /// <summary>The metrics of the K exits.</summary>
-    public ExitScore[] PerExit()
+    public ExitMetrics[] PerExit()
     {
         using DisposeScope scope = NewDisposeScope();
         Tensor sums = stack([.. new[] { Losses, Correct, TopFive }.Select(of => of.to_type(float64).sum([0]))]); // [3, K]
         double[] means = sums.div(Set.Count).ToArray<double>();
-        return [.. Enumerable.Range(0, Exits).Select(k => new ExitScore(means[k], means[Exits + k], means[(2 * Exits) + k]))];
+        return [.. Enumerable.Range(0, Exits).Select(k => new ExitMetrics(means[k], means[Exits + k], means[(2 * Exits) + k]))];
     }
 
     private static Tensor[] OfBatch(MultiExitNetwork network, Batch batch, Pass pass, IExitCriterion criterion)

@@ -22,7 +22,7 @@ internal sealed record TrainedNetwork(
     public IReadOnlyList<long> Macs => [.. Cost.Exits.Select(exit => exit.Macs)];
 
     /// <summary>The run whose checkpoint it is; null: it is in no run folder.</summary>
-    public RunFolder? Run => RunFolder.Around(File);
+    public RunFolder? Run => RunFolder.Containing(File);
 
     /// <summary>Notes about the file for the user.</summary>
     public string? Warning { get; private init; }
@@ -38,12 +38,12 @@ internal sealed record TrainedNetwork(
     {
         using DisposeScope scope = NewDisposeScope();
         string file = RunFolder.CheckpointOf(source);
-        Content content = ForeignFile.Open(file, configured: given is not null) is { } foreign
-            ? Content.Of(foreign, given)
-            : Content.Of(Checkpoint.Read(file), file);
+        NetworkSource content = ForeignFile.Open(file, configured: given is not null) is { } foreign
+            ? NetworkSource.Of(foreign, given)
+            : NetworkSource.Of(Checkpoint.Read(file), file);
         Settings settings = machine(content.Settings);
-        Device device = ComputeDevice.Prepare(settings);
-        MultiExitNetwork network = Networks.ForPhase(TrainingPhase.Of(settings, content.Phase), device);
+        Device device = ComputeDevice.Configure(settings);
+        MultiExitNetwork network = NetworkBuilder.ForPhase(TrainingPhase.ForRun(settings, content.Phase), device);
         string? warning = content.Restore(network);
         if (network.state_dict().FirstOrDefault(entry => !entry.Value.isfinite().all().item<bool>()) is { Key: { } broken })
         {
@@ -52,7 +52,7 @@ internal sealed record TrainedNetwork(
                 $"{file} contains NaN or infinite values ({broken}): its training diverged; retrain with a smaller train.rate");
         }
 
-        NetworkCost cost = network.Cost(DatasetShape.Of(settings.Data).Side);
+        NetworkCost cost = network.Cost(DatasetShape.For(settings.Data).Side);
         return new TrainedNetwork(file, settings, content.Epochs, network, cost, device) { Warning = warning };
     }
 
@@ -81,28 +81,28 @@ internal sealed record TrainedNetwork(
     /// <param name="Phase">The phase of the network.</param>
     /// <param name="Epochs">Completed epochs; null: unknown.</param>
     /// <param name="Restore">Copies its state into a network; returns notes for the user.</param>
-    private sealed record Content(Settings Settings, int Phase, int? Epochs, Func<MultiExitNetwork, string?> Restore)
+    private sealed record NetworkSource(Settings Settings, int Phase, int? Epochs, Func<MultiExitNetwork, string?> Restore)
     {
-        public static Content Of(Checkpoint.Content checkpoint, string file) => new(
+        public static NetworkSource Of(Checkpoint.CheckpointContent checkpoint, string file) => new(
             checkpoint.Settings,
             checkpoint.Phase,
             checkpoint.Epochs,
             network =>
             {
                 checkpoint.Restore(network, file);
-                return checkpoint.InsideEpoch is { } inside ? $"{file} {inside}" : null;
+                return checkpoint.MidEpochNote is { } inside ? $"{file} {inside}" : null;
             });
 
-        public static Content Of(ForeignCheckpoint foreign, Settings? given)
+        public static NetworkSource Of(ForeignCheckpoint foreign, Settings? given)
         {
             Settings settings = given ?? throw new UsageException(
                 $"{foreign.File} is {foreign.Kind}, which does not contain its configuration; give --config CONFIG.yaml");
             TrainingPhase phase = foreign.PhaseOf(settings);
-            return new Content(
+            return new NetworkSource(
                 settings,
                 phase.Number,
                 foreign.Epochs == 0 ? null : foreign.EpochsOf(phase),
-                network => foreign.Restore(network).Surplus() is { } surplus ? $"{foreign.File}: {surplus}" : null);
+                network => foreign.Restore(network).DescribeUnexpected() is { } surplus ? $"{foreign.File}: {surplus}" : null);
         }
     }
 }

@@ -16,18 +16,18 @@ internal static class CudaDevices
     /// <summary>The identifiers, in the order of libtorch's device indices; all devices of the machine if the variable is not set.</summary>
     public static IReadOnlyList<string> Names => Environment.GetEnvironmentVariable(Variable) is { } visible
         ? visible.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries)
-        : [.. Ask("--query-gpu=index").Select(line => line.Trim())];
+        : [.. Query("--query-gpu=index").Select(line => line.Trim())];
 
     /// <summary>The free memory of a device in bytes, from nvidia-smi; null if unknown.</summary>
     /// <param name="number">libtorch's device index.</param>
     public static long? FreeMemory(int number)
         => Names.ElementAtOrDefault(number) is { } name
-            && Ask("--query-gpu=memory.free", "--id=" + name) is [var line] && long.TryParse(line, NumberStyles.Integer, CultureInfo.InvariantCulture, out long mib)
+            && Query("--query-gpu=memory.free", "--id=" + name) is [var line] && long.TryParse(line, NumberStyles.Integer, CultureInfo.InvariantCulture, out long mib)
             ? mib * Mib
             : null;
 
     /// <summary>The output lines of a query; empty if the tool is missing or fails.</summary>
-    private static string[] Ask(params string[] question)
+    private static string[] Query(params string[] question)
     {
         try
         {

@@ -14,22 +14,22 @@ internal static class Failure
     private const int Failed = 1;
 
     /// <summary>Writes the line to standard error.</summary>
-    public static void OnConsole(string line) => Console.Error.WriteLine($"imta: {line}");
+    public static void WriteError(string line) => Console.Error.WriteLine($"imta: {line}");
 
     /// <summary>Reports the reason and returns the exit code.</summary>
     /// <param name="failure">The exception that ended the command.</param>
-    /// <param name="say">Receives the line.</param>
-    public static int Tell(Exception failure, Action<string> say)
+    /// <param name="report">Receives the line.</param>
+    public static int Report(Exception failure, Action<string> report)
     {
         (string line, int code) = failure switch
         {
-            OperationCanceledException => ("stopped", Interruption.ExitCode),
+            OperationCanceledException => ("stopped", StopSignal.ExitCode),
             UsageException => (failure.Message, UsageException.ExitCode),
             IExitCode told => (failure.Message, told.ExitCode),
             IOException or UnauthorizedAccessException or ExternalException or OutOfMemoryException => (failure.Message.ReplaceLineEndings(" "), Failed),
             _ => ($"internal error, {failure.GetType().Name}: {failure.Message.ReplaceLineEndings(" ")} (see the run's log.txt for the stack trace)", Failed),
         };
-        say(line);
+        report(line);
         return code;
     }
 }

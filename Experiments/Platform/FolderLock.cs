@@ -8,10 +8,10 @@ internal static class FolderLock
 
     /// <summary>Locks the folder until the result is disposed; null if another process holds the lock.</summary>
     /// <exception cref="IOException">The folder cannot be written.</exception>
-    public static IDisposable? Take(string folder) => Open(folder, FileMode.OpenOrCreate, FileOptions.DeleteOnClose);
+    public static IDisposable? TryAcquire(string folder) => Open(folder, FileMode.OpenOrCreate, FileOptions.DeleteOnClose);
 
     /// <summary>Whether a process holds the lock. Changes nothing.</summary>
-    public static bool IsTaken(string folder)
+    public static bool IsLocked(string folder)
     {
         try
         {

@@ -11,10 +11,10 @@ internal static class Terminal
     private static bool IsOfLauncher => Environment.GetEnvironmentVariable("OMPI_COMM_WORLD_SIZE") is not null;
 
     /// <summary>Whether the output goes to an interactive terminal.</summary>
-    public static bool IsSeen => !Console.IsOutputRedirected && !IsOfLauncher;
+    public static bool IsTerminal => !Console.IsOutputRedirected && !IsOfLauncher;
 
     /// <summary>Whether the terminal can redraw lines (for a progress bar), unlike a file, a pipe or a dumb terminal.</summary>
-    public static bool IsInteractive => IsSeen && AnsiConsole.Profile.Capabilities.Interactive;
+    public static bool IsInteractive => IsTerminal && AnsiConsole.Profile.Capabilities.Interactive;
 
     /// <summary>Call before any output: a launcher's terminal gets plain text only.</summary>
     public static void Prepare()
@@ -26,7 +26,7 @@ internal static class Terminal
     }
 
     /// <summary>Sanitises external text for a message: at most 100 characters, on one line, without control characters.</summary>
-    public static string OneLine(string text)
+    public static string Sanitize(string text)
     {
         var line = new StringBuilder();
         foreach (var rune in text.EnumerateRunes())

@@ -19,7 +19,7 @@ public sealed class UsageException : Exception
     }
 
     /// <summary>Wraps an argument error of a library with its message.</summary>
-    public static UsageException Of(ArgumentException e) => new(e.Message.Split(" (Parameter '")[0].ReplaceLineEndings(" "), e);
+    public static UsageException FromArgumentException(ArgumentException e) => new(e.Message.Split(" (Parameter '")[0].ReplaceLineEndings(" "), e);
 
     /// <summary>Required by design guidelines; prefer a constructor with a message.</summary>
     public UsageException()

@@ -106,10 +106,10 @@ internal sealed record Series(string Name, Colour Colour, IReadOnlyList<Point> P
 }
 
 /// <summary>A colour.</summary>
-/// <param name="Of"><c>run</c>: consistent for a run or variant across figures; <c>exit</c>: from dark to light.</param>
+/// <param name="Scheme"><c>run</c>: consistent for a run or variant across figures; <c>exit</c>: from dark to light.</param>
 /// <param name="Index">The index, from 0.</param>
 /// <param name="Count">The total number.</param>
-internal sealed record Colour(string Of, int Index, int Count)
+internal sealed record Colour(string Scheme, int Index, int Count)
 {
     public static Colour Exit(int exit, int exits) => new("exit", exit - 1, exits);
 }

@@ -8,9 +8,9 @@ internal static class FigureOrNote
     /// <param name="has">Whether an entry has the data.</param>
     /// <param name="why">Completes "… have": what is missing, and when it would exist.</param>
     /// <param name="figure">Builds the figure of the entries that have it.</param>
-    public static Block Of(IReadOnlyList<Entry> all, Func<Entry, bool> has, string why, Func<IReadOnlyList<Entry>, Figure> figure)
+    public static Block Create(IReadOnlyList<ReportEntry> all, Func<ReportEntry, bool> has, string why, Func<IReadOnlyList<ReportEntry>, Figure> figure)
     {
-        Entry[] with = [.. all.Where(has)], without = [.. all.Except(with)];
+        ReportEntry[] with = [.. all.Where(has)], without = [.. all.Except(with)];
         Figure drawn = figure(with);
         drawn = drawn with { Views = [.. drawn.Views.Where(view => view.Series.Count > 0)] };
         return drawn.Views.Count == 0

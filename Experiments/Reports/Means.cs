@@ -13,20 +13,20 @@ internal readonly record struct Value(int Key, double X, double Y);
 internal static class Means
 {
     /// <summary>The caption text for values that are means.</summary>
-    public static string Words(IReadOnlyList<Entry> entries)
+    public static string Caption(IReadOnlyList<ReportEntry> entries)
         => entries.Any(entry => entry.Runs.Count > 1) ? "; for a variant, the mean over its seeds with a 95 % Student's t confidence interval" : "";
 
     /// <summary>The caption text for values that are not means.</summary>
-    public static string FirstOnly(IReadOnlyList<Entry> entries) => entries.Any(entry => entry.Runs.Count > 1) ? "; for a variant, its first run" : "";
+    public static string FirstRunCaption(IReadOnlyList<ReportEntry> entries) => entries.Any(entry => entry.Runs.Count > 1) ? "; for a variant, its first run" : "";
 
     /// <summary>A curve through the means, in the order of the points.</summary>
-    public static IReadOnlyList<Point> Curve(Entry entry, Func<ReportedRun, IEnumerable<Value>> values, Func<int, string>? label = null)
+    public static IReadOnlyList<Point> Curve(ReportEntry entry, Func<ReportedRun, IEnumerable<Value>> values, Func<int, string>? label = null)
         => [.. entry.Runs.SelectMany(values).Where(value => double.IsFinite(value.X) && double.IsFinite(value.Y))
             .GroupBy(value => value.Key).OrderBy(group => group.Key)
-            .Select(group => Of(group.Average(value => value.X), [.. group.Select(value => value.Y)], label?.Invoke(group.Key)))];
+            .Select(group => AtPoint(group.Average(value => value.X), [.. group.Select(value => value.Y)], label?.Invoke(group.Key)))];
 
     /// <summary>The mean of some values as a point.</summary>
-    public static Point Of(double x, double[] values, string? label)
+    public static Point AtPoint(double x, double[] values, string? label)
     {
         double mean = values.Mean();
         double? half = SweepSummary.HalfWidth(values);

@@ -24,7 +24,7 @@ internal static class PointsFile
     {
         if (!File.Exists(file))
         {
-            throw new UsageException($"{Terminal.OneLine(file)} does not exist; --points needs a CSV file with the columns name, macs, accuracy");
+            throw new UsageException($"{Terminal.Sanitize(file)} does not exist; --points needs a CSV file with the columns name, macs, accuracy");
         }
 
         IReadOnlyList<PointRow> rows = CsvTable.Read<PointRow>(file);

@@ -6,17 +6,17 @@ namespace Imta.MetaWeight.Experiments.Reports;
 /// <summary>How similarly two exits rank the test images by confidence (IMTA, Figure 7).</summary>
 internal static class RankFigure
 {
-    private const int MostImages = 1500;
+    private const int MaxImages = 1500;
 
-    public static Block Of(IReadOnlyList<Entry> all)
+    public static Block Build(IReadOnlyList<ReportEntry> all)
     {
         var columns = new List<double[]>();
-        return FigureOrNote.Of(
+        return FigureOrNote.Create(
             all, entry => TestRows(entry).Any(), "predictions.csv, which a run writes at its end unless export.predictions=false",
             entries => new Figure(
             "ranks", "Confidence ranks at two exits",
             $"Each point is a test image: its rank by confidence (1 is the most confident) at an earlier and at a later exit (predictions.csv, and correlation.csv for Spearman's rank correlation; "
-                + $"at most {MostImages} images, evenly sampled{Means.FirstOnly(entries)}).",
+                + $"at most {MaxImages} images, evenly sampled{Means.FirstRunCaption(entries)}).",
             "scatter", new Axis("rank at the earlier exit", "whole") { FromZero = true }, new Axis("rank at the later exit", "whole") { FromZero = true },
             [.. entries.SelectMany(entry => Views(entry, columns))])
             {
@@ -25,10 +25,10 @@ internal static class RankFigure
             });
     }
 
-    private static IEnumerable<PredictionRow> TestRows(Entry entry) => entry.First.Predictions.Where(row => row.Split == "test");
+    private static IEnumerable<PredictionRow> TestRows(ReportEntry entry) => entry.First.Predictions.Where(row => row.Split == "test");
 
     /// <summary>One view per pair of exits, starting with the first and the last.</summary>
-    private static IEnumerable<View> Views(Entry entry, List<double[]> columns)
+    private static IEnumerable<View> Views(ReportEntry entry, List<double[]> columns)
     {
         int before = columns.Count;
         columns.AddRange(Ranks(entry));
@@ -41,13 +41,13 @@ internal static class RankFigure
                };
     }
 
-    private static double? Spearman(Entry entry, int a, int b) => entry.First.Correlation.FirstOrDefault(row => row.ExitA == a && row.ExitB == b)?.Spearman;
+    private static double? Spearman(ReportEntry entry, int a, int b) => entry.First.Correlation.FirstOrDefault(row => row.ExitA == a && row.ExitB == b)?.Spearman;
 
     /// <summary>Per exit, the ranks of an evenly spaced subset of images.</summary>
-    private static IEnumerable<double[]> Ranks(Entry entry) => TestRows(entry).GroupBy(row => row.Exit).OrderBy(rows => rows.Key).Select(rows =>
+    private static IEnumerable<double[]> Ranks(ReportEntry entry) => TestRows(entry).GroupBy(row => row.Exit).OrderBy(rows => rows.Key).Select(rows =>
     {
         double[] ranks = ArrayStatistics.RanksInplace([.. rows.OrderBy(row => row.Sample).Select(row => -(double)row.Confidence)], RankDefinition.Average);
-        int kept = Math.Min(ranks.Length, MostImages);
+        int kept = Math.Min(ranks.Length, MaxImages);
         return Enumerable.Range(0, kept).Select(k => ranks[(int)((long)k * ranks.Length / kept)]).ToArray();
     });
 }

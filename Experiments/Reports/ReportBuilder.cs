@@ -8,19 +8,19 @@ internal static class ReportBuilder
     /// <exception cref="UsageException">A table of a run is damaged.</exception>
     public static Report Build(ReportSources sources, IReadOnlyList<Series> points)
     {
-        IReadOnlyList<Entry> entries = sources.Entries;
+        IReadOnlyList<ReportEntry> entries = sources.Entries;
         (string Title, Block?[] Blocks)[] sections =
         [
             .. sources.Sweeps.Select((sweep, k) => ($"Sweep {sweep.Name}", (Block?[])[.. SweepStatistics.Of(sweep, k + 1)])),
             ("Accuracy against cost", [AccuracyFigures.Anytime(entries), AccuracyFigures.Budgeted(entries, points), AccuracyFigures.Latency(entries)]),
             ("Training", [TrainingFigures.Accuracy(entries), TrainingFigures.Loss(entries)]),
-            ("Exits", [ShareFigure.Of(entries), RankFigure.Of(entries)]),
+            ("Exits", [ShareFigure.Build(entries), RankFigure.Build(entries)]),
             ("Sample weights", [WeightFigures.AgainstLoss(entries), WeightFigures.AgainstConfidence(entries), WeightFigures.AgainstDifficulty(entries)]),
             ("Classes", [ClassFigures.GroupMeans(entries), ClassFigures.Classes(entries)]),
             ("Runs", [RunTables.Runs(entries), RunTables.Differences(entries), RunTables.Environment(entries)]),
         ];
         return new Report(
-            Title(sources), $"Made by imta report {OwnProgram.Version}. Charts drawn with Apache ECharts.", [.. entries.Select(entry => entry.Name)],
+            Title(sources), $"Made by imta report {SelfProcess.Version}. Charts drawn with Apache ECharts.", [.. entries.Select(entry => entry.Name)],
             [.. sections.Select(section => new Section(section.Title, [.. section.Blocks.OfType<Block>()]))]);
     }
 

@@ -6,20 +6,20 @@ namespace Imta.MetaWeight.Experiments.Reports;
 /// <summary>The sources of a report: run and sweep folders.</summary>
 /// <param name="Entries">Runs and variants, in the order given.</param>
 /// <param name="Sweeps">In the order given.</param>
-internal sealed record ReportSources(IReadOnlyList<Entry> Entries, IReadOnlyList<ReportedSweep> Sweeps)
+internal sealed record ReportSources(IReadOnlyList<ReportEntry> Entries, IReadOnlyList<ReportedSweep> Sweeps)
 {
     /// <summary>Reads what identifies runs and sweeps; other tables are read when needed.</summary>
     /// <exception cref="UsageException">A folder is neither, is given twice, or a file in it is damaged.</exception>
     public static ReportSources Read(IReadOnlyList<string> folders)
     {
-        var entries = new List<Entry>();
+        var entries = new List<ReportEntry>();
         var sweeps = new List<ReportedSweep>();
         var seen = new HashSet<string>();
         foreach (string folder in folders)
         {
             if (!Directory.Exists(folder))
             {
-                throw new UsageException($"folder {Terminal.OneLine(folder)} does not exist; give run or sweep folders");
+                throw new UsageException($"folder {Terminal.Sanitize(folder)} does not exist; give run or sweep folders");
             }
 
             if (!seen.Add(Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder))))
@@ -27,7 +27,7 @@ internal sealed record ReportSources(IReadOnlyList<Entry> Entries, IReadOnlyList
                 throw new UsageException($"{folder} is given twice; list each run once");
             }
 
-            if (SweepFolder.Is(folder))
+            if (SweepFolder.IsSweep(folder))
             {
                 sweeps.Add(new ReportedSweep(new SweepFolder(folder)));
                 entries.AddRange(sweeps[^1].Variants());
@@ -40,20 +40,20 @@ internal sealed record ReportSources(IReadOnlyList<Entry> Entries, IReadOnlyList
 
         return entries.Count == 0
             ? throw new UsageException($"{folders[0]} has no finished runs; continue it with imta sweep")
-            : new ReportSources(ToldApart(entries), sweeps);
+            : new ReportSources(WithUniqueNames(entries), sweeps);
     }
 
-    private static Entry RunAt(string folder)
+    private static ReportEntry RunAt(string folder)
     {
         var run = new ReportedRun(RunFolder.Find(folder)
-            ?? throw new UsageException($"{Terminal.OneLine(folder)} contains neither a run (config.yaml) nor a sweep (sweep.yaml); give run or sweep folders"));
-        return new Entry($"{run.Name}, seed {run.Seed}", folder, [run]);
+            ?? throw new UsageException($"{Terminal.Sanitize(folder)} contains neither a run (config.yaml) nor a sweep (sweep.yaml); give run or sweep folders"));
+        return new ReportEntry($"{run.Name}, seed {run.Seed}", folder, [run]);
     }
 
     /// <summary>Assigns indices, and appends the folder to duplicate names.</summary>
-    private static IReadOnlyList<Entry> ToldApart(List<Entry> entries)
+    private static IReadOnlyList<ReportEntry> WithUniqueNames(List<ReportEntry> entries)
     {
-        ILookup<string, Entry> named = entries.ToLookup(entry => entry.Name);
+        ILookup<string, ReportEntry> named = entries.ToLookup(entry => entry.Name);
         return [.. entries.Select((entry, k) => entry with
         {
             Index = k,

@@ -38,19 +38,19 @@ internal sealed partial class ReportedRun
 
     public IReadOnlyList<SavedEpoch> Epochs => Table<SavedEpoch>(_folder.Epochs);
 
-    public IReadOnlyList<AnytimeRow> Anytime => Table<AnytimeRow>(_folder.Test.Anytime);
+    public IReadOnlyList<AnytimeRow> Anytime => Table<AnytimeRow>(_folder.Evaluation.Anytime);
 
-    public IReadOnlyList<DynamicRow> Dynamic => Table<DynamicRow>(_folder.Test.Dynamic);
+    public IReadOnlyList<DynamicRow> Dynamic => Table<DynamicRow>(_folder.Evaluation.Dynamic);
 
-    public IReadOnlyList<LatencyRow> Latency => Table<LatencyRow>(_folder.Test.Latency);
+    public IReadOnlyList<LatencyRow> Latency => Table<LatencyRow>(_folder.Evaluation.Latency);
 
-    public IReadOnlyList<ExitRow> Exits => Table<ExitRow>(_folder.Test.Exits);
+    public IReadOnlyList<ExitRow> Exits => Table<ExitRow>(_folder.Evaluation.Exits);
 
-    public IReadOnlyList<ClassRow> Classes => Table<ClassRow>(_folder.Test.Classes);
+    public IReadOnlyList<ClassRow> Classes => Table<ClassRow>(_folder.Evaluation.Classes);
 
-    public IReadOnlyList<CorrelationRow> Correlation => Table<CorrelationRow>(_folder.Test.Correlation);
+    public IReadOnlyList<CorrelationRow> Correlation => Table<CorrelationRow>(_folder.Evaluation.Correlation);
 
-    public IReadOnlyList<PredictionRow> Predictions => Table<PredictionRow>(_folder.Test.Predictions);
+    public IReadOnlyList<PredictionRow> Predictions => Table<PredictionRow>(_folder.Evaluation.Predictions);
 
     /// <summary>The last saved sample weights and their file; null if there is none.</summary>
     public (string File, IReadOnlyList<SavedWeight> Rows)? Weights
@@ -91,7 +91,7 @@ internal sealed partial class ReportedRun
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException or ArgumentException or IOException or UnauthorizedAccessException)
         {
-            throw new UsageException($"{file} is not a file written by imta train ({Terminal.OneLine(e.Message)}); restore the run's own file, or remove it", e);
+            throw new UsageException($"{file} is not a file written by imta train ({Terminal.Sanitize(e.Message)}); restore the run's own file, or remove it", e);
         }
     }
 

@@ -19,8 +19,8 @@ internal sealed class ReportedSweep(SweepFolder folder)
     public IReadOnlyList<ComparisonRow> Comparison { get; } = CsvTable.Read<ComparisonRow>(folder.Comparison);
 
     /// <summary>Its variants with at least one completed run.</summary>
-    public IEnumerable<Entry> Variants() => Runs.Where(row => row.State == SweepFolder.Done).GroupBy(row => row.Variant)
-        .Select(rows => new Entry(rows.Key, Folder, [.. rows.Select(row => new ReportedRun(FolderOf(row)))]));
+    public IEnumerable<ReportEntry> Variants() => Runs.Where(row => row.State == SweepFolder.Done).GroupBy(row => row.Variant)
+        .Select(rows => new ReportEntry(rows.Key, Folder, [.. rows.Select(row => new ReportedRun(FolderOf(row)))]));
 
     private RunFolder FolderOf(SweepRunRow row)
     {

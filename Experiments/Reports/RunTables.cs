@@ -5,9 +5,9 @@ namespace Imta.MetaWeight.Experiments.Reports;
 /// <summary>Tables of the runs, their differing settings, and their environments.</summary>
 internal static class RunTables
 {
-    private static readonly string[] OfTheRun = ["start", "command_line"];
+    private static readonly string[] PerRunKeys = ["start", "command_line"];
 
-    public static Table Runs(IReadOnlyList<Entry> entries) => new(
+    public static Table Runs(IReadOnlyList<ReportEntry> entries) => new(
         "runs", "Runs", "The folders as given, their contents (config.yaml, epochs.csv), and when and how the runs were started (environment.json).",
         ["run", "seed", "folder", "epochs", "data", "backbone", "started (UTC)", "command line"],
         [.. from entry in entries
@@ -16,7 +16,7 @@ internal static class RunTables
                 run.Environment.GetValueOrDefault("start", ""), run.Environment.GetValueOrDefault("command_line", "")]]);
 
     /// <summary>Settings that differ between runs; seeds are in the list of runs.</summary>
-    public static Block Differences(IReadOnlyList<Entry> entries)
+    public static Block Differences(IReadOnlyList<ReportEntry> entries)
     {
         string[] keys = [.. entries.SelectMany(entry => entry.First.Config.Keys).Distinct()
             .Where(key => key is not ("name" or "seed") && entries.Select(entry => entry.First.Config.GetValueOrDefault(key)).Distinct().Skip(1).Any())];
@@ -29,12 +29,12 @@ internal static class RunTables
     }
 
     /// <summary>Each value with the runs that share it.</summary>
-    public static Block Environment(IReadOnlyList<Entry> entries)
+    public static Block Environment(IReadOnlyList<ReportEntry> entries)
     {
         var values = (from entry in entries
                       from run in entry.Runs
                       from pair in run.Environment
-                      where !OfTheRun.Contains(pair.Key)
+                      where !PerRunKeys.Contains(pair.Key)
                       select (pair.Key, pair.Value, Run: entry.Runs.Count == 1 ? entry.Name : $"{entry.Name}, seed {run.Seed}")).ToArray();
         int all = entries.Sum(entry => entry.Runs.Count);
         const string Title = "Machine and software";

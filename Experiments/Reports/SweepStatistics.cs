@@ -7,7 +7,7 @@ namespace Imta.MetaWeight.Experiments.Reports;
 /// <summary>A sweep's statistics: key quantities first, the full tables collapsed.</summary>
 internal static class SweepStatistics
 {
-    private const int EqualShares = 20; // p of the budget q = 1
+    private const int EqualSharesPoint = 20; // p of the budget q = 1
 
     /// <summary>A key quantity, shown if a sweep has it.</summary>
     /// <param name="Head">Its column heading.</param>
@@ -16,15 +16,15 @@ internal static class SweepStatistics
     /// <param name="P">The budget, if any.</param>
     private sealed record Column(string Head, string Metric, string Classes = "", int? P = null)
     {
-        public bool Shows(Quantity quantity) => quantity.Metric == Metric && (quantity.Classes ?? "") == Classes && quantity.P == P;
+        public bool Shows(MetricKey quantity) => quantity.Metric == Metric && (quantity.Classes ?? "") == Classes && quantity.P == P;
     }
 
     private static readonly Column[] Shown =
     [
         new("last exit, %", "top1"),
         new("mean over exits, %", "top1_mean"),
-        new("budget p = 20, %", "dynamic_accuracy", P: EqualShares),
-        new("its multiply-adds", "dynamic_macs", P: EqualShares),
+        new("budget p = 20, %", "dynamic_accuracy", P: EqualSharesPoint),
+        new("its multiply-adds", "dynamic_macs", P: EqualSharesPoint),
         new("head, %", "class_accuracy", "head"),
         new("medium, %", "class_accuracy", "medium"),
         new("tail, %", "class_accuracy", "tail"),
@@ -85,12 +85,12 @@ internal static class SweepStatistics
             Text(row.PairedN), Plain(row.PairedT, ""), Probability(row.PairedP)])],
         Folded: true);
 
-    private static Quantity Of(SummaryRow row) => new(row.Metric, row.Exit, row.Classes, row.P);
+    private static MetricKey Of(SummaryRow row) => new(row.Metric, row.Exit, row.Classes, row.P);
 
-    private static Quantity Of(ComparisonRow row) => new(row.Metric, row.Exit, row.Classes, row.P);
+    private static MetricKey Of(ComparisonRow row) => new(row.Metric, row.Exit, row.Classes, row.P);
 
     /// <summary>The row shown in a column: that of the last exit, if there is one per exit.</summary>
-    private static T? Pick<T>(IEnumerable<T> rows, Column column, Func<T, Quantity> of) => rows.Where(row => column.Shows(of(row))).MaxBy(row => of(row).Exit ?? 0);
+    private static T? Pick<T>(IEnumerable<T> rows, Column column, Func<T, MetricKey> of) => rows.Where(row => column.Shows(of(row))).MaxBy(row => of(row).Exit ?? 0);
 
     private static bool IsShare(string metric) => metric is "top1" or "top1_mean" or "class_accuracy" or "dynamic_accuracy";
 

@@ -5,39 +5,39 @@ namespace Imta.MetaWeight.Experiments.Reports;
 /// <summary>The learned sample weights as a function of loss, confidence and difficulty.</summary>
 internal static class WeightFigures
 {
-    private const int MostBins = 25;
+    private const int MaxBins = 25;
     private const string Band = "the line is the mean of each bin, the band spans its 10th to 90th percentile";
 
     /// <summary>Null if no run has the required data.</summary>
-    public static Block? AgainstConfidence(IReadOnlyList<Entry> all) => Against(
+    public static Block? AgainstConfidence(IReadOnlyList<ReportEntry> all) => Against(
         all, "weights-confidence", "Weight against confidence", "by their confidence at that exit (largest softmax probability)",
         new Axis("confidence at the exit, %", "percent"), row => row.Confidence, "varying weights and a column confidence in weights/epoch-NNNN.csv");
 
     /// <summary>Null if no run has the required data.</summary>
-    public static Block? AgainstDifficulty(IReadOnlyList<Entry> all) => Against(
+    public static Block? AgainstDifficulty(IReadOnlyList<ReportEntry> all) => Against(
         all, "weights-difficulty", "Weight against difficulty", "by the difficulty they were generated with (0 easy to 1 hard)",
         new Axis("difficulty", "number"), row => row.Difficulty, "varying weights and samples of known difficulty, which generated data have");
 
-    public static Block AgainstLoss(IReadOnlyList<Entry> all) => Drawn(
+    public static Block AgainstLoss(IReadOnlyList<ReportEntry> all) => Draw(
         all, "weights-loss", "Weight against loss", "by their loss at that exit",
         new Axis("loss at the exit, nats", "number") { FromZero = true }, row => row.Loss, "weights/epoch-NNNN.csv with varying weights, which runs with meta.enabled=true write");
 
-    private static Block? Against(IReadOnlyList<Entry> all, string id, string title, string by, Axis x, Func<SavedWeight, double?> of, string needed)
-        => all.Any(entry => Learned(entry, of)) ? Drawn(all, id, title, by, x, of, needed) : null;
+    private static Block? Against(IReadOnlyList<ReportEntry> all, string id, string title, string by, Axis x, Func<SavedWeight, double?> of, string needed)
+        => all.Any(entry => HasLearnedWeights(entry, of)) ? Draw(all, id, title, by, x, of, needed) : null;
 
-    private static Block Drawn(IReadOnlyList<Entry> all, string id, string title, string by, Axis x, Func<SavedWeight, double?> of, string needed)
-        => FigureOrNote.Of(all, entry => Learned(entry, of), needed, entries => new Figure(
-            id, title, $"Weight of the training samples at each exit, {by}, in at most {MostBins} bins of equal sample count (the last weights/epoch-NNNN.csv; {Band}{Means.FirstOnly(entries)}).",
+    private static Block Draw(IReadOnlyList<ReportEntry> all, string id, string title, string by, Axis x, Func<SavedWeight, double?> of, string needed)
+        => FigureOrNote.Create(all, entry => HasLearnedWeights(entry, of), needed, entries => new Figure(
+            id, title, $"Weight of the training samples at each exit, {by}, in at most {MaxBins} bins of equal sample count (the last weights/epoch-NNNN.csv; {Band}{Means.FirstRunCaption(entries)}).",
             "lines", x, new Axis("sample weight", "number"), [.. entries.Select(entry => ViewOf(entry, row => of(row)!.Value))])
         {
             Choices = ["run"],
         });
 
     /// <summary>Whether weights vary and every sample has a value for the x axis.</summary>
-    private static bool Learned(Entry entry, Func<SavedWeight, double?> of)
+    private static bool HasLearnedWeights(ReportEntry entry, Func<SavedWeight, double?> of)
         => entry.First.Weights is ({ }, [var first, ..] rows) && rows.Any(row => row.Weight != first.Weight) && rows.All(row => of(row) is not null);
 
-    private static View ViewOf(Entry entry, Func<SavedWeight, double> x)
+    private static View ViewOf(ReportEntry entry, Func<SavedWeight, double> x)
     {
         (string file, IReadOnlyList<SavedWeight> rows) = entry.First.Weights!.Value;
         var exits = rows.Where(row => float.IsFinite(row.Weight) && double.IsFinite(x(row))).GroupBy(row => row.Exit).OrderBy(exit => exit.Key).ToArray();
@@ -51,7 +51,7 @@ internal static class WeightFigures
     private static Point[] Bins(IEnumerable<SavedWeight> rows, Func<SavedWeight, double> x)
     {
         SavedWeight[] sorted = [.. rows.OrderBy(x).ThenBy(row => row.Weight)];
-        int bins = Math.Clamp(sorted.Length / 4, 1, MostBins);
+        int bins = Math.Clamp(sorted.Length / 4, 1, MaxBins);
         return [.. Enumerable.Range(0, bins).Select(bin =>
         {
             SavedWeight[] inside = sorted[(sorted.Length * bin / bins)..(sorted.Length * (bin + 1) / bins)];

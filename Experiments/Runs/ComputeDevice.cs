@@ -11,7 +11,7 @@ internal static class ComputeDevice
     /// <param name="localRank">The local rank on this machine; also the index of its CUDA device.</param>
     /// <param name="localSize">The number of local ranks; they share the cores if no number of threads is given.</param>
     /// <exception cref="UsageException">libtorch cannot be loaded, or the device is not available.</exception>
-    public static Device Prepare(Settings settings, int localRank = 0, int localSize = 1)
+    public static Device Configure(Settings settings, int localRank = 0, int localSize = 1)
     {
         Libtorch.Load();
         set_num_threads(settings.Threads == 0 ? Math.Max(1, Environment.ProcessorCount / localSize) : settings.Threads);

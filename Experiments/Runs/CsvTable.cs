@@ -75,12 +75,12 @@ internal static class CsvTable
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new UsageException($"{Terminal.OneLine(path)} cannot be read ({e.Message.ReplaceLineEndings(" ").TrimEnd('.')})", e);
+            throw new UsageException($"{Terminal.Sanitize(path)} cannot be read ({e.Message.ReplaceLineEndings(" ").TrimEnd('.')})", e);
         }
     }
 
     /// <summary>Drops the rows after <paramref name="epoch"/>, which the first column is, and a torn last line.</summary>
-    public static void KeepThrough(string path, int epoch)
+    public static void TruncateAfter(string path, int epoch)
     {
         if (!File.Exists(path))
         {
@@ -127,11 +127,11 @@ internal static class CsvTable
         {
             string missing = string.Join(", ", Required(typeof(T)).Where(column => !csv.TryGetFieldIndex(column, out _)));
             throw new UsageException(
-                $"{Terminal.OneLine(path)}: column {missing} is missing; expected a comma-separated table with a header", e);
+                $"{Terminal.Sanitize(path)}: column {missing} is missing; expected a comma-separated table with a header", e);
         }
         catch (CsvFormatException e)
         {
-            throw new UsageException(FormattableString.Invariant($"{Terminal.OneLine(path)}, line {e.LineNumber}: {Problem(csv, e)}"), e);
+            throw new UsageException(FormattableString.Invariant($"{Terminal.Sanitize(path)}, line {e.LineNumber}: {Problem(csv, e)}"), e);
         }
     }
 
@@ -144,7 +144,7 @@ internal static class CsvTable
     {
         { InnerException: IndexOutOfRangeException } => "the line is too short; is the file complete?",
         { FieldIndex: >= 0 and var field } =>
-            $"{csv.Headers[field]} is '{Terminal.OneLine(csv.GetString(field))}', which is not a valid value",
-        _ => $"this is no such table ({Terminal.OneLine(e.Message.Split('\n')[0].TrimEnd('.', '\r'))})",
+            $"{csv.Headers[field]} is '{Terminal.Sanitize(csv.GetString(field))}', which is not a valid value",
+        _ => $"this is no such table ({Terminal.Sanitize(e.Message.Split('\n')[0].TrimEnd('.', '\r'))})",
     };
 }

@@ -14,7 +14,7 @@ internal static class EnvironmentReport
     public static string Json(Settings settings, IReadOnlyList<string> commandLine, DateTime start, string? images) => JsonSerializer.Serialize(
         new
         {
-            Version = OwnProgram.Version,
+            Version = SelfProcess.Version,
             Start = start.ToUniversalTime().ToString("yyyy-MM-ddTHH:mm:ssZ", System.Globalization.CultureInfo.InvariantCulture),
             CommandLine = commandLine,
             Dotnet = RuntimeInformation.FrameworkDescription,
@@ -31,7 +31,7 @@ internal static class EnvironmentReport
         Format) + "\n";
 
     /// <summary>The recorded fingerprint of a run's image files (<see cref="Data.RunData.Fingerprint"/>); null if missing.</summary>
-    public static string? ImagesOf(string path)
+    public static string? ReadFingerprint(string path)
     {
         try
         {

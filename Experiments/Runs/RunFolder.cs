@@ -22,7 +22,7 @@ internal sealed class RunFolder(string path)
     public string Log => In("log.txt");
 
     /// <summary>The tables of the evaluation.</summary>
-    public TestFiles Test => new(Path);
+    public EvaluationFiles Evaluation => new(Path);
 
     /// <summary>The end of phase I, in a run of two phases.</summary>
     public string PhaseOneCheckpoint => In("checkpoints", "phase1.pt");
@@ -53,10 +53,10 @@ internal sealed class RunFolder(string path)
         Check(path, replace);
         var folder = new RunFolder(path);
         Guarded(path, () => Directory.CreateDirectory(path));
-        held = folder.Hold();
+        held = folder.Acquire();
         Guarded(path, () =>
         {
-            folder.RemoveOwnFiles();
+            folder.RemoveRunFiles();
             AtomicFile.WriteText(folder.Config, config);
             Directory.CreateDirectory(folder.In("checkpoints"));
             Directory.CreateDirectory(folder.In("weights"));
@@ -74,7 +74,7 @@ internal sealed class RunFolder(string path)
         }
 
         bool held = false, taken = false;
-        Guarded(path, () => (held, taken) = (FolderLock.IsTaken(path), Directory.Exists(path) && !FolderLock.IsEmpty(path)));
+        Guarded(path, () => (held, taken) = (FolderLock.IsLocked(path), Directory.Exists(path) && !FolderLock.IsEmpty(path)));
         if (held)
         {
             throw new UsageException(
@@ -104,15 +104,15 @@ internal sealed class RunFolder(string path)
     }
 
     /// <summary>The run folder whose <c>checkpoints</c> folder contains a file; null if there is none.</summary>
-    public static RunFolder? Around(string checkpoint)
+    public static RunFolder? Containing(string checkpoint)
         => Directory.GetParent(checkpoint)?.Parent is { } folder ? Find(folder.FullName) : null;
 
     /// <summary>Whether a folder has a checkpoint to resume from.</summary>
-    public static bool CanGoOn(string path) => new RunFolder(path).Newest is not null;
+    public static bool CanResume(string path) => new RunFolder(path).Newest is not null;
 
     /// <summary>Keeps other processes from training in the folder until the result is disposed.</summary>
     /// <exception cref="UsageException">Another process is already training in it.</exception>
-    public IDisposable Hold() => FolderLock.Take(Path)
+    public IDisposable Acquire() => FolderLock.TryAcquire(Path)
         ?? throw new UsageException($"{Path} is being trained by another process; wait for it, or stop it");
 
     /// <summary>The folder of an existing run.</summary>
@@ -125,7 +125,7 @@ internal sealed class RunFolder(string path)
             throw new UsageException($"{path} is not a folder; --resume needs a run folder");
         }
 
-        if (!CanGoOn(path))
+        if (!CanResume(path))
         {
             throw new UsageException($"{path} has no checkpoints/latest.pt to resume from; --resume needs a run folder");
         }
@@ -156,14 +156,14 @@ internal sealed class RunFolder(string path)
 
     /// <summary>Whether the run started with different image files or a different order.</summary>
     /// <param name="fingerprint">The fingerprint of the current files; null if images are not files.</param>
-    public bool StartedWithOthers(string? fingerprint)
-        => fingerprint is not null && EnvironmentReport.ImagesOf(Environment) is { } then && then != fingerprint;
+    public bool HasDifferentData(string? fingerprint)
+        => fingerprint is not null && EnvironmentReport.ReadFingerprint(Environment) is { } then && then != fingerprint;
 
     /// <summary>Takes away what was written after an epoch, and files that were being written when a run was killed.</summary>
-    public void KeepThrough(int epoch)
+    public void DiscardAfter(int epoch)
     {
-        CsvTable.KeepThrough(Epochs, epoch);
-        CsvTable.KeepThrough(Timing, epoch);
+        CsvTable.TruncateAfter(Epochs, epoch);
+        CsvTable.TruncateAfter(Timing, epoch);
         foreach (string file in Directory.EnumerateFiles(Path, "*" + AtomicFile.Suffix, SearchOption.AllDirectories))
         {
             File.Delete(file);
@@ -180,7 +180,7 @@ internal sealed class RunFolder(string path)
     }
 
     /// <summary>Takes away what <c>imta eval</c> and <c>imta calibrate</c> made of an earlier epoch's network.</summary>
-    public void RemoveTest() => Remove(Test.All);
+    public void RemoveEvaluation() => Remove(Evaluation.All);
 
     /// <summary>A checkpoint that is kept (<c>run.checkpointEvery</c>).</summary>
     public string EpochCheckpoint(int epoch) => In("checkpoints", string.Create(CultureInfo.InvariantCulture, $"epoch-{epoch:0000}.pt"));
@@ -191,14 +191,14 @@ internal sealed class RunFolder(string path)
     /// Takes away what a run writes but the configuration, by which the folder is a run's; what else a user keeps there stays. Checkpoints
     /// go first: a run without tables must not be resumable.
     /// </summary>
-    private void RemoveOwnFiles()
+    private void RemoveRunFiles()
     {
         foreach (string folder in new[] { In("checkpoints"), In("weights") }.Where(Directory.Exists))
         {
             Directory.Delete(folder, recursive: true);
         }
 
-        Remove([Environment, Epochs, Timing, Cost, Log, .. Test.All]);
+        Remove([Environment, Epochs, Timing, Cost, Log, .. Evaluation.All]);
     }
 
     private static void Remove(IEnumerable<string> files)
@@ -209,7 +209,7 @@ internal sealed class RunFolder(string path)
         }
     }
 
-    private string In(params string[] parts) => System.IO.Path.Combine([Path, .. parts]);
+    private string In(params string[] halves) => System.IO.Path.Combine([Path, .. halves]);
 
     /// <summary>Writes and removes a test file in the nearest existing parent folder.</summary>
     private static void Probe(string path)

@@ -11,19 +11,19 @@ internal sealed class DevicePool
 
     /// <summary>Acquires devices for a run.</summary>
     /// <param name="count">The number of devices: one per process; all devices if there are fewer.</param>
-    public DeviceShare Take(int count)
+    public DeviceLease Acquire(int count)
     {
         int[] taken = [.. Enumerable.Range(0, _names.Count).OrderBy(device => _users[device]).Take(count).Order()];
         Array.ForEach(taken, device => _users[device]++);
-        return new DeviceShare([.. taken.Select(device => _names[device])], () => Array.ForEach(taken, device => _users[device]--));
+        return new DeviceLease([.. taken.Select(device => _names[device])], () => Array.ForEach(taken, device => _users[device]--));
     }
 }
 
 /// <summary>The devices of a run, until released.</summary>
 /// <param name="Names">In the form of <c>CUDA_VISIBLE_DEVICES</c>; empty if the run does not use CUDA.</param>
-/// <param name="GiveBack">Releases them.</param>
-internal sealed record DeviceShare(IReadOnlyList<string> Names, Action GiveBack)
+/// <param name="Release">Releases them.</param>
+internal sealed record DeviceLease(IReadOnlyList<string> Names, Action Release)
 {
     /// <summary>None.</summary>
-    public static DeviceShare None { get; } = new([], () => { });
+    public static DeviceLease None { get; } = new([], () => { });
 }

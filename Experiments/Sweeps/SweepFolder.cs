@@ -21,15 +21,15 @@ internal sealed class SweepFolder(string path)
     public string Comparison => In("comparison.csv");
 
     /// <summary>Whether a folder contains a sweep.</summary>
-    public static bool Is(string path) => File.Exists(new SweepFolder(path).Plan);
+    public static bool IsSweep(string path) => File.Exists(new SweepFolder(path).Plan);
 
     /// <summary>A run's folder, below the sweep's.</summary>
-    public static string Below(SweepRun run) => FormattableString.Invariant($"runs/{run.Variant}/seed-{run.Seed}");
+    public static string RelativePath(SweepRun run) => FormattableString.Invariant($"runs/{run.Variant}/seed-{run.Seed}");
 
-    public string Of(SweepRun run) => In(Below(run));
+    public string RunPath(SweepRun run) => In(RelativePath(run));
 
     /// <summary>The console output of a run's commands.</summary>
-    public string Console(SweepRun run) => Of(run) + ".txt";
+    public string Console(SweepRun run) => RunPath(run) + ".txt";
 
     /// <summary>Checks that a plan can run here: the folder is new, or its runs have the plan's settings.</summary>
     /// <param name="plan">The plan.</param>
@@ -53,10 +53,10 @@ internal sealed class SweepFolder(string path)
     }
 
     /// <summary>Locks the folder for a plan; null if another process uses it.</summary>
-    public IDisposable? Take(SweepPlan plan)
+    public IDisposable? TryLock(SweepPlan plan)
     {
         Directory.CreateDirectory(path);
-        IDisposable? held = FolderLock.Take(path);
+        IDisposable? held = FolderLock.TryAcquire(path);
         if (held is not null)
         {
             AtomicFile.WriteText(Plan, File.ReadAllText(plan.File));
@@ -72,14 +72,14 @@ internal sealed class SweepFolder(string path)
 
     private void CheckSettings(SweepRun run)
     {
-        if (RunFolder.Find(Of(run)) is { Config: var config } && Alike(SettingsLoader.Load(config)) != Alike(run.Settings))
+        if (RunFolder.Find(RunPath(run)) is { Config: var config } && WithoutMachineSettings(SettingsLoader.Load(config)) != WithoutMachineSettings(run.Settings))
         {
-            throw new UsageException($"{Of(run)} was run with different settings than {Plan} now specifies; choose another sweep folder with --out, or remove that run");
+            throw new UsageException($"{RunPath(run)} was run with different settings than {Plan} now specifies; choose another sweep folder with --out, or remove that run");
         }
     }
 
     /// <summary>Without machine-specific settings.</summary>
-    private static Settings Alike(Settings settings) => settings with { Name = null, Threads = 0, Data = settings.Data with { Root = null } };
+    private static Settings WithoutMachineSettings(Settings settings) => settings with { Name = null, Threads = 0, Data = settings.Data with { Root = null } };
 
     private string In(string name) => System.IO.Path.Combine(path, name);
 }

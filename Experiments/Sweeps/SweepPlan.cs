@@ -22,8 +22,8 @@ internal sealed record SweepRun(string Variant, int Seed, IReadOnlyList<Settings
 /// <param name="Runs">The runs, by seed, then variant.</param>
 internal sealed record SweepPlan(string File, string? Config, IReadOnlyList<string> Variants, IReadOnlyDictionary<string, string> Baselines, IReadOnlyList<SweepRun> Runs)
 {
-    private const int MostRuns = 10_000;
-    private const int LongestName = 100;
+    private const int MaxRuns = 10_000;
+    private const int MaxNameLength = 100;
 
     private static readonly string[] Keys = ["config", "seeds", "baseline", "set", "variants", "grid"];
 
@@ -36,11 +36,11 @@ internal sealed record SweepPlan(string File, string? Config, IReadOnlyList<stri
         IReadOnlyList<YamlEntry> entries = YamlReader.ReadKeys(SettingsLoader.ReadText(file), file);
         foreach (YamlEntry entry in entries.Where(entry => !Keys.Contains(entry.Key.Split('.')[0])))
         {
-            throw new UsageException($"{entry.Where}: unknown key {Terminal.OneLine(entry.Key)}; a sweep file has {string.Join(", ", Keys)}");
+            throw new UsageException($"{entry.Where}: unknown key {Terminal.Sanitize(entry.Key)}; a sweep file has {string.Join(", ", Keys)}");
         }
 
         string? config = Text(entries, "config") is { } beside ? Path.Combine(Path.GetDirectoryName(file) ?? "", beside) : null;
-        SettingsOverride[] common = [.. OfGroup(entries, "set").Select(Single), .. data is null ? [] : (SettingsOverride[])[new("--data", "data.root", Path.GetFullPath(data), IsText: true)]];
+        SettingsOverride[] common = [.. OfGroup(entries, "set").Select(ToOverride), .. data is null ? [] : (SettingsOverride[])[new("--data", "data.root", Path.GetFullPath(data), IsText: true)]];
         int[] seeds = Seeds(entries);
         CheckCount(file, entries, seeds.Length);
         var variants = AllVariants(entries).ToArray();
@@ -54,9 +54,9 @@ internal sealed record SweepPlan(string File, string? Config, IReadOnlyList<stri
     {
         double runs = Names(entries).DefaultIfEmpty("").Count() * (double)seeds;
         runs = OfGroup(entries, "grid").Aggregate(runs, (product, axis) => product * (axis.Value is YamlList list ? list.Items.Count : 1));
-        if (runs > MostRuns)
+        if (runs > MaxRuns)
         {
-            throw new UsageException(FormattableString.Invariant($"{file} asks for {runs} runs; at most {MostRuns} are allowed"));
+            throw new UsageException(FormattableString.Invariant($"{file} asks for {runs} runs; at most {MaxRuns} are allowed"));
         }
     }
 
@@ -73,7 +73,7 @@ internal sealed record SweepPlan(string File, string? Config, IReadOnlyList<stri
         [
             new("variant", "name", name, IsText: true), .. common, .. settings, new("seeds", "seed", seed.ToString(CultureInfo.InvariantCulture)),
         ];
-        return new SweepRun(variant, seed, all, SettingsLoader.Load(config ?? SettingsLoader.Own("quickstart.yaml"), all));
+        return new SweepRun(variant, seed, all, SettingsLoader.Load(config ?? SettingsLoader.BundledPath("quickstart.yaml"), all));
     }
 
     private static Dictionary<string, string> BaselinesOf((string Name, string Point, SettingsOverride[] Settings)[] variants, IReadOnlyList<YamlEntry> entries)
@@ -87,7 +87,7 @@ internal sealed record SweepPlan(string File, string? Config, IReadOnlyList<stri
         var baselines = variants.ToDictionary(variant => variant.Name, variant => Reference(variant.Point));
         if (baselines.Values.Any(reference => !baselines.ContainsKey(reference)))
         {
-            throw new UsageException($"{Where(entries, "baseline")}: unknown variant {Terminal.OneLine(baseline)}; the variants are {string.Join(", ", variants.Take(10).Select(variant => variant.Name))}{(variants.Length > 10 ? ", ..." : "")}");
+            throw new UsageException($"{Where(entries, "baseline")}: unknown variant {Terminal.Sanitize(baseline)}; the variants are {string.Join(", ", variants.Take(10).Select(variant => variant.Name))}{(variants.Length > 10 ? ", ..." : "")}");
         }
 
         return baselines.Where(pair => pair.Key != pair.Value).ToDictionary();
@@ -100,7 +100,7 @@ internal sealed record SweepPlan(string File, string? Config, IReadOnlyList<stri
         var seen = new HashSet<string>();
         foreach (string name in Names(entries).DefaultIfEmpty(""))
         {
-            SettingsOverride[] own = name.Length == 0 ? [] : [.. OfGroup(entries, $"variants.{name}").Select(Single)];
+            SettingsOverride[] own = name.Length == 0 ? [] : [.. OfGroup(entries, $"variants.{name}").Select(ToOverride)];
             foreach ((string point, SettingsOverride[] settings) in points)
             {
                 string whole = string.Join(',', new[] { name, point }.Where(part => part.Length > 0));
@@ -110,9 +110,9 @@ internal sealed record SweepPlan(string File, string? Config, IReadOnlyList<stri
 
         string Checked(string name) => !seen.Add(name)
             ? throw new UsageException($"two variants are both named {name}; change one of them")
-            : name.Length <= LongestName && char.IsAsciiLetterOrDigit(name[0]) && name.All(c => char.IsAsciiLetterOrDigit(c) || c is '.' or '_' or '-' or '=' or ',' or '+')
+            : name.Length <= MaxNameLength && char.IsAsciiLetterOrDigit(name[0]) && name.All(c => char.IsAsciiLetterOrDigit(c) || c is '.' or '_' or '-' or '=' or ',' or '+')
                 ? name
-                : throw new UsageException($"{Terminal.OneLine(name)} is not a valid variant name; a name starts with a letter or digit and has at most {LongestName} letters, digits or . _ - +");
+                : throw new UsageException($"{Terminal.Sanitize(name)} is not a valid variant name; a name starts with a letter or digit and has at most {MaxNameLength} letters, digits or . _ - +");
     }
 
     /// <summary>All combinations of the grid's values; a single empty one without a grid.</summary>
@@ -125,7 +125,7 @@ internal sealed record SweepPlan(string File, string? Config, IReadOnlyList<stri
         {
             YamlEntry axis = axes[a];
             string shown = shorts.Count(other => other == shorts[a]) == 1 ? shorts[a] : axis.Key;
-            if (OwnKey(axis) is { } problem)
+            if (ReservedKeyProblem(axis) is { } problem)
             {
                 throw new UsageException(problem);
             }
@@ -166,20 +166,20 @@ internal sealed record SweepPlan(string File, string? Config, IReadOnlyList<stri
     {
         if (entries.FirstOrDefault(entry => entry.Key == group) is { Value: not YamlGroup and { IsNull: false } } head)
         {
-            throw new UsageException($"{head.Where}: {Terminal.OneLine(group)} is {head.Value}; it must contain settings, as in a configuration");
+            throw new UsageException($"{head.Where}: {Terminal.Sanitize(group)} is {head.Value}; it must contain settings, as in a configuration");
         }
     }
 
-    private static SettingsOverride Single(YamlEntry entry) => entry.Value switch
+    private static SettingsOverride ToOverride(YamlEntry entry) => entry.Value switch
     {
-        _ when OwnKey(entry) is { } problem => throw new UsageException(problem),
+        _ when ReservedKeyProblem(entry) is { } problem => throw new UsageException(problem),
         YamlScalar { Quoted: true } text => new(entry.Where, entry.Key, text.Text, IsText: true),
         YamlScalar plain => new(entry.Where, entry.Key, plain.Text),
         _ => new(entry.Where, entry.Key, $"[{string.Join(", ", ((YamlList)entry.Value).Items.Select(item => item.Text))}]"),
     };
 
     /// <summary>The problem with a key that is reserved for the sweep; null if it is not reserved.</summary>
-    private static string? OwnKey(YamlEntry entry) => entry.Key switch
+    private static string? ReservedKeyProblem(YamlEntry entry) => entry.Key switch
     {
         "seed" => $"{entry.Where}: a sweep's seeds belong under its key seeds, not among settings",
         "name" => $"{entry.Where}: a sweep names its runs after their variants; remove name",

@@ -9,7 +9,7 @@ internal sealed class SweepProcess : IDisposable
 
     private readonly Process _process;
     private readonly StreamWriter _console;
-    private readonly DeviceShare _devices;
+    private readonly DeviceLease _devices;
     private readonly Lock _writing = new();
     private string? _lastError;
 
@@ -17,11 +17,11 @@ internal sealed class SweepProcess : IDisposable
     /// <param name="arguments">The command's arguments.</param>
     /// <param name="console">The file to which its output is appended.</param>
     /// <param name="devices">The CUDA devices it may use; released when it has ended.</param>
-    public SweepProcess(SweepRun run, string[] arguments, string console, DeviceShare devices)
+    public SweepProcess(SweepRun run, string[] arguments, string console, DeviceLease devices)
     {
         (Run, _devices) = (run, devices);
         _console = new StreamWriter(console, append: true) { AutoFlush = true };
-        ProcessStartInfo start = OwnProgram.With(arguments);
+        ProcessStartInfo start = SelfProcess.StartInfo(arguments);
         (start.RedirectStandardOutput, start.RedirectStandardError) = (true, true);
         if (devices.Names.Count > 0)
         {
@@ -41,13 +41,13 @@ internal sealed class SweepProcess : IDisposable
     public bool HasExited => _process.HasExited;
 
     /// <summary>Asks the run to stop at a point where nothing is lost.</summary>
-    public void AskToStop() => _process.StandardInput.Close();
+    public void RequestStop() => _process.StandardInput.Close();
 
     /// <summary>Waits for exit; returns the exit code and the last line on standard error.</summary>
-    public (int Code, string? Message) End()
+    public (int Code, string? Message) WaitForExit()
     {
         _process.WaitForExit();
-        _devices.GiveBack();
+        _devices.Release();
         return (_process.ExitCode, _lastError);
     }
 

@@ -8,7 +8,7 @@ namespace Imta.MetaWeight.Experiments.Sweeps;
 /// <summary>Runs the unfinished runs of a sweep, several in parallel, each in its own process; updates the tables after each one.</summary>
 internal sealed class SweepRunner
 {
-    private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(500); // leave the cores to the runs
+    private static readonly TimeSpan PollInterval = TimeSpan.FromMilliseconds(500); // leave the cores to the runs
 
     private readonly SweepPlan _plan;
     private readonly SweepFolder _folder;
@@ -16,7 +16,7 @@ internal sealed class SweepRunner
     private readonly int _jobs;
     private readonly DevicePool _devices;
     private readonly Dictionary<(string Variant, int Seed), SweepRunRow> _states = [];
-    private readonly Dictionary<(string Variant, int Seed), Dictionary<Quantity, double>> _measured = [];
+    private readonly Dictionary<(string Variant, int Seed), Dictionary<MetricKey, double>> _measured = [];
     private readonly Dictionary<SweepRun, int> _epochs = [];
     private readonly List<SweepProcess> _running = [];
 
@@ -33,7 +33,7 @@ internal sealed class SweepRunner
     }
 
     /// <summary>The unfinished runs: failed ones, then interrupted ones.</summary>
-    public IReadOnlyList<SweepRunRow> Left => [.. _states.Values.Where(row => row.State != SweepFolder.Done).OrderBy(row => row.State == SweepFolder.Waiting)];
+    public IReadOnlyList<SweepRunRow> Unfinished => [.. _states.Values.Where(row => row.State != SweepFolder.Done).OrderBy(row => row.State == SweepFolder.Waiting)];
 
     /// <summary>Runs all unfinished runs.</summary>
     /// <param name="stop">Stops the active runs, each with a checkpoint.</param>
@@ -43,7 +43,7 @@ internal sealed class SweepRunner
         var before = _folder.States();
         foreach (SweepRun run in _plan.Runs)
         {
-            bool done = before.GetValueOrDefault((run.Variant, run.Seed))?.State == SweepFolder.Done && Measure(run);
+            bool done = before.GetValueOrDefault((run.Variant, run.Seed))?.State == SweepFolder.Done && LoadMetrics(run);
             SetState(run, done ? SweepFolder.Done : SweepFolder.Waiting, null);
             _epochs[run] = done ? EpochsOf(run) : 0;
         }
@@ -51,7 +51,7 @@ internal sealed class SweepRunner
         WriteTables();
         var left = new Queue<SweepRun>(_plan.Runs.Where(run => StateOf(run) != SweepFolder.Done));
         int all = _plan.Runs.Count;
-        _monitor.Say(FormattableString.Invariant($"{all} runs of {_plan.Variants.Count} variants, {all - left.Count} done; folder {_folder.Path}"));
+        _monitor.WriteLine(FormattableString.Invariant($"{all} runs of {_plan.Variants.Count} variants, {all - left.Count} done; folder {_folder.Path}"));
         _monitor.Track(_plan.Runs.Sum(EpochsOf), _epochs.Values.Sum(), () => Loop(left, stop));
     }
 
@@ -67,19 +67,19 @@ internal sealed class SweepRunner
                 }
 
                 stop.ThrowIfCancellationRequested();
-                Thread.Sleep(Pause);
+                Thread.Sleep(PollInterval);
                 foreach (SweepProcess process in _running.ToArray())
                 {
-                    Look(process);
+                    Poll(process);
                 }
             }
         }
         finally
         {
-            _running.ForEach(process => process.AskToStop());
+            _running.ForEach(process => process.RequestStop());
             foreach (SweepProcess process in _running)
             {
-                process.End();
+                process.WaitForExit();
                 process.Dispose();
             }
         }
@@ -87,28 +87,28 @@ internal sealed class SweepRunner
 
     private SweepProcess Start(SweepRun run, CancellationToken stop)
     {
-        string folder = _folder.Of(run);
+        string folder = _folder.RunPath(run);
         bool told = false;
-        while (FolderLock.IsTaken(folder))
+        while (FolderLock.IsLocked(folder))
         {
             if (!told)
             {
-                _monitor.Say($"{run.Variant}, seed {run.Seed}: waiting for a process that is still running in {folder}");
+                _monitor.WriteLine($"{run.Variant}, seed {run.Seed}: waiting for a process that is still running in {folder}");
                 told = true;
             }
 
             stop.ThrowIfCancellationRequested();
-            Thread.Sleep(Pause);
+            Thread.Sleep(PollInterval);
         }
 
         Directory.CreateDirectory(Path.GetDirectoryName(folder)!);
-        return new SweepProcess(run, Arguments(run, folder), _folder.Console(run), UsesCuda(run) ? _devices.Take(run.Settings.Processes) : DeviceShare.None);
+        return new SweepProcess(run, Arguments(run, folder), _folder.Console(run), UsesCuda(run) ? _devices.Acquire(run.Settings.Processes) : DeviceLease.None);
     }
 
     /// <summary>The command that starts or resumes a run.</summary>
     private string[] Arguments(SweepRun run, string folder)
     {
-        if (RunFolder.CanGoOn(folder))
+        if (RunFolder.CanResume(folder))
         {
             return ["train", "--resume", folder, .. run.Settings.Data.Root is { } root ? ["--data", root] : Array.Empty<string>()];
         }
@@ -124,7 +124,7 @@ internal sealed class SweepRunner
     private static string YamlText(string text) => $"'{text.Replace("'", "''", StringComparison.Ordinal)}'";
 
     /// <summary>Reports the progress of a run, and records its result if it has ended.</summary>
-    private void Look(SweepProcess process)
+    private void Poll(SweepProcess process)
     {
         SweepRun run = process.Run;
         bool ended = process.HasExited;
@@ -141,25 +141,25 @@ internal sealed class SweepRunner
         }
 
         _running.Remove(process);
-        (int code, string? message) = process.End();
+        (int code, string? message) = process.WaitForExit();
         process.Dispose();
-        if (code == Interruption.ExitCode)
+        if (code == StopSignal.ExitCode)
         {
             return; // interrupted; the next start resumes it
         }
 
-        bool done = code == 0 && Measure(run);
+        bool done = code == 0 && LoadMetrics(run);
         SetState(run, done ? SweepFolder.Done : SweepFolder.Failed, done ? null : message ?? FormattableString.Invariant($"exit code {code}"));
         WriteTables();
-        _monitor.Say(done ? $"{run.Variant}, seed {run.Seed}: done" : $"{run.Variant}, seed {run.Seed}: failed: {_states[(run.Variant, run.Seed)].Message}");
+        _monitor.WriteLine(done ? $"{run.Variant}, seed {run.Seed}: done" : $"{run.Variant}, seed {run.Seed}: failed: {_states[(run.Variant, run.Seed)].Message}");
     }
 
     /// <summary>Reads the metrics of a completed run; false if its tables are incomplete, so it is not done.</summary>
-    private bool Measure(SweepRun run)
+    private bool LoadMetrics(SweepRun run)
     {
         try
         {
-            _measured[(run.Variant, run.Seed)] = SweepSummary.Of(_folder.Of(run));
+            _measured[(run.Variant, run.Seed)] = SweepSummary.ReadMetrics(_folder.RunPath(run));
             return true;
         }
         catch (UsageException)
@@ -170,8 +170,8 @@ internal sealed class SweepRunner
 
     private void WriteTables()
     {
-        (string, IReadOnlyDictionary<int, Dictionary<Quantity, double>>)[] variants = [.. _plan.Variants.Select(variant =>
-            (variant, (IReadOnlyDictionary<int, Dictionary<Quantity, double>>)_measured.Where(run => run.Key.Variant == variant).ToDictionary(run => run.Key.Seed, run => run.Value)))];
+        (string, IReadOnlyDictionary<int, Dictionary<MetricKey, double>>)[] variants = [.. _plan.Variants.Select(variant =>
+            (variant, (IReadOnlyDictionary<int, Dictionary<MetricKey, double>>)_measured.Where(run => run.Key.Variant == variant).ToDictionary(run => run.Key.Seed, run => run.Value)))];
         CsvTable.Write(_folder.Runs, _plan.Runs.Select(run => _states[(run.Variant, run.Seed)]));
         CsvTable.Write(_folder.Summary, SweepSummary.Summary(variants));
         if (_plan.Baselines.Count > 0)
@@ -187,16 +187,16 @@ internal sealed class SweepRunner
     private string StateOf(SweepRun run) => _states[(run.Variant, run.Seed)].State;
 
     private void SetState(SweepRun run, string state, string? message)
-        => _states[(run.Variant, run.Seed)] = new SweepRunRow { Variant = run.Variant, Seed = run.Seed, Folder = SweepFolder.Below(run), State = state, Message = message };
+        => _states[(run.Variant, run.Seed)] = new SweepRunRow { Variant = run.Variant, Seed = run.Seed, Folder = SweepFolder.RelativePath(run), State = state, Message = message };
 
     private static bool UsesCuda(SweepRun run) => run.Settings.Device == "cuda";
 
-    private static int EpochsOf(SweepRun run) => TrainingPhase.Of(run.Settings)[^1].LastEpoch;
+    private static int EpochsOf(SweepRun run) => TrainingPhase.ForRun(run.Settings)[^1].LastEpoch;
 
     /// <summary>From the last line of <c>epochs.csv</c>, which another process may be writing.</summary>
     private int EpochsDone(SweepRun run)
     {
-        string? last = RunFolder.Find(_folder.Of(run)) is { Epochs: var file } && File.Exists(file) ? File.ReadLines(file).LastOrDefault() : null;
+        string? last = RunFolder.Find(_folder.RunPath(run)) is { Epochs: var file } && File.Exists(file) ? File.ReadLines(file).LastOrDefault() : null;
         return int.TryParse(last?.Split(',')[0], NumberStyles.None, CultureInfo.InvariantCulture, out int epoch) ? Math.Min(epoch, EpochsOf(run)) : 0;
     }
 }

@@ -9,7 +9,7 @@ namespace Imta.MetaWeight.Experiments.Sweeps;
 /// <param name="Exit">The exit, if any.</param>
 /// <param name="Classes">The class group, if any.</param>
 /// <param name="P">The budget, if any.</param>
-internal sealed record Quantity(string Metric, int? Exit = null, string? Classes = null, int? P = null);
+internal sealed record MetricKey(string Metric, int? Exit = null, string? Classes = null, int? P = null);
 
 /// <summary>Statistics over the seeds of a sweep's variants.</summary>
 internal static class SweepSummary
@@ -19,9 +19,9 @@ internal static class SweepSummary
     /// <summary>The metrics of a run, from its tables.</summary>
     /// <param name="run">The folder of the completed run.</param>
     /// <exception cref="UsageException">They are damaged, or missing.</exception>
-    public static Dictionary<Quantity, double> Of(string run)
+    public static Dictionary<MetricKey, double> ReadMetrics(string run)
     {
-        var files = new TestFiles(run);
+        var files = new EvaluationFiles(run);
         IReadOnlyList<AnytimeRow> anytime = CsvTable.Read<AnytimeRow>(files.Anytime);
         IReadOnlyList<ExitRow> exits = CsvTable.Read<ExitRow>(files.Exits);
         if (anytime.Count == 0 || exits.Count == 0)
@@ -29,17 +29,17 @@ internal static class SweepSummary
             throw new UsageException($"{run} has no {(anytime.Count == 0 ? files.Anytime : files.Exits)}; the run has not finished");
         }
 
-        var values = anytime.ToDictionary(row => new Quantity("top1", row.Exit), row => row.Top1);
-        values[new Quantity("top1_mean")] = anytime.Average(row => row.Top1);
+        var values = anytime.ToDictionary(row => new MetricKey("top1", row.Exit), row => row.Top1);
+        values[new MetricKey("top1_mean")] = anytime.Average(row => row.Top1);
         foreach (ExitRow row in exits.Where(row => row.Classes != "all"))
         {
-            values[new Quantity("class_accuracy", row.Exit, row.Classes)] = row.Accuracy;
+            values[new MetricKey("class_accuracy", row.Exit, row.Classes)] = row.Accuracy;
         }
 
         foreach (DynamicRow row in CsvTable.Read<DynamicRow>(files.Dynamic).Where(row => row.Exit == 1))
         {
-            values[new Quantity("dynamic_accuracy", P: row.P)] = row.TestAccuracy;
-            values[new Quantity("dynamic_macs", P: row.P)] = row.TestMacs;
+            values[new MetricKey("dynamic_accuracy", P: row.P)] = row.TestAccuracy;
+            values[new MetricKey("dynamic_macs", P: row.P)] = row.TestMacs;
         }
 
         return values;
@@ -47,11 +47,11 @@ internal static class SweepSummary
 
     /// <summary>The rows of <c>summary.csv</c>.</summary>
     /// <param name="variants">Each variant with the values of its runs, by seed.</param>
-    public static IEnumerable<SummaryRow> Summary(IEnumerable<(string Name, IReadOnlyDictionary<int, Dictionary<Quantity, double>> Runs)> variants)
+    public static IEnumerable<SummaryRow> Summary(IEnumerable<(string Name, IReadOnlyDictionary<int, Dictionary<MetricKey, double>> Runs)> variants)
     {
         foreach ((string name, var runs) in variants)
         {
-            foreach (Quantity quantity in QuantitiesOf(runs))
+            foreach (MetricKey quantity in QuantitiesOf(runs))
             {
                 double[] values = [.. BySeed(runs, quantity).Values];
                 double? half = HalfWidth(values);
@@ -76,13 +76,13 @@ internal static class SweepSummary
     /// <summary>The rows of <c>comparison.csv</c>: Welch's t-test, and the t-test paired by seed.</summary>
     /// <param name="variants">As for <see cref="Summary"/>.</param>
     /// <param name="baselines">The baseline of each variant; variants not listed are not compared.</param>
-    public static IEnumerable<ComparisonRow> Comparison(IReadOnlyList<(string Name, IReadOnlyDictionary<int, Dictionary<Quantity, double>> Runs)> variants, IReadOnlyDictionary<string, string> baselines)
+    public static IEnumerable<ComparisonRow> Comparison(IReadOnlyList<(string Name, IReadOnlyDictionary<int, Dictionary<MetricKey, double>> Runs)> variants, IReadOnlyDictionary<string, string> baselines)
     {
         foreach ((string name, var runs) in variants.Where(variant => baselines.ContainsKey(variant.Name)))
         {
             string baseline = baselines[name];
             var reference = variants.Single(variant => variant.Name == baseline).Runs;
-            foreach (Quantity quantity in QuantitiesOf(runs))
+            foreach (MetricKey quantity in QuantitiesOf(runs))
             {
                 SortedDictionary<int, double> own = BySeed(runs, quantity), other = BySeed(reference, quantity);
                 if (other.Count > 0)
@@ -93,11 +93,11 @@ internal static class SweepSummary
         }
     }
 
-    private static ComparisonRow Row(string variant, string baseline, Quantity quantity, SortedDictionary<int, double> own, SortedDictionary<int, double> other)
+    private static ComparisonRow Row(string variant, string baseline, MetricKey quantity, SortedDictionary<int, double> own, SortedDictionary<int, double> other)
     {
-        Test? welch = Welch([.. own.Values], [.. other.Values]);
+        TTest? welch = Welch([.. own.Values], [.. other.Values]);
         double[] differences = [.. own.Where(run => other.ContainsKey(run.Key)).Select(run => run.Value - other[run.Key])];
-        Test? paired = Mean(differences);
+        TTest? paired = Mean(differences);
         return new ComparisonRow
         {
             Variant = variant,
@@ -112,7 +112,7 @@ internal static class SweepSummary
             Low = welch?.Low,
             High = welch?.High,
             WelchT = welch?.T,
-            WelchDf = welch?.Freedom,
+            WelchDf = welch?.DegreesOfFreedom,
             WelchP = welch?.P,
             PairedN = differences.Length,
             PairedT = paired?.T,
@@ -125,7 +125,7 @@ internal static class SweepSummary
         => values.Length > 1 ? values.StandardDeviation() * Quantile(values.Length - 1) / Math.Sqrt(values.Length) : null;
 
     /// <summary>Welch's t-test for two means with unequal variances; degrees of freedom by Welch and Satterthwaite.</summary>
-    internal static Test? Welch(double[] one, double[] other)
+    internal static TTest? Welch(double[] one, double[] other)
     {
         if (one.Length < 2 || other.Length < 2)
         {
@@ -134,31 +134,31 @@ internal static class SweepSummary
 
         double a = one.Variance() / one.Length, b = other.Variance() / other.Length;
         double freedom = Math.Pow(a + b, 2) / ((a * a / (one.Length - 1)) + (b * b / (other.Length - 1)));
-        return Test.Of(one.Mean() - other.Mean(), Math.Sqrt(a + b), freedom, [.. one, .. other]);
+        return TTest.Create(one.Mean() - other.Mean(), Math.Sqrt(a + b), freedom, [.. one, .. other]);
     }
 
     /// <summary>Tests whether a mean differs from 0.</summary>
-    internal static Test? Mean(double[] values) => values.Length < 2 ? null : Test.Of(values.Mean(), values.StandardDeviation() / Math.Sqrt(values.Length), values.Length - 1, values);
+    internal static TTest? Mean(double[] values) => values.Length < 2 ? null : TTest.Create(values.Mean(), values.StandardDeviation() / Math.Sqrt(values.Length), values.Length - 1, values);
 
-    private static IEnumerable<Quantity> QuantitiesOf(IReadOnlyDictionary<int, Dictionary<Quantity, double>> runs) => runs.OrderBy(run => run.Key).SelectMany(run => run.Value.Keys).Distinct();
+    private static IEnumerable<MetricKey> QuantitiesOf(IReadOnlyDictionary<int, Dictionary<MetricKey, double>> runs) => runs.OrderBy(run => run.Key).SelectMany(run => run.Value.Keys).Distinct();
 
-    private static SortedDictionary<int, double> BySeed(IReadOnlyDictionary<int, Dictionary<Quantity, double>> runs, Quantity quantity)
+    private static SortedDictionary<int, double> BySeed(IReadOnlyDictionary<int, Dictionary<MetricKey, double>> runs, MetricKey quantity)
         => new(runs.Where(run => run.Value.ContainsKey(quantity)).ToDictionary(run => run.Key, run => run.Value[quantity]));
 
     private static double Quantile(double freedom) => StudentT.InvCDF(0, 1, freedom, (1 + Confidence) / 2);
 
     /// <summary>A two-sided t-test.</summary>
     /// <param name="T">The statistic.</param>
-    /// <param name="Freedom">Degrees of freedom.</param>
+    /// <param name="DegreesOfFreedom">Degrees of freedom.</param>
     /// <param name="P">The two-sided p-value.</param>
     /// <param name="Low">The lower end of the 95 % confidence interval of the difference.</param>
     /// <param name="High">Its upper end.</param>
-    internal sealed record Test(double T, double Freedom, double P, double Low, double High)
+    internal sealed record TTest(double T, double DegreesOfFreedom, double P, double Low, double High)
     {
         private const double Rounding = 1e-12; // of fractions that are equal up to rounding
 
         /// <summary>Null if nothing varies.</summary>
-        public static Test? Of(double difference, double error, double freedom, double[] values)
+        public static TTest? Create(double difference, double error, double freedom, double[] values)
         {
             if (!(error > Rounding * values.Max(Math.Abs)))
             {
@@ -166,7 +166,7 @@ internal static class SweepSummary
             }
 
             double t = difference / error, half = error * Quantile(freedom);
-            return new Test(t, freedom, 2 * StudentT.CDF(0, 1, freedom, -Math.Abs(t)), difference - half, difference + half);
+            return new TTest(t, freedom, 2 * StudentT.CDF(0, 1, freedom, -Math.Abs(t)), difference - half, difference + half);
         }
     }
 }

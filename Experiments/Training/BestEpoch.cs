@@ -14,15 +14,15 @@ internal static class BestEpoch
         double[] merits = [.. rows
             .Where(row => row.Phase == rows[^1].Phase)
             .GroupBy(row => row.Epoch)
-            .Select(epoch => Merit([.. epoch], by))];
+            .Select(epoch => Score([.. epoch], by))];
         return merits[..^1].All(merit => merit < merits[^1]);
     }
 
     /// <summary>More is better; NaN is the least.</summary>
-    private static double Merit(SavedEpoch[] rows, BestBy by)
-        => Of(rows, by) is var merit && double.IsNaN(merit) ? double.NegativeInfinity : merit;
+    private static double Score(SavedEpoch[] rows, BestBy by)
+        => Value(rows, by) is var merit && double.IsNaN(merit) ? double.NegativeInfinity : merit;
 
-    private static double Of(SavedEpoch[] rows, BestBy by) => by switch
+    private static double Value(SavedEpoch[] rows, BestBy by) => by switch
     {
         BestBy.LastAccuracy => rows[^1].ValidationAccuracy!.Value,
         BestBy.MeanAccuracy => rows.Average(row => row.ValidationAccuracy!.Value),

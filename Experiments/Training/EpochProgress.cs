@@ -17,16 +17,16 @@ internal sealed class EpochProgress : IDisposable
     /// <param name="recordsWeights">Whether the epoch's sample weights are written.</param>
     public EpochProgress(IReadOnlyList<EpochColumn> columns, int exits, int images, Device device, bool recordsWeights)
     {
-        (Tally, Watch) = (new EpochTally(columns, exits, device), new FiniteWatch(exits));
-        Record = recordsWeights ? new WeightRecord(exits, images, device) : null;
+        (Statistics, NonFiniteDetector) = (new EpochStatistics(columns, exits, device), new NonFiniteDetector(exits));
+        SampleWeights = recordsWeights ? new SampleWeightRecorder(exits, images, device) : null;
     }
 
-    public EpochTally Tally { get; }
+    public EpochStatistics Statistics { get; }
 
-    public FiniteWatch Watch { get; }
+    public NonFiniteDetector NonFiniteDetector { get; }
 
     /// <summary>Null if the epoch's weights are not written.</summary>
-    public WeightRecord? Record { get; }
+    public SampleWeightRecorder? SampleWeights { get; }
 
     /// <summary>Batches completed, including skipped ones.</summary>
     public int Batches { get; set; }
@@ -38,16 +38,16 @@ internal sealed class EpochProgress : IDisposable
     public double Seconds => _secondsBefore + _clock.Elapsed.TotalSeconds;
 
     /// <summary>The state of all processes, for a checkpoint; the tensors belong to the enclosing dispose scope.</summary>
-    public StateTree Content(Replicas replicas)
+    public StateTree ToDictionary(ProcessGroup processGroup)
     {
         var content = new StateTree
         {
             Numbers = { ["batch"] = Batches, ["skipped"] = Skipped, ["seconds"] = Seconds },
-            Groups = { ["tally"] = Tally.Content(replicas) },
+            Groups = { ["tally"] = Statistics.ToDictionary(processGroup) },
         };
-        if (Record is not null)
+        if (SampleWeights is not null)
         {
-            content.Groups["weights"] = Record.Content(replicas);
+            content.Groups["weights"] = SampleWeights.ToDictionary(processGroup);
         }
 
         return content;
@@ -55,22 +55,22 @@ internal sealed class EpochProgress : IDisposable
 
     /// <summary>Restores the state from a checkpoint: rank 0 gets the weights of all ranks.</summary>
     /// <exception cref="InvalidDataException">An entry is missing or of the wrong type.</exception>
-    public void Restore(StateTree content, Replicas replicas)
+    public void Restore(StateTree content, ProcessGroup processGroup)
     {
         Batches = checked((int)content.WholeNumber("batch"));
         Skipped = checked((int)content.WholeNumber("skipped"));
         _secondsBefore = content.Number("seconds");
-        Tally.Restore(content.Group("tally"), replicas.Shard);
-        if (replicas.IsFirst)
+        Statistics.Restore(content.Group("tally"), processGroup.Shard);
+        if (processGroup.IsRankZero)
         {
-            Record?.Restore(content.Group("weights"));
+            SampleWeights?.Restore(content.Group("weights"));
         }
     }
 
     public void Dispose()
     {
-        Tally.Dispose();
-        Watch.Dispose();
-        Record?.Dispose();
+        Statistics.Dispose();
+        NonFiniteDetector.Dispose();
+        SampleWeights?.Dispose();
     }
 }

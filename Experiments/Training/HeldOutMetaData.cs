@@ -11,7 +11,7 @@ namespace Imta.MetaWeight.Experiments.Training;
 internal sealed class HeldOutMetaData
 {
     private readonly BatchPlan _plan;
-    private readonly int _whole; // full batches per pass
+    private readonly int _batchesPerPass; // full batches per pass
     private readonly BatchSource _source;
     private readonly bool _augment;
 
@@ -19,22 +19,22 @@ internal sealed class HeldOutMetaData
     {
         ulong seed = SeedSequence.Derive(settings.Seed, SeedSequence.MetaBatches);
         _plan = new BatchPlan(images.Count, Math.Min(settings.Train.Batch, images.Count), unchecked((long)seed), shard);
-        _whole = images.Count / _plan.Batch;
+        _batchesPerPass = images.Count / _plan.BatchSize;
         _source = new BatchSource(images, normalisation, device);
         _augment = settings.Data.Augment;
     }
 
     /// <summary>The meta data of some batches, each in the dispose scope that is open when it is requested.</summary>
     /// <param name="batches">Batch indices from 0, over all epochs of the phase; files are prefetched.</param>
-    public IEnumerable<LabelledImages> Of(IEnumerable<long> batches) => _source.Training(_plan, batches.Select(Place), _augment).Select(batch =>
+    public IEnumerable<LabelledImages> Batches(IEnumerable<long> batches) => _source.Training(_plan, batches.Select(PassAndBatch), _augment).Select(batch =>
     {
         batch.Rows.Dispose();
         return new LabelledImages(batch.Images, batch.Labels);
     });
 
-    private (int Pass, int Within) Place(long batch)
+    private (int Pass, int Within) PassAndBatch(long batch)
     {
-        (long pass, long within) = Math.DivRem(batch, _whole);
+        (long pass, long within) = Math.DivRem(batch, _batchesPerPass);
         return (checked((int)pass), (int)within);
     }
 }

@@ -5,13 +5,13 @@ using Imta.MetaWeight.Experiments.Training.Distributed;
 namespace Imta.MetaWeight.Experiments.Training;
 
 /// <summary>A run encountered a NaN or infinite value; thrown in all ranks at once. The message says what, where, and what to do.</summary>
-internal sealed class NonFiniteException(string message) : SharedFailureException(message, exitCode: 1);
+internal sealed class NonFiniteException(string message) : CollectiveFailureException(message, exitCode: 1);
 
 /// <summary>Finds numbers that are NaN or infinite.</summary>
 internal static class NonFinite
 {
     /// <summary>The first tensor of a state that has one, as a message names it; null: there is none. Waits for the device.</summary>
-    public static string? In(StateTree state)
+    public static string? FindIn(StateTree state)
     {
         using DisposeScope scope = NewDisposeScope();
         using IDisposable noGrad = no_grad();

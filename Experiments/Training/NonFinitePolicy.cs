@@ -5,7 +5,7 @@ namespace Imta.MetaWeight.Experiments.Training;
 /// <summary>How a phase handles NaN or infinite losses, gradients and parameters: it fails, or skips and counts such batches.</summary>
 internal sealed class NonFinitePolicy(RunContext run, TrainingPhase phase, RunModel model, int batches)
 {
-    private const int BatchesBetweenLooks = 20; // on a GPU: reading values synchronises with the device
+    private const int BatchesBetweenChecks = 20; // on a GPU: reading values synchronises with the device
 
     /// <summary>Whether bad batches are undone and skipped (<c>run.skipNonFinite</c>).</summary>
     public bool Skips => run.Settings.Run.SkipNonFinite;
@@ -19,13 +19,13 @@ internal sealed class NonFinitePolicy(RunContext run, TrainingPhase phase, RunMo
     public string? Problem(EpochProgress progress)
     {
         int batch = progress.Batches;
-        if (!Skips && run.Device.type != DeviceType.CPU && batch % BatchesBetweenLooks != 0 && batch != batches)
+        if (!Skips && run.Device.type != DeviceType.CPU && batch % BatchesBetweenChecks != 0 && batch != batches)
         {
             return null;
         }
 
-        return progress.Watch.Look()
-            ?? (Skips && NonFinite.In(model.State) is { } name ? FormattableString.Invariant($"batch {batch}, the gradient of {name}") : null);
+        return progress.NonFiniteDetector.FirstNonFinite()
+            ?? (Skips && NonFinite.FindIn(model.State) is { } name ? FormattableString.Invariant($"batch {batch}, the gradient of {name}") : null);
     }
 
     /// <summary>Undoes a batch and counts it as skipped.</summary>
@@ -35,7 +35,7 @@ internal sealed class NonFinitePolicy(RunContext run, TrainingPhase phase, RunMo
         string what = FormattableString.Invariant($"epoch {epoch}, {problem} is NaN or infinite");
         (before ?? throw new NonFiniteException($"{what}; {Advice()}")).Restore();
         progress.Skipped++;
-        run.Monitor.Say($"warning: {what}; skipping the batch");
+        run.Monitor.WriteLine($"warning: {what}; skipping the batch");
     }
 
     /// <exception cref="NonFiniteException">All batches of an epoch were skipped.</exception>
@@ -50,7 +50,7 @@ internal sealed class NonFinitePolicy(RunContext run, TrainingPhase phase, RunMo
     /// <exception cref="NonFiniteException">A loss since the last check is NaN or infinite, in some rank.</exception>
     public void CheckLosses(int epoch, EpochProgress progress)
     {
-        if (run.Replicas.Agree(stop: false, problem: progress.Watch.Look()).Problem is { } problem)
+        if (run.ProcessGroup.AllReduceFlags(stop: false, problem: progress.NonFiniteDetector.FirstNonFinite()).Problem is { } problem)
         {
             throw new NonFiniteException($"epoch {epoch}, {problem} is NaN or infinite; {Advice()}");
         }
@@ -60,7 +60,7 @@ internal sealed class NonFinitePolicy(RunContext run, TrainingPhase phase, RunMo
     /// <exception cref="NonFiniteException">A parameter, buffer or moment is NaN or infinite.</exception>
     public void CheckModel(int epoch)
     {
-        if (NonFinite.In(model.State) is { } name)
+        if (NonFinite.FindIn(model.State) is { } name)
         {
             throw new NonFiniteException($"epoch {epoch}, {name} is NaN or infinite; {Advice()}");
         }

@@ -31,10 +31,10 @@ internal sealed class PhaseRun
     {
         (_run, _phase, _settings, _model) = (run, phase, phase.Settings, model);
         RunData data = run.Data;
-        _plan = new BatchPlan(data.Train.Count, _settings.Train.Batch, _settings.Seed, run.Replicas.Shard);
+        _plan = new BatchPlan(data.Train.Count, _settings.Train.Batch, _settings.Seed, run.ProcessGroup.Shard);
         _train = new BatchSource(data.Train, data.Normalisation, run.Device);
-        _metaData = data.Meta is { } meta && _settings.Meta.HoldsOut
-            ? new HeldOutMetaData(meta, data.Normalisation, _settings, run.Device, run.Replicas.Shard)
+        _metaData = data.Meta is { } meta && _settings.Meta.UsesHeldOutData
+            ? new HeldOutMetaData(meta, data.Normalisation, _settings, run.Device, run.ProcessGroup.Shard)
             : null;
         _nonFinite = new NonFinitePolicy(run, phase, model, _plan.Batches);
         _writer = new PhaseWriter(run, phase, model, _nonFinite);
@@ -49,27 +49,27 @@ internal sealed class PhaseRun
     public void Run(int first, StateTree? progress, CancellationToken stop)
     {
         int epochs = _settings.Train.Epochs;
-        using EpochProgress begun = Begin(first, progress);
+        using EpochProgress begun = StartEpoch(first, progress);
         _run.Monitor.Track((long)epochs * _plan.Batches, ((long)first * _plan.Batches) + begun.Batches, () =>
         {
             for (int epoch = first; epoch < epochs; epoch++)
             {
-                using EpochProgress of = epoch == first ? begun : Begin(epoch, progress: null);
-                Epoch(epoch, of, stop);
+                using EpochProgress of = epoch == first ? begun : StartEpoch(epoch, progress: null);
+                RunEpoch(epoch, of, stop);
             }
         });
     }
 
-    private int Number(int epoch) => _phase.EpochsBefore + epoch + 1; // within the run, from 1
+    private int RunEpochNumber(int epoch) => _phase.EpochsBefore + epoch + 1; // within the run, from 1
 
-    private EpochProgress Begin(int epoch, StateTree? progress)
+    private EpochProgress StartEpoch(int epoch, StateTree? progress)
     {
         int every = _settings.Export.WeightsEvery;
-        bool recordsWeights = epoch + 1 == _settings.Train.Epochs || (every > 0 && Number(epoch) % every == 0);
+        bool recordsWeights = epoch + 1 == _settings.Train.Epochs || (every > 0 && RunEpochNumber(epoch) % every == 0);
         var begun = new EpochProgress(_run.Columns, _model.Network.Exits, _run.Data.Train.Count, _run.Device, recordsWeights);
         if (progress is not null)
         {
-            _run.Replicas.Together(() => Restore(begun, progress));
+            _run.ProcessGroup.RunCollectively(() => Restore(begun, progress));
         }
 
         return begun;
@@ -79,7 +79,7 @@ internal sealed class PhaseRun
     {
         try
         {
-            begun.Restore(progress, _run.Replicas);
+            begun.Restore(progress, _run.ProcessGroup);
             ArgumentOutOfRangeException.ThrowIfNegative(begun.Batches);
             ArgumentOutOfRangeException.ThrowIfGreaterThan(begun.Batches, _plan.Batches);
         }
@@ -92,102 +92,102 @@ internal sealed class PhaseRun
         }
     }
 
-    private void Epoch(int epoch, EpochProgress progress, CancellationToken stop)
+    private void RunEpoch(int epoch, EpochProgress progress, CancellationToken stop)
     {
         using DisposeScope scope = NewDisposeScope();
         try
         {
-            Train(epoch, progress, stop);
-            _run.Replicas.Place = FormattableString.Invariant($"after epoch {Number(epoch)}");
-            progress.Tally.Close(_run.Replicas); // waits for the device, so it counts as training time
-            _writer.UniteStatistics();
+            TrainEpoch(epoch, progress, stop);
+            _run.ProcessGroup.Location = FormattableString.Invariant($"after epoch {RunEpochNumber(epoch)}");
+            progress.Statistics.Finish(_run.ProcessGroup); // waits for the device, so it counts as training time
+            _writer.SyncNormStatistics();
             double trainSeconds = progress.Seconds;
-            ExitScore[]? validation = _run.Data.Validation.Count == 0
+            ExitMetrics[]? validation = _run.Data.Validation.Count == 0
                 ? null
-                : SharedAnswers.Of(_model.Network, _run.Data.Validation, _run.Data.Normalisation, _run.Device, _run.Replicas, stop).PerExit();
-            _run.Pictures.Write(FormattableString.Invariant($"epoch {Number(epoch)}"));
-            double?[][] rows = progress.Tally.Rows(ExitsAfter(epoch, validation, progress.Skipped));
-            _writer.WriteEpoch(Number(epoch), rows, progress.Record, trainSeconds, progress.Seconds - trainSeconds);
+                : DistributedEvaluation.Evaluate(_model.Network, _run.Data.Validation, _run.Data.Normalisation, _run.Device, _run.ProcessGroup, stop).PerExit();
+            _run.Pictures.Write(FormattableString.Invariant($"epoch {RunEpochNumber(epoch)}"));
+            double?[][] rows = progress.Statistics.Rows(ExitsAfter(epoch, validation, progress.Skipped));
+            _writer.WriteEpoch(RunEpochNumber(epoch), rows, progress.SampleWeights, trainSeconds, progress.Seconds - trainSeconds);
         }
         catch (OperationCanceledException)
         {
-            _writer.WriteUnfinished(Number(epoch), progress);
+            _writer.WriteMidEpoch(RunEpochNumber(epoch), progress);
             throw;
         }
     }
 
-    private IEnumerable<ExitEpoch> ExitsAfter(int epoch, ExitScore[]? validation, int skipped)
+    private IEnumerable<ExitEpoch> ExitsAfter(int epoch, ExitMetrics[]? validation, int skipped)
     {
-        Rates rates = RatesAt(epoch, 0);
+        LearningRates rates = RatesAt(epoch, 0);
         return Enumerable.Range(0, _model.Network.Exits).Select(k => new ExitEpoch
         {
-            Epoch = Number(epoch),
+            Epoch = RunEpochNumber(epoch),
             Phase = _phase.Number,
             Exit = k + 1,
             Rate = rates.Backbone,
-            MetaRate = _settings.Meta.Predicts ? rates.Meta : null,
+            MetaRate = _settings.Meta.UsesPredictor ? rates.Meta : null,
             ValidationLoss = validation?[k].Loss,
             ValidationAccuracy = validation?[k].Top1,
             SkippedBatches = skipped,
         });
     }
 
-    private void Train(int epoch, EpochProgress progress, CancellationToken stop)
+    private void TrainEpoch(int epoch, EpochProgress progress, CancellationToken stop)
     {
         var sinceCheckpoint = Stopwatch.StartNew();
         double minutes = _run.Settings.Run.CheckpointMinutes;
-        using IEnumerator<LabelledImages>? metaData = _metaData?.Of(LearnedBatches(epoch, progress.Batches)).GetEnumerator();
+        using IEnumerator<LabelledImages>? metaData = _metaData?.Batches(LearnedBatches(epoch, progress.Batches)).GetEnumerator();
         foreach (Batch batch in _train.Training(_plan, epoch, _settings.Data.Augment, progress.Batches))
         {
-            Agreement agreed;
-            _run.Replicas.Place = FormattableString.Invariant($"epoch {Number(epoch)}, batch {progress.Batches + 1}");
+            CollectiveStatus agreed;
+            _run.ProcessGroup.Location = FormattableString.Invariant($"epoch {RunEpochNumber(epoch)}, batch {progress.Batches + 1}");
             using (batch)
             {
-                bool isDue = _run.Replicas.IsFirst && minutes > 0 && sinceCheckpoint.Elapsed.TotalMinutes >= minutes;
+                bool isDue = _run.ProcessGroup.IsRankZero && minutes > 0 && sinceCheckpoint.Elapsed.TotalMinutes >= minutes;
                 agreed = Step(batch, metaData, epoch, progress, isDue, stop);
             }
 
-            _run.Monitor.Advance($"epoch {Number(epoch)}/{_phase.LastEpoch}, batch {progress.Batches}/{_plan.Batches}");
+            _run.Monitor.Advance($"epoch {RunEpochNumber(epoch)}/{_phase.LastEpoch}, batch {progress.Batches}/{_plan.Batches}");
             if (agreed.Stop)
             {
                 throw new OperationCanceledException(stop);
             }
 
-            if (agreed.IsDue)
+            if (agreed.IsCheckpointDue)
             {
-                _writer.WriteUnfinished(Number(epoch), progress);
+                _writer.WriteMidEpoch(RunEpochNumber(epoch), progress);
                 sinceCheckpoint.Restart();
             }
         }
 
-        _nonFinite.CheckSkipped(Number(epoch), progress);
+        _nonFinite.CheckSkipped(RunEpochNumber(epoch), progress);
     }
 
-    private Agreement Step(Batch batch, IEnumerator<LabelledImages>? metaData, int epoch, EpochProgress progress, bool isDue, CancellationToken stop)
+    private CollectiveStatus Step(Batch batch, IEnumerator<LabelledImages>? metaData, int epoch, EpochProgress progress, bool isDue, CancellationToken stop)
     {
         using DisposeScope scope = NewDisposeScope();
         using ModelSnapshot? before = _nonFinite.Skips ? new ModelSnapshot(_model) : null;
-        IReadOnlyList<HalfBatchReport> parts = Parts(new LabelledImages(batch.Images, batch.Labels), metaData, epoch, progress.Batches);
-        progress.Watch.Note(++progress.Batches, parts);
-        Agreement agreed = _run.Replicas.Agree(stop.IsCancellationRequested, isDue, _nonFinite.Problem(progress));
+        IReadOnlyList<HalfBatchReport> halves = TrainHalfBatches(new LabelledImages(batch.Images, batch.Labels), metaData, epoch, progress.Batches);
+        progress.NonFiniteDetector.Record(++progress.Batches, halves);
+        CollectiveStatus agreed = _run.ProcessGroup.AllReduceFlags(stop.IsCancellationRequested, isDue, _nonFinite.Problem(progress));
         if (agreed.Problem is { } problem)
         {
-            _nonFinite.Skip(Number(epoch), problem, before, progress);
+            _nonFinite.Skip(RunEpochNumber(epoch), problem, before, progress);
             return agreed;
         }
 
-        foreach (HalfBatchReport part in parts)
+        foreach (HalfBatchReport part in halves)
         {
-            progress.Tally.Add(part);
+            progress.Statistics.Add(part);
         }
 
-        progress.Record?.Add(batch, parts);
+        progress.SampleWeights?.Add(batch, halves);
         return agreed;
     }
 
-    private IReadOnlyList<HalfBatchReport> Parts(LabelledImages images, IEnumerator<LabelledImages>? metaData, int epoch, int batch)
+    private IReadOnlyList<HalfBatchReport> TrainHalfBatches(LabelledImages images, IEnumerator<LabelledImages>? metaData, int epoch, int batch)
     {
-        Rates rates = RatesAt(epoch, batch);
+        LearningRates rates = RatesAt(epoch, batch);
         bool learns = _model.Weighting.Learns(batch);
         return _model.Loop.Step(images, rates, learns, heldOut: learns && metaData?.MoveNext() == true ? metaData.Current : null);
     }
@@ -196,9 +196,9 @@ internal sealed class PhaseRun
     private IEnumerable<long> LearnedBatches(int epoch, int first)
         => Enumerable.Range(first, _plan.Batches - first).Where(_model.Weighting.Learns).Select(batch => ((long)epoch * _plan.Batches) + batch);
 
-    private Rates RatesAt(int epoch, int batch)
+    private LearningRates RatesAt(int epoch, int batch)
     {
         double factor = RateSchedule.Factor(_settings.Train, epoch, batch, _plan.Batches);
-        return new Rates(_settings.Train.Rate * factor, _settings.Meta.Optimiser.Rate * factor);
+        return new LearningRates(_settings.Train.Rate * factor, _settings.Meta.Optimiser.Rate * factor);
     }
 }

@@ -15,7 +15,7 @@ internal sealed class PhaseWriter(RunContext run, TrainingPhase phase, RunModel 
     private readonly RunFolder _folder = run.Folder;
 
     /// <summary>Batch norm's running statistics are those of rank 0, as in PyTorch's DistributedDataParallel.</summary>
-    public void UniteStatistics() => run.Replicas.TakeFirst(model.Network.buffers());
+    public void SyncNormStatistics() => run.ProcessGroup.BroadcastFromRankZero(model.Network.buffers());
 
     /// <summary>An epoch that is done. Tables come first, the latest checkpoint last: resuming drops rows after the checkpoint.</summary>
     /// <param name="epoch">The run's epoch, from 1.</param>
@@ -23,11 +23,11 @@ internal sealed class PhaseWriter(RunContext run, TrainingPhase phase, RunModel 
     /// <param name="weights">Its sample weights; null if they are not written.</param>
     /// <param name="trainSeconds">Training time in seconds.</param>
     /// <param name="validationSeconds">Validation time in seconds.</param>
-    public void WriteEpoch(int epoch, double?[][] rows, WeightRecord? weights, double trainSeconds, double validationSeconds)
+    public void WriteEpoch(int epoch, double?[][] rows, SampleWeightRecorder? weights, double trainSeconds, double validationSeconds)
     {
         nonFinite.CheckModel(epoch);
-        weights?.Gather(run.Replicas);
-        if (!run.Replicas.IsFirst)
+        weights?.Gather(run.ProcessGroup);
+        if (!run.ProcessGroup.IsRankZero)
         {
             return;
         }
@@ -65,14 +65,14 @@ internal sealed class PhaseWriter(RunContext run, TrainingPhase phase, RunModel 
     /// <summary>Writes a mid-epoch checkpoint, to resume from the next batch.</summary>
     /// <param name="epoch">The run's epoch, from 1.</param>
     /// <param name="progress">Its state so far.</param>
-    public void WriteUnfinished(int epoch, EpochProgress progress)
+    public void WriteMidEpoch(int epoch, EpochProgress progress)
     {
         nonFinite.CheckLosses(epoch, progress);
-        UniteStatistics();
+        SyncNormStatistics();
         nonFinite.CheckModel(epoch);
         using DisposeScope scope = NewDisposeScope();
-        StateTree content = progress.Content(run.Replicas);
-        if (run.Replicas.IsFirst)
+        StateTree content = progress.ToDictionary(run.ProcessGroup);
+        if (run.ProcessGroup.IsRankZero)
         {
             Write(_folder.LatestCheckpoint, epoch - 1, content, _folder.PreviousCheckpoint);
         }
@@ -84,12 +84,12 @@ internal sealed class PhaseWriter(RunContext run, TrainingPhase phase, RunModel 
     private void Tell(SavedEpoch[] rows, double speed)
     {
         double loss = rows.Sum(row => row.TrainLoss);
-        run.Monitor.Say(string.Create(
+        run.Monitor.WriteLine(string.Create(
             CultureInfo.InvariantCulture,
             $"epoch {rows[0].Epoch}/{phase.LastEpoch}: train loss {loss:0.000}, {Validation(rows)}{speed:0} images/s"));
     }
 
     private static string Validation(SavedEpoch[] rows) => rows[0].ValidationAccuracy is null
         ? ""
-        : $"validation accuracy {RunMonitor.PerExit(rows.Select(row => row.ValidationAccuracy!.Value))} %, ";
+        : $"validation accuracy {RunMonitor.FormatPercentages(rows.Select(row => row.ValidationAccuracy!.Value))} %, ";
 }

@@ -10,27 +10,27 @@ namespace Imta.MetaWeight.Experiments.Training;
 /// <summary>What is to be trained: the remaining phases and the model of the first, newly initialised or restored from a checkpoint.</summary>
 /// <param name="Phases">The remaining phases.</param>
 /// <param name="Model">The model of the first of them.</param>
-/// <param name="Done">Completed epochs of the run; null for a new run.</param>
+/// <param name="CompletedEpochs">Completed epochs of the run; null for a new run.</param>
 /// <param name="Progress">The partial state of the next epoch from a checkpoint; null if it has not started.</param>
-internal sealed record PreparedModel(IReadOnlyList<TrainingPhase> Phases, RunModel Model, int? Done = null, StateTree? Progress = null)
+internal sealed record PreparedModel(IReadOnlyList<TrainingPhase> Phases, RunModel Model, int? CompletedEpochs = null, StateTree? Progress = null)
     : IDisposable
 {
     /// <summary>The findings of the checks, after <see cref="Examine"/>.</summary>
-    public IReadOnlyList<Finding> Findings { get; private set; } = [];
+    public IReadOnlyList<CheckFinding> Findings { get; private set; } = [];
 
     /// <summary>A line on the run's resource requirements, after <see cref="Examine"/>.</summary>
-    public string Needs { get; private set; } = "";
+    public string Requirements { get; private set; } = "";
 
     /// <summary>The model with a checkpoint's state; of the checkpoint's tensors, only those of <see cref="Progress"/> are kept.</summary>
     /// <param name="checkpoint">The run's checkpoint.</param>
     /// <param name="file">The checkpoint's file, for messages.</param>
     /// <param name="data">The run's data set.</param>
     /// <param name="device">The model's device.</param>
-    /// <param name="replicas">The process group that trains it.</param>
-    public static PreparedModel From(Checkpoint.Content checkpoint, string file, RunData data, Device device, Replicas replicas)
+    /// <param name="processGroup">The process group that trains it.</param>
+    public static PreparedModel From(Checkpoint.CheckpointContent checkpoint, string file, RunData data, Device device, ProcessGroup processGroup)
     {
-        TrainingPhase[] phases = [.. TrainingPhase.Of(checkpoint.Settings).Where(phase => phase.Number >= checkpoint.Phase)];
-        RunModel model = RunModel.Build(phases[0], data.Train.ClassCounts(), device, replicas);
+        TrainingPhase[] phases = [.. TrainingPhase.ForRun(checkpoint.Settings).Where(phase => phase.Number >= checkpoint.Phase)];
+        RunModel model = RunModel.Build(phases[0], data.Train.ClassCounts(), device, processGroup);
         checkpoint.Restore(model, file);
         checkpoint.ReleaseState();
         return new PreparedModel(phases, model, checkpoint.Epochs, checkpoint.Progress);
@@ -38,13 +38,13 @@ internal sealed record PreparedModel(IReadOnlyList<TrainingPhase> Phases, RunMod
 
     /// <summary>Checks the run before hours of training.</summary>
     /// <param name="data">Its data set.</param>
-    /// <param name="room">The machine's available resources.</param>
-    /// <param name="here">The number of ranks on this machine, which share its memory.</param>
-    public void Examine(RunData data, MachineRoom room, int here)
+    /// <param name="available">The machine's available resources.</param>
+    /// <param name="localRanks">The number of ranks on this machine, which share its memory.</param>
+    public void Examine(RunData data, AvailableResources available, int localRanks)
     {
-        var checks = new RunChecks(Phases, data, Model.Network, Model.Weighting, Done ?? 0, here);
-        Needs = checks.Needs;
-        Findings = [.. Done is null ? checks.BeforeStart(room) : checks.BeforeGoingOn(room)];
+        var checks = new RunChecks(Phases, data, Model.Network, Model.Weighting, CompletedEpochs ?? 0, localRanks);
+        Requirements = checks.Requirements;
+        Findings = [.. CompletedEpochs is null ? checks.BeforeStart(available) : checks.BeforeResume(available)];
     }
 
     public void Dispose() => Model.Dispose();

@@ -11,12 +11,12 @@ namespace Imta.MetaWeight.Experiments.Training;
 /// <param name="Folder">Its folder, written only by rank 0.</param>
 /// <param name="Monitor">Shows and logs progress; silent in other ranks.</param>
 /// <param name="Device">The device of this rank.</param>
-/// <param name="Replicas">The process group.</param>
-internal sealed record RunContext(Settings Settings, RunData Data, RunFolder Folder, RunMonitor Monitor, Device Device, Replicas Replicas)
+/// <param name="ProcessGroup">The process group.</param>
+internal sealed record RunContext(Settings Settings, RunData Data, RunFolder Folder, RunMonitor Monitor, Device Device, ProcessGroup ProcessGroup)
 {
     /// <summary>Those of <c>epochs.csv</c>.</summary>
     public IReadOnlyList<EpochColumn> Columns { get; init; } = EpochColumn.Defaults;
 
     /// <summary>Counts the images read.</summary>
-    public PictureLog Pictures { get; } = new(Data.Pictures, Replicas, Monitor);
+    public ImageReadLog Pictures { get; } = new(Data.Pictures, ProcessGroup, Monitor);
 }

@@ -18,15 +18,15 @@ internal sealed class RunModel : IStateful, IDisposable
 {
     private readonly TrainingLoss _loss;
     private readonly Sgd _optimiser;
-    private bool _networkIsGone;
+    private bool _networkReleased;
 
-    private RunModel(TrainingPhase phase, HeadedNetwork? phaseOne, IReadOnlyList<long> classCounts, Device device, Replicas replicas)
+    private RunModel(TrainingPhase phase, ExitHeadNetwork? phaseOne, IReadOnlyList<long> classCounts, Device device, ProcessGroup processGroup)
     {
         Settings settings = phase.Settings;
-        Averaging? averaging = replicas.AreSeveral ? replicas.Average : null;
+        Averaging? averaging = processGroup.IsDistributed ? processGroup.AllReduceMean : null;
         Network = phase.Number == 1
-            ? Networks.PhaseOne(settings, device)
-            : Networks.PhaseTwo(settings, phaseOne ?? Networks.PhaseOne(TrainingPhase.FirstOfTwo(settings), device), device);
+            ? NetworkBuilder.PhaseOne(settings, device)
+            : NetworkBuilder.PhaseTwo(settings, phaseOne ?? NetworkBuilder.PhaseOne(TrainingPhase.PhaseOneSettings(settings), device), device);
         _optimiser = new Sgd(Network.named_parameters(), settings.Train);
         _loss = new TrainingLoss(settings.Loss, classCounts, float32, device);
         using Generator random = SeedSequence.Generator(settings.Seed, SeedSequence.WeightNetwork, phase.Number == 1 ? [] : [phase.Number]);
@@ -59,21 +59,21 @@ internal sealed class RunModel : IStateful, IDisposable
     /// <param name="phase">The phase.</param>
     /// <param name="classCounts">Training images per class.</param>
     /// <param name="device">The model's device.</param>
-    /// <param name="replicas">The process group that trains it.</param>
+    /// <param name="processGroup">The process group that trains it.</param>
     /// <param name="phaseOne">
     /// In phase II: the phase I network, which the model takes ownership of; null: a freshly initialised one, to be restored.
     /// </param>
     /// <exception cref="UsageException">No model can be built from the settings.</exception>
     public static RunModel Build(
-        TrainingPhase phase, IReadOnlyList<long> classCounts, Device device, Replicas replicas, HeadedNetwork? phaseOne = null)
+        TrainingPhase phase, IReadOnlyList<long> classCounts, Device device, ProcessGroup processGroup, ExitHeadNetwork? phaseOne = null)
     {
         try
         {
-            return new RunModel(phase, phaseOne, classCounts, device, replicas);
+            return new RunModel(phase, phaseOne, classCounts, device, processGroup);
         }
         catch (ArgumentException e)
         {
-            throw UsageException.Of(e);
+            throw UsageException.FromArgumentException(e);
         }
     }
 
@@ -85,15 +85,15 @@ internal sealed class RunModel : IStateful, IDisposable
     }
 
     /// <summary>Releases ownership of the network: it outlives the model.</summary>
-    public HeadedNetwork ReleaseNetwork()
+    public ExitHeadNetwork DetachNetwork()
     {
-        _networkIsGone = true;
-        return (HeadedNetwork)Network;
+        _networkReleased = true;
+        return (ExitHeadNetwork)Network;
     }
 
     public void Dispose()
     {
-        if (!_networkIsGone)
+        if (!_networkReleased)
         {
             Network.Dispose();
         }

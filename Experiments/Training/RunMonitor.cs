@@ -21,7 +21,7 @@ internal abstract class RunMonitor
     public void LogTo(string path) => _log = path;
 
     /// <summary>Writes a line.</summary>
-    public void Say(string line)
+    public void WriteLine(string line)
     {
         Show(line);
         Log(line);
@@ -44,12 +44,12 @@ internal abstract class RunMonitor
     public abstract void Advance(string where);
 
     /// <summary>Formats a remaining time as days (if any), hours, minutes and seconds.</summary>
-    public static string Left(TimeSpan time) => time.Days == 0
+    public static string FormatRemaining(TimeSpan time) => time.Days == 0
         ? time.ToString(@"h\:mm\:ss", CultureInfo.InvariantCulture)
         : time.ToString(@"d' d 'h\:mm\:ss", CultureInfo.InvariantCulture);
 
     /// <summary>Formats one fraction per exit as percentages.</summary>
-    public static string PerExit(IEnumerable<double> fractions) => string.Join(" ", fractions.Select(value => (100 * value).ToString("0.0", CultureInfo.InvariantCulture)));
+    public static string FormatPercentages(IEnumerable<double> fractions) => string.Join(" ", fractions.Select(value => (100 * value).ToString("0.0", CultureInfo.InvariantCulture)));
 
     protected abstract void Show(string line);
 
@@ -57,14 +57,14 @@ internal abstract class RunMonitor
     private sealed class TerminalMonitor : RunMonitor
     {
         private ProgressTask? _task;
-        private TimeLeft? _left;
+        private RemainingTime? _left;
 
         public override void Track(long steps, long done, Action work) => AnsiConsole.Progress()
             .AutoClear(true)
-            .Columns(new TaskDescriptionColumn(), new ProgressBarColumn(), new PercentageColumn(), new TimeLeftColumn(this))
+            .Columns(new TaskDescriptionColumn(), new ProgressBarColumn(), new PercentageColumn(), new RemainingTimeColumn(this))
             .Start(context =>
             {
-                _left = new TimeLeft(steps - done);
+                _left = new RemainingTime(steps - done);
                 _task = context.AddTask("starting", maxValue: steps);
                 _task.Value = done;
                 work();
@@ -80,12 +80,12 @@ internal abstract class RunMonitor
         protected override void Show(string line) => AnsiConsole.WriteLine(line);
 
         /// <summary>The library's own column is limited to 99 hours and uses only the most recent speed.</summary>
-        private sealed class TimeLeftColumn(TerminalMonitor monitor) : ProgressColumn
+        private sealed class RemainingTimeColumn(TerminalMonitor monitor) : ProgressColumn
         {
             protected override bool NoWrap => true;
 
             public override IRenderable Render(RenderOptions options, ProgressTask task, TimeSpan deltaTime)
-                => new Text(monitor._left?.Left is { } left ? Left(left) : "", new Style(foreground: Color.Blue));
+                => new Text(monitor._left?.Value is { } left ? FormatRemaining(left) : "", new Style(foreground: Color.Blue));
         }
     }
 
@@ -108,11 +108,11 @@ internal abstract class RunMonitor
         private static readonly TimeSpan Interval = TimeSpan.FromSeconds(30);
 
         private readonly Stopwatch _sinceLine = new();
-        private TimeLeft? _left;
+        private RemainingTime? _left;
 
         public override void Track(long steps, long done, Action work)
         {
-            _left = new TimeLeft(steps - done);
+            _left = new RemainingTime(steps - done);
             _sinceLine.Restart();
             work();
         }
@@ -125,7 +125,7 @@ internal abstract class RunMonitor
                 return;
             }
 
-            Show($"{where}, {Left(_left.Left!.Value)} left");
+            Show($"{where}, {FormatRemaining(_left.Value!.Value)} left");
             _sinceLine.Restart();
         }
 

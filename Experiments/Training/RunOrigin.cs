@@ -20,7 +20,7 @@ internal abstract class RunOrigin : IDisposable
     public string CheckpointFile { get; protected set; } = "";
 
     /// <summary>Keeps other processes from training in the run's folder.</summary>
-    protected IDisposable? Hold { get; set; }
+    protected IDisposable? RunLock { get; set; }
 
     /// <summary>The settings from this rank's own command line; null: it uses those of rank 0.</summary>
     /// <exception cref="UsageException">It is invalid.</exception>
@@ -37,12 +37,12 @@ internal abstract class RunOrigin : IDisposable
     }
 
     /// <summary>Creates or restores the model of the first remaining phase.</summary>
-    public abstract PreparedModel Build(Device device, RunData data, Replicas replicas);
+    public abstract PreparedModel Build(Device device, RunData data, ProcessGroup processGroup);
 
     /// <summary>Prepares the run's folder, including <see cref="CheckpointFile"/>.</summary>
     public abstract RunFolder Commit(PreparedModel model, RunData data);
 
-    public void Dispose() => Hold?.Dispose();
+    public void Dispose() => RunLock?.Dispose();
 }
 
 /// <summary>A new run.</summary>
@@ -64,17 +64,17 @@ internal sealed class NewRun(Func<Settings>? read, string? folder, bool replace)
         return new StartMessage(SettingsWriter.Write(Settings), _path, Resumes);
     }
 
-    public override PreparedModel Build(Device device, RunData data, Replicas replicas)
+    public override PreparedModel Build(Device device, RunData data, ProcessGroup processGroup)
     {
-        IReadOnlyList<TrainingPhase> phases = TrainingPhase.Of(Settings);
-        HeadedNetwork? source = PhaseOneSource.Load(Settings, device, data.Fingerprint);
-        return new PreparedModel(phases, RunModel.Build(phases[0], data.Train.ClassCounts(), device, replicas, source));
+        IReadOnlyList<TrainingPhase> phases = TrainingPhase.ForRun(Settings);
+        ExitHeadNetwork? source = PhaseOneLoader.Load(Settings, device, data.Fingerprint);
+        return new PreparedModel(phases, RunModel.Build(phases[0], data.Train.ClassCounts(), device, processGroup, source));
     }
 
     public override RunFolder Commit(PreparedModel model, RunData data)
     {
         var made = RunFolder.Create(_path, replace, SettingsWriter.Write(Settings), out IDisposable hold);
-        Hold = hold;
+        RunLock = hold;
         string environment = EnvironmentReport.Json(Settings, Environment.GetCommandLineArgs()[1..], _start, data.Fingerprint);
         AtomicFile.WriteText(made.Environment, environment);
         TrainingPhase phase = model.Phases[0];
@@ -89,7 +89,7 @@ internal sealed class NewRun(Func<Settings>? read, string? folder, bool replace)
 internal sealed class ResumedRun(string path, Action refuseChanges) : RunOrigin
 {
     private RunFolder _folder = null!;
-    private Checkpoint.Content _checkpoint = null!;
+    private Checkpoint.CheckpointContent _checkpoint = null!;
 
     public override bool Resumes => true;
 
@@ -102,7 +102,7 @@ internal sealed class ResumedRun(string path, Action refuseChanges) : RunOrigin
     public override StartMessage Open(int ranks)
     {
         _folder = RunFolder.Open(path);
-        Hold = _folder.Hold();
+        RunLock = _folder.Acquire();
         (CheckpointFile, _checkpoint) = Checkpoint.Latest(_folder, warning => Console.Error.WriteLine($"warning: {warning}"));
         Settings = _checkpoint.Settings;
         CheckUnchanged(ranks);
@@ -111,27 +111,27 @@ internal sealed class ResumedRun(string path, Action refuseChanges) : RunOrigin
 
     public override void CheckData(RunData data)
     {
-        if (data.Fingerprint is not null && EnvironmentReport.ImagesOf(_folder.Environment) is null)
+        if (data.Fingerprint is not null && EnvironmentReport.ReadFingerprint(_folder.Environment) is null)
         {
             Console.Error.WriteLine(
                 $"warning: {_folder.Environment} does not record which files the run started with; if they have changed, results will differ");
         }
 
         Demand(
-            !_folder.StartedWithOthers(data.Fingerprint),
+            !_folder.HasDifferentData(data.Fingerprint),
             $"the data set's files differ from those that {_folder.Path} started with (added, removed or renamed), so training and validation "
             + "images would be mixed up; restore the files, or give a folder that has them with --data");
     }
 
-    public override PreparedModel Build(Device device, RunData data, Replicas replicas)
-        => PreparedModel.From(_checkpoint, CheckpointFile, data, device, replicas);
+    public override PreparedModel Build(Device device, RunData data, ProcessGroup processGroup)
+        => PreparedModel.From(_checkpoint, CheckpointFile, data, device, processGroup);
 
     public override RunFolder Commit(PreparedModel model, RunData data)
     {
-        _folder.KeepThrough(_checkpoint.Epochs);
+        _folder.DiscardAfter(_checkpoint.Epochs);
         if (_checkpoint.Epochs < model.Phases[^1].LastEpoch)
         {
-            _folder.RemoveTest();
+            _folder.RemoveEvaluation();
         }
 
         return _folder;
@@ -140,7 +140,7 @@ internal sealed class ResumedRun(string path, Action refuseChanges) : RunOrigin
     private void CheckUnchanged(int ranks)
     {
         Demand(
-            _checkpoint.IsPresentFormat,
+            _checkpoint.IsCurrentFormat,
             $"{CheckpointFile} was written by an earlier version of imta, which can resume it; "
             + "this version can evaluate it (imta eval) or use it as phase I (phase2.from)");
         Demand(

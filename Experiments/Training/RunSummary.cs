@@ -16,7 +16,7 @@ internal static class RunSummary
         }
 
         long parameters = model.Network.parameters().Sum(parameter => parameter.numel());
-        yield return FormattableString.Invariant($"{settings.Name}, seed {settings.Seed}: {Method(settings, model.Weighting)}, {model.Network.GetName()} with {model.Network.Exits} exits and {parameters:N0} parameters on {run.Device}, {(run.Replicas.AreSeveral ? FormattableString.Invariant($"{settings.Processes} ranks with ") : "")}{get_num_threads()} thread{(get_num_threads() == 1 ? "" : "s")}{(run.Replicas.AreSeveral ? " each" : "")}");
+        yield return FormattableString.Invariant($"{settings.Name}, seed {settings.Seed}: {Description(settings, model.Weighting)}, {model.Network.GetName()} with {model.Network.Exits} exits and {parameters:N0} parameters on {run.Device}, {(run.ProcessGroup.IsDistributed ? FormattableString.Invariant($"{settings.Processes} ranks with ") : "")}{get_num_threads()} thread{(get_num_threads() == 1 ? "" : "s")}{(run.ProcessGroup.IsDistributed ? " each" : "")}");
         string meta = data.Meta is null ? "" : FormattableString.Invariant($" {data.Meta.Count:N0} held-out meta,");
         yield return FormattableString.Invariant($"{data.Train.Count:N0} training,{meta} {data.Validation.Count:N0} validation and {data.Test.Count:N0} test images of {data.Classes} classes; run folder {run.Folder.Path}");
         if (settings.Data.Imbalance.Type != ImbalanceProfile.None)
@@ -25,18 +25,18 @@ internal static class RunSummary
             yield return FormattableString.Invariant($"imbalanced classes: {counts.Max():N0} training images of the largest, {counts.Min():N0} of the smallest");
         }
 
-        yield return prepared.Needs;
-        if (prepared.Done is not null)
+        yield return prepared.Requirements;
+        if (prepared.CompletedEpochs is not null)
         {
             string inside = prepared.Progress?.Numbers.TryGetValue("batch", out double batch) == true ? FormattableString.Invariant($", batch {batch}") : "";
-            yield return FormattableString.Invariant($"resuming after epoch {prepared.Done} of {prepared.Phases[^1].LastEpoch}{inside}");
+            yield return FormattableString.Invariant($"resuming after epoch {prepared.CompletedEpochs} of {prepared.Phases[^1].LastEpoch}{inside}");
         }
     }
 
     /// <summary>What distinguishes this run from plain training.</summary>
-    private static string Method(Settings settings, ISampleWeighting weighting)
+    private static string Description(Settings settings, ISampleWeighting weighting)
     {
-        string[] parts =
+        string[] halves =
         [
             weighting.Description,
             .. settings.Modifiers.Ge.Enabled ? ["GE"] : Array.Empty<string>(),
@@ -44,6 +44,6 @@ internal static class RunSummary
             .. settings.Loss.Ofa.Enabled ? ["OFA"] : Array.Empty<string>(),
         ];
         string phases = settings.Phase2.Epochs == 0 ? "" : settings.Phase2.From is { } source ? $", phase II of {source}" : ", two phases";
-        return string.Join(" + ", parts) + phases;
+        return string.Join(" + ", halves) + phases;
     }
 }

@@ -29,12 +29,12 @@ internal sealed class TrainingRun(RunContext run)
             {
                 TrainingPhase phase = prepared.Phases[p];
                 model = p == 0 ? model : NextPhase(prepared.Phases[p - 1], phase, model);
-                if (run.Replicas.IsFirst)
+                if (run.ProcessGroup.IsRankZero)
                 {
                     CsvTable.Write(_folder.Cost, CostRow.Table(CostOf(model.Network)));
                 }
 
-                int done = Math.Max(0, (prepared.Done ?? 0) - phase.EpochsBefore);
+                int done = Math.Max(0, (prepared.CompletedEpochs ?? 0) - phase.EpochsBefore);
                 new PhaseRun(run, phase, model).Run(done, p == 0 ? prepared.Progress : null, stop);
             }
 
@@ -47,22 +47,22 @@ internal sealed class TrainingRun(RunContext run)
         }
     }
 
-    private NetworkCost CostOf(MultiExitNetwork network) => network.Cost(DatasetShape.Of(run.Settings.Data).Side);
+    private NetworkCost CostOf(MultiExitNetwork network) => network.Cost(DatasetShape.For(run.Settings.Data).Side);
 
     /// <summary>Keeps the checkpoint of the finished phase and builds the next phase's model from its network.</summary>
     private RunModel NextPhase(TrainingPhase over, TrainingPhase next, RunModel model)
     {
         using (model)
         {
-            if (run.Replicas.IsFirst)
+            if (run.ProcessGroup.IsRankZero)
             {
                 Checkpoint.Write(_folder.PhaseOneCheckpoint, run.Settings, over, model.State, over.LastEpoch);
             }
 
-            RunModel second = RunModel.Build(next, _data.Train.ClassCounts(), run.Device, run.Replicas, model.ReleaseNetwork());
+            RunModel second = RunModel.Build(next, _data.Train.ClassCounts(), run.Device, run.ProcessGroup, model.DetachNetwork());
             long trained = second.Network.Parameters.Sum(parameter => parameter.numel());
             string epochs = FormattableString.Invariant($"{trained:N0} new parameters will be trained in epochs {next.EpochsBefore + 1} to {next.LastEpoch}");
-            run.Monitor.Say($"phase II: the network is frozen, {epochs}");
+            run.Monitor.WriteLine($"phase II: the network is frozen, {epochs}");
             return second;
         }
     }
@@ -70,36 +70,36 @@ internal sealed class TrainingRun(RunContext run)
     private void Test(MultiExitNetwork network, CancellationToken stop)
     {
         using DisposeScope scope = NewDisposeScope();
-        run.Replicas.Place = "the test";
-        Predictions Answers(ImageSet set) => SharedAnswers.Of(network, set, _data.Normalisation, run.Device, run.Replicas, stop);
+        run.ProcessGroup.Location = "the test";
+        Predictions Answers(ImageSet set) => DistributedEvaluation.Evaluate(network, set, _data.Normalisation, run.Device, run.ProcessGroup, stop);
         (Predictions validation, Predictions test) = (Answers(_data.Validation), Answers(_data.Test));
         run.Pictures.Write("validation and test");
-        if (!run.Replicas.IsFirst)
+        if (!run.ProcessGroup.IsRankZero)
         {
             return;
         }
 
-        var report = new TestReport(validation, test, CostOf(network));
-        report.Write(_folder.Test, _data.Train.ClassCounts(), policy: null, run.Settings.Export.Predictions);
-        run.Monitor.Say($"test accuracy of exits 1 to {network.Exits}: {RunMonitor.PerExit(report.Anytime.Select(row => row.Top1))} %");
+        var report = new EvaluationReport(validation, test, CostOf(network));
+        report.Write(_folder.Evaluation, _data.Train.ClassCounts(), policy: null, run.Settings.Export.Predictions);
+        run.Monitor.WriteLine($"test accuracy of exits 1 to {network.Exits}: {RunMonitor.FormatPercentages(report.Anytime.Select(row => row.Top1))} %");
     }
 
     /// <summary>How the last epoch's weights correlate with the images' difficulty, if known.</summary>
     private void ReportDifficulty(ISampleWeighting weighting, int epochs)
     {
-        if (!run.Replicas.IsFirst || weighting is UniformWeighting || _data.Train.Difficulty is null)
+        if (!run.ProcessGroup.IsRankZero || weighting is UniformWeighting || _data.Train.Difficulty is null)
         {
             return;
         }
 
-        double[] correlation = WeightRecord.DifficultyCorrelation(CsvTable.Read<WeightRow>(_folder.Weights(epochs)));
+        double[] correlation = SampleWeightRecorder.DifficultyCorrelation(CsvTable.Read<WeightRow>(_folder.Weights(epochs)));
         string values = string.Join(", ", correlation.Select(r => r.ToString("+0.00;-0.00", CultureInfo.InvariantCulture)));
-        run.Monitor.Say(
+        run.Monitor.WriteLine(
             $"learned weights vs. known difficulty (Spearman's rank correlation, exits 1 to {correlation.Length}): {values}: "
-            + $"at the first exit {Reading(correlation[0])}, at the last {Reading(correlation[^1])}");
+            + $"at the first exit {Interpretation(correlation[0])}, at the last {Interpretation(correlation[^1])}");
     }
 
-    private static string Reading(double correlation) => correlation switch
+    private static string Interpretation(double correlation) => correlation switch
     {
         < -0.05 => "easy images get larger weights",
         > 0.05 => "hard images get larger weights",

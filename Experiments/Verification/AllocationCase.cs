@@ -8,9 +8,9 @@ internal static class AllocationCase
 {
     private const double Exact = 0;
 
-    public static IEnumerable<VerifiedQuantity> Run(string path, Device place)
+    public static IEnumerable<VerifiedQuantity> Run(string path, Device device)
     {
-        using GoldenFile golden = GoldenFile.Open(path, place);
+        using GoldenFile golden = GoldenFile.Open(path, device);
 
         // The file also has the shares computed in float64, which no code here uses.
         return GoldenComparison.Run(
@@ -25,7 +25,7 @@ internal static class AllocationCase
         foreach (string exits in golden.KeysUnder("probs"))
         {
             int count = (int)golden[$"probs/{exits}"].shape[1];
-            float[] table = [.. Enumerable.Range(1, (int)golden[$"probs/{exits}"].shape[0]).SelectMany(p => ExitShares.Of(Q(p), count))];
+            float[] table = [.. Enumerable.Range(1, (int)golden[$"probs/{exits}"].shape[0]).SelectMany(p => ExitShares.FromQ(Q(p), count))];
             comparison.Check($"probs/{exits}", tensor(table, [table.Length / count, count]), Exact);
         }
 
@@ -49,12 +49,12 @@ internal static class AllocationCase
         foreach (int p in golden.Ints($"{name}/p_index"))
         {
             string at = $"{name}/p{p}";
-            float[] shares = ExitShares.Of(Q(p), logits.Length);
+            float[] shares = ExitShares.FromQ(Q(p), logits.Length);
             int[] quotas = ExitShares.Quotas(shares, confidence.shape[0]);
             Tensor exits = MetaAllocation.Exits(confidence, quotas);
             comparison.Check($"{at}/count", tensor(quotas.Select(quota => (long)quota).ToArray()), Exact);
             comparison.Check($"{at}/selected", tensor(Selections.InOrder(exits, confidence), [logits.Length, confidence.shape[0]]), Exact);
-            comparison.Check($"{at}/meta_loss", new MetaObjective(shares).At(logits, golden[$"{name}/targets"]));
+            comparison.Check($"{at}/meta_loss", new MetaObjective(shares).Compute(logits, golden[$"{name}/targets"]));
         }
     }
 }

@@ -15,23 +15,23 @@ internal static class BackboneCase
 {
     private const int LogitsShown = 10;
 
-    public static IEnumerable<VerifiedQuantity> MsdNet(string path, Device place) => Cifar(path, place, golden => GoldenNetworks.Msd(golden, place));
+    public static IEnumerable<VerifiedQuantity> MsdNet(string path, Device device) => Cifar(path, device, golden => GoldenNetworks.Msd(golden, device));
 
-    public static IEnumerable<VerifiedQuantity> RaNet(string path, Device place) => Cifar(path, place, golden => GoldenNetworks.Ra(golden, place));
+    public static IEnumerable<VerifiedQuantity> RaNet(string path, Device device) => Cifar(path, device, golden => GoldenNetworks.Ra(golden, device));
 
-    public static IEnumerable<VerifiedQuantity> ImageNet(string path, Device place)
+    public static IEnumerable<VerifiedQuantity> ImageNet(string path, Device device)
     {
-        using GoldenFile golden = GoldenFile.Open(path, place);
-        using MsdNet network = GoldenNetworks.Msd(golden, place);
+        using GoldenFile golden = GoldenFile.Open(path, device);
+        using MsdNet network = GoldenNetworks.Msd(golden, device);
         return GoldenComparison.Run(golden, IsInput, comparison => CheckImageNet(comparison, golden, network));
     }
 
     /// <summary>Gradient Equilibrium: logits and the features before them are unchanged, gradients are rescaled.</summary>
-    public static IEnumerable<VerifiedQuantity> Equilibrium(string path, Device place)
+    public static IEnumerable<VerifiedQuantity> Equilibrium(string path, Device device)
     {
-        using GoldenFile golden = GoldenFile.Open(path, place);
-        using MsdNet network = GoldenNetworks.Msd(golden, place, new ModifierOptions { Ge = new EquilibriumOptions { Enabled = true } });
-        using MsdNet plain = GoldenNetworks.Msd(golden, place);
+        using GoldenFile golden = GoldenFile.Open(path, device);
+        using MsdNet network = GoldenNetworks.Msd(golden, device, new ModifierOptions { Ge = new EquilibriumOptions { Enabled = true } });
+        using MsdNet plain = GoldenNetworks.Msd(golden, device);
         return GoldenComparison.Run(golden, IsInput, comparison =>
         {
             CheckState(comparison, golden, network);
@@ -48,9 +48,9 @@ internal static class BackboneCase
         });
     }
 
-    private static VerifiedQuantity[] Cifar(string path, Device place, Func<GoldenFile, MultiExitNetwork> build)
+    private static VerifiedQuantity[] Cifar(string path, Device device, Func<GoldenFile, MultiExitNetwork> build)
     {
-        using GoldenFile golden = GoldenFile.Open(path, place);
+        using GoldenFile golden = GoldenFile.Open(path, device);
         using MultiExitNetwork network = build(golden);
         return GoldenComparison.Run(golden, IsInput, comparison =>
         {

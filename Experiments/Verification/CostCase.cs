@@ -20,11 +20,11 @@ internal static partial class CostCase
         {
             string name = FormattableString.Invariant($"{Path.GetFileName(path)} line {network.First().Line}");
             Row[] exits = [.. network.Select(row => row.Row)];
-            return exits[0].IsCovered ? OfNetwork(name, exits) : [VerifiedQuantity.NotCovered(name, "flops, params", $"this {exits[0].Arch} variant is not implemented")];
+            return exits[0].IsCovered ? CompareNetwork(name, exits) : [VerifiedQuantity.NotCovered(name, "flops, params", $"this {exits[0].Arch} variant is not implemented")];
         })];
     }
 
-    private static VerifiedQuantity[] OfNetwork(string name, Row[] exits)
+    private static VerifiedQuantity[] CompareNetwork(string name, Row[] exits)
     {
         using DisposeScope scope = NewDisposeScope();
         ImageKind images = exits[0].Data == "ImageNet" ? ImageKind.ImageNet : ImageKind.Cifar;

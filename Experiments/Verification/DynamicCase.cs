@@ -8,9 +8,9 @@ internal static class DynamicCase
 {
     private const double Exact = 0;
 
-    public static IEnumerable<VerifiedQuantity> Run(string path, Device place)
+    public static IEnumerable<VerifiedQuantity> Run(string path, Device device)
     {
-        using GoldenFile golden = GoldenFile.Open(path, place);
+        using GoldenFile golden = GoldenFile.Open(path, device);
         return GoldenComparison.Run(
             golden,
             isInput: key => key is "val_prob" or "test_prob" or "val_target" or "test_target" or "flops",
@@ -23,7 +23,7 @@ internal static class DynamicCase
         using DisposeScope scope = NewDisposeScope();
         int exits = (int)golden["flops"].numel(), points = (int)golden["probs"].shape[0];
         (Tensor validation, Tensor rightOfValidation) = Answers(golden, "val");
-        float[][] shares = [.. Enumerable.Range(1, points).Select(p => ExitShares.Of(TestReport.Q(p), exits))];
+        float[][] shares = [.. Enumerable.Range(1, points).Select(p => ExitShares.FromQ(EvaluationReport.Q(p), exits))];
         int[][] quotas = [.. shares.Select(of => ExitShares.Quotas(of, validation.shape[0]))];
         Tensor thresholds = BudgetedInference.Thresholds(validation, quotas);
         comparison.Check("probs", tensor(shares.SelectMany(of => of).ToArray(), [points, exits]), Exact);

@@ -26,11 +26,11 @@ internal sealed partial class GoldenComparison(GoldenFile golden, Func<string, s
         try
         {
             compare(comparison);
-            return [.. comparison.Compared(), .. comparison.Left(isInput)];
+            return [.. comparison.Compared(), .. comparison.NotCompared(isInput)];
         }
         catch (Exception e) when (e is not NotCoveredException)
         {
-            return [.. comparison.Compared(), VerifiedQuantity.BrokenOff(golden.Name, e)];
+            return [.. comparison.Compared(), VerifiedQuantity.Aborted(golden.Name, e)];
         }
     }
 
@@ -60,9 +60,9 @@ internal sealed partial class GoldenComparison(GoldenFile golden, Func<string, s
     }
 
     /// <summary>Results in the file that were not compared.</summary>
-    private IEnumerable<VerifiedQuantity> Left(Func<string, bool> isInput)
+    private IEnumerable<VerifiedQuantity> NotCompared(Func<string, bool> isInput)
     {
-        var left = golden.WholeKeys.Where(key => !isInput(key) && !_errors.ContainsKey(key));
+        var left = golden.LogicalKeys.Where(key => !isInput(key) && !_errors.ContainsKey(key));
         foreach (var quantity in left.GroupBy(_quantityOf))
         {
             yield return VerifiedQuantity.NotCovered(golden.Name, quantity.Key, $"{golden.Name} has '{quantity.First()}', which is not computed by this build");
@@ -71,8 +71,8 @@ internal sealed partial class GoldenComparison(GoldenFile golden, Func<string, s
 
     private static string Quantity(string key)
     {
-        string[] parts = IterationOrHalf().Replace(key, "").Split('/');
-        return parts[0] is "epoch" ? string.Join('/', parts) : parts[0];
+        string[] halves = IterationOrHalf().Replace(key, "").Split('/');
+        return halves[0] is "epoch" ? string.Join('/', halves) : halves[0];
     }
 
     [GeneratedRegex("^it[0-9]+/(half[01]/)?")]

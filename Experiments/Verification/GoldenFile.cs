@@ -25,7 +25,7 @@ internal sealed partial class GoldenFile : IDisposable
     public IEnumerable<string> Keys => _tensors.Keys.Order(StringComparer.Ordinal);
 
     /// <summary>All keys, sorted; a sample or sums are listed under the key of the full tensor.</summary>
-    public IEnumerable<string> WholeKeys => Keys.Select(key => SampleOrSums().Replace(key, "/")).Distinct();
+    public IEnumerable<string> LogicalKeys => Keys.Select(key => SampleOrSums().Replace(key, "/")).Distinct();
 
     /// <summary>The tensor of a key.</summary>
     /// <exception cref="KeyNotFoundException">No such key.</exception>
@@ -34,12 +34,12 @@ internal sealed partial class GoldenFile : IDisposable
 
     /// <summary>Reads a file.</summary>
     /// <param name="path">A PyTorch file in zip format.</param>
-    /// <param name="place">The device of its tensors; null: the CPU.</param>
-    public static GoldenFile Open(string path, Device? place = null)
+    /// <param name="device">The device of its tensors; null: the CPU.</param>
+    public static GoldenFile Open(string path, Device? device = null)
     {
         using DisposeScope scope = NewDisposeScope();
         Dictionary<string, Tensor> tensors = TorchFileReader.Read(path).Tensors();
-        return new GoldenFile(Path.GetFileName(path), tensors.ToDictionary(entry => entry.Key, entry => entry.Value.to(place ?? CPU).DetachFromDisposeScope()));
+        return new GoldenFile(Path.GetFileName(path), tensors.ToDictionary(entry => entry.Key, entry => entry.Value.to(device ?? CPU).DetachFromDisposeScope()));
     }
 
     public bool Contains(string key) => _tensors.ContainsKey(key);

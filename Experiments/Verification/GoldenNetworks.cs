@@ -10,7 +10,7 @@ internal static class GoldenNetworks
 {
     /// <summary>The MSDNet of <c>config/*</c>.</summary>
     /// <exception cref="NotCoveredException">It requires an MSDNet that is not supported here.</exception>
-    public static MsdNet Msd(GoldenFile golden, Device place, ModifierOptions? modifiers = null)
+    public static MsdNet Msd(GoldenFile golden, Device device, ModifierOptions? modifiers = null)
     {
         if (golden.Int("config/bottleneck") == 0)
         {
@@ -30,11 +30,11 @@ internal static class GoldenNetworks
             Prune = golden.Int("config/prune") == 0 ? Prune.Max : Prune.Min,
             Reduction = golden.Real("config/reduction"),
         };
-        return new MsdNet(options, Images(golden), Classes(golden), Factory(place), modifiers);
+        return new MsdNet(options, Images(golden), Classes(golden), Factory(device), modifiers);
     }
 
     /// <summary>The RANet of <c>config/*</c>.</summary>
-    public static RaNet Ra(GoldenFile golden, Device place)
+    public static RaNet Ra(GoldenFile golden, Device device)
     {
         var options = new RaNetOptions
         {
@@ -50,11 +50,11 @@ internal static class GoldenNetworks
             Compress = golden.Real("config/compress_factor"),
             Reduction = golden.Real("config/reduction"),
         };
-        return new RaNet(options, Images(golden), Classes(golden), Factory(place));
+        return new RaNet(options, Images(golden), Classes(golden), Factory(device));
     }
 
     /// <summary>A cheap initialisation of parameters whose values are replaced anyway.</summary>
-    public static LayerFactory Factory(Device place) => new(Initialisation.Published, new Generator(1), float64, place);
+    public static LayerFactory Factory(Device device) => new(Initialisation.Published, new Generator(1), float64, device);
 
     /// <summary>Loads the values of <c>state/*</c>.</summary>
     public static void Load(MultiExitNetwork network, GoldenFile golden)

@@ -15,7 +15,7 @@ namespace Imta.MetaWeight.Experiments.Verification;
 /// </summary>
 internal sealed class MetaStepCase : IMetaGradient, IDisposable
 {
-    private const int AmongFirst = 5;
+    private const int TopK = 5;
 
     private readonly GoldenFile _golden;
     private readonly GoldenComparison _comparison;
@@ -26,7 +26,7 @@ internal sealed class MetaStepCase : IMetaGradient, IDisposable
     private readonly L2wDenWeighting _weighting;
     private readonly IMetaGradient _method;
     private readonly List<HalfBatchReport> _reports = [];
-    private readonly List<double[]> _amongFive = []; // per cent at each exit, of each half batch
+    private readonly List<double[]> _top5 = []; // per cent at each exit, of each half batch
     private int _half = -1;
     private bool _learned; // from this half batch
 
@@ -63,7 +63,7 @@ internal sealed class MetaStepCase : IMetaGradient, IDisposable
         for (int t = 0; t < batches; t++)
         {
             double factor = RateSchedule.Factor(_train, _golden.Int("config/epoch"), t, batches);
-            var rates = new Rates(_train.Rate * factor, _meta.Optimiser.Rate * factor);
+            var rates = new LearningRates(_train.Rate * factor, _meta.Optimiser.Rate * factor);
             _comparison.Check($"it{t}/lr", rates.Backbone);
             _comparison.Check($"it{t}/meta_lr", rates.Meta);
             var batch = new LabelledImages(_golden[$"it{t}/x"], _golden[$"it{t}/y"]);
@@ -90,8 +90,8 @@ internal sealed class MetaStepCase : IMetaGradient, IDisposable
         _half++;
         _learned = false;
         IForward forward = _method.Forward(train);
-        Tensor best = stack(forward.Logits, 1).topk(AmongFirst, 2).indexes; // [N, K, 5]
-        _amongFive.Add(GoldenFile.Values(PerCent(best.eq(train.Labels.view(-1, 1, 1)).to_type(float32).sum([2]))));
+        Tensor best = stack(forward.Logits, 1).topk(TopK, 2).indexes; // [N, K, 5]
+        _top5.Add(GoldenFile.Values(PerCent(best.eq(train.Labels.view(-1, 1, 1)).to_type(float32).sum([2]))));
         return new Observed(this, forward);
     }
 
@@ -108,7 +108,7 @@ internal sealed class MetaStepCase : IMetaGradient, IDisposable
 
         MetaGradient gradient = _method.WeightGradient(inner, weights, meta, rate);
         IReadOnlyList<Tensor?> byTheta = Autograd.Gradients(
-            "the weights", [_weighting.Weights(features)], [gradient.ByWeights], _weighting.Parameters);
+            "the weights", [_weighting.Weights(features)], [gradient.GradWeights], _weighting.Parameters);
         CheckWeighting($"{Half}/wpn_grad", byTheta.OfType<Tensor>());
         _comparison.Check($"{Half}/meta_loss", gradient.Objective);
         _learned = true;
@@ -163,7 +163,7 @@ internal sealed class MetaStepCase : IMetaGradient, IDisposable
             _comparison.Check($"{Half}/meta_logits/{k}", logits[k]);
         }
 
-        float[] shares = ExitShares.Of(_meta.Q, logits.Length);
+        float[] shares = ExitShares.FromQ(_meta.Q, logits.Length);
         _comparison.Check("target_probs", tensor(shares));
         Tensor confidence = Confidence.PerSample(logits).detach(); // [M, K]
         Tensor exits = MetaAllocation.Exits(confidence, ExitShares.Quotas(shares, confidence.shape[0]));
@@ -171,7 +171,7 @@ internal sealed class MetaStepCase : IMetaGradient, IDisposable
     }
 
     /// <summary>Just before the actual update: Θ has already been updated.</summary>
-    private void CheckRealUpdate(IForward forward, Tensor cotangent, IReadOnlyList<Tensor?> gradient)
+    private void CheckUpdate(IForward forward, Tensor cotangent, IReadOnlyList<Tensor?> gradient)
     {
         if (_learned)
         {
@@ -239,7 +239,7 @@ internal sealed class MetaStepCase : IMetaGradient, IDisposable
         _comparison.Check("epoch/meta_lr", _meta.Optimiser.Rate * factor);
         _comparison.Check("epoch/mean_weighted_loss_per_exit", cat([.. _reports.Select(report => report.Losses.mul(report.Weights))]).mean([0]));
         CheckMean("epoch/acc1_per_exit", _reports.Select((report, part) => (GoldenFile.Values(PerCent(report.Correct)), Samples(part))));
-        CheckMean("epoch/acc5_per_exit", _amongFive.Select((accuracy, part) => (accuracy, Samples(part))));
+        CheckMean("epoch/acc5_per_exit", _top5.Select((accuracy, part) => (accuracy, Samples(part))));
         CheckMean("epoch/mean_meta_loss", _reports
             .Select((report, part) => (Objective: report.Objective, Samples: Samples(part ^ 1)))
             .Where(entry => entry.Objective is not null)
@@ -248,9 +248,9 @@ internal sealed class MetaStepCase : IMetaGradient, IDisposable
         long Samples(int part) => _reports[part].Losses.shape[0];
     }
 
-    private void CheckMean(string key, IEnumerable<(double[] Values, long Samples)> parts)
+    private void CheckMean(string key, IEnumerable<(double[] Values, long Samples)> halves)
     {
-        var all = parts.ToArray();
+        var all = halves.ToArray();
         double[] mean = [.. Enumerable.Range(0, all[0].Values.Length).Select(k => all.Sum(part => part.Values[k] * part.Samples) / all.Sum(part => part.Samples))];
         _comparison.Check(key, tensor(mean, _golden[key].shape));
     }
@@ -285,7 +285,7 @@ internal sealed class MetaStepCase : IMetaGradient, IDisposable
         public IReadOnlyList<Tensor?> Gradient(Tensor cotangent)
         {
             IReadOnlyList<Tensor?> gradient = inner.Gradient(cotangent);
-            replay.CheckRealUpdate(inner, cotangent, gradient);
+            replay.CheckUpdate(inner, cotangent, gradient);
             return gradient;
         }
     }

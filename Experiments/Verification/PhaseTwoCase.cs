@@ -9,11 +9,11 @@ namespace Imta.MetaWeight.Experiments.Verification;
 /// <summary><c>imta_isc_*.pt</c>: phase II with the published code's choices: predictions, teacher, batch-norm statistics, distillation.</summary>
 internal static class PhaseTwoCase
 {
-    public static IEnumerable<VerifiedQuantity> Run(string path, Device place)
+    public static IEnumerable<VerifiedQuantity> Run(string path, Device device)
     {
-        using GoldenFile golden = GoldenFile.Open(path, place);
+        using GoldenFile golden = GoldenFile.Open(path, device);
         var collaboration = new CollaborationOptions { Enabled = true, Gradient = TransferGradient.Flow };
-        using var network = new PhaseTwoNetwork(GoldenNetworks.Msd(golden, place), collaboration, FrozenNorm.Moving, GoldenNetworks.Factory(place));
+        using var network = new PhaseTwoNetwork(GoldenNetworks.Msd(golden, device), collaboration, FrozenNorm.Moving, GoldenNetworks.Factory(device));
         return GoldenComparison.Run(
             golden,
             isInput: key => key is "x" or "y" || key.Split('/') is ["config" or "state", ..] or [_, "T" or "gamma" or "loss_sum"],

@@ -15,19 +15,19 @@ internal static class PyTorchFilesCase
     private const double Exact = 0;
 
     // The published sums add the same numbers in a different order.
-    private const double OfSums = 1e-12;
+    private const double SumTolerance = 1e-12;
 
-    public static IEnumerable<VerifiedQuantity> Run(string path, Device place)
+    public static IEnumerable<VerifiedQuantity> Run(string path, Device device)
     {
         string file = Path.GetFileName(path);
         using GoldenFile golden = GoldenFile.Open(Expected(path));
         TorchDictionary contents = TorchFileReader.Read(path);
-        VerifiedQuantity[] quantities = GoldenComparison.Run(golden, key => IsOfAnotherFile(key, file), comparison =>
+        VerifiedQuantity[] quantities = GoldenComparison.Run(golden, key => BelongsToOtherFile(key, file), comparison =>
         {
             CheckValues(comparison, golden, contents, file);
             if (golden.Contains("x"))
             {
-                CheckLogits(comparison, golden, contents.Dictionary("state_dict").Tensors(), place);
+                CheckLogits(comparison, golden, contents.Dictionary("state_dict").Tensors(), device);
             }
 
             comparison.CheckError("written as a PyTorch file", Differences(contents, ByPyTorchFile(contents)), Exact);
@@ -54,13 +54,13 @@ internal static class PyTorchFilesCase
     }
 
     // The images are inputs, and imta_expected.pt covers the files of both phases.
-    private static bool IsOfAnotherFile(string key, string file)
+    private static bool BelongsToOtherFile(string key, string file)
         => key is "x" || (key.StartsWith("phase", StringComparison.Ordinal) && !file.Contains(key.Split('/')[0], StringComparison.Ordinal));
 
     private static void CheckValues(GoldenComparison comparison, GoldenFile golden, TorchDictionary contents, string file)
     {
         Dictionary<string, TorchValue> values = Leaves(contents).ToDictionary(leaf => leaf.Path, leaf => leaf.Value);
-        string[] keys = [.. golden.WholeKeys.Where(key => !IsOfAnotherFile(key, file) && !key.StartsWith("eval_logits/", StringComparison.Ordinal))];
+        string[] keys = [.. golden.LogicalKeys.Where(key => !BelongsToOtherFile(key, file) && !key.StartsWith("eval_logits/", StringComparison.Ordinal))];
         foreach (string key in keys)
         {
             Check(comparison, golden, key, values.GetValueOrDefault(PathOf(key)));
@@ -89,7 +89,7 @@ internal static class PyTorchFilesCase
         switch (value)
         {
             case TorchTensor(var tensor) when key.StartsWith("stat/", StringComparison.Ordinal):
-                comparison.CheckError(key, GoldenFile.SumsError(GoldenFile.Values(tensor), GoldenFile.Values(golden[key])), OfSums);
+                comparison.CheckError(key, GoldenFile.SumsError(GoldenFile.Values(tensor), GoldenFile.Values(golden[key])), SumTolerance);
                 break;
             case TorchTensor(var tensor) when key.StartsWith("shape/", StringComparison.Ordinal):
                 comparison.CheckError(key, Differences(torch.tensor(tensor.shape), golden[key]), Exact);
@@ -102,12 +102,12 @@ internal static class PyTorchFilesCase
                 comparison.CheckError(key, Differences(tensor.to_type(golden[key].dtype), golden[key]), Exact);
                 break;
             case TorchTensor(var tensor):
-                comparison.Check(key, tensor, OfSums);
+                comparison.Check(key, tensor, SumTolerance);
                 break;
             case TorchInteger(var number):
                 comparison.Check(key, number, Exact);
                 break;
-            case TorchReal(var number):
+            case TorchFloat(var number):
                 comparison.Check(key, number, Exact);
                 break;
             case TorchBool(var truth):
@@ -123,23 +123,23 @@ internal static class PyTorchFilesCase
     /// The logits of the published network (8 channels, growth 2), in float64. To keep the files small, most have classifiers of 8 channels
     /// instead of 128: the others are zero, which does not change any sum.
     /// </summary>
-    private static void CheckLogits(GoldenComparison comparison, GoldenFile golden, Dictionary<string, Tensor> state, Device place)
+    private static void CheckLogits(GoldenComparison comparison, GoldenFile golden, Dictionary<string, Tensor> state, Device device)
     {
         var options = new MsdNetOptions { Blocks = golden.KeysUnder("eval_logits").Count(), Channels = 8, Growth = 2 };
-        using MsdNet network = new(options, ImageKind.Cifar, classes: 10, GoldenNetworks.Factory(place));
+        using MsdNet network = new(options, ImageKind.Cifar, classes: 10, GoldenNetworks.Factory(device));
         Dictionary<string, Tensor> own = network.state_dict();
         comparison.CheckError("state names", own.Keys.Except(state.Keys).Count() + state.Keys.Except(own.Keys).Count(), Exact);
         network.load_state_dict(own.ToDictionary(
             entry => entry.Key,
-            entry => Widened(state.GetValueOrDefault(entry.Key) ?? throw new KeyNotFoundException($"it has no tensor '{entry.Key}'"), entry.Value.shape)));
-        Tensor[] logits = network.Forward(golden["x"].to(place), NormStatistics.Running);
+            entry => PadClassifiers(state.GetValueOrDefault(entry.Key) ?? throw new KeyNotFoundException($"it has no tensor '{entry.Key}'"), entry.Value.shape)));
+        Tensor[] logits = network.Forward(golden["x"].to(device), NormStatistics.Running);
         for (int k = 0; k < logits.Length; k++)
         {
             comparison.Check($"eval_logits/{k}", logits[k]);
         }
     }
 
-    private static Tensor Widened(Tensor tensor, long[] shape)
+    private static Tensor PadClassifiers(Tensor tensor, long[] shape)
     {
         Tensor wide = zeros(shape, tensor.dtype);
         Tensor part = wide;
@@ -173,10 +173,10 @@ internal static class PyTorchFilesCase
     private static IEnumerable<(string Path, TorchValue Value)> Leaves(TorchValue value, string path = "")
     {
         string start = path.Length == 0 ? "" : path + "/";
-        IEnumerable<(string Path, TorchValue Value)> parts = value is TorchDictionary { Entries: var entries }
+        IEnumerable<(string Path, TorchValue Value)> halves = value is TorchDictionary { Entries: var entries }
             ? entries.SelectMany(entry => Leaves(entry.Value, $"{start}{entry.Key}"))
             : value.Parts.SelectMany((part, k) => Leaves(part, $"{start}{k}"));
-        return parts.Prepend((path, value));
+        return halves.Prepend((path, value));
     }
 
     private static int Differences(TorchValue expected, TorchValue actual)

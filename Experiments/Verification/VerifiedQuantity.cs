@@ -28,7 +28,7 @@ internal sealed record VerifiedQuantity(string Case, string Quantity, double? Er
         => new(golden, quantity, null, null, Verdict.NotCovered, remark);
 
     /// <summary>An aborted case.</summary>
-    public static VerifiedQuantity BrokenOff(string golden, Exception e)
+    public static VerifiedQuantity Aborted(string golden, Exception e)
         => new(golden, "whole case", null, null, Verdict.Fail, $"{e.GetType().Name}: {e.Message.ReplaceLineEndings(" ")}");
 }
 

@@ -5,28 +5,28 @@ namespace Imta.MetaWeight.Experiments.Verification;
 
 /// <summary>Finds the golden cases of a folder by file name, and checks this build against each.</summary>
 /// <param name="Gradient">The meta-gradient method.</param>
-/// <param name="Place">The device.</param>
-internal sealed record Verifier(MetaGradientMethod Gradient, Device Place)
+/// <param name="Device">The device.</param>
+internal sealed record Verifier(MetaGradientMethod Gradient, Device Device)
 {
     private static readonly string[] Readable = [".pt", ".tar", ".csv"];
 
     private (string Start, string End, Func<string, IEnumerable<VerifiedQuantity>> Case)[] Kinds =>
     [
-        ("msdnet_cifar", ".pt", path => BackboneCase.MsdNet(path, Place)),
-        ("msdnet_imagenet", ".pt", path => BackboneCase.ImageNet(path, Place)),
-        ("ranet_cifar", ".pt", path => BackboneCase.RaNet(path, Place)),
-        ("imta_ge", ".pt", path => BackboneCase.Equilibrium(path, Place)),
-        ("imta_isc", ".pt", path => PhaseTwoCase.Run(path, Place)),
-        ("meta_step", ".pt", path => MetaStepCase.Run(path, Gradient, Place)),
-        ("allocation", ".pt", path => AllocationCase.Run(path, Place)),
-        ("dynamic_eval", ".pt", path => DynamicCase.Run(path, Place)),
+        ("msdnet_cifar", ".pt", path => BackboneCase.MsdNet(path, Device)),
+        ("msdnet_imagenet", ".pt", path => BackboneCase.ImageNet(path, Device)),
+        ("ranet_cifar", ".pt", path => BackboneCase.RaNet(path, Device)),
+        ("imta_ge", ".pt", path => BackboneCase.Equilibrium(path, Device)),
+        ("imta_isc", ".pt", path => PhaseTwoCase.Run(path, Device)),
+        ("meta_step", ".pt", path => MetaStepCase.Run(path, Gradient, Device)),
+        ("allocation", ".pt", path => AllocationCase.Run(path, Device)),
+        ("dynamic_eval", ".pt", path => DynamicCase.Run(path, Device)),
         ("flops", ".csv", CostCase.Run),
         ("names_imagenet_step", ".csv", NamesCase.Run),
         ("class_balanced_weights", ".csv", ClassWeightsCase.Run),
         ("longtail_counts", ".csv", LongTailCase.Run),
-        ("", "_zip.pt", path => PyTorchFilesCase.Run(path, Place)),
-        ("", "_legacy.pt", path => PyTorchFilesCase.Run(path, Place)),
-        ("", ".pth.tar", path => PyTorchFilesCase.Run(path, Place)),
+        ("", "_zip.pt", path => PyTorchFilesCase.Run(path, Device)),
+        ("", "_legacy.pt", path => PyTorchFilesCase.Run(path, Device)),
+        ("", ".pth.tar", path => PyTorchFilesCase.Run(path, Device)),
     ];
 
     /// <summary>The golden files under a folder, sorted by name; links to folders are not followed.</summary>
@@ -70,7 +70,7 @@ internal sealed record Verifier(MetaGradientMethod Gradient, Device Place)
         try
         {
             VerifiedQuantity[] quantities = [.. kind(path)];
-            return quantities.Length > 0 ? quantities : [VerifiedQuantity.BrokenOff(name, new InvalidDataException("the file contains nothing to compare"))];
+            return quantities.Length > 0 ? quantities : [VerifiedQuantity.Aborted(name, new InvalidDataException("the file contains nothing to compare"))];
         }
         catch (NotCoveredException e)
         {
@@ -78,7 +78,7 @@ internal sealed record Verifier(MetaGradientMethod Gradient, Device Place)
         }
         catch (Exception e)
         {
-            return [VerifiedQuantity.BrokenOff(name, e)];
+            return [VerifiedQuantity.Aborted(name, e)];
         }
     }
 

@@ -9,12 +9,12 @@ namespace Imta.MetaWeight.Meta.Gradients;
 public static class Autograd
 {
     // An input's .grad is in use while its gradient is computed.
-    private static readonly Lock OfInputs = new();
+    private static readonly Lock InputGradientLock = new();
 
-    /// <summary>∂⟨<paramref name="byOutputs"/>, outputs⟩/∂inputs.</summary>
+    /// <summary>∂⟨<paramref name="gradOutputs"/>, outputs⟩/∂inputs.</summary>
     /// <param name="what">Name of the outputs for error messages, such as "the meta objective".</param>
     /// <param name="outputs">The tensors to differentiate.</param>
-    /// <param name="byOutputs">The gradient with respect to each output, of its shape; null: 1, for scalar outputs.</param>
+    /// <param name="gradOutputs">The gradient with respect to each output, of its shape; null: 1, for scalar outputs.</param>
     /// <param name="inputs">The tensors to differentiate with respect to; each must have <c>requires_grad</c> set.</param>
     /// <param name="retainGraph">Whether the outputs will be differentiated again.</param>
     /// <param name="createGraph">
@@ -27,13 +27,13 @@ public static class Autograd
     public static IReadOnlyList<Tensor?> Gradients(
         string what,
         IReadOnlyList<Tensor> outputs,
-        IReadOnlyList<Tensor>? byOutputs,
+        IReadOnlyList<Tensor>? gradOutputs,
         IReadOnlyList<Tensor> inputs,
         bool retainGraph = false,
         bool createGraph = false)
     {
-        Check(what, outputs, byOutputs, inputs);
-        Tensor[] weights = [.. byOutputs ?? [.. outputs.Select(output => ones_like(output))]];
+        Check(what, outputs, gradOutputs, inputs);
+        Tensor[] weights = [.. gradOutputs ?? [.. outputs.Select(output => ones_like(output))]];
         IReadOnlyList<Tensor?> gradients = Backward(what, outputs, weights, inputs, retainGraph || createGraph);
         if (!createGraph)
         {
@@ -57,7 +57,7 @@ public static class Autograd
     private static IReadOnlyList<Tensor?> Backward(
         string what, IReadOnlyList<Tensor> outputs, Tensor[] weights, IReadOnlyList<Tensor> inputs, bool retainGraph)
     {
-        using Lock.Scope alone = OfInputs.EnterScope();
+        using Lock.Scope alone = InputGradientLock.EnterScope();
         Tensor?[] before = [.. inputs.Select(Take)];
         try
         {
@@ -89,11 +89,11 @@ public static class Autograd
         return gradient;
     }
 
-    private static void Check(string what, IReadOnlyList<Tensor> outputs, IReadOnlyList<Tensor>? byOutputs, IReadOnlyList<Tensor> inputs)
+    private static void Check(string what, IReadOnlyList<Tensor> outputs, IReadOnlyList<Tensor>? gradOutputs, IReadOnlyList<Tensor> inputs)
     {
-        if (byOutputs is not null && byOutputs.Count != outputs.Count)
+        if (gradOutputs is not null && gradOutputs.Count != outputs.Count)
         {
-            throw new ArgumentException($"{what}: {outputs.Count} outputs need {outputs.Count} weights, not {byOutputs.Count}.", nameof(byOutputs));
+            throw new ArgumentException($"{what}: {outputs.Count} outputs need {outputs.Count} weights, not {gradOutputs.Count}.", nameof(gradOutputs));
         }
 
         if (outputs.Count == 0)
@@ -111,9 +111,9 @@ public static class Autograd
                     + "it has no autograd history, as after detach(), under no_grad(), or if it is a constant.");
             }
 
-            if (byOutputs is null ? output.numel() != 1 : !byOutputs[k].shape.AsSpan().SequenceEqual(output.shape))
+            if (gradOutputs is null ? output.numel() != 1 : !gradOutputs[k].shape.AsSpan().SequenceEqual(output.shape))
             {
-                string expected = byOutputs is null ? "must be a scalar" : $"needs weights of that shape, not {Shape(byOutputs[k])}";
+                string expected = gradOutputs is null ? "must be a scalar" : $"needs weights of that shape, not {Shape(gradOutputs[k])}";
                 throw new ArgumentException($"{what} has the shape {Shape(output)}; it {expected}.", nameof(outputs));
             }
         }

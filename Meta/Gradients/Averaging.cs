@@ -21,7 +21,7 @@ internal static class AveragingExtensions
             return gradients;
         }
 
-        using Activity? phase = Phases.Start(Phases.Averaging);
+        using Activity? phase = StepPhases.Start(StepPhases.Averaging);
         return averaging(gradients, samples);
     }
 }

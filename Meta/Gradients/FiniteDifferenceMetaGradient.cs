@@ -12,7 +12,7 @@ namespace Imta.MetaWeight.Meta.Gradients;
 /// </summary>
 public sealed class FiniteDifferenceMetaGradient : IMetaGradient
 {
-    private const double Least = 1e-30;
+    private const double MinNorm = 1e-30;
 
     private readonly MultiExitNetwork _network;
     private readonly Lookahead _lookahead;
@@ -56,8 +56,8 @@ public sealed class FiniteDifferenceMetaGradient : IMetaGradient
 
     private Tensor Slopes(GraphForward forward, Tensor?[] direction)
     {
-        using Activity? phase = Phases.Start(Phases.Tangent);
-        Tensor length = Norm(direction.OfType<Tensor>()).clamp(min: Least); // if u = 0, the quotient is 0 too
+        using Activity? phase = StepPhases.Start(StepPhases.Tangent);
+        Tensor length = Norm(direction.OfType<Tensor>()).clamp(min: MinNorm); // if u = 0, the quotient is 0 too
         Tensor step = Norm(_network.Parameters).div(length).mul(Math.Cbrt(Precision(_network.Parameters[0].dtype)));
         return LossesAt(step).sub(LossesAt(step.neg())).div(step.mul(2));
 

@@ -75,11 +75,11 @@ public sealed class ForwardMetaGradient : IMetaGradient
     /// <summary>L at θ′ and v = ∂L/∂θ′; null if L does not depend on a parameter.</summary>
     private (Tensor Objective, IReadOnlyList<Tensor?> V) AtLookahead(Tensor[] ahead, LabelledImages meta)
     {
-        using Activity? phase = Phases.Start(Phases.Meta);
+        using Activity? phase = StepPhases.Start(StepPhases.Meta);
         LinearisedPass pass = _network.Linearise(meta.Images, ahead, NormStatistics.Batch);
         using IDisposable grad = enable_grad();
         Tensor[] logits = [.. pass.Logits.Select(z => z.detach().requires_grad_())];
-        Tensor objective = _objective.At(logits, meta.Labels);
+        Tensor objective = _objective.Compute(logits, meta.Labels);
         IReadOnlyList<Tensor?> slopes = Autograd.Gradients("the meta objective", [objective], null, logits);
         return (objective.detach(), pass.Gradient([.. slopes.Zip(logits, (slope, z) => slope ?? zeros_like(z))], last: true));
     }

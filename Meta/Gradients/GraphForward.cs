@@ -16,7 +16,7 @@ internal sealed class GraphForward : IForward
     public GraphForward(MultiExitNetwork network, TrainingLoss loss, LabelledImages train)
     {
         (_network, _loss, _train) = (network, loss, train);
-        using Activity? phase = Phases.Start(Phases.Forward);
+        using Activity? phase = StepPhases.Start(StepPhases.Forward);
         using IDisposable grad = enable_grad();
         var pass = new Pass(NormStatistics.BatchAndUpdate);
         Tensor[] logits = network.Forward(train.Images, pass);
@@ -40,7 +40,7 @@ internal sealed class GraphForward : IForward
     /// <param name="withHistory">Whether the gradient can be differentiated again, with respect to θ or the cotangent.</param>
     public IReadOnlyList<Tensor?> Gradient(Tensor cotangent, bool withHistory)
     {
-        using Activity? phase = Phases.Start(Phases.Backward);
+        using Activity? phase = StepPhases.Start(StepPhases.Backward);
         return Autograd.Gradients(
             $"the losses of {_network.GetName()}", [_losses], [cotangent], _network.Parameters, retainGraph: true, createGraph: withHistory);
     }

@@ -85,6 +85,6 @@ public interface IForward
 }
 
 /// <summary>The meta objective and its gradient with respect to the weights.</summary>
-/// <param name="ByWeights">∂L/∂w <c>[N, K]</c>, detached.</param>
+/// <param name="GradWeights">∂L/∂w <c>[N, K]</c>, detached.</param>
 /// <param name="Objective">L, detached, <c>[]</c>.</param>
-public sealed record MetaGradient(Tensor ByWeights, Tensor Objective);
+public sealed record MetaGradient(Tensor GradWeights, Tensor Objective);

@@ -36,7 +36,7 @@ internal sealed class LinearisedForward : IForward
     /// <param name="last">Frees what the pass keeps; <see cref="Recompute"/> brings it back.</param>
     public IReadOnlyList<Tensor?> Gradient(Tensor cotangent, bool last)
     {
-        using Activity? phase = Phases.Start(Phases.Backward);
+        using Activity? phase = StepPhases.Start(StepPhases.Backward);
         return _pass.Gradient(ByLogits(cotangent), last);
     }
 
@@ -52,7 +52,7 @@ internal sealed class LinearisedForward : IForward
             return;
         }
 
-        using Activity? phase = Phases.Start(Phases.Forward);
+        using Activity? phase = StepPhases.Start(StepPhases.Forward);
         _pass = _network.Linearise(_train.Images, parameters: null, NormStatistics.Batch);
     }
 
@@ -64,13 +64,13 @@ internal sealed class LinearisedForward : IForward
     /// <param name="direction">u, one per parameter; null: the parameter does not move.</param>
     public Tensor Tangent(IReadOnlyList<Tensor?> direction)
     {
-        using Activity? phase = Phases.Start(Phases.Tangent);
+        using Activity? phase = StepPhases.Start(StepPhases.Tangent);
         return stack(_pass.Tangent(direction).Zip(_slopes, (tangent, slope) => tangent.mul(slope).sum([1])), 1);
     }
 
     private (LinearisedPass Pass, Tensor[] Slopes, Tensor CrossEntropies, Tensor Losses) At(NormStatistics statistics)
     {
-        using Activity? phase = Phases.Start(Phases.Forward);
+        using Activity? phase = StepPhases.Start(StepPhases.Forward);
         LinearisedPass pass = _network.Linearise(_train.Images, parameters: null, statistics);
         using IDisposable grad = enable_grad();
         Tensor[] logits = [.. pass.Logits.Select(z => z.detach().requires_grad_())];

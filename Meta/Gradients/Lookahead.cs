@@ -18,7 +18,7 @@ public sealed class Lookahead(Sgd optimiser, Averaging? averaging = null)
     public VirtualStep Along(IReadOnlyList<Tensor?> gradients, long samples, double rate)
     {
         IReadOnlyList<Tensor?> shared = averaging is null ? gradients : Mean(gradients, samples);
-        using Activity? phase = Phases.Start(Phases.Lookahead);
+        using Activity? phase = StepPhases.Start(StepPhases.Lookahead);
         return new VirtualStep(optimiser, averaging, shared, rate);
     }
 

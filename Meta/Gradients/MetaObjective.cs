@@ -18,7 +18,7 @@ public sealed class MetaObjective
     /// <summary>L, a scalar with autograd history, at the logits of the meta samples.</summary>
     /// <param name="logits">K × <c>[M, C]</c>.</param>
     /// <param name="labels">int64 <c>[M]</c>.</param>
-    public Tensor At(IReadOnlyList<Tensor> logits, Tensor labels)
+    public Tensor Compute(IReadOnlyList<Tensor> logits, Tensor labels)
     {
         Tensor losses = CrossEntropy.PerSample(logits, labels); // [M, K]
         return _shares is null ? losses.mean([0]).sum() : losses.mul(Weights(logits, losses)).sum();
@@ -29,10 +29,10 @@ public sealed class MetaObjective
     internal (Tensor Objective, IReadOnlyList<Tensor?> ByParameters) Differentiate(
         MultiExitNetwork network, IReadOnlyList<Tensor> parameters, LabelledImages meta)
     {
-        using Activity? phase = Phases.Start(Phases.Meta);
+        using Activity? phase = StepPhases.Start(StepPhases.Meta);
         using IDisposable grad = enable_grad();
         Tensor[] leaves = [.. parameters.Select(parameter => parameter.detach().requires_grad_())];
-        Tensor objective = At(network.Forward(meta.Images, leaves, NormStatistics.Batch), meta.Labels);
+        Tensor objective = Compute(network.Forward(meta.Images, leaves, NormStatistics.Batch), meta.Labels);
         return (objective.detach(), Autograd.Gradients("the meta objective", [objective], null, leaves));
     }
 

@@ -34,14 +34,14 @@ public sealed class UnrolledMetaGradient : IMetaGradient
         long samples = w.shape[0];
         VirtualStep ahead = _lookahead.Along(((GraphForward)forward).Gradient(w / samples, withHistory: true), samples, rate); // θ′(w)
         (Tensor objective, IReadOnlyList<Tensor?> v) = _objective.Differentiate(_network, ahead.Parameters, meta);
-        Tensor byWeights = ByWeights(w, ahead, ahead.Shared(v, meta.Labels.shape[0]));
+        Tensor byWeights = BackpropagateToWeights(w, ahead, ahead.Shared(v, meta.Labels.shape[0]));
         return new MetaGradient(byWeights.MoveToOuterDisposeScope(), objective.MoveToOuterDisposeScope());
     }
 
     /// <summary>vᵀ ∂θ′/∂w, through the graphs of the lookahead, the gradient and the forward pass.</summary>
-    private static Tensor ByWeights(Tensor w, VirtualStep ahead, IReadOnlyList<Tensor?> v)
+    private static Tensor BackpropagateToWeights(Tensor w, VirtualStep ahead, IReadOnlyList<Tensor?> v)
     {
-        using Activity? phase = Phases.Start(Phases.SecondOrder);
+        using Activity? phase = StepPhases.Start(StepPhases.SecondOrder);
         int[] reached = [.. Enumerable.Range(0, v.Count).Where(p => ahead.Gradients[p] is not null && v[p] is not null)];
         return Autograd.Gradients("the lookahead", [.. reached.Select(p => ahead.Parameters[p])], [.. reached.Select(p => v[p]!)], [w])[0]
             ?? throw new InvalidOperationException("the lookahead does not depend on the sample weights.");

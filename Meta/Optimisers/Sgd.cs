@@ -89,7 +89,7 @@ public sealed class Sgd : IStateful, IDisposable
             Parameter parameter = _parameters[p].Parameter;
             Tensor velocity = Velocity(parameter, gradient, p);
             parameter.add_(Step(parameter, gradient, velocity), -rate);
-            Remember(p, velocity);
+            StoreMomentum(p, velocity);
         }
     }
 
@@ -139,7 +139,7 @@ public sealed class Sgd : IStateful, IDisposable
     private Tensor Step(Tensor parameter, Tensor gradient, Tensor velocity)
         => _options.Nesterov ? Decayed(parameter, gradient).add(velocity, _options.Momentum) : velocity;
 
-    private void Remember(int p, Tensor velocity)
+    private void StoreMomentum(int p, Tensor velocity)
     {
         if (_options.Momentum == 0)
         {

@@ -30,7 +30,7 @@ public abstract class LearnedWeighting : ISampleWeighting
     public abstract string Description { get; }
 
     /// <inheritdoc/>
-    public bool CutsBatch => _options.Cuts;
+    public bool CutsBatch => _options.SplitsBatch;
 
     /// <summary>g.</summary>
     public WeightPredictionNetwork Network { get; }
@@ -66,7 +66,7 @@ public abstract class LearnedWeighting : ISampleWeighting
     /// <inheritdoc/>
     public Tensor Weights(Tensor features)
     {
-        using Activity? phase = Phases.Start(Phases.Weights);
+        using Activity? phase = StepPhases.Start(StepPhases.Weights);
         return Predict(features);
     }
 

@@ -112,13 +112,13 @@ public sealed record MetaOptions
     public int PerClass { get; init; } = 10;
 
     /// <summary>Whether a weight-prediction network is used.</summary>
-    public bool Predicts => Enabled && Weights == WeightRule.Predicted;
+    public bool UsesPredictor => Enabled && Weights == WeightRule.Predicted;
 
     /// <summary>Whether a batch is split into halves.</summary>
-    public bool Cuts => Enabled && !HoldsOut;
+    public bool SplitsBatch => Enabled && !UsesHeldOutData;
 
     /// <summary>Whether meta data are held out.</summary>
-    public bool HoldsOut => Predicts && Source == MetaSource.HeldOut;
+    public bool UsesHeldOutData => UsesPredictor && Source == MetaSource.HeldOut;
 
     public WpnOptions Wpn { get; init; } = new();
 

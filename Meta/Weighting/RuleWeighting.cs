@@ -45,7 +45,7 @@ public abstract class RuleWeighting : ISampleWeighting
     {
         using IDisposable noGrad = no_grad();
         using DisposeScope scope = NewDisposeScope();
-        int[] quotas = ExitShares.Quotas(ExitShares.Of(_q, (int)features.shape[1]), features.shape[0]);
+        int[] quotas = ExitShares.Quotas(ExitShares.FromQ(_q, (int)features.shape[1]), features.shape[0]);
         Tensor exits = MetaAllocation.Exits(features, quotas); // [N]
         return scope.MoveToOuter(Weigh(MetaAllocation.Weights(exits, quotas, features.dtype)));
     }

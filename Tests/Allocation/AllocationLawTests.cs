@@ -9,7 +9,7 @@ public sealed class AllocationLawTests
     /// <summary>M samples, K exits, q and a seed; with ties the confidences are of three values only.</summary>
     public sealed record Case(int Samples, int Exits, double Q, int Seed, bool Ties)
     {
-        public int[] Quotas => ExitShares.Quotas(ExitShares.Of(Q, Exits), Samples);
+        public int[] Quotas => ExitShares.Quotas(ExitShares.FromQ(Q, Exits), Samples);
 
         /// <summary>Confidences [M, K].</summary>
         public Tensor Confidence()

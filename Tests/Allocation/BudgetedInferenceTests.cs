@@ -10,7 +10,7 @@ public sealed class BudgetedInferenceTests
     /// <summary>N samples, K exits, P budgets and a seed; with ties the scores are of three values only.</summary>
     public sealed record Case(int Samples, int Exits, int Points, int Seed, bool Ties)
     {
-        public IReadOnlyList<int[]> Quotas => [.. Enumerable.Range(1, Points).Select(p => ExitShares.Quotas(ExitShares.Of(p / 20.0, Exits), Samples))];
+        public IReadOnlyList<int[]> Quotas => [.. Enumerable.Range(1, Points).Select(p => ExitShares.Quotas(ExitShares.FromQ(p / 20.0, Exits), Samples))];
 
         /// <summary>Scores float32 [N, K], and whether answers are right.</summary>
         public (Tensor Scores, Tensor Correct) Draw(int more = 0)

@@ -58,7 +58,7 @@ public sealed class CalibrationTests
         cost.Should().BeLessThanOrEqualTo(budget * (1 + 1e-6));
         if (q is not null)
         {
-            double OfShares(double of) => MeanMacs(Calibration.ToShares(ExitCriteria.Confidence, scores, ExitShares.Of(of, Macs.Length)), scores);
+            double OfShares(double of) => MeanMacs(Calibration.ToShares(ExitCriteria.Confidence, scores, ExitShares.FromQ(of, Macs.Length)), scores);
             double[] others = [.. Enumerable.Range(1, 80).Select(p => OfShares(p / 20.0)).Where(other => other <= budget)];
             cost.Should().BeGreaterThanOrEqualTo(others.Append(0).Max() - (Macs[^1] * 2.0 / scores.shape[0]), "a budget is there to be used");
         }

@@ -14,7 +14,7 @@ public sealed class ExitSharesTests
         Arb.From(from q in Gen.Choose(1, 400) from exits in Gen.Choose(1, 12) select (Q: q / 100.0, Exits: exits)),
         c =>
         {
-            float[] shares = ExitShares.Of(c.Q, c.Exits);
+            float[] shares = ExitShares.FromQ(c.Q, c.Exits);
 
             // Powers are exp(k · ln q): what is rounded of the exponent is a relative error of the power.
             double allowed = Rounding * ((4 * c.Exits * Math.Abs(Math.Log(c.Q))) + (2 * c.Exits) + 8);
@@ -27,16 +27,16 @@ public sealed class ExitSharesTests
     public void Quotas_are_floors_of_float32_products()
     {
         // In float64 the fifth quota is 64: the one of 45 published settings where the two differ.
-        ExitShares.Quotas(ExitShares.Of(4 / 20.0, 10), 50000).Should().Equal(40000, 8000, 1600, 320, 63, 12, 2, 0, 0, 3);
+        ExitShares.Quotas(ExitShares.FromQ(4 / 20.0, 10), 50000).Should().Equal(40000, 8000, 1600, 320, 63, 12, 2, 0, 0, 3);
     }
 
     [Fact]
-    public void Q_of_1_gives_every_exit_the_same() => ExitShares.Of(1, 4).Should().Equal(0.25f, 0.25f, 0.25f, 0.25f);
+    public void Q_of_1_gives_every_exit_the_same() => ExitShares.FromQ(1, 4).Should().Equal(0.25f, 0.25f, 0.25f, 0.25f);
 
     [Fact]
     public void One_exit_takes_everything()
     {
-        ExitShares.Of(0.3, 1).Should().Equal(1f);
+        ExitShares.FromQ(0.3, 1).Should().Equal(1f);
         ExitShares.Quotas([1f], 7).Should().Equal(7);
     }
 
@@ -50,10 +50,10 @@ public sealed class ExitSharesTests
     [InlineData(double.PositiveInfinity)]
     [InlineData(1e-300)] // no float32 number
     [InlineData(1e30)] // its tenth power is none
-    public void Q_that_gives_no_shares_is_refused(double q) => FluentActions.Invoking(() => ExitShares.Of(q, 10))
+    public void Q_that_gives_no_shares_is_refused(double q) => FluentActions.Invoking(() => ExitShares.FromQ(q, 10))
         .Should().Throw<ArgumentOutOfRangeException>().WithParameterName(nameof(q)).WithMessage("*positive q*");
 
     [Fact]
-    public void No_exit_is_refused() => FluentActions.Invoking(() => ExitShares.Of(1, 0))
+    public void No_exit_is_refused() => FluentActions.Invoking(() => ExitShares.FromQ(1, 0))
         .Should().Throw<ArgumentOutOfRangeException>().WithParameterName("exits");
 }

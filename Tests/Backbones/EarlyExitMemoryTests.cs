@@ -37,7 +37,7 @@ public sealed class EarlyExitMemoryTests
     {
         using DisposeScope batch = NewDisposeScope();
         Tensor score = zeros(0);
-        ExitAnswers answers = runner.Run(images, (k, logits, _) => (score = ExitCriteria.Confidence.Score(logits)).ge(score.mean()));
+        EarlyExitResult answers = runner.Run(images, (k, logits, _) => (score = ExitCriteria.Confidence.Score(logits)).ge(score.mean()));
 
         answers.Exits.data<long>().ToArray().Distinct().Should().HaveCountGreaterThan(1);
     }

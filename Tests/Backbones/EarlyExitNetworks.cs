@@ -26,7 +26,7 @@ internal static class EarlyExitNetworks
             },
         };
         ModifierOptions ofBackbone = second ? new() : modifiers;
-        HeadedNetwork backbone = ranet ? SmallRaNet.Build(type, random, ofBackbone) : SmallMsdNet.Build(type, random, ofBackbone, Exits);
+        ExitHeadNetwork backbone = ranet ? SmallRaNet.Build(type, random, ofBackbone) : SmallMsdNet.Build(type, random, ofBackbone, Exits);
         MultiExitNetwork network = second ? new PhaseTwoNetwork(backbone, modifiers.Isc, FrozenNorm.Fixed, new LayerFactory(Initialisation.He, random, type, CPU)) : backbone;
         Settle(network, random);
         return network;

@@ -39,7 +39,7 @@ public sealed class EarlyExitTests
     private static readonly Gen<Case> Cases =
         from network in Gen.Elements(EarlyExitNetworks.Names.ToArray())
         from folds in Gen.Elements(false, true)
-        from compaction in Gen.Elements(Compaction.WhenItPays, Compaction.Always, Compaction.Never)
+        from compaction in Gen.Elements(Compaction.WhenBeneficial, Compaction.Always, Compaction.Never)
         from samples in Gen.Choose(1, 40)
         from criterion in Gen.Choose(0, ExitCriteria.All.Count - 1)
         from seed in Gen.Choose(0, int.MaxValue)
@@ -60,10 +60,10 @@ public sealed class EarlyExitTests
         using var runner = new EarlyExit(network, c.Compaction, c.Folds);
 
         var rule = new ExitPolicyRule(policy);
-        ExitAnswers batch = runner.Run(images, rule.Leaves);
-        ExitAnswers[] alone = [.. Enumerable.Range(0, c.Samples).Select(i => runner.Run(images.narrow(0, i, 1), rule.Leaves))];
+        EarlyExitResult batch = runner.Run(images, rule.Leaves);
+        EarlyExitResult[] alone = [.. Enumerable.Range(0, c.Samples).Select(i => runner.Run(images.narrow(0, i, 1), rule.Leaves))];
 
-        foreach (ExitAnswers answers in (ExitAnswers[])[batch, new ExitAnswers(cat([.. alone.Select(one => one.Logits)]), cat([.. alone.Select(one => one.Exits)]))])
+        foreach (EarlyExitResult answers in (EarlyExitResult[])[batch, new EarlyExitResult(cat([.. alone.Select(one => one.Logits)]), cat([.. alone.Select(one => one.Exits)]))])
         {
             answers.Exits.data<long>().ToArray().Should().Equal(exits);
             Tensor simulated = all.gather(1, tensor(exits, int64).view(-1, 1, 1).expand(-1, 1, network.Classes)).squeeze(1).softmax(1);
@@ -81,7 +81,7 @@ public sealed class EarlyExitTests
         using IDisposable noGrad = no_grad();
         using var random = new Generator(3);
         using MultiExitNetwork network = EarlyExitNetworks.Build(name, float64, random);
-        using var folding = new Folding();
+        using var folding = new BatchNormFolding();
         Tensor images = randn([5, 3, 32, 32], float64, generator: random);
 
         Tensor[] plain = network.Forward(images, NormStatistics.Running);
@@ -95,7 +95,7 @@ public sealed class EarlyExitTests
     [SkippableFact]
     public void Batch_norm_does_not_fold_by_the_batchs_statistics_or_into_others_parameters()
     {
-        using var folding = new Folding();
+        using var folding = new BatchNormFolding();
         Action byBatch = () => _ = new Pass(NormStatistics.Batch) { Folding = folding };
         Action substituted = () => _ = new Pass(NormStatistics.Running, new Dictionary<global::TorchSharp.Modules.Parameter, int>(), []) { Folding = folding };
 
@@ -105,7 +105,7 @@ public sealed class EarlyExitTests
 
     [SkippableTheory]
     [InlineData(Compaction.Always, new long[] { 40, 32, 11, 3 })]
-    [InlineData(Compaction.WhenItPays, new long[] { 40, 32, 11, 3 })] // a network that counts nothing: whenever rows can go
+    [InlineData(Compaction.WhenBeneficial, new long[] { 40, 32, 11, 3 })] // a network that counts nothing: whenever rows can go
     [InlineData(Compaction.Never, new long[] { 40, 40, 40, 40 })]
     public void Later_blocks_compute_only_rows_that_are_left_and_answers_keep_the_order(Compaction compaction, long[] rows)
     {
@@ -115,7 +115,7 @@ public sealed class EarlyExitTests
         Tensor images = arange(40, float32).view(-1, 1, 1, 1).expand(-1, 3, 4, 4).contiguous(), before = images.clone();
         long[] wanted = [.. Enumerable.Range(0, 40).Select(i => i % 5 == 0 ? 0L : i % 4 == 0 ? 2 : i % 7 == 0 ? 3 : 1)]; // 8, 21, 8, 3, and nobody at exit 5
 
-        ExitAnswers answers = runner.Run(images, (k, logits, at) =>
+        EarlyExitResult answers = runner.Run(images, (k, logits, at) =>
         {
             at.shape.Should().Equal(logits.shape[0]);
             Tensor own = tensor(wanted, int64).index_select(0, at);
@@ -137,7 +137,7 @@ public sealed class EarlyExitTests
         using var network = new CarryingNetwork(exits: 3);
         using var runner = new EarlyExit(network);
 
-        ExitAnswers answers = runner.Run(zeros([6, 3, 4, 4]), (_, logits, _) => zeros([logits.shape[0]], ScalarType.Bool));
+        EarlyExitResult answers = runner.Run(zeros([6, 3, 4, 4]), (_, logits, _) => zeros([logits.shape[0]], ScalarType.Bool));
 
         answers.Exits.data<long>().ToArray().Should().Equal(2, 2, 2, 2, 2, 2);
         network.Rows.Should().Equal(6, 6, 6);
@@ -146,7 +146,7 @@ public sealed class EarlyExitTests
     /// <summary>A policy that looks back decides by each sample's own scores, whatever rows are dropped between.</summary>
     [SkippableTheory]
     [InlineData(Compaction.Always)]
-    [InlineData(Compaction.WhenItPays)]
+    [InlineData(Compaction.WhenBeneficial)]
     [InlineData(Compaction.Never)]
     public void A_policy_sees_the_scores_of_its_sample_at_all_earlier_exits(Compaction compaction)
     {
@@ -161,7 +161,7 @@ public sealed class EarlyExitTests
 
         for (int batch = 0; batch < 2; batch++)
         {
-            ExitAnswers answers = runner.Run(images, rule.Leaves);
+            EarlyExitResult answers = runner.Run(images, rule.Leaves);
 
             answers.Exits.data<long>().ToArray().Should().Equal(policy.ExitOf(policy.Criterion.Score(all)).data<long>().ToArray());
             answers.Exits.data<long>().ToArray().Distinct().Should().HaveCountGreaterThan(1);
@@ -186,11 +186,11 @@ public sealed class EarlyExitTests
     [SkippableFact]
     public void Sizes_of_a_batch_are_few_and_hold_those_who_are_left()
     {
-        int[] sizes = [.. Enumerable.Range(1, 1024).Select(EarlyExit.Bucket)];
+        int[] sizes = [.. Enumerable.Range(1, 1024).Select(EarlyExit.RoundUpRows)];
 
         sizes.Should().BeInAscendingOrder();
         sizes.Select((size, i) => (Size: size, Left: i + 1)).Should().OnlyContain(pair => pair.Size >= pair.Left && pair.Size <= Math.Ceiling(1.125 * pair.Left));
-        sizes.Select(EarlyExit.Bucket).Should().Equal(sizes);
+        sizes.Select(EarlyExit.RoundUpRows).Should().Equal(sizes);
         sizes.Where(size => size > 512).Distinct().Should().HaveCount(8);
     }
 

@@ -56,13 +56,13 @@ public sealed class FeatureTypeTests(ITestOutputHelper output)
         MetaGradient found = method.WeightGradient(forward, weights, meta, Rate);
 
         Tensor[] leaves = [.. ofFull.Lookahead(gradient, Rate).Select(parameter => parameter.detach().requires_grad_())];
-        Tensor objective = new MetaObjective(ExitShares.Of(options.Q, full.Exits)).At(full.Forward(meta.Images, leaves, NormStatistics.Batch), meta.Labels);
+        Tensor objective = new MetaObjective(ExitShares.FromQ(options.Q, full.Exits)).Compute(full.Forward(meta.Images, leaves, NormStatistics.Batch), meta.Labels);
         Tensor?[] direction = ofFull.LookaheadDirection(gradient, [.. autograd.grad([objective], leaves, allow_unused: true).Select(part => part is { IsInvalid: false } ? part : null)], Rate);
         LinearisedPass pass = full.Linearise(train.Images, parameters: null, NormStatistics.Batch);
         Tensor[] logits = [.. pass.Logits.Select(z => z.detach().requires_grad_())];
         Tensor[] slopes = [.. autograd.grad([CrossEntropy.PerSample(logits, train.Labels).sum()], logits)];
         Tensor expected = stack(pass.Tangent(direction).Zip(slopes, (tangent, slope) => (tangent * slope).sum([1])), 1) * (-1.0 / Samples);
-        (double error, double ofObjective) = (RelativeNorm(found.ByWeights, expected), RelativeNorm(found.Objective, objective.detach()));
+        (double error, double ofObjective) = (RelativeNorm(found.GradWeights, expected), RelativeNorm(found.Objective, objective.detach()));
         output.WriteLine($"gradient {error}, objective {ofObjective}");
         error.Should().BeLessThan(1e-4);
         ofObjective.Should().BeLessThan(1e-5);
@@ -179,7 +179,7 @@ public sealed class FeatureTypeTests(ITestOutputHelper output)
         Tensor weights = ones_like(forward.Losses);
         Tensor byParameters = Flat(method.Forward(train).Gradient(weights / Samples));
         MetaGradient gradient = method.WeightGradient(forward, weights, meta, Rate);
-        return [.. new[] { forward.Losses, byParameters, gradient.Objective, gradient.ByWeights }.Select(scope.MoveToOuter)];
+        return [.. new[] { forward.Losses, byParameters, gradient.Objective, gradient.GradWeights }.Select(scope.MoveToOuter)];
     }
 
     private static LabelledImages Batch(Generator random) => new(randn([Samples, 3, 32, 32], generator: random), randint(SmallMsdNet.Classes, [Samples], int64, generator: random));

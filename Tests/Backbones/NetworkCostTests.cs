@@ -31,7 +31,7 @@ public sealed class NetworkCostTests : IDisposable
     {
         _meter.Elementwise(zeros([2, 8, 4, 4]));
         _meter.Pooling(3, zeros([2, 8, 2, 2]));
-        _meter.Free(parameters: 16, zeros([2, 8, 4, 4]));
+        _meter.Uncounted(parameters: 16, zeros([2, 8, 4, 4]));
 
         (_meter.Macs, _meter.Parameters, _meter.Activations).Should().Be((128 + (32 * 9), 16, 128 + 32 + 128));
     }

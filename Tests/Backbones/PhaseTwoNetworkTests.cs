@@ -92,6 +92,6 @@ public sealed class PhaseTwoNetworkTests
     private static PhaseTwoNetwork Build(string backbone, CollaborationOptions isc, FrozenNorm norm, Generator random)
         => new(PhaseOne(backbone, random), isc, norm, new LayerFactory(Initialisation.He, random, float64, CPU));
 
-    private static HeadedNetwork PhaseOne(string backbone, Generator random)
+    private static ExitHeadNetwork PhaseOne(string backbone, Generator random)
         => backbone == "msdnet" ? SmallMsdNet.Build(float64, random, blocks: 3) : SmallRaNet.Build(float64, random);
 }

@@ -27,7 +27,7 @@ public sealed record ToyNetOptions : IValidatableObject
 }
 
 /// <summary>A backbone as an author in another assembly writes it: of public members only.</summary>
-internal sealed class ToyNet : HeadedNetwork
+internal sealed class ToyNet : ExitHeadNetwork
 {
     private readonly ConvolutionChain[] _blocks;
 

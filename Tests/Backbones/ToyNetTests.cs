@@ -21,7 +21,7 @@ public sealed class ToyNetTests
     [Fact]
     public void The_configuration_builds_it()
     {
-        using MultiExitNetwork network = Networks.Build(Settings, CPU);
+        using MultiExitNetwork network = NetworkBuilder.Build(Settings, CPU);
 
         network.GetName().Should().Be("ToyNet");
         (Settings.Model.Exits(), network.Exits).Should().Be((3, 3));
@@ -31,7 +31,7 @@ public sealed class ToyNetTests
     [Fact]
     public void It_trains_in_two_phases_with_collaboration()
     {
-        using MultiExitNetwork network = Networks.Build(Settings with { Phase2 = new() { Epochs = 1 } }, CPU);
+        using MultiExitNetwork network = NetworkBuilder.Build(Settings with { Phase2 = new() { Epochs = 1 } }, CPU);
 
         network.Should().BeOfType<PhaseTwoNetwork>();
         network.ParameterNames.Should().HaveCount(14).And.OnlyContain(name => name.StartsWith("classifier.") || name.StartsWith("isc_modules."));
@@ -56,7 +56,7 @@ public sealed class ToyNetTests
     {
         Settings settings = Settings with { Model = new() { Backbone = new Choice<Backbone>(Registry).With("toy", new ToyNetOptions { Stages = 9 }) } };
 
-        SettingsRules.Broken(settings).Should().ContainSingle().Which.Should().BeEquivalentTo(
+        SettingsRules.Violations(settings).Should().ContainSingle().Which.Should().BeEquivalentTo(
             ((string[])["model.toy.stages", "model.toy.width"], "model.toy.stages is 9 and width 4; a toy is as wide as it is deep"));
     }
 }

@@ -35,7 +35,7 @@ public sealed partial class FilesPageTests
         ["predictions.csv"] = Of<PredictionRow>(),
         ["cost.csv"] = Of<CostRow>(),
         ["latency.csv"] = Of<LatencyRow>(),
-        ["answers.csv"] = Of<AnswerRow>(),
+        ["answers.csv"] = Of<InferenceRow>(),
         ["runs.csv"] = Of<SweepRunRow>(),
         ["summary.csv"] = Of<SummaryRow>(),
         ["comparison.csv"] = Of<ComparisonRow>(),

@@ -15,7 +15,7 @@ public sealed class ClassWeightsTests
         Arb.From(Gen.Choose(0, 5000).NonEmptyListOf().Where(counts => counts.Any(count => count > 0))),
         counts =>
         {
-            double[] weights = ClassWeights.Of(new() { Type = type, Beta = 0.999 }, [.. counts.Select(count => (long)count)]);
+            double[] weights = ClassWeights.Compute(new() { Type = type, Beta = 0.999 }, [.. counts.Select(count => (long)count)]);
             var present = counts.Zip(weights).Where(entry => entry.First > 0).OrderBy(entry => entry.First).Select(entry => entry.Second).ToArray();
             present.Average().Should().BeApproximately(1, 1e-12);
             present.Should().BeInDescendingOrder();
@@ -24,19 +24,19 @@ public sealed class ClassWeightsTests
 
     [Fact]
     public void Inverse_frequencies_are_in_the_ratio_of_the_counts()
-        => ClassWeights.Of(new() { Type = ClassWeighting.InverseFrequency }, [100, 50, 25]).Should().Equal(3 / 7.0, 6 / 7.0, 12 / 7.0);
+        => ClassWeights.Compute(new() { Type = ClassWeighting.InverseFrequency }, [100, 50, 25]).Should().Equal(3 / 7.0, 6 / 7.0, 12 / 7.0);
 
     [Fact]
     public void Beta_0_weighs_all_classes_alike_and_beta_near_1_by_inverse_frequency()
     {
-        ClassWeights.Of(new() { Type = ClassWeighting.EffectiveNumber, Beta = 0 }, [100, 10]).Should().Equal(1, 1);
-        ClassWeights.Of(new() { Type = ClassWeighting.EffectiveNumber, Beta = 1 - 1e-9 }, [100, 10])[1].Should().BeApproximately(20 / 11.0, 1e-6);
+        ClassWeights.Compute(new() { Type = ClassWeighting.EffectiveNumber, Beta = 0 }, [100, 10]).Should().Equal(1, 1);
+        ClassWeights.Compute(new() { Type = ClassWeighting.EffectiveNumber, Beta = 1 - 1e-9 }, [100, 10])[1].Should().BeApproximately(20 / 11.0, 1e-6);
     }
 
     [Theory]
     [InlineData(1.0)]
     [InlineData(-0.1)]
     public void Beta_outside_its_range_is_refused(double beta) => FluentActions
-        .Invoking(() => ClassWeights.Of(new() { Type = ClassWeighting.EffectiveNumber, Beta = beta }, [10, 20]))
+        .Invoking(() => ClassWeights.Compute(new() { Type = ClassWeighting.EffectiveNumber, Beta = beta }, [10, 20]))
         .Should().Throw<ArgumentOutOfRangeException>();
 }

@@ -118,7 +118,7 @@ public sealed class DistillationTests : IDisposable
         using var all = new TrainingLoss(new LossOptions { LabelSmoothing = 0.1, Ofa = ofa, ClassWeights = weights }, counts, float64, CPU);
 
         Tensor divergence = Loss(alpha: 0, temperature: 1).PerSample(logits, labels).Losses;
-        double[] ofClass = ClassWeights.Of(weights, counts);
+        double[] ofClass = ClassWeights.Compute(weights, counts);
         double[] expected = [.. Enumerable.Range(0, Samples).Select(i => ofClass[labels.select(0, i).item<long>()]
             * ((0.4 * At(smoothed.PerSample(logits, labels).Losses, i, 0)) + (0.6 * At(divergence, i, 0))))];
 

@@ -52,7 +52,7 @@ public sealed class TrainingLossTests : IDisposable
     public void A_class_weight_multiplies_the_smoothed_loss_of_its_samples()
     {
         var options = new LossOptions { LabelSmoothing = 0.2, ClassWeights = new() { Type = ClassWeighting.InverseFrequency } };
-        double[] weights = ClassWeights.Of(options.ClassWeights, [10, 20, 30, 40]);
+        double[] weights = ClassWeights.Compute(options.ClassWeights, [10, 20, 30, 40]);
         using var smooth = Loss(options with { ClassWeights = new() });
         using var loss = Loss(options);
 

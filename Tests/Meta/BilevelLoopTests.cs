@@ -10,7 +10,7 @@ namespace Imta.MetaWeight.Tests.Meta;
 
 public sealed class BilevelLoopTests : IDisposable
 {
-    private static readonly Rates OfTest = new(0.1, 0.01);
+    private static readonly LearningRates OfTest = new(0.1, 0.01);
 
     private readonly DisposeScope _scope = NewDisposeScope();
     private readonly TinyBilevel _tiny = new();

@@ -91,7 +91,7 @@ public sealed class CombinationTests
         for (int step = 0; step < 2; step++)
         {
             var batch = new LabelledImages(randn([Batch, 3, 32, 32], float64, generator: random), randint(network.Classes, [Batch], int64, generator: random));
-            parts.AddRange(loop.Step(batch, new Rates(0.1, 0.05), learns: true));
+            parts.AddRange(loop.Step(batch, new LearningRates(0.1, 0.05), learns: true));
         }
 
         return new()
@@ -121,7 +121,7 @@ public sealed class CombinationTests
         {
             var isc = new CollaborationOptions { Enabled = Isc };
             var modifiers = new ModifierOptions { Ge = new EquilibriumOptions { Enabled = Ge }, Isc = SecondPhase ? new CollaborationOptions() : isc };
-            HeadedNetwork network = RaNet ? SmallRaNet.Build(float64, random, modifiers) : SmallMsdNet.Build(float64, random, modifiers);
+            ExitHeadNetwork network = RaNet ? SmallRaNet.Build(float64, random, modifiers) : SmallMsdNet.Build(float64, random, modifiers);
             return SecondPhase ? new PhaseTwoNetwork(network, isc, FrozenNorm.Fixed, new LayerFactory(Initialisation.He, random, float64, CPU)) : network;
         }
     }

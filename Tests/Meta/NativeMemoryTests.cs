@@ -79,9 +79,9 @@ public sealed class NativeMemoryTests(ITestOutputHelper output)
         {
             ThreadGroup.Run(2, all =>
             {
-                using var tiny = new TinyBilevel(meta: new MetaOptions { Lookahead = LookaheadScope.Global, Wpn = new WpnOptions { Hidden = 5 } }, averaging: all.Average);
+                using var tiny = new TinyBilevel(meta: new MetaOptions { Lookahead = LookaheadScope.Global, Wpn = new WpnOptions { Hidden = 5 } }, averaging: all.AllReduceMean);
                 Steps(tiny.Loop, tiny.Batch(8), steps);
-                return all.Agree(stop: false);
+                return all.AllReduceFlags(stop: false);
             });
             NativeMemoryCollection.Settle();
             return Tensor.TotalCount;
@@ -113,7 +113,7 @@ public sealed class NativeMemoryTests(ITestOutputHelper output)
         for (int step = 0; step < steps; step++)
         {
             using DisposeScope ofStep = NewDisposeScope();
-            loop.Step(batch, new Rates(1e-3, 1e-3), learns: true);
+            loop.Step(batch, new LearningRates(1e-3, 1e-3), learns: true);
         }
     }
 

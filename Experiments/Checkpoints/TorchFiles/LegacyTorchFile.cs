@@ -1,5 +1,5 @@
 using System.Buffers.Binary;
-using static Imta.MetaWeight.Experiments.Checkpoints.TorchFiles.Malformed;
+using static Imta.MetaWeight.Experiments.Checkpoints.TorchFiles.FormatGuard;
 
 namespace Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 
@@ -12,14 +12,14 @@ internal sealed class LegacyTorchFile : ITorchFile
     private const long KnownVersion = 1001;
 
     private readonly Stream _stream;
-    private readonly Dictionary<PickledStorage, long> _places = [];
+    private readonly Dictionary<PickledStorage, long> _offsets = [];
 
     /// <param name="stream">The file; must be seekable.</param>
     /// <exception cref="InvalidDataException">Unsupported format or byte order; or keys, element counts or the length disagree with the pickle.</exception>
     public LegacyTorchFile(Stream stream)
     {
         _stream = stream;
-        byte[] pickles = new byte[Math.Min(stream.Length, PickleReader.LongestPickle)];
+        byte[] pickles = new byte[Math.Min(stream.Length, PickleReader.MaxPickleLength)];
         stream.Position = 0;
         stream.ReadExactly(pickles);
 
@@ -43,7 +43,7 @@ internal sealed class LegacyTorchFile : ITorchFile
     private static ReadOnlySpan<byte> Magic => [0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, (byte)'.'];
 
     /// <summary>Whether a file starts like a pickle, unlike a zip file.</summary>
-    public static bool Is(Stream stream)
+    public static bool HasSignature(Stream stream)
     {
         stream.Position = 0;
         return stream.ReadByte() == 0x80;
@@ -52,7 +52,7 @@ internal sealed class LegacyTorchFile : ITorchFile
     /// <inheritdoc/>
     public void Read(PickledStorage storage, Action<Stream> read)
     {
-        _stream.Position = _places[storage];
+        _stream.Position = _offsets[storage];
         read(_stream);
     }
 
@@ -85,30 +85,30 @@ internal sealed class LegacyTorchFile : ITorchFile
     {
         Require(keys is TorchList, "it has no list of storages after the pickle");
         Dictionary<string, PickledStorage> missing = storages.ToDictionary(storage => storage.Key);
-        Int128 place = end;
+        Int128 offset = end;
         foreach (TorchValue item in keys.Parts)
         {
-            string key = (item as TorchText)?.Value ?? throw new InvalidDataException("the key of a storage is not a string");
+            string key = (item as TorchString)?.Value ?? throw new InvalidDataException("the key of a storage is not a string");
             if (!missing.Remove(key, out PickledStorage? storage))
             {
                 throw new InvalidDataException($"its list contains storage {Quote(key)} twice, or the pickle does not name it");
             }
 
-            CheckCount(storage, place);
-            _places.Add(storage, (long)place + sizeof(long));
-            place += sizeof(long) + storage.Bytes;
+            CheckCount(storage, offset);
+            _offsets.Add(storage, (long)offset + sizeof(long));
+            offset += sizeof(long) + storage.Bytes;
         }
 
         Require(missing.Count == 0, $"its list lacks storage {Quote(missing.Keys.FirstOrDefault(""))}");
-        Require(place == _stream.Length, $"it has {_stream.Length} bytes, but its storages end at {place}");
+        Require(offset == _stream.Length, $"it has {_stream.Length} bytes, but its storages end at {offset}");
     }
 
-    private void CheckCount(PickledStorage storage, Int128 place)
+    private void CheckCount(PickledStorage storage, Int128 offset)
     {
         string name = Quote(storage.Key);
-        Require(place + sizeof(long) + storage.Bytes <= _stream.Length, $"it ends before the elements of storage {name} do");
+        Require(offset + sizeof(long) + storage.Bytes <= _stream.Length, $"it ends before the elements of storage {name} do");
         Span<byte> bytes = stackalloc byte[sizeof(long)];
-        _stream.Position = (long)place;
+        _stream.Position = (long)offset;
         _stream.ReadExactly(bytes);
         long count = BinaryPrimitives.ReadInt64LittleEndian(bytes);
         Require(count == storage.Elements, $"storage {name} has {count} elements, not {storage.Elements} as the pickle says");

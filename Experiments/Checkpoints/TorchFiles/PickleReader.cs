@@ -1,6 +1,6 @@
 using System.Buffers.Binary;
 using System.Text;
-using static Imta.MetaWeight.Experiments.Checkpoints.TorchFiles.Malformed;
+using static Imta.MetaWeight.Experiments.Checkpoints.TorchFiles.FormatGuard;
 
 namespace Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 
@@ -12,11 +12,11 @@ namespace Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 internal sealed class PickleReader
 {
     // A single pickle byte can create a container of about 200 bytes; these two limits bound the cost of a hostile file.
-    private const int MostContainers = 1_000_000;
-    private const int LongestKey = 1024;
+    private const int MaxContainers = 1_000_000;
+    private const int MaxKeyLength = 1024;
 
     /// <summary>The maximum accepted pickle length in bytes: enough for about 100,000 tensors.</summary>
-    public const int LongestPickle = 16 << 20;
+    public const int MaxPickleLength = 16 << 20;
 
     private static readonly TorchValue True = true;
     private static readonly TorchValue False = false;
@@ -27,7 +27,7 @@ internal sealed class PickleReader
     private readonly List<TorchValue> _stack = [];
     private readonly Stack<int> _marks = new();
     private readonly Dictionary<uint, TorchValue> _memo = [];
-    private readonly Dictionary<string, PickledPart> _parts = [];
+    private readonly Dictionary<string, PickledStorageView> _parts = [];
     private readonly bool _legacy;
     private int _position;
     private int _containers;
@@ -39,7 +39,7 @@ internal sealed class PickleReader
     {
         OrderedDict,
         RebuildTensor,
-        RebuildEarlyTensor,
+        RebuildTensorV1,
         RebuildParameter,
         Size,
     }
@@ -58,7 +58,7 @@ internal sealed class PickleReader
     /// <exception cref="InvalidDataException">The pickle is malformed or contains something disallowed; the message says what and where.</exception>
     public static (TorchValue Root, IReadOnlyCollection<PickledStorage> Storages, int End) Read(byte[] pickle, int start = 0, bool legacy = false)
     {
-        Require(pickle.Length <= LongestPickle, "the pickle is longer than 16 MiB");
+        Require(pickle.Length <= MaxPickleLength, "the pickle is longer than 16 MiB");
         var reader = new PickleReader(pickle, start, legacy);
         int instruction = start;
         try
@@ -117,8 +117,8 @@ internal sealed class PickleReader
                 Push(Global(Line(), Line()));
                 break;
             case 0x93: // STACK_GLOBAL
-                string name = Pop<TorchText>("name of a global").Value;
-                Push(Global(Pop<TorchText>("module of a global").Value, name));
+                string name = Pop<TorchString>("name of a global").Value;
+                Push(Global(Pop<TorchString>("module of a global").Value, name));
                 break;
             case (byte)'R': // REDUCE
                 TorchTuple arguments = Pop<TorchTuple>("tuple of arguments");
@@ -226,7 +226,7 @@ internal sealed class PickleReader
         {
             TorchKey key = pairs[k] switch
             {
-                TorchText(var text) when text.Length <= LongestKey => text,
+                TorchString(var text) when text.Length <= MaxKeyLength => text,
                 TorchInteger(var number) => number,
                 _ => throw new InvalidDataException("a dictionary key is neither a (short) string nor an integer"),
             };
@@ -251,7 +251,7 @@ internal sealed class PickleReader
         {
             ("collections", "OrderedDict") => new Callable(Function.OrderedDict),
             ("torch._utils", "_rebuild_tensor_v2") => new Callable(Function.RebuildTensor),
-            ("torch._utils", "_rebuild_tensor") => new Callable(Function.RebuildEarlyTensor),
+            ("torch._utils", "_rebuild_tensor") => new Callable(Function.RebuildTensorV1),
             ("torch._utils", "_rebuild_parameter") => new Callable(Function.RebuildParameter),
             ("torch", "Size") => new Callable(Function.Size),
             _ => throw new InvalidDataException(
@@ -264,37 +264,37 @@ internal sealed class PickleReader
         (Function.OrderedDict, [] or [TorchTuple { Items: [] }]) => Counted(new TorchDictionary()),
         (Function.Size, [TorchTuple size]) => size,
         // Storage, offset, size, stride, requires_grad, hooks, and since PyTorch 1.13 what the view does to the values (nothing if empty).
-        (Function.RebuildTensor, [PickledPart part, TorchInteger(var offset), TorchTuple size, TorchTuple stride, TorchBool, TorchDictionary])
+        (Function.RebuildTensor, [PickledStorageView part, TorchInteger(var offset), TorchTuple size, TorchTuple stride, TorchBool, TorchDictionary])
             => Counted(new PickledTensor(part, offset, Longs(size), Longs(stride))),
         (Function.RebuildTensor, [.. var tensor, TorchNone or TorchDictionary { Entries.Count: 0 }]) when tensor.Length == 6 => Call(function, new TorchTuple(tensor)),
-        (Function.RebuildEarlyTensor, [PickledPart part, TorchInteger(var offset), TorchTuple size, TorchTuple stride]) // until PyTorch 0.3
+        (Function.RebuildTensorV1, [PickledStorageView part, TorchInteger(var offset), TorchTuple size, TorchTuple stride]) // until PyTorch 0.3
             => Counted(new PickledTensor(part, offset, Longs(size), Longs(stride))),
         (Function.RebuildParameter, [PickledTensor tensor, TorchBool, TorchDictionary]) => tensor,
         _ => throw new InvalidDataException($"{function} has unsupported arguments"),
     };
 
     /// <summary>('storage', type, key, location, number of elements), in legacy files followed by None or (view key, offset, number of elements).</summary>
-    private PickledPart Storage(TorchValue[] id)
+    private PickledStorageView Storage(TorchValue[] id)
     {
         if (id.Length != (_legacy ? 6 : 5)
-            || id is not [TorchText("storage"), StorageClass(var type), TorchText(var key), TorchText, TorchInteger(var elements), ..]
-            || elements < 0 || key.Length > LongestKey)
+            || id is not [TorchString("storage"), StorageClass(var type), TorchString(var key), TorchString, TorchInteger(var elements), ..]
+            || elements < 0 || key.Length > MaxKeyLength)
         {
             throw new InvalidDataException("a persistent id is not ('storage', type, key, location, number of elements) with a view where one is expected");
         }
 
-        PickledPart whole = Described(key, new PickledPart(new PickledStorage(type, key, elements), 0, elements));
+        PickledStorageView whole = Described(key, new PickledStorageView(new PickledStorage(type, key, elements), 0, elements));
         return id switch
         {
             [_, _, _, _, _] or [.., TorchNone] => whole,
-            [.., TorchTuple([TorchText(var part), TorchInteger(var start), TorchInteger(var count)])]
-                when start >= 0 && count >= 0 && start <= elements && count <= elements - start && part.Length <= LongestKey
-                => Described(part, new PickledPart(whole.Storage, start, count)),
+            [.., TorchTuple([TorchString(var part), TorchInteger(var start), TorchInteger(var count)])]
+                when start >= 0 && count >= 0 && start <= elements && count <= elements - start && part.Length <= MaxKeyLength
+                => Described(part, new PickledStorageView(whole.Storage, start, count)),
             _ => throw new InvalidDataException($"a view of storage {Quote(key)} is not (key, offset, number of elements) inside it"),
         };
     }
 
-    private PickledPart Described(string key, PickledPart part)
+    private PickledStorageView Described(string key, PickledStorageView part)
     {
         if (!_parts.TryAdd(key, part) && _parts[key] != part)
         {
@@ -348,16 +348,16 @@ internal sealed class PickleReader
     }
 
     // Legacy pickles have no length field: bytes beyond the accepted length are never read.
-    private string Ending => _pickle.Length < LongestPickle ? "the pickle is truncated" : "the pickle is truncated, or exceeds the accepted 16 MiB";
+    private string Ending => _pickle.Length < MaxPickleLength ? "the pickle is truncated" : "the pickle is truncated, or exceeds the accepted 16 MiB";
 
     private TorchValue Recall(uint index)
         => _memo.TryGetValue(index, out TorchValue? value) ? value : throw new InvalidDataException($"memo {index} was never set");
 
     private T Counted<T>(T container)
         where T : TorchValue
-        => ++_containers <= MostContainers
+        => ++_containers <= MaxContainers
             ? container
-            : throw new InvalidDataException($"the pickle has more than {MostContainers} lists, tuples, dictionaries and tensors");
+            : throw new InvalidDataException($"the pickle has more than {MaxContainers} lists, tuples, dictionaries and tensors");
 
     private void Push(TorchValue value) => _stack.Add(value);
 

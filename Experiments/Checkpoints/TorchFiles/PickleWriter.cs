@@ -40,9 +40,9 @@ internal sealed class PickleWriter
 
     private void Value(TorchValue value, string path, int depth)
     {
-        if (depth == PickledContents.DeepestNesting && value is TorchDictionary or TorchList or TorchTuple)
+        if (depth == PickledContents.MaxDepth && value is TorchDictionary or TorchList or TorchTuple)
         {
-            throw new ArgumentException($"{path[..80]}… is nested more than {PickledContents.DeepestNesting} deep, or contains itself.");
+            throw new ArgumentException($"{path[..80]}… is nested more than {PickledContents.MaxDepth} deep, or contains itself.");
         }
 
         switch (value)
@@ -56,13 +56,13 @@ internal sealed class PickleWriter
             case TorchInteger(var number):
                 Integer(number);
                 break;
-            case TorchReal(var number):
+            case TorchFloat(var number):
                 Span<byte> bytes = stackalloc byte[8];
                 BinaryPrimitives.WriteDoubleBigEndian(bytes, number);
                 Code('G'); // BINFLOAT
                 _pickle.Write(bytes);
                 break;
-            case TorchText(var text):
+            case TorchString(var text):
                 Text(text);
                 break;
             case TorchTensor(var tensor):

@@ -7,7 +7,7 @@ namespace Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 internal sealed class PickledContents
 {
     /// <summary>The maximum nesting depth of containers.</summary>
-    public const int DeepestNesting = 100;
+    public const int MaxDepth = 100;
 
     // The extent of each container: its values, counted at every occurrence, and its depth.
     private readonly Dictionary<TorchValue, (long Values, int Levels)> _containers = new(ReferenceEqualityComparer.Instance);
@@ -15,12 +15,12 @@ internal sealed class PickledContents
     private readonly long _mostValues;
 
     /// <param name="root">The object read by <see cref="PickleReader"/>.</param>
-    /// <param name="mostValues">The maximum number of values.</param>
+    /// <param name="maxValues">The maximum number of values.</param>
     /// <exception cref="InvalidDataException">A class or a bare storage as a value, a cyclic container, too many values, or nesting too deep.</exception>
-    public PickledContents(TorchDictionary root, long mostValues)
+    public PickledContents(TorchDictionary root, long maxValues)
     {
-        _mostValues = mostValues;
-        Span(root, 0);
+        _mostValues = maxValues;
+        Measure(root, 0);
     }
 
     /// <summary>Each tensor once.</summary>
@@ -60,11 +60,11 @@ internal sealed class PickledContents
         TorchValue Filled(TorchValue value) => value is PickledTensor tensor ? tensors[tensor] : value;
     }
 
-    private (long Values, int Levels) Span(TorchValue value, int depth)
+    private (long Values, int Levels) Measure(TorchValue value, int depth)
     {
         switch (value)
         {
-            case TorchNone or TorchText or TorchInteger or TorchReal or TorchBool:
+            case TorchNone or TorchString or TorchInteger or TorchFloat or TorchBool:
                 return (1, 0);
             case PickledTensor tensor:
                 _tensors.Add(tensor);
@@ -76,20 +76,20 @@ internal sealed class PickledContents
         if (!_containers.TryGetValue(value, out var span))
         {
             // A cyclic container is revisited until the nesting limit is exceeded.
-            _containers.Add(value, (1, DeepestNesting));
+            _containers.Add(value, (1, MaxDepth));
             span = (1, 1);
             foreach (TorchValue part in value.Parts)
             {
-                (long values, int levels) = depth < DeepestNesting ? Span(part, depth + 1) : (0, DeepestNesting);
+                (long values, int levels) = depth < MaxDepth ? Measure(part, depth + 1) : (0, MaxDepth);
                 span = (Math.Min(span.Values + values, long.MaxValue / 2), Math.Max(span.Levels, levels + 1));
             }
 
             _containers[value] = span;
         }
 
-        if (depth + span.Levels > DeepestNesting || span.Values > _mostValues)
+        if (depth + span.Levels > MaxDepth || span.Values > _mostValues)
         {
-            throw new InvalidDataException($"its values are nested more than {DeepestNesting} deep, or contain each other too often");
+            throw new InvalidDataException($"its values are nested more than {MaxDepth} deep, or contain each other too often");
         }
 
         return span;

@@ -33,7 +33,7 @@ internal sealed record PickledStorage(ScalarType Type, string Key, long Elements
 /// <param name="Storage">The storage.</param>
 /// <param name="Start">The offset of its first element in the storage.</param>
 /// <param name="Elements">The number of elements.</param>
-internal sealed record PickledPart(PickledStorage Storage, long Start, long Elements) : TorchValue;
+internal sealed record PickledStorageView(PickledStorage Storage, long Start, long Elements) : TorchValue;
 
 /// <summary>
 /// A pickle's description of a tensor: a strided view of a storage, whose element <c>[i, j, …]</c> is
@@ -42,12 +42,12 @@ internal sealed record PickledPart(PickledStorage Storage, long Start, long Elem
 internal sealed record PickledTensor : TorchValue
 {
     // libtorch's iterators support 64; no network comes near either.
-    private const int MostDimensions = 32;
+    private const int MaxDimensions = 32;
 
     /// <exception cref="InvalidDataException">The view exceeds its storage, or the shape is impossible.</exception>
-    public PickledTensor(PickledPart part, long offset, long[] size, long[] stride)
+    public PickledTensor(PickledStorageView part, long offset, long[] size, long[] stride)
     {
-        if (size.Length != stride.Length || size.Length > MostDimensions)
+        if (size.Length != stride.Length || size.Length > MaxDimensions)
         {
             throw new InvalidDataException($"a tensor has {size.Length} dimensions and {stride.Length} strides");
         }
@@ -75,7 +75,7 @@ internal sealed record PickledTensor : TorchValue
         Elements = size.Contains(0) ? 0 : (long)volume;
         if (Elements > 0 && last >= part.Elements)
         {
-            throw new InvalidDataException($"{this} exceeds its storage {Malformed.Quote(Storage.Key)} of {part.Elements} elements");
+            throw new InvalidDataException($"{this} exceeds its storage {FormatGuard.Quote(Storage.Key)} of {part.Elements} elements");
         }
 
         // An empty tensor may start anywhere.

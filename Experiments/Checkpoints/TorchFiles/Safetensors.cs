@@ -30,7 +30,7 @@ internal static class Safetensors
         }
         catch (Exception e) when (e is InvalidDataException or EndOfStreamException)
         {
-            throw new InvalidDataException($"{Malformed.Name(stream)} is not a readable safetensors file: {e.Message}", e);
+            throw new InvalidDataException($"{FormatGuard.Name(stream)} is not a readable safetensors file: {e.Message}", e);
         }
     }
 
@@ -70,9 +70,9 @@ internal static class Safetensors
         Span<byte> bytes = stackalloc byte[LengthBytes];
         stream.ReadExactly(bytes);
         ulong length = BinaryPrimitives.ReadUInt64LittleEndian(bytes);
-        if (length > SafetensorsHeader.Longest || (long)length > stream.Length - LengthBytes)
+        if (length > SafetensorsHeader.MaxLength || (long)length > stream.Length - LengthBytes)
         {
-            throw new InvalidDataException($"its header would have {length} bytes; the file has {stream.Length}, and at most {SafetensorsHeader.Longest} are accepted");
+            throw new InvalidDataException($"its header would have {length} bytes; the file has {stream.Length}, and at most {SafetensorsHeader.MaxLength} are accepted");
         }
 
         // A header entry takes at least 50 bytes of the file, so its memory cost is bounded by the file's length.
@@ -132,7 +132,7 @@ internal static class Safetensors
             // What the reader's limits would refuse must not get into a file.
             byte[] json = SafetensorsHeader.Write(entries);
             SafetensorsHeader.Read(json, end);
-            return json.LongLength <= SafetensorsHeader.Longest ? (json, order) : throw new InvalidDataException("the header has more than 100 MB");
+            return json.LongLength <= SafetensorsHeader.MaxLength ? (json, order) : throw new InvalidDataException("the header has more than 100 MB");
         }
         catch (InvalidDataException e)
         {

@@ -1,6 +1,6 @@
 using System.Text;
 using System.Text.Json;
-using static Imta.MetaWeight.Experiments.Checkpoints.TorchFiles.Malformed;
+using static Imta.MetaWeight.Experiments.Checkpoints.TorchFiles.FormatGuard;
 
 namespace Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 
@@ -25,10 +25,10 @@ internal static class SafetensorsHeader
     public const string Metadata = "__metadata__";
 
     /// <summary>The maximum accepted length in bytes: that of the reference implementation.</summary>
-    public const long Longest = 100_000_000;
+    public const long MaxLength = 100_000_000;
 
-    private const int LongestName = 1024;
-    private const int MostDimensions = 32;
+    private const int MaxNameLength = 1024;
+    private const int MaxDimensions = 32;
     private const int Nesting = 3;
 
     /// <summary>The element types, in the order in which the reference implementation writes their tensors.</summary>
@@ -217,7 +217,7 @@ internal static class SafetensorsHeader
         while (Next(ref reader) != JsonTokenType.EndArray)
         {
             Require(
-                reader.TokenType == JsonTokenType.Number && reader.TryGetInt64(out long number) && number >= 0 && numbers.Count < MostDimensions,
+                reader.TokenType == JsonTokenType.Number && reader.TryGetInt64(out long number) && number >= 0 && numbers.Count < MaxDimensions,
                 $"tensor {Quote(name)} has a shape or data_offsets that is not a short list of integers from 0 to 2^63 - 1");
             numbers.Add(reader.GetInt64());
         }
@@ -234,7 +234,7 @@ internal static class SafetensorsHeader
     private static void Expect(ref Utf8JsonReader reader, JsonTokenType wanted, string name)
         => Require(Next(ref reader) == wanted, $"{Quote(name)} has a {reader.TokenType} where a {wanted} is expected");
 
-    private static string Text(ref Utf8JsonReader reader, int longest = LongestName)
+    private static string Text(ref Utf8JsonReader reader, int longest = MaxNameLength)
     {
         string text;
         try

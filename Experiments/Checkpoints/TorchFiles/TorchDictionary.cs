@@ -37,7 +37,7 @@ internal sealed record TorchDictionary : TorchValue
 
     public TorchValue this[TorchKey key]
     {
-        get => Entries.GetValueOrDefault(key) ?? throw new InvalidDataException($"it has no {Malformed.Quote(key.ToString())}");
+        get => Entries.GetValueOrDefault(key) ?? throw new InvalidDataException($"it has no {FormatGuard.Quote(key.ToString())}");
         set => Entries[key] = value;
     }
 
@@ -45,17 +45,17 @@ internal sealed record TorchDictionary : TorchValue
     /// <exception cref="InvalidDataException">It has a different type.</exception>
     public T? Find<T>(TorchKey key)
         where T : TorchValue
-        => Entries.GetValueOrDefault(key) is null or TorchNone ? null : Of<T>(key);
+        => Entries.GetValueOrDefault(key) is null or TorchNone ? null : Require<T>(key);
 
-    public long Integer(TorchKey key) => Of<TorchInteger>(key).Value;
+    public long Integer(TorchKey key) => Require<TorchInteger>(key).Value;
 
-    public double Real(TorchKey key) => Of<TorchReal>(key).Value;
+    public double Float(TorchKey key) => Require<TorchFloat>(key).Value;
 
-    public string Text(TorchKey key) => Of<TorchText>(key).Value;
+    public string String(TorchKey key) => Require<TorchString>(key).Value;
 
-    public Tensor Tensor(TorchKey key) => Of<TorchTensor>(key).Value;
+    public Tensor Tensor(TorchKey key) => Require<TorchTensor>(key).Value;
 
-    public TorchDictionary Dictionary(TorchKey key) => Of<TorchDictionary>(key);
+    public TorchDictionary Dictionary(TorchKey key) => Require<TorchDictionary>(key);
 
     /// <summary>All entries as tensors by name.</summary>
     /// <exception cref="InvalidDataException">One of them is not a tensor.</exception>
@@ -63,10 +63,10 @@ internal sealed record TorchDictionary : TorchValue
         entry => entry.Key.Text ?? throw new InvalidDataException($"the key {entry.Key} is a number, but a name is expected"),
         entry => Tensor(entry.Key));
 
-    private T Of<T>(TorchKey key)
+    private T Require<T>(TorchKey key)
         where T : TorchValue
         => this[key] as T ?? throw new InvalidDataException(
-            $"its {Malformed.Quote(key.ToString())} has the type {Kind(this[key].GetType())}, not {Kind(typeof(T))}");
+            $"its {FormatGuard.Quote(key.ToString())} has the type {Kind(this[key].GetType())}, not {Kind(typeof(T))}");
 
     private static string Kind(Type type) => type.Name["Torch".Length..].ToLowerInvariant();
 }

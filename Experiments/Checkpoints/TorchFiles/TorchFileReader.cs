@@ -13,7 +13,7 @@ internal static class TorchFileReader
 
     // Views may overlap, and zip entries may be compressed or overlap: the size in memory is bounded.
     private const long AlwaysAllowed = 256L << 20;
-    private const long MostGrowth = 64;
+    private const long MaxGrowth = 64;
     private const long TensorOverhead = 512;
 
     /// <inheritdoc cref="Read(Stream, bool)"/>
@@ -40,8 +40,8 @@ internal static class TorchFileReader
     {
         try
         {
-            long mostBytes = Math.Max(AlwaysAllowed, stream.Length * MostGrowth);
-            if (LegacyTorchFile.Is(stream))
+            long mostBytes = Math.Max(AlwaysAllowed, stream.Length * MaxGrowth);
+            if (LegacyTorchFile.HasSignature(stream))
             {
                 return Read(new LegacyTorchFile(stream), mostBytes, elements);
             }
@@ -51,7 +51,7 @@ internal static class TorchFileReader
         }
         catch (Exception e) when (e is InvalidDataException or EndOfStreamException)
         {
-            throw new InvalidDataException($"{Malformed.Name(stream)} is not a readable PyTorch file: {e.Message}", e);
+            throw new InvalidDataException($"{FormatGuard.Name(stream)} is not a readable PyTorch file: {e.Message}", e);
         }
     }
 

@@ -8,11 +8,11 @@ internal abstract record TorchValue
 
     public static implicit operator TorchValue(Tensor tensor) => new TorchTensor(tensor);
 
-    public static implicit operator TorchValue(string text) => new TorchText(text);
+    public static implicit operator TorchValue(string text) => new TorchString(text);
 
     public static implicit operator TorchValue(long number) => new TorchInteger(number);
 
-    public static implicit operator TorchValue(double number) => new TorchReal(number);
+    public static implicit operator TorchValue(double number) => new TorchFloat(number);
 
     public static implicit operator TorchValue(bool truth) => new TorchBool(truth);
 }
@@ -27,9 +27,9 @@ internal sealed record TorchBool(bool Value) : TorchValue;
 
 internal sealed record TorchInteger(long Value) : TorchValue;
 
-internal sealed record TorchReal(double Value) : TorchValue;
+internal sealed record TorchFloat(double Value) : TorchValue;
 
-internal sealed record TorchText(string Value) : TorchValue;
+internal sealed record TorchString(string Value) : TorchValue;
 
 internal sealed record TorchTensor(Tensor Value) : TorchValue;
 

@@ -15,7 +15,7 @@ internal sealed class ZipTorchFile : ITorchFile
         {
             if (!_entries.TryAdd(entry.FullName, entry))
             {
-                throw new InvalidDataException($"it has two entries {Malformed.Quote(entry.FullName)}");
+                throw new InvalidDataException($"it has two entries {FormatGuard.Quote(entry.FullName)}");
             }
         }
 
@@ -31,7 +31,7 @@ internal sealed class ZipTorchFile : ITorchFile
             throw new InvalidDataException("its numbers are not in little-endian byte order");
         }
 
-        byte[] pickle = Bytes("data.pkl", PickleReader.LongestPickle);
+        byte[] pickle = Bytes("data.pkl", PickleReader.MaxPickleLength);
         (Root, PickleLength) = (PickleReader.Read(pickle).Root, pickle.Length);
     }
 
@@ -47,7 +47,7 @@ internal sealed class ZipTorchFile : ITorchFile
         ZipArchiveEntry entry = Find($"data/{storage.Key}");
         if (entry.Length != storage.Bytes)
         {
-            throw new InvalidDataException($"storage {Malformed.Quote(storage.Key)} has {entry.Length} bytes, not {storage.Bytes} as the pickle says");
+            throw new InvalidDataException($"storage {FormatGuard.Quote(storage.Key)} has {entry.Length} bytes, not {storage.Bytes} as the pickle says");
         }
 
         using Stream stream = entry.Open();
@@ -62,7 +62,7 @@ internal sealed class ZipTorchFile : ITorchFile
         ZipArchiveEntry entry = Find(name);
         if (entry.Length > most)
         {
-            throw new InvalidDataException($"its entry {Malformed.Quote(name)} has {entry.Length} bytes, more than the accepted {most}");
+            throw new InvalidDataException($"its entry {FormatGuard.Quote(name)} has {entry.Length} bytes, more than the accepted {most}");
         }
 
         var bytes = new byte[entry.Length];
@@ -72,5 +72,5 @@ internal sealed class ZipTorchFile : ITorchFile
     }
 
     private ZipArchiveEntry Find(string name)
-        => _entries.GetValueOrDefault(_folder + name) ?? throw new InvalidDataException($"it has no entry {Malformed.Quote(name)}");
+        => _entries.GetValueOrDefault(_folder + name) ?? throw new InvalidDataException($"it has no entry {FormatGuard.Quote(name)}");
 }

@@ -17,10 +17,10 @@ internal readonly record struct JpegMarkers
     public bool HasEnd { get; private init; }
 
     /// <summary>Pixel width of a sample of the coarsest channel; null if no single scan has all channels.</summary>
-    public int? ColourWidth { get; private init; }
+    public int? ChromaSampleWidth { get; private init; }
 
     /// <param name="file">The complete file.</param>
-    public static JpegMarkers Of(ReadOnlySpan<byte> file)
+    public static JpegMarkers Parse(ReadOnlySpan<byte> file)
     {
         var markers = new JpegMarkers();
         bool isProgressive = false, hasScan = false;
@@ -36,12 +36,12 @@ internal readonly record struct JpegMarkers
             if (IsFrame(marker) && markers.Components == 0 && length > 7)
             {
                 isProgressive = (marker & 3) == 2;
-                markers = new JpegMarkers { Components = segment[7], ColourWidth = WidthOf(segment[8..length]) };
+                markers = new JpegMarkers { Components = segment[7], ChromaSampleWidth = WidthOf(segment[8..length]) };
             }
             else if (marker == Scan && !hasScan && length > 2)
             {
                 hasScan = true;
-                markers = markers with { ColourWidth = isProgressive || segment[2] != markers.Components ? null : markers.ColourWidth };
+                markers = markers with { ChromaSampleWidth = isProgressive || segment[2] != markers.Components ? null : markers.ChromaSampleWidth };
             }
 
             at += length;

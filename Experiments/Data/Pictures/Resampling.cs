@@ -18,12 +18,12 @@ internal sealed class Resampling
     private const int Group = 8; // pixels whose channels fill a vector of bytes
     private const int Lines = 4; // rows resampled together, with the same weights
 
-    private readonly PictureWindow _window;
+    private readonly ImageWindow _window;
     private readonly ResamplingTaps _across, _down;
     private readonly int[] _weightsAcross; // per output position, the input weights, replicated per channel, in pairs
 
     /// <param name="window">A window within the image.</param>
-    public Resampling(PictureWindow window)
+    public Resampling(ImageWindow window)
     {
         _window = window;
         _across = new ResamplingTaps(window.Width, window.Columns, window.Column, window.SideX);

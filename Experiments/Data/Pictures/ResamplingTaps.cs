@@ -17,22 +17,22 @@ internal sealed class ResamplingTaps
     public ResamplingTaps(int input, int output, int start, int places)
     {
         double scale = (double)input / output, support = Math.Max(scale, 1);
-        (int Low, int High)[] ranges = [.. Enumerable.Range(start, places).Select(place => Range(Centre(place), support, input))];
+        (int Low, int High)[] ranges = [.. Enumerable.Range(start, places).Select(index => Range(Centre(index), support, input))];
         _count = ranges.Max(range => range.High - range.Low);
         _first = [.. ranges.Select(range => Math.Min(range.Low, input - _count))];
         _weights = new int[places * _count];
         Span<double> exact = new double[_count];
-        for (int place = 0; place < places; place++)
+        for (int index = 0; index < places; index++)
         {
-            (int low, int high) = ranges[place];
-            Weigh(low, Centre(start + place), support, exact[..(high - low)]);
+            (int low, int high) = ranges[index];
+            Weigh(low, Centre(start + index), support, exact[..(high - low)]);
             for (int k = low; k < high; k++)
             {
-                _weights[(place * _count) + k - _first[place]] = (int)(0.5 + (exact[k - low] * (1 << Bits)));
+                _weights[(index * _count) + k - _first[index]] = (int)(0.5 + (exact[k - low] * (1 << Bits)));
             }
         }
 
-        double Centre(int place) => (place + 0.5) * scale;
+        double Centre(int index) => (index + 0.5) * scale;
     }
 
     /// <summary>The first input used.</summary>
@@ -42,21 +42,21 @@ internal sealed class ResamplingTaps
     public int High => _first[^1] + _count;
 
     /// <summary>The first input of a position.</summary>
-    public int First(int place) => _first[place];
+    public int First(int index) => _first[index];
 
     /// <summary>The input weights of a position.</summary>
-    public ReadOnlySpan<int> Weights(int place) => _weights.AsSpan(place * _count, _count);
+    public ReadOnlySpan<int> Weights(int index) => _weights.AsSpan(index * _count, _count);
 
     /// <summary>The weights of all positions, each repeated <paramref name="times"/> times, zero-padded per position to a multiple.</summary>
     public int[] ForAll(int times, int multiple)
     {
         int places = _first.Length, stride = ((times * _count) + multiple - 1) / multiple * multiple;
         var weights = new int[places * stride];
-        for (int place = 0; place < places; place++)
+        for (int index = 0; index < places; index++)
         {
             for (int k = 0; k < _count; k++)
             {
-                weights.AsSpan((place * stride) + (times * k), times).Fill(_weights[(place * _count) + k]);
+                weights.AsSpan((index * stride) + (times * k), times).Fill(_weights[(index * _count) + k]);
             }
         }
 

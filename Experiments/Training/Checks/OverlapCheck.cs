@@ -16,7 +16,7 @@ internal sealed record Overlap(int TestInTraining, int TestInValidation, int Tes
 {
     /// <summary>Compares the images of a run, ignoring labels.</summary>
     /// <returns>Null if images are files, all of which would have to be read.</returns>
-    public static Overlap? Of(RunData data)
+    public static Overlap? Measure(RunData data)
     {
         if (data.Test.Files is not null)
         {
@@ -56,16 +56,16 @@ internal sealed record Overlap(int TestInTraining, int TestInValidation, int Tes
 internal static class OverlapCheck
 {
     // The share of overlapping test images above which the test accuracy is unreliable.
-    private const double TooMany = 0.01;
+    private const double ErrorThreshold = 0.01;
 
-    public static IEnumerable<Finding> Findings(Overlap overlap)
+    public static IEnumerable<CheckFinding> Findings(Overlap overlap)
     {
         if (overlap.TestInEither > 0)
         {
             double share = (double)overlap.TestInEither / overlap.Test;
-            yield return new Finding(
+            yield return new CheckFinding(
                 CheckName.Overlap,
-                share >= TooMany ? Severity.Stop : Severity.Warning,
+                share >= ErrorThreshold ? Severity.Error : Severity.Warning,
                 Invariant($"{overlap.TestInEither} of {overlap.Test} test images are also used for learning ({overlap.TestInTraining} as training and meta data, {overlap.TestInValidation} as validation data)"),
                 Invariant($"the test accuracy may be overestimated by up to {100 * share:0.##} %"),
                 "use other files for the training or test set, such as the data set's official ones");
@@ -73,7 +73,7 @@ internal static class OverlapCheck
 
         if (overlap.ValidationInTraining > 0)
         {
-            yield return new Finding(
+            yield return new CheckFinding(
                 CheckName.Overlap,
                 Severity.Warning,
                 Invariant($"{overlap.ValidationInTraining} of {overlap.Validation} validation images are also training images"),

@@ -9,64 +9,64 @@ namespace Imta.MetaWeight.Experiments.Training.Checks;
 internal sealed class RunChecks
 {
     private readonly Settings _settings; // of the first remaining phase
-    private readonly (TrainingPhase Phase, MemoryNeed Memory)[] _phases;
+    private readonly (TrainingPhase Phase, MemoryEstimate Memory)[] _phases;
     private readonly RunData _data;
     private readonly long _disk;
     private readonly int _exits;
-    private readonly int _here;
+    private readonly int _localProcesses;
 
     /// <param name="phases">The remaining phases.</param>
     /// <param name="data">The run's data set.</param>
     /// <param name="network">What the first of the phases trains.</param>
     /// <param name="weighting">Weights its samples.</param>
     /// <param name="done">Completed epochs of the run.</param>
-    /// <param name="here">The number of processes on this machine, which share its memory.</param>
+    /// <param name="localProcesses">The number of processes on this machine, which share its memory.</param>
     public RunChecks(
-        IReadOnlyList<TrainingPhase> phases, RunData data, MultiExitNetwork network, ISampleWeighting weighting, int done = 0, int here = 1)
+        IReadOnlyList<TrainingPhase> phases, RunData data, MultiExitNetwork network, ISampleWeighting weighting, int done = 0, int localProcesses = 1)
     {
-        (_settings, _data, _exits, _here) = (phases[0].Settings, data, network.Exits, here);
-        NetworkCost cost = network.Cost(DatasetShape.Of(_settings.Data).Side);
-        _phases = [.. phases.Select(phase => (phase, MemoryNeed.From(phase, network, weighting, cost, data)))];
-        _disk = DiskNeed.From(network, weighting, data, _settings).After(done, phases[^1].LastEpoch, _settings.Export.WeightsEvery, _settings.Run.CheckpointEvery);
+        (_settings, _data, _exits, _localProcesses) = (phases[0].Settings, data, network.Exits, localProcesses);
+        NetworkCost cost = network.Cost(DatasetShape.For(_settings.Data).Side);
+        _phases = [.. phases.Select(phase => (phase, MemoryEstimate.From(phase, network, weighting, cost, data)))];
+        _disk = DiskEstimate.BytesFrom(network, weighting, data, _settings).After(done, phases[^1].LastEpoch, _settings.Export.WeightsEvery, _settings.Run.CheckpointEvery);
     }
 
     /// <summary>A line on the run's resource requirements.</summary>
-    public string Needs
+    public string Requirements
     {
         get
         {
-            long memory = _phases.Max(entry => entry.Memory.At(entry.Phase.Settings.Train.Batch));
+            long memory = _phases.Max(entry => entry.Memory.BytesFor(entry.Phase.Settings.Train.Batch));
             return $"needs about {ByteSize.Text(memory)} of {MemoryCheck.Kind(_phases[0].Memory)}{(_settings.Processes == 1 ? "" : " per process")} and {ByteSize.Text(_disk)} of disk space";
         }
     }
 
     /// <summary>The findings for a new run, in the order of <see cref="CheckName"/>.</summary>
-    public IEnumerable<Finding> BeforeStart(MachineRoom room) =>
+    public IEnumerable<CheckFinding> BeforeStart(AvailableResources room) =>
     [
         .. SplitsCheck.Findings(new SplitCounts(_data.Train.ClassNames, _data.Train.ClassCounts(), _data.Validation.ClassCounts(), _data.Test.ClassCounts()), _settings),
-        .. Overlap.Of(_data) is { } overlap ? OverlapCheck.Findings(overlap) : [],
-        .. OfPhases((phase, _) => OddBatchCheck.Findings(_data.Train.Count, phase.Settings)),
-        .. OfPhases((phase, _) => SharesCheck.Findings(_data.Train.Count, _exits, phase.Settings)),
-        .. OfMachine(room),
+        .. Overlap.Measure(_data) is { } overlap ? OverlapCheck.Findings(overlap) : [],
+        .. PhaseFindings((phase, _) => BatchSizeCheck.Findings(_data.Train.Count, phase.Settings)),
+        .. PhaseFindings((phase, _) => SharesCheck.Findings(_data.Train.Count, _exits, phase.Settings)),
+        .. MachineFindings(room),
     ];
 
     /// <summary>The findings for a resumed run: only those on the machine. Settings and data have already passed and no longer change.</summary>
-    public IEnumerable<Finding> BeforeGoingOn(MachineRoom room)
-        => OfMachine(room).Select(finding => finding with { Fix = "free some, or resume a copy of the run on a larger machine" });
+    public IEnumerable<CheckFinding> BeforeResume(AvailableResources room)
+        => MachineFindings(room).Select(finding => finding with { Fix = "free some, or resume a copy of the run on a larger machine" });
 
-    private IEnumerable<Finding> OfMachine(MachineRoom room) =>
+    private IEnumerable<CheckFinding> MachineFindings(AvailableResources room) =>
     [
         .. room.Disk is { } free ? DiskCheck.Findings(_disk, free, _settings.Export.WeightsEvery) : [],
-        .. OfPhases((phase, need) => room.Memory is { } memory ? MemoryCheck.Findings(need, phase.Settings.Train.Batch, need.OnGpu ? memory : memory / _here) : []),
+        .. PhaseFindings((phase, need) => room.Memory is { } memory ? MemoryCheck.Findings(need, phase.Settings.Train.Batch, need.OnGpu ? memory : memory / _localProcesses) : []),
     ];
 
     /// <summary>The findings for each phase, with its own keys.</summary>
-    private IEnumerable<Finding> OfPhases(Func<TrainingPhase, MemoryNeed, IEnumerable<Finding>> check)
+    private IEnumerable<CheckFinding> PhaseFindings(Func<TrainingPhase, MemoryEstimate, IEnumerable<CheckFinding>> check)
         => _phases.SelectMany(entry => check(entry.Phase, entry.Memory).Select(finding => entry.Phase.Number == 1 ? finding : InPhaseTwo(finding)));
 
-    private static Finding InPhaseTwo(Finding finding) => finding with
+    private static CheckFinding InPhaseTwo(CheckFinding finding) => finding with
     {
-        What = finding.What.Replace("train.", "phase2.", StringComparison.Ordinal),
+        Problem = finding.Problem.Replace("train.", "phase2.", StringComparison.Ordinal),
         Fix = finding.Fix.Replace("train.", "phase2.", StringComparison.Ordinal),
     };
 }

@@ -16,49 +16,49 @@ internal static class SharesCheck
     /// <param name="images">The number of training images.</param>
     /// <param name="exits">The number of exits K.</param>
     /// <param name="settings">The run's settings.</param>
-    public static IEnumerable<Finding> Findings(int images, int exits, Settings settings)
+    public static IEnumerable<CheckFinding> Findings(int images, int exits, Settings settings)
     {
         MetaOptions meta = settings.Meta;
-        if (!meta.Enabled || (meta.Predicts && meta.Objective != MetaObjectiveKind.Allocated))
+        if (!meta.Enabled || (meta.UsesPredictor && meta.Objective != MetaObjectiveKind.Allocated))
         {
             return [];
         }
 
         int samples = Samples(Math.Min(settings.Train.Batch, images), settings);
-        int[] quotas = ExitShares.Quotas(ExitShares.Of(meta.Q, exits), samples);
+        int[] quotas = ExitShares.Quotas(ExitShares.FromQ(meta.Q, exits), samples);
         int[] without = [.. Enumerable.Range(1, exits).Where(k => quotas[k - 1] == 0)];
         return without.Length == 0
             ? []
-            : [new Finding(
+            : [new CheckFinding(
                 CheckName.Shares,
-                Severity.Stop,
-                Invariant($"none of the {samples} {(meta.Predicts ? "meta" : "training")} samples of {(meta.HoldsOut ? "a" : "half a")} batch{(settings.Processes == 1 ? "" : " in a process")} are allocated to exit {string.Join(", ", without)} of {exits} (meta.q {meta.Q})"),
-                meta.Predicts ? "the predictions of such an exit would not influence the learned weights" : "such an exit would not follow the rule of meta.weights",
+                Severity.Error,
+                Invariant($"none of the {samples} {(meta.UsesPredictor ? "meta" : "training")} samples of {(meta.UsesHeldOutData ? "a" : "half a")} batch{(settings.Processes == 1 ? "" : " in a process")} are allocated to exit {string.Join(", ", without)} of {exits} (meta.q {meta.Q})"),
+                meta.UsesPredictor ? "the predictions of such an exit would not influence the learned weights" : "such an exit would not follow the rule of meta.weights",
                 Fix(images, exits, settings))];
     }
 
     private static string Fix(int images, int exits, Settings settings)
     {
         int samples = Samples(Math.Min(settings.Train.Batch, images), settings);
-        string? batch = LeastBatch(images, exits, settings) is { } size ? Invariant($"train.batch to {size} or more") : null;
+        string? batch = MinBatchSize(images, exits, settings) is { } size ? Invariant($"train.batch to {size} or more") : null;
         string? share = NearestQ(samples, exits, settings.Meta.Q) is { } q ? Invariant($"meta.q to {q}") : null;
         string[] ways = [.. new[] { batch, share }.OfType<string>()];
         string group = settings.Model.Group, blocks = $"{group}.blocks";
-        string fewer = $"{(SettingsSchema.Find(blocks) is null ? $"give {group} fewer exits" : $"lower {blocks}")}{(settings.Meta.Predicts ? ", or set meta.objective to vanilla" : "")}";
+        string fewer = $"{(SettingsSchema.Find(blocks) is null ? $"give {group} fewer exits" : $"lower {blocks}")}{(settings.Meta.UsesPredictor ? ", or set meta.objective to vanilla" : "")}";
         return ways.Length == 0 ? fewer : $"set {string.Join(", or ", ways)}";
     }
 
     /// <summary>Samples that a process allocates at once. The first half of an odd batch has one more: an exit that it leaves empty is empty in the other half too.</summary>
-    private static int Samples(int batch, Settings settings) => (settings.Meta.HoldsOut
-        ? Math.Min(batch, settings.Meta.PerClass * DatasetShape.Of(settings.Data).Classes)
+    private static int Samples(int batch, Settings settings) => (settings.Meta.UsesHeldOutData
+        ? Math.Min(batch, settings.Meta.PerClass * DatasetShape.For(settings.Data).Classes)
         : (batch + 1) / 2) / settings.Processes;
 
     /// <summary>The smallest evenly divisible batch size with a meta sample for every exit.</summary>
-    private static int? LeastBatch(int images, int exits, Settings settings)
+    private static int? MinBatchSize(int images, int exits, Settings settings)
     {
-        float[] shares = ExitShares.Of(settings.Meta.Q, exits);
-        return Enumerable.Range(BatchSizes.Least, Math.Max(0, images - BatchSizes.Least + 1))
-            .Where(batch => BatchSizes.CutWell(images, batch, settings.Processes) && Everywhere(shares, Samples(batch, settings)))
+        float[] shares = ExitShares.FromQ(settings.Meta.Q, exits);
+        return Enumerable.Range(BatchSizes.Minimum, Math.Max(0, images - BatchSizes.Minimum + 1))
+            .Where(batch => BatchSizes.DividesEvenly(images, batch, settings.Processes) && EveryExitHasSamples(shares, Samples(batch, settings)))
             .Cast<int?>()
             .FirstOrDefault();
     }
@@ -70,12 +70,12 @@ internal static class SharesCheck
         int direction = Math.Sign(StepsOfQ - from);
         return Enumerable.Range(1, Math.Abs(StepsOfQ - from))
             .Select(step => (double)(from + (direction * step)) / StepsOfQ)
-            .Where(candidate => Everywhere(ExitShares.Of(candidate, exits), samples))
+            .Where(candidate => EveryExitHasSamples(ExitShares.FromQ(candidate, exits), samples))
             .Cast<double?>()
             .FirstOrDefault();
     }
 
-    private static bool Everywhere(float[] shares, int samples) => ExitShares.Quotas(shares, samples).All(quota => quota > 0);
+    private static bool EveryExitHasSamples(float[] shares, int samples) => ExitShares.Quotas(shares, samples).All(quota => quota > 0);
 
     private static string Invariant(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 }

@@ -16,16 +16,16 @@ internal static class SplitsCheck
 {
     // Below this, one image is more than 1 % of the validation accuracy.
     private const int FineValidation = 100;
-    private const int NamesShown = 5;
+    private const int MaxNamesShown = 5;
 
-    public static IEnumerable<Finding> Findings(SplitCounts counts, Settings settings)
+    public static IEnumerable<CheckFinding> Findings(SplitCounts counts, Settings settings)
     {
         int classes = counts.ClassNames.Count;
         string trainFix = MissingFix(settings.Data.TrainLimit, "data.trainLimit", 2 * classes, settings.Data.Imbalance.Type == ImbalanceProfile.None
             ? "lower data.validation, or check that the data set's files are complete"
             : "lower data.imbalance.factor, or raise data.trainLimit");
         string testFix = MissingFix(settings.Data.TestLimit, "data.testLimit", classes, "check that the data set's files are complete");
-        Finding?[] all =
+        CheckFinding?[] all =
         [
             Missing(counts.ClassNames, counts.Train, "training", "such a class cannot be learned", trainFix),
             settings.Data.Validation == 0 ? null : Missing(counts.ClassNames, counts.Validation, "validation", "its validation accuracy would be undefined", trainFix),
@@ -33,10 +33,10 @@ internal static class SplitsCheck
             FewBatches((int)counts.Train.Sum(), settings),
             FewValidation(counts.Train.Sum(), counts.Validation.Sum(), classes, settings.Data),
         ];
-        return all.OfType<Finding>();
+        return all.OfType<CheckFinding>();
     }
 
-    private static Finding? Missing(IReadOnlyList<string> names, IReadOnlyList<long> counts, string set, string why, string fix)
+    private static CheckFinding? Missing(IReadOnlyList<string> names, IReadOnlyList<long> counts, string set, string why, string fix)
     {
         string[] missing = [.. names.Where((_, label) => counts[label] == 0)];
         if (missing.Length == 0)
@@ -44,14 +44,14 @@ internal static class SplitsCheck
             return null;
         }
 
-        string listed = string.Join(", ", missing.Take(NamesShown)) + (missing.Length > NamesShown ? ", ..." : "");
-        return new Finding(CheckName.Splits, Severity.Stop, Invariant($"{missing.Length} of {names.Count} classes have no {set} image ({listed})"), why, fix);
+        string listed = string.Join(", ", missing.Take(MaxNamesShown)) + (missing.Length > MaxNamesShown ? ", ..." : "");
+        return new CheckFinding(CheckName.Splits, Severity.Error, Invariant($"{missing.Length} of {names.Count} classes have no {set} image ({listed})"), why, fix);
     }
 
     private static string MissingFix(int? limit, string key, int least, string otherwise)
         => limit < least ? Invariant($"set {key} to at least {least} (now {limit})") : otherwise;
 
-    private static Finding? FewBatches(int images, Settings settings)
+    private static CheckFinding? FewBatches(int images, Settings settings)
     {
         int batches = new BatchPlan(images, settings.Train.Batch, settings.Seed, new Shard(0, settings.Processes)).Batches;
         if (batches >= 2)
@@ -60,12 +60,12 @@ internal static class SplitsCheck
         }
 
         string more = settings.Data.TrainLimit is null ? "use more training images" : "raise data.trainLimit";
-        string fix = BatchSizes.AtMost(images, images / 2, settings.Processes) is { } batch ? Invariant($"set train.batch to {batch} or less, or {more}") : more;
-        return new Finding(
+        string fix = BatchSizes.LargestUpTo(images, images / 2, settings.Processes) is { } batch ? Invariant($"set train.batch to {batch} or less, or {more}") : more;
+        return new CheckFinding(
             CheckName.Splits, Severity.Warning, Invariant($"one batch per epoch ({images} training images, train.batch {settings.Train.Batch})"), "each epoch is a single step", fix);
     }
 
-    private static Finding? FewValidation(long train, long validation, int classes, DataOptions data)
+    private static CheckFinding? FewValidation(long train, long validation, int classes, DataOptions data)
     {
         if (validation is 0 or >= FineValidation)
         {
@@ -73,7 +73,7 @@ internal static class SplitsCheck
         }
 
         double percent = 100.0 / validation;
-        return new Finding(
+        return new CheckFinding(
             CheckName.Splits,
             Severity.Warning,
             Invariant($"{validation} validation images"),
@@ -84,14 +84,14 @@ internal static class SplitsCheck
     /// <summary>The inverse of <see cref="Splits.ValidationSize"/>: the fraction that holds out enough images.</summary>
     private static string MoreValidation(long available, int classes, DataOptions data)
     {
-        long whole = Splits.WholeTrainingSet(data.Dataset), wanted = (FineValidation + classes - 1) / classes * classes;
-        string? hold = wanted > available / 2 ? null : Invariant($"data.validation to {DivideUp(wanted * whole, Math.Min(available, whole))}");
-        string? limit = data.TrainLimit is null || data.Validation < wanted ? null : Invariant($"data.trainLimit to {DivideUp(wanted * whole, data.Validation)}");
+        long whole = Splits.FullTrainingSetSize(data.Dataset), wanted = (FineValidation + classes - 1) / classes * classes;
+        string? hold = wanted > available / 2 ? null : Invariant($"data.validation to {CeilingDivide(wanted * whole, Math.Min(available, whole))}");
+        string? limit = data.TrainLimit is null || data.Validation < wanted ? null : Invariant($"data.trainLimit to {CeilingDivide(wanted * whole, data.Validation)}");
         string[] ways = [.. new[] { limit, hold }.OfType<string>()];
         return ways.Length == 0 ? "use more training images" : $"raise {string.Join(", or ", ways)}";
     }
 
-    private static long DivideUp(long a, long b) => (a + b - 1) / b;
+    private static long CeilingDivide(long a, long b) => (a + b - 1) / b;
 
     private static string Invariant(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 }

@@ -70,11 +70,11 @@ internal sealed record MpiHandles
     /// <param name="library">The library's handle.</param>
     /// <param name="file">Its file's name.</param>
     /// <param name="version">The result of <c>MPI_Get_library_version</c>.</param>
-    public static MpiHandles? Of(nint library, string file, string version)
+    public static MpiHandles? ForLibrary(nint library, string file, string version)
     {
         if (NativeLibrary.TryGetExport(library, "ompi_mpi_comm_world", out _))
         {
-            return OfOpenMpi(library);
+            return FromOpenMpi(library);
         }
 
         return file.Contains("mpi_abi", StringComparison.Ordinal) ? Standard
@@ -83,7 +83,7 @@ internal sealed record MpiHandles
     }
 
     /// <summary>Open MPI's handles are the addresses of its global objects.</summary>
-    private static MpiHandles OfOpenMpi(nint library) => new()
+    private static MpiHandles FromOpenMpi(nint library) => new()
     {
         Interface = "Open MPI",
         World = NativeLibrary.GetExport(library, "ompi_mpi_comm_world"),

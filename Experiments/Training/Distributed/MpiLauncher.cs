@@ -6,16 +6,16 @@ namespace Imta.MetaWeight.Experiments.Training.Distributed;
 /// <summary>The program that starts ranks for an MPI library: its own, because another library's launcher would start separate worlds of one rank each.</summary>
 internal static class MpiLauncher
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
-    private static readonly string[] OpenMpis = ["OpenRTE", "PRRTE", "prte", "Open MPI"];
+    private static readonly TimeSpan Timeout = TimeSpan.FromSeconds(10);
+    private static readonly string[] OpenMpiVariables = ["OpenRTE", "PRRTE", "prte", "Open MPI"];
 
     /// <summary>The launcher's file; null if none is found.</summary>
-    public static string? Of(MpiLibrary library)
+    public static string? FindFor(MpiLibrary library)
     {
         string[] own = library.Family == MpiFamily.OpenMpi ? ["mpirun.openmpi"] : ["mpirun.mpich", "mpiexec.hydra"];
         return Folders(library)
             .SelectMany(_ => (string[])[.. own, "mpirun", "mpiexec"], Path.Combine)
-            .FirstOrDefault(file => File.Exists(file) && FamilyOf(file) == library.Family);
+            .FirstOrDefault(file => File.Exists(file) && DetectFamily(file) == library.Family);
     }
 
     /// <summary>Arguments that start ranks on this machine only, whatever a cluster scheduler has allocated.</summary>
@@ -53,14 +53,14 @@ internal static class MpiLauncher
     }
 
     /// <summary>The family of a launcher, by its version output; several libraries call theirs mpirun.</summary>
-    private static MpiFamily FamilyOf(string launcher)
+    private static MpiFamily DetectFamily(string launcher)
     {
         try
         {
             var start = new ProcessStartInfo(launcher, "--version") { RedirectStandardOutput = true, RedirectStandardError = true };
             using Process process = Process.Start(start)!;
             Task<string> said = process.StandardOutput.ReadToEndAsync();
-            if (!process.WaitForExit(Patience))
+            if (!process.WaitForExit(Timeout))
             {
                 process.Kill();
                 return MpiFamily.Other;
@@ -68,7 +68,7 @@ internal static class MpiLauncher
 
             return said.Result switch
             {
-                var text when OpenMpis.Any(name => text.Contains(name, StringComparison.Ordinal)) => MpiFamily.OpenMpi,
+                var text when OpenMpiVariables.Any(name => text.Contains(name, StringComparison.Ordinal)) => MpiFamily.OpenMpi,
                 var text when text.Contains("HYDRA", StringComparison.Ordinal) => MpiFamily.Mpich,
                 var text => MpiLibrary.FamilyOf(text),
             };

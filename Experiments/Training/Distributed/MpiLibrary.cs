@@ -11,12 +11,12 @@ internal sealed unsafe partial class MpiLibrary
 
     private const int VersionLength = 8192; // MPI_MAX_LIBRARY_VERSION_STRING, the largest of all libraries
 
-    private static readonly string[] MpichAndKin = ["MPICH", "Intel(R) MPI", "MVAPICH"];
+    private static readonly string[] MpichDerivatives = ["MPICH", "Intel(R) MPI", "MVAPICH"];
 
     private readonly nint _library;
 
     private MpiLibrary(nint library, string path, string version, MpiHandles handles)
-        => (_library, Path, Version, Handles, Family) = (library, path, Short(version), handles, FamilyOf(version));
+        => (_library, Path, Version, Handles, Family) = (library, path, NormaliseVersion(version), handles, FamilyOf(version));
 
     /// <summary>The loaded file, or the name under which the system found it.</summary>
     public string Path { get; }
@@ -47,7 +47,7 @@ internal sealed unsafe partial class MpiLibrary
 
     /// <summary>A function of the library.</summary>
     /// <exception cref="UsageException">The library does not export it.</exception>
-    public nint Function(string name) => NativeLibrary.TryGetExport(_library, name, out nint address)
+    public nint GetFunction(string name) => NativeLibrary.TryGetExport(_library, name, out nint address)
         ? address
         : throw new UsageException($"{Path} has no {name}; an MPI 3 library or later is required");
 
@@ -55,7 +55,7 @@ internal sealed unsafe partial class MpiLibrary
     public static MpiFamily FamilyOf(string version) => version switch
     {
         _ when version.Contains("Open MPI", StringComparison.OrdinalIgnoreCase) => MpiFamily.OpenMpi,
-        _ when MpichAndKin.Any(name => version.Contains(name, StringComparison.OrdinalIgnoreCase)) => MpiFamily.Mpich,
+        _ when MpichDerivatives.Any(name => version.Contains(name, StringComparison.OrdinalIgnoreCase)) => MpiFamily.Mpich,
         _ => MpiFamily.Other,
     };
 
@@ -67,9 +67,9 @@ internal sealed unsafe partial class MpiLibrary
         string[] own = family == MpiFamily.OpenMpi ? ["mpi:40"] : ["mpich:12", "mpi:12"];
         foreach (string name in (string[])[.. own, "mpi", "mpi_abi:0"])
         {
-            string[] parts = name.Split(':');
-            string number = parts.Length > 1 ? $".{parts[1]}" : "";
-            yield return OperatingSystem.IsMacOS() ? $"lib{parts[0]}{number}.dylib" : $"lib{parts[0]}.so{number}";
+            string[] halves = name.Split(':');
+            string number = halves.Length > 1 ? $".{halves[1]}" : "";
+            yield return OperatingSystem.IsMacOS() ? $"lib{halves[0]}{number}.dylib" : $"lib{halves[0]}.so{number}";
         }
     }
 
@@ -90,7 +90,7 @@ internal sealed unsafe partial class MpiLibrary
         string path = FileOf(name);
         if (!NativeLibrary.TryGetExport(library, "MPI_Get_library_version", out nint getVersion)
             || VersionOf((delegate* unmanaged<byte*, int*, int>)getVersion) is not { } version
-            || MpiHandles.Of(library, System.IO.Path.GetFileName(path), version) is not { } handles)
+            || MpiHandles.ForLibrary(library, System.IO.Path.GetFileName(path), version) is not { } handles)
         {
             NativeLibrary.Free(library);
             problem = "is not an MPI library with a known ABI (Open MPI, MPICH or MPI 5)";
@@ -109,7 +109,7 @@ internal sealed unsafe partial class MpiLibrary
     }
 
     /// <summary>Normalises "Open MPI v4.1.4, package: …" and "MPICH Version:\t4.0.2\n…".</summary>
-    private static string Short(string version)
+    private static string NormaliseVersion(string version)
     {
         string line = version.Split('\n', ',')[0]
             .Replace("Version:", "", StringComparison.OrdinalIgnoreCase)

@@ -65,7 +65,7 @@ public sealed unsafe class TensorMemoryTests
         for (int i = 0; i < 1000; i++)
         {
             using Tensor tensor = TensorMemory.Empty([1 << 20], ScalarType.Float64);
-            StableAbi.Succeed(StableAbi.aoti_torch_get_data_ptr(tensor.Handle, out void* data));
+            StableAbi.ThrowOnFailure(StableAbi.aoti_torch_get_data_ptr(tensor.Handle, out void* data));
             places.Add((nint)data);
         }
 

@@ -127,7 +127,7 @@ public sealed class TorchLibrariesTests : IDisposable
     {
         byte[] library = File.ReadAllBytes(Path.Combine(AppContext.BaseDirectory, OwnLibrary)), copy = [.. library];
 
-        WeakCopy.Mark(copy);
+        PatchedTorchSharp.Mark(copy);
 
         int[] changed = [.. Enumerable.Range(0, library.Length).Where(k => library[k] != copy[k])];
         changed.Should().HaveCount(1);

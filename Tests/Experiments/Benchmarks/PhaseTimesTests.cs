@@ -8,7 +8,7 @@ namespace Imta.MetaWeight.Tests.Experiments.Benchmarks;
 
 public sealed class PhaseTimesTests
 {
-    private static readonly ActivitySource Source = new(Phases.Source);
+    private static readonly ActivitySource Source = new(StepPhases.Source);
 
     private readonly Clock _clock = new();
 
@@ -17,7 +17,7 @@ public sealed class PhaseTimesTests
     {
         var times = new PhaseTimes(_clock, () => { });
 
-        times.During(() =>
+        times.Measure(() =>
         {
             _clock.Pass(1);
             using (Phase("weights"))
@@ -59,14 +59,14 @@ public sealed class PhaseTimesTests
         var times = new PhaseTimes(_clock, () => { });
         for (int k = 1; k <= 2; k++)
         {
-            times.During(() =>
+            times.Measure(() =>
             {
                 using Activity? phase = Phase("forward");
                 _clock.Pass(3 * k);
             });
             using Activity? between = Phase("forward");
             _clock.Pass(100);
-            times.During(() => _clock.Pass(k / 2));
+            times.Measure(() => _clock.Pass(k / 2));
         }
 
         times.Shares.Should().Equal(new Dictionary<string, double> { ["forward"] = 0.9, ["other"] = 0.1 });
@@ -82,7 +82,7 @@ public sealed class PhaseTimesTests
             queued = 0;
         });
 
-        times.During(() =>
+        times.Measure(() =>
         {
             queued = 1;
             using (Phase("forward"))
@@ -102,7 +102,7 @@ public sealed class PhaseTimesTests
         using var another = new ActivitySource("another");
         var times = new PhaseTimes(_clock, () => { });
 
-        times.During(() =>
+        times.Measure(() =>
         {
             using Activity? foreign = another.StartActivity("forward");
             var thread = new Thread(() =>

@@ -24,7 +24,7 @@ public sealed class StateFormatTests : IDisposable
         TorchDictionary written = StateFormat.Write(state);
         StateTree read = StateFormat.Read(written);
 
-        (written["step"], written["seconds"]).Should().Be((new TorchInteger(3), new TorchReal(1.5)));
+        (written["step"], written["seconds"]).Should().Be((new TorchInteger(3), new TorchFloat(1.5)));
         read.AllTensors.Should().Equal(state.AllTensors);
         read.Numbers.Should().Equal(state.Numbers);
         read.Groups.Keys.Should().Equal("inner", "empty");

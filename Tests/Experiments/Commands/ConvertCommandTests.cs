@@ -140,7 +140,7 @@ public sealed class ConvertCommandTests(TrainedRun trained) : IClassFixture<Trai
         File.ReadAllBytes(trained.In("old.safetensors")).Should().Equal(File.ReadAllBytes(trained.In("new.safetensors")));
         File.ReadAllBytes(trained.In("old.pth")).Should().Equal(File.ReadAllBytes(trained.In("new.pth")));
         TorchDictionary content = TorchFileReader.Read(trained.In("new.pth"));
-        (content["arch"], content["best_prec1"], content["is_best"]).Should().Be((new TorchText("msdnet"), new TorchReal(74.25), new TorchBool(true)));
+        (content["arch"], content["best_prec1"], content["is_best"]).Should().Be((new TorchString("msdnet"), new TorchFloat(74.25), new TorchBool(true)));
     }
 
     /// <summary>These have heads of another width than any network here, so that nothing but their names is to fit.</summary>

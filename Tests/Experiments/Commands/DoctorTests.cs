@@ -16,7 +16,7 @@ public sealed class DoctorTests
         Processor = "AMD EPYC",
         VectorUnits = ["AVX2", "AVX-512"],
         Cores = 2,
-        CoresOfMachine = 8,
+        TotalCores = 8,
         MemoryAvailable = 8 * Gibibyte,
         RunFolder = "/home/me",
         RunFolderFree = 100 * Gibibyte,
@@ -30,7 +30,7 @@ public sealed class DoctorTests
     private static readonly TorchFacts Torch = new()
     {
         Version = "2.10.0",
-        ReadsPictures = true,
+        CanDecodeImages = true,
         Libraries = ["/imta/libtorch/libtorch_cpu.so", "/imta/libLibTorchSharp.so"],
         Allocator = [("M_MMAP_MAX", "0")],
     };
@@ -40,7 +40,7 @@ public sealed class DoctorTests
 
     [Fact]
     public void A_system_without_pictures_is_told()
-        => Of("pictures", Torch with { ReadsPictures = false }).Should().Match<DoctorFinding>(finding => finding.Verdict == DoctorVerdict.Note && finding.Found.Contains("SkiaSharp"));
+        => Of("pictures", Torch with { CanDecodeImages = false }).Should().Match<DoctorFinding>(finding => finding.Verdict == DoctorVerdict.Note && finding.Found.Contains("SkiaSharp"));
 
     [Fact]
     public void Which_mpi_ranks_would_use_is_said_or_how_to_get_one()
@@ -85,7 +85,7 @@ public sealed class DoctorTests
     [Fact]
     public void What_this_system_does_not_tell_is_a_note()
     {
-        HostFacts silent = Host with { Processor = null, VectorUnits = null, CoresOfMachine = null, MemoryAvailable = null, RunFolderFree = null };
+        HostFacts silent = Host with { Processor = null, VectorUnits = null, TotalCores = null, MemoryAvailable = null, RunFolderFree = null };
 
         Doctor.Examine(silent, Torch with { Libraries = [], Allocator = [] }, Mpi).Should().NotContain(finding => finding.Verdict >= DoctorVerdict.Warning);
     }

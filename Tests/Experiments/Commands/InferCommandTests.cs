@@ -57,7 +57,7 @@ public sealed class InferCommandTests(TrainedRun trained) : IClassFixture<Traine
         ImtaProcess.Result result = trained.Run(0, ["infer", "run", "--policy", "thirds.json", "--batch", batch, "--out", "answers.csv", .. file ? ["--data", trained.TestFile] : Array.Empty<string>()]);
 
         result.Output.Should().Contain("40 images: ").And.EndWith("wrote the predictions to answers.csv\n");
-        AnswerRow[] answers = trained.Read<AnswerRow>("answers.csv");
+        InferenceRow[] answers = trained.Read<InferenceRow>("answers.csv");
         PredictionRow[] simulated = [.. trained.Predictions("test", "run", "predictions.csv").Select(image => image.First(answer => answer.Exit == TrainedRun.Exits || answer.Confidence >= thresholds[answer.Exit - 1]))];
         simulated.Select(answer => answer.Exit).Distinct().Should().HaveCountGreaterThan(1);
         answers.Select(row => (row.Sample, row.Class, row.Exit, row.Macs)).Should().Equal(simulated.Select(row => (row.Sample, row.Prediction, row.Exit, macs[row.Exit - 1])));
@@ -78,7 +78,7 @@ public sealed class InferCommandTests(TrainedRun trained) : IClassFixture<Traine
 
         trained.Run(0, "infer", "run", "--policy", "thirds.json", "--images", "pictures", "--out", "pictures.csv").Output.Should().Contain("3 images: ").And.NotContain("accuracy");
 
-        AnswerRow[] answers = trained.Read<AnswerRow>("pictures.csv");
+        InferenceRow[] answers = trained.Read<InferenceRow>("pictures.csv");
         answers.Select(row => (row.Sample, row.File)).Should().Equal((0, "colour.png"), (1, "landscape.jpg"), (2, "below/grey.jpg"));
         answers.Should().OnlyContain(row => row.Name.Length > 2 && row.Confidence > 0 && row.Macs > 0);
         trained.Refusal("infer", "run", "--policy", "thirds.json", "--images", "nowhere").Should().Contain("there is no folder nowhere");

@@ -6,9 +6,9 @@ namespace Imta.MetaWeight.Tests.Experiments.Commands;
 /// <summary>Numbers of the command line, under a culture with decimal commas too.</summary>
 public sealed class NumberOptionTests
 {
-    private static readonly Option<int?> Whole = NumberOption.Whole("--whole", "N", "");
-    private static readonly Option<int> Seven = NumberOption.Whole("--seven", "N", "", 7);
-    private static readonly Option<double?> Decimal = NumberOption.Decimal("--decimal", "X", "");
+    private static readonly Option<int?> Whole = NumberOption.Integer("--whole", "N", "");
+    private static readonly Option<int> Seven = NumberOption.Integer("--seven", "N", "", 7);
+    private static readonly Option<double?> Decimal = NumberOption.Double("--decimal", "X", "");
 
     public static TheoryData<string, double> Decimals => new() { { "0.5", 0.5 }, { "-1e-3", -0.001 }, { "2", 2 }, { ".25", 0.25 }, { "1.000", 1 } };
 

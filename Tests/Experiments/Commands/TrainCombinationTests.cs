@@ -26,17 +26,17 @@ public sealed class TrainCombinationTests
     {
         using DisposeScope scope = NewDisposeScope();
         using var random = new Generator(1);
-        IReadOnlyList<TrainingPhase> phases = TrainingPhase.Of(Settings(combination));
+        IReadOnlyList<TrainingPhase> phases = TrainingPhase.ForRun(Settings(combination));
         phases.Select(phase => phase.Number).Should().Equal(combination.SecondPhase ? [1, 2] : [1]);
-        RunModel model = RunModel.Build(phases[0], [], CPU, Replicas.Alone);
+        RunModel model = RunModel.Build(phases[0], [], CPU, ProcessGroup.SingleProcess);
         foreach (TrainingPhase phase in phases)
         {
-            model = phase == phases[0] ? model : RunModel.Build(phase, [], CPU, Replicas.Alone, model.ReleaseNetwork());
+            model = phase == phases[0] ? model : RunModel.Build(phase, [], CPU, ProcessGroup.SingleProcess, model.DetachNetwork());
             double[] before = [.. model.Network.Parameters.Select(parameter => parameter.abs().sum().item<float>())];
             for (int step = 0; step < 2; step++)
             {
                 var batch = new LabelledImages(randn([8, 3, 32, 32], generator: random), randint(10, [8], int64, generator: random));
-                model.Loop.Step(batch, new Rates(0.1, 0.01), learns: true)
+                model.Loop.Step(batch, new LearningRates(0.1, 0.01), learns: true)
                     .Should().OnlyContain(part => part.Losses.isfinite().all().item<bool>() && ReferenceEquals(part.Objective, null) != combination.Meta);
             }
 

@@ -16,7 +16,7 @@ public sealed class ChoiceTests
 
         keys.Select(key => key.Key).Should().Equal("toy", "size", "ball.bounce", "ball.colour", "kite.string");
         keys[0].Should().BeEquivalentTo(new { Type = "choice", Default = "ball", Range = "ball, kite" });
-        keys[0].Wanted.Should().Be("one of ball, kite");
+        keys[0].Expected.Should().Be("one of ball, kite");
         keys[2].Should().BeEquivalentTo(new { Type = "number", Default = "0.5", Range = "[0, 1]", Meaning = "Share of the height after a bounce" });
     }
 

@@ -270,8 +270,8 @@ public sealed class DataArchiveDownloadTests : IDisposable
     private Task Download(Uri source, Action<(long Here, long? Total)>? progress = null, TimeSpan? silence = null, TimeSpan? pause = null, CancellationToken stop = default)
         => new ArchiveDownload(_http, source, Md5(Content), Target)
         {
-            Pause = pause ?? TimeSpan.Zero,
-            Silence = silence ?? TimeSpan.FromSeconds(30),
+            RetryDelay = pause ?? TimeSpan.Zero,
+            IdleTimeout = silence ?? TimeSpan.FromSeconds(30),
             Progress = (here, total) => progress?.Invoke((here, total)),
         }.RunAsync(stop);
 

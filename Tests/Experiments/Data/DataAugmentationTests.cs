@@ -46,7 +46,7 @@ public sealed class DataAugmentationTests
     private static float[] Augmented(byte[] images, long[] top, long[] left, long[] flip, Normalisation normalisation)
     {
         using var scope = NewDisposeScope();
-        var draw = new Augmentation.Draw(tensor(top), tensor(left), tensor(flip));
+        var draw = new Augmentation.CropAndFlip(tensor(top), tensor(left), tensor(flip));
         return Augmentation.Apply(tensor(images, [top.Length, 3, 32, 32]), draw, normalisation).data<float>().ToArray();
     }
 

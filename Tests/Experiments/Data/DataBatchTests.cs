@@ -48,7 +48,7 @@ public sealed class DataBatchTests
     {
         var plan = new BatchPlan(2 + Math.Abs(images % 300), 2 + Math.Abs(batch % 40), seed: 6);
         var rows = Rows(plan, epoch).SelectMany(r => r).ToArray();
-        int left = plan.Images % plan.Batch == 1 ? 1 : 0;
+        int left = plan.Images % plan.BatchSize == 1 ? 1 : 0;
         return rows.Length == plan.Images - left
             && rows.Distinct().Count() == rows.Length
             && rows.All(row => row >= 0 && row < plan.Images);

@@ -74,7 +74,7 @@ public sealed class DataCifarArchiveTests : IDisposable
 
         FilesIn(_folder.Path).Should().BeEquivalentTo("archive.tar.gz", Ten.Folder);
         FilesIn(folder).Should().BeEquivalentTo(Ten.Files);
-        CifarArchive.Lack(Ten, folder).Should().BeNull();
+        CifarArchive.FindProblem(Ten, folder).Should().BeNull();
         File.Exists("/tmp/imta-outside.bin").Should().BeFalse();
     }
 
@@ -176,8 +176,8 @@ public sealed class DataCifarArchiveTests : IDisposable
             File.WriteAllBytes(Path.Combine(root, format.Archive), archive);
         }
 
-        await DataCommand.ObtainAsync(format, root, server.Folder, http, default);
-        await DataCommand.ObtainAsync(format, root, server.Folder, http, default);
+        await DataCommand.EnsureAsync(format, root, server.Folder, http, default);
+        await DataCommand.EnsureAsync(format, root, server.Folder, http, default);
 
         server.Requests.Should().HaveCount(archiveByHand ? 0 : 1);
         FilesIn(root).Should().BeEquivalentTo(archiveByHand ? [format.Folder, format.Archive] : [format.Folder]);
@@ -190,7 +190,7 @@ public sealed class DataCifarArchiveTests : IDisposable
         File.WriteAllText(_folder.In(Ten.Archive), "something else");
         using var http = new HttpClient();
 
-        Func<Task> obtaining = () => DataCommand.ObtainAsync(Ten, _folder.Path, new Uri(CifarFormat.ArchiveFolder), http, default);
+        Func<Task> obtaining = () => DataCommand.EnsureAsync(Ten, _folder.Path, new Uri(CifarFormat.ArchiveFolder), http, default);
 
         (await obtaining.Should().ThrowAsync<UsageException>()).Which.Message.Should().Contain(Ten.ArchiveMd5).And.Contain(Md5("something else"u8.ToArray()));
         File.Exists(_folder.In(Ten.Archive)).Should().BeTrue();

@@ -49,7 +49,7 @@ public sealed class DataCifarReaderTests
             var labels = Enumerable.Range(0, 12).Select(image => (long)(image % format.ClassNames.Count)).ToArray();
             test.Labels.data<long>().ToArray().Should().Equal(labels);
             train.Labels.data<long>().ToArray().Should().Equal(Enumerable.Repeat(labels, trainFiles).SelectMany(l => l));
-            train.Positions.data<long>().ToArray().Should().Equal(Enumerable.Range(0, train.Count).Select(i => (long)i));
+            train.SourceIndices.data<long>().ToArray().Should().Equal(Enumerable.Range(0, train.Count).Select(i => (long)i));
             train.Difficulty.Should().BeNull();
         }
     }

@@ -33,7 +33,7 @@ public sealed class DataGeneratedImagesTests
         using var train = Make(1500, seed: 1);
         using var test = Make(1000, seed: 2);
         var known = Correlations(train);
-        var easy = train.Difficulty!.lt(GeneratedImages.HardFrom).to_type(ScalarType.Float32).unsqueeze(1);
+        var easy = train.Difficulty!.lt(GeneratedImages.HardThreshold).to_type(ScalarType.Float32).unsqueeze(1);
         var centres = stack(Enumerable.Range(0, 10).Select(c =>
         {
             var mine = train.Labels.eq(c).to_type(ScalarType.Float32).unsqueeze(1) * easy;
@@ -80,7 +80,7 @@ public sealed class DataGeneratedImagesTests
         foreach (var mine in labels.Zip(difficulty).GroupBy(pair => pair.First))
         {
             mine.Count().Should().BeInRange(count / classes, (count + classes - 1) / classes);
-            int easy = mine.Count(pair => pair.Second < GeneratedImages.HardFrom);
+            int easy = mine.Count(pair => pair.Second < GeneratedImages.HardThreshold);
             Math.Abs(easy - (mine.Count() * GeneratedImages.EasyShare)).Should().BeLessThanOrEqualTo(1);
         }
 
@@ -95,7 +95,7 @@ public sealed class DataGeneratedImagesTests
         labels.Take(100).Distinct().Should().HaveCount(10);
         labels.Zip(labels.Skip(1)).Count(pair => (pair.Second - pair.First + 10) % 10 == 1)
             .Should().BeLessThan(200, "they are not dealt out in turn");
-        set.Difficulty!.data<float>().ToArray().Take(100).Count(d => d < GeneratedImages.HardFrom).Should().BeInRange(40, 80);
+        set.Difficulty!.data<float>().ToArray().Take(100).Count(d => d < GeneratedImages.HardThreshold).Should().BeInRange(40, 80);
     }
 
     [Fact]

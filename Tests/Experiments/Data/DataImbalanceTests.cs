@@ -28,7 +28,7 @@ public sealed class DataImbalanceTests
         data.Meta!.ClassCounts().Should().AllBeEquivalentTo(7);
         data.Train.ClassCounts().Should().Equal(ImbalancedClasses.Counts(Exponential, 400 - 40 - 7, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]));
         data.Test.ClassCounts().Should().AllBeEquivalentTo(100);
-        new[] { data.Train, data.Validation, data.Meta }.SelectMany(set => set.Positions.data<long>().ToArray()).Should().OnlyHaveUniqueItems();
+        new[] { data.Train, data.Validation, data.Meta }.SelectMany(set => set.SourceIndices.data<long>().ToArray()).Should().OnlyHaveUniqueItems();
     }
 
     [Fact]
@@ -58,12 +58,12 @@ public sealed class DataImbalanceTests
             long[] labels = [.. Enumerable.Range(0, 600).Select(row => (long)((row * 7) % 6))];
             var smaller = Exponential with { Factor = Math.Min(one, other) / 10.0 };
             var larger = Exponential with { Factor = Math.Max(one, other) / 10.0 };
-            long[] kept = ImbalancedClasses.Kept(labels, 6, smaller, seed);
-            ImbalancedClasses.Kept(labels, 6, larger, seed).Should().BeSubsetOf(kept);
+            long[] kept = ImbalancedClasses.SelectRows(labels, 6, smaller, seed);
+            ImbalancedClasses.SelectRows(labels, 6, larger, seed).Should().BeSubsetOf(kept);
 
-            long[] shuffled = ImbalancedClasses.Kept(labels, 6, smaller with { Order = ClassOrder.Shuffle }, seed);
+            long[] shuffled = ImbalancedClasses.SelectRows(labels, 6, smaller with { Order = ClassOrder.Shuffle }, seed);
             Sizes(labels, shuffled).Order().Should().Equal(Sizes(labels, kept).Order());
-            ImbalancedClasses.Kept(labels, 6, smaller with { Order = ClassOrder.Shuffle }, seed).Should().Equal(shuffled);
+            ImbalancedClasses.SelectRows(labels, 6, smaller with { Order = ClassOrder.Shuffle }, seed).Should().Equal(shuffled);
             kept.Should().BeInAscendingOrder();
         }).QuickCheckThrowOnFailure();
 

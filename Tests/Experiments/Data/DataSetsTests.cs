@@ -34,7 +34,7 @@ public sealed class DataSetsTests
     public void Train_validation_and_test_share_no_image(int seed, int? trainLimit, int? testLimit)
     {
         using var data = Load(new DataOptions { TrainLimit = trainLimit, TestLimit = testLimit }, seed);
-        var positions = Values(data.Train.Positions).Concat(Values(data.Validation.Positions)).ToArray();
+        var positions = Values(data.Train.SourceIndices).Concat(Values(data.Validation.SourceIndices)).ToArray();
         positions.Should().HaveCount(trainLimit ?? 4000).And.OnlyHaveUniqueItems();
         positions.Should().OnlyContain(position => position >= 0 && position < 4000);
         data.Test.Count.Should().Be(testLimit ?? 1000);
@@ -53,7 +53,7 @@ public sealed class DataSetsTests
         foreach (var (set, firstFile) in new[] { (data.Train, 0), (data.Validation, 0), (data.Test, 5) })
         {
             long[] labels = Values(set.Labels);
-            long[] positions = Values(set.Positions);
+            long[] positions = Values(set.SourceIndices);
             byte[] first = set.Images.narrow(1, 0, 1).narrow(2, 0, 1).narrow(3, 0, 1).data<byte>().ToArray();
             for (int i = 0; i < set.Count; i++)
             {
@@ -87,8 +87,8 @@ public sealed class DataSetsTests
         using var other = Load(options, 2);
         foreach (Func<RunData, ImageSet> set in (Func<RunData, ImageSet>[])[data => data.Train, data => data.Validation, data => data.Test])
         {
-            Values(set(again).Positions).Should().Equal(Values(set(first).Positions));
-            Values(set(other).Positions).Should().NotEqual(Values(set(first).Positions));
+            Values(set(again).SourceIndices).Should().Equal(Values(set(first).SourceIndices));
+            Values(set(other).SourceIndices).Should().NotEqual(Values(set(first).SourceIndices));
             set(again).Images.data<byte>().ToArray().AsSpan().SequenceEqual(set(first).Images.data<byte>().ToArray()).Should().BeTrue();
         }
     }
@@ -158,7 +158,7 @@ public sealed class DataSetsTests
         using var data = Load(new DataOptions { Dataset = DatasetKind.Cifar10 }, seed: 0, root);
         data.Train.ClassNames.Should().Equal(CifarFormat.Cifar10.ClassNames);
         PerClass(data.Validation).Distinct().Should().ContainSingle();
-        Values(data.Train.Positions).Concat(Values(data.Validation.Positions)).Should().OnlyHaveUniqueItems();
+        Values(data.Train.SourceIndices).Concat(Values(data.Validation.SourceIndices)).Should().OnlyHaveUniqueItems();
 
         // Photographs, not noise: the mean and spread that normalisation assumes, and neighbouring pixels that resemble each other.
         using var scope = NewDisposeScope();

@@ -44,7 +44,7 @@ public sealed class DiagnosticsTests
             confidence: [[0.9f, 0.9f, 0.9f], [0.6f, 0.8f, 0.7f], [0.3f, 0.8f, 0.6f], [0.2f, 0.3f, 0.5f]]);
         var policy = new ThresholdPolicy(Confidence, [0.6f, 0.7f, 0]);
 
-        ExitRow[] rows = [.. Diagnostics.Exits(predictions, policy, ClassGroup.Of([10, 10]))];
+        ExitRow[] rows = [.. Diagnostics.Exits(predictions, policy, ClassGroup.FromCounts([10, 10]))];
 
         rows.Select(row => (row.Classes, row.Exit, row.Samples)).Should().Equal(("all", 1, 4), ("all", 2, 4), ("all", 3, 4));
         rows.Select(row => row.Share).Should().Equal(0.5, 0.25, 0.25);
@@ -62,7 +62,7 @@ public sealed class DiagnosticsTests
         using DisposeScope scope = NewDisposeScope();
         Predictions predictions = Predictions(labels: [0], classes: [[0, 0]], confidence: [[0.9f, 0.9f]]);
 
-        Diagnostics.Exits(predictions, new ThresholdPolicy(Confidence, [BudgetedInference.Never, BudgetedInference.Always]), ClassGroup.Of([1, 1]))
+        Diagnostics.Exits(predictions, new ThresholdPolicy(Confidence, [BudgetedInference.Never, BudgetedInference.Always]), ClassGroup.FromCounts([1, 1]))
             .Select(row => (row.Share, row.AccuracyLeaving)).Should().Equal((0, null), (1, 1));
     }
 
@@ -83,12 +83,12 @@ public sealed class DiagnosticsTests
     [Fact]
     public void Classes_of_a_long_tail_are_looked_at_by_thirds_and_those_of_a_balanced_set_together()
     {
-        ClassGroup.Of([5, 500, 50, 5, 200, 20, 100]).Select(group => (group.Name, Classes: string.Join(',', group.Classes))).Should().Equal(
+        ClassGroup.FromCounts([5, 500, 50, 5, 200, 20, 100]).Select(group => (group.Name, Classes: string.Join(',', group.Classes))).Should().Equal(
             ("all", "1,4,6,2,5,0,3"), ("head", "1,4,6"), ("medium", "2,5"), ("tail", "0,3"));
-        ClassGroup.Of([50, 51, 49]).Should().ContainSingle().Which.Name.Should().Be("all");
-        ClassGroup.Of([1, 9]).Should().ContainSingle("two classes have no three groups");
-        ClassGroup.Of([1, 2, 1, 2]).Should().ContainSingle("a set that was cut may have an image more in one class than in another");
-        ClassGroup.Of([3, 0, 1]).Select(group => group.Name).Should().Equal("all", "head", "medium", "tail");
+        ClassGroup.FromCounts([50, 51, 49]).Should().ContainSingle().Which.Name.Should().Be("all");
+        ClassGroup.FromCounts([1, 9]).Should().ContainSingle("two classes have no three groups");
+        ClassGroup.FromCounts([1, 2, 1, 2]).Should().ContainSingle("a set that was cut may have an image more in one class than in another");
+        ClassGroup.FromCounts([3, 0, 1]).Select(group => group.Name).Should().Equal("all", "head", "medium", "tail");
     }
 
     private static Predictions Predictions(long[] labels, long[][] classes, float[][] confidence)

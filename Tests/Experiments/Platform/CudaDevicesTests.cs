@@ -37,8 +37,8 @@ public sealed class CudaDevicesTests : IDisposable
         CudaDevices.Names.Should().Equal("0", "1");
         CudaDevices.FreeMemory(1).Should().Be(40123 * ByteSize.Mib);
         CudaDevices.FreeMemory(2).Should().BeNull();
-        MachineRoom.Of(_folder.Path, gpu: 0).Memory.Should().Be(1000 * ByteSize.Mib);
-        MachineRoom.Of(_folder.Path).Memory.Should().BeGreaterThan(Environment.WorkingSet / 2, "the CPU's").And.NotBe(1000 * ByteSize.Mib);
+        AvailableResources.Query(_folder.Path, gpu: 0).Memory.Should().Be(1000 * ByteSize.Mib);
+        AvailableResources.Query(_folder.Path).Memory.Should().BeGreaterThan(Environment.WorkingSet / 2, "the CPU's").And.NotBe(1000 * ByteSize.Mib);
     }
 
     [SkippableTheory]

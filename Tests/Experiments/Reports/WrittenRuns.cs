@@ -33,7 +33,7 @@ internal sealed partial class WrittenRuns : IDisposable
     public void Finished(string folder, string name = "study", int seed = 0, double top1 = 0.6, bool weighted = true)
     {
         Unfinished(folder, name, seed, weighted);
-        var files = new TestFiles(In(folder));
+        var files = new EvaluationFiles(In(folder));
         CsvTable.Write(files.Anytime, Enumerable.Range(1, Exits).Select(exit => new AnytimeRow
         {
             Exit = exit,

@@ -18,7 +18,7 @@ public sealed class CsvTableTests : IDisposable
     public void Tables_are_written_the_same_under_every_culture_and_read_back()
     {
         using var culture = new CommaCulture();
-        AnswerRow[] rows = [Row(0, "a,b", 0.5f), Row(1, " \"quoted\"\n", 1e-7f), Row(2, "", float.NaN), Row(3, "é=1+1", 1_234_567)];
+        InferenceRow[] rows = [Row(0, "a,b", 0.5f), Row(1, " \"quoted\"\n", 1e-7f), Row(2, "", float.NaN), Row(3, "é=1+1", 1_234_567)];
 
         CsvTable.Write(_folder.In("a.csv"), rows[..2]);
         CsvTable.Append(_folder.In("a.csv"), rows[2..]);
@@ -32,7 +32,7 @@ public sealed class CsvTableTests : IDisposable
             3,0,é=1+1,1234567,1,1000,
 
             """);
-        CsvTable.Read<AnswerRow>(_folder.In("a.csv")).Should().Equal(rows);
+        CsvTable.Read<InferenceRow>(_folder.In("a.csv")).Should().Equal(rows);
     }
 
     [Theory]
@@ -78,7 +78,7 @@ public sealed class CsvTableTests : IDisposable
 
         CsvTable.Read<TimingRow>(file).Should().Equal(rows);
         CsvTable.Header(file).Should().Equal("epoch", "train_seconds", "train_images_per_second", "validation_seconds", "peak_memory_mib");
-        CsvTable.KeepThrough(file, 2);
+        CsvTable.TruncateAfter(file, 2);
         CsvTable.Append(file, rows[2..]);
 
         File.ReadAllText(file).Should().Be(whole);
@@ -106,7 +106,7 @@ public sealed class CsvTableTests : IDisposable
         read.Should().Throw<UsageException>().WithMessage($"{_folder.In("table.csv")}{problem}");
     }
 
-    private static AnswerRow Row(int sample, string name, float confidence)
+    private static InferenceRow Row(int sample, string name, float confidence)
         => new() { Sample = sample, Class = 0, Name = name, Confidence = confidence, Exit = 1, Macs = 1000, File = "" };
 
     private IReadOnlyList<PointRow> Read(string text)

@@ -11,17 +11,17 @@ public sealed class DevicePoolTests
     {
         var pool = new DevicePool(["0", "GPU-b", "2"]);
 
-        DeviceShare first = pool.Take(1), second = pool.Take(2), third = pool.Take(1);
+        DeviceLease first = pool.Acquire(1), second = pool.Acquire(2), third = pool.Acquire(1);
         first.Names.Should().Equal("0");
         second.Names.Should().Equal("GPU-b", "2");
         third.Names.Should().Equal("0");
-        second.GiveBack();
-        pool.Take(1).Names.Should().Equal("GPU-b");
-        pool.Take(5).Names.Should().Equal("0", "GPU-b", "2");
+        second.Release();
+        pool.Acquire(1).Names.Should().Equal("GPU-b");
+        pool.Acquire(5).Names.Should().Equal("0", "GPU-b", "2");
     }
 
     [Fact]
-    public void Without_devices_there_is_nothing_to_take() => new DevicePool([]).Take(2).Names.Should().BeEmpty();
+    public void Without_devices_there_is_nothing_to_take() => new DevicePool([]).Acquire(2).Names.Should().BeEmpty();
 
     [Fact]
     public void As_long_as_runs_ask_for_no_more_than_there_are_no_two_share_one() => Prop.ForAll(Arb.From(
@@ -32,17 +32,17 @@ public sealed class DevicePoolTests
         c =>
         {
             var pool = new DevicePool([.. Enumerable.Range(0, c.devices).Select(device => $"{device}")]);
-            var running = new Queue<DeviceShare>();
+            var running = new Queue<DeviceLease>();
             foreach (bool ends in c.returns)
             {
                 if (ends || running.Count == c.devices / c.size)
                 {
-                    running.TryDequeue(out DeviceShare? ended);
-                    ended?.GiveBack();
+                    running.TryDequeue(out DeviceLease? ended);
+                    ended?.Release();
                 }
                 else
                 {
-                    running.Enqueue(pool.Take(c.size));
+                    running.Enqueue(pool.Acquire(c.size));
                 }
 
                 running.SelectMany(share => share.Names).Should().OnlyHaveUniqueItems();

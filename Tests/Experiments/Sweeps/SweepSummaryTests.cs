@@ -4,14 +4,14 @@ using Imta.MetaWeight.Backbones.Kernels;
 using Imta.MetaWeight.Experiments.Reports;
 using Imta.MetaWeight.Experiments.Runs;
 using Imta.MetaWeight.Experiments.Sweeps;
-using Values = System.Collections.Generic.Dictionary<Imta.MetaWeight.Experiments.Sweeps.Quantity, double>;
+using Values = System.Collections.Generic.Dictionary<Imta.MetaWeight.Experiments.Sweeps.MetricKey, double>;
 
 namespace Imta.MetaWeight.Tests.Experiments.Sweeps;
 
 /// <summary>Statistics over seeds, against numbers of the statistics program R.</summary>
 public sealed class SweepSummaryTests
 {
-    private static readonly Quantity Top1 = new("top1", Exit: 1);
+    private static readonly MetricKey Top1 = new("top1", Exit: 1);
 
     // Student's sleep data (1908), which come with R.
     private static readonly double[] First = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0];
@@ -83,7 +83,7 @@ public sealed class SweepSummaryTests
             (there is null).Should().Be(back is null);
             if (there is not null && back is not null)
             {
-                (back.T, back.Freedom, back.Low, back.High).Should().Be((-there.T, there.Freedom, -there.High, -there.Low));
+                (back.T, back.DegreesOfFreedom, back.Low, back.High).Should().Be((-there.T, there.DegreesOfFreedom, -there.High, -there.Low));
                 back.P.Should().BeApproximately(there.P, 1e-12).And.BeInRange(0, 1);
                 (there.Low < 0 && there.High > 0).Should().Be(there.P > 0.05, "the interval and the test say the same");
             }

@@ -24,7 +24,7 @@ public sealed class EpochColumnTests : IDisposable
         using var stop = new CancellationTokenSource();
         int halves = 0;
 
-        Train("parts", ranks, With(_ => Count(ref halves, ranks, stop)), stop: stop.Token).Should().Be(Interruption.ExitCode);
+        Train("parts", ranks, With(_ => Count(ref halves, ranks, stop)), stop: stop.Token).Should().Be(StopSignal.ExitCode);
         File.ReadLines(_folder.In("parts", "epochs.csv")).Should().HaveCount(1 + 2, "the second epoch is not done");
         Train("parts", ranks, With(_ => { }), resumes: true).Should().Be(0);
 
@@ -75,9 +75,9 @@ public sealed class EpochColumnTests : IDisposable
     private int Train(string run, int ranks, IReadOnlyList<EpochColumn> columns, bool resumes = false, CancellationToken stop = default)
     {
         string[] set = [.. ImtaProcess.Tiny.Where(argument => argument.Contains('=')), "threads=1", $"processes={ranks}"];
-        int Run(Replicas all) => new RunStart(new RankStart(all, null, []), new HashSet<CheckName>(), null, stop) { Columns = columns }.Run(resumes
+        int Run(ProcessGroup all) => new RunStarter(new RankContext(all, null, []), new HashSet<CheckName>(), null, stop) { Columns = columns }.Run(resumes
             ? new ResumedRun(_folder.In(run), () => { })
             : new NewRun(() => SettingsLoader.Parse("", "the test", set.Select(SettingsOverride.Parse)), _folder.In(run), replace: false));
-        return ranks == 1 ? Run(Replicas.Alone) : ThreadGroup.Run(ranks, Run, stop: stop)[0];
+        return ranks == 1 ? Run(ProcessGroup.SingleProcess) : ThreadGroup.Run(ranks, Run, stop: stop)[0];
     }
 }

@@ -14,7 +14,7 @@ public sealed class ModelStateTests : IDisposable
 {
     private readonly DisposeScope _scope = NewDisposeScope();
     private readonly RunModel _model = RunModel.Build(
-        TrainingPhase.Of(new Settings { Train = new TrainOptions { Momentum = 0.9 } })[0], [.. Enumerable.Repeat(1L, 10)], CPU, Replicas.Alone);
+        TrainingPhase.ForRun(new Settings { Train = new TrainOptions { Momentum = 0.9 } })[0], [.. Enumerable.Repeat(1L, 10)], CPU, ProcessGroup.SingleProcess);
 
     public void Dispose()
     {
@@ -47,14 +47,14 @@ public sealed class ModelStateTests : IDisposable
     public void A_number_that_is_not_finite_is_named_by_what_it_belongs_to(string group, string name)
     {
         Step();
-        NonFinite.In(_model.State).Should().BeNull();
+        NonFinite.FindIn(_model.State).Should().BeNull();
         using (no_grad())
         {
             Tensor broken = _model.State.Group(group).AllTensors.Last(entry => group != "meta_state_dict" || entry.Name == "output_layer.bias").Tensor;
             broken.fill_(double.PositiveInfinity);
         }
 
-        NonFinite.In(_model.State).Should().Be(name);
+        NonFinite.FindIn(_model.State).Should().Be(name);
     }
 
     [Fact]
@@ -66,14 +66,14 @@ public sealed class ModelStateTests : IDisposable
             tensor.fill_(double.NaN);
         }
 
-        NonFinite.In(_model.State).Should().Be(name);
+        NonFinite.FindIn(_model.State).Should().Be(name);
     }
 
     private void Step()
     {
         using DisposeScope scope = NewDisposeScope();
         var batch = new LabelledImages(randn([4, 3, ImageSet.Side, ImageSet.Side]), zeros([4], int64));
-        _model.Loop.Step(batch, new Rates(0.1, 0.1), learns: true);
+        _model.Loop.Step(batch, new LearningRates(0.1, 0.1), learns: true);
     }
 
     private sealed class Copied(StateTree state) : IDisposable

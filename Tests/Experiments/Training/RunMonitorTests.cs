@@ -10,5 +10,5 @@ public sealed class RunMonitorTests
     [InlineData(1, 0, 0, 0, "1 d 0:00:00")]
     [InlineData(12, 3, 4, 5, "12 d 3:04:05")]
     public void Days_stand_before_the_hours_that_are_left(int days, int hours, int minutes, int seconds, string text)
-        => RunMonitor.Left(new TimeSpan(days, hours, minutes, seconds)).Should().Be(text);
+        => RunMonitor.FormatRemaining(new TimeSpan(days, hours, minutes, seconds)).Should().Be(text);
 }

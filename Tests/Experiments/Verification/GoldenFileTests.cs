@@ -30,7 +30,7 @@ public sealed class GoldenFileTests : IDisposable
     public void Keys_and_numbers_are_found()
     {
         _golden.Keys.Should().Equal("config/rate", "config/step", "grad/small", "grad_sample/big", "grad_stat/big", "slots_stat/mean/0");
-        _golden.WholeKeys.Should().Equal("config/rate", "config/step", "grad/small", "grad/big", "slots/mean/0");
+        _golden.LogicalKeys.Should().Equal("config/rate", "config/step", "grad/small", "grad/big", "slots/mean/0");
         _golden.KeysUnder("config").Should().Equal("rate", "step");
         _golden.Names("grad").Should().Equal("big", "small");
         _golden.Int("config/step").Should().Be(4);

@@ -32,7 +32,7 @@ public sealed class FiniteDifferenceMetaGradientTests
     {
         using DisposeScope scope = NewDisposeScope();
         using TinyBilevel tiny = Tiny(MetaGradientMethod.FiniteDifference, new TrainOptions());
-        tiny.PlainLoop.Step(tiny.Batch(TrainSamples), new Rates(0.1, 0), learns: false); // creates the momentum buffers
+        tiny.PlainLoop.Step(tiny.Batch(TrainSamples), new LearningRates(0.1, 0), learns: false); // creates the momentum buffers
         IForward forward = tiny.Method.Forward(tiny.Batch(TrainSamples));
         Tensor weights = tiny.Weights(TrainSamples);
         double[] gradient = Values(forward.Gradient(weights)), state = tiny.BackboneState();
@@ -53,7 +53,7 @@ public sealed class FiniteDifferenceMetaGradientTests
 
         MetaGradient gradient = tiny.Method.WeightGradient(forward, tiny.Weights(TrainSamples), tiny.Batch(MetaSamples), rate: 0);
 
-        GoldenFile.Values(gradient.ByWeights).Should().OnlyContain(slope => slope == 0);
+        GoldenFile.Values(gradient.GradWeights).Should().OnlyContain(slope => slope == 0);
     }
 
     private static (Tensor ByWeights, Tensor Objective) Compute(MetaGradientTests.Setting setting, MetaGradientMethod method)
@@ -61,12 +61,12 @@ public sealed class FiniteDifferenceMetaGradientTests
         using TinyBilevel tiny = Tiny(method, setting.Train(), setting.Meta());
         if (setting.Buffers)
         {
-            tiny.PlainLoop.Step(tiny.Batch(TrainSamples), new Rates(0.1, 0), learns: false);
+            tiny.PlainLoop.Step(tiny.Batch(TrainSamples), new LearningRates(0.1, 0), learns: false);
         }
 
         IForward forward = tiny.Method.Forward(tiny.Batch(TrainSamples));
         MetaGradient gradient = tiny.Method.WeightGradient(forward, tiny.Weights(TrainSamples), tiny.Batch(MetaSamples), setting.Rate);
-        return (gradient.ByWeights.clone().MoveToOuterDisposeScope(), gradient.Objective.clone().MoveToOuterDisposeScope());
+        return (gradient.GradWeights.clone().MoveToOuterDisposeScope(), gradient.Objective.clone().MoveToOuterDisposeScope());
     }
 
     private static TinyBilevel Tiny(MetaGradientMethod method, TrainOptions train, MetaOptions? meta = null)

@@ -22,7 +22,7 @@ public sealed class ForwardMetaGradientTests(ITestOutputHelper output)
     private const int MetaSamples = 7;
     private const double Tolerance = 1e-10;
 
-    private static readonly Rates OfTest = new(0.1, 0.01);
+    private static readonly LearningRates OfTest = new(0.1, 0.01);
 
     [SkippableTheory]
     [MemberData(nameof(MetaGradientTests.WeightingSettings), MemberType = typeof(MetaGradientTests))]
@@ -187,14 +187,14 @@ public sealed class ForwardMetaGradientTests(ITestOutputHelper output)
         Tensor weights = tiny.Weights(TrainSamples);
         MetaGradient gradient = tiny.Method.WeightGradient(forward, weights, tiny.Batch(MetaSamples), setting.Rate);
         double[] ofLoss = Values(forward.Gradient(weights / TrainSamples));
-        IReadOnlyList<HalfBatchReport> parts = tiny.Loop.Step(tiny.Batch(TrainSamples + MetaSamples), new Rates(setting.Rate, 0.01), learns: true);
+        IReadOnlyList<HalfBatchReport> parts = tiny.Loop.Step(tiny.Batch(TrainSamples + MetaSamples), new LearningRates(setting.Rate, 0.01), learns: true);
         return new()
         {
             ["logits"] = Values(forward.Logits),
             ["cross-entropies"] = Values(forward.CrossEntropies),
             ["losses"] = Values(forward.Losses),
             ["gradient"] = ofLoss,
-            ["by weights"] = Values(gradient.ByWeights),
+            ["by weights"] = Values(gradient.GradWeights),
             ["objective"] = Values(gradient.Objective),
             ["losses of the step"] = Values(parts.Select(part => part.Losses)),
             ["weights of the step"] = Values(parts.Select(part => part.Weights)),
@@ -235,7 +235,7 @@ public sealed class ForwardMetaGradientTests(ITestOutputHelper output)
             IMetaGradient gradient = MetaGradients.Create(new MetaOptions { Gradient = method }, network, optimiser, TrainingLoss.Plain);
             Tensor[] images2 = images.to_type(type).chunk(2), labels2 = labels.chunk(2);
             IForward forward = gradient.Forward(new LabelledImages(images2[0], labels2[0]));
-            return Values(gradient.WeightGradient(forward, weights.to_type(type), new LabelledImages(images2[1], labels2[1]), rate: 0.1).ByWeights);
+            return Values(gradient.WeightGradient(forward, weights.to_type(type), new LabelledImages(images2[1], labels2[1]), rate: 0.1).GradWeights);
         }
     }
 

@@ -59,7 +59,7 @@ public sealed class GradientCombinationTests : IDisposable
         using TinyBilevel tiny = Tiny(MetaGradientMethod.Forward);
         double[] before = tiny.BackboneState();
 
-        new BilevelLoop(tiny.Method, new UniformWeighting(), tiny.Optimiser, new Projected()).Step(tiny.Batch(6), new Rates(0.1, 0.1), learns: false);
+        new BilevelLoop(tiny.Method, new UniformWeighting(), tiny.Optimiser, new Projected()).Step(tiny.Batch(6), new LearningRates(0.1, 0.1), learns: false);
 
         tiny.BackboneState().Should().NotEqual(before);
         tiny.Invoking(of => new BilevelLoop(of.Method, of.Weighting, of.Optimiser, new Projected()))

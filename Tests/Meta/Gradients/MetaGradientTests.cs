@@ -60,7 +60,7 @@ public sealed class MetaGradientTests
 
         Func<Tensor[], double> objective = FixedObjective(setting, LogitsAt(weights), meta.Labels);
         gradient.Objective.item<double>().Should().BeApproximately(objective(LogitsAt(weights)), 1e-13);
-        Error(gradient.ByWeights, Slopes(weights, w => objective(LogitsAt(w)))).Should().BeLessThan(1e-7);
+        Error(gradient.GradWeights, Slopes(weights, w => objective(LogitsAt(w)))).Should().BeLessThan(1e-7);
     }
 
     [Theory]
@@ -77,11 +77,11 @@ public sealed class MetaGradientTests
         Tensor[] ahead = tiny.Optimiser.Lookahead(forward.Gradient(weights / TrainSamples), setting.Rate);
         ahead = [.. ahead.Select(parameter => parameter.detach().requires_grad_())];
         Tensor[] logits = tiny.Network.Forward(meta.Images, ahead, NormStatistics.Batch);
-        Tensor objective = new MetaObjective(setting.Objective == MetaObjectiveKind.Vanilla ? null : ExitShares.Of(setting.Meta().Q, tiny.Network.Exits)).At(logits, meta.Labels);
+        Tensor objective = new MetaObjective(setting.Objective == MetaObjectiveKind.Vanilla ? null : ExitShares.FromQ(setting.Meta().Q, tiny.Network.Exits)).Compute(logits, meta.Labels);
         IList<Tensor> v = autograd.grad([objective], ahead, allow_unused: true);
         double[] expected = [.. OneHots(weights).Select(
             cotangent => -setting.Rate * setting.GradientFactor() / TrainSamples * InnerProduct(forward.Gradient(cotangent), v))];
-        Error(gradient.ByWeights, expected).Should().BeLessThan(1e-13);
+        Error(gradient.GradWeights, expected).Should().BeLessThan(1e-13);
     }
 
     /// <summary>What a weighting reads and how it centres, and whether the training loss is smoothed.</summary>
@@ -108,7 +108,7 @@ public sealed class MetaGradientTests
         Tensor weights = tiny.Weighting.Weights(features);
 
         MetaGradient gradient = tiny.Method.WeightGradient(forward, weights.detach(), meta, setting.Rate);
-        IList<Tensor> byTheta = autograd.grad([weights], [.. tiny.Weighting.Network.Parameters], [gradient.ByWeights]);
+        IList<Tensor> byTheta = autograd.grad([weights], [.. tiny.Weighting.Network.Parameters], [gradient.GradWeights]);
 
         Func<Tensor[], double> objective = FixedObjective(setting, tiny.LogitsAhead(forward, weights.detach(), meta, setting.Rate), meta.Labels);
         double AheadOfNow() => objective(tiny.LogitsAhead(forward, tiny.Weighting.Weights(features).detach(), meta, setting.Rate));
@@ -169,7 +169,7 @@ public sealed class MetaGradientTests
     {
         if (setting.Buffers)
         {
-            tiny.PlainLoop.Step(tiny.Batch(TrainSamples), new Rates(0.1, 0), learns: false);
+            tiny.PlainLoop.Step(tiny.Batch(TrainSamples), new LearningRates(0.1, 0), learns: false);
         }
 
         return (tiny.Method.Forward(tiny.Batch(TrainSamples)), tiny.Weights(TrainSamples), tiny.Batch(MetaSamples));
@@ -183,7 +183,7 @@ public sealed class MetaGradientTests
             return at => at.Sum(z => nn.functional.cross_entropy(z, labels).item<double>());
         }
 
-        int[] quotas = ExitShares.Quotas(ExitShares.Of(setting.Meta().Q, logits.Length), MetaSamples);
+        int[] quotas = ExitShares.Quotas(ExitShares.FromQ(setting.Meta().Q, logits.Length), MetaSamples);
         quotas.Should().OnlyContain(quota => quota > 0);
         Tensor exits = MetaAllocation.Exits(Confidence.PerSample(logits), quotas);
         Tensor[] own = [.. Enumerable.Range(0, logits.Length).Select(k => exits.eq(k).nonzero().squeeze(1))];

@@ -16,7 +16,7 @@ public sealed class RuleWeightingTests
     public void Allocated_samples_make_the_loss_a_sum_of_means_over_the_exits_own_samples() => ForAll(WeightRule.Allocated, (options, logits, weights) =>
     {
         long samples = weights.shape[0];
-        int[] quotas = ExitShares.Quotas(ExitShares.Of(options.Q, logits.Length), samples);
+        int[] quotas = ExitShares.Quotas(ExitShares.FromQ(options.Q, logits.Length), samples);
         long[] exits = MetaAllocation.Exits(Confidence.PerSample(logits), quotas).data<long>().ToArray();
         double[] w = weights.contiguous().data<double>().ToArray();
         for (int i = 0; i < samples; i++)
@@ -33,7 +33,7 @@ public sealed class RuleWeightingTests
     {
         weights.mean([1]).sub(1).abs().max().item<double>().Should().BeLessThan(1e-14);
         long samples = weights.shape[0];
-        int[] quotas = ExitShares.Quotas(ExitShares.Of(options.Q, logits.Length), samples);
+        int[] quotas = ExitShares.Quotas(ExitShares.FromQ(options.Q, logits.Length), samples);
         MetaAllocation.Exits(Confidence.PerSample(logits), quotas).eq(weights.argmax(1)).all().item<bool>().Should().BeTrue();
         weights.sub(1).abs().max().item<double>().Should().BeLessThanOrEqualTo(2 * options.Epsilon);
     });
@@ -46,7 +46,7 @@ public sealed class RuleWeightingTests
         double[] weighting = tiny.WeightingState();
         var rule = new AllocatedWeighting(new MetaOptions { Q = 1 });
 
-        IReadOnlyList<HalfBatchReport> parts = tiny.LoopOf(rule).Step(tiny.Batch(8), new Rates(0.1, 0.01), learns: false);
+        IReadOnlyList<HalfBatchReport> parts = tiny.LoopOf(rule).Step(tiny.Batch(8), new LearningRates(0.1, 0.01), learns: false);
 
         parts.Should().HaveCount(2).And.OnlyContain(part => ReferenceEquals(part.Objective, null));
         parts.Should().OnlyContain(part => part.Weights.sum().item<double>() == 8, "each of 2 exits has 2 of 4 samples, and those weigh 2");
@@ -61,12 +61,12 @@ public sealed class RuleWeightingTests
         using var tiny = new TinyBilevel(meta: new MetaOptions { Source = MetaSource.HeldOut, Wpn = new WpnOptions { Hidden = 5, Output = WpnOutput.Sigmoid } });
         double[] weighting = tiny.WeightingState();
 
-        HalfBatchReport report = tiny.Loop.Step(tiny.Batch(7), new Rates(0.1, 0.01), learns: true, heldOut: tiny.Batch(4)).Should().ContainSingle().Which;
+        HalfBatchReport report = tiny.Loop.Step(tiny.Batch(7), new LearningRates(0.1, 0.01), learns: true, heldOut: tiny.Batch(4)).Should().ContainSingle().Which;
 
         report.Weights.shape.Should().Equal(7, 2);
         report.Objective!.item<double>().Should().BePositive();
         tiny.WeightingState().Should().NotEqual(weighting);
-        tiny.Loop.Step(tiny.Batch(7), new Rates(0.1, 0.01), learns: false)[0].Objective.Should().BeNull();
+        tiny.Loop.Step(tiny.Batch(7), new LearningRates(0.1, 0.01), learns: false)[0].Objective.Should().BeNull();
     }
 
     private static void ForAll(WeightRule rule, Action<MetaOptions, Tensor[], Tensor> law)

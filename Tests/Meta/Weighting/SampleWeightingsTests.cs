@@ -37,8 +37,8 @@ public sealed class SampleWeightingsTests : IDisposable
         weighting.Description.Should().Be(description);
         weighting.CutsBatch.Should().Be(cuts);
         Enumerable.Range(0, learns.Length).Select(weighting.Learns).Should().Equal(learns);
-        (weighting.Parameters.Count > 0).Should().Be(options.Predicts);
-        weighting.State.Groups.Keys.Should().Equal(options.Predicts ? [LearnedWeighting.NetworkKey, LearnedWeighting.OptimiserKey] : []);
+        (weighting.Parameters.Count > 0).Should().Be(options.UsesPredictor);
+        weighting.State.Groups.Keys.Should().Equal(options.UsesPredictor ? [LearnedWeighting.NetworkKey, LearnedWeighting.OptimiserKey] : []);
     }
 
     [Fact]
@@ -47,7 +47,7 @@ public sealed class SampleWeightingsTests : IDisposable
         using var tiny = new TinyBilevel();
         using var random = new Generator(99);
         using var other = (LearnedWeighting)SampleWeightings.Create(new MetaOptions { Wpn = new WpnOptions { Hidden = 5 } }, tiny.Network, random);
-        tiny.Loop.Step(tiny.Batch(8), new Rates(0.1, 0.01), learns: true);
+        tiny.Loop.Step(tiny.Batch(8), new LearningRates(0.1, 0.01), learns: true);
 
         other.LoadState(tiny.Weighting.State);
 
@@ -63,7 +63,7 @@ public sealed class SampleWeightingsTests : IDisposable
         double[] before = tiny.BackboneState();
         ISampleWeighting weighting = new HardExamples();
 
-        IReadOnlyList<HalfBatchReport> halves = tiny.LoopOf(weighting).Step(tiny.Batch(8), new Rates(0.1, 0.01), learns: weighting.Learns(0));
+        IReadOnlyList<HalfBatchReport> halves = tiny.LoopOf(weighting).Step(tiny.Batch(8), new LearningRates(0.1, 0.01), learns: weighting.Learns(0));
 
         halves.Should().HaveCount(2).And.OnlyContain(half => half.Weights.eq(half.CrossEntropies).all().item<bool>());
         tiny.BackboneState().Should().NotEqual(before);

@@ -62,7 +62,7 @@ public sealed class PyTorchsFilesTests
         TorchDictionary checkpoint = TorchFileReader.Read(GoldenFiles.Find(file));
 
         checkpoint["epoch"].Should().Be(new TorchInteger(expected.Int("epoch")));
-        checkpoint["best_prec1"].Should().Be(new TorchReal(expected.Real("best_prec1")));
+        checkpoint["best_prec1"].Should().Be(new TorchFloat(expected.Real("best_prec1")));
         checkpoint["is_best"].Should().Be(new TorchBool(expected.Int("is_best") == 1));
         foreach (string part in new[] { "state_dict", "meta_state_dict" })
         {

@@ -23,9 +23,9 @@ internal static partial class GoldenPictures
     /// <summary>The pixels of a picture as they are, <c>[3, H, W]</c>.</summary>
     public static byte[] Pixels(string file)
     {
-        using var picture = Picture.Open(Bytes(file));
-        var planes = new byte[3 * picture.Head.Width * picture.Head.Height];
-        picture.Read(PictureWindow.All(picture.Head), flip: false, planes);
+        using var picture = ImageDecoder.Open(Bytes(file));
+        var planes = new byte[3 * picture.Header.Width * picture.Header.Height];
+        picture.Read(ImageWindow.All(picture.Header), flip: false, planes);
         return planes;
     }
 

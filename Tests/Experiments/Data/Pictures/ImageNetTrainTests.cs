@@ -95,7 +95,7 @@ public sealed class ImageNetTrainTests : IDisposable
 
         result.Error.Should().MatchRegex(@"^warning: pictures/val/n2/broken[.]png cannot be read \(neither a JPEG nor a PNG file\); it gets no answer\nwarning: pictures/val/n3/nowhere[.]jpg cannot be read \(.*\); it gets no answer\n$");
         result.Output.Should().Contain("18 pictures read, 2 grey, 4 CMYK, 2 with an Exif rotation, which is not applied, 2 unreadable\n").And.Contain("16 images: ").And.NotContain("labelled");
-        AnswerRow[] answers = _folder.Read<AnswerRow>("answers.csv");
+        InferenceRow[] answers = _folder.Read<InferenceRow>("answers.csv");
         answers.Select(row => row.File).Should().HaveCount(16).And.BeInAscendingOrder(StringComparer.Ordinal).And.OnlyHaveUniqueItems();
 
         File.Delete(_folder.In("pictures", "val", "n2", "broken.png"));
@@ -108,9 +108,9 @@ public sealed class ImageNetTrainTests : IDisposable
 
         Directory.CreateSymbolicLink(_folder.In("linked", "back"), _folder.Path);
         _folder.Run(0, "infer", "run", "--policy", "run/policy.json", "--images", "linked", "--out", "linked.csv");
-        _folder.Read<AnswerRow>("linked.csv").Select(row => (row.File, row.Class, row.Exit)).Should().Equal(answers.Select(row => (row.File, row.Class, row.Exit)));
+        _folder.Read<InferenceRow>("linked.csv").Select(row => (row.File, row.Class, row.Exit)).Should().Equal(answers.Select(row => (row.File, row.Class, row.Exit)));
         _folder.Run(0, "infer", "run", "--policy", "run/policy.json", "--out", "own.csv").Output.Should().Contain("% accuracy");
-        _folder.Read<AnswerRow>("own.csv").Select(row => (row.File, row.Class, row.Exit)).Should().Equal(answers.Select(row => (row.File, row.Class, row.Exit)));
+        _folder.Read<InferenceRow>("own.csv").Select(row => (row.File, row.Class, row.Exit)).Should().Equal(answers.Select(row => (row.File, row.Class, row.Exit)));
     }
 
     [Fact]

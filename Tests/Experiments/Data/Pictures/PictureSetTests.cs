@@ -29,7 +29,7 @@ public sealed class PictureSetTests : IDisposable
         (_data.Train.Count, _data.Validation.Count, _data.Test.Count, _data.Classes).Should().Be((20, 4, 16, 4));
         _data.Train.ClassNames.Should().Equal("n0", "n1", "n2", "n3");
         _data.Validation.ClassCounts().Should().Equal(1, 1, 1, 1);
-        _data.Train.Positions.data<long>().ToArray().Concat(_data.Validation.Positions.data<long>().ToArray()).Order().Should().Equal(Enumerable.Range(0, 24).Select(number => (long)number));
+        _data.Train.SourceIndices.data<long>().ToArray().Concat(_data.Validation.SourceIndices.data<long>().ToArray()).Order().Should().Equal(Enumerable.Range(0, 24).Select(number => (long)number));
         _data.Test.Labels.data<long>().ToArray().Should().Equal(Enumerable.Range(0, 16).Select(number => number / 4L));
         _data.Train.Files!.NameBytes.Should().BeGreaterThan(24 * 2 * "n0/grey_0.JPEG".Length);
         FluentActions.Invoking(() => _data.Train.Images).Should().Throw<InvalidOperationException>();

@@ -13,7 +13,7 @@ internal static class PlainResampling
     /// <param name="w">Within the picture.</param>
     /// <param name="flip">Whether left and right change places.</param>
     /// <returns><c>[3, SideY, SideX]</c>.</returns>
-    public static byte[] Of(byte[] pixels, int width, PictureWindow w, bool flip)
+    public static byte[] Of(byte[] pixels, int width, ImageWindow w, bool flip)
     {
         var planes = new byte[3 * w.SideY * w.SideX];
         var narrow = new byte[w.Height];
@@ -40,14 +40,14 @@ internal static class PlainResampling
     }
 
     /// <summary>One that lies within a picture.</summary>
-    public static PictureWindow AnyWindow(Random random, int width, int height)
+    public static ImageWindow AnyWindow(Random random, int width, int height)
     {
         (int top, int rowsOfPart) = AnyRange(random, height);
         (int left, int columnsOfPart) = AnyRange(random, width);
         (int rows, int columns) = (random.Next(1, 100), random.Next(1, 100));
         (int row, int sideY) = AnyRange(random, rows);
         (int column, int sideX) = AnyRange(random, columns);
-        return new PictureWindow(top, left, rowsOfPart, columnsOfPart, rows, columns, row, column, sideY, sideX);
+        return new ImageWindow(top, left, rowsOfPart, columnsOfPart, rows, columns, row, column, sideY, sideX);
     }
 
     /// <summary>A part of a line, every third time a short one.</summary>

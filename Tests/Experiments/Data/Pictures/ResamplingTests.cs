@@ -19,7 +19,7 @@ public sealed class ResamplingTests
         {
             var random = new Random(c.seed);
             byte[] pixels = Pixels(random, c.width * c.height);
-            PictureWindow window = PlainResampling.AnyWindow(random, c.width, c.height);
+            ImageWindow window = PlainResampling.AnyWindow(random, c.width, c.height);
 
             Resampled(pixels, c.width, window, c.flip, random).Should().Equal(PlainResampling.Of(pixels, c.width, window, c.flip), window.ToString());
         }).Check(Config.QuickThrowOnFailure.WithMaxTest(400));
@@ -29,13 +29,13 @@ public sealed class ResamplingTests
     public void White_stays_white_however_much_it_is_reduced()
     {
         const int Width = 40_000;
-        var window = new PictureWindow(0, 0, 1, Width, 1, 3, 0, 0, 1, 3);
+        var window = new ImageWindow(0, 0, 1, Width, 1, 3, 0, 0, 1, 3);
 
         Resampled([.. Enumerable.Repeat((byte)255, 3 * Width)], Width, window, flip: false, new Random(1)).Should().OnlyContain(value => value == 255);
     }
 
     // A part with its margin by chance, and rubbish there.
-    private static byte[] Resampled(byte[] pixels, int width, PictureWindow window, bool flip, Random random)
+    private static byte[] Resampled(byte[] pixels, int width, ImageWindow window, bool flip, Random random)
     {
         var resampling = new Resampling(window);
         int left = random.Next(resampling.Needed.Left + 1), stride = resampling.Needed.Right - left + random.Next(3);

@@ -33,7 +33,7 @@ public sealed class BatchSizesTests
     {
         int nearest = BatchSizes.Nearest(c.Images, c.Batch)!.Value;
 
-        Enumerable.Range(1, 500).Where(size => size <= Math.Max(c.Images, c.Batch) && BatchSizes.CutWell(c.Images, size))
+        Enumerable.Range(1, 500).Where(size => size <= Math.Max(c.Images, c.Batch) && BatchSizes.DividesEvenly(c.Images, size))
             .Should().OnlyContain(size => Math.Abs(size - c.Batch) >= Math.Abs(nearest - c.Batch));
     }).QuickCheckThrowOnFailure();
 
@@ -42,7 +42,7 @@ public sealed class BatchSizesTests
     [InlineData(102, 10, 8)] // 102 = 10 · 10 + 2
     [InlineData(104, 10, 10)] // a last batch of 4
     [InlineData(100, 11, 10)]
-    public void The_largest_up_to_a_size(int images, int most, int expected) => BatchSizes.AtMost(images, most).Should().Be(expected);
+    public void The_largest_up_to_a_size(int images, int most, int expected) => BatchSizes.LargestUpTo(images, most).Should().Be(expected);
 
     [Fact]
     public void Three_images_cut_well_in_no_way() => BatchSizes.Nearest(3, 64).Should().BeNull();

@@ -9,8 +9,8 @@ public sealed class DiskCheckTests
     [InlineData(100, 200, null)]
     [InlineData(101, 201, Severity.Warning)]
     [InlineData(100, 100, Severity.Warning)]
-    [InlineData(100, 99, Severity.Stop)]
-    [InlineData(100, 0, Severity.Stop)]
+    [InlineData(100, 99, Severity.Error)]
+    [InlineData(100, 0, Severity.Error)]
     internal void It_stops_where_a_run_does_not_fit_and_warns_below_twice_its_size(long need, long free, Severity? severity)
         => DiskCheck.Findings(need * ByteSize.Mib, free * ByteSize.Mib, weightsEvery: 0).Select(finding => (Severity?)finding.Severity).Should().Equal(severity is null ? [] : [severity]);
 
@@ -19,9 +19,9 @@ public sealed class DiskCheckTests
     [InlineData(5, "free some, or take a folder on another drive by --out, or set export.weightsEvery (it is 5) higher or to 0")]
     public void The_line_has_both_sizes_and_what_would_make_room(int weightsEvery, string fix)
     {
-        Finding finding = DiskCheck.Findings(3 * ByteSize.Gib, 2000 * ByteSize.Mib, weightsEvery).Single();
+        CheckFinding finding = DiskCheck.Findings(3 * ByteSize.Gib, 2000 * ByteSize.Mib, weightsEvery).Single();
 
-        finding.What.Should().Be("the run's files take about 3.0 GiB, and the drive of its folder has 2.0 GiB free");
+        finding.Problem.Should().Be("the run's files take about 3.0 GiB, and the drive of its folder has 2.0 GiB free");
         finding.Fix.Should().Be(fix);
     }
 
@@ -36,7 +36,7 @@ public sealed class DiskCheckTests
     [InlineData(10, 10, 3, 0, 0)]
     public void What_is_yet_to_be_written_counts(int done, int epochs, int weightsEvery, int checkpoints, int weightFiles)
     {
-        var need = new DiskNeed(Checkpoint: 1_000_000_000, WeightsFile: 1_000_000, Exits: 3);
+        var need = new DiskEstimate(Checkpoint: 1_000_000_000, WeightsFile: 1_000_000, Exits: 3);
 
         long bytes = need.After(done, epochs, weightsEvery);
 

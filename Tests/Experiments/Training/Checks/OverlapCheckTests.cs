@@ -12,23 +12,23 @@ public sealed class OverlapCheckTests
     [InlineData(0, null)]
     [InlineData(1, Severity.Warning)]
     [InlineData(99, Severity.Warning)]
-    [InlineData(100, Severity.Stop)]
+    [InlineData(100, Severity.Error)]
     internal void From_one_percent_of_the_test_images_on_it_stops(int shared, Severity? severity)
     {
-        Finding[] findings = [.. OverlapCheck.Findings(new Overlap(shared, 0, shared, Test: 10_000, 0, Validation: 5000))];
+        CheckFinding[] findings = [.. OverlapCheck.Findings(new Overlap(shared, 0, shared, Test: 10_000, 0, Validation: 5000))];
 
         findings.Select(finding => (Severity?)finding.Severity).Should().Equal(severity is null ? [] : [severity]);
-        findings.All(finding => finding.What.StartsWith($"{shared} of 10000 test images", StringComparison.Ordinal)).Should().BeTrue();
+        findings.All(finding => finding.Problem.StartsWith($"{shared} of 10000 test images", StringComparison.Ordinal)).Should().BeTrue();
     }
 
     [Fact]
     public void Validation_images_that_are_trained_on_are_told()
     {
-        Finding finding = OverlapCheck.Findings(new Overlap(0, 0, 0, 100, ValidationInTraining: 3, Validation: 50)).Should().ContainSingle().Subject;
+        CheckFinding finding = OverlapCheck.Findings(new Overlap(0, 0, 0, 100, ValidationInTraining: 3, Validation: 50)).Should().ContainSingle().Subject;
 
         finding.Severity.Should().Be(Severity.Warning);
-        finding.What.Should().Be("3 of 50 validation images are also training images");
-        finding.Why.Should().Contain("6 %");
+        finding.Problem.Should().Be("3 of 50 validation images are also training images");
+        finding.Consequence.Should().Contain("6 %");
     }
 
     [Fact]
@@ -43,7 +43,7 @@ public sealed class OverlapCheckTests
 
         using var data = new RunData(all.Select(Rows(0, 10)), all.Select(Rows(8, 14)), Meta: null, all.Select([.. Rows(6, 10), .. Rows(12, 20)]), Normalisation.Generated, []);
 
-        Overlap.Of(data).Should().Be(new Overlap(TestInTraining: 4, TestInValidation: 4, TestInEither: 6, Test: 12, ValidationInTraining: 2, Validation: 6));
+        Overlap.Measure(data).Should().Be(new Overlap(TestInTraining: 4, TestInValidation: 4, TestInEither: 6, Test: 12, ValidationInTraining: 2, Validation: 6));
     }
 
     [SkippableFact]
@@ -53,7 +53,7 @@ public sealed class OverlapCheckTests
         Skip.If(string.IsNullOrEmpty(root), "IMTA_CIFAR10 names no folder with CIFAR-10's binary files");
         using RunData data = DataSetsTests.Load(new DataOptions { Dataset = DatasetKind.Cifar10, Root = root }, seed: 0);
 
-        Overlap.Of(data).Should().BeEquivalentTo(new { TestInEither = 0, ValidationInTraining = 0 });
+        Overlap.Measure(data).Should().BeEquivalentTo(new { TestInEither = 0, ValidationInTraining = 0 });
     }
 
     private static long[] Rows(int from, int to) => [.. Enumerable.Range(from, to - from).Select(row => (long)row)];

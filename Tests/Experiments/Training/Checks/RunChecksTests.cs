@@ -10,7 +10,7 @@ namespace Imta.MetaWeight.Tests.Experiments.Training.Checks;
 /// <summary>The checks together: on the configurations that come along, against real files, in their documentation.</summary>
 public sealed class RunChecksTests
 {
-    private static readonly MachineRoom Large = new(1000 * ByteSize.Gib, 1000 * ByteSize.Gib);
+    private static readonly AvailableResources Large = new(1000 * ByteSize.Gib, 1000 * ByteSize.Gib);
 
     [Fact]
     public void The_quick_start_is_nothing_to_tell()
@@ -28,12 +28,12 @@ public sealed class RunChecksTests
     public void Every_configuration_that_comes_along_cuts_well_and_gives_every_exit_meta_samples(string file)
     {
         Settings settings = Load(file);
-        int all = settings.Data.Dataset == DatasetKind.Generated ? GeneratedImages.TrainImages : Splits.WholeTrainingSet(settings.Data.Dataset);
+        int all = settings.Data.Dataset == DatasetKind.Generated ? GeneratedImages.TrainImages : Splits.FullTrainingSetSize(settings.Data.Dataset);
         int used = Math.Min(settings.Data.TrainLimit ?? all, all);
-        int classes = DatasetShape.Of(settings.Data).Classes, left = used - Splits.ValidationSize(settings.Data, used, classes);
+        int classes = DatasetShape.For(settings.Data).Classes, left = used - Splits.ValidationSize(settings.Data, used, classes);
         int images = (int)ImbalancedClasses.Counts(settings.Data.Imbalance, left / classes, ImbalancedClasses.Order(ClassOrder.Index, classes, 0)).Sum();
 
-        OddBatchCheck.Findings(images, settings).Should().BeEmpty();
+        BatchSizeCheck.Findings(images, settings).Should().BeEmpty();
         SharesCheck.Findings(images, settings.Model.Exits(), settings).Should().BeEmpty();
     }
 
@@ -45,11 +45,11 @@ public sealed class RunChecksTests
         RunChecks checks = Checks(settings, data);
 
         checks.BeforeStart(Large).Should().Contain(finding => finding.Check == CheckName.Splits);
-        checks.BeforeGoingOn(Large).Should().BeEmpty();
-        Finding[] small = [.. checks.BeforeGoingOn(new MachineRoom(1, 1))];
+        checks.BeforeResume(Large).Should().BeEmpty();
+        CheckFinding[] small = [.. checks.BeforeResume(new AvailableResources(1, 1))];
         small.Select(finding => finding.Check).Should().Equal(CheckName.Disk, CheckName.Memory);
-        small.Should().OnlyContain(finding => finding.Severity == Severity.Stop && !finding.Fix.Contains("set "), "a run's settings stay");
-        checks.BeforeGoingOn(new MachineRoom(null, null)).Should().BeEmpty("a machine that says nothing stops nothing");
+        small.Should().OnlyContain(finding => finding.Severity == Severity.Error && !finding.Fix.Contains("set "), "a run's settings stay");
+        checks.BeforeResume(new AvailableResources(null, null)).Should().BeEmpty("a machine that says nothing stops nothing");
     }
 
     [Fact]
@@ -69,8 +69,8 @@ public sealed class RunChecksTests
 
     private static RunChecks Checks(Settings settings, RunData data)
     {
-        IReadOnlyList<TrainingPhase> phases = TrainingPhase.Of(settings);
-        using RunModel model = RunModel.Build(phases[0], data.Train.ClassCounts(), CPU, Replicas.Alone);
+        IReadOnlyList<TrainingPhase> phases = TrainingPhase.ForRun(settings);
+        using RunModel model = RunModel.Build(phases[0], data.Train.ClassCounts(), CPU, ProcessGroup.SingleProcess);
         return new RunChecks(phases, data, model.Network, model.Weighting);
     }
 

@@ -30,15 +30,15 @@ public sealed class SharesCheckTests
     public void It_stops_just_where_an_exit_gets_no_meta_sample_of_the_larger_half() => Prop.ForAll(Arb.From(Cases), c =>
     {
         int half = (Math.Min(c.Batch, c.Images) + 1) / 2;
-        bool without = ExitShares.Quotas(ExitShares.Of(c.Q, c.Exits), half).Contains(0);
+        bool without = ExitShares.Quotas(ExitShares.FromQ(c.Q, c.Exits), half).Contains(0);
 
-        Findings(c).Select(finding => finding.Severity).Should().Equal(without ? [Severity.Stop] : []);
+        Findings(c).Select(finding => finding.Severity).Should().Equal(without ? [Severity.Error] : []);
     }).QuickCheckThrowOnFailure();
 
     [Fact]
     public void What_it_advises_gives_every_exit_a_meta_sample() => Prop.ForAll(Arb.From(Cases), c =>
     {
-        foreach (Finding finding in Findings(c))
+        foreach (CheckFinding finding in Findings(c))
         {
             if (Advised(finding, "train.batch") is { } batch)
             {
@@ -59,9 +59,9 @@ public sealed class SharesCheckTests
     [InlineData(1.5, 3, 8, "exit 1 of 3 (meta.q 1.5)", "set train.batch to 10 or more, or meta.q to 1.3")]
     public void The_line_names_exits_batch_and_q(double q, int exits, int batch, string what, string fix)
     {
-        Finding finding = Findings(new Case(900, exits, q, batch)).Should().ContainSingle().Subject;
+        CheckFinding finding = Findings(new Case(900, exits, q, batch)).Should().ContainSingle().Subject;
 
-        finding.What.Should().EndWith(what);
+        finding.Problem.Should().EndWith(what);
         finding.Fix.Should().Be(fix);
     }
 
@@ -75,9 +75,9 @@ public sealed class SharesCheckTests
         SharesCheck.Findings(900, 5, settings with { Meta = new MetaOptions { Objective = MetaObjectiveKind.Vanilla } }).Should().BeEmpty();
     }
 
-    private static double? Advised(Finding finding, string key)
+    private static double? Advised(CheckFinding finding, string key)
         => Regex.Match(finding.Fix, $@"{Regex.Escape(key)} to ([\d.]+)") is { Success: true } match ? double.Parse(match.Groups[1].Value, CultureInfo.InvariantCulture) : null;
 
-    private static Finding[] Findings(Case c)
+    private static CheckFinding[] Findings(Case c)
         => [.. SharesCheck.Findings(c.Images, c.Exits, new Settings { Train = new TrainOptions { Batch = c.Batch }, Meta = new MetaOptions { Q = c.Q } })];
 }

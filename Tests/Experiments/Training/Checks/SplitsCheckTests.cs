@@ -21,10 +21,10 @@ public sealed class SplitsCheckTests
     [InlineData(new long[] { 200, 200 }, new long[] { 50, 50 }, new long[] { 0, 0 }, "2 of 2 classes without a test image (cat, dog)", "data.testLimit to 2")]
     public void A_class_without_images_stops(long[] train, long[] validation, long[] test, string what, string fix)
     {
-        Finding finding = Findings(train, validation, test, new DataOptions { TrainLimit = 3, TestLimit = 1 }).Should().ContainSingle().Subject;
+        CheckFinding finding = Findings(train, validation, test, new DataOptions { TrainLimit = 3, TestLimit = 1 }).Should().ContainSingle().Subject;
 
-        finding.Severity.Should().Be(Severity.Stop);
-        finding.What.Should().Be(what);
+        finding.Severity.Should().Be(Severity.Error);
+        finding.Problem.Should().Be(what);
         finding.Fix.Should().Contain(fix);
     }
 
@@ -39,7 +39,7 @@ public sealed class SplitsCheckTests
         long[] none = new long[100], enough = [.. Enumerable.Repeat(9L, 100)];
 
         SplitsCheck.Findings(new SplitCounts(names, enough, enough, none), new Settings { Train = new TrainOptions { Batch = 64 } })
-            .Should().ContainSingle().Which.What.Should().EndWith("(c0, c1, c2, c3, c4, ...)");
+            .Should().ContainSingle().Which.Problem.Should().EndWith("(c0, c1, c2, c3, c4, ...)");
     }
 
     [Theory]
@@ -49,10 +49,10 @@ public sealed class SplitsCheckTests
     [InlineData(128, null)]
     public void An_epoch_of_one_batch_is_told(int images, string? fix)
     {
-        Finding? finding = Findings([images - 2, 2], [50, 50], [1, 1]).SingleOrDefault();
+        CheckFinding? finding = Findings([images - 2, 2], [50, 50], [1, 1]).SingleOrDefault();
 
         (finding?.Severity).Should().Be(fix is null ? null : Severity.Warning);
-        finding?.What.Should().Be($"one batch per epoch ({images} training images, train.batch 64)");
+        finding?.Problem.Should().Be($"one batch per epoch ({images} training images, train.batch 64)");
         finding?.Fix.Should().StartWith(fix);
     }
 
@@ -60,13 +60,13 @@ public sealed class SplitsCheckTests
     [InlineData(99, true)]
     [InlineData(100, false)]
     public void A_validation_set_below_100_images_is_told(int images, bool told)
-        => Findings([200, 200], [1, images - 1], [1, 1]).Any(finding => finding.Why.Contains("one image is 1 %", StringComparison.Ordinal)).Should().Be(told);
+        => Findings([200, 200], [1, images - 1], [1, 1]).Any(finding => finding.Consequence.Contains("one image is 1 %", StringComparison.Ordinal)).Should().Be(told);
 
     [Fact]
     public void What_it_advises_holds_out_enough() => Prop.ForAll(Arb.From(
         from classes in Gen.Choose(2, 50)
         from images in Gen.Choose(4 * classes, 5000)
-        from wanted in Gen.Choose(1, Math.Min(25_000, 99 * Splits.WholeTrainingSet(DatasetKind.Generated) / images))
+        from wanted in Gen.Choose(1, Math.Min(25_000, 99 * Splits.FullTrainingSetSize(DatasetKind.Generated) / images))
         select (classes, images, wanted)),
         c =>
         {
@@ -78,7 +78,7 @@ public sealed class SplitsCheckTests
 
             var data = new DataOptions { TrainLimit = c.images, Validation = c.wanted };
             long[] train = [c.images - held, .. new long[c.classes - 1]], validation = [held, .. new long[c.classes - 1]];
-            string fix = Findings(train, validation, train, data).Single(finding => finding.What == $"{held} validation images").Fix;
+            string fix = Findings(train, validation, train, data).Single(finding => finding.Problem == $"{held} validation images").Fix;
             if (Advised(fix, "data.validation") is { } hold)
             {
                 Splits.ValidationSize(new DataOptions { Validation = hold }, c.images, c.classes).Should().BeGreaterThanOrEqualTo(100);
@@ -93,7 +93,7 @@ public sealed class SplitsCheckTests
     private static int? Advised(string fix, string key)
         => Regex.Match(fix, $@"{key} to (\d+)") is { Success: true } match ? int.Parse(match.Groups[1].Value, CultureInfo.InvariantCulture) : null;
 
-    private static Finding[] Findings(long[] train, long[] validation, long[] test, DataOptions? data = null)
+    private static CheckFinding[] Findings(long[] train, long[] validation, long[] test, DataOptions? data = null)
     {
         string[] names = [.. Enumerable.Range(0, train.Length).Select(label => label switch { 0 => "cat", 1 => "dog", _ => $"class {label}" })];
         var settings = new Settings { Data = data ?? new DataOptions(), Train = new TrainOptions { Batch = 64 } };

@@ -14,18 +14,18 @@ internal static class RankProgram
     public static int Run()
     {
         Terminal.Prepare();
-        return Ranks.Run(LaunchPlace.OfThisProcess()!, TimeSpan.FromMinutes(2), ranks => Check(ranks.Replicas), CancellationToken.None);
+        return RankRunner.Run(RankAssignment.Current()!, TimeSpan.FromMinutes(2), ranks => Check(ranks.ProcessGroup), CancellationToken.None);
     }
 
-    private static int Check(Replicas all)
+    private static int Check(ProcessGroup all)
     {
         // libraries that take SIGSEGV for their own would end the process here
         FluentActions.Invoking(() => LengthOf(null)).Should().Throw<NullReferenceException>();
-        foreach (ReplicasLaw law in ReplicasLaw.All.Where(law => law.Ranks == all.Shard.Of))
+        foreach (ReplicasLaw law in ReplicasLaw.All.Where(law => law.Ranks == all.Shard.Count))
         {
             using DisposeScope scope = NewDisposeScope();
-            double error = all.Gather(tensor(new[] { law.Error(all) })).max().item<double>();
-            if (all.IsFirst)
+            double error = all.AllGather(tensor(new[] { law.Error(all) })).max().item<double>();
+            if (all.IsRankZero)
             {
                 Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{law}\t{error:R}"));
             }

@@ -17,11 +17,11 @@ namespace Imta.MetaWeight.Tests.Experiments.Training.Distributed;
 /// <param name="Name">What holds.</param>
 /// <param name="Ranks">For how many.</param>
 /// <param name="Error">What each of them finds: a relative error; or it throws.</param>
-internal sealed record ReplicasLaw(string Name, int Ranks, Func<Replicas, double> Error)
+internal sealed record ReplicasLaw(string Name, int Ranks, Func<ProcessGroup, double> Error)
 {
     private const int Steps = 3;
 
-    private static readonly Rates OfTest = new(0.1, 0.01);
+    private static readonly LearningRates OfTest = new(0.1, 0.01);
     private static readonly TrainOptions Train = new() { Momentum = 0.9, Nesterov = true, WeightDecay = 1e-3 };
 
     public static IReadOnlyList<ReplicasLaw> All { get; } =
@@ -43,8 +43,8 @@ internal sealed record ReplicasLaw(string Name, int Ranks, Func<Replicas, double
     private static ReplicasLaw Plain(int ranks, int samples) => new($"plain training of {samples} without batch coupling is that of one process", ranks, all =>
     {
         Func<Averaging?, TinyBilevel> build = averaging => new TinyBilevel(Train, build: random => new TinyNetwork(random, coupled: false), averaging: averaging);
-        double[] alone = Trained(build, samples, Shard.Whole, averaging: null, tiny => tiny.PlainLoop).Backbone;
-        return GoldenFile.RelativeError(Trained(build, samples, all.Shard, all.Average, tiny => tiny.PlainLoop).Backbone, alone);
+        double[] alone = Trained(build, samples, Shard.Full, averaging: null, tiny => tiny.PlainLoop).Backbone;
+        return GoldenFile.RelativeError(Trained(build, samples, all.Shard, all.AllReduceMean, tiny => tiny.PlainLoop).Backbone, alone);
     });
 
     private static ReplicasLaw Global(MetaGradientMethod method, MetaMemory memory, int ranks, int samples)
@@ -61,7 +61,7 @@ internal sealed record ReplicasLaw(string Name, int Ranks, Func<Replicas, double
             };
             Func<Generator, MultiExitNetwork> network = method == MetaGradientMethod.Forward ? random => new TinyLinearisable(random, coupled: false) : random => new TinyNetwork(random, coupled: false);
             Func<Averaging?, TinyBilevel> build = averaging => new TinyBilevel(Train, meta, build: network, averaging: averaging);
-            return Furthest(Trained(build, samples, all.Shard, all.Average, tiny => tiny.Loop), Trained(build, samples, Shard.Whole, averaging: null, tiny => tiny.Loop));
+            return Furthest(Trained(build, samples, all.Shard, all.AllReduceMean, tiny => tiny.Loop), Trained(build, samples, Shard.Full, averaging: null, tiny => tiny.Loop));
         });
 
     private static ReplicasLaw Local(MetaGradientMethod method, Centring centring, MetaObjectiveKind objective, int ranks, int samples)
@@ -70,62 +70,62 @@ internal sealed record ReplicasLaw(string Name, int Ranks, Func<Replicas, double
             var meta = new MetaOptions { Gradient = method, Centring = centring, Objective = objective, Wpn = new WpnOptions { Hidden = 5 } };
             Func<Generator, MultiExitNetwork> network = method == MetaGradientMethod.Forward ? random => new TinyLinearisable(random) : random => new TinyNetwork(random);
             Func<Averaging?, TinyBilevel> build = averaging => new TinyBilevel(Train, meta, build: network, averaging: averaging);
-            return Furthest(Trained(build, samples, all.Shard, all.Average, tiny => tiny.Loop), OneAfterTheOther(build, ranks, samples)[all.Shard.Rank]); // batch norm's statistics are among it
+            return Furthest(Trained(build, samples, all.Shard, all.AllReduceMean, tiny => tiny.Loop), OneAfterTheOther(build, ranks, samples)[all.Shard.Rank]); // batch norm's statistics are among it
         });
 
     private static double Furthest((double[] Backbone, double[] Weighting) found, (double[] Backbone, double[] Weighting) expected)
         => Math.Max(GoldenFile.RelativeError(found.Backbone, expected.Backbone), GoldenFile.RelativeError(found.Weighting, expected.Weighting));
 
-    private static double MeansWeighSamples(Replicas all)
+    private static double MeansWeighSamples(ProcessGroup all)
     {
-        int rank = all.Shard.Rank, ranks = all.Shard.Of;
+        int rank = all.Shard.Rank, ranks = all.Shard.Count;
         double own = rank + 1, samples = (2 * rank) + 1, mean = Enumerable.Range(0, ranks).Sum(r => (r + 1.0) * ((2 * r) + 1)) / (ranks * ranks); // of 1, 3, 5, … samples: n² in all
-        IReadOnlyList<Tensor?> means = all.Average([full([2, 3], own), null, full([3000, 3000], own), full([1], 10 * own)], (long)samples); // 36 MB: two buckets
+        IReadOnlyList<Tensor?> means = all.AllReduceMean([full([2, 3], own), null, full([3000, 3000], own), full([1], 10 * own)], (long)samples); // 36 MB: two buckets
 
         means.Select(one => one?.shape.Length).Should().Equal(2, null, 2, 1);
         means[0]!.shape.Should().Equal(2, 3);
         return new[] { (means[0]! / mean) - 1, (means[2]! / mean) - 1, (means[3]! / (10 * mean)) - 1 }.Max(error => error.abs().max().item<float>()) is var furthest && furthest < 1e-6f ? 0 : furthest;
     }
 
-    private static double SameBits(Replicas all)
+    private static double SameBits(ProcessGroup all)
     {
         foreach (ScalarType type in (ScalarType[])[float32, float64])
         {
             using Generator random = manual_seed(all.Shard.Rank);
             Tensor own = randn([5_000_001], type);
             Tensor sum = own.clone();
-            all.Sum(sum);
-            all.Gather(tensor(new[] { (long)XxHash3.HashToUInt64(sum.bytes) })).data<long>().ToArray().Distinct().Should().ContainSingle("every rank has the same bits");
-            all.Sum(own);
+            all.AllReduceSum(sum);
+            all.AllGather(tensor(new[] { (long)XxHash3.HashToUInt64(sum.bytes) })).data<long>().ToArray().Distinct().Should().ContainSingle("every rank has the same bits");
+            all.AllReduceSum(own);
             own.bytes.SequenceEqual(sum.bytes).Should().BeTrue("the same sum again has the same bits");
         }
 
         return 0;
     }
 
-    private static double Agreed(Replicas all)
+    private static double Agreed(ProcessGroup all)
     {
-        int ranks = all.Shard.Of;
-        all.Agree(stop: false).Should().Be(new Agreement(false, false, null));
-        all.Gather(tensor(new[] { all.Shard.Rank, 7L })).data<long>().ToArray().Should().Equal(Enumerable.Range(0, ranks).SelectMany(rank => (long[])[rank, 7]));
-        all.Share(all.Shard.Rank == 1 ? [1, 2, 3] : null, from: 1).Should().Equal(1, 2, 3);
-        all.Share(all.Shard.Rank == ranks - 1 ? "ε" : null, from: ranks - 1).Should().Be("ε");
-        all.Share(all.IsFirst ? Array.Empty<byte>() : null).Should().BeEmpty();
+        int ranks = all.Shard.Count;
+        all.AllReduceFlags(stop: false).Should().Be(new CollectiveStatus(false, false, null));
+        all.AllGather(tensor(new[] { all.Shard.Rank, 7L })).data<long>().ToArray().Should().Equal(Enumerable.Range(0, ranks).SelectMany(rank => (long[])[rank, 7]));
+        all.Broadcast(all.Shard.Rank == 1 ? [1, 2, 3] : null, from: 1).Should().Equal(1, 2, 3);
+        all.Broadcast(all.Shard.Rank == ranks - 1 ? "ε" : null, from: ranks - 1).Should().Be("ε");
+        all.Broadcast(all.IsRankZero ? Array.Empty<byte>() : null).Should().BeEmpty();
         Tensor[] taken = [full([3], all.Shard.Rank, int64), full([2, 2], all.Shard.Rank, float32)];
-        all.TakeFirst(taken);
+        all.BroadcastFromRankZero(taken);
         taken[0].sum().item<long>().Should().Be(0);
         taken[1].sum().item<float>().Should().Be(0);
-        all.Agree(stop: all.Shard.Rank == ranks - 1, isDue: all.IsFirst, problem: all.IsFirst ? null : $"exit {all.Shard.Rank}", exitCode: 2).Should().Be(new Agreement(true, true, "exit 1", 2));
-        all.Part();
+        all.AllReduceFlags(stop: all.Shard.Rank == ranks - 1, isDue: all.IsRankZero, problem: all.IsRankZero ? null : $"exit {all.Shard.Rank}", exitCode: 2).Should().Be(new CollectiveStatus(true, true, "exit 1", 2));
+        all.FinalBarrier();
         return 0;
     }
 
-    private static double Told(Replicas all)
+    private static double Told(ProcessGroup all)
     {
-        all.Together(all.IsFirst ? null : () => { });
-        FluentActions.Invoking(() => all.Together(() => throw new UsageException($"no {all.Shard.Rank}"))).Should().Throw<SharedFailureException>().WithMessage("no 0").Which.ExitCode.Should().Be(2);
-        FluentActions.Invoking(() => all.Together(all.Shard.Rank == 1 ? () => throw new IOException("disk full") : null)).Should().Throw<SharedFailureException>()
-            .WithMessage($"rank 1 of {all.Shard.Of} on *: disk full").Which.ExitCode.Should().Be(1);
+        all.RunCollectively(all.IsRankZero ? null : () => { });
+        FluentActions.Invoking(() => all.RunCollectively(() => throw new UsageException($"no {all.Shard.Rank}"))).Should().Throw<CollectiveFailureException>().WithMessage("no 0").Which.ExitCode.Should().Be(2);
+        FluentActions.Invoking(() => all.RunCollectively(all.Shard.Rank == 1 ? () => throw new IOException("disk full") : null)).Should().Throw<CollectiveFailureException>()
+            .WithMessage($"rank 1 of {all.Shard.Count} on *: disk full").Which.ExitCode.Should().Be(1);
         return 0;
     }
 
@@ -165,7 +165,7 @@ internal sealed record ReplicasLaw(string Name, int Ranks, Func<Replicas, double
         {
             Tensor weights = tiny.Weighting.Weights(features[rank]);
             MetaGradient gradient = tiny.Method.WeightGradient(forwards[rank], weights.detach(), meta[rank], OfTest.Backbone);
-            return autograd.grad([weights], [.. tiny.Weighting.Network.Parameters], [gradient.ByWeights]).ToArray<Tensor?>();
+            return autograd.grad([weights], [.. tiny.Weighting.Network.Parameters], [gradient.GradWeights]).ToArray<Tensor?>();
         })]);
         Array.ForEach(ranks, tiny => tiny.Weighting.Optimiser.Apply([.. byTheta.Select(part => part!)], OfTest.Meta));
 
@@ -179,7 +179,7 @@ internal sealed record ReplicasLaw(string Name, int Ranks, Func<Replicas, double
 
     private static LabelledImages Of(LabelledImages batch, Shard shard)
     {
-        Tensor within = shard.Within(batch.Labels.shape[0]);
+        Tensor within = shard.Indices(batch.Labels.shape[0]);
         return new LabelledImages(batch.Images.index_select(0, within), batch.Labels.index_select(0, within));
     }
 

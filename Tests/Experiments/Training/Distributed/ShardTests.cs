@@ -14,7 +14,7 @@ public sealed class ShardTests
         using DisposeScope scope = NewDisposeScope();
         int of = 1 + Math.Abs(processes % 9), count = (2 * of) + Math.Abs(samples % 100);
         int half = (count + 1) / 2;
-        long[][] shards = [.. Enumerable.Range(0, of).Select(rank => new Shard(rank, of).Within(count).data<long>().ToArray())];
+        long[][] shards = [.. Enumerable.Range(0, of).Select(rank => new Shard(rank, of).Indices(count).data<long>().ToArray())];
 
         // The loop cuts a shard as it cuts a batch: of an odd number the first half has one more.
         long[][] firsts = [.. shards.Select(shard => shard[..((shard.Length + 1) / 2)])];
@@ -49,7 +49,7 @@ public sealed class ShardTests
         shards.Should().OnlyContain(batches => batches.Length == whole.Length);
         for (int b = 0; b < whole.Length; b++)
         {
-            int[] places = [.. shards.SelectMany((_, rank) => new Shard(rank, 3).Within(whole[b].Labels.shape[0]).data<long>().ToArray()).Select(place => (int)place)];
+            int[] places = [.. shards.SelectMany((_, rank) => new Shard(rank, 3).Indices(whole[b].Labels.shape[0]).data<long>().ToArray()).Select(place => (int)place)];
             Tensor order = tensor(Array.ConvertAll(places, place => (long)place));
             cat([.. shards.Select(batches => batches[b].Images)]).eq(whole[b].Images.index_select(0, order)).all().item<bool>().Should().BeTrue();
             cat([.. shards.Select(batches => batches[b].Rows)]).data<long>().ToArray().Should().Equal(whole[b].Rows.index_select(0, order).data<long>().ToArray());

@@ -5,7 +5,7 @@ using Imta.MetaWeight.Experiments.Training.Distributed;
 namespace Imta.MetaWeight.Tests.Experiments.Training.Distributed;
 
 /// <summary>Several "ranks" on threads of this process, with tensors in each thread's own scope.</summary>
-internal sealed class ThreadGroup : IProcessGroup
+internal sealed class ThreadGroup : ICommunicator
 {
     private readonly Meeting _meeting;
     private int _exchanges;
@@ -22,7 +22,7 @@ internal sealed class ThreadGroup : IProcessGroup
     /// <param name="patience">Seconds that one waits for the others.</param>
     /// <param name="stop">Asks rank 0 to stop.</param>
     /// <param name="tell">Takes what a rank says while it waits.</param>
-    public static T[] Run<T>(int size, Func<Replicas, T> work, double patience = 60, Action<string>? tell = null, CancellationToken stop = default)
+    public static T[] Run<T>(int size, Func<ProcessGroup, T> work, double patience = 60, Action<string>? tell = null, CancellationToken stop = default)
     {
         var meeting = new Meeting(size);
         var results = new T[size];
@@ -32,7 +32,7 @@ internal sealed class ThreadGroup : IProcessGroup
             try
             {
                 using DisposeScope scope = NewDisposeScope();
-                results[rank] = work(new Replicas(new ThreadGroup(meeting, rank), TimeSpan.FromSeconds(patience), rank == 0 ? stop : default) { Tell = tell });
+                results[rank] = work(new ProcessGroup(new ThreadGroup(meeting, rank), TimeSpan.FromSeconds(patience), rank == 0 ? stop : default) { OnWaiting = tell });
             }
             catch (Exception e)
             {
@@ -41,11 +41,11 @@ internal sealed class ThreadGroup : IProcessGroup
         }))];
         Array.ForEach(threads, thread => thread.Start());
         Array.ForEach(threads, thread => thread.Join());
-        failures.OfType<ExceptionDispatchInfo>().OrderBy(failure => failure.SourceException is LostProcessException).FirstOrDefault()?.Throw(); // who is lost is lost because of another
+        failures.OfType<ExceptionDispatchInfo>().OrderBy(failure => failure.SourceException is RankLostException).FirstOrDefault()?.Throw(); // who is lost is lost because of another
         return results;
     }
 
-    public IExchange Sum(Tensor tensor) => _meeting.Take(_exchanges++, Rank, tensor, all =>
+    public ICollectiveWork AllReduceSum(Tensor tensor) => _meeting.Take(_exchanges++, Rank, tensor, all =>
     {
         using DisposeScope scope = NewDisposeScope();
         Tensor sum = all[0].clone();
@@ -53,7 +53,7 @@ internal sealed class ThreadGroup : IProcessGroup
         Array.ForEach(all, one => one.copy_(sum));
     });
 
-    public IExchange Broadcast(Tensor tensor, int root) => _meeting.Take(_exchanges++, Rank, tensor, all => Array.ForEach(all, one =>
+    public ICollectiveWork Broadcast(Tensor tensor, int root) => _meeting.Take(_exchanges++, Rank, tensor, all => Array.ForEach(all, one =>
     {
         if (one.Handle != all[root].Handle)
         {
@@ -61,7 +61,7 @@ internal sealed class ThreadGroup : IProcessGroup
         }
     }));
 
-    public void Leave(int exitCode)
+    public void Shutdown(int exitCode)
     {
     }
 
@@ -74,7 +74,7 @@ internal sealed class ThreadGroup : IProcessGroup
 
         public int Size => size;
 
-        public IExchange Take(int number, int rank, Tensor tensor, Action<Tensor[]> exchange)
+        public ICollectiveWork Take(int number, int rank, Tensor tensor, Action<Tensor[]> exchange)
         {
             lock (_begun)
             {
@@ -97,12 +97,12 @@ internal sealed class ThreadGroup : IProcessGroup
         }
     }
 
-    private sealed class Exchange(int size) : IExchange
+    private sealed class Exchange(int size) : ICollectiveWork
     {
         public volatile bool Done;
 
         public Tensor?[] Tensors { get; } = new Tensor?[size];
 
-        public bool IsDone() => Done;
+        public bool Poll() => Done;
     }
 }

@@ -1,0 +1,51 @@
+using Imta.MetaWeight.Experiments.Data.Pictures;
+
+namespace Imta.MetaWeight.Experiments.Data;
+
+/// <summary>The image files of a data set, by index; read lazily.</summary>
+internal sealed class ImageFiles
+{
+    private const int StringBytes = 32; // overhead of a string and of the reference to it
+
+    private readonly string _root;
+    private readonly ImageBatchLoader _batches;
+
+    /// <param name="root">The root folder of the names.</param>
+    /// <param name="names">Paths relative to the root, by index.</param>
+    /// <param name="shape">The evaluation transform.</param>
+    /// <param name="workers">Decoding threads; 0: as many as libtorch's threads, this process's share of the cores.</param>
+    /// <param name="tally">Counts the images read.</param>
+    /// <param name="skipMissing">Whether a file that cannot be opened counts as undecodable instead of failing.</param>
+    public ImageFiles(string root, IReadOnlyList<string> names, ImageTransform shape, int workers, ImageReadStatistics tally, bool skipMissing = false)
+    {
+        int threads = workers == 0 ? get_num_threads() : workers;
+        ThreadPool.GetMinThreads(out int ready, out int ports);
+        ThreadPool.SetMinThreads(Math.Max(ready, threads), ports); // more threads than cores wait for I/O: start them immediately
+        (_root, Names, Shape, _batches) = (root, names, shape, new ImageBatchLoader(threads, shape, tally, skipMissing));
+    }
+
+    /// <summary>Paths relative to the folder, by index.</summary>
+    public IReadOnlyList<string> Names { get; }
+
+    /// <summary>The evaluation transform.</summary>
+    public ImageTransform Shape { get; }
+
+    /// <summary>Bytes of a decoded image.</summary>
+    public long Bytes => 3L * Shape.Side * Shape.Side;
+
+    /// <summary>Bytes of the names in memory.</summary>
+    public long NameBytes => Names.Sum(name => (sizeof(char) * (long)name.Length) + StringBytes);
+
+    /// <summary>The path of an image.</summary>
+    /// <param name="number">The index of the file.</param>
+    public string PathOf(long number) => Path.Combine(_root, Names[(int)number]);
+
+    /// <summary>Creates a request for a batch.</summary>
+    /// <param name="numbers">The N image indices.</param>
+    /// <param name="draws">Random crops and flips; null: the evaluation transform.</param>
+    /// <param name="rows">The N rows, for the consumer.</param>
+    public ImageBatchRequest Job(IEnumerable<long> numbers, RandomCropDraws? draws, long[] rows) => new([.. numbers.Select(PathOf)], draws, rows);
+
+    /// <inheritdoc cref="ImageBatchLoader.Read"/>
+    public IEnumerable<(ImageBatchRequest Job, Tensor Pixels)> Read(IEnumerable<ImageBatchRequest> jobs) => _batches.Read(jobs);
+}

@@ -1,0 +1,52 @@
+using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Backbones.Exits;
+using Imta.MetaWeight.Experiments.Configuration;
+using Imta.MetaWeight.Experiments.Data;
+
+namespace Imta.MetaWeight.Experiments.Runs;
+
+/// <summary>Builds backbones from the configuration.</summary>
+internal static class NetworkBuilder
+{
+    /// <summary>The network of a run's last phase, freshly initialised.</summary>
+    /// <exception cref="UsageException">No network can be built from the settings.</exception>
+    public static MultiExitNetwork Build(Settings settings, Device device) => ForPhase(TrainingPhase.ForRun(settings)[^1], device);
+
+    /// <summary>The network of a phase, freshly initialised.</summary>
+    /// <exception cref="UsageException">No network can be built from the settings.</exception>
+    public static MultiExitNetwork ForPhase(TrainingPhase phase, Device device) => phase.Number == 1
+        ? PhaseOne(phase.Settings, device)
+        : PhaseTwo(phase.Settings, PhaseOne(TrainingPhase.PhaseOneSettings(phase.Settings), device), device);
+
+    /// <summary>The network trained in a single phase or in phase I, freshly initialised.</summary>
+    /// <exception cref="UsageException">No network can be built from the settings.</exception>
+    public static ExitHeadNetwork PhaseOne(Settings settings, Device device)
+    {
+        DatasetShape shape = DatasetShape.For(settings.Data);
+        using Generator random = SeedSequence.Generator(settings.Seed, SeedSequence.Backbone);
+        LayerFactory factory = Factory(settings, random, device);
+        ModelOptions model = settings.Model;
+        try
+        {
+            ExitHeadNetwork network = model.Backbone.Value.Build(
+                model.Backbone.Options, shape.Images, shape.Classes, factory, settings.Modifiers);
+            network.FeatureType = model.FeatureType;
+            return network;
+        }
+        catch (ArgumentException e)
+        {
+            throw UsageException.FromArgumentException(e);
+        }
+    }
+
+    /// <summary>The phase II network around that of phase I, of which it takes ownership.</summary>
+    public static PhaseTwoNetwork PhaseTwo(Settings settings, ExitHeadNetwork phaseOne, Device device)
+    {
+        using Generator random = SeedSequence.Generator(settings.Seed, SeedSequence.PhaseTwo);
+        LayerFactory factory = Factory(settings, random, device);
+        return new(phaseOne, settings.Modifiers.Isc, settings.Phase2.FrozenNorm, factory) { FeatureType = settings.Model.FeatureType };
+    }
+
+    private static LayerFactory Factory(Settings settings, Generator random, Device device)
+        => new(settings.Model.Initialisation, random, float32, device);
+}

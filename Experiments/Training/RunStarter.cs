@@ -1,0 +1,249 @@
+using System.Text.Json;
+using Imta.MetaWeight.Experiments.Checkpoints;
+using Imta.MetaWeight.Experiments.Configuration;
+using Imta.MetaWeight.Experiments.Data;
+using Imta.MetaWeight.Experiments.Runs;
+using Imta.MetaWeight.Experiments.Training.Checks;
+using Imta.MetaWeight.Experiments.Training.Distributed;
+
+namespace Imta.MetaWeight.Experiments.Training;
+
+/// <summary>
+/// From the command line to the end of training, in one process or several ranks. Rank 0 owns the run's folder, runs the checks and prints; the
+/// others receive from it what to train and load their own data. Nothing is written before all of them can train.
+/// </summary>
+/// <param name="ranks">The ranks.</param>
+/// <param name="allowed">Checks whose findings do not stop the run.</param>
+/// <param name="images">The folder of the data set; null: the one in the configuration.</param>
+/// <param name="stop">Asks this rank to stop.</param>
+internal sealed class RunStarter(RankContext ranks, IReadOnlySet<CheckName> allowed, string? images, CancellationToken stop)
+{
+    private readonly ProcessGroup _replicas = ranks.ProcessGroup;
+
+    /// <summary>Those of <c>epochs.csv</c>.</summary>
+    public IReadOnlyList<EpochColumn> Columns { get; init; } = EpochColumn.Defaults;
+
+    /// <summary>Starts or resumes a run and trains it to the end; returns the command's exit code.</summary>
+    /// <param name="origin">The run's origin; other ranks only compare theirs with that of rank 0.</param>
+    public int Run(RunOrigin origin)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        using RunOrigin held = origin;
+        StartMessage message = BroadcastMessage(origin);
+        Settings settings = _replicas.IsRankZero ? origin.Settings : SettingsLoader.Parse(message.Settings, "the configuration of rank 0");
+        (Device device, AvailableResources room, RunData data) = Prepare(settings, message.Run, _replicas.IsRankZero ? origin.CheckData : null);
+        using RunData loaded = data;
+        PreparedModel? first = null;
+        _replicas.RunCollectively(!_replicas.IsRankZero ? null : () =>
+        {
+            if (origin.Resumes)
+            {
+                EpochColumn.CheckHeader(new RunFolder(message.Run).Epochs, Columns);
+            }
+
+            first = origin.Build(device, data, _replicas);
+            first.Examine(data, room, ranks.LocalSize);
+        });
+        using RunModel? own = first?.Model;
+        if (IsRejected(first?.Findings ?? []))
+        {
+            return UsageException.ExitCode;
+        }
+
+        RunFolder folder = new RunFolder(message.Run);
+        _replicas.RunCollectively(() =>
+        {
+            ranks.StartupWatchdog?.Dispose();
+            folder = _replicas.IsRankZero ? origin.Commit(first!, data) : folder;
+        });
+        using PreparedModel model = Distribute(first, origin, message, data, device);
+        RunMonitor monitor = _replicas.IsRankZero ? RunMonitor.ForConsole() : RunMonitor.Silent();
+        return Train(new RunContext(settings, data, folder, monitor, device, _replicas) { Columns = Columns }, model);
+    }
+
+    /// <summary>What rank 0 sends to the others, which their own command lines must not contradict.</summary>
+    private StartMessage BroadcastMessage(RunOrigin origin)
+    {
+        StartMessage? own = null;
+        Settings? read = null;
+        _replicas.RunCollectively(() =>
+        {
+            read = origin.Read();
+            own = _replicas.IsRankZero ? origin.Open(_replicas.Shard.Count) : null;
+        });
+        StartMessage message = StartMessage.Broadcast(_replicas, own);
+        _replicas.RunCollectively(() => message.EnsureMatches(_replicas.IsRankZero ? null : read, origin.Resumes));
+        return message;
+    }
+
+    /// <summary>Device and data set of this rank, which must match those of rank 0.</summary>
+    private (Device Device, AvailableResources Room, RunData Data) Prepare(Settings settings, string run, Action<RunData>? check)
+    {
+        Device device = CPU;
+        AvailableResources? room = null;
+        RunData? data = null;
+        _replicas.RunCollectively(() =>
+        {
+            device = ComputeDevice.Configure(settings, ranks.LocalRank, ranks.LocalSize);
+            room = AvailableResources.Query(run, device.type == DeviceType.CUDA ? device.index : null); // before this process allocates GPU memory
+            data = DataSets.Load(settings, images);
+            check?.Invoke(data);
+        });
+        if (_replicas.IsDistributed)
+        {
+            string own = data!.Fingerprint ?? "in memory", first = _replicas.Broadcast(_replicas.IsRankZero ? own : null);
+            _replicas.RunCollectively(() =>
+            {
+                if (own != first)
+                {
+                    throw new UsageException("the data set's folder has different files here than on rank 0; all ranks need the same files");
+                }
+            });
+        }
+
+        return (device, room!, data!);
+    }
+
+    /// <summary>Whether a finding stops the run, in all ranks; rank 0 then prints all findings. The last check before anything is written.</summary>
+    /// <exception cref="OperationCanceledException">One of the ranks was asked to stop.</exception>
+    private bool IsRejected(IReadOnlyList<CheckFinding> findings)
+    {
+        bool refused = findings.Any(Stops);
+        foreach (CheckFinding finding in refused ? findings.OrderBy(Stops) : Enumerable.Empty<CheckFinding>())
+        {
+            Console.Error.WriteLine(Stops(finding) ? $"imta: {finding.Line}; {finding.OverrideHint}" : $"imta: warning: {finding.Line}");
+        }
+
+        CollectiveStatus agreed = _replicas.AllReduceFlags(stop.IsCancellationRequested, problem: refused ? "a check" : null);
+        return agreed.Stop ? throw new OperationCanceledException(stop) : agreed.Problem is not null;
+
+        bool Stops(CheckFinding finding) => finding.Severity == Severity.Error && !allowed.Contains(finding.Check);
+    }
+
+    /// <summary>The model in every rank, with the state of rank 0, from the checkpoint that the run starts from.</summary>
+    private PreparedModel Distribute(PreparedModel? first, RunOrigin origin, StartMessage message, RunData data, Device device)
+    {
+        if (first is not null)
+        {
+            if (_replicas.IsDistributed)
+            {
+                _replicas.Broadcast(File.ReadAllBytes(origin.CheckpointFile));
+            }
+
+            return first;
+        }
+
+        Checkpoint.CheckpointContent checkpoint = ReadCheckpoint(_replicas.Broadcast((byte[]?)null));
+        return PreparedModel.From(checkpoint, message.Run, data, device, _replicas);
+    }
+
+    private static Checkpoint.CheckpointContent ReadCheckpoint(byte[] bytes)
+    {
+        string file = Path.GetTempFileName();
+        try
+        {
+            File.WriteAllBytes(file, bytes);
+            return Checkpoint.Read(file);
+        }
+        finally
+        {
+            File.Delete(file);
+        }
+    }
+
+    private int Train(RunContext run, PreparedModel model)
+    {
+        RunFolder folder = run.Folder;
+        RunMonitor monitor = run.Monitor;
+        _replicas.RecoveryHint = $"{folder.LatestCheckpoint} is intact: resume with imta train --resume {folder.Path}";
+        if (_replicas.IsRankZero)
+        {
+            Announce(run, model);
+        }
+
+        try
+        {
+            new TrainingRun(run).Run(model, stop);
+        }
+        catch (OperationCanceledException)
+        {
+            monitor.WriteLine($"stopped; resume with imta train --resume {folder.Path}");
+            return StopSignal.ExitCode;
+        }
+        catch (RankLostException e)
+        {
+            monitor.Log(e.Message);
+            throw;
+        }
+        catch (IOException e) when (_replicas.IsRankZero)
+        {
+            // The log may be on the same full disk.
+            string advice = $"{folder.LatestCheckpoint} is intact: once the problem is fixed, resume with imta train --resume {folder.Path}";
+            throw new IOException($"{e.Message.TrimEnd('.')}; {advice}", e);
+        }
+        catch (Exception e)
+        {
+            monitor.Log($"the run failed: {e}");
+            throw;
+        }
+
+        monitor.WriteLine($"results written to {folder.Path}");
+        return 0;
+    }
+
+    private void Announce(RunContext run, PreparedModel model)
+    {
+        run.Monitor.LogTo(run.Folder.Log);
+        foreach (string line in RunSummary.Lines(run, model))
+        {
+            run.Monitor.WriteLine(line);
+        }
+
+        foreach ((RankIdentity rank, int number) in ranks.Identities.Select((rank, number) => (rank, number)))
+        {
+            string line = FormattableString.Invariant($"rank {number}: process {rank.ProcessId} on {rank.Host}, {rank.Mpi}");
+            run.Monitor.Log($"{line}; if it loses contact with the others, its last message is also in {rank.ErrorLog} there");
+        }
+    }
+}
+
+/// <summary>What rank 0 sends to the others at the start.</summary>
+/// <param name="Settings">The run's, as YAML.</param>
+/// <param name="Run">Its folder, which only rank 0 needs to access.</param>
+/// <param name="Resumes">Whether the run is resumed.</param>
+internal sealed record StartMessage(string Settings, string Run, bool Resumes)
+{
+    /// <summary>Broadcasts the message of rank 0 to every rank.</summary>
+    /// <param name="processGroup">The ranks.</param>
+    /// <param name="own">The message, in rank 0.</param>
+    public static StartMessage Broadcast(ProcessGroup processGroup, StartMessage? own) => own is not null && !processGroup.IsDistributed
+        ? own
+        : JsonSerializer.Deserialize<StartMessage>(processGroup.Broadcast(own is null ? null : JsonSerializer.Serialize(own)))!;
+
+    /// <summary>Compares a rank's own command line with that of rank 0; only the data folder may differ.</summary>
+    /// <param name="own">The rank's settings; null: it uses those of rank 0.</param>
+    /// <param name="resumes">Whether it was started to resume a run.</param>
+    /// <exception cref="UsageException">They differ.</exception>
+    public void EnsureMatches(Settings? own, bool resumes)
+    {
+        if (resumes != Resumes)
+        {
+            (string here, string there) = resumes ? ("with", "without") : ("without", "with");
+            throw new UsageException($"this rank was started {here} --resume but rank 0 {there} it; start all ranks with the same command line");
+        }
+
+        if (own is null)
+        {
+            return;
+        }
+
+        Settings first = SettingsLoader.Parse(Settings, "the configuration of rank 0");
+        if (Lines(own).Zip(Lines(first)).FirstOrDefault(pair => pair.First != pair.Second) is ({ } line, { } other))
+        {
+            throw new UsageException(
+                $"the configuration has '{line.Trim()}' here but '{other.Trim()}' on rank 0; start all ranks with the same command line and file");
+        }
+
+        static string[] Lines(Settings settings) => SettingsWriter.Write(settings with { Data = settings.Data with { Root = null } }).Split('\n');
+    }
+}
