@@ -39,7 +39,7 @@ internal sealed class ImageDecodingBench : IDisposable
     public static ImageDecodingBench FromNoise(long seed)
     {
         string folder = Directory.CreateTempSubdirectory("imta-pictures").FullName;
-        using Generator random = SeedSequence.Generator(seed, nameof(ImageDecodingBench));
+        using Generator random = SeedSequence.Generator(seed, "PictureBench");
         string[] files = [.. Enumerable.Range(0, Count).Select(k => Path.Combine(folder, FormattableString.Invariant($"{k}.jpg")))];
         var bench = new ImageDecodingBench(files, seed, folder);
         try
