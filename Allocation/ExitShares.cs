@@ -1,17 +1,20 @@
 namespace Imta.MetaWeight.Allocation;
 
-/// <summary>The share of samples that each exit classifies: q_k ∝ q^k, k = 1 … K, normalised (L2W-DEN, section 3.3; MSDNet's budgeted evaluation).</summary>
+/// <summary>
+/// The share of samples that each exit classifies: q_k ∝ q^k, k = 1 … K, normalised (L2W-DEN, section 3.3; MSDNet's budgeted evaluation).
+/// </summary>
 /// <remarks>
-/// float32 throughout, as in the published code: a quota is the floor of a product, which float64 would sometimes round differently. For the
-/// same reason functions and sums round like PyTorch 1.13, which its numbers were computed with, on any processor and with any libtorch.
+/// float32 throughout, as in the published code: a quota is the floor of a product, which float64 would sometimes round differently. For
+/// the same reason functions and sums round like PyTorch 1.13, which its numbers were computed with, on any processor and with any
+/// libtorch.
 /// </remarks>
 public static class ExitShares
 {
     /// <summary>The K shares, which sum to 1.</summary>
     /// <param name="q">Values below 1 favour early exits, 1 is uniform. The published <c>target_p_index</c> p is q = p/20.</param>
     /// <param name="exits">K.</param>
-    /// <exception cref="ArgumentOutOfRangeException">
-    /// <paramref name="q"/> is not positive and finite, or so small or large that its powers overflow or underflow float32; or there is no exit.
+    /// <exception cref="ArgumentOutOfRangeException"> <paramref name="q"/> is not positive and finite, or so small or large that its powers
+    /// overflow or underflow float32; or there is no exit.
     /// </exception>
     public static float[] FromQ(double q, int exits)
     {
@@ -27,7 +30,8 @@ public static class ExitShares
         float[] shares = Array.ConvertAll(powers, power => power / sum);
         return shares.All(float.IsFinite)
             ? shares
-            : throw new ArgumentOutOfRangeException(nameof(q), q, $"the exit shares need a positive q whose powers 1 to {exits} are in the range of float32");
+            : throw new ArgumentOutOfRangeException(
+                nameof(q), q, $"the exit shares need a positive q whose powers 1 to {exits} are in the range of float32");
     }
 
     /// <summary>How many of <paramref name="samples"/> each exit takes: floor(samples · share), the last exit all remaining ones.</summary>
@@ -47,7 +51,10 @@ public static class ExitShares
         return quotas;
     }
 
-    /// <summary>eˣ as in PyTorch's vectorised implementation: x − n ln 2 in two steps, a polynomial of degree 7, times 2ⁿ; within one unit of the last place.</summary>
+    /// <summary>
+    /// eˣ as in PyTorch's vectorised implementation: x − n ln 2 in two steps, a polynomial of degree 7, times 2ⁿ; within one unit of the
+    /// last place.
+    /// </summary>
     private static float Exp(float x)
     {
         const float Log2High = 0.693145751953125f, Log2Low = 1.42860677e-06f;

@@ -16,7 +16,8 @@ public static class MetaAllocation
         long samples = confidence.shape[0];
         if (confidence.shape[1] != quotas.Count || quotas.Sum() != samples)
         {
-            throw new ArgumentException($"{quotas.Count} quotas summing to {quotas.Sum()} do not match confidences of {samples} samples at {confidence.shape[1]} exits.", nameof(quotas));
+            throw new ArgumentException($"{quotas.Count} quotas summing to {quotas.Sum()} do not match confidences of {samples} samples "
+                + $"at {confidence.shape[1]} exits.", nameof(quotas));
         }
 
         using DisposeScope scope = NewDisposeScope();
@@ -51,6 +52,7 @@ public static class MetaAllocation
         using DisposeScope scope = NewDisposeScope();
         double[] perSample = [.. quotas.Select(quota => quota == 0 ? 0.0 : 1.0 / quota)];
         Tensor ofExit = tensor(perSample, type, exits.device).index_select(0, exits).unsqueeze(1); // [M, 1]
-        return zeros([exits.shape[0], quotas.Count], type, exits.device).scatter_(1, exits.unsqueeze(1), ofExit).MoveToOuterDisposeScope(); // [M, K]
+        // [M, K]
+        return zeros([exits.shape[0], quotas.Count], type, exits.device).scatter_(1, exits.unsqueeze(1), ofExit).MoveToOuterDisposeScope();
     }
 }

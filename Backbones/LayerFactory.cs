@@ -41,7 +41,8 @@ public sealed record LayerFactory(Initialisation Initialisation, Generator Rando
 
     private Parameter Uniform(long[] shape, double bound) => Create(() => empty(shape, ScalarType.Float64).uniform_(-bound, bound, Random));
 
-    private Parameter Normal(long[] shape, double deviation) => Create(() => empty(shape, ScalarType.Float64).normal_(0, deviation, Random));
+    private Parameter Normal(long[] shape, double deviation)
+        => Create(() => empty(shape, ScalarType.Float64).normal_(0, deviation, Random));
 
     private Parameter Create(Func<Tensor> draw)
     {

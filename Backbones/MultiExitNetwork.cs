@@ -87,7 +87,8 @@ public abstract partial class MultiExitNetwork : NamedModule
     /// </param>
     /// <param name="statistics">How batch norm behaves: one of the batch modes.</param>
     /// <returns>Its tensors belong to the caller's dispose scope.</returns>
-    /// <exception cref="ArgumentException">The number of tensors differs from the number of parameters, or running statistics were requested.</exception>
+    /// <exception cref="ArgumentException">The number of tensors differs from the number of parameters, or running statistics were
+    /// requested.</exception>
     /// <exception cref="InvalidOperationException">A layer did not record its map.</exception>
     public LinearisedPass Linearise(Tensor images, IReadOnlyList<Tensor>? parameters, NormStatistics statistics)
     {

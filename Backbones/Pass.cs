@@ -66,7 +66,8 @@ public sealed class Pass
         get => _folding;
         init => _folding = value is null || (Statistics == NormStatistics.Running && _substitutes is null)
             ? value
-            : throw new InvalidOperationException("batch norm can only be folded into a network's own parameters, using the running statistics.");
+            : throw new InvalidOperationException(
+                "batch norm can only be folded into a network's own parameters, using the running statistics.");
     }
 
     /// <summary>The tensor used for <paramref name="parameter"/> in this pass.</summary>

@@ -12,7 +12,9 @@ public interface IStateful
     void LoadState(StateTree state);
 }
 
-/// <summary>Named tensors and numbers, and groups of them: a network's, an optimiser's or a whole run's state, in the order of its names.</summary>
+/// <summary>
+/// Named tensors and numbers, and groups of them: a network's, an optimiser's or a whole run's state, in the order of its names.
+/// </summary>
 public sealed class StateTree
 {
     /// <summary>A tree with nothing in it.</summary>
@@ -39,7 +41,9 @@ public sealed class StateTree
     /// <summary>What lies deeper, by name.</summary>
     public OrderedDictionary<string, StateTree> Groups { get; } = [];
 
-    /// <summary>All tensors, those of groups too, by their names with those of their groups before them: <c>optimizer.momentum_buffer.…</c></summary>
+    /// <summary>
+    /// All tensors, those of groups too, by their names with those of their groups before them: <c>optimizer.momentum_buffer.…</c>
+    /// </summary>
     public IEnumerable<(string Name, Tensor Tensor)> AllTensors => Tensors.Select(entry => (entry.Key, entry.Value))
         .Concat(Groups.SelectMany(group => group.Value.AllTensors.Select(entry => ($"{group.Key}.{entry.Name}", entry.Tensor))));
 

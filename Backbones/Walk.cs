@@ -8,7 +8,10 @@ public abstract partial class MultiExitNetwork
     internal sealed class ExitWalk(MultiExitNetwork network, Tensor images, Pass pass)
     {
         private readonly GradientEquilibrium _equilibrium = new(network._equilibrium, network.Exits);
-        private Tensor[] _features = [pass.Folding is null ? network.InFeatureType(images, pass.Statistics) : TensorLayout.ChannelsLast(images)];
+        private Tensor[] _features =
+        [
+            pass.Folding is null ? network.InFeatureType(images, pass.Statistics) : TensorLayout.ChannelsLast(images),
+        ];
         private Tensor? _logits;
         private int _next;
 
@@ -24,7 +27,9 @@ public abstract partial class MultiExitNetwork
             return _logits = InScope(() => [network.Exit(k, read, _logits, pass)])[0];
         }
 
-        /// <summary>Continues with <paramref name="size"/> of the samples: the first rows, after gaps among them have been filled by later rows.</summary>
+        /// <summary>
+        /// Continues with <paramref name="size"/> of the samples: the first rows, after gaps among them have been filled by later rows.
+        /// </summary>
         /// <inheritdoc cref="TensorLayout.CompactRows"/>
         public void CompactRows(Tensor gaps, Tensor wanted, long size)
         {

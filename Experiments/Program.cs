@@ -14,7 +14,8 @@ if (arguments.Errors.Count > 0)
 {
     // The last error is the command's own, where there is one; the parser's before it follow from the same mistake.
     string? option = arguments.UnmatchedTokens.FirstOrDefault(token => token.StartsWith('-'));
-    return Failure.Report(new UsageException($"{(option is null ? arguments.Errors[^1].Message : $"Unknown option {option}.")} See imta --help."), say);
+    return Failure.Report(
+        new UsageException($"{(option is null ? arguments.Errors[^1].Message : $"Unknown option {option}.")} See imta --help."), say);
 }
 
 try

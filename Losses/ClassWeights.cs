@@ -14,7 +14,8 @@ public static class ClassWeights
     {
         if (counts.Any(count => count < 0) || counts.All(count => count == 0))
         {
-            throw new ArgumentOutOfRangeException(nameof(counts), string.Join(' ', counts), "class weights need non-negative image counts, at least one of them positive");
+            throw new ArgumentOutOfRangeException(
+                nameof(counts), string.Join(' ', counts), "class weights need non-negative image counts, at least one of them positive");
         }
 
         double[] raw = [.. counts.Select(count => count == 0 ? 0 : WeightOf(options, count))];

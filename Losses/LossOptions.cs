@@ -28,7 +28,9 @@ public enum DistillationReduction
 
 #pragma warning disable CS1591 // The description of a setting is its documentation.
 
-/// <summary>The training loss l of a sample at an exit. The weight-prediction network's input and the meta objective remain plain cross-entropy.</summary>
+/// <summary>
+/// The training loss l of a sample at an exit. The weight-prediction network's input and the meta objective remain plain cross-entropy.
+/// </summary>
 public sealed record LossOptions
 {
     [Description("Label smoothing: share of the target spread uniformly over all classes, in the training loss only")]
@@ -54,7 +56,10 @@ public sealed record DistillationOptions
     [Range(0.0, double.MaxValue, MinimumIsExclusive = true)]
     public double Temperature { get; init; } = 1;
 
-    [Description("Reduction of the divergence: mean over samples (batchMean), or over samples and classes (elementMean, the published code)")]
+    [
+        Description(
+            "Reduction of the divergence: mean over samples (batchMean), or over samples and classes (elementMean, the published code)")
+    ]
     public DistillationReduction Reduction { get; init; } = DistillationReduction.BatchMean;
 }
 

@@ -1,8 +1,9 @@
 namespace Imta.MetaWeight.Losses;
 
 /// <summary>
-/// The training loss l per sample and exit: cross-entropy, with label smoothing (Szegedy et al., CVPR 2016), one-for-all
-/// distillation (Li et al., ICCV 2019) and the weight of the label's class if enabled. The plain cross-entropy is returned too, from the same log-probabilities.
+/// The training loss l per sample and exit: cross-entropy, with label smoothing (Szegedy et al., CVPR 2016), one-for-all distillation (Li
+/// et al., ICCV 2019) and the weight of the label's class if enabled. The plain cross-entropy is returned too, from the same
+/// log-probabilities.
 /// </summary>
 /// <remarks>Shapes: <c>N</c> samples, <c>K</c> exits, <c>C</c> classes.</remarks>
 public sealed class TrainingLoss : IDisposable
@@ -36,7 +37,8 @@ public sealed class TrainingLoss : IDisposable
     /// <summary>Plain cross-entropies and losses l of each sample at each exit, both <c>[N, K]</c> with autograd history.</summary>
     /// <param name="logits">K × <c>[N, C]</c>.</param>
     /// <param name="labels">Class indices, int64 <c>[N]</c>.</param>
-    /// <param name="teacher">Logits <c>[N, C]</c> that distillation imitates; null: those of the last exit. No gradient flows into them.</param>
+    /// <param name="teacher">Logits <c>[N, C]</c> that distillation imitates; null: those of the last exit. No gradient flows into
+    /// them.</param>
     public (Tensor CrossEntropies, Tensor Losses) PerSample(IReadOnlyList<Tensor> logits, Tensor labels, Tensor? teacher = null)
     {
         Tensor logProbabilities = CrossEntropy.LogProbabilities(logits); // [N, K, C]

@@ -30,14 +30,17 @@ public sealed class BilevelLoop
         if (!combination.IsLinear && weighting.Learns(0))
         {
             throw new ArgumentException(
-                "weights are learned through a lookahead along the sum of the exits' gradients, and this combination of them is not linear.",
+                "weights are learned through a lookahead along the sum of the exits' gradients, and this combination of them is not "
+                    + "linear.",
                 nameof(combination));
         }
 
         (_method, _weighting, _optimiser, _combination) = (method, weighting, optimiser, combination);
     }
 
-    /// <summary>One batch: two half batches, each the other's meta data; or all of it at once, where the weighting does not cut it.</summary>
+    /// <summary>
+    /// One batch: two half batches, each the other's meta data; or all of it at once, where the weighting does not cut it.
+    /// </summary>
     /// <param name="batch">At least two samples; with an odd number the first half gets one more.</param>
     /// <param name="rates">The learning rates of this batch.</param>
     /// <param name="learns">Whether the weighting learns from this batch (<see cref="ISampleWeighting.Learns"/>).</param>
@@ -58,7 +61,9 @@ public sealed class BilevelLoop
         return [ofFirst.MoveToOuter(scope), ofSecond.MoveToOuter(scope)];
     }
 
-    /// <summary>A half batch: the weighting learns from the meta data, where there are any; then the network learns by the new weights.</summary>
+    /// <summary>
+    /// A half batch: the weighting learns from the meta data, where there are any; then the network learns by the new weights.
+    /// </summary>
     private HalfBatchReport Train(LabelledImages train, LabelledImages? meta, LearningRates rates)
     {
         using DisposeScope scope = NewDisposeScope();
@@ -82,7 +87,8 @@ public sealed class BilevelLoop
     {
         using Activity? phase = StepPhases.Start(StepPhases.Weights);
 
-        // Pseudo update: weights by the WPN as it was, one lookahead step, the meta objective there, and its gradient with respect to the weights.
+        // Pseudo update: weights by the WPN as it was, one lookahead step, the meta objective there, and its gradient with respect to the
+        // weights.
         Tensor weights = _weighting.Weights(features); // w(Θ) [N, K]
         MetaGradient gradient = _method.WeightGradient(forward, weights.detach(), meta, rates.Backbone);
 

@@ -2,7 +2,9 @@ using Imta.MetaWeight.Meta.Gradients;
 
 namespace Imta.MetaWeight.Meta;
 
-/// <summary>What a half batch, or a whole one that is not cut, saw at θ, before its update; tensors on the network's device, without history.</summary>
+/// <summary>
+/// What a half batch, or a whole one that is not cut, saw at θ, before its update; tensors on the network's device, without history.
+/// </summary>
 /// <param name="CrossEntropies">Plain cross-entropies <c>[N, K]</c>.</param>
 /// <param name="Losses">Training losses l <c>[N, K]</c>.</param>
 /// <param name="Weights">The weights of the actual update <c>[N, K]</c>; all 1 in plain training.</param>
@@ -15,7 +17,8 @@ public sealed record HalfBatchReport(Tensor CrossEntropies, Tensor Losses, Tenso
     {
         Tensor logits = stack(forward.Logits, 1); // [N, K, C]
         Tensor predicted = logits.argmax(2); // [N, K]
-        return new HalfBatchReport(forward.CrossEntropies, forward.Losses, weights, logits, predicted.eq(train.Labels.unsqueeze(1)), objective);
+        return new HalfBatchReport(
+            forward.CrossEntropies, forward.Losses, weights, logits, predicted.eq(train.Labels.unsqueeze(1)), objective);
     }
 
     internal HalfBatchReport MoveToOuter(DisposeScope scope)

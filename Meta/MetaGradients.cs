@@ -18,12 +18,14 @@ public static class MetaGradients
     /// <param name="network">The backbone.</param>
     /// <param name="optimiser">Its optimiser, whose step the lookahead is.</param>
     /// <param name="loss">l.</param>
-    /// <param name="averaging">Averages gradients over processes, for <see cref="LookaheadScope.Global"/>; null: single-process training.</param>
+    /// <param name="averaging">Averages gradients over processes, for <see cref="LookaheadScope.Global"/>; null: single-process
+    /// training.</param>
     /// <exception cref="ArgumentOutOfRangeException"><see cref="MetaOptions.Q"/> does not yield valid shares.</exception>
     public static IMetaGradient Create(
         MetaOptions options, MultiExitNetwork network, Sgd optimiser, TrainingLoss loss, Averaging? averaging = null)
     {
-        var objective = new MetaObjective(options.Objective == MetaObjectiveKind.Allocated ? ExitShares.FromQ(options.Q, network.Exits) : null);
+        var objective = new MetaObjective(
+            options.Objective == MetaObjectiveKind.Allocated ? ExitShares.FromQ(options.Q, network.Exits) : null);
         var lookahead = new Lookahead(optimiser, options.Lookahead == LookaheadScope.Global ? averaging : null);
         return options.Gradient switch
         {

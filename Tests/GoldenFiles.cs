@@ -16,7 +16,8 @@ internal static class GoldenFiles
 
     /// <summary>NAME of each tensor that is under PREFIX whole, as a sample or as sums; sorted.</summary>
     public static IEnumerable<string> Names(this GoldenFile golden, string prefix)
-        => golden.KeysUnder(prefix).Union(golden.KeysUnder(prefix + "_sample")).Union(golden.KeysUnder(prefix + "_stat")).Order(StringComparer.Ordinal);
+        => golden.KeysUnder(prefix).Union(golden.KeysUnder(prefix + "_sample")).Union(golden.KeysUnder(prefix + "_stat"))
+            .Order(StringComparer.Ordinal);
 
     /// <summary>Asserts that a tensor is the golden one, whole or by what there is of its sample and sums.</summary>
     public static void Compare(this GoldenFile golden, string key, Tensor actual, double tolerance = GoldenComparison.Tolerance)

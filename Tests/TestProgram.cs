@@ -5,7 +5,9 @@ using Imta.MetaWeight.Tests.Meta;
 
 namespace Imta.MetaWeight.Tests;
 
-/// <summary>This assembly as a program: what tests run in processes of their own, and what sums up a run of the tests for <c>./test</c>.</summary>
+/// <summary>
+/// This assembly as a program: what tests run in processes of their own, and what sums up a run of the tests for <c>./test</c>.
+/// </summary>
 internal static class TestProgram
 {
     public static int Main(string[] arguments)

@@ -33,7 +33,8 @@ public sealed record CollaborationOptions
         + "phases, in the second")]
     public bool Enabled { get; init; }
 
-    [Description("Transfer of the previous logits: through a small layer, concatenated to the exit's features (fc), or added to its logits (identity)")]
+    [Description("Transfer of the previous logits: through a small layer, concatenated to the exit's features (fc), or added to its "
+        + "logits (identity)")]
     public Transfer Transfer { get; init; } = Transfer.Fc;
 
     [Description(

@@ -13,8 +13,8 @@ public enum FrozenNorm
 }
 
 /// <summary>
-/// The network of IMTA's phase II: the frozen network of phase I, with a new final linear layer at each exit and the modules of Inline Subnetwork
-/// Collaboration; only these are trained. The teacher is phase I's last exit. Names are the published code's.
+/// The network of IMTA's phase II: the frozen network of phase I, with a new final linear layer at each exit and the modules of Inline
+/// Subnetwork Collaboration; only these are trained. The teacher is phase I's last exit. Names are the published code's.
 /// </summary>
 public sealed class PhaseTwoNetwork : MultiExitNetwork
 {
@@ -25,7 +25,8 @@ public sealed class PhaseTwoNetwork : MultiExitNetwork
     private readonly bool _stops;
 
     /// <summary>Builds the network around that of phase I.</summary>
-    /// <param name="net">The phase I network, without Inline Subnetwork Collaboration; it is frozen, and this network takes ownership.</param>
+    /// <param name="net">The phase I network, without Inline Subnetwork Collaboration; it is frozen, and this network takes
+    /// ownership.</param>
     /// <param name="collaboration">Inline Subnetwork Collaboration, or none.</param>
     /// <param name="norm">How its batch norm behaves.</param>
     /// <param name="factory">Initialises the new parameters.</param>

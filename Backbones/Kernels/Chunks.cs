@@ -15,7 +15,8 @@ internal unsafe struct Chunks
     /// <param name="count">The number of chunks.</param>
     /// <param name="body">Receives the job, the chunk's index, and scratch memory; must not throw.</param>
     /// <param name="workBytes">Scratch bytes per thread.</param>
-    /// <param name="isBackwards">Whether to process the last chunks first, because they are still in the caches from the previous pass.</param>
+    /// <param name="isBackwards">Whether to process the last chunks first, because they are still in the caches from the previous
+    /// pass.</param>
     public Chunks(long count, delegate*<void*, long, void*, void> body, nint workBytes, bool isBackwards = false)
     {
         _body = body;

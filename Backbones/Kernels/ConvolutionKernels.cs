@@ -8,9 +8,9 @@ namespace Imta.MetaWeight.Backbones.Kernels;
 /// <c>convolution_backward</c> do, in less time if there are few channels.
 /// </summary>
 /// <remarks>
-/// Nothing is recorded for differentiation, but autograd is told that tensors it may have saved were modified. Results depend neither on the
-/// number of threads nor, where the processor has a fused multiply-add, on the width of its vectors. This holds for finite numbers: a NaN or
-/// infinity may also affect neighbouring pixels that it does not affect in libtorch.
+/// Nothing is recorded for differentiation, but autograd is told that tensors it may have saved were modified. Results depend neither on
+/// the number of threads nor, where the processor has a fused multiply-add, on the width of its vectors. This holds for finite numbers: a
+/// NaN or infinity may also affect neighbouring pixels that it does not affect in libtorch.
 /// </remarks>
 /// <exception cref="ArgumentException">
 /// By every method except <see cref="Supports"/>: operands do not match, or outputs overlap inputs.
@@ -71,7 +71,8 @@ public static unsafe partial class ConvolutionKernels
     }
 
     /// <summary>Computes ∂/∂x.</summary>
-    /// <param name="byOutput"><c>[N, O, H′, W′]</c>: the gradient with respect to the output; or two tensors with O channels in total.</param>
+    /// <param name="byOutput"><c>[N, O, H′, W′]</c>: the gradient with respect to the output; or two tensors with O channels in
+    /// total.</param>
     /// <param name="weight"><c>[O, I, K, K]</c>, contiguous.</param>
     /// <param name="stride">As in the forward pass.</param>
     /// <param name="padding">As in the forward pass.</param>
@@ -109,7 +110,8 @@ public static unsafe partial class ConvolutionKernels
     }
 
     /// <summary>Computes ∂/∂weight.</summary>
-    /// <param name="byOutput"><c>[N, O, H′, W′]</c>: the gradient with respect to the output; or two tensors with O channels in total.</param>
+    /// <param name="byOutput"><c>[N, O, H′, W′]</c>: the gradient with respect to the output; or two tensors with O channels in
+    /// total.</param>
     /// <param name="x"><c>[N, I, H, W]</c>.</param>
     /// <param name="stride">As in the forward pass.</param>
     /// <param name="padding">As in the forward pass.</param>
@@ -165,9 +167,9 @@ public static unsafe partial class ConvolutionKernels
     }
 
     /// <summary>
-    /// The parts of a gradient with respect to the input: row i and column j of the kernel connect the input's pixel (y, x) and the output's (v, u) where
-    /// y = stride · v + i − padding, and likewise for columns. Pixels whose rows have equal remainders use the same rows of the kernel; likewise for columns,
-    /// unless a window gives all pixels between two columns of the output.
+    /// The parts of a gradient with respect to the input: row i and column j of the kernel connect the input's pixel (y, x) and the
+    /// output's (v, u) where y = stride · v + i − padding, and likewise for columns. Pixels whose rows have equal remainders use the same
+    /// rows of the kernel; likewise for columns, unless a window gives all pixels between two columns of the output.
     /// </summary>
     private static long Backward<T>(long kernel, long stride, long padding, ImageSpan gradInput, bool isDense, CorrelationPart* halves)
         where T : unmanaged, IBinaryFloatingPointIeee754<T>

@@ -35,7 +35,8 @@ internal readonly record struct ImagePair(ImageSpan First, ImageSpan Second)
 /// <param name="Left">The first column of the leftmost window.</param>
 /// <param name="Height">Rows of a window.</param>
 /// <param name="Width">Columns of a window.</param>
-internal readonly record struct ConvolutionWindows(long Down, long Across, long Step, long StepAcross, long Top, long Left, long Height, long Width)
+internal readonly record struct ConvolutionWindows(
+    long Down, long Across, long Step, long StepAcross, long Top, long Left, long Height, long Width)
 {
     /// <summary>The number of convolution windows that fit into a number of rows or columns.</summary>
     public static long Count(long size, long kernel, long stride, long padding) => ((size + (2 * padding) - kernel) / stride) + 1;
@@ -71,7 +72,8 @@ internal readonly unsafe record struct Plane(nint Data, nint Pixel, nint Row, ni
         => new((nint)x.At<T>(image, row, 0), x.Pixel, (nint)x.Width * x.Pixel, (nint)(x.Height * x.Width) * x.Pixel);
 
     /// <summary>A copy for <paramref name="down"/> rows of windows, starting with <paramref name="first"/>.</summary>
-    public static Plane Copy<T>(in ImagePair pair, in ConvolutionWindows windows, (long First, long Count) images, long first, long down, T* target)
+    public static Plane Copy<T>(
+        in ImagePair pair, in ConvolutionWindows windows, (long First, long Count) images, long first, long down, T* target)
         where T : unmanaged, IBinaryFloatingPointIeee754<T>
     {
         long rows = windows.ReachOf(down), columns = windows.Reach, top = (first * windows.Step) + windows.Top;

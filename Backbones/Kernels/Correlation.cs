@@ -5,8 +5,9 @@ using System.Runtime.InteropServices;
 namespace Imta.MetaWeight.Backbones.Kernels;
 
 /// <summary>
-/// Windows of one image times weights give pixels of another. A convolution has one part; its gradient with respect to the input one for each row, and
-/// sometimes each column, of a stride × stride square. A window may give several adjacent pixels, so that few channels fill a vector.
+/// Windows of one image times weights give pixels of another. A convolution has one part; its gradient with respect to the input one for
+/// each row, and sometimes each column, of a stride × stride square. A window may give several adjacent pixels, so that few channels fill a
+/// vector.
 /// </summary>
 internal struct CorrelationPart
 {

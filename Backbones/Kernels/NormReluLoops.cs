@@ -54,8 +54,8 @@ internal static unsafe class NormReluLoops<T>
     }
 
     /// <summary>
-    /// Computes the step's two sums per channel: a lane accumulates some tiles in the element precision, then the lanes of a channel are added
-    /// pairwise, and the final sum is in double. The order depends only on the plan.
+    /// Computes the step's two sums per channel: a lane accumulates some tiles in the element precision, then the lanes of a channel are
+    /// added pairwise, and the final sum is in double. The order depends only on the plan.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Sum<TStep>(void* context, long chunk, void* work)

@@ -6,12 +6,13 @@ using System.Text;
 namespace Imta.MetaWeight.Backbones.Kernels;
 
 /// <summary>
-/// An operator of libtorch's dispatcher: works on any device and is recorded by autograd as usual. The interface checks neither the number nor the
-/// types of arguments: they must match the schema exactly.
+/// An operator of libtorch's dispatcher: works on any device and is recorded by autograd as usual. The interface checks neither the number
+/// nor the types of arguments: they must match the schema exactly.
 /// </summary>
 /// <param name="name">Such as <c>aten::convolution_backward</c>; a schema without overload name.</param>
 /// <param name="results">The number of tensors it returns.</param>
-/// <param name="optional">The indices of the arguments whose type is optional in the schema (<c>Tensor?</c>, <c>int[]?</c>), from 0.</param>
+/// <param name="optional">The indices of the arguments whose type is optional in the schema (<c>Tensor?</c>, <c>int[]?</c>), from
+/// 0.</param>
 internal sealed unsafe class Operator(string name, int results, params int[] optional)
 {
     private static readonly byte[] NoOverload = [0];

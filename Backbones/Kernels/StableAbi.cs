@@ -5,8 +5,8 @@ namespace Imta.MetaWeight.Backbones.Kernels;
 
 /// <summary>
 /// libtorch's stable C interface, in the library loaded by TorchSharp. A <c>Tensor.Handle</c> is a tensor handle of this interface.
-/// Functions that return an <see cref="int"/> return 0 for success; libtorch prints the reason for a failure to standard error, and there is
-/// no other way to get it.
+/// Functions that return an <see cref="int"/> return 0 for success; libtorch prints the reason for a failure to standard error, and there
+/// is no other way to get it.
 /// </summary>
 internal static unsafe partial class StableAbi
 {
@@ -88,7 +88,8 @@ internal static unsafe partial class StableAbi
     {
         if (code != 0)
         {
-            throw Failure($"libtorch: {call[..call.IndexOf('(', StringComparison.Ordinal)]} failed; libtorch printed the reason to standard error.");
+            throw Failure(
+                $"libtorch: {call[..call.IndexOf('(', StringComparison.Ordinal)]} failed; libtorch printed the reason to standard error.");
         }
     }
 

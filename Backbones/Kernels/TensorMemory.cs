@@ -9,7 +9,8 @@ namespace Imta.MetaWeight.Backbones.Kernels;
 /// tensors.
 /// </summary>
 /// <remarks>
-/// Best fit: a request gets the smallest free block that is large enough; adjacent free blocks are merged. Memory is never returned to the system.
+/// Best fit: a request gets the smallest free block that is large enough; adjacent free blocks are merged. Memory is never returned to the
+/// system.
 /// </remarks>
 internal static unsafe partial class TensorMemory
 {
@@ -108,7 +109,8 @@ internal static unsafe partial class TensorMemory
     private static void Returned(void* data) => Return(data);
 
     /// <summary>
-    /// The native function that TorchSharp uses to create tensors from arrays; the deleter runs when the last tensor on the memory is freed.
+    /// The native function that TorchSharp uses to create tensors from arrays; the deleter runs when the last tensor on the memory is
+    /// freed.
     /// </summary>
     [LibraryImport("LibTorchSharp")]
     private static partial nint THSTensor_new(

@@ -37,8 +37,8 @@ public static unsafe partial class TorchLibraries
     public static IReadOnlyList<(string Name, string Value)> AllocatorSettings { get; private set; } = [];
 
     /// <summary>
-    /// The copy of TorchSharp's own library that this system's older libstdc++ takes (<see cref="PatchedTorchSharp"/>); null: the library itself is
-    /// loaded.
+    /// The copy of TorchSharp's own library that this system's older libstdc++ takes (<see cref="PatchedTorchSharp"/>); null: the library
+    /// itself is loaded.
     /// </summary>
     public static string? Copy { get; private set; }
 

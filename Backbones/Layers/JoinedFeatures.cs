@@ -24,7 +24,9 @@ internal sealed class JoinedFeatures : LinearMap
     {
         long[] channels = [features.shape[1], .. added.Select(part => part.Channels)];
         long? left = ReservedChannels.TryTake(features, channels[1..].Sum());
-        Tensor whole = left is null ? Copied(features, channels.Sum(), reservedChannels) : TensorLayout.ExtendChannels(features, channels.Sum());
+        Tensor whole = left is null
+            ? Copied(features, channels.Sum(), reservedChannels)
+            : TensorLayout.ExtendChannels(features, channels.Sum());
         ReservedChannels.Reserve(whole, left ?? reservedChannels);
         Tensor[] slices = Slices(whole, channels);
         for (int i = 0; i < added.Length; i++)

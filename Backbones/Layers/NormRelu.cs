@@ -144,7 +144,8 @@ internal static class NormReluOperators
         => PreActivation(z, saved).gt(0).to_type(z.dtype);
 
     /// <summary>The input of ReLU, in the precision of <c>saved</c> if the features have a lower one.</summary>
-    private static Tensor PreActivation(Tensor z, Tensor saved) => z.mul(PerChannel(saved.select(0, 2), z)).add(PerChannel(saved.select(0, 3), z));
+    private static Tensor PreActivation(Tensor z, Tensor saved)
+        => z.mul(PerChannel(saved.select(0, 2), z)).add(PerChannel(saved.select(0, 3), z));
 
     private static Tensor PerChannel(Tensor values, Tensor like) => like.ndim == 2 ? values : values.view(-1, 1, 1);
 }

@@ -35,7 +35,9 @@ public static class Operators
         return y;
     }
 
-    /// <summary>Average pooling over squares of pixels, one vector per sample: <c>[N, C, H, W]</c> → <c>[N, C · H/kernel · W/kernel]</c>.</summary>
+    /// <summary>
+    /// Average pooling over squares of pixels, one vector per sample: <c>[N, C, H, W]</c> → <c>[N, C · H/kernel · W/kernel]</c>.
+    /// </summary>
     public static Tensor MeanPool(Tensor x, long kernel, Pass pass)
     {
         Tensor y = nn.functional.avg_pool2d(x, kernel);

@@ -1,6 +1,8 @@
 namespace Imta.MetaWeight.Backbones.Linearised;
 
-/// <summary>The operation of one step of a recorded pass, with its saved tensors: a <see cref="LinearMap"/>, or one of several outputs.</summary>
+/// <summary>
+/// The operation of one step of a recorded pass, with its saved tensors: a <see cref="LinearMap"/>, or one of several outputs.
+/// </summary>
 public abstract class TapeOperation : IDisposable
 {
     private readonly List<Tensor> _kept = [];

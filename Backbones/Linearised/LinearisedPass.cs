@@ -57,7 +57,9 @@ public sealed class LinearisedPass
         return [.. _outputs.Select((output, k) => (tangents[output] ?? zeros_like(Logits[k])).MoveToOuterDisposeScope())];
     }
 
-    /// <summary>Jᵀ·g: the gradient with respect to θ of Σ_k ⟨g_k, z_k⟩, one per parameter; null if no logit depends on a parameter.</summary>
+    /// <summary>
+    /// Jᵀ·g: the gradient with respect to θ of Σ_k ⟨g_k, z_k⟩, one per parameter; null if no logit depends on a parameter.
+    /// </summary>
     /// <param name="byLogits">g, K × <c>[N, C]</c>; ownership of the tensors is transferred.</param>
     /// <param name="last">Whether this is the last use: saved tensors are freed along the way.</param>
     public IReadOnlyList<Tensor?> Gradient(IReadOnlyList<Tensor> byLogits, bool last = false)

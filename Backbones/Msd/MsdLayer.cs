@@ -45,8 +45,8 @@ internal sealed class MsdFirstLayer : MsdStage
 }
 
 /// <summary>
-/// A layer of MSDNet (Huang et al., 2018, Figure 2): at each scale, the features so far, concatenated with new ones from the same scale and,
-/// if there is one, from the next finer scale.
+/// A layer of MSDNet (Huang et al., 2018, Figure 2): at each scale, the features so far, concatenated with new ones from the same scale
+/// and, if there is one, from the next finer scale.
 /// </summary>
 internal sealed class MsdLayer : MsdStage
 {

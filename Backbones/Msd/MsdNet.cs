@@ -8,7 +8,9 @@ namespace Imta.MetaWeight.Backbones.Msd;
 /// <summary>Which scales a layer drops as the network gets deeper.</summary>
 public enum Prune
 {
-    /// <summary>Over the whole depth: the layers are divided into as many equal parts as there are scales, each with one scale fewer.</summary>
+    /// <summary>
+    /// Over the whole depth: the layers are divided into as many equal parts as there are scales, each with one scale fewer.
+    /// </summary>
     Max,
 
     /// <summary>Only at the end: a layer has no more scales than there are layers left, itself included.</summary>

@@ -47,7 +47,9 @@ internal sealed class RaFirstLayer : NamedModule
     }
 }
 
-/// <summary>A block of RANet: layers, each of which may fuse lower-resolution features, then the last of these features, then a transition.</summary>
+/// <summary>
+/// A block of RANet: layers, each of which may fuse lower-resolution features, then the last of these features, then a transition.
+/// </summary>
 internal sealed class RaBlock : NamedModule
 {
     private readonly RaLayer[] _layers;

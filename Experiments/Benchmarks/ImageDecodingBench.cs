@@ -6,7 +6,9 @@ using Imta.MetaWeight.Experiments.Data.Pictures;
 
 namespace Imta.MetaWeight.Experiments.Benchmarks;
 
-/// <summary>The pipeline from JPEG files to 224 × 224 crops, single-threaded, and <c>djpeg</c>, libjpeg's own program, on the same files.</summary>
+/// <summary>
+/// The pipeline from JPEG files to 224 × 224 crops, single-threaded, and <c>djpeg</c>, libjpeg's own program, on the same files.
+/// </summary>
 internal sealed class ImageDecodingBench : IDisposable
 {
     private const int Count = 96;
@@ -30,8 +32,14 @@ internal sealed class ImageDecodingBench : IDisposable
     {
         ImageFolder train = ImageNetFolders.Read(folder).Train;
         int count = Math.Min(Count, train.Files.Count);
-        string[] files = [.. Enumerable.Range(0, count).Select(k => Path.Combine(train.Root, train.Files[(int)((long)k * train.Files.Count / count)])).Where(IsJpeg)];
-        return files.Length > 0 ? new ImageDecodingBench(files, seed, null) : throw new UsageException($"{train.Root} has no JPEG files for djpeg to read");
+        string[] files =
+        [
+            .. Enumerable.Range(0, count).Select(k => Path.Combine(train.Root, train.Files[(int)((long)k * train.Files.Count / count)]))
+                .Where(IsJpeg),
+        ];
+        return files.Length > 0
+            ? new ImageDecodingBench(files, seed, null)
+            : throw new UsageException($"{train.Root} has no JPEG files for djpeg to read");
     }
 
     /// <summary>Measures on smoothed-noise images made by <c>cjpeg</c>, of ImageNet's typical size.</summary>
@@ -98,9 +106,13 @@ internal sealed class ImageDecodingBench : IDisposable
     private static byte[] Noise(Generator random)
     {
         using DisposeScope scope = NewDisposeScope();
-        Tensor coarse = nn.functional.interpolate(rand([1, 3, 12, 16], generator: random), [Height, Width], mode: InterpolationMode.Bilinear, align_corners: true);
+        Tensor coarse = nn.functional.interpolate(
+            rand([1, 3, 12, 16], generator: random), [Height, Width], mode: InterpolationMode.Bilinear, align_corners: true);
         Tensor pixels = (coarse.mul(225) + rand([1, 3, Height, Width], generator: random).mul(30)).to_type(ScalarType.Byte).squeeze(0).permute(1, 2, 0).contiguous();
-        return [.. System.Text.Encoding.ASCII.GetBytes(FormattableString.Invariant($"P6 {Width} {Height} 255\n")), .. pixels.ToArray<byte>()];
+        return
+        [
+            .. System.Text.Encoding.ASCII.GetBytes(FormattableString.Invariant($"P6 {Width} {Height} 255\n")), .. pixels.ToArray<byte>(),
+        ];
     }
 
     private static void Run(string program, params string[] arguments)
@@ -121,5 +133,6 @@ internal sealed class ImageDecodingBench : IDisposable
         }
     }
 
-    private static UsageException Missing(string why) => new($"cannot run djpeg and cjpeg, which bench data --imagenet needs ({why}); install them (Debian: apt-get install libjpeg-turbo-progs)");
+    private static UsageException Missing(string why) => new($"cannot run djpeg and cjpeg, which bench data --imagenet needs ({why}); "
+        + "install them (Debian: apt-get install libjpeg-turbo-progs)");
 }

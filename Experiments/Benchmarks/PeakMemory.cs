@@ -5,8 +5,8 @@ using Imta.MetaWeight.Experiments.Runs;
 namespace Imta.MetaWeight.Experiments.Benchmarks;
 
 /// <summary>
-/// The peak memory of a process while it ran steps of one kind: resident host memory, or memory allocated on a CUDA device, because libtorch
-/// returns none.
+/// The peak memory of a process while it ran steps of one kind: resident host memory, or memory allocated on a CUDA device, because
+/// libtorch returns none.
 /// </summary>
 /// <param name="PeakMib">Total, in MiB.</param>
 /// <param name="BaselineMib">Of that, before the network was created: the runtime, libtorch and a batch.</param>
@@ -37,9 +37,13 @@ internal sealed record PeakMemory(double PeakMib, double BaselineMib)
 
     /// <summary>Free bytes of the first CUDA device, regardless of other programs.</summary>
     /// <exception cref="UsageException">It does not report it.</exception>
-    public static long FreeOnDevice() => CudaDevices.FreeMemory(0) ?? throw new UsageException("nvidia-smi does not report the device's free memory; skip this with --no-memory");
+    public static long FreeOnDevice()
+        => CudaDevices.FreeMemory(0)
+            ?? throw new UsageException("nvidia-smi does not report the device's free memory; skip this with --no-memory");
 
-    /// <summary>Measures a fresh process: this program's command line with additional arguments that make it print a <see cref="PeakMemory"/>.</summary>
+    /// <summary>
+    /// Measures a fresh process: this program's command line with additional arguments that make it print a <see cref="PeakMemory"/>.
+    /// </summary>
     /// <param name="arguments">The additional arguments.</param>
     /// <param name="format">The format of its output.</param>
     /// <exception cref="IOException">It failed.</exception>

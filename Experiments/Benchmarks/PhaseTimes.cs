@@ -22,13 +22,17 @@ internal sealed class PhaseTimes
     /// <param name="wait">Waits for the device, so that its work is attributed to the phase that issued it.</param>
     public PhaseTimes(TimeProvider clock, Action wait) => (_clock, _wait) = (clock, wait);
 
-    /// <summary>The share of each phase in the total time, in the order in which they first ended; <see cref="Other"/> comes last.</summary>
+    /// <summary>
+    /// The share of each phase in the total time, in the order in which they first ended; <see cref="Other"/> comes last.
+    /// </summary>
     public IReadOnlyDictionary<string, double> Shares
     {
         get
         {
             double whole = _self.Values.Sum(time => time.TotalSeconds);
-            return new OrderedDictionary<string, double>(_self.OrderBy(phase => phase.Key == Other).Select(phase => KeyValuePair.Create(phase.Key, phase.Value.TotalSeconds / whole)));
+            return new OrderedDictionary<string, double>(
+                _self.OrderBy(phase => phase.Key == Other)
+                    .Select(phase => KeyValuePair.Create(phase.Key, phase.Value.TotalSeconds / whole)));
         }
     }
 

@@ -5,8 +5,9 @@ using System.Text.Json;
 namespace Imta.MetaWeight.Experiments.Benchmarks;
 
 /// <summary>
-/// A reference program that runs the same steps on request (<c>bench/pytorch_step.py --serve</c>): it prints <c>ready</c> and what it measures,
-/// <c>{"half_batch": …, "classes": …, …}</c>, then answers each line <c>meta</c> or <c>plain</c> with <c>{"what": …, "seconds": …}</c>.
+/// A reference program that runs the same steps on request (<c>bench/pytorch_step.py --serve</c>): it prints <c>ready</c> and what it
+/// measures, <c>{"half_batch": …, "classes": …, …}</c>, then answers each line <c>meta</c> or <c>plain</c> with <c>{"what": …, "seconds":
+/// …}</c>.
 /// </summary>
 internal sealed class ReferenceProgram : IDisposable
 {

@@ -5,8 +5,8 @@ using Imta.MetaWeight.Experiments.Training.Distributed;
 namespace Imta.MetaWeight.Experiments.Benchmarks;
 
 /// <summary>
-/// Steps on a whole batch: in one process with as many threads as there are processes, and in all processes with one thread each. All processes go through the
-/// same measurements; rank 0 takes the time.
+/// Steps on a whole batch: in one process with as many threads as there are processes, and in all processes with one thread each. All
+/// processes go through the same measurements; rank 0 takes the time.
 /// </summary>
 internal sealed class ScaleBench : IDisposable
 {

@@ -52,11 +52,15 @@ internal sealed class StepBench : IDisposable
         }
     }
 
-    /// <summary>Builds a runner for steps of one kind. With learned weights, the time is half that of a batch, which has two halves.</summary>
+    /// <summary>
+    /// Builds a runner for steps of one kind. With learned weights, the time is half that of a batch, which has two halves.
+    /// </summary>
     public BenchmarkCase Contender(StepKind kind)
     {
         RunModel model = Model(_settings with { Meta = kind.Meta });
-        LabelledImages batch = kind.Halves == Halves ? _batch : new LabelledImages(_batch.Images.chunk(Halves)[0], _batch.Labels.chunk(Halves)[0]);
+        LabelledImages batch = kind.Halves == Halves
+            ? _batch
+            : new LabelledImages(_batch.Images.chunk(Halves)[0], _batch.Labels.chunk(Halves)[0]);
         return new BenchmarkCase(kind.Name, () => Time(model, batch) / kind.Halves);
     }
 

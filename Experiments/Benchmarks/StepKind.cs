@@ -17,9 +17,13 @@ internal sealed record StepKind(string Name, MetaOptions Meta)
 
     /// <summary>With learned sample weights.</summary>
     public static StepKind Weighted(MetaOptions meta, MetaGradientMethod method)
-        => new(SettingsSchema.YamlName(method.ToString()), meta with { Enabled = true, Weights = WeightRule.Predicted, Interval = 1, Gradient = method });
+        => new(
+            SettingsSchema.YamlName(method.ToString()),
+            meta with { Enabled = true, Weights = WeightRule.Predicted, Interval = 1, Gradient = method });
 
-    /// <summary>All kinds compared: without weights, also with plain autograd, and with weights by each method; forward mode in both memory modes.</summary>
+    /// <summary>
+    /// All kinds compared: without weights, also with plain autograd, and with weights by each method; forward mode in both memory modes.
+    /// </summary>
     public static StepKind[] All(MetaOptions meta, IReadOnlyList<MetaGradientMethod> methods)
     {
         StepKind plain = Plain(meta);

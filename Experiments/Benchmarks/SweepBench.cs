@@ -5,7 +5,9 @@ using Imta.MetaWeight.Experiments.Evaluation;
 
 namespace Imta.MetaWeight.Experiments.Benchmarks;
 
-/// <summary>Thresholds for 39 budgets from random logits, and the resulting exits: vectorised over all budgets, and in per-sample loops.</summary>
+/// <summary>
+/// Thresholds for 39 budgets from random logits, and the resulting exits: vectorised over all budgets, and in per-sample loops.
+/// </summary>
 /// <remarks>Shapes: <c>N</c> samples, <c>K</c> exits, <c>C</c> classes.</remarks>
 internal sealed class SweepBench : IDisposable
 {
@@ -55,7 +57,10 @@ internal sealed class SweepBench : IDisposable
     }));
 
     /// <summary>Whether all variants computed the same result.</summary>
-    public bool ResultsAgree => _outcomes.Values.Select(outcomes => string.Join(' ', outcomes.SelectMany(outcome => outcome.Leaving.Concat(outcome.Correct)))).Distinct().Count() == 1;
+    public bool ResultsAgree
+        => _outcomes.Values.Select(outcomes => string.Join(' ', outcomes.SelectMany(outcome => outcome.Leaving.Concat(outcome.Correct))))
+            .Distinct()
+            .Count() == 1;
 
     public void Dispose() => _scope.Dispose();
 

@@ -18,7 +18,9 @@ internal sealed record TimingSeries(string Name, IReadOnlyList<double> Seconds)
 
     public double Max => Seconds.Max();
 
-    /// <summary>The time relative to <paramref name="other"/>: the median of the per-round ratios, so that machine noise affects both alike.</summary>
+    /// <summary>
+    /// The time relative to <paramref name="other"/>: the median of the per-round ratios, so that machine noise affects both alike.
+    /// </summary>
     public double RatioTo(TimingSeries other) => Seconds.Zip(other.Seconds, (own, others) => own / others).Median();
 
     /// <summary>Interleaves all cases, so that machine noise affects them alike; a first warm-up round does not count.</summary>

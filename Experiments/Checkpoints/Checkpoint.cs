@@ -57,7 +57,8 @@ internal static class Checkpoint
             TorchDictionary content = TorchFileReader.Read(path);
             if (content.Find<TorchInteger>("format") is not TorchInteger(var format))
             {
-                throw new UsageException($"{path} is not a checkpoint of imta train; convert it: imta convert {path} NAME.pt --config CONFIG.yaml");
+                throw new UsageException(
+                    $"{path} is not a checkpoint of imta train; convert it: imta convert {path} NAME.pt --config CONFIG.yaml");
             }
 
             if (format is < OldestFormat or > Format)
@@ -134,7 +135,8 @@ internal static class Checkpoint
     /// <param name="IsCurrentFormat">
     /// Whether a run can be resumed from it: tables and configurations of earlier formats lack what this version writes.
     /// </param>
-    internal sealed record CheckpointContent(Settings Settings, int Epochs, int Phase, StateTree? Progress, StateTree State, bool IsCurrentFormat)
+    internal sealed record CheckpointContent(
+        Settings Settings, int Epochs, int Phase, StateTree? Progress, StateTree State, bool IsCurrentFormat)
     {
         /// <summary>A note that the network was saved mid-epoch; null at the end of an epoch.</summary>
         public string? MidEpochNote => Progress is null ? null : FormattableString.Invariant($"was saved within epoch {Epochs + 1}");

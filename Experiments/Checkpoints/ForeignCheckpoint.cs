@@ -68,7 +68,8 @@ internal sealed record ForeignCheckpoint(
 
     /// <summary>The phase of the configured run that trained it: in phase II the network is wrapped in another one.</summary>
     public TrainingPhase PhaseOf(Settings settings)
-        => TrainingPhase.ForRun(settings, settings.Phase2.Epochs > 0 && Tensors.Keys.Any(name => name.StartsWith("net.", StringComparison.Ordinal)) ? 2 : 1);
+        => TrainingPhase.ForRun(
+            settings, settings.Phase2.Epochs > 0 && Tensors.Keys.Any(name => name.StartsWith("net.", StringComparison.Ordinal)) ? 2 : 1);
 
     /// <summary>Completed epochs of the run, given the phase.</summary>
     public int EpochsOf(TrainingPhase phase) => Epochs == 0 ? 0 : phase.EpochsBefore + Epochs;
@@ -113,7 +114,8 @@ internal sealed record ForeignCheckpoint(
         {
             string without = fit.Missing.Any(IsWeighting) ? " (meta.enabled=false if it has no weight-prediction network)" : "";
             throw new UsageException(
-                $"{File}, {Kind}, does not match the configured network: {fit.Problem()}; use another --config, or override its keys with --set{without}");
+                $"{File}, {Kind}, does not match the configured network: {fit.Problem()}; use another --config, or override its keys with "
+                    + $"--set{without}");
         }
 
         using IDisposable noGrad = no_grad();

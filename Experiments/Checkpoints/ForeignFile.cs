@@ -75,7 +75,9 @@ internal static class ForeignFile
         return new ForeignCheckpoint(
             file,
             "a PyTorch checkpoint",
-            Named(state.Tensors().Concat(weighting.Select(entry => KeyValuePair.Create(ForeignCheckpoint.WeightingPrefix + entry.Key, entry.Value)))),
+            Named(
+                state.Tensors()
+                    .Concat(weighting.Select(entry => KeyValuePair.Create(ForeignCheckpoint.WeightingPrefix + entry.Key, entry.Value)))),
             epochs,
             FactsOf(content),
             content.Entries.GetValueOrDefault(Optimiser) as TorchDictionary,

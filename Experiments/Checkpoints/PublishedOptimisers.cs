@@ -6,7 +6,9 @@ using Imta.MetaWeight.Meta.Weighting;
 
 namespace Imta.MetaWeight.Experiments.Checkpoints;
 
-/// <summary>The optimiser state in the layout of <c>torch.optim</c>: by parameter index, in the order of the network's parameter names.</summary>
+/// <summary>
+/// The optimiser state in the layout of <c>torch.optim</c>: by parameter index, in the order of the network's parameter names.
+/// </summary>
 internal static class PublishedOptimisers
 {
     private const string Groups = "param_groups";
@@ -82,7 +84,9 @@ internal static class PublishedOptimisers
         StateTree momentum = Take(file.Optimiser, Momentum, [.. names.Select(name => (name, network.Tensor(name)))]);
         model.Groups[ForeignFile.Optimiser] = new StateTree { Groups = { [Momentum] = momentum } };
         int moments = model.Groups.TryGetValue(ForeignFile.WeightingOptimiser, out StateTree? adam)
-            && Adam(adam, file.WeightingOptimiser) is { } taken ? (model.Groups[ForeignFile.WeightingOptimiser] = taken).Group(Mean).Tensors.Count : 0;
+            && Adam(adam, file.WeightingOptimiser) is { } taken
+                ? (model.Groups[ForeignFile.WeightingOptimiser] = taken).Group(Mean).Tensors.Count
+                : 0;
         return (momentum.Tensors.Count, moments);
     }
 
@@ -97,13 +101,23 @@ internal static class PublishedOptimisers
             : null;
     }
 
-    /// <summary>A tensor of each parameter's state, where there is one; none at all where one has another shape: then it is another network's.</summary>
+    /// <summary>
+    /// A tensor of each parameter's state, where there is one; none at all where one has another shape: then it is another network's.
+    /// </summary>
     private static StateTree Take(TorchDictionary? optimiser, string key, (string Name, Tensor Like)[] parameters)
     {
-        Tensor?[] tensors = [.. States(optimiser, parameters.Length).Select(state => (state?.Entries.GetValueOrDefault(key) as TorchTensor)?.Value)];
-        (string Name, Tensor Like, Tensor? Value)[] taken = [.. parameters.Zip(tensors, (parameter, value) => (parameter.Name, parameter.Like, value))];
+        Tensor?[] tensors =
+        [
+            .. States(optimiser, parameters.Length).Select(state => (state?.Entries.GetValueOrDefault(key) as TorchTensor)?.Value),
+        ];
+        (string Name, Tensor Like, Tensor? Value)[] taken =
+        [
+            .. parameters.Zip(tensors, (parameter, value) => (parameter.Name, parameter.Like, value)),
+        ];
         return taken.All(entry => entry.Value is null || entry.Value.shape.SequenceEqual(entry.Like.shape))
-            ? new StateTree(taken.Where(entry => entry.Value is not null).Select(entry => KeyValuePair.Create(entry.Name, entry.Value!.to_type(entry.Like.dtype))))
+            ? new StateTree(
+                taken.Where(entry => entry.Value is not null)
+                    .Select(entry => KeyValuePair.Create(entry.Name, entry.Value!.to_type(entry.Like.dtype))))
             : new StateTree();
     }
 

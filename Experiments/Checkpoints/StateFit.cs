@@ -5,7 +5,8 @@ namespace Imta.MetaWeight.Experiments.Checkpoints;
 /// <param name="Missing">Names required by the network but missing from the file.</param>
 /// <param name="Unexpected">Names in the file but not in the network.</param>
 /// <param name="WrongShape">Names in both with different shapes, and the shapes.</param>
-internal sealed record StateFit(int Matched, IReadOnlyList<string> Missing, IReadOnlyList<string> Unexpected, IReadOnlyList<string> WrongShape)
+internal sealed record StateFit(
+    int Matched, IReadOnlyList<string> Missing, IReadOnlyList<string> Unexpected, IReadOnlyList<string> WrongShape)
 {
     private const int Shown = 10;
 
@@ -23,17 +24,24 @@ internal sealed record StateFit(int Matched, IReadOnlyList<string> Missing, IRea
             common.Length - wrong.Length,
             [.. network.Keys.Where(name => !file.ContainsKey(name) && !IsCount(name))],
             [.. file.Keys.Where(name => !network.ContainsKey(name) && !IsCount(name)).Select(Terminal.Sanitize)],
-            [.. wrong.Select(name => $"{name} is [{string.Join(", ", file[name].shape)}] and not [{string.Join(", ", network[name].shape)}]")]);
+            [
+                .. wrong.Select(
+                    name => $"{name} is [{string.Join(", ", file[name].shape)}] and not [{string.Join(", ", network[name].shape)}]")
+            ]);
     }
 
     /// <summary>A two-column table: the counts, then the names that do not fit.</summary>
     public IReadOnlyList<IReadOnlyList<string[]>> Table()
     {
-        (string What, IReadOnlyList<string> Names)[] misfits = [("missing in the file", Missing), ("unexpected in the file", Unexpected), ("with the wrong shape", WrongShape)];
+        (string What, IReadOnlyList<string> Names)[] misfits =
+        [
+            ("missing in the file", Missing), ("unexpected in the file", Unexpected), ("with the wrong shape", WrongShape),
+        ];
         return
         [
             [["matched", $"{Matched}"], .. misfits.Select(misfit => (string[])[misfit.What, $"{misfit.Names.Count}"])],
-            .. misfits.Where(misfit => misfit.Names.Count > 0).Select(misfit => (string[][])[.. First(misfit.Names, Shown).Select(name => (string[])[misfit.What, name])]),
+            .. misfits.Where(misfit => misfit.Names.Count > 0)
+                .Select(misfit => (string[][])[.. First(misfit.Names, Shown).Select(name => (string[])[misfit.What, name])]),
         ];
     }
 
@@ -45,7 +53,10 @@ internal sealed record StateFit(int Matched, IReadOnlyList<string> Missing, IRea
     }.Where(text => text.Length > 0));
 
     /// <summary>Describes unexpected tensors in one line; null if none.</summary>
-    public string? DescribeUnexpected() => Unexpected.Count == 0 ? null : $"{Unexpected.Count} of its tensors are not in the network and are ignored ({Example(Unexpected)})";
+    public string? DescribeUnexpected()
+        => Unexpected.Count == 0
+            ? null
+            : $"{Unexpected.Count} of its tensors are not in the network and are ignored ({Example(Unexpected)})";
 
     private static bool IsCount(string name) => name.EndsWith(Count, StringComparison.Ordinal);
 

@@ -23,7 +23,9 @@ internal static class StateFormat
         return dictionary;
     }
 
-    /// <summary>The state that a dictionary holds. Other values than tensors, numbers and dictionaries are no state and are left out.</summary>
+    /// <summary>
+    /// The state that a dictionary holds. Other values than tensors, numbers and dictionaries are no state and are left out.
+    /// </summary>
     public static StateTree Read(TorchDictionary dictionary)
     {
         var state = new StateTree();

@@ -41,7 +41,8 @@ internal static class BenchCommand
         Settings settings = ConfigurationArguments.Read(arguments, more, fallback: "benchmark.yaml");
         return settings.Train.Batch % 2 == 0
             ? settings
-            : throw new UsageException($"train.batch is {settings.Train.Batch}; half batches are compared, so it must be even: --set train.batch={settings.Train.Batch + 1}");
+            : throw new UsageException($"train.batch is {settings.Train.Batch}; half batches are compared, so it must be even: --set "
+                + $"train.batch={settings.Train.Batch + 1}");
     }
 
     /// <summary>The method named by an argument of <c>--gradient</c>.</summary>
@@ -57,7 +58,8 @@ internal static class BenchCommand
         => $"{settings.Name}: half batch {settings.Train.Batch / 2}, {get_num_threads()} threads, libtorch {TorchLibraries.Version}";
 
     /// <summary>Formats a number for a table column.</summary>
-    public static string FormatNumber(double value, string format, int width = 7) => value.ToString(format, CultureInfo.InvariantCulture).PadLeft(width);
+    public static string FormatNumber(double value, string format, int width = 7)
+        => value.ToString(format, CultureInfo.InvariantCulture).PadLeft(width);
 
     public static void Print(object report) => Console.WriteLine(JsonSerializer.Serialize(report, JsonOptions));
 }

@@ -13,9 +13,18 @@ namespace Imta.MetaWeight.Experiments.Commands;
 /// </summary>
 internal static class BenchDataCommand
 {
-    private static readonly Option<string?> Data = new("--data") { HelpName = "DIR", Description = "The folder of the configuration's data set; default: random images" };
+    private static readonly Option<string?> Data = new("--data")
+    {
+        HelpName = "DIR",
+        Description = "The folder of the configuration's "
+        + "data set; default: random images"
+    };
 
-    private static readonly Option<bool> ImageNet = new("--imagenet") { Description = "Decode JPEG files to 224 x 224 crops, compared with djpeg: files from ImageNet's folders (--data), or files generated with cjpeg" };
+    private static readonly Option<bool> ImageNet = new("--imagenet")
+    {
+        Description = "Decode JPEG files to 224 x 224 crops, compared "
+        + "with djpeg: files from ImageNet's folders (--data), or files generated with cjpeg"
+    };
 
     public static Command Build()
     {
@@ -38,7 +47,8 @@ internal static class BenchDataCommand
 
         if (DatasetShape.For(settings.Data).Side != ImageSet.Side)
         {
-            throw new UsageException($"data.dataset is {SettingsSchema.YamlName(settings.Data.Dataset.ToString())}; images of {ImageSet.Side} x {ImageSet.Side} pixels are required: cifar10, cifar100 or generated");
+            throw new UsageException($"data.dataset is {SettingsSchema.YamlName(settings.Data.Dataset.ToString())}; images of "
+                + $"{ImageSet.Side} x {ImageSet.Side} pixels are required: cifar10, cifar100 or generated");
         }
 
         Device device = ComputeDevice.Configure(settings);
@@ -47,7 +57,8 @@ internal static class BenchDataCommand
         using var augmentation = new AugmentationBench(images, normalisation, settings, device, steps.Wait);
         BenchmarkCase[] contenders = [augmentation.Contender(), steps.Contender(StepKind.Plain(settings.Meta))];
         TimingSeries[] series = TimingSeries.MeasureInterleaved(contenders, rounds, BenchCommand.Progress(rounds));
-        Show(settings, augmented: 1 / series[0].Median, consumed: steps.HalfBatch / series[1].Median, arguments.GetValue(BenchCommand.Json));
+        Show(
+            settings, augmented: 1 / series[0].Median, consumed: steps.HalfBatch / series[1].Median, arguments.GetValue(BenchCommand.Json));
         return 0;
     }
 
@@ -55,7 +66,9 @@ internal static class BenchDataCommand
     {
         ImageNetFolders.EnsureDecoderAvailable();
         ComputeDevice.Configure(settings with { Device = "cpu" });
-        using ImageDecodingBench bench = folder is null ? ImageDecodingBench.FromNoise(settings.Seed) : ImageDecodingBench.FromFolder(folder, settings.Seed);
+        using ImageDecodingBench bench = folder is null
+            ? ImageDecodingBench.FromNoise(settings.Seed)
+            : ImageDecodingBench.FromFolder(folder, settings.Seed);
         TimingSeries[] series = TimingSeries.MeasureInterleaved([bench.Decoded(), bench.Djpeg()], rounds, BenchCommand.Progress(rounds));
         (double decoded, double djpeg, double ratio) = (1 / series[0].Median, 1 / series[1].Median, series[1].RatioTo(series[0]));
         if (json)

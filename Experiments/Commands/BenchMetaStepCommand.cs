@@ -14,15 +14,38 @@ internal static class BenchMetaStepCommand
 
     private static readonly MetaGradientMethod[] DefaultMethods = [MetaGradientMethod.Forward, MetaGradientMethod.Unrolled];
 
-    private static readonly Option<int?> Batch = NumberOption.Integer("--batch", "N", "Batch size (two half batches), overriding the configuration's train.batch");
-    private static readonly Option<string[]> Gradient = new("--gradient") { HelpName = "method,...", Description = "Meta-gradient methods to measure; default: forward,unrolled", AllowMultipleArgumentsPerToken = false };
-    private static readonly Option<string?> Against = new("--against") { HelpName = "COMMAND", Description = "Measure another program in alternation, such as 'python3 bench/pytorch_step.py --serve'" };
-    private static readonly Option<bool> NoMemory = new("--no-memory") { Description = "Do not measure memory, which needs a separate process for each kind of step" };
-    private static readonly Option<string?> Only = new("--only") { Description = "Print the memory of one kind of step in this process", Hidden = true };
+    private static readonly Option<int?> Batch = NumberOption.Integer(
+        "--batch", "N", "Batch size (two half batches), overriding the configuration's train.batch");
+    private static readonly Option<string[]> Gradient = new("--gradient")
+    {
+        HelpName = "method,...",
+        Description = "Meta-gradient methods "
+        + "to measure; default: forward,unrolled",
+        AllowMultipleArgumentsPerToken = false
+    };
+    private static readonly Option<string?> Against = new("--against")
+    {
+        HelpName = "COMMAND",
+        Description = "Measure another program in "
+        + "alternation, such as 'python3 bench/pytorch_step.py --serve'"
+    };
+    private static readonly Option<bool> NoMemory = new("--no-memory")
+    {
+        Description = "Do not measure memory, which needs a separate "
+        + "process for each kind of step"
+    };
+    private static readonly Option<string?> Only = new("--only")
+    {
+        Description = "Print the memory of one kind of step in this "
+        + "process",
+        Hidden = true
+    };
 
     public static Command Build()
     {
-        var command = new Command("meta-step", "Compare half-batch training steps: plain, with learned weights by each meta-gradient method, and in another program")
+        var command = new Command(
+            "meta-step",
+            "Compare half-batch training steps: plain, with learned weights by each meta-gradient method, and in another program")
         {
             ConfigurationArguments.Config, ConfigurationArguments.Set, Batch, Gradient, BenchCommand.Repeat, Against, NoMemory, BenchCommand.Json, Only,
         };
@@ -37,7 +60,8 @@ internal static class BenchMetaStepCommand
             ? [new SettingsOverride("--batch", "train.batch", batch.ToString(CultureInfo.InvariantCulture))]
             : []);
         StepKind[] kinds = StepKind.All(settings.Meta, Methods(arguments.GetValue(Gradient) ?? []));
-        long? free = settings.Device == "cuda" && !arguments.GetValue(NoMemory) ? PeakMemory.FreeOnDevice() : null; // before this process allocates any
+        // before this process allocates any
+        long? free = settings.Device == "cuda" && !arguments.GetValue(NoMemory) ? PeakMemory.FreeOnDevice() : null;
         using var bench = new StepBench(settings, ComputeDevice.Configure(settings));
         if (arguments.GetValue(Only) is { } only)
         {
@@ -45,7 +69,9 @@ internal static class BenchMetaStepCommand
             return 0;
         }
 
-        using ReferenceProgram? yardstick = arguments.GetValue(Against) is { } command ? ReferenceProgram.Start(command, bench.Measures) : null;
+        using ReferenceProgram? yardstick = arguments.GetValue(Against) is { } command
+            ? ReferenceProgram.Start(command, bench.Measures)
+            : null;
         Dictionary<string, PeakMemory> memory = arguments.GetValue(NoMemory) ? [] : Memory(kinds);
         BenchmarkCase[] own = [.. kinds.Select(bench.Contender)];
         TimingSeries[] series = TimingSeries.MeasureInterleaved([.. own, .. Others(yardstick)], rounds, BenchCommand.Progress(rounds));
@@ -56,7 +82,10 @@ internal static class BenchMetaStepCommand
 
     private static MetaGradientMethod[] Methods(string[] given)
     {
-        string[] names = [.. given.SelectMany(list => list.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries))];
+        string[] names =
+        [
+            .. given.SelectMany(list => list.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries)),
+        ];
         return names.Length == 0 ? DefaultMethods : [.. names.Select(BenchCommand.ParseMethod).Distinct()];
     }
 
@@ -65,7 +94,11 @@ internal static class BenchMetaStepCommand
 
     private static IEnumerable<BenchmarkCase> Others(ReferenceProgram? yardstick) => yardstick is null
         ? []
-        : [new BenchmarkCase("other, plain", () => yardstick.Measure("plain")), new BenchmarkCase("other, meta", () => yardstick.Measure("meta"))];
+        :
+        [
+            new BenchmarkCase("other, plain", () => yardstick.Measure("plain")),
+            new BenchmarkCase("other, meta", () => yardstick.Measure("meta")),
+        ];
 
     // Before this process builds its own networks: the children need the memory.
     private static Dictionary<string, PeakMemory> Memory(StepKind[] kinds) => kinds.ToDictionary(kind => kind.Name, kind =>

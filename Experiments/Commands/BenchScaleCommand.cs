@@ -15,7 +15,8 @@ internal static class BenchScaleCommand
     private const int ExchangesPerRound = 20;
     private static readonly TimeSpan Timeout = TimeSpan.FromMinutes(10);
 
-    private static readonly Option<int> Processes = NumberOption.Integer("--processes", "N", "Number of processes, and of threads of the single process they are compared with", 2);
+    private static readonly Option<int> Processes = NumberOption.Integer(
+        "--processes", "N", "Number of processes, and of threads of the single process they are compared with", 2);
 
     public static Command Build()
     {
@@ -36,10 +37,14 @@ internal static class BenchScaleCommand
         {
             throw new UsageException(processes < 2
                 ? $"--processes is {processes}; it must be at least 2"
-                : $"--processes is {processes}, but the launcher started {assignment!.Size} ranks; start this benchmark without a launcher; it starts its own ranks on this machine");
+                : $"--processes is {processes}, but the launcher started {assignment!.Size} ranks; start this benchmark without a "
+                    + "launcher; it starts its own ranks on this machine");
         }
 
-        Settings settings = BenchCommand.Read(arguments, new SettingsOverride("--processes", "processes", FormattableString.Invariant($"{processes}"))) with { Device = "cpu" };
+        Settings settings = BenchCommand.Read(
+            arguments,
+            new SettingsOverride("--processes", "processes", FormattableString.Invariant($"{processes}"))) with
+        { Device = "cpu" };
         using var stop = new StopSignal();
         return assignment is null
             ? LocalLauncher.Run(processes, Environment.GetCommandLineArgs()[1..], stop)
@@ -85,12 +90,16 @@ internal static class BenchScaleCommand
             return;
         }
 
-        Console.WriteLine($"{settings.Name}: batch {settings.Train.Batch}, libtorch {TorchLibraries.Version}; seconds per step of the whole batch, throughput relative to one process, MiB all-reduced by each process");
+        Console.WriteLine($"{settings.Name}: batch {settings.Train.Batch}, libtorch {TorchLibraries.Version}; seconds per step of the "
+            + "whole batch, throughput relative to one process, MiB all-reduced by each process");
         ConsoleTable.Write(
             ["", $" 1 process x {processes} threads", $" {processes} processes x 1 thread", " throughput", " MiB / step"],
             [[.. rows.Select(row => (string[])
             [
-                row.Name, BenchCommand.FormatNumber(row.One.Median, "0.0000", 22), BenchCommand.FormatNumber(row.All.Median, "0.0000", 21), BenchCommand.FormatNumber(row.Throughput, "0.00", 11), BenchCommand.FormatNumber(row.BytesSummed / Mib, "0.0", 11),
+                row.Name, BenchCommand.FormatNumber(row.One.Median, "0.0000", 22), BenchCommand.FormatNumber(
+                    row.All.Median, "0.0000", 21), BenchCommand.FormatNumber(
+                    row.Throughput, "0.00", 11), BenchCommand.FormatNumber(
+                    row.BytesSummed / Mib, "0.0", 11),
             ])]]);
         Console.WriteLine(FormattableString.Invariant($"an all-reduce of {ExchangeBytes / Mib:0} MiB: {1000 * exchange.Median:0.00} ms"));
     }

@@ -10,7 +10,12 @@ namespace Imta.MetaWeight.Experiments.Commands;
 internal static class BenchStepCommand
 {
     private static readonly Option<bool> Profile = new("--profile") { Description = "Break the time down by the phases of the step" };
-    private static readonly Option<string?> Gradient = new("--gradient") { HelpName = "method", Description = "Time a half-batch step with learned weights, using this meta-gradient method, instead of the plain step" };
+    private static readonly Option<string?> Gradient = new("--gradient")
+    {
+        HelpName = "method",
+        Description = "Time a half-batch step "
+        + "with learned weights, using this meta-gradient method, instead of the plain step"
+    };
 
     public static Command Build()
     {
@@ -45,7 +50,8 @@ internal static class BenchStepCommand
     }
 
     /// <summary>The mean seconds per half batch, after a warm-up step, and the share of each phase.</summary>
-    private static (double Seconds, IReadOnlyDictionary<string, double> Shares) Profiled(StepBench bench, BenchmarkCase contender, int steps)
+    private static (double Seconds, IReadOnlyDictionary<string, double> Shares) Profiled(
+        StepBench bench, BenchmarkCase contender, int steps)
     {
         contender.Measure();
         double seconds = 0;
@@ -79,10 +85,18 @@ internal static class BenchStepCommand
         Console.WriteLine($"{BenchCommand.Title(settings)}; seconds per half batch");
         ConsoleTable.Write(
             ["", " median", "    min", "    max"],
-            [[[series.Name, .. new[] { series.Median, series.Min, series.Max }.Select(time => BenchCommand.FormatNumber(time, "0.0000"))]]]);
+            [
+                [
+                    [
+                        series.Name,
+                        .. new[] { series.Median, series.Min, series.Max }.Select(time => BenchCommand.FormatNumber(time, "0.0000"))
+                    ]
+                ]
+            ]);
     }
 
-    private static void ShowPhases(Settings settings, BenchmarkCase contender, (double Seconds, IReadOnlyDictionary<string, double> Shares) profile, bool json)
+    private static void ShowPhases(
+        Settings settings, BenchmarkCase contender, (double Seconds, IReadOnlyDictionary<string, double> Shares) profile, bool json)
     {
         if (json)
         {
@@ -93,15 +107,20 @@ internal static class BenchStepCommand
                 Threads = get_num_threads(),
                 Libtorch = TorchLibraries.Version,
                 profile.Seconds,
-                Phases = profile.Shares.Select(phase => new { Name = phase.Key, Seconds = phase.Value * profile.Seconds, Share = phase.Value }),
+                Phases = profile.Shares.Select(
+                    phase => new { Name = phase.Key, Seconds = phase.Value * profile.Seconds, Share = phase.Value }),
             });
             return;
         }
 
-        Console.WriteLine($"{BenchCommand.Title(settings)}; one half batch, {contender.Name}: {BenchCommand.FormatNumber(1000 * profile.Seconds, "0.0", 0)} ms");
+        Console.WriteLine($"{BenchCommand.Title(settings)}; one half batch, {contender.Name}: "
+            + $"{BenchCommand.FormatNumber(1000 * profile.Seconds, "0.0", 0)} ms");
         ConsoleTable.Write(
             ["phase", "       ms", "percent"],
             [[.. profile.Shares.Select(phase => (string[])
-                [phase.Key, BenchCommand.FormatNumber(1000 * phase.Value * profile.Seconds, "0.000", 9), BenchCommand.FormatNumber(100 * phase.Value, "0.0")])]]);
+                [
+                    phase.Key, BenchCommand.FormatNumber(1000 * phase.Value * profile.Seconds, "0.000", 9),
+                    BenchCommand.FormatNumber(100 * phase.Value, "0.0")
+                ])]]);
     }
 }

@@ -6,7 +6,12 @@ namespace Imta.MetaWeight.Experiments.Commands;
 /// <summary><c>imta config [--explain KEY]</c>: lists or explains the configuration keys.</summary>
 internal static class ConfigCommand
 {
-    private static readonly Option<string?> Explain = new("--explain") { HelpName = "KEY", Description = "Explain one key, or list the keys of one group such as meta.wpn" };
+    private static readonly Option<string?> Explain = new("--explain")
+    {
+        HelpName = "KEY",
+        Description = "Explain one key, or list the "
+        + "keys of one group such as meta.wpn"
+    };
 
     public static Command Build()
     {
@@ -62,5 +67,6 @@ internal static class ConfigCommand
     private static string Range(SettingsKey key) => key.IsNullable ? $"{key.Range}, or null" : key.Range;
 
     /// <summary>Characters that need no quoting in a shell.</summary>
-    private static string Argument(SettingsKey key) => key.Default.Contains(' ', StringComparison.Ordinal) ? $"'{key.Key}={key.Default}'" : $"{key.Key}={key.Default}";
+    private static string Argument(SettingsKey key)
+        => key.Default.Contains(' ', StringComparison.Ordinal) ? $"'{key.Key}={key.Default}'" : $"{key.Key}={key.Default}";
 }

@@ -11,7 +11,12 @@ internal static class ConfigurationArguments
     public static readonly Option<string[]> Set = new("--set") { HelpName = "key=value", Description = "Override one configuration key; may be repeated" };
 
     /// <summary>The configuration option of commands whose main argument is another file, which may contain one.</summary>
-    public static readonly Option<string?> ConfigOption = new("--config") { HelpName = "CONFIG.yaml", Description = "Configuration of the network and data, required for any file that is not a checkpoint of imta train" };
+    public static readonly Option<string?> ConfigOption = new("--config")
+    {
+        HelpName = "CONFIG.yaml",
+        Description = "Configuration of the "
+        + "network and data, required for any file that is not a checkpoint of imta train"
+    };
 
     /// <summary>The settings given on the command line.</summary>
     /// <param name="arguments">The arguments of a command with <see cref="Config"/> and <see cref="Set"/>.</param>
@@ -56,7 +61,9 @@ internal static class ConfigurationArguments
     /// <summary>The configuration file's name, restricted to the characters allowed in run names.</summary>
     private static string NameOf(string file)
     {
-        string name = string.Concat(Path.GetFileNameWithoutExtension(file).Select(c => char.IsAsciiLetterOrDigit(c) || c is '.' or '_' or '-' ? c : '-')).TrimStart('.', '_', '-');
+        string name = string.Concat(
+            Path.GetFileNameWithoutExtension(file).Select(c => char.IsAsciiLetterOrDigit(c) || c is '.' or '_' or '-' ? c : '-'))
+            .TrimStart('.', '_', '-');
         return name.Length == 0 ? "run" : name[..Math.Min(name.Length, 100)];
     }
 }

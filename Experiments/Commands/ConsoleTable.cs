@@ -44,7 +44,8 @@ internal static class ConsoleTable
             }
         }
 
-        string Line(IReadOnlyList<string> texts) => string.Join(Gap, texts.Select((text, column) => text.PadRight(widths[column]))).TrimEnd();
+        string Line(IReadOnlyList<string> texts)
+            => string.Join(Gap, texts.Select((text, column) => text.PadRight(widths[column]))).TrimEnd();
     }
 
     private static Table Table(IReadOnlyList<string> headings, IReadOnlyList<IReadOnlyList<string[]>> groups)

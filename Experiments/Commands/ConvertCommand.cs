@@ -18,8 +18,16 @@ internal static class ConvertCommand
     private const string OutArgument = "OUT";
 
     private static readonly string[] Published = [".pth.tar", ".pth"];
-    private static readonly Argument<string> Source = new("IN") { Description = "A run folder, a checkpoint, a published PyTorch checkpoint, a state dictionary or a safetensors file" };
-    private static readonly Argument<string> Target = new("OUT") { Description = $"The output file: NAME{NativeExtension}, an imta checkpoint; NAME{Published[0]} or NAME{Published[1]}, the published layout, for torch.load; NAME{SafetensorsExtension}" };
+    private static readonly Argument<string> Source = new("IN")
+    {
+        Description = "A run folder, a checkpoint, a published PyTorch "
+        + "checkpoint, a state dictionary or a safetensors file"
+    };
+    private static readonly Argument<string> Target = new("OUT")
+    {
+        Description = $"The output file: NAME{NativeExtension}, an imta "
+        + $"checkpoint; NAME{Published[0]} or NAME{Published[1]}, the published layout, for torch.load; NAME{SafetensorsExtension}"
+    };
 
     public static Command Build()
     {
@@ -60,7 +68,8 @@ internal static class ConvertCommand
         }
         else
         {
-            throw new UsageException($"{source} is {foreign.Kind}, which does not contain the configuration that {target} needs; give --config CONFIG.yaml");
+            throw new UsageException(
+                $"{source} is {foreign.Kind}, which does not contain the configuration that {target} needs; give --config CONFIG.yaml");
         }
 
         return 0;
@@ -70,7 +79,8 @@ internal static class ConvertCommand
     {
         if (!IsNative(target) && !IsSafetensors(target) && !Published.Any(end => target.EndsWith(end, StringComparison.Ordinal)))
         {
-            throw new UsageException($"OUT is {Terminal.Sanitize(target)}, whose extension is not supported; use {NativeExtension}, {string.Join(", ", Published)} or {SafetensorsExtension}");
+            throw new UsageException($"OUT is {Terminal.Sanitize(target)}, whose extension is not supported; use {NativeExtension}, "
+                + $"{string.Join(", ", Published)} or {SafetensorsExtension}");
         }
     }
 
@@ -121,7 +131,8 @@ internal static class ConvertCommand
 
     /// <summary>The phase's model; class weights, which are derived from the data set, are not stored in a file.</summary>
     private static RunModel ModelOf(TrainingPhase phase)
-        => RunModel.Build(phase, [.. Enumerable.Repeat(1L, DatasetShape.For(phase.Settings.Data).Classes)], CPU, ProcessGroup.SingleProcess);
+        => RunModel.Build(
+            phase, [.. Enumerable.Repeat(1L, DatasetShape.For(phase.Settings.Data).Classes)], CPU, ProcessGroup.SingleProcess);
 
     private static void Write(
         string source,
@@ -139,11 +150,13 @@ internal static class ConvertCommand
         {
             if (NonFinite.FindIn(state) is { } broken)
             {
-                throw new UsageException($"{source} contains NaN or infinite values ({broken}): its training diverged and cannot be resumed");
+                throw new UsageException(
+                    $"{source} contains NaN or infinite values ({broken}): its training diverged and cannot be resumed");
             }
 
             // Phase I epochs precede those of phase II, even if the file does not say how many there were.
-            OutputFile.WrapErrors(target, () => Checkpoint.Write(target, settings, phase, state, Math.Max(epochs, phase.EpochsBefore)), OutArgument);
+            OutputFile.WrapErrors(
+                target, () => Checkpoint.Write(target, settings, phase, state, Math.Max(epochs, phase.EpochsBefore)), OutArgument);
             Show(content, target);
         }
         else

@@ -34,11 +34,14 @@ internal static class CostCommand
             Write(file, rows);
         }
 
-        Console.WriteLine($"{settings.Name}: {network.GetName()} for {SettingsSchema.YamlName(settings.Data.Dataset.ToString())}, per image, including earlier exits");
+        Console.WriteLine($"{settings.Name}: {network.GetName()} for {SettingsSchema.YamlName(settings.Data.Dataset.ToString())}, per "
+            + "image, including earlier exits");
         Console.WriteLine($"{"exit",4} {"multiply-adds",18} {"of the last exit",18} {"parameters",14}");
         foreach (CostRow row in rows)
         {
-            Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{row.Exit,4} {row.Macs,18:N0} {row.MacsShare,16:0.0 %}   {row.Parameters,14:N0}"));
+            Console.WriteLine(
+                string.Create(
+                    CultureInfo.InvariantCulture, $"{row.Exit,4} {row.Macs,18:N0} {row.MacsShare,16:0.0 %}   {row.Parameters,14:N0}"));
         }
 
         return 0;

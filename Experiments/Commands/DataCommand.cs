@@ -4,7 +4,10 @@ using Imta.MetaWeight.Experiments.Data;
 
 namespace Imta.MetaWeight.Experiments.Commands;
 
-/// <summary><c>imta data cifar10|cifar100 [--data DIR]</c>: downloads the official archive and unpacks it; <c>imta data imagenet --check DIR</c>: inspects an existing data set.</summary>
+/// <summary>
+/// <c>imta data cifar10|cifar100 [--data DIR]</c>: downloads the official archive and unpacks it; <c>imta data imagenet --check DIR</c>:
+/// inspects an existing data set.
+/// </summary>
 internal static class DataCommand
 {
     private const string ImageNet = "imagenet";
@@ -13,13 +16,25 @@ internal static class DataCommand
 
     private static readonly Argument<string> Name = new("cifar10|cifar100|imagenet") { Description = "The data set" };
     private static readonly Option<string> Data = new("--data") { HelpName = "DIR", Description = "Parent folder for the data set", DefaultValueFactory = _ => "data" };
-    private static readonly Option<string> From = new("--from") { HelpName = "URL", Description = "URL of the folder that contains the archive, for a mirror", DefaultValueFactory = _ => CifarFormat.ArchiveFolder };
+    private static readonly Option<string> From = new("--from")
+    {
+        HelpName = "URL",
+        Description = "URL of the folder that contains the "
+        + "archive, for a mirror",
+        DefaultValueFactory = _ => CifarFormat.ArchiveFolder
+    };
 
-    private static readonly Option<string?> Check = new("--check") { HelpName = "DIR", Description = "Read every image in ImageNet's folders train and val (one subfolder per class) and report what was found" };
+    private static readonly Option<string?> Check = new("--check")
+    {
+        HelpName = "DIR",
+        Description = "Read every image in ImageNet's "
+        + "folders train and val (one subfolder per class) and report what was found"
+    };
 
     public static Command Build()
     {
-        var command = new Command("data", "Download CIFAR-10 or CIFAR-100 (the official archive, checksum verified, unpacked), or check ImageNet's folders") { Name, Data, From, Check };
+        var command = new Command("data", "Download CIFAR-10 or CIFAR-100 (the official archive, checksum verified, unpacked), or check "
+            + "ImageNet's folders") { Name, Data, From, Check };
         command.SetAction(Run);
         return command;
     }
@@ -33,7 +48,8 @@ internal static class DataCommand
         }
 
         CifarFormat format = Formats.FirstOrDefault(known => known.Key == name)
-            ?? throw new UsageException($"there is no data set {Terminal.Sanitize(name)} to download; expected {string.Join(" or ", Formats.Select(known => known.Key))}, or imagenet with --check DIR");
+            ?? throw new UsageException($"there is no data set {Terminal.Sanitize(name)} to download; expected "
+                + $"{string.Join(" or ", Formats.Select(known => known.Key))}, or imagenet with --check DIR");
         Uri from = Folder(arguments.GetValue(From)!);
         using var stop = new StopSignal();
         using var http = new HttpClient { Timeout = TimeSpan.FromSeconds(30) };
@@ -44,7 +60,8 @@ internal static class DataCommand
         }
         catch (OperationCanceledException) when (stop.Token.IsCancellationRequested)
         {
-            Console.Out.WriteLine($"stopped; the folder {arguments.GetValue(Data)} keeps the partial download; run the same command to resume");
+            Console.Out.WriteLine(
+                $"stopped; the folder {arguments.GetValue(Data)} keeps the partial download; run the same command to resume");
             return StopSignal.ExitCode;
         }
     }
@@ -54,7 +71,8 @@ internal static class DataCommand
         if (name != ImageNet || folder is null)
         {
             throw new UsageException(name == ImageNet
-                ? "ImageNet cannot be downloaded automatically: register at image-net.org to get it; imta data imagenet --check DIR checks its folders"
+                ? "ImageNet cannot be downloaded automatically: register at image-net.org to get it; imta data imagenet --check DIR "
+                    + "checks its folders"
                 : $"--check is for imagenet; imta data {Terminal.Sanitize(name)} always verifies the data");
         }
 
@@ -94,10 +112,12 @@ internal static class DataCommand
             }
 
             Console.Out.WriteLine(string.Create(
-                CultureInfo.InvariantCulture, $"{format.Name} is complete in {folder}: {format.TrainImages:N0} training and {format.TestImages:N0} test images"));
+                CultureInfo.InvariantCulture, $"{format.Name} is complete in {folder}: {format.TrainImages:N0} training and "
+                    + $"{format.TestImages:N0} test images"));
         }
 
-        Console.Out.WriteLine($"imta train configs/{format.Key}-l2w.yaml --data {(root.Contains(' ', StringComparison.Ordinal) ? $"'{root}'" : root)}");
+        Console.Out.WriteLine(
+            $"imta train configs/{format.Key}-l2w.yaml --data {(root.Contains(' ', StringComparison.Ordinal) ? $"'{root}'" : root)}");
     }
 
     /// <summary>Fails if existing files would be overwritten, before anything is downloaded.</summary>
@@ -106,7 +126,8 @@ internal static class DataCommand
         string folder = Path.Combine(root, format.Folder);
         if (Directory.Exists(folder) && Directory.EnumerateFileSystemEntries(folder).Any())
         {
-            throw new UsageException($"{folder} is not a complete {format.Name} ({CifarArchive.FindProblem(format, folder)}) and will not be overwritten; remove it, or choose another folder with --data DIR");
+            throw new UsageException($"{folder} is not a complete {format.Name} ({CifarArchive.FindProblem(format, folder)}) and will not "
+                + "be overwritten; remove it, or choose another folder with --data DIR");
         }
 
         try
@@ -131,7 +152,8 @@ internal static class DataCommand
         string sum = await ArchiveDownload.Md5Async(file, stop);
         return sum == format.ArchiveMd5
             ? true
-            : throw new UsageException($"{archive} is not the published archive: its MD5 checksum is {sum}, not {format.ArchiveMd5}; remove it to download it again");
+            : throw new UsageException($"{archive} is not the published archive: its MD5 checksum is {sum}, not {format.ArchiveMd5}; "
+                + "remove it to download it again");
     }
 
     private static Task FetchAsync(CifarFormat format, string archive, Uri from, HttpClient http, CancellationToken stop)
@@ -145,5 +167,6 @@ internal static class DataCommand
     private static Uri Folder(string url)
         => Uri.TryCreate(url.TrimEnd('/') + "/", UriKind.Absolute, out Uri? folder) && folder.Scheme is "http" or "https"
             ? folder
-            : throw new UsageException($"--from {Terminal.Sanitize(url)} is not a valid URL; expected the folder of the archive, such as {CifarFormat.ArchiveFolder}");
+            : throw new UsageException($"--from {Terminal.Sanitize(url)} is not a valid URL; expected the folder of the archive, such as "
+                + $"{CifarFormat.ArchiveFolder}");
 }

@@ -8,7 +8,8 @@ namespace Imta.MetaWeight.Experiments.Commands;
 internal static class Doctor
 {
     private const string Unknown = "unknown without libtorch";
-    private const string GetLibtorch = "rebuild with ./imta, which downloads it, or use an existing one: LIBTORCH=/path/to/torch/lib ./imta doctor";
+    private const string GetLibtorch = "rebuild with ./imta, which downloads it, or use an existing one: LIBTORCH=/path/to/torch/lib "
+        + "./imta doctor";
 
     /// <summary>All checks, in order of importance.</summary>
     public static IReadOnlyList<DoctorFinding> Examine(HostFacts host, TorchFacts torch, MpiFacts? mpi) =>
@@ -36,7 +37,9 @@ internal static class Doctor
             return new(Check, DoctorVerdict.Missing, $"cannot be used: {problem}", GetLibtorch);
         }
 
-        string source = host.Variables.GetValueOrDefault(TorchLibraries.FolderVariable) is { Length: > 0 } ? $"of {TorchLibraries.FolderVariable}" : "of the NuGet package";
+        string source = host.Variables.GetValueOrDefault(TorchLibraries.FolderVariable) is { Length: > 0 }
+            ? $"of {TorchLibraries.FolderVariable}"
+            : "of the NuGet package";
         return new(Check, DoctorVerdict.Ok, $"{torch.Version}, {source}: {Find(torch, "libtorch_cpu.") ?? "in an unknown location"}");
     }
 
@@ -46,7 +49,8 @@ internal static class Doctor
         return torch switch
         {
             { Problem: not null } => new(Check, DoctorVerdict.Note, Unknown),
-            { Copy: { } copy } => new(Check, DoctorVerdict.Ok, $"this system's libstdc++ is older than its library requires but provides every symbol it uses; a patched copy is loaded: {copy}"),
+            { Copy: { } copy } => new(Check, DoctorVerdict.Ok, $"this system's libstdc++ is older than its library requires but provides "
+                + $"every symbol it uses; a patched copy is loaded: {copy}"),
             _ => new(Check, DoctorVerdict.Ok, Find(torch, "libLibTorchSharp.") ?? "its library is in an unknown location"),
         };
     }
@@ -61,7 +65,8 @@ internal static class Doctor
     {
         const string Check = "allocator";
         string[] options = [.. torch.Allocator.Select(setting => $"{setting.Name}={setting.Value}")];
-        string found = (options.Length == 0 ? "system default" : string.Join(", ", options)) + Set(host, "MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD");
+        string found = (options.Length == 0 ? "system default" : string.Join(", ", options))
+            + Set(host, "MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD");
         string preloaded = host.Variables.GetValueOrDefault("LD_PRELOAD", "");
         return options.Length > 0 && preloaded.Contains("malloc", StringComparison.Ordinal)
             ? new(Check, DoctorVerdict.Note, found, "LD_PRELOAD loads another allocator, which ignores the options M_...")
@@ -75,7 +80,10 @@ internal static class Doctor
         return host.VectorUnits switch
         {
             null => new(Check, DoctorVerdict.Ok, model),
-            [] => new(Check, DoctorVerdict.Warning, $"{model}, without AVX2", "libtorch's fast code paths need AVX2; a virtual machine may have to expose it"),
+            []
+                => new(
+                    Check, DoctorVerdict.Warning, $"{model}, without AVX2",
+                    "libtorch's fast code paths need AVX2; a virtual machine may have to expose it"),
             var units => new(Check, DoctorVerdict.Ok, $"{model}, {string.Join(", ", units)}"),
         };
     }
@@ -86,7 +94,9 @@ internal static class Doctor
 
     private static DoctorFinding Pictures(TorchFacts torch) => torch.CanDecodeImages
         ? new("pictures", DoctorVerdict.Ok, "JPEG and PNG files such as ImageNet's can be decoded")
-        : new("pictures", DoctorVerdict.Note, "JPEG and PNG files such as ImageNet's cannot be decoded: SkiaSharp has no native library for this system");
+        : new(
+            "pictures", DoctorVerdict.Note,
+            "JPEG and PNG files such as ImageNet's cannot be decoded: SkiaSharp has no native library for this system");
 
     private static DoctorFinding Cuda(HostFacts host, TorchFacts torch)
     {
@@ -94,8 +104,13 @@ internal static class Doctor
         return torch switch
         {
             { Problem: not null } => new(Check, DoctorVerdict.Note, Unknown),
-            { CudaDevices: > 0 } => new(Check, DoctorVerdict.Ok, $"{torch.CudaDevices} device{(torch.CudaDevices == 1 ? "" : "s")}; imta train --device cuda"),
-            _ when host.HasNvidiaDriver => new(Check, DoctorVerdict.Note, "NVIDIA driver found, but this libtorch sees no CUDA device", "use a libtorch with CUDA support, such as Python's: LIBTORCH=/path/to/torch/lib ./imta doctor"),
+            { CudaDevices: > 0 }
+                => new(
+                    Check, DoctorVerdict.Ok, $"{torch.CudaDevices} device{(torch.CudaDevices == 1 ? "" : "s")}; imta train --device cuda"),
+            _ when host.HasNvidiaDriver
+                => new(
+                    Check, DoctorVerdict.Note, "NVIDIA driver found, but this libtorch sees no CUDA device",
+                    "use a libtorch with CUDA support, such as Python's: LIBTORCH=/path/to/torch/lib ./imta doctor"),
             _ => new(Check, DoctorVerdict.Ok, "no device; runs use the CPU"),
         };
     }
@@ -105,9 +120,15 @@ internal static class Doctor
         const string Check = "MPI";
         return mpi switch
         {
-            null => new(Check, DoctorVerdict.Note, "no library; only multi-process training needs one", $"{LocalLauncher.MpiInstallHint}; if it is installed elsewhere: {MpiLibrary.Variable}=/path/to/libmpi.so"),
+            null
+                => new(
+                    Check, DoctorVerdict.Note, "no library; only multi-process training needs one",
+                    $"{LocalLauncher.MpiInstallHint}; if it is installed elsewhere: {MpiLibrary.Variable}=/path/to/libmpi.so"),
             { Problem: { } problem } => new(Check, DoctorVerdict.Warning, problem),
-            { Launcher: null } => new(Check, DoctorVerdict.Note, $"{mpi.Found}, but no matching mpirun was found next to it or on the PATH", $"{LocalLauncher.MpiInstallHint}; or launch with srun"),
+            { Launcher: null }
+                => new(
+                    Check, DoctorVerdict.Note, $"{mpi.Found}, but no matching mpirun was found next to it or on the PATH",
+                    $"{LocalLauncher.MpiInstallHint}; or launch with srun"),
             _ => new(Check, DoctorVerdict.Ok, $"{mpi.Found}, launched with {mpi.Launcher}"),
         };
     }
@@ -119,7 +140,10 @@ internal static class Doctor
         {
             null => new(Check, DoctorVerdict.Note, "unknown size"),
             >= 2 * ByteSize.Gib => new(Check, DoctorVerdict.Ok, $"{ByteSize.Text(host.MemoryAvailable.Value)} available to this process"),
-            { } bytes => new(Check, DoctorVerdict.Warning, $"{ByteSize.Text(bytes)} available to this process", "too little for a run of the published size: start with configs/cifar10-small.yaml, or set a smaller train.batch"),
+            { } bytes
+                => new(
+                    Check, DoctorVerdict.Warning, $"{ByteSize.Text(bytes)} available to this process",
+                    "too little for a run of the published size: start with configs/cifar10-small.yaml, or set a smaller train.batch"),
         };
     }
 
@@ -129,14 +153,21 @@ internal static class Doctor
         return host.RunFolderFree switch
         {
             null => new(Check, DoctorVerdict.Note, $"the free space in {host.RunFolder} is unknown"),
-            >= ByteSize.Gib => new(Check, DoctorVerdict.Ok, $"{ByteSize.Text(host.RunFolderFree.Value)} free in {host.RunFolder}, where runs are stored"),
-            { } free => new(Check, DoctorVerdict.Warning, $"{ByteSize.Text(free)} free in {host.RunFolder}, where runs are stored", "free some space, or choose another folder: imta train --out DIR"),
+            >= ByteSize.Gib
+                => new(
+                    Check, DoctorVerdict.Ok, $"{ByteSize.Text(host.RunFolderFree.Value)} free in {host.RunFolder}, where runs are stored"),
+            { } free
+                => new(
+                    Check, DoctorVerdict.Warning, $"{ByteSize.Text(free)} free in {host.RunFolder}, where runs are stored",
+                    "free some space, or choose another folder: imta train --out DIR"),
         };
     }
 
     private static DoctorFinding Python(HostFacts host) => host.HasPythonTorch
         ? new("python3-torch", DoctorVerdict.Ok, "installed; only bench/pytorch_step.py uses it")
-        : new("python3-torch", DoctorVerdict.Note, "not installed; only bench/pytorch_step.py uses it", "as root: apt-get install python3-torch");
+        : new(
+            "python3-torch", DoctorVerdict.Note, "not installed; only bench/pytorch_step.py uses it",
+            "as root: apt-get install python3-torch");
 
     /// <summary>The loaded library whose file name starts with the given prefix.</summary>
     private static string? Find(TorchFacts torch, string name)

@@ -10,7 +10,11 @@ internal static class DoctorCommand
 {
     private const int Failed = 1;
 
-    private static readonly Option<bool> Json = new("--json") { Description = "Print an array of {check, verdict, found, advice} instead of a table" };
+    private static readonly Option<bool> Json = new("--json")
+    {
+        Description = "Print an array of {check, verdict, found, advice} instead "
+        + "of a table"
+    };
 
     private static readonly JsonSerializerOptions Format = new()
     {
@@ -22,7 +26,8 @@ internal static class DoctorCommand
 
     public static Command Build()
     {
-        var command = new Command("doctor", "Check this machine (libtorch, threads, memory, devices) and explain how to get what is missing") { Json };
+        var command = new Command(
+            "doctor", "Check this machine (libtorch, threads, memory, devices) and explain how to get what is missing") { Json };
         command.SetAction(Run);
         return command;
     }

@@ -42,11 +42,15 @@ internal sealed record HostFacts
         AvailableResources room = AvailableResources.Query(runs);
         return new()
         {
-            Dotnet = $"{RuntimeInformation.FrameworkDescription} on {RuntimeInformation.OSDescription}, {RuntimeInformation.OSArchitecture}",
+            Dotnet = $"{RuntimeInformation.FrameworkDescription} on {RuntimeInformation.OSDescription}, "
+                + $"{RuntimeInformation.OSArchitecture}",
             Processor = Machine.ProcessorName(),
             VectorUnits = X86Base.IsSupported ? [.. Units()] : null,
             Cores = Environment.ProcessorCount,
-            TotalCores = Machine.Lines("/proc/cpuinfo").Count(line => line.StartsWith("processor", StringComparison.Ordinal)) is > 0 and int count ? count : null,
+            TotalCores = Machine.Lines("/proc/cpuinfo")
+                .Count(line => line.StartsWith("processor", StringComparison.Ordinal)) is > 0 and int count
+                ? count
+                : null,
             MemoryAvailable = room.Memory,
             RunFolder = runs,
             RunFolderFree = room.Disk,
@@ -88,7 +92,9 @@ internal sealed record MpiFacts(string Found, string? Launcher, string? Problem 
     {
         try
         {
-            return MpiLibrary.Find(MpiFamily.OpenMpi, MpiFamily.Mpich) is { } library ? new($"{library.Version}: {library.Path}", MpiLauncher.FindFor(library)) : null;
+            return MpiLibrary.Find(MpiFamily.OpenMpi, MpiFamily.Mpich) is { } library
+                ? new($"{library.Version}: {library.Path}", MpiLauncher.FindFor(library))
+                : null;
         }
         catch (UsageException e)
         {

@@ -27,7 +27,8 @@ internal static class ImageNetCheck
                 foreach (ImageInspection one in ImageInspection.InspectAll(folder.Files.Select(file => Path.Combine(folder.Root, file)), stop))
                 {
                     found[set].Add(one);
-                    monitor.Advance(FormattableString.Invariant($"{found[set].Count}/{folder.Files.Count} of {Path.GetFileName(folder.Root)}"));
+                    monitor.Advance(
+                        FormattableString.Invariant($"{found[set].Count}/{folder.Files.Count} of {Path.GetFileName(folder.Root)}"));
                 }
             }
         });
@@ -65,13 +66,18 @@ internal static class ImageNetCheck
         string name = Path.GetFileName(folder.Root);
         Console.Out.WriteLine(string.Create(
             CultureInfo.InvariantCulture,
-            $"{name}: {pictures.Count:N0} images in {counts.Length:N0} classes, {counts.Min():N0} to {counts.Max():N0} each, {ByteSize.Text(pictures.Sum(one => one.Bytes))}; {pictures.Count(one => one.Problem is not null):N0} unreadable"));
+            $"{name}: {pictures.Count:N0} images in {counts.Length:N0} classes, {counts.Min():N0} to {counts.Max():N0} each, "
+                + $"{ByteSize.Text(pictures.Sum(one => one.Bytes))}; {pictures.Count(one => one.Problem is not null):N0} unreadable"));
         ImageHeader[] heads = [.. pictures.Select(one => one.Head).OfType<ImageHeader>()];
         if (heads.Length > 0)
         {
-            string traits = string.Concat(ImageReadStatistics.Counted.Select(trait => (trait.Text, Count: heads.Count(head => head.Traits.HasFlag(trait.Trait)))).Where(trait => trait.Count > 0).Select(trait => string.Create(CultureInfo.InvariantCulture, $", {trait.Count:N0} {trait.Text}")));
+            string traits = string.Concat(
+                ImageReadStatistics.Counted.Select(trait => (trait.Text, Count: heads.Count(head => head.Traits.HasFlag(trait.Trait))))
+                    .Where(trait => trait.Count > 0)
+                    .Select(trait => string.Create(CultureInfo.InvariantCulture, $", {trait.Count:N0} {trait.Text}")));
             Console.Out.WriteLine(string.Create(
-                CultureInfo.InvariantCulture, $"{name}: {heads.Min(head => head.Width)} to {heads.Max(head => head.Width)} pixels wide, {heads.Min(head => head.Height)} to {heads.Max(head => head.Height)} high{traits}"));
+                CultureInfo.InvariantCulture, $"{name}: {heads.Min(head => head.Width)} to {heads.Max(head => head.Width)} pixels wide, "
+                    + $"{heads.Min(head => head.Height)} to {heads.Max(head => head.Height)} high{traits}"));
         }
     }
 }

@@ -64,7 +64,11 @@ internal sealed record MetaStepReport(
 
     private void ShowPhases()
     {
-        string[] names = [.. Phases.Values.OrderByDescending(shares => shares.Count).SelectMany(shares => shares.Keys).Distinct().OrderBy(name => name == PhaseTimes.Other)];
+        string[] names =
+        [
+            .. Phases.Values.OrderByDescending(shares => shares.Count).SelectMany(shares => shares.Keys).Distinct()
+                .OrderBy(name => name == PhaseTimes.Other),
+        ];
         Console.WriteLine();
         Console.WriteLine("phases, in percent of the step, each excluding its nested phases");
         ConsoleTable.Write(

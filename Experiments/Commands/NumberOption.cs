@@ -5,7 +5,9 @@ using System.Numerics;
 
 namespace Imta.MetaWeight.Experiments.Commands;
 
-/// <summary>Numeric options in the invariant culture: the parser's own conversion uses the current culture, which may read 0.1 as 1.</summary>
+/// <summary>
+/// Numeric options in the invariant culture: the parser's own conversion uses the current culture, which may read 0.1 as 1.
+/// </summary>
 internal static class NumberOption
 {
     /// <summary>An integer option; null if it is not given.</summary>

@@ -29,7 +29,8 @@ internal static class OutputFile
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new UsageException($"{path} cannot be written ({e.Message.ReplaceLineEndings(" ").TrimEnd('.')}); choose another {alternative}", e);
+            throw new UsageException(
+                $"{path} cannot be written ({e.Message.ReplaceLineEndings(" ").TrimEnd('.')}); choose another {alternative}", e);
         }
     }
 }

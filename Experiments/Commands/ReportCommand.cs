@@ -6,19 +6,26 @@ namespace Imta.MetaWeight.Experiments.Commands;
 /// <summary><c>imta report RUN|SWEEP…</c>: charts and tables of runs in a single HTML file.</summary>
 internal static class ReportCommand
 {
-    private static readonly Argument<string[]> Folders = new("RUN|SWEEP") { Arity = ArgumentArity.OneOrMore, Description = "Run and sweep folders; a sweep's runs are averaged by variant" };
+    private static readonly Argument<string[]> Folders = new("RUN|SWEEP")
+    {
+        Arity = ArgumentArity.OneOrMore,
+        Description = "Run and sweep "
+        + "folders; a sweep's runs are averaged by variant"
+    };
     private static readonly Option<string> Out = new("--out") { HelpName = "FILE.html", Description = "The report", DefaultValueFactory = _ => "report.html" };
     private static readonly Option<string[]> Points = new("--points")
     {
         HelpName = "FILE.csv",
-        Description = "External results to plot with the budget curves: columns name, macs, accuracy (a fraction), and optionally parameters; may be repeated",
+        Description = "External results to plot with the budget curves: columns name, macs, accuracy (a fraction), and optionally "
+            + "parameters; may be repeated",
     };
     private static readonly Option<string?> Svg = new("--svg") { HelpName = "DIR", Description = "Also write every chart there as an SVG file" };
     private static readonly Option<bool> Force = new("--force") { Description = "Overwrite existing files" };
 
     public static Command Build()
     {
-        var command = new Command("report", "Summarise runs and sweeps in one HTML file: charts of accuracy, training, exits, weights and classes, and tables") { Folders, Out, Points, Svg, Force };
+        var command = new Command("report", "Summarise runs and sweeps in one HTML file: charts of accuracy, training, exits, weights and "
+            + "classes, and tables") { Folders, Out, Points, Svg, Force };
         command.Validators.Add(result =>
         {
             if (result.GetValue(Folders)?.FirstOrDefault(name => name.StartsWith('-')) is { } option)

@@ -10,14 +10,25 @@ internal static class SweepCommand
     private const int MaxJobs = 1024;
     private const int IncompleteExitCode = 1;
 
-    private static readonly Argument<string> Plan = new("SWEEP.yaml") { Description = "What to run: a configuration, seeds, variants or a grid of settings (docs/sweeps.md)" };
+    private static readonly Argument<string> Plan = new("SWEEP.yaml")
+    {
+        Description = "What to run: a configuration, seeds, variants or a "
+        + "grid of settings (docs/sweeps.md)"
+    };
     private static readonly Option<string?> Data = new("--data") { HelpName = "DIR", Description = "Folder of the data set's files" };
-    private static readonly Option<string?> Out = new("--out") { HelpName = "DIR", Description = "Folder of the sweep; default: sweeps/NAME, where NAME is the file's name. An existing sweep is continued" };
-    private static readonly Option<int?> Jobs = NumberOption.Integer("--jobs", "N", "Parallel runs, each with its share of the cores and CUDA devices; default: 1, or with device cuda as many as there are devices for");
+    private static readonly Option<string?> Out = new("--out")
+    {
+        HelpName = "DIR",
+        Description = "Folder of the sweep; default: "
+        + "sweeps/NAME, where NAME is the file's name. An existing sweep is continued"
+    };
+    private static readonly Option<int?> Jobs = NumberOption.Integer("--jobs", "N", "Parallel runs, each with its share of the cores and "
+        + "CUDA devices; default: 1, or with device cuda as many as there are devices for");
 
     public static Command Build()
     {
-        var command = new Command("sweep", "Train every variant of a configuration with every seed and compare them") { Plan, Data, Out, Jobs };
+        var command = new Command(
+            "sweep", "Train every variant of a configuration with every seed and compare them") { Plan, Data, Out, Jobs };
         command.Validators.Add(result =>
         {
             if (result.GetValue(Plan) is { } name && name.StartsWith('-'))
@@ -40,7 +51,8 @@ internal static class SweepCommand
         folder.Check(plan);
         IDisposable? held = null;
         OutputFile.WrapErrors(path, () => held = folder.TryLock(plan));
-        using IDisposable until = held ?? throw new UsageException($"another imta sweep is running in {path}; wait for it, or choose another folder with --out");
+        using IDisposable until = held
+            ?? throw new UsageException($"another imta sweep is running in {path}; wait for it, or choose another folder with --out");
         RunMonitor monitor = RunMonitor.ForConsole();
         var runner = new SweepRunner(plan, folder, monitor, jobs);
         try
@@ -60,7 +72,8 @@ internal static class SweepCommand
         }
 
         string what = first.Message is { } message ? $"failed, the first with: {message}" : "were stopped";
-        Console.Error.WriteLine($"imta: {runner.Unfinished.Count} of {plan.Runs.Count} runs {what}; see {folder.Runs}; the same command retries them");
+        Console.Error.WriteLine(
+            $"imta: {runner.Unfinished.Count} of {plan.Runs.Count} runs {what}; see {folder.Runs}; the same command retries them");
         return IncompleteExitCode;
     }
 }

@@ -48,7 +48,9 @@ internal sealed record TorchFacts
     {
         using DisposeScope scope = NewDisposeScope();
         float sum = ones([8, 8]).matmul(ones([8, 8])).sum().item<float>();
-        return sum == 512 ? TorchLibraries.Version : throw new InvalidOperationException($"libtorch {TorchLibraries.Version} computes incorrectly: a sum is {sum}, not 512");
+        return sum == 512
+            ? TorchLibraries.Version
+            : throw new InvalidOperationException($"libtorch {TorchLibraries.Version} computes incorrectly: a sum is {sum}, not 512");
     }
 
     private static string[] Loaded()

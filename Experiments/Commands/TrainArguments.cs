@@ -46,10 +46,12 @@ internal static class TrainArguments
         (new Option<string?>("--device") { HelpName = "cpu|cuda", Description = "Device to compute on" }, "device"),
         (NumberOption.Integer("--threads", "N", "CPU threads; 0: all cores"), "threads"),
         (Processes, "processes"),
-        (NumberOption.Double("--checkpoint-minutes", "M", "Minutes between checkpoints within an epoch (run.checkpointMinutes, 10)"), "run.checkpointMinutes"),
+        (NumberOption.Double("--checkpoint-minutes", "M", "Minutes between checkpoints within an epoch (run.checkpointMinutes, "
+            + "10)"), "run.checkpointMinutes"),
         (new Option<string?>("--best-by")
         {
-            HelpName = "WHAT", Description = "Metric that selects checkpoints/best.pt (run.bestBy): lastAccuracy, meanAccuracy, lastLoss, meanLoss",
+            HelpName = "WHAT", Description = "Metric that selects checkpoints/best.pt (run.bestBy): lastAccuracy, meanAccuracy, lastLoss, "
+                + "meanLoss",
         }, "run.bestBy"),
         (new Option<bool>("--skip-nonfinite")
         {
@@ -76,7 +78,8 @@ internal static class TrainArguments
         }
     }
 
-    private static OptionResult? Given(ParseResult arguments, Option option) => arguments.GetResult(option) is { Implicit: false } given ? given : null;
+    private static OptionResult? Given(ParseResult arguments, Option option)
+        => arguments.GetResult(option) is { Implicit: false } given ? given : null;
 
     /// <summary>The settings of a new run.</summary>
     /// <param name="arguments">The command line.</param>

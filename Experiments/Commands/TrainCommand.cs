@@ -13,7 +13,10 @@ internal static class TrainCommand
     public static Command Build()
     {
         var command = new Command("train", "Train a multi-exit network, with or without learned sample weights, and test it");
-        Option[] options = [ConfigurationArguments.Set, TrainArguments.Data, Out, .. Keys.Select(key => key.Option), ProcessTimeout, Force, Resume, Allow];
+        Option[] options =
+        [
+            ConfigurationArguments.Set, TrainArguments.Data, Out, .. Keys.Select(key => key.Option), ProcessTimeout, Force, Resume, Allow,
+        ];
         command.Arguments.Add(ConfigurationArguments.Config);
         Array.ForEach(options, command.Options.Add);
         command.Validators.Add(ConfigurationArguments.RejectUnknownOption);
@@ -46,7 +49,8 @@ internal static class TrainCommand
         int Train(RankContext ranks)
         {
             // A rank on a machine without the configuration file uses the settings of rank 0.
-            bool isElsewhere = !ranks.ProcessGroup.IsRankZero && arguments.GetValue(ConfigurationArguments.Config) is { } file && !File.Exists(file);
+            bool isElsewhere = !ranks.ProcessGroup.IsRankZero && arguments.GetValue(ConfigurationArguments.Config) is { } file
+                && !File.Exists(file);
             return new RunStarter(ranks, allowed, arguments.GetValue(TrainArguments.Data), stop.Token).Run(resumed is not null
                 ? new ResumedRun(resumed, () => RejectChanges(arguments))
                 : new NewRun(isElsewhere ? null : () => Read(arguments, assignment?.Size), folder, arguments.GetValue(Force)));

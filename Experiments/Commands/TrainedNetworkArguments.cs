@@ -9,8 +9,17 @@ namespace Imta.MetaWeight.Experiments.Commands;
 /// <summary>How commands accept a trained network: a run or any checkpoint, plus its data set and device.</summary>
 internal static class TrainedNetworkArguments
 {
-    public static readonly Argument<string> Source = new("RUN|CHECKPOINT") { Description = "A run folder, one of its checkpoints, or with --config a published PyTorch checkpoint, a state dictionary or a safetensors file" };
-    public static readonly Option<string?> Data = new("--data") { HelpName = "DIR", Description = "Folder of the data set's files; by default the run's" };
+    public static readonly Argument<string> Source = new("RUN|CHECKPOINT")
+    {
+        Description = "A run folder, one of its checkpoints, or with "
+        + "--config a published PyTorch checkpoint, a state dictionary or a safetensors file"
+    };
+    public static readonly Option<string?> Data = new("--data")
+    {
+        HelpName = "DIR",
+        Description = "Folder of the data set's files; by "
+        + "default the run's"
+    };
 
     /// <summary>The largest batch size that a command accepts.</summary>
     public const int MaxBatchSize = 65_536;
@@ -50,7 +59,10 @@ internal static class TrainedNetworkArguments
     {
         string source = arguments.GetValue(Source)!;
         TrainedNetwork network = TrainedNetwork.Load(source, ConfigurationArguments.ReadConfigOption(arguments), run => SettingsLoader.Parse(
-            SettingsWriter.Write(run), source, [.. Set("--device", "device", arguments.GetValue(DeviceOption)), .. Set("--threads", "threads", arguments.GetValue(Threads))]));
+            SettingsWriter.Write(run), source,
+            [
+                .. Set("--device", "device", arguments.GetValue(DeviceOption)), .. Set("--threads", "threads", arguments.GetValue(Threads)),
+            ]));
         if (network.Warning is { } warning)
         {
             Console.Error.WriteLine($"warning: {warning}");
@@ -66,7 +78,8 @@ internal static class TrainedNetworkArguments
         PolicyFile policy = PolicyFile.Read(file, network);
         if (policy.CheckpointSha256 != network.Hash())
         {
-            Console.Error.WriteLine($"warning: {file} was calibrated for a different checkpoint than {network.File}; shares and costs will differ from those it states");
+            Console.Error.WriteLine($"warning: {file} was calibrated for a different checkpoint than {network.File}; shares and costs "
+                + "will differ from those it states");
         }
 
         return policy;
@@ -77,11 +90,14 @@ internal static class TrainedNetworkArguments
     public static int Integer(ParseResult arguments, Option<int> option, int most) => InRange(option, arguments.GetValue(option), most);
 
     /// <inheritdoc cref="Integer(ParseResult, Option{int}, int)"/>
-    public static int? Integer(ParseResult arguments, Option<int?> option, int most) => arguments.GetValue(option) is { } value ? InRange(option, value, most) : null;
+    public static int? Integer(ParseResult arguments, Option<int?> option, int most)
+        => arguments.GetValue(option) is { } value ? InRange(option, value, most) : null;
 
     private static int InRange(Option option, int value, int most)
     {
-        return value >= 1 && value <= most ? value : throw new UsageException(FormattableString.Invariant($"{option.Name} is {value}; it must be an integer from 1 to {most}"));
+        return value >= 1 && value <= most
+            ? value
+            : throw new UsageException(FormattableString.Invariant($"{option.Name} is {value}; it must be an integer from 1 to {most}"));
     }
 
     /// <summary>The data set of the network's run.</summary>
@@ -91,7 +107,8 @@ internal static class TrainedNetworkArguments
         RunData data = DataSets.Load(network.Settings, folder);
         if (network.Run is { } run && run.HasDifferentData(data.Fingerprint))
         {
-            Console.Error.WriteLine($"warning: the data set's files differ from those that {run.Path} started with; images held out here may have been used for training");
+            Console.Error.WriteLine($"warning: the data set's files differ from those that {run.Path} started with; images held out here "
+                + "may have been used for training");
         }
 
         foreach (string warning in data.Warnings)

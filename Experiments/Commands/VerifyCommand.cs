@@ -15,8 +15,16 @@ internal static class VerifyCommand
     private const int Failed = 1;
     private const int OutputWidth = 1000; // otherwise lines would be wrapped without a terminal
 
-    private static readonly Argument<string> Folder = new("DIR") { Description = "Folder of golden values, such as Tests/Golden in the source tree" };
-    private static readonly Option<bool> Json = new("--json") { Description = "Print an array of {case, quantity, error, tolerance, verdict}" };
+    private static readonly Argument<string> Folder = new("DIR")
+    {
+        Description = "Folder of golden values, such as Tests/Golden in the "
+        + "source tree"
+    };
+    private static readonly Option<bool> Json = new("--json")
+    {
+        Description = "Print an array of {case, quantity, error, tolerance, "
+        + "verdict}"
+    };
     private static readonly Option<bool> Strict = new("--strict") { Description = "Treat quantities that are not covered as failures" };
     private static readonly Option<string> DeviceOption = new("--device") { HelpName = "cpu|cuda", Description = "Device to compute on", DefaultValueFactory = _ => "cpu" };
     private static readonly Option<string> Gradient = new("--gradient") { HelpName = Methods, Description = "Method that computes the meta gradient", DefaultValueFactory = _ => SettingsSchema.Find("meta.gradient")!.Default };
@@ -26,7 +34,9 @@ internal static class VerifyCommand
 
     public static Command Build()
     {
-        var command = new Command("verify", "Compare this build with values computed by the published implementations") { Folder, Json, Strict, DeviceOption, Gradient };
+        var command = new Command(
+            "verify",
+            "Compare this build with values computed by the published implementations") { Folder, Json, Strict, DeviceOption, Gradient };
         command.SetAction(Run);
         return command;
     }
@@ -66,7 +76,10 @@ internal static class VerifyCommand
         }
         else
         {
-            Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{Count(Verdict.Pass)} passed, {Count(Verdict.Fail)} failed, {Count(Verdict.NotCovered)} not covered"));
+            Console.WriteLine(
+                string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"{Count(Verdict.Pass)} passed, {Count(Verdict.Fail)} failed, {Count(Verdict.NotCovered)} not covered"));
         }
 
         return Count(Verdict.Fail) > 0 || (strict && Count(Verdict.NotCovered) > 0) ? Failed : 0;
@@ -78,7 +91,8 @@ internal static class VerifyCommand
     {
         if (!json)
         {
-            string line = Line(quantity.Case, quantity.Quantity, Number(quantity.Error), Number(quantity.Tolerance), VerdictText(quantity.Verdict));
+            string line = Line(
+                quantity.Case, quantity.Quantity, Number(quantity.Error), Number(quantity.Tolerance), VerdictText(quantity.Verdict));
             AnsiConsole.WriteLine(line, quantity.Verdict switch
             {
                 Verdict.Fail => new Style(Color.Red),

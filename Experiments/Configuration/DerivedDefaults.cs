@@ -37,7 +37,8 @@ internal static class DerivedDefaults
             : throw new InvalidOperationException($"{key.Key} cannot be {value}.");
     }
 
-    private static SettingsKey? PhaseOneCounterpart(string key) => key.StartsWith(Phase2, StringComparison.Ordinal) && key != "phase2.epochs"
+    private static SettingsKey? PhaseOneCounterpart(string key)
+        => key.StartsWith(Phase2, StringComparison.Ordinal) && key != "phase2.epochs"
         ? SettingsSchema.Find(Train + key[Phase2.Length..])
         : null;
 }

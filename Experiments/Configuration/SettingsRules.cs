@@ -30,19 +30,21 @@ internal static class SettingsRules
         if (settings.Processes > 1 && train.Batch < least)
         {
             yield return ([$"{group}.batch", "processes", "meta.enabled"],
-                Invariant($"{group}.batch is {train.Batch}; {settings.Processes} processes take {least} at least, 2 images for each{halves}"));
+                Invariant(
+                    $"{group}.batch is {train.Batch}; {settings.Processes} processes take {least} at least, 2 images for each{halves}"));
         }
         else if (cuts && train.Batch < least)
         {
             yield return ([$"{group}.batch", "meta.enabled"],
-                Invariant($"{group}.batch is {train.Batch}; with meta.enabled it must be at least 4, because each half batch needs 2 images"));
+                Invariant(
+                    $"{group}.batch is {train.Batch}; with meta.enabled it must be at least 4, because each half batch needs 2 images"));
         }
 
         if (train.Nesterov && (train.Momentum == 0 || train.Dampening != 0))
         {
             yield return ([$"{group}.nesterov", $"{group}.momentum", $"{group}.dampening"],
-                Invariant(
-                    $"{group}.nesterov needs {group}.momentum > 0 and {group}.dampening 0; they are {train.Momentum} and {train.Dampening}"));
+                $"{group}.nesterov needs {group}.momentum > 0 and {group}.dampening 0; "
+                + Invariant($"they are {train.Momentum} and {train.Dampening}"));
         }
 
         if (train.Milestones.Zip(train.Milestones.Skip(1)).Any(pair => pair.First >= pair.Second))
@@ -84,7 +86,8 @@ internal static class SettingsRules
         {
             yield return (["meta.gradient", "modifiers.ge.enabled", "modifiers.isc.enabled"],
                 "meta.gradient finiteDifference cannot see the "
-                + $"{(modifiers.Ge.Enabled ? "rescaled gradients of modifiers.ge" : "stopped gradient of modifiers.isc")}; use forward or unrolled");
+                + $"{(modifiers.Ge.Enabled ? "rescaled gradients of modifiers.ge" : "stopped gradient of modifiers.isc")}; use forward or "
+                    + "unrolled");
         }
     }
 

@@ -6,8 +6,8 @@ using System.Security.Cryptography;
 namespace Imta.MetaWeight.Experiments.Data;
 
 /// <summary>
-/// Downloads a file with a known checksum. The partial download is in <see cref="PartialPath"/> next to the target, and the same download resumes from
-/// there, even in another process; only a complete file with the correct checksum gets the final name.
+/// Downloads a file with a known checksum. The partial download is in <see cref="PartialPath"/> next to the target, and the same download
+/// resumes from there, even in another process; only a complete file with the correct checksum gets the final name.
 /// </summary>
 /// <param name="http">The client; its timeout applies to the start of the response.</param>
 /// <param name="source">What to download.</param>
@@ -69,7 +69,8 @@ internal sealed class ArchiveDownload(HttpClient http, Uri source, string md5, s
     {
         try
         {
-            return new FileStream(PartialPath, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None, bufferSize: 0, FileOptions.Asynchronous);
+            return new FileStream(
+                PartialPath, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None, bufferSize: 0, FileOptions.Asynchronous);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
@@ -126,7 +127,8 @@ internal sealed class ArchiveDownload(HttpClient http, Uri source, string md5, s
             default:
                 throw new IOException(string.Create(
                     CultureInfo.InvariantCulture,
-                    $"cannot fetch {source}: the server returned {(int)response.StatusCode} {response.ReasonPhrase}; give another location of {Path.GetFileName(path)} with --from URL"));
+                    $"cannot fetch {source}: the server returned {(int)response.StatusCode} {response.ReasonPhrase}; give another "
+                        + $"location of {Path.GetFileName(path)} with --from URL"));
         }
 
         await CopyAsync(response, part, total, stop);
@@ -168,7 +170,9 @@ internal sealed class ArchiveDownload(HttpClient http, Uri source, string md5, s
 
         File.Delete(ValidatorPath);
         EntityTagHeaderValue? tag = response.Headers.ETag;
-        string? version = tag is { IsWeak: false } ? tag.Tag : response.Content.Headers.LastModified?.ToString("R", CultureInfo.InvariantCulture);
+        string? version = tag is { IsWeak: false }
+            ? tag.Tag
+            : response.Content.Headers.LastModified?.ToString("R", CultureInfo.InvariantCulture);
         if (version is not null)
         {
             File.WriteAllText(ValidatorPath, version);
@@ -223,7 +227,8 @@ internal sealed class ArchiveDownload(HttpClient http, Uri source, string md5, s
         if (sum != md5)
         {
             Delete();
-            throw new IOException($"{source} is not the published archive: its MD5 checksum is {sum}, not {md5}; it was deleted. Run again, or give another location with --from URL");
+            throw new IOException($"{source} is not the published archive: its MD5 checksum is {sum}, not {md5}; it was deleted. Run "
+                + "again, or give another location with --from URL");
         }
 
         part.Flush(flushToDisk: true);
@@ -237,7 +242,9 @@ internal sealed class ArchiveDownload(HttpClient http, Uri source, string md5, s
 
     private IOException Unreachable(HttpRequestException e, long here)
     {
-        string kept = here == 0 ? "" : string.Create(CultureInfo.InvariantCulture, $"; {PartialPath} keeps {here / 1e6:F1} MB; run the same command to resume");
+        string kept = here == 0
+            ? ""
+            : string.Create(CultureInfo.InvariantCulture, $"; {PartialPath} keeps {here / 1e6:F1} MB; run the same command to resume");
         return new IOException(
             $"cannot fetch {source}: {Reason(e)}{kept}; without network access, "
             + $"put {Path.GetFileName(path)} into {Path.GetDirectoryName(path)} by hand and run this again",

@@ -58,6 +58,7 @@ internal static class Augmentation
     {
         /// <summary>The draws for a subset of the images.</summary>
         /// <param name="within">Which, int64 [n] of 0 … N − 1.</param>
-        public CropAndFlip Select(Tensor within) => new(Top.index_select(0, within), Left.index_select(0, within), Flip.index_select(0, within));
+        public CropAndFlip Select(Tensor within)
+            => new(Top.index_select(0, within), Left.index_select(0, within), Flip.index_select(0, within));
     }
 }

@@ -18,9 +18,9 @@ internal sealed record Batch(Tensor Images, Tensor Labels, Tensor Rows) : IDispo
 }
 
 /// <summary>
-/// Creates batches of an image set on a device. An in-memory set is copied there (<see cref="ImageSet.ToDevice"/>) and batches are assembled there, from
-/// rows and crops drawn on the CPU, without synchronising with the device. Files are read and cropped on the CPU, some batches ahead, and their
-/// bytes are transferred.
+/// Creates batches of an image set on a device. An in-memory set is copied there (<see cref="ImageSet.ToDevice"/>) and batches are
+/// assembled there, from rows and crops drawn on the CPU, without synchronising with the device. Files are read and cropped on the CPU,
+/// some batches ahead, and their bytes are transferred.
 /// </summary>
 internal sealed class BatchSource
 {
@@ -53,7 +53,8 @@ internal sealed class BatchSource
 
     /// <summary>Some batches of several epochs.</summary>
     /// <param name="plan">A plan for as many images as the set has.</param>
-    /// <param name="wanted">Which batches of which epochs, both from 0; for files enumerated on another thread, ahead of the consumer.</param>
+    /// <param name="wanted">Which batches of which epochs, both from 0; for files enumerated on another thread, ahead of the
+    /// consumer.</param>
     /// <param name="augment">Whether images are cropped and flipped.</param>
     /// <exception cref="ArgumentException">The plan is for a different number of images.</exception>
     internal IEnumerable<Batch> Training(BatchPlan plan, IEnumerable<(int Epoch, int Batch)> wanted, bool augment)
@@ -150,7 +151,8 @@ internal sealed class BatchSource
         }
     }
 
-    private Batch Make(Tensor rows, Func<Tensor, Tensor> prepare) => Labelled(rows, there => prepare(_set.ToDevice(_device).Images!.index_select(0, there)));
+    private Batch Make(Tensor rows, Func<Tensor, Tensor> prepare)
+        => Labelled(rows, there => prepare(_set.ToDevice(_device).Images!.index_select(0, there)));
 
     /// <summary>The images of the given rows and their labels, moved out of the scope that the caller opened.</summary>
     private Batch Labelled(Tensor rows, Func<Tensor, Tensor> images)
@@ -169,7 +171,10 @@ internal sealed class BatchSource
     /// <param name="Batch">From 0.</param>
     private sealed record PlannedBatch(BatchPlan Plan, Tensor Order, int Epoch, int Batch)
     {
-        /// <summary>The rows of this process (a copy, because the batch may outlive the epoch), their indices in the whole batch, and the batch's size.</summary>
+        /// <summary>
+        /// The rows of this process (a copy, because the batch may outlive the epoch), their indices in the whole batch, and the batch's
+        /// size.
+        /// </summary>
         public (Tensor Rows, Tensor Within, int Whole) Rows()
         {
             Tensor whole = Plan.Rows(Order, Batch);

@@ -34,7 +34,9 @@ internal static class CifarArchive
         return null;
     }
 
-    /// <summary>Unpacks only the data set's files into its folder below <paramref name="root"/>; the folder appears only once it is complete.</summary>
+    /// <summary>
+    /// Unpacks only the data set's files into its folder below <paramref name="root"/>; the folder appears only once it is complete.
+    /// </summary>
     /// <returns>The folder.</returns>
     /// <exception cref="IOException">The archive is damaged or lacks a file, the folder already exists, or the disk is full.</exception>
     /// <exception cref="OperationCanceledException"><paramref name="stop"/>; nothing is left behind.</exception>

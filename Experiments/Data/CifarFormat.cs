@@ -108,7 +108,8 @@ internal sealed record CifarFormat
     public int TestImages { get; init; } = 10_000;
 
     /// <summary>Tells a user who does not have it where to get it and what to do.</summary>
-    public string Advice => $"Download {Name} with: imta data {Key} --data DIR; or unpack {Archive} from {Source} and give the folder with --data DIR";
+    public string Advice
+        => $"Download {Name} with: imta data {Key} --data DIR; or unpack {Archive} from {Source} and give the folder with --data DIR";
 
     /// <summary>All files that the data set needs.</summary>
     internal IReadOnlyList<string> Files => [.. TrainFiles, TestFile];

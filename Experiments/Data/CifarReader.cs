@@ -11,7 +11,8 @@ internal static class CifarReader
     /// <summary>Reads the complete training and test sets.</summary>
     /// <param name="format">Which data set.</param>
     /// <param name="root">The folder of its files, or its parent.</param>
-    /// <param name="warnings">Receives anomalies that do not prevent use, one line each: fewer images than the original, unusable class names.</param>
+    /// <param name="warnings">Receives anomalies that do not prevent use, one line each: fewer images than the original, unusable class
+    /// names.</param>
     /// <exception cref="UsageException">A file is missing, unreadable, truncated, or contains an invalid label.</exception>
     public static (ImageSet Train, ImageSet Test) Read(CifarFormat format, string root, ICollection<string> warnings)
     {

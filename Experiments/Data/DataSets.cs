@@ -52,15 +52,20 @@ internal static class DataSets
         (DataOptions options, long seed) = (settings.Data, settings.Seed);
         RequireNonEmptyFolder(folder);
         var warnings = new List<string>();
-        ImageReadStatistics? pictures = options.Dataset == DatasetKind.Imagenet ? new(line => Console.Error.WriteLine($"warning: {line}")) : null;
-        var (train, test, fingerprint) = pictures is null ? Read(options, seed, folder, warnings) : ImageNetFolders.Load(options, folder, pictures);
+        ImageReadStatistics? pictures = options.Dataset == DatasetKind.Imagenet
+            ? new(line => Console.Error.WriteLine($"warning: {line}"))
+            : null;
+        var (train, test, fingerprint) = pictures is null
+            ? Read(options, seed, folder, warnings)
+            : ImageNetFolders.Load(options, folder, pictures);
         using (train)
         using (test)
         {
             long[] labels = train.Labels.ToArray<long>();
             int classes = train.ClassNames.Count;
             long[] used = Limit(train, options.TrainLimit, "data.trainLimit", seed, SeedSequence.TrainLimit, warnings);
-            (long[] validation, long[] rest) = HoldOut(used, labels, Splits.ValidationSize(options, used.Length, classes), seed, SeedSequence.Validation);
+            (long[] validation, long[] rest) = HoldOut(
+                used, labels, Splits.ValidationSize(options, used.Length, classes), seed, SeedSequence.Validation);
             int held = settings.Meta.UsesHeldOutData ? Splits.MetaSize(settings.Meta.PerClass, Select(labels, rest), classes) : 0;
             (long[] meta, rest) = HoldOut(rest, labels, held, seed, SeedSequence.MetaData);
             long[] kept = ImbalancedClasses.SelectRows(Select(labels, rest), classes, options.Imbalance, seed);
@@ -116,7 +121,8 @@ internal static class DataSets
 
     private static long[] Select(long[] values, long[] rows) => Array.ConvertAll(rows, row => values[row]);
 
-    private static (ImageSet Train, ImageSet Test, string? Fingerprint) Read(DataOptions options, long seed, string? folder, List<string> warnings)
+    private static (ImageSet Train, ImageSet Test, string? Fingerprint) Read(
+        DataOptions options, long seed, string? folder, List<string> warnings)
     {
         if (options.Dataset == DatasetKind.Generated)
         {

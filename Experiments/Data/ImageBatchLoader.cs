@@ -12,8 +12,8 @@ namespace Imta.MetaWeight.Experiments.Data;
 internal sealed record ImageBatchRequest(IReadOnlyList<string> Files, RandomCropDraws? Draws, long[] Rows);
 
 /// <summary>
-/// Decodes batches of images in several threads, prefetching in order: which thread decodes which image does not affect
-/// the result. At most <see cref="PrefetchCount"/> batches are queued, one more is being decoded, and one is being consumed, however slow the consumer is.
+/// Decodes batches of images in several threads, prefetching in order: which thread decodes which image does not affect the result. At most
+/// <see cref="PrefetchCount"/> batches are queued, one more is being decoded, and one is being consumed, however slow the consumer is.
 /// </summary>
 internal sealed class ImageBatchLoader
 {
@@ -33,22 +33,25 @@ internal sealed class ImageBatchLoader
     /// <param name="shape">The evaluation transform.</param>
     /// <param name="tally">Counts images on the consumer's thread, in order.</param>
     /// <param name="skipMissing">Whether a file that cannot be opened counts as undecodable instead of failing.</param>
-    public ImageBatchLoader(int threads, ImageTransform shape, ImageReadStatistics tally, bool skipMissing = false) => (_threads, _shape, _tally, _mayMiss) = (threads, shape, tally, skipMissing);
+    public ImageBatchLoader(int threads, ImageTransform shape, ImageReadStatistics tally, bool skipMissing = false)
+        => (_threads, _shape, _tally, _mayMiss) = (threads, shape, tally, skipMissing);
 
     /// <summary>The number of batches started.</summary>
     public int StartedBatches => Volatile.Read(ref _begun);
 
     /// <summary>
-    /// uint8 <c>[N, 3, side, side]</c> on the CPU for each job; an image that cannot be decoded is black, and a damaged one is decoded as far as
-    /// possible, where torchvision's loaders would abort training. The caller disposes each batch.
+    /// uint8 <c>[N, 3, side, side]</c> on the CPU for each job; an image that cannot be decoded is black, and a damaged one is decoded as
+    /// far as possible, where torchvision's loaders would abort training. The caller disposes each batch.
     /// </summary>
     /// <param name="jobs">Enumerated on another thread.</param>
-    /// <exception cref="IOException">A file cannot be opened and missing files are not allowed: a missing folder must not turn into black images.</exception>
+    /// <exception cref="IOException">A file cannot be opened and missing files are not allowed: a missing folder must not turn into black
+    /// images.</exception>
     public IEnumerable<(ImageBatchRequest Job, Tensor Pixels)> Read(IEnumerable<ImageBatchRequest> jobs)
     {
         using var stop = new CancellationTokenSource();
         using var ready = new BlockingCollection<DecodedBatch>(PrefetchCount);
-        Task making = Task.Factory.StartNew(() => Make(jobs, ready, stop.Token), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+        Task making = Task.Factory.StartNew(
+            () => Make(jobs, ready, stop.Token), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
         try
         {
             foreach ((ImageBatchRequest job, byte[][] buffers, ImageReadOutcome[] outcomes) in ready.GetConsumingEnumerable())
@@ -128,7 +131,8 @@ internal sealed class ImageBatchLoader
         {
             ReadOnlyMemory<byte> file = Content(job.Files[sample], ref room);
             using ImageDecoder picture = ImageDecoder.Open(file);
-            ImageWindow window = job.Draws?.Window(sample, picture.Header.Width, picture.Header.Height) ?? _shape.ForEvaluation(picture.Header.Width, picture.Header.Height);
+            ImageWindow window = job.Draws?.Window(sample, picture.Header.Width, picture.Header.Height)
+                ?? _shape.ForEvaluation(picture.Header.Width, picture.Header.Height);
             return new ImageReadOutcome(picture.Read(window, job.Draws?.Flips(sample) ?? false, planes), null);
         }
         catch (Exception e) when (e is InvalidDataException || (_mayMiss && e is IOException))
@@ -148,7 +152,9 @@ internal sealed class ImageBatchLoader
         try
         {
             using FileStream stream = new(file, FileMode.Open, FileAccess.Read, FileShare.Read, bufferSize: 0);
-            int length = stream.Length <= MaxFileBytes ? (int)stream.Length : throw new InvalidDataException("larger than any supported image");
+            int length = stream.Length <= MaxFileBytes
+                ? (int)stream.Length
+                : throw new InvalidDataException("larger than any supported image");
             room = ArrayPool<byte>.Shared.Rent(length);
             stream.ReadExactly(room, 0, length);
             return room.AsMemory(0, length);

@@ -16,7 +16,8 @@ internal sealed class ImageFiles
     /// <param name="workers">Decoding threads; 0: as many as libtorch's threads, this process's share of the cores.</param>
     /// <param name="tally">Counts the images read.</param>
     /// <param name="skipMissing">Whether a file that cannot be opened counts as undecodable instead of failing.</param>
-    public ImageFiles(string root, IReadOnlyList<string> names, ImageTransform shape, int workers, ImageReadStatistics tally, bool skipMissing = false)
+    public ImageFiles(
+        string root, IReadOnlyList<string> names, ImageTransform shape, int workers, ImageReadStatistics tally, bool skipMissing = false)
     {
         int threads = workers == 0 ? get_num_threads() : workers;
         ThreadPool.GetMinThreads(out int ready, out int ports);
@@ -44,7 +45,8 @@ internal sealed class ImageFiles
     /// <param name="numbers">The N image indices.</param>
     /// <param name="draws">Random crops and flips; null: the evaluation transform.</param>
     /// <param name="rows">The N rows, for the consumer.</param>
-    public ImageBatchRequest Job(IEnumerable<long> numbers, RandomCropDraws? draws, long[] rows) => new([.. numbers.Select(PathOf)], draws, rows);
+    public ImageBatchRequest Job(IEnumerable<long> numbers, RandomCropDraws? draws, long[] rows)
+        => new([.. numbers.Select(PathOf)], draws, rows);
 
     /// <inheritdoc cref="ImageBatchLoader.Read"/>
     public IEnumerable<(ImageBatchRequest Job, Tensor Pixels)> Read(IEnumerable<ImageBatchRequest> jobs) => _batches.Read(jobs);

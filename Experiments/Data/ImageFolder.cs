@@ -24,7 +24,11 @@ internal sealed record ImageFolder(string Root, IReadOnlyList<string> ClassNames
             throw new UsageException($"there is no folder {root}; expected one subfolder of JPEG or PNG files per class");
         }
 
-        string[] classes = [.. Directory.EnumerateDirectories(root).Select(folder => Path.GetFileName(folder)).Where(name => !name.StartsWith('.')).Order(StringComparer.Ordinal)];
+        string[] classes =
+        [
+            .. Directory.EnumerateDirectories(root).Select(folder => Path.GetFileName(folder)).Where(name => !name.StartsWith('.'))
+                .Order(StringComparer.Ordinal),
+        ];
         if (classes.Length == 0)
         {
             throw new UsageException($"{root} has no subfolders; expected one of JPEG or PNG files per class");
@@ -38,7 +42,8 @@ internal sealed record ImageFolder(string Root, IReadOnlyList<string> ClassNames
             files.AddRange(Pictures(root, classes[label]));
             if (files.Count == before)
             {
-                throw new UsageException($"{Path.Combine(root, classes[label])} contains no JPEG or PNG files; remove the folder, or fill it");
+                throw new UsageException(
+                    $"{Path.Combine(root, classes[label])} contains no JPEG or PNG files; remove the folder, or fill it");
             }
 
             labels.AddRange(Enumerable.Repeat(label, files.Count - before));
@@ -48,7 +53,8 @@ internal sealed record ImageFolder(string Root, IReadOnlyList<string> ClassNames
     }
 
     private static bool IsCyclicLink(FileSystemInfo link, string start)
-        => link.ResolveLinkTarget(returnFinalTarget: true) is not { } target || $"{start}/".StartsWith($"{target.FullName.TrimEnd('/')}/", StringComparison.Ordinal);
+        => link.ResolveLinkTarget(returnFinalTarget: true) is not { } target
+            || $"{start}/".StartsWith($"{target.FullName.TrimEnd('/')}/", StringComparison.Ordinal);
 
     /// <summary>The number of images per class, C numbers.</summary>
     public int[] ClassCounts() => [.. Labels.CountBy(label => label).OrderBy(pair => pair.Key).Select(pair => pair.Value)];
@@ -60,18 +66,27 @@ internal sealed record ImageFolder(string Root, IReadOnlyList<string> ClassNames
     {
         using DisposeScope scope = NewDisposeScope();
         return new ImageSet(
-            new ImageFiles(Root, Files, ImageTransform.ImageNet, workers, tally), tensor(Labels.Select(label => (long)label).ToArray()), arange(Files.Count, ScalarType.Int64), ClassNames);
+            new ImageFiles(Root, Files, ImageTransform.ImageNet, workers, tally), tensor(
+                Labels.Select(label => (long)label).ToArray()), arange(
+                Files.Count, ScalarType.Int64), ClassNames);
     }
 
-    /// <summary>The JPEG and PNG files below a folder, by folder and name: paths below the root. Links to files are followed, and so are links to direct subfolders unless they are cyclic.</summary>
+    /// <summary>
+    /// The JPEG and PNG files below a folder, by folder and name: paths below the root. Links to files are followed, and so are links to
+    /// direct subfolders unless they are cyclic.
+    /// </summary>
     public static IEnumerable<string> Pictures(string root, string name = "")
     {
         string start = Path.GetFullPath(Path.Combine(root, name));
         var options = new EnumerationOptions { RecurseSubdirectories = true, AttributesToSkip = 0, IgnoreInaccessible = false };
         var found = new FileSystemEnumerable<string>(Path.Combine(root, name), (ref FileSystemEntry entry) => entry.ToFullPath(), options)
         {
-            ShouldIncludePredicate = (ref FileSystemEntry entry) => !entry.IsDirectory && Extensions.Contains(Path.GetExtension(entry.FileName).ToString(), StringComparer.OrdinalIgnoreCase),
-            ShouldRecursePredicate = (ref FileSystemEntry entry) => !entry.Attributes.HasFlag(FileAttributes.ReparsePoint) || (entry.Directory.Length == entry.RootDirectory.Length && !IsCyclicLink(entry.ToFileSystemInfo(), start)),
+            ShouldIncludePredicate = (ref FileSystemEntry entry)
+                => !entry.IsDirectory
+                    && Extensions.Contains(Path.GetExtension(entry.FileName).ToString(), StringComparer.OrdinalIgnoreCase),
+            ShouldRecursePredicate = (ref FileSystemEntry entry)
+                => !entry.Attributes.HasFlag(FileAttributes.ReparsePoint)
+                    || (entry.Directory.Length == entry.RootDirectory.Length && !IsCyclicLink(entry.ToFileSystemInfo(), start)),
         };
         return found
             .Select(file => Path.GetRelativePath(root, file))
@@ -86,12 +101,14 @@ internal sealed record ImageFolder(string Root, IReadOnlyList<string> ClassNames
 internal sealed record ImageNetFolders(ImageFolder Train, ImageFolder Test)
 {
     /// <summary>Lists the files without opening them.</summary>
-    /// <exception cref="UsageException">A folder does not exist, a class has no images, or the classes of the two folders differ.</exception>
+    /// <exception cref="UsageException">A folder does not exist, a class has no images, or the classes of the two folders
+    /// differ.</exception>
     public static ImageNetFolders Read(string root)
     {
         if (!Directory.Exists(Path.Combine(root, "train")) || !Directory.Exists(Path.Combine(root, "val")))
         {
-            throw new UsageException($"{root} does not have ImageNet's layout: expected the folders train and val, each with one subfolder per class");
+            throw new UsageException(
+                $"{root} does not have ImageNet's layout: expected the folders train and val, each with one subfolder per class");
         }
 
         (ImageFolder train, ImageFolder test) = (ImageFolder.Read(Path.Combine(root, "train")), ImageFolder.Read(Path.Combine(root, "val")));
@@ -104,12 +121,14 @@ internal sealed record ImageNetFolders(ImageFolder Train, ImageFolder Test)
     /// <param name="options">The run's options.</param>
     /// <param name="folder">Overrides <c>data.root</c>; null: not given.</param>
     /// <param name="tally">Collects statistics of files read later.</param>
-    /// <exception cref="UsageException">SkiaSharp is not available on this machine, the folder does not have ImageNet's layout, or the number of classes differs.</exception>
+    /// <exception cref="UsageException">SkiaSharp is not available on this machine, the folder does not have ImageNet's layout, or the
+    /// number of classes differs.</exception>
     public static (ImageSet Train, ImageSet Test, string Fingerprint) Load(DataOptions options, string? folder, ImageReadStatistics tally)
     {
         EnsureDecoderAvailable();
         string given = folder ?? options.Root
-            ?? throw new UsageException("where is ImageNet? Set its folder, in which train and val have one subfolder per class, with --data DIR or data.root; imta data imagenet --check DIR checks it");
+            ?? throw new UsageException("where is ImageNet? Set its folder, in which train and val have one subfolder per class, with "
+                + "--data DIR or data.root; imta data imagenet --check DIR checks it");
         string root = Path.GetFullPath(given); // so that all processes of a run use the same file names
         ImageNetFolders folders = Read(root);
         int classes = folders.Train.ClassNames.Count, wanted = DatasetShape.For(options).Classes;
@@ -123,7 +142,9 @@ internal sealed record ImageNetFolders(ImageFolder Train, ImageFolder Test)
         return (folders.Train.ToImageSet(options.Workers, tally), folders.Test.ToImageSet(options.Workers, tally), folders.Fingerprint());
     }
 
-    /// <summary>Hash of the file paths relative to the root, training files first: SHA-256, in hexadecimal. The contents are not read.</summary>
+    /// <summary>
+    /// Hash of the file paths relative to the root, training files first: SHA-256, in hexadecimal. The contents are not read.
+    /// </summary>
     private string Fingerprint()
     {
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);

@@ -85,7 +85,9 @@ internal sealed class ImageSet : IDisposable
         return Labels.bincount(null, ClassNames.Count).ToArray<long>();
     }
 
-    /// <summary>Images and labels on a device: copied on first use, and kept for the lifetime of the set, or until another device is requested.</summary>
+    /// <summary>
+    /// Images and labels on a device: copied on first use, and kept for the lifetime of the set, or until another device is requested.
+    /// </summary>
     /// <param name="device">The device; on the CPU the set's own tensors are returned.</param>
     /// <returns>uint8 [N, 3, 32, 32], null for image files; int64 [N].</returns>
     public (Tensor? Images, Tensor Labels) ToDevice(Device device)

@@ -38,8 +38,8 @@ internal static class ImbalancedClasses
     }
 
     /// <summary>
-    /// The rows to keep, ascending. n_max is the size of the largest class; a class with fewer images than its quota keeps all. For one seed,
-    /// the images a larger factor keeps are a subset of those a smaller one keeps.
+    /// The rows to keep, ascending. n_max is the size of the largest class; a class with fewer images than its quota keeps all. For one
+    /// seed, the images a larger factor keeps are a subset of those a smaller one keeps.
     /// </summary>
     /// <param name="labels">The class of each row.</param>
     /// <param name="classes">The number of classes C.</param>

@@ -2,7 +2,9 @@ using Imta.MetaWeight.Experiments.Data.Pictures;
 
 namespace Imta.MetaWeight.Experiments.Data;
 
-/// <summary>The random numbers for the crops and flips of a batch, drawn up front, so that the decoding order does not affect the result.</summary>
+/// <summary>
+/// The random numbers for the crops and flips of a batch, drawn up front, so that the decoding order does not affect the result.
+/// </summary>
 internal sealed class RandomCropDraws
 {
     private const int NumbersPerTry = 4; // area fraction, aspect ratio, row, column
@@ -24,7 +26,8 @@ internal sealed class RandomCropDraws
 
     /// <summary>The numbers for a subset of the images.</summary>
     /// <param name="within">The indices, in 0 … N − 1.</param>
-    public RandomCropDraws Select(IEnumerable<long> within) => new([.. within.SelectMany(sample => _numbers.AsSpan((int)sample * NumbersPerImage, NumbersPerImage).ToArray())]);
+    public RandomCropDraws Select(IEnumerable<long> within)
+        => new([.. within.SelectMany(sample => _numbers.AsSpan((int)sample * NumbersPerImage, NumbersPerImage).ToArray())]);
 
     /// <summary>Whether an image is flipped horizontally, with probability ½.</summary>
     /// <param name="sample">0 … N − 1.</param>
@@ -43,7 +46,8 @@ internal sealed class RandomCropDraws
             double aspect = Math.Pow(RandomCrop.MaxAspectRatio, (2 * drawn[1]) - 1);
             if (RandomCrop.Size(width, height, area, aspect) is { } size)
             {
-                return RandomCrop.Resized(Pick(drawn[2], height - size.Height), Pick(drawn[3], width - size.Width), size.Height, size.Width);
+                return RandomCrop.Resized(
+                    Pick(drawn[2], height - size.Height), Pick(drawn[3], width - size.Width), size.Height, size.Width);
             }
         }
 

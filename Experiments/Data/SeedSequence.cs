@@ -3,8 +3,8 @@ using System.Text;
 namespace Imta.MetaWeight.Experiments.Data;
 
 /// <summary>
-/// Derives independent seeds from one: everything random in a run gets its own seed from the run's seed, a purpose and numbers (epoch, batch,
-/// …). So nothing depends on how many numbers other parts drew, and a resumed run needs no generator state.
+/// Derives independent seeds from one: everything random in a run gets its own seed from the run's seed, a purpose and numbers (epoch,
+/// batch, …). So nothing depends on how many numbers other parts drew, and a resumed run needs no generator state.
 /// </summary>
 /// <remarks>
 /// The hash is a stable contract: changing it changes every run. A 64-bit state starts at the run's seed and absorbs one

@@ -11,14 +11,19 @@ internal readonly record struct Shard(int Rank, int Count)
     /// <summary>The whole batch.</summary>
     public static Shard Full { get; } = new(0, 1);
 
-    /// <summary>This process's contiguous range of <paramref name="count"/> items: equal for all ranks, or one more for the first ranks.</summary>
+    /// <summary>
+    /// This process's contiguous range of <paramref name="count"/> items: equal for all ranks, or one more for the first ranks.
+    /// </summary>
     public (long Start, long Count) Range(long count)
     {
         (long least, long more) = Math.DivRem(count, Count);
         return ((Rank * least) + Math.Min(Rank, more), least + (Rank < more ? 1 : 0));
     }
 
-    /// <summary>The indices of this process's samples in a batch: int64 <c>[n]</c> of 0 … <paramref name="count"/> − 1, those of the batch's first half first.</summary>
+    /// <summary>
+    /// The indices of this process's samples in a batch: int64 <c>[n]</c> of 0 … <paramref name="count"/> − 1, those of the batch's first
+    /// half first.
+    /// </summary>
     /// <param name="count">The number of samples in the batch.</param>
     public Tensor Indices(long count)
     {
@@ -26,6 +31,11 @@ internal readonly record struct Shard(int Rank, int Count)
         long half = (count + 1) / 2;
         (long firstStart, long first) = Range(half);
         (long secondStart, long second) = Range(count - half);
-        return scope.MoveToOuter(cat([arange(firstStart, firstStart + first, ScalarType.Int64), arange(half + secondStart, half + secondStart + second, ScalarType.Int64)]));
+        return scope.MoveToOuter(
+            cat(
+                [
+                    arange(firstStart, firstStart + first, ScalarType.Int64),
+                    arange(half + secondStart, half + secondStart + second, ScalarType.Int64)
+                ]));
     }
 }

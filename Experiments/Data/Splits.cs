@@ -10,9 +10,9 @@ internal static class Splits
     public static int FullTrainingSetSize(DatasetKind dataset) => dataset == DatasetKind.Imagenet ? 1_281_167 : 50_000;
 
     /// <summary>
-    /// How many images are held out. <c>data.validation</c> (V) refers to a full training set of W images (<see cref="FullTrainingSetSize"/>).
-    /// Of n images, n·V / W but at most V, rounded to the nearest multiple of the number of classes, at least one per class. So 5,000 of
-    /// 50,000 become 400 of 4,000. With V = 0, none are held out.
+    /// How many images are held out. <c>data.validation</c> (V) refers to a full training set of W images
+    /// (<see cref="FullTrainingSetSize"/>). Of n images, n·V / W but at most V, rounded to the nearest multiple of the number of classes,
+    /// at least one per class. So 5,000 of 50,000 become 400 of 4,000. With V = 0, none are held out.
     /// </summary>
     /// <param name="data">Determines V and, by the data set, W.</param>
     /// <param name="available">The number n of training images that the run uses, validation included.</param>
@@ -33,7 +33,8 @@ internal static class Splits
         {
             throw new UsageException(
                 string.Create(CultureInfo.InvariantCulture, $"data.validation {wanted} (of {whole} images; here {size}, ")
-                + string.Create(CultureInfo.InvariantCulture, $"at least one per class) leaves fewer than 2 of {available} training images ")
+                + string.Create(
+                    CultureInfo.InvariantCulture, $"at least one per class) leaves fewer than 2 of {available} training images ")
                 + "to train on: lower data.validation, or raise data.trainLimit");
         }
 

@@ -23,9 +23,11 @@ internal sealed class LatencyMeasurement : IDisposable
     /// <param name="test">The test images.</param>
     /// <param name="normalisation">The normalisation of the network's input.</param>
     /// <param name="report">The evaluation report with accuracy and MACs.</param>
-    /// <param name="images">At most so many of the test images are used, of pictures at most <see cref="MaxImagesFromFiles"/> or a batch.</param>
+    /// <param name="images">At most so many of the test images are used, of pictures at most <see cref="MaxImagesFromFiles"/> or a
+    /// batch.</param>
     /// <param name="batch">The batch size.</param>
-    public LatencyMeasurement(TrainedNetwork network, ImageSet test, Normalisation normalisation, EvaluationReport report, int images, int batch)
+    public LatencyMeasurement(
+        TrainedNetwork network, ImageSet test, Normalisation normalisation, EvaluationReport report, int images, int batch)
     {
         _runner = new EarlyExit(network.Network);
         _device = network.Device;

@@ -23,7 +23,9 @@ internal sealed record PolicyBudget(double? Macs, double? Q, IReadOnlyList<float
 /// <param name="MeanMacs">Multiply-adds per sample on average.</param>
 internal sealed record PolicyValidation(long Samples, string SplitSha256, IReadOnlyList<double> Shares, double Accuracy, double MeanMacs);
 
-/// <summary>An exit policy's file (docs/files.md): <c>imta calibrate</c> writes it, <c>imta infer</c> and <c>imta eval</c> read it.</summary>
+/// <summary>
+/// An exit policy's file (docs/files.md): <c>imta calibrate</c> writes it, <c>imta infer</c> and <c>imta eval</c> read it.
+/// </summary>
 /// <param name="Policy">The policy, whose own keys stand at the start of the file.</param>
 /// <param name="Budget">What it was calibrated to; null: the file does not say.</param>
 /// <param name="Validation">What it does on held-out images; null: the file does not say.</param>

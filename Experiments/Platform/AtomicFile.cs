@@ -1,6 +1,9 @@
 namespace Imta.MetaWeight.Experiments.Platform;
 
-/// <summary>Writes a temporary file in the same folder, flushes it to disk, and renames it: whatever happens, a complete file exists, old or new (if the old one is kept, briefly only under its backup name).</summary>
+/// <summary>
+/// Writes a temporary file in the same folder, flushes it to disk, and renames it: whatever happens, a complete file exists, old or new (if
+/// the old one is kept, briefly only under its backup name).
+/// </summary>
 internal static class AtomicFile
 {
     /// <summary>The extension of a file that is being written.</summary>

@@ -80,11 +80,14 @@ internal sealed record AvailableResources(long? Disk, long? Memory)
 
     /// <summary>The number in a file; null if there is no file or it says <c>max</c>.</summary>
     private static long? Number(string file)
-        => File.Exists(file) && long.TryParse(File.ReadAllText(file), NumberStyles.Integer, CultureInfo.InvariantCulture, out long number) ? number : null;
+        => File.Exists(file) && long.TryParse(File.ReadAllText(file), NumberStyles.Integer, CultureInfo.InvariantCulture, out long number)
+            ? number
+            : null;
 
     /// <summary>The number after a key at the start of a line.</summary>
     private static long? Value(string file, string key)
-        => File.Exists(file) ? File.ReadLines(file).Select(line => line.Split(' ', StringSplitOptions.RemoveEmptyEntries)).FirstOrDefault(words => words is [var first, _, ..] && first == key)?[1] is { } text
+        => File.Exists(file) ? File.ReadLines(file).Select(line => line.Split(' ', StringSplitOptions.RemoveEmptyEntries))
+            .FirstOrDefault(words => words is [var first, _, ..] && first == key)?[1] is { } text
             && long.TryParse(text, NumberStyles.Integer, CultureInfo.InvariantCulture, out long number) ? number : null
             : null;
 }

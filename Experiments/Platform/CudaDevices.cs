@@ -4,7 +4,9 @@ using System.Globalization;
 
 namespace Imta.MetaWeight.Experiments.Platform;
 
-/// <summary>The CUDA devices visible to this process, by the identifiers used by <c>CUDA_VISIBLE_DEVICES</c> and <c>nvidia-smi</c>.</summary>
+/// <summary>
+/// The CUDA devices visible to this process, by the identifiers used by <c>CUDA_VISIBLE_DEVICES</c> and <c>nvidia-smi</c>.
+/// </summary>
 internal static class CudaDevices
 {
     /// <summary>The variable that limits a process to some of a machine's devices: a comma-separated list of indices or names.</summary>
@@ -13,7 +15,9 @@ internal static class CudaDevices
     private const string Tool = "nvidia-smi"; // comes with NVIDIA's driver
     private const long Mib = 1 << 20;
 
-    /// <summary>The identifiers, in the order of libtorch's device indices; all devices of the machine if the variable is not set.</summary>
+    /// <summary>
+    /// The identifiers, in the order of libtorch's device indices; all devices of the machine if the variable is not set.
+    /// </summary>
     public static IReadOnlyList<string> Names => Environment.GetEnvironmentVariable(Variable) is { } visible
         ? visible.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries)
         : [.. Query("--query-gpu=index").Select(line => line.Trim())];
@@ -22,7 +26,8 @@ internal static class CudaDevices
     /// <param name="number">libtorch's device index.</param>
     public static long? FreeMemory(int number)
         => Names.ElementAtOrDefault(number) is { } name
-            && Query("--query-gpu=memory.free", "--id=" + name) is [var line] && long.TryParse(line, NumberStyles.Integer, CultureInfo.InvariantCulture, out long mib)
+            && Query("--query-gpu=memory.free", "--id=" + name) is [var line]
+                && long.TryParse(line, NumberStyles.Integer, CultureInfo.InvariantCulture, out long mib)
             ? mib * Mib
             : null;
 
@@ -31,7 +36,9 @@ internal static class CudaDevices
     {
         try
         {
-            var start = new ProcessStartInfo(Tool, [.. question, "--format=csv,noheader,nounits"]) { RedirectStandardOutput = true, RedirectStandardError = true };
+            var start = new ProcessStartInfo(
+                Tool, [.. question, "--format=csv,noheader,nounits"])
+            { RedirectStandardOutput = true, RedirectStandardError = true };
             using Process process = Process.Start(start)!;
             process.ErrorDataReceived += (_, _) => { };
             process.BeginErrorReadLine();

@@ -26,8 +26,10 @@ internal static class Failure
             OperationCanceledException => ("stopped", StopSignal.ExitCode),
             UsageException => (failure.Message, UsageException.ExitCode),
             IExitCode told => (failure.Message, told.ExitCode),
-            IOException or UnauthorizedAccessException or ExternalException or OutOfMemoryException => (failure.Message.ReplaceLineEndings(" "), Failed),
-            _ => ($"internal error, {failure.GetType().Name}: {failure.Message.ReplaceLineEndings(" ")} (see the run's log.txt for the stack trace)", Failed),
+            IOException or UnauthorizedAccessException or ExternalException or OutOfMemoryException
+                => (failure.Message.ReplaceLineEndings(" "), Failed),
+            _ => ($"internal error, {failure.GetType().Name}: {failure.Message.ReplaceLineEndings(" ")} (see the run's log.txt for the "
+                + "stack trace)", Failed),
         };
         report(line);
         return code;

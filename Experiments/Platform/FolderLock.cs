@@ -1,6 +1,8 @@
 namespace Imta.MetaWeight.Experiments.Platform;
 
-/// <summary>Marks a folder as in use by a process: a file <c>.lock</c> that it holds open and that is deleted when it ends, however it ends.</summary>
+/// <summary>
+/// Marks a folder as in use by a process: a file <c>.lock</c> that it holds open and that is deleted when it ends, however it ends.
+/// </summary>
 internal static class FolderLock
 {
     private const string Name = ".lock";
@@ -24,7 +26,9 @@ internal static class FolderLock
         }
     }
 
-    /// <summary>Whether a folder contains only what a killed process may leave in a new one: its lock and a partially written file.</summary>
+    /// <summary>
+    /// Whether a folder contains only what a killed process may leave in a new one: its lock and a partially written file.
+    /// </summary>
     public static bool IsEmpty(string folder) => !Directory.EnumerateFileSystemEntries(folder)
         .Any(entry => Path.GetFileName(entry) != Name && !entry.EndsWith(AtomicFile.Suffix, StringComparison.Ordinal));
 

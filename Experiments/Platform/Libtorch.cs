@@ -29,7 +29,8 @@ internal static class Libtorch
         }
 
         string message = exception.Message;
-        string? missing = message.Split('\n').Select(line => line.Trim()).FirstOrDefault(line => line.Contains(": cannot open shared object file", StringComparison.Ordinal));
+        string? missing = message.Split('\n').Select(line => line.Trim())
+            .FirstOrDefault(line => line.Contains(": cannot open shared object file", StringComparison.Ordinal));
         return missing ?? string.Join(' ', message.Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries));
     }
 }

@@ -20,8 +20,8 @@ internal sealed record RankAssignment(string Launcher, int Rank, int Size, param
     ];
 
     /// <summary>
-    /// The assignment made by <c>mpirun</c> of Open MPI or MPICH, or by <c>srun</c>; null: a single process. Variables of other launchers, such as
-    /// torchrun's <c>WORLD_SIZE</c>, are ignored.
+    /// The assignment made by <c>mpirun</c> of Open MPI or MPICH, or by <c>srun</c>; null: a single process. Variables of other launchers,
+    /// such as torchrun's <c>WORLD_SIZE</c>, are ignored.
     /// </summary>
     /// <param name="variable">Returns the value of an environment variable; null if not set.</param>
     /// <exception cref="UsageException">A variable is missing or invalid, or the launcher did not set up MPI.</exception>
@@ -36,7 +36,9 @@ internal sealed record RankAssignment(string Launcher, int Rank, int Size, param
                     ? environment.Parse("mpirun of MPICH", "PMI_RANK", "PMI_SIZE", MpiFamily.Mpich)
                     : environment.Parse("srun (pmi2)", "PMI_RANK", "PMI_SIZE", MpiFamily.Mpich, MpiFamily.OpenMpi)
                 : slurm
-                    ? environment.Parse(environment.Has("PMIX_RANK") ? "srun (pmix)" : "srun", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS", MpiFamily.OpenMpi, MpiFamily.Mpich)
+                    ? environment.Parse(
+                        environment.Has("PMIX_RANK") ? "srun (pmix)" : "srun", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS", MpiFamily.OpenMpi,
+                        MpiFamily.Mpich)
                     : null;
         return place switch
         {
@@ -73,7 +75,9 @@ internal sealed record RankAssignment(string Launcher, int Rank, int Size, param
             var place = new RankAssignment(launcher, Number(rank, from: 0), Number(size, from: 1), families);
             return place.Rank < place.Size
                 ? place
-                : throw new UsageException(FormattableString.Invariant($"{launcher} reports rank {place.Rank} for a size of {place.Size}, but ranks count from 0; see {rank} and {size}"));
+                : throw new UsageException(
+                    FormattableString.Invariant(
+                        $"{launcher} reports rank {place.Rank} for a size of {place.Size}, but ranks count from 0; see {rank} and {size}"));
         }
 
         private string? Text(string name) => variable(name) is { Length: > 0 } value ? value : null;
@@ -82,7 +86,8 @@ internal sealed record RankAssignment(string Launcher, int Rank, int Size, param
             ? int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int number) && number >= from
                 ? number
                 : throw new UsageException(FormattableString.Invariant($"{name} is '{text}'; it must be an integer >= {from}"))
-            : throw new UsageException($"a multi-process launcher set some of its variables, but not {name}; unset them to train with one process");
+            : throw new UsageException(
+                $"a multi-process launcher set some of its variables, but not {name}; unset them to train with one process");
     }
 }
 

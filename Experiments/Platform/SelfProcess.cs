@@ -10,8 +10,8 @@ internal static class SelfProcess
     public static string Version { get; } = typeof(SelfProcess).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "unknown";
 
     /// <summary>
-    /// A child process with these arguments that is not a rank of this run: its input is a pipe that closes when this process ends, however it
-    /// ends, and the child then stops.
+    /// A child process with these arguments that is not a rank of this run: its input is a pipe that closes when this process ends, however
+    /// it ends, and the child then stops.
     /// </summary>
     /// <param name="arguments">The program's arguments.</param>
     /// <param name="starter">A launcher command that starts it; empty: it is started directly.</param>

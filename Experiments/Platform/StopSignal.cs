@@ -3,8 +3,9 @@ using System.Runtime.InteropServices;
 namespace Imta.MetaWeight.Experiments.Platform;
 
 /// <summary>
-/// The first Ctrl-C or SIGTERM asks a command to stop at a point where nothing is lost; a second one ends it at once. A run of a sweep is also stopped by
-/// the end of its standard input, a pipe that closes when the sweep's process ends, however it ends; so is rank 0 of ranks started by this program.
+/// The first Ctrl-C or SIGTERM asks a command to stop at a point where nothing is lost; a second one ends it at once. A run of a sweep is
+/// also stopped by the end of its standard input, a pipe that closes when the sweep's process ends, however it ends; so is rank 0 of ranks
+/// started by this program.
 /// </summary>
 internal sealed class StopSignal : IDisposable
 {
@@ -20,8 +21,12 @@ internal sealed class StopSignal : IDisposable
 
     public StopSignal()
     {
-        _registrations = [PosixSignalRegistration.Create(PosixSignal.SIGINT, Stop), PosixSignalRegistration.Create(PosixSignal.SIGTERM, Stop)];
-        if (Environment.GetEnvironmentVariable(StopsWithInput) == "1" && RankAssignment.Current() is not { Rank: > 0 }) // other ranks have no standard input
+        _registrations =
+        [
+            PosixSignalRegistration.Create(PosixSignal.SIGINT, Stop), PosixSignalRegistration.Create(PosixSignal.SIGTERM, Stop),
+        ];
+        // other ranks have no standard input
+        if (Environment.GetEnvironmentVariable(StopsWithInput) == "1" && RankAssignment.Current() is not { Rank: > 0 })
         {
             new Thread(StopAtEndOfInput) { IsBackground = true }.Start();
         }

@@ -1,6 +1,9 @@
 namespace Imta.MetaWeight.Experiments.Platform;
 
-/// <summary>Invalid user input: its message is one line (what, where, what to do). The command exits with <see cref="ExitCode"/>, without a stack trace.</summary>
+/// <summary>
+/// Invalid user input: its message is one line (what, where, what to do). The command exits with <see cref="ExitCode"/>, without a stack
+/// trace.
+/// </summary>
 public sealed class UsageException : Exception
 {
     /// <summary>Exit code for invalid usage.</summary>
@@ -19,7 +22,8 @@ public sealed class UsageException : Exception
     }
 
     /// <summary>Wraps an argument error of a library with its message.</summary>
-    public static UsageException FromArgumentException(ArgumentException e) => new(e.Message.Split(" (Parameter '")[0].ReplaceLineEndings(" "), e);
+    public static UsageException FromArgumentException(ArgumentException e)
+        => new(e.Message.Split(" (Parameter '")[0].ReplaceLineEndings(" "), e);
 
     /// <summary>Required by design guidelines; prefer a constructor with a message.</summary>
     public UsageException()

@@ -25,7 +25,9 @@ internal static class AccuracyFigures
             "lines", Axis.Macs, Axis.TestAccuracy,
             [new View([
                 .. entries.Select(entry => new Series(entry.Name, entry.Colour, Means.Curve(
-                    entry, run => run.Dynamic.Where(row => row.Exit == 1).Select(row => new Value(row.P, row.TestMacs, row.TestAccuracy)), p => $"p = {p}"))),
+                    entry, run
+                        => run.Dynamic.Where(row => row.Exit == 1)
+                            .Select(row => new Value(row.P, row.TestMacs, row.TestAccuracy)), p => $"p = {p}"))),
                 .. points,
             ])]));
 
@@ -37,7 +39,11 @@ internal static class AccuracyFigures
             "lines", new Axis("median time per batch, ms", "number") { FromZero = true }, Axis.TestAccuracy,
             [.. from size in entries.SelectMany(entry => entry.Runs).SelectMany(run => run.Latency).Select(row => row.Batch).Distinct().Order()
                 from way in Ways
-                select new View([.. entries.Select(entry => new Series(entry.Name, entry.Colour, way.Curve(entry, size))).Where(series => series.Points.Count > 0)])
+                select new View(
+                    [
+                        .. entries.Select(entry => new Series(entry.Name, entry.Colour, way.Curve(entry, size)))
+                            .Where(series => series.Points.Count > 0)
+                    ])
                 {
                     Labels = [FormattableString.Invariant($"{size}"), way.Label],
                 }])
@@ -53,6 +59,8 @@ internal static class AccuracyFigures
 
     private static IReadOnlyList<Point> TimeCurve(ReportEntry entry, int size, Func<LatencyRow, int?> key, string word) => Means.Curve(
         entry,
-        run => run.Latency.Where(row => row.Batch == size && key(row) is not null).Select(row => new Value(key(row)!.Value, row.MedianMs, row.Accuracy)),
+        run
+            => run.Latency.Where(row => row.Batch == size && key(row) is not null)
+                .Select(row => new Value(key(row)!.Value, row.MedianMs, row.Accuracy)),
         position => word + position);
 }

@@ -31,7 +31,8 @@ internal sealed record Note(string Id, string Title, string Text) : Block(Id, Ti
 /// <param name="Head">Column headings.</param>
 /// <param name="Rows">One cell per column.</param>
 /// <param name="Folded">Whether it is initially collapsed.</param>
-internal sealed record Table(string Id, string Title, string Caption, IReadOnlyList<string> Head, IReadOnlyList<IReadOnlyList<string>> Rows, bool Folded = false)
+internal sealed record Table(
+    string Id, string Title, string Caption, IReadOnlyList<string> Head, IReadOnlyList<IReadOnlyList<string>> Rows, bool Folded = false)
     : Block(Id, Title);
 
 /// <summary>A chart, drawn by <c>web/charts.js</c>.</summary>
@@ -42,7 +43,8 @@ internal sealed record Table(string Id, string Title, string Caption, IReadOnlyL
 /// <param name="X">Its horizontal axis.</param>
 /// <param name="Y">Its vertical axis.</param>
 /// <param name="Views">The selectable views, initially the first.</param>
-internal sealed record Figure(string Id, string Title, string Caption, string Kind, Axis X, Axis Y, IReadOnlyList<View> Views) : Block(Id, Title)
+internal sealed record Figure(
+    string Id, string Title, string Caption, string Kind, Axis X, Axis Y, IReadOnlyList<View> Views) : Block(Id, Title)
 {
     /// <summary>The names of the view selectors, one per label of a view.</summary>
     public IReadOnlyList<string>? Choices { get; init; }
@@ -56,7 +58,8 @@ internal sealed record Figure(string Id, string Title, string Caption, string Ki
 
 /// <summary>An axis.</summary>
 /// <param name="Name">With its unit.</param>
-/// <param name="Form">The number format: <c>number</c>, <c>whole</c>, <c>count</c> (with k, M, G), <c>percent</c> (fractions shown as percentages), or <c>category</c>.</param>
+/// <param name="Form">The number format: <c>number</c>, <c>whole</c>, <c>count</c> (with k, M, G), <c>percent</c> (fractions shown as
+/// percentages), or <c>category</c>.</param>
 internal sealed record Axis(string Name, string Form)
 {
     /// <summary>MACs per image.</summary>

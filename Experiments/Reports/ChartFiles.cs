@@ -47,7 +47,8 @@ internal sealed class ChartFiles : IDisposable
     /// <summary>From the figure's and view's names, restricted to portable file-name characters.</summary>
     private static string NameOf(Figure figure, View view, HashSet<string> taken)
     {
-        string words = string.Concat($"{figure.Id} {string.Join(' ', view.Labels ?? [])}".ToLowerInvariant().Select(c => char.IsAsciiLetterOrDigit(c) ? c : ' '));
+        string words = string.Concat(
+            $"{figure.Id} {string.Join(' ', view.Labels ?? [])}".ToLowerInvariant().Select(c => char.IsAsciiLetterOrDigit(c) ? c : ' '));
         string name = string.Join('-', words.Split(' ', StringSplitOptions.RemoveEmptyEntries)), stem = name[..Math.Min(name.Length, 100)];
         return Enumerable.Range(1, int.MaxValue).Select(k => k == 1 ? $"{stem}.svg" : $"{stem}-{k}.svg").First(taken.Add);
     }

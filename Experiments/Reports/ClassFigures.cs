@@ -23,7 +23,8 @@ internal static class ClassFigures
         all, Grouped, "head, medium and tail rows in exits.csv, which class-imbalanced runs write",
         entries => new Figure(
             "groups", "Accuracy of head, medium and tail",
-            $"Test accuracy of an exit on the thirds of the classes with the most, a medium number of and the fewest training images (exits.csv{Means.Caption(entries)}).",
+            $"Test accuracy of an exit on the thirds of the classes with the most, a medium number of and the fewest training images "
+                + $"(exits.csv{Means.Caption(entries)}).",
             "bars", new Axis("classes", "category"), new Axis("test accuracy, %", "percent") { FromZero = true, Max = 100 },
             Views(entries, GroupRows, row => row.Exit, Groups, row => row.Classes, row => row.Accuracy))
         {
@@ -35,8 +36,10 @@ internal static class ClassFigures
     private static IReadOnlyList<ExitRow> GroupRows(ReportedRun run) => [.. run.Exits.Where(row => Groups.Contains(row.Classes))];
 
     /// <summary>Names of all classes, in descending order of training images.</summary>
-    private static string[] Names(IReadOnlyList<ReportEntry> entries) => [.. entries.SelectMany(entry => entry.Runs).SelectMany(run => run.Classes)
-        .GroupBy(row => row.Name).OrderByDescending(rows => rows.Max(row => row.TrainImages)).ThenBy(rows => rows.Min(row => row.Class)).Select(rows => rows.Key)];
+    private static string[] Names(IReadOnlyList<ReportEntry> entries)
+        => [.. entries.SelectMany(entry => entry.Runs).SelectMany(run => run.Classes)
+        .GroupBy(row => row.Name).OrderByDescending(rows => rows.Max(row => row.TrainImages)).ThenBy(rows => rows.Min(row => row.Class))
+            .Select(rows => rows.Key)];
 
     /// <summary>Bars per category, with one view per exit choice.</summary>
     private static View[] Views<T>(
@@ -52,7 +55,12 @@ internal static class ClassFigures
         Series SeriesOf(ReportEntry entry, ExitChoice exit)
         {
             ILookup<string, double> values = entry.Runs.SelectMany(run => At(rows(run), exit)).ToLookup(category, value);
-            return new Series(entry.Name, entry.Colour, [.. categories.Select((name, k) => values[name].ToArray() is [_, ..] of ? Means.AtPoint(k, of, name) : new Point(k, null, Label: name))]);
+            return new Series(
+                entry.Name, entry.Colour,
+                [
+                    .. categories.Select(
+                        (name, k) => values[name].ToArray() is [_, ..] of ? Means.AtPoint(k, of, name) : new Point(k, null, Label: name))
+                ]);
         }
 
         IEnumerable<T> At(IReadOnlyList<T> all, ExitChoice exit)

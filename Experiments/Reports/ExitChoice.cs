@@ -7,5 +7,9 @@ internal sealed record ExitChoice(string Label, Func<int, int> Select)
 {
     /// <summary>Last exits first.</summary>
     public static IEnumerable<ExitChoice> UpTo(int exits)
-        => [new ExitChoice("last exit", last => last), .. Enumerable.Range(1, exits).Select(exit => new ExitChoice($"exit {exit}", _ => exit))];
+        =>
+        [
+            new ExitChoice("last exit", last => last),
+            .. Enumerable.Range(1, exits).Select(exit => new ExitChoice($"exit {exit}", _ => exit)),
+        ];
 }

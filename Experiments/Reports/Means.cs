@@ -14,13 +14,17 @@ internal static class Means
 {
     /// <summary>The caption text for values that are means.</summary>
     public static string Caption(IReadOnlyList<ReportEntry> entries)
-        => entries.Any(entry => entry.Runs.Count > 1) ? "; for a variant, the mean over its seeds with a 95 % Student's t confidence interval" : "";
+        => entries.Any(entry => entry.Runs.Count > 1)
+            ? "; for a variant, the mean over its seeds with a 95 % Student's t confidence interval"
+            : "";
 
     /// <summary>The caption text for values that are not means.</summary>
-    public static string FirstRunCaption(IReadOnlyList<ReportEntry> entries) => entries.Any(entry => entry.Runs.Count > 1) ? "; for a variant, its first run" : "";
+    public static string FirstRunCaption(IReadOnlyList<ReportEntry> entries)
+        => entries.Any(entry => entry.Runs.Count > 1) ? "; for a variant, its first run" : "";
 
     /// <summary>A curve through the means, in the order of the points.</summary>
-    public static IReadOnlyList<Point> Curve(ReportEntry entry, Func<ReportedRun, IEnumerable<Value>> values, Func<int, string>? label = null)
+    public static IReadOnlyList<Point> Curve(
+        ReportEntry entry, Func<ReportedRun, IEnumerable<Value>> values, Func<int, string>? label = null)
         => [.. entry.Runs.SelectMany(values).Where(value => double.IsFinite(value.X) && double.IsFinite(value.Y))
             .GroupBy(value => value.Key).OrderBy(group => group.Key)
             .Select(group => AtPoint(group.Average(value => value.X), [.. group.Select(value => value.Y)], label?.Invoke(group.Key)))];

@@ -24,7 +24,8 @@ internal static class PointsFile
     {
         if (!File.Exists(file))
         {
-            throw new UsageException($"{Terminal.Sanitize(file)} does not exist; --points needs a CSV file with the columns name, macs, accuracy");
+            throw new UsageException(
+                $"{Terminal.Sanitize(file)} does not exist; --points needs a CSV file with the columns name, macs, accuracy");
         }
 
         IReadOnlyList<PointRow> rows = CsvTable.Read<PointRow>(file);
@@ -49,12 +50,15 @@ internal static class PointsFile
         { Name: "" } => "it has no name",
         { Accuracy: > 1 } => FormattableString.Invariant($"accuracy is {row.Accuracy}; expected a fraction, such as 0.93 for 93 %"),
         { Accuracy: not >= 0 } => FormattableString.Invariant($"accuracy is {row.Accuracy}; expected a fraction from 0 to 1"),
-        { Macs: not > 0 or double.PositiveInfinity } => FormattableString.Invariant($"macs is {row.Macs}; expected the multiply-adds per image"),
-        { Parameters: not null and not (> 0 and < double.PositiveInfinity) } => FormattableString.Invariant($"parameters is {row.Parameters}; expected a number of parameters, or nothing"),
+        { Macs: not > 0 or double.PositiveInfinity }
+            => FormattableString.Invariant($"macs is {row.Macs}; expected the multiply-adds per image"),
+        { Parameters: not null and not (> 0 and < double.PositiveInfinity) }
+            => FormattableString.Invariant($"parameters is {row.Parameters}; expected a number of parameters, or nothing"),
         _ => null,
     };
 
-    private static string? Parameters(PointRow row) => row.Parameters is { } count ? $"{count.ToString("N0", CultureInfo.InvariantCulture)} parameters" : null;
+    private static string? Parameters(PointRow row)
+        => row.Parameters is { } count ? $"{count.ToString("N0", CultureInfo.InvariantCulture)} parameters" : null;
 }
 
 /// <summary>A row of such a file.</summary>

@@ -15,9 +15,12 @@ internal static class RankFigure
             all, entry => TestRows(entry).Any(), "predictions.csv, which a run writes at its end unless export.predictions=false",
             entries => new Figure(
             "ranks", "Confidence ranks at two exits",
-            $"Each point is a test image: its rank by confidence (1 is the most confident) at an earlier and at a later exit (predictions.csv, and correlation.csv for Spearman's rank correlation; "
+            $"Each point is a test image: its rank by confidence (1 is the most confident) at an earlier and at a later exit "
+                + "(predictions.csv, and correlation.csv for Spearman's rank correlation; "
                 + $"at most {MaxImages} images, evenly sampled{Means.FirstRunCaption(entries)}).",
-            "scatter", new Axis("rank at the earlier exit", "whole") { FromZero = true }, new Axis("rank at the later exit", "whole") { FromZero = true },
+            "scatter", new Axis("rank at the earlier exit", "whole") { FromZero = true }, new Axis(
+                "rank at the later exit", "whole")
+            { FromZero = true },
             [.. entries.SelectMany(entry => Views(entry, columns))])
             {
                 Choices = ["run", "exits"],
@@ -33,20 +36,27 @@ internal static class RankFigure
         int before = columns.Count;
         columns.AddRange(Ranks(entry));
         int exits = columns.Count - before;
-        return from pair in (from a in Enumerable.Range(0, exits) from b in Enumerable.Range(a + 1, exits - a - 1) select (A: a, B: b)).OrderBy(pair => pair.A).ThenByDescending(pair => pair.B)
+        return from pair in (from a in Enumerable.Range(0, exits) from b in Enumerable.Range(a + 1, exits - a - 1) select (A: a, B: b))
+            .OrderBy(pair => pair.A)
+            .ThenByDescending(pair => pair.B)
                select new View([new Series(entry.Name, entry.Colour, []) { Columns = [before + pair.A, before + pair.B] }])
                {
                    Labels = [entry.Name, $"exit {pair.A + 1} and exit {pair.B + 1}"],
-                   Remark = Spearman(entry, pair.A + 1, pair.B + 1) is { } rho ? FormattableString.Invariant($"Spearman's rank correlation {rho:0.000}") : null,
+                   Remark = Spearman(entry, pair.A + 1, pair.B + 1) is { } rho
+                       ? FormattableString.Invariant($"Spearman's rank correlation {rho:0.000}")
+                       : null,
                };
     }
 
-    private static double? Spearman(ReportEntry entry, int a, int b) => entry.First.Correlation.FirstOrDefault(row => row.ExitA == a && row.ExitB == b)?.Spearman;
+    private static double? Spearman(ReportEntry entry, int a, int b)
+        => entry.First.Correlation.FirstOrDefault(row => row.ExitA == a && row.ExitB == b)?.Spearman;
 
     /// <summary>Per exit, the ranks of an evenly spaced subset of images.</summary>
-    private static IEnumerable<double[]> Ranks(ReportEntry entry) => TestRows(entry).GroupBy(row => row.Exit).OrderBy(rows => rows.Key).Select(rows =>
+    private static IEnumerable<double[]> Ranks(ReportEntry entry)
+        => TestRows(entry).GroupBy(row => row.Exit).OrderBy(rows => rows.Key).Select(rows =>
     {
-        double[] ranks = ArrayStatistics.RanksInplace([.. rows.OrderBy(row => row.Sample).Select(row => -(double)row.Confidence)], RankDefinition.Average);
+        double[] ranks = ArrayStatistics.RanksInplace(
+            [.. rows.OrderBy(row => row.Sample).Select(row => -(double)row.Confidence)], RankDefinition.Average);
         int kept = Math.Min(ranks.Length, MaxImages);
         return Enumerable.Range(0, kept).Select(k => ranks[(int)((long)k * ranks.Length / kept)]).ToArray();
     });

@@ -20,13 +20,17 @@ internal static class ReportBuilder
             ("Runs", [RunTables.Runs(entries), RunTables.Differences(entries), RunTables.Environment(entries)]),
         ];
         return new Report(
-            Title(sources), $"Made by imta report {SelfProcess.Version}. Charts drawn with Apache ECharts.", [.. entries.Select(entry => entry.Name)],
+            Title(sources), $"Made by imta report {SelfProcess.Version}. Charts drawn with Apache ECharts.",
+            [
+                .. entries.Select(entry => entry.Name),
+            ],
             [.. sections.Select(section => new Section(section.Title, [.. section.Blocks.OfType<Block>()]))]);
     }
 
     private static string Title(ReportSources sources)
     {
-        IEnumerable<string> runs = sources.Entries.Where(entry => sources.Sweeps.All(sweep => sweep.Folder != entry.Folder)).Select(entry => entry.Name);
+        IEnumerable<string> runs = sources.Entries.Where(entry => sources.Sweeps.All(sweep => sweep.Folder != entry.Folder))
+            .Select(entry => entry.Name);
         string[] names = [.. sources.Sweeps.Select(sweep => $"sweep {sweep.Name}"), .. runs];
         string title = names.Length <= 2 ? string.Join(" and ", names) : $"{names[0]} and {names.Length - 1} more";
         return char.ToUpperInvariant(title[0]) + title[1..];

@@ -9,7 +9,10 @@ namespace Imta.MetaWeight.Experiments.Reports;
 /// <summary>A report as a single HTML file.</summary>
 internal static class ReportPage
 {
-    /// <summary>Escapes <c>&lt;</c>, <c>&gt;</c>, <c>&amp;</c> and non-ASCII characters, so that it cannot close the enclosing element. NaN and infinities become null.</summary>
+    /// <summary>
+    /// Escapes <c>&lt;</c>, <c>&gt;</c>, <c>&amp;</c> and non-ASCII characters, so that it cannot close the enclosing element. NaN and
+    /// infinities become null.
+    /// </summary>
     private static readonly JsonSerializerOptions Format = new(JsonSerializerDefaults.Web)
     {
         DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull,

@@ -46,7 +46,8 @@ internal sealed record ReportSources(IReadOnlyList<ReportEntry> Entries, IReadOn
     private static ReportEntry RunAt(string folder)
     {
         var run = new ReportedRun(RunFolder.Find(folder)
-            ?? throw new UsageException($"{Terminal.Sanitize(folder)} contains neither a run (config.yaml) nor a sweep (sweep.yaml); give run or sweep folders"));
+            ?? throw new UsageException(
+                $"{Terminal.Sanitize(folder)} contains neither a run (config.yaml) nor a sweep (sweep.yaml); give run or sweep folders"));
         return new ReportEntry($"{run.Name}, seed {run.Seed}", folder, [run]);
     }
 

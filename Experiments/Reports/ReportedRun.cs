@@ -58,7 +58,9 @@ internal sealed partial class ReportedRun
         get
         {
             string weights = Path.Combine(Folder, "weights");
-            string? last = Directory.Exists(weights) ? Directory.EnumerateFiles(weights).Where(file => WeightsName().IsMatch(Path.GetFileName(file))).MaxBy(EpochOf) : null;
+            string? last = Directory.Exists(weights)
+                ? Directory.EnumerateFiles(weights).Where(file => WeightsName().IsMatch(Path.GetFileName(file))).MaxBy(EpochOf)
+                : null;
             return last is null ? null : ($"weights/{Path.GetFileName(last)}", Table<SavedWeight>(last));
         }
     }
@@ -73,7 +75,8 @@ internal sealed partial class ReportedRun
         return (IReadOnlyList<T>)rows;
     }
 
-    private static long EpochOf(string file) => long.Parse(WeightsName().Match(Path.GetFileName(file)).Groups[1].ValueSpan, CultureInfo.InvariantCulture);
+    private static long EpochOf(string file)
+        => long.Parse(WeightsName().Match(Path.GetFileName(file)).Groups[1].ValueSpan, CultureInfo.InvariantCulture);
 
     private static string TextOf(YamlValue value) => value switch
     {
@@ -91,7 +94,9 @@ internal sealed partial class ReportedRun
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException or ArgumentException or IOException or UnauthorizedAccessException)
         {
-            throw new UsageException($"{file} is not a file written by imta train ({Terminal.Sanitize(e.Message)}); restore the run's own file, or remove it", e);
+            throw new UsageException(
+                $"{file} is not a file written by imta train ({Terminal.Sanitize(e.Message)}); restore the run's own file, or remove it",
+                e);
         }
     }
 

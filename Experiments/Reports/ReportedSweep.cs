@@ -25,6 +25,7 @@ internal sealed class ReportedSweep(SweepFolder folder)
     private RunFolder FolderOf(SweepRunRow row)
     {
         string run = Path.Combine(Folder, row.Folder);
-        return RunFolder.Find(run) ?? throw new UsageException($"{run} contains no run although {folder.Runs} lists it as done; run imta sweep again");
+        return RunFolder.Find(run)
+            ?? throw new UsageException($"{run} contains no run although {folder.Runs} lists it as done; run imta sweep again");
     }
 }

@@ -8,7 +8,8 @@ internal static class RunTables
     private static readonly string[] PerRunKeys = ["start", "command_line"];
 
     public static Table Runs(IReadOnlyList<ReportEntry> entries) => new(
-        "runs", "Runs", "The folders as given, their contents (config.yaml, epochs.csv), and when and how the runs were started (environment.json).",
+        "runs", "Runs", "The folders as given, their contents (config.yaml, epochs.csv), and when and how the runs were started "
+            + "(environment.json).",
         ["run", "seed", "folder", "epochs", "data", "backbone", "started (UTC)", "command line"],
         [.. from entry in entries
             from run in entry.Runs
@@ -19,11 +20,19 @@ internal static class RunTables
     public static Block Differences(IReadOnlyList<ReportEntry> entries)
     {
         string[] keys = [.. entries.SelectMany(entry => entry.First.Config.Keys).Distinct()
-            .Where(key => key is not ("name" or "seed") && entries.Select(entry => entry.First.Config.GetValueOrDefault(key)).Distinct().Skip(1).Any())];
+            .Where(
+                key
+                    => key is not ("name" or "seed")
+                        && entries.Select(entry => entry.First.Config.GetValueOrDefault(key)).Distinct().Skip(1).Any())];
         const string Title = "Configuration differences";
         return keys.Length == 0
-            ? new Note("differences", Title, entries.Count == 1 ? "There is only one configuration; see the run's config.yaml." : "Only names and seeds differ (config.yaml).")
-            : new Table("differences", Title, "The settings whose values differ between configurations (config.yaml; for a variant, that of its first run); – if a configuration does not have the key.",
+            ? new Note(
+                "differences", Title,
+                entries.Count == 1
+                    ? "There is only one configuration; see the run's config.yaml."
+                    : "Only names and seeds differ (config.yaml).")
+            : new Table("differences", Title, "The settings whose values differ between configurations (config.yaml; for a variant, that "
+                + "of its first run); – if a configuration does not have the key.",
                 ["setting", .. entries.Select(entry => entry.Name)],
                 [.. keys.Select(key => (string[])[key, .. entries.Select(entry => entry.First.Config.GetValueOrDefault(key, "–"))])]);
     }

@@ -44,19 +44,29 @@ internal static class SweepStatistics
             yield return AllDifferences(sweep, $"all-differences-{number}");
         }
 
-        string[][] missing = [.. sweep.Runs.Where(row => row.State != SweepFolder.Done).Select(row => (string[])[row.Variant, Text(row.Seed), row.State, row.Message ?? ""])];
+        string[][] missing =
+        [
+            .. sweep.Runs.Where(row => row.State != SweepFolder.Done)
+                .Select(row => (string[])[row.Variant, Text(row.Seed), row.State, row.Message ?? ""]),
+        ];
         yield return missing.Length == 0
             ? new Note($"sweep-runs-{number}", "Runs of the sweep", $"All {sweep.Runs.Count} runs of {sweep.Folder} are done (runs.csv).")
-            : new Table($"sweep-runs-{number}", "Unfinished runs", $"These are not included in the numbers above ({sweep.Folder}, runs.csv).", ["variant", "seed", "state", "message"], missing);
+            : new Table(
+                $"sweep-runs-{number}", "Unfinished runs", $"These are not included in the numbers above ({sweep.Folder}, runs.csv).",
+                ["variant", "seed", "state", "message"], missing);
     }
 
     private static Table Means(ReportedSweep sweep, string id)
     {
         Column[] columns = [.. Shown.Where(column => sweep.Summary.Any(row => column.Shows(Of(row))))];
-        return new Table(id, "Means over seeds", $"Mean over the runs of each variant, ± half the width of its 95 % Student's t confidence interval ({sweep.Folder}, summary.csv).",
+        return new Table(id, "Means over seeds", $"Mean over the runs of each variant, ± half the width of its 95 % Student's t "
+            + $"confidence interval ({sweep.Folder}, summary.csv).",
             ["variant", "runs", .. columns.Select(column => column.Head)],
             [.. sweep.Summary.GroupBy(row => row.Variant).Select(variant => (string[])
-                [variant.Key, Text(variant.Max(row => row.N)), .. columns.Select(column => Pick(variant, column, Of) is { } row ? WithRange(row) : "")])]);
+                [
+                    variant.Key, Text(variant.Max(row => row.N)),
+                    .. columns.Select(column => Pick(variant, column, Of) is { } row ? WithRange(row) : "")
+                ])]);
     }
 
     private static Table Differences(ReportedSweep sweep, string id) => new(
@@ -72,16 +82,23 @@ internal static class SweepStatistics
                 Probability(row.WelchP), Probability(row.PairedP), $"{row.N} and {row.BaselineN}"]]);
 
     private static Table AllMeans(ReportedSweep sweep, string id) => new(
-        id, "All means", $"Every row of {sweep.Folder}, summary.csv; accuracies in percent.", ["variant", "metric", "exit", "classes", "p", "runs", "mean", "std", "low", "high"],
+        id, "All means", $"Every row of {sweep.Folder}, summary.csv; accuracies in percent.",
+        [
+            "variant", "metric", "exit", "classes", "p", "runs", "mean", "std", "low", "high",
+        ],
         [.. sweep.Summary.Select(row => (string[])[row.Variant, row.Metric, Text(row.Exit), row.Classes ?? "", Text(row.P), Text(row.N),
             Plain(row.Mean, row.Metric), Plain(row.Std, row.Metric), Plain(row.Low, row.Metric), Plain(row.High, row.Metric)])],
         Folded: true);
 
     private static Table AllDifferences(ReportedSweep sweep, string id) => new(
         id, "All differences", $"Every row of {sweep.Folder}, comparison.csv; accuracies in percentage points.",
-        ["variant", "baseline", "metric", "exit", "classes", "p", "difference", "low", "high", "Welch t", "df", "Welch p", "pairs", "paired t", "paired p"],
+        [
+            "variant", "baseline", "metric", "exit", "classes", "p", "difference", "low", "high", "Welch t", "df", "Welch p", "pairs",
+            "paired t", "paired p"
+        ],
         [.. sweep.Comparison.Select(row => (string[])[row.Variant, row.Baseline, row.Metric, Text(row.Exit), row.Classes ?? "", Text(row.P),
-            Signed(row.Difference, row.Metric), Signed(row.Low, row.Metric), Signed(row.High, row.Metric), Plain(row.WelchT, ""), Plain(row.WelchDf, ""), Probability(row.WelchP),
+            Signed(row.Difference, row.Metric), Signed(row.Low, row.Metric), Signed(
+                row.High, row.Metric), Plain(row.WelchT, ""), Plain(row.WelchDf, ""), Probability(row.WelchP),
             Text(row.PairedN), Plain(row.PairedT, ""), Probability(row.PairedP)])],
         Folded: true);
 
@@ -90,7 +107,8 @@ internal static class SweepStatistics
     private static MetricKey Of(ComparisonRow row) => new(row.Metric, row.Exit, row.Classes, row.P);
 
     /// <summary>The row shown in a column: that of the last exit, if there is one per exit.</summary>
-    private static T? Pick<T>(IEnumerable<T> rows, Column column, Func<T, MetricKey> of) => rows.Where(row => column.Shows(of(row))).MaxBy(row => of(row).Exit ?? 0);
+    private static T? Pick<T>(IEnumerable<T> rows, Column column, Func<T, MetricKey> of)
+        => rows.Where(row => column.Shows(of(row))).MaxBy(row => of(row).Exit ?? 0);
 
     private static bool IsShare(string metric) => metric is "top1" or "top1_mean" or "class_accuracy" or "dynamic_accuracy";
 
@@ -101,9 +119,11 @@ internal static class SweepStatistics
         : IsShare(metric) ? (100 * number).ToString("0.00", CultureInfo.InvariantCulture)
         : number.ToString(metric == "dynamic_macs" ? "N0" : "0.###", CultureInfo.InvariantCulture);
 
-    private static string Signed(double? value, string metric) => value > 0 ? "+" + Plain(value, metric) : Plain(value, metric).Replace('-', '−');
+    private static string Signed(double? value, string metric)
+        => value > 0 ? "+" + Plain(value, metric) : Plain(value, metric).Replace('-', '−');
 
-    private static string Probability(double? value) => value is not { } p ? "" : p < 0.001 ? "< 0.001" : p.ToString("0.000", CultureInfo.InvariantCulture);
+    private static string Probability(double? value)
+        => value is not { } p ? "" : p < 0.001 ? "< 0.001" : p.ToString("0.000", CultureInfo.InvariantCulture);
 
     private static string Text(int? value) => value?.ToString(CultureInfo.InvariantCulture) ?? "";
 }

@@ -6,8 +6,10 @@ namespace Imta.MetaWeight.Experiments.Reports;
 internal static class TrainingFigures
 {
     public static Block Accuracy(IReadOnlyList<ReportEntry> all) => Curves(
-        all, "validation-accuracy", "Validation accuracy during training", "Accuracy of an exit on the held-out validation images after each epoch",
-        new Axis("validation accuracy, %", "percent"), row => row.ValidationAccuracy, "validation accuracies in epochs.csv, which are written from the first epoch unless data.validation=0");
+        all, "validation-accuracy", "Validation accuracy during training", "Accuracy of an exit on the held-out validation images after "
+            + "each epoch",
+        new Axis("validation accuracy, %", "percent"), row => row.ValidationAccuracy, "validation accuracies in epochs.csv, which are "
+            + "written from the first epoch unless data.validation=0");
 
     public static Block Loss(IReadOnlyList<ReportEntry> all) => Curves(
         all, "train-loss", "Training loss", "Mean cross-entropy of an exit on the training images in each epoch",
@@ -18,7 +20,10 @@ internal static class TrainingFigures
         => FigureOrNote.Create(all, entry => entry.Runs.Any(run => run.Epochs.Any(row => value(row) is not null)), needed, entries => new Figure(
             id, title, $"{what} (epochs.csv{Means.Caption(entries)}).", "lines", new Axis("epoch", "whole"), axis,
             [.. ExitChoice.UpTo(entries.SelectMany(entry => entry.Runs).Max(LastExit) ?? 0).Select(exit => new View(
-                [.. entries.Select(entry => new Series(entry.Name, entry.Colour, CurveOf(entry, exit, value))).Where(series => series.Points.Count > 0)])
+                [
+                    .. entries.Select(entry => new Series(entry.Name, entry.Colour, CurveOf(entry, exit, value)))
+                        .Where(series => series.Points.Count > 0)
+                ])
             {
                 Labels = [exit.Label],
                 Marks = PhaseTwo(entries),
@@ -29,7 +34,8 @@ internal static class TrainingFigures
 
     private static int? LastExit(ReportedRun run) => run.Epochs.Max(row => (int?)row.Exit);
 
-    private static IReadOnlyList<Point> CurveOf(ReportEntry entry, ExitChoice exit, Func<SavedEpoch, double?> value) => Means.Curve(entry, run =>
+    private static IReadOnlyList<Point> CurveOf(ReportEntry entry, ExitChoice exit, Func<SavedEpoch, double?> value)
+        => Means.Curve(entry, run =>
     {
         int chosen = exit.Select(LastExit(run) ?? 0);
         return run.Epochs.Where(row => row.Exit == chosen).Select(row => new Value(row.Epoch, row.Epoch, value(row) ?? double.NaN));

@@ -11,23 +11,29 @@ internal static class WeightFigures
     /// <summary>Null if no run has the required data.</summary>
     public static Block? AgainstConfidence(IReadOnlyList<ReportEntry> all) => Against(
         all, "weights-confidence", "Weight against confidence", "by their confidence at that exit (largest softmax probability)",
-        new Axis("confidence at the exit, %", "percent"), row => row.Confidence, "varying weights and a column confidence in weights/epoch-NNNN.csv");
+        new Axis("confidence at the exit, %", "percent"), row
+            => row.Confidence, "varying weights and a column confidence in weights/epoch-NNNN.csv");
 
     /// <summary>Null if no run has the required data.</summary>
     public static Block? AgainstDifficulty(IReadOnlyList<ReportEntry> all) => Against(
         all, "weights-difficulty", "Weight against difficulty", "by the difficulty they were generated with (0 easy to 1 hard)",
-        new Axis("difficulty", "number"), row => row.Difficulty, "varying weights and samples of known difficulty, which generated data have");
+        new Axis("difficulty", "number"), row
+            => row.Difficulty, "varying weights and samples of known difficulty, which generated data have");
 
     public static Block AgainstLoss(IReadOnlyList<ReportEntry> all) => Draw(
         all, "weights-loss", "Weight against loss", "by their loss at that exit",
-        new Axis("loss at the exit, nats", "number") { FromZero = true }, row => row.Loss, "weights/epoch-NNNN.csv with varying weights, which runs with meta.enabled=true write");
+        new Axis("loss at the exit, nats", "number") { FromZero = true }, row
+            => row.Loss, "weights/epoch-NNNN.csv with varying weights, which runs with meta.enabled=true write");
 
-    private static Block? Against(IReadOnlyList<ReportEntry> all, string id, string title, string by, Axis x, Func<SavedWeight, double?> of, string needed)
+    private static Block? Against(
+        IReadOnlyList<ReportEntry> all, string id, string title, string by, Axis x, Func<SavedWeight, double?> of, string needed)
         => all.Any(entry => HasLearnedWeights(entry, of)) ? Draw(all, id, title, by, x, of, needed) : null;
 
-    private static Block Draw(IReadOnlyList<ReportEntry> all, string id, string title, string by, Axis x, Func<SavedWeight, double?> of, string needed)
+    private static Block Draw(
+        IReadOnlyList<ReportEntry> all, string id, string title, string by, Axis x, Func<SavedWeight, double?> of, string needed)
         => FigureOrNote.Create(all, entry => HasLearnedWeights(entry, of), needed, entries => new Figure(
-            id, title, $"Weight of the training samples at each exit, {by}, in at most {MaxBins} bins of equal sample count (the last weights/epoch-NNNN.csv; {Band}{Means.FirstRunCaption(entries)}).",
+            id, title, $"Weight of the training samples at each exit, {by}, in at most {MaxBins} bins of equal sample count (the last "
+                + $"weights/epoch-NNNN.csv; {Band}{Means.FirstRunCaption(entries)}).",
             "lines", x, new Axis("sample weight", "number"), [.. entries.Select(entry => ViewOf(entry, row => of(row)!.Value))])
         {
             Choices = ["run"],
@@ -35,12 +41,15 @@ internal static class WeightFigures
 
     /// <summary>Whether weights vary and every sample has a value for the x axis.</summary>
     private static bool HasLearnedWeights(ReportEntry entry, Func<SavedWeight, double?> of)
-        => entry.First.Weights is ({ }, [var first, ..] rows) && rows.Any(row => row.Weight != first.Weight) && rows.All(row => of(row) is not null);
+        => entry.First.Weights is ({ }, [var first, ..] rows) && rows.Any(row => row.Weight != first.Weight)
+            && rows.All(row => of(row) is not null);
 
     private static View ViewOf(ReportEntry entry, Func<SavedWeight, double> x)
     {
         (string file, IReadOnlyList<SavedWeight> rows) = entry.First.Weights!.Value;
-        var exits = rows.Where(row => float.IsFinite(row.Weight) && double.IsFinite(x(row))).GroupBy(row => row.Exit).OrderBy(exit => exit.Key).ToArray();
+        var exits = rows.Where(row => float.IsFinite(row.Weight) && double.IsFinite(x(row))).GroupBy(row => row.Exit)
+            .OrderBy(exit => exit.Key)
+            .ToArray();
         return new View([.. exits.Select(exit => new Series($"exit {exit.Key}", Colour.Exit(exit.Key, exits[^1].Key), Bins(exit, x)))])
         {
             Labels = [entry.Name],

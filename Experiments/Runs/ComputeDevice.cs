@@ -24,12 +24,14 @@ internal static class ComputeDevice
         if (localRank >= devices)
         {
             throw new UsageException(
-                $"there is no device cuda:{localRank} (libtorch {TorchLibraries.Version} sees {devices} CUDA devices{Visible()}); use --device cpu, or use a libtorch with CUDA support: LIBTORCH=/path/to/torch/lib");
+                $"there is no device cuda:{localRank} (libtorch {TorchLibraries.Version} sees {devices} CUDA devices{Visible()}); use "
+                    + "--device cpu, or use a libtorch with CUDA support: LIBTORCH=/path/to/torch/lib");
         }
 
         backends.cuda.matmul.allow_tf32 = backends.cudnn.allow_tf32 = settings.Model.Precision == Precision.Tf32;
         return device(FormattableString.Invariant($"cuda:{localRank}"));
     }
 
-    private static string Visible() => Environment.GetEnvironmentVariable(CudaDevices.Variable) is { } devices ? $", {CudaDevices.Variable} is '{devices}'" : "";
+    private static string Visible()
+        => Environment.GetEnvironmentVariable(CudaDevices.Variable) is { } devices ? $", {CudaDevices.Variable} is '{devices}'" : "";
 }

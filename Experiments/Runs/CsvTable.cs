@@ -5,8 +5,8 @@ using CsvHelper;
 namespace Imta.MetaWeight.Experiments.Runs;
 
 /// <summary>
-/// CSV files: written with snake_case headers, commas, invariant culture and <c>\n</c>; read also with <c>\r\n</c>, with further columns and
-/// in another order.
+/// CSV files: written with snake_case headers, commas, invariant culture and <c>\n</c>; read also with <c>\r\n</c>, with further columns
+/// and in another order.
 /// </summary>
 internal static class CsvTable
 {

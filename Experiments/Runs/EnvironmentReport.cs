@@ -11,7 +11,8 @@ internal static class EnvironmentReport
 {
     private static readonly JsonSerializerOptions Format = new() { WriteIndented = true, PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower };
 
-    public static string Json(Settings settings, IReadOnlyList<string> commandLine, DateTime start, string? images) => JsonSerializer.Serialize(
+    public static string Json(Settings settings, IReadOnlyList<string> commandLine, DateTime start, string? images)
+        => JsonSerializer.Serialize(
         new
         {
             Version = SelfProcess.Version,

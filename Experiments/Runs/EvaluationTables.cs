@@ -69,7 +69,10 @@ internal sealed partial record DynamicRow
 [CsvRecord]
 internal sealed partial record ExitRow
 {
-    [CsvColumn("classes"), Description("`all`; if the largest class has at least twice the smallest's images, also thirds: `head`, `medium`, `tail`")]
+    [
+        CsvColumn("classes"),
+        Description("`all`; if the largest class has at least twice the smallest's images, also thirds: `head`, `medium`, `tail`")
+    ]
     public required string Classes { get; init; }
     [CsvColumn("exit"), Description("from 1")] public required int Exit { get; init; }
     [CsvColumn("samples"), Description("test images of these classes")] public required int Samples { get; init; }

@@ -74,12 +74,14 @@ internal sealed class SweepFolder(string path)
     {
         if (RunFolder.Find(RunPath(run)) is { Config: var config } && WithoutMachineSettings(SettingsLoader.Load(config)) != WithoutMachineSettings(run.Settings))
         {
-            throw new UsageException($"{RunPath(run)} was run with different settings than {Plan} now specifies; choose another sweep folder with --out, or remove that run");
+            throw new UsageException($"{RunPath(run)} was run with different settings than {Plan} now specifies; choose another sweep "
+                + "folder with --out, or remove that run");
         }
     }
 
     /// <summary>Without machine-specific settings.</summary>
-    private static Settings WithoutMachineSettings(Settings settings) => settings with { Name = null, Threads = 0, Data = settings.Data with { Root = null } };
+    private static Settings WithoutMachineSettings(Settings settings)
+        => settings with { Name = null, Threads = 0, Data = settings.Data with { Root = null } };
 
     private string In(string name) => System.IO.Path.Combine(path, name);
 }

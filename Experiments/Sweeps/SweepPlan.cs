@@ -11,16 +11,18 @@ namespace Imta.MetaWeight.Experiments.Sweeps;
 internal sealed record SweepRun(string Variant, int Seed, IReadOnlyList<SettingsOverride> Overrides, Settings Settings);
 
 /// <summary>
-/// The content of a sweep file: <c>config</c> (a configuration, relative to it), <c>seeds</c>, <c>set</c> (settings of all runs), <c>variants</c>
-/// (named settings), <c>grid</c> (lists of values; all combinations, for every variant), <c>baseline</c> (the variant to compare with; in a grid
-/// with variants also one of those, compared at the same grid point).
+/// The content of a sweep file: <c>config</c> (a configuration, relative to it), <c>seeds</c>, <c>set</c> (settings of all runs),
+/// <c>variants</c> (named settings), <c>grid</c> (lists of values; all combinations, for every variant), <c>baseline</c> (the variant to
+/// compare with; in a grid with variants also one of those, compared at the same grid point).
 /// </summary>
 /// <param name="File">The sweep file.</param>
 /// <param name="Config">The configuration file; null: the built-in configuration.</param>
 /// <param name="Variants">All names, in the file's order.</param>
 /// <param name="Baselines">The baseline of each variant except the baselines themselves; empty: no comparison.</param>
 /// <param name="Runs">The runs, by seed, then variant.</param>
-internal sealed record SweepPlan(string File, string? Config, IReadOnlyList<string> Variants, IReadOnlyDictionary<string, string> Baselines, IReadOnlyList<SweepRun> Runs)
+internal sealed record SweepPlan(
+    string File, string? Config, IReadOnlyList<string> Variants, IReadOnlyDictionary<string, string> Baselines,
+    IReadOnlyList<SweepRun> Runs)
 {
     private const int MaxRuns = 10_000;
     private const int MaxNameLength = 100;
@@ -36,11 +38,16 @@ internal sealed record SweepPlan(string File, string? Config, IReadOnlyList<stri
         IReadOnlyList<YamlEntry> entries = YamlReader.ReadKeys(SettingsLoader.ReadText(file), file);
         foreach (YamlEntry entry in entries.Where(entry => !Keys.Contains(entry.Key.Split('.')[0])))
         {
-            throw new UsageException($"{entry.Where}: unknown key {Terminal.Sanitize(entry.Key)}; a sweep file has {string.Join(", ", Keys)}");
+            throw new UsageException(
+                $"{entry.Where}: unknown key {Terminal.Sanitize(entry.Key)}; a sweep file has {string.Join(", ", Keys)}");
         }
 
         string? config = Text(entries, "config") is { } beside ? Path.Combine(Path.GetDirectoryName(file) ?? "", beside) : null;
-        SettingsOverride[] common = [.. OfGroup(entries, "set").Select(ToOverride), .. data is null ? [] : (SettingsOverride[])[new("--data", "data.root", Path.GetFullPath(data), IsText: true)]];
+        SettingsOverride[] common =
+        [
+            .. OfGroup(entries, "set").Select(ToOverride),
+            .. data is null ? [] : (SettingsOverride[])[new("--data", "data.root", Path.GetFullPath(data), IsText: true)],
+        ];
         int[] seeds = Seeds(entries);
         CheckCount(file, entries, seeds.Length);
         var variants = AllVariants(entries).ToArray();
@@ -63,7 +70,8 @@ internal sealed record SweepPlan(string File, string? Config, IReadOnlyList<stri
     private static IEnumerable<string> Names(IReadOnlyList<YamlEntry> entries)
     {
         CheckGroup(entries, "variants");
-        return entries.Where(entry => entry.Key.StartsWith("variants.", StringComparison.Ordinal)).Select(entry => entry.Key.Split('.')[1]).Distinct();
+        return entries.Where(entry => entry.Key.StartsWith("variants.", StringComparison.Ordinal)).Select(entry => entry.Key.Split('.')[1])
+            .Distinct();
     }
 
     private static SweepRun Run(string? config, SettingsOverride[] common, string variant, SettingsOverride[] settings, int seed)
@@ -71,12 +79,14 @@ internal sealed record SweepPlan(string File, string? Config, IReadOnlyList<stri
         string name = string.Concat(variant.Select(c => char.IsAsciiLetterOrDigit(c) || c is '.' or '_' or '-' ? c : '-'));
         SettingsOverride[] all =
         [
-            new("variant", "name", name, IsText: true), .. common, .. settings, new("seeds", "seed", seed.ToString(CultureInfo.InvariantCulture)),
+            new("variant", "name", name, IsText: true), .. common, .. settings, new(
+                "seeds", "seed", seed.ToString(CultureInfo.InvariantCulture)),
         ];
         return new SweepRun(variant, seed, all, SettingsLoader.Load(config ?? SettingsLoader.BundledPath("quickstart.yaml"), all));
     }
 
-    private static Dictionary<string, string> BaselinesOf((string Name, string Point, SettingsOverride[] Settings)[] variants, IReadOnlyList<YamlEntry> entries)
+    private static Dictionary<string, string> BaselinesOf(
+        (string Name, string Point, SettingsOverride[] Settings)[] variants, IReadOnlyList<YamlEntry> entries)
     {
         if (Text(entries, "baseline") is not { } baseline)
         {
@@ -87,7 +97,8 @@ internal sealed record SweepPlan(string File, string? Config, IReadOnlyList<stri
         var baselines = variants.ToDictionary(variant => variant.Name, variant => Reference(variant.Point));
         if (baselines.Values.Any(reference => !baselines.ContainsKey(reference)))
         {
-            throw new UsageException($"{Where(entries, "baseline")}: unknown variant {Terminal.Sanitize(baseline)}; the variants are {string.Join(", ", variants.Take(10).Select(variant => variant.Name))}{(variants.Length > 10 ? ", ..." : "")}");
+            throw new UsageException($"{Where(entries, "baseline")}: unknown variant {Terminal.Sanitize(baseline)}; the variants are "
+                + $"{string.Join(", ", variants.Take(10).Select(variant => variant.Name))}{(variants.Length > 10 ? ", ..." : "")}");
         }
 
         return baselines.Where(pair => pair.Key != pair.Value).ToDictionary();
@@ -110,9 +121,11 @@ internal sealed record SweepPlan(string File, string? Config, IReadOnlyList<stri
 
         string Checked(string name) => !seen.Add(name)
             ? throw new UsageException($"two variants are both named {name}; change one of them")
-            : name.Length <= MaxNameLength && char.IsAsciiLetterOrDigit(name[0]) && name.All(c => char.IsAsciiLetterOrDigit(c) || c is '.' or '_' or '-' or '=' or ',' or '+')
+            : name.Length <= MaxNameLength && char.IsAsciiLetterOrDigit(name[0])
+                && name.All(c => char.IsAsciiLetterOrDigit(c) || c is '.' or '_' or '-' or '=' or ',' or '+')
                 ? name
-                : throw new UsageException($"{Terminal.Sanitize(name)} is not a valid variant name; a name starts with a letter or digit and has at most {MaxNameLength} letters, digits or . _ - +");
+                : throw new UsageException($"{Terminal.Sanitize(name)} is not a valid variant name; a name starts with a letter or digit "
+                    + $"and has at most {MaxNameLength} letters, digits or . _ - +");
     }
 
     /// <summary>All combinations of the grid's values; a single empty one without a grid.</summary>
@@ -143,30 +156,37 @@ internal sealed record SweepPlan(string File, string? Config, IReadOnlyList<stri
     }
 
     /// <summary>A value as part of a name: <c>1-2</c> for the list <c>[1, 2]</c>.</summary>
-    private static string Plain(string value) => string.Join('-', value.Split([' ', ',', '[', ']', '/'], StringSplitOptions.RemoveEmptyEntries));
+    private static string Plain(string value)
+        => string.Join('-', value.Split([' ', ',', '[', ']', '/'], StringSplitOptions.RemoveEmptyEntries));
 
     private static int[] Seeds(IReadOnlyList<YamlEntry> entries)
     {
         YamlValue? value = entries.FirstOrDefault(entry => entry.Key == "seeds")?.Value;
         IReadOnlyList<YamlScalar> items = value switch { null => [new YamlScalar("0", false)], YamlList list => list.Items, YamlScalar one => [one], _ => [] };
-        int[] seeds = [.. items.Select(item => int.TryParse(item.Text, NumberStyles.None, CultureInfo.InvariantCulture, out int seed) ? seed : -1)];
+        int[] seeds =
+        [
+            .. items.Select(item => int.TryParse(item.Text, NumberStyles.None, CultureInfo.InvariantCulture, out int seed) ? seed : -1),
+        ];
         return seeds.Length > 0 && seeds.All(seed => seed >= 0) && seeds.Distinct().Count() == seeds.Length
             ? seeds
-            : throw new UsageException($"{Where(entries, "seeds")}: seeds is {value}; it must be a list of distinct integers >= 0, such as [0, 1, 2]");
+            : throw new UsageException(
+                $"{Where(entries, "seeds")}: seeds is {value}; it must be a list of distinct integers >= 0, such as [0, 1, 2]");
     }
 
     /// <summary>The settings of a group, without the group prefix.</summary>
     private static IEnumerable<YamlEntry> OfGroup(IReadOnlyList<YamlEntry> entries, string group)
     {
         CheckGroup(entries, group);
-        return entries.Where(entry => entry.Key.StartsWith(group + ".", StringComparison.Ordinal) && entry.Value is not YamlGroup).Select(entry => entry with { Key = entry.Key[(group.Length + 1)..] });
+        return entries.Where(entry => entry.Key.StartsWith(group + ".", StringComparison.Ordinal) && entry.Value is not YamlGroup)
+            .Select(entry => entry with { Key = entry.Key[(group.Length + 1)..] });
     }
 
     private static void CheckGroup(IReadOnlyList<YamlEntry> entries, string group)
     {
         if (entries.FirstOrDefault(entry => entry.Key == group) is { Value: not YamlGroup and { IsNull: false } } head)
         {
-            throw new UsageException($"{head.Where}: {Terminal.Sanitize(group)} is {head.Value}; it must contain settings, as in a configuration");
+            throw new UsageException(
+                $"{head.Where}: {Terminal.Sanitize(group)} is {head.Value}; it must contain settings, as in a configuration");
         }
     }
 

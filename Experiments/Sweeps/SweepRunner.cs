@@ -33,7 +33,8 @@ internal sealed class SweepRunner
     }
 
     /// <summary>The unfinished runs: failed ones, then interrupted ones.</summary>
-    public IReadOnlyList<SweepRunRow> Unfinished => [.. _states.Values.Where(row => row.State != SweepFolder.Done).OrderBy(row => row.State == SweepFolder.Waiting)];
+    public IReadOnlyList<SweepRunRow> Unfinished
+        => [.. _states.Values.Where(row => row.State != SweepFolder.Done).OrderBy(row => row.State == SweepFolder.Waiting)];
 
     /// <summary>Runs all unfinished runs.</summary>
     /// <param name="stop">Stops the active runs, each with a checkpoint.</param>
@@ -51,7 +52,8 @@ internal sealed class SweepRunner
         WriteTables();
         var left = new Queue<SweepRun>(_plan.Runs.Where(run => StateOf(run) != SweepFolder.Done));
         int all = _plan.Runs.Count;
-        _monitor.WriteLine(FormattableString.Invariant($"{all} runs of {_plan.Variants.Count} variants, {all - left.Count} done; folder {_folder.Path}"));
+        _monitor.WriteLine(
+            FormattableString.Invariant($"{all} runs of {_plan.Variants.Count} variants, {all - left.Count} done; folder {_folder.Path}"));
         _monitor.Track(_plan.Runs.Sum(EpochsOf), _epochs.Values.Sum(), () => Loop(left, stop));
     }
 
@@ -102,7 +104,8 @@ internal sealed class SweepRunner
         }
 
         Directory.CreateDirectory(Path.GetDirectoryName(folder)!);
-        return new SweepProcess(run, Arguments(run, folder), _folder.Console(run), UsesCuda(run) ? _devices.Acquire(run.Settings.Processes) : DeviceLease.None);
+        return new SweepProcess(
+            run, Arguments(run, folder), _folder.Console(run), UsesCuda(run) ? _devices.Acquire(run.Settings.Processes) : DeviceLease.None);
     }
 
     /// <summary>The command that starts or resumes a run.</summary>
@@ -113,11 +116,16 @@ internal sealed class SweepRunner
             return ["train", "--resume", folder, .. run.Settings.Data.Root is { } root ? ["--data", root] : Array.Empty<string>()];
         }
 
-        int threads = run.Settings.Threads == 0 && _jobs > 1 ? Math.Max(1, Environment.ProcessorCount / _jobs / run.Settings.Processes) : run.Settings.Threads;
+        int threads = run.Settings.Threads == 0 && _jobs > 1
+            ? Math.Max(1, Environment.ProcessorCount / _jobs / run.Settings.Processes)
+            : run.Settings.Threads;
         return
         [
-            "train", .. _plan.Config is { } config ? [config] : Array.Empty<string>(), "--out", folder, "--force", "--threads", threads.ToString(CultureInfo.InvariantCulture),
-            .. run.Overrides.SelectMany(given => (string[])["--set", $"{given.Key}={(given.IsText ? YamlText(given.Value) : given.Value)}"]),
+            "train", .. _plan.Config is { } config
+                ? [config]
+                : Array.Empty<string>(), "--out", folder, "--force", "--threads", threads.ToString(CultureInfo.InvariantCulture),
+            .. run.Overrides.SelectMany(
+                given => (string[])["--set", $"{given.Key}={(given.IsText ? YamlText(given.Value) : given.Value)}"]),
         ];
     }
 
@@ -132,7 +140,9 @@ internal sealed class SweepRunner
         for (; _epochs[run] < epochs; _epochs[run]++)
         {
             int over = _states.Values.Count(row => row.State != SweepFolder.Waiting);
-            _monitor.Advance(FormattableString.Invariant($"{over}/{_plan.Runs.Count} runs, {run.Variant} seed {run.Seed} epoch {_epochs[run] + 1}/{EpochsOf(run)}"));
+            _monitor.Advance(
+                FormattableString.Invariant(
+                    $"{over}/{_plan.Runs.Count} runs, {run.Variant} seed {run.Seed} epoch {_epochs[run] + 1}/{EpochsOf(run)}"));
         }
 
         if (!ended)
@@ -149,9 +159,13 @@ internal sealed class SweepRunner
         }
 
         bool done = code == 0 && LoadMetrics(run);
-        SetState(run, done ? SweepFolder.Done : SweepFolder.Failed, done ? null : message ?? FormattableString.Invariant($"exit code {code}"));
+        SetState(
+            run, done ? SweepFolder.Done : SweepFolder.Failed, done ? null : message ?? FormattableString.Invariant($"exit code {code}"));
         WriteTables();
-        _monitor.WriteLine(done ? $"{run.Variant}, seed {run.Seed}: done" : $"{run.Variant}, seed {run.Seed}: failed: {_states[(run.Variant, run.Seed)].Message}");
+        _monitor.WriteLine(
+            done
+                ? $"{run.Variant}, seed {run.Seed}: done"
+                : $"{run.Variant}, seed {run.Seed}: failed: {_states[(run.Variant, run.Seed)].Message}");
     }
 
     /// <summary>Reads the metrics of a completed run; false if its tables are incomplete, so it is not done.</summary>
@@ -196,7 +210,11 @@ internal sealed class SweepRunner
     /// <summary>From the last line of <c>epochs.csv</c>, which another process may be writing.</summary>
     private int EpochsDone(SweepRun run)
     {
-        string? last = RunFolder.Find(_folder.RunPath(run)) is { Epochs: var file } && File.Exists(file) ? File.ReadLines(file).LastOrDefault() : null;
-        return int.TryParse(last?.Split(',')[0], NumberStyles.None, CultureInfo.InvariantCulture, out int epoch) ? Math.Min(epoch, EpochsOf(run)) : 0;
+        string? last = RunFolder.Find(_folder.RunPath(run)) is { Epochs: var file } && File.Exists(file)
+            ? File.ReadLines(file).LastOrDefault()
+            : null;
+        return int.TryParse(last?.Split(',')[0], NumberStyles.None, CultureInfo.InvariantCulture, out int epoch)
+            ? Math.Min(epoch, EpochsOf(run))
+            : 0;
     }
 }

@@ -47,7 +47,8 @@ internal static class SweepSummary
 
     /// <summary>The rows of <c>summary.csv</c>.</summary>
     /// <param name="variants">Each variant with the values of its runs, by seed.</param>
-    public static IEnumerable<SummaryRow> Summary(IEnumerable<(string Name, IReadOnlyDictionary<int, Dictionary<MetricKey, double>> Runs)> variants)
+    public static IEnumerable<SummaryRow> Summary(
+        IEnumerable<(string Name, IReadOnlyDictionary<int, Dictionary<MetricKey, double>> Runs)> variants)
     {
         foreach ((string name, var runs) in variants)
         {
@@ -76,7 +77,9 @@ internal static class SweepSummary
     /// <summary>The rows of <c>comparison.csv</c>: Welch's t-test, and the t-test paired by seed.</summary>
     /// <param name="variants">As for <see cref="Summary"/>.</param>
     /// <param name="baselines">The baseline of each variant; variants not listed are not compared.</param>
-    public static IEnumerable<ComparisonRow> Comparison(IReadOnlyList<(string Name, IReadOnlyDictionary<int, Dictionary<MetricKey, double>> Runs)> variants, IReadOnlyDictionary<string, string> baselines)
+    public static IEnumerable<ComparisonRow> Comparison(
+        IReadOnlyList<(string Name, IReadOnlyDictionary<int, Dictionary<MetricKey, double>> Runs)> variants, IReadOnlyDictionary<string,
+        string> baselines)
     {
         foreach ((string name, var runs) in variants.Where(variant => baselines.ContainsKey(variant.Name)))
         {
@@ -93,7 +96,8 @@ internal static class SweepSummary
         }
     }
 
-    private static ComparisonRow Row(string variant, string baseline, MetricKey quantity, SortedDictionary<int, double> own, SortedDictionary<int, double> other)
+    private static ComparisonRow Row(
+        string variant, string baseline, MetricKey quantity, SortedDictionary<int, double> own, SortedDictionary<int, double> other)
     {
         TTest? welch = Welch([.. own.Values], [.. other.Values]);
         double[] differences = [.. own.Where(run => other.ContainsKey(run.Key)).Select(run => run.Value - other[run.Key])];
@@ -138,9 +142,13 @@ internal static class SweepSummary
     }
 
     /// <summary>Tests whether a mean differs from 0.</summary>
-    internal static TTest? Mean(double[] values) => values.Length < 2 ? null : TTest.Create(values.Mean(), values.StandardDeviation() / Math.Sqrt(values.Length), values.Length - 1, values);
+    internal static TTest? Mean(double[] values)
+        => values.Length < 2
+            ? null
+            : TTest.Create(values.Mean(), values.StandardDeviation() / Math.Sqrt(values.Length), values.Length - 1, values);
 
-    private static IEnumerable<MetricKey> QuantitiesOf(IReadOnlyDictionary<int, Dictionary<MetricKey, double>> runs) => runs.OrderBy(run => run.Key).SelectMany(run => run.Value.Keys).Distinct();
+    private static IEnumerable<MetricKey> QuantitiesOf(IReadOnlyDictionary<int, Dictionary<MetricKey, double>> runs)
+        => runs.OrderBy(run => run.Key).SelectMany(run => run.Value.Keys).Distinct();
 
     private static SortedDictionary<int, double> BySeed(IReadOnlyDictionary<int, Dictionary<MetricKey, double>> runs, MetricKey quantity)
         => new(runs.Where(run => run.Value.ContainsKey(quantity)).ToDictionary(run => run.Key, run => run.Value[quantity]));

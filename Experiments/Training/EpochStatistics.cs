@@ -40,8 +40,8 @@ internal sealed class EpochStatistics : IDisposable
     }
 
     /// <summary>
-    /// The sums of every rank so far, <c>[ranks, 3, K]</c> by column, for a checkpoint; they belong to the open dispose scope. Waits for the
-    /// device.
+    /// The sums of every rank so far, <c>[ranks, 3, K]</c> by column, for a checkpoint; they belong to the open dispose scope. Waits for
+    /// the device.
     /// </summary>
     public StateTree ToDictionary(ProcessGroup processGroup)
     {

@@ -26,7 +26,8 @@ internal sealed class HeldOutMetaData
 
     /// <summary>The meta data of some batches, each in the dispose scope that is open when it is requested.</summary>
     /// <param name="batches">Batch indices from 0, over all epochs of the phase; files are prefetched.</param>
-    public IEnumerable<LabelledImages> Batches(IEnumerable<long> batches) => _source.Training(_plan, batches.Select(PassAndBatch), _augment).Select(batch =>
+    public IEnumerable<LabelledImages> Batches(IEnumerable<long> batches)
+        => _source.Training(_plan, batches.Select(PassAndBatch), _augment).Select(batch =>
     {
         batch.Rows.Dispose();
         return new LabelledImages(batch.Images, batch.Labels);

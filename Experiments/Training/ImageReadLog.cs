@@ -21,7 +21,9 @@ internal sealed class ImageReadLog
         tally?.RedirectTo(processGroup.IsRankZero ? LogWarning : _pendingMessages.Add);
     }
 
-    /// <summary>Writes a line to <c>log.txt</c> about the images read by all ranks since the last call, after the messages of the other ranks.</summary>
+    /// <summary>
+    /// Writes a line to <c>log.txt</c> about the images read by all ranks since the last call, after the messages of the other ranks.
+    /// </summary>
     /// <param name="what">The purpose of reading them.</param>
     public void Write(string what)
     {

@@ -29,7 +29,10 @@ internal sealed class NonFiniteDetector : IDisposable
         }
     }
 
-    /// <summary>The first recorded value that is NaN or infinite, such as <c>batch 3, exit 2: the training loss</c>; null if none. Clears the records.</summary>
+    /// <summary>
+    /// The first recorded value that is NaN or infinite, such as <c>batch 3, exit 2: the training loss</c>; null if none. Clears the
+    /// records.
+    /// </summary>
     public string? FirstNonFinite()
     {
         if (_records.Count == 0)
@@ -40,7 +43,9 @@ internal sealed class NonFiniteDetector : IDisposable
         using DisposeScope scope = NewDisposeScope();
         bool[] finite = cat([.. _records.Select(note => note.Finite)]).cpu().ToArray<bool>();
         int broken = Array.IndexOf(finite, false), length = (2 * _exits) + 1;
-        string? found = broken < 0 ? null : FormattableString.Invariant($"batch {_records[broken / length].Batch}, {Name(broken % length)}");
+        string? found = broken < 0
+            ? null
+            : FormattableString.Invariant($"batch {_records[broken / length].Batch}, {Name(broken % length)}");
         Clear();
         return found;
     }

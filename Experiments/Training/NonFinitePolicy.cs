@@ -11,9 +11,9 @@ internal sealed class NonFinitePolicy(RunContext run, TrainingPhase phase, RunMo
     public bool Skips => run.Settings.Run.SkipNonFinite;
 
     /// <summary>
-    /// The NaN or infinite values in the batches since the last check. A bad gradient of the backbone shows up in its parameters, which are checked
-    /// before any checkpoint (<see cref="CheckModel"/>), and otherwise in the next batch's loss; if batches can be undone, each is checked, with the
-    /// parameters after it.
+    /// The NaN or infinite values in the batches since the last check. A bad gradient of the backbone shows up in its parameters, which are
+    /// checked before any checkpoint (<see cref="CheckModel"/>), and otherwise in the next batch's loss; if batches can be undone, each is
+    /// checked, with the parameters after it.
     /// </summary>
     /// <param name="progress">The epoch so far.</param>
     public string? Problem(EpochProgress progress)

@@ -12,7 +12,8 @@ internal static class PhaseOneLoader
     /// <summary>The network with that run's parameters; null if this run trains phase I itself or has no phase II.</summary>
     /// <param name="run">The settings of the run that uses it.</param>
     /// <param name="device">The target device.</param>
-    /// <param name="images">The fingerprint of this run's image files (<see cref="Data.RunData.Fingerprint"/>); null if images are not read from files.</param>
+    /// <param name="images">The fingerprint of this run's image files (<see cref="Data.RunData.Fingerprint"/>); null if images are not read
+    /// from files.</param>
     /// <exception cref="UsageException">There is no such run, or its network or data set differs.</exception>
     public static ExitHeadNetwork? Load(Settings run, Device device, string? images)
     {
@@ -23,7 +24,8 @@ internal static class PhaseOneLoader
 
         if (!Path.Exists(source))
         {
-            throw new UsageException($"phase2.from: {source} is neither a run nor a checkpoint; give a run folder, or one of its checkpoints");
+            throw new UsageException(
+                $"phase2.from: {source} is neither a run nor a checkpoint; give a run folder, or one of its checkpoints");
         }
 
         using DisposeScope scope = NewDisposeScope();
@@ -36,13 +38,15 @@ internal static class PhaseOneLoader
 
         if (RunFolder.Containing(file)?.HasDifferentData(images) == true)
         {
-            throw new UsageException($"phase2.from: {file} was trained with different files in the data set's folder (added, removed or renamed), so it may have seen images that are held out here; use its data folder, or another run");
+            throw new UsageException($"phase2.from: {file} was trained with different files in the data set's folder (added, removed or "
+                + "renamed), so it may have seen images that are held out here; use its data folder, or another run");
         }
 
         ExitHeadNetwork network = NetworkBuilder.PhaseOne(TrainingPhase.PhaseOneSettings(run), device);
         checkpoint.Restore(network, file);
         return NonFinite.FindIn(new StateTree(network.state_dict())) is { } broken
-            ? throw new UsageException($"phase2.from: {file} contains NaN or infinite values ({broken}): its training diverged; retrain it with a smaller train.rate")
+            ? throw new UsageException($"phase2.from: {file} contains NaN or infinite values ({broken}): its training diverged; retrain "
+                + "it with a smaller train.rate")
             : network;
     }
 
@@ -56,17 +60,20 @@ internal static class PhaseOneLoader
 
         if (other.Modifiers.Isc.Enabled && other.Phase2.Epochs == 0)
         {
-            return "was trained with Inline Subnetwork Collaboration in a single phase, which phase I must not have; train it with modifiers.isc.enabled=false";
+            return "was trained with Inline Subnetwork Collaboration in a single phase, which phase I must not have; train it with "
+                + "modifiers.isc.enabled=false";
         }
 
         if (other.Model with { Initialisation = run.Model.Initialisation } != run.Model || (other.Data.Dataset, other.Data.Classes) != (run.Data.Dataset, run.Data.Classes))
         {
-            return $"has a different architecture ({other.Model.Group}, data.dataset or data.classes differ); use its settings, or another run";
+            return $"has a different architecture ({other.Model.Group}, data.dataset or data.classes differ); use its settings, or "
+                + "another run";
         }
 
         return Images(other) == Images(run)
             ? null
-            : "was trained on different images (seed, data.validation, data.trainLimit, data.imbalance or held-out meta data differ), so it may have seen images that are held out here; use its settings, or another run";
+            : "was trained on different images (seed, data.validation, data.trainLimit, data.imbalance or held-out meta data differ), so "
+                + "it may have seen images that are held out here; use its settings, or another run";
     }
 
     /// <summary>All settings that determine the training images.</summary>

@@ -44,7 +44,8 @@ internal sealed class PhaseRun
     /// <param name="first">The first epoch to train.</param>
     /// <param name="progress">Its partial state from a checkpoint; null if it has not started.</param>
     /// <param name="stop">Stops the phase after the current batch.</param>
-    /// <exception cref="OperationCanceledException"><paramref name="stop"/> was requested; all work done is in the latest checkpoint.</exception>
+    /// <exception cref="OperationCanceledException"><paramref name="stop"/> was requested; all work done is in the latest
+    /// checkpoint.</exception>
     /// <exception cref="NonFiniteException">A loss or a gradient is NaN or infinite; the latest checkpoint predates it.</exception>
     public void Run(int first, StateTree? progress, CancellationToken stop)
     {
@@ -88,7 +89,8 @@ internal sealed class PhaseRun
             begun.Dispose();
             string why = e.Message.ReplaceLineEndings(" ").TrimEnd('.');
             throw new UsageException(
-                $"the checkpoint's unfinished epoch does not fit this run ({why}); replace {_run.Folder.LatestCheckpoint} with another checkpoint of the run", e);
+                $"the checkpoint's unfinished epoch does not fit this run ({why}); replace {_run.Folder.LatestCheckpoint} with another "
+                    + "checkpoint of the run", e);
         }
     }
 
@@ -104,7 +106,9 @@ internal sealed class PhaseRun
             double trainSeconds = progress.Seconds;
             ExitMetrics[]? validation = _run.Data.Validation.Count == 0
                 ? null
-                : DistributedEvaluation.Evaluate(_model.Network, _run.Data.Validation, _run.Data.Normalisation, _run.Device, _run.ProcessGroup, stop).PerExit();
+                : DistributedEvaluation.Evaluate(
+                    _model.Network, _run.Data.Validation, _run.Data.Normalisation, _run.Device, _run.ProcessGroup, stop)
+                    .PerExit();
             _run.Pictures.Write(FormattableString.Invariant($"epoch {RunEpochNumber(epoch)}"));
             double?[][] rows = progress.Statistics.Rows(ExitsAfter(epoch, validation, progress.Skipped));
             _writer.WriteEpoch(RunEpochNumber(epoch), rows, progress.SampleWeights, trainSeconds, progress.Seconds - trainSeconds);
@@ -163,11 +167,13 @@ internal sealed class PhaseRun
         _nonFinite.CheckSkipped(RunEpochNumber(epoch), progress);
     }
 
-    private CollectiveStatus Step(Batch batch, IEnumerator<LabelledImages>? metaData, int epoch, EpochProgress progress, bool isDue, CancellationToken stop)
+    private CollectiveStatus Step(
+        Batch batch, IEnumerator<LabelledImages>? metaData, int epoch, EpochProgress progress, bool isDue, CancellationToken stop)
     {
         using DisposeScope scope = NewDisposeScope();
         using ModelSnapshot? before = _nonFinite.Skips ? new ModelSnapshot(_model) : null;
-        IReadOnlyList<HalfBatchReport> halves = TrainHalfBatches(new LabelledImages(batch.Images, batch.Labels), metaData, epoch, progress.Batches);
+        IReadOnlyList<HalfBatchReport> halves = TrainHalfBatches(
+            new LabelledImages(batch.Images, batch.Labels), metaData, epoch, progress.Batches);
         progress.NonFiniteDetector.Record(++progress.Batches, halves);
         CollectiveStatus agreed = _run.ProcessGroup.AllReduceFlags(stop.IsCancellationRequested, isDue, _nonFinite.Problem(progress));
         if (agreed.Problem is { } problem)
@@ -185,7 +191,8 @@ internal sealed class PhaseRun
         return agreed;
     }
 
-    private IReadOnlyList<HalfBatchReport> TrainHalfBatches(LabelledImages images, IEnumerator<LabelledImages>? metaData, int epoch, int batch)
+    private IReadOnlyList<HalfBatchReport> TrainHalfBatches(
+        LabelledImages images, IEnumerator<LabelledImages>? metaData, int epoch, int batch)
     {
         LearningRates rates = RatesAt(epoch, batch);
         bool learns = _model.Weighting.Learns(batch);
@@ -194,7 +201,8 @@ internal sealed class PhaseRun
 
     /// <summary>The batches of an epoch, from a given one, that update the WPN, numbered over all epochs.</summary>
     private IEnumerable<long> LearnedBatches(int epoch, int first)
-        => Enumerable.Range(first, _plan.Batches - first).Where(_model.Weighting.Learns).Select(batch => ((long)epoch * _plan.Batches) + batch);
+        => Enumerable.Range(first, _plan.Batches - first).Where(_model.Weighting.Learns)
+            .Select(batch => ((long)epoch * _plan.Batches) + batch);
 
     private LearningRates RatesAt(int epoch, int batch)
     {

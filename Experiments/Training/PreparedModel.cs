@@ -7,12 +7,15 @@ using Imta.MetaWeight.Experiments.Training.Distributed;
 
 namespace Imta.MetaWeight.Experiments.Training;
 
-/// <summary>What is to be trained: the remaining phases and the model of the first, newly initialised or restored from a checkpoint.</summary>
+/// <summary>
+/// What is to be trained: the remaining phases and the model of the first, newly initialised or restored from a checkpoint.
+/// </summary>
 /// <param name="Phases">The remaining phases.</param>
 /// <param name="Model">The model of the first of them.</param>
 /// <param name="CompletedEpochs">Completed epochs of the run; null for a new run.</param>
 /// <param name="Progress">The partial state of the next epoch from a checkpoint; null if it has not started.</param>
-internal sealed record PreparedModel(IReadOnlyList<TrainingPhase> Phases, RunModel Model, int? CompletedEpochs = null, StateTree? Progress = null)
+internal sealed record PreparedModel(
+    IReadOnlyList<TrainingPhase> Phases, RunModel Model, int? CompletedEpochs = null, StateTree? Progress = null)
     : IDisposable
 {
     /// <summary>The findings of the checks, after <see cref="Examine"/>.</summary>
@@ -27,7 +30,8 @@ internal sealed record PreparedModel(IReadOnlyList<TrainingPhase> Phases, RunMod
     /// <param name="data">The run's data set.</param>
     /// <param name="device">The model's device.</param>
     /// <param name="processGroup">The process group that trains it.</param>
-    public static PreparedModel From(Checkpoint.CheckpointContent checkpoint, string file, RunData data, Device device, ProcessGroup processGroup)
+    public static PreparedModel From(
+        Checkpoint.CheckpointContent checkpoint, string file, RunData data, Device device, ProcessGroup processGroup)
     {
         TrainingPhase[] phases = [.. TrainingPhase.ForRun(checkpoint.Settings).Where(phase => phase.Number >= checkpoint.Phase)];
         RunModel model = RunModel.Build(phases[0], data.Train.ClassCounts(), device, processGroup);

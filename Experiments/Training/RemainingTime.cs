@@ -1,6 +1,8 @@
 namespace Imta.MetaWeight.Experiments.Training;
 
-/// <summary>The remaining time, estimated from the mean step time since this process started, including pauses such as validation. Thread-safe.</summary>
+/// <summary>
+/// The remaining time, estimated from the mean step time since this process started, including pauses such as validation. Thread-safe.
+/// </summary>
 internal sealed class RemainingTime
 {
     private readonly TimeProvider _clock;
@@ -17,7 +19,8 @@ internal sealed class RemainingTime
     }
 
     /// <summary>Null before the first step.</summary>
-    public TimeSpan? Value => Interlocked.Read(ref _done) is > 0 and long done ? _clock.GetElapsedTime(_start) / done * Math.Max(0, _steps - done) : null;
+    public TimeSpan? Value
+        => Interlocked.Read(ref _done) is > 0 and long done ? _clock.GetElapsedTime(_start) / done * Math.Max(0, _steps - done) : null;
 
     public void Advance() => Interlocked.Increment(ref _done);
 }

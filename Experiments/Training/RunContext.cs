@@ -12,7 +12,8 @@ namespace Imta.MetaWeight.Experiments.Training;
 /// <param name="Monitor">Shows and logs progress; silent in other ranks.</param>
 /// <param name="Device">The device of this rank.</param>
 /// <param name="ProcessGroup">The process group.</param>
-internal sealed record RunContext(Settings Settings, RunData Data, RunFolder Folder, RunMonitor Monitor, Device Device, ProcessGroup ProcessGroup)
+internal sealed record RunContext(
+    Settings Settings, RunData Data, RunFolder Folder, RunMonitor Monitor, Device Device, ProcessGroup ProcessGroup)
 {
     /// <summary>Those of <c>epochs.csv</c>.</summary>
     public IReadOnlyList<EpochColumn> Columns { get; init; } = EpochColumn.Defaults;

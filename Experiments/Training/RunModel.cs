@@ -20,13 +20,15 @@ internal sealed class RunModel : IStateful, IDisposable
     private readonly Sgd _optimiser;
     private bool _networkReleased;
 
-    private RunModel(TrainingPhase phase, ExitHeadNetwork? phaseOne, IReadOnlyList<long> classCounts, Device device, ProcessGroup processGroup)
+    private RunModel(
+        TrainingPhase phase, ExitHeadNetwork? phaseOne, IReadOnlyList<long> classCounts, Device device, ProcessGroup processGroup)
     {
         Settings settings = phase.Settings;
         Averaging? averaging = processGroup.IsDistributed ? processGroup.AllReduceMean : null;
         Network = phase.Number == 1
             ? NetworkBuilder.PhaseOne(settings, device)
-            : NetworkBuilder.PhaseTwo(settings, phaseOne ?? NetworkBuilder.PhaseOne(TrainingPhase.PhaseOneSettings(settings), device), device);
+            : NetworkBuilder.PhaseTwo(
+                settings, phaseOne ?? NetworkBuilder.PhaseOne(TrainingPhase.PhaseOneSettings(settings), device), device);
         _optimiser = new Sgd(Network.named_parameters(), settings.Train);
         _loss = new TrainingLoss(settings.Loss, classCounts, float32, device);
         using Generator random = SeedSequence.Generator(settings.Seed, SeedSequence.WeightNetwork, phase.Number == 1 ? [] : [phase.Number]);

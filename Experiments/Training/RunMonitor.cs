@@ -49,7 +49,8 @@ internal abstract class RunMonitor
         : time.ToString(@"d' d 'h\:mm\:ss", CultureInfo.InvariantCulture);
 
     /// <summary>Formats one fraction per exit as percentages.</summary>
-    public static string FormatPercentages(IEnumerable<double> fractions) => string.Join(" ", fractions.Select(value => (100 * value).ToString("0.0", CultureInfo.InvariantCulture)));
+    public static string FormatPercentages(IEnumerable<double> fractions)
+        => string.Join(" ", fractions.Select(value => (100 * value).ToString("0.0", CultureInfo.InvariantCulture)));
 
     protected abstract void Show(string line);
 

@@ -7,7 +7,10 @@ using Imta.MetaWeight.Experiments.Training.Distributed;
 
 namespace Imta.MetaWeight.Experiments.Training;
 
-/// <summary>The origin of a run: a configuration (new run) or a run folder (resumed run). Rank 0 calls all members, in this order; other ranks only <see cref="Read"/>.</summary>
+/// <summary>
+/// The origin of a run: a configuration (new run) or a run folder (resumed run). Rank 0 calls all members, in this order; other ranks only
+/// <see cref="Read"/>.
+/// </summary>
 internal abstract class RunOrigin : IDisposable
 {
     /// <summary>Whether a run is resumed.</summary>
@@ -114,12 +117,14 @@ internal sealed class ResumedRun(string path, Action refuseChanges) : RunOrigin
         if (data.Fingerprint is not null && EnvironmentReport.ReadFingerprint(_folder.Environment) is null)
         {
             Console.Error.WriteLine(
-                $"warning: {_folder.Environment} does not record which files the run started with; if they have changed, results will differ");
+                $"warning: {_folder.Environment} does not record which files the run started with; if they have changed, results will "
+                    + "differ");
         }
 
         Demand(
             !_folder.HasDifferentData(data.Fingerprint),
-            $"the data set's files differ from those that {_folder.Path} started with (added, removed or renamed), so training and validation "
+            $"the data set's files differ from those that {_folder.Path} started with (added, removed or renamed), so training and "
+                + "validation "
             + "images would be mixed up; restore the files, or give a folder that has them with --data");
     }
 

@@ -9,8 +9,8 @@ using Imta.MetaWeight.Experiments.Training.Distributed;
 namespace Imta.MetaWeight.Experiments.Training;
 
 /// <summary>
-/// From the command line to the end of training, in one process or several ranks. Rank 0 owns the run's folder, runs the checks and prints; the
-/// others receive from it what to train and load their own data. Nothing is written before all of them can train.
+/// From the command line to the end of training, in one process or several ranks. Rank 0 owns the run's folder, runs the checks and prints;
+/// the others receive from it what to train and load their own data. Nothing is written before all of them can train.
 /// </summary>
 /// <param name="ranks">The ranks.</param>
 /// <param name="allowed">Checks whose findings do not stop the run.</param>
@@ -31,7 +31,8 @@ internal sealed class RunStarter(RankContext ranks, IReadOnlySet<CheckName> allo
         using RunOrigin held = origin;
         StartMessage message = BroadcastMessage(origin);
         Settings settings = _replicas.IsRankZero ? origin.Settings : SettingsLoader.Parse(message.Settings, "the configuration of rank 0");
-        (Device device, AvailableResources room, RunData data) = Prepare(settings, message.Run, _replicas.IsRankZero ? origin.CheckData : null);
+        (Device device, AvailableResources room, RunData data) = Prepare(
+            settings, message.Run, _replicas.IsRankZero ? origin.CheckData : null);
         using RunData loaded = data;
         PreparedModel? first = null;
         _replicas.RunCollectively(!_replicas.IsRankZero ? null : () =>
@@ -85,7 +86,8 @@ internal sealed class RunStarter(RankContext ranks, IReadOnlySet<CheckName> allo
         _replicas.RunCollectively(() =>
         {
             device = ComputeDevice.Configure(settings, ranks.LocalRank, ranks.LocalSize);
-            room = AvailableResources.Query(run, device.type == DeviceType.CUDA ? device.index : null); // before this process allocates GPU memory
+            // before this process allocates GPU memory
+            room = AvailableResources.Query(run, device.type == DeviceType.CUDA ? device.index : null);
             data = DataSets.Load(settings, images);
             check?.Invoke(data);
         });
@@ -96,7 +98,8 @@ internal sealed class RunStarter(RankContext ranks, IReadOnlySet<CheckName> allo
             {
                 if (own != first)
                 {
-                    throw new UsageException("the data set's folder has different files here than on rank 0; all ranks need the same files");
+                    throw new UsageException(
+                        "the data set's folder has different files here than on rank 0; all ranks need the same files");
                 }
             });
         }
@@ -104,7 +107,9 @@ internal sealed class RunStarter(RankContext ranks, IReadOnlySet<CheckName> allo
         return (device, room!, data!);
     }
 
-    /// <summary>Whether a finding stops the run, in all ranks; rank 0 then prints all findings. The last check before anything is written.</summary>
+    /// <summary>
+    /// Whether a finding stops the run, in all ranks; rank 0 then prints all findings. The last check before anything is written.
+    /// </summary>
     /// <exception cref="OperationCanceledException">One of the ranks was asked to stop.</exception>
     private bool IsRejected(IReadOnlyList<CheckFinding> findings)
     {
@@ -178,7 +183,8 @@ internal sealed class RunStarter(RankContext ranks, IReadOnlySet<CheckName> allo
         catch (IOException e) when (_replicas.IsRankZero)
         {
             // The log may be on the same full disk.
-            string advice = $"{folder.LatestCheckpoint} is intact: once the problem is fixed, resume with imta train --resume {folder.Path}";
+            string advice = $"{folder.LatestCheckpoint} is intact: once the problem is fixed, resume with imta train --resume "
+                + $"{folder.Path}";
             throw new IOException($"{e.Message.TrimEnd('.')}; {advice}", e);
         }
         catch (Exception e)
@@ -229,7 +235,8 @@ internal sealed record StartMessage(string Settings, string Run, bool Resumes)
         if (resumes != Resumes)
         {
             (string here, string there) = resumes ? ("with", "without") : ("without", "with");
-            throw new UsageException($"this rank was started {here} --resume but rank 0 {there} it; start all ranks with the same command line");
+            throw new UsageException(
+                $"this rank was started {here} --resume but rank 0 {there} it; start all ranks with the same command line");
         }
 
         if (own is null)
@@ -241,9 +248,11 @@ internal sealed record StartMessage(string Settings, string Run, bool Resumes)
         if (Lines(own).Zip(Lines(first)).FirstOrDefault(pair => pair.First != pair.Second) is ({ } line, { } other))
         {
             throw new UsageException(
-                $"the configuration has '{line.Trim()}' here but '{other.Trim()}' on rank 0; start all ranks with the same command line and file");
+                $"the configuration has '{line.Trim()}' here but '{other.Trim()}' on rank 0; start all ranks with the same command line "
+                    + "and file");
         }
 
-        static string[] Lines(Settings settings) => SettingsWriter.Write(settings with { Data = settings.Data with { Root = null } }).Split('\n');
+        static string[] Lines(Settings settings)
+            => SettingsWriter.Write(settings with { Data = settings.Data with { Root = null } }).Split('\n');
     }
 }

@@ -22,14 +22,18 @@ internal static class RunSummary
         if (settings.Data.Imbalance.Type != ImbalanceProfile.None)
         {
             long[] counts = data.Train.ClassCounts();
-            yield return FormattableString.Invariant($"imbalanced classes: {counts.Max():N0} training images of the largest, {counts.Min():N0} of the smallest");
+            yield return FormattableString.Invariant(
+                $"imbalanced classes: {counts.Max():N0} training images of the largest, {counts.Min():N0} of the smallest");
         }
 
         yield return prepared.Requirements;
         if (prepared.CompletedEpochs is not null)
         {
-            string inside = prepared.Progress?.Numbers.TryGetValue("batch", out double batch) == true ? FormattableString.Invariant($", batch {batch}") : "";
-            yield return FormattableString.Invariant($"resuming after epoch {prepared.CompletedEpochs} of {prepared.Phases[^1].LastEpoch}{inside}");
+            string inside = prepared.Progress?.Numbers.TryGetValue("batch", out double batch) == true
+                ? FormattableString.Invariant($", batch {batch}")
+                : "";
+            yield return FormattableString.Invariant(
+                $"resuming after epoch {prepared.CompletedEpochs} of {prepared.Phases[^1].LastEpoch}{inside}");
         }
     }
 

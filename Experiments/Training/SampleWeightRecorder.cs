@@ -115,7 +115,9 @@ internal sealed class SampleWeightRecorder : IDisposable
         return (whole, all.index_select(1, whole));
     }
 
-    /// <summary>The rows of the table, by sample and exit, made while they are written: ImageNet has millions. Waits for the device.</summary>
+    /// <summary>
+    /// The rows of the table, by sample and exit, made while they are written: ImageNet has millions. Waits for the device.
+    /// </summary>
     public IEnumerable<WeightRow> Table(ImageSet images)
     {
         using DisposeScope scope = NewDisposeScope();

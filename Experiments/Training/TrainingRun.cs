@@ -19,7 +19,8 @@ internal sealed class TrainingRun(RunContext run)
     /// <summary>Runs the remaining phases.</summary>
     /// <param name="prepared">The phases and model; the model is disposed.</param>
     /// <param name="stop">Stops the run after the current batch.</param>
-    /// <exception cref="OperationCanceledException"><paramref name="stop"/> was requested; all work done is in the latest checkpoint.</exception>
+    /// <exception cref="OperationCanceledException"><paramref name="stop"/> was requested; all work done is in the latest
+    /// checkpoint.</exception>
     public void Run(PreparedModel prepared, CancellationToken stop)
     {
         RunModel model = prepared.Model;
@@ -61,7 +62,8 @@ internal sealed class TrainingRun(RunContext run)
 
             RunModel second = RunModel.Build(next, _data.Train.ClassCounts(), run.Device, run.ProcessGroup, model.DetachNetwork());
             long trained = second.Network.Parameters.Sum(parameter => parameter.numel());
-            string epochs = FormattableString.Invariant($"{trained:N0} new parameters will be trained in epochs {next.EpochsBefore + 1} to {next.LastEpoch}");
+            string epochs = FormattableString.Invariant(
+                $"{trained:N0} new parameters will be trained in epochs {next.EpochsBefore + 1} to {next.LastEpoch}");
             run.Monitor.WriteLine($"phase II: the network is frozen, {epochs}");
             return second;
         }
@@ -71,7 +73,8 @@ internal sealed class TrainingRun(RunContext run)
     {
         using DisposeScope scope = NewDisposeScope();
         run.ProcessGroup.Location = "the test";
-        Predictions Answers(ImageSet set) => DistributedEvaluation.Evaluate(network, set, _data.Normalisation, run.Device, run.ProcessGroup, stop);
+        Predictions Answers(ImageSet set)
+            => DistributedEvaluation.Evaluate(network, set, _data.Normalisation, run.Device, run.ProcessGroup, stop);
         (Predictions validation, Predictions test) = (Answers(_data.Validation), Answers(_data.Test));
         run.Pictures.Write("validation and test");
         if (!run.ProcessGroup.IsRankZero)
@@ -81,7 +84,8 @@ internal sealed class TrainingRun(RunContext run)
 
         var report = new EvaluationReport(validation, test, CostOf(network));
         report.Write(_folder.Evaluation, _data.Train.ClassCounts(), policy: null, run.Settings.Export.Predictions);
-        run.Monitor.WriteLine($"test accuracy of exits 1 to {network.Exits}: {RunMonitor.FormatPercentages(report.Anytime.Select(row => row.Top1))} %");
+        run.Monitor.WriteLine(
+            $"test accuracy of exits 1 to {network.Exits}: {RunMonitor.FormatPercentages(report.Anytime.Select(row => row.Top1))} %");
     }
 
     /// <summary>How the last epoch's weights correlate with the images' difficulty, if known.</summary>

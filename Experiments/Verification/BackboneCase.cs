@@ -15,9 +15,11 @@ internal static class BackboneCase
 {
     private const int LogitsShown = 10;
 
-    public static IEnumerable<VerifiedQuantity> MsdNet(string path, Device device) => Cifar(path, device, golden => GoldenNetworks.Msd(golden, device));
+    public static IEnumerable<VerifiedQuantity> MsdNet(string path, Device device)
+        => Cifar(path, device, golden => GoldenNetworks.Msd(golden, device));
 
-    public static IEnumerable<VerifiedQuantity> RaNet(string path, Device device) => Cifar(path, device, golden => GoldenNetworks.Ra(golden, device));
+    public static IEnumerable<VerifiedQuantity> RaNet(string path, Device device)
+        => Cifar(path, device, golden => GoldenNetworks.Ra(golden, device));
 
     public static IEnumerable<VerifiedQuantity> ImageNet(string path, Device device)
     {
@@ -39,7 +41,9 @@ internal static class BackboneCase
             CheckPerExit(comparison, "train_feat", network.PooledFeatures(golden["x"], new Pass(NormStatistics.Batch)));
             Tensor[] logits = CheckGradients(comparison, golden, network, NormStatistics.Batch);
             (Tensor[] plainLogits, IReadOnlyList<Tensor?> plainGradients) = ByAutograd(golden, plain, NormStatistics.Batch);
-            comparison.CheckError("check/max_logit_difference_to_plain", logits.Zip(plainLogits, (a, b) => (a - b).abs().max().item<double>()).Max(), tolerance: 0);
+            comparison.CheckError(
+                "check/max_logit_difference_to_plain", logits.Zip(plainLogits, (a, b) => (a - b).abs().max().item<double>()).Max(),
+                tolerance: 0);
             List<string> names = [.. plain.ParameterNames];
             foreach (string name in golden.KeysUnder("grad_plain_sample"))
             {
@@ -87,7 +91,8 @@ internal static class BackboneCase
         static string Line(string name, Tensor tensor) => $"{name} [{string.Join(", ", tensor.shape)}] {tensor.dtype}";
         var own = network.state_dict().Select(entry => Line(entry.Key, entry.Value));
         var published = golden.KeysUnder("state").Select(name => Line(name, golden[$"state/{name}"]));
-        comparison.CheckError("state names and shapes", own.ToHashSet().Union(published).Count() - own.Intersect(published).Count(), tolerance: 0);
+        comparison.CheckError(
+            "state names and shapes", own.ToHashSet().Union(published).Count() - own.Intersect(published).Count(), tolerance: 0);
         if (golden.Contains("params_count"))
         {
             comparison.Check("params_count", network.Parameters.Sum(parameter => parameter.numel()), tolerance: 0);
@@ -105,8 +110,11 @@ internal static class BackboneCase
         }
     }
 
-    /// <summary>One forward pass in training mode, and the gradient of the exits' mean cross-entropies, by autograd and by the linearised pass.</summary>
-    private static Tensor[] CheckGradients(GoldenComparison comparison, GoldenFile golden, MultiExitNetwork network, NormStatistics statistics)
+    /// <summary>
+    /// One forward pass in training mode, and the gradient of the exits' mean cross-entropies, by autograd and by the linearised pass.
+    /// </summary>
+    private static Tensor[] CheckGradients(
+        GoldenComparison comparison, GoldenFile golden, MultiExitNetwork network, NormStatistics statistics)
     {
         if (network.IsLinearisable)
         {
@@ -136,7 +144,8 @@ internal static class BackboneCase
         }
     }
 
-    private static (Tensor[] Logits, IReadOnlyList<Tensor?> Gradients) ByAutograd(GoldenFile golden, MultiExitNetwork network, NormStatistics statistics)
+    private static (Tensor[] Logits, IReadOnlyList<Tensor?> Gradients) ByAutograd(
+        GoldenFile golden, MultiExitNetwork network, NormStatistics statistics)
     {
         Tensor[] logits = network.Forward(golden["x"], statistics);
         return (logits, Autograd.Gradients("the mean losses", [CrossEntropy.PerSample(logits, golden["y"]).mean([0]).sum()], null, network.Parameters));
@@ -146,7 +155,8 @@ internal static class BackboneCase
     {
         LinearisedPass pass = network.Linearise(golden["x"], parameters: null, NormStatistics.Batch);
         Tensor[] logits = [.. pass.Logits.Select(z => z.detach().requires_grad_())];
-        IReadOnlyList<Tensor?> byLogits = Autograd.Gradients("the mean losses", [CrossEntropy.PerSample(logits, golden["y"]).mean([0]).sum()], null, logits);
+        IReadOnlyList<Tensor?> byLogits = Autograd.Gradients(
+            "the mean losses", [CrossEntropy.PerSample(logits, golden["y"]).mean([0]).sum()], null, logits);
         return (logits, pass.Gradient([.. byLogits.Select(slope => slope!)], last: true));
     }
 

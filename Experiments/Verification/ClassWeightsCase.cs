@@ -19,7 +19,9 @@ internal static partial class ClassWeightsCase
             .GroupBy(row => (row.Classes, row.Factor, row.Beta))
             .Select(list => list.OrderBy(row => row.Class).ToArray())
             .Select(list => GoldenFile.RelativeError(
-                ClassWeights.Compute(new ClassWeightOptions { Type = ClassWeighting.EffectiveNumber, Beta = list[0].Beta }, [.. list.Select(row => row.Count)]),
+                ClassWeights.Compute(
+                    new ClassWeightOptions { Type = ClassWeighting.EffectiveNumber, Beta = list[0].Beta },
+                    [.. list.Select(row => row.Count)]),
                 [.. list.Select(row => row.Weight)]))
             .Aggregate(0.0, Math.Max);
         return [VerifiedQuantity.Compared(Path.GetFileName(path), "weight", error, GoldenComparison.Tolerance)];

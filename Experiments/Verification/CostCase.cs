@@ -20,7 +20,9 @@ internal static partial class CostCase
         {
             string name = FormattableString.Invariant($"{Path.GetFileName(path)} line {network.First().Line}");
             Row[] exits = [.. network.Select(row => row.Row)];
-            return exits[0].IsCovered ? CompareNetwork(name, exits) : [VerifiedQuantity.NotCovered(name, "flops, params", $"this {exits[0].Arch} variant is not implemented")];
+            return exits[0].IsCovered
+                ? CompareNetwork(name, exits)
+                : [VerifiedQuantity.NotCovered(name, "flops, params", $"this {exits[0].Arch} variant is not implemented")];
         })];
     }
 
@@ -35,17 +37,21 @@ internal static partial class CostCase
             _ => (32, 10),
         };
         LayerFactory factory = GoldenNetworks.Factory(CPU);
-        using MultiExitNetwork network = exits[0].Arch == "RANet" ? new RaNet(exits[0].RaNet(), images, classes, factory) : new MsdNet(exits[0].MsdNet(), images, classes, factory);
+        using MultiExitNetwork network = exits[0].Arch == "RANet"
+            ? new RaNet(exits[0].RaNet(), images, classes, factory)
+            : new MsdNet(exits[0].MsdNet(), images, classes, factory);
         IReadOnlyList<ExitCost> cost = network.Cost(side).Exits;
         return
         [
             Compared("flops", [.. cost.Select(exit => exit.Macs)], exits.Select(row => row.Flops)),
             Compared("params", [.. cost.Select(exit => exit.Parameters)], exits.Select(row => row.Params)),
-            Compared("total_params", [network.Parameters.Sum(parameter => parameter.numel())], exits.Select(row => row.TotalParams).Distinct()),
+            Compared(
+                "total_params", [network.Parameters.Sum(parameter => parameter.numel())], exits.Select(row => row.TotalParams).Distinct()),
         ];
 
         VerifiedQuantity Compared(string quantity, long[] actual, IEnumerable<long> expected) => VerifiedQuantity.Compared(
-            name, quantity, GoldenFile.RelativeError([.. actual.Select(value => (double)value)], [.. expected.Select(value => (double)value)]), Exact);
+            name, quantity, GoldenFile.RelativeError(
+                [.. actual.Select(value => (double)value)], [.. expected.Select(value => (double)value)]), Exact);
     }
 
     [CsvRecord]

@@ -27,7 +27,8 @@ internal static class DynamicCase
         int[][] quotas = [.. shares.Select(of => ExitShares.Quotas(of, validation.shape[0]))];
         Tensor thresholds = BudgetedInference.Thresholds(validation, quotas);
         comparison.Check("probs", tensor(shares.SelectMany(of => of).ToArray(), [points, exits]), Exact);
-        comparison.Check("val_quota", tensor(quotas.SelectMany(of => of[..^1]).Select(quota => (long)quota).ToArray(), [points, exits - 1]), Exact);
+        comparison.Check(
+            "val_quota", tensor(quotas.SelectMany(of => of[..^1]).Select(quota => (long)quota).ToArray(), [points, exits - 1]), Exact);
         comparison.Check("threshold", thresholds, Exact);
         long[] macs = [.. GoldenFile.Values(golden["flops"]).Select(count => (long)count)];
         Check(comparison, "val", BudgetedInference.Apply(validation, rightOfValidation, thresholds), macs);
@@ -37,12 +38,16 @@ internal static class DynamicCase
 
     private static void Check(GoldenComparison comparison, string set, BudgetedOutcome[] outcomes, long[] macs)
     {
-        comparison.Check($"{set}_exit_count", tensor(outcomes.SelectMany(outcome => outcome.Leaving).ToArray(), [outcomes.Length, macs.Length]), Exact);
-        comparison.Check($"{set}_acc", tensor(outcomes.Select(outcome => outcome.Correct.Sum() * 100.0 / outcome.Samples).ToArray()), Exact);
+        comparison.Check(
+            $"{set}_exit_count", tensor(outcomes.SelectMany(outcome => outcome.Leaving).ToArray(), [outcomes.Length, macs.Length]), Exact);
+        comparison.Check(
+            $"{set}_acc", tensor(outcomes.Select(outcome => outcome.Correct.Sum() * 100.0 / outcome.Samples).ToArray()), Exact);
         comparison.Check($"{set}_flops", tensor(outcomes.Select(outcome => outcome.MeanMacs(macs)).ToArray()), Exact);
     }
 
-    /// <summary>The largest probability of each sample at each exit, float32 <c>[N, K]</c>, and whether its prediction is correct.</summary>
+    /// <summary>
+    /// The largest probability of each sample at each exit, float32 <c>[N, K]</c>, and whether its prediction is correct.
+    /// </summary>
     private static (Tensor Scores, Tensor Correct) Answers(GoldenFile golden, string set)
     {
         (Tensor values, Tensor classes) = golden[$"{set}_prob"].to_type(float32).max(2); // [K, N]

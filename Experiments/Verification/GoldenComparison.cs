@@ -2,9 +2,12 @@ using System.Text.RegularExpressions;
 
 namespace Imta.MetaWeight.Experiments.Verification;
 
-/// <summary>Compares a computation with a golden file, value by value; finally reports the error of each quantity and what was not compared.</summary>
+/// <summary>
+/// Compares a computation with a golden file, value by value; finally reports the error of each quantity and what was not compared.
+/// </summary>
 /// <param name="golden">The file.</param>
-/// <param name="quantityOf">The quantity that a key belongs to; by default, keys that differ only by iteration, half, exit or parameter form one quantity.</param>
+/// <param name="quantityOf">The quantity that a key belongs to; by default, keys that differ only by iteration, half, exit or parameter
+/// form one quantity.</param>
 internal sealed partial class GoldenComparison(GoldenFile golden, Func<string, string>? quantityOf = null)
 {
     /// <summary>The tolerance: the largest accepted relative error, in float64.</summary>
@@ -65,7 +68,8 @@ internal sealed partial class GoldenComparison(GoldenFile golden, Func<string, s
         var left = golden.LogicalKeys.Where(key => !isInput(key) && !_errors.ContainsKey(key));
         foreach (var quantity in left.GroupBy(_quantityOf))
         {
-            yield return VerifiedQuantity.NotCovered(golden.Name, quantity.Key, $"{golden.Name} has '{quantity.First()}', which is not computed by this build");
+            yield return VerifiedQuantity.NotCovered(
+                golden.Name, quantity.Key, $"{golden.Name} has '{quantity.First()}', which is not computed by this build");
         }
     }
 

@@ -39,7 +39,9 @@ internal sealed partial class GoldenFile : IDisposable
     {
         using DisposeScope scope = NewDisposeScope();
         Dictionary<string, Tensor> tensors = TorchFileReader.Read(path).Tensors();
-        return new GoldenFile(Path.GetFileName(path), tensors.ToDictionary(entry => entry.Key, entry => entry.Value.to(device ?? CPU).DetachFromDisposeScope()));
+        return new GoldenFile(
+            Path.GetFileName(path),
+            tensors.ToDictionary(entry => entry.Key, entry => entry.Value.to(device ?? CPU).DetachFromDisposeScope()));
     }
 
     public bool Contains(string key) => _tensors.ContainsKey(key);
@@ -57,7 +59,10 @@ internal sealed partial class GoldenFile : IDisposable
     /// <summary>The floating-point number of a key.</summary>
     public double Real(string key) => this[key].item<double>();
 
-    /// <summary>The relative error of a tensor: <see cref="RelativeError"/> of the full tensor, or the largest error of the sample and the four sums.</summary>
+    /// <summary>
+    /// The relative error of a tensor: <see cref="RelativeError"/> of the full tensor, or the largest error of the sample and the four
+    /// sums.
+    /// </summary>
     /// <param name="key">PREFIX/NAME.</param>
     /// <param name="actual">The computed tensor, of any type and on any device.</param>
     /// <returns>Infinity if the shapes differ.</returns>
@@ -81,7 +86,9 @@ internal sealed partial class GoldenFile : IDisposable
         return Math.Max(ofSample, ofSums);
     }
 
-    /// <summary>max |a − b| / max |b|: the largest difference relative to the largest finite reference value; NaN if any value is NaN.</summary>
+    /// <summary>
+    /// max |a − b| / max |b|: the largest difference relative to the largest finite reference value; NaN if any value is NaN.
+    /// </summary>
     /// <param name="actual">a.</param>
     /// <param name="expected">b, the reference.</param>
     /// <returns>Infinity if the lengths differ.</returns>
@@ -103,7 +110,8 @@ internal sealed partial class GoldenFile : IDisposable
     public static double[] Values(Tensor tensor)
     {
         using DisposeScope scope = NewDisposeScope();
-        return MemoryMarshal.Cast<byte, double>(tensor.detach().cpu().to_type(ScalarType.Float64).contiguous().bytes).ToArray(); // also for an empty tensor
+        // also for an empty tensor
+        return MemoryMarshal.Cast<byte, double>(tensor.detach().cpu().to_type(ScalarType.Float64).contiguous().bytes).ToArray();
     }
 
     /// <summary>The error of the four sums. Sums of mixed signs cancel, so they are compared relative to Σ|t|.</summary>
@@ -112,7 +120,9 @@ internal sealed partial class GoldenFile : IDisposable
         double[] sums = Sums(values);
         return expected.Count != sums.Length
             ? double.PositiveInfinity
-            : Math.Max(RelativeError([sums[0], sums[2], sums[3]], [expected[0], expected[2], expected[3]]), RelativeError([sums[1]], [expected[1]]));
+            : Math.Max(
+                RelativeError([sums[0], sums[2], sums[3]], [expected[0], expected[2], expected[3]]),
+                RelativeError([sums[1]], [expected[1]]));
     }
 
     public void Dispose()
@@ -125,13 +135,16 @@ internal sealed partial class GoldenFile : IDisposable
 
     // PREFIX and NAME may both contain slashes.
     private Tensor? PartOf(string key, string suffix)
-        => Enumerable.Range(0, key.Length).Where(i => key[i] == '/').Select(i => _tensors.GetValueOrDefault(key.Insert(i, suffix))).FirstOrDefault(part => part is not null);
+        => Enumerable.Range(0, key.Length).Where(i => key[i] == '/').Select(i => _tensors.GetValueOrDefault(key.Insert(i, suffix)))
+            .FirstOrDefault(part => part is not null);
 
     // Elements 0, s, 2s, … of the flattened tensor, s = numel / n.
     private static double SampleError(double[] values, double[] sample)
     {
         int step = values.Length / Math.Max(sample.Length, 1);
-        return step == 0 ? double.PositiveInfinity : RelativeError([.. Enumerable.Range(0, sample.Length).Select(k => values[k * step])], sample);
+        return step == 0
+            ? double.PositiveInfinity
+            : RelativeError([.. Enumerable.Range(0, sample.Length).Select(k => values[k * step])], sample);
     }
 
     [GeneratedRegex("_(sample|stat)/")]

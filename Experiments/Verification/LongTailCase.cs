@@ -5,7 +5,9 @@ using Imta.MetaWeight.Experiments.Runs;
 
 namespace Imta.MetaWeight.Experiments.Verification;
 
-/// <summary><c>longtail_counts*.csv</c>: training images per class of long-tailed CIFAR, without hold-out (Cui et al., CVPR 2019).</summary>
+/// <summary>
+/// <c>longtail_counts*.csv</c>: training images per class of long-tailed CIFAR, without hold-out (Cui et al., CVPR 2019).
+/// </summary>
 internal static partial class LongTailCase
 {
     public static IEnumerable<VerifiedQuantity> Run(string path)
@@ -16,8 +18,11 @@ internal static partial class LongTailCase
             long[] expected = [.. list.OrderBy(row => row.Class).Select(row => row.Count)];
             long[] counts = ImbalancedClasses.Counts(
                 new ImbalanceOptions { Type = ImbalanceProfile.Exponential, Factor = factor }, Splits.FullTrainingSetSize(DatasetKind.Cifar10) / classes, ImbalancedClasses.Order(ClassOrder.Index, classes, seed: 0));
-            double worst = counts.Length == expected.Length ? counts.Zip(expected, (count, golden) => (double)Math.Abs(count - golden)).Max() : double.PositiveInfinity;
-            return VerifiedQuantity.Compared(Path.GetFileName(path), FormattableString.Invariant($"counts, {classes} classes, factor {factor}"), worst, tolerance: 0);
+            double worst = counts.Length == expected.Length
+                ? counts.Zip(expected, (count, golden) => (double)Math.Abs(count - golden)).Max()
+                : double.PositiveInfinity;
+            return VerifiedQuantity.Compared(
+                Path.GetFileName(path), FormattableString.Invariant($"counts, {classes} classes, factor {factor}"), worst, tolerance: 0);
         });
     }
 

@@ -145,7 +145,8 @@ internal sealed class MetaStepCase : IMetaGradient, IDisposable
         Optimiser = new MetaOptimiserOptions { Rate = golden.Real("config/meta_lr"), WeightDecay = golden.Real("config/meta_weight_decay") },
     };
 
-    private static double Norm(IEnumerable<Tensor?> tensors) => Math.Sqrt(tensors.OfType<Tensor>().Sum(tensor => tensor.pow(2).sum().item<double>()));
+    private static double Norm(IEnumerable<Tensor?> tensors)
+        => Math.Sqrt(tensors.OfType<Tensor>().Sum(tensor => tensor.pow(2).sum().item<double>()));
 
     /// <summary>Accuracy of each exit in per cent, <c>[K]</c>; a product in float32, as the published code has it.</summary>
     private static Tensor PerCent(Tensor correct) => correct.to_type(float32).sum([0]).mul(100.0 / correct.shape[0]).to_type(float64);
@@ -167,7 +168,8 @@ internal sealed class MetaStepCase : IMetaGradient, IDisposable
         _comparison.Check("target_probs", tensor(shares));
         Tensor confidence = Confidence.PerSample(logits).detach(); // [M, K]
         Tensor exits = MetaAllocation.Exits(confidence, ExitShares.Quotas(shares, confidence.shape[0]));
-        _comparison.Check($"{Half}/selected", tensor(Selections.InOrder(exits, confidence), [logits.Length, confidence.shape[0]]), tolerance: 0);
+        _comparison.Check(
+            $"{Half}/selected", tensor(Selections.InOrder(exits, confidence), [logits.Length, confidence.shape[0]]), tolerance: 0);
     }
 
     /// <summary>Just before the actual update: Θ has already been updated.</summary>
@@ -237,7 +239,8 @@ internal sealed class MetaStepCase : IMetaGradient, IDisposable
         double factor = RateSchedule.Factor(_train, _golden.Int("config/epoch"), 0, _golden.Int("config/nbatch"));
         _comparison.Check("epoch/lr", _train.Rate * factor);
         _comparison.Check("epoch/meta_lr", _meta.Optimiser.Rate * factor);
-        _comparison.Check("epoch/mean_weighted_loss_per_exit", cat([.. _reports.Select(report => report.Losses.mul(report.Weights))]).mean([0]));
+        _comparison.Check(
+            "epoch/mean_weighted_loss_per_exit", cat([.. _reports.Select(report => report.Losses.mul(report.Weights))]).mean([0]));
         CheckMean("epoch/acc1_per_exit", _reports.Select((report, part) => (GoldenFile.Values(PerCent(report.Correct)), Samples(part))));
         CheckMean("epoch/acc5_per_exit", _top5.Select((accuracy, part) => (accuracy, Samples(part))));
         CheckMean("epoch/mean_meta_loss", _reports
@@ -251,7 +254,11 @@ internal sealed class MetaStepCase : IMetaGradient, IDisposable
     private void CheckMean(string key, IEnumerable<(double[] Values, long Samples)> halves)
     {
         var all = halves.ToArray();
-        double[] mean = [.. Enumerable.Range(0, all[0].Values.Length).Select(k => all.Sum(part => part.Values[k] * part.Samples) / all.Sum(part => part.Samples))];
+        double[] mean =
+        [
+            .. Enumerable.Range(0, all[0].Values.Length)
+                .Select(k => all.Sum(part => part.Values[k] * part.Samples) / all.Sum(part => part.Samples)),
+        ];
         _comparison.Check(key, tensor(mean, _golden[key].shape));
     }
 

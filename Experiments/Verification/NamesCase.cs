@@ -36,8 +36,10 @@ internal static partial class NamesCase
         string[] publishedParameters = [.. published.Select(line => line.Split(',')[0]).Where(parameters.Contains)];
         return
         [
-            VerifiedQuantity.Compared(file, "names and shapes", Differences(own.Order(StringComparer.Ordinal), published.Order(StringComparer.Ordinal)), Exact),
-            VerifiedQuantity.Compared(file, "order of parameters", Differences(network.ParameterNames, publishedParameters), Exact), // optimisers index them
+            VerifiedQuantity.Compared(
+                file, "names and shapes", Differences(own.Order(StringComparer.Ordinal), published.Order(StringComparer.Ordinal)), Exact),
+            // optimisers index them
+            VerifiedQuantity.Compared(file, "order of parameters", Differences(network.ParameterNames, publishedParameters), Exact),
         ];
     }
 

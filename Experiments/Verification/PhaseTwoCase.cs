@@ -6,14 +6,17 @@ using Imta.MetaWeight.Meta.Gradients;
 
 namespace Imta.MetaWeight.Experiments.Verification;
 
-/// <summary><c>imta_isc_*.pt</c>: phase II with the published code's choices: predictions, teacher, batch-norm statistics, distillation.</summary>
+/// <summary>
+/// <c>imta_isc_*.pt</c>: phase II with the published code's choices: predictions, teacher, batch-norm statistics, distillation.
+/// </summary>
 internal static class PhaseTwoCase
 {
     public static IEnumerable<VerifiedQuantity> Run(string path, Device device)
     {
         using GoldenFile golden = GoldenFile.Open(path, device);
         var collaboration = new CollaborationOptions { Enabled = true, Gradient = TransferGradient.Flow };
-        using var network = new PhaseTwoNetwork(GoldenNetworks.Msd(golden, device), collaboration, FrozenNorm.Moving, GoldenNetworks.Factory(device));
+        using var network = new PhaseTwoNetwork(
+            GoldenNetworks.Msd(golden, device), collaboration, FrozenNorm.Moving, GoldenNetworks.Factory(device));
         return GoldenComparison.Run(
             golden,
             isInput: key => key is "x" or "y" || key.Split('/') is ["config" or "state", ..] or [_, "T" or "gamma" or "loss_sum"],
@@ -21,12 +24,14 @@ internal static class PhaseTwoCase
             Quantity);
     }
 
-    private static string Quantity(string key) => key.Split('/') is [var first, var second, ..] && first.StartsWith("kd", StringComparison.Ordinal) ? second : key.Split('/')[0];
+    private static string Quantity(string key)
+        => key.Split('/') is [var first, var second, ..] && first.StartsWith("kd", StringComparison.Ordinal) ? second : key.Split('/')[0];
 
     private static void CheckAll(GoldenComparison comparison, GoldenFile golden, PhaseTwoNetwork network)
     {
         string[] own = [.. network.state_dict().Keys.Order(StringComparer.Ordinal)];
-        comparison.CheckError("state names", own.Except(golden.KeysUnder("state")).Count() + golden.KeysUnder("state").Except(own).Count(), tolerance: 0);
+        comparison.CheckError(
+            "state names", own.Except(golden.KeysUnder("state")).Count() + golden.KeysUnder("state").Except(own).Count(), tolerance: 0);
         GoldenNetworks.Load(network, golden);
         Tensor[] evaluation = network.Forward(golden["x"], NormStatistics.Running);
         CheckPerExit(comparison, "eval_pred", evaluation);
@@ -47,7 +52,8 @@ internal static class PhaseTwoCase
         }
     }
 
-    private static void CheckDistillation(GoldenComparison comparison, GoldenFile golden, PhaseTwoNetwork network, string prefix, Tensor[] evaluation)
+    private static void CheckDistillation(
+        GoldenComparison comparison, GoldenFile golden, PhaseTwoNetwork network, string prefix, Tensor[] evaluation)
     {
         foreach ((DistillationReduction reduction, string name) in new[] { (DistillationReduction.ElementMean, "mean"), (DistillationReduction.BatchMean, "batchmean") })
         {
@@ -58,7 +64,8 @@ internal static class PhaseTwoCase
             IReadOnlyList<Tensor?> gradients = Autograd.Gradients("the total loss", [total], null, network.Parameters);
             for (int p = 0; p < gradients.Count; p++)
             {
-                CheckGradient(comparison, golden, $"{prefix}/grad_{name}/{network.ParameterNames[p]}", gradients[p]!, gradients[Math.Max(p - 1, 0)]!);
+                CheckGradient(
+                    comparison, golden, $"{prefix}/grad_{name}/{network.ParameterNames[p]}", gradients[p]!, gradients[Math.Max(p - 1, 0)]!);
             }
         }
 
@@ -66,7 +73,10 @@ internal static class PhaseTwoCase
         comparison.Check($"{prefix}/eval_loss_mean", Total(published, evaluation, golden["y"], teacher: null));
     }
 
-    /// <summary>The bias before a batch norm has no effect: its gradient is rounding noise, and is compared relative to that of the preceding weight.</summary>
+    /// <summary>
+    /// The bias before a batch norm has no effect: its gradient is rounding noise, and is compared relative to that of the preceding
+    /// weight.
+    /// </summary>
     private static void CheckGradient(GoldenComparison comparison, GoldenFile golden, string key, Tensor gradient, Tensor ofWeight)
     {
         if (key.Contains("isc_modules", StringComparison.Ordinal) && key.EndsWith(".0.bias", StringComparison.Ordinal))
@@ -92,7 +102,8 @@ internal static class PhaseTwoCase
     }
 
     /// <summary>Σ_k mean_i l_ik.</summary>
-    private static Tensor Total(TrainingLoss loss, Tensor[] logits, Tensor labels, Tensor? teacher) => loss.PerSample(logits, labels, teacher).Losses.mean([0]).sum();
+    private static Tensor Total(TrainingLoss loss, Tensor[] logits, Tensor labels, Tensor? teacher)
+        => loss.PerSample(logits, labels, teacher).Losses.mean([0]).sum();
 
     private static void CheckPerExit(GoldenComparison comparison, string prefix, Tensor[] ofExits)
     {

@@ -7,8 +7,8 @@ using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 namespace Imta.MetaWeight.Experiments.Verification;
 
 /// <summary>
-/// <c>*_zip.pt</c>, <c>*_legacy.pt</c>, <c>*.pth.tar</c>: files written by PyTorch. Their values are compared with <c>NAME_expected.pt</c>, the
-/// networks among them must reproduce its logits, and a write-read round trip must be bit-exact.
+/// <c>*_zip.pt</c>, <c>*_legacy.pt</c>, <c>*.pth.tar</c>: files written by PyTorch. Their values are compared with <c>NAME_expected.pt</c>,
+/// the networks among them must reproduce its logits, and a write-read round trip must be bit-exact.
 /// </summary>
 internal static class PyTorchFilesCase
 {
@@ -60,7 +60,10 @@ internal static class PyTorchFilesCase
     private static void CheckValues(GoldenComparison comparison, GoldenFile golden, TorchDictionary contents, string file)
     {
         Dictionary<string, TorchValue> values = Leaves(contents).ToDictionary(leaf => leaf.Path, leaf => leaf.Value);
-        string[] keys = [.. golden.LogicalKeys.Where(key => !BelongsToOtherFile(key, file) && !key.StartsWith("eval_logits/", StringComparison.Ordinal))];
+        string[] keys =
+        [
+            .. golden.LogicalKeys.Where(key => !BelongsToOtherFile(key, file) && !key.StartsWith("eval_logits/", StringComparison.Ordinal)),
+        ];
         foreach (string key in keys)
         {
             Check(comparison, golden, key, values.GetValueOrDefault(PathOf(key)));
@@ -68,7 +71,8 @@ internal static class PyTorchFilesCase
 
         HashSet<string> known = [.. keys.Select(PathOf)];
         HashSet<string> covered = [.. known.Select(ParentOf)];
-        int unexpected = values.Count(leaf => leaf.Value is TorchTensor && covered.Contains(ParentOf(leaf.Key)) && !known.Contains(leaf.Key));
+        int unexpected = values.Count(
+            leaf => leaf.Value is TorchTensor && covered.Contains(ParentOf(leaf.Key)) && !known.Contains(leaf.Key));
         comparison.CheckError("names", unexpected + known.Count(path => !values.ContainsKey(path)), Exact);
     }
 
@@ -131,7 +135,10 @@ internal static class PyTorchFilesCase
         comparison.CheckError("state names", own.Keys.Except(state.Keys).Count() + state.Keys.Except(own.Keys).Count(), Exact);
         network.load_state_dict(own.ToDictionary(
             entry => entry.Key,
-            entry => PadClassifiers(state.GetValueOrDefault(entry.Key) ?? throw new KeyNotFoundException($"it has no tensor '{entry.Key}'"), entry.Value.shape)));
+            entry
+                => PadClassifiers(
+                    state.GetValueOrDefault(entry.Key) ?? throw new KeyNotFoundException($"it has no tensor '{entry.Key}'"),
+                    entry.Value.shape)));
         Tensor[] logits = network.Forward(golden["x"].to(device), NormStatistics.Running);
         for (int k = 0; k < logits.Length; k++)
         {
@@ -167,7 +174,9 @@ internal static class PyTorchFilesCase
     }
 
     private static TorchDictionary Tensors(TorchDictionary contents)
-        => new(Leaves(contents).Where(leaf => leaf.Value is TorchTensor).Select(leaf => KeyValuePair.Create(leaf.Path, ((TorchTensor)leaf.Value).Value)));
+        => new(
+            Leaves(contents).Where(leaf => leaf.Value is TorchTensor)
+                .Select(leaf => KeyValuePair.Create(leaf.Path, ((TorchTensor)leaf.Value).Value)));
 
     /// <summary>All leaves of a value, by path.</summary>
     private static IEnumerable<(string Path, TorchValue Value)> Leaves(TorchValue value, string path = "")

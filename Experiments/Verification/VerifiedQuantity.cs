@@ -18,7 +18,8 @@ internal enum Verdict
 /// <param name="Tolerance">The largest accepted error; null if nothing was compared.</param>
 /// <param name="Verdict">Whether it passes.</param>
 /// <param name="Remark">A note for the user: why a case could not be compared.</param>
-internal sealed record VerifiedQuantity(string Case, string Quantity, double? Error, double? Tolerance, Verdict Verdict, string? Remark = null)
+internal sealed record VerifiedQuantity(
+    string Case, string Quantity, double? Error, double? Tolerance, Verdict Verdict, string? Remark = null)
 {
     /// <summary>A compared quantity; NaN counts as a failure.</summary>
     public static VerifiedQuantity Compared(string golden, string quantity, double error, double tolerance)

@@ -35,18 +35,25 @@ internal sealed record Verifier(MetaGradientMethod Gradient, Device Device)
     {
         if (!Directory.Exists(folder))
         {
-            throw new UsageException($"there is no folder '{folder}'; imta verify needs a folder of golden values (such as Tests/Golden in the source tree)");
+            throw new UsageException(
+                $"there is no folder '{folder}'; imta verify needs a folder of golden values (such as Tests/Golden in the source tree)");
         }
 
-        var all = new FileSystemEnumerable<string>(folder, (ref entry) => entry.ToSpecifiedFullPath(), new EnumerationOptions { RecurseSubdirectories = true })
+        var all = new FileSystemEnumerable<string>(
+            folder, (ref entry) => entry.ToSpecifiedFullPath(), new EnumerationOptions { RecurseSubdirectories = true })
         {
             ShouldIncludePredicate = (ref entry) => !entry.IsDirectory,
             ShouldRecursePredicate = (ref entry) => !entry.Attributes.HasFlag(FileAttributes.ReparsePoint),
         };
-        string[] files = [.. all.Where(file => Readable.Contains(Path.GetExtension(file))).Where(file => !BelongsToAnother(file)).Order(StringComparer.Ordinal)];
+        string[] files =
+        [
+            .. all.Where(file => Readable.Contains(Path.GetExtension(file))).Where(file => !BelongsToAnother(file))
+                .Order(StringComparer.Ordinal),
+        ];
         return files.Length > 0
             ? files
-            : throw new UsageException($"{folder} contains no golden values (.pt, .pth.tar or .csv files); the source tree has some in Tests/Golden");
+            : throw new UsageException(
+                $"{folder} contains no golden values (.pt, .pth.tar or .csv files); the source tree has some in Tests/Golden");
     }
 
     /// <summary>The quantities of one file. Failures within a case become its verdict.</summary>
@@ -70,7 +77,9 @@ internal sealed record Verifier(MetaGradientMethod Gradient, Device Device)
         try
         {
             VerifiedQuantity[] quantities = [.. kind(path)];
-            return quantities.Length > 0 ? quantities : [VerifiedQuantity.Aborted(name, new InvalidDataException("the file contains nothing to compare"))];
+            return quantities.Length > 0
+                ? quantities
+                : [VerifiedQuantity.Aborted(name, new InvalidDataException("the file contains nothing to compare"))];
         }
         catch (NotCoveredException e)
         {

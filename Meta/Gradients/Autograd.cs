@@ -3,8 +3,9 @@ using System.Runtime.InteropServices;
 namespace Imta.MetaWeight.Meta.Gradients;
 
 /// <summary>
-/// Gradients by libtorch's autograd that throw exceptions. TorchSharp's <c>autograd.grad</c> aborts the process (SIGABRT) on libtorch errors; its
-/// <c>autograd.backward</c> does not. Gradients are therefore computed with the latter and taken from the inputs' <c>.grad</c>, which is restored.
+/// Gradients by libtorch's autograd that throw exceptions. TorchSharp's <c>autograd.grad</c> aborts the process (SIGABRT) on libtorch
+/// errors; its <c>autograd.backward</c> does not. Gradients are therefore computed with the latter and taken from the inputs' <c>.grad</c>,
+/// which is restored.
 /// </summary>
 public static class Autograd
 {
@@ -21,8 +22,10 @@ public static class Autograd
     /// Whether the gradients themselves will be differentiated; implies <paramref name="retainGraph"/> and costs another backward pass.
     /// </param>
     /// <returns>One per input, of its shape; null if no output depends on it.</returns>
-    /// <exception cref="InvalidOperationException">An output has no autograd history, or its graph is unusable (already freed, or overwritten).</exception>
-    /// <exception cref="ArgumentException">An output gradient is missing or has the wrong shape, or an input does not require a gradient or is given twice.</exception>
+    /// <exception cref="InvalidOperationException">An output has no autograd history, or its graph is unusable (already freed, or
+    /// overwritten).</exception>
+    /// <exception cref="ArgumentException">An output gradient is missing or has the wrong shape, or an input does not require a gradient or
+    /// is given twice.</exception>
     /// <exception cref="ExternalException">Out of memory.</exception>
     public static IReadOnlyList<Tensor?> Gradients(
         string what,
@@ -93,7 +96,8 @@ public static class Autograd
     {
         if (gradOutputs is not null && gradOutputs.Count != outputs.Count)
         {
-            throw new ArgumentException($"{what}: {outputs.Count} outputs need {outputs.Count} weights, not {gradOutputs.Count}.", nameof(gradOutputs));
+            throw new ArgumentException(
+                $"{what}: {outputs.Count} outputs need {outputs.Count} weights, not {gradOutputs.Count}.", nameof(gradOutputs));
         }
 
         if (outputs.Count == 0)
@@ -129,7 +133,8 @@ public static class Autograd
             if (!inputs[k].requires_grad)
             {
                 throw new ArgumentException(
-                    $"{what} cannot be differentiated with respect to input {k} (shape {Shape(inputs[k])}), which does not have requires_grad set.", nameof(inputs));
+                    $"{what} cannot be differentiated with respect to input {k} (shape {Shape(inputs[k])}), which does not have "
+                        + "requires_grad set.", nameof(inputs));
             }
         }
     }

@@ -24,7 +24,8 @@ public sealed class FiniteDifferenceMetaGradient : IMetaGradient
     /// <param name="lookahead">From its parameters.</param>
     /// <param name="loss">l.</param>
     /// <param name="objective">L.</param>
-    /// <exception cref="ArgumentException">The network's gradients are not those of its forward function (<see cref="MultiExitNetwork.HasTrueGradients"/>).</exception>
+    /// <exception cref="ArgumentException">The network's gradients are not those of its forward function
+    /// (<see cref="MultiExitNetwork.HasTrueGradients"/>).</exception>
     public FiniteDifferenceMetaGradient(MultiExitNetwork network, Lookahead lookahead, TrainingLoss loss, MetaObjective objective)
     {
         if (!network.HasTrueGradients)
@@ -62,7 +63,10 @@ public sealed class FiniteDifferenceMetaGradient : IMetaGradient
         return LossesAt(step).sub(LossesAt(step.neg())).div(step.mul(2));
 
         Tensor LossesAt(Tensor distance) => forward.LossesAt(
-            [.. _network.Parameters.Zip(direction, (parameter, part) => part is null ? parameter : parameter.detach() + (part * distance))]);
+            [
+                .. _network.Parameters.Zip(
+                    direction, (parameter, part) => part is null ? parameter : parameter.detach() + (part * distance))
+            ]);
     }
 
     private static Tensor Norm(IEnumerable<Tensor> tensors) => stack([.. tensors.Select(tensor => tensor.pow(2).sum())]).sum().sqrt();

@@ -30,7 +30,8 @@ public sealed class ForwardMetaGradient : IMetaGradient
     {
         if (!network.IsLinearisable)
         {
-            throw new ArgumentException($"{network.GetName()} does not support linearised passes; use the unrolled method.", nameof(network));
+            throw new ArgumentException(
+                $"{network.GetName()} does not support linearised passes; use the unrolled method.", nameof(network));
         }
 
         (_network, _lookahead, _loss, _objective, _memory) = (network, lookahead, loss, objective, memory);

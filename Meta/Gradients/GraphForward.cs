@@ -45,7 +45,9 @@ internal sealed class GraphForward : IForward
             $"the losses of {_network.GetName()}", [_losses], [cotangent], _network.Parameters, retainGraph: true, createGraph: withHistory);
     }
 
-    /// <summary>The losses of the same samples at other parameters, <c>[N, K]</c>; batch norm's running statistics and the teacher are unchanged.</summary>
+    /// <summary>
+    /// The losses of the same samples at other parameters, <c>[N, K]</c>; batch norm's running statistics and the teacher are unchanged.
+    /// </summary>
     public Tensor LossesAt(IReadOnlyList<Tensor> parameters)
         => _loss.PerSample(_network.Forward(_train.Images, parameters, NormStatistics.Batch), _train.Labels, _teacher).Losses;
 }

@@ -3,7 +3,9 @@ namespace Imta.MetaWeight.Meta.Gradients;
 /// <summary>How the gradient of the meta objective with respect to the weights is computed.</summary>
 public enum MetaGradientMethod
 {
-    /// <summary>Exactly, by one directional derivative of the losses; a network without linearised passes falls back to <see cref="Unrolled"/>.</summary>
+    /// <summary>
+    /// Exactly, by one directional derivative of the losses; a network without linearised passes falls back to <see cref="Unrolled"/>.
+    /// </summary>
     Forward,
 
     /// <summary>By differentiating through the lookahead step with a second-order graph, as published.</summary>
@@ -76,7 +78,9 @@ public interface IForward
     /// <summary>Detached plain cross-entropies, <c>[N, K]</c>: the WPN's input and what logs show.</summary>
     Tensor CrossEntropies { get; }
 
-    /// <summary>Detached training losses l, <c>[N, K]</c>: cross-entropies unless label smoothing, distillation or class weights are set.</summary>
+    /// <summary>
+    /// Detached training losses l, <c>[N, K]</c>: cross-entropies unless label smoothing, distillation or class weights are set.
+    /// </summary>
     Tensor Losses { get; }
 
     /// <summary>∇_θ ⟨cotangent, l⟩, one per parameter; null if no loss depends on the parameter.</summary>

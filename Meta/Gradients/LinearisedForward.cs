@@ -81,5 +81,6 @@ internal sealed class LinearisedForward : IForward
         return (pass, [.. slopes.Select(slope => slope!)], crossEntropies.detach(), losses.detach());
     }
 
-    private Tensor[] ByLogits(Tensor cotangent) => [.. _slopes.Select((slope, k) => slope.mul(cotangent.narrow(1, k, 1)))]; // [N, C] · [N, 1]
+    // [N, C] · [N, 1]
+    private Tensor[] ByLogits(Tensor cotangent) => [.. _slopes.Select((slope, k) => slope.mul(cotangent.narrow(1, k, 1)))];
 }

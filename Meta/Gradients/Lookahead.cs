@@ -22,7 +22,9 @@ public sealed class Lookahead(Sgd optimiser, Averaging? averaging = null)
         return new VirtualStep(optimiser, averaging, shared, rate);
     }
 
-    /// <summary>The means, with the history of this process's share: by its own weights, which 1/N of its own shard scales, as everywhere.</summary>
+    /// <summary>
+    /// The means, with the history of this process's share: by its own weights, which 1/N of its own shard scales, as everywhere.
+    /// </summary>
     private IReadOnlyList<Tensor?> Mean(IReadOnlyList<Tensor?> gradients, long samples)
     {
         IReadOnlyList<Tensor?> means = averaging.Mean([.. gradients.Select(gradient => gradient?.detach())], samples);

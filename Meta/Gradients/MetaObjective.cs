@@ -5,7 +5,9 @@ using Imta.MetaWeight.Losses;
 
 namespace Imta.MetaWeight.Meta.Gradients;
 
-/// <summary>The meta objective L = Σ_k mean over X⁽ᵏ⁾ of the cross-entropy (L2W-DEN, eq. 6), X⁽ᵏ⁾ the meta samples allocated to exit k.</summary>
+/// <summary>
+/// The meta objective L = Σ_k mean over X⁽ᵏ⁾ of the cross-entropy (L2W-DEN, eq. 6), X⁽ᵏ⁾ the meta samples allocated to exit k.
+/// </summary>
 /// <remarks>Shapes: <c>M</c> meta samples, <c>K</c> exits.</remarks>
 public sealed class MetaObjective
 {

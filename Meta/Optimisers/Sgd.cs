@@ -47,7 +47,8 @@ public sealed class Sgd : IStateful, IDisposable
     };
 
     /// <summary>θ′ = θ − rate · step(θ, G): the lookahead. Differentiable in G; neither θ nor this optimiser changes.</summary>
-    /// <param name="gradients">G, one for each parameter; null: no gradient, and the parameter is unchanged (weight decay is skipped too).</param>
+    /// <param name="gradients">G, one for each parameter; null: no gradient, and the parameter is unchanged (weight decay is skipped
+    /// too).</param>
     /// <param name="rate">The learning rate.</param>
     /// <returns>One tensor per parameter.</returns>
     public Tensor[] Lookahead(IReadOnlyList<Tensor?> gradients, double rate)
@@ -56,7 +57,9 @@ public sealed class Sgd : IStateful, IDisposable
         for (int p = 0; p < ahead.Length; p++)
         {
             Tensor parameter = _parameters[p].Parameter.detach();
-            ahead[p] = gradients[p] is { } gradient ? parameter.sub(Step(parameter, gradient, Velocity(parameter, gradient, p)).mul(rate)) : parameter;
+            ahead[p] = gradients[p] is { } gradient
+                ? parameter.sub(Step(parameter, gradient, Velocity(parameter, gradient, p)).mul(rate))
+                : parameter;
         }
 
         return ahead;

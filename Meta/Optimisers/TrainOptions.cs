@@ -23,7 +23,8 @@ public record TrainOptions
     [Range(1, 1_000_000)]
     public virtual int Epochs { get; init; } = 300;
 
-    [Description("Batch size; with meta.enabled, each batch is split into two halves that serve as each other's meta data, and the size must be at least 4")]
+    [Description("Batch size; with meta.enabled, each batch is split into two halves that serve as each other's meta data, and the size "
+        + "must be at least 4")]
     [Range(2, 1_000_000)]
     public int Batch { get; init; } = 1024;
 

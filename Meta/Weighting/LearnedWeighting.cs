@@ -7,7 +7,9 @@ using Adam = Imta.MetaWeight.Meta.Optimisers.Adam;
 
 namespace Imta.MetaWeight.Meta.Weighting;
 
-/// <summary>Weights by a network g(φ; Θ) that learns every <see cref="MetaOptions.Interval"/> batches; by 0, it stays as it was drawn.</summary>
+/// <summary>
+/// Weights by a network g(φ; Θ) that learns every <see cref="MetaOptions.Interval"/> batches; by 0, it stays as it was drawn.
+/// </summary>
 /// <remarks>Shapes: <c>N</c> samples, <c>K</c> exits.</remarks>
 public abstract class LearnedWeighting : ISampleWeighting
 {
@@ -107,7 +109,8 @@ public abstract class LearnedWeighting : ISampleWeighting
 /// <param name="averaging">Of the gradient of Θ over processes; null: this one trains alone.</param>
 public sealed class L2wDenWeighting(
     MetaOptions options, int exits, Generator random, ScalarType type, Device device, Averaging? averaging = null)
-    : LearnedWeighting(options, new WeightPredictionNetwork(options.Wpn, FeaturesPerExit(options) * exits, exits, random, type, device), averaging)
+    : LearnedWeighting(
+        options, new WeightPredictionNetwork(options.Wpn, FeaturesPerExit(options) * exits, exits, random, type, device), averaging)
 {
     private readonly MetaOptions _options = options;
 
@@ -138,7 +141,8 @@ public sealed class L2wDenWeighting(
 /// <param name="type">Element type of Θ.</param>
 /// <param name="device">Of Θ.</param>
 /// <param name="averaging">Of the gradient of Θ over processes; null: this one trains alone.</param>
-public sealed class MetaWeightNetWeighting(MetaOptions options, Generator random, ScalarType type, Device device, Averaging? averaging = null)
+public sealed class MetaWeightNetWeighting(
+    MetaOptions options, Generator random, ScalarType type, Device device, Averaging? averaging = null)
     : LearnedWeighting(options, new WeightPredictionNetwork(options.Wpn, FeaturesPerExit(options), 1, random, type, device), averaging)
 {
     private readonly int _perExit = FeaturesPerExit(options);

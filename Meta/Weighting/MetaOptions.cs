@@ -36,10 +36,14 @@ public enum WeightRule
     /// <summary>From the weight-prediction network.</summary>
     Predicted,
 
-    /// <summary>Hand-set (the ablation): larger at the exit a sample is allocated to by the rule for meta samples, and smaller at the others.</summary>
+    /// <summary>
+    /// Hand-set (the ablation): larger at the exit a sample is allocated to by the rule for meta samples, and smaller at the others.
+    /// </summary>
     Fixed,
 
-    /// <summary>Training samples are allocated to exits as meta samples are (the ablation), and contribute only at their own exit.</summary>
+    /// <summary>
+    /// Training samples are allocated to exits as meta samples are (the ablation), and contribute only at their own exit.
+    /// </summary>
     Allocated,
 }
 
@@ -59,7 +63,9 @@ public enum WpnOutput
     /// <summary>tanh, K outputs from all of a sample's exits: the perturbation of its weights (L2W-DEN).</summary>
     Tanh,
 
-    /// <summary>sigmoid, one output from one exit's own features, with the same network at every exit: the weight up to scale (Meta-Weight-Net).</summary>
+    /// <summary>
+    /// sigmoid, one output from one exit's own features, with the same network at every exit: the weight up to scale (Meta-Weight-Net).
+    /// </summary>
     Sigmoid,
 }
 
@@ -71,19 +77,25 @@ public sealed record MetaOptions
     [Description("Whether sample weights are learned; if not, every weight is 1 and batches are not split into halves")]
     public bool Enabled { get; init; } = true;
 
-    [Description("Where the weights of training samples come from; without prediction (fixed, allocated) nothing is learned, but batches are still split")]
+    [Description("Where the weights of training samples come from; without prediction (fixed, allocated) nothing is learned, but batches "
+        + "are still split")]
     public WeightRule Weights { get; init; } = WeightRule.Predicted;
 
     [Description("Method that computes the gradient of the meta objective")]
     public MetaGradientMethod Gradient { get; init; } = MetaGradientMethod.Forward;
 
-    [Description("Whether the forward pass at the current parameters is kept during the lookahead (normal) or recomputed (low); gradient forward only")]
+    [Description("Whether the forward pass at the current parameters is kept during the lookahead (normal) or recomputed (low); gradient "
+        + "forward only")]
     public MetaMemory Memory { get; init; } = MetaMemory.Normal;
 
-    [Description("With several processes: whether each takes the lookahead step with its own shard's gradient (local, as published) or all with the mean gradient (global)")]
+    [Description("With several processes: whether each takes the lookahead step with its own shard's gradient (local, as published) or "
+        + "all with the mean gradient (global)")]
     public LookaheadScope Lookahead { get; init; } = LookaheadScope.Local;
 
-    [Description("Exit shares: exit k gets a share of the meta samples proportional to q^k; 1 is uniform, smaller values favour early exits")]
+    [
+        Description(
+            "Exit shares: exit k gets a share of the meta samples proportional to q^k; 1 is uniform, smaller values favour early exits")
+    ]
     [Range(0.0, double.MaxValue, MinimumIsExclusive = true)]
     public double Q { get; init; } = 0.75;
 
@@ -104,7 +116,8 @@ public sealed record MetaOptions
     [Range(0, int.MaxValue)]
     public int Interval { get; init; } = 1;
 
-    [Description("Meta data: the other half of a batch (halves), or a balanced set held out from the training data (heldOut; predicted weights only)")]
+    [Description("Meta data: the other half of a batch (halves), or a balanced set held out from the training data (heldOut; predicted "
+        + "weights only)")]
     public MetaSource Source { get; init; } = MetaSource.Halves;
 
     [Description("Images per class in the held-out meta data (heldOut only)")]
@@ -136,7 +149,8 @@ public sealed record WpnOptions
     [Range(1, 100)]
     public int Layers { get; init; } = 1;
 
-    [Description("tanh: 1 + epsilon * centred output, for all exits jointly (L2W-DEN); sigmoid: output / mean, from each exit's own features (Meta-Weight-Net)")]
+    [Description("tanh: 1 + epsilon * centred output, for all exits jointly (L2W-DEN); sigmoid: output / mean, from each exit's own "
+        + "features (Meta-Weight-Net)")]
     public WpnOutput Output { get; init; } = WpnOutput.Tanh;
 }
 

@@ -6,8 +6,8 @@ namespace Imta.MetaWeight.Meta.Weighting;
 
 /// <summary>
 /// The WPN g(φ; Θ) of L2W-DEN: an MLP from a sample's features to one number per exit, ReLU between layers and tanh at the end; with a
-/// sigmoid at the end instead, that of Meta-Weight-Net (Shu et al., NeurIPS 2019), from an exit's features to one value. Its parameter names are those of L2W-DEN's
-/// published checkpoints.
+/// sigmoid at the end instead, that of Meta-Weight-Net (Shu et al., NeurIPS 2019), from an exit's features to one value. Its parameter
+/// names are those of L2W-DEN's published checkpoints.
 /// </summary>
 public sealed class WeightPredictionNetwork : NamedModule
 {
@@ -33,7 +33,8 @@ public sealed class WeightPredictionNetwork : NamedModule
             var rest = new Part();
             for (int layer = 1; layer < options.Layers; layer++)
             {
-                rest.register_module((layer - 1).ToString(CultureInfo.InvariantCulture), new Part("fc", Add(options.Hidden, options.Hidden)));
+                rest.register_module(
+                    (layer - 1).ToString(CultureInfo.InvariantCulture), new Part("fc", Add(options.Hidden, options.Hidden)));
             }
 
             register_module("rest_hidden_layers", rest);

@@ -15,7 +15,9 @@ public sealed class AllocationLawTests
         public Tensor Confidence()
         {
             using var random = new Generator((ulong)Seed);
-            return Ties ? randint(1, 4, [Samples, Exits], float64, generator: random) / 4 : rand([Samples, Exits], float64, generator: random);
+            return Ties
+                ? randint(1, 4, [Samples, Exits], float64, generator: random) / 4
+                : rand([Samples, Exits], float64, generator: random);
         }
     }
 
@@ -80,7 +82,8 @@ public sealed class AllocationLawTests
         weights.shape.Should().Equal(c.Samples, c.Exits);
         weights.gt(0).sum([0]).data<long>().ToArray().Should().Equal(c.Quotas.Select(quota => (long)quota));
         weights.sum([1]).gt(0).all().item<bool>().Should().BeTrue("every sample counts once");
-        weights.sum([0]).data<double>().ToArray().Zip(c.Quotas).Should().OnlyContain(sum => Math.Abs(sum.First - Math.Sign(sum.Second)) < 1e-14);
+        weights.sum([0]).data<double>().ToArray().Zip(c.Quotas).Should()
+            .OnlyContain(sum => Math.Abs(sum.First - Math.Sign(sum.Second)) < 1e-14);
     });
 
     [Fact]
@@ -89,8 +92,10 @@ public sealed class AllocationLawTests
         using DisposeScope scope = NewDisposeScope();
         Tensor confidence = full([5, 3], 0.5, float64);
 
-        FluentActions.Invoking(() => MetaAllocation.Exits(confidence, [2, 2, 2])).Should().Throw<ArgumentException>().WithMessage("*together 6*5 samples*");
-        FluentActions.Invoking(() => MetaAllocation.Exits(confidence, [2, 3])).Should().Throw<ArgumentException>().WithMessage("2 quotas*3 exits*");
+        FluentActions.Invoking(() => MetaAllocation.Exits(confidence, [2, 2, 2])).Should().Throw<ArgumentException>()
+            .WithMessage("*together 6*5 samples*");
+        FluentActions.Invoking(() => MetaAllocation.Exits(confidence, [2, 3])).Should().Throw<ArgumentException>()
+            .WithMessage("2 quotas*3 exits*");
     }
 
     private static void ForAll(Gen<Case> cases, Action<Case> law) => Prop.ForAll(Arb.From(cases), c =>

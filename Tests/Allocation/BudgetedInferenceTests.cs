@@ -10,13 +10,16 @@ public sealed class BudgetedInferenceTests
     /// <summary>N samples, K exits, P budgets and a seed; with ties the scores are of three values only.</summary>
     public sealed record Case(int Samples, int Exits, int Points, int Seed, bool Ties)
     {
-        public IReadOnlyList<int[]> Quotas => [.. Enumerable.Range(1, Points).Select(p => ExitShares.Quotas(ExitShares.FromQ(p / 20.0, Exits), Samples))];
+        public IReadOnlyList<int[]> Quotas
+            => [.. Enumerable.Range(1, Points).Select(p => ExitShares.Quotas(ExitShares.FromQ(p / 20.0, Exits), Samples))];
 
         /// <summary>Scores float32 [N, K], and whether answers are right.</summary>
         public (Tensor Scores, Tensor Correct) Draw(int more = 0)
         {
             using var random = new Generator((ulong)Seed + (ulong)more);
-            Tensor scores = Ties ? randint(1, 4, [Samples, Exits], float32, generator: random) / 4 : rand([Samples, Exits], generator: random);
+            Tensor scores = Ties
+                ? randint(1, 4, [Samples, Exits], float32, generator: random) / 4
+                : rand([Samples, Exits], generator: random);
             return (scores, rand([Samples, Exits], generator: random).gt(0.4));
         }
     }
@@ -60,7 +63,8 @@ public sealed class BudgetedInferenceTests
                 Enumerable.Range(0, c.Exits).Select(k => exits.Where((exit, i) => exit == k && right[(i * c.Exits) + k]).LongCount()));
             policy.Apply(others, correct).Should().BeEquivalentTo(outcomes[p]);
             outcomes[p].Samples.Should().Be(c.Samples);
-            outcomes[p].Accuracy.Should().BeApproximately(exits.Select((exit, i) => right[(i * c.Exits) + exit] ? 1.0 : 0).Average(), 1e-12);
+            outcomes[p].Accuracy.Should()
+                .BeApproximately(exits.Select((exit, i) => right[(i * c.Exits) + exit] ? 1.0 : 0).Average(), 1e-12);
             outcomes[p].Shares.Sum().Should().BeApproximately(1, 1e-12);
         }
     });
@@ -73,7 +77,8 @@ public sealed class BudgetedInferenceTests
 
         if (!c.Ties)
         {
-            outcomes.SelectMany(outcome => outcome.Leaving).Should().Equal(c.Quotas.SelectMany(quotas => quotas.Select(quota => (long)quota)));
+            outcomes.SelectMany(outcome => outcome.Leaving).Should()
+                .Equal(c.Quotas.SelectMany(quotas => quotas.Select(quota => (long)quota)));
         }
     });
 
@@ -118,7 +123,8 @@ public sealed class BudgetedInferenceTests
     private static IEnumerable<int> Leaving(Case c, Tensor scores, IReadOnlyList<float> thresholds)
     {
         float[] own = scores.data<float>().ToArray();
-        return Enumerable.Range(0, c.Samples).Select(i => Enumerable.Range(0, c.Exits).First(k => k == c.Exits - 1 || own[(i * c.Exits) + k] >= thresholds[k]));
+        return Enumerable.Range(0, c.Samples)
+            .Select(i => Enumerable.Range(0, c.Exits).First(k => k == c.Exits - 1 || own[(i * c.Exits) + k] >= thresholds[k]));
     }
 
     private static void ForAll(Action<Case> law) => Prop.ForAll(Arb.From(Cases), c =>

@@ -41,7 +41,8 @@ public sealed class CalibrationTests
     public void Samples_divide_over_the_exits_as_was_asked_and_thresholds_stand_apart_from_their_scores() => ForAll(DivideAndStandApart);
 
     [Fact]
-    public void Thresholds_separate_scores_that_are_neighbouring_floats() => ForAll((scores, random) => DivideAndStandApart(Dense(scores.shape[0], random), random));
+    public void Thresholds_separate_scores_that_are_neighbouring_floats()
+        => ForAll((scores, random) => DivideAndStandApart(Dense(scores.shape[0], random), random));
 
     /// <summary>Two samples at an exit's threshold are neighbouring floats.</summary>
     [Fact]
@@ -58,9 +59,11 @@ public sealed class CalibrationTests
         cost.Should().BeLessThanOrEqualTo(budget * (1 + 1e-6));
         if (q is not null)
         {
-            double OfShares(double of) => MeanMacs(Calibration.ToShares(ExitCriteria.Confidence, scores, ExitShares.FromQ(of, Macs.Length)), scores);
+            double OfShares(double of)
+                => MeanMacs(Calibration.ToShares(ExitCriteria.Confidence, scores, ExitShares.FromQ(of, Macs.Length)), scores);
             double[] others = [.. Enumerable.Range(1, 80).Select(p => OfShares(p / 20.0)).Where(other => other <= budget)];
-            cost.Should().BeGreaterThanOrEqualTo(others.Append(0).Max() - (Macs[^1] * 2.0 / scores.shape[0]), "a budget is there to be used");
+            cost.Should()
+                .BeGreaterThanOrEqualTo(others.Append(0).Max() - (Macs[^1] * 2.0 / scores.shape[0]), "a budget is there to be used");
         }
         else
         {
@@ -93,7 +96,8 @@ public sealed class CalibrationTests
             scores.data<float>().ToArray()[..2].Should().Equal(0, 0);
             Tensor two = stack([scores, scores], 1); // the same at two exits
             new ThresholdPolicy(criterion, [0.1f, 0]).ExitOf(two).data<long>().ToArray().Should().Equal(1, 1, 0);
-            BudgetedInference.Apply(two, two.gt(0), tensor(new[] { 0.1f, BudgetedInference.Always }, [1, 2]))[0].Leaving.Should().Equal(1, 2);
+            BudgetedInference.Apply(two, two.gt(0), tensor(new[] { 0.1f, BudgetedInference.Always }, [1, 2]))[0].Leaving.Should()
+                .Equal(1, 2);
         }
     }
 
@@ -132,7 +136,10 @@ public sealed class CalibrationTests
         float[] Column()
         {
             int bits = BitConverter.SingleToInt32Bits(0.5f) - random.Next((int)samples); // across a power of 2
-            float[] column = [.. Enumerable.Range(0, (int)samples).Select(_ => BitConverter.Int32BitsToSingle(bits += random.Next(4) == 0 ? 2 : 1))];
+            float[] column =
+            [
+                .. Enumerable.Range(0, (int)samples).Select(_ => BitConverter.Int32BitsToSingle(bits += random.Next(4) == 0 ? 2 : 1)),
+            ];
             random.Shuffle(column);
             return column;
         }
@@ -146,9 +153,11 @@ public sealed class CalibrationTests
         return [.. Enumerable.Range(0, Macs.Length).Select(k => exits.LongCount(exit => exit == k))];
     }
 
-    private static double MeanMacs(ThresholdPolicy policy, Tensor scores) => Leaving(policy, scores).Zip(Macs, (count, macs) => count * (double)macs).Sum() / scores.shape[0];
+    private static double MeanMacs(ThresholdPolicy policy, Tensor scores)
+        => Leaving(policy, scores).Zip(Macs, (count, macs) => count * (double)macs).Sum() / scores.shape[0];
 
-    private static void ForAll(Action<Tensor, System.Random> law) => Prop.ForAll(Arb.From(Gen.Choose(0, int.MaxValue)), seed => Of(seed, law)).QuickCheckThrowOnFailure();
+    private static void ForAll(Action<Tensor, System.Random> law)
+        => Prop.ForAll(Arb.From(Gen.Choose(0, int.MaxValue)), seed => Of(seed, law)).QuickCheckThrowOnFailure();
 
     private static void Of(int seed, Action<Tensor, System.Random> law)
     {

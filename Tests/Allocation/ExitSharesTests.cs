@@ -20,7 +20,8 @@ public sealed class ExitSharesTests
             double allowed = Rounding * ((4 * c.Exits * Math.Abs(Math.Log(c.Q))) + (2 * c.Exits) + 8);
             shares.Should().HaveCount(c.Exits);
             shares.Sum(share => (double)share).Should().BeApproximately(1, c.Exits * Rounding);
-            shares.Skip(1).Zip(shares, (share, before) => share / (before * c.Q)).Should().NotContain(ratio => Math.Abs(ratio - 1) > allowed);
+            shares.Skip(1).Zip(shares, (share, before) => share / (before * c.Q)).Should()
+                .NotContain(ratio => Math.Abs(ratio - 1) > allowed);
         }).QuickCheckThrowOnFailure();
 
     [Fact]
@@ -41,7 +42,8 @@ public sealed class ExitSharesTests
     }
 
     [Fact]
-    public void The_last_exit_takes_what_the_floors_leave() => ExitShares.Quotas([0.25f, 0.25f, 0.25f, 0.25f], 7).Should().Equal(1, 1, 1, 4);
+    public void The_last_exit_takes_what_the_floors_leave()
+        => ExitShares.Quotas([0.25f, 0.25f, 0.25f, 0.25f], 7).Should().Equal(1, 1, 1, 4);
 
     [Theory]
     [InlineData(0.0)]

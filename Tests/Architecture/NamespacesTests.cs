@@ -3,7 +3,9 @@ using Imta.MetaWeight.Tests.Docs;
 
 namespace Imta.MetaWeight.Tests.Architecture;
 
-/// <summary>The arrows between the namespaces of the product, read from its files: <c>using</c>s, and types of namespaces that need none.</summary>
+/// <summary>
+/// The arrows between the namespaces of the product, read from its files: <c>using</c>s, and types of namespaces that need none.
+/// </summary>
 public sealed partial class NamespacesTests
 {
     private const string Root = "Imta.MetaWeight.";
@@ -84,8 +86,12 @@ public sealed partial class NamespacesTests
 
     private static Dictionary<string, HashSet<string>> Arrows(IReadOnlyDictionary<string, string> sources)
     {
-        (string Namespace, string Text)[] files = [.. sources.Values.Where(text => Namespace(text) is not null).Select(text => (Namespace(text)!, text))];
-        ILookup<string, string> declared = files.SelectMany(file => Declaration().Matches(file.Text).Select(type => (file.Namespace, type.Groups["name"].Value)))
+        (string Namespace, string Text)[] files =
+        [
+            .. sources.Values.Where(text => Namespace(text) is not null).Select(text => (Namespace(text)!, text)),
+        ];
+        ILookup<string, string> declared = files.SelectMany(
+            file => Declaration().Matches(file.Text).Select(type => (file.Namespace, type.Groups["name"].Value)))
             .ToLookup(type => type.Namespace, type => type.Value);
         var arrows = files.Select(file => file.Namespace).Distinct().ToDictionary(name => name, _ => new HashSet<string>());
         foreach ((string from, string text) in files)
@@ -93,7 +99,9 @@ public sealed partial class NamespacesTests
             string code = Comment().Replace(text, "");
             HashSet<string> words = [.. Word().Matches(code).Select(word => word.Value)];
             arrows[from].UnionWith(Using().Matches(text).Select(match => match.Groups["name"].Value));
-            arrows[from].UnionWith(declared.Where(types => IsSeenWithoutUsing(from, types.Key) && types.Any(words.Contains)).Select(types => types.Key));
+            arrows[from]
+                .UnionWith(
+                    declared.Where(types => IsSeenWithoutUsing(from, types.Key) && types.Any(words.Contains)).Select(types => types.Key));
             arrows[from].Remove(from);
         }
 
@@ -102,18 +110,21 @@ public sealed partial class NamespacesTests
 
     /// <summary>A namespace sees those around it, and every file of Experiments sees Platform by a global using.</summary>
     private static bool IsSeenWithoutUsing(string from, string to)
-        => from.StartsWith(to + ".", StringComparison.Ordinal) || (to == "Experiments.Platform" && from.StartsWith("Experiments", StringComparison.Ordinal));
+        => from.StartsWith(to + ".", StringComparison.Ordinal)
+            || (to == "Experiments.Platform" && from.StartsWith("Experiments", StringComparison.Ordinal));
 
     private static Dictionary<string, string> Sources()
     {
         string repository = MarkdownPage.Repository();
-        return Projects.SelectMany(project => Directory.EnumerateFiles(Path.Combine(repository, project), "*.cs", SearchOption.AllDirectories))
+        return Projects.SelectMany(
+            project => Directory.EnumerateFiles(Path.Combine(repository, project), "*.cs", SearchOption.AllDirectories))
             .Select(file => Path.GetRelativePath(repository, file))
             .Where(file => !file.Split(Path.DirectorySeparatorChar).Any(part => part is "bin" or "obj"))
             .ToDictionary(file => file, file => File.ReadAllText(Path.Combine(repository, file)).ReplaceLineEndings("\n"));
     }
 
-    private static string? Namespace(string text) => NamespaceLine().Match(text) is { Success: true } match ? match.Groups["name"].Value : null;
+    private static string? Namespace(string text)
+        => NamespaceLine().Match(text) is { Success: true } match ? match.Groups["name"].Value : null;
 
     [GeneratedRegex(@"^namespace Imta\.MetaWeight\.(?<name>[\w.]+);", RegexOptions.Multiline)]
     private static partial Regex NamespaceLine();

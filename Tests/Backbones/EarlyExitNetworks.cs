@@ -3,7 +3,9 @@ using Imta.MetaWeight.Backbones.Exits;
 
 namespace Imta.MetaWeight.Tests.Backbones;
 
-/// <summary>Small networks of every kind that leaves early, with running statistics, scales and shifts of a network that was trained.</summary>
+/// <summary>
+/// Small networks of every kind that leaves early, with running statistics, scales and shifts of a network that was trained.
+/// </summary>
 internal static class EarlyExitNetworks
 {
     private const int Exits = 3;
@@ -27,7 +29,9 @@ internal static class EarlyExitNetworks
         };
         ModifierOptions ofBackbone = second ? new() : modifiers;
         ExitHeadNetwork backbone = ranet ? SmallRaNet.Build(type, random, ofBackbone) : SmallMsdNet.Build(type, random, ofBackbone, Exits);
-        MultiExitNetwork network = second ? new PhaseTwoNetwork(backbone, modifiers.Isc, FrozenNorm.Fixed, new LayerFactory(Initialisation.He, random, type, CPU)) : backbone;
+        MultiExitNetwork network = second
+            ? new PhaseTwoNetwork(backbone, modifiers.Isc, FrozenNorm.Fixed, new LayerFactory(Initialisation.He, random, type, CPU))
+            : backbone;
         Settle(network, random);
         return network;
     }

@@ -28,7 +28,11 @@ public sealed class EarlyExitTests
             return [.. Enumerable.Range(0, exits).Select(k =>
             {
                 float[] sorted = [-1, .. scores.select(1, k).contiguous().data<float>().ToArray().Order(), 2];
-                float[] between = [.. sorted.Skip(1).Zip(sorted, (upper, lower) => (upper, lower)).Where(pair => pair.upper - pair.lower > 4 * Near).Select(pair => (pair.upper + pair.lower) / 2)];
+                float[] between =
+                [
+                    .. sorted.Skip(1).Zip(sorted, (upper, lower) => (upper, lower)).Where(pair => pair.upper - pair.lower > 4 * Near)
+                        .Select(pair => (pair.upper + pair.lower) / 2),
+                ];
                 return between[random.Next(between.Length)];
             })];
         }
@@ -69,7 +73,8 @@ public sealed class EarlyExitTests
             Tensor simulated = all.gather(1, tensor(exits, int64).view(-1, 1, 1).expand(-1, 1, network.Classes)).squeeze(1).softmax(1);
             Tensor executed = answers.Logits.softmax(1), answer = answers.Logits.argmax(1, keepdim: true);
             Largest(executed.max(1).values - simulated.max(1).values).Should().BeLessThan(Near, "confidences are the same");
-            Largest(simulated.gather(1, answer).squeeze(1) - simulated.max(1).values).Should().BeLessThan(Near, "the answer is the same, or another as likely");
+            Largest(simulated.gather(1, answer).squeeze(1) - simulated.max(1).values).Should()
+                .BeLessThan(Near, "the answer is the same, or another as likely");
         }
     }).QuickCheckThrowOnFailure();
 
@@ -88,7 +93,8 @@ public sealed class EarlyExitTests
         for (int time = 0; time < 2; time++)
         {
             Tensor[] folded = network.Forward(images, new Pass(NormStatistics.Running) { Folding = folding });
-            folded.Zip(plain, (one, other) => GoldenFile.RelativeError(GoldenFile.Values(one), GoldenFile.Values(other))).Should().OnlyContain(error => error < 1e-13);
+            folded.Zip(plain, (one, other) => GoldenFile.RelativeError(GoldenFile.Values(one), GoldenFile.Values(other))).Should()
+                .OnlyContain(error => error < 1e-13);
         }
     }
 
@@ -97,7 +103,8 @@ public sealed class EarlyExitTests
     {
         using var folding = new BatchNormFolding();
         Action byBatch = () => _ = new Pass(NormStatistics.Batch) { Folding = folding };
-        Action substituted = () => _ = new Pass(NormStatistics.Running, new Dictionary<global::TorchSharp.Modules.Parameter, int>(), []) { Folding = folding };
+        Action substituted = ()
+            => _ = new Pass(NormStatistics.Running, new Dictionary<global::TorchSharp.Modules.Parameter, int>(), []) { Folding = folding };
 
         byBatch.Should().Throw<InvalidOperationException>().WithMessage("*running statistics only*");
         substituted.Should().Throw<InvalidOperationException>().WithMessage("*own parameters*");
@@ -113,13 +120,15 @@ public sealed class EarlyExitTests
         using var network = new CarryingNetwork(exits: 5);
         using var runner = new EarlyExit(network, compaction);
         Tensor images = arange(40, float32).view(-1, 1, 1, 1).expand(-1, 3, 4, 4).contiguous(), before = images.clone();
-        long[] wanted = [.. Enumerable.Range(0, 40).Select(i => i % 5 == 0 ? 0L : i % 4 == 0 ? 2 : i % 7 == 0 ? 3 : 1)]; // 8, 21, 8, 3, and nobody at exit 5
+        // 8, 21, 8, 3, and nobody at exit 5
+        long[] wanted = [.. Enumerable.Range(0, 40).Select(i => i % 5 == 0 ? 0L : i % 4 == 0 ? 2 : i % 7 == 0 ? 3 : 1)];
 
         EarlyExitResult answers = runner.Run(images, (k, logits, at) =>
         {
             at.shape.Should().Equal(logits.shape[0]);
             Tensor own = tensor(wanted, int64).index_select(0, at);
-            logits.select(1, 0).data<float>().ToArray().Should().Equal(at.to_type(float32).data<float>().ToArray(), "a row's place is that of its image");
+            logits.select(1, 0).data<float>().ToArray().Should()
+                .Equal(at.to_type(float32).data<float>().ToArray(), "a row's place is that of its image");
             return own.eq(k);
         });
 
@@ -189,7 +198,8 @@ public sealed class EarlyExitTests
         int[] sizes = [.. Enumerable.Range(1, 1024).Select(EarlyExit.RoundUpRows)];
 
         sizes.Should().BeInAscendingOrder();
-        sizes.Select((size, i) => (Size: size, Left: i + 1)).Should().OnlyContain(pair => pair.Size >= pair.Left && pair.Size <= Math.Ceiling(1.125 * pair.Left));
+        sizes.Select((size, i) => (Size: size, Left: i + 1)).Should()
+            .OnlyContain(pair => pair.Size >= pair.Left && pair.Size <= Math.Ceiling(1.125 * pair.Left));
         sizes.Select(EarlyExit.RoundUpRows).Should().Equal(sizes);
         sizes.Where(size => size > 512).Distinct().Should().HaveCount(8);
     }

@@ -18,7 +18,9 @@ using Xunit.Abstractions;
 
 namespace Imta.MetaWeight.Tests.Backbones;
 
-/// <summary>Features in bfloat16 between float32 parameters and float32 losses: 8 significant bits in each layer, and nothing else lost.</summary>
+/// <summary>
+/// Features in bfloat16 between float32 parameters and float32 losses: 8 significant bits in each layer, and nothing else lost.
+/// </summary>
 /// <remarks>
 /// In a fresh network roundings turn ReLUs over here and there, and how far that carries a gradient differs from one processor to the next.
 /// The networks here have each ReLU wide open or shut, so rounding is all that happens to them, and bounds follow from it.
@@ -34,9 +36,12 @@ public sealed class FeatureTypeTests(ITestOutputHelper output)
     private static readonly double Bound = Math.Sqrt(Roundings) * Unit;
     private static readonly string[] Names = ["losses", "gradient by θ", "meta objective", "gradient by weights"];
 
-    public static TheoryData<bool, MetaMemory> Networks => new() { { false, MetaMemory.Normal }, { false, MetaMemory.Low }, { true, MetaMemory.Normal }, { true, MetaMemory.Low } };
+    public static TheoryData<bool, MetaMemory> Networks
+        => new() { { false, MetaMemory.Normal }, { false, MetaMemory.Low }, { true, MetaMemory.Normal }, { true, MetaMemory.Low } };
 
-    /// <summary>Rounding reaches the meta gradient by one way: where the lookahead stands, which the training pass's own gradient says.</summary>
+    /// <summary>
+    /// Rounding reaches the meta gradient by one way: where the lookahead stands, which the training pass's own gradient says.
+    /// </summary>
     [SkippableTheory]
     [MemberData(nameof(Networks))]
     public void From_the_lookahead_on_the_meta_gradient_is_that_of_float32(bool raNet, MetaMemory memory)
@@ -56,8 +61,11 @@ public sealed class FeatureTypeTests(ITestOutputHelper output)
         MetaGradient found = method.WeightGradient(forward, weights, meta, Rate);
 
         Tensor[] leaves = [.. ofFull.Lookahead(gradient, Rate).Select(parameter => parameter.detach().requires_grad_())];
-        Tensor objective = new MetaObjective(ExitShares.FromQ(options.Q, full.Exits)).Compute(full.Forward(meta.Images, leaves, NormStatistics.Batch), meta.Labels);
-        Tensor?[] direction = ofFull.LookaheadDirection(gradient, [.. autograd.grad([objective], leaves, allow_unused: true).Select(part => part is { IsInvalid: false } ? part : null)], Rate);
+        Tensor objective = new MetaObjective(ExitShares.FromQ(options.Q, full.Exits))
+            .Compute(full.Forward(meta.Images, leaves, NormStatistics.Batch), meta.Labels);
+        Tensor?[] direction = ofFull.LookaheadDirection(
+            gradient,
+            [.. autograd.grad([objective], leaves, allow_unused: true).Select(part => part is { IsInvalid: false } ? part : null)], Rate);
         LinearisedPass pass = full.Linearise(train.Images, parameters: null, NormStatistics.Batch);
         Tensor[] logits = [.. pass.Logits.Select(z => z.detach().requires_grad_())];
         Tensor[] slopes = [.. autograd.grad([CrossEntropy.PerSample(logits, train.Labels).sum()], logits)];
@@ -81,7 +89,9 @@ public sealed class FeatureTypeTests(ITestOutputHelper output)
         new[] { errors[0], errors[1], errors[3] }.Should().OnlyContain(error => error > 1e-5);
     }
 
-    /// <summary>Convolutions take and give bfloat16, in their gradients too; whatever else shows the grid of bfloat16 was rounded once too often.</summary>
+    /// <summary>
+    /// Convolutions take and give bfloat16, in their gradients too; whatever else shows the grid of bfloat16 was rounded once too often.
+    /// </summary>
     [SkippableTheory]
     [InlineData(false)]
     [InlineData(true)]
@@ -119,7 +129,8 @@ public sealed class FeatureTypeTests(ITestOutputHelper output)
                 return Flat(network.Linearise(images, parameters: null, NormStatistics.BatchAndUpdate).Gradient(g));
             }
 
-            Tensor output = stack(network.Forward(images, NormStatistics.BatchAndUpdate).Zip(g, (logits, along) => (logits * along).sum())).sum();
+            Tensor output = stack(
+                network.Forward(images, NormStatistics.BatchAndUpdate).Zip(g, (logits, along) => (logits * along).sum())).sum();
             return Flat(autograd.grad([output], [.. network.Parameters], allow_unused: true));
         }
 
@@ -138,14 +149,16 @@ public sealed class FeatureTypeTests(ITestOutputHelper output)
         using DisposeScope scope = NewDisposeScope();
         using var random = new Generator(5);
         using MultiExitNetwork network = Build(raNet, ScalarType.BFloat16, random);
-        LinearisedPass pass = network.Linearise(randn([Samples, 3, 32, 32], generator: random), parameters: null, NormStatistics.BatchAndUpdate);
+        LinearisedPass pass = network.Linearise(
+            randn([Samples, 3, 32, 32], generator: random), parameters: null, NormStatistics.BatchAndUpdate);
         Tensor[] g = [.. pass.Logits.Select(logits => randn(logits.shape, generator: random))];
         Tensor[] u = [.. network.Parameters.Select(parameter => randn(parameter.shape, generator: random))];
 
         double byTangent = pass.Tangent(u).Zip(g, (tangent, along) => (tangent * along).sum().item<float>()).Sum();
         IReadOnlyList<Tensor?> gradient = pass.Gradient([.. g.Select(along => along.clone())]);
         double byGradient = gradient.Zip(u, (part, along) => part is null ? 0 : (part * along).sum().item<float>()).Sum();
-        double size = Math.Sqrt(gradient.OfType<Tensor>().Sum(part => part.pow(2).sum().item<float>()) * u.Sum(part => part.pow(2).sum().item<float>()));
+        double size = Math.Sqrt(
+            gradient.OfType<Tensor>().Sum(part => part.pow(2).sum().item<float>()) * u.Sum(part => part.pow(2).sum().item<float>()));
 
         output.WriteLine($"{byTangent} and {byGradient} of {size}");
         (Math.Abs(byTangent - byGradient) / size).Should().BeLessThan(2e-3);
@@ -160,9 +173,12 @@ public sealed class FeatureTypeTests(ITestOutputHelper output)
         using MultiExitNetwork full = Build(false, null, random), half = Build(false, ScalarType.BFloat16, new Generator(5));
         Tensor images = randn([4, 3, 32, 32], generator: random);
 
-        half.Forward(images, NormStatistics.Running).SelectMany(GoldenFile.Values).Should().Equal(full.Forward(images, NormStatistics.Running).SelectMany(GoldenFile.Values));
-        half.Forward(images, NormStatistics.Batch).SelectMany(GoldenFile.Values).Should().Equal(full.Forward(images, NormStatistics.Batch).SelectMany(GoldenFile.Values), "the meta gradient's passes too");
-        half.Forward(images, NormStatistics.BatchAndUpdate).SelectMany(GoldenFile.Values).Should().NotEqual(full.Forward(images, NormStatistics.BatchAndUpdate).SelectMany(GoldenFile.Values));
+        half.Forward(images, NormStatistics.Running).SelectMany(GoldenFile.Values).Should()
+            .Equal(full.Forward(images, NormStatistics.Running).SelectMany(GoldenFile.Values));
+        half.Forward(images, NormStatistics.Batch).SelectMany(GoldenFile.Values).Should()
+            .Equal(full.Forward(images, NormStatistics.Batch).SelectMany(GoldenFile.Values), "the meta gradient's passes too");
+        half.Forward(images, NormStatistics.BatchAndUpdate).SelectMany(GoldenFile.Values).Should()
+            .NotEqual(full.Forward(images, NormStatistics.BatchAndUpdate).SelectMany(GoldenFile.Values));
     }
 
     /// <summary>Losses [N, K], gradient by θ, meta objective and gradient by weights [N, K].</summary>
@@ -182,7 +198,8 @@ public sealed class FeatureTypeTests(ITestOutputHelper output)
         return [.. new[] { forward.Losses, byParameters, gradient.Objective, gradient.GradWeights }.Select(scope.MoveToOuter)];
     }
 
-    private static LabelledImages Batch(Generator random) => new(randn([Samples, 3, 32, 32], generator: random), randint(SmallMsdNet.Classes, [Samples], int64, generator: random));
+    private static LabelledImages Batch(Generator random)
+        => new(randn([Samples, 3, 32, 32], generator: random), randint(SmallMsdNet.Classes, [Samples], int64, generator: random));
 
     private static MultiExitNetwork Build(bool raNet, ScalarType? type, Generator random)
     {
@@ -215,7 +232,8 @@ public sealed class FeatureTypeTests(ITestOutputHelper output)
         return some.Average(value => (BitConverter.SingleToUInt32Bits(value) & 0xFFFF) == 0 ? 1.0 : 0);
     }
 
-    private static Tensor Flat(IEnumerable<Tensor?> parts) => cat([.. parts.Where(part => part is { IsInvalid: false }).Select(part => part!.flatten())]);
+    private static Tensor Flat(IEnumerable<Tensor?> parts)
+        => cat([.. parts.Where(part => part is { IsInvalid: false }).Select(part => part!.flatten())]);
 
     private static double RelativeNorm(Tensor a, Tensor b) => ((a - b).pow(2).sum() / b.pow(2).sum()).sqrt().item<float>();
 }

@@ -92,5 +92,6 @@ public sealed class ForwardPassTests : IDisposable
 
     private Tensor[] Copies() => [.. _network.Parameters.Select(parameter => parameter.detach().clone())];
 
-    private static double[] Bits(IEnumerable<Tensor> tensors) => [.. tensors.SelectMany(tensor => tensor.to_type(float64).data<double>().ToArray())];
+    private static double[] Bits(IEnumerable<Tensor> tensors)
+        => [.. tensors.SelectMany(tensor => tensor.to_type(float64).data<double>().ToArray())];
 }

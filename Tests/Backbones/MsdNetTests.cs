@@ -49,7 +49,11 @@ public sealed class MsdNetTests
     {
         using var random = new Generator(1);
         int[] factors = [.. Enumerable.Repeat(1, 7 - scales)]; // the other form's
-        FluentActions.Invoking(() => new MsdNet(ImageNet with { GrowthFactors = factors, BottleneckFactors = factors }, images, 10, new LayerFactory(Initialisation.He, random, float32, CPU)))
+        FluentActions.Invoking(
+            ()
+                => new MsdNet(
+                    ImageNet with { GrowthFactors = factors, BottleneckFactors = factors }, images, 10,
+                    new LayerFactory(Initialisation.He, random, float32, CPU)))
             .Should().Throw<ArgumentException>().WithMessage($"*growthFactors lists {7 - scales}*has {scales}*");
     }
 }

@@ -19,8 +19,10 @@ public sealed class NetworkFilesTests : IDisposable
     public void What_one_network_saves_another_loads_into_the_same_tensors_which_stay_as_trainable_as_they_were()
     {
         var options = new MsdNetOptions { Blocks = 2, Channels = 8, Growth = 2 };
-        using MsdNet source = new(options, ImageKind.Cifar, classes: 3, new LayerFactory(Initialisation.He, new Generator(1), float32, CPU));
-        using MsdNet target = new(options, ImageKind.Cifar, classes: 3, new LayerFactory(Initialisation.He, new Generator(2), float32, CPU));
+        using MsdNet source = new(
+            options, ImageKind.Cifar, classes: 3, new LayerFactory(Initialisation.He, new Generator(1), float32, CPU));
+        using MsdNet target = new(
+            options, ImageKind.Cifar, classes: 3, new LayerFactory(Initialisation.He, new Generator(2), float32, CPU));
         (string frozenName, Parameter frozen) = target.named_parameters().First();
         frozen.requires_grad = false;
         Dictionary<string, Tensor> before = target.state_dict();
@@ -153,7 +155,8 @@ public sealed class NetworkFilesTests : IDisposable
     {
         using Net net = new();
         Fill(net, 7);
-        var content = new TorchDictionary(new Dictionary<string, Tensor> { ["count"] = tensor(1L), ["mean"] = ones([2], float64), ["scale"] = ones([2, 3]) });
+        var content = new TorchDictionary(
+            new Dictionary<string, Tensor> { ["count"] = tensor(1L), ["mean"] = ones([2], float64), ["scale"] = ones([2, 3]) });
         switch (how)
         {
             case "transposed":

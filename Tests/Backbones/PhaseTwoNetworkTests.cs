@@ -40,9 +40,12 @@ public sealed class PhaseTwoNetworkTests
         using var random = new Generator(6);
         using PhaseTwoNetwork network = Build(backbone, Isc with { Gradient = TransferGradient.Flow }, norm, random);
         using MultiExitNetwork phaseOne = PhaseOne(backbone, random);
-        phaseOne.load_state_dict(network.state_dict().Where(entry => entry.Key.StartsWith("net.", StringComparison.Ordinal)).ToDictionary(entry => entry.Key[4..], entry => entry.Value));
+        phaseOne.load_state_dict(
+            network.state_dict().Where(entry => entry.Key.StartsWith("net.", StringComparison.Ordinal))
+                .ToDictionary(entry => entry.Key[4..], entry => entry.Value));
         Tensor images = randn([5, 3, 32, 32], float64, generator: random);
-        double[] own = GoldenFile.Values(phaseOne.Forward(images, norm == FrozenNorm.Fixed ? NormStatistics.Running : NormStatistics.Batch)[^1]);
+        double[] own = GoldenFile.Values(
+            phaseOne.Forward(images, norm == FrozenNorm.Fixed ? NormStatistics.Running : NormStatistics.Batch)[^1]);
         var probe = new Probe(network, images, random);
         var pass = new Pass(NormStatistics.Batch);
 
@@ -64,7 +67,12 @@ public sealed class PhaseTwoNetworkTests
         using DisposeScope scope = NewDisposeScope();
         using var random = new Generator(6);
         using PhaseTwoNetwork network = Build("msdnet", Isc, norm, random);
-        double[] Buffers(string start) => [.. network.named_buffers().Where(entry => entry.name.StartsWith(start, StringComparison.Ordinal)).SelectMany(entry => GoldenFile.Values(entry.buffer))];
+        double[] Buffers(string start)
+            =>
+            [
+                .. network.named_buffers().Where(entry => entry.name.StartsWith(start, StringComparison.Ordinal))
+                    .SelectMany(entry => GoldenFile.Values(entry.buffer)),
+            ];
         (double[] ofNet, double[] ofTransfers) = (Buffers("net."), Buffers("isc_modules."));
         Tensor images = randn([5, 3, 32, 32], float64, generator: random);
 

@@ -41,7 +41,8 @@ public sealed class RaNetTests
         using DisposeScope scope = NewDisposeScope();
         using var random = new Generator(9);
         RaNetOptions options = SmallRaNet.Options with { GrowthFactors = [2, 1, 1, 1], BottleneckFactors = [1, 1, 1, 1], ScaleList = [1, 2, 3, 4] };
-        using var network = new RaNet(options, ImageKind.ImageNet, classes: 1000, new LayerFactory(Initialisation.Published, random, float32, CPU));
+        using var network = new RaNet(
+            options, ImageKind.ImageNet, classes: 1000, new LayerFactory(Initialisation.Published, random, float32, CPU));
         Tensor images = randn([2, 3, 224, 224], generator: random), labels = randint(1000, [2], int64, generator: random);
 
         Tensor[] logits = network.Forward(images, NormStatistics.Batch);
@@ -57,12 +58,14 @@ public sealed class RaNetTests
     {
         using DisposeScope scope = NewDisposeScope();
         using var random = new Generator(9);
-        using var network = new RaNet(new RaNetOptions(), ImageKind.Cifar, SmallMsdNet.Classes, new LayerFactory(Initialisation.Published, random, float64, CPU));
+        using var network = new RaNet(
+            new RaNetOptions(), ImageKind.Cifar, SmallMsdNet.Classes, new LayerFactory(Initialisation.Published, random, float64, CPU));
 
         double Largest(string name) => network.state_dict()[name].abs().max().item<double>();
 
         Largest("FirstLayer.layers.0.net.0.weight").Should().BeLessThan(1 / Math.Sqrt(3 * 9), "PyTorch's default is uniform");
-        Largest("scale_flows.0.0.layers.0.conv_normal.net.3.weight").Should().BeGreaterThan(3 * Math.Sqrt(2.0 / (9 * 24)), "a normal distribution has tails");
+        Largest("scale_flows.0.0.layers.0.conv_normal.net.3.weight").Should()
+            .BeGreaterThan(3 * Math.Sqrt(2.0 / (9 * 24)), "a normal distribution has tails");
         Largest("classifier.0.linear.bias").Should().Be(0);
     }
 
@@ -78,7 +81,8 @@ public sealed class RaNetTests
         int[] ones = [.. scales.Select(_ => 1)];
         RaNetOptions options = SmallRaNet.Options with { ScaleList = scales, GrowthFactors = ones, BottleneckFactors = ones, Growth = growth, Compress = compress, Reduction = reduction };
 
-        FluentActions.Invoking(() => SmallRaNet.Build(float32, random, options: options)).Should().Throw<ArgumentException>().WithMessage(message);
+        FluentActions.Invoking(() => SmallRaNet.Build(float32, random, options: options)).Should().Throw<ArgumentException>()
+            .WithMessage(message);
     }
 
     [SkippableFact]

@@ -10,5 +10,7 @@ internal static class SmallMsdNet
     public const int Classes = 10;
 
     public static MsdNet Build(ScalarType type, Generator random, ModifierOptions? modifiers = null, int blocks = 2)
-        => new(new MsdNetOptions { Blocks = blocks, Channels = 4, Growth = 2 }, ImageKind.Cifar, Classes, new LayerFactory(Initialisation.He, random, type, CPU), modifiers);
+        => new(
+            new MsdNetOptions { Blocks = blocks, Channels = 4, Growth = 2 }, ImageKind.Cifar, Classes,
+            new LayerFactory(Initialisation.He, random, type, CPU), modifiers);
 }

@@ -21,7 +21,8 @@ public sealed record ToyNetOptions : IValidatableObject
     {
         if (Stages > Width)
         {
-            yield return new ValidationResult($"stages is {Stages} and width {Width}; a toy is as wide as it is deep", [nameof(Stages), nameof(Width)]);
+            yield return new ValidationResult(
+                $"stages is {Stages} and width {Width}; a toy is as wide as it is deep", [nameof(Stages), nameof(Width)]);
         }
     }
 }

@@ -34,7 +34,8 @@ public sealed class ToyNetTests
         using MultiExitNetwork network = NetworkBuilder.Build(Settings with { Phase2 = new() { Epochs = 1 } }, CPU);
 
         network.Should().BeOfType<PhaseTwoNetwork>();
-        network.ParameterNames.Should().HaveCount(14).And.OnlyContain(name => name.StartsWith("classifier.") || name.StartsWith("isc_modules."));
+        network.ParameterNames.Should()
+            .HaveCount(14).And.OnlyContain(name => name.StartsWith("classifier.") || name.StartsWith("isc_modules."));
     }
 
     [Fact]
@@ -43,7 +44,8 @@ public sealed class ToyNetTests
         using DisposeScope scope = NewDisposeScope();
         using var random = new Generator(6);
         var modifiers = new ModifierOptions { Isc = new() { Enabled = true, Gradient = TransferGradient.Flow } };
-        using var network = new ToyNet(new ToyNetOptions(), ImageKind.Cifar, 10, new LayerFactory(Initialisation.He, random, float64, CPU), modifiers);
+        using var network = new ToyNet(
+            new ToyNetOptions(), ImageKind.Cifar, 10, new LayerFactory(Initialisation.He, random, float64, CPU), modifiers);
         var probe = new Probe(network, randn([5, 3, 32, 32], float64, generator: random), random);
 
         probe.ErrorOfLogits().Should().BeLessThan(1e-12);

@@ -68,7 +68,8 @@ public sealed partial class FilesPageTests
     public void Every_table_has_a_section_and_every_column_a_meaning()
     {
         Type[] rows = [.. typeof(CsvTable).Assembly.GetTypes()
-            .Where(type => type.Namespace == typeof(CsvTable).Namespace && type != typeof(SavedEpoch) && type.GetProperties().Any(IsColumn))];
+            .Where(
+                type => type.Namespace == typeof(CsvTable).Namespace && type != typeof(SavedEpoch) && type.GetProperties().Any(IsColumn))];
 
         rows.Select(ColumnsOf).Should().BeEquivalentTo(Tables.Values.Skip(1));
         Tables.Values.SelectMany(columns => columns).Select(column => column.Meaning).Should().NotContain("");
@@ -100,7 +101,8 @@ public sealed partial class FilesPageTests
         string[] named = [.. Named(Section("`policy.json`"), "key")];
 
         KeysOf(new ThresholdPolicy(ExitCriteria.Confidence, [0.5f, 0])).Should().Equal(named.Where(key => key != "kind"));
-        KeysOf(new PatiencePolicy(2)).Should().Equal(named.Where(key => key != "thresholds").Select(key => key == "criterion" ? "agreeing" : key));
+        KeysOf(new PatiencePolicy(2)).Should()
+            .Equal(named.Where(key => key != "thresholds").Select(key => key == "criterion" ? "agreeing" : key));
     }
 
     [SkippableFact]
@@ -113,7 +115,8 @@ public sealed partial class FilesPageTests
 
         result.Code.Should().Be(0, result.All);
         JsonDocument.Parse(result.Output).RootElement.EnumerateArray().Should().ContainSingle()
-            .Which.EnumerateObject().Select(field => field.Name).Should().Equal(Named(Section("What `imta verify --json` prints"), "field"));
+            .Which.EnumerateObject().Select(field => field.Name).Should()
+                .Equal(Named(Section("What `imta verify --json` prints"), "field"));
     }
 
     [SkippableFact]
@@ -151,7 +154,8 @@ public sealed partial class FilesPageTests
         using var folder = new TemporaryFolder();
         var budget = new PolicyBudget(null, null, [0.5f, 0.5f]);
         var validation = new PolicyValidation(2, "", [0.5, 0.5], 1, 2);
-        new PolicyFile(policy, budget, validation, [1, 3], "generated", Normalisation.Generated, ["a", "b"], "").Write(folder.In("policy.json"));
+        new PolicyFile(policy, budget, validation, [1, 3], "generated", Normalisation.Generated, ["a", "b"], "")
+            .Write(folder.In("policy.json"));
         return [.. JsonDocument.Parse(File.ReadAllText(folder.In("policy.json"))).RootElement.EnumerateObject().Select(key => key.Name)];
     }
 

@@ -5,7 +5,9 @@ using Imta.MetaWeight.Tests.Experiments;
 
 namespace Imta.MetaWeight.Tests.Docs;
 
-/// <summary>A page of <c>docs/</c> that a test follows as a user would: its commands and its files, in a folder outside the checkout.</summary>
+/// <summary>
+/// A page of <c>docs/</c> that a test follows as a user would: its commands and its files, in a folder outside the checkout.
+/// </summary>
 internal sealed class FollowedPage : IDisposable
 {
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(5);
@@ -54,7 +56,9 @@ internal sealed class FollowedPage : IDisposable
             .Replace("PATH-TO-CLONE", MarkdownPage.Repository(), StringComparison.Ordinal)
             .Replace("-c Release", $"-c {OwnConfiguration ?? "Release"}", StringComparison.Ordinal);
         string output = In("output.txt");
-        var start = new ProcessStartInfo("/bin/sh", ["-c", "exec >\"$0\" 2>&1; set -e\n" + script, output]) { WorkingDirectory = _folder.Path };
+        var start = new ProcessStartInfo(
+            "/bin/sh", ["-c", "exec >\"$0\" 2>&1; set -e\n" + script, output])
+        { WorkingDirectory = _folder.Path };
 
         // No server of the build stays behind; and what these tests were built with is there already, so the checkout is left alone.
         start.Environment["MSBUILDDISABLENODEREUSE"] = "1";

@@ -17,9 +17,16 @@ public sealed class ImageNetPageTests
     [SkippableFact]
     public void It_lists_every_recipe()
     {
-        string[] named = [.. _page.Sections.SelectMany(section => section.Rows).Where(row => row.ContainsKey("file")).SelectMany(row => Names(row["file"]))];
+        string[] named =
+        [
+            .. _page.Sections.SelectMany(section => section.Rows).Where(row => row.ContainsKey("file"))
+                .SelectMany(row => Names(row["file"])),
+        ];
 
-        named.Should().BeEquivalentTo(Directory.GetFiles(Path.Combine(MarkdownPage.Repository(), "configs", "imagenet")).Select(Path.GetFileNameWithoutExtension));
+        named.Should()
+            .BeEquivalentTo(
+                Directory.GetFiles(Path.Combine(MarkdownPage.Repository(), "configs", "imagenet"))
+                    .Select(Path.GetFileNameWithoutExtension));
     }
 
     /// <summary>The first name in full, and of each other its end.</summary>

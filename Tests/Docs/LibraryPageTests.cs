@@ -36,7 +36,8 @@ public sealed partial class LibraryPageTests : IDisposable
 
     [SkippableFact]
     public void Its_network_has_at_most_fifty_lines()
-        => _page.Page.Blocks.Single(block => block.File == "my-study/SmallNetwork.cs").Text.TrimEnd().Split('\n').Length.Should().BeInRange(20, LinesOfTheNetwork);
+        => _page.Page.Blocks.Single(block => block.File == "my-study/SmallNetwork.cs").Text.TrimEnd().Split('\n').Length.Should()
+            .BeInRange(20, LinesOfTheNetwork);
 
     [SkippableFact]
     public void Every_member_that_it_names_exists() => DocumentedNames.Missing(_page.Page.Words).Should().BeEmpty();
@@ -78,12 +79,14 @@ public sealed partial class LibraryPageTests : IDisposable
     private static (double[] Clean, double[] Noisy)[] Weights(string output)
         => [.. Epoch().Matches(output).Select(match => (Numbers(match.Groups["clean"].Value), Numbers(match.Groups["noisy"].Value)))];
 
-    private static double[] Numbers(string text) => [.. text.Split(' ').Select(number => double.Parse(number, CultureInfo.InvariantCulture))];
+    private static double[] Numbers(string text)
+        => [.. text.Split(' ').Select(number => double.Parse(number, CultureInfo.InvariantCulture))];
 
     private static string Masked(string output) => Digit().Replace(output, "0");
 
     [GeneratedRegex(
-        "^epoch [0-9]+: loss (?<loss>[0-9. ]+); mean weight of clean images (?<clean>[0-9. ]+), of noisy (?<noisy>[0-9. ]+)$", RegexOptions.Multiline)]
+        "^epoch [0-9]+: loss (?<loss>[0-9. ]+); mean weight of clean images (?<clean>[0-9. ]+), of noisy (?<noisy>[0-9. "
+            + "]+)$", RegexOptions.Multiline)]
     private static partial Regex Epoch();
 
     [GeneratedRegex("^accuracy on other images: ([0-9. ]+)$", RegexOptions.Multiline)]

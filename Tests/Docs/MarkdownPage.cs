@@ -6,13 +6,21 @@ using Imta.MetaWeight.Experiments.Reports;
 
 namespace Imta.MetaWeight.Tests.Docs;
 
-/// <summary>A page of <c>docs/</c>, as far as tests read it: sections with their tables and words in backticks, and fenced blocks.</summary>
+/// <summary>
+/// A page of <c>docs/</c>, as far as tests read it: sections with their tables and words in backticks, and fenced blocks.
+/// </summary>
 internal sealed partial class MarkdownPage
 {
     private MarkdownPage(string text)
     {
-        Blocks = [.. Fence().Matches(text).Select(block => new CodeBlock(Group(block, "language"), Group(block, "file"), Group(block, "text")))];
-        Sections = [.. Heading().Split(Fence().Replace(text, "")).Skip(1).Chunk(2).Select(part => new PageSection(part[0].Trim(), part[1]))];
+        Blocks =
+        [
+            .. Fence().Matches(text).Select(block => new CodeBlock(Group(block, "language"), Group(block, "file"), Group(block, "text"))),
+        ];
+        Sections =
+        [
+            .. Heading().Split(Fence().Replace(text, "")).Skip(1).Chunk(2).Select(part => new PageSection(part[0].Trim(), part[1])),
+        ];
 
         static string Group(Match block, string name) => block.Groups[name].Value;
     }
@@ -24,7 +32,8 @@ internal sealed partial class MarkdownPage
     /// <summary>Words in backticks, of all sections.</summary>
     public IEnumerable<string> Words => Sections.SelectMany(section => section.Words);
 
-    public static MarkdownPage Read(string name) => new(File.ReadAllText(Path.Combine(Repository(), "docs", name)).ReplaceLineEndings("\n"));
+    public static MarkdownPage Read(string name)
+        => new(File.ReadAllText(Path.Combine(Repository(), "docs", name)).ReplaceLineEndings("\n"));
 
     /// <summary>The checkout above the tests that run, or above their source; the test is skipped where there is none.</summary>
     public static string Repository([CallerFilePath] string source = "")
@@ -47,7 +56,10 @@ internal sealed partial class MarkdownPage
     private static partial Regex Heading();
 
     // A file's name may stand before its text: `folder/File.cs`:
-    [GeneratedRegex(@"^(?:`(?<file>[^`\n]+)`:\n\n)?```(?<language>\w+)\n(?<text>.*?)^```$", RegexOptions.Multiline | RegexOptions.Singleline)]
+    [
+        GeneratedRegex(
+            @"^(?:`(?<file>[^`\n]+)`:\n\n)?```(?<language>\w+)\n(?<text>.*?)^```$", RegexOptions.Multiline | RegexOptions.Singleline)
+    ]
     private static partial Regex Fence();
 }
 

@@ -67,11 +67,13 @@ public sealed partial class MethodsPageTests
         variance.Should().BeApproximately(2.0 / (3 * 3 * 64), 0.05 * variance, "18,432 squares have a mean that is sure to about 1 %");
         Largest(he.Bias(64, fanIn: 32)).Should().Be(0);
         double bound = 1 / Math.Sqrt(32 * 3 * 3);
-        Largest(published.ConvolutionWeight(output: 64, input: 32, kernel: 3)).Should().BeInRange(0.99 * bound, bound, "PyTorch's default is uniform");
+        Largest(published.ConvolutionWeight(output: 64, input: 32, kernel: 3)).Should()
+            .BeInRange(0.99 * bound, bound, "PyTorch's default is uniform");
     }
 
     /// <summary>Whether a cell names something, and nothing but what is there.</summary>
-    private static bool Holds(string cell, Func<string, bool> isThere) => PageSection.WordsOf(cell) is { Count: > 0 } words && words.All(isThere);
+    private static bool Holds(string cell, Func<string, bool> isThere)
+        => PageSection.WordsOf(cell) is { Count: > 0 } words && words.All(isThere);
 
     private static double Largest(Parameter parameter) => parameter.detach().abs().max().item<double>();
 

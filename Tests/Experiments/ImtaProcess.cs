@@ -60,10 +60,12 @@ internal sealed partial class ImtaProcess : IDisposable
     public static ImtaProcess Start(string folder, params string[] arguments) => new(folder, Imta(arguments));
 
     /// <summary>Starts a command, with more environment variables, and returns at once.</summary>
-    public static ImtaProcess Start(string folder, (string Name, string Value)[] environment, string[] arguments) => new(folder, Imta(arguments), environment);
+    public static ImtaProcess Start(string folder, (string Name, string Value)[] environment, string[] arguments)
+        => new(folder, Imta(arguments), environment);
 
     /// <summary>Starts any program, with more environment variables, and returns at once.</summary>
-    public static ImtaProcess StartCommand(string folder, string[] command, params (string Name, string Value)[] environment) => new(folder, command, environment);
+    public static ImtaProcess StartCommand(string folder, string[] command, params (string Name, string Value)[] environment)
+        => new(folder, command, environment);
 
     /// <summary>The command line of the program with some arguments.</summary>
     public static string[] Imta(params string[] arguments) => ["dotnet", Path.Combine(AppContext.BaseDirectory, "imta.dll"), .. arguments];
@@ -90,7 +92,9 @@ internal sealed partial class ImtaProcess : IDisposable
 
     public void Terminate() => Signal(_process.Id, Terminates).Should().Be(0);
 
-    /// <summary>Sends SIGINT, as Ctrl-C does; SIGTERM where a shell has started these tests in the background, which ignores SIGINT.</summary>
+    /// <summary>
+    /// Sends SIGINT, as Ctrl-C does; SIGTERM where a shell has started these tests in the background, which ignores SIGINT.
+    /// </summary>
     public void Interrupt() => Signal(_process.Id, IgnoresInterrupts() ? Terminates : Interrupts).Should().Be(0);
 
     /// <summary>Sends SIGSTOP: a process that hangs.</summary>
@@ -120,7 +124,8 @@ internal sealed partial class ImtaProcess : IDisposable
     /// <summary>Whether this process, and so its children, ignores SIGINT.</summary>
     private static bool IgnoresInterrupts()
     {
-        string mask = File.ReadLines("/proc/self/status").Single(line => line.StartsWith("SigIgn:", StringComparison.Ordinal)).Split('\t')[1];
+        string mask = File.ReadLines("/proc/self/status").Single(line => line.StartsWith("SigIgn:", StringComparison.Ordinal))
+            .Split('\t')[1];
         return (ulong.Parse(mask, NumberStyles.HexNumber, CultureInfo.InvariantCulture) & (1UL << (Interrupts - 1))) != 0;
     }
 

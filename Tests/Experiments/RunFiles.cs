@@ -4,7 +4,8 @@ namespace Imta.MetaWeight.Tests.Experiments;
 internal static class RunFiles
 {
     /// <summary>Every file, by its path in the folder.</summary>
-    public static string[] Names(string run) => [.. Directory.EnumerateFiles(run, "*", SearchOption.AllDirectories).Select(path => Path.GetRelativePath(run, path))];
+    public static string[] Names(string run)
+        => [.. Directory.EnumerateFiles(run, "*", SearchOption.AllDirectories).Select(path => Path.GetRelativePath(run, path))];
 
     /// <summary>The content of every CSV file but those that are not reproducible, in the order of their names.</summary>
     public static string[] Tables(string run) => [.. Names(run)

@@ -5,7 +5,9 @@ using Imta.MetaWeight.Tests.Experiments.Data;
 
 namespace Imta.MetaWeight.Tests.Experiments;
 
-/// <summary>A small network of three exits that was trained on a small CIFAR-10, once for all tests of a class; they write beside it.</summary>
+/// <summary>
+/// A small network of three exits that was trained on a small CIFAR-10, once for all tests of a class; they write beside it.
+/// </summary>
 public sealed class TrainedRun : IDisposable
 {
     public const int Exits = 3;
@@ -18,7 +20,12 @@ public sealed class TrainedRun : IDisposable
     {
         Cifar = new DataCifarFolder(CifarFormat.Cifar10, perFile: TestImages);
         Scatter();
-        Run(0, ["train", "--out", "run", "--data", Cifar.Root, .. ImtaProcess.Tiny, "--set", "data.dataset=cifar10", "--set", "data.trainLimit=200", "--set", $"model.msdnet.blocks={Exits}"]);
+        Run(
+            0,
+            [
+                "train", "--out", "run", "--data", Cifar.Root, .. ImtaProcess.Tiny, "--set", "data.dataset=cifar10", "--set",
+                "data.trainLimit=200", "--set", $"model.msdnet.blocks={Exits}"
+            ]);
     }
 
     internal DataCifarFolder Cifar { get; }
@@ -59,7 +66,8 @@ public sealed class TrainedRun : IDisposable
     }
 
     /// <summary>Writes a checkpoint whose network is the run's but for a change of its state.</summary>
-    internal void Change(string file, Action<Dictionary<string, Tensor>> change) => Change(In("run", "checkpoints", "latest.pt"), In(file), change);
+    internal void Change(string file, Action<Dictionary<string, Tensor>> change)
+        => Change(In("run", "checkpoints", "latest.pt"), In(file), change);
 
     /// <inheritdoc cref="Change(string, Action{Dictionary{string, Tensor}})"/>
     internal static void Change(string from, string to, Action<Dictionary<string, Tensor>> change)
@@ -72,18 +80,25 @@ public sealed class TrainedRun : IDisposable
 
     /// <summary>Makes the logits of exit 1 NaN, by finite weights.</summary>
     internal static void Spoil(Dictionary<string, Tensor> state) => state.First(
-        entry => entry.Key.StartsWith("classifier.0", StringComparison.Ordinal) && entry.Key.EndsWith("running_var", StringComparison.Ordinal)).Value.fill_(-1e30);
+        entry
+            => entry.Key.StartsWith("classifier.0", StringComparison.Ordinal)
+                && entry.Key.EndsWith("running_var", StringComparison.Ordinal)).Value.fill_(-1e30);
 
     /// <summary>The one line that refuses <paramref name="arguments"/>.</summary>
     internal string Refusal(params string[] arguments)
     {
         string[] lines = Run(2, arguments).Error.TrimEnd().Split('\n');
-        return lines.Where(line => !line.StartsWith("warning: ", StringComparison.Ordinal)).Should().ContainSingle().Which.Should().StartWith("imta: ").And.Subject!;
+        return lines.Where(line => !line.StartsWith("warning: ", StringComparison.Ordinal)).Should().ContainSingle().Which.Should()
+            .StartWith("imta: ").And.Subject!;
     }
 
     internal T[] Read<T>(params string[] file) => _folder.Read<T>(file);
 
     /// <summary>What each exit answered to the images of a split, in their order: <c>[image][exit]</c>.</summary>
     internal PredictionRow[][] Predictions(string split, params string[] file)
-        => [.. Read<PredictionRow>(file).Where(row => row.Split == split).GroupBy(row => row.Sample).Select(rows => rows.OrderBy(row => row.Exit).ToArray())];
+        =>
+        [
+            .. Read<PredictionRow>(file).Where(row => row.Split == split).GroupBy(row => row.Sample)
+                .Select(rows => rows.OrderBy(row => row.Exit).ToArray()),
+        ];
 }

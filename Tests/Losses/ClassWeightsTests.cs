@@ -16,7 +16,8 @@ public sealed class ClassWeightsTests
         counts =>
         {
             double[] weights = ClassWeights.Compute(new() { Type = type, Beta = 0.999 }, [.. counts.Select(count => (long)count)]);
-            var present = counts.Zip(weights).Where(entry => entry.First > 0).OrderBy(entry => entry.First).Select(entry => entry.Second).ToArray();
+            var present = counts.Zip(weights).Where(entry => entry.First > 0).OrderBy(entry => entry.First).Select(entry => entry.Second)
+                .ToArray();
             present.Average().Should().BeApproximately(1, 1e-12);
             present.Should().BeInDescendingOrder();
             counts.Zip(weights).Where(entry => entry.First == 0).Sum(entry => entry.Second).Should().Be(0);
@@ -30,7 +31,8 @@ public sealed class ClassWeightsTests
     public void Beta_0_weighs_all_classes_alike_and_beta_near_1_by_inverse_frequency()
     {
         ClassWeights.Compute(new() { Type = ClassWeighting.EffectiveNumber, Beta = 0 }, [100, 10]).Should().Equal(1, 1);
-        ClassWeights.Compute(new() { Type = ClassWeighting.EffectiveNumber, Beta = 1 - 1e-9 }, [100, 10])[1].Should().BeApproximately(20 / 11.0, 1e-6);
+        ClassWeights.Compute(new() { Type = ClassWeighting.EffectiveNumber, Beta = 1 - 1e-9 }, [100, 10])[1].Should()
+            .BeApproximately(20 / 11.0, 1e-6);
     }
 
     [Theory]

@@ -15,7 +15,8 @@ public sealed class DistillationTests : IDisposable
     [InlineData(0.9, 1, DistillationReduction.BatchMean)]
     [InlineData(0.3, 4, DistillationReduction.BatchMean)]
     [InlineData(0, 2.5, DistillationReduction.ElementMean)]
-    public void It_mixes_cross_entropy_and_a_softened_divergence_from_the_last_exit_sample_by_sample(double alpha, double temperature, DistillationReduction reduction)
+    public void It_mixes_cross_entropy_and_a_softened_divergence_from_the_last_exit_sample_by_sample(
+        double alpha, double temperature, DistillationReduction reduction)
     {
         Tensor[] logits = Logits(3);
         Tensor labels = Labels();
@@ -23,7 +24,8 @@ public sealed class DistillationTests : IDisposable
 
         (Tensor crossEntropies, Tensor losses) = Loss(alpha, temperature, reduction).PerSample(logits, labels);
 
-        Values(crossEntropies).Should().Equal(Values(CrossEntropy.PerSample(logits, labels)), "the weight-prediction network reads plain ones");
+        Values(crossEntropies).Should()
+            .Equal(Values(CrossEntropy.PerSample(logits, labels)), "the weight-prediction network reads plain ones");
         for (int i = 0; i < Samples; i++)
         {
             double[] teacher = Softmax(logits[2], i, temperature);
@@ -78,10 +80,13 @@ public sealed class DistillationTests : IDisposable
         Reaches(own, logits[0]).Should().BeTrue();
 
         static bool Reaches(Tensor of, Tensor by)
-            => autograd.grad([of], [by], retain_graph: true, allow_unused: true)[0] is { IsInvalid: false } gradient && Values(gradient).Any(slope => slope != 0);
+            => autograd.grad([of], [by], retain_graph: true, allow_unused: true)[0] is { IsInvalid: false } gradient
+                && Values(gradient).Any(slope => slope != 0);
     }
 
-    /// <summary>Hinton et al., 2015: for a high temperature the gradient of T²·KL is that of half the squared distance of centred logits, over C.</summary>
+    /// <summary>
+    /// Hinton et al., 2015: for a high temperature the gradient of T²·KL is that of half the squared distance of centred logits, over C.
+    /// </summary>
     [Fact]
     public void For_a_high_temperature_its_gradient_is_the_distance_of_the_centred_logits_over_the_classes()
     {
@@ -134,7 +139,8 @@ public sealed class DistillationTests : IDisposable
     private static TrainingLoss Loss(double alpha, double temperature, DistillationReduction reduction = DistillationReduction.BatchMean)
         => new(new LossOptions { Ofa = new DistillationOptions { Enabled = true, Alpha = alpha, Temperature = temperature, Reduction = reduction } }, [], float64, CPU);
 
-    private Tensor[] Logits(int exits) => [.. Enumerable.Range(0, exits).Select(_ => randn([Samples, Classes], float64, generator: _random).requires_grad_())];
+    private Tensor[] Logits(int exits)
+        => [.. Enumerable.Range(0, exits).Select(_ => randn([Samples, Classes], float64, generator: _random).requires_grad_())];
 
     private Tensor Labels() => randint(Classes, [Samples], int64, generator: _random);
 

@@ -35,7 +35,8 @@ public sealed class BilevelLoopTests : IDisposable
 
         parts.Should().HaveCount(2).And.OnlyContain(part => ReferenceEquals(part.Objective, null));
         Values(parts[0].Weights).Should().NotContain(1.0);
-        Values(parts[0].Weights).Should().Equal(Values(_tiny.Weighting.Weights(parts[0].CrossEntropies)), "the features of this weighting are the losses");
+        Values(parts[0].Weights).Should()
+            .Equal(Values(_tiny.Weighting.Weights(parts[0].CrossEntropies)), "the features of this weighting are the losses");
         _tiny.WeightingState().Should().Equal(weighting);
         _tiny.BackboneState().Should().NotEqual(backbone);
     }
@@ -87,7 +88,8 @@ public sealed class BilevelLoopTests : IDisposable
     {
         (double[] backbone, double[] weighting) = (_tiny.BackboneState(), _tiny.WeightingState());
 
-        _tiny.Invoking(tiny => tiny.Loop.Step(tiny.Batch(1), OfTest, learns: true)).Should().Throw<ArgumentException>().WithMessage("*one sample*");
+        _tiny.Invoking(tiny => tiny.Loop.Step(tiny.Batch(1), OfTest, learns: true)).Should().Throw<ArgumentException>()
+            .WithMessage("*one sample*");
         _tiny.BackboneState().Should().Equal(backbone);
         _tiny.WeightingState().Should().Equal(weighting);
     }

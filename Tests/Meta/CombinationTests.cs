@@ -14,7 +14,10 @@ using Imta.MetaWeight.Tests.Backbones;
 
 namespace Imta.MetaWeight.Tests.Meta;
 
-/// <summary>Every combination of {plain, learned weights} × GE × ISC × OFA × {MSDNet, RANet} × {one phase, phase II}: two steps by the forward and by the unrolled method.</summary>
+/// <summary>
+/// Every combination of {plain, learned weights} × GE × ISC × OFA × {MSDNet, RANet} × {one phase, phase II}: two steps by the forward and
+/// by the unrolled method.
+/// </summary>
 public sealed class CombinationTests
 {
     private const int Batch = 8;
@@ -41,7 +44,8 @@ public sealed class CombinationTests
     public void Two_steps_are_the_same_by_the_forward_and_the_unrolled_method(Combination combination)
     {
         using DisposeScope scope = NewDisposeScope();
-        Dictionary<string, double[]> unrolled = Observe(combination, MetaGradientMethod.Unrolled), forward = Observe(combination, MetaGradientMethod.Forward);
+        Dictionary<string, double[]> unrolled = Observe(combination, MetaGradientMethod.Unrolled), forward = Observe(
+            combination, MetaGradientMethod.Forward);
 
         forward.Keys.Should().Equal(unrolled.Keys);
         forward.Select(entry => (Quantity: entry.Key, Error: GoldenFile.RelativeError(entry.Value, unrolled[entry.Key])))
@@ -70,7 +74,8 @@ public sealed class CombinationTests
         using DisposeScope scope = NewDisposeScope();
         var combination = new Combination(Meta: true, Ofa: true);
 
-        double[] exact = Observe(combination, MetaGradientMethod.Forward)["weights"], near = Observe(combination, MetaGradientMethod.FiniteDifference)["weights"];
+        double[] exact = Observe(combination, MetaGradientMethod.Forward)["weights"], near = Observe(
+            combination, MetaGradientMethod.FiniteDifference)["weights"];
 
         exact.Should().Contain(weight => Math.Abs(weight - 1) > 1e-3);
         GoldenFile.RelativeError(near, exact).Should().BeLessThan(1e-3);
@@ -80,7 +85,9 @@ public sealed class CombinationTests
     {
         using var random = new Generator(7);
         using MultiExitNetwork network = combination.Build(random);
-        using var loss = new TrainingLoss(new LossOptions { Ofa = new DistillationOptions { Enabled = combination.Ofa, Alpha = 0.6, Temperature = 2 } }, [], float64, CPU);
+        using var loss = new TrainingLoss(
+            new LossOptions { Ofa = new DistillationOptions { Enabled = combination.Ofa, Alpha = 0.6, Temperature = 2 } }, [], float64,
+            CPU);
         using var optimiser = new Sgd(network.named_parameters(), new TrainOptions { Nesterov = true });
         var meta = new MetaOptions { Gradient = method, Wpn = new WpnOptions { Hidden = 5 } };
         using var learned = new L2wDenWeighting(meta, network.Exits, random, float64, CPU);
@@ -90,7 +97,8 @@ public sealed class CombinationTests
         List<HalfBatchReport> parts = [];
         for (int step = 0; step < 2; step++)
         {
-            var batch = new LabelledImages(randn([Batch, 3, 32, 32], float64, generator: random), randint(network.Classes, [Batch], int64, generator: random));
+            var batch = new LabelledImages(
+                randn([Batch, 3, 32, 32], float64, generator: random), randint(network.Classes, [Batch], int64, generator: random));
             parts.AddRange(loop.Step(batch, new LearningRates(0.1, 0.05), learns: true));
         }
 
@@ -103,14 +111,19 @@ public sealed class CombinationTests
             ["parameters"] = Values(network.Parameters),
             ["statistics"] = Values(network.buffers()),
             ["weighting"] = Values(learned.Parameters),
-            ["moved"] = [.. network.Parameters.Select((parameter, p) => GoldenFile.Values(parameter).Zip(before[p], (a, b) => Math.Abs(a - b)).Max())],
+            ["moved"] =
+            [
+                .. network.Parameters.Select(
+                    (parameter, p) => GoldenFile.Values(parameter).Zip(before[p], (a, b) => Math.Abs(a - b)).Max()),
+            ],
         };
     }
 
     private static double[] Values(IEnumerable<Tensor?> tensors) => [.. tensors.OfType<Tensor>().SelectMany(GoldenFile.Values)];
 
     /// <summary>What is switched on.</summary>
-    public sealed record Combination(bool Meta = false, bool Ge = false, bool Isc = false, bool Ofa = false, bool RaNet = false, bool SecondPhase = false)
+    public sealed record Combination(
+        bool Meta = false, bool Ge = false, bool Isc = false, bool Ofa = false, bool RaNet = false, bool SecondPhase = false)
     {
         public override string ToString() => string.Join(
             " + ",
@@ -122,7 +135,9 @@ public sealed class CombinationTests
             var isc = new CollaborationOptions { Enabled = Isc };
             var modifiers = new ModifierOptions { Ge = new EquilibriumOptions { Enabled = Ge }, Isc = SecondPhase ? new CollaborationOptions() : isc };
             ExitHeadNetwork network = RaNet ? SmallRaNet.Build(float64, random, modifiers) : SmallMsdNet.Build(float64, random, modifiers);
-            return SecondPhase ? new PhaseTwoNetwork(network, isc, FrozenNorm.Fixed, new LayerFactory(Initialisation.He, random, float64, CPU)) : network;
+            return SecondPhase
+                ? new PhaseTwoNetwork(network, isc, FrozenNorm.Fixed, new LayerFactory(Initialisation.He, random, float64, CPU))
+                : network;
         }
     }
 }

@@ -74,10 +74,13 @@ internal sealed class FaultyNetwork : MultiExitNetwork
                 Autograd.Gradients("my objective", [logits.pow(2).sum([1])], null, network.Parameters);
             }
 
-            using var tiny = new TinyBilevel(meta: new MetaOptions { Gradient = Enum.Parse<MetaGradientMethod>(method), Wpn = new WpnOptions { Hidden = 5 } }, build: _ => network);
+            using var tiny = new TinyBilevel(
+                meta: new MetaOptions { Gradient = Enum.Parse<MetaGradientMethod>(method), Wpn = new WpnOptions { Hidden = 5 } },
+                build: _ => network);
             for (int step = 0; step < 2; step++)
             {
-                tiny.Loop.Step(new LabelledImages(randn([6, 3, 2, 2], float64), randint(3, [6], int64)), new LearningRates(0.1, 0.01), learns: true);
+                tiny.Loop.Step(
+                    new LabelledImages(randn([6, 3, 2, 2], float64), randint(3, [6], int64)), new LearningRates(0.1, 0.01), learns: true);
             }
 
             return 0;

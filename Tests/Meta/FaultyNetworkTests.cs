@@ -10,13 +10,23 @@ public sealed class FaultyNetworkTests
     [InlineData(NetworkFault.OneExitIgnoresFeatures, "Unrolled", null)]
     [InlineData(NetworkFault.OneExitIgnoresFeatures, "FiniteDifference", null)]
     [InlineData(NetworkFault.AllExitsIgnoreFeatures, "Unrolled", "the losses of Faulty (shape [3, 2]) depends on nothing that is trained")]
-    [InlineData(NetworkFault.AllExitsIgnoreFeatures, "FiniteDifference", "the losses of Faulty (shape [3, 2]) depends on nothing that is trained")]
-    [InlineData(NetworkFault.ForgetsItsParameters, "Unrolled", "a layer uses a parameter of shape [4, 12] that the network does not train: register it")]
-    [InlineData(NetworkFault.Overwrites, "Unrolled", "the gradient of the losses of Faulty cannot be computed: one of the variables needed for gradient computation has been modified")]
+    [
+        InlineData(
+            NetworkFault.AllExitsIgnoreFeatures, "FiniteDifference",
+            "the losses of Faulty (shape [3, 2]) depends on nothing that is trained")
+    ]
+    [
+        InlineData(
+            NetworkFault.ForgetsItsParameters, "Unrolled",
+            "a layer uses a parameter of shape [4, 12] that the network does not train: register it")
+    ]
+    [InlineData(NetworkFault.Overwrites, "Unrolled", "the gradient of the losses of Faulty cannot be computed: one of the variables "
+        + "needed for gradient computation has been modified")]
     [InlineData(NetworkFault.ObjectiveIsNoScalar, "Unrolled", "my objective has the shape [6]; it has to be one number")]
     public void Is_told(NetworkFault fault, string method, string? message)
     {
-        using ImtaProcess program = ImtaProcess.StartCommand(Path.GetTempPath(), ImtaProcess.Tests(FaultyNetwork.Program, $"{fault}", method));
+        using ImtaProcess program = ImtaProcess.StartCommand(
+            Path.GetTempPath(), ImtaProcess.Tests(FaultyNetwork.Program, $"{fault}", method));
         ImtaProcess.Result result = program.End();
 
         result.Code.Should().Be(message is null ? 0 : 3, result.All);

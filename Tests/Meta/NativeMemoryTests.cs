@@ -63,11 +63,14 @@ public sealed class NativeMemoryTests(ITestOutputHelper output)
     [InlineData(MetaGradientMethod.Forward, MetaMemory.Normal, true)]
     [InlineData(MetaGradientMethod.Forward, MetaMemory.Low, true)]
     [InlineData(MetaGradientMethod.Unrolled, MetaMemory.Normal, true)]
-    public void Steps_of_a_ranet_with_all_modifiers_hold_no_more_tensors_from_one_to_the_next(MetaGradientMethod gradient, MetaMemory memory, bool secondPhase)
+    public void Steps_of_a_ranet_with_all_modifiers_hold_no_more_tensors_from_one_to_the_next(
+        MetaGradientMethod gradient, MetaMemory memory, bool secondPhase)
     {
         using DisposeScope scope = NewDisposeScope();
         using var random = new Generator(7);
-        using MultiExitNetwork network = new CombinationTests.Combination(Meta: true, Ge: true, Isc: true, Ofa: true, RaNet: true, secondPhase).Build(random);
+        using MultiExitNetwork network = new CombinationTests.Combination(
+            Meta: true, Ge: true, Isc: true, Ofa: true, RaNet: true, secondPhase)
+            .Build(random);
         using var loss = new TrainingLoss(new LossOptions { Ofa = new DistillationOptions { Enabled = true } }, [], float64, CPU);
         StepsHoldNoMore(network, loss, gradient, memory, random);
     }
@@ -79,7 +82,9 @@ public sealed class NativeMemoryTests(ITestOutputHelper output)
         {
             ThreadGroup.Run(2, all =>
             {
-                using var tiny = new TinyBilevel(meta: new MetaOptions { Lookahead = LookaheadScope.Global, Wpn = new WpnOptions { Hidden = 5 } }, averaging: all.AllReduceMean);
+                using var tiny = new TinyBilevel(
+                    meta: new MetaOptions { Lookahead = LookaheadScope.Global, Wpn = new WpnOptions { Hidden = 5 } },
+                    averaging: all.AllReduceMean);
                 Steps(tiny.Loop, tiny.Batch(8), steps);
                 return all.AllReduceFlags(stop: false);
             });
@@ -91,7 +96,8 @@ public sealed class NativeMemoryTests(ITestOutputHelper output)
         (held[2] - held[1]).Should().Be(held[1] - held[0]);
     }
 
-    private static void StepsHoldNoMore(MultiExitNetwork network, TrainingLoss loss, MetaGradientMethod gradient, MetaMemory memory, Generator random)
+    private static void StepsHoldNoMore(
+        MultiExitNetwork network, TrainingLoss loss, MetaGradientMethod gradient, MetaMemory memory, Generator random)
     {
         ScalarType type = network.Parameters[0].dtype;
         using var optimiser = new Sgd(network.named_parameters(), new TrainOptions());
@@ -99,7 +105,8 @@ public sealed class NativeMemoryTests(ITestOutputHelper output)
         using ISampleWeighting weighting = SampleWeightings.Create(meta, network, random);
         IMetaGradient method = MetaGradients.Create(meta, network, optimiser, loss);
         var loop = new BilevelLoop(method, weighting, optimiser, new GradientSum());
-        var batch = new LabelledImages(randn([8, 3, 32, 32], type, generator: random), randint(network.Classes, [8], int64, generator: random));
+        var batch = new LabelledImages(
+            randn([8, 3, 32, 32], type, generator: random), randint(network.Classes, [8], int64, generator: random));
 
         Steps(loop, batch, 2);
         long held = Held();

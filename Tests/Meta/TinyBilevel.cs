@@ -21,7 +21,9 @@ internal sealed class TinyBilevel : IDisposable
     /// <param name="loss">l; null: plain cross-entropy.</param>
     /// <param name="build">The network; null: a <see cref="TinyNetwork"/>, which offers no linearised pass.</param>
     /// <param name="averaging">Over processes; null: this one trains alone.</param>
-    public TinyBilevel(TrainOptions? train = null, MetaOptions? meta = null, TrainingLoss? loss = null, Func<Generator, MultiExitNetwork>? build = null, Averaging? averaging = null)
+    public TinyBilevel(
+        TrainOptions? train = null, MetaOptions? meta = null, TrainingLoss? loss = null, Func<Generator, MultiExitNetwork>? build = null,
+        Averaging? averaging = null)
     {
         train ??= new TrainOptions();
         meta ??= new MetaOptions { Wpn = new WpnOptions { Hidden = 5 } };
@@ -50,7 +52,8 @@ internal sealed class TinyBilevel : IDisposable
         => new(Method, weighting, Optimiser, averaging is null ? new GradientSum() : new AveragedCombination(new GradientSum(), averaging));
 
     /// <summary>Random images and labels, others at each call.</summary>
-    public LabelledImages Batch(long samples) => new(TinyNetwork.Images(samples, _random), randint(Network.Classes, [samples], int64, generator: _random));
+    public LabelledImages Batch(long samples)
+        => new(TinyNetwork.Images(samples, _random), randint(Network.Classes, [samples], int64, generator: _random));
 
     /// <summary>Random weights around 1, <c>[N, K]</c>.</summary>
     public Tensor Weights(long samples) => rand([samples, Network.Exits], float64, generator: _random) + 0.5;
@@ -61,7 +64,8 @@ internal sealed class TinyBilevel : IDisposable
     /// <summary>Θ and Adam's moments and steps.</summary>
     public double[] WeightingState() =>
     [
-        .. Values([.. Weighting.Network.Parameters, .. Weighting.Optimiser.Means, .. Weighting.Optimiser.Squares]), Weighting.Optimiser.Steps,
+        .. Values(
+            [.. Weighting.Network.Parameters, .. Weighting.Optimiser.Means, .. Weighting.Optimiser.Squares]), Weighting.Optimiser.Steps,
     ];
 
     /// <summary>Logits of the meta samples behind a lookahead step by these weights.</summary>
@@ -107,5 +111,6 @@ internal sealed class TinyBilevel : IDisposable
         _scope.Dispose();
     }
 
-    private static double[] Values(IEnumerable<Tensor?> tensors) => [.. tensors.OfType<Tensor>().SelectMany(tensor => tensor.to_type(float64).data<double>().ToArray())];
+    private static double[] Values(IEnumerable<Tensor?> tensors)
+        => [.. tensors.OfType<Tensor>().SelectMany(tensor => tensor.to_type(float64).data<double>().ToArray())];
 }

@@ -59,10 +59,12 @@ internal sealed class TinyLinearisable : MultiExitNetwork
             return [_first.Forward(features[0], pass)];
         }
 
-        Tensor joined = Operators.Join(features[0], [new JoinedPart(_added.Channels, destination => _added.Forward(features[0], pass, destination))], pass);
+        Tensor joined = Operators.Join(
+            features[0], [new JoinedPart(_added.Channels, destination => _added.Forward(features[0], pass, destination))], pass);
         _unread.Forward(joined, pass);
         return [joined];
     }
 
-    protected override Tensor Exit(int k, Tensor[] features, Tensor? earlier, Pass pass) => _exits[k].Forward(Operators.MeanPool(features[0], Pool, pass), pass);
+    protected override Tensor Exit(int k, Tensor[] features, Tensor? earlier, Pass pass)
+        => _exits[k].Forward(Operators.MeanPool(features[0], Pool, pass), pass);
 }

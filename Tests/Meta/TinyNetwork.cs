@@ -65,5 +65,6 @@ internal sealed class TinyNetwork : MultiExitNetwork
         return [nn.functional.batch_norm(x, remembers ? _means[k] : null!, remembers ? _variances[k] : null!, training: training).tanh()];
     }
 
-    protected override Tensor Exit(int k, Tensor[] features, Tensor? earlier, Pass pass) => nn.functional.linear(features[0].flatten(1), pass[_heads[k]], pass[_biases[k]]);
+    protected override Tensor Exit(int k, Tensor[] features, Tensor? earlier, Pass pass)
+        => nn.functional.linear(features[0].flatten(1), pass[_heads[k]], pass[_biases[k]]);
 }

@@ -15,7 +15,8 @@ internal sealed class LegacyTorchFile : ITorchFile
     private readonly Dictionary<PickledStorage, long> _offsets = [];
 
     /// <param name="stream">The file; must be seekable.</param>
-    /// <exception cref="InvalidDataException">Unsupported format or byte order; or keys, element counts or the length disagree with the pickle.</exception>
+    /// <exception cref="InvalidDataException">Unsupported format or byte order; or keys, element counts or the length disagree with the
+    /// pickle.</exception>
     public LegacyTorchFile(Stream stream)
     {
         _stream = stream;

@@ -55,8 +55,10 @@ internal sealed class PickleReader
     /// <param name="pickle">Bytes containing the pickle.</param>
     /// <param name="start">Where it starts.</param>
     /// <param name="legacy">Whether its persistent ids are in the format before PyTorch 1.6, which may refer to storage views.</param>
-    /// <exception cref="InvalidDataException">The pickle is malformed or contains something disallowed; the message says what and where.</exception>
-    public static (TorchValue Root, IReadOnlyCollection<PickledStorage> Storages, int End) Read(byte[] pickle, int start = 0, bool legacy = false)
+    /// <exception cref="InvalidDataException">The pickle is malformed or contains something disallowed; the message says what and
+    /// where.</exception>
+    public static (TorchValue Root, IReadOnlyCollection<PickledStorage> Storages, int End) Read(
+        byte[] pickle, int start = 0, bool legacy = false)
     {
         Require(pickle.Length <= MaxPickleLength, "the pickle is longer than 16 MiB");
         var reader = new PickleReader(pickle, start, legacy);
@@ -134,7 +136,8 @@ internal sealed class PickleReader
             default:
                 if (!PushScalar(code) && !PushContainer(code))
                 {
-                    throw new InvalidDataException($"unsupported pickle opcode 0x{code:x2}, which torch.save does not write for tensors and plain values");
+                    throw new InvalidDataException(
+                        $"unsupported pickle opcode 0x{code:x2}, which torch.save does not write for tensors and plain values");
                 }
 
                 break;
@@ -255,7 +258,8 @@ internal sealed class PickleReader
             ("torch._utils", "_rebuild_parameter") => new Callable(Function.RebuildParameter),
             ("torch", "Size") => new Callable(Function.Size),
             _ => throw new InvalidDataException(
-                $"the file asks for {Quote($"{module}.{name}")}, which is not allowed: only tensors and plain values are read, and no code is executed"),
+                $"the file asks for {Quote($"{module}.{name}")}, which is not allowed: only tensors and plain values are read, and no "
+                    + "code is executed"),
         };
     }
 
@@ -266,21 +270,26 @@ internal sealed class PickleReader
         // Storage, offset, size, stride, requires_grad, hooks, and since PyTorch 1.13 what the view does to the values (nothing if empty).
         (Function.RebuildTensor, [PickledStorageView part, TorchInteger(var offset), TorchTuple size, TorchTuple stride, TorchBool, TorchDictionary])
             => Counted(new PickledTensor(part, offset, Longs(size), Longs(stride))),
-        (Function.RebuildTensor, [.. var tensor, TorchNone or TorchDictionary { Entries.Count: 0 }]) when tensor.Length == 6 => Call(function, new TorchTuple(tensor)),
-        (Function.RebuildTensorV1, [PickledStorageView part, TorchInteger(var offset), TorchTuple size, TorchTuple stride]) // until PyTorch 0.3
+        (Function.RebuildTensor, [.. var tensor, TorchNone or TorchDictionary { Entries.Count: 0 }]) when tensor.Length == 6
+            => Call(function, new TorchTuple(tensor)),
+        // until PyTorch 0.3
+        (Function.RebuildTensorV1, [PickledStorageView part, TorchInteger(var offset), TorchTuple size, TorchTuple stride])
             => Counted(new PickledTensor(part, offset, Longs(size), Longs(stride))),
         (Function.RebuildParameter, [PickledTensor tensor, TorchBool, TorchDictionary]) => tensor,
         _ => throw new InvalidDataException($"{function} has unsupported arguments"),
     };
 
-    /// <summary>('storage', type, key, location, number of elements), in legacy files followed by None or (view key, offset, number of elements).</summary>
+    /// <summary>
+    /// ('storage', type, key, location, number of elements), in legacy files followed by None or (view key, offset, number of elements).
+    /// </summary>
     private PickledStorageView Storage(TorchValue[] id)
     {
         if (id.Length != (_legacy ? 6 : 5)
             || id is not [TorchString("storage"), StorageClass(var type), TorchString(var key), TorchString, TorchInteger(var elements), ..]
             || elements < 0 || key.Length > MaxKeyLength)
         {
-            throw new InvalidDataException("a persistent id is not ('storage', type, key, location, number of elements) with a view where one is expected");
+            throw new InvalidDataException(
+                "a persistent id is not ('storage', type, key, location, number of elements) with a view where one is expected");
         }
 
         PickledStorageView whole = Described(key, new PickledStorageView(new PickledStorage(type, key, elements), 0, elements));
@@ -305,7 +314,9 @@ internal sealed class PickleReader
     }
 
     private static long[] Longs(TorchTuple values)
-        => Array.ConvertAll(values.Items, value => value is TorchInteger(var number) ? number : throw new InvalidDataException("a size or stride is not an integer"));
+        => Array.ConvertAll(
+            values.Items,
+            value => value is TorchInteger(var number) ? number : throw new InvalidDataException("a size or stride is not an integer"));
 
     private static long Long(ReadOnlySpan<byte> bytes)
     {
@@ -348,7 +359,8 @@ internal sealed class PickleReader
     }
 
     // Legacy pickles have no length field: bytes beyond the accepted length are never read.
-    private string Ending => _pickle.Length < MaxPickleLength ? "the pickle is truncated" : "the pickle is truncated, or exceeds the accepted 16 MiB";
+    private string Ending
+        => _pickle.Length < MaxPickleLength ? "the pickle is truncated" : "the pickle is truncated, or exceeds the accepted 16 MiB";
 
     private TorchValue Recall(uint index)
         => _memo.TryGetValue(index, out TorchValue? value) ? value : throw new InvalidDataException($"memo {index} was never set");

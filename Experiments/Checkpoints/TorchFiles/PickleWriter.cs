@@ -4,7 +4,9 @@ using System.Text;
 
 namespace Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 
-/// <summary>Pickles dictionaries of tensors and plain values (protocol 2) as <c>torch.save</c> does; the tensors' elements go elsewhere.</summary>
+/// <summary>
+/// Pickles dictionaries of tensors and plain values (protocol 2) as <c>torch.save</c> does; the tensors' elements go elsewhere.
+/// </summary>
 internal sealed class PickleWriter
 {
     private static readonly UTF8Encoding Utf8 = new(false, throwOnInvalidBytes: true);
@@ -17,7 +19,8 @@ internal sealed class PickleWriter
     }
 
     /// <summary>The pickle, and the tensors whose elements go into storages 0, 1, 2, … next to it.</summary>
-    /// <exception cref="ArgumentException">An element type or string that cannot be written, or content beyond the reader's limits.</exception>
+    /// <exception cref="ArgumentException">An element type or string that cannot be written, or content beyond the reader's
+    /// limits.</exception>
     public static (byte[] Pickle, IReadOnlyList<Tensor> Tensors) Write(TorchDictionary source)
     {
         var writer = new PickleWriter();

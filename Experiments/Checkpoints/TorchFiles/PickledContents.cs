@@ -16,7 +16,8 @@ internal sealed class PickledContents
 
     /// <param name="root">The object read by <see cref="PickleReader"/>.</param>
     /// <param name="maxValues">The maximum number of values.</param>
-    /// <exception cref="InvalidDataException">A class or a bare storage as a value, a cyclic container, too many values, or nesting too deep.</exception>
+    /// <exception cref="InvalidDataException">A class or a bare storage as a value, a cyclic container, too many values, or nesting too
+    /// deep.</exception>
     public PickledContents(TorchDictionary root, long maxValues)
     {
         _mostValues = maxValues;

@@ -96,5 +96,6 @@ internal sealed record PickledTensor : TorchValue
     /// <summary>Bytes of the tensor once copied into its own memory.</summary>
     public Int128 Bytes => (Int128)Elements * Storage.ElementSize;
 
-    public override string ToString() => $"a view [{string.Join(", ", Size)}] with strides [{string.Join(", ", Stride)}] at offset {Offset}";
+    public override string ToString()
+        => $"a view [{string.Join(", ", Size)}] with strides [{string.Join(", ", Stride)}] at offset {Offset}";
 }

@@ -3,7 +3,8 @@ using System.Buffers.Binary;
 namespace Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 
 /// <summary>
-/// Reads and writes safetensors files: the header's length (8 bytes, little-endian), the header (JSON), the tensors' elements in row-major order.
+/// Reads and writes safetensors files: the header's length (8 bytes, little-endian), the header (JSON), the tensors' elements in row-major
+/// order.
 /// </summary>
 internal static class Safetensors
 {
@@ -16,7 +17,9 @@ internal static class Safetensors
         return Read(stream);
     }
 
-    /// <summary>Reads tensors by name: contiguous CPU tensors without requires_grad in the current dispose scope. Metadata is ignored.</summary>
+    /// <summary>
+    /// Reads tensors by name: contiguous CPU tensors without requires_grad in the current dispose scope. Metadata is ignored.
+    /// </summary>
     /// <param name="stream">The complete file as a seekable stream; it is read from its first byte regardless of its position.</param>
     /// <exception cref="InvalidDataException">
     /// Not a safetensors file, damaged, an unsupported element type, a name longer than 1024 characters, or inconsistent sizes. No tensor
@@ -38,7 +41,8 @@ internal static class Safetensors
     /// <summary>Writes a file atomically with <see cref="AtomicFile"/>: whatever happens, a complete file exists.</summary>
     /// <param name="path">The file.</param>
     /// <param name="tensors">The tensors.</param>
-    public static void Write(string path, IReadOnlyDictionary<string, Tensor> tensors) => AtomicFile.Write(path, stream => Write(stream, tensors));
+    public static void Write(string path, IReadOnlyDictionary<string, Tensor> tensors)
+        => AtomicFile.Write(path, stream => Write(stream, tensors));
 
     /// <summary>
     /// Writes named tensors in row-major order, from any device, in the order of the reference implementation: by element type, the widest
@@ -46,9 +50,8 @@ internal static class Safetensors
     /// </summary>
     /// <param name="stream">The target; nothing is written if a tensor cannot be.</param>
     /// <param name="tensors">The tensors.</param>
-    /// <exception cref="ArgumentException">
-    /// An element type that the format does not support, or content beyond the reader's limits: names over 1024 characters or not representable in
-    /// UTF-8, over 32 dimensions, a header over 100 MB; or a tensor named <c>__metadata__</c>.
+    /// <exception cref="ArgumentException"> An element type that the format does not support, or content beyond the reader's limits: names
+    /// over 1024 characters or not representable in UTF-8, over 32 dimensions, a header over 100 MB; or a tensor named <c>__metadata__</c>.
     /// </exception>
     public static void Write(Stream stream, IReadOnlyDictionary<string, Tensor> tensors)
     {
@@ -72,7 +75,8 @@ internal static class Safetensors
         ulong length = BinaryPrimitives.ReadUInt64LittleEndian(bytes);
         if (length > SafetensorsHeader.MaxLength || (long)length > stream.Length - LengthBytes)
         {
-            throw new InvalidDataException($"its header would have {length} bytes; the file has {stream.Length}, and at most {SafetensorsHeader.MaxLength} are accepted");
+            throw new InvalidDataException($"its header would have {length} bytes; the file has {stream.Length}, and at most "
+                + $"{SafetensorsHeader.MaxLength} are accepted");
         }
 
         // A header entry takes at least 50 bytes of the file, so its memory cost is bounded by the file's length.
@@ -111,7 +115,10 @@ internal static class Safetensors
     private static (byte[] Json, string[] Order) Header(IReadOnlyDictionary<string, Tensor> tensors)
     {
         ScalarType[] types = [.. SafetensorsHeader.Types.Select(known => known.Type)];
-        string[] order = [.. tensors.Keys.OrderBy(name => Array.IndexOf(types, tensors[name].dtype)).ThenBy(name => name, StringComparer.Ordinal)];
+        string[] order =
+        [
+            .. tensors.Keys.OrderBy(name => Array.IndexOf(types, tensors[name].dtype)).ThenBy(name => name, StringComparer.Ordinal),
+        ];
         List<SafetensorsEntry> entries = [];
         long end = 0;
         foreach (string name in order)
@@ -120,7 +127,8 @@ internal static class Safetensors
             int size = SafetensorsHeader.TypeOf(tensor.dtype).Size;
             if (size == 0 || name == SafetensorsHeader.Metadata)
             {
-                throw new ArgumentException($"{name} has elements of type {tensor.dtype}, or a name, that cannot be written.", nameof(tensors));
+                throw new ArgumentException(
+                    $"{name} has elements of type {tensor.dtype}, or a name, that cannot be written.", nameof(tensors));
             }
 
             entries.Add(new SafetensorsEntry(name, tensor.dtype, tensor.shape, end, end + tensor.NumberOfElements * size));
@@ -132,7 +140,9 @@ internal static class Safetensors
             // What the reader's limits would refuse must not get into a file.
             byte[] json = SafetensorsHeader.Write(entries);
             SafetensorsHeader.Read(json, end);
-            return json.LongLength <= SafetensorsHeader.MaxLength ? (json, order) : throw new InvalidDataException("the header has more than 100 MB");
+            return json.LongLength <= SafetensorsHeader.MaxLength
+                ? (json, order)
+                : throw new InvalidDataException("the header has more than 100 MB");
         }
         catch (InvalidDataException e)
         {

@@ -64,11 +64,14 @@ internal static class SafetensorsHeader
         long end = 0;
         foreach (SafetensorsEntry entry in entries)
         {
-            Require(entry.Begin == end, $"tensor {Quote(entry.Name)} begins at byte {entry.Begin} of the data, but byte {end} was expected: there is a gap or an overlap");
+            Require(entry.Begin == end, $"tensor {Quote(entry.Name)} begins at byte {entry.Begin} of the data, but byte {end} was "
+                + "expected: there is a gap or an overlap");
             end = entry.End;
         }
 
-        return end == dataLength ? entries : throw new InvalidDataException($"it has {dataLength} bytes of data, but its tensors end at {end}");
+        return end == dataLength
+            ? entries
+            : throw new InvalidDataException($"it has {dataLength} bytes of data, but its tensors end at {end}");
     }
 
     /// <summary>Writes a header, padded with spaces so that the data starts at a multiple of 8.</summary>
@@ -194,7 +197,8 @@ internal static class SafetensorsHeader
         Int128 bytes = shape.Contains(0) ? 0 : volume;
         return begin <= end && end - begin == bytes
             ? new SafetensorsEntry(name, known.Type, shape, begin, end)
-            : throw new InvalidDataException($"tensor {Quote(name)} of shape [{string.Join(", ", shape)}] and type {type} needs {bytes} bytes, but spans bytes {begin} to {end}");
+            : throw new InvalidDataException($"tensor {Quote(name)} of shape [{string.Join(", ", shape)}] and type {type} needs {bytes} "
+                + $"bytes, but spans bytes {begin} to {end}");
     }
 
     private static void SkipMetadata(ref Utf8JsonReader reader)
@@ -217,7 +221,8 @@ internal static class SafetensorsHeader
         while (Next(ref reader) != JsonTokenType.EndArray)
         {
             Require(
-                reader.TokenType == JsonTokenType.Number && reader.TryGetInt64(out long number) && number >= 0 && numbers.Count < MaxDimensions,
+                reader.TokenType == JsonTokenType.Number && reader.TryGetInt64(out long number) && number >= 0
+                    && numbers.Count < MaxDimensions,
                 $"tensor {Quote(name)} has a shape or data_offsets that is not a short list of integers from 0 to 2^63 - 1");
             numbers.Add(reader.GetInt64());
         }

@@ -1,7 +1,9 @@
 
 namespace Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 
-/// <summary>Copies tensor elements to and from streams in chunks: a span is limited to 2 GB, and streams buffer what they are given.</summary>
+/// <summary>
+/// Copies tensor elements to and from streams in chunks: a span is limited to 2 GB, and streams buffer what they are given.
+/// </summary>
 internal static class TensorElements
 {
     private const long ChunkElements = 1 << 20;
@@ -18,7 +20,9 @@ internal static class TensorElements
         }
     }
 
-    /// <summary>Reads elements as a one-dimensional tensor. Booleans are kept as bytes: a file may contain values other than 0 and 1.</summary>
+    /// <summary>
+    /// Reads elements as a one-dimensional tensor. Booleans are kept as bytes: a file may contain values other than 0 and 1.
+    /// </summary>
     /// <exception cref="EndOfStreamException">The stream has fewer.</exception>
     public static Tensor Read(Stream stream, long count, ScalarType type)
     {

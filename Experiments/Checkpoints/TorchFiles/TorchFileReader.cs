@@ -27,8 +27,8 @@ internal static class TorchFileReader
     }
 
     /// <summary>
-    /// Reads a dictionary in its original order. Tensors are contiguous CPU tensors without requires_grad in the current dispose scope; a tensor
-    /// that occurs several times is a single object.
+    /// Reads a dictionary in its original order. Tensors are contiguous CPU tensors without requires_grad in the current dispose scope; a
+    /// tensor that occurs several times is a single object.
     /// </summary>
     /// <param name="stream">The file, whole, in a stream that can seek: wherever it stands, it is read from its first byte.</param>
     /// <param name="elements">Whether to read elements; otherwise tensors are on the meta device, with shape and type only.</param>

@@ -22,9 +22,8 @@ internal static class TorchFileWriter
     /// </summary>
     /// <param name="stream">The target; nothing is written if a value cannot be.</param>
     /// <param name="content">The dictionary.</param>
-    /// <exception cref="ArgumentException">
-    /// An element type or string that cannot be written, or content beyond the reader's limits: nesting over 100 levels, keys over 1024 characters,
-    /// a million containers, a pickle (all but the tensors' elements) over 16 MiB.
+    /// <exception cref="ArgumentException"> An element type or string that cannot be written, or content beyond the reader's limits:
+    /// nesting over 100 levels, keys over 1024 characters, a million containers, a pickle (all but the tensors' elements) over 16 MiB.
     /// </exception>
     public static void Write(Stream stream, TorchDictionary content)
     {

@@ -2,7 +2,9 @@ using System.IO.Compression;
 
 namespace Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 
-/// <summary>The zip entries that <c>torch.save</c> writes: <c>NAME/data.pkl</c>, <c>NAME/data/KEY</c> for each storage, <c>NAME/byteorder</c>.</summary>
+/// <summary>
+/// The zip entries that <c>torch.save</c> writes: <c>NAME/data.pkl</c>, <c>NAME/data/KEY</c> for each storage, <c>NAME/byteorder</c>.
+/// </summary>
 internal sealed class ZipTorchFile : ITorchFile
 {
     private readonly Dictionary<string, ZipArchiveEntry> _entries = [];
@@ -47,7 +49,8 @@ internal sealed class ZipTorchFile : ITorchFile
         ZipArchiveEntry entry = Find($"data/{storage.Key}");
         if (entry.Length != storage.Bytes)
         {
-            throw new InvalidDataException($"storage {FormatGuard.Quote(storage.Key)} has {entry.Length} bytes, not {storage.Bytes} as the pickle says");
+            throw new InvalidDataException(
+                $"storage {FormatGuard.Quote(storage.Key)} has {entry.Length} bytes, not {storage.Bytes} as the pickle says");
         }
 
         using Stream stream = entry.Open();

@@ -4,7 +4,9 @@ using System.IO.Hashing;
 
 namespace Imta.MetaWeight.Experiments.Data.Pictures;
 
-/// <summary>Information from an image file that Skia does not report, and the bytes adapted so that Skia decodes them like libjpeg and libpng.</summary>
+/// <summary>
+/// Information from an image file that Skia does not report, and the bytes adapted so that Skia decodes them like libjpeg and libpng.
+/// </summary>
 internal sealed class EncodedImage : IDisposable
 {
     private const int Depth = 24, ColourType = 25, HeadCheck = 29; // offsets in a PNG file, whose header is its first chunk

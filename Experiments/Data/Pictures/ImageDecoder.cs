@@ -54,7 +54,8 @@ internal sealed unsafe class ImageDecoder : IDisposable
 
     /// <summary>Reads the header.</summary>
     /// <param name="file">The whole file; it must not change until the image is disposed.</param>
-    /// <exception cref="InvalidDataException">It is neither a JPEG nor a PNG file, its header is damaged, or it is unreasonably large.</exception>
+    /// <exception cref="InvalidDataException">It is neither a JPEG nor a PNG file, its header is damaged, or it is unreasonably
+    /// large.</exception>
     public static ImageDecoder Open(ReadOnlyMemory<byte> file) => new(EncodedImage.Parse(file));
 
     /// <summary>The pixels of a window, resampled like Pillow: bilinear with antialiasing.</summary>
@@ -103,9 +104,9 @@ internal sealed unsafe class ImageDecoder : IDisposable
     }
 
     /// <summary>
-    /// The region to decode for some pixels. JPEG chroma is interpolated between neighbours, so a margin of one sample is added at each side; libjpeg
-    /// itself handles those above and below. With several scans some may be missing, and then whole blocks are smoothed: such an image is
-    /// decoded completely. A PNG is decoded to its end, where rows may be missing.
+    /// The region to decode for some pixels. JPEG chroma is interpolated between neighbours, so a margin of one sample is added at each
+    /// side; libjpeg itself handles those above and below. With several scans some may be missing, and then whole blocks are smoothed: such
+    /// an image is decoded completely. A PNG is decoded to its end, where rows may be missing.
     /// </summary>
     private SKRectI DecodeRegion(SKRectI needed) => _encoded switch
     {

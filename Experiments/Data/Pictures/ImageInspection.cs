@@ -10,7 +10,9 @@ namespace Imta.MetaWeight.Experiments.Data.Pictures;
 /// <param name="Problem">Why it cannot be read; null if it can.</param>
 internal sealed record ImageInspection(string File, long Bytes, ImageHeader? Head, string? Problem)
 {
-    /// <summary>Half of the SHA-256 of its bytes: equal only for equal files, up to negligible collisions; null if it cannot be opened.</summary>
+    /// <summary>
+    /// Half of the SHA-256 of its bytes: equal only for equal files, up to negligible collisions; null if it cannot be opened.
+    /// </summary>
     public UInt128? Fingerprint { get; private init; }
 
     /// <summary>Decodes an image completely.</summary>
@@ -31,7 +33,8 @@ internal sealed record ImageInspection(string File, long Bytes, ImageHeader? Hea
         {
             using ImageDecoder picture = ImageDecoder.Open(bytes);
             ImageHeader head = picture.Header;
-            ImageTraits traits = picture.Read(new ImageWindow(0, 0, head.Height, head.Width, 1, 1, 0, 0, 1, 1), flip: false, stackalloc byte[3]);
+            ImageTraits traits = picture.Read(
+                new ImageWindow(0, 0, head.Height, head.Width, 1, 1, 0, 0, 1, 1), flip: false, stackalloc byte[3]);
             return new ImageInspection(file, bytes.Length, head with { Traits = traits }, null) { Fingerprint = print };
         }
         catch (InvalidDataException e)

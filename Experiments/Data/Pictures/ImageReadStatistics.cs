@@ -60,7 +60,8 @@ internal sealed class ImageReadStatistics
     public static string Describe(Tensor taken)
     {
         long[] counts = taken.ToArray<long>();
-        IEnumerable<string> special = Counted.Select((of, k) => (Count: counts[k], of.Text)).Where(of => of.Count > 0).Select(of => FormattableString.Invariant($", {of.Count:N0} {of.Text}"));
+        IEnumerable<string> special = Counted.Select((of, k) => (Count: counts[k], of.Text)).Where(of => of.Count > 0)
+            .Select(of => FormattableString.Invariant($", {of.Count:N0} {of.Text}"));
         return FormattableString.Invariant($"{counts[^1]:N0} images read{string.Concat(special)}, {counts[^2]:N0} unreadable");
     }
 

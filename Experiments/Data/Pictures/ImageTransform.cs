@@ -22,6 +22,8 @@ internal readonly record struct ImageTransform(int Side, int Resized)
     {
         int longer = (int)Math.Min(int.MaxValue, (double)Resized * Math.Max(width, height) / Math.Min(width, height));
         (int rows, int columns) = width <= height ? (longer, Resized) : (Resized, longer);
-        return new(0, 0, height, width, rows, columns, RandomCrop.Rounded((rows - Side) / 2.0), RandomCrop.Rounded((columns - Side) / 2.0), Side, Side);
+        return new(
+            0, 0, height, width, rows, columns, RandomCrop.Rounded((rows - Side) / 2.0), RandomCrop.Rounded((columns - Side) / 2.0), Side,
+            Side);
     }
 }

@@ -11,12 +11,14 @@ namespace Imta.MetaWeight.Experiments.Data.Pictures;
 /// <param name="Column">The first column.</param>
 /// <param name="SideY">Number of rows to keep.</param>
 /// <param name="SideX">Number of columns to keep.</param>
-internal readonly record struct ImageWindow(int Top, int Left, int Height, int Width, int Rows, int Columns, int Row, int Column, int SideY, int SideX)
+internal readonly record struct ImageWindow(
+    int Top, int Left, int Height, int Width, int Rows, int Columns, int Row, int Column, int SideY, int SideX)
 {
     private const int MaxRows = 1 << 28; // and columns, so that positions do not overflow
 
     /// <summary>The whole image, unchanged.</summary>
-    public static ImageWindow All(ImageHeader head) => new(0, 0, head.Height, head.Width, head.Height, head.Width, 0, 0, head.Height, head.Width);
+    public static ImageWindow All(ImageHeader head)
+        => new(0, 0, head.Height, head.Width, head.Height, head.Width, 0, 0, head.Height, head.Width);
 
     /// <summary>Whether its crops are valid for an image of this size.</summary>
     /// <param name="width">Pixels.</param>

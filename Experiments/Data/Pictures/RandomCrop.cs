@@ -43,7 +43,8 @@ internal static class RandomCrop
     }
 
     /// <summary>A crop resized to <see cref="Side"/>.</summary>
-    public static ImageWindow Resized(int top, int left, int height, int width) => new(top, left, height, width, Side, Side, 0, 0, Side, Side);
+    public static ImageWindow Resized(int top, int left, int height, int width)
+        => new(top, left, height, width, Side, Side, 0, 0, Side, Side);
 
     /// <summary>Rounds halves to even, like Python.</summary>
     internal static int Rounded(double value) => (int)Math.Round(value, MidpointRounding.ToEven);

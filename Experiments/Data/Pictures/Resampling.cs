@@ -108,7 +108,8 @@ internal sealed class Resampling
                 d += fourth[k] * weights[k];
             }
 
-            Vector128<uint> pixels = Vector128.Narrow(Vector128.Narrow(Pixel(a), Pixel(b)), Vector128.Narrow(Pixel(c), Pixel(d))).AsUInt32();
+            Vector128<uint> pixels = Vector128.Narrow(Vector128.Narrow(Pixel(a), Pixel(b)), Vector128.Narrow(Pixel(c), Pixel(d)))
+                .AsUInt32();
             int at = flip ? side - 1 - x : x;
             (narrow[at], narrow[side + at], narrow[(2 * side) + at], narrow[(3 * side) + at]) = (pixels[0], pixels[1], pixels[2], pixels[3]);
         }
@@ -129,7 +130,9 @@ internal sealed class Resampling
             {
                 // Red, green and blue of four pixels.
                 Vector128<byte> four = half == 0 ? pixels.GetLower() : pixels.GetUpper();
-                Vector128<uint> channels = Vector128.Shuffle(four, Vector128.Create((byte)0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15)).AsUInt32();
+                Vector128<uint> channels = Vector128.Shuffle(
+                    four, Vector128.Create((byte)0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15))
+                    .AsUInt32();
                 int at = x + (half * Group / 2);
                 MemoryMarshal.Write(target[at..], channels[0]);
                 MemoryMarshal.Write(target[(plane + at)..], channels[1]);

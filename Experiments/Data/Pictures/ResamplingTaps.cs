@@ -1,6 +1,8 @@
 namespace Imta.MetaWeight.Experiments.Data.Pictures;
 
-/// <summary>For each output position of a resampled line, its inputs and weights: the same number for each position, some with weight zero.</summary>
+/// <summary>
+/// For each output position of a resampled line, its inputs and weights: the same number for each position, some with weight zero.
+/// </summary>
 internal sealed class ResamplingTaps
 {
     /// <summary>Fractional bits of a weight.</summary>
@@ -47,7 +49,9 @@ internal sealed class ResamplingTaps
     /// <summary>The input weights of a position.</summary>
     public ReadOnlySpan<int> Weights(int index) => _weights.AsSpan(index * _count, _count);
 
-    /// <summary>The weights of all positions, each repeated <paramref name="times"/> times, zero-padded per position to a multiple.</summary>
+    /// <summary>
+    /// The weights of all positions, each repeated <paramref name="times"/> times, zero-padded per position to a multiple.
+    /// </summary>
     public int[] ForAll(int times, int multiple)
     {
         int places = _first.Length, stride = ((times * _count) + multiple - 1) / multiple * multiple;

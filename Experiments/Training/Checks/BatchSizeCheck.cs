@@ -13,10 +13,14 @@ internal static class BatchSizeCheck
         (int batch, int processes) = (settings.Train.Batch, settings.Processes);
         int last = images % batch;
         bool halves = settings.Meta.SplitsBatch;
-        string fix = BatchSizes.Nearest(images, batch, processes) is { } other ? Invariant($"set train.batch to {other}") : "use more training images";
+        string fix = BatchSizes.Nearest(images, batch, processes) is { } other
+            ? Invariant($"set train.batch to {other}")
+            : "use more training images";
         if (halves && processes == 1 && batch % 2 == 1)
         {
-            yield return Warning(Invariant($"train.batch {batch} is odd"), Invariant($"its halves have {(batch + 1) / 2} and {batch / 2} images, so the two half batches of a step differ"), fix);
+            yield return Warning(
+                Invariant($"train.batch {batch} is odd"),
+                Invariant($"its halves have {(batch + 1) / 2} and {batch / 2} images, so the two half batches of a step differ"), fix);
         }
         else if (processes > 1 && batch % ((halves ? 2 : 1) * processes) != 0)
         {
@@ -27,7 +31,8 @@ internal static class BatchSizeCheck
         if (halves && last >= 2 * processes && last < 4 * processes)
         {
             yield return Warning(
-                Invariant($"the last batch of an epoch has {last} images ({images} training images, train.batch {batch}{Shared(processes)})"),
+                Invariant(
+                    $"the last batch of an epoch has {last} images ({images} training images, train.batch {batch}{Shared(processes)})"),
                 "batch norm would compute its statistics from a half batch of a single image there",
                 fix);
         }
@@ -35,7 +40,9 @@ internal static class BatchSizeCheck
         {
             yield return Warning(
                 Invariant($"each epoch leaves out {(last == 1 ? "one image, a different one" : Invariant($"{last} images, different ones"))} each time ({images} training images, train.batch {batch}{Shared(processes)})"),
-                processes == 1 ? "a last batch of a single image cannot be split into two halves" : "with such a small last batch, not every process gets two halves",
+                processes == 1
+                    ? "a last batch of a single image cannot be split into two halves"
+                    : "with such a small last batch, not every process gets two halves",
                 fix);
         }
     }

@@ -1,6 +1,8 @@
 namespace Imta.MetaWeight.Experiments.Training.Checks;
 
-/// <summary>Batch sizes that divide evenly into two halves per process, with a last batch that is full or has at least 2 images per half.</summary>
+/// <summary>
+/// Batch sizes that divide evenly into two halves per process, with a last batch that is full or has at least 2 images per half.
+/// </summary>
 internal static class BatchSizes
 {
     /// <summary>The smallest batch size with learned weights: each half has the 2 images that batch norm needs.</summary>
@@ -8,10 +10,12 @@ internal static class BatchSizes
 
     /// <summary>Whether an epoch of <paramref name="images"/> images divides evenly among <paramref name="processes"/> processes.</summary>
     public static bool DividesEvenly(int images, int batch, int processes = 1)
-        => batch >= Minimum * processes && batch % (2 * processes) == 0 && images % batch is var last && (last == 0 || last >= Minimum * processes);
+        => batch >= Minimum * processes && batch % (2 * processes) == 0 && images % batch is var last
+            && (last == 0 || last >= Minimum * processes);
 
     /// <summary>The largest one up to <paramref name="limit"/>; null if there is none.</summary>
-    public static int? LargestUpTo(int images, int limit, int processes = 1) => Descending(limit).Where(batch => DividesEvenly(images, batch, processes)).Cast<int?>().FirstOrDefault();
+    public static int? LargestUpTo(int images, int limit, int processes = 1)
+        => Descending(limit).Where(batch => DividesEvenly(images, batch, processes)).Cast<int?>().FirstOrDefault();
 
     /// <summary>The one nearest to <paramref name="batch"/>, on a tie the smaller; null if there is none.</summary>
     public static int? Nearest(int images, int batch, int processes = 1)

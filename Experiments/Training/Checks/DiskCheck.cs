@@ -8,7 +8,9 @@ internal static class DiskCheck
     /// <param name="weightsEvery"><c>export.weightsEvery</c>.</param>
     public static IEnumerable<CheckFinding> Findings(long need, long free, int weightsEvery)
     {
-        string less = weightsEvery == 0 ? "" : FormattableString.Invariant($", or set export.weightsEvery (now {weightsEvery}) to a larger value or to 0");
+        string less = weightsEvery == 0
+            ? ""
+            : FormattableString.Invariant($", or set export.weightsEvery (now {weightsEvery}) to a larger value or to 0");
         if (need > free / 2)
         {
             yield return new CheckFinding(

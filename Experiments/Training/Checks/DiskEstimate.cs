@@ -28,9 +28,12 @@ internal sealed record DiskEstimate(long Checkpoint, long WeightsFile, int Exits
     public long After(int done, int epochs, int weightsEvery, int checkpointEvery = 0)
     {
         long left = epochs - done;
-        long weightFiles = weightsEvery == 0 ? Math.Sign(left) : Math.Sign(left) + ((epochs - 1) / weightsEvery) - (Math.Min(done, epochs - 1) / weightsEvery);
+        long weightFiles = weightsEvery == 0
+            ? Math.Sign(left)
+            : Math.Sign(left) + ((epochs - 1) / weightsEvery) - (Math.Min(done, epochs - 1) / weightsEvery);
         long kept = checkpointEvery == 0 ? 0 : (epochs / checkpointEvery) - (done / checkpointEvery);
-        return (((left == 0 ? 0 : done == 0 ? ConcurrentCheckpoints : 1) + kept) * Checkpoint) + (weightFiles * WeightsFile) + (left * (Exits + 2) * BytesPerLine) + SmallFiles;
+        return (((left == 0 ? 0 : done == 0 ? ConcurrentCheckpoints : 1) + kept) * Checkpoint) + (weightFiles * WeightsFile)
+            + (left * (Exits + 2) * BytesPerLine) + SmallFiles;
     }
 
     private static long CheckpointBytes(MultiExitNetwork network, ISampleWeighting weighting, bool momentum)

@@ -36,9 +36,13 @@ internal static class MemoryCheck
     {
         int halves = 2 * need.Processes; // each needs at least 2 images
         int most = Math.Min(batch - 1, need.TrainImages) / halves;
-        int? fitting = Enumerable.Range(2, Math.Max(0, most - 1)).Select(images => halves * images).Where(size => need.BytesFor(size) <= WarningThreshold * available).Cast<int?>().LastOrDefault();
+        int? fitting = Enumerable.Range(2, Math.Max(0, most - 1)).Select(images => halves * images)
+            .Where(size => need.BytesFor(size) <= WarningThreshold * available)
+            .Cast<int?>()
+            .LastOrDefault();
         return fitting is { } size
             ? string.Create(CultureInfo.InvariantCulture, $"set train.batch to {size}")
-            : "no batch size is small enough: use a smaller network (its blocks, channels, growth), fewer images (data.trainLimit, data.testLimit), or a machine with more memory";
+            : "no batch size is small enough: use a smaller network (its blocks, channels, growth), fewer images (data.trainLimit, "
+                + "data.testLimit), or a machine with more memory";
     }
 }

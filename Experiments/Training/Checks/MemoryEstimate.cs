@@ -20,7 +20,9 @@ namespace Imta.MetaWeight.Experiments.Training.Checks;
 /// <param name="Processes">The number of processes that share each batch.</param>
 /// <param name="IsFrozen">Whether most of the network is frozen: phase II.</param>
 /// <param name="Meta">How weights are learned, if they are.</param>
-internal sealed record MemoryEstimate(long ImageBytes, long ParameterBytes, long ActivationBytes, int TrainImages, int EvaluationImages, int Processes, bool IsFrozen, MetaOptions Meta)
+internal sealed record MemoryEstimate(
+    long ImageBytes, long ParameterBytes, long ActivationBytes, int TrainImages, int EvaluationImages, int Processes, bool IsFrozen,
+    MetaOptions Meta)
 {
     private const long BaseBytes = 250 * ByteSize.Mib; // idle .NET and libtorch
     private const long CudaContext = 700 * ByteSize.Mib; // its kernels, and cuDNN's and cuBLAS's workspaces
@@ -64,9 +66,11 @@ internal sealed record MemoryEstimate(long ImageBytes, long ParameterBytes, long
     public long BytesFor(int batch)
     {
         int images = (Math.Min(batch, TrainImages) + Processes - 1) / Processes;
-        int copies = (Meta.UsesPredictor ? 8 : 4) + (Processes > 1 ? 1 : 0); // θ, gradient, momentum and update; those of the lookahead; all-reduce buckets
+        // θ, gradient, momentum and update; those of the lookahead; all-reduce buckets
+        int copies = (Meta.UsesPredictor ? 8 : 4) + (Processes > 1 ? 1 : 0);
         double atOnce = Meta.SplitsBatch ? (images + 1) / 2 : images;
-        double passes = Math.Max(Activations * FeatureShare * atOnce, EvaluationActivations * Math.Min(Predictions.Batch, EvaluationImages));
+        double passes = Math.Max(
+            Activations * FeatureShare * atOnce, EvaluationActivations * Math.Min(Predictions.Batch, EvaluationImages));
         return (long)((OnGpu ? CudaContext : BaseBytes + NameBytes) + ImageBytes + LiveBatchBytes(images) + (copies * ParameterBytes) + (passes * ActivationBytes));
     }
 

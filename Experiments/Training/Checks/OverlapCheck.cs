@@ -12,7 +12,8 @@ namespace Imta.MetaWeight.Experiments.Training.Checks;
 /// <param name="Test">The number of test images.</param>
 /// <param name="ValidationInTraining">Validation images that are also training images.</param>
 /// <param name="Validation">The number of validation images.</param>
-internal sealed record Overlap(int TestInTraining, int TestInValidation, int TestInEither, int Test, int ValidationInTraining, int Validation)
+internal sealed record Overlap(
+    int TestInTraining, int TestInValidation, int TestInEither, int Test, int ValidationInTraining, int Validation)
 {
     /// <summary>Compares the images of a run, ignoring labels.</summary>
     /// <returns>Null if images are files, all of which would have to be read.</returns>

@@ -27,7 +27,8 @@ internal sealed class RunChecks
         (_settings, _data, _exits, _localProcesses) = (phases[0].Settings, data, network.Exits, localProcesses);
         NetworkCost cost = network.Cost(DatasetShape.For(_settings.Data).Side);
         _phases = [.. phases.Select(phase => (phase, MemoryEstimate.From(phase, network, weighting, cost, data)))];
-        _disk = DiskEstimate.BytesFrom(network, weighting, data, _settings).After(done, phases[^1].LastEpoch, _settings.Export.WeightsEvery, _settings.Run.CheckpointEvery);
+        _disk = DiskEstimate.BytesFrom(network, weighting, data, _settings)
+            .After(done, phases[^1].LastEpoch, _settings.Export.WeightsEvery, _settings.Run.CheckpointEvery);
     }
 
     /// <summary>A line on the run's resource requirements.</summary>
@@ -43,26 +44,35 @@ internal sealed class RunChecks
     /// <summary>The findings for a new run, in the order of <see cref="CheckName"/>.</summary>
     public IEnumerable<CheckFinding> BeforeStart(AvailableResources room) =>
     [
-        .. SplitsCheck.Findings(new SplitCounts(_data.Train.ClassNames, _data.Train.ClassCounts(), _data.Validation.ClassCounts(), _data.Test.ClassCounts()), _settings),
+        .. SplitsCheck.Findings(
+            new SplitCounts(_data.Train.ClassNames, _data.Train.ClassCounts(), _data.Validation.ClassCounts(), _data.Test.ClassCounts()),
+            _settings),
         .. Overlap.Measure(_data) is { } overlap ? OverlapCheck.Findings(overlap) : [],
         .. PhaseFindings((phase, _) => BatchSizeCheck.Findings(_data.Train.Count, phase.Settings)),
         .. PhaseFindings((phase, _) => SharesCheck.Findings(_data.Train.Count, _exits, phase.Settings)),
         .. MachineFindings(room),
     ];
 
-    /// <summary>The findings for a resumed run: only those on the machine. Settings and data have already passed and no longer change.</summary>
+    /// <summary>
+    /// The findings for a resumed run: only those on the machine. Settings and data have already passed and no longer change.
+    /// </summary>
     public IEnumerable<CheckFinding> BeforeResume(AvailableResources room)
         => MachineFindings(room).Select(finding => finding with { Fix = "free some, or resume a copy of the run on a larger machine" });
 
     private IEnumerable<CheckFinding> MachineFindings(AvailableResources room) =>
     [
         .. room.Disk is { } free ? DiskCheck.Findings(_disk, free, _settings.Export.WeightsEvery) : [],
-        .. PhaseFindings((phase, need) => room.Memory is { } memory ? MemoryCheck.Findings(need, phase.Settings.Train.Batch, need.OnGpu ? memory : memory / _localProcesses) : []),
+        .. PhaseFindings(
+            (phase, need)
+                => room.Memory is { } memory
+                    ? MemoryCheck.Findings(need, phase.Settings.Train.Batch, need.OnGpu ? memory : memory / _localProcesses)
+                    : []),
     ];
 
     /// <summary>The findings for each phase, with its own keys.</summary>
     private IEnumerable<CheckFinding> PhaseFindings(Func<TrainingPhase, MemoryEstimate, IEnumerable<CheckFinding>> check)
-        => _phases.SelectMany(entry => check(entry.Phase, entry.Memory).Select(finding => entry.Phase.Number == 1 ? finding : InPhaseTwo(finding)));
+        => _phases.SelectMany(
+            entry => check(entry.Phase, entry.Memory).Select(finding => entry.Phase.Number == 1 ? finding : InPhaseTwo(finding)));
 
     private static CheckFinding InPhaseTwo(CheckFinding finding) => finding with
     {

@@ -33,7 +33,9 @@ internal static class SharesCheck
                 CheckName.Shares,
                 Severity.Error,
                 Invariant($"none of the {samples} {(meta.UsesPredictor ? "meta" : "training")} samples of {(meta.UsesHeldOutData ? "a" : "half a")} batch{(settings.Processes == 1 ? "" : " in a process")} are allocated to exit {string.Join(", ", without)} of {exits} (meta.q {meta.Q})"),
-                meta.UsesPredictor ? "the predictions of such an exit would not influence the learned weights" : "such an exit would not follow the rule of meta.weights",
+                meta.UsesPredictor
+                    ? "the predictions of such an exit would not influence the learned weights"
+                    : "such an exit would not follow the rule of meta.weights",
                 Fix(images, exits, settings))];
     }
 
@@ -48,7 +50,10 @@ internal static class SharesCheck
         return ways.Length == 0 ? fewer : $"set {string.Join(", or ", ways)}";
     }
 
-    /// <summary>Samples that a process allocates at once. The first half of an odd batch has one more: an exit that it leaves empty is empty in the other half too.</summary>
+    /// <summary>
+    /// Samples that a process allocates at once. The first half of an odd batch has one more: an exit that it leaves empty is empty in the
+    /// other half too.
+    /// </summary>
     private static int Samples(int batch, Settings settings) => (settings.Meta.UsesHeldOutData
         ? Math.Min(batch, settings.Meta.PerClass * DatasetShape.For(settings.Data).Classes)
         : (batch + 1) / 2) / settings.Processes;
@@ -58,12 +63,16 @@ internal static class SharesCheck
     {
         float[] shares = ExitShares.FromQ(settings.Meta.Q, exits);
         return Enumerable.Range(BatchSizes.Minimum, Math.Max(0, images - BatchSizes.Minimum + 1))
-            .Where(batch => BatchSizes.DividesEvenly(images, batch, settings.Processes) && EveryExitHasSamples(shares, Samples(batch, settings)))
+            .Where(
+                batch
+                    => BatchSizes.DividesEvenly(images, batch, settings.Processes) && EveryExitHasSamples(shares, Samples(batch, settings)))
             .Cast<int?>()
             .FirstOrDefault();
     }
 
-    /// <summary>The q nearest to the current one, in steps of 0.01 towards equal shares (q = 1), with a meta sample for every exit.</summary>
+    /// <summary>
+    /// The q nearest to the current one, in steps of 0.01 towards equal shares (q = 1), with a meta sample for every exit.
+    /// </summary>
     private static double? NearestQ(int samples, int exits, double q)
     {
         int from = (int)Math.Round(Math.Clamp(q, 0, 10) * StepsOfQ);

@@ -9,7 +9,8 @@ namespace Imta.MetaWeight.Experiments.Training.Checks;
 /// <param name="Train">C counts.</param>
 /// <param name="Validation">C counts.</param>
 /// <param name="Test">C counts.</param>
-internal sealed record SplitCounts(IReadOnlyList<string> ClassNames, IReadOnlyList<long> Train, IReadOnlyList<long> Validation, IReadOnlyList<long> Test);
+internal sealed record SplitCounts(
+    IReadOnlyList<string> ClassNames, IReadOnlyList<long> Train, IReadOnlyList<long> Validation, IReadOnlyList<long> Test);
 
 /// <summary>Checks that every class can be learned and evaluated, and that the sets are large enough to be meaningful.</summary>
 internal static class SplitsCheck
@@ -28,7 +29,9 @@ internal static class SplitsCheck
         CheckFinding?[] all =
         [
             Missing(counts.ClassNames, counts.Train, "training", "such a class cannot be learned", trainFix),
-            settings.Data.Validation == 0 ? null : Missing(counts.ClassNames, counts.Validation, "validation", "its validation accuracy would be undefined", trainFix),
+            settings.Data.Validation == 0
+                ? null
+                : Missing(counts.ClassNames, counts.Validation, "validation", "its validation accuracy would be undefined", trainFix),
             Missing(counts.ClassNames, counts.Test, "test", "its test accuracy would be undefined", testFix),
             FewBatches((int)counts.Train.Sum(), settings),
             FewValidation(counts.Train.Sum(), counts.Validation.Sum(), classes, settings.Data),
@@ -45,7 +48,9 @@ internal static class SplitsCheck
         }
 
         string listed = string.Join(", ", missing.Take(MaxNamesShown)) + (missing.Length > MaxNamesShown ? ", ..." : "");
-        return new CheckFinding(CheckName.Splits, Severity.Error, Invariant($"{missing.Length} of {names.Count} classes have no {set} image ({listed})"), why, fix);
+        return new CheckFinding(
+            CheckName.Splits, Severity.Error, Invariant($"{missing.Length} of {names.Count} classes have no {set} image ({listed})"), why,
+            fix);
     }
 
     private static string MissingFix(int? limit, string key, int least, string otherwise)
@@ -60,9 +65,12 @@ internal static class SplitsCheck
         }
 
         string more = settings.Data.TrainLimit is null ? "use more training images" : "raise data.trainLimit";
-        string fix = BatchSizes.LargestUpTo(images, images / 2, settings.Processes) is { } batch ? Invariant($"set train.batch to {batch} or less, or {more}") : more;
+        string fix = BatchSizes.LargestUpTo(images, images / 2, settings.Processes) is { } batch
+            ? Invariant($"set train.batch to {batch} or less, or {more}")
+            : more;
         return new CheckFinding(
-            CheckName.Splits, Severity.Warning, Invariant($"one batch per epoch ({images} training images, train.batch {settings.Train.Batch})"), "each epoch is a single step", fix);
+            CheckName.Splits, Severity.Warning, Invariant(
+                $"one batch per epoch ({images} training images, train.batch {settings.Train.Batch})"), "each epoch is a single step", fix);
     }
 
     private static CheckFinding? FewValidation(long train, long validation, int classes, DataOptions data)
@@ -85,8 +93,12 @@ internal static class SplitsCheck
     private static string MoreValidation(long available, int classes, DataOptions data)
     {
         long whole = Splits.FullTrainingSetSize(data.Dataset), wanted = (FineValidation + classes - 1) / classes * classes;
-        string? hold = wanted > available / 2 ? null : Invariant($"data.validation to {CeilingDivide(wanted * whole, Math.Min(available, whole))}");
-        string? limit = data.TrainLimit is null || data.Validation < wanted ? null : Invariant($"data.trainLimit to {CeilingDivide(wanted * whole, data.Validation)}");
+        string? hold = wanted > available / 2
+            ? null
+            : Invariant($"data.validation to {CeilingDivide(wanted * whole, Math.Min(available, whole))}");
+        string? limit = data.TrainLimit is null || data.Validation < wanted
+            ? null
+            : Invariant($"data.trainLimit to {CeilingDivide(wanted * whole, data.Validation)}");
         string[] ways = [.. new[] { limit, hold }.OfType<string>()];
         return ways.Length == 0 ? "use more training images" : $"raise {string.Join(", or ", ways)}";
     }

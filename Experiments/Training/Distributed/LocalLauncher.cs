@@ -25,7 +25,8 @@ internal static class LocalLauncher
         }
 
         string advice = RunFolder.CanResume(run) ? $"resume with imta train --resume {run}" : "nothing has been written yet";
-        Failure.WriteError(FormattableString.Invariant($"a rank was killed by a signal or exited without a message (mpirun exit code {code}); {advice}"));
+        Failure.WriteError(
+            FormattableString.Invariant($"a rank was killed by a signal or exited without a message (mpirun exit code {code}); {advice}"));
         return 1;
     }
 
@@ -37,7 +38,8 @@ internal static class LocalLauncher
     public static int Run(int size, IEnumerable<string> arguments, StopSignal stop)
     {
         MpiLibrary library = MpiLibrary.Find(MpiFamily.OpenMpi, MpiFamily.Mpich) ?? throw new UsageException(
-            $"multi-process training needs MPI, but no MPI library was found; {MpiInstallHint}, or set {MpiLibrary.Variable}=/path/to/libmpi.so");
+            $"multi-process training needs MPI, but no MPI library was found; {MpiInstallHint}, or set "
+                + $"{MpiLibrary.Variable}=/path/to/libmpi.so");
         string launcher = MpiLauncher.FindFor(library) ?? throw new UsageException(
             $"{library.Version} ({library.Path}) was found, but no matching mpirun next to it or on the PATH; {MpiInstallHint}");
         ProcessStartInfo start = SelfProcess.StartInfo(arguments, [.. NewSession(), launcher, .. MpiLauncher.Arguments(library, size)]);

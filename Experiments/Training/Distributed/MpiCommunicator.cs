@@ -106,7 +106,8 @@ internal sealed unsafe partial class MpiCommunicator : ICommunicator
         if (provided < _handles.ThreadSerialized)
         {
             throw new UsageException(
-                $"{Mpi.Version} ({Mpi.Path}) was built without thread support, which .NET needs; choose another one with {MpiLibrary.Variable}");
+                $"{Mpi.Version} ({Mpi.Path}) was built without thread support, which .NET needs; choose another one with "
+                    + $"{MpiLibrary.Variable}");
         }
     }
 

@@ -3,8 +3,8 @@ using System.Runtime.InteropServices;
 namespace Imta.MetaWeight.Experiments.Training.Distributed;
 
 /// <summary>
-/// The values of the C macros of <c>mpi.h</c> in one binary interface. All handles fit into a pointer: an interface whose handles are C integers
-/// reads the lower half of the register.
+/// The values of the C macros of <c>mpi.h</c> in one binary interface. All handles fit into a pointer: an interface whose handles are C
+/// integers reads the lower half of the register.
 /// </summary>
 internal sealed record MpiHandles
 {

@@ -3,7 +3,10 @@ using System.Diagnostics;
 
 namespace Imta.MetaWeight.Experiments.Training.Distributed;
 
-/// <summary>The program that starts ranks for an MPI library: its own, because another library's launcher would start separate worlds of one rank each.</summary>
+/// <summary>
+/// The program that starts ranks for an MPI library: its own, because another library's launcher would start separate worlds of one rank
+/// each.
+/// </summary>
 internal static class MpiLauncher
 {
     private static readonly TimeSpan Timeout = TimeSpan.FromSeconds(10);

@@ -37,7 +37,8 @@ internal sealed unsafe partial class MpiLibrary
         if (Environment.GetEnvironmentVariable(Variable) is { Length: > 0 } named)
         {
             return Load(named, out string problem) ?? throw new UsageException(
-                $"{Variable} is '{named}', which {problem}; it must be the path of an MPI library, such as /usr/lib/x86_64-linux-gnu/libmpi.so.40");
+                $"{Variable} is '{named}', which {problem}; it must be the path of an MPI library, such as "
+                    + "/usr/lib/x86_64-linux-gnu/libmpi.so.40");
         }
 
         return families.SelectMany(Names).Distinct()
@@ -77,7 +78,8 @@ internal sealed unsafe partial class MpiLibrary
     {
         if (OperatingSystem.IsLinux())
         {
-            // UCX, the transport of some libraries, installs its own SIGSEGV handler, which .NET needs: a null reference would crash the process.
+            // UCX, the transport of some libraries, installs its own SIGSEGV handler, which .NET needs: a null reference would crash the
+            // process.
             _ = SetEnvironment("UCX_HANDLE_ERRORS", "none", 0);
         }
 

@@ -12,7 +12,8 @@ internal sealed class ProcessGroup
 {
     private const int BucketBytes = 25 << 20; // PyTorch's
     private const long LargeBytes = 1 << 20;
-    private static readonly TimeSpan BusyWaitForRanks = TimeSpan.FromMilliseconds(20); // busy-wait, then sleep between polls: running ranks need the cores
+    // busy-wait, then sleep between polls: running ranks need the cores
+    private static readonly TimeSpan BusyWaitForRanks = TimeSpan.FromMilliseconds(20);
     private static readonly TimeSpan BusyWaitForTransfer = TimeSpan.FromSeconds(2); // transfers progress only while polled
     private static readonly TimeSpan PollInterval = TimeSpan.FromMilliseconds(1);
     private static readonly TimeSpan StopNoticeDelay = TimeSpan.FromSeconds(0.3); // Open MPI's mpirun kills one second after SIGTERM
@@ -58,9 +59,13 @@ internal sealed class ProcessGroup
     public long BytesReduced { get; private set; }
 
     /// <summary>Describes a rank, with its host, for messages.</summary>
-    public static string DescribeRank(int rank, int size) => FormattableString.Invariant($"rank {rank} of {size} on {Environment.MachineName}");
+    public static string DescribeRank(int rank, int size)
+        => FormattableString.Invariant($"rank {rank} of {size} on {Environment.MachineName}");
 
-    /// <summary>The mean of gradients over the processes, each counting by its samples, in buckets of one size (<see cref="Meta.Gradients.Averaging"/>).</summary>
+    /// <summary>
+    /// The mean of gradients over the processes, each counting by its samples, in buckets of one size
+    /// (<see cref="Meta.Gradients.Averaging"/>).
+    /// </summary>
     public IReadOnlyList<Tensor?> AllReduceMean(IReadOnlyList<Tensor?> gradients, long samples)
     {
         using DisposeScope scope = NewDisposeScope();
@@ -136,7 +141,8 @@ internal sealed class ProcessGroup
         long[][] said = [.. AllGather("the exchange of status flags", own).ToArray<long>().Chunk(3)];
         int first = Array.FindIndex(said, flags => flags[2] != 0);
         string? shared = first < 0 ? null : Broadcast(first == Shard.Rank ? problem : null, first);
-        return new CollectiveStatus(said.Any(flags => flags[0] != 0), said.Any(flags => flags[1] != 0), shared, first < 0 ? 0 : (int)said[first][2]);
+        return new CollectiveStatus(
+            said.Any(flags => flags[0] != 0), said.Any(flags => flags[1] != 0), shared, first < 0 ? 0 : (int)said[first][2]);
     }
 
     /// <summary>Runs work in each rank that may fail in some of them: then all fail.</summary>
@@ -155,7 +161,8 @@ internal sealed class ProcessGroup
         }
 
         string? problem = failure is null ? null : IsRankZero ? failure.Message : $"{RankName}: {failure.Message}";
-        CollectiveStatus agreed = AllReduceFlags(stop: false, problem: problem, exitCode: failure is UsageException ? UsageException.ExitCode : 1);
+        CollectiveStatus agreed = AllReduceFlags(
+            stop: false, problem: problem, exitCode: failure is UsageException ? UsageException.ExitCode : 1);
         if (agreed.Problem is not null)
         {
             throw new CollectiveFailureException(agreed.Problem, agreed.ExitCode);
@@ -240,7 +247,8 @@ internal sealed class ProcessGroup
         }
     }
 
-    private void RunCollective(string what, TimeSpan busy, params Tensor[] summed) => RunCollective(what, busy, summed, _group!.AllReduceSum);
+    private void RunCollective(string what, TimeSpan busy, params Tensor[] summed)
+        => RunCollective(what, busy, summed, _group!.AllReduceSum);
 
     /// <summary>Starts collectives and waits for them, at first busy-waiting, up to the timeout.</summary>
     /// <exception cref="RankLostException">One failed or timed out.</exception>
@@ -268,7 +276,8 @@ internal sealed class ProcessGroup
             Array.ForEach(tensors, tensor => tensor.DetachFromDisposeScope());
             throw e is RankLostException
                 ? e
-                : new RankLostException($"{RankName} lost contact with the other ranks ({e.Message.TrimEnd('.')}) at {DescribeLocation(what)}; {RecoveryAdvice()}", innerException: e);
+                : new RankLostException($"{RankName} lost contact with the other ranks ({e.Message.TrimEnd('.')}) at "
+                    + $"{DescribeLocation(what)}; {RecoveryAdvice()}", innerException: e);
         }
     }
 
@@ -281,7 +290,8 @@ internal sealed class ProcessGroup
             TimeSpan waited = Stopwatch.GetElapsedTime(start);
             if (waited > _patience)
             {
-                string timeoutMessage = FormattableString.Invariant($"{RankName} gave up after waiting {_patience.TotalSeconds:0.#} s for the other ranks");
+                string timeoutMessage = FormattableString.Invariant(
+                    $"{RankName} gave up after waiting {_patience.TotalSeconds:0.#} s for the other ranks");
                 throw new RankLostException($"{timeoutMessage} at {DescribeLocation(what)}; {RecoveryAdvice()}");
             }
 
@@ -292,13 +302,15 @@ internal sealed class ProcessGroup
                 if (since > StopNoticeDelay && !told)
                 {
                     told = true;
-                    string waitingMessage = FormattableString.Invariant($"{RankName} was asked to stop and has waited {waited.TotalSeconds:0.0} s for the other ranks");
+                    string waitingMessage = FormattableString.Invariant(
+                        $"{RankName} was asked to stop and has waited {waited.TotalSeconds:0.0} s for the other ranks");
                     OnWaiting?.Invoke($"{waitingMessage} at {DescribeLocation(what)}; {RecoveryAdvice()}");
                 }
 
                 if (since > StopGracePeriod)
                 {
-                    throw new RankLostException($"{RankName} stops without the other ranks, which did not reach {DescribeLocation(what)}", stopped: true);
+                    throw new RankLostException(
+                        $"{RankName} stops without the other ranks, which did not reach {DescribeLocation(what)}", stopped: true);
                 }
             }
 
@@ -315,7 +327,8 @@ internal sealed class ProcessGroup
 
     private string DescribeLocation(string what) => Location is null ? what : $"{what} ({Location})";
 
-    private string RecoveryAdvice() => RecoveryHint ?? "nothing has been written yet: find the cause and restart; --process-timeout sets how long a rank waits";
+    private string RecoveryAdvice()
+        => RecoveryHint ?? "nothing has been written yet: find the cause and restart; --process-timeout sets how long a rank waits";
 }
 
 /// <summary>The combined flags of all processes of a run.</summary>

@@ -18,7 +18,8 @@ internal sealed class RankErrorLog
     public RankErrorLog(RankAssignment place)
     {
         _assignment = place;
-        string name = string.Create(CultureInfo.InvariantCulture, $"{DateTime.Now:yyyyMMdd-HHmmss}-{Environment.ProcessId}-rank{place.Rank}.txt");
+        string name = string.Create(
+            CultureInfo.InvariantCulture, $"{DateTime.Now:yyyyMMdd-HHmmss}-{Environment.ProcessId}-rank{place.Rank}.txt");
         Path = System.IO.Path.Combine(Folder, name);
     }
 
@@ -34,7 +35,9 @@ internal sealed class RankErrorLog
         console.Join(ConsoleTimeout);
     }
 
-    /// <summary>Reports what all ranks may report, such as invalid arguments: rank 0 reports it; another rank only if rank 0 did not.</summary>
+    /// <summary>
+    /// Reports what all ranks may report, such as invalid arguments: rank 0 reports it; another rank only if rank 0 did not.
+    /// </summary>
     public void ReportOnce(string line)
     {
         if (_assignment.Rank == 0)

@@ -5,7 +5,9 @@ namespace Imta.MetaWeight.Experiments.Training.Distributed;
 /// <summary>Runs a command in several processes: initialisation, and orderly or abnormal termination.</summary>
 internal static class RankRunner
 {
-    /// <summary>Grace period between the last line of a failing rank and the abort of all ranks, in which other failing ranks can report.</summary>
+    /// <summary>
+    /// Grace period between the last line of a failing rank and the abort of all ranks, in which other failing ranks can report.
+    /// </summary>
     public static readonly TimeSpan ReportGracePeriod = TimeSpan.FromSeconds(1);
 
     /// <summary>MPI_Abort does not return if it cannot reach the launcher.</summary>
@@ -81,8 +83,9 @@ internal static class RankRunner
             $"{assignment.Launcher} started this process, but no matching MPI library was found; "
             + $"install it where the dynamic loader finds it, or set {MpiLibrary.Variable}=/path/to/libmpi.so");
         var group = new MpiCommunicator(library);
-        return group.Size == assignment.Size ? group : throw new UsageException(FormattableString.Invariant(
-            $"{assignment.Launcher} started {assignment.Size} ranks, but {library.Version} ({library.Path}) sees {group.Size}: the library does not belong to the launcher; ")
+        return group.Size == assignment.Size ? group : throw new UsageException(
+            FormattableString.Invariant($"{assignment.Launcher} started {assignment.Size} ranks, but {library.Version} ({library.Path}) ")
+            + FormattableString.Invariant($"sees {group.Size}: the library does not belong to the launcher; ")
             + $"launch with that library's own mpirun, or set the launcher's library with {MpiLibrary.Variable}=/path/to/libmpi.so");
     }
 
@@ -106,7 +109,8 @@ internal static class RankRunner
         }
         catch (Exception e)
         {
-            int code = Failure.Report(e, line => words.Report(processGroup.IsRankZero || e is RankLostException ? line : $"{processGroup.RankName}: {line}"));
+            int code = Failure.Report(
+                e, line => words.Report(processGroup.IsRankZero || e is RankLostException ? line : $"{processGroup.RankName}: {line}"));
             bool stopped = code == StopSignal.ExitCode;
             Thread.Sleep(stopped ? TimeSpan.Zero : ReportGracePeriod);
             group.Abort(code, stopped ? StoppedAbortTimeout : AbortTimeout);
@@ -161,7 +165,8 @@ internal sealed record RankIdentity(string Host, int ProcessId, string Version, 
         {
             if (its != first)
             {
-                string differs = FormattableString.Invariant($"rank {rank} of {all.Length} on {all[rank].Host} {what} {its}, but rank 0 on {all[0].Host} {first}");
+                string differs = FormattableString.Invariant(
+                    $"rank {rank} of {all.Length} on {all[rank].Host} {what} {its}, but rank 0 on {all[0].Host} {first}");
                 throw new CollectiveFailureException($"{differs}; all ranks must use the same", UsageException.ExitCode);
             }
         }

@@ -40,8 +40,10 @@ internal sealed class StartupWatchdog : IDisposable
         {
             if (_group is null && clock.Elapsed > _patience)
             {
-                string inVain = FormattableString.Invariant($"gave up after {_patience.TotalSeconds:0.#} s because not all ranks had started");
-                _errorLog.Report($"{Name} {inVain}; nothing has been written. Find the cause and restart; --process-timeout sets how long a rank waits");
+                string inVain = FormattableString.Invariant(
+                    $"gave up after {_patience.TotalSeconds:0.#} s because not all ranks had started");
+                _errorLog.Report(
+                    $"{Name} {inVain}; nothing has been written. Find the cause and restart; --process-timeout sets how long a rank waits");
                 Thread.Sleep(RankRunner.ReportGracePeriod);
                 MpiCommunicator.Exit(1);
             }

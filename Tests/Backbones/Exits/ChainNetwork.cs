@@ -33,5 +33,6 @@ internal sealed class ChainNetwork : MultiExitNetwork
     protected override Tensor[] Block(int k, Tensor[] features, Pass pass)
         => [nn.functional.conv2d(features[0], pass[Kernels[k]], padding: [1, 1]).tanh()];
 
-    protected override Tensor Exit(int k, Tensor[] features, Tensor? earlier, Pass pass) => nn.functional.linear(features[0].flatten(1), pass[_heads[k]]);
+    protected override Tensor Exit(int k, Tensor[] features, Tensor? earlier, Pass pass)
+        => nn.functional.linear(features[0].flatten(1), pass[_heads[k]]);
 }

@@ -31,7 +31,8 @@ public sealed class CollaborationTests
 
     [SkippableTheory]
     [MemberData(nameof(Settings))]
-    public void An_exits_loss_reaches_the_head_before_only_where_the_gradient_flows(string backbone, Transfer transfer, TransferGradient gradient)
+    public void An_exits_loss_reaches_the_head_before_only_where_the_gradient_flows(
+        string backbone, Transfer transfer, TransferGradient gradient)
     {
         using DisposeScope scope = NewDisposeScope();
         using var random = new Generator(4);
@@ -40,7 +41,8 @@ public sealed class CollaborationTests
 
         for (int j = 1; j < network.Exits; j++)
         {
-            bool[] byAutograd = Reached(network, ByAutograd(network, images, j), j), byPass = Reached(network, ByPass(network, images, j), j);
+            bool[] byAutograd = Reached(network, ByAutograd(network, images, j), j), byPass = Reached(
+                network, ByPass(network, images, j), j);
             byAutograd.Should().OnlyContain(reached => reached == (gradient == TransferGradient.Flow));
             byPass.Should().Equal(byAutograd);
         }
@@ -96,14 +98,16 @@ public sealed class CollaborationTests
         using DisposeScope scope = NewDisposeScope();
         using var random = new Generator(4);
         using MultiExitNetwork alone = Build(backbone, random, new CollaborationOptions());
-        using MultiExitNetwork fc = Build(backbone, Transfer.Fc, TransferGradient.Stop, random), identity = Build(backbone, Transfer.Identity, TransferGradient.Stop, random);
+        using MultiExitNetwork fc = Build(backbone, Transfer.Fc, TransferGradient.Stop, random), identity = Build(
+            backbone, Transfer.Identity, TransferGradient.Stop, random);
 
         (ExitCost[] plain, ExitCost[] withFc, ExitCost[] withIdentity) = (Costs(alone), Costs(fc), Costs(identity));
 
         const long Weights = (Classes * Width) + Width + (Width * Classes);
         for (int k = 0; k < plain.Length; k++)
         {
-            withFc[k].Should().Be(new ExitCost(plain[k].Macs + (k * (Weights + Width)), plain[k].Parameters + (k * (Weights + (2 * Width)))));
+            withFc[k].Should()
+                .Be(new ExitCost(plain[k].Macs + (k * (Weights + Width)), plain[k].Parameters + (k * (Weights + (2 * Width)))));
             withIdentity[k].Should().Be(new ExitCost(plain[k].Macs + (k * Classes), plain[k].Parameters));
         }
 
@@ -116,13 +120,19 @@ public sealed class CollaborationTests
     private static MultiExitNetwork Build(string backbone, Generator random, CollaborationOptions isc)
     {
         var modifiers = new ModifierOptions { Isc = isc };
-        return backbone == "msdnet" ? SmallMsdNet.Build(float64, random, modifiers, blocks: 3) : SmallRaNet.Build(float64, random, modifiers);
+        return backbone == "msdnet"
+            ? SmallMsdNet.Build(float64, random, modifiers, blocks: 3)
+            : SmallRaNet.Build(float64, random, modifiers);
     }
 
     private static IReadOnlyList<Tensor?> ByAutograd(MultiExitNetwork network, Tensor images, int exit)
     {
         Tensor loss = network.Forward(images, NormStatistics.Batch)[exit].pow(2).sum();
-        return [.. autograd.grad([loss], [.. network.Parameters], allow_unused: true).Select(gradient => gradient is { IsInvalid: false } ? gradient : null)];
+        return
+        [
+            .. autograd.grad([loss], [.. network.Parameters], allow_unused: true)
+                .Select(gradient => gradient is { IsInvalid: false } ? gradient : null),
+        ];
     }
 
     private static IReadOnlyList<Tensor?> ByPass(MultiExitNetwork network, Tensor images, int exit)
@@ -132,6 +142,11 @@ public sealed class CollaborationTests
     }
 
     /// <summary>Of each head before an exit, whether any of its parameters has a gradient that is not 0.</summary>
-    private static bool[] Reached(MultiExitNetwork network, IReadOnlyList<Tensor?> gradients, int exit) => [.. Enumerable.Range(0, exit).Select(i =>
-        network.ParameterNames.Zip(gradients).Any(entry => entry.First.StartsWith($"classifier.{i}.", StringComparison.Ordinal) && entry.Second?.abs().max().item<double>() > 1e-13))];
+    private static bool[] Reached(MultiExitNetwork network, IReadOnlyList<Tensor?> gradients, int exit)
+        => [.. Enumerable.Range(0, exit).Select(i =>
+        network.ParameterNames.Zip(gradients)
+            .Any(
+                entry
+                    => entry.First.StartsWith($"classifier.{i}.", StringComparison.Ordinal)
+                        && entry.Second?.abs().max().item<double>() > 1e-13))];
 }

@@ -34,7 +34,8 @@ public sealed class GradientEquilibriumTests
             Values(equal.Forward(images, statistics)).Should().Equal(Values(plain.Forward(images, statistics)));
         }
 
-        Values(equal.Linearise(images, null, NormStatistics.Batch).Logits).Should().Equal(Values(plain.Linearise(images, null, NormStatistics.Batch).Logits));
+        Values(equal.Linearise(images, null, NormStatistics.Batch).Logits).Should()
+            .Equal(Values(plain.Linearise(images, null, NormStatistics.Batch).Logits));
         Values(equal.buffers()).Should().Equal(Values(plain.buffers()));
     }
 
@@ -56,7 +57,8 @@ public sealed class GradientEquilibriumTests
             for (int i = 0; i <= j; i++)
             {
                 double share = 1.0 / (Exits - i); // 1/(K − i + 1), i from 1
-                GoldenFile.RelativeError(measured[i], [.. expected[i].Select(slope => share * slope)]).Should().BeLessThan(1e-13, $"of loss {j + 1} at block {i + 1}");
+                GoldenFile.RelativeError(measured[i], [.. expected[i].Select(slope => share * slope)]).Should()
+                    .BeLessThan(1e-13, $"of loss {j + 1} at block {i + 1}");
                 expected[i].Should().Contain(slope => slope != 0);
             }
         }
@@ -71,12 +73,17 @@ public sealed class GradientEquilibriumTests
         using DisposeScope scope = NewDisposeScope();
         (MultiExitNetwork plain, MultiExitNetwork equal, Tensor images) = Pair(backbone, All);
         string first = backbone == "msdnet" ? "blocks.0." : "FirstLayer.";
-        int[] ofFirst = [.. Enumerable.Range(0, plain.ParameterNames.Count).Where(p => plain.ParameterNames[p].StartsWith(first, StringComparison.Ordinal))];
+        int[] ofFirst =
+        [
+            .. Enumerable.Range(0, plain.ParameterNames.Count)
+                .Where(p => plain.ParameterNames[p].StartsWith(first, StringComparison.Ordinal)),
+        ];
 
         for (int j = 0; j < plain.Exits; j++)
         {
             double[] expected = Gradient(plain, images, j, ofFirst), measured = Gradient(equal, images, j, ofFirst);
-            GoldenFile.RelativeError(measured, [.. expected.Select(slope => slope / plain.Exits)]).Should().BeLessThan(1e-10, $"of loss {j + 1}");
+            GoldenFile.RelativeError(measured, [.. expected.Select(slope => slope / plain.Exits)]).Should()
+                .BeLessThan(1e-10, $"of loss {j + 1}");
         }
     }
 
@@ -96,7 +103,8 @@ public sealed class GradientEquilibriumTests
         network.HasTrueGradients.Should().BeFalse();
     }
 
-    private static ModifierOptions With(EquilibriumScales scales) => new() { Ge = new EquilibriumOptions { Enabled = true, Scales = scales } };
+    private static ModifierOptions With(EquilibriumScales scales)
+        => new() { Ge = new EquilibriumOptions { Enabled = true, Scales = scales } };
 
     private static (MultiExitNetwork Plain, MultiExitNetwork Equal, Tensor Images) Pair(string backbone, ModifierOptions modifiers)
     {
@@ -105,7 +113,8 @@ public sealed class GradientEquilibriumTests
         equal.load_state_dict(plain.state_dict());
         return (plain, equal, randn([4, 3, 32, 32], float64, generator: random));
 
-        MultiExitNetwork Build(ModifierOptions changes) => backbone == "msdnet" ? SmallMsdNet.Build(float64, random, changes, blocks: 3) : SmallRaNet.Build(float64, random, changes);
+        MultiExitNetwork Build(ModifierOptions changes)
+            => backbone == "msdnet" ? SmallMsdNet.Build(float64, random, changes, blocks: 3) : SmallRaNet.Build(float64, random, changes);
     }
 
     /// <summary>The gradient of the sum of exit j's squared logits by each block's kernel.</summary>

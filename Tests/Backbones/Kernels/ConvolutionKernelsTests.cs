@@ -157,14 +157,29 @@ public sealed class ConvolutionKernelsTests
         Tensor x = Channels(ones([2, 3L, 8, 8])), weight = ones([4, 3L, 3, 3]), y = Channels(ones([2, 4L, 8, 8]));
         Action[] wrong =
         [
-            () => ConvolutionKernels.Forward(x, weight, null, 2, 1, false, false, y), () => ConvolutionKernels.Forward(x, weight, null, 1, 0, false, false, y),
-            () => ConvolutionKernels.Forward(x, ones([4, 2L, 3, 3]), null, 1, 1, false, false, y), () => ConvolutionKernels.BackwardInput([x], weight, 1, 1, false, x),
-            () => ConvolutionKernels.Forward(x, weight.to(ScalarType.Float64), null, 1, 1, false, false, y), () => ConvolutionKernels.Forward(x, weight, null, 0, 1, false, false, y),
-            () => ConvolutionKernels.Forward(x, weight, ones([3L]), 1, 1, false, false, y), () => ConvolutionKernels.BackwardWeight([y], x, 1, 1, ones([3, 4L, 3, 3])),
-            () => ConvolutionKernels.Forward(x, weight, null, 1, 1, false, false), () => ConvolutionKernels.Forward(x, null!, null, 1, 1, false, false, y),
-            () => ConvolutionKernels.Forward(x, weight, null, 1, 1, false, false, y, y), () => ConvolutionKernels.Forward(x, ones([3, 3L, 1, 1]), null, 1, 0, false, false, x),
+            ()
+                => ConvolutionKernels.Forward(x, weight, null, 2, 1, false, false, y), () => ConvolutionKernels.Forward(
+                    x, weight, null, 1, 0, false, false, y),
+            ()
+                => ConvolutionKernels.Forward(x, ones([4, 2L, 3, 3]), null, 1, 1, false, false, y), () => ConvolutionKernels.BackwardInput(
+                    [x], weight, 1, 1, false, x),
+            ()
+                => ConvolutionKernels.Forward(
+                    x, weight.to(ScalarType.Float64), null, 1, 1, false, false, y), () => ConvolutionKernels.Forward(
+                    x, weight, null, 0, 1, false, false, y),
+            ()
+                => ConvolutionKernels.Forward(x, weight, ones([3L]), 1, 1, false, false, y), () => ConvolutionKernels.BackwardWeight(
+                    [y], x, 1, 1, ones([3, 4L, 3, 3])),
+            ()
+                => ConvolutionKernels.Forward(x, weight, null, 1, 1, false, false), () => ConvolutionKernels.Forward(
+                    x, null!, null, 1, 1, false, false, y),
+            ()
+                => ConvolutionKernels.Forward(x, weight, null, 1, 1, false, false, y, y), () => ConvolutionKernels.Forward(
+                    x, ones([3, 3L, 1, 1]), null, 1, 0, false, false, x),
             () => ConvolutionKernels.BackwardInput([x], ones([3, 3L, 3, 3]), 1, 1, false, x),
-            () => ConvolutionKernels.Forward(Channels(ones([1, 3L, 2, 2])), weight, null, 2, 0, false, false, Channels(ones([1, 4L, 1, 1]))),
+            ()
+                => ConvolutionKernels.Forward(
+                    Channels(ones([1, 3L, 2, 2])), weight, null, 2, 0, false, false, Channels(ones([1, 4L, 1, 1]))),
             () => ConvolutionKernels.Forward(ones([2, 3L, 8, 8]), weight, null, 1, 1, false, false, y),
         ];
         wrong.Should().AllSatisfy(call => call.Should().Throw<ArgumentException>());
@@ -187,8 +202,11 @@ public sealed class ConvolutionKernelsTests
     /// </summary>
     private static IEnumerable<double> Errors(Case one, ScalarType type, bool isSliced)
     {
-        Tensor[] ours = Ours(one, type, isSliced), exact = Libtorchs(one, type, isMagnitude: false), magnitudes = Libtorchs(one, type, isMagnitude: true);
-        return ours.Select((tensor, k) => ((tensor.to(ScalarType.Float64) - exact[k]).abs() / (magnitudes[k] + 1e-300)).max().item<double>()).ToList();
+        Tensor[] ours = Ours(one, type, isSliced), exact = Libtorchs(one, type, isMagnitude: false), magnitudes = Libtorchs(
+            one, type, isMagnitude: true);
+        return ours.Select(
+            (tensor, k) => ((tensor.to(ScalarType.Float64) - exact[k]).abs() / (magnitudes[k] + 1e-300)).max().item<double>())
+            .ToList();
     }
 
     /// <summary>The value, and the gradients by input and weight.</summary>
@@ -210,7 +228,8 @@ public sealed class ConvolutionKernelsTests
             .Select(tensor => tensor.to(ScalarType.Float64)).Select(tensor => isMagnitude ? tensor.abs() : tensor)];
         (Tensor x, Tensor weight, Tensor byOutput) = (operands[0], operands[1], operands[2]);
         long[] stride = [one.Stride, one.Stride], padding = [one.Padding, one.Padding];
-        (Tensor? byInput, Tensor byWeight, _) = MissingOperators.ConvolutionBackward(byOutput, x, weight, stride, padding, byInput: true, byBias: false);
+        (Tensor? byInput, Tensor byWeight, _) = MissingOperators.ConvolutionBackward(
+            byOutput, x, weight, stride, padding, byInput: true, byBias: false);
         return [nn.functional.conv2d(x, weight, null, stride, padding), byInput!, byWeight];
     }
 
@@ -239,12 +258,15 @@ public sealed class ConvolutionKernelsTests
         }
 
         /// <summary>Elements of the value and of both gradients.</summary>
-        public long Results => (Input[0] * Outputs * Side(Input[2]) * Side(Input[3])) + Input.Aggregate(1L, (a, b) => a * b) + (Outputs * Input[1] * Kernel * Kernel);
+        public long Results
+            => (Input[0] * Outputs * Side(Input[2]) * Side(Input[3])) + Input.Aggregate(1L, (a, b) => a * b)
+                + (Outputs * Input[1] * Kernel * Kernel);
 
         public Tensor Random(long length) => randn(length, ScalarType.Float64);
 
         private long Side(long size) => ((size + (2 * Padding) - Kernel) / Stride) + 1;
 
-        public override string ToString() => $"[{string.Join(", ", Input)}] to {Outputs}, kernel {Kernel}, stride {Stride}, padding {Padding}";
+        public override string ToString()
+            => $"[{string.Join(", ", Input)}] to {Outputs}, kernel {Kernel}, stride {Stride}, padding {Padding}";
     }
 }

@@ -12,7 +12,8 @@ public sealed class StableAbiTests
     {
         FluentActions.Invoking(() => StableAbi.Check(0x0209_0100_0000_0000, "it")).Should().Throw<NotSupportedException>()
             .WithMessage("it is 2.9.1,*2.10*IMTA_LIBTORCH_VERSION=any*").Which.Message.Should().NotContain("\n");
-        FluentActions.Invoking(() => StableAbi.Check(0, "it")).Should().Throw<NotSupportedException>().WithMessage("it is older than 2.10*");
+        FluentActions.Invoking(() => StableAbi.Check(0, "it")).Should().Throw<NotSupportedException>()
+            .WithMessage("it is older than 2.10*");
         FluentActions.Invoking(() => StableAbi.Check(0x020A_0300_0000_0000, "it")).Should().NotThrow("a patch changes no interface");
     }
 

@@ -39,7 +39,8 @@ public sealed class TorchLibrariesTests : IDisposable
     {
         string[] loaded = Loaded(Run());
 
-        loaded.Where(path => path.Contains("libtorch", StringComparison.Ordinal) || path.Contains("libc10", StringComparison.Ordinal)).Distinct()
+        loaded.Where(path => path.Contains("libtorch", StringComparison.Ordinal) || path.Contains("libc10", StringComparison.Ordinal))
+            .Distinct()
             .Should().OnlyContain(path => Path.GetDirectoryName(path) == Packages).And.Contain(Path.Combine(Packages, "libtorch_cpu.so"));
     }
 
@@ -65,7 +66,8 @@ public sealed class TorchLibrariesTests : IDisposable
         ImtaProcess.Result command = ImtaProcess.Run(_folder.Path, [("LIBTORCH", _folder.Path)], "cost");
 
         command.Code.Should().Be(2, command.All);
-        command.Error.Should().Be($"imta: libtorch cannot be used: {_folder.In("libtorch_cpu.so")} is older than 2.10, but what is called here has the interface of 2.10: "
+        command.Error.Should().Be($"imta: libtorch cannot be used: {_folder.In("libtorch_cpu.so")} is older than 2.10, but what is called "
+            + "here has the interface of 2.10: "
             + "use a libtorch 2.10, or set IMTA_LIBTORCH_VERSION=any to try this one all the same.\n");
         Run(("LIBTORCH", _folder.Path)).Error.Should().Contain("is older than 2.10");
     }
@@ -83,7 +85,8 @@ public sealed class TorchLibrariesTests : IDisposable
         ImtaProcess.Result result = ImtaProcess.Run(_folder.Path, [("LIBTORCH", _folder.Path)], "cost");
 
         result.Code.Should().Be(2, result.All);
-        result.Error.TrimEnd('\n').Should().StartWith($"imta: libtorch cannot be used: LIBTORCH is {_folder.Path}, {why}").And.NotContain("\n");
+        result.Error.TrimEnd('\n').Should()
+            .StartWith($"imta: libtorch cannot be used: LIBTORCH is {_folder.Path}, {why}").And.NotContain("\n");
     }
 
     [SkippableFact]
@@ -93,7 +96,10 @@ public sealed class TorchLibrariesTests : IDisposable
         string cache = _folder.In("cache"), copy = Path.Combine(cache, "imta-metaweight", Path.GetFileName(TorchLibraries.Copy!));
         (string, string)[] environment = [("XDG_CACHE_HOME", cache)];
 
-        ImtaProcess[] programs = [.. Enumerable.Range(0, 3).Select(_ => ImtaProcess.StartCommand(_folder.Path, ImtaProcess.Tests(Program), environment))];
+        ImtaProcess[] programs =
+        [
+            .. Enumerable.Range(0, 3).Select(_ => ImtaProcess.StartCommand(_folder.Path, ImtaProcess.Tests(Program), environment)),
+        ];
         foreach (ImtaProcess program in programs)
         {
             using (program)
@@ -119,7 +125,8 @@ public sealed class TorchLibrariesTests : IDisposable
         ImtaProcess.Result result = ImtaProcess.Run(_folder.Path, [("XDG_CACHE_HOME", file)], "cost");
 
         result.Code.Should().Be(2, result.All);
-        result.Error.TrimEnd('\n').Should().Contain($"cannot be written to {file}").And.Contain("set XDG_CACHE_HOME to a folder that can be written").And.NotContain("\n");
+        result.Error.TrimEnd('\n').Should()
+            .Contain($"cannot be written to {file}").And.Contain("set XDG_CACHE_HOME to a folder that can be written").And.NotContain("\n");
     }
 
     [SkippableFact]
@@ -134,7 +141,8 @@ public sealed class TorchLibrariesTests : IDisposable
         (library[changed[0]], copy[changed[0]]).Should().Be(((byte)0, (byte)2));
     }
 
-    private static void SkipUnlessCopied() => Skip.If(TorchLibraries.Copy is null, "this system's libstdc++ takes TorchSharp's library as it is");
+    private static void SkipUnlessCopied()
+        => Skip.If(TorchLibraries.Copy is null, "this system's libstdc++ takes TorchSharp's library as it is");
 
     private ImtaProcess.Result Run(params (string, string)[] environment)
     {

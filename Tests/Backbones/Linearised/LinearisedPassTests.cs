@@ -21,7 +21,8 @@ public sealed class LinearisedPassTests : IDisposable
     public static TheoryData<MsdNetOptions, ImageKind, long> Networks => new()
     {
         { new MsdNetOptions { Blocks = 2, Channels = 4, Growth = 2 }, ImageKind.Cifar, 32 },
-        { new MsdNetOptions { Blocks = 2, Channels = 4, Growth = 2, StepMode = StepMode.Even }, ImageKind.Cifar, 32 }, // a finer scale reaches no exit
+        // a finer scale reaches no exit
+        { new MsdNetOptions { Blocks = 2, Channels = 4, Growth = 2, StepMode = StepMode.Even }, ImageKind.Cifar, 32 },
         { new MsdNetOptions { Blocks = 3, Base = 2, Channels = 4, Growth = 2, Prune = Prune.Min }, ImageKind.Cifar, 32 },
         { ForImageNet, ImageKind.ImageNet, 130 },
     };
@@ -75,9 +76,14 @@ public sealed class LinearisedPassTests : IDisposable
         using MsdNet network = Build(new MsdNetOptions { Blocks = 2, Channels = 4, Growth = 2, StepMode = StepMode.Even }, ImageKind.Cifar);
         var probe = new Probe(network, randn([3, 3, 32, 32], float64, generator: _random), _random);
 
-        string[] without = [.. probe.Gradient().Zip(network.ParameterNames).Where(entry => entry.First is null).Select(entry => entry.Second)];
+        string[] without =
+        [
+            .. probe.Gradient().Zip(network.ParameterNames).Where(entry => entry.First is null).Select(entry => entry.Second),
+        ];
         string[] parts = [.. without.Select(name => string.Join('.', name.Split('.')[..5])).Distinct()];
-        parts.Should().Equal(["blocks.0.1.layers.0", "blocks.1.0.layers.0", "blocks.1.1.m.0"], "the coarsest scale alone is what the last exit reads");
+        parts.Should()
+            .Equal(
+                ["blocks.0.1.layers.0", "blocks.1.0.layers.0", "blocks.1.1.m.0"], "the coarsest scale alone is what the last exit reads");
     }
 
     [SkippableFact]
@@ -117,8 +123,10 @@ public sealed class LinearisedPassTests : IDisposable
         using MsdNet network = SmallMsdNet.Build(float64, _random);
         Tensor images = randn([3, 3, 32, 32], float64, generator: _random);
 
-        network.Invoking(net => net.Linearise(images, null, NormStatistics.Running)).Should().Throw<ArgumentException>().WithMessage("*the batch's statistics*");
-        network.Invoking(net => net.Linearise(images, [], NormStatistics.Batch)).Should().Throw<ArgumentException>().WithMessage("MSDNet has * parameters, not 0.*");
+        network.Invoking(net => net.Linearise(images, null, NormStatistics.Running)).Should().Throw<ArgumentException>()
+            .WithMessage("*the batch's statistics*");
+        network.Invoking(net => net.Linearise(images, [], NormStatistics.Batch)).Should().Throw<ArgumentException>()
+            .WithMessage("MSDNet has * parameters, not 0.*");
     }
 
     [SkippableTheory]

@@ -32,7 +32,8 @@ public sealed class NormReluTests : IDisposable
         (Tensor weight, Tensor bias, Tensor weightChange, Tensor biasChange) = (Random(channels), Random(channels), Random(channels), Random(channels));
         Tensor Laid(Tensor tensor) => channelsLast ? TensorLayout.ChannelsLast(tensor) : tensor;
         (Tensor y, Tensor y2) = (Laid(zeros_like(z)), zeros_like(z));
-        new[] { Laid(z), y }.Select(tensor => NormReluKernels.Supports(tensor)).Should().Equal([channelsLast, channelsLast], "the kernels take one layout");
+        new[] { Laid(z), y }.Select(tensor => NormReluKernels.Supports(tensor)).Should()
+            .Equal([channelsLast, channelsLast], "the kernels take one layout");
         var (one, other) = ((Mean: zeros([channels], float64), Variance: ones([channels], float64)), (Mean: zeros([channels], float64), Variance: ones([channels], float64)));
 
         Tensor saved = NormRelu.Forward(Laid(z), weight, bias, one, Momentum, Epsilon, y);
@@ -63,7 +64,9 @@ public sealed class NormReluTests : IDisposable
     [MemberData(nameof(Shapes))]
     public void The_operators_are_adjoint(long[] shape, bool channelsLast)
     {
-        Tensor z = channelsLast ? TensorLayout.ChannelsLast(Random(shape)) : Random(shape), y = zeros_like(z), g = Random(shape), change = Random(shape);
+        Tensor z = channelsLast
+            ? TensorLayout.ChannelsLast(Random(shape))
+            : Random(shape), y = zeros_like(z), g = Random(shape), change = Random(shape);
         (Tensor weight, Tensor bias, Tensor weightChange, Tensor biasChange) = (Random(shape[1]), Random(shape[1]), Random(shape[1]), Random(shape[1]));
         Tensor saved = NormReluOperators.Forward(z, weight, bias, null, Momentum, Epsilon, y);
 

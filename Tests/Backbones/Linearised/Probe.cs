@@ -5,7 +5,9 @@ using Imta.MetaWeight.Experiments.Verification;
 
 namespace Imta.MetaWeight.Tests.Backbones.Linearised;
 
-/// <summary>A linearised pass of a network, a random direction u of its parameters and random ∂/∂logits g, with what they have to give.</summary>
+/// <summary>
+/// A linearised pass of a network, a random direction u of its parameters and random ∂/∂logits g, with what they have to give.
+/// </summary>
 internal sealed class Probe
 {
     private const double Step = 1e-8;
@@ -57,7 +59,8 @@ internal sealed class Probe
     public double ErrorOfTangent()
     {
         Tensor[] g = [.. G.Select(part => part.clone().requires_grad_())];
-        IEnumerable<Tensor> terms = GradientByAutograd(g, withHistory: true).Zip(U).Where(pair => pair is { First: not null, Second: not null })
+        IEnumerable<Tensor> terms = GradientByAutograd(g, withHistory: true).Zip(U)
+            .Where(pair => pair is { First: not null, Second: not null })
             .Select(pair => pair.First!.mul(pair.Second!).sum());
         IList<Tensor> tangent = autograd.grad([terms.Aggregate((a, b) => a + b)], g);
         return GoldenFile.RelativeError(Values(Tangent()), Values(tangent));
@@ -77,17 +80,21 @@ internal sealed class Probe
     }
 
     public static double InnerProduct(IEnumerable<Tensor?> a, IEnumerable<Tensor?> b)
-        => a.Zip(b).Where(pair => pair is { First: not null, Second: not null }).Sum(pair => pair.First!.mul(pair.Second!).sum().item<double>());
+        => a.Zip(b).Where(pair => pair is { First: not null, Second: not null })
+            .Sum(pair => pair.First!.mul(pair.Second!).sum().item<double>());
 
     public static double[] Values(IEnumerable<Tensor?> tensors) => [.. tensors.OfType<Tensor>().SelectMany(GoldenFile.Values)];
 
     private IReadOnlyList<Tensor?> GradientByAutograd(Tensor[] g, bool withHistory)
     {
         Tensor[] logits = _network.Forward(_images, NormStatistics.Batch);
-        IList<Tensor> gradient = autograd.grad([.. logits], [.. _network.Parameters], [.. g], create_graph: withHistory, retain_graph: withHistory, allow_unused: true);
+        IList<Tensor> gradient = autograd.grad(
+            [.. logits], [.. _network.Parameters], [.. g], create_graph: withHistory, retain_graph: withHistory, allow_unused: true);
         return [.. gradient.Select(part => part is { IsInvalid: false } ? part : null)];
     }
 
     private Tensor[] LogitsAt(double step)
-        => _network.Forward(_images, [.. _network.Parameters.Zip(U, (parameter, u) => u is null ? parameter : parameter + (u * step))], NormStatistics.Batch);
+        => _network.Forward(
+            _images, [.. _network.Parameters.Zip(U, (parameter, u) => u is null ? parameter : parameter + (u * step))],
+            NormStatistics.Batch);
 }

@@ -144,7 +144,8 @@ internal sealed class ProbeNetwork : MultiExitNetwork
             Tensor joined = Operators.Join(features, [Part(down, x), Part(normal, features)], pass);
             return Operators.Join(joined, [Part(next, joined)], pass);
 
-            JoinedPart Part(ConvolutionChain chain, Tensor input) => new(chain.Channels, destination => chain.Forward(input, pass, destination));
+            JoinedPart Part(ConvolutionChain chain, Tensor input)
+                => new(chain.Channels, destination => chain.Forward(input, pass, destination));
         };
     }
 
@@ -173,7 +174,8 @@ internal sealed class ProbeNetwork : MultiExitNetwork
     /// <summary>y = x + shift.</summary>
     private sealed class ShiftMap(Parameter shift) : LinearMap
     {
-        public override Tensor? Tangent(IReadOnlyList<Tensor?> inputs, ParameterTangents direction, Tensor? destination) => direction[shift];
+        public override Tensor? Tangent(IReadOnlyList<Tensor?> inputs, ParameterTangents direction, Tensor? destination)
+            => direction[shift];
 
         public override IReadOnlyList<Tensor?> Cotangent(
             Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient)

@@ -12,25 +12,36 @@ namespace Imta.MetaWeight.Tests.Experiments.Checkpoints;
 public sealed class CheckpointTests(ITestOutputHelper output) : IDisposable
 {
     // Longer than the moment at which a signal comes, with a checkpoint behind every batch, and weights of every epoch.
-    private static readonly string[] Long = ["--set", "train.epochs=3", "--set", "data.trainLimit=500", "--set", "export.weightsEvery=1", "--checkpoint-minutes", "0.0001"];
+    private static readonly string[] Long =
+    [
+        "--set", "train.epochs=3", "--set", "data.trainLimit=500", "--set", "export.weightsEvery=1", "--checkpoint-minutes", "0.0001",
+    ];
 
     private readonly TemporaryFolder _folder = new();
 
     public void Dispose() => _folder.Dispose();
 
-    /// <summary>Five kills, or as many as IMTA_KILLS says, each in another moment of the run: set-up, batches, validation, tables, checkpoints.</summary>
+    /// <summary>
+    /// Five kills, or as many as IMTA_KILLS says, each in another moment of the run: set-up, batches, validation, tables, checkpoints.
+    /// </summary>
     [Fact]
     public void A_run_that_is_killed_again_and_again_ends_with_the_tables_of_an_undisturbed_one()
     {
-        int kills = int.TryParse(Environment.GetEnvironmentVariable("IMTA_KILLS"), NumberStyles.None, CultureInfo.InvariantCulture, out int given) ? given : 5;
+        int kills = int.TryParse(
+            Environment.GetEnvironmentVariable("IMTA_KILLS"), NumberStyles.None, CultureInfo.InvariantCulture, out int given)
+            ? given
+            : 5;
         string[] longer = [.. Long, "--set", $"train.epochs={3 + (kills / 2)}"];
         Train("whole", longer);
         var random = new Random(6);
         int done = 0;
         for (bool ended = false; !ended;)
         {
-            bool begun = File.Exists(_folder.In("broken", "checkpoints", "latest.pt")) || File.Exists(_folder.In("broken", "checkpoints", "previous.pt"));
-            using ImtaProcess process = ImtaProcess.Start(_folder.Path, begun ? ["train", "--resume", "broken"] : ["train", "--out", "broken", "--force", .. ImtaProcess.Tiny, .. longer]);
+            bool begun = File.Exists(_folder.In("broken", "checkpoints", "latest.pt"))
+                || File.Exists(_folder.In("broken", "checkpoints", "previous.pt"));
+            using ImtaProcess process = ImtaProcess.Start(
+                _folder.Path,
+                begun ? ["train", "--resume", "broken"] : ["train", "--out", "broken", "--force", .. ImtaProcess.Tiny, .. longer]);
             ended = done >= kills;
             if (!ended)
             {
@@ -84,7 +95,9 @@ public sealed class CheckpointTests(ITestOutputHelper output) : IDisposable
 
         ImtaProcess.Result resumed = Resume();
 
-        resumed.Error.Should().MatchRegex("^warning: .*latest[.]pt is no checkpoint that can be read .*; going on from .*previous[.]pt, the checkpoint before\n$");
+        resumed.Error.Should()
+            .MatchRegex(
+                "^warning: .*latest[.]pt is no checkpoint that can be read .*; going on from .*previous[.]pt, the checkpoint before\n$");
         resumed.Output.Should().Contain("going on after epoch 1 of 2");
         Tables("broken").Should().Equal(Tables("whole"));
         Resume().Error.Should().BeEmpty("the good one took its place");
@@ -101,7 +114,8 @@ public sealed class CheckpointTests(ITestOutputHelper output) : IDisposable
         ImtaProcess.Result refused = ImtaProcess.Run(_folder.Path, "train", "--resume", "broken");
 
         refused.Code.Should().Be(2, refused.All);
-        refused.Error.TrimEnd().Split('\n').Should().ContainSingle().Which.Should().StartWith("imta: ").And.Contain("previous.pt").And.Contain("is damaged");
+        refused.Error.TrimEnd().Split('\n').Should().ContainSingle().Which.Should()
+            .StartWith("imta: ").And.Contain("previous.pt").And.Contain("is damaged");
         FilesOf("broken").Should().BeEquivalentTo(before);
     }
 
@@ -140,7 +154,8 @@ public sealed class CheckpointTests(ITestOutputHelper output) : IDisposable
         Train("run", "--set", "train.epochs=5", "--best-by", by, "--set", "run.checkpointEvery=2");
 
         EpochRow[] rows = Read<EpochRow>("epochs.csv");
-        double Merit(IEnumerable<EpochRow> epoch) => by == "lastAccuracy" ? epoch.Last().ValidationAccuracy!.Value : -epoch.Average(row => row.ValidationLoss!.Value);
+        double Merit(IEnumerable<EpochRow> epoch)
+            => by == "lastAccuracy" ? epoch.Last().ValidationAccuracy!.Value : -epoch.Average(row => row.ValidationLoss!.Value);
         int best = rows.GroupBy(row => row.Epoch).MaxBy(Merit)!.Key;
         EpochOf("best.pt").Should().Be(best);
         (EpochOf("latest.pt"), EpochOf("previous.pt"), EpochOf("epoch-0002.pt"), EpochOf("epoch-0004.pt")).Should().Be((5, 4, 2, 4));
@@ -176,7 +191,8 @@ public sealed class CheckpointTests(ITestOutputHelper output) : IDisposable
     [Fact]
     public void Numbers_that_are_not_finite_stop_a_run_with_where_and_what_to_try()
     {
-        ImtaProcess.Result stopped = ImtaProcess.Run(_folder.Path, ["train", "--out", "run", .. ImtaProcess.Tiny, "--set", "train.rate=1e25"]);
+        ImtaProcess.Result stopped = ImtaProcess.Run(
+            _folder.Path, ["train", "--out", "run", .. ImtaProcess.Tiny, "--set", "train.rate=1e25"]);
 
         stopped.Code.Should().Be(1, stopped.All);
         stopped.Error.Should().MatchRegex("^imta: epoch 1, batch [1-5], (exit [12]: .*|the meta objective) is no finite number; the last good checkpoint is run/checkpoints/latest[.]pt; start again with a smaller train[.]rate, meta[.]epsilon or meta[.]optimiser[.]rate, or skip such batches with --skip-nonfinite\n$");
@@ -187,7 +203,8 @@ public sealed class CheckpointTests(ITestOutputHelper output) : IDisposable
     [Fact]
     public void Batches_that_are_not_finite_are_skipped_and_counted_and_a_run_without_others_stops()
     {
-        ImtaProcess.Result stopped = ImtaProcess.Run(_folder.Path, ["train", "--out", "run", .. ImtaProcess.Tiny, "--set", "train.rate=1e38", "--skip-nonfinite"]);
+        ImtaProcess.Result stopped = ImtaProcess.Run(
+            _folder.Path, ["train", "--out", "run", .. ImtaProcess.Tiny, "--set", "train.rate=1e38", "--skip-nonfinite"]);
 
         stopped.Code.Should().Be(1, stopped.All);
         stopped.Output.Split('\n').Count(line => line.EndsWith("the batch is skipped", StringComparison.Ordinal)).Should().Be(5);
@@ -269,7 +286,9 @@ public sealed class CheckpointTests(ITestOutputHelper output) : IDisposable
         {
             _path = path;
             Directory.CreateDirectory(path);
-            Skip.IfNot(OperatingSystem.IsLinux() && Start("mount", "-t", "tmpfs", "-o", $"size={megabytes}m", "tmpfs", path) == 0, "no small drive can be mounted here (that takes root)");
+            Skip.IfNot(
+                OperatingSystem.IsLinux() && Start("mount", "-t", "tmpfs", "-o", $"size={megabytes}m", "tmpfs", path) == 0,
+                "no small drive can be mounted here (that takes root)");
         }
 
         private string Filler => Path.Combine(_path, "filler");

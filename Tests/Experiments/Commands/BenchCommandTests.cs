@@ -9,7 +9,11 @@ namespace Imta.MetaWeight.Tests.Experiments.Commands;
 /// <summary><c>imta bench</c> as a user runs it; how fast things are is no test's business.</summary>
 public sealed class BenchCommandTests : IDisposable
 {
-    private static readonly string[] Small = ["--set", "train.batch=4", "--set", "model.msdnet.blocks=2", "--set", "model.msdnet.channels=4", "--set", "model.msdnet.growth=2", "--set", "threads=1"];
+    private static readonly string[] Small =
+    [
+        "--set", "train.batch=4", "--set", "model.msdnet.blocks=2", "--set", "model.msdnet.channels=4", "--set", "model.msdnet.growth=2",
+        "--set", "threads=1",
+    ];
 
     private readonly TemporaryFolder _folder = new();
 
@@ -24,18 +28,26 @@ public sealed class BenchCommandTests : IDisposable
             done
             """);
 
-        ImtaProcess.Result result = ImtaProcess.Run(_folder.Path, ["bench", "meta-step", .. Small, "--repeat", "2", "--gradient", "unrolled,unrolled", "--no-memory", "--against", "sh other.sh", "--json"]);
+        ImtaProcess.Result result = ImtaProcess.Run(
+            _folder.Path,
+            [
+                "bench", "meta-step", .. Small, "--repeat", "2", "--gradient", "unrolled,unrolled", "--no-memory", "--against",
+                "sh other.sh", "--json"
+            ]);
 
         result.Code.Should().Be(0, result.All);
         JsonElement report = JsonDocument.Parse(result.Output).RootElement;
         report.GetProperty("half_batch").GetInt32().Should().Be(2);
-        Dictionary<string, JsonElement> series = report.GetProperty("series").EnumerateArray().ToDictionary(one => one.GetProperty("name").GetString()!);
+        Dictionary<string, JsonElement> series = report.GetProperty("series").EnumerateArray()
+            .ToDictionary(one => one.GetProperty("name").GetString()!);
         series.Keys.Should().Equal("plain", "plain, autograd", "unrolled", "other, plain", "other, meta");
-        series["unrolled"].GetProperty("seconds").EnumerateArray().Should().HaveCount(2).And.OnlyContain(seconds => seconds.GetDouble() > 0);
+        series["unrolled"].GetProperty("seconds").EnumerateArray().Should()
+            .HaveCount(2).And.OnlyContain(seconds => seconds.GetDouble() > 0);
         series["other, meta"].GetProperty("median").GetDouble().Should().Be(8.5);
         series["other, meta"].GetProperty("ratios").GetProperty("other, plain").GetDouble().Should().Be(4.25);
         Shares(series["plain"]).Should().Equal("forward", "backward", "update", "other");
-        Shares(series["unrolled"]).Should().BeEquivalentTo("forward", "weights", "backward", "lookahead", "meta", "second order", "update", "other");
+        Shares(series["unrolled"]).Should()
+            .BeEquivalentTo("forward", "weights", "backward", "lookahead", "meta", "second order", "update", "other");
         series["unrolled"].GetProperty("phases").EnumerateObject().Sum(share => share.Value.GetDouble()).Should().BeApproximately(1, 1e-9);
         series["other, meta"].GetProperty("phases").ValueKind.Should().Be(JsonValueKind.Null);
         series["unrolled"].GetProperty("memory").ValueKind.Should().Be(JsonValueKind.Null);
@@ -99,7 +111,8 @@ public sealed class BenchCommandTests : IDisposable
 
         double seconds = report.GetProperty("seconds").GetDouble();
         JsonElement[] phases = [.. report.GetProperty("phases").EnumerateArray()];
-        phases.Select(phase => phase.GetProperty("name").GetString()).Should().Contain(["forward", "backward", "lookahead", "meta", "tangent", "weights", "update"]).And.EndWith("other");
+        phases.Select(phase => phase.GetProperty("name").GetString()).Should()
+            .Contain(["forward", "backward", "lookahead", "meta", "tangent", "weights", "update"]).And.EndWith("other");
         phases.Sum(phase => phase.GetProperty("seconds").GetDouble()).Should().BeApproximately(seconds, 1e-9);
         phases.Should().OnlyContain(phase => phase.GetProperty("seconds").GetDouble() > 0);
     }
@@ -123,7 +136,11 @@ public sealed class BenchCommandTests : IDisposable
 
         JsonElement[] steps = [.. report.GetProperty("steps").EnumerateArray()];
         steps.Select(step => step.GetProperty("name").GetString()).Should().Equal("plain", "forward");
-        steps.Should().OnlyContain(step => step.GetProperty("one_process").GetArrayLength() == 2 && step.GetProperty("several_processes").GetArrayLength() == 2 && step.GetProperty("throughput").GetDouble() > 0);
+        steps.Should()
+            .OnlyContain(
+                step
+                    => step.GetProperty("one_process").GetArrayLength() == 2 && step.GetProperty("several_processes").GetArrayLength() == 2
+                        && step.GetProperty("throughput").GetDouble() > 0);
         long[] bytes = [.. steps.Select(step => step.GetProperty("bytes_summed").GetInt64())];
         bytes[0].Should().BePositive();
         bytes[1].Should().BeGreaterThan(2 * bytes[0], "both parts update the network, and the weight-prediction network too");
@@ -140,9 +157,15 @@ public sealed class BenchCommandTests : IDisposable
 
         report.GetProperty("batch").GetInt32().Should().Be(200);
         report.GetProperty("ratio").GetDouble().Should()
-            .BeApproximately(report.GetProperty("augmented_per_second").GetDouble() / report.GetProperty("consumed_per_second").GetDouble(), 1e-6);
+            .BeApproximately(
+                report.GetProperty("augmented_per_second").GetDouble() / report.GetProperty("consumed_per_second").GetDouble(), 1e-6);
         using var cifar = new DataCifarFolder(CifarFormat.Cifar10);
-        string[] lines = Lines("data", [.. Small, "--set", "train.batch=20", "--set", "data.dataset=cifar10", "--set", "data.validation=10", "--data", cifar.Root, "--repeat", "1"]);
+        string[] lines = Lines(
+            "data",
+            [
+                .. Small, "--set", "train.batch=20", "--set", "data.dataset=cifar10", "--set", "data.validation=10", "--data", cifar.Root,
+                "--repeat", "1"
+            ]);
         lines[2..].Should().SatisfyRespectively(
             line => line.Should().MatchRegex("^augmented +[0-9]+$"),
             line => line.Should().MatchRegex("^consumed by the plain step +[0-9]+$"),
@@ -157,13 +180,15 @@ public sealed class BenchCommandTests : IDisposable
         JsonElement execution = report.GetProperty("execution"), sweep = report.GetProperty("sweep");
         execution.GetProperty("folded_over_plain").GetDouble().Should().BePositive();
         JsonElement[] patterns = [.. execution.GetProperty("patterns").EnumerateArray()];
-        patterns.Select(pattern => string.Join(' ', pattern.GetProperty("shares").EnumerateArray().Select(share => Math.Round(share.GetDouble(), 2))))
+        patterns.Select(
+            pattern => string.Join(' ', pattern.GetProperty("shares").EnumerateArray().Select(share => Math.Round(share.GetDouble(), 2))))
             .Should().Equal("0.25 0.25 0 0 0.5", "0.2 0.2 0.2 0.2 0.2", "0.2 0.2 0.2 0.2 0.2");
         patterns.Should().OnlyContain(pattern => pattern.GetProperty("promised_speed_up").GetDouble() > 1
             && Math.Abs(pattern.GetProperty("of_promise").GetDouble() - (pattern.GetProperty("speed_up").GetDouble() / pattern.GetProperty("promised_speed_up").GetDouble())) < 1e-9);
         sweep.GetProperty("points").GetInt32().Should().Be(39);
         sweep.GetProperty("tensor_loop_ratio").GetDouble().Should().BeGreaterThan(1);
-        Lines("infer", [.. Small, "--batch", "4", "--repeat", "1"]).Should().Contain(line => line.StartsWith("equal shares at each exit", StringComparison.Ordinal))
+        Lines("infer", [.. Small, "--batch", "4", "--repeat", "1"]).Should()
+            .Contain(line => line.StartsWith("equal shares at each exit", StringComparison.Ordinal))
             .And.Contain(line => line.StartsWith("sweep of 39 budgets", StringComparison.Ordinal));
     }
 
@@ -177,7 +202,8 @@ public sealed class BenchCommandTests : IDisposable
     [InlineData("bench", "meta-step", "--batch", "5")]
     [InlineData("bench", "meta-step", "--against", "false")]
     [InlineData("bench", "meta-step", "--against", "echo ready")]
-    [InlineData("bench", "meta-step", "--against", "echo 'ready {\"half_batch\": 8, \"classes\": 100, \"exits\": 5, \"threads\": 2}'")] // here it is 64
+    // here it is 64
+    [InlineData("bench", "meta-step", "--against", "echo 'ready {\"half_batch\": 8, \"classes\": 100, \"exits\": 5, \"threads\": 2}'")]
     [InlineData("bench", "meta-step", "missing.yaml")]
     [InlineData("bench", "meta-step", "--only", "magic")]
     [InlineData("bench", "meta-step", "--fast")]

@@ -14,10 +14,16 @@ public sealed class ConvertCommandTests(TrainedRun trained) : IClassFixture<Trai
 {
     private const string FullShape = "pytorch_files/l2w_fullshape_views.pth.tar";
 
-    private static readonly string[] Tables = ["anytime.csv", "dynamic.csv", "exits.csv", "classes.csv", "correlation.csv", "predictions.csv"];
+    private static readonly string[] Tables =
+    [
+        "anytime.csv", "dynamic.csv", "exits.csv", "classes.csv", "correlation.csv", "predictions.csv",
+    ];
 
     /// <summary>What the golden published files are of.</summary>
-    private static readonly string[] Small = ["data.dataset=cifar10", "model.msdnet.blocks=2", "model.msdnet.channels=8", "model.msdnet.growth=2", "meta.wpn.hidden=20"];
+    private static readonly string[] Small =
+    [
+        "data.dataset=cifar10", "model.msdnet.blocks=2", "model.msdnet.channels=8", "model.msdnet.growth=2", "meta.wpn.hidden=20",
+    ];
 
     [Theory]
     [InlineData(".pth.tar")]
@@ -25,8 +31,10 @@ public sealed class ConvertCommandTests(TrainedRun trained) : IClassFixture<Trai
     [InlineData(".safetensors")]
     public void There_and_back_a_network_has_the_same_tables(string end)
     {
-        trained.Run(0, "convert", "run", "there" + end).Output.Should().MatchRegex($"^[1-9][0-9]* tensors of the network and 4 of the weight-prediction network, of epoch 2, are in there{end}\n$");
-        trained.Run(0, "convert", "there" + end, "back.pt", "--config", "run/config.yaml").Output.Should().Contain("missing in the file     0\n").And.Contain("of wrong shape          0\n");
+        trained.Run(0, "convert", "run", "there" + end).Output.Should()
+            .MatchRegex($"^[1-9][0-9]* tensors of the network and 4 of the weight-prediction network, of epoch 2, are in there{end}\n$");
+        trained.Run(0, "convert", "there" + end, "back.pt", "--config", "run/config.yaml").Output.Should()
+            .Contain("missing in the file     0\n").And.Contain("of wrong shape          0\n");
 
         ShouldHaveTables("run", "back.pt");
         ShouldHaveTables("run", "there" + end, "--config", "run/config.yaml");
@@ -35,12 +43,17 @@ public sealed class ConvertCommandTests(TrainedRun trained) : IClassFixture<Trai
     [Fact]
     public void A_RANet_goes_there_and_back_too()
     {
-        string[] small = ["model.backbone=ranet", "model.ranet.blocks=1", "model.ranet.blockStep=1", "model.ranet.step=1", "model.ranet.channels=4", "model.ranet.growth=4", "train.epochs=1"];
+        string[] small =
+        [
+            "model.backbone=ranet", "model.ranet.blocks=1", "model.ranet.blockStep=1", "model.ranet.step=1", "model.ranet.channels=4",
+            "model.ranet.growth=4", "train.epochs=1",
+        ];
         trained.Run(0, ["train", "--out", "ranet", .. ImtaProcess.Tiny, .. small.SelectMany(setting => new[] { "--set", setting })]);
         foreach (string file in new[] { "ranet.pth.tar", "ranet.safetensors" })
         {
             trained.Run(0, "convert", "ranet", file);
-            trained.Run(0, "convert", file, "ranet.pt", "--config", "ranet/config.yaml").Output.Should().Contain("unexpected in the file  0\n");
+            trained.Run(0, "convert", file, "ranet.pt", "--config", "ranet/config.yaml").Output.Should()
+                .Contain("unexpected in the file  0\n");
             ShouldHaveTables("ranet", "ranet.pt");
         }
     }
@@ -54,7 +67,8 @@ public sealed class ConvertCommandTests(TrainedRun trained) : IClassFixture<Trai
         trained.Run(0, "calibrate", "run", "--shares", "1,1,1", "--out", "own.json");
         trained.Run(0, ["calibrate", .. configured, "--shares", "1,1,1"]);
         trained.Run(0, "infer", "run", "--policy", "own.json", "--out", "own.csv");
-        trained.Run(0, ["infer", .. configured, "--policy", "answering.safetensors.policy.json", "--out", "foreign.csv"]).Error.Should().NotContain("another checkpoint");
+        trained.Run(0, ["infer", .. configured, "--policy", "answering.safetensors.policy.json", "--out", "foreign.csv"]).Error.Should()
+            .NotContain("another checkpoint");
 
         File.ReadAllText(trained.In("foreign.csv")).Should().Be(File.ReadAllText(trained.In("own.csv")));
     }
@@ -63,7 +77,8 @@ public sealed class ConvertCommandTests(TrainedRun trained) : IClassFixture<Trai
     public void Both_optimisers_go_along()
     {
         trained.Run(0, "convert", "run", "first.pth.tar");
-        trained.Run(0, "convert", "first.pth.tar", "own.pt", "--config", "run/config.yaml").Output.Should().MatchRegex("optimisers: momentum of ([0-9]+) of \\1 parameters, Adam's moments of 4 of 4\n");
+        trained.Run(0, "convert", "first.pth.tar", "own.pt", "--config", "run/config.yaml").Output.Should()
+            .MatchRegex("optimisers: momentum of ([0-9]+) of \\1 parameters, Adam's moments of 4 of 4\n");
         trained.Run(0, "convert", "own.pt", "second.pth.tar");
 
         File.ReadAllBytes(trained.In("second.pth.tar")).Should().Equal(File.ReadAllBytes(trained.In("first.pth.tar")));
@@ -74,7 +89,9 @@ public sealed class ConvertCommandTests(TrainedRun trained) : IClassFixture<Trai
     {
         trained.Run(0, ["train", "--out", "on", .. ImtaProcess.Tiny]);
         trained.Run(0, "convert", "on", "on.pth.tar");
-        File.WriteAllText(trained.In("on", "config.yaml"), File.ReadAllText(trained.In("on", "config.yaml")).Replace("  epochs: 2\n", "  epochs: 3\n", StringComparison.Ordinal));
+        File.WriteAllText(
+            trained.In("on", "config.yaml"),
+            File.ReadAllText(trained.In("on", "config.yaml")).Replace("  epochs: 2\n", "  epochs: 3\n", StringComparison.Ordinal));
         trained.Run(0, "convert", "on.pth.tar", "on/checkpoints/latest.pt", "--config", "on/config.yaml");
 
         trained.Run(0, "train", "--resume", "on").Output.Should().Contain("going on after epoch 2 of 3");
@@ -87,7 +104,8 @@ public sealed class ConvertCommandTests(TrainedRun trained) : IClassFixture<Trai
         string file = GoldenFiles.Find(FullShape);
         using DisposeScope scope = NewDisposeScope();
         using GoldenFile expected = GoldenFiles.Open("pytorch_files/l2w_fullshape_expected.pt");
-        trained.Run(0, ["convert", file, "published.pt", .. Configured(Small)]).Output.Should().Contain("matched                 200\n").And.Contain("of epoch 1,");
+        trained.Run(0, ["convert", file, "published.pt", .. Configured(Small)]).Output.Should()
+            .Contain("matched                 200\n").And.Contain("of epoch 1,");
 
         Settings settings = SettingsLoader.Parse("", "the test", Small.Append("threads=1").Select(SettingsOverride.Parse));
         foreach ((string source, Settings? given) in new[] { (file, settings), (trained.In("published.pt"), null) })
@@ -105,10 +123,15 @@ public sealed class ConvertCommandTests(TrainedRun trained) : IClassFixture<Trai
     [SkippableTheory]
     [InlineData("441 of the network's tensors are missing", "model.msdnet.blocks=5")]
     [InlineData("classifier.0.linear.weight is [10, 128] and not [100, 128], and 3 more", "data.dataset=cifar100")]
-    [InlineData("3 have a different shape (meta_state_dict.first_hidden_layer.fc.weight is [20, 2] and not [500, 2], and 2 more)", "meta.wpn.hidden=500")]
+    [
+        InlineData(
+            "3 have a different shape (meta_state_dict.first_hidden_layer.fc.weight is [20, 2] and not [500, 2], and 2 more)",
+            "meta.wpn.hidden=500")
+    ]
     public void Another_configuration_is_refused_by_what_does_not_fit(string problem, string wrong)
     {
-        ImtaProcess.Result result = trained.Run(2, ["convert", GoldenFiles.Find(FullShape), "refused.pt", .. Configured([.. Small, wrong])]);
+        ImtaProcess.Result result = trained.Run(
+            2, ["convert", GoldenFiles.Find(FullShape), "refused.pt", .. Configured([.. Small, wrong])]);
 
         result.Output.Should().Contain("missing in the file ").And.Contain("of wrong shape ");
         result.Error.TrimEnd().Split('\n').Should().ContainSingle().Which.Should().Contain(problem);
@@ -122,8 +145,11 @@ public sealed class ConvertCommandTests(TrainedRun trained) : IClassFixture<Trai
 
         ImtaProcess.Result result = trained.Run(0, ["convert", GoldenFiles.Find(FullShape), "plain.pt", .. plain]);
 
-        result.Error.Should().MatchRegex("^warning: .*: 4 of its tensors are not in the network and are left out [(]meta_state_dict[.].*\n$");
-        result.Output.Should().Contain("unexpected in the file  meta_state_dict.output_layer.weight").And.EndWith("196 tensors of the network and 0 of the weight-prediction network, of epoch 1, are in plain.pt\n");
+        result.Error.Should()
+            .MatchRegex("^warning: .*: 4 of its tensors are not in the network and are left out [(]meta_state_dict[.].*\n$");
+        result.Output.Should()
+            .Contain("unexpected in the file  meta_state_dict.output_layer.weight").And.EndWith(
+                "196 tensors of the network and 0 of the weight-prediction network, of epoch 1, are in plain.pt\n");
     }
 
     [SkippableFact]
@@ -134,13 +160,15 @@ public sealed class ConvertCommandTests(TrainedRun trained) : IClassFixture<Trai
         {
             string file = GoldenFiles.Find($"pytorch_files/l2w_checkpoint_{source}.pth.tar");
             trained.Run(0, "convert", file, $"{name}.safetensors");
-            trained.Run(0, "convert", file, $"{name}.pth").Output.Should().Be($"196 tensors of the network and 4 of the weight-prediction network, of epoch 12, are in {name}.pth\n");
+            trained.Run(0, "convert", file, $"{name}.pth").Output.Should()
+                .Be($"196 tensors of the network and 4 of the weight-prediction network, of epoch 12, are in {name}.pth\n");
         }
 
         File.ReadAllBytes(trained.In("old.safetensors")).Should().Equal(File.ReadAllBytes(trained.In("new.safetensors")));
         File.ReadAllBytes(trained.In("old.pth")).Should().Equal(File.ReadAllBytes(trained.In("new.pth")));
         TorchDictionary content = TorchFileReader.Read(trained.In("new.pth"));
-        (content["arch"], content["best_prec1"], content["is_best"]).Should().Be((new TorchString("msdnet"), new TorchFloat(74.25), new TorchBool(true)));
+        (content["arch"], content["best_prec1"], content["is_best"]).Should()
+            .Be((new TorchString("msdnet"), new TorchFloat(74.25), new TorchBool(true)));
     }
 
     /// <summary>These have heads of another width than any network here, so that nothing but their names is to fit.</summary>
@@ -149,11 +177,16 @@ public sealed class ConvertCommandTests(TrainedRun trained) : IClassFixture<Trai
     [InlineData("imta_phase2_module.pth.tar", 177, 30)]
     public void Every_name_of_the_published_phases_is_known(string name, int matched, int otherwise)
     {
-        string[] imta = Configured([.. Small, "meta.enabled=false", "modifiers.isc.enabled=true", "loss.ofa.enabled=true", "phase2.epochs=1"]);
+        string[] imta = Configured(
+            [.. Small, "meta.enabled=false", "modifiers.isc.enabled=true", "loss.ofa.enabled=true", "phase2.epochs=1"]);
 
         string output = trained.Run(2, ["convert", GoldenFiles.Find($"pytorch_files/{name}"), "narrow.pt", .. imta]).Output;
 
-        output.Should().Contain($"matched                 {matched}\n").And.Contain("missing in the file     0\n").And.Contain("unexpected in the file  0\n").And.Contain($"of wrong shape          {otherwise}\n").And.Contain($"and {otherwise - 10} more");
+        output.Should()
+            .Contain($"matched                 {matched}\n").And.Contain("missing in the file     0\n").And.Contain(
+                "unexpected in the file  0\n").And.Contain(
+                $"of wrong shape          {otherwise}\n").And.Contain(
+                $"and {otherwise - 10} more");
     }
 
     [Fact]
@@ -165,9 +198,11 @@ public sealed class ConvertCommandTests(TrainedRun trained) : IClassFixture<Trai
             .Select(entry => KeyValuePair.Create("module." + entry.Key, entry.Value))));
 
         ShouldHaveTables("run", "bare.pth", "--config", "run/config.yaml", "--set", "name=bare");
-        trained.Run(0, "convert", "bare.pth", "bare.pt", "--config", "run/config.yaml", "--set", "meta.enabled=false").Output.Should().Contain("from an unknown epoch");
+        trained.Run(0, "convert", "bare.pth", "bare.pt", "--config", "run/config.yaml", "--set", "meta.enabled=false").Output.Should()
+            .Contain("from an unknown epoch");
         trained.Run(0, "eval", "bare.pt").Error.Should().NotContain("is from epoch", "nobody knows");
-        trained.Refusal("convert", "bare.pth", "meta.pt", "--config", "run/config.yaml").Should().Contain("4 of the network's tensors are missing (meta_state_dict.").And.Contain("meta.enabled=false");
+        trained.Refusal("convert", "bare.pth", "meta.pt", "--config", "run/config.yaml").Should()
+            .Contain("4 of the network's tensors are missing (meta_state_dict.").And.Contain("meta.enabled=false");
     }
 
     /// <summary>As IMTA saves them: DataParallel around the network, and around the frozen network in it.</summary>
@@ -175,16 +210,23 @@ public sealed class ConvertCommandTests(TrainedRun trained) : IClassFixture<Trai
     public void Both_phases_go_there_and_back_under_the_published_names()
     {
         using DisposeScope scope = NewDisposeScope();
-        string[] phases = ["--set", "meta.enabled=false", "--set", "modifiers.isc.enabled=true", "--set", "loss.ofa.enabled=true", "--set", "phase2.epochs=1", "--set", "train.epochs=1"];
+        string[] phases =
+        [
+            "--set", "meta.enabled=false", "--set", "modifiers.isc.enabled=true", "--set", "loss.ofa.enabled=true", "--set",
+            "phase2.epochs=1", "--set", "train.epochs=1",
+        ];
         trained.Run(0, ["train", "--out", "two", .. ImtaProcess.Tiny, .. phases]);
         trained.Run(0, "convert", "two", "two.pth.tar").Output.Should().Contain("of epoch 1,", "epochs are the phase's");
         TorchDictionary published = TorchFileReader.Read(trained.In("two.pth.tar"));
         published["state_dict"] = new TorchDictionary(State("two.pth.tar").Select(entry => KeyValuePair.Create(
-            entry.Key.StartsWith("net.", StringComparison.Ordinal) ? $"module.net.module.{entry.Key["net.".Length..]}" : $"module.{entry.Key}", entry.Value)));
+            entry.Key.StartsWith("net.", StringComparison.Ordinal)
+                ? $"module.net.module.{entry.Key["net.".Length..]}"
+                : $"module.{entry.Key}", entry.Value)));
         published.Dictionary("optimizer")["param_groups"].Parts.Should().HaveCount(2);
         TorchFileWriter.Write(trained.In("imta.pth.tar"), published);
 
-        trained.Run(0, "convert", "imta.pth.tar", "two.pt", "--config", "two/config.yaml").Output.Should().MatchRegex("momentum of ([0-9]+) of \\1 parameters");
+        trained.Run(0, "convert", "imta.pth.tar", "two.pt", "--config", "two/config.yaml").Output.Should()
+            .MatchRegex("momentum of ([0-9]+) of \\1 parameters");
         ShouldHaveTables("two", "two.pt");
         ShouldHaveTables("two", "imta.pth.tar", "--config", "two/config.yaml");
 
@@ -216,7 +258,8 @@ public sealed class ConvertCommandTests(TrainedRun trained) : IClassFixture<Trai
             """, trained.In("torch.pth.tar"));
 
         // 48 steps: two a batch, of two epochs of twelve batches.
-        output.Should().Be("['epoch', 'arch', 'state_dict', 'optimizer', 'meta_state_dict', 'meta_optimizer'] 2 msdnet 0.9 (0.9, 0.999) 48\n");
+        output.Should()
+            .Be("['epoch', 'arch', 'state_dict', 'optimizer', 'meta_state_dict', 'meta_optimizer'] 2 msdnet 0.9 (0.9, 0.999) 48\n");
     }
 
     [Fact]
@@ -260,13 +303,20 @@ public sealed class ConvertCommandTests(TrainedRun trained) : IClassFixture<Trai
             Directory.GetFiles(trained.Folder, "no.*").Should().BeEmpty(problem);
         }
 
-        trained.Refusal("eval", "good.pth").Should().Contain("good.pth is a PyTorch checkpoint, which does not contain its configuration; give --config CONFIG.yaml");
+        trained.Refusal("eval", "good.pth").Should()
+            .Contain("good.pth is a PyTorch checkpoint, which does not contain its configuration; give --config CONFIG.yaml");
         trained.Refusal("eval", "run", "--config", "run/config.yaml").Should().Contain("holds its configuration");
-        trained.Refusal("eval", "good.pth", "--config", "run/config.yaml", "--set", "model.msdnet.growth=3").Should().Contain("have another shape");
+        trained.Refusal("eval", "good.pth", "--config", "run/config.yaml", "--set", "model.msdnet.growth=3").Should()
+            .Contain("have another shape");
         Directory.GetFiles(trained.Folder, "*.partial").Should().BeEmpty();
     }
 
-    private static string[] Configured(string[] settings) => ["--config", Path.Combine(AppContext.BaseDirectory, "configs", "cifar10-l2w.yaml"), .. settings.SelectMany(setting => new[] { "--set", setting })];
+    private static string[] Configured(string[] settings)
+        =>
+        [
+            "--config", Path.Combine(AppContext.BaseDirectory, "configs", "cifar10-l2w.yaml"),
+            .. settings.SelectMany(setting => new[] { "--set", setting }),
+        ];
 
     private void ShouldHaveTables(string run, params string[] source)
     {
@@ -279,5 +329,6 @@ public sealed class ConvertCommandTests(TrainedRun trained) : IClassFixture<Trai
 
     private void Pickle(string file, TorchDictionary content) => TorchFileWriter.Write(trained.In(file), content);
 
-    private Dictionary<string, Tensor> State(string checkpoint) => TorchFileReader.Read(trained.In(checkpoint)).Dictionary("state_dict").Tensors();
+    private Dictionary<string, Tensor> State(string checkpoint)
+        => TorchFileReader.Read(trained.In(checkpoint)).Dictionary("state_dict").Tensors();
 }

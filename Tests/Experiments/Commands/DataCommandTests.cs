@@ -34,7 +34,8 @@ public sealed class DataCommandTests : IDisposable
         ImtaProcess.Result result = ImtaProcess.Run(_folder.Path, ["data", key, .. root == "data" ? (string[])[] : ["--data", root]]);
 
         result.Code.Should().Be(0, result.All);
-        result.Output.Should().Be($"{format.Name} is already complete in {root}/{format.Folder}\nimta train configs/{key}-l2w.yaml --data {(root == "data" ? root : $"'{root}'")}\n");
+        result.Output.Should().Be($"{format.Name} is already complete in {root}/{format.Folder}\nimta train configs/{key}-l2w.yaml --data "
+            + $"{(root == "data" ? root : $"'{root}'")}\n");
         File.Exists(Path.Combine(AppContext.BaseDirectory, "configs", $"{key}-l2w.yaml")).Should().BeTrue();
     }
 
@@ -122,7 +123,9 @@ public sealed class DataCommandTests : IDisposable
     {
         Skip.IfNot(File.Exists("/usr/bin/script"), "script (bsdutils), which gives a command a terminal, is not here");
         using var server = new ArchiveServer(Ten.Archive, new byte[4_000_000]) { HoldAfter = 3_000_000 };
-        var start = new ProcessStartInfo("/usr/bin/script", ["-qec", $"dotnet {Path.Combine(AppContext.BaseDirectory, "imta.dll")} data cifar10 --from {server.Folder}", "/dev/null"])
+        var start = new ProcessStartInfo(
+            "/usr/bin/script",
+            ["-qec", $"dotnet {Path.Combine(AppContext.BaseDirectory, "imta.dll")} data cifar10 --from {server.Folder}", "/dev/null"])
         {
             WorkingDirectory = _folder.Path,
             RedirectStandardOutput = true,
@@ -133,7 +136,8 @@ public sealed class DataCommandTests : IDisposable
         var shown = new ConcurrentQueue<string>();
         process.OutputDataReceived += (_, line) => shown.Enqueue(line.Data ?? "");
         process.BeginOutputReadLine();
-        SpinWait.SpinUntil(() => shown.Any(line => line.Contains("75%") && line.Contains("3 of 4 MB")), TimeSpan.FromMinutes(1)).Should().BeTrue();
+        SpinWait.SpinUntil(() => shown.Any(line => line.Contains("75%") && line.Contains("3 of 4 MB")), TimeSpan.FromMinutes(1)).Should()
+            .BeTrue();
         server.Release();
         process.WaitForExit();
 

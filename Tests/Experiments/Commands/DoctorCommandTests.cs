@@ -8,7 +8,10 @@ namespace Imta.MetaWeight.Tests.Experiments.Commands;
 public sealed class DoctorCommandTests : IDisposable
 {
     private static readonly string[] Checks =
-        [".NET", "libtorch", "TorchSharp", "threads", "allocator", "processor", "fused kernels", "pictures", "CUDA", "MPI", "memory", "disk", "python3-torch"];
+        [
+            ".NET", "libtorch", "TorchSharp", "threads", "allocator", "processor", "fused kernels", "pictures", "CUDA", "MPI", "memory",
+            "disk", "python3-torch"
+        ];
 
     private readonly TemporaryFolder _folder = new();
 
@@ -21,7 +24,8 @@ public sealed class DoctorCommandTests : IDisposable
 
         result.Code.Should().Be(0, result.All);
         result.Error.Should().BeEmpty();
-        result.Output.Should().MatchRegex($"\nlibtorch +ok +2[.]10[.]0, ").And.Contain($"free in {_folder.Path}").And.NotContain("missing:");
+        result.Output.Should()
+            .MatchRegex($"\nlibtorch +ok +2[.]10[.]0, ").And.Contain($"free in {_folder.Path}").And.NotContain("missing:");
         string[] lines = result.Output.Split('\n');
         Checks.Should().OnlyContain(check => lines.Any(line => line.StartsWith(check + " ", StringComparison.Ordinal)));
     }
@@ -34,8 +38,13 @@ public sealed class DoctorCommandTests : IDisposable
         result.Code.Should().Be(0, result.All);
         JsonElement[] findings = Findings(result);
         findings.Select(finding => finding.GetProperty("check").GetString()).Should().Equal(Checks);
-        findings.Select(finding => finding.GetProperty("verdict").GetString()).Should().OnlyContain(verdict => verdict == "ok" || verdict == "note" || verdict == "warning");
-        findings.Should().OnlyContain(finding => finding.GetProperty("found").GetString() != "" && finding.EnumerateObject().Any(property => property.Name == "advice"));
+        findings.Select(finding => finding.GetProperty("verdict").GetString()).Should()
+            .OnlyContain(verdict => verdict == "ok" || verdict == "note" || verdict == "warning");
+        findings.Should()
+            .OnlyContain(
+                finding
+                    => finding.GetProperty("found").GetString() != ""
+                        && finding.EnumerateObject().Any(property => property.Name == "advice"));
     }
 
     [SkippableFact]
@@ -44,7 +53,8 @@ public sealed class DoctorCommandTests : IDisposable
         Skip.IfNot(OperatingSystem.IsLinux(), "elsewhere TorchSharp finds libtorch by itself");
         JsonElement[] findings = Findings(ImtaProcess.Run(_folder.Path, [("MALLOC_ARENA_MAX", "3")], "doctor", "--json"));
 
-        Found(findings, "libtorch").Should().EndWith($"of the NuGet package: {Path.Combine(AppContext.BaseDirectory, "libtorch", "libtorch_cpu.so")}");
+        Found(findings, "libtorch").Should()
+            .EndWith($"of the NuGet package: {Path.Combine(AppContext.BaseDirectory, "libtorch", "libtorch_cpu.so")}");
         Found(findings, "TorchSharp").Should().MatchRegex(@"/libLibTorchSharp(-[0-9.]+)?\.so$");
         Found(findings, "allocator").Should().Be("M_MMAP_MAX=0, M_TRIM_THRESHOLD=2147483647; MALLOC_ARENA_MAX=3");
     }
@@ -58,14 +68,18 @@ public sealed class DoctorCommandTests : IDisposable
             File.Copy(file, _folder.In(Path.GetFileName(file)));
         }
 
-        var start = new ProcessStartInfo("dotnet", [_folder.In("imta.dll"), "doctor"]) { WorkingDirectory = _folder.Path, RedirectStandardOutput = true };
+        var start = new ProcessStartInfo(
+            "dotnet", [_folder.In("imta.dll"), "doctor"])
+        { WorkingDirectory = _folder.Path, RedirectStandardOutput = true };
         start.Environment["NUGET_PACKAGES"] = _folder.Path; // where TorchSharp would look next
         using Process process = Process.Start(start)!;
         string output = process.StandardOutput.ReadToEnd();
         process.WaitForExit();
 
         process.ExitCode.Should().Be(1, output);
-        output.Should().MatchRegex("\nlibtorch +missing +cannot be used: ").And.Contain("-> build again by ./imta").And.MatchRegex("\nmemory +(ok|warning)").And.Contain("missing: 1");
+        output.Should()
+            .MatchRegex("\nlibtorch +missing +cannot be used: ").And.Contain("-> build again by ./imta").And.MatchRegex(
+                "\nmemory +(ok|warning)").And.Contain("missing: 1");
     }
 
     [SkippableTheory]

@@ -36,17 +36,20 @@ public sealed class DoctorTests
     };
 
     [Fact]
-    public void A_good_machine_is_all_well() => Doctor.Examine(Host, Torch, Mpi).Should().OnlyContain(finding => finding.Verdict == DoctorVerdict.Ok && finding.Advice == null);
+    public void A_good_machine_is_all_well()
+        => Doctor.Examine(Host, Torch, Mpi).Should().OnlyContain(finding => finding.Verdict == DoctorVerdict.Ok && finding.Advice == null);
 
     [Fact]
     public void A_system_without_pictures_is_told()
-        => Of("pictures", Torch with { CanDecodeImages = false }).Should().Match<DoctorFinding>(finding => finding.Verdict == DoctorVerdict.Note && finding.Found.Contains("SkiaSharp"));
+        => Of("pictures", Torch with { CanDecodeImages = false }).Should()
+            .Match<DoctorFinding>(finding => finding.Verdict == DoctorVerdict.Note && finding.Found.Contains("SkiaSharp"));
 
     [Fact]
     public void Which_mpi_ranks_would_use_is_said_or_how_to_get_one()
     {
         Of("MPI").Found.Should().Be("Open MPI 4.1.4: /usr/lib/libmpi.so.40, started by /usr/bin/mpirun");
-        DoctorFinding none = Of("MPI", mpi: _ => null), alone = Of("MPI", mpi: all => all with { Launcher = null }), wrong = Of("MPI", mpi: _ => new("", null, "IMTA_MPI is 'x'"));
+        DoctorFinding none = Of("MPI", mpi: _ => null), alone = Of("MPI", mpi: all => all with { Launcher = null }), wrong = Of(
+            "MPI", mpi: _ => new("", null, "IMTA_MPI is 'x'"));
 
         (none.Verdict, alone.Verdict, wrong.Verdict).Should().Be((DoctorVerdict.Note, DoctorVerdict.Note, DoctorVerdict.Warning));
         none.Advice.Should().Contain("apt-get install openmpi-bin").And.Contain("IMTA_MPI=");
@@ -58,19 +61,27 @@ public sealed class DoctorTests
     public void Which_libtorch_is_in_use_is_said()
     {
         Of("libtorch").Found.Should().Be("2.10.0, of the NuGet package: /imta/libtorch/libtorch_cpu.so");
-        Of("libtorch", Torch with { Libraries = ["/python/torch/lib/libtorch_cpu.so"] }, Host with { Variables = Variables(("LIBTORCH", "/python/torch/lib")) }).Found
+        Of(
+            "libtorch", Torch with { Libraries = ["/python/torch/lib/libtorch_cpu.so"] },
+            Host with { Variables = Variables(("LIBTORCH", "/python/torch/lib")) }).Found
             .Should().Be("2.10.0, of LIBTORCH: /python/torch/lib/libtorch_cpu.so");
     }
 
     [Fact]
     public void A_copy_for_an_older_libstdcxx_is_said()
         => Of("TorchSharp", Torch with { Copy = "/cache/libLibTorchSharp-0.107.0.so" }).Should()
-            .Match<DoctorFinding>(finding => finding.Verdict == DoctorVerdict.Ok && finding.Found.Contains("libstdc++") && finding.Found.EndsWith("/cache/libLibTorchSharp-0.107.0.so"));
+            .Match<DoctorFinding>(
+                finding
+                    => finding.Verdict == DoctorVerdict.Ok && finding.Found.Contains("libstdc++")
+                        && finding.Found.EndsWith("/cache/libLibTorchSharp-0.107.0.so"));
 
     [Fact]
     public void What_is_missing_names_how_to_get_it()
         => Of("libtorch", Torch with { Problem = "libtorch.so: cannot open", Libraries = [] }).Should()
-            .Match<DoctorFinding>(finding => finding.Verdict == DoctorVerdict.Missing && finding.Found == "cannot be used: libtorch.so: cannot open" && finding.Advice!.Contains("LIBTORCH="));
+            .Match<DoctorFinding>(
+                finding
+                    => finding.Verdict == DoctorVerdict.Missing && finding.Found == "cannot be used: libtorch.so: cannot open"
+                        && finding.Advice!.Contains("LIBTORCH="));
 
     [Theory]
     [InlineData(8.0, false, "8.0 GiB for this process")]
@@ -87,14 +98,17 @@ public sealed class DoctorTests
     {
         HostFacts silent = Host with { Processor = null, VectorUnits = null, TotalCores = null, MemoryAvailable = null, RunFolderFree = null };
 
-        Doctor.Examine(silent, Torch with { Libraries = [], Allocator = [] }, Mpi).Should().NotContain(finding => finding.Verdict >= DoctorVerdict.Warning);
+        Doctor.Examine(silent, Torch with { Libraries = [], Allocator = [] }, Mpi).Should()
+            .NotContain(finding => finding.Verdict >= DoctorVerdict.Warning);
     }
 
     [Fact]
     public void The_smaller_things_are_told_too()
     {
-        Of("threads", host: Host with { Variables = Variables(("OMP_NUM_THREADS", "1")) }).Found.Should().Be("2 by default, for 2 of 8 cores that this process may use; OMP_NUM_THREADS=1");
-        Of("allocator", host: Host with { Variables = Variables(("LD_PRELOAD", "/usr/lib/libjemalloc.so.2")) }).Verdict.Should().Be(DoctorVerdict.Note);
+        Of("threads", host: Host with { Variables = Variables(("OMP_NUM_THREADS", "1")) }).Found.Should()
+            .Be("2 by default, for 2 of 8 cores that this process may use; OMP_NUM_THREADS=1");
+        Of("allocator", host: Host with { Variables = Variables(("LD_PRELOAD", "/usr/lib/libjemalloc.so.2")) }).Verdict.Should()
+            .Be(DoctorVerdict.Note);
         Of("processor", host: Host with { VectorUnits = [] }).Verdict.Should().Be(DoctorVerdict.Warning);
         Of("disk", host: Host with { RunFolderFree = 1000 }).Verdict.Should().Be(DoctorVerdict.Warning);
         Of("CUDA", Torch with { CudaDevices = 2 }).Found.Should().StartWith("2 devices");
@@ -114,7 +128,8 @@ public sealed class DoctorTests
         Libtorch.Reason(new DllNotFoundException("short")).Should().Be("short");
     }
 
-    private static Dictionary<string, string> Variables(params (string Name, string Value)[] variables) => variables.ToDictionary(variable => variable.Name, variable => variable.Value);
+    private static Dictionary<string, string> Variables(params (string Name, string Value)[] variables)
+        => variables.ToDictionary(variable => variable.Name, variable => variable.Value);
 
     private static DoctorFinding Of(string check, TorchFacts? torch = null, HostFacts? host = null, Func<MpiFacts, MpiFacts?>? mpi = null)
         => Doctor.Examine(host ?? Host, torch ?? Torch, mpi is null ? Mpi : mpi(Mpi)).Single(finding => finding.Check == check);

@@ -8,7 +8,10 @@ namespace Imta.MetaWeight.Tests.Experiments.Commands;
 /// <summary><c>imta eval</c> as a user runs it.</summary>
 public sealed class EvalCommandTests(TrainedRun trained) : IClassFixture<TrainedRun>
 {
-    private static readonly string[] Tables = ["anytime.csv", "dynamic.csv", "exits.csv", "classes.csv", "correlation.csv", "predictions.csv"];
+    private static readonly string[] Tables =
+    [
+        "anytime.csv", "dynamic.csv", "exits.csv", "classes.csv", "correlation.csv", "predictions.csv",
+    ];
 
     [Fact]
     public void A_run_is_tested_to_the_very_tables_that_its_training_wrote()
@@ -30,7 +33,8 @@ public sealed class EvalCommandTests(TrainedRun trained) : IClassFixture<Trained
         trained.Run(0, "eval", "kept.pt", "--points", "40", "--data", trained.Cifar.Folder);
 
         DynamicRow[] rows = trained.Read<DynamicRow>("kept.pt.eval", "dynamic.csv");
-        rows.Select(row => (row.P, row.Exit)).Should().Equal(from p in Enumerable.Range(1, 40) from exit in Enumerable.Range(1, TrainedRun.Exits) select (p, exit));
+        rows.Select(row => (row.P, row.Exit)).Should()
+            .Equal(from p in Enumerable.Range(1, 40) from exit in Enumerable.Range(1, TrainedRun.Exits) select (p, exit));
         rows.Where(row => row.P < 40).Should().Equal(trained.Read<DynamicRow>("run", "dynamic.csv"));
     }
 
@@ -43,7 +47,9 @@ public sealed class EvalCommandTests(TrainedRun trained) : IClassFixture<Trained
         AnytimeRow[] rows = trained.Read<AnytimeRow>("run", "anytime.csv");
 
         test.Should().HaveCount(TrainedRun.TestImages);
-        rows.Select(row => row.Top1).Should().Equal(Enumerable.Range(0, TrainedRun.Exits).Select(k => test.Average(image => image[k].Prediction == image[k].Label ? 1.0 : 0)));
+        rows.Select(row => row.Top1).Should()
+            .Equal(
+                Enumerable.Range(0, TrainedRun.Exits).Select(k => test.Average(image => image[k].Prediction == image[k].Label ? 1.0 : 0)));
         rows.Select(row => (row.Macs, row.Parameters)).Should().Equal(costs.Select(row => (row.Macs, row.Parameters)));
     }
 
@@ -51,7 +57,8 @@ public sealed class EvalCommandTests(TrainedRun trained) : IClassFixture<Trained
     [Fact]
     public void Budgets_are_what_follows_from_the_predictions()
     {
-        PredictionRow[][] validation = trained.Predictions("validation", "run", "predictions.csv"), test = trained.Predictions("test", "run", "predictions.csv");
+        PredictionRow[][] validation = trained.Predictions("validation", "run", "predictions.csv"), test = trained.Predictions(
+            "test", "run", "predictions.csv");
         long[] macs = [.. trained.Read<CostRow>("run", "cost.csv").Select(row => row.Macs)];
 
         var budgets = trained.Read<DynamicRow>("run", "dynamic.csv").GroupBy(row => row.P).ToArray();
@@ -59,7 +66,8 @@ public sealed class EvalCommandTests(TrainedRun trained) : IClassFixture<Trained
         foreach (DynamicRow[] rows in budgets.Select(rows => rows.ToArray()))
         {
             float[] thresholds = Search(validation, rows[0].P / 20.0);
-            rows.Select(row => row.Threshold).Should().Equal(thresholds.Select(threshold => threshold > 1 ? (float?)null : Math.Max(0, threshold)));
+            rows.Select(row => row.Threshold).Should()
+                .Equal(thresholds.Select(threshold => threshold > 1 ? (float?)null : Math.Max(0, threshold)));
             rows[0].Q.Should().Be(rows[0].P / 20.0);
             foreach ((PredictionRow[][] set, double accuracy, double cost, Func<DynamicRow, double> share) in new (PredictionRow[][], double, double, Func<DynamicRow, double>)[]
             {
@@ -67,10 +75,19 @@ public sealed class EvalCommandTests(TrainedRun trained) : IClassFixture<Trained
                 (test, rows[0].TestAccuracy, rows[0].TestMacs, row => row.TestShare),
             })
             {
-                PredictionRow[] answers = [.. set.Select(image => image.First(answer => answer.Exit == TrainedRun.Exits || answer.Confidence >= thresholds[answer.Exit - 1]))];
+                PredictionRow[] answers =
+                [
+                    .. set.Select(
+                        image
+                            => image.First(answer => answer.Exit == TrainedRun.Exits || answer.Confidence >= thresholds[answer.Exit - 1])),
+                ];
                 accuracy.Should().BeApproximately(answers.Average(answer => answer.Prediction == answer.Label ? 1.0 : 0), 1e-12);
-                cost.Should().BeApproximately(answers.Average(answer => (double)macs[answer.Exit - 1]), 1e-5 * cost, "it is summed in float32");
-                rows.Select(share).Should().Equal(Enumerable.Range(1, TrainedRun.Exits).Select(exit => (double)answers.Count(answer => answer.Exit == exit) / set.Length));
+                cost.Should()
+                    .BeApproximately(answers.Average(answer => (double)macs[answer.Exit - 1]), 1e-5 * cost, "it is summed in float32");
+                rows.Select(share).Should()
+                    .Equal(
+                        Enumerable.Range(1, TrainedRun.Exits)
+                            .Select(exit => (double)answers.Count(answer => answer.Exit == exit) / set.Length));
             }
         }
     }
@@ -85,7 +102,8 @@ public sealed class EvalCommandTests(TrainedRun trained) : IClassFixture<Trained
         ExitRow[] rows = trained.Read<ExitRow>("by-policy", "exits.csv");
         long[] macs = [.. trained.Read<CostRow>("run", "cost.csv").Select(row => row.Macs)];
         long[] leaving = [.. rows.Select(row => (long)Math.Round(row.Share * TrainedRun.TestImages))];
-        double accuracy = 100 * rows.Sum(row => row.Share * (row.AccuracyLeaving ?? 0)), cost = new BudgetedOutcome(leaving, []).MeanMacs(macs);
+        double accuracy = 100 * rows.Sum(row => row.Share * (row.AccuracyLeaving ?? 0)), cost = new BudgetedOutcome(leaving, [])
+            .MeanMacs(macs);
         output.Split('\n').Should().ContainSingle(line => line.StartsWith("policy half.json", StringComparison.Ordinal))
             .Which.Should().Be("policy half.json, on the test images: " + FormattableString.Invariant(
                 $"{accuracy:0.0} % accuracy, {cost:N0} multiply-adds on average, {cost / macs[^1]:0.00} of the last exit's"));
@@ -93,22 +111,26 @@ public sealed class EvalCommandTests(TrainedRun trained) : IClassFixture<Trained
         rows[1].Share.Should().Be(0);
         rows[0].Share.Should().BeInRange(0.1, 0.9);
         rows.Sum(row => row.Share).Should().BeApproximately(1, 1e-12);
-        File.ReadAllText(trained.In("by-policy", "dynamic.csv")).Should().Be(File.ReadAllText(trained.In("run", "dynamic.csv")), "budgets are by confidence");
+        File.ReadAllText(trained.In("by-policy", "dynamic.csv")).Should()
+            .Be(File.ReadAllText(trained.In("run", "dynamic.csv")), "budgets are by confidence");
         File.ReadAllText(trained.In("by-policy", "anytime.csv")).Should().Be(File.ReadAllText(trained.In("run", "anytime.csv")));
     }
 
     [Fact]
     public void Latency_is_measured_for_one_image_and_for_a_batch_at_each_exit_and_under_each_budget()
     {
-        trained.Run(0, "eval", "run", "--latency", "--batch", "20", "--repeat", "2", "--points", "10", "--out", "timed").Output.Should().Contain("median ms");
+        trained.Run(0, "eval", "run", "--latency", "--batch", "20", "--repeat", "2", "--points", "10", "--out", "timed").Output.Should()
+            .Contain("median ms");
 
         LatencyRow[] rows = trained.Read<LatencyRow>("timed", "latency.csv");
         rows.Select(row => (row.Batch, row.Kind, row.Exit, row.P)).Should().Equal(
             from batch in new[] { 1, 20 }
-            from way in Enumerable.Range(1, 3).Select(exit => ("anytime", (int?)exit, (int?)null)).Concat(Enumerable.Range(1, 10).Select(p => ("dynamic", (int?)null, (int?)p)))
+            from way in Enumerable.Range(1, 3).Select(exit => ("anytime", (int?)exit, (int?)null))
+                .Concat(Enumerable.Range(1, 10).Select(p => ("dynamic", (int?)null, (int?)p)))
             select (batch, way.Item1, way.Item2, way.Item3));
         rows.Should().OnlyContain(row => row.MedianMs > 0 && row.P95Ms >= row.MedianMs && row.Batches == (row.Batch == 1 ? 20 : 2));
-        rows.Where(row => row.Exit is not null).Select(row => row.Accuracy).Should().Equal(Enumerable.Repeat(trained.Read<AnytimeRow>("run", "anytime.csv").Select(row => row.Top1), 2).SelectMany(top1 => top1));
+        rows.Where(row => row.Exit is not null).Select(row => row.Accuracy).Should()
+            .Equal(Enumerable.Repeat(trained.Read<AnytimeRow>("run", "anytime.csv").Select(row => row.Top1), 2).SelectMany(top1 => top1));
     }
 
     [Fact]
@@ -130,8 +152,10 @@ public sealed class EvalCommandTests(TrainedRun trained) : IClassFixture<Trained
         trained.Run(0, "eval", "run", "--data", tailed.Root, "--out", "tailed");
 
         ExitRow[] rows = trained.Read<ExitRow>("tailed", "exits.csv");
-        rows.Select(row => (row.Classes, row.Exit)).Should().Equal(from name in new[] { "all", "head", "medium", "tail" } from exit in Enumerable.Range(1, 3) select (name, exit));
-        rows.Where(row => row.Exit == 1).Select(row => row.Samples).Should().Equal([40, 16, 12, 12], "ten classes make thirds of 4, 3 and 3, and each has 4 test images");
+        rows.Select(row => (row.Classes, row.Exit)).Should()
+            .Equal(from name in new[] { "all", "head", "medium", "tail" } from exit in Enumerable.Range(1, 3) select (name, exit));
+        rows.Where(row => row.Exit == 1).Select(row => row.Samples).Should()
+            .Equal([40, 16, 12, 12], "ten classes make thirds of 4, 3 and 3, and each has 4 test images");
         rows.Where(row => row.Classes != "all" && row.Exit == 2).Sum(row => row.Accuracy * row.Samples)
             .Should().BeApproximately(rows.Single(row => row.Classes == "all" && row.Exit == 2).Accuracy * 40, 1e-9);
     }
@@ -152,7 +176,8 @@ public sealed class EvalCommandTests(TrainedRun trained) : IClassFixture<Trained
     [InlineData("nowhere", "run", "--data", "nowhere")]
     [InlineData("cannot be written", "run", "--out", "run/config.yaml")]
     [InlineData("CUDA", "run", "--device", "cuda")]
-    public void Wrong_input_is_one_line(string named, params string[] arguments) => trained.Refusal(["eval", .. arguments]).Should().Contain(named);
+    public void Wrong_input_is_one_line(string named, params string[] arguments)
+        => trained.Refusal(["eval", .. arguments]).Should().Contain(named);
 
     [Fact]
     public void A_checkpoint_of_a_training_that_diverged_is_refused_in_one_line()
@@ -169,12 +194,17 @@ public sealed class EvalCommandTests(TrainedRun trained) : IClassFixture<Trained
         string[] longer = ["train", "--out", "broken", .. ImtaProcess.Tiny, "--set", "train.epochs=4", "--set", "data.trainLimit=500"];
         using (ImtaProcess process = ImtaProcess.Start(trained.Folder, longer))
         {
-            process.WaitUntil(() => File.Exists(trained.In("broken", "epochs.csv")) && File.ReadLines(trained.In("broken", "epochs.csv")).Count() > 1 + 2); // epoch 2
+            // epoch 2
+            process.WaitUntil(
+                ()
+                    => File.Exists(trained.In("broken", "epochs.csv"))
+                        && File.ReadLines(trained.In("broken", "epochs.csv")).Count() > 1 + 2);
             process.Kill();
             process.End();
         }
 
-        trained.Run(0, "eval", "broken", "--latency", "--batch", "4", "--repeat", "1", "--points", "1").Error.Should().MatchRegex("^warning: .*latest[.]pt is from epoch [123] of 4\n$");
+        trained.Run(0, "eval", "broken", "--latency", "--batch", "4", "--repeat", "1", "--points", "1").Error.Should()
+            .MatchRegex("^warning: .*latest[.]pt is from epoch [123] of 4\n$");
         trained.Run(0, "train", "--resume", "broken");
 
         File.Exists(trained.In("broken", "latency.csv")).Should().BeFalse();

@@ -15,7 +15,8 @@ public sealed class InferCommandTests(TrainedRun trained) : IClassFixture<Traine
     [InlineData("1000000000")]
     public void A_budget_of_multiply_adds_is_kept_on_the_held_out_images(string macs)
     {
-        trained.Run(0, "calibrate", "run", "--macs", macs, "--out", "budget.json").Output.Should().Contain("held-out images").And.EndWith("wrote the policy to budget.json\n");
+        trained.Run(0, "calibrate", "run", "--macs", macs, "--out", "budget.json").Output.Should()
+            .Contain("held-out images").And.EndWith("wrote the policy to budget.json\n");
 
         JsonElement policy = Policy("budget.json");
         double budget = policy.GetProperty("budget").GetProperty("macs").GetDouble();
@@ -25,7 +26,8 @@ public sealed class InferCommandTests(TrainedRun trained) : IClassFixture<Traine
         validation.GetProperty("shares").EnumerateArray().Sum(share => share.GetDouble()).Should().BeApproximately(1, 1e-9);
         policy.GetProperty("thresholds").EnumerateArray().Should().HaveCount(TrainedRun.Exits);
         policy.GetProperty("class_names").EnumerateArray().First().GetString().Should().Be("airplane");
-        policy.GetProperty("macs").EnumerateArray().Select(count => count.GetInt64()).Should().Equal(trained.Read<CostRow>("run", "cost.csv").Select(row => row.Macs));
+        policy.GetProperty("macs").EnumerateArray().Select(count => count.GetInt64()).Should()
+            .Equal(trained.Read<CostRow>("run", "cost.csv").Select(row => row.Macs));
     }
 
     [Theory]
@@ -40,7 +42,10 @@ public sealed class InferCommandTests(TrainedRun trained) : IClassFixture<Traine
         policy.GetProperty("budget").GetProperty("macs").ValueKind.Should().Be(JsonValueKind.Null);
         int images = policy.GetProperty("validation").GetProperty("samples").GetInt32();
         policy.GetProperty("validation").GetProperty("shares").EnumerateArray().Select(share => share.GetDouble() * images)
-            .Should().Equal([Math.Floor(0.5 * images), Math.Floor(0.2f * images), images - Math.Floor(0.5 * images) - Math.Floor(0.2f * images)], (one, other) => Math.Abs(one - other) < 1e-6);
+            .Should()
+                .Equal(
+                    [Math.Floor(0.5 * images), Math.Floor(0.2f * images), images - Math.Floor(0.5 * images) - Math.Floor(0.2f * images)],
+                    (one, other) => Math.Abs(one - other) < 1e-6);
     }
 
     /// <summary>Really leaving early, one image at a time or in batches, beside the simulation by what every exit answers.</summary>
@@ -51,17 +56,33 @@ public sealed class InferCommandTests(TrainedRun trained) : IClassFixture<Traine
     public void Images_of_a_file_are_answered_as_the_simulation_says(string batch, bool file)
     {
         trained.Run(0, "calibrate", "run", "--shares", "1,1,1", "--out", "thirds.json");
-        float?[] thresholds = [.. Policy("thirds.json").GetProperty("thresholds").EnumerateArray().Select(value => value.ValueKind == JsonValueKind.Null ? (float?)null : value.GetSingle())];
+        float?[] thresholds =
+        [
+            .. Policy("thirds.json").GetProperty("thresholds").EnumerateArray()
+                .Select(value => value.ValueKind == JsonValueKind.Null ? (float?)null : value.GetSingle()),
+        ];
         long[] macs = [.. trained.Read<CostRow>("run", "cost.csv").Select(row => row.Macs)];
 
-        ImtaProcess.Result result = trained.Run(0, ["infer", "run", "--policy", "thirds.json", "--batch", batch, "--out", "answers.csv", .. file ? ["--data", trained.TestFile] : Array.Empty<string>()]);
+        ImtaProcess.Result result = trained.Run(
+            0,
+            [
+                "infer", "run", "--policy", "thirds.json", "--batch", batch, "--out", "answers.csv",
+                .. file ? ["--data", trained.TestFile] : Array.Empty<string>()
+            ]);
 
         result.Output.Should().Contain("40 images: ").And.EndWith("wrote the predictions to answers.csv\n");
         InferenceRow[] answers = trained.Read<InferenceRow>("answers.csv");
-        PredictionRow[] simulated = [.. trained.Predictions("test", "run", "predictions.csv").Select(image => image.First(answer => answer.Exit == TrainedRun.Exits || answer.Confidence >= thresholds[answer.Exit - 1]))];
+        PredictionRow[] simulated =
+        [
+            .. trained.Predictions("test", "run", "predictions.csv")
+                .Select(
+                    image => image.First(answer => answer.Exit == TrainedRun.Exits || answer.Confidence >= thresholds[answer.Exit - 1])),
+        ];
         simulated.Select(answer => answer.Exit).Distinct().Should().HaveCountGreaterThan(1);
-        answers.Select(row => (row.Sample, row.Class, row.Exit, row.Macs)).Should().Equal(simulated.Select(row => (row.Sample, row.Prediction, row.Exit, macs[row.Exit - 1])));
-        answers.Select(row => row.Confidence).Should().Equal(simulated.Select(row => row.Confidence), (one, other) => Math.Abs(one - other) < 1e-5);
+        answers.Select(row => (row.Sample, row.Class, row.Exit, row.Macs)).Should()
+            .Equal(simulated.Select(row => (row.Sample, row.Prediction, row.Exit, macs[row.Exit - 1])));
+        answers.Select(row => row.Confidence).Should()
+            .Equal(simulated.Select(row => row.Confidence), (one, other) => Math.Abs(one - other) < 1e-5);
         answers.Should().OnlyContain(row => row.Name.Length > 2);
     }
 
@@ -76,16 +97,19 @@ public sealed class InferCommandTests(TrainedRun trained) : IClassFixture<Traine
             File.WriteAllBytes(trained.In("pictures", name == "grey.jpg" ? $"below/{name}" : name), GoldenPictures.Bytes(name));
         }
 
-        trained.Run(0, "infer", "run", "--policy", "thirds.json", "--images", "pictures", "--out", "pictures.csv").Output.Should().Contain("3 images: ").And.NotContain("accuracy");
+        trained.Run(0, "infer", "run", "--policy", "thirds.json", "--images", "pictures", "--out", "pictures.csv").Output.Should()
+            .Contain("3 images: ").And.NotContain("accuracy");
 
         InferenceRow[] answers = trained.Read<InferenceRow>("pictures.csv");
         answers.Select(row => (row.Sample, row.File)).Should().Equal((0, "colour.png"), (1, "landscape.jpg"), (2, "below/grey.jpg"));
         answers.Should().OnlyContain(row => row.Name.Length > 2 && row.Confidence > 0 && row.Macs > 0);
         trained.Refusal("infer", "run", "--policy", "thirds.json", "--images", "nowhere").Should().Contain("there is no folder nowhere");
         trained.Refusal("infer", "run", "--policy", "thirds.json", "--images", "run").Should().Contain("run contains no JPEG or PNG files");
-        trained.Refusal("infer", "run", "--policy", "thirds.json", "--images", "pictures", "--data", trained.TestFile).Should().Contain("give one of them");
+        trained.Refusal("infer", "run", "--policy", "thirds.json", "--images", "pictures", "--data", trained.TestFile).Should()
+            .Contain("give one of them");
         File.WriteAllText(trained.In("run", "fake.png"), "no PNG");
-        trained.Run(2, "infer", "run", "--policy", "thirds.json", "--images", "run").Error.Should().EndWith("imta: none of the images can be read\n");
+        trained.Run(2, "infer", "run", "--policy", "thirds.json", "--images", "run").Error.Should()
+            .EndWith("imta: none of the images can be read\n");
         File.Delete(trained.In("run", "fake.png"));
     }
 
@@ -95,7 +119,8 @@ public sealed class InferCommandTests(TrainedRun trained) : IClassFixture<Traine
         trained.Run(0, "calibrate", "run", "--shares", "1,1,1", "--out", "old.json");
         Change("old.json", "other.json", policy => policy["checkpoint_sha256"] = new string('0', 64));
 
-        trained.Run(0, "infer", "run", "--policy", "other.json").Error.Should().Contain("warning: other.json was calibrated for another checkpoint");
+        trained.Run(0, "infer", "run", "--policy", "other.json").Error.Should()
+            .Contain("warning: other.json was calibrated for another checkpoint");
     }
 
     [Theory]
@@ -125,7 +150,8 @@ public sealed class InferCommandTests(TrainedRun trained) : IClassFixture<Traine
         Refused(policy => ((JsonArray)policy["thresholds"]!).RemoveAt(0)).Should().Contain("is for 2 exits, but the network has 3");
         Refused(policy => policy["dataset"] = "cifar100").Should().Contain("is for cifar100, but the network is for cifar10");
         Refused(policy => policy["thresholds"]![1] = "high").Should().Contain(
-            "bad.json is not a readable policy (thresholds[1] is invalid; expected a number or null per exit); create one with imta calibrate");
+            "bad.json is not a readable policy (thresholds[1] is invalid; expected a number or null per exit); create one with imta "
+                + "calibrate");
         Refused(policy => ((JsonArray)policy["class_names"]!).Clear()).Should().Contain("names 0 classes");
         Refused(policy => ((JsonArray)policy["macs"]!).Clear()).Should().Contain("has different multiply-adds than the network");
         Refused(policy => policy["normalisation"]!["std"]![1] = 0).Should().Contain("3 finite means and 3 positive standard deviations");

@@ -10,7 +10,8 @@ public sealed class NumberOptionTests
     private static readonly Option<int> Seven = NumberOption.Integer("--seven", "N", "", 7);
     private static readonly Option<double?> Decimal = NumberOption.Double("--decimal", "X", "");
 
-    public static TheoryData<string, double> Decimals => new() { { "0.5", 0.5 }, { "-1e-3", -0.001 }, { "2", 2 }, { ".25", 0.25 }, { "1.000", 1 } };
+    public static TheoryData<string, double> Decimals
+        => new() { { "0.5", 0.5 }, { "-1e-3", -0.001 }, { "2", 2 }, { ".25", 0.25 }, { "1.000", 1 } };
 
     public static TheoryData<string, string, string> Refused => new()
     {

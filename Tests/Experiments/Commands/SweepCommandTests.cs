@@ -63,7 +63,9 @@ public sealed class SweepCommandTests : IDisposable
         result.Code.Should().Be(1, result.All);
         string[] messages = [.. _folder.Read<SweepRunRow>("s", "runs.csv").Select(run => run.Message!)];
         messages.Should().HaveCount(4).And.OnlyContain(message => message.Contains("there is no device cuda:0"));
-        messages.Should().Contain(message => message.Contains("CUDA_VISIBLE_DEVICES is '3'")).And.Contain(message => message.Contains("CUDA_VISIBLE_DEVICES is 'GPU-5a'"));
+        messages.Should()
+            .Contain(message => message.Contains("CUDA_VISIBLE_DEVICES is '3'")).And.Contain(
+                message => message.Contains("CUDA_VISIBLE_DEVICES is 'GPU-5a'"));
         messages.Should().NotContain(message => message.Contains("3,GPU-5a"));
     }
 
@@ -71,15 +73,23 @@ public sealed class SweepCommandTests : IDisposable
     public void Its_tables_are_those_of_the_runs_and_a_seed_more_is_a_run_more()
     {
         _folder.Run(0, "sweep", "s.yaml", "--out", "s");
-        double[] last = [.. new[] { 0, 1 }.Select(seed => _folder.Read<AnytimeRow>("s", "runs", "mwn", $"seed-{seed}", "anytime.csv")[^1].Top1)];
+        double[] last =
+        [
+            .. new[] { 0, 1 }.Select(seed => _folder.Read<AnytimeRow>("s", "runs", "mwn", $"seed-{seed}", "anytime.csv")[^1].Top1),
+        ];
 
         SummaryRow row = _folder.Read<SummaryRow>("s", "summary.csv").Single(row => row is { Variant: "mwn", Metric: "top1", Exit: 2 });
         row.Mean.Should().BeApproximately(last.Average(), 1e-12);
         row.N.Should().Be(2);
-        _folder.Read<SummaryRow>("s", "summary.csv").Where(row => row.Metric == "class_accuracy").Select(row => row.Classes).Distinct().Should().Equal("head", "medium", "tail");
+        _folder.Read<SummaryRow>("s", "summary.csv").Where(row => row.Metric == "class_accuracy").Select(row => row.Classes).Distinct()
+            .Should()
+            .Equal("head", "medium", "tail");
         _folder.Read<SummaryRow>("s", "summary.csv").Count(row => row is { Variant: "plain", Metric: "dynamic_macs" }).Should().Be(39);
-        _folder.Read<ComparisonRow>("s", "comparison.csv").Should().OnlyContain(row => row.Variant == "mwn" && row.Baseline == "plain" && row.PairedN == 2);
-        File.ReadAllText(_folder.In("s", "runs", "mwn", "seed-0.txt")).Should().Contain("10 held-out meta").And.Contain("Meta-Weight-Net").And.Contain("imbalanced classes: 6 training images of the largest, 2 of the smallest");
+        _folder.Read<ComparisonRow>("s", "comparison.csv").Should()
+            .OnlyContain(row => row.Variant == "mwn" && row.Baseline == "plain" && row.PairedN == 2);
+        File.ReadAllText(_folder.In("s", "runs", "mwn", "seed-0.txt")).Should()
+            .Contain("10 held-out meta").And.Contain("Meta-Weight-Net").And.Contain(
+                "imbalanced classes: 6 training images of the largest, 2 of the smallest");
 
         File.WriteAllText(_folder.In("s.yaml"), Sweep.Replace("[0, 1]", "[0, 1, 7]", StringComparison.Ordinal));
         _folder.Run(0, "sweep", "s.yaml", "--out", "s").Output.Should().Contain("6 runs of 2 variants, 4 of them done");
@@ -93,12 +103,18 @@ public sealed class SweepCommandTests : IDisposable
     [Fact]
     public void A_run_that_fails_is_recorded_and_the_rest_goes_on()
     {
-        File.WriteAllText(_folder.In("s.yaml"), Sweep.Replace("seeds: [0, 1]", "seeds: 0", StringComparison.Ordinal).Replace("variants:", "variants:\n  broken: {train: {rate: 1.0e+30}}", StringComparison.Ordinal));
+        File.WriteAllText(
+            _folder.In("s.yaml"),
+            Sweep.Replace("seeds: [0, 1]", "seeds: 0", StringComparison.Ordinal)
+                .Replace("variants:", "variants:\n  broken: {train: {rate: 1.0e+30}}", StringComparison.Ordinal));
 
         ImtaProcess.Result result = _folder.Run(1, "sweep", "s.yaml");
 
-        result.Error.Should().StartWith("imta: 1 of 3 runs failed, the first with: ").And.Contain("is no finite number").And.Contain("sweeps/s/runs.csv names them");
-        _folder.Read<SweepRunRow>("sweeps", "s", "runs.csv").Select(run => (run.Variant, run.State, run.Message?.Length > 0)).Should().Equal(("broken", "failed", true), ("plain", "done", false), ("mwn", "done", false));
+        result.Error.Should()
+            .StartWith("imta: 1 of 3 runs failed, the first with: ").And.Contain("is no finite number").And.Contain(
+                "sweeps/s/runs.csv names them");
+        _folder.Read<SweepRunRow>("sweeps", "s", "runs.csv").Select(run => (run.Variant, run.State, run.Message?.Length > 0)).Should()
+            .Equal(("broken", "failed", true), ("plain", "done", false), ("mwn", "done", false));
         _folder.Read<SummaryRow>("sweeps", "s", "summary.csv").Select(row => row.Variant).Distinct().Should().Equal("plain", "mwn");
     }
 
@@ -111,12 +127,16 @@ public sealed class SweepCommandTests : IDisposable
         first.WaitUntil(() => File.Exists(_folder.In("s", "runs", "plain", "seed-0", "epochs.csv")));
 
         Refusal(plain).Should().Contain("another imta sweep works in s; wait for it");
-        Refusal("train", "--resume", "s/runs/plain/seed-0").Should().Contain("s/runs/plain/seed-0 is being trained by another process; wait for it, or stop it");
+        Refusal("train", "--resume", "s/runs/plain/seed-0").Should()
+            .Contain("s/runs/plain/seed-0 is being trained by another process; wait for it, or stop it");
         Refusal("train", "--out", "s/runs/plain/seed-0", "--force").Should().Contain("another process is training");
         first.Interrupt();
-        first.End().Should().Match<ImtaProcess.Result>(result => result.Code == 130 && result.Output.Contains("stopped; the same command goes on in s", StringComparison.Ordinal));
+        first.End().Should()
+            .Match<ImtaProcess.Result>(
+                result => result.Code == 130 && result.Output.Contains("stopped; the same command goes on in s", StringComparison.Ordinal));
         _folder.Read<SweepRunRow>("s", "runs.csv").Should().OnlyContain(run => run.State == "waiting");
-        File.ReadAllText(_folder.In("s", "runs", "plain", "seed-0.txt")).Should().Contain("stopped; resume with imta train --resume", "its run was asked to stop, not killed");
+        File.ReadAllText(_folder.In("s", "runs", "plain", "seed-0.txt")).Should()
+            .Contain("stopped; resume with imta train --resume", "its run was asked to stop, not killed");
     }
 
     [Fact]
@@ -151,10 +171,15 @@ public sealed class SweepCommandTests : IDisposable
     [Fact]
     public void Folders_that_were_being_made_are_taken()
     {
-        File.WriteAllText(_folder.In("s.yaml"), Sweep.Replace("seeds: [0, 1]", "seeds: 0", StringComparison.Ordinal).Replace("epochs: 2", "epochs: 1", StringComparison.Ordinal));
+        File.WriteAllText(
+            _folder.In("s.yaml"),
+            Sweep.Replace("seeds: [0, 1]", "seeds: 0", StringComparison.Ordinal)
+                .Replace("epochs: 2", "epochs: 1", StringComparison.Ordinal));
         Leave("s", ".lock", "sweep.yaml.partial");
         _folder.Run(0, "sweep", "s.yaml", "--out", "s");
-        File.WriteAllText(_folder.In("s", "runs.csv"), File.ReadAllText(_folder.In("s", "runs.csv")).Replace("done", "waiting", StringComparison.Ordinal));
+        File.WriteAllText(
+            _folder.In("s", "runs.csv"),
+            File.ReadAllText(_folder.In("s", "runs.csv")).Replace("done", "waiting", StringComparison.Ordinal));
         Directory.Delete(_folder.In("s", "runs", "plain", "seed-0"), recursive: true);
         Leave("s/runs/plain/seed-0", ".lock", "config.yaml.partial");
         _folder.Run(0, "sweep", "s.yaml", "--out", "s").Output.Should().Contain("plain, seed 0: done");

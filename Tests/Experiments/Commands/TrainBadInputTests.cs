@@ -105,7 +105,8 @@ public sealed class TrainBadInputTests : IDisposable
     }
 
     private ImtaProcess.Result Cifar(string data)
-        => ImtaProcess.Run(_folder.Path, "train", "--out", "run", "--set", "data.dataset=cifar10", "--data", Path.Combine(_folder.Path, data));
+        => ImtaProcess.Run(
+            _folder.Path, "train", "--out", "run", "--set", "data.dataset=cifar10", "--data", Path.Combine(_folder.Path, data));
 
     private void AssertRefused(ImtaProcess.Result result, params string[] named)
     {

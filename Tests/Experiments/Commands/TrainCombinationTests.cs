@@ -8,7 +8,9 @@ using Imta.MetaWeight.Tests.Meta;
 
 namespace Imta.MetaWeight.Tests.Experiments.Commands;
 
-/// <summary>Every combination of {plain, learned weights} × GE × ISC × OFA × {MSDNet, RANet} × {one phase, two phases} trains from a configuration.</summary>
+/// <summary>
+/// Every combination of {plain, learned weights} × GE × ISC × OFA × {MSDNet, RANet} × {one phase, two phases} trains from a configuration.
+/// </summary>
 public sealed class TrainCombinationTests
 {
     private const string Small = """
@@ -37,10 +39,13 @@ public sealed class TrainCombinationTests
             {
                 var batch = new LabelledImages(randn([8, 3, 32, 32], generator: random), randint(10, [8], int64, generator: random));
                 model.Loop.Step(batch, new LearningRates(0.1, 0.01), learns: true)
-                    .Should().OnlyContain(part => part.Losses.isfinite().all().item<bool>() && ReferenceEquals(part.Objective, null) != combination.Meta);
+                    .Should()
+                        .OnlyContain(
+                            part => part.Losses.isfinite().all().item<bool>() && ReferenceEquals(part.Objective, null) != combination.Meta);
             }
 
-            model.Network.Parameters.Select(parameter => (double)parameter.abs().sum().item<float>()).Zip(before).Should().OnlyContain(pair => pair.First != pair.Second);
+            model.Network.Parameters.Select(parameter => (double)parameter.abs().sum().item<float>()).Zip(before).Should()
+                .OnlyContain(pair => pair.First != pair.Second);
         }
 
         model.Dispose();

@@ -19,7 +19,9 @@ public sealed class TrainCommandTests : IDisposable
 
         result.Code.Should().Be(0, result.All);
         result.Error.Should().BeEmpty();
-        result.Output.Should().Contain("learned weights against known difficulty").And.Contain("test accuracy of exits 1 to 2").And.EndWith("results are in run\n");
+        result.Output.Should()
+            .Contain("learned weights against known difficulty").And.Contain("test accuracy of exits 1 to 2").And.EndWith(
+                "results are in run\n");
         FilesOf("run").Should().BeEquivalentTo(
             "config.yaml", "environment.json", "epochs.csv", "timing.csv", "cost.csv", "log.txt", "weights/epoch-0002.csv",
             "checkpoints/latest.pt", "checkpoints/previous.pt", "checkpoints/best.pt",
@@ -40,7 +42,8 @@ public sealed class TrainCommandTests : IDisposable
         EpochRow[] epochs = Read<EpochRow>("run", "epochs.csv");
         epochs.Select(row => (row.Epoch, row.Exit)).Should().Equal((1, 1), (1, 2), (2, 1), (2, 2));
         epochs.Should().OnlyContain(row => row.MetaLoss > 0 && row.WeightStd > 0 && row.TrainLoss != row.TrainWeightedLoss);
-        epochs.GroupBy(row => row.Epoch).Should().OnlyContain(rows => Math.Abs(rows.Average(row => row.WeightMean) - 1) < 1e-6, "weights have mean 1 over the exits");
+        epochs.GroupBy(row => row.Epoch).Should()
+            .OnlyContain(rows => Math.Abs(rows.Average(row => row.WeightMean) - 1) < 1e-6, "weights have mean 1 over the exits");
         epochs.Select(row => row.Rate).Should().Equal([0.1, 0.1, 0.05, 0.05], (rate, wanted) => Math.Abs(rate - wanted) < 1e-12);
 
         WeightRow[] weights = Read<WeightRow>("run", "weights/epoch-0002.csv");
@@ -48,9 +51,11 @@ public sealed class TrainCommandTests : IDisposable
         weights.GroupBy(row => row.Sample).Should().OnlyContain(rows => Math.Abs(rows.Average(row => (double)row.Weight) - 1) < 1e-6);
         weights.Should().OnlyContain(row => row.Difficulty >= 0 && row.Difficulty <= 1);
         epochs.Where(row => row.Epoch == 2).Select(row => row.TrainLoss).Should().Equal(
-            weights.GroupBy(row => row.Exit).Select(rows => rows.Average(row => (double)row.Loss)), (mean, recorded) => Math.Abs(mean - recorded) < 1e-5);
+            weights.GroupBy(row => row.Exit).Select(rows => rows.Average(row => (double)row.Loss)), (mean, recorded)
+                => Math.Abs(mean - recorded) < 1e-5);
 
-        Read<AnytimeRow>("run", "anytime.csv").Should().HaveCount(2).And.OnlyContain(row => row.Samples == 40 && row.Top1 <= row.Top5 && row.Top5 <= 1 && row.Loss > 0);
+        Read<AnytimeRow>("run", "anytime.csv").Should()
+            .HaveCount(2).And.OnlyContain(row => row.Samples == 40 && row.Top1 <= row.Top5 && row.Top5 <= 1 && row.Loss > 0);
     }
 
     [Fact]
@@ -61,7 +66,8 @@ public sealed class TrainCommandTests : IDisposable
         result.Code.Should().Be(0, result.All);
         result.Output.Should().Contain("plain training").And.NotContain("known difficulty");
         Read<EpochRow>("plain", "epochs.csv").Should().OnlyContain(row =>
-            row.MetaLoss == null && row.MetaRate == null && row.WeightMean == 1 && row.WeightStd == 0 && row.TrainLoss == row.TrainWeightedLoss);
+            row.MetaLoss == null && row.MetaRate == null && row.WeightMean == 1 && row.WeightStd == 0
+                && row.TrainLoss == row.TrainWeightedLoss);
     }
 
     [Fact]
@@ -77,7 +83,8 @@ public sealed class TrainCommandTests : IDisposable
         string table = File.ReadAllText(_folder.In("half", "epochs.csv"));
         ImtaProcess.Run(_folder.Path, "train", "--resume", "half").Code.Should().Be(0); // from the checkpoint before
         File.ReadAllText(_folder.In("half", "epochs.csv")).Should().Be(table);
-        Dictionary<string, Tensor> state = TorchFileReader.Read(_folder.In("half", "checkpoints", "latest.pt")).Dictionary("state_dict").Tensors();
+        Dictionary<string, Tensor> state = TorchFileReader.Read(_folder.In("half", "checkpoints", "latest.pt")).Dictionary("state_dict")
+            .Tensors();
         state.Values.Should().OnlyContain(tensor => tensor.dtype == float32 || tensor.dtype == int64);
         foreach (Tensor tensor in state.Values)
         {
@@ -90,13 +97,16 @@ public sealed class TrainCommandTests : IDisposable
     [InlineData("loss.classWeights.type=inverseFrequency", "data.validation=1", "data.trainLimit=77")] // classes of 6 or 7 images
     public void Smoothing_and_class_weights_change_what_is_descended_and_leave_the_reported_loss_plain(params string[] settings)
     {
-        string[] plain = ["meta.enabled=false", "train.epochs=1", "train.batch=100", .. settings.Skip(1)]; // one batch: both runs report θ at the start
+        // one batch: both runs report θ at the start
+        string[] plain = ["meta.enabled=false", "train.epochs=1", "train.batch=100", .. settings.Skip(1)];
         Train("plain", Set(plain)).Code.Should().Be(0);
         Train("other", Set([.. plain, settings[0]])).Code.Should().Be(0);
 
-        Read<EpochRow>("other", "epochs.csv").Select(row => row.TrainLoss).Should().Equal(Read<EpochRow>("plain", "epochs.csv").Select(row => row.TrainLoss));
+        Read<EpochRow>("other", "epochs.csv").Select(row => row.TrainLoss).Should()
+            .Equal(Read<EpochRow>("plain", "epochs.csv").Select(row => row.TrainLoss));
         Read<EpochRow>("other", "epochs.csv").Should().OnlyContain(row => row.TrainLoss != row.TrainWeightedLoss && row.WeightMean == 1);
-        Read<EpochRow>("other", "epochs.csv").Select(row => row.ValidationLoss).Should().NotEqual(Read<EpochRow>("plain", "epochs.csv").Select(row => row.ValidationLoss));
+        Read<EpochRow>("other", "epochs.csv").Select(row => row.ValidationLoss).Should()
+            .NotEqual(Read<EpochRow>("plain", "epochs.csv").Select(row => row.ValidationLoss));
     }
 
     [Fact]
@@ -107,7 +117,9 @@ public sealed class TrainCommandTests : IDisposable
         Train("other", "--seed", "8").Code.Should().Be(0);
 
         Tables("second").Should().Equal(Tables("first"));
-        Tables("other").Except([File.ReadAllText(_folder.In("other", "cost.csv"))]).Should().HaveCount(8).And.NotIntersectWith(Tables("first")); // the network costs the same
+        // the network costs the same
+        Tables("other").Except([File.ReadAllText(_folder.In("other", "cost.csv"))]).Should()
+            .HaveCount(8).And.NotIntersectWith(Tables("first"));
     }
 
     [Theory]
@@ -164,7 +176,8 @@ public sealed class TrainCommandTests : IDisposable
     {
         File.WriteAllText(_folder.In("my first.yaml"), "data:\n  dataset: generated\n");
 
-        ImtaProcess.Result result = ImtaProcess.Run(_folder.Path, ["train", "my first.yaml", .. ImtaProcess.Tiny, "--set", "meta.enabled=false"]);
+        ImtaProcess.Result result = ImtaProcess.Run(
+            _folder.Path, ["train", "my first.yaml", .. ImtaProcess.Tiny, "--set", "meta.enabled=false"]);
 
         result.Code.Should().Be(0, result.All);
         string folder = Directory.GetDirectories(_folder.In("runs")).Should().ContainSingle().Subject;
@@ -189,8 +202,11 @@ public sealed class TrainCommandTests : IDisposable
     public void On_a_terminal_a_bar_shows_how_far_the_run_is()
     {
         Skip.IfNot(File.Exists("/usr/bin/script"), "script (bsdutils), which gives a command a terminal, is not here");
-        string command = string.Join(' ', ["dotnet", Path.Combine(AppContext.BaseDirectory, "imta.dll"), "train", "--out", "run", .. ImtaProcess.Tiny]);
-        var start = new ProcessStartInfo("/usr/bin/script", ["-qec", command, "/dev/null"]) { WorkingDirectory = _folder.Path, RedirectStandardOutput = true };
+        string command = string.Join(
+            ' ', ["dotnet", Path.Combine(AppContext.BaseDirectory, "imta.dll"), "train", "--out", "run", .. ImtaProcess.Tiny]);
+        var start = new ProcessStartInfo(
+            "/usr/bin/script", ["-qec", command, "/dev/null"])
+        { WorkingDirectory = _folder.Path, RedirectStandardOutput = true };
         start.Environment["TERM"] = "xterm-256color";
 
         using Process process = Process.Start(start)!;
@@ -237,7 +253,10 @@ public sealed class TrainCommandTests : IDisposable
 
         ImtaProcess.Result result = ImtaProcess.Run(
             _folder.Path,
-            ["train", Path.Combine(AppContext.BaseDirectory, "configs", configuration), "--data", data!, "--out", "run", .. ImtaProcess.Tiny, "--set", "train.epochs=1"]);
+            [
+                "train", Path.Combine(AppContext.BaseDirectory, "configs", configuration), "--data", data!, "--out", "run",
+                .. ImtaProcess.Tiny, "--set", "train.epochs=1"
+            ]);
 
         result.Code.Should().Be(0, result.All);
         Read<WeightRow>("run", "weights/epoch-0001.csv").Should().OnlyContain(row => row.Difficulty == null);

@@ -26,12 +26,17 @@ public sealed class TwoPhaseTrainTests : IDisposable
 
         result.Code.Should().Be(0, result.All);
         result.Error.Should().BeEmpty();
-        result.Output.Should().Contain("plain training + GE + ISC + OFA, two phases").And.Contain("phase II: the network is frozen, ").And.Contain("epoch 4/4");
+        result.Output.Should()
+            .Contain("plain training + GE + ISC + OFA, two phases").And.Contain(
+                "phase II: the network is frozen, ").And.Contain("epoch 4/4");
         EpochRow[] epochs = Read<EpochRow>("run", "epochs.csv");
-        epochs.Select(row => (row.Epoch, row.Phase, row.Exit)).Should().Equal((1, 1, 1), (1, 1, 2), (2, 1, 1), (2, 1, 2), (3, 2, 1), (3, 2, 2), (4, 2, 1), (4, 2, 2));
-        epochs.Where(row => row.Phase == 1).Should().OnlyContain(row => row.TrainLoss == row.TrainWeightedLoss, "distillation is in phase II");
+        epochs.Select(row => (row.Epoch, row.Phase, row.Exit)).Should()
+            .Equal((1, 1, 1), (1, 1, 2), (2, 1, 1), (2, 1, 2), (3, 2, 1), (3, 2, 2), (4, 2, 1), (4, 2, 2));
+        epochs.Where(row => row.Phase == 1).Should()
+            .OnlyContain(row => row.TrainLoss == row.TrainWeightedLoss, "distillation is in phase II");
         epochs.Where(row => row is { Phase: 2, Exit: 1 }).Should().OnlyContain(row => row.TrainLoss != row.TrainWeightedLoss);
-        epochs.Where(row => row is { Phase: 2, Exit: 2 }).Should().OnlyContain(row => row.TrainLoss == row.TrainWeightedLoss, "the last exit learns from labels alone");
+        epochs.Where(row => row is { Phase: 2, Exit: 2 }).Should()
+            .OnlyContain(row => row.TrainLoss == row.TrainWeightedLoss, "the last exit learns from labels alone");
         epochs.Select(row => row.Rate).Distinct().Should().Equal([0.1, 0.05, 0.025], (rate, wanted) => Math.Abs(rate - wanted) < 1e-12);
         ShouldHaveFrozen("run");
 
@@ -86,7 +91,8 @@ public sealed class TwoPhaseTrainTests : IDisposable
     [Fact]
     public void Learned_weights_on_a_ranet_go_through_both_phases()
     {
-        ImtaProcess.Result result = Train("run", [.. TwoPhases, "--set", "meta.enabled=true", "--set", "model.backbone=ranet", .. SmallRanet]);
+        ImtaProcess.Result result = Train(
+            "run", [.. TwoPhases, "--set", "meta.enabled=true", "--set", "model.backbone=ranet", .. SmallRanet]);
 
         result.Code.Should().Be(0, result.All);
         result.Output.Should().Contain("learned sample weights + GE + ISC + OFA, two phases, RANet with 3 exits");
@@ -104,7 +110,11 @@ public sealed class TwoPhaseTrainTests : IDisposable
     [InlineData("has no checkpoints/phase1.pt or latest.pt", "phase2.from=empty")]
     [InlineData("is no checkpoint that can be read", "phase2.from=first/config.yaml")]
     [InlineData("is of another network (model.msdnet, data.dataset or data.classes differ)", "phase2.from=first", "model.msdnet.growth=3")]
-    [InlineData("was trained on other images (seed, data.validation, data.trainLimit, data.imbalance or held-out meta data differ)", "phase2.from=first", "seed=9")]
+    [
+        InlineData(
+            "was trained on other images (seed, data.validation, data.trainLimit, data.imbalance or held-out meta data differ)",
+            "phase2.from=first", "seed=9")
+    ]
     [InlineData("was trained with Inline Subnetwork Collaboration in one phase", "phase2.from=collaborating")]
     [InlineData("is of phase II already", "phase2.from=second/checkpoints/latest.pt")]
     public void A_source_that_does_not_fit_is_one_line(string message, params string[] settings)
@@ -139,9 +149,11 @@ public sealed class TwoPhaseTrainTests : IDisposable
 
         first.Should().NotBeEmpty();
         first.Should().OnlyContain(entry => last["net." + entry.Key].eq(entry.Value).all().item<bool>());
-        last.Keys.Where(name => !name.StartsWith("net.", StringComparison.Ordinal)).Should().Contain(["classifier.1.weight", "isc_modules.0.0.weight"]);
+        last.Keys.Where(name => !name.StartsWith("net.", StringComparison.Ordinal)).Should()
+            .Contain(["classifier.1.weight", "isc_modules.0.0.weight"]);
 
-        Dictionary<string, Tensor> State(string checkpoint) => TorchFileReader.Read(_folder.In(run, "checkpoints", checkpoint)).Dictionary("state_dict").Tensors();
+        Dictionary<string, Tensor> State(string checkpoint)
+            => TorchFileReader.Read(_folder.In(run, "checkpoints", checkpoint)).Dictionary("state_dict").Tensors();
     }
 
     private T[] Read<T>(string run, string file) => _folder.Read<T>(run, file);

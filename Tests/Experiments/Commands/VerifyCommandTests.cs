@@ -21,8 +21,16 @@ public sealed class VerifyCommandTests : IDisposable
         result.Error.Should().BeEmpty();
         string[] lines = result.Output.TrimEnd().Split('\n');
         lines[0].Should().MatchRegex("^case +quantity +error +tolerance +verdict$");
-        lines.Should().Contain(line => line.StartsWith("meta_step_nesterov.pt", StringComparison.Ordinal) && line.Contains(" wpn_grad ") && line.EndsWith(" pass", StringComparison.Ordinal));
-        lines.Should().Contain(line => line.StartsWith("pytorch_files/views_legacy.pt", StringComparison.Ordinal) && line.Contains(" written as safetensors ") && line.EndsWith(" pass", StringComparison.Ordinal));
+        lines.Should()
+            .Contain(
+                line
+                    => line.StartsWith("meta_step_nesterov.pt", StringComparison.Ordinal) && line.Contains(" wpn_grad ")
+                        && line.EndsWith(" pass", StringComparison.Ordinal));
+        lines.Should()
+            .Contain(
+                line
+                    => line.StartsWith("pytorch_files/views_legacy.pt", StringComparison.Ordinal)
+                        && line.Contains(" written as safetensors ") && line.EndsWith(" pass", StringComparison.Ordinal));
         lines[^1].Should().MatchRegex("^[0-9]+ passed, 0 failed, 0 not covered$");
     }
 
@@ -45,7 +53,11 @@ public sealed class VerifyCommandTests : IDisposable
 
         result.Code.Should().Be(0, result.All);
         JsonElement[] rows = [.. JsonDocument.Parse(result.Output).RootElement.EnumerateArray()];
-        rows.Should().OnlyContain(row => row.EnumerateObject().Select(field => field.Name).SequenceEqual(new[] { "case", "quantity", "error", "tolerance", "verdict" }));
+        rows.Should()
+            .OnlyContain(
+                row
+                    => row.EnumerateObject().Select(field => field.Name)
+                        .SequenceEqual(new[] { "case", "quantity", "error", "tolerance", "verdict" }));
         rows[0].GetProperty("case").GetString().Should().Be("names_imagenet_step4.csv");
         rows[0].GetProperty("error").GetDouble().Should().Be(0);
         rows.Select(row => row.GetProperty("verdict").GetString()).Distinct().Should().BeEquivalentTo("pass", "not covered");
@@ -76,9 +88,11 @@ public sealed class VerifyCommandTests : IDisposable
 
         result.Code.Should().Be(1, result.All);
         string[] lines = result.Output.Split('\n');
-        lines.Where(line => line.EndsWith(" fail", StringComparison.Ordinal)).Select(line => string.Join(' ', line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[..3]))
+        lines.Where(line => line.EndsWith(" fail", StringComparison.Ordinal))
+            .Select(line => string.Join(' ', line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[..3]))
             .Should().BeEquivalentTo("dtypes_legacy.pt int64 7.0e00", "views_other_zip.pt new Infinity", "views_other_zip.pt names 1.0e00");
-        lines.Should().ContainSingle(line => line.StartsWith("lonely_zip.pt", StringComparison.Ordinal)).Which.Should().EndWith(" not covered");
+        lines.Should().ContainSingle(line => line.StartsWith("lonely_zip.pt", StringComparison.Ordinal)).Which.Should()
+            .EndWith(" not covered");
     }
 
     [Fact]
@@ -86,7 +100,10 @@ public sealed class VerifyCommandTests : IDisposable
     {
         WriteChanged("allocation.pt", "allocation.pt", (_, tensor) => tensor, more: ("k3/new/thing", tensor(1.0)));
 
-        ImtaProcess.Run(_folder.Path, "verify", ".").Output.Split('\n').Should().ContainSingle(line => line.StartsWith("allocation.pt", StringComparison.Ordinal) && line.EndsWith("not covered", StringComparison.Ordinal))
+        ImtaProcess.Run(_folder.Path, "verify", ".").Output.Split('\n').Should()
+            .ContainSingle(
+                line
+                    => line.StartsWith("allocation.pt", StringComparison.Ordinal) && line.EndsWith("not covered", StringComparison.Ordinal))
             .Which.Should().Contain("k3 thing");
     }
 
@@ -103,7 +120,8 @@ public sealed class VerifyCommandTests : IDisposable
 
         result.Code.Should().Be(1, result.All);
         result.Output.Should().Contain("2 passed, 4 failed, 0 not covered");
-        result.Error.TrimEnd().Split('\n').Should().HaveCount(4).And.OnlyContain(line => line.StartsWith("imta: ", StringComparison.Ordinal));
+        result.Error.TrimEnd().Split('\n').Should()
+            .HaveCount(4).And.OnlyContain(line => line.StartsWith("imta: ", StringComparison.Ordinal));
         result.Error.Should().NotContain("   at ");
     }
 
@@ -119,7 +137,11 @@ public sealed class VerifyCommandTests : IDisposable
         ImtaProcess.Result result = ImtaProcess.Run(_folder.Path, "verify", ".");
 
         result.Code.Should().Be(1, result.All);
-        result.Output.Split('\n').Count(line => line.StartsWith("one/allocation.pt", StringComparison.Ordinal) && line.EndsWith(" pass", StringComparison.Ordinal)).Should().Be(17);
+        result.Output.Split('\n')
+            .Count(
+                line => line.StartsWith("one/allocation.pt", StringComparison.Ordinal) && line.EndsWith(" pass", StringComparison.Ordinal))
+            .Should()
+            .Be(17);
         string[] broken = [.. result.Output.Split('\n').Where(line => line.StartsWith("two/allocation.pt", StringComparison.Ordinal))];
         broken.Should().Contain(line => line.Contains("n257 selected") && line.EndsWith(" pass", StringComparison.Ordinal));
         broken.Should().ContainSingle(line => line.Contains("whole case") && line.EndsWith(" fail", StringComparison.Ordinal));
@@ -142,7 +164,8 @@ public sealed class VerifyCommandTests : IDisposable
 
     public void Dispose() => _folder.Dispose();
 
-    private void CopyGolden(string name, string? to = null) => File.Copy(Path.Combine(GoldenFiles.Folder, name), _folder.In(to ?? Path.GetFileName(name)));
+    private void CopyGolden(string name, string? to = null)
+        => File.Copy(Path.Combine(GoldenFiles.Folder, name), _folder.In(to ?? Path.GetFileName(name)));
 
     private void WriteChanged(string from, string to, Func<string, Tensor, Tensor> change, params (string Key, Tensor Value)[] more)
     {

@@ -17,7 +17,8 @@ public sealed class ChoiceTests
         keys.Select(key => key.Key).Should().Equal("toy", "size", "ball.bounce", "ball.colour", "kite.string");
         keys[0].Should().BeEquivalentTo(new { Type = "choice", Default = "ball", Range = "ball, kite" });
         keys[0].Expected.Should().Be("one of ball, kite");
-        keys[2].Should().BeEquivalentTo(new { Type = "number", Default = "0.5", Range = "[0, 1]", Meaning = "Share of the height after a bounce" });
+        keys[2].Should()
+            .BeEquivalentTo(new { Type = "number", Default = "0.5", Range = "[0, 1]", Meaning = "Share of the height after a bounce" });
     }
 
     [Fact]
@@ -29,7 +30,10 @@ public sealed class ChoiceTests
         Set(settings, "toy", "kite").Should().BeTrue();
         Set(settings, "kite.string", "7").Should().BeTrue();
 
-        settings.Toy.Should().BeEquivalentTo(new { Name = "kite", Value = new Toy("kite", null!), Options = new KiteOptions { String = 7 } }, options => options.ComparingByValue<Toy>());
+        settings.Toy.Should()
+            .BeEquivalentTo(
+                new { Name = "kite", Value = new Toy("kite", null!), Options = new KiteOptions { String = 7 } },
+                options => options.ComparingByValue<Toy>());
         settings.Toy.OptionsOf("ball").Should().Be(new BallOptions { Bounce = 0.25 });
         Keys().Select(key => key.Format(settings)).Should().Equal("kite", "1", "0.25", "red", "7");
     }
@@ -61,7 +65,8 @@ public sealed class ChoiceTests
 
     [Fact]
     public void An_unknown_name_is_refused_with_the_nearest()
-        => FluentActions.Invoking(() => new Choice<Toy>(_registry).Choose("kit")).Should().Throw<UsageException>().WithMessage("there is no toy kit; did you mean kite?");
+        => FluentActions.Invoking(() => new Choice<Toy>(_registry).Choose("kit")).Should().Throw<UsageException>()
+            .WithMessage("there is no toy kit; did you mean kite?");
 
     [Theory]
     [InlineData("")]
@@ -71,7 +76,8 @@ public sealed class ChoiceTests
     [InlineData("on")]
     [InlineData("null")]
     public void A_name_is_one_word_that_every_reader_of_yaml_takes_for_text(string name)
-        => FluentActions.Invoking(() => _registry.Add(new Toy(name, () => new KiteOptions()))).Should().Throw<ArgumentException>().WithMessage($"a toy cannot be called '{name}'*");
+        => FluentActions.Invoking(() => _registry.Add(new Toy(name, () => new KiteOptions()))).Should().Throw<ArgumentException>()
+            .WithMessage($"a toy cannot be called '{name}'*");
 
     [Fact]
     public void A_name_is_registered_once() => FluentActions.Invoking(() => _registry.Add(new Toy("kite", () => new KiteOptions())))
@@ -93,7 +99,8 @@ public sealed class ChoiceTests
     {
         _registry.Add(new Toy("size", () => new KiteOptions()));
 
-        FluentActions.Invoking(Keys).Should().Throw<InvalidOperationException>().WithMessage("size is a setting already; toy cannot take that name.");
+        FluentActions.Invoking(Keys).Should().Throw<InvalidOperationException>()
+            .WithMessage("size is a setting already; toy cannot take that name.");
     }
 
     private static Registry<Toy> Registry() => new("toy", toy => toy.Name, toy => toy.Defaults())

@@ -16,7 +16,13 @@ public sealed class ConfigurationFileTests : IDisposable
 
     private static string Configs() => Path.Combine(MarkdownPage.Repository(), "configs");
 
-    public static TheoryData<string> Names() => [.. Directory.GetFiles(Configs(), "*", SearchOption.AllDirectories).Select(file => Path.GetRelativePath(Configs(), file)).Where(file => !file.StartsWith("sweeps/", StringComparison.Ordinal)).Order(StringComparer.Ordinal)];
+    public static TheoryData<string> Names()
+        =>
+        [
+            .. Directory.GetFiles(Configs(), "*", SearchOption.AllDirectories).Select(file => Path.GetRelativePath(Configs(), file))
+                .Where(file => !file.StartsWith("sweeps/", StringComparison.Ordinal))
+                .Order(StringComparer.Ordinal),
+        ];
 
     public void Dispose() => Directory.Delete(_folder, recursive: true);
 
@@ -38,7 +44,8 @@ public sealed class ConfigurationFileTests : IDisposable
     public void A_file_is_read_with_or_without_byte_order_mark_and_with_any_line_end()
     {
         SettingsLoader.Load(File("plain.yaml", "seed: 3\n"u8.ToArray())).Seed.Should().Be(3);
-        SettingsLoader.Load(File("mark.yaml", [.. Encoding.UTF8.Preamble, .. "seed: 3\r\nname: a\r\n"u8])).Should().Be(new Settings { Seed = 3, Name = "a" });
+        SettingsLoader.Load(File("mark.yaml", [.. Encoding.UTF8.Preamble, .. "seed: 3\r\nname: a\r\n"u8])).Should()
+            .Be(new Settings { Seed = 3, Name = "a" });
     }
 
     [Fact]
@@ -133,7 +140,9 @@ public sealed class ConfigurationFileTests : IDisposable
         "cifar10-l2w.yaml", "cifar10-plain.yaml", "cifar100-l2w.yaml", "cifar100-plain.yaml", "cifar10-small.yaml", "cifar10-small-plain.yaml",
     ]);
 
-    /// <summary>IMTA, section 4: batch 64, Nesterov 0.9, weight decay 1e-4; phases of 300 and 180 epochs, the rate 0.1 divided by 10 twice.</summary>
+    /// <summary>
+    /// IMTA, section 4: batch 64, Nesterov 0.9, weight decay 1e-4; phases of 300 and 180 epochs, the rate 0.1 divided by 10 twice.
+    /// </summary>
     [Theory]
     [InlineData("imta-cifar10-6", 6, true, true, true)]
     [InlineData("imta-cifar10-8", 8, true, true, true)]

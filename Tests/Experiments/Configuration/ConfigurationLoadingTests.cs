@@ -121,7 +121,8 @@ public sealed class ConfigurationLoadingTests
     [Fact]
     public void An_override_beats_the_file_and_a_later_one_an_earlier_one()
     {
-        var settings = Parse("meta: {q: 0.5, centring: row}", "meta.q=1.5", " meta.q = 2", "train.milestones=[1, 2, 3]", "meta.centring=mat", "name=null");
+        var settings = Parse(
+            "meta: {q: 0.5, centring: row}", "meta.q=1.5", " meta.q = 2", "train.milestones=[1, 2, 3]", "meta.centring=mat", "name=null");
         settings.Meta.Q.Should().Be(2);
         settings.Meta.Centring.Should().Be(Centring.Mat);
         settings.Train.Milestones.Should().Equal(1, 2, 3);
@@ -134,7 +135,8 @@ public sealed class ConfigurationLoadingTests
     [InlineData("[a]")]
     [InlineData("=x=")]
     public void Text_from_the_command_line_is_taken_as_it_stands(string folder) =>
-        SettingsLoader.Parse("", "run.yaml", [new SettingsOverride("--data", "data.root", folder, IsText: true)]).Data.Root.Should().Be(folder);
+        SettingsLoader.Parse("", "run.yaml", [new SettingsOverride("--data", "data.root", folder, IsText: true)]).Data.Root.Should()
+            .Be(folder);
 
     [Theory]
     [InlineData("meta:\n  epsilom: 1\n", "run.yaml:2: unknown key meta.epsilom; did you mean meta.epsilon?")]
@@ -143,7 +145,11 @@ public sealed class ConfigurationLoadingTests
     [InlineData("train:\n  epsilon: 1\n", "run.yaml:2: unknown key train.epsilon; did you mean meta.epsilon?")]
     [InlineData("rate: 1\n", "run.yaml:1: unknown key rate; did you mean train.rate?")]
     [InlineData("model:\n  blocks: 3\n", "run.yaml:2: unknown key model.blocks; did you mean model.msdnet.blocks or model.ranet.blocks?")]
-    [InlineData("modifiers:\n  enabled: true\n", "run.yaml:2: unknown key modifiers.enabled; did you mean modifiers.ge.enabled or modifiers.isc.enabled?")]
+    [
+        InlineData(
+            "modifiers:\n  enabled: true\n",
+            "run.yaml:2: unknown key modifiers.enabled; did you mean modifiers.ge.enabled or modifiers.isc.enabled?")
+    ]
     [InlineData("\nmeta:\n\n  optimizer:\n    rate: 1\n", "run.yaml:4: unknown key meta.optimizer; did you mean meta.optimiser?")]
     [InlineData("trian: {}\n", "run.yaml:1: unknown key trian; did you mean train?")]
     [InlineData("batchSize: 1\n", "run.yaml:1: unknown key batchSize; did you mean train.batch?")]
@@ -157,7 +163,8 @@ public sealed class ConfigurationLoadingTests
     [InlineData("meta.epsilom=1", "--set meta.epsilom=1: unknown key meta.epsilom; did you mean meta.epsilon?")]
     [InlineData("meta.q=0", "--set meta.q=0: meta.q is 0; it takes a number > 0")]
     [InlineData("meta.q=", "--set meta.q=: meta.q has no value; it takes a number > 0")]
-    [InlineData("meta=1", "--set meta=1: meta is 1; it is a group with the keys enabled, weights, gradient, memory, lookahead, q, objective, epsilon, centring, features, interval, source, perClass, wpn, optimiser")]
+    [InlineData("meta=1", "--set meta=1: meta is 1; it is a group with the keys enabled, weights, gradient, memory, lookahead, q, "
+        + "objective, epsilon, centring, features, interval, source, perClass, wpn, optimiser")]
     [InlineData("meta", "--set meta: expected key=value, such as --set meta.q=0.75")]
     [InlineData("=1", "--set =1: expected key=value, such as --set meta.q=0.75")]
     [InlineData("meta.q={a: 1}", "--set meta.q={a: 1}: expected a single value; text containing ': ' needs quotes")]
@@ -190,9 +197,14 @@ public sealed class ConfigurationLoadingTests
     [InlineData("meta: {q: 1,5}", "run.yaml:1: unknown key meta.5; did you mean meta.q?")]
     [InlineData("meta:\n  q:\n    p: 1", "run.yaml:2: meta.q is a group of keys; it takes a number > 0")]
     [InlineData("train: {milestones: 5}", "run.yaml:1: train.milestones is 5; it takes a list of whole numbers >= 1, such as [150, 225]")]
-    [InlineData("train: {milestones: [5, x]}", "run.yaml:1: train.milestones is [5, x]; it takes a list of whole numbers >= 1, such as [150, 225]")]
+    [
+        InlineData(
+            "train: {milestones: [5, x]}",
+            "run.yaml:1: train.milestones is [5, x]; it takes a list of whole numbers >= 1, such as [150, 225]")
+    ]
     [InlineData("train: {milestones: [5, ]\n }", null)]
-    [InlineData("train: 5", "run.yaml:1: train is 5; it is a group with the keys epochs, batch, rate, schedule, milestones, decay, momentum, dampening, nesterov, weightDecay")]
+    [InlineData("train: 5", "run.yaml:1: train is 5; it is a group with the keys epochs, batch, rate, schedule, milestones, decay, "
+        + "momentum, dampening, nesterov, weightDecay")]
     [InlineData("data: {trainLimit: all}", "run.yaml:1: data.trainLimit is all; it takes a whole number >= 1, or null")]
     public void A_value_of_the_wrong_type_is_refused_with_what_is_wanted(string yaml, string? message)
     {
@@ -219,7 +231,8 @@ public sealed class ConfigurationLoadingTests
     [InlineData("-0.0")]
     [InlineData("1_000")]
     [InlineData("0x10")]
-    public void Q_takes_a_finite_number_above_zero(string q) => Complaint($"meta:\n  q: {q}").Should().Be($"run.yaml:2: meta.q is {q}; it takes a number > 0");
+    public void Q_takes_a_finite_number_above_zero(string q)
+        => Complaint($"meta:\n  q: {q}").Should().Be($"run.yaml:2: meta.q is {q}; it takes a number > 0");
 
     [Theory]
     [InlineData("seed", "-1", ">= 0")]
@@ -248,18 +261,58 @@ public sealed class ConfigurationLoadingTests
         Complaint("", $"{key}={value}").Should().StartWith($"--set {key}={value}: {key} is {value}; it takes a ").And.Contain(" " + range);
 
     [Theory]
-    [InlineData("train:\n  batch: 3\n", "run.yaml:2: train.batch is 3; with meta.enabled it must be at least 4, because each half batch needs 2 images")]
-    [InlineData("train:\n  nesterov: true\n  momentum: 0\n", "run.yaml:2: train.nesterov needs train.momentum > 0 and train.dampening 0; they are 0 and 0")]
-    [InlineData("train:\n  nesterov: true\n  dampening: 0.1\n", "run.yaml:2: train.nesterov needs train.momentum > 0 and train.dampening 0; they are 0.9 and 0.1")]
+    [
+        InlineData(
+            "train:\n  batch: 3\n",
+            "run.yaml:2: train.batch is 3; with meta.enabled it must be at least 4, because each half batch needs 2 images")
+    ]
+    [
+        InlineData(
+            "train:\n  nesterov: true\n  momentum: 0\n",
+            "run.yaml:2: train.nesterov needs train.momentum > 0 and train.dampening 0; they are 0 and 0")
+    ]
+    [
+        InlineData(
+            "train:\n  nesterov: true\n  dampening: 0.1\n",
+            "run.yaml:2: train.nesterov needs train.momentum > 0 and train.dampening 0; they are 0.9 and 0.1")
+    ]
     [InlineData("train:\n  milestones: [5, 5]\n", "run.yaml:2: train.milestones are [5, 5]; they must be in ascending order")]
-    [InlineData("phase2:\n  epochs: 3\n  milestones: [9, 5]\n", "run.yaml:3: phase2.milestones are [9, 5]; they must be in ascending order")]
-    [InlineData("phase2:\n  epochs: 3\n  batch: 3\n", "run.yaml:3: phase2.batch is 3; with meta.enabled it must be at least 4, because each half batch needs 2 images")]
-    [InlineData("phase2:\n  from: runs/a\n", "run.yaml:2: phase2.from is set, but phase2.epochs is 0, so there is no phase II; set phase2.epochs")]
-    [InlineData("meta:\n  gradient: finiteDifference\nmodifiers: {ge: {enabled: true}}\n", "run.yaml:2: meta.gradient finiteDifference cannot see the rescaled gradients of modifiers.ge; use forward or unrolled")]
-    [InlineData("meta: {gradient: finiteDifference}\nmodifiers: {isc: {enabled: true}}\n", "run.yaml:1: meta.gradient finiteDifference cannot see the stopped gradient of modifiers.isc; use forward or unrolled")]
-    [InlineData("model: {ranet: {scaleList: [1, 2, 3, 3]}}\n", "run.yaml:1: model.ranet.scaleList has 4 entries, growthFactors 3, bottleneckFactors 3; all three need one per sub-network")]
-    [InlineData("model:\n  precision: tf32\n", "run.yaml:2: model.precision tf32 is of CUDA's matrix units, and device is cpu; take full, or device cuda")]
-    [InlineData("model: {precision: bf16}\nmeta: {gradient: finiteDifference}\n", "run.yaml:1: model.precision bf16 requires meta.gradient forward: finiteDifference loses too much to its rounding; take forward, or full")]
+    [
+        InlineData(
+            "phase2:\n  epochs: 3\n  milestones: [9, 5]\n", "run.yaml:3: phase2.milestones are [9, 5]; they must be in ascending order")
+    ]
+    [
+        InlineData(
+            "phase2:\n  epochs: 3\n  batch: 3\n",
+            "run.yaml:3: phase2.batch is 3; with meta.enabled it must be at least 4, because each half batch needs 2 images")
+    ]
+    [
+        InlineData(
+            "phase2:\n  from: runs/a\n",
+            "run.yaml:2: phase2.from is set, but phase2.epochs is 0, so there is no phase II; set phase2.epochs")
+    ]
+    [
+        InlineData(
+            "meta:\n  gradient: finiteDifference\nmodifiers: {ge: {enabled: true}}\n",
+            "run.yaml:2: meta.gradient finiteDifference cannot see the rescaled gradients of modifiers.ge; use forward or unrolled")
+    ]
+    [
+        InlineData(
+            "meta: {gradient: finiteDifference}\nmodifiers: {isc: {enabled: true}}\n",
+            "run.yaml:1: meta.gradient finiteDifference cannot see the stopped gradient of modifiers.isc; use forward or unrolled")
+    ]
+    [
+        InlineData(
+            "model: {ranet: {scaleList: [1, 2, 3, 3]}}\n",
+            "run.yaml:1: model.ranet.scaleList has 4 entries, growthFactors 3, bottleneckFactors 3; all three need one per sub-network")
+    ]
+    [
+        InlineData(
+            "model:\n  precision: tf32\n",
+            "run.yaml:2: model.precision tf32 is of CUDA's matrix units, and device is cpu; take full, or device cuda")
+    ]
+    [InlineData("model: {precision: bf16}\nmeta: {gradient: finiteDifference}\n", "run.yaml:1: model.precision bf16 requires "
+        + "meta.gradient forward: finiteDifference loses too much to its rounding; take forward, or full")]
     [InlineData("train:\n  milestones: [9, 5]\n", "run.yaml:2: train.milestones are [9, 5]; they must be in ascending order")]
     [InlineData(
         "model:\n  msdnet:\n    bottleneckFactors: [1, 2]\n",
@@ -271,7 +324,8 @@ public sealed class ConfigurationLoadingTests
         Complaint("train:\n  momentum: 0\n", "train.nesterov=true").Should().StartWith("--set train.nesterov=true: train.nesterov needs");
 
     [Fact]
-    public void A_small_batch_is_enough_without_meta_learning() => Parse("meta: {enabled: false}\ntrain: {batch: 2}").Train.Batch.Should().Be(2);
+    public void A_small_batch_is_enough_without_meta_learning()
+        => Parse("meta: {enabled: false}\ntrain: {batch: 2}").Train.Batch.Should().Be(2);
 
     [Theory]
     [InlineData("seed: 1\nname: a\nseed: 2\n", "run.yaml:3: seed stands here a second time; the first is at run.yaml:1")]
@@ -300,7 +354,8 @@ public sealed class ConfigurationLoadingTests
     [InlineData("seed: 1\nname: \"a\n", 2)]
     [InlineData("name: \"\\UFFFFFFFF\"\n", 1)]
     [InlineData("%YAML 9.9\n---\nseed: 1\n", 1)]
-    public void What_is_no_yaml_is_refused_with_its_line(string yaml, int line) => Complaint(yaml).Should().StartWith($"run.yaml:{line}: this is no valid YAML: ");
+    public void What_is_no_yaml_is_refused_with_its_line(string yaml, int line)
+        => Complaint(yaml).Should().StartWith($"run.yaml:{line}: this is no valid YAML: ");
 
     [Fact]
     public void Foreign_text_in_a_message_is_short_and_one_line()

@@ -122,11 +122,19 @@ internal sealed class ArchiveServer : IDisposable
         else
         {
             from += MistakesRanges ? 1 : 0;
-            Send("206 Partial Content", [.. Version, $"Content-Range: bytes {from}-{Content.Length - 1}/{Content.Length}", $"Content-Length: {Content.Length - from}"]);
+            Send(
+                "206 Partial Content",
+                [
+                    .. Version, $"Content-Range: bytes {from}-{Content.Length - 1}/{Content.Length}",
+                    $"Content-Length: {Content.Length - from}"
+                ]);
             SendBody(from);
         }
 
-        string? Header(string name) => lines.Where(line => line.StartsWith(name + ": ", StringComparison.OrdinalIgnoreCase)).Select(line => line[(name.Length + 2)..]).FirstOrDefault();
+        string? Header(string name)
+            => lines.Where(line => line.StartsWith(name + ": ", StringComparison.OrdinalIgnoreCase))
+                .Select(line => line[(name.Length + 2)..])
+                .FirstOrDefault();
 
         void Send(string status, params string[] headers)
             => stream.Write(Encoding.ASCII.GetBytes(string.Join("\r\n", [$"HTTP/1.1 {status}", .. headers, "Connection: close", "", ""])));

@@ -267,7 +267,9 @@ public sealed class DataArchiveDownloadTests : IDisposable
     private Task Download(ArchiveServer server, Action<(long Here, long? Total)>? progress = null, TimeSpan? silence = null)
         => Download(server.File, progress, silence);
 
-    private Task Download(Uri source, Action<(long Here, long? Total)>? progress = null, TimeSpan? silence = null, TimeSpan? pause = null, CancellationToken stop = default)
+    private Task Download(
+        Uri source, Action<(long Here, long? Total)>? progress = null, TimeSpan? silence = null, TimeSpan? pause = null,
+        CancellationToken stop = default)
         => new ArchiveDownload(_http, source, Md5(Content), Target)
         {
             RetryDelay = pause ?? TimeSpan.Zero,

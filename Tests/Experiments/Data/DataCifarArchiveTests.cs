@@ -83,7 +83,8 @@ public sealed class DataCifarArchiveTests : IDisposable
     {
         using var files = new DataCifarFolder(Ten, PerFile);
         AddAll(Ten, files, but: "data_batch_3.bin");
-        _entries.Add(new PaxTarEntry(TarEntryType.SymbolicLink, $"{Ten.Folder}/data_batch_3.bin") { LinkName = files.PathOf("data_batch_3.bin") });
+        _entries.Add(
+            new PaxTarEntry(TarEntryType.SymbolicLink, $"{Ten.Folder}/data_batch_3.bin") { LinkName = files.PathOf("data_batch_3.bin") });
 
         (await Failure(Ten)).Should().Contain("data_batch_3.bin is missing").And.Contain("archive.tar.gz");
     }
@@ -192,7 +193,8 @@ public sealed class DataCifarArchiveTests : IDisposable
 
         Func<Task> obtaining = () => DataCommand.EnsureAsync(Ten, _folder.Path, new Uri(CifarFormat.ArchiveFolder), http, default);
 
-        (await obtaining.Should().ThrowAsync<UsageException>()).Which.Message.Should().Contain(Ten.ArchiveMd5).And.Contain(Md5("something else"u8.ToArray()));
+        (await obtaining.Should().ThrowAsync<UsageException>()).Which.Message.Should()
+            .Contain(Ten.ArchiveMd5).And.Contain(Md5("something else"u8.ToArray()));
         File.Exists(_folder.In(Ten.Archive)).Should().BeTrue();
     }
 

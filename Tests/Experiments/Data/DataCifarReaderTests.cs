@@ -20,7 +20,9 @@ public sealed class DataCifarReaderTests
     private static string Advised(CifarFormat format, string root)
     {
         string message = Complaint(format, root);
-        message.Should().Contain("https://www.cs.toronto.edu/~kriz/cifar.html").And.Contain(format.Archive).And.Contain($"imta data {format.Key} --data DIR");
+        message.Should()
+            .Contain("https://www.cs.toronto.edu/~kriz/cifar.html").And.Contain(format.Archive).And.Contain(
+                $"imta data {format.Key} --data DIR");
         return message;
     }
 

@@ -16,19 +16,24 @@ public sealed class DataImbalanceTests
     [InlineData(nameof(ImbalanceProfile.Step), "5000 5000 5000 5000 5000 50 50 50 50 50")]
     [InlineData(nameof(ImbalanceProfile.None), "5000 5000 5000 5000 5000 5000 5000 5000 5000 5000")]
     public void Profiles_of_CIFAR_10_with_factor_100_are_the_published_ones(string profile, string expected)
-        => ImbalancedClasses.Counts(Exponential with { Type = Enum.Parse<ImbalanceProfile>(profile) }, 5000, ImbalancedClasses.Order(ClassOrder.Index, 10, 0)).Should().Equal(expected.Split(' ').Select(long.Parse));
+        => ImbalancedClasses.Counts(
+            Exponential with { Type = Enum.Parse<ImbalanceProfile>(profile) }, 5000, ImbalancedClasses.Order(ClassOrder.Index, 10, 0))
+            .Should()
+            .Equal(expected.Split(' ').Select(long.Parse));
 
     /// <summary>n_max is what validation and meta data left of the largest class; both stay balanced, and nothing is in two sets.</summary>
     [Fact]
     public void Sets_are_drawn_before_the_imbalance()
     {
-        using RunData data = Load(new DataOptions { Validation = 5000, Imbalance = Exponential }, new MetaOptions { Source = MetaSource.HeldOut, PerClass = 7 });
+        using RunData data = Load(
+            new DataOptions { Validation = 5000, Imbalance = Exponential }, new MetaOptions { Source = MetaSource.HeldOut, PerClass = 7 });
 
         data.Validation.ClassCounts().Should().AllBeEquivalentTo(40);
         data.Meta!.ClassCounts().Should().AllBeEquivalentTo(7);
         data.Train.ClassCounts().Should().Equal(ImbalancedClasses.Counts(Exponential, 400 - 40 - 7, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]));
         data.Test.ClassCounts().Should().AllBeEquivalentTo(100);
-        new[] { data.Train, data.Validation, data.Meta }.SelectMany(set => set.SourceIndices.data<long>().ToArray()).Should().OnlyHaveUniqueItems();
+        new[] { data.Train, data.Validation, data.Meta }.SelectMany(set => set.SourceIndices.data<long>().ToArray()).Should()
+            .OnlyHaveUniqueItems();
     }
 
     [Fact]
@@ -69,10 +74,13 @@ public sealed class DataImbalanceTests
 
     [Fact]
     public void Too_many_meta_images_are_refused_with_what_there_is()
-        => FluentActions.Invoking(() => Load(new DataOptions { TrainLimit = 100 }, new MetaOptions { Source = MetaSource.HeldOut, PerClass = 9 }))
-            .Should().Throw<UsageException>().WithMessage("meta.perClass 9 takes all images of a class that has 9 behind validation: lower meta.perClass, or raise data.trainLimit");
+        => FluentActions.Invoking(
+            () => Load(new DataOptions { TrainLimit = 100 }, new MetaOptions { Source = MetaSource.HeldOut, PerClass = 9 }))
+            .Should().Throw<UsageException>().WithMessage(
+                "meta.perClass 9 takes all images of a class that has 9 behind validation: lower meta.perClass, or raise data.trainLimit");
 
-    private static int[] Sizes(long[] labels, long[] rows) => [.. Enumerable.Range(0, 6).Select(label => rows.Count(row => labels[row] == label))];
+    private static int[] Sizes(long[] labels, long[] rows)
+        => [.. Enumerable.Range(0, 6).Select(label => rows.Count(row => labels[row] == label))];
 
     private static RunData Load(DataOptions data, MetaOptions meta) => DataSets.Load(new Settings { Data = data, Meta = meta, Seed = 3 });
 }

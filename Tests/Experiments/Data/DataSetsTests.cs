@@ -109,7 +109,8 @@ public sealed class DataSetsTests
     [InlineData(nameof(DatasetKind.Cifar10), "cifar-10-binary.tar.gz")]
     [InlineData(nameof(DatasetKind.Cifar100), "cifar-100-binary.tar.gz")]
     public void Without_a_folder_the_line_says_what_to_give(string dataset, string archive)
-        => FluentActions.Invoking(() => Load(new DataOptions { Dataset = Enum.Parse<DatasetKind>(dataset) }, 0)).Should().Throw<UsageException>()
+        => FluentActions.Invoking(() => Load(new DataOptions { Dataset = Enum.Parse<DatasetKind>(dataset) }, 0)).Should()
+            .Throw<UsageException>()
             .Which.Message.Should().Contain("--data DIR").And.Contain("data.root").And.Contain(archive).And.NotContain("\n");
 
     [Fact]
@@ -168,5 +169,6 @@ public sealed class DataSetsTests
         (batch.Images.narrow(3, 1, 31) - batch.Images.narrow(3, 0, 31)).pow(2).mean().item<float>().Should().BeLessThan(0.3f);
     }
 
-    internal static RunData Load(DataOptions options, int seed, string? folder = null) => DataSets.Load(new Settings { Data = options, Seed = seed }, folder);
+    internal static RunData Load(DataOptions options, int seed, string? folder = null)
+        => DataSets.Load(new Settings { Data = options, Seed = seed }, folder);
 }

@@ -15,7 +15,8 @@ public sealed class DiagnosticsTests
     public void The_calibration_error_is_the_bins_mean_distance_of_accuracy_and_confidence()
     {
         // Bins of a fifteenth: 0.61 and 0.65 share one, 0.95 has its own; 1 is in the last.
-        Diagnostics.CalibrationError([true, false, true], [0.61f, 0.65f, 0.95f]).Should().BeApproximately((Math.Abs(1 - 1.26) + Math.Abs(1 - 0.95)) / 3, 1e-6);
+        Diagnostics.CalibrationError([true, false, true], [0.61f, 0.65f, 0.95f]).Should()
+            .BeApproximately((Math.Abs(1 - 1.26) + Math.Abs(1 - 0.95)) / 3, 1e-6);
         Diagnostics.CalibrationError([true, true, false], [0.7f, 0.9f, 0.8f]).Should().BeApproximately((0.3 + 0.1 + 0.8) / 3, 1e-6);
         Diagnostics.CalibrationError([true, true], [1, 1]).Should().Be(0);
         Diagnostics.CalibrationError([false], [0]).Should().Be(0);
@@ -23,7 +24,8 @@ public sealed class DiagnosticsTests
 
     [Fact]
     public void A_bin_holds_its_upper_end() =>
-        Diagnostics.CalibrationError([true, false], [0.2f, 0.15f]).Should().BeApproximately(Math.Abs(1 - 0.35) / 2, 1e-6, "0.2 is the end of the third bin");
+        Diagnostics.CalibrationError([true, false], [0.2f, 0.15f]).Should()
+            .BeApproximately(Math.Abs(1 - 0.35) / 2, 1e-6, "0.2 is the end of the third bin");
 
     [Fact]
     public void The_area_under_the_curve_is_the_share_of_pairs_in_order()
@@ -62,7 +64,9 @@ public sealed class DiagnosticsTests
         using DisposeScope scope = NewDisposeScope();
         Predictions predictions = Predictions(labels: [0], classes: [[0, 0]], confidence: [[0.9f, 0.9f]]);
 
-        Diagnostics.Exits(predictions, new ThresholdPolicy(Confidence, [BudgetedInference.Never, BudgetedInference.Always]), ClassGroup.FromCounts([1, 1]))
+        Diagnostics.Exits(
+            predictions, new ThresholdPolicy(Confidence, [BudgetedInference.Never, BudgetedInference.Always]),
+            ClassGroup.FromCounts([1, 1]))
             .Select(row => (row.Share, row.AccuracyLeaving)).Should().Equal((0, null), (1, 1));
     }
 
@@ -71,23 +75,30 @@ public sealed class DiagnosticsTests
     {
         using DisposeScope scope = NewDisposeScope();
         Predictions predictions = Predictions(
-            labels: [0, 0, 0], classes: [[0, 0, 0], [0, 0, 0], [0, 0, 0]], confidence: [[0.1f, 0.2f, 0.5f], [0.2f, 0.9f, 0.4f], [0.9f, 0.3f, 0.4f]]);
+            labels: [0, 0, 0], classes: [[0, 0, 0], [0, 0, 0], [0, 0, 0]], confidence:
+            [
+                [0.1f, 0.2f, 0.5f], [0.2f, 0.9f, 0.4f], [0.9f, 0.3f, 0.4f],
+            ]);
 
         CorrelationRow[] rows = [.. Diagnostics.Correlations(predictions)];
 
         rows.Select(row => (row.ExitA, row.ExitB)).Should().Equal((1, 2), (1, 3), (2, 3));
-        rows.Select(row => row.Spearman!.Value).Should().Equal([0.5, -Math.Sqrt(0.75), -Math.Sqrt(0.75)], (one, other) => Math.Abs(one - other) < 1e-12);
+        rows.Select(row => row.Spearman!.Value).Should()
+            .Equal([0.5, -Math.Sqrt(0.75), -Math.Sqrt(0.75)], (one, other) => Math.Abs(one - other) < 1e-12);
         Diagnostics.Correlations(Predictions([0], [[0, 0]], [[0.5f, 0.5f]])).Single().Spearman.Should().BeNull("one image has no ranks");
     }
 
     [Fact]
     public void Classes_of_a_long_tail_are_looked_at_by_thirds_and_those_of_a_balanced_set_together()
     {
-        ClassGroup.FromCounts([5, 500, 50, 5, 200, 20, 100]).Select(group => (group.Name, Classes: string.Join(',', group.Classes))).Should().Equal(
+        ClassGroup.FromCounts([5, 500, 50, 5, 200, 20, 100]).Select(group => (group.Name, Classes: string.Join(',', group.Classes)))
+            .Should()
+            .Equal(
             ("all", "1,4,6,2,5,0,3"), ("head", "1,4,6"), ("medium", "2,5"), ("tail", "0,3"));
         ClassGroup.FromCounts([50, 51, 49]).Should().ContainSingle().Which.Name.Should().Be("all");
         ClassGroup.FromCounts([1, 9]).Should().ContainSingle("two classes have no three groups");
-        ClassGroup.FromCounts([1, 2, 1, 2]).Should().ContainSingle("a set that was cut may have an image more in one class than in another");
+        ClassGroup.FromCounts([1, 2, 1, 2]).Should()
+            .ContainSingle("a set that was cut may have an image more in one class than in another");
         ClassGroup.FromCounts([3, 0, 1]).Select(group => group.Name).Should().Equal("all", "head", "medium", "tail");
     }
 
@@ -96,6 +107,8 @@ public sealed class DiagnosticsTests
         long images = labels.Length, exits = classes[0].Length;
         var set = new ImageSet(zeros([images, 3, 32, 32], uint8), tensor(labels), arange(images, int64), ["a", "b"]);
         Tensor sure = tensor(confidence.SelectMany(row => row).ToArray(), [images, exits]);
-        return new Predictions(set, tensor(classes.SelectMany(row => row).ToArray(), [images, exits]), sure, sure, zeros([images, exits]), ones([images, exits], ScalarType.Bool));
+        return new Predictions(
+            set, tensor(classes.SelectMany(row => row).ToArray(), [images, exits]), sure, sure, zeros([images, exits]),
+            ones([images, exits], ScalarType.Bool));
     }
 }

@@ -1,7 +1,9 @@
 
 namespace Imta.MetaWeight.Tests.Experiments.Platform;
 
-/// <summary>What NVIDIA's tool is asked, and what its answers mean; the tool here is a script with the answers of a machine of two GPUs.</summary>
+/// <summary>
+/// What NVIDIA's tool is asked, and what its answers mean; the tool here is a script with the answers of a machine of two GPUs.
+/// </summary>
 [Collection(NativeMemoryCollection.Name)]
 public sealed class CudaDevicesTests : IDisposable
 {
@@ -38,7 +40,8 @@ public sealed class CudaDevicesTests : IDisposable
         CudaDevices.FreeMemory(1).Should().Be(40123 * ByteSize.Mib);
         CudaDevices.FreeMemory(2).Should().BeNull();
         AvailableResources.Query(_folder.Path, gpu: 0).Memory.Should().Be(1000 * ByteSize.Mib);
-        AvailableResources.Query(_folder.Path).Memory.Should().BeGreaterThan(Environment.WorkingSet / 2, "the CPU's").And.NotBe(1000 * ByteSize.Mib);
+        AvailableResources.Query(_folder.Path).Memory.Should()
+            .BeGreaterThan(Environment.WorkingSet / 2, "the CPU's").And.NotBe(1000 * ByteSize.Mib);
     }
 
     [SkippableTheory]

@@ -11,7 +11,10 @@ public sealed class ReportCommandTests : IDisposable
     private const double T1 = 12.706204736; // Student's t, one degree of freedom, 97.5 %
 
     private static readonly string[] Figures =
-        ["anytime", "budgeted", "validation-accuracy", "train-loss", "shares", "ranks", "weights-loss", "weights-confidence", "weights-difficulty", "groups", "classes"];
+        [
+            "anytime", "budgeted", "validation-accuracy", "train-loss", "shares", "ranks", "weights-loss", "weights-confidence",
+            "weights-difficulty", "groups", "classes"
+        ];
 
     private readonly WrittenRuns _runs = new();
 
@@ -29,7 +32,8 @@ public sealed class ReportCommandTests : IDisposable
         Points(Series(blocks["anytime"], "first, seed 3")).Should().Equal((1e6, 0.6), (2e6, 0.65), (3e6, 0.7));
         Points(Series(blocks["anytime"], "second, seed 0")).Should().Equal((1e6, 0.5), (2e6, 0.55), (3e6, 0.6));
         Points(Series(blocks["budgeted"], "second, seed 0")).Select(point => point.X).Should().Equal(1.1e6, 1.2e6, 1.3e6, 1.4e6);
-        Points(Series(blocks["validation-accuracy"], "first, seed 3")).Should().Equal([(1.0, 0.4), (2.0, 0.65)], Close, "the last exit is shown first");
+        Points(Series(blocks["validation-accuracy"], "first, seed 3")).Should()
+            .Equal([(1.0, 0.4), (2.0, 0.65)], Close, "the last exit is shown first");
         View(blocks["train-loss"], 0).GetProperty("marks")[0].GetProperty("x").GetDouble().Should().Be(1.5, "phase II begins with epoch 2");
     }
 
@@ -43,16 +47,22 @@ public sealed class ReportCommandTests : IDisposable
         Dictionary<string, JsonElement> blocks = _runs.Blocks("report.html");
         JsonElement[] shares = [.. View(blocks["shares"], 0).GetProperty("series").EnumerateArray()];
         shares.Should().HaveCount(WrittenRuns.Exits).And.OnlyContain(exit => Points(exit).Length == 4);
-        Points(Series(blocks["classes"], "study, seed 0")).Select(point => point.Y).Should().Equal([0.5, 0.6, 0.7], Close, "ship has most training images, cat fewest");
-        View(blocks["classes"], 0).GetProperty("categories").EnumerateArray().Select(name => name.GetString()).Should().Equal("ship", "dog", "cat");
+        Points(Series(blocks["classes"], "study, seed 0")).Select(point => point.Y).Should()
+            .Equal([0.5, 0.6, 0.7], Close, "ship has most training images, cat fewest");
+        View(blocks["classes"], 0).GetProperty("categories").EnumerateArray().Select(name => name.GetString()).Should()
+            .Equal("ship", "dog", "cat");
 
         // 40 samples make 10 bins; the weight is 1 + exit × loss / 100.
-        Points(View(blocks["weights-loss"], 0).GetProperty("series")[1]).Should().Equal(Enumerable.Range(0, 10).Select(bin => ((4.0 * bin) + 1.5, 1 + (2 * ((4.0 * bin) + 1.5) / 100))), Close);
+        Points(View(blocks["weights-loss"], 0).GetProperty("series")[1]).Should()
+            .Equal(Enumerable.Range(0, 10).Select(bin => ((4.0 * bin) + 1.5, 1 + (2 * ((4.0 * bin) + 1.5) / 100))), Close);
         View(blocks["weights-loss"], 0).GetProperty("remark").GetString().Should().Be("a, weights/epoch-0002.csv");
 
         JsonElement ranks = blocks["ranks"];
         View(ranks, 0).GetProperty("remark").GetString().Should().EndWith("-1.000");
-        int[] columns = [.. View(ranks, 0).GetProperty("series")[0].GetProperty("columns").EnumerateArray().Select(column => column.GetInt32())];
+        int[] columns =
+        [
+            .. View(ranks, 0).GetProperty("series")[0].GetProperty("columns").EnumerateArray().Select(column => column.GetInt32()),
+        ];
         Column(columns[0]).Should().Equal(Enumerable.Range(1, WrittenRuns.TestImages).Select(rank => (double)rank));
         Column(columns[1]).Should().Equal(Enumerable.Range(1, WrittenRuns.TestImages).Select(rank => (double)rank).Reverse());
 
@@ -74,7 +84,8 @@ public sealed class ReportCommandTests : IDisposable
         learned.GetProperty("high").GetDouble().Should().BeApproximately(0.7 + half, 1e-6);
         Rows(blocks["summary-1"]).Should().BeEquivalentTo(
             new string[][] { ["plain", "2", "65.00 ± 9.00", "60.00 ± 9.00", ""], ["learned", "2", "80.50 ± 9.00", "75.00 ± 9.00", "70.00 ± 9.00"] }, options => options.WithStrictOrdering());
-        Rows(blocks["comparison-1"])[0].Should().Equal("learned", "plain", "last exit, %", "+15.50", "+13.50", "+17.50", "< 0.001", "0.030", "2 and 2");
+        Rows(blocks["comparison-1"])[0].Should()
+            .Equal("learned", "plain", "last exit, %", "+15.50", "+13.50", "+17.50", "< 0.001", "0.030", "2 and 2");
         Rows(blocks["sweep-runs-1"]).Should().ContainSingle().Which.Should().Equal("wide", "0", "failed", "imta: out of memory");
         Rows(blocks["all-means-1"]).Should().HaveCount(7);
         Rows(blocks["differences"]).Should().ContainSingle("names are no settings").Which.Should().Equal("meta.enabled", "false", "true");
@@ -108,7 +119,8 @@ public sealed class ReportCommandTests : IDisposable
 
         _runs.Report(0, "a", "b", "c");
 
-        View(_runs.Blocks("report.html")["anytime"], 0).GetProperty("series").EnumerateArray().Select(series => series.GetProperty("name").GetString())
+        View(_runs.Blocks("report.html")["anytime"], 0).GetProperty("series").EnumerateArray()
+            .Select(series => series.GetProperty("name").GetString())
             .Should().Equal("study, seed 0 (a)", "study, seed 0 (b)", "study, seed 1");
     }
 
@@ -116,7 +128,9 @@ public sealed class ReportCommandTests : IDisposable
     public void Points_from_elsewhere_stand_beside_the_budgets_a_series_a_name()
     {
         _runs.Finished("a");
-        File.WriteAllText(_runs.In("nets.csv"), "name,macs,accuracy,parameters\nResNet,69000000,0.93,460000\nDenseNet,20000000,0.9,\nResNet,41000000,0.92,270000\n");
+        File.WriteAllText(
+            _runs.In("nets.csv"),
+            "name,macs,accuracy,parameters\nResNet,69000000,0.93,460000\nDenseNet,20000000,0.9,\nResNet,41000000,0.92,270000\n");
         File.WriteAllText(_runs.In("more.csv"), "accuracy,name,macs\n0.5,\"study, seed 0\",1000\n");
 
         _runs.Report(0, "a", "--points", "nets.csv", "--points", "more.csv");
@@ -151,7 +165,9 @@ public sealed class ReportCommandTests : IDisposable
         _runs.Report(0, "a");
 
         File.ReadAllText(_runs.In("report.html")).Should()
-            .ContainAll("t.version=\"6.0.0\"", "Copyright 2017-2025 The Apache Software Foundation", "Copyright (c) 2017, Baidu Inc.", "Copyright 2010-2016 Mike Bostock")
+            .ContainAll(
+                "t.version=\"6.0.0\"", "Copyright 2017-2025 The Apache Software Foundation", "Copyright (c) 2017, Baidu Inc.",
+                "Copyright 2010-2016 Mike Bostock")
             .And.NotContainAny("ecStat", "vizorECharts");
     }
 
@@ -163,8 +179,14 @@ public sealed class ReportCommandTests : IDisposable
 
         _runs.Report(0, "study", "a", "--svg", "charts").Output.Should().Contain("charts are in charts");
 
-        Dictionary<string, XElement> charts = Directory.GetFiles(_runs.In("charts")).ToDictionary(file => Path.GetFileName(file)!, file => XDocument.Load(file).Root!);
-        charts.Keys.Should().Contain(["anytime.svg", "budgeted.svg", "train-loss-last-exit.svg", "classes-exit-2.svg", "shares-alone-seed-0.svg", "ranks-learned-exit-1-and-exit-3.svg"]);
+        Dictionary<string, XElement> charts = Directory.GetFiles(_runs.In("charts"))
+            .ToDictionary(file => Path.GetFileName(file)!, file => XDocument.Load(file).Root!);
+        charts.Keys.Should()
+            .Contain(
+                [
+                    "anytime.svg", "budgeted.svg", "train-loss-last-exit.svg", "classes-exit-2.svg", "shares-alone-seed-0.svg",
+                    "ranks-learned-exit-1-and-exit-3.svg"
+                ]);
         charts.Values.Should().OnlyContain(chart => chart.Name.LocalName == "svg");
         Marks(charts["anytime.svg"]).Should().Equal(WrittenRuns.Exits, WrittenRuns.Exits, WrittenRuns.Exits);
         Marks(charts["budgeted.svg"]).Should().Equal(4, 4, 4);
@@ -191,7 +213,8 @@ public sealed class ReportCommandTests : IDisposable
         page.Contains("<img src=x", StringComparison.OrdinalIgnoreCase).Should().BeFalse();
         View(_runs.Blocks("report.html")["classes"], 0).GetProperty("categories")[2].GetString().Should().Be(Hostile);
         Directory.GetFiles(_runs.In("charts")).Select(file => XDocument.Load(file)).Should()
-            .OnlyContain(chart => chart.Descendants().All(element => element.Name.LocalName != "script" && element.Name.LocalName != "img"));
+            .OnlyContain(
+                chart => chart.Descendants().All(element => element.Name.LocalName != "script" && element.Name.LocalName != "img"));
     }
 
     [Theory]
@@ -216,7 +239,8 @@ public sealed class ReportCommandTests : IDisposable
         _runs.Finished("run");
         _runs.Finished("sound");
         string[] lines = File.ReadAllLines(_runs.In("run", "anytime.csv"));
-        File.WriteAllLines(_runs.In("run", "anytime.csv"), [.. lines[..2], lines[2].Replace("0.65", "high", StringComparison.Ordinal), lines[3]]);
+        File.WriteAllLines(
+            _runs.In("run", "anytime.csv"), [.. lines[..2], lines[2].Replace("0.65", "high", StringComparison.Ordinal), lines[3]]);
         File.WriteAllText(_runs.In("percent.csv"), "name,macs,accuracy\nA,1000,0.93\nA,2000,93\n");
         File.WriteAllText(_runs.In("columns.csv"), "name,accuracy\nA,0.93\n");
         File.WriteAllText(_runs.In("empty.csv"), "name,macs,accuracy\n");
@@ -242,7 +266,8 @@ public sealed class ReportCommandTests : IDisposable
 
         _runs.Report(0, "a", "--force");
 
-        File.ReadAllText(_runs.In("report.html")).Should().StartWith("<!DOCTYPE html>").And.EndWith("</html>\n").And.Contain("Licensed to the Apache Software Foundation");
+        File.ReadAllText(_runs.In("report.html")).Should()
+            .StartWith("<!DOCTYPE html>").And.EndWith("</html>\n").And.Contain("Licensed to the Apache Software Foundation");
     }
 
     public void Dispose() => _runs.Dispose();
@@ -256,15 +281,23 @@ public sealed class ReportCommandTests : IDisposable
         => View(figure, 0).GetProperty("series").EnumerateArray().Single(series => series.GetProperty("name").GetString() == name);
 
     private static (double X, double Y)[] Points(JsonElement series)
-        => [.. series.GetProperty("points").EnumerateArray().Select(point => (point.GetProperty("x").GetDouble(), point.GetProperty("y").GetDouble()))];
+        =>
+        [
+            .. series.GetProperty("points").EnumerateArray()
+                .Select(point => (point.GetProperty("x").GetDouble(), point.GetProperty("y").GetDouble())),
+        ];
 
     private static string[][] Rows(JsonElement table)
         => [.. table.GetProperty("rows").EnumerateArray().Select(row => row.EnumerateArray().Select(cell => cell.GetString()!).ToArray())];
 
     /// <summary>Numbers of points or bars in each series that has some.</summary>
     private static IEnumerable<int> Marks(XElement chart) => chart.Descendants()
-        .Where(element => element.Attribute("ecmeta_ssr_type")?.Value == "chart" && element.Attribute("ecmeta_data_index") is not null && element.Attribute("ecmeta_silent") is null)
-        .GroupBy(element => int.Parse(element.Attribute("ecmeta_series_index")!.Value, System.Globalization.CultureInfo.InvariantCulture)).OrderBy(series => series.Key)
+        .Where(
+            element
+                => element.Attribute("ecmeta_ssr_type")?.Value == "chart" && element.Attribute("ecmeta_data_index") is not null
+                    && element.Attribute("ecmeta_silent") is null)
+        .GroupBy(element => int.Parse(element.Attribute("ecmeta_series_index")!.Value, System.Globalization.CultureInfo.InvariantCulture))
+            .OrderBy(series => series.Key)
         .Select(series => series.Select(element => element.Attribute("ecmeta_data_index")!.Value).Distinct().Count());
 
     private static bool Close((double X, double Y) a, (double X, double Y) b) => Close(a.X, b.X) && Close(a.Y, b.Y);

@@ -31,7 +31,11 @@ public sealed class ReportPageTests : IAsyncLifetime, IDisposable
             _browser = await _playwright.Chromium.LaunchAsync(new()
             {
                 ExecutablePath = Browser,
-                Args = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+                Args =
+                [
+                    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+                    "--disable-component-update", "--disable-sync",
+                ],
             });
         }
     }
@@ -144,7 +148,8 @@ public sealed class ReportPageTests : IAsyncLifetime, IDisposable
 
     /// <summary>Returns when charts are drawn with this colour of text: a page hears of another medium some time after it is set.</summary>
     private static Task TextBecomes(IPage page, string colour) => page.WaitForFunctionAsync(
-        "colour => echarts.getInstanceByDom(document.querySelector('#anytime .chart')).getOption().legend[0].textStyle.color === colour", colour);
+        "colour => echarts.getInstanceByDom(document.querySelector('#anytime .chart')).getOption().legend[0].textStyle.color === "
+            + "colour", colour);
 
     /// <summary>The report of a folder; what the browser complains of, and whatever it asks for beside the file, is a trouble.</summary>
     private async Task<IPage> Open(ColorScheme scheme, string folder)

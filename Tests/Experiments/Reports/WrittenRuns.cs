@@ -44,22 +44,41 @@ internal sealed partial class WrittenRuns : IDisposable
             Macs = exit * 1_000_000,
             Parameters = exit * 1000,
         }));
-        CsvTable.Write(files.Dynamic, from p in Enumerable.Range(1, 4) from exit in Enumerable.Range(1, Exits) select Budget(p, exit, top1));
+        CsvTable.Write(
+            files.Dynamic, from p in Enumerable.Range(1, 4) from exit in Enumerable.Range(1, Exits) select Budget(p, exit, top1));
         CsvTable.Write(files.Exits, from classes in new[] { "all", "head", "medium", "tail" } from exit in Enumerable.Range(1, Exits) select Exit(classes, exit, top1));
-        CsvTable.Write(files.Classes, Classes.SelectMany((name, k) => Enumerable.Range(1, Exits).Select(exit => Class(k, name, exit, top1))));
-        CsvTable.Write(files.Correlation, [new CorrelationRow { ExitA = 1, ExitB = 2, Spearman = 0.5 }, new CorrelationRow { ExitA = 1, ExitB = 3, Spearman = -1 }, new CorrelationRow { ExitA = 2, ExitB = 3, Spearman = null }]);
-        CsvTable.Write(files.Predictions, from image in Enumerable.Range(0, TestImages) from exit in Enumerable.Range(1, Exits) select Prediction(image, exit));
+        CsvTable.Write(
+            files.Classes, Classes.SelectMany((name, k) => Enumerable.Range(1, Exits).Select(exit => Class(k, name, exit, top1))));
+        CsvTable.Write(
+            files.Correlation,
+            [
+                new CorrelationRow { ExitA = 1, ExitB = 2, Spearman = 0.5 }, new CorrelationRow { ExitA = 1, ExitB = 3, Spearman = -1 },
+                new CorrelationRow { ExitA = 2, ExitB = 3, Spearman = null }
+            ]);
+        CsvTable.Write(
+            files.Predictions,
+            from image in Enumerable.Range(0, TestImages) from exit in Enumerable.Range(1, Exits) select Prediction(image, exit));
     }
 
     /// <summary>A run that has the tables of two epochs, and none of its end.</summary>
     public void Unfinished(string folder, string name = "study", int seed = 0, bool weighted = true)
     {
         Directory.CreateDirectory(In(folder, "weights"));
-        File.WriteAllText(In(folder, "config.yaml"), string.Create(CultureInfo.InvariantCulture, $"name: {name}\nseed: {seed}\ndata:\n  dataset: cifar10\nmeta:\n  enabled: {(weighted ? "true" : "false")}\n"));
+        File.WriteAllText(
+            In(folder, "config.yaml"),
+            string.Create(
+                CultureInfo.InvariantCulture,
+                $"name: {name}\nseed: {seed}\ndata:\n  dataset: cifar10\nmeta:\n  enabled: {(weighted ? "true" : "false")}\n"));
         File.WriteAllText(In(folder, "environment.json"), """{"version": "1", "start": "2026-01-02T03:04:05Z", "command_line": ["train", "study.yaml"], "device": "cpu"}""");
-        CsvTable.Write(In(folder, "epochs.csv"), from epoch in Enumerable.Range(1, 2) from exit in Enumerable.Range(1, Exits) select Epoch(epoch, exit));
-        CsvTable.Write(In(folder, "weights", "epoch-0001.csv"), from sample in Enumerable.Range(0, 40) from exit in Enumerable.Range(1, Exits) select Weight(sample, exit, weighted: false));
-        CsvTable.Write(In(folder, "weights", "epoch-0002.csv"), from sample in Enumerable.Range(0, 40) from exit in Enumerable.Range(1, Exits) select Weight(sample, exit, weighted));
+        CsvTable.Write(
+            In(folder, "epochs.csv"),
+            from epoch in Enumerable.Range(1, 2) from exit in Enumerable.Range(1, Exits) select Epoch(epoch, exit));
+        CsvTable.Write(
+            In(folder, "weights", "epoch-0001.csv"),
+            from sample in Enumerable.Range(0, 40) from exit in Enumerable.Range(1, Exits) select Weight(sample, exit, weighted: false));
+        CsvTable.Write(
+            In(folder, "weights", "epoch-0002.csv"),
+            from sample in Enumerable.Range(0, 40) from exit in Enumerable.Range(1, Exits) select Weight(sample, exit, weighted));
     }
 
     /// <summary>A sweep of two variants with two seeds each, and a run that failed.</summary>
@@ -73,10 +92,13 @@ internal sealed partial class WrittenRuns : IDisposable
 
         File.WriteAllText(In(folder, "sweep.yaml"), "");
         string runs = string.Concat(from variant in new[] { "plain", "learned" } from seed in new[] { 0, 1 } select $"{variant},{seed},runs/{variant}/seed-{seed},done,\n");
-        File.WriteAllText(In(folder, "runs.csv"), $"variant,seed,folder,state,message\n{runs}wide,0,runs/wide/seed-0,failed,imta: out of memory\n");
+        File.WriteAllText(
+            In(folder, "runs.csv"), $"variant,seed,folder,state,message\n{runs}wide,0,runs/wide/seed-0,failed,imta: out of memory\n");
         CsvTable.Write(In(folder, "summary.csv"), [
             Summary("plain", "top1", 0.6, exit: 1), Summary("plain", "top1", 0.65, exit: 3), Summary("plain", "top1_mean", 0.6),
-            Summary("learned", "top1", 0.6, exit: 1), Summary("learned", "top1", 0.805, exit: 3), Summary("learned", "top1_mean", 0.75), Summary("learned", "dynamic_accuracy", 0.7, p: 20),
+            Summary("learned", "top1", 0.6, exit: 1), Summary("learned", "top1", 0.805, exit: 3), Summary(
+                "learned", "top1_mean", 0.75), Summary(
+                "learned", "dynamic_accuracy", 0.7, p: 20),
         ]);
         CsvTable.Write(In(folder, "comparison.csv"), [Comparison("top1", 0.155, exit: 3), Comparison("top1_mean", -0.01)]);
     }
@@ -93,7 +115,8 @@ internal sealed partial class WrittenRuns : IDisposable
     {
         string json = Data().Match(File.ReadAllText(In(page))).Groups[1].Value;
         return JsonDocument.Parse(json).RootElement.GetProperty("sections").EnumerateArray()
-            .SelectMany(section => section.GetProperty("blocks").EnumerateArray()).ToDictionary(block => block.GetProperty("id").GetString()!);
+            .SelectMany(section => section.GetProperty("blocks").EnumerateArray())
+                .ToDictionary(block => block.GetProperty("id").GetString()!);
     }
 
     private static double Top1(double top1, int exit) => Math.Round(top1 + (0.05 * (exit - 1)), 10);

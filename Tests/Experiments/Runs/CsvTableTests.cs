@@ -90,15 +90,30 @@ public sealed class CsvTableTests : IDisposable
     public void A_table_without_rows_has_none(string text) => Read(text).Should().BeEmpty();
 
     [Theory]
-    [InlineData("name;macs;accuracy\nA;1000;0,5\n", ": it has no column name, macs, accuracy; wanted a comma-separated table with a header")]
-    [InlineData("sep=;\nname;macs;accuracy\nA;1000;0.5\n", ": it has no column name, macs, accuracy; wanted a comma-separated table with a header")]
+    [
+        InlineData(
+            "name;macs;accuracy\nA;1000;0,5\n", ": it has no column name, macs, accuracy; wanted a comma-separated table with a header")
+    ]
+    [
+        InlineData(
+            "sep=;\nname;macs;accuracy\nA;1000;0.5\n",
+            ": it has no column name, macs, accuracy; wanted a comma-separated table with a header")
+    ]
     [InlineData("name,accuracy\nA,0.5\n", ": it has no column macs; wanted a comma-separated table with a header")]
     [InlineData("name,macs,accuracy\nA,1000,0.5\n\nB,1000\n", ", line 4: the line is too short; is the file whole?")]
     [InlineData("name,macs,accuracy\nA,many,0.5\n", ", line 2: macs is 'many', which is not a valid value")]
     [InlineData("name,macs,accuracy\nA,,0.5\n", ", line 2: macs is '', which is not a valid value")]
     [InlineData("name,macs,accuracy\nA,1000,0.5\nB,1000,0.5 %\n", ", line 3: accuracy is '0.5 %', which is not a valid value")]
-    [InlineData("name,macs,accuracy\n\"A,1000,0.5\nB,1000,0.5\n", ", line 2: this is no such table (Malformed CSV in record 2 (line 2): a quoted field that is never closed (byte offset *))")]
-    [InlineData("name,macs,accuracy\nA\"B,1000,0.5\n", ", line 2: this is no such table (Malformed CSV in record 2 (line 2): a quote inside an unquoted field (byte offset *))")]
+    [
+        InlineData(
+            "name,macs,accuracy\n\"A,1000,0.5\nB,1000,0.5\n",
+            ", line 2: this is no such table (Malformed CSV in record 2 (line 2): a quoted field that is never closed (byte offset *))")
+    ]
+    [
+        InlineData(
+            "name,macs,accuracy\nA\"B,1000,0.5\n",
+            ", line 2: this is no such table (Malformed CSV in record 2 (line 2): a quote inside an unquoted field (byte offset *))")
+    ]
     public void A_damaged_table_and_another_dialect_are_refused_in_one_line(string text, string problem)
     {
         Action read = () => Read(text);

@@ -13,7 +13,8 @@ public sealed class SweepPlanTests : IDisposable
 
     public void Dispose() => _folder.Dispose();
 
-    public static TheoryData<string> Names() => [.. Directory.GetFiles(Sweeps(), "*.yaml").Select(file => Path.GetFileName(file)).Order(StringComparer.Ordinal)];
+    public static TheoryData<string> Names()
+        => [.. Directory.GetFiles(Sweeps(), "*.yaml").Select(file => Path.GetFileName(file)).Order(StringComparer.Ordinal)];
 
     [Theory]
     [MemberData(nameof(Names))]
@@ -28,7 +29,8 @@ public sealed class SweepPlanTests : IDisposable
         plan.Runs.Should().OnlyContain(run => run.Settings.Data.Root == Path.GetFullPath("anywhere"));
         plan.Runs.Where(run => run.Seed == 0).Select(run => run.Settings with { Name = null }).Should().OnlyHaveUniqueItems();
         File.ReadLines(path).ElementAt(1).Should().Be($"# ./imta sweep configs/sweeps/{name} --data DIR");
-        File.ReadAllText(Path.Combine(Sweeps(), "../../docs/sweeps.md")).Should().Contain(name.StartsWith("ablation-", StringComparison.Ordinal) ? name["ablation".Length..^".yaml".Length] : name);
+        File.ReadAllText(Path.Combine(Sweeps(), "../../docs/sweeps.md")).Should()
+            .Contain(name.StartsWith("ablation-", StringComparison.Ordinal) ? name["ablation".Length..^".yaml".Length] : name);
     }
 
     [Theory]
@@ -41,7 +43,8 @@ public sealed class SweepPlanTests : IDisposable
     {
         Settings expected = SettingsLoader.Load(Path.Combine(Sweeps(), $"../imta/imta-ablation-{variant}.yaml"));
 
-        Settings settings = SweepPlan.Load(Path.Combine(Sweeps(), "imta-ablation.yaml"), data: null).Runs.First(run => run.Variant == variant).Settings;
+        Settings settings = SweepPlan.Load(Path.Combine(Sweeps(), "imta-ablation.yaml"), data: null).Runs.First(
+            run => run.Variant == variant).Settings;
 
         if (expected.Phase2.Epochs == 0)
         {
@@ -73,17 +76,20 @@ public sealed class SweepPlanTests : IDisposable
         plan.Baselines.Should().HaveCount(4);
         plan.Baselines["learned,q=1,milestones=3"].Should().Be("plain,q=1,milestones=3");
         Settings settings = plan.Runs[^1].Settings;
-        (settings.Meta.Q, settings.Train.Batch, settings.Meta.Enabled, settings.Seed, $"{settings.Train.Milestones}").Should().Be((1, 20, true, 1, "[3]"));
+        (settings.Meta.Q, settings.Train.Batch, settings.Meta.Enabled, settings.Seed, $"{settings.Train.Milestones}").Should()
+            .Be((1, 20, true, 1, "[3]"));
         plan.Runs[0].Settings.Meta.Enabled.Should().BeFalse();
     }
 
     [Fact]
     public void One_point_of_a_grid_may_be_the_baseline_of_all_others()
-        => Load("baseline: q=1\ngrid: {meta: {q: [0.5, 1, 2]}}\n").Baselines.Should().Equal(new Dictionary<string, string> { ["q=0.5"] = "q=1", ["q=2"] = "q=1" });
+        => Load("baseline: q=1\ngrid: {meta: {q: [0.5, 1, 2]}}\n").Baselines.Should()
+            .Equal(new Dictionary<string, string> { ["q=0.5"] = "q=1", ["q=2"] = "q=1" });
 
     [Fact]
     public void Keys_of_one_last_name_are_shown_in_full()
-        => Load("grid: {meta: {optimiser: {rate: [1]}}, train: {rate: [2]}}\n").Variants.Should().Equal("meta.optimiser.rate=1,train.rate=2");
+        => Load("grid: {meta: {optimiser: {rate: [1]}}, train: {rate: [2]}}\n").Variants.Should()
+            .Equal("meta.optimiser.rate=1,train.rate=2");
 
     [Theory]
     [InlineData("", "")]
@@ -126,7 +132,8 @@ public sealed class SweepPlanTests : IDisposable
 
     [Fact]
     public void Too_many_runs_are_refused_before_they_are_made()
-        => FluentActions.Invoking(() => Load($"grid: {{meta: {{q: [{Numbers(200)}], epsilon: [{Numbers(200)}], interval: [{Numbers(200)}], wpn: {{hidden: [{Numbers(200)}], layers: [{Numbers(200)}]}}}}}}\n"))
+        => FluentActions.Invoking(() => Load($"grid: {{meta: {{q: [{Numbers(200)}], epsilon: [{Numbers(200)}], interval: "
+            + $"[{Numbers(200)}], wpn: {{hidden: [{Numbers(200)}], layers: [{Numbers(200)}]}}}}}}\n"))
             .Should().Throw<UsageException>().WithMessage("*asks for 320000000000 runs; 10000 at most");
 
     private static string Numbers(int count) => string.Join(", ", Enumerable.Range(1, count));

@@ -21,12 +21,17 @@ public sealed class SweepSummaryTests
     [Fact]
     public void Tests_are_Welchs_and_Students_of_pairs()
     {
-        ComparisonRow row = SweepSummary.Comparison([("first", Runs(First)), ("second", Runs(Second))], new Dictionary<string, string> { ["first"] = "second" }).Should().ContainSingle().Which;
+        ComparisonRow row = SweepSummary.Comparison(
+            [("first", Runs(First)), ("second", Runs(Second))], new Dictionary<string, string> { ["first"] = "second" })
+            .Should()
+            .ContainSingle().Which;
 
         row.WelchT.Should().BeApproximately(-1.8608, 5e-5);
         row.WelchDf.Should().BeApproximately(17.776, 5e-4);
         row.WelchP.Should().BeApproximately(0.07939, 5e-6);
-        (row.Low!.Value, row.High!.Value).Should().Match<(double Low, double High)>(interval => Math.Abs(interval.Low + 3.3654832) < 1e-6 && Math.Abs(interval.High - 0.2054832) < 1e-6);
+        (row.Low!.Value, row.High!.Value)
+            .Should().Match<(double Low, double High)>(
+                interval => Math.Abs(interval.Low + 3.3654832) < 1e-6 && Math.Abs(interval.High - 0.2054832) < 1e-6);
         row.Difference.Should().BeApproximately(-1.58, 1e-12);
         row.PairedT.Should().BeApproximately(-4.0621, 5e-5);
         row.PairedP.Should().BeApproximately(0.002833, 5e-7);
@@ -49,15 +54,19 @@ public sealed class SweepSummaryTests
     [Fact]
     public void Too_few_runs_and_equal_ones_have_no_tests()
     {
-        SweepSummary.Summary([("one", Runs(3))]).Single().Should().Match<SummaryRow>(row => row.N == 1 && row.Mean == 3 && row.Std == null && row.Low == null && row.High == null);
+        SweepSummary.Summary([("one", Runs(3))]).Single().Should()
+            .Match<SummaryRow>(row => row.N == 1 && row.Mean == 3 && row.Std == null && row.Low == null && row.High == null);
         var variants = new (string, IReadOnlyDictionary<int, Values>)[] { ("one", Runs(3)), ("equal", Runs(2, 2)), ("alike", Runs(1, 1)), ("none", Runs()) };
         var of = new Dictionary<string, string> { ["one"] = "equal", ["alike"] = "equal", ["none"] = "equal" };
 
         ComparisonRow[] rows = [.. SweepSummary.Comparison(variants, of)];
 
         rows.Select(row => (row.Variant, row.Difference, row.PairedN)).Should().Equal(("one", 1, 1), ("alike", -1, 2));
-        rows.Should().OnlyContain(row => row.WelchT == null && row.WelchP == null && row.PairedT == null && row.PairedP == null && row.Low == null);
-        ComparisonRow shares = SweepSummary.Comparison([("own", Runs(0.3, 0.4)), ("other", Runs(0.2, 0.3))], new Dictionary<string, string> { ["own"] = "other" }).Single();
+        rows.Should()
+            .OnlyContain(row => row.WelchT == null && row.WelchP == null && row.PairedT == null && row.PairedP == null && row.Low == null);
+        ComparisonRow shares = SweepSummary.Comparison(
+            [("own", Runs(0.3, 0.4)), ("other", Runs(0.2, 0.3))], new Dictionary<string, string> { ["own"] = "other" })
+            .Single();
         shares.PairedT.Should().BeNull("the differences are equal but for their last bits");
         shares.WelchT.Should().NotBeNull();
     }
@@ -68,7 +77,8 @@ public sealed class SweepSummaryTests
         var own = new Dictionary<int, Values> { [1] = Of(5), [2] = Of(7), [4] = Of(100) };
         var other = new Dictionary<int, Values> { [2] = Of(3), [1] = Of(4), [3] = Of(-100) };
 
-        ComparisonRow row = SweepSummary.Comparison([("own", own), ("other", other)], new Dictionary<string, string> { ["own"] = "other" }).Single();
+        ComparisonRow row = SweepSummary.Comparison([("own", own), ("other", other)], new Dictionary<string, string> { ["own"] = "other" })
+            .Single();
 
         row.PairedN.Should().Be(2);
         row.PairedT.Should().BeApproximately(2.5 / 1.5, 1e-12, "the differences are 1 and 4");
@@ -83,15 +93,18 @@ public sealed class SweepSummaryTests
             (there is null).Should().Be(back is null);
             if (there is not null && back is not null)
             {
-                (back.T, back.DegreesOfFreedom, back.Low, back.High).Should().Be((-there.T, there.DegreesOfFreedom, -there.High, -there.Low));
+                (back.T, back.DegreesOfFreedom, back.Low, back.High).Should()
+                    .Be((-there.T, there.DegreesOfFreedom, -there.High, -there.Low));
                 back.P.Should().BeApproximately(there.P, 1e-12).And.BeInRange(0, 1);
                 (there.Low < 0 && there.High > 0).Should().Be(there.P > 0.05, "the interval and the test say the same");
             }
         }).QuickCheckThrowOnFailure();
 
-    private static Gen<double[]> Samples() => Gen.Choose(1, 8).SelectMany(count => Gen.Choose(-1000, 1000).Select(value => value / 7.0).ArrayOf(count));
+    private static Gen<double[]> Samples()
+        => Gen.Choose(1, 8).SelectMany(count => Gen.Choose(-1000, 1000).Select(value => value / 7.0).ArrayOf(count));
 
     private static Values Of(double value) => new() { [Top1] = value };
 
-    private static Dictionary<int, Values> Runs(params double[] values) => values.Select((value, seed) => (seed, value)).ToDictionary(run => run.seed, run => Of(run.value));
+    private static Dictionary<int, Values> Runs(params double[] values)
+        => values.Select((value, seed) => (seed, value)).ToDictionary(run => run.seed, run => Of(run.value));
 }

@@ -48,12 +48,15 @@ public sealed class EpochColumnTests : IDisposable
 
         Action resume = () => Train("run", 1, EpochColumn.Defaults, resumes: true);
 
-        resume.Should().Throw<UsageException>().Which.Message.Should().Contain("epochs.csv has the columns epoch,phase,").And.Contain("effective_share")
+        resume.Should().Throw<UsageException>().Which.Message.Should()
+            .Contain("epochs.csv has the columns epoch,phase,").And.Contain("effective_share")
             .And.EndWith("resume the run with the program that started it").And.NotContain("\n");
         RunFiles.Tables(_folder.In("run")).Should().Equal(before);
     }
 
-    /// <summary>The share of samples that would give weights of one size the same variance: (Σ w)² / (n Σ w²), below 1 where weights differ.</summary>
+    /// <summary>
+    /// The share of samples that would give weights of one size the same variance: (Σ w)² / (n Σ w²), below 1 where weights differ.
+    /// </summary>
     private static IReadOnlyList<EpochColumn> With(Action<long> seen) => EpochColumn.DefaultsAnd(
     [
         new("effective_share", "(Σ w)² / (n Σ w²)", at => at.Samples.Sum * at.Samples.Sum / (at.Samples.Count * at.Samples.SumOfSquares), half =>
@@ -75,7 +78,8 @@ public sealed class EpochColumnTests : IDisposable
     private int Train(string run, int ranks, IReadOnlyList<EpochColumn> columns, bool resumes = false, CancellationToken stop = default)
     {
         string[] set = [.. ImtaProcess.Tiny.Where(argument => argument.Contains('=')), "threads=1", $"processes={ranks}"];
-        int Run(ProcessGroup all) => new RunStarter(new RankContext(all, null, []), new HashSet<CheckName>(), null, stop) { Columns = columns }.Run(resumes
+        int Run(ProcessGroup all)
+            => new RunStarter(new RankContext(all, null, []), new HashSet<CheckName>(), null, stop) { Columns = columns }.Run(resumes
             ? new ResumedRun(_folder.In(run), () => { })
             : new NewRun(() => SettingsLoader.Parse("", "the test", set.Select(SettingsOverride.Parse)), _folder.In(run), replace: false));
         return ranks == 1 ? Run(ProcessGroup.SingleProcess) : ThreadGroup.Run(ranks, Run, stop: stop)[0];

@@ -41,12 +41,14 @@ public sealed class EpochStatisticsTests : IDisposable
             double mean = weights.Average();
             double?[] expected =
             [
-                7, 2, k + 1, 0.1, null, Samples(half => half.CrossEntropies).Average(), losses.Zip(weights, (loss, weight) => loss * weight).Average(),
+                7, 2, k + 1, 0.1, null, Samples(half => half.CrossEntropies).Average(), losses.Zip(weights, (loss, weight) => loss * weight)
+                    .Average(),
                 Samples(half => half.Correct).Average(), 1.5 + k, 0.25 * k, (0.5 + 1.25) / 2, mean,
                 Math.Sqrt(weights.Average(weight => (weight - mean) * (weight - mean))), 4,
             ];
             rows[k].Should().HaveCount(expected.Length);
-            rows[k].Zip(expected).Should().OnlyContain(pair => pair.First == pair.Second || Math.Abs(pair.First!.Value - pair.Second!.Value) < 1e-6);
+            rows[k].Zip(expected).Should()
+                .OnlyContain(pair => pair.First == pair.Second || Math.Abs(pair.First!.Value - pair.Second!.Value) < 1e-6);
         }
     }
 
@@ -117,7 +119,8 @@ public sealed class EpochStatisticsTests : IDisposable
 
         plain.Restore(content, Shard.Full);
 
-        Rows(plain, ProcessGroup.SingleProcess).Should().BeEquivalentTo(Rows(Tally(EpochColumn.Defaults, Half(0, 5, 0.5f)), ProcessGroup.SingleProcess));
+        Rows(plain, ProcessGroup.SingleProcess).Should()
+            .BeEquivalentTo(Rows(Tally(EpochColumn.Defaults, Half(0, 5, 0.5f)), ProcessGroup.SingleProcess));
         other.Invoking(tally => tally.Restore(content, Shard.Full)).Should().Throw<InvalidDataException>().WithMessage("*unknown*");
     }
 
@@ -138,7 +141,8 @@ public sealed class EpochStatisticsTests : IDisposable
     {
         foreach (string name in (string[])["", "Loss", "a,b", "1st", "a b"])
         {
-            FluentActions.Invoking(() => new EpochColumn(name, "…", _ => null)).Should().Throw<ArgumentException>().WithMessage("*snake_case*");
+            FluentActions.Invoking(() => new EpochColumn(name, "…", _ => null)).Should().Throw<ArgumentException>()
+                .WithMessage("*snake_case*");
         }
 
         FluentActions.Invoking(() => EpochColumn.DefaultsAnd([new("weight_std", "…", _ => null)]))

@@ -14,7 +14,10 @@ public sealed class ModelStateTests : IDisposable
 {
     private readonly DisposeScope _scope = NewDisposeScope();
     private readonly RunModel _model = RunModel.Build(
-        TrainingPhase.ForRun(new Settings { Train = new TrainOptions { Momentum = 0.9 } })[0], [.. Enumerable.Repeat(1L, 10)], CPU, ProcessGroup.SingleProcess);
+        TrainingPhase.ForRun(new Settings { Train = new TrainOptions { Momentum = 0.9 } })[0],
+        [
+            .. Enumerable.Repeat(1L, 10),
+        ], CPU, ProcessGroup.SingleProcess);
 
     public void Dispose()
     {
@@ -50,7 +53,8 @@ public sealed class ModelStateTests : IDisposable
         NonFinite.FindIn(_model.State).Should().BeNull();
         using (no_grad())
         {
-            Tensor broken = _model.State.Group(group).AllTensors.Last(entry => group != "meta_state_dict" || entry.Name == "output_layer.bias").Tensor;
+            Tensor broken = _model.State.Group(group).AllTensors.Last(
+                entry => group != "meta_state_dict" || entry.Name == "output_layer.bias").Tensor;
             broken.fill_(double.PositiveInfinity);
         }
 
@@ -82,7 +86,8 @@ public sealed class ModelStateTests : IDisposable
 
         public bool Differs(StateTree other)
             => Numbers(_copy) != Numbers(other)
-            || !_copy.AllTensors.Zip(other.AllTensors).All(pair => pair.First.Name == pair.Second.Name && pair.First.Tensor.equal(pair.Second.Tensor).all().item<bool>());
+            || !_copy.AllTensors.Zip(other.AllTensors)
+                .All(pair => pair.First.Name == pair.Second.Name && pair.First.Tensor.equal(pair.Second.Tensor).all().item<bool>());
 
         public void Dispose()
         {

@@ -45,7 +45,8 @@ public sealed class NonFiniteDetectorTests : IDisposable
     private static HalfBatchReport Part(bool hasObjective = true)
     {
         Tensor ones = torch.ones([4, Exits]);
-        return new HalfBatchReport(ones, ones.clone(), ones.clone(), torch.ones([4, Exits, 2]), ones.gt(0), hasObjective ? tensor(1.0f) : null);
+        return new HalfBatchReport(
+            ones, ones.clone(), ones.clone(), torch.ones([4, Exits, 2]), ones.gt(0), hasObjective ? tensor(1.0f) : null);
     }
 
     private static HalfBatchReport Broken(string what, int exit, double value)

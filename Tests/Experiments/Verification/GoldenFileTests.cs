@@ -18,7 +18,8 @@ public sealed class GoldenFileTests : IDisposable
         {
             ["grad/small"] = tensor(new[] { 1.0, -2.0 }),
             ["grad_sample/big"] = tensor(values.Where((_, i) => i % 3 == 0).Take(333).ToArray()),
-            ["grad_stat/big"] = tensor(new[] { values.Sum(), values.Sum(v => v * v), values.Sum(Math.Abs), values.Select((v, i) => v * Math.Cos(i)).Sum() }),
+            ["grad_stat/big"] = tensor(
+                new[] { values.Sum(), values.Sum(v => v * v), values.Sum(Math.Abs), values.Select((v, i) => v * Math.Cos(i)).Sum() }),
             ["slots_stat/mean/0"] = tensor(new[] { 3.0, 9.0, 3.0, 3.0 }),
             ["config/step"] = tensor(4L),
             ["config/rate"] = tensor(0.1),

@@ -74,7 +74,8 @@ public sealed class GoldenVerificationTests(ITestOutputHelper output)
         string path = GoldenFiles.Find(file);
         IReadOnlyList<VerifiedQuantity> found = new Verifier(gradient, CPU).Run(path, Path.GetDirectoryName(path)!);
         VerifiedQuantity worst = found.MaxBy(quantity => quantity.Error)!;
-        output.WriteLine($"{file}, {gradient}: {found.Count} quantities, the largest relative error is {worst.Error:g3} ({worst.Quantity})");
+        output.WriteLine(
+            $"{file}, {gradient}: {found.Count} quantities, the largest relative error is {worst.Error:g3} ({worst.Quantity})");
         return found;
     }
 }

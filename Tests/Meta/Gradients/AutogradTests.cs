@@ -18,7 +18,8 @@ public sealed class AutogradTests : IDisposable
     [InlineData(true)]
     public void Several_outputs_are_weighted_and_what_reaches_none_has_no_gradient(bool createGraph)
     {
-        IReadOnlyList<Tensor?> gradients = Autograd.Gradients("y", [_x.pow(2), _x.pow(3)], [tensor(new[] { 1.0, 0, 0 }), ones_like(_x)], [_x, _unused], createGraph: createGraph);
+        IReadOnlyList<Tensor?> gradients = Autograd.Gradients(
+            "y", [_x.pow(2), _x.pow(3)], [tensor(new[] { 1.0, 0, 0 }), ones_like(_x)], [_x, _unused], createGraph: createGraph);
 
         gradients[0]!.data<double>().Should().Equal(2 + 3, 12, 27);
         gradients[0]!.requires_grad.Should().Be(createGraph);
@@ -40,7 +41,8 @@ public sealed class AutogradTests : IDisposable
 
         Autograd.Gradients("y", [y], null, [_x], retainGraph: true);
         Autograd.Gradients("y", [y], null, [_x])[0]!.data<double>()[0].Should().BeApproximately(Math.E, 1e-15);
-        FluentActions.Invoking(() => Autograd.Gradients("y", [y], null, [_x])).Should().Throw<InvalidOperationException>().WithMessage("the gradient of y cannot be computed: *second time*");
+        FluentActions.Invoking(() => Autograd.Gradients("y", [y], null, [_x])).Should().Throw<InvalidOperationException>()
+            .WithMessage("the gradient of y cannot be computed: *second time*");
     }
 
     [Fact]
@@ -49,7 +51,8 @@ public sealed class AutogradTests : IDisposable
         _x.pow(2).sum().backward();
 
         Autograd.Gradients("y", [_x.sum()], null, [_x])[0]!.data<double>().Should().Equal(1, 1, 1);
-        FluentActions.Invoking(() => Autograd.Gradients("y", [_x.sum(), Overwritten()], null, [_x])).Should().Throw<InvalidOperationException>();
+        FluentActions.Invoking(() => Autograd.Gradients("y", [_x.sum(), Overwritten()], null, [_x])).Should()
+            .Throw<InvalidOperationException>();
 
         _x.grad!.data<double>().Should().Equal(2, 4, 6);
     }
@@ -57,12 +60,16 @@ public sealed class AutogradTests : IDisposable
     [Fact]
     public void Wrong_arguments_are_told_before_libtorch_sees_them()
     {
-        Func<object> Of(Tensor output, Tensor? weight = null, Tensor? input = null) => () => Autograd.Gradients("y", [output], weight is null ? null : [weight], [input ?? _x]);
+        Func<object> Of(Tensor output, Tensor? weight = null, Tensor? input = null)
+            => () => Autograd.Gradients("y", [output], weight is null ? null : [weight], [input ?? _x]);
 
-        FluentActions.Invoking(Of(_x.detach().sum())).Should().Throw<InvalidOperationException>().WithMessage("y (shape []) depends on nothing that is trained*");
+        FluentActions.Invoking(Of(_x.detach().sum())).Should().Throw<InvalidOperationException>()
+            .WithMessage("y (shape []) depends on nothing that is trained*");
         FluentActions.Invoking(Of(_x * 2)).Should().Throw<ArgumentException>().WithMessage("y has the shape *3]; it has to be one number*");
-        FluentActions.Invoking(Of(_x * 2, ones(2))).Should().Throw<ArgumentException>().WithMessage("y has the shape *3]; it needs weights of that shape, not *2]*");
-        FluentActions.Invoking(Of(_x.sum(), input: ones(1))).Should().Throw<ArgumentException>().WithMessage("*input 0 (shape *1]), which has no requires_grad*");
+        FluentActions.Invoking(Of(_x * 2, ones(2))).Should().Throw<ArgumentException>()
+            .WithMessage("y has the shape *3]; it needs weights of that shape, not *2]*");
+        FluentActions.Invoking(Of(_x.sum(), input: ones(1))).Should().Throw<ArgumentException>()
+            .WithMessage("*input 0 (shape *1]), which has no requires_grad*");
     }
 
     [Theory]
@@ -74,8 +81,10 @@ public sealed class AutogradTests : IDisposable
     [Fact]
     public void No_input_and_one_input_twice_are_refused()
     {
-        FluentActions.Invoking(() => Autograd.Gradients("y", [_x.sum()], null, [])).Should().Throw<ArgumentException>().WithMessage("y cannot be differentiated by nothing*");
-        FluentActions.Invoking(() => Autograd.Gradients("y", [_x.sum()], null, [_x, _x])).Should().Throw<ArgumentException>().WithMessage("y cannot be differentiated by one input twice*");
+        FluentActions.Invoking(() => Autograd.Gradients("y", [_x.sum()], null, [])).Should().Throw<ArgumentException>()
+            .WithMessage("y cannot be differentiated by nothing*");
+        FluentActions.Invoking(() => Autograd.Gradients("y", [_x.sum()], null, [_x, _x])).Should().Throw<ArgumentException>()
+            .WithMessage("y cannot be differentiated by one input twice*");
         (_x.grad is null).Should().BeTrue();
     }
 
@@ -101,7 +110,8 @@ public sealed class AutogradTests : IDisposable
         }
 
         Tensor.TotalCount.Should().Be(before);
-        (Environment.WorkingSet - resident).Should().BeLessThan(40L << 20, "a leak would hold some 60 graphs with several matrices of 512 KiB each");
+        (Environment.WorkingSet - resident).Should()
+            .BeLessThan(40L << 20, "a leak would hold some 60 graphs with several matrices of 512 KiB each");
 
         void Step()
         {

@@ -23,7 +23,8 @@ public sealed class FiniteDifferenceMetaGradientTests
         (Tensor exact, Tensor objective) = Compute(setting, MetaGradientMethod.Unrolled);
         (Tensor near, Tensor objectiveToo) = Compute(setting, MetaGradientMethod.FiniteDifference);
 
-        GoldenFile.RelativeError(GoldenFile.Values(near), GoldenFile.Values(exact)).Should().BeLessThan(1e-6).And.BePositive("it is an approximation");
+        GoldenFile.RelativeError(GoldenFile.Values(near), GoldenFile.Values(exact)).Should()
+            .BeLessThan(1e-6).And.BePositive("it is an approximation");
         objectiveToo.item<double>().Should().BeApproximately(objective.item<double>(), 1e-13);
     }
 

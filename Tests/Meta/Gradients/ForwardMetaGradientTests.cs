@@ -97,12 +97,14 @@ public sealed class ForwardMetaGradientTests(ITestOutputHelper output)
     public void Low_memory_trains_an_msdnet_to_the_very_same_numbers()
     {
         using DisposeScope scope = NewDisposeScope();
-        using TinyBilevel normal = Tiny(MetaGradientMethod.Forward, build: Msd), low = Tiny(MetaGradientMethod.Forward, memory: MetaMemory.Low, build: Msd);
+        using TinyBilevel normal = Tiny(MetaGradientMethod.Forward, build: Msd), low = Tiny(
+            MetaGradientMethod.Forward, memory: MetaMemory.Low, build: Msd);
         using var random = new Generator(3);
 
         for (int step = 0; step < 3; step++)
         {
-            var batch = new LabelledImages(randn([8, 3, 32, 32], float64, generator: random), randint(SmallMsdNet.Classes, [8], int64, generator: random));
+            var batch = new LabelledImages(
+                randn([8, 3, 32, 32], float64, generator: random), randint(SmallMsdNet.Classes, [8], int64, generator: random));
             normal.Loop.Step(batch, OfTest, learns: true);
             low.Loop.Step(batch, OfTest, learns: true);
         }
@@ -151,7 +153,8 @@ public sealed class ForwardMetaGradientTests(ITestOutputHelper output)
         using var optimiser = new Sgd(network.named_parameters(), new TrainOptions());
         var options = new MetaOptions { Gradient = MetaGradientMethod.Forward };
 
-        FluentActions.Invoking(() => new ForwardMetaGradient(network, new Lookahead(optimiser), TrainingLoss.Plain, new MetaObjective(shares: null)))
+        FluentActions.Invoking(
+            () => new ForwardMetaGradient(network, new Lookahead(optimiser), TrainingLoss.Plain, new MetaObjective(shares: null)))
             .Should().Throw<ArgumentException>().WithMessage("Tiny does not support linearised passes; use the unrolled method.*");
         MetaGradients.Create(options, network, optimiser, TrainingLoss.Plain).Should().BeOfType<UnrolledMetaGradient>();
     }
@@ -187,7 +190,8 @@ public sealed class ForwardMetaGradientTests(ITestOutputHelper output)
         Tensor weights = tiny.Weights(TrainSamples);
         MetaGradient gradient = tiny.Method.WeightGradient(forward, weights, tiny.Batch(MetaSamples), setting.Rate);
         double[] ofLoss = Values(forward.Gradient(weights / TrainSamples));
-        IReadOnlyList<HalfBatchReport> parts = tiny.Loop.Step(tiny.Batch(TrainSamples + MetaSamples), new LearningRates(setting.Rate, 0.01), learns: true);
+        IReadOnlyList<HalfBatchReport> parts = tiny.Loop.Step(
+            tiny.Batch(TrainSamples + MetaSamples), new LearningRates(setting.Rate, 0.01), learns: true);
         return new()
         {
             ["logits"] = Values(forward.Logits),
@@ -208,8 +212,12 @@ public sealed class ForwardMetaGradientTests(ITestOutputHelper output)
         };
     }
 
-    private static TinyBilevel Tiny(MetaGradientMethod method, TrainOptions? train = null, MetaMemory memory = MetaMemory.Normal, Func<Generator, MultiExitNetwork>? build = null)
-        => new(train, new MetaOptions { Gradient = method, Memory = memory, Wpn = new WpnOptions { Hidden = 5 } }, build: build ?? (random => new TinyLinearisable(random)));
+    private static TinyBilevel Tiny(
+        MetaGradientMethod method, TrainOptions? train = null, MetaMemory memory = MetaMemory.Normal, Func<Generator,
+        MultiExitNetwork>? build = null)
+        => new(
+            train, new MetaOptions { Gradient = method, Memory = memory, Wpn = new WpnOptions { Hidden = 5 } },
+            build: build ?? (random => new TinyLinearisable(random)));
 
     private static MsdNet Msd(Generator random) => SmallMsdNet.Build(float64, random);
 
@@ -219,7 +227,8 @@ public sealed class ForwardMetaGradientTests(ITestOutputHelper output)
         using DisposeScope scope = NewDisposeScope();
         using var random = new Generator(seed);
         using MsdNet exact = SmallMsdNet.Build(float64, random), rounded = SmallMsdNet.Build(float32, random);
-        Tensor images = randn([2 * Samples, 3, 32, 32], generator: random), labels = randint(SmallMsdNet.Classes, [2 * Samples], int64, generator: random);
+        Tensor images = randn([2 * Samples, 3, 32, 32], generator: random), labels = randint(
+            SmallMsdNet.Classes, [2 * Samples], int64, generator: random);
         Tensor weights = rand([Samples, exact.Exits], generator: random) + 0.5;
         rounded.load_state_dict(exact.state_dict()); // rounds
         exact.load_state_dict(rounded.state_dict());
@@ -235,7 +244,8 @@ public sealed class ForwardMetaGradientTests(ITestOutputHelper output)
             IMetaGradient gradient = MetaGradients.Create(new MetaOptions { Gradient = method }, network, optimiser, TrainingLoss.Plain);
             Tensor[] images2 = images.to_type(type).chunk(2), labels2 = labels.chunk(2);
             IForward forward = gradient.Forward(new LabelledImages(images2[0], labels2[0]));
-            return Values(gradient.WeightGradient(forward, weights.to_type(type), new LabelledImages(images2[1], labels2[1]), rate: 0.1).GradWeights);
+            return Values(
+                gradient.WeightGradient(forward, weights.to_type(type), new LabelledImages(images2[1], labels2[1]), rate: 0.1).GradWeights);
         }
     }
 

@@ -50,7 +50,8 @@ public sealed class GradientCombinationTests : IDisposable
         counted.Should().Be(5);
         averaged.IsLinear.Should().BeTrue();
         means.Zip(own).Should().OnlyContain(pair => ReferenceEquals(pair.First, null) == ReferenceEquals(pair.Second, null));
-        means.Zip(own).Where(pair => pair.First is not null).Should().OnlyContain(pair => pair.First!.eq(pair.Second! * 2).all().item<bool>());
+        means.Zip(own).Where(pair => pair.First is not null).Should()
+            .OnlyContain(pair => pair.First!.eq(pair.Second! * 2).all().item<bool>());
     }
 
     [Fact]
@@ -59,7 +60,8 @@ public sealed class GradientCombinationTests : IDisposable
         using TinyBilevel tiny = Tiny(MetaGradientMethod.Forward);
         double[] before = tiny.BackboneState();
 
-        new BilevelLoop(tiny.Method, new UniformWeighting(), tiny.Optimiser, new Projected()).Step(tiny.Batch(6), new LearningRates(0.1, 0.1), learns: false);
+        new BilevelLoop(tiny.Method, new UniformWeighting(), tiny.Optimiser, new Projected())
+            .Step(tiny.Batch(6), new LearningRates(0.1, 0.1), learns: false);
 
         tiny.BackboneState().Should().NotEqual(before);
         tiny.Invoking(of => new BilevelLoop(of.Method, of.Weighting, of.Optimiser, new Projected()))
@@ -69,7 +71,8 @@ public sealed class GradientCombinationTests : IDisposable
     public void Dispose() => _scope.Dispose();
 
     private static TinyBilevel Tiny(MetaGradientMethod method) => new(
-        new TrainOptions(), new MetaOptions { Gradient = method, Wpn = new WpnOptions { Hidden = 5 } }, build: random => new TinyLinearisable(random));
+        new TrainOptions(), new MetaOptions { Gradient = method, Wpn = new WpnOptions { Hidden = 5 } }, build: random
+            => new TinyLinearisable(random));
 
     /// <summary>Each exit's gradient without its part against the first exit's, tensor by tensor.</summary>
     private sealed class Projected : IGradientCombination
@@ -79,7 +82,13 @@ public sealed class GradientCombinationTests : IDisposable
         public IReadOnlyList<Tensor?> Combine(IForward forward, Tensor cotangent)
         {
             IReadOnlyList<Tensor?> first = forward.ExitGradient(cotangent, 0), second = forward.ExitGradient(cotangent, 1);
-            return [.. first.Zip(second, (a, b) => a is null || b is null ? a ?? b : a + b - (a * ((a * b).sum().clamp(max: 0) / (a * a).sum().clamp(min: 1e-30))))];
+            return
+            [
+                .. first.Zip(
+                    second,
+                    (a, b)
+                        => a is null || b is null ? a ?? b : a + b - (a * ((a * b).sum().clamp(max: 0) / (a * a).sum().clamp(min: 1e-30)))),
+            ];
         }
     }
 }

@@ -19,8 +19,11 @@ public sealed class MetaGradientTests
     private const int MetaSamples = 7;
     private const double Step = 1e-4;
 
-    /// <summary>What a lookahead step depends on; with <paramref name="Buffers"/> the momentum buffers have been through one step.</summary>
-    public sealed record Setting(double Rate, double Momentum, double Dampening, bool Nesterov, double WeightDecay, bool Buffers, MetaObjectiveKind Objective)
+    /// <summary>
+    /// What a lookahead step depends on; with <paramref name="Buffers"/> the momentum buffers have been through one step.
+    /// </summary>
+    public sealed record Setting(
+        double Rate, double Momentum, double Dampening, bool Nesterov, double WeightDecay, bool Buffers, MetaObjectiveKind Objective)
     {
         public TrainOptions Train() => new() { Momentum = Momentum, Dampening = Dampening, Nesterov = Nesterov, WeightDecay = WeightDecay };
 
@@ -36,7 +39,10 @@ public sealed class MetaGradientTests
     {
         get
         {
-            (double Momentum, double Dampening, bool Nesterov)[] forms = [(0, 0, false), (0.9, 0, false), (0.9, 0.3, false), (0.9, 0, true)];
+            (double Momentum, double Dampening, bool Nesterov)[] forms =
+            [
+                (0, 0, false), (0.9, 0, false), (0.9, 0.3, false), (0.9, 0, true),
+            ];
             return from rate in new[] { 0.05, 0.5 }
                    from form in forms
                    from weightDecay in new[] { 0, 0.01 }
@@ -77,7 +83,9 @@ public sealed class MetaGradientTests
         Tensor[] ahead = tiny.Optimiser.Lookahead(forward.Gradient(weights / TrainSamples), setting.Rate);
         ahead = [.. ahead.Select(parameter => parameter.detach().requires_grad_())];
         Tensor[] logits = tiny.Network.Forward(meta.Images, ahead, NormStatistics.Batch);
-        Tensor objective = new MetaObjective(setting.Objective == MetaObjectiveKind.Vanilla ? null : ExitShares.FromQ(setting.Meta().Q, tiny.Network.Exits)).Compute(logits, meta.Labels);
+        Tensor objective = new MetaObjective(
+            setting.Objective == MetaObjectiveKind.Vanilla ? null : ExitShares.FromQ(setting.Meta().Q, tiny.Network.Exits))
+            .Compute(logits, meta.Labels);
         IList<Tensor> v = autograd.grad([objective], ahead, allow_unused: true);
         double[] expected = [.. OneHots(weights).Select(
             cotangent => -setting.Rate * setting.GradientFactor() / TrainSamples * InnerProduct(forward.Gradient(cotangent), v))];
@@ -110,14 +118,16 @@ public sealed class MetaGradientTests
         MetaGradient gradient = tiny.Method.WeightGradient(forward, weights.detach(), meta, setting.Rate);
         IList<Tensor> byTheta = autograd.grad([weights], [.. tiny.Weighting.Network.Parameters], [gradient.GradWeights]);
 
-        Func<Tensor[], double> objective = FixedObjective(setting, tiny.LogitsAhead(forward, weights.detach(), meta, setting.Rate), meta.Labels);
+        Func<Tensor[], double> objective = FixedObjective(
+            setting, tiny.LogitsAhead(forward, weights.detach(), meta, setting.Rate), meta.Labels);
         double AheadOfNow() => objective(tiny.LogitsAhead(forward, tiny.Weighting.Weights(features).detach(), meta, setting.Rate));
         double norm = Math.Sqrt(InnerProduct([.. byTheta], byTheta));
         norm.Should().BePositive();
         foreach (IList<Tensor> direction in (IList<Tensor>[])[byTheta, tiny.DirectionOfTheta(1), tiny.DirectionOfTheta(2)])
         {
             double length = Math.Sqrt(InnerProduct([.. direction], direction));
-            tiny.SlopeAlong(direction, Step, AheadOfNow).Should().BeApproximately(InnerProduct([.. byTheta], direction) / length, 1e-6 * norm);
+            tiny.SlopeAlong(direction, Step, AheadOfNow).Should()
+                .BeApproximately(InnerProduct([.. byTheta], direction) / length, 1e-6 * norm);
         }
     }
 
@@ -126,7 +136,8 @@ public sealed class MetaGradientTests
     {
         using DisposeScope scope = NewDisposeScope();
         using var tiny = new TinyBilevel();
-        (IForward forward, Tensor weights, LabelledImages meta) = Prepare(tiny, new Setting(0.5, 0.9, 0, false, 0.01, true, MetaObjectiveKind.Allocated));
+        (IForward forward, Tensor weights, LabelledImages meta) = Prepare(
+            tiny, new Setting(0.5, 0.9, 0, false, 0.01, true, MetaObjectiveKind.Allocated));
         double[] before = tiny.BackboneState();
 
         tiny.Method.WeightGradient(forward, weights, meta, 0.5);
@@ -140,7 +151,8 @@ public sealed class MetaGradientTests
     {
         using DisposeScope scope = NewDisposeScope();
         using var tiny = new TinyBilevel();
-        (IForward forward, Tensor weights, LabelledImages meta) = Prepare(tiny, new Setting(0.5, 0.9, 0, false, 0.01, true, MetaObjectiveKind.Allocated));
+        (IForward forward, Tensor weights, LabelledImages meta) = Prepare(
+            tiny, new Setting(0.5, 0.9, 0, false, 0.01, true, MetaObjectiveKind.Allocated));
         double[] before = Values(forward.Gradient(weights));
 
         tiny.Method.WeightGradient(forward, weights, meta, 0.5);
@@ -192,7 +204,10 @@ public sealed class MetaGradientTests
     }
 
     private static double[] Slopes(Tensor weights, Func<Tensor, double> objective) =>
-        [.. OneHots(weights).Select(direction => (objective(weights + (direction * Step)) - objective(weights - (direction * Step))) / (2 * Step))];
+        [
+            .. OneHots(weights)
+                .Select(direction => (objective(weights + (direction * Step)) - objective(weights - (direction * Step))) / (2 * Step))
+        ];
 
     private static IEnumerable<Tensor> OneHots(Tensor like)
     {
@@ -209,5 +224,6 @@ public sealed class MetaGradientTests
 
     private static double Error(Tensor actual, double[] expected) => GoldenFile.RelativeError(actual.data<double>().ToArray(), expected);
 
-    private static double[] Values(IEnumerable<Tensor?> tensors) => [.. tensors.OfType<Tensor>().SelectMany(part => part.data<double>().ToArray())];
+    private static double[] Values(IEnumerable<Tensor?> tensors)
+        => [.. tensors.OfType<Tensor>().SelectMany(part => part.data<double>().ToArray())];
 }

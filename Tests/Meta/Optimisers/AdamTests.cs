@@ -68,7 +68,8 @@ public sealed class AdamTests : IDisposable
 
     public void Dispose() => _scope.Dispose();
 
-    private static IEnumerable<(string, Parameter)> Named(Parameter[] parameters) => parameters.Select((parameter, p) => ($"p{p}", parameter));
+    private static IEnumerable<(string, Parameter)> Named(Parameter[] parameters)
+        => parameters.Select((parameter, p) => ($"p{p}", parameter));
 
     private static double[] Values(IEnumerable<Tensor> tensors) => [.. tensors.SelectMany(tensor => tensor.data<double>().ToArray())];
 

@@ -10,7 +10,10 @@ public sealed class RateScheduleTests
     public void Cosine_goes_from_1_over_a_half_to_almost_0_and_never_up()
     {
         var options = new TrainOptions { Schedule = RateScheduleKind.Cosine, Epochs = 6 };
-        double[] factors = [.. Enumerable.Range(0, 6 * Batches).Select(t => RateSchedule.Factor(options, t / Batches, t % Batches, Batches))];
+        double[] factors =
+        [
+            .. Enumerable.Range(0, 6 * Batches).Select(t => RateSchedule.Factor(options, t / Batches, t % Batches, Batches)),
+        ];
 
         factors[0].Should().Be(1);
         factors[30].Should().BeApproximately(0.5, 1e-15);

@@ -40,7 +40,8 @@ public sealed class SgdTests : IDisposable
 
     [Theory]
     [MemberData(nameof(Forms))]
-    public void Steps_are_those_of_plain_arithmetic_and_the_lookahead_is_the_next_one(double momentum, double dampening, bool nesterov, double weightDecay)
+    public void Steps_are_those_of_plain_arithmetic_and_the_lookahead_is_the_next_one(
+        double momentum, double dampening, bool nesterov, double weightDecay)
     {
         var options = new TrainOptions { Momentum = momentum, Dampening = dampening, Nesterov = nesterov, WeightDecay = weightDecay };
         Parameter[] parameters = [new(tensor([0.5, -0.7])), new(tensor([1.5]))];
@@ -101,7 +102,8 @@ public sealed class SgdTests : IDisposable
         Values(copies).Should().Equal(Values(parameters));
         restored.Buffers[1].Should().BeNull();
         sgd.State.AllTensors.Select(entry => entry.Name).Should().Equal("momentum_buffer.p0");
-        restored.Invoking(sgd => sgd.LoadState(new StateTree())).Should().Throw<InvalidDataException>().WithMessage("it has no 'momentum_buffer'");
+        restored.Invoking(sgd => sgd.LoadState(new StateTree())).Should().Throw<InvalidDataException>()
+            .WithMessage("it has no 'momentum_buffer'");
     }
 
     public void Dispose() => _scope.Dispose();
@@ -119,9 +121,11 @@ public sealed class SgdTests : IDisposable
         return options.Nesterov ? decayed + (options.Momentum * buffer.Value) : buffer.Value;
     }
 
-    private static IEnumerable<(string, Parameter)> Named(Parameter[] parameters) => parameters.Select((parameter, p) => ($"p{p}", parameter));
+    private static IEnumerable<(string, Parameter)> Named(Parameter[] parameters)
+        => parameters.Select((parameter, p) => ($"p{p}", parameter));
 
-    private static double[] Values(IEnumerable<Tensor?> tensors) => [.. tensors.OfType<Tensor>().SelectMany(tensor => tensor.data<double>().ToArray())];
+    private static double[] Values(IEnumerable<Tensor?> tensors)
+        => [.. tensors.OfType<Tensor>().SelectMany(tensor => tensor.data<double>().ToArray())];
 
     private static void Close(double[] actual, double[] expected) => GoldenFile.RelativeError(actual, expected).Should().BeLessThan(Exact);
 }

@@ -74,7 +74,10 @@ public sealed class LearnedWeightingTests
         features.eq(expected).all().item<bool>().Should().BeTrue();
     });
 
-    /// <summary>Meta-Weight-Net sees one exit: others do not change its weights, whose mean is 1; and one sample: weights are in the ratio of its outputs.</summary>
+    /// <summary>
+    /// Meta-Weight-Net sees one exit: others do not change its weights, whose mean is 1; and one sample: weights are in the ratio of its
+    /// outputs.
+    /// </summary>
     [Fact]
     public void A_sigmoid_network_weighs_each_exit_by_its_own_features_alone() => ForAll((c, _, forward) =>
     {

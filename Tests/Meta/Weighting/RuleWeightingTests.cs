@@ -13,7 +13,8 @@ public sealed class RuleWeightingTests
     private const int Classes = 4;
 
     [Fact]
-    public void Allocated_samples_make_the_loss_a_sum_of_means_over_the_exits_own_samples() => ForAll(WeightRule.Allocated, (options, logits, weights) =>
+    public void Allocated_samples_make_the_loss_a_sum_of_means_over_the_exits_own_samples()
+        => ForAll(WeightRule.Allocated, (options, logits, weights) =>
     {
         long samples = weights.shape[0];
         int[] quotas = ExitShares.Quotas(ExitShares.FromQ(options.Q, logits.Length), samples);
@@ -29,7 +30,8 @@ public sealed class RuleWeightingTests
     });
 
     [Fact]
-    public void Fixed_weights_say_more_at_the_samples_own_exit_and_have_mean_1_over_the_exits() => ForAll(WeightRule.Fixed, (options, logits, weights) =>
+    public void Fixed_weights_say_more_at_the_samples_own_exit_and_have_mean_1_over_the_exits()
+        => ForAll(WeightRule.Fixed, (options, logits, weights) =>
     {
         weights.mean([1]).sub(1).abs().max().item<double>().Should().BeLessThan(1e-14);
         long samples = weights.shape[0];
@@ -58,10 +60,12 @@ public sealed class RuleWeightingTests
     public void A_batch_that_stays_whole_learns_from_held_out_meta_data_of_any_number()
     {
         using DisposeScope scope = NewDisposeScope();
-        using var tiny = new TinyBilevel(meta: new MetaOptions { Source = MetaSource.HeldOut, Wpn = new WpnOptions { Hidden = 5, Output = WpnOutput.Sigmoid } });
+        using var tiny = new TinyBilevel(
+            meta: new MetaOptions { Source = MetaSource.HeldOut, Wpn = new WpnOptions { Hidden = 5, Output = WpnOutput.Sigmoid } });
         double[] weighting = tiny.WeightingState();
 
-        HalfBatchReport report = tiny.Loop.Step(tiny.Batch(7), new LearningRates(0.1, 0.01), learns: true, heldOut: tiny.Batch(4)).Should().ContainSingle().Which;
+        HalfBatchReport report = tiny.Loop.Step(tiny.Batch(7), new LearningRates(0.1, 0.01), learns: true, heldOut: tiny.Batch(4)).Should()
+            .ContainSingle().Which;
 
         report.Weights.shape.Should().Equal(7, 2);
         report.Objective!.item<double>().Should().BePositive();

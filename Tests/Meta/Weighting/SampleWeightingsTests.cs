@@ -9,7 +9,9 @@ public sealed class SampleWeightingsTests : IDisposable
 {
     private readonly DisposeScope _scope = NewDisposeScope();
 
-    /// <summary>Options, what they are called, whether a batch is cut, and from which of its first four batches weights are learned.</summary>
+    /// <summary>
+    /// Options, what they are called, whether a batch is cut, and from which of its first four batches weights are learned.
+    /// </summary>
     public static TheoryData<MetaOptions, string, bool, bool[]> Methods => new()
     {
         { new MetaOptions { Enabled = false }, "plain training", false, [false, false, false, false] },
@@ -38,7 +40,8 @@ public sealed class SampleWeightingsTests : IDisposable
         weighting.CutsBatch.Should().Be(cuts);
         Enumerable.Range(0, learns.Length).Select(weighting.Learns).Should().Equal(learns);
         (weighting.Parameters.Count > 0).Should().Be(options.UsesPredictor);
-        weighting.State.Groups.Keys.Should().Equal(options.UsesPredictor ? [LearnedWeighting.NetworkKey, LearnedWeighting.OptimiserKey] : []);
+        weighting.State.Groups.Keys.Should()
+            .Equal(options.UsesPredictor ? [LearnedWeighting.NetworkKey, LearnedWeighting.OptimiserKey] : []);
     }
 
     [Fact]
@@ -46,7 +49,8 @@ public sealed class SampleWeightingsTests : IDisposable
     {
         using var tiny = new TinyBilevel();
         using var random = new Generator(99);
-        using var other = (LearnedWeighting)SampleWeightings.Create(new MetaOptions { Wpn = new WpnOptions { Hidden = 5 } }, tiny.Network, random);
+        using var other = (LearnedWeighting)SampleWeightings.Create(
+            new MetaOptions { Wpn = new WpnOptions { Hidden = 5 } }, tiny.Network, random);
         tiny.Loop.Step(tiny.Batch(8), new LearningRates(0.1, 0.01), learns: true);
 
         other.LoadState(tiny.Weighting.State);
@@ -63,11 +67,13 @@ public sealed class SampleWeightingsTests : IDisposable
         double[] before = tiny.BackboneState();
         ISampleWeighting weighting = new HardExamples();
 
-        IReadOnlyList<HalfBatchReport> halves = tiny.LoopOf(weighting).Step(tiny.Batch(8), new LearningRates(0.1, 0.01), learns: weighting.Learns(0));
+        IReadOnlyList<HalfBatchReport> halves = tiny.LoopOf(weighting)
+            .Step(tiny.Batch(8), new LearningRates(0.1, 0.01), learns: weighting.Learns(0));
 
         halves.Should().HaveCount(2).And.OnlyContain(half => half.Weights.eq(half.CrossEntropies).all().item<bool>());
         tiny.BackboneState().Should().NotEqual(before);
-        weighting.Invoking(one => one.Learn(ones(1), ones(1), 1)).Should().Throw<InvalidOperationException>().WithMessage("hard examples: *");
+        weighting.Invoking(one => one.Learn(ones(1), ones(1), 1)).Should().Throw<InvalidOperationException>()
+            .WithMessage("hard examples: *");
     }
 
     public void Dispose() => _scope.Dispose();

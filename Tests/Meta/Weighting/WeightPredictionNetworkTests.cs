@@ -41,7 +41,8 @@ public sealed class WeightPredictionNetworkTests : IDisposable
     public void It_is_linear_layers_with_relu_between_and_tanh_behind()
     {
         using WeightPredictionNetwork network = Build(layers: 2, hidden: 3, features: 2, exits: 2);
-        Dictionary<string, double[]> theta = network.state_dict().ToDictionary(entry => entry.Key, entry => entry.Value.data<double>().ToArray());
+        Dictionary<string, double[]> theta = network.state_dict()
+            .ToDictionary(entry => entry.Key, entry => entry.Value.data<double>().ToArray());
         double[] x = [0.7, -1.3];
 
         double[] first = Dense(theta, "first_hidden_layer.fc", x, value => Math.Max(0, value));

@@ -2,7 +2,10 @@ using System.Globalization;
 
 namespace Imta.MetaWeight.Tests.Experiments.Checkpoints.TorchFiles;
 
-/// <summary>Damaged files against the readers' promise: each is read, or refused with an InvalidDataException that leaves no tensor, and nothing else.</summary>
+/// <summary>
+/// Damaged files against the readers' promise: each is read, or refused with an InvalidDataException that leaves no tensor, and nothing
+/// else.
+/// </summary>
 internal static class FileSoak
 {
     /// <summary>A file's reader.</summary>
@@ -12,11 +15,14 @@ internal static class FileSoak
 
     /// <summary>How many damaged files a test tries: the environment variable IMTA_SOAK, or so many that it takes seconds.</summary>
     public static int Rounds(int otherwise)
-        => int.TryParse(Environment.GetEnvironmentVariable("IMTA_SOAK"), NumberStyles.None, CultureInfo.InvariantCulture, out int rounds) ? rounds : otherwise;
+        => int.TryParse(Environment.GetEnvironmentVariable("IMTA_SOAK"), NumberStyles.None, CultureInfo.InvariantCulture, out int rounds)
+            ? rounds
+            : otherwise;
 
     /// <summary>Damages a sound file so many times.</summary>
     /// <returns>How many were read and how many refused; anything else comes through as an exception that says the round.</returns>
-    public static (int Read, int Refused) Run(Reader reader, byte[] sound, int seed, int rounds, Func<byte[], Random, byte[]>? damage = null)
+    public static (int Read, int Refused) Run(
+        Reader reader, byte[] sound, int seed, int rounds, Func<byte[], Random, byte[]>? damage = null)
     {
         var random = new Random(seed);
         int read = 0;

@@ -13,7 +13,8 @@ public sealed class FileSoakTests(ITestOutputHelper output)
     private const int FilesByDefault = 4000;
 
     private static readonly FileSoak.Reader Reader = new("TorchFileReader", file => TorchFileReader.Read(file));
-    private static readonly FileSoak.Reader Describer = new("TorchFileReader without elements", file => TorchFileReader.Read(file, elements: false));
+    private static readonly FileSoak.Reader Describer = new(
+        "TorchFileReader without elements", file => TorchFileReader.Read(file, elements: false));
     private static readonly FileSoak.Reader Tensors = new("Safetensors", file => Safetensors.Read(file));
 
     [SkippableFact]

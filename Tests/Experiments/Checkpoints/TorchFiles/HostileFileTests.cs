@@ -29,7 +29,8 @@ public sealed class HostileFileTests
     [InlineData("K\0J\u00ff\u00ff\u00ff\u00ff\u0085K\u0001\u0085", "*is no tensor*")] // size −1
     [InlineData("K\0K\u0002\u0085J\u00ff\u00ff\u00ff\u00ff\u0085", "*is no tensor*")] // stride −1
     [InlineData("K\0K\u0002K\u0002\u0086K\u0001\u0085", "*2 dimensions and 1 strides*")]
-    [InlineData("K\0\u008a\u0008\u0001\0\0\0\0\0\0\u0040\u0085\u008a\u0008\0\0\0\0\0\0\0\u0040\u0085", "*reaches beyond*")] // 2^62 + 1 elements, 2^62 apart: wraps to 0
+    // 2^62 + 1 elements, 2^62 apart: wraps to 0
+    [InlineData("K\0\u008a\u0008\u0001\0\0\0\0\0\0\u0040\u0085\u008a\u0008\0\0\0\0\0\0\0\u0040\u0085", "*reaches beyond*")]
     [InlineData("K\0\u008a\u0008\0\0\0\0\0\0\0\u0040K\u0004\u0086K\0K\0\u0086", "*more elements than any memory*")] // [2^62, 4]: wraps to 0
     [InlineData("K\0\u008a\u0005\0\0\0\0\u0001\u0085K\0\u0085", "*take*bytes, more than*")] // 2^32 times one element
     [InlineData("K\0X\u0001\0\0\03\u0085K\u0001\u0085", "*no integer*")]
@@ -84,7 +85,8 @@ public sealed class HostileFileTests
         => Refused(Dictionary("()q\0" + string.Concat(Enumerable.Repeat("h\0h\0\u0086q\0", 60)) + "t"), "*contain each other too often*");
 
     [Fact]
-    public void A_pickle_that_makes_too_many_containers_is_refused() => Refused(Dictionary(new string('}', 1_000_001)), "*more than 1000000 lists*");
+    public void A_pickle_that_makes_too_many_containers_is_refused()
+        => Refused(Dictionary(new string('}', 1_000_001)), "*more than 1000000 lists*");
 
     [Fact]
     public void A_storage_must_be_there_with_the_length_that_the_pickle_says()
@@ -105,7 +107,8 @@ public sealed class HostileFileTests
     {
         // 136 MiB of zeros lie compressed in less than one, and are wanted twice: as a storage and as a tensor.
         const string Doubles = "(X\u0007\0\0\0storagectorch\nDoubleStorage\nX\u0001\0\0\00X\u0003\0\0\0cpuJ\0\0\u0010\u0001tQ";
-        byte[] pickle = Latin(Dictionary($"ctorch._utils\n_rebuild_tensor_v2\n({Doubles}K\0J\0\0\u0010\u0001\u0085K\u0001\u0085\u0089{Hooks}tR"));
+        byte[] pickle = Latin(
+            Dictionary($"ctorch._utils\n_rebuild_tensor_v2\n({Doubles}K\0J\0\0\u0010\u0001\u0085K\u0001\u0085\u0089{Hooks}tR"));
         MemoryStream storage = Zeros("a/data/0", mebibytes: 136, ("a/data.pkl", pickle));
         MemoryStream instructions = Zeros("a/data.pkl", mebibytes: 17);
 
@@ -171,7 +174,8 @@ public sealed class HostileFileTests
     [InlineData("pytorch_files/dtypes_zip.pt", 3)]
     [InlineData("pytorch_files/views_zip.pt", 4)]
     public void Damaged_pickles_are_read_or_refused_and_nothing_else(string name, int seed)
-        => FileSoak.Run(Reader, File.ReadAllBytes(GoldenFiles.Find(name)), seed, rounds: 3000, DamagePickle).Refused.Should().BeInRange(100, 2999);
+        => FileSoak.Run(Reader, File.ReadAllBytes(GoldenFiles.Find(name)), seed, rounds: 3000, DamagePickle).Refused.Should()
+            .BeInRange(100, 2999);
 
     /// <summary>A zip file with a sound directory and sums around a damaged pickle.</summary>
     internal static byte[] DamagePickle(byte[] file, Random random)
@@ -220,7 +224,8 @@ public sealed class HostileFileTests
         return stream;
     }
 
-    private static void Refused(string pickle, string message) => Refused(Archive(("a/data.pkl", Latin(pickle)), ("a/data/0", new byte[16])), message);
+    private static void Refused(string pickle, string message)
+        => Refused(Archive(("a/data.pkl", Latin(pickle)), ("a/data/0", new byte[16])), message);
 
     private static void Refused(Stream file, string message)
     {

@@ -2,7 +2,10 @@ using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 
 namespace Imta.MetaWeight.Tests.Experiments.Checkpoints.TorchFiles;
 
-/// <summary>Tensors beyond two gigabytes. They need 9 GB of memory and 5 GB of disk, so only the environment variable <c>IMTA_LARGE=1</c> asks for them.</summary>
+/// <summary>
+/// Tensors beyond two gigabytes. They need 9 GB of memory and 5 GB of disk, so only the environment variable <c>IMTA_LARGE=1</c> asks for
+/// them.
+/// </summary>
 [Collection(NativeMemoryCollection.Name)]
 public sealed class LargeFileTests
 {

@@ -32,7 +32,8 @@ public sealed class LegacyFileTests
     public void Tensors_of_PyTorch_before_0_4_are_read()
     {
         using var scope = NewDisposeScope();
-        TorchDictionary contents = Read("(" + Text("a") + $"ctorch._utils\n_rebuild_tensor\n({Storage("N")}K\u0001K\u0002\u0085K\u0002\u0085tRu");
+        TorchDictionary contents = Read(
+            "(" + Text("a") + $"ctorch._utils\n_rebuild_tensor\n({Storage("N")}K\u0001K\u0002\u0085K\u0002\u0085tRu");
         contents.Tensor("a").data<byte>().ToArray().Should().Equal(11, 13);
     }
 
@@ -62,18 +63,28 @@ public sealed class LegacyFileTests
 
     [Theory]
     [InlineData("N", "K\u0001K\u0004\u0085K\u0001\u0085", "*reaches beyond its storage 'k' of 4*")]
-    [InlineData("X\u0001\0\0\0vK\u0001K\u0002\u0087", "K\0K\u0003\u0085K\u0001\u0085", "*reaches beyond its storage 'k' of 2*")] // inside the storage, but not its part
+    // inside the storage, but not its part
+    [InlineData("X\u0001\0\0\0vK\u0001K\u0002\u0087", "K\0K\u0003\u0085K\u0001\u0085", "*reaches beyond its storage 'k' of 2*")]
     [InlineData("X\u0001\0\0\0vK\u0001K\u0004\u0087", "K\0K\u0001\u0085K\u0001\u0085", "*a view of storage 'k' is not*inside it*")]
     [InlineData("X\u0001\0\0\0vK\u0005K\0\u0087", "K\0K\u0001\u0085K\u0001\u0085", "*a view of storage 'k' is not*inside it*")]
-    [InlineData("X\u0001\0\0\0vJ\u00ff\u00ff\u00ff\u00ffK\u0001\u0087", "K\0K\u0001\u0085K\u0001\u0085", "*a view of storage 'k' is not*")] // offset −1
-    [InlineData("X\u0001\0\0\0vK\u0001\u008a\u0008\u00ff\u00ff\u00ff\u00ff\u00ff\u00ff\u00ff\u007f\u0087", "K\0K\u0001\u0085K\u0001\u0085", "*a view of storage 'k' is not*")] // 1 + (2^63 − 1) wraps
+    // offset −1
+    [InlineData("X\u0001\0\0\0vJ\u00ff\u00ff\u00ff\u00ffK\u0001\u0087", "K\0K\u0001\u0085K\u0001\u0085", "*a view of storage 'k' is not*")]
+    // 1 + (2^63 − 1) wraps
+    [
+        InlineData(
+            "X\u0001\0\0\0vK\u0001\u008a\u0008\u00ff\u00ff\u00ff\u00ff\u00ff\u00ff\u00ff\u007f\u0087", "K\0K\u0001\u0085K\u0001\u0085",
+            "*a view of storage 'k' is not*")
+    ]
     [InlineData("X\u0001\0\0\0kK\u0001K\u0002\u0087", "K\0K\u0001\u0085K\u0001\u0085", "*storage 'k' has two descriptions*")]
     [InlineData("K\u0001", "K\0K\u0001\u0085K\u0001\u0085", "*a view of storage 'k' is not*")]
-    public void Views_that_lie_are_refused(string view, string tensor, string message) => Refused(File($"({Text("a")}{Tensor(view, tensor)}u"), message);
+    public void Views_that_lie_are_refused(string view, string tensor, string message)
+        => Refused(File($"({Text("a")}{Tensor(view, tensor)}u"), message);
 
     [Fact]
     public void Persistent_ids_of_the_other_format_are_refused()
-        => Refused(File($"({Text("a")}ctorch._utils\n_rebuild_tensor_v2\n({Storage("")}K\0K\u0004\u0085K\u0001\u0085\u0089{Hooks}tRu"), "*persistent id*");
+        => Refused(
+            File($"({Text("a")}ctorch._utils\n_rebuild_tensor_v2\n({Storage("")}K\0K\u0004\u0085K\u0001\u0085\u0089{Hooks}tRu"),
+            "*persistent id*");
 
     [Fact]
     public void Code_is_refused_by_name() => Refused(File($"({Text("a")}cos\nsystem\n(X\u0002\0\0\0lstRu"), "*'os.system'*not allowed*");
@@ -83,8 +94,11 @@ public sealed class LegacyFileTests
     {
         Refused(File(One(), magic: Magic.Replace('\u0019', '\u0018')), "the stream is no readable PyTorch file*magic number*");
         Refused(File(One(), version: "\u0080\u0002M\u00ea\u0003."), "*another version than 1001*");
-        Refused(File(One(), machine: Machine.Replace("little_endian\u0088", "little_endian\u0089", StringComparison.Ordinal)), "*not in little-endian byte order*");
-        Refused(File(One(), machine: Machine.Replace("shortK\u0002", "shortK\u0004", StringComparison.Ordinal)), "*facts about the machine*");
+        Refused(
+            File(One(), machine: Machine.Replace("little_endian\u0088", "little_endian\u0089", StringComparison.Ordinal)),
+            "*not in little-endian byte order*");
+        Refused(
+            File(One(), machine: Machine.Replace("shortK\u0002", "shortK\u0004", StringComparison.Ordinal)), "*facts about the machine*");
         Refused(File(One(), machine: "\u0080\u0002}."), "*facts about the machine*");
         Refused(File(One(), machine: "\u0080\u0002N."), "*facts about the machine*");
     }
@@ -112,7 +126,8 @@ public sealed class LegacyFileTests
         => Refused(File($"({Text("a")}X\0\0\0\u0002{new string('t', 32 << 20)}u"), "*after the 16 MiB that are accepted*");
 
     [Fact]
-    public void What_is_no_dictionary_is_refused() => Refused(File("", root: "\u0080\u0002].", keys: "\u0080\u0002].", elements: []), "*no dictionary*");
+    public void What_is_no_dictionary_is_refused()
+        => Refused(File("", root: "\u0080\u0002].", keys: "\u0080\u0002].", elements: []), "*no dictionary*");
 
     [Fact]
     public void The_message_names_the_file()
@@ -132,9 +147,11 @@ public sealed class LegacyFileTests
 
     private static string Text(string text) => $"X{(char)text.Length}\0\0\0{text}";
 
-    private static string Storage(string view, string count = "K\u0004") => $"(X\u0007\0\0\0storagectorch\nByteStorage\nX\u0001\0\0\0kX\u0003\0\0\0cpu{count}{view}tQ";
+    private static string Storage(string view, string count = "K\u0004")
+        => $"(X\u0007\0\0\0storagectorch\nByteStorage\nX\u0001\0\0\0kX\u0003\0\0\0cpu{count}{view}tQ";
 
-    private static string Tensor(string view, string tensor, string count = "K\u0004") => $"ctorch._utils\n_rebuild_tensor_v2\n({Storage(view, count)}{tensor}\u0089{Hooks}tR";
+    private static string Tensor(string view, string tensor, string count = "K\u0004")
+        => $"ctorch._utils\n_rebuild_tensor_v2\n({Storage(view, count)}{tensor}\u0089{Hooks}tR";
 
     private static string One() => $"({Text("a")}{Tensor("N", "K\0K\u0004\u0085K\u0001\u0085")}u";
 

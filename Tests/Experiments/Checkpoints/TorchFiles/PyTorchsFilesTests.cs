@@ -25,7 +25,8 @@ public sealed class PyTorchsFilesTests
             Tensor tensor = actual.Tensor(name);
             tensor.is_contiguous().Should().BeTrue(name);
             tensor.shape.Should().Equal(expected[key].shape, name);
-            BitsOf(tensor, expected[key].dtype, asBits: key != name).Should().Equal(BitsOf(expected[key], expected[key].dtype, asBits: false), name);
+            BitsOf(tensor, expected[key].dtype, asBits: key != name).Should()
+                .Equal(BitsOf(expected[key], expected[key].dtype, asBits: false), name);
         }
 
         actual.Entries.Count.Should().Be(expected.Keys.Count());
@@ -114,7 +115,8 @@ public sealed class PyTorchsFilesTests
             Tensor tensor = state[name];
             tensor.shape.Should().Equal(expected[$"shape/{name}"].data<long>().ToArray(), name);
             double[] values = tensor.to_type(ScalarType.Float64).data<double>().ToArray();
-            GoldenFile.RelativeError(GoldenFile.Sums(values), expected[$"stat/{name}"].data<double>().ToArray()).Should().BeLessThan(1e-12, name);
+            GoldenFile.RelativeError(GoldenFile.Sums(values), expected[$"stat/{name}"].data<double>().ToArray()).Should()
+                .BeLessThan(1e-12, name);
         }
     }
 }

@@ -15,7 +15,10 @@ public sealed class RoundTripTests
         ScalarType.Float16, ScalarType.BFloat16, ScalarType.Float32, ScalarType.Float64,
     ];
 
-    private static readonly string[] TypeNames = ["bool", "uint8", "int8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64"];
+    private static readonly string[] TypeNames =
+    [
+        "bool", "uint8", "int8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64",
+    ];
 
     [Fact]
     public void Whatever_nested_values_are_written_come_back()
@@ -101,7 +104,9 @@ public sealed class RoundTripTests
         deeper.Should().Throw<ArgumentException>();
     }
 
-    /// <summary>Objects' addresses in old optimisers' states; here some that are equal in the lowest 32 bits, and in what the halves add up to.</summary>
+    /// <summary>
+    /// Objects' addresses in old optimisers' states; here some that are equal in the lowest 32 bits, and in what the halves add up to.
+    /// </summary>
     [Fact]
     public void Keys_of_64_bits_are_read_in_time_that_does_not_depend_on_them()
     {
@@ -163,7 +168,11 @@ public sealed class RoundTripTests
         {
             ["z"] = arange(6, ScalarType.Float32).view(3, 2).t().requires_grad_(),
             ["a"] = new TorchDictionary { [7] = "naïve 😀", [-5] = TorchNone.Value },
-            ["list"] = new TorchList([true, false, -1, -4294967297, long.MaxValue, 0.1, double.PositiveInfinity, new TorchList([]), new TorchTuple([0.9, 0.999])]),
+            ["list"] = new TorchList(
+                [
+                    true, false, -1, -4294967297, long.MaxValue, 0.1, double.PositiveInfinity, new TorchList([]),
+                    new TorchTuple([0.9, 0.999])
+                ]),
         };
         foreach ((ScalarType type, string name) in Types.Zip(TypeNames))
         {
@@ -204,14 +213,16 @@ public sealed class RoundTripTests
 
     private sealed record TensorPlan(ScalarType Type, int[] Sizes, bool Transposed) : TorchValue;
 
-    private static Gen<TorchValue> Dictionaries(int depth) => (from key in Keys() from value in Values(depth - 1) select (key, value)).ArrayOf(5).Select(pairs =>
+    private static Gen<TorchValue> Dictionaries(int depth)
+        => (from key in Keys() from value in Values(depth - 1) select (key, value)).ArrayOf(5).Select(pairs =>
     {
         var dictionary = new TorchDictionary();
         Array.ForEach(pairs, pair => dictionary[pair.key] = pair.value);
         return (TorchValue)dictionary;
     });
 
-    private static Gen<TorchKey> Keys() => Gen.OneOf(Texts().Select(text => (TorchKey)text), ArbMap.Default.GeneratorFor<int>().Select(number => (TorchKey)number));
+    private static Gen<TorchKey> Keys()
+        => Gen.OneOf(Texts().Select(text => (TorchKey)text), ArbMap.Default.GeneratorFor<int>().Select(number => (TorchKey)number));
 
     private static Gen<string> Texts() => Gen.ArrayOf(Gen.Elements("a", "é", "語", "😀", "\n", "\0", ".", "'")).Select(string.Concat);
 
@@ -226,7 +237,9 @@ public sealed class RoundTripTests
         Gen<TorchValue> plain = Gen.OneOf(
             Gen.Constant<TorchValue>(TorchNone.Value),
             ArbMap.Default.GeneratorFor<bool>().Select(value => (TorchValue)value),
-            Gen.OneOf(ArbMap.Default.GeneratorFor<long>(), Gen.Elements(long.MinValue, long.MaxValue, int.MinValue - 1L, int.MaxValue, int.MaxValue + 1L))
+            Gen.OneOf(
+                ArbMap.Default.GeneratorFor<long>(),
+                Gen.Elements(long.MinValue, long.MaxValue, int.MinValue - 1L, int.MaxValue, int.MaxValue + 1L))
                 .Select(value => (TorchValue)value),
             ArbMap.Default.GeneratorFor<double>().Select(value => (TorchValue)value),
             Texts().Select(value => (TorchValue)value),

@@ -83,22 +83,46 @@ public sealed class SafetensorsTests
     [InlineData("{\"a\":{\"dtype\":\"F32\",\"shape\":[\"2\"],\"data_offsets\":[0,8]}}", "*not a few whole numbers*")]
     [InlineData("{\"a\":{\"dtype\":\"F32\",\"shape\":[[2]],\"data_offsets\":[0,8]}}", "*no JSON*")] // deeper than the format
     [InlineData("{\"a\":{\"dtype\":\"F32\",\"shape\":[9223372036854775808],\"data_offsets\":[0,8]}}", "*not a few whole numbers*")]
-    [InlineData("{\"a\":{\"dtype\":\"F32\",\"shape\":[4611686018427387904,4],\"data_offsets\":[0,8]}}", "*more elements than any memory*")] // wraps to 0
-    [InlineData("{\"a\":{\"dtype\":\"F32\",\"shape\":[4611686018427387904,4,0],\"data_offsets\":[0,8]}}", "*more elements than any memory*")]
+    // wraps to 0
+    [InlineData("{\"a\":{\"dtype\":\"F32\",\"shape\":[4611686018427387904,4],\"data_offsets\":[0,8]}}", "*more elements than any memory*")]
+    [
+        InlineData(
+            "{\"a\":{\"dtype\":\"F32\",\"shape\":[4611686018427387904,4,0],\"data_offsets\":[0,8]}}", "*more elements than any memory*")
+    ]
     [InlineData("{\"a\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[0,8]}}", "*takes 12 bytes*from 0 to 8*")]
     [InlineData("{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[8,0]}}", "*takes 8 bytes*from 8 to 0*")]
     [InlineData("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}", "*hole or an overlap*")]
-    [InlineData("{\"a\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]},\"b\":{\"dtype\":\"U8\",\"shape\":[5],\"data_offsets\":[3,8]}}", "*'b' begins at byte 3 of the data where 4 is next*")]
-    [InlineData("{\"a\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]},\"b\":{\"dtype\":\"U8\",\"shape\":[3],\"data_offsets\":[5,8]}}", "*'b' begins at byte 5 of the data where 4 is next*")]
+    [
+        InlineData(
+            "{\"a\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]},\"b\":{\"dtype\":\"U8\",\"shape\":[5],\"data_offsets\":[3,8]}}",
+            "*'b' begins at byte 3 of the data where 4 is next*")
+    ]
+    [
+        InlineData(
+            "{\"a\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]},\"b\":{\"dtype\":\"U8\",\"shape\":[3],\"data_offsets\":[5,8]}}",
+            "*'b' begins at byte 5 of the data where 4 is next*")
+    ]
     [InlineData("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", "*8 bytes of data where its tensors end at 4*")]
     [InlineData("{\"a\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,16]}}", "*8 bytes of data where its tensors end at 16*")]
     [InlineData("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}", "*'a' twice*")]
     [InlineData("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"\\u0061\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}", "*'a' twice*")]
     [InlineData("{\"\\ud800\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", "*half a character*")]
     [InlineData("{\"a\":{\"dtype\":\"F32\",\"shape\":[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,2],\"data_offsets\":[0,8]}}", "*not a few whole numbers*")]
-    [InlineData("{\"__metadata__\":[],\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", "*'__metadata__' has a StartArray where a StartObject belongs*")]
-    [InlineData("{\"__metadata__\":{\"x\":1},\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", "*'__metadata__' has a Number where a String belongs*")]
-    [InlineData("{\"__metadata__\":{\"x\":\"1\",\"x\":\"2\"},\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", "*metadata have 'x' twice*")]
+    [
+        InlineData(
+            "{\"__metadata__\":[],\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}",
+            "*'__metadata__' has a StartArray where a StartObject belongs*")
+    ]
+    [
+        InlineData(
+            "{\"__metadata__\":{\"x\":1},\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}",
+            "*'__metadata__' has a Number where a String belongs*")
+    ]
+    [
+        InlineData(
+            "{\"__metadata__\":{\"x\":\"1\",\"x\":\"2\"},\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}",
+            "*metadata have 'x' twice*")
+    ]
     [InlineData("{\"__metadata__\":{},\"__metadata__\":{}}", "*'__metadata__' twice*")]
     [InlineData("{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},}", "*no JSON*")]
     [InlineData("{/**/\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", "*no JSON*")]
@@ -225,7 +249,8 @@ public sealed class SafetensorsTests
         }
     }
 
-    private static Gen<string> Names() => Gen.ArrayOf(Gen.Elements("a", "é", "語", "😀", "\n", "\0", ".", "\"", "\\", "<")).Select(string.Concat);
+    private static Gen<string> Names()
+        => Gen.ArrayOf(Gen.Elements("a", "é", "語", "😀", "\n", "\0", ".", "\"", "\\", "<")).Select(string.Concat);
 
     private static Gen<Plan> Tensors()
         => from name in Names()

@@ -15,8 +15,12 @@ internal static partial class GoldenPictures
 
     public static byte[] Bytes(string file) => File.ReadAllBytes(Folder(file));
 
-    /// <summary>JPEGs of every usual sampling of colours, plain, progressive, with restarts, arithmetically coded (<c>Sampling/make.sh</c>), and torchvision's.</summary>
-    public static IEnumerable<string> Jpegs => Directory.GetFiles(Folder("../Sampling"), "*.jpg").Select(file => Path.Combine("../Sampling", Path.GetFileName(file)))
+    /// <summary>
+    /// JPEGs of every usual sampling of colours, plain, progressive, with restarts, arithmetically coded (<c>Sampling/make.sh</c>), and
+    /// torchvision's.
+    /// </summary>
+    public static IEnumerable<string> Jpegs
+        => Directory.GetFiles(Folder("../Sampling"), "*.jpg").Select(file => Path.Combine("../Sampling", Path.GetFileName(file)))
         .Concat(WithFile.Select(row => row.File).Where(file => file.EndsWith(".jpg", StringComparison.Ordinal)))
         .Order(StringComparer.Ordinal);
 
@@ -45,7 +49,8 @@ internal static partial class GoldenPictures
         }
     }
 
-    private static string Folder(string file, [CallerFilePath] string here = "") => Path.GetFullPath(Path.Combine(here, "../Torchvision", file));
+    private static string Folder(string file, [CallerFilePath] string here = "")
+        => Path.GetFullPath(Path.Combine(here, "../Torchvision", file));
 
     /// <summary>A picture and torchvision's crop of it; without a file the crop alone.</summary>
     [CsvRecord]

@@ -49,7 +49,8 @@ public sealed class ImageBatchLoaderTests : IDisposable
     [Fact]
     public void Without_draws_it_is_the_evaluations_window()
     {
-        byte[] pixels = Batches(2).Read([new ImageBatchRequest([_folder.In("portrait.jpg")], null, [])]).Single().Pixels.data<byte>().ToArray();
+        byte[] pixels = Batches(2).Read([new ImageBatchRequest([_folder.In("portrait.jpg")], null, [])]).Single().Pixels.data<byte>()
+            .ToArray();
 
         pixels.Should().Equal(GoldenPictures.Pixels("portrait.eval.png"));
     }
@@ -128,7 +129,8 @@ public sealed class ImageBatchLoaderTests : IDisposable
     {
         string[] files = [_folder.In("small.jpg"), _folder.In("nowhere.jpg")];
 
-        FluentActions.Invoking(() => Batches(2).Read([new ImageBatchRequest(files, null, [])]).Count()).Should().Throw<IOException>().WithMessage("*nowhere.jpg*");
+        FluentActions.Invoking(() => Batches(2).Read([new ImageBatchRequest(files, null, [])]).Count()).Should().Throw<IOException>()
+            .WithMessage("*nowhere.jpg*");
     }
 
     [Fact]
@@ -136,8 +138,11 @@ public sealed class ImageBatchLoaderTests : IDisposable
     {
         string[] files = [.. Enumerable.Range(0, 64).Select(k => _folder.In($"nowhere{k}.jpg"))];
 
-        FluentActions.Invoking(() => Batches(8).Read([new ImageBatchRequest(files, null, [])]).Count()).Should().Throw<IOException>().WithMessage("*nowhere*.jpg*");
-        Tensor black = new ImageBatchLoader(8, ImageTransform.ImageNet, _tally, skipMissing: true).Read([new ImageBatchRequest(files, null, [])]).Single().Pixels;
+        FluentActions.Invoking(() => Batches(8).Read([new ImageBatchRequest(files, null, [])]).Count()).Should().Throw<IOException>()
+            .WithMessage("*nowhere*.jpg*");
+        Tensor black = new ImageBatchLoader(8, ImageTransform.ImageNet, _tally, skipMissing: true)
+            .Read([new ImageBatchRequest(files, null, [])])
+            .Single().Pixels;
         black.to_type(int64).sum().item<long>().Should().Be(0);
         _told.Should().HaveCount(64);
     }
@@ -174,7 +179,8 @@ public sealed class ImageBatchLoaderTests : IDisposable
                 ImageWindow window = draws.Window(sample, c.width, c.height);
                 window.Top.Should().BeInRange(0, c.height - window.Height);
                 window.Left.Should().BeInRange(0, c.width - window.Width);
-                (window.Height > 0 && window.Width > 0 && window.Rows == RandomCrop.Side && window.Columns == RandomCrop.Side).Should().BeTrue();
+                (window.Height > 0 && window.Width > 0 && window.Rows == RandomCrop.Side && window.Columns == RandomCrop.Side).Should()
+                    .BeTrue();
             }
 
             Enumerable.Range(0, 64).Count(draws.Flips).Should().BeInRange(8, 56);
@@ -191,13 +197,15 @@ public sealed class ImageBatchLoaderTests : IDisposable
             float top = (row.Top + 0.5f) / (row.Height - row.CropHeight + 1), left = (row.Left + 0.5f) / (row.Width - row.CropWidth + 1);
             var draws = new RandomCropDraws([area, aspect, top, left, .. Enumerable.Repeat(0f, 4 * (RandomCrop.MaxAttempts - 1)), 0.6f]);
 
-            draws.Window(0, row.Width, row.Height).Should().Be(RandomCrop.Resized(row.Top, row.Left, row.CropHeight, row.CropWidth), row.ToString());
+            draws.Window(0, row.Width, row.Height).Should()
+                .Be(RandomCrop.Resized(row.Top, row.Left, row.CropHeight, row.CropWidth), row.ToString());
             draws.Flips(0).Should().BeFalse();
         }
 
         GoldenPictures.Row never = GoldenPictures.Rows.First(row => row.FailedTries == RandomCrop.MaxAttempts);
         var none = new RandomCropDraws([.. Enumerable.Repeat(0.999f, 4 * RandomCrop.MaxAttempts), 0.4f]);
-        none.Window(0, never.Width, never.Height).Should().Be(RandomCrop.Resized(never.Top, never.Left, never.CropHeight, never.CropWidth), never.ToString());
+        none.Window(0, never.Width, never.Height).Should()
+            .Be(RandomCrop.Resized(never.Top, never.Left, never.CropHeight, never.CropWidth), never.ToString());
         none.Flips(0).Should().BeTrue();
     }
 
@@ -208,7 +216,9 @@ public sealed class ImageBatchLoaderTests : IDisposable
         for (int job = 0; job < count; job++)
         {
             using var random = new Generator((ulong)job);
-            yield return new ImageBatchRequest([.. Enumerable.Range(0, 4).Select(k => _folder.In(Names[((4 * job) + k) % Names.Length]))], RandomCropDraws.Sample(4, random), []);
+            yield return new ImageBatchRequest(
+                [.. Enumerable.Range(0, 4).Select(k => _folder.In(Names[((4 * job) + k) % Names.Length]))],
+                RandomCropDraws.Sample(4, random), []);
         }
     }
 }

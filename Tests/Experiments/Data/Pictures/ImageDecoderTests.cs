@@ -23,7 +23,8 @@ public sealed class ImageDecoderTests
     {
         GoldenPictures.Row row = GoldenPictures.WithFile.Single(row => row.File == file);
 
-        Read(GoldenPictures.Bytes(file), ImageTransform.ImageNet.ForEvaluation(row.Width, row.Height)).Planes.Should().Equal(GoldenPictures.Pixels($"{Path.GetFileNameWithoutExtension(file)}.eval.png"));
+        Read(GoldenPictures.Bytes(file), ImageTransform.ImageNet.ForEvaluation(row.Width, row.Height)).Planes.Should()
+            .Equal(GoldenPictures.Pixels($"{Path.GetFileNameWithoutExtension(file)}.eval.png"));
     }
 
     [Theory]
@@ -33,7 +34,8 @@ public sealed class ImageDecoderTests
         GoldenPictures.Row row = GoldenPictures.WithFile.Single(row => row.File == file);
         ImageWindow crop = RandomCrop.Resized(row.Top, row.Left, row.CropHeight, row.CropWidth);
 
-        Read(GoldenPictures.Bytes(file), crop, flip: true).Planes.Should().Equal(GoldenPictures.Pixels($"{Path.GetFileNameWithoutExtension(file)}.crop.png"));
+        Read(GoldenPictures.Bytes(file), crop, flip: true).Planes.Should()
+            .Equal(GoldenPictures.Pixels($"{Path.GetFileNameWithoutExtension(file)}.crop.png"));
     }
 
     [Fact]
@@ -44,11 +46,13 @@ public sealed class ImageDecoderTests
         {
             if (row.FailedTries == RandomCrop.MaxAttempts)
             {
-                RandomCrop.CentreFallback(row.Width, row.Height).Should().Be((row.Top, row.Left, row.CropHeight, row.CropWidth), row.ToString());
+                RandomCrop.CentreFallback(row.Width, row.Height).Should()
+                    .Be((row.Top, row.Left, row.CropHeight, row.CropWidth), row.ToString());
             }
             else
             {
-                RandomCrop.Size(row.Width, row.Height, row.AreaShare, row.AspectRatio).Should().Be((row.CropHeight, row.CropWidth), row.ToString());
+                RandomCrop.Size(row.Width, row.Height, row.AreaShare, row.AspectRatio).Should()
+                    .Be((row.CropHeight, row.CropWidth), row.ToString());
             }
         }
     }
@@ -56,7 +60,8 @@ public sealed class ImageDecoderTests
     /// <summary>Only the blocks around a window are computed.</summary>
     [Theory]
     [MemberData(nameof(All))]
-    public void A_part_of_a_picture_has_the_pixels_of_the_whole(string file) => PartsAreOfTheWhole(GoldenPictures.Bytes(file), windows: 200, new Random(7)).Should().Be(200);
+    public void A_part_of_a_picture_has_the_pixels_of_the_whole(string file)
+        => PartsAreOfTheWhole(GoldenPictures.Bytes(file), windows: 200, new Random(7)).Should().Be(200);
 
     /// <summary>Also where the file is cut off or damaged, and what is wrong with it is told by any part.</summary>
     [Theory]
@@ -171,7 +176,8 @@ public sealed class ImageDecoderTests
         Refused(png[..40]).WithMessage("a PNG file whose head is damaged*");
         Refused(wide);
         Refused(vast).WithMessage("a picture of 61680 x 61680 pixels");
-        FluentActions.Invoking(() => ReadOrThrow(png[..(png.Length / 2)])).Should().Throw<InvalidDataException>().WithMessage("a PNG file that is truncated");
+        FluentActions.Invoking(() => ReadOrThrow(png[..(png.Length / 2)])).Should().Throw<InvalidDataException>()
+            .WithMessage("a PNG file that is truncated");
     }
 
     [Fact]
@@ -186,7 +192,8 @@ public sealed class ImageDecoderTests
             new(0, 0, 300, 260, 8, 8, 0, int.MaxValue, 8, 8), new(0, 0, 300, 260, 7, 8, 0, 0, 8, 8),
         ])
         {
-            picture.Invoking(one => one.Read(window, false, planes)).Should().Throw<InvalidDataException>().WithMessage("*not within its picture*");
+            picture.Invoking(one => one.Read(window, false, planes)).Should().Throw<InvalidDataException>()
+                .WithMessage("*not within its picture*");
         }
 
         picture.Invoking(one => one.Read(Small(one.Header), false, new byte[3])).Should().Throw<ArgumentException>();
@@ -231,7 +238,8 @@ public sealed class ImageDecoderTests
         {
             (int top, int height) = PlainResampling.AnyRange(random, head.Height);
             (int left, int width) = PlainResampling.AnyRange(random, head.Width);
-            (byte[] Planes, ImageTraits Traits)? part = Try(() => Read(bytes, new ImageWindow(top, left, height, width, height, width, 0, 0, height, width)));
+            (byte[] Planes, ImageTraits Traits)? part = Try(
+                () => Read(bytes, new ImageWindow(top, left, height, width, height, width, 0, 0, height, width)));
 
             (part?.Traits).Should().Be(whole?.Traits);
             read += part is null ? 0 : 1;
@@ -258,7 +266,8 @@ public sealed class ImageDecoderTests
         }
     }
 
-    private static (byte[] Planes, ImageTraits Traits)? Try(Func<(byte[] Planes, ImageTraits Traits)> read) => Try<(byte[], ImageTraits)?>(() => read());
+    private static (byte[] Planes, ImageTraits Traits)? Try(Func<(byte[] Planes, ImageTraits Traits)> read)
+        => Try<(byte[], ImageTraits)?>(() => read());
 
     private static FluentAssertions.Specialized.ExceptionAssertions<InvalidDataException> Refused(byte[] file)
         => FluentActions.Invoking(() => ImageDecoder.Open(file)).Should().Throw<InvalidDataException>();

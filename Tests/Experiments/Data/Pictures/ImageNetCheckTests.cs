@@ -49,7 +49,8 @@ public sealed class ImageNetCheckTests : IDisposable
     {
         Put("val/n02/again.jpg", "landscape.jpg");
 
-        _folder.Run(0, "data", "imagenet", "--check", ".").Error.Should().Be("imta: warning: 1 of the 3 files in val are also in train, byte by byte: the test accuracy may be up to 33.33 % too good\n");
+        _folder.Run(0, "data", "imagenet", "--check", ".").Error.Should().Be(
+            "imta: warning: 1 of the 3 files in val are also in train, byte by byte: the test accuracy may be up to 33.33 % too good\n");
     }
 
     [Theory]
@@ -60,7 +61,11 @@ public sealed class ImageNetCheckTests : IDisposable
     {
         string error = _folder.Run(2, arguments).Error;
 
-        error.Should().Contain(message.StartsWith("there", StringComparison.Ordinal) ? "train is no ImageNet: it takes the folders train and val" : message);
+        error.Should()
+            .Contain(
+                message.StartsWith("there", StringComparison.Ordinal)
+                    ? "train is no ImageNet: it takes the folders train and val"
+                    : message);
         error.TrimEnd('\n').Should().NotContain("\n");
     }
 
@@ -91,7 +96,8 @@ public sealed class ImageNetCheckTests : IDisposable
         File.CreateSymbolicLink(_folder.In("train", "n02", "gone.jpg"), "/nowhere.jpg");
         File.CreateSymbolicLink(_folder.In("val", "n02", "gone.jpg"), "/nowhere.jpg");
 
-        _folder.Run(1, "data", "imagenet", "--check", ".").Error.Should().NotContain("also in train").And.Contain("gone.jpg cannot be read");
+        _folder.Run(1, "data", "imagenet", "--check", ".").Error.Should()
+            .NotContain("also in train").And.Contain("gone.jpg cannot be read");
     }
 
     [Fact]

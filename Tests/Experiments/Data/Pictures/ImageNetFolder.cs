@@ -15,7 +15,10 @@ internal static class ImageNetFolder
         "--set", "meta.wpn.hidden=16", "--set", "train.batch=8", "--set", "train.rate=0.02", "--threads", "1",
     ];
 
-    private static readonly string[][] Classes = [["landscape.jpg", "grey.jpg"], ["portrait.jpg", "cmyk.jpg"], ["ink.jpg", "rotated.jpg"], ["long.jpg", "small.jpg"]];
+    private static readonly string[][] Classes =
+    [
+        ["landscape.jpg", "grey.jpg"], ["portrait.jpg", "cmyk.jpg"], ["ink.jpg", "rotated.jpg"], ["long.jpg", "small.jpg"],
+    ];
 
     /// <summary>Makes <c>train</c> with so many copies of each picture, and <c>val</c> with two.</summary>
     public static void Make(string folder, int copies)

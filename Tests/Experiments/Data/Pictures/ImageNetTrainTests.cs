@@ -30,9 +30,16 @@ public sealed class ImageNetTrainTests : IDisposable
     [Fact]
     public void A_run_that_is_stopped_and_killed_inside_epochs_ends_with_the_tables_of_an_undisturbed_one_by_other_threads()
     {
-        int steps = int.TryParse(Environment.GetEnvironmentVariable("IMTA_STEPS"), NumberStyles.None, CultureInfo.InvariantCulture, out int given) ? given : 24;
+        int steps = int.TryParse(
+            Environment.GetEnvironmentVariable("IMTA_STEPS"), NumberStyles.None, CultureInfo.InvariantCulture, out int given)
+            ? given
+            : 24;
         int epochs = (steps + BatchesOfAnEpoch - 1) / BatchesOfAnEpoch;
-        string[] more = ["--set", $"train.epochs={epochs}", "--set", "meta.interval=3", "--set", "export.weightsEvery=1", "--checkpoint-minutes", "0.0001"];
+        string[] more =
+        [
+            "--set", $"train.epochs={epochs}", "--set", "meta.interval=3", "--set", "export.weightsEvery=1", "--checkpoint-minutes",
+            "0.0001",
+        ];
         Train("whole", [.. more, "--set", "data.workers=1"]);
 
         using (ImtaProcess process = Start("broken", [.. more, "--set", "data.workers=3"]))
@@ -54,8 +61,10 @@ public sealed class ImageNetTrainTests : IDisposable
         _output.WriteLine($"{epochs * BatchesOfAnEpoch} steps; {string.Join("; ", ReadLog("broken").Split('\n').Where(line => line.Contains("going on after", StringComparison.Ordinal)).Select(line => line[20..]))}");
 
         RunFiles.Tables(_folder.In("broken")).Should().Equal(RunFiles.Tables(_folder.In("whole")));
-        _folder.Read<EpochRow>("whole", "epochs.csv").Should().HaveCount(3 * epochs).And.OnlyContain(row => double.IsFinite(row.TrainLoss) && row.ValidationAccuracy >= 0);
-        ReadLog("broken").Should().MatchRegex(@"going on after epoch 1 of \d+, batch [1-6]\n(.*\n)*.*going on after epoch 2 of \d+, batch [1-6]\n");
+        _folder.Read<EpochRow>("whole", "epochs.csv").Should()
+            .HaveCount(3 * epochs).And.OnlyContain(row => double.IsFinite(row.TrainLoss) && row.ValidationAccuracy >= 0);
+        ReadLog("broken").Should()
+            .MatchRegex(@"going on after epoch 1 of \d+, batch [1-6]\n(.*\n)*.*going on after epoch 2 of \d+, batch [1-6]\n");
     }
 
     [Fact]
@@ -65,9 +74,12 @@ public sealed class ImageNetTrainTests : IDisposable
         byte[] whole = GoldenPictures.Bytes("landscape.jpg");
         File.WriteAllBytes(_folder.In("pictures", "train", "n1", "half.JPEG"), whole[..(whole.Length * 9 / 10)]); // below most crops
 
-        string output = Train("run", "--set", "train.epochs=2", "--set", "data.validation=0", "--set", "meta.enabled=false", "--set", "train.batch=29");
+        string output = Train(
+            "run", "--set", "train.epochs=2", "--set", "data.validation=0", "--set", "meta.enabled=false", "--set", "train.batch=29");
 
-        output.Should().Contain("broken.JPEG cannot be read (neither a JPEG nor a PNG file); a black picture stands for it").And.Contain("half.JPEG is damaged");
+        output.Should()
+            .Contain("broken.JPEG cannot be read (neither a JPEG nor a PNG file); a black picture stands for it").And.Contain(
+                "half.JPEG is damaged");
         string[] log = ReadLog("run").Split('\n');
         log.Where(line => line.Contains("broken.JPEG", StringComparison.Ordinal)).Should().ContainSingle();
         log.Where(line => line.Contains("half.JPEG", StringComparison.Ordinal)).Should().ContainSingle();
@@ -88,13 +100,16 @@ public sealed class ImageNetTrainTests : IDisposable
         _folder.Read<LatencyRow>("again", "latency.csv").Should().OnlyContain(row => row.MedianMs > 0).And.NotBeEmpty();
 
         _folder.Run(0, "calibrate", "run", "--shares", "1,1,1");
-        JsonNode.Parse(File.ReadAllText(_folder.In("run", "policy.json")))!["class_names"]!.AsArray().Select(name => (string?)name).Should().Equal("n0", "n1", "n2", "n3");
+        JsonNode.Parse(File.ReadAllText(_folder.In("run", "policy.json")))!["class_names"]!.AsArray().Select(name => (string?)name).Should()
+            .Equal("n0", "n1", "n2", "n3");
         File.WriteAllText(_folder.In("pictures", "val", "n2", "broken.png"), "no PNG");
         File.CreateSymbolicLink(_folder.In("pictures", "val", "n3", "nowhere.jpg"), "/nowhere.jpg");
-        ImtaProcess.Result result = _folder.Run(0, "infer", "run", "--policy", "run/policy.json", "--images", "pictures/val", "--batch", "5");
+        ImtaProcess.Result result = _folder.Run(
+            0, "infer", "run", "--policy", "run/policy.json", "--images", "pictures/val", "--batch", "5");
 
         result.Error.Should().MatchRegex(@"^warning: pictures/val/n2/broken[.]png cannot be read \(neither a JPEG nor a PNG file\); it gets no answer\nwarning: pictures/val/n3/nowhere[.]jpg cannot be read \(.*\); it gets no answer\n$");
-        result.Output.Should().Contain("18 pictures read, 2 grey, 4 CMYK, 2 with an Exif rotation, which is not applied, 2 unreadable\n").And.Contain("16 images: ").And.NotContain("labelled");
+        result.Output.Should().Contain("18 pictures read, 2 grey, 4 CMYK, 2 with an Exif rotation, which is not applied, 2 "
+            + "unreadable\n").And.Contain("16 images: ").And.NotContain("labelled");
         InferenceRow[] answers = _folder.Read<InferenceRow>("answers.csv");
         answers.Select(row => row.File).Should().HaveCount(16).And.BeInAscendingOrder(StringComparer.Ordinal).And.OnlyHaveUniqueItems();
 
@@ -108,16 +123,22 @@ public sealed class ImageNetTrainTests : IDisposable
 
         Directory.CreateSymbolicLink(_folder.In("linked", "back"), _folder.Path);
         _folder.Run(0, "infer", "run", "--policy", "run/policy.json", "--images", "linked", "--out", "linked.csv");
-        _folder.Read<InferenceRow>("linked.csv").Select(row => (row.File, row.Class, row.Exit)).Should().Equal(answers.Select(row => (row.File, row.Class, row.Exit)));
+        _folder.Read<InferenceRow>("linked.csv").Select(row => (row.File, row.Class, row.Exit)).Should()
+            .Equal(answers.Select(row => (row.File, row.Class, row.Exit)));
         _folder.Run(0, "infer", "run", "--policy", "run/policy.json", "--out", "own.csv").Output.Should().Contain("% accuracy");
-        _folder.Read<InferenceRow>("own.csv").Select(row => (row.File, row.Class, row.Exit)).Should().Equal(answers.Select(row => (row.File, row.Class, row.Exit)));
+        _folder.Read<InferenceRow>("own.csv").Select(row => (row.File, row.Class, row.Exit)).Should()
+            .Equal(answers.Select(row => (row.File, row.Class, row.Exit)));
     }
 
     [Fact]
     public void Held_out_meta_pictures_and_two_processes_go_on_from_inside_an_epoch()
     {
         Launcher.NeedAny();
-        string[] more = ["--set", "train.epochs=8", "--set", "meta.source=heldOut", "--set", "meta.perClass=2", "--set", "meta.interval=2", "--checkpoint-minutes", "0.0001", "--processes", "2"];
+        string[] more =
+        [
+            "--set", "train.epochs=8", "--set", "meta.source=heldOut", "--set", "meta.perClass=2", "--set", "meta.interval=2",
+            "--checkpoint-minutes", "0.0001", "--processes", "2",
+        ];
         Train("whole", more);
         using (ImtaProcess process = Start("broken", more))
         {
@@ -130,7 +151,8 @@ public sealed class ImageNetTrainTests : IDisposable
 
         ReadLog("broken").Should().MatchRegex("going on after epoch [1-7] of 8, batch [1-5]\n");
         RunFiles.Tables(_folder.In("broken")).Should().Equal(RunFiles.Tables(_folder.In("whole")));
-        ReadLog("whole").Should().Contain("epoch 2: 72 pictures read"); // 40 to train on, 8 of validation, 8 meta pictures for each of 3 of 5 batches; both processes summed
+        // 40 to train on, 8 of validation, 8 meta pictures for each of 3 of 5 batches; both processes summed
+        ReadLog("whole").Should().Contain("epoch 2: 72 pictures read");
     }
 
     /// <summary>The recipes, their networks and batches made small.</summary>
@@ -146,7 +168,8 @@ public sealed class ImageNetTrainTests : IDisposable
         _folder.Run(0, ["train", config, "--data", "pictures", "--out", "run", "--set", "data.classes=4", "--set", $"{network}.blocks=2", "--set", $"{network}.channels=4", "--set", $"{network}.growth=4",
             "--set", "train.epochs=1", "--set", "train.batch=24", "--set", "train.milestones=[]", "--threads", "1", .. more]).Error.Should().BeEmpty();
 
-        _folder.Read<AnytimeRow>("run", "anytime.csv").Should().OnlyContain(row => row.Samples == 16 && double.IsFinite(row.Loss)).And.HaveCountGreaterThanOrEqualTo(2);
+        _folder.Read<AnytimeRow>("run", "anytime.csv").Should()
+            .OnlyContain(row => row.Samples == 16 && double.IsFinite(row.Loss)).And.HaveCountGreaterThanOrEqualTo(2);
         File.Exists(_folder.In("run", "weights", "epoch-0001.csv")).Should().BeTrue();
     }
 
@@ -160,7 +183,8 @@ public sealed class ImageNetTrainTests : IDisposable
         Train("run", "--set", "train.epochs=3", "--set", "train.batch=16", "--processes", "2");
 
         string log = ReadLog("run");
-        broken.Should().OnlyContain(file => System.Text.RegularExpressions.Regex.Count(log, $"{Path.GetFileName(file)} cannot be read") == 1);
+        broken.Should()
+            .OnlyContain(file => System.Text.RegularExpressions.Regex.Count(log, $"{Path.GetFileName(file)} cannot be read") == 1);
         log.Should().Contain(", 8 unreadable\n");
     }
 
@@ -174,16 +198,22 @@ public sealed class ImageNetTrainTests : IDisposable
 
         string refusal = _folder.Run(2, "train", "--resume", "run").Error;
         string warning = _folder.Run(0, "eval", "run", "--out", "again").Error;
-        string second = _folder.Run(2, Arguments("second", ["--set", "train.epochs=1", "--set", "phase2.from=run", "--set", "phase2.epochs=1"])).Error;
+        string second = _folder.Run(
+            2, Arguments("second", ["--set", "train.epochs=1", "--set", "phase2.from=run", "--set", "phase2.epochs=1"])).Error;
         File.Move(other, file);
 
-        refusal.Should().Be("imta: the data set's files are others than when run started (added, removed or renamed), so that training and validation images would be mixed up; restore the files, or give a folder that has them with --data\n");
-        warning.Should().MatchRegex("^warning: the data set's files are others than when .*run started; what is held out here may have been trained on\n$");
+        refusal.Should().Be("imta: the data set's files are others than when run started (added, removed or renamed), so that training "
+            + "and validation images would be mixed up; restore the files, or give a folder that has them with --data\n");
+        warning.Should()
+            .MatchRegex(
+                "^warning: the data set's files are others than when .*run started; what is held out here may have been trained on\n$");
         second.Should().MatchRegex("^imta: phase2[.]from: .*latest[.]pt was trained with other files in the data set's folder .*\n$");
         _folder.Run(0, "train", "--resume", "run").Error.Should().BeEmpty();
         File.Delete(_folder.In("run", "environment.json"));
-        _folder.Run(0, "train", "--resume", "run").Error.Should().StartWith("warning: run/environment.json does not say with which files the run started");
-        _folder.Run(2, "train", "--resume", "run", "--data", "").Error.Should().Be("imta: --data is empty; it must be the folder of the data set's files\n");
+        _folder.Run(0, "train", "--resume", "run").Error.Should()
+            .StartWith("warning: run/environment.json does not say with which files the run started");
+        _folder.Run(2, "train", "--resume", "run", "--data", "").Error.Should()
+            .Be("imta: --data is empty; it must be the folder of the data set's files\n");
     }
 
     [Fact]
@@ -192,13 +222,21 @@ public sealed class ImageNetTrainTests : IDisposable
         Launcher launcher = Launcher.NeedAny();
         ImageNetFolder.Make(_folder.In("others"), copies: 7);
         File.Delete(_folder.In("others", "train", "n3", "small_1.JPEG"));
-        string[] Ranks(string images) => ImtaProcess.Imta(["train", "--out", "run", .. ImageNetFolder.Settings, "--set", "train.batch=16", "--process-timeout", "60", "--data", images]);
-        using ImtaProcess process = ImtaProcess.StartCommand(_folder.Path, [.. launcher.One, .. Ranks("pictures"), .. launcher.Next, .. Ranks("others")]);
+        string[] Ranks(string images)
+            => ImtaProcess.Imta(
+                [
+                    "train", "--out", "run", .. ImageNetFolder.Settings, "--set", "train.batch=16", "--process-timeout", "60", "--data",
+                    images
+                ]);
+        using ImtaProcess process = ImtaProcess.StartCommand(
+            _folder.Path, [.. launcher.One, .. Ranks("pictures"), .. launcher.Next, .. Ranks("others")]);
 
         ImtaProcess.Result result = process.End();
 
         result.Code.Should().Be(2, result.All);
-        result.All.Should().MatchRegex("imta: rank 1 of 2 on .*: the data set's folder has different files here than on rank 0; all ranks need the same files");
+        result.All.Should()
+            .MatchRegex(
+                "imta: rank 1 of 2 on .*: the data set's folder has different files here than on rank 0; all ranks need the same files");
         Directory.Exists(_folder.In("run")).Should().BeFalse();
     }
 
@@ -212,7 +250,9 @@ public sealed class ImageNetTrainTests : IDisposable
         ImtaProcess.Result result = process.End();
 
         result.Code.Should().Be(1, result.All);
-        result.Error.TrimEnd('\n').Should().NotContain("\n").And.MatchRegex("^imta: Could not find .*JPEG.*latest[.]pt is intact: once the problem is fixed, resume with imta train --resume run$");
+        result.Error.TrimEnd('\n').Should()
+            .NotContain("\n").And.MatchRegex(
+                "^imta: Could not find .*JPEG.*latest[.]pt is intact: once the problem is fixed, resume with imta train --resume run$");
         Directory.Move(_folder.In("elsewhere"), _folder.In("pictures"));
         _folder.Run(0, "eval", "run");
     }
@@ -220,7 +260,10 @@ public sealed class ImageNetTrainTests : IDisposable
     [Theory]
     [InlineData("where is ImageNet", "train")]
     [InlineData("nowhere is no ImageNet: it takes the folders train and val", "train", "--data", "nowhere")]
-    [InlineData("has 4 classes, and the run is for 1000; set data.classes to 4", "train", "--data", "pictures", "--set", "data.classes=null")]
+    [
+        InlineData(
+            "has 4 classes, and the run is for 1000; set data.classes to 4", "train", "--data", "pictures", "--set", "data.classes=null")
+    ]
     [InlineData("--data is empty", "train", "--data", "")]
     [InlineData("data.classes is 4, but data.dataset is cifar10", "train", "--set", "data.dataset=cifar10")]
     public void Wrong_input_is_one_line(string message, string command, params string[] arguments)
@@ -235,7 +278,10 @@ public sealed class ImageNetTrainTests : IDisposable
     /// <summary>Waits for a checkpoint behind a batch of the epoch, from 1.</summary>
     private void WaitInside(ImtaProcess process, int epoch)
     {
-        process.WaitUntil(() => File.Exists(_folder.In("broken", "log.txt")) && ReadLog("broken").Contains($" epoch {epoch - 1}/", StringComparison.Ordinal));
+        process.WaitUntil(
+            ()
+                => File.Exists(_folder.In("broken", "log.txt"))
+                    && ReadLog("broken").Contains($" epoch {epoch - 1}/", StringComparison.Ordinal));
         DateTime since = Written();
         process.WaitUntil(() => Written() > since);
 
@@ -246,7 +292,8 @@ public sealed class ImageNetTrainTests : IDisposable
 
     private ImtaProcess Start(string run, params string[] more) => ImtaProcess.Start(_folder.Path, Arguments(run, more));
 
-    private static string[] Arguments(string run, string[] more) => ["train", "--out", run, "--data", "pictures", .. ImageNetFolder.Settings, .. more];
+    private static string[] Arguments(string run, string[] more)
+        => ["train", "--out", run, "--data", "pictures", .. ImageNetFolder.Settings, .. more];
 
     private string ReadLog(string run) => File.ReadAllText(_folder.In(run, "log.txt"));
 }

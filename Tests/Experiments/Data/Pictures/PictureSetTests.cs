@@ -14,7 +14,9 @@ public sealed class PictureSetTests : IDisposable
     public PictureSetTests()
     {
         ImageNetFolder.Make(_folder.Path, copies: 3);
-        _data = DataSets.Load(new Settings { Data = new DataOptions { Dataset = DatasetKind.Imagenet, Classes = 4, Validation = 200_000, Workers = 2 } }, _folder.Path);
+        _data = DataSets.Load(
+            new Settings { Data = new DataOptions { Dataset = DatasetKind.Imagenet, Classes = 4, Validation = 200_000, Workers = 2 } },
+            _folder.Path);
     }
 
     public void Dispose()
@@ -29,7 +31,8 @@ public sealed class PictureSetTests : IDisposable
         (_data.Train.Count, _data.Validation.Count, _data.Test.Count, _data.Classes).Should().Be((20, 4, 16, 4));
         _data.Train.ClassNames.Should().Equal("n0", "n1", "n2", "n3");
         _data.Validation.ClassCounts().Should().Equal(1, 1, 1, 1);
-        _data.Train.SourceIndices.data<long>().ToArray().Concat(_data.Validation.SourceIndices.data<long>().ToArray()).Order().Should().Equal(Enumerable.Range(0, 24).Select(number => (long)number));
+        _data.Train.SourceIndices.data<long>().ToArray().Concat(_data.Validation.SourceIndices.data<long>().ToArray()).Order().Should()
+            .Equal(Enumerable.Range(0, 24).Select(number => (long)number));
         _data.Test.Labels.data<long>().ToArray().Should().Equal(Enumerable.Range(0, 16).Select(number => number / 4L));
         _data.Train.Files!.NameBytes.Should().BeGreaterThan(24 * 2 * "n0/grey_0.JPEG".Length);
         FluentActions.Invoking(() => _data.Train.Images).Should().Throw<InvalidOperationException>();
@@ -52,7 +55,9 @@ public sealed class PictureSetTests : IDisposable
     public void Shards_are_the_parts_of_the_batch()
     {
         Taken whole = Take(_data.Train, new BatchPlan(20, 10, seed: 5), epoch: 0, first: 0)[0];
-        var parts = Enumerable.Range(0, 2).SelectMany(rank => Samples(Take(_data.Train, new BatchPlan(20, 10, seed: 5, new Shard(rank, 2)), epoch: 0, first: 0)[0])).ToDictionary(sample => sample.Row);
+        var parts = Enumerable.Range(0, 2)
+            .SelectMany(rank => Samples(Take(_data.Train, new BatchPlan(20, 10, seed: 5, new Shard(rank, 2)), epoch: 0, first: 0)[0]))
+            .ToDictionary(sample => sample.Row);
 
         parts.Should().HaveCount(10);
         foreach ((long row, long label, float[] image) in Samples(whole))
@@ -66,10 +71,14 @@ public sealed class PictureSetTests : IDisposable
     public void A_selection_reads_the_files_of_its_own_rows()
     {
         using ImageSet some = _data.Test.Select([9, 2]);
-        List<Taken> two = [.. Read(new BatchSource(some, _data.Normalisation).InOrder(5))], all = [.. Read(new BatchSource(_data.Test, _data.Normalisation).InOrder(16))];
+        List<Taken> two = [.. Read(new BatchSource(some, _data.Normalisation).InOrder(5))], all =
+        [
+            .. Read(new BatchSource(_data.Test, _data.Normalisation).InOrder(16)),
+        ];
 
         float[][] images = [.. Samples(all[0]).Select(sample => sample.Image)];
-        Samples(two[0]).Select(sample => sample.Image).Should().BeEquivalentTo([images[9], images[2]], options => options.WithStrictOrdering());
+        Samples(two[0]).Select(sample => sample.Image).Should()
+            .BeEquivalentTo([images[9], images[2]], options => options.WithStrictOrdering());
         two[0].Labels.Should().Equal(2, 0);
     }
 
@@ -98,7 +107,8 @@ public sealed class PictureSetTests : IDisposable
         }
     }
 
-    private List<Taken> Take(ImageSet set, BatchPlan plan, int epoch, int first) => [.. Read(new BatchSource(set, _data.Normalisation).Training(plan, epoch, augment: true, first))];
+    private List<Taken> Take(ImageSet set, BatchPlan plan, int epoch, int first)
+        => [.. Read(new BatchSource(set, _data.Normalisation).Training(plan, epoch, augment: true, first))];
 
     private static IEnumerable<Taken> Read(IEnumerable<Batch> batches)
     {
@@ -106,7 +116,8 @@ public sealed class PictureSetTests : IDisposable
         {
             using (batch)
             {
-                yield return new Taken(batch.Images.data<float>().ToArray(), batch.Labels.data<long>().ToArray(), batch.Rows.data<long>().ToArray());
+                yield return new Taken(
+                    batch.Images.data<float>().ToArray(), batch.Labels.data<long>().ToArray(), batch.Rows.data<long>().ToArray());
             }
         }
     }

@@ -15,12 +15,18 @@ internal sealed class RandomPng(Random random)
     ];
 
     // Where the seven passes of an interlaced picture begin and how far their pixels lie apart: x, y, across, down.
-    private static readonly (int X, int Y, int Across, int Down)[] Passes = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)];
+    private static readonly (int X, int Y, int Across, int Down)[] Passes =
+    [
+        (0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2),
+    ];
 
     private readonly List<byte> _file = [];
     private byte[] _palette = [];
 
-    /// <summary>What the file's samples say, <c>[H, W, 3]</c>: the upper 8 bits, but grey of 16 cut off at 255, and no transparency, as Pillow has it.</summary>
+    /// <summary>
+    /// What the file's samples say, <c>[H, W, 3]</c>: the upper 8 bits, but grey of 16 cut off at 255, and no transparency, as Pillow has
+    /// it.
+    /// </summary>
     public byte[] Pixels { get; private set; } = [];
 
     /// <summary>A whole file.</summary>
@@ -45,7 +51,11 @@ internal sealed class RandomPng(Random random)
 
         if (transparent && colour < 4)
         {
-            Chunk("tRNS"u8, colour == 3 ? Bytes(1 << bits) : [.. Enumerable.Range(0, colour + 1).SelectMany(_ => (byte[])[0, (byte)random.Next(1 << Math.Min(bits, 8))])]);
+            Chunk(
+                "tRNS"u8,
+                colour == 3
+                    ? Bytes(1 << bits)
+                    : [.. Enumerable.Range(0, colour + 1).SelectMany(_ => (byte[])[0, (byte)random.Next(1 << Math.Min(bits, 8))])]);
         }
 
         Pixels = new byte[3 * width * height];
@@ -94,7 +104,8 @@ internal sealed class RandomPng(Random random)
         }
     }
 
-    private static int Nearest(int left, int up, int corner) => new[] { left, up, corner }.MinBy(value => Math.Abs(left + up - corner - value));
+    private static int Nearest(int left, int up, int corner)
+        => new[] { left, up, corner }.MinBy(value => Math.Abs(left + up - corner - value));
 
     private byte[] Colour(byte[] row, int column, int colour, int bits)
     {

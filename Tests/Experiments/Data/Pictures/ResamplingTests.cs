@@ -21,7 +21,8 @@ public sealed class ResamplingTests
             byte[] pixels = Pixels(random, c.width * c.height);
             ImageWindow window = PlainResampling.AnyWindow(random, c.width, c.height);
 
-            Resampled(pixels, c.width, window, c.flip, random).Should().Equal(PlainResampling.Of(pixels, c.width, window, c.flip), window.ToString());
+            Resampled(pixels, c.width, window, c.flip, random).Should()
+                .Equal(PlainResampling.Of(pixels, c.width, window, c.flip), window.ToString());
         }).Check(Config.QuickThrowOnFailure.WithMaxTest(400));
 
     /// <summary>Rounded weights of so many inputs sum up to more than one.</summary>
@@ -31,7 +32,8 @@ public sealed class ResamplingTests
         const int Width = 40_000;
         var window = new ImageWindow(0, 0, 1, Width, 1, 3, 0, 0, 1, 3);
 
-        Resampled([.. Enumerable.Repeat((byte)255, 3 * Width)], Width, window, flip: false, new Random(1)).Should().OnlyContain(value => value == 255);
+        Resampled([.. Enumerable.Repeat((byte)255, 3 * Width)], Width, window, flip: false, new Random(1)).Should()
+            .OnlyContain(value => value == 255);
     }
 
     // A part with its margin by chance, and rubbish there.

@@ -49,8 +49,12 @@ public sealed class BatchSizeCheckTests
     {
         CheckFinding[] findings = Findings(images, batch, processes: 3);
 
-        findings.Select(finding => finding.Problem[..Math.Min(finding.Problem.Length, what?.Length ?? 0)]).Should().Equal(what is null ? [] : [what]);
-        findings.Select(finding => int.Parse(finding.Fix.Split(' ')[^1], System.Globalization.CultureInfo.InvariantCulture)).All(advised => BatchSizes.DividesEvenly(images, advised, 3)).Should().BeTrue();
+        findings.Select(finding => finding.Problem[..Math.Min(finding.Problem.Length, what?.Length ?? 0)]).Should()
+            .Equal(what is null ? [] : [what]);
+        findings.Select(finding => int.Parse(finding.Fix.Split(' ')[^1], System.Globalization.CultureInfo.InvariantCulture))
+            .All(advised => BatchSizes.DividesEvenly(images, advised, 3))
+            .Should()
+            .BeTrue();
     }
 
     private static CheckFinding[] Findings(int images, int batch, bool learns = true, int processes = 1)

@@ -12,7 +12,9 @@ public sealed class DiskCheckTests
     [InlineData(100, 99, Severity.Error)]
     [InlineData(100, 0, Severity.Error)]
     internal void It_stops_where_a_run_does_not_fit_and_warns_below_twice_its_size(long need, long free, Severity? severity)
-        => DiskCheck.Findings(need * ByteSize.Mib, free * ByteSize.Mib, weightsEvery: 0).Select(finding => (Severity?)finding.Severity).Should().Equal(severity is null ? [] : [severity]);
+        => DiskCheck.Findings(need * ByteSize.Mib, free * ByteSize.Mib, weightsEvery: 0).Select(finding => (Severity?)finding.Severity)
+            .Should()
+            .Equal(severity is null ? [] : [severity]);
 
     [Theory]
     [InlineData(0, "free some, or take a folder on another drive by --out")]

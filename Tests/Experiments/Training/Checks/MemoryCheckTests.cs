@@ -8,14 +8,17 @@ namespace Imta.MetaWeight.Tests.Experiments.Training.Checks;
 
 public sealed class MemoryCheckTests
 {
-    private static readonly MemoryEstimate Need = new(50 * ByteSize.Mib, 10 * ByteSize.Mib, 6 * ByteSize.Mib, TrainImages: 45_000, EvaluationImages: 10_000, Processes: 1, IsFrozen: false, new MetaOptions());
+    private static readonly MemoryEstimate Need = new(
+        50 * ByteSize.Mib, 10 * ByteSize.Mib, 6 * ByteSize.Mib, TrainImages: 45_000, EvaluationImages: 10_000, Processes: 1,
+        IsFrozen: false, new MetaOptions());
 
     [Theory]
     [InlineData(0.79, null)]
     [InlineData(0.81, Severity.Warning)]
     [InlineData(1.01, Severity.Error)]
     internal void It_stops_where_a_step_does_not_fit_and_warns_from_four_fifths_on(double share, Severity? severity)
-        => Findings(Need, 512, (long)(Need.BytesFor(512) / share)).Select(finding => (Severity?)finding.Severity).Should().Equal(severity is null ? [] : [severity]);
+        => Findings(Need, 512, (long)(Need.BytesFor(512) / share)).Select(finding => (Severity?)finding.Severity).Should()
+            .Equal(severity is null ? [] : [severity]);
 
     [Fact]
     public void The_advised_batch_is_the_largest_even_one_that_fits_with_room_to_spare() => Prop.ForAll(Arb.From(
@@ -39,9 +42,12 @@ public sealed class MemoryCheckTests
     public void Processes_share_a_batch_and_are_advised_one_that_they_can_share()
     {
         MemoryEstimate shared = Need with { Processes = 3 };
-        shared.BytesFor(1200).Should().BeLessThan(Need.BytesFor(1200)).And.BeGreaterThan(Need.BytesFor(400), "a copy of the gradients is exchanged");
+        shared.BytesFor(1200).Should()
+            .BeLessThan(Need.BytesFor(1200)).And.BeGreaterThan(Need.BytesFor(400), "a copy of the gradients is exchanged");
 
-        int advised = int.Parse(Findings(shared, 1200, shared.BytesFor(1200) * 9 / 10).Single().Fix.Split(' ')[^1], System.Globalization.CultureInfo.InvariantCulture);
+        int advised = int.Parse(
+            Findings(shared, 1200, shared.BytesFor(1200) * 9 / 10).Single().Fix.Split(' ')[^1],
+            System.Globalization.CultureInfo.InvariantCulture);
         (advised % 6).Should().Be(0);
         advised.Should().BeInRange(600, 1200);
     }
@@ -62,7 +68,8 @@ public sealed class MemoryCheckTests
     }
 
     [Fact]
-    public void Where_no_batch_fits_the_network_is_too_large() => Findings(Need, 512, 500 * ByteSize.Mib).Single().Fix.Should().Contain("a smaller network");
+    public void Where_no_batch_fits_the_network_is_too_large()
+        => Findings(Need, 512, 500 * ByteSize.Mib).Single().Fix.Should().Contain("a smaller network");
 
     [Fact]
     public void Evaluation_takes_what_it_takes_with_the_smallest_batch_too()
@@ -74,7 +81,11 @@ public sealed class MemoryCheckTests
     [Fact]
     public void Every_method_has_its_figures_and_low_memory_the_least()
     {
-        long[] needs = [.. Enum.GetValues<MetaGradientMethod>().Select(method => (Need with { Meta = new MetaOptions { Gradient = method } }).BytesFor(1024))];
+        long[] needs =
+        [
+            .. Enum.GetValues<MetaGradientMethod>()
+                .Select(method => (Need with { Meta = new MetaOptions { Gradient = method } }).BytesFor(1024)),
+        ];
         long low = (Need with { Meta = new MetaOptions { Memory = MetaMemory.Low } }).BytesFor(1024);
         long plain = (Need with { Meta = new MetaOptions { Enabled = false } }).BytesFor(512);
 

@@ -24,7 +24,8 @@ public sealed class OverlapCheckTests
     [Fact]
     public void Validation_images_that_are_trained_on_are_told()
     {
-        CheckFinding finding = OverlapCheck.Findings(new Overlap(0, 0, 0, 100, ValidationInTraining: 3, Validation: 50)).Should().ContainSingle().Subject;
+        CheckFinding finding = OverlapCheck.Findings(new Overlap(0, 0, 0, 100, ValidationInTraining: 3, Validation: 50)).Should()
+            .ContainSingle().Subject;
 
         finding.Severity.Should().Be(Severity.Warning);
         finding.Problem.Should().Be("3 of 50 validation images are also training images");
@@ -41,9 +42,12 @@ public sealed class OverlapCheckTests
         bytes[..Image].CopyTo(bytes[^Image..]);
         bytes[^1]++;
 
-        using var data = new RunData(all.Select(Rows(0, 10)), all.Select(Rows(8, 14)), Meta: null, all.Select([.. Rows(6, 10), .. Rows(12, 20)]), Normalisation.Generated, []);
+        using var data = new RunData(
+            all.Select(Rows(0, 10)), all.Select(Rows(8, 14)), Meta: null, all.Select([.. Rows(6, 10), .. Rows(12, 20)]),
+            Normalisation.Generated, []);
 
-        Overlap.Measure(data).Should().Be(new Overlap(TestInTraining: 4, TestInValidation: 4, TestInEither: 6, Test: 12, ValidationInTraining: 2, Validation: 6));
+        Overlap.Measure(data).Should()
+            .Be(new Overlap(TestInTraining: 4, TestInValidation: 4, TestInEither: 6, Test: 12, ValidationInTraining: 2, Validation: 6));
     }
 
     [SkippableFact]
@@ -62,6 +66,7 @@ public sealed class OverlapCheckTests
     {
         using DisposeScope scope = NewDisposeScope();
         using var random = new Generator(1);
-        return new ImageSet(randint(0, 256, [count, 3, 32, 32], uint8, generator: random), zeros([count], int64), arange(count, int64), ["one"]);
+        return new ImageSet(
+            randint(0, 256, [count, 3, 32, 32], uint8, generator: random), zeros([count], int64), arange(count, int64), ["one"]);
     }
 }

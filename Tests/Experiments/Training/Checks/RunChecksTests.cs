@@ -21,17 +21,28 @@ public sealed class RunChecksTests
         Checks(settings, data).BeforeStart(Large).Should().BeEmpty();
     }
 
-    public static TheoryData<string> Configurations => [.. Directory.GetFiles(Repository("configs"), "*.yaml", SearchOption.AllDirectories).Select(path => Path.GetRelativePath(Repository("configs"), path)).Where(path => !path.StartsWith("sweeps/", StringComparison.Ordinal)).Order(StringComparer.Ordinal)];
+    public static TheoryData<string> Configurations
+        =>
+        [
+            .. Directory.GetFiles(Repository("configs"), "*.yaml", SearchOption.AllDirectories)
+                .Select(path => Path.GetRelativePath(Repository("configs"), path))
+                .Where(path => !path.StartsWith("sweeps/", StringComparison.Ordinal))
+                .Order(StringComparer.Ordinal),
+        ];
 
     [Theory]
     [MemberData(nameof(Configurations))]
     public void Every_configuration_that_comes_along_cuts_well_and_gives_every_exit_meta_samples(string file)
     {
         Settings settings = Load(file);
-        int all = settings.Data.Dataset == DatasetKind.Generated ? GeneratedImages.TrainImages : Splits.FullTrainingSetSize(settings.Data.Dataset);
+        int all = settings.Data.Dataset == DatasetKind.Generated
+            ? GeneratedImages.TrainImages
+            : Splits.FullTrainingSetSize(settings.Data.Dataset);
         int used = Math.Min(settings.Data.TrainLimit ?? all, all);
         int classes = DatasetShape.For(settings.Data).Classes, left = used - Splits.ValidationSize(settings.Data, used, classes);
-        int images = (int)ImbalancedClasses.Counts(settings.Data.Imbalance, left / classes, ImbalancedClasses.Order(ClassOrder.Index, classes, 0)).Sum();
+        int images = (int)ImbalancedClasses.Counts(
+            settings.Data.Imbalance, left / classes, ImbalancedClasses.Order(ClassOrder.Index, classes, 0))
+            .Sum();
 
         BatchSizeCheck.Findings(images, settings).Should().BeEmpty();
         SharesCheck.Findings(images, settings.Model.Exits(), settings).Should().BeEmpty();
@@ -55,7 +66,12 @@ public sealed class RunChecksTests
     [Fact]
     public void Every_check_is_documented()
     {
-        string[] documented = [.. File.ReadLines(Repository("docs/checks.md")).Where(line => line.StartsWith("| `", StringComparison.Ordinal)).Select(line => line.Split('`')[1]).Distinct()];
+        string[] documented =
+        [
+            .. File.ReadLines(Repository("docs/checks.md")).Where(line => line.StartsWith("| `", StringComparison.Ordinal))
+                .Select(line => line.Split('`')[1])
+                .Distinct(),
+        ];
 
         documented.Should().Equal(CheckNames.All);
     }

@@ -76,8 +76,14 @@ public sealed class SharesCheckTests
     }
 
     private static double? Advised(CheckFinding finding, string key)
-        => Regex.Match(finding.Fix, $@"{Regex.Escape(key)} to ([\d.]+)") is { Success: true } match ? double.Parse(match.Groups[1].Value, CultureInfo.InvariantCulture) : null;
+        => Regex.Match(finding.Fix, $@"{Regex.Escape(key)} to ([\d.]+)") is { Success: true } match
+            ? double.Parse(match.Groups[1].Value, CultureInfo.InvariantCulture)
+            : null;
 
     private static CheckFinding[] Findings(Case c)
-        => [.. SharesCheck.Findings(c.Images, c.Exits, new Settings { Train = new TrainOptions { Batch = c.Batch }, Meta = new MetaOptions { Q = c.Q } })];
+        =>
+        [
+            .. SharesCheck.Findings(
+                c.Images, c.Exits, new Settings { Train = new TrainOptions { Batch = c.Batch }, Meta = new MetaOptions { Q = c.Q } }),
+        ];
 }

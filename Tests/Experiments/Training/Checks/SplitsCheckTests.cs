@@ -16,12 +16,25 @@ public sealed class SplitsCheckTests
     public void Enough_of_every_class_is_nothing_to_tell() => Findings([64, 64], [50, 50], [1, 1]).Should().BeEmpty();
 
     [Theory]
-    [InlineData(new long[] { 200, 0 }, new long[] { 50, 50 }, new long[] { 10, 10 }, "1 of 2 classes without a training image (dog)", "data.trainLimit to 4 at least (it is 3)")]
-    [InlineData(new long[] { 200, 200 }, new long[] { 0, 100 }, new long[] { 10, 10 }, "1 of 2 classes without a validation image (cat)", "data.trainLimit to 4")]
-    [InlineData(new long[] { 200, 200 }, new long[] { 50, 50 }, new long[] { 0, 0 }, "2 of 2 classes without a test image (cat, dog)", "data.testLimit to 2")]
+    [
+        InlineData(
+            new long[] { 200, 0 }, new long[] { 50, 50 }, new long[] { 10, 10 }, "1 of 2 classes without a training image (dog)",
+            "data.trainLimit to 4 at least (it is 3)")
+    ]
+    [
+        InlineData(
+            new long[] { 200, 200 }, new long[] { 0, 100 }, new long[] { 10, 10 }, "1 of 2 classes without a validation image (cat)",
+            "data.trainLimit to 4")
+    ]
+    [
+        InlineData(
+            new long[] { 200, 200 }, new long[] { 50, 50 }, new long[] { 0, 0 }, "2 of 2 classes without a test image (cat, dog)",
+            "data.testLimit to 2")
+    ]
     public void A_class_without_images_stops(long[] train, long[] validation, long[] test, string what, string fix)
     {
-        CheckFinding finding = Findings(train, validation, test, new DataOptions { TrainLimit = 3, TestLimit = 1 }).Should().ContainSingle().Subject;
+        CheckFinding finding = Findings(train, validation, test, new DataOptions { TrainLimit = 3, TestLimit = 1 }).Should()
+            .ContainSingle().Subject;
 
         finding.Severity.Should().Be(Severity.Error);
         finding.Problem.Should().Be(what);
@@ -60,7 +73,10 @@ public sealed class SplitsCheckTests
     [InlineData(99, true)]
     [InlineData(100, false)]
     public void A_validation_set_below_100_images_is_told(int images, bool told)
-        => Findings([200, 200], [1, images - 1], [1, 1]).Any(finding => finding.Consequence.Contains("one image is 1 %", StringComparison.Ordinal)).Should().Be(told);
+        => Findings([200, 200], [1, images - 1], [1, 1])
+            .Any(finding => finding.Consequence.Contains("one image is 1 %", StringComparison.Ordinal))
+            .Should()
+            .Be(told);
 
     [Fact]
     public void What_it_advises_holds_out_enough() => Prop.ForAll(Arb.From(
@@ -91,11 +107,16 @@ public sealed class SplitsCheckTests
         }).QuickCheckThrowOnFailure();
 
     private static int? Advised(string fix, string key)
-        => Regex.Match(fix, $@"{key} to (\d+)") is { Success: true } match ? int.Parse(match.Groups[1].Value, CultureInfo.InvariantCulture) : null;
+        => Regex.Match(fix, $@"{key} to (\d+)") is { Success: true } match
+            ? int.Parse(match.Groups[1].Value, CultureInfo.InvariantCulture)
+            : null;
 
     private static CheckFinding[] Findings(long[] train, long[] validation, long[] test, DataOptions? data = null)
     {
-        string[] names = [.. Enumerable.Range(0, train.Length).Select(label => label switch { 0 => "cat", 1 => "dog", _ => $"class {label}" })];
+        string[] names =
+        [
+            .. Enumerable.Range(0, train.Length).Select(label => label switch { 0 => "cat", 1 => "dog", _ => $"class {label}" }),
+        ];
         var settings = new Settings { Data = data ?? new DataOptions(), Train = new TrainOptions { Batch = 64 } };
         return [.. SplitsCheck.Findings(new SplitCounts(names, train, validation, test), settings)];
     }

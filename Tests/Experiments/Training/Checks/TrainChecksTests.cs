@@ -17,8 +17,13 @@ public sealed class TrainChecksTests : IDisposable
     [Theory]
     [InlineData("splits", "without a test image", "data.testLimit to 10", "data.testLimit=7")]
     [InlineData("shares", "go to exit 2 of 3", "train.batch to 8 or more", "model.msdnet.blocks=3", "train.batch=6")]
-    [InlineData("disk", "the run's files take about", "export.weightsEvery", "train.epochs=1000000", "export.weightsEvery=1", "run.checkpointEvery=1", "data.trainLimit=4000")]
-    public void A_stop_is_a_line_with_the_fix_and_the_override_and_nothing_is_written(string check, string what, string fix, params string[] settings)
+    [
+        InlineData(
+            "disk", "the run's files take about", "export.weightsEvery", "train.epochs=1000000", "export.weightsEvery=1",
+            "run.checkpointEvery=1", "data.trainLimit=4000")
+    ]
+    public void A_stop_is_a_line_with_the_fix_and_the_override_and_nothing_is_written(
+        string check, string what, string fix, params string[] settings)
     {
         ImtaProcess.Result result = Train(settings);
 
@@ -26,7 +31,8 @@ public sealed class TrainChecksTests : IDisposable
         result.Output.Should().BeEmpty();
         Lines(result.Error).Should().OnlyContain(line => line.StartsWith("imta: "));
         Lines(result.Error).Where(line => !line.StartsWith("imta: warning: ", StringComparison.Ordinal)).Should().ContainSingle()
-            .Which.Should().StartWith($"imta: {check}: ").And.Contain(what).And.Contain(fix).And.EndWith($"; or proceed anyway with --allow {check}");
+            .Which.Should()
+                .StartWith($"imta: {check}: ").And.Contain(what).And.Contain(fix).And.EndWith($"; or proceed anyway with --allow {check}");
         Directory.EnumerateFileSystemEntries(_folder.Path).Should().BeEmpty("nothing half-written");
     }
 
@@ -50,7 +56,9 @@ public sealed class TrainChecksTests : IDisposable
 
         result.Code.Should().Be(0, result.All);
         result.Error.Should().BeEmpty();
-        Lines(result.Output).Should().Contain(line => line.StartsWith("warning: shares: none of the 3 meta samples")).And.Contain(line => line.StartsWith("needs about "));
+        Lines(result.Output).Should()
+            .Contain(line => line.StartsWith("warning: shares: none of the 3 meta samples")).And.Contain(
+                line => line.StartsWith("needs about "));
         File.ReadAllText(_folder.In("run", "log.txt")).Should().Contain("warning: shares: ").And.Contain("needs about ");
     }
 
@@ -64,7 +72,8 @@ public sealed class TrainChecksTests : IDisposable
         ImtaProcess.Result result = Train([], "--allow", "shares,disc");
 
         result.Code.Should().Be(2, result.All);
-        result.Error.Should().Be("imta: --allow disc: there is no such check; the checks are splits, overlap, oddBatch, shares, disk, memory\n");
+        result.Error.Should()
+            .Be("imta: --allow disc: there is no such check; the checks are splits, overlap, oddBatch, shares, disk, memory\n");
     }
 
     [Fact]
@@ -85,7 +94,11 @@ public sealed class TrainChecksTests : IDisposable
     [InlineData("meta.enabled=true", "train.batch=16", "data.validation=43000")] // evaluation
     public void The_estimates_are_near_what_a_run_takes(params string[] settings)
     {
-        string[] network = ["model.msdnet.blocks=3", "model.msdnet.channels=8", "model.msdnet.growth=4", "data.trainLimit=300", "data.testLimit=10", "train.epochs=2", "export.weightsEvery=1"];
+        string[] network =
+        [
+            "model.msdnet.blocks=3", "model.msdnet.channels=8", "model.msdnet.growth=4", "data.trainLimit=300", "data.testLimit=10",
+            "train.epochs=2", "export.weightsEvery=1",
+        ];
 
         ImtaProcess.Result result = Train([.. network, .. settings]);
 
@@ -93,8 +106,10 @@ public sealed class TrainChecksTests : IDisposable
         Match needs = Regex.Match(result.Output, "^needs about ([\\d.]+) MiB of memory and ([\\d.]+) MiB of disk$", RegexOptions.Multiline);
         double peak = _folder.Read<TimingRow>("run", "timing.csv").Max(row => row.PeakMemoryMib);
         Number(needs.Groups[1]).Should().BeInRange(0.75 * peak, 1.25 * peak, "the estimate of {0} is within 25 % of the peak", needs.Value);
-        double written = Directory.EnumerateFiles(_folder.In("run"), "*", SearchOption.AllDirectories).Sum(file => new FileInfo(file).Length) / (double)ByteSize.Mib;
-        written += new FileInfo(_folder.In("run", "checkpoints", "latest.pt")).Length / (double)ByteSize.Mib; // one more is there while it is written
+        double written = Directory.EnumerateFiles(_folder.In("run"), "*", SearchOption.AllDirectories)
+            .Sum(file => new FileInfo(file).Length) / (double)ByteSize.Mib;
+        // one more is there while it is written
+        written += new FileInfo(_folder.In("run", "checkpoints", "latest.pt")).Length / (double)ByteSize.Mib;
         Number(needs.Groups[2]).Should().BeInRange(0.9 * written, 1.25 * written);
     }
 
@@ -103,5 +118,7 @@ public sealed class TrainChecksTests : IDisposable
     private static string[] Lines(string text) => text.Split('\n', StringSplitOptions.RemoveEmptyEntries);
 
     private ImtaProcess.Result Train(string[] settings, params string[] more)
-        => ImtaProcess.Run(_folder.Path, ["train", "--out", "run", .. ImtaProcess.Tiny, .. settings.SelectMany(setting => new[] { "--set", setting }), .. more]);
+        => ImtaProcess.Run(
+            _folder.Path,
+            ["train", "--out", "run", .. ImtaProcess.Tiny, .. settings.SelectMany(setting => new[] { "--set", setting }), .. more]);
 }

@@ -42,5 +42,7 @@ internal sealed record Launcher(string Mpi, string Program, string File)
     private string[] Binding => IsOpenMpi ? ["--bind-to", "none"] : [];
 
     private static IEnumerable<Launcher> Found(MpiFamily family, string name)
-        => MpiLibrary.Find(family) is { } library && library.Family == family && MpiLauncher.FindFor(library) is { } program ? [new Launcher(name, program, library.Path)] : [];
+        => MpiLibrary.Find(family) is { } library && library.Family == family && MpiLauncher.FindFor(library) is { } program
+            ? [new Launcher(name, program, library.Path)]
+            : [];
 }

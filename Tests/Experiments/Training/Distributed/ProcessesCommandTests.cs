@@ -17,7 +17,10 @@ public sealed partial class ProcessesCommandTests : IDisposable
     private const string OpenMpi = "Open MPI", Mpich = "MPICH";
 
     // Long enough for a signal to come in the middle; a checkpoint after every batch.
-    private static readonly string[] Long = [.. ImtaProcess.Tiny, "--set", "train.epochs=8", "--set", "data.trainLimit=300", "--set", "export.weightsEvery=1"];
+    private static readonly string[] Long =
+    [
+        .. ImtaProcess.Tiny, "--set", "train.epochs=8", "--set", "data.trainLimit=300", "--set", "export.weightsEvery=1",
+    ];
     private static readonly string[] Often = ["--checkpoint-minutes", "0.0001"];
     private static readonly string[] Unlike = ["timing.csv", "environment.json", "log.txt"];
 
@@ -34,7 +37,9 @@ public sealed partial class ProcessesCommandTests : IDisposable
         (string, string)[] library = [(MpiLibrary.Variable, launcher.File)];
         ImtaProcess.Result whole = ImtaProcess.Run(_folder.Path, library, ["train", "--out", "whole", "--processes", "2", .. Long]);
         whole.Code.Should().Be(0, whole.All);
-        whole.Output.Should().Contain("2 ranks with 1 thread each").And.Contain("test accuracy").And.NotContain("\u001b", "a rank's output is plain").And.NotContain("\r");
+        whole.Output.Should()
+            .Contain("2 ranks with 1 thread each").And.Contain("test accuracy").And.NotContain(
+                "\u001b", "a rank's output is plain").And.NotContain("\r");
         whole.Error.Should().BeEmpty();
 
         // By the launcher itself: its Ctrl-C, then rank 1 killed, and both again.
@@ -54,7 +59,8 @@ public sealed partial class ProcessesCommandTests : IDisposable
             result.Code.Should().NotBe(0);
             if (launcher.IsOpenMpi) // MPICH's kills at once
             {
-                result.All.Should().MatchRegex("imta: rank 0 of 2 on .* was asked to stop and has waited .* s for the other ranks at .* \\(.*epoch [1-8].*\\); killed/checkpoints/latest.pt is intact: resume with imta train --resume killed");
+                result.All.Should().MatchRegex("imta: rank 0 of 2 on .* was asked to stop and has waited .* s for the other ranks at .* "
+                    + "\\(.*epoch [1-8].*\\); killed/checkpoints/latest.pt is intact: resume with imta train --resume killed");
             }
         }
 
@@ -81,7 +87,8 @@ public sealed partial class ProcessesCommandTests : IDisposable
             KillRank("stopped", 0);
             ImtaProcess.Result result = again.End();
             result.Code.Should().Be(1, result.All);
-            result.Error.Should().MatchRegex("imta: a rank was ended by a signal, or without a word \\(exit code [0-9]+ of mpirun\\); go on by imta train --resume stopped\n$");
+            result.Error.Should().MatchRegex("imta: a rank was ended by a signal, or without a word \\(exit code [0-9]+ of mpirun\\); go "
+                + "on by imta train --resume stopped\n$");
         }
 
         ImtaProcess.Run(_folder.Path, library, "train", "--resume", "stopped").Code.Should().Be(0);
@@ -115,20 +122,30 @@ public sealed partial class ProcessesCommandTests : IDisposable
 
         EpochRow[] rows = _folder.Read<EpochRow>("run", "epochs.csv");
         rows.Select(row => (row.Epoch, row.Phase)).Distinct().Should().Equal((1, 1), (2, 1), (3, 2));
-        rows.Should().OnlyContain(row => row.TrainLoss > 0 && row.TrainLoss < 20 && row.ValidationAccuracy >= 0 && row.ValidationAccuracy <= 1);
-        long[] samples = [.. _folder.Read<WeightRow>("run", "weights", "epoch-0003.csv").Where(row => row.Exit == 1).Select(row => row.Sample)];
+        rows.Should()
+            .OnlyContain(row => row.TrainLoss > 0 && row.TrainLoss < 20 && row.ValidationAccuracy >= 0 && row.ValidationAccuracy <= 1);
+        long[] samples =
+        [
+            .. _folder.Read<WeightRow>("run", "weights", "epoch-0003.csv").Where(row => row.Exit == 1).Select(row => row.Sample),
+        ];
         samples.Should().OnlyHaveUniqueItems().And.HaveCountGreaterThan(70, "three ranks see the epoch's images, each once");
-        _folder.Read<PredictionRow>("run", "predictions.csv").Where(row => row is { Split: "test", Exit: 1 }).Select(row => row.Sample).Should().OnlyHaveUniqueItems().And.HaveCount(40);
+        _folder.Read<PredictionRow>("run", "predictions.csv").Where(row => row is { Split: "test", Exit: 1 }).Select(row => row.Sample)
+            .Should()
+            .OnlyHaveUniqueItems().And.HaveCount(40);
         _folder.Run(0, "eval", "run").Output.Should().NotBeEmpty();
     }
 
     [SkippableTheory]
-    [InlineData("train.batch is 6; 2 processes take 8 at least, 2 images for each half of each", "--processes", "2", "--set", "train.batch=6")]
+    [
+        InlineData(
+            "train.batch is 6; 2 processes take 8 at least, 2 images for each half of each", "--processes", "2", "--set", "train.batch=6")
+    ]
     [InlineData("processes is 0; it takes", "--processes", "0")]
     [InlineData("--process-timeout takes 1 second or more", "--process-timeout", "0")]
     public void What_cannot_be_shared_is_refused(string message, params string[] arguments)
     {
-        _folder.Run(2, ["train", "--out", "run", .. ImtaProcess.Tiny, .. arguments]).Error.Should().Contain(message).And.NotContain("   at ");
+        _folder.Run(2, ["train", "--out", "run", .. ImtaProcess.Tiny, .. arguments]).Error.Should()
+            .Contain(message).And.NotContain("   at ");
         Directory.Exists(In("run")).Should().BeFalse();
     }
 
@@ -138,10 +155,13 @@ public sealed partial class ProcessesCommandTests : IDisposable
         Launcher launcher = Launcher.NeedAny();
         _folder.Run(0, ["train", "--out", "run", .. ImtaProcess.Tiny]);
 
-        Refused(launcher, "run is trained by one process, and the launcher started 2; start 1, so that its results stay the same", "train", "--resume", "run");
+        Refused(
+            launcher, "run is trained by one process, and the launcher started 2; start 1, so that its results stay the same", "train",
+            "--resume", "run");
         ImtaProcess.Result unequal = Unequal(launcher, ["train", "--out", "other", .. ImtaProcess.Tiny], ["train", "--resume", "run"]);
         unequal.Code.Should().Be(2, unequal.All);
-        OwnLines(unequal).Should().ContainSingle().Which.Should().MatchRegex("^imta: rank 1 of 2 on .*: this rank was started with --resume and rank 0 without it; start all ranks by the same command line$");
+        OwnLines(unequal).Should().ContainSingle().Which.Should().MatchRegex("^imta: rank 1 of 2 on .*: this rank was started with "
+            + "--resume and rank 0 without it; start all ranks by the same command line$");
         Refused(launcher, "--processes 3 contradicts the launcher, which started 2 ranks; omit it there", "train", "--processes", "3");
         Refused(launcher, "unknown key train.bach", "train", "--set", "train.bach=3");
         Refused(launcher, "There is no option --bogus", "train", "--bogus");
@@ -159,7 +179,8 @@ public sealed partial class ProcessesCommandTests : IDisposable
         ImtaProcess.Result result = process.End();
 
         result.Code.Should().Be(2, result.All);
-        OwnLines(result).Should().ContainSingle().Which.Should().MatchRegex($"^imta: mpirun of {started} started 2 ranks, and {loaded} [0-9.]+ \\(.*\\) knows of 1: the library is not the launcher's; .* {MpiLibrary.Variable}=");
+        OwnLines(result).Should().ContainSingle().Which.Should().MatchRegex($"^imta: mpirun of {started} started 2 ranks, and {loaded} "
+            + $"[0-9.]+ \\(.*\\) knows of 1: the library is not the launcher's; .* {MpiLibrary.Variable}=");
         Directory.Exists(In("run")).Should().BeFalse();
     }
 
@@ -172,11 +193,13 @@ public sealed partial class ProcessesCommandTests : IDisposable
         Launcher launcher = Launcher.Need(started), other = Launcher.Need(loaded);
         string[] imta = ImtaProcess.Imta(["train", "--out", "run", "--process-timeout", "5", .. ImtaProcess.Tiny]);
 
-        using ImtaProcess process = ImtaProcess.StartCommand(_folder.Path, [.. launcher.One, .. imta, .. launcher.Next, "env", $"{MpiLibrary.Variable}={other.File}", .. imta]);
+        using ImtaProcess process = ImtaProcess.StartCommand(
+            _folder.Path, [.. launcher.One, .. imta, .. launcher.Next, "env", $"{MpiLibrary.Variable}={other.File}", .. imta]);
         ImtaProcess.Result result = process.End();
 
         result.Code.Should().NotBe(0, result.All);
-        OwnLines(result).Should().ContainMatch($"imta: rank 1 of 2 on *: mpirun of {started} started 2 ranks, and {loaded} * knows of 1: *");
+        OwnLines(result).Should()
+            .ContainMatch($"imta: rank 1 of 2 on *: mpirun of {started} started 2 ranks, and {loaded} * knows of 1: *");
         Directory.Exists(In("run")).Should().BeFalse();
     }
 
@@ -188,12 +211,17 @@ public sealed partial class ProcessesCommandTests : IDisposable
         string[] imta = ImtaProcess.Imta(["train", "--out", "run", "--process-timeout", "2", .. ImtaProcess.Tiny]);
 
         using ImtaProcess process = ImtaProcess.StartCommand(
-            _folder.Path, [.. launcher.One, "sh", "-c", "exec \"$@\" 2>/dev/full", "sh", "sh", "-c", "\"$@\"; echo $? >code", "sh", .. imta, .. launcher.Next, "sleep", "600"], ("TMPDIR", _folder.Path));
+            _folder.Path,
+            [
+                .. launcher.One, "sh", "-c", "exec \"$@\" 2>/dev/full", "sh", "sh", "-c", "\"$@\"; echo $? >code", "sh", .. imta,
+                .. launcher.Next, "sleep", "600",
+            ], ("TMPDIR", _folder.Path));
         process.WaitUntil(() => File.Exists(In("code")) && File.ReadAllText(In("code")).EndsWith('\n'));
 
         File.ReadAllText(In("code")).Should().Be("1\n");
         string file = Directory.EnumerateFiles(In($"imta-{Environment.UserName}")).Should().ContainSingle().Which;
-        File.ReadAllText(file).Should().MatchRegex(" rank 0 of 2 on .* gave up after 2 s, in which not all ranks started; nothing is written");
+        File.ReadAllText(file).Should()
+            .MatchRegex(" rank 0 of 2 on .* gave up after 2 s, in which not all ranks started; nothing is written");
     }
 
     [Theory]
@@ -201,7 +229,8 @@ public sealed partial class ProcessesCommandTests : IDisposable
     [InlineData("libc.so.6", "is 'libc.so.6', which is no MPI library")]
     public void A_library_that_is_named_has_to_be_one(string library, string message)
     {
-        ImtaProcess.Result result = ImtaProcess.Run(_folder.Path, [(MpiLibrary.Variable, library)], ["train", "--out", "run", "--processes", "2", .. ImtaProcess.Tiny]);
+        ImtaProcess.Result result = ImtaProcess.Run(
+            _folder.Path, [(MpiLibrary.Variable, library)], ["train", "--out", "run", "--processes", "2", .. ImtaProcess.Tiny]);
 
         result.Code.Should().Be(2);
         result.Error.Should().StartWith($"imta: {MpiLibrary.Variable} {message}").And.NotContain("   at ");
@@ -212,16 +241,22 @@ public sealed partial class ProcessesCommandTests : IDisposable
     public void A_process_without_a_launcher_trains_alone()
         => ImtaProcess.Run(
             _folder.Path,
-            [("WORLD_SIZE", "2"), ("RANK", "1"), ("LOCAL_RANK", "1"), ("MASTER_ADDR", "127.0.0.1"), ("MASTER_PORT", "29500"), (MpiLibrary.Variable, "/nowhere")],
+            [
+                ("WORLD_SIZE", "2"), ("RANK", "1"), ("LOCAL_RANK", "1"), ("MASTER_ADDR", "127.0.0.1"), ("MASTER_PORT", "29500"),
+                (MpiLibrary.Variable, "/nowhere")
+            ],
             ["train", "--out", "run", .. ImtaProcess.Tiny]).Output.Should().Contain("results are in run");
 
     [SkippableFact]
     public void A_sweeps_runs_are_no_ranks_of_its_own_launcher()
     {
         Launcher launcher = Launcher.NeedAny();
-        File.WriteAllText(In("sweep.yaml"), "seeds: [0]\nset: {threads: 1, data: {trainLimit: 80, testLimit: 40}, train: {batch: 16, epochs: 1}, model: {msdnet: {blocks: 2, channels: 4, growth: 2}}}\nvariants: {one: {}}\n");
+        File.WriteAllText(In("sweep.yaml"), "seeds: [0]\nset: {threads: 1, data: {trainLimit: 80, testLimit: 40}, train: {batch: 16, "
+            + "epochs: 1}, model: {msdnet: {blocks: 2, channels: 4, growth: 2}}}\nvariants: {one: {}}\n");
 
-        using ImtaProcess sweep = ImtaProcess.StartCommand(_folder.Path, [.. launcher.One, .. ImtaProcess.Imta("sweep", "sweep.yaml", "--out", "sweep")], ("PMI_SIZE", "2"), ("PMI_RANK", "1"));
+        using ImtaProcess sweep = ImtaProcess.StartCommand(
+            _folder.Path, [.. launcher.One, .. ImtaProcess.Imta("sweep", "sweep.yaml", "--out", "sweep")], ("PMI_SIZE", "2"),
+            ("PMI_RANK", "1"));
         ImtaProcess.Result result = sweep.End();
 
         result.Code.Should().Be(0, result.All);
@@ -236,11 +271,17 @@ public sealed partial class ProcessesCommandTests : IDisposable
         Launcher launcher = Launcher.Need(mpi);
         var clock = Stopwatch.StartNew();
 
-        using ImtaProcess process = ImtaProcess.StartCommand(_folder.Path, [.. launcher.One, .. ImtaProcess.Imta(["train", "--out", "run", "--process-timeout", "2", .. ImtaProcess.Tiny]), .. launcher.Next, "sleep", "600"]);
+        using ImtaProcess process = ImtaProcess.StartCommand(
+            _folder.Path,
+            [
+                .. launcher.One, .. ImtaProcess.Imta(["train", "--out", "run", "--process-timeout", "2", .. ImtaProcess.Tiny]),
+                .. launcher.Next, "sleep", "600"
+            ]);
         ImtaProcess.Result result = process.End();
 
         result.Code.Should().NotBe(0, result.All);
-        OwnLines(result).Should().ContainSingle().Which.Should().MatchRegex("^imta: rank 0 of 2 on .* gave up after 2 s, in which not all ranks started; nothing is written");
+        OwnLines(result).Should().ContainSingle().Which.Should()
+            .MatchRegex("^imta: rank 0 of 2 on .* gave up after 2 s, in which not all ranks started; nothing is written");
         Directory.Exists(In("run")).Should().BeFalse();
         clock.Elapsed.Should().BeLessThan(TimeSpan.FromMinutes(1));
     }
@@ -254,10 +295,13 @@ public sealed partial class ProcessesCommandTests : IDisposable
         string pids = In("pids");
         string[] imta = ImtaProcess.Imta(["train", "--out", "run", .. ImtaProcess.Tiny]);
 
-        using ImtaProcess process = ImtaProcess.StartCommand(_folder.Path, [.. launcher.One, "sh", "-c", $"echo $$ > {pids}; exec \"$@\"", "sh", .. imta, .. launcher.Next, "sleep", "600"]);
+        using ImtaProcess process = ImtaProcess.StartCommand(
+            _folder.Path, [.. launcher.One, "sh", "-c", $"echo $$ > {pids}; exec \"$@\"", "sh", .. imta, .. launcher.Next, "sleep", "600"]);
         process.WaitUntil(() => File.Exists(pids) && File.ReadAllText(pids).EndsWith('\n'));
         using var rank = Process.GetProcessById(int.Parse(File.ReadAllText(pids), CultureInfo.InvariantCulture));
-        process.WaitUntil(() => File.ReadAllText($"/proc/{rank.Id}/maps").Contains(Path.GetFileName(launcher.File), StringComparison.Ordinal)); // it is about to wait
+        // it is about to wait
+        process.WaitUntil(
+            () => File.ReadAllText($"/proc/{rank.Id}/maps").Contains(Path.GetFileName(launcher.File), StringComparison.Ordinal));
         Thread.Sleep(500);
         var clock = Stopwatch.StartNew();
         process.Terminate();
@@ -281,7 +325,8 @@ public sealed partial class ProcessesCommandTests : IDisposable
             ImtaProcess.Stop(PidOf("run", 1));
             ImtaProcess.Result result = hung.End();
             result.Code.Should().Be(1, result.All);
-            result.Error.Should().MatchRegex("imta: rank 0 of 2 on .* gave up after waiting 2 s for the other ranks at .*; run/checkpoints/latest.pt is intact: resume with imta train --resume run\n");
+            result.Error.Should().MatchRegex("imta: rank 0 of 2 on .* gave up after waiting 2 s for the other ranks at .*; "
+                + "run/checkpoints/latest.pt is intact: resume with imta train --resume run\n");
         }
 
         ImtaProcess.Run(_folder.Path, library, "train", "--resume", "run").Code.Should().Be(0);
@@ -294,7 +339,10 @@ public sealed partial class ProcessesCommandTests : IDisposable
     {
         Launcher launcher = Launcher.NeedAny();
         using var cifar = new DataCifarFolder(CifarFormat.Cifar10, perFile: 40);
-        string[] arguments = ["train", "--out", "run", "--force", .. ImtaProcess.Tiny, "--set", "data.dataset=cifar10", "--allow", "overlap"];
+        string[] arguments =
+        [
+            "train", "--out", "run", "--force", .. ImtaProcess.Tiny, "--set", "data.dataset=cifar10", "--allow", "overlap",
+        ];
         _folder.Run(0, [.. arguments, "--data", cifar.Root]);
         string before = File.ReadAllText(In("run", "epochs.csv"));
         Directory.CreateDirectory(In("empty"));
@@ -310,10 +358,13 @@ public sealed partial class ProcessesCommandTests : IDisposable
     public void A_rank_with_another_configuration_is_told()
     {
         Launcher launcher = Launcher.NeedAny();
-        ImtaProcess.Result result = Unequal(launcher, ["train", "--out", "run", .. ImtaProcess.Tiny], ["train", "--out", "run", .. ImtaProcess.Tiny, "--set", "train.rate=0.3"]);
+        ImtaProcess.Result result = Unequal(
+            launcher, ["train", "--out", "run", .. ImtaProcess.Tiny],
+            ["train", "--out", "run", .. ImtaProcess.Tiny, "--set", "train.rate=0.3"]);
 
         result.Code.Should().Be(2, result.All);
-        OwnLines(result).Should().ContainSingle().Which.Should().MatchRegex("^imta: rank 1 of 2 on .*: the configuration has 'rate: 0.3' here but 'rate: .*' on rank 0; start all ranks with the same command line and file$");
+        OwnLines(result).Should().ContainSingle().Which.Should().MatchRegex("^imta: rank 1 of 2 on .*: the configuration has 'rate: 0.3' "
+            + "here but 'rate: .*' on rank 0; start all ranks with the same command line and file$");
         Directory.Exists(In("run")).Should().BeFalse();
     }
 
@@ -359,12 +410,17 @@ public sealed partial class ProcessesCommandTests : IDisposable
         Tables("cut").Should().Equal(Tables("whole"));
     }
 
-    private static string[] OwnLines(ImtaProcess.Result result) => [.. result.All.Split('\n').Select(line => line.TrimEnd('\r')).Where(line => line.StartsWith("imta: ", StringComparison.Ordinal))];
+    private static string[] OwnLines(ImtaProcess.Result result)
+        =>
+        [
+            .. result.All.Split('\n').Select(line => line.TrimEnd('\r')).Where(line => line.StartsWith("imta: ", StringComparison.Ordinal)),
+        ];
 
     private static void WaitForEnd(params int[] processes)
         => SpinWait.SpinUntil(() => !processes.Any(Runs), TimeSpan.FromMinutes(1)).Should().BeTrue("they end");
 
-    private static bool Runs(int process) => Directory.Exists($"/proc/{process}") && !File.ReadAllText($"/proc/{process}/stat").Contains(") Z ", StringComparison.Ordinal);
+    private static bool Runs(int process)
+        => Directory.Exists($"/proc/{process}") && !File.ReadAllText($"/proc/{process}/stat").Contains(") Z ", StringComparison.Ordinal);
 
     [GeneratedRegex(@"rank (\d+): process (\d+) on .* also in (.*) there")]
     private static partial Regex RankLine();
@@ -384,12 +440,15 @@ public sealed partial class ProcessesCommandTests : IDisposable
 
     private ImtaProcess.Result Unequal(Launcher launcher, string[] first, string[] second)
     {
-        using ImtaProcess process = ImtaProcess.StartCommand(_folder.Path, [.. launcher.One, .. ImtaProcess.Imta(first), .. launcher.Next, .. ImtaProcess.Imta(second)]);
+        using ImtaProcess process = ImtaProcess.StartCommand(
+            _folder.Path, [.. launcher.One, .. ImtaProcess.Imta(first), .. launcher.Next, .. ImtaProcess.Imta(second)]);
         return process.End();
     }
 
     /// <summary>What the run's log says of a rank, at its last start.</summary>
-    private Match LineOf(string run, int rank) => RankLine().Matches(File.ReadAllText(In(run, "log.txt"))).Last(match => int.Parse(match.Groups[1].Value, CultureInfo.InvariantCulture) == rank);
+    private Match LineOf(string run, int rank)
+        => RankLine().Matches(File.ReadAllText(In(run, "log.txt")))
+            .Last(match => int.Parse(match.Groups[1].Value, CultureInfo.InvariantCulture) == rank);
 
     private int PidOf(string run, int rank) => int.Parse(LineOf(run, rank).Groups[2].Value, CultureInfo.InvariantCulture);
 

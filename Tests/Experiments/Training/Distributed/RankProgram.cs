@@ -14,7 +14,8 @@ internal static class RankProgram
     public static int Run()
     {
         Terminal.Prepare();
-        return RankRunner.Run(RankAssignment.Current()!, TimeSpan.FromMinutes(2), ranks => Check(ranks.ProcessGroup), CancellationToken.None);
+        return RankRunner.Run(
+            RankAssignment.Current()!, TimeSpan.FromMinutes(2), ranks => Check(ranks.ProcessGroup), CancellationToken.None);
     }
 
     private static int Check(ProcessGroup all)

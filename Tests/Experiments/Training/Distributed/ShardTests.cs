@@ -44,15 +44,25 @@ public sealed class ShardTests
         using ImageSet images = GeneratedImages.Make(43, 3, random);
         var source = new BatchSource(images, new Normalisation([0.5, 0.5, 0.5], [0.2, 0.2, 0.2]));
         Batch[] whole = [.. source.Training(new BatchPlan(43, 16, seed: 3), epoch: 2, augment: true)];
-        Batch[][] shards = [.. Enumerable.Range(0, 3).Select(rank => source.Training(new BatchPlan(43, 16, seed: 3, new Shard(rank, 3)), epoch: 2, augment: true).ToArray())];
+        Batch[][] shards =
+        [
+            .. Enumerable.Range(0, 3)
+                .Select(rank => source.Training(new BatchPlan(43, 16, seed: 3, new Shard(rank, 3)), epoch: 2, augment: true).ToArray()),
+        ];
 
         shards.Should().OnlyContain(batches => batches.Length == whole.Length);
         for (int b = 0; b < whole.Length; b++)
         {
-            int[] places = [.. shards.SelectMany((_, rank) => new Shard(rank, 3).Indices(whole[b].Labels.shape[0]).data<long>().ToArray()).Select(place => (int)place)];
+            int[] places =
+            [
+                .. shards.SelectMany((_, rank) => new Shard(rank, 3).Indices(whole[b].Labels.shape[0]).data<long>().ToArray())
+                    .Select(place => (int)place),
+            ];
             Tensor order = tensor(Array.ConvertAll(places, place => (long)place));
-            cat([.. shards.Select(batches => batches[b].Images)]).eq(whole[b].Images.index_select(0, order)).all().item<bool>().Should().BeTrue();
-            cat([.. shards.Select(batches => batches[b].Rows)]).data<long>().ToArray().Should().Equal(whole[b].Rows.index_select(0, order).data<long>().ToArray());
+            cat([.. shards.Select(batches => batches[b].Images)]).eq(whole[b].Images.index_select(0, order)).all().item<bool>().Should()
+                .BeTrue();
+            cat([.. shards.Select(batches => batches[b].Rows)]).data<long>().ToArray().Should()
+                .Equal(whole[b].Rows.index_select(0, order).data<long>().ToArray());
         }
     }
 

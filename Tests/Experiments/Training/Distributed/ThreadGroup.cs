@@ -22,7 +22,8 @@ internal sealed class ThreadGroup : ICommunicator
     /// <param name="patience">Seconds that one waits for the others.</param>
     /// <param name="stop">Asks rank 0 to stop.</param>
     /// <param name="tell">Takes what a rank says while it waits.</param>
-    public static T[] Run<T>(int size, Func<ProcessGroup, T> work, double patience = 60, Action<string>? tell = null, CancellationToken stop = default)
+    public static T[] Run<T>(
+        int size, Func<ProcessGroup, T> work, double patience = 60, Action<string>? tell = null, CancellationToken stop = default)
     {
         var meeting = new Meeting(size);
         var results = new T[size];
@@ -32,7 +33,9 @@ internal sealed class ThreadGroup : ICommunicator
             try
             {
                 using DisposeScope scope = NewDisposeScope();
-                results[rank] = work(new ProcessGroup(new ThreadGroup(meeting, rank), TimeSpan.FromSeconds(patience), rank == 0 ? stop : default) { OnWaiting = tell });
+                results[rank] = work(
+                    new ProcessGroup(
+                        new ThreadGroup(meeting, rank), TimeSpan.FromSeconds(patience), rank == 0 ? stop : default) { OnWaiting = tell });
             }
             catch (Exception e)
             {
@@ -41,7 +44,8 @@ internal sealed class ThreadGroup : ICommunicator
         }))];
         Array.ForEach(threads, thread => thread.Start());
         Array.ForEach(threads, thread => thread.Join());
-        failures.OfType<ExceptionDispatchInfo>().OrderBy(failure => failure.SourceException is RankLostException).FirstOrDefault()?.Throw(); // who is lost is lost because of another
+        // who is lost is lost because of another
+        failures.OfType<ExceptionDispatchInfo>().OrderBy(failure => failure.SourceException is RankLostException).FirstOrDefault()?.Throw();
         return results;
     }
 

@@ -3,7 +3,10 @@ using Imta.MetaWeight.Experiments.Evaluation;
 
 namespace Imta.MetaWeight.Tests.Experiments.Training.Distributed;
 
-/// <summary>Two network namespaces with an address each and a virtual cable between them, and a host name for the second: what two machines are to a program.</summary>
+/// <summary>
+/// Two network namespaces with an address each and a virtual cable between them, and a host name for the second: what two machines are to a
+/// program.
+/// </summary>
 internal sealed class TwoMachines : IDisposable
 {
     private const string First = "10.77.0.1", Second = "10.77.0.2";
@@ -20,7 +23,9 @@ internal sealed class TwoMachines : IDisposable
     public string[] Starting(string folder, Launcher launcher)
     {
         string agent = Path.Combine(folder, "agent");
-        File.WriteAllText(agent, $"#!/bin/sh\nshift\nexec ip netns exec {_name}b unshare --uts sh -c 'hostname {SecondName} && exec sh -c \"$*\"' sh \"$*\"\n");
+        File.WriteAllText(
+            agent,
+            $"#!/bin/sh\nshift\nexec ip netns exec {_name}b unshare --uts sh -c 'hostname {SecondName} && exec sh -c \"$*\"' sh \"$*\"\n");
         if (!OperatingSystem.IsWindows())
         {
             File.SetUnixFileMode(agent, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
@@ -28,7 +33,8 @@ internal sealed class TwoMachines : IDisposable
 
         string[] across = launcher.IsOpenMpi
             ? ["--host", $"{First},{Second}", "--mca", "plm_rsh_agent", agent]
-            : ["-hosts", $"{First},{Second}", "-launcher", "rsh", "-launcher-exec", agent, "-genv", "UCX_TLS", "tcp,self"]; // it would see through the memory that they share
+            // it would see through the memory that they share
+            : ["-hosts", $"{First},{Second}", "-launcher", "rsh", "-launcher-exec", agent, "-genv", "UCX_TLS", "tcp,self"];
         return ["ip", "netns", "exec", $"{_name}a", .. launcher.Starting(2), .. across];
     }
 
@@ -48,7 +54,11 @@ internal sealed class TwoMachines : IDisposable
         ];
         if (steps.All(Ip))
         {
-            SpinWait.SpinUntil(() => Reads($"-n {name}a link show {name}0").Contains(" state UP ", StringComparison.Ordinal) && Reads($"-n {name}b link show {name}1").Contains(" state UP ", StringComparison.Ordinal), TimeSpan.FromSeconds(10));
+            SpinWait.SpinUntil(
+                ()
+                    => Reads($"-n {name}a link show {name}0").Contains(" state UP ", StringComparison.Ordinal)
+                        && Reads($"-n {name}b link show {name}1").Contains(" state UP ", StringComparison.Ordinal),
+                TimeSpan.FromSeconds(10));
             return machines;
         }
 
@@ -75,7 +85,8 @@ internal sealed class TwoMachines : IDisposable
     {
         try
         {
-            using Process ip = Process.Start(new ProcessStartInfo("ip", arguments) { RedirectStandardError = true, RedirectStandardOutput = true })!;
+            using Process ip = Process.Start(
+                new ProcessStartInfo("ip", arguments) { RedirectStandardError = true, RedirectStandardOutput = true })!;
             string output = ip.StandardOutput.ReadToEnd();
             ip.WaitForExit();
             return (ip.ExitCode, output);
