@@ -12,7 +12,7 @@ internal static class StateFormat
         var dictionary = new TorchDictionary(state.Tensors);
         foreach ((string name, double number) in state.Numbers)
         {
-            dictionary[name] = double.IsInteger(number) ? (long)number : number;
+            dictionary[name] = double.IsInteger(number) ? (TorchValue)(long)number : number;
         }
 
         foreach ((string name, StateTree group) in state.Groups)

@@ -6,11 +6,11 @@ using Imta.MetaWeight.Meta.Gradients;
 namespace Imta.MetaWeight.Experiments.Commands;
 
 /// <summary>The measurements of <c>imta bench meta-step</c>, as tables or JSON.</summary>
-/// <param name="TimingSeries">The times of each benchmark case.</param>
+/// <param name="Series">The times of each benchmark case.</param>
 /// <param name="Phases">The time shares of the phases, per benchmark case; the reference program has none.</param>
 /// <param name="Memory">Per benchmark case; empty if not measured.</param>
 internal sealed record MetaStepReport(
-    IReadOnlyList<TimingSeries> TimingSeries,
+    IReadOnlyList<TimingSeries> Series,
     IReadOnlyDictionary<string, IReadOnlyDictionary<string, double>> Phases,
     IReadOnlyDictionary<string, PeakMemory> Memory)
 {
@@ -26,7 +26,7 @@ internal sealed record MetaStepReport(
                 HalfBatch = settings.Train.Batch / 2,
                 Threads = get_num_threads(),
                 Libtorch = TorchLibraries.Version,
-                TimingSeries = TimingSeries.Select(AsObject),
+                Series = Series.Select(AsObject),
             });
             return;
         }
@@ -47,7 +47,7 @@ internal sealed record MetaStepReport(
         one.Min,
         one.Max,
         one.Seconds,
-        Ratios = TimingSeries.ToDictionary(other => other.Name, other => one.Median / other.Median),
+        Ratios = Series.ToDictionary(other => other.Name, other => one.Median / other.Median),
         Phases = Phases.GetValueOrDefault(one.Name),
         Memory = Memory.TryGetValue(one.Name, out PeakMemory? memory)
             ? new { memory.PeakMib, memory.AboveMib, PeakToUnrolled = RatioToUnrolled(memory, peak => peak.PeakMib), AboveToUnrolled = RatioToUnrolled(memory, peak => peak.AboveMib) }
@@ -55,11 +55,11 @@ internal sealed record MetaStepReport(
     };
 
     private void ShowTimes() => ConsoleTable.Write(
-        ["", " median", "    min", "    max", .. TimingSeries.Select(other => $"/ {other.Name}")],
-        [[.. TimingSeries.Select(one => (string[])
+        ["", " median", "    min", "    max", .. Series.Select(other => $"/ {other.Name}")],
+        [[.. Series.Select(one => (string[])
         [
             one.Name, .. new[] { one.Median, one.Min, one.Max }.Select(time => BenchCommand.FormatNumber(time, "0.0000")),
-            .. TimingSeries.Select(other => BenchCommand.FormatNumber(one.Median / other.Median, "0.00")),
+            .. Series.Select(other => BenchCommand.FormatNumber(one.Median / other.Median, "0.00")),
         ])]]);
 
     private void ShowPhases()

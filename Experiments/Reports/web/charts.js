@@ -25,8 +25,8 @@ const charts = (() => {
   const digits = (value, count) => String(Number(value.toPrecision(count)));
 
   function colour(series, mode) {
-    const { of, index, count } = series.colour;
-    if (of === 'run') {
+    const { scheme, index, count } = series.colour;
+    if (scheme === 'run') {
       return runColours[mode][index % runColours[mode].length];
     }
     const [from, to] = mode === 'dark' ? [0.3, 1] : [0, 0.85];
@@ -129,7 +129,7 @@ const charts = (() => {
 
   // Stripes over a colour that comes a second time.
   function stripes(series, look) {
-    const again = series.colour.of === 'run' && series.colour.index >= runColours.light.length;
+    const again = series.colour.scheme === 'run' && series.colour.index >= runColours.light.length;
     return again ? { symbol: 'rect', dashArrayX: [1, 0], dashArrayY: [2, 5], rotation: -Math.PI / 4, color: look.paper } : undefined;
   }
 
