@@ -10,7 +10,8 @@ namespace Imta.MetaWeight.Experiments.Commands;
 /// <summary><c>imta train [CONFIG.yaml]</c>.</summary>
 internal static class TrainCommand
 {
-    public static Command Build()
+    /// <param name="columns">Of <c>epochs.csv</c>.</param>
+    public static Command Build(IReadOnlyList<EpochColumn> columns)
     {
         var command = new Command("train", "Train a multi-exit network, with or without learned sample weights, and test it");
         Option[] options =
@@ -27,11 +28,11 @@ internal static class TrainCommand
                 result.AddError("--process-timeout must be at least 1 second.");
             }
         });
-        command.SetAction(Run);
+        command.SetAction(arguments => Run(arguments, columns));
         return command;
     }
 
-    private static int Run(ParseResult arguments)
+    private static int Run(ParseResult arguments, IReadOnlyList<EpochColumn> columns)
     {
         using var stop = new StopSignal();
         IReadOnlySet<CheckName> allowed = CheckNames.Parse(arguments.GetValue(Allow) ?? []);
@@ -51,7 +52,8 @@ internal static class TrainCommand
             // A rank on a machine without the configuration file uses the settings of rank 0.
             bool isElsewhere = !ranks.ProcessGroup.IsRankZero && arguments.GetValue(ConfigurationArguments.Config) is { } file
                 && !File.Exists(file);
-            return new RunStarter(ranks, allowed, arguments.GetValue(TrainArguments.Data), stop.Token).Run(resumed is not null
+            var starter = new RunStarter(ranks, allowed, arguments.GetValue(TrainArguments.Data), stop.Token) { Columns = columns };
+            return starter.Run(resumed is not null
                 ? new ResumedRun(resumed, () => RejectChanges(arguments))
                 : new NewRun(isElsewhere ? null : () => Read(arguments, assignment?.Size), folder, arguments.GetValue(Force)));
         }

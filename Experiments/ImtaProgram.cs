@@ -1,0 +1,85 @@
+using System.CommandLine;
+using System.CommandLine.Help;
+using Imta.MetaWeight.Allocation;
+using Imta.MetaWeight.Backbones.Exits;
+using Imta.MetaWeight.Experiments.Commands;
+using Imta.MetaWeight.Experiments.Configuration;
+using Imta.MetaWeight.Experiments.Training;
+using Imta.MetaWeight.Experiments.Training.Distributed;
+
+namespace Imta.MetaWeight.Experiments;
+
+/// <summary>What a program adds to <c>imta</c>: it is known to every command by its name, as what comes with it is.</summary>
+public sealed record Extensions
+{
+    /// <summary>Further values of <c>model.backbone</c>, each with its group of options.</summary>
+    public IReadOnlyList<Backbone> Backbones { get; init; } = [];
+
+    /// <summary>Further columns at the end of <c>epochs.csv</c>.</summary>
+    public IReadOnlyList<EpochColumn> Columns { get; init; } = [];
+
+    /// <summary>Further kinds of exit policies: what reads a kind's section of a policy file, by <see cref="IExitPolicy.Kind"/>.</summary>
+    public IDictionary<string, Func<PolicySection, IExitPolicy>> ExitPolicies { get; }
+        = new Dictionary<string, Func<PolicySection, IExitPolicy>>();
+}
+
+/// <summary>The command line <c>imta</c>, for a program of one's own that extends it.</summary>
+public static class ImtaProgram
+{
+    /// <summary>Runs a command line to its end, once in a process; processes that it starts, as for the runs of a sweep, run this program too.</summary>
+    /// <param name="args">The arguments of <c>Main</c>.</param>
+    /// <param name="extensions">What the program adds; null: nothing.</param>
+    /// <returns>The exit code: 0, 1 if it failed, 2 after wrong input, 130 if it was stopped.</returns>
+    /// <exception cref="ArgumentException">An extension has a name that is taken or cannot be one.</exception>
+    public static int Run(string[] args, Extensions? extensions = null)
+    {
+        IReadOnlyList<EpochColumn> columns = Register(extensions ?? new Extensions());
+        Terminal.Prepare();
+        var root = new RootCommand("imta: multi-exit networks with learned sample weights")
+        {
+            TrainCommand.Build(columns), SweepCommand.Build(), EvalCommand.Build(), CalibrateCommand.Build(), InferCommand.Build(),
+            ConvertCommand.Build(), ReportCommand.Build(), DataCommand.Build(), ConfigCommand.Build(), CostCommand.Build(),
+            VerifyCommand.Build(), DoctorCommand.Build(), BenchCommand.Build(),
+        };
+        ParseResult arguments = root.Parse(args, new ParserConfiguration { ResponseFileTokenReplacer = null }); // values may begin with @
+        Action<string> report = arguments.CommandResult.Command.Name is "train" or "scale" ? RankRunner.ReportError : Failure.WriteError;
+        if (arguments.Errors.Count > 0)
+        {
+            // The last error is the command's own, where there is one; the parser's before it follow from the same mistake.
+            string? option = arguments.UnmatchedTokens.FirstOrDefault(token => token.StartsWith('-'));
+            string problem = option is null ? arguments.Errors[^1].Message : $"Unknown option {option}.";
+            return Failure.Report(new UsageException($"{problem} See imta --help."), report);
+        }
+
+        try
+        {
+            if (arguments.Action is not HelpAction && NeedsLibtorch(arguments.CommandResult.Command))
+            {
+                Libtorch.Load(); // before anything of TorchSharp
+            }
+
+            return arguments.Invoke(new InvocationConfiguration { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null });
+        }
+        catch (Exception e)
+        {
+            return Failure.Report(e, report);
+        }
+    }
+
+    private static IReadOnlyList<EpochColumn> Register(Extensions extensions)
+    {
+        foreach (Backbone backbone in extensions.Backbones)
+        {
+            Registries.Backbones.Add(backbone);
+        }
+
+        foreach ((string kind, Func<PolicySection, IExitPolicy> read) in extensions.ExitPolicies)
+        {
+            ExitPolicies.Register(kind, read);
+        }
+
+        return EpochColumn.DefaultsAnd(extensions.Columns);
+    }
+
+    private static bool NeedsLibtorch(Command command) => command is not (RootCommand or { Name: "config" or "report" or "sweep" or "doctor" });
+}

@@ -1,0 +1,73 @@
+using System.Text.Json.Nodes;
+using Imta.MetaWeight.Tests.Experiments.Data;
+
+namespace Imta.MetaWeight.Tests.Experiments;
+
+/// <summary>A program of a user's own that adds a backbone, a column and a kind of exit policy (<c>Tests/ExtensionHost</c>).</summary>
+public sealed class ExtensionsTests : IDisposable
+{
+    private static readonly string[] Small =
+    [
+        "--set", "model.backbone=toy", "--set", "model.toy.width=6", "--set", "data.trainLimit=80", "--set", "data.testLimit=40",
+        "--set", "train.batch=16", "--set", "train.epochs=2", "--set", "meta.wpn.hidden=16", "--threads", "1",
+    ];
+
+    private readonly TemporaryFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    [Fact]
+    public void Its_backbone_trains_by_learned_weights_in_two_phases_with_ISC_resumes_and_has_its_column()
+    {
+        string[] phases = ["--set", "phase2.epochs=1", "--set", "modifiers.isc.enabled=true", "--set", "loss.ofa.enabled=true"];
+        Run(0, ["train", "--out", "whole", .. Small, .. phases]).Should().Contain("ToyNet with 3 exits").And.Contain("phase II");
+        using (ImtaProcess stopped = ImtaProcess.StartCommand(_folder.Path, Host(["train", "--out", "stopped", .. Small, .. phases])))
+        {
+            stopped.WaitUntil(() => File.Exists(_folder.In("stopped", "epochs.csv")));
+            stopped.Kill();
+        }
+
+        Run(0, "train", "--resume", "stopped");
+
+        string[] table = File.ReadAllLines(_folder.In("whole", "epochs.csv"));
+        table[0].Should().EndWith(",skipped_batches,margin_mean");
+        table.Skip(1).Should().HaveCount(9).And.OnlyContain(line => Margin(line) > 0);
+        File.ReadAllLines(_folder.In("stopped", "epochs.csv")).Should().Equal(table);
+    }
+
+    [Fact]
+    public void Its_policy_is_read_from_a_file_and_its_runs_are_swept_and_reported()
+    {
+        File.WriteAllText(
+            _folder.In("base.yaml"),
+            "threads: 1\nmodel: {backbone: toy, toy: {blocks: 2}}\ndata: {trainLimit: 80, testLimit: 40}\n"
+            + "train: {batch: 16, epochs: 1}\nmeta: {wpn: {hidden: 16}}\n");
+        File.WriteAllText(_folder.In("s.yaml"), "config: base.yaml\nseeds: [0, 1]\n");
+        Run(0, "sweep", "s.yaml", "--out", "s", "--jobs", "1");
+        Run(0, "report", "s", "--out", "s.html");
+        string run = Directory.GetFiles(_folder.In("s", "runs"), "config.yaml", SearchOption.AllDirectories)[0];
+        File.ReadAllText(run).Should().Contain("backbone: toy").And.Contain("blocks: 2");
+        string folder = Path.GetDirectoryName(run)!;
+        Run(0, "calibrate", folder, "--shares", "50,50", "--out", "p.json");
+        JsonObject policy = JsonNode.Parse(File.ReadAllText(_folder.In("p.json")))!.AsObject();
+        (policy["kind"], policy["agreeing"]) = ("agreement", 1);
+        Array.ForEach(["criterion", "thresholds", "budget", "validation"], key => policy.Remove(key));
+        File.WriteAllText(_folder.In("p.json"), policy.ToJsonString());
+
+        Run(0, "eval", folder, "--policy", "p.json", "--out", "e").Should().Contain("policy p.json, on the test images");
+
+        ImtaProcess.Run(_folder.Path, "eval", folder).Error.Should().Contain("toy", "imta itself does not know it");
+    }
+
+    private static double Margin(string line) => double.Parse(line.Split(',')[^1], System.Globalization.CultureInfo.InvariantCulture);
+
+    private static string[] Host(params string[] arguments) => ["dotnet", Path.Combine(AppContext.BaseDirectory, "extension-host.dll"), .. arguments];
+
+    private string Run(int code, params string[] arguments)
+    {
+        using ImtaProcess process = ImtaProcess.StartCommand(_folder.Path, Host(arguments));
+        ImtaProcess.Result result = process.End();
+        result.Code.Should().Be(code, result.All);
+        return result.Output;
+    }
+}
