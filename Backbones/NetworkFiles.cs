@@ -93,8 +93,8 @@ public static class NetworkFiles
         catch (Exception e) // many types, including libtorch's
         {
             throw new InvalidDataException(
-                $"{path} cannot be read ({NetworkState.OneLine(e.Message.Split('\n')[0].TrimEnd('.', '\r'))}); wanted "
-                + "is a zip file of torch.save(module.state_dict()) with contiguous tensors; "
+                $"{path} cannot be read ({NetworkState.OneLine(e.Message.Split('\n')[0].TrimEnd('.', '\r'))}); "
+                + "expected a zip file of torch.save(module.state_dict()) with contiguous tensors; "
                 + "imta convert can read checkpoints, older formats and views",
                 e);
         }
@@ -103,7 +103,7 @@ public static class NetworkFiles
             entry => entry.Key as string ?? throw new InvalidDataException(
                 $"{path} does not contain a state dictionary: its key {entry.Key} is not a string"),
             entry => entry.Value as Tensor ?? throw new InvalidDataException(
-                $"{path} does not contain a state dictionary: its {NetworkState.OneLine($"{entry.Key}")} is no tensor; of a "
+                $"{path} does not contain a state dictionary: its {NetworkState.OneLine($"{entry.Key}")} is not a tensor; of a "
                 + "checkpoint, save the state_dict alone, or use imta convert"));
     }
 }

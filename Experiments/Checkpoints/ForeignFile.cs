@@ -36,7 +36,7 @@ internal static class ForeignFile
         {
             throw new UsageException(
                 $"{file} does not contain a readable network ({e.Message.ReplaceLineEndings(" ").TrimEnd('.')}); "
-                + "wanted a checkpoint of imta train, a PyTorch checkpoint or state dictionary, or a safetensors file",
+                + "expected a checkpoint of imta train, a PyTorch checkpoint or state dictionary, or a safetensors file",
                 e);
         }
 

@@ -103,7 +103,7 @@ internal static class SettingsRules
         {
             yield return (["model.precision", "meta.gradient"],
                 $"model.precision bf16 requires meta.gradient forward: {SettingsSchema.YamlName(settings.Meta.Gradient.ToString())} "
-                + "loses too much to its rounding; take forward, or full");
+                + "loses too much to its rounding; use forward, or full");
         }
     }
 

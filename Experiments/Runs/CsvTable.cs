@@ -127,7 +127,7 @@ internal static class CsvTable
         {
             string missing = string.Join(", ", Required(typeof(T)).Where(column => !csv.TryGetFieldIndex(column, out _)));
             throw new UsageException(
-                $"{Terminal.Sanitize(path)}: column {missing} is missing; expected a comma-separated table with a header", e);
+                $"{Terminal.Sanitize(path)}: it has no column {missing}; expected a comma-separated table with a header", e);
         }
         catch (CsvFormatException e)
         {

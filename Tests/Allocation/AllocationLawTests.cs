@@ -93,7 +93,7 @@ public sealed class AllocationLawTests
         Tensor confidence = full([5, 3], 0.5, float64);
 
         FluentActions.Invoking(() => MetaAllocation.Exits(confidence, [2, 2, 2])).Should().Throw<ArgumentException>()
-            .WithMessage("*together 6*5 samples*");
+            .WithMessage("*summing to 6*5 samples*");
         FluentActions.Invoking(() => MetaAllocation.Exits(confidence, [2, 3])).Should().Throw<ArgumentException>()
             .WithMessage("2 quotas*3 exits*");
     }

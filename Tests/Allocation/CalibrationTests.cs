@@ -80,7 +80,7 @@ public sealed class CalibrationTests
         Action less = () => Calibration.QuotasForMacs(rand([20, 4]), Macs, 9.5);
         Action nothing = () => Calibration.QuotasForMacs(rand([20, 4]), Macs, double.NaN);
 
-        less.Should().Throw<ArgumentOutOfRangeException>().WithMessage("*less than exit 1 takes, 10*");
+        less.Should().Throw<ArgumentOutOfRangeException>().WithMessage("*less than the cost of exit 1, 10*");
         nothing.Should().Throw<ArgumentOutOfRangeException>();
     }
 

@@ -106,7 +106,7 @@ public sealed class EarlyExitTests
         Action substituted = ()
             => _ = new Pass(NormStatistics.Running, new Dictionary<global::TorchSharp.Modules.Parameter, int>(), []) { Folding = folding };
 
-        byBatch.Should().Throw<InvalidOperationException>().WithMessage("*running statistics only*");
+        byBatch.Should().Throw<InvalidOperationException>().WithMessage("*only be folded*using the running statistics*");
         substituted.Should().Throw<InvalidOperationException>().WithMessage("*own parameters*");
     }
 

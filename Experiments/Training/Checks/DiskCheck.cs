@@ -16,7 +16,7 @@ internal static class DiskCheck
             yield return new CheckFinding(
                 CheckName.Disk,
                 need > free ? Severity.Error : Severity.Warning,
-                $"the run's files need about {ByteSize.Text(need)}, but its drive has {ByteSize.Text(free)} free",
+                $"the run's files need about {ByteSize.Text(need)}, but the drive has {ByteSize.Text(free)} free",
                 need > free ? "the run would fail when the drive is full" : "other programs may use up the rest before the run ends",
                 $"free some space, or use a folder on another drive with --out{less}");
         }

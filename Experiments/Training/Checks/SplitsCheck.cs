@@ -48,9 +48,9 @@ internal static class SplitsCheck
         }
 
         string listed = string.Join(", ", missing.Take(MaxNamesShown)) + (missing.Length > MaxNamesShown ? ", ..." : "");
-        return new CheckFinding(
-            CheckName.Splits, Severity.Error, Invariant($"{missing.Length} of {names.Count} classes have no {set} image ({listed})"), why,
-            fix);
+        string have = missing.Length == 1 ? "has" : "have";
+        string what = Invariant($"{missing.Length} of {names.Count} classes {have} no {set} image ({listed})");
+        return new CheckFinding(CheckName.Splits, Severity.Error, what, why, fix);
     }
 
     private static string MissingFix(int? limit, string key, int least, string otherwise)

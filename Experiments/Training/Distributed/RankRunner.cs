@@ -166,7 +166,7 @@ internal sealed record RankIdentity(string Host, int ProcessId, string Version, 
             if (its != first)
             {
                 string differs = FormattableString.Invariant(
-                    $"rank {rank} of {all.Length} on {all[rank].Host} {what} {its}, but rank 0 on {all[0].Host} {first}");
+                    $"rank {rank} of {all.Length} on {all[rank].Host} {what} {its}, but rank 0 on {all[0].Host} {what} {first}");
                 throw new CollectiveFailureException($"{differs}; all ranks must use the same", UsageException.ExitCode);
             }
         }

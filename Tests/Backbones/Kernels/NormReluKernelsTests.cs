@@ -214,8 +214,8 @@ public sealed class NormReluKernelsTests
         _ = Forward(z, inputs, z);
         Elements(z).Should().Equal(Elements(expected));
 
-        Refused(() => Forward(z, inputs, buffer.narrow(1, 3, 6)), "*y overlaps z in part*");
-        Refused(() => Forward(z, inputs, buffer.as_strided([999, 6], [6, 1], 0)), "*y overlaps z in part*");
+        Refused(() => Forward(z, inputs, buffer.narrow(1, 3, 6)), "*y partially overlaps z*");
+        Refused(() => Forward(z, inputs, buffer.as_strided([999, 6], [6, 1], 0)), "*y partially overlaps z*");
     }
 
     [Fact]
@@ -229,7 +229,7 @@ public sealed class NormReluKernelsTests
         Error(y, Libtorchs(inputs, ScalarType.Float64)["y"], 1).Should().BeLessThan(1e-12);
         Refused(
             () => NormReluKernels.Forward(z, inputs.Weight, inputs.Bias, Eps, mean, null, Momentum, y, saved),
-            "*running mean and variance come together*");
+            "*running mean and variance must both be given or both be null*");
     }
 
     [Fact]
@@ -299,27 +299,30 @@ public sealed class NormReluKernelsTests
             (() => Forward(vector), "*: z is neither [N, C] nor [N, C, H, W]*"),
             (() => Forward(zeros([0, 3L])), "*: z has no elements*"),
             (() => Forward(disposed), "*: z is an undefined tensor*"),
-            (() => Forward(one, y: one.clone()), "*one row has no statistics*"),
-            (() => Forward(good, y: wide), "*: y has another element type (Float64) than z (Float32)*"),
+            (() => Forward(one, y: one.clone()), "*a single row has no statistics*"),
+            (() => Forward(good, y: wide), "*: y has element type Float64, but z has Float32*"),
             (() => Forward(good, y: shape), "*: y has the shape [5, 3], z [4, 3]*"),
-            (() => Forward(good, weight: ones([4L])), "*: weight must have the shape [3]*not [4]*"),
-            (() => Forward(good, weight: gaps), "*: weight must have the shape [3] without gaps*"),
-            (() => Forward(good, weight: ones([3L], ScalarType.Float64)), "*: weight has another element type*"),
-            (() => Forward(good, saved: ones([3, 4L])), "*: saved must have the shape [4, 3]*"),
+            (() => Forward(good, weight: ones([4L])), "*: weight must be contiguous with shape [3]*not [4]*"),
+            (() => Forward(good, weight: gaps), "*: weight must be contiguous with shape [3]*"),
+            (() => Forward(good, weight: ones([3L], ScalarType.Float64)), "*: weight has element type Float64, unlike the rows*"),
+            (() => Forward(good, saved: ones([3, 4L])), "*: saved must be contiguous with shape [4, 3]*"),
             (() => Forward(good, eps: -1), "*eps is -1*"),
             (() => Forward(good, eps: double.NaN), "*eps is NaN*"),
             (() => Forward(good, momentum: double.PositiveInfinity), "*the momentum is Infinity*"),
             (() => NormReluKernels.Forward(null!, vector, vector, Eps, null, null, Momentum, good, saved), "*z is an undefined tensor*"),
             (() => NormReluKernels.Forward(good, null!, vector, Eps, null, null, Momentum, good, saved), "*weight is an undefined tensor*"),
-            (() => NormReluKernels.Recompute(good, vector, good), "*: saved must have the shape [4, 3]*"),
+            (() => NormReluKernels.Recompute(good, vector, good), "*: saved must be contiguous with shape [4, 3]*"),
             (() => Backward(shape, good), "*: g has the shape [5, 3]*"),
             (() => Backward(columns, good), "*: g is not laid out as rows*"),
             (() => NormReluKernels.Backward(good, good, null!, good, vector, vector), "*saved is an undefined tensor*"),
             (() => NormReluKernels.Backward(good, good, saved, null!, vector, vector), "*dz is an undefined tensor*"),
             (() => NormReluKernels.Backward(good, good, saved, good, vector, null!), "*dBias is an undefined tensor*"),
             (() => NormReluKernels.Tangent(null!, null, good, null, null, saved, good), "*t1 is an undefined tensor*"),
-            (() => NormReluKernels.Tangent(good, wide, good, null, null, saved, good), "*: t2 has another element type*"),
-            (() => NormReluKernels.Tangent(good, null, good, gaps, null, saved, good), "*: dWeight must have the shape*"),
+            (
+                () => NormReluKernels.Tangent(good, wide, good, null, null, saved, good),
+                "*: t2 has element type Float64, but z has Float32*"
+            ),
+            (() => NormReluKernels.Tangent(good, null, good, gaps, null, saved, good), "*: dWeight must be contiguous with shape*"),
             (() => NormReluKernels.AddRows(good, shape), "*: source has the shape*"),
             (() => NormReluKernels.AddRows(null!, good), "*target is an undefined tensor*"),
         ];

@@ -73,7 +73,7 @@ public sealed class TorchLibrariesTests : IDisposable
     }
 
     [SkippableTheory]
-    [InlineData(false, "which has no libtorch_cpu.so: name a libtorch's lib folder")]
+    [InlineData(false, "which has no libtorch_cpu.so: set it to a libtorch's lib folder")]
     [InlineData(true, "whose libtorch_cpu.so cannot be loaded: ")]
     public void A_folder_without_a_libtorch_is_refused_in_one_line(bool hasFile, string why)
     {

@@ -124,14 +124,14 @@ public sealed class LinearisedPassTests : IDisposable
         Tensor images = randn([3, 3, 32, 32], float64, generator: _random);
 
         network.Invoking(net => net.Linearise(images, null, NormStatistics.Running)).Should().Throw<ArgumentException>()
-            .WithMessage("*the batch's statistics*");
+            .WithMessage("*must normalise with batch statistics*");
         network.Invoking(net => net.Linearise(images, [], NormStatistics.Batch)).Should().Throw<ArgumentException>()
             .WithMessage("MSDNet has * parameters, not 0.*");
     }
 
     [SkippableTheory]
-    [InlineData(Forgotten.Features, "*shape [2, 3, 4, 4]*every operator on the way has to add its map*")]
-    [InlineData(Forgotten.Logits, "*shape [2, 5]*every operator on the way has to add its map*")]
+    [InlineData(Forgotten.Features, "*shape [2, 3, 4, 4]*every operator in between must add its map*")]
+    [InlineData(Forgotten.Logits, "*shape [2, 5]*every operator in between must add its map*")]
     [InlineData(Forgotten.Nothing, null)]
     internal void A_layer_that_forgets_its_map_is_refused(Forgotten forgotten, string? message)
     {

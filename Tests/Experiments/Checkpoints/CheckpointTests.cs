@@ -76,8 +76,8 @@ public sealed class CheckpointTests(ITestOutputHelper output) : IDisposable
 
         ImtaProcess.Result tested = ImtaProcess.Run(_folder.Path, "eval", "broken", "--out", "tested");
         ImtaProcess.Result resumed = Resume();
-        resumed.Output.Should().MatchRegex("going on after epoch [12] of 3, batch [0-9]+");
-        tested.Error.Should().MatchRegex("latest[.]pt is from inside epoch [23]\n");
+        resumed.Output.Should().MatchRegex("resuming after epoch [12] of 3, batch [0-9]+");
+        tested.Error.Should().MatchRegex("latest[.]pt was saved within epoch [23]\n");
         resumed.Error.Should().BeEmpty();
         Tables("broken").Should().Equal(Tables("whole"));
     }
@@ -97,8 +97,8 @@ public sealed class CheckpointTests(ITestOutputHelper output) : IDisposable
 
         resumed.Error.Should()
             .MatchRegex(
-                "^warning: .*latest[.]pt is no checkpoint that can be read .*; going on from .*previous[.]pt, the checkpoint before\n$");
-        resumed.Output.Should().Contain("going on after epoch 1 of 2");
+                "^warning: .*latest[.]pt is not a readable checkpoint .*; resuming from .*previous[.]pt, the previous checkpoint\n$");
+        resumed.Output.Should().Contain("resuming after epoch 1 of 2");
         Tables("broken").Should().Equal(Tables("whole"));
         Resume().Error.Should().BeEmpty("the good one took its place");
     }
@@ -143,7 +143,7 @@ public sealed class CheckpointTests(ITestOutputHelper output) : IDisposable
         File.Delete(_folder.In("broken", "checkpoints", "previous.pt"));
         Change("broken", content => content[key] = key == "epoch" ? TorchNone.Value : "much");
 
-        Refusal().Should().Contain("is no checkpoint that can be read");
+        Refusal().Should().Contain("is not a readable checkpoint");
     }
 
     [Theory]
@@ -195,7 +195,9 @@ public sealed class CheckpointTests(ITestOutputHelper output) : IDisposable
             _folder.Path, ["train", "--out", "run", .. ImtaProcess.Tiny, "--set", "train.rate=1e25"]);
 
         stopped.Code.Should().Be(1, stopped.All);
-        stopped.Error.Should().MatchRegex("^imta: epoch 1, batch [1-5], (exit [12]: .*|the meta objective) is no finite number; the last good checkpoint is run/checkpoints/latest[.]pt; start again with a smaller train[.]rate, meta[.]epsilon or meta[.]optimiser[.]rate, or skip such batches with --skip-nonfinite\n$");
+        stopped.Error.Should().MatchRegex("^imta: epoch 1, batch [1-5], (exit [12]: .*|meta objective) is NaN or infinite; the last good "
+            + "checkpoint is run/checkpoints/latest[.]pt; restart with a smaller train[.]rate, meta[.]epsilon or "
+            + "meta[.]optimiser[.]rate, or skip such batches with --skip-nonfinite\n$");
         EpochOf("latest.pt").Should().Be(0);
         ImtaProcess.Run(_folder.Path, "eval", "run").Code.Should().Be(0, "it holds finite numbers");
     }
@@ -207,8 +209,8 @@ public sealed class CheckpointTests(ITestOutputHelper output) : IDisposable
             _folder.Path, ["train", "--out", "run", .. ImtaProcess.Tiny, "--set", "train.rate=1e38", "--skip-nonfinite"]);
 
         stopped.Code.Should().Be(1, stopped.All);
-        stopped.Output.Split('\n').Count(line => line.EndsWith("the batch is skipped", StringComparison.Ordinal)).Should().Be(5);
-        stopped.Error.Should().Contain("epoch 1: no batch has finite numbers");
+        stopped.Output.Split('\n').Count(line => line.EndsWith("skipping the batch", StringComparison.Ordinal)).Should().Be(5);
+        stopped.Error.Should().Contain("epoch 1: every batch had NaN or infinite values and was skipped");
 
         Train("plain");
         Train("skips", "--skip-nonfinite");

@@ -69,7 +69,7 @@ public sealed class BenchCommandTests : IDisposable
         lines[9].Should().MatchRegex("^ +forward +.*tangent.* +other$");
         Starts(lines[10..15]).Should().Equal(kinds);
         lines[16].Should().StartWith("peak resident memory of a fresh process");
-        lines[17].Should().MatchRegex("^ +in all +above +in all / unrolled +above / unrolled$");
+        lines[17].Should().MatchRegex("^ +total +above +total / unrolled +above / unrolled$");
         Starts(lines[18..]).Should().Equal(kinds);
         lines[21].Should().MatchRegex("^unrolled +[0-9]+ +[0-9]+ +1[.]00 +1[.]00$");
     }
@@ -122,7 +122,7 @@ public sealed class BenchCommandTests : IDisposable
     {
         string[] lines = Lines("step", [.. Small, "--profile", "--repeat", "1"]);
 
-        lines[0].Should().MatchRegex("^benchmark: half batch 2, .*; one part, plain: [0-9.]+ ms$");
+        lines[0].Should().MatchRegex("^benchmark: half batch 2, .*; one half batch, plain: [0-9.]+ ms$");
         lines[1].Should().MatchRegex("^phase +ms +percent$");
         lines[2].Should().MatchRegex("^forward +[0-9.]+ +[0-9.]+$");
         lines[^1].Should().MatchRegex("^other +[0-9.]+ +[0-9.]+$");
@@ -146,8 +146,8 @@ public sealed class BenchCommandTests : IDisposable
         bytes[1].Should().BeGreaterThan(2 * bytes[0], "both parts update the network, and the weight-prediction network too");
         report.GetProperty("exchange").EnumerateArray().Should().HaveCount(40).And.OnlyContain(seconds => seconds.GetDouble() > 0);
         string[] lines = Lines("scale", [.. Small, "--set", "train.batch=8", "--repeat", "1"]);
-        lines[^1].Should().MatchRegex(@"^an exchange of 16 MiB: [0-9]+\.[0-9]+ ms$");
-        lines[1].Should().MatchRegex("^ +1 process x 2 threads +2 processes x 1 thread +throughput +MiB a step$");
+        lines[^1].Should().MatchRegex(@"^an all-reduce of 16 MiB: [0-9]+\.[0-9]+ ms$");
+        lines[1].Should().MatchRegex("^ +1 process x 2 threads +2 processes x 1 thread +throughput +MiB / step$");
     }
 
     [Fact]

@@ -36,7 +36,7 @@ public sealed class ConfigCommandTests : IDisposable
         result.Output.Should().Be($"""
             data.trainLimit
               meaning  {key.Meaning}
-              type     whole number
+              type     integer
               default  null
               range    >= 1, or null
               set by   --set data.trainLimit=null, or in a configuration file:
@@ -67,7 +67,7 @@ public sealed class ConfigCommandTests : IDisposable
     [Theory]
     [InlineData("meta.epsilom", "did you mean meta.epsilon?")]
     [InlineData("meta.", "meta.q")]
-    [InlineData("", "nearest is")]
+    [InlineData("", "closest match is")]
     [InlineData("wpn\nhidden", "wpn\\u000ahidden")]
     public void An_unknown_key_is_refused_with_the_nearest(string key, string named) => ShouldBeRefused(Config("--explain", key), named);
 

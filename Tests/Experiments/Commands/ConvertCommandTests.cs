@@ -32,9 +32,10 @@ public sealed class ConvertCommandTests(TrainedRun trained) : IClassFixture<Trai
     public void There_and_back_a_network_has_the_same_tables(string end)
     {
         trained.Run(0, "convert", "run", "there" + end).Output.Should()
-            .MatchRegex($"^[1-9][0-9]* tensors of the network and 4 of the weight-prediction network, of epoch 2, are in there{end}\n$");
+            .MatchRegex("^[1-9][0-9]* tensors of the network and 4 of the weight-prediction network, "
+                + $"from epoch 2, written to there{end}\n$");
         trained.Run(0, "convert", "there" + end, "back.pt", "--config", "run/config.yaml").Output.Should()
-            .Contain("missing in the file     0\n").And.Contain("of wrong shape          0\n");
+            .Contain("missing in the file     0\n").And.Contain("with the wrong shape    0\n");
 
         ShouldHaveTables("run", "back.pt");
         ShouldHaveTables("run", "there" + end, "--config", "run/config.yaml");
@@ -68,7 +69,7 @@ public sealed class ConvertCommandTests(TrainedRun trained) : IClassFixture<Trai
         trained.Run(0, ["calibrate", .. configured, "--shares", "1,1,1"]);
         trained.Run(0, "infer", "run", "--policy", "own.json", "--out", "own.csv");
         trained.Run(0, ["infer", .. configured, "--policy", "answering.safetensors.policy.json", "--out", "foreign.csv"]).Error.Should()
-            .NotContain("another checkpoint");
+            .NotContain("different checkpoint");
 
         File.ReadAllText(trained.In("foreign.csv")).Should().Be(File.ReadAllText(trained.In("own.csv")));
     }
@@ -78,7 +79,7 @@ public sealed class ConvertCommandTests(TrainedRun trained) : IClassFixture<Trai
     {
         trained.Run(0, "convert", "run", "first.pth.tar");
         trained.Run(0, "convert", "first.pth.tar", "own.pt", "--config", "run/config.yaml").Output.Should()
-            .MatchRegex("optimisers: momentum of ([0-9]+) of \\1 parameters, Adam's moments of 4 of 4\n");
+            .MatchRegex("optimisers: momentum of ([0-9]+) of \\1 parameters, Adam moments of 4 of 4\n");
         trained.Run(0, "convert", "own.pt", "second.pth.tar");
 
         File.ReadAllBytes(trained.In("second.pth.tar")).Should().Equal(File.ReadAllBytes(trained.In("first.pth.tar")));
@@ -94,7 +95,7 @@ public sealed class ConvertCommandTests(TrainedRun trained) : IClassFixture<Trai
             File.ReadAllText(trained.In("on", "config.yaml")).Replace("  epochs: 2\n", "  epochs: 3\n", StringComparison.Ordinal));
         trained.Run(0, "convert", "on.pth.tar", "on/checkpoints/latest.pt", "--config", "on/config.yaml");
 
-        trained.Run(0, "train", "--resume", "on").Output.Should().Contain("going on after epoch 2 of 3");
+        trained.Run(0, "train", "--resume", "on").Output.Should().Contain("resuming after epoch 2 of 3");
         trained.Read<EpochRow>("on", "epochs.csv").Select(row => row.Epoch).Distinct().Should().Equal(1, 2, 3);
     }
 
@@ -105,7 +106,7 @@ public sealed class ConvertCommandTests(TrainedRun trained) : IClassFixture<Trai
         using DisposeScope scope = NewDisposeScope();
         using GoldenFile expected = GoldenFiles.Open("pytorch_files/l2w_fullshape_expected.pt");
         trained.Run(0, ["convert", file, "published.pt", .. Configured(Small)]).Output.Should()
-            .Contain("matched                 200\n").And.Contain("of epoch 1,");
+            .Contain("matched                 200\n").And.Contain("from epoch 1,");
 
         Settings settings = SettingsLoader.Parse("", "the test", Small.Append("threads=1").Select(SettingsOverride.Parse));
         foreach ((string source, Settings? given) in new[] { (file, settings), (trained.In("published.pt"), null) })
@@ -133,7 +134,7 @@ public sealed class ConvertCommandTests(TrainedRun trained) : IClassFixture<Trai
         ImtaProcess.Result result = trained.Run(
             2, ["convert", GoldenFiles.Find(FullShape), "refused.pt", .. Configured([.. Small, wrong])]);
 
-        result.Output.Should().Contain("missing in the file ").And.Contain("of wrong shape ");
+        result.Output.Should().Contain("missing in the file ").And.Contain("with the wrong shape ");
         result.Error.TrimEnd().Split('\n').Should().ContainSingle().Which.Should().Contain(problem);
         File.Exists(trained.In("refused.pt")).Should().BeFalse();
     }
@@ -146,10 +147,10 @@ public sealed class ConvertCommandTests(TrainedRun trained) : IClassFixture<Trai
         ImtaProcess.Result result = trained.Run(0, ["convert", GoldenFiles.Find(FullShape), "plain.pt", .. plain]);
 
         result.Error.Should()
-            .MatchRegex("^warning: .*: 4 of its tensors are not in the network and are left out [(]meta_state_dict[.].*\n$");
+            .MatchRegex("^warning: .*: 4 of its tensors are not in the network and are ignored [(]meta_state_dict[.].*\n$");
         result.Output.Should()
             .Contain("unexpected in the file  meta_state_dict.output_layer.weight").And.EndWith(
-                "196 tensors of the network and 0 of the weight-prediction network, of epoch 1, are in plain.pt\n");
+                "196 tensors of the network and 0 of the weight-prediction network, from epoch 1, written to plain.pt\n");
     }
 
     [SkippableFact]
@@ -161,7 +162,7 @@ public sealed class ConvertCommandTests(TrainedRun trained) : IClassFixture<Trai
             string file = GoldenFiles.Find($"pytorch_files/l2w_checkpoint_{source}.pth.tar");
             trained.Run(0, "convert", file, $"{name}.safetensors");
             trained.Run(0, "convert", file, $"{name}.pth").Output.Should()
-                .Be($"196 tensors of the network and 4 of the weight-prediction network, of epoch 12, are in {name}.pth\n");
+                .Be($"196 tensors of the network and 4 of the weight-prediction network, from epoch 12, written to {name}.pth\n");
         }
 
         File.ReadAllBytes(trained.In("old.safetensors")).Should().Equal(File.ReadAllBytes(trained.In("new.safetensors")));
@@ -185,7 +186,7 @@ public sealed class ConvertCommandTests(TrainedRun trained) : IClassFixture<Trai
         output.Should()
             .Contain($"matched                 {matched}\n").And.Contain("missing in the file     0\n").And.Contain(
                 "unexpected in the file  0\n").And.Contain(
-                $"of wrong shape          {otherwise}\n").And.Contain(
+                $"with the wrong shape    {otherwise}\n").And.Contain(
                 $"and {otherwise - 10} more");
     }
 
@@ -216,7 +217,7 @@ public sealed class ConvertCommandTests(TrainedRun trained) : IClassFixture<Trai
             "phase2.epochs=1", "--set", "train.epochs=1",
         ];
         trained.Run(0, ["train", "--out", "two", .. ImtaProcess.Tiny, .. phases]);
-        trained.Run(0, "convert", "two", "two.pth.tar").Output.Should().Contain("of epoch 1,", "epochs are the phase's");
+        trained.Run(0, "convert", "two", "two.pth.tar").Output.Should().Contain("from epoch 1,", "epochs are the phase's");
         TorchDictionary published = TorchFileReader.Read(trained.In("two.pth.tar"));
         published["state_dict"] = new TorchDictionary(State("two.pth.tar").Select(entry => KeyValuePair.Create(
             entry.Key.StartsWith("net.", StringComparison.Ordinal)
@@ -277,25 +278,25 @@ public sealed class ConvertCommandTests(TrainedRun trained) : IClassFixture<Trai
 
         foreach ((string problem, string[] arguments) in new (string, string[])[]
         {
-            ("torn.pth holds no network", ["torn.pth", "no.pth"]),
+            ("torn.pth does not contain a readable network", ["torn.pth", "no.pth"]),
             ("empty.pth does not contain a readable network (it is empty)", ["empty.pth", "no.pth"]),
-            ("text.pth holds no network", ["text.pth", "no.pth"]),
-            ("text.safetensors holds no network", ["text.safetensors", "no.pth"]),
+            ("text.pth does not contain a readable network", ["text.pth", "no.pth"]),
+            ("text.safetensors does not contain a readable network", ["text.safetensors", "no.pth"]),
             ("neither a dictionary state_dict nor tensors", ["other.pth", "no.pth"]),
-            ("two tensors a, with module.", ["twice.pth", "no.pth"]),
+            ("two tensors a, with and without the prefix module.", ["twice.pth", "no.pth"]),
             ("has no checkpoints/latest.pt", ["folder.pt", "no.pth"]),
-            ("no run or checkpoint missing", ["missing", "no.pth"]),
-            ("says no kind of file; end it in .pt, .pth.tar, .pth or .safetensors", ["run", "no.bin"]),
-            ("give another OUT", ["run", "no/such/folder.pth"]),
+            ("missing is neither a run nor a checkpoint", ["missing", "no.pth"]),
+            ("whose extension is not supported; use .pt, .pth.tar, .pth or .safetensors", ["run", "no.bin"]),
+            ("choose another OUT", ["run", "no/such/folder.pth"]),
             ("it is a folder", ["run", "folder.pt"]),
-            ("OUT is IN", ["run", "./run/checkpoints/latest.pt"]),
-            ("OUT is IN", ["good.pth", "good.pth"]),
-            ("good.pth is a PyTorch checkpoint, which does not say the configuration", ["good.pth", "no.pt"]),
-            ("leave --config and --set out", ["run", "no.pth", "--config", "run/config.yaml"]),
+            ("OUT is the same file as IN", ["run", "./run/checkpoints/latest.pt"]),
+            ("OUT is the same file as IN", ["good.pth", "good.pth"]),
+            ("good.pth is a PyTorch checkpoint, which does not contain the configuration", ["good.pth", "no.pt"]),
+            ("omit --config and --set", ["run", "no.pth", "--config", "run/config.yaml"]),
             ("give one with --config", ["good.pth", "no.pt", "--set", "seed=1"]),
-            ("no such configuration file", ["good.pth", "no.pt", "--config", "missing.yaml"]),
-            ("no option --confg", ["good.pth", "no.pt", "--confg", "run/config.yaml"]),
-            ("argument is empty", ["good.pth", ""]),
+            ("configuration file not found", ["good.pth", "no.pt", "--config", "missing.yaml"]),
+            ("Unknown option --confg", ["good.pth", "no.pt", "--confg", "run/config.yaml"]),
+            ("An argument must not be empty", ["good.pth", ""]),
             ("Required argument 'OUT' missing", ["run"]),
         })
         {
@@ -305,9 +306,9 @@ public sealed class ConvertCommandTests(TrainedRun trained) : IClassFixture<Trai
 
         trained.Refusal("eval", "good.pth").Should()
             .Contain("good.pth is a PyTorch checkpoint, which does not contain its configuration; give --config CONFIG.yaml");
-        trained.Refusal("eval", "run", "--config", "run/config.yaml").Should().Contain("holds its configuration");
+        trained.Refusal("eval", "run", "--config", "run/config.yaml").Should().Contain("contains its configuration");
         trained.Refusal("eval", "good.pth", "--config", "run/config.yaml", "--set", "model.msdnet.growth=3").Should()
-            .Contain("have another shape");
+            .Contain("have a different shape");
         Directory.GetFiles(trained.Folder, "*.partial").Should().BeEmpty();
     }
 

@@ -60,10 +60,10 @@ public sealed class DataCommandTests : IDisposable
             ImtaProcess.Result stopped = process.End();
             stopped.Code.Should().Be(killed ? 137 : 130, stopped.All);
             stopped.Error.Should().BeEmpty();
-            stopped.Output.Should().Contain($"fetching {server.File}");
+            stopped.Output.Should().Contain($"downloading {server.File}");
             if (!killed)
             {
-                stopped.Output.Should().Contain("stopped").And.Contain("goes on from there");
+                stopped.Output.Should().Contain("stopped").And.Contain("run the same command to resume");
             }
         }
 

@@ -78,7 +78,7 @@ public sealed class DoctorCommandTests : IDisposable
 
         process.ExitCode.Should().Be(1, output);
         output.Should()
-            .MatchRegex("\nlibtorch +missing +cannot be used: ").And.Contain("-> build again by ./imta").And.MatchRegex(
+            .MatchRegex("\nlibtorch +missing +cannot be used: ").And.Contain("-> rebuild with ./imta").And.MatchRegex(
                 "\nmemory +(ok|warning)").And.Contain("missing: 1");
     }
 

@@ -47,13 +47,13 @@ public sealed class DoctorTests
     [Fact]
     public void Which_mpi_ranks_would_use_is_said_or_how_to_get_one()
     {
-        Of("MPI").Found.Should().Be("Open MPI 4.1.4: /usr/lib/libmpi.so.40, started by /usr/bin/mpirun");
+        Of("MPI").Found.Should().Be("Open MPI 4.1.4: /usr/lib/libmpi.so.40, launched with /usr/bin/mpirun");
         DoctorFinding none = Of("MPI", mpi: _ => null), alone = Of("MPI", mpi: all => all with { Launcher = null }), wrong = Of(
             "MPI", mpi: _ => new("", null, "IMTA_MPI is 'x'"));
 
         (none.Verdict, alone.Verdict, wrong.Verdict).Should().Be((DoctorVerdict.Note, DoctorVerdict.Note, DoctorVerdict.Warning));
         none.Advice.Should().Contain("apt-get install openmpi-bin").And.Contain("IMTA_MPI=");
-        alone.Found.Should().Contain("no mpirun of its own is found");
+        alone.Found.Should().Contain("no matching mpirun was found next to it or on the PATH");
         wrong.Found.Should().Be("IMTA_MPI is 'x'");
     }
 
@@ -84,8 +84,8 @@ public sealed class DoctorTests
                         && finding.Advice!.Contains("LIBTORCH="));
 
     [Theory]
-    [InlineData(8.0, false, "8.0 GiB for this process")]
-    [InlineData(1.5, true, "1.5 GiB for this process")]
+    [InlineData(8.0, false, "8.0 GiB available to this process")]
+    [InlineData(1.5, true, "1.5 GiB available to this process")]
     public void Little_memory_is_warned_of(double available, bool warns, string found)
     {
         DoctorFinding memory = Of("memory", host: Host with { MemoryAvailable = (long)(available * Gibibyte) });
@@ -106,7 +106,7 @@ public sealed class DoctorTests
     public void The_smaller_things_are_told_too()
     {
         Of("threads", host: Host with { Variables = Variables(("OMP_NUM_THREADS", "1")) }).Found.Should()
-            .Be("2 by default, for 2 of 8 cores that this process may use; OMP_NUM_THREADS=1");
+            .Be("2 by default, for 2 of 8 cores available to this process; OMP_NUM_THREADS=1");
         Of("allocator", host: Host with { Variables = Variables(("LD_PRELOAD", "/usr/lib/libjemalloc.so.2")) }).Verdict.Should()
             .Be(DoctorVerdict.Note);
         Of("processor", host: Host with { VectorUnits = [] }).Verdict.Should().Be(DoctorVerdict.Warning);

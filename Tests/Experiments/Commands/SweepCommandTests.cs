@@ -47,7 +47,7 @@ public sealed class SweepCommandTests : IDisposable
         }
 
         string before = File.ReadAllText(_folder.In("killed", "runs", "mwn", "seed-1.txt"));
-        _folder.Run(0, "sweep", "s.yaml", "--out", "killed").Output.Should().Contain("4 of them done");
+        _folder.Run(0, "sweep", "s.yaml", "--out", "killed").Output.Should().Contain("4 runs of 2 variants, 4 done; folder killed");
         File.ReadAllText(_folder.In("killed", "runs", "mwn", "seed-1.txt")).Should().Be(before, "nothing runs again");
     }
 
@@ -92,12 +92,12 @@ public sealed class SweepCommandTests : IDisposable
                 "imbalanced classes: 6 training images of the largest, 2 of the smallest");
 
         File.WriteAllText(_folder.In("s.yaml"), Sweep.Replace("[0, 1]", "[0, 1, 7]", StringComparison.Ordinal));
-        _folder.Run(0, "sweep", "s.yaml", "--out", "s").Output.Should().Contain("6 runs of 2 variants, 4 of them done");
+        _folder.Run(0, "sweep", "s.yaml", "--out", "s").Output.Should().Contain("6 runs of 2 variants, 4 done; folder s");
         _folder.Read<SweepRunRow>("s", "runs.csv").Select(run => (run.Variant, run.Seed, run.State)).Should().Equal(
             ("plain", 0, "done"), ("mwn", 0, "done"), ("plain", 1, "done"), ("mwn", 1, "done"), ("plain", 7, "done"), ("mwn", 7, "done"));
 
         File.WriteAllText(_folder.In("s.yaml"), Sweep.Replace("batch: 16", "batch: 18", StringComparison.Ordinal));
-        Refusal("sweep", "s.yaml", "--out", "s").Should().Contain("was run with other settings than s/sweep.yaml now gives it");
+        Refusal("sweep", "s.yaml", "--out", "s").Should().Contain("was run with different settings than s/sweep.yaml now specifies");
     }
 
     [Fact]
@@ -111,8 +111,8 @@ public sealed class SweepCommandTests : IDisposable
         ImtaProcess.Result result = _folder.Run(1, "sweep", "s.yaml");
 
         result.Error.Should()
-            .StartWith("imta: 1 of 3 runs failed, the first with: ").And.Contain("is no finite number").And.Contain(
-                "sweeps/s/runs.csv names them");
+            .StartWith("imta: 1 of 3 runs failed, the first with: ").And.Contain("is NaN or infinite").And.Contain(
+                "; see sweeps/s/runs.csv");
         _folder.Read<SweepRunRow>("sweeps", "s", "runs.csv").Select(run => (run.Variant, run.State, run.Message?.Length > 0)).Should()
             .Equal(("broken", "failed", true), ("plain", "done", false), ("mwn", "done", false));
         _folder.Read<SummaryRow>("sweeps", "s", "summary.csv").Select(row => row.Variant).Distinct().Should().Equal("plain", "mwn");
@@ -126,14 +126,16 @@ public sealed class SweepCommandTests : IDisposable
         using ImtaProcess first = ImtaProcess.Start(_folder.Path, plain);
         first.WaitUntil(() => File.Exists(_folder.In("s", "runs", "plain", "seed-0", "epochs.csv")));
 
-        Refusal(plain).Should().Contain("another imta sweep works in s; wait for it");
+        Refusal(plain).Should().Contain("another imta sweep is running in s; wait for it");
         Refusal("train", "--resume", "s/runs/plain/seed-0").Should()
             .Contain("s/runs/plain/seed-0 is being trained by another process; wait for it, or stop it");
-        Refusal("train", "--out", "s/runs/plain/seed-0", "--force").Should().Contain("another process is training");
+        Refusal("train", "--out", "s/runs/plain/seed-0", "--force").Should()
+            .Contain("s/runs/plain/seed-0 is being trained by another process; wait for it, stop it");
         first.Interrupt();
         first.End().Should()
             .Match<ImtaProcess.Result>(
-                result => result.Code == 130 && result.Output.Contains("stopped; the same command goes on in s", StringComparison.Ordinal));
+                result => result.Code == 130
+                    && result.Output.Contains("stopped; run the same command to continue in s", StringComparison.Ordinal));
         _folder.Read<SweepRunRow>("s", "runs.csv").Should().OnlyContain(run => run.State == "waiting");
         File.ReadAllText(_folder.In("s", "runs", "plain", "seed-0.txt")).Should()
             .Contain("stopped; resume with imta train --resume", "its run was asked to stop, not killed");
@@ -147,14 +149,14 @@ public sealed class SweepCommandTests : IDisposable
         File.WriteAllText(_folder.In("bad.yaml"), "set: {meta: {qq: 1}}\n");
         foreach ((string problem, string[] arguments) in new (string, string[])[]
         {
-            ("there is no such configuration file", ["missing.yaml"]),
+            ("missing.yaml: configuration file not found", ["missing.yaml"]),
             ("Required argument 'SWEEP.yaml' missing", []),
             ("bad.yaml:1: unknown key meta.qq", ["bad.yaml"]),
             ("other exists and is not a sweep folder; choose another one with --out", ["s.yaml", "--out", "other"]),
-            ("s.yaml is there and no sweep's folder", ["s.yaml", "--out", "s.yaml"]),
+            ("s.yaml exists and is not a sweep folder; choose another one with --out", ["s.yaml", "--out", "s.yaml"]),
             ("--out is empty", ["s.yaml", "--out", ""]),
-            ("--jobs is 0; it must be an integer >= 1", ["s.yaml", "--jobs", "0"]),
-            ("There is no option --job.", ["--job"]),
+            ("--jobs is 0; it must be an integer from 1 to 1024", ["s.yaml", "--jobs", "0"]),
+            ("Unknown option --job.", ["--job"]),
         })
         {
             Refusal(["sweep", .. arguments]).Should().Contain(problem);
@@ -187,7 +189,7 @@ public sealed class SweepCommandTests : IDisposable
         Directory.CreateDirectory(_folder.In("mine"));
         File.WriteAllText(_folder.In("mine", ".lock"), "mine");
         File.WriteAllText(_folder.In("mine", "file"), "");
-        Refusal("train", "--out", "mine", "--force").Should().Contain("mine is not empty and holds no run");
+        Refusal("train", "--out", "mine", "--force").Should().Contain("mine is not empty and is not a run folder");
         File.ReadAllText(_folder.In("mine", ".lock")).Should().Be("mine");
     }
 

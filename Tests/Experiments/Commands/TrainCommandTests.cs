@@ -20,8 +20,8 @@ public sealed class TrainCommandTests : IDisposable
         result.Code.Should().Be(0, result.All);
         result.Error.Should().BeEmpty();
         result.Output.Should()
-            .Contain("learned weights against known difficulty").And.Contain("test accuracy of exits 1 to 2").And.EndWith(
-                "results are in run\n");
+            .Contain("learned weights vs. known difficulty").And.Contain("test accuracy of exits 1 to 2").And.EndWith(
+                "results written to run\n");
         FilesOf("run").Should().BeEquivalentTo(
             "config.yaml", "environment.json", "epochs.csv", "timing.csv", "cost.csv", "log.txt", "weights/epoch-0002.csv",
             "checkpoints/latest.pt", "checkpoints/previous.pt", "checkpoints/best.pt",
@@ -156,7 +156,7 @@ public sealed class TrainCommandTests : IDisposable
         File.AppendAllText(_folder.In("broken", "epochs.csv"), "3,1,0.0");
         ImtaProcess.Result resumed = ImtaProcess.Run(_folder.Path, "train", "--resume", "broken");
         resumed.Code.Should().Be(0, resumed.All);
-        resumed.Output.Should().Contain("going on after epoch");
+        resumed.Output.Should().Contain("resuming after epoch");
         Tables("broken").Should().Equal(Tables("whole"));
         FilesOf("broken").Should().BeEquivalentTo(FilesOf("whole"));
     }
@@ -214,7 +214,7 @@ public sealed class TrainCommandTests : IDisposable
         process.WaitForExit();
 
         process.ExitCode.Should().Be(0, shown);
-        shown.Should().Contain("epoch 2/2, batch").And.Contain("%").And.Contain("results are in run");
+        shown.Should().Contain("epoch 2/2, batch").And.Contain("%").And.Contain("results written to run");
     }
 
     [Fact]
@@ -238,7 +238,7 @@ public sealed class TrainCommandTests : IDisposable
         ImtaProcess.Result resumed = ImtaProcess.Run(_folder.Path, "train", "--resume", "run");
 
         resumed.Code.Should().Be(0, resumed.All);
-        resumed.Output.Should().Contain("learned weights against known difficulty");
+        resumed.Output.Should().Contain("learned weights vs. known difficulty");
         Tables("run").Should().Equal(before);
     }
 

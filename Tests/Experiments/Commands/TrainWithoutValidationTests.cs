@@ -36,8 +36,8 @@ public sealed class TrainWithoutValidationTests : IDisposable
         string tables = File.ReadAllText(_folder.In("run", "classes.csv"));
         _folder.Run(0, "eval", "run").Error.Should().BeEmpty();
         File.ReadAllText(_folder.In("run", "classes.csv")).Should().Be(tables);
-        _folder.Run(2, "calibrate", "run", "--shares", "1,1").Error.Should().Be("imta: the run held no images out (data.validation 0), "
-            + "and thresholds are found on such images; train with data.validation above 0\n");
+        _folder.Run(2, "calibrate", "run", "--shares", "1,1").Error.Should().Be("imta: the run has no held-out images "
+            + "(data.validation is 0) to calibrate thresholds on; train with data.validation > 0\n");
         _folder.Run(0, "report", "run", "--out", "report.html");
     }
 
@@ -49,5 +49,5 @@ public sealed class TrainWithoutValidationTests : IDisposable
                 "train", "--out", "run", .. ImtaProcess.Tiny, "--set", "data.imbalance.type=exponential", "--set",
                 "data.imbalance.factor=200"
             ]).Error.Should()
-            .Contain("classes without a training image").And.Contain("lower data.imbalance.factor, or raise data.trainLimit");
+            .Contain("classes have no training image").And.Contain("lower data.imbalance.factor, or raise data.trainLimit");
 }

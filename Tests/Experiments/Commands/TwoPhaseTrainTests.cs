@@ -81,7 +81,7 @@ public sealed class TwoPhaseTrainTests : IDisposable
         ImtaProcess.Result resumed = ImtaProcess.Run(_folder.Path, "train", "--resume", "broken");
 
         resumed.Code.Should().Be(0, resumed.All);
-        resumed.Output.Should().Contain("going on after epoch");
+        resumed.Output.Should().Contain("resuming after epoch");
         foreach (string table in new[] { "epochs.csv", "anytime.csv", "cost.csv", "weights/epoch-0002.csv", "weights/epoch-0004.csv" })
         {
             File.ReadAllText(_folder.In("broken", table)).Should().Be(File.ReadAllText(_folder.In("whole", table)), table);
@@ -106,17 +106,21 @@ public sealed class TwoPhaseTrainTests : IDisposable
     ];
 
     [Theory]
-    [InlineData("phase2.from: there is no run or checkpoint nowhere", "phase2.from=nowhere")]
+    [InlineData("phase2.from: nowhere is neither a run nor a checkpoint", "phase2.from=nowhere")]
     [InlineData("has no checkpoints/phase1.pt or latest.pt", "phase2.from=empty")]
-    [InlineData("is no checkpoint that can be read", "phase2.from=first/config.yaml")]
-    [InlineData("is of another network (model.msdnet, data.dataset or data.classes differ)", "phase2.from=first", "model.msdnet.growth=3")]
+    [InlineData("is not a readable checkpoint", "phase2.from=first/config.yaml")]
     [
         InlineData(
-            "was trained on other images (seed, data.validation, data.trainLimit, data.imbalance or held-out meta data differ)",
+            "has a different architecture (model.msdnet, data.dataset or data.classes differ)", "phase2.from=first",
+            "model.msdnet.growth=3")
+    ]
+    [
+        InlineData(
+            "was trained on different images (seed, data.validation, data.trainLimit, data.imbalance or held-out meta data differ)",
             "phase2.from=first", "seed=9")
     ]
-    [InlineData("was trained with Inline Subnetwork Collaboration in one phase", "phase2.from=collaborating")]
-    [InlineData("is of phase II already", "phase2.from=second/checkpoints/latest.pt")]
+    [InlineData("was trained with Inline Subnetwork Collaboration in a single phase", "phase2.from=collaborating")]
+    [InlineData("is already from phase II", "phase2.from=second/checkpoints/latest.pt")]
     public void A_source_that_does_not_fit_is_one_line(string message, params string[] settings)
     {
         Directory.CreateDirectory(_folder.In("empty"));

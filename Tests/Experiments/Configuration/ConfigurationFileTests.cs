@@ -52,7 +52,7 @@ public sealed class ConfigurationFileTests : IDisposable
     public void A_message_names_the_file_as_given_and_the_line()
     {
         var path = File("run.yaml", "# first\nseed: 1\nmeta:\n  q: none\n"u8.ToArray());
-        Complaint(path).Should().Be($"{path}:4: meta.q is none; it takes a number > 0");
+        Complaint(path).Should().Be($"{path}:4: meta.q is none; it must be a number > 0");
     }
 
     [Fact]

@@ -108,7 +108,7 @@ public sealed class ConfigurationLoadingTests
         {
             CultureInfo.CurrentCulture = new CultureInfo("") { NumberFormat = { NumberDecimalSeparator = ",", NegativeSign = "~" } };
             Parse("meta: {q: 0.5}").Meta.Q.Should().Be(0.5);
-            Complaint("meta: {q: -0.5}").Should().Be("run.yaml:1: meta.q is -0.5; it takes a number > 0");
+            Complaint("meta: {q: -0.5}").Should().Be("run.yaml:1: meta.q is -0.5; it must be a number > 0");
             Complaint("train: {nesterov: true, dampening: 0.25}").Should().EndWith("they are 0.9 and 0.25");
             SettingsWriter.Write(new Settings()).Should().Contain("q: 0.75\n");
         }
@@ -154,15 +154,15 @@ public sealed class ConfigurationLoadingTests
     [InlineData("trian: {}\n", "run.yaml:1: unknown key trian; did you mean train?")]
     [InlineData("batchSize: 1\n", "run.yaml:1: unknown key batchSize; did you mean train.batch?")]
     [InlineData("train:\n  learningRate: 1\n", "run.yaml:2: unknown key train.learningRate; did you mean train.rate?")]
-    [InlineData("train:\n  lr: 1\n", "run.yaml:2: unknown key train.lr; the nearest is train.rate")]
+    [InlineData("train:\n  lr: 1\n", "run.yaml:2: unknown key train.lr; the closest match is train.rate")]
     [InlineData("data: {imbalances: {type: exp}}\n", "run.yaml:1: unknown key data.imbalances; did you mean data.imbalance?")]
     [InlineData("meta: {q: 1, <<: {}}", "run.yaml:1: unknown key meta.<<; did you mean meta.q?")]
     public void An_unknown_key_is_refused_with_the_nearest(string yaml, string message) => Complaint(yaml).Should().Be(message);
 
     [Theory]
     [InlineData("meta.epsilom=1", "--set meta.epsilom=1: unknown key meta.epsilom; did you mean meta.epsilon?")]
-    [InlineData("meta.q=0", "--set meta.q=0: meta.q is 0; it takes a number > 0")]
-    [InlineData("meta.q=", "--set meta.q=: meta.q has no value; it takes a number > 0")]
+    [InlineData("meta.q=0", "--set meta.q=0: meta.q is 0; it must be a number > 0")]
+    [InlineData("meta.q=", "--set meta.q=: meta.q has no value; it must be a number > 0")]
     [InlineData("meta=1", "--set meta=1: meta is 1; it is a group with the keys enabled, weights, gradient, memory, lookahead, q, "
         + "objective, epsilon, centring, features, interval, source, perClass, wpn, optimiser")]
     [InlineData("meta", "--set meta: expected key=value, such as --set meta.q=0.75")]
@@ -170,42 +170,46 @@ public sealed class ConfigurationLoadingTests
     [InlineData("meta.q={a: 1}", "--set meta.q={a: 1}: expected a single value; text containing ': ' needs quotes")]
     [InlineData("name=#3", "--set name=#3: no value; a value that starts with # needs quotes")]
     [InlineData("name=*a", "--set name=*a: aliases (*name) are not supported; write the value itself")]
-    [InlineData("train.milestones=[1, [2]]", "--set train.milestones=[1, [2]]: the items of the value are single values")]
+    [InlineData("train.milestones=[1, [2]]", "--set train.milestones=[1, [2]]: the items of the value must be single values")]
     [InlineData("name=a\u001b[2J", "--set name=a\\u001b[2J: the control character U+001B is not allowed in a configuration")]
     public void An_override_is_checked_as_the_file_is(string set, string message) => Complaint("", set).Should().Be(message);
 
     [Fact]
     public void An_override_that_is_no_yaml_is_refused() =>
-        Complaint("", "train.milestones=[1, 2").Should().StartWith("--set train.milestones=[1, 2: this is no valid YAML: ");
+        Complaint("", "train.milestones=[1, 2").Should().StartWith("--set train.milestones=[1, 2: invalid YAML: ");
 
     [Theory]
-    [InlineData("seed: seven", "run.yaml:1: seed is seven; it takes a whole number >= 0")]
-    [InlineData("seed: 1.5", "run.yaml:1: seed is 1.5; it takes a whole number >= 0")]
-    [InlineData("seed: 99999999999", "run.yaml:1: seed is 99999999999; it takes a whole number >= 0")]
-    [InlineData("seed: \"7\"", "run.yaml:1: seed is \"7\"; it takes a whole number >= 0")]
-    [InlineData("seed:", "run.yaml:1: seed has no value; it takes a whole number >= 0")]
-    [InlineData("device: cpus", "run.yaml:1: device is cpus; it takes one of cpu, cuda")]
-    [InlineData("name: a/b", "run.yaml:1: name is a/b; it takes at most 100 letters, digits, '.', '_' or '-', or null")]
-    [InlineData("name: ''", "run.yaml:1: name is \"\"; it takes at most 100 letters, digits, '.', '_' or '-', or null")]
-    [InlineData("meta: {enabled: yes}", "run.yaml:1: meta.enabled is yes; it takes true or false")]
-    [InlineData("meta: {enabled: 'true'}", "run.yaml:1: meta.enabled is \"true\"; it takes true or false")]
-    [InlineData("meta: {centring: Col}", "run.yaml:1: meta.centring is Col; it takes one of col, row, mat")]
-    [InlineData("meta: {centring: 0}", "run.yaml:1: meta.centring is 0; it takes one of col, row, mat")]
-    [InlineData("meta: {gradient: backward}", "run.yaml:1: meta.gradient is backward; it takes one of forward, unrolled, finiteDifference")]
-    [InlineData("model: {msdnet: {stepMode: lin_grow}}", "run.yaml:1: model.msdnet.stepMode is lin_grow; it takes one of even, linGrow")]
-    [InlineData("meta: {q: [1]}", "run.yaml:1: meta.q is [1]; it takes a number > 0")]
+    [InlineData("seed: seven", "run.yaml:1: seed is seven; it must be an integer >= 0")]
+    [InlineData("seed: 1.5", "run.yaml:1: seed is 1.5; it must be an integer >= 0")]
+    [InlineData("seed: 99999999999", "run.yaml:1: seed is 99999999999; it must be an integer >= 0")]
+    [InlineData("seed: \"7\"", "run.yaml:1: seed is \"7\"; it must be an integer >= 0")]
+    [InlineData("seed:", "run.yaml:1: seed has no value; it must be an integer >= 0")]
+    [InlineData("device: cpus", "run.yaml:1: device is cpus; it must be one of cpu, cuda")]
+    [InlineData("name: a/b", "run.yaml:1: name is a/b; it must be at most 100 letters, digits, '.', '_' or '-', or null")]
+    [InlineData("name: ''", "run.yaml:1: name is \"\"; it must be at most 100 letters, digits, '.', '_' or '-', or null")]
+    [InlineData("meta: {enabled: yes}", "run.yaml:1: meta.enabled is yes; it must be true or false")]
+    [InlineData("meta: {enabled: 'true'}", "run.yaml:1: meta.enabled is \"true\"; it must be true or false")]
+    [InlineData("meta: {centring: Col}", "run.yaml:1: meta.centring is Col; it must be one of col, row, mat")]
+    [InlineData("meta: {centring: 0}", "run.yaml:1: meta.centring is 0; it must be one of col, row, mat")]
+    [
+        InlineData(
+            "meta: {gradient: backward}",
+            "run.yaml:1: meta.gradient is backward; it must be one of forward, unrolled, finiteDifference")
+    ]
+    [InlineData("model: {msdnet: {stepMode: lin_grow}}", "run.yaml:1: model.msdnet.stepMode is lin_grow; it must be one of even, linGrow")]
+    [InlineData("meta: {q: [1]}", "run.yaml:1: meta.q is [1]; it must be a number > 0")]
     [InlineData("meta: {q: 1,5}", "run.yaml:1: unknown key meta.5; did you mean meta.q?")]
-    [InlineData("meta:\n  q:\n    p: 1", "run.yaml:2: meta.q is a group of keys; it takes a number > 0")]
-    [InlineData("train: {milestones: 5}", "run.yaml:1: train.milestones is 5; it takes a list of whole numbers >= 1, such as [150, 225]")]
+    [InlineData("meta:\n  q:\n    p: 1", "run.yaml:2: meta.q is a group of keys; it must be a number > 0")]
+    [InlineData("train: {milestones: 5}", "run.yaml:1: train.milestones is 5; it must be a list of integers >= 1, such as [150, 225]")]
     [
         InlineData(
             "train: {milestones: [5, x]}",
-            "run.yaml:1: train.milestones is [5, x]; it takes a list of whole numbers >= 1, such as [150, 225]")
+            "run.yaml:1: train.milestones is [5, x]; it must be a list of integers >= 1, such as [150, 225]")
     ]
     [InlineData("train: {milestones: [5, ]\n }", null)]
     [InlineData("train: 5", "run.yaml:1: train is 5; it is a group with the keys epochs, batch, rate, schedule, milestones, decay, "
         + "momentum, dampening, nesterov, weightDecay")]
-    [InlineData("data: {trainLimit: all}", "run.yaml:1: data.trainLimit is all; it takes a whole number >= 1, or null")]
+    [InlineData("data: {trainLimit: all}", "run.yaml:1: data.trainLimit is all; it must be an integer >= 1, or null")]
     public void A_value_of_the_wrong_type_is_refused_with_what_is_wanted(string yaml, string? message)
     {
         if (message is null)
@@ -232,7 +236,7 @@ public sealed class ConfigurationLoadingTests
     [InlineData("1_000")]
     [InlineData("0x10")]
     public void Q_takes_a_finite_number_above_zero(string q)
-        => Complaint($"meta:\n  q: {q}").Should().Be($"run.yaml:2: meta.q is {q}; it takes a number > 0");
+        => Complaint($"meta:\n  q: {q}").Should().Be($"run.yaml:2: meta.q is {q}; it must be a number > 0");
 
     [Theory]
     [InlineData("seed", "-1", ">= 0")]
@@ -258,7 +262,8 @@ public sealed class ConfigurationLoadingTests
     [InlineData("train.weightDecay", "-1e-4", ">= 0")]
     [InlineData("export.weightsEvery", "-1", ">= 0")]
     public void A_value_out_of_range_is_refused_with_the_range(string key, string value, string range) =>
-        Complaint("", $"{key}={value}").Should().StartWith($"--set {key}={value}: {key} is {value}; it takes a ").And.Contain(" " + range);
+        Complaint("", $"{key}={value}").Should().StartWith($"--set {key}={value}: {key} is {value}; it must be a").And.Contain(" " + range)
+            .And.MatchRegex("; it must be (an integer|a number|a list of integers) ");
 
     [Theory]
     [
@@ -309,10 +314,10 @@ public sealed class ConfigurationLoadingTests
     [
         InlineData(
             "model:\n  precision: tf32\n",
-            "run.yaml:2: model.precision tf32 is of CUDA's matrix units, and device is cpu; take full, or device cuda")
+            "run.yaml:2: model.precision tf32 needs CUDA's matrix units, but device is cpu; use full, or device cuda")
     ]
     [InlineData("model: {precision: bf16}\nmeta: {gradient: finiteDifference}\n", "run.yaml:1: model.precision bf16 requires "
-        + "meta.gradient forward: finiteDifference loses too much to its rounding; take forward, or full")]
+        + "meta.gradient forward: finiteDifference loses too much to its rounding; use forward, or full")]
     [InlineData("train:\n  milestones: [9, 5]\n", "run.yaml:2: train.milestones are [9, 5]; they must be in ascending order")]
     [InlineData(
         "model:\n  msdnet:\n    bottleneckFactors: [1, 2]\n",
@@ -328,9 +333,9 @@ public sealed class ConfigurationLoadingTests
         => Parse("meta: {enabled: false}\ntrain: {batch: 2}").Train.Batch.Should().Be(2);
 
     [Theory]
-    [InlineData("seed: 1\nname: a\nseed: 2\n", "run.yaml:3: seed stands here a second time; the first is at run.yaml:1")]
-    [InlineData("meta:\n  q: 1\nmeta:\n  q: 1\n", "run.yaml:3: meta stands here a second time; the first is at run.yaml:1")]
-    [InlineData("meta:\n  q: 1\n  'q': 1\n", "run.yaml:3: meta.q stands here a second time; the first is at run.yaml:2")]
+    [InlineData("seed: 1\nname: a\nseed: 2\n", "run.yaml:3: seed is defined twice; first at run.yaml:1")]
+    [InlineData("meta:\n  q: 1\nmeta:\n  q: 1\n", "run.yaml:3: meta is defined twice; first at run.yaml:1")]
+    [InlineData("meta:\n  q: 1\n  'q': 1\n", "run.yaml:3: meta.q is defined twice; first at run.yaml:2")]
     [InlineData("meta.q: 1\n", "run.yaml:1: meta.q: dotted keys are only for --set; in a file, nest the key under its group")]
     [InlineData("meta:\n  q: &a 1\n", "run.yaml:2: anchors (&name) are not supported; write the value where it is needed")]
     [InlineData("&a meta:\n  q: 1\n", "run.yaml:1: anchors (&name) are not supported; write the value where it is needed")]
@@ -341,8 +346,8 @@ public sealed class ConfigurationLoadingTests
     [InlineData("seed: 1\n---\nseed: 2\n", "run.yaml:2: a second document starts here; a configuration is one document")]
     [InlineData("- seed\n- 1\n", "run.yaml:1: a configuration consists of 'key: value' lines")]
     [InlineData("quickstart\n", "run.yaml:1: a configuration consists of 'key: value' lines")]
-    [InlineData("? [seed]\n: 1\n", "run.yaml:1: a key is a single word")]
-    [InlineData("train:\n  milestones:\n  - [1]\n", "run.yaml:3: the items of train.milestones are single values")]
+    [InlineData("? [seed]\n: 1\n", "run.yaml:1: a key must be a single word")]
+    [InlineData("train:\n  milestones:\n  - [1]\n", "run.yaml:3: the items of train.milestones must be single values")]
     [InlineData("a: {a: {a: {a: {a: {a: {a: {a: {a: 1}}}}}}}}}", "run.yaml:1: keys are nested too deeply")]
     [InlineData("seed: 1\n \tname: a\n", "run.yaml:2: this line is indented with a tab; YAML requires spaces")]
     [InlineData("seed: 1\nname: a\0b\n", "run.yaml:2: the control character U+0000 is not allowed in a configuration")]
@@ -355,13 +360,13 @@ public sealed class ConfigurationLoadingTests
     [InlineData("name: \"\\UFFFFFFFF\"\n", 1)]
     [InlineData("%YAML 9.9\n---\nseed: 1\n", 1)]
     public void What_is_no_yaml_is_refused_with_its_line(string yaml, int line)
-        => Complaint(yaml).Should().StartWith($"run.yaml:{line}: this is no valid YAML: ");
+        => Complaint(yaml).Should().StartWith($"run.yaml:{line}: invalid YAML: ");
 
     [Fact]
     public void Foreign_text_in_a_message_is_short_and_one_line()
     {
         Complaint("\"a\\nb\\e[31m\": 1").Should().StartWith("run.yaml:1: unknown key a\\u000ab\\u001b[31m; ");
-        Complaint($"seed: {new string('x', 500)}").Should().HaveLength("run.yaml:1: seed is …; it takes a whole number >= 0".Length + 100);
+        Complaint($"seed: {new string('x', 500)}").Should().HaveLength("run.yaml:1: seed is …; it must be an integer >= 0".Length + 100);
         Complaint($"? {new string('k', 200_000)}\n: 1").Length.Should().BeLessThan(250);
     }
 

@@ -71,7 +71,7 @@ public sealed class DataArchiveDownloadTests : IDisposable
 
         string message = await Failure<IOException>(server);
 
-        message.Should().Contain($"{server.File}").And.Contain(Part).And.Contain("goes on from there");
+        message.Should().Contain($"{server.File}").And.Contain(Part).And.Contain("run the same command to resume");
         server.Requests.Should().HaveCount(6, "one that brought something, and five more");
         new FileInfo(Part).Length.Should().Be(1000);
     }

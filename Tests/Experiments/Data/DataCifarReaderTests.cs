@@ -160,7 +160,7 @@ public sealed class DataCifarReaderTests
     public void A_missing_folder_is_named()
     {
         string nowhere = Path.Combine(Path.GetTempPath(), Path.GetRandomFileName());
-        Advised(Ten, nowhere).Should().Contain($"no folder '{nowhere}'");
+        Advised(Ten, nowhere).Should().Contain($"folder '{nowhere}' does not exist");
     }
 
     [Fact]

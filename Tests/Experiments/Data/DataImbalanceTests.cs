@@ -77,7 +77,8 @@ public sealed class DataImbalanceTests
         => FluentActions.Invoking(
             () => Load(new DataOptions { TrainLimit = 100 }, new MetaOptions { Source = MetaSource.HeldOut, PerClass = 9 }))
             .Should().Throw<UsageException>().WithMessage(
-                "meta.perClass 9 takes all images of a class that has 9 behind validation: lower meta.perClass, or raise data.trainLimit");
+                "meta.perClass 9 would take all images of a class that has 9 after validation is held out: lower meta.perClass, or raise "
+                    + "data.trainLimit");
 
     private static int[] Sizes(long[] labels, long[] rows)
         => [.. Enumerable.Range(0, 6).Select(label => rows.Count(row => labels[row] == label))];

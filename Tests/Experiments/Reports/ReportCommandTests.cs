@@ -24,7 +24,7 @@ public sealed class ReportCommandTests : IDisposable
         _runs.Finished("a", "first", seed: 3);
         _runs.Finished("b", "second", top1: 0.5, weighted: false);
 
-        _runs.Report(0, "a", "b").Output.Should().Be("the report is report.html\n");
+        _runs.Report(0, "a", "b").Output.Should().Be("wrote the report to report.html\n");
 
         Dictionary<string, JsonElement> blocks = _runs.Blocks("report.html");
         blocks.Where(block => Kind(block.Value) == "figure").Select(block => block.Key).Should().Equal(Figures);
@@ -177,7 +177,7 @@ public sealed class ReportCommandTests : IDisposable
         _runs.Sweep("study");
         _runs.Finished("a", "alone");
 
-        _runs.Report(0, "study", "a", "--svg", "charts").Output.Should().Contain("charts are in charts");
+        _runs.Report(0, "study", "a", "--svg", "charts").Output.Should().Contain(" charts written to charts");
 
         Dictionary<string, XElement> charts = Directory.GetFiles(_runs.In("charts"))
             .ToDictionary(file => Path.GetFileName(file)!, file => XDocument.Load(file).Root!);
@@ -218,22 +218,22 @@ public sealed class ReportCommandTests : IDisposable
     }
 
     [Theory]
-    [InlineData("no folder nothing", "nothing")]
-    [InlineData("no folder @none", "@none")] // no file of more arguments
-    [InlineData("no folder ;", "")]
-    [InlineData("none has no run that is done", "none")]
+    [InlineData("folder nothing does not exist", "nothing")]
+    [InlineData("folder @none does not exist", "@none")] // no file of more arguments
+    [InlineData("folder  does not exist;", "")]
+    [InlineData("none has no finished runs", "none")]
     [InlineData("neither a run (config.yaml) nor a sweep", "weights")]
     [InlineData("./sound/ is given twice", "sound", "./sound/")]
     [InlineData("run/anytime.csv, line 3: top1 is 'high'", "run")]
-    [InlineData("no file none.csv", "sound", "--points", "none.csv")]
-    [InlineData("percent.csv, point 2: accuracy is 93; expected a fraction from 0 to 1", "sound", "--points", "percent.csv")]
+    [InlineData("none.csv does not exist", "sound", "--points", "none.csv")]
+    [InlineData("percent.csv, point 2: accuracy is 93; expected a fraction, such as 0.93 for 93 %", "sound", "--points", "percent.csv")]
     [InlineData("it has no column macs", "sound", "--points", "columns.csv")]
-    [InlineData("empty.csv has no points", "sound", "--points", "empty.csv")]
-    [InlineData("taken.html is there already", "sound", "--out", "taken.html")]
+    [InlineData("empty.csv contains no points", "sound", "--points", "empty.csv")]
+    [InlineData("taken.html already exists", "sound", "--out", "taken.html")]
     [InlineData("no/where/report.html cannot be written", "sound", "--out", "no/where/report.html")]
     [InlineData("weights is not empty", "sound", "--svg", "weights")]
     [InlineData("taken.html cannot be written", "sound", "--svg", "taken.html")]
-    [InlineData("There is no option --pionts", "sound", "--pionts", "x.csv")]
+    [InlineData("Unknown option --pionts", "sound", "--pionts", "x.csv")]
     public void Wrong_input_is_one_line_and_leaves_nothing(string said, params string[] arguments)
     {
         _runs.Finished("run");

@@ -134,11 +134,11 @@ public sealed class ReportPageTests : IAsyncLifetime, IDisposable
         IPage page = await Open(ColorScheme.Light, "a");
 
         await page.Locator("#anytime svg path[fill='#0072b2']").First.HoverAsync();
-        (await page.Locator("#anytime .chart").InnerTextAsync()).Should().Contain("multiply-adds of an image: ");
+        (await page.Locator("#anytime .chart").InnerTextAsync()).Should().Contain("multiply-adds per image: ");
         await page.EmulateMediaAsync(new() { ColorScheme = ColorScheme.Dark });
         await TextBecomes(page, "#e4e4e4");
         await page.EvaluateAsync("() => new Promise(done => setTimeout(done, 50))");
-        (await page.Locator("#anytime .chart").InnerTextAsync()).Should().NotContain("multiply-adds of an image: ");
+        (await page.Locator("#anytime .chart").InnerTextAsync()).Should().NotContain("multiply-adds per image: ");
         _troubles.Should().BeEmpty();
     }
 

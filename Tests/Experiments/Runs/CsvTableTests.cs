@@ -92,15 +92,15 @@ public sealed class CsvTableTests : IDisposable
     [Theory]
     [
         InlineData(
-            "name;macs;accuracy\nA;1000;0,5\n", ": it has no column name, macs, accuracy; wanted a comma-separated table with a header")
+            "name;macs;accuracy\nA;1000;0,5\n", ": it has no column name, macs, accuracy; expected a comma-separated table with a header")
     ]
     [
         InlineData(
             "sep=;\nname;macs;accuracy\nA;1000;0.5\n",
-            ": it has no column name, macs, accuracy; wanted a comma-separated table with a header")
+            ": it has no column name, macs, accuracy; expected a comma-separated table with a header")
     ]
-    [InlineData("name,accuracy\nA,0.5\n", ": it has no column macs; wanted a comma-separated table with a header")]
-    [InlineData("name,macs,accuracy\nA,1000,0.5\n\nB,1000\n", ", line 4: the line is too short; is the file whole?")]
+    [InlineData("name,accuracy\nA,0.5\n", ": it has no column macs; expected a comma-separated table with a header")]
+    [InlineData("name,macs,accuracy\nA,1000,0.5\n\nB,1000\n", ", line 4: the line is too short; is the file complete?")]
     [InlineData("name,macs,accuracy\nA,many,0.5\n", ", line 2: macs is 'many', which is not a valid value")]
     [InlineData("name,macs,accuracy\nA,,0.5\n", ", line 2: macs is '', which is not a valid value")]
     [InlineData("name,macs,accuracy\nA,1000,0.5\nB,1000,0.5 %\n", ", line 3: accuracy is '0.5 %', which is not a valid value")]

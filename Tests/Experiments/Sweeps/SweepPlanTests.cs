@@ -93,28 +93,28 @@ public sealed class SweepPlanTests : IDisposable
 
     [Theory]
     [InlineData("", "")]
-    [InlineData("sedes: [1]", "1: unknown key sedes; a sweep has config, seeds, baseline, set, variants, grid")]
+    [InlineData("sedes: [1]", "1: unknown key sedes; a sweep file has config, seeds, baseline, set, variants, grid")]
     [InlineData("seeds: [1, 1]", "1: seeds is [1, 1]; it must be a list of distinct integers >= 0, such as [0, 1, 2]")]
-    [InlineData("seeds: [-1]", "it takes a list of different whole numbers")]
-    [InlineData("seeds: []", "it takes a list of different whole numbers")]
-    [InlineData("seeds: {a: 1}", "it takes a list of different whole numbers")]
-    [InlineData("baseline: other", "1: there is no variant other; there are all")]
+    [InlineData("seeds: [-1]", "it must be a list of distinct integers")]
+    [InlineData("seeds: []", "it must be a list of distinct integers")]
+    [InlineData("seeds: {a: 1}", "it must be a list of distinct integers")]
+    [InlineData("baseline: other", "1: unknown variant other; the variants are all")]
     [InlineData("baseline: [a]", "1: baseline is [a]; it must be a single name")]
     [InlineData("config: missing.yaml", "missing.yaml: configuration file not found")]
     [InlineData("set: {meta: {qq: 1}}", "1: unknown key meta.qq; did you mean meta.q?")]
-    [InlineData("variants: {a: {meta: {q: -1}}}", "1: meta.q is -1; it takes a number > 0")]
+    [InlineData("variants: {a: {meta: {q: -1}}}", "1: meta.q is -1; it must be a number > 0")]
     [InlineData("variants: {a: 3}", "1: variants.a is 3; it must contain settings, as in a configuration")]
-    [InlineData("variants: {a/b: {meta: {q: 1}}}", "a variant is called a/b; a name starts with a letter or digit")]
+    [InlineData("variants: {a/b: {meta: {q: 1}}}", "a/b is not a valid variant name; a name starts with a letter or digit")]
     [InlineData("variants: [a, b]", "1: variants is [a, b]; it must contain settings, as in a configuration")]
-    [InlineData("variants: 3", "1: variants is 3; it takes settings")]
+    [InlineData("variants: 3", "1: variants is 3; it must contain settings")]
     [InlineData("set: {seed: 7}", "1: a sweep's seeds belong under its key seeds, not among settings")]
     [InlineData("variants: {a: {name: b}}", "1: a sweep names its runs after their variants; remove name")]
-    [InlineData("grid: {seed: [5, 6]}", "1: a sweep's seeds stand at its key seeds")]
-    [InlineData("variants: {..: }", "keys with dots are for --set")]
+    [InlineData("grid: {seed: [5, 6]}", "1: a sweep's seeds belong under its key seeds")]
+    [InlineData("variants: {..: }", "dotted keys are only for --set")]
     [InlineData("grid: {meta: {q: 1}}", "1: grid.meta.q is 1; it must be a list of values, such as [0.5, 1]")]
-    [InlineData("grid: {meta: {q: []}}", "1: grid.meta.q is []; it takes a list of values")]
-    [InlineData("grid: {meta: {q: [1, 1]}}", "two variants are called q=1; give other values")]
-    [InlineData("grid: {meta: {q: [a]}}", "1: meta.q is a; it takes a number > 0")]
+    [InlineData("grid: {meta: {q: []}}", "1: grid.meta.q is []; it must be a list of values")]
+    [InlineData("grid: {meta: {q: [1, 1]}}", "two variants are both named q=1; change one of them")]
+    [InlineData("grid: {meta: {q: [a]}}", "1: meta.q is a; it must be a number > 0")]
     [InlineData("a: &b 1", "anchors")]
     [InlineData("- 1", "a configuration consists of 'key: value' lines")]
     public void A_wrong_file_is_one_line(string yaml, string problem)
@@ -134,7 +134,7 @@ public sealed class SweepPlanTests : IDisposable
     public void Too_many_runs_are_refused_before_they_are_made()
         => FluentActions.Invoking(() => Load($"grid: {{meta: {{q: [{Numbers(200)}], epsilon: [{Numbers(200)}], interval: "
             + $"[{Numbers(200)}], wpn: {{hidden: [{Numbers(200)}], layers: [{Numbers(200)}]}}}}}}\n"))
-            .Should().Throw<UsageException>().WithMessage("*asks for 320000000000 runs; 10000 at most");
+            .Should().Throw<UsageException>().WithMessage("*asks for 320000000000 runs; at most 10000 are allowed");
 
     private static string Numbers(int count) => string.Join(", ", Enumerable.Range(1, count));
 

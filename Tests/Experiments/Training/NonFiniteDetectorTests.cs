@@ -27,9 +27,9 @@ public sealed class NonFiniteDetectorTests : IDisposable
     }
 
     [Theory]
-    [InlineData("losses", 1, "batch 2, exit 2: the training loss")]
-    [InlineData("weights", 0, "batch 2, exit 1: the meta gradient")]
-    [InlineData("objective", 0, "batch 2, the meta objective")]
+    [InlineData("losses", 1, "batch 2, exit 2: training loss")]
+    [InlineData("weights", 0, "batch 2, exit 1: meta gradient")]
+    [InlineData("objective", 0, "batch 2, meta objective")]
     public void The_first_of_several_batches_is_named_whenever_somebody_looks(string what, int exit, string expected)
     {
         foreach (double value in (double[])[double.NaN, double.PositiveInfinity, double.NegativeInfinity])

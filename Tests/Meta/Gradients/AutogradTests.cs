@@ -64,12 +64,12 @@ public sealed class AutogradTests : IDisposable
             => () => Autograd.Gradients("y", [output], weight is null ? null : [weight], [input ?? _x]);
 
         FluentActions.Invoking(Of(_x.detach().sum())).Should().Throw<InvalidOperationException>()
-            .WithMessage("y (shape []) depends on nothing that is trained*");
-        FluentActions.Invoking(Of(_x * 2)).Should().Throw<ArgumentException>().WithMessage("y has the shape *3]; it has to be one number*");
+            .WithMessage("y (shape []) depends on no trainable parameter*");
+        FluentActions.Invoking(Of(_x * 2)).Should().Throw<ArgumentException>().WithMessage("y has the shape *3]; it must be a scalar*");
         FluentActions.Invoking(Of(_x * 2, ones(2))).Should().Throw<ArgumentException>()
             .WithMessage("y has the shape *3]; it needs weights of that shape, not *2]*");
         FluentActions.Invoking(Of(_x.sum(), input: ones(1))).Should().Throw<ArgumentException>()
-            .WithMessage("*input 0 (shape *1]), which has no requires_grad*");
+            .WithMessage("*input 0 (shape *1]), which does not have requires_grad set*");
     }
 
     [Theory]
@@ -82,9 +82,9 @@ public sealed class AutogradTests : IDisposable
     public void No_input_and_one_input_twice_are_refused()
     {
         FluentActions.Invoking(() => Autograd.Gradients("y", [_x.sum()], null, [])).Should().Throw<ArgumentException>()
-            .WithMessage("y cannot be differentiated by nothing*");
+            .WithMessage("y cannot be differentiated with respect to nothing*");
         FluentActions.Invoking(() => Autograd.Gradients("y", [_x.sum()], null, [_x, _x])).Should().Throw<ArgumentException>()
-            .WithMessage("y cannot be differentiated by one input twice*");
+            .WithMessage("y cannot be differentiated with respect to one input twice*");
         (_x.grad is null).Should().BeTrue();
     }
 

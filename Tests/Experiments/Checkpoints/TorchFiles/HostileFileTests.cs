@@ -23,36 +23,37 @@ public sealed class HostileFileTests
     public void Code_is_refused_by_name(string value, string message) => Refused(Dictionary(value), message);
 
     [Theory]
-    [InlineData("K\u0001K\u0004\u0085K\u0001\u0085", "*reaches beyond its storage '0' of 4*")] // offset 1, 4 elements
-    [InlineData("K\0K\u0003\u0085K\u0002\u0085", "*reaches beyond*")] // elements 0, 2, 4
-    [InlineData("J\u00ff\u00ff\u00ff\u00ffK\u0001\u0085K\u0001\u0085", "*is no tensor*")] // offset −1
-    [InlineData("K\0J\u00ff\u00ff\u00ff\u00ff\u0085K\u0001\u0085", "*is no tensor*")] // size −1
-    [InlineData("K\0K\u0002\u0085J\u00ff\u00ff\u00ff\u00ff\u0085", "*is no tensor*")] // stride −1
+    [InlineData("K\u0001K\u0004\u0085K\u0001\u0085", "*exceeds its storage '0' of 4*")] // offset 1, 4 elements
+    [InlineData("K\0K\u0003\u0085K\u0002\u0085", "*exceeds its storage*")] // elements 0, 2, 4
+    [InlineData("J\u00ff\u00ff\u00ff\u00ffK\u0001\u0085K\u0001\u0085", "*is not a valid tensor*")] // offset −1
+    [InlineData("K\0J\u00ff\u00ff\u00ff\u00ff\u0085K\u0001\u0085", "*is not a valid tensor*")] // size −1
+    [InlineData("K\0K\u0002\u0085J\u00ff\u00ff\u00ff\u00ff\u0085", "*is not a valid tensor*")] // stride −1
     [InlineData("K\0K\u0002K\u0002\u0086K\u0001\u0085", "*2 dimensions and 1 strides*")]
     // 2^62 + 1 elements, 2^62 apart: wraps to 0
-    [InlineData("K\0\u008a\u0008\u0001\0\0\0\0\0\0\u0040\u0085\u008a\u0008\0\0\0\0\0\0\0\u0040\u0085", "*reaches beyond*")]
-    [InlineData("K\0\u008a\u0008\0\0\0\0\0\0\0\u0040K\u0004\u0086K\0K\0\u0086", "*more elements than any memory*")] // [2^62, 4]: wraps to 0
-    [InlineData("K\0\u008a\u0005\0\0\0\0\u0001\u0085K\0\u0085", "*take*bytes, more than*")] // 2^32 times one element
-    [InlineData("K\0X\u0001\0\0\03\u0085K\u0001\u0085", "*no integer*")]
+    [InlineData("K\0\u008a\u0008\u0001\0\0\0\0\0\0\u0040\u0085\u008a\u0008\0\0\0\0\0\0\0\u0040\u0085", "*exceeds its storage*")]
+    // [2^62, 4]: wraps to 0
+    [InlineData("K\0\u008a\u0008\0\0\0\0\0\0\0\u0040K\u0004\u0086K\0K\0\u0086", "*more elements than fit in memory*")]
+    [InlineData("K\0\u008a\u0005\0\0\0\0\u0001\u0085K\0\u0085", "*need*bytes, more than*")] // 2^32 times one element
+    [InlineData("K\0X\u0001\0\0\03\u0085K\u0001\u0085", "*not an integer*")]
     public void Views_that_lie_are_refused(string view, string message)
         => Refused(Dictionary($"ctorch._utils\n_rebuild_tensor_v2\n({Storage}{view}\u0089{Hooks}tR"), message);
 
     [Theory]
-    [InlineData("X\u0005\0\0\0abc", "*ends early*")]
-    [InlineData("X\u00ff\u00ff\u00ff\u00ff", "*ends early*")] // a text of 4 GB
+    [InlineData("X\u0005\0\0\0abc", "*is truncated*")]
+    [InlineData("X\u00ff\u00ff\u00ff\u00ff", "*is truncated*")] // a text of 4 GB
     [InlineData("X\u0002\0\0\0\u00c3\u0028", "*not UTF-8*")]
     [InlineData("\u008a\u0009\0\0\0\0\0\0\0\0\u0001", "*does not fit 64 bits*")]
     [InlineData("j\u0001\0\0\0", "*memo 1 was never set*")]
-    [InlineData("e", "*no list where one is needed*")]
-    [InlineData("Nue", "*ends a list that it never began*")]
-    [InlineData("0", "*instruction 0x30*")] // POP
+    [InlineData("e", "*no list where one is expected*")]
+    [InlineData("Nue", "*ends a list that it never started*")]
+    [InlineData("0", "*opcode 0x30*")] // POP
     [InlineData("ctorch\nFloatStorage\n", "*a class or a bare storage*")]
     [InlineData(Storage, "*a class or a bare storage*")]
     [InlineData("]q\u0001h\u0001a", "*contain each other*")] // a list in itself
     [InlineData("K\u0001X\u0001\0\0\0aK\u0002", "*key 'a' twice*")]
-    [InlineData("}NNs", "*key is no*")]
-    [InlineData(Hooks + "K\u0001R", "*no tuple of arguments where one is needed*")]
-    [InlineData("ctorch._utils\n_rebuild_tensor_v2\n)R", "*arguments that do not fit*")]
+    [InlineData("}NNs", "*key is neither*")]
+    [InlineData(Hooks + "K\u0001R", "*no tuple of arguments where one is expected*")]
+    [InlineData("ctorch._utils\n_rebuild_tensor_v2\n)R", "*unsupported arguments*")]
     [InlineData("(X\u0006\0\0\0moduleNtQ", "*persistent id*")]
     [InlineData(Storage + "(X\u0007\0\0\0storagectorch\nFloatStorage\nX\u0001\0\0\00X\u0003\0\0\0cpuK\u0005tQ\u0086", "*two descriptions*")]
     public void Malformed_pickles_are_refused(string value, string message) => Refused(Dictionary(value), message);
@@ -70,7 +71,7 @@ public sealed class HostileFileTests
         contents.Tensor("a").item<float>().Should().Be(3);
         contents["b"].Should().BeOfType<TorchTuple>().Which.Items.Should().Equal(2L, 3L);
 
-        Refused(Protocol4("}X\u0004\0\0\0conj\u0088s"), "*arguments that do not fit*"); // the values are not those of the storage
+        Refused(Protocol4("}X\u0004\0\0\0conj\u0088s"), "*unsupported arguments*"); // the values are not those of the storage
     }
 
     [Fact]
@@ -113,7 +114,7 @@ public sealed class HostileFileTests
         MemoryStream instructions = Zeros("a/data.pkl", mebibytes: 17);
 
         long before = GC.GetAllocatedBytesForCurrentThread();
-        Refused(storage, "*take*bytes, more than*");
+        Refused(storage, "*need*bytes, more than*");
         Refused(instructions, "*more than the 16777216*");
         (GC.GetAllocatedBytesForCurrentThread() - before).Should().BeLessThan(1 << 20);
     }
@@ -128,8 +129,8 @@ public sealed class HostileFileTests
         Refused(Archive(("a/data.pkl", pickle), ("a/data.pkl", pickle)), "*two entries 'a/data.pkl'*");
         Refused(Archive(("a/data.pkl", pickle), ("a/byteorder", "big"u8.ToArray())), "*byte order*");
         Refused(Archive(("a/data.pkl", "\u0080\u0002]."u8.ToArray())), "*");
-        Refused(Archive(("a/data.pkl", Latin("\u0080\u0002]."))), "*no dictionary*");
-        Refused(new MemoryStream("no zip file"u8.ToArray()), "the stream is no readable PyTorch file*");
+        Refused(Archive(("a/data.pkl", Latin("\u0080\u0002]."))), "*not contain a dictionary*");
+        Refused(new MemoryStream("no zip file"u8.ToArray()), "the stream is not a readable PyTorch file*");
         Refused(new MemoryStream(), "*");
     }
 
@@ -140,7 +141,7 @@ public sealed class HostileFileTests
         try
         {
             Action read = () => TorchFileReader.Read(file);
-            read.Should().Throw<InvalidDataException>().WithMessage($"{file} is no readable PyTorch file*");
+            read.Should().Throw<InvalidDataException>().WithMessage($"{file} is not a readable PyTorch file*");
         }
         finally
         {

@@ -62,9 +62,9 @@ public sealed class LegacyFileTests
     }
 
     [Theory]
-    [InlineData("N", "K\u0001K\u0004\u0085K\u0001\u0085", "*reaches beyond its storage 'k' of 4*")]
+    [InlineData("N", "K\u0001K\u0004\u0085K\u0001\u0085", "*exceeds its storage 'k' of 4*")]
     // inside the storage, but not its part
-    [InlineData("X\u0001\0\0\0vK\u0001K\u0002\u0087", "K\0K\u0003\u0085K\u0001\u0085", "*reaches beyond its storage 'k' of 2*")]
+    [InlineData("X\u0001\0\0\0vK\u0001K\u0002\u0087", "K\0K\u0003\u0085K\u0001\u0085", "*exceeds its storage 'k' of 2*")]
     [InlineData("X\u0001\0\0\0vK\u0001K\u0004\u0087", "K\0K\u0001\u0085K\u0001\u0085", "*a view of storage 'k' is not*inside it*")]
     [InlineData("X\u0001\0\0\0vK\u0005K\0\u0087", "K\0K\u0001\u0085K\u0001\u0085", "*a view of storage 'k' is not*inside it*")]
     // offset −1
@@ -92,22 +92,22 @@ public sealed class LegacyFileTests
     [Fact]
     public void Facts_that_are_not_PyTorchs_are_refused()
     {
-        Refused(File(One(), magic: Magic.Replace('\u0019', '\u0018')), "the stream is no readable PyTorch file*magic number*");
-        Refused(File(One(), version: "\u0080\u0002M\u00ea\u0003."), "*another version than 1001*");
+        Refused(File(One(), magic: Magic.Replace('\u0019', '\u0018')), "the stream is not a readable PyTorch file*magic number*");
+        Refused(File(One(), version: "\u0080\u0002M\u00ea\u0003."), "*version is not 1001*");
         Refused(
             File(One(), machine: Machine.Replace("little_endian\u0088", "little_endian\u0089", StringComparison.Ordinal)),
             "*not in little-endian byte order*");
         Refused(
-            File(One(), machine: Machine.Replace("shortK\u0002", "shortK\u0004", StringComparison.Ordinal)), "*facts about the machine*");
-        Refused(File(One(), machine: "\u0080\u0002}."), "*facts about the machine*");
-        Refused(File(One(), machine: "\u0080\u0002N."), "*facts about the machine*");
+            File(One(), machine: Machine.Replace("shortK\u0002", "shortK\u0004", StringComparison.Ordinal)), "*record of the machine*");
+        Refused(File(One(), machine: "\u0080\u0002}."), "*record of the machine*");
+        Refused(File(One(), machine: "\u0080\u0002N."), "*record of the machine*");
     }
 
     [Theory]
-    [InlineData("\u0080\u0002](X\u0001\0\0\0kX\u0001\0\0\0ke.", "*storage 'k' twice, or one that the pickle does not name*")]
-    [InlineData("\u0080\u0002](X\u0001\0\0\0xe.", "*storage 'x' twice, or one that the pickle does not name*")]
+    [InlineData("\u0080\u0002](X\u0001\0\0\0kX\u0001\0\0\0ke.", "*storage 'k' twice, or the pickle does not name it*")]
+    [InlineData("\u0080\u0002](X\u0001\0\0\0xe.", "*storage 'x' twice, or the pickle does not name it*")]
     [InlineData("\u0080\u0002](e.", "*lacks storage 'k'*")]
-    [InlineData("\u0080\u0002](K\u0001e.", "*is no text*")]
+    [InlineData("\u0080\u0002](K\u0001e.", "*is not a string*")]
     [InlineData("\u0080\u0002}.", "*no list of storages*")]
     public void Lists_of_storages_that_lie_are_refused(string keys, string message) => Refused(File(One(), keys: keys), message);
 
@@ -123,11 +123,11 @@ public sealed class LegacyFileTests
 
     [Fact]
     public void Pickles_over_16_MiB_are_refused_and_what_lies_behind_is_not_looked_at()
-        => Refused(File($"({Text("a")}X\0\0\0\u0002{new string('t', 32 << 20)}u"), "*after the 16 MiB that are accepted*");
+        => Refused(File($"({Text("a")}X\0\0\0\u0002{new string('t', 32 << 20)}u"), "*exceeds the accepted 16 MiB*");
 
     [Fact]
     public void What_is_no_dictionary_is_refused()
-        => Refused(File("", root: "\u0080\u0002].", keys: "\u0080\u0002].", elements: []), "*no dictionary*");
+        => Refused(File("", root: "\u0080\u0002].", keys: "\u0080\u0002].", elements: []), "*not contain a dictionary*");
 
     [Fact]
     public void The_message_names_the_file()

@@ -64,68 +64,74 @@ public sealed class SafetensorsTests
     [InlineData("", "*does not start with '{'*")]
     [InlineData(" {}", "*does not start with '{'*")]
     [InlineData("[]", "*does not start with '{'*")]
-    [InlineData("{", "*no JSON*")]
-    [InlineData("{}x", "*no JSON*")]
-    [InlineData("{}{}", "*no JSON*")]
-    [InlineData("{}\0", "*no JSON*")]
-    [InlineData("{\"a\":1}", "*'a' has a Number where a StartObject belongs*")]
+    [InlineData("{", "*not valid JSON*")]
+    [InlineData("{}x", "*not valid JSON*")]
+    [InlineData("{}{}", "*not valid JSON*")]
+    [InlineData("{}\0", "*not valid JSON*")]
+    [InlineData("{\"a\":1}", "*'a' has a Number where a StartObject is expected*")]
     [InlineData("{\"a\":{}}", "*'a' is not described by dtype, shape and two data_offsets*")]
     [InlineData("{\"a\":{\"dtype\":\"F32\",\"shape\":[2]}}", "*'a' is not described*")]
     [InlineData("{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8,8]}}", "*'a' is not described*")]
     [InlineData("{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8],\"stride\":[1]}}", "*'a' has a field 'stride'*")]
-    [InlineData("{\"a\":{\"dtype\":\"F32\",\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", "*'a' has its dtype twice*")]
+    [InlineData("{\"a\":{\"dtype\":\"F32\",\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", "*'a' contains dtype twice*")]
     [InlineData("{\"a\":{\"dtype\":\"F8_E4M3\",\"shape\":[8],\"data_offsets\":[0,8]}}", "*'F8_E4M3', which cannot be read*")]
-    [InlineData("{\"a\":{\"dtype\":32,\"shape\":[2],\"data_offsets\":[0,8]}}", "*'a' has a Number where a String belongs*")]
-    [InlineData("{\"a\":{\"dtype\":\"F32\",\"shape\":2,\"data_offsets\":[0,8]}}", "*'a' has a Number where a StartArray belongs*")]
-    [InlineData("{\"a\":{\"dtype\":\"F32\",\"shape\":[NaN],\"data_offsets\":[0,8]}}", "*no JSON*")]
-    [InlineData("{\"a\":{\"dtype\":\"F32\",\"shape\":[2.0],\"data_offsets\":[0,8]}}", "*not a few whole numbers*")]
-    [InlineData("{\"a\":{\"dtype\":\"F32\",\"shape\":[-2],\"data_offsets\":[0,8]}}", "*not a few whole numbers*")]
-    [InlineData("{\"a\":{\"dtype\":\"F32\",\"shape\":[\"2\"],\"data_offsets\":[0,8]}}", "*not a few whole numbers*")]
-    [InlineData("{\"a\":{\"dtype\":\"F32\",\"shape\":[[2]],\"data_offsets\":[0,8]}}", "*no JSON*")] // deeper than the format
-    [InlineData("{\"a\":{\"dtype\":\"F32\",\"shape\":[9223372036854775808],\"data_offsets\":[0,8]}}", "*not a few whole numbers*")]
-    // wraps to 0
-    [InlineData("{\"a\":{\"dtype\":\"F32\",\"shape\":[4611686018427387904,4],\"data_offsets\":[0,8]}}", "*more elements than any memory*")]
+    [InlineData("{\"a\":{\"dtype\":32,\"shape\":[2],\"data_offsets\":[0,8]}}", "*'a' has a Number where a String is expected*")]
+    [InlineData("{\"a\":{\"dtype\":\"F32\",\"shape\":2,\"data_offsets\":[0,8]}}", "*'a' has a Number where a StartArray is expected*")]
+    [InlineData("{\"a\":{\"dtype\":\"F32\",\"shape\":[NaN],\"data_offsets\":[0,8]}}", "*not valid JSON*")]
+    [InlineData("{\"a\":{\"dtype\":\"F32\",\"shape\":[2.0],\"data_offsets\":[0,8]}}", "*not a short list of integers*")]
+    [InlineData("{\"a\":{\"dtype\":\"F32\",\"shape\":[-2],\"data_offsets\":[0,8]}}", "*not a short list of integers*")]
+    [InlineData("{\"a\":{\"dtype\":\"F32\",\"shape\":[\"2\"],\"data_offsets\":[0,8]}}", "*not a short list of integers*")]
+    [InlineData("{\"a\":{\"dtype\":\"F32\",\"shape\":[[2]],\"data_offsets\":[0,8]}}", "*not valid JSON*")] // deeper than the format
     [
         InlineData(
-            "{\"a\":{\"dtype\":\"F32\",\"shape\":[4611686018427387904,4,0],\"data_offsets\":[0,8]}}", "*more elements than any memory*")
+            "{\"a\":{\"dtype\":\"F32\",\"shape\":[9223372036854775808],\"data_offsets\":[0,8]}}", "*not a short list of integers*")
     ]
-    [InlineData("{\"a\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[0,8]}}", "*takes 12 bytes*from 0 to 8*")]
-    [InlineData("{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[8,0]}}", "*takes 8 bytes*from 8 to 0*")]
-    [InlineData("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}", "*hole or an overlap*")]
+    // wraps to 0
+    [
+        InlineData(
+            "{\"a\":{\"dtype\":\"F32\",\"shape\":[4611686018427387904,4],\"data_offsets\":[0,8]}}", "*more elements than fit in memory*")
+    ]
+    [
+        InlineData(
+            "{\"a\":{\"dtype\":\"F32\",\"shape\":[4611686018427387904,4,0],\"data_offsets\":[0,8]}}", "*more elements than fit in memory*")
+    ]
+    [InlineData("{\"a\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[0,8]}}", "*needs 12 bytes*spans bytes 0 to 8*")]
+    [InlineData("{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[8,0]}}", "*needs 8 bytes*spans bytes 8 to 0*")]
+    [InlineData("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}", "*gap or an overlap*")]
     [
         InlineData(
             "{\"a\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]},\"b\":{\"dtype\":\"U8\",\"shape\":[5],\"data_offsets\":[3,8]}}",
-            "*'b' begins at byte 3 of the data where 4 is next*")
+            "*'b' begins at byte 3 of the data, but byte 4 was expected*")
     ]
     [
         InlineData(
             "{\"a\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]},\"b\":{\"dtype\":\"U8\",\"shape\":[3],\"data_offsets\":[5,8]}}",
-            "*'b' begins at byte 5 of the data where 4 is next*")
+            "*'b' begins at byte 5 of the data, but byte 4 was expected*")
     ]
-    [InlineData("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", "*8 bytes of data where its tensors end at 4*")]
-    [InlineData("{\"a\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,16]}}", "*8 bytes of data where its tensors end at 16*")]
+    [InlineData("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", "*8 bytes of data, but its tensors end at 4*")]
+    [InlineData("{\"a\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,16]}}", "*8 bytes of data, but its tensors end at 16*")]
     [InlineData("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}", "*'a' twice*")]
     [InlineData("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"\\u0061\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}", "*'a' twice*")]
-    [InlineData("{\"\\ud800\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", "*half a character*")]
-    [InlineData("{\"a\":{\"dtype\":\"F32\",\"shape\":[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,2],\"data_offsets\":[0,8]}}", "*not a few whole numbers*")]
+    [InlineData("{\"\\ud800\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", "*not valid UTF-8*")]
+    [InlineData("{\"a\":{\"dtype\":\"F32\",\"shape\":[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,2],\"data_offsets\":[0,8]}}", "*not a short list of integers*")]
     [
         InlineData(
             "{\"__metadata__\":[],\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}",
-            "*'__metadata__' has a StartArray where a StartObject belongs*")
+            "*'__metadata__' has a StartArray where a StartObject is expected*")
     ]
     [
         InlineData(
             "{\"__metadata__\":{\"x\":1},\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}",
-            "*'__metadata__' has a Number where a String belongs*")
+            "*'__metadata__' has a Number where a String is expected*")
     ]
     [
         InlineData(
             "{\"__metadata__\":{\"x\":\"1\",\"x\":\"2\"},\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}",
-            "*metadata have 'x' twice*")
+            "*metadata contains 'x' twice*")
     ]
     [InlineData("{\"__metadata__\":{},\"__metadata__\":{}}", "*'__metadata__' twice*")]
-    [InlineData("{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},}", "*no JSON*")]
-    [InlineData("{/**/\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", "*no JSON*")]
+    [InlineData("{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},}", "*not valid JSON*")]
+    [InlineData("{/**/\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", "*not valid JSON*")]
     public void Headers_that_lie_are_refused(string header, string message) => Refused(File(header, new byte[8]), message);
 
     [Fact]
@@ -138,7 +144,7 @@ public sealed class SafetensorsTests
 
         byte[] file = File(Float, new byte[8]);
         file[8 + Float.IndexOf('a', StringComparison.Ordinal)] = 0xff;
-        Refused(file, "*not UTF-8*");
+        Refused(file, "*not valid UTF-8*");
     }
 
     [Theory]
@@ -165,7 +171,7 @@ public sealed class SafetensorsTests
             Refused(file[..length], "*");
         }
 
-        Refused([.. file, 0], "*bytes of data where its tensors end at*");
+        Refused([.. file, 0], "*bytes of data, but its tensors end at*");
     }
 
     [Fact]
@@ -175,7 +181,7 @@ public sealed class SafetensorsTests
         try
         {
             Action read = () => Safetensors.Read(path);
-            read.Should().Throw<InvalidDataException>().WithMessage($"{path} is no readable safetensors file*");
+            read.Should().Throw<InvalidDataException>().WithMessage($"{path} is not a readable safetensors file*");
 
             using var scope = NewDisposeScope();
             System.IO.File.WriteAllText(path, "untouched");

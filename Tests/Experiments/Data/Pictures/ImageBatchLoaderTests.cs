@@ -110,10 +110,10 @@ public sealed class ImageBatchLoaderTests : IDisposable
         }
 
         _told.Should().SatisfyRespectively(
-            line => line.Should().Contain("broken.jpg cannot be read (neither a JPEG nor a PNG file); a black picture stands for it"),
+            line => line.Should().Contain("broken.jpg cannot be read (neither a JPEG nor a PNG file); using a black image instead"),
             line => line.Should().EndWith("half.jpg is damaged; using the part that can be decoded"));
-        ImageReadStatistics.Describe(_tally.TakeCounts()).Should().Be("6 pictures read, 2 damaged, 2 unreadable");
-        ImageReadStatistics.Describe(_tally.TakeCounts()).Should().Be("0 pictures read, 0 unreadable");
+        ImageReadStatistics.Describe(_tally.TakeCounts()).Should().Be("6 images read, 2 damaged, 2 unreadable");
+        ImageReadStatistics.Describe(_tally.TakeCounts()).Should().Be("0 images read, 0 unreadable");
         FluentActions.Invoking(() => Batches(2).Read(Failing()).Count()).Should().Throw<InvalidOperationException>().WithMessage("no more");
 
         IEnumerable<ImageBatchRequest> Failing()
@@ -160,7 +160,7 @@ public sealed class ImageBatchLoaderTests : IDisposable
 
         _told.Should().HaveCount(101);
         _told[^1].Should().Be("further such images are only counted");
-        ImageReadStatistics.Describe(_tally.TakeCounts()).Should().Be("130 pictures read, 130 unreadable");
+        ImageReadStatistics.Describe(_tally.TakeCounts()).Should().Be("130 images read, 130 unreadable");
         _tally.Unreadable.Should().BeEquivalentTo(files);
     }
 

@@ -58,13 +58,15 @@ public sealed class ImageNetTrainTests : IDisposable
         }
 
         _folder.Run(0, "train", "--resume", "broken");
-        _output.WriteLine($"{epochs * BatchesOfAnEpoch} steps; {string.Join("; ", ReadLog("broken").Split('\n').Where(line => line.Contains("going on after", StringComparison.Ordinal)).Select(line => line[20..]))}");
+        IEnumerable<string> resumed = ReadLog("broken").Split('\n')
+            .Where(line => line.Contains("resuming after", StringComparison.Ordinal)).Select(line => line[20..]);
+        _output.WriteLine($"{epochs * BatchesOfAnEpoch} steps; {string.Join("; ", resumed)}");
 
         RunFiles.Tables(_folder.In("broken")).Should().Equal(RunFiles.Tables(_folder.In("whole")));
         _folder.Read<EpochRow>("whole", "epochs.csv").Should()
             .HaveCount(3 * epochs).And.OnlyContain(row => double.IsFinite(row.TrainLoss) && row.ValidationAccuracy >= 0);
         ReadLog("broken").Should()
-            .MatchRegex(@"going on after epoch 1 of \d+, batch [1-6]\n(.*\n)*.*going on after epoch 2 of \d+, batch [1-6]\n");
+            .MatchRegex(@"resuming after epoch 1 of \d+, batch [1-6]\n(.*\n)*.*resuming after epoch 2 of \d+, batch [1-6]\n");
     }
 
     [Fact]
@@ -78,16 +80,16 @@ public sealed class ImageNetTrainTests : IDisposable
             "run", "--set", "train.epochs=2", "--set", "data.validation=0", "--set", "meta.enabled=false", "--set", "train.batch=29");
 
         output.Should()
-            .Contain("broken.JPEG cannot be read (neither a JPEG nor a PNG file); a black picture stands for it").And.Contain(
+            .Contain("broken.JPEG cannot be read (neither a JPEG nor a PNG file); using a black image instead").And.Contain(
                 "half.JPEG is damaged");
         string[] log = ReadLog("run").Split('\n');
         log.Where(line => line.Contains("broken.JPEG", StringComparison.Ordinal)).Should().ContainSingle();
         log.Where(line => line.Contains("half.JPEG", StringComparison.Ordinal)).Should().ContainSingle();
-        string[] counts = [.. log.Where(line => line.Contains("pictures read", StringComparison.Ordinal)).Select(line => line[20..])];
+        string[] counts = [.. log.Where(line => line.Contains("images read", StringComparison.Ordinal)).Select(line => line[20..])];
         counts.Should().Equal(
-            "epoch 1: 58 pictures read, 7 grey, 14 CMYK, 7 with an Exif rotation, which is not applied, 1 damaged, 1 unreadable",
-            "epoch 2: 58 pictures read, 7 grey, 14 CMYK, 7 with an Exif rotation, which is not applied, 1 damaged, 1 unreadable",
-            "validation and test: 16 pictures read, 2 grey, 4 CMYK, 2 with an Exif rotation, which is not applied, 0 unreadable");
+            "epoch 1: 58 images read, 7 grey, 14 CMYK, 7 with an Exif rotation, which is not applied, 1 damaged, 1 unreadable",
+            "epoch 2: 58 images read, 7 grey, 14 CMYK, 7 with an Exif rotation, which is not applied, 1 damaged, 1 unreadable",
+            "validation and test: 16 images read, 2 grey, 4 CMYK, 2 with an Exif rotation, which is not applied, 0 unreadable");
     }
 
     [Fact]
@@ -107,8 +109,10 @@ public sealed class ImageNetTrainTests : IDisposable
         ImtaProcess.Result result = _folder.Run(
             0, "infer", "run", "--policy", "run/policy.json", "--images", "pictures/val", "--batch", "5");
 
-        result.Error.Should().MatchRegex(@"^warning: pictures/val/n2/broken[.]png cannot be read \(neither a JPEG nor a PNG file\); it gets no answer\nwarning: pictures/val/n3/nowhere[.]jpg cannot be read \(.*\); it gets no answer\n$");
-        result.Output.Should().Contain("18 pictures read, 2 grey, 4 CMYK, 2 with an Exif rotation, which is not applied, 2 "
+        result.Error.Should().MatchRegex(
+            @"^warning: pictures/val/n2/broken[.]png cannot be read \(neither a JPEG nor a PNG file\); it gets no prediction\n"
+                + @"warning: pictures/val/n3/nowhere[.]jpg cannot be read \(.*\); it gets no prediction\n$");
+        result.Output.Should().Contain("18 images read, 2 grey, 4 CMYK, 2 with an Exif rotation, which is not applied, 2 "
             + "unreadable\n").And.Contain("16 images: ").And.NotContain("labelled");
         InferenceRow[] answers = _folder.Read<InferenceRow>("answers.csv");
         answers.Select(row => row.File).Should().HaveCount(16).And.BeInAscendingOrder(StringComparer.Ordinal).And.OnlyHaveUniqueItems();
@@ -149,10 +153,10 @@ public sealed class ImageNetTrainTests : IDisposable
 
         _folder.Run(0, "train", "--resume", "broken");
 
-        ReadLog("broken").Should().MatchRegex("going on after epoch [1-7] of 8, batch [1-5]\n");
+        ReadLog("broken").Should().MatchRegex("resuming after epoch [1-7] of 8, batch [1-5]\n");
         RunFiles.Tables(_folder.In("broken")).Should().Equal(RunFiles.Tables(_folder.In("whole")));
         // 40 to train on, 8 of validation, 8 meta pictures for each of 3 of 5 batches; both processes summed
-        ReadLog("whole").Should().Contain("epoch 2: 72 pictures read");
+        ReadLog("whole").Should().Contain("epoch 2: 72 images read");
     }
 
     /// <summary>The recipes, their networks and batches made small.</summary>
@@ -202,16 +206,17 @@ public sealed class ImageNetTrainTests : IDisposable
             2, Arguments("second", ["--set", "train.epochs=1", "--set", "phase2.from=run", "--set", "phase2.epochs=1"])).Error;
         File.Move(other, file);
 
-        refusal.Should().Be("imta: the data set's files are others than when run started (added, removed or renamed), so that training "
-            + "and validation images would be mixed up; restore the files, or give a folder that has them with --data\n");
+        refusal.Should().Be("imta: the data set's files differ from those that run started with (added, removed or renamed), so "
+            + "training and validation images would be mixed up; restore the files, or give a folder that has them with --data\n");
         warning.Should()
             .MatchRegex(
-                "^warning: the data set's files are others than when .*run started; what is held out here may have been trained on\n$");
-        second.Should().MatchRegex("^imta: phase2[.]from: .*latest[.]pt was trained with other files in the data set's folder .*\n$");
+                "^warning: the data set's files differ from those that .*run started with; images held out here may have been used for "
+                    + "training\n$");
+        second.Should().MatchRegex("^imta: phase2[.]from: .*latest[.]pt was trained with different files in the data set's folder .*\n$");
         _folder.Run(0, "train", "--resume", "run").Error.Should().BeEmpty();
         File.Delete(_folder.In("run", "environment.json"));
         _folder.Run(0, "train", "--resume", "run").Error.Should()
-            .StartWith("warning: run/environment.json does not say with which files the run started");
+            .StartWith("warning: run/environment.json does not record which files the run started with");
         _folder.Run(2, "train", "--resume", "run", "--data", "").Error.Should()
             .Be("imta: --data is empty; it must be the folder of the data set's files\n");
     }
@@ -259,10 +264,11 @@ public sealed class ImageNetTrainTests : IDisposable
 
     [Theory]
     [InlineData("where is ImageNet", "train")]
-    [InlineData("nowhere is no ImageNet: it takes the folders train and val", "train", "--data", "nowhere")]
+    [InlineData("nowhere does not have ImageNet's layout: expected the folders train and val", "train", "--data", "nowhere")]
     [
         InlineData(
-            "has 4 classes, and the run is for 1000; set data.classes to 4", "train", "--data", "pictures", "--set", "data.classes=null")
+            "has 4 classes, but the run is configured for 1000; set data.classes to 4", "train", "--data", "pictures", "--set",
+            "data.classes=null")
     ]
     [InlineData("--data is empty", "train", "--data", "")]
     [InlineData("data.classes is 4, but data.dataset is cifar10", "train", "--set", "data.dataset=cifar10")]

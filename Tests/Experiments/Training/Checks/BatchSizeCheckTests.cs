@@ -20,7 +20,7 @@ public sealed class BatchSizeCheckTests
     [InlineData(102, 10, "the last batch of an epoch has 2 images", "train.batch to 8")]
     [InlineData(103, 10, "the last batch of an epoch has 3 images", "train.batch to 8")]
     [InlineData(101, 10, "each epoch leaves out one image", "train.batch to 8")]
-    [InlineData(3, 64, "the last batch of an epoch has 3 images", "more images")]
+    [InlineData(3, 64, "the last batch of an epoch has 3 images", "more training images")]
     public void What_is_odd_is_told_with_a_batch_that_is_not(int images, int batch, string what, string fix)
     {
         CheckFinding finding = Findings(images, batch).Should().ContainSingle().Subject;
@@ -42,9 +42,9 @@ public sealed class BatchSizeCheckTests
 
     [Theory]
     [InlineData(120, 24, null)]
-    [InlineData(110, 22, "train.batch 22 cannot be dealt out evenly to the two halves of 3 processes")]
+    [InlineData(110, 22, "train.batch 22 cannot be divided evenly among the two halves of 3 processes")]
     [InlineData(128, 24, "the last batch of an epoch has 8 images")]
-    [InlineData(125, 24, "each epoch leaves out 5 images, others each time")]
+    [InlineData(125, 24, "each epoch leaves out 5 images, different ones each time")]
     public void Processes_take_equal_shares_of_both_halves(int images, int batch, string? what)
     {
         CheckFinding[] findings = Findings(images, batch, processes: 3);

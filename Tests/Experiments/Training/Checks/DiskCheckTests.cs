@@ -17,13 +17,17 @@ public sealed class DiskCheckTests
             .Equal(severity is null ? [] : [severity]);
 
     [Theory]
-    [InlineData(0, "free some, or take a folder on another drive by --out")]
-    [InlineData(5, "free some, or take a folder on another drive by --out, or set export.weightsEvery (it is 5) higher or to 0")]
+    [InlineData(0, "free some space, or use a folder on another drive with --out")]
+    [
+        InlineData(
+            5,
+            "free some space, or use a folder on another drive with --out, or set export.weightsEvery (now 5) to a larger value or to 0")
+    ]
     public void The_line_has_both_sizes_and_what_would_make_room(int weightsEvery, string fix)
     {
         CheckFinding finding = DiskCheck.Findings(3 * ByteSize.Gib, 2000 * ByteSize.Mib, weightsEvery).Single();
 
-        finding.Problem.Should().Be("the run's files take about 3.0 GiB, and the drive of its folder has 2.0 GiB free");
+        finding.Problem.Should().Be("the run's files need about 3.0 GiB, but the drive has 2.0 GiB free");
         finding.Fix.Should().Be(fix);
     }
 

@@ -18,18 +18,18 @@ public sealed class SplitsCheckTests
     [Theory]
     [
         InlineData(
-            new long[] { 200, 0 }, new long[] { 50, 50 }, new long[] { 10, 10 }, "1 of 2 classes without a training image (dog)",
-            "data.trainLimit to 4 at least (it is 3)")
+            new long[] { 200, 0 }, new long[] { 50, 50 }, new long[] { 10, 10 }, "1 of 2 classes has no training image (dog)",
+            "data.trainLimit to at least 4 (now 3)")
     ]
     [
         InlineData(
-            new long[] { 200, 200 }, new long[] { 0, 100 }, new long[] { 10, 10 }, "1 of 2 classes without a validation image (cat)",
-            "data.trainLimit to 4")
+            new long[] { 200, 200 }, new long[] { 0, 100 }, new long[] { 10, 10 }, "1 of 2 classes has no validation image (cat)",
+            "data.trainLimit to at least 4")
     ]
     [
         InlineData(
-            new long[] { 200, 200 }, new long[] { 50, 50 }, new long[] { 0, 0 }, "2 of 2 classes without a test image (cat, dog)",
-            "data.testLimit to 2")
+            new long[] { 200, 200 }, new long[] { 50, 50 }, new long[] { 0, 0 }, "2 of 2 classes have no test image (cat, dog)",
+            "data.testLimit to at least 2")
     ]
     public void A_class_without_images_stops(long[] train, long[] validation, long[] test, string what, string fix)
     {
@@ -74,7 +74,7 @@ public sealed class SplitsCheckTests
     [InlineData(100, false)]
     public void A_validation_set_below_100_images_is_told(int images, bool told)
         => Findings([200, 200], [1, images - 1], [1, 1])
-            .Any(finding => finding.Consequence.Contains("one image is 1 %", StringComparison.Ordinal))
+            .Any(finding => finding.Consequence.Contains("one image changes the accuracy by 1 %", StringComparison.Ordinal))
             .Should()
             .Be(told);
 

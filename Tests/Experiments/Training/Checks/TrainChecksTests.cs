@@ -15,11 +15,11 @@ public sealed class TrainChecksTests : IDisposable
     public void Dispose() => _folder.Dispose();
 
     [Theory]
-    [InlineData("splits", "without a test image", "data.testLimit to 10", "data.testLimit=7")]
-    [InlineData("shares", "go to exit 2 of 3", "train.batch to 8 or more", "model.msdnet.blocks=3", "train.batch=6")]
+    [InlineData("splits", "have no test image", "data.testLimit to at least 10", "data.testLimit=7")]
+    [InlineData("shares", "are allocated to exit 2 of 3", "train.batch to 8 or more", "model.msdnet.blocks=3", "train.batch=6")]
     [
         InlineData(
-            "disk", "the run's files take about", "export.weightsEvery", "train.epochs=1000000", "export.weightsEvery=1",
+            "disk", "the run's files need about", "export.weightsEvery", "train.epochs=1000000", "export.weightsEvery=1",
             "run.checkpointEvery=1", "data.trainLimit=4000")
     ]
     public void A_stop_is_a_line_with_the_fix_and_the_override_and_nothing_is_written(
@@ -46,7 +46,7 @@ public sealed class TrainChecksTests : IDisposable
         ImtaProcess.Result result = Train(["data.dataset=cifar10", $"data.root={files.Root}"], "--set", "data.trainLimit=null");
 
         result.Code.Should().Be(2, result.All);
-        result.Error.Should().Contain("imta: overlap: 40 of 40 test images are also learned from");
+        result.Error.Should().Contain("imta: overlap: 40 of 40 test images are also used for learning");
     }
 
     [Fact]
@@ -73,7 +73,7 @@ public sealed class TrainChecksTests : IDisposable
 
         result.Code.Should().Be(2, result.All);
         result.Error.Should()
-            .Be("imta: --allow disc: there is no such check; the checks are splits, overlap, oddBatch, shares, disk, memory\n");
+            .Be("imta: --allow disc: unknown check; expected one of splits, overlap, oddBatch, shares, disk, memory\n");
     }
 
     [Fact]
@@ -103,7 +103,8 @@ public sealed class TrainChecksTests : IDisposable
         ImtaProcess.Result result = Train([.. network, .. settings]);
 
         result.Code.Should().Be(0, result.All);
-        Match needs = Regex.Match(result.Output, "^needs about ([\\d.]+) MiB of memory and ([\\d.]+) MiB of disk$", RegexOptions.Multiline);
+        Match needs = Regex.Match(
+            result.Output, "^needs about ([\\d.]+) MiB of memory and ([\\d.]+) MiB of disk space$", RegexOptions.Multiline);
         double peak = _folder.Read<TimingRow>("run", "timing.csv").Max(row => row.PeakMemoryMib);
         Number(needs.Groups[1]).Should().BeInRange(0.75 * peak, 1.25 * peak, "the estimate of {0} is within 25 % of the peak", needs.Value);
         double written = Directory.EnumerateFiles(_folder.In("run"), "*", SearchOption.AllDirectories)

@@ -62,7 +62,7 @@ public sealed class ProcessGroupTests
         var clock = Stopwatch.StartNew();
         string[] met = ThreadGroup.Run(2, all => Waiting(all, seconds: 3), patience: 1);
 
-        met[0].Should().MatchRegex("^rank 0 of 2 on [^ ]+ gave up after waiting 1 s for the other ranks at the agreement on going on "
+        met[0].Should().MatchRegex("^rank 0 of 2 on [^ ]+ gave up after waiting 1 s for the other ranks at the exchange of status flags "
             + "\\(epoch 2, batch 7\\); go on by itself$");
         clock.Elapsed.Should().BeLessThan(TimeSpan.FromSeconds(30));
     }
@@ -76,21 +76,22 @@ public sealed class ProcessGroupTests
         string[] met = ThreadGroup.Run(2, all => Waiting(all, seconds: 6), patience: 60, said.Add, stop.Token);
 
         said.Should().ContainSingle().Which.Should().MatchRegex("^rank 0 of 2 on [^ ]+ was asked to stop and has waited [0-9.]+ s for the "
-            + "other ranks at the agreement on going on \\(epoch 2, batch 7\\); go on by itself$");
+            + "other ranks at the exchange of status flags \\(epoch 2, batch 7\\); go on by itself$");
         met[0].Should().MatchRegex(
-            "^rank 0 of 2 on [^ ]+ stops without the other ranks, which did not reach the agreement on going on \\(epoch 2, batch 7\\)$");
+            "^rank 0 of 2 on [^ ]+ stops without the other ranks, which did not reach the exchange of status flags "
+                + "\\(epoch 2, batch 7\\)$");
     }
 
     [Theory]
     [
         InlineData(
             "0.1.0+abc", "0.1.0+def", "MPICH 4.0.2", "MPICH 4.0.2",
-            "rank 1 of 2 on n1 runs imta 0.1.0+def, and rank 0 on n0 0.1.0+abc; all ranks must use the same")
+            "rank 1 of 2 on n1 runs imta 0.1.0+def, but rank 0 on n0 runs imta 0.1.0+abc; all ranks must use the same")
     ]
     [
         InlineData(
             "0.1.0", "0.1.0", "Open MPI 4.1.4", "Open MPI 5.0.3",
-            "rank 1 of 2 on n1 uses Open MPI 5.0.3, and rank 0 on n0 Open MPI 4.1.4; all ranks must use the same")
+            "rank 1 of 2 on n1 uses Open MPI 5.0.3, but rank 0 on n0 uses Open MPI 4.1.4; all ranks must use the same")
     ]
     public void A_rank_with_another_program_or_library_is_named_in_all(
         string first, string second, string firstMpi, string secondMpi, string message)

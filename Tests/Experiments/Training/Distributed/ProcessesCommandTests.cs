@@ -68,7 +68,7 @@ public sealed partial class ProcessesCommandTests : IDisposable
         {
             ImtaProcess.Result result = again.End();
             result.Code.Should().Be(0, result.All);
-            result.Output.Should().Contain("going on after epoch").And.NotContain("\u001b");
+            result.Output.Should().Contain("resuming after epoch").And.NotContain("\u001b");
         }
 
         // Ctrl-C; rank 0 killed.
@@ -87,8 +87,8 @@ public sealed partial class ProcessesCommandTests : IDisposable
             KillRank("stopped", 0);
             ImtaProcess.Result result = again.End();
             result.Code.Should().Be(1, result.All);
-            result.Error.Should().MatchRegex("imta: a rank was ended by a signal, or without a word \\(exit code [0-9]+ of mpirun\\); go "
-                + "on by imta train --resume stopped\n$");
+            result.Error.Should().MatchRegex("imta: a rank was killed by a signal or exited without a message "
+                + "\\(mpirun exit code [0-9]+\\); resume with imta train --resume stopped\n$");
         }
 
         ImtaProcess.Run(_folder.Path, library, "train", "--resume", "stopped").Code.Should().Be(0);
@@ -140,8 +140,8 @@ public sealed partial class ProcessesCommandTests : IDisposable
         InlineData(
             "train.batch is 6; 2 processes take 8 at least, 2 images for each half of each", "--processes", "2", "--set", "train.batch=6")
     ]
-    [InlineData("processes is 0; it takes", "--processes", "0")]
-    [InlineData("--process-timeout takes 1 second or more", "--process-timeout", "0")]
+    [InlineData("processes is 0; it must be", "--processes", "0")]
+    [InlineData("--process-timeout must be at least 1 second", "--process-timeout", "0")]
     public void What_cannot_be_shared_is_refused(string message, params string[] arguments)
     {
         _folder.Run(2, ["train", "--out", "run", .. ImtaProcess.Tiny, .. arguments]).Error.Should()
@@ -156,15 +156,15 @@ public sealed partial class ProcessesCommandTests : IDisposable
         _folder.Run(0, ["train", "--out", "run", .. ImtaProcess.Tiny]);
 
         Refused(
-            launcher, "run is trained by one process, and the launcher started 2; start 1, so that its results stay the same", "train",
+            launcher, "run is trained with one process, but the launcher started 2; start 1, so that its results stay the same", "train",
             "--resume", "run");
         ImtaProcess.Result unequal = Unequal(launcher, ["train", "--out", "other", .. ImtaProcess.Tiny], ["train", "--resume", "run"]);
         unequal.Code.Should().Be(2, unequal.All);
         OwnLines(unequal).Should().ContainSingle().Which.Should().MatchRegex("^imta: rank 1 of 2 on .*: this rank was started with "
-            + "--resume and rank 0 without it; start all ranks by the same command line$");
-        Refused(launcher, "--processes 3 contradicts the launcher, which started 2 ranks; omit it there", "train", "--processes", "3");
+            + "--resume but rank 0 without it; start all ranks with the same command line$");
+        Refused(launcher, "--processes 3 conflicts with the launcher, which started 2 ranks; omit it", "train", "--processes", "3");
         Refused(launcher, "unknown key train.bach", "train", "--set", "train.bach=3");
-        Refused(launcher, "There is no option --bogus", "train", "--bogus");
+        Refused(launcher, "Unknown option --bogus", "train", "--bogus");
     }
 
     /// <summary>One library under the other's launcher makes worlds of one rank, each of which would write the run.</summary>
@@ -179,8 +179,8 @@ public sealed partial class ProcessesCommandTests : IDisposable
         ImtaProcess.Result result = process.End();
 
         result.Code.Should().Be(2, result.All);
-        OwnLines(result).Should().ContainSingle().Which.Should().MatchRegex($"^imta: mpirun of {started} started 2 ranks, and {loaded} "
-            + $"[0-9.]+ \\(.*\\) knows of 1: the library is not the launcher's; .* {MpiLibrary.Variable}=");
+        OwnLines(result).Should().ContainSingle().Which.Should().MatchRegex($"^imta: mpirun of {started} started 2 ranks, but {loaded} "
+            + $"[0-9.]+ \\(.*\\) sees 1: the library does not belong to the launcher; .* {MpiLibrary.Variable}=");
         Directory.Exists(In("run")).Should().BeFalse();
     }
 
@@ -199,7 +199,7 @@ public sealed partial class ProcessesCommandTests : IDisposable
 
         result.Code.Should().NotBe(0, result.All);
         OwnLines(result).Should()
-            .ContainMatch($"imta: rank 1 of 2 on *: mpirun of {started} started 2 ranks, and {loaded} * knows of 1: *");
+            .ContainMatch($"imta: rank 1 of 2 on *: mpirun of {started} started 2 ranks, but {loaded} * sees 1: *");
         Directory.Exists(In("run")).Should().BeFalse();
     }
 
@@ -221,12 +221,12 @@ public sealed partial class ProcessesCommandTests : IDisposable
         File.ReadAllText(In("code")).Should().Be("1\n");
         string file = Directory.EnumerateFiles(In($"imta-{Environment.UserName}")).Should().ContainSingle().Which;
         File.ReadAllText(file).Should()
-            .MatchRegex(" rank 0 of 2 on .* gave up after 2 s, in which not all ranks started; nothing is written");
+            .MatchRegex(" rank 0 of 2 on .* gave up after 2 s because not all ranks had started; nothing has been written");
     }
 
     [Theory]
-    [InlineData("/nowhere/libmpi.so", "is '/nowhere/libmpi.so', which is not there")]
-    [InlineData("libc.so.6", "is 'libc.so.6', which is no MPI library")]
+    [InlineData("/nowhere/libmpi.so", "is '/nowhere/libmpi.so', which does not exist")]
+    [InlineData("libc.so.6", "is 'libc.so.6', which is not an MPI library")]
     public void A_library_that_is_named_has_to_be_one(string library, string message)
     {
         ImtaProcess.Result result = ImtaProcess.Run(
@@ -245,7 +245,7 @@ public sealed partial class ProcessesCommandTests : IDisposable
                 ("WORLD_SIZE", "2"), ("RANK", "1"), ("LOCAL_RANK", "1"), ("MASTER_ADDR", "127.0.0.1"), ("MASTER_PORT", "29500"),
                 (MpiLibrary.Variable, "/nowhere")
             ],
-            ["train", "--out", "run", .. ImtaProcess.Tiny]).Output.Should().Contain("results are in run");
+            ["train", "--out", "run", .. ImtaProcess.Tiny]).Output.Should().Contain("results written to run");
 
     [SkippableFact]
     public void A_sweeps_runs_are_no_ranks_of_its_own_launcher()
@@ -281,7 +281,7 @@ public sealed partial class ProcessesCommandTests : IDisposable
 
         result.Code.Should().NotBe(0, result.All);
         OwnLines(result).Should().ContainSingle().Which.Should()
-            .MatchRegex("^imta: rank 0 of 2 on .* gave up after 2 s, in which not all ranks started; nothing is written");
+            .MatchRegex("^imta: rank 0 of 2 on .* gave up after 2 s because not all ranks had started; nothing has been written");
         Directory.Exists(In("run")).Should().BeFalse();
         clock.Elapsed.Should().BeLessThan(TimeSpan.FromMinutes(1));
     }
