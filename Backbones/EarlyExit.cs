@@ -107,7 +107,8 @@ public sealed class EarlyExit : IDisposable
         }
 
         (long[] gaps, long[] wanted) = batch.Gaps(size);
-        if (_compaction == Compaction.Always || IsWorthwhile(batch.Present - size, gaps.Length, MacsToNextExit(k, images), walk.CarriedElements))
+        if (_compaction == Compaction.Always
+            || IsWorthwhile(batch.Present - size, gaps.Length, MacsToNextExit(k, images), walk.CarriedElements))
         {
             walk.CompactRows(tensor(gaps, int64, images.device), tensor(wanted, int64, images.device), size);
             batch.CompactRows(gaps, wanted, size);

@@ -10,7 +10,7 @@ using Imta.MetaWeight.Experiments.Training.Distributed;
 namespace Imta.MetaWeight.Experiments;
 
 /// <summary>What a program adds to <c>imta</c>: it is known to every command by its name, as what comes with it is.</summary>
-public sealed record Extensions
+public sealed record ImtaExtensions
 {
     /// <summary>Further values of <c>model.backbone</c>, each with its group of options.</summary>
     public IReadOnlyList<Backbone> Backbones { get; init; } = [];
@@ -26,14 +26,16 @@ public sealed record Extensions
 /// <summary>The command line <c>imta</c>, for a program of one's own that extends it.</summary>
 public static class ImtaProgram
 {
-    /// <summary>Runs a command line to its end, once in a process; processes that it starts, as for the runs of a sweep, run this program too.</summary>
+    /// <summary>
+    /// Runs a command line to its end, once in a process; processes that it starts, as for the runs of a sweep, run this program too.
+    /// </summary>
     /// <param name="args">The arguments of <c>Main</c>.</param>
     /// <param name="extensions">What the program adds; null: nothing.</param>
     /// <returns>The exit code: 0, 1 if it failed, 2 after wrong input, 130 if it was stopped.</returns>
     /// <exception cref="ArgumentException">An extension has a name that is taken or cannot be one.</exception>
-    public static int Run(string[] args, Extensions? extensions = null)
+    public static int Run(string[] args, ImtaExtensions? extensions = null)
     {
-        IReadOnlyList<EpochColumn> columns = Register(extensions ?? new Extensions());
+        IReadOnlyList<EpochColumn> columns = Register(extensions ?? new ImtaExtensions());
         Terminal.Prepare();
         var root = new RootCommand("imta: multi-exit networks with learned sample weights")
         {
@@ -58,7 +60,8 @@ public static class ImtaProgram
                 Libtorch.Load(); // before anything of TorchSharp
             }
 
-            return arguments.Invoke(new InvocationConfiguration { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null });
+            return arguments.Invoke(
+                new InvocationConfiguration { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null });
         }
         catch (Exception e)
         {
@@ -66,7 +69,7 @@ public static class ImtaProgram
         }
     }
 
-    private static IReadOnlyList<EpochColumn> Register(Extensions extensions)
+    private static IReadOnlyList<EpochColumn> Register(ImtaExtensions extensions)
     {
         foreach (Backbone backbone in extensions.Backbones)
         {
@@ -81,5 +84,6 @@ public static class ImtaProgram
         return EpochColumn.DefaultsAnd(extensions.Columns);
     }
 
-    private static bool NeedsLibtorch(Command command) => command is not (RootCommand or { Name: "config" or "report" or "sweep" or "doctor" });
+    private static bool NeedsLibtorch(Command command)
+        => command is not (RootCommand or { Name: "config" or "report" or "sweep" or "doctor" });
 }

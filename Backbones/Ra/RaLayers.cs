@@ -103,8 +103,7 @@ internal sealed class RaBlock : NamedModule
 
 /// <summary>
 /// A layer of RANet: [its features, new ones from the sub-network of lower resolution, new ones from itself], all at the height and width
-/// of
-/// the last (Yang et al., 2020, Figure 4); without a lower resolution, [its features, new ones].
+/// of the last (Yang et al., 2020, Figure 4); without a lower resolution, [its features, new ones].
 /// </summary>
 internal sealed class RaLayer : NamedModule
 {

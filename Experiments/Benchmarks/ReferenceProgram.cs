@@ -25,7 +25,12 @@ internal sealed class ReferenceProgram : IDisposable
     {
         try
         {
-            var start = new ProcessStartInfo("/bin/sh") { RedirectStandardInput = true, RedirectStandardOutput = true, ArgumentList = { "-c", command } };
+            var start = new ProcessStartInfo("/bin/sh")
+            {
+                RedirectStandardInput = true,
+                RedirectStandardOutput = true,
+                ArgumentList = { "-c", command },
+            };
             RankAssignment.RemoveFrom(start.Environment);
             var yardstick = new ReferenceProgram(Process.Start(start)!);
             if (yardstick.FindMismatch(wanted) is not { } problem)

@@ -27,7 +27,8 @@ internal static class Checkpoint
     /// <param name="progress">What there is of the epoch after these; null: it has not begun.</param>
     /// <param name="previous">The backup path for the replaced file; null: it is not kept.</param>
     public static void Write(
-        string path, Settings settings, TrainingPhase phase, StateTree state, int epochs, StateTree? progress = null, string? previous = null)
+        string path, Settings settings, TrainingPhase phase, StateTree state, int epochs,
+        StateTree? progress = null, string? previous = null)
     {
         using DisposeScope scope = NewDisposeScope();
         var content = new TorchDictionary

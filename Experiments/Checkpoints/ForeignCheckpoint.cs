@@ -41,7 +41,8 @@ internal sealed record ForeignCheckpoint(
     /// <param name="epochs">Completed epochs of this phase; 0: unknown.</param>
     /// <param name="facts">The metadata of a published checkpoint.</param>
     public static ForeignCheckpoint From(
-        string source, StateTree state, IReadOnlyList<string> trained, TrainingPhase phase, int epochs, IReadOnlyDictionary<string, TorchValue> facts)
+        string source, StateTree state, IReadOnlyList<string> trained, TrainingPhase phase, int epochs,
+        IReadOnlyDictionary<string, TorchValue> facts)
     {
         Dictionary<string, TorchValue> known = new(facts);
         known.TryAdd("arch", phase.Settings.Model.Backbone.Name);

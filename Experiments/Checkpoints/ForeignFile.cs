@@ -93,7 +93,7 @@ internal static class ForeignFile
             string own = string.Join('.', name.Split('.').Where(part => part != "module"));
             if (!named.TryAdd(own, tensor))
             {
-                throw new InvalidDataException($"it has two tensors {Terminal.Sanitize(own)}, with and without the prefix module.");
+                throw new InvalidDataException($"two tensors become {Terminal.Sanitize(own)} without the prefix 'module.'");
             }
         }
 

@@ -12,12 +12,18 @@ internal static class BenchCommand
 {
     public static readonly Option<int> Repeat = NumberOption.Integer("--repeat", "R", "Measured rounds, after one warm-up round", 7);
     public static readonly Option<bool> Json = new("--json") { Description = "Print one JSON object" };
-    public static readonly JsonSerializerOptions JsonOptions = new() { WriteIndented = true, PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower };
+    public static readonly JsonSerializerOptions JsonOptions
+        = new() { WriteIndented = true, PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower };
 
     public static Command Build()
     {
         var command = new Command("bench", "Measure speed and memory; whatever is compared runs in alternation");
-        foreach (Command measurement in (Command[])[BenchMetaStepCommand.Build(), BenchStepCommand.Build(), BenchDataCommand.Build(), BenchInferCommand.Build(), BenchScaleCommand.Build()])
+        Command[] measurements =
+        [
+            BenchMetaStepCommand.Build(), BenchStepCommand.Build(), BenchDataCommand.Build(), BenchInferCommand.Build(),
+            BenchScaleCommand.Build(),
+        ];
+        foreach (Command measurement in measurements)
         {
             measurement.Validators.Add(ConfigurationArguments.RejectUnknownOption);
             command.Add(measurement);

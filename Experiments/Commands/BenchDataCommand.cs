@@ -73,7 +73,14 @@ internal static class BenchDataCommand
         (double decoded, double djpeg, double ratio) = (1 / series[0].Median, 1 / series[1].Median, series[1].RatioTo(series[0]));
         if (json)
         {
-            BenchCommand.Print(new { bench.Pictures, Libtorch = TorchLibraries.Version, DecodedPerSecond = decoded, DjpegPerSecond = djpeg, Ratio = ratio });
+            BenchCommand.Print(new
+            {
+                bench.Pictures,
+                Libtorch = TorchLibraries.Version,
+                DecodedPerSecond = decoded,
+                DjpegPerSecond = djpeg,
+                Ratio = ratio,
+            });
             return 0;
         }
 

@@ -142,5 +142,6 @@ internal static class BenchInferCommand
         string Name, IReadOnlyList<double> Shares, double Seconds, double PromisedSpeedUp, double SpeedUp, double OfPromise);
 
     private sealed record SweepReport(
-        int Points, int Samples, double VectorisedSeconds, double ArrayLoopSeconds, double TensorLoopSeconds, double TensorLoopRatio, double ArrayLoopRatio);
+        int Points, int Samples, double VectorisedSeconds, double ArrayLoopSeconds, double TensorLoopSeconds,
+        double TensorLoopRatio, double ArrayLoopRatio);
 }

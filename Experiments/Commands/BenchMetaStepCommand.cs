@@ -47,7 +47,8 @@ internal static class BenchMetaStepCommand
             "meta-step",
             "Compare half-batch training steps: plain, with learned weights by each meta-gradient method, and in another program")
         {
-            ConfigurationArguments.Config, ConfigurationArguments.Set, Batch, Gradient, BenchCommand.Repeat, Against, NoMemory, BenchCommand.Json, Only,
+            ConfigurationArguments.Config, ConfigurationArguments.Set, Batch, Gradient, BenchCommand.Repeat, Against,
+            NoMemory, BenchCommand.Json, Only,
         };
         command.SetAction(Run);
         return command;

@@ -83,7 +83,14 @@ internal static class BenchScaleCommand
                 Batch = settings.Train.Batch,
                 Processes = processes,
                 Libtorch = TorchLibraries.Version,
-                Steps = rows.Select(row => new { row.Name, OneProcess = row.One.Seconds, SeveralProcesses = row.All.Seconds, Throughput = row.Throughput, row.BytesSummed }),
+                Steps = rows.Select(row => new
+                {
+                    row.Name,
+                    OneProcess = row.One.Seconds,
+                    SeveralProcesses = row.All.Seconds,
+                    Throughput = row.Throughput,
+                    row.BytesSummed,
+                }),
                 ExchangeBytes,
                 Exchange = exchange.Seconds,
             });

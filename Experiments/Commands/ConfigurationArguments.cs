@@ -7,8 +7,13 @@ namespace Imta.MetaWeight.Experiments.Commands;
 /// <summary>How commands accept a configuration: a file plus command-line overrides.</summary>
 internal static class ConfigurationArguments
 {
-    public static readonly Argument<string?> Config = new("CONFIG.yaml") { Arity = ArgumentArity.ZeroOrOne, Description = "The configuration; default: configs/quickstart.yaml, on generated data (for bench: configs/benchmark.yaml)" };
-    public static readonly Option<string[]> Set = new("--set") { HelpName = "key=value", Description = "Override one configuration key; may be repeated" };
+    public static readonly Argument<string?> Config = new("CONFIG.yaml")
+    {
+        Arity = ArgumentArity.ZeroOrOne,
+        Description = "The configuration; default: configs/quickstart.yaml, on generated data (for bench: configs/benchmark.yaml)",
+    };
+    public static readonly Option<string[]> Set
+        = new("--set") { HelpName = "key=value", Description = "Override one configuration key; may be repeated" };
 
     /// <summary>The configuration option of commands whose main argument is another file, which may contain one.</summary>
     public static readonly Option<string?> ConfigOption = new("--config")

@@ -187,6 +187,8 @@ internal static class ConvertCommand
     {
         int weighting = content.WeightingTensors;
         string epochs = content.Epochs == 0 ? "from an unknown epoch" : FormattableString.Invariant($"from epoch {content.Epochs}");
-        Console.WriteLine(FormattableString.Invariant($"{content.Tensors.Count - weighting:N0} tensors of the network and {weighting:N0} of the weight-prediction network, {epochs}, written to {target}"));
+        Console.WriteLine(
+            FormattableString.Invariant($"{content.Tensors.Count - weighting:N0} tensors of the network and {weighting:N0} of the ")
+            + $"weight-prediction network, {epochs}, written to {target}");
     }
 }

@@ -10,7 +10,8 @@ namespace Imta.MetaWeight.Experiments.Commands;
 /// <summary><c>imta cost [CONFIG.yaml]</c>: MACs and parameters per exit.</summary>
 internal static class CostCommand
 {
-    private static readonly Option<string?> Out = new("--out") { HelpName = "FILE.csv", Description = "Also write the table to this file (as cost.csv)" };
+    private static readonly Option<string?> Out
+        = new("--out") { HelpName = "FILE.csv", Description = "Also write the table to this file (as cost.csv)" };
 
     public static Command Build()
     {

@@ -15,7 +15,8 @@ internal static class DataCommand
     private static readonly CifarFormat[] Formats = [CifarFormat.Cifar10, CifarFormat.Cifar100];
 
     private static readonly Argument<string> Name = new("cifar10|cifar100|imagenet") { Description = "The data set" };
-    private static readonly Option<string> Data = new("--data") { HelpName = "DIR", Description = "Parent folder for the data set", DefaultValueFactory = _ => "data" };
+    private static readonly Option<string> Data
+        = new("--data") { HelpName = "DIR", Description = "Parent folder for the data set", DefaultValueFactory = _ => "data" };
     private static readonly Option<string> From = new("--from")
     {
         HelpName = "URL",

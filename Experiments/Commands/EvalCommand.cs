@@ -135,7 +135,8 @@ internal static class EvalCommand
     }
 
     private static IReadOnlyList<LatencyRow> Measure(
-        TrainedNetwork network, RunData data, EvaluationReport report, (int Batch, int Repeat) size, RunMonitor monitor, CancellationToken stop)
+        TrainedNetwork network, RunData data, EvaluationReport report, (int Batch, int Repeat) size,
+        RunMonitor monitor, CancellationToken stop)
     {
         int images = size.Batch * size.Repeat;
         using var measurement = new LatencyMeasurement(network, data.Test, data.Normalisation, report, images, size.Batch);

@@ -24,7 +24,8 @@ internal static class ImageNetCheck
             foreach ((ImageFolder folder, int set) in new[] { (folders.Train, 0), (folders.Test, 1) })
             {
                 found[set] = [];
-                foreach (ImageInspection one in ImageInspection.InspectAll(folder.Files.Select(file => Path.Combine(folder.Root, file)), stop))
+                IEnumerable<string> paths = folder.Files.Select(file => Path.Combine(folder.Root, file));
+                foreach (ImageInspection one in ImageInspection.InspectAll(paths, stop))
                 {
                     found[set].Add(one);
                     monitor.Advance(
@@ -43,7 +44,10 @@ internal static class ImageNetCheck
         int shared = found[1].Count(one => training.Contains(one.Fingerprint));
         if (shared > 0)
         {
-            Console.Error.WriteLine(FormattableString.Invariant($"imta: warning: {shared} of the {found[1].Count} files in val are also in train, byte for byte: the test accuracy may be overestimated by up to {100.0 * shared / found[1].Count:0.##} %"));
+            Console.Error.WriteLine(
+                FormattableString.Invariant($"imta: warning: {shared} of the {found[1].Count} files in val are also in train, ")
+                + "byte for byte: the test accuracy may be overestimated by up to "
+                + FormattableString.Invariant($"{100.0 * shared / found[1].Count:0.##} %"));
         }
 
         ImageInspection[] unreadable = [.. found.SelectMany(pictures => pictures).Where(one => one.Problem is not null)];

@@ -50,7 +50,13 @@ internal sealed record MetaStepReport(
         Ratios = Series.ToDictionary(other => other.Name, other => one.Median / other.Median),
         Phases = Phases.GetValueOrDefault(one.Name),
         Memory = Memory.TryGetValue(one.Name, out PeakMemory? memory)
-            ? new { memory.PeakMib, memory.AboveMib, PeakToUnrolled = RatioToUnrolled(memory, peak => peak.PeakMib), AboveToUnrolled = RatioToUnrolled(memory, peak => peak.AboveMib) }
+            ? new
+            {
+                memory.PeakMib,
+                memory.AboveMib,
+                PeakToUnrolled = RatioToUnrolled(memory, peak => peak.PeakMib),
+                AboveToUnrolled = RatioToUnrolled(memory, peak => peak.AboveMib),
+            }
             : null,
     };
 
@@ -73,7 +79,13 @@ internal sealed record MetaStepReport(
         Console.WriteLine("phases, in percent of the step, each excluding its nested phases");
         ConsoleTable.Write(
             ["", .. names.Select(name => name.PadLeft(7))],
-            [[.. Phases.Select(one => (string[])[one.Key, .. names.Select(name => one.Value.TryGetValue(name, out double share) ? BenchCommand.FormatNumber(100 * share, "0.0") : "      -")])]]);
+            [[.. Phases.Select(one => (string[])
+            [
+                one.Key,
+                .. names.Select(name => one.Value.TryGetValue(name, out double share)
+                    ? BenchCommand.FormatNumber(100 * share, "0.0")
+                    : "      -"),
+            ])]]);
     }
 
     private void ShowMemory()

@@ -16,11 +16,22 @@ internal static class NumberOption
 
     /// <summary>An integer option with a default.</summary>
     public static Option<int> Integer(string name, string helpName, string description, int defaultValue)
-        => new(name) { HelpName = helpName, Description = description, DefaultValueFactory = _ => defaultValue, CustomParser = result => Integer(result) ?? defaultValue };
+        => new(name)
+        {
+            HelpName = helpName,
+            Description = description,
+            DefaultValueFactory = _ => defaultValue,
+            CustomParser = result => Integer(result) ?? defaultValue,
+        };
 
     /// <summary>A floating-point option; null if it is not given.</summary>
     public static Option<double?> Double(string name, string helpName, string description)
-        => new(name) { HelpName = helpName, Description = description, CustomParser = result => Parse<double>(result, NumberStyles.Float, "a number such as 0.5") };
+        => new(name)
+        {
+            HelpName = helpName,
+            Description = description,
+            CustomParser = result => Parse<double>(result, NumberStyles.Float, "a number such as 0.5"),
+        };
 
     private static int? Integer(ArgumentResult result) => Parse<int>(result, NumberStyles.AllowLeadingSign, "an integer");
 

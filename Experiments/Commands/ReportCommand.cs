@@ -12,14 +12,16 @@ internal static class ReportCommand
         Description = "Run and sweep "
         + "folders; a sweep's runs are averaged by variant"
     };
-    private static readonly Option<string> Out = new("--out") { HelpName = "FILE.html", Description = "The report", DefaultValueFactory = _ => "report.html" };
+    private static readonly Option<string> Out
+        = new("--out") { HelpName = "FILE.html", Description = "The report", DefaultValueFactory = _ => "report.html" };
     private static readonly Option<string[]> Points = new("--points")
     {
         HelpName = "FILE.csv",
         Description = "External results to plot with the budget curves: columns name, macs, accuracy (a fraction), and optionally "
             + "parameters; may be repeated",
     };
-    private static readonly Option<string?> Svg = new("--svg") { HelpName = "DIR", Description = "Also write every chart there as an SVG file" };
+    private static readonly Option<string?> Svg
+        = new("--svg") { HelpName = "DIR", Description = "Also write every chart there as an SVG file" };
     private static readonly Option<bool> Force = new("--force") { Description = "Overwrite existing files" };
 
     public static Command Build()

@@ -40,7 +40,13 @@ internal sealed record TorchFacts
             facts = facts with { Problem = Libtorch.Reason(e) };
         }
 
-        return facts with { Libraries = Loaded(), Copy = TorchLibraries.Copy, Allocator = TorchLibraries.AllocatorSettings, CanDecodeImages = ImageDecoder.IsAvailable };
+        return facts with
+        {
+            Libraries = Loaded(),
+            Copy = TorchLibraries.Copy,
+            Allocator = TorchLibraries.AllocatorSettings,
+            CanDecodeImages = ImageDecoder.IsAvailable,
+        };
     }
 
     // The matrix product makes libtorch load its BLAS library.

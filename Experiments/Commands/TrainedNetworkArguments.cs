@@ -24,14 +24,16 @@ internal static class TrainedNetworkArguments
     /// <summary>The largest batch size that a command accepts.</summary>
     public const int MaxBatchSize = 65_536;
 
-    private static readonly Option<string?> DeviceOption = new("--device") { HelpName = "cpu|cuda", Description = "Device to compute on; default: the run's" };
+    private static readonly Option<string?> DeviceOption
+        = new("--device") { HelpName = "cpu|cuda", Description = "Device to compute on; default: the run's" };
     private static readonly Option<int?> Threads = NumberOption.Integer("--threads", "N", "CPU threads; 0: all cores; default: the run's");
 
     /// <summary>Adds the arguments to a command.</summary>
     public static Command Command(string name, string description, params Option[] more)
     {
         var command = new Command(name, description) { Source };
-        foreach (Option option in (Option[])[.. more, ConfigurationArguments.ConfigOption, ConfigurationArguments.Set, DeviceOption, Threads])
+        Option[] options = [.. more, ConfigurationArguments.ConfigOption, ConfigurationArguments.Set, DeviceOption, Threads];
+        foreach (Option option in options)
         {
             command.Add(option);
         }
@@ -58,7 +60,8 @@ internal static class TrainedNetworkArguments
     public static TrainedNetwork Load(ParseResult arguments)
     {
         string source = arguments.GetValue(Source)!;
-        TrainedNetwork network = TrainedNetwork.Load(source, ConfigurationArguments.ReadConfigOption(arguments), run => SettingsLoader.Parse(
+        Settings? config = ConfigurationArguments.ReadConfigOption(arguments);
+        TrainedNetwork network = TrainedNetwork.Load(source, config, run => SettingsLoader.Parse(
             SettingsWriter.Write(run), source,
             [
                 .. Set("--device", "device", arguments.GetValue(DeviceOption)), .. Set("--threads", "threads", arguments.GetValue(Threads)),

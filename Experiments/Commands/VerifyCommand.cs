@@ -26,8 +26,18 @@ internal static class VerifyCommand
         + "verdict}"
     };
     private static readonly Option<bool> Strict = new("--strict") { Description = "Treat quantities that are not covered as failures" };
-    private static readonly Option<string> DeviceOption = new("--device") { HelpName = "cpu|cuda", Description = "Device to compute on", DefaultValueFactory = _ => "cpu" };
-    private static readonly Option<string> Gradient = new("--gradient") { HelpName = Methods, Description = "Method that computes the meta gradient", DefaultValueFactory = _ => SettingsSchema.Find("meta.gradient")!.Default };
+    private static readonly Option<string> DeviceOption = new("--device")
+    {
+        HelpName = "cpu|cuda",
+        Description = "Device to compute on",
+        DefaultValueFactory = _ => "cpu",
+    };
+    private static readonly Option<string> Gradient = new("--gradient")
+    {
+        HelpName = Methods,
+        Description = "Method that computes the meta gradient",
+        DefaultValueFactory = _ => SettingsSchema.Find("meta.gradient")!.Default,
+    };
     private static readonly JsonSerializerOptions Format = new() { WriteIndented = true };
 
     private static string Methods => string.Join('|', Enum.GetNames<MetaGradientMethod>().Select(SettingsSchema.YamlName));

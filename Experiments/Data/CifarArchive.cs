@@ -101,9 +101,9 @@ internal static class CifarArchive
         }
     }
 
-    private static string WrongLength(CifarFormat format, string name, long length) => string.Create(
-        CultureInfo.InvariantCulture,
-        $"{name} has {length} bytes{(name == format.NamesFile ? "" : string.Create(CultureInfo.InvariantCulture, $" instead of {format.FileBytes(name)}"))}");
+    private static string WrongLength(CifarFormat format, string name, long length)
+        => string.Create(CultureInfo.InvariantCulture, $"{name} has {length} bytes")
+            + (name == format.NamesFile ? "" : string.Create(CultureInfo.InvariantCulture, $" instead of {format.FileBytes(name)}"));
 
     private static void Clear(string folder)
     {

@@ -78,8 +78,10 @@ internal static class DataSets
             if (kept.Length < least || (held > 0 && held < least))
             {
                 throw new UsageException(held > 0 && held < least
-                    ? FormattableString.Invariant($"{settings.Processes} processes need at least {least} held-out meta images, but there are {held}: raise meta.perClass, or lower processes")
-                    : FormattableString.Invariant($"{settings.Processes} processes need at least {least} training images, but there are {kept.Length}: raise data.trainLimit, or lower processes"));
+                    ? FormattableString.Invariant($"{settings.Processes} processes need at least {least} held-out meta images, ")
+                        + FormattableString.Invariant($"but there are {held}: raise meta.perClass, or lower processes")
+                    : FormattableString.Invariant($"{settings.Processes} processes need at least {least} training images, ")
+                        + FormattableString.Invariant($"but there are {kept.Length}: raise data.trainLimit, or lower processes"));
             }
 
             long[] tested = Limit(test, options.TestLimit, "data.testLimit", seed, SeedSequence.TestLimit, warnings);

@@ -13,7 +13,7 @@ namespace Imta.MetaWeight.Experiments.Data;
 /// <param name="Labels">0 … C − 1, one per file.</param>
 internal sealed record ImageFolder(string Root, IReadOnlyList<string> ClassNames, IReadOnlyList<string> Files, IReadOnlyList<int> Labels)
 {
-    private static readonly string[] Extensions = [".jpeg", ".jpg", ".png"];
+    private static readonly string[] ReadableExtensions = [".jpeg", ".jpg", ".png"];
 
     /// <summary>Lists the files without opening them.</summary>
     /// <exception cref="UsageException">The folder does not exist, or a class has no images.</exception>
@@ -83,7 +83,7 @@ internal sealed record ImageFolder(string Root, IReadOnlyList<string> ClassNames
         {
             ShouldIncludePredicate = (ref FileSystemEntry entry)
                 => !entry.IsDirectory
-                    && Extensions.Contains(Path.GetExtension(entry.FileName).ToString(), StringComparer.OrdinalIgnoreCase),
+                    && ReadableExtensions.Contains(Path.GetExtension(entry.FileName).ToString(), StringComparer.OrdinalIgnoreCase),
             ShouldRecursePredicate = (ref FileSystemEntry entry)
                 => !entry.Attributes.HasFlag(FileAttributes.ReparsePoint)
                     || (entry.Directory.Length == entry.RootDirectory.Length && !IsCyclicLink(entry.ToFileSystemInfo(), start)),
@@ -111,7 +111,7 @@ internal sealed record ImageNetFolders(ImageFolder Train, ImageFolder Test)
                 $"{root} does not have ImageNet's layout: expected the folders train and val, each with one subfolder per class");
         }
 
-        (ImageFolder train, ImageFolder test) = (ImageFolder.Read(Path.Combine(root, "train")), ImageFolder.Read(Path.Combine(root, "val")));
+        ImageFolder train = ImageFolder.Read(Path.Combine(root, "train")), test = ImageFolder.Read(Path.Combine(root, "val"));
         return train.ClassNames.SequenceEqual(test.ClassNames)
             ? new ImageNetFolders(train, test)
             : throw new UsageException(Differences(root, train.ClassNames, test.ClassNames));
@@ -136,7 +136,8 @@ internal sealed record ImageNetFolders(ImageFolder Train, ImageFolder Test)
         {
             throw new UsageException(classes == 1
                 ? $"{root} has a single class, {folders.Train.ClassNames[0]}; classification needs at least two"
-                : FormattableString.Invariant($"{root} has {classes} classes, but the run is configured for {wanted}; set data.classes to {classes}, or choose another folder"));
+                : FormattableString.Invariant($"{root} has {classes} classes, but the run is configured for {wanted}; ")
+                    + FormattableString.Invariant($"set data.classes to {classes}, or choose another folder"));
         }
 
         return (folders.Train.ToImageSet(options.Workers, tally), folders.Test.ToImageSet(options.Workers, tally), folders.Fingerprint());
@@ -172,6 +173,7 @@ internal sealed record ImageNetFolders(ImageFolder Train, ImageFolder Test)
         string advice = added is not null && missing is not null && test.Count == 1
             ? "sort the validation images into one subfolder per class"
             : "both need the same class subfolders";
-        return FormattableString.Invariant($"{root}: train has {train.Count} classes and val {test.Count}; {name} is only in {(missing is null ? "val" : "train")}: {advice}");
+        return FormattableString.Invariant($"{root}: train has {train.Count} classes and val {test.Count}; ")
+            + $"{name} is only in {(missing is null ? "val" : "train")}: {advice}";
     }
 }

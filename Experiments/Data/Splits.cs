@@ -53,7 +53,8 @@ internal static class Splits
         return perClass < fewest
             ? perClass * classes
             : throw new UsageException(
-                FormattableString.Invariant($"meta.perClass {perClass} would take all images of a class that has {fewest} after validation is held out: lower meta.perClass, or raise data.trainLimit"));
+                FormattableString.Invariant($"meta.perClass {perClass} would take all images of a class that has {fewest} after ")
+                + "validation is held out: lower meta.perClass, or raise data.trainLimit");
     }
 
     /// <summary>

@@ -49,14 +49,17 @@ internal sealed record AvailableResources(long? Disk, long? Memory)
         {
             if (line is ["0", "", var unified])
             {
-                foreach (long room in AncestorLimits(Path.Combine(root, "sys/fs/cgroup"), unified, "memory.max", "memory.current", "inactive_file"))
+                foreach (long room in AncestorLimits(
+                    Path.Combine(root, "sys/fs/cgroup"), unified, "memory.max", "memory.current", "inactive_file"))
                 {
                     yield return room;
                 }
             }
             else if (line.Length == 3 && line[1].Split(',').Contains("memory"))
             {
-                foreach (long room in AncestorLimits(Path.Combine(root, "sys/fs/cgroup/memory"), line[2], "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"))
+                foreach (long room in AncestorLimits(
+                    Path.Combine(root, "sys/fs/cgroup/memory"), line[2],
+                    "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"))
                 {
                     yield return room;
                 }

@@ -14,7 +14,8 @@ internal static class Libtorch
             TorchLibraries.Prepare();
             InitializeDeviceType(DeviceType.CPU);
         }
-        catch (Exception e) when (e is DllNotFoundException or NotSupportedException or IOException or TypeInitializationException or BadImageFormatException)
+        catch (Exception e) when (e is DllNotFoundException or NotSupportedException or IOException
+            or TypeInitializationException or BadImageFormatException)
         {
             throw new UsageException($"libtorch cannot be used: {Reason(e)}", e);
         }

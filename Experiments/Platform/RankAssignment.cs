@@ -12,11 +12,15 @@ internal sealed record RankAssignment(string Launcher, int Rank, int Size, param
     // Variables that launchers set for a rank; a star is a wildcard. User settings such as OMPI_MCA_btl are not included.
     private static readonly string[] RankVariables =
     [
-        "OMPI_COMM_WORLD_*", "OMPI_MCA_ess", "OMPI_MCA_ess_*", "OMPI_MCA_orte_ess_*", "OMPI_MCA_orte_hnp_uri", "OMPI_MCA_orte_local_daemon_uri", "OMPI_MCA_orte_jobfam_session_dir", "OMPI_MCA_orte_top_session_dir",
-        "OMPI_MCA_orte_num_nodes", "OMPI_MCA_orte_app_num", "OMPI_MCA_orte_bound_at_launch", "OMPI_MCA_orte_launch", "OMPI_MCA_orte_precondition_transports", "OMPI_MCA_pmix", "OMPI_MCA_initial_wdir", "OMPI_MCA_shmem_RUNTIME_*", "OMPI_MCA_mpi_oversubscribe", "OMPI_APP_CTX_*", "OMPI_ARGV", "OMPI_COMMAND",
-        "OMPI_FILE_LOCATION", "OMPI_FIRST_RANKS", "OMPI_NUM_APP_CTX", "OMPI_UNIVERSE_SIZE", "PMIX_RANK", "PMIX_NAMESPACE", "PMIX_ID", "PMIX_HOSTNAME", "PMIX_VERSION", "PMIX_SERVER_*", "PMIX_DSTORE_*",
-        "PMIX_BFROP_BUFFER_TYPE", "PMIX_GDS_MODULE", "PMIX_SECURITY_MODE", "PMIX_SYSTEM_TMPDIR", "PMI_*", "PMI2_*", "HYDI_*", "MPI_LOCALNRANKS", "MPI_LOCALRANKID", "MPIR_CVAR_CH3_INTERFACE_HOSTNAME",
-        "SLURM_STEP*", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_TASK_PID", "SLURM_PMI*", "RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_*",
+        "OMPI_COMM_WORLD_*", "OMPI_MCA_ess", "OMPI_MCA_ess_*", "OMPI_MCA_orte_ess_*", "OMPI_MCA_orte_hnp_uri",
+        "OMPI_MCA_orte_local_daemon_uri", "OMPI_MCA_orte_jobfam_session_dir", "OMPI_MCA_orte_top_session_dir", "OMPI_MCA_orte_num_nodes",
+        "OMPI_MCA_orte_app_num", "OMPI_MCA_orte_bound_at_launch", "OMPI_MCA_orte_launch", "OMPI_MCA_orte_precondition_transports",
+        "OMPI_MCA_pmix", "OMPI_MCA_initial_wdir", "OMPI_MCA_shmem_RUNTIME_*", "OMPI_MCA_mpi_oversubscribe", "OMPI_APP_CTX_*", "OMPI_ARGV",
+        "OMPI_COMMAND", "OMPI_FILE_LOCATION", "OMPI_FIRST_RANKS", "OMPI_NUM_APP_CTX", "OMPI_UNIVERSE_SIZE", "PMIX_RANK", "PMIX_NAMESPACE",
+        "PMIX_ID", "PMIX_HOSTNAME", "PMIX_VERSION", "PMIX_SERVER_*", "PMIX_DSTORE_*", "PMIX_BFROP_BUFFER_TYPE", "PMIX_GDS_MODULE",
+        "PMIX_SECURITY_MODE", "PMIX_SYSTEM_TMPDIR", "PMI_*", "PMI2_*", "HYDI_*", "MPI_LOCALNRANKS", "MPI_LOCALRANKID",
+        "MPIR_CVAR_CH3_INTERFACE_HOSTNAME", "SLURM_STEP*", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_TASK_PID", "SLURM_PMI*", "RANK",
+        "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_*",
     ];
 
     /// <summary>

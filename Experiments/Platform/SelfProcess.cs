@@ -7,7 +7,8 @@ namespace Imta.MetaWeight.Experiments.Platform;
 internal static class SelfProcess
 {
     /// <summary>Its version and commit.</summary>
-    public static string Version { get; } = typeof(SelfProcess).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "unknown";
+    public static string Version { get; }
+        = typeof(SelfProcess).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "unknown";
 
     /// <summary>
     /// A child process with these arguments that is not a rank of this run: its input is a pipe that closes when this process ends, however

@@ -37,7 +37,8 @@ internal static class AccuracyFigures
             "latency", "Accuracy against latency",
             $"Accuracy against the median time per batch on the machine that measured it (latency.csv{Means.Caption(entries)}).",
             "lines", new Axis("median time per batch, ms", "number") { FromZero = true }, Axis.TestAccuracy,
-            [.. from size in entries.SelectMany(entry => entry.Runs).SelectMany(run => run.Latency).Select(row => row.Batch).Distinct().Order()
+            [.. from size in entries.SelectMany(entry => entry.Runs).SelectMany(run => run.Latency).Select(row => row.Batch)
+                    .Distinct().Order()
                 from way in Ways
                 select new View(
                     [

@@ -43,10 +43,12 @@ internal static class ClassFigures
 
     /// <summary>Bars per category, with one view per exit choice.</summary>
     private static View[] Views<T>(
-        IReadOnlyList<ReportEntry> entries, Func<ReportedRun, IReadOnlyList<T>> rows, Func<T, int> exitOf, string[] categories, Func<T, string> category, Func<T, double> value)
+        IReadOnlyList<ReportEntry> entries, Func<ReportedRun, IReadOnlyList<T>> rows, Func<T, int> exitOf,
+        string[] categories, Func<T, string> category, Func<T, double> value)
     {
         int exits = entries.SelectMany(entry => entry.Runs).SelectMany(rows).Select(exitOf).DefaultIfEmpty().Max();
-        return [.. ExitChoice.UpTo(exits).Select(exit => new View([.. entries.Select(entry => SeriesOf(entry, exit)).Where(series => series.Points.Any(point => point.Y is not null))])
+        return [.. ExitChoice.UpTo(exits).Select(exit => new View(
+            [.. entries.Select(entry => SeriesOf(entry, exit)).Where(series => series.Points.Any(point => point.Y is not null))])
         {
             Labels = [exit.Label],
             Categories = categories,

@@ -12,10 +12,12 @@ internal static class ReportBuilder
         (string Title, Block?[] Blocks)[] sections =
         [
             .. sources.Sweeps.Select((sweep, k) => ($"Sweep {sweep.Name}", (Block?[])[.. SweepStatistics.Of(sweep, k + 1)])),
-            ("Accuracy against cost", [AccuracyFigures.Anytime(entries), AccuracyFigures.Budgeted(entries, points), AccuracyFigures.Latency(entries)]),
+            ("Accuracy against cost",
+                [AccuracyFigures.Anytime(entries), AccuracyFigures.Budgeted(entries, points), AccuracyFigures.Latency(entries)]),
             ("Training", [TrainingFigures.Accuracy(entries), TrainingFigures.Loss(entries)]),
             ("Exits", [ShareFigure.Build(entries), RankFigure.Build(entries)]),
-            ("Sample weights", [WeightFigures.AgainstLoss(entries), WeightFigures.AgainstConfidence(entries), WeightFigures.AgainstDifficulty(entries)]),
+            ("Sample weights",
+                [WeightFigures.AgainstLoss(entries), WeightFigures.AgainstConfidence(entries), WeightFigures.AgainstDifficulty(entries)]),
             ("Classes", [ClassFigures.GroupMeans(entries), ClassFigures.Classes(entries)]),
             ("Runs", [RunTables.Runs(entries), RunTables.Differences(entries), RunTables.Environment(entries)]),
         ];

@@ -24,6 +24,8 @@ internal static class ReportPage
     public static string Html(Report report)
     {
         string[] scripts = [WebFile.ReadECharts(), WebFile.Read(WebFile.Charts), WebFile.Read(WebFile.Page)];
+        string policy
+            = $"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {string.Join(' ', scripts.Select(Hash))}";
         var page = new StringBuilder();
         page.Append(
             $"""
@@ -32,7 +34,7 @@ internal static class ReportPage
             <head>
             <meta charset="utf-8">
             <meta name="viewport" content="width=device-width, initial-scale=1">
-            <meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {string.Join(' ', scripts.Select(Hash))}">
+            <meta http-equiv="Content-Security-Policy" content="{policy}">
             <title>{WebUtility.HtmlEncode(report.Title)}</title>
             <style>
             {WebFile.Read(WebFile.Style)}</style>

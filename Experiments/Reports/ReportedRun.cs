@@ -92,7 +92,8 @@ internal sealed partial class ReportedRun
             using JsonDocument? json = File.Exists(file) ? JsonDocument.Parse(File.ReadAllBytes(file)) : null;
             return json?.RootElement.EnumerateObject().ToDictionary(property => property.Name, property => TextOf(property.Value)) ?? [];
         }
-        catch (Exception e) when (e is JsonException or InvalidOperationException or ArgumentException or IOException or UnauthorizedAccessException)
+        catch (Exception e) when (e is JsonException or InvalidOperationException or ArgumentException
+            or IOException or UnauthorizedAccessException)
         {
             throw new UsageException(
                 $"{file} is not a file written by imta train ({Terminal.Sanitize(e.Message)}); restore the run's own file, or remove it",

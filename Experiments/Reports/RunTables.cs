@@ -13,7 +13,8 @@ internal static class RunTables
         ["run", "seed", "folder", "epochs", "data", "backbone", "started (UTC)", "command line"],
         [.. from entry in entries
             from run in entry.Runs
-            select (string[])[entry.Name, run.Seed, run.Folder, EpochsOf(run), run.Config.GetValueOrDefault("data.dataset", ""), run.Config.GetValueOrDefault("model.backbone", ""),
+            select (string[])[entry.Name, run.Seed, run.Folder, EpochsOf(run),
+                run.Config.GetValueOrDefault("data.dataset", ""), run.Config.GetValueOrDefault("model.backbone", ""),
                 run.Environment.GetValueOrDefault("start", ""), run.Environment.GetValueOrDefault("command_line", "")]]);
 
     /// <summary>Settings that differ between runs; seeds are in the list of runs.</summary>

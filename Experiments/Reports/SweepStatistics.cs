@@ -78,7 +78,8 @@ internal static class SweepStatistics
             from column in Shown
             let row = Pick(variant, column, Of)
             where row is not null
-            select (string[])[variant.Key, row.Baseline, column.Head, Signed(row.Difference, row.Metric), Signed(row.Low, row.Metric), Signed(row.High, row.Metric),
+            select (string[])[variant.Key, row.Baseline, column.Head,
+                Signed(row.Difference, row.Metric), Signed(row.Low, row.Metric), Signed(row.High, row.Metric),
                 Probability(row.WelchP), Probability(row.PairedP), $"{row.N} and {row.BaselineN}"]]);
 
     private static Table AllMeans(ReportedSweep sweep, string id) => new(

@@ -17,7 +17,8 @@ internal static class TrainingFigures
 
     private static Block Curves(
         IReadOnlyList<ReportEntry> all, string id, string title, string what, Axis axis, Func<SavedEpoch, double?> value, string needed)
-        => FigureOrNote.Create(all, entry => entry.Runs.Any(run => run.Epochs.Any(row => value(row) is not null)), needed, entries => new Figure(
+        => FigureOrNote.Create(
+            all, entry => entry.Runs.Any(run => run.Epochs.Any(row => value(row) is not null)), needed, entries => new Figure(
             id, title, $"{what} (epochs.csv{Means.Caption(entries)}).", "lines", new Axis("epoch", "whole"), axis,
             [.. ExitChoice.UpTo(entries.SelectMany(entry => entry.Runs).Max(LastExit) ?? 0).Select(exit => new View(
                 [

@@ -66,7 +66,8 @@ internal static class WeightFigures
             SavedWeight[] inside = sorted[(sorted.Length * bin / bins)..(sorted.Length * (bin + 1) / bins)];
             double[] weights = [.. inside.Select(row => (double)row.Weight).Order()];
             return new Point(
-                inside.Average(x), weights.Mean(), SortedArrayStatistics.Quantile(weights, 0.1), SortedArrayStatistics.Quantile(weights, 0.9),
+                inside.Average(x), weights.Mean(),
+                SortedArrayStatistics.Quantile(weights, 0.1), SortedArrayStatistics.Quantile(weights, 0.9),
                 FormattableString.Invariant($"{inside.Length} samples"));
         })];
     }

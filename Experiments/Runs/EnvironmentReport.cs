@@ -9,7 +9,8 @@ namespace Imta.MetaWeight.Experiments.Runs;
 /// <summary>The environment of a run: <c>environment.json</c>.</summary>
 internal static class EnvironmentReport
 {
-    private static readonly JsonSerializerOptions Format = new() { WriteIndented = true, PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower };
+    private static readonly JsonSerializerOptions Format
+        = new() { WriteIndented = true, PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower };
 
     public static string Json(Settings settings, IReadOnlyList<string> commandLine, DateTime start, string? images)
         => JsonSerializer.Serialize(

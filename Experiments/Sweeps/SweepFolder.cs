@@ -72,7 +72,8 @@ internal sealed class SweepFolder(string path)
 
     private void CheckSettings(SweepRun run)
     {
-        if (RunFolder.Find(RunPath(run)) is { Config: var config } && WithoutMachineSettings(SettingsLoader.Load(config)) != WithoutMachineSettings(run.Settings))
+        if (RunFolder.Find(RunPath(run)) is { Config: var config }
+            && WithoutMachineSettings(SettingsLoader.Load(config)) != WithoutMachineSettings(run.Settings))
         {
             throw new UsageException($"{RunPath(run)} was run with different settings than {Plan} now specifies; choose another sweep "
                 + "folder with --out, or remove that run");

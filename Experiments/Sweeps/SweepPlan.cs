@@ -162,7 +162,13 @@ internal sealed record SweepPlan(
     private static int[] Seeds(IReadOnlyList<YamlEntry> entries)
     {
         YamlValue? value = entries.FirstOrDefault(entry => entry.Key == "seeds")?.Value;
-        IReadOnlyList<YamlScalar> items = value switch { null => [new YamlScalar("0", false)], YamlList list => list.Items, YamlScalar one => [one], _ => [] };
+        IReadOnlyList<YamlScalar> items = value switch
+        {
+            null => [new YamlScalar("0", false)],
+            YamlList list => list.Items,
+            YamlScalar one => [one],
+            _ => [],
+        };
         int[] seeds =
         [
             .. items.Select(item => int.TryParse(item.Text, NumberStyles.None, CultureInfo.InvariantCulture, out int seed) ? seed : -1),

@@ -185,7 +185,8 @@ internal sealed class SweepRunner
     private void WriteTables()
     {
         (string, IReadOnlyDictionary<int, Dictionary<MetricKey, double>>)[] variants = [.. _plan.Variants.Select(variant =>
-            (variant, (IReadOnlyDictionary<int, Dictionary<MetricKey, double>>)_measured.Where(run => run.Key.Variant == variant).ToDictionary(run => run.Key.Seed, run => run.Value)))];
+            (variant, (IReadOnlyDictionary<int, Dictionary<MetricKey, double>>)_measured
+                .Where(run => run.Key.Variant == variant).ToDictionary(run => run.Key.Seed, run => run.Value)))];
         CsvTable.Write(_folder.Runs, _plan.Runs.Select(run => _states[(run.Variant, run.Seed)]));
         CsvTable.Write(_folder.Summary, SweepSummary.Summary(variants));
         if (_plan.Baselines.Count > 0)
@@ -201,7 +202,14 @@ internal sealed class SweepRunner
     private string StateOf(SweepRun run) => _states[(run.Variant, run.Seed)].State;
 
     private void SetState(SweepRun run, string state, string? message)
-        => _states[(run.Variant, run.Seed)] = new SweepRunRow { Variant = run.Variant, Seed = run.Seed, Folder = SweepFolder.RelativePath(run), State = state, Message = message };
+        => _states[(run.Variant, run.Seed)] = new SweepRunRow
+        {
+            Variant = run.Variant,
+            Seed = run.Seed,
+            Folder = SweepFolder.RelativePath(run),
+            State = state,
+            Message = message,
+        };
 
     private static bool UsesCuda(SweepRun run) => run.Settings.Device == "cuda";
 

@@ -25,7 +25,9 @@ internal sealed class NonFinitePolicy(RunContext run, TrainingPhase phase, RunMo
         }
 
         return progress.NonFiniteDetector.FirstNonFinite()
-            ?? (Skips && NonFinite.FindIn(model.State) is { } name ? FormattableString.Invariant($"batch {batch}, the gradient of {name}") : null);
+            ?? (Skips && NonFinite.FindIn(model.State) is { } name
+                ? FormattableString.Invariant($"batch {batch}, the gradient of {name}")
+                : null);
     }
 
     /// <summary>Undoes a batch and counts it as skipped.</summary>

@@ -64,7 +64,8 @@ internal static class PhaseOneLoader
                 + "modifiers.isc.enabled=false";
         }
 
-        if (other.Model with { Initialisation = run.Model.Initialisation } != run.Model || (other.Data.Dataset, other.Data.Classes) != (run.Data.Dataset, run.Data.Classes))
+        if (other.Model with { Initialisation = run.Model.Initialisation } != run.Model
+            || (other.Data.Dataset, other.Data.Classes) != (run.Data.Dataset, run.Data.Classes))
         {
             return $"has a different architecture ({other.Model.Group}, data.dataset or data.classes differ); use its settings, or "
                 + "another run";
@@ -78,5 +79,7 @@ internal static class PhaseOneLoader
 
     /// <summary>All settings that determine the training images.</summary>
     private static (int, int, int?, ImbalanceOptions, int) Images(Settings settings)
-        => (settings.Seed, settings.Data.Validation, settings.Data.TrainLimit, settings.Data.Imbalance.Type == ImbalanceProfile.None ? new() : settings.Data.Imbalance, settings.Meta.UsesHeldOutData ? settings.Meta.PerClass : 0);
+        => (settings.Seed, settings.Data.Validation, settings.Data.TrainLimit,
+            settings.Data.Imbalance.Type == ImbalanceProfile.None ? new() : settings.Data.Imbalance,
+            settings.Meta.UsesHeldOutData ? settings.Meta.PerClass : 0);
 }

@@ -84,7 +84,8 @@ internal sealed class PhaseRun
             ArgumentOutOfRangeException.ThrowIfNegative(begun.Batches);
             ArgumentOutOfRangeException.ThrowIfGreaterThan(begun.Batches, _plan.Batches);
         }
-        catch (Exception e) when (e is InvalidDataException or ArgumentException or InvalidOperationException or OverflowException or ExternalException)
+        catch (Exception e) when (e is InvalidDataException or ArgumentException or InvalidOperationException
+            or OverflowException or ExternalException)
         {
             begun.Dispose();
             string why = e.Message.ReplaceLineEndings(" ").TrimEnd('.');

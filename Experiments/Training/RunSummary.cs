@@ -16,9 +16,16 @@ internal static class RunSummary
         }
 
         long parameters = model.Network.parameters().Sum(parameter => parameter.numel());
-        yield return FormattableString.Invariant($"{settings.Name}, seed {settings.Seed}: {Description(settings, model.Weighting)}, {model.Network.GetName()} with {model.Network.Exits} exits and {parameters:N0} parameters on {run.Device}, {(run.ProcessGroup.IsDistributed ? FormattableString.Invariant($"{settings.Processes} ranks with ") : "")}{get_num_threads()} thread{(get_num_threads() == 1 ? "" : "s")}{(run.ProcessGroup.IsDistributed ? " each" : "")}");
+        bool isDistributed = run.ProcessGroup.IsDistributed;
+        string ranks = isDistributed ? FormattableString.Invariant($"{settings.Processes} ranks with ") : "";
+        int threads = get_num_threads();
+        string unit = (threads == 1 ? "thread" : "threads") + (isDistributed ? " each" : "");
+        yield return FormattableString.Invariant($"{settings.Name}, seed {settings.Seed}: {Description(settings, model.Weighting)}, ")
+            + FormattableString.Invariant($"{model.Network.GetName()} with {model.Network.Exits} exits and {parameters:N0} parameters ")
+            + FormattableString.Invariant($"on {run.Device}, {ranks}{threads} {unit}");
         string meta = data.Meta is null ? "" : FormattableString.Invariant($" {data.Meta.Count:N0} held-out meta,");
-        yield return FormattableString.Invariant($"{data.Train.Count:N0} training,{meta} {data.Validation.Count:N0} validation and {data.Test.Count:N0} test images of {data.Classes} classes; run folder {run.Folder.Path}");
+        yield return FormattableString.Invariant($"{data.Train.Count:N0} training,{meta} {data.Validation.Count:N0} validation and ")
+            + FormattableString.Invariant($"{data.Test.Count:N0} test images of {data.Classes} classes; run folder {run.Folder.Path}");
         if (settings.Data.Imbalance.Type != ImbalanceProfile.None)
         {
             long[] counts = data.Train.ClassCounts();

@@ -29,7 +29,8 @@ internal static class AllocationCase
             comparison.Check($"probs/{exits}", tensor(table, [table.Length / count, count]), Exact);
         }
 
-        foreach (string name in golden.Keys.Where(key => key.EndsWith("/logits", StringComparison.Ordinal)).Select(key => key.Split('/')[0]))
+        IEnumerable<string> keys = golden.Keys.Where(key => key.EndsWith("/logits", StringComparison.Ordinal));
+        foreach (string name in keys.Select(key => key.Split('/')[0]))
         {
             CheckSet(golden, comparison, name);
         }

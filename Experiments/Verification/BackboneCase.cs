@@ -148,7 +148,8 @@ internal static class BackboneCase
         GoldenFile golden, MultiExitNetwork network, NormStatistics statistics)
     {
         Tensor[] logits = network.Forward(golden["x"], statistics);
-        return (logits, Autograd.Gradients("the mean losses", [CrossEntropy.PerSample(logits, golden["y"]).mean([0]).sum()], null, network.Parameters));
+        Tensor loss = CrossEntropy.PerSample(logits, golden["y"]).mean([0]).sum();
+        return (logits, Autograd.Gradients("the mean losses", [loss], null, network.Parameters));
     }
 
     private static (Tensor[] Logits, IReadOnlyList<Tensor?> Gradients) ByLinearisedPass(GoldenFile golden, MultiExitNetwork network)

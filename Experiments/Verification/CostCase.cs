@@ -121,7 +121,8 @@ internal static partial class CostCase
 
         /// <summary>Everything that distinguishes the networks.</summary>
         public (string, string, int, int?, int, string, int, int, string, string, string, double, int?, string, int?, double?) Network
-            => (Arch, Data, Blocks, Base, Step, StepMode, Channels, Growth, GrowthFactors, BottleneckFactors, Prune, Reduction, Bottleneck, Scales, BlockStep, Compress);
+            => (Arch, Data, Blocks, Base, Step, StepMode, Channels, Growth, GrowthFactors, BottleneckFactors,
+                Prune, Reduction, Bottleneck, Scales, BlockStep, Compress);
 
         public MsdNetOptions MsdNet() => new()
         {

@@ -17,7 +17,9 @@ internal static partial class LongTailCase
             (int classes, double factor) = list.Key;
             long[] expected = [.. list.OrderBy(row => row.Class).Select(row => row.Count)];
             long[] counts = ImbalancedClasses.Counts(
-                new ImbalanceOptions { Type = ImbalanceProfile.Exponential, Factor = factor }, Splits.FullTrainingSetSize(DatasetKind.Cifar10) / classes, ImbalancedClasses.Order(ClassOrder.Index, classes, seed: 0));
+                new ImbalanceOptions { Type = ImbalanceProfile.Exponential, Factor = factor },
+                Splits.FullTrainingSetSize(DatasetKind.Cifar10) / classes,
+                ImbalancedClasses.Order(ClassOrder.Index, classes, seed: 0));
             double worst = counts.Length == expected.Length
                 ? counts.Zip(expected, (count, golden) => (double)Math.Abs(count - golden)).Max()
                 : double.PositiveInfinity;

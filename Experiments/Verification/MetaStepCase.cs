@@ -142,7 +142,11 @@ internal sealed class MetaStepCase : IMetaGradient, IDisposable
         Features = new[] { WeightFeatures.Loss, WeightFeatures.Confidence, WeightFeatures.Both }[golden.Int("config/meta_net_input_type")],
         Interval = golden.Int("config/meta_interval"),
         Wpn = new WpnOptions { Hidden = golden.Int("config/wpn_hidden"), Layers = golden.Int("config/wpn_layers") },
-        Optimiser = new MetaOptimiserOptions { Rate = golden.Real("config/meta_lr"), WeightDecay = golden.Real("config/meta_weight_decay") },
+        Optimiser = new MetaOptimiserOptions
+        {
+            Rate = golden.Real("config/meta_lr"),
+            WeightDecay = golden.Real("config/meta_weight_decay"),
+        },
     };
 
     private static double Norm(IEnumerable<Tensor?> tensors)
@@ -264,7 +268,8 @@ internal sealed class MetaStepCase : IMetaGradient, IDisposable
 
     private void CheckWeighting(string prefix, IEnumerable<Tensor> ofParameters)
     {
-        foreach ((string name, Tensor tensor) in _weighting.Network.named_parameters().Zip(ofParameters, (entry, tensor) => (entry.name, tensor)))
+        var named = _weighting.Network.named_parameters();
+        foreach ((string name, Tensor tensor) in named.Zip(ofParameters, (entry, tensor) => (entry.name, tensor)))
         {
             _comparison.Check($"{prefix}/{name}", tensor);
         }

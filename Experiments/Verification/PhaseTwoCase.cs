@@ -55,7 +55,8 @@ internal static class PhaseTwoCase
     private static void CheckDistillation(
         GoldenComparison comparison, GoldenFile golden, PhaseTwoNetwork network, string prefix, Tensor[] evaluation)
     {
-        foreach ((DistillationReduction reduction, string name) in new[] { (DistillationReduction.ElementMean, "mean"), (DistillationReduction.BatchMean, "batchmean") })
+        foreach ((DistillationReduction reduction, string name) in
+            new[] { (DistillationReduction.ElementMean, "mean"), (DistillationReduction.BatchMean, "batchmean") })
         {
             using TrainingLoss loss = Loss(golden, prefix, reduction);
             var pass = new Pass(NormStatistics.Batch);

@@ -42,7 +42,8 @@ internal sealed class GraphForward : IForward
     {
         using Activity? phase = StepPhases.Start(StepPhases.Backward);
         return Autograd.Gradients(
-            $"the losses of {_network.GetName()}", [_losses], [cotangent], _network.Parameters, retainGraph: true, createGraph: withHistory);
+            $"the losses of {_network.GetName()}", [_losses], [cotangent], _network.Parameters,
+            retainGraph: true, createGraph: withHistory);
     }
 
     /// <summary>

@@ -1,7 +1,7 @@
 using ExtensionHost;
 using Imta.MetaWeight.Experiments;
 
-return ImtaProgram.Run(args, new Extensions
+return ImtaProgram.Run(args, new ImtaExtensions
 {
     Backbones = [ToyNet.Backbone],
     Columns = [ToyColumn.MarginMean],

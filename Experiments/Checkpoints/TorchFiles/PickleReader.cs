@@ -268,7 +268,8 @@ internal sealed class PickleReader
         (Function.OrderedDict, [] or [TorchTuple { Items: [] }]) => Counted(new TorchDictionary()),
         (Function.Size, [TorchTuple size]) => size,
         // Storage, offset, size, stride, requires_grad, hooks, and since PyTorch 1.13 what the view does to the values (nothing if empty).
-        (Function.RebuildTensor, [PickledStorageView part, TorchInteger(var offset), TorchTuple size, TorchTuple stride, TorchBool, TorchDictionary])
+        (Function.RebuildTensor,
+            [PickledStorageView part, TorchInteger(var offset), TorchTuple size, TorchTuple stride, TorchBool, TorchDictionary])
             => Counted(new PickledTensor(part, offset, Longs(size), Longs(stride))),
         (Function.RebuildTensor, [.. var tensor, TorchNone or TorchDictionary { Entries.Count: 0 }]) when tensor.Length == 6
             => Call(function, new TorchTuple(tensor)),

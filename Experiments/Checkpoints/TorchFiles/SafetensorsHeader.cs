@@ -79,7 +79,8 @@ internal static class SafetensorsHeader
     {
         var json = new MemoryStream();
         // No HTML escaping: other readers expect the text verbatim.
-        using (var writer = new Utf8JsonWriter(json, new JsonWriterOptions { Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping }))
+        var options = new JsonWriterOptions { Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+        using (var writer = new Utf8JsonWriter(json, options))
         {
             writer.WriteStartObject();
             foreach (SafetensorsEntry entry in entries)

@@ -24,6 +24,7 @@ internal readonly record struct ImageWindow(
     /// <param name="width">Pixels.</param>
     /// <param name="height">Pixels.</param>
     public bool IsWithin(int width, int height)
-        => this is { Top: >= 0, Left: >= 0, Height: > 0, Width: > 0, Row: >= 0, Column: >= 0, SideY: > 0, SideX: > 0, Rows: <= MaxRows, Columns: <= MaxRows }
+        => this is { Top: >= 0, Left: >= 0, Height: > 0, Width: > 0, Row: >= 0, Column: >= 0 }
+            && this is { SideY: > 0, SideX: > 0, Rows: <= MaxRows, Columns: <= MaxRows }
             && (long)Top + Height <= height && (long)Left + Width <= width && (long)Row + SideY <= Rows && (long)Column + SideX <= Columns;
 }

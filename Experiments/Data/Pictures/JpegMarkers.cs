@@ -41,7 +41,8 @@ internal readonly record struct JpegMarkers
             else if (marker == Scan && !hasScan && length > 2)
             {
                 hasScan = true;
-                markers = markers with { ChromaSampleWidth = isProgressive || segment[2] != markers.Components ? null : markers.ChromaSampleWidth };
+                bool isOther = isProgressive || segment[2] != markers.Components;
+                markers = markers with { ChromaSampleWidth = isOther ? null : markers.ChromaSampleWidth };
             }
 
             at += length;

@@ -111,7 +111,8 @@ internal sealed class Resampling
             Vector128<uint> pixels = Vector128.Narrow(Vector128.Narrow(Pixel(a), Pixel(b)), Vector128.Narrow(Pixel(c), Pixel(d)))
                 .AsUInt32();
             int at = flip ? side - 1 - x : x;
-            (narrow[at], narrow[side + at], narrow[(2 * side) + at], narrow[(3 * side) + at]) = (pixels[0], pixels[1], pixels[2], pixels[3]);
+            (narrow[at], narrow[side + at], narrow[(2 * side) + at], narrow[(3 * side) + at])
+                = (pixels[0], pixels[1], pixels[2], pixels[3]);
         }
 
         static ReadOnlySpan<Vector256<int>> Inputs(ReadOnlySpan<int> lines, int start, int count)

@@ -24,8 +24,10 @@ internal static class BatchSizeCheck
         }
         else if (processes > 1 && batch % ((halves ? 2 : 1) * processes) != 0)
         {
+            string parts = halves ? "the two halves of " : "";
             yield return Warning(
-                Invariant($"train.batch {batch} cannot be divided evenly among {(halves ? "the two halves of " : "")}{processes} processes"), "some shards have one image more than others", fix);
+                Invariant($"train.batch {batch} cannot be divided evenly among {parts}{processes} processes"),
+                "some shards have one image more than others", fix);
         }
 
         if (halves && last >= 2 * processes && last < 4 * processes)
@@ -38,8 +40,9 @@ internal static class BatchSizeCheck
         }
         else if (last > 0 && last < 2 * processes)
         {
+            string which = last == 1 ? "one image, a different one" : Invariant($"{last} images, different ones");
             yield return Warning(
-                Invariant($"each epoch leaves out {(last == 1 ? "one image, a different one" : Invariant($"{last} images, different ones"))} each time ({images} training images, train.batch {batch}{Shared(processes)})"),
+                Invariant($"each epoch leaves out {which} each time ({images} training images, train.batch {batch}{Shared(processes)})"),
                 processes == 1
                     ? "a last batch of a single image cannot be split into two halves"
                     : "with such a small last batch, not every process gets two halves",

@@ -9,8 +9,7 @@ namespace Imta.MetaWeight.Experiments.Training.Checks;
 
 /// <summary>
 /// Estimates the peak memory of one process of a run on its device, CPU or GPU. The constants are measured on the CPU;
-/// for a GPU,
-/// the overhead of CUDA itself is a guess (docs/checks.md).
+/// for a GPU, the overhead of CUDA itself is a guess (docs/checks.md).
 /// </summary>
 /// <param name="ImageBytes">Bytes of all image sets, if held in memory.</param>
 /// <param name="ParameterBytes">Bytes of θ and Θ.</param>
@@ -71,7 +70,8 @@ internal sealed record MemoryEstimate(
         double atOnce = Meta.SplitsBatch ? (images + 1) / 2 : images;
         double passes = Math.Max(
             Activations * FeatureShare * atOnce, EvaluationActivations * Math.Min(Predictions.Batch, EvaluationImages));
-        return (long)((OnGpu ? CudaContext : BaseBytes + NameBytes) + ImageBytes + LiveBatchBytes(images) + (copies * ParameterBytes) + (passes * ActivationBytes));
+        return (long)((OnGpu ? CudaContext : BaseBytes + NameBytes) + ImageBytes + LiveBatchBytes(images)
+            + (copies * ParameterBytes) + (passes * ActivationBytes));
     }
 
     /// <summary>

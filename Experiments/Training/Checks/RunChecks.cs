@@ -22,7 +22,8 @@ internal sealed class RunChecks
     /// <param name="done">Completed epochs of the run.</param>
     /// <param name="localProcesses">The number of processes on this machine, which share its memory.</param>
     public RunChecks(
-        IReadOnlyList<TrainingPhase> phases, RunData data, MultiExitNetwork network, ISampleWeighting weighting, int done = 0, int localProcesses = 1)
+        IReadOnlyList<TrainingPhase> phases, RunData data, MultiExitNetwork network, ISampleWeighting weighting,
+        int done = 0, int localProcesses = 1)
     {
         (_settings, _data, _exits, _localProcesses) = (phases[0].Settings, data, network.Exits, localProcesses);
         NetworkCost cost = network.Cost(DatasetShape.For(_settings.Data).Side);
@@ -37,7 +38,9 @@ internal sealed class RunChecks
         get
         {
             long memory = _phases.Max(entry => entry.Memory.BytesFor(entry.Phase.Settings.Train.Batch));
-            return $"needs about {ByteSize.Text(memory)} of {MemoryCheck.Kind(_phases[0].Memory)}{(_settings.Processes == 1 ? "" : " per process")} and {ByteSize.Text(_disk)} of disk space";
+            string each = _settings.Processes == 1 ? "" : " per process";
+            return $"needs about {ByteSize.Text(memory)} of {MemoryCheck.Kind(_phases[0].Memory)}{each} "
+                + $"and {ByteSize.Text(_disk)} of disk space";
         }
     }
 

@@ -32,7 +32,9 @@ internal static class SharesCheck
             : [new CheckFinding(
                 CheckName.Shares,
                 Severity.Error,
-                Invariant($"none of the {samples} {(meta.UsesPredictor ? "meta" : "training")} samples of {(meta.UsesHeldOutData ? "a" : "half a")} batch{(settings.Processes == 1 ? "" : " in a process")} are allocated to exit {string.Join(", ", without)} of {exits} (meta.q {meta.Q})"),
+                Invariant($"none of the {samples} {(meta.UsesPredictor ? "meta" : "training")} samples of ")
+                    + $"{(meta.UsesHeldOutData ? "a" : "half a")} batch{(settings.Processes == 1 ? "" : " in a process")} "
+                    + Invariant($"are allocated to exit {string.Join(", ", without)} of {exits} (meta.q {meta.Q})"),
                 meta.UsesPredictor
                     ? "the predictions of such an exit would not influence the learned weights"
                     : "such an exit would not follow the rule of meta.weights",
@@ -46,7 +48,8 @@ internal static class SharesCheck
         string? share = NearestQ(samples, exits, settings.Meta.Q) is { } q ? Invariant($"meta.q to {q}") : null;
         string[] ways = [.. new[] { batch, share }.OfType<string>()];
         string group = settings.Model.Group, blocks = $"{group}.blocks";
-        string fewer = $"{(SettingsSchema.Find(blocks) is null ? $"give {group} fewer exits" : $"lower {blocks}")}{(settings.Meta.UsesPredictor ? ", or set meta.objective to vanilla" : "")}";
+        string fewer = (SettingsSchema.Find(blocks) is null ? $"give {group} fewer exits" : $"lower {blocks}")
+            + (settings.Meta.UsesPredictor ? ", or set meta.objective to vanilla" : "");
         return ways.Length == 0 ? fewer : $"set {string.Join(", or ", ways)}";
     }
 

@@ -22,9 +22,10 @@ internal static class SplitsCheck
     public static IEnumerable<CheckFinding> Findings(SplitCounts counts, Settings settings)
     {
         int classes = counts.ClassNames.Count;
-        string trainFix = MissingFix(settings.Data.TrainLimit, "data.trainLimit", 2 * classes, settings.Data.Imbalance.Type == ImbalanceProfile.None
+        string advice = settings.Data.Imbalance.Type == ImbalanceProfile.None
             ? "lower data.validation, or check that the data set's files are complete"
-            : "lower data.imbalance.factor, or raise data.trainLimit");
+            : "lower data.imbalance.factor, or raise data.trainLimit";
+        string trainFix = MissingFix(settings.Data.TrainLimit, "data.trainLimit", 2 * classes, advice);
         string testFix = MissingFix(settings.Data.TestLimit, "data.testLimit", classes, "check that the data set's files are complete");
         CheckFinding?[] all =
         [

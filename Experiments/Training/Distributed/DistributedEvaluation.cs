@@ -19,7 +19,8 @@ internal static class DistributedEvaluation
     /// <exception cref="CollectiveFailureException">They are (in each of several processes).</exception>
     /// <exception cref="OperationCanceledException"><paramref name="stop"/> was requested in any of them.</exception>
     public static Predictions Evaluate(
-        MultiExitNetwork network, ImageSet set, Normalisation normalisation, Device device, ProcessGroup processGroup, CancellationToken stop)
+        MultiExitNetwork network, ImageSet set, Normalisation normalisation, Device device, ProcessGroup processGroup,
+        CancellationToken stop)
     {
         if (!processGroup.IsDistributed)
         {

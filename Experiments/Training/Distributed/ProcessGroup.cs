@@ -155,7 +155,8 @@ internal sealed class ProcessGroup
         {
             work?.Invoke();
         }
-        catch (Exception e) when (IsDistributed && e is (UsageException or IOException or UnauthorizedAccessException) and not RankLostException)
+        catch (Exception e) when (IsDistributed && e is (UsageException or IOException or UnauthorizedAccessException)
+            and not RankLostException)
         {
             failure = e;
         }
