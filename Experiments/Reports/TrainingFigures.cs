@@ -20,18 +20,13 @@ internal static class TrainingFigures
         => FigureOrNote.Create(
             all, entry => entry.Runs.Any(run => run.Epochs.Any(row => value(row) is not null)), needed, entries => new Figure(
             id, title, $"{what} (epochs.csv{Means.Caption(entries)}).", "lines", new Axis("epoch", "whole"), axis,
-            [.. ExitChoice.UpTo(entries.SelectMany(entry => entry.Runs).Max(LastExit) ?? 0).Select(exit => new View(
-                [
-                    .. entries.Select(entry => new Series(entry.Name, entry.Colour, CurveOf(entry, exit, value)))
-                        .Where(series => series.Points.Count > 0)
-                ])
-            {
-                Labels = [exit.Label],
-                Marks = PhaseTwo(entries),
-            })])
-        {
-            Choices = ["exit"],
-        });
+            [.. ExitChoice.UpTo(entries.SelectMany(entry => entry.Runs).Max(LastExit) ?? 0)
+                .Select(exit => new View(SeriesAt(entries, exit, value)) { Labels = [exit.Label], Marks = PhaseTwo(entries) })])
+            { Choices = ["exit"] });
+
+    private static Series[] SeriesAt(IReadOnlyList<ReportEntry> entries, ExitChoice exit, Func<SavedEpoch, double?> value)
+        => [.. entries.Select(entry => new Series(entry.Name, entry.Colour, CurveOf(entry, exit, value)))
+            .Where(series => series.Points.Count > 0)];
 
     private static int? LastExit(ReportedRun run) => run.Epochs.Max(row => (int?)row.Exit);
 
