@@ -117,6 +117,7 @@ public static unsafe partial class TorchLibraries
                 {
                     bool tells = NativeLibrary.TryGetExport(library, nameof(StableAbi.aoti_torch_abi_version), out nint version);
                     StableAbi.Check(tells ? ((delegate* unmanaged[Cdecl]<ulong>)version)() : 0, path);
+                    DisableNnpack(library);
                 }
             }
             catch (Exception e) when (isGiven && e is DllNotFoundException or BadImageFormatException)
@@ -127,6 +128,19 @@ public static unsafe partial class TorchLibraries
                     + "Use another libtorch, or unset it to use the package's.",
                     e);
             }
+        }
+    }
+
+    /// <summary>
+    /// Keeps libtorch from NNPACK, which it would use for small batches on one thread. On processors that NNPACK does not know, as in many
+    /// virtual machines, every such convolution writes a warning to stderr; neither TorchSharp nor an environment variable turns it off.
+    /// </summary>
+    private static void DisableNnpack(nint library)
+    {
+        if (NativeLibrary.TryGetExport(library, "_ZN2at13globalContextEv", out nint context) // at::globalContext()
+            && NativeLibrary.TryGetExport(library, "_ZN2at7Context20setUserEnabledNNPACKEb", out nint set))
+        {
+            ((delegate* unmanaged[Cdecl]<nint, byte, void>)set)(((delegate* unmanaged[Cdecl]<nint>)context)(), 0);
         }
     }
 
