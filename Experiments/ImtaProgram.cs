@@ -6,6 +6,7 @@ using Imta.MetaWeight.Experiments.Commands;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Training;
 using Imta.MetaWeight.Experiments.Training.Distributed;
+using Imta.MetaWeight.Meta.Weighting;
 
 namespace Imta.MetaWeight.Experiments;
 
@@ -14,6 +15,9 @@ public sealed record ImtaExtensions
 {
     /// <summary>Further values of <c>model.backbone</c>, each with its group of options.</summary>
     public IReadOnlyList<Backbone> Backbones { get; init; } = [];
+
+    /// <summary>Further values of <c>meta.weights</c>, each with its group of options.</summary>
+    public IReadOnlyList<WeightingMethod> Weightings { get; init; } = [];
 
     /// <summary>Further columns at the end of <c>epochs.csv</c>.</summary>
     public IReadOnlyList<EpochColumn> Columns { get; init; } = [];
@@ -74,6 +78,11 @@ public static class ImtaProgram
         foreach (Backbone backbone in extensions.Backbones)
         {
             Registries.Backbones.Add(backbone);
+        }
+
+        foreach (WeightingMethod weighting in extensions.Weightings)
+        {
+            Registries.Weightings.Add(weighting);
         }
 
         foreach ((string kind, Func<PolicySection, IExitPolicy> read) in extensions.ExitPolicies)

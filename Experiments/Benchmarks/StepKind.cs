@@ -7,24 +7,24 @@ namespace Imta.MetaWeight.Experiments.Benchmarks;
 /// <summary>A kind of training step.</summary>
 /// <param name="Name">Its name in tables.</param>
 /// <param name="Meta">How it learns weights, if it does.</param>
-internal sealed record StepKind(string Name, MetaOptions Meta)
+internal sealed record StepKind(string Name, MetaSettings Meta)
 {
     /// <summary>Half batches per step: a step without weights is timed on half a batch.</summary>
     public int Halves => Meta.Enabled ? 2 : 1;
 
     /// <summary>Without sample weights.</summary>
-    public static StepKind Plain(MetaOptions meta) => new("plain", meta with { Enabled = false, Gradient = MetaGradientMethod.Forward });
+    public static StepKind Plain(MetaSettings meta) => new("plain", meta with { Enabled = false, Gradient = MetaGradientMethod.Forward });
 
     /// <summary>With learned sample weights.</summary>
-    public static StepKind Weighted(MetaOptions meta, MetaGradientMethod method)
+    public static StepKind Weighted(MetaSettings meta, MetaGradientMethod method)
         => new(
             SettingsSchema.YamlName(method.ToString()),
-            meta with { Enabled = true, Weights = WeightRule.Predicted, Interval = 1, Gradient = method });
+            meta with { Enabled = true, Weights = meta.Weights.Choose(WeightingMethod.Predicted.Name), Interval = 1, Gradient = method });
 
     /// <summary>
     /// All kinds compared: without weights, also with plain autograd, and with weights by each method; forward mode in both memory modes.
     /// </summary>
-    public static StepKind[] All(MetaOptions meta, IReadOnlyList<MetaGradientMethod> methods)
+    public static StepKind[] All(MetaSettings meta, IReadOnlyList<MetaGradientMethod> methods)
     {
         StepKind plain = Plain(meta);
         var kinds = new List<StepKind> { plain, new("plain, autograd", plain.Meta with { Gradient = MetaGradientMethod.Unrolled }) };

@@ -1,6 +1,7 @@
 using Imta.MetaWeight.Backbones.Exits;
 using Imta.MetaWeight.Backbones.Msd;
 using Imta.MetaWeight.Backbones.Ra;
+using Imta.MetaWeight.Meta.Weighting;
 
 namespace Imta.MetaWeight.Experiments.Configuration;
 
@@ -16,4 +17,13 @@ internal static class Registries
         MsdNet.Backbone,
         RaNet.Backbone,
     };
+
+    /// <summary>The values of <c>meta.weights</c>, the default first.</summary>
+    public static Registry<WeightingMethod> Weightings { get; }
+        = new("weighting method", method => method.Name, method => method.DefaultOptions())
+        {
+            WeightingMethod.Predicted,
+            WeightingMethod.Fixed,
+            WeightingMethod.Allocated,
+        };
 }

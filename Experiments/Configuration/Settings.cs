@@ -3,7 +3,6 @@ using System.ComponentModel.DataAnnotations;
 using Imta.MetaWeight.Backbones.Exits;
 using Imta.MetaWeight.Losses;
 using Imta.MetaWeight.Meta.Optimisers;
-using Imta.MetaWeight.Meta.Weighting;
 
 namespace Imta.MetaWeight.Experiments.Configuration;
 
@@ -57,7 +56,7 @@ internal sealed record Settings
 
     public LossOptions Loss { get; init; } = new();
 
-    public MetaOptions Meta { get; init; } = new();
+    public MetaSettings Meta { get; init; } = new();
 
     public TrainOptions Train { get; init; } = new();
 

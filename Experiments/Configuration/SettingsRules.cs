@@ -19,7 +19,8 @@ internal static class SettingsRules
         }
 
         return broken.Concat(CheckData(settings.Data))
-            .Concat(OfOptions("model", settings.Model.Backbone)).Concat(CheckModifiers(settings)).Concat(CheckPrecision(settings));
+            .Concat(OfOptions("model", settings.Model.Backbone)).Concat(OfOptions("meta", settings.Meta.Weights))
+            .Concat(CheckModifiers(settings)).Concat(CheckPrecision(settings));
     }
 
     private static IEnumerable<(string[] Keys, string Problem)> CheckTraining(string group, TrainOptions train, Settings settings)
@@ -82,7 +83,7 @@ internal static class SettingsRules
 
         var modifiers = settings.Modifiers;
         bool stops = modifiers.Isc is { Enabled: true, Gradient: TransferGradient.Stop };
-        if (settings.Meta is { UsesPredictor: true, Gradient: MetaGradientMethod.FiniteDifference } && (modifiers.Ge.Enabled || stops))
+        if (settings.Meta is { Learns: true, Gradient: MetaGradientMethod.FiniteDifference } && (modifiers.Ge.Enabled || stops))
         {
             yield return (["meta.gradient", "modifiers.ge.enabled", "modifiers.isc.enabled"],
                 "meta.gradient finiteDifference cannot see the "

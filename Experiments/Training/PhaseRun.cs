@@ -130,7 +130,7 @@ internal sealed class PhaseRun
             Phase = _phase.Number,
             Exit = k + 1,
             Rate = rates.Backbone,
-            MetaRate = _settings.Meta.UsesPredictor ? rates.Meta : null,
+            MetaRate = _settings.Meta.Learns ? rates.Meta : null,
             ValidationLoss = validation?[k].Loss,
             ValidationAccuracy = validation?[k].Top1,
             SkippedBatches = skipped,

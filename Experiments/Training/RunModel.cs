@@ -32,7 +32,7 @@ internal sealed class RunModel : IStateful, IDisposable
         _optimiser = new Sgd(Network.named_parameters(), settings.Train);
         _loss = new TrainingLoss(settings.Loss, classCounts, float32, device);
         using Generator random = SeedSequence.Generator(settings.Seed, SeedSequence.WeightNetwork, phase.Number == 1 ? [] : [phase.Number]);
-        Weighting = SampleWeightings.Create(settings.Meta, Network, random, averaging);
+        Weighting = settings.Meta.Build(Network, random, averaging);
         IMetaGradient method = MetaGradients.Create(settings.Meta, Network, _optimiser, _loss, averaging);
         var sum = new GradientSum();
         Loop = new BilevelLoop(method, Weighting, _optimiser, averaging is null ? sum : new AveragedCombination(sum, averaging));

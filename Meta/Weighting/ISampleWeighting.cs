@@ -49,25 +49,3 @@ public interface ISampleWeighting : IStateful, IDisposable
     /// <inheritdoc/>
     void IDisposable.Dispose() => GC.SuppressFinalize(this);
 }
-
-/// <summary>From the options to a weighting.</summary>
-public static class SampleWeightings
-{
-    /// <summary>The weighting that the options describe.</summary>
-    /// <param name="options">The group <c>meta</c> of a configuration.</param>
-    /// <param name="backbone">What it weights the samples of; Θ gets its device and element type.</param>
-    /// <param name="random">The source of the first Θ.</param>
-    /// <param name="averaging">Of the gradient of Θ over processes; null: this one trains alone.</param>
-    public static ISampleWeighting Create(MetaOptions options, MultiExitNetwork backbone, Generator random, Averaging? averaging = null)
-    {
-        Parameter like = backbone.Parameters[0];
-        return options switch
-        {
-            { Enabled: false } => new UniformWeighting(),
-            { Weights: WeightRule.Allocated } => new AllocatedWeighting(options),
-            { Weights: WeightRule.Fixed } => new FixedWeighting(options),
-            { Wpn.Output: WpnOutput.Sigmoid } => new MetaWeightNetWeighting(options, random, like.dtype, like.device, averaging),
-            _ => new L2wDenWeighting(options, backbone.Exits, random, like.dtype, like.device, averaging),
-        };
-    }
-}

@@ -32,7 +32,7 @@ public abstract class LearnedWeighting : ISampleWeighting
     public abstract string Description { get; }
 
     /// <inheritdoc/>
-    public bool CutsBatch => _options.SplitsBatch;
+    public bool CutsBatch => _options.Source == MetaSource.Halves;
 
     /// <summary>g.</summary>
     public WeightPredictionNetwork Network { get; }

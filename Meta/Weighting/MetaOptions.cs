@@ -30,23 +30,6 @@ public enum WeightFeatures
     Both,
 }
 
-/// <summary>Where the weights of training samples come from.</summary>
-public enum WeightRule
-{
-    /// <summary>From the weight-prediction network.</summary>
-    Predicted,
-
-    /// <summary>
-    /// Hand-set (the ablation): larger at the exit a sample is allocated to by the rule for meta samples, and smaller at the others.
-    /// </summary>
-    Fixed,
-
-    /// <summary>
-    /// Training samples are allocated to exits as meta samples are (the ablation), and contribute only at their own exit.
-    /// </summary>
-    Allocated,
-}
-
 /// <summary>Where meta data comes from.</summary>
 public enum MetaSource
 {
@@ -72,15 +55,8 @@ public enum WpnOutput
 #pragma warning disable CS1591 // The description of a setting is its documentation.
 
 /// <summary>How sample weights are learned (Han et al., ECCV 2022).</summary>
-public sealed record MetaOptions
+public record MetaOptions
 {
-    [Description("Whether sample weights are learned; if not, every weight is 1 and batches are not split into halves")]
-    public bool Enabled { get; init; } = true;
-
-    [Description("Where the weights of training samples come from; without prediction (fixed, allocated) nothing is learned, but batches "
-        + "are still split")]
-    public WeightRule Weights { get; init; } = WeightRule.Predicted;
-
     [Description("Method that computes the gradient of the meta objective")]
     public MetaGradientMethod Gradient { get; init; } = MetaGradientMethod.Forward;
 
@@ -123,15 +99,6 @@ public sealed record MetaOptions
     [Description("Images per class in the held-out meta data (heldOut only)")]
     [Range(1, int.MaxValue)]
     public int PerClass { get; init; } = 10;
-
-    /// <summary>Whether a weight-prediction network is used.</summary>
-    public bool UsesPredictor => Enabled && Weights == WeightRule.Predicted;
-
-    /// <summary>Whether a batch is split into halves.</summary>
-    public bool SplitsBatch => Enabled && !UsesHeldOutData;
-
-    /// <summary>Whether meta data are held out.</summary>
-    public bool UsesHeldOutData => UsesPredictor && Source == MetaSource.HeldOut;
 
     public WpnOptions Wpn { get; init; } = new();
 

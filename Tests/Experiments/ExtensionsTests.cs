@@ -36,6 +36,29 @@ public sealed class ExtensionsTests : IDisposable
     }
 
     [Fact]
+    public void Its_weighting_learns_resumes_and_goes_into_phase_II_as_one_of_imta()
+    {
+        string[] scales = ["--set", "meta.weights=scales", "--set", "meta.scales.range=0.3", "--set", "meta.optimiser.rate=5"];
+        Run(0, ["train", "--out", "whole", .. Small, .. scales, "--set", "phase2.epochs=1", "--set", "modifiers.isc.enabled=true"]);
+        using (ImtaProcess stopped = ImtaProcess.StartCommand(_folder.Path, Host(["train", "--out", "stopped", .. Small, .. scales])))
+        {
+            stopped.WaitUntil(() => File.Exists(_folder.In("stopped", "epochs.csv")));
+            stopped.Kill();
+        }
+
+        Run(0, "train", "--resume", "stopped");
+        Run(0, "convert", "whole", "published.pth.tar");
+
+        string[] table = File.ReadAllLines(_folder.In("whole", "epochs.csv"));
+        File.ReadAllLines(_folder.In("stopped", "epochs.csv")).Should().Equal(table[..7]);
+        int weight = Array.IndexOf(table[0].Split(','), "weight_mean");
+        double[] learned = [.. table[4..7].Select(line => double.Parse(line.Split(',')[weight], System.Globalization.CultureInfo.InvariantCulture))];
+        learned.Should().OnlyContain(mean => mean != 1 && Math.Abs(mean - 1) <= 0.6);
+        learned.Average().Should().BeApproximately(1, 1e-6);
+        Run(2, ["train", "--out", "refused", .. Small, .. scales, "--set", "meta.scales.range=2"]);
+    }
+
+    [Fact]
     public void Its_policy_is_read_from_a_file_and_its_runs_are_swept_and_reported()
     {
         File.WriteAllText(

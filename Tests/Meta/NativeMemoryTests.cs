@@ -102,7 +102,7 @@ public sealed class NativeMemoryTests(ITestOutputHelper output)
         ScalarType type = network.Parameters[0].dtype;
         using var optimiser = new Sgd(network.named_parameters(), new TrainOptions());
         var meta = new MetaOptions { Gradient = gradient, Memory = memory, Wpn = new WpnOptions { Hidden = 16 } };
-        using ISampleWeighting weighting = SampleWeightings.Create(meta, network, random);
+        using ISampleWeighting weighting = WeightingMethod.Predicted.Build(new NoOptions(), meta, network, random);
         IMetaGradient method = MetaGradients.Create(meta, network, optimiser, loss);
         var loop = new BilevelLoop(method, weighting, optimiser, new GradientSum());
         var batch = new LabelledImages(

@@ -30,7 +30,7 @@ internal sealed class TinyBilevel : IDisposable
         Network = build is null ? new TinyNetwork(_random) : build(_random);
         Optimiser = new Sgd(Network.named_parameters(), train);
         Method = MetaGradients.Create(meta, Network, Optimiser, loss ?? TrainingLoss.Plain, averaging);
-        Weighting = (LearnedWeighting)SampleWeightings.Create(meta, Network, _random, averaging);
+        Weighting = (LearnedWeighting)WeightingMethod.Predicted.Build(new NoOptions(), meta, Network, _random, averaging);
         Loop = LoopOf(Weighting, averaging);
         PlainLoop = LoopOf(new UniformWeighting(), averaging);
     }

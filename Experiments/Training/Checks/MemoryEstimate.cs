@@ -21,7 +21,7 @@ namespace Imta.MetaWeight.Experiments.Training.Checks;
 /// <param name="Meta">How weights are learned, if they are.</param>
 internal sealed record MemoryEstimate(
     long ImageBytes, long ParameterBytes, long ActivationBytes, int TrainImages, int EvaluationImages, int Processes, bool IsFrozen,
-    MetaOptions Meta)
+    MetaSettings Meta)
 {
     private const long BaseBytes = 250 * ByteSize.Mib; // idle .NET and libtorch
     private const long CudaContext = 700 * ByteSize.Mib; // its kernels, and cuDNN's and cuBLAS's workspaces
@@ -66,7 +66,7 @@ internal sealed record MemoryEstimate(
     {
         int images = (Math.Min(batch, TrainImages) + Processes - 1) / Processes;
         // θ, gradient, momentum and update; those of the lookahead; all-reduce buckets
-        int copies = (Meta.UsesPredictor ? 8 : 4) + (Processes > 1 ? 1 : 0);
+        int copies = (Meta.Learns ? 8 : 4) + (Processes > 1 ? 1 : 0);
         double atOnce = Meta.SplitsBatch ? (images + 1) / 2 : images;
         double passes = Math.Max(
             Activations * FeatureShare * atOnce, EvaluationActivations * Math.Min(Predictions.Batch, EvaluationImages));
@@ -85,7 +85,7 @@ internal sealed record MemoryEstimate(
     }
 
     /// <summary>What a step stores for the images it processes at once, in multiples of all layer outputs.</summary>
-    private double Activations => (Meta.UsesPredictor, Meta.Gradient) switch
+    private double Activations => (Meta.Learns, Meta.Gradient) switch
     {
         _ when IsFrozen => EvaluationActivations,
         (false, MetaGradientMethod.Forward) => 0.5,
@@ -96,7 +96,7 @@ internal sealed record MemoryEstimate(
     };
 
     /// <summary>For a network with half-precision features: the training pass uses them, those of the meta gradient do not.</summary>
-    private static double HalfPrecisionShare(MetaOptions meta) => !meta.UsesPredictor ? 0.5 : meta.Memory == MetaMemory.Low ? 1 : 0.75;
+    private static double HalfPrecisionShare(MetaSettings meta) => !meta.Learns ? 0.5 : meta.Memory == MetaMemory.Low ? 1 : 0.75;
 
     private static long Bytes(Tensor tensor) => tensor.numel() * tensor.element_size();
 }

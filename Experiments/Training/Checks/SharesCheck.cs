@@ -18,8 +18,11 @@ internal static class SharesCheck
     /// <param name="settings">The run's settings.</param>
     public static IEnumerable<CheckFinding> Findings(int images, int exits, Settings settings)
     {
-        MetaOptions meta = settings.Meta;
-        if (!meta.Enabled || (meta.UsesPredictor && meta.Objective != MetaObjectiveKind.Allocated))
+        MetaSettings meta = settings.Meta;
+        bool allocates = meta.Learns
+            ? meta.Objective == MetaObjectiveKind.Allocated
+            : meta.Enabled && (meta.Weights.Value == WeightingMethod.Fixed || meta.Weights.Value == WeightingMethod.Allocated);
+        if (!allocates)
         {
             return [];
         }
@@ -32,10 +35,10 @@ internal static class SharesCheck
             : [new CheckFinding(
                 CheckName.Shares,
                 Severity.Error,
-                Invariant($"none of the {samples} {(meta.UsesPredictor ? "meta" : "training")} samples of ")
+                Invariant($"none of the {samples} {(meta.Learns ? "meta" : "training")} samples of ")
                     + $"{(meta.UsesHeldOutData ? "a" : "half a")} batch{(settings.Processes == 1 ? "" : " in a process")} "
                     + Invariant($"are allocated to exit {string.Join(", ", without)} of {exits} (meta.q {meta.Q})"),
-                meta.UsesPredictor
+                meta.Learns
                     ? "the predictions of such an exit would not influence the learned weights"
                     : "such an exit would not follow the rule of meta.weights",
                 Fix(images, exits, settings))];
@@ -49,7 +52,7 @@ internal static class SharesCheck
         string[] ways = [.. new[] { batch, share }.OfType<string>()];
         string group = settings.Model.Group, blocks = $"{group}.blocks";
         string fewer = (SettingsSchema.Find(blocks) is null ? $"give {group} fewer exits" : $"lower {blocks}")
-            + (settings.Meta.UsesPredictor ? ", or set meta.objective to vanilla" : "");
+            + (settings.Meta.Learns ? ", or set meta.objective to vanilla" : "");
         return ways.Length == 0 ? fewer : $"set {string.Join(", or ", ways)}";
     }
 

@@ -444,7 +444,7 @@ public sealed class ConfigurationSchemaTests
             ClassWeights = new() { Type = type, Beta = numbers.Item2 / 1e6 },
         };
 
-    private static Gen<MetaOptions> AnyMeta() =>
+    private static Gen<MetaSettings> AnyMeta() =>
         from flag in Flag()
         from q in Positive(1e20)
         from objective in Any<MetaObjectiveKind>()
@@ -455,7 +455,7 @@ public sealed class ConfigurationSchemaTests
         from hidden in Whole(1, 65536)
         from layers in Gen.Choose(1, 100)
         from rates in Positive(1e20).Two()
-        select new MetaOptions
+        select new MetaSettings
         {
             Enabled = flag,
             Q = q,

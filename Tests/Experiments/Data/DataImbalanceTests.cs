@@ -26,7 +26,7 @@ public sealed class DataImbalanceTests
     public void Sets_are_drawn_before_the_imbalance()
     {
         using RunData data = Load(
-            new DataOptions { Validation = 5000, Imbalance = Exponential }, new MetaOptions { Source = MetaSource.HeldOut, PerClass = 7 });
+            new DataOptions { Validation = 5000, Imbalance = Exponential }, new MetaSettings { Source = MetaSource.HeldOut, PerClass = 7 });
 
         data.Validation.ClassCounts().Should().AllBeEquivalentTo(40);
         data.Meta!.ClassCounts().Should().AllBeEquivalentTo(7);
@@ -39,7 +39,7 @@ public sealed class DataImbalanceTests
     [Fact]
     public void Nothing_need_be_held_out()
     {
-        using RunData data = Load(new DataOptions { Validation = 0, Imbalance = Exponential }, new MetaOptions());
+        using RunData data = Load(new DataOptions { Validation = 0, Imbalance = Exponential }, new MetaSettings());
 
         data.Validation.Count.Should().Be(0);
         data.Meta.Should().BeNull();
@@ -49,8 +49,8 @@ public sealed class DataImbalanceTests
     [Fact]
     public void Meta_data_are_held_out_only_where_weights_are_learned_by_them()
     {
-        using RunData plain = Load(new DataOptions(), new MetaOptions { Enabled = false, Source = MetaSource.HeldOut });
-        using RunData halves = Load(new DataOptions(), new MetaOptions { PerClass = 20 });
+        using RunData plain = Load(new DataOptions(), new MetaSettings { Enabled = false, Source = MetaSource.HeldOut });
+        using RunData halves = Load(new DataOptions(), new MetaSettings { PerClass = 20 });
 
         (plain.Meta, halves.Meta).Should().Be((null, null));
         plain.Train.Count.Should().Be(3600);
@@ -75,7 +75,7 @@ public sealed class DataImbalanceTests
     [Fact]
     public void Too_many_meta_images_are_refused_with_what_there_is()
         => FluentActions.Invoking(
-            () => Load(new DataOptions { TrainLimit = 100 }, new MetaOptions { Source = MetaSource.HeldOut, PerClass = 9 }))
+            () => Load(new DataOptions { TrainLimit = 100 }, new MetaSettings { Source = MetaSource.HeldOut, PerClass = 9 }))
             .Should().Throw<UsageException>().WithMessage(
                 "meta.perClass 9 would take all images of a class that has 9 after validation is held out: lower meta.perClass, or raise "
                     + "data.trainLimit");
@@ -83,5 +83,5 @@ public sealed class DataImbalanceTests
     private static int[] Sizes(long[] labels, long[] rows)
         => [.. Enumerable.Range(0, 6).Select(label => rows.Count(row => labels[row] == label))];
 
-    private static RunData Load(DataOptions data, MetaOptions meta) => DataSets.Load(new Settings { Data = data, Meta = meta, Seed = 3 });
+    private static RunData Load(DataOptions data, MetaSettings meta) => DataSets.Load(new Settings { Data = data, Meta = meta, Seed = 3 });
 }

@@ -14,7 +14,7 @@ public sealed class RuleWeightingTests
 
     [Fact]
     public void Allocated_samples_make_the_loss_a_sum_of_means_over_the_exits_own_samples()
-        => ForAll(WeightRule.Allocated, (options, logits, weights) =>
+        => ForAll(options => new AllocatedWeighting(options), (options, logits, weights) =>
     {
         long samples = weights.shape[0];
         int[] quotas = ExitShares.Quotas(ExitShares.FromQ(options.Q, logits.Length), samples);
@@ -31,7 +31,7 @@ public sealed class RuleWeightingTests
 
     [Fact]
     public void Fixed_weights_say_more_at_the_samples_own_exit_and_have_mean_1_over_the_exits()
-        => ForAll(WeightRule.Fixed, (options, logits, weights) =>
+        => ForAll(options => new FixedWeighting(options), (options, logits, weights) =>
     {
         weights.mean([1]).sub(1).abs().max().item<double>().Should().BeLessThan(1e-14);
         long samples = weights.shape[0];
@@ -73,7 +73,7 @@ public sealed class RuleWeightingTests
         tiny.Loop.Step(tiny.Batch(7), new LearningRates(0.1, 0.01), learns: false)[0].Objective.Should().BeNull();
     }
 
-    private static void ForAll(WeightRule rule, Action<MetaOptions, Tensor[], Tensor> law)
+    private static void ForAll(Func<MetaOptions, ISampleWeighting> create, Action<MetaOptions, Tensor[], Tensor> law)
     {
         var cases = from samples in Gen.Choose(1, 12)
                     from exits in Gen.Choose(2, 5)
@@ -84,9 +84,9 @@ public sealed class RuleWeightingTests
         {
             using DisposeScope scope = NewDisposeScope();
             using var random = new Generator((ulong)c.seed);
-            var options = new MetaOptions { Weights = rule, Q = c.q / 20.0 };
+            var options = new MetaOptions { Q = c.q / 20.0 };
             Tensor[] logits = [.. Enumerable.Range(0, c.exits).Select(_ => randn([c.samples, Classes], float64, generator: random))];
-            ISampleWeighting weighting = rule == WeightRule.Allocated ? new AllocatedWeighting(options) : new FixedWeighting(options);
+            ISampleWeighting weighting = create(options);
             law(options, logits, weighting.Weights(weighting.Features(new FixedForward(logits, zeros(c.samples, c.exits)))));
         }).QuickCheckThrowOnFailure();
     }

@@ -9,48 +9,13 @@ public sealed class SampleWeightingsTests : IDisposable
 {
     private readonly DisposeScope _scope = NewDisposeScope();
 
-    /// <summary>
-    /// Options, what they are called, whether a batch is cut, and from which of its first four batches weights are learned.
-    /// </summary>
-    public static TheoryData<MetaOptions, string, bool, bool[]> Methods => new()
-    {
-        { new MetaOptions { Enabled = false }, "plain training", false, [false, false, false, false] },
-        { new MetaOptions(), "learned sample weights", true, [true, true, true, true] },
-        { new MetaOptions { Interval = 3 }, "learned sample weights", true, [true, false, false, true] },
-        { new MetaOptions { Interval = 0 }, "learned sample weights", true, [false, false, false, false] },
-        { new MetaOptions { Source = MetaSource.HeldOut }, "learned sample weights", false, [true, true, true, true] },
-        {
-            new MetaOptions { Wpn = new WpnOptions { Output = WpnOutput.Sigmoid } },
-            "learned sample weights (Meta-Weight-Net)", true, [true, true, true, true]
-        },
-        { new MetaOptions { Weights = WeightRule.Allocated }, "allocated training samples", true, [false, false, false, false] },
-        { new MetaOptions { Weights = WeightRule.Fixed }, "fixed sample weights", true, [false, false, false, false] },
-        { new MetaOptions { Enabled = false, Weights = WeightRule.Fixed }, "plain training", false, [false, false, false, false] },
-    };
-
-    [Theory]
-    [MemberData(nameof(Methods))]
-    public void The_options_describe_one(MetaOptions options, string description, bool cuts, bool[] learns)
-    {
-        using var random = new Generator(3);
-        using var network = new TinyNetwork(random);
-        using ISampleWeighting weighting = SampleWeightings.Create(options, network, random);
-
-        weighting.Description.Should().Be(description);
-        weighting.CutsBatch.Should().Be(cuts);
-        Enumerable.Range(0, learns.Length).Select(weighting.Learns).Should().Equal(learns);
-        (weighting.Parameters.Count > 0).Should().Be(options.UsesPredictor);
-        weighting.State.Groups.Keys.Should()
-            .Equal(options.UsesPredictor ? [LearnedWeighting.NetworkKey, LearnedWeighting.OptimiserKey] : []);
-    }
-
     [Fact]
     public void A_learned_one_goes_on_from_a_state_as_the_one_that_was_saved()
     {
         using var tiny = new TinyBilevel();
         using var random = new Generator(99);
-        using var other = (LearnedWeighting)SampleWeightings.Create(
-            new MetaOptions { Wpn = new WpnOptions { Hidden = 5 } }, tiny.Network, random);
+        using var other = (LearnedWeighting)WeightingMethod.Predicted.Build(
+            new NoOptions(), new MetaOptions { Wpn = new WpnOptions { Hidden = 5 } }, tiny.Network, random);
         tiny.Loop.Step(tiny.Batch(8), new LearningRates(0.1, 0.01), learns: true);
 
         other.LoadState(tiny.Weighting.State);

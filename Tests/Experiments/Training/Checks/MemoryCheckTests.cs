@@ -1,5 +1,6 @@
 using FsCheck;
 using FsCheck.Fluent;
+using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Training.Checks;
 using Imta.MetaWeight.Meta.Gradients;
 using Imta.MetaWeight.Meta.Weighting;
@@ -10,7 +11,7 @@ public sealed class MemoryCheckTests
 {
     private static readonly MemoryEstimate Need = new(
         50 * ByteSize.Mib, 10 * ByteSize.Mib, 6 * ByteSize.Mib, TrainImages: 45_000, EvaluationImages: 10_000, Processes: 1,
-        IsFrozen: false, new MetaOptions());
+        IsFrozen: false, new MetaSettings());
 
     [Theory]
     [InlineData(0.79, null)]
@@ -60,7 +61,7 @@ public sealed class MemoryCheckTests
 
         Of(pictures, 1000).Should().Be(1000L * 150_528 * 13, "one batch as bytes and twice as float32, four ahead");
         Of(pictures with { Processes = 4 }, 1000).Should().Be(250L * 150_528 * 13);
-        Of(pictures with { Meta = new MetaOptions { Source = MetaSource.HeldOut } }, 1000).Should().Be(1000L * 150_528 * 26);
+        Of(pictures with { Meta = new MetaSettings { Source = MetaSource.HeldOut } }, 1000).Should().Be(1000L * 150_528 * 26);
         Of(pictures with { OnGpu = true }, 1000).Should().Be(1000L * 150_528 * 9);
         (pictures with { NameBytes = 1000 }).BytesFor(64).Should().Be(pictures.BytesFor(64) + 1000);
         (pictures with { NameBytes = 1000, OnGpu = true }).BytesFor(64).Should().Be((pictures with { OnGpu = true }).BytesFor(64));
@@ -84,10 +85,10 @@ public sealed class MemoryCheckTests
         long[] needs =
         [
             .. Enum.GetValues<MetaGradientMethod>()
-                .Select(method => (Need with { Meta = new MetaOptions { Gradient = method } }).BytesFor(1024)),
+                .Select(method => (Need with { Meta = new MetaSettings { Gradient = method } }).BytesFor(1024)),
         ];
-        long low = (Need with { Meta = new MetaOptions { Memory = MetaMemory.Low } }).BytesFor(1024);
-        long plain = (Need with { Meta = new MetaOptions { Enabled = false } }).BytesFor(512);
+        long low = (Need with { Meta = new MetaSettings { Memory = MetaMemory.Low } }).BytesFor(1024);
+        long plain = (Need with { Meta = new MetaSettings { Enabled = false } }).BytesFor(512);
 
         needs.Should().OnlyContain(need => need > low);
         low.Should().BeGreaterThan(plain, "half a batch and its lookahead take more than half a batch");

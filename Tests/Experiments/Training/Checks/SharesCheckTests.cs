@@ -71,8 +71,8 @@ public sealed class SharesCheckTests
         var settings = new Settings { Train = new TrainOptions { Batch = 4 } };
 
         SharesCheck.Findings(900, 5, settings).Should().ContainSingle();
-        SharesCheck.Findings(900, 5, settings with { Meta = new MetaOptions { Enabled = false } }).Should().BeEmpty();
-        SharesCheck.Findings(900, 5, settings with { Meta = new MetaOptions { Objective = MetaObjectiveKind.Vanilla } }).Should().BeEmpty();
+        SharesCheck.Findings(900, 5, settings with { Meta = new MetaSettings { Enabled = false } }).Should().BeEmpty();
+        SharesCheck.Findings(900, 5, settings with { Meta = new MetaSettings { Objective = MetaObjectiveKind.Vanilla } }).Should().BeEmpty();
     }
 
     private static double? Advised(CheckFinding finding, string key)
@@ -84,6 +84,6 @@ public sealed class SharesCheckTests
         =>
         [
             .. SharesCheck.Findings(
-                c.Images, c.Exits, new Settings { Train = new TrainOptions { Batch = c.Batch }, Meta = new MetaOptions { Q = c.Q } }),
+                c.Images, c.Exits, new Settings { Train = new TrainOptions { Batch = c.Batch }, Meta = new MetaSettings { Q = c.Q } }),
         ];
 }

@@ -1,0 +1,75 @@
+using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Meta.Gradients;
+using TorchSharp.Modules;
+
+namespace Imta.MetaWeight.Meta.Weighting;
+
+/// <summary>Makes a weighting with its first Θ.</summary>
+/// <typeparam name="TOptions">The method's own settings.</typeparam>
+/// <param name="own">The method's own settings.</param>
+/// <param name="meta">Those that all methods share.</param>
+/// <param name="backbone">What it weights the samples of; Θ gets its device and element type.</param>
+/// <param name="random">The source of the first Θ.</param>
+/// <param name="averaging">Of the gradient of Θ over processes; null: this one trains alone.</param>
+public delegate ISampleWeighting WeightingBuilder<in TOptions>(
+    TOptions own, MetaOptions meta, MultiExitNetwork backbone, Generator random, Averaging? averaging);
+
+/// <summary>Settings of a method that has none of its own.</summary>
+public sealed record NoOptions;
+
+/// <summary>A way to weight training samples that a configuration can name: L2W-DEN's is one.</summary>
+public sealed class WeightingMethod
+{
+    private readonly Func<object> _defaults;
+    private readonly WeightingBuilder<object> _build;
+
+    private WeightingMethod(string name, bool learns, Func<object> defaults, WeightingBuilder<object> build)
+        => (Name, Learns, _defaults, _build) = (name, learns, defaults, build);
+
+    /// <summary>By the weight-prediction network of L2W-DEN, or that of Meta-Weight-Net (<see cref="WpnOptions.Output"/>).</summary>
+    public static WeightingMethod Predicted { get; } = Create<NoOptions>("predicted", learns: true, (_, meta, backbone, random, averaging) =>
+    {
+        Parameter like = backbone.Parameters[0];
+        return meta.Wpn.Output == WpnOutput.Sigmoid
+            ? new MetaWeightNetWeighting(meta, random, like.dtype, like.device, averaging)
+            : new L2wDenWeighting(meta, backbone.Exits, random, like.dtype, like.device, averaging);
+    });
+
+    /// <summary>By hand, larger at the exit that a sample is allocated to and smaller at the others (the ablation).</summary>
+    public static WeightingMethod Fixed { get; } = Create<NoOptions>("fixed", learns: false, (_, meta, _, _, _) => new FixedWeighting(meta));
+
+    /// <summary>Samples contribute only at the exit that they are allocated to (the ablation).</summary>
+    public static WeightingMethod Allocated { get; }
+        = Create<NoOptions>("allocated", learns: false, (_, meta, _, _, _) => new AllocatedWeighting(meta));
+
+    /// <summary>Its name in YAML, which is also that of the group of its own settings.</summary>
+    public string Name { get; }
+
+    /// <summary>Whether it has parameters Θ and learns them from meta data.</summary>
+    public bool Learns { get; }
+
+    /// <summary>A method.</summary>
+    /// <typeparam name="TOptions">
+    /// A record of its own settings: each property has a default, a <c>[Description]</c> and, if it is a number, a <c>[Range]</c>.
+    /// </typeparam>
+    /// <param name="name">Its name in YAML: a lower-case letter, then letters and digits.</param>
+    /// <param name="learns">Whether it has parameters Θ and learns them from meta data.</param>
+    /// <param name="build">Makes the weighting.</param>
+    public static WeightingMethod Create<TOptions>(string name, bool learns, WeightingBuilder<TOptions> build)
+        where TOptions : class, new() => new(
+            name, learns, () => new TOptions(),
+            (own, meta, backbone, random, averaging) => build((TOptions)own, meta, backbone, random, averaging));
+
+    /// <summary>New settings of its own with their defaults, of the type that <see cref="Create"/> was given.</summary>
+    public object DefaultOptions() => _defaults();
+
+    /// <summary>Makes a weighting with its first Θ.</summary>
+    /// <param name="own">Of the type of <see cref="DefaultOptions"/>.</param>
+    /// <param name="meta">The settings that all methods share.</param>
+    /// <param name="backbone">What it weights the samples of; Θ gets its device and element type.</param>
+    /// <param name="random">The source of the first Θ.</param>
+    /// <param name="averaging">Of the gradient of Θ over processes; null: this one trains alone.</param>
+    public ISampleWeighting Build(
+        object own, MetaOptions meta, MultiExitNetwork backbone, Generator random, Averaging? averaging = null)
+        => _build(own, meta, backbone, random, averaging);
+}
