@@ -1,5 +1,6 @@
 using System.Text.Json.Nodes;
 using Imta.MetaWeight.Allocation;
+using static TorchSharp.torch;
 
 namespace ExtensionHost;
 

@@ -4,6 +4,7 @@ using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Meta.Gradients;
 using Imta.MetaWeight.Meta.Weighting;
 using TorchSharp.Modules;
+using static TorchSharp.torch;
 
 namespace ExtensionHost;
 

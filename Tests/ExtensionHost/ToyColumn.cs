@@ -1,4 +1,5 @@
 using Imta.MetaWeight.Experiments.Training;
+using static TorchSharp.torch;
 
 namespace ExtensionHost;
 

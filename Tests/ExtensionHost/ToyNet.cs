@@ -3,6 +3,7 @@ using System.ComponentModel.DataAnnotations;
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Backbones.Exits;
 using Imta.MetaWeight.Backbones.Layers;
+using static TorchSharp.torch;
 
 namespace ExtensionHost;
 
