@@ -54,6 +54,10 @@ internal sealed record RankAssignment(string Launcher, int Rank, int Size, param
         };
     }
 
+    /// <summary>A rank with its host, for messages.</summary>
+    public static string Describe(int rank, int size)
+        => FormattableString.Invariant($"rank {rank} of {size} on {Environment.MachineName}");
+
     /// <summary>The assignment of this process.</summary>
     public static RankAssignment? Current() => FromEnvironment(Environment.GetEnvironmentVariable);
 

@@ -1,4 +1,5 @@
 using Imta.MetaWeight.Experiments.Configuration;
+using Imta.MetaWeight.Experiments.Training.Distributed;
 
 namespace Imta.MetaWeight.Experiments.Training;
 

@@ -15,8 +15,6 @@ namespace Imta.MetaWeight.Experiments.Verification;
 /// </summary>
 internal sealed class MetaStepCase : IMetaGradient, IDisposable
 {
-    private const int TopK = 5;
-
     private readonly GoldenFile _golden;
     private readonly GoldenComparison _comparison;
     private readonly TrainOptions _train;
@@ -25,8 +23,7 @@ internal sealed class MetaStepCase : IMetaGradient, IDisposable
     private readonly Sgd _optimiser;
     private readonly L2wDenWeighting _weighting;
     private readonly IMetaGradient _method;
-    private readonly List<HalfBatchReport> _reports = [];
-    private readonly List<double[]> _top5 = []; // per cent at each exit, of each half batch
+    private readonly GoldenEpoch _epoch = new();
     private int _half = -1;
     private bool _learned; // from this half batch
 
@@ -34,7 +31,7 @@ internal sealed class MetaStepCase : IMetaGradient, IDisposable
     {
         _golden = golden;
         _comparison = comparison;
-        (_train, _meta) = (Train(golden), Meta(golden) with { Gradient = gradient });
+        (_train, _meta) = (GoldenSettings.Train(golden), GoldenSettings.Meta(golden) with { Gradient = gradient });
         _network = GoldenNetworks.Msd(golden, device);
         GoldenNetworks.Load(_network, golden);
         _optimiser = new Sgd(_network.named_parameters(), _train);
@@ -73,7 +70,7 @@ internal sealed class MetaStepCase : IMetaGradient, IDisposable
                 CheckReport($"it{t}/half{h}", halves[h]);
             }
 
-            _reports.AddRange(halves);
+            _epoch.Add(halves);
         }
 
         CheckStateAfterHalf();
@@ -90,8 +87,7 @@ internal sealed class MetaStepCase : IMetaGradient, IDisposable
         _half++;
         _learned = false;
         IForward forward = _method.Forward(train);
-        Tensor best = stack(forward.Logits, 1).topk(TopK, 2).indexes; // [N, K, 5]
-        _top5.Add(GoldenFile.Values(PerCent(best.eq(train.Labels.view(-1, 1, 1)).to_type(float32).sum([2]))));
+        _epoch.Add(forward.Logits, train.Labels);
         return new Observed(this, forward);
     }
 
@@ -125,35 +121,8 @@ internal sealed class MetaStepCase : IMetaGradient, IDisposable
     private static bool IsInput(string key) => key.EndsWith("/x", StringComparison.Ordinal) || key.EndsWith("/y", StringComparison.Ordinal)
         || key.Split('/')[0] is "config" or "state" or "wpn_state" or "check";
 
-    private static TrainOptions Train(GoldenFile golden) => new()
-    {
-        Epochs = golden.Int("config/epochs"),
-        Rate = golden.Real("config/lr"),
-        Momentum = golden.Real("config/momentum"),
-        Nesterov = golden.Int("config/nesterov") == 1,
-        WeightDecay = golden.Real("config/weight_decay"),
-    };
-
-    private static MetaOptions Meta(GoldenFile golden) => new()
-    {
-        Q = golden.Int("config/q") / 20.0,
-        Epsilon = golden.Real("config/epsilon"),
-        Centring = new[] { Centring.Row, Centring.Col, Centring.Mat }[golden.Int("config/constraint_dimension")],
-        Features = new[] { WeightFeatures.Loss, WeightFeatures.Confidence, WeightFeatures.Both }[golden.Int("config/meta_net_input_type")],
-        Interval = golden.Int("config/meta_interval"),
-        Wpn = new WpnOptions { Hidden = golden.Int("config/wpn_hidden"), Layers = golden.Int("config/wpn_layers") },
-        Optimiser = new MetaOptimiserOptions
-        {
-            Rate = golden.Real("config/meta_lr"),
-            WeightDecay = golden.Real("config/meta_weight_decay"),
-        },
-    };
-
     private static double Norm(IEnumerable<Tensor?> tensors)
         => Math.Sqrt(tensors.OfType<Tensor>().Sum(tensor => tensor.pow(2).sum().item<double>()));
-
-    /// <summary>Accuracy of each exit in per cent, <c>[K]</c>; a product in float32, as the published code has it.</summary>
-    private static Tensor PerCent(Tensor correct) => correct.to_type(float32).sum([0]).mul(100.0 / correct.shape[0]).to_type(float64);
 
     private void CheckLookahead(IReadOnlyList<Tensor?> gradient, LabelledImages meta, double rate)
     {
@@ -234,36 +203,10 @@ internal sealed class MetaStepCase : IMetaGradient, IDisposable
         CheckWeighting("final_adam_m", _weighting.Optimiser.Means);
         CheckWeighting("final_adam_v", _weighting.Optimiser.Squares);
         _comparison.Check("final_adam_step", _weighting.Optimiser.Steps);
-        CheckEpoch();
-    }
-
-    /// <summary>The published averages: each half batch counts by its samples, its meta objective by the other half's.</summary>
-    private void CheckEpoch()
-    {
         double factor = RateSchedule.Factor(_train, _golden.Int("config/epoch"), 0, _golden.Int("config/nbatch"));
         _comparison.Check("epoch/lr", _train.Rate * factor);
         _comparison.Check("epoch/meta_lr", _meta.Optimiser.Rate * factor);
-        _comparison.Check(
-            "epoch/mean_weighted_loss_per_exit", cat([.. _reports.Select(report => report.Losses.mul(report.Weights))]).mean([0]));
-        CheckMean("epoch/acc1_per_exit", _reports.Select((report, part) => (GoldenFile.Values(PerCent(report.Correct)), Samples(part))));
-        CheckMean("epoch/acc5_per_exit", _top5.Select((accuracy, part) => (accuracy, Samples(part))));
-        CheckMean("epoch/mean_meta_loss", _reports
-            .Select((report, part) => (Objective: report.Objective, Samples: Samples(part ^ 1)))
-            .Where(entry => entry.Objective is not null)
-            .Select(entry => (GoldenFile.Values(entry.Objective!), entry.Samples)));
-
-        long Samples(int part) => _reports[part].Losses.shape[0];
-    }
-
-    private void CheckMean(string key, IEnumerable<(double[] Values, long Samples)> halves)
-    {
-        var all = halves.ToArray();
-        double[] mean =
-        [
-            .. Enumerable.Range(0, all[0].Values.Length)
-                .Select(k => all.Sum(part => part.Values[k] * part.Samples) / all.Sum(part => part.Samples)),
-        ];
-        _comparison.Check(key, tensor(mean, _golden[key].shape));
+        _epoch.Check(_golden, _comparison);
     }
 
     private void CheckWeighting(string prefix, IEnumerable<Tensor> ofParameters)

@@ -3,6 +3,7 @@ using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Backbones.Msd;
 using Imta.MetaWeight.Backbones.Ra;
 using Imta.MetaWeight.Experiments.Data;
+using Imta.MetaWeight.Experiments.Training.Distributed;
 using Imta.MetaWeight.Losses;
 using Imta.MetaWeight.Meta;
 using Imta.MetaWeight.Meta.Gradients;

@@ -4,16 +4,12 @@ using Imta.MetaWeight.Experiments.Data;
 
 namespace Imta.MetaWeight.Experiments.Training.Distributed;
 
-/// <summary>
-/// The ranks that train one run, each with a replica of all networks on its shard of every batch; or a single process. All
-/// of them call the methods here in the same order.
-/// </summary>
+/// <summary>The ranks that train one run, each with a replica of all networks on its shard of every batch; or a single process.</summary>
+/// <remarks>All of them call the methods here in the same order.</remarks>
 internal sealed class ProcessGroup
 {
-    private const int BucketBytes = 25 << 20; // PyTorch's
     private const long LargeBytes = 1 << 20;
-    // busy-wait, then sleep between polls: running ranks need the cores
-    private static readonly TimeSpan BusyWaitForRanks = TimeSpan.FromMilliseconds(20);
+    private static readonly TimeSpan BusyWaitForRanks = TimeSpan.FromMilliseconds(20); // then sleeps: running ranks need the cores
     private static readonly TimeSpan BusyWaitForTransfer = TimeSpan.FromSeconds(2); // transfers progress only while polled
     private static readonly TimeSpan PollInterval = TimeSpan.FromMilliseconds(1);
     private static readonly TimeSpan StopNoticeDelay = TimeSpan.FromSeconds(0.3); // Open MPI's mpirun kills one second after SIGTERM
@@ -44,7 +40,7 @@ internal sealed class ProcessGroup
     public bool IsDistributed => Shard.Count > 1;
 
     /// <summary>The name of this rank, for messages.</summary>
-    public string RankName => DescribeRank(Shard.Rank, Shard.Count);
+    public string RankName => RankAssignment.Describe(Shard.Rank, Shard.Count);
 
     /// <summary>The current position in training, such as <c>epoch 2, batch 7</c>, for timeout messages.</summary>
     public string? Location { get; set; }
@@ -57,10 +53,6 @@ internal sealed class ProcessGroup
 
     /// <summary>Bytes of tensors that this process has passed to all-reduce.</summary>
     public long BytesReduced { get; private set; }
-
-    /// <summary>Describes a rank, with its host, for messages.</summary>
-    public static string DescribeRank(int rank, int size)
-        => FormattableString.Invariant($"rank {rank} of {size} on {Environment.MachineName}");
 
     /// <summary>
     /// The mean of gradients over the processes, each counting by its samples, in buckets of one size
@@ -102,7 +94,15 @@ internal sealed class ProcessGroup
 
     /// <summary>All-gather: the tensors of all processes, one row each: <c>[processes, …]</c>.</summary>
     /// <param name="own">float32, float64 or int64, on the CPU, with the same shape in every process.</param>
-    public Tensor AllGather(Tensor own) => AllGather("an all-gather", own);
+    /// <param name="what">Its name in messages.</param>
+    public Tensor AllGather(Tensor own, string what = "an all-gather")
+    {
+        using DisposeScope scope = NewDisposeScope();
+        Tensor all = zeros([Shard.Count, .. own.shape], own.dtype);
+        all.select(0, Shard.Rank).copy_(own);
+        AllReduceInPlace(what, [all]);
+        return scope.MoveToOuter(all);
+    }
 
     /// <summary>Broadcasts bytes from one process to all.</summary>
     /// <param name="bytes">The bytes, in the source process.</param>
@@ -124,52 +124,6 @@ internal sealed class ProcessGroup
     public string Broadcast(string? text, int from = 0)
         => Encoding.UTF8.GetString(Broadcast(text is null ? null : Encoding.UTF8.GetBytes(text), from));
 
-    /// <summary>Combines the flags of all processes (logical or), so that they stop, save and fail at the same batch.</summary>
-    /// <param name="stop">Whether this process was asked to stop.</param>
-    /// <param name="isDue">Whether a checkpoint is due in this process.</param>
-    /// <param name="problem">The problem in this process; null if none. With several problems, that of the lowest rank counts.</param>
-    /// <param name="exitCode">The exit code for <paramref name="problem"/>, at least 1.</param>
-    public CollectiveStatus AllReduceFlags(bool stop, bool isDue = false, string? problem = null, int exitCode = 1)
-    {
-        if (!IsDistributed)
-        {
-            return new CollectiveStatus(stop, isDue, problem, problem is null ? 0 : exitCode);
-        }
-
-        using DisposeScope scope = NewDisposeScope();
-        Tensor own = tensor(new[] { stop ? 1L : 0, isDue ? 1 : 0, problem is null ? 0 : exitCode });
-        long[][] said = [.. AllGather("the exchange of status flags", own).ToArray<long>().Chunk(3)];
-        int first = Array.FindIndex(said, flags => flags[2] != 0);
-        string? shared = first < 0 ? null : Broadcast(first == Shard.Rank ? problem : null, first);
-        return new CollectiveStatus(
-            said.Any(flags => flags[0] != 0), said.Any(flags => flags[1] != 0), shared, first < 0 ? 0 : (int)said[first][2]);
-    }
-
-    /// <summary>Runs work in each rank that may fail in some of them: then all fail.</summary>
-    /// <param name="work">The work of this rank; null if only other ranks have work.</param>
-    /// <exception cref="CollectiveFailureException">It failed in one of several ranks for a reason that the user can fix.</exception>
-    public void RunCollectively(Action? work)
-    {
-        Exception? failure = null;
-        try
-        {
-            work?.Invoke();
-        }
-        catch (Exception e) when (IsDistributed && e is (UsageException or IOException or UnauthorizedAccessException)
-            and not RankLostException)
-        {
-            failure = e;
-        }
-
-        string? problem = failure is null ? null : IsRankZero ? failure.Message : $"{RankName}: {failure.Message}";
-        CollectiveStatus agreed = AllReduceFlags(
-            stop: false, problem: problem, exitCode: failure is UsageException ? UsageException.ExitCode : 1);
-        if (agreed.Problem is not null)
-        {
-            throw new CollectiveFailureException(agreed.Problem, agreed.ExitCode);
-        }
-    }
-
     /// <summary>A final barrier: no collectives follow, and stop requests are ignored.</summary>
     public void FinalBarrier()
     {
@@ -178,15 +132,6 @@ internal sealed class ProcessGroup
             using DisposeScope scope = NewDisposeScope();
             RunCollective("the final barrier", BusyWaitForRanks, [zeros([1], ScalarType.Int64)], _group.AllReduceSum, stops: false);
         }
-    }
-
-    private Tensor AllGather(string what, Tensor own)
-    {
-        using DisposeScope scope = NewDisposeScope();
-        Tensor all = zeros([Shard.Count, .. own.shape], own.dtype);
-        all.select(0, Shard.Rank).copy_(own);
-        AllReduceInPlace(what, [all]);
-        return scope.MoveToOuter(all);
     }
 
     /// <summary>
@@ -203,53 +148,25 @@ internal sealed class ProcessGroup
         using IDisposable noGrad = no_grad();
         long bytes = tensors.Sum(tensor => tensor.numel() * tensor.element_size());
         BytesReduced += bytes;
-        Tensor[] sent = [.. tensors.Select(OnHost)];
+        Tensor[] sent = [.. tensors.Select(TransferBuffers.OnHost)];
         if (bytes >= LargeBytes)
         {
-            RunCollective(what, BusyWaitForRanks, zeros([1], ScalarType.Int64)); // barrier
+            RunCollective(what, BusyWaitForRanks, [zeros([1], ScalarType.Int64)], _group.AllReduceSum); // barrier
         }
 
-        RunCollective(what, bytes >= LargeBytes ? BusyWaitForTransfer : BusyWaitForRanks, [.. sent.SelectMany(Buckets)]);
-        Return(tensors, sent);
+        TimeSpan busy = bytes >= LargeBytes ? BusyWaitForTransfer : BusyWaitForRanks;
+        RunCollective(what, busy, [.. sent.SelectMany(TransferBuffers.Buckets)], _group.AllReduceSum);
+        TransferBuffers.Return(tensors, sent);
     }
 
     private void BroadcastBuffers(string what, Tensor tensor, int from)
     {
         using DisposeScope scope = NewDisposeScope();
         using IDisposable noGrad = no_grad();
-        Tensor sent = OnHost(tensor);
+        Tensor sent = TransferBuffers.OnHost(tensor);
         RunCollective(what, BusyWaitForRanks, [sent], one => _group!.Broadcast(one, from));
-        Return([tensor], [sent]);
+        TransferBuffers.Return([tensor], [sent]);
     }
-
-    private static Tensor OnHost(Tensor tensor) => tensor.cpu().contiguous();
-
-    private static void Return(Tensor[] tensors, Tensor[] sent)
-    {
-        foreach ((Tensor to, Tensor from) in tensors.Zip(sent).Where(pair => pair.First.Handle != pair.Second.Handle))
-        {
-            to.copy_(from);
-        }
-    }
-
-    private static IEnumerable<Tensor> Buckets(Tensor tensor)
-    {
-        long each = BucketBytes / tensor.element_size(), length = tensor.numel();
-        if (length <= each)
-        {
-            yield return tensor;
-            yield break;
-        }
-
-        Tensor flat = tensor.view(-1);
-        for (long start = 0; start < length; start += each)
-        {
-            yield return flat.narrow(0, start, Math.Min(each, length - start));
-        }
-    }
-
-    private void RunCollective(string what, TimeSpan busy, params Tensor[] summed)
-        => RunCollective(what, busy, summed, _group!.AllReduceSum);
 
     /// <summary>Starts collectives and waits for them, at first busy-waiting, up to the timeout.</summary>
     /// <exception cref="RankLostException">One failed or timed out.</exception>
@@ -331,10 +248,3 @@ internal sealed class ProcessGroup
     private string RecoveryAdvice()
         => RecoveryHint ?? "nothing has been written yet: find the cause and restart; --process-timeout sets how long a rank waits";
 }
-
-/// <summary>The combined flags of all processes of a run.</summary>
-/// <param name="Stop">Whether they stop after the current batch.</param>
-/// <param name="IsCheckpointDue">Whether they write a checkpoint.</param>
-/// <param name="Problem">The problem in some process; null if none.</param>
-/// <param name="ExitCode">The exit code of the problem; 0 without one.</param>
-internal readonly record struct CollectiveStatus(bool Stop, bool IsCheckpointDue, string? Problem, int ExitCode = 0);

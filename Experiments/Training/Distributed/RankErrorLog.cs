@@ -49,7 +49,7 @@ internal sealed class RankErrorLog
         Thread.Sleep(RankZeroDelay);
         if (!RankZeroReported(line))
         {
-            Report($"{ProcessGroup.DescribeRank(_assignment.Rank, _assignment.Size)}: {line}");
+            Report($"{RankAssignment.Describe(_assignment.Rank, _assignment.Size)}: {line}");
         }
     }
 

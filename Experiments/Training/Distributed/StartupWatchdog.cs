@@ -24,7 +24,7 @@ internal sealed class StartupWatchdog : IDisposable
         new Thread(Watch) { IsBackground = true }.Start();
     }
 
-    private string Name => ProcessGroup.DescribeRank(_place.Rank, _place.Size);
+    private string Name => RankAssignment.Describe(_place.Rank, _place.Size);
 
     /// <summary>All have started.</summary>
     public void OnAllStarted(MpiCommunicator group) => _group = group;
