@@ -52,7 +52,8 @@ public sealed class ConfigCommandTests : IDisposable
     [InlineData("model", new[]
     {
         "model.backbone", "model.initialisation", "model.precision", "model.msdnet.blocks", "model.msdnet.base", "model.msdnet.step", "model.msdnet.stepMode",
-        "model.msdnet.channels", "model.msdnet.growth", "model.msdnet.growthFactors", "model.msdnet.bottleneckFactors", "model.msdnet.prune", "model.msdnet.reduction",
+        "model.msdnet.channels", "model.msdnet.growth", "model.msdnet.growthFactors", "model.msdnet.bottleneck", "model.msdnet.bottleneckFactors", "model.msdnet.prune",
+        "model.msdnet.reduction",
         "model.ranet.blocks", "model.ranet.blockStep", "model.ranet.step", "model.ranet.stepMode", "model.ranet.channels", "model.ranet.growth",
         "model.ranet.growthFactors", "model.ranet.bottleneckFactors", "model.ranet.scaleList", "model.ranet.compress", "model.ranet.reduction",
     })]

@@ -35,7 +35,8 @@ public sealed class ConfigurationSchemaTests
         "data.imbalance.type", "data.imbalance.factor", "data.imbalance.order",
         "model.backbone", "model.initialisation", "model.precision",
         "model.msdnet.blocks", "model.msdnet.base", "model.msdnet.step", "model.msdnet.stepMode", "model.msdnet.channels", "model.msdnet.growth",
-        "model.msdnet.growthFactors", "model.msdnet.bottleneckFactors", "model.msdnet.prune", "model.msdnet.reduction",
+        "model.msdnet.growthFactors", "model.msdnet.bottleneck", "model.msdnet.bottleneckFactors", "model.msdnet.prune",
+        "model.msdnet.reduction",
         "model.ranet.blocks", "model.ranet.blockStep", "model.ranet.step", "model.ranet.stepMode", "model.ranet.channels", "model.ranet.growth",
         "model.ranet.growthFactors", "model.ranet.bottleneckFactors", "model.ranet.scaleList", "model.ranet.compress", "model.ranet.reduction",
         "modifiers.ge.enabled", "modifiers.ge.scales", "modifiers.isc.enabled", "modifiers.isc.transfer", "modifiers.isc.gradient",
@@ -103,6 +104,7 @@ public sealed class ConfigurationSchemaTests
             channels: 16
             growth: 6
             growthFactors: [1, 2, 4]
+            bottleneck: true
             bottleneckFactors: [1, 2, 4]
             prune: max
             reduction: 0.5
@@ -361,6 +363,7 @@ public sealed class ConfigurationSchemaTests
         from growth in Gen.Choose(1, 64).ArrayOf(scales)
         from bottleneck in Gen.Choose(1, 64).ArrayOf(scales)
         from reduction in Positive(1)
+        from narrows in Flag()
         select new MsdNetOptions
         {
             Blocks = sizes.Item1,
@@ -370,6 +373,7 @@ public sealed class ConfigurationSchemaTests
             Channels = widths.Item1,
             Growth = widths.Item2,
             GrowthFactors = growth,
+            Bottleneck = narrows,
             BottleneckFactors = bottleneck,
             Prune = prune,
             Reduction = reduction,
