@@ -114,5 +114,5 @@ public sealed class LearnedWeightingTests
         (LearnedWeighting weighting, FixedForward forward) = c.Build();
         using LearnedWeighting held = weighting;
         law(c, weighting, forward);
-    }).QuickCheckThrowOnFailure();
+    }).Hold();
 }

@@ -184,7 +184,7 @@ public sealed class ImageBatchLoaderTests : IDisposable
             }
 
             Enumerable.Range(0, 64).Count(draws.Flips).Should().BeInRange(8, 56);
-        }).QuickCheckThrowOnFailure();
+        }).Hold();
 
     /// <summary>Numbers that mean the area and the aspect ratio that torchvision drew give its crop.</summary>
     [Fact]
