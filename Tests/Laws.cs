@@ -10,7 +10,7 @@ internal static class Laws
     /// <summary>The environment variable with the number of cases of every law, in place of each law's own.</summary>
     public const string Cases = "IMTA_LAW_CASES";
 
-    /// <summary>Throws unless a law holds for random cases; the message has the smallest counterexample and the seed that repeats it.</summary>
+    /// <summary>Throws unless a law holds for random cases; the message has a counterexample and the seed that repeats it.</summary>
     /// <param name="law">The law.</param>
     /// <param name="cases">How many cases are tried.</param>
     public static void Hold(this Property law, int cases = 100)

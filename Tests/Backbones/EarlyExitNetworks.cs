@@ -46,7 +46,8 @@ internal static class EarlyExitNetworks
         using IDisposable noGrad = no_grad();
         foreach ((string name, Tensor value) in network.state_dict())
         {
-            if (name.EndsWith("running_var", StringComparison.Ordinal) || (name.EndsWith("weight", StringComparison.Ordinal) && value.dim() == 1))
+            if (name.EndsWith("running_var", StringComparison.Ordinal)
+                || (name.EndsWith("weight", StringComparison.Ordinal) && value.dim() == 1))
             {
                 value.copy_(rand(value.shape, value.dtype, generator: random) + 0.5);
             }

@@ -29,10 +29,27 @@ public sealed class MsdNetTests
         .. new[] { true, false }.SelectMany(bottleneck => new MsdNetOptions[]
         {
             new() { Bottleneck = bottleneck, Blocks = 3, Channels = 4, Growth = 2 },
-            new() { Bottleneck = bottleneck, Blocks = 3, Base = 3, Step = 2, StepMode = StepMode.Even, Channels = 6, Growth = 4, Prune = Prune.Min },
             new()
             {
-                Bottleneck = bottleneck, Blocks = 2, Base = 3, Channels = 5, Growth = 4, GrowthFactors = [1, 1, 2], BottleneckFactors = [2, 1, 3], Reduction = 0,
+                Bottleneck = bottleneck,
+                Blocks = 3,
+                Base = 3,
+                Step = 2,
+                StepMode = StepMode.Even,
+                Channels = 6,
+                Growth = 4,
+                Prune = Prune.Min,
+            },
+            new()
+            {
+                Bottleneck = bottleneck,
+                Blocks = 2,
+                Base = 3,
+                Channels = 5,
+                Growth = 4,
+                GrowthFactors = [1, 1, 2],
+                BottleneckFactors = [2, 1, 3],
+                Reduction = 0,
             },
         }),
     ];
@@ -58,10 +75,12 @@ public sealed class MsdNetTests
 
         network.Cost(32).Exits.Select(exit => exit.Macs).Should().Equal(published.Macs);
         Tensor[] cotangents = [.. evaluated.Select(z => randn(z.shape, float64, generator: random))];
-        Tensor?[] expected = Gradients(published.Forward(images, training: true), cotangents, network.ParameterNames.Select(name => published.State[name]));
+        Tensor?[] expected = Gradients(published.Forward(images, training: true), cotangents,
+            network.ParameterNames.Select(name => published.State[name]));
         Close(network.Linearise(images, null, NormStatistics.Batch).Gradient([.. cotangents.Select(g => g.clone())]), expected);
         Close(Gradients(network.Forward(images, NormStatistics.BatchAndUpdate), cotangents, network.Parameters), expected);
-        Close([.. network.named_buffers().Select(entry => entry.buffer)], [.. network.named_buffers().Select(entry => published.State[entry.name])]);
+        Close([.. network.named_buffers().Select(entry => entry.buffer)],
+            [.. network.named_buffers().Select(entry => published.State[entry.name])]);
     }
 
     /// <summary>A network with the other choice does not take them.</summary>

@@ -13,8 +13,10 @@ public sealed class ConvolutionKernelsTests
         { 4, 40, 6, 32, 32, 1, 1, 0 }, { 3, 6, 6, 32, 32, 3, 1, 1 }, { 3, 6, 6, 32, 32, 3, 2, 1 }, { 5, 24, 12, 16, 16, 3, 2, 1 },
         { 20, 48, 12, 8, 8, 3, 1, 1 }, { 9, 208, 128, 8, 8, 3, 2, 1 }, { 9, 128, 128, 4, 4, 3, 2, 1 }, { 2, 3, 16, 32, 32, 3, 1, 1 },
         { 2, 3, 32, 30, 31, 7, 2, 3 }, { 1, 5, 7, 1, 1, 1, 1, 0 }, { 1, 5, 7, 1, 1, 3, 1, 1 }, { 3, 17, 33, 5, 7, 3, 2, 1 },
-        { 70, 19, 50, 3, 2, 1, 1, 0 }, { 2, 4, 9, 9, 8, 1, 2, 0 }, { 2, 4, 9, 8, 9, 2, 3, 0 }, { 40, 96, 24, 8, 8, 3, 1, 1 }, { 6, 33, 65, 14, 14, 1, 1, 0 },
-        { 1, 64, 32, 56, 56, 3, 1, 1 }, { 2, 2, 3, 4, 4, 1, 1, 1 }, { 2, 14, 63, 11, 12, 3, 3, 0 }, { 513, 1, 1, 1, 1, 1, 1, 0 }, { 700, 3, 2, 1, 1, 1, 1, 0 },
+        { 70, 19, 50, 3, 2, 1, 1, 0 }, { 2, 4, 9, 9, 8, 1, 2, 0 }, { 2, 4, 9, 8, 9, 2, 3, 0 }, { 40, 96, 24, 8, 8, 3, 1, 1 },
+        { 6, 33, 65, 14, 14, 1, 1, 0 },
+        { 1, 64, 32, 56, 56, 3, 1, 1 }, { 2, 2, 3, 4, 4, 1, 1, 1 }, { 2, 14, 63, 11, 12, 3, 3, 0 }, { 513, 1, 1, 1, 1, 1, 1, 0 },
+        { 700, 3, 2, 1, 1, 1, 1, 0 },
     };
 
     [Theory]
@@ -46,7 +48,8 @@ public sealed class ConvolutionKernelsTests
         int before = get_num_threads();
         try
         {
-            foreach (Case one in new[] { new Case([33, 6, 16, 16], 12, 3, 2, 1), new Case([2, 40, 16, 16], 6, 1, 1, 0), new Case([7, 80, 8, 8], 128, 3, 2, 1) })
+            foreach (Case one in new[] { new Case([33, 6, 16, 16], 12, 3, 2, 1), new Case([2, 40, 16, 16], 6, 1, 1, 0),
+                new Case([7, 80, 8, 8], 128, 3, 2, 1) })
             {
                 using DisposeScope scope = NewDisposeScope();
                 double[][] results = [.. new[] { 1, 2, 3 }.Select(threads =>
@@ -255,7 +258,8 @@ public sealed class ConvolutionKernelsTests
         {
             using Generator generator = new(5);
             Tensor Random(params long[] shape) => randn(shape, ScalarType.Float64, generator: generator).to(type);
-            return (Sliced(Random(Input), isSliced), Random(Outputs, Input[1], Kernel, Kernel), Sliced(Random(Input[0], Outputs, Side(Input[2]), Side(Input[3])), isSliced));
+            return (Sliced(Random(Input), isSliced), Random(Outputs, Input[1], Kernel, Kernel),
+                Sliced(Random(Input[0], Outputs, Side(Input[2]), Side(Input[3])), isSliced));
         }
 
         /// <summary>Elements of the value and of both gradients.</summary>

@@ -21,7 +21,8 @@ public sealed class BottleneckSettingTests : IDisposable
     [Fact]
     public void A_network_without_bottlenecks_trains_answers_and_goes_there_and_back()
     {
-        _folder.Run(0, ["train", "--out", "run", .. ImtaProcess.Tiny, .. Without, "--set", "modifiers.isc.enabled=true", "--set", "train.epochs=1"]);
+        _folder.Run(0,
+            ["train", "--out", "run", .. ImtaProcess.Tiny, .. Without, "--set", "modifiers.isc.enabled=true", "--set", "train.epochs=1"]);
         _folder.Run(0, "calibrate", "run", "--shares", "0.5,0.5");
         _folder.Run(0, "infer", "run", "--policy", "run/policy.json", "--out", "answers.csv");
         _folder.Run(0, "convert", "run", "there.pth");
@@ -41,14 +42,16 @@ public sealed class BottleneckSettingTests : IDisposable
     [Fact]
     public void A_published_state_dictionary_answers_as_the_published_structure_and_costs_the_same()
     {
-        string[] sizes = ["data.dataset=cifar10", "model.msdnet.blocks=2", "model.msdnet.channels=8", "model.msdnet.growth=4", "meta.enabled=false", "threads=1"];
+        string[] sizes = ["data.dataset=cifar10", "model.msdnet.blocks=2", "model.msdnet.channels=8", "model.msdnet.growth=4",
+            "meta.enabled=false", "threads=1"];
         string[] given = [.. sizes.SelectMany(setting => new[] { "--set", setting })];
         using var random = new Generator(5);
         var published = new PlainMsdNet(
             new MsdNetOptions { Blocks = 2, Channels = 8, Growth = 4, Bottleneck = false }, classes: 10, ScalarType.Float64, random);
         Tensor images = randn([4, 3, 32, 32], ScalarType.Float64, generator: random);
         Tensor[] logits = published.Forward(images, training: false);
-        var state = new TorchDictionary(published.State.Select(entry => KeyValuePair.Create("module." + entry.Key, InFile(entry.Value.detach()))));
+        var state = new TorchDictionary(
+            published.State.Select(entry => KeyValuePair.Create("module." + entry.Key, InFile(entry.Value.detach()))));
         TorchFileWriter.Write(_folder.In("published.pth"), new TorchDictionary { ["epoch"] = 4, ["state_dict"] = state });
         File.WriteAllText(_folder.In("given.yaml"), "");
 

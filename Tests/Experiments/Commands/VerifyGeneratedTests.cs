@@ -1,3 +1,4 @@
+using System.Globalization;
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Backbones.Msd;
 using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
@@ -6,7 +7,9 @@ using Imta.MetaWeight.Tests.Backbones;
 
 namespace Imta.MetaWeight.Tests.Experiments.Commands;
 
-/// <summary><c>imta verify</c> on reference values of other networks than those of <c>Tests/Golden</c>, computed by <see cref="PlainMsdNet"/>.</summary>
+/// <summary>
+/// <c>imta verify</c> on reference values of other networks than those of <c>Tests/Golden</c>, computed by <see cref="PlainMsdNet"/>.
+/// </summary>
 public sealed class VerifyGeneratedTests : IDisposable
 {
     private readonly TemporaryFolder _folder = new();
@@ -27,7 +30,7 @@ public sealed class VerifyGeneratedTests : IDisposable
         {
             ["epoch"] = 3,
             ["state_dict"] = new TorchDictionary(
-                network.State.ToDictionary(entry => entry.Key, entry => entry.Value.is_floating_point() ? entry.Value.detach().to_type(float32) : entry.Value)),
+                network.State.ToDictionary(entry => entry.Key, entry => InFile(entry.Value.detach()))),
         };
         TorchFileWriter.Write(_folder.In("l2w_checkpoint_zip.pth.tar"), checkpoint);
         Dictionary<string, Tensor> expected = new(ByExit("eval_logits", logits)) { ["epoch"] = tensor(3L), ["x"] = images };
@@ -51,7 +54,11 @@ public sealed class VerifyGeneratedTests : IDisposable
         var options = new MsdNetOptions { Blocks = 2, Channels = 8, Growth = 4, Bottleneck = false };
         var network = new PlainMsdNet(options, classes: 10, float64, _random);
         Tensor images = randn([4, 3, 32, 32], float64, generator: _random), labels = tensor(new long[] { 3, 9, 0, 3 });
-        Dictionary<string, Tensor> golden = new(ByExit("eval_logits", network.Forward(images, training: false))) { ["x"] = images, ["y"] = labels };
+        Dictionary<string, Tensor> golden = new(ByExit("eval_logits", network.Forward(images, training: false)))
+        {
+            ["x"] = images,
+            ["y"] = labels,
+        };
         foreach ((string name, Tensor value) in network.State)
         {
             golden.Add($"state/{name}", value.detach().clone());
@@ -81,21 +88,19 @@ public sealed class VerifyGeneratedTests : IDisposable
         golden["train_loss"] = total.detach();
         golden["grad_total_norm"] = stack([.. parameters.Select(name => network.State[name].grad!.norm())]).norm();
         golden["params_count"] = tensor(count);
-        foreach ((string key, long value) in (IEnumerable<(string, long)>)
-            [("data", 0), ("nBlocks", 2), ("base", 1), ("step", 1), ("stepmode", 1), ("nChannels", 8), ("growthRate", 4), ("prune", 0), ("bottleneck", 0), ("num_classes", 10)])
+        const string Settings = "data=0 nBlocks=2 base=1 step=1 stepmode=1 nChannels=8 growthRate=4 prune=0 bottleneck=0 num_classes=10";
+        foreach (string setting in Settings.Split())
         {
-            golden[$"config/{key}"] = tensor(value);
+            golden[$"config/{setting.Split('=')[0]}"] = tensor(long.Parse(setting.Split('=')[1], CultureInfo.InvariantCulture));
         }
 
         golden["config/grFactor"] = golden["config/bnFactor"] = tensor(new long[] { 1, 2, 4 });
         golden["config/reduction"] = tensor(0.5);
         Write("msdnet_cifar_narrow.pt", golden);
-        File.WriteAllLines(_folder.In("flops.csv"),
-        [
-            File.ReadLines(GoldenFiles.Find("flops.csv")).First(),
-            .. network.Macs.Zip(ParametersUpTo(parameters, network), (macs, cost) =>
-                (macs, cost)).Select((exit, k) => $"MSDNet,cifar10,2,1,1,lin_grow,8,4,1-2-4,1-2-4,max,0.5,0,,,,{k + 1},{exit.macs},{exit.cost},{count}"),
-        ]);
+        const string Network = "MSDNet,cifar10,2,1,1,lin_grow,8,4,1-2-4,1-2-4,max,0.5,0,,,";
+        IEnumerable<string> costs = network.Macs.Zip(
+            ParametersUpTo(parameters, network), (macs, cost) => $"{macs},{cost}").Select((cost, k) => $"{Network},{k + 1},{cost},{count}");
+        File.WriteAllLines(_folder.In("flops.csv"), [File.ReadLines(GoldenFiles.Find("flops.csv")).First(), .. costs]);
 
         ShouldPass("eval_logits", "train_logits", "grad", "after", "flops", "params", "total_params");
     }
@@ -109,12 +114,16 @@ public sealed class VerifyGeneratedTests : IDisposable
 
     /// <summary>Parameters of the blocks and heads up to each exit.</summary>
     private static IEnumerable<long> ParametersUpTo(string[] parameters, PlainMsdNet network)
-        => Enumerable.Range(0, 2).Select(k => parameters.Where(name => name.Split('.')[1][0] - '0' <= k).Sum(name => network.State[name].numel()));
+        => Enumerable.Range(0, 2)
+            .Select(k => parameters.Where(name => name.Split('.')[1][0] - '0' <= k).Sum(name => network.State[name].numel()));
+
+    private static Tensor InFile(Tensor value) => value.is_floating_point() ? value.to_type(float32) : value;
 
     private static IEnumerable<KeyValuePair<string, Tensor>> ByExit(string prefix, Tensor[] values)
         => values.Select((value, k) => KeyValuePair.Create($"{prefix}/{k}", value.detach()));
 
-    private void Write(string name, Dictionary<string, Tensor> tensors) => TorchFileWriter.Write(_folder.In(name), new TorchDictionary(tensors));
+    private void Write(string name, Dictionary<string, Tensor> tensors)
+        => TorchFileWriter.Write(_folder.In(name), new TorchDictionary(tensors));
 
     private void ShouldPass(params string[] quantities)
     {

@@ -67,7 +67,13 @@ public sealed class ConfigurationLoadingTests
             Model = new()
             {
                 Backbone = new Choice<Backbone>(Registries.Backbones).With(
-                    "msdnet", new MsdNetOptions { StepMode = StepMode.Even, GrowthFactors = [1, 2], BottleneckFactors = [1, 2], Reduction = 1 }),
+                    "msdnet", new MsdNetOptions
+                    {
+                        StepMode = StepMode.Even,
+                        GrowthFactors = [1, 2],
+                        BottleneckFactors = [1, 2],
+                        Reduction = 1,
+                    }),
             },
             Meta = new() { Centring = Centring.Mat, Epsilon = 0, Q = 1.95, Optimiser = new() { Rate = 1e-3 } },
             Train = new() { Milestones = [5, 9], WeightDecay = 5e-4 },

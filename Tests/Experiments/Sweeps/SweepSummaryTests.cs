@@ -56,7 +56,8 @@ public sealed class SweepSummaryTests
     {
         SweepSummary.Summary([("one", Runs(3))]).Single().Should()
             .Match<SummaryRow>(row => row.N == 1 && row.Mean == 3 && row.Std == null && row.Low == null && row.High == null);
-        var variants = new (string, IReadOnlyDictionary<int, Values>)[] { ("one", Runs(3)), ("equal", Runs(2, 2)), ("alike", Runs(1, 1)), ("none", Runs()) };
+        var variants = new (string, IReadOnlyDictionary<int, Values>)[] { ("one", Runs(3)), ("equal", Runs(2, 2)), ("alike", Runs(1, 1)),
+            ("none", Runs()) };
         var of = new Dictionary<string, string> { ["one"] = "equal", ["alike"] = "equal", ["none"] = "equal" };
 
         ComparisonRow[] rows = [.. SweepSummary.Comparison(variants, of)];

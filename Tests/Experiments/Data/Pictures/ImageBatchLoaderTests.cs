@@ -65,7 +65,8 @@ public sealed class ImageBatchLoaderTests : IDisposable
             pixels.Dispose();
             taken++;
             var clock = Stopwatch.StartNew();
-            while (batches.StartedBatches < Math.Min(12, taken + ImageBatchLoader.PrefetchCount + 1) && clock.Elapsed < TimeSpan.FromSeconds(20))
+            while (batches.StartedBatches < Math.Min(12, taken + ImageBatchLoader.PrefetchCount + 1)
+                && clock.Elapsed < TimeSpan.FromSeconds(20))
             {
                 Thread.Sleep(5);
             }

@@ -166,7 +166,8 @@ public sealed class ImageDecoderTests
     [Fact]
     public void What_is_no_picture_or_only_a_part_of_a_PNG_or_too_large_is_refused()
     {
-        byte[] png = GoldenPictures.Bytes("colour.png"), wide = GoldenPictures.Bytes("colour.png"), vast = GoldenPictures.Bytes("small.jpg");
+        byte[] png = GoldenPictures.Bytes("colour.png"), wide = GoldenPictures.Bytes("colour.png"),
+            vast = GoldenPictures.Bytes("small.jpg");
         vast.AsSpan(vast.AsSpan().IndexOf((byte[])[0xFF, 0xC0]) + 5, 4).Fill(0xF0); // height and width
         (wide[16], wide[17], wide[20], wide[21]) = (0x40, 0, 0x40, 0); // width and height of a billion
 

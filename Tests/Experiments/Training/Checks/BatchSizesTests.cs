@@ -33,9 +33,12 @@ public sealed class BatchSizesTests
     {
         int nearest = BatchSizes.Nearest(c.Images, c.Batch)!.Value;
 
-        Enumerable.Range(1, 500).Where(size => size <= Math.Max(c.Images, c.Batch) && BatchSizes.DividesEvenly(c.Images, size))
+        Enumerable.Range(1, 502).Where(size => BatchSizes.DividesEvenly(c.Images, size))
             .Should().OnlyContain(size => Math.Abs(size - c.Batch) >= Math.Abs(nearest - c.Batch));
     }).Hold();
+
+    [Fact]
+    public void Nine_images_cut_well_all_at_once_only() => BatchSizes.Nearest(9, 7).Should().Be(10);
 
     [Theory]
     [InlineData(100, 10, 10)]
