@@ -11,7 +11,7 @@ namespace Imta.MetaWeight.Meta;
 public static class MetaGradients
 {
     /// <summary>
-    /// The method of <see cref="MetaOptions.Gradient"/>; <see cref="MetaGradientMethod.Unrolled"/>, with the same results, for
+    /// The method of <see cref="MetaOptions.Gradient"/>; <see cref="MetaGradientMethod.Unrolled"/>, the same up to rounding, for
     /// <see cref="MetaGradientMethod.Forward"/> if the network does not support linearised passes.
     /// </summary>
     /// <param name="options">Method, objective and shares.</param>

@@ -22,7 +22,11 @@ public sealed class PackagesTests
 
     [SkippableFact]
     public void Without_a_platform_it_is_this_machines()
-        => Torch().Should().BeEquivalentTo("TorchSharp", $"libtorch-cpu-{(OperatingSystem.IsWindows() ? "win" : OperatingSystem.IsMacOS() ? "osx" : "linux")}-{RuntimeInformation.OSArchitecture.ToString().ToLowerInvariant()}");
+    {
+        string system = OperatingSystem.IsWindows() ? "win" : OperatingSystem.IsMacOS() ? "osx" : "linux";
+        string processor = RuntimeInformation.OSArchitecture.ToString().ToLowerInvariant();
+        Torch().Should().BeEquivalentTo("TorchSharp", $"libtorch-cpu-{system}-{processor}");
+    }
 
     [SkippableTheory]
     [InlineData("linux-x64", new[] { "SkiaSharp.NativeAssets.Win32", "SkiaSharp.NativeAssets.macOS" })]

@@ -52,8 +52,9 @@ internal sealed class MsdLayer : MsdStage
 {
     private readonly MsdJoin[] _joins;
     private readonly bool _dropsFinest;
-    // Per input scale, the chains that read it: that of the same scale, then that of the next coarser one.
-    private readonly SharedConvolutions[] _shared;
+    // Per input scale, the chains that read it: that of the same scale, then that of the next coarser one. Null without bottlenecks: what
+    // reads a scale first is then of two strides.
+    private readonly SharedConvolutions[]? _shared;
 
     /// <param name="factory">Creates the parameters.</param>
     /// <param name="options">The network's shape.</param>
@@ -72,13 +73,17 @@ internal sealed class MsdLayer : MsdStage
         }
 
         register_module("layers", new Group(_joins));
-        _shared = [.. Enumerable.Range(0, scalesIn).Select(scale => new SharedConvolutions([.. Readers(scale)]))];
+        _shared = options.Bottleneck
+            ? [.. Enumerable.Range(0, scalesIn).Select(scale => new SharedConvolutions([.. Readers(scale)]))]
+            : null;
     }
 
     public override Tensor[] Forward(Tensor[] scales, Pass pass)
     {
         using DisposeScope scope = NewDisposeScope();
-        Tensor[][]? shared = SharedConvolutions.AppliesTo(pass) ? [.. scales.Select((x, scale) => _shared[scale].Forward(x, pass))] : null;
+        Tensor[][]? shared = _shared is not null && SharedConvolutions.AppliesTo(pass)
+            ? [.. scales.Select((x, scale) => _shared[scale].Forward(x, pass))]
+            : null;
         int skipped = _dropsFinest ? 1 : 0;
         var features = new Tensor[_joins.Length];
         for (int j = 0; j < features.Length; j++)
@@ -130,14 +135,20 @@ internal sealed class MsdJoin : NamedModule
         if (finer is { } source)
         {
             added /= 2;
-            _down = ConvolutionChain.Bottleneck(
-                factory, channels * options.GrowthFactors[source], added, options.BottleneckFactors[source], stride: 2);
+            _down = Chain(source, stride: 2);
             register_module("conv_down", _down);
         }
 
-        _normal = ConvolutionChain.Bottleneck(
-            factory, channels * options.GrowthFactors[scale], added, options.BottleneckFactors[scale], stride: 1);
+        _normal = Chain(scale, stride: 1);
         register_module("conv_normal", _normal);
+
+        ConvolutionChain Chain(int from, long stride)
+        {
+            long input = channels * options.GrowthFactors[from];
+            return options.Bottleneck
+                ? ConvolutionChain.Bottleneck(factory, input, added, options.BottleneckFactors[from], stride)
+                : ConvolutionChain.Unit(factory, input, added, kernel: 3, stride, padding: 1);
+        }
     }
 
     public ConvolutionChain Normal => _normal;

@@ -51,7 +51,12 @@ public sealed record MsdNetOptions : IValidatableObject
     [Range(1, 64), MinLength(1)]
     public IReadOnlyList<int> GrowthFactors { get; init => field = IntList.From(value); } = IntList.From([1, 2, 4]);
 
-    [Description("Bottleneck width of each scale as a multiple of the channels a layer adds, finest scale first")]
+    [Description("Whether a 1×1 convolution reduces the channels before each 3×3 convolution of a layer")]
+    public bool Bottleneck { get; init; } = true;
+
+    [Description(
+        "Bottleneck width of each scale as a multiple of the channels a layer adds, finest scale first; without effect if bottleneck is "
+        + "false")]
     [Range(1, 64), MinLength(1)]
     public IReadOnlyList<int> BottleneckFactors { get; init => field = IntList.From(value); } = IntList.From([1, 2, 4]);
 

@@ -116,7 +116,7 @@ internal static partial class CostCase
 
         /// <summary>Whether the network is supported here.</summary>
         public bool IsCovered => (Arch, Data, StepMode, Prune, Bottleneck) is
-            ("MSDNet", "cifar10" or "cifar100" or "ImageNet", "even" or "lin_grow", "max" or "min", 1) or
+            ("MSDNet", "cifar10" or "cifar100" or "ImageNet", "even" or "lin_grow", "max" or "min", 0 or 1) or
             ("RANet", "cifar10" or "cifar100" or "ImageNet", "even" or "lg", "", null);
 
         /// <summary>Everything that distinguishes the networks.</summary>
@@ -133,6 +133,7 @@ internal static partial class CostCase
             Channels = Channels,
             Growth = Growth,
             GrowthFactors = Numbers(GrowthFactors),
+            Bottleneck = Bottleneck == 1,
             BottleneckFactors = Numbers(BottleneckFactors),
             Prune = Prune == "max" ? Backbones.Msd.Prune.Max : Backbones.Msd.Prune.Min,
             Reduction = Reduction,

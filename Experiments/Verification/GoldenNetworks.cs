@@ -9,14 +9,8 @@ namespace Imta.MetaWeight.Experiments.Verification;
 internal static class GoldenNetworks
 {
     /// <summary>The MSDNet of <c>config/*</c>.</summary>
-    /// <exception cref="NotCoveredException">It requires an MSDNet that is not supported here.</exception>
     public static MsdNet Msd(GoldenFile golden, Device device, ModifierOptions? modifiers = null)
     {
-        if (golden.Int("config/bottleneck") == 0)
-        {
-            throw new NotCoveredException("an MSDNet without bottlenecks");
-        }
-
         var options = new MsdNetOptions
         {
             Blocks = golden.Int("config/nBlocks"),
@@ -26,6 +20,7 @@ internal static class GoldenNetworks
             Channels = golden.Int("config/nChannels"),
             Growth = golden.Int("config/growthRate"),
             GrowthFactors = golden.Ints("config/grFactor"),
+            Bottleneck = golden.Int("config/bottleneck") != 0,
             BottleneckFactors = golden.Ints("config/bnFactor"),
             Prune = golden.Int("config/prune") == 0 ? Prune.Max : Prune.Min,
             Reduction = golden.Real("config/reduction"),

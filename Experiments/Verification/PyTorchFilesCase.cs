@@ -124,27 +124,41 @@ internal static class PyTorchFilesCase
     }
 
     /// <summary>
-    /// The logits of the published network (8 channels, growth 2), in float64. To keep the files small, most have classifiers of 8 channels
-    /// instead of 128: the others are zero, which does not change any sum.
+    /// The logits of the published network, in float64. To keep the files small, most have classifiers of 8 channels instead of 128: the
+    /// others are zero, which does not change any sum.
     /// </summary>
     private static void CheckLogits(GoldenComparison comparison, GoldenFile golden, Dictionary<string, Tensor> state, Device device)
     {
-        var options = new MsdNetOptions { Blocks = golden.KeysUnder("eval_logits").Count(), Channels = 8, Growth = 2 };
-        using MsdNet network = new(options, ImageKind.Cifar, classes: 10, GoldenNetworks.Factory(device));
+        using MsdNet network = Network(state, device);
         Dictionary<string, Tensor> own = network.state_dict();
         comparison.CheckError("state names", own.Keys.Except(state.Keys).Count() + state.Keys.Except(own.Keys).Count(), Exact);
-        network.load_state_dict(own.ToDictionary(
-            entry => entry.Key,
-            entry
-                => PadClassifiers(
-                    state.GetValueOrDefault(entry.Key) ?? throw new KeyNotFoundException($"it has no tensor '{entry.Key}'"),
-                    entry.Value.shape)));
+        network.load_state_dict(own.ToDictionary(entry => entry.Key, entry => PadClassifiers(Find(state, entry.Key), entry.Value.shape)));
         Tensor[] logits = network.Forward(golden["x"].to(device), NormStatistics.Running);
         for (int k = 0; k < logits.Length; k++)
         {
             comparison.Check($"eval_logits/{k}", logits[k]);
         }
     }
+
+    /// <summary>The published default MSDNet for CIFAR with as many blocks, channels and classes as the tensors have.</summary>
+    private static MsdNet Network(Dictionary<string, Tensor> state, Device device)
+    {
+        const string FirstLayer = "blocks.0.1.layers.0.conv_normal.net";
+        bool bottleneck = state.ContainsKey($"{FirstLayer}.3.weight");
+        var options = new MsdNetOptions
+        {
+            Blocks = Enumerable.Range(0, state.Count).TakeWhile(k => state.ContainsKey($"classifier.{k}.linear.weight")).Count(),
+            Channels = Outputs("blocks.0.0.layers.0.net.0.weight"),
+            Growth = Outputs(bottleneck ? $"{FirstLayer}.3.weight" : $"{FirstLayer}.0.weight"),
+            Bottleneck = bottleneck,
+        };
+        return new MsdNet(options, ImageKind.Cifar, Outputs("classifier.0.linear.weight"), GoldenNetworks.Factory(device));
+
+        int Outputs(string name) => (int)Find(state, name).shape[0];
+    }
+
+    private static Tensor Find(Dictionary<string, Tensor> state, string name)
+        => state.GetValueOrDefault(name) ?? throw new KeyNotFoundException($"it has no tensor '{name}'");
 
     private static Tensor PadClassifiers(Tensor tensor, long[] shape)
     {

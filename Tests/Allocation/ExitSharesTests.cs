@@ -22,7 +22,7 @@ public sealed class ExitSharesTests
             shares.Sum(share => (double)share).Should().BeApproximately(1, c.Exits * Rounding);
             shares.Skip(1).Zip(shares, (share, before) => share / (before * c.Q)).Should()
                 .NotContain(ratio => Math.Abs(ratio - 1) > allowed);
-        }).QuickCheckThrowOnFailure();
+        }).Hold();
 
     [Fact]
     public void Quotas_are_floors_of_float32_products()

@@ -13,9 +13,11 @@ public sealed partial class NamespacesTests
     /// <summary>From the top down; a namespace may use those after it, and what lies below it.</summary>
     private static readonly string[] Layers =
     [
-        "Experiments", "Experiments.Commands", "Experiments.Reports", "Experiments.Sweeps", "Experiments.Benchmarks", "Experiments.Verification",
+        "Experiments", "Experiments.Commands", "Experiments.Reports", "Experiments.Sweeps", "Experiments.Benchmarks",
+        "Experiments.Verification",
         "Experiments.Training", "Experiments.Training.Checks", "Experiments.Training.Distributed", "Experiments.Evaluation",
-        "Experiments.Checkpoints", "Experiments.Checkpoints.TorchFiles", "Experiments.Runs", "Experiments.Data", "Experiments.Data.Pictures",
+        "Experiments.Checkpoints", "Experiments.Checkpoints.TorchFiles", "Experiments.Runs", "Experiments.Data",
+        "Experiments.Data.Pictures",
         "Experiments.Configuration", "Experiments.Platform",
     ];
 
@@ -50,7 +52,9 @@ public sealed partial class NamespacesTests
             string expected = Path.GetDirectoryName(file)!.Replace(Path.DirectorySeparatorChar, '.');
             Namespace(text).Should().BeOneOf([expected, null], $"{file} lies there");
             Layers.Concat(["Meta", "Backbones", "Losses", "Allocation"]).Should().Contain(
-                layer => expected == layer || (!layer.StartsWith("Experiments", StringComparison.Ordinal) && expected.StartsWith(layer + ".", StringComparison.Ordinal)),
+                layer => expected == layer
+                    || (!layer.StartsWith("Experiments", StringComparison.Ordinal)
+                    && expected.StartsWith(layer + ".", StringComparison.Ordinal)),
                 $"{expected} needs a place among the layers");
         }
     }
@@ -132,7 +136,10 @@ public sealed partial class NamespacesTests
     [GeneratedRegex(@"^using (static )?Imta\.MetaWeight\.(?<name>[\w.]+);", RegexOptions.Multiline)]
     private static partial Regex Using();
 
-    [GeneratedRegex(@"^(public |internal )?((static|sealed|abstract|partial|readonly|unsafe|ref) )*(class|struct|interface|enum|record struct|record) (?<name>\w+)", RegexOptions.Multiline)]
+    [GeneratedRegex(
+        @"^(public |internal )?((static|sealed|abstract|partial|readonly|unsafe|ref) )*"
+        + @"(class|struct|interface|enum|record struct|record) (?<name>\w+)",
+        RegexOptions.Multiline)]
     private static partial Regex Declaration();
 
     [GeneratedRegex(@"\b[A-Za-z_]\w*\b")]

@@ -12,7 +12,8 @@ internal static class EarlyExitNetworks
 
     public static IReadOnlyList<string> Names { get; } =
     [
-        "msdnet", "msdnet+ge", "msdnet+isc", "msdnet+ge+isc", "msdnet+identity", "ranet", "ranet+ge", "ranet+isc", "msdnet, phase II", "ranet, phase II",
+        "msdnet", "msdnet+ge", "msdnet+isc", "msdnet+ge+isc", "msdnet+identity", "msdnet, no bottleneck", "ranet", "ranet+ge", "ranet+isc",
+        "msdnet, phase II", "ranet, phase II",
     ];
 
     public static MultiExitNetwork Build(string name, ScalarType type, Generator random)
@@ -28,7 +29,10 @@ internal static class EarlyExitNetworks
             },
         };
         ModifierOptions ofBackbone = second ? new() : modifiers;
-        ExitHeadNetwork backbone = ranet ? SmallRaNet.Build(type, random, ofBackbone) : SmallMsdNet.Build(type, random, ofBackbone, Exits);
+        bool bottleneck = !name.Contains("no bottleneck", StringComparison.Ordinal);
+        ExitHeadNetwork backbone = ranet
+            ? SmallRaNet.Build(type, random, ofBackbone)
+            : SmallMsdNet.Build(type, random, ofBackbone, Exits, bottleneck);
         MultiExitNetwork network = second
             ? new PhaseTwoNetwork(backbone, modifiers.Isc, FrozenNorm.Fixed, new LayerFactory(Initialisation.He, random, type, CPU))
             : backbone;
@@ -42,7 +46,8 @@ internal static class EarlyExitNetworks
         using IDisposable noGrad = no_grad();
         foreach ((string name, Tensor value) in network.state_dict())
         {
-            if (name.EndsWith("running_var", StringComparison.Ordinal) || (name.EndsWith("weight", StringComparison.Ordinal) && value.dim() == 1))
+            if (name.EndsWith("running_var", StringComparison.Ordinal)
+                || (name.EndsWith("weight", StringComparison.Ordinal) && value.dim() == 1))
             {
                 value.copy_(rand(value.shape, value.dtype, generator: random) + 0.5);
             }

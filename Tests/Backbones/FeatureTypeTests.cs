@@ -134,9 +134,9 @@ public sealed class FeatureTypeTests(ITestOutputHelper output)
             return Flat(autograd.grad([output], [.. network.Parameters], allow_unused: true));
         }
 
-        (Tensor full, Tensor ofTape, Tensor ofGraph) = (Gradient(null, true), Gradient(ScalarType.BFloat16, true), Gradient(ScalarType.BFloat16, false));
+        Tensor full = Gradient(null, true), ofTape = Gradient(ScalarType.BFloat16, true), ofGraph = Gradient(ScalarType.BFloat16, false);
 
-        (double apart, double tapeOff, double graphOff) = (RelativeNorm(ofTape, ofGraph), RelativeNorm(ofTape, full), RelativeNorm(ofGraph, full));
+        double apart = RelativeNorm(ofTape, ofGraph), tapeOff = RelativeNorm(ofTape, full), graphOff = RelativeNorm(ofGraph, full);
         output.WriteLine($"tape and graph {apart:f4} apart, from float32 {tapeOff:f4} and {graphOff:f4}");
         new[] { apart, tapeOff, graphOff }.Should().OnlyContain(error => error < Bound).And.OnlyContain(error => error > 1e-5);
     }

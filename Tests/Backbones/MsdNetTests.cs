@@ -2,6 +2,7 @@ using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Backbones.Exits;
 using Imta.MetaWeight.Backbones.Msd;
 using Imta.MetaWeight.Experiments.Verification;
+using Imta.MetaWeight.Meta.Gradients;
 using Imta.MetaWeight.Tests.Experiments.Verification;
 using TorchSharp.Modules;
 
@@ -10,7 +11,93 @@ namespace Imta.MetaWeight.Tests.Backbones;
 /// <summary>MSDNet apart from its numbers, which <c>GoldenVerificationTests</c> holds against the published ones.</summary>
 public sealed class MsdNetTests
 {
-    private static readonly MsdNetOptions ImageNet = new() { Blocks = 2, Base = 4, Step = 4, StepMode = StepMode.Even, Channels = 8, Growth = 4, GrowthFactors = [1, 2, 4, 4], BottleneckFactors = [1, 2, 4, 4] };
+    private static readonly MsdNetOptions ImageNet = new()
+    {
+        Blocks = 2,
+        Base = 4,
+        Step = 4,
+        StepMode = StepMode.Even,
+        Channels = 8,
+        Growth = 4,
+        GrowthFactors = [1, 2, 4, 4],
+        BottleneckFactors = [1, 2, 4, 4],
+    };
+
+    /// <summary>Small networks, each with bottlenecks and without.</summary>
+    public static TheoryData<MsdNetOptions> Structures =>
+    [
+        .. new[] { true, false }.SelectMany(bottleneck => new MsdNetOptions[]
+        {
+            new() { Bottleneck = bottleneck, Blocks = 3, Channels = 4, Growth = 2 },
+            new()
+            {
+                Bottleneck = bottleneck,
+                Blocks = 3,
+                Base = 3,
+                Step = 2,
+                StepMode = StepMode.Even,
+                Channels = 6,
+                Growth = 4,
+                Prune = Prune.Min,
+            },
+            new()
+            {
+                Bottleneck = bottleneck,
+                Blocks = 2,
+                Base = 3,
+                Channels = 5,
+                Growth = 4,
+                GrowthFactors = [1, 1, 2],
+                BottleneckFactors = [2, 1, 3],
+                Reduction = 0,
+            },
+        }),
+    ];
+
+    [SkippableTheory]
+    [MemberData(nameof(Structures))]
+    public void It_is_the_published_structure_with_bottlenecks_and_without(MsdNetOptions options)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        using var random = new Generator(12);
+        var published = new PlainMsdNet(options, classes: 7, float64, random);
+        Tensor images = randn([6, 3, 32, 32], float64, generator: random);
+        Tensor[] evaluated = published.Forward(images, training: false);
+        using var network = new MsdNet(options, ImageKind.Cifar, 7, new LayerFactory(Initialisation.He, random, float64, CPU));
+        network.LoadState(published.State); // of the same names, shapes and types, or refused
+        using var folding = new BatchNormFolding();
+
+        Close(network.Forward(images, NormStatistics.Running), evaluated);
+        using (no_grad())
+        {
+            Close(network.Forward(images, new Pass(NormStatistics.Running) { Folding = folding }), evaluated);
+        }
+
+        network.Cost(32).Exits.Select(exit => exit.Macs).Should().Equal(published.Macs);
+        Tensor[] cotangents = [.. evaluated.Select(z => randn(z.shape, float64, generator: random))];
+        Tensor?[] expected = Gradients(published.Forward(images, training: true), cotangents,
+            network.ParameterNames.Select(name => published.State[name]));
+        Close(network.Linearise(images, null, NormStatistics.Batch).Gradient([.. cotangents.Select(g => g.clone())]), expected);
+        Close(Gradients(network.Forward(images, NormStatistics.BatchAndUpdate), cotangents, network.Parameters), expected);
+        Close([.. network.named_buffers().Select(entry => entry.buffer)],
+            [.. network.named_buffers().Select(entry => published.State[entry.name])]);
+    }
+
+    /// <summary>A network with the other choice does not take them.</summary>
+    [SkippableTheory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void A_state_with_bottlenecks_is_not_one_without(bool bottleneck)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        using var random = new Generator(1);
+        MsdNet Build(bool with) => new(
+            new MsdNetOptions { Bottleneck = with, Blocks = 2, Channels = 4, Growth = 2 }, ImageKind.Cifar, 10,
+            new LayerFactory(Initialisation.He, random, float32, CPU));
+        using MsdNet network = Build(bottleneck), other = Build(!bottleneck);
+
+        network.Invoking(one => one.LoadState(other.state_dict())).Should().Throw<InvalidDataException>().WithMessage("*net.0.weight*");
+    }
 
     [SkippableFact]
     public void A_state_of_another_network_is_refused()
@@ -55,5 +142,21 @@ public sealed class MsdNetTests
                     ImageNet with { GrowthFactors = factors, BottleneckFactors = factors }, images, 10,
                     new LayerFactory(Initialisation.He, random, float32, CPU)))
             .Should().Throw<ArgumentException>().WithMessage($"*growthFactors lists {7 - scales}*has {scales}*");
+    }
+
+    private static Tensor?[] Gradients(Tensor[] logits, Tensor[] cotangents, IEnumerable<Tensor> parameters)
+        => [.. Autograd.Gradients("the logits", logits, cotangents, [.. parameters])];
+
+    private static void Close(IReadOnlyList<Tensor?> actual, IReadOnlyList<Tensor?> expected)
+    {
+        actual.Should().HaveCount(expected.Count);
+        foreach ((Tensor? one, Tensor? other) in actual.Zip(expected))
+        {
+            (one is null).Should().Be(other is null);
+            if (one is not null)
+            {
+                GoldenFile.RelativeError(GoldenFile.Values(one), GoldenFile.Values(other!)).Should().BeLessThan(1e-10);
+            }
+        }
     }
 }

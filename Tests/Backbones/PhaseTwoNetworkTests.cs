@@ -22,7 +22,8 @@ public sealed class PhaseTwoNetworkTests
         using PhaseTwoNetwork network = Build(backbone, Isc, FrozenNorm.Fixed, random);
 
         network.ParameterNames.Should().Equal(
-            "classifier.0.weight", "classifier.0.bias", "classifier.1.weight", "classifier.1.bias", "classifier.2.weight", "classifier.2.bias",
+            "classifier.0.weight", "classifier.0.bias", "classifier.1.weight", "classifier.1.bias", "classifier.2.weight",
+            "classifier.2.bias",
             "isc_modules.0.0.weight", "isc_modules.0.0.bias", "isc_modules.0.1.weight", "isc_modules.0.1.bias",
             "isc_modules.1.0.weight", "isc_modules.1.0.bias", "isc_modules.1.1.weight", "isc_modules.1.1.bias");
         network.named_parameters().Where(entry => entry.name.StartsWith("net.", StringComparison.Ordinal)).Should().NotBeEmpty()

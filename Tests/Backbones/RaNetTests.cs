@@ -14,8 +14,26 @@ public sealed class RaNetTests
     public static TheoryData<RaNetOptions> Shapes => new()
     {
         SmallRaNet.Options,
-        SmallRaNet.Options with { Blocks = 2, BlockStep = 1, StepMode = StepMode.LinGrow, GrowthFactors = [2, 1, 1, 1], BottleneckFactors = [2, 1, 1, 1], ScaleList = [1, 2, 3, 3] },
-        SmallRaNet.Options with { Blocks = 1, BlockStep = 2, Step = 2, GrowthFactors = [1, 1, 1, 1], BottleneckFactors = [1, 1, 1, 1], ScaleList = [1, 1, 2, 3], Compress = 0.5, Reduction = 1 },
+        SmallRaNet.Options with
+        {
+            Blocks = 2,
+            BlockStep = 1,
+            StepMode = StepMode.LinGrow,
+            GrowthFactors = [2, 1, 1, 1],
+            BottleneckFactors = [2, 1, 1, 1],
+            ScaleList = [1, 2, 3, 3],
+        },
+        SmallRaNet.Options with
+        {
+            Blocks = 1,
+            BlockStep = 2,
+            Step = 2,
+            GrowthFactors = [1, 1, 1, 1],
+            BottleneckFactors = [1, 1, 1, 1],
+            ScaleList = [1, 1, 2, 3],
+            Compress = 0.5,
+            Reduction = 1,
+        },
     };
 
     [SkippableTheory]
@@ -40,7 +58,12 @@ public sealed class RaNetTests
     {
         using DisposeScope scope = NewDisposeScope();
         using var random = new Generator(9);
-        RaNetOptions options = SmallRaNet.Options with { GrowthFactors = [2, 1, 1, 1], BottleneckFactors = [1, 1, 1, 1], ScaleList = [1, 2, 3, 4] };
+        RaNetOptions options = SmallRaNet.Options with
+        {
+            GrowthFactors = [2, 1, 1, 1],
+            BottleneckFactors = [1, 1, 1, 1],
+            ScaleList = [1, 2, 3, 4],
+        };
         using var network = new RaNet(
             options, ImageKind.ImageNet, classes: 1000, new LayerFactory(Initialisation.Published, random, float32, CPU));
         Tensor images = randn([2, 3, 224, 224], generator: random), labels = randint(1000, [2], int64, generator: random);
@@ -79,7 +102,15 @@ public sealed class RaNetTests
     {
         using var random = new Generator(9);
         int[] ones = [.. scales.Select(_ => 1)];
-        RaNetOptions options = SmallRaNet.Options with { ScaleList = scales, GrowthFactors = ones, BottleneckFactors = ones, Growth = growth, Compress = compress, Reduction = reduction };
+        RaNetOptions options = SmallRaNet.Options with
+        {
+            ScaleList = scales,
+            GrowthFactors = ones,
+            BottleneckFactors = ones,
+            Growth = growth,
+            Compress = compress,
+            Reduction = reduction,
+        };
 
         FluentActions.Invoking(() => SmallRaNet.Build(float32, random, options: options)).Should().Throw<ArgumentException>()
             .WithMessage(message);

@@ -9,8 +9,9 @@ internal static class SmallMsdNet
 {
     public const int Classes = 10;
 
-    public static MsdNet Build(ScalarType type, Generator random, ModifierOptions? modifiers = null, int blocks = 2)
+    public static MsdNet Build(
+        ScalarType type, Generator random, ModifierOptions? modifiers = null, int blocks = 2, bool bottleneck = true)
         => new(
-            new MsdNetOptions { Blocks = blocks, Channels = 4, Growth = 2 }, ImageKind.Cifar, Classes,
+            new MsdNetOptions { Blocks = blocks, Channels = 4, Growth = 2, Bottleneck = bottleneck }, ImageKind.Cifar, Classes,
             new LayerFactory(Initialisation.He, random, type, CPU), modifiers);
 }

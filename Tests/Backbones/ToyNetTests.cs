@@ -56,7 +56,8 @@ public sealed class ToyNetTests
     [Fact]
     public void Its_own_rules_are_those_of_the_settings()
     {
-        Settings settings = Settings with { Model = new() { Backbone = new Choice<Backbone>(Registry).With("toy", new ToyNetOptions { Stages = 9 }) } };
+        var nine = new ToyNetOptions { Stages = 9 };
+        Settings settings = Settings with { Model = new() { Backbone = new Choice<Backbone>(Registry).With("toy", nine) } };
 
         SettingsRules.Violations(settings).Should().ContainSingle().Which.Should().BeEquivalentTo(
             ((string[])["model.toy.stages", "model.toy.width"], "model.toy.stages is 9 and width 4; a toy is as wide as it is deep"));

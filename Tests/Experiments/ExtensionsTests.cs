@@ -84,7 +84,8 @@ public sealed class ExtensionsTests : IDisposable
 
     private static double Margin(string line) => double.Parse(line.Split(',')[^1], System.Globalization.CultureInfo.InvariantCulture);
 
-    private static string[] Host(params string[] arguments) => ["dotnet", Path.Combine(AppContext.BaseDirectory, "extension-host.dll"), .. arguments];
+    private static string[] Host(params string[] arguments)
+        => ["dotnet", Path.Combine(AppContext.BaseDirectory, "extension-host.dll"), .. arguments];
 
     private string Run(int code, params string[] arguments)
     {

@@ -137,7 +137,10 @@ public sealed class DistillationTests : IDisposable
     }
 
     private static TrainingLoss Loss(double alpha, double temperature, DistillationReduction reduction = DistillationReduction.BatchMean)
-        => new(new LossOptions { Ofa = new DistillationOptions { Enabled = true, Alpha = alpha, Temperature = temperature, Reduction = reduction } }, [], float64, CPU);
+    {
+        var ofa = new DistillationOptions { Enabled = true, Alpha = alpha, Temperature = temperature, Reduction = reduction };
+        return new(new LossOptions { Ofa = ofa }, [], float64, CPU);
+    }
 
     private Tensor[] Logits(int exits)
         => [.. Enumerable.Range(0, exits).Select(_ => randn([Samples, Classes], float64, generator: _random).requires_grad_())];

@@ -127,13 +127,18 @@ public sealed class CombinationTests
     {
         public override string ToString() => string.Join(
             " + ",
-            new[] { (Meta, "meta", "plain"), (Ge, "GE", ""), (Isc, "ISC", ""), (Ofa, "OFA", ""), (RaNet, "RANet", "MSDNet"), (SecondPhase, "phase II", "one phase") }
+            new[] { (Meta, "meta", "plain"), (Ge, "GE", ""), (Isc, "ISC", ""), (Ofa, "OFA", ""), (RaNet, "RANet", "MSDNet"),
+                (SecondPhase, "phase II", "one phase") }
                 .Select(part => part.Item1 ? part.Item2 : part.Item3).Where(part => part.Length > 0));
 
         internal MultiExitNetwork Build(Generator random)
         {
             var isc = new CollaborationOptions { Enabled = Isc };
-            var modifiers = new ModifierOptions { Ge = new EquilibriumOptions { Enabled = Ge }, Isc = SecondPhase ? new CollaborationOptions() : isc };
+            var modifiers = new ModifierOptions
+            {
+                Ge = new EquilibriumOptions { Enabled = Ge },
+                Isc = SecondPhase ? new CollaborationOptions() : isc,
+            };
             ExitHeadNetwork network = RaNet ? SmallRaNet.Build(float64, random, modifiers) : SmallMsdNet.Build(float64, random, modifiers);
             return SecondPhase
                 ? new PhaseTwoNetwork(network, isc, FrozenNorm.Fixed, new LayerFactory(Initialisation.He, random, float64, CPU))

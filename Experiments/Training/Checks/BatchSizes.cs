@@ -21,7 +21,8 @@ internal static class BatchSizes
     public static int? Nearest(int images, int batch, int processes = 1)
     {
         int? below = LargestUpTo(images, batch, processes);
-        IEnumerable<int> above = Enumerable.Range(batch, Math.Max(0, images - batch + 1));
+        // Of odd numbers of images, all may be the only batch: a size just above them.
+        IEnumerable<int> above = Enumerable.Range(batch, Math.Max(0, images - batch + (2 * processes)));
         int? next = above.Where(size => DividesEvenly(images, size, processes)).Cast<int?>().FirstOrDefault();
         return next is null || batch - below <= next - batch ? below : next;
     }

@@ -49,7 +49,8 @@ internal static class VectorWidthProgram
         foreach ((ConvolutionKernelsTests.Case one, ScalarType type, _) in Convolutions)
         {
             using DisposeScope scope = NewDisposeScope();
-            if (!Write($"{one} {type}", isSliced => [.. ConvolutionKernelsTests.Ours(one, type, isSliced).Select(KernelRun.Elements)], file))
+            if (!Write($"{one} {type}", isSliced => [.. ConvolutionKernelsTests.Ours(one, type, isSliced).Select(KernelRun.Elements)],
+                file))
             {
                 return 1;
             }

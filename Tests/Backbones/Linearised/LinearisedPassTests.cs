@@ -24,7 +24,9 @@ public sealed class LinearisedPassTests : IDisposable
         // a finer scale reaches no exit
         { new MsdNetOptions { Blocks = 2, Channels = 4, Growth = 2, StepMode = StepMode.Even }, ImageKind.Cifar, 32 },
         { new MsdNetOptions { Blocks = 3, Base = 2, Channels = 4, Growth = 2, Prune = Prune.Min }, ImageKind.Cifar, 32 },
+        { new MsdNetOptions { Blocks = 2, Channels = 4, Growth = 2, Bottleneck = false }, ImageKind.Cifar, 32 },
         { ForImageNet, ImageKind.ImageNet, 130 },
+        { ForImageNet with { Bottleneck = false }, ImageKind.ImageNet, 130 },
     };
 
     private static MsdNetOptions ForImageNet => new()

@@ -29,12 +29,14 @@ public sealed class NormReluTests : IDisposable
     {
         long channels = shape[1];
         (Tensor z, Tensor g, Tensor change, Tensor more) = (Random(shape), Random(shape), Random(shape), Random(shape));
-        (Tensor weight, Tensor bias, Tensor weightChange, Tensor biasChange) = (Random(channels), Random(channels), Random(channels), Random(channels));
+        (Tensor weight, Tensor bias, Tensor weightChange, Tensor biasChange) = (Random(channels), Random(channels), Random(channels),
+            Random(channels));
         Tensor Laid(Tensor tensor) => channelsLast ? TensorLayout.ChannelsLast(tensor) : tensor;
         (Tensor y, Tensor y2) = (Laid(zeros_like(z)), zeros_like(z));
         new[] { Laid(z), y }.Select(tensor => NormReluKernels.Supports(tensor)).Should()
             .Equal([channelsLast, channelsLast], "the kernels take one layout");
-        var (one, other) = ((Mean: zeros([channels], float64), Variance: ones([channels], float64)), (Mean: zeros([channels], float64), Variance: ones([channels], float64)));
+        var (one, other) = ((Mean: zeros([channels], float64), Variance: ones([channels], float64)),
+            (Mean: zeros([channels], float64), Variance: ones([channels], float64)));
 
         Tensor saved = NormRelu.Forward(Laid(z), weight, bias, one, Momentum, Epsilon, y);
         Tensor saved2 = NormReluOperators.Forward(z, weight, bias, other, Momentum, Epsilon, y2);
@@ -67,7 +69,8 @@ public sealed class NormReluTests : IDisposable
         Tensor z = channelsLast
             ? TensorLayout.ChannelsLast(Random(shape))
             : Random(shape), y = zeros_like(z), g = Random(shape), change = Random(shape);
-        (Tensor weight, Tensor bias, Tensor weightChange, Tensor biasChange) = (Random(shape[1]), Random(shape[1]), Random(shape[1]), Random(shape[1]));
+        (Tensor weight, Tensor bias, Tensor weightChange, Tensor biasChange) = (Random(shape[1]), Random(shape[1]), Random(shape[1]),
+            Random(shape[1]));
         Tensor saved = NormReluOperators.Forward(z, weight, bias, null, Momentum, Epsilon, y);
 
         var (byInput, byWeight, byBias) = NormReluOperators.Cotangent(g, z, weight, saved, Epsilon);

@@ -65,7 +65,8 @@ public sealed class CheckpointTests(ITestOutputHelper output) : IDisposable
     public void An_interrupted_run_goes_on_behind_its_present_batch()
     {
         Train("whole", Long);
-        using (ImtaProcess process = ImtaProcess.Start(_folder.Path, ["train", "--out", "broken", .. ImtaProcess.Tiny, .. Long[..^2], "--checkpoint-minutes", "0"]))
+        using (ImtaProcess process = ImtaProcess.Start(_folder.Path,
+            ["train", "--out", "broken", .. ImtaProcess.Tiny, .. Long[..^2], "--checkpoint-minutes", "0"]))
         {
             process.WaitUntil(() => File.Exists(_folder.In("broken", "epochs.csv")));
             process.Interrupt();
@@ -128,7 +129,15 @@ public sealed class CheckpointTests(ITestOutputHelper output) : IDisposable
         Change("broken", content =>
         {
             content["epoch"] = 1L;
-            content["progress"] = new TorchDictionary { ["batch"] = 1, ["skipped"] = 0, ["seconds"] = 1.0, ["tally"] = TorchNone.Value, ["weights"] = TorchNone.Value, [key] = nonsense };
+            content["progress"] = new TorchDictionary
+            {
+                ["batch"] = 1,
+                ["skipped"] = 0,
+                ["seconds"] = 1.0,
+                ["tally"] = TorchNone.Value,
+                ["weights"] = TorchNone.Value,
+                [key] = nonsense,
+            };
         });
 
         Refusal().Should().Contain("unfinished epoch does not fit");

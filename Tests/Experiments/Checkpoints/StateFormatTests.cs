@@ -33,7 +33,14 @@ public sealed class StateFormatTests : IDisposable
     [Fact]
     public void What_is_no_state_is_left_out()
     {
-        var content = new TorchDictionary { ["config"] = "text", ["none"] = TorchNone.Value, ["flag"] = true, ["list"] = new TorchList([1L]), [4] = 2.0 };
+        var content = new TorchDictionary
+        {
+            ["config"] = "text",
+            ["none"] = TorchNone.Value,
+            ["flag"] = true,
+            ["list"] = new TorchList([1L]),
+            [4] = 2.0,
+        };
 
         StateTree read = StateFormat.Read(content);
 

@@ -51,10 +51,15 @@ public sealed class ConfigCommandTests : IDisposable
     [InlineData("meta.wpn", new[] { "meta.wpn.hidden", "meta.wpn.layers", "meta.wpn.output" })]
     [InlineData("model", new[]
     {
-        "model.backbone", "model.initialisation", "model.precision", "model.msdnet.blocks", "model.msdnet.base", "model.msdnet.step", "model.msdnet.stepMode",
-        "model.msdnet.channels", "model.msdnet.growth", "model.msdnet.growthFactors", "model.msdnet.bottleneckFactors", "model.msdnet.prune", "model.msdnet.reduction",
-        "model.ranet.blocks", "model.ranet.blockStep", "model.ranet.step", "model.ranet.stepMode", "model.ranet.channels", "model.ranet.growth",
-        "model.ranet.growthFactors", "model.ranet.bottleneckFactors", "model.ranet.scaleList", "model.ranet.compress", "model.ranet.reduction",
+        "model.backbone", "model.initialisation", "model.precision", "model.msdnet.blocks", "model.msdnet.base", "model.msdnet.step",
+        "model.msdnet.stepMode",
+        "model.msdnet.channels", "model.msdnet.growth", "model.msdnet.growthFactors", "model.msdnet.bottleneck",
+        "model.msdnet.bottleneckFactors", "model.msdnet.prune",
+        "model.msdnet.reduction",
+        "model.ranet.blocks", "model.ranet.blockStep", "model.ranet.step", "model.ranet.stepMode", "model.ranet.channels",
+        "model.ranet.growth",
+        "model.ranet.growthFactors", "model.ranet.bottleneckFactors", "model.ranet.scaleList", "model.ranet.compress",
+        "model.ranet.reduction",
     })]
     public void A_group_shows_the_keys_below_it(string group, string[] members)
     {

@@ -254,7 +254,8 @@ public sealed class ConvertCommandTests(TrainedRun trained) : IClassFixture<Trai
             for p in theta + phi: p.grad = torch.zeros_like(p)
             assert all(sgd.state[p]['momentum_buffer'].shape == p.shape for p in theta)
             assert all(adam.state[p]['exp_avg'].shape == p.shape for p in phi)
-            print(list(c), c['epoch'], c['arch'], sgd.param_groups[0]['momentum'], adam.param_groups[0]['betas'], int(adam.state[phi[0]]['step']))
+            groups, steps = (sgd.param_groups[0]['momentum'], adam.param_groups[0]['betas']), int(adam.state[phi[0]]['step'])
+            print(list(c), c['epoch'], c['arch'], *groups, steps)
             sgd.step(), adam.step()
             """, trained.In("torch.pth.tar"));
 

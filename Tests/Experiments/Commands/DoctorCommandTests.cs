@@ -63,7 +63,8 @@ public sealed class DoctorCommandTests : IDisposable
     public void A_libtorch_that_is_not_there_is_told_and_the_rest_still_shows()
     {
         Skip.IfNot(OperatingSystem.IsLinux(), "elsewhere TorchSharp finds libtorch by itself");
-        foreach (string file in Directory.EnumerateFiles(AppContext.BaseDirectory).Where(file => Path.GetExtension(file) is ".dll" or ".json"))
+        foreach (string file in Directory.EnumerateFiles(AppContext.BaseDirectory)
+            .Where(file => Path.GetExtension(file) is ".dll" or ".json"))
         {
             File.Copy(file, _folder.In(Path.GetFileName(file)));
         }

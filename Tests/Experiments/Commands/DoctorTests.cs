@@ -96,7 +96,14 @@ public sealed class DoctorTests
     [Fact]
     public void What_this_system_does_not_tell_is_a_note()
     {
-        HostFacts silent = Host with { Processor = null, VectorUnits = null, TotalCores = null, MemoryAvailable = null, RunFolderFree = null };
+        HostFacts silent = Host with
+        {
+            Processor = null,
+            VectorUnits = null,
+            TotalCores = null,
+            MemoryAvailable = null,
+            RunFolderFree = null,
+        };
 
         Doctor.Examine(silent, Torch with { Libraries = [], Allocator = [] }, Mpi).Should()
             .NotContain(finding => finding.Verdict >= DoctorVerdict.Warning);

@@ -69,11 +69,12 @@ public sealed class EvalCommandTests(TrainedRun trained) : IClassFixture<Trained
             rows.Select(row => row.Threshold).Should()
                 .Equal(thresholds.Select(threshold => threshold > 1 ? (float?)null : Math.Max(0, threshold)));
             rows[0].Q.Should().Be(rows[0].P / 20.0);
-            foreach ((PredictionRow[][] set, double accuracy, double cost, Func<DynamicRow, double> share) in new (PredictionRow[][], double, double, Func<DynamicRow, double>)[]
-            {
+            (PredictionRow[][] Set, double Accuracy, double Cost, Func<DynamicRow, double> Share)[] sets =
+            [
                 (validation, rows[0].ValidationAccuracy, rows[0].ValidationMacs, row => row.ValidationShare),
                 (test, rows[0].TestAccuracy, rows[0].TestMacs, row => row.TestShare),
-            })
+            ];
+            foreach ((PredictionRow[][] set, double accuracy, double cost, Func<DynamicRow, double> share) in sets)
             {
                 PredictionRow[] answers =
                 [

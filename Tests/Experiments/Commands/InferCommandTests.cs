@@ -171,7 +171,8 @@ public sealed class InferCommandTests(TrainedRun trained) : IClassFixture<Traine
         trained.Run(0, "calibrate", "run", "--shares", "50,20,30", "--out", "apart.json").Error.Should().NotContain("note: ");
         trained.Change("tied.pt", state =>
         {
-            foreach (Tensor parameter in state.Where(entry => entry.Key.StartsWith("classifier.", StringComparison.Ordinal)).Select(entry => entry.Value))
+            foreach (Tensor parameter in state.Where(entry => entry.Key.StartsWith("classifier.", StringComparison.Ordinal))
+                .Select(entry => entry.Value))
             {
                 _ = parameter.dtype == float32 ? parameter.zero_() : parameter; // all classes are equally likely
             }

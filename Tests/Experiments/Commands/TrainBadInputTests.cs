@@ -38,7 +38,8 @@ public sealed class TrainBadInputTests : IDisposable
     [Fact]
     public void A_truncated_data_file_is_refused()
     {
-        foreach (string name in (string[])["data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin", "test_batch.bin"])
+        foreach (string name in (string[])["data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin",
+            "data_batch_5.bin", "test_batch.bin"])
         {
             File.WriteAllBytes(_folder.In(name), new byte[name == "data_batch_3.bin" ? 3072 : 3073]);
         }

@@ -53,7 +53,8 @@ public sealed class TrainCombinationTests
 
     private static Settings Settings(Meta.CombinationTests.Combination combination) => SettingsLoader.Parse(Small, "small.yaml", Set(
         $"meta.enabled={combination.Meta}", $"modifiers.ge.enabled={combination.Ge}", $"modifiers.isc.enabled={combination.Isc}",
-        $"loss.ofa.enabled={combination.Ofa}", $"model.backbone={(combination.RaNet ? "ranet" : "msdnet")}", $"phase2.epochs={(combination.SecondPhase ? 1 : 0)}"));
+        $"loss.ofa.enabled={combination.Ofa}", $"model.backbone={(combination.RaNet ? "ranet" : "msdnet")}",
+        $"phase2.epochs={(combination.SecondPhase ? 1 : 0)}"));
 
     private static IEnumerable<SettingsOverride> Set(params string[] settings) => settings.Select(SettingsOverride.Parse);
 }

@@ -27,7 +27,8 @@ public sealed class TrainCommandTests : IDisposable
             "checkpoints/latest.pt", "checkpoints/previous.pt", "checkpoints/best.pt",
             "anytime.csv", "dynamic.csv", "exits.csv", "classes.csv", "correlation.csv", "predictions.csv");
         Header("run", "epochs.csv").Should().Be(
-            "epoch,phase,exit,rate,meta_rate,train_loss,train_weighted_loss,train_accuracy,validation_loss,validation_accuracy,meta_loss,weight_mean,weight_std,skipped_batches");
+            "epoch,phase,exit,rate,meta_rate,train_loss,train_weighted_loss,train_accuracy,validation_loss,validation_accuracy,meta_loss,"
+            + "weight_mean,weight_std,skipped_batches");
         Header("run", "timing.csv").Should().Be("epoch,train_seconds,train_images_per_second,validation_seconds,peak_memory_mib");
         Header("run", "anytime.csv").Should().Be("exit,top1,top5,loss,samples,macs,parameters");
         Header("run", "cost.csv").Should().Be("exit,macs,macs_share,parameters");

@@ -20,7 +20,8 @@ public sealed class TrainWithoutValidationTests : IDisposable
                 "validation accuracy");
 
         Directory.GetFiles(_folder.In("run")).Select(Path.GetFileName).Should().BeEquivalentTo(
-            "config.yaml", "environment.json", "cost.csv", "log.txt", "epochs.csv", "timing.csv", "anytime.csv", "exits.csv", "classes.csv", "correlation.csv", "predictions.csv");
+            "config.yaml", "environment.json", "cost.csv", "log.txt", "epochs.csv", "timing.csv", "anytime.csv", "exits.csv",
+            "classes.csv", "correlation.csv", "predictions.csv");
         Directory.GetFiles(_folder.In("run", "checkpoints")).Select(Path.GetFileName).Should().BeEquivalentTo("latest.pt", "previous.pt");
         _folder.Read<EpochRow>("run", "epochs.csv").Should()
             .OnlyContain(row => row.ValidationAccuracy == null && row.ValidationLoss == null && row.TrainLoss > 0);

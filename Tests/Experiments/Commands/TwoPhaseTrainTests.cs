@@ -10,7 +10,8 @@ public sealed class TwoPhaseTrainTests : IDisposable
 {
     private static readonly string[] Imta =
     [
-        "--set", "meta.enabled=false", "--set", "modifiers.ge.enabled=true", "--set", "modifiers.isc.enabled=true", "--set", "loss.ofa.enabled=true",
+        "--set", "meta.enabled=false", "--set", "modifiers.ge.enabled=true", "--set", "modifiers.isc.enabled=true", "--set",
+        "loss.ofa.enabled=true",
     ];
 
     private static readonly string[] TwoPhases = [.. Imta, "--set", "phase2.epochs=2", "--set", "phase2.rate=0.05"];

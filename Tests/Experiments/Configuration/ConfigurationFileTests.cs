@@ -137,7 +137,8 @@ public sealed class ConfigurationFileTests : IDisposable
     public void The_repository_has_its_configurations() => Directory.GetFiles(Configs()).Select(Path.GetFileName).Should().Contain(
     [
         "quickstart.yaml", "benchmark.yaml",
-        "cifar10-l2w.yaml", "cifar10-plain.yaml", "cifar100-l2w.yaml", "cifar100-plain.yaml", "cifar10-small.yaml", "cifar10-small-plain.yaml",
+        "cifar10-l2w.yaml", "cifar10-plain.yaml", "cifar100-l2w.yaml", "cifar100-plain.yaml", "cifar10-small.yaml",
+        "cifar10-small-plain.yaml",
     ]);
 
     /// <summary>
@@ -161,9 +162,19 @@ public sealed class ConfigurationFileTests : IDisposable
         var settings = SettingsLoader.Load(Path.Combine(Configs(), "imta", name + ".yaml"));
         var second = settings.Phase2;
 
-        (settings.Model.Exits(), settings.Meta.Enabled, settings.Modifiers.Ge.Enabled, settings.Modifiers.Isc.Enabled, settings.Loss.Ofa.Enabled)
+        (settings.Model.Exits(), settings.Meta.Enabled, settings.Modifiers.Ge.Enabled, settings.Modifiers.Isc.Enabled,
+            settings.Loss.Ofa.Enabled)
             .Should().Be((exits, false, ge, isc, ofa));
-        settings.Train.Should().Be(new TrainOptions { Epochs = 300, Batch = 64, Rate = 0.1, Schedule = RateScheduleKind.MultiStep, Milestones = [150, 225], Nesterov = true });
+        settings.Train.Should()
+            .Be(new TrainOptions
+            {
+                Epochs = 300,
+                Batch = 64,
+                Rate = 0.1,
+                Schedule = RateScheduleKind.MultiStep,
+                Milestones = [150, 225],
+                Nesterov = true,
+            });
         second.Epochs.Should().Be(isc || ofa ? 180 : 0);
         if (second.Epochs > 0)
         {

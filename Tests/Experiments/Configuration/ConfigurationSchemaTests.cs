@@ -34,18 +34,26 @@ public sealed class ConfigurationSchemaTests
         "data.dataset", "data.root", "data.validation", "data.classes", "data.trainLimit", "data.testLimit", "data.augment", "data.workers",
         "data.imbalance.type", "data.imbalance.factor", "data.imbalance.order",
         "model.backbone", "model.initialisation", "model.precision",
-        "model.msdnet.blocks", "model.msdnet.base", "model.msdnet.step", "model.msdnet.stepMode", "model.msdnet.channels", "model.msdnet.growth",
-        "model.msdnet.growthFactors", "model.msdnet.bottleneckFactors", "model.msdnet.prune", "model.msdnet.reduction",
-        "model.ranet.blocks", "model.ranet.blockStep", "model.ranet.step", "model.ranet.stepMode", "model.ranet.channels", "model.ranet.growth",
-        "model.ranet.growthFactors", "model.ranet.bottleneckFactors", "model.ranet.scaleList", "model.ranet.compress", "model.ranet.reduction",
+        "model.msdnet.blocks", "model.msdnet.base", "model.msdnet.step", "model.msdnet.stepMode", "model.msdnet.channels",
+        "model.msdnet.growth",
+        "model.msdnet.growthFactors", "model.msdnet.bottleneck", "model.msdnet.bottleneckFactors", "model.msdnet.prune",
+        "model.msdnet.reduction",
+        "model.ranet.blocks", "model.ranet.blockStep", "model.ranet.step", "model.ranet.stepMode", "model.ranet.channels",
+        "model.ranet.growth",
+        "model.ranet.growthFactors", "model.ranet.bottleneckFactors", "model.ranet.scaleList", "model.ranet.compress",
+        "model.ranet.reduction",
         "modifiers.ge.enabled", "modifiers.ge.scales", "modifiers.isc.enabled", "modifiers.isc.transfer", "modifiers.isc.gradient",
-        "loss.labelSmoothing", "loss.ofa.enabled", "loss.ofa.alpha", "loss.ofa.temperature", "loss.ofa.reduction", "loss.classWeights.type", "loss.classWeights.beta",
-        "meta.enabled", "meta.weights", "meta.gradient", "meta.memory", "meta.lookahead", "meta.q", "meta.objective", "meta.epsilon", "meta.centring", "meta.features", "meta.interval",
+        "loss.labelSmoothing", "loss.ofa.enabled", "loss.ofa.alpha", "loss.ofa.temperature", "loss.ofa.reduction",
+        "loss.classWeights.type", "loss.classWeights.beta",
+        "meta.enabled", "meta.weights", "meta.gradient", "meta.memory", "meta.lookahead", "meta.q", "meta.objective", "meta.epsilon",
+        "meta.centring", "meta.features", "meta.interval",
         "meta.source", "meta.perClass",
         "meta.wpn.hidden", "meta.wpn.layers", "meta.wpn.output", "meta.optimiser.rate", "meta.optimiser.weightDecay",
-        "train.epochs", "train.batch", "train.rate", "train.schedule", "train.milestones", "train.decay", "train.momentum", "train.dampening",
+        "train.epochs", "train.batch", "train.rate", "train.schedule", "train.milestones", "train.decay", "train.momentum",
+        "train.dampening",
         "train.nesterov", "train.weightDecay",
-        "phase2.from", "phase2.frozenNorm", "phase2.epochs", "phase2.batch", "phase2.rate", "phase2.schedule", "phase2.milestones", "phase2.decay",
+        "phase2.from", "phase2.frozenNorm", "phase2.epochs", "phase2.batch", "phase2.rate", "phase2.schedule", "phase2.milestones",
+        "phase2.decay",
         "phase2.momentum", "phase2.dampening", "phase2.nesterov", "phase2.weightDecay",
         "export.weightsEvery", "export.predictions",
         "run.checkpointMinutes", "run.checkpointEvery", "run.bestBy", "run.skipNonFinite");
@@ -103,6 +111,7 @@ public sealed class ConfigurationSchemaTests
             channels: 16
             growth: 6
             growthFactors: [1, 2, 4]
+            bottleneck: true
             bottleneckFactors: [1, 2, 4]
             prune: max
             reduction: 0.5
@@ -233,7 +242,7 @@ public sealed class ConfigurationSchemaTests
             read.Should().Be(settings);
             read.GetHashCode().Should().Be(settings.GetHashCode());
             SettingsWriter.Write(read).Should().Be(written);
-        }).Check(Config.QuickThrowOnFailure.WithMaxTest(500));
+        }).Hold(500);
     }
 
     [Fact]
@@ -361,6 +370,7 @@ public sealed class ConfigurationSchemaTests
         from growth in Gen.Choose(1, 64).ArrayOf(scales)
         from bottleneck in Gen.Choose(1, 64).ArrayOf(scales)
         from reduction in Positive(1)
+        from narrows in Flag()
         select new MsdNetOptions
         {
             Blocks = sizes.Item1,
@@ -370,6 +380,7 @@ public sealed class ConfigurationSchemaTests
             Channels = widths.Item1,
             Growth = widths.Item2,
             GrowthFactors = growth,
+            Bottleneck = narrows,
             BottleneckFactors = bottleneck,
             Prune = prune,
             Reduction = reduction,

@@ -110,7 +110,8 @@ internal sealed class ArchiveServer : IDisposable
         {
             Send("404 Not Found", "Content-Length: 0");
         }
-        else if (range is null || !TakesRanges || (condition is not null && !Version.Any(version => version.EndsWith(": " + condition, StringComparison.Ordinal))))
+        else if (range is null || !TakesRanges
+            || (condition is not null && !Version.Any(version => version.EndsWith(": " + condition, StringComparison.Ordinal))))
         {
             Send("200 OK", [.. Version, .. SaysLength ? (string[])[$"Content-Length: {Content.Length}"] : []]);
             SendBody(0);

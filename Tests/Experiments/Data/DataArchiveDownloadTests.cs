@@ -79,7 +79,11 @@ public sealed class DataArchiveDownloadTests : IDisposable
     [Fact]
     public async Task A_server_that_always_begins_anew_and_is_always_cut_is_given_up()
     {
-        using var server = new ArchiveServer(Name, Content) { TakesRanges = false, Cuts = [1_000, 1_000, 1_000, 1_000, 1_000, 1_000, 1_000, 1_000] };
+        using var server = new ArchiveServer(Name, Content)
+        {
+            TakesRanges = false,
+            Cuts = [1_000, 1_000, 1_000, 1_000, 1_000, 1_000, 1_000, 1_000],
+        };
 
         await Failure<IOException>(server);
 

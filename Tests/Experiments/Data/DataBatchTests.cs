@@ -52,7 +52,7 @@ public sealed class DataBatchTests
         return rows.Length == plan.Images - left
             && rows.Distinct().Count() == rows.Length
             && rows.All(row => row >= 0 && row < plan.Images);
-    }).QuickCheckThrowOnFailure();
+    }).Hold();
 
     [Fact]
     public void The_order_follows_from_seed_and_epoch_alone()

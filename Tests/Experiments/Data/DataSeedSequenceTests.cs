@@ -41,7 +41,7 @@ public sealed class DataSeedSequenceTests
     [Fact]
     public void Different_epochs_have_different_seeds() => Prop.ForAll<long, int, int>((seed, a, b) =>
         (SeedSequence.Derive(seed, SeedSequence.Order, a) == SeedSequence.Derive(seed, SeedSequence.Order, b)) == (a == b))
-        .QuickCheckThrowOnFailure();
+        .Hold();
 
     [Fact]
     public void A_generator_repeats_its_numbers()

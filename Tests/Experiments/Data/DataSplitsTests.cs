@@ -54,7 +54,7 @@ public sealed class DataSplitsTests
         var (taken, remaining) = Balanced(labels, take, seed);
         var all = Enumerable.Range(0, labels.Length).Select(row => (long)row);
         return taken.Length == take && taken.Concat(remaining).Order().SequenceEqual(all);
-    }).QuickCheckThrowOnFailure();
+    }).Hold();
 
     [Fact]
     public void Classes_give_equally_unless_one_has_no_more() => Prop.ForAll<byte[], int, ulong>((classes, count, seed) =>
@@ -65,7 +65,7 @@ public sealed class DataSplitsTests
         var given = Counts(labels, taken, 4);
         var left = Counts(labels, remaining, 4);
         return Enumerable.Range(0, 4).All(c => left[c] == 0 || given[c] >= given.Max() - 1);
-    }).QuickCheckThrowOnFailure();
+    }).Hold();
 
     [Fact]
     public void A_multiple_of_the_classes_is_exactly_balanced()

@@ -46,7 +46,10 @@ internal sealed partial class WrittenRuns : IDisposable
         }));
         CsvTable.Write(
             files.Dynamic, from p in Enumerable.Range(1, 4) from exit in Enumerable.Range(1, Exits) select Budget(p, exit, top1));
-        CsvTable.Write(files.Exits, from classes in new[] { "all", "head", "medium", "tail" } from exit in Enumerable.Range(1, Exits) select Exit(classes, exit, top1));
+        CsvTable.Write(
+            files.Exits,
+            new[] { "all", "head", "medium", "tail" }.SelectMany(
+                classes => Enumerable.Range(1, Exits).Select(exit => Exit(classes, exit, top1))));
         CsvTable.Write(
             files.Classes, Classes.SelectMany((name, k) => Enumerable.Range(1, Exits).Select(exit => Class(k, name, exit, top1))));
         CsvTable.Write(
@@ -69,7 +72,8 @@ internal sealed partial class WrittenRuns : IDisposable
             string.Create(
                 CultureInfo.InvariantCulture,
                 $"name: {name}\nseed: {seed}\ndata:\n  dataset: cifar10\nmeta:\n  enabled: {(weighted ? "true" : "false")}\n"));
-        File.WriteAllText(In(folder, "environment.json"), """{"version": "1", "start": "2026-01-02T03:04:05Z", "command_line": ["train", "study.yaml"], "device": "cpu"}""");
+        File.WriteAllText(In(folder, "environment.json"),
+            """{"version": "1", "start": "2026-01-02T03:04:05Z", "command_line": ["train", "study.yaml"], "device": "cpu"}""");
         CsvTable.Write(
             In(folder, "epochs.csv"),
             from epoch in Enumerable.Range(1, 2) from exit in Enumerable.Range(1, Exits) select Epoch(epoch, exit));
@@ -91,7 +95,8 @@ internal sealed partial class WrittenRuns : IDisposable
         }
 
         File.WriteAllText(In(folder, "sweep.yaml"), "");
-        string runs = string.Concat(from variant in new[] { "plain", "learned" } from seed in new[] { 0, 1 } select $"{variant},{seed},runs/{variant}/seed-{seed},done,\n");
+        string runs = string.Concat(new[] { "plain", "learned" }.SelectMany(
+            variant => new[] { 0, 1 }.Select(seed => $"{variant},{seed},runs/{variant}/seed-{seed},done,\n")));
         File.WriteAllText(
             In(folder, "runs.csv"), $"variant,seed,folder,state,message\n{runs}wide,0,runs/wide/seed-0,failed,imta: out of memory\n");
         CsvTable.Write(In(folder, "summary.csv"), [

@@ -48,5 +48,5 @@ public sealed class DevicePoolTests
                 running.SelectMany(share => share.Names).Should().OnlyHaveUniqueItems();
                 running.Where(share => share.Names.Count != c.size).Should().BeEmpty();
             }
-        }).QuickCheckThrowOnFailure();
+        }).Hold();
 }

@@ -59,11 +59,15 @@ public sealed class EpochColumnTests : IDisposable
     /// </summary>
     private static IReadOnlyList<EpochColumn> With(Action<long> seen) => EpochColumn.DefaultsAnd(
     [
-        new("effective_share", "(Σ w)² / (n Σ w²)", at => at.Samples.Sum * at.Samples.Sum / (at.Samples.Count * at.Samples.SumOfSquares), half =>
-        {
-            seen(half.Weights.shape[0]);
-            return half.Weights.pow(2);
-        }),
+        new(
+            "effective_share",
+            "(Σ w)² / (n Σ w²)",
+            at => at.Samples.Sum * at.Samples.Sum / (at.Samples.Count * at.Samples.SumOfSquares),
+            half =>
+            {
+                seen(half.Weights.shape[0]);
+                return half.Weights.pow(2);
+            }),
     ]);
 
     /// <summary>Asks to stop in the second epoch: one has at most 5 batches, and each rank two halves of them.</summary>

@@ -109,7 +109,12 @@ public sealed class MetaGradientTests
         Setting setting = weighting.Setting;
         using DisposeScope scope = NewDisposeScope();
         using var loss = new TrainingLoss(new LossOptions { LabelSmoothing = weighting.LabelSmoothing }, [1, 1, 1], float64, CPU);
-        MetaOptions options = setting.Meta() with { Centring = weighting.Centring, Features = weighting.Features, Wpn = new WpnOptions { Hidden = 5 } };
+        MetaOptions options = setting.Meta() with
+        {
+            Centring = weighting.Centring,
+            Features = weighting.Features,
+            Wpn = new WpnOptions { Hidden = 5 },
+        };
         using var tiny = new TinyBilevel(setting.Train(), options, loss);
         (IForward forward, _, LabelledImages meta) = Prepare(tiny, setting);
         Tensor features = tiny.Weighting.Features(forward);

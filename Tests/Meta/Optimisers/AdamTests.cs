@@ -61,7 +61,11 @@ public sealed class AdamTests : IDisposable
 
         Values(copies).Should().Equal(Values(parameters));
         restored.Steps.Should().Be(2);
-        var none = new StateTree { Numbers = { ["step"] = 1 }, Groups = { ["exp_avg"] = new StateTree(), ["exp_avg_sq"] = new StateTree() } };
+        var none = new StateTree
+        {
+            Numbers = { ["step"] = 1 },
+            Groups = { ["exp_avg"] = new StateTree(), ["exp_avg_sq"] = new StateTree() },
+        };
         restored.Invoking(adam => adam.LoadState(none)).Should().Throw<InvalidDataException>().WithMessage("it has no 'p0'");
         restored.Steps.Should().Be(2);
     }

@@ -30,7 +30,13 @@ public sealed class LearnedWeightingTests
         from centring in Gen.Elements(Enum.GetValues<Centring>())
         from features in Gen.Elements(Enum.GetValues<WeightFeatures>())
         from seed in Gen.Choose(0, int.MaxValue)
-        let options = new MetaOptions { Epsilon = epsilon / 10.0, Centring = centring, Features = features, Wpn = new WpnOptions { Hidden = 4 } }
+        let options = new MetaOptions
+        {
+            Epsilon = epsilon / 10.0,
+            Centring = centring,
+            Features = features,
+            Wpn = new WpnOptions { Hidden = 4 },
+        }
         select new Case(samples, exits, options, seed);
 
     [Fact]
@@ -114,5 +120,5 @@ public sealed class LearnedWeightingTests
         (LearnedWeighting weighting, FixedForward forward) = c.Build();
         using LearnedWeighting held = weighting;
         law(c, weighting, forward);
-    }).QuickCheckThrowOnFailure();
+    }).Hold();
 }

@@ -63,7 +63,8 @@ public sealed class HostileFileTests
     {
         const string Tensor = "\u008c\u000ctorch._utils\u008c\u0012_rebuild_tensor_v2\u0093(" + Storage + "K\u0002))\u0089" + Hooks;
         static string Protocol4(string metadata)
-            => $"\u0080\u0004\u0095\0\0\0\0\0\0\0\0}}\u0094(\u008c\u0001a\u0094{Tensor}{metadata}tRX\u0001\0\0\0bctorch\nSize\n(K\u0002K\u0003t\u0085Ru.";
+            => $"\u0080\u0004\u0095\0\0\0\0\0\0\0\0}}\u0094(\u008c\u0001a\u0094{Tensor}{metadata}tR"
+                + "X\u0001\0\0\0bctorch\nSize\n(K\u0002K\u0003t\u0085Ru.";
 
         using var scope = NewDisposeScope();
         byte[] elements = [.. new float[] { 1, 2, 3, 4 }.SelectMany(BitConverter.GetBytes)];

@@ -24,7 +24,8 @@ public sealed class LargeFileTests
         TorchFileWriter.Write(pickle, new TorchDictionary { ["large"] = large, ["after"] = ones([3]) });
         Safetensors.Write(safetensors, new Dictionary<string, Tensor> { ["large"] = large, ["after"] = ones([3]) });
 
-        foreach (Func<Dictionary<string, Tensor>> read in new[] { () => TorchFileReader.Read(pickle).Tensors(), () => Safetensors.Read(safetensors) })
+        Func<Dictionary<string, Tensor>>[] readers = [() => TorchFileReader.Read(pickle).Tensors(), () => Safetensors.Read(safetensors)];
+        foreach (Func<Dictionary<string, Tensor>> read in readers)
         {
             using DisposeScope inner = NewDisposeScope();
             Dictionary<string, Tensor> content = read();

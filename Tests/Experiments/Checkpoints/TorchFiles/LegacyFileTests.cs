@@ -10,7 +10,8 @@ public sealed class LegacyFileTests
     private const string Magic = "\u0080\u0002\u008a\u000a\u006c\u00fc\u009c\u0046\u00f9\u0020\u006a\u00a8\u0050\u0019.";
     private const string Version = "\u0080\u0002M\u00e9\u0003.";
     private const string Sizes = "}(X\u0005\0\0\0shortK\u0002X\u0003\0\0\0intK\u0004X\u0004\0\0\0longK\u0004u";
-    private const string Machine = "\u0080\u0002}(X\u0010\0\0\0protocol_versionM\u00e9\u0003X\u000d\0\0\0little_endian\u0088X\u000a\0\0\0type_sizes" + Sizes + "u.";
+    private const string Machine = "\u0080\u0002}(X\u0010\0\0\0protocol_versionM\u00e9\u0003X\u000d\0\0\0little_endian\u0088X\u000a\0\0\0"
+        + "type_sizes" + Sizes + "u.";
     private const string Hooks = "ccollections\nOrderedDict\n)R";
     private const string Keys = "\u0080\u0002](X\u0001\0\0\0ke.";
 
@@ -55,7 +56,8 @@ public sealed class LegacyFileTests
     {
         using var scope = NewDisposeScope();
         const string Frame = "\u0095\u000d\0\0\0\0\0\0\0";
-        foreach (string magic in new[] { "\u0080\u0003" + Magic[2..], "\u0080\u0004" + Frame + Magic[2..], "\u0080\u0005" + Frame + Magic[2..] })
+        foreach (string magic in new[] { "\u0080\u0003" + Magic[2..], "\u0080\u0004" + Frame + Magic[2..],
+            "\u0080\u0005" + Frame + Magic[2..] })
         {
             TorchFileReader.Read(new MemoryStream(File(One(), magic: magic))).Entries.Count.Should().Be(1);
         }
@@ -118,7 +120,8 @@ public sealed class LegacyFileTests
         Refused(File(One(), elements: Counting[..^1]), "*ends before the elements of storage 'k' do*");
         Refused(File(One(), elements: Counting[..4]), "*ends before the elements of storage 'k' do*");
         Refused(File(One(), elements: [.. Counting, 0]), "*storages end at*");
-        Refused(File($"({Text("a")}{Tensor("N", "K\0K\u0001\u0085K\u0001\u0085", "\u008a\u0008\u00ff\u00ff\u00ff\u00ff\u00ff\u00ff\u00ff\u007f")}u"), "*ends before*"); // 2^63 − 1 elements
+        const string Elements = "\u008a\u0008\u00ff\u00ff\u00ff\u00ff\u00ff\u00ff\u00ff\u007f"; // 2^63 − 1
+        Refused(File($"({Text("a")}{Tensor("N", "K\0K\u0001\u0085K\u0001\u0085", Elements)}u"), "*ends before*");
     }
 
     [Fact]
@@ -156,7 +159,8 @@ public sealed class LegacyFileTests
     private static string One() => $"({Text("a")}{Tensor("N", "K\0K\u0004\u0085K\u0001\u0085")}u";
 
     private static byte[] File(
-        string items, string magic = Magic, string version = Version, string machine = Machine, string? root = null, string keys = Keys, byte[]? elements = null)
+        string items, string magic = Magic, string version = Version, string machine = Machine, string? root = null, string keys = Keys,
+            byte[]? elements = null)
         => [.. Encoding.Latin1.GetBytes(magic + version + machine + (root ?? $"\u0080\u0002}}{items}.") + keys), .. elements ?? Counting];
 
     private static TorchDictionary Read(string items) => TorchFileReader.Read(new MemoryStream(File(items)));

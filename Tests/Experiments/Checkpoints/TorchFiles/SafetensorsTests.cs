@@ -27,7 +27,7 @@ public sealed class SafetensorsTests
             byte[] file = Written(source);
             Same(Read(file), source).Should().BeTrue();
             Written(source.Reverse().ToDictionary(entry => entry.Key, entry => entry.Value)).Should().Equal(file);
-        }).QuickCheckThrowOnFailure();
+        }).Hold();
 
     [Fact]
     public void The_file_is_the_one_that_the_format_describes()
@@ -35,7 +35,8 @@ public sealed class SafetensorsTests
         using var scope = NewDisposeScope();
         byte[] file = Written(new() { ["é\"b"] = tensor(new byte[] { 7 }), ["a"] = tensor(new[] { 1f, 2f }), ["z"] = tensor(5L) });
 
-        const string Header = "{\"z\":{\"dtype\":\"I64\",\"shape\":[],\"data_offsets\":[0,8]},\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[8,16]},"
+        const string Header = "{\"z\":{\"dtype\":\"I64\",\"shape\":[],\"data_offsets\":[0,8]},"
+            + "\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[8,16]},"
             + "\"é\\\"b\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[16,17]}}";
         byte[] header = Encoding.UTF8.GetBytes(Header);
         long length = BinaryPrimitives.ReadInt64LittleEndian(file);
@@ -49,7 +50,8 @@ public sealed class SafetensorsTests
     {
         using var scope = NewDisposeScope();
         const string Header = """
-            {"b":{"data_offsets":[1,2],"shape":[1],"dtype":"BOOL"},"__metadata__":{"format":"pt","":"ü"}, "e":{"dtype":"I8","shape":[0,3],"data_offsets":[1,1]},
+            {"b":{"data_offsets":[1,2],"shape":[1],"dtype":"BOOL"},"__metadata__":{"format":"pt","":"ü"},
+             "e":{"dtype":"I8","shape":[0,3],"data_offsets":[1,1]},
              "a":{"dtype":"U8","shape":[],"data_offsets":[0,1]}}
             """;
         Dictionary<string, Tensor> contents = Read(File(Header, [9, 2]));
@@ -110,10 +112,17 @@ public sealed class SafetensorsTests
     ]
     [InlineData("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", "*8 bytes of data, but its tensors end at 4*")]
     [InlineData("{\"a\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,16]}}", "*8 bytes of data, but its tensors end at 16*")]
-    [InlineData("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}", "*'a' twice*")]
-    [InlineData("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"\\u0061\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}", "*'a' twice*")]
+    [InlineData(
+        "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}",
+        "*'a' twice*")]
+    [InlineData(
+        "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},"
+            + "\"\\u0061\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}",
+        "*'a' twice*")]
     [InlineData("{\"\\ud800\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", "*not valid UTF-8*")]
-    [InlineData("{\"a\":{\"dtype\":\"F32\",\"shape\":[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,2],\"data_offsets\":[0,8]}}", "*not a short list of integers*")]
+    [InlineData(
+        "{\"a\":{\"dtype\":\"F32\",\"shape\":[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,2],\"data_offsets\":[0,8]}}",
+        "*not a short list of integers*")]
     [
         InlineData(
             "{\"__metadata__\":[],\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}",

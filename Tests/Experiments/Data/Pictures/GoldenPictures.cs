@@ -33,20 +33,18 @@ internal static partial class GoldenPictures
         return planes;
     }
 
-    /// <summary>Copies of a file, cut off after its half and changed at random, every other one near its head.</summary>
-    public static IEnumerable<byte[]> Broken(string file, int count, Random random)
+    /// <summary>A copy of a file, cut off after its half and changed at random, as often as not near its head alone.</summary>
+    public static byte[] Broken(string file, Random random)
     {
         byte[] whole = Bytes(file);
-        for (int k = 0; k < count; k++)
+        byte[] bytes = [.. whole[..random.Next(whole.Length / 2, whole.Length + 1)]];
+        int reach = random.Next(2) == 0 ? 700 : bytes.Length;
+        for (int change = random.Next(1, 20); change > 0; change--)
         {
-            byte[] bytes = [.. whole[..random.Next(whole.Length / 2, whole.Length + 1)]];
-            for (int change = random.Next(1, 20); change > 0; change--)
-            {
-                bytes[random.Next(Math.Min(bytes.Length, k % 2 == 0 ? 700 : bytes.Length))] = (byte)random.Next(256);
-            }
-
-            yield return bytes;
+            bytes[random.Next(Math.Min(bytes.Length, reach))] = (byte)random.Next(256);
         }
+
+        return bytes;
     }
 
     private static string Folder(string file, [CallerFilePath] string here = "")

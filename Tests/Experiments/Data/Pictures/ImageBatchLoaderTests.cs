@@ -65,7 +65,8 @@ public sealed class ImageBatchLoaderTests : IDisposable
             pixels.Dispose();
             taken++;
             var clock = Stopwatch.StartNew();
-            while (batches.StartedBatches < Math.Min(12, taken + ImageBatchLoader.PrefetchCount + 1) && clock.Elapsed < TimeSpan.FromSeconds(20))
+            while (batches.StartedBatches < Math.Min(12, taken + ImageBatchLoader.PrefetchCount + 1)
+                && clock.Elapsed < TimeSpan.FromSeconds(20))
             {
                 Thread.Sleep(5);
             }
@@ -184,7 +185,7 @@ public sealed class ImageBatchLoaderTests : IDisposable
             }
 
             Enumerable.Range(0, 64).Count(draws.Flips).Should().BeInRange(8, 56);
-        }).QuickCheckThrowOnFailure();
+        }).Hold();
 
     /// <summary>Numbers that mean the area and the aspect ratio that torchvision drew give its crop.</summary>
     [Fact]

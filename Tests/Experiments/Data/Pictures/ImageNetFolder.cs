@@ -9,7 +9,8 @@ internal static class ImageNetFolder
     public static readonly string[] Settings =
     [
         "--set", "data.dataset=imagenet", "--set", "data.classes=4", "--set", "data.trainLimit=null", "--set", "data.validation=200000",
-        "--set", "model.msdnet.blocks=3", "--set", "model.msdnet.base=1", "--set", "model.msdnet.step=1", "--set", "model.msdnet.stepMode=even",
+        "--set", "model.msdnet.blocks=3", "--set", "model.msdnet.base=1", "--set", "model.msdnet.step=1", "--set",
+        "model.msdnet.stepMode=even",
         "--set", "model.msdnet.channels=4", "--set", "model.msdnet.growth=4",
         "--set", "model.msdnet.growthFactors=[1, 2, 4, 4]", "--set", "model.msdnet.bottleneckFactors=[1, 2, 4, 4]",
         "--set", "meta.wpn.hidden=16", "--set", "train.batch=8", "--set", "train.rate=0.02", "--threads", "1",

@@ -23,7 +23,7 @@ public sealed class ResamplingTests
 
             Resampled(pixels, c.width, window, c.flip, random).Should()
                 .Equal(PlainResampling.Of(pixels, c.width, window, c.flip), window.ToString());
-        }).Check(Config.QuickThrowOnFailure.WithMaxTest(400));
+        }).Hold(400);
 
     /// <summary>Rounded weights of so many inputs sum up to more than one.</summary>
     [Fact]

@@ -58,5 +58,11 @@ public sealed class BatchSizeCheckTests
     }
 
     private static CheckFinding[] Findings(int images, int batch, bool learns = true, int processes = 1)
-        => [.. BatchSizeCheck.Findings(images, new Settings { Processes = processes, Train = new TrainOptions { Batch = batch }, Meta = new MetaSettings { Enabled = learns } })];
+        => [.. BatchSizeCheck.Findings(images,
+            new Settings
+            {
+                Processes = processes,
+                Train = new TrainOptions { Batch = batch },
+                Meta = new MetaSettings { Enabled = learns },
+            })];
 }

@@ -37,7 +37,7 @@ public sealed class MemoryCheckTests
             (advised % 2).Should().Be(0);
             Findings(Need, advised, room).Should().BeEmpty();
             Findings(Need, advised + 2, room).Should().NotBeEmpty();
-        }).QuickCheckThrowOnFailure();
+        }).Hold();
 
     [Fact]
     public void Processes_share_a_batch_and_are_advised_one_that_they_can_share()

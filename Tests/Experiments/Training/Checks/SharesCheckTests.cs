@@ -33,7 +33,7 @@ public sealed class SharesCheckTests
         bool without = ExitShares.Quotas(ExitShares.FromQ(c.Q, c.Exits), half).Contains(0);
 
         Findings(c).Select(finding => finding.Severity).Should().Equal(without ? [Severity.Error] : []);
-    }).QuickCheckThrowOnFailure();
+    }).Hold();
 
     [Fact]
     public void What_it_advises_gives_every_exit_a_meta_sample() => Prop.ForAll(Arb.From(Cases), c =>
@@ -51,7 +51,7 @@ public sealed class SharesCheckTests
                 Math.Abs(q - 1).Should().BeLessThan(Math.Abs(c.Q - 1));
             }
         }
-    }).QuickCheckThrowOnFailure();
+    }).Hold();
 
     [Theory]
     [InlineData(0.75, 5, 8, "exit 2, 3, 4 of 5 (meta.q 0.75)", "set train.batch to 16 or more")] // 4 samples are too few for 5 exits

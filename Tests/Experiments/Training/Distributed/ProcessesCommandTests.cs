@@ -75,7 +75,8 @@ public sealed partial class ProcessesCommandTests : IDisposable
         }
 
         // Ctrl-C; rank 0 killed.
-        using (ImtaProcess stopped = ImtaProcess.Start(_folder.Path, library, ["train", "--out", "stopped", "--processes", "2", "--checkpoint-minutes", "0", .. Long]))
+        using (ImtaProcess stopped = ImtaProcess.Start(_folder.Path, library,
+            ["train", "--out", "stopped", "--processes", "2", "--checkpoint-minutes", "0", .. Long]))
         {
             stopped.WaitUntil(() => File.Exists(In("stopped", "epochs.csv")));
             stopped.Interrupt();
@@ -120,8 +121,10 @@ public sealed partial class ProcessesCommandTests : IDisposable
     {
         Launcher.NeedAny();
         _folder.Run(0, [
-            "train", "--out", "run", "--processes", "3", .. ImtaProcess.Tiny, "--set", "data.trainLimit=100", "--set", "train.batch=20", "--set", "meta.source=heldOut", "--set", "meta.perClass=1",
-            "--set", "meta.lookahead=global", "--set", "modifiers.isc.enabled=true", "--set", "loss.ofa.enabled=true", "--set", "phase2.epochs=1", "--set", "phase2.batch=20"]);
+            "train", "--out", "run", "--processes", "3", .. ImtaProcess.Tiny, "--set", "data.trainLimit=100", "--set", "train.batch=20",
+            "--set", "meta.source=heldOut", "--set", "meta.perClass=1",
+            "--set", "meta.lookahead=global", "--set", "modifiers.isc.enabled=true", "--set", "loss.ofa.enabled=true", "--set",
+            "phase2.epochs=1", "--set", "phase2.batch=20"]);
 
         EpochRow[] rows = _folder.Read<EpochRow>("run", "epochs.csv");
         rows.Select(row => (row.Epoch, row.Phase)).Distinct().Should().Equal((1, 1), (2, 1), (3, 2));
@@ -322,7 +325,8 @@ public sealed partial class ProcessesCommandTests : IDisposable
     {
         Launcher launcher = Launcher.Need(mpi);
         (string, string)[] library = [(MpiLibrary.Variable, launcher.File)];
-        using (ImtaProcess hung = ImtaProcess.Start(_folder.Path, library, ["train", "--out", "run", "--processes", "2", "--process-timeout", "2", .. Often, .. Long]))
+        using (ImtaProcess hung = ImtaProcess.Start(_folder.Path, library,
+            ["train", "--out", "run", "--processes", "2", "--process-timeout", "2", .. Often, .. Long]))
         {
             hung.WaitUntil(() => File.Exists(In("run", "epochs.csv")));
             ImtaProcess.Stop(PidOf("run", 1));
@@ -382,7 +386,8 @@ public sealed partial class ProcessesCommandTests : IDisposable
         Skip.If(machines is null, "network namespaces need root, ip (iproute2) and a kernel that permits them");
         string[] start = machines!.Starting(_folder.Path, launcher), patience = ["--process-timeout", "5"];
         string[] run = [.. patience, .. Often, .. Long];
-        using (ImtaProcess whole = ImtaProcess.StartCommand(_folder.Path, [.. start, .. ImtaProcess.Imta(["train", "--out", "whole", .. run])]))
+        using (ImtaProcess whole = ImtaProcess.StartCommand(_folder.Path,
+            [.. start, .. ImtaProcess.Imta(["train", "--out", "whole", .. run])]))
         {
             ImtaProcess.Result result = whole.End();
             result.Code.Should().Be(0, result.All);
@@ -399,12 +404,15 @@ public sealed partial class ProcessesCommandTests : IDisposable
             cut.Kill(); // Open MPI's mpirun waits for what it has started on the other machine
             foreach (int rank in (int[])[0, 1])
             {
-                File.ReadAllText(LastWordsOf("cut", rank)).Should().MatchRegex($" rank {rank} of 2 on {(rank == 0 ? ".*" : machines.SecondName)} gave up after waiting 5 s for the other ranks at .*; cut/checkpoints/latest.pt is intact: resume with imta train --resume cut\n");
+                File.ReadAllText(LastWordsOf("cut", rank)).Should().MatchRegex(
+                    $" rank {rank} of 2 on {(rank == 0 ? ".*" : machines.SecondName)} gave up after waiting 5 s for the other ranks at .*; "
+                    + "cut/checkpoints/latest.pt is intact: resume with imta train --resume cut\n");
             }
         }
 
         machines.Mend();
-        using (ImtaProcess again = ImtaProcess.StartCommand(_folder.Path, [.. start, .. ImtaProcess.Imta(["train", "--resume", "cut", .. patience])]))
+        using (ImtaProcess again = ImtaProcess.StartCommand(_folder.Path,
+            [.. start, .. ImtaProcess.Imta(["train", "--resume", "cut", .. patience])]))
         {
             ImtaProcess.Result result = again.End();
             result.Code.Should().Be(0, result.All);

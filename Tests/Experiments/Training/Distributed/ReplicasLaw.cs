@@ -82,7 +82,13 @@ internal sealed record ReplicasLaw(string Name, int Ranks, Func<ProcessGroup, do
         => new($"with local lookaheads the bilevel step of {samples} is that of the shards one after the other ({method}, {centring}, "
             + $"{objective})", ranks, all =>
         {
-            var meta = new MetaOptions { Gradient = method, Centring = centring, Objective = objective, Wpn = new WpnOptions { Hidden = 5 } };
+            var meta = new MetaOptions
+            {
+                Gradient = method,
+                Centring = centring,
+                Objective = objective,
+                Wpn = new WpnOptions { Hidden = 5 },
+            };
             Func<Generator, MultiExitNetwork> network = method == MetaGradientMethod.Forward ? random
                 => new TinyLinearisable(random) : random => new TinyNetwork(random);
             Func<Averaging?, TinyBilevel> build = averaging => new TinyBilevel(Train, meta, build: network, averaging: averaging);

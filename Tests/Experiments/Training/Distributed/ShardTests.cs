@@ -23,7 +23,7 @@ public sealed class ShardTests
             && seconds.SelectMany(rows => rows).SequenceEqual(Enumerable.Range(half, count - half).Select(row => (long)row))
             && seconds.All(rows => rows.Length > 0)
             && shards.Max(shard => shard.Length) - shards.Min(shard => shard.Length) <= 2;
-    }).QuickCheckThrowOnFailure();
+    }).Hold();
 
     [Theory]
     [InlineData(10, 3, new long[] { 4, 3, 3 })]

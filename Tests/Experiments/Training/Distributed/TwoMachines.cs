@@ -50,7 +50,8 @@ internal sealed class TwoMachines : IDisposable
         [
             $"netns add {name}a", $"netns add {name}b", $"link add {name}0 netns {name}a type veth peer name {name}1 netns {name}b",
             $"-n {name}a addr add {First}/24 dev {name}0", $"-n {name}b addr add {Second}/24 dev {name}1",
-            $"-n {name}a link set lo up", $"-n {name}b link set lo up", $"-n {name}a link set {name}0 up", $"-n {name}b link set {name}1 up",
+            $"-n {name}a link set lo up", $"-n {name}b link set lo up", $"-n {name}a link set {name}0 up",
+            $"-n {name}b link set {name}1 up",
         ];
         if (steps.All(Ip))
         {
