@@ -10,6 +10,16 @@ namespace Imta.MetaWeight.Backbones;
 /// <param name="Device">The parameters' device.</param>
 public sealed record LayerFactory(Initialisation Initialisation, Generator Random, ScalarType Type, Device Device)
 {
+    private const int TensorBytes = 1536; // what libtorch, TorchSharp and a module keep of a tensor besides its elements
+
+    private double _bytes;
+
+    /// <summary>
+    /// Bytes that all it makes may take, the numbers being drawn included: a tensor beyond them is refused before it is made. On libtorch's
+    /// device <c>meta</c>, where tensors have no memory, it thus counts a network by its shapes.
+    /// </summary>
+    public long MaxBytes { get; init; } = long.MaxValue;
+
     /// <summary>Convolution weights <c>[output, input, kernel, kernel]</c>.</summary>
     public Parameter ConvolutionWeight(long output, long input, long kernel) => Initialisation switch
     {
@@ -34,21 +44,37 @@ public sealed record LayerFactory(Initialisation Initialisation, Generator Rando
     public Parameter Constant(long length, double value) => new(Buffer(length, value));
 
     /// <summary>A buffer <c>[length]</c> filled with one value.</summary>
-    public Tensor Buffer(long length, double value) => full([length], value, Type, Device);
+    public Tensor Buffer(long length, double value)
+    {
+        Reserve([length], drawn: 0);
+        return full([length], value, Type, Device);
+    }
 
     /// <summary>A counter: a buffer of shape <c>[]</c>, initially 0.</summary>
     public Tensor Counter() => zeros([], ScalarType.Int64, Device);
 
-    private Parameter Uniform(long[] shape, double bound) => Create(() => empty(shape, ScalarType.Float64).uniform_(-bound, bound, Random));
+    private Parameter Uniform(long[] shape, double bound) => Create(shape, values => values.uniform_(-bound, bound, Random));
 
-    private Parameter Normal(long[] shape, double deviation)
-        => Create(() => empty(shape, ScalarType.Float64).normal_(0, deviation, Random));
+    private Parameter Normal(long[] shape, double deviation) => Create(shape, values => values.normal_(0, deviation, Random));
 
-    private Parameter Create(Func<Tensor> draw)
+    private Parameter Create(long[] shape, Func<Tensor, Tensor> draw)
     {
+        Reserve(shape, drawn: sizeof(double));
         using DisposeScope scope = NewDisposeScope();
-        var parameter = new Parameter(draw().to(Type).to(Device));
-        return scope.Detach(parameter);
+        Tensor values = Device.type == DeviceType.META
+            ? empty(shape, Type, Device)
+            : draw(empty(shape, ScalarType.Float64)).to(Type).to(Device);
+        return scope.Detach(new Parameter(values));
+    }
+
+    private void Reserve(long[] shape, int drawn)
+    {
+        double elements = shape.Aggregate(1.0, (product, length) => product * length); // a product of integers might overflow
+        _bytes += TensorBytes + (elements * Type.ElementSize());
+        if (_bytes + (elements * drawn) > MaxBytes)
+        {
+            throw new InsufficientMemoryException(FormattableString.Invariant($"the network takes more than {MaxBytes} bytes."));
+        }
     }
 }
 

@@ -39,6 +39,11 @@ internal static class ImageNetCheck
             Show(folder, pictures);
         }
 
+        foreach (string warning in folders.Warnings)
+        {
+            Console.Error.WriteLine($"imta: warning: {warning}");
+        }
+
         Console.Out.WriteLine($"classes: {string.Join(", ", folders.Train.ClassNames)}");
         HashSet<UInt128?> training = [.. found[0].Select(one => one.Fingerprint).Where(print => print is not null)];
         int shared = found[1].Count(one => training.Contains(one.Fingerprint));

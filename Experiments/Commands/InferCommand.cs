@@ -28,7 +28,7 @@ internal static class InferCommand
     private static readonly Option<string?> Pictures = new("--images")
     {
         HelpName = "DIR",
-        Description = "A folder of JPEG or PNG files, searched recursively: each is resized and its centre crop classified",
+        Description = "A folder of JPEG, PNG, WebP or BMP files, searched recursively: each is resized and its centre crop classified",
     };
 
     private static readonly Option<string> Out = new("--out")
@@ -101,7 +101,7 @@ internal static class InferCommand
         CifarFormat format = CifarFormat.ForDataset(network.Settings.Data.Dataset)
             ?? throw new UsageException(
                 $"--data {path}: a run on {SettingsSchema.YamlName(network.Settings.Data.Dataset.ToString())} data has no such files; "
-                + "omit --data to classify the run's test images, or give a folder of JPEG or PNG files with --images");
+                + "omit --data to classify the run's test images, or give a folder of pictures with --images");
         return (CifarReader.ReadFile(format, path), null);
     }
 
@@ -114,12 +114,18 @@ internal static class InferCommand
         }
 
         ImageNetFolders.EnsureDecoderAvailable();
+        var others = new List<string>();
         string[] names = Directory.Exists(folder)
-            ? [.. ImageFolder.Pictures(folder)]
-            : throw new UsageException($"there is no folder {folder}; --images needs a folder of JPEG or PNG files");
+            ? [.. ImageFolder.Pictures(folder, "", others)]
+            : throw new UsageException($"there is no folder {folder}; --images needs a folder of {ImageDecoder.Formats} files");
+        if (ImageFolder.PassedOver(folder, others) is { } passedOver)
+        {
+            Console.Error.WriteLine($"warning: {passedOver}");
+        }
+
         if (names.Length == 0)
         {
-            throw new UsageException($"{folder} contains no JPEG or PNG files; --images needs a folder with some");
+            throw new UsageException($"{folder} contains no {ImageDecoder.Formats} files; --images needs a folder with some");
         }
 
         using DisposeScope scope = NewDisposeScope();

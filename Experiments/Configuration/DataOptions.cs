@@ -16,7 +16,7 @@ internal enum DatasetKind
     Cifar100,
 
     /// <summary>
-    /// ImageNet: folders train and val with a folder of JPEG or PNG files for each class, 1,281,167 and 50,000 pictures of 1,000 classes,
+    /// ImageNet: folders train and val with a folder of pictures for each class, 1,281,167 and 50,000 pictures of 1,000 classes,
     /// at 224×224.
     /// </summary>
     Imagenet,

@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.IO.Hashing;
 
 namespace Imta.MetaWeight.Experiments.Data;
 
@@ -8,13 +9,13 @@ internal static class CifarReader
     // Records read at once: large enough for sequential disk access, small compared with the set.
     private const int Chunk = 5000;
 
-    /// <summary>Reads the complete training and test sets.</summary>
+    /// <summary>Reads the complete training and test sets, and the hash of their records: XXH128, in hexadecimal.</summary>
     /// <param name="format">Which data set.</param>
     /// <param name="root">The folder of its files, or its parent.</param>
     /// <param name="warnings">Receives anomalies that do not prevent use, one line each: fewer images than the original, unusable class
     /// names.</param>
     /// <exception cref="UsageException">A file is missing, unreadable, truncated, or contains an invalid label.</exception>
-    public static (ImageSet Train, ImageSet Test) Read(CifarFormat format, string root, ICollection<string> warnings)
+    public static (ImageSet Train, ImageSet Test, string Fingerprint) Read(CifarFormat format, string root, ICollection<string> warnings)
     {
         string folder = Directory.Exists(Path.Combine(root, format.Folder)) ? Path.Combine(root, format.Folder) : root;
         if (!Directory.Exists(folder))
@@ -28,13 +29,15 @@ internal static class CifarReader
         var trainFiles = format.TrainFiles.Select(name => Examine(format, folder, name)).ToArray();
         var testFile = Examine(format, folder, format.TestFile);
         IReadOnlyList<string> names = ClassNames(format, folder, warnings);
-        var train = ReadSet(format, trainFiles, names);
+        var hash = new XxHash128();
+        var train = ReadSet(format, trainFiles, names, hash);
         try
         {
-            var test = ReadSet(format, [testFile], names);
+            hash.Append(BitConverter.GetBytes(train.Count)); // so that no image can move between the sets
+            var test = ReadSet(format, [testFile], names, hash);
             WarnOfCount(format, folder, train.Count, format.TrainImages, "training", warnings);
             WarnOfCount(format, folder, test.Count, format.TestImages, "test", warnings);
-            return (train, test);
+            return (train, test, Convert.ToHexStringLower(hash.GetCurrentHash()));
         }
         catch
         {
@@ -48,7 +51,9 @@ internal static class CifarReader
     /// <param name="path">The file.</param>
     /// <exception cref="UsageException">It is missing, unreadable, truncated, or contains an invalid label.</exception>
     public static ImageSet ReadFile(CifarFormat format, string path)
-        => ReadSet(format, [Examine(format, Path.GetDirectoryName(Path.GetFullPath(path))!, Path.GetFileName(path))], format.ClassNames);
+        => ReadSet(
+            format, [Examine(format, Path.GetDirectoryName(Path.GetFullPath(path))!, Path.GetFileName(path))], format.ClassNames,
+            new XxHash128());
 
     private static RecordFile Examine(CifarFormat format, string folder, string name)
     {
@@ -74,7 +79,7 @@ internal static class CifarReader
         return new RecordFile(path, checked((int)(stream.Length / format.RecordBytes)));
     }
 
-    private static ImageSet ReadSet(CifarFormat format, IReadOnlyList<RecordFile> files, IReadOnlyList<string> names)
+    private static ImageSet ReadSet(CifarFormat format, IReadOnlyList<RecordFile> files, IReadOnlyList<string> names, XxHash128 hash)
     {
         using var scope = NewDisposeScope();
         long total = files.Sum(file => (long)file.Records);
@@ -83,7 +88,7 @@ internal static class CifarReader
         long start = 0;
         foreach (var file in files)
         {
-            ReadFile(format, file, images.narrow(0, start, file.Records), labels.narrow(0, start, file.Records));
+            ReadFile(format, file, images.narrow(0, start, file.Records), labels.narrow(0, start, file.Records), hash);
             start += file.Records;
         }
 
@@ -91,7 +96,7 @@ internal static class CifarReader
     }
 
     // images: uint8 [n, 3, 32, 32] and labels: int64 [n], both filled.
-    private static void ReadFile(CifarFormat format, RecordFile file, Tensor images, Tensor labels)
+    private static void ReadFile(CifarFormat format, RecordFile file, Tensor images, Tensor labels, XxHash128 hash)
     {
         int labelBytes = format.LabelRanges.Count;
         using var stream = Open(file.Path);
@@ -102,6 +107,7 @@ internal static class CifarReader
             var records = empty([count, format.RecordBytes], ScalarType.Byte);
             Read(stream, records.bytes);
             CheckLabels(format, file, records.bytes, start);
+            hash.Append(records.bytes);
             var pixels = records.narrow(1, labelBytes, CifarFormat.ImageBytes).view(count, 3, ImageSet.Side, ImageSet.Side);
             images.narrow(0, start, count).copy_(pixels);
             labels.narrow(0, start, count).copy_(records.select(1, labelBytes - 1));

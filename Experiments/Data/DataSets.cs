@@ -12,7 +12,8 @@ namespace Imta.MetaWeight.Experiments.Data;
 /// <param name="Normalisation">Maps bytes to the network's input.</param>
 /// <param name="Warnings">Anomalies that do not prevent use, one line each.</param>
 /// <param name="Pictures">Statistics of the image files read; null: the images are in memory.</param>
-/// <param name="Fingerprint">Hash of the file names, in order; null: the images are in memory.</param>
+/// <param name="Fingerprint">Hash of the files, in order: of CIFAR's records, or of the names of image files; null: the images are
+/// generated.</param>
 internal sealed record RunData(
     ImageSet Train,
     ImageSet Validation,
@@ -57,7 +58,7 @@ internal static class DataSets
             : null;
         var (train, test, fingerprint) = pictures is null
             ? Read(options, seed, folder, warnings)
-            : ImageNetFolders.Load(options, folder, pictures);
+            : ImageNetFolders.Load(options, folder, pictures, warnings);
         using (train)
         using (test)
         {
@@ -144,8 +145,7 @@ internal static class DataSets
         CifarFormat format = CifarFormat.ForDataset(options.Dataset)!;
         string root = folder ?? options.Root
             ?? throw new UsageException($"where is {format.Name}? Set its folder with --data DIR or data.root. {format.Advice}");
-        (ImageSet train, ImageSet test) = CifarReader.Read(format, root, warnings);
-        return (train, test, null);
+        return CifarReader.Read(format, root, warnings);
     }
 
     private static long[] Limit(ImageSet set, int? limit, string key, long seed, string purpose, List<string> warnings)

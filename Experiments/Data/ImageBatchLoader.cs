@@ -151,6 +151,7 @@ internal sealed class ImageBatchLoader
     {
         try
         {
+            ImageInspection.EnsureContent(file);
             using FileStream stream = new(file, FileMode.Open, FileAccess.Read, FileShare.Read, bufferSize: 0);
             int length = stream.Length <= MaxFileBytes
                 ? (int)stream.Length

@@ -9,6 +9,8 @@ internal sealed class ImageFiles
 
     private readonly string _root;
     private readonly ImageBatchLoader _batches;
+    private readonly ImageReadStatistics _tally;
+    private readonly int _maxUnreadable;
 
     /// <param name="root">The root folder of the names.</param>
     /// <param name="names">Paths relative to the root, by index.</param>
@@ -23,6 +25,7 @@ internal sealed class ImageFiles
         ThreadPool.GetMinThreads(out int ready, out int ports);
         ThreadPool.SetMinThreads(Math.Max(ready, threads), ports); // more threads than cores wait for I/O: start them immediately
         (_root, Names, Shape, _batches) = (root, names, shape, new ImageBatchLoader(threads, shape, tally, skipMissing));
+        (_tally, _maxUnreadable) = (tally, skipMissing ? int.MaxValue : names.Count / 10);
     }
 
     /// <summary>Paths relative to the folder, by index.</summary>
@@ -49,5 +52,25 @@ internal sealed class ImageFiles
         => new([.. numbers.Select(PathOf)], draws, rows);
 
     /// <inheritdoc cref="ImageBatchLoader.Read"/>
-    public IEnumerable<(ImageBatchRequest Job, Tensor Pixels)> Read(IEnumerable<ImageBatchRequest> jobs) => _batches.Read(jobs);
+    /// <exception cref="IOException">A file cannot be opened, or more than a tenth of all cannot be decoded: black images are no
+    /// data.</exception>
+    public IEnumerable<(ImageBatchRequest Job, Tensor Pixels)> Read(IEnumerable<ImageBatchRequest> jobs)
+    {
+        foreach ((ImageBatchRequest job, Tensor pixels) in _batches.Read(jobs))
+        {
+            if (Unreadable() is > 0 and var unreadable && unreadable > _maxUnreadable)
+            {
+                pixels.Dispose();
+                throw new IOException(FormattableString.Invariant(
+                    $"{unreadable} of the {Names.Count} images in {_root} cannot be read, which is more than a tenth; ")
+                    + "replace them (imta data imagenet --check DIR names all), or start a new run without them");
+            }
+
+            yield return (job, pixels);
+        }
+    }
+
+    private int Unreadable() => _tally.Unreadable.Count > _maxUnreadable
+        ? _tally.Unreadable.Count(file => file.StartsWith($"{_root}{Path.DirectorySeparatorChar}", StringComparison.Ordinal))
+        : 0;
 }

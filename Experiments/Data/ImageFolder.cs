@@ -13,7 +13,11 @@ namespace Imta.MetaWeight.Experiments.Data;
 /// <param name="Labels">0 … C − 1, one per file.</param>
 internal sealed record ImageFolder(string Root, IReadOnlyList<string> ClassNames, IReadOnlyList<string> Files, IReadOnlyList<int> Labels)
 {
-    private static readonly string[] ReadableExtensions = [".jpeg", ".jpg", ".png"];
+    private static readonly string[] Readable = [".jpeg", ".jpg", ".png", ".webp", ".bmp"];
+    private static readonly string[] OtherPictures = [".ppm", ".pgm", ".tif", ".tiff", ".gif", ".heic", ".avif"]; // not decoded by Skia
+
+    /// <summary>How many pictures of other formats were passed over, and which; null: none.</summary>
+    public string? Warning { get; private init; }
 
     /// <summary>Lists the files without opening them.</summary>
     /// <exception cref="UsageException">The folder does not exist, or a class has no images.</exception>
@@ -21,36 +25,56 @@ internal sealed record ImageFolder(string Root, IReadOnlyList<string> ClassNames
     {
         if (!Directory.Exists(root))
         {
-            throw new UsageException($"there is no folder {root}; expected one subfolder of JPEG or PNG files per class");
+            throw new UsageException($"there is no folder {root}; expected one subfolder of {ImageDecoder.Formats} files per class");
         }
 
         string[] classes =
         [
-            .. Directory.EnumerateDirectories(root).Select(folder => Path.GetFileName(folder)).Where(name => !name.StartsWith('.'))
+            .. Directory.EnumerateDirectories(root).Select(folder => Path.GetFileName(folder)).Where(name => !IsHidden(name))
                 .Order(StringComparer.Ordinal),
         ];
-        if (classes.Length == 0)
+        if (!classes.All(name => HasUsableName(Path.Combine(root, name))) || classes.Length == 0)
         {
-            throw new UsageException($"{root} has no subfolders; expected one of JPEG or PNG files per class");
+            throw new UsageException($"{root} has no subfolders; expected one of {ImageDecoder.Formats} files per class");
         }
 
         var files = new List<string>();
+        var others = new List<string>();
         var labels = new List<int>();
         for (int label = 0; label < classes.Length; label++)
         {
             int before = files.Count;
-            files.AddRange(Pictures(root, classes[label]));
+            files.AddRange(Pictures(root, classes[label], others));
             if (files.Count == before)
             {
                 throw new UsageException(
-                    $"{Path.Combine(root, classes[label])} contains no JPEG or PNG files; remove the folder, or fill it");
+                    $"{Path.Combine(root, classes[label])} contains no {ImageDecoder.Formats} files; remove the folder, or fill it");
             }
 
             labels.AddRange(Enumerable.Repeat(label, files.Count - before));
         }
 
-        return new ImageFolder(root, classes, files, labels);
+        return new ImageFolder(root, classes, files, labels) { Warning = PassedOver(root, others) };
     }
+
+    /// <summary>A line on pictures of formats that are not read; null if there are none.</summary>
+    /// <param name="root">Their folder.</param>
+    /// <param name="others">Their extensions, from <see cref="Pictures"/>.</param>
+    public static string? PassedOver(string root, IReadOnlyCollection<string> others) => others.Count == 0
+        ? null
+        : $"{root}: passing over pictures of formats that imta does not read: "
+            + string.Join(", ", others.CountBy(extension => extension).OrderBy(of => of.Key, StringComparer.Ordinal)
+                .Select(of => FormattableString.Invariant($"{of.Value:N0} {of.Key}")))
+            + "; convert them, for example to PNG";
+
+    private static bool IsHidden(ReadOnlySpan<char> name) => name is ['.', ..] or "__MACOSX";
+
+    /// <summary>.NET replaces what is not UTF-8 in a name, and then does not find the file.</summary>
+    private static bool HasUsableName(string path) => !path.Contains('\uFFFD') || Path.Exists(path)
+        ? true
+        : throw new UsageException(
+            $"the name of {path} is not UTF-8 (\uFFFD stands for its unreadable bytes), so it cannot be opened; rename it and others like it, "
+                + "for example with convmv -r -f latin1 -t utf8 --notest DIR");
 
     private static bool IsCyclicLink(FileSystemInfo link, string start)
         => link.ResolveLinkTarget(returnFinalTarget: true) is not { } target
@@ -72,22 +96,39 @@ internal sealed record ImageFolder(string Root, IReadOnlyList<string> ClassNames
     }
 
     /// <summary>
-    /// The JPEG and PNG files below a folder, by folder and name: paths below the root. Links to files are followed, and so are links to
-    /// direct subfolders unless they are cyclic.
+    /// The readable pictures below a folder, by folder and name: paths below the root. Links to files are followed, and so are links to
+    /// direct subfolders unless they are cyclic; what is hidden, and <c>__MACOSX</c>, is not looked at.
     /// </summary>
-    public static IEnumerable<string> Pictures(string root, string name = "")
+    /// <param name="root">The folder, or the parent of <paramref name="name"/>.</param>
+    /// <param name="name">The folder's name below the root.</param>
+    /// <param name="others">Receives the extensions of pictures of other formats.</param>
+    /// <exception cref="UsageException">A name is not UTF-8.</exception>
+    public static IEnumerable<string> Pictures(string root, string name, ICollection<string> others)
     {
         string start = Path.GetFullPath(Path.Combine(root, name));
         var options = new EnumerationOptions { RecurseSubdirectories = true, AttributesToSkip = 0, IgnoreInaccessible = false };
         var found = new FileSystemEnumerable<string>(Path.Combine(root, name), (ref FileSystemEntry entry) => entry.ToFullPath(), options)
         {
             ShouldIncludePredicate = (ref FileSystemEntry entry)
-                => !entry.IsDirectory
-                    && ReadableExtensions.Contains(Path.GetExtension(entry.FileName).ToString(), StringComparer.OrdinalIgnoreCase),
+                => !entry.IsDirectory && !IsHidden(entry.FileName) && IsReadable(Path.GetExtension(entry.FileName))
+                    && HasUsableName(entry.ToFullPath()),
             ShouldRecursePredicate = (ref FileSystemEntry entry)
-                => !entry.Attributes.HasFlag(FileAttributes.ReparsePoint)
-                    || (entry.Directory.Length == entry.RootDirectory.Length && !IsCyclicLink(entry.ToFileSystemInfo(), start)),
+                => !IsHidden(entry.FileName) && HasUsableName(entry.ToFullPath())
+                    && (!entry.Attributes.HasFlag(FileAttributes.ReparsePoint)
+                        || (entry.Directory.Length == entry.RootDirectory.Length && !IsCyclicLink(entry.ToFileSystemInfo(), start))),
         };
+
+        bool IsReadable(ReadOnlySpan<char> extension)
+        {
+            string lower = extension.ToString().ToLowerInvariant();
+            if (OtherPictures.Contains(lower))
+            {
+                others.Add(lower);
+            }
+
+            return Readable.Contains(lower);
+        }
+
         return found
             .Select(file => Path.GetRelativePath(root, file))
             .OrderBy(file => Path.GetDirectoryName(file), StringComparer.Ordinal)
@@ -121,9 +162,11 @@ internal sealed record ImageNetFolders(ImageFolder Train, ImageFolder Test)
     /// <param name="options">The run's options.</param>
     /// <param name="folder">Overrides <c>data.root</c>; null: not given.</param>
     /// <param name="tally">Collects statistics of files read later.</param>
+    /// <param name="warnings">Receives lines on what is passed over.</param>
     /// <exception cref="UsageException">SkiaSharp is not available on this machine, the folder does not have ImageNet's layout, or the
     /// number of classes differs.</exception>
-    public static (ImageSet Train, ImageSet Test, string Fingerprint) Load(DataOptions options, string? folder, ImageReadStatistics tally)
+    public static (ImageSet Train, ImageSet Test, string Fingerprint) Load(
+        DataOptions options, string? folder, ImageReadStatistics tally, List<string> warnings)
     {
         EnsureDecoderAvailable();
         string given = folder ?? options.Root
@@ -140,8 +183,12 @@ internal sealed record ImageNetFolders(ImageFolder Train, ImageFolder Test)
                     + FormattableString.Invariant($"set data.classes to {classes}, or choose another folder"));
         }
 
+        warnings.AddRange(folders.Warnings);
         return (folders.Train.ToImageSet(options.Workers, tally), folders.Test.ToImageSet(options.Workers, tally), folders.Fingerprint());
     }
+
+    /// <summary>Lines on what is passed over.</summary>
+    public IEnumerable<string> Warnings => new[] { Train.Warning, Test.Warning }.OfType<string>();
 
     /// <summary>
     /// Hash of the file paths relative to the root, training files first: SHA-256, in hexadecimal. The contents are not read.

@@ -89,7 +89,7 @@ internal sealed partial class ReportedRun
     {
         try
         {
-            using JsonDocument? json = File.Exists(file) ? JsonDocument.Parse(File.ReadAllBytes(file)) : null;
+            using JsonDocument? json = File.Exists(file) ? JsonDocument.Parse(File.ReadAllText(file)) : null;
             return json?.RootElement.EnumerateObject().ToDictionary(property => property.Name, property => TextOf(property.Value)) ?? [];
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException or ArgumentException

@@ -32,7 +32,7 @@ internal static class EnvironmentReport
         },
         Format) + "\n";
 
-    /// <summary>The recorded fingerprint of a run's image files (<see cref="Data.RunData.Fingerprint"/>); null if missing.</summary>
+    /// <summary>The recorded fingerprint of a run's data set (<see cref="Data.RunData.Fingerprint"/>); null if missing.</summary>
     public static string? ReadFingerprint(string path)
     {
         try

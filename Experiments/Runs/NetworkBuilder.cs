@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Backbones.Exits;
 using Imta.MetaWeight.Experiments.Configuration;
@@ -22,9 +23,19 @@ internal static class NetworkBuilder
     /// <exception cref="UsageException">No network can be built from the settings.</exception>
     public static ExitHeadNetwork PhaseOne(Settings settings, Device device)
     {
+        RequireMemory(settings, device);
+        return PhaseOne(settings, device, long.MaxValue);
+    }
+
+    /// <summary>The memory that a network on a device can take; null: unknown.</summary>
+    public static long? AvailableMemory(Device device)
+        => device.type == DeviceType.CUDA ? CudaDevices.FreeMemory(device.index) : AvailableResources.FreeMemory("/");
+
+    private static ExitHeadNetwork PhaseOne(Settings settings, Device device, long maxBytes)
+    {
         DatasetShape shape = DatasetShape.For(settings.Data);
         using Generator random = SeedSequence.Generator(settings.Seed, SeedSequence.Backbone);
-        LayerFactory factory = Factory(settings, random, device);
+        LayerFactory factory = Factory(settings, random, device) with { MaxBytes = maxBytes };
         ModelOptions model = settings.Model;
         try
         {
@@ -45,6 +56,30 @@ internal static class NetworkBuilder
         using Generator random = SeedSequence.Generator(settings.Seed, SeedSequence.PhaseTwo);
         LayerFactory factory = Factory(settings, random, device);
         return new(phaseOne, settings.Modifiers.Isc, settings.Phase2.FrozenNorm, factory) { FeatureType = settings.Model.FeatureType };
+    }
+
+    /// <summary>Counts the network by its shapes: one that is too large would be killed by the system while it is made.</summary>
+    private static void RequireMemory(Settings settings, Device device)
+    {
+        if (AvailableMemory(device) is not { } available)
+        {
+            return;
+        }
+
+        try
+        {
+            using ExitHeadNetwork shapes = PhaseOne(settings, new Device(DeviceType.META), available);
+        }
+        catch (InsufficientMemoryException e)
+        {
+            throw new UsageException(
+                $"the parameters of {settings.Model.Group} alone need more than the {ByteSize.Text(available)} of memory that are available: "
+                    + "use a smaller network (its blocks, channels, growth), or a machine with more memory", e);
+        }
+        catch (ExternalException)
+        {
+            // A backbone of another's whose constructor computes with its parameters: shapes alone do not make it.
+        }
     }
 
     private static LayerFactory Factory(Settings settings, Generator random, Device device)

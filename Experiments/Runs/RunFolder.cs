@@ -154,8 +154,8 @@ internal sealed class RunFolder(string path)
             ?? throw new UsageException($"{path} has no checkpoints/phase1.pt or latest.pt; expected a run folder");
     }
 
-    /// <summary>Whether the run started with different image files or a different order.</summary>
-    /// <param name="fingerprint">The fingerprint of the current files; null if images are not files.</param>
+    /// <summary>Whether the run started with a different data set.</summary>
+    /// <param name="fingerprint">The fingerprint of the current one (<see cref="Data.RunData.Fingerprint"/>).</param>
     public bool HasDifferentData(string? fingerprint)
         => fingerprint is not null && EnvironmentReport.ReadFingerprint(Environment) is { } then && then != fingerprint;
 

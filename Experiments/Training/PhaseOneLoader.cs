@@ -12,8 +12,7 @@ internal static class PhaseOneLoader
     /// <summary>The network with that run's parameters; null if this run trains phase I itself or has no phase II.</summary>
     /// <param name="run">The settings of the run that uses it.</param>
     /// <param name="device">The target device.</param>
-    /// <param name="images">The fingerprint of this run's image files (<see cref="Data.RunData.Fingerprint"/>); null if images are not read
-    /// from files.</param>
+    /// <param name="images">The fingerprint of this run's data set (<see cref="Data.RunData.Fingerprint"/>).</param>
     /// <exception cref="UsageException">There is no such run, or its network or data set differs.</exception>
     public static ExitHeadNetwork? Load(Settings run, Device device, string? images)
     {
@@ -38,8 +37,8 @@ internal static class PhaseOneLoader
 
         if (RunFolder.Containing(file)?.HasDifferentData(images) == true)
         {
-            throw new UsageException($"phase2.from: {file} was trained with different files in the data set's folder (added, removed or "
-                + "renamed), so it may have seen images that are held out here; use its data folder, or another run");
+            throw new UsageException($"phase2.from: {file} was trained with different files in the data set's folder (added, removed, renamed "
+                + "or changed), so it may have seen images that are held out here; use its data folder, or another run");
         }
 
         ExitHeadNetwork network = NetworkBuilder.PhaseOne(TrainingPhase.PhaseOneSettings(run), device);

@@ -31,6 +31,7 @@ internal sealed class RunModel : IStateful, IDisposable
                 settings, phaseOne ?? NetworkBuilder.PhaseOne(TrainingPhase.PhaseOneSettings(settings), device), device);
         _optimiser = new Sgd(Network.named_parameters(), settings.Train);
         _loss = new TrainingLoss(settings.Loss, classCounts, float32, device);
+        RequireMemory(settings.Meta, device);
         using Generator random = SeedSequence.Generator(settings.Seed, SeedSequence.WeightNetwork, phase.Number == 1 ? [] : [phase.Number]);
         Weighting = settings.Meta.Build(Network, random, averaging);
         IMetaGradient method = MetaGradients.Create(settings.Meta, Network, _optimiser, _loss, averaging);
@@ -91,6 +92,18 @@ internal sealed class RunModel : IStateful, IDisposable
     {
         _networkReleased = true;
         return (ExitHeadNetwork)Network;
+    }
+
+    /// <summary>A weight-prediction network too large to be made: the weights between its hidden layers, and Adam's two moments.</summary>
+    private static void RequireMemory(MetaOptions meta, Device device)
+    {
+        long bytes = 3L * sizeof(float) * (meta.Wpn.Layers - 1) * meta.Wpn.Hidden * meta.Wpn.Hidden;
+        if (meta.UsesPredictor && NetworkBuilder.AvailableMemory(device) is { } available && bytes > available)
+        {
+            throw new UsageException(
+                $"meta.wpn needs about {ByteSize.Text(bytes)} of memory, but {ByteSize.Text(available)} are available; "
+                    + "lower meta.wpn.hidden or meta.wpn.layers");
+        }
     }
 
     public void Dispose()

@@ -123,9 +123,9 @@ internal sealed class ResumedRun(string path, Action refuseChanges) : RunOrigin
 
         Demand(
             !_folder.HasDifferentData(data.Fingerprint),
-            $"the data set's files differ from those that {_folder.Path} started with (added, removed or renamed), so training and "
-                + "validation "
-            + "images would be mixed up; restore the files, or give a folder that has them with --data");
+            $"the data set's files differ from those that {_folder.Path} started with (added, removed, renamed or "
+                + "changed), so training and validation images would be mixed up; restore the files, or give a folder that has them "
+                + "with --data");
     }
 
     public override PreparedModel Build(Device device, RunData data, ProcessGroup processGroup)
@@ -149,7 +149,7 @@ internal sealed class ResumedRun(string path, Action refuseChanges) : RunOrigin
             $"{CheckpointFile} was written by an earlier version of imta, which can resume it; "
             + "this version can evaluate it (imta eval) or use it as phase I (phase2.from)");
         Demand(
-            !File.Exists(_folder.Config) || File.ReadAllText(_folder.Config) == SettingsWriter.Write(Settings),
+            !File.Exists(_folder.Config) || File.ReadAllText(_folder.Config).ReplaceLineEndings("\n") == SettingsWriter.Write(Settings),
             $"{_folder.Config} was changed after the run started, and a running configuration must not change; "
             + $"undo the change, or start a new run: imta train {_folder.Config} --out DIR");
         string had = Settings.Processes == 1 ? "one process" : $"{Settings.Processes} ranks";

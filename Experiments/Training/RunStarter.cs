@@ -92,7 +92,7 @@ internal sealed class RunStarter(RankContext ranks, IReadOnlySet<CheckName> allo
         });
         if (_replicas.IsDistributed)
         {
-            string own = data!.Fingerprint ?? "in memory", first = _replicas.Broadcast(_replicas.IsRankZero ? own : null);
+            string own = data!.Fingerprint ?? "generated", first = _replicas.Broadcast(_replicas.IsRankZero ? own : null);
             _replicas.RunCollectively(() =>
             {
                 if (own != first)

@@ -14,7 +14,7 @@ public sealed record ToyNetOptions
     public int Blocks { get; init; } = 3;
 
     [Description("Channels of every block")]
-    [Range(1, 4096)]
+    [Range(1, 65536)]
     public int Width { get; init; } = 8;
 }
 

@@ -24,6 +24,8 @@ internal sealed class EncodedImage : IDisposable
 
     public bool IsPng => Traits.HasFlag(ImageTraits.Png);
 
+    public bool IsJpeg => (Traits & (ImageTraits.Png | ImageTraits.Webp | ImageTraits.Bmp)) == 0;
+
     /// <summary>A JPEG without an end marker (truncated).</summary>
     public bool IsTruncated { get; private init; }
 
@@ -34,13 +36,15 @@ internal sealed class EncodedImage : IDisposable
     public int? ChromaSampleWidth { get; private init; }
 
     /// <param name="file">The whole file.</param>
-    /// <exception cref="InvalidDataException">It is neither a JPEG nor a PNG.</exception>
+    /// <exception cref="InvalidDataException">It is in none of <see cref="ImageDecoder.Formats"/>.</exception>
     public static EncodedImage Parse(ReadOnlyMemory<byte> file)
     {
         ReadOnlySpan<byte> bytes = file.Span;
         EncodedImage picture = bytes is [0xFF, 0xD8, _, ..] ? Jpeg(file)
             : bytes.StartsWith((ReadOnlySpan<byte>)[0x89, (byte)'P', (byte)'N', (byte)'G', 0x0D, 0x0A, 0x1A, 0x0A]) ? Png(file)
-            : throw new InvalidDataException("neither a JPEG nor a PNG file");
+            : bytes.Length > 12 && bytes.StartsWith("RIFF"u8) && bytes[8..].StartsWith("WEBP"u8) ? new(file, ImageTraits.Webp)
+            : bytes.StartsWith("BM"u8) ? new(file, ImageTraits.Bmp)
+            : throw new InvalidDataException($"not a {ImageDecoder.Formats} file");
         picture.Repair();
         return picture;
     }

@@ -4,11 +4,14 @@ using SkiaSharp;
 namespace Imta.MetaWeight.Experiments.Data.Pictures;
 
 /// <summary>
-/// A JPEG or PNG image decoded by Skia; not thread-safe. Greyscale, CMYK, palettes and transparency are converted to RGB like Pillow's
+/// An image decoded by Skia; not thread-safe. Greyscale, CMYK, palettes and transparency are converted to RGB like Pillow's
 /// <c>convert("RGB")</c>. Only the part that a window needs is decoded, as far as this does not change its pixels.
 /// </summary>
 internal sealed unsafe class ImageDecoder : IDisposable
 {
+    /// <summary>What it reads, for messages.</summary>
+    public const string Formats = "JPEG, PNG, WebP or BMP";
+
     private const int Channels = 4; // Skia's pixels: red, green, blue, and alpha, which is ignored
     private const long MaxPixels = 1L << 27; // more is not a photograph, and needs more memory than a decoder should use by default
 
@@ -47,14 +50,20 @@ internal sealed unsafe class ImageDecoder : IDisposable
     /// <summary>Size, and traits as far as the header shows them.</summary>
     public ImageHeader Header { get; }
 
-    private string Name => _encoded.IsPng ? "a PNG file" : "a JPEG file";
+    private string Name => _encoded.Traits switch
+    {
+        var traits when traits.HasFlag(ImageTraits.Png) => "a PNG file",
+        var traits when traits.HasFlag(ImageTraits.Webp) => "a WebP file",
+        var traits when traits.HasFlag(ImageTraits.Bmp) => "a BMP file",
+        _ => "a JPEG file",
+    };
 
     // No colour space, so no conversion. Not premultiplied, so colours of transparent pixels are kept.
     private SKImageInfo Info => new(Header.Width, Header.Height, SKColorType.Rgba8888, SKAlphaType.Unpremul);
 
     /// <summary>Reads the header.</summary>
     /// <param name="file">The whole file; it must not change until the image is disposed.</param>
-    /// <exception cref="InvalidDataException">It is neither a JPEG nor a PNG file, its header is damaged, or it is unreasonably
+    /// <exception cref="InvalidDataException">It is in none of <see cref="Formats"/>, its header is damaged, or it is unreasonably
     /// large.</exception>
     public static ImageDecoder Open(ReadOnlyMemory<byte> file) => new(EncodedImage.Parse(file));
 
@@ -129,6 +138,12 @@ internal sealed unsafe class ImageDecoder : IDisposable
                     ClampTo8Bit(pixels.AsSpan(0, Channels * part.Width * part.Height));
                 }
 
+                return ImageTraits.None;
+            }
+
+            if (!_encoded.IsJpeg)
+            {
+                ThrowOnError(_codec.GetPixels(Info, (nint)target));
                 return ImageTraits.None;
             }
 

@@ -21,9 +21,10 @@ internal sealed record ImageInspection(string File, long Bytes, ImageHeader? Hea
         byte[] bytes;
         try
         {
+            EnsureContent(file);
             bytes = System.IO.File.ReadAllBytes(file);
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or InvalidDataException)
         {
             return new ImageInspection(file, 0, null, e.Message);
         }
@@ -40,6 +41,17 @@ internal sealed record ImageInspection(string File, long Bytes, ImageHeader? Hea
         catch (InvalidDataException e)
         {
             return new ImageInspection(file, bytes.Length, null, e.Message.ReplaceLineEndings(" ")) { Fingerprint = print };
+        }
+    }
+
+    /// <summary>Refuses files without bytes before they are opened: to open a named pipe would wait for its writer.</summary>
+    /// <exception cref="InvalidDataException">It is empty, or a pipe, a socket or a device.</exception>
+    /// <exception cref="IOException">It does not exist.</exception>
+    internal static void EnsureContent(string file)
+    {
+        if ((System.IO.File.ResolveLinkTarget(file, returnFinalTarget: true) ?? new FileInfo(file)) is FileInfo { Exists: true, Length: 0 })
+        {
+            throw new InvalidDataException("empty, or not a regular file");
         }
     }
 

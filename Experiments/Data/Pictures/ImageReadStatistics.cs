@@ -8,7 +8,8 @@ internal sealed class ImageReadStatistics
     /// <summary>The counted traits of image files, in words.</summary>
     internal static readonly IReadOnlyList<(ImageTraits Trait, string Text)> Counted =
     [
-        (ImageTraits.Grey, "grey"), (ImageTraits.Cmyk, "CMYK"), (ImageTraits.Png, "PNG"),
+        (ImageTraits.Grey, "grey"), (ImageTraits.Cmyk, "CMYK"), (ImageTraits.Png, "PNG"), (ImageTraits.Webp, "WebP"),
+        (ImageTraits.Bmp, "BMP"),
         (ImageTraits.Rotated, "with an Exif rotation, which is not applied"), (ImageTraits.Damaged, "damaged"),
     ];
 

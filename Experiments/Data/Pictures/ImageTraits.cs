@@ -21,6 +21,12 @@ internal enum ImageTraits
 
     /// <summary>A PNG file.</summary>
     Png = 16,
+
+    /// <summary>A WebP file.</summary>
+    Webp = 32,
+
+    /// <summary>A BMP file.</summary>
+    Bmp = 64,
 }
 
 /// <summary>The header of an image file.</summary>

@@ -36,7 +36,7 @@ public sealed class DataCifarArchiveTests : IDisposable
         folder.Should().Be(_folder.In(format.Folder));
         FilesIn(folder).Should().BeEquivalentTo(format.Files);
         var warnings = new List<string>();
-        var (train, test) = CifarReader.Read(format, _folder.Path, warnings);
+        var (train, test, _) = CifarReader.Read(format, _folder.Path, warnings);
         using (train)
         using (test)
         {

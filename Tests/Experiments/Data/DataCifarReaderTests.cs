@@ -33,7 +33,7 @@ public sealed class DataCifarReaderTests
     {
         var format = Format(name);
         using var files = new DataCifarFolder(format, perFile: 12);
-        var (train, test) = CifarReader.Read(format, files.Root, []);
+        var (train, test, _) = CifarReader.Read(format, files.Root, []);
         using (train)
         using (test)
         {
@@ -68,7 +68,7 @@ public sealed class DataCifarReaderTests
         }
 
         files.Write("train.bin", content);
-        var (train, test) = CifarReader.Read(Hundred, files.Root, []);
+        var (train, test, _) = CifarReader.Read(Hundred, files.Root, []);
         using (train)
         using (test)
         {
@@ -87,7 +87,7 @@ public sealed class DataCifarReaderTests
         using var files = new DataCifarFolder(format, perFile: 2);
         foreach (string root in (string[])[files.Root, files.Folder, files.Folder + "/"])
         {
-            var (train, test) = CifarReader.Read(format, root, []);
+            var (train, test, _) = CifarReader.Read(format, root, []);
             train.Count.Should().Be(2 * format.TrainFiles.Count);
             train.Dispose();
             test.Dispose();
@@ -110,7 +110,7 @@ public sealed class DataCifarReaderTests
         using var files = new DataCifarFolder(format, perFile: 1);
         string[] names = [.. Enumerable.Range(0, classes).Select(i => $"name{i}")];
         File.WriteAllText(files.PathOf(file), string.Join('\n', names) + "\n\n");
-        var (train, test) = CifarReader.Read(format, files.Root, []);
+        var (train, test, _) = CifarReader.Read(format, files.Root, []);
         train.ClassNames.Should().Equal(names);
         test.ClassNames.Should().Equal(names);
         train.Dispose();
@@ -123,7 +123,7 @@ public sealed class DataCifarReaderTests
         using var files = new DataCifarFolder(Ten, perFile: 1);
         File.WriteAllText(files.PathOf("batches.meta.txt"), "one\ntwo\n");
         var warnings = new List<string>();
-        var (train, test) = CifarReader.Read(Ten, files.Root, warnings);
+        var (train, test, _) = CifarReader.Read(Ten, files.Root, warnings);
         train.ClassNames.Should().Equal(Ten.ClassNames);
         warnings.Should().ContainSingle(line => line.Contains("batches.meta.txt") && line.Contains("2 classes, not 10"));
         train.Dispose();
@@ -135,7 +135,7 @@ public sealed class DataCifarReaderTests
     {
         using var files = new DataCifarFolder(Ten, perFile: 40);
         var warnings = new List<string>();
-        var (train, test) = CifarReader.Read(Ten, files.Root, warnings);
+        var (train, test, _) = CifarReader.Read(Ten, files.Root, warnings);
         warnings.Should().HaveCount(2);
         warnings[0].Should().Contain("200 training images").And.Contain("50000");
         warnings[1].Should().Contain("40 test images").And.Contain("10000");
@@ -180,7 +180,7 @@ public sealed class DataCifarReaderTests
             File.CreateSymbolicLink(Path.Combine(links, Path.GetFileName(file)), file);
         }
 
-        var (train, test) = CifarReader.Read(Ten, links, []);
+        var (train, test, _) = CifarReader.Read(Ten, links, []);
         train.Count.Should().Be(15);
         train.Dispose();
         test.Dispose();
@@ -243,7 +243,7 @@ public sealed class DataCifarReaderTests
     {
         using var files = new DataCifarFolder(Ten, perFile: 2);
         using var scope = NewDisposeScope();
-        var (train, test) = CifarReader.Read(Ten, files.Root, []);
+        var (train, test, _) = CifarReader.Read(Ten, files.Root, []);
         scope.DisposablesCount.Should().Be(0, "the sets own their tensors");
         train.Images.IsInvalid.Should().BeFalse();
         train.Dispose();

@@ -111,7 +111,7 @@ public sealed class ImageBatchLoaderTests : IDisposable
         }
 
         _told.Should().SatisfyRespectively(
-            line => line.Should().Contain("broken.jpg cannot be read (neither a JPEG nor a PNG file); using a black image instead"),
+            line => line.Should().Contain("broken.jpg cannot be read (not a JPEG, PNG, WebP or BMP file); using a black image instead"),
             line => line.Should().EndWith("half.jpg is damaged; using the part that can be decoded"));
         ImageReadStatistics.Describe(_tally.TakeCounts()).Should().Be("6 images read, 2 damaged, 2 unreadable");
         ImageReadStatistics.Describe(_tally.TakeCounts()).Should().Be("0 images read, 0 unreadable");

@@ -171,8 +171,10 @@ public sealed class ImageDecoderTests
         vast.AsSpan(vast.AsSpan().IndexOf((byte[])[0xFF, 0xC0]) + 5, 4).Fill(0xF0); // height and width
         (wide[16], wide[17], wide[20], wide[21]) = (0x40, 0, 0x40, 0); // width and height of a billion
 
-        Refused([]).WithMessage("neither a JPEG nor a PNG file");
-        Refused([.. "BM6"u8, .. new byte[200]]).WithMessage("neither a JPEG nor a PNG file");
+        Refused([]).WithMessage("not a JPEG, PNG, WebP or BMP file");
+        Refused([.. "BM6"u8, .. new byte[200]]).WithMessage("a BMP file with a damaged header*");
+        Refused([.. "RIFF"u8, .. new byte[4], .. "WEBPVP8 "u8, .. new byte[200]]).WithMessage("a WebP file with a damaged header*");
+        Refused([.. "GIF89a"u8, .. new byte[200]]).WithMessage("not a JPEG, PNG, WebP or BMP file");
         Refused([0xFF, 0xD8, 0xFF, 0xD9]).WithMessage("a JPEG file with a damaged header*");
         Refused(png[..40]).WithMessage("a PNG file with a damaged header*");
         Refused(wide);

@@ -40,7 +40,7 @@ public sealed class ImageNetCheckTests : IDisposable
 
         ImtaProcess.Result result = _folder.Run(1, "data", "imagenet", "--check", ".");
 
-        result.Error.Should().Be("imta: ./train/n02/broken.jpg cannot be read: neither a JPEG nor a PNG file\n");
+        result.Error.Should().Be("imta: ./train/n02/broken.jpg cannot be read: not a JPEG, PNG, WebP or BMP file\n");
         result.Output.Should().Contain("4 images in 2 classes, 2 to 2 each").And.Contain("; 1 unreadable").And.Contain("1 damaged");
     }
 
@@ -72,7 +72,7 @@ public sealed class ImageNetCheckTests : IDisposable
         Put("train/n03/f.jpg", "small.jpg");
         Refusal().Should().Contain("train has 3 classes and val 2; n03 is only in train");
         Directory.CreateDirectory(_folder.In("val", "n03"));
-        Refusal().Should().Contain("n03 contains no JPEG or PNG files");
+        Refusal().Should().Contain("n03 contains no JPEG, PNG, WebP or BMP files");
 
         string Refusal() => FluentActions.Invoking(() => ImageNetFolders.Read(_folder.Path)).Should().Throw<UsageException>().Which.Message;
     }
