@@ -36,6 +36,7 @@ internal sealed partial class ImtaProcess : IDisposable
             RedirectStandardError = true,
         };
 
+        start.Environment[SelfProcess.CalledAs] = "imta";
         foreach ((string name, string value) in environment)
         {
             start.Environment[name] = value;
@@ -87,6 +88,9 @@ internal sealed partial class ImtaProcess : IDisposable
             Thread.Sleep(20);
         }
     }
+
+    /// <summary>The exit code of a command after <see cref="Interrupt"/>.</summary>
+    public static int Interrupted => IgnoresInterrupts() ? 128 + Terminates : 128 + Interrupts;
 
     public void Kill() => _process.Kill();
 

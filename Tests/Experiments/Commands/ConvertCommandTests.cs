@@ -296,7 +296,7 @@ public sealed class ConvertCommandTests(TrainedRun trained) : IClassFixture<Trai
             ("give one with --config", ["good.pth", "no.pt", "--set", "seed=1"]),
             ("configuration file not found", ["good.pth", "no.pt", "--config", "missing.yaml"]),
             ("Unknown option --confg", ["good.pth", "no.pt", "--confg", "run/config.yaml"]),
-            ("An argument must not be empty", ["good.pth", ""]),
+            ("OUT is empty", ["good.pth", ""]),
             ("Required argument 'OUT' missing", ["run"]),
         })
         {

@@ -78,7 +78,7 @@ public sealed class DoctorCommandTests : IDisposable
 
         process.ExitCode.Should().Be(1, output);
         output.Should()
-            .MatchRegex("\nlibtorch +missing +cannot be used: ").And.Contain("-> rebuild with ./imta").And.MatchRegex(
+            .MatchRegex("\nlibtorch +missing +cannot be used: ").And.Contain($"cannot be used: there is none in {_folder.Path}").And.Contain("-> in the source tree, remove the folder artifacts").And.MatchRegex(
                 "\nmemory +(ok|warning)").And.Contain("missing: 1");
     }
 

@@ -105,7 +105,7 @@ public sealed class SweepCommandTests : IDisposable
     {
         File.WriteAllText(
             _folder.In("s.yaml"),
-            Sweep.Replace("seeds: [0, 1]", "seeds: 0", StringComparison.Ordinal)
+            Sweep.Replace("seeds: [0, 1]", "seeds: [0]", StringComparison.Ordinal)
                 .Replace("variants:", "variants:\n  broken: {train: {rate: 1.0e+30}}", StringComparison.Ordinal));
 
         ImtaProcess.Result result = _folder.Run(1, "sweep", "s.yaml");
@@ -134,7 +134,7 @@ public sealed class SweepCommandTests : IDisposable
         first.Interrupt();
         first.End().Should()
             .Match<ImtaProcess.Result>(
-                result => result.Code == 130
+                result => result.Code == ImtaProcess.Interrupted
                     && result.Output.Contains("stopped; run the same command to continue in s", StringComparison.Ordinal));
         _folder.Read<SweepRunRow>("s", "runs.csv").Should().OnlyContain(run => run.State == "waiting");
         File.ReadAllText(_folder.In("s", "runs", "plain", "seed-0.txt")).Should()
@@ -156,7 +156,7 @@ public sealed class SweepCommandTests : IDisposable
             ("s.yaml exists and is not a sweep folder; choose another one with --out", ["s.yaml", "--out", "s.yaml"]),
             ("--out is empty", ["s.yaml", "--out", ""]),
             ("--jobs is 0; it must be an integer from 1 to 1024", ["s.yaml", "--jobs", "0"]),
-            ("Unknown option --job.", ["--job"]),
+            ("Unknown option --job; did you mean --jobs? See imta sweep --help.", ["--job"]),
         })
         {
             Refusal(["sweep", .. arguments]).Should().Contain(problem);
@@ -175,7 +175,7 @@ public sealed class SweepCommandTests : IDisposable
     {
         File.WriteAllText(
             _folder.In("s.yaml"),
-            Sweep.Replace("seeds: [0, 1]", "seeds: 0", StringComparison.Ordinal)
+            Sweep.Replace("seeds: [0, 1]", "seeds: [0]", StringComparison.Ordinal)
                 .Replace("epochs: 2", "epochs: 1", StringComparison.Ordinal));
         Leave("s", ".lock", "sweep.yaml.partial");
         _folder.Run(0, "sweep", "s.yaml", "--out", "s");
