@@ -124,7 +124,7 @@ public static unsafe partial class TorchLibraries
                 string reason = LoaderMessage(e);
                 throw new DllNotFoundException(
                     isGiven
-                        ? $"{FolderVariable} is {folder}, whose {Path.GetFileName(path)} cannot be loaded: {reason}: "
+                        ? $"{FolderVariable} is {folder}, whose {Path.GetFileName(path)} cannot be loaded: {reason}; "
                             + "use another libtorch, or unset it to use the package's."
                         : $"{path} cannot be loaded: {reason}",
                     e);

@@ -181,8 +181,8 @@ internal sealed record SweepPlan(
         return seeds.Length > 0 && seeds.All(seed => seed >= 0) && seeds.Distinct().Count() == seeds.Length
             ? seeds
             : throw new UsageException(
-                $"{Where(entries, "seeds")}: seeds is {value}; it must be a list of distinct integers >= 0, such as [0, 1, 2]"
-                + string.Concat(items.Select(item => SettingsValue.LimitNote(item.Text)).Distinct()));
+                $"{Where(entries, "seeds")}: seeds is {value}; it must be a list of distinct integers >= 0"
+                + $"{string.Concat(items.Select(item => SettingsValue.LimitNote(item.Text)).Distinct())}, such as [0, 1, 2]");
     }
 
     /// <summary>The settings of a group, without the group prefix.</summary>

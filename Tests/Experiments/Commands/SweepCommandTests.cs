@@ -97,7 +97,7 @@ public sealed class SweepCommandTests : IDisposable
             ("plain", 0, "done"), ("mwn", 0, "done"), ("plain", 1, "done"), ("mwn", 1, "done"), ("plain", 7, "done"), ("mwn", 7, "done"));
 
         File.WriteAllText(_folder.In("s.yaml"), Sweep.Replace("batch: 16", "batch: 18", StringComparison.Ordinal));
-        Refusal("sweep", "s.yaml", "--out", "s").Should().Contain("was run with different settings than s/sweep.yaml now specifies");
+        Refusal("sweep", "s.yaml", "--out", "s").Should().Contain("was run with different settings than s.yaml specifies");
     }
 
     [Fact]
@@ -116,6 +116,20 @@ public sealed class SweepCommandTests : IDisposable
         _folder.Read<SweepRunRow>("sweeps", "s", "runs.csv").Select(run => (run.Variant, run.State, run.Message?.Length > 0)).Should()
             .Equal(("broken", "failed", true), ("plain", "done", false), ("mwn", "done", false));
         _folder.Read<SummaryRow>("sweeps", "s", "summary.csv").Select(row => row.Variant).Distinct().Should().Equal("plain", "mwn");
+    }
+
+    [Fact]
+    public void A_check_that_stops_the_runs_of_a_sweep_can_be_allowed_there()
+    {
+        File.WriteAllText(
+            _folder.In("s.yaml"),
+            Sweep.Replace("seeds: [0, 1]", "seeds: [0]", StringComparison.Ordinal)
+                .Replace("variants:", "variants:\n  lost: {meta: {q: 0.01}}", StringComparison.Ordinal));
+
+        _folder.Run(1, "sweep", "s.yaml", "--out", "s").Error.Should().Contain("or proceed anyway with --allow shares; see s/runs.csv");
+
+        _folder.Run(0, "sweep", "s.yaml", "--out", "s", "--allow", "shares").Output.Should().Contain("lost, seed 0: done");
+        Refusal("sweep", "s.yaml", "--allow", "all").Should().Contain("--allow all: unknown check");
     }
 
     [Fact]
