@@ -26,12 +26,17 @@ internal static class CostCommand
     private static int Run(ParseResult arguments)
     {
         Settings settings = ConfigurationArguments.Read(arguments);
+        string? file = arguments.GetValue(Out);
+        if (file is not null)
+        {
+            OutputFile.Check(file, arguments);
+        }
+
         ComputeDevice.Configure(settings with { Device = "cpu" });
         using MultiExitNetwork network = NetworkBuilder.Build(settings, CPU);
         CostRow[] rows = CostRow.Table(network.Cost(DatasetShape.For(settings.Data).Side));
-        if (arguments.GetValue(Out) is { } file)
+        if (file is not null)
         {
-            OutputFile.Check(file, arguments);
             OutputFile.WrapErrors(file, () => CsvTable.Write(file, rows));
         }
 

@@ -67,8 +67,8 @@ internal static class EvalCommand
         WarnIfUnfinished(network);
         string? policyFile = arguments.GetValue(Policy);
         PolicyFile? policy = policyFile is null ? null : TrainedNetworkArguments.Policy(policyFile, network);
-        using RunData data = TrainedNetworkArguments.LoadData(network, arguments.GetValue(TrainedNetworkArguments.Data));
         string folder = FolderOf(arguments, network);
+        using RunData data = TrainedNetworkArguments.LoadData(network, arguments.GetValue(TrainedNetworkArguments.Data));
         RunMonitor monitor = RunMonitor.ForConsole();
         EvaluationReport report = Report(network, data, policy?.Policy.Criterion ?? ExitCriteria.Confidence, points, monitor, stop.Token);
         var files = new EvaluationFiles(folder);

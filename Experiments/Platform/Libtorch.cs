@@ -32,7 +32,7 @@ internal static class Libtorch
         string message = exception.Message;
         string? missing = message.Split('\n').Select(line => line.Trim())
             .FirstOrDefault(line => line.Contains(": cannot open shared object file", StringComparison.Ordinal));
-        return message.Contains("but doesn't contain a reference to libtorch", StringComparison.Ordinal) // TorchSharp's search, in 4 KB
+        return message.Contains("Trace from LoadNativeBackend", StringComparison.Ordinal) // of TorchSharp's search, 4 KB
             ? $"there is none in {AppContext.BaseDirectory}"
             : missing ?? string.Join(' ', message.Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries));
     }
