@@ -3,4 +3,5 @@ rem The imta command line on Windows: builds what changed, then runs the program
 setlocal
 where dotnet >nul 2>nul || (echo imta: no dotnet on the PATH; install the .NET SDK 10 ^(https://dot.net/download^) 1>&2 & exit /b 2)
 dotnet build "%~dp0Experiments\Experiments.csproj" --configuration Release --nologo -nodeReuse:false -v quiet 1>&2 || exit /b 1
+set "IMTA_CALLED_AS=%~0"
 dotnet "%~dp0Experiments\bin\Release\net10.0\imta.dll" %*

@@ -28,7 +28,7 @@ public sealed class PolicySection
         }
         catch (JsonException e)
         {
-            throw new FormatException(e.LineNumber is { } line ? $"invalid JSON in line {line + 1}" : "a key is there twice", e);
+            throw new FormatException(e.LineNumber is { } line ? $"invalid JSON in line {line + 1}" : "a key is defined twice", e);
         }
     }
 
@@ -65,7 +65,7 @@ public sealed class PolicySection
     {
         if (_keys.FirstOrDefault(entry => !_read.Contains(entry.Key)) is { Key: { } unknown })
         {
-            throw new FormatException($"the key {unknown} is unknown");
+            throw new FormatException($"unknown key {unknown}");
         }
     }
 }

@@ -35,7 +35,7 @@ public static class ImtaProgram
     /// </summary>
     /// <param name="args">The arguments of <c>Main</c>.</param>
     /// <param name="extensions">What the program adds; null: nothing.</param>
-    /// <returns>The exit code: 0, 1 if it failed, 2 after wrong input, 130 if it was stopped.</returns>
+    /// <returns>The exit code: 0, 1 if it failed, 2 after wrong input, 130 if it was stopped, 143 if by SIGTERM.</returns>
     /// <exception cref="ArgumentException">An extension has a name that is taken or cannot be one.</exception>
     public static int Run(string[] args, ImtaExtensions? extensions = null)
     {
@@ -49,12 +49,9 @@ public static class ImtaProgram
         };
         ParseResult arguments = root.Parse(args, new ParserConfiguration { ResponseFileTokenReplacer = null }); // values may begin with @
         Action<string> report = arguments.CommandResult.Command.Name is "train" or "scale" ? RankRunner.ReportError : Failure.WriteError;
-        if (arguments.Errors.Count > 0)
+        if (arguments.Action is not HelpAction && UsageErrors.Find(arguments) is { } problem)
         {
-            // The last error is the command's own, where there is one; the parser's before it follow from the same mistake.
-            string? option = arguments.UnmatchedTokens.FirstOrDefault(token => token.StartsWith('-'));
-            string problem = option is null ? arguments.Errors[^1].Message : $"Unknown option {option}.";
-            return Failure.Report(new UsageException($"{problem} See imta --help."), report);
+            return Failure.Report(new UsageException(problem), report);
         }
 
         try

@@ -38,7 +38,7 @@ public sealed class PackagesTests
     [SkippableTheory]
     [InlineData("linux-arm64", "cpu", "there is no libtorch package for linux-arm64 with Torch=cpu")]
     [InlineData("osx-arm64", "cuda", "there is no libtorch package for osx-arm64 with Torch=cuda")]
-    [InlineData("linux-x64", "rocm", "Torch is 'rocm'; it takes cpu or cuda")]
+    [InlineData("linux-x64", "rocm", "Torch is 'rocm'; it must be cpu or cuda")]
     public void A_platform_without_libtorch_is_refused_in_one_line(string platform, string torch, string message)
     {
         (int code, string output) = MSBuild("-t:Restore", "-v:quiet", "-p:RuntimeIdentifier=" + platform, "-p:Torch=" + torch);

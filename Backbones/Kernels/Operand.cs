@@ -122,9 +122,9 @@ internal readonly unsafe struct Operand
             throw Error($"{name} has element type {operand.Type}, unlike the rows");
         }
 
-        return operand.Sizes.SequenceEqual(sizes) && tensor!.is_contiguous()
-            ? (T*)operand._data
-            : throw Error($"{name} must be contiguous with shape {Text(sizes)}, not {Text(operand.Sizes)}");
+        return !operand.Sizes.SequenceEqual(sizes) ? throw Error($"{name} has the shape {Text(operand.Sizes)} instead of {Text(sizes)}")
+            : !tensor!.is_contiguous() ? throw Error($"{name} is not contiguous; pass {name}.contiguous()")
+            : (T*)operand._data;
     }
 
     /// <summary>The same; null if omitted.</summary>

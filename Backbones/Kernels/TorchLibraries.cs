@@ -120,12 +120,14 @@ public static unsafe partial class TorchLibraries
                     DisableNnpack(library);
                 }
             }
-            catch (Exception e) when (isGiven && e is DllNotFoundException or BadImageFormatException)
+            catch (Exception e) when (e is DllNotFoundException or BadImageFormatException)
             {
-                string reason = e.Message.ReplaceLineEndings(" ").Trim();
+                string reason = LoaderMessage(e);
                 throw new DllNotFoundException(
-                    $"{FolderVariable} is {folder}, whose {Path.GetFileName(path)} cannot be loaded: {reason} "
-                    + "Use another libtorch, or unset it to use the package's.",
+                    isGiven
+                        ? $"{FolderVariable} is {folder}, whose {Path.GetFileName(path)} cannot be loaded: {reason}; "
+                            + "use another libtorch, or unset it to use the package's."
+                        : $"{path} cannot be loaded: {reason}",
                     e);
             }
         }
@@ -143,6 +145,10 @@ public static unsafe partial class TorchLibraries
             ((delegate* unmanaged[Cdecl]<nint, byte, void>)set)(((delegate* unmanaged[Cdecl]<nint>)context)(), 0);
         }
     }
+
+    /// <summary>What the system's loader says, without .NET's advice before it.</summary>
+    private static string LoaderMessage(Exception e)
+        => e.Message.Split('\n').Select(line => line.Split("LD_DEBUG environment variable:")[^1].Trim()).FirstOrDefault(line => line.Length > 0, e.Message);
 
     private static void LoadTorchSharpNative()
     {

@@ -59,7 +59,8 @@ internal static class Checkpoint
             if (content.Find<TorchInteger>("format") is not TorchInteger(var format))
             {
                 throw new UsageException(
-                    $"{path} is not a checkpoint of imta train; convert it: imta convert {path} NAME.pt --config CONFIG.yaml");
+                    $"{path} is not a checkpoint of imta train; convert it: "
+                    + SelfProcess.CommandLine("convert", path, "NAME.pt", "--config", "CONFIG.yaml"));
             }
 
             if (format is < OldestFormat or > Format)
@@ -96,7 +97,7 @@ internal static class Checkpoint
             if (File.Exists(folder.LatestCheckpoint))
             {
                 // In its place, the next one would push out the good one.
-                File.Move(folder.LatestCheckpoint, folder.LatestCheckpoint + ".damaged", overwrite: true);
+                File.Move(folder.LatestCheckpoint, folder.DamagedCheckpoint, overwrite: true);
             }
 
             return (folder.PreviousCheckpoint, content);

@@ -25,7 +25,6 @@ internal static class BenchCommand
         ];
         foreach (Command measurement in measurements)
         {
-            measurement.Validators.Add(ConfigurationArguments.RejectUnknownOption);
             command.Add(measurement);
         }
 

@@ -44,7 +44,8 @@ internal static class CalibrateCommand
             Shares,
             Criterion,
             TrainedNetworkArguments.Data,
-            Out);
+            Out,
+            OutputFile.Force);
         command.SetAction(Run);
         return command;
     }
@@ -69,7 +70,9 @@ internal static class CalibrateCommand
         }
 
         string file = PolicyPath(arguments, network);
-        OutputFile.EnsureWritable(file);
+        string folder = Path.GetDirectoryName(file) is { Length: > 0 } beside ? beside : ".";
+        OutputFile.Check(file, arguments);
+        OutputFile.WriteTo(folder, () => { });
         using RunData data = TrainedNetworkArguments.LoadData(network, arguments.GetValue(TrainedNetworkArguments.Data));
         if (data.Validation.Count == 0)
         {
@@ -81,7 +84,7 @@ internal static class CalibrateCommand
         PolicyFile policy = macs is { } budget
             ? PolicyFile.ForMacs(network, validation, data.Normalisation, criterion, budget)
             : PolicyFile.ForShares(network, validation, data.Normalisation, criterion, shares!);
-        OutputFile.WrapErrors(file, () => policy.Write(file));
+        OutputFile.WriteTo(folder, () => policy.Write(file));
         Show(policy, file);
         return 0;
     }

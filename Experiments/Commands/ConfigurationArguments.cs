@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.CommandLine.Parsing;
 using Imta.MetaWeight.Experiments.Configuration;
 
 namespace Imta.MetaWeight.Experiments.Commands;
@@ -46,15 +45,6 @@ internal static class ConfigurationArguments
         return arguments.GetValue(Set) is [var set, ..]
             ? throw new UsageException($"--set {Terminal.Sanitize(set)} has no configuration to override; give one with --config")
             : null;
-    }
-
-    /// <summary>The parser mistakes an unknown option for the configuration file.</summary>
-    public static void RejectUnknownOption(CommandResult result)
-    {
-        if (result.GetValue(Config) is { } name && name.StartsWith('-'))
-        {
-            result.AddError($"Unknown option {name}.");
-        }
     }
 
     private static Settings Load(string file, ParseResult arguments, IEnumerable<SettingsOverride> more)

@@ -33,9 +33,8 @@ internal static class ConvertCommand
     {
         var command = new Command("convert", "Convert checkpoints to and from the published PyTorch layout and safetensors")
         {
-            Source, Target, ConfigurationArguments.ConfigOption, ConfigurationArguments.Set,
+            Source, Target, OutputFile.Force, ConfigurationArguments.ConfigOption, ConfigurationArguments.Set,
         };
-        command.Validators.Add(result => TrainedNetworkArguments.RejectInvalid(result, Source, Target));
         command.SetAction(Run);
         return command;
     }
@@ -50,7 +49,8 @@ internal static class ConvertCommand
             throw new UsageException($"OUT is the same file as IN, {source}; choose a different OUT");
         }
 
-        OutputFile.EnsureWritable(target, OutArgument);
+        OutputFile.Check(target, arguments, OutArgument);
+        using IDisposable? held = RunFolder.Containing(target)?.Acquire($"or choose another {OutArgument}"); // OUT may be a run's checkpoint
         Settings? given = ConfigurationArguments.ReadConfigOption(arguments);
         ComputeDevice.Configure((given ?? new Settings()) with { Device = "cpu" });
         using DisposeScope scope = NewDisposeScope();

@@ -17,9 +17,8 @@ internal static class CostCommand
     {
         var command = new Command("cost", "Count multiply-adds and parameters up to each exit of the configured network")
         {
-            ConfigurationArguments.Config, ConfigurationArguments.Set, Out,
+            ConfigurationArguments.Config, ConfigurationArguments.Set, Out, OutputFile.Force,
         };
-        command.Validators.Add(ConfigurationArguments.RejectUnknownOption);
         command.SetAction(Run);
         return command;
     }
@@ -27,12 +26,18 @@ internal static class CostCommand
     private static int Run(ParseResult arguments)
     {
         Settings settings = ConfigurationArguments.Read(arguments);
+        string? file = arguments.GetValue(Out);
+        if (file is not null)
+        {
+            OutputFile.Check(file, arguments);
+        }
+
         ComputeDevice.Configure(settings with { Device = "cpu" });
         using MultiExitNetwork network = NetworkBuilder.Build(settings, CPU);
         CostRow[] rows = CostRow.Table(network.Cost(DatasetShape.For(settings.Data).Side));
-        if (arguments.GetValue(Out) is { } file)
+        if (file is not null)
         {
-            Write(file, rows);
+            OutputFile.WrapErrors(file, () => CsvTable.Write(file, rows));
         }
 
         Console.WriteLine($"{settings.Name}: {network.GetName()} for {SettingsSchema.YamlName(settings.Data.Dataset.ToString())}, per "
@@ -46,17 +51,5 @@ internal static class CostCommand
         }
 
         return 0;
-    }
-
-    private static void Write(string file, CostRow[] rows)
-    {
-        try
-        {
-            CsvTable.Write(file, rows);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            throw new UsageException($"{file} cannot be written ({e.Message.TrimEnd('.')}); choose another file with --out", e);
-        }
     }
 }

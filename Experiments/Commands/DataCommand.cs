@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Globalization;
+using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
 
 namespace Imta.MetaWeight.Experiments.Commands;
@@ -72,8 +73,8 @@ internal static class DataCommand
         if (name != ImageNet || folder is null)
         {
             throw new UsageException(name == ImageNet
-                ? "ImageNet cannot be downloaded automatically: register at image-net.org to get it; imta data imagenet --check DIR "
-                    + "checks its folders"
+                ? "ImageNet cannot be downloaded automatically: register at image-net.org to get it; "
+                    + $"{SelfProcess.CommandLine("data", ImageNet, "--check", "DIR")} checks its folders"
                 : $"--check is for imagenet; imta data {Terminal.Sanitize(name)} always verifies the data");
         }
 
@@ -117,8 +118,9 @@ internal static class DataCommand
                     + $"{format.TestImages:N0} test images"));
         }
 
-        Console.Out.WriteLine(
-            $"imta train configs/{format.Key}-l2w.yaml --data {(root.Contains(' ', StringComparison.Ordinal) ? $"'{root}'" : root)}");
+        string config = $"{format.Key}-l2w.yaml", inSources = Path.Combine("configs", config);
+        config = File.Exists(inSources) ? inSources : SettingsLoader.BundledPath(config);
+        Console.Out.WriteLine(SelfProcess.CommandLine("train", config, "--data", root));
     }
 
     /// <summary>Fails if existing files would be overwritten, before anything is downloaded.</summary>

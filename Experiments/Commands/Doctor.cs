@@ -8,8 +8,8 @@ namespace Imta.MetaWeight.Experiments.Commands;
 internal static class Doctor
 {
     private const string Unknown = "unknown without libtorch";
-    private const string GetLibtorch = "rebuild with ./imta, which downloads it, or use an existing one: LIBTORCH=/path/to/torch/lib "
-        + "./imta doctor";
+    private const string GetLibtorch = "in the source tree, remove the folder artifacts and start ./imta, which downloads it again; or use "
+        + $"an existing one: {TorchLibraries.FolderVariable}=/path/to/torch/lib";
 
     /// <summary>All checks, in order of importance.</summary>
     public static IReadOnlyList<DoctorFinding> Examine(HostFacts host, TorchFacts torch, MpiFacts? mpi) =>
@@ -32,14 +32,13 @@ internal static class Doctor
     private static DoctorFinding Libtorch(HostFacts host, TorchFacts torch)
     {
         const string Check = "libtorch";
+        bool isGiven = host.Variables.GetValueOrDefault(TorchLibraries.FolderVariable) is { Length: > 0 };
         if (torch.Problem is { } problem)
         {
-            return new(Check, DoctorVerdict.Missing, $"cannot be used: {problem}", GetLibtorch);
+            return new(Check, DoctorVerdict.Missing, $"cannot be used: {problem}", isGiven ? null : GetLibtorch); // the problem tells
         }
 
-        string source = host.Variables.GetValueOrDefault(TorchLibraries.FolderVariable) is { Length: > 0 }
-            ? $"of {TorchLibraries.FolderVariable}"
-            : "of the NuGet package";
+        string source = isGiven ? $"of {TorchLibraries.FolderVariable}" : "of the NuGet package";
         return new(Check, DoctorVerdict.Ok, $"{torch.Version}, {source}: {Find(torch, "libtorch_cpu.") ?? "in an unknown location"}");
     }
 
@@ -106,11 +105,12 @@ internal static class Doctor
             { Problem: not null } => new(Check, DoctorVerdict.Note, Unknown),
             { CudaDevices: > 0 }
                 => new(
-                    Check, DoctorVerdict.Ok, $"{torch.CudaDevices} device{(torch.CudaDevices == 1 ? "" : "s")}; imta train --device cuda"),
+                    Check, DoctorVerdict.Ok, $"{torch.CudaDevices} device{(torch.CudaDevices == 1 ? "" : "s")}; "
+                        + SelfProcess.CommandLine("train", "--device", "cuda")),
             _ when host.HasNvidiaDriver
                 => new(
                     Check, DoctorVerdict.Note, "NVIDIA driver found, but this libtorch sees no CUDA device",
-                    "use a libtorch with CUDA support, such as Python's: LIBTORCH=/path/to/torch/lib ./imta doctor"),
+                    "use a libtorch with CUDA support, such as Python's: LIBTORCH=/path/to/torch/lib"),
             _ => new(Check, DoctorVerdict.Ok, "no device; runs use the CPU"),
         };
     }
@@ -159,7 +159,7 @@ internal static class Doctor
             { } free
                 => new(
                     Check, DoctorVerdict.Warning, $"{ByteSize.Text(free)} free in {host.RunFolder}, where runs are stored",
-                    "free some space, or choose another folder: imta train --out DIR"),
+                    "free some space, or choose another folder with --out"),
         };
     }
 

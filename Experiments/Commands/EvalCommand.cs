@@ -45,6 +45,7 @@ internal static class EvalCommand
             "Evaluate a trained network: each exit, budgeted classification, calibration, latency",
             TrainedNetworkArguments.Data,
             Out,
+            OutputFile.Force,
             Points,
             Policy,
             Latency,
@@ -66,13 +67,13 @@ internal static class EvalCommand
         WarnIfUnfinished(network);
         string? policyFile = arguments.GetValue(Policy);
         PolicyFile? policy = policyFile is null ? null : TrainedNetworkArguments.Policy(policyFile, network);
-        using RunData data = TrainedNetworkArguments.LoadData(network, arguments.GetValue(TrainedNetworkArguments.Data));
         string folder = FolderOf(arguments, network);
+        using RunData data = TrainedNetworkArguments.LoadData(network, arguments.GetValue(TrainedNetworkArguments.Data));
         RunMonitor monitor = RunMonitor.ForConsole();
         EvaluationReport report = Report(network, data, policy?.Policy.Criterion ?? ExitCriteria.Confidence, points, monitor, stop.Token);
         var files = new EvaluationFiles(folder);
         bool predictions = network.Settings.Export.Predictions;
-        OutputFile.WrapErrors(folder, () => report.Write(files, data.Train.ClassCounts(), policy?.Policy, predictions));
+        OutputFile.WriteTo(folder, () => report.Write(files, data.Train.ClassCounts(), policy?.Policy, predictions));
         Show(network, report);
         if (policy is not null)
         {
@@ -83,7 +84,7 @@ internal static class EvalCommand
         if (arguments.GetValue(Latency))
         {
             IReadOnlyList<LatencyRow> rows = Measure(network, data, report, (batch, repeat), monitor, stop.Token);
-            OutputFile.WrapErrors(folder, () => CsvTable.Write(files.Latency, rows));
+            OutputFile.WriteTo(folder, () => CsvTable.Write(files.Latency, rows));
             ShowLatency(rows);
         }
 
@@ -113,12 +114,22 @@ internal static class EvalCommand
         }
     }
 
+    /// <summary>The folder for the tables. By default it is the network's own, whose tables of an earlier evaluation are replaced.</summary>
     private static string FolderOf(ParseResult arguments, TrainedNetwork network)
     {
         string source = arguments.GetValue(TrainedNetworkArguments.Source)!;
-        string folder = arguments.GetValue(Out) ?? (Directory.Exists(source) ? source : $"{network.File}.eval");
-        OutputFile.WrapErrors(folder, () => Directory.CreateDirectory(folder));
-        OutputFile.EnsureWritable(new EvaluationFiles(folder).Anytime);
+        string? given = arguments.GetValue(Out);
+        if (given is not null && new EvaluationFiles(given).All.FirstOrDefault(File.Exists) is { } table)
+        {
+            OutputFile.RequireForce(table, arguments);
+        }
+
+        string folder = given ?? (Directory.Exists(source) ? source : $"{network.File}.eval");
+        OutputFile.WriteTo(folder, () =>
+        {
+            AtomicFile.Probe(folder);
+            Directory.CreateDirectory(folder);
+        });
         return folder;
     }
 

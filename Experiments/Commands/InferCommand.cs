@@ -43,7 +43,8 @@ internal static class InferCommand
     public static Command Build()
     {
         Command command = TrainedNetworkArguments.Command(
-            "infer", "Classify images, each at the first exit that is confident enough", Policy, Data, Pictures, Out, BatchSize);
+            "infer", "Classify images, each at the first exit that is confident enough", Policy, Data, Pictures, Out,
+            OutputFile.Force, BatchSize);
         command.SetAction(Run);
         return command;
     }
@@ -56,7 +57,7 @@ internal static class InferCommand
         using DisposeScope scope = NewDisposeScope();
         using TrainedNetwork network = TrainedNetworkArguments.Load(arguments);
         PolicyFile policy = TrainedNetworkArguments.Policy(arguments.GetValue(Policy)!, network);
-        OutputFile.EnsureWritable(file);
+        OutputFile.Check(file, arguments);
         string? folder = arguments.GetValue(Pictures), data = arguments.GetValue(Data);
         (ImageSet images, ImageReadStatistics? tally) = folder is null
             ? LoadImages(network, data)

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Globalization;
 using System.Numerics;
+using Imta.MetaWeight.Experiments.Configuration;
 
 namespace Imta.MetaWeight.Experiments.Commands;
 
@@ -44,7 +45,8 @@ internal static class NumberOption
             return value;
         }
 
-        result.AddError($"{(result.Parent as OptionResult)?.Option.Name} is {Terminal.Sanitize(text)}; it must be {expected}.");
+        result.AddError($"{(result.Parent as OptionResult)?.Option.Name} is {Terminal.Sanitize(text)}; it must be "
+            + $"{expected}{SettingsValue.LimitNote(text)}.");
         return null;
     }
 }

@@ -1,27 +1,55 @@
+using System.CommandLine;
+using Imta.MetaWeight.Experiments.Runs;
 
 namespace Imta.MetaWeight.Experiments.Commands;
 
-/// <summary>A file or folder that a command writes, usually given by <c>--out</c>.</summary>
+/// <summary>A file or folder that a command writes, usually given by <c>--out</c>; what is there is replaced with <c>--force</c> only.</summary>
 internal static class OutputFile
 {
-    /// <summary>Fails early if a file cannot be written, before the work whose result goes there.</summary>
+    private const string Location = "location with --out";
+
+    /// <summary>The option of every command that writes a file that the user names.</summary>
+    public static readonly Option<bool> Force = new("--force") { Description = "Overwrite existing files" };
+
+    /// <summary>Fails early if a file must not or cannot be written, before the work whose result goes there.</summary>
     /// <param name="file">The file.</param>
+    /// <param name="arguments">The command line, with <see cref="Force"/>.</param>
     /// <param name="alternative">The argument or option to change, for the message.</param>
-    /// <exception cref="UsageException">It cannot be written.</exception>
-    public static void EnsureWritable(string file, string alternative = "location with --out") => WrapErrors(file, () =>
+    /// <exception cref="UsageException">It exists or cannot be written.</exception>
+    public static void Check(string file, ParseResult arguments, string alternative = Location)
     {
-        if (Directory.Exists(file))
+        if (File.Exists(file))
         {
-            throw new IOException("it is a folder");
+            RequireForce(file, arguments, alternative);
         }
 
-        string beside = file + AtomicFile.Suffix;
-        File.WriteAllBytes(beside, []);
-        File.Delete(beside);
-    }, alternative);
+        WrapErrors(file, () =>
+        {
+            string folder = Path.GetDirectoryName(Path.GetFullPath(file))!;
+            AtomicFile.Probe(Directory.Exists(file) ? throw new IOException("it is a folder")
+                : Directory.Exists(folder) ? folder : throw new IOException($"there is no folder {folder}"));
+        }, alternative);
+    }
+
+    /// <exception cref="UsageException">Existing files would be overwritten, and the user has not said so.</exception>
+    public static void RequireForce(string path, ParseResult arguments, string alternative = Location)
+    {
+        if (!arguments.GetValue(Force))
+        {
+            throw new UsageException($"{path} already exists; choose another {alternative}, or overwrite it with --force");
+        }
+    }
+
+    /// <summary>Writes to a folder unless it is that of a run that another process is training.</summary>
+    /// <exception cref="UsageException">It is, or the folder cannot be written.</exception>
+    public static void WriteTo(string folder, Action write) => WrapErrors(folder, () =>
+    {
+        using IDisposable? held = RunFolder.Find(folder)?.Acquire("stop it, or choose another folder with --out");
+        write();
+    });
 
     /// <summary>Turns write failures into a one-line error message.</summary>
-    public static void WrapErrors(string path, Action write, string alternative = "location with --out")
+    public static void WrapErrors(string path, Action write, string alternative = Location)
     {
         try
         {

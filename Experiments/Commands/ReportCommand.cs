@@ -22,19 +22,11 @@ internal static class ReportCommand
     };
     private static readonly Option<string?> Svg
         = new("--svg") { HelpName = "DIR", Description = "Also write every chart there as an SVG file" };
-    private static readonly Option<bool> Force = new("--force") { Description = "Overwrite existing files" };
 
     public static Command Build()
     {
         var command = new Command("report", "Summarise runs and sweeps in one HTML file: charts of accuracy, training, exits, weights and "
-            + "classes, and tables") { Folders, Out, Points, Svg, Force };
-        command.Validators.Add(result =>
-        {
-            if (result.GetValue(Folders)?.FirstOrDefault(name => name.StartsWith('-')) is { } option)
-            {
-                result.AddError($"Unknown option {option}.");
-            }
-        });
+            + "classes, and tables") { Folders, Out, Points, Svg, OutputFile.Force };
         command.SetAction(Run);
         return command;
     }
@@ -42,19 +34,13 @@ internal static class ReportCommand
     private static int Run(ParseResult arguments)
     {
         string page = arguments.GetValue(Out)!;
-        bool force = arguments.GetValue(Force);
-        OutputFile.EnsureWritable(page);
-        if (File.Exists(page) && !force)
-        {
-            throw new UsageException($"{page} already exists; choose another location with --out, or overwrite it with --force");
-        }
-
+        OutputFile.Check(page, arguments);
         ReportSources sources = ReportSources.Read(arguments.GetValue(Folders)!);
         IReadOnlyList<Series> points = PointsFile.Read(arguments.GetValue(Points) ?? [], [.. sources.Entries.Select(entry => entry.Name)]);
         Report report = ReportBuilder.Build(sources, points);
         if (arguments.GetValue(Svg) is { } folder)
         {
-            WriteCharts(report, folder, force);
+            WriteCharts(report, folder, arguments);
         }
 
         OutputFile.WrapErrors(page, () => AtomicFile.WriteText(page, ReportPage.Html(report)));
@@ -62,12 +48,12 @@ internal static class ReportCommand
         return 0;
     }
 
-    private static void WriteCharts(Report report, string folder, bool force)
+    private static void WriteCharts(Report report, string folder, ParseResult arguments)
     {
         const string Other = "folder with --svg";
         OutputFile.WrapErrors(folder, () =>
         {
-            if (Directory.Exists(folder) && Directory.EnumerateFileSystemEntries(folder).Any() && !force)
+            if (Directory.Exists(folder) && Directory.EnumerateFileSystemEntries(folder).Any() && !arguments.GetValue(OutputFile.Force))
             {
                 throw new UsageException($"{folder} is not empty; choose another folder with --svg, or write into it with --force");
             }

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using Imta.MetaWeight.Experiments.Sweeps;
 using Imta.MetaWeight.Experiments.Training;
+using Imta.MetaWeight.Experiments.Training.Checks;
 
 namespace Imta.MetaWeight.Experiments.Commands;
 
@@ -28,14 +29,10 @@ internal static class SweepCommand
     public static Command Build()
     {
         var command = new Command(
-            "sweep", "Train every variant of a configuration with every seed and compare them") { Plan, Data, Out, Jobs };
-        command.Validators.Add(result =>
+            "sweep", "Train every variant of a configuration with every seed and compare them")
         {
-            if (result.GetValue(Plan) is { } name && name.StartsWith('-'))
-            {
-                result.AddError($"Unknown option {name}.");
-            }
-        });
+            Plan, Data, Out, Jobs, TrainArguments.Allow,
+        };
         command.SetAction(Run);
         return command;
     }
@@ -43,6 +40,7 @@ internal static class SweepCommand
     private static int Run(ParseResult arguments)
     {
         int? jobs = TrainedNetworkArguments.Integer(arguments, Jobs, MaxJobs);
+        string[] allowed = [.. CheckNames.Parse(arguments.GetValue(TrainArguments.Allow) ?? []).Select(CheckNames.Text)];
         string file = arguments.GetValue(Plan)!;
         using var stop = new StopSignal();
         SweepPlan plan = SweepPlan.Load(file, arguments.GetValue(Data));
@@ -54,7 +52,7 @@ internal static class SweepCommand
         using IDisposable until = held
             ?? throw new UsageException($"another imta sweep is running in {path}; wait for it, or choose another folder with --out");
         RunMonitor monitor = RunMonitor.ForConsole();
-        var runner = new SweepRunner(plan, folder, monitor, jobs);
+        var runner = new SweepRunner(plan, folder, monitor, jobs, allowed);
         try
         {
             runner.Run(stop.Token);

@@ -2,7 +2,6 @@ using System.CommandLine;
 using System.CommandLine.Parsing;
 using Imta.MetaWeight.Experiments.Checkpoints;
 using Imta.MetaWeight.Experiments.Configuration;
-using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Runs;
 using Imta.MetaWeight.Experiments.Training.Checks;
 
@@ -97,7 +96,6 @@ internal static class TrainArguments
 
         if (arguments.GetValue(Data) is { } data)
         {
-            DataSets.RequireNonEmptyFolder(data);
             overrides.Add(new SettingsOverride("--data", "data.root", Path.GetFullPath(data), IsText: true));
         }
 

@@ -20,7 +20,6 @@ internal static class TrainCommand
         ];
         command.Arguments.Add(ConfigurationArguments.Config);
         Array.ForEach(options, command.Options.Add);
-        command.Validators.Add(ConfigurationArguments.RejectUnknownOption);
         ProcessTimeout.Validators.Add(result =>
         {
             if (result.GetValue(ProcessTimeout) < 1)

@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.CommandLine.Parsing;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Evaluation;
@@ -38,21 +37,7 @@ internal static class TrainedNetworkArguments
             command.Add(option);
         }
 
-        command.Validators.Add(result => RejectInvalid(result, Source));
         return command;
-    }
-
-    /// <summary>Rejects empty arguments and unknown options, which the parser mistakes for files.</summary>
-    public static void RejectInvalid(CommandResult result, params Argument<string>[] files)
-    {
-        if (files.Select(result.GetValue).FirstOrDefault(file => file?.StartsWith('-') == true) is { } unknown)
-        {
-            result.AddError($"Unknown option {unknown}.");
-        }
-        else if (result.Children.Any(child => child.Tokens.Any(token => token.Value.Length == 0)))
-        {
-            result.AddError("An argument must not be empty.");
-        }
     }
 
     /// <summary>The network given on the command line.</summary>

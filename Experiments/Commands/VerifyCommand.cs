@@ -113,7 +113,8 @@ internal static class VerifyCommand
 
         if (quantity.Remark is { } remark && (quantity.Verdict == Verdict.Fail || strict))
         {
-            Console.Error.WriteLine($"imta: {quantity.Case}: {remark}");
+            bool isNamed = remark.Contains(Path.GetFileName(quantity.Case), StringComparison.Ordinal);
+            Failure.WriteError(isNamed ? remark : $"{quantity.Case}: {remark}");
         }
     }
 

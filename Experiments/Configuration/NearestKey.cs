@@ -18,6 +18,17 @@ internal static class NearestKey
             : $"the closest match is {nearest}";
     }
 
+    /// <summary>The end of the message on an unknown word, such as a command: the one that was probably meant, if any is near.</summary>
+    public static string Suggestion(string unknown, IEnumerable<string> known)
+    {
+        var word = unknown[..Math.Min(unknown.Length, 60)];
+        var near = known
+            .Where(one => EditDistance(word, one) <= Math.Max(1, word.Length / 3)
+                || (word.Length > 3 && (one.StartsWith(word, StringComparison.Ordinal) || word.StartsWith(one, StringComparison.Ordinal))))
+            .MinBy(one => EditDistance(word, one));
+        return near is null ? "." : $"; did you mean {near}?";
+    }
+
     /// <summary>
     /// The nearest key, and keys with the same last part in sibling groups, if the unknown key names their common parent.
     /// </summary>

@@ -27,12 +27,12 @@ internal static class SettingsRules
     {
         bool cuts = settings.Meta.SplitsBatch;
         int least = (cuts ? 4 : 2) * settings.Processes;
-        string halves = cuts ? " half of each" : "";
+        string part = cuts ? "half of each process's batch" : "process";
         if (settings.Processes > 1 && train.Batch < least)
         {
             yield return ([$"{group}.batch", "processes", "meta.enabled"],
-                Invariant(
-                    $"{group}.batch is {train.Batch}; {settings.Processes} processes take {least} at least, 2 images for each{halves}"));
+                Invariant($"{group}.batch is {train.Batch}; with {settings.Processes} processes it must be at least {least}, ")
+                    + $"because each {part} needs 2 images");
         }
         else if (cuts && train.Batch < least)
         {

@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Numerics;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.RegularExpressions;
@@ -44,6 +45,12 @@ internal static partial class SettingsValue
         };
         return read is not null;
     }
+
+    /// <summary>The end of a message on a text that is no integer setting: the limit, if the text is an integer beyond it.</summary>
+    public static string LimitNote(string text)
+        => BigInteger.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var number) && number > int.MaxValue
+            ? $", at most {int.MaxValue}"
+            : "";
 
     /// <summary>Formats a value as YAML that round-trips, here and in other readers.</summary>
     public static string Format(object? value) => value switch

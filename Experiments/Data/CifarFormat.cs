@@ -109,7 +109,8 @@ internal sealed record CifarFormat
 
     /// <summary>Tells a user who does not have it where to get it and what to do.</summary>
     public string Advice
-        => $"Download {Name} with: imta data {Key} --data DIR; or unpack {Archive} from {Source} and give the folder with --data DIR";
+        => $"Download {Name} with: {SelfProcess.CommandLine("data", Key, "--data", "DIR")}; or unpack {Archive} from {Source} and give the "
+            + "folder with --data DIR";
 
     /// <summary>All files that the data set needs.</summary>
     internal IReadOnlyList<string> Files => [.. TrainFiles, TestFile];

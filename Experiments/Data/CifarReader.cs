@@ -50,8 +50,9 @@ internal static class CifarReader
     /// <param name="format">The layout.</param>
     /// <param name="path">The file.</param>
     /// <exception cref="UsageException">It is missing, unreadable, truncated, or contains an invalid label.</exception>
-    public static ImageSet ReadFile(CifarFormat format, string path)
-        => ReadSet(
+    public static ImageSet ReadFile(CifarFormat format, string path) => !File.Exists(path)
+        ? throw new UsageException($"{path} does not exist; expected a {format.Name} file or folder. {format.Advice}")
+        : ReadSet(
             format, [Examine(format, Path.GetDirectoryName(Path.GetFullPath(path))!, Path.GetFileName(path))], format.ClassNames,
             new XxHash128());
 

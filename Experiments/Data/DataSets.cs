@@ -51,7 +51,6 @@ internal static class DataSets
     public static RunData Load(Settings settings, string? folder = null)
     {
         (DataOptions options, long seed) = (settings.Data, settings.Seed);
-        RequireNonEmptyFolder(folder);
         var warnings = new List<string>();
         ImageReadStatistics? pictures = options.Dataset == DatasetKind.Imagenet
             ? new(line => Console.Error.WriteLine($"warning: {line}"))
@@ -101,16 +100,6 @@ internal static class DataSets
                 warnings,
                 pictures,
                 fingerprint);
-        }
-    }
-
-    /// <summary>Rejects an empty <c>--data</c>, which would be the current folder.</summary>
-    /// <exception cref="UsageException">It is empty.</exception>
-    internal static void RequireNonEmptyFolder(string? folder)
-    {
-        if (folder is "")
-        {
-            throw new UsageException("--data is empty; it must be the folder of the data set's files");
         }
     }
 

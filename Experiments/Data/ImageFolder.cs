@@ -171,7 +171,8 @@ internal sealed record ImageNetFolders(ImageFolder Train, ImageFolder Test)
         EnsureDecoderAvailable();
         string given = folder ?? options.Root
             ?? throw new UsageException("where is ImageNet? Set its folder, in which train and val have one subfolder per class, with "
-                + "--data DIR or data.root; imta data imagenet --check DIR checks it");
+                + "--data DIR or data.root; "
+                + $"{SelfProcess.CommandLine("data", "imagenet", "--check", "DIR")} checks it");
         string root = Path.GetFullPath(given); // so that all processes of a run use the same file names
         ImageNetFolders folders = Read(root);
         int classes = folders.Train.ClassNames.Count, wanted = DatasetShape.For(options).Classes;

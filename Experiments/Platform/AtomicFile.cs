@@ -37,5 +37,36 @@ internal static class AtomicFile
         }
     }
 
+    /// <summary>
+    /// Checks that files can be written to a folder or, if it does not exist, to the nearest one above it. Leaves nothing behind.
+    /// </summary>
+    /// <exception cref="IOException">They cannot; the message names the folder.</exception>
+    public static void Probe(string folder)
+    {
+        string existing = Path.GetFullPath(folder);
+        while (!Directory.Exists(existing) && Path.GetDirectoryName(existing) is { } above)
+        {
+            existing = above;
+        }
+
+        string probe = Path.Combine(existing, Path.GetRandomFileName());
+        try
+        {
+            using (File.Create(probe, 1, FileOptions.DeleteOnClose))
+            {
+            }
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            string reason = e switch
+            {
+                UnauthorizedAccessException => "access is denied",
+                FileNotFoundException => "its file system does not allow it",
+                _ => e.Message.Split(" : '")[0], // the rest is the path of the probe
+            };
+            throw new IOException($"no file can be created in {existing}: {reason}", e);
+        }
+    }
+
     public static void WriteText(string path, string text) => Write(path, stream => stream.Write(System.Text.Encoding.UTF8.GetBytes(text)));
 }

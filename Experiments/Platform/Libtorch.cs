@@ -32,6 +32,8 @@ internal static class Libtorch
         string message = exception.Message;
         string? missing = message.Split('\n').Select(line => line.Trim())
             .FirstOrDefault(line => line.Contains(": cannot open shared object file", StringComparison.Ordinal));
-        return missing ?? string.Join(' ', message.Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries));
+        return message.Contains("Trace from LoadNativeBackend", StringComparison.Ordinal) // of TorchSharp's search, 4 KB
+            ? $"there is none in {AppContext.BaseDirectory}"
+            : missing ?? string.Join(' ', message.Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries));
     }
 }

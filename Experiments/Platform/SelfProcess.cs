@@ -3,12 +3,32 @@ using System.Reflection;
 
 namespace Imta.MetaWeight.Experiments.Platform;
 
-/// <summary>This program, for starting it as a child process.</summary>
+/// <summary>This program, for starting it as a child process and for naming commands to the user.</summary>
 internal static class SelfProcess
 {
+    /// <summary>The environment variable in which the scripts that start this program say how they were called.</summary>
+    public const string CalledAs = "IMTA_CALLED_AS";
+
+    private const string Host = "dotnet";
+
     /// <summary>Its version and commit.</summary>
     public static string Version { get; }
         = typeof(SelfProcess).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "unknown";
+
+    /// <summary>
+    /// A command to paste into the shell: the program as it was called (by its bare name if it is on the PATH), and the arguments, quoted.
+    /// </summary>
+    public static string CommandLine(params IEnumerable<string> arguments)
+    {
+        string program = Environment.GetEnvironmentVariable(CalledAs) is { Length: > 0 } script ? script : Environment.ProcessPath!;
+        string folder = Path.GetDirectoryName(Path.GetFullPath(program)) ?? "";
+        string[] path = Environment.GetEnvironmentVariable("PATH")?.Split(Path.PathSeparator) ?? [];
+        string name = path.Any(one => Path.TrimEndingDirectorySeparator(one) == folder)
+            ? Path.GetFileNameWithoutExtension(program)
+            : program;
+        string[] assembly = IsHost(program) ? [Environment.GetCommandLineArgs()[0]] : [];
+        return string.Join(' ', ((string[])[name, .. assembly, .. arguments]).Select(Quote));
+    }
 
     /// <summary>
     /// A child process with these arguments that is not a rank of this run: its input is a pipe that closes when this process ends, however
@@ -29,7 +49,13 @@ internal static class SelfProcess
     private static string[] Command(IEnumerable<string> arguments)
     {
         string program = Environment.ProcessPath!;
-        bool host = Path.GetFileNameWithoutExtension(program) == "dotnet";
-        return [program, .. host ? [Environment.GetCommandLineArgs()[0]] : Array.Empty<string>(), .. arguments];
+        return [program, .. IsHost(program) ? [Environment.GetCommandLineArgs()[0]] : Array.Empty<string>(), .. arguments];
     }
+
+    private static bool IsHost(string program) => Path.GetFileNameWithoutExtension(program) == Host;
+
+    private static string Quote(string argument)
+        => argument.Length > 0 && argument.All(c => char.IsLetterOrDigit(c) || "_-./:=,+@".Contains(c, StringComparison.Ordinal))
+            ? argument
+            : OperatingSystem.IsWindows() ? $"\"{argument}\"" : $"'{argument.Replace("'", @"'\''", StringComparison.Ordinal)}'";
 }

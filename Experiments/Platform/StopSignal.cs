@@ -9,8 +9,7 @@ namespace Imta.MetaWeight.Experiments.Platform;
 /// </summary>
 internal sealed class StopSignal : IDisposable
 {
-    /// <summary>Exit code of an interrupted command.</summary>
-    public const int ExitCode = 130;
+    private const int Interrupted = 130, Terminated = 143; // 128 + the signal's number
 
     /// <summary>The environment variable that enables the latter: 1.</summary>
     public const string StopsWithInput = "IMTA_STOP_WITH_INPUT";
@@ -32,10 +31,16 @@ internal sealed class StopSignal : IDisposable
         }
     }
 
+    /// <summary>Exit code of a command that was stopped: 143 by SIGTERM, else 130.</summary>
+    public static int ExitCode { get; private set; } = Interrupted;
+
     public CancellationToken Token => _stop.Token;
 
     /// <summary>What else to end on a second signal; null: nothing.</summary>
     public Action? OnSecondSignal { get; set; }
+
+    /// <summary>Whether a process of this program that ended with the code was stopped.</summary>
+    public static bool IsStop(int code) => code is Interrupted or Terminated;
 
     public void Dispose()
     {
@@ -70,6 +75,10 @@ internal sealed class StopSignal : IDisposable
         if (_signalled)
         {
             OnSecondSignal?.Invoke();
+        }
+        else if (context.Signal == PosixSignal.SIGTERM)
+        {
+            ExitCode = Terminated;
         }
 
         _signalled = true;

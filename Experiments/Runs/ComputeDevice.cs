@@ -24,8 +24,8 @@ internal static class ComputeDevice
         if (localRank >= devices)
         {
             throw new UsageException(
-                $"there is no device cuda:{localRank} (libtorch {TorchLibraries.Version} sees {devices} CUDA devices{Visible()}); use "
-                    + "--device cpu, or use a libtorch with CUDA support: LIBTORCH=/path/to/torch/lib");
+                $"there is no device cuda:{localRank} (libtorch {TorchLibraries.Version} sees {devices} CUDA devices{Visible()}); set "
+                    + "device to cpu, or use a libtorch with CUDA support: LIBTORCH=/path/to/torch/lib");
         }
 
         backends.cuda.matmul.allow_tf32 = backends.cudnn.allow_tf32 = settings.Model.Precision == Precision.Tf32;

@@ -145,6 +145,6 @@ internal static class CsvTable
         { InnerException: IndexOutOfRangeException } => "the line is too short; is the file complete?",
         { FieldIndex: >= 0 and var field } =>
             $"{csv.Headers[field]} is '{Terminal.Sanitize(csv.GetString(field))}', which is not a valid value",
-        _ => $"this is no such table ({Terminal.Sanitize(e.Message.Split('\n')[0].TrimEnd('.', '\r'))})",
+        _ => $"this is not a valid CSV table ({Terminal.Sanitize(e.Message.Split('\n')[0].TrimEnd('.', '\r'))})",
     };
 }

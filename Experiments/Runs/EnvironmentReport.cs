@@ -33,22 +33,27 @@ internal static class EnvironmentReport
         Format) + "\n";
 
     /// <summary>The recorded fingerprint of a run's data set (<see cref="Data.RunData.Fingerprint"/>); null if missing.</summary>
-    public static string? ReadFingerprint(string path)
-    {
-        try
-        {
-            return JsonNode.Parse(File.ReadAllText(path))?["images"]?.GetValue<string>();
-        }
-        catch (Exception e) when (e is IOException or JsonException or InvalidOperationException)
-        {
-            return null;
-        }
-    }
+    public static string? ReadFingerprint(string path) => Read(path, "images");
+
+    /// <summary>Whether there is such a file of a run, and not any other of that name.</summary>
+    public static bool IsOfRun(string path) => Read(path, "version") is not null && Read(path, "dotnet") is not null;
 
     /// <summary>The peak memory of the process, in MiB.</summary>
     public static double PeakMemoryMib()
     {
         using var process = System.Diagnostics.Process.GetCurrentProcess();
         return process.PeakWorkingSet64 / (1024.0 * 1024.0);
+    }
+
+    private static string? Read(string path, string key)
+    {
+        try
+        {
+            return JsonNode.Parse(File.ReadAllText(path))?[key]?.GetValue<string>();
+        }
+        catch (Exception e) when (e is IOException or JsonException or InvalidOperationException)
+        {
+            return null;
+        }
     }
 }

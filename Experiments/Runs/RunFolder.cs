@@ -32,6 +32,9 @@ internal sealed class RunFolder(string path)
     /// <summary>The previous checkpoint, in case the latest is damaged.</summary>
     public string PreviousCheckpoint => In("checkpoints", "previous.pt");
 
+    /// <summary>A latest checkpoint that could not be read.</summary>
+    public string DamagedCheckpoint => LatestCheckpoint + ".damaged";
+
     /// <summary>The checkpoint of the best epoch on the validation set (<c>run.bestBy</c>).</summary>
     public string BestCheckpoint => In("checkpoints", "best.pt");
 
@@ -45,10 +48,11 @@ internal sealed class RunFolder(string path)
     /// <summary>Creates the folder of a new run.</summary>
     /// <param name="path">The path of the folder.</param>
     /// <param name="replace">Whether to replace an existing run.</param>
-    /// <param name="config">The run's configuration: the first file written, which marks the folder as a run.</param>
+    /// <param name="environment">The run's environment: the first file written, which marks the folder as a run.</param>
+    /// <param name="config">Its configuration.</param>
     /// <param name="held">Keeps other processes from training in it until it is disposed.</param>
     /// <exception cref="UsageException">The folder is not empty or cannot be written.</exception>
-    public static RunFolder Create(string path, bool replace, string config, out IDisposable held)
+    public static RunFolder Create(string path, bool replace, string environment, string config, out IDisposable held)
     {
         Check(path, replace);
         var folder = new RunFolder(path);
@@ -56,7 +60,8 @@ internal sealed class RunFolder(string path)
         held = folder.Acquire();
         Guarded(path, () =>
         {
-            folder.RemoveRunFiles();
+            Remove([.. folder.Replaced, .. folder.Replaced.Select(file => file + AtomicFile.Suffix)]);
+            AtomicFile.WriteText(folder.Environment, environment);
             AtomicFile.WriteText(folder.Config, config);
             Directory.CreateDirectory(folder.In("checkpoints"));
             Directory.CreateDirectory(folder.In("weights"));
@@ -81,19 +86,18 @@ internal sealed class RunFolder(string path)
                 $"{path} is being trained by another process; wait for it, stop it, or choose another folder with --out");
         }
 
-        if (taken && Find(path) is null)
+        if (taken && !EnvironmentReport.IsOfRun(new RunFolder(path).Environment))
         {
             throw new UsageException($"{path} is not empty and is not a run folder; choose another folder with --out");
         }
 
         if (taken && !replace)
         {
-            throw new UsageException(
-                $"{path} holds a run already; give another folder with --out, replace it with --force, "
-                + $"or go on with it by --resume {path}");
+            throw new UsageException($"{path} already contains a run; choose another folder with --out, replace the run with --force, "
+                + $"or resume it: {SelfProcess.CommandLine("train", "--resume", path)}");
         }
 
-        Guarded(path, () => Probe(path));
+        Guarded(path, () => AtomicFile.Probe(path));
     }
 
     /// <summary>The folder of a run; null if it is not one, because it has no configuration.</summary>
@@ -111,9 +115,10 @@ internal sealed class RunFolder(string path)
     public static bool CanResume(string path) => new RunFolder(path).Newest is not null;
 
     /// <summary>Keeps other processes from training in the folder until the result is disposed.</summary>
+    /// <param name="otherwise">What else the user can do, at the end of the message.</param>
     /// <exception cref="UsageException">Another process is already training in it.</exception>
-    public IDisposable Acquire() => FolderLock.TryAcquire(Path)
-        ?? throw new UsageException($"{Path} is being trained by another process; wait for it, or stop it");
+    public IDisposable Acquire(string otherwise = "or stop it") => FolderLock.TryAcquire(Path)
+        ?? throw new UsageException($"{Path} is being trained by another process; wait for it, {otherwise}");
 
     /// <summary>The folder of an existing run.</summary>
     /// <exception cref="UsageException">It does not exist.</exception>
@@ -130,7 +135,7 @@ internal sealed class RunFolder(string path)
             throw new UsageException($"{path} has no checkpoints/latest.pt to resume from; --resume needs a run folder");
         }
 
-        Guarded(path, () => Probe(path));
+        Guarded(path, () => AtomicFile.Probe(path));
         return folder;
     }
 
@@ -164,19 +169,10 @@ internal sealed class RunFolder(string path)
     {
         CsvTable.TruncateAfter(Epochs, epoch);
         CsvTable.TruncateAfter(Timing, epoch);
-        foreach (string file in Directory.EnumerateFiles(Path, "*" + AtomicFile.Suffix, SearchOption.AllDirectories))
-        {
-            File.Delete(file);
-        }
-
-        foreach (string file in Directory.Exists(In("weights")) ? Directory.EnumerateFiles(In("weights"), "epoch-*.csv") : [])
-        {
-            string number = System.IO.Path.GetFileNameWithoutExtension(file)["epoch-".Length..];
-            if (int.TryParse(number, NumberStyles.None, CultureInfo.InvariantCulture, out int of) && of > epoch)
-            {
-                File.Delete(file);
-            }
-        }
+        Remove([
+            .. EpochsWith(Weights).Where(number => number > epoch).Select(Weights),
+            .. Replaced.Append(Config).Append(Environment).Select(file => file + AtomicFile.Suffix),
+        ]);
     }
 
     /// <summary>Takes away what <c>imta eval</c> and <c>imta calibrate</c> made of an earlier epoch's network.</summary>
@@ -188,17 +184,25 @@ internal sealed class RunFolder(string path)
     public string Weights(int epoch) => In("weights", string.Create(CultureInfo.InvariantCulture, $"epoch-{epoch:0000}.csv"));
 
     /// <summary>
-    /// Takes away what a run writes but the configuration, by which the folder is a run's; what else a user keeps there stays. Checkpoints
-    /// go first: a run without tables must not be resumable.
+    /// What a run writes, but the two files that a new run writes first; what else a user keeps in the folder is not the run's. Checkpoints
+    /// come first: a run without tables must not be resumable.
     /// </summary>
-    private void RemoveRunFiles()
-    {
-        foreach (string folder in new[] { In("checkpoints"), In("weights") }.Where(Directory.Exists))
-        {
-            Directory.Delete(folder, recursive: true);
-        }
+    private IEnumerable<string> Replaced =>
+    [
+        LatestCheckpoint, PreviousCheckpoint, BestCheckpoint, PhaseOneCheckpoint, DamagedCheckpoint,
+        .. EpochsWith(EpochCheckpoint).Select(EpochCheckpoint), .. EpochsWith(Weights).Select(Weights), Epochs, Timing, Cost, Log, .. Evaluation.All,
+    ];
 
-        Remove([Environment, Epochs, Timing, Cost, Log, .. Evaluation.All]);
+    /// <summary>The numbers of the epochs that have a file there, whole or unfinished; other files may have such a number too.</summary>
+    private static IEnumerable<int> EpochsWith(Func<int, string> pathOf) => System.IO.Path.GetDirectoryName(pathOf(0)) is { } folder
+        && Directory.Exists(folder)
+            ? Directory.EnumerateFiles(folder, "epoch-*").Select(NumberOf).Where(number => number >= 0)
+            : [];
+
+    private static int NumberOf(string file)
+    {
+        string digits = System.IO.Path.GetFileName(file)["epoch-".Length..].Split('.')[0];
+        return int.TryParse(digits, NumberStyles.None, CultureInfo.InvariantCulture, out int number) ? number : -1;
     }
 
     private static void Remove(IEnumerable<string> files)
@@ -210,21 +214,6 @@ internal sealed class RunFolder(string path)
     }
 
     private string In(params string[] halves) => System.IO.Path.Combine([Path, .. halves]);
-
-    /// <summary>Writes and removes a test file in the nearest existing parent folder.</summary>
-    private static void Probe(string path)
-    {
-        string? above = System.IO.Path.GetFullPath(path);
-        while (above is not null && !Directory.Exists(above))
-        {
-            above = System.IO.Path.GetDirectoryName(above);
-        }
-
-        string probe = System.IO.Path.Combine(above ?? ".", System.IO.Path.GetRandomFileName());
-        using (File.Create(probe, 1, FileOptions.DeleteOnClose))
-        {
-        }
-    }
 
     private static void Guarded(string path, Action action)
     {

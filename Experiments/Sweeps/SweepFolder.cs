@@ -36,11 +36,6 @@ internal sealed class SweepFolder(string path)
     /// <exception cref="UsageException">The folder belongs to something else, or some of its runs have different settings.</exception>
     public void Check(SweepPlan plan)
     {
-        if (path.Length == 0)
-        {
-            throw new UsageException("--out is empty; it must be the folder of the sweep");
-        }
-
         if (File.Exists(path) || (Directory.Exists(path) && !File.Exists(Plan) && !FolderLock.IsEmpty(path)))
         {
             throw new UsageException($"{path} exists and is not a sweep folder; choose another one with --out");
@@ -48,7 +43,7 @@ internal sealed class SweepFolder(string path)
 
         foreach (SweepRun run in plan.Runs)
         {
-            CheckSettings(run);
+            CheckSettings(run, plan);
         }
     }
 
@@ -70,12 +65,12 @@ internal sealed class SweepFolder(string path)
     public Dictionary<(string Variant, int Seed), SweepRunRow> States()
         => CsvTable.Read<SweepRunRow>(Runs).GroupBy(row => (row.Variant, row.Seed)).ToDictionary(rows => rows.Key, rows => rows.Last());
 
-    private void CheckSettings(SweepRun run)
+    private void CheckSettings(SweepRun run, SweepPlan plan)
     {
         if (RunFolder.Find(RunPath(run)) is { Config: var config }
             && WithoutMachineSettings(SettingsLoader.Load(config)) != WithoutMachineSettings(run.Settings))
         {
-            throw new UsageException($"{RunPath(run)} was run with different settings than {Plan} now specifies; choose another sweep "
+            throw new UsageException($"{RunPath(run)} was run with different settings than {plan.File} specifies; choose another sweep "
                 + "folder with --out, or remove that run");
         }
     }

@@ -52,8 +52,14 @@ internal sealed record SweepPlan(
         CheckCount(file, entries, seeds.Length);
         var variants = AllVariants(entries).ToArray();
         Dictionary<string, string> baselines = BaselinesOf(variants, entries);
-        return new SweepPlan(file, config, [.. variants.Select(variant => variant.Name)], baselines,
-            [.. from seed in seeds from variant in variants select Run(config, common, variant.Name, variant.Settings, seed)]);
+        SweepRun[] runs =
+        [
+            .. from seed in seeds from variant in variants select Run(config, common, variant.Name, variant.Settings, seed),
+        ];
+        return runs.GroupBy(run => run.Settings with { Name = null }).FirstOrDefault(same => same.Count() > 1)?.ToArray() is { } equal
+            ? throw new UsageException($"{file}: the variants {equal[0].Variant} and {equal[1].Variant} have the same settings; "
+                + "remove one of them")
+            : new SweepPlan(file, config, [.. variants.Select(variant => variant.Name)], baselines, runs);
     }
 
     /// <summary>Counts the runs before expanding the grid.</summary>
@@ -166,7 +172,6 @@ internal sealed record SweepPlan(
         {
             null => [new YamlScalar("0", false)],
             YamlList list => list.Items,
-            YamlScalar one => [one],
             _ => [],
         };
         int[] seeds =
@@ -176,7 +181,8 @@ internal sealed record SweepPlan(
         return seeds.Length > 0 && seeds.All(seed => seed >= 0) && seeds.Distinct().Count() == seeds.Length
             ? seeds
             : throw new UsageException(
-                $"{Where(entries, "seeds")}: seeds is {value}; it must be a list of distinct integers >= 0, such as [0, 1, 2]");
+                $"{Where(entries, "seeds")}: seeds is {value}; it must be a list of distinct integers >= 0"
+                + $"{string.Concat(items.Select(item => SettingsValue.LimitNote(item.Text)).Distinct())}, such as [0, 1, 2]");
     }
 
     /// <summary>The settings of a group, without the group prefix.</summary>

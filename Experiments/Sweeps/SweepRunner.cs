@@ -13,6 +13,7 @@ internal sealed class SweepRunner
     private readonly SweepPlan _plan;
     private readonly SweepFolder _folder;
     private readonly RunMonitor _monitor;
+    private readonly string[] _allow;
     private readonly int _jobs;
     private readonly DevicePool _devices;
     private readonly Dictionary<(string Variant, int Seed), SweepRunRow> _states = [];
@@ -24,9 +25,10 @@ internal sealed class SweepRunner
     /// <param name="folder">The sweep folder.</param>
     /// <param name="monitor">Receives progress.</param>
     /// <param name="jobs">The number of parallel runs; null: one, or as many as the CUDA devices allow if every run uses CUDA.</param>
-    public SweepRunner(SweepPlan plan, SweepFolder folder, RunMonitor monitor, int? jobs)
+    /// <param name="allowed">The checks that do not stop a run (<c>--allow</c>).</param>
+    public SweepRunner(SweepPlan plan, SweepFolder folder, RunMonitor monitor, int? jobs, IReadOnlyList<string> allowed)
     {
-        (_plan, _folder, _monitor) = (plan, folder, monitor);
+        (_plan, _folder, _monitor, _allow) = (plan, folder, monitor, [.. allowed.SelectMany(check => (string[])["--allow", check])]);
         IReadOnlyList<string> devices = plan.Runs.Any(UsesCuda) ? CudaDevices.Names : [];
         _devices = new DevicePool(devices);
         _jobs = jobs ?? (plan.Runs.All(UsesCuda) ? Math.Max(1, devices.Count / plan.Runs.Max(run => run.Settings.Processes)) : 1);
@@ -113,7 +115,7 @@ internal sealed class SweepRunner
     {
         if (RunFolder.CanResume(folder))
         {
-            return ["train", "--resume", folder, .. run.Settings.Data.Root is { } root ? ["--data", root] : Array.Empty<string>()];
+            return ["train", "--resume", folder, .. run.Settings.Data.Root is { } root ? ["--data", root] : Array.Empty<string>(), .. _allow];
         }
 
         int threads = run.Settings.Threads == 0 && _jobs > 1
@@ -126,6 +128,7 @@ internal sealed class SweepRunner
                 : Array.Empty<string>(), "--out", folder, "--force", "--threads", threads.ToString(CultureInfo.InvariantCulture),
             .. run.Overrides.SelectMany(
                 given => (string[])["--set", $"{given.Key}={(given.IsText ? YamlText(given.Value) : given.Value)}"]),
+            .. _allow,
         ];
     }
 
@@ -153,7 +156,7 @@ internal sealed class SweepRunner
         _running.Remove(process);
         (int code, string? message) = process.WaitForExit();
         process.Dispose();
-        if (code == StopSignal.ExitCode)
+        if (StopSignal.IsStop(code))
         {
             return; // interrupted; the next start resumes it
         }

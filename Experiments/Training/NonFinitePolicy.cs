@@ -71,7 +71,7 @@ internal sealed class NonFinitePolicy(RunContext run, TrainingPhase phase, RunMo
 
     private string Advice()
     {
-        string rate = phase.Number == 2 ? "phase2.rate" : "train.rate", skip = Skips ? "" : ", or skip such batches with --skip-nonfinite";
+        string rate = phase.Number == 2 ? "phase2.rate" : "train.rate", skip = Skips ? "" : ", or skip such batches with run.skipNonFinite";
         string meta = model.Weighting.Parameters.Count > 0 ? ", meta.epsilon or meta.optimiser.rate" : "";
         return $"the last good checkpoint is {run.Folder.LatestCheckpoint}; restart with a smaller {rate}{meta}{skip}";
     }

@@ -83,10 +83,10 @@ internal sealed class PhaseWriter(RunContext run, TrainingPhase phase, RunModel 
 
     private void Tell(SavedEpoch[] rows, double speed)
     {
-        double loss = rows.Sum(row => row.TrainLoss);
+        string loss = string.Join(' ', rows.Select(row => row.TrainLoss.ToString("0.000", CultureInfo.InvariantCulture)));
         run.Monitor.WriteLine(string.Create(
             CultureInfo.InvariantCulture,
-            $"epoch {rows[0].Epoch}/{phase.LastEpoch}: train loss {loss:0.000}, {Validation(rows)}{speed:0} images/s"));
+            $"epoch {rows[0].Epoch}/{phase.LastEpoch}: train loss {loss}, {Validation(rows)}{speed:0} images/s"));
     }
 
     private static string Validation(SavedEpoch[] rows) => rows[0].ValidationAccuracy is null

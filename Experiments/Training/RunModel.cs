@@ -95,10 +95,11 @@ internal sealed class RunModel : IStateful, IDisposable
     }
 
     /// <summary>A weight-prediction network too large to be made: the weights between its hidden layers, and Adam's two moments.</summary>
-    private static void RequireMemory(MetaOptions meta, Device device)
+    private static void RequireMemory(MetaSettings meta, Device device)
     {
         long bytes = 3L * sizeof(float) * (meta.Wpn.Layers - 1) * meta.Wpn.Hidden * meta.Wpn.Hidden;
-        if (meta.UsesPredictor && NetworkBuilder.AvailableMemory(device) is { } available && bytes > available)
+        if (meta.Enabled && meta.Weights.Value == WeightingMethod.Predicted
+            && NetworkBuilder.AvailableMemory(device) is { } available && bytes > available)
         {
             throw new UsageException(
                 $"meta.wpn needs about {ByteSize.Text(bytes)} of memory, but {ByteSize.Text(available)} are available; "

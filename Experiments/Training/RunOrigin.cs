@@ -76,10 +76,9 @@ internal sealed class NewRun(Func<Settings>? read, string? folder, bool replace)
 
     public override RunFolder Commit(PreparedModel model, RunData data)
     {
-        var made = RunFolder.Create(_path, replace, SettingsWriter.Write(Settings), out IDisposable hold);
-        RunLock = hold;
         string environment = EnvironmentReport.Json(Settings, Environment.GetCommandLineArgs()[1..], _start, data.Fingerprint);
-        AtomicFile.WriteText(made.Environment, environment);
+        var made = RunFolder.Create(_path, replace, environment, SettingsWriter.Write(Settings), out IDisposable hold);
+        RunLock = hold;
         TrainingPhase phase = model.Phases[0];
         Checkpoint.Write(CheckpointFile = made.LatestCheckpoint, Settings, phase, model.Model.State, phase.EpochsBefore);
         return made;
@@ -151,7 +150,7 @@ internal sealed class ResumedRun(string path, Action refuseChanges) : RunOrigin
         Demand(
             !File.Exists(_folder.Config) || File.ReadAllText(_folder.Config).ReplaceLineEndings("\n") == SettingsWriter.Write(Settings),
             $"{_folder.Config} was changed after the run started, and a running configuration must not change; "
-            + $"undo the change, or start a new run: imta train {_folder.Config} --out DIR");
+            + $"undo the change, or start a new run: {SelfProcess.CommandLine("train", _folder.Config, "--out", "DIR")}");
         string had = Settings.Processes == 1 ? "one process" : $"{Settings.Processes} ranks";
         Demand(
             Settings.Processes == ranks,

@@ -159,7 +159,8 @@ internal sealed class RunStarter(RankContext ranks, IReadOnlySet<CheckName> allo
     {
         RunFolder folder = run.Folder;
         RunMonitor monitor = run.Monitor;
-        _replicas.RecoveryHint = $"{folder.LatestCheckpoint} is intact: resume with imta train --resume {folder.Path}";
+        string resume = SelfProcess.CommandLine("train", "--resume", folder.Path);
+        _replicas.RecoveryHint = $"{folder.LatestCheckpoint} is intact: resume with {resume}";
         if (_replicas.IsRankZero)
         {
             Announce(run, model);
@@ -171,7 +172,7 @@ internal sealed class RunStarter(RankContext ranks, IReadOnlySet<CheckName> allo
         }
         catch (OperationCanceledException)
         {
-            monitor.WriteLine($"stopped; resume with imta train --resume {folder.Path}");
+            monitor.WriteLine($"stopped; resume with {resume}");
             return StopSignal.ExitCode;
         }
         catch (RankLostException e)
@@ -181,9 +182,10 @@ internal sealed class RunStarter(RankContext ranks, IReadOnlySet<CheckName> allo
         }
         catch (IOException e) when (_replicas.IsRankZero)
         {
-            // The log may be on the same full disk.
-            string advice = $"{folder.LatestCheckpoint} is intact: once the problem is fixed, resume with imta train --resume "
-                + $"{folder.Path}";
+            // The log may be on the same full disk, or have been deleted with the folder.
+            string advice = RunFolder.CanResume(folder.Path)
+                ? $"{folder.LatestCheckpoint} is intact: once the problem is fixed, resume with {resume}"
+                : $"the checkpoints in {folder.Path} are gone, so the run has to start again";
             throw new IOException($"{e.Message.TrimEnd('.')}; {advice}", e);
         }
         catch (Exception e)

@@ -1,5 +1,6 @@
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
+using Imta.MetaWeight.Meta.Optimisers;
 using Imta.MetaWeight.Meta.Weighting;
 
 namespace Imta.MetaWeight.Experiments.Training;
@@ -10,7 +11,8 @@ internal static class RunSummary
     public static IEnumerable<string> Lines(RunContext run, PreparedModel prepared)
     {
         (Settings settings, RunData data, RunModel model) = (run.Settings, run.Data, prepared.Model);
-        foreach (string warning in data.Warnings.Concat(prepared.Findings.Select(finding => finding.Line)))
+        foreach (string warning in
+            (IEnumerable<string>)[.. data.Warnings, .. prepared.Findings.Select(finding => finding.Line), .. prepared.Phases.SelectMany(Late)])
         {
             yield return $"warning: {warning}";
         }
@@ -41,6 +43,19 @@ internal static class RunSummary
                 : "";
             yield return FormattableString.Invariant(
                 $"resuming after epoch {prepared.CompletedEpochs} of {prepared.Phases[^1].LastEpoch}{inside}");
+        }
+    }
+
+    /// <summary>Milestones that the phase does not reach.</summary>
+    private static IEnumerable<string> Late(TrainingPhase phase)
+    {
+        TrainOptions train = phase.Settings.Train;
+        int[] late = [.. train.Milestones.Where(milestone => milestone >= train.Epochs)];
+        if (train.Schedule == RateScheduleKind.MultiStep && late.Length > 0)
+        {
+            string group = phase.Number == 1 ? "train" : "phase2";
+            yield return FormattableString.Invariant($"{group}.milestones {string.Join(", ", late)}: training ends after epoch ")
+                + FormattableString.Invariant($"{train.Epochs}, so they never lower the learning rate; set smaller ones, or more epochs");
         }
     }
 

@@ -4,7 +4,6 @@ using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Runs;
 using Imta.MetaWeight.Experiments.Training.Distributed;
 using Imta.MetaWeight.Meta;
-using MathNet.Numerics.Statistics;
 
 namespace Imta.MetaWeight.Experiments.Training;
 
@@ -140,11 +139,4 @@ internal sealed class SampleWeightRecorder : IDisposable
                 Weight = values[2][(at * _exits) + k],
             }));
     }
-
-    /// <summary>Spearman's rank correlation of weight and known difficulty at each exit; NaN if all weights are equal.</summary>
-    public static double[] DifficultyCorrelation(IEnumerable<WeightRow> rows) => [.. rows
-        .GroupBy(row => row.Exit)
-        .OrderBy(ofExit => ofExit.Key)
-        .Select(ofExit => Correlation.Spearman(
-            ofExit.Select(row => (double)row.Weight), ofExit.Select(row => (double)row.Difficulty!.Value)))];
 }

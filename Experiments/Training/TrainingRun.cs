@@ -1,4 +1,3 @@
-using System.Globalization;
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments.Checkpoints;
 using Imta.MetaWeight.Experiments.Configuration;
@@ -96,17 +95,9 @@ internal sealed class TrainingRun(RunContext run)
             return;
         }
 
-        double[] correlation = SampleWeightRecorder.DifficultyCorrelation(CsvTable.Read<WeightRow>(_folder.Weights(epochs)));
-        string values = string.Join(", ", correlation.Select(r => r.ToString("+0.00;-0.00", CultureInfo.InvariantCulture)));
+        RankCorrelation[] exits = RankCorrelation.WithDifficulty(CsvTable.Read<WeightRow>(_folder.Weights(epochs)));
         run.Monitor.WriteLine(
-            $"learned weights vs. known difficulty (Spearman's rank correlation, exits 1 to {correlation.Length}): {values}: "
-            + $"at the first exit {Interpretation(correlation[0])}, at the last {Interpretation(correlation[^1])}");
+            $"{weighting.Description} vs. known difficulty (Spearman's rank correlation with its 95 % interval, exits 1 to {exits.Length}): "
+            + $"{string.Join(", ", exits)}: at the first exit {exits[0].Interpretation}, at the last {exits[^1].Interpretation}");
     }
-
-    private static string Interpretation(double correlation) => correlation switch
-    {
-        < -0.05 => "easy images get larger weights",
-        > 0.05 => "hard images get larger weights",
-        _ => "no clear relation",
-    };
 }

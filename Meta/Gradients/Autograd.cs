@@ -102,7 +102,7 @@ public static class Autograd
 
         if (outputs.Count == 0)
         {
-            throw new InvalidOperationException($"{what} depends on no trainable parameter: none of the registered parameters is used.");
+            throw new InvalidOperationException($"no trainable parameter affects {what}: none of the registered parameters is used.");
         }
 
         for (int k = 0; k < outputs.Count; k++)
@@ -111,14 +111,14 @@ public static class Autograd
             if (!output.requires_grad)
             {
                 throw new InvalidOperationException(
-                    $"{what} (shape {Shape(output)}) depends on no trainable parameter: "
-                    + "it has no autograd history, as after detach(), under no_grad(), or if it is a constant.");
+                    $"no trainable parameter affects {what} (shape {Shape(output)}): "
+                    + "there is no autograd history, as after detach(), under no_grad(), or for a constant.");
             }
 
             if (gradOutputs is null ? output.numel() != 1 : !gradOutputs[k].shape.AsSpan().SequenceEqual(output.shape))
             {
-                string expected = gradOutputs is null ? "must be a scalar" : $"needs weights of that shape, not {Shape(gradOutputs[k])}";
-                throw new ArgumentException($"{what} has the shape {Shape(output)}; it {expected}.", nameof(outputs));
+                string expected = gradOutputs is null ? "a scalar is needed" : $"its weights have the shape {Shape(gradOutputs[k])}";
+                throw new ArgumentException($"the shape of {what} is {Shape(output)}, but {expected}.", nameof(outputs));
             }
         }
 

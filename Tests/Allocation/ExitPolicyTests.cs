@@ -31,7 +31,7 @@ public sealed class ExitPolicyTests
         ExitPolicies.Kinds.Should().Contain(["patience", "thresholds"]).And.BeInAscendingOrder();
         unknown.Should().Throw<FormatException>().WithMessage("kind is luck; expected patience or thresholds*");
         again.Should().Throw<ArgumentException>();
-        section.Invoking(left => left.End()).Should().Throw<FormatException>().WithMessage("the key other is unknown");
+        section.Invoking(left => left.End()).Should().Throw<FormatException>().WithMessage("unknown key other");
         section.Get<double?>("other", "a number or null").Should().BeNull();
         section.End();
     }

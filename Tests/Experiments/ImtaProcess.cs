@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
 using System.Runtime.InteropServices;
+using System.Text.RegularExpressions;
 using Imta.MetaWeight.Backbones.Kernels;
 using Imta.MetaWeight.Experiments.Evaluation;
 using Imta.MetaWeight.Experiments.Reports;
@@ -36,6 +37,7 @@ internal sealed partial class ImtaProcess : IDisposable
             RedirectStandardError = true,
         };
 
+        start.Environment[SelfProcess.CalledAs] = "imta";
         foreach ((string name, string value) in environment)
         {
             start.Environment[name] = value;
@@ -88,6 +90,9 @@ internal sealed partial class ImtaProcess : IDisposable
         }
     }
 
+    /// <summary>The exit code of a command after <see cref="Interrupt"/>.</summary>
+    public static int Interrupted => IgnoresInterrupts() ? 128 + Terminates : 128 + Interrupts;
+
     public void Kill() => _process.Kill();
 
     public void Terminate() => Signal(_process.Id, Terminates).Should().Be(0);
@@ -108,7 +113,8 @@ internal sealed partial class ImtaProcess : IDisposable
             throw new TimeoutException($"the command did not end; it said: {_output.Result}{_error.Result}");
         }
 
-        return new Result(_process.ExitCode, _output.Result, _error.Result);
+        // On a processor that it does not know, libtorch itself writes lines about NNPACK.
+        return new Result(_process.ExitCode, _output.Result, NnpackLine().Replace(_error.Result, ""));
     }
 
     public void Dispose()
@@ -128,6 +134,9 @@ internal sealed partial class ImtaProcess : IDisposable
             .Split('\t')[1];
         return (ulong.Parse(mask, NumberStyles.HexNumber, CultureInfo.InvariantCulture) & (1UL << (Interrupts - 1))) != 0;
     }
+
+    [GeneratedRegex(@"^\[W.* NNPACK\.cpp:.*\n", RegexOptions.Multiline)]
+    private static partial Regex NnpackLine();
 
     [LibraryImport("libc", EntryPoint = "kill")]
     private static partial int Signal(int process, int signal);

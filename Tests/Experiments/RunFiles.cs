@@ -3,6 +3,9 @@ namespace Imta.MetaWeight.Tests.Experiments;
 /// <summary>What lies in the folder of a run.</summary>
 internal static class RunFiles
 {
+    /// <summary>What a run's environment.json holds at least, by which its folder is known.</summary>
+    public const string Environment = """{"version": "1", "dotnet": ".NET 10"}""";
+
     /// <summary>Every file, by its path in the folder.</summary>
     public static string[] Names(string run)
         => [.. Directory.EnumerateFiles(run, "*", SearchOption.AllDirectories).Select(path => Path.GetRelativePath(run, path))];

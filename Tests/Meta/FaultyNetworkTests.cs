@@ -9,11 +9,11 @@ public sealed class FaultyNetworkTests
     [InlineData(NetworkFault.None, "Unrolled", null)]
     [InlineData(NetworkFault.OneExitIgnoresFeatures, "Unrolled", null)]
     [InlineData(NetworkFault.OneExitIgnoresFeatures, "FiniteDifference", null)]
-    [InlineData(NetworkFault.AllExitsIgnoreFeatures, "Unrolled", "the losses of Faulty (shape [3, 2]) depends on no trainable parameter")]
+    [InlineData(NetworkFault.AllExitsIgnoreFeatures, "Unrolled", "no trainable parameter affects the losses of Faulty (shape [3, 2])")]
     [
         InlineData(
             NetworkFault.AllExitsIgnoreFeatures, "FiniteDifference",
-            "the losses of Faulty (shape [3, 2]) depends on no trainable parameter")
+            "no trainable parameter affects the losses of Faulty (shape [3, 2])")
     ]
     [
         InlineData(
@@ -22,7 +22,7 @@ public sealed class FaultyNetworkTests
     ]
     [InlineData(NetworkFault.Overwrites, "Unrolled", "the gradient of the losses of Faulty cannot be computed: one of the variables "
         + "needed for gradient computation has been modified")]
-    [InlineData(NetworkFault.ObjectiveIsNoScalar, "Unrolled", "my objective has the shape [6]; it must be a scalar")]
+    [InlineData(NetworkFault.ObjectiveIsNoScalar, "Unrolled", "the shape of my objective is [6], but a scalar is needed")]
     public void Is_told(NetworkFault fault, string method, string? message)
     {
         using ImtaProcess program = ImtaProcess.StartCommand(

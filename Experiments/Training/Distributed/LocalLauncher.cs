@@ -19,12 +19,19 @@ internal static class LocalLauncher
     public static int Train(int size, IEnumerable<string> arguments, string run, StopSignal stop)
     {
         int code = Run(size, arguments, stop);
-        if (code is 0 or 1 or UsageException.ExitCode or StopSignal.ExitCode)
+        if (StopSignal.IsStop(code))
+        {
+            return stop.Token.IsCancellationRequested ? StopSignal.ExitCode : code;
+        }
+
+        if (code is 0 or 1 or UsageException.ExitCode)
         {
             return code;
         }
 
-        string advice = RunFolder.CanResume(run) ? $"resume with imta train --resume {run}" : "nothing has been written yet";
+        string advice = RunFolder.CanResume(run)
+            ? $"resume with {SelfProcess.CommandLine("train", "--resume", run)}"
+            : "nothing has been written yet";
         Failure.WriteError(
             FormattableString.Invariant($"a rank was killed by a signal or exited without a message (mpirun exit code {code}); {advice}"));
         return 1;
@@ -73,7 +80,7 @@ internal static class LocalLauncher
 
         process.WaitForExit(); // and for its last output lines
         stop.OnSecondSignal = null;
-        if (process.ExitCode is not (0 or UsageException.ExitCode or StopSignal.ExitCode))
+        if (process.ExitCode is not (0 or UsageException.ExitCode) && !StopSignal.IsStop(process.ExitCode))
         {
             errors.ShowNotices();
         }

@@ -111,7 +111,7 @@ internal static class RankRunner
         {
             int code = Failure.Report(
                 e, line => words.Report(processGroup.IsRankZero || e is RankLostException ? line : $"{processGroup.RankName}: {line}"));
-            bool stopped = code == StopSignal.ExitCode;
+            bool stopped = StopSignal.IsStop(code);
             Thread.Sleep(stopped ? TimeSpan.Zero : ReportGracePeriod);
             group.Abort(code, stopped ? StoppedAbortTimeout : AbortTimeout);
             return code;

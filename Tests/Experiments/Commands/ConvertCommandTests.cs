@@ -34,7 +34,7 @@ public sealed class ConvertCommandTests(TrainedRun trained) : IClassFixture<Trai
         trained.Run(0, "convert", "run", "there" + end).Output.Should()
             .MatchRegex("^[1-9][0-9]* tensors of the network and 4 of the weight-prediction network, "
                 + $"from epoch 2, written to there{end}\n$");
-        trained.Run(0, "convert", "there" + end, "back.pt", "--config", "run/config.yaml").Output.Should()
+        trained.Run(0, "convert", "there" + end, "back.pt", "--force", "--config", "run/config.yaml").Output.Should()
             .Contain("missing in the file     0\n").And.Contain("with the wrong shape    0\n");
 
         ShouldHaveTables("run", "back.pt");
@@ -93,7 +93,7 @@ public sealed class ConvertCommandTests(TrainedRun trained) : IClassFixture<Trai
         File.WriteAllText(
             trained.In("on", "config.yaml"),
             File.ReadAllText(trained.In("on", "config.yaml")).Replace("  epochs: 2\n", "  epochs: 3\n", StringComparison.Ordinal));
-        trained.Run(0, "convert", "on.pth.tar", "on/checkpoints/latest.pt", "--config", "on/config.yaml");
+        trained.Run(0, "convert", "on.pth.tar", "on/checkpoints/latest.pt", "--force", "--config", "on/config.yaml");
 
         trained.Run(0, "train", "--resume", "on").Output.Should().Contain("resuming after epoch 2 of 3");
         trained.Read<EpochRow>("on", "epochs.csv").Select(row => row.Epoch).Distinct().Should().Equal(1, 2, 3);
@@ -297,7 +297,7 @@ public sealed class ConvertCommandTests(TrainedRun trained) : IClassFixture<Trai
             ("give one with --config", ["good.pth", "no.pt", "--set", "seed=1"]),
             ("configuration file not found", ["good.pth", "no.pt", "--config", "missing.yaml"]),
             ("Unknown option --confg", ["good.pth", "no.pt", "--confg", "run/config.yaml"]),
-            ("An argument must not be empty", ["good.pth", ""]),
+            ("OUT is empty", ["good.pth", ""]),
             ("Required argument 'OUT' missing", ["run"]),
         })
         {

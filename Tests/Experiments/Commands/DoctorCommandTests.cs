@@ -79,7 +79,7 @@ public sealed class DoctorCommandTests : IDisposable
 
         process.ExitCode.Should().Be(1, output);
         output.Should()
-            .MatchRegex("\nlibtorch +missing +cannot be used: ").And.Contain("-> rebuild with ./imta").And.MatchRegex(
+            .MatchRegex("\nlibtorch +missing +cannot be used: ").And.Contain($"cannot be used: there is none in {_folder.Path}").And.Contain("-> in the source tree, remove the folder artifacts").And.MatchRegex(
                 "\nmemory +(ok|warning)").And.Contain("missing: 1");
     }
 
@@ -92,7 +92,22 @@ public sealed class DoctorCommandTests : IDisposable
         ImtaProcess.Result result = ImtaProcess.Run(_folder.Path, [("LIBTORCH", folder)], "doctor");
 
         result.Code.Should().Be(1, result.All);
-        result.Output.Should().Contain($"cannot be used: LIBTORCH is {folder}, which has no libtorch_cpu.so");
+        result.Output.Should().Contain($"cannot be used: LIBTORCH is {folder}, which has no libtorch_cpu.so").And.NotContain("-> in the source tree");
+    }
+
+    [SkippableFact]
+    public void LIBTORCH_that_cannot_be_loaded_is_one_line_with_the_ways_out()
+    {
+        Skip.IfNot(OperatingSystem.IsLinux(), "LIBTORCH is for Linux");
+        File.WriteAllText(_folder.In("libtorch_cpu.so"), "no library");
+
+        ImtaProcess.Result result = ImtaProcess.Run(_folder.Path, [("LIBTORCH", _folder.Path)], "doctor");
+
+        result.Code.Should().Be(1, result.All);
+        result.Output.Split('\n').Where(line => line.StartsWith("libtorch ", StringComparison.Ordinal)).Should().Equal(
+            $"libtorch       missing  cannot be used: LIBTORCH is {_folder.Path}, whose libtorch_cpu.so cannot be loaded: "
+                + $"{_folder.In("libtorch_cpu.so")}: file too short; use another libtorch, or unset it to use the package's.");
+        result.Output.Should().NotContain("-> in the source tree").And.NotContain("doctor");
     }
 
     [Theory]

@@ -36,6 +36,7 @@ public sealed class LauncherTests : IDisposable
             program=$1
             shift
             echo "$(cat "$program") in $PWD: $#"
+            [ ! -e "$CHECKOUT/tell" ] || echo "called as $IMTA_CALLED_AS"
             for argument; do echo "<$argument>"; done
             if [ "$1" = hold ]; then
               echo $$ > "$CHECKOUT/held.$$"
@@ -99,6 +100,14 @@ public sealed class LauncherTests : IDisposable
 
         start.Output.Should().Be("version 1 in /usr: 3\n<train>\n<two words>\n<>\n");
         start.ExitCode.Should().Be(7);
+    }
+
+    [SkippableFact]
+    public void The_program_knows_how_it_was_called()
+    {
+        File.WriteAllText(InCheckout("tell"), "");
+
+        Run(InCheckout("imta")).Output.Should().EndWith($"called as {InCheckout("imta")}\n");
     }
 
     [SkippableFact]

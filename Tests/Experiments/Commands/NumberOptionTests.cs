@@ -20,7 +20,7 @@ public sealed class NumberOptionTests
         { "--decimal", "half", "a number such as 0.5" },
         { "--whole", "1.000", "an integer" },
         { "--whole", "1.5", "an integer" },
-        { "--whole", "99999999999", "an integer" },
+        { "--whole", "99999999999", "an integer, at most 2147483647" },
         { "--whole", "x\ny", "an integer" },
         { "--seven", "1e3", "an integer" },
     };

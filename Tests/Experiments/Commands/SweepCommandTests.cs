@@ -97,7 +97,7 @@ public sealed class SweepCommandTests : IDisposable
             ("plain", 0, "done"), ("mwn", 0, "done"), ("plain", 1, "done"), ("mwn", 1, "done"), ("plain", 7, "done"), ("mwn", 7, "done"));
 
         File.WriteAllText(_folder.In("s.yaml"), Sweep.Replace("batch: 16", "batch: 18", StringComparison.Ordinal));
-        Refusal("sweep", "s.yaml", "--out", "s").Should().Contain("was run with different settings than s/sweep.yaml now specifies");
+        Refusal("sweep", "s.yaml", "--out", "s").Should().Contain("was run with different settings than s.yaml specifies");
     }
 
     [Fact]
@@ -105,7 +105,7 @@ public sealed class SweepCommandTests : IDisposable
     {
         File.WriteAllText(
             _folder.In("s.yaml"),
-            Sweep.Replace("seeds: [0, 1]", "seeds: 0", StringComparison.Ordinal)
+            Sweep.Replace("seeds: [0, 1]", "seeds: [0]", StringComparison.Ordinal)
                 .Replace("variants:", "variants:\n  broken: {train: {rate: 1.0e+30}}", StringComparison.Ordinal));
 
         ImtaProcess.Result result = _folder.Run(1, "sweep", "s.yaml");
@@ -116,6 +116,20 @@ public sealed class SweepCommandTests : IDisposable
         _folder.Read<SweepRunRow>("sweeps", "s", "runs.csv").Select(run => (run.Variant, run.State, run.Message?.Length > 0)).Should()
             .Equal(("broken", "failed", true), ("plain", "done", false), ("mwn", "done", false));
         _folder.Read<SummaryRow>("sweeps", "s", "summary.csv").Select(row => row.Variant).Distinct().Should().Equal("plain", "mwn");
+    }
+
+    [Fact]
+    public void A_check_that_stops_the_runs_of_a_sweep_can_be_allowed_there()
+    {
+        File.WriteAllText(
+            _folder.In("s.yaml"),
+            Sweep.Replace("seeds: [0, 1]", "seeds: [0]", StringComparison.Ordinal)
+                .Replace("variants:", "variants:\n  lost: {meta: {q: 0.01}}", StringComparison.Ordinal));
+
+        _folder.Run(1, "sweep", "s.yaml", "--out", "s").Error.Should().Contain("or proceed anyway with --allow shares; see s/runs.csv");
+
+        _folder.Run(0, "sweep", "s.yaml", "--out", "s", "--allow", "shares").Output.Should().Contain("lost, seed 0: done");
+        Refusal("sweep", "s.yaml", "--allow", "all").Should().Contain("--allow all: unknown check");
     }
 
     [Fact]
@@ -134,7 +148,7 @@ public sealed class SweepCommandTests : IDisposable
         first.Interrupt();
         first.End().Should()
             .Match<ImtaProcess.Result>(
-                result => result.Code == 130
+                result => result.Code == ImtaProcess.Interrupted
                     && result.Output.Contains("stopped; run the same command to continue in s", StringComparison.Ordinal));
         _folder.Read<SweepRunRow>("s", "runs.csv").Should().OnlyContain(run => run.State == "waiting");
         File.ReadAllText(_folder.In("s", "runs", "plain", "seed-0.txt")).Should()
@@ -156,7 +170,7 @@ public sealed class SweepCommandTests : IDisposable
             ("s.yaml exists and is not a sweep folder; choose another one with --out", ["s.yaml", "--out", "s.yaml"]),
             ("--out is empty", ["s.yaml", "--out", ""]),
             ("--jobs is 0; it must be an integer from 1 to 1024", ["s.yaml", "--jobs", "0"]),
-            ("Unknown option --job.", ["--job"]),
+            ("Unknown option --job; did you mean --jobs? See imta sweep --help.", ["--job"]),
         })
         {
             Refusal(["sweep", .. arguments]).Should().Contain(problem);
@@ -175,7 +189,7 @@ public sealed class SweepCommandTests : IDisposable
     {
         File.WriteAllText(
             _folder.In("s.yaml"),
-            Sweep.Replace("seeds: [0, 1]", "seeds: 0", StringComparison.Ordinal)
+            Sweep.Replace("seeds: [0, 1]", "seeds: [0]", StringComparison.Ordinal)
                 .Replace("epochs: 2", "epochs: 1", StringComparison.Ordinal));
         Leave("s", ".lock", "sweep.yaml.partial");
         _folder.Run(0, "sweep", "s.yaml", "--out", "s");

@@ -16,6 +16,10 @@ public sealed class TrainBadInputTests : IDisposable
     [InlineData("--device", "gpu", "cpu, cuda")]
     [InlineData("--device", "cuda", "CUDA")]
     [InlineData("--seed", "-1", "seed")]
+    [InlineData("--seed", "99999999999", "--seed is 99999999999; it must be an integer, at most 2147483647. See imta train --help.")]
+    [InlineData("--set", "seed=99999999999", "seed is 99999999999; it must be an integer >= 0, at most 2147483647")]
+    [InlineData("--set", "--threads", "--set needs a value, but --threads follows it. See imta train --help.")]
+    [InlineData("--data", "", "--data is empty. See imta train --help.")]
     [InlineData("--no-such-option", "1", "--no-such-option")]
     [InlineData("missing.yaml", null, "missing.yaml")]
     [InlineData("--set", "data.validation=50000", "validation")]
@@ -50,12 +54,14 @@ public sealed class TrainBadInputTests : IDisposable
     [Fact]
     public void A_run_folder_that_is_taken_is_left_alone()
     {
-        Directory.CreateDirectory(_folder.In("run"));
-        File.WriteAllText(_folder.In("run", "config.yaml"), "name: precious\n");
+        Directory.CreateDirectory(_folder.In("my run"));
+        File.WriteAllText(_folder.In("my run", "environment.json"), RunFiles.Environment);
 
-        AssertRefused(ImtaProcess.Run(_folder.Path, "train", "--out", "run"), "--force", "--out");
+        AssertRefused(
+            ImtaProcess.Run(_folder.Path, "train", "--out", "my run"),
+            "my run already contains a run", "--force", "--out", "or resume it: imta train --resume 'my run'");
 
-        File.ReadAllText(_folder.In("run", "config.yaml")).Should().Be("name: precious\n");
+        File.ReadAllText(_folder.In("my run", "environment.json")).Should().Be(RunFiles.Environment);
     }
 
     [Fact]
@@ -67,6 +73,34 @@ public sealed class TrainBadInputTests : IDisposable
         AssertRefused(ImtaProcess.Run(_folder.Path, "train", "--out", "thesis", "--force"), "thesis", "--out");
 
         File.Exists(_folder.In("thesis", "chapter1.tex")).Should().BeTrue();
+    }
+
+    [Theory]
+    [InlineData("config.yaml", "model: resnet")]
+    [InlineData("environment.json", "[]")]
+    [InlineData("environment.json", """{"version": 1, "dotnet": "10"}""")]
+    public void Files_named_like_a_runs_do_not_make_a_folder_a_run(string name, string content)
+    {
+        Directory.CreateDirectory(_folder.In("theirs", "checkpoints"));
+        File.WriteAllText(_folder.In("theirs", name), content);
+        File.WriteAllText(_folder.In("theirs", "checkpoints", "latest.pt"), "precious");
+
+        AssertRefused(
+            ImtaProcess.Run(_folder.Path, "train", "--out", "theirs", "--force"), "theirs is not empty and is not a run folder", "--out");
+
+        File.ReadAllText(_folder.In("theirs", name)).Should().Be(content);
+        File.ReadAllText(_folder.In("theirs", "checkpoints", "latest.pt")).Should().Be("precious");
+    }
+
+    [SkippableTheory]
+    [InlineData("train", "--out", "/proc/run")]
+    [InlineData("cost", "--out", "/proc/cost.csv")]
+    public void A_folder_that_takes_no_files_is_named_not_the_file_that_was_tried(params string[] arguments)
+    {
+        Skip.IfNot(OperatingSystem.IsLinux(), "elsewhere there is no /proc");
+
+        ImtaProcess.Run(_folder.Path, arguments).Error.Should().MatchRegex(
+            "^imta: /proc/(run|cost.csv) cannot be written \\(no file can be created in /proc: .*\\); choose another .* with --out\n$");
     }
 
     [Theory]

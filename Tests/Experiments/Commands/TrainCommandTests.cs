@@ -20,7 +20,7 @@ public sealed class TrainCommandTests : IDisposable
         result.Code.Should().Be(0, result.All);
         result.Error.Should().BeEmpty();
         result.Output.Should()
-            .Contain("learned weights vs. known difficulty").And.Contain("test accuracy of exits 1 to 2").And.EndWith(
+            .Contain("learned sample weights vs. known difficulty").And.Contain("test accuracy of exits 1 to 2").And.EndWith(
                 "results written to run\n");
         FilesOf("run").Should().BeEquivalentTo(
             "config.yaml", "environment.json", "epochs.csv", "timing.csv", "cost.csv", "log.txt", "weights/epoch-0002.csv",
@@ -38,9 +38,13 @@ public sealed class TrainCommandTests : IDisposable
     [Fact]
     public void The_tables_say_what_happened()
     {
-        Train("run").Code.Should().Be(0);
+        string output = Train("run").Output;
 
         EpochRow[] epochs = Read<EpochRow>("run", "epochs.csv");
+        output.Split('\n').Where(line => line.Contains("train loss", StringComparison.Ordinal)).Should().Equal(
+            epochs.GroupBy(row => row.Epoch), (line, rows) => line.StartsWith(
+                FormattableString.Invariant($"epoch {rows.Key}/2: train loss {rows.First().TrainLoss:0.000} {rows.Last().TrainLoss:0.000}, "),
+                StringComparison.Ordinal));
         epochs.Select(row => (row.Epoch, row.Exit)).Should().Equal((1, 1), (1, 2), (2, 1), (2, 2));
         epochs.Should().OnlyContain(row => row.MetaLoss > 0 && row.WeightStd > 0 && row.TrainLoss != row.TrainWeightedLoss);
         epochs.GroupBy(row => row.Epoch).Should()
@@ -69,6 +73,17 @@ public sealed class TrainCommandTests : IDisposable
         Read<EpochRow>("plain", "epochs.csv").Should().OnlyContain(row =>
             row.MetaLoss == null && row.MetaRate == null && row.WeightMean == 1 && row.WeightStd == 0
                 && row.TrainLoss == row.TrainWeightedLoss);
+    }
+
+    [Fact]
+    public void Fixed_weights_are_not_called_learned_and_milestones_after_the_end_are_told()
+    {
+        string output = Train(
+            "fixed", Set("meta.weights=allocated", "train.schedule=multiStep", "train.milestones=[1, 2, 5]")).Output;
+
+        output.Should().Contain("allocated training samples vs. known difficulty").And.NotContain("learned").And.Contain(
+            "warning: train.milestones 2, 5: training ends after epoch 2, so they never lower the learning rate");
+        Train("cosine", Set("train.milestones=[1, 2, 5]")).Output.Should().NotContain("milestones");
     }
 
     [Fact]
@@ -145,7 +160,7 @@ public sealed class TrainCommandTests : IDisposable
             }
 
             ImtaProcess.Result stopped = process.End();
-            stopped.Code.Should().Be(killed ? 137 : 130, stopped.All);
+            stopped.Code.Should().Be(killed ? 137 : ImtaProcess.Interrupted, stopped.All);
             stopped.Error.Should().BeEmpty();
             if (!killed)
             {
@@ -239,7 +254,7 @@ public sealed class TrainCommandTests : IDisposable
         ImtaProcess.Result resumed = ImtaProcess.Run(_folder.Path, "train", "--resume", "run");
 
         resumed.Code.Should().Be(0, resumed.All);
-        resumed.Output.Should().Contain("learned weights vs. known difficulty");
+        resumed.Output.Should().Contain("learned sample weights vs. known difficulty");
         Tables("run").Should().Equal(before);
     }
 

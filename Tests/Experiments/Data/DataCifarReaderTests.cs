@@ -22,7 +22,7 @@ public sealed class DataCifarReaderTests
         string message = Complaint(format, root);
         message.Should()
             .Contain("https://www.cs.toronto.edu/~kriz/cifar.html").And.Contain(format.Archive).And.Contain(
-                $"imta data {format.Key} --data DIR");
+                $" data {format.Key} --data DIR");
         return message;
     }
 

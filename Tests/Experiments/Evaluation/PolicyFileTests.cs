@@ -101,11 +101,11 @@ public sealed class PolicyFileTests
         Problem(keys => keys["thresholds"]![1] = "high").Should().Be("thresholds[1] is invalid; expected a number or null per exit");
         Problem(keys => keys["thresholds"]![1] = 1e300).Should().Be("a threshold is NaN or infinite");
         Problem(keys => keys.Remove("thresholds")).Should().Be("the key thresholds is missing; expected a number or null per exit");
-        Problem(keys => keys["unknown"] = 1).Should().Be("the key unknown is unknown");
+        Problem(keys => keys["unknown"] = 1).Should().Be("unknown key unknown");
         Problem(keys => keys["budget"]!["more"] = 1).Should().Be("budget.more is invalid; expected macs, q and shares");
         Problem(keys => keys["normalisation"]!.AsObject().Remove("std")).Should().Be("normalisation is invalid; expected mean and std");
         ProblemOf("{\n \"format\": 1").Should().Be("invalid JSON in line 2");
-        ProblemOf("{ \"format\": 1, \"format\": 1 }").Should().Be("a key is there twice");
+        ProblemOf("{ \"format\": 1, \"format\": 1 }").Should().Be("a key is defined twice");
         ProblemOf("").Should().Be("invalid JSON in line 1");
         ProblemOf("[]").Should().Be("it is not a JSON object");
         ProblemOf("null").Should().Be("it is not a JSON object");

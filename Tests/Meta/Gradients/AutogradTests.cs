@@ -64,10 +64,10 @@ public sealed class AutogradTests : IDisposable
             => () => Autograd.Gradients("y", [output], weight is null ? null : [weight], [input ?? _x]);
 
         FluentActions.Invoking(Of(_x.detach().sum())).Should().Throw<InvalidOperationException>()
-            .WithMessage("y (shape []) depends on no trainable parameter*");
-        FluentActions.Invoking(Of(_x * 2)).Should().Throw<ArgumentException>().WithMessage("y has the shape *3]; it must be a scalar*");
+            .WithMessage("no trainable parameter affects y (shape [])*");
+        FluentActions.Invoking(Of(_x * 2)).Should().Throw<ArgumentException>().WithMessage("the shape of y is *3], but a scalar is needed*");
         FluentActions.Invoking(Of(_x * 2, ones(2))).Should().Throw<ArgumentException>()
-            .WithMessage("y has the shape *3]; it needs weights of that shape, not *2]*");
+            .WithMessage("the shape of y is *3], but its weights have the shape *2]*");
         FluentActions.Invoking(Of(_x.sum(), input: ones(1))).Should().Throw<ArgumentException>()
             .WithMessage("*input 0 (shape *1]), which does not have requires_grad set*");
     }

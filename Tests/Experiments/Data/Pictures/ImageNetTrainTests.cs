@@ -54,7 +54,7 @@ public sealed class ImageNetTrainTests : IDisposable
             WaitInside(process, epoch: 3);
             process.Interrupt();
             ImtaProcess.Result stopped = process.End();
-            stopped.Code.Should().Be(130, stopped.All);
+            stopped.Code.Should().Be(ImtaProcess.Interrupted, stopped.All);
         }
 
         _folder.Run(0, "train", "--resume", "broken");
@@ -148,7 +148,7 @@ public sealed class ImageNetTrainTests : IDisposable
         {
             WaitInside(process, epoch: 2);
             process.Interrupt();
-            process.End().Code.Should().Be(130);
+            process.End().Code.Should().Be(ImtaProcess.Interrupted);
         }
 
         _folder.Run(0, "train", "--resume", "broken");
@@ -222,7 +222,7 @@ public sealed class ImageNetTrainTests : IDisposable
         _folder.Run(0, "train", "--resume", "run").Error.Should()
             .StartWith("warning: run/environment.json does not record which files the run started with");
         _folder.Run(2, "train", "--resume", "run", "--data", "").Error.Should()
-            .Be("imta: --data is empty; it must be the folder of the data set's files\n");
+            .Be("imta: --data is empty. See imta train --help.\n");
     }
 
     [Fact]

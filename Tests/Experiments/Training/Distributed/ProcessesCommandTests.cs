@@ -81,7 +81,7 @@ public sealed partial class ProcessesCommandTests : IDisposable
             stopped.WaitUntil(() => File.Exists(In("stopped", "epochs.csv")));
             stopped.Interrupt();
             ImtaProcess.Result result = stopped.End();
-            result.Code.Should().Be(130, result.All);
+            result.Code.Should().Be(ImtaProcess.Interrupted, result.All);
             result.Output.Should().Contain("stopped; resume with imta train --resume stopped");
         }
 
@@ -144,7 +144,7 @@ public sealed partial class ProcessesCommandTests : IDisposable
     [SkippableTheory]
     [
         InlineData(
-            "train.batch is 6; 2 processes take 8 at least, 2 images for each half of each", "--processes", "2", "--set", "train.batch=6")
+            "train.batch is 6; with 2 processes it must be at least 8, because each half of each process's batch needs 2 images", "--processes", "2", "--set", "train.batch=6")
     ]
     [InlineData("processes is 0; it must be", "--processes", "0")]
     [InlineData("--process-timeout must be at least 1 second", "--process-timeout", "0")]
