@@ -123,10 +123,7 @@ internal static class PyTorchFilesCase
         }
     }
 
-    /// <summary>
-    /// The logits of the published network, in float64. To keep the files small, most have classifiers of 8 channels instead of 128: the
-    /// others are zero, which does not change any sum.
-    /// </summary>
+    /// <summary>The network's logits in float64. Most files have classifiers of 8 channels, not 128: the others are zero.</summary>
     private static void CheckLogits(GoldenComparison comparison, GoldenFile golden, Dictionary<string, Tensor> state, Device device)
     {
         using MsdNet network = Network(state, device);

@@ -7,7 +7,7 @@ namespace Imta.MetaWeight.Tests.Allocation;
 /// <summary>The vectorised threshold search and what follows from it, against loops over samples.</summary>
 public sealed class BudgetedInferenceTests
 {
-    /// <summary>N samples, K exits, P budgets and a seed; with ties the scores are of three values only.</summary>
+    /// <summary>N samples, K exits, P budgets and a seed; with ties the scores are of three values only, without an exit's all differ.</summary>
     public sealed record Case(int Samples, int Exits, int Points, int Seed, bool Ties)
     {
         public IReadOnlyList<int[]> Quotas
@@ -19,7 +19,7 @@ public sealed class BudgetedInferenceTests
             using var random = new Generator((ulong)Seed + (ulong)more);
             Tensor scores = Ties
                 ? randint(1, 4, [Samples, Exits], float32, generator: random) / 4
-                : rand([Samples, Exits], generator: random);
+                : stack([.. Enumerable.Range(0, Exits).Select(_ => randperm(Samples, float32, generator: random))], 1) / Samples;
             return (scores, rand([Samples, Exits], generator: random).gt(0.4));
         }
     }
