@@ -26,7 +26,7 @@ public sealed class WindowsTextTests : IDisposable
         RunFiles.Tables(_folder.In("again")).Should()
             .Equal(RunFiles.Tables(_folder.In("plain")).Select(table => table.ReplaceLineEndings("\n")));
         File.WriteAllText(_folder.In("points.csv"), "\uFEFFname,macs,accuracy\r\nOther,1000000,0.25\r\n");
-        _folder.Run(0, "report", "whole", "again", "--points", "points.csv").Error.Should().NotContainAny("imta", "warning");
+        _folder.Run(0, "report", "whole", "--points", "points.csv").Error.Should().NotContainAny("imta", "warning");
         File.ReadAllText(_folder.In("report.html")).Should().Contain("Other");
         _folder.Run(0, "train", "whole/config.yaml", "--out", "second").Error.Should().NotContainAny("imta", "warning");
 
