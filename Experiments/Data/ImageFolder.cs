@@ -73,8 +73,8 @@ internal sealed record ImageFolder(string Root, IReadOnlyList<string> ClassNames
     private static bool HasUsableName(string path) => !path.Contains('\uFFFD') || Path.Exists(path)
         ? true
         : throw new UsageException(
-            $"the name of {path} is not UTF-8 (\uFFFD stands for its unreadable bytes), so it cannot be opened; rename it and others like it, "
-                + "for example with convmv -r -f latin1 -t utf8 --notest DIR");
+            $"the name of {path} is not UTF-8 (\uFFFD stands for its unreadable bytes), so it cannot be opened; rename it and others like "
+                + "it, for example with convmv -r -f latin1 -t utf8 --notest DIR");
 
     private static bool IsCyclicLink(FileSystemInfo link, string start)
         => link.ResolveLinkTarget(returnFinalTarget: true) is not { } target

@@ -73,12 +73,12 @@ internal static class NetworkBuilder
         catch (InsufficientMemoryException e)
         {
             throw new UsageException(
-                $"the parameters of {settings.Model.Group} alone need more than the {ByteSize.Text(available)} of memory that are available: "
-                    + "use a smaller network (its blocks, channels, growth), or a machine with more memory", e);
+                $"the parameters of {settings.Model.Group} alone need more than the {ByteSize.Text(available)} of memory that are "
+                    + "available: use a smaller network (its blocks, channels, growth), or a machine with more memory", e);
         }
-        catch (ExternalException)
+        catch (Exception e) when (e is ExternalException or InvalidOperationException)
         {
-            // A backbone of another's whose constructor computes with its parameters: shapes alone do not make it.
+            // A backbone of another's whose constructor reads its parameters' values: shapes alone do not make it.
         }
     }
 

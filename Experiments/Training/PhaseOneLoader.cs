@@ -37,8 +37,8 @@ internal static class PhaseOneLoader
 
         if (RunFolder.Containing(file)?.HasDifferentData(images) == true)
         {
-            throw new UsageException($"phase2.from: {file} was trained with different files in the data set's folder (added, removed, renamed "
-                + "or changed), so it may have seen images that are held out here; use its data folder, or another run");
+            throw new UsageException($"phase2.from: {file} was trained with different files in the data set's folder (added, removed, "
+                + "renamed or changed), so it may have seen images that are held out here; use its data folder, or another run");
         }
 
         ExitHeadNetwork network = NetworkBuilder.PhaseOne(TrainingPhase.PhaseOneSettings(run), device);

@@ -38,6 +38,27 @@ public sealed class ToyNetTests
             .HaveCount(14).And.OnlyContain(name => name.StartsWith("classifier.") || name.StartsWith("isc_modules."));
     }
 
+    /// <summary>Before it is built, a network is counted by its shapes, whose tensors have no values.</summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void One_whose_constructor_reads_its_parameters_is_built_too(bool copies)
+    {
+        Backbone reads = Backbone.Create<ToyNetOptions>("toy", options => options.Stages, (options, images, classes, factory, modifiers) =>
+        {
+            var network = new ToyNet(options, images, classes, factory, modifiers);
+            Tensor first = network.parameters().First();
+            double.IsFinite(copies ? first.sum().item<float>() : first.data<float>()[0]).Should().BeTrue();
+            return network;
+        });
+        var registry = new Registry<Backbone>("backbone", backbone => backbone.Name, backbone => backbone.DefaultOptions()) { reads };
+        var model = new ModelOptions { Backbone = new Choice<Backbone>(registry).With("toy", new ToyNetOptions { Stages = 3 }) };
+
+        using MultiExitNetwork network = NetworkBuilder.Build(new Settings { Model = model }, CPU);
+
+        network.Exits.Should().Be(3);
+    }
+
     [Fact]
     public void Its_linearised_pass_is_that_of_autograd()
     {

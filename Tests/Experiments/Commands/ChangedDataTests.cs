@@ -49,7 +49,7 @@ public sealed class ChangedDataTests(TrainedRun trained) : IClassFixture<Trained
         Change("pixel");
 
         trained.Refusal(
-            "train", "--out", "second", "--config", "run/config.yaml", "--set", "phase2.from=run", "--set", "phase2.epochs=1").Should()
+            "train", "run/config.yaml", "--out", "second", "--set", "phase2.from=run", "--set", "phase2.epochs=1").Should()
             .Contain("was trained with different files");
     }
 
@@ -63,8 +63,7 @@ public sealed class ChangedDataTests(TrainedRun trained) : IClassFixture<Trained
             File.Copy(file, Path.Combine(elsewhere, Path.GetFileName(file)));
         }
 
-        string warnings = trained.Run(0, "train", "--resume", "run").Error;
-        trained.Run(0, "train", "--resume", "run", "--data", elsewhere).Error.Should().Be(warnings).And.NotContain("record");
+        trained.Run(0, "train", "--resume", "run", "--data", elsewhere).Error.Should().NotContain("record");
         trained.Run(0, "eval", "run", "--out", "there", "--data", elsewhere).Error.Should().NotContain("differ");
 
         string environment = trained.In("run", "environment.json"), text = File.ReadAllText(environment);

@@ -104,7 +104,8 @@ public sealed class InferCommandTests(TrainedRun trained) : IClassFixture<Traine
         answers.Select(row => (row.Sample, row.File)).Should().Equal((0, "colour.png"), (1, "landscape.jpg"), (2, "below/grey.jpg"));
         answers.Should().OnlyContain(row => row.Name.Length > 2 && row.Confidence > 0 && row.Macs > 0);
         trained.Refusal("infer", "run", "--policy", "thirds.json", "--images", "nowhere").Should().Contain("there is no folder nowhere");
-        trained.Refusal("infer", "run", "--policy", "thirds.json", "--images", "run").Should().Contain("run contains no JPEG, PNG, WebP or BMP files");
+        trained.Refusal("infer", "run", "--policy", "thirds.json", "--images", "run").Should()
+            .Contain("run contains no JPEG, PNG, WebP or BMP files");
         trained.Refusal("infer", "run", "--policy", "thirds.json", "--images", "pictures", "--data", trained.TestFile).Should()
             .Contain("give one of them");
         File.WriteAllText(trained.In("run", "fake.png"), "no PNG");

@@ -211,7 +211,8 @@ public sealed class ImageNetTrainTests : IDisposable
         File.Move(other, file);
 
         refusal.Should().Be("imta: the data set's files differ from those that run started with (added, removed, renamed "
-            + "or changed), so training and validation images would be mixed up; restore the files, or give a folder that has them with --data\n");
+            + "or changed), so training and validation images would be mixed up; restore the files, or give a folder that has them "
+            + "with --data\n");
         warning.Should()
             .MatchRegex(
                 "^warning: the data set's files differ from those that .*run started with; images held out here may have been used for "

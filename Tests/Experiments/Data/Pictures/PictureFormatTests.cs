@@ -101,7 +101,8 @@ public sealed class PictureFormatTests
         "BM"u8.CopyTo(file);
         foreach ((int at, int value) in (ReadOnlySpan<(int, int)>)
         [
-            (2, file.Length), (10, 54), (14, 40), (18, bitmap.Width), (22, fromTop ? -bitmap.Height : bitmap.Height), (26, 1 + (bits << 16)),
+            (2, file.Length), (10, 54), (14, 40), (18, bitmap.Width), (22, fromTop ? -bitmap.Height : bitmap.Height),
+            (26, 1 + (bits << 16)),
         ])
         {
             BinaryPrimitives.WriteInt32LittleEndian(file.AsSpan(at), value);
