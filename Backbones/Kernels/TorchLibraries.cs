@@ -147,8 +147,9 @@ public static unsafe partial class TorchLibraries
     }
 
     /// <summary>What the system's loader says, without .NET's advice before it.</summary>
-    private static string LoaderMessage(Exception e)
-        => e.Message.Split('\n').Select(line => line.Split("LD_DEBUG environment variable:")[^1].Trim()).FirstOrDefault(line => line.Length > 0, e.Message);
+    private static string LoaderMessage(Exception e) => e.Message.Split('\n')
+        .Select(line => line.Split("LD_DEBUG environment variable:")[^1].Trim())
+        .FirstOrDefault(line => line.Length > 0, e.Message);
 
     private static void LoadTorchSharpNative()
     {

@@ -50,7 +50,8 @@ internal static class ConvertCommand
         }
 
         OutputFile.Check(target, arguments, OutArgument);
-        using IDisposable? held = RunFolder.Containing(target)?.Acquire($"or choose another {OutArgument}"); // OUT may be a run's checkpoint
+        // OUT may be a run's checkpoint.
+        using IDisposable? held = RunFolder.Containing(target)?.Acquire($"or choose another {OutArgument}");
         Settings? given = ConfigurationArguments.ReadConfigOption(arguments);
         ComputeDevice.Configure((given ?? new Settings()) with { Device = "cpu" });
         using DisposeScope scope = NewDisposeScope();

@@ -67,8 +67,8 @@ internal static class EvalCommand
         WarnIfUnfinished(network);
         string? policyFile = arguments.GetValue(Policy);
         PolicyFile? policy = policyFile is null ? null : TrainedNetworkArguments.Policy(policyFile, network);
-        string folder = FolderOf(arguments, network);
         using RunData data = TrainedNetworkArguments.LoadData(network, arguments.GetValue(TrainedNetworkArguments.Data));
+        string folder = FolderOf(arguments, network);
         RunMonitor monitor = RunMonitor.ForConsole();
         EvaluationReport report = Report(network, data, policy?.Policy.Criterion ?? ExitCriteria.Confidence, points, monitor, stop.Token);
         var files = new EvaluationFiles(folder);
@@ -114,7 +114,7 @@ internal static class EvalCommand
         }
     }
 
-    /// <summary>The folder for the tables. By default it is the network's own, whose tables of an earlier evaluation are replaced.</summary>
+    /// <summary>The folder for the tables: by default the network's own, where those of an earlier evaluation are replaced.</summary>
     private static string FolderOf(ParseResult arguments, TrainedNetwork network)
     {
         string source = arguments.GetValue(TrainedNetworkArguments.Source)!;

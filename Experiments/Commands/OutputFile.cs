@@ -3,7 +3,7 @@ using Imta.MetaWeight.Experiments.Runs;
 
 namespace Imta.MetaWeight.Experiments.Commands;
 
-/// <summary>A file or folder that a command writes, usually given by <c>--out</c>; what is there is replaced with <c>--force</c> only.</summary>
+/// <summary>A file or folder that a command writes; what is there is replaced with <c>--force</c> only.</summary>
 internal static class OutputFile
 {
     private const string Location = "location with --out";

@@ -5,7 +5,7 @@ using Imta.MetaWeight.Experiments.Configuration;
 namespace Imta.MetaWeight.Experiments.Commands;
 
 /// <summary>
-/// What is wrong with a command line. The parser takes an unknown option for an argument and an option for another one's value, so these are
+/// What is wrong with a command line. The parser takes an unknown option for an argument, and an option for another one's value: they are
 /// found here, for every command.
 /// </summary>
 internal static class UsageErrors
@@ -31,13 +31,17 @@ internal static class UsageErrors
     {
         CommandResult command = arguments.CommandResult;
         string[] options = [.. command.Command.Options.Select(option => option.Name), "--help"];
-        (SymbolResult Of, string Value)[] given = [.. command.Children.SelectMany(child => child.Tokens, (child, token) => (child, token.Value))];
+        (SymbolResult Of, string Value)[] given =
+        [
+            .. command.Children.SelectMany(child => child.Tokens, (child, token) => (child, token.Value)),
+        ];
         if (given.FirstOrDefault(one => one.Of is OptionResult && options.Contains(one.Value)) is ({ } hungry, var next))
         {
             return $"{NameOf(hungry)} needs a value, but {next} follows it.";
         }
 
-        IEnumerable<string> misplaced = given.Where(one => one.Of is ArgumentResult).Select(one => one.Value).Concat(arguments.UnmatchedTokens);
+        IEnumerable<string> misplaced = given.Where(one => one.Of is ArgumentResult).Select(one => one.Value)
+            .Concat(arguments.UnmatchedTokens);
         if (misplaced.FirstOrDefault(value => value.StartsWith('-')) is { } unknown)
         {
             return $"Unknown option {Terminal.Sanitize(unknown)}{NearestKey.Suggestion(unknown, options)}";
@@ -48,8 +52,9 @@ internal static class UsageErrors
             return $"{NameOf(empty)} is empty.";
         }
 
-        return command.Command.Subcommands.Count > 0 && arguments.UnmatchedTokens is [var verb, ..]
-            ? $"Unknown command {Terminal.Sanitize(verb)}{NearestKey.Suggestion(verb, command.Command.Subcommands.Select(known => known.Name))}"
+        string[] verbs = [.. command.Command.Subcommands.Select(known => known.Name)];
+        return verbs.Length > 0 && arguments.UnmatchedTokens is [var verb, ..]
+            ? $"Unknown command {Terminal.Sanitize(verb)}{NearestKey.Suggestion(verb, verbs)}"
             : arguments.Errors.Count > 0 ? arguments.Errors[^1].Message : null; // the last is a validator's, where there is one
     }
 

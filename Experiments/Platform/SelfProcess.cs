@@ -23,7 +23,7 @@ internal static class SelfProcess
         string program = Environment.GetEnvironmentVariable(CalledAs) is { Length: > 0 } script ? script : Environment.ProcessPath!;
         string folder = Path.GetDirectoryName(Path.GetFullPath(program)) ?? "";
         string[] path = Environment.GetEnvironmentVariable("PATH")?.Split(Path.PathSeparator) ?? [];
-        string name = path.Any(one => Path.TrimEndingDirectorySeparator(one) == folder)
+        string name = IsHost(program) || path.Any(one => Path.TrimEndingDirectorySeparator(one) == folder)
             ? Path.GetFileNameWithoutExtension(program)
             : program;
         string[] assembly = IsHost(program) ? [Environment.GetCommandLineArgs()[0]] : [];

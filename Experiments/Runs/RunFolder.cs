@@ -190,7 +190,8 @@ internal sealed class RunFolder(string path)
     private IEnumerable<string> Replaced =>
     [
         LatestCheckpoint, PreviousCheckpoint, BestCheckpoint, PhaseOneCheckpoint, DamagedCheckpoint,
-        .. EpochsWith(EpochCheckpoint).Select(EpochCheckpoint), .. EpochsWith(Weights).Select(Weights), Epochs, Timing, Cost, Log, .. Evaluation.All,
+        .. EpochsWith(EpochCheckpoint).Select(EpochCheckpoint), .. EpochsWith(Weights).Select(Weights),
+        Epochs, Timing, Cost, Log, .. Evaluation.All,
     ];
 
     /// <summary>The numbers of the epochs that have a file there, whole or unfinished; other files may have such a number too.</summary>

@@ -115,7 +115,8 @@ internal sealed class SweepRunner
     {
         if (RunFolder.CanResume(folder))
         {
-            return ["train", "--resume", folder, .. run.Settings.Data.Root is { } root ? ["--data", root] : Array.Empty<string>(), .. _allow];
+            string[] data = run.Settings.Data.Root is { } root ? ["--data", root] : [];
+            return ["train", "--resume", folder, .. data, .. _allow];
         }
 
         int threads = run.Settings.Threads == 0 && _jobs > 1

@@ -11,8 +11,8 @@ internal static class RunSummary
     public static IEnumerable<string> Lines(RunContext run, PreparedModel prepared)
     {
         (Settings settings, RunData data, RunModel model) = (run.Settings, run.Data, prepared.Model);
-        foreach (string warning in
-            (IEnumerable<string>)[.. data.Warnings, .. prepared.Findings.Select(finding => finding.Line), .. prepared.Phases.SelectMany(Late)])
+        IEnumerable<string> findings = prepared.Findings.Select(finding => finding.Line);
+        foreach (string warning in data.Warnings.Concat(findings).Concat(prepared.Phases.SelectMany(Late)))
         {
             yield return $"warning: {warning}";
         }

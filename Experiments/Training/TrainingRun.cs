@@ -97,7 +97,7 @@ internal sealed class TrainingRun(RunContext run)
 
         RankCorrelation[] exits = RankCorrelation.WithDifficulty(CsvTable.Read<WeightRow>(_folder.Weights(epochs)));
         run.Monitor.WriteLine(
-            $"{weighting.Description} vs. known difficulty (Spearman's rank correlation with its 95 % interval, exits 1 to {exits.Length}): "
+            $"{weighting.Description} vs. known difficulty (Spearman's rank correlation, 95 % interval; exits 1 to {exits.Length}): "
             + $"{string.Join(", ", exits)}: at the first exit {exits[0].Interpretation}, at the last {exits[^1].Interpretation}");
     }
 }

@@ -79,7 +79,8 @@ public sealed class DoctorCommandTests : IDisposable
 
         process.ExitCode.Should().Be(1, output);
         output.Should()
-            .MatchRegex("\nlibtorch +missing +cannot be used: ").And.Contain($"cannot be used: there is none in {_folder.Path}").And.Contain("-> in the source tree, remove the folder artifacts").And.MatchRegex(
+            .MatchRegex($"\nlibtorch +missing +cannot be used: there is none in {_folder.Path}")
+            .And.Contain("-> in the source tree, remove the folder artifacts").And.MatchRegex(
                 "\nmemory +(ok|warning)").And.Contain("missing: 1");
     }
 
@@ -92,7 +93,8 @@ public sealed class DoctorCommandTests : IDisposable
         ImtaProcess.Result result = ImtaProcess.Run(_folder.Path, [("LIBTORCH", folder)], "doctor");
 
         result.Code.Should().Be(1, result.All);
-        result.Output.Should().Contain($"cannot be used: LIBTORCH is {folder}, which has no libtorch_cpu.so").And.NotContain("-> in the source tree");
+        result.Output.Should().Contain($"cannot be used: LIBTORCH is {folder}, which has no libtorch_cpu.so")
+            .And.NotContain("-> in the source tree");
     }
 
     [SkippableFact]

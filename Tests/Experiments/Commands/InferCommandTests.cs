@@ -103,13 +103,14 @@ public sealed class InferCommandTests(TrainedRun trained) : IClassFixture<Traine
         InferenceRow[] answers = trained.Read<InferenceRow>("pictures.csv");
         answers.Select(row => (row.Sample, row.File)).Should().Equal((0, "colour.png"), (1, "landscape.jpg"), (2, "below/grey.jpg"));
         answers.Should().OnlyContain(row => row.Name.Length > 2 && row.Confidence > 0 && row.Macs > 0);
-        trained.Refusal("infer", "run", "--policy", "thirds.json", "--images", "nowhere").Should().Contain("there is no folder nowhere");
-        trained.Refusal("infer", "run", "--policy", "thirds.json", "--images", "run").Should()
+        trained.Refusal("infer", "run", "--policy", "thirds.json", "--images", "nowhere", "--force").Should()
+            .Contain("there is no folder nowhere");
+        trained.Refusal("infer", "run", "--policy", "thirds.json", "--images", "run", "--force").Should()
             .Contain("run contains no JPEG, PNG, WebP or BMP files");
-        trained.Refusal("infer", "run", "--policy", "thirds.json", "--images", "pictures", "--data", trained.TestFile).Should()
+        trained.Refusal("infer", "run", "--policy", "thirds.json", "--images", "pictures", "--data", trained.TestFile, "--force").Should()
             .Contain("give one of them");
         File.WriteAllText(trained.In("run", "fake.png"), "no PNG");
-        trained.Run(2, "infer", "run", "--policy", "thirds.json", "--images", "run").Error.Should()
+        trained.Run(2, "infer", "run", "--policy", "thirds.json", "--images", "run", "--force").Error.Should()
             .EndWith("imta: none of the images can be read\n");
         File.Delete(trained.In("run", "fake.png"));
     }
@@ -191,7 +192,8 @@ public sealed class InferCommandTests(TrainedRun trained) : IClassFixture<Traine
         string[] infer = ["infer", "run", "--policy", "policy.json", "--out", "nothing.csv"];
 
         trained.Refusal([.. infer, "--data", "torn.bin"]).Should().Contain("torn.bin").And.Contain("3073");
-        trained.Refusal([.. infer, "--data", "/missing"]).Should().StartWith("imta: /missing does not exist; expected a CIFAR-10 file or folder. ");
+        trained.Refusal([.. infer, "--data", "/missing"]).Should()
+            .StartWith("imta: /missing does not exist; expected a CIFAR-10 file or folder. ");
         trained.Refusal([.. infer, "--batch", "0"]).Should().Contain("--batch is 0");
         trained.Refusal("infer", "run", "--policy", "policy.json", "--out", "no/such/folder.csv").Should().Contain("cannot be written");
         trained.Refusal("infer", "run", "--policy", "policy.json", "--out", "run").Should().Contain("it is a folder");

@@ -8,7 +8,10 @@ public sealed class OverwritingTests(TrainedRun trained) : IClassFixture<Trained
     public static TheoryData<string, string, string[]> Writers => new()
     {
         { "answers.csv", "answers.csv already exists; choose another location with --out", ["infer", "run", "--policy", "thirds.json"] },
-        { "own.csv", "own.csv already exists; choose another location with --out", ["infer", "run", "--policy", "thirds.json", "--out", "own.csv"] },
+        {
+            "own.csv", "own.csv already exists; choose another location with --out",
+            ["infer", "run", "--policy", "thirds.json", "--out", "own.csv"]
+        },
         { "run/policy.json", "run/policy.json already exists; choose another location with --out", ["calibrate", "run", "--macs", "1G"] },
         { "p.json", "p.json already exists; choose another location with --out", ["calibrate", "run", "--macs", "1G", "--out", "p.json"] },
         { "n.pth", "n.pth already exists; choose another OUT", ["convert", "run", "n.pth"] },

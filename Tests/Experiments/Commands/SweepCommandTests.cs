@@ -124,11 +124,11 @@ public sealed class SweepCommandTests : IDisposable
         File.WriteAllText(
             _folder.In("s.yaml"),
             Sweep.Replace("seeds: [0, 1]", "seeds: [0]", StringComparison.Ordinal)
-                .Replace("variants:", "variants:\n  lost: {meta: {q: 0.01}}", StringComparison.Ordinal));
+                .Replace("variants:", "variants:\n  lost: {data: {testLimit: 5}}", StringComparison.Ordinal));
 
-        _folder.Run(1, "sweep", "s.yaml", "--out", "s").Error.Should().Contain("or proceed anyway with --allow shares; see s/runs.csv");
+        _folder.Run(1, "sweep", "s.yaml", "--out", "s").Error.Should().Contain("or proceed anyway with --allow splits; see s/runs.csv");
 
-        _folder.Run(0, "sweep", "s.yaml", "--out", "s", "--allow", "shares").Output.Should().Contain("lost, seed 0: done");
+        _folder.Run(0, "sweep", "s.yaml", "--out", "s", "--allow", "splits").Output.Should().Contain("lost, seed 0: done");
         Refusal("sweep", "s.yaml", "--allow", "all").Should().Contain("--allow all: unknown check");
     }
 

@@ -43,7 +43,8 @@ public sealed class TrainCommandTests : IDisposable
         EpochRow[] epochs = Read<EpochRow>("run", "epochs.csv");
         output.Split('\n').Where(line => line.Contains("train loss", StringComparison.Ordinal)).Should().Equal(
             epochs.GroupBy(row => row.Epoch), (line, rows) => line.StartsWith(
-                FormattableString.Invariant($"epoch {rows.Key}/2: train loss {rows.First().TrainLoss:0.000} {rows.Last().TrainLoss:0.000}, "),
+                FormattableString.Invariant(
+                    $"epoch {rows.Key}/2: train loss {rows.First().TrainLoss:0.000} {rows.Last().TrainLoss:0.000}, "),
                 StringComparison.Ordinal));
         epochs.Select(row => (row.Epoch, row.Exit)).Should().Equal((1, 1), (1, 2), (2, 1), (2, 2));
         epochs.Should().OnlyContain(row => row.MetaLoss > 0 && row.WeightStd > 0 && row.TrainLoss != row.TrainWeightedLoss);

@@ -221,7 +221,7 @@ public sealed class ReportCommandTests : IDisposable
     [Theory]
     [InlineData("folder nothing does not exist", "nothing")]
     [InlineData("folder @none does not exist", "@none")] // no file of more arguments
-    [InlineData("folder  does not exist;", "")]
+    [InlineData("RUN|SWEEP is empty", "")]
     [InlineData("none has no finished runs", "none")]
     [InlineData("neither a run (config.yaml) nor a sweep", "weights")]
     [InlineData("./sound/ is given twice", "sound", "./sound/")]

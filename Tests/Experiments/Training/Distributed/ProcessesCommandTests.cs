@@ -144,7 +144,8 @@ public sealed partial class ProcessesCommandTests : IDisposable
     [SkippableTheory]
     [
         InlineData(
-            "train.batch is 6; with 2 processes it must be at least 8, because each half of each process's batch needs 2 images", "--processes", "2", "--set", "train.batch=6")
+            "train.batch is 6; with 2 processes it must be at least 8, because each half of each process's batch needs 2 images",
+            "--processes", "2", "--set", "train.batch=6")
     ]
     [InlineData("processes is 0; it must be", "--processes", "0")]
     [InlineData("--process-timeout must be at least 1 second", "--process-timeout", "0")]
