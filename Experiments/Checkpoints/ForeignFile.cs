@@ -15,7 +15,7 @@ internal static class ForeignFile
     // Where training scripts keep the network; the average of its weights only where they keep nothing else.
     private static readonly string[] Places = [Backbone, "model_state_dict", "model", "net", "state_dict_ema"];
 
-    // DataParallel and torch.compile put these anywhere before the names of what they wrap, Lightning this before all names.
+    // DataParallel and torch.compile put these before the names of whatever they wrap, Lightning this before all names.
     private static readonly string[] Wrappers = ["module", "_orig_mod"];
     private const string LightningPrefix = "model.";
 
@@ -42,10 +42,9 @@ internal static class ForeignFile
         }
         catch (Exception e) when (e is InvalidDataException or IOException or UnauthorizedAccessException)
         {
-            throw new UsageException(
-                $"{file} does not contain a readable network ({e.Message.ReplaceLineEndings(" ").TrimEnd('.')}); "
-                + "expected a checkpoint of imta train, a PyTorch checkpoint or state dictionary, or a safetensors file",
-                e);
+            // The readers' own messages repeat the file and guess its format.
+            string why = (e.InnerException ?? e).Message.ReplaceLineEndings(" ").TrimEnd('.');
+            throw new UsageException($"{file} does not contain a readable network: {why}", e);
         }
 
         return configured
@@ -97,7 +96,7 @@ internal static class ForeignFile
     /// <summary>Tensors by name must lie in the file's dictionary itself; otherwise says where they are.</summary>
     private static void RequireBare(TorchDictionary content)
     {
-        (string Path, int Tensors) most = Dictionaries(content, "").MaxBy(dictionary => dictionary.Tensors);
+        (string Path, int Tensors) most = Dictionaries(content, "").Append((Path: "", Tensors: 0)).MaxBy(dictionary => dictionary.Tensors);
         if (most.Tensors > CountTensors(content))
         {
             throw new InvalidDataException($"it has no network under {string.Join(", ", Places)}, but {most.Tensors} tensors by name under "
@@ -110,7 +109,7 @@ internal static class ForeignFile
             throw new InvalidDataException(
                 content.Entries.GetValueOrDefault(key) is TorchOpaque whole
                     ? $"its {key} is {whole.Instead("dictionary")}"
-                    : $"it has neither a dictionary {Backbone} nor tensors by name");
+                    : $"it has neither a dictionary {Backbone} nor tensors by name; {FileSignature.Expected}");
         }
     }
 

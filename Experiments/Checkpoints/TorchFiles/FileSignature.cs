@@ -6,6 +6,9 @@ namespace Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 /// <summary>What people get where they expect a checkpoint, told by how the file starts.</summary>
 internal static class FileSignature
 {
+    /// <summary>What can be read instead.</summary>
+    public const string Expected = "expected a checkpoint of imta train, a PyTorch checkpoint or state dictionary, or a safetensors file";
+
     private static readonly (int Offset, byte[] Bytes, string What)[] Known =
     [
         (0, "PK\x03\x04"u8.ToArray(), $"it is a zip file whose list of contents, at its end, is missing or damaged; {Incomplete}"),
@@ -58,7 +61,7 @@ internal static class FileSignature
         return text.TrimStart('\ufeff', ' ', '\t', '\r', '\n').StartsWith('<')
             ? "it is a web page (HTML or XML): download the file itself, not the page about it"
             : text.Any(c => char.IsControl(c) && !char.IsWhiteSpace(c))
-                ? "it starts like no file of PyTorch or safetensors"
-                : $"it is text that starts with {Quote(text.Split('\n')[0].TrimEnd())}";
+                ? $"its start is that of no known format; {Expected}"
+                : $"it is text that starts with {Quote(text.Split('\n')[0].TrimEnd())}; {Expected}";
     }
 }

@@ -129,6 +129,11 @@ internal sealed class PickledObjects(bool legacy)
     /// <summary>A persistent id as protocol 0 writes it: the text of Python's tuple.</summary>
     public TorchValue Persistent(string id)
     {
+        if (legacy && id.StartsWith("('module', ", StringComparison.Ordinal))
+        {
+            return new TorchOpaque("torch.nn", "Module");
+        }
+
         GroupCollection parts = Regex.Match(
             id, @"^\('storage', <class 'torch\.(?:storage\.)?(\w+)'>, '(\w+)', '([\w:]+)', (\d{1,18})"
                 + @"(?:, None|(, \('(\w+)', (\d{1,18}), (\d{1,18})\)))?\)$").Groups;

@@ -35,7 +35,7 @@ public sealed class ForeignKindsTests : IDisposable
             }
         }
 
-        wrong.Should().BeEmpty();
+        string.Join('\n', wrong).Should().BeEmpty();
     }
 
     private static byte[] Network(string file, bool withWeighting)
