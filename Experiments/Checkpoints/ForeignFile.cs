@@ -140,7 +140,7 @@ internal static class ForeignFile
             if (!named.TryAdd(own, value))
             {
                 throw new InvalidDataException(
-                    $"two values become {Terminal.Sanitize(own)} without the prefixes {string.Join("., ", Wrappers)}. and {LightningPrefix}");
+                    $"two values become {Terminal.Sanitize(own)} without the prefixes {LightningPrefix}, {string.Join("., ", Wrappers)}.");
             }
         }
 

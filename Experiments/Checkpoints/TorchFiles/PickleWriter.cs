@@ -93,7 +93,8 @@ internal sealed class PickleWriter
         {
             if (key.Text?.Length > PickledObjects.MaxKeyLength)
             {
-                throw new ArgumentException($"{path} has the key {key.Text[..80]}… of more than {PickledObjects.MaxKeyLength} characters.");
+                throw new ArgumentException(
+                    $"{path} has the key {key.Text[..80]}… of more than {PickledObjects.MaxKeyLength} characters.");
             }
 
             Value(key.Text is { } text ? text : key.Number, path, depth + 1);

@@ -1,7 +1,8 @@
 namespace Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 
 /// <summary>
-/// The containers and tensors of a pickled dictionary. A container may occur several times, but neither within itself nor so often that traversal takes forever (n bytes can encode 2ⁿ values).
+/// The containers and tensors of a pickled dictionary. A container may occur several times, but neither within itself nor so often that
+/// traversal takes forever (n bytes can encode 2ⁿ values).
 /// </summary>
 internal sealed class PickledContents
 {

@@ -160,7 +160,7 @@ internal sealed class PickledObjects(bool legacy)
         return _parts[key];
     }
 
-    /// <summary>Keys and values, in turn, of a sequence of pairs; null if it is none. They are counted: a sequence may occur often.</summary>
+    /// <summary>Keys and values, in turn, of a sequence of pairs; null if it is none. Counted, for a sequence may occur often.</summary>
     private TorchValue[]? Pairs(TorchValue sequence)
     {
         Counted(sequence, sequence.Parts.Count());

@@ -80,7 +80,8 @@ internal static class Safetensors
 
         if ((long)length > stream.Length - LengthBytes)
         {
-            throw new InvalidDataException($"its header would have {length} bytes, but the file has {stream.Length}; {FormatGuard.Incomplete}");
+            throw new InvalidDataException(
+                $"its header would have {length} bytes, but the file has {stream.Length}; {FormatGuard.Incomplete}");
         }
 
         // A header entry takes at least 50 bytes of the file, so its memory cost is bounded by the file's length.

@@ -58,10 +58,9 @@ internal static class SafetensorsHeader
             end = entry.End;
         }
 
-        return end == dataLength
-            ? entries
-            : throw new InvalidDataException(
-                $"it has {dataLength} bytes of data, but its tensors end at {end}{(dataLength < end ? $"; {Incomplete}" : "")}");
+        string more = dataLength < end ? $"; {Incomplete}" : "";
+        Require(end == dataLength, $"it has {dataLength} bytes of data, but its tensors end at {end}{more}");
+        return entries;
     }
 
     /// <summary>Writes a header, padded with spaces so that the data starts at a multiple of 8.</summary>
@@ -175,9 +174,8 @@ internal static class SafetensorsHeader
         }
 
         var known = Types.SingleOrDefault(known => known.Name == type);
-        if (known.Name is null)
+        if (known.Name is null && begin <= end)
         {
-            Require(begin <= end, $"tensor {Quote(name)} spans bytes {begin} to {end}");
             return new SafetensorsEntry(name, type, shape, begin, end);
         }
 

@@ -27,14 +27,14 @@ internal static class TorchFileReader
     }
 
     /// <summary>
-    /// Reads a dictionary in its original order. Tensors are contiguous CPU tensors without requires_grad in the current dispose scope; a
-    /// tensor that occurs several times is a single object.
+    /// Reads a dictionary in its original order. Nothing is executed: a value that would take code to make is a
+    /// <see cref="TorchOpaque"/>, and an entry under neither a (short) name nor an integer is left out. Tensors are contiguous CPU tensors
+    /// without requires_grad in the current dispose scope; a tensor that occurs several times is a single object.
     /// </summary>
     /// <param name="stream">The file, whole, in a stream that can seek: wherever it stands, it is read from its first byte.</param>
     /// <param name="elements">Whether to read elements; otherwise tensors are on the meta device, with shape and type only.</param>
     /// <exception cref="InvalidDataException">
-    /// Not a PyTorch file, or damaged: sizes that are inconsistent, for example. No tensor is leaked. Nothing is executed: a value that would
-    /// take code to make is a <see cref="TorchOpaque"/>, and an entry of a dictionary under neither a name nor an integer is left out.
+    /// Not a PyTorch file, or damaged. No tensor is leaked.
     /// </exception>
     public static TorchDictionary Read(Stream stream, bool elements = true)
     {

@@ -1,6 +1,8 @@
 namespace Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 
-/// <summary>A value of a PyTorch file. The types in this file and <see cref="TorchDictionary"/> are all that readers return; plain values have value equality.</summary>
+/// <summary>
+/// A value of a PyTorch file: of a type in this file, or a <see cref="TorchDictionary"/>. Plain values have value equality.
+/// </summary>
 internal abstract record TorchValue
 {
     /// <summary>The values of a container, in order; empty otherwise.</summary>

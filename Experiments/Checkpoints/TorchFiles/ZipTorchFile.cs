@@ -32,8 +32,8 @@ internal sealed class ZipTorchFile : ITorchFile
         {
             throw new InvalidDataException(pickles.Length > 0
                 ? $"it has {pickles.Length} entries NAME/data.pkl, expected one"
-                : $"it is a zip file of other things (no NAME/data.pkl, but {FormatGuard.Quote(_entries.Keys.FirstOrDefault(""))}): unpack it "
-                    + "first, and give the file inside");
+                : $"it is a zip file of other things (no NAME/data.pkl, but {FormatGuard.Quote(_entries.Keys.FirstOrDefault(""))}): "
+                    + "unpack it first, and give the file inside");
         }
 
         _folder = pickles[0][..^"data.pkl".Length];

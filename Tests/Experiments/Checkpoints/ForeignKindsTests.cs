@@ -3,7 +3,7 @@ using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 
 namespace Imta.MetaWeight.Tests.Experiments.Checkpoints;
 
-/// <summary>A network in files of every kind that people have: whatever lies beside it, and wherever it lies, it is read to the bit.</summary>
+/// <summary>A network in files of every kind that people have: it is read to the bit.</summary>
 public sealed class ForeignKindsTests : IDisposable
 {
     private readonly TemporaryFolder _folder = new();

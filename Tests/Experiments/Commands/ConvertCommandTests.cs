@@ -283,7 +283,7 @@ public sealed class ConvertCommandTests(TrainedRun trained) : IClassFixture<Trai
             ("text.pth does not contain a readable network", ["text.pth", "no.pth"]),
             ("text.safetensors does not contain a readable network", ["text.safetensors", "no.pth"]),
             ("neither a dictionary state_dict nor tensors", ["other.pth", "no.pth"]),
-            ("two values become a without the prefixes module., _orig_mod. and model.", ["twice.pth", "no.pth"]),
+            ("two values become a without the prefixes model., module., _orig_mod", ["twice.pth", "no.pth"]),
             ("has no checkpoints/latest.pt", ["folder.pt", "no.pth"]),
             ("missing is neither a run nor a checkpoint", ["missing", "no.pth"]),
             ("whose extension is not supported; use .pt, .pth.tar, .pth or .safetensors", ["run", "no.bin"]),

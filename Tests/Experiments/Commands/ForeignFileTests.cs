@@ -14,8 +14,8 @@ public sealed class ForeignFileTests(TrainedRun trained) : IClassFixture<Trained
     public static TheoryData<string, string> Places => new()
     {
         { "state_dict", "" }, { "state_dict", "module." }, { "state_dict", "_orig_mod." }, { "state_dict", "module._orig_mod." },
-        { "state_dict", "_orig_mod.module." }, { "state_dict", "model." }, { "state_dict", "model._orig_mod." }, { "model", "" }, { "net", "" },
-        { "model_state_dict", "module." }, { "state_dict_ema", "" }, { "", "" }, { "", "_orig_mod." }, { "", "model." },
+        { "state_dict", "_orig_mod.module." }, { "state_dict", "model." }, { "state_dict", "model._orig_mod." },
+        { "model", "" }, { "net", "" }, { "model_state_dict", "module." }, { "state_dict_ema", "" }, { "", "" }, { "", "_orig_mod." }, { "", "model." },
     };
 
     [Theory]
@@ -97,8 +97,9 @@ public sealed class ForeignFileTests(TrainedRun trained) : IClassFixture<Trained
     public void An_optimiser_with_values_of_unknown_kinds_is_left_out_of_a_copy_with_a_warning()
     {
         using DisposeScope scope = NewDisposeScope();
-        byte[] pickle = Encoding.Latin1.GetBytes("\u0080\u0002}(U\u0005epochK\u0001U\nstate_dict}U\u0001actorch._utils\n_rebuild_tensor_v2\n((U\u0007storagectorch\n"
-            + "FloatStorage\nU\u00010U\u0003cpuK\u0001tQK\0))\u0089ccollections\nOrderedDict\n)RtRsU\toptimizer}(U\u0005state}U\u000cparam_groups]}U\u0002lr"
+        byte[] pickle = Encoding.Latin1.GetBytes(
+            "\u0080\u0002}(U\u0005epochK\u0001U\nstate_dict}U\u0001actorch._utils\n_rebuild_tensor_v2\n((U\u0007storagectorch\nFloatStorage\n"
+            + "U\u00010U\u0003cpuK\u0001tQK\0))\u0089ccollections\nOrderedDict\n)RtRsU\toptimizer}(U\u0005state}U\u000cparam_groups]}U\u0002lr"
             + "cnumpy.core.multiarray\nscalar\n)Rsauu.");
         Zip("decays.pth", ("a/data.pkl", pickle), ("a/data/0", new byte[4]));
 
@@ -150,14 +151,14 @@ public sealed class ForeignFileTests(TrainedRun trained) : IClassFixture<Trained
             ("half.safetensors", "but its tensors end at"), ("half.safetensors", "; the file is incomplete: copy or download it again"),
             ("start.safetensors", "; the file is incomplete: copy or download it again"),
             ("pickle.pth", "not with PyTorch's magic number: load it in Python and save it with torch.save"),
-            ("module.pth", "not contain a dictionary, but the Python object 'm.Net', which is not read; in Python, save its state_dict() instead"),
+            ("module.pth", "but the Python object 'm.Net', which is not read; in Python, save its state_dict() instead"),
             ("images.pth", "it is a zip file of other things (no NAME/data.pkl, but 'images/1.png'): unpack it first"),
-            ("script.pt", "it is a TorchScript archive (torch.jit.save): in Python, save the network's tensors with torch.save(torch.jit.load(IN)"),
+            ("script.pt", "it is a TorchScript archive (torch.jit.save): in Python, save the network's tensors with torch.save("),
             ("sound.pth.gz", "it is compressed with gzip: unpack it first"), ("sound.pth.tar", "it is a tar archive: unpack it first"),
         })
         {
-            trained.Refusal("convert", file, "no.pth").Should().Contain($"{file} does not contain a readable network: ").And.Contain(problem)
-                .And.NotContain("Central Directory");
+            trained.Refusal("convert", file, "no.pth").Should()
+                .Contain($"{file} does not contain a readable network: ").And.Contain(problem).And.NotContain("Central Directory");
             File.Exists(trained.In("no.pth")).Should().BeFalse();
         }
 

@@ -138,7 +138,9 @@ public sealed class HostileFileTests
         Refused(Archive(("a/data.pkl", pickle), ("a/byteorder", "big"u8.ToArray())), "*byte order*");
         Refused(Archive(("a/data.pkl", "\u0080\u0002]."u8.ToArray())), "*");
         Refused(Archive(("a/data.pkl", Latin("\u0080\u0002]."))), "*not contain a dictionary*");
-        Refused(new MemoryStream("no zip file"u8.ToArray()), "the stream is not a readable PyTorch file: it is text that starts with 'no zip file'; *");
+        Refused(
+            new MemoryStream("no zip file"u8.ToArray()),
+            "the stream is not a readable PyTorch file: it is text that starts with 'no zip file'; *");
         Refused(new MemoryStream(), "*it is empty*");
     }
 

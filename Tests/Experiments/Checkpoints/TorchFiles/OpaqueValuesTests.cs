@@ -4,19 +4,26 @@ using static Imta.MetaWeight.Tests.Experiments.Checkpoints.TorchFiles.HostileFil
 namespace Imta.MetaWeight.Tests.Experiments.Checkpoints.TorchFiles;
 
 /// <summary>
-/// Pickled values of every kind beside a tensor, as Python writes them: a character a byte, the instructions are letters. What would take code
-/// to make is opaque, and nothing is executed.
+/// Pickled values of every kind beside a tensor, as Python writes them: a character a byte, the instructions are letters. What would
+/// take code to make is opaque, and nothing is executed.
 /// </summary>
 public sealed class OpaqueValuesTests
 {
     private const string View = HostileFileTests.Storage + "K\0K\u0004\u0085K\u0001\u0085\u0089" + Hooks;
     private const string Complex = "(X\u0007\0\0\0storagectorch\nComplexFloatStorage\nX\u0001\0\0\01X\u0003\0\0\0cpuK\u0004tQ";
-    private const string Type = "cnumpy\ndtype\n(X\u0002\0\0\0f8K\0K\u0001tR(K\u0003X\u0001\0\0\0<NNNJ\u00ff\u00ff\u00ff\u00ffJ\u00ff\u00ff\u00ff\u00ffK\0tb";
+    private const string Type = "cnumpy\ndtype\n(X\u0002\0\0\0f8K\0K\u0001tR(K\u0003X\u0001\0\0\0<NNNJ\u00ff\u00ff\u00ff\u00ff"
+        + "J\u00ff\u00ff\u00ff\u00ffK\0tb";
 
     public static TheoryData<string, string> Opaque => new()
     {
-        { "cnumpy.core.multiarray\nscalar\n(" + Type + "c_codecs\nencode\n(X\u0001\0\0\00X\u0006\0\0\0latin1tRtR", "numpy.core.multiarray.scalar" },
-        { "cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\nK\0\u0085C\u0001btR(K\u0001K\u0001\u0085" + Type + "\u0089C\u0001atb", "numpy.ndarray" },
+        {
+            "cnumpy.core.multiarray\nscalar\n(" + Type + "c_codecs\nencode\n(X\u0001\0\0\00X\u0006\0\0\0latin1tRtR",
+            "numpy.core.multiarray.scalar"
+        },
+        {
+            "cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\nK\0\u0085C\u0001btR(K\u0001K\u0001\u0085" + Type + "\u0089C\u0001atb",
+            "numpy.ndarray"
+        },
         { "cargparse\nNamespace\n)\u0081}X\u0002\0\0\0lrG?\0\0\0\0\0\0\0sb", "argparse.Namespace" },
         { "ccopy_reg\n_reconstructor\n(cm\nC\nc__builtin__\nobject\nNtR(dVa\nI1\nsb", "m.C" },
         { "(im\nC\n(dVa\nI1\nsb", "m.C" },
@@ -67,7 +74,8 @@ public sealed class OpaqueValuesTests
     public void What_would_take_code_to_make_is_opaque_and_the_rest_is_read(string value, string kind)
     {
         using var scope = NewDisposeScope();
-        TorchDictionary contents = Read($"\u0080\u0002}}(X\u0001\0\0\0b(lX\u0001\0\0\0a{value}X\u0001\0\0\0tctorch._utils\n_rebuild_tensor_v2\n({View}tRu.");
+        const string Tensor = "ctorch._utils\n_rebuild_tensor_v2\n(" + View + "tR";
+        TorchDictionary contents = Read($"{Start}X\u0001\0\0\0b(lX\u0001\0\0\0a{value}X\u0001\0\0\0t{Tensor}u.");
 
         contents["a"].Should().BeAssignableTo<TorchOpaque>().Which.ToString().Should().Be($"'{kind}'");
         contents.Tensor("t").data<float>().ToArray().Should().Equal(1, 2, 3, 4);
@@ -111,8 +119,8 @@ public sealed class OpaqueValuesTests
     {
         string[] keys =
         [
-            "G?\u00e0\0\0\0\0\0\0", "K\u0001K\u0002\u0086", "N", "\u0088", "C\u0001a", "X\u0088\u0013\0\0" + new string('k', 5000), "cm\nC\n",
-            "\u008a\u0009\0\0\0\0\0\0\0\0\u0001",
+            "G?\u00e0\0\0\0\0\0\0", "K\u0001K\u0002\u0086", "N", "\u0088", "C\u0001a", "X\u0088\u0013\0\0" + new string('k', 5000),
+            "cm\nC\n", "\u008a\u0009\0\0\0\0\0\0\0\0\u0001",
         ];
         TorchDictionary contents = Read(Dictionary($"}}({string.Concat(keys.Select(key => key + "N"))}K\u0007NU\u0001sNu"));
         contents.Dictionary("a").Entries.Keys.Select(key => key.ToString()).Should().Equal("7", "s");
