@@ -31,6 +31,7 @@ public static unsafe partial class TorchLibraries
 
     private static readonly Assembly TorchSharp = typeof(torch).Assembly;
     private static readonly Lock PrepareLock = new();
+    private static nint _cpu;
     private static bool _isPrepared;
 
     /// <summary>The C allocator options that were set for libtorch; none except on Linux.</summary>
@@ -41,6 +42,9 @@ public static unsafe partial class TorchLibraries
     /// itself is loaded.
     /// </summary>
     public static string? Copy { get; private set; }
+
+    /// <summary>Whether libtorch may use oneDNN: on Linux, not where its convolutions are wrong.</summary>
+    public static bool UsesOneDnn { get; private set; } = true;
 
     /// <summary>
     /// Loads the libraries: before anything of <c>torch</c>. A program that is built with the NuGet package does it by itself as it starts;
@@ -103,6 +107,7 @@ public static unsafe partial class TorchLibraries
         {
             LoadLibtorch(folder, isGiven: given is not null);
             LoadTorchSharpNative();
+            UsesOneDnn = LibtorchBackends.OneDnnIsRight() || !LibtorchBackends.Disable(_cpu, LibtorchBackends.OneDnn);
         }
     }
 
@@ -117,7 +122,8 @@ public static unsafe partial class TorchLibraries
                 {
                     bool tells = NativeLibrary.TryGetExport(library, nameof(StableAbi.aoti_torch_abi_version), out nint version);
                     StableAbi.Check(tells ? ((delegate* unmanaged[Cdecl]<ulong>)version)() : 0, path);
-                    DisableNnpack(library);
+                    LibtorchBackends.Disable(library, LibtorchBackends.Nnpack);
+                    _cpu = library;
                 }
             }
             catch (Exception e) when (e is DllNotFoundException or BadImageFormatException)
@@ -130,19 +136,6 @@ public static unsafe partial class TorchLibraries
                         : $"{path} cannot be loaded: {reason}",
                     e);
             }
-        }
-    }
-
-    /// <summary>
-    /// Keeps libtorch from NNPACK, which it would use for small batches on one thread. On processors that NNPACK does not know, as in many
-    /// virtual machines, every such convolution writes a warning to stderr; neither TorchSharp nor an environment variable turns it off.
-    /// </summary>
-    private static void DisableNnpack(nint library)
-    {
-        if (NativeLibrary.TryGetExport(library, "_ZN2at13globalContextEv", out nint context) // at::globalContext()
-            && NativeLibrary.TryGetExport(library, "_ZN2at7Context20setUserEnabledNNPACKEb", out nint set))
-        {
-            ((delegate* unmanaged[Cdecl]<nint, byte, void>)set)(((delegate* unmanaged[Cdecl]<nint>)context)(), 0);
         }
     }
 

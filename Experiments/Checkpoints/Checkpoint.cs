@@ -108,8 +108,9 @@ internal static class Checkpoint
     /// <exception cref="InvalidDataException">An entry fails its checksum.</exception>
     private static void VerifyCrc(string path)
     {
-        using ZipArchive archive = ZipFile.OpenRead(path);
-        if (archive.Entries.Aggregate((Int128)0, (sum, entry) => sum + entry.Length) > new FileInfo(path).Length)
+        using FileStream file = File.OpenRead(path);
+        using ZipArchive archive = FileSignature.OpenZip(file);
+        if (archive.Entries.Aggregate((Int128)0, (sum, entry) => sum + entry.Length) > file.Length)
         {
             throw new InvalidDataException("its entries are longer than the file, although checkpoints are not compressed");
         }

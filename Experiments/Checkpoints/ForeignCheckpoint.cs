@@ -11,6 +11,7 @@ namespace Imta.MetaWeight.Experiments.Checkpoints;
 /// <param name="File">The file.</param>
 /// <param name="Kind">The kind of file, for messages.</param>
 /// <param name="Tensors">The backbone's state by name; that of the WPN with <see cref="WeightingPrefix"/>.</param>
+/// <param name="Unread">Values among them, by name, that are no tensors that can be read.</param>
 /// <param name="Epochs">Completed epochs according to the file; 0: unknown.</param>
 /// <param name="Metadata">Other scalar values of a published checkpoint: <c>arch</c>, <c>best_prec1</c>, …</param>
 /// <param name="Optimiser">The backbone's optimiser state in the layout of <c>torch.optim.SGD</c>; null: unknown.</param>
@@ -19,6 +20,7 @@ internal sealed record ForeignCheckpoint(
     string File,
     string Kind,
     Dictionary<string, Tensor> Tensors,
+    IReadOnlyDictionary<string, TorchOpaque> Unread,
     int Epochs,
     IReadOnlyDictionary<string, TorchValue> Metadata,
     TorchDictionary? Optimiser,
@@ -50,6 +52,7 @@ internal sealed record ForeignCheckpoint(
             source,
             "a checkpoint of imta train",
             TensorsOf(state),
+            new Dictionary<string, TorchOpaque>(),
             epochs,
             known,
             PublishedOptimisers.Sgd(state.Group(ForeignFile.Optimiser), trained, phase),
@@ -66,6 +69,9 @@ internal sealed record ForeignCheckpoint(
             : [];
         return state.Group(ForeignFile.Backbone).Tensors.Select(entry => (entry.Key, entry.Value)).Concat(weighting).ToDictionary();
     }
+
+    /// <summary>Whether a tensor is the WPN's, by its name.</summary>
+    public static bool IsWeighting(string name) => name.StartsWith(WeightingPrefix, StringComparison.Ordinal);
 
     /// <summary>The phase of the configured run that trained it: in phase II the network is wrapped in another one.</summary>
     public TrainingPhase PhaseOf(Settings settings)
@@ -84,7 +90,25 @@ internal sealed record ForeignCheckpoint(
     /// <exception cref="UsageException">One is missing or has a different shape.</exception>
     public void Restore(StateTree model) => Copy(Tensors, TensorsOf(model));
 
-    /// <summary>Writes the published layout, which <c>torch.load</c> reads.</summary>
+    /// <summary>What a copy of the file lacks, for the user.</summary>
+    /// <param name="published">Whether it is in the published layout, with optimisers.</param>
+    public IEnumerable<string> Omissions(bool published)
+    {
+        if (Unread.Count > 0)
+        {
+            yield return $"{Unread.Count} of its values are not read, and are left out ({Unread.First().Key} is {Unread.First().Value})";
+        }
+
+        foreach (string key in published ? (string[])[ForeignFile.Optimiser, ForeignFile.WeightingOptimiser] : [])
+        {
+            if ((key == ForeignFile.Optimiser ? Optimiser : WeightingOptimiser)?.FindOpaque() is { } part)
+            {
+                yield return $"its {key} is left out, since it contains {part}, which is not read";
+            }
+        }
+    }
+
+    /// <summary>Writes the published layout, which <c>torch.load</c> reads; without what <see cref="Omissions"/> says.</summary>
     public void WritePublished(string path)
     {
         var content = new TorchDictionary { [ForeignFile.Epoch] = Epochs };
@@ -101,7 +125,7 @@ internal sealed record ForeignCheckpoint(
 
         void Add(string key, TorchDictionary? value)
         {
-            if (value is not null)
+            if (value is not null && value.FindOpaque() is null)
             {
                 content[key] = value;
             }
@@ -115,8 +139,7 @@ internal sealed record ForeignCheckpoint(
         {
             string without = fit.Missing.Any(IsWeighting) ? " (meta.enabled=false if it has no weight-prediction network)" : "";
             throw new UsageException(
-                $"{File}, {Kind}, does not match the configured network: {fit.Problem()}; use another --config, or override its keys with "
-                    + $"--set{without}");
+                $"{File}, {Kind}, does not match the configured network: {fit.Problem()}; {WayOut(fit)}{without}");
         }
 
         using IDisposable noGrad = no_grad();
@@ -128,9 +151,13 @@ internal sealed record ForeignCheckpoint(
         return fit;
     }
 
+    private string WayOut(StateFit fit)
+        => fit.Missing.FirstOrDefault(Unread.ContainsKey) is { } unread ? $"its {unread} is {Unread[unread].Instead("tensor")}"
+            : fit.PrefixOf([.. fit.Missing.Where(name => !IsWeighting(name))]) is { } prefix
+                ? $"it has them with {prefix} before their names: in Python, take that off with name.removeprefix('{prefix}')"
+                : "use another --config, or override its keys with --set";
+
     private Dictionary<string, Tensor> Part(bool weighting) => Tensors
         .Where(entry => IsWeighting(entry.Key) == weighting)
         .ToDictionary(entry => weighting ? entry.Key[WeightingPrefix.Length..] : entry.Key, entry => entry.Value);
-
-    private static bool IsWeighting(string name) => name.StartsWith(WeightingPrefix, StringComparison.Ordinal);
 }

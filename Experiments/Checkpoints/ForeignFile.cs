@@ -12,6 +12,13 @@ internal static class ForeignFile
 
     private const long MaxEpochs = 1_000_000; // the configuration's limit; larger values count as unknown
 
+    // Where training scripts keep the network; the average of its weights only where they keep nothing else.
+    private static readonly string[] Places = [Backbone, "model_state_dict", "model", "net", "state_dict_ema"];
+
+    // DataParallel and torch.compile put these before the names of whatever they wrap, Lightning this before all names.
+    private static readonly string[] Wrappers = ["module", "_orig_mod"];
+    private const string LightningPrefix = "model.";
+
     private static readonly Dictionary<string, TorchValue> Nothing = [];
 
     /// <summary>The content of a file; null if it is a native checkpoint, which <see cref="Checkpoint.Read"/> reads.</summary>
@@ -24,7 +31,8 @@ internal static class ForeignFile
         {
             if (IsSafetensors(file))
             {
-                return new ForeignCheckpoint(file, "a safetensors file", Named(Safetensors.Read(file)), 0, Nothing, null, null);
+                Dictionary<string, TorchValue> named = Named(Safetensors.Read(file));
+                return new ForeignCheckpoint(file, "a safetensors file", TensorsOf(named), OthersOf(named), 0, Nothing, null, null);
             }
 
             if (!IsNative(file))
@@ -34,10 +42,9 @@ internal static class ForeignFile
         }
         catch (Exception e) when (e is InvalidDataException or IOException or UnauthorizedAccessException)
         {
-            throw new UsageException(
-                $"{file} does not contain a readable network ({e.Message.ReplaceLineEndings(" ").TrimEnd('.')}); "
-                + "expected a checkpoint of imta train, a PyTorch checkpoint or state dictionary, or a safetensors file",
-                e);
+            // The readers' own messages repeat the file and guess its format.
+            string why = (e.InnerException ?? e).Message.ReplaceLineEndings(" ").TrimEnd('.');
+            throw new UsageException($"{file} does not contain a readable network: {why}", e);
         }
 
         return configured
@@ -51,7 +58,7 @@ internal static class ForeignFile
         Span<byte> start = stackalloc byte[9];
         using FileStream stream = File.OpenRead(file);
         int read = stream.ReadAtLeast(start, start.Length, throwOnEndOfStream: false);
-        return read > 0 ? read == start.Length && start[8] == (byte)'{' : throw new InvalidDataException("it is empty");
+        return read == start.Length && start[8] == (byte)'{';
     }
 
     private static bool IsNative(string file)
@@ -63,42 +70,92 @@ internal static class ForeignFile
 
     private static ForeignCheckpoint FromPickle(string file, TorchDictionary content)
     {
-        if (content.Entries.GetValueOrDefault(Backbone) is not TorchDictionary state)
+        string? place = Places.FirstOrDefault(key => CountTensors(content.Entries.GetValueOrDefault(key)) > 0);
+        if (place is null)
         {
-            return content.Entries.Count > 0 && content.Parts.All(value => value is TorchTensor)
-                ? new ForeignCheckpoint(file, "a PyTorch state dictionary", Named(content.Tensors()), 0, Nothing, null, null)
-                : throw new InvalidDataException($"it has neither a dictionary {Backbone} nor tensors by name");
+            RequireBare(content);
         }
 
-        Dictionary<string, Tensor> weighting = content.Find<TorchDictionary>(Weighting)?.Tensors() ?? [];
-        int epochs = content.Entries.GetValueOrDefault(Epoch) is TorchInteger(>= 0 and <= MaxEpochs and var epoch) ? (int)epoch : 0;
+        Dictionary<string, TorchValue> network = Named(place is null ? content : content.Dictionary(place));
+        foreach ((string name, TorchValue value) in Named(content.Find<TorchDictionary>(Weighting) ?? new()))
+        {
+            network[ForeignCheckpoint.WeightingPrefix + name] = value;
+        }
+
         return new ForeignCheckpoint(
             file,
-            "a PyTorch checkpoint",
-            Named(
-                state.Tensors()
-                    .Concat(weighting.Select(entry => KeyValuePair.Create(ForeignCheckpoint.WeightingPrefix + entry.Key, entry.Value)))),
-            epochs,
-            FactsOf(content),
+            place is null ? "a PyTorch state dictionary" : "a PyTorch checkpoint",
+            TensorsOf(network),
+            OthersOf(network),
+            content.Entries.GetValueOrDefault(Epoch) is TorchInteger(>= 0 and <= MaxEpochs and var epoch) ? (int)epoch : 0,
+            place is null ? Nothing : FactsOf(content),
             content.Entries.GetValueOrDefault(Optimiser) as TorchDictionary,
             content.Entries.GetValueOrDefault(WeightingOptimiser) as TorchDictionary);
     }
 
-    /// <summary>The tensors by the network's own names: DataParallel prefixes those of the wrapped module with <c>module.</c>.</summary>
-    private static Dictionary<string, Tensor> Named(IEnumerable<KeyValuePair<string, Tensor>> tensors)
+    /// <summary>Tensors by name must lie in the file's dictionary itself; otherwise says where they are.</summary>
+    private static void RequireBare(TorchDictionary content)
     {
-        var named = new Dictionary<string, Tensor>();
-        foreach ((string name, Tensor tensor) in tensors)
+        (string Path, int Tensors) most = Dictionaries(content, "").Append((Path: "", Tensors: 0)).MaxBy(dictionary => dictionary.Tensors);
+        if (most.Tensors > CountTensors(content))
         {
-            string own = string.Join('.', name.Split('.').Where(part => part != "module"));
-            if (!named.TryAdd(own, tensor))
+            throw new InvalidDataException($"it has no network under {string.Join(", ", Places)}, but {most.Tensors} tensors by name under "
+                + $"{most.Path}: in Python, torch.save(torch.load(IN){most.Path}, OUT)");
+        }
+
+        if (CountTensors(content) == 0)
+        {
+            string key = Places.FirstOrDefault(key => content.Entries.GetValueOrDefault(key) is TorchOpaque, Backbone);
+            throw new InvalidDataException(
+                content.Entries.GetValueOrDefault(key) is TorchOpaque whole
+                    ? $"its {key} is {whole.Instead("dictionary")}"
+                    : $"it has neither a dictionary {Backbone} nor tensors by name; {FileSignature.Expected}");
+        }
+    }
+
+    /// <summary>All dictionaries by name in another, as Python indexes them.</summary>
+    private static IEnumerable<(string Path, int Tensors)> Dictionaries(TorchDictionary within, string path) => within.Entries
+        .Where(entry => entry.Key.Text is not (null or Weighting) && entry.Value is TorchDictionary)
+        .Select(entry => (Path: $"{path}[{FormatGuard.Quote(entry.Key.Text!)}]", Dictionary: (TorchDictionary)entry.Value))
+        .SelectMany(inner => Dictionaries(inner.Dictionary, inner.Path).Prepend((inner.Path, CountTensors(inner.Dictionary))));
+
+    private static int CountTensors(TorchValue? value)
+        => (value as TorchDictionary)?.Entries.Count(entry => entry.Key.Text is not null && entry.Value is TorchTensor) ?? 0;
+
+    /// <summary>The values under names by the network's own names: without what wrappers put before them.</summary>
+    private static Dictionary<string, TorchValue> Named(TorchDictionary state)
+    {
+        (string Name, TorchValue Value)[] entries =
+        [
+            .. state.Entries.Where(entry => entry.Key.Text is not null)
+                .Select(entry => (string.Join('.', entry.Key.Text!.Split('.').Where(part => !Wrappers.Contains(part))), entry.Value)),
+        ];
+        bool isLightning = entries.All(entry => entry.Value is not TorchTensor || ForeignCheckpoint.IsWeighting(entry.Name)
+            || entry.Name.StartsWith(LightningPrefix, StringComparison.Ordinal));
+        var named = new Dictionary<string, TorchValue>();
+        foreach ((string name, TorchValue value) in entries)
+        {
+            bool isPrefixed = isLightning && name.StartsWith(LightningPrefix, StringComparison.Ordinal);
+            string own = isPrefixed ? name[LightningPrefix.Length..] : name;
+            if (!named.TryAdd(own, value))
             {
-                throw new InvalidDataException($"two tensors become {Terminal.Sanitize(own)} without the prefix 'module.'");
+                throw new InvalidDataException(
+                    $"two values become {Terminal.Sanitize(own)} without the prefixes {LightningPrefix}, {string.Join("., ", Wrappers)}.");
             }
         }
 
-        return named.Count > 0 ? named : throw new InvalidDataException("it has no tensors");
+        return named;
     }
+
+    private static Dictionary<string, Tensor> TensorsOf(Dictionary<string, TorchValue> named)
+    {
+        Dictionary<string, Tensor> tensors = named.Where(entry => entry.Value is TorchTensor)
+            .ToDictionary(entry => entry.Key, entry => ((TorchTensor)entry.Value).Value);
+        return tensors.Count > 0 ? tensors : throw new InvalidDataException("it has no tensors");
+    }
+
+    private static Dictionary<string, TorchOpaque> OthersOf(Dictionary<string, TorchValue> named)
+        => named.Where(entry => entry.Value is TorchOpaque).ToDictionary(entry => entry.Key, entry => (TorchOpaque)entry.Value);
 
     private static Dictionary<string, TorchValue> FactsOf(TorchDictionary content) => content.Entries
         .Where(entry => entry.Key.Text is not (null or Epoch))

@@ -52,6 +52,13 @@ internal sealed record StateFit(
         WrongShape.Count == 0 ? "" : $"{WrongShape.Count} have a different shape ({Example(WrongShape)})",
     }.Where(text => text.Length > 0));
 
+    /// <summary>What the file has before all of these missing names, such as <c>backbone.</c>; null: it does not have them so.</summary>
+    public string? PrefixOf(IReadOnlyList<string> missing) => missing.Count == 0
+        ? null
+        : Unexpected.Where(name => name.EndsWith($".{missing[0]}", StringComparison.Ordinal))
+            .Select(name => name[..^missing[0].Length])
+            .FirstOrDefault(prefix => !missing.Select(name => prefix + name).Except(Unexpected).Any());
+
     /// <summary>Describes unexpected tensors in one line; null if none.</summary>
     public string? DescribeUnexpected()
         => Unexpected.Count == 0

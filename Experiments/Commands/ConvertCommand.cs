@@ -65,6 +65,11 @@ internal static class ConvertCommand
         }
         else if (!IsNative(target))
         {
+            foreach (string omission in foreign.Omissions(published: !IsSafetensors(target)))
+            {
+                Console.Error.WriteLine($"warning: {source}: {omission}");
+            }
+
             Write(foreign, target);
         }
         else

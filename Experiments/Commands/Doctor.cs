@@ -20,7 +20,7 @@ internal static class Doctor
         Threads(host),
         Allocator(host, torch),
         Processor(host),
-        Kernels(),
+        Kernels(torch),
         Pictures(torch),
         Cuda(host, torch),
         Mpi(mpi),
@@ -87,9 +87,17 @@ internal static class Doctor
         };
     }
 
-    private static DoctorFinding Kernels() => new("fused kernels", DoctorVerdict.Ok, Vector512.IsHardwareAccelerated ? "512-bit vectors"
-        : Vector256.IsHardwareAccelerated ? "256-bit vectors"
-        : Vector128.IsHardwareAccelerated ? "128-bit vectors" : "not vectorised");
+    private static DoctorFinding Kernels(TorchFacts torch)
+    {
+        const string Check = "fused kernels";
+        string vectors = Vector512.IsHardwareAccelerated ? "512-bit vectors"
+            : Vector256.IsHardwareAccelerated ? "256-bit vectors"
+            : Vector128.IsHardwareAccelerated ? "128-bit vectors" : "not vectorised";
+        return torch.UsesOneDnn
+            ? new(Check, DoctorVerdict.Ok, vectors)
+            : new(Check, DoctorVerdict.Note, $"{vectors}; what they do not cover is slow, because libtorch's oneDNN convolves wrongly on this "
+                + "processor and was turned off");
+    }
 
     private static DoctorFinding Pictures(TorchFacts torch) => torch.CanDecodeImages
         ? new("pictures", DoctorVerdict.Ok, "JPEG and PNG files such as ImageNet's can be decoded")

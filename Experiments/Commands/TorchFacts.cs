@@ -20,6 +20,9 @@ internal sealed record TorchFacts
     /// <summary>The patched copy of TorchSharp's library for systems with an older libstdc++; null if the original is loaded.</summary>
     public string? Copy { get; init; }
 
+    /// <summary>Whether libtorch computes with oneDNN.</summary>
+    public bool UsesOneDnn { get; init; } = true;
+
     /// <summary>The files of the native libraries loaded by the process.</summary>
     public IReadOnlyList<string> Libraries { get; init; } = [];
 
@@ -44,6 +47,7 @@ internal sealed record TorchFacts
         {
             Libraries = Loaded(),
             Copy = TorchLibraries.Copy,
+            UsesOneDnn = TorchLibraries.UsesOneDnn,
             Allocator = TorchLibraries.AllocatorSettings,
             CanDecodeImages = ImageDecoder.IsAvailable,
         };

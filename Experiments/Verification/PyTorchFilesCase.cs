@@ -181,7 +181,7 @@ internal static class PyTorchFilesCase
     {
         var stream = new MemoryStream();
         Safetensors.Write(stream, tensors.Tensors());
-        return new TorchDictionary(Safetensors.Read(stream));
+        return Safetensors.Read(stream);
     }
 
     private static TorchDictionary Tensors(TorchDictionary contents)

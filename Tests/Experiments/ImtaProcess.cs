@@ -113,8 +113,7 @@ internal sealed partial class ImtaProcess : IDisposable
             throw new TimeoutException($"the command did not end; it said: {_output.Result}{_error.Result}");
         }
 
-        // On a processor that it does not know, libtorch itself writes lines about NNPACK.
-        return new Result(_process.ExitCode, _output.Result, NnpackLine().Replace(_error.Result, ""));
+        return new Result(_process.ExitCode, _output.Result, _error.Result);
     }
 
     public void Dispose()
@@ -134,9 +133,6 @@ internal sealed partial class ImtaProcess : IDisposable
             .Split('\t')[1];
         return (ulong.Parse(mask, NumberStyles.HexNumber, CultureInfo.InvariantCulture) & (1UL << (Interrupts - 1))) != 0;
     }
-
-    [GeneratedRegex(@"^\[W.* NNPACK\.cpp:.*\n", RegexOptions.Multiline)]
-    private static partial Regex NnpackLine();
 
     [LibraryImport("libc", EntryPoint = "kill")]
     private static partial int Signal(int process, int signal);

@@ -40,14 +40,18 @@ internal sealed class LegacyTorchFile : ITorchFile
     /// <inheritdoc/>
     public long PickleLength { get; }
 
-    // 0x1950a86a20f9469cfc6c, pickled.
+    // 0x1950a86a20f9469cfc6c, pickled: with protocol 2 and later, and before.
     private static ReadOnlySpan<byte> Magic => [0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, (byte)'.'];
+
+    private static ReadOnlySpan<byte> MagicText => "L119547037146038801333356L\n."u8;
 
     /// <summary>Whether a file starts like a pickle, unlike a zip file.</summary>
     public static bool HasSignature(Stream stream)
     {
+        Span<byte> start = stackalloc byte[MagicText.Length];
         stream.Position = 0;
-        return stream.ReadByte() == 0x80;
+        int length = stream.ReadAtLeast(start, start.Length, throwOnEndOfStream: false);
+        return length > 0 && (start[0] == 0x80 || start.SequenceEqual(MagicText));
     }
 
     /// <inheritdoc/>
@@ -60,8 +64,14 @@ internal sealed class LegacyTorchFile : ITorchFile
     /// <summary>The length of the first pickle: the protocol, a frame from protocol 4 on, and the number.</summary>
     private static int MagicLength(ReadOnlySpan<byte> file)
     {
+        if (file.StartsWith(MagicText))
+        {
+            return MagicText.Length;
+        }
+
         int start = file.Length > 1 && file[1] >= 4 ? 11 : 2;
-        Require(file.Length >= start && file[start..].StartsWith(Magic), "it starts with a pickle, but not with PyTorch's magic number");
+        Require(file.Length >= start && file[start..].StartsWith(Magic), "it starts with a pickle, but not with "
+            + "PyTorch's magic number: load it in Python and save it with torch.save");
         return start + Magic.Length;
     }
 
@@ -107,7 +117,7 @@ internal sealed class LegacyTorchFile : ITorchFile
     private void CheckCount(PickledStorage storage, Int128 offset)
     {
         string name = Quote(storage.Key);
-        Require(offset + sizeof(long) + storage.Bytes <= _stream.Length, $"it ends before the elements of storage {name} do");
+        Require(offset + sizeof(long) + storage.Bytes <= _stream.Length, $"it ends before the elements of storage {name} do; {Incomplete}");
         Span<byte> bytes = stackalloc byte[sizeof(long)];
         _stream.Position = (long)offset;
         _stream.ReadExactly(bytes);

@@ -82,7 +82,7 @@ internal sealed class PickleWriter
                 Items('(', items, 'e', path, depth); // MARK … APPENDS
                 break;
             default:
-                throw new System.Diagnostics.UnreachableException();
+                throw new ArgumentException($"{path} is {value}, which cannot be written.");
         }
     }
 
@@ -91,6 +91,12 @@ internal sealed class PickleWriter
         Code('}', '('); // EMPTY_DICT, MARK
         foreach ((TorchKey key, TorchValue value) in dictionary.Entries)
         {
+            if (key.Text?.Length > PickledObjects.MaxKeyLength)
+            {
+                throw new ArgumentException(
+                    $"{path} has the key {key.Text[..80]}… of more than {PickledObjects.MaxKeyLength} characters.");
+            }
+
             Value(key.Text is { } text ? text : key.Number, path, depth + 1);
             Value(value, $"{path}/{key}", depth + 1);
         }

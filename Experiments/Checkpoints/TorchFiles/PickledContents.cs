@@ -1,8 +1,8 @@
 namespace Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 
 /// <summary>
-/// The containers and tensors of a pickled dictionary that contains only tensors, plain values and containers. A container
-/// may occur several times, but neither within itself nor so often that traversal takes forever (n bytes can encode 2ⁿ values).
+/// The containers and tensors of a pickled dictionary. A container may occur several times, but neither within itself nor so often that
+/// traversal takes forever (n bytes can encode 2ⁿ values).
 /// </summary>
 internal sealed class PickledContents
 {
@@ -16,8 +16,7 @@ internal sealed class PickledContents
 
     /// <param name="root">The object read by <see cref="PickleReader"/>.</param>
     /// <param name="maxValues">The maximum number of values.</param>
-    /// <exception cref="InvalidDataException">A class or a bare storage as a value, a cyclic container, too many values, or nesting too
-    /// deep.</exception>
+    /// <exception cref="InvalidDataException">A cyclic container, too many values, or nesting too deep.</exception>
     public PickledContents(TorchDictionary root, long maxValues)
     {
         _mostValues = maxValues;
@@ -65,13 +64,11 @@ internal sealed class PickledContents
     {
         switch (value)
         {
-            case TorchNone or TorchString or TorchInteger or TorchFloat or TorchBool:
-                return (1, 0);
             case PickledTensor tensor:
                 _tensors.Add(tensor);
                 return (1, 0);
             case not (TorchDictionary or TorchList or TorchTuple):
-                throw new InvalidDataException("it has a class or a bare storage where a value is expected");
+                return (1, 0);
         }
 
         if (!_containers.TryGetValue(value, out var span))

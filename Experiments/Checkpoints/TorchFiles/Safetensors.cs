@@ -11,21 +11,21 @@ internal static class Safetensors
     /// <inheritdoc cref="Read(Stream)"/>
     /// <param name="path">The file.</param>
     /// <exception cref="IOException">The file cannot be opened.</exception>
-    public static Dictionary<string, Tensor> Read(string path)
+    public static TorchDictionary Read(string path)
     {
         using FileStream stream = File.OpenRead(path);
         return Read(stream);
     }
 
     /// <summary>
-    /// Reads tensors by name: contiguous CPU tensors without requires_grad in the current dispose scope. Metadata is ignored.
+    /// Reads tensors by name: contiguous CPU tensors without requires_grad in the current dispose scope, or opaque values where elements
+    /// are of a type that is not read. Metadata is ignored.
     /// </summary>
     /// <param name="stream">The complete file as a seekable stream; it is read from its first byte regardless of its position.</param>
     /// <exception cref="InvalidDataException">
-    /// Not a safetensors file, damaged, an unsupported element type, a name longer than 1024 characters, or inconsistent sizes. No tensor
-    /// is leaked.
+    /// Not a safetensors file, damaged, a name longer than 1024 characters, or inconsistent sizes. No tensor is leaked.
     /// </exception>
-    public static Dictionary<string, Tensor> Read(Stream stream)
+    public static TorchDictionary Read(Stream stream)
     {
         try
         {
@@ -66,33 +66,38 @@ internal static class Safetensors
         }
     }
 
-    private static Dictionary<string, Tensor> Tensors(Stream stream)
+    private static TorchDictionary Tensors(Stream stream)
     {
         const int LengthBytes = sizeof(long);
         stream.Position = 0;
         Span<byte> bytes = stackalloc byte[LengthBytes];
         stream.ReadExactly(bytes);
         ulong length = BinaryPrimitives.ReadUInt64LittleEndian(bytes);
-        if (length > SafetensorsHeader.MaxLength || (long)length > stream.Length - LengthBytes)
+        if (length > SafetensorsHeader.MaxLength)
         {
-            throw new InvalidDataException($"its header would have {length} bytes; the file has {stream.Length}, and at most "
-                + $"{SafetensorsHeader.MaxLength} are accepted");
+            throw new InvalidDataException(FileSignature.Describe(stream));
+        }
+
+        if ((long)length > stream.Length - LengthBytes)
+        {
+            throw new InvalidDataException(
+                $"its header would have {length} bytes, but the file has {stream.Length}; {FormatGuard.Incomplete}");
         }
 
         // A header entry takes at least 50 bytes of the file, so its memory cost is bounded by the file's length.
         long start = LengthBytes + (long)length;
         var entries = SafetensorsHeader.Read(Header(stream, (int)length), stream.Length - start);
         using DisposeScope scope = NewDisposeScope();
-        Dictionary<string, Tensor> tensors = [];
+        TorchDictionary tensors = new();
         foreach (SafetensorsEntry entry in entries)
         {
             stream.Position = start + entry.Begin;
-            tensors.Add(entry.Name, Tensor(stream, entry));
+            tensors[entry.Name] = entry.Type is { } type ? Tensor(stream, entry, type) : new TorchOpaque("safetensors", entry.TypeName);
         }
 
-        foreach (Tensor tensor in tensors.Values)
+        foreach (TorchTensor tensor in tensors.Parts.OfType<TorchTensor>())
         {
-            tensor.MoveToOuterDisposeScope();
+            tensor.Value.MoveToOuterDisposeScope();
         }
 
         return tensors;
@@ -105,10 +110,11 @@ internal static class Safetensors
         return header;
     }
 
-    private static Tensor Tensor(Stream stream, SafetensorsEntry entry)
+    private static Tensor Tensor(Stream stream, SafetensorsEntry entry, ScalarType type)
     {
-        Tensor elements = TensorElements.Read(stream, entry.Elements, entry.Type).view(entry.Shape);
-        return entry.Type == ScalarType.Bool ? elements.to_type(ScalarType.Bool) : elements;
+        long count = (entry.End - entry.Begin) / SafetensorsHeader.TypeOf(type).Size;
+        Tensor elements = TensorElements.Read(stream, count, type).view(entry.Shape);
+        return type == ScalarType.Bool ? elements.to_type(ScalarType.Bool) : elements;
     }
 
     /// <summary>The header, and the names in the order of their elements.</summary>
@@ -124,14 +130,14 @@ internal static class Safetensors
         foreach (string name in order)
         {
             Tensor tensor = tensors[name];
-            int size = SafetensorsHeader.TypeOf(tensor.dtype).Size;
-            if (size == 0 || name == SafetensorsHeader.Metadata)
+            (string? type, _, int size) = SafetensorsHeader.TypeOf(tensor.dtype);
+            if (type is null || name == SafetensorsHeader.Metadata)
             {
                 throw new ArgumentException(
                     $"{name} has elements of type {tensor.dtype}, or a name, that cannot be written.", nameof(tensors));
             }
 
-            entries.Add(new SafetensorsEntry(name, tensor.dtype, tensor.shape, end, end + tensor.NumberOfElements * size));
+            entries.Add(new SafetensorsEntry(name, type, tensor.shape, end, end + tensor.NumberOfElements * size));
             end = entries[^1].End;
         }
 

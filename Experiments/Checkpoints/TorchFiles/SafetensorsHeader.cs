@@ -4,17 +4,6 @@ using static Imta.MetaWeight.Experiments.Checkpoints.TorchFiles.FormatGuard;
 
 namespace Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 
-/// <summary>A tensor of a safetensors file.</summary>
-/// <param name="Name">Its name.</param>
-/// <param name="Type">The element type.</param>
-/// <param name="Shape">The shape.</param>
-/// <param name="Begin">The offset of its first byte, from the end of the header.</param>
-/// <param name="End">The offset after its last byte.</param>
-internal sealed record SafetensorsEntry(string Name, ScalarType Type, long[] Shape, long Begin, long End)
-{
-    public long Elements => (End - Begin) / SafetensorsHeader.TypeOf(Type).Size;
-}
-
 /// <summary>
 /// The header of a safetensors file: <c>{"NAME": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}, …}</c> and optionally
 /// <c>"__metadata__": {"TEXT": "TEXT"}</c>. Anything outside the format is rejected.
@@ -69,9 +58,9 @@ internal static class SafetensorsHeader
             end = entry.End;
         }
 
-        return end == dataLength
-            ? entries
-            : throw new InvalidDataException($"it has {dataLength} bytes of data, but its tensors end at {end}");
+        string more = dataLength < end ? $"; {Incomplete}" : "";
+        Require(end == dataLength, $"it has {dataLength} bytes of data, but its tensors end at {end}{more}");
+        return entries;
     }
 
     /// <summary>Writes a header, padded with spaces so that the data starts at a multiple of 8.</summary>
@@ -86,7 +75,7 @@ internal static class SafetensorsHeader
             foreach (SafetensorsEntry entry in entries)
             {
                 writer.WriteStartObject(Utf8.GetBytes(entry.Name));
-                writer.WriteString("dtype", TypeOf(entry.Type).Name);
+                writer.WriteString("dtype", entry.TypeName);
                 Numbers(writer, "shape", entry.Shape);
                 Numbers(writer, "data_offsets", [entry.Begin, entry.End]);
                 writer.WriteEndObject();
@@ -185,7 +174,10 @@ internal static class SafetensorsHeader
         }
 
         var known = Types.SingleOrDefault(known => known.Name == type);
-        Require(known.Name is not null, $"tensor {Quote(name)} has elements of type {Quote(type)}, which cannot be read");
+        if (known.Name is null && begin <= end)
+        {
+            return new SafetensorsEntry(name, type, shape, begin, end);
+        }
 
         // The shape without its zeros must fit 64 bits too: libtorch computes strides from it.
         Int128 volume = known.Size;
@@ -197,7 +189,7 @@ internal static class SafetensorsHeader
 
         Int128 bytes = shape.Contains(0) ? 0 : volume;
         return begin <= end && end - begin == bytes
-            ? new SafetensorsEntry(name, known.Type, shape, begin, end)
+            ? new SafetensorsEntry(name, type, shape, begin, end)
             : throw new InvalidDataException($"tensor {Quote(name)} of shape [{string.Join(", ", shape)}] and type {type} needs {bytes} "
                 + $"bytes, but spans bytes {begin} to {end}");
     }
@@ -255,5 +247,4 @@ internal static class SafetensorsHeader
         Require(text.Length <= longest, $"the name {Quote(text)} has more than {longest} characters");
         return text;
     }
-
 }

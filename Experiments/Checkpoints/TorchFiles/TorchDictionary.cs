@@ -65,8 +65,10 @@ internal sealed record TorchDictionary : TorchValue
 
     private T Require<T>(TorchKey key)
         where T : TorchValue
-        => this[key] as T ?? throw new InvalidDataException(
-            $"its {FormatGuard.Quote(key.ToString())} has the type {Kind(this[key].GetType())}, not {Kind(typeof(T))}");
+        => this[key] as T ?? throw new InvalidDataException($"its {FormatGuard.Quote(key.ToString())} "
+            + (this[key] is TorchOpaque other
+                ? $"is {other.Instead(Kind(typeof(T)))}"
+                : $"has the type {Kind(this[key].GetType())}, not {Kind(typeof(T))}"));
 
     private static string Kind(Type type) => type.Name["Torch".Length..].ToLowerInvariant();
 }

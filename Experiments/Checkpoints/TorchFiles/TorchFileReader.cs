@@ -27,14 +27,14 @@ internal static class TorchFileReader
     }
 
     /// <summary>
-    /// Reads a dictionary in its original order. Tensors are contiguous CPU tensors without requires_grad in the current dispose scope; a
-    /// tensor that occurs several times is a single object.
+    /// Reads a dictionary in its original order. Nothing is executed: a value that would take code to make is a
+    /// <see cref="TorchOpaque"/>, and an entry under neither a (short) name nor an integer is left out. Tensors are contiguous CPU tensors
+    /// without requires_grad in the current dispose scope; a tensor that occurs several times is a single object.
     /// </summary>
     /// <param name="stream">The file, whole, in a stream that can seek: wherever it stands, it is read from its first byte.</param>
     /// <param name="elements">Whether to read elements; otherwise tensors are on the meta device, with shape and type only.</param>
     /// <exception cref="InvalidDataException">
-    /// Not a PyTorch file, damaged, or with disallowed content: any global that would run code, keys or values of other types, or sizes
-    /// that are inconsistent. No tensor is leaked.
+    /// Not a PyTorch file, or damaged. No tensor is leaked.
     /// </exception>
     public static TorchDictionary Read(Stream stream, bool elements = true)
     {
@@ -46,7 +46,7 @@ internal static class TorchFileReader
                 return Read(new LegacyTorchFile(stream), mostBytes, elements);
             }
 
-            using var archive = new ZipArchive(stream, ZipArchiveMode.Read, leaveOpen: true);
+            using ZipArchive archive = FileSignature.OpenZip(stream);
             return Read(new ZipTorchFile(archive), mostBytes, elements);
         }
         catch (Exception e) when (e is InvalidDataException or EndOfStreamException)
@@ -57,7 +57,8 @@ internal static class TorchFileReader
 
     private static TorchDictionary Read(ITorchFile file, long mostBytes, bool withElements)
     {
-        TorchDictionary root = file.Root as TorchDictionary ?? throw new InvalidDataException("it does not contain a dictionary");
+        TorchDictionary root = file.Root as TorchDictionary ?? throw new InvalidDataException(
+            "it does not contain a dictionary" + (file.Root is TorchOpaque whole ? $", but {whole.Instead("dictionary")}" : ""));
         var contents = new PickledContents(root, ValuesPerByte * file.PickleLength);
         var storages = contents.Tensors.GroupBy(tensor => tensor.Storage).ToArray();
         Int128 bytes = TensorOverhead * contents.Tensors.Count;
@@ -80,7 +81,7 @@ internal static class TorchFileReader
             Tensor? elements = null;
             if (withElements)
             {
-                file.Read(storage.Key, stream => elements = TensorElements.Read(stream, storage.Key.Elements, storage.Key.Type));
+                file.Read(storage.Key, stream => elements = TensorElements.Read(stream, storage.Key.Elements, storage.First().Type));
             }
 
             foreach (PickledTensor tensor in storage)
@@ -102,10 +103,10 @@ internal static class TorchFileReader
     {
         if (elements is null)
         {
-            return empty(tensor.Size, tensor.Storage.Type, device: new Device(DeviceType.META));
+            return empty(tensor.Size, tensor.Type, device: new Device(DeviceType.META));
         }
 
-        Tensor value = empty(tensor.Size, tensor.Storage.Type);
+        Tensor value = empty(tensor.Size, tensor.Type);
         return tensor.Elements == 0 ? value : value.copy_(elements.as_strided(tensor.Size, tensor.Stride, tensor.Offset));
     }
 }

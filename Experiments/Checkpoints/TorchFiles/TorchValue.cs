@@ -1,10 +1,16 @@
 namespace Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 
-/// <summary>A value of a PyTorch file. The types in this folder are exhaustive; plain values have value equality.</summary>
+/// <summary>
+/// A value of a PyTorch file: of a type in this file, or a <see cref="TorchDictionary"/>. Plain values have value equality.
+/// </summary>
 internal abstract record TorchValue
 {
     /// <summary>The values of a container, in order; empty otherwise.</summary>
     public virtual IEnumerable<TorchValue> Parts => [];
+
+    /// <summary>An opaque value in it, or itself; null: there is none.</summary>
+    public TorchOpaque? FindOpaque()
+        => this as TorchOpaque ?? Parts.Select(part => part.FindOpaque()).FirstOrDefault(found => found is not null);
 
     public static implicit operator TorchValue(Tensor tensor) => new TorchTensor(tensor);
 
@@ -30,6 +36,20 @@ internal sealed record TorchInteger(long Value) : TorchValue;
 internal sealed record TorchFloat(double Value) : TorchValue;
 
 internal sealed record TorchString(string Value) : TorchValue;
+
+/// <summary>
+/// A Python object of another kind, or the class or function that it would take to make it: nothing is known of it but that name.
+/// </summary>
+internal record TorchOpaque(string Module, string Name) : TorchValue
+{
+    /// <summary>Says that a value of another type is needed in its place, and what to do.</summary>
+    /// <param name="wanted">The type, as messages call it.</param>
+    public string Instead(string wanted) => $"the Python object {this}, which is not read; in Python, "
+        + (wanted == "dictionary" ? "save its state_dict() instead" : $"turn it into a plain {wanted} and save the file again");
+
+    public sealed override string ToString()
+        => FormatGuard.Quote(Module is "builtins" or "__builtin__" ? Name : $"{Module}.{Name}");
+}
 
 internal sealed record TorchTensor(Tensor Value) : TorchValue;
 

@@ -21,10 +21,19 @@ internal sealed class ZipTorchFile : ITorchFile
             }
         }
 
+        if (_entries.Keys.FirstOrDefault(name => name.EndsWith("/constants.pkl", StringComparison.Ordinal)) is not null)
+        {
+            throw new InvalidDataException("it is a TorchScript archive (torch.jit.save): in Python, save the network's tensors with "
+                + "torch.save(torch.jit.load(IN).state_dict(), OUT)");
+        }
+
         string[] pickles = [.. _entries.Keys.Where(name => name.EndsWith("/data.pkl", StringComparison.Ordinal))];
         if (pickles.Length != 1)
         {
-            throw new InvalidDataException($"it has {pickles.Length} entries NAME/data.pkl, expected one");
+            throw new InvalidDataException(pickles.Length > 0
+                ? $"it has {pickles.Length} entries NAME/data.pkl, expected one"
+                : $"it is a zip file of other things (no NAME/data.pkl, but {FormatGuard.Quote(_entries.Keys.FirstOrDefault(""))}): "
+                    + "unpack it first, and give the file inside");
         }
 
         _folder = pickles[0][..^"data.pkl".Length];

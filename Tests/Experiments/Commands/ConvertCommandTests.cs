@@ -280,11 +280,11 @@ public sealed class ConvertCommandTests(TrainedRun trained) : IClassFixture<Trai
         foreach ((string problem, string[] arguments) in new (string, string[])[]
         {
             ("torn.pth does not contain a readable network", ["torn.pth", "no.pth"]),
-            ("empty.pth does not contain a readable network (it is empty)", ["empty.pth", "no.pth"]),
+            ("empty.pth does not contain a readable network: it is empty", ["empty.pth", "no.pth"]),
             ("text.pth does not contain a readable network", ["text.pth", "no.pth"]),
             ("text.safetensors does not contain a readable network", ["text.safetensors", "no.pth"]),
             ("neither a dictionary state_dict nor tensors", ["other.pth", "no.pth"]),
-            ("two tensors become a without the prefix 'module.'", ["twice.pth", "no.pth"]),
+            ("two values become a without the prefixes model., module., _orig_mod", ["twice.pth", "no.pth"]),
             ("has no checkpoints/latest.pt", ["folder.pt", "no.pth"]),
             ("missing is neither a run nor a checkpoint", ["missing", "no.pth"]),
             ("whose extension is not supported; use .pt, .pth.tar, .pth or .safetensors", ["run", "no.bin"]),

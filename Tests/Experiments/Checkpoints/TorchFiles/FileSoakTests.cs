@@ -33,6 +33,8 @@ public sealed class FileSoakTests(ITestOutputHelper output)
             (Reader, legacy, 104, FileSoak.Damage),
             (Reader, legacyViews, 105, FileSoak.Damage),
             (Describer, legacyViews, 106, FileSoak.Damage),
+            (Reader, OpaqueValuesTests.Sample(), 109, HostileFileTests.DamagePickle),
+            (Reader, LegacyFileTests.TextSample(), 110, FileSoak.Damage),
             (Tensors, safetensors, 107, FileSoak.Damage),
             (Tensors, safetensors, 108, DamageHeader),
         ];

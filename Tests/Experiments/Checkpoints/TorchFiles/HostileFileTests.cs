@@ -8,19 +8,11 @@ namespace Imta.MetaWeight.Tests.Experiments.Checkpoints.TorchFiles;
 public sealed class HostileFileTests
 {
     // Pickles are written below as Latin-1 text, a character a byte: the instructions are letters.
-    private const string Start = "\u0080\u0002}(";
-    private const string Storage = "(X\u0007\0\0\0storagectorch\nFloatStorage\nX\u0001\0\0\00X\u0003\0\0\0cpuK\u0004tQ";
-    private const string Hooks = "ccollections\nOrderedDict\n)R";
+    internal const string Start = "\u0080\u0002}(";
+    internal const string Storage = "(X\u0007\0\0\0storagectorch\nFloatStorage\nX\u0001\0\0\00X\u0003\0\0\0cpuK\u0004tQ";
+    internal const string Hooks = "ccollections\nOrderedDict\n)R";
 
     private static readonly FileSoak.Reader Reader = new("TorchFileReader", file => TorchFileReader.Read(file));
-
-    [Theory]
-    [InlineData("cos\nsystem\n(X\u0002\0\0\0lstR", "*'os.system'*not allowed*")]
-    [InlineData("\u008c\u0008builtins\u008c\u0004eval\u0093", "*'builtins.eval'*not allowed*")]
-    [InlineData(Hooks + "}X\u0001\0\0\0_cposix\nsystem\nsb", "*'posix.system'*not allowed*")]
-    [InlineData("ctorch\nload\n", "*'torch.load'*not allowed*")]
-    [InlineData("ctorch.storage\n_load_from_bytes\n", "*not allowed*")]
-    public void Code_is_refused_by_name(string value, string message) => Refused(Dictionary(value), message);
 
     [Theory]
     [InlineData("K\u0001K\u0004\u0085K\u0001\u0085", "*exceeds its storage '0' of 4*")] // offset 1, 4 elements
@@ -41,19 +33,26 @@ public sealed class HostileFileTests
     [Theory]
     [InlineData("X\u0005\0\0\0abc", "*is truncated*")]
     [InlineData("X\u00ff\u00ff\u00ff\u00ff", "*is truncated*")] // a text of 4 GB
-    [InlineData("X\u0002\0\0\0\u00c3\u0028", "*not UTF-8*")]
-    [InlineData("\u008a\u0009\0\0\0\0\0\0\0\0\u0001", "*does not fit 64 bits*")]
     [InlineData("j\u0001\0\0\0", "*memo 1 was never set*")]
     [InlineData("e", "*no list where one is expected*")]
     [InlineData("Nue", "*ends a list that it never started*")]
-    [InlineData("0", "*opcode 0x30*")] // POP
-    [InlineData("ctorch\nFloatStorage\n", "*a class or a bare storage*")]
-    [InlineData(Storage, "*a class or a bare storage*")]
+    [InlineData("\u0097", "*opcode 0x97*")] // NEXT_BUFFER: of a protocol that needs more than one file
+    [InlineData("K\u000100000", "*pops a value from an empty stack*")]
+    [InlineData("Ithree\n", "*'three' is not an integer*")]
+    [InlineData("F1,5\n", "*'1,5' is not a number*")]
+    [InlineData("Sa\n", "*no quotes*")]
+    [InlineData("S'\\xq'\n", "*escapes that Python does not write*")]
+    [InlineData("V\\U00110000\n", "*not a character*")]
+    [InlineData("K\u0001p-1\n", "*the index of a memo is not a number*")]
+    [InlineData("I1", "*is truncated*")] // no line
+    [InlineData("\u008e\u00ff\u00ff\u00ff\u00ff\u00ff\u00ff\u00ff\u00ff", "*is truncated*")] // 2^64 - 1 bytes
+    [InlineData("(K\u0001o", "*no callable where one is expected*")]
+    [InlineData("K\u0001)R", "*no callable where one is expected*")]
+    [InlineData("P('storage', <class 'torch.FloatStorage'>, '0', 'cpu', 4); import os\n", "*persistent id*")]
+    [InlineData("(X\u0007\0\0\0storagecos\nsystem\nX\u0001\0\0\00X\u0003\0\0\0cpuK\u0004tQ", "*persistent id*")]
     [InlineData("]q\u0001h\u0001a", "*contain each other*")] // a list in itself
     [InlineData("K\u0001X\u0001\0\0\0aK\u0002", "*key 'a' twice*")]
-    [InlineData("}NNs", "*key is neither*")]
     [InlineData(Hooks + "K\u0001R", "*no tuple of arguments where one is expected*")]
-    [InlineData("ctorch._utils\n_rebuild_tensor_v2\n)R", "*unsupported arguments*")]
     [InlineData("(X\u0006\0\0\0moduleNtQ", "*persistent id*")]
     [InlineData(Storage + "(X\u0007\0\0\0storagectorch\nFloatStorage\nX\u0001\0\0\00X\u0003\0\0\0cpuK\u0005tQ\u0086", "*two descriptions*")]
     public void Malformed_pickles_are_refused(string value, string message) => Refused(Dictionary(value), message);
@@ -72,7 +71,9 @@ public sealed class HostileFileTests
         contents.Tensor("a").item<float>().Should().Be(3);
         contents["b"].Should().BeOfType<TorchTuple>().Which.Items.Should().Equal(2L, 3L);
 
-        Refused(Protocol4("}X\u0004\0\0\0conj\u0088s"), "*unsupported arguments*"); // the values are not those of the storage
+        // the values are not those of the storage
+        contents = TorchFileReader.Read(Archive(("a/data.pkl", Latin(Protocol4("}X\u0004\0\0\0conj\u0088s"))), ("a/data/0", elements)));
+        contents.Invoking(read => read.Tensor("a")).Should().Throw<InvalidDataException>();
     }
 
     [Fact]
@@ -88,7 +89,14 @@ public sealed class HostileFileTests
 
     [Fact]
     public void A_pickle_that_makes_too_many_containers_is_refused()
-        => Refused(Dictionary(new string('}', 1_000_001)), "*more than 1000000 lists*");
+    {
+        Refused(Dictionary(new string('}', 1_000_001)), "*more than 1000000 lists*");
+
+        // A thousand pairs, of which each further instruction would make a dictionary.
+        string pairs = "](" + string.Concat(Enumerable.Range(0, 1000).Select(k => $"I{k}\nN\u0086")) + "eq\0";
+        string calls = string.Concat(Enumerable.Repeat("ccollections\nOrderedDict\nh\0\u0085R0", 1000));
+        Refused(Dictionary(pairs + calls), "*more than 1000000 lists*");
+    }
 
     [Fact]
     public void A_storage_must_be_there_with_the_length_that_the_pickle_says()
@@ -125,14 +133,16 @@ public sealed class HostileFileTests
     {
         byte[] pickle = Latin(Start + "u.");
         TorchFileReader.Read(Archive(("a/data.pkl", pickle))).Entries.Count.Should().Be(0);
-        Refused(Archive(), "*0 entries NAME/data.pkl*");
+        Refused(Archive(), "*no NAME/data.pkl*");
         Refused(Archive(("a/data.pkl", pickle), ("b/data.pkl", pickle)), "*2 entries NAME/data.pkl*");
         Refused(Archive(("a/data.pkl", pickle), ("a/data.pkl", pickle)), "*two entries 'a/data.pkl'*");
         Refused(Archive(("a/data.pkl", pickle), ("a/byteorder", "big"u8.ToArray())), "*byte order*");
         Refused(Archive(("a/data.pkl", "\u0080\u0002]."u8.ToArray())), "*");
         Refused(Archive(("a/data.pkl", Latin("\u0080\u0002]."))), "*not contain a dictionary*");
-        Refused(new MemoryStream("no zip file"u8.ToArray()), "the stream is not a readable PyTorch file*");
-        Refused(new MemoryStream(), "*");
+        Refused(
+            new MemoryStream("no zip file"u8.ToArray()),
+            "the stream is not a readable PyTorch file: it is text that starts with 'no zip file'; *");
+        Refused(new MemoryStream(), "*it is empty*");
     }
 
     [Fact]
@@ -196,11 +206,11 @@ public sealed class HostileFileTests
         return content.ToArray();
     }
 
-    private static string Dictionary(string value) => $"{Start}X\u0001\0\0\0a{value}u.";
+    internal static string Dictionary(string value) => $"{Start}X\u0001\0\0\0a{value}u.";
 
-    private static byte[] Latin(string text) => Encoding.Latin1.GetBytes(text);
+    internal static byte[] Latin(string text) => Encoding.Latin1.GetBytes(text);
 
-    private static MemoryStream Archive(params (string Name, byte[] Content)[] entries)
+    internal static MemoryStream Archive(params (string Name, byte[] Content)[] entries)
     {
         var stream = new MemoryStream();
         using var archive = new ZipArchive(stream, ZipArchiveMode.Create, leaveOpen: true);

@@ -24,11 +24,10 @@ public sealed class LargeFileTests
         TorchFileWriter.Write(pickle, new TorchDictionary { ["large"] = large, ["after"] = ones([3]) });
         Safetensors.Write(safetensors, new Dictionary<string, Tensor> { ["large"] = large, ["after"] = ones([3]) });
 
-        Func<Dictionary<string, Tensor>>[] readers = [() => TorchFileReader.Read(pickle).Tensors(), () => Safetensors.Read(safetensors)];
-        foreach (Func<Dictionary<string, Tensor>> read in readers)
+        foreach (Func<TorchDictionary> read in new[] { () => TorchFileReader.Read(pickle), () => Safetensors.Read(safetensors) })
         {
             using DisposeScope inner = NewDisposeScope();
-            Dictionary<string, Tensor> content = read();
+            Dictionary<string, Tensor> content = read().Tensors();
             Same(content["large"], large).Should().BeTrue();
             Same(content["after"], ones([3])).Should().BeTrue();
         }

@@ -89,7 +89,29 @@ public sealed class LegacyFileTests
             "*persistent id*");
 
     [Fact]
-    public void Code_is_refused_by_name() => Refused(File($"({Text("a")}cos\nsystem\n(X\u0002\0\0\0lstRu"), "*'os.system'*not allowed*");
+    public void Code_and_storages_that_are_not_read_are_passed_over()
+    {
+        using var scope = NewDisposeScope();
+        string complex = $"(X\u0007\0\0\0storagectorch\nComplexDoubleStorage\nX\u0001\0\0\0cX\u0003\0\0\0cpuK\u0002NtQ";
+        byte[] elements = [2, 0, 0, 0, 0, 0, 0, 0, .. new byte[32], .. Counting];
+        TorchDictionary contents = TorchFileReader.Read(new MemoryStream(File(
+            $"({Text("x")}cos\nsystem\n(X\u0002\0\0\0lstR{Text("c")}{complex}{Text("m")}(X\u0006\0\0\0modulecm\nC\nNNtQ{One()[1..]}",
+            keys: "\u0080\u0002](X\u0001\0\0\0cX\u0001\0\0\0ke.", elements: elements)));
+
+        contents.Tensor("a").data<byte>().ToArray().Should().Equal(10, 11, 12, 13);
+        contents.Parts.OfType<TorchOpaque>().Select(value => $"{value}").Should()
+            .Equal("'os.system'", "'torch.ComplexDoubleStorage'", "'m.C'");
+    }
+
+    [Fact]
+    public void Text_protocols_start_it_too()
+    {
+        using var scope = NewDisposeScope();
+        TorchDictionary contents = TorchFileReader.Read(new MemoryStream(TextSample()));
+
+        contents.Tensor("whole").data<byte>().ToArray().Should().Equal(10, 11, 12, 13);
+        contents.Tensor("part").data<byte>().ToArray().Should().Equal(12, 13);
+    }
 
     [Fact]
     public void Facts_that_are_not_PyTorchs_are_refused()
@@ -146,6 +168,15 @@ public sealed class LegacyFileTests
         {
             System.IO.File.Delete(path);
         }
+    }
+
+    /// <summary>As protocol 0 writes it: persistent ids are the text of Python's tuples.</summary>
+    internal static byte[] TextSample()
+    {
+        const string Id = "P('storage', <class 'torch.ByteStorage'>, 'k', 'cpu', 4, ";
+        string items = $"(Vwhole\nctorch._utils\n_rebuild_tensor\n({Id}None)\nI0\n(I4\nt(I1\nttR"
+            + $"Vpart\nctorch._utils\n_rebuild_tensor\n({Id}('v', 1, 3))\nI1\n(I2\nt(I1\nttR";
+        return File("", "L119547037146038801333356L\n.", "I1001\n.", Machine[2..], root: $"(d{items}u.", keys: "(lVk\na.");
     }
 
     private static string Text(string text) => $"X{(char)text.Length}\0\0\0{text}";
