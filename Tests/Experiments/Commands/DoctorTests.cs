@@ -68,6 +68,11 @@ public sealed class DoctorTests
     }
 
     [Fact]
+    public void OneDNN_that_was_turned_off_is_a_note()
+        => Of("fused kernels", Torch with { UsesOneDnn = false }).Should()
+            .Match<DoctorFinding>(finding => finding.Verdict == DoctorVerdict.Note && finding.Found.Contains("convolves wrongly"));
+
+    [Fact]
     public void A_copy_for_an_older_libstdcxx_is_said()
         => Of("TorchSharp", Torch with { Copy = "/cache/libLibTorchSharp-0.107.0.so" }).Should()
             .Match<DoctorFinding>(
