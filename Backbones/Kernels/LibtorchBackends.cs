@@ -43,7 +43,8 @@ internal static unsafe class LibtorchBackends
     {
         using DisposeScope scope = NewDisposeScope();
         using IDisposable noGrad = no_grad();
-        Tensor images = arange(2 * 17 * 8 * 8, float64).sin().view(2, 17, 8, 8), kernels = arange(8 * 17 * 9, float64).cos().view(8, 17, 3, 3);
+        Tensor images = arange(2 * 17 * 8 * 8, float64).sin().view(2, 17, 8, 8);
+        Tensor kernels = arange(8 * 17 * 9, float64).cos().view(8, 17, 3, 3);
         Tensor exact = nn.functional.conv2d(images, kernels); // in float64 it is not oneDNN's
         return Enumerable.Range(0, Trials).All(_ =>
         {

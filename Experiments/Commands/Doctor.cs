@@ -95,7 +95,7 @@ internal static class Doctor
             : Vector128.IsHardwareAccelerated ? "128-bit vectors" : "not vectorised";
         return torch.UsesOneDnn
             ? new(Check, DoctorVerdict.Ok, vectors)
-            : new(Check, DoctorVerdict.Note, $"{vectors}; what they do not cover is slow, because libtorch's oneDNN convolves wrongly on this "
+            : new(Check, DoctorVerdict.Note, $"{vectors}; other convolutions are slow: libtorch's oneDNN computes wrong ones on this "
                 + "processor and was turned off");
     }
 

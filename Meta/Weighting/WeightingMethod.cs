@@ -27,16 +27,18 @@ public sealed class WeightingMethod
         => (Name, Learns, _defaults, _build) = (name, learns, defaults, build);
 
     /// <summary>By the weight-prediction network of L2W-DEN, or that of Meta-Weight-Net (<see cref="WpnOptions.Output"/>).</summary>
-    public static WeightingMethod Predicted { get; } = Create<NoOptions>("predicted", learns: true, (_, meta, backbone, random, averaging) =>
-    {
-        Parameter like = backbone.Parameters[0];
-        return meta.Wpn.Output == WpnOutput.Sigmoid
-            ? new MetaWeightNetWeighting(meta, random, like.dtype, like.device, averaging)
-            : new L2wDenWeighting(meta, backbone.Exits, random, like.dtype, like.device, averaging);
-    });
+    public static WeightingMethod Predicted { get; } = Create<NoOptions>(
+        "predicted", learns: true, (_, meta, backbone, random, averaging) =>
+        {
+            Parameter like = backbone.Parameters[0];
+            return meta.Wpn.Output == WpnOutput.Sigmoid
+                ? new MetaWeightNetWeighting(meta, random, like.dtype, like.device, averaging)
+                : new L2wDenWeighting(meta, backbone.Exits, random, like.dtype, like.device, averaging);
+        });
 
     /// <summary>By hand, larger at the exit that a sample is allocated to and smaller at the others (the ablation).</summary>
-    public static WeightingMethod Fixed { get; } = Create<NoOptions>("fixed", learns: false, (_, meta, _, _, _) => new FixedWeighting(meta));
+    public static WeightingMethod Fixed { get; }
+        = Create<NoOptions>("fixed", learns: false, (_, meta, _, _, _) => new FixedWeighting(meta));
 
     /// <summary>Samples contribute only at the exit that they are allocated to (the ablation).</summary>
     public static WeightingMethod Allocated { get; }

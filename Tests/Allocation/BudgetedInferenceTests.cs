@@ -7,7 +7,9 @@ namespace Imta.MetaWeight.Tests.Allocation;
 /// <summary>The vectorised threshold search and what follows from it, against loops over samples.</summary>
 public sealed class BudgetedInferenceTests
 {
-    /// <summary>N samples, K exits, P budgets and a seed; with ties the scores are of three values only, without an exit's all differ.</summary>
+    /// <summary>
+    /// N samples, K exits, P budgets and a seed; with ties the scores are of three values only, without an exit's all differ.
+    /// </summary>
     public sealed record Case(int Samples, int Exits, int Points, int Seed, bool Ties)
     {
         public IReadOnlyList<int[]> Quotas

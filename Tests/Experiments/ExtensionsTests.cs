@@ -52,7 +52,7 @@ public sealed class ExtensionsTests : IDisposable
         string[] table = File.ReadAllLines(_folder.In("whole", "epochs.csv"));
         File.ReadAllLines(_folder.In("stopped", "epochs.csv")).Should().Equal(table[..7]);
         int weight = Array.IndexOf(table[0].Split(','), "weight_mean");
-        double[] learned = [.. table[4..7].Select(line => double.Parse(line.Split(',')[weight], System.Globalization.CultureInfo.InvariantCulture))];
+        double[] learned = [.. table[4..7].Select(line => Number(line, weight))];
         learned.Should().OnlyContain(mean => mean != 1 && Math.Abs(mean - 1) <= 0.6);
         learned.Average().Should().BeApproximately(1, 1e-6);
         Run(2, ["train", "--out", "refused", .. Small, .. scales, "--set", "meta.scales.range=2"]);
@@ -82,7 +82,10 @@ public sealed class ExtensionsTests : IDisposable
         ImtaProcess.Run(_folder.Path, "eval", folder).Error.Should().Contain("toy", "imta itself does not know it");
     }
 
-    private static double Margin(string line) => double.Parse(line.Split(',')[^1], System.Globalization.CultureInfo.InvariantCulture);
+    private static double Margin(string line) => Number(line, ^1);
+
+    private static double Number(string line, Index column)
+        => double.Parse(line.Split(',')[column], System.Globalization.CultureInfo.InvariantCulture);
 
     private static string[] Host(params string[] arguments)
         => ["dotnet", Path.Combine(AppContext.BaseDirectory, "extension-host.dll"), .. arguments];

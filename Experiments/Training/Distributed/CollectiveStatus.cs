@@ -50,7 +50,7 @@ internal static class CollectiveStatusExtensions
             failure = e;
         }
 
-        string? problem = processGroup.IsRankZero ? failure?.Message : failure is null ? null : $"{processGroup.RankName}: {failure.Message}";
+        string? problem = processGroup.IsRankZero || failure is null ? failure?.Message : $"{processGroup.RankName}: {failure.Message}";
         CollectiveStatus agreed = processGroup.AllReduceFlags(
             stop: false, problem: problem, exitCode: failure is UsageException ? UsageException.ExitCode : 1);
         if (agreed.Problem is not null)

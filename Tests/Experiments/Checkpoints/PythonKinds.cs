@@ -4,11 +4,13 @@ namespace Imta.MetaWeight.Tests.Experiments.Checkpoints;
 internal static class PythonKinds
 {
     /// <summary>
-    /// Its argument is a folder. There `ok.pth` has the network, `wpn` and an epoch; all other files the same to the bit, those named `alone_…`
+    /// Its argument is a folder. There `ok.pth` has the network, `wpn` and an epoch; all other files the same to the bit, those named
+    /// `alone_…`
     /// without `wpn`. `…` in a name: zip or legacy, and the pickle protocol.
     /// </summary>
     public const string Script = """
-        import argparse, collections, datetime, decimal, enum, fractions, functools, json, os, pathlib, pickle, random, struct, sys, types, uuid
+        import argparse, collections, datetime, decimal, enum, fractions, functools, json, os, pathlib, pickle
+        import random, struct, sys, types, uuid
         import numpy as np, torch
         out = sys.argv[1]
         torch.manual_seed(1)
@@ -50,28 +52,37 @@ internal static class PythonKinds
             'ints': [0, -1, 255, 256, 65536, 1 << 31, -(1 << 31) - 1, (1 << 63) - 1, -(1 << 63)],
             'decimal': decimal.Decimal('1.5'), 'fraction': fractions.Fraction(1, 3)}
         containers = {
-            'multistep': schedules.MultiStepLR(optimiser, [150, 225]).state_dict(), 'one_cycle': schedules.OneCycleLR(optimiser, .1, 10).state_dict(),
+            'multistep': schedules.MultiStepLR(optimiser, [150, 225]).state_dict(),
+            'one_cycle': schedules.OneCycleLR(optimiser, .1, 10).state_dict(),
             'lambda_lr': schedules.LambdaLR(optimiser, lambda epoch: 1).state_dict(),
-            'counter': collections.Counter({150: 1}), 'defaultdict': collections.defaultdict(list, {'a': [1]}), 'chain': collections.ChainMap({}),
-            'deque': collections.deque([1, 2], 5), 'ordered': collections.OrderedDict(a=1), 'dict_subclass': Tracked(a=1), 'range': range(3),
+            'counter': collections.Counter({150: 1}), 'defaultdict': collections.defaultdict(list, {'a': [1]}),
+            'chain': collections.ChainMap({}),
+            'deque': collections.deque([1, 2], 5), 'ordered': collections.OrderedDict(a=1), 'dict_subclass': Tracked(a=1),
+            'range': range(3),
             'namespace': argparse.Namespace(lr=.1, inner=argparse.Namespace(x=1)), 'simple': types.SimpleNamespace(a=1),
             'set': {1, 2}, 'empty_set': set(), 'frozenset': frozenset({1, 'a'}), 'namedtuple': Point(1, 2),
             'bytes': b'\xff\x00' * 200, 'few_bytes': b'', 'bytearray': bytearray(b'abc'),
-            'float_key': {.5: 1}, 'tuple_key': {(1, 2): 3}, 'none_key': {None: 1}, 'bool_key': {True: 1}, 'bytes_key': {b'a': 1}, 'big_key': {1 << 80: 1},
-            'long_key': {'k' * 5000: 1}, 'class_key': {Meter: 1}, 'enum_key': {Colour.RED: 1}, 'tensors_by_odd_keys': {(0, 1): ones, 1.5: ones}}
+            'float_key': {.5: 1}, 'tuple_key': {(1, 2): 3}, 'none_key': {None: 1}, 'bool_key': {True: 1}, 'bytes_key': {b'a': 1},
+            'big_key': {1 << 80: 1},
+            'long_key': {'k' * 5000: 1}, 'class_key': {Meter: 1}, 'enum_key': {Colour.RED: 1},
+            'tensors_by_odd_keys': {(0, 1): ones, 1.5: ones}}
         tensors = {
             'device': torch.device('cuda', 1), 'dtype': torch.bfloat16, 'size': torch.Size([1, 2]), 'layout': torch.strided,
-            'qscheme': torch.per_tensor_affine, 'complex_tensor': complex64, 'complex128': complex64.to(torch.complex128), 'conj': complex64.conj(),
-            'qint8': quantise(ones, .1, 0, torch.qint8), 'quint8': quantise(ones, .1, 0, torch.quint8), 'qint32': quantise(ones, .1, 0, torch.qint32),
+            'qscheme': torch.per_tensor_affine, 'complex_tensor': complex64, 'complex128': complex64.to(torch.complex128),
+            'conj': complex64.conj(),
+            'qint8': quantise(ones, .1, 0, torch.qint8), 'quint8': quantise(ones, .1, 0, torch.quint8),
+            'qint32': quantise(ones, .1, 0, torch.qint32),
             'per_channel': torch.quantize_per_channel(torch.ones(2, 3), torch.ones(2) * .1, torch.zeros(2), 0, torch.qint8),
             'sparse': torch.eye(3).to_sparse(), 'sparse_csr': torch.eye(3).to_sparse_csr(), 'meta': torch.empty(3, device='meta'),
-            'storage': ones.storage(), 'parameter': torch.nn.Parameter(ones), 'parameters': torch.nn.ParameterList([torch.nn.Parameter(ones)]),
+            'storage': ones.storage(), 'parameter': torch.nn.Parameter(ones),
+            'parameters': torch.nn.ParameterList([torch.nn.Parameter(ones)]),
             'module': Net(), 'data_parallel': torch.nn.DataParallel(Net()), 'optimiser': optimiser, 'loss': torch.nn.CrossEntropyLoss()}
         objects = {
             'enum': Colour.RED, 'slots': slots, 'meter': Meter(), 'new_with_names': Stateful(), 'cyclic': cyclic,
             'date': datetime.datetime(2020, 1, 1), 'zone': datetime.timezone.utc, 'path': pathlib.Path('/a/b'), 'uuid': uuid.uuid4(),
             'partial': functools.partial(top_level, 1), 'function': top_level, 'builtin': len, 'method': 'x'.join, 'class': Meter,
-            'exception': ValueError('x'), 'slice': slice(1), 'ellipsis': ..., 'surrogate': '/data/\udcff', 'text': 'x\u00e9\U0001f600\n\\u0041\'"',
+            'exception': ValueError('x'), 'slice': slice(1), 'ellipsis': ..., 'surrogate': '/data/\udcff',
+            'text': 'x\u00e9\U0001f600\n\\u0041\'"',
             'nested': [({'a': {1, 2}}, argparse.Namespace())]}
         for name, value in {**numbers, **containers, **tensors, **objects}.items():
             for protocol in range(6):
@@ -82,7 +93,8 @@ internal static class PythonKinds
                         pickle_protocol=protocol, _use_new_zipfile_serialization=new)
 
         def prefixed(prefix): return collections.OrderedDict((prefix + name, value) for name, value in net.items())
-        for prefix in ('_orig_mod.', 'module.', 'module._orig_mod.', '_orig_mod.module.', 'model.', 'model._orig_mod.', 'module.model.', '_orig_mod.model.'):
+        for prefix in ('_orig_mod.', 'module.', 'module._orig_mod.', '_orig_mod.module.', 'model.', 'model._orig_mod.',
+                       'module.model.', '_orig_mod.model.'):
             put(f'prefix_{prefix}pth', {**whole, 'state_dict': prefixed(prefix)})
             put(f'alone_{prefix}pth', prefixed(prefix))
         for key in ('model', 'net', 'model_state_dict', 'state_dict_ema'):
@@ -123,7 +135,8 @@ internal static class PythonKinds
                 header[n] = {'dtype': kind, 'shape': shape, 'data_offsets': [end, end + len(raw)]}
                 end += len(raw)
             text = json.dumps(header).encode()
-            with open(os.path.join(out, file), 'wb') as f: f.write(struct.pack('<Q', len(text)) + text + b''.join(raw for _, _, raw in tensors.values()))
+            with open(os.path.join(out, file), 'wb') as f:
+                f.write(struct.pack('<Q', len(text)) + text + b''.join(raw for _, _, raw in tensors.values()))
         safetensors('plain.safetensors')
         safetensors('lightning.safetensors', prefix='model.')
         safetensors('compiled.safetensors', prefix='module._orig_mod.')

@@ -15,7 +15,8 @@ public sealed class ForeignFileTests(TrainedRun trained) : IClassFixture<Trained
     {
         { "state_dict", "" }, { "state_dict", "module." }, { "state_dict", "_orig_mod." }, { "state_dict", "module._orig_mod." },
         { "state_dict", "_orig_mod.module." }, { "state_dict", "model." }, { "state_dict", "model._orig_mod." },
-        { "model", "" }, { "net", "" }, { "model_state_dict", "module." }, { "state_dict_ema", "" }, { "", "" }, { "", "_orig_mod." }, { "", "model." },
+        { "model", "" }, { "net", "" }, { "model_state_dict", "module." }, { "state_dict_ema", "" }, { "", "" },
+        { "", "_orig_mod." }, { "", "model." },
     };
 
     [Theory]
@@ -98,8 +99,9 @@ public sealed class ForeignFileTests(TrainedRun trained) : IClassFixture<Trained
     {
         using DisposeScope scope = NewDisposeScope();
         byte[] pickle = Encoding.Latin1.GetBytes(
-            "\u0080\u0002}(U\u0005epochK\u0001U\nstate_dict}U\u0001actorch._utils\n_rebuild_tensor_v2\n((U\u0007storagectorch\nFloatStorage\n"
-            + "U\u00010U\u0003cpuK\u0001tQK\0))\u0089ccollections\nOrderedDict\n)RtRsU\toptimizer}(U\u0005state}U\u000cparam_groups]}U\u0002lr"
+            "\u0080\u0002}(U\u0005epochK\u0001U\nstate_dict}U\u0001actorch._utils\n_rebuild_tensor_v2\n("
+            + "(U\u0007storagectorch\nFloatStorage\nU\u00010U\u0003cpuK\u0001tQK\0))\u0089ccollections\nOrderedDict\n)RtRs"
+            + "U\toptimizer}(U\u0005state}U\u000cparam_groups]}U\u0002lr"
             + "cnumpy.core.multiarray\nscalar\n)Rsauu.");
         Zip("decays.pth", ("a/data.pkl", pickle), ("a/data/0", new byte[4]));
 

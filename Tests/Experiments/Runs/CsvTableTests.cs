@@ -107,12 +107,14 @@ public sealed class CsvTableTests : IDisposable
     [
         InlineData(
             "name,macs,accuracy\n\"A,1000,0.5\nB,1000,0.5\n",
-            ", line 2: this is not a valid CSV table (Malformed CSV in record 2 (line 2): a quoted field that is never closed (byte offset *))")
+            ", line 2: this is not a valid CSV table (Malformed CSV in record 2 (line 2): "
+                + "a quoted field that is never closed (byte offset *))")
     ]
     [
         InlineData(
             "name,macs,accuracy\nA\"B,1000,0.5\n",
-            ", line 2: this is not a valid CSV table (Malformed CSV in record 2 (line 2): a quote inside an unquoted field (byte offset *))")
+            ", line 2: this is not a valid CSV table (Malformed CSV in record 2 (line 2): "
+                + "a quote inside an unquoted field (byte offset *))")
     ]
     public void A_damaged_table_and_another_dialect_are_refused_in_one_line(string text, string problem)
     {

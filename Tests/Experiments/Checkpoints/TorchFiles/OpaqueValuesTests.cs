@@ -50,7 +50,10 @@ public sealed class OpaqueValuesTests
         { "L-123456789012345678901234L\n", "int" },
         { "ctorch\nFloatStorage\n", "torch.FloatStorage" },
         { HostileFileTests.Storage, "torch.FloatStorage" },
-        { "ctorch._utils\n_rebuild_tensor_v2\n(" + Complex + "K\0K\u0004\u0085K\u0001\u0085\u0089" + Hooks + "tR", "torch.ComplexFloatStorage" },
+        {
+            "ctorch._utils\n_rebuild_tensor_v2\n(" + Complex + "K\0K\u0004\u0085K\u0001\u0085\u0089" + Hooks + "tR",
+            "torch.ComplexFloatStorage"
+        },
         { "ctorch._utils\n_rebuild_tensor_v2\n(" + View + "}X\u0004\0\0\0conj\u0088stR", "torch._utils._rebuild_tensor_v2" },
         { "ctorch._utils\n_rebuild_qtensor\n(" + View + "tR", "torch._utils._rebuild_qtensor" },
         { "ctorch._utils\n_rebuild_tensor_v2\n)R", "torch._utils._rebuild_tensor_v2" },

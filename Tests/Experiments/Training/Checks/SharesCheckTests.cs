@@ -72,7 +72,8 @@ public sealed class SharesCheckTests
 
         SharesCheck.Findings(900, 5, settings).Should().ContainSingle();
         SharesCheck.Findings(900, 5, settings with { Meta = new MetaSettings { Enabled = false } }).Should().BeEmpty();
-        SharesCheck.Findings(900, 5, settings with { Meta = new MetaSettings { Objective = MetaObjectiveKind.Vanilla } }).Should().BeEmpty();
+        SharesCheck.Findings(900, 5, settings with { Meta = new MetaSettings { Objective = MetaObjectiveKind.Vanilla } })
+            .Should().BeEmpty();
     }
 
     private static double? Advised(CheckFinding finding, string key)
