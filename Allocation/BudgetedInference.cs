@@ -26,7 +26,7 @@ public static class BudgetedInference
         (long samples, int exits, long points) = (scores.shape[0], (int)scores.shape[1], quotas.Count);
         Tensor all = tensor(quotas.SelectMany(point => point).ToArray(), [points, exits], int32, scores.device);
         Tensor free = ones([points, samples], ScalarType.Bool, scores.device);
-        Tensor never = full([points], Never, scores.dtype, scores.device);
+        Tensor never = full([points], Held(Never), scores.dtype, scores.device);
         var thresholds = new Tensor[exits];
         for (int k = 0; k < exits - 1; k++)
         {
@@ -36,14 +36,14 @@ public static class BudgetedInference
             (Tensor falling, Tensor order) = own.sort(0, descending: true, stable: true);
             Tensor rank = free.index_select(1, order).cumsum(1, int32); // of the free samples [P, N]
             Tensor index = rank.lt(quota).to_type(int32).sum(1, type: int64); // index of the quota's last sample; N if there are fewer [P]
-            Tensor found = index.lt(samples).logical_and(quota.select(1, 0).gt(0));
-            thresholds[k] = where(found, falling.index_select(0, index.clamp(max: samples - 1)), never);
+            Tensor found = index.lt(Held(samples)).logical_and(quota.select(1, 0).gt(Held(0)));
+            thresholds[k] = where(found, falling.index_select(0, index.clamp(max: Held(samples - 1))), never);
             free = free.logical_and(own.lt(thresholds[k].unsqueeze(1)));
             step.MoveToOuter(thresholds[k]);
             step.MoveToOuter(free);
         }
 
-        thresholds[^1] = full([points], Always, scores.dtype, scores.device);
+        thresholds[^1] = full([points], Held(Always), scores.dtype, scores.device);
         return scope.MoveToOuter(stack(thresholds, 1));
     }
 

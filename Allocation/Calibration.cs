@@ -80,7 +80,7 @@ public static class Calibration
     {
         using DisposeScope scope = NewDisposeScope();
         Tensor thresholds = BudgetedInference.Thresholds(scores, Array.ConvertAll(tried, one => quotas(one)));
-        BudgetedOutcome[] outcomes = BudgetedInference.Apply(scores, zeros_like(scores).gt(0), thresholds);
+        BudgetedOutcome[] outcomes = BudgetedInference.Apply(scores, zeros_like(scores).gt(Held(0)), thresholds);
         (T One, float Cost)[] within =
             [.. tried.Zip(outcomes, (one, outcome) => (one, outcome.MeanMacs(macs))).Where(pair => pair.Item2 <= budget)];
         return within.Length > 0 ? within.MaxBy(pair => pair.Cost).One : otherwise;

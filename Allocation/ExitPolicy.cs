@@ -62,10 +62,10 @@ public static class ExitPolicies
     {
         using DisposeScope scope = NewDisposeScope();
         long last = scores.shape[1] - 1;
-        Tensor exits = full([scores.shape[0]], last, int64, scores.device);
+        Tensor exits = full([scores.shape[0]], Held(last), int64, scores.device);
         for (long k = last - 1; k >= 0; k--)
         {
-            exits = exits.masked_fill(policy.Leaves(scores.narrow(1, 0, k + 1)), k);
+            exits = exits.masked_fill(policy.Leaves(scores.narrow(1, 0, k + 1)), Held(k));
         }
 
         return scope.MoveToOuter(exits);
@@ -78,7 +78,7 @@ public static class ExitPolicies
     public static BudgetedOutcome Apply(this IExitPolicy policy, Tensor scores, Tensor correct)
     {
         using DisposeScope scope = NewDisposeScope();
-        Tensor leaves = policy.ExitOf(scores).unsqueeze(1).eq(arange(scores.shape[1], int64, scores.device)); // [N, K]
+        Tensor leaves = policy.ExitOf(scores).unsqueeze(1).eq(arange(Held(scores.shape[1]), int64, scores.device)); // [N, K]
         return new BudgetedOutcome(Count(leaves), Count(leaves.logical_and(correct)));
 
         static long[] Count(Tensor flags) => flags.sum([0], type: int64).cpu().data<long>().ToArray(); // [K]

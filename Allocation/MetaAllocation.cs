@@ -23,7 +23,7 @@ public static class MetaAllocation
         using DisposeScope scope = NewDisposeScope();
         using IDisposable noGrad = no_grad();
         int last = quotas.Count - 1;
-        Tensor exits = full([samples], last, int64, confidence.device); // [M]
+        Tensor exits = full([samples], Held(last), int64, confidence.device); // [M]
         for (int k = 0; k < last; k++)
         {
             if (quotas[k] == 0)
@@ -31,10 +31,10 @@ public static class MetaAllocation
                 continue;
             }
 
-            Tensor free = exits.eq(last); // [M]
-            Tensor candidates = confidence.select(1, k).masked_fill(free.logical_not(), double.NegativeInfinity); // [M]
+            Tensor free = exits.eq(Held(last)); // [M]
+            Tensor candidates = confidence.select(1, k).masked_fill(free.logical_not(), Held(double.NegativeInfinity)); // [M]
             Tensor chosen = candidates.sort(0, descending: true, stable: true).Indices.narrow(0, 0, quotas[k]); // [quota]
-            exits.scatter_(0, chosen, full([quotas[k]], k, int64, confidence.device));
+            exits.scatter_(0, chosen, full([quotas[k]], Held(k), int64, confidence.device));
         }
 
         return exits.MoveToOuterDisposeScope();

@@ -42,7 +42,7 @@ public sealed record ThresholdPolicy(IExitCriterion Criterion, IReadOnlyList<flo
     {
         using DisposeScope scope = NewDisposeScope();
         int exit = (int)scores.shape[1] - 1;
-        return scope.MoveToOuter(scores.select(1, exit).ge(Thresholds[exit]));
+        return scope.MoveToOuter(scores.select(1, exit).ge(Held(Thresholds[exit])));
     }
 
     /// <inheritdoc/>

@@ -66,15 +66,15 @@ internal sealed class GradientEquilibrium(EquilibriumOptions options, int exits)
         }
 
         // Subtracting 0 preserves −0.
-        return is_grad_enabled() ? x.detach().sub(x.detach().sub(x).mul(slope)) : x;
+        return is_grad_enabled() ? x.detach().sub(x.detach().sub(x).mul(Held(slope))) : x;
     }
 
     private sealed class Scaling(double slope) : LinearMap
     {
         public override Tensor? Tangent(IReadOnlyList<Tensor?> inputs, ParameterTangents direction, Tensor? destination)
-            => inputs[0]?.mul(slope);
+            => inputs[0]?.mul(Held(slope));
 
         public override IReadOnlyList<Tensor?> Cotangent(
-            Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient) => [output.mul(slope)];
+            Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient) => [output.mul(Held(slope))];
     }
 }

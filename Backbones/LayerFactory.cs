@@ -47,7 +47,7 @@ public sealed record LayerFactory(Initialisation Initialisation, Generator Rando
     public Tensor Buffer(long length, double value)
     {
         Reserve([length], drawn: 0);
-        return full([length], value, Type, Device);
+        return full([length], Held(value), Type, Device);
     }
 
     /// <summary>A counter: a buffer of shape <c>[]</c>, initially 0.</summary>

@@ -23,15 +23,15 @@ internal static class Distillation
         double classes = options.Reduction == DistillationReduction.ElementMean ? teacher.shape[1] : 1;
         double factor = (1 - options.Alpha) * options.Temperature * options.Temperature / classes;
         Tensor divergence = Divergence([.. logits.Take(students)], teacher.detach(), options.Temperature); // [N, K − 1]
-        Tensor ofStudents = losses.narrow(1, 0, students).mul(options.Alpha).add(divergence.mul(factor));
+        Tensor ofStudents = losses.narrow(1, 0, students).mul(Held(options.Alpha)).add(divergence.mul(Held(factor)));
         return cat([ofStudents, losses.narrow(1, students, 1)], 1);
     }
 
     /// <summary>KL(p(teacher/T) ‖ p(z/T)) <c>[N, K]</c>.</summary>
     private static Tensor Divergence(Tensor[] students, Tensor teacher, double temperature)
     {
-        Tensor soft = CrossEntropy.LogProbabilities([.. students.Select(z => z.div(temperature))]); // [N, K, C]
-        Tensor target = teacher.div(temperature).log_softmax(1).unsqueeze(1); // [N, 1, C]
+        Tensor soft = CrossEntropy.LogProbabilities([.. students.Select(z => z.div(Held(temperature)))]); // [N, K, C]
+        Tensor target = teacher.div(Held(temperature)).log_softmax(1).unsqueeze(1); // [N, 1, C]
         return target.exp().mul(target.sub(soft)).sum([2]);
     }
 }

@@ -46,7 +46,7 @@ public sealed class TrainingLoss : IDisposable
         Tensor losses = crossEntropies;
         if (_smoothing != 0)
         {
-            losses = losses.mul(1 - _smoothing).sub(logProbabilities.mean([2]).mul(_smoothing)); // [N, K]
+            losses = losses.mul(Held(1 - _smoothing)).sub(logProbabilities.mean([2]).mul(Held(_smoothing))); // [N, K]
         }
 
         if (_distillation is not null)

@@ -43,13 +43,13 @@ internal static unsafe class LibtorchBackends
     {
         using DisposeScope scope = NewDisposeScope();
         using IDisposable noGrad = no_grad();
-        Tensor images = arange(2 * 17 * 8 * 8, float64).sin().view(2, 17, 8, 8);
-        Tensor kernels = arange(8 * 17 * 9, float64).cos().view(8, 17, 3, 3);
+        Tensor images = arange(Held(2 * 17 * 8 * 8), float64).sin().view(2, 17, 8, 8);
+        Tensor kernels = arange(Held(8 * 17 * 9), float64).cos().view(8, 17, 3, 3);
         Tensor exact = nn.functional.conv2d(images, kernels); // in float64 it is not oneDNN's
         return Enumerable.Range(0, Trials).All(_ =>
         {
             // A process's first memory is clear: what was there before has to be NaN for the fault to show.
-            Tensor[] dirt = [.. Enumerable.Range(0, 64).Select(k => full([k % 2 == 0 ? 2 * 32 * 64 : 16 * 32 * 9], double.NaN, float32))];
+            Tensor[] dirt = [.. Enumerable.Range(0, 64).Select(k => full([k % 2 == 0 ? 2 * 32 * 64 : 16 * 32 * 9], Held(double.NaN), float32))];
             Array.ForEach(dirt, tensor => tensor.Dispose());
             Tensor found = nn.functional.conv2d(images.to(float32), kernels.to(float32));
             return found.sub(exact).abs().max().item<double>() < 1e-3; // false for NaN

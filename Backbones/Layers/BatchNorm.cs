@@ -61,7 +61,7 @@ public sealed class BatchNorm : NamedModule
         bool update = pass.Statistics == NormStatistics.BatchAndUpdate;
         if (update)
         {
-            _batches.add_(1);
+            _batches.add_(Held(1));
         }
 
         return NormRelu.Forward(z, pass[_weight], pass[_bias], update ? (_runningMean, _runningVariance) : null, Momentum, Epsilon, y);
@@ -99,7 +99,7 @@ public sealed class BatchNorm : NamedModule
             case NormStatistics.Batch:
                 return nn.functional.batch_norm(x, null!, null!, weight, bias, training: true, Momentum, Epsilon);
             default:
-                _batches.add_(1);
+                _batches.add_(Held(1));
                 return nn.functional.batch_norm(x, _runningMean, _runningVariance, weight, bias, training: true, Momentum, Epsilon);
         }
     }

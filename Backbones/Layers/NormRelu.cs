@@ -141,7 +141,7 @@ internal static class NormReluOperators
 
     /// <summary>1 where ReLU is active, 0 elsewhere.</summary>
     private static Tensor Mask(Tensor z, Tensor saved)
-        => PreActivation(z, saved).gt(0).to_type(z.dtype);
+        => PreActivation(z, saved).gt(Held(0)).to_type(z.dtype);
 
     /// <summary>The input of ReLU, in the precision of <c>saved</c> if the features have a lower one.</summary>
     private static Tensor PreActivation(Tensor z, Tensor saved)

@@ -48,7 +48,7 @@ internal sealed class InferBench : IDisposable
         {
             using DisposeScope scope = NewDisposeScope();
             var clock = Stopwatch.StartNew();
-            return Finish(clock, runner.Run(_images, (k, _, rows) => exits.index_select(0, rows).eq(k)).Logits);
+            return Finish(clock, runner.Run(_images, (k, _, rows) => exits.index_select(0, rows).eq(Held(k))).Logits);
         });
     }
 

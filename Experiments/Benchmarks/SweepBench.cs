@@ -25,7 +25,7 @@ internal sealed class SweepBench : IDisposable
     public SweepBench(long seed)
     {
         using Generator random = SeedSequence.Generator(seed, nameof(SweepBench));
-        _logits = randn([Samples, Exits, Classes], generator: random).mul(3);
+        _logits = randn([Samples, Exits, Classes], generator: random).mul(Held(3));
         _labels = randint(Classes, [Samples], int64, generator: random);
         _quotas = [.. Enumerable.Range(1, Points).Select(p => ExitShares.Quotas(ExitShares.FromQ(EvaluationReport.Q(p), Exits), Samples))];
     }

@@ -135,7 +135,7 @@ internal static class InferCommand
         var tally = new ImageReadStatistics(line => Console.Error.WriteLine($"warning: {line}"));
         var files = new ImageFiles(folder, names, shape, options.Workers, tally, skipMissing: true);
         Tensor labels = zeros([names.Length], ScalarType.Int64); // nobody reads them
-        return (new ImageSet(files, labels, arange(names.Length, ScalarType.Int64), classNames), tally);
+        return (new ImageSet(files, labels, arange(Held(names.Length), ScalarType.Int64), classNames), tally);
     }
 
     private static void Show(List<InferenceRow> rows, ImageSet? labelled, TrainedNetwork network, double seconds)

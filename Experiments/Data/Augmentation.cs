@@ -36,7 +36,7 @@ internal static class Augmentation
         var padded = nn.functional.pad(images, [Padding, Padding, Padding, Padding]); // [N, 3, 40, 40]
 
         // Column j of the result is column left + j of the padded image, or left + 31 − j: left + 31·flip + (1 − 2·flip)·j.
-        var step = arange(ImageSet.Side, ScalarType.Int64, device); // [32]
+        var step = arange(Held(ImageSet.Side), ScalarType.Int64, device); // [32]
         var flip = ToDevice(draw.Flip);
         var columns = ToDevice(draw.Left) + (flip * (ImageSet.Side - 1)) + ((1 - (flip * 2)) * step); // [N, 32]
         var rows = ToDevice(draw.Top) + step; // [N, 32]

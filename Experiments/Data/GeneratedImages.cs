@@ -59,15 +59,15 @@ internal static class GeneratedImages
             var other = OtherClass(own, classes, random);
             var d = difficulty.narrow(0, start, length).view(length, 1, 1);
             var blend = d * 0.45;
-            var light = Draw(own, gratings, colours, random).mul_(1 - blend); // [n, 3, 1024]
-            light.add_(Draw(other, gratings, colours, random).mul_(blend)).mul_(0.30 - (d * 0.26));
-            light.add_(0.5).add_(randn([length, 3, Pixels], generator: random).mul_(0.05 + (d * 0.20)));
-            var bytes = light.mul_(255).add_(0.5).clamp_(0, 255).to_type(ScalarType.Byte);
+            var light = Draw(own, gratings, colours, random).mul_(Held(1) - blend); // [n, 3, 1024]
+            light.add_(Draw(other, gratings, colours, random).mul_(blend)).mul_(Held(0.30) - (d * Held(0.26)));
+            light.add_(Held(0.5)).add_(randn([length, 3, Pixels], generator: random).mul_(Held(0.05) + (d * Held(0.20))));
+            var bytes = light.mul_(Held(255)).add_(Held(0.5)).clamp_(Held(0), Held(255)).to_type(ScalarType.Byte);
             images.narrow(0, start, length).copy_(bytes.view(length, 3, ImageSet.Side, ImageSet.Side));
         }
 
         string[] names = [.. Enumerable.Range(0, classes).Select(c => $"pattern_{c}")];
-        return new ImageSet(images, labels, arange(count, ScalarType.Int64), names, difficulty);
+        return new ImageSet(images, labels, arange(Held(count), ScalarType.Int64), names, difficulty);
     }
 
     // In each class the difficulties are evenly spaced, so shares are exact; they are assigned in random order.
@@ -131,7 +131,7 @@ internal static class GeneratedImages
     {
         using var scope = NewDisposeScope();
         var direction = randn([classes.NumberOfElements, 2, 1], generator: random);
-        var phase = direction / direction.pow(2).sum(1, keepdim: true).sqrt(); // (cos, sin) of a uniform angle
+        var phase = direction / direction.pow(Held(2)).sum(1, keepdim: true).sqrt(); // (cos, sin) of a uniform angle
         var grating = (gratings.index_select(0, classes) * phase).sum(1, keepdim: true); // [n, 1, 1024]
         return (colours.index_select(0, classes).unsqueeze(2) * grating).MoveToOuterDisposeScope();
     }
@@ -141,7 +141,7 @@ internal static class GeneratedImages
     {
         using var scope = NewDisposeScope();
         var further = own + randint(1, classes, own.shape, ScalarType.Int64, generator: random);
-        return where(further.ge(classes), further - classes, further).MoveToOuterDisposeScope();
+        return where(further.ge(Held(classes)), further - classes, further).MoveToOuterDisposeScope();
     }
 
     private static double Fraction(double value) => value - Math.Floor(value);

@@ -92,7 +92,7 @@ internal sealed record ImageFolder(string Root, IReadOnlyList<string> ClassNames
         return new ImageSet(
             new ImageFiles(Root, Files, ImageTransform.ImageNet, workers, tally), tensor(
                 Labels.Select(label => (long)label).ToArray()), arange(
-                Files.Count, ScalarType.Int64), ClassNames);
+                Held(Files.Count), ScalarType.Int64), ClassNames);
     }
 
     /// <summary>

@@ -27,7 +27,7 @@ internal sealed record Normalisation(IReadOnlyList<double> Mean, IReadOnlyList<d
         var mean = tensor(Mean.ToArray(), [3, 1, 1], type, device);
         var std = tensor(Std.ToArray(), [3, 1, 1], type, device);
         Tensor numbers = images.to_type(type);
-        foreach (Func<Tensor, Tensor> next in (Func<Tensor, Tensor>[])[x => x.div(255), x => x - mean, x => x / std])
+        foreach (Func<Tensor, Tensor> next in (Func<Tensor, Tensor>[])[x => x.div(Held(255)), x => x - mean, x => x / std])
         {
             using Tensor before = numbers; // batches of images are large: dispose intermediates early
             numbers = next(before);

@@ -34,8 +34,8 @@ internal readonly record struct Shard(int Rank, int Count)
         return scope.MoveToOuter(
             cat(
                 [
-                    arange(firstStart, firstStart + first, ScalarType.Int64),
-                    arange(half + secondStart, half + secondStart + second, ScalarType.Int64)
+                    arange(Held(firstStart), Held(firstStart + first), ScalarType.Int64),
+                    arange(Held(half + secondStart), Held(half + secondStart + second), ScalarType.Int64)
                 ]));
     }
 }

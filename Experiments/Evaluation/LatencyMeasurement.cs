@@ -82,7 +82,7 @@ internal sealed class LatencyMeasurement : IDisposable
         _scope.Dispose();
     }
 
-    private static ExitRule UpTo(int exit) => (k, logits, _) => full([logits.shape[0]], k == exit, ScalarType.Bool, logits.device);
+    private static ExitRule UpTo(int exit) => (k, logits, _) => full([logits.shape[0]], Held(k == exit), ScalarType.Bool, logits.device);
 
     private (int Size, int Times)[] Sizes(int batch, int repeat)
     {

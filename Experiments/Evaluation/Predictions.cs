@@ -103,7 +103,7 @@ internal sealed record Predictions(ImageSet Set, Tensor Classes, Tensor Confiden
     {
         using DisposeScope scope = NewDisposeScope();
         Tensor sums = stack([.. new[] { Losses, Correct, TopFive }.Select(of => of.to_type(float64).sum([0]))]); // [3, K]
-        double[] means = sums.div(Set.Count).ToArray<double>();
+        double[] means = sums.div(Held(Set.Count)).ToArray<double>();
         return [.. Enumerable.Range(0, Exits).Select(k => new ExitMetrics(means[k], means[Exits + k], means[(2 * Exits) + k]))];
     }
 
@@ -114,7 +114,7 @@ internal sealed record Predictions(ImageSet Set, Tensor Classes, Tensor Confiden
         Tensor best = stacked.topk(Math.Min(Best, network.Classes), 2).indexes; // [N, K, 5]
         Tensor confidence = ExitCriteria.Confidence.Score(stacked);
         Tensor scores = criterion == ExitCriteria.Confidence ? confidence : criterion.Score(stacked);
-        Tensor five = best.eq(batch.Labels.view(-1, 1, 1)).to_type(int64).sum(2).gt(0);
+        Tensor five = best.eq(batch.Labels.view(-1, 1, 1)).to_type(int64).sum(2).gt(Held(0));
         return [stacked.argmax(2), confidence, scores, CrossEntropy.PerSample(logits, batch.Labels), five];
     }
 }

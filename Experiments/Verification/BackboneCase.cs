@@ -136,7 +136,7 @@ internal static class BackboneCase
                 CheckPerExit(comparison, "train_ce", [.. Enumerable.Range(0, logits.Length).Select(k => losses.select(0, k))]);
             }
 
-            comparison.Check("grad_total_norm", Math.Sqrt(gradients.Sum(gradient => gradient!.pow(2).sum().item<double>())));
+            comparison.Check("grad_total_norm", Math.Sqrt(gradients.Sum(gradient => gradient!.pow(Held(2)).sum().item<double>())));
             for (int p = 0; p < gradients.Count; p++)
             {
                 comparison.Check($"grad/{network.ParameterNames[p]}", gradients[p]!);

@@ -47,5 +47,5 @@ internal sealed class GoldenEpoch
     }
 
     /// <summary>Accuracy of each exit in per cent, <c>[K]</c>; a product in float32, as the published code has it.</summary>
-    private static Tensor PerCent(Tensor correct) => correct.to_type(float32).sum([0]).mul(100.0 / correct.shape[0]).to_type(float64);
+    private static Tensor PerCent(Tensor correct) => correct.to_type(float32).sum([0]).mul(Held(100.0 / correct.shape[0])).to_type(float64);
 }

@@ -122,7 +122,7 @@ internal sealed class MetaStepCase : IMetaGradient, IDisposable
         || key.Split('/')[0] is "config" or "state" or "wpn_state" or "check";
 
     private static double Norm(IEnumerable<Tensor?> tensors)
-        => Math.Sqrt(tensors.OfType<Tensor>().Sum(tensor => tensor.pow(2).sum().item<double>()));
+        => Math.Sqrt(tensors.OfType<Tensor>().Sum(tensor => tensor.pow(Held(2)).sum().item<double>()));
 
     private void CheckLookahead(IReadOnlyList<Tensor?> gradient, LabelledImages meta, double rate)
     {

@@ -52,15 +52,15 @@ public sealed class FiniteDifferenceMetaGradient : IMetaGradient
         (Tensor objective, IReadOnlyList<Tensor?> v) = _objective.Differentiate(_network, ahead.Parameters, meta);
         Tensor?[] direction = ahead.Direction(v, meta.Labels.shape[0]); // u
         Tensor slopes = Slopes((GraphForward)forward, direction); // ⟨∇_θ l_ik, u⟩ [N, K]
-        return new MetaGradient(slopes.mul(-1.0 / samples).MoveToOuterDisposeScope(), objective.MoveToOuterDisposeScope());
+        return new MetaGradient(slopes.mul(Held(-1.0 / samples)).MoveToOuterDisposeScope(), objective.MoveToOuterDisposeScope());
     }
 
     private Tensor Slopes(GraphForward forward, Tensor?[] direction)
     {
         using Activity? phase = StepPhases.Start(StepPhases.Tangent);
-        Tensor length = Norm(direction.OfType<Tensor>()).clamp(min: MinNorm); // if u = 0, the quotient is 0 too
-        Tensor step = Norm(_network.Parameters).div(length).mul(Math.Cbrt(Precision(_network.Parameters[0].dtype)));
-        return LossesAt(step).sub(LossesAt(step.neg())).div(step.mul(2));
+        Tensor length = Norm(direction.OfType<Tensor>()).clamp(min: Held(MinNorm)); // if u = 0, the quotient is 0 too
+        Tensor step = Norm(_network.Parameters).div(length).mul(Held(Math.Cbrt(Precision(_network.Parameters[0].dtype))));
+        return LossesAt(step).sub(LossesAt(step.neg())).div(step.mul(Held(2)));
 
         Tensor LossesAt(Tensor distance) => forward.LossesAt(
             [
@@ -69,7 +69,7 @@ public sealed class FiniteDifferenceMetaGradient : IMetaGradient
             ]);
     }
 
-    private static Tensor Norm(IEnumerable<Tensor> tensors) => stack([.. tensors.Select(tensor => tensor.pow(2).sum())]).sum().sqrt();
+    private static Tensor Norm(IEnumerable<Tensor> tensors) => stack([.. tensors.Select(tensor => tensor.pow(Held(2)).sum())]).sum().sqrt();
 
     private static double Precision(ScalarType type) => type == ScalarType.Float64 ? double.BitIncrement(1) - 1 : float.BitIncrement(1) - 1;
 }

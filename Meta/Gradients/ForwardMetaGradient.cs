@@ -58,7 +58,7 @@ public sealed class ForwardMetaGradient : IMetaGradient
         }
 
         LinearisedForward exact = _memory == MetaMemory.Low ? pass : pass.InFullPrecision();
-        return new MetaGradient(scope.MoveToOuter(exact.Tangent(direction).mul(-1.0 / weights.shape[0])), objective); // [N, K]
+        return new MetaGradient(scope.MoveToOuter(exact.Tangent(direction).mul(Held(-1.0 / weights.shape[0]))), objective); // [N, K]
     }
 
     /// <summary>L at θ′ and u.</summary>

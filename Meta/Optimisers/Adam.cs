@@ -57,11 +57,11 @@ public sealed class Adam : IStateful, IDisposable
         double correction2 = 1 - Math.Pow(Beta2, Steps);
         for (int p = 0; p < _parameters.Length; p++)
         {
-            Tensor gradient = gradients[p].add(_parameters[p].Parameter, _weightDecay);
-            _means[p].mul_(Beta1).add_(gradient, 1 - Beta1);
-            _squares[p].mul_(Beta2).addcmul_(gradient, gradient, 1 - Beta2);
-            Tensor deviation = _squares[p].sqrt().div(Math.Sqrt(correction2)).add_(Epsilon);
-            _parameters[p].Parameter.addcdiv_(_means[p], deviation, -rate / correction1);
+            Tensor gradient = gradients[p].add(_parameters[p].Parameter, Held(_weightDecay));
+            _means[p].mul_(Held(Beta1)).add_(gradient, Held(1 - Beta1));
+            _squares[p].mul_(Held(Beta2)).addcmul_(gradient, gradient, Held(1 - Beta2));
+            Tensor deviation = _squares[p].sqrt().div(Held(Math.Sqrt(correction2))).add_(Held(Epsilon));
+            _parameters[p].Parameter.addcdiv_(_means[p], deviation, Held(-rate / correction1));
         }
     }
 

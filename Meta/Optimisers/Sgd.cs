@@ -58,7 +58,7 @@ public sealed class Sgd : IStateful, IDisposable
         {
             Tensor parameter = _parameters[p].Parameter.detach();
             ahead[p] = gradients[p] is { } gradient
-                ? parameter.sub(Step(parameter, gradient, Velocity(parameter, gradient, p)).mul(rate))
+                ? parameter.sub(Step(parameter, gradient, Velocity(parameter, gradient, p)).mul(Held(rate)))
                 : parameter;
         }
 
@@ -73,7 +73,7 @@ public sealed class Sgd : IStateful, IDisposable
     /// <param name="v">∂L/∂θ′, one per parameter; null: L does not depend on it. Overwritten.</param>
     /// <param name="rate">The learning rate.</param>
     public Tensor?[] LookaheadDirection(IReadOnlyList<Tensor?> gradients, IReadOnlyList<Tensor?> v, double rate)
-        => [.. v.Select((part, p) => gradients[p] is null ? null : part?.mul_(rate * Slope(p)))];
+        => [.. v.Select((part, p) => gradients[p] is null ? null : part?.mul_(Held(rate * Slope(p))))];
 
     /// <summary>Updates θ and the momentum buffers.</summary>
     /// <param name="gradients">One for each parameter; null: no gradient, and the parameter is unchanged.</param>
@@ -91,7 +91,7 @@ public sealed class Sgd : IStateful, IDisposable
 
             Parameter parameter = _parameters[p].Parameter;
             Tensor velocity = Velocity(parameter, gradient, p);
-            parameter.add_(Step(parameter, gradient, velocity), -rate);
+            parameter.add_(Step(parameter, gradient, velocity), Held(-rate));
             StoreMomentum(p, velocity);
         }
     }
@@ -128,19 +128,19 @@ public sealed class Sgd : IStateful, IDisposable
     }
 
     private Tensor Decayed(Tensor parameter, Tensor gradient)
-        => _options.WeightDecay == 0 ? gradient : gradient.add(parameter, _options.WeightDecay);
+        => _options.WeightDecay == 0 ? gradient : gradient.add(parameter, Held(_options.WeightDecay));
 
     /// <summary>The new momentum buffer: the decayed gradient itself at the first step, without dampening.</summary>
     private Tensor Velocity(Tensor parameter, Tensor gradient, int p)
     {
         Tensor decayed = Decayed(parameter, gradient);
         return _options.Momentum != 0 && _buffers[p] is { } buffer
-            ? buffer.mul(_options.Momentum).add(decayed, 1 - _options.Dampening)
+            ? buffer.mul(Held(_options.Momentum)).add(decayed, Held(1 - _options.Dampening))
             : decayed;
     }
 
     private Tensor Step(Tensor parameter, Tensor gradient, Tensor velocity)
-        => _options.Nesterov ? Decayed(parameter, gradient).add(velocity, _options.Momentum) : velocity;
+        => _options.Nesterov ? Decayed(parameter, gradient).add(velocity, Held(_options.Momentum)) : velocity;
 
     private void StoreMomentum(int p, Tensor velocity)
     {

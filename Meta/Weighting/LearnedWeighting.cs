@@ -128,7 +128,7 @@ public sealed class L2wDenWeighting(
             Centring.Row => output.mean([0], keepdim: true), // [1, K]
             _ => output.mean(), // []
         };
-        return output.sub(mean).mul(options.Epsilon).add(1);
+        return output.sub(mean).mul(Held(options.Epsilon)).add(Held(1));
     }
 }
 
@@ -155,6 +155,6 @@ public sealed class MetaWeightNetWeighting(
         long samples = features.shape[0];
         Tensor ofExits = features.view(samples, _perExit, -1).transpose(1, 2).reshape(-1, _perExit); // [N · K, 1] or [N · K, 2]
         Tensor output = Network.Forward(ofExits).view(samples, -1), mean = output.mean([0], keepdim: true); // [N, K], [1, K]
-        return output.div(where(mean.gt(0), mean, ones_like(mean)));
+        return output.div(where(mean.gt(Held(0)), mean, ones_like(mean)));
     }
 }

@@ -62,7 +62,7 @@ public sealed class AllocatedWeighting(MetaOptions options) : RuleWeighting(opti
     /// <inheritdoc/>
     public override string Description => "allocated training samples";
 
-    private protected override Tensor Weigh(Tensor means) => means.mul(means.shape[0]);
+    private protected override Tensor Weigh(Tensor means) => means.mul(Held(means.shape[0]));
 }
 
 /// <summary>1 + ε · centre(±1), + at the sample's exit: what a saturated weight-prediction network would say.</summary>
@@ -75,5 +75,5 @@ public sealed class FixedWeighting(MetaOptions options) : RuleWeighting(options.
     public override string Description => "fixed sample weights";
 
     private protected override Tensor Weigh(Tensor means)
-        => L2wDenWeighting.Perturbed(means.gt(0).to_type(means.dtype).mul(2).sub(1), _options);
+        => L2wDenWeighting.Perturbed(means.gt(Held(0)).to_type(means.dtype).mul(Held(2)).sub(Held(1)), _options);
 }

@@ -63,8 +63,8 @@ internal sealed class ProcessGroup
         using DisposeScope scope = NewDisposeScope();
         using IDisposable noGrad = no_grad();
         Tensor[] given = [.. gradients.OfType<Tensor>()];
-        Tensor flat = cat([.. given.Select(part => part.detach().flatten())]).mul_(samples);
-        Tensor all = full([1], samples, flat.dtype, flat.device); // summed on the device: no synchronisation
+        Tensor flat = cat([.. given.Select(part => part.detach().flatten())]).mul_(Held(samples));
+        Tensor all = full([1], Held(samples), flat.dtype, flat.device); // summed on the device: no synchronisation
         AllReduceInPlace("gradient averaging", [flat, all]);
 
         flat.mul_(ones_like(all).div(all));

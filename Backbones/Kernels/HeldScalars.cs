@@ -1,0 +1,39 @@
+namespace Imta.MetaWeight.Backbones.Kernels;
+
+/// <summary>
+/// Numbers for TorchSharp's operators: <c>x.mul(Held(0.5))</c>. A number alone becomes a <see cref="Scalar"/> that nothing keeps alive while
+/// libtorch reads it (TorchSharp 0.107): a garbage collection of another thread may free it first, and libtorch fails, or computes with
+/// another number. Here each thread keeps its last ones, more than an expression has.
+/// </summary>
+internal static class HeldScalars
+{
+    private const int Count = 32;
+
+    [ThreadStatic]
+    private static Scalar[]? _last;
+
+    [ThreadStatic]
+    private static int _next;
+
+    /// <summary>A number of the type of C#'s.</summary>
+    public static Scalar Held(double number) => Keep(number.ToScalar());
+
+    /// <inheritdoc cref="Held(double)"/>
+    public static Scalar Held(float number) => Keep(number.ToScalar());
+
+    /// <inheritdoc cref="Held(double)"/>
+    public static Scalar Held(long number) => Keep(number.ToScalar());
+
+    /// <inheritdoc cref="Held(double)"/>
+    public static Scalar Held(int number) => Keep(number.ToScalar());
+
+    /// <inheritdoc cref="Held(double)"/>
+    public static Scalar Held(bool number) => Keep(number.ToScalar());
+
+    private static Scalar Keep(Scalar scalar)
+    {
+        _last ??= new Scalar[Count];
+        _next = (_next + 1) % Count;
+        return _last[_next] = scalar;
+    }
+}
