@@ -15,8 +15,8 @@ public sealed record LayerFactory(Initialisation Initialisation, Generator Rando
     private double _bytes;
 
     /// <summary>
-    /// Bytes that all it makes may take, the numbers being drawn included: a tensor beyond them is refused before it is made. On libtorch's
-    /// device <c>meta</c>, where tensors have no memory, it thus counts a network by its shapes.
+    /// Upper bound in bytes on everything it creates, including temporary random numbers: a tensor beyond it is refused before it is
+    /// allocated. On libtorch's device <c>meta</c>, where tensors have no memory, it thus measures a network by its shapes.
     /// </summary>
     public long MaxBytes { get; init; } = long.MaxValue;
 

@@ -1,9 +1,9 @@
 namespace Imta.MetaWeight.Backbones.Kernels;
 
 /// <summary>
-/// Numbers for TorchSharp's operators: <c>x.mul(Held(0.5))</c>. A number alone becomes a <see cref="Scalar"/> that nothing keeps alive while
-/// libtorch reads it (TorchSharp 0.107): a garbage collection of another thread may free it first, and libtorch fails, or computes with
-/// another number. Here each thread keeps its last ones, more than an expression has.
+/// Numbers for TorchSharp's operators: <c>x.mul(Held(0.5))</c>. A number alone becomes a <see cref="Scalar"/> that nothing keeps alive
+/// while libtorch reads it (TorchSharp 0.107): another thread's garbage collection may free it first, and libtorch fails or computes with
+/// a different number. Here each thread keeps its last ones, more than an expression has.
 /// </summary>
 internal static class HeldScalars
 {

@@ -3,8 +3,8 @@ using System.Runtime.InteropServices;
 namespace Imta.MetaWeight.Backbones.Kernels;
 
 /// <summary>
-/// Libraries within libtorch that it computes with on the CPU, and that it is kept from where they do harm. TorchSharp has no call for
-/// it; libtorch's own C++ functions are called by their names.
+/// Libraries inside libtorch that compute on the CPU, and the switches that disable them. TorchSharp has none: libtorch's C++ functions are
+/// called by their mangled names.
 /// </summary>
 internal static unsafe class LibtorchBackends
 {
@@ -21,7 +21,7 @@ internal static unsafe class LibtorchBackends
 
     private const string Context = "_ZN2at13globalContextEv"; // at::globalContext()
 
-    /// <summary>Keeps libtorch from one of them; false: this libtorch has no such function.</summary>
+    /// <summary>Disables a backend; returns false if this libtorch has no such switch.</summary>
     /// <param name="library">The handle of <c>libtorch_cpu</c>.</param>
     /// <param name="backend">Which.</param>
     public static bool Disable(nint library, string backend)
@@ -36,20 +36,21 @@ internal static unsafe class LibtorchBackends
     }
 
     /// <summary>
-    /// Whether oneDNN convolves rightly here. That of libtorch 2.10 (oneDNN 3.7.1) does not on AMD's Zen 5: it lays channels out in blocks
-    /// of 16, and does not clear what fills up the last one.
+    /// Whether oneDNN computes correct convolutions here. That of libtorch 2.10 (oneDNN 3.7.1) does not on AMD's Zen 5: it lays channels
+    /// out in blocks of 16 and does not clear the padding of the last block.
     /// </summary>
-    public static bool OneDnnIsRight()
+    public static bool OneDnnIsCorrect()
     {
         using DisposeScope scope = NewDisposeScope();
         using IDisposable noGrad = no_grad();
-        Tensor images = arange(Held(2 * 17 * 8 * 8), float64).sin().view(2, 17, 8, 8);
+        Tensor images = arange(Held(16 * 17 * 6 * 6), float64).sin().view(16, 17, 6, 6); // fewer images may not be given to oneDNN
         Tensor kernels = arange(Held(8 * 17 * 9), float64).cos().view(8, 17, 3, 3);
-        Tensor exact = nn.functional.conv2d(images, kernels); // in float64 it is not oneDNN's
+        Tensor exact = nn.functional.conv2d(images, kernels); // without oneDNN, in float64
         return Enumerable.Range(0, Trials).All(_ =>
         {
-            // A process's first memory is clear: what was there before has to be NaN for the fault to show.
-            Tensor[] dirt = [.. Enumerable.Range(0, 64).Select(k => full([k % 2 == 0 ? 2 * 32 * 64 : 16 * 32 * 9], Held(double.NaN), float32))];
+            // Fresh memory is zero, and the fault shows only in reused memory: fill some with NaN first.
+            Tensor[] dirt =
+                [.. Enumerable.Range(0, 64).Select(k => full([k % 2 == 0 ? 16 * 32 * 36 : 16 * 32 * 9], Held(double.NaN), float32))];
             Array.ForEach(dirt, tensor => tensor.Dispose());
             Tensor found = nn.functional.conv2d(images.to(float32), kernels.to(float32));
             return found.sub(exact).abs().max().item<double>() < 1e-3; // false for NaN

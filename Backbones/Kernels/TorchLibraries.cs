@@ -43,7 +43,7 @@ public static unsafe partial class TorchLibraries
     /// </summary>
     public static string? Copy { get; private set; }
 
-    /// <summary>Whether libtorch may use oneDNN: on Linux, not where its convolutions are wrong.</summary>
+    /// <summary>Whether libtorch may use oneDNN; on Linux it is disabled where its convolutions are wrong.</summary>
     public static bool UsesOneDnn { get; private set; } = true;
 
     /// <summary>
@@ -55,7 +55,7 @@ public static unsafe partial class TorchLibraries
     /// A library cannot be loaded; for <c>LIBTORCH</c>, the message says why and what to do.
     /// </exception>
     /// <exception cref="NotSupportedException">
-    /// The libtorch has a different version, or <c>LIBTORCH</c> cannot be used by this program.
+    /// The libtorch has a different version, or computes wrong convolutions, or <c>LIBTORCH</c> cannot be used by this program.
     /// </exception>
     /// <exception cref="IOException">The patched copy of TorchSharp's library for an older libstdc++ cannot be written.</exception>
     public static void Prepare()
@@ -107,7 +107,13 @@ public static unsafe partial class TorchLibraries
         {
             LoadLibtorch(folder, isGiven: given is not null);
             LoadTorchSharpNative();
-            UsesOneDnn = LibtorchBackends.OneDnnIsRight() || !LibtorchBackends.Disable(_cpu, LibtorchBackends.OneDnn);
+            UsesOneDnn = LibtorchBackends.OneDnnIsCorrect();
+            if (!UsesOneDnn && !LibtorchBackends.Disable(_cpu, LibtorchBackends.OneDnn))
+            {
+                throw new NotSupportedException(
+                    $"{Path.Combine(folder, Cpu)} computes wrong convolutions on this processor, and its oneDNN cannot be disabled: "
+                        + "use another libtorch.");
+            }
         }
     }
 

@@ -52,8 +52,8 @@ internal sealed class MsdLayer : MsdStage
 {
     private readonly MsdJoin[] _joins;
     private readonly bool _dropsFinest;
-    // Per input scale, the chains that read it: that of the same scale, then that of the next coarser one. Null without bottlenecks: what
-    // reads a scale first is then of two strides.
+    // Per input scale, the chains that read it: that of the same scale, then that of the next coarser one. Null without bottlenecks: the
+    // first convolutions that read a scale then differ in stride.
     private readonly SharedConvolutions[]? _shared;
 
     /// <param name="factory">Creates the parameters.</param>

@@ -11,7 +11,7 @@ namespace Imta.MetaWeight.Experiments.Checkpoints;
 /// <param name="File">The file.</param>
 /// <param name="Kind">The kind of file, for messages.</param>
 /// <param name="Tensors">The backbone's state by name; that of the WPN with <see cref="WeightingPrefix"/>.</param>
-/// <param name="Unread">Values among them, by name, that are no tensors that can be read.</param>
+/// <param name="Unread">Values among them, by name, that cannot be read as tensors.</param>
 /// <param name="Epochs">Completed epochs according to the file; 0: unknown.</param>
 /// <param name="Metadata">Other scalar values of a published checkpoint: <c>arch</c>, <c>best_prec1</c>, …</param>
 /// <param name="Optimiser">The backbone's optimiser state in the layout of <c>torch.optim.SGD</c>; null: unknown.</param>
@@ -96,7 +96,8 @@ internal sealed record ForeignCheckpoint(
     {
         if (Unread.Count > 0)
         {
-            yield return $"{Unread.Count} of its values are not read, and are left out ({Unread.First().Key} is {Unread.First().Value})";
+            (string name, TorchValue value) = Unread.First();
+            yield return $"{Unread.Count} of its values are not read, and are left out ({Terminal.Sanitize(name)} is {value})";
         }
 
         foreach (string key in published ? (string[])[ForeignFile.Optimiser, ForeignFile.WeightingOptimiser] : [])

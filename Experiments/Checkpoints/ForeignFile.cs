@@ -77,7 +77,7 @@ internal static class ForeignFile
         }
 
         Dictionary<string, TorchValue> network = Named(place is null ? content : content.Dictionary(place));
-        foreach ((string name, TorchValue value) in Named(content.Find<TorchDictionary>(Weighting) ?? new()))
+        foreach ((string name, TorchValue value) in Named(content.Entries.GetValueOrDefault(Weighting) as TorchDictionary ?? new()))
         {
             network[ForeignCheckpoint.WeightingPrefix + name] = value;
         }

@@ -1,5 +1,6 @@
 using System.Runtime.Intrinsics;
 using Imta.MetaWeight.Backbones.Kernels;
+using Imta.MetaWeight.Experiments.Data.Pictures;
 using Imta.MetaWeight.Experiments.Training.Distributed;
 
 namespace Imta.MetaWeight.Experiments.Commands;
@@ -100,10 +101,10 @@ internal static class Doctor
     }
 
     private static DoctorFinding Pictures(TorchFacts torch) => torch.CanDecodeImages
-        ? new("pictures", DoctorVerdict.Ok, "JPEG and PNG files such as ImageNet's can be decoded")
+        ? new("pictures", DoctorVerdict.Ok, $"{ImageDecoder.Formats} files can be decoded")
         : new(
             "pictures", DoctorVerdict.Note,
-            "JPEG and PNG files such as ImageNet's cannot be decoded: SkiaSharp has no native library for this system");
+            $"{ImageDecoder.Formats} files cannot be decoded: SkiaSharp has no native library for this system");
 
     private static DoctorFinding Cuda(HostFacts host, TorchFacts torch)
     {

@@ -15,21 +15,34 @@ internal static class OutputFile
     /// <param name="file">The file.</param>
     /// <param name="arguments">The command line, with <see cref="Force"/>.</param>
     /// <param name="alternative">The argument or option to change, for the message.</param>
-    /// <exception cref="UsageException">It exists or cannot be written.</exception>
+    /// <exception cref="UsageException">It exists, cannot be written, is an input of the command, or is a run's.</exception>
     public static void Check(string file, ParseResult arguments, string alternative = Location)
     {
+        string full = Path.GetFullPath(file), folder = Path.GetDirectoryName(full)!;
         if (File.Exists(file))
         {
             RequireForce(file, arguments, alternative);
         }
 
+        if (Given(arguments).Count(token => Path.GetFullPath(token) == full) > 1)
+        {
+            throw new UsageException($"{file} is also what this command reads; choose another {alternative}");
+        }
+
+        if (RunFolder.Find(folder)?.OnlyTrainingWrites(full) == true)
+        {
+            throw new UsageException($"{file} is the run's own, and only training writes it; choose another {alternative}");
+        }
+
         WrapErrors(file, () =>
         {
-            string folder = Path.GetDirectoryName(Path.GetFullPath(file))!;
             AtomicFile.Probe(Directory.Exists(file) ? throw new IOException("it is a folder")
                 : Directory.Exists(folder) ? folder : throw new IOException($"there is no folder {folder}"));
         }, alternative);
     }
+
+    private static IEnumerable<string> Given(ParseResult arguments)
+        => arguments.CommandResult.Children.SelectMany(child => child.Tokens).Select(token => token.Value).Where(value => value.Length > 0);
 
     /// <exception cref="UsageException">Existing files would be overwritten, and the user has not said so.</exception>
     public static void RequireForce(string path, ParseResult arguments, string alternative = Location)

@@ -14,7 +14,7 @@ internal sealed record TorchFacts
 
     public int CudaDevices { get; init; }
 
-    /// <summary>Whether JPEG and PNG files can be decoded.</summary>
+    /// <summary>Whether image files can be decoded.</summary>
     public bool CanDecodeImages { get; init; }
 
     /// <summary>The patched copy of TorchSharp's library for systems with an older libstdc++; null if the original is loaded.</summary>

@@ -30,7 +30,7 @@ internal static class UsageErrors
     private static string? Problem(ParseResult arguments)
     {
         CommandResult command = arguments.CommandResult;
-        string[] options = [.. command.Command.Options.Select(option => option.Name), "--help"];
+        string[] options = [.. command.Command.Options.Select(option => option.Name), "--help", "--"];
         (SymbolResult Of, string Value)[] given =
         [
             .. command.Children.SelectMany(child => child.Tokens, (child, token) => (child, token.Value)),

@@ -50,9 +50,9 @@ internal static class SettingsLoader
             if (!key.TrySet(settings, entry.Value))
             {
                 var problem = entry.Value.IsNull ? "has no value" : $"is {entry.Value}";
-                throw new UsageException(
-                    $"{entry.Where}: {key.Key} {problem}; it must be {key.Expected}"
-                    + (key.Type == SettingsValue.TypeName(typeof(int)) ? SettingsValue.LimitNote($"{entry.Value}") : ""));
+                bool isUnlimited = key.Type == SettingsValue.TypeName(typeof(int)) && key.Range.StartsWith('>');
+                throw new UsageException($"{entry.Where}: {key.Key} {problem}; it must be {key.Expected}"
+                    + (isUnlimited ? SettingsValue.LimitNote($"{entry.Value}") : ""));
             }
         }
         else if (!SettingsSchema.Groups.Contains(entry.Key))

@@ -73,8 +73,8 @@ internal static class CifarReader
         if (stream.Length == 0 || stream.Length % format.RecordBytes != 0)
         {
             throw new UsageException(Invariant(
-                $"{path} has {stream.Length} bytes, which is not a multiple of {format.Name}'s record of {format.RecordBytes} bytes: ")
-                + $"it is truncated or not a {format.Name} file. {format.Advice}");
+                $"{path} has {stream.Length} bytes, which is not a positive multiple of {format.Name}'s record of ")
+                + $"{format.RecordBytes} bytes: it is truncated or not a {format.Name} file. {format.Advice}");
         }
 
         return new RecordFile(path, checked((int)(stream.Length / format.RecordBytes)));

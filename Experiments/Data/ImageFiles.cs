@@ -5,12 +5,13 @@ namespace Imta.MetaWeight.Experiments.Data;
 /// <summary>The image files of a data set, by index; read lazily.</summary>
 internal sealed class ImageFiles
 {
+    private const int MinUnreadable = 5; // fewer stop no pass over a few images
     private const int StringBytes = 32; // overhead of a string and of the reference to it
 
     private readonly string _root;
     private readonly ImageBatchLoader _batches;
     private readonly ImageReadStatistics _tally;
-    private readonly int _maxUnreadable;
+    private readonly bool _skipMissing;
 
     /// <param name="root">The root folder of the names.</param>
     /// <param name="names">Paths relative to the root, by index.</param>
@@ -25,7 +26,7 @@ internal sealed class ImageFiles
         ThreadPool.GetMinThreads(out int ready, out int ports);
         ThreadPool.SetMinThreads(Math.Max(ready, threads), ports); // more threads than cores wait for I/O: start them immediately
         (_root, Names, Shape, _batches) = (root, names, shape, new ImageBatchLoader(threads, shape, tally, skipMissing));
-        (_tally, _maxUnreadable) = (tally, skipMissing ? int.MaxValue : names.Count / 10);
+        (_tally, _skipMissing) = (tally, skipMissing);
     }
 
     /// <summary>Paths relative to the folder, by index.</summary>
@@ -52,25 +53,33 @@ internal sealed class ImageFiles
         => new([.. numbers.Select(PathOf)], draws, rows);
 
     /// <inheritdoc cref="ImageBatchLoader.Read"/>
-    /// <exception cref="IOException">A file cannot be opened, or more than a tenth of all cannot be decoded: black images are no
-    /// data.</exception>
+    /// <exception cref="IOException">A file cannot be opened, or more than a tenth cannot be decoded: black images are no data.</exception>
     public IEnumerable<(ImageBatchRequest Job, Tensor Pixels)> Read(IEnumerable<ImageBatchRequest> jobs)
     {
+        int read = 0, failed = 0;
         foreach ((ImageBatchRequest job, Tensor pixels) in _batches.Read(jobs))
         {
-            if (Unreadable() is > 0 and var unreadable && unreadable > _maxUnreadable)
+            read += job.Files.Count;
+            failed += job.Files.Count(_tally.Unreadable.Contains);
+            if (!_skipMissing && failed > Names.Count / 10)
             {
                 pixels.Dispose();
-                throw new IOException(FormattableString.Invariant(
-                    $"{unreadable} of the {Names.Count} images in {_root} cannot be read, which is more than a tenth; ")
-                    + "replace them (imta data imagenet --check DIR names all), or start a new run without them");
+                throw TooManyUnreadable(failed, Names.Count);
             }
 
             yield return (job, pixels);
         }
+
+        if (!_skipMissing && failed > MinUnreadable && failed > read / 10) // a part of the images, or the rest of an epoch
+        {
+            throw TooManyUnreadable(failed, read);
+        }
     }
 
-    private int Unreadable() => _tally.Unreadable.Count > _maxUnreadable
-        ? _tally.Unreadable.Count(file => file.StartsWith($"{_root}{Path.DirectorySeparatorChar}", StringComparison.Ordinal))
-        : 0;
+    private IOException TooManyUnreadable(int failed, int all)
+    {
+        string check = SelfProcess.CommandLine("data", "imagenet", "--check", Path.GetDirectoryName(_root) ?? _root);
+        string found = FormattableString.Invariant($"{failed} of the {all} images in {_root} cannot be read");
+        return new IOException($"{found}, which is more than a tenth; replace them ({check} names all)");
+    }
 }

@@ -14,7 +14,8 @@ namespace Imta.MetaWeight.Experiments.Data;
 internal sealed record ImageFolder(string Root, IReadOnlyList<string> ClassNames, IReadOnlyList<string> Files, IReadOnlyList<int> Labels)
 {
     private static readonly string[] Readable = [".jpeg", ".jpg", ".png", ".webp", ".bmp"];
-    private static readonly string[] OtherPictures = [".ppm", ".pgm", ".tif", ".tiff", ".gif", ".heic", ".avif"]; // not decoded by Skia
+    // Not decoded by Skia, or not read by torchvision.
+    private static readonly string[] OtherPictures = [".ppm", ".pgm", ".tif", ".tiff", ".gif", ".heic", ".avif"];
 
     /// <summary>How many pictures of other formats were passed over, and which; null: none.</summary>
     public string? Warning { get; private init; }
@@ -48,7 +49,8 @@ internal sealed record ImageFolder(string Root, IReadOnlyList<string> ClassNames
             if (files.Count == before)
             {
                 throw new UsageException(
-                    $"{Path.Combine(root, classes[label])} contains no {ImageDecoder.Formats} files; remove the folder, or fill it");
+                    $"{Path.Combine(root, classes[label])} contains no {ImageDecoder.Formats} files; remove the folder, or fill it"
+                        + (PassedOver(root, others) is { } skipped ? $" ({skipped})" : ""));
             }
 
             labels.AddRange(Enumerable.Repeat(label, files.Count - before));
@@ -62,7 +64,7 @@ internal sealed record ImageFolder(string Root, IReadOnlyList<string> ClassNames
     /// <param name="others">Their extensions, from <see cref="Pictures"/>.</param>
     public static string? PassedOver(string root, IReadOnlyCollection<string> others) => others.Count == 0
         ? null
-        : $"{root}: passing over pictures of formats that imta does not read: "
+        : $"{root}: skipping pictures in formats that imta cannot read: "
             + string.Join(", ", others.CountBy(extension => extension).OrderBy(of => of.Key, StringComparer.Ordinal)
                 .Select(of => FormattableString.Invariant($"{of.Value:N0} {of.Key}")))
             + "; convert them, for example to PNG";

@@ -83,7 +83,7 @@ internal sealed record PolicyFile(
     {
         try
         {
-            PolicyFile policy = Parse(File.ReadAllText(path));
+            PolicyFile policy = Parse(Directory.Exists(path) ? throw new FormatException("it is a folder") : File.ReadAllText(path));
             return policy.Mismatch(network) is { } mismatch
                 ? throw new UsageException($"{path} {mismatch}; create one for this network with imta calibrate")
                 : policy;

@@ -9,11 +9,19 @@ internal static class AtomicFile
     /// <summary>The extension of a file that is being written.</summary>
     public const string Suffix = ".partial";
 
-    /// <param name="path">The file.</param>
+    /// <param name="path">The file; of a link, its target. Devices and pipes are written to directly.</param>
     /// <param name="write">Writes its content.</param>
     /// <param name="previous">The backup path of the old file, replacing any older backup; null: it is not kept.</param>
     public static void Write(string path, Action<Stream> write, string? previous = null)
     {
+        path = File.ResolveLinkTarget(path, returnFinalTarget: true)?.FullName ?? path;
+        if (new FileInfo(path) is { Exists: true, Length: 0 }) // a device or a pipe; or empty: there is nothing to lose
+        {
+            using var direct = new FileStream(path, FileMode.Open, FileAccess.ReadWrite);
+            write(direct);
+            return;
+        }
+
         string beside = path + Suffix;
         try
         {

@@ -24,8 +24,9 @@ internal static class PointsFile
     {
         if (!File.Exists(file))
         {
+            string problem = Directory.Exists(file) ? "is a folder" : "does not exist";
             throw new UsageException(
-                $"{Terminal.Sanitize(file)} does not exist; --points needs a CSV file with the columns name, macs, accuracy");
+                $"{Terminal.Sanitize(file)} {problem}; --points needs a CSV file with the columns name, macs, accuracy");
         }
 
         IReadOnlyList<PointRow> rows = CsvTable.Read<PointRow>(file);

@@ -19,7 +19,8 @@ internal sealed record ReportSources(IReadOnlyList<ReportEntry> Entries, IReadOn
         {
             if (!Directory.Exists(folder))
             {
-                throw new UsageException($"folder {Terminal.Sanitize(folder)} does not exist; give run or sweep folders");
+                string problem = File.Exists(folder) ? "is a file" : "does not exist";
+                throw new UsageException($"{Terminal.Sanitize(folder)} {problem}; give run or sweep folders");
             }
 
             if (!seen.Add(Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder))))

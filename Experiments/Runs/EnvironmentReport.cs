@@ -51,7 +51,8 @@ internal static class EnvironmentReport
         {
             return JsonNode.Parse(File.ReadAllText(path))?[key]?.GetValue<string>();
         }
-        catch (Exception e) when (e is IOException or JsonException or InvalidOperationException)
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or JsonException or InvalidOperationException
+            or ArgumentException) // a key may be there twice
         {
             return null;
         }

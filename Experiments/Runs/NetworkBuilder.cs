@@ -73,7 +73,7 @@ internal static class NetworkBuilder
         catch (InsufficientMemoryException e)
         {
             throw new UsageException(
-                $"the parameters of {settings.Model.Group} alone need more than the {ByteSize.Text(available)} of memory that are "
+                $"the parameters of {settings.Model.Group} alone need more than the {ByteSize.Text(available)} of memory that is "
                     + "available: use a smaller network (its blocks, channels, growth), or a machine with more memory", e);
         }
         catch (Exception e) when (e is ExternalException or InvalidOperationException)

@@ -109,7 +109,12 @@ internal sealed class RunFolder(string path)
 
     /// <summary>The run folder whose <c>checkpoints</c> folder contains a file; null if there is none.</summary>
     public static RunFolder? Containing(string checkpoint)
-        => Directory.GetParent(checkpoint)?.Parent is { } folder ? Find(folder.FullName) : null;
+        => Directory.GetParent(checkpoint) is { Name: "checkpoints", Parent: { } folder } ? Find(folder.FullName) : null;
+
+    /// <summary>Whether no command but <c>train</c> may write a file: the configuration, the log, and the tables of training.</summary>
+    /// <param name="file">Its full path.</param>
+    public bool OnlyTrainingWrites(string file)
+        => new[] { Config, Environment, Log, Epochs, Timing }.Any(own => System.IO.Path.GetFullPath(own) == file);
 
     /// <summary>Whether a folder has a checkpoint to resume from.</summary>
     public static bool CanResume(string path) => new RunFolder(path).Newest is not null;
@@ -147,7 +152,7 @@ internal sealed class RunFolder(string path)
         bool isFolder = Directory.Exists(source);
         return (isFolder ? new RunFolder(source).Newest : File.Exists(source) ? source : null) ?? throw new UsageException(isFolder
             ? $"{source} has no checkpoints/latest.pt; expected a run folder, or a checkpoint"
-            : $"{source} is neither a run nor a checkpoint; give a run folder, or one of its checkpoints");
+            : $"{source} does not exist; give a run folder, or a checkpoint");
     }
 
     /// <summary>The checkpoint of the network trained in a run's only phase or phase I.</summary>

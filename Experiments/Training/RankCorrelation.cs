@@ -5,8 +5,8 @@ using MathNet.Numerics.Statistics;
 
 namespace Imta.MetaWeight.Experiments.Training;
 
-/// <summary>How an exit's sample weights go with the images' known difficulty.</summary>
-/// <param name="Value">Spearman's rank correlation; NaN if all weights are equal.</param>
+/// <summary>How an exit's sample weights correlate with the images' known difficulty.</summary>
+/// <param name="Value">Spearman's rank correlation; NaN if all weights or all difficulties are equal.</param>
 /// <param name="Low">The lower end of its 95 % confidence interval.</param>
 /// <param name="High">Its upper end.</param>
 internal sealed record RankCorrelation(double Value, double Low, double High)
@@ -16,7 +16,7 @@ internal sealed record RankCorrelation(double Value, double Low, double High)
     /// <summary>What may be concluded: something only if the interval excludes 0.</summary>
     public string Interpretation => this switch
     {
-        { Value: double.NaN } => "all weights are equal",
+        { Value: double.NaN } => "all weights, or all difficulties, are equal",
         { Low: > 0 } => "hard images get larger weights",
         { High: < 0 } => "easy images get larger weights",
         _ => "no clear relation",
@@ -35,6 +35,7 @@ internal sealed record RankCorrelation(double Value, double Low, double High)
     /// <param name="samples">n; with fewer than 4 the interval is everything.</param>
     public static RankCorrelation Of(double value, int samples)
     {
+        value = Math.Clamp(value, -1, 1); // its rounding may go beyond
         double z = Math.Atanh(value), half = Quantile * Math.Sqrt((1 + (value * value / 2)) / (samples - 3));
         return samples > 3 ? new(value, Math.Tanh(z - half), Math.Tanh(z + half)) : new(value, -1, 1);
     }

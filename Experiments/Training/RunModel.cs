@@ -102,7 +102,7 @@ internal sealed class RunModel : IStateful, IDisposable
             && NetworkBuilder.AvailableMemory(device) is { } available && bytes > available)
         {
             throw new UsageException(
-                $"meta.wpn needs about {ByteSize.Text(bytes)} of memory, but {ByteSize.Text(available)} are available; "
+                $"meta.wpn needs about {ByteSize.Text(bytes)} of memory, but {ByteSize.Text(available)} is available; "
                     + "lower meta.wpn.hidden or meta.wpn.layers");
         }
     }

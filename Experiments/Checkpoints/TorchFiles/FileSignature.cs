@@ -3,7 +3,7 @@ using static Imta.MetaWeight.Experiments.Checkpoints.TorchFiles.FormatGuard;
 
 namespace Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 
-/// <summary>What people get where they expect a checkpoint, told by how the file starts.</summary>
+/// <summary>What people get where they expect a checkpoint, recognised by its first bytes.</summary>
 internal static class FileSignature
 {
     /// <summary>What can be read instead.</summary>

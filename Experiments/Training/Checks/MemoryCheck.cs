@@ -18,7 +18,7 @@ internal static class MemoryCheck
             yield return new CheckFinding(
                 CheckName.Memory,
                 bytes > available && !need.OnGpu ? Severity.Error : Severity.Warning,
-                $"the run needs about {ByteSize.Text(bytes)} of {Kind(need)}, but {ByteSize.Text(available)} are available",
+                $"the run needs about {ByteSize.Text(bytes)} of {Kind(need)}, but {ByteSize.Text(available)} is available",
                 (need.OnGpu, bytes > available) switch
                 {
                     (true, _) => "it would fail with a CUDA out-of-memory error",

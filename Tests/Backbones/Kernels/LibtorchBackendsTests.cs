@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Imta.MetaWeight.Backbones.Kernels;
 
 namespace Imta.MetaWeight.Tests.Backbones.Kernels;
@@ -40,6 +41,17 @@ public sealed class LibtorchBackendsTests : IDisposable
             y.backward([cotangent.to(type)]);
             return [y.detach(), x.grad!, w.grad!];
         }
+    }
+
+    [SkippableTheory]
+    [InlineData(LibtorchBackends.Nnpack)]
+    [InlineData(LibtorchBackends.OneDnn)]
+    public void The_package_has_the_switch(string backend)
+    {
+        Skip.IfNot(OperatingSystem.IsLinux(), "elsewhere nothing is switched");
+        string library = Path.Combine(AppContext.BaseDirectory, "libtorch", "libtorch_cpu.so");
+
+        NativeLibrary.TryGetExport(NativeLibrary.Load(library), backend, out _).Should().BeTrue();
     }
 
     public void Dispose() => _scope.Dispose();

@@ -53,7 +53,7 @@ public sealed class ConvertCommandTests(TrainedRun trained) : IClassFixture<Trai
         foreach (string file in new[] { "ranet.pth.tar", "ranet.safetensors" })
         {
             trained.Run(0, "convert", "ranet", file);
-            trained.Run(0, "convert", file, "ranet.pt", "--config", "ranet/config.yaml").Output.Should()
+            trained.Run(0, "convert", file, "ranet.pt", "--force", "--config", "ranet/config.yaml").Output.Should()
                 .Contain("unexpected in the file  0\n");
             ShouldHaveTables("ranet", "ranet.pt");
         }
@@ -286,7 +286,7 @@ public sealed class ConvertCommandTests(TrainedRun trained) : IClassFixture<Trai
             ("neither a dictionary state_dict nor tensors", ["other.pth", "no.pth"]),
             ("two values become a without the prefixes model., module., _orig_mod", ["twice.pth", "no.pth"]),
             ("has no checkpoints/latest.pt", ["folder.pt", "no.pth"]),
-            ("missing is neither a run nor a checkpoint", ["missing", "no.pth"]),
+            ("missing does not exist", ["missing", "no.pth"]),
             ("whose extension is not supported; use .pt, .pth.tar, .pth or .safetensors", ["run", "no.bin"]),
             ("choose another OUT", ["run", "no/such/folder.pth"]),
             ("it is a folder", ["run", "folder.pt"]),

@@ -162,7 +162,7 @@ public sealed class EvalCommandTests(TrainedRun trained) : IClassFixture<Trained
     }
 
     [Theory]
-    [InlineData("missing is neither a run nor a checkpoint", "missing")]
+    [InlineData("missing does not exist", "missing")]
     [InlineData("no checkpoints/latest.pt", ".")]
     [InlineData("--points is 0", "run", "--points", "0")]
     [InlineData("--points is 1001", "run", "--points", "1001")]

@@ -76,9 +76,9 @@ public sealed class LargeNetworkTests : IDisposable
     [Fact]
     public void So_is_a_weight_prediction_network()
         => _folder.Run(2, "train", "--out", "run", "--set", "meta.wpn.hidden=65536", "--set", "meta.wpn.layers=100").Error.Should()
-            .MatchRegex("^imta: meta[.]wpn needs about 4[.]6 TiB of memory, but [0-9.]+ [KMGT]iB are available; lower meta[.]wpn[.]hidden "
+            .MatchRegex("^imta: meta[.]wpn needs about 4[.]6 TiB of memory, but [0-9.]+ [KMGT]iB is available; lower meta[.]wpn[.]hidden "
                 + "or meta[.]wpn[.]layers\n$");
 
     private static string Refusal(string backbone) => $"^imta: the parameters of model[.]{backbone} alone need more than the "
-        + "[0-9.]+ [KMGT]iB of memory that are available: use a smaller network .*\n$";
+        + "[0-9.]+ [KMGT]iB of memory that is available: use a smaller network .*\n$";
 }

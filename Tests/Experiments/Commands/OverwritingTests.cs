@@ -41,7 +41,45 @@ public sealed class OverwritingTests(TrainedRun trained) : IClassFixture<Trained
         trained.Run(0, "eval", "run");
         File.Copy(trained.In("run", "checkpoints", "latest.pt"), trained.In("alone.pt"));
         trained.Run(0, "eval", "alone.pt", "--data", trained.Cifar.Root);
+        string table = Directory.GetFiles(trained.Folder, "exits.csv", SearchOption.AllDirectories)
+            .Single(file => file.Contains("alone.pt", StringComparison.Ordinal)), first = File.ReadAllText(table);
+        File.WriteAllText(table, "old");
         trained.Run(0, "eval", "alone.pt", "--data", trained.Cifar.Root);
+
+        File.ReadAllText(table).Should().Be(first);
+    }
+
+    [Theory]
+    [InlineData("is also what this command reads", "infer", "run", "--policy", "p.json", "--data", "images.bin", "--out", "images.bin")]
+    [InlineData("is also what this command reads", "infer", "run", "--policy", "p.json", "--out", "./p.json")]
+    [InlineData("is also what this command reads", "cost", "run/config.yaml", "--out", "run/config.yaml")]
+    [InlineData("is the run's own", "cost", "c.yaml", "--out", "run/config.yaml")]
+    [InlineData("is the run's own", "report", "run", "--out", "run/epochs.csv")]
+    public void What_a_command_reads_and_what_training_wrote_stay_by_force_too(string problem, params string[] command)
+    {
+        trained.Run(0, "calibrate", "run", "--macs", "1G", "--out", "p.json", "--force");
+        File.Copy(trained.TestFile, trained.In("images.bin"), overwrite: true);
+        File.Copy(trained.In("run", "config.yaml"), trained.In("c.yaml"), overwrite: true);
+        byte[] before = File.ReadAllBytes(trained.In(command[^1]));
+
+        trained.Refusal([.. command, "--force"]).Should().Contain($"{command[^1]} {problem}");
+
+        File.ReadAllBytes(trained.In(command[^1])).Should().Equal(before);
+    }
+
+    [SkippableFact]
+    public void A_link_stays_a_link_and_a_device_a_device()
+    {
+        Skip.IfNot(OperatingSystem.IsLinux(), "devices are files here");
+        File.WriteAllText(trained.In("real.csv"), "old");
+        File.CreateSymbolicLink(trained.In("link.csv"), "real.csv");
+
+        trained.Run(0, "cost", "run/config.yaml", "--out", "link.csv", "--force");
+        trained.Run(0, "cost", "run/config.yaml", "--out", "/dev/null", "--force");
+
+        new FileInfo(trained.In("link.csv")).LinkTarget.Should().Be("real.csv");
+        File.ReadAllText(trained.In("real.csv")).Should().StartWith("exit,");
+        new FileInfo("/dev/null").Length.Should().Be(0);
     }
 
     [Theory]

@@ -107,7 +107,7 @@ public sealed class TwoPhaseTrainTests : IDisposable
     ];
 
     [Theory]
-    [InlineData("phase2.from: nowhere is neither a run nor a checkpoint", "phase2.from=nowhere")]
+    [InlineData("phase2.from: nowhere does not exist", "phase2.from=nowhere")]
     [InlineData("has no checkpoints/phase1.pt or latest.pt", "phase2.from=empty")]
     [InlineData("is not a readable checkpoint", "phase2.from=first/config.yaml")]
     [
