@@ -30,12 +30,12 @@ internal static class UsageErrors
     private static string? Problem(ParseResult arguments)
     {
         CommandResult command = arguments.CommandResult;
-        string[] options = [.. command.Command.Options.Select(option => option.Name), "--help", "--"];
+        string[] options = [.. command.Command.Options.Select(option => option.Name), "--help"];
         (SymbolResult Of, string Value)[] given =
         [
             .. command.Children.SelectMany(child => child.Tokens, (child, token) => (child, token.Value)),
         ];
-        if (given.FirstOrDefault(one => one.Of is OptionResult && options.Contains(one.Value)) is ({ } hungry, var next))
+        if (given.FirstOrDefault(one => one.Of is OptionResult && options.Append("--").Contains(one.Value)) is ({ } hungry, var next))
         {
             return $"{NameOf(hungry)} needs a value, but {next} follows it.";
         }
