@@ -36,8 +36,8 @@ internal static unsafe class LibtorchBackends
     }
 
     /// <summary>
-    /// Whether oneDNN computes correct convolutions here. That of libtorch 2.10 (oneDNN 3.7.1) does not on AMD's Zen 5: it lays channels
-    /// out in blocks of 16 and does not clear the padding of the last block.
+    /// Whether oneDNN computes correct convolutions here. That of libtorch 2.10 (oneDNN 3.7.1) does not on some processors, AMD's Zen 5
+    /// among them: it lays channels out in blocks of 16 and does not clear the padding of the last block (mended in 3.8.1).
     /// </summary>
     public static bool OneDnnIsCorrect()
     {

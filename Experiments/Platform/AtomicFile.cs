@@ -14,7 +14,7 @@ internal static class AtomicFile
     /// <param name="previous">The backup path of the old file, replacing any older backup; null: it is not kept.</param>
     public static void Write(string path, Action<Stream> write, string? previous = null)
     {
-        path = File.ResolveLinkTarget(path, returnFinalTarget: true)?.FullName ?? path;
+        path = new FileInfo(path) is { LinkTarget: not null } link ? link.ResolveLinkTarget(returnFinalTarget: true)!.FullName : path;
         if (new FileInfo(path) is { Exists: true, Length: 0 }) // a device or a pipe; or empty: there is nothing to lose
         {
             using var direct = new FileStream(path, FileMode.Open, FileAccess.ReadWrite);

@@ -2,7 +2,7 @@ namespace Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 
 /// <summary>
 /// The containers and tensors of a pickled dictionary. A container may occur several times, but neither within itself nor so often that
-/// traversal takes forever (n bytes can encode 2ⁿ values).
+/// traversal takes forever (n bytes can encode 2ⁿ values): a value where one does is passed over.
 /// </summary>
 internal sealed class PickledContents
 {
@@ -12,15 +12,26 @@ internal sealed class PickledContents
     // The extent of each container: its values, counted at every occurrence, and its depth.
     private readonly Dictionary<TorchValue, (long Values, int Levels)> _containers = new(ReferenceEqualityComparer.Instance);
     private readonly HashSet<PickledTensor> _tensors = [];
-    private readonly long _mostValues;
+    private readonly long _valuesLeft;
 
-    /// <param name="root">The object read by <see cref="PickleReader"/>.</param>
+    /// <param name="root">The object read by <see cref="PickleReader"/>; values in it that cannot be traversed become opaque.</param>
     /// <param name="maxValues">The maximum number of values.</param>
-    /// <exception cref="InvalidDataException">A cyclic container, too many values, or nesting too deep.</exception>
     public PickledContents(TorchDictionary root, long maxValues)
     {
-        _mostValues = maxValues;
-        Measure(root, 0);
+        _valuesLeft = maxValues;
+        for (int k = 0; k < root.Entries.Count; k++)
+        {
+            if (Measure(root.Entries.GetAt(k).Value, 1) is (long values, _))
+            {
+                _valuesLeft -= values;
+            }
+            else
+            {
+                root.Entries.SetAt(k, new TorchOpaque("builtins", $"object nested more than {MaxDepth} deep"));
+            }
+        }
+
+        _containers[root] = (0, 0);
     }
 
     /// <summary>Each tensor once.</summary>
@@ -57,10 +68,11 @@ internal sealed class PickledContents
             }
         }
 
-        TorchValue Filled(TorchValue value) => value is PickledTensor tensor ? tensors[tensor] : value;
+        TorchValue Filled(TorchValue value) => value is PickledTensor tensor && tensors.TryGetValue(tensor, out Tensor? made) ? made : value;
     }
 
-    private (long Values, int Levels) Measure(TorchValue value, int depth)
+    /// <summary>Its values and levels; null: too many.</summary>
+    private (long Values, int Levels)? Measure(TorchValue value, int depth)
     {
         switch (value)
         {
@@ -78,18 +90,17 @@ internal sealed class PickledContents
             span = (1, 1);
             foreach (TorchValue part in value.Parts)
             {
-                (long values, int levels) = depth < MaxDepth ? Measure(part, depth + 1) : (0, MaxDepth);
+                if ((depth < MaxDepth ? Measure(part, depth + 1) : null) is not (long values, int levels))
+                {
+                    return null; // what is known of it then stays as of one within itself
+                }
+
                 span = (Math.Min(span.Values + values, long.MaxValue / 2), Math.Max(span.Levels, levels + 1));
             }
 
             _containers[value] = span;
         }
 
-        if (depth + span.Levels > MaxDepth || span.Values > _mostValues)
-        {
-            throw new InvalidDataException($"its values are nested more than {MaxDepth} deep, or contain each other too often");
-        }
-
-        return span;
+        return depth + span.Levels > MaxDepth || span.Values > _valuesLeft ? null : span;
     }
 }
