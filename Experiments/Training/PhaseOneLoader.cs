@@ -24,7 +24,7 @@ internal static class PhaseOneLoader
         if (!Path.Exists(source))
         {
             throw new UsageException(
-                $"phase2.from: {source} is neither a run nor a checkpoint; give a run folder, or one of its checkpoints");
+                $"phase2.from: {source} does not exist; give a run folder, or a checkpoint");
         }
 
         using DisposeScope scope = NewDisposeScope();
