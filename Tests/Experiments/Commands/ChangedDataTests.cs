@@ -33,7 +33,8 @@ public sealed class ChangedDataTests(TrainedRun trained) : IClassFixture<Trained
                 + "validation images would be mixed up; restore the files, or give a folder that has them with --data\n");
         foreach (string[] command in (string[][])
         [
-            ["eval", "run", "--out", "evaluated"], ["calibrate", "run", "--shares", "1,1,1", "--out", "p.json"],
+            ["eval", "run", "--out", "evaluated", "--force"],
+            ["calibrate", "run", "--shares", "1,1,1", "--out", "p.json", "--force"],
         ])
         {
             trained.Run(0, command).Error.Should().Contain(

@@ -23,8 +23,8 @@ public sealed class ForeignFileTests(TrainedRun trained) : IClassFixture<Trained
     [MemberData(nameof(Places))]
     public void Wherever_a_network_lies_it_is_read_to_the_bit(string place, string prefix)
     {
-        trained.Run(0, "convert", "run", "whole.pth");
-        trained.Run(0, ["convert", "whole.pth", "expected.safetensors", .. Alone]);
+        trained.Run(0, "convert", "run", "whole.pth", "--force");
+        trained.Run(0, ["convert", "whole.pth", "expected.safetensors", "--force", .. Alone]);
         using DisposeScope scope = NewDisposeScope();
         TorchDictionary network = Prefixed(prefix);
         TorchDictionary content = place.Length == 0 ? network : new TorchDictionary { [place] = network, ["best"] = new TorchDictionary() };
@@ -32,8 +32,8 @@ public sealed class ForeignFileTests(TrainedRun trained) : IClassFixture<Trained
         content["lr"] = 0.5;
         TorchFileWriter.Write(trained.In("placed.pth"), content);
 
-        trained.Run(0, ["convert", "placed.pth", "placed.safetensors", .. Alone]).Error.Should().BeEmpty();
-        trained.Run(0, ["eval", "placed.pth", .. Alone, "--out", "placed"]);
+        trained.Run(0, ["convert", "placed.pth", "placed.safetensors", "--force", .. Alone]).Error.Should().BeEmpty();
+        trained.Run(0, ["eval", "placed.pth", .. Alone, "--out", "placed", "--force"]);
 
         File.ReadAllBytes(trained.In("placed.safetensors")).Should().Equal(File.ReadAllBytes(trained.In("expected.safetensors")));
         File.ReadAllText(trained.In("placed", "exits.csv")).Should().Be(File.ReadAllText(trained.In("run", "exits.csv")));
@@ -91,7 +91,7 @@ public sealed class ForeignFileTests(TrainedRun trained) : IClassFixture<Trained
         File.ReadAllBytes(trained.In("beside2.safetensors")).Should().Equal(File.ReadAllBytes(trained.In("known.safetensors")));
         trained.Run(0, "eval", "beside.safetensors", "--config", "run/config.yaml", "--out", "beside").Error.Should().NotContain("scale");
         trained.Refusal("eval", "needed.safetensors", "--config", "run/config.yaml").Should()
-            .Contain($"its {needed} is the Python object 'safetensors.U16', which is not read; in Python, turn it into a plain tensor");
+            .Contain($"its {needed} is a tensor of type U16, which is not read; convert it to a type such as F32");
     }
 
     [Fact]
