@@ -22,11 +22,10 @@ internal static class OutputFile
         if (File.Exists(file))
         {
             RequireForce(file, arguments, alternative);
-        }
-
-        if (Given(arguments).Count(token => Path.GetFullPath(token) == full) > 1)
-        {
-            throw new UsageException($"{file} is also what this command reads; choose another {alternative}");
+            if (Given(arguments).Count(token => Path.GetFullPath(token) == full) > 1)
+            {
+                throw new UsageException($"{file} is also what this command reads; choose another {alternative}");
+            }
         }
 
         if (RunFolder.Find(folder)?.OnlyTrainingWrites(full) == true)

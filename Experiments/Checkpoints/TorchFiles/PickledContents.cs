@@ -68,7 +68,8 @@ internal sealed class PickledContents
             }
         }
 
-        TorchValue Filled(TorchValue value) => value is PickledTensor tensor && tensors.TryGetValue(tensor, out Tensor? made) ? made : value;
+        TorchValue Filled(TorchValue value)
+            => value is PickledTensor tensor && tensors.TryGetValue(tensor, out Tensor? made) ? made : value;
     }
 
     /// <summary>Its values and levels; null: too many.</summary>
