@@ -219,8 +219,8 @@ public sealed class ReportCommandTests : IDisposable
     }
 
     [Theory]
-    [InlineData("folder nothing does not exist", "nothing")]
-    [InlineData("folder @none does not exist", "@none")] // no file of more arguments
+    [InlineData("nothing does not exist; give run or sweep folders", "nothing")]
+    [InlineData("@none does not exist; give run or sweep folders", "@none")] // no file of more arguments
     [InlineData("RUN|SWEEP is empty", "")]
     [InlineData("none has no finished runs", "none")]
     [InlineData("neither a run (config.yaml) nor a sweep", "weights")]
