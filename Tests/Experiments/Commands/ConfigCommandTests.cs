@@ -72,7 +72,7 @@ public sealed class ConfigCommandTests : IDisposable
     [Theory]
     [InlineData("meta.epsilom", "did you mean meta.epsilon?")]
     [InlineData("meta.", "meta.q")]
-    [InlineData("", "closest match is")]
+    [InlineData("", "--explain is empty")]
     [InlineData("wpn\nhidden", "wpn\\u000ahidden")]
     public void An_unknown_key_is_refused_with_the_nearest(string key, string named) => ShouldBeRefused(Config("--explain", key), named);
 

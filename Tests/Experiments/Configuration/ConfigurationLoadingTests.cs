@@ -187,7 +187,7 @@ public sealed class ConfigurationLoadingTests
     [Theory]
     [InlineData("seed: seven", "run.yaml:1: seed is seven; it must be an integer >= 0")]
     [InlineData("seed: 1.5", "run.yaml:1: seed is 1.5; it must be an integer >= 0")]
-    [InlineData("seed: 99999999999", "run.yaml:1: seed is 99999999999; it must be an integer >= 0")]
+    [InlineData("seed: 99999999999", "run.yaml:1: seed is 99999999999; it must be an integer >= 0, at most 2147483647")]
     [InlineData("seed: \"7\"", "run.yaml:1: seed is \"7\"; it must be an integer >= 0")]
     [InlineData("seed:", "run.yaml:1: seed has no value; it must be an integer >= 0")]
     [InlineData("device: cpus", "run.yaml:1: device is cpus; it must be one of cpu, cuda")]

@@ -16,7 +16,7 @@ public sealed class RankCorrelationTests
     [InlineData(-0.001, 1000, "0.00 [-0.06, +0.06]", None)]
     [InlineData(0.001, 1000, "0.00 [-0.06, +0.06]", None)]
     [InlineData(1, 3, "+1.00 [-1.00, +1.00]", None)]
-    [InlineData(double.NaN, 1000, "undefined", "all weights are equal")]
+    [InlineData(double.NaN, 1000, "undefined", "all weights, or all difficulties, are equal")]
     public void A_correlation_has_its_interval_and_a_conclusion_only_if_that_excludes_0(
         double value, int samples, string text, string conclusion)
     {
