@@ -31,7 +31,6 @@ public static unsafe partial class TorchLibraries
 
     private static readonly Assembly TorchSharp = typeof(torch).Assembly;
     private static readonly Lock PrepareLock = new();
-    private static nint _cpu;
     private static bool _isPrepared;
 
     /// <summary>The C allocator options that were set for libtorch; none except on Linux.</summary>
@@ -105,10 +104,11 @@ public static unsafe partial class TorchLibraries
         SetAllocator();
         if ((given ?? Path.GetDirectoryName(InProgram(Path.Combine("libtorch", Cpu)) ?? InProgram(Cpu))) is { } folder)
         {
-            LoadLibtorch(folder, isGiven: given is not null);
+            nint library = LoadLibtorch(folder, isGiven: given is not null);
+            LibtorchBackends.Disable(library, LibtorchBackends.Nnpack);
             LoadTorchSharpNative();
             UsesOneDnn = LibtorchBackends.OneDnnIsCorrect();
-            if (!UsesOneDnn && !LibtorchBackends.Disable(_cpu, LibtorchBackends.OneDnn))
+            if (!UsesOneDnn && !LibtorchBackends.Disable(library, LibtorchBackends.OneDnn))
             {
                 throw new NotSupportedException(
                     $"{Path.Combine(folder, Cpu)} computes wrong convolutions on this processor, and its oneDNN cannot be disabled: "
@@ -117,8 +117,10 @@ public static unsafe partial class TorchLibraries
         }
     }
 
-    private static void LoadLibtorch(string folder, bool isGiven)
+    /// <summary>The handle of <c>libtorch_cpu</c>.</summary>
+    private static nint LoadLibtorch(string folder, bool isGiven)
     {
+        nint cpu = 0;
         foreach (string path in Parts.Select(part => Path.Combine(folder, part)).Where(File.Exists))
         {
             try
@@ -128,8 +130,7 @@ public static unsafe partial class TorchLibraries
                 {
                     bool tells = NativeLibrary.TryGetExport(library, nameof(StableAbi.aoti_torch_abi_version), out nint version);
                     StableAbi.Check(tells ? ((delegate* unmanaged[Cdecl]<ulong>)version)() : 0, path);
-                    LibtorchBackends.Disable(library, LibtorchBackends.Nnpack);
-                    _cpu = library;
+                    cpu = library;
                 }
             }
             catch (Exception e) when (e is DllNotFoundException or BadImageFormatException)
@@ -143,6 +144,8 @@ public static unsafe partial class TorchLibraries
                     e);
             }
         }
+
+        return cpu;
     }
 
     /// <summary>What the system's loader says, without .NET's advice before it.</summary>

@@ -10,13 +10,13 @@ namespace Imta.MetaWeight.Experiments.Benchmarks;
 /// </summary>
 internal sealed class ScaleBench : IDisposable
 {
-    private readonly ProcessGroup _replicas;
+    private readonly ProcessGroup _processGroup;
     private readonly StepBench? _one; // in rank 0
     private readonly StepBench _all;
 
     public ScaleBench(Settings settings, ProcessGroup processGroup)
     {
-        _replicas = processGroup;
+        _processGroup = processGroup;
         _one = processGroup.IsRankZero ? new StepBench(settings, CPU) : null;
         _all = new StepBench(settings, CPU, processGroup);
     }
@@ -30,7 +30,7 @@ internal sealed class ScaleBench : IDisposable
         BenchmarkCase? step = _one?.WholeBatch(kind);
         return new BenchmarkCase(kind.Name, () =>
         {
-            set_num_threads(_replicas.Shard.Count);
+            set_num_threads(_processGroup.Shard.Count);
             return step?.Measure() ?? 0;
         });
     }
@@ -42,10 +42,10 @@ internal sealed class ScaleBench : IDisposable
         return new BenchmarkCase(kind.Name, () =>
         {
             set_num_threads(1);
-            _replicas.AllReduceFlags(stop: false); // barrier
-            long before = _replicas.BytesReduced;
+            _processGroup.AllReduceFlags(stop: false); // barrier
+            long before = _processGroup.BytesReduced;
             double seconds = step.Measure();
-            BytesOfStep = _replicas.BytesReduced - before;
+            BytesOfStep = _processGroup.BytesReduced - before;
             return seconds;
         });
     }
@@ -56,9 +56,9 @@ internal sealed class ScaleBench : IDisposable
     {
         using DisposeScope scope = NewDisposeScope();
         Tensor tensor = ones([bytes / sizeof(float)]);
-        _replicas.AllReduceFlags(stop: false); // barrier
+        _processGroup.AllReduceFlags(stop: false); // barrier
         long start = Stopwatch.GetTimestamp();
-        _replicas.AllReduceSum(tensor);
+        _processGroup.AllReduceSum(tensor);
         return Stopwatch.GetElapsedTime(start).TotalSeconds;
     });
 

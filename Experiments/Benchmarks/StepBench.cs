@@ -16,16 +16,16 @@ internal sealed class StepBench : IDisposable
     private readonly DisposeScope _scope = NewDisposeScope();
     private readonly Settings _settings;
     private readonly Device _device;
-    private readonly ProcessGroup _replicas;
+    private readonly ProcessGroup _processGroup;
     private readonly LabelledImages _batch; // with several processes: this one's shard
     private readonly List<RunModel> _models = [];
 
     public StepBench(Settings settings, Device device, ProcessGroup? processGroup = null)
     {
-        (_settings, _device, _replicas) = (settings, device, processGroup ?? ProcessGroup.SingleProcess);
+        (_settings, _device, _processGroup) = (settings, device, processGroup ?? ProcessGroup.SingleProcess);
         DatasetShape shape = DatasetShape.For(settings.Data);
         using Generator random = SeedSequence.Generator(settings.Seed, nameof(StepBench));
-        Tensor own = _replicas.Shard.Indices(settings.Train.Batch);
+        Tensor own = _processGroup.Shard.Indices(settings.Train.Batch);
         _batch = new LabelledImages(
             randn([settings.Train.Batch, 3, shape.Side, shape.Side], generator: random).index_select(0, own).to(device),
             randint(shape.Classes, [settings.Train.Batch], int64, generator: random).index_select(0, own).to(device));
@@ -84,7 +84,7 @@ internal sealed class StepBench : IDisposable
     private RunModel Model(Settings settings)
     {
         long[] counts = [.. Enumerable.Repeat(1L, DatasetShape.For(settings.Data).Classes)];
-        var model = RunModel.Build(TrainingPhase.ForRun(settings)[0], counts, _device, _replicas);
+        var model = RunModel.Build(TrainingPhase.ForRun(settings)[0], counts, _device, _processGroup);
         _models.Add(model);
         return model;
     }

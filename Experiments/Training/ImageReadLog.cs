@@ -7,7 +7,7 @@ namespace Imta.MetaWeight.Experiments.Training;
 internal sealed class ImageReadLog
 {
     private readonly ImageReadStatistics? _tally;
-    private readonly ProcessGroup _replicas;
+    private readonly ProcessGroup _processGroup;
     private readonly RunMonitor _monitor;
     private readonly List<string> _pendingMessages = []; // lines of a rank whose messages rank 0 prints
     private readonly HashSet<string> _told = [];
@@ -17,7 +17,7 @@ internal sealed class ImageReadLog
     /// <param name="monitor">Writes the lines; those of rank 0 immediately.</param>
     public ImageReadLog(ImageReadStatistics? tally, ProcessGroup processGroup, RunMonitor monitor)
     {
-        (_tally, _replicas, _monitor) = (tally, processGroup, monitor);
+        (_tally, _processGroup, _monitor) = (tally, processGroup, monitor);
         tally?.RedirectTo(processGroup.IsRankZero ? LogWarning : _pendingMessages.Add);
     }
 
@@ -33,15 +33,16 @@ internal sealed class ImageReadLog
         }
 
         using DisposeScope scope = NewDisposeScope();
-        for (int rank = 1; rank < _replicas.Shard.Count; rank++)
+        for (int rank = 1; rank < _processGroup.Shard.Count; rank++)
         {
-            string lines = _replicas.Broadcast(rank == _replicas.Shard.Rank ? string.Join('\n', _pendingMessages) + '\n' : null, rank);
+            string lines = _processGroup.Broadcast(
+                rank == _processGroup.Shard.Rank ? string.Join('\n', _pendingMessages) + '\n' : null, rank);
             Array.ForEach(lines.Split('\n', StringSplitOptions.RemoveEmptyEntries), LogWarning);
         }
 
         _pendingMessages.Clear();
         Tensor counts = _tally.TakeCounts();
-        _replicas.AllReduceSum(counts);
+        _processGroup.AllReduceSum(counts);
         _monitor.Log($"{what}: {ImageReadStatistics.Describe(counts)}");
     }
 

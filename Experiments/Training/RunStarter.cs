@@ -17,7 +17,7 @@ namespace Imta.MetaWeight.Experiments.Training;
 /// <param name="stop">Asks this rank to stop.</param>
 internal sealed class RunStarter(RankContext ranks, IReadOnlySet<CheckName> allowed, string? images, CancellationToken stop)
 {
-    private readonly ProcessGroup _replicas = ranks.ProcessGroup;
+    private readonly ProcessGroup _processGroup = ranks.ProcessGroup;
 
     /// <summary>Those of <c>epochs.csv</c>.</summary>
     public IReadOnlyList<EpochColumn> Columns { get; init; } = EpochColumn.Defaults;
@@ -29,19 +29,21 @@ internal sealed class RunStarter(RankContext ranks, IReadOnlySet<CheckName> allo
         using DisposeScope scope = NewDisposeScope();
         using RunOrigin held = origin;
         StartMessage message = BroadcastMessage(origin);
-        Settings settings = _replicas.IsRankZero ? origin.Settings : SettingsLoader.Parse(message.Settings, "the configuration of rank 0");
+        Settings settings = _processGroup.IsRankZero
+            ? origin.Settings
+            : SettingsLoader.Parse(message.Settings, "the configuration of rank 0");
         (Device device, AvailableResources room, RunData data) = Prepare(
-            settings, message.Run, _replicas.IsRankZero ? origin.CheckData : null);
+            settings, message.Run, _processGroup.IsRankZero ? origin.CheckData : null);
         using RunData loaded = data;
         PreparedModel? first = null;
-        _replicas.RunCollectively(!_replicas.IsRankZero ? null : () =>
+        _processGroup.RunCollectively(!_processGroup.IsRankZero ? null : () =>
         {
             if (origin.Resumes)
             {
                 EpochColumn.CheckHeader(new RunFolder(message.Run).Epochs, Columns);
             }
 
-            first = origin.Build(device, data, _replicas);
+            first = origin.Build(device, data, _processGroup);
             first.Examine(data, room, ranks.LocalSize);
         });
         using RunModel? own = first?.Model;
@@ -51,14 +53,14 @@ internal sealed class RunStarter(RankContext ranks, IReadOnlySet<CheckName> allo
         }
 
         RunFolder folder = new RunFolder(message.Run);
-        _replicas.RunCollectively(() =>
+        _processGroup.RunCollectively(() =>
         {
             ranks.StartupWatchdog?.Dispose();
-            folder = _replicas.IsRankZero ? origin.Commit(first!, data) : folder;
+            folder = _processGroup.IsRankZero ? origin.Commit(first!, data) : folder;
         });
         using PreparedModel model = Distribute(first, origin, message, data, device);
-        RunMonitor monitor = _replicas.IsRankZero ? RunMonitor.ForConsole() : RunMonitor.Silent();
-        return Train(new RunContext(settings, data, folder, monitor, device, _replicas) { Columns = Columns }, model);
+        RunMonitor monitor = _processGroup.IsRankZero ? RunMonitor.ForConsole() : RunMonitor.Silent();
+        return Train(new RunContext(settings, data, folder, monitor, device, _processGroup) { Columns = Columns }, model);
     }
 
     /// <summary>What rank 0 sends to the others, which their own command lines must not contradict.</summary>
@@ -66,13 +68,13 @@ internal sealed class RunStarter(RankContext ranks, IReadOnlySet<CheckName> allo
     {
         StartMessage? own = null;
         Settings? read = null;
-        _replicas.RunCollectively(() =>
+        _processGroup.RunCollectively(() =>
         {
             read = origin.Read();
-            own = _replicas.IsRankZero ? origin.Open(_replicas.Shard.Count) : null;
+            own = _processGroup.IsRankZero ? origin.Open(_processGroup.Shard.Count) : null;
         });
-        StartMessage message = StartMessage.Broadcast(_replicas, own);
-        _replicas.RunCollectively(() => message.EnsureMatches(_replicas.IsRankZero ? null : read, origin.Resumes));
+        StartMessage message = StartMessage.Broadcast(_processGroup, own);
+        _processGroup.RunCollectively(() => message.EnsureMatches(_processGroup.IsRankZero ? null : read, origin.Resumes));
         return message;
     }
 
@@ -82,7 +84,7 @@ internal sealed class RunStarter(RankContext ranks, IReadOnlySet<CheckName> allo
         Device device = CPU;
         AvailableResources? room = null;
         RunData? data = null;
-        _replicas.RunCollectively(() =>
+        _processGroup.RunCollectively(() =>
         {
             device = ComputeDevice.Configure(settings, ranks.LocalRank, ranks.LocalSize);
             // before this process allocates GPU memory
@@ -90,10 +92,10 @@ internal sealed class RunStarter(RankContext ranks, IReadOnlySet<CheckName> allo
             data = DataSets.Load(settings, images);
             check?.Invoke(data);
         });
-        if (_replicas.IsDistributed)
+        if (_processGroup.IsDistributed)
         {
-            string own = data!.Fingerprint ?? "generated", first = _replicas.Broadcast(_replicas.IsRankZero ? own : null);
-            _replicas.RunCollectively(() =>
+            string own = data!.Fingerprint ?? "generated", first = _processGroup.Broadcast(_processGroup.IsRankZero ? own : null);
+            _processGroup.RunCollectively(() =>
             {
                 if (own != first)
                 {
@@ -118,7 +120,7 @@ internal sealed class RunStarter(RankContext ranks, IReadOnlySet<CheckName> allo
             Console.Error.WriteLine(Stops(finding) ? $"imta: {finding.Line}; {finding.OverrideHint}" : $"imta: warning: {finding.Line}");
         }
 
-        CollectiveStatus agreed = _replicas.AllReduceFlags(stop.IsCancellationRequested, problem: refused ? "a check" : null);
+        CollectiveStatus agreed = _processGroup.AllReduceFlags(stop.IsCancellationRequested, problem: refused ? "a check" : null);
         return agreed.Stop ? throw new OperationCanceledException(stop) : agreed.Problem is not null;
 
         bool Stops(CheckFinding finding) => finding.Severity == Severity.Error && !allowed.Contains(finding.Check);
@@ -129,16 +131,16 @@ internal sealed class RunStarter(RankContext ranks, IReadOnlySet<CheckName> allo
     {
         if (first is not null)
         {
-            if (_replicas.IsDistributed)
+            if (_processGroup.IsDistributed)
             {
-                _replicas.Broadcast(File.ReadAllBytes(origin.CheckpointFile));
+                _processGroup.Broadcast(File.ReadAllBytes(origin.CheckpointFile));
             }
 
             return first;
         }
 
-        Checkpoint.CheckpointContent checkpoint = ReadCheckpoint(_replicas.Broadcast((byte[]?)null));
-        return PreparedModel.From(checkpoint, message.Run, data, device, _replicas);
+        Checkpoint.CheckpointContent checkpoint = ReadCheckpoint(_processGroup.Broadcast((byte[]?)null));
+        return PreparedModel.From(checkpoint, message.Run, data, device, _processGroup);
     }
 
     private static Checkpoint.CheckpointContent ReadCheckpoint(byte[] bytes)
@@ -160,8 +162,8 @@ internal sealed class RunStarter(RankContext ranks, IReadOnlySet<CheckName> allo
         RunFolder folder = run.Folder;
         RunMonitor monitor = run.Monitor;
         string resume = SelfProcess.CommandLine("train", "--resume", folder.Path);
-        _replicas.RecoveryHint = $"{folder.LatestCheckpoint} is intact: resume with {resume}";
-        if (_replicas.IsRankZero)
+        _processGroup.RecoveryHint = $"{folder.LatestCheckpoint} is intact: resume with {resume}";
+        if (_processGroup.IsRankZero)
         {
             Announce(run, model);
         }
@@ -180,7 +182,7 @@ internal sealed class RunStarter(RankContext ranks, IReadOnlySet<CheckName> allo
             monitor.Log(e.Message);
             throw;
         }
-        catch (IOException e) when (_replicas.IsRankZero)
+        catch (IOException e) when (_processGroup.IsRankZero)
         {
             // The log may be on the same full disk, or have been deleted with the folder.
             string advice = RunFolder.CanResume(folder.Path)
