@@ -84,7 +84,21 @@ internal sealed record ForeignCheckpoint(
     /// <summary>Copies the backbone's tensors into a network.</summary>
     /// <returns>How well they fit.</returns>
     /// <exception cref="UsageException">One is missing or has a different shape.</exception>
-    public StateFit Restore(MultiExitNetwork network) => Copy(BackboneTensors, network.state_dict());
+    public StateFit Restore(MultiExitNetwork network)
+    {
+        Dictionary<string, Tensor> state = network.state_dict();
+        return Copy(For(state.Keys).BackboneTensors, state);
+    }
+
+    /// <summary>The file for a network with these names: where all of them begin as Lightning's do, that is no wrapper's prefix.</summary>
+    public ForeignCheckpoint For(IEnumerable<string> network)
+        => network.Where(name => !IsWeighting(name)).All(IsPrefixed) && !BackboneTensors.Keys.All(IsPrefixed)
+            ? this with
+            {
+                Tensors = Tensors.ToDictionary(
+                    entry => IsWeighting(entry.Key) ? entry.Key : ForeignFile.LightningPrefix + entry.Key, entry => entry.Value),
+            }
+            : this;
 
     /// <summary>Copies all tensors that fit into those of a model; the optimisers' state is another matter.</summary>
     /// <exception cref="UsageException">One is missing or has a different shape.</exception>
@@ -151,6 +165,8 @@ internal sealed record ForeignCheckpoint(
 
         return fit;
     }
+
+    private static bool IsPrefixed(string name) => name.StartsWith(ForeignFile.LightningPrefix, StringComparison.Ordinal);
 
     private string WayOut(StateFit fit)
         => fit.Missing.FirstOrDefault(Unread.ContainsKey) is { } unread ? $"its {unread} is {Unread[unread].Instead("tensor")}"

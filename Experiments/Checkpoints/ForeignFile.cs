@@ -10,14 +10,16 @@ internal static class ForeignFile
     public const string Epoch = "epoch", Backbone = "state_dict", Optimiser = "optimizer",
         Weighting = LearnedWeighting.NetworkKey, WeightingOptimiser = LearnedWeighting.OptimiserKey;
 
+    /// <summary>What Lightning puts before all names.</summary>
+    public const string LightningPrefix = "model.";
+
     private const long MaxEpochs = 1_000_000; // the configuration's limit; larger values count as unknown
 
     // Where training scripts keep the network; the average of its weights only where they keep nothing else.
     private static readonly string[] Places = [Backbone, "model_state_dict", "model", "net", "state_dict_ema"];
 
-    // DataParallel and torch.compile put these before the names of whatever they wrap, Lightning this before all names.
+    // DataParallel and torch.compile put these before the names of whatever they wrap.
     private static readonly string[] Wrappers = ["module", "_orig_mod"];
-    private const string LightningPrefix = "model.";
 
     private static readonly Dictionary<string, TorchValue> Nothing = [];
 

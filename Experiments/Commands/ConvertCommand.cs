@@ -118,7 +118,9 @@ internal static class ConvertCommand
         TrainingPhase phase = foreign.PhaseOf(settings);
         using RunModel model = ModelOf(phase);
         StateTree state = model.State;
-        var fit = StateFit.Compare(ForeignCheckpoint.TensorsOf(state), foreign.Tensors);
+        Dictionary<string, Tensor> own = ForeignCheckpoint.TensorsOf(state);
+        foreign = foreign.For(own.Keys);
+        var fit = StateFit.Compare(own, foreign.Tensors);
         ConsoleTable.Write(["tensors", ""], fit.Table());
         foreign.Restore(state);
         if (fit.DescribeUnexpected() is { } surplus)

@@ -18,6 +18,7 @@ internal static class OutputFile
     /// <exception cref="UsageException">It exists, cannot be written, is an input of the command, or is a run's.</exception>
     public static void Check(string file, ParseResult arguments, string alternative = Location)
     {
+        AtomicFile.CheckName(file);
         string full = Path.GetFullPath(file), folder = Path.GetDirectoryName(full)!;
         if (File.Exists(file))
         {

@@ -17,8 +17,8 @@ internal sealed record ImageFolder(string Root, IReadOnlyList<string> ClassNames
     // Not decoded by Skia, or not read by torchvision.
     private static readonly string[] OtherPictures = [".ppm", ".pgm", ".tif", ".tiff", ".gif", ".heic", ".avif"];
 
-    /// <summary>How many pictures of other formats were passed over, and which; null: none.</summary>
-    public string? Warning { get; private init; }
+    /// <summary>Lines on the pictures that were passed over.</summary>
+    public IReadOnlyList<string> Warnings { get; private init; } = [];
 
     /// <summary>Lists the files without opening them.</summary>
     /// <exception cref="UsageException">The folder does not exist, or a class has no images.</exception>
@@ -56,7 +56,24 @@ internal sealed record ImageFolder(string Root, IReadOnlyList<string> ClassNames
             labels.AddRange(Enumerable.Repeat(label, files.Count - before));
         }
 
-        return new ImageFolder(root, classes, files, labels) { Warning = PassedOver(root, others) };
+        return new ImageFolder(root, classes, files, labels)
+        {
+            Warnings = [.. new[] { PassedOver(root, others), OutsideClasses(root) }.OfType<string>()],
+        };
+    }
+
+    /// <summary>A line on pictures that are in no class; null if there are none.</summary>
+    private static string? OutsideClasses(string root)
+    {
+        string[] outside =
+        [
+            .. Directory.EnumerateFiles(root).Select(file => Path.GetFileName(file))
+                .Where(name => !IsHidden(name) && Readable.Contains(Path.GetExtension(name).ToLowerInvariant())),
+        ];
+        return outside.Length == 0
+            ? null
+            : FormattableString.Invariant($"{root}: skipping {outside.Length:N0} pictures outside of the class folders, such as ")
+                + $"{Terminal.Sanitize(outside.Min(StringComparer.Ordinal)!)}; move them into their classes' folders";
     }
 
     /// <summary>A line on pictures of formats that are not read; null if there are none.</summary>
@@ -191,7 +208,7 @@ internal sealed record ImageNetFolders(ImageFolder Train, ImageFolder Test)
     }
 
     /// <summary>Lines on what is passed over.</summary>
-    public IEnumerable<string> Warnings => new[] { Train.Warning, Test.Warning }.OfType<string>();
+    public IEnumerable<string> Warnings => Train.Warnings.Concat(Test.Warnings);
 
     /// <summary>
     /// Hash of the file paths relative to the root, training files first: SHA-256, in hexadecimal. The contents are not read.

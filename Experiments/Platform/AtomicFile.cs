@@ -45,6 +45,16 @@ internal static class AtomicFile
         }
     }
 
+    /// <exception cref="UsageException">An output's path has control characters: no line could name it.</exception>
+    public static void CheckName(string path)
+    {
+        if (path.Any(char.IsControl))
+        {
+            throw new UsageException(
+                $"the output's name {Terminal.Sanitize(path)} contains a line break or another control character; choose another name");
+        }
+    }
+
     /// <summary>
     /// Checks that files can be written to a folder or, if it does not exist, to the nearest one above it. Leaves nothing behind.
     /// </summary>

@@ -23,9 +23,11 @@ internal static class SelfProcess
         string program = Environment.GetEnvironmentVariable(CalledAs) is { Length: > 0 } script ? script : Environment.ProcessPath!;
         string folder = Path.GetDirectoryName(Path.GetFullPath(program)) ?? "";
         string[] path = Environment.GetEnvironmentVariable("PATH")?.Split(Path.PathSeparator) ?? [];
-        string name = IsHost(program) || path.Any(one => Path.TrimEndingDirectorySeparator(one) == folder)
-            ? Path.GetFileNameWithoutExtension(program)
-            : program;
+        // The host's own path has its links resolved.
+        bool isOnPath = IsHost(program)
+            ? path.Any(one => File.Exists(Path.Combine(one, Path.GetFileName(program))))
+            : path.Any(one => Path.TrimEndingDirectorySeparator(one) == folder);
+        string name = isOnPath ? Path.GetFileNameWithoutExtension(program) : program;
         string[] assembly = IsHost(program) ? [Environment.GetCommandLineArgs()[0]] : [];
         return string.Join(' ', ((string[])[name, .. assembly, .. arguments]).Select(Quote));
     }

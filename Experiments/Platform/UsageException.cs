@@ -21,9 +21,9 @@ public sealed class UsageException : Exception
     {
     }
 
-    /// <summary>Wraps an argument error of a library with its message.</summary>
-    public static UsageException FromArgumentException(ArgumentException e)
-        => new(e.Message.Split(" (Parameter '")[0].ReplaceLineEndings(" "), e);
+    /// <summary>Wraps an argument error of a library with its message, after where the argument comes from.</summary>
+    public static UsageException FromArgumentException(ArgumentException e, string origin = "")
+        => new(origin + e.Message.Split(" (Parameter '")[0].ReplaceLineEndings(" "), e);
 
     /// <summary>Required by design guidelines; prefer a constructor with a message.</summary>
     public UsageException()

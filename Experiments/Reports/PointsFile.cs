@@ -49,6 +49,8 @@ internal static class PointsFile
     private static string? Problem(PointRow row) => row switch
     {
         { Name: "" } => "it has no name",
+        { Name: var name } when name.Contains('\uFFFD')
+            => $"its name, {Terminal.Sanitize(name)}, is not UTF-8 text; save the file as UTF-8",
         { Accuracy: > 1 } => FormattableString.Invariant($"accuracy is {row.Accuracy}; expected a fraction, such as 0.93 for 93 %"),
         { Accuracy: not >= 0 } => FormattableString.Invariant($"accuracy is {row.Accuracy}; expected a fraction from 0 to 1"),
         { Macs: not > 0 or double.PositiveInfinity }

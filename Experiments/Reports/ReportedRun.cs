@@ -38,19 +38,19 @@ internal sealed partial class ReportedRun
 
     public IReadOnlyList<SavedEpoch> Epochs => Table<SavedEpoch>(_folder.Epochs);
 
-    public IReadOnlyList<AnytimeRow> Anytime => Table<AnytimeRow>(_folder.Evaluation.Anytime);
+    public IReadOnlyList<AnytimeRow> Anytime => WholeTable<AnytimeRow>(_folder.Evaluation.Anytime, row => row.Exit);
 
-    public IReadOnlyList<DynamicRow> Dynamic => Table<DynamicRow>(_folder.Evaluation.Dynamic);
+    public IReadOnlyList<DynamicRow> Dynamic => WholeTable<DynamicRow>(_folder.Evaluation.Dynamic, row => row.Exit);
 
     public IReadOnlyList<LatencyRow> Latency => Table<LatencyRow>(_folder.Evaluation.Latency);
 
-    public IReadOnlyList<ExitRow> Exits => Table<ExitRow>(_folder.Evaluation.Exits);
+    public IReadOnlyList<ExitRow> Exits => WholeTable<ExitRow>(_folder.Evaluation.Exits, row => row.Exit);
 
-    public IReadOnlyList<ClassRow> Classes => Table<ClassRow>(_folder.Evaluation.Classes);
+    public IReadOnlyList<ClassRow> Classes => WholeTable<ClassRow>(_folder.Evaluation.Classes, row => row.Exit);
 
     public IReadOnlyList<CorrelationRow> Correlation => Table<CorrelationRow>(_folder.Evaluation.Correlation);
 
-    public IReadOnlyList<PredictionRow> Predictions => Table<PredictionRow>(_folder.Evaluation.Predictions);
+    public IReadOnlyList<PredictionRow> Predictions => WholeTable<PredictionRow>(_folder.Evaluation.Predictions, row => row.Exit);
 
     /// <summary>The last saved sample weights and their file; null if there is none.</summary>
     public (string File, IReadOnlyList<SavedWeight> Rows)? Weights
@@ -75,6 +75,26 @@ internal sealed partial class ReportedRun
         return (IReadOnlyList<T>)rows;
     }
 
+    /// <summary>A table that is written whole: the same rows for every exit.</summary>
+    private IReadOnlyList<T> WholeTable<T>(string file, Func<T, int> exitOf)
+    {
+        IReadOnlyList<T> rows = Table<T>(file);
+        if (!File.Exists(file))
+        {
+            return rows;
+        }
+
+        Dictionary<int, int> counts = rows.CountBy(exitOf).ToDictionary();
+        int most = counts.Values.DefaultIfEmpty(1).Max();
+        int? lacking = Enumerable.Range(1, Math.Max(1, counts.Count))
+            .Cast<int?>().FirstOrDefault(exit => counts.GetValueOrDefault(exit!.Value) != most);
+        return lacking is null
+            ? rows
+            : throw new UsageException(FormattableString.Invariant(
+                $"{file} is incomplete: exit {lacking} has {counts.GetValueOrDefault(lacking.Value)} rows, expected {most}; ")
+                + $"write it again: {SelfProcess.CommandLine("eval", Folder)}");
+    }
+
     private static long EpochOf(string file)
         => long.Parse(WeightsName().Match(Path.GetFileName(file)).Groups[1].ValueSpan, CultureInfo.InvariantCulture);
 
@@ -95,9 +115,15 @@ internal sealed partial class ReportedRun
         catch (Exception e) when (e is JsonException or InvalidOperationException or ArgumentException
             or IOException or UnauthorizedAccessException)
         {
+            string problem = e switch
+            {
+                JsonException { LineNumber: { } line } => FormattableString.Invariant($"line {line + 1} is not valid JSON"),
+                InvalidOperationException => "it is no JSON object",
+                ArgumentException => "it has a key twice",
+                _ => Terminal.Sanitize(e.Message.ReplaceLineEndings(" ").TrimEnd('.')),
+            };
             throw new UsageException(
-                $"{file} is not a file written by imta train ({Terminal.Sanitize(e.Message)}); restore the run's own file, or remove it",
-                e);
+                $"{file} is not a file written by imta train ({problem}); restore the run's own file, or remove it", e);
         }
     }
 

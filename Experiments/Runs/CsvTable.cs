@@ -121,7 +121,7 @@ internal static class CsvTable
         try
         {
             csv.ReadHeader();
-            return csv.Headers.Count == 0 ? [] : [.. csv.GetRecords<T>()];
+            return csv.Headers.Count == 0 ? [] : CheckFractions(path, [.. csv.GetRecords<T>()]);
         }
         catch (KeyNotFoundException e)
         {
@@ -133,6 +133,23 @@ internal static class CsvTable
         {
             throw new UsageException(FormattableString.Invariant($"{Terminal.Sanitize(path)}, line {e.LineNumber}: {Problem(csv, e)}"), e);
         }
+    }
+
+    private static T[] CheckFractions<T>(string path, T[] rows)
+    {
+        foreach (PropertyInfo column in typeof(T).GetProperties().Where(property => property.IsDefined(typeof(FractionAttribute))))
+        {
+            int wrong = Array.FindIndex(rows, row => column.GetValue(row) is double and not (>= 0 and <= 1));
+            if (wrong >= 0)
+            {
+                string name = column.GetCustomAttribute<CsvColumnAttribute>()!.Name!;
+                object? value = column.GetValue(rows[wrong]);
+                throw new UsageException(FormattableString.Invariant(
+                    $"{Terminal.Sanitize(path)}, row {wrong + 1}: {name} is {value}; expected a fraction from 0 to 1"));
+            }
+        }
+
+        return rows;
     }
 
     private static IEnumerable<string> Required(Type row) => row.GetProperties()
@@ -148,3 +165,7 @@ internal static class CsvTable
         _ => $"this is not a valid CSV table ({Terminal.Sanitize(e.Message.Split('\n')[0].TrimEnd('.', '\r'))})",
     };
 }
+
+/// <summary>A column of type double whose values are fractions, 0 … 1; a table with others is refused.</summary>
+[AttributeUsage(AttributeTargets.Property)]
+internal sealed class FractionAttribute : Attribute;

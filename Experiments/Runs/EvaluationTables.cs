@@ -35,8 +35,10 @@ internal sealed class EvaluationFiles(string folder)
 internal sealed partial record AnytimeRow
 {
     [CsvColumn("exit"), Description("from 1")] public required int Exit { get; init; }
-    [CsvColumn("top1"), Description("share of test images whose class is the exit's answer")] public required double Top1 { get; init; }
-    [CsvColumn("top5"), Description("share of those whose class is among its first five")] public required double Top5 { get; init; }
+    [CsvColumn("top1"), Fraction, Description("share of test images whose class is the exit's answer")]
+    public required double Top1 { get; init; }
+    [CsvColumn("top5"), Fraction, Description("share of those whose class is among its first five")]
+    public required double Top5 { get; init; }
     [CsvColumn("loss"), Description("mean plain cross-entropy")] public required double Loss { get; init; }
     [CsvColumn("samples"), Description("test images")] public required int Samples { get; init; }
     [CsvColumn("macs"), Description("as in `cost.csv`")] public required long Macs { get; init; }
@@ -55,12 +57,12 @@ internal sealed partial record DynamicRow
     [CsvColumn("exit"), Description("from 1")] public required int Exit { get; init; }
     [CsvColumn("threshold"), Description("images leave from this confidence on; empty: none leaves; 0 at the last exit")]
     public required float? Threshold { get; init; }
-    [CsvColumn("validation_share"), Description(Leaving)] public required double ValidationShare { get; init; }
-    [CsvColumn("test_share"), Description(Leaving)] public required double TestShare { get; init; }
-    [CsvColumn("test_accuracy_leaving"), Description("on the test images that leave here; empty if none does")]
+    [CsvColumn("validation_share"), Fraction, Description(Leaving)] public required double ValidationShare { get; init; }
+    [CsvColumn("test_share"), Fraction, Description(Leaving)] public required double TestShare { get; init; }
+    [CsvColumn("test_accuracy_leaving"), Fraction, Description("on the test images that leave here; empty if none does")]
     public required double? TestAccuracyLeaving { get; init; }
-    [CsvColumn("validation_accuracy"), Description(Overall)] public required double ValidationAccuracy { get; init; }
-    [CsvColumn("test_accuracy"), Description(Overall)] public required double TestAccuracy { get; init; }
+    [CsvColumn("validation_accuracy"), Fraction, Description(Overall)] public required double ValidationAccuracy { get; init; }
+    [CsvColumn("test_accuracy"), Fraction, Description(Overall)] public required double TestAccuracy { get; init; }
     [CsvColumn("validation_macs"), Description(Cost)] public required double ValidationMacs { get; init; }
     [CsvColumn("test_macs"), Description(Cost)] public required double TestMacs { get; init; }
 }
@@ -76,17 +78,17 @@ internal sealed partial record ExitRow
     public required string Classes { get; init; }
     [CsvColumn("exit"), Description("from 1")] public required int Exit { get; init; }
     [CsvColumn("samples"), Description("test images of these classes")] public required int Samples { get; init; }
-    [CsvColumn("share"), Description("share of them that leaves here")] public required double Share { get; init; }
-    [CsvColumn("accuracy_leaving"), Description("on those that leave here; empty if none does")]
+    [CsvColumn("share"), Fraction, Description("share of them that leaves here")] public required double Share { get; init; }
+    [CsvColumn("accuracy_leaving"), Fraction, Description("on those that leave here; empty if none does")]
     public required double? AccuracyLeaving { get; init; }
-    [CsvColumn("accuracy"), Description("on all of them")] public required double Accuracy { get; init; }
+    [CsvColumn("accuracy"), Fraction, Description("on all of them")] public required double Accuracy { get; init; }
     [CsvColumn("confidence"), Description("mean largest softmax probability")] public required double Confidence { get; init; }
     [CsvColumn("ece"), Description("expected calibration error, 15 bins of equal width")] public required double Ece { get; init; }
-    [CsvColumn("auroc"), Description("probability that a correct answer is more confident than a wrong one, ties ½")]
+    [CsvColumn("auroc"), Fraction, Description("probability that a correct answer is more confident than a wrong one, ties ½")]
     public required double? Auroc { get; init; }
-    [CsvColumn("overthinking"), Description("share correct here and wrong at the last exit")]
+    [CsvColumn("overthinking"), Fraction, Description("share correct here and wrong at the last exit")]
     public required double Overthinking { get; init; }
-    [CsvColumn("oracle"), Description("share correct here or earlier, the upper bound for leaving by now")]
+    [CsvColumn("oracle"), Fraction, Description("share correct here or earlier, the upper bound for leaving by now")]
     public required double Oracle { get; init; }
 }
 
@@ -100,9 +102,9 @@ internal sealed partial record ClassRow
     [CsvColumn("train_images"), Description("training images of the class")] public required long TrainImages { get; init; }
     [CsvColumn("exit"), Description("from 1")] public required int Exit { get; init; }
     [CsvColumn("samples"), Description("as in `exits.csv`")] public required int Samples { get; init; }
-    [CsvColumn("share"), Description("as in `exits.csv`")] public required double Share { get; init; }
-    [CsvColumn("accuracy_leaving"), Description("as in `exits.csv`")] public required double? AccuracyLeaving { get; init; }
-    [CsvColumn("accuracy"), Description("as in `exits.csv`")] public required double Accuracy { get; init; }
+    [CsvColumn("share"), Fraction, Description("as in `exits.csv`")] public required double Share { get; init; }
+    [CsvColumn("accuracy_leaving"), Fraction, Description("as in `exits.csv`")] public required double? AccuracyLeaving { get; init; }
+    [CsvColumn("accuracy"), Fraction, Description("as in `exits.csv`")] public required double Accuracy { get; init; }
 }
 
 /// <summary>A row of <c>correlation.csv</c>: two exits.</summary>
@@ -142,7 +144,7 @@ internal sealed partial record LatencyRow
     [CsvColumn("batch"), Description("batch size: 1, or `--batch` (at most all test images)")] public required int Batch { get; init; }
     [CsvColumn("exit"), Description("of `anytime`")] public required int? Exit { get; init; }
     [CsvColumn("p"), Description("the budget of `dynamic`")] public required int? P { get; init; }
-    [CsvColumn("accuracy"), Description(OnTest)] public required double Accuracy { get; init; }
+    [CsvColumn("accuracy"), Fraction, Description(OnTest)] public required double Accuracy { get; init; }
     [CsvColumn("macs"), Description(OnTest)] public required double Macs { get; init; }
     [CsvColumn("batches"), Description("measurements")] public required int Batches { get; init; }
     [CsvColumn("median_ms"), Description(Time)] public required double MedianMs { get; init; }

@@ -46,7 +46,7 @@ internal static class NetworkBuilder
         }
         catch (ArgumentException e)
         {
-            throw UsageException.FromArgumentException(e);
+            throw UsageException.FromArgumentException(e, $"{model.Group}: ");
         }
     }
 

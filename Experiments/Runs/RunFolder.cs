@@ -41,6 +41,10 @@ internal sealed class RunFolder(string path)
     /// <summary>The newest checkpoint to go on from; null: there is none.</summary>
     private string? Newest => new[] { LatestCheckpoint, PreviousCheckpoint }.FirstOrDefault(File.Exists);
 
+    /// <summary>The best epoch's checkpoint or the last of those that are kept; null: there is none.</summary>
+    private string? OtherCheckpoint => EpochsWith(EpochCheckpoint).OrderDescending().Select(EpochCheckpoint).Prepend(BestCheckpoint)
+        .FirstOrDefault(File.Exists);
+
     /// <summary>The default path: <c>runs/NAME-sSEED-START</c> in the current folder, where NAME is the configuration's.</summary>
     public static string DefaultPath(Settings settings, DateTime start) => System.IO.Path.Combine(
         "runs", string.Create(CultureInfo.InvariantCulture, $"{settings.Name}-s{settings.Seed}-{start:yyyyMMdd-HHmmss}"));
@@ -73,6 +77,7 @@ internal sealed class RunFolder(string path)
     /// <exception cref="UsageException">It would fail.</exception>
     public static void Check(string path, bool replace)
     {
+        AtomicFile.CheckName(path);
         if (File.Exists(path))
         {
             throw new UsageException($"{path} is a file, but a run needs a folder; choose another path with --out");
@@ -137,7 +142,9 @@ internal sealed class RunFolder(string path)
 
         if (!CanResume(path))
         {
-            throw new UsageException($"{path} has no checkpoints/latest.pt to resume from; --resume needs a run folder");
+            throw new UsageException(folder.OtherCheckpoint is { } other
+                ? $"{path} has no checkpoints/latest.pt to resume from; to go on from {other}, copy it to {folder.LatestCheckpoint}"
+                : $"{path} has no checkpoints/latest.pt to resume from; --resume needs a run folder");
         }
 
         Guarded(path, () => AtomicFile.Probe(path));
@@ -149,10 +156,14 @@ internal sealed class RunFolder(string path)
     /// <exception cref="UsageException">It does not exist.</exception>
     public static string CheckpointOf(string source)
     {
-        bool isFolder = Directory.Exists(source);
-        return (isFolder ? new RunFolder(source).Newest : File.Exists(source) ? source : null) ?? throw new UsageException(isFolder
-            ? $"{source} has no checkpoints/latest.pt; expected a run folder, or a checkpoint"
-            : $"{source} does not exist; give a run folder, or a checkpoint");
+        if (!Directory.Exists(source))
+        {
+            return File.Exists(source) ? source : throw new UsageException($"{source} does not exist; give a run folder, or a checkpoint");
+        }
+
+        var folder = new RunFolder(source);
+        return folder.Newest ?? throw new UsageException($"{source} has no checkpoints/latest.pt; "
+            + (folder.OtherCheckpoint is { } other ? $"give its {other}" : "expected a run folder, or a checkpoint"));
     }
 
     /// <summary>The checkpoint of the network trained in a run's only phase or phase I.</summary>

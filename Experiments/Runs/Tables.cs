@@ -13,7 +13,7 @@ internal sealed partial record SavedEpoch
     [CsvColumn("exit")] public required int Exit { get; init; }
     [CsvColumn("train_loss")] public required double TrainLoss { get; init; }
     [CsvColumn("validation_loss")] public required double? ValidationLoss { get; init; }
-    [CsvColumn("validation_accuracy")] public required double? ValidationAccuracy { get; init; }
+    [CsvColumn("validation_accuracy"), Fraction] public required double? ValidationAccuracy { get; init; }
 }
 
 /// <summary>A row of <c>timing.csv</c>: one epoch. Everything that is not reproducible.</summary>

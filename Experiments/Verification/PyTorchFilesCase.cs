@@ -20,8 +20,8 @@ internal static class PyTorchFilesCase
     public static IEnumerable<VerifiedQuantity> Run(string path, Device device)
     {
         string file = Path.GetFileName(path);
-        using GoldenFile golden = GoldenFile.Open(Expected(path));
         TorchDictionary contents = TorchFileReader.Read(path);
+        using GoldenFile golden = GoldenFile.Open(Expected(path));
         VerifiedQuantity[] quantities = GoldenComparison.Run(golden, key => BelongsToOtherFile(key, file), comparison =>
         {
             CheckValues(comparison, golden, contents, file);

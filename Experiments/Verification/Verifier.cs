@@ -1,4 +1,5 @@
 using System.IO.Enumeration;
+using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 using Imta.MetaWeight.Meta.Gradients;
 
 namespace Imta.MetaWeight.Experiments.Verification;
@@ -63,16 +64,11 @@ internal sealed record Verifier(MetaGradientMethod Gradient, Device Device)
     {
         string name = Path.GetFileName(path);
         string below = Path.GetRelativePath(folder, path)[..^name.Length];
-        return [.. Run(path, name, KindOf(name)).Select(quantity => quantity with { Case = below + quantity.Case })];
+        return [.. Run(path, name, KindOf(name) ?? Unknown).Select(quantity => quantity with { Case = below + quantity.Case })];
     }
 
-    private static IReadOnlyList<VerifiedQuantity> Run(string path, string name, Func<string, IEnumerable<VerifiedQuantity>>? kind)
+    private static IReadOnlyList<VerifiedQuantity> Run(string path, string name, Func<string, IEnumerable<VerifiedQuantity>> kind)
     {
-        if (kind is null)
-        {
-            return [VerifiedQuantity.NotCovered(name, "whole case", "not computed by this build")];
-        }
-
         using DisposeScope scope = NewDisposeScope();
         try
         {
@@ -95,6 +91,17 @@ internal sealed record Verifier(MetaGradientMethod Gradient, Device Device)
         .Where(kind => name.StartsWith(kind.Start, StringComparison.Ordinal) && name.EndsWith(kind.End, StringComparison.Ordinal))
         .Select(kind => kind.Case)
         .FirstOrDefault();
+
+    /// <summary>A damaged file is a failure, whatever it would have contained.</summary>
+    private static IEnumerable<VerifiedQuantity> Unknown(string path)
+    {
+        if (Path.GetExtension(path) != ".csv")
+        {
+            TorchFileReader.Read(path, elements: false);
+        }
+
+        throw new NotCoveredException("not computed by this build");
+    }
 
     /// <summary>Files in PyTorch's formats are next to their expected values, <c>NAME_expected.pt</c>.</summary>
     private bool BelongsToAnother(string path)

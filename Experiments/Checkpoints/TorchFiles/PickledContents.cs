@@ -37,7 +37,7 @@ internal sealed class PickledContents
     /// <summary>Each tensor once.</summary>
     public IReadOnlyCollection<PickledTensor> Tensors => _tensors;
 
-    /// <summary>Replaces tensor descriptions with tensors.</summary>
+    /// <summary>Replaces tensor descriptions with tensors; those without one become opaque.</summary>
     public void Fill(Dictionary<PickledTensor, Tensor> tensors)
     {
         foreach (TorchValue container in _containers.Keys)
@@ -69,7 +69,9 @@ internal sealed class PickledContents
         }
 
         TorchValue Filled(TorchValue value)
-            => value is PickledTensor tensor && tensors.TryGetValue(tensor, out Tensor? made) ? made : value;
+            => value is not PickledTensor tensor ? value
+                : tensors.TryGetValue(tensor, out Tensor? made) ? made
+                : new TorchOpaque("torch", $"Tensor of {tensor.Bytes} bytes");
     }
 
     /// <summary>Its values and levels; null: too many.</summary>

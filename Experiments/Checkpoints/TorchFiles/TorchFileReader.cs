@@ -60,7 +60,8 @@ internal static class TorchFileReader
         TorchDictionary root = file.Root as TorchDictionary ?? throw new InvalidDataException(
             "it does not contain a dictionary" + (file.Root is TorchOpaque whole ? $", but {whole.Instead("dictionary")}" : ""));
         var contents = new PickledContents(root, ValuesPerByte * file.PickleLength);
-        var storages = contents.Tensors.GroupBy(tensor => tensor.Storage).ToArray();
+        // One expanded beyond all bounds is passed over: it may lie beside an intact network.
+        var storages = contents.Tensors.Where(tensor => tensor.Bytes <= mostBytes).GroupBy(tensor => tensor.Storage).ToArray();
         Int128 bytes = TensorOverhead * contents.Tensors.Count;
         foreach (var storage in storages)
         {

@@ -172,6 +172,26 @@ public sealed class CheckpointTests(ITestOutputHelper output) : IDisposable
         ImtaProcess.Run(_folder.Path, "eval", "run/checkpoints/best.pt").Code.Should().Be(0);
     }
 
+    [Fact]
+    public void A_run_whose_last_checkpoint_is_gone_goes_on_from_a_kept_one_as_it_says()
+    {
+        Train("broken", "--set", "train.epochs=3", "--set", "run.checkpointEvery=2");
+        string[] tables = Tables("broken");
+        foreach (string file in (string[])["latest.pt", "previous.pt", "best.pt"])
+        {
+            File.Delete(_folder.In("broken", "checkpoints", file));
+        }
+
+        _folder.Run(2, "eval", "broken").Error.Should()
+            .Be("imta: broken has no checkpoints/latest.pt; give its broken/checkpoints/epoch-0002.pt\n");
+        Refusal().Should().Be("imta: broken has no checkpoints/latest.pt to resume from; to go on from broken/checkpoints/epoch-0002.pt, "
+            + "copy it to broken/checkpoints/latest.pt");
+        File.Copy(_folder.In("broken", "checkpoints", "epoch-0002.pt"), _folder.In("broken", "checkpoints", "latest.pt"));
+        Resume();
+
+        Tables("broken").Should().Equal(tables);
+    }
+
     [SkippableFact]
     public void A_full_disk_loses_nothing_that_was_there()
     {

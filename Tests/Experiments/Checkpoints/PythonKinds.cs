@@ -74,6 +74,7 @@ internal static class PythonKinds
             'qint32': quantise(ones, .1, 0, torch.qint32),
             'per_channel': torch.quantize_per_channel(torch.ones(2, 3), torch.ones(2) * .1, torch.zeros(2), 0, torch.qint8),
             'sparse': torch.eye(3).to_sparse(), 'sparse_csr': torch.eye(3).to_sparse_csr(), 'meta': torch.empty(3, device='meta'),
+            'expanded': torch.ones(1).expand(10 ** 12),
             'storage': ones.storage(), 'parameter': torch.nn.Parameter(ones),
             'parameters': torch.nn.ParameterList([torch.nn.Parameter(ones)]),
             'module': Net(), 'data_parallel': torch.nn.DataParallel(Net()), 'optimiser': optimiser, 'loss': torch.nn.CrossEntropyLoss()}

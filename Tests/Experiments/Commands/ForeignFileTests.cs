@@ -1,6 +1,7 @@
 using System.Formats.Tar;
 using System.IO.Compression;
 using System.Text;
+using Imta.MetaWeight.Experiments.Checkpoints;
 using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 
 namespace Imta.MetaWeight.Tests.Experiments.Commands;
@@ -37,6 +38,19 @@ public sealed class ForeignFileTests(TrainedRun trained) : IClassFixture<Trained
 
         File.ReadAllBytes(trained.In("placed.safetensors")).Should().Equal(File.ReadAllBytes(trained.In("expected.safetensors")));
         File.ReadAllText(trained.In("placed", "exits.csv")).Should().Be(File.ReadAllText(trained.In("run", "exits.csv")));
+    }
+
+    /// <summary>A network of somebody's own may call its whole content so.</summary>
+    [Theory]
+    [InlineData("model.")]
+    [InlineData("model.model.")] // in Lightning
+    public void A_prefix_that_is_in_the_networks_own_names_stays(string prefix)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        TorchFileWriter.Write(trained.In("own.pth"), Prefixed(prefix));
+        string[] names = [.. Prefixed("").Entries.Keys.Select(key => $"model.{key.Text}")];
+
+        ForeignFile.Open(trained.In("own.pth"), configured: true)!.For(names).BackboneTensors.Keys.Should().BeEquivalentTo(names);
     }
 
     [Fact]

@@ -67,6 +67,10 @@ public sealed class OverwritingTests(TrainedRun trained) : IClassFixture<Trained
         File.ReadAllBytes(trained.In(command[^1])).Should().Equal(before);
     }
 
+    [Fact]
+    public void A_name_that_no_line_can_tell_is_refused()
+        => trained.Refusal("cost", "run/config.yaml", "--out", "a\tb.csv").Should().Contain("a\\u0009b.csv contains a line break or");
+
     [SkippableFact]
     public void A_link_stays_a_link_and_a_device_a_device()
     {

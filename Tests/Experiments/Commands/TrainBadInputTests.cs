@@ -25,12 +25,28 @@ public sealed class TrainBadInputTests : IDisposable
     [InlineData("--set", "data.validation=50000", "validation")]
     [InlineData("--set", "data.trainLimit=11", "data.trainLimit")]
     [InlineData("--set", "meta.q=1e-300", "positive q")]
-    [InlineData("--set", "model.msdnet.growthFactors=[1, 2]", "actors")]
+    [InlineData("--set", "model.msdnet.growthFactors=[1, 2]", "model.msdnet.growthFactors has 2 entries, bottleneckFactors 3")]
     public void Is_refused_in_one_line(string argument, string? value, string named)
     {
         string[] arguments = value is null ? [argument] : [argument, value];
         AssertRefused(ImtaProcess.Run(_folder.Path, ["train", "--out", "run", .. arguments]), named);
         Directory.EnumerateFileSystemEntries(_folder.Path).Should().BeEmpty("nothing half-written");
+    }
+
+    [Fact]
+    public void A_folder_that_no_line_can_name_is_refused()
+    {
+        AssertRefused(
+            ImtaProcess.Run(_folder.Path, "train", "--out", "two\nlines"),
+            "the output's name two\\u000alines contains a line break or another control character; choose another name");
+    }
+
+    [Fact]
+    public void Factors_for_another_number_of_scales_than_the_images_need_name_their_group()
+    {
+        AssertRefused(
+            ImtaProcess.Run(_folder.Path, "cost", "--set", "data.dataset=imagenet"),
+            "model.msdnet: growthFactors lists 3 scales and bottleneckFactors 3: an MSDNet for 224×224 images has 4");
     }
 
     [Fact]

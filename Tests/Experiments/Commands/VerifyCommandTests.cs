@@ -115,13 +115,19 @@ public sealed class VerifyCommandTests : IDisposable
         File.WriteAllText(_folder.In("flops_other.csv"), "arch,data\nMSDNet,cifar10\n");
         File.WriteAllText(_folder.In("class_balanced_weights_none.csv"), "classes,factor,beta,class,count,weight\n");
         CopyGolden("names_imagenet_step4.csv");
+        foreach (string unknown in (string[])["mine.pt", "half_zip.pt"]) // of no kind that its name tells, or without expected values
+        {
+            CopyGolden("pytorch_files/views_zip.pt", unknown);
+            using FileStream half = File.OpenWrite(_folder.In(unknown));
+            half.SetLength(half.Length / 2);
+        }
 
         ImtaProcess.Result result = ImtaProcess.Run(_folder.Path, "verify", ".");
 
         result.Code.Should().Be(1, result.All);
-        result.Output.Should().Contain("2 passed, 4 failed, 0 not covered");
+        result.Output.Should().Contain("2 passed, 6 failed, 0 not covered");
         result.Error.TrimEnd().Split('\n').Should()
-            .HaveCount(4).And.OnlyContain(line => line.StartsWith("imta: ", StringComparison.Ordinal));
+            .HaveCount(6).And.OnlyContain(line => line.StartsWith("imta: ", StringComparison.Ordinal));
         result.Error.Should().NotContain("   at ").And.NotContain("Exception");
         result.Error.Split('\n').Should().OnlyContain(line => line.Split("meta_step_torn.pt", StringSplitOptions.None).Length <= 2);
     }

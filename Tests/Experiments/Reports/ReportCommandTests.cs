@@ -1,4 +1,5 @@
 using System.Text.Json;
+using System.Text.RegularExpressions;
 using System.Xml.Linq;
 using Imta.MetaWeight.Backbones.Kernels;
 using Imta.MetaWeight.Experiments.Reports;
@@ -257,6 +258,41 @@ public sealed class ReportCommandTests : IDisposable
         result.Error.TrimEnd().Split('\n').Should().ContainSingle().Which.Should().StartWith("imta: ").And.Contain(said);
         RunFiles.Names(_runs.Path).Should().BeEquivalentTo(before);
         File.ReadAllText(_runs.In("taken.html")).Should().Be("mine");
+    }
+
+    /// <summary>Tables that somebody edited, or copied in part.</summary>
+    [Theory]
+    [InlineData("anytime.csv", "0.65", "1.65", "row 2: top1 is 1.65; expected a fraction from 0 to 1")]
+    [InlineData("anytime.csv", "0.65", "NaN", "row 2: top1 is NaN; expected a fraction from 0 to 1")]
+    [InlineData("anytime.csv", "2,0.65.*\n", "", "is incomplete: exit 2 has 0 rows, expected 1; write it again: imta eval run")]
+    [InlineData("anytime.csv", "\n(.|\n)*", "\n", "is incomplete: exit 1 has 0 rows, expected 1; write it again: imta eval run")]
+    [InlineData("dynamic.csv", "[^\n]*\n$", "", "is incomplete: exit 3 has 3 rows, expected 4; write it again: imta eval run")]
+    [InlineData("predictions.csv", "(?m)^test,0,.*\n", "", null)] // whole images may be taken away
+    [InlineData("environment.json", "^", "{", "is not a file written by imta train (line 1 is not valid JSON); restore")]
+    [InlineData("environment.json", "(?s).*", "[]", "is not a file written by imta train (it is no JSON object); restore")]
+    public void A_table_that_was_edited_is_refused_by_what_is_wrong_in_it(string file, string pattern, string instead, string? problem)
+    {
+        _runs.Finished("run");
+        string text = File.ReadAllText(_runs.In("run", file)), edited = new Regex(pattern).Replace(text, instead, file[0] == 'p' ? 99 : 1);
+        edited.Should().NotBe(text);
+        File.WriteAllText(_runs.In("run", file), edited);
+
+        ImtaProcess.Result result = _runs.Report(problem is null ? 0 : 2, "run");
+
+        if (problem is not null)
+        {
+            result.Error.TrimEnd().Split('\n').Should().ContainSingle().Which.Should().StartWith($"imta: run/{file}").And.Contain(problem);
+        }
+    }
+
+    [Fact]
+    public void Points_in_another_encoding_than_UTF8_are_refused()
+    {
+        _runs.Finished("run");
+        File.WriteAllText(_runs.In("latin.csv"), "name,macs,accuracy\nResNet,1000,0.9\nÉtude,1000,0.9\n", System.Text.Encoding.Latin1);
+
+        _runs.Report(2, "run", "--points", "latin.csv").Error.Should()
+            .Be("imta: latin.csv, point 2: its name, \uFFFDtude, is not UTF-8 text; save the file as UTF-8\n");
     }
 
     [Fact]

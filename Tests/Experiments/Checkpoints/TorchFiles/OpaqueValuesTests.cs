@@ -57,6 +57,12 @@ public sealed class OpaqueValuesTests
         { "ctorch._utils\n_rebuild_tensor_v2\n(" + View + "}X\u0004\0\0\0conj\u0088stR", "torch._utils._rebuild_tensor_v2" },
         { "ctorch._utils\n_rebuild_qtensor\n(" + View + "tR", "torch._utils._rebuild_qtensor" },
         { "ctorch._utils\n_rebuild_tensor_v2\n)R", "torch._utils._rebuild_tensor_v2" },
+        {
+            // One element, expanded to 2^32.
+            "ctorch._utils\n_rebuild_tensor_v2\n(" + HostileFileTests.Storage
+                + "K\0\u008a\u0005\0\0\0\0\u0001\u0085K\0\u0085\u0089" + Hooks + "tR",
+            "torch.Tensor of 17179869184 bytes"
+        },
         { "cos\nsystem\n(X\u0015\0\0\0touch imta-was-here-1tR", "os.system" },
         { "\u008c\u0008builtins\u008c\u0004eval\u0093X\u0001\0\0\01\u0085R", "eval" },
         { "ctorch.storage\n_load_from_bytes\nC\u0001a\u0085R", "torch.storage._load_from_bytes" },

@@ -88,6 +88,18 @@ public sealed class PictureFolderTests : IDisposable
     }
 
     [Fact]
+    public void Pictures_outside_of_the_class_folders_are_told()
+    {
+        foreach (string name in (string[])["b.png", "a.JPEG", "notes.txt", ".c.png"])
+        {
+            File.WriteAllBytes(_folder.In("pictures", "val", name), GoldenPictures.Bytes("small.jpg"));
+        }
+
+        _folder.Run(0, "data", "imagenet", "--check", "pictures").Error.Should().Contain("imta: warning: pictures/val: skipping 2 pictures "
+            + "outside of the class folders, such as a.JPEG; move them into their classes' folders\n");
+    }
+
+    [Fact]
     public void A_name_with_a_replacement_character_of_its_own_is_one()
     {
         File.WriteAllBytes(_folder.In("pictures", "train", "n0", "caf\uFFFD.jpg"), GoldenPictures.Bytes("small.jpg"));
