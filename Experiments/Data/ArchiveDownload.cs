@@ -125,10 +125,9 @@ internal sealed class ArchiveDownload(HttpClient http, Uri source, string md5, s
                 await ReceiveAsync(part, stop);
                 return;
             default:
-                throw new IOException(string.Create(
-                    CultureInfo.InvariantCulture,
-                    $"cannot fetch {source}: the server returned {(int)response.StatusCode} {response.ReasonPhrase}; give another "
-                        + $"location of {Path.GetFileName(path)} with --from URL"));
+                throw new IOException(FormattableString.Invariant(
+                    $"cannot fetch {source}: the server returned {(int)response.StatusCode} {response.ReasonPhrase}; ")
+                    + $"give another location of {Path.GetFileName(path)} with --from URL");
         }
 
         await CopyAsync(response, part, total, stop);
@@ -163,17 +162,10 @@ internal sealed class ArchiveDownload(HttpClient http, Uri source, string md5, s
 
     private void Begin(FileStream part, HttpResponseMessage response)
     {
-        if (part.Length > 0)
-        {
-            part.SetLength(0);
-        }
-
+        part.SetLength(0);
         File.Delete(ValidatorPath);
-        EntityTagHeaderValue? tag = response.Headers.ETag;
-        string? version = tag is { IsWeak: false }
-            ? tag.Tag
-            : response.Content.Headers.LastModified?.ToString("R", CultureInfo.InvariantCulture);
-        if (version is not null)
+        string? date = response.Content.Headers.LastModified?.ToString("R", CultureInfo.InvariantCulture);
+        if ((response.Headers.ETag is { IsWeak: false } tag ? tag.Tag : date) is { } version)
         {
             File.WriteAllText(ValidatorPath, version);
         }
@@ -242,17 +234,13 @@ internal sealed class ArchiveDownload(HttpClient http, Uri source, string md5, s
 
     private IOException Unreachable(HttpRequestException e, long here)
     {
+        Exception cause = e.HttpRequestError == HttpRequestError.SecureConnectionError ? e.GetBaseException() : e;
         string kept = here == 0
-            ? ""
-            : string.Create(CultureInfo.InvariantCulture, $"; {PartialPath} keeps {here / 1e6:F1} MB; run the same command to resume");
+            ? "" : FormattableString.Invariant($"; {PartialPath} keeps {here / 1e6:F1} MB; run the same command to resume");
         return new IOException(
-            $"cannot fetch {source}: {Reason(e)}{kept}; without network access, "
-            + $"put {Path.GetFileName(path)} into {Path.GetDirectoryName(path)} by hand and run this again",
-            e);
+            $"cannot fetch {source}: {cause.Message.ReplaceLineEndings(" ")}{kept}; without network access, "
+            + $"put {Path.GetFileName(path)} into {Path.GetDirectoryName(path)} by hand and run this again", e);
     }
-
-    private static string Reason(HttpRequestException e)
-        => (e.HttpRequestError == HttpRequestError.SecureConnectionError ? e.GetBaseException() : e).Message.ReplaceLineEndings(" ");
 
     /// <summary>A file's MD5 checksum in lower-case hexadecimal.</summary>
     public static async Task<string> Md5Async(Stream file, CancellationToken stop)
