@@ -62,8 +62,9 @@ internal static class CsvTable
         }
     });
 
-    /// <summary>The names of the columns of a table that this program wrote; null: there is no such file, or it is empty.</summary>
-    public static string[]? Header(string path) => File.Exists(path) ? File.ReadLines(path).FirstOrDefault()?.Split(',') : null;
+    /// <summary>The names of the columns of a table that this program wrote; null: it has no whole line yet, or does not exist.</summary>
+    public static string[]? Header(string path)
+        => File.Exists(path) && File.ReadAllText(path).Split('\n') is [var first, _, ..] ? first.TrimEnd('\r').Split(',') : null;
 
     /// <summary>The rows; none if the file does not exist.</summary>
     /// <exception cref="UsageException">It is damaged or cannot be read; the message names file and line.</exception>

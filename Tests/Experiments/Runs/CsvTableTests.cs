@@ -84,6 +84,23 @@ public sealed class CsvTableTests : IDisposable
         File.ReadAllText(file).Should().Be(whole);
     }
 
+    /// <summary>A process that was killed while it wrote a table's first line leaves none of it, or a part.</summary>
+    [Theory]
+    [InlineData("")]
+    [InlineData("epo")]
+    [InlineData("3,1,0.0")]
+    public void A_table_whose_header_was_torn_has_none_and_gets_it_anew(string torn)
+    {
+        string file = _folder.In("epochs.csv");
+        File.WriteAllText(file, torn);
+
+        CsvTable.Header(file).Should().BeNull();
+        CsvTable.TruncateAfter(file, 2);
+        CsvTable.Append(file, ["epoch", "exit"], [[3, null]]);
+
+        File.ReadAllText(file).Should().Be("epoch,exit\n3,\n");
+    }
+
     [Theory]
     [InlineData("")]
     [InlineData("name,macs,accuracy\n")]
