@@ -11,7 +11,7 @@ namespace Imta.MetaWeight.Experiments.Benchmarks;
 /// <remarks>Shapes: <c>N</c> samples, <c>K</c> exits, <c>C</c> classes.</remarks>
 internal sealed class SweepBench : IDisposable
 {
-    public const int Samples = 10_000;
+    public const int Samples = 2_500;
     public const int Exits = 5;
     public const int Classes = 100;
     public const int Points = 39;

@@ -14,7 +14,8 @@ public sealed class CheckpointTests(ITestOutputHelper output) : IDisposable
     // Longer than the moment at which a signal comes, with a checkpoint behind every batch, and weights of every epoch.
     private static readonly string[] Long =
     [
-        "--set", "train.epochs=3", "--set", "data.trainLimit=500", "--set", "export.weightsEvery=1", "--checkpoint-minutes", "0.0001",
+        "--set", "train.epochs=3", "--set", "data.trainLimit=500", "--set", "train.batch=32", "--set", "export.weightsEvery=1",
+        "--checkpoint-minutes", "0.0001",
     ];
 
     private readonly TemporaryFolder _folder = new();

@@ -145,7 +145,10 @@ public sealed class TrainCommandTests : IDisposable
     public void A_run_that_is_interrupted_and_resumed_ends_with_the_same_tables(bool killed)
     {
         // Epochs long enough that the signal comes in the middle of a later one, on a busy machine too.
-        string[] longer = ["--set", "train.epochs=3", "--set", "data.trainLimit=500", "--set", "export.weightsEvery=1"];
+        string[] longer =
+        [
+            "--set", "train.epochs=3", "--set", "data.trainLimit=500", "--set", "train.batch=32", "--set", "export.weightsEvery=1",
+        ];
         Train("whole", longer).Code.Should().Be(0);
 
         using (ImtaProcess process = ImtaProcess.Start(_folder.Path, ["train", "--out", "broken", .. ImtaProcess.Tiny, .. longer]))
