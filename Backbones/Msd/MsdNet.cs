@@ -161,7 +161,7 @@ public sealed class MsdNet : ExitHeadNetwork
         if (plan.SelectMany(block => block.Layers).Any(layer => layer.ScalesOut < 1 || layer.Reduced < 1))
         {
             throw new ArgumentException(
-                "model.msdnet leaves a layer without scales or channels: use fewer growthFactors, more layers, or a larger reduction.",
+                "a layer is left without scales or channels: use fewer growthFactors, more layers, or a larger reduction.",
                 nameof(options));
         }
 

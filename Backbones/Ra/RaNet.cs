@@ -163,14 +163,14 @@ public sealed class RaNet : ExitHeadNetwork
         if (options.GrowthFactors.Count != scales.Count || options.BottleneckFactors.Count != scales.Count)
         {
             throw new ArgumentException(
-                $"model.ranet: scaleList lists {scales.Count} sub-networks, growthFactors {options.GrowthFactors.Count} "
+                $"scaleList lists {scales.Count} sub-networks, growthFactors {options.GrowthFactors.Count} "
                 + $"and bottleneckFactors {options.BottleneckFactors.Count}: all three need one entry per sub-network.", nameof(options));
         }
 
         if (scales[0] != 1 || scales[^1] != highest || scales.Zip(scales.Skip(1)).Any(pair => pair.Second - pair.First is not (0 or 1)))
         {
             throw new ArgumentException(
-                $"model.ranet.scaleList is {scales}: for {(highest == 3 ? "32×32" : "224×224")} images it goes from "
+                $"scaleList is {scales}: for {(highest == 3 ? "32×32" : "224×224")} images it goes from "
                 + $"1 to {highest}, each entry the one before or one more.", nameof(options));
         }
 
@@ -178,13 +178,13 @@ public sealed class RaNet : ExitHeadNetwork
         {
             throw new ArgumentException(string.Create(
                 CultureInfo.InvariantCulture,
-                $"model.ranet leaves a fusing layer without channels from the lower resolution: compress {options.Compress} "
+                $"a fusing layer gets no channels from the lower resolution: compress {options.Compress} "
                 + $"of growth {options.Growth} times a growth factor is below 1; use a larger growth or compress."), nameof(options));
         }
 
         IReadOnlyList<RaBlockPlan>[] plan = RaPlan.Blocks(options);
         return plan.All(flow => flow.All(block => block.Reduced is null or > 0))
             ? plan
-            : throw new ArgumentException("model.ranet leaves a transition without channels: use a larger reduction.", nameof(options));
+            : throw new ArgumentException("a transition is left without channels: use a larger reduction.", nameof(options));
     }
 }

@@ -90,15 +90,19 @@ internal sealed record ForeignCheckpoint(
         return Copy(For(state.Keys).BackboneTensors, state);
     }
 
-    /// <summary>The file for a network with these names: where all of them begin as Lightning's do, that is no wrapper's prefix.</summary>
-    public ForeignCheckpoint For(IEnumerable<string> network)
-        => network.Where(name => !IsWeighting(name)).All(IsPrefixed) && !BackboneTensors.Keys.All(IsPrefixed)
+    /// <summary>The file for a network with these names: with Lightning's prefix again where that is in the network's own names.</summary>
+    public ForeignCheckpoint For(IReadOnlyCollection<string> network)
+    {
+        return network.Count(Tensors.ContainsKey) < network.Intersect(Tensors.Keys.Select(Prefixed)).Count()
             ? this with
             {
-                Tensors = Tensors.ToDictionary(
-                    entry => IsWeighting(entry.Key) ? entry.Key : ForeignFile.LightningPrefix + entry.Key, entry => entry.Value),
+                Tensors = Tensors.ToDictionary(entry => Prefixed(entry.Key), entry => entry.Value),
+                Unread = Unread.ToDictionary(entry => Prefixed(entry.Key), entry => entry.Value),
             }
             : this;
+
+        static string Prefixed(string name) => IsWeighting(name) ? name : ForeignFile.LightningPrefix + name;
+    }
 
     /// <summary>Copies all tensors that fit into those of a model; the optimisers' state is another matter.</summary>
     /// <exception cref="UsageException">One is missing or has a different shape.</exception>
@@ -165,8 +169,6 @@ internal sealed record ForeignCheckpoint(
 
         return fit;
     }
-
-    private static bool IsPrefixed(string name) => name.StartsWith(ForeignFile.LightningPrefix, StringComparison.Ordinal);
 
     private string WayOut(StateFit fit)
         => fit.Missing.FirstOrDefault(Unread.ContainsKey) is { } unread ? $"its {unread} is {Unread[unread].Instead("tensor")}"

@@ -126,6 +126,7 @@ internal static class DataCommand
     /// <summary>Fails if existing files would be overwritten, before anything is downloaded.</summary>
     private static void Prepare(CifarFormat format, string root)
     {
+        AtomicFile.CheckName(root);
         string folder = Path.Combine(root, format.Folder);
         if (Directory.Exists(folder) && Directory.EnumerateFileSystemEntries(folder).Any())
         {

@@ -18,7 +18,6 @@ internal static class OutputFile
     /// <exception cref="UsageException">It exists, cannot be written, is an input of the command, or is a run's.</exception>
     public static void Check(string file, ParseResult arguments, string alternative = Location)
     {
-        AtomicFile.CheckName(file);
         string full = Path.GetFullPath(file), folder = Path.GetDirectoryName(full)!;
         if (File.Exists(file))
         {
@@ -64,6 +63,7 @@ internal static class OutputFile
     /// <summary>Turns write failures into a one-line error message.</summary>
     public static void WrapErrors(string path, Action write, string alternative = Location)
     {
+        AtomicFile.CheckName(path);
         try
         {
             write();

@@ -72,8 +72,8 @@ internal sealed record ImageFolder(string Root, IReadOnlyList<string> ClassNames
         ];
         return outside.Length == 0
             ? null
-            : FormattableString.Invariant($"{root}: skipping {outside.Length:N0} pictures outside of the class folders, such as ")
-                + $"{Terminal.Sanitize(outside.Min(StringComparer.Ordinal)!)}; move them into their classes' folders";
+            : FormattableString.Invariant($"{root}: skipping {outside.Length:N0} {(outside.Length == 1 ? "image" : "images")} outside ")
+                + $"the class folders ({Terminal.Sanitize(outside.Min(StringComparer.Ordinal)!)}); sort them into class folders";
     }
 
     /// <summary>A line on pictures of formats that are not read; null if there are none.</summary>

@@ -51,7 +51,7 @@ internal static class AtomicFile
         if (path.Any(char.IsControl))
         {
             throw new UsageException(
-                $"the output's name {Terminal.Sanitize(path)} contains a line break or another control character; choose another name");
+                $"the output path {Terminal.Sanitize(path)} contains a control character, such as a line break; choose another path");
         }
     }
 

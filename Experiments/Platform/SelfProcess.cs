@@ -23,10 +23,7 @@ internal static class SelfProcess
         string program = Environment.GetEnvironmentVariable(CalledAs) is { Length: > 0 } script ? script : Environment.ProcessPath!;
         string folder = Path.GetDirectoryName(Path.GetFullPath(program)) ?? "";
         string[] path = Environment.GetEnvironmentVariable("PATH")?.Split(Path.PathSeparator) ?? [];
-        // The host's own path has its links resolved.
-        bool isOnPath = IsHost(program)
-            ? path.Any(one => File.Exists(Path.Combine(one, Path.GetFileName(program))))
-            : path.Any(one => Path.TrimEndingDirectorySeparator(one) == folder);
+        bool isOnPath = IsHost(program) ? IsFoundOn(path, program) : path.Any(one => Path.TrimEndingDirectorySeparator(one) == folder);
         string name = isOnPath ? Path.GetFileNameWithoutExtension(program) : program;
         string[] assembly = IsHost(program) ? [Environment.GetCommandLineArgs()[0]] : [];
         return string.Join(' ', ((string[])[name, .. assembly, .. arguments]).Select(Quote));
@@ -53,6 +50,11 @@ internal static class SelfProcess
         string program = Environment.ProcessPath!;
         return [program, .. IsHost(program) ? [Environment.GetCommandLineArgs()[0]] : Array.Empty<string>(), .. arguments];
     }
+
+    /// <summary>Whether the shell finds the host by its bare name; its own path has its links resolved.</summary>
+    private static bool IsFoundOn(string[] path, string host)
+        => path.Select(one => new FileInfo(Path.Combine(one, Path.GetFileName(host)))).FirstOrDefault(file => file.Exists) is { } found
+            && (found.ResolveLinkTarget(returnFinalTarget: true) ?? found).FullName == host;
 
     private static bool IsHost(string program) => Path.GetFileNameWithoutExtension(program) == Host;
 

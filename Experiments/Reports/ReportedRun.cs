@@ -75,7 +75,7 @@ internal sealed partial class ReportedRun
         return (IReadOnlyList<T>)rows;
     }
 
-    /// <summary>A table that is written whole: the same rows for every exit.</summary>
+    /// <summary>A table that is written whole: as many rows for every exit, of those that have a cost.</summary>
     private IReadOnlyList<T> WholeTable<T>(string file, Func<T, int> exitOf)
     {
         IReadOnlyList<T> rows = Table<T>(file);
@@ -85,14 +85,14 @@ internal sealed partial class ReportedRun
         }
 
         Dictionary<int, int> counts = rows.CountBy(exitOf).ToDictionary();
-        int most = counts.Values.DefaultIfEmpty(1).Max();
-        int? lacking = Enumerable.Range(1, Math.Max(1, counts.Count))
-            .Cast<int?>().FirstOrDefault(exit => counts.GetValueOrDefault(exit!.Value) != most);
-        return lacking is null
+        int[] exits = [.. Enumerable.Range(1, Math.Max(Table<CostRow>(_folder.Cost).Count, Math.Max(1, counts.Count)))];
+        int fewest = exits.MinBy(exit => counts.GetValueOrDefault(exit));
+        int least = counts.GetValueOrDefault(fewest), most = counts.Values.DefaultIfEmpty(1).Max();
+        return least == most && counts.Count == exits.Length
             ? rows
             : throw new UsageException(FormattableString.Invariant(
-                $"{file} is incomplete: exit {lacking} has {counts.GetValueOrDefault(lacking.Value)} rows, expected {most}; ")
-                + $"write it again: {SelfProcess.CommandLine("eval", Folder)}");
+                $"{file} is not whole: it has {least} of {most} rows for exit {fewest}; ")
+                + $"copy the whole file, or write it again: {SelfProcess.CommandLine("eval", Folder)}");
     }
 
     private static long EpochOf(string file)
@@ -118,8 +118,8 @@ internal sealed partial class ReportedRun
             string problem = e switch
             {
                 JsonException { LineNumber: { } line } => FormattableString.Invariant($"line {line + 1} is not valid JSON"),
-                InvalidOperationException => "it is no JSON object",
-                ArgumentException => "it has a key twice",
+                InvalidOperationException => "it is not a JSON object",
+                ArgumentException => "it has a duplicate key",
                 _ => Terminal.Sanitize(e.Message.ReplaceLineEndings(" ").TrimEnd('.')),
             };
             throw new UsageException(

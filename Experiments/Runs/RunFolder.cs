@@ -41,8 +41,8 @@ internal sealed class RunFolder(string path)
     /// <summary>The newest checkpoint to go on from; null: there is none.</summary>
     private string? Newest => new[] { LatestCheckpoint, PreviousCheckpoint }.FirstOrDefault(File.Exists);
 
-    /// <summary>The best epoch's checkpoint or the last of those that are kept; null: there is none.</summary>
-    private string? OtherCheckpoint => EpochsWith(EpochCheckpoint).OrderDescending().Select(EpochCheckpoint).Prepend(BestCheckpoint)
+    /// <summary>The last of the checkpoints that are kept, or the best epoch's; null: there is none.</summary>
+    private string? OtherCheckpoint => EpochsWith(EpochCheckpoint).OrderDescending().Select(EpochCheckpoint).Append(BestCheckpoint)
         .FirstOrDefault(File.Exists);
 
     /// <summary>The default path: <c>runs/NAME-sSEED-START</c> in the current folder, where NAME is the configuration's.</summary>
@@ -163,7 +163,7 @@ internal sealed class RunFolder(string path)
 
         var folder = new RunFolder(source);
         return folder.Newest ?? throw new UsageException($"{source} has no checkpoints/latest.pt; "
-            + (folder.OtherCheckpoint is { } other ? $"give its {other}" : "expected a run folder, or a checkpoint"));
+            + (folder.OtherCheckpoint is { } other ? $"use {other} instead" : "expected a run folder, or a checkpoint"));
     }
 
     /// <summary>The checkpoint of the network trained in a run's only phase or phase I.</summary>

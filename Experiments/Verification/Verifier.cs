@@ -95,9 +95,9 @@ internal sealed record Verifier(MetaGradientMethod Gradient, Device Device)
     /// <summary>A damaged file is a failure, whatever it would have contained.</summary>
     private static IEnumerable<VerifiedQuantity> Unknown(string path)
     {
-        if (Path.GetExtension(path) != ".csv")
+        if (path.EndsWith(".pt", StringComparison.Ordinal))
         {
-            TorchFileReader.Read(path, elements: false);
+            TorchFileReader.Check(path);
         }
 
         throw new NotCoveredException("not computed by this build");

@@ -71,7 +71,7 @@ internal sealed class PickledContents
         TorchValue Filled(TorchValue value)
             => value is not PickledTensor tensor ? value
                 : tensors.TryGetValue(tensor, out Tensor? made) ? made
-                : new TorchOpaque("torch", $"Tensor of {tensor.Bytes} bytes");
+                : new TorchExpanded(tensor.Bytes);
     }
 
     /// <summary>Its values and levels; null: too many.</summary>

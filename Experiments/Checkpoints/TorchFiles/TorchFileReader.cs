@@ -28,8 +28,9 @@ internal static class TorchFileReader
 
     /// <summary>
     /// Reads a dictionary in its original order. Nothing is executed: a value that would take code to make is a
-    /// <see cref="TorchOpaque"/>, and an entry under neither a (short) name nor an integer is left out. Tensors are contiguous CPU tensors
-    /// without requires_grad in the current dispose scope; a tensor that occurs several times is a single object.
+    /// <see cref="TorchOpaque"/>, as is a tensor expanded far beyond the file's size, and an entry under neither a (short) name nor an
+    /// integer is left out. Tensors are contiguous CPU tensors without requires_grad in the current dispose scope; a tensor that occurs
+    /// several times is a single object.
     /// </summary>
     /// <param name="stream">The file, whole, in a stream that can seek: wherever it stands, it is read from its first byte.</param>
     /// <param name="elements">Whether to read elements; otherwise tensors are on the meta device, with shape and type only.</param>
@@ -37,17 +38,27 @@ internal static class TorchFileReader
     /// Not a PyTorch file, or damaged. No tensor is leaked.
     /// </exception>
     public static TorchDictionary Read(Stream stream, bool elements = true)
+        => Open(stream, file => Read(file, Math.Max(AlwaysAllowed, stream.Length * MaxGrowth), elements));
+
+    /// <summary>Checks that a file is PyTorch's, whatever it contains; elements are not read.</summary>
+    /// <exception cref="InvalidDataException">It is not, or it is damaged.</exception>
+    public static void Check(string file)
+    {
+        using FileStream stream = File.OpenRead(file);
+        Open(stream, torch => torch.Root);
+    }
+
+    private static T Open<T>(Stream stream, Func<ITorchFile, T> read)
     {
         try
         {
-            long mostBytes = Math.Max(AlwaysAllowed, stream.Length * MaxGrowth);
             if (LegacyTorchFile.HasSignature(stream))
             {
-                return Read(new LegacyTorchFile(stream), mostBytes, elements);
+                return read(new LegacyTorchFile(stream));
             }
 
             using ZipArchive archive = FileSignature.OpenZip(stream);
-            return Read(new ZipTorchFile(archive), mostBytes, elements);
+            return read(new ZipTorchFile(archive));
         }
         catch (Exception e) when (e is InvalidDataException or EndOfStreamException)
         {
@@ -60,22 +71,17 @@ internal static class TorchFileReader
         TorchDictionary root = file.Root as TorchDictionary ?? throw new InvalidDataException(
             "it does not contain a dictionary" + (file.Root is TorchOpaque whole ? $", but {whole.Instead("dictionary")}" : ""));
         var contents = new PickledContents(root, ValuesPerByte * file.PickleLength);
-        // One expanded beyond all bounds is passed over: it may lie beside an intact network.
-        var storages = contents.Tensors.Where(tensor => tensor.Bytes <= mostBytes).GroupBy(tensor => tensor.Storage).ToArray();
-        Int128 bytes = TensorOverhead * contents.Tensors.Count;
-        foreach (var storage in storages)
-        {
-            bytes = storage.Aggregate(bytes + storage.Key.Bytes, (sum, tensor) => sum + tensor.Bytes);
-        }
-
-        if (bytes > mostBytes)
+        // What is expanded beyond all bounds is passed over: it may lie beside an intact network.
+        PickledTensor[] tensors = contents.Tensors.ToArray();
+        tensors = Bytes(tensors) <= mostBytes ? tensors : [.. tensors.Where(one => one.Bytes <= one.Storage.Bytes * MaxGrowth)];
+        if (Bytes(tensors) is var bytes && bytes > mostBytes)
         {
             throw new InvalidDataException($"its tensors need {bytes} bytes, more than the {mostBytes} accepted for a file of its size");
         }
 
         using DisposeScope scope = NewDisposeScope();
-        Dictionary<PickledTensor, Tensor> tensors = [];
-        foreach (var storage in storages)
+        Dictionary<PickledTensor, Tensor> made = [];
+        foreach (var storage in tensors.GroupBy(tensor => tensor.Storage))
         {
             // One storage at a time: besides the tensors, at most one storage is in memory.
             using DisposeScope inner = NewDisposeScope();
@@ -87,17 +93,24 @@ internal static class TorchFileReader
 
             foreach (PickledTensor tensor in storage)
             {
-                tensors.Add(tensor, Materialise(tensor, elements).MoveToOuterDisposeScope());
+                made.Add(tensor, Materialise(tensor, elements).MoveToOuterDisposeScope());
             }
         }
 
-        contents.Fill(tensors);
-        foreach (Tensor tensor in tensors.Values)
+        contents.Fill(made);
+        foreach (Tensor tensor in made.Values)
         {
             tensor.MoveToOuterDisposeScope();
         }
 
         return root;
+    }
+
+    private static Int128 Bytes(IReadOnlyCollection<PickledTensor> tensors)
+    {
+        IEnumerable<Int128> storages = tensors.Select(tensor => tensor.Storage).Distinct().Select(storage => storage.Bytes);
+        return tensors.Select(tensor => tensor.Bytes + TensorOverhead).Concat(storages)
+            .Aggregate((Int128)0, (sum, bytes) => sum + bytes);
     }
 
     private static Tensor Materialise(PickledTensor tensor, Tensor? elements)

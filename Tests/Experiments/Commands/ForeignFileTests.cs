@@ -42,15 +42,25 @@ public sealed class ForeignFileTests(TrainedRun trained) : IClassFixture<Trained
 
     /// <summary>A network of somebody's own may call its whole content so.</summary>
     [Theory]
-    [InlineData("model.")]
-    [InlineData("model.model.")] // in Lightning
-    public void A_prefix_that_is_in_the_networks_own_names_stays(string prefix)
+    [InlineData("model.", "model.")]
+    [InlineData("model.", "model.model.")] // in Lightning
+    [InlineData("model.model.", "model.model.")]
+    [InlineData("", "model.")]
+    [InlineData("model.", "model.", "n_averaged")] // what torch.optim.swa_utils adds
+    public void A_prefix_that_is_in_the_networks_own_names_stays(string own, string prefix, string? surplus = null)
     {
         using DisposeScope scope = NewDisposeScope();
-        TorchFileWriter.Write(trained.In("own.pth"), Prefixed(prefix));
-        string[] names = [.. Prefixed("").Entries.Keys.Select(key => $"model.{key.Text}")];
+        TorchDictionary file = Prefixed(prefix);
+        string[] names = [.. Prefixed(own).Entries.Keys.Select(key => key.Text!)];
+        if (surplus is not null)
+        {
+            file[surplus] = tensor(1L);
+        }
 
-        ForeignFile.Open(trained.In("own.pth"), configured: true)!.For(names).BackboneTensors.Keys.Should().BeEquivalentTo(names);
+        TorchFileWriter.Write(trained.In("own.pth"), file);
+
+        ForeignFile.Open(trained.In("own.pth"), configured: true)!.For(names).BackboneTensors.Keys.Should()
+            .BeEquivalentTo(surplus is null ? names : [.. names, surplus]);
     }
 
     [Fact]

@@ -67,9 +67,18 @@ public sealed class OverwritingTests(TrainedRun trained) : IClassFixture<Trained
         File.ReadAllBytes(trained.In(command[^1])).Should().Equal(before);
     }
 
-    [Fact]
-    public void A_name_that_no_line_can_tell_is_refused()
-        => trained.Refusal("cost", "run/config.yaml", "--out", "a\tb.csv").Should().Contain("a\\u0009b.csv contains a line break or");
+    [Theory]
+    [InlineData("cost", "run/config.yaml", "--out", "a\nb")]
+    [InlineData("eval", "run", "--out", "a\nb")]
+    [InlineData("report", "run", "--force", "--svg", "a\nb")]
+    [InlineData("sweep", "s.yaml", "--out", "a\nb")]
+    [InlineData("data", "cifar10", "--data", "a\nb")]
+    public void A_path_that_no_line_can_tell_is_refused(params string[] command)
+    {
+        File.WriteAllText(trained.In("s.yaml"), "seeds: [0]\n");
+
+        trained.Refusal(command).Should().Contain("the output path a\\u000ab contains a control character, such as a line break");
+    }
 
     [SkippableFact]
     public void A_link_stays_a_link_and_a_device_a_device()

@@ -38,15 +38,18 @@ public sealed class TrainBadInputTests : IDisposable
     {
         AssertRefused(
             ImtaProcess.Run(_folder.Path, "train", "--out", "two\nlines"),
-            "the output's name two\\u000alines contains a line break or another control character; choose another name");
+            "the output path two\\u000alines contains a control character, such as a line break; choose another path");
     }
 
     [Fact]
-    public void Factors_for_another_number_of_scales_than_the_images_need_name_their_group()
+    public void Options_that_do_not_suit_the_images_name_their_group_once()
     {
         AssertRefused(
             ImtaProcess.Run(_folder.Path, "cost", "--set", "data.dataset=imagenet"),
-            "model.msdnet: growthFactors lists 3 scales and bottleneckFactors 3: an MSDNet for 224×224 images has 4");
+            "imta: model.msdnet: growthFactors lists 3 scales and bottleneckFactors 3: an MSDNet for 224×224 images has 4");
+        AssertRefused(
+            ImtaProcess.Run(_folder.Path, "cost", "--set", "data.dataset=imagenet", "--set", "model.backbone=ranet"),
+            "imta: model.ranet: scaleList is [1, 2, 3]: for 224×224 images it goes from 1 to 4");
     }
 
     [Fact]

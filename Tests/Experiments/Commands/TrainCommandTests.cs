@@ -147,7 +147,7 @@ public sealed class TrainCommandTests : IDisposable
         // Epochs long enough that the signal comes in the middle of a later one, on a busy machine too.
         string[] longer =
         [
-            "--set", "train.epochs=3", "--set", "data.trainLimit=500", "--set", "train.batch=32", "--set", "export.weightsEvery=1",
+            "--set", "train.epochs=5", "--set", "data.trainLimit=500", "--set", "train.batch=32", "--set", "export.weightsEvery=1",
         ];
         Train("whole", longer).Code.Should().Be(0);
 

@@ -3,6 +3,7 @@ using System.Text.RegularExpressions;
 using System.Xml.Linq;
 using Imta.MetaWeight.Backbones.Kernels;
 using Imta.MetaWeight.Experiments.Reports;
+using Imta.MetaWeight.Experiments.Runs;
 
 namespace Imta.MetaWeight.Tests.Experiments.Reports;
 
@@ -264,15 +265,19 @@ public sealed class ReportCommandTests : IDisposable
     [Theory]
     [InlineData("anytime.csv", "0.65", "1.65", "row 2: top1 is 1.65; expected a fraction from 0 to 1")]
     [InlineData("anytime.csv", "0.65", "NaN", "row 2: top1 is NaN; expected a fraction from 0 to 1")]
-    [InlineData("anytime.csv", "2,0.65.*\n", "", "is incomplete: exit 2 has 0 rows, expected 1; write it again: imta eval run")]
-    [InlineData("anytime.csv", "\n(.|\n)*", "\n", "is incomplete: exit 1 has 0 rows, expected 1; write it again: imta eval run")]
-    [InlineData("dynamic.csv", "[^\n]*\n$", "", "is incomplete: exit 3 has 3 rows, expected 4; write it again: imta eval run")]
+    [InlineData("anytime.csv", "2,0.65.*\n", "", "is not whole: it has 0 of 1 rows for exit 2; copy the whole file, or write it again")]
+    [InlineData("anytime.csv", "[^\n]*\n$", "", "is not whole: it has 0 of 1 rows for exit 3; ")]
+    [InlineData("anytime.csv", "\n(.|\n)*", "\n", "is not whole: it has 0 of 1 rows for exit 1; ")]
+    [InlineData("anytime.csv", "1,0.6.*\n", "$0$0", "is not whole: it has 1 of 2 rows for exit 2; ")]
+    [InlineData("dynamic.csv", "[^\n]*\n$", "", "is not whole: it has 3 of 4 rows for exit 3; ")]
     [InlineData("predictions.csv", "(?m)^test,0,.*\n", "", null)] // whole images may be taken away
     [InlineData("environment.json", "^", "{", "is not a file written by imta train (line 1 is not valid JSON); restore")]
-    [InlineData("environment.json", "(?s).*", "[]", "is not a file written by imta train (it is no JSON object); restore")]
+    [InlineData("environment.json", "(?s).*", "[]", "is not a file written by imta train (it is not a JSON object); restore")]
     public void A_table_that_was_edited_is_refused_by_what_is_wrong_in_it(string file, string pattern, string instead, string? problem)
     {
         _runs.Finished("run");
+        CsvTable.Write(_runs.In("run", "cost.csv"), Enumerable.Range(1, WrittenRuns.Exits).Select(exit
+            => new CostRow { Exit = exit, Macs = 1000 * exit, MacsShare = 1, Parameters = 10 }));
         string text = File.ReadAllText(_runs.In("run", file)), edited = new Regex(pattern).Replace(text, instead, file[0] == 'p' ? 99 : 1);
         edited.Should().NotBe(text);
         File.WriteAllText(_runs.In("run", file), edited);

@@ -57,12 +57,6 @@ public sealed class OpaqueValuesTests
         { "ctorch._utils\n_rebuild_tensor_v2\n(" + View + "}X\u0004\0\0\0conj\u0088stR", "torch._utils._rebuild_tensor_v2" },
         { "ctorch._utils\n_rebuild_qtensor\n(" + View + "tR", "torch._utils._rebuild_qtensor" },
         { "ctorch._utils\n_rebuild_tensor_v2\n)R", "torch._utils._rebuild_tensor_v2" },
-        {
-            // One element, expanded to 2^32.
-            "ctorch._utils\n_rebuild_tensor_v2\n(" + HostileFileTests.Storage
-                + "K\0\u008a\u0005\0\0\0\0\u0001\u0085K\0\u0085\u0089" + Hooks + "tR",
-            "torch.Tensor of 17179869184 bytes"
-        },
         { "cos\nsystem\n(X\u0015\0\0\0touch imta-was-here-1tR", "os.system" },
         { "\u008c\u0008builtins\u008c\u0004eval\u0093X\u0001\0\0\01\u0085R", "eval" },
         { "ctorch.storage\n_load_from_bytes\nC\u0001a\u0085R", "torch.storage._load_from_bytes" },
@@ -92,6 +86,29 @@ public sealed class OpaqueValuesTests
         contents.Invoking(read => read.Tensor("a")).Should().Throw<InvalidDataException>()
             .WithMessage($"its 'a' is the Python object '{kind}', which is not read; in Python, turn it into a plain tensor and save *");
         File.Exists("imta-was-here-1").Should().BeFalse();
+    }
+
+    /// <summary>One element or two, expanded to 2^32 or 2^25: alone, or only together, more than the file may take in memory.</summary>
+    [Fact]
+    public void Tensors_expanded_beyond_all_bounds_are_passed_over()
+    {
+        using var scope = NewDisposeScope();
+        string[] views =
+        [
+            "K\0\u008a\u0005\0\0\0\0\u0001\u0085K\0\u0085", "K\0J\0\0\0\u0002\u0085K\0\u0085", "K\u0001J\0\0\0\u0002\u0085K\0\u0085",
+        ];
+        string[] tensors = [.. views.Append("K\0K\u0004\u0085K\u0001\u0085")
+            .Select(view => "ctorch._utils\n_rebuild_tensor_v2\n(" + HostileFileTests.Storage + view + "\u0089" + Hooks + "tR")];
+
+        foreach (string[] expanded in (string[][])[[tensors[0], tensors[0]], [tensors[1], tensors[2]]])
+        {
+            TorchDictionary contents = Read(
+                $"{Start}X\u0001\0\0\0a{expanded[0]}X\u0001\0\0\0b{expanded[1]}X\u0001\0\0\0t{tensors[3]}u.");
+
+            contents.Tensor("t").data<float>().ToArray().Should().Equal(1, 2, 3, 4);
+            contents.Invoking(read => read.Tensor("b")).Should().Throw<InvalidDataException>().WithMessage("its 'b' is a tensor "
+                + "expanded to * bytes, which is too large for a file of this size; in Python, save what it was expanded from");
+        }
     }
 
     [Theory]

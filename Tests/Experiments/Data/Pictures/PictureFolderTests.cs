@@ -88,15 +88,15 @@ public sealed class PictureFolderTests : IDisposable
     }
 
     [Fact]
-    public void Pictures_outside_of_the_class_folders_are_told()
+    public void Pictures_outside_the_class_folders_are_told()
     {
         foreach (string name in (string[])["b.png", "a.JPEG", "notes.txt", ".c.png"])
         {
             File.WriteAllBytes(_folder.In("pictures", "val", name), GoldenPictures.Bytes("small.jpg"));
         }
 
-        _folder.Run(0, "data", "imagenet", "--check", "pictures").Error.Should().Contain("imta: warning: pictures/val: skipping 2 pictures "
-            + "outside of the class folders, such as a.JPEG; move them into their classes' folders\n");
+        _folder.Run(0, "data", "imagenet", "--check", "pictures").Error.Should().Contain("imta: warning: pictures/val: skipping 2 images "
+            + "outside the class folders (a.JPEG); sort them into class folders\n");
     }
 
     [Fact]

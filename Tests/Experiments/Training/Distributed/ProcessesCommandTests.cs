@@ -19,7 +19,7 @@ public sealed partial class ProcessesCommandTests : IDisposable
     // Long enough for a signal to come in the middle; a checkpoint after every batch.
     private static readonly string[] Long =
     [
-        .. ImtaProcess.Tiny, "--set", "train.epochs=7", "--set", "data.trainLimit=300", "--set", "train.batch=32", "--set",
+        .. ImtaProcess.Tiny, "--set", "train.epochs=9", "--set", "data.trainLimit=300", "--set", "train.batch=32", "--set",
         "export.weightsEvery=1",
     ];
     private static readonly string[] Often = ["--checkpoint-minutes", "0.0001"];
@@ -64,7 +64,7 @@ public sealed partial class ProcessesCommandTests : IDisposable
             if (launcher.IsOpenMpi) // MPICH's kills at once
             {
                 result.All.Should().MatchRegex("imta: rank 0 of 2 on .* was asked to stop and has waited .* s for the other ranks at .* "
-                    + "\\(.*epoch [1-7].*\\); killed/checkpoints/latest.pt is intact: resume with imta train --resume killed");
+                    + "\\(.*epoch [1-9].*\\); killed/checkpoints/latest.pt is intact: resume with imta train --resume killed");
             }
         }
 
