@@ -17,8 +17,7 @@ internal sealed class ArchiveDownload(HttpClient http, Uri source, string md5, s
 {
     private const int Chunk = 1 << 16;
 
-    // Consecutive lost connections without progress before giving up.
-    private const int MaxRetries = 5;
+    private const int MaxRetries = 5; // consecutive lost connections without progress before giving up
 
     private bool _received;
 
@@ -162,7 +161,11 @@ internal sealed class ArchiveDownload(HttpClient http, Uri source, string md5, s
 
     private void Begin(FileStream part, HttpResponseMessage response)
     {
-        part.SetLength(0);
+        if (part.Length > 0)
+        {
+            part.SetLength(0);
+        }
+
         File.Delete(ValidatorPath);
         string? date = response.Content.Headers.LastModified?.ToString("R", CultureInfo.InvariantCulture);
         if ((response.Headers.ETag is { IsWeak: false } tag ? tag.Tag : date) is { } version)
@@ -215,8 +218,7 @@ internal sealed class ArchiveDownload(HttpClient http, Uri source, string md5, s
     private async Task CheckAsync(FileStream part, CancellationToken stop)
     {
         part.Seek(0, SeekOrigin.Begin);
-        string sum = await Md5Async(part, stop);
-        if (sum != md5)
+        if (await Md5Async(part, stop) is var sum && sum != md5)
         {
             Delete();
             throw new IOException($"{source} is not the published archive: its MD5 checksum is {sum}, not {md5}; it was deleted. Run "
@@ -235,11 +237,9 @@ internal sealed class ArchiveDownload(HttpClient http, Uri source, string md5, s
     private IOException Unreachable(HttpRequestException e, long here)
     {
         Exception cause = e.HttpRequestError == HttpRequestError.SecureConnectionError ? e.GetBaseException() : e;
-        string kept = here == 0
-            ? "" : FormattableString.Invariant($"; {PartialPath} keeps {here / 1e6:F1} MB; run the same command to resume");
-        return new IOException(
-            $"cannot fetch {source}: {cause.Message.ReplaceLineEndings(" ")}{kept}; without network access, "
-            + $"put {Path.GetFileName(path)} into {Path.GetDirectoryName(path)} by hand and run this again", e);
+        string kept = FormattableString.Invariant($"; {PartialPath} keeps {here / 1e6:F1} MB; run the same command to resume");
+        return new IOException($"cannot fetch {source}: {cause.Message.ReplaceLineEndings(" ")}{(here == 0 ? "" : kept)}; without network "
+            + $"access, put {Path.GetFileName(path)} into {Path.GetDirectoryName(path)} by hand and run this again", e);
     }
 
     /// <summary>A file's MD5 checksum in lower-case hexadecimal.</summary>
