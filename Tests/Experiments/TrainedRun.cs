@@ -45,6 +45,15 @@ public sealed class TrainedRun : IDisposable
 
     internal ImtaProcess.Result Run(int code, params string[] arguments) => _folder.Run(code, arguments);
 
+    /// <summary>Runs a command unless an earlier test of the class has made its file.</summary>
+    internal void Make(string file, params string[] arguments)
+    {
+        if (!File.Exists(In(file)))
+        {
+            Run(0, arguments);
+        }
+    }
+
     /// <summary>No two images are alike; how bright one is tells a little about its class.</summary>
     private void Scatter()
     {

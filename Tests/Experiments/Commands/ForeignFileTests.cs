@@ -24,8 +24,8 @@ public sealed class ForeignFileTests(TrainedRun trained) : IClassFixture<Trained
     [MemberData(nameof(Places))]
     public void Wherever_a_network_lies_it_is_read_to_the_bit(string place, string prefix)
     {
-        trained.Run(0, "convert", "run", "whole.pth", "--force");
-        trained.Run(0, ["convert", "whole.pth", "expected.safetensors", "--force", .. Alone]);
+        trained.Make("whole.pth", "convert", "run", "whole.pth");
+        trained.Make("expected.safetensors", ["convert", "whole.pth", "expected.safetensors", .. Alone]);
         using DisposeScope scope = NewDisposeScope();
         TorchDictionary network = Prefixed(prefix);
         TorchDictionary content = place.Length == 0 ? network : new TorchDictionary { [place] = network, ["best"] = new TorchDictionary() };

@@ -24,7 +24,7 @@ public sealed class OverwritingTests(TrainedRun trained) : IClassFixture<Trained
     [MemberData(nameof(Writers))]
     public void A_file_that_is_there_is_replaced_by_force_only(string file, string problem, string[] command)
     {
-        trained.Run(0, "calibrate", "run", "--shares", "1,1,1", "--out", "thirds.json", "--force");
+        trained.Make("thirds.json", "calibrate", "run", "--shares", "1,1,1", "--out", "thirds.json");
         Directory.CreateDirectory(trained.In("e"));
         File.WriteAllText(trained.In(file), "precious");
 
@@ -57,7 +57,7 @@ public sealed class OverwritingTests(TrainedRun trained) : IClassFixture<Trained
     [InlineData("is the run's own", "report", "run", "--out", "run/epochs.csv")]
     public void What_a_command_reads_and_what_training_wrote_stay_by_force_too(string problem, params string[] command)
     {
-        trained.Run(0, "calibrate", "run", "--macs", "1G", "--out", "p.json", "--force");
+        trained.Make("p.json", "calibrate", "run", "--macs", "1G", "--out", "p.json");
         File.Copy(trained.TestFile, trained.In("images.bin"), overwrite: true);
         File.Copy(trained.In("run", "config.yaml"), trained.In("c.yaml"), overwrite: true);
         byte[] before = File.ReadAllBytes(trained.In(command[^1]));
@@ -103,7 +103,7 @@ public sealed class OverwritingTests(TrainedRun trained) : IClassFixture<Trained
     [InlineData("convert", "other.safetensors", "run/checkpoints/new.pth")]
     public void A_run_that_is_being_trained_is_not_written_into(params string[] command)
     {
-        trained.Run(0, "convert", "run", "other.safetensors", "--force");
+        trained.Make("other.safetensors", "convert", "run", "other.safetensors");
         using IDisposable? training = FolderLock.TryAcquire(trained.In("run"));
         string[] before = RunFiles.Names(trained.In("run")), tables = RunFiles.Tables(trained.In("run"));
 
