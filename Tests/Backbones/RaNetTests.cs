@@ -96,8 +96,8 @@ public sealed class RaNetTests
     [InlineData(new[] { 1, 2 }, 4, 0.25, 0.5, "*scaleList is [1, 2]*goes from 1 to 3*")]
     [InlineData(new[] { 2, 3 }, 4, 0.25, 0.5, "*scaleList is [2, 3]*goes from 1 to 3*")]
     [InlineData(new[] { 1, 3 }, 4, 0.25, 0.5, "*scaleList is [1, 3]*each entry the one before or one more*")]
-    [InlineData(new[] { 1, 2, 3 }, 1, 0.25, 0.5, "*without channels from the lower resolution*growth 1*")]
-    [InlineData(new[] { 1, 2, 3 }, 4, 0.25, 0.01, "*leaves a transition without channels*")]
+    [InlineData(new[] { 1, 2, 3 }, 1, 0.25, 0.5, "*no channels from the lower resolution*growth 1*")]
+    [InlineData(new[] { 1, 2, 3 }, 4, 0.25, 0.01, "*transition is left without channels*")]
     public void A_shape_that_cannot_be_built_is_refused(int[] scales, int growth, double compress, double reduction, string message)
     {
         using var random = new Generator(9);
