@@ -73,7 +73,7 @@ public sealed class BilevelLoop
 
         // Real update: the weights by the WPN as it is now, and the gradient of Σ_k mean_i w_ik l_ik from the same forward pass.
         Tensor weights = Weights(features); // [N, K]
-        IReadOnlyList<Tensor?> gradient = _combination.Combine(forward, weights / weights.shape[0]);
+        IReadOnlyList<Tensor?> gradient = _combination.Combine(forward, weights.div(Held(weights.shape[0])));
         using (StepPhases.Start(StepPhases.Update))
         {
             _optimiser.Apply(gradient, rates.Backbone);

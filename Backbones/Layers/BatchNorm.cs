@@ -47,7 +47,7 @@ public sealed class BatchNorm : NamedModule
     /// <param name="bias">The layer's bias, <c>[channels]</c>; null: none.</param>
     internal (Tensor Weight, Tensor Bias) FoldedInto(Tensor weight, Tensor? bias)
     {
-        Tensor scale = _weight / (_runningVariance + Epsilon).sqrt(); // [channels]
+        Tensor scale = _weight / _runningVariance.add(Held(Epsilon)).sqrt(); // [channels]
         Tensor mean = bias is null ? _runningMean : _runningMean - bias;
         Tensor scaled = weight * scale.view([-1, .. Enumerable.Repeat(1L, (int)weight.ndim - 1)]);
         return (scaled, _bias - (mean * scale));

@@ -38,9 +38,9 @@ internal static class Augmentation
         // Column j of the result is column left + j of the padded image, or left + 31 − j: left + 31·flip + (1 − 2·flip)·j.
         var step = arange(Held(ImageSet.Side), ScalarType.Int64, device); // [32]
         var flip = ToDevice(draw.Flip);
-        var columns = ToDevice(draw.Left) + (flip * (ImageSet.Side - 1)) + ((1 - (flip * 2)) * step); // [N, 32]
+        var columns = ToDevice(draw.Left) + flip.mul(Held(ImageSet.Side - 1)) + (flip.mul(Held(-2)).add(Held(1)) * step); // [N, 32]
         var rows = ToDevice(draw.Top) + step; // [N, 32]
-        var pixels = (rows.unsqueeze(2) * Padded) + columns.unsqueeze(1); // [N, 32, 32]: index into 40·40
+        var pixels = rows.unsqueeze(2).mul(Held(Padded)) + columns.unsqueeze(1); // [N, 32, 32]: index into 40·40
         var index = pixels.view(count, 1, -1).expand(-1, 3, -1); // [N, 3, 1024]
 
         var cut = padded.view(count, 3, -1).gather(2, index).view(count, 3, ImageSet.Side, ImageSet.Side);

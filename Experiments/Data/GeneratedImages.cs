@@ -58,7 +58,7 @@ internal static class GeneratedImages
             var own = labels.narrow(0, start, length);
             var other = OtherClass(own, classes, random);
             var d = difficulty.narrow(0, start, length).view(length, 1, 1);
-            var blend = d * 0.45;
+            var blend = d.mul(Held(0.45));
             var light = Draw(own, gratings, colours, random).mul_(Held(1) - blend); // [n, 3, 1024]
             light.add_(Draw(other, gratings, colours, random).mul_(blend)).mul_(Held(0.30) - (d * Held(0.26)));
             light.add_(Held(0.5)).add_(randn([length, 3, Pixels], generator: random).mul_(Held(0.05) + (d * Held(0.20))));
@@ -141,7 +141,7 @@ internal static class GeneratedImages
     {
         using var scope = NewDisposeScope();
         var further = own + randint(1, classes, own.shape, ScalarType.Int64, generator: random);
-        return where(further.ge(Held(classes)), further - classes, further).MoveToOuterDisposeScope();
+        return where(further.ge(Held(classes)), further.sub(Held(classes)), further).MoveToOuterDisposeScope();
     }
 
     private static double Fraction(double value) => value - Math.Floor(value);

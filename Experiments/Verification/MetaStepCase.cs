@@ -100,7 +100,7 @@ internal sealed class MetaStepCase : IMetaGradient, IDisposable
         _comparison.Check($"{Half}/pseudo_weight", weights);
         _comparison.Check($"{Half}/pseudo_loss", forward.CrossEntropies.mul(weights).mean([0]).sum());
         IForward inner = ((Observed)forward).Inner;
-        CheckLookahead(inner.Gradient(weights / weights.shape[0]), meta, rate);
+        CheckLookahead(inner.Gradient(weights.div(Held(weights.shape[0]))), meta, rate);
 
         MetaGradient gradient = _method.WeightGradient(inner, weights, meta, rate);
         IReadOnlyList<Tensor?> byTheta = Autograd.Gradients(
@@ -154,7 +154,7 @@ internal sealed class MetaStepCase : IMetaGradient, IDisposable
         }
 
         _comparison.Check($"{Half}/wpn_output_real", _weighting.Network.Forward(_weighting.Features(forward)));
-        _comparison.Check($"{Half}/weight", cotangent * cotangent.shape[0]);
+        _comparison.Check($"{Half}/weight", cotangent.mul(Held(cotangent.shape[0])));
         CheckThree($"{Half}/backbone_grad", gradient);
         _comparison.Check($"{Half}/backbone_grad_norm", Norm(gradient));
     }

@@ -48,7 +48,7 @@ public sealed class FiniteDifferenceMetaGradient : IMetaGradient
         using DisposeScope scope = NewDisposeScope();
         using IDisposable noGrad = no_grad();
         long samples = weights.shape[0];
-        VirtualStep ahead = _lookahead.Along(forward.Gradient(weights / samples), samples, rate); // θ′
+        VirtualStep ahead = _lookahead.Along(forward.Gradient(weights.div(Held(samples))), samples, rate); // θ′
         (Tensor objective, IReadOnlyList<Tensor?> v) = _objective.Differentiate(_network, ahead.Parameters, meta);
         Tensor?[] direction = ahead.Direction(v, meta.Labels.shape[0]); // u
         Tensor slopes = Slopes((GraphForward)forward, direction); // ⟨∇_θ l_ik, u⟩ [N, K]

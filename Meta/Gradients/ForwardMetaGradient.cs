@@ -66,7 +66,7 @@ public sealed class ForwardMetaGradient : IMetaGradient
     {
         using DisposeScope scope = NewDisposeScope();
         long samples = weights.shape[0];
-        IReadOnlyList<Tensor?> gradients = pass.Gradient(weights / samples, last: _memory == MetaMemory.Low); // G(w)
+        IReadOnlyList<Tensor?> gradients = pass.Gradient(weights.div(Held(samples)), last: _memory == MetaMemory.Low); // G(w)
         VirtualStep ahead = _lookahead.Along(gradients, samples, rate); // θ′
         (Tensor objective, IReadOnlyList<Tensor?> v) = AtLookahead(ahead.Parameters, meta);
         Tensor?[] direction = ahead.Direction(v, meta.Labels.shape[0]); // u

@@ -32,7 +32,8 @@ public sealed class UnrolledMetaGradient : IMetaGradient
         using DisposeScope scope = NewDisposeScope();
         Tensor w = weights.detach().requires_grad_();
         long samples = w.shape[0];
-        VirtualStep ahead = _lookahead.Along(((GraphForward)forward).Gradient(w / samples, withHistory: true), samples, rate); // θ′(w)
+        IReadOnlyList<Tensor?> gradient = ((GraphForward)forward).Gradient(w.div(Held(samples)), withHistory: true);
+        VirtualStep ahead = _lookahead.Along(gradient, samples, rate); // θ′(w)
         (Tensor objective, IReadOnlyList<Tensor?> v) = _objective.Differentiate(_network, ahead.Parameters, meta);
         Tensor byWeights = BackpropagateToWeights(w, ahead, ahead.Shared(v, meta.Labels.shape[0]));
         return new MetaGradient(byWeights.MoveToOuterDisposeScope(), objective.MoveToOuterDisposeScope());

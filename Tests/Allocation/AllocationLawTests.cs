@@ -16,7 +16,7 @@ public sealed class AllocationLawTests
         {
             using var random = new Generator((ulong)Seed);
             return Ties
-                ? randint(1, 4, [Samples, Exits], float64, generator: random) / 4
+                ? randint(1, 4, [Samples, Exits], float64, generator: random).div(Held(4))
                 : rand([Samples, Exits], float64, generator: random);
         }
     }
@@ -57,7 +57,7 @@ public sealed class AllocationLawTests
     [Fact]
     public void Of_equally_confident_samples_the_earlier_ones_go_first() => ForAll(Cases, c =>
     {
-        Tensor confidence = full([c.Samples, c.Exits], 0.5, float64);
+        Tensor confidence = full([c.Samples, c.Exits], Held(0.5), float64);
 
         MetaAllocation.Exits(confidence, c.Quotas).data<long>().ToArray().Should().BeInAscendingOrder();
     });
@@ -80,8 +80,8 @@ public sealed class AllocationLawTests
         Tensor weights = MetaAllocation.Weights(exits, c.Quotas, float64);
 
         weights.shape.Should().Equal(c.Samples, c.Exits);
-        weights.gt(0).sum([0]).data<long>().ToArray().Should().Equal(c.Quotas.Select(quota => (long)quota));
-        weights.sum([1]).gt(0).all().item<bool>().Should().BeTrue("every sample counts once");
+        weights.gt(Held(0)).sum([0]).data<long>().ToArray().Should().Equal(c.Quotas.Select(quota => (long)quota));
+        weights.sum([1]).gt(Held(0)).all().item<bool>().Should().BeTrue("every sample counts once");
         weights.sum([0]).data<double>().ToArray().Zip(c.Quotas).Should()
             .OnlyContain(sum => Math.Abs(sum.First - Math.Sign(sum.Second)) < 1e-14);
     });
@@ -90,7 +90,7 @@ public sealed class AllocationLawTests
     public void Quotas_that_do_not_fit_are_refused()
     {
         using DisposeScope scope = NewDisposeScope();
-        Tensor confidence = full([5, 3], 0.5, float64);
+        Tensor confidence = full([5, 3], Held(0.5), float64);
 
         FluentActions.Invoking(() => MetaAllocation.Exits(confidence, [2, 2, 2])).Should().Throw<ArgumentException>()
             .WithMessage("*summing to 6*5 samples*");

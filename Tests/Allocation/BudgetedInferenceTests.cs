@@ -20,9 +20,9 @@ public sealed class BudgetedInferenceTests
         {
             using var random = new Generator((ulong)Seed + (ulong)more);
             Tensor scores = Ties
-                ? randint(1, 4, [Samples, Exits], float32, generator: random) / 4
-                : stack([.. Enumerable.Range(0, Exits).Select(_ => randperm(Samples, float32, generator: random))], 1) / Samples;
-            return (scores, rand([Samples, Exits], generator: random).gt(0.4));
+                ? randint(1, 4, [Samples, Exits], float32, generator: random).div(Held(4))
+                : stack([.. Enumerable.Range(0, Exits).Select(_ => randperm(Samples, float32, generator: random))], 1).div(Held(Samples));
+            return (scores, rand([Samples, Exits], generator: random).gt(Held(0.4)));
         }
     }
 

@@ -94,7 +94,7 @@ public sealed class CalibrationTests
             scores.data<float>().ToArray()[..2].Should().Equal(0, 0);
             Tensor two = stack([scores, scores], 1); // the same at two exits
             new ThresholdPolicy(criterion, [0.1f, 0]).ExitOf(two).data<long>().ToArray().Should().Equal(1, 1, 0);
-            BudgetedInference.Apply(two, two.gt(0), tensor(new[] { 0.1f, BudgetedInference.Always }, [1, 2]))[0].Leaving.Should()
+            BudgetedInference.Apply(two, two.gt(Held(0)), tensor(new[] { 0.1f, BudgetedInference.Always }, [1, 2]))[0].Leaving.Should()
                 .Equal(1, 2);
         }
     }
@@ -114,7 +114,7 @@ public sealed class CalibrationTests
 
         ThresholdPolicy policy = Calibration.ToShares(ExitCriteria.Confidence, scores, shares);
 
-        Leaving(policy, scores).Should().Equal(BudgetedInference.Apply(scores, zeros_like(scores).gt(0), published)[0].Leaving);
+        Leaving(policy, scores).Should().Equal(BudgetedInference.Apply(scores, zeros_like(scores).gt(Held(0)), published)[0].Leaving);
         if (columns.All(column => column.Distinct().Count() == column.Length))
         {
             Leaving(policy, scores).Should().Equal(quotas.Select(quota => (long)quota));

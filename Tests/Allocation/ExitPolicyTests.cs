@@ -10,7 +10,7 @@ public sealed class ExitPolicyTests
     {
         using DisposeScope scope = NewDisposeScope();
         Tensor classes = tensor(new[] { 1f, 1, 2, 2, 1, 2, 2, 2, 1, 2, 1, 2, 1, 1, 1, 1 }, [4, 4]);
-        Tensor correct = tensor(new[] { 1, 1, 0, 0, 1, 0, 1, 1, 1, 1, 1, 0, 1, 0, 1, 1 }, [4, 4]).gt(0);
+        Tensor correct = tensor(new[] { 1, 1, 0, 0, 1, 0, 1, 1, 1, 1, 1, 0, 1, 0, 1, 1 }, [4, 4]).gt(Held(0));
 
         new PatiencePolicy(2).ExitOf(classes).data<long>().ToArray().Should().Equal(1, 2, 3, 1);
         new PatiencePolicy(3).ExitOf(classes).data<long>().ToArray().Should().Equal(3, 3, 3, 2);

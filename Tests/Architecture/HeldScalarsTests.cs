@@ -13,6 +13,12 @@ public sealed class HeldScalarsTests
 {
     private const byte Call = 0x28; // of IL
 
+    private static readonly byte[] Numbers =
+    [
+        .. new[] { PrimitiveTypeCode.Int32, PrimitiveTypeCode.Int64, PrimitiveTypeCode.Single, PrimitiveTypeCode.Double }
+            .Select(type => (byte)type),
+    ];
+
     public static TheoryData<string> Assemblies
         => [.. new[] { typeof(Confidence), typeof(MultiExitNetwork), typeof(TrainingLoss), typeof(BilevelLoop), typeof(UsageException) }
             .Select(type => type.Assembly.Location)];
@@ -35,10 +41,18 @@ public sealed class HeldScalarsTests
                 && Calls(file.GetMethodBody(method.RelativeVirtualAddress).GetILBytes()!).Any(conversions.Contains))
             .Select(method => $"{NameOf(method.GetDeclaringType())}.{metadata.GetString(method.Name)}").Should().BeEmpty();
 
-        bool Converts(MemberReference member)
-            => member.Parent.Kind == HandleKind.TypeReference && (metadata.GetString(member.Name) == "ToScalar"
-            || (metadata.GetString(member.Name) == "op_Implicit"
-                && metadata.GetString(metadata.GetTypeReference((TypeReferenceHandle)member.Parent).Name) == "Scalar"));
+        bool Converts(MemberReference member) => member.Parent.Kind == HandleKind.TypeReference
+            && (metadata.GetString(member.Name), TypeOf((TypeReferenceHandle)member.Parent)) switch
+            {
+                ("ToScalar", _) or ("op_Implicit", "Scalar") => true,
+                ("op_Implicit", _) => false,
+                // x * 2, which converts the number itself.
+                (var name, "Tensor") => name.StartsWith("op_", StringComparison.Ordinal)
+                    && metadata.GetBlobBytes(member.Signature)[3..].Any(Numbers.Contains),
+                _ => false,
+            };
+
+        string TypeOf(TypeReferenceHandle type) => metadata.GetString(metadata.GetTypeReference(type).Name);
 
         string NameOf(TypeDefinitionHandle type) => metadata.GetString(metadata.GetTypeDefinition(type).Name);
     }

@@ -49,11 +49,11 @@ internal static class EarlyExitNetworks
             if (name.EndsWith("running_var", StringComparison.Ordinal)
                 || (name.EndsWith("weight", StringComparison.Ordinal) && value.dim() == 1))
             {
-                value.copy_(rand(value.shape, value.dtype, generator: random) + 0.5);
+                value.copy_(rand(value.shape, value.dtype, generator: random).add(Held(0.5)));
             }
             else if (name.EndsWith("running_mean", StringComparison.Ordinal) || name.EndsWith("bias", StringComparison.Ordinal))
             {
-                value.copy_(randn(value.shape, value.dtype, generator: random) * 0.2);
+                value.copy_(randn(value.shape, value.dtype, generator: random).mul(Held(0.2)));
             }
         }
     }

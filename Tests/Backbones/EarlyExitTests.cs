@@ -122,7 +122,7 @@ public sealed class EarlyExitTests
         using DisposeScope scope = NewDisposeScope();
         using var network = new CarryingNetwork(exits: 5);
         using var runner = new EarlyExit(network, compaction);
-        Tensor images = arange(40, float32).view(-1, 1, 1, 1).expand(-1, 3, 4, 4).contiguous(), before = images.clone();
+        Tensor images = arange(Held(40), float32).view(-1, 1, 1, 1).expand(-1, 3, 4, 4).contiguous(), before = images.clone();
         // 8, 21, 8, 3, and nobody at exit 5
         long[] wanted = [.. Enumerable.Range(0, 40).Select(i => i % 5 == 0 ? 0L : i % 4 == 0 ? 2 : i % 7 == 0 ? 3 : 1)];
 
@@ -132,7 +132,7 @@ public sealed class EarlyExitTests
             Tensor own = tensor(wanted, int64).index_select(0, at);
             logits.select(1, 0).data<float>().ToArray().Should()
                 .Equal(at.to_type(float32).data<float>().ToArray(), "a row's place is that of its image");
-            return own.eq(k);
+            return own.eq(Held(k));
         });
 
         answers.Exits.data<long>().ToArray().Should().Equal(wanted);

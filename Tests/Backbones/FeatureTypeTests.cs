@@ -158,7 +158,8 @@ public sealed class FeatureTypeTests(ITestOutputHelper output)
         IReadOnlyList<Tensor?> gradient = pass.Gradient([.. g.Select(along => along.clone())]);
         double byGradient = gradient.Zip(u, (part, along) => part is null ? 0 : (part * along).sum().item<float>()).Sum();
         double size = Math.Sqrt(
-            gradient.OfType<Tensor>().Sum(part => part.pow(2).sum().item<float>()) * u.Sum(part => part.pow(2).sum().item<float>()));
+            gradient.OfType<Tensor>().Sum(part => part.pow(Held(2)).sum().item<float>())
+                * u.Sum(part => part.pow(Held(2)).sum().item<float>()));
 
         output.WriteLine($"{byTangent} and {byGradient} of {size}");
         (Math.Abs(byTangent - byGradient) / size).Should().BeLessThan(2e-3);
@@ -235,5 +236,5 @@ public sealed class FeatureTypeTests(ITestOutputHelper output)
     private static Tensor Flat(IEnumerable<Tensor?> parts)
         => cat([.. parts.Where(part => part is { IsInvalid: false }).Select(part => part!.flatten())]);
 
-    private static double RelativeNorm(Tensor a, Tensor b) => ((a - b).pow(2).sum() / b.pow(2).sum()).sqrt().item<float>();
+    private static double RelativeNorm(Tensor a, Tensor b) => ((a - b).pow(Held(2)).sum() / b.pow(Held(2)).sum()).sqrt().item<float>();
 }

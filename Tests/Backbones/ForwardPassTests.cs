@@ -73,7 +73,7 @@ public sealed class ForwardPassTests : IDisposable
     public void A_gradient_reaches_every_parameter_in_use_and_none_that_was_replaced()
     {
         Tensor[] copies = [.. Copies().Select(copy => copy.requires_grad_())];
-        stack(_network.Forward(_images, copies, NormStatistics.Batch)).pow(2).sum().backward();
+        stack(_network.Forward(_images, copies, NormStatistics.Batch)).pow(Held(2)).sum().backward();
 
         copies.Should().OnlyContain(copy => copy.grad!.isfinite().all().item<bool>());
         _network.Parameters.Should().OnlyContain(parameter => ReferenceEquals(parameter.grad, null));

@@ -123,7 +123,7 @@ public sealed class MsdNetTests
         using var network = new MsdNet(ImageNet, ImageKind.ImageNet, 1000, new LayerFactory(Initialisation.He, random, float32, CPU));
 
         Tensor[] logits = network.Forward(randn([2, 3, 224, 224], generator: random), NormStatistics.BatchAndUpdate);
-        stack(logits).pow(2).sum().backward();
+        stack(logits).pow(Held(2)).sum().backward();
 
         logits.Should().HaveCount(2).And.OnlyContain(z => z.shape.SequenceEqual(new long[] { 2, 1000 }));
         network.Parameters[1].grad!.abs().sum().item<float>().Should().BePositive("the first convolution's bias takes part");

@@ -110,10 +110,10 @@ public sealed class NetworkFilesTests : IDisposable
         (string Name, Tensor Values)[] buffers =
         [
             ("last", rand(2, 3, 4, 5).permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)),
-            ("transposed", arange(6).view(2, 3).t()),
-            ("expanded", arange(3).expand(2, 3)),
-            ("offset", arange(6).narrow(0, 2, 3)),
-            ("start", arange(6).narrow(0, 0, 3)),
+            ("transposed", arange(Held(6)).view(2, 3).t()),
+            ("expanded", arange(Held(3)).expand(2, 3)),
+            ("offset", arange(Held(6)).narrow(0, 2, 3)),
+            ("start", arange(Held(6)).narrow(0, 0, 3)),
             ("empty", zeros([0, 3])),
         ];
         Array.ForEach(buffers, buffer => source.register_buffer(buffer.Name, buffer.Values));
@@ -255,7 +255,7 @@ public sealed class NetworkFilesTests : IDisposable
         using var _ = no_grad();
         foreach (Tensor tensor in net.state_dict().Values)
         {
-            tensor.fill_(value);
+            tensor.fill_(Held(value));
         }
     }
 

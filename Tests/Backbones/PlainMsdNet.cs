@@ -157,7 +157,7 @@ internal sealed class PlainMsdNet(MsdNetOptions options, int classes, ScalarType
         if (!State.TryGetValue(name, out Tensor? value))
         {
             bool learned = !name.Contains("running", StringComparison.Ordinal);
-            Tensor drawn = (randn(shape, float32, generator: random).clamp(-3, 3) * spread) + centre; // exact in either type
+            Tensor drawn = (randn(shape, float32, generator: random).clamp(Held(-3), Held(3)) * spread) + centre; // exact in either type
             State[name] = value = drawn.to_type(type).requires_grad_(learned);
         }
 

@@ -19,7 +19,7 @@ public sealed class StateTreeTests : IDisposable
             copy = tree.Copy();
         }
 
-        tree.Tensor("scale").fill_(9);
+        tree.Tensor("scale").fill_(Held(9));
         tree.Numbers["step"] = 8;
 
         copy.Tensor("scale").item<double>().Should().Be(1);

@@ -63,7 +63,7 @@ public sealed partial class MethodsPageTests
         var he = new LayerFactory(Initialisation.He, random, float64, CPU);
         var published = he with { Initialisation = Initialisation.Published };
 
-        double variance = he.ConvolutionWeight(output: 64, input: 32, kernel: 3).detach().pow(2).mean().item<double>();
+        double variance = he.ConvolutionWeight(output: 64, input: 32, kernel: 3).detach().pow(Held(2)).mean().item<double>();
         variance.Should().BeApproximately(2.0 / (3 * 3 * 64), 0.05 * variance, "18,432 squares have a mean that is sure to about 1 %");
         Largest(he.Bias(64, fanIn: 32)).Should().Be(0);
         double bound = 1 / Math.Sqrt(32 * 3 * 3);

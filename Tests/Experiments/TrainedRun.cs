@@ -91,7 +91,7 @@ public sealed class TrainedRun : IDisposable
     internal static void Spoil(Dictionary<string, Tensor> state) => state.First(
         entry
             => entry.Key.StartsWith("classifier.0", StringComparison.Ordinal)
-                && entry.Key.EndsWith("running_var", StringComparison.Ordinal)).Value.fill_(-1e30);
+                && entry.Key.EndsWith("running_var", StringComparison.Ordinal)).Value.fill_(Held(-1e30));
 
     /// <summary>The one line that refuses <paramref name="arguments"/>.</summary>
     internal string Refusal(params string[] arguments)

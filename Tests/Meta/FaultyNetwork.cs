@@ -71,7 +71,7 @@ internal sealed class FaultyNetwork : MultiExitNetwork
             if (fault == NetworkFault.ObjectiveIsNoScalar)
             {
                 Tensor logits = network.Forward(randn([6, 3, 2, 2], float64), NormStatistics.Batch)[0];
-                Autograd.Gradients("my objective", [logits.pow(2).sum([1])], null, network.Parameters);
+                Autograd.Gradients("my objective", [logits.pow(Held(2)).sum([1])], null, network.Parameters);
             }
 
             using var tiny = new TinyBilevel(
@@ -103,7 +103,7 @@ internal sealed class FaultyNetwork : MultiExitNetwork
         Tensor y = x * x;
         if (_fault == NetworkFault.Overwrites)
         {
-            x.add_(1);
+            x.add_(Held(1));
         }
 
         return [y];

@@ -56,7 +56,7 @@ internal sealed class TinyBilevel : IDisposable
         => new(TinyNetwork.Images(samples, _random), randint(Network.Classes, [samples], int64, generator: _random));
 
     /// <summary>Random weights around 1, <c>[N, K]</c>.</summary>
-    public Tensor Weights(long samples) => rand([samples, Network.Exits], float64, generator: _random) + 0.5;
+    public Tensor Weights(long samples) => rand([samples, Network.Exits], float64, generator: _random).add(Held(0.5));
 
     /// <summary>θ, batch norm's statistics and the momentum buffers.</summary>
     public double[] BackboneState() => Values([.. Network.Parameters, .. Network.buffers(), .. Optimiser.Buffers]);
@@ -70,7 +70,10 @@ internal sealed class TinyBilevel : IDisposable
 
     /// <summary>Logits of the meta samples behind a lookahead step by these weights.</summary>
     public Tensor[] LogitsAhead(IForward forward, Tensor weights, LabelledImages meta, double rate)
-        => Network.Forward(meta.Images, Optimiser.Lookahead(forward.Gradient(weights / weights.shape[0]), rate), NormStatistics.Batch);
+    {
+        IReadOnlyList<Tensor?> gradient = forward.Gradient(weights.div(Held(weights.shape[0])));
+        return Network.Forward(meta.Images, Optimiser.Lookahead(gradient, rate), NormStatistics.Batch);
+    }
 
     /// <summary>A random direction for Θ, the same for the same seed.</summary>
     public IList<Tensor> DirectionOfTheta(ulong seed)
@@ -82,7 +85,7 @@ internal sealed class TinyBilevel : IDisposable
     /// <summary>The central difference of a function of Θ along a direction, for a step of that length.</summary>
     public double SlopeAlong(IList<Tensor> direction, double step, Func<double> function)
     {
-        double length = Math.Sqrt(direction.Sum(part => part.pow(2).sum().item<double>()));
+        double length = Math.Sqrt(direction.Sum(part => part.pow(Held(2)).sum().item<double>()));
         double[] ends = [.. new[] { step, -step }.Select(signed =>
         {
             Move(signed / length);
@@ -97,7 +100,7 @@ internal sealed class TinyBilevel : IDisposable
             using IDisposable noGrad = no_grad();
             for (int p = 0; p < direction.Count; p++)
             {
-                Weighting.Network.Parameters[p].add_(direction[p], factor);
+                Weighting.Network.Parameters[p].add_(direction[p], Held(factor));
             }
         }
     }

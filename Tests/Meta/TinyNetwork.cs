@@ -27,7 +27,7 @@ internal sealed class TinyNetwork : MultiExitNetwork
         : base("Tiny")
     {
         _coupled = coupled;
-        Parameter Random(params long[] shape) => new(randn(shape, float64, generator: random) * 0.3);
+        Parameter Random(params long[] shape) => new(randn(shape, float64, generator: random).mul(Held(0.3)));
 
         // What nothing reads stands first, so that an index that skips it would be noticed everywhere behind it.
         register_parameter(Unused, Random(2));

@@ -127,7 +127,7 @@ public sealed class CollaborationTests
 
     private static IReadOnlyList<Tensor?> ByAutograd(MultiExitNetwork network, Tensor images, int exit)
     {
-        Tensor loss = network.Forward(images, NormStatistics.Batch)[exit].pow(2).sum();
+        Tensor loss = network.Forward(images, NormStatistics.Batch)[exit].pow(Held(2)).sum();
         return
         [
             .. autograd.grad([loss], [.. network.Parameters], allow_unused: true)

@@ -120,14 +120,14 @@ public sealed class GradientEquilibriumTests
     /// <summary>The gradient of the sum of exit j's squared logits by each block's kernel.</summary>
     private static double[][] ByLoss(ChainNetwork network, Tensor images, int j)
     {
-        Tensor loss = network.Forward(images, NormStatistics.Batch)[j].pow(2).sum();
+        Tensor loss = network.Forward(images, NormStatistics.Batch)[j].pow(Held(2)).sum();
         IList<Tensor> gradients = autograd.grad([loss], [.. network.Kernels.Take(j + 1)]);
         return [.. gradients.Select(GoldenFile.Values)];
     }
 
     private static double[] Gradient(MultiExitNetwork network, Tensor images, int j, int[] parameters)
     {
-        Tensor loss = network.Forward(images, NormStatistics.Batch)[j].pow(2).sum();
+        Tensor loss = network.Forward(images, NormStatistics.Batch)[j].pow(Held(2)).sum();
         IList<Tensor> gradients = autograd.grad([loss], [.. parameters.Select(p => network.Parameters[p])], allow_unused: true);
         return Values(gradients.Where(gradient => gradient is { IsInvalid: false }));
     }

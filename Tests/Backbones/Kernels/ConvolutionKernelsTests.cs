@@ -137,7 +137,8 @@ public sealed class ConvolutionKernelsTests
     public void A_stride_far_beyond_the_kernel_leaves_pixels_without_a_gradient()
     {
         using DisposeScope scope = NewDisposeScope();
-        Tensor byInput = Channels(full([1, 1, 3, 3], double.NaN, ScalarType.Float64)), two = full([1, 1, 1, 1], 2.0, ScalarType.Float64);
+        Tensor byInput = Channels(full([1, 1, 3, 3], Held(double.NaN), ScalarType.Float64));
+        Tensor two = full([1, 1, 1, 1], Held(2.0), ScalarType.Float64);
 
         ConvolutionKernels.BackwardInput([two], two, stride: 300, padding: 0, adds: false, byInput);
 
@@ -187,7 +188,7 @@ public sealed class ConvolutionKernelsTests
             () => ConvolutionKernels.Forward(ones([2, 3L, 8, 8]), weight, null, 1, 1, false, false, y),
         ];
         wrong.Should().AllSatisfy(call => call.Should().Throw<ArgumentException>());
-        y.eq(1).all().item<bool>().Should().BeTrue("nothing is written by a call that is refused");
+        y.eq(Held(1)).all().item<bool>().Should().BeTrue("nothing is written by a call that is refused");
     }
 
     private static Arbitrary<Case> Cases()
@@ -209,7 +210,7 @@ public sealed class ConvolutionKernelsTests
         Tensor[] ours = Ours(one, type, isSliced), exact = Libtorchs(one, type, isMagnitude: false), magnitudes = Libtorchs(
             one, type, isMagnitude: true);
         return ours.Select(
-            (tensor, k) => ((tensor.to(ScalarType.Float64) - exact[k]).abs() / (magnitudes[k] + 1e-300)).max().item<double>())
+            (tensor, k) => ((tensor.to(ScalarType.Float64) - exact[k]).abs() / magnitudes[k].add(Held(1e-300))).max().item<double>())
             .ToList();
     }
 
@@ -217,13 +218,13 @@ public sealed class ConvolutionKernelsTests
     internal static Tensor[] Ours(Case one, ScalarType type, bool isSliced)
     {
         (Tensor x, Tensor weight, Tensor byOutput) = one.Operands(type, isSliced);
-        Tensor y = Target(byOutput.shape), byInput = Target(x.shape), byWeight = full(weight.shape, double.NaN, type);
+        Tensor y = Target(byOutput.shape), byInput = Target(x.shape), byWeight = full(weight.shape, Held(double.NaN), type);
         ConvolutionKernels.Forward(x, weight, null, one.Stride, one.Padding, rectifies: false, adds: false, y);
         ConvolutionKernels.BackwardInput([byOutput], weight, one.Stride, one.Padding, adds: false, byInput);
         ConvolutionKernels.BackwardWeight([byOutput], x, one.Stride, one.Padding, byWeight);
         return [y, byInput, byWeight];
 
-        Tensor Target(long[] shape) => Sliced(full(shape, double.NaN, type), isSliced);
+        Tensor Target(long[] shape) => Sliced(full(shape, Held(double.NaN), type), isSliced);
     }
 
     private static Tensor[] Libtorchs(Case one, ScalarType type, bool isMagnitude)

@@ -67,7 +67,7 @@ internal static class KernelRun
             ["dz"] = Double(gradients[0]),
             ["dWeight"] = Double(gradients[1]),
             ["dBias"] = Double(gradients[2]),
-            ["dy"] = Double(tangent * normed.detach().gt(0).to(type)) * inputs.Clear,
+            ["dy"] = Double(tangent * normed.detach().gt(Held(0)).to(type)) * inputs.Clear,
         };
 
         Tensor Leaf(Tensor values) => values.to(type, copy: true).requires_grad_();

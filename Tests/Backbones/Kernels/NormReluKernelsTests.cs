@@ -142,7 +142,7 @@ public sealed class NormReluKernelsTests
         {
             using DisposeScope scope = NewDisposeScope();
             var inputs = new KernelInputs([501, channels], ScalarType.Float32);
-            _ = inputs.Z.narrow(0, 333, 1).narrow(1, 2, 1).fill_(value);
+            _ = inputs.Z.narrow(0, 333, 1).narrow(1, 2, 1).fill_(Held(value));
 
             KernelResults ours = Ours(inputs, true);
 

@@ -17,7 +17,7 @@ internal sealed class RowsOperand
         long channels = shape[1], rows = values.numel() / channels, stride = isStrided ? Before + channels + After : channels;
         long[] strides = shape.Length == 2 ? [stride, 1] : [shape[2] * shape[3] * stride, 1, shape[3] * stride, stride];
         _isStrided = isStrided;
-        _buffer = full([rows, stride], Sentinel, type);
+        _buffer = full([rows, stride], Held(Sentinel), type);
         Rows = _buffer.as_strided(shape, strides, isStrided ? Before : 0);
         _ = Rows.copy_(values);
     }
@@ -31,7 +31,7 @@ internal sealed class RowsOperand
             long channels = Rows.shape[1];
             foreach (Tensor neighbours in new[] { _buffer.narrow(1, 0, Before), _buffer.narrow(1, Before + channels, After) })
             {
-                neighbours.ne(Sentinel).sum().item<long>().Should().Be(0, "neighbours keep their values");
+                neighbours.ne(Held(Sentinel)).sum().item<long>().Should().Be(0, "neighbours keep their values");
             }
         }
     }

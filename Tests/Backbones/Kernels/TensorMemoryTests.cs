@@ -48,12 +48,12 @@ public sealed unsafe class TensorMemoryTests
     public void A_tensors_memory_is_kept_until_the_last_view_is_gone()
     {
         using DisposeScope scope = NewDisposeScope();
-        Tensor tensor = TensorMemory.Empty([300, 1000], ScalarType.Float32).fill_(1), view = tensor.narrow(0, 100, 50);
+        Tensor tensor = TensorMemory.Empty([300, 1000], ScalarType.Float32).fill_(Held(1)), view = tensor.narrow(0, 100, 50);
         tensor.Dispose();
 
-        Tensor other = TensorMemory.Empty([300, 1000], ScalarType.Float32).fill_(2);
+        Tensor other = TensorMemory.Empty([300, 1000], ScalarType.Float32).fill_(Held(2));
 
-        view.eq(1).all().item<bool>().Should().BeTrue();
+        view.eq(Held(1)).all().item<bool>().Should().BeTrue();
         other.shape.Should().Equal(300, 1000);
         other.is_contiguous().Should().BeTrue();
     }
@@ -79,8 +79,8 @@ public sealed unsafe class TensorMemoryTests
         {
             for (int i = 0; i < 20; i++)
             {
-                using Tensor tensor = TensorMemory.Empty([(number + 1) * 5000], ScalarType.Float32).fill_(number);
-                tensor.eq(number).all().item<bool>().Should().BeTrue();
+                using Tensor tensor = TensorMemory.Empty([(number + 1) * 5000], ScalarType.Float32).fill_(Held(number));
+                tensor.eq(Held(number)).all().item<bool>().Should().BeTrue();
             }
         });
     }

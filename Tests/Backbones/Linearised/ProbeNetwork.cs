@@ -68,7 +68,8 @@ internal sealed class ProbeNetwork : MultiExitNetwork
         {
             foreach (Parameter parameter in parameters())
             {
-                parameter.add_(rand(parameter.shape, float64, generator: random) * 0.3); // scales of 1 and shifts of 0 would hide mistakes
+                // Scales of 1 and shifts of 0 would hide mistakes.
+                parameter.add_(rand(parameter.shape, float64, generator: random).mul(Held(0.3)));
             }
         }
 

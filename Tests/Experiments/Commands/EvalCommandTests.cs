@@ -183,7 +183,7 @@ public sealed class EvalCommandTests(TrainedRun trained) : IClassFixture<Trained
     [Fact]
     public void A_checkpoint_of_a_training_that_diverged_is_refused_in_one_line()
     {
-        trained.Change("wild", state => state.Values.First(tensor => tensor.dtype == float32).fill_(double.NaN)); // counters cannot
+        trained.Change("wild", state => state.Values.First(tensor => tensor.dtype == float32).fill_(Held(double.NaN))); // counters cannot
 
         trained.Refusal("eval", "wild").Should().Contain("NaN or infinite values").And.Contain("train.rate");
         trained.Refusal("calibrate", "wild", "--macs", "3M").Should().Contain("NaN or infinite values");

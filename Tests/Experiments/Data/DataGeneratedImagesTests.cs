@@ -23,7 +23,7 @@ public sealed class DataGeneratedImagesTests
             from across in Enumerable.Range(-5, 11)
             select Window(down, across).matmul(middle).view(set.Count, 9);
         var all = cat(features.ToArray(), 1);
-        return (all / all.pow(2).sum(1, keepdim: true).sqrt()).MoveToOuterDisposeScope();
+        return (all / all.pow(Held(2)).sum(1, keepdim: true).sqrt()).MoveToOuterDisposeScope();
     }
 
     [Fact]
@@ -33,16 +33,16 @@ public sealed class DataGeneratedImagesTests
         using var train = Make(1500, seed: 1);
         using var test = Make(1000, seed: 2);
         var known = Correlations(train);
-        var easy = train.Difficulty!.lt(GeneratedImages.HardThreshold).to_type(ScalarType.Float32).unsqueeze(1);
+        var easy = train.Difficulty!.lt(Held(GeneratedImages.HardThreshold)).to_type(ScalarType.Float32).unsqueeze(1);
         var centres = stack(Enumerable.Range(0, 10).Select(c =>
         {
-            var mine = train.Labels.eq(c).to_type(ScalarType.Float32).unsqueeze(1) * easy;
+            var mine = train.Labels.eq(Held(c)).to_type(ScalarType.Float32).unsqueeze(1) * easy;
             return (known * mine).sum(dim: 0) / mine.sum();
         })); // [10, F]
         var right = Correlations(test).matmul(centres.t()).argmax(1).eq(test.Labels).to_type(ScalarType.Float32);
         double Accuracy(double from, double to)
         {
-            var here = test.Difficulty!.ge(from).logical_and(test.Difficulty.lt(to)).to_type(ScalarType.Float32);
+            var here = test.Difficulty!.ge(Held(from)).logical_and(test.Difficulty.lt(Held(to))).to_type(ScalarType.Float32);
             return (right * here).sum().item<float>() / here.sum().item<float>();
         }
 

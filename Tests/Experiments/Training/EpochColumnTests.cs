@@ -66,7 +66,7 @@ public sealed class EpochColumnTests : IDisposable
             half =>
             {
                 seen(half.Weights.shape[0]);
-                return half.Weights.pow(2);
+                return half.Weights.pow(Held(2));
             }),
     ]);
 

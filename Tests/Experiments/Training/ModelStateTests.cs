@@ -55,7 +55,7 @@ public sealed class ModelStateTests : IDisposable
         {
             Tensor broken = _model.State.Group(group).AllTensors.Last(
                 entry => group != "meta_state_dict" || entry.Name == "output_layer.bias").Tensor;
-            broken.fill_(double.PositiveInfinity);
+            broken.fill_(Held(double.PositiveInfinity));
         }
 
         NonFinite.FindIn(_model.State).Should().Be(name);
@@ -67,7 +67,7 @@ public sealed class ModelStateTests : IDisposable
         (string name, Tensor tensor) = _model.State.Group("state_dict").AllTensors.First(entry => entry.Tensor.is_floating_point());
         using (no_grad())
         {
-            tensor.fill_(double.NaN);
+            tensor.fill_(Held(double.NaN));
         }
 
         NonFinite.FindIn(_model.State).Should().Be(name);

@@ -46,7 +46,7 @@ public sealed class NonFiniteDetectorTests : IDisposable
     {
         Tensor ones = torch.ones([4, Exits]);
         return new HalfBatchReport(
-            ones, ones.clone(), ones.clone(), torch.ones([4, Exits, 2]), ones.gt(0), hasObjective ? tensor(1.0f) : null);
+            ones, ones.clone(), ones.clone(), torch.ones([4, Exits, 2]), ones.gt(Held(0)), hasObjective ? tensor(1.0f) : null);
     }
 
     private static HalfBatchReport Broken(string what, int exit, double value)
@@ -58,7 +58,7 @@ public sealed class NonFiniteDetectorTests : IDisposable
             "weights" => part.Weights.select(1, exit).select(0, 2),
             _ => part.Objective!,
         };
-        broken.fill_(value);
+        broken.fill_(Held(value));
         return part;
     }
 }

@@ -19,7 +19,7 @@ public sealed class AutogradTests : IDisposable
     public void Several_outputs_are_weighted_and_what_reaches_none_has_no_gradient(bool createGraph)
     {
         IReadOnlyList<Tensor?> gradients = Autograd.Gradients(
-            "y", [_x.pow(2), _x.pow(3)], [tensor(new[] { 1.0, 0, 0 }), ones_like(_x)], [_x, _unused], createGraph: createGraph);
+            "y", [_x.pow(Held(2)), _x.pow(Held(3))], [tensor(new[] { 1.0, 0, 0 }), ones_like(_x)], [_x, _unused], createGraph: createGraph);
 
         gradients[0]!.data<double>().Should().Equal(2 + 3, 12, 27);
         gradients[0]!.requires_grad.Should().Be(createGraph);
@@ -29,7 +29,7 @@ public sealed class AutogradTests : IDisposable
     [Fact]
     public void A_gradient_with_a_graph_can_be_differentiated_again()
     {
-        Tensor first = Autograd.Gradients("y", [_x.pow(3).sum()], null, [_x], createGraph: true)[0]!;
+        Tensor first = Autograd.Gradients("y", [_x.pow(Held(3)).sum()], null, [_x], createGraph: true)[0]!;
 
         Autograd.Gradients("its gradient", [first], [ones_like(first)], [_x])[0]!.data<double>().Should().Equal(6, 12, 18);
     }
@@ -48,7 +48,7 @@ public sealed class AutogradTests : IDisposable
     [Fact]
     public void The_gradients_that_a_user_collects_stay_what_they_are()
     {
-        _x.pow(2).sum().backward();
+        _x.pow(Held(2)).sum().backward();
 
         Autograd.Gradients("y", [_x.sum()], null, [_x])[0]!.data<double>().Should().Equal(1, 1, 1);
         FluentActions.Invoking(() => Autograd.Gradients("y", [_x.sum(), Overwritten()], null, [_x])).Should()
@@ -95,7 +95,7 @@ public sealed class AutogradTests : IDisposable
         using DisposeScope scope = NewDisposeScope();
         for (int k = 0; k < 50; k++)
         {
-            Autograd.Gradients("y", [_x.pow(2).sum()], null, [_x])[0]!.data<double>().Should().Equal(2, 4, 6);
+            Autograd.Gradients("y", [_x.pow(Held(2)).sum()], null, [_x])[0]!.data<double>().Should().Equal(2, 4, 6);
         }
     });
 
@@ -119,7 +119,7 @@ public sealed class AutogradTests : IDisposable
             using DisposeScope scope = NewDisposeScope();
             Tensor x = randn([256, 256], float64).requires_grad_();
             Tensor first = Autograd.Gradients("y", [x.matmul(x).tanh().sum()], null, [x, _unused], createGraph: true)[0]!;
-            Autograd.Gradients("its square", [first.pow(2).sum()], null, [x])[0]!.shape.Should().Equal(256, 256);
+            Autograd.Gradients("its square", [first.pow(Held(2)).sum()], null, [x])[0]!.shape.Should().Equal(256, 256);
             FluentActions.Invoking(() => Autograd.Gradients("y", [Overwritten()], null, [_x])).Should().Throw<InvalidOperationException>();
         }
     }
@@ -127,7 +127,7 @@ public sealed class AutogradTests : IDisposable
     private Tensor Overwritten()
     {
         Tensor y = _x.exp();
-        y.mul_(2);
+        y.mul_(Held(2));
         return y.sum();
     }
 }

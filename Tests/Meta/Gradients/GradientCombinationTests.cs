@@ -42,7 +42,7 @@ public sealed class GradientCombinationTests : IDisposable
         var averaged = new AveragedCombination(new GradientSum(), (gradients, samples) =>
         {
             counted = samples;
-            return [.. gradients.Select(gradient => gradient?.mul(2))];
+            return [.. gradients.Select(gradient => gradient?.mul(Held(2)))];
         });
 
         IReadOnlyList<Tensor?> means = averaged.Combine(forward, cotangent), own = forward.Gradient(cotangent);
@@ -87,7 +87,9 @@ public sealed class GradientCombinationTests : IDisposable
                 .. first.Zip(
                     second,
                     (a, b)
-                        => a is null || b is null ? a ?? b : a + b - (a * ((a * b).sum().clamp(max: 0) / (a * a).sum().clamp(min: 1e-30)))),
+                        => a is null || b is null
+                            ? a ?? b
+                            : a + b - (a * ((a * b).sum().clamp(max: Held(0)) / (a * a).sum().clamp(min: Held(1e-30))))),
             ];
         }
     }

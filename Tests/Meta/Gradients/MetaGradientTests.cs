@@ -203,7 +203,7 @@ public sealed class MetaGradientTests
         int[] quotas = ExitShares.Quotas(ExitShares.FromQ(setting.Meta().Q, logits.Length), MetaSamples);
         quotas.Should().OnlyContain(quota => quota > 0);
         Tensor exits = MetaAllocation.Exits(Confidence.PerSample(logits), quotas);
-        Tensor[] own = [.. Enumerable.Range(0, logits.Length).Select(k => exits.eq(k).nonzero().squeeze(1))];
+        Tensor[] own = [.. Enumerable.Range(0, logits.Length).Select(k => exits.eq(Held(k)).nonzero().squeeze(1))];
         return at => at.Zip(own, (z, samples) => nn.functional.cross_entropy(z.index_select(0, samples), labels.index_select(0, samples)))
             .Sum(loss => loss.item<double>());
     }

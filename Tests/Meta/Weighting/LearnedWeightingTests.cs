@@ -18,7 +18,7 @@ public sealed class LearnedWeightingTests
                 ? new MetaWeightNetWeighting(Options, random, float64, CPU)
                 : new L2wDenWeighting(Options, Exits, random, float64, CPU);
             Tensor[] logits = [.. Enumerable.Range(0, Exits).Select(_ => randn([Samples, 3], float64, generator: random).requires_grad_())];
-            Tensor losses = (rand([Samples, Exits], float64, generator: random) * 5).requires_grad_();
+            Tensor losses = rand([Samples, Exits], float64, generator: random).mul(Held(5)).requires_grad_();
             return (weighting, new FixedForward(logits, losses));
         }
     }
@@ -51,8 +51,8 @@ public sealed class LearnedWeightingTests
         };
 
         weights.shape.Should().Equal(c.Samples, c.Exits);
-        means.sub(1).abs().max().item<double>().Should().BeLessThan(1e-14);
-        weights.sub(1).abs().max().item<double>().Should().BeLessThanOrEqualTo(2 * c.Options.Epsilon);
+        means.sub(Held(1)).abs().max().item<double>().Should().BeLessThan(1e-14);
+        weights.sub(Held(1)).abs().max().item<double>().Should().BeLessThanOrEqualTo(2 * c.Options.Epsilon);
     });
 
     [Fact]
@@ -108,7 +108,7 @@ public sealed class LearnedWeightingTests
     {
         using DisposeScope scope = NewDisposeScope();
         (LearnedWeighting weighting, FixedForward forward) = new Case(4, 3, new MetaOptions { Features = WeightFeatures.Both }, 1).Build();
-        weighting.Weights(weighting.Features(forward)).pow(2).sum().backward();
+        weighting.Weights(weighting.Features(forward)).pow(Held(2)).sum().backward();
 
         weighting.Network.Parameters.Should().OnlyContain(parameter => parameter.grad!.abs().sum().item<double>() > 0);
         forward.Logits.Append(forward.CrossEntropies).Should().OnlyContain(input => ReferenceEquals(input.grad, null));

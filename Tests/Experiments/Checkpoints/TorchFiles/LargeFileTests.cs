@@ -18,8 +18,8 @@ public sealed class LargeFileTests
         using var folder = new TemporaryFolder();
         using DisposeScope scope = NewDisposeScope();
         Tensor large = zeros([Elements], ScalarType.Byte);
-        large.narrow(0, 0, 1).fill_(1);
-        large.narrow(0, Elements - 1, 1).fill_(2);
+        large.narrow(0, 0, 1).fill_(Held(1));
+        large.narrow(0, Elements - 1, 1).fill_(Held(2));
         string pickle = folder.In("large.pt"), safetensors = folder.In("large.safetensors");
         TorchFileWriter.Write(pickle, new TorchDictionary { ["large"] = large, ["after"] = ones([3]) });
         Safetensors.Write(safetensors, new Dictionary<string, Tensor> { ["large"] = large, ["after"] = ones([3]) });

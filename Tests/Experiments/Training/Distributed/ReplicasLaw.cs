@@ -110,7 +110,7 @@ internal sealed record ReplicasLaw(string Name, int Ranks, Func<ProcessGroup, do
             + 1, mean = Enumerable.Range(0, ranks).Sum(r => (r + 1.0) * ((2 * r) + 1)) / (ranks * ranks);
         // 36 MB: two buckets
         IReadOnlyList<Tensor?> means = all.AllReduceMean(
-            [full([2, 3], own), null, full([3000, 3000], own), full([1], 10 * own)], (long)samples);
+            [full([2, 3], Held(own)), null, full([3000, 3000], Held(own)), full([1], Held(10 * own))], (long)samples);
 
         means.Select(one => one?.shape.Length).Should().Equal(2, null, 2, 1);
         means[0]!.shape.Should().Equal(2, 3);
@@ -147,7 +147,7 @@ internal sealed record ReplicasLaw(string Name, int Ranks, Func<ProcessGroup, do
         all.Broadcast(all.Shard.Rank == 1 ? [1, 2, 3] : null, from: 1).Should().Equal(1, 2, 3);
         all.Broadcast(all.Shard.Rank == ranks - 1 ? "ε" : null, from: ranks - 1).Should().Be("ε");
         all.Broadcast(all.IsRankZero ? Array.Empty<byte>() : null).Should().BeEmpty();
-        Tensor[] taken = [full([3], all.Shard.Rank, int64), full([2, 2], all.Shard.Rank, float32)];
+        Tensor[] taken = [full([3], Held(all.Shard.Rank), int64), full([2, 2], Held(all.Shard.Rank), float32)];
         all.BroadcastFromRankZero(taken);
         taken[0].sum().item<long>().Should().Be(0);
         taken[1].sum().item<float>().Should().Be(0);
