@@ -13,12 +13,6 @@ public sealed class HeldScalarsTests
 {
     private const byte Call = 0x28; // of IL
 
-    private static readonly byte[] Numbers =
-    [
-        .. new[] { PrimitiveTypeCode.Int32, PrimitiveTypeCode.Int64, PrimitiveTypeCode.Single, PrimitiveTypeCode.Double }
-            .Select(type => (byte)type),
-    ];
-
     public static TheoryData<string> Assemblies
         => [.. new[] { typeof(Confidence), typeof(MultiExitNetwork), typeof(TrainingLoss), typeof(BilevelLoop), typeof(UsageException) }
             .Select(type => type.Assembly.Location)];
@@ -48,13 +42,31 @@ public sealed class HeldScalarsTests
                 ("op_Implicit", _) => false,
                 // x * 2, which converts the number itself.
                 (var name, "Tensor") => name.StartsWith("op_", StringComparison.Ordinal)
-                    && metadata.GetBlobBytes(member.Signature)[3..].Any(Numbers.Contains),
+                    && TakesNumber(metadata.GetBlobReader(member.Signature)),
                 _ => false,
             };
 
         string TypeOf(TypeReferenceHandle type) => metadata.GetString(metadata.GetTypeReference(type).Name);
 
         string NameOf(TypeDefinitionHandle type) => metadata.GetString(metadata.GetTypeDefinition(type).Name);
+    }
+
+    private static bool TakesNumber(BlobReader signature)
+    {
+        signature.ReadSignatureHeader();
+        for (signature.ReadCompressedInteger(); signature.RemainingBytes > 0;)
+        {
+            switch (signature.ReadSignatureTypeCode())
+            {
+                case SignatureTypeCode.Int32 or SignatureTypeCode.Int64 or SignatureTypeCode.Single or SignatureTypeCode.Double:
+                    return true;
+                case SignatureTypeCode.TypeHandle:
+                    signature.ReadTypeHandle();
+                    break;
+            }
+        }
+
+        return false;
     }
 
     private static IEnumerable<int> Calls(byte[] code)
