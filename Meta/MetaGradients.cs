@@ -24,8 +24,7 @@ public static class MetaGradients
     public static IMetaGradient Create(
         MetaOptions options, MultiExitNetwork network, Sgd optimiser, TrainingLoss loss, Averaging? averaging = null)
     {
-        var objective = new MetaObjective(
-            options.Objective == MetaObjectiveKind.Allocated ? ExitShares.FromQ(options.Q, network.Exits) : null);
+        MetaObjective objective = Objective(options, network.Exits);
         var lookahead = new Lookahead(optimiser, options.Lookahead == LookaheadScope.Global ? averaging : null);
         return options.Gradient switch
         {
@@ -36,4 +35,11 @@ public static class MetaGradients
             _ => throw new ArgumentOutOfRangeException(nameof(options), options.Gradient, "unknown method"),
         };
     }
+
+    /// <summary>The meta objective of the options.</summary>
+    /// <param name="options">Its kind, and q of the shares.</param>
+    /// <param name="exits">K.</param>
+    /// <exception cref="ArgumentOutOfRangeException"><see cref="MetaOptions.Q"/> does not yield valid shares.</exception>
+    public static MetaObjective Objective(MetaOptions options, int exits)
+        => new(options.Objective == MetaObjectiveKind.Allocated ? ExitShares.FromQ(options.Q, exits) : null);
 }

@@ -1,10 +1,14 @@
 using System.Diagnostics;
+using Imta.MetaWeight.Backbones.Exits;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
+using Imta.MetaWeight.Experiments.Runs;
 using Imta.MetaWeight.Experiments.Training;
 using Imta.MetaWeight.Experiments.Training.Distributed;
+using Imta.MetaWeight.Losses;
 using Imta.MetaWeight.Meta;
 using Imta.MetaWeight.Meta.Gradients;
+using Imta.MetaWeight.Meta.Optimisers;
 
 namespace Imta.MetaWeight.Experiments.Benchmarks;
 
@@ -18,7 +22,7 @@ internal sealed class StepBench : IDisposable
     private readonly Device _device;
     private readonly ProcessGroup _processGroup;
     private readonly LabelledImages _batch; // with several processes: this one's shard
-    private readonly List<RunModel> _models = [];
+    private readonly List<IDisposable> _owned = [];
 
     public StepBench(Settings settings, Device device, ProcessGroup? processGroup = null)
     {
@@ -43,6 +47,8 @@ internal sealed class StepBench : IDisposable
     /// <summary>Images per half batch.</summary>
     public int HalfBatch => _settings.Train.Batch / Halves;
 
+    private long[] ClassCounts => [.. Enumerable.Repeat(1L, DatasetShape.For(_settings.Data).Classes)];
+
     /// <summary>Synchronises with the device.</summary>
     public void Wait()
     {
@@ -61,39 +67,45 @@ internal sealed class StepBench : IDisposable
         LabelledImages batch = kind.Halves == Halves
             ? _batch
             : new LabelledImages(_batch.Images.chunk(Halves)[0], _batch.Labels.chunk(Halves)[0]);
-        return new BenchmarkCase(kind.Name, () => Time(model, batch) / kind.Halves);
+        BilevelLoop loop = kind.IsPublished ? PublishedLoop(model, kind.Meta) : model.Loop;
+        return new BenchmarkCase(kind.Name, () => Time(loop, model, batch) / kind.Halves);
     }
 
     /// <summary>Builds a runner for steps of one kind on a whole batch, shared by several processes.</summary>
     public BenchmarkCase WholeBatch(StepKind kind)
     {
         RunModel model = Model(_settings with { Meta = kind.Meta });
-        return new BenchmarkCase(kind.Name, () => Time(model, _batch));
+        return new BenchmarkCase(kind.Name, () => Time(model.Loop, model, _batch));
     }
 
     public void Dispose()
     {
-        foreach (RunModel model in _models)
-        {
-            model.Dispose();
-        }
-
+        _owned.ForEach(owned => owned.Dispose());
         _scope.Dispose();
     }
 
     private RunModel Model(Settings settings)
     {
-        long[] counts = [.. Enumerable.Repeat(1L, DatasetShape.For(settings.Data).Classes)];
-        var model = RunModel.Build(TrainingPhase.ForRun(settings)[0], counts, _device, _processGroup);
-        _models.Add(model);
+        var model = RunModel.Build(TrainingPhase.ForRun(settings)[0], ClassCounts, _device, _processGroup);
+        _owned.Add(model);
         return model;
     }
 
-    private double Time(RunModel model, LabelledImages batch)
+    private BilevelLoop PublishedLoop(RunModel model, MetaSettings meta)
+    {
+        var optimiser = new Sgd(model.Network.named_parameters(), _settings.Train);
+        var loss = new TrainingLoss(_settings.Loss, ClassCounts, float32, _device);
+        ExitHeadNetwork copy = NetworkBuilder.PhaseOne(_settings, _device);
+        _owned.AddRange([optimiser, loss, copy]);
+        var method = new PublishedMetaGradient(model.Network, copy, optimiser, loss, MetaGradients.Objective(meta, copy.Exits));
+        return new BilevelLoop(method, model.Weighting, optimiser, new GradientSum());
+    }
+
+    private double Time(BilevelLoop loop, RunModel model, LabelledImages batch)
     {
         using DisposeScope scope = NewDisposeScope();
         var clock = Stopwatch.StartNew();
-        IReadOnlyList<HalfBatchReport> halves = model.Loop.Step(
+        IReadOnlyList<HalfBatchReport> halves = loop.Step(
             batch, new LearningRates(_settings.Train.Rate, _settings.Meta.Optimiser.Rate), model.Weighting.Learns(0));
         _ = halves[^1].Losses.sum().item<float>(); // waits for the device
         return clock.Elapsed.TotalSeconds;

@@ -7,7 +7,8 @@ namespace Imta.MetaWeight.Experiments.Benchmarks;
 /// <summary>A kind of training step.</summary>
 /// <param name="Name">Its name in tables.</param>
 /// <param name="Meta">How it learns weights, if it does.</param>
-internal sealed record StepKind(string Name, MetaSettings Meta)
+/// <param name="IsPublished">Whether it goes the published code's way (<see cref="PublishedMetaGradient"/>).</param>
+internal sealed record StepKind(string Name, MetaSettings Meta, bool IsPublished = false)
 {
     /// <summary>Half batches per step: a step without weights is timed on half a batch.</summary>
     public int Halves => Meta.Enabled ? 2 : 1;
@@ -22,9 +23,10 @@ internal sealed record StepKind(string Name, MetaSettings Meta)
             meta with { Enabled = true, Weights = meta.Weights.Choose(WeightingMethod.Predicted.Name), Interval = 1, Gradient = method });
 
     /// <summary>
-    /// All kinds compared: without weights, also with plain autograd, and with weights by each method; forward mode in both memory modes.
+    /// All kinds compared: without weights, also with plain autograd, and with weights by each method; forward mode in both memory modes;
+    /// and the published sequence.
     /// </summary>
-    public static StepKind[] All(MetaSettings meta, IReadOnlyList<MetaGradientMethod> methods)
+    public static StepKind[] All(MetaSettings meta, IReadOnlyList<MetaGradientMethod> methods, bool published)
     {
         StepKind plain = Plain(meta);
         var kinds = new List<StepKind> { plain, new("plain, autograd", plain.Meta with { Gradient = MetaGradientMethod.Unrolled }) };
@@ -32,6 +34,11 @@ internal sealed record StepKind(string Name, MetaSettings Meta)
         if (kinds.Find(kind => kind.Meta is { Enabled: true, Gradient: MetaGradientMethod.Forward }) is { } forward)
         {
             kinds.Add(new StepKind("forward, low memory", forward.Meta with { Memory = MetaMemory.Low }));
+        }
+
+        if (published)
+        {
+            kinds.Add(Weighted(meta, MetaGradientMethod.Unrolled) with { Name = "published", IsPublished = true });
         }
 
         return [.. kinds];

@@ -23,6 +23,10 @@ internal static class BenchMetaStepCommand
         + "to measure; default: forward,unrolled",
         AllowMultipleArgumentsPerToken = false
     };
+    private static readonly Option<bool> Published = new("--published")
+    {
+        Description = "Also measure the published sequence, by plain operators and autograd"
+    };
     private static readonly Option<string?> Against = new("--against")
     {
         HelpName = "COMMAND",
@@ -47,7 +51,7 @@ internal static class BenchMetaStepCommand
             "meta-step",
             "Compare half-batch training steps: plain, with learned weights by each meta-gradient method, and in another program")
         {
-            ConfigurationArguments.Config, ConfigurationArguments.Set, Batch, Gradient, BenchCommand.Repeat, Against,
+            ConfigurationArguments.Config, ConfigurationArguments.Set, Batch, Gradient, BenchCommand.Repeat, Published, Against,
             NoMemory, BenchCommand.Json, Only,
         };
         command.SetAction(Run);
@@ -60,7 +64,7 @@ internal static class BenchMetaStepCommand
         Settings settings = BenchCommand.Read(arguments, arguments.GetValue(Batch) is { } batch
             ? [new SettingsOverride("--batch", "train.batch", batch.ToString(CultureInfo.InvariantCulture))]
             : []);
-        StepKind[] kinds = StepKind.All(settings.Meta, Methods(arguments.GetValue(Gradient) ?? []));
+        StepKind[] kinds = StepKind.All(settings.Meta, Methods(arguments.GetValue(Gradient) ?? []), arguments.GetValue(Published));
         // before this process allocates any
         long? free = settings.Device == "cuda" && !arguments.GetValue(NoMemory) ? PeakMemory.FreeOnDevice() : null;
         using var bench = new StepBench(settings, ComputeDevice.Configure(settings));

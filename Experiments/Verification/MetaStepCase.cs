@@ -27,28 +27,33 @@ internal sealed class MetaStepCase : IMetaGradient, IDisposable
     private int _half = -1;
     private bool _learned; // from this half batch
 
-    private MetaStepCase(GoldenFile golden, GoldenComparison comparison, MetaGradientMethod gradient, Device device)
+    private MetaStepCase(GoldenFile golden, GoldenComparison comparison, MethodFactory method, Device device)
     {
-        _golden = golden;
-        _comparison = comparison;
-        (_train, _meta) = (GoldenSettings.Train(golden), GoldenSettings.Meta(golden) with { Gradient = gradient });
+        (_golden, _comparison) = (golden, comparison);
+        (_train, _meta) = (GoldenSettings.Train(golden), GoldenSettings.Meta(golden));
         _network = GoldenNetworks.Msd(golden, device);
         GoldenNetworks.Load(_network, golden);
         _optimiser = new Sgd(_network.named_parameters(), _train);
         using var random = new Generator(1);
         _weighting = new L2wDenWeighting(_meta, _network.Exits, random, float64, device);
         _weighting.Network.load_state_dict(golden.KeysUnder("wpn_state").ToDictionary(name => name, name => golden[$"wpn_state/{name}"]));
-        _method = MetaGradients.Create(_meta, _network, _optimiser, TrainingLoss.Plain);
+        _method = method(_meta, _network, _optimiser);
     }
 
     private string Half => $"it{_half / 2}/half{_half % 2}";
 
-    public static IEnumerable<VerifiedQuantity> Run(string path, MetaGradientMethod gradient, Device device)
+    /// <summary>The method under test, of this network and optimiser.</summary>
+    public delegate IMetaGradient MethodFactory(MetaOptions options, MultiExitNetwork network, Sgd optimiser);
+
+    public static IEnumerable<VerifiedQuantity> Run(string path, MetaGradientMethod gradient, Device device) => Run(
+        path, (meta, network, sgd) => MetaGradients.Create(meta with { Gradient = gradient }, network, sgd, TrainingLoss.Plain), device);
+
+    public static IEnumerable<VerifiedQuantity> Run(string path, MethodFactory method, Device device)
     {
         using GoldenFile golden = GoldenFile.Open(path, device);
         return GoldenComparison.Run(golden, IsInput, comparison =>
         {
-            using var replay = new MetaStepCase(golden, comparison, gradient, device);
+            using var replay = new MetaStepCase(golden, comparison, method, device);
             replay.Run();
         });
     }
@@ -84,8 +89,7 @@ internal sealed class MetaStepCase : IMetaGradient, IDisposable
             CheckStateAfterHalf();
         }
 
-        _half++;
-        _learned = false;
+        (_half, _learned) = (_half + 1, false);
         IForward forward = _method.Forward(train);
         _epoch.Add(forward.Logits, train.Labels);
         return new Observed(this, forward);
@@ -166,8 +170,8 @@ internal sealed class MetaStepCase : IMetaGradient, IDisposable
         _comparison.Check($"{Half}/momentum_norm", Norm(_optimiser.Buffers));
         foreach (string statistic in new[] { "running_mean", "running_var" })
         {
-            var ofAll = _network.named_buffers().Where(entry => entry.name.EndsWith(statistic, StringComparison.Ordinal));
-            _comparison.Check($"{Half}/{statistic}_norm", Norm(ofAll.Select(entry => entry.buffer)));
+            var all = _network.named_buffers().Where(entry => entry.name.EndsWith(statistic, StringComparison.Ordinal));
+            _comparison.Check($"{Half}/{statistic}_norm", Norm(all.Select(entry => entry.buffer)));
         }
     }
 
@@ -211,8 +215,7 @@ internal sealed class MetaStepCase : IMetaGradient, IDisposable
 
     private void CheckWeighting(string prefix, IEnumerable<Tensor> ofParameters)
     {
-        var named = _weighting.Network.named_parameters();
-        foreach ((string name, Tensor tensor) in named.Zip(ofParameters, (entry, tensor) => (entry.name, tensor)))
+        foreach (((string name, _), Tensor tensor) in _weighting.Network.named_parameters().Zip(ofParameters))
         {
             _comparison.Check($"{prefix}/{name}", tensor);
         }

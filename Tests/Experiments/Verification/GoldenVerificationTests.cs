@@ -1,6 +1,10 @@
 using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Backbones.Msd;
+using Imta.MetaWeight.Experiments.Benchmarks;
 using Imta.MetaWeight.Experiments.Sweeps;
 using Imta.MetaWeight.Experiments.Verification;
+using Imta.MetaWeight.Losses;
+using Imta.MetaWeight.Meta;
 using Imta.MetaWeight.Meta.Gradients;
 using Xunit.Abstractions;
 
@@ -56,6 +60,27 @@ public sealed class GoldenVerificationTests(ITestOutputHelper output)
     public void Every_quantity_of_a_step_is_the_published_one(string file, MetaGradientMethod gradient)
     {
         IReadOnlyList<VerifiedQuantity> found = Verify(file, gradient);
+
+        found.Where(quantity => quantity.Verdict != Verdict.Pass).Should().BeEmpty();
+        found.Should().HaveCount(40);
+    }
+
+    [SkippableTheory]
+    [InlineData("meta_step_loss_row.pt")]
+    [InlineData("meta_step_conf_col.pt")]
+    [InlineData("meta_step_both_mat.pt")]
+    [InlineData("meta_step_nesterov.pt")]
+    public void The_yardstick_of_speed_makes_the_published_step(string file)
+    {
+        string path = GoldenFiles.Find(file);
+        using GoldenFile golden = GoldenFile.Open(path, CPU);
+        using MsdNet copy = GoldenNetworks.Msd(golden, CPU);
+
+        VerifiedQuantity[] found = [.. MetaStepCase.Run(
+            path,
+            (options, network, optimiser) => new PublishedMetaGradient(
+                network, copy, optimiser, TrainingLoss.Plain, MetaGradients.Objective(options, network.Exits)),
+            CPU)];
 
         found.Where(quantity => quantity.Verdict != Verdict.Pass).Should().BeEmpty();
         found.Should().HaveCount(40);
