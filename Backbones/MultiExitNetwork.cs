@@ -12,14 +12,16 @@ public abstract partial class MultiExitNetwork : NamedModule
 {
     private readonly Lazy<ParameterList> _trained;
     private readonly EquilibriumOptions _equilibrium;
+    private readonly BoostingOptions _boosting;
 
     /// <summary>An empty network; the derived class registers its modules.</summary>
     /// <param name="name">The architecture's name.</param>
     /// <param name="equilibrium">Gradient Equilibrium at its exits; null: none.</param>
-    protected MultiExitNetwork(string name, EquilibriumOptions? equilibrium = null)
+    /// <param name="boosting">How an exit adds to those before it; null: not at all.</param>
+    protected MultiExitNetwork(string name, EquilibriumOptions? equilibrium = null, BoostingOptions? boosting = null)
         : base(name)
     {
-        _equilibrium = equilibrium ?? new EquilibriumOptions();
+        (_equilibrium, _boosting) = (equilibrium ?? new EquilibriumOptions(), boosting ?? new BoostingOptions());
         _trained = new Lazy<ParameterList>(() => new ParameterList([.. named_parameters().Where(entry => entry.parameter.requires_grad)]));
     }
 
@@ -74,10 +76,10 @@ public abstract partial class MultiExitNetwork : NamedModule
     public virtual bool IsLinearisable => false;
 
     /// <summary>
-    /// Whether its gradients are those of a function. With Gradient Equilibrium or stopped gradients they are not, and finite
-    /// differences cannot capture either.
+    /// Whether its gradients are those of a function. With Gradient Equilibrium, boosting or stopped gradients they are not, and finite
+    /// differences cannot capture these.
     /// </summary>
-    public virtual bool HasTrueGradients => !_equilibrium.Enabled;
+    public virtual bool HasTrueGradients => !_equilibrium.Enabled && !_boosting.Enabled;
 
     /// <summary>A forward pass that is recorded as a linear map from θ to the logits, without autograd.</summary>
     /// <param name="images"><c>[N, 3, H, W]</c>, normalised.</param>

@@ -1,3 +1,4 @@
+using Imta.MetaWeight.Backbones.Kernels;
 using Imta.MetaWeight.Backbones.Linearised;
 using TorchSharp.Modules;
 
@@ -89,6 +90,7 @@ public sealed class Pass
 public sealed class BatchNormFolding : IDisposable
 {
     private readonly Dictionary<NamedModule, (Tensor Weight, Tensor Bias)> _layers = [];
+    private readonly Dictionary<NamedModule, PackedWeights> _packed = [];
 
     /// <summary>The folded weight and bias of a layer, computed on first use.</summary>
     /// <param name="layer">The layer.</param>
@@ -106,6 +108,17 @@ public sealed class BatchNormFolding : IDisposable
         return folded;
     }
 
+    /// <summary>Where a convolution's folded weight stays packed.</summary>
+    internal PackedWeights Packed(NamedModule layer)
+    {
+        if (!_packed.TryGetValue(layer, out PackedWeights? packed))
+        {
+            _packed[layer] = packed = new PackedWeights();
+        }
+
+        return packed;
+    }
+
     /// <inheritdoc/>
     public void Dispose()
     {
@@ -115,6 +128,12 @@ public sealed class BatchNormFolding : IDisposable
             bias.Dispose();
         }
 
+        foreach (PackedWeights packed in _packed.Values)
+        {
+            packed.Dispose();
+        }
+
         _layers.Clear();
+        _packed.Clear();
     }
 }

@@ -8,6 +8,7 @@ public abstract partial class MultiExitNetwork
     internal sealed class ExitWalk(MultiExitNetwork network, Tensor images, Pass pass)
     {
         private readonly GradientEquilibrium _equilibrium = new(network._equilibrium, network.Exits);
+        private readonly Boosting _boosting = new(network._boosting, network.Exits);
         private Tensor[] _features =
         [
             pass.Folding is null ? network.InFeatureType(images, pass.Statistics) : TensorLayout.ChannelsLast(images),
@@ -24,7 +25,7 @@ public abstract partial class MultiExitNetwork
             int k = _next++;
             Tensor[] features = InScope(() => network.Block(k, _features, pass));
             (Tensor[] read, _features) = _equilibrium.At(k, features, pass);
-            return _logits = InScope(() => [network.Exit(k, read, _logits, pass)])[0];
+            return _logits = InScope(() => [_boosting.Add(k, network.Exit(k, read, _logits, pass), _logits, pass)])[0];
         }
 
         /// <summary>

@@ -5,13 +5,16 @@ namespace Imta.MetaWeight.Backbones.Exits;
 #pragma warning disable CS1591 // The description of a setting is its documentation.
 
 /// <summary>
-/// Modifications of the architecture from "Improved Techniques for Training Adaptive Deep Networks" (IMTA; Li et al., ICCV 2019).
+/// Modifications of the architecture from "Improved Techniques for Training Adaptive Deep Networks" (IMTA; Li et al., ICCV 2019), and
+/// boosted exits (BoostNet; Yu et al., AAAI 2023).
 /// </summary>
 public sealed record ModifierOptions
 {
     public EquilibriumOptions Ge { get; init; } = new();
 
     public CollaborationOptions Isc { get; init; } = new();
+
+    public BoostingOptions Boosting { get; init; } = new();
 }
 
 #pragma warning restore CS1591
@@ -33,10 +36,10 @@ public abstract class ExitHeadNetwork : MultiExitNetwork
 
     /// <summary>A network with nothing in it yet.</summary>
     /// <param name="name">The architecture's name.</param>
-    /// <param name="modifiers">IMTA's changes of its graph.</param>
+    /// <param name="modifiers">IMTA's and BoostNet's changes of its graph.</param>
     /// <param name="classes">C.</param>
     protected ExitHeadNetwork(string name, ModifierOptions modifiers, int classes)
-        : base(name, modifiers.Ge) => (_modifiers, Classes) = (modifiers, classes);
+        : base(name, modifiers.Ge, modifiers.Boosting) => (_modifiers, Classes) = (modifiers, classes);
 
     /// <inheritdoc/>
     public override int Exits => _heads.Count;

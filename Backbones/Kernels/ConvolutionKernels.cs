@@ -39,6 +39,12 @@ public static unsafe partial class ConvolutionKernels
     /// <param name="y"><c>[N, O, H′, W′]</c>, written; or two tensors with O channels in total.</param>
     public static void Forward(
         Tensor x, Tensor weight, Tensor? bias, long stride, long padding, bool rectifies, bool adds, params ReadOnlySpan<Tensor> y)
+        => Forward(x, weight, bias, stride, padding, rectifies, adds, kept: null, y);
+
+    /// <summary>The same; the packed weights stay in <paramref name="kept"/> for the next call with this weight and bias.</summary>
+    internal static void Forward(
+        Tensor x, Tensor weight, Tensor? bias, long stride, long padding, bool rectifies, bool adds, PackedWeights? kept,
+        ReadOnlySpan<Tensor> y)
     {
         Operand input = Operand.Rows(x, "x");
         ConvolutionWindows windows = Checked(x, weight, y, stride, padding);
@@ -66,7 +72,7 @@ public static unsafe partial class ConvolutionKernels
                 Rectifies = rectifies,
                 Accumulates = adds,
             };
-            Correlation<T>.Run(&job);
+            Correlation<T>.Run(&job, kept);
         }
     }
 

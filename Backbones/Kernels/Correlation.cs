@@ -66,7 +66,9 @@ internal static unsafe partial class Correlation<T>
     public static long Vectors(long outputs) => (outputs + RegisterTiles<T>.Width - 1) / RegisterTiles<T>.Width;
 
     /// <summary>Computes all parts of a job whose images, parts and weights are set.</summary>
-    public static void Run(CorrelationJob* job)
+    /// <param name="job">The job.</param>
+    /// <param name="kept">For a job of one part: where its packed weights stay, or are already; null: nowhere.</param>
+    public static void Run(CorrelationJob* job, PackedWeights? kept = null)
     {
         long copy = 0, pixels = 1, vectors = 0;
         job->ImagesTogether = job->Bands = 1;
@@ -86,18 +88,27 @@ internal static unsafe partial class Correlation<T>
             copy = Math.Max(copy, Plane.Size(windows, job->X.Channels, job->ImagesTogether, (windows.Down + job->Bands - 1) / job->Bands));
         }
 
-        job->Panels = TensorMemory.Rent((nint)(job->PartCount * job->PanelSize) * sizeof(T));
+        nint bytes = (nint)(job->PartCount * job->PanelSize) * sizeof(T);
+        bool arePacked = false;
+        job->Panels = kept is null ? TensorMemory.Rent(bytes) : kept.For(job->Parts->Pixels, bytes, out arePacked);
         try
         {
-            job->Chunks = new(job->PartCount * vectors, &Pack, workBytes: 0);
-            Chunks.Run((Chunks*)job);
+            if (!arePacked)
+            {
+                job->Chunks = new(job->PartCount * vectors, &Pack, workBytes: 0);
+                Chunks.Run((Chunks*)job);
+            }
+
             long groups = (job->X.Count + job->ImagesTogether - 1) / job->ImagesTogether;
             job->Chunks = new(groups * job->Bands, &Band, (nint)(RegisterTiles<T>.MaxElements + copy) * sizeof(T));
             Chunks.Run((Chunks*)job);
         }
         finally
         {
-            TensorMemory.Return(job->Panels);
+            if (kept is null)
+            {
+                TensorMemory.Return(job->Panels);
+            }
         }
     }
 

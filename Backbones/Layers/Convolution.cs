@@ -55,7 +55,7 @@ public sealed class Convolution : NamedModule
     internal Tensor ForwardFolded(Tensor x, BatchNorm norm, BatchNormFolding folding, Tensor? destination)
     {
         (Tensor weight, Tensor bias) = folding.For(this, () => FoldedBy(norm));
-        return Convolve(x, weight, bias, rectifies: true, destination);
+        return Convolve(x, weight, bias, rectifies: true, destination, folding.Packed(this));
     }
 
     /// <summary>The tangent ẋ ∗ W + x ∗ Ẇ + ḃ as the sum of up to two parts; null: none.</summary>
@@ -120,7 +120,7 @@ public sealed class Convolution : NamedModule
 
     private static Tensor As(Tensor x, Tensor parameter) => parameter.dtype == x.dtype ? parameter : parameter.to_type(x.dtype);
 
-    private Tensor Convolve(Tensor x, Tensor weight, Tensor? bias, bool rectifies, Tensor? destination = null)
+    private Tensor Convolve(Tensor x, Tensor weight, Tensor? bias, bool rectifies, Tensor? destination = null, PackedWeights? kept = null)
     {
         if (is_grad_enabled() || !ConvolutionKernels.Supports(x, weight)
             || (destination is not null && !NormReluKernels.Supports(destination)))
@@ -131,7 +131,7 @@ public sealed class Convolution : NamedModule
         }
 
         Tensor y = destination ?? TensorLayout.Empty([x.shape[0], weight.shape[0], Windows(x.shape[2]), Windows(x.shape[3])], x);
-        ConvolutionKernels.Forward(x, weight, bias?.contiguous(), _stride[0], _padding[0], rectifies, adds: false, y);
+        ConvolutionKernels.Forward(x, weight, bias?.contiguous(), _stride[0], _padding[0], rectifies, adds: false, kept, [y]);
         return y;
 
         long Windows(long size) => Kernels.ConvolutionWindows.Count(size, weight.shape[2], _stride[0], _padding[0]);

@@ -31,7 +31,7 @@ internal sealed class SharedConvolutions(params IReadOnlyList<ConvolutionChain> 
             (Tensor Weight, Tensor Bias)[] all = [.. chains.Select(chain => chain.First.Convolution.FoldedBy(chain.First.Norm))];
             return (cat([.. all.Select(one => one.Weight)], 0), cat([.. all.Select(one => one.Bias)], 0));
         });
-        return Convolve(x, weight, bias, rectifies: true, null);
+        return Convolve(x, weight, bias, rectifies: true, null, folding.Packed(_convolutions[0]));
     }
 
     private Tensor Weights(Tensor x, Pass pass) => Joined(x, [.. _convolutions.Select(convolution => pass[convolution.Weight])]);
@@ -43,13 +43,13 @@ internal sealed class SharedConvolutions(params IReadOnlyList<ConvolutionChain> 
     }
 
     /// <summary>The outputs, added to existing sums, if any.</summary>
-    private Tensor[] Convolve(Tensor x, Tensor weight, Tensor? bias, bool rectifies, Tensor[]? sums)
+    private Tensor[] Convolve(Tensor x, Tensor weight, Tensor? bias, bool rectifies, Tensor[]? sums, PackedWeights? kept = null)
     {
         long[] channels = [.. _convolutions.Select(convolution => convolution.Weight.shape[0])];
         if (!is_grad_enabled() && ConvolutionKernels.Supports(x, weight) && sums?.All(sum => NormReluKernels.Supports(sum)) != false)
         {
             Tensor[] outputs = sums ?? [.. channels.Select(count => TensorLayout.Empty([x.shape[0], count, x.shape[2], x.shape[3]], x))];
-            ConvolutionKernels.Forward(x, weight, bias, stride: 1, padding: 0, rectifies, adds: sums is not null, outputs);
+            ConvolutionKernels.Forward(x, weight, bias, stride: 1, padding: 0, rectifies, adds: sums is not null, kept, outputs);
             return outputs;
         }
 

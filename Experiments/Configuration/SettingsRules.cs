@@ -81,14 +81,22 @@ internal static class SettingsRules
                 "phase2.from is set, but phase2.epochs is 0, so there is no phase II; set phase2.epochs");
         }
 
+        if (settings is { Modifiers.Boosting.Enabled: true, Phase2.Epochs: > 0 })
+        {
+            yield return (["modifiers.boosting.enabled", "phase2.epochs"],
+                "modifiers.boosting needs the exits and the network to be trained together, but phase2.epochs is "
+                    + Invariant($"{settings.Phase2.Epochs}; set phase2.epochs to 0"));
+        }
+
         var modifiers = settings.Modifiers;
         bool stops = modifiers.Isc is { Enabled: true, Gradient: TransferGradient.Stop };
-        if (settings.Meta is { Learns: true, Gradient: MetaGradientMethod.FiniteDifference } && (modifiers.Ge.Enabled || stops))
+        if (settings.Meta is { Learns: true, Gradient: MetaGradientMethod.FiniteDifference }
+            && (modifiers.Ge.Enabled || modifiers.Boosting.Enabled || stops))
         {
-            yield return (["meta.gradient", "modifiers.ge.enabled", "modifiers.isc.enabled"],
-                "meta.gradient finiteDifference cannot see the "
-                + $"{(modifiers.Ge.Enabled ? "rescaled gradients of modifiers.ge" : "stopped gradient of modifiers.isc")}; use forward or "
-                    + "unrolled");
+            string cause = modifiers.Ge.Enabled ? "rescaled gradients of modifiers.ge"
+                : modifiers.Boosting.Enabled ? "stopped gradient of modifiers.boosting" : "stopped gradient of modifiers.isc";
+            yield return (["meta.gradient", "modifiers.ge.enabled", "modifiers.boosting.enabled", "modifiers.isc.enabled"],
+                $"meta.gradient finiteDifference cannot see the {cause}; use forward or unrolled");
         }
     }
 

@@ -25,6 +25,7 @@ internal sealed record Verifier(MetaGradientMethod Gradient, Device Device)
         ("names_imagenet_step", ".csv", NamesCase.Run),
         ("class_balanced_weights", ".csv", ClassWeightsCase.Run),
         ("longtail_counts", ".csv", LongTailCase.Run),
+        ("boostnet", ".pt", path => BoostNetCase.Run(path, Device)),
         ("", "_zip.pt", path => PyTorchFilesCase.Run(path, Device)),
         ("", "_legacy.pt", path => PyTorchFilesCase.Run(path, Device)),
         ("", ".pth.tar", path => PyTorchFilesCase.Run(path, Device)),

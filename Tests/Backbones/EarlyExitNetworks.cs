@@ -14,6 +14,7 @@ internal static class EarlyExitNetworks
     [
         "msdnet", "msdnet+ge", "msdnet+isc", "msdnet+ge+isc", "msdnet+identity", "msdnet, no bottleneck", "ranet", "ranet+ge", "ranet+isc",
         "msdnet, phase II", "ranet, phase II",
+        "msdnet+boost", "ranet+boost+ge",
     ];
 
     public static MultiExitNetwork Build(string name, ScalarType type, Generator random)
@@ -22,6 +23,12 @@ internal static class EarlyExitNetworks
         var modifiers = new ModifierOptions
         {
             Ge = new EquilibriumOptions { Enabled = name.Contains("+ge", StringComparison.Ordinal) },
+            Boosting = new BoostingOptions
+            {
+                Enabled = name.Contains("+boost", StringComparison.Ordinal),
+                Reweighting = 0.3,
+                LastReweighting = 0.9,
+            },
             Isc = new CollaborationOptions
             {
                 Enabled = second || name.Contains("isc", StringComparison.Ordinal) || name.Contains("identity", StringComparison.Ordinal),

@@ -33,6 +33,8 @@ public sealed class CombinationTests
                 all.Add(new Combination(Bit(bits, 0), Bit(bits, 1), Bit(bits, 2), Bit(bits, 3), Bit(bits, 4), Bit(bits, 5)));
             }
 
+            all.Add(new Combination(Meta: true, Boosting: true));
+            all.Add(new Combination(Meta: true, Ge: true, Isc: true, Ofa: true, RaNet: true, Boosting: true));
             return all;
 
             static bool Bit(int bits, int number) => ((bits >> number) & 1) == 1;
@@ -61,6 +63,7 @@ public sealed class CombinationTests
 
         Build(new Combination(Meta: true, Ofa: true)).Should().NotThrow();
         Build(new Combination(Meta: true, Ge: true)).Should().Throw<ArgumentException>().WithMessage("*no gradient of a function*");
+        Build(new Combination(Meta: true, Boosting: true)).Should().Throw<ArgumentException>().WithMessage("*no gradient of a function*");
         Build(new Combination(Meta: true, Isc: true)).Should().Throw<ArgumentException>().WithMessage("*no gradient of a function*");
         Build(new Combination(Meta: true, Ge: true, SecondPhase: true)).Should().NotThrow("what is frozen has no gradient to rescale");
 
@@ -123,12 +126,13 @@ public sealed class CombinationTests
 
     /// <summary>What is switched on.</summary>
     public sealed record Combination(
-        bool Meta = false, bool Ge = false, bool Isc = false, bool Ofa = false, bool RaNet = false, bool SecondPhase = false)
+        bool Meta = false, bool Ge = false, bool Isc = false, bool Ofa = false, bool RaNet = false, bool SecondPhase = false,
+        bool Boosting = false)
     {
         public override string ToString() => string.Join(
             " + ",
             new[] { (Meta, "meta", "plain"), (Ge, "GE", ""), (Isc, "ISC", ""), (Ofa, "OFA", ""), (RaNet, "RANet", "MSDNet"),
-                (SecondPhase, "phase II", "one phase") }
+                (SecondPhase, "phase II", "one phase"), (Boosting, "boosting", "") }
                 .Select(part => part.Item1 ? part.Item2 : part.Item3).Where(part => part.Length > 0));
 
         internal MultiExitNetwork Build(Generator random)
@@ -137,6 +141,7 @@ public sealed class CombinationTests
             var modifiers = new ModifierOptions
             {
                 Ge = new EquilibriumOptions { Enabled = Ge },
+                Boosting = new BoostingOptions { Enabled = Boosting },
                 Isc = SecondPhase ? new CollaborationOptions() : isc,
             };
             ExitHeadNetwork network = RaNet ? SmallRaNet.Build(float64, random, modifiers) : SmallMsdNet.Build(float64, random, modifiers);

@@ -154,7 +154,7 @@ public sealed class ConfigurationLoadingTests
     [
         InlineData(
             "modifiers:\n  enabled: true\n",
-            "run.yaml:2: unknown key modifiers.enabled; did you mean modifiers.ge.enabled or modifiers.isc.enabled?")
+            "run.yaml:2: unknown key modifiers.enabled; did you mean modifiers.ge.enabled, modifiers.isc.enabled or modifiers.boosting.enabled?")
     ]
     [InlineData("\nmeta:\n\n  optimizer:\n    rate: 1\n", "run.yaml:4: unknown key meta.optimizer; did you mean meta.optimiser?")]
     [InlineData("trian: {}\n", "run.yaml:1: unknown key trian; did you mean train?")]
@@ -311,6 +311,17 @@ public sealed class ConfigurationLoadingTests
         InlineData(
             "meta: {gradient: finiteDifference}\nmodifiers: {isc: {enabled: true}}\n",
             "run.yaml:1: meta.gradient finiteDifference cannot see the stopped gradient of modifiers.isc; use forward or unrolled")
+    ]
+    [
+        InlineData(
+            "meta: {gradient: finiteDifference}\nmodifiers: {boosting: {enabled: true}}\n",
+            "run.yaml:1: meta.gradient finiteDifference cannot see the stopped gradient of modifiers.boosting; use forward or unrolled")
+    ]
+    [
+        InlineData(
+            "phase2: {epochs: 2}\nmodifiers: {boosting: {enabled: true}}\n",
+            "run.yaml:2: modifiers.boosting needs the exits and the network to be trained together, but phase2.epochs is 2; set "
+            + "phase2.epochs to 0")
     ]
     [
         InlineData(
