@@ -73,7 +73,7 @@ public sealed class EarlyExit : IDisposable
 
         // A network may pass the images on, and rows are dropped in place, so work on a copy.
         var walk = new MultiExitNetwork.ExitWalk(_network, images.clone(), new Pass(NormStatistics.Running) { Folding = _folding });
-        var batch = new ActiveSamples(images.shape[0], _network.Classes, images);
+        var batch = new ActiveSamples(images.size(0), _network.Classes, images);
         for (int k = 0; k < _network.Exits && batch.Remaining > 0; k++)
         {
             Tensor logits = walk.Next();
@@ -122,7 +122,7 @@ public sealed class EarlyExit : IDisposable
     /// <summary>Multiply-adds from exit k to the next.</summary>
     private long MacsToNextExit(int k, Tensor images)
     {
-        (long, long, long) shape = (images.shape[1], images.shape[2], images.shape[3]);
+        (long, long, long) shape = (images.size(1), images.size(2), images.size(3));
         if (!_costs.TryGetValue(shape, out NetworkCost? cost))
         {
             _costs[shape] = cost = _network.CostOf(images.narrow(0, 0, 1));

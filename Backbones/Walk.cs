@@ -17,7 +17,7 @@ public abstract partial class MultiExitNetwork
         private int _next;
 
         /// <summary>The number of elements per sample that are passed to the next block and exit.</summary>
-        public long CarriedElements => Distinct().Sum(tensor => tensor.numel() / tensor.shape[0]);
+        public long CarriedElements => Distinct().Sum(tensor => tensor.numel() / tensor.size(0));
 
         /// <summary>Runs the next block and its exit: logits <c>[N, C]</c> of the remaining samples.</summary>
         public Tensor Next()

@@ -56,17 +56,17 @@ public static unsafe partial class ConvolutionKernels
         void Run<T>()
             where T : unmanaged, IBinaryFloatingPointIeee754<T>
         {
-            long kernel = weight.shape[2];
-            CorrelationPart part = Forward<T>(windows, isDense ? weight.shape[0] : 0);
+            long kernel = weight.size(2);
+            CorrelationPart part = Forward<T>(windows, isDense ? weight.size(0) : 0);
             var job = new CorrelationJob
             {
                 X = new(input.AsImages(), default),
                 Y = output,
                 Parts = &part,
                 PartCount = 1,
-                Weights = Operand.Dense<T>(weight, "weight", weight.shape),
-                Bias = Operand.Optional<T>(bias, "bias", weight.shape[0]),
-                OfOutput = weight.shape[1] * kernel * kernel,
+                Weights = Operand.Dense<T>(weight, "weight", weight.Sizes()),
+                Bias = Operand.Optional<T>(bias, "bias", weight.size(0)),
+                OfOutput = weight.size(1) * kernel * kernel,
                 OfChannel = kernel * kernel,
                 Kernel = kernel,
                 Rectifies = rectifies,
@@ -96,7 +96,7 @@ public static unsafe partial class ConvolutionKernels
         void Run<T>()
             where T : unmanaged, IBinaryFloatingPointIeee754<T>
         {
-            long kernel = weight.shape[2];
+            long kernel = weight.size(2);
             using var memory = new Rented((nint)(stride * stride) * sizeof(CorrelationPart));
             var halves = (CorrelationPart*)memory.Start;
             var job = new CorrelationJob
@@ -105,9 +105,9 @@ public static unsafe partial class ConvolutionKernels
                 Y = new(written.AsImages(), default),
                 Parts = halves,
                 PartCount = Backward<T>(kernel, stride, padding, written.AsImages(), written.IsDense, halves),
-                Weights = Operand.Dense<T>(weight, "weight", weight.shape),
+                Weights = Operand.Dense<T>(weight, "weight", weight.Sizes()),
                 OfOutput = kernel * kernel,
-                OfChannel = weight.shape[1] * kernel * kernel,
+                OfChannel = weight.size(1) * kernel * kernel,
                 Kernel = kernel,
                 Accumulates = adds,
             };
@@ -138,7 +138,7 @@ public static unsafe partial class ConvolutionKernels
                 Windows = windows,
                 X = input.AsImages(),
                 GradOutput = given,
-                Gradient = Operand.Dense<T>(byWeight, "the gradient with respect to the weight", byWeight.shape),
+                Gradient = Operand.Dense<T>(byWeight, "the gradient with respect to the weight", byWeight.Sizes()),
             };
             WeightGradient<T>.Run(&job);
         }

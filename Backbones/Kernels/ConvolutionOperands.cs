@@ -38,16 +38,16 @@ public static unsafe partial class ConvolutionKernels
             ArgumentNullException.ThrowIfNull(tensor);
         }
 
-        (long[] input, long[] output, long[] kernel) = (x.shape, y[0].shape, weight.shape);
+        (long[] input, long[] output, long[] kernel) = (x.Sizes(), y[0].Sizes(), weight.Sizes());
         bool fits = input.Length == Dimensions && output.Length == Dimensions && kernel.Length == Dimensions
             && kernel[2] == kernel[3] && kernel[2] > 0 && stride > 0 && padding >= 0
             && Math.Min(input[2], input[3]) + (2 * padding) >= kernel[2];
         foreach (Tensor one in y)
         {
-            fits = fits && one.dtype == x.dtype && one.shape is [var n, _, var h, var w] && (n, h, w) == (output[0], output[2], output[3]);
+            fits = fits && one.dtype == x.dtype && one.Sizes() is [var n, _, var h, var w] && (n, h, w) == (output[0], output[2], output[3]);
         }
 
-        output[1] += fits && y.Length == 2 ? y[1].shape[1] : 0;
+        output[1] += fits && y.Length == 2 ? y[1].size(1) : 0;
         fits = fits && x.dtype == weight.dtype && (input[0], input[1], output[1]) == (output[0], kernel[1], kernel[0])
             && output[2] == ConvolutionWindows.Count(input[2], kernel[2], stride, padding)
             && output[3] == ConvolutionWindows.Count(input[3], kernel[2], stride, padding);

@@ -207,3 +207,22 @@ internal readonly unsafe struct Operand
 
     private static string Text(ReadOnlySpan<long> values) => $"[{string.Join(", ", values.ToArray())}]";
 }
+
+/// <summary>Shapes of tensors where many small ones are computed.</summary>
+internal static class Shapes
+{
+    /// <summary>
+    /// The size of each dimension. TorchSharp's <c>shape</c> makes a delegate for native code at every call, which takes longer than a small
+    /// convolution's multiplications.
+    /// </summary>
+    public static long[] Sizes(this Tensor tensor)
+    {
+        var sizes = new long[tensor.ndim];
+        for (int d = 0; d < sizes.Length; d++)
+        {
+            sizes[d] = tensor.size(d);
+        }
+
+        return sizes;
+    }
+}

@@ -1,3 +1,4 @@
+using Imta.MetaWeight.Backbones.Kernels;
 using Imta.MetaWeight.Backbones.Linearised;
 using TorchSharp.Modules;
 
@@ -122,7 +123,7 @@ public sealed class NormReluUnit(BatchNorm norm)
             return Operators.Relu(norm.Forward(z, pass), pass);
         }
 
-        Tensor y = destination ?? TensorLayout.Empty(z.shape, z);
+        Tensor y = destination ?? TensorLayout.Empty(z.Sizes(), z);
         Tensor saved = norm.ForwardRelu(z, pass, y);
         tape.Add(new Map(norm, pass, z, saved), y, z);
         return y;
@@ -139,7 +140,7 @@ public sealed class NormReluUnit(BatchNorm norm)
 
         public override Tensor? Tangent(IReadOnlyList<Tensor?> inputs, ParameterTangents direction, Tensor? destination)
         {
-            Tensor tangent = destination ?? TensorLayout.Empty(_z.shape, _z);
+            Tensor tangent = destination ?? TensorLayout.Empty(_z.Sizes(), _z);
             return _norm.TangentRelu(inputs[0], null, _z, _saved, _pass, direction, tangent) ? tangent : null;
         }
 

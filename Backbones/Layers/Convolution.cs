@@ -70,7 +70,7 @@ public sealed class Convolution : NamedModule
         Tensor? ofWeight = direction[_weight] is { } weightChange ? Convolve(x, As(x, weightChange), biasChange, rectifies: false) : null;
         if (ofWeight is null && biasChange is not null)
         {
-            ofWeight = biasChange.view(1, -1, 1, 1).expand((ofInput ?? Convolve(x, As(x, pass[_weight]), null, rectifies: false)).shape);
+            ofWeight = biasChange.view(1, -1, 1, 1).expand((ofInput ?? Convolve(x, As(x, pass[_weight]), null, rectifies: false)).Sizes());
         }
 
         return (ofInput, ofWeight);
@@ -102,7 +102,7 @@ public sealed class Convolution : NamedModule
             }
 
             bool adds = sum is not null && ConvolutionKernels.Supports(sum, weight);
-            Tensor ofInput = adds ? sum! : TensorLayout.Empty(x.shape, x);
+            Tensor ofInput = adds ? sum! : TensorLayout.Empty(x.Sizes(), x);
             ConvolutionKernels.BackwardInput([gradOutput], weight, _stride[0], _padding[0], adds, ofInput);
             return ofInput;
         }
@@ -130,10 +130,10 @@ public sealed class Convolution : NamedModule
             return destination is null ? z : destination.copy_(z);
         }
 
-        Tensor y = destination ?? TensorLayout.Empty([x.shape[0], weight.shape[0], Windows(x.shape[2]), Windows(x.shape[3])], x);
+        Tensor y = destination ?? TensorLayout.Empty([x.size(0), weight.size(0), Windows(x.size(2)), Windows(x.size(3))], x);
         ConvolutionKernels.Forward(x, weight, bias?.contiguous(), _stride[0], _padding[0], rectifies, adds: false, kept, [y]);
         return y;
 
-        long Windows(long size) => Kernels.ConvolutionWindows.Count(size, weight.shape[2], _stride[0], _padding[0]);
+        long Windows(long size) => Kernels.ConvolutionWindows.Count(size, weight.size(2), _stride[0], _padding[0]);
     }
 }

@@ -1,3 +1,4 @@
+using Imta.MetaWeight.Backbones.Kernels;
 using Imta.MetaWeight.Backbones.Linearised;
 
 namespace Imta.MetaWeight.Backbones.Layers;
@@ -64,7 +65,7 @@ public sealed class ConvolutionUnits(IReadOnlyList<(Convolution Convolution, Bat
         {
             (Convolution convolution, BatchNorm norm) = units[u];
             Tensor z = u == 0 && isConvolved ? x : convolution.Forward(y, pass);
-            y = (u == points.Length - 1 ? destination : null) ?? TensorLayout.Empty(z.shape, z);
+            y = (u == points.Length - 1 ? destination : null) ?? TensorLayout.Empty(z.Sizes(), z);
             points[u] = (z, norm.ForwardRelu(z, pass, y));
         }
 
@@ -97,7 +98,7 @@ public sealed class ConvolutionUnits(IReadOnlyList<(Convolution Convolution, Bat
                 (Tensor? ofInput, Tensor? ofWeight) = IsConvolved(u)
                     ? (tangent, null)
                     : _units[u].Convolution.Tangent(tangent, Input(u), _pass, direction);
-                Tensor next = (u == _points.Length - 1 ? destination : null) ?? TensorLayout.Empty(z.shape, z);
+                Tensor next = (u == _points.Length - 1 ? destination : null) ?? TensorLayout.Empty(z.Sizes(), z);
                 Tensor? more = ofInput is null ? null : ofWeight;
                 tangent = _units[u].Norm.TangentRelu(ofInput ?? ofWeight, more, z, saved, _pass, direction, next) ? next : null;
             }

@@ -1,3 +1,4 @@
+using Imta.MetaWeight.Backbones.Kernels;
 using Imta.MetaWeight.Backbones.Linearised;
 
 namespace Imta.MetaWeight.Backbones.Layers;
@@ -22,7 +23,7 @@ internal sealed class JoinedFeatures : LinearMap
     /// <inheritdoc cref="Operators.Join"/>
     public static Tensor Forward(Tensor features, JoinedPart[] added, long reservedChannels, Tape? tape)
     {
-        long[] channels = [features.shape[1], .. added.Select(part => part.Channels)];
+        long[] channels = [features.size(1), .. added.Select(part => part.Channels)];
         long? left = ReservedChannels.TryTake(features, channels[1..].Sum());
         Tensor whole = left is null
             ? Copied(features, channels.Sum(), reservedChannels)
@@ -67,10 +68,10 @@ internal sealed class JoinedFeatures : LinearMap
 
     private static Tensor Copied(Tensor features, long channels, long reservedChannels)
     {
-        long[] shape = features.shape;
+        long[] shape = features.Sizes();
         shape[1] = channels + reservedChannels;
         Tensor whole = TensorLayout.Empty(shape, features).narrow(1, 0, channels);
-        _ = whole.narrow(1, 0, features.shape[1]).copy_(features);
+        _ = whole.narrow(1, 0, features.size(1)).copy_(features);
         return whole;
     }
 

@@ -57,7 +57,7 @@ public sealed class Linear : NamedModule
             [
                 inputs[0]?.matmul(_weight.t()),
                 direction[_layer._weight] is { } weight ? _x.matmul(weight.t()) : null,
-                direction[_layer._bias]?.expand(_x.shape[0], -1),
+                direction[_layer._bias]?.expand(_x.size(0), -1),
             ];
             return halves.OfType<Tensor>().Aggregate<Tensor, Tensor?>(null, (sum, part) => sum is null ? part : sum + part);
         }

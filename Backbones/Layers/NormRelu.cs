@@ -23,7 +23,7 @@ internal static class NormRelu
             return NormReluOperators.Forward(z, weight, bias, running, momentum, epsilon, y);
         }
 
-        Tensor saved = empty([4, z.shape[1]], z.dtype);
+        Tensor saved = empty([4, z.size(1)], z.dtype);
         NormReluKernels.Forward(z, weight, bias, epsilon, running?.Mean, running?.Variance, momentum, y, saved);
         return saved;
     }
@@ -36,7 +36,7 @@ internal static class NormRelu
             return NormReluOperators.Recompute(z, saved);
         }
 
-        Tensor y = TensorLayout.Empty(z.shape, z);
+        Tensor y = TensorLayout.Empty(z.Sizes(), z);
         NormReluKernels.Recompute(z, saved, y);
         return y;
     }
@@ -50,7 +50,7 @@ internal static class NormRelu
             return NormReluOperators.Cotangent(g, z, weight, saved, epsilon);
         }
 
-        (Tensor byInput, Tensor byWeight, Tensor byBias) = (TensorLayout.Empty(z.shape, z), empty_like(weight), empty_like(weight));
+        (Tensor byInput, Tensor byWeight, Tensor byBias) = (TensorLayout.Empty(z.Sizes(), z), empty_like(weight), empty_like(weight));
         NormReluKernels.Backward(g, z, saved, byInput, byWeight, byBias);
         return (byInput, byWeight, byBias);
     }

@@ -66,7 +66,7 @@ public static class Operators
     /// <param name="destination">Only on a tape or with folding: the tensor to write the result to, which is then returned.</param>
     public static Tensor Interpolate(Tensor x, long[] size, Pass pass, Tensor? destination = null)
     {
-        if (x.shape.AsSpan(2).SequenceEqual(size))
+        if (x.Sizes().AsSpan(2).SequenceEqual(size))
         {
             return x;
         }
@@ -79,7 +79,7 @@ public static class Operators
             y = destination;
         }
 
-        pass.Tape?.Add(new Interpolation(x.shape, size), y, x);
+        pass.Tape?.Add(new Interpolation(x.Sizes(), size), y, x);
         return y;
     }
 
@@ -168,7 +168,7 @@ public static class Operators
         }
 
         public override Tensor? Tangent(IReadOnlyList<Tensor?> inputs, ParameterTangents direction, Tensor? destination)
-            => inputs[0]?.flatten(2).gather(2, _picked.flatten(2)).reshape(_picked.shape);
+            => inputs[0]?.flatten(2).gather(2, _picked.flatten(2)).reshape(_picked.Sizes());
 
         public override IReadOnlyList<Tensor?> Cotangent(
             Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient)
@@ -189,7 +189,7 @@ public static class Operators
         public override IReadOnlyList<Tensor?> Cotangent(
             Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient)
         {
-            long[] shape = _x.shape;
+            long[] shape = _x.Sizes();
             Tensor g = output.reshape(shape[0], shape[1], shape[2] / _kernel, shape[3] / _kernel);
             return [MissingOperators.AvgPool2dBackward(g, _x, _kernel)];
         }

@@ -45,10 +45,10 @@ internal sealed class SharedConvolutions(params IReadOnlyList<ConvolutionChain> 
     /// <summary>The outputs, added to existing sums, if any.</summary>
     private Tensor[] Convolve(Tensor x, Tensor weight, Tensor? bias, bool rectifies, Tensor[]? sums, PackedWeights? kept = null)
     {
-        long[] channels = [.. _convolutions.Select(convolution => convolution.Weight.shape[0])];
+        long[] channels = [.. _convolutions.Select(convolution => convolution.Weight.size(0))];
         if (!is_grad_enabled() && ConvolutionKernels.Supports(x, weight) && sums?.All(sum => NormReluKernels.Supports(sum)) != false)
         {
-            Tensor[] outputs = sums ?? [.. channels.Select(count => TensorLayout.Empty([x.shape[0], count, x.shape[2], x.shape[3]], x))];
+            Tensor[] outputs = sums ?? [.. channels.Select(count => TensorLayout.Empty([x.size(0), count, x.size(2), x.size(3)], x))];
             ConvolutionKernels.Forward(x, weight, bias, stride: 1, padding: 0, rectifies, adds: sums is not null, kept, outputs);
             return outputs;
         }
@@ -104,7 +104,7 @@ internal sealed class SharedConvolutions(params IReadOnlyList<ConvolutionChain> 
             long start = 0;
             foreach (Convolution convolution in _shared._convolutions)
             {
-                long count = convolution.Weight.shape[0];
+                long count = convolution.Weight.size(0);
                 gradient.Add(convolution.Weight, byWeight.narrow(0, start, count));
                 start += count;
             }
@@ -115,7 +115,7 @@ internal sealed class SharedConvolutions(params IReadOnlyList<ConvolutionChain> 
             }
 
             bool adds = sum is not null && NormReluKernels.Supports(sum);
-            Tensor ofInput = adds ? sum! : TensorLayout.Empty(_x.shape, _x);
+            Tensor ofInput = adds ? sum! : TensorLayout.Empty(_x.Sizes(), _x);
             ConvolutionKernels.BackwardInput(outputs, weight, stride: 1, padding: 0, adds, ofInput);
             return ofInput;
         }

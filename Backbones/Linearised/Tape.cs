@@ -1,3 +1,4 @@
+using Imta.MetaWeight.Backbones.Kernels;
 using TorchSharp.Modules;
 
 namespace Imta.MetaWeight.Backbones.Linearised;
@@ -84,7 +85,7 @@ public sealed class Tape
     internal int IndexOf(Tensor tensor) => _numbers.TryGetValue(tensor, out int number)
         ? number
         : throw new InvalidOperationException(
-            $"a tensor of shape [{string.Join(", ", tensor.shape)}] reached a layer, but no layer on the tape "
+            $"a tensor of shape [{string.Join(", ", tensor.Sizes())}] reached a layer, but no layer on the tape "
             + "made it: every operator in between must add its map.");
 
     private int Register(Tensor tensor)
@@ -92,11 +93,11 @@ public sealed class Tape
         if (!_numbers.TryAdd(tensor, _variables.Count))
         {
             throw new InvalidOperationException(
-                $"a layer's output of shape [{string.Join(", ", tensor.shape)}] is on the tape already: a layer that "
+                $"a layer's output of shape [{string.Join(", ", tensor.Sizes())}] is on the tape already: a layer that "
                 + "does nothing adds no map, and one that does something makes a tensor of its own.");
         }
 
-        _variables.Add(new Variable(tensor.shape, tensor.dtype));
+        _variables.Add(new Variable(tensor.Sizes(), tensor.dtype));
         return _variables.Count - 1;
     }
 

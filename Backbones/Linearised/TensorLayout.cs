@@ -21,9 +21,9 @@ internal static class TensorLayout
     /// <summary>A slice of the channels of a wider tensor with more of the channels that come after it there.</summary>
     public static Tensor ExtendChannels(Tensor slice, long channels)
     {
-        long[] shape = slice.shape;
+        long[] shape = slice.Sizes();
         shape[1] = channels;
-        return slice.as_strided(shape, slice.stride(), slice.storage_offset());
+        return slice.as_strided(shape, [.. Enumerable.Range(0, shape.Length).Select(d => slice.stride(d))], slice.storage_offset());
     }
 
     /// <summary>

@@ -57,21 +57,22 @@ public sealed class BenchCommandTests : IDisposable
     [Fact]
     public void Tables_have_a_line_for_each_kind_of_step()
     {
-        string[] kinds = ["plain", "plain, autograd", "forward", "unrolled", "forward, low memory"];
+        string[] kinds = ["plain", "plain, autograd", "forward", "unrolled", "forward, low memory", "published"];
 
-        string[] lines = Lines("meta-step", [.. Small, "--batch", "6", "--repeat", "1"]);
+        string[] lines = Lines("meta-step", [.. Small, "--batch", "6", "--repeat", "1", "--published"]);
 
         lines[0].Should().StartWith("benchmark: half batch 3, 1 threads");
-        lines[1].Should().MatchRegex("^ +median +min +max  / plain  / plain, autograd  / forward  / unrolled  / forward, low memory$");
-        Starts(lines[2..7]).Should().Equal(kinds);
+        lines[1].Should().MatchRegex(
+            "^ +median +min +max  / plain  / plain, autograd  / forward  / unrolled  / forward, low memory  / published$");
+        Starts(lines[2..8]).Should().Equal(kinds);
         lines[2].Should().MatchRegex("^plain  +0[.][0-9]{4}  +0[.][0-9]{4}  +0[.][0-9]{4}  +1[.]00 ");
-        lines[8].Should().StartWith("phases, in percent");
-        lines[9].Should().MatchRegex("^ +forward +.*tangent.* +other$");
-        Starts(lines[10..15]).Should().Equal(kinds);
-        lines[16].Should().StartWith("peak resident memory of a fresh process");
-        lines[17].Should().MatchRegex("^ +total +above +total / unrolled +above / unrolled$");
-        Starts(lines[18..]).Should().Equal(kinds);
-        lines[21].Should().MatchRegex("^unrolled +[0-9]+ +[0-9]+ +1[.]00 +1[.]00$");
+        lines[9].Should().StartWith("phases, in percent");
+        lines[10].Should().MatchRegex("^ +forward +.*tangent.* +other$");
+        Starts(lines[11..17]).Should().Equal(kinds);
+        lines[18].Should().StartWith("peak resident memory of a fresh process");
+        lines[19].Should().MatchRegex("^ +total +above +total / unrolled +above / unrolled$");
+        Starts(lines[20..]).Should().Equal(kinds);
+        lines[23].Should().MatchRegex("^unrolled +[0-9]+ +[0-9]+ +1[.]00 +1[.]00$");
     }
 
     [Fact]
