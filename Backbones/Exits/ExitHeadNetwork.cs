@@ -7,7 +7,7 @@ namespace Imta.MetaWeight.Backbones.Exits;
 /// <summary>
 /// Modifications of the architecture from "Improved Techniques for Training Adaptive Deep Networks" (IMTA; Li et al., ICCV 2019).
 /// </summary>
-public sealed record ModifierOptions
+public record ModifierOptions
 {
     public EquilibriumOptions Ge { get; init; } = new();
 
