@@ -6,6 +6,7 @@ using Imta.MetaWeight.Experiments.Commands;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Training;
 using Imta.MetaWeight.Experiments.Training.Distributed;
+using Imta.MetaWeight.Meta.Gradients;
 using Imta.MetaWeight.Meta.Weighting;
 
 namespace Imta.MetaWeight.Experiments;
@@ -18,6 +19,9 @@ public sealed record ImtaExtensions
 
     /// <summary>Further values of <c>meta.weights</c>, each with its group of options.</summary>
     public IReadOnlyList<WeightingMethod> Weightings { get; init; } = [];
+
+    /// <summary>Further values of <c>modifiers.combination</c>, each with its group of options.</summary>
+    public IReadOnlyList<CombinationMethod> Combinations { get; init; } = [];
 
     /// <summary>Further columns at the end of <c>epochs.csv</c>.</summary>
     public IReadOnlyList<EpochColumn> Columns { get; init; } = [];
@@ -80,6 +84,11 @@ public static class ImtaProgram
         foreach (WeightingMethod weighting in extensions.Weightings)
         {
             Registries.Weightings.Add(weighting);
+        }
+
+        foreach (CombinationMethod combination in extensions.Combinations)
+        {
+            Registries.Combinations.Add(combination);
         }
 
         foreach ((string kind, Func<PolicySection, IExitPolicy> read) in extensions.ExitPolicies)

@@ -8,7 +8,7 @@ namespace Imta.MetaWeight.Backbones.Exits;
 /// Modifications of the architecture from "Improved Techniques for Training Adaptive Deep Networks" (IMTA; Li et al., ICCV 2019), and
 /// boosted exits (BoostNet; Yu et al., AAAI 2023).
 /// </summary>
-public sealed record ModifierOptions
+public record ModifierOptions
 {
     public EquilibriumOptions Ge { get; init; } = new();
 

@@ -58,11 +58,13 @@ public sealed class LinearisedPass
     }
 
     /// <summary>
-    /// Jᵀ·g: the gradient with respect to θ of Σ_k ⟨g_k, z_k⟩, one per parameter; null if no logit depends on a parameter.
+    /// Jᵀ·g: the gradient with respect to θ of Σ_k ⟨g_k, z_k⟩, one per parameter; null if no such logit depends on a parameter.
     /// </summary>
-    /// <param name="byLogits">g, K × <c>[N, C]</c>; ownership of the tensors is transferred.</param>
+    /// <param name="byLogits">
+    /// g, K × <c>[N, C]</c>; null: that exit has no part, and what leads to it alone is skipped. Ownership of the tensors is transferred.
+    /// </param>
     /// <param name="last">Whether this is the last use: saved tensors are freed along the way.</param>
-    public IReadOnlyList<Tensor?> Gradient(IReadOnlyList<Tensor> byLogits, bool last = false)
+    public IReadOnlyList<Tensor?> Gradient(IReadOnlyList<Tensor?> byLogits, bool last = false)
     {
         using DisposeScope scope = NewDisposeScope();
         using IDisposable noGrad = no_grad();

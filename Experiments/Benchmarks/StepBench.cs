@@ -63,7 +63,7 @@ internal sealed class StepBench : IDisposable
     /// </summary>
     public BenchmarkCase Contender(StepKind kind)
     {
-        RunModel model = Model(_settings with { Meta = kind.Meta });
+        RunModel model = Model(kind);
         LabelledImages batch = kind.Halves == Halves
             ? _batch
             : new LabelledImages(_batch.Images.chunk(Halves)[0], _batch.Labels.chunk(Halves)[0]);
@@ -74,7 +74,7 @@ internal sealed class StepBench : IDisposable
     /// <summary>Builds a runner for steps of one kind on a whole batch, shared by several processes.</summary>
     public BenchmarkCase WholeBatch(StepKind kind)
     {
-        RunModel model = Model(_settings with { Meta = kind.Meta });
+        RunModel model = Model(kind);
         return new BenchmarkCase(kind.Name, () => Time(model.Loop, model, _batch));
     }
 
@@ -84,8 +84,11 @@ internal sealed class StepBench : IDisposable
         _scope.Dispose();
     }
 
-    private RunModel Model(Settings settings)
+    private RunModel Model(StepKind kind)
     {
+        ModifierSettings modifiers = _settings.Modifiers;
+        modifiers = kind.Combination is { } name ? modifiers with { Combination = modifiers.Combination.Choose(name) } : modifiers;
+        Settings settings = _settings with { Meta = kind.Meta, Modifiers = modifiers };
         var model = RunModel.Build(TrainingPhase.ForRun(settings)[0], ClassCounts, _device, _processGroup);
         _owned.Add(model);
         return model;

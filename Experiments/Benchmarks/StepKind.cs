@@ -8,7 +8,8 @@ namespace Imta.MetaWeight.Experiments.Benchmarks;
 /// <param name="Name">Its name in tables.</param>
 /// <param name="Meta">How it learns weights, if it does.</param>
 /// <param name="IsPublished">Whether it goes the published code's way (<see cref="PublishedMetaGradient"/>).</param>
-internal sealed record StepKind(string Name, MetaSettings Meta, bool IsPublished = false)
+/// <param name="Combination">How it combines the gradients of the exits; null: as the configuration says.</param>
+internal sealed record StepKind(string Name, MetaSettings Meta, bool IsPublished = false, string? Combination = null)
 {
     /// <summary>Half batches per step: a step without weights is timed on half a batch.</summary>
     public int Halves => Meta.Enabled ? 2 : 1;
@@ -23,13 +24,30 @@ internal sealed record StepKind(string Name, MetaSettings Meta, bool IsPublished
             meta with { Enabled = true, Weights = meta.Weights.Choose(WeightingMethod.Predicted.Name), Interval = 1, Gradient = method });
 
     /// <summary>
+    /// Without sample weights, by each combination of the gradients of the exits; PCGrad also with plain autograd, which goes back from
+    /// each exit's loss by itself.
+    /// </summary>
+    public static StepKind[] Combinations(MetaSettings meta)
+    {
+        StepKind plain = Plain(meta) with { Combination = CombinationMethod.Sum.Name };
+        string pcGrad = CombinationMethod.PcGrad.Name;
+        return
+        [
+            plain,
+            .. Registries.Combinations.Names.Where(name => name != plain.Combination)
+                .Select(name => plain with { Name = name, Combination = name }),
+            Autograd(plain with { Name = pcGrad, Combination = pcGrad }),
+        ];
+    }
+
+    /// <summary>
     /// All kinds compared: without weights, also with plain autograd, and with weights by each method; forward mode in both memory modes;
     /// and the published sequence.
     /// </summary>
     public static StepKind[] All(MetaSettings meta, IReadOnlyList<MetaGradientMethod> methods, bool published)
     {
         StepKind plain = Plain(meta);
-        var kinds = new List<StepKind> { plain, new("plain, autograd", plain.Meta with { Gradient = MetaGradientMethod.Unrolled }) };
+        var kinds = new List<StepKind> { plain, Autograd(plain) };
         kinds.AddRange(methods.Select(method => Weighted(meta with { Memory = MetaMemory.Normal }, method)));
         if (kinds.Find(kind => kind.Meta is { Enabled: true, Gradient: MetaGradientMethod.Forward }) is { } forward)
         {
@@ -43,4 +61,7 @@ internal sealed record StepKind(string Name, MetaSettings Meta, bool IsPublished
 
         return [.. kinds];
     }
+
+    private static StepKind Autograd(StepKind plain)
+        => plain with { Name = $"{plain.Name}, autograd", Meta = plain.Meta with { Gradient = MetaGradientMethod.Unrolled } };
 }

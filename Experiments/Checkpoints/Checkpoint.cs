@@ -16,8 +16,8 @@ namespace Imta.MetaWeight.Experiments.Checkpoints;
 /// </summary>
 internal static class Checkpoint
 {
-    private const long Format = 6;
-    private const long OldestFormat = 2; // formats up to 5 have fewer settings and tables
+    private const long Format = 7;
+    private const long OldestFormat = 2; // formats up to 6 have fewer settings and tables
 
     /// <param name="path">The file to write.</param>
     /// <param name="settings">The run's settings.</param>

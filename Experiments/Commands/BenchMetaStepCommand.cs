@@ -27,6 +27,10 @@ internal static class BenchMetaStepCommand
     {
         Description = "Also measure the published sequence, by plain operators and autograd"
     };
+    private static readonly Option<bool> Combinations = new("--combinations")
+    {
+        Description = "Instead of steps with learned weights, measure plain ones by each combination of the gradients of the exits"
+    };
     private static readonly Option<string?> Against = new("--against")
     {
         HelpName = "COMMAND",
@@ -51,8 +55,8 @@ internal static class BenchMetaStepCommand
             "meta-step",
             "Compare half-batch training steps: plain, with learned weights by each meta-gradient method, and in another program")
         {
-            ConfigurationArguments.Config, ConfigurationArguments.Set, Batch, Gradient, BenchCommand.Repeat, Published, Against,
-            NoMemory, BenchCommand.Json, Only,
+            ConfigurationArguments.Config, ConfigurationArguments.Set, Batch, Gradient, BenchCommand.Repeat, Published,
+            Combinations, Against, NoMemory, BenchCommand.Json, Only,
         };
         command.SetAction(Run);
         return command;
@@ -64,7 +68,9 @@ internal static class BenchMetaStepCommand
         Settings settings = BenchCommand.Read(arguments, arguments.GetValue(Batch) is { } batch
             ? [new SettingsOverride("--batch", "train.batch", batch.ToString(CultureInfo.InvariantCulture))]
             : []);
-        StepKind[] kinds = StepKind.All(settings.Meta, Methods(arguments.GetValue(Gradient) ?? []), arguments.GetValue(Published));
+        StepKind[] kinds = arguments.GetValue(Combinations)
+            ? StepKind.Combinations(settings.Meta)
+            : StepKind.All(settings.Meta, Methods(arguments.GetValue(Gradient) ?? []), arguments.GetValue(Published));
         // before this process allocates any
         long? free = settings.Device == "cuda" && !arguments.GetValue(NoMemory) ? PeakMemory.FreeOnDevice() : null;
         using var bench = new StepBench(settings, ComputeDevice.Configure(settings));

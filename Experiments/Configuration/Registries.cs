@@ -1,6 +1,7 @@
 using Imta.MetaWeight.Backbones.Exits;
 using Imta.MetaWeight.Backbones.Msd;
 using Imta.MetaWeight.Backbones.Ra;
+using Imta.MetaWeight.Meta.Gradients;
 using Imta.MetaWeight.Meta.Weighting;
 
 namespace Imta.MetaWeight.Experiments.Configuration;
@@ -25,5 +26,15 @@ internal static class Registries
             WeightingMethod.Predicted,
             WeightingMethod.Fixed,
             WeightingMethod.Allocated,
+        };
+
+    /// <summary>The values of <c>modifiers.combination</c>, the default first.</summary>
+    public static Registry<CombinationMethod> Combinations { get; }
+        = new("combination of gradients", method => method.Name, method => method.DefaultOptions())
+        {
+            CombinationMethod.Sum,
+            CombinationMethod.PcGrad,
+            CombinationMethod.CaGrad,
+            CombinationMethod.NashMtl,
         };
 }

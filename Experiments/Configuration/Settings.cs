@@ -1,6 +1,5 @@
 using System.ComponentModel;
 using System.ComponentModel.DataAnnotations;
-using Imta.MetaWeight.Backbones.Exits;
 using Imta.MetaWeight.Losses;
 using Imta.MetaWeight.Meta.Optimisers;
 
@@ -52,7 +51,7 @@ internal sealed record Settings
 
     public ModelOptions Model { get; init; } = new();
 
-    public ModifierOptions Modifiers { get; init; } = new();
+    public ModifierSettings Modifiers { get; init; } = new();
 
     public LossOptions Loss { get; init; } = new();
 

@@ -20,7 +20,8 @@ internal static class SettingsRules
 
         return broken.Concat(CheckData(settings.Data))
             .Concat(OfOptions("model", settings.Model.Backbone)).Concat(OfOptions("meta", settings.Meta.Weights))
-            .Concat(CheckModifiers(settings)).Concat(CheckPrecision(settings));
+            .Concat(OfOptions("modifiers", settings.Modifiers.Combination))
+            .Concat(CheckModifiers(settings)).Concat(CheckCombination(settings)).Concat(CheckPrecision(settings));
     }
 
     private static IEnumerable<(string[] Keys, string Problem)> CheckTraining(string group, TrainOptions train, Settings settings)
@@ -97,6 +98,18 @@ internal static class SettingsRules
                 : modifiers.Boosting.Enabled ? "stopped gradient of modifiers.boosting" : "stopped gradient of modifiers.isc";
             yield return (["meta.gradient", "modifiers.ge.enabled", "modifiers.boosting.enabled", "modifiers.isc.enabled"],
                 $"meta.gradient finiteDifference cannot see the {cause}; use forward or unrolled");
+        }
+    }
+
+    /// <summary>The exact lookahead is affine in the gradient of the weighted loss.</summary>
+    private static IEnumerable<(string[] Keys, string Problem)> CheckCombination(Settings settings)
+    {
+        if (settings.Meta is { Learns: true, Interval: > 0 } && !settings.Modifiers.Combination.Value.IsLinear)
+        {
+            yield return (["modifiers.combination", "meta.enabled", "meta.weights"],
+                $"modifiers.combination {settings.Modifiers.Combination.Name} is not linear in the gradients of the exits, as learned "
+                + $"weights (meta.enabled, meta.weights {settings.Meta.Weights.Name}) need it; use sum, meta.enabled=false, or "
+                + "meta.weights fixed or allocated");
         }
     }
 

@@ -23,6 +23,9 @@ internal static class SeedSequence
     /// <summary>Initial parameters of the weight-prediction network; in phase II one number: 2.</summary>
     public const string WeightNetwork = "weight network";
 
+    /// <summary>Orders of the exits in a combination of their gradients; two numbers: the phase and the step.</summary>
+    public const string Combination = "combination";
+
     /// <summary>Which training images a run with <c>data.trainLimit</c> uses.</summary>
     public const string TrainLimit = "train limit";
 

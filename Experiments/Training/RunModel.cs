@@ -18,6 +18,7 @@ internal sealed class RunModel : IStateful, IDisposable
 {
     private readonly TrainingLoss _loss;
     private readonly Sgd _optimiser;
+    private readonly IGradientCombination _combination;
     private bool _networkReleased;
 
     private RunModel(
@@ -35,8 +36,10 @@ internal sealed class RunModel : IStateful, IDisposable
         using Generator random = SeedSequence.Generator(settings.Seed, SeedSequence.WeightNetwork, phase.Number == 1 ? [] : [phase.Number]);
         Weighting = settings.Meta.Build(Network, random, averaging);
         IMetaGradient method = MetaGradients.Create(settings.Meta, Network, _optimiser, _loss, averaging);
-        var sum = new GradientSum();
-        Loop = new BilevelLoop(method, Weighting, _optimiser, averaging is null ? sum : new AveragedCombination(sum, averaging));
+        IGradientCombination combination = settings.Modifiers.Combine(
+            step => SeedSequence.Generator(settings.Seed, SeedSequence.Combination, phase.Number, step));
+        _combination = averaging is null ? combination : new AveragedCombination(combination, averaging);
+        Loop = new BilevelLoop(method, Weighting, _optimiser, _combination);
     }
 
     public MultiExitNetwork Network { get; }
@@ -45,7 +48,7 @@ internal sealed class RunModel : IStateful, IDisposable
 
     public BilevelLoop Loop { get; }
 
-    /// <summary>Of the backbone, its optimiser and the weighting, by the names of published checkpoints.</summary>
+    /// <summary>Of the backbone, its optimiser, the weighting and the combination, by the names of published checkpoints.</summary>
     public StateTree State
     {
         get
@@ -55,6 +58,7 @@ internal sealed class RunModel : IStateful, IDisposable
                 Groups = { [ForeignFile.Backbone] = new StateTree(Network.state_dict()), [ForeignFile.Optimiser] = _optimiser.State },
             };
             state.Add(Weighting.State);
+            state.Add(_combination.State);
             return state;
         }
     }
@@ -85,6 +89,7 @@ internal sealed class RunModel : IStateful, IDisposable
         Network.LoadState(state.Group(ForeignFile.Backbone).Tensors);
         _optimiser.LoadState(state.Group(ForeignFile.Optimiser));
         Weighting.LoadState(state);
+        _combination.LoadState(state);
     }
 
     /// <summary>Releases ownership of the network: it outlives the model.</summary>

@@ -1,5 +1,6 @@
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
+using Imta.MetaWeight.Meta.Gradients;
 using Imta.MetaWeight.Meta.Optimisers;
 using Imta.MetaWeight.Meta.Weighting;
 
@@ -68,6 +69,8 @@ internal static class RunSummary
             .. settings.Modifiers.Ge.Enabled ? ["GE"] : Array.Empty<string>(),
             .. settings.Modifiers.Isc.Enabled ? ["ISC"] : Array.Empty<string>(),
             .. settings.Loss.Ofa.Enabled ? ["OFA"] : Array.Empty<string>(),
+            .. settings.Modifiers.Combination.Value == CombinationMethod.Sum
+                ? Array.Empty<string>() : [settings.Modifiers.Combination.Name],
         ];
         string phases = settings.Phase2.Epochs == 0 ? "" : settings.Phase2.From is { } source ? $", phase II of {source}" : ", two phases";
         return string.Join(" + ", halves) + phases;

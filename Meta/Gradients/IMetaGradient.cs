@@ -86,6 +86,17 @@ public interface IForward
     /// <summary>∇_θ ⟨cotangent, l⟩, one per parameter; null if no loss depends on the parameter.</summary>
     /// <param name="cotangent"><c>[N, K]</c>; w/N for the weighted loss Σ_k mean_i w_ik l_ik.</param>
     IReadOnlyList<Tensor?> Gradient(Tensor cotangent);
+
+    /// <summary>∇_θ ⟨cotangent_k, l_k⟩ of exit k alone, one per parameter; null, or 0, where its loss does not depend on it.</summary>
+    /// <param name="cotangent"><c>[N, K]</c>.</param>
+    /// <param name="exit">k, from 0.</param>
+    IReadOnlyList<Tensor?> ExitGradient(Tensor cotangent, int exit)
+    {
+        using IDisposable noGrad = no_grad();
+        using Tensor alone = zeros_like(cotangent);
+        alone.select(1, exit).copy_(cotangent.select(1, exit));
+        return Gradient(alone);
+    }
 }
 
 /// <summary>The meta objective and its gradient with respect to the weights.</summary>

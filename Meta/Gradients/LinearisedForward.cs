@@ -37,7 +37,14 @@ internal sealed class LinearisedForward : IForward
     public IReadOnlyList<Tensor?> Gradient(Tensor cotangent, bool last)
     {
         using Activity? phase = StepPhases.Start(StepPhases.Backward);
-        return _pass.Gradient(ByLogits(cotangent), last);
+        return _pass.Gradient([.. _slopes.Select((_, k) => ByLogits(cotangent, k))], last);
+    }
+
+    /// <inheritdoc/>
+    public IReadOnlyList<Tensor?> ExitGradient(Tensor cotangent, int exit)
+    {
+        using Activity? phase = StepPhases.Start(StepPhases.Backward);
+        return _pass.Gradient([.. _slopes.Select((_, k) => k == exit ? ByLogits(cotangent, k) : null)]);
     }
 
     /// <summary>
@@ -81,6 +88,5 @@ internal sealed class LinearisedForward : IForward
         return (pass, [.. slopes.Select(slope => slope!)], crossEntropies.detach(), losses.detach());
     }
 
-    // [N, C] · [N, 1]
-    private Tensor[] ByLogits(Tensor cotangent) => [.. _slopes.Select((slope, k) => slope.mul(cotangent.narrow(1, k, 1)))];
+    private Tensor ByLogits(Tensor cotangent, int k) => _slopes[k].mul(cotangent.narrow(1, k, 1)); // [N, C] · [N, 1]
 }

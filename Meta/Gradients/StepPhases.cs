@@ -17,6 +17,9 @@ public static class StepPhases
     /// <summary>The gradient of the weighted loss at θ.</summary>
     public const string Backward = "backward";
 
+    /// <summary>From the gradients of the exits to one direction.</summary>
+    public const string Combination = "combination";
+
     /// <summary>The virtual step from θ to θ′.</summary>
     public const string Lookahead = "lookahead";
 

@@ -59,6 +59,17 @@ public sealed class ExtensionsTests : IDisposable
     }
 
     [Fact]
+    public void Its_combination_trains_with_its_options()
+    {
+        string[] plain = [.. Small, "--set", "meta.enabled=false", "--set", "modifiers.combination=normalised"];
+        Run(0, ["train", "--out", "one", .. plain]).Should().Contain("plain training + normalised");
+        Run(0, ["train", "--out", "half", .. plain, "--set", "modifiers.normalised.norm=0.5"]);
+
+        File.ReadAllText(_folder.In("half", "epochs.csv")).Should().NotBe(File.ReadAllText(_folder.In("one", "epochs.csv")));
+        Run(2, ["train", "--out", "refused", .. plain, "--set", "modifiers.normalised.norm=0"]);
+    }
+
+    [Fact]
     public void Its_policy_is_read_from_a_file_and_its_runs_are_swept_and_reported()
     {
         File.WriteAllText(

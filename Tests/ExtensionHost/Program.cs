@@ -5,6 +5,7 @@ return ImtaProgram.Run(args, new ImtaExtensions
 {
     Backbones = [ToyNet.Backbone],
     Weightings = [ExitScales.Method],
+    Combinations = [NormalisedSum.Method],
     Columns = [ToyColumn.MarginMean],
     ExitPolicies = { [AgreementPolicy.Name] = AgreementPolicy.Read },
 });

@@ -2,6 +2,7 @@ using System.Globalization;
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Backbones.Msd;
 using Imta.MetaWeight.Backbones.Ra;
+using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Training.Distributed;
 using Imta.MetaWeight.Losses;
@@ -54,6 +55,32 @@ public sealed class NativeMemoryTests(ITestOutputHelper output)
         using var random = new Generator(7);
         using MsdNet network = SmallMsdNet.Build(float32, random);
         StepsHoldNoMore(network, TrainingLoss.Plain, gradient, memory, random);
+    }
+
+    [Theory]
+    [InlineData("pcgrad", MetaGradientMethod.Forward)]
+    [InlineData("pcgrad", MetaGradientMethod.Unrolled)]
+    [InlineData("cagrad", MetaGradientMethod.Forward)]
+    [InlineData("nashMtl", MetaGradientMethod.Forward)]
+    public void Steps_by_a_combination_of_gradients_hold_no_more_tensors_from_one_to_the_next(
+        string combination, MetaGradientMethod gradient)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        using var random = new Generator(7);
+        using MsdNet network = SmallMsdNet.Build(float32, random, blocks: 3);
+        using var optimiser = new Sgd(network.named_parameters(), new TrainOptions());
+        IMetaGradient method = MetaGradients.Create(new MetaOptions { Gradient = gradient }, network, optimiser, TrainingLoss.Plain);
+        CombinationMethod chosen = Registries.Combinations.Find(combination);
+        var loop = new BilevelLoop(
+            method, new UniformWeighting(), optimiser, chosen.Build(chosen.DefaultOptions(), step => new Generator((ulong)step)));
+        var batch = new LabelledImages(
+            randn([8, 3, 32, 32], generator: random), randint(network.Classes, [8], int64, generator: random));
+
+        Steps(loop, batch, 2);
+        long held = Held();
+        Steps(loop, batch, 10);
+
+        Tensor.TotalCount.Should().Be(held);
     }
 
     /// <summary>With GE, ISC and OFA, in one phase and in phase II.</summary>

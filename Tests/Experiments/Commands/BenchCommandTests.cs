@@ -95,6 +95,18 @@ public sealed class BenchCommandTests : IDisposable
     }
 
     [Fact]
+    public void Combinations_of_gradients_are_measured_instead_of_learned_weights()
+    {
+        JsonElement report = Report("meta-step", [.. Small, "--repeat", "1", "--combinations", "--no-memory", "--json"]);
+
+        JsonElement[] series = [.. report.GetProperty("series").EnumerateArray()];
+        series.Select(one => one.GetProperty("name").GetString()).Should()
+            .Equal("plain", "pcgrad", "cagrad", "nashMtl", "pcgrad, autograd");
+        Shares(series[0]).Should().Equal("forward", "backward", "update", "other");
+        Shares(series[1]).Should().Equal("forward", "backward", "combination", "update", "other");
+    }
+
+    [Fact]
     public void One_kind_of_step_is_timed()
     {
         JsonElement report = Report("step", [.. Small, "--repeat", "2", "--gradient", "forward", "--json"]);

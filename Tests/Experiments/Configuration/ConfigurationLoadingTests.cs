@@ -335,11 +335,22 @@ public sealed class ConfigurationLoadingTests
     ]
     [InlineData("model: {precision: bf16}\nmeta: {gradient: finiteDifference}\n", "run.yaml:1: model.precision bf16 requires "
         + "meta.gradient forward: finiteDifference loses too much to its rounding; use forward, or full")]
+    [InlineData("modifiers:\n  combination: pcgrad\n", "run.yaml:2: modifiers.combination pcgrad is not linear in the gradients of the "
+        + "exits, as learned weights (meta.enabled, meta.weights predicted) need it; use sum, meta.enabled=false, or meta.weights fixed or "
+        + "allocated")]
     [InlineData("train:\n  milestones: [9, 5]\n", "run.yaml:2: train.milestones are [9, 5]; they must be in ascending order")]
     [InlineData(
         "model:\n  msdnet:\n    bottleneckFactors: [1, 2]\n",
         "run.yaml:3: model.msdnet.growthFactors has 3 entries, bottleneckFactors 2; both need one per scale")]
     public void Settings_that_contradict_each_other_are_refused(string yaml, string message) => Complaint(yaml).Should().Be(message);
+
+    [Theory]
+    [InlineData("meta.enabled=false")]
+    [InlineData("meta.weights=fixed")]
+    [InlineData("meta.weights=allocated")]
+    [InlineData("meta.interval=0")]
+    public void Weights_that_are_not_learned_go_with_any_combination_of_gradients(string setting)
+        => Parse("modifiers: {combination: cagrad}", setting).Modifiers.Combination.Name.Should().Be("cagrad");
 
     [Fact]
     public void A_contradiction_made_by_an_override_names_the_override() =>

@@ -42,7 +42,9 @@ public sealed class ConfigurationSchemaTests
         "model.ranet.growth",
         "model.ranet.growthFactors", "model.ranet.bottleneckFactors", "model.ranet.scaleList", "model.ranet.compress",
         "model.ranet.reduction",
-        "modifiers.ge.enabled", "modifiers.ge.scales", "modifiers.isc.enabled", "modifiers.isc.transfer", "modifiers.isc.gradient",
+        "modifiers.combination", "modifiers.ge.enabled", "modifiers.ge.scales",
+        "modifiers.isc.enabled", "modifiers.isc.transfer", "modifiers.isc.gradient",
+        "modifiers.pcgrad.order", "modifiers.cagrad.c", "modifiers.cagrad.rescale", "modifiers.nashMtl.maxNorm",
         "loss.labelSmoothing", "loss.ofa.enabled", "loss.ofa.alpha", "loss.ofa.temperature", "loss.ofa.reduction",
         "loss.classWeights.type", "loss.classWeights.beta",
         "meta.enabled", "meta.weights", "meta.gradient", "meta.memory", "meta.lookahead", "meta.q", "meta.objective", "meta.epsilon",
@@ -71,6 +73,10 @@ public sealed class ConfigurationSchemaTests
     [InlineData("meta.q", "number", "0.75", "> 0")]
     [InlineData("meta.optimiser.rate", "number", "0.0001", "> 0")]
     [InlineData("train.momentum", "number", "0.9", "[0, 1)")]
+    [InlineData("modifiers.combination", "choice", "sum", "sum, pcgrad, cagrad, nashMtl")]
+    [InlineData("modifiers.cagrad.c", "number", "0.5", "[0, 1)")]
+    [InlineData("modifiers.cagrad.rescale", "choice", "none", "none, onePlusCSquared, onePlusC")]
+    [InlineData("modifiers.nashMtl.maxNorm", "number", "null", "> 0")]
     public void A_key_is_described_by_its_property(string key, string type, string @default, string range) =>
         SettingsSchema.Find(key).Should().BeEquivalentTo(new { Key = key, Type = type, Default = @default, Range = range });
 
@@ -128,6 +134,7 @@ public sealed class ConfigurationSchemaTests
             compress: 0.25
             reduction: 0.5
         modifiers:
+          combination: sum
           ge:
             enabled: false
             scales: head
@@ -135,6 +142,13 @@ public sealed class ConfigurationSchemaTests
             enabled: false
             transfer: fc
             gradient: stop
+          pcgrad:
+            order: random
+          cagrad:
+            c: 0.5
+            rescale: none
+          nashMtl:
+            maxNorm: null
         loss:
           labelSmoothing: 0
           ofa:
@@ -410,16 +424,28 @@ public sealed class ConfigurationSchemaTests
             Reduction = shares.Item2 / 1e6,
         };
 
-    private static Gen<ModifierOptions> AnyModifiers() =>
+    private static Gen<ModifierSettings> AnyModifiers() =>
+        from combination in AnyCombination()
         from flags in Flag().Two()
         from scales in Any<EquilibriumScales>()
         from transfer in Any<Transfer>()
         from gradient in Any<TransferGradient>()
-        select new ModifierOptions
+        select new ModifierSettings
         {
+            Combination = combination,
             Ge = new() { Enabled = flags.Item1, Scales = scales },
             Isc = new() { Enabled = flags.Item2, Transfer = transfer, Gradient = gradient },
         };
+
+    /// <summary>The sum, for weights may be learned; with any options of the others.</summary>
+    private static Gen<Choice<CombinationMethod>> AnyCombination() =>
+        from order in Any<ProjectionOrder>()
+        from numbers in Positive(1).Two()
+        from rescale in Any<CaGradRescale>()
+        from clips in Flag()
+        select new Choice<CombinationMethod>(Registries.Combinations).With("pcgrad", new PcGradOptions { Order = order })
+            .With("cagrad", new CaGradOptions { C = numbers.Item1, Rescale = rescale })
+            .With("nashMtl", new NashMtlOptions { MaxNorm = clips ? numbers.Item2 : null });
 
     private static Gen<Phase2Options> AnyPhase2() =>
         from source in Text("ab/ .#", 8)

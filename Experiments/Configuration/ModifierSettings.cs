@@ -1,0 +1,17 @@
+using System.ComponentModel;
+using Imta.MetaWeight.Backbones.Exits;
+using Imta.MetaWeight.Meta.Gradients;
+
+namespace Imta.MetaWeight.Experiments.Configuration;
+
+#pragma warning disable CS1591 // The description of a setting is its documentation.
+
+/// <summary>What is changed of the network's graph, and of how the gradients of its exits come together.</summary>
+internal sealed record ModifierSettings : ModifierOptions
+{
+    [Description("How the gradients of the exits become one direction; those but sum need weights that are not learned")]
+    public Choice<CombinationMethod> Combination { get; init; } = new(Registries.Combinations);
+
+    /// <summary>The combination that the settings describe (<see cref="CombinationMethod.Build"/>).</summary>
+    public IGradientCombination Combine(Func<long, Generator> random) => Combination.Value.Build(Combination.Options, random);
+}

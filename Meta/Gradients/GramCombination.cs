@@ -1,0 +1,38 @@
+using System.Diagnostics;
+
+namespace Imta.MetaWeight.Meta.Gradients;
+
+/// <summary>
+/// Σ_k a_k g_k, whose coefficients follow from the Gram matrix of the gradients g_k of the exits: all that projections and bargaining
+/// between gradients need to know of them.
+/// </summary>
+/// <remarks>
+/// Gradients are those by all parameters: where a single exit reaches a parameter, as in its head, that exit's gradient has its coefficient
+/// there too.
+/// </remarks>
+public abstract class GramCombination : IGradientCombination
+{
+    /// <inheritdoc/>
+    public bool IsLinear => false;
+
+    /// <inheritdoc/>
+    public IReadOnlyList<Tensor?> Combine(IForward forward, Tensor cotangent)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        using IDisposable noGrad = no_grad();
+        ExitGradients gradients = ExitGradients.Of(forward, cotangent);
+        using Activity? phase = StepPhases.Start(StepPhases.Combination);
+        IReadOnlyList<Tensor?> sum = gradients.Sum(FiniteCoefficients(gradients.Gram()));
+        return [.. sum.Select(part => part?.MoveToOuterDisposeScope())];
+    }
+
+    /// <summary>a, K numbers.</summary>
+    /// <param name="gram">⟨g_k, g_j⟩ <c>[K, K]</c>, all finite.</param>
+    protected abstract double[] Coefficients(double[,] gram);
+
+    /// <summary>NaN where a gradient is not finite, so that the step shows it.</summary>
+    private double[] FiniteCoefficients(double[,] gram)
+        => gram.Cast<double>().All(double.IsFinite)
+            ? Coefficients(gram)
+            : [.. Enumerable.Repeat(double.NaN, gram.GetLength(0))];
+}
