@@ -91,7 +91,7 @@ public static class Calibration
     /// the next lower score means the same for these samples and differs from all of them. Between neighbouring floats there is no such
     /// number: the upper one separates them, half-way would round to either.
     /// </summary>
-    private static float Midpoint(float threshold, Tensor scores)
+    internal static float Midpoint(float threshold, Tensor scores)
     {
         if (threshold is BudgetedInference.Never or BudgetedInference.Always)
         {

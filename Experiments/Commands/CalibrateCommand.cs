@@ -7,9 +7,11 @@ using Imta.MetaWeight.Experiments.Runs;
 
 namespace Imta.MetaWeight.Experiments.Commands;
 
-/// <summary><c>imta calibrate RUN --macs 30M | --shares …</c>: calibrates an exit policy on held-out images.</summary>
+/// <summary><c>imta calibrate RUN --macs 30M | --shares … | --risk 0.05</c>: calibrates an exit policy on held-out images.</summary>
 internal static class CalibrateCommand
 {
+    private const string Accuracy = "accuracy";
+
     private static readonly Option<string?> Macs = new("--macs")
     {
         HelpName = "M",
@@ -20,6 +22,12 @@ internal static class CalibrateCommand
     {
         HelpName = "S1,…,SK",
         Description = "Share of samples at each exit, such as 25,25,0,0,50",
+    };
+
+    private static readonly Option<string?> Maximise = new("--maximise")
+    {
+        HelpName = Accuracy,
+        Description = "With --macs: search the thresholds with the best accuracy on the held-out images, instead of geometric shares",
     };
 
     private static readonly Option<string> Criterion = new("--criterion")
@@ -39,36 +47,21 @@ internal static class CalibrateCommand
     {
         Command command = TrainedNetworkArguments.Command(
             "calibrate",
-            "Calibrate early-exit thresholds to a budget on the run's held-out images",
-            Macs,
-            Shares,
-            Criterion,
-            TrainedNetworkArguments.Data,
-            Out,
-            OutputFile.Force);
+            "Calibrate early-exit thresholds to a budget or a risk on the run's held-out images",
+            [Macs, Shares, Maximise, .. RiskArguments.All, Criterion, TrainedNetworkArguments.Data, Out, OutputFile.Force]);
         command.SetAction(Run);
         return command;
     }
 
     private static int Run(ParseResult arguments)
     {
-        (double? macs, float[]? shares) = Budget(arguments);
+        RiskTarget? risk = RiskArguments.Parse(arguments);
+        (double? macs, float[]? shares) = Budget(arguments, risk);
         using var stop = new StopSignal();
         IExitCriterion criterion = ParseCriterion(arguments.GetValue(Criterion)!);
         using DisposeScope scope = NewDisposeScope();
         using TrainedNetwork network = TrainedNetworkArguments.Load(arguments);
-        if (shares is not null && shares.Length != network.Network.Exits)
-        {
-            throw new UsageException(
-                $"--shares has {shares.Length} numbers, but the network has {network.Network.Exits} exits; give one per exit");
-        }
-
-        if (macs < network.Macs[0])
-        {
-            throw new UsageException(FormattableString.Invariant(
-                $"--macs is {macs}, less than a prediction at exit 1 costs: {network.Macs[0]:N0}; increase it"));
-        }
-
+        CheckAgainst(network, macs, shares);
         string file = PolicyPath(arguments, network);
         string folder = Path.GetDirectoryName(file) is { Length: > 0 } beside ? beside : ".";
         OutputFile.Check(file, arguments);
@@ -80,23 +73,60 @@ internal static class CalibrateCommand
                 "the run has no held-out images (data.validation is 0) to calibrate thresholds on; train with data.validation > 0");
         }
 
-        Predictions validation = network.Predict(data.Validation, data.Normalisation, criterion, stop.Token);
-        PolicyFile policy = macs is { } budget
-            ? PolicyFile.ForMacs(network, validation, data.Normalisation, criterion, budget)
-            : PolicyFile.ForShares(network, validation, data.Normalisation, criterion, shares!);
+        Predictions validation = network.Predict(data.Validation, data.Normalisation, criterion, stop.Token, risk: risk?.Risk);
+        var calibration = new PolicyCalibration(network, validation, data.Normalisation, criterion);
+        PolicyFile policy = (risk, shares) switch
+        {
+            ({ } target, _) => calibration.ForRisk(target),
+            (_, { } given) => calibration.ForShares(given),
+            _ => arguments.GetValue(Maximise) is null ? calibration.ForMacs(macs!.Value) : calibration.ForAccuracy(macs!.Value),
+        };
         OutputFile.WriteTo(folder, () => policy.Write(file));
+        if (policy.Guarantee is not null && Path.GetFileName(network.File) == Path.GetFileName(network.Run?.BestCheckpoint))
+        {
+            Console.Error.WriteLine(
+                $"warning: the same images selected {network.File}, so that the guarantee is optimistic; take checkpoints/latest.pt");
+        }
+
         Show(policy, file);
         return 0;
     }
 
-    private static (double? Macs, float[]? Shares) Budget(ParseResult arguments)
-        => (arguments.GetValue(Macs), arguments.GetValue(Shares)) switch
+    private static void CheckAgainst(TrainedNetwork network, double? macs, float[]? shares)
+    {
+        if (shares is not null && shares.Length != network.Network.Exits)
         {
-            ({ } macs, null) => (ParseMacs(macs), null),
-            (null, { } shares) => (null, ParseShares(shares)),
+            throw new UsageException(
+                $"--shares has {shares.Length} numbers, but the network has {network.Network.Exits} exits; give one per exit");
+        }
+
+        if (macs < network.Macs[0])
+        {
+            throw new UsageException(FormattableString.Invariant(
+                $"--macs is {macs}, less than a prediction at exit 1 costs: {network.Macs[0]:N0}; increase it"));
+        }
+    }
+
+    private static (double? Macs, float[]? Shares) Budget(ParseResult arguments, RiskTarget? risk)
+    {
+        string? maximise = arguments.GetValue(Maximise);
+        if (maximise is not (null or Accuracy))
+        {
+            throw new UsageException($"--maximise is {Terminal.Sanitize(maximise)}; it must be {Accuracy}");
+        }
+
+        return (arguments.GetValue(Macs), arguments.GetValue(Shares), risk is not null) switch
+        {
+            (null, { }, false) or (null, null, true) when maximise is not null
+                => throw new UsageException("--maximise needs --macs, the budget within which thresholds are searched"),
+            ({ } macs, null, false) => (ParseMacs(macs), null),
+            (null, { } shares, false) => (null, ParseShares(shares)),
+            (null, null, true) => (null, null),
             _ => throw new UsageException(
-                "calibrate needs a budget: either --macs (such as 30M) or --shares (one number per exit, such as 25,25,0,0,50)"),
+                "calibrate needs a budget: one of --macs (such as 30M), --shares (one number per exit, such as 25,25,0,0,50) and --risk "
+                    + "(such as 0.05)"),
         };
+    }
 
     private static double ParseMacs(string text)
     {
@@ -146,6 +176,19 @@ internal static class CalibrateCommand
                 ])]]);
         Console.WriteLine(FormattableString.Invariant(
             $"on {validation.Samples:N0} held-out images: {policy.Describe(validation.Accuracy, validation.MeanMacs)}"));
+        if (policy.Budget?.Search is { } search)
+        {
+            Console.WriteLine(FormattableString.Invariant(
+                $"cross-fitted on halves of them: {100 * search.FittedAccuracy:0.0} % where fitted, {100 * search.OtherAccuracy:0.0} % on ")
+                + FormattableString.Invariant($"the other half with {search.OtherMeanMacs:N0} multiply-adds; geometric shares ")
+                + FormattableString.Invariant($"{100 * search.SharesFittedAccuracy:0.0} % and {100 * search.SharesOtherAccuracy:0.0} %"));
+        }
+
+        if (policy.Guarantee is { } guarantee)
+        {
+            Console.WriteLine(guarantee.Describe());
+        }
+
         if (policy.TieNote() is { } note)
         {
             Console.Error.WriteLine($"note: {note}");

@@ -70,7 +70,7 @@ internal static class EvalCommand
         using RunData data = TrainedNetworkArguments.LoadData(network, arguments.GetValue(TrainedNetworkArguments.Data));
         string folder = FolderOf(arguments, network);
         RunMonitor monitor = RunMonitor.ForConsole();
-        EvaluationReport report = Report(network, data, policy?.Policy.Criterion ?? ExitCriteria.Confidence, points, monitor, stop.Token);
+        EvaluationReport report = Report(network, data, policy, points, monitor, stop.Token);
         var files = new EvaluationFiles(folder);
         bool predictions = network.Settings.Export.Predictions;
         OutputFile.WriteTo(folder, () => report.Write(files, data.Train.ClassCounts(), policy?.Policy, predictions));
@@ -79,6 +79,11 @@ internal static class EvalCommand
         {
             BudgetedOutcome test = report.Outcome(policy.Policy);
             Console.WriteLine($"policy {policyFile}, on the test images: {policy.Describe(test.Accuracy, test.MeanMacs(network.Macs))}");
+            if (policy.Guarantee is { } guarantee)
+            {
+                Console.WriteLine(FormattableString.Invariant(
+                    $"{guarantee.Describe()}; on the test images it is {report.Risk(policy.Policy):0.0000}"));
+            }
         }
 
         if (arguments.GetValue(Latency))
@@ -134,15 +139,17 @@ internal static class EvalCommand
     }
 
     private static EvaluationReport Report(
-        TrainedNetwork network, RunData data, IExitCriterion criterion, int points, RunMonitor monitor, CancellationToken stop)
+        TrainedNetwork network, RunData data, PolicyFile? policy, int points, RunMonitor monitor, CancellationToken stop)
     {
+        IExitCriterion criterion = policy?.Policy.Criterion ?? ExitCriteria.Confidence;
+        ExitRisk? risk = policy?.Guarantee is { } guarantee ? PolicyGuarantee.Find(guarantee.Risk) : null;
         EvaluationReport? report = null;
         int done = 0, batches = Predictions.Batches(data.Validation) + Predictions.Batches(data.Test);
         monitor.Track(batches, 0, () => report = new EvaluationReport(Predict(data.Validation), Predict(data.Test), network.Cost, points));
         return report!;
 
         Predictions Predict(ImageSet set)
-            => network.Predict(set, data.Normalisation, criterion, stop, () => monitor.Advance($"batch {++done}/{batches}"));
+            => network.Predict(set, data.Normalisation, criterion, stop, () => monitor.Advance($"batch {++done}/{batches}"), risk);
     }
 
     private static IReadOnlyList<LatencyRow> Measure(

@@ -47,6 +47,9 @@ internal static class SeedSequence
     /// <summary>The order of held-out meta data and its augmentation: a seed from which these are derived.</summary>
     public const string MetaBatches = "meta batches";
 
+    /// <summary>The order in which held-out images calibrate a policy.</summary>
+    public const string Calibration = "calibration";
+
     /// <summary>The order of the training images; one number: the epoch.</summary>
     public const string Order = "order";
 

@@ -62,7 +62,9 @@ internal static class Diagnostics
                 bool IsCorrect(int row, int at) => correct[(row * exits) + at];
                 int[] leaving = [.. rows.Where(row => exitOf[row] == exit)];
                 bool[] ofExit = [.. rows.Select(row => IsCorrect(row, exit))];
+                bool[] isPremature = [.. rows.Select(row => !IsCorrect(row, exit) && IsCorrect(row, exits - 1))];
                 float[] sure = [.. rows.Select(row => confidence[(row * exits) + exit])];
+                double[] high = [.. sure.Select(value => (double)value)], low = [.. high.Select(value => -value)];
                 yield return new ExitRow
                 {
                     Classes = group.Name,
@@ -73,7 +75,13 @@ internal static class Diagnostics
                     Accuracy = ofExit.Average(is1 => is1 ? 1.0 : 0),
                     Confidence = sure.Average(value => (double)value),
                     Ece = CalibrationError(ofExit, sure),
-                    Auroc = Auroc(ofExit, sure),
+                    Auroc = FailurePrediction.Auroc(ofExit, high),
+                    Aupr = FailurePrediction.Aupr(ofExit, high),
+                    Fpr95 = FailurePrediction.Fpr95(ofExit, high),
+                    Premature = isPremature.Average(is1 => is1 ? 1.0 : 0),
+                    PrematureAuroc = FailurePrediction.Auroc(isPremature, low),
+                    PrematureAupr = FailurePrediction.Aupr(isPremature, low),
+                    PrematureFpr95 = FailurePrediction.Fpr95(isPremature, low),
                     Overthinking = rows.Average(row => IsCorrect(row, exit) && !IsCorrect(row, exits - 1) ? 1.0 : 0),
                     Oracle = rows.Average(row => Enumerable.Range(0, exit + 1).Any(at => IsCorrect(row, at)) ? 1.0 : 0),
                 };
@@ -126,23 +134,6 @@ internal static class Diagnostics
         .Range(0, correct.Count)
         .GroupBy(i => Math.Clamp((int)MathF.Ceiling(confidence[i] * Bins) - 1, 0, Bins - 1)) // bins include their upper edge
         .Sum(bin => Math.Abs(bin.Sum(i => (correct[i] ? 1.0 : 0) - confidence[i]))) / correct.Count;
-
-    /// <summary>
-    /// The chance that a correct prediction is more confident than a wrong one, equal ones counting half; null where all are correct, or
-    /// all wrong.
-    /// </summary>
-    public static double? Auroc(IReadOnlyList<bool> correct, IReadOnlyList<float> confidence)
-    {
-        double positives = correct.Count(is1 => is1), negatives = correct.Count - positives;
-        if (positives == 0 || negatives == 0)
-        {
-            return null;
-        }
-
-        double[] ranks = ArrayStatistics.RanksInplace([.. confidence.Select(value => (double)value)], RankDefinition.Average);
-        double sum = ranks.Where((_, i) => correct[i]).Sum();
-        return (sum - (positives * (positives + 1) / 2)) / (positives * negatives);
-    }
 
     private static double[] Column(Tensor values, int k)
     {

@@ -70,6 +70,13 @@ internal sealed class EvaluationReport
     /// <summary>Where test images leave under a policy, and how many of them are predicted correctly.</summary>
     public BudgetedOutcome Outcome(IExitPolicy policy) => policy.Apply(_test.Scores, _test.Correct);
 
+    /// <summary>The risk of a policy on the test images, whose predictions have <see cref="Predictions.RiskLosses"/>.</summary>
+    public double Risk(IExitPolicy policy)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        return _test.RiskLosses!.gather(1, policy.ExitOf(_test.Scores).unsqueeze(1)).mean().item<double>();
+    }
+
     /// <summary>Writes all tables.</summary>
     /// <param name="files">The target files.</param>
     /// <param name="classCounts">Training images per class.</param>

@@ -1,8 +1,7 @@
 using System.Globalization;
-using System.Security.Cryptography;
-using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using System.Text.Json.Serialization;
 using Imta.MetaWeight.Allocation;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
@@ -12,8 +11,28 @@ namespace Imta.MetaWeight.Experiments.Evaluation;
 /// <summary>The calibration target of a policy.</summary>
 /// <param name="Macs">Multiply-adds per sample on average, at most; null: shares were given.</param>
 /// <param name="Q">The q whose exit shares q^k use most of the budget; null if shares were given or no q is within the budget.</param>
-/// <param name="Shares">K: the requested shares.</param>
-internal sealed record PolicyBudget(double? Macs, double? Q, IReadOnlyList<float> Shares);
+/// <param name="Shares">K: the requested shares, or those of the thresholds that were searched.</param>
+/// <param name="Search">What a search for the best thresholds found; null: there was none.</param>
+internal sealed record PolicyBudget(
+    double? Macs,
+    double? Q,
+    IReadOnlyList<float> Shares,
+    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] PolicySearch? Search = null);
+
+/// <summary>What a search for the best thresholds promises and keeps, by <see cref="CrossFitting"/>.</summary>
+/// <param name="Maximised">The metric: <c>accuracy</c>.</param>
+/// <param name="FittedAccuracy">On the half of the images that the thresholds were fitted on.</param>
+/// <param name="OtherAccuracy">On the other half.</param>
+/// <param name="OtherMeanMacs">Multiply-adds per sample on average, on the other half.</param>
+/// <param name="SharesFittedAccuracy">Of the geometric shares, as <paramref name="FittedAccuracy"/>.</param>
+/// <param name="SharesOtherAccuracy">Of the geometric shares, as <paramref name="OtherAccuracy"/>.</param>
+internal sealed record PolicySearch(
+    string Maximised,
+    double FittedAccuracy,
+    double OtherAccuracy,
+    double OtherMeanMacs,
+    double SharesFittedAccuracy,
+    double SharesOtherAccuracy);
 
 /// <summary>What a policy does on the held-out images that it was calibrated on.</summary>
 /// <param name="Samples">The number of images.</param>
@@ -54,28 +73,8 @@ internal sealed record PolicyFile(
         PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower,
     };
 
-    /// <summary>Thresholds for shares of held-out images at each exit.</summary>
-    /// <param name="network">The network.</param>
-    /// <param name="validation">Its predictions of held-out images, with the scores of <paramref name="criterion"/>.</param>
-    /// <param name="normalisation">Of the network's input.</param>
-    /// <param name="criterion">The score.</param>
-    /// <param name="shares">K, which sum to 1.</param>
-    public static PolicyFile ForShares(
-        TrainedNetwork network, Predictions validation, Normalisation normalisation, IExitCriterion criterion, float[] shares)
-    {
-        ThresholdPolicy found = Calibration.ToShares(criterion, validation.Scores, shares);
-        return Create(network, validation, normalisation, found, new PolicyBudget(null, null, shares));
-    }
-
-    /// <summary>Thresholds under which held-out images cost the most within multiply-adds on average; exit 1 is within them.</summary>
-    public static PolicyFile ForMacs(
-        TrainedNetwork network, Predictions validation, Normalisation normalisation, IExitCriterion criterion, double macs)
-    {
-        (int[] quotas, double? q) = Calibration.QuotasForMacs(validation.Scores, network.Macs, macs);
-        ThresholdPolicy found = Calibration.ToQuotas(criterion, validation.Scores, quotas);
-        float[] shares = Array.ConvertAll(quotas, quota => (float)quota / validation.Set.Count);
-        return Create(network, validation, normalisation, found, new PolicyBudget(macs, q, shares));
-    }
+    /// <summary>The risk that it keeps; null: none was asked for.</summary>
+    public PolicyGuarantee? Guarantee { get; init; }
 
     /// <summary>Reads a policy for a network.</summary>
     /// <exception cref="UsageException">It cannot be read, is invalid, or is for another kind of network.</exception>
@@ -113,7 +112,10 @@ internal sealed record PolicyFile(
             keys.Get<string>("dataset", "the name of a data set"),
             keys.Get<Normalisation>("normalisation", "mean and std"),
             keys.Get<string[]>("class_names", "the names of all classes"),
-            keys.Get<string>("checkpoint_sha256", "64 hexadecimal digits"));
+            keys.Get<string>("checkpoint_sha256", "64 hexadecimal digits"))
+        {
+            Guarantee = PolicyGuarantee.Read(keys),
+        };
         keys.End();
         return policy;
     }
@@ -153,6 +155,7 @@ internal sealed record PolicyFile(
 
         Policy.Write(keys);
         Add("budget", Budget);
+        Add(PolicyGuarantee.Key, Guarantee);
         Add("validation", Validation);
         Add("macs", Macs);
         Add("dataset", Dataset);
@@ -168,22 +171,6 @@ internal sealed record PolicyFile(
                 keys.Add(key, JsonSerializer.SerializeToNode(value, Layout));
             }
         }
-    }
-
-    private static PolicyFile Create(
-        TrainedNetwork network, Predictions validation, Normalisation normalisation, IExitPolicy policy, PolicyBudget budget)
-    {
-        using DisposeScope scope = NewDisposeScope();
-        BudgetedOutcome outcome = policy.Apply(validation.Scores, validation.Correct);
-        return new PolicyFile(
-            policy,
-            budget,
-            new PolicyValidation(outcome.Samples, Hash(validation.Set), outcome.Shares, outcome.Accuracy, outcome.MeanMacs(network.Macs)),
-            network.Macs,
-            NameOf(network.Settings),
-            normalisation,
-            validation.Set.ClassNames,
-            network.Hash());
     }
 
     private string? Mismatch(TrainedNetwork network)
@@ -205,27 +192,6 @@ internal sealed record PolicyFile(
         => normalisation.Mean.Count == Channels && normalisation.Mean.All(double.IsFinite)
             && normalisation.Std.Count == Channels && normalisation.Std.All(deviation => double.IsFinite(deviation) && deviation > 0);
 
-    private static string NameOf(Settings settings) => SettingsSchema.YamlName(settings.Data.Dataset.ToString());
-
-    /// <summary>
-    /// SHA-256 of a set's positions, labels and images, in its order; of images that are files, of their paths below the data set's folder
-    /// instead, one per line.
-    /// </summary>
-    private static string Hash(ImageSet set)
-    {
-        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        hash.AppendData(set.SourceIndices.bytes);
-        hash.AppendData(set.Labels.bytes);
-        if (set.Files is { } files)
-        {
-            IEnumerable<string> lines = set.SourceIndices.ToArray<long>().Select(number => files.Names[(int)number] + "\n");
-            hash.AppendData(Encoding.UTF8.GetBytes(string.Concat(lines)));
-        }
-        else
-        {
-            hash.AppendData(set.Images.bytes);
-        }
-
-        return Convert.ToHexStringLower(hash.GetHashAndReset());
-    }
+    /// <summary>A data set's name in files.</summary>
+    public static string NameOf(Settings settings) => SettingsSchema.YamlName(settings.Data.Dataset.ToString());
 }

@@ -26,6 +26,9 @@ internal sealed record Predictions(ImageSet Set, Tensor Classes, Tensor Confiden
 
     private const int Best = 5;
 
+    /// <summary>float64 <c>[N, K]</c>: what leaving at each exit loses, if a risk was given.</summary>
+    public Tensor? RiskLosses { get; private init; }
+
     /// <summary>K.</summary>
     public int Exits => (int)Classes.shape[1];
 
@@ -46,6 +49,7 @@ internal sealed record Predictions(ImageSet Set, Tensor Classes, Tensor Confiden
     /// <param name="device">The network's device.</param>
     /// <param name="stop">Ends the work after its present batch.</param>
     /// <param name="advance">Told of each batch.</param>
+    /// <param name="risk">The risk of <see cref="RiskLosses"/>.</param>
     public static Predictions Compute(
         MultiExitNetwork network,
         ImageSet set,
@@ -53,7 +57,8 @@ internal sealed record Predictions(ImageSet Set, Tensor Classes, Tensor Confiden
         IExitCriterion criterion,
         Device device,
         CancellationToken stop,
-        Action? advance = null)
+        Action? advance = null,
+        ExitRisk? risk = null)
     {
         using DisposeScope scope = NewDisposeScope();
         using IDisposable noGrad = no_grad();
@@ -66,7 +71,7 @@ internal sealed record Predictions(ImageSet Set, Tensor Classes, Tensor Confiden
             using DisposeScope step = NewDisposeScope();
             using (batch)
             {
-                parts.Add(Array.ConvertAll(OfBatch(network, batch, pass, criterion), part => step.MoveToOuter(part.cpu())));
+                parts.Add(Array.ConvertAll(OfBatch(network, batch, pass, criterion, risk), part => step.MoveToOuter(part.cpu())));
             }
 
             advance?.Invoke();
@@ -79,7 +84,7 @@ internal sealed record Predictions(ImageSet Set, Tensor Classes, Tensor Confiden
         }
 
         Tensor Whole(int part) => scope.MoveToOuter(cat([.. parts.Select(of => of[part])], 0));
-        return new Predictions(set, Whole(0), Whole(1), Whole(2), Whole(3), Whole(4));
+        return new Predictions(set, Whole(0), Whole(1), Whole(2), Whole(3), Whole(4)) { RiskLosses = risk is null ? null : Whole(5) };
     }
 
     /// <summary>Refuses predictions that follow from NaN or infinite logits: their cross-entropy is NaN.</summary>
@@ -107,7 +112,7 @@ internal sealed record Predictions(ImageSet Set, Tensor Classes, Tensor Confiden
         return [.. Enumerable.Range(0, Exits).Select(k => new ExitMetrics(means[k], means[Exits + k], means[(2 * Exits) + k]))];
     }
 
-    private static Tensor[] OfBatch(MultiExitNetwork network, Batch batch, Pass pass, IExitCriterion criterion)
+    private static Tensor[] OfBatch(MultiExitNetwork network, Batch batch, Pass pass, IExitCriterion criterion, ExitRisk? risk)
     {
         Tensor[] logits = network.Forward(batch.Images, pass);
         Tensor stacked = stack(logits, 1); // [N, K, C]
@@ -115,6 +120,7 @@ internal sealed record Predictions(ImageSet Set, Tensor Classes, Tensor Confiden
         Tensor confidence = ExitCriteria.Confidence.Score(stacked);
         Tensor scores = criterion == ExitCriteria.Confidence ? confidence : criterion.Score(stacked);
         Tensor five = best.eq(batch.Labels.view(-1, 1, 1)).to_type(int64).sum(2).gt(Held(0));
-        return [stacked.argmax(2), confidence, scores, CrossEntropy.PerSample(logits, batch.Labels), five];
+        Tensor[] ofRisk = risk is null ? [] : [risk.Losses(stacked.softmax(2), batch.Labels)];
+        return [stacked.argmax(2), confidence, scores, CrossEntropy.PerSample(logits, batch.Labels), five, .. ofRisk];
     }
 }

@@ -60,9 +60,14 @@ internal sealed record TrainedNetwork(
     /// <inheritdoc cref="Predictions.Compute"/>
     /// <exception cref="UsageException">The network's logits are NaN or infinite.</exception>
     public Predictions Predict(
-        ImageSet set, Normalisation normalisation, IExitCriterion criterion, CancellationToken stop, Action? advance = null)
+        ImageSet set,
+        Normalisation normalisation,
+        IExitCriterion criterion,
+        CancellationToken stop,
+        Action? advance = null,
+        ExitRisk? risk = null)
     {
-        Predictions predictions = Predictions.Compute(Network, set, normalisation, criterion, Device, stop, advance);
+        Predictions predictions = Predictions.Compute(Network, set, normalisation, criterion, Device, stop, advance, risk);
         predictions.Check();
         return predictions;
     }

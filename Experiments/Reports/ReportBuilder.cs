@@ -15,7 +15,7 @@ internal static class ReportBuilder
             ("Accuracy against cost",
                 [AccuracyFigures.Anytime(entries), AccuracyFigures.Budgeted(entries, points), AccuracyFigures.Latency(entries)]),
             ("Training", [TrainingFigures.Accuracy(entries), TrainingFigures.Loss(entries)]),
-            ("Exits", [ShareFigure.Build(entries), RankFigure.Build(entries)]),
+            ("Exits", [ShareFigure.Build(entries), RankFigure.Build(entries), ExitTable.Build(entries)]),
             ("Sample weights",
                 [WeightFigures.AgainstLoss(entries), WeightFigures.AgainstConfidence(entries), WeightFigures.AgainstDifficulty(entries)]),
             ("Classes", [ClassFigures.GroupMeans(entries), ClassFigures.Classes(entries)]),

@@ -71,6 +71,8 @@ internal sealed partial record DynamicRow
 [CsvRecord]
 internal sealed partial record ExitRow
 {
+    private const string ByDoubt = "as `auroc`, `aupr`, `fpr95`, of premature images among all, the least confident first";
+
     [
         CsvColumn("classes"),
         Description("`all`; if the largest class has at least twice the smallest's images, also thirds: `head`, `medium`, `tail`")
@@ -86,6 +88,21 @@ internal sealed partial record ExitRow
     [CsvColumn("ece"), Description("expected calibration error, 15 bins of equal width")] public required double Ece { get; init; }
     [CsvColumn("auroc"), Fraction, Description("probability that a correct answer is more confident than a wrong one, ties ½")]
     public required double? Auroc { get; init; }
+    [
+        CsvColumn("aupr", Optional = true), Fraction,
+        Description("area under precision and recall (average precision) of correct answers by confidence")
+    ]
+    public double? Aupr { get; init; }
+    [
+        CsvColumn("fpr95", Optional = true), Fraction,
+        Description("share of wrong answers at least as confident as the threshold that 95 % of the correct ones reach")
+    ]
+    public double? Fpr95 { get; init; }
+    [CsvColumn("premature", Optional = true), Fraction, Description("share wrong here and correct at the last exit")]
+    public double? Premature { get; init; }
+    [CsvColumn("premature_auroc", Optional = true), Fraction, Description(ByDoubt)] public double? PrematureAuroc { get; init; }
+    [CsvColumn("premature_aupr", Optional = true), Fraction, Description(ByDoubt)] public double? PrematureAupr { get; init; }
+    [CsvColumn("premature_fpr95", Optional = true), Fraction, Description(ByDoubt)] public double? PrematureFpr95 { get; init; }
     [CsvColumn("overthinking"), Fraction, Description("share correct here and wrong at the last exit")]
     public required double Overthinking { get; init; }
     [CsvColumn("oracle"), Fraction, Description("share correct here or earlier, the upper bound for leaving by now")]

@@ -21,6 +21,8 @@ internal sealed record Verifier(MetaGradientMethod Gradient, Device Device)
         ("meta_step", ".pt", path => MetaStepCase.Run(path, Gradient, Device)),
         ("allocation", ".pt", path => AllocationCase.Run(path, Device)),
         ("dynamic_eval", ".pt", path => DynamicCase.Run(path, Device)),
+        ("risk_control", ".pt", path => RiskControlCase.Run(path, Device)),
+        ("failure_auroc", ".pt", path => FailureCase.Run(path, Device)),
         ("flops", ".csv", CostCase.Run),
         ("names_imagenet_step", ".csv", NamesCase.Run),
         ("class_balanced_weights", ".csv", ClassWeightsCase.Run),

@@ -154,8 +154,11 @@ public sealed partial class FilesPageTests
         using var folder = new TemporaryFolder();
         var budget = new PolicyBudget(null, null, [0.5f, 0.5f]);
         var validation = new PolicyValidation(2, "", [0.5, 0.5], 1, 2);
-        new PolicyFile(policy, budget, validation, [1, 3], "generated", Normalisation.Generated, ["a", "b"], "")
-            .Write(folder.In("policy.json"));
+        var file = new PolicyFile(policy, budget, validation, [1, 3], "generated", Normalisation.Generated, ["a", "b"], "")
+        {
+            Guarantee = new PolicyGuarantee("gap", 0.05, null, "crc", 0.5, 2, 0, 0.04),
+        };
+        file.Write(folder.In("policy.json"));
         return [.. JsonDocument.Parse(File.ReadAllText(folder.In("policy.json"))).RootElement.EnumerateObject().Select(key => key.Name)];
     }
 

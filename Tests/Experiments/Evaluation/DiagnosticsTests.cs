@@ -28,15 +28,6 @@ public sealed class DiagnosticsTests
             .BeApproximately(Math.Abs(1 - 0.35) / 2, 1e-6, "0.2 is the end of the third bin");
 
     [Fact]
-    public void The_area_under_the_curve_is_the_share_of_pairs_in_order()
-    {
-        Diagnostics.Auroc([true, true, false, false], [0.9f, 0.5f, 0.5f, 0.1f]).Should().Be((1 + 1 + 0.5 + 1) / 4);
-        Diagnostics.Auroc([false, true], [0.9f, 0.1f]).Should().Be(0);
-        Diagnostics.Auroc([true, true], [0.9f, 0.1f]).Should().BeNull();
-        Diagnostics.Auroc([false], [0.9f]).Should().BeNull();
-    }
-
-    [Fact]
     public void Rows_of_each_exit_say_who_leaves_who_is_right_and_who_thinks_too_long()
     {
         using DisposeScope scope = NewDisposeScope();
@@ -56,6 +47,29 @@ public sealed class DiagnosticsTests
         rows.Select(row => row.Oracle).Should().Equal(0.5, 0.75, 0.75);
         rows.Select(row => row.Confidence).Should().Equal([0.5, 0.7, 0.675], (one, other) => Math.Abs(one - other) < 1e-6);
         rows.Select(row => row.Auroc).Should().Equal(1, (1 + 1 + 0.5 + 1) / 4.0, 1);
+        rows.Select(row => row.Premature).Should().Equal(0, 0, 0);
+        rows.Should().OnlyContain(row => row.PrematureAuroc == null);
+    }
+
+    /// <summary>The first and the third image are wrong at exit 1 and right at the last one.</summary>
+    [Fact]
+    public void Leaving_is_premature_where_it_costs_the_right_answer_and_doubt_should_find_it()
+    {
+        using DisposeScope scope = NewDisposeScope();
+        Predictions predictions = Predictions(
+            labels: [0, 0, 1, 1],
+            classes: [[1, 0], [1, 1], [0, 1], [1, 1]],
+            confidence: [[0.3f, 0.9f], [0.4f, 0.8f], [0.5f, 0.7f], [0.9f, 0.6f]]);
+
+        ExitRow[] rows = [.. Diagnostics.Exits(
+            predictions, new ThresholdPolicy(Confidence, [0.6f, 0]), ClassGroup.FromCounts([10, 10]))];
+
+        rows.Select(row => row.Premature).Should().Equal(0.5, 0);
+        rows.Select(row => row.PrematureAuroc).Should().Equal(3 / 4.0, null);
+        rows[0].PrematureAupr.Should().BeApproximately((1 + (2 / 3.0)) / 2, 1e-15);
+        rows.Select(row => row.PrematureFpr95).Should().Equal(1 / 2.0, null);
+        rows[0].Aupr.Should().Be(1, "the only correct answer is the most confident one");
+        rows[0].Fpr95.Should().Be(0);
     }
 
     [Fact]

@@ -77,6 +77,29 @@ public sealed class PolicyFileTests
     }
 
     [Fact]
+    public void A_guarantee_and_a_search_are_read_as_they_were_written()
+    {
+        PolicyFile policy = PolicyFile.Parse(Thresholds) with
+        {
+            Budget = new PolicyBudget(3e6, null, [0.5f, 0, 0.5f], new PolicySearch("accuracy", 0.9, 0.8, 3.1e6, 0.85, 0.84)),
+            Guarantee = new PolicyGuarantee("brier-gap", 0.05, 0.1, "ucb", 0.75, 5000, 0.01, 0.049),
+        };
+        PolicyFile safe = policy with { Guarantee = new PolicyGuarantee("gap", 0.05, null, "crc", null, 5000, 0, 0) };
+
+        foreach (PolicyFile written in (PolicyFile[])[policy, safe])
+        {
+            PolicyFile.Parse(Written(written)).Should().BeEquivalentTo(written);
+        }
+
+        policy.Guarantee!.Describe().Should().Be(
+            "guarantee: with probability 0.9 over calibration sets, the increase of the Brier score against the last exit is at most 0.05, "
+                + "for images exchangeable with those held out (UCB: 0.0100 on 5,000 images, bound 0.0490)");
+        safe.Guarantee!.Describe().Should().Be(
+            "guarantee: the accuracy lost against the last exit is at most 0.05 in expectation over calibration sets, "
+                + "for images exchangeable with those held out (CRC: nothing else was certified: no image leaves early)");
+    }
+
+    [Fact]
     public void A_file_of_another_kind_names_it_and_may_be_without_a_budget()
     {
         ExitPolicies.Register("toy", PatiencePolicy.Read);

@@ -47,6 +47,13 @@ public sealed class ReportCommandTests : IDisposable
         _runs.Report(0, "a");
 
         Dictionary<string, JsonElement> blocks = _runs.Blocks("report.html");
+        Rows(blocks["failure"]).Should().BeEquivalentTo(
+            Enumerable.Range(1, WrittenRuns.Exits).Select(exit => (string[])
+            [
+                "study, seed 0", $"{exit}", $"{60 + (5 * (exit - 1))}.0", "10.0", "80.0", "–", "–", "20.0",
+                exit == WrittenRuns.Exits ? "–" : "75.0", "–", "–",
+            ]),
+            options => options.WithStrictOrdering());
         JsonElement[] shares = [.. View(blocks["shares"], 0).GetProperty("series").EnumerateArray()];
         shares.Should().HaveCount(WrittenRuns.Exits).And.OnlyContain(exit => Points(exit).Length == 4);
         Points(Series(blocks["classes"], "study, seed 0")).Select(point => point.Y).Should()

@@ -152,6 +152,8 @@ internal sealed partial class WrittenRuns : IDisposable
         Confidence = 0.7,
         Ece = 0.1,
         Auroc = 0.8,
+        Premature = 0.2,
+        PrematureAuroc = exit == Exits ? null : 0.75,
         Overthinking = 0.1,
         Oracle = 0.9,
     };

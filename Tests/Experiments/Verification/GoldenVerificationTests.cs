@@ -26,6 +26,8 @@ public sealed class GoldenVerificationTests(ITestOutputHelper output)
     [InlineData("dynamic_eval_main.pt", 9)]
     [InlineData("dynamic_eval_few.pt", 9)]
     [InlineData("dynamic_eval_tied.pt", 9)]
+    [InlineData("rivals/risk_control.pt", 109)]
+    [InlineData("rivals/failure_auroc.pt", 1)]
     [InlineData("names_imagenet_step4.csv", 2)]
     [InlineData("names_imagenet_step6.csv", 2)]
     [InlineData("names_imagenet_step7.csv", 2)]

@@ -1,0 +1,34 @@
+namespace Imta.MetaWeight.Allocation;
+
+/// <summary>
+/// How much of what thresholds promise is overfitting: they are fitted on either half of the samples and applied to both; means of the
+/// two fits.
+/// </summary>
+/// <param name="FittedAccuracy">On the half that they were fitted on.</param>
+/// <param name="OtherAccuracy">On the other half: what to expect of new samples.</param>
+/// <param name="OtherMacs">Multiply-adds per sample on average, on the other half.</param>
+public sealed record CrossFitting(double FittedAccuracy, double OtherAccuracy, double OtherMacs)
+{
+    /// <summary>Fits twice.</summary>
+    /// <param name="fit">Finds a policy for scores and whether predictions are correct, both <c>[M, K]</c>.</param>
+    /// <param name="scores"><c>[N, K]</c>.</param>
+    /// <param name="correct">bool <c>[N, K]</c>.</param>
+    /// <param name="macs">K: multiply-adds of a prediction at each exit.</param>
+    /// <param name="order">int64 <c>[N]</c>: the samples in random order; the halves are its first and last half.</param>
+    public static CrossFitting Of(
+        Func<Tensor, Tensor, IExitPolicy> fit, Tensor scores, Tensor correct, IReadOnlyList<long> macs, Tensor order)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        long half = order.shape[0] / 2;
+        (Tensor Scores, Tensor Correct)[] halves = [.. new[] { order.narrow(0, 0, half), order.narrow(0, half, order.shape[0] - half) }
+            .Select(rows => (scores.index_select(0, rows), correct.index_select(0, rows)))];
+        (BudgetedOutcome Own, BudgetedOutcome Other)[] fits = [.. halves.Select((own, i) =>
+        {
+            IExitPolicy policy = fit(own.Scores, own.Correct);
+            (Tensor otherScores, Tensor otherCorrect) = halves[1 - i];
+            return (policy.Apply(own.Scores, own.Correct), policy.Apply(otherScores, otherCorrect));
+        })];
+        return new CrossFitting(
+            fits.Average(one => one.Own.Accuracy), fits.Average(one => one.Other.Accuracy), fits.Average(one => one.Other.MeanMacs(macs)));
+    }
+}

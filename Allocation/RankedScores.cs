@@ -1,0 +1,37 @@
+namespace Imta.MetaWeight.Allocation;
+
+/// <summary>
+/// The scores of an exit in descending order. A threshold is a cut: the number of samples that it lets leave, were all of them there;
+/// equal scores are on the same side of every cut.
+/// </summary>
+internal sealed class RankedScores
+{
+    private readonly float[] _scores;
+
+    public RankedScores(float[] scores)
+    {
+        _scores = scores;
+        Order = [.. Enumerable.Range(0, scores.Length).OrderByDescending(i => scores[i])];
+        (Rank, GroupEnd) = (new int[scores.Length], new int[scores.Length]);
+        for (int at = scores.Length - 1; at >= 0; at--)
+        {
+            Rank[Order[at]] = at;
+            GroupEnd[at] = at + 1 < scores.Length && scores[Order[at]] == scores[Order[at + 1]] ? GroupEnd[at + 1] : at + 1;
+        }
+    }
+
+    /// <summary>Samples by their score, the highest first.</summary>
+    public int[] Order { get; }
+
+    /// <summary>The place of each sample in the order.</summary>
+    public int[] Rank { get; }
+
+    /// <summary>The cut below the scores that equal the one at a place.</summary>
+    public int[] GroupEnd { get; }
+
+    /// <summary>The lowest score above a cut.</summary>
+    public float Threshold(int cut) => cut == 0 ? BudgetedInference.Never : _scores[Order[cut - 1]];
+
+    /// <summary>The cut of a threshold.</summary>
+    public int Cut(float threshold) => _scores.Count(score => score >= threshold);
+}

@@ -1,0 +1,64 @@
+namespace Imta.MetaWeight.Allocation;
+
+/// <summary>
+/// Leaving by one threshold λ for all exits: a sample leaves at the first exit whose score is <b>above</b> λ, else at the last one
+/// (Jazbec et al., NeurIPS 2024, eq. 1). Scores are in [0, 1], so that nothing leaves early at λ = 1.
+/// </summary>
+/// <remarks>Shapes: <c>N</c> samples, <c>K</c> exits.</remarks>
+public sealed class SharedThreshold
+{
+    private readonly double[] _scores; // [N, K]
+    private readonly double[] _losses; // [N, K]
+
+    /// <param name="scores"><c>[N, K]</c>.</param>
+    /// <param name="losses"><c>[N, K]</c>: what a sample loses where it leaves (<see cref="ExitRisk.Losses"/>).</param>
+    public SharedThreshold(Tensor scores, Tensor losses)
+    {
+        (Samples, Exits) = ((int)scores.shape[0], (int)scores.shape[1]);
+        (_scores, _losses) = (Numbers(scores), Numbers(losses));
+    }
+
+    /// <summary>N.</summary>
+    public int Samples { get; }
+
+    /// <summary>K.</summary>
+    public int Exits { get; }
+
+    /// <summary>The thresholds 1, 1 − 1/steps, …, 0: a grid that does not depend on any data.</summary>
+    public static double[] Grid(int steps) => [.. Enumerable.Range(0, steps + 1).Select(i => (steps - i) / (double)steps)];
+
+    /// <summary>The policy of a threshold: a score is above λ where it is at least the next larger float.</summary>
+    /// <param name="criterion">The score.</param>
+    /// <param name="threshold">λ.</param>
+    /// <param name="exits">K.</param>
+    public static ThresholdPolicy Policy(IExitCriterion criterion, double threshold, int exits)
+    {
+        float nearest = (float)threshold;
+        float least = threshold >= 1 ? BudgetedInference.Never : nearest > threshold ? nearest : MathF.BitIncrement(nearest);
+        return new ThresholdPolicy(criterion, [.. Enumerable.Repeat(least, exits - 1), BudgetedInference.Always]);
+    }
+
+    /// <summary>Where each sample leaves, N numbers of 0 … K − 1.</summary>
+    public int[] ExitsAt(double threshold)
+    {
+        var exits = new int[Samples];
+        for (int i = 0; i < exits.Length; i++)
+        {
+            while (exits[i] < Exits - 1 && !(_scores[(i * Exits) + exits[i]] > threshold))
+            {
+                exits[i]++;
+            }
+        }
+
+        return exits;
+    }
+
+    /// <summary>What each sample loses, N numbers.</summary>
+    public double[] LossesAt(double threshold) => [.. ExitsAt(threshold).Select((exit, i) => _losses[(i * Exits) + exit])];
+
+    private static double[] Numbers(Tensor values)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        return values.to_type(float64).cpu().contiguous().data<double>().ToArray();
+    }
+}

@@ -1,0 +1,60 @@
+using Imta.MetaWeight.Allocation;
+
+namespace Imta.MetaWeight.Experiments.Evaluation;
+
+/// <summary>What a policy guarantees about images that are exchangeable with those it was calibrated on.</summary>
+/// <param name="Risk">The <see cref="ExitRisk"/>.</param>
+/// <param name="Epsilon">The risk is at most this …</param>
+/// <param name="Delta">… with probability 1 − δ over calibration sets; null: in expectation over them.</param>
+/// <param name="Method">The <see cref="RiskControlMethod"/>, in lower case.</param>
+/// <param name="Threshold">λ: images leave above this score; null: none leaves early.</param>
+/// <param name="Samples">The number of calibration images.</param>
+/// <param name="EmpiricalRisk">The risk on them.</param>
+/// <param name="Bound">What the method bounds the risk by.</param>
+internal sealed record PolicyGuarantee(
+    string Risk, double Epsilon, double? Delta, string Method, double? Threshold, long Samples, double EmpiricalRisk, double Bound)
+{
+    /// <summary>The key in policy files.</summary>
+    public const string Key = "guarantee";
+
+    /// <summary>The names of all methods.</summary>
+    public static IReadOnlyList<string> Methods => [.. Enum.GetValues<RiskControlMethod>().Select(NameOf)];
+
+    /// <summary>The risk by its name; null: it is unknown.</summary>
+    public static ExitRisk? Find(string name) => ExitRisk.All.FirstOrDefault(risk => risk.Name == name);
+
+    /// <summary>A method's name in files and on the command line.</summary>
+    public static string NameOf(RiskControlMethod method) => method.ToString().ToLowerInvariant();
+
+    /// <summary>Reads the key of a policy file; null: it is not there.</summary>
+    /// <exception cref="FormatException">It is invalid.</exception>
+    public static PolicyGuarantee? Read(PolicySection keys)
+    {
+        if (!keys.Has(Key))
+        {
+            return null;
+        }
+
+        PolicyGuarantee guarantee = keys.Get<PolicyGuarantee>(
+            Key, "risk, epsilon, delta, method, threshold, samples, empirical_risk and bound");
+        Check("risk", guarantee.Risk, ExitRisk.All.Select(risk => risk.Name));
+        Check("method", guarantee.Method, Methods);
+        return guarantee;
+
+        static void Check(string key, string name, IEnumerable<string> known)
+            => _ = known.Contains(name) ? 0 : throw new FormatException($"{Key}.{key} is {name}; expected {string.Join(" or ", known)}");
+    }
+
+    /// <summary>The guarantee with its assumption, for people.</summary>
+    public string Describe()
+    {
+        string meaning = Find(Risk)!.Meaning, method = Method.ToUpperInvariant();
+        string claim = Delta is { } delta
+            ? FormattableString.Invariant($"with probability {1 - delta:0.####} over calibration sets, the {meaning} is at most {Epsilon}")
+            : FormattableString.Invariant($"the {meaning} is at most {Epsilon} in expectation over calibration sets");
+        string reached = Threshold is null
+            ? "nothing else was certified: no image leaves early"
+            : FormattableString.Invariant($"{EmpiricalRisk:0.0000} on {Samples:N0} images, bound {Bound:0.0000}");
+        return $"guarantee: {claim}, for images exchangeable with those held out ({method}: {reached})";
+    }
+}
