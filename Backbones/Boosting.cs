@@ -1,6 +1,6 @@
 using System.ComponentModel;
 using System.ComponentModel.DataAnnotations;
-using Imta.MetaWeight.Backbones.Layers;
+using Imta.MetaWeight.Backbones.Linearised;
 
 namespace Imta.MetaWeight.Backbones;
 
@@ -43,12 +43,24 @@ internal sealed class Boosting(BoostingOptions options, int exits)
         }
 
         double factor = Reweighting(pass.Statistics == NormStatistics.Running ? k : k - 1);
-        return Operators.Add(output, Operators.StopGradient(earlier.mul(Held(factor)), pass), pass);
+        Tensor sum = output.add(earlier.detach().mul(Held(factor)));
+        pass.Cost?.Elementwise(sum);
+        pass.Tape?.Add(new Shift(), sum, output);
+        return sum;
     }
 
     private double Reweighting(int k)
     {
         double first = options.Reweighting, last = options.LastReweighting ?? first;
         return first + ((last - first) * k / Math.Max(1, exits - 1));
+    }
+
+    /// <summary>Tangent and cotangent of o_k plus a constant.</summary>
+    private sealed class Shift : LinearMap
+    {
+        public override Tensor? Tangent(IReadOnlyList<Tensor?> inputs, ParameterTangents direction, Tensor? destination) => inputs[0];
+
+        public override IReadOnlyList<Tensor?> Cotangent(
+            Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient) => [output];
     }
 }

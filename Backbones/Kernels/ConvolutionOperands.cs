@@ -44,7 +44,8 @@ public static unsafe partial class ConvolutionKernels
             && Math.Min(input[2], input[3]) + (2 * padding) >= kernel[2];
         foreach (Tensor one in y)
         {
-            fits = fits && one.dtype == x.dtype && one.Sizes() is [var n, _, var h, var w] && (n, h, w) == (output[0], output[2], output[3]);
+            fits = fits && one.dtype == x.dtype
+                && one.Sizes() is [var n, _, var h, var w] && (n, h, w) == (output[0], output[2], output[3]);
         }
 
         output[1] += fits && y.Length == 2 ? y[1].size(1) : 0;

@@ -212,8 +212,8 @@ internal readonly unsafe struct Operand
 internal static class Shapes
 {
     /// <summary>
-    /// The size of each dimension. TorchSharp's <c>shape</c> makes a delegate for native code at every call, which takes longer than a small
-    /// convolution's multiplications.
+    /// The size of each dimension. TorchSharp's <c>shape</c> makes a delegate for native code at every call, which takes longer than a
+    /// small convolution's multiplications.
     /// </summary>
     public static long[] Sizes(this Tensor tensor)
     {

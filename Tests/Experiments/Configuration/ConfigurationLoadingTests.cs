@@ -154,7 +154,8 @@ public sealed class ConfigurationLoadingTests
     [
         InlineData(
             "modifiers:\n  enabled: true\n",
-            "run.yaml:2: unknown key modifiers.enabled; did you mean modifiers.ge.enabled, modifiers.isc.enabled or modifiers.boosting.enabled?")
+            "run.yaml:2: unknown key modifiers.enabled; did you mean modifiers.ge.enabled or modifiers.isc.enabled or "
+            + "modifiers.boosting.enabled?")
     ]
     [InlineData("\nmeta:\n\n  optimizer:\n    rate: 1\n", "run.yaml:4: unknown key meta.optimizer; did you mean meta.optimiser?")]
     [InlineData("trian: {}\n", "run.yaml:1: unknown key trian; did you mean train?")]

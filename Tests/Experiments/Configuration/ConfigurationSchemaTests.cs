@@ -44,6 +44,7 @@ public sealed class ConfigurationSchemaTests
         "model.ranet.reduction",
         "modifiers.combination", "modifiers.ge.enabled", "modifiers.ge.scales",
         "modifiers.isc.enabled", "modifiers.isc.transfer", "modifiers.isc.gradient",
+        "modifiers.boosting.enabled", "modifiers.boosting.reweighting", "modifiers.boosting.lastReweighting",
         "modifiers.pcgrad.order", "modifiers.cagrad.c", "modifiers.cagrad.rescale", "modifiers.nashMtl.maxNorm",
         "loss.labelSmoothing", "loss.ofa.enabled", "loss.ofa.alpha", "loss.ofa.temperature", "loss.ofa.reduction",
         "loss.classWeights.type", "loss.classWeights.beta",
@@ -142,6 +143,10 @@ public sealed class ConfigurationSchemaTests
             enabled: false
             transfer: fc
             gradient: stop
+          boosting:
+            enabled: false
+            reweighting: 0.5
+            lastReweighting: null
           pcgrad:
             order: random
           cagrad:

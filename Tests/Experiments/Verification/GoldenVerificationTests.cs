@@ -58,8 +58,8 @@ public sealed class GoldenVerificationTests(ITestOutputHelper output)
     {
         IReadOnlyList<VerifiedQuantity> found = Verify("rivals/boostnet.pt");
 
-        found.Where(quantity => quantity.Verdict != Verdict.Pass).Select(quantity => (quantity.Quantity, quantity.Verdict)).Should()
-            .Equal(("loss_equal/loss", Verdict.NotCovered), ("loss_equal/coefficient", Verdict.NotCovered));
+        found.Where(quantity => quantity.Verdict != Verdict.Pass).Should().HaveCount(2).And.OnlyContain(
+            quantity => quantity.Verdict == Verdict.NotCovered && quantity.Quantity.StartsWith("loss_equal"));
         found.Should().HaveCount(31);
     }
 
