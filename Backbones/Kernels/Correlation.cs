@@ -89,14 +89,14 @@ internal static unsafe partial class Correlation<T>
         }
 
         nint bytes = (nint)(job->PartCount * job->PanelSize) * sizeof(T);
-        bool arePacked = false;
-        job->Panels = kept is null ? TensorMemory.Rent(bytes) : kept.For(job->Parts->Pixels, bytes, out arePacked);
+        job->Panels = kept is null ? TensorMemory.Rent(bytes) : kept.For(job->Parts->Pixels, bytes);
         try
         {
-            if (!arePacked)
+            if (kept is not { ArePacked: true })
             {
                 job->Chunks = new(job->PartCount * vectors, &Pack, workBytes: 0);
                 Chunks.Run((Chunks*)job);
+                kept?.ArePacked = true;
             }
 
             long groups = (job->X.Count + job->ImagesTogether - 1) / job->ImagesTogether;

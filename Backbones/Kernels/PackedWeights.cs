@@ -9,14 +9,15 @@ internal sealed unsafe class PackedWeights : IDisposable
     private void* _panels;
     private (long Pixels, long Bytes) _layout;
 
+    /// <summary>Whether the weights are in the memory of the last <see cref="For"/>; whoever packs them says so.</summary>
+    public bool ArePacked { get; set; }
+
     /// <summary>Memory for the weights of a part.</summary>
     /// <param name="pixels">Pixels per window, which depend on the images' width.</param>
     /// <param name="bytes">The size.</param>
-    /// <param name="arePacked">Whether they are there already; if not, the caller packs them.</param>
-    public void* For(long pixels, nint bytes, out bool arePacked)
+    public void* For(long pixels, nint bytes)
     {
-        arePacked = _panels != null && _layout == (pixels, bytes);
-        if (!arePacked)
+        if (_panels == null || _layout != (pixels, bytes))
         {
             Dispose();
             _panels = TensorMemory.Rent(bytes);
@@ -34,5 +35,7 @@ internal sealed unsafe class PackedWeights : IDisposable
             TensorMemory.Return(_panels);
             _panels = null;
         }
+
+        ArePacked = false;
     }
 }

@@ -1,6 +1,7 @@
 using FsCheck;
 using FsCheck.Fluent;
 using Imta.MetaWeight.Backbones.Kernels;
+using Imta.MetaWeight.Backbones.Linearised;
 
 namespace Imta.MetaWeight.Tests.Backbones.Kernels;
 
@@ -41,6 +42,28 @@ public sealed class ConvolutionKernelsTests
             using DisposeScope scope = NewDisposeScope();
             return Errors(one, ScalarType.Float64, isSliced: one.Outputs % 2 == 0).All(error => error < 1e-14);
         }).Hold();
+
+    /// <summary>Of few channels a window gives several pixels, and how many depends on the width: these weights are packed anew.</summary>
+    [Theory]
+    [InlineData(3, 6, 3)]
+    [InlineData(40, 12, 1)]
+    public void Weights_that_stay_packed_give_the_same_bits_for_any_number_and_size_of_images(int input, int output, int kernel)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        using var random = new Generator(3);
+        using var kept = new PackedWeights();
+        Tensor weight = randn([output, input, kernel, kernel], generator: random), bias = randn([output], generator: random);
+        foreach ((long images, long width) in new[] { (1L, 8L), (1, 8), (5, 8), (2, 7), (1, 8) })
+        {
+            Tensor x = TensorLayout.ChannelsLast(randn([images, input, 8, width], generator: random));
+            Tensor fresh = TensorLayout.Empty([images, output, 8, width], x), again = TensorLayout.Empty([images, output, 8, width], x);
+            ConvolutionKernels.Forward(x, weight, bias, 1, kernel / 2, rectifies: true, adds: false, fresh);
+            ConvolutionKernels.Forward(x, weight, bias, 1, kernel / 2, rectifies: true, adds: false, kept, [again]);
+
+            KernelRun.Elements(again).Should().Equal(KernelRun.Elements(fresh)).And.Contain(value => value != 0);
+            kept.ArePacked.Should().BeTrue();
+        }
+    }
 
     [Fact]
     public void Threads_do_not_change_a_bit()
