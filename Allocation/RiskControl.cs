@@ -31,7 +31,8 @@ public sealed record ControlledThreshold(int Index, double Risk, double Bound);
 /// a grid that starts at 1, where nothing leaves early and the loss is 0: the answer where nothing else is certified.
 /// </summary>
 /// <remarks>
-/// All that is assumed is that calibration samples and later ones are exchangeable. Shapes: <c>n</c> calibration samples, <c>G</c>
+/// Conformal control assumes that calibration samples and later ones are exchangeable, the other methods that calibration samples are
+/// independent draws from the distribution whose risk they bound. Shapes: <c>n</c> calibration samples, <c>G</c>
 /// thresholds.
 /// </remarks>
 public static class RiskControl

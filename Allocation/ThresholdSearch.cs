@@ -95,7 +95,7 @@ public sealed class ThresholdSearch
         }
 
         RankedScores first = _exits[exits.First];
-        int step = Math.Max(1, _samples / MaxCuts), tried = 0;
+        int step = (_samples + MaxCuts - 1) / MaxCuts, tried = 0;
         for (int place = 0; place < _samples; place++)
         {
             int sample = first.Order[place], cut = place + 1;

@@ -40,7 +40,9 @@ public sealed class NonFiniteLogitsException(IReadOnlyList<long> counts, long sa
 /// Runs a network so that samples really leave early: after each exit the rows of those that are answered are dropped from all features
 /// that later blocks read, and blocks after the last exit that a sample needs do not run. Batch norm is folded into the layers before it.
 /// </summary>
-/// <remarks>Shapes: <c>N</c> samples, <c>M</c> of them remaining, <c>K</c> exits, <c>C</c> classes.</remarks>
+/// <remarks>
+/// Shapes: <c>N</c> samples, <c>M</c> of them remaining, <c>K</c> exits, <c>C</c> classes. Batches of several threads wait for each other.
+/// </remarks>
 public sealed class EarlyExit : IDisposable
 {
     // Moving a row reads and writes it; in that time a convolution does about this many multiply-adds per element (measured on two
@@ -51,6 +53,7 @@ public sealed class EarlyExit : IDisposable
     // each number of rows, and kept.
     private const int SizesPerDoubling = 8;
 
+    private readonly Lock _gate = new(); // what is folded and packed belongs to one pass at a time
     private readonly MultiExitNetwork _network;
     private readonly Compaction _compaction;
     private readonly BatchNormFolding? _folding;
@@ -68,6 +71,7 @@ public sealed class EarlyExit : IDisposable
     /// <exception cref="NonFiniteLogitsException">An exit's logits are NaN or infinite.</exception>
     public EarlyExitResult Run(Tensor images, ExitRule answers)
     {
+        using Lock.Scope alone = _gate.EnterScope();
         using DisposeScope scope = NewDisposeScope();
         using IDisposable noGrad = no_grad();
 

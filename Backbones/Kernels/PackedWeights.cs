@@ -19,7 +19,7 @@ internal sealed unsafe class PackedWeights : IDisposable
     {
         if (_panels == null || _layout != (pixels, bytes))
         {
-            Dispose();
+            Release();
             _panels = TensorMemory.Rent(bytes);
             _layout = (pixels, bytes);
         }
@@ -27,8 +27,16 @@ internal sealed unsafe class PackedWeights : IDisposable
         return _panels;
     }
 
+    ~PackedWeights() => Release();
+
     /// <inheritdoc/>
     public void Dispose()
+    {
+        Release();
+        GC.SuppressFinalize(this);
+    }
+
+    private void Release()
     {
         if (_panels != null)
         {

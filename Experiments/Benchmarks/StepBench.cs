@@ -89,16 +89,24 @@ internal sealed class StepBench : IDisposable
         ModifierSettings modifiers = _settings.Modifiers;
         modifiers = kind.Combination is { } name ? modifiers with { Combination = modifiers.Combination.Choose(name) } : modifiers;
         Settings settings = _settings with { Meta = kind.Meta, Modifiers = modifiers };
-        var model = RunModel.Build(TrainingPhase.ForRun(settings)[0], ClassCounts, _device, _processGroup);
+        var model = RunModel.Build(FirstPhase(settings), ClassCounts, _device, _processGroup);
         _owned.Add(model);
         return model;
     }
 
+    private static TrainingPhase FirstPhase(Settings settings) => TrainingPhase.ForRun(settings)[0];
+
     private BilevelLoop PublishedLoop(RunModel model, MetaSettings meta)
     {
-        var optimiser = new Sgd(model.Network.named_parameters(), _settings.Train);
-        var loss = new TrainingLoss(_settings.Loss, ClassCounts, float32, _device);
-        ExitHeadNetwork copy = NetworkBuilder.PhaseOne(_settings, _device);
+        TrainingPhase phase = FirstPhase(_settings);
+        if (phase.Number != 1)
+        {
+            throw new UsageException("--published measures phase I, but phase2.from skips it; add --set phase2.from=null");
+        }
+
+        var optimiser = new Sgd(model.Network.named_parameters(), phase.Settings.Train);
+        var loss = new TrainingLoss(phase.Settings.Loss, ClassCounts, float32, _device);
+        ExitHeadNetwork copy = NetworkBuilder.PhaseOne(phase.Settings, _device);
         _owned.AddRange([optimiser, loss, copy]);
         var method = new PublishedMetaGradient(model.Network, copy, optimiser, loss, MetaGradients.Objective(meta, copy.Exits));
         return new BilevelLoop(method, model.Weighting, optimiser, new GradientSum());

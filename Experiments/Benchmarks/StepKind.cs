@@ -21,7 +21,8 @@ internal sealed record StepKind(string Name, MetaSettings Meta, bool IsPublished
     public static StepKind Weighted(MetaSettings meta, MetaGradientMethod method)
         => new(
             SettingsSchema.YamlName(method.ToString()),
-            meta with { Enabled = true, Weights = meta.Weights.Choose(WeightingMethod.Predicted.Name), Interval = 1, Gradient = method });
+            meta with { Enabled = true, Weights = meta.Weights.Choose(WeightingMethod.Predicted.Name), Interval = 1, Gradient = method },
+            Combination: CombinationMethod.Sum.Name); // the only one that weights are learned with
 
     /// <summary>
     /// Without sample weights, by each combination of the gradients of the exits; PCGrad also with plain autograd, which goes back from

@@ -68,6 +68,11 @@ internal static class BenchMetaStepCommand
         Settings settings = BenchCommand.Read(arguments, arguments.GetValue(Batch) is { } batch
             ? [new SettingsOverride("--batch", "train.batch", batch.ToString(CultureInfo.InvariantCulture))]
             : []);
+        if (arguments.GetValue(Combinations) && (arguments.GetValue(Published) || arguments.GetValue(Gradient) is { Length: > 0 }))
+        {
+            throw new UsageException("--combinations measures steps without learned weights; leave out --published and --gradient");
+        }
+
         StepKind[] kinds = arguments.GetValue(Combinations)
             ? StepKind.Combinations(settings.Meta)
             : StepKind.All(settings.Meta, Methods(arguments.GetValue(Gradient) ?? []), arguments.GetValue(Published));

@@ -81,6 +81,7 @@ internal static class CalibrateCommand
             (_, { } given) => calibration.ForShares(given),
             _ => arguments.GetValue(Maximise) is null ? calibration.ForMacs(macs!.Value) : calibration.ForAccuracy(macs!.Value),
         };
+        stop.Token.ThrowIfCancellationRequested();
         OutputFile.WriteTo(folder, () => policy.Write(file));
         if (policy.Guarantee is not null && Path.GetFileName(network.File) == Path.GetFileName(network.Run?.BestCheckpoint))
         {

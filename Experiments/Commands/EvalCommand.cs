@@ -81,8 +81,10 @@ internal static class EvalCommand
             Console.WriteLine($"policy {policyFile}, on the test images: {policy.Describe(test.Accuracy, test.MeanMacs(network.Macs))}");
             if (policy.Guarantee is { } guarantee)
             {
-                Console.WriteLine(FormattableString.Invariant(
-                    $"{guarantee.Describe()}; on the test images it is {report.Risk(policy.Policy):0.0000}"));
+                string holds = policy.CheckpointSha256 == network.Hash()
+                    ? guarantee.Describe()
+                    : $"no guarantee: the policy was calibrated on another checkpoint ({PolicyGuarantee.Find(guarantee.Risk)!.Meaning})";
+                Console.WriteLine(FormattableString.Invariant($"{holds}; on the test images it is {report.Risk(policy.Policy):0.0000}"));
             }
         }
 

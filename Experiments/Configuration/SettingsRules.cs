@@ -89,6 +89,15 @@ internal static class SettingsRules
                     + Invariant($"{settings.Phase2.Epochs}; set phase2.epochs to 0"));
         }
 
+        if (settings.Modifiers is { Boosting.Enabled: true, Isc.Enabled: true } both
+            && (both.Isc.Transfer == Transfer.Identity || both.Isc.Gradient == TransferGradient.Flow))
+        {
+            bool adds = both.Isc.Transfer == Transfer.Identity;
+            yield return (["modifiers.boosting.enabled", adds ? "modifiers.isc.transfer" : "modifiers.isc.gradient"],
+                "modifiers.boosting adds the earlier exits' logits as constants; "
+                + (adds ? "modifiers.isc.transfer identity adds them again; use fc" : "modifiers.isc.gradient flow trains them; use stop"));
+        }
+
         var modifiers = settings.Modifiers;
         bool stops = modifiers.Isc is { Enabled: true, Gradient: TransferGradient.Stop };
         if (settings.Meta is { Learns: true, Gradient: MetaGradientMethod.FiniteDifference }

@@ -2,7 +2,10 @@ using Imta.MetaWeight.Allocation;
 
 namespace Imta.MetaWeight.Experiments.Evaluation;
 
-/// <summary>What a policy guarantees about images that are exchangeable with those it was calibrated on.</summary>
+/// <summary>
+/// What a policy guarantees about images like those it was calibrated on: exchangeable with them where it holds in expectation, else drawn
+/// independently from the same distribution.
+/// </summary>
 /// <param name="Risk">The <see cref="ExitRisk"/>.</param>
 /// <param name="Epsilon">The risk is at most this …</param>
 /// <param name="Delta">… with probability 1 − δ over calibration sets; null: in expectation over them.</param>
@@ -39,7 +42,11 @@ internal sealed record PolicyGuarantee(
             Key, "risk, epsilon, delta, method, threshold, samples, empirical_risk and bound");
         Check("risk", guarantee.Risk, ExitRisk.All.Select(risk => risk.Name));
         Check("method", guarantee.Method, Methods);
-        return guarantee;
+        bool isExpected = guarantee.Method == NameOf(RiskControlMethod.Crc);
+        return guarantee is { Epsilon: > 0, Samples: > 0, Delta: null or (> 0 and < 1) } && isExpected == guarantee.Delta is null
+            ? guarantee
+            : throw new FormatException(
+                $"{Key} is impossible: expected epsilon > 0, samples > 0, and 0 < delta < 1 except by {NameOf(RiskControlMethod.Crc)}");
 
         static void Check(string key, string name, IEnumerable<string> known)
             => _ = known.Contains(name) ? 0 : throw new FormatException($"{Key}.{key} is {name}; expected {string.Join(" or ", known)}");
@@ -50,11 +57,13 @@ internal sealed record PolicyGuarantee(
     {
         string meaning = Find(Risk)!.Meaning, method = Method.ToUpperInvariant();
         string claim = Delta is { } delta
-            ? FormattableString.Invariant($"with probability {1 - delta:0.####} over calibration sets, the {meaning} is at most {Epsilon}")
+            ? FormattableString.Invariant($"with probability {1 - (decimal)delta} over calibration sets, ")
+                + FormattableString.Invariant($"the {meaning} is at most {Epsilon}")
             : FormattableString.Invariant($"the {meaning} is at most {Epsilon} in expectation over calibration sets");
         string reached = Threshold is null
             ? "nothing else was certified: no image leaves early"
             : FormattableString.Invariant($"{EmpiricalRisk:0.0000} on {Samples:N0} images, bound {Bound:0.0000}");
-        return $"guarantee: {claim}, for images exchangeable with those held out ({method}: {reached})";
+        string images = Delta is null ? "exchangeable with" : "drawn like, and independently of,";
+        return $"guarantee: {claim}, for images {images} those held out, which are balanced over classes ({method}: {reached})";
     }
 }

@@ -29,14 +29,14 @@ internal static class ExitTable
             select (string[])
                 [entry.Name, exit.Key.ToString(CultureInfo.InvariantCulture), .. Columns.Select(column => Mean(exit, column.Value))])
             .ToArray();
+        string means = entries.Any(entry => entry.Runs.Count > 1) ? "; for a variant, the mean over its seeds that have a value" : "";
         return rows.Length == 0
             ? new Note(Id, Title, "Not shown: no run has exits.csv, which a run writes at its end.")
             : new Table(
                 Id, Title,
                 "All in % on the test images: calibration error; how well confidence tells correct answers from wrong ones; share of "
                     + "images for which leaving here is premature (wrong here, correct at the last exit); how well doubt finds these "
-                    + $"(exits.csv{(entries.Any(entry => entry.Runs.Count > 1) ? "; for a variant, the mean over its seeds" : "")}); – if "
-                    + "undefined.",
+                    + $"(exits.csv{means}); – if undefined.",
                 ["run", "exit", .. Columns.Select(column => column.Head)],
                 rows);
     }

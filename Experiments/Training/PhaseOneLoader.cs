@@ -63,6 +63,11 @@ internal static class PhaseOneLoader
                 + "modifiers.isc.enabled=false";
         }
 
+        if (other.Modifiers.Boosting.Enabled)
+        {
+            return "was trained with boosting, whose exits only add to each other; train it with modifiers.boosting.enabled=false";
+        }
+
         if (other.Model with { Initialisation = run.Model.Initialisation } != run.Model
             || (other.Data.Dataset, other.Data.Classes) != (run.Data.Dataset, run.Data.Classes))
         {

@@ -68,6 +68,7 @@ internal static class RunSummary
             weighting.Description,
             .. settings.Modifiers.Ge.Enabled ? ["GE"] : Array.Empty<string>(),
             .. settings.Modifiers.Isc.Enabled ? ["ISC"] : Array.Empty<string>(),
+            .. settings.Modifiers.Boosting.Enabled ? ["boosting"] : Array.Empty<string>(),
             .. settings.Loss.Ofa.Enabled ? ["OFA"] : Array.Empty<string>(),
             .. settings.Modifiers.Combination.Value == CombinationMethod.Sum
                 ? Array.Empty<string>() : [settings.Modifiers.Combination.Name],

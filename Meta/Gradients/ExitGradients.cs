@@ -31,7 +31,7 @@ public sealed class ExitGradients
     public static ExitGradients Of(IForward forward, Tensor cotangent)
         => new([.. Enumerable.Range(0, (int)cotangent.shape[1]).Select(k => forward.ExitGradient(cotangent, k))]);
 
-    /// <summary>⟨g_k, g_j⟩ over all parameters, <c>[K, K]</c>, summed in float64.</summary>
+    /// <summary>⟨g_k, g_j⟩ over all parameters, <c>[K, K]</c>, in the parameters' type each and summed in float64.</summary>
     public double[,] Gram()
     {
         using DisposeScope scope = NewDisposeScope();

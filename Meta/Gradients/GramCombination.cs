@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Imta.MetaWeight.Backbones;
 
 namespace Imta.MetaWeight.Meta.Gradients;
 
@@ -14,6 +15,14 @@ public abstract class GramCombination : IGradientCombination
 {
     /// <inheritdoc/>
     public bool IsLinear => false;
+
+    /// <summary>None by default.</summary>
+    public virtual StateTree State => new();
+
+    /// <inheritdoc/>
+    public virtual void LoadState(StateTree state)
+    {
+    }
 
     /// <inheritdoc/>
     public IReadOnlyList<Tensor?> Combine(IForward forward, Tensor cotangent)

@@ -31,7 +31,7 @@ public sealed record PcGradOptions
 /// <param name="random">
 /// A generator for each step, counted from 0, that draws the orders; null: exits in their own order.
 /// </param>
-public sealed class PcGrad(Func<long, Generator>? random = null) : GramCombination, IStateful
+public sealed class PcGrad(Func<long, Generator>? random = null) : GramCombination
 {
     private const string Group = "gradient_combination";
     private const string Steps = "steps";
@@ -39,7 +39,7 @@ public sealed class PcGrad(Func<long, Generator>? random = null) : GramCombinati
     private long _steps;
 
     /// <summary>The steps so far, from which the next orders follow; nothing with a fixed order.</summary>
-    public StateTree State => random is null
+    public override StateTree State => random is null
         ? new StateTree()
         : new StateTree { Groups = { [Group] = new StateTree { Numbers = { [Steps] = _steps } } } };
 
@@ -59,7 +59,7 @@ public sealed class PcGrad(Func<long, Generator>? random = null) : GramCombinati
             foreach (int j in orders[i].Where(j => j != i))
             {
                 double product = Enumerable.Range(0, exits).Sum(k => projected[i, k] * gram[k, j]); // ⟨v_i, g_j⟩
-                if (product < 0)
+                if (product < 0 && gram[j, j] > 0) // in float32 a square may vanish where a product does not
                 {
                     projected[i, j] -= product / gram[j, j];
                 }
@@ -70,7 +70,7 @@ public sealed class PcGrad(Func<long, Generator>? random = null) : GramCombinati
     }
 
     /// <inheritdoc/>
-    public void LoadState(StateTree state) => _steps = random is null ? 0 : state.Group(Group).WholeNumber(Steps);
+    public override void LoadState(StateTree state) => _steps = random is null ? 0 : state.Group(Group).WholeNumber(Steps);
 
     /// <inheritdoc/>
     protected override double[] Coefficients(double[,] gram)

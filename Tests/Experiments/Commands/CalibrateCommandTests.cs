@@ -20,7 +20,7 @@ public sealed class CalibrateCommandTests(TrainedRun trained) : IClassFixture<Tr
         string output = trained.Run(0, ["calibrate", "run", "--risk", risk, "--out", "risk.json", "--force", .. more]).Output;
 
         output.Split('\n').Should().ContainSingle(line => line.StartsWith("guarantee: ", StringComparison.Ordinal)).Which.Should()
-            .Contain(claim).And.Contain("for images exchangeable with those held out").And.Contain($"({method.ToUpperInvariant()}: ");
+            .Contain(claim).And.Contain("those held out, which are balanced over classes").And.Contain($"({method.ToUpperInvariant()}: ");
         JsonElement policy = Policy("risk.json"), guarantee = policy.GetProperty("guarantee");
         policy.TryGetProperty("budget", out _).Should().BeFalse();
         guarantee.GetProperty("method").GetString().Should().Be(method);
@@ -62,6 +62,18 @@ public sealed class CalibrateCommandTests(TrainedRun trained) : IClassFixture<Tr
         policy.GetProperty("guarantee").GetProperty("threshold").ValueKind.Should().Be(JsonValueKind.Null);
         trained.Run(0, "infer", "run", "--policy", "safe.json", "--out", "safe.csv");
         trained.Read<InferenceRow>("safe.csv").Should().OnlyContain(row => row.Exit == TrainedRun.Exits);
+    }
+
+    [Fact]
+    public void A_guarantee_for_another_checkpoint_is_not_stated()
+    {
+        trained.Run(0, "calibrate", "run", "--risk", "0.5", "--out", "this.json", "--force");
+        string hash = Policy("this.json").GetProperty("checkpoint_sha256").GetString()!;
+        File.WriteAllText(trained.In("other.json"), File.ReadAllText(trained.In("this.json")).Replace(hash, new string('0', 64)));
+
+        trained.Run(0, "eval", "run", "--policy", "other.json", "--out", "by-other").Output.Should()
+            .Contain("no guarantee: the policy was calibrated on another checkpoint (").And.NotContain("is at most")
+            .And.Contain("); on the test images it is ");
     }
 
     [Fact]

@@ -121,6 +121,7 @@ public sealed class TwoPhaseTrainTests : IDisposable
             "phase2.from=first", "seed=9")
     ]
     [InlineData("was trained with Inline Subnetwork Collaboration in a single phase", "phase2.from=collaborating")]
+    [InlineData("was trained with boosting, whose exits only add to each other", "phase2.from=boosted")]
     [InlineData("is already from phase II", "phase2.from=second/checkpoints/latest.pt")]
     public void A_source_that_does_not_fit_is_one_line(string message, params string[] settings)
     {
@@ -129,6 +130,11 @@ public sealed class TwoPhaseTrainTests : IDisposable
         if (message.Contains("Collaboration", StringComparison.Ordinal))
         {
             Train("collaborating", [.. Imta, "--set", "train.epochs=1"]).Code.Should().Be(0);
+        }
+        else if (message.Contains("boosting", StringComparison.Ordinal))
+        {
+            string[] boosted = ["--set", "meta.enabled=false", "--set", "train.epochs=1", "--set", "modifiers.boosting.enabled=true"];
+            Train("boosted", boosted).Output.Should().Contain("plain training + boosting");
         }
         else if (message.Contains("already", StringComparison.Ordinal))
         {

@@ -320,6 +320,17 @@ public sealed class ConfigurationLoadingTests
     ]
     [
         InlineData(
+            "modifiers: {boosting: {enabled: true}, isc: {enabled: true, gradient: flow}}\n",
+            "run.yaml:1: modifiers.boosting adds the earlier exits' logits as constants; modifiers.isc.gradient flow trains them; use stop")
+    ]
+    [
+        InlineData(
+            "modifiers: {boosting: {enabled: true}, isc: {enabled: true, transfer: identity}}\n",
+            "run.yaml:1: modifiers.boosting adds the earlier exits' logits as constants; modifiers.isc.transfer identity adds them again; "
+            + "use fc")
+    ]
+    [
+        InlineData(
             "phase2: {epochs: 2}\nmodifiers: {boosting: {enabled: true}}\n",
             "run.yaml:2: modifiers.boosting needs the exits and the network to be trained together, but phase2.epochs is 2; set "
             + "phase2.epochs to 0")

@@ -435,9 +435,12 @@ public sealed class ConfigurationSchemaTests
         from scales in Any<EquilibriumScales>()
         from transfer in Any<Transfer>()
         from gradient in Any<TransferGradient>()
+        from reweighting in Positive(1).Two()
+        from ramps in Flag()
         select new ModifierSettings
         {
             Combination = combination,
+            Boosting = new() { Reweighting = reweighting.Item1, LastReweighting = ramps ? reweighting.Item2 : null },
             Ge = new() { Enabled = flags.Item1, Scales = scales },
             Isc = new() { Enabled = flags.Item2, Transfer = transfer, Gradient = gradient },
         };

@@ -93,10 +93,38 @@ public sealed class PolicyFileTests
 
         policy.Guarantee!.Describe().Should().Be(
             "guarantee: with probability 0.9 over calibration sets, the increase of the Brier score against the last exit is at most 0.05, "
-                + "for images exchangeable with those held out (UCB: 0.0100 on 5,000 images, bound 0.0490)");
+                + "for images drawn like, and independently of, those held out, which are balanced over classes "
+                + "(UCB: 0.0100 on 5,000 images, bound 0.0490)");
         safe.Guarantee!.Describe().Should().Be(
             "guarantee: the accuracy lost against the last exit is at most 0.05 in expectation over calibration sets, "
-                + "for images exchangeable with those held out (CRC: nothing else was certified: no image leaves early)");
+                + "for images exchangeable with those held out, which are balanced over classes "
+                + "(CRC: nothing else was certified: no image leaves early)");
+    }
+
+    [Theory]
+    [InlineData(1e-5, "with probability 0.99999 over")]
+    [InlineData(0.00016, "with probability 0.99984 over")]
+    public void A_small_delta_is_not_rounded_away(double delta, string claim)
+        => new PolicyGuarantee("gap", 0.05, delta, "ltt", 0.75, 5000, 0.01, 0.049).Describe().Should().Contain(claim);
+
+    [Theory]
+    [InlineData("epsilon", "-1")]
+    [InlineData("samples", "0")]
+    [InlineData("delta", "1.5")]
+    [InlineData("delta", "null")]
+    [InlineData("method", "\"crc\"")]
+    public void An_impossible_guarantee_is_refused(string key, string value)
+    {
+        PolicyFile policy = PolicyFile.Parse(Thresholds) with
+        {
+            Guarantee = new PolicyGuarantee("gap", 0.05, 0.1, "ucb", 0.75, 5000, 0.01, 0.049),
+        };
+        JsonObject keys = JsonNode.Parse(Written(policy))!.AsObject();
+        keys["guarantee"]![key] = JsonNode.Parse(value);
+
+        Action read = () => PolicyFile.Parse(keys.ToJsonString());
+
+        read.Should().Throw<FormatException>().WithMessage("guarantee is impossible: *");
     }
 
     [Fact]
