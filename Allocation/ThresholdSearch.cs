@@ -154,7 +154,7 @@ public sealed class ThresholdSearch
 
     /// <summary>The samples that the second exit of a pair can let leave, by its scores.</summary>
     /// <param name="Ranks">Their places in the first exit's order.</param>
-    /// <param name="Cuts">The second cut behind each, 0 inside a group of equal scores.</param>
+    /// <param name="Cuts">The second cut after each, 0 inside a group of equal scores.</param>
     /// <param name="Right">What leaving here changes.</param>
     /// <param name="Macs">Of each.</param>
     private sealed record SecondCuts(int[] Ranks, int[] Cuts, int[] Right, long[] Macs)

@@ -80,8 +80,6 @@ internal sealed class PublishedMetaGradient(
         /// cannot fail, and <see cref="Autograd"/> would go through the pass once more to make sure.
         /// </summary>
         public Tensor[] GradientWithGraph(Tensor w)
-        {
-            return [.. autograd.grad([_losses.mul(w).mean([0]).sum()], Leaves, retain_graph: true, create_graph: true)];
-        }
+            => [.. autograd.grad([_losses.mul(w).mean([0]).sum()], Leaves, retain_graph: true, create_graph: true)];
     }
 }

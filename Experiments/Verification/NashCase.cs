@@ -11,7 +11,7 @@ internal static class NashCase
         return GoldenComparison.Run(golden, IsInput, comparison => CheckAll(golden, comparison), quantityOf: key => key.Replace('/', ' '));
     }
 
-    /// <summary>The public normalisation is the Gram matrix's norm; the iteration behind other public results stops early.</summary>
+    /// <summary>The public normalisation is the Gram matrix's norm; the iteration of other public results stops early.</summary>
     private static bool IsInput(string key) => key.StartsWith("config/", StringComparison.Ordinal)
         || key.Split('/') is [.., "grads" or "reach"]
         || (key.Contains("/public", StringComparison.Ordinal) && !key.EndsWith("/public_normalization", StringComparison.Ordinal));
