@@ -11,6 +11,8 @@ internal static class DerivedDefaults
     {
         ["model.initialisation"] = "published",
         ["modifiers.isc.gradient"] = "flow",
+        ["modifiers.metaGf.averaging"] = "replaced",
+        ["modifiers.metaGf.trailingStep"] = "true",
         ["loss.ofa.reduction"] = "elementMean",
         ["phase2.frozenNorm"] = "moving",
     };

@@ -1,5 +1,6 @@
 using System.ComponentModel;
 using Imta.MetaWeight.Backbones.Exits;
+using Imta.MetaWeight.Meta.Fusion;
 using Imta.MetaWeight.Meta.Gradients;
 
 namespace Imta.MetaWeight.Experiments.Configuration;
@@ -11,6 +12,8 @@ internal sealed record ModifierSettings : ModifierOptions
 {
     [Description("How the gradients of the exits become one direction; those but sum need weights that are not learned")]
     public Choice<CombinationMethod> Combination { get; init; } = new(Registries.Combinations);
+
+    public MetaGfOptions MetaGf { get; init; } = new();
 
     /// <summary>The combination that the settings describe (<see cref="CombinationMethod.Build"/>).</summary>
     public IGradientCombination Combine(Func<long, Generator> random) => Combination.Value.Build(Combination.Options, random);

@@ -21,7 +21,7 @@ internal static class SettingsRules
         return broken.Concat(CheckData(settings.Data))
             .Concat(OfOptions("model", settings.Model.Backbone)).Concat(OfOptions("meta", settings.Meta.Weights))
             .Concat(OfOptions("modifiers", settings.Modifiers.Combination))
-            .Concat(CheckModifiers(settings)).Concat(CheckCombination(settings)).Concat(CheckPrecision(settings));
+            .Concat(CheckModifiers(settings)).Concat(CheckCombination(settings)).Concat(CheckMetaGf(settings)).Concat(CheckPrecision(settings));
     }
 
     private static IEnumerable<(string[] Keys, string Problem)> CheckTraining(string group, TrainOptions train, Settings settings)
@@ -119,6 +119,33 @@ internal static class SettingsRules
                 $"modifiers.combination {settings.Modifiers.Combination.Name} is not linear in the gradients of the exits, as learned "
                 + $"weights (meta.enabled, meta.weights {settings.Meta.Weights.Name}) need it; use sum, meta.enabled=false, or "
                 + "meta.weights fixed or allocated");
+        }
+    }
+
+    /// <summary>Meta-GF trains one exit at a time, along the gradient of plain losses.</summary>
+    private static IEnumerable<(string[] Keys, string Problem)> CheckMetaGf(Settings settings)
+    {
+        if (!settings.Modifiers.MetaGf.Enabled)
+        {
+            yield break;
+        }
+
+        if (settings.Meta.Enabled)
+        {
+            yield return (["modifiers.metaGf.enabled", "meta.enabled"],
+                "modifiers.metaGf trains one exit after the other without sample weights; set meta.enabled=false");
+        }
+
+        if (settings.Modifiers.Combination.Name != CombinationMethod.Sum.Name)
+        {
+            yield return (["modifiers.metaGf.enabled", "modifiers.combination"],
+                $"modifiers.metaGf fuses the exits itself, and modifiers.combination is {settings.Modifiers.Combination.Name}; use sum");
+        }
+
+        if (settings.Phase2.Epochs > 0)
+        {
+            yield return (["modifiers.metaGf.enabled", "phase2.epochs"],
+                Invariant($"modifiers.metaGf is for runs of one phase, but phase2.epochs is {settings.Phase2.Epochs}; set it to 0"));
         }
     }
 

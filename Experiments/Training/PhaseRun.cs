@@ -6,6 +6,7 @@ using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Evaluation;
 using Imta.MetaWeight.Experiments.Training.Distributed;
 using Imta.MetaWeight.Meta;
+using Imta.MetaWeight.Meta.Fusion;
 using Imta.MetaWeight.Meta.Gradients;
 using Imta.MetaWeight.Meta.Optimisers;
 
@@ -21,7 +22,8 @@ internal sealed class PhaseRun
     private readonly TrainingPhase _phase;
     private readonly Settings _settings; // the phase's
     private readonly RunModel _model;
-    private readonly BatchPlan _plan;
+    private readonly BatchPlan _plan; // of a pass over the training images
+    private readonly int _batches; // of an epoch
     private readonly BatchSource _train;
     private readonly HeldOutMetaData? _metaData;
     private readonly NonFinitePolicy _nonFinite;
@@ -32,11 +34,12 @@ internal sealed class PhaseRun
         (_run, _phase, _settings, _model) = (run, phase, phase.Settings, model);
         RunData data = run.Data;
         _plan = new BatchPlan(data.Train.Count, _settings.Train.Batch, _settings.Seed, run.ProcessGroup.Shard);
+        _batches = checked(_plan.Batches * model.Passes);
         _train = new BatchSource(data.Train, data.Normalisation, run.Device);
         _metaData = data.Meta is { } meta && _settings.Meta.UsesHeldOutData
             ? new HeldOutMetaData(meta, data.Normalisation, _settings, run.Device, run.ProcessGroup.Shard)
             : null;
-        _nonFinite = new NonFinitePolicy(run, phase, model, _plan.Batches);
+        _nonFinite = new NonFinitePolicy(run, phase, model, _batches);
         _writer = new PhaseWriter(run, phase, model, _nonFinite);
     }
 
@@ -51,7 +54,7 @@ internal sealed class PhaseRun
     {
         int epochs = _settings.Train.Epochs;
         using EpochProgress begun = StartEpoch(first, progress);
-        _run.Monitor.Track((long)epochs * _plan.Batches, ((long)first * _plan.Batches) + begun.Batches, () =>
+        _run.Monitor.Track((long)epochs * _batches, ((long)first * _batches) + begun.Batches, () =>
         {
             for (int epoch = first; epoch < epochs; epoch++)
             {
@@ -82,7 +85,7 @@ internal sealed class PhaseRun
         {
             begun.Restore(progress, _run.ProcessGroup);
             ArgumentOutOfRangeException.ThrowIfNegative(begun.Batches);
-            ArgumentOutOfRangeException.ThrowIfGreaterThan(begun.Batches, _plan.Batches);
+            ArgumentOutOfRangeException.ThrowIfGreaterThan(begun.Batches, _batches);
         }
         catch (Exception e) when (e is InvalidDataException or ArgumentException or InvalidOperationException
             or OverflowException or ExternalException)
@@ -142,7 +145,7 @@ internal sealed class PhaseRun
         var sinceCheckpoint = Stopwatch.StartNew();
         double minutes = _run.Settings.Run.CheckpointMinutes;
         using IEnumerator<LabelledImages>? metaData = _metaData?.Batches(LearnedBatches(epoch, progress.Batches)).GetEnumerator();
-        foreach (Batch batch in _train.Training(_plan, epoch, _settings.Data.Augment, progress.Batches))
+        foreach (Batch batch in _train.Training(_plan, BatchesFrom(epoch, progress.Batches), _settings.Data.Augment))
         {
             CollectiveStatus agreed;
             _run.ProcessGroup.Location = FormattableString.Invariant($"epoch {RunEpochNumber(epoch)}, batch {progress.Batches + 1}");
@@ -152,7 +155,7 @@ internal sealed class PhaseRun
                 agreed = Step(batch, metaData, epoch, progress, isDue, stop);
             }
 
-            _run.Monitor.Advance($"epoch {RunEpochNumber(epoch)}/{_phase.LastEpoch}, batch {progress.Batches}/{_plan.Batches}");
+            _run.Monitor.Advance($"epoch {RunEpochNumber(epoch)}/{_phase.LastEpoch}, batch {progress.Batches}/{_batches}");
             if (agreed.Stop)
             {
                 throw new OperationCanceledException(stop);
@@ -166,7 +169,12 @@ internal sealed class PhaseRun
         }
 
         _nonFinite.CheckSkipped(RunEpochNumber(epoch), progress);
+        _model.EndEpoch();
     }
+
+    /// <summary>The epoch's batches that are left, pass after pass; each pass has its own order and augmentation.</summary>
+    private IEnumerable<(int Epoch, int Batch)> BatchesFrom(int epoch, int first) => Enumerable.Range(first, _batches - first)
+        .Select(batch => (checked((epoch * _model.Passes) + (batch / _plan.Batches)), batch % _plan.Batches));
 
     private CollectiveStatus Step(
         Batch batch, IEnumerator<LabelledImages>? metaData, int epoch, EpochProgress progress, bool isDue, CancellationToken stop)
@@ -183,21 +191,27 @@ internal sealed class PhaseRun
             return agreed;
         }
 
-        foreach (HalfBatchReport part in halves)
+        if (progress.Batches > _batches - _plan.Batches) // tables are about the last pass
         {
-            progress.Statistics.Add(part);
+            foreach (HalfBatchReport part in halves)
+            {
+                progress.Statistics.Add(part);
+            }
+
+            progress.SampleWeights?.Add(batch, halves);
         }
 
-        progress.SampleWeights?.Add(batch, halves);
         return agreed;
     }
 
     private IReadOnlyList<HalfBatchReport> TrainHalfBatches(
         LabelledImages images, IEnumerator<LabelledImages>? metaData, int epoch, int batch)
     {
-        LearningRates rates = RatesAt(epoch, batch);
-        bool learns = _model.Weighting.Learns(batch);
-        return _model.Loop.Step(images, rates, learns, heldOut: learns && metaData?.MoveNext() == true ? metaData.Current : null);
+        (int pass, int within) = Math.DivRem(batch, _plan.Batches);
+        bool learns = _model.Weighting.Learns(within);
+        return _model.Step(
+            images, RatesAt(epoch, within), new PassPosition(epoch, _settings.Train.Epochs, pass), learns,
+            heldOut: learns && metaData?.MoveNext() == true ? metaData.Current : null);
     }
 
     /// <summary>The batches of an epoch, from a given one, that update the WPN, numbered over all epochs.</summary>

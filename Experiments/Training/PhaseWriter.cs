@@ -32,12 +32,13 @@ internal sealed class PhaseWriter(RunContext run, TrainingPhase phase, RunModel 
             return;
         }
 
+        double speed = (double)run.Data.Train.Count * model.Passes / trainSeconds;
         CsvTable.Append(_folder.Epochs, run.Columns.Select(column => column.Name), rows);
         CsvTable.Append(_folder.Timing, [new TimingRow
         {
             Epoch = epoch,
             TrainSeconds = Math.Round(trainSeconds, 3),
-            TrainImagesPerSecond = Math.Round(run.Data.Train.Count / trainSeconds, 1),
+            TrainImagesPerSecond = Math.Round(speed, 1),
             ValidationSeconds = Math.Round(validationSeconds, 3),
             PeakMemoryMib = Math.Round(EnvironmentReport.PeakMemoryMib(), 1),
         }]);
@@ -59,7 +60,7 @@ internal sealed class PhaseWriter(RunContext run, TrainingPhase phase, RunModel 
         }
 
         Write(_folder.LatestCheckpoint, epoch, previous: _folder.PreviousCheckpoint);
-        Tell([.. epochs.TakeLast(rows.Length)], run.Data.Train.Count / trainSeconds);
+        Tell([.. epochs.TakeLast(rows.Length)], speed);
     }
 
     /// <summary>Writes a mid-epoch checkpoint, to resume from the next batch.</summary>

@@ -7,6 +7,7 @@ using Imta.MetaWeight.Experiments.Runs;
 using Imta.MetaWeight.Experiments.Training.Distributed;
 using Imta.MetaWeight.Losses;
 using Imta.MetaWeight.Meta;
+using Imta.MetaWeight.Meta.Fusion;
 using Imta.MetaWeight.Meta.Gradients;
 using Imta.MetaWeight.Meta.Optimisers;
 using Imta.MetaWeight.Meta.Weighting;
@@ -19,6 +20,7 @@ internal sealed class RunModel : IStateful, IDisposable
     private readonly TrainingLoss _loss;
     private readonly Sgd _optimiser;
     private readonly IGradientCombination _combination;
+    private readonly MetaGf? _metaGf;
     private bool _networkReleased;
 
     private RunModel(
@@ -40,6 +42,7 @@ internal sealed class RunModel : IStateful, IDisposable
             step => SeedSequence.Generator(settings.Seed, SeedSequence.Combination, phase.Number, step));
         _combination = averaging is null ? combination : new AveragedCombination(combination, averaging);
         Loop = new BilevelLoop(method, Weighting, _optimiser, _combination);
+        _metaGf = settings.Modifiers.MetaGf is { Enabled: true } own ? new MetaGf(own, Network, method, _optimiser, averaging) : null;
     }
 
     public MultiExitNetwork Network { get; }
@@ -48,7 +51,10 @@ internal sealed class RunModel : IStateful, IDisposable
 
     public BilevelLoop Loop { get; }
 
-    /// <summary>Of the backbone, its optimiser, the weighting and the combination, by the names of published checkpoints.</summary>
+    /// <summary>Passes over the training samples in an epoch.</summary>
+    public int Passes => _metaGf?.Passes ?? 1;
+
+    /// <summary>Of the backbone, its optimiser and what else learns, by the names of published checkpoints.</summary>
     public StateTree State
     {
         get
@@ -59,6 +65,7 @@ internal sealed class RunModel : IStateful, IDisposable
             };
             state.Add(Weighting.State);
             state.Add(_combination.State);
+            state.Add(_metaGf?.State ?? new StateTree());
             return state;
         }
     }
@@ -84,12 +91,26 @@ internal sealed class RunModel : IStateful, IDisposable
         }
     }
 
+    /// <summary>Trains on a batch.</summary>
+    /// <param name="batch">At least two samples.</param>
+    /// <param name="rates">The learning rates of this batch.</param>
+    /// <param name="at">Its place in an epoch of several passes.</param>
+    /// <param name="learns">Whether the weighting learns from this batch.</param>
+    /// <param name="heldOut">Its held-out meta data; null: none.</param>
+    public IReadOnlyList<HalfBatchReport> Step(
+        LabelledImages batch, LearningRates rates, PassPosition at, bool learns, LabelledImages? heldOut)
+        => _metaGf is null ? Loop.Step(batch, rates, learns, heldOut) : [_metaGf.Step(batch, at, rates.Backbone)];
+
+    /// <summary>Ends an epoch, after its last batch.</summary>
+    public void EndEpoch() => _metaGf?.EndEpoch();
+
     public void LoadState(StateTree state)
     {
         Network.LoadState(state.Group(ForeignFile.Backbone).Tensors);
         _optimiser.LoadState(state.Group(ForeignFile.Optimiser));
         Weighting.LoadState(state);
         _combination.LoadState(state);
+        _metaGf?.LoadState(state);
     }
 
     /// <summary>Releases ownership of the network: it outlives the model.</summary>
@@ -122,5 +143,6 @@ internal sealed class RunModel : IStateful, IDisposable
         _loss.Dispose();
         _optimiser.Dispose();
         Weighting.Dispose();
+        _metaGf?.Dispose();
     }
 }

@@ -70,6 +70,7 @@ internal static class RunSummary
             .. settings.Modifiers.Isc.Enabled ? ["ISC"] : Array.Empty<string>(),
             .. settings.Modifiers.Boosting.Enabled ? ["boosting"] : Array.Empty<string>(),
             .. settings.Loss.Ofa.Enabled ? ["OFA"] : Array.Empty<string>(),
+            .. settings.Modifiers.MetaGf.Enabled ? ["Meta-GF"] : Array.Empty<string>(),
             .. settings.Modifiers.Combination.Value == CombinationMethod.Sum
                 ? Array.Empty<string>() : [settings.Modifiers.Combination.Name],
         ];

@@ -33,8 +33,8 @@ internal sealed record MemoryEstimate(
     /// <summary>Bytes of a feature during training, relative to float32.</summary>
     public double FeatureShare { get; init; } = 1;
 
-    /// <summary>Gradients of single exits that a step holds; 0 if only their sum.</summary>
-    public int ExitGradients { get; init; }
+    /// <summary>Copies of the parameters, or of their gradients, that single exits have: 0 if there is only their sum.</summary>
+    public int ExitCopies { get; init; }
 
     /// <summary>Bytes of an image whose files are read batch by batch; 0 if images are in memory.</summary>
     public long PictureBytes { get; init; }
@@ -57,7 +57,8 @@ internal sealed record MemoryEstimate(
             phase.Number == 2,
             phase.Settings.Meta)
         {
-            ExitGradients = phase.Settings.Modifiers.Combination.Value == CombinationMethod.Sum ? 0 : network.Exits,
+            ExitCopies = phase.Settings.Modifiers is { MetaGf.Enabled: true } ? (2 * network.Exits) + 3
+                : phase.Settings.Modifiers.Combination.Value == CombinationMethod.Sum ? 0 : network.Exits,
             OnGpu = phase.Settings.Device != "cpu",
             PictureBytes = data.Train.Files?.Bytes ?? 0,
             NameBytes = sets.Select(set => set.Files).OfType<ImageFiles>().Distinct().Sum(files => files.NameBytes),
@@ -70,7 +71,7 @@ internal sealed record MemoryEstimate(
     {
         int images = (Math.Min(batch, TrainImages) + Processes - 1) / Processes;
         // θ, gradient, momentum and update; those of the lookahead; all-reduce buckets
-        int copies = (Meta.Learns ? 8 : 4) + (Processes > 1 ? 1 : 0) + ExitGradients;
+        int copies = (Meta.Learns ? 8 : 4) + (Processes > 1 ? 1 : 0) + ExitCopies;
         double atOnce = Meta.SplitsBatch ? (images + 1) / 2 : images;
         double passes = Math.Max(
             Activations * FeatureShare * atOnce, EvaluationActivations * Math.Min(Predictions.Batch, EvaluationImages));

@@ -1,0 +1,252 @@
+using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Meta.Gradients;
+using TorchSharp.Modules;
+using Adam = Imta.MetaWeight.Meta.Optimisers.Adam;
+
+namespace Imta.MetaWeight.Meta.Fusion;
+
+/// <summary>
+/// Meta-GF's fusion: from θ and the parameters θ_k after an epoch of each exit, θ + Σ_k s(w_k)(θ_k − θ) / Σ_k s(w_k) over the exits that
+/// reach a parameter, with learned weights w per exit and <see cref="FusionUnit"/>.
+/// </summary>
+/// <remarks>Shapes: <c>K</c> exits, <c>S</c> the shape of a parameter, <c>U</c> that of its weights for one exit.</remarks>
+public sealed class ExitFusion : IStateful, IDisposable
+{
+    private const string WeightsKey = "weights", OptimiserKey = "optimiser", BeforeKey = "weights_before", StartKey = "start",
+        DisplacementsKey = "displacements", ReachKey = "reach", EpochsKey = "epochs";
+
+    private readonly MetaGfOptions _options;
+    private readonly (string Name, Parameter Parameter)[] _parameters;
+    private readonly Parameter[] _weights;
+    private readonly int _exits;
+    private long _epochs; // finished
+    private Epoch? _epoch;
+
+    /// <summary>Fresh weights.</summary>
+    /// <param name="options">Unit, activation, first weights, averaging.</param>
+    /// <param name="network">Whose trained parameters are fused.</param>
+    public ExitFusion(MetaGfOptions options, MultiExitNetwork network)
+    {
+        (_options, _exits) = (options, network.Exits);
+        _parameters = [.. network.named_parameters().Where(entry => entry.parameter.requires_grad)];
+        _weights = [.. _parameters.Select(entry => FirstWeights(entry.Parameter))];
+        Optimiser = new Adam(_parameters.Zip(_weights, (entry, weights) => (entry.Name, weights)), weightDecay: 0);
+    }
+
+    /// <summary>w, one tensor <c>[K, U]</c> for each parameter: U is 1, or 1 beyond the axes of its unit.</summary>
+    public IReadOnlyList<Tensor> Weights => _weights;
+
+    /// <summary>The parameters' names.</summary>
+    public IEnumerable<string> Names => _parameters.Select(entry => entry.Name);
+
+    /// <summary>Of w.</summary>
+    public Adam Optimiser { get; }
+
+    /// <summary>Whether w is learned; not after the first epoch with <see cref="FusionAveraging.Replaced"/>.</summary>
+    public bool Learns => _options.Averaging == FusionAveraging.InPlace || _epochs == 0;
+
+    /// <summary>Whether an epoch has begun that has not ended.</summary>
+    public bool IsInEpoch => _epoch is not null;
+
+    /// <inheritdoc/>
+    public StateTree State
+    {
+        get
+        {
+            var state = new StateTree
+            {
+                Numbers = { [EpochsKey] = _epochs },
+                Groups = { [WeightsKey] = Named(_weights), [OptimiserKey] = Optimiser.State },
+            };
+            if (_epoch is { } epoch)
+            {
+                state.Groups[BeforeKey] = Named(epoch.WeightsBefore);
+                state.Groups[StartKey] = Named(epoch.Start);
+                state.Groups[DisplacementsKey] = Named(epoch.Displacements);
+                state.Tensors[ReachKey] = epoch.Reach;
+            }
+
+            return state;
+        }
+    }
+
+    /// <summary>Keeps θ and w as they are now.</summary>
+    /// <param name="reach">Whether an exit's loss depends on a parameter, by exit and parameter.</param>
+    public void BeginEpoch(Func<int, int, bool> reach)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        using IDisposable noGrad = no_grad();
+        _epoch?.Dispose();
+        double[] reached =
+        [
+            .. Enumerable.Range(0, _parameters.Length)
+                .SelectMany(p => Enumerable.Range(0, _exits).Select(k => reach(k, p) ? 1.0 : 0)),
+        ];
+        _epoch = new Epoch(
+            [.. _weights.Select(Copy)],
+            [.. _parameters.Select(entry => Copy(entry.Parameter))],
+            [.. _parameters.Select(entry => Copy(zeros_like(entry.Parameter).expand([_exits, .. entry.Parameter.shape])))],
+            Copy(tensor(reached, [_parameters.Length, _exits]).to(_weights[0].dtype, _weights[0].device)));
+    }
+
+    /// <summary>Keeps θ_k − θ of an exit whose pass is over, and sets the network back to θ.</summary>
+    /// <param name="exit">k, from 0.</param>
+    public void EndPass(int exit)
+    {
+        using IDisposable noGrad = no_grad();
+        for (int p = 0; p < _parameters.Length; p++)
+        {
+            using DisposeScope scope = NewDisposeScope();
+            (Parameter parameter, Tensor start) = (_parameters[p].Parameter, Current.Start[p]);
+            Current.Displacements[p].select(0, exit).copy_(parameter.sub(start));
+            parameter.copy_(start);
+        }
+    }
+
+    /// <summary>The fused parameters, which become the network's.</summary>
+    /// <returns>One <c>[S]</c> for each parameter, with the autograd history back to w, in the current dispose scope.</returns>
+    public IReadOnlyList<Tensor> Fuse()
+    {
+        using IDisposable grad = enable_grad();
+        Tensor[] fused = [.. Enumerable.Range(0, _parameters.Length).Select(Fused)];
+        using IDisposable noGrad = no_grad();
+        for (int p = 0; p < fused.Length; p++)
+        {
+            _parameters[p].Parameter.copy_(fused[p]);
+        }
+
+        return fused;
+    }
+
+    /// <summary>A step of w along its gradient; where a single exit reaches a parameter, w does not matter and stays.</summary>
+    /// <param name="fused">By <see cref="Fuse"/>.</param>
+    /// <param name="gradient">∇L by the fused parameters; null: L does not depend on one.</param>
+    public void Learn(IReadOnlyList<Tensor> fused, IReadOnlyList<Tensor?> gradient)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        int[] shared = [.. Enumerable.Range(0, fused.Count).Where(p => Current.Exits[p] > 1 && gradient[p] is not null)];
+        Tensor[] byWeights = [.. _weights.Select(weights => zeros_like(weights))];
+        if (shared.Length > 0)
+        {
+            IReadOnlyList<Tensor?> parts = Autograd.Gradients(
+                "the fused parameters", [.. shared.Select(p => fused[p])], [.. shared.Select(p => gradient[p]!)],
+                [.. shared.Select(p => _weights[p])]);
+            foreach ((int p, Tensor? part) in shared.Zip(parts))
+            {
+                byWeights[p] = part!;
+            }
+        }
+
+        Optimiser.Apply(byWeights, _options.Rate);
+    }
+
+    /// <summary>Averages w with what it was at the start of the epoch, whose parameters are then forgotten.</summary>
+    public void EndEpoch()
+    {
+        using DisposeScope scope = NewDisposeScope();
+        using IDisposable noGrad = no_grad();
+        if (Learns)
+        {
+            if (_options.TrailingStep)
+            {
+                Optimiser.Apply([.. _weights.Select(weights => zeros_like(weights))], _options.Rate);
+            }
+
+            foreach ((Parameter weights, Tensor before) in _weights.Zip(Current.WeightsBefore))
+            {
+                weights.mul_(Held(1 - _options.Average)).add_(before, Held(_options.Average));
+            }
+        }
+
+        _epochs++;
+        Current.Dispose();
+        _epoch = null;
+    }
+
+    /// <inheritdoc/>
+    public void LoadState(StateTree state)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        using IDisposable noGrad = no_grad();
+        StateTree weights = state.Group(WeightsKey);
+        for (int p = 0; p < _weights.Length; p++)
+        {
+            _weights[p].copy_(weights.Tensor(_parameters[p].Name));
+        }
+
+        Optimiser.LoadState(state.Group(OptimiserKey));
+        _epochs = state.WholeNumber(EpochsKey);
+        Epoch? epoch = state.Tensors.TryGetValue(ReachKey, out Tensor? reach)
+            ? new Epoch(Of(BeforeKey), Of(StartKey), Of(DisplacementsKey), Copy(reach.to(_weights[0].device)))
+            : null;
+        _epoch?.Dispose();
+        _epoch = epoch;
+
+        Tensor[] Of(string group)
+            => [.. _parameters.Select(entry => Copy(state.Group(group).Tensor(entry.Name).to(entry.Parameter.device)))];
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        foreach (Parameter weights in _weights)
+        {
+            weights.Dispose();
+        }
+
+        Optimiser.Dispose();
+        _epoch?.Dispose();
+    }
+
+    private Epoch Current => _epoch ?? throw new InvalidOperationException("no epoch has begun.");
+
+    private static Tensor Copy(Tensor tensor) => tensor.detach().clone().DetachFromDisposeScope();
+
+    private Parameter FirstWeights(Parameter parameter)
+    {
+        int axes = Math.Min(parameter.shape.Length, _options.Unit switch { FusionUnit.Tensor => 0, FusionUnit.Channel => 1, _ => 2 });
+        long[] unit = [.. parameter.shape.Select((size, axis) => axis < axes ? size : 1)];
+        Tensor first = full([_exits, .. unit], Held(_options.Start), parameter.dtype, parameter.device);
+        first.select(0, _exits - 1).fill_(Held(_options.LastStart ?? _options.Start));
+        var weights = new Parameter(first);
+        weights.DetachFromDisposeScope();
+        return weights;
+    }
+
+    private Tensor Fused(int p)
+    {
+        if (Current.Exits[p] == 0)
+        {
+            return Current.Start[p].clone();
+        }
+
+        using DisposeScope scope = NewDisposeScope();
+        Tensor weights = _weights[p], displacements = Current.Displacements[p]; // [K, U], [K, S]
+        Tensor shares = _options.Activation == FusionActivation.Sigmoid ? weights.sigmoid() : weights.mul(Held(_options.Temperature)).exp();
+        long[] perExit = [_exits, .. Enumerable.Repeat(1L, (int)weights.dim() - 1)];
+        Tensor reached = shares.mul(Current.Reach.select(0, p).view(perExit)); // 0 where it is not
+        return scope.MoveToOuter(Current.Start[p].add(reached.mul(displacements).sum([0]).div(reached.sum([0]))));
+    }
+
+    private StateTree Named(IReadOnlyList<Tensor> tensors)
+        => new(_parameters.Zip(tensors, (entry, tensor) => KeyValuePair.Create(entry.Name, tensor)));
+
+    /// <summary>What an epoch holds until its end.</summary>
+    /// <param name="WeightsBefore">w at its start.</param>
+    /// <param name="Start">θ.</param>
+    /// <param name="Displacements">θ_k − θ, 0 before the end of a pass, <c>[K, S]</c> for each parameter.</param>
+    /// <param name="Reach">1 where an exit's loss depends on a parameter, <c>[parameters, K]</c>.</param>
+    private sealed record Epoch(Tensor[] WeightsBefore, Tensor[] Start, Tensor[] Displacements, Tensor Reach) : IDisposable
+    {
+        /// <summary>How many exits reach a parameter.</summary>
+        public double[] Exits { get; } = [.. Reach.sum([1]).to_type(float64).cpu().data<double>()];
+
+        public void Dispose()
+        {
+            foreach (Tensor tensor in (Tensor[])[.. WeightsBefore, .. Start, .. Displacements, Reach])
+            {
+                tensor.Dispose();
+            }
+        }
+    }
+}
