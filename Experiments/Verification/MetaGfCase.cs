@@ -6,7 +6,6 @@ using Imta.MetaWeight.Meta.Fusion;
 using Imta.MetaWeight.Meta.Gradients;
 using Imta.MetaWeight.Meta.Optimisers;
 using Imta.MetaWeight.Meta.Weighting;
-using Adam = Imta.MetaWeight.Meta.Optimisers.Adam;
 
 namespace Imta.MetaWeight.Experiments.Verification;
 

@@ -7,6 +7,7 @@ using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Training.Distributed;
 using Imta.MetaWeight.Losses;
 using Imta.MetaWeight.Meta;
+using Imta.MetaWeight.Meta.Fusion;
 using Imta.MetaWeight.Meta.Gradients;
 using Imta.MetaWeight.Meta.Optimisers;
 using Imta.MetaWeight.Meta.Weighting;
@@ -81,6 +82,38 @@ public sealed class NativeMemoryTests(ITestOutputHelper output)
         Steps(loop, batch, 10);
 
         Tensor.TotalCount.Should().Be(held);
+    }
+
+    [Fact]
+    public void Epochs_of_Meta_GF_hold_no_more_tensors_from_one_to_the_next()
+    {
+        using DisposeScope scope = NewDisposeScope();
+        using var random = new Generator(7);
+        using MsdNet network = SmallMsdNet.Build(float32, random, blocks: 2);
+        using var optimiser = new Sgd(network.named_parameters(), new TrainOptions());
+        IMetaGradient method = MetaGradients.Create(new MetaOptions(), network, optimiser, TrainingLoss.Plain);
+        using var metaGf = new MetaGf(new MetaGfOptions(), network, method, optimiser);
+        var batch = new LabelledImages(
+            randn([8, 3, 32, 32], generator: random), randint(network.Classes, [8], int64, generator: random));
+
+        Epochs(1);
+        long held = Held();
+        Epochs(3);
+
+        Tensor.TotalCount.Should().Be(held);
+
+        void Epochs(int count)
+        {
+            foreach (int step in Enumerable.Range(0, count * metaGf.Passes))
+            {
+                using DisposeScope ofStep = NewDisposeScope();
+                metaGf.Step(batch, new PassPosition(0, 1, step % metaGf.Passes), 0.01);
+                if (step % metaGf.Passes == metaGf.Passes - 1)
+                {
+                    metaGf.EndEpoch();
+                }
+            }
+        }
     }
 
     /// <summary>With GE, ISC and OFA, in one phase and in phase II.</summary>

@@ -1,11 +1,12 @@
 using System.Globalization;
 using System.Text;
-using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Backbones.Exits;
 using Imta.MetaWeight.Backbones.Msd;
+using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Losses;
+using Imta.MetaWeight.Meta.Fusion;
 using Imta.MetaWeight.Meta.Weighting;
 
 namespace Imta.MetaWeight.Tests.Experiments.Configuration;
@@ -100,6 +101,7 @@ public sealed class ConfigurationLoadingTests
         {
             Preset = Preset.Published,
             Model = new() { Initialisation = Initialisation.Published },
+            Modifiers = new() { MetaGf = new() { Averaging = FusionAveraging.Replaced, TrailingStep = true } },
             Loss = new() { Ofa = new() { Reduction = DistillationReduction.ElementMean } },
             Phase2 = new() { FrozenNorm = FrozenNorm.Moving },
         });
