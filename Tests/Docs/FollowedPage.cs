@@ -40,10 +40,10 @@ internal sealed class FollowedPage : IDisposable
 
     public string In(params string[] path) => _folder.In(path);
 
-    /// <summary>Writes the page's C# files, but for those that <paramref name="skip"/> says.</summary>
-    public void WriteFiles(Func<CodeBlock, bool>? skip = null)
+    /// <summary>Writes the page's C# files.</summary>
+    public void WriteFiles()
     {
-        foreach (CodeBlock block in Page.Blocks.Where(block => block.Language == "csharp" && skip?.Invoke(block) != true))
+        foreach (CodeBlock block in Page.Blocks.Where(block => block.Language == "csharp"))
         {
             File.WriteAllText(In(block.File), block.Text);
         }

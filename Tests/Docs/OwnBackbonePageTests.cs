@@ -15,30 +15,43 @@ public sealed partial class OwnBackbonePageTests : IDisposable
         Skip.IfNot(OperatingSystem.IsLinux(), "the page's commands are run by /bin/sh");
         _page.Commands.Should().HaveCount(2, "a project and a run");
         _page.Run(_page.Commands[0]);
-        _page.WriteFiles();
 
         _page.Run(_page.Commands[1]).Should().Be(_page.Output);
     }
 
     [SkippableFact]
-    public void Its_network_is_that_of_the_library_page_and_the_new_lines()
+    public void Its_network_is_that_of_the_library_page_with_the_changes_that_it_shows()
     {
-        using var library = new FollowedPage("library.md");
-        string before = Only(library.Page), now = Only(_page.Page);
+        string network = MarkdownPage.Read("library.md").Blocks.Single(
+            block => block.File.EndsWith(Network, StringComparison.Ordinal)).Text;
+        foreach (string[] hunk in Hunk().Split(Only("diff")).Skip(1).Select(hunk => hunk.TrimEnd('\n').Split('\n')))
+        {
+            string before = Side(hunk, '-');
+            network.Split(before).Should().HaveCount(2, $"the network has once:\n{before}");
+            network = network.Replace(before, Side(hunk, '+'), StringComparison.Ordinal);
+        }
 
-        NewLine().Matches(now).Should().HaveCount(4);
-        string[] kept = [.. NewLine().Replace(now, "").Split('\n').Select(line => line.Trim())];
-        string[] gone = [.. before.Split('\n').Select(line => line.Trim()).Where(line => line.Length > 0 && !kept.Contains(line))];
-        gone.Should().HaveCount(4, "convolution, norm, ReLU and logits are named to be told to the tape");
+        Source(Network).Should().Be(network);
 
-        static string Only(MarkdownPage page) => page.Blocks.Single(block => block.File.EndsWith(Network, StringComparison.Ordinal)).Text;
+        static string Side(string[] hunk, char sign)
+            => string.Concat(hunk.Where(line => line[0] == ' ' || line[0] == sign).Select(line => $"{line[1..]}\n"));
     }
+
+    [SkippableFact]
+    public void Its_map_is_one_of_the_program() => Source("Maps.cs").Should().Contain(Only("csharp"));
 
     [SkippableFact]
     public void Every_member_that_it_names_exists() => DocumentedNames.Missing(_page.Page.Words).Should().BeEmpty();
 
     public void Dispose() => _page.Dispose();
 
-    [GeneratedRegex("^.*// new\n", RegexOptions.Multiline)]
-    private static partial Regex NewLine();
+    /// <summary>The page's one block in a language.</summary>
+    private string Only(string language) => _page.Page.Blocks.Single(block => block.Language == language).Text;
+
+    /// <summary>A file of the program that the page's commands copy.</summary>
+    private static string Source(string file)
+        => File.ReadAllText(Path.Combine(MarkdownPage.Repository(), "docs", "own-backbone", file)).ReplaceLineEndings("\n");
+
+    [GeneratedRegex("^@@.*\n", RegexOptions.Multiline)]
+    private static partial Regex Hunk();
 }
