@@ -13,5 +13,6 @@ internal sealed record ModifierSettings : ModifierOptions
     public Choice<CombinationMethod> Combination { get; init; } = new(Registries.Combinations);
 
     /// <summary>The combination that the settings describe (<see cref="CombinationMethod.Build"/>).</summary>
-    public IGradientCombination Combine(Func<long, Generator> random) => Combination.Value.Build(Combination.Options, random);
+    public IGradientCombination Combine(Func<long, Generator> random, Averaging? averaging)
+        => Combination.Value.Build(Combination.Options, random, averaging);
 }

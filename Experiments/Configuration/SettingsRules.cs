@@ -116,8 +116,8 @@ internal static class SettingsRules
         if (settings.Meta is { Learns: true, Interval: > 0 } && !settings.Modifiers.Combination.Value.IsLinear)
         {
             yield return (["modifiers.combination", "meta.enabled", "meta.weights"],
-                $"modifiers.combination {settings.Modifiers.Combination.Name} is not linear in the gradients of the exits, as learned "
-                + $"weights (meta.enabled, meta.weights {settings.Meta.Weights.Name}) need it; use sum, meta.enabled=false, or "
+                $"modifiers.combination {settings.Modifiers.Combination.Name} is not the sum of the exits' gradients, along which learned "
+                + $"weights (meta.enabled, meta.weights {settings.Meta.Weights.Name}) look ahead; use sum, meta.enabled=false, or "
                 + "meta.weights fixed or allocated");
         }
     }

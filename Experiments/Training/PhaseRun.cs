@@ -111,6 +111,7 @@ internal sealed class PhaseRun
                     _model.Network, _run.Data.Validation, _run.Data.Normalisation, _run.Device, _run.ProcessGroup, stop)
                     .PerExit();
             _run.Pictures.Write(FormattableString.Invariant($"epoch {RunEpochNumber(epoch)}"));
+            _model.Combination.EndEpoch(); // after the last point where a stop would save the epoch as unfinished
             double?[][] rows = progress.Statistics.Rows(ExitsAfter(epoch, validation, progress.Skipped));
             _writer.WriteEpoch(RunEpochNumber(epoch), rows, progress.SampleWeights, trainSeconds, progress.Seconds - trainSeconds);
         }

@@ -18,7 +18,6 @@ internal sealed class RunModel : IStateful, IDisposable
 {
     private readonly TrainingLoss _loss;
     private readonly Sgd _optimiser;
-    private readonly IGradientCombination _combination;
     private bool _networkReleased;
 
     private RunModel(
@@ -37,14 +36,16 @@ internal sealed class RunModel : IStateful, IDisposable
         Weighting = settings.Meta.Build(Network, random, averaging);
         IMetaGradient method = MetaGradients.Create(settings.Meta, Network, _optimiser, _loss, averaging);
         IGradientCombination combination = settings.Modifiers.Combine(
-            step => SeedSequence.Generator(settings.Seed, SeedSequence.Combination, phase.Number, step));
-        _combination = averaging is null ? combination : new AveragedCombination(combination, averaging);
-        Loop = new BilevelLoop(method, Weighting, _optimiser, _combination);
+            step => SeedSequence.Generator(settings.Seed, SeedSequence.Combination, phase.Number, step), averaging);
+        Combination = averaging is null ? combination : new AveragedCombination(combination, averaging);
+        Loop = new BilevelLoop(method, Weighting, _optimiser, Combination);
     }
 
     public MultiExitNetwork Network { get; }
 
     public ISampleWeighting Weighting { get; }
+
+    public IGradientCombination Combination { get; }
 
     public BilevelLoop Loop { get; }
 
@@ -58,7 +59,7 @@ internal sealed class RunModel : IStateful, IDisposable
                 Groups = { [ForeignFile.Backbone] = new StateTree(Network.state_dict()), [ForeignFile.Optimiser] = _optimiser.State },
             };
             state.Add(Weighting.State);
-            state.Add(_combination.State);
+            state.Add(Combination.State);
             return state;
         }
     }
@@ -89,7 +90,7 @@ internal sealed class RunModel : IStateful, IDisposable
         Network.LoadState(state.Group(ForeignFile.Backbone).Tensors);
         _optimiser.LoadState(state.Group(ForeignFile.Optimiser));
         Weighting.LoadState(state);
-        _combination.LoadState(state);
+        Combination.LoadState(state);
     }
 
     /// <summary>Releases ownership of the network: it outlives the model.</summary>
@@ -122,5 +123,6 @@ internal sealed class RunModel : IStateful, IDisposable
         _loss.Dispose();
         _optimiser.Dispose();
         Weighting.Dispose();
+        Combination.Dispose();
     }
 }

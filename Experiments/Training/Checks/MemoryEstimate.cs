@@ -57,7 +57,7 @@ internal sealed record MemoryEstimate(
             phase.Number == 2,
             phase.Settings.Meta)
         {
-            ExitGradients = phase.Settings.Modifiers.Combination.Value == CombinationMethod.Sum ? 0 : network.Exits,
+            ExitGradients = phase.Settings.Modifiers.Combination.Value.IsByExit ? network.Exits : 0,
             OnGpu = phase.Settings.Device != "cpu",
             PictureBytes = data.Train.Files?.Bytes ?? 0,
             NameBytes = sets.Select(set => set.Files).OfType<ImageFiles>().Distinct().Sum(files => files.NameBytes),

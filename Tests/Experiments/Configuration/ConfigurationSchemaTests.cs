@@ -46,6 +46,8 @@ public sealed class ConfigurationSchemaTests
         "modifiers.isc.enabled", "modifiers.isc.transfer", "modifiers.isc.gradient",
         "modifiers.boosting.enabled", "modifiers.boosting.reweighting", "modifiers.boosting.lastReweighting",
         "modifiers.pcgrad.order", "modifiers.cagrad.c", "modifiers.cagrad.rescale", "modifiers.nashMtl.maxNorm",
+        "modifiers.dwa.temperature", "modifiers.uncertainty.rate", "modifiers.uncertainty.start",
+        "modifiers.gradNorm.alpha", "modifiers.gradNorm.rate", "modifiers.lossEqual.momentum",
         "loss.labelSmoothing", "loss.ofa.enabled", "loss.ofa.alpha", "loss.ofa.temperature", "loss.ofa.reduction",
         "loss.classWeights.type", "loss.classWeights.beta",
         "meta.enabled", "meta.weights", "meta.gradient", "meta.memory", "meta.lookahead", "meta.q", "meta.objective", "meta.epsilon",
@@ -74,10 +76,15 @@ public sealed class ConfigurationSchemaTests
     [InlineData("meta.q", "number", "0.75", "> 0")]
     [InlineData("meta.optimiser.rate", "number", "0.0001", "> 0")]
     [InlineData("train.momentum", "number", "0.9", "[0, 1)")]
-    [InlineData("modifiers.combination", "choice", "sum", "sum, pcgrad, cagrad, nashMtl")]
+    [InlineData("modifiers.combination", "choice", "sum", "sum, pcgrad, cagrad, nashMtl, dwa, uncertainty, gradNorm, lossEqual, last")]
     [InlineData("modifiers.cagrad.c", "number", "0.5", "[0, 1)")]
     [InlineData("modifiers.cagrad.rescale", "choice", "none", "none, onePlusCSquared, onePlusC")]
     [InlineData("modifiers.nashMtl.maxNorm", "number", "null", "> 0")]
+    [InlineData("modifiers.dwa.temperature", "number", "2", "> 0")]
+    [InlineData("modifiers.uncertainty.rate", "number", "0.025", "> 0")]
+    [InlineData("modifiers.uncertainty.start", "number", "0", "[-20, 20]")]
+    [InlineData("modifiers.gradNorm.alpha", "number", "1.5", "[0, 100]")]
+    [InlineData("modifiers.lossEqual.momentum", "number", "0.9", "[0, 1)")]
     public void A_key_is_described_by_its_property(string key, string type, string @default, string range) =>
         SettingsSchema.Find(key).Should().BeEquivalentTo(new { Key = key, Type = type, Default = @default, Range = range });
 
@@ -154,6 +161,16 @@ public sealed class ConfigurationSchemaTests
             rescale: none
           nashMtl:
             maxNorm: null
+          dwa:
+            temperature: 2
+          uncertainty:
+            rate: 0.025
+            start: 0
+          gradNorm:
+            alpha: 1.5
+            rate: 0.025
+          lossEqual:
+            momentum: 0.9
         loss:
           labelSmoothing: 0
           ofa:
@@ -453,7 +470,11 @@ public sealed class ConfigurationSchemaTests
         from clips in Flag()
         select new Choice<CombinationMethod>(Registries.Combinations).With("pcgrad", new PcGradOptions { Order = order })
             .With("cagrad", new CaGradOptions { C = numbers.Item1, Rescale = rescale })
-            .With("nashMtl", new NashMtlOptions { MaxNorm = clips ? numbers.Item2 : null });
+            .With("nashMtl", new NashMtlOptions { MaxNorm = clips ? numbers.Item2 : null })
+            .With("dwa", new DynamicWeightAverageOptions { Temperature = numbers.Item1 })
+            .With("uncertainty", new UncertaintyOptions { Rate = numbers.Item2, Start = -numbers.Item1 })
+            .With("gradNorm", new GradNormOptions { Alpha = numbers.Item1, Rate = numbers.Item2 })
+            .With("lossEqual", new LossEqualOptions { Momentum = numbers.Item1 });
 
     private static Gen<Phase2Options> AnyPhase2() =>
         from source in Text("ab/ .#", 8)
