@@ -25,10 +25,7 @@ internal sealed class RunModel : IStateful, IDisposable
     {
         Settings settings = phase.Settings;
         Averaging? averaging = processGroup.IsDistributed ? processGroup.AllReduceMean : null;
-        Network = phase.Number == 1
-            ? NetworkBuilder.PhaseOne(settings, device)
-            : NetworkBuilder.PhaseTwo(
-                settings, phaseOne ?? NetworkBuilder.PhaseOne(TrainingPhase.PhaseOneSettings(settings), device), device);
+        Network = NetworkBuilder.ForPhase(phase, device, phaseOne);
         _optimiser = new Sgd(Network.named_parameters(), settings.Train);
         _loss = new TrainingLoss(settings.Loss, classCounts, float32, device);
         RequireMemory(settings.Meta, device);

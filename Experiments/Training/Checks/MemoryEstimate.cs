@@ -17,7 +17,7 @@ namespace Imta.MetaWeight.Experiments.Training.Checks;
 /// <param name="TrainImages">Training images.</param>
 /// <param name="EvaluationImages">Images in the larger of the validation and test sets.</param>
 /// <param name="Processes">The number of processes that share each batch.</param>
-/// <param name="IsFrozen">Whether most of the network is frozen: phase II.</param>
+/// <param name="IsFrozen">Whether most of the network is frozen (<see cref="TrainingPhase.FreezesNetwork"/>).</param>
 /// <param name="Meta">How weights are learned, if they are.</param>
 internal sealed record MemoryEstimate(
     long ImageBytes, long ParameterBytes, long ActivationBytes, int TrainImages, int EvaluationImages, int Processes, bool IsFrozen,
@@ -54,7 +54,7 @@ internal sealed record MemoryEstimate(
             data.Train.Count,
             Math.Max(data.Validation.Count, data.Test.Count),
             phase.Settings.Processes,
-            phase.Number == 2,
+            phase.FreezesNetwork,
             phase.Settings.Meta)
         {
             ExitGradients = phase.Settings.Modifiers.Combination.Value.IsByExit ? network.Exits : 0,

@@ -57,7 +57,7 @@ public sealed class ConfigurationSchemaTests
         "train.epochs", "train.batch", "train.rate", "train.schedule", "train.milestones", "train.decay", "train.momentum",
         "train.dampening",
         "train.nesterov", "train.weightDecay",
-        "phase2.from", "phase2.frozenNorm", "phase2.epochs", "phase2.batch", "phase2.rate", "phase2.schedule", "phase2.milestones",
+        "phase2.from", "phase2.regime", "phase2.frozenNorm", "phase2.epochs", "phase2.batch", "phase2.rate", "phase2.schedule", "phase2.milestones",
         "phase2.decay",
         "phase2.momentum", "phase2.dampening", "phase2.nesterov", "phase2.weightDecay",
         "export.weightsEvery", "export.predictions",
@@ -70,6 +70,7 @@ public sealed class ConfigurationSchemaTests
     [InlineData("data.trainLimit", "integer", "null", ">= 1")]
     [InlineData("model.msdnet.growthFactors", "list of integers", "[1, 2, 4]", "[1, 64]")]
     [InlineData("model.ranet.compress", "number", "0.25", "(0, 1)")]
+    [InlineData("phase2.regime", "choice", "frozen", "frozen, mixed")]
     [InlineData("phase2.epochs", "integer", "0", "[0, 1000000]")]
     [InlineData("phase2.from", "text", "null", "the folder of a run, or a checkpoint")]
     [InlineData("meta.enabled", "true or false", "true", "true, false")]
@@ -215,6 +216,7 @@ public sealed class ConfigurationSchemaTests
           weightDecay: 0.0001
         phase2:
           from: null
+          regime: frozen
           frozenNorm: fixed
           epochs: 0
           batch: 1024
