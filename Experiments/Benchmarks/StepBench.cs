@@ -94,12 +94,14 @@ internal sealed class StepBench : IDisposable
         return model;
     }
 
-    private static TrainingPhase FirstPhase(Settings settings) => TrainingPhase.ForRun(settings)[0];
+    /// <summary>The first phase that trains by the run's own settings: in the mixed regime the second.</summary>
+    private static TrainingPhase FirstPhase(Settings settings)
+        => TrainingPhase.ForRun(settings)[settings.Phase2.Regime == PhaseTwoRegime.Mixed ? ^1 : 0];
 
     private BilevelLoop PublishedLoop(RunModel model, MetaSettings meta)
     {
         TrainingPhase phase = FirstPhase(_settings);
-        if (phase.Number != 1)
+        if (phase.FreezesNetwork)
         {
             throw new UsageException("--published measures phase I, but phase2.from skips it; add --set phase2.from=null");
         }

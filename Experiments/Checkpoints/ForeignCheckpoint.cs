@@ -73,10 +73,16 @@ internal sealed record ForeignCheckpoint(
     /// <summary>Whether a tensor is the WPN's, by its name.</summary>
     public static bool IsWeighting(string name) => name.StartsWith(WeightingPrefix, StringComparison.Ordinal);
 
-    /// <summary>The phase of the configured run that trained it: in phase II the network is wrapped in another one.</summary>
+    /// <summary>
+    /// The phase of the configured run that trained it: a frozen network is wrapped in that of phase II; in the mixed regime nothing tells
+    /// the phases apart, and it is the last.
+    /// </summary>
     public TrainingPhase PhaseOf(Settings settings)
-        => TrainingPhase.ForRun(
-            settings, settings.Phase2.Epochs > 0 && Tensors.Keys.Any(name => name.StartsWith("net.", StringComparison.Ordinal)) ? 2 : 1);
+    {
+        TrainingPhase last = TrainingPhase.ForRun(settings)[^1];
+        bool isWrapped = Tensors.Keys.Any(name => name.StartsWith("net.", StringComparison.Ordinal));
+        return last.FreezesNetwork && !isWrapped ? TrainingPhase.ForRun(settings, 1) : last;
+    }
 
     /// <summary>Completed epochs of the run, given the phase.</summary>
     public int EpochsOf(TrainingPhase phase) => Epochs == 0 ? 0 : phase.EpochsBefore + Epochs;

@@ -19,7 +19,7 @@ internal static class PublishedOptimisers
     private const string Square = "exp_avg_sq";
     private const string Step = "step";
 
-    /// <summary>The backbone's. In phase II IMTA has a group for the linear layers and one for the transfers.</summary>
+    /// <summary>The backbone's. In its phase II IMTA has a group for the linear layers and one for the transfers.</summary>
     /// <param name="sgd">The state of <see cref="Meta.Optimisers.Sgd"/>.</param>
     /// <param name="names">Of the parameters that it updates, in their order.</param>
     /// <param name="phase">Whose parameters they are.</param>
@@ -34,7 +34,7 @@ internal static class PublishedOptimisers
 
         TrainOptions train = phase.Settings.Train;
         IEnumerable<TorchValue> groups = names
-            .Select((name, index) => (Part: phase.Number == 1 ? "" : name.Split('.')[0], Place: (TorchValue)index))
+            .Select((name, index) => (Part: !phase.FreezesNetwork ? "" : name.Split('.')[0], Place: (TorchValue)index))
             .GroupBy(entry => entry.Part, entry => entry.Place)
             .Select(places => new TorchDictionary
             {

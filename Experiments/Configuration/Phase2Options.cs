@@ -5,14 +5,29 @@ using Imta.MetaWeight.Meta.Optimisers;
 
 namespace Imta.MetaWeight.Experiments.Configuration;
 
+/// <summary>What the two phases of a run train.</summary>
+internal enum PhaseTwoRegime
+{
+    /// <summary>The network, and then new layers of its exits, while all else is frozen (IMTA).</summary>
+    Frozen,
+
+    /// <summary>The network by its last exit alone, and then all of it by all exits (Kubaty et al., ICML 2025).</summary>
+    Mixed,
+}
+
 #pragma warning disable CS1591 // The description of a setting is its documentation.
 
-/// <summary>IMTA's phase II, in which the network of phase I is frozen; unset keys default to those of <c>train</c>.</summary>
+/// <summary>Phase II of a run, which goes on with the network of phase I; unset keys default to those of <c>train</c>.</summary>
 internal sealed record Phase2Options : TrainOptions
 {
     [Description("Run or checkpoint whose network phase II starts from instead of training phase I; its model settings must match")]
     [RegularExpression(@"[^\p{Cc}]+", ErrorMessage = "the folder of a run, or a checkpoint")]
     public string? From { get; init; }
+
+    [Description(
+        "What phase II trains: new layers on the frozen network (frozen: IMTA), or all of a network that its last exit has trained alone "
+        + "(mixed)")]
+    public PhaseTwoRegime Regime { get; init; } = PhaseTwoRegime.Frozen;
 
     [Description(
         "How batch norm behaves in the frozen network: by the running statistics of phase I (fixed), or by the batch, moving "

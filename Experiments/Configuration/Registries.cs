@@ -36,5 +36,10 @@ internal static class Registries
             CombinationMethod.PcGrad,
             CombinationMethod.CaGrad,
             CombinationMethod.NashMtl,
+            CombinationMethod.DynamicWeightAverage,
+            CombinationMethod.Uncertainty,
+            CombinationMethod.GradNorm,
+            CombinationMethod.LossEqual,
+            CombinationMethod.Last,
         };
 }

@@ -18,7 +18,7 @@ internal static class SettingsRules
             broken = broken.Concat(CheckTraining("phase2", settings.Phase2, settings));
         }
 
-        return broken.Concat(CheckData(settings.Data))
+        return broken.Concat(CheckMixedRegime(settings)).Concat(CheckData(settings.Data))
             .Concat(OfOptions("model", settings.Model.Backbone)).Concat(OfOptions("meta", settings.Meta.Weights))
             .Concat(OfOptions("modifiers", settings.Modifiers.Combination))
             .Concat(CheckModifiers(settings)).Concat(CheckCombination(settings)).Concat(CheckMetaGf(settings)).Concat(CheckPrecision(settings));
@@ -55,6 +55,33 @@ internal static class SettingsRules
         }
     }
 
+    private static IEnumerable<(string[] Keys, string Problem)> CheckMixedRegime(Settings settings)
+    {
+        if (settings.Phase2.Regime != PhaseTwoRegime.Mixed)
+        {
+            yield break;
+        }
+
+        if (settings.Phase2.Epochs == 0)
+        {
+            yield return (["phase2.regime", "phase2.epochs"],
+                "phase2.regime is mixed, but phase2.epochs is 0, so there is no phase II; set phase2.epochs");
+        }
+
+        if (settings.Modifiers.Isc.Enabled)
+        {
+            yield return (["phase2.regime", "modifiers.isc.enabled"],
+                "phase2.regime mixed goes on with the exits of phase I, but modifiers.isc makes others; use phase2.regime frozen, or "
+                    + "modifiers.isc.enabled=false");
+        }
+
+        if (settings.Phase2.FrozenNorm != FrozenNorm.Fixed && settings.Preset != Preset.Published)
+        {
+            yield return (["phase2.frozenNorm", "phase2.regime"],
+                "phase2.frozenNorm is about a frozen network, but phase2.regime is mixed; remove phase2.frozenNorm, or use frozen");
+        }
+    }
+
     private static IEnumerable<(string[] Keys, string Problem)> CheckData(DataOptions data)
     {
         if (data is { Classes: { } classes, Dataset: not DatasetKind.Imagenet })
@@ -82,11 +109,11 @@ internal static class SettingsRules
                 "phase2.from is set, but phase2.epochs is 0, so there is no phase II; set phase2.epochs");
         }
 
-        if (settings is { Modifiers.Boosting.Enabled: true, Phase2.Epochs: > 0 })
+        if (settings is { Modifiers.Boosting.Enabled: true, Phase2: { Epochs: > 0, Regime: PhaseTwoRegime.Frozen } })
         {
             yield return (["modifiers.boosting.enabled", "phase2.epochs"],
                 "modifiers.boosting needs the exits and the network to be trained together, but phase2.epochs is "
-                    + Invariant($"{settings.Phase2.Epochs}; set phase2.epochs to 0"));
+                    + Invariant($"{settings.Phase2.Epochs}; set phase2.epochs to 0, or phase2.regime to mixed"));
         }
 
         if (settings.Modifiers is { Boosting.Enabled: true, Isc.Enabled: true } both
@@ -116,8 +143,8 @@ internal static class SettingsRules
         if (settings.Meta is { Learns: true, Interval: > 0 } && !settings.Modifiers.Combination.Value.IsLinear)
         {
             yield return (["modifiers.combination", "meta.enabled", "meta.weights"],
-                $"modifiers.combination {settings.Modifiers.Combination.Name} is not linear in the gradients of the exits, as learned "
-                + $"weights (meta.enabled, meta.weights {settings.Meta.Weights.Name}) need it; use sum, meta.enabled=false, or "
+                $"modifiers.combination {settings.Modifiers.Combination.Name} is not the sum of the exits' gradients, along which learned "
+                + $"weights (meta.enabled, meta.weights {settings.Meta.Weights.Name}) look ahead; use sum, meta.enabled=false, or "
                 + "meta.weights fixed or allocated");
         }
     }

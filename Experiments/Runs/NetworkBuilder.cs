@@ -13,13 +13,33 @@ internal static class NetworkBuilder
     /// <exception cref="UsageException">No network can be built from the settings.</exception>
     public static MultiExitNetwork Build(Settings settings, Device device) => ForPhase(TrainingPhase.ForRun(settings)[^1], device);
 
-    /// <summary>The network of a phase, freshly initialised.</summary>
+    /// <summary>The network of a phase.</summary>
+    /// <param name="phase">The phase.</param>
+    /// <param name="device">Its device.</param>
+    /// <param name="phaseOne">
+    /// In phase II: the phase I network, of which it takes ownership; null: a freshly initialised one.
+    /// </param>
     /// <exception cref="UsageException">No network can be built from the settings.</exception>
-    public static MultiExitNetwork ForPhase(TrainingPhase phase, Device device) => phase.Number == 1
-        ? PhaseOne(phase.Settings, device)
-        : PhaseTwo(phase.Settings, PhaseOne(TrainingPhase.PhaseOneSettings(phase.Settings), device), device);
+    public static MultiExitNetwork ForPhase(TrainingPhase phase, Device device, ExitHeadNetwork? phaseOne = null)
+    {
+        if (phase.FreezesNetwork)
+        {
+            return PhaseTwo(phase.Settings, phaseOne ?? PhaseOne(TrainingPhase.PhaseOneSettings(phase.Settings), device), device);
+        }
 
-    /// <summary>The network trained in a single phase or in phase I, freshly initialised.</summary>
+        ExitHeadNetwork network = PhaseOne(phase.Settings, device); // GE and boosting, which phase I may not have, are in its graph
+        using (phaseOne)
+        {
+            if (phaseOne is not null)
+            {
+                network.LoadState(phaseOne.state_dict());
+            }
+        }
+
+        return network;
+    }
+
+    /// <summary>The network whose parameters are all trained: of a single phase, or of phase I; freshly initialised.</summary>
     /// <exception cref="UsageException">No network can be built from the settings.</exception>
     public static ExitHeadNetwork PhaseOne(Settings settings, Device device)
     {

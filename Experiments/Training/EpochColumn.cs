@@ -45,8 +45,8 @@ public sealed partial class EpochColumn
     /// <summary>The columns of every run, in order.</summary>
     internal static IReadOnlyList<EpochColumn> Defaults { get; } =
     [
-        new("epoch", "of the run; IMTA's phase II continues the count", at => at.Epoch),
-        new("phase", "2 in IMTA's phase II, else 1", at => at.Phase),
+        new("epoch", "of the run; phase II continues the count", at => at.Epoch),
+        new("phase", "2 in phase II, else 1", at => at.Phase),
         new("exit", "from 1", at => at.Exit),
         new("rate", Rates, at => at.Rate),
         new("meta_rate", Rates, at => at.MetaRate),

@@ -63,7 +63,7 @@ internal static class PhaseOneLoader
                 + "modifiers.isc.enabled=false";
         }
 
-        if (other.Modifiers.Boosting.Enabled)
+        if (other.Modifiers.Boosting.Enabled && run.Phase2.Regime == PhaseTwoRegime.Frozen)
         {
             return "was trained with boosting, whose exits only add to each other; train it with modifiers.boosting.enabled=false";
         }

@@ -114,6 +114,7 @@ internal sealed class PhaseRun
                     _model.Network, _run.Data.Validation, _run.Data.Normalisation, _run.Device, _run.ProcessGroup, stop)
                     .PerExit();
             _run.Pictures.Write(FormattableString.Invariant($"epoch {RunEpochNumber(epoch)}"));
+            _model.EndEpoch(); // after the last point where a stop would save the epoch as unfinished
             double?[][] rows = progress.Statistics.Rows(ExitsAfter(epoch, validation, progress.Skipped));
             _writer.WriteEpoch(RunEpochNumber(epoch), rows, progress.SampleWeights, trainSeconds, progress.Seconds - trainSeconds);
         }
@@ -169,7 +170,6 @@ internal sealed class PhaseRun
         }
 
         _nonFinite.CheckSkipped(RunEpochNumber(epoch), progress);
-        _model.EndEpoch();
     }
 
     /// <summary>The epoch's batches that are left, pass after pass; each pass has its own order and augmentation.</summary>

@@ -19,7 +19,6 @@ internal sealed class RunModel : IStateful, IDisposable
 {
     private readonly TrainingLoss _loss;
     private readonly Sgd _optimiser;
-    private readonly IGradientCombination _combination;
     private readonly MetaGf? _metaGf;
     private bool _networkReleased;
 
@@ -28,10 +27,7 @@ internal sealed class RunModel : IStateful, IDisposable
     {
         Settings settings = phase.Settings;
         Averaging? averaging = processGroup.IsDistributed ? processGroup.AllReduceMean : null;
-        Network = phase.Number == 1
-            ? NetworkBuilder.PhaseOne(settings, device)
-            : NetworkBuilder.PhaseTwo(
-                settings, phaseOne ?? NetworkBuilder.PhaseOne(TrainingPhase.PhaseOneSettings(settings), device), device);
+        Network = NetworkBuilder.ForPhase(phase, device, phaseOne);
         _optimiser = new Sgd(Network.named_parameters(), settings.Train);
         _loss = new TrainingLoss(settings.Loss, classCounts, float32, device);
         RequireMemory(settings.Meta, device);
@@ -39,15 +35,17 @@ internal sealed class RunModel : IStateful, IDisposable
         Weighting = settings.Meta.Build(Network, random, averaging);
         IMetaGradient method = MetaGradients.Create(settings.Meta, Network, _optimiser, _loss, averaging);
         IGradientCombination combination = settings.Modifiers.Combine(
-            step => SeedSequence.Generator(settings.Seed, SeedSequence.Combination, phase.Number, step));
-        _combination = averaging is null ? combination : new AveragedCombination(combination, averaging);
-        Loop = new BilevelLoop(method, Weighting, _optimiser, _combination);
+            step => SeedSequence.Generator(settings.Seed, SeedSequence.Combination, phase.Number, step), averaging);
+        Combination = averaging is null ? combination : new AveragedCombination(combination, averaging);
+        Loop = new BilevelLoop(method, Weighting, _optimiser, Combination);
         _metaGf = settings.Modifiers.MetaGf is { Enabled: true } own ? new MetaGf(own, Network, method, _optimiser, averaging) : null;
     }
 
     public MultiExitNetwork Network { get; }
 
     public ISampleWeighting Weighting { get; }
+
+    public IGradientCombination Combination { get; }
 
     public BilevelLoop Loop { get; }
 
@@ -64,7 +62,7 @@ internal sealed class RunModel : IStateful, IDisposable
                 Groups = { [ForeignFile.Backbone] = new StateTree(Network.state_dict()), [ForeignFile.Optimiser] = _optimiser.State },
             };
             state.Add(Weighting.State);
-            state.Add(_combination.State);
+            state.Add(Combination.State);
             state.Add(_metaGf?.State ?? new StateTree());
             return state;
         }
@@ -102,14 +100,18 @@ internal sealed class RunModel : IStateful, IDisposable
         => _metaGf is null ? Loop.Step(batch, rates, learns, heldOut) : [_metaGf.Step(batch, at, rates.Backbone)];
 
     /// <summary>Ends an epoch, after its last batch.</summary>
-    public void EndEpoch() => _metaGf?.EndEpoch();
+    public void EndEpoch()
+    {
+        Combination.EndEpoch();
+        _metaGf?.EndEpoch();
+    }
 
     public void LoadState(StateTree state)
     {
         Network.LoadState(state.Group(ForeignFile.Backbone).Tensors);
         _optimiser.LoadState(state.Group(ForeignFile.Optimiser));
         Weighting.LoadState(state);
-        _combination.LoadState(state);
+        Combination.LoadState(state);
         _metaGf?.LoadState(state);
     }
 
@@ -144,5 +146,6 @@ internal sealed class RunModel : IStateful, IDisposable
         _optimiser.Dispose();
         Weighting.Dispose();
         _metaGf?.Dispose();
+        Combination.Dispose();
     }
 }

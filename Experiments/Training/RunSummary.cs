@@ -23,7 +23,7 @@ internal static class RunSummary
         string ranks = isDistributed ? FormattableString.Invariant($"{settings.Processes} ranks with ") : "";
         int threads = get_num_threads();
         string unit = (threads == 1 ? "thread" : "threads") + (isDistributed ? " each" : "");
-        yield return FormattableString.Invariant($"{settings.Name}, seed {settings.Seed}: {Description(settings, model.Weighting)}, ")
+        yield return FormattableString.Invariant($"{settings.Name}, seed {settings.Seed}: {Description(settings, prepared.Phases[0], model.Weighting)}, ")
             + FormattableString.Invariant($"{model.Network.GetName()} with {model.Network.Exits} exits and {parameters:N0} parameters ")
             + FormattableString.Invariant($"on {run.Device}, {ranks}{threads} {unit}");
         string meta = data.Meta is null ? "" : FormattableString.Invariant($" {data.Meta.Count:N0} held-out meta,");
@@ -60,8 +60,8 @@ internal static class RunSummary
         }
     }
 
-    /// <summary>What distinguishes this run from plain training.</summary>
-    private static string Description(Settings settings, ISampleWeighting weighting)
+    /// <summary>What distinguishes training by these settings from plain training.</summary>
+    public static string Methods(Settings settings, ISampleWeighting weighting)
     {
         string[] halves =
         [
@@ -74,7 +74,14 @@ internal static class RunSummary
             .. settings.Modifiers.Combination.Value == CombinationMethod.Sum
                 ? Array.Empty<string>() : [settings.Modifiers.Combination.Name],
         ];
-        string phases = settings.Phase2.Epochs == 0 ? "" : settings.Phase2.From is { } source ? $", phase II of {source}" : ", two phases";
-        return string.Join(" + ", halves) + phases;
+        return string.Join(" + ", halves);
+    }
+
+    /// <summary>In the mixed regime its phases differ in all of it: what the first has.</summary>
+    private static string Description(Settings run, TrainingPhase first, ISampleWeighting weighting)
+    {
+        bool isMixed = run.Phase2.Regime == PhaseTwoRegime.Mixed;
+        string phases = run.Phase2.Epochs == 0 ? "" : run.Phase2.From is { } source ? $", phase II of {source}" : ", two phases";
+        return Methods(isMixed ? first.Settings : run, weighting) + phases + (isMixed ? " (mixed)" : "");
     }
 }

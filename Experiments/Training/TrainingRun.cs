@@ -61,9 +61,11 @@ internal sealed class TrainingRun(RunContext run)
 
             RunModel second = RunModel.Build(next, _data.Train.ClassCounts(), run.Device, run.ProcessGroup, model.DetachNetwork());
             long trained = second.Network.Parameters.Sum(parameter => parameter.numel());
-            string epochs = FormattableString.Invariant(
-                $"{trained:N0} new parameters will be trained in epochs {next.EpochsBefore + 1} to {next.LastEpoch}");
-            run.Monitor.WriteLine($"phase II: the network is frozen, {epochs}");
+            string epochs = FormattableString.Invariant($"epochs {next.EpochsBefore + 1} to {next.LastEpoch}");
+            run.Monitor.WriteLine(next.FreezesNetwork
+                ? FormattableString.Invariant($"phase II: the network is frozen, {trained:N0} new parameters will be trained in {epochs}")
+                : FormattableString.Invariant($"phase II: all {trained:N0} parameters will be trained by all exits in {epochs}: ")
+                    + RunSummary.Methods(next.Settings, second.Weighting));
             return second;
         }
     }

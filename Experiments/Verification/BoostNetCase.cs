@@ -8,7 +8,7 @@ namespace Imta.MetaWeight.Experiments.Verification;
 
 /// <summary>
 /// <c>boostnet*.pt</c>: boosted exits on given outputs of the heads, in training and evaluation, and on a chain of layers, also with
-/// rescaled gradients.
+/// rescaled gradients; and weights that make losses equal.
 /// </summary>
 internal static class BoostNetCase
 {
@@ -25,12 +25,13 @@ internal static class BoostNetCase
             CheckHeads(comparison, golden);
             CheckChain(comparison, golden, rescales: false);
             CheckChain(comparison, golden, rescales: true);
+            CheckEqualLosses(comparison, golden);
         }, quantityOf: key => string.Join('/', key.Split('/').Where(part => !int.TryParse(part, out _))));
     }
 
-    private static bool IsInput(string key) => key is "logits" or "y" or "chain/x" || key.EndsWith("/reweight", StringComparison.Ordinal)
-        || key.StartsWith("config/", StringComparison.Ordinal) || key.StartsWith("chain/W/", StringComparison.Ordinal)
-        || key.StartsWith("chain/V/", StringComparison.Ordinal);
+    private static bool IsInput(string key) => key is "logits" or "y" or "chain/x" or "loss_equal/loss"
+        || key.EndsWith("/reweight", StringComparison.Ordinal) || key.StartsWith("config/", StringComparison.Ordinal)
+        || key.StartsWith("chain/W/", StringComparison.Ordinal) || key.StartsWith("chain/V/", StringComparison.Ordinal);
 
     private static BoostingOptions Options(double first, double last)
         => new() { Enabled = true, Reweighting = first, LastReweighting = last };
@@ -72,6 +73,14 @@ internal static class BoostNetCase
         {
             comparison.Check($"chain/{(rescales ? "rescaled" : "plain")}/grad_{name[0]}/{name[1..]}", gradient!);
         }
+    }
+
+    private static void CheckEqualLosses(GoldenComparison comparison, GoldenFile golden)
+    {
+        using var combination = new LossEqual(new LossEqualOptions());
+        Tensor losses = golden["loss_equal/loss"]; // [steps, K]
+        Tensor[] weights = [.. Enumerable.Range(0, (int)losses.size(0)).Select(step => combination.Weights(losses.select(0, step)))];
+        comparison.Check("loss_equal/coefficient", stack(weights));
     }
 
     /// <summary>Heads whose outputs are parameters.</summary>

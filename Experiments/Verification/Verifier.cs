@@ -32,6 +32,7 @@ internal sealed record Verifier(MetaGradientMethod Gradient, Device Device)
         ("cagrad", ".pt", path => CaGradCase.Run(path, Device)),
         ("nash", ".pt", path => NashCase.Run(path, Device)),
         ("metagf", ".pt", path => MetaGfCase.Run(path, Device)),
+        ("weighting", ".pt", path => WeightingCase.Run(path, Device)),
         ("", "_zip.pt", path => PyTorchFilesCase.Run(path, Device)),
         ("", "_legacy.pt", path => PyTorchFilesCase.Run(path, Device)),
         ("", ".pth.tar", path => PyTorchFilesCase.Run(path, Device)),

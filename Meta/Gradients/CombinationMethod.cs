@@ -7,7 +7,10 @@ namespace Imta.MetaWeight.Meta.Gradients;
 /// A generator for a step, by its number: the same at each call, so that a method that keeps its number of steps in its state goes on after
 /// a break as without.
 /// </param>
-public delegate IGradientCombination CombinationBuilder<in TOptions>(TOptions own, Func<long, Generator> random);
+/// <param name="averaging">
+/// Over processes, of what must be the same in all of them; the mean of their directions is taken by others. Null: this one trains alone.
+/// </param>
+public delegate IGradientCombination CombinationBuilder<in TOptions>(TOptions own, Func<long, Generator> random, Averaging? averaging);
 
 /// <summary>A way to combine the gradients of the exits that a configuration can name: PCGrad is one.</summary>
 public sealed class CombinationMethod
@@ -15,27 +18,51 @@ public sealed class CombinationMethod
     private readonly Func<object> _defaults;
     private readonly CombinationBuilder<object> _build;
 
-    private CombinationMethod(string name, bool isLinear, Func<object> defaults, CombinationBuilder<object> build)
-        => (Name, IsLinear, _defaults, _build) = (name, isLinear, defaults, build);
+    private CombinationMethod(string name, bool isLinear, bool byExit, Func<object> defaults, CombinationBuilder<object> build)
+        => (Name, IsLinear, IsByExit, _defaults, _build) = (name, isLinear, byExit, defaults, build);
 
     /// <summary>Their sum: the gradient of the weighted loss.</summary>
-    public static CombinationMethod Sum { get; } = Create<None>("sum", isLinear: true, (_, _) => new GradientSum());
+    public static CombinationMethod Sum { get; } = Create<None>(
+        "sum", isLinear: true, (_, _, _) => new GradientSum(), byExit: false);
 
     /// <summary><see cref="Gradients.PcGrad"/>.</summary>
     public static CombinationMethod PcGrad { get; } = Create<PcGradOptions>(
-        "pcgrad", isLinear: false, (own, random) => new PcGrad(own.Order == ProjectionOrder.Random ? random : null));
+        "pcgrad", isLinear: false, (own, random, _) => new PcGrad(own.Order == ProjectionOrder.Random ? random : null));
 
     /// <summary><see cref="Gradients.CaGrad"/>.</summary>
-    public static CombinationMethod CaGrad { get; } = Create<CaGradOptions>("cagrad", isLinear: false, (own, _) => new CaGrad(own));
+    public static CombinationMethod CaGrad { get; } = Create<CaGradOptions>("cagrad", isLinear: false, (own, _, _) => new CaGrad(own));
 
     /// <summary><see cref="Gradients.NashMtl"/>.</summary>
-    public static CombinationMethod NashMtl { get; } = Create<NashMtlOptions>("nashMtl", isLinear: false, (own, _) => new NashMtl(own));
+    public static CombinationMethod NashMtl { get; } = Create<NashMtlOptions>("nashMtl", isLinear: false, (own, _, _) => new NashMtl(own));
+
+    /// <summary><see cref="Gradients.DynamicWeightAverage"/>.</summary>
+    public static CombinationMethod DynamicWeightAverage { get; } = Create<DynamicWeightAverageOptions>(
+        "dwa", isLinear: false, (own, _, averaging) => new DynamicWeightAverage(own, averaging), byExit: false);
+
+    /// <summary><see cref="UncertaintyWeighting"/>.</summary>
+    public static CombinationMethod Uncertainty { get; } = Create<UncertaintyOptions>(
+        "uncertainty", isLinear: false, (own, _, averaging) => new UncertaintyWeighting(own, averaging), byExit: false);
+
+    /// <summary><see cref="Gradients.GradNorm"/>.</summary>
+    public static CombinationMethod GradNorm { get; } = Create<GradNormOptions>(
+        "gradNorm", isLinear: false, (own, _, averaging) => new GradNorm(own, averaging));
+
+    /// <summary><see cref="Gradients.LossEqual"/>.</summary>
+    public static CombinationMethod LossEqual { get; } = Create<LossEqualOptions>(
+        "lossEqual", isLinear: false, (own, _, averaging) => new LossEqual(own, averaging), byExit: false);
+
+    /// <summary>The last exit's alone.</summary>
+    public static CombinationMethod Last { get; } = Create<None>(
+        "last", isLinear: false, (_, _, _) => new LastExitGradient(), byExit: false);
 
     /// <summary>Its name in YAML, which is also that of the group of its own settings.</summary>
     public string Name { get; }
 
     /// <summary><see cref="IGradientCombination.IsLinear"/> of what it makes.</summary>
     public bool IsLinear { get; }
+
+    /// <summary>Whether a step holds the gradient of every exit at once.</summary>
+    public bool IsByExit { get; }
 
     /// <summary>A method.</summary>
     /// <typeparam name="TOptions">
@@ -44,8 +71,10 @@ public sealed class CombinationMethod
     /// <param name="name">Its name in YAML: a lower-case letter, then letters and digits.</param>
     /// <param name="isLinear"><see cref="IGradientCombination.IsLinear"/> of what it makes.</param>
     /// <param name="build">Makes the combination.</param>
-    public static CombinationMethod Create<TOptions>(string name, bool isLinear, CombinationBuilder<TOptions> build)
-        where TOptions : class, new() => new(name, isLinear, () => new TOptions(), (own, random) => build((TOptions)own, random));
+    /// <param name="byExit">Whether a step holds the gradient of every exit at once, which the estimate of memory counts.</param>
+    public static CombinationMethod Create<TOptions>(string name, bool isLinear, CombinationBuilder<TOptions> build, bool byExit = true)
+        where TOptions : class, new()
+        => new(name, isLinear, byExit, () => new TOptions(), (own, random, averaging) => build((TOptions)own, random, averaging));
 
     /// <summary>New settings of its own with their defaults, of the type that <see cref="Create"/> was given.</summary>
     public object DefaultOptions() => _defaults();
@@ -53,7 +82,9 @@ public sealed class CombinationMethod
     /// <summary>Makes the combination.</summary>
     /// <param name="own">Of the type of <see cref="DefaultOptions"/>.</param>
     /// <param name="random">A generator for a step, by its number.</param>
-    public IGradientCombination Build(object own, Func<long, Generator> random) => _build(own, random);
+    /// <param name="averaging">Over processes, of what must be the same in all of them; null: this one trains alone.</param>
+    public IGradientCombination Build(object own, Func<long, Generator> random, Averaging? averaging = null)
+        => _build(own, random, averaging);
 
     private sealed record None;
 }

@@ -61,6 +61,13 @@ public sealed class ExitGradients
         return gram;
     }
 
+    /// <summary>|g_k| over all parameters, K numbers: from the diagonal of the Gram matrix.</summary>
+    public double[] Norms()
+    {
+        double[,] gram = Gram();
+        return [.. Enumerable.Range(0, Exits).Select(k => Math.Sqrt(gram[k, k]))];
+    }
+
     /// <summary>Σ_k a_k g_k, one tensor for each parameter; null where no loss reaches it.</summary>
     /// <param name="coefficients">a, K numbers.</param>
     public IReadOnlyList<Tensor?> Sum(IReadOnlyList<double> coefficients)

@@ -6,11 +6,14 @@ namespace Imta.MetaWeight.Meta.Gradients;
 /// How the gradients of the exits, of one forward pass, become the direction of the real update. By default it has no state.
 /// </summary>
 /// <remarks>Shapes: <c>N</c> samples, <c>K</c> exits.</remarks>
-public interface IGradientCombination : IStateful
+public interface IGradientCombination : IStateful, IDisposable
 {
+    /// <summary>The group of a combination's state in that of a run's model.</summary>
+    const string StateGroup = "gradient_combination";
+
     /// <summary>
-    /// Whether the direction is linear in the gradients of the exits. Weights are learned through a lookahead along their sum, so that a
-    /// loop whose weighting learns takes no other combination.
+    /// Whether the direction is linear in the gradients of the exits, as their sum is. Weights are learned through a lookahead along the
+    /// sum, so that a loop whose weighting learns takes no other combination.
     /// </summary>
     bool IsLinear { get; }
 
@@ -19,6 +22,11 @@ public interface IGradientCombination : IStateful
     /// <param name="cotangent"><c>[N, K]</c>; w/N for the weighted losses mean_i w_ik l_ik of the exits k.</param>
     IReadOnlyList<Tensor?> Combine(IForward forward, Tensor cotangent);
 
+    /// <summary>An epoch's last step is done.</summary>
+    void EndEpoch()
+    {
+    }
+
     /// <inheritdoc/>
     StateTree IStateful.State => new();
 
@@ -26,6 +34,9 @@ public interface IGradientCombination : IStateful
     void IStateful.LoadState(StateTree state)
     {
     }
+
+    /// <inheritdoc/>
+    void IDisposable.Dispose() => GC.SuppressFinalize(this);
 }
 
 /// <summary>Σ_k ∇_θ mean_i w_ik l_ik: the gradient of the weighted loss, by one transposition of the pass.</summary>
@@ -36,6 +47,20 @@ public sealed class GradientSum : IGradientCombination
 
     /// <inheritdoc/>
     public IReadOnlyList<Tensor?> Combine(IForward forward, Tensor cotangent) => forward.Gradient(cotangent);
+}
+
+/// <summary>
+/// ∇_θ mean_i w_iK l_iK of the last exit K alone: the network is trained as one of a single exit. Parameters that lead to earlier exits
+/// only stay as they are.
+/// </summary>
+public sealed class LastExitGradient : IGradientCombination
+{
+    /// <summary>Not for learned weights: it is a part of the sum.</summary>
+    public bool IsLinear => false;
+
+    /// <inheritdoc/>
+    public IReadOnlyList<Tensor?> Combine(IForward forward, Tensor cotangent)
+        => forward.ExitGradient(cotangent, (int)cotangent.size(1) - 1);
 }
 
 /// <summary>
@@ -57,5 +82,11 @@ public sealed class AveragedCombination(IGradientCombination inner, Averaging av
         => averaging.Mean(inner.Combine(forward, cotangent), cotangent.shape[0]);
 
     /// <inheritdoc/>
+    public void EndEpoch() => inner.EndEpoch();
+
+    /// <inheritdoc/>
     public void LoadState(StateTree state) => inner.LoadState(state);
+
+    /// <inheritdoc/>
+    public void Dispose() => inner.Dispose();
 }

@@ -33,7 +33,6 @@ public sealed record PcGradOptions
 /// </param>
 public sealed class PcGrad(Func<long, Generator>? random = null) : GramCombination
 {
-    private const string Group = "gradient_combination";
     private const string Steps = "steps";
 
     private long _steps;
@@ -41,7 +40,7 @@ public sealed class PcGrad(Func<long, Generator>? random = null) : GramCombinati
     /// <summary>The steps so far, from which the next orders follow; nothing with a fixed order.</summary>
     public override StateTree State => random is null
         ? new StateTree()
-        : new StateTree { Groups = { [Group] = new StateTree { Numbers = { [Steps] = _steps } } } };
+        : new StateTree { Groups = { [IGradientCombination.StateGroup] = new StateTree { Numbers = { [Steps] = _steps } } } };
 
     /// <summary>
     /// Row i holds the coefficients of v_i, exit i's gradient after its projections: v_i ← g_i, then for each j ≠ i in i's order, if
@@ -70,7 +69,8 @@ public sealed class PcGrad(Func<long, Generator>? random = null) : GramCombinati
     }
 
     /// <inheritdoc/>
-    public override void LoadState(StateTree state) => _steps = random is null ? 0 : state.Group(Group).WholeNumber(Steps);
+    public override void LoadState(StateTree state)
+        => _steps = random is null ? 0 : state.Group(IGradientCombination.StateGroup).WholeNumber(Steps);
 
     /// <inheritdoc/>
     protected override double[] Coefficients(double[,] gram)

@@ -63,6 +63,11 @@ public sealed class NativeMemoryTests(ITestOutputHelper output)
     [InlineData("pcgrad", MetaGradientMethod.Unrolled)]
     [InlineData("cagrad", MetaGradientMethod.Forward)]
     [InlineData("nashMtl", MetaGradientMethod.Forward)]
+    [InlineData("dwa", MetaGradientMethod.Forward)]
+    [InlineData("uncertainty", MetaGradientMethod.Forward)]
+    [InlineData("gradNorm", MetaGradientMethod.Unrolled)]
+    [InlineData("lossEqual", MetaGradientMethod.Forward)]
+    [InlineData("last", MetaGradientMethod.Unrolled)]
     public void Steps_by_a_combination_of_gradients_hold_no_more_tensors_from_one_to_the_next(
         string combination, MetaGradientMethod gradient)
     {

@@ -17,7 +17,7 @@ namespace Imta.MetaWeight.Experiments.Training.Checks;
 /// <param name="TrainImages">Training images.</param>
 /// <param name="EvaluationImages">Images in the larger of the validation and test sets.</param>
 /// <param name="Processes">The number of processes that share each batch.</param>
-/// <param name="IsFrozen">Whether most of the network is frozen: phase II.</param>
+/// <param name="IsFrozen">Whether most of the network is frozen (<see cref="TrainingPhase.FreezesNetwork"/>).</param>
 /// <param name="Meta">How weights are learned, if they are.</param>
 internal sealed record MemoryEstimate(
     long ImageBytes, long ParameterBytes, long ActivationBytes, int TrainImages, int EvaluationImages, int Processes, bool IsFrozen,
@@ -54,11 +54,11 @@ internal sealed record MemoryEstimate(
             data.Train.Count,
             Math.Max(data.Validation.Count, data.Test.Count),
             phase.Settings.Processes,
-            phase.Number == 2,
+            phase.FreezesNetwork,
             phase.Settings.Meta)
         {
             ExitCopies = phase.Settings.Modifiers is { MetaGf.Enabled: true } ? (2 * network.Exits) + 3
-                : phase.Settings.Modifiers.Combination.Value == CombinationMethod.Sum ? 0 : network.Exits,
+                : phase.Settings.Modifiers.Combination.Value.IsByExit ? network.Exits : 0,
             OnGpu = phase.Settings.Device != "cpu",
             PictureBytes = data.Train.Files?.Bytes ?? 0,
             NameBytes = sets.Select(set => set.Files).OfType<ImageFiles>().Distinct().Sum(files => files.NameBytes),

@@ -101,7 +101,7 @@ public sealed class BenchCommandTests : IDisposable
 
         JsonElement[] series = [.. report.GetProperty("series").EnumerateArray()];
         series.Select(one => one.GetProperty("name").GetString()).Should()
-            .Equal("plain", "pcgrad", "cagrad", "nashMtl", "pcgrad, autograd");
+            .Equal("plain", "pcgrad", "cagrad", "nashMtl", "dwa", "uncertainty", "gradNorm", "lossEqual", "last", "pcgrad, autograd");
         Shares(series[0]).Should().Equal("forward", "backward", "update", "other");
         Shares(series[1]).Should().Equal("forward", "backward", "combination", "update", "other");
     }

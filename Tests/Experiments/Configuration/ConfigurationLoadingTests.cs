@@ -1,8 +1,8 @@
 using System.Globalization;
 using System.Text;
+using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Backbones.Exits;
 using Imta.MetaWeight.Backbones.Msd;
-using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Losses;
@@ -156,8 +156,8 @@ public sealed class ConfigurationLoadingTests
     [
         InlineData(
             "modifiers:\n  enabled: true\n",
-            "run.yaml:2: unknown key modifiers.enabled; did you mean modifiers.ge.enabled or modifiers.isc.enabled or "
-            + "modifiers.boosting.enabled?")
+            "run.yaml:2: unknown key modifiers.enabled; did you mean modifiers.metaGf.enabled or modifiers.ge.enabled or "
+            + "modifiers.isc.enabled or modifiers.boosting.enabled?")
     ]
     [InlineData("\nmeta:\n\n  optimizer:\n    rate: 1\n", "run.yaml:4: unknown key meta.optimizer; did you mean meta.optimiser?")]
     [InlineData("trian: {}\n", "run.yaml:1: unknown key trian; did you mean train?")]
@@ -335,7 +335,23 @@ public sealed class ConfigurationLoadingTests
         InlineData(
             "phase2: {epochs: 2}\nmodifiers: {boosting: {enabled: true}}\n",
             "run.yaml:2: modifiers.boosting needs the exits and the network to be trained together, but phase2.epochs is 2; set "
-            + "phase2.epochs to 0")
+            + "phase2.epochs to 0, or phase2.regime to mixed")
+    ]
+    [
+        InlineData(
+            "phase2:\n  regime: mixed\n",
+            "run.yaml:2: phase2.regime is mixed, but phase2.epochs is 0, so there is no phase II; set phase2.epochs")
+    ]
+    [
+        InlineData(
+            "phase2:\n  epochs: 1\n  regime: mixed\nmodifiers: {isc: {enabled: true}}\n",
+            "run.yaml:3: phase2.regime mixed goes on with the exits of phase I, but modifiers.isc makes others; use phase2.regime frozen, "
+            + "or modifiers.isc.enabled=false")
+    ]
+    [
+        InlineData(
+            "phase2:\n  epochs: 1\n  regime: mixed\n  frozenNorm: moving\n",
+            "run.yaml:4: phase2.frozenNorm is about a frozen network, but phase2.regime is mixed; remove phase2.frozenNorm, or use frozen")
     ]
     [
         InlineData(
@@ -349,9 +365,9 @@ public sealed class ConfigurationLoadingTests
     ]
     [InlineData("model: {precision: bf16}\nmeta: {gradient: finiteDifference}\n", "run.yaml:1: model.precision bf16 requires "
         + "meta.gradient forward: finiteDifference loses too much to its rounding; use forward, or full")]
-    [InlineData("modifiers:\n  combination: pcgrad\n", "run.yaml:2: modifiers.combination pcgrad is not linear in the gradients of the "
-        + "exits, as learned weights (meta.enabled, meta.weights predicted) need it; use sum, meta.enabled=false, or meta.weights fixed or "
-        + "allocated")]
+    [InlineData("modifiers:\n  combination: pcgrad\n", "run.yaml:2: modifiers.combination pcgrad is not the sum of the exits' gradients, "
+        + "along which learned weights (meta.enabled, meta.weights predicted) look ahead; use sum, meta.enabled=false, or meta.weights "
+        + "fixed or allocated")]
     [InlineData("train:\n  milestones: [9, 5]\n", "run.yaml:2: train.milestones are [9, 5]; they must be in ascending order")]
     [InlineData(
         "model:\n  msdnet:\n    bottleneckFactors: [1, 2]\n",

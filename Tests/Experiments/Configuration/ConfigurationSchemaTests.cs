@@ -50,6 +50,8 @@ public sealed class ConfigurationSchemaTests
         "modifiers.isc.enabled", "modifiers.isc.transfer", "modifiers.isc.gradient",
         "modifiers.boosting.enabled", "modifiers.boosting.reweighting", "modifiers.boosting.lastReweighting",
         "modifiers.pcgrad.order", "modifiers.cagrad.c", "modifiers.cagrad.rescale", "modifiers.nashMtl.maxNorm",
+        "modifiers.dwa.temperature", "modifiers.uncertainty.rate", "modifiers.uncertainty.start",
+        "modifiers.gradNorm.alpha", "modifiers.gradNorm.rate", "modifiers.lossEqual.momentum",
         "loss.labelSmoothing", "loss.ofa.enabled", "loss.ofa.alpha", "loss.ofa.temperature", "loss.ofa.reduction",
         "loss.classWeights.type", "loss.classWeights.beta",
         "meta.enabled", "meta.weights", "meta.gradient", "meta.memory", "meta.lookahead", "meta.q", "meta.objective", "meta.epsilon",
@@ -59,7 +61,7 @@ public sealed class ConfigurationSchemaTests
         "train.epochs", "train.batch", "train.rate", "train.schedule", "train.milestones", "train.decay", "train.momentum",
         "train.dampening",
         "train.nesterov", "train.weightDecay",
-        "phase2.from", "phase2.frozenNorm", "phase2.epochs", "phase2.batch", "phase2.rate", "phase2.schedule", "phase2.milestones",
+        "phase2.from", "phase2.regime", "phase2.frozenNorm", "phase2.epochs", "phase2.batch", "phase2.rate", "phase2.schedule", "phase2.milestones",
         "phase2.decay",
         "phase2.momentum", "phase2.dampening", "phase2.nesterov", "phase2.weightDecay",
         "export.weightsEvery", "export.predictions",
@@ -72,16 +74,22 @@ public sealed class ConfigurationSchemaTests
     [InlineData("data.trainLimit", "integer", "null", ">= 1")]
     [InlineData("model.msdnet.growthFactors", "list of integers", "[1, 2, 4]", "[1, 64]")]
     [InlineData("model.ranet.compress", "number", "0.25", "(0, 1)")]
+    [InlineData("phase2.regime", "choice", "frozen", "frozen, mixed")]
     [InlineData("phase2.epochs", "integer", "0", "[0, 1000000]")]
     [InlineData("phase2.from", "text", "null", "the folder of a run, or a checkpoint")]
     [InlineData("meta.enabled", "true or false", "true", "true, false")]
     [InlineData("meta.q", "number", "0.75", "> 0")]
     [InlineData("meta.optimiser.rate", "number", "0.0001", "> 0")]
     [InlineData("train.momentum", "number", "0.9", "[0, 1)")]
-    [InlineData("modifiers.combination", "choice", "sum", "sum, pcgrad, cagrad, nashMtl")]
+    [InlineData("modifiers.combination", "choice", "sum", "sum, pcgrad, cagrad, nashMtl, dwa, uncertainty, gradNorm, lossEqual, last")]
     [InlineData("modifiers.cagrad.c", "number", "0.5", "[0, 1)")]
     [InlineData("modifiers.cagrad.rescale", "choice", "none", "none, onePlusCSquared, onePlusC")]
     [InlineData("modifiers.nashMtl.maxNorm", "number", "null", "> 0")]
+    [InlineData("modifiers.dwa.temperature", "number", "2", "> 0")]
+    [InlineData("modifiers.uncertainty.rate", "number", "0.025", "> 0")]
+    [InlineData("modifiers.uncertainty.start", "number", "0", "[-20, 20]")]
+    [InlineData("modifiers.gradNorm.alpha", "number", "1.5", "[0, 100]")]
+    [InlineData("modifiers.lossEqual.momentum", "number", "0.9", "[0, 1)")]
     public void A_key_is_described_by_its_property(string key, string type, string @default, string range) =>
         SettingsSchema.Find(key).Should().BeEquivalentTo(new { Key = key, Type = type, Default = @default, Range = range });
 
@@ -140,6 +148,19 @@ public sealed class ConfigurationSchemaTests
             reduction: 0.5
         modifiers:
           combination: sum
+          metaGf:
+            enabled: false
+            unit: tensor
+            activation: sigmoid
+            temperature: 1
+            start: 1
+            lastStart: null
+            rate: 0.1
+            average: 0.9
+            averaging: inPlace
+            trailingStep: false
+            auxiliary: msdnet
+            ramp: false
           ge:
             enabled: false
             scales: head
@@ -158,6 +179,16 @@ public sealed class ConfigurationSchemaTests
             rescale: none
           nashMtl:
             maxNorm: null
+          dwa:
+            temperature: 2
+          uncertainty:
+            rate: 0.025
+            start: 0
+          gradNorm:
+            alpha: 1.5
+            rate: 0.025
+          lossEqual:
+            momentum: 0.9
         loss:
           labelSmoothing: 0
           ofa:
@@ -202,6 +233,7 @@ public sealed class ConfigurationSchemaTests
           weightDecay: 0.0001
         phase2:
           from: null
+          regime: frozen
           frozenNorm: fixed
           epochs: 0
           batch: 1024
@@ -457,7 +489,11 @@ public sealed class ConfigurationSchemaTests
         from clips in Flag()
         select new Choice<CombinationMethod>(Registries.Combinations).With("pcgrad", new PcGradOptions { Order = order })
             .With("cagrad", new CaGradOptions { C = numbers.Item1, Rescale = rescale })
-            .With("nashMtl", new NashMtlOptions { MaxNorm = clips ? numbers.Item2 : null });
+            .With("nashMtl", new NashMtlOptions { MaxNorm = clips ? numbers.Item2 : null })
+            .With("dwa", new DynamicWeightAverageOptions { Temperature = numbers.Item1 })
+            .With("uncertainty", new UncertaintyOptions { Rate = numbers.Item2, Start = -numbers.Item1 })
+            .With("gradNorm", new GradNormOptions { Alpha = numbers.Item1, Rate = numbers.Item2 })
+            .With("lossEqual", new LossEqualOptions { Momentum = numbers.Item1 });
 
     private static Gen<Phase2Options> AnyPhase2() =>
         from source in Text("ab/ .#", 8)

@@ -1,4 +1,5 @@
 using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Verification;
 using Imta.MetaWeight.Losses;
@@ -20,9 +21,11 @@ public sealed class GramCombinationTests : IDisposable
     public static TheoryData<string> Methods
         => new(CombinationMethod.PcGrad.Name, CombinationMethod.CaGrad.Name, CombinationMethod.NashMtl.Name);
 
+    public static TheoryData<string> AllMethods => [.. Registries.Combinations.Names];
+
     /// <summary>With Gradient Equilibrium, distillation and exits that read each other's logits too.</summary>
     [SkippableTheory]
-    [MemberData(nameof(Methods))]
+    [MemberData(nameof(AllMethods))]
     public void The_recorded_pass_and_autograd_give_the_same_direction(string method)
     {
         foreach (bool modified in new[] { false, true })
@@ -34,6 +37,27 @@ public sealed class GramCombinationTests : IDisposable
             GoldenFile.RelativeError([.. recorded.SelectMany(part => part)], [.. byAutograd.SelectMany(part => part)])
                 .Should().BeLessThan(1e-10);
         }
+    }
+
+    [SkippableTheory]
+    [InlineData(MetaGradientMethod.Forward)]
+    [InlineData(MetaGradientMethod.Unrolled)]
+    public void The_last_exits_direction_is_its_gradient_and_leaves_other_heads_alone(MetaGradientMethod method)
+    {
+        using var random = new Generator(3);
+        using MultiExitNetwork network = SmallMsdNet.Build(float64, random, blocks: Blocks);
+        IForward forward = Forward(network, TrainingLoss.Plain, method, random, out Tensor cotangent);
+
+        IReadOnlyList<Tensor?> direction = Combination("last").Combine(forward, cotangent);
+
+        Tensor alone = cotangent.clone();
+        alone.narrow(1, 0, Blocks - 1).zero_();
+        IReadOnlyList<Tensor?> expected = forward.Gradient(alone);
+        network.ParameterNames.Where((_, p) => direction[p] is null).Should().NotBeEmpty()
+            .And.OnlyContain(name => name.StartsWith("classifier.0.", StringComparison.Ordinal)
+                || name.StartsWith("classifier.1.", StringComparison.Ordinal));
+        direction.Zip(expected).Where(pair => pair.First is not null).Should()
+            .OnlyContain(pair => pair.First!.sub(pair.Second!).abs().max().item<double>() < 1e-14);
     }
 
     [SkippableTheory]
@@ -102,8 +126,7 @@ public sealed class GramCombinationTests : IDisposable
 
     private static IGradientCombination Combination(string name)
     {
-        CombinationMethod method = new[] { CombinationMethod.PcGrad, CombinationMethod.CaGrad, CombinationMethod.NashMtl }
-            .Single(known => known.Name == name);
+        CombinationMethod method = Registries.Combinations.Find(name);
         return method.Build(method.DefaultOptions(), step => new Generator((ulong)(17 + step)));
     }
 
@@ -115,7 +138,9 @@ public sealed class GramCombinationTests : IDisposable
         using MultiExitNetwork network = modified ? combination.Build(random) : SmallMsdNet.Build(float64, random, blocks: Blocks);
         using var loss = new TrainingLoss(new LossOptions { Ofa = new DistillationOptions { Enabled = modified } }, [], float64, CPU);
         IForward forward = Forward(network, loss, gradient, random, out Tensor cotangent);
-        return [.. Combination(method).Combine(forward, cotangent).Select(part => part is null ? [] : GoldenFile.Values(part))];
+        IGradientCombination combined = Combination(method);
+        combined.Combine(forward, cotangent); // which the weights of the next step follow
+        return [.. combined.Combine(forward, cotangent).Select(part => part is null ? [] : GoldenFile.Values(part))];
     }
 
     private static IForward Forward(

@@ -1,0 +1,101 @@
+using Imta.MetaWeight.Backbones;
+
+namespace Imta.MetaWeight.Meta.Gradients;
+
+/// <summary>
+/// Σ_k v_k g_k, whose weights v follow from the exits' losses l_k = mean_i w_ik l_ik and from what was kept of earlier steps: the gradient
+/// of Σ_k v_k l_k with v as constants, by one transposition of the pass.
+/// </summary>
+/// <remarks>Shapes: <c>N</c> samples, <c>K</c> exits. Losses, weights and state are float64 <c>[K]</c>, on the network's device.</remarks>
+/// <param name="averaging">Of losses over processes, which makes all processes' weights the same; null: this one trains alone.</param>
+public abstract class LossWeighting(Averaging? averaging) : IGradientCombination
+{
+    // Methods divide by losses, and an exit to which no sample is allocated has the loss 0.
+    private const double LeastLoss = 1e-12;
+
+    private readonly StateTree _state = new();
+
+    /// <inheritdoc/>
+    public bool IsLinear => false;
+
+    /// <inheritdoc/>
+    public StateTree State => new() { Groups = { [IGradientCombination.StateGroup] = new StateTree(_state.Tensors) } };
+
+    /// <inheritdoc/>
+    public IReadOnlyList<Tensor?> Combine(IForward forward, Tensor cotangent)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        using IDisposable noGrad = no_grad();
+        Tensor own = forward.Losses.mul(cotangent).sum([0]).to_type(float64);
+        Tensor losses = Mean(own, cotangent.size(0)).clamp(min: Held(LeastLoss));
+        MoveState(losses);
+        return [.. Direction(forward, cotangent, losses).Select(part => part?.MoveToOuterDisposeScope())];
+    }
+
+    /// <summary>v of the next step.</summary>
+    /// <param name="losses">l, positive.</param>
+    public abstract Tensor Weights(Tensor losses);
+
+    /// <inheritdoc/>
+    public virtual void EndEpoch()
+    {
+    }
+
+    /// <inheritdoc/>
+    public void LoadState(StateTree state)
+    {
+        StateTree saved = state.Group(IGradientCombination.StateGroup);
+        Dispose();
+        foreach ((string name, Tensor value) in saved.Tensors)
+        {
+            Keep(name, value);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        foreach (string name in _state.Tensors.Keys.ToArray())
+        {
+            Keep(name, null);
+        }
+
+        GC.SuppressFinalize(this);
+    }
+
+    /// <summary>Σ_k v_k g_k.</summary>
+    /// <param name="forward">The pass at θ.</param>
+    /// <param name="cotangent">w/N <c>[N, K]</c>.</param>
+    /// <param name="losses">l.</param>
+    private protected virtual IReadOnlyList<Tensor?> Direction(IForward forward, Tensor cotangent, Tensor losses)
+        => forward.Gradient(cotangent.mul(Weights(losses).to_type(cotangent.dtype))); // [N, K] · [K]
+
+    /// <summary>The mean over processes.</summary>
+    /// <param name="own">This process's numbers.</param>
+    /// <param name="samples">N.</param>
+    private protected Tensor Mean(Tensor own, long samples) => averaging.Mean([own], samples)[0]!;
+
+    /// <summary>What an earlier step has kept by this name; null: nothing.</summary>
+    private protected Tensor? Kept(string name) => _state.Tensors.GetValueOrDefault(name);
+
+    /// <summary>Keeps a copy for later steps, and disposes what was kept by this name; null: keeps nothing.</summary>
+    private protected void Keep(string name, Tensor? value)
+    {
+        Tensor? before = Kept(name), copy = value?.clone().DetachFromDisposeScope();
+        _state.Tensors.Remove(name);
+        before?.Dispose();
+        if (copy is not null)
+        {
+            _state.Tensors.Add(name, copy);
+        }
+    }
+
+    /// <summary>A state from a file is on the CPU.</summary>
+    private void MoveState(Tensor like)
+    {
+        foreach ((string name, Tensor kept) in _state.Tensors.Where(entry => entry.Value.device_type != like.device_type).ToArray())
+        {
+            Keep(name, kept.to(like.device));
+        }
+    }
+}
