@@ -96,7 +96,7 @@ internal static class MetaGfCase
 
         using (no_grad())
         {
-            foreach ((string name, Tensor weights) in fusion.Names.Zip(fusion.Weights))
+            foreach ((string name, Tensor weights) in network.ParameterNames.Zip(fusion.Weights))
             {
                 foreach (int k in Enumerable.Range(0, network.Exits).Where(k => golden.Contains(Key($"w/exit{k}/{GoldenChain.Published(name)}"))))
                 {

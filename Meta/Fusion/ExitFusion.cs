@@ -36,9 +36,6 @@ public sealed class ExitFusion : IStateful, IDisposable
     /// <summary>w, one tensor <c>[K, U]</c> for each parameter: U is 1, or 1 beyond the axes of its unit.</summary>
     public IReadOnlyList<Tensor> Weights => _weights;
 
-    /// <summary>The parameters' names.</summary>
-    public IEnumerable<string> Names => _parameters.Select(entry => entry.Name);
-
     /// <summary>Of w.</summary>
     public Adam Optimiser { get; }
 

@@ -94,6 +94,10 @@ public sealed record MetaGfOptions
     [Description("Whether an exit's own pass is weighted as its meta loss is, less at early exits and in early epochs (the published code "
         + "for SDN)")]
     public bool Ramp { get; init; }
+
+    /// <summary>How many times the parameters' size a fusion's state has within an epoch: θ, K displacements; w of pairs of channels.</summary>
+    /// <param name="exits">K.</param>
+    public int StateCopies(int exits) => exits + 1 + (Unit == FusionUnit.ChannelPair ? 4 * exits : 0); // w twice, and its moments
 }
 
 #pragma warning restore CS1591

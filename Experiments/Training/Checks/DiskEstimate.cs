@@ -18,7 +18,7 @@ internal sealed record DiskEstimate(long Checkpoint, long WeightsFile, int Exits
     private const long BytesPerTensorEntry = 420; // a tensor's name and offset in a checkpoint, including padding
 
     public static DiskEstimate BytesFrom(MultiExitNetwork network, ISampleWeighting weighting, RunData data, Settings settings)
-        => new(CheckpointBytes(network, weighting, settings.Train.Momentum != 0), WeightsFileBytes(data, network.Exits), network.Exits);
+        => new(CheckpointBytes(network, weighting, settings), WeightsFileBytes(data, network.Exits), network.Exits);
 
     /// <summary>The bytes after an epoch.</summary>
     /// <param name="done">Epochs done; after the first, checkpoints are there, and the next is written beside them.</param>
@@ -36,9 +36,11 @@ internal sealed record DiskEstimate(long Checkpoint, long WeightsFile, int Exits
             + (left * (Exits + 2) * BytesPerLine) + SmallFiles;
     }
 
-    private static long CheckpointBytes(MultiExitNetwork network, ISampleWeighting weighting, bool momentum)
+    private static long CheckpointBytes(MultiExitNetwork network, ISampleWeighting weighting, Settings settings)
     {
-        Tensor[] backbone = [.. network.state_dict().Values, .. momentum ? network.Parameters : []];
+        int copies = (settings.Train.Momentum != 0 ? 1 : 0)
+            + (settings.Modifiers.MetaGf is { Enabled: true } own ? own.StateCopies(network.Exits) : 0);
+        Tensor[] backbone = [.. network.state_dict().Values, .. Enumerable.Repeat(network.Parameters, copies).SelectMany(all => all)];
         Tensor[] ofWeighting = [.. weighting.Parameters, .. weighting.Parameters, .. weighting.Parameters]; // and Adam's two moments
         return backbone.Concat(ofWeighting).Sum(tensor => (tensor.numel() * tensor.element_size()) + BytesPerTensorEntry);
     }

@@ -57,7 +57,7 @@ internal sealed record MemoryEstimate(
             phase.FreezesNetwork,
             phase.Settings.Meta)
         {
-            ExitCopies = phase.Settings.Modifiers is { MetaGf.Enabled: true } ? (2 * network.Exits) + 3
+            ExitCopies = phase.Settings.Modifiers.MetaGf is { Enabled: true } own ? own.StateCopies(network.Exits) + network.Exits + 2
                 : phase.Settings.Modifiers.Combination.Value.IsByExit ? network.Exits : 0,
             OnGpu = phase.Settings.Device != "cpu",
             PictureBytes = data.Train.Files?.Bytes ?? 0,
