@@ -68,7 +68,9 @@ internal sealed partial class KeptProcess
             Console.SetOut(output);
             Console.SetError(error);
             AnsiConsole.Console = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(output) });
-            answers.WriteLine(ImtaProgram.Run(request.Arguments));
+            int code = ImtaProgram.Run(request.Arguments);
+            Environment.CurrentDirectory = AppContext.BaseDirectory; // the folder may go
+            answers.WriteLine(code);
         }
 
         return 0;
