@@ -8,8 +8,10 @@ internal static class PythonTorch
 {
     private const string Python = "/usr/bin/python3";
 
+    private static readonly Lazy<bool> HasTorch = new(() => File.Exists(Python) && Call("import torch", []).Code == 0); // takes seconds
+
     /// <summary>Skips the test where there is no PyTorch.</summary>
-    public static void Require() => Skip.IfNot(File.Exists(Python) && Call("import torch", []).Code == 0, $"{Python} has no torch");
+    public static void Require() => Skip.IfNot(HasTorch.Value, $"{Python} has no torch");
 
     /// <summary>What a script prints; the test is skipped where there is no PyTorch, and fails where the script does.</summary>
     public static string Run(string script, params string[] arguments)

@@ -1,5 +1,6 @@
 using System.Globalization;
 using Imta.MetaWeight.Tests.Backbones.Kernels;
+using Imta.MetaWeight.Tests.Experiments;
 using Imta.MetaWeight.Tests.Experiments.Training.Distributed;
 using Imta.MetaWeight.Tests.Meta;
 
@@ -22,6 +23,8 @@ internal static class TestProgram
                 return TorchLibrariesTests.BeginWithTorch();
             case [FaultyNetwork.Program, string fault, string method]:
                 return FaultyNetwork.Run(Enum.Parse<NetworkFault>(fault), method);
+            case [KeptProcess.Program]:
+                return KeptProcess.Serve();
             case [TestSummary.Command, string records, string exitCode]:
                 return TestSummary.Write(records, int.Parse(exitCode, CultureInfo.InvariantCulture), Console.Out);
             default:

@@ -9,7 +9,7 @@ using Imta.MetaWeight.Experiments.Runs;
 
 namespace Imta.MetaWeight.Tests.Experiments;
 
-/// <summary>The command line as a user runs it: a process of its own in a folder of its own.</summary>
+/// <summary>The command line as a user runs it, in a folder of its own; in a process of its own but for <see cref="Run"/>.</summary>
 internal sealed partial class ImtaProcess : IDisposable
 {
     /// <summary>A network and data so small that an epoch takes a second or so.</summary>
@@ -48,10 +48,15 @@ internal sealed partial class ImtaProcess : IDisposable
         _error = _process.StandardError.ReadToEndAsync();
     }
 
-    /// <summary>Runs a command to its end.</summary>
-    public static Result Run(string folder, params string[] arguments) => Run(folder, [], arguments);
+    /// <summary>
+    /// Runs a command to its end, in a process that may have run others before; one that starts the program itself has its own.
+    /// </summary>
+    public static Result Run(string folder, params string[] arguments)
+        => arguments is ["sweep" or "bench" or "doctor", ..] || arguments.Contains("--processes")
+            ? Run(folder, [], arguments)
+            : KeptProcess.Run(folder, arguments, Patience);
 
-    /// <summary>Runs a command to its end, with more environment variables.</summary>
+    /// <summary>Runs a command to its end in a process of its own, with more environment variables.</summary>
     public static Result Run(string folder, (string Name, string Value)[] environment, params string[] arguments)
     {
         using var process = new ImtaProcess(folder, Imta(arguments), environment);

@@ -8,6 +8,8 @@ public sealed class TrainGradientCombinationTests : IDisposable
         .. ImtaProcess.Tiny, "--set", "meta.enabled=false", "--set", "model.msdnet.blocks=3", "--set", "data.trainLimit=400",
     ];
 
+    private static readonly string[] Short = [.. Plain, "--set", "data.trainLimit=120", "--set", "train.epochs=1"];
+
     private readonly TemporaryFolder _folder = new();
 
     public void Dispose() => _folder.Dispose();
@@ -22,7 +24,7 @@ public sealed class TrainGradientCombinationTests : IDisposable
     {
         string[] arguments =
         [
-            .. Plain, "--set", $"modifiers.combination={combination}", "--set", "train.rate=0.02", "--set", "train.epochs=4",
+            .. Plain, "--set", $"modifiers.combination={combination}", "--set", "train.rate=0.02", "--set", "train.epochs=3",
         ];
         _folder.Run(0, ["train", "--out", "whole", .. arguments]).Output.Should().Contain($"plain training + {combination}, MSDNet");
         using (ImtaProcess process = ImtaProcess.Start(_folder.Path, ["train", "--out", "stopped", .. arguments]))
@@ -46,7 +48,7 @@ public sealed class TrainGradientCombinationTests : IDisposable
         ];
         string[] tables = [.. settings.Select((setting, i) =>
         {
-            _folder.Run(0, ["train", "--out", $"run{i}", .. Plain, "--set", "train.epochs=1", "--set", setting]);
+            _folder.Run(0, ["train", "--out", $"run{i}", .. Short, "--set", setting]);
             return File.ReadAllText(_folder.In($"run{i}", "epochs.csv"));
         })];
 
@@ -59,8 +61,8 @@ public sealed class TrainGradientCombinationTests : IDisposable
     {
         string[] arguments =
         [
-            .. Plain, "--set", "meta.enabled=true", "--set", "meta.weights=allocated", "--set", "modifiers.combination=nashMtl", "--set",
-            "modifiers.nashMtl.maxNorm=1", "--set", "phase2.epochs=1", "--set", "modifiers.isc.enabled=true", "--set", "train.epochs=1",
+            .. Short, "--set", "meta.enabled=true", "--set", "meta.weights=allocated", "--set", "modifiers.combination=nashMtl", "--set",
+            "modifiers.nashMtl.maxNorm=1", "--set", "phase2.epochs=1", "--set", "modifiers.isc.enabled=true",
         ];
 
         _folder.Run(0, ["train", "--out", "run", .. arguments]).Output.Should()

@@ -230,7 +230,7 @@ public sealed class ForwardMetaGradientTests(ITestOutputHelper output)
 
     private static (double Forward, double Unrolled) ErrorsInFloat32(ulong seed)
     {
-        const int Samples = 16;
+        const int Samples = 8;
         using DisposeScope scope = NewDisposeScope();
         using var random = new Generator(seed);
         using MsdNet exact = SmallMsdNet.Build(float64, random), rounded = SmallMsdNet.Build(float32, random);
