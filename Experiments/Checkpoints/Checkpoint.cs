@@ -16,7 +16,7 @@ namespace Imta.MetaWeight.Experiments.Checkpoints;
 /// </summary>
 internal static class Checkpoint
 {
-    private const long Format = 7;
+    private const long Format = 8;
     private const long OldestFormat = 2; // formats up to 6 have fewer settings and tables
 
     /// <param name="path">The file to write.</param>
