@@ -52,7 +52,7 @@ internal sealed partial class ImtaProcess : IDisposable
     /// Runs a command to its end, in a process that may have run others before; one that starts the program itself has its own.
     /// </summary>
     public static Result Run(string folder, params string[] arguments)
-        => arguments is ["sweep" or "bench" or "doctor", ..] || arguments.Contains("--processes")
+        => arguments is ["sweep" or "doctor", ..] or ["bench", "meta-step" or "scale", ..] || arguments.Contains("--processes")
             ? Run(folder, [], arguments)
             : KeptProcess.Run(folder, arguments, Patience);
 
