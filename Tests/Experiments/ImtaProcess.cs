@@ -49,10 +49,12 @@ internal sealed partial class ImtaProcess : IDisposable
     }
 
     /// <summary>
-    /// Runs a command to its end, in a process that may have run others before; one that starts the program itself has its own.
+    /// Runs a command to its end, in a process that may have run others before; one that starts the program itself has its own, as all
+    /// have on Windows.
     /// </summary>
     public static Result Run(string folder, params string[] arguments)
-        => arguments is ["sweep" or "bench" or "doctor", ..] || arguments.Contains("--processes") || OperatingSystem.IsWindows()
+        => arguments is ["sweep" or "doctor", ..] or ["bench", "meta-step" or "scale", ..] || arguments.Contains("--processes")
+            || OperatingSystem.IsWindows()
             ? Run(folder, [], arguments)
             : KeptProcess.Run(folder, arguments, Patience);
 
