@@ -21,7 +21,8 @@ internal static class SettingsRules
         return broken.Concat(CheckMixedRegime(settings)).Concat(CheckData(settings.Data))
             .Concat(OfOptions("model", settings.Model.Backbone)).Concat(OfOptions("meta", settings.Meta.Weights))
             .Concat(OfOptions("modifiers", settings.Modifiers.Combination))
-            .Concat(CheckModifiers(settings)).Concat(CheckCombination(settings)).Concat(CheckMetaGf(settings)).Concat(CheckPrecision(settings));
+            .Concat(CheckModifiers(settings)).Concat(CheckCombination(settings)).Concat(CheckMetaGf(settings))
+            .Concat(CheckPrecision(settings));
     }
 
     private static IEnumerable<(string[] Keys, string Problem)> CheckTraining(string group, TrainOptions train, Settings settings)

@@ -23,7 +23,8 @@ internal static class RunSummary
         string ranks = isDistributed ? FormattableString.Invariant($"{settings.Processes} ranks with ") : "";
         int threads = get_num_threads();
         string unit = (threads == 1 ? "thread" : "threads") + (isDistributed ? " each" : "");
-        yield return FormattableString.Invariant($"{settings.Name}, seed {settings.Seed}: {Description(settings, prepared.Phases[0], model.Weighting)}, ")
+        string description = Description(settings, prepared.Phases[0], model.Weighting);
+        yield return FormattableString.Invariant($"{settings.Name}, seed {settings.Seed}: {description}, ")
             + FormattableString.Invariant($"{model.Network.GetName()} with {model.Network.Exits} exits and {parameters:N0} parameters ")
             + FormattableString.Invariant($"on {run.Device}, {ranks}{threads} {unit}");
         string meta = data.Meta is null ? "" : FormattableString.Invariant($" {data.Meta.Count:N0} held-out meta,");

@@ -3,7 +3,7 @@ using Imta.MetaWeight.Backbones.Layers;
 
 namespace Imta.MetaWeight.Experiments.Verification;
 
-/// <summary>3×3 convolution, batch norm and ReLU per exit, the second of stride 2; an exit is a mean over pixels and a linear layer.</summary>
+/// <summary>A 3×3 convolution, batch norm and ReLU per exit, the second of stride 2; exits: mean over pixels, linear layer.</summary>
 internal sealed class GoldenChain : MultiExitNetwork
 {
     private readonly ConvolutionChain[] _blocks;

@@ -98,9 +98,10 @@ internal static class MetaGfCase
         {
             foreach ((string name, Tensor weights) in network.ParameterNames.Zip(fusion.Weights))
             {
-                foreach (int k in Enumerable.Range(0, network.Exits).Where(k => golden.Contains(Key($"w/exit{k}/{GoldenChain.Published(name)}"))))
+                string published = GoldenChain.Published(name);
+                foreach (int k in Enumerable.Range(0, network.Exits).Where(k => golden.Contains(Key($"w/exit{k}/{published}"))))
                 {
-                    weights.select(0, k).copy_(golden[Key($"w/exit{k}/{GoldenChain.Published(name)}")].view(weights.select(0, k).shape));
+                    weights.select(0, k).copy_(golden[Key($"w/exit{k}/{published}")].view(weights.select(0, k).shape));
                 }
             }
         }

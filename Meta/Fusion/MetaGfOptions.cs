@@ -42,7 +42,9 @@ public enum FusionAveraging
     /// <summary>They move to the average of the epoch's start and end, and are learned on.</summary>
     InPlace,
 
-    /// <summary>The average replaces them outside autograd's graph, so that they stay as after the first epoch (the published code).</summary>
+    /// <summary>
+    /// The average replaces them outside autograd's graph, so that they stay as after the first epoch (the published code).
+    /// </summary>
     Replaced,
 }
 
@@ -95,7 +97,9 @@ public sealed record MetaGfOptions
         + "for SDN)")]
     public bool Ramp { get; init; }
 
-    /// <summary>How many times the parameters' size a fusion's state has within an epoch: θ, K displacements; w of pairs of channels.</summary>
+    /// <summary>
+    /// How many times the parameters' size a fusion's state has within an epoch: θ, K displacements; w of pairs of channels.
+    /// </summary>
     /// <param name="exits">K.</param>
     public int StateCopies(int exits) => exits + 1 + (Unit == FusionUnit.ChannelPair ? 4 * exits : 0); // w twice, and its moments
 }
