@@ -1,4 +1,11 @@
 using Imta.MetaWeight.Tests;
+using Imta.MetaWeight.Tests.Docs;
+using Imta.MetaWeight.Tests.Experiments;
+using Imta.MetaWeight.Tests.Experiments.Checkpoints;
+using Imta.MetaWeight.Tests.Experiments.Commands;
+using Imta.MetaWeight.Tests.Experiments.Data.Pictures;
+using Imta.MetaWeight.Tests.Experiments.Training.Distributed;
+using Imta.MetaWeight.Tests.Meta.Gradients;
 using Xunit.Abstractions;
 
 [assembly: TestCollectionOrderer($"Imta.MetaWeight.Tests.{nameof(LongestFirst)}", "Imta.MetaWeight.Tests")]
@@ -10,8 +17,9 @@ public sealed class LongestFirst : ITestCollectionOrderer
 {
     private static readonly string[] Longest =
     [
-        "ProcessesCommandTests", "CheckpointTests", "ForwardMetaGradientTests", "LibraryPageTests", "TrainGradientCombinationTests",
-        "ExtensionsTests", "SweepCommandTests", "ImageNetTrainTests", "BenchCommandTests", "OwnBackbonePageTests", "ExtendingPageTests",
+        nameof(ProcessesCommandTests), nameof(CheckpointTests), nameof(ForwardMetaGradientTests), nameof(LibraryPageTests),
+        nameof(TrainGradientCombinationTests), nameof(ExtensionsTests), nameof(SweepCommandTests), nameof(ImageNetTrainTests),
+        nameof(BenchCommandTests), nameof(OwnBackbonePageTests), nameof(ExtendingPageTests),
     ];
 
     public IEnumerable<ITestCollection> OrderTestCollections(IEnumerable<ITestCollection> testCollections)

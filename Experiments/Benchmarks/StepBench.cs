@@ -26,6 +26,12 @@ internal sealed class StepBench : IDisposable
 
     public StepBench(Settings settings, Device device, ProcessGroup? processGroup = null)
     {
+        if (settings.Modifiers.MetaGf.Enabled)
+        {
+            throw new UsageException(
+                "single steps are measured, but modifiers.metaGf trains by epochs of several passes; set modifiers.metaGf.enabled=false");
+        }
+
         (_settings, _device, _processGroup) = (settings, device, processGroup ?? ProcessGroup.SingleProcess);
         DatasetShape shape = DatasetShape.For(settings.Data);
         using Generator random = SeedSequence.Generator(settings.Seed, nameof(StepBench));

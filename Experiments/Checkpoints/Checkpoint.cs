@@ -17,7 +17,7 @@ namespace Imta.MetaWeight.Experiments.Checkpoints;
 internal static class Checkpoint
 {
     private const long Format = 8;
-    private const long OldestFormat = 2; // formats up to 6 have fewer settings and tables
+    private const long OldestFormat = 2; // formats up to 7 have fewer settings and tables
 
     /// <param name="path">The file to write.</param>
     /// <param name="settings">The run's settings.</param>

@@ -3,7 +3,7 @@ using Imta.MetaWeight.Experiments.Configuration;
 
 namespace Imta.MetaWeight.Experiments.Commands;
 
-/// <summary><c>imta config [--explain KEY]</c>: lists or explains the configuration keys.</summary>
+/// <summary><c>imta config [--explain KEY | --json | --schema]</c>: lists or explains the configuration keys.</summary>
 internal static class ConfigCommand
 {
     private static readonly Option<string?> Explain = new("--explain")
@@ -13,16 +13,33 @@ internal static class ConfigCommand
         + "keys of one group such as meta.wpn"
     };
 
+    private static readonly Option<bool> Json = new("--json") { Description = "Print every key with its default, as JSON" };
+    private static readonly Option<bool> Schema = new("--schema")
+    {
+        Description = "Print a JSON Schema of configuration files, by which an editor completes and checks them",
+    };
+
     public static Command Build()
     {
-        var command = new Command("config", "List every configuration key with its default, range and meaning") { Explain };
+        var command = new Command("config", "List every configuration key with its default, range and meaning") { Explain, Json, Schema };
         command.SetAction(Run);
         return command;
     }
 
     private static int Run(ParseResult arguments)
     {
-        if (arguments.GetValue(Explain) is not { } name)
+        (bool json, bool schema) = (arguments.GetValue(Json), arguments.GetValue(Schema));
+        string? name = arguments.GetValue(Explain);
+        if ((json ? 1 : 0) + (schema ? 1 : 0) + (name is null ? 0 : 1) > 1)
+        {
+            throw new UsageException("--explain, --json and --schema exclude each other; give one of them");
+        }
+
+        if (json || schema)
+        {
+            Console.Out.WriteLine(json ? SettingsJson.Text(new Settings()) : SettingsJson.Schema());
+        }
+        else if (name is null)
         {
             Show(SettingsSchema.Keys);
         }

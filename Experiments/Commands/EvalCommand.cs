@@ -151,7 +151,8 @@ internal static class EvalCommand
         return report!;
 
         Predictions Predict(ImageSet set)
-            => network.Predict(set, data.Normalisation, criterion, stop, () => monitor.Advance($"batch {++done}/{batches}"), risk);
+            => network.Predict(set, data.Normalisation, criterion, stop, () => monitor.Advance($"batch {++done}/{batches}"), risk,
+                network.Settings.Export.Logits);
     }
 
     private static IReadOnlyList<LatencyRow> Measure(

@@ -8,7 +8,7 @@ using Imta.MetaWeight.Experiments.Training;
 
 namespace Imta.MetaWeight.Experiments.Commands;
 
-/// <summary><c>imta infer RUN --policy P.json [--data FILE | --images DIR]</c>: classifies by early-exit execution.</summary>
+/// <summary><c>imta infer RUN --policy P.json [--data FILE | --images FILE|DIR]</c>: classifies by early-exit execution.</summary>
 internal static class InferCommand
 {
     private static readonly Option<string> Policy = new("--policy")
@@ -27,8 +27,9 @@ internal static class InferCommand
 
     private static readonly Option<string?> Pictures = new("--images")
     {
-        HelpName = "DIR",
-        Description = "A folder of JPEG, PNG, WebP or BMP files, searched recursively: each is resized and its centre crop classified",
+        HelpName = "FILE|DIR",
+        Description = "A JPEG, PNG, WebP or BMP file, or a folder of them, searched recursively: each is resized and its centre crop "
+            + "classified",
     };
 
     private static readonly Option<string> Out = new("--out")
@@ -58,10 +59,10 @@ internal static class InferCommand
         using TrainedNetwork network = TrainedNetworkArguments.Load(arguments);
         PolicyFile policy = TrainedNetworkArguments.Policy(arguments.GetValue(Policy)!, network);
         OutputFile.Check(file, arguments);
-        string? folder = arguments.GetValue(Pictures), data = arguments.GetValue(Data);
-        (ImageSet images, ImageReadStatistics? tally) = folder is null
+        string? pictures = arguments.GetValue(Pictures), data = arguments.GetValue(Data);
+        (ImageSet images, ImageReadStatistics? tally) = pictures is null
             ? LoadImages(network, data)
-            : LoadImageFiles(network, folder, data, policy.ClassNames);
+            : LoadImageFiles(network, pictures, data, policy.ClassNames);
         using ImageSet held = images;
         tally?.ReportUnanswered();
         RunMonitor monitor = RunMonitor.ForConsole();
@@ -81,7 +82,7 @@ internal static class InferCommand
         }
 
         OutputFile.WrapErrors(file, () => CsvTable.Write(file, rows));
-        Show(rows, folder is null ? images : null, network, inference.Seconds);
+        Show(rows, pictures is null ? images : null, network, inference.Seconds);
         Console.WriteLine($"wrote the predictions to {file}");
         return 0;
 
@@ -107,7 +108,7 @@ internal static class InferCommand
     }
 
     private static (ImageSet Images, ImageReadStatistics? Tally) LoadImageFiles(
-        TrainedNetwork network, string folder, string? data, IReadOnlyList<string> classNames)
+        TrainedNetwork network, string path, string? data, IReadOnlyList<string> classNames)
     {
         if (data is not null)
         {
@@ -115,20 +116,9 @@ internal static class InferCommand
         }
 
         ImageNetFolders.EnsureDecoderAvailable();
-        var others = new List<string>();
-        string[] names = Directory.Exists(folder)
-            ? [.. ImageFolder.Pictures(folder, "", others)]
-            : throw new UsageException($"there is no folder {folder}; --images needs a folder of {ImageDecoder.Formats} files");
-        if (ImageFolder.PassedOver(folder, others) is { } passedOver)
-        {
-            Console.Error.WriteLine($"warning: {passedOver}");
-        }
-
-        if (names.Length == 0)
-        {
-            throw new UsageException($"{folder} contains no {ImageDecoder.Formats} files; --images needs a folder with some");
-        }
-
+        (string folder, string[] names) = File.Exists(path)
+            ? (Path.GetDirectoryName(Path.GetFullPath(path))!, [Path.GetFileName(path)])
+            : (path, NamesIn(path));
         using DisposeScope scope = NewDisposeScope();
         DataOptions options = network.Settings.Data;
         ImageTransform shape = DatasetShape.For(options).Side == ImageSet.Side ? ImageTransform.Cifar : ImageTransform.ImageNet;
@@ -136,6 +126,22 @@ internal static class InferCommand
         var files = new ImageFiles(folder, names, shape, options.Workers, tally, skipMissing: true);
         Tensor labels = zeros([names.Length], ScalarType.Int64); // nobody reads them
         return (new ImageSet(files, labels, arange(Held(names.Length), ScalarType.Int64), classNames), tally);
+    }
+
+    private static string[] NamesIn(string folder)
+    {
+        var others = new List<string>();
+        string[] names = Directory.Exists(folder)
+            ? [.. ImageFolder.Pictures(folder, "", others)]
+            : throw new UsageException($"there is no file or folder {folder}; --images needs {ImageDecoder.Formats} files");
+        if (ImageFolder.PassedOver(folder, others) is { } passedOver)
+        {
+            Console.Error.WriteLine($"warning: {passedOver}");
+        }
+
+        return names.Length > 0
+            ? names
+            : throw new UsageException($"{folder} contains no {ImageDecoder.Formats} files; --images needs a folder with some");
     }
 
     private static void Show(List<InferenceRow> rows, ImageSet? labelled, TrainedNetwork network, double seconds)

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Sweeps;
 using Imta.MetaWeight.Experiments.Training;
 using Imta.MetaWeight.Experiments.Training.Checks;
@@ -26,12 +27,19 @@ internal static class SweepCommand
     private static readonly Option<int?> Jobs = NumberOption.Integer("--jobs", "N", "Parallel runs, each with its share of the cores and "
         + "CUDA devices; default: 1, or with device cuda as many as there are devices for");
 
+    private static readonly Option<string[]> Set = new("--set")
+    {
+        HelpName = "key=value",
+        Description = "Override one setting of all runs, after the file's set and before its variants; may be repeated",
+    };
+    private static readonly Option<string?> Seeds = new("--seeds") { HelpName = "0,1,2", Description = "Seeds, instead of the file's" };
+
     public static Command Build()
     {
         var command = new Command(
             "sweep", "Train every variant of a configuration with every seed and compare them")
         {
-            Plan, Data, Out, Jobs, TrainArguments.Allow,
+            Plan, Data, Out, Set, Seeds, Jobs, TrainArguments.Allow,
         };
         command.SetAction(Run);
         return command;
@@ -43,7 +51,8 @@ internal static class SweepCommand
         string[] allowed = [.. CheckNames.Parse(arguments.GetValue(TrainArguments.Allow) ?? []).Select(CheckNames.Text)];
         string file = arguments.GetValue(Plan)!;
         using var stop = new StopSignal();
-        SweepPlan plan = SweepPlan.Load(file, arguments.GetValue(Data));
+        SweepPlan plan = SweepPlan.Load(
+            file, arguments.GetValue(Data), [.. (arguments.GetValue(Set) ?? []).Select(SettingsOverride.Parse)], arguments.GetValue(Seeds));
         string path = arguments.GetValue(Out) ?? Path.Combine("sweeps", Path.GetFileNameWithoutExtension(file));
         var folder = new SweepFolder(path);
         folder.Check(plan);

@@ -14,4 +14,7 @@ internal sealed record ExportOptions
 
     [Description("Whether predictions.csv is written: every exit's prediction for every validation and test image")]
     public bool Predictions { get; init; } = true;
+
+    [Description("Whether logits.safetensors is written: every exit's logits for every validation and test image")]
+    public bool Logits { get; init; }
 }

@@ -51,6 +51,29 @@ internal sealed class SettingsKey
     /// <summary>Whether it may be <c>null</c>.</summary>
     public bool IsNullable { get; }
 
+    /// <summary>The C# type of its value, without <c>null</c>.</summary>
+    internal Type ValueType => _type;
+
+    /// <summary>The limits of a number, or of a list's numbers; null: it has none.</summary>
+    internal RangeAttribute? Limits => _limits.OfType<RangeAttribute>().FirstOrDefault();
+
+    /// <summary>Its value in the given settings: null, a number, text, true or false, or a list; of a choice the name.</summary>
+    internal object? Plain(object settings) => Value(settings) switch
+    {
+        IChoice choice => choice.Name,
+        Enum choice => SettingsSchema.YamlName(choice.ToString()),
+        var value => value,
+    };
+
+    /// <summary>The names that it can take; empty: it is no choice.</summary>
+    internal IReadOnlyList<string> Names(object settings) => Value(settings) switch
+    {
+        IChoice choice => [.. choice.Names],
+        _ when _type.IsEnum => [.. Enum.GetNames(_type).Select(SettingsSchema.YamlName)],
+        _ when _limits.OfType<AllowedValuesAttribute>().FirstOrDefault() is { } allowed => [.. allowed.Values.Select(name => (string)name!)],
+        _ => [],
+    };
+
     /// <summary>The expected values, for messages: <c>a number &gt; 0</c>.</summary>
     internal string Expected
     {

@@ -1,5 +1,6 @@
 using Imta.MetaWeight.Allocation;
 using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 using Imta.MetaWeight.Experiments.Runs;
 
 namespace Imta.MetaWeight.Experiments.Evaluation;
@@ -101,6 +102,11 @@ internal sealed class EvaluationReport
         {
             CsvTable.Write(files.Predictions, RowsOf("validation", _validation).Concat(RowsOf("test", _test)));
         }
+
+        if (_test.Logits is not null)
+        {
+            Safetensors.Write(files.Logits, LogitsOf("validation", _validation).Concat(LogitsOf("test", _test)).ToDictionary());
+        }
     }
 
     private ThresholdPolicy NoneLeave()
@@ -129,6 +135,14 @@ internal sealed class EvaluationReport
                        TestMacs = tested.MeanMacs(_macs),
                    }];
     }
+
+    /// <summary>Logits <c>[N, K, C]</c>, labels <c>[N]</c> and the images' numbers <c>[N]</c>, as in <c>predictions.csv</c>.</summary>
+    private static Dictionary<string, Tensor> LogitsOf(string split, Predictions predictions) => new()
+    {
+        [$"{split}.logits"] = predictions.Logits!,
+        [$"{split}.label"] = predictions.Set.Labels,
+        [$"{split}.sample"] = predictions.Set.SourceIndices,
+    };
 
     private static IEnumerable<PredictionRow> RowsOf(string split, Predictions predictions)
     {

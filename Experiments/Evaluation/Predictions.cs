@@ -29,6 +29,9 @@ internal sealed record Predictions(ImageSet Set, Tensor Classes, Tensor Confiden
     /// <summary>float64 <c>[N, K]</c>: what leaving at each exit loses, if a risk was given.</summary>
     public Tensor? RiskLosses { get; private init; }
 
+    /// <summary>float32 <c>[N, K, C]</c>, if they were asked for.</summary>
+    public Tensor? Logits { get; init; }
+
     /// <summary>K.</summary>
     public int Exits => (int)Classes.shape[1];
 
@@ -50,6 +53,7 @@ internal sealed record Predictions(ImageSet Set, Tensor Classes, Tensor Confiden
     /// <param name="stop">Ends the work after its present batch.</param>
     /// <param name="advance">Told of each batch.</param>
     /// <param name="risk">The risk of <see cref="RiskLosses"/>.</param>
+    /// <param name="logits">Whether to keep <see cref="Logits"/>.</param>
     public static Predictions Compute(
         MultiExitNetwork network,
         ImageSet set,
@@ -58,7 +62,8 @@ internal sealed record Predictions(ImageSet Set, Tensor Classes, Tensor Confiden
         Device device,
         CancellationToken stop,
         Action? advance = null,
-        ExitRisk? risk = null)
+        ExitRisk? risk = null,
+        bool logits = false)
     {
         using DisposeScope scope = NewDisposeScope();
         using IDisposable noGrad = no_grad();
@@ -71,7 +76,7 @@ internal sealed record Predictions(ImageSet Set, Tensor Classes, Tensor Confiden
             using DisposeScope step = NewDisposeScope();
             using (batch)
             {
-                parts.Add(Array.ConvertAll(OfBatch(network, batch, pass, criterion, risk), part => step.MoveToOuter(part.cpu())));
+                parts.Add(Array.ConvertAll(OfBatch(network, batch, pass, criterion, risk, logits), part => step.MoveToOuter(part.cpu())));
             }
 
             advance?.Invoke();
@@ -80,11 +85,18 @@ internal sealed record Predictions(ImageSet Set, Tensor Classes, Tensor Confiden
         if (parts.Count == 0)
         {
             Tensor None(ScalarType type) => scope.MoveToOuter(empty([0, network.Exits], type));
-            return new Predictions(set, None(int64), None(float32), None(float32), None(float32), None(ScalarType.Bool));
+            return new Predictions(set, None(int64), None(float32), None(float32), None(float32), None(ScalarType.Bool))
+            {
+                Logits = logits ? scope.MoveToOuter(empty([0, network.Exits, network.Classes], float32)) : null,
+            };
         }
 
         Tensor Whole(int part) => scope.MoveToOuter(cat([.. parts.Select(of => of[part])], 0));
-        return new Predictions(set, Whole(0), Whole(1), Whole(2), Whole(3), Whole(4)) { RiskLosses = risk is null ? null : Whole(5) };
+        return new Predictions(set, Whole(0), Whole(1), Whole(2), Whole(3), Whole(4))
+        {
+            RiskLosses = risk is null ? null : Whole(5),
+            Logits = logits ? Whole(risk is null ? 5 : 6) : null,
+        };
     }
 
     /// <summary>Refuses predictions that follow from NaN or infinite logits: their cross-entropy is NaN.</summary>
@@ -112,7 +124,8 @@ internal sealed record Predictions(ImageSet Set, Tensor Classes, Tensor Confiden
         return [.. Enumerable.Range(0, Exits).Select(k => new ExitMetrics(means[k], means[Exits + k], means[(2 * Exits) + k]))];
     }
 
-    private static Tensor[] OfBatch(MultiExitNetwork network, Batch batch, Pass pass, IExitCriterion criterion, ExitRisk? risk)
+    private static Tensor[] OfBatch(
+        MultiExitNetwork network, Batch batch, Pass pass, IExitCriterion criterion, ExitRisk? risk, bool keepsLogits)
     {
         Tensor[] logits = network.Forward(batch.Images, pass);
         Tensor stacked = stack(logits, 1); // [N, K, C]
@@ -121,6 +134,6 @@ internal sealed record Predictions(ImageSet Set, Tensor Classes, Tensor Confiden
         Tensor scores = criterion == ExitCriteria.Confidence ? confidence : criterion.Score(stacked);
         Tensor five = best.eq(batch.Labels.view(-1, 1, 1)).to_type(int64).sum(2).gt(Held(0));
         Tensor[] ofRisk = risk is null ? [] : [risk.Losses(stacked.softmax(2), batch.Labels)];
-        return [stacked.argmax(2), confidence, scores, CrossEntropy.PerSample(logits, batch.Labels), five, .. ofRisk];
+        return [stacked.argmax(2), confidence, scores, CrossEntropy.PerSample(logits, batch.Labels), five, .. ofRisk, .. keepsLogits ? [stacked] : Array.Empty<Tensor>()];
     }
 }

@@ -65,9 +65,10 @@ internal sealed record TrainedNetwork(
         IExitCriterion criterion,
         CancellationToken stop,
         Action? advance = null,
-        ExitRisk? risk = null)
+        ExitRisk? risk = null,
+        bool logits = false)
     {
-        Predictions predictions = Predictions.Compute(Network, set, normalisation, criterion, Device, stop, advance, risk);
+        Predictions predictions = Predictions.Compute(Network, set, normalisation, criterion, Device, stop, advance, risk, logits);
         predictions.Check();
         return predictions;
     }

@@ -39,10 +39,10 @@ internal static class WeightFigures
             Choices = ["run"],
         });
 
-    /// <summary>Whether weights vary and every sample has a value for the x axis.</summary>
+    /// <summary>Whether weights vary from sample to sample, and every sample has a value for the x axis.</summary>
     private static bool HasLearnedWeights(ReportEntry entry, Func<SavedWeight, double?> of)
-        => entry.First.Weights is ({ }, [var first, ..] rows) && rows.Any(row => row.Weight != first.Weight)
-            && rows.All(row => of(row) is not null);
+        => entry.First.Weights is ({ }, { Count: > 0 } rows) && rows.All(row => of(row) is not null)
+            && rows.GroupBy(row => row.Exit).Any(exit => exit.Any(row => row.Weight != exit.First().Weight));
 
     private static View ViewOf(ReportEntry entry, Func<SavedWeight, double> x)
     {

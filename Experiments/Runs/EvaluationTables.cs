@@ -19,13 +19,16 @@ internal sealed class EvaluationFiles(string folder)
 
     public string Predictions => In("predictions.csv");
 
+    /// <summary>Written with <c>export.logits</c>.</summary>
+    public string Logits => In("logits.safetensors");
+
     /// <summary>Not reproducible; written only on request.</summary>
     public string Latency => In("latency.csv");
 
     /// <summary>The default path of a calibrated exit policy.</summary>
     public string Policy => In("policy.json");
 
-    public IEnumerable<string> All => [Anytime, Dynamic, Exits, Classes, Correlation, Predictions, Latency, Policy];
+    public IEnumerable<string> All => [Anytime, Dynamic, Exits, Classes, Correlation, Predictions, Logits, Latency, Policy];
 
     private string In(string name) => Path.Combine(folder, name);
 }

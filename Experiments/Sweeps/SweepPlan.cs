@@ -32,8 +32,10 @@ internal sealed record SweepPlan(
     /// <summary>Reads a sweep file and checks every run's settings.</summary>
     /// <param name="file">The file.</param>
     /// <param name="data">The folder of the data set (<c>--data</c>); null: as configured.</param>
+    /// <param name="overrides">Further settings of all runs (<c>--set</c>), which variants and grid override.</param>
+    /// <param name="seeds">Seeds, separated by commas (<c>--seeds</c>); null: the file's.</param>
     /// <exception cref="UsageException">One line: what is wrong, where, and what is expected.</exception>
-    public static SweepPlan Load(string file, string? data)
+    public static SweepPlan Load(string file, string? data, IReadOnlyList<SettingsOverride>? overrides = null, string? seeds = null)
     {
         IReadOnlyList<YamlEntry> entries = YamlReader.ReadKeys(SettingsLoader.ReadText(file), file);
         foreach (YamlEntry entry in entries.Where(entry => !Keys.Contains(entry.Key.Split('.')[0])))
@@ -45,16 +47,16 @@ internal sealed record SweepPlan(
         string? config = Text(entries, "config") is { } beside ? Path.Combine(Path.GetDirectoryName(file) ?? "", beside) : null;
         SettingsOverride[] common =
         [
-            .. OfGroup(entries, "set").Select(ToOverride),
+            .. OfGroup(entries, "set").Select(ToOverride), .. (overrides ?? []).Select(NotReserved),
             .. data is null ? [] : (SettingsOverride[])[new("--data", "data.root", Path.GetFullPath(data), IsText: true)],
         ];
-        int[] seeds = Seeds(entries);
-        CheckCount(file, entries, seeds.Length);
+        int[] all = Seeds(entries, seeds);
+        CheckCount(file, entries, all.Length);
         var variants = AllVariants(entries).ToArray();
         Dictionary<string, string> baselines = BaselinesOf(variants, entries);
         SweepRun[] runs =
         [
-            .. from seed in seeds from variant in variants select Run(config, common, variant.Name, variant.Settings, seed),
+            .. from seed in all from variant in variants select Run(config, common, variant.Name, variant.Settings, seed),
         ];
         return runs.GroupBy(run => run.Settings with { Name = null }).FirstOrDefault(same => same.Count() > 1)?.ToArray() is { } equal
             ? throw new UsageException($"{file}: the variants {equal[0].Variant} and {equal[1].Variant} have the same settings; "
@@ -144,7 +146,7 @@ internal sealed record SweepPlan(
         {
             YamlEntry axis = axes[a];
             string shown = shorts.Count(other => other == shorts[a]) == 1 ? shorts[a] : axis.Key;
-            if (ReservedKeyProblem(axis) is { } problem)
+            if (ReservedKeyProblem(axis.Where, axis.Key) is { } problem)
             {
                 throw new UsageException(problem);
             }
@@ -165,9 +167,11 @@ internal sealed record SweepPlan(
     private static string Plain(string value)
         => string.Join('-', value.Split([' ', ',', '[', ']', '/'], StringSplitOptions.RemoveEmptyEntries));
 
-    private static int[] Seeds(IReadOnlyList<YamlEntry> entries)
+    private static int[] Seeds(IReadOnlyList<YamlEntry> entries, string? given)
     {
-        YamlValue? value = entries.FirstOrDefault(entry => entry.Key == "seeds")?.Value;
+        YamlValue? value = given is null
+            ? entries.FirstOrDefault(entry => entry.Key == "seeds")?.Value
+            : new YamlList([.. given.Split(',', StringSplitOptions.TrimEntries).Select(seed => new YamlScalar(seed, false))]);
         IReadOnlyList<YamlScalar> items = value switch
         {
             null => [new YamlScalar("0", false)],
@@ -181,7 +185,7 @@ internal sealed record SweepPlan(
         return seeds.Length > 0 && seeds.All(seed => seed >= 0) && seeds.Distinct().Count() == seeds.Length
             ? seeds
             : throw new UsageException(
-                $"{Where(entries, "seeds")}: seeds is {value}; it must be a list of distinct integers >= 0"
+                $"{(given is null ? Where(entries, "seeds") : "--seeds")}: seeds is {value}; it must be a list of distinct integers >= 0"
                 + $"{string.Concat(items.Select(item => SettingsValue.LimitNote(item.Text)).Distinct())}, such as [0, 1, 2]");
     }
 
@@ -202,19 +206,22 @@ internal sealed record SweepPlan(
         }
     }
 
+    private static SettingsOverride NotReserved(SettingsOverride given)
+        => ReservedKeyProblem(given.Source, given.Key) is { } problem ? throw new UsageException(problem) : given;
+
     private static SettingsOverride ToOverride(YamlEntry entry) => entry.Value switch
     {
-        _ when ReservedKeyProblem(entry) is { } problem => throw new UsageException(problem),
+        _ when ReservedKeyProblem(entry.Where, entry.Key) is { } problem => throw new UsageException(problem),
         YamlScalar { Quoted: true } text => new(entry.Where, entry.Key, text.Text, IsText: true),
         YamlScalar plain => new(entry.Where, entry.Key, plain.Text),
         _ => new(entry.Where, entry.Key, $"[{string.Join(", ", ((YamlList)entry.Value).Items.Select(item => item.Text))}]"),
     };
 
     /// <summary>The problem with a key that is reserved for the sweep; null if it is not reserved.</summary>
-    private static string? ReservedKeyProblem(YamlEntry entry) => entry.Key switch
+    private static string? ReservedKeyProblem(string where, string key) => key switch
     {
-        "seed" => $"{entry.Where}: a sweep's seeds belong under its key seeds, not among settings",
-        "name" => $"{entry.Where}: a sweep names its runs after their variants; remove name",
+        "seed" => $"{where}: a sweep's seeds belong under its key seeds, not among settings",
+        "name" => $"{where}: a sweep names its runs after their variants; remove name",
         _ => null,
     };
 

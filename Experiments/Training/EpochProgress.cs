@@ -34,6 +34,9 @@ internal sealed class EpochProgress : IDisposable
     /// <summary>Batches that were skipped.</summary>
     public int Skipped { get; set; }
 
+    /// <summary>Those of the present pass.</summary>
+    public int SkippedInPass { get; set; }
+
     /// <summary>Seconds of training so far.</summary>
     public double Seconds => _secondsBefore + _clock.Elapsed.TotalSeconds;
 
@@ -42,7 +45,7 @@ internal sealed class EpochProgress : IDisposable
     {
         var content = new StateTree
         {
-            Numbers = { ["batch"] = Batches, ["skipped"] = Skipped, ["seconds"] = Seconds },
+            Numbers = { ["batch"] = Batches, ["skipped"] = Skipped, ["skipped_in_pass"] = SkippedInPass, ["seconds"] = Seconds },
             Groups = { ["tally"] = Statistics.ToDictionary(processGroup) },
         };
         if (SampleWeights is not null)
@@ -59,6 +62,7 @@ internal sealed class EpochProgress : IDisposable
     {
         Batches = checked((int)content.WholeNumber("batch"));
         Skipped = checked((int)content.WholeNumber("skipped"));
+        SkippedInPass = checked((int)content.WholeNumber("skipped_in_pass"));
         _secondsBefore = content.Number("seconds");
         Statistics.Restore(content.Group("tally"), processGroup.Shard);
         if (processGroup.IsRankZero)

@@ -1,6 +1,8 @@
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments.Checkpoints;
 using Imta.MetaWeight.Experiments.Training.Distributed;
+using Imta.MetaWeight.Meta.Fusion;
+using Imta.MetaWeight.Meta.Gradients;
 
 namespace Imta.MetaWeight.Experiments.Training;
 
@@ -27,6 +29,8 @@ internal static class NonFinite
         [ForeignFile.Optimiser, _] => "momentum",
         [ForeignFile.Weighting, var name] => $"the weight-prediction network's {name}",
         [ForeignFile.WeightingOptimiser, _] => "an Adam moment of the weight-prediction network",
+        [IGradientCombination.StateGroup, var name] => $"the combination's {name.Replace('_', ' ')}",
+        [MetaGf.StateGroup, _] => "Meta-GF's fusion",
         _ => tensor,
     };
 }

@@ -38,16 +38,20 @@ internal sealed class NonFinitePolicy(RunContext run, TrainingPhase phase, RunMo
         string what = FormattableString.Invariant($"epoch {epoch}, {problem} is NaN or infinite");
         (before ?? throw new NonFiniteException($"{what}; {Advice()}")).Restore();
         progress.Skipped++;
+        progress.SkippedInPass++;
         run.Monitor.WriteLine($"warning: {what}; skipping the batch");
     }
 
-    /// <exception cref="NonFiniteException">All batches of an epoch were skipped.</exception>
-    public void CheckSkipped(int epoch, EpochProgress progress)
+    /// <summary>Ends a pass over the training images.</summary>
+    /// <exception cref="NonFiniteException">All of its batches were skipped.</exception>
+    public void EndPass(int epoch, EpochProgress progress)
     {
-        if (progress.Skipped == batches)
+        if (progress.SkippedInPass == batches / model.Passes)
         {
             throw new NonFiniteException($"epoch {epoch}: every batch had NaN or infinite values and was skipped; {Advice()}");
         }
+
+        progress.SkippedInPass = 0;
     }
 
     /// <exception cref="NonFiniteException">A loss since the last check is NaN or infinite, in some rank.</exception>

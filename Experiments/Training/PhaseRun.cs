@@ -33,7 +33,7 @@ internal sealed class PhaseRun
     {
         (_run, _phase, _settings, _model) = (run, phase, phase.Settings, model);
         RunData data = run.Data;
-        _plan = new BatchPlan(data.Train.Count, _settings.Train.Batch, _settings.Seed, run.ProcessGroup.Shard);
+        _plan = new BatchPlan(data.Train.Count, _settings.Train.Batch, SeedOf(phase), run.ProcessGroup.Shard);
         _batches = checked(_plan.Batches * model.Passes);
         _train = new BatchSource(data.Train, data.Normalisation, run.Device);
         _metaData = data.Meta is { } meta && _settings.Meta.UsesHeldOutData
@@ -63,6 +63,13 @@ internal sealed class PhaseRun
             }
         });
     }
+
+    /// <summary>
+    /// Of orders and augmentations: a second phase that goes on training the network sees others than the first, one that freezes it the same.
+    /// </summary>
+    private static long SeedOf(TrainingPhase phase) => phase.Number == 1 || phase.FreezesNetwork
+        ? phase.Settings.Seed
+        : unchecked((long)SeedSequence.Derive(phase.Settings.Seed, SeedSequence.PhaseTwo));
 
     private int RunEpochNumber(int epoch) => _phase.EpochsBefore + epoch + 1; // within the run, from 1
 
@@ -156,6 +163,11 @@ internal sealed class PhaseRun
                 agreed = Step(batch, metaData, epoch, progress, isDue, stop);
             }
 
+            if (progress.Batches % _plan.Batches == 0)
+            {
+                _nonFinite.EndPass(RunEpochNumber(epoch), progress);
+            }
+
             _run.Monitor.Advance($"epoch {RunEpochNumber(epoch)}/{_phase.LastEpoch}, batch {progress.Batches}/{_batches}");
             if (agreed.Stop)
             {
@@ -168,8 +180,6 @@ internal sealed class PhaseRun
                 sinceCheckpoint.Restart();
             }
         }
-
-        _nonFinite.CheckSkipped(RunEpochNumber(epoch), progress);
     }
 
     /// <summary>The epoch's batches that are left, pass after pass; each pass has its own order and augmentation.</summary>

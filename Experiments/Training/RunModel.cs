@@ -122,8 +122,11 @@ internal sealed class RunModel : IStateful, IDisposable
         return (ExitHeadNetwork)Network;
     }
 
-    /// <summary>A weight-prediction network too large to be made: the weights between its hidden layers, and Adam's two moments.</summary>
-    private static void RequireMemory(MetaSettings meta, Device device)
+    /// <summary>
+    /// Refuses a weight-prediction network too large to be made, by the weights between its hidden layers and Adam's two moments.
+    /// </summary>
+    /// <exception cref="UsageException">It is.</exception>
+    public static void RequireMemory(MetaSettings meta, Device device)
     {
         long bytes = 3L * sizeof(float) * (meta.Wpn.Layers - 1) * meta.Wpn.Hidden * meta.Wpn.Hidden;
         if (meta.Enabled && meta.Weights.Value == WeightingMethod.Predicted

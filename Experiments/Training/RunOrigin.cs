@@ -70,6 +70,11 @@ internal sealed class NewRun(Func<Settings>? read, string? folder, bool replace)
     public override PreparedModel Build(Device device, RunData data, ProcessGroup processGroup)
     {
         IReadOnlyList<TrainingPhase> phases = TrainingPhase.ForRun(Settings);
+        foreach (TrainingPhase phase in phases)
+        {
+            RunModel.RequireMemory(phase.Settings.Meta, device); // of a later phase before hours of the first
+        }
+
         ExitHeadNetwork? source = PhaseOneLoader.Load(Settings, device, data.Fingerprint);
         return new PreparedModel(phases, RunModel.Build(phases[0], data.Train.ClassCounts(), device, processGroup, source));
     }

@@ -75,7 +75,8 @@ internal sealed class TrainingRun(RunContext run)
         using DisposeScope scope = NewDisposeScope();
         run.ProcessGroup.Location = "the test";
         Predictions Answers(ImageSet set)
-            => DistributedEvaluation.Evaluate(network, set, _data.Normalisation, run.Device, run.ProcessGroup, stop);
+            => DistributedEvaluation.Evaluate(
+                network, set, _data.Normalisation, run.Device, run.ProcessGroup, stop, run.Settings.Export.Logits);
         (Predictions validation, Predictions test) = (Answers(_data.Validation), Answers(_data.Test));
         run.Pictures.Write("validation and test");
         if (!run.ProcessGroup.IsRankZero)

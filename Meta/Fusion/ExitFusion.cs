@@ -20,7 +20,7 @@ public sealed class ExitFusion : IStateful, IDisposable
     private readonly Parameter[] _weights;
     private readonly int _exits;
     private long _epochs; // finished
-    private Epoch? _epoch;
+    private FusionEpoch? _epoch;
 
     /// <summary>Fresh weights.</summary>
     /// <param name="options">Unit, activation, first weights, averaging.</param>
@@ -79,7 +79,7 @@ public sealed class ExitFusion : IStateful, IDisposable
             .. Enumerable.Range(0, _parameters.Length)
                 .SelectMany(p => Enumerable.Range(0, _exits).Select(k => reach(k, p) ? 1.0 : 0)),
         ];
-        _epoch = new Epoch(
+        _epoch = new FusionEpoch(
             [.. _weights.Select(Copy)],
             [.. _parameters.Select(entry => Copy(entry.Parameter))],
             [.. _parameters.Select(entry => Copy(zeros_like(entry.Parameter).expand([_exits, .. entry.Parameter.shape])))],
@@ -173,14 +173,17 @@ public sealed class ExitFusion : IStateful, IDisposable
 
         Optimiser.LoadState(state.Group(OptimiserKey));
         _epochs = state.WholeNumber(EpochsKey);
-        Epoch? epoch = state.Tensors.TryGetValue(ReachKey, out Tensor? reach)
-            ? new Epoch(Of(BeforeKey), Of(StartKey), Of(DisplacementsKey), Copy(reach.to(_weights[0].device)))
-            : null;
+        Tensor[][] saved = state.Tensors.ContainsKey(ReachKey)
+            ? [.. new[] { BeforeKey, StartKey, DisplacementsKey }.Select(Of), [state.Tensor(ReachKey)]]
+            : [];
         _epoch?.Dispose();
-        _epoch = epoch;
+        _epoch = saved is [var before, var start, var displacements, [var reach]]
+            ? new FusionEpoch(Copies(before), Copies(start), Copies(displacements), Copy(reach.to(_weights[0].device)))
+            : null;
 
-        Tensor[] Of(string group)
-            => [.. _parameters.Select(entry => Copy(state.Group(group).Tensor(entry.Name).to(entry.Parameter.device)))];
+        Tensor[] Of(string group) => [.. _parameters.Select(entry => state.Group(group).Tensor(entry.Name))];
+
+        Tensor[] Copies(Tensor[] tensors) => [.. tensors.Zip(_parameters, (tensor, entry) => Copy(tensor.to(entry.Parameter.device)))];
     }
 
     /// <inheritdoc/>
@@ -195,7 +198,7 @@ public sealed class ExitFusion : IStateful, IDisposable
         _epoch?.Dispose();
     }
 
-    private Epoch Current => _epoch ?? throw new InvalidOperationException("no epoch has begun.");
+    private FusionEpoch Current => _epoch ?? throw new InvalidOperationException("no epoch has begun.");
 
     private static Tensor Copy(Tensor tensor) => tensor.detach().clone().DetachFromDisposeScope();
 
@@ -203,6 +206,7 @@ public sealed class ExitFusion : IStateful, IDisposable
     {
         int axes = Math.Min(parameter.shape.Length, _options.Unit switch { FusionUnit.Tensor => 0, FusionUnit.Channel => 1, _ => 2 });
         long[] unit = [.. parameter.shape.Select((size, axis) => axis < axes ? size : 1)];
+        using DisposeScope scope = NewDisposeScope();
         Tensor first = full([_exits, .. unit], Held(_options.Start), parameter.dtype, parameter.device);
         first.select(0, _exits - 1).fill_(Held(_options.LastStart ?? _options.Start));
         var weights = new Parameter(first);
@@ -219,31 +223,22 @@ public sealed class ExitFusion : IStateful, IDisposable
 
         using DisposeScope scope = NewDisposeScope();
         Tensor weights = _weights[p], displacements = Current.Displacements[p]; // [K, U], [K, S]
-        Tensor shares = _options.Activation == FusionActivation.Sigmoid ? weights.sigmoid() : weights.mul(Held(_options.Temperature)).exp();
-        long[] perExit = [_exits, .. Enumerable.Repeat(1L, (int)weights.dim() - 1)];
-        Tensor reached = shares.mul(Current.Reach.select(0, p).view(perExit)); // 0 where it is not
-        return scope.MoveToOuter(Current.Start[p].add(reached.mul(displacements).sum([0]).div(reached.sum([0]))));
+        Tensor reach = Current.Reach.select(0, p).view([_exits, .. Enumerable.Repeat(1L, (int)weights.dim() - 1)]); // 0 or 1
+        return scope.MoveToOuter(Current.Start[p].add(Shares(weights, reach).mul(displacements).sum([0])));
+    }
+
+    /// <summary>s(w_k)/Σ_j s(w_j) over the exits that reach a parameter, 0 at others: <c>[K, U]</c>.</summary>
+    private Tensor Shares(Tensor weights, Tensor reach)
+    {
+        if (_options.Activation == FusionActivation.Exponential)
+        {
+            return weights.mul(Held(_options.Temperature)).masked_fill(reach.eq(Held(0)), Held(double.NegativeInfinity)).softmax(0);
+        }
+
+        Tensor activations = weights.sigmoid().mul(reach);
+        return activations.div(activations.sum([0]));
     }
 
     private StateTree Named(IReadOnlyList<Tensor> tensors)
         => new(_parameters.Zip(tensors, (entry, tensor) => KeyValuePair.Create(entry.Name, tensor)));
-
-    /// <summary>What an epoch holds until its end.</summary>
-    /// <param name="WeightsBefore">w at its start.</param>
-    /// <param name="Start">θ.</param>
-    /// <param name="Displacements">θ_k − θ, 0 before the end of a pass, <c>[K, S]</c> for each parameter.</param>
-    /// <param name="Reach">1 where an exit's loss depends on a parameter, <c>[parameters, K]</c>.</param>
-    private sealed record Epoch(Tensor[] WeightsBefore, Tensor[] Start, Tensor[] Displacements, Tensor Reach) : IDisposable
-    {
-        /// <summary>How many exits reach a parameter.</summary>
-        public double[] Exits { get; } = [.. Reach.sum([1]).to_type(float64).cpu().data<double>()];
-
-        public void Dispose()
-        {
-            foreach (Tensor tensor in (Tensor[])[.. WeightsBefore, .. Start, .. Displacements, Reach])
-            {
-                tensor.Dispose();
-            }
-        }
-    }
 }

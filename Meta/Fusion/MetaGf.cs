@@ -15,7 +15,10 @@ namespace Imta.MetaWeight.Meta.Fusion;
 /// </remarks>
 public sealed class MetaGf : IStateful, IDisposable
 {
-    private const string Group = "meta_gf", PassKey = "pass";
+    /// <summary>The group of its state in that of a run's model.</summary>
+    public const string StateGroup = "meta_gf";
+
+    private const string PassKey = "pass";
     private const int NoPass = -1;
 
     private readonly MetaGfOptions _options;
@@ -28,7 +31,10 @@ public sealed class MetaGf : IStateful, IDisposable
     /// <summary>The loop over a network.</summary>
     /// <param name="options">Of the fusion, and of the losses in each pass.</param>
     /// <param name="network">The backbone.</param>
-    /// <param name="method">Its <see cref="IMetaGradient.Forward"/> gives the passes.</param>
+    /// <param name="method">
+    /// Its <see cref="IMetaGradient.Forward"/> gives the passes, whose <see cref="IForward.ExitGradient"/> is null where an exit does not
+    /// reach a parameter.
+    /// </param>
     /// <param name="optimiser">Updates θ in the exits' passes.</param>
     /// <param name="averaging">Of gradients over processes; null: this one trains alone.</param>
     public MetaGf(MetaGfOptions options, MultiExitNetwork network, IMetaGradient method, Sgd optimiser, Averaging? averaging = null)
@@ -50,7 +56,7 @@ public sealed class MetaGf : IStateful, IDisposable
         {
             StateTree state = Fusion.State;
             state.Numbers[PassKey] = _pass;
-            return new StateTree { Groups = { [Group] = state } };
+            return new StateTree { Groups = { [StateGroup] = state } };
         }
     }
 
@@ -102,7 +108,7 @@ public sealed class MetaGf : IStateful, IDisposable
     /// <inheritdoc/>
     public void LoadState(StateTree state)
     {
-        StateTree own = state.Group(Group);
+        StateTree own = state.Group(StateGroup);
         Fusion.LoadState(own);
         _pass = checked((int)own.WholeNumber(PassKey));
     }

@@ -68,11 +68,11 @@ public sealed record MetaGfOptions
     public double Temperature { get; init; } = 1;
 
     [Description("Fusion weights at the start")]
-    [Range(-100.0, 100.0)]
+    [Range(-20.0, 20.0)]
     public double Start { get; init; } = 1;
 
     [Description("Fusion weights of the last exit at the start; null: as those of the others")]
-    [Range(-100.0, 100.0)]
+    [Range(-20.0, 20.0)]
     public double? LastStart { get; init; }
 
     [Description("Adam's learning rate for the fusion weights; it is constant")]

@@ -28,6 +28,7 @@ public sealed record UncertaintyOptions
 public sealed class UncertaintyWeighting(UncertaintyOptions options, Averaging? averaging = null) : LossWeighting(averaging)
 {
     private const string LogVariances = "log_variances";
+    private const double Bound = 20; // of |s|: at a loss of 0 it would fall for ever
 
     /// <summary>e^{−s_k}/2.</summary>
     public static Tensor WeightsAt(Tensor s) => s.neg().exp().mul(Held(0.5));
@@ -42,7 +43,7 @@ public sealed class UncertaintyWeighting(UncertaintyOptions options, Averaging? 
     {
         Tensor s = Kept(LogVariances) ?? full_like(losses, Held(options.Start));
         Tensor weights = WeightsAt(s);
-        Keep(LogVariances, s.add(Slope(s, losses), Held(-options.Rate)));
+        Keep(LogVariances, s.add(Slope(s, losses), Held(-options.Rate)).clamp(Held(-Bound), Held(Bound)));
         return weights;
     }
 }

@@ -53,10 +53,18 @@ internal sealed partial class ImtaProcess : IDisposable
     /// have on Windows.
     /// </summary>
     public static Result Run(string folder, params string[] arguments)
-        => arguments is ["sweep" or "doctor", ..] or ["bench", "meta-step" or "scale", ..] || arguments.Contains("--processes")
+        => arguments is ["sweep" or "doctor", ..] or ["bench", "meta-step" or "scale", ..] || HasRanks(folder, arguments)
             || OperatingSystem.IsWindows()
             ? Run(folder, [], arguments)
             : KeptProcess.Run(folder, arguments, Patience);
+
+    private static bool HasRanks(string folder, string[] arguments)
+    {
+        int resumes = Array.IndexOf(arguments, "--resume") + 1;
+        string config = Path.Combine(folder, resumes > 0 && resumes < arguments.Length ? arguments[resumes] : "", "config.yaml");
+        return arguments.Any(argument => argument.Contains("processes", StringComparison.Ordinal))
+            || (resumes > 0 && File.Exists(config) && !File.ReadAllLines(config).Contains("processes: 1"));
+    }
 
     /// <summary>Runs a command to its end in a process of its own, with more environment variables.</summary>
     public static Result Run(string folder, (string Name, string Value)[] environment, params string[] arguments)

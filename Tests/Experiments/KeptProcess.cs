@@ -3,7 +3,9 @@ using System.Diagnostics;
 using System.Runtime.InteropServices;
 using System.Text;
 using System.Text.Json;
+using Imta.MetaWeight.Backbones.Kernels;
 using Imta.MetaWeight.Experiments;
+using Microsoft.Win32.SafeHandles;
 using Spectre.Console;
 
 namespace Imta.MetaWeight.Tests.Experiments;
@@ -17,6 +19,7 @@ internal sealed partial class KeptProcess
     /// <summary>The argument that makes the tests' program such a process.</summary>
     public const string Program = "commands";
 
+    private const int StandardInput = 0;
     private const int StandardOutput = 1;
     private const int StandardError = 2;
     private static readonly ConcurrentBag<KeptProcess> Idle = [];
@@ -27,6 +30,7 @@ internal sealed partial class KeptProcess
         string[] command = ImtaProcess.Tests(Program);
         var start = new ProcessStartInfo(command[0], command[1..]) { RedirectStandardInput = true, RedirectStandardOutput = true };
         start.Environment[SelfProcess.CalledAs] = "imta";
+        start.Environment.Remove(TorchLibraries.VersionVariable); // which another test may have set in this process
         _process = Process.Start(start)!;
     }
 
@@ -43,12 +47,14 @@ internal sealed partial class KeptProcess
             kept._process.Kill();
         }
 
-        string output = File.ReadAllText(request.Output);
-        string error = File.ReadAllText(request.Error);
         if (answer.Result is not { } code)
         {
-            throw new InvalidOperationException($"the command did not end, or its process did; it said: {output}{error}");
+            kept._process.Dispose();
+            IEnumerable<string> said = new[] { request.Output, request.Error }.Where(File.Exists).Select(File.ReadAllText);
+            throw new InvalidOperationException($"the command did not end, or its process did; it said: {string.Concat(said)}");
         }
+
+        (string output, string error) = (File.ReadAllText(request.Output), File.ReadAllText(request.Error));
 
         Idle.Add(kept);
         return new ImtaProcess.Result(int.Parse(code), output, error);
@@ -58,7 +64,12 @@ internal sealed partial class KeptProcess
     public static int Serve()
     {
         using var answers = new StreamWriter(Console.OpenStandardOutput()) { AutoFlush = true };
-        using var requests = new StreamReader(Console.OpenStandardInput());
+        using var requests = new StreamReader(new FileStream(new SafeFileHandle(CopyOf(StandardInput), ownsHandle: true), FileAccess.Read));
+        using (FileStream nothing = File.OpenRead("/dev/null"))
+        {
+            Lead(StandardInput, nothing); // what a command starts reads no requests
+        }
+
         while (requests.ReadLine() is { } line)
         {
             Request request = JsonSerializer.Deserialize<Request>(line)!;
@@ -81,15 +92,23 @@ internal sealed partial class KeptProcess
     {
         using (FileStream content = File.Create(file))
         {
-            if (Duplicate((int)content.SafeFileHandle.DangerousGetHandle(), descriptor) < 0)
-            {
-                throw new IOException($"descriptor {descriptor} cannot lead to {file}");
-            }
+            Lead(descriptor, content);
         }
 
         Stream stream = descriptor == StandardOutput ? Console.OpenStandardOutput() : Console.OpenStandardError();
         return new StreamWriter(stream, new UTF8Encoding(encoderShouldEmitUTF8Identifier: false)) { AutoFlush = true };
     }
+
+    private static void Lead(int descriptor, FileStream content)
+    {
+        if (Duplicate((int)content.SafeFileHandle.DangerousGetHandle(), descriptor) < 0)
+        {
+            throw new IOException($"descriptor {descriptor} cannot lead to {content.Name}");
+        }
+    }
+
+    [LibraryImport("libc", EntryPoint = "dup")]
+    private static partial int CopyOf(int descriptor);
 
     [LibraryImport("libc", EntryPoint = "dup2")]
     private static partial int Duplicate(int from, int to);

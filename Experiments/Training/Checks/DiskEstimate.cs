@@ -17,8 +17,19 @@ internal sealed record DiskEstimate(long Checkpoint, long WeightsFile, int Exits
     private const long BytesPerNumber = 10; // a float32 in a table, such as 0.98585325
     private const long BytesPerTensorEntry = 420; // a tensor's name and offset in a checkpoint, including padding
 
+    /// <summary>Bytes of the logits that are written at the end.</summary>
+    public long Logits { get; init; }
+
     public static DiskEstimate BytesFrom(MultiExitNetwork network, ISampleWeighting weighting, RunData data, Settings settings)
-        => new(CheckpointBytes(network, weighting, settings), WeightsFileBytes(data, network.Exits), network.Exits);
+        => new(CheckpointBytes(network, weighting, settings), WeightsFileBytes(data, network.Exits), network.Exits)
+        {
+            Logits = LogitBytes(network, data, settings),
+        };
+
+    /// <summary>Bytes of <c>logits.safetensors</c>, which memory holds too; 0 if it is not written.</summary>
+    public static long LogitBytes(MultiExitNetwork network, RunData data, Settings settings) => settings.Export.Logits
+        ? (long)(data.Validation.Count + data.Test.Count) * network.Exits * network.Classes * sizeof(float)
+        : 0;
 
     /// <summary>The bytes after an epoch.</summary>
     /// <param name="done">Epochs done; after the first, checkpoints are there, and the next is written beside them.</param>
@@ -33,7 +44,7 @@ internal sealed record DiskEstimate(long Checkpoint, long WeightsFile, int Exits
             : Math.Sign(left) + ((epochs - 1) / weightsEvery) - (Math.Min(done, epochs - 1) / weightsEvery);
         long kept = checkpointEvery == 0 ? 0 : (epochs / checkpointEvery) - (done / checkpointEvery);
         return (((left == 0 ? 0 : done == 0 ? ConcurrentCheckpoints : 1) + kept) * Checkpoint) + (weightFiles * WeightsFile)
-            + (left * (Exits + 2) * BytesPerLine) + SmallFiles;
+            + (left * (Exits + 2) * BytesPerLine) + SmallFiles + Logits;
     }
 
     private static long CheckpointBytes(MultiExitNetwork network, ISampleWeighting weighting, Settings settings)

@@ -39,6 +39,9 @@ internal sealed record MemoryEstimate(
     /// <summary>Bytes of an image whose files are read batch by batch; 0 if images are in memory.</summary>
     public long PictureBytes { get; init; }
 
+    /// <summary>Bytes of the validation and test images' logits, in CPU memory; 0 if they are not kept.</summary>
+    public long LogitBytes { get; init; }
+
     /// <summary>Bytes of the image file names, in CPU memory.</summary>
     public long NameBytes { get; init; }
 
@@ -57,8 +60,10 @@ internal sealed record MemoryEstimate(
             phase.FreezesNetwork,
             phase.Settings.Meta)
         {
-            ExitCopies = phase.Settings.Modifiers.MetaGf is { Enabled: true } own ? own.StateCopies(network.Exits) + network.Exits + 2
+            ExitCopies = phase.Settings.Modifiers.MetaGf is { Enabled: true } own ? own.StateCopies(network.Exits) * (phase.Settings.Run.SkipNonFinite ? 2 : 1)
+                    + network.Exits + 2
                 : phase.Settings.Modifiers.Combination.Value.IsByExit ? network.Exits : 0,
+            LogitBytes = DiskEstimate.LogitBytes(network, data, phase.Settings),
             OnGpu = phase.Settings.Device != "cpu",
             PictureBytes = data.Train.Files?.Bytes ?? 0,
             NameBytes = sets.Select(set => set.Files).OfType<ImageFiles>().Distinct().Sum(files => files.NameBytes),
@@ -75,7 +80,7 @@ internal sealed record MemoryEstimate(
         double atOnce = Meta.SplitsBatch ? (images + 1) / 2 : images;
         double passes = Math.Max(
             Activations * FeatureShare * atOnce, EvaluationActivations * Math.Min(Predictions.Batch, EvaluationImages));
-        return (long)((OnGpu ? CudaContext : BaseBytes + NameBytes) + ImageBytes + LiveBatchBytes(images)
+        return (long)((OnGpu ? CudaContext : BaseBytes + NameBytes + (2 * LogitBytes)) + ImageBytes + LiveBatchBytes(images)
             + (copies * ParameterBytes) + (passes * ActivationBytes));
     }
 

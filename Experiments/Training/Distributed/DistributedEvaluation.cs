@@ -15,16 +15,17 @@ internal static class DistributedEvaluation
     /// <param name="device">The network's device.</param>
     /// <param name="processGroup">The process group.</param>
     /// <param name="stop">Stops all processes after the current batch.</param>
+    /// <param name="logits">Whether to keep the logits.</param>
     /// <exception cref="UsageException">The network's logits are NaN or infinite (alone).</exception>
     /// <exception cref="CollectiveFailureException">They are (in each of several processes).</exception>
     /// <exception cref="OperationCanceledException"><paramref name="stop"/> was requested in any of them.</exception>
     public static Predictions Evaluate(
         MultiExitNetwork network, ImageSet set, Normalisation normalisation, Device device, ProcessGroup processGroup,
-        CancellationToken stop)
+        CancellationToken stop, bool logits = false)
     {
         if (!processGroup.IsDistributed)
         {
-            Predictions alone = Predictions.Compute(network, set, normalisation, ExitCriteria.Confidence, device, stop);
+            Predictions alone = Predictions.Compute(network, set, normalisation, ExitCriteria.Confidence, device, stop, logits: logits);
             alone.Check();
             return alone;
         }
@@ -32,13 +33,17 @@ internal static class DistributedEvaluation
         using DisposeScope scope = NewDisposeScope();
         (long start, long count) = processGroup.Shard.Range(set.Count);
         using ImageSet shard = set.Select([.. Enumerable.Range((int)start, (int)count).Select(row => (long)row)]);
-        Predictions own = Predictions.Compute(network, shard, normalisation, ExitCriteria.Confidence, device, CancellationToken.None, Look);
+        Predictions own = Predictions.Compute(
+            network, shard, normalisation, ExitCriteria.Confidence, device, CancellationToken.None, Look, logits: logits);
         if (Predictions.Batches(shard) < Predictions.Batches(new Shard(0, processGroup.Shard.Count).Range(set.Count).Count))
         {
             Look(); // the first shards may have one more batch
         }
 
-        var all = new Predictions(set, Whole(own.Classes), Whole(own.Confidence), Whole(own.Scores), Whole(own.Losses), Whole(own.TopFive));
+        var all = new Predictions(set, Whole(own.Classes), Whole(own.Confidence), Whole(own.Scores), Whole(own.Losses), Whole(own.TopFive))
+        {
+            Logits = own.Logits is { } part ? Whole(part) : null,
+        };
         processGroup.RunCollectively(all.Check);
         return all;
 
@@ -52,7 +57,7 @@ internal static class DistributedEvaluation
 
         Tensor Whole(Tensor part)
         {
-            Tensor whole = zeros([set.Count, network.Exits], part.dtype == ScalarType.Bool ? int64 : part.dtype);
+            Tensor whole = zeros([set.Count, .. part.shape[1..]], part.dtype == ScalarType.Bool ? int64 : part.dtype);
             whole.narrow(0, start, count).copy_(part);
             processGroup.AllReduceSum(whole);
             return scope.MoveToOuter(part.dtype == ScalarType.Bool ? whole.to_type(ScalarType.Bool) : whole);

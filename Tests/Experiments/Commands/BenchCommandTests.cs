@@ -18,6 +18,16 @@ public sealed class BenchCommandTests : IDisposable
     private readonly TemporaryFolder _folder = new();
 
     [Fact]
+    public void Meta_GF_has_no_single_steps()
+    {
+        ImtaProcess.Result result = ImtaProcess.Run(
+            _folder.Path, "bench", "step", "--set", "modifiers.metaGf.enabled=true", "--set", "meta.enabled=false");
+
+        result.Code.Should().Be(2, result.All);
+        result.Error.Should().StartWith("imta: single steps are measured, but modifiers.metaGf").And.EndWith("=false\n");
+    }
+
+    [Fact]
     public void Steps_are_measured_in_turns_with_another_program()
     {
         File.WriteAllText(_folder.In("other.sh"), """

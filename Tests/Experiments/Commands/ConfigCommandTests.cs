@@ -27,6 +27,17 @@ public sealed class ConfigCommandTests : IDisposable
     }
 
     [Fact]
+    public void All_of_it_comes_as_JSON_and_as_a_schema()
+    {
+        Config("--json").Output.Should().Be(SettingsJson.Text(new Settings()).ReplaceLineEndings("\n") + "\n");
+        Config("--schema").Output.Should().Be(SettingsJson.Schema().ReplaceLineEndings("\n") + "\n");
+
+        ImtaProcess.Result both = Config("--schema", "--explain", "meta.q");
+        both.Code.Should().Be(2);
+        both.Error.Should().Be("imta: --explain, --json and --schema exclude each other; give one of them\n");
+    }
+
+    [Fact]
     public void One_key_is_explained_in_full_and_what_it_shows_can_be_set()
     {
         ImtaProcess.Result result = Config("--explain", "data.trainLimit");

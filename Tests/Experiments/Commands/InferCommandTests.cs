@@ -103,8 +103,10 @@ public sealed class InferCommandTests(TrainedRun trained) : IClassFixture<Traine
         InferenceRow[] answers = trained.Read<InferenceRow>("pictures.csv");
         answers.Select(row => (row.Sample, row.File)).Should().Equal((0, "colour.png"), (1, "landscape.jpg"), (2, "below/grey.jpg"));
         answers.Should().OnlyContain(row => row.Name.Length > 2 && row.Confidence > 0 && row.Macs > 0);
+        trained.Run(0, "infer", "run", "--policy", "thirds.json", "--images", "pictures/landscape.jpg", "--out", "one.csv");
+        trained.Read<InferenceRow>("one.csv").Should().Equal(answers[1] with { Sample = 0 });
         trained.Refusal("infer", "run", "--policy", "thirds.json", "--images", "nowhere", "--force").Should()
-            .Contain("there is no folder nowhere");
+            .Contain("there is no file or folder nowhere");
         trained.Refusal("infer", "run", "--policy", "thirds.json", "--images", "run", "--force").Should()
             .Contain("run contains no JPEG, PNG, WebP or BMP files");
         trained.Refusal("infer", "run", "--policy", "thirds.json", "--images", "pictures", "--data", trained.TestFile, "--force").Should()

@@ -58,14 +58,14 @@ public sealed class ConfigurationSchemaTests
         "meta.centring", "meta.features", "meta.interval",
         "meta.source", "meta.perClass",
         "meta.wpn.hidden", "meta.wpn.layers", "meta.wpn.output", "meta.optimiser.rate", "meta.optimiser.weightDecay",
-        "train.epochs", "train.batch", "train.rate", "train.schedule", "train.milestones", "train.decay", "train.momentum",
+        "train.epochs", "train.batch", "train.rate", "train.schedule", "train.milestones", "train.decay", "train.warmup", "train.momentum",
         "train.dampening",
         "train.nesterov", "train.weightDecay",
         "phase2.from", "phase2.regime", "phase2.frozenNorm", "phase2.epochs", "phase2.batch", "phase2.rate", "phase2.schedule",
         "phase2.milestones",
-        "phase2.decay",
+        "phase2.decay", "phase2.warmup",
         "phase2.momentum", "phase2.dampening", "phase2.nesterov", "phase2.weightDecay",
-        "export.weightsEvery", "export.predictions",
+        "export.weightsEvery", "export.predictions", "export.logits",
         "run.checkpointMinutes", "run.checkpointEvery", "run.bestBy", "run.skipNonFinite");
 
     [Theory]
@@ -228,6 +228,7 @@ public sealed class ConfigurationSchemaTests
           schedule: cosine
           milestones: [150, 225]
           decay: 0.1
+          warmup: 0
           momentum: 0.9
           dampening: 0
           nesterov: false
@@ -242,6 +243,7 @@ public sealed class ConfigurationSchemaTests
           schedule: cosine
           milestones: [150, 225]
           decay: 0.1
+          warmup: 0
           momentum: 0.9
           dampening: 0
           nesterov: false
@@ -249,6 +251,7 @@ public sealed class ConfigurationSchemaTests
         export:
           weightsEvery: 0
           predictions: true
+          logits: false
         run:
           checkpointMinutes: 10
           checkpointEvery: 0

@@ -10,7 +10,8 @@ public sealed class RunFolderTests : IDisposable
         "checkpoints/latest.pt", "checkpoints/latest.pt.partial", "checkpoints/latest.pt.damaged", "checkpoints/previous.pt",
         "checkpoints/best.pt", "checkpoints/phase1.pt", "checkpoints/epoch-0003.pt", "checkpoints/epoch-0004.pt.partial",
         "weights/epoch-0002.csv", "weights/epoch-12345.csv", "weights/epoch-0003.csv.partial", "epochs.csv", "timing.csv", "cost.csv",
-        "log.txt", "anytime.csv", "dynamic.csv", "exits.csv", "classes.csv", "correlation.csv", "predictions.csv", "latency.csv",
+        "log.txt", "anytime.csv", "dynamic.csv", "exits.csv", "classes.csv", "correlation.csv", "predictions.csv",
+        "logits.safetensors", "latency.csv",
         "policy.json", "policy.json.partial",
     ];
 

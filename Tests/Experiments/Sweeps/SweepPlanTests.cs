@@ -135,6 +135,33 @@ public sealed class SweepPlanTests : IDisposable
     }
 
     [Fact]
+    public void Settings_and_seeds_of_the_command_line_are_those_of_all_runs_but_variants_win()
+    {
+        File.WriteAllText(_folder.In("sweep.yaml"), "set: {train: {epochs: 5, rate: 0.3}}\nseeds: [0, 1]\n"
+            + "variants: {a: {}, b: {train: {epochs: 9}}}\n");
+
+        SweepPlan plan = SweepPlan.Load(
+            _folder.In("sweep.yaml"), data: null, [SettingsOverride.Parse("train.epochs=7"), SettingsOverride.Parse("meta.q=0.5")], "4, 2");
+
+        plan.Runs.Select(run => (run.Seed, run.Variant, run.Settings.Train.Epochs, run.Settings.Train.Rate, run.Settings.Meta.Q)).Should()
+            .Equal((4, "a", 7, 0.3, 0.5), (4, "b", 9, 0.3, 0.5), (2, "a", 7, 0.3, 0.5), (2, "b", 9, 0.3, 0.5));
+    }
+
+    [Theory]
+    [InlineData("--seeds: seeds is [1, 1]; it must be a list of distinct integers >= 0", null, "1,1")]
+    [InlineData("--seeds: seeds is [x]; it must be a list of distinct integers >= 0", null, "x")]
+    [InlineData("--set seed=3: a sweep's seeds belong under its key seeds", "seed=3", null)]
+    [InlineData("--set meta.q=0: meta.q is 0; it must be a number > 0", "meta.q=0", null)]
+    public void Wrong_ones_are_one_line(string problem, string? set, string? seeds)
+    {
+        File.WriteAllText(_folder.In("sweep.yaml"), "seeds: [0]\n");
+
+        FluentActions.Invoking(() => SweepPlan.Load(
+                _folder.In("sweep.yaml"), data: null, set is null ? [] : [SettingsOverride.Parse(set)], seeds))
+            .Should().Throw<UsageException>().Which.Message.Should().StartWith(problem).And.NotContain("\n");
+    }
+
+    [Fact]
     public void Too_many_runs_are_refused_before_they_are_made()
         => FluentActions.Invoking(() => Load($"grid: {{meta: {{q: [{Numbers(200)}], epsilon: [{Numbers(200)}], interval: "
             + $"[{Numbers(200)}], wpn: {{hidden: [{Numbers(200)}], layers: [{Numbers(200)}]}}}}}}\n"))

@@ -8,6 +8,7 @@ using Imta.MetaWeight.Meta.Gradients;
 using Imta.MetaWeight.Meta.Optimisers;
 using Imta.MetaWeight.Meta.Weighting;
 using Imta.MetaWeight.Tests.Backbones;
+using Imta.MetaWeight.Tests.Experiments.Training.Distributed;
 
 namespace Imta.MetaWeight.Tests.Meta.Fusion;
 
@@ -92,6 +93,59 @@ public sealed class MetaGfTests : IDisposable
         }
     }
 
+    /// <summary>As <c>run.skipNonFinite</c> undoes a batch, at the first of each pass and after it.</summary>
+    [Fact]
+    public void A_batch_that_is_not_finite_can_be_undone_at_every_step()
+    {
+        using var clean = new Run(new MetaGfOptions());
+        using var disturbed = new Run(new MetaGfOptions());
+        int steps = (Blocks + 1) * Batches;
+        for (int step = 0; step < steps; step++)
+        {
+            disturbed.StepAndUndo(step);
+            disturbed.Steps(step, step + 1);
+            clean.Steps(step, step + 1);
+        }
+
+        disturbed.Values().Should().Equal(clean.Values()).And.OnlyContain(value => double.IsFinite(value));
+    }
+
+    [Fact]
+    public void Large_exponents_fuse_to_the_exit_with_the_largest()
+    {
+        using var run = new Run(new MetaGfOptions
+        {
+            Activation = FusionActivation.Exponential, Temperature = 1000, Start = 1, LastStart = 20,
+        });
+        foreach (int k in Enumerable.Range(0, Blocks))
+        {
+            run.Pass(0, k);
+        }
+
+        int shared = run.Reach().ToList().FindIndex(exits => exits.Contains(Blocks - 1) && exits.Length > 1);
+        double[] ofLast = run.Parameters()[shared];
+        run.Step(0, Blocks, batch: 0);
+
+        run.Parameters()[shared].Zip(ofLast).Should().OnlyContain(pair => Math.Abs(pair.First - pair.Second) < 1e-12);
+        run.Values().Should().OnlyContain(value => double.IsFinite(value));
+    }
+
+    [Fact]
+    public void Processes_with_different_batches_stay_the_same_network()
+    {
+        double[][] ranks = ThreadGroup.Run(2, all =>
+        {
+            using var run = new Run(new MetaGfOptions(), averaging: all.AllReduceMean, rank: all.Shard.Rank);
+            run.Steps(0, (Blocks + 1) * Batches);
+            return run.Learned();
+        });
+        using var alone = new Run(new MetaGfOptions());
+        alone.Steps(0, (Blocks + 1) * Batches);
+
+        ranks[1].Should().Equal(ranks[0]);
+        ranks[0].Should().NotEqual(alone.Learned());
+    }
+
     [Fact]
     public void A_network_of_one_exit_is_trained_by_its_own_pass()
     {
@@ -111,13 +165,16 @@ public sealed class MetaGfTests : IDisposable
         private readonly Generator _random = new(3);
         private readonly LabelledImages[] _batches;
 
-        public Run(MetaGfOptions options, MetaGradientMethod gradient = MetaGradientMethod.Forward, int blocks = Blocks)
+        public Run(
+            MetaGfOptions options, MetaGradientMethod gradient = MetaGradientMethod.Forward, int blocks = Blocks,
+            Averaging? averaging = null, int rank = 0)
         {
             Network = SmallMsdNet.Build(float64, _random, blocks: blocks);
             Optimiser = new Sgd(Network.named_parameters(), new TrainOptions());
             IMetaGradient method = MetaGradients.Create(
                 new MetaOptions { Gradient = gradient }, Network, Optimiser, TrainingLoss.Plain);
-            MetaGf = new MetaGf(options, Network, method, Optimiser);
+            MetaGf = new MetaGf(options, Network, method, Optimiser, averaging);
+            _random.manual_seed(rank);
             _batches = [.. Enumerable.Range(0, Batches).Select(_ => new LabelledImages(
                 randn([6, 3, 32, 32], float64, generator: _random), randint(Network.Classes, [6], int64, generator: _random)))];
         }
@@ -167,6 +224,19 @@ public sealed class MetaGfTests : IDisposable
             }
         }
 
+        /// <summary>A step on images that are not numbers, and the state from before it.</summary>
+        public void StepAndUndo(int step)
+        {
+            StateTree[] before = [new StateTree(Network.state_dict()).Copy(), Optimiser.State.Copy(), MetaGf.State.Copy()];
+            LabelledImages batch = _batches[step % Batches];
+            _batches[step % Batches] = batch with { Images = full_like(batch.Images, Held(double.NaN)) };
+            Step(0, step / Batches, step % Batches);
+            _batches[step % Batches] = batch;
+            Network.LoadState(before[0].Tensors);
+            Optimiser.LoadState(before[1]);
+            MetaGf.LoadState(before[2]);
+        }
+
         public double[] AfterEpochs(int epochs)
         {
             Steps(0, epochs * MetaGf.Passes * Batches);
@@ -181,6 +251,9 @@ public sealed class MetaGfTests : IDisposable
         }
 
         public double[][] Parameters() => [.. Network.Parameters.Select(GoldenFile.Values)];
+
+        /// <summary>θ and w, which processes share; batch norm's statistics are each one's own.</summary>
+        public double[] Learned() => [.. Network.Parameters.Concat(MetaGf.Fusion.Weights).SelectMany(GoldenFile.Values)];
 
         public double[] Values() => [.. Network.state_dict().Values.Concat(MetaGf.Fusion.Weights).SelectMany(GoldenFile.Values)];
 

@@ -23,6 +23,24 @@ public sealed class RateScheduleTests
         RateSchedule.Factor(options, 6, 0, Batches).Should().BeApproximately(0, 1e-15);
     }
 
+    [Theory]
+    [InlineData(RateScheduleKind.Cosine)]
+    [InlineData(RateScheduleKind.MultiStep)]
+    public void Warm_up_rises_linearly_to_the_schedule(RateScheduleKind schedule)
+    {
+        var options = new TrainOptions { Schedule = schedule, Epochs = 6, Milestones = [1, 4] };
+        double[] Factors(int warmup) =>
+        [
+            .. Enumerable.Range(0, 6 * Batches)
+                .Select(t => RateSchedule.Factor(options with { Warmup = warmup }, t / Batches, t % Batches, Batches)),
+        ];
+        double[] without = Factors(0), with = Factors(2);
+
+        with[..20].Zip(without).Select((pair, t) => pair.First / pair.Second / ((t + 1) / 20.0)).Should()
+            .OnlyContain(ratio => Math.Abs(ratio - 1) < 1e-14);
+        with[20..].Should().Equal(without[20..]);
+    }
+
     [Fact]
     public void Multi_step_decays_at_the_first_batch_after_each_milestone()
     {
