@@ -75,7 +75,9 @@ public sealed partial class FilesPageTests
     {
         using DisposeScope scope = NewDisposeScope();
         using var folder = new TemporaryFolder();
-        ImtaProcess.Result result = ImtaProcess.Run(folder.Path, ["train", "--out", "run", .. ImtaProcess.Tiny, "--set", "train.epochs=1"]);
+        ImtaProcess.Result result = ImtaProcess.Run(folder.Path, [
+            "train", "--out", "run", .. ImtaProcess.Tiny, "--set", "train.epochs=1", "--set", "export.logits=true",
+        ]);
         result.Code.Should().Be(0, result.All);
 
         string run = folder.In("run");
