@@ -113,10 +113,8 @@ public sealed class MetaGfTests : IDisposable
     [Fact]
     public void Large_exponents_fuse_to_the_exit_with_the_largest()
     {
-        using var run = new Run(new MetaGfOptions
-        {
-            Activation = FusionActivation.Exponential, Temperature = 1000, Start = 1, LastStart = 20,
-        });
+        using var run = new Run(
+            new MetaGfOptions { Activation = FusionActivation.Exponential, Temperature = 1000, Start = 1, LastStart = 20 });
         foreach (int k in Enumerable.Range(0, Blocks))
         {
             run.Pass(0, k);
