@@ -70,7 +70,8 @@ internal sealed class SettingsKey
     {
         IChoice choice => [.. choice.Names],
         _ when _type.IsEnum => [.. Enum.GetNames(_type).Select(SettingsSchema.YamlName)],
-        _ when _limits.OfType<AllowedValuesAttribute>().FirstOrDefault() is { } allowed => [.. allowed.Values.Select(name => (string)name!)],
+        _ when _limits.OfType<AllowedValuesAttribute>().FirstOrDefault() is { } allowed
+            => [.. allowed.Values.Select(name => (string)name!)],
         _ => [],
     };
 

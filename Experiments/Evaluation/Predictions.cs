@@ -134,6 +134,7 @@ internal sealed record Predictions(ImageSet Set, Tensor Classes, Tensor Confiden
         Tensor scores = criterion == ExitCriteria.Confidence ? confidence : criterion.Score(stacked);
         Tensor five = best.eq(batch.Labels.view(-1, 1, 1)).to_type(int64).sum(2).gt(Held(0));
         Tensor[] ofRisk = risk is null ? [] : [risk.Losses(stacked.softmax(2), batch.Labels)];
-        return [stacked.argmax(2), confidence, scores, CrossEntropy.PerSample(logits, batch.Labels), five, .. ofRisk, .. keepsLogits ? [stacked] : Array.Empty<Tensor>()];
+        Tensor[] kept = keepsLogits ? [stacked] : [];
+        return [stacked.argmax(2), confidence, scores, CrossEntropy.PerSample(logits, batch.Labels), five, .. ofRisk, .. kept];
     }
 }

@@ -65,7 +65,8 @@ internal sealed class PhaseRun
     }
 
     /// <summary>
-    /// Of orders and augmentations: a second phase that goes on training the network sees others than the first, one that freezes it the same.
+    /// Of orders and augmentations: a second phase that goes on training the network sees others than the first, one that freezes it the
+    /// same.
     /// </summary>
     private static long SeedOf(TrainingPhase phase) => phase.Number == 1 || phase.FreezesNetwork
         ? phase.Settings.Seed

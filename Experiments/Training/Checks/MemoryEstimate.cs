@@ -60,9 +60,7 @@ internal sealed record MemoryEstimate(
             phase.FreezesNetwork,
             phase.Settings.Meta)
         {
-            ExitCopies = phase.Settings.Modifiers.MetaGf is { Enabled: true } own ? own.StateCopies(network.Exits) * (phase.Settings.Run.SkipNonFinite ? 2 : 1)
-                    + network.Exits + 2
-                : phase.Settings.Modifiers.Combination.Value.IsByExit ? network.Exits : 0,
+            ExitCopies = Copies(phase.Settings, network.Exits),
             LogitBytes = DiskEstimate.LogitBytes(network, data, phase.Settings),
             OnGpu = phase.Settings.Device != "cpu",
             PictureBytes = data.Train.Files?.Bytes ?? 0,
@@ -104,6 +102,11 @@ internal sealed record MemoryEstimate(
         (true, MetaGradientMethod.FiniteDifference) => 2.1,
         _ => 2.7, // a second-order graph
     };
+
+    /// <summary>With Meta-GF its state, which skipping batches keeps twice, and what fusing it takes.</summary>
+    private static int Copies(Settings settings, int exits) => settings.Modifiers.MetaGf is { Enabled: true } own
+        ? (own.StateCopies(exits) * (settings.Run.SkipNonFinite ? 2 : 1)) + exits + 2
+        : settings.Modifiers.Combination.Value.IsByExit ? exits : 0;
 
     /// <summary>For a network with half-precision features: the training pass uses them, those of the meta gradient do not.</summary>
     private static double HalfPrecisionShare(MetaSettings meta) => !meta.Learns ? 0.5 : meta.Memory == MetaMemory.Low ? 1 : 0.75;
