@@ -28,7 +28,7 @@ public sealed class ExitFusion : IStateful, IDisposable
     public ExitFusion(MetaGfOptions options, MultiExitNetwork network)
     {
         (_options, _exits) = (options, network.Exits);
-        _parameters = [.. network.named_parameters().Where(entry => entry.parameter.requires_grad)];
+        _parameters = [.. network.ParameterNames.Zip(network.Parameters)];
         _weights = [.. _parameters.Select(entry => FirstWeights(entry.Parameter))];
         Optimiser = new Adam(_parameters.Zip(_weights, (entry, weights) => (entry.Name, weights)), weightDecay: 0);
     }

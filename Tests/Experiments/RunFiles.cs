@@ -15,4 +15,21 @@ internal static class RunFiles
         .Where(name => name.EndsWith(".csv", StringComparison.Ordinal) && name is not ("timing.csv" or "latency.csv"))
         .Order(StringComparer.Ordinal)
         .Select(name => File.ReadAllText(Path.Combine(run, name)))];
+
+    /// <summary>A run that is stopped after its first epoch and resumed ends with the tables of one that was not.</summary>
+    /// <returns>What the latter wrote.</returns>
+    public static string StoppedAndResumed(TemporaryFolder folder, string[] arguments)
+    {
+        string output = folder.Run(0, ["train", "--out", "whole", .. arguments]).Output;
+        using (ImtaProcess process = ImtaProcess.Start(folder.Path, ["train", "--out", "stopped", .. arguments]))
+        {
+            process.WaitUntil(() => File.Exists(folder.In("stopped", "epochs.csv")));
+            process.Terminate();
+            process.End().Code.Should().Be(143);
+        }
+
+        folder.Run(0, "train", "--resume", "stopped").Output.Should().Contain("resuming after epoch");
+        Tables(folder.In("stopped")).Should().Equal(Tables(folder.In("whole")));
+        return output;
+    }
 }

@@ -26,17 +26,7 @@ public sealed class TrainGradientCombinationTests : IDisposable
         [
             .. Plain, "--set", $"modifiers.combination={combination}", "--set", "train.rate=0.02", "--set", "train.epochs=3",
         ];
-        _folder.Run(0, ["train", "--out", "whole", .. arguments]).Output.Should().Contain($"plain training + {combination}, MSDNet");
-        using (ImtaProcess process = ImtaProcess.Start(_folder.Path, ["train", "--out", "stopped", .. arguments]))
-        {
-            process.WaitUntil(() => File.Exists(_folder.In("stopped", "epochs.csv")));
-            process.Terminate();
-            process.End().Code.Should().Be(143);
-        }
-
-        _folder.Run(0, "train", "--resume", "stopped").Output.Should().Contain("resuming after epoch");
-
-        RunFiles.Tables(_folder.In("stopped")).Should().Equal(RunFiles.Tables(_folder.In("whole")));
+        RunFiles.StoppedAndResumed(_folder, arguments).Should().Contain($"plain training + {combination}, MSDNet");
     }
 
     [Fact]

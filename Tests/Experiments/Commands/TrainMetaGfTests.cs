@@ -19,17 +19,7 @@ public sealed class TrainMetaGfTests : IDisposable
     public void A_run_that_is_stopped_within_an_epoch_ends_with_the_same_tables(string setting)
     {
         string[] arguments = [.. MetaGf, "--set", "train.epochs=3", "--set", "data.trainLimit=300", "--set", setting];
-        _folder.Run(0, ["train", "--out", "whole", .. arguments]).Output.Should().Contain("plain training + Meta-GF, MSDNet");
-        using (ImtaProcess process = ImtaProcess.Start(_folder.Path, ["train", "--out", "stopped", .. arguments]))
-        {
-            process.WaitUntil(() => File.Exists(_folder.In("stopped", "epochs.csv")));
-            process.Terminate();
-            process.End().Code.Should().Be(143);
-        }
-
-        _folder.Run(0, "train", "--resume", "stopped").Output.Should().Contain("resuming after epoch");
-
-        RunFiles.Tables(_folder.In("stopped")).Should().Equal(RunFiles.Tables(_folder.In("whole")));
+        RunFiles.StoppedAndResumed(_folder, arguments).Should().Contain("plain training + Meta-GF, MSDNet");
     }
 
     [Fact]
