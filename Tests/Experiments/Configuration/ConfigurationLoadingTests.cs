@@ -217,7 +217,7 @@ public sealed class ConfigurationLoadingTests
     ]
     [InlineData("train: {milestones: [5, ]\n }", null)]
     [InlineData("train: 5", "run.yaml:1: train is 5; it is a group with the keys epochs, batch, rate, schedule, milestones, decay, "
-        + "momentum, dampening, nesterov, weightDecay")]
+        + "warmup, momentum, dampening, nesterov, weightDecay")]
     [InlineData("data: {trainLimit: all}", "run.yaml:1: data.trainLimit is all; it must be an integer >= 1, or null")]
     public void A_value_of_the_wrong_type_is_refused_with_what_is_wanted(string yaml, string? message)
     {
