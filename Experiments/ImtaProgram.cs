@@ -43,7 +43,9 @@ public static class ImtaProgram
     /// <exception cref="ArgumentException">An extension has a name that is taken or cannot be one.</exception>
     public static int Run(string[] args, ImtaExtensions? extensions = null)
     {
-        IReadOnlyList<EpochColumn> columns = Register(extensions ?? new ImtaExtensions());
+        extensions ??= new ImtaExtensions();
+        Register(extensions);
+        IReadOnlyList<EpochColumn> columns = EpochColumn.DefaultsAnd(extensions.Columns);
         Terminal.Prepare();
         var root = new RootCommand("imta: multi-exit networks with learned sample weights")
         {
@@ -74,7 +76,11 @@ public static class ImtaProgram
         }
     }
 
-    private static IReadOnlyList<EpochColumn> Register(ImtaExtensions extensions)
+    /// <summary>
+    /// Makes extensions known without a command line, once in a process, for a program that loads networks which were trained with them.
+    /// </summary>
+    /// <exception cref="ArgumentException">An extension has a name that is taken or cannot be one.</exception>
+    public static void Register(ImtaExtensions extensions)
     {
         foreach (Backbone backbone in extensions.Backbones)
         {
@@ -95,8 +101,6 @@ public static class ImtaProgram
         {
             ExitPolicies.Register(kind, read);
         }
-
-        return EpochColumn.DefaultsAnd(extensions.Columns);
     }
 
     private static bool NeedsLibtorch(Command command)

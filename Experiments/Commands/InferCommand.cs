@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Diagnostics;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Data.Pictures;
@@ -56,20 +57,17 @@ internal static class InferCommand
         string file = arguments.GetValue(Out)!;
         using var stop = new StopSignal();
         using DisposeScope scope = NewDisposeScope();
-        using TrainedNetwork network = TrainedNetworkArguments.Load(arguments);
-        PolicyFile policy = TrainedNetworkArguments.Policy(arguments.GetValue(Policy)!, network);
+        TrainedNetwork network = TrainedNetworkArguments.Load(arguments);
+        using var classifier = new EarlyExitClassifier(
+            network, TrainedNetworkArguments.Policy(arguments.GetValue(Policy)!, network));
         OutputFile.Check(file, arguments);
         string? pictures = arguments.GetValue(Pictures), data = arguments.GetValue(Data);
         (ImageSet images, ImageReadStatistics? tally) = pictures is null
             ? LoadImages(network, data)
-            : LoadImageFiles(network, pictures, data, policy.ClassNames);
+            : LoadImageFiles(classifier, pictures, data);
         using ImageSet held = images;
         tally?.ReportUnanswered();
-        RunMonitor monitor = RunMonitor.ForConsole();
-        var inference = new EarlyExitInference(network, policy);
-        int batches = (images.Count + size - 1) / size, done = 0;
-        List<InferenceRow> rows = [];
-        monitor.Track(batches, 0, () => rows = inference.Run(images, size, Advance, stop.Token));
+        (List<InferenceRow> rows, double seconds) = Classify(classifier, images, size, stop.Token);
         if (tally is not null)
         {
             rows.RemoveAll(row => tally.Unreadable.Contains(images.Files!.PathOf(row.Sample)));
@@ -82,12 +80,43 @@ internal static class InferCommand
         }
 
         OutputFile.WrapErrors(file, () => CsvTable.Write(file, rows));
-        Show(rows, pictures is null ? images : null, network, inference.Seconds);
+        Show(rows, pictures is null ? images : null, classifier.Network.Exits, seconds);
         Console.WriteLine($"wrote the predictions to {file}");
         return 0;
-
-        void Advance() => monitor.Advance($"batch {++done}/{batches}");
     }
+
+    /// <summary>The rows of <c>answers.csv</c>, in the images' order, and how long they took.</summary>
+    private static (List<InferenceRow> Rows, double Seconds) Classify(
+        EarlyExitClassifier classifier, ImageSet images, int size, CancellationToken stop)
+    {
+        RunMonitor monitor = RunMonitor.ForConsole();
+        int batches = (images.Count + size - 1) / size, done = 0;
+        long[] positions = images.SourceIndices.ToArray<long>();
+        List<InferenceRow> rows = [];
+        var clock = Stopwatch.StartNew();
+        monitor.Track(batches, 0, () =>
+        {
+            foreach (IReadOnlyList<EarlyExitPrediction> batch in classifier.Classify(images, size))
+            {
+                int first = rows.Count;
+                rows.AddRange(batch.Select((prediction, i) => Row(prediction, positions[first + i], images.Files)));
+                stop.ThrowIfCancellationRequested();
+                monitor.Advance($"batch {++done}/{batches}");
+            }
+        });
+        return (rows, clock.Elapsed.TotalSeconds);
+    }
+
+    private static InferenceRow Row(EarlyExitPrediction prediction, long sample, ImageFiles? files) => new()
+    {
+        Sample = sample,
+        Class = prediction.Class,
+        Name = prediction.Name,
+        Confidence = prediction.Confidence,
+        Exit = prediction.Exit,
+        Macs = prediction.Macs,
+        File = files?.Names[(int)sample],
+    };
 
     private static (ImageSet Images, ImageReadStatistics? Tally) LoadImages(TrainedNetwork network, string? path)
     {
@@ -107,25 +136,18 @@ internal static class InferCommand
         return (CifarReader.ReadFile(format, path), null);
     }
 
-    private static (ImageSet Images, ImageReadStatistics? Tally) LoadImageFiles(
-        TrainedNetwork network, string path, string? data, IReadOnlyList<string> classNames)
+    private static (ImageSet Images, ImageReadStatistics? Tally) LoadImageFiles(EarlyExitClassifier classifier, string path, string? data)
     {
         if (data is not null)
         {
             throw new UsageException("--images and --data are mutually exclusive; give one of them");
         }
 
-        ImageNetFolders.EnsureDecoderAvailable();
         (string folder, string[] names) = File.Exists(path)
             ? (Path.GetDirectoryName(Path.GetFullPath(path))!, [Path.GetFileName(path)])
             : (path, NamesIn(path));
-        using DisposeScope scope = NewDisposeScope();
-        DataOptions options = network.Settings.Data;
-        ImageTransform shape = DatasetShape.For(options).Side == ImageSet.Side ? ImageTransform.Cifar : ImageTransform.ImageNet;
         var tally = new ImageReadStatistics(line => Console.Error.WriteLine($"warning: {line}"));
-        var files = new ImageFiles(folder, names, shape, options.Workers, tally, skipMissing: true);
-        Tensor labels = zeros([names.Length], ScalarType.Int64); // nobody reads them
-        return (new ImageSet(files, labels, arange(Held(names.Length), ScalarType.Int64), classNames), tally);
+        return (classifier.Open(folder, names, tally), tally);
     }
 
     private static string[] NamesIn(string folder)
@@ -144,16 +166,21 @@ internal static class InferCommand
             : throw new UsageException($"{folder} contains no {ImageDecoder.Formats} files; --images needs a folder with some");
     }
 
-    private static void Show(List<InferenceRow> rows, ImageSet? labelled, TrainedNetwork network, double seconds)
+    private static void Show(List<InferenceRow> rows, ImageSet? labelled, int exits, double seconds)
     {
         string accuracy = labelled is null
             ? ""
-            : FormattableString.Invariant($"{100 * EarlyExitInference.Accuracy(rows, labelled):0.0} % accuracy, ");
-        int exits = network.Network.Exits;
+            : FormattableString.Invariant($"{100 * Accuracy(rows, labelled):0.0} % accuracy, ");
         IEnumerable<double> shares = Enumerable.Range(1, exits).Select(exit => rows.Average(row => row.Exit == exit ? 1.0 : 0));
         Console.WriteLine(FormattableString.Invariant(
             $"{rows.Count:N0} images: {accuracy}{RunMonitor.FormatPercentages(shares)} % at exits 1 to {exits}, ")
             + FormattableString.Invariant(
                 $"{rows.Average(row => row.Macs):N0} multiply-adds on average, {rows.Count / seconds:0} images/s"));
+    }
+
+    private static double Accuracy(List<InferenceRow> rows, ImageSet images)
+    {
+        var labels = images.SourceIndices.ToArray<long>().Zip(images.Labels.ToArray<long>()).ToDictionary();
+        return rows.Average(row => labels[row.Sample] == row.Class ? 1.0 : 0);
     }
 }

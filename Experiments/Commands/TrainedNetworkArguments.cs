@@ -46,11 +46,8 @@ internal static class TrainedNetworkArguments
     {
         string source = arguments.GetValue(Source)!;
         Settings? config = ConfigurationArguments.ReadConfigOption(arguments);
-        TrainedNetwork network = TrainedNetwork.Load(source, config, run => SettingsLoader.Parse(
-            SettingsWriter.Write(run), source,
-            [
-                .. Set("--device", "device", arguments.GetValue(DeviceOption)), .. Set("--threads", "threads", arguments.GetValue(Threads)),
-            ]));
+        TrainedNetwork network = TrainedNetwork.Load(
+            source, config, SettingsOverride.ForMachine(arguments.GetValue(DeviceOption), arguments.GetValue(Threads), prefix: "--"));
         if (network.Warning is { } warning)
         {
             Console.Error.WriteLine($"warning: {warning}");
@@ -106,7 +103,4 @@ internal static class TrainedNetworkArguments
 
         return data;
     }
-
-    private static IEnumerable<SettingsOverride> Set(string option, string key, object? value)
-        => value is null ? [] : [new SettingsOverride(option, key, FormattableString.Invariant($"{value}"))];
 }

@@ -19,4 +19,18 @@ internal sealed record SettingsOverride(string Source, string Key, string Value,
             ? new SettingsOverride(source, key, argument[(split + 1)..])
             : throw new UsageException($"{source}: expected key=value, such as --set meta.q=0.75");
     }
+
+    /// <summary>A machine's device and number of threads, those that are given, for a run that was trained elsewhere.</summary>
+    /// <param name="device">Value of <c>device</c>; null: the run's.</param>
+    /// <param name="threads">Value of <c>threads</c>; null: the run's.</param>
+    /// <param name="prefix">How the user writes their names, in messages.</param>
+    public static IReadOnlyList<SettingsOverride> ForMachine(string? device, int? threads, string prefix = "")
+    {
+        (string Key, object? Value)[] given = [("device", device), ("threads", threads)];
+        return
+        [
+            .. given.Where(one => one.Value is not null).Select(
+                one => new SettingsOverride(prefix + one.Key, one.Key, FormattableString.Invariant($"{one.Value}"))),
+        ];
+    }
 }

@@ -34,14 +34,14 @@ internal sealed record TrainedNetwork(
     /// <exception cref="UsageException">
     /// It does not exist, is damaged, has a different configuration or none, has diverged, or this machine lacks the device.
     /// </exception>
-    public static TrainedNetwork Load(string source, Settings? given, Func<Settings, Settings> machine)
+    public static TrainedNetwork Load(string source, Settings? given, IReadOnlyList<SettingsOverride> machine)
     {
         using DisposeScope scope = NewDisposeScope();
         string file = RunFolder.CheckpointOf(source);
         NetworkSource content = ForeignFile.Open(file, configured: given is not null) is { } foreign
             ? NetworkSource.Of(foreign, given)
             : NetworkSource.Of(Checkpoint.Read(file), file);
-        Settings settings = machine(content.Settings);
+        Settings settings = SettingsLoader.Parse(SettingsWriter.Write(content.Settings), source, machine);
         Device device = ComputeDevice.Configure(settings);
         MultiExitNetwork network = NetworkBuilder.ForPhase(TrainingPhase.ForRun(settings, content.Phase), device);
         string? warning = content.Restore(network);

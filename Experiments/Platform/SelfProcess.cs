@@ -23,7 +23,7 @@ internal static class SelfProcess
         string program = Environment.GetEnvironmentVariable(CalledAs) is { Length: > 0 } script ? script : Environment.ProcessPath!;
         string folder = Path.GetDirectoryName(Path.GetFullPath(program)) ?? "";
         string[] path = Environment.GetEnvironmentVariable("PATH")?.Split(Path.PathSeparator) ?? [];
-        bool isOnPath = IsHost(program) ? IsFoundOn(path, program) : path.Any(one => Path.TrimEndingDirectorySeparator(one) == folder);
+        bool isOnPath = path.Any(one => Path.TrimEndingDirectorySeparator(one) == folder) || IsLinkedOn(path, program);
         string name = isOnPath ? Path.GetFileNameWithoutExtension(program) : program;
         string[] assembly = IsHost(program) ? [Environment.GetCommandLineArgs()[0]] : [];
         return string.Join(' ', ((string[])[name, .. assembly, .. arguments]).Select(Quote));
@@ -51,10 +51,10 @@ internal static class SelfProcess
         return [program, .. IsHost(program) ? [Environment.GetCommandLineArgs()[0]] : Array.Empty<string>(), .. arguments];
     }
 
-    /// <summary>Whether the shell finds the host by its bare name; its own path has its links resolved.</summary>
-    private static bool IsFoundOn(string[] path, string host)
-        => path.Select(one => new FileInfo(Path.Combine(one, Path.GetFileName(host)))).FirstOrDefault(file => file.Exists) is { } found
-            && (found.ResolveLinkTarget(returnFinalTarget: true) ?? found).FullName == host;
+    /// <summary>Whether the shell finds a link to it by its bare name, as to the host and to a .NET tool.</summary>
+    private static bool IsLinkedOn(string[] path, string program)
+        => path.Select(one => new FileInfo(Path.Combine(one, Path.GetFileName(program)))).FirstOrDefault(file => file.Exists) is { } found
+            && (found.ResolveLinkTarget(returnFinalTarget: true) ?? found).FullName == program;
 
     private static bool IsHost(string program) => Path.GetFileNameWithoutExtension(program) == Host;
 

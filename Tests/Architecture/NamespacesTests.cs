@@ -123,7 +123,7 @@ public sealed partial class NamespacesTests
         return Projects.SelectMany(
             project => Directory.EnumerateFiles(Path.Combine(repository, project), "*.cs", SearchOption.AllDirectories))
             .Select(file => Path.GetRelativePath(repository, file))
-            .Where(file => !file.Split(Path.DirectorySeparatorChar).Any(part => part is "bin" or "obj"))
+            .Where(file => !file.Split(Path.DirectorySeparatorChar).Any(part => part is "bin" or "obj" or "buildTransitive"))
             .ToDictionary(file => file, file => File.ReadAllText(Path.Combine(repository, file)).ReplaceLineEndings("\n"));
     }
 

@@ -62,7 +62,7 @@ internal static partial class DocumentedNames
     public static IEnumerable<string> Missing(IEnumerable<string> words) => words.Where(word =>
         (IsMember(word) && !InProduct(word) && !InTests(word)) || (IsSetting(word) && !InConfiguration(word)));
 
-    [GeneratedRegex(@"^[A-Z]\w*\.\w+$")]
+    [GeneratedRegex(@"^(?!Imta\.MetaWeight$)[A-Z]\w*\.\w+$")] // the package's name has the same form
     private static partial Regex Member();
 
     [GeneratedRegex(@"^(data|model|modifiers|loss|meta|train|phase2|export)\.[A-Za-z.]+(=.+)?$")]

@@ -25,6 +25,7 @@ public sealed class ExtendingPageTests : IDisposable
     {
         Skip.IfNot(OperatingSystem.IsLinux(), "the page's commands are run by /bin/sh");
         _page.Commands.Should().HaveCount(2, "a project and a run");
+        _page.AddPackages();
         _page.Run(_page.Commands[0]);
 
         string small = " --set data.trainLimit=40 --set data.testLimit=20 --set train.epochs=1 --set train.batch=8 --out run\n";

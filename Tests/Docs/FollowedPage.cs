@@ -40,6 +40,14 @@ internal sealed class FollowedPage : IDisposable
 
     public string In(params string[] path) => _folder.In(path);
 
+    /// <summary>Makes the packages as <c>docs/packages.md</c> does, of what these tests were built with; the tool, of 130 MB, is left to CI.
+    /// </summary>
+    public void AddPackages()
+    {
+        string commands = MarkdownPage.Read("packages.md").Blocks.First(block => block.Language == "sh").Text;
+        Run(commands.Replace("dotnet pack", "dotnet pack --no-build -p:PackTool=false -c Release", StringComparison.Ordinal));
+    }
+
     /// <summary>Writes the page's C# files.</summary>
     public void WriteFiles()
     {
@@ -64,6 +72,11 @@ internal sealed class FollowedPage : IDisposable
         start.Environment["MSBUILDDISABLENODEREUSE"] = "1";
         start.Environment["UseSharedCompilation"] = "false";
         start.Environment["BuildProjectReferences"] = OwnConfiguration is null ? "true" : "false";
+        if (File.Exists(In("nuget.config")))
+        {
+            RestoreBesideNuGet(start.Environment);
+        }
+
         using Process process = Process.Start(start)!;
         if (!process.WaitForExit(Patience))
         {
@@ -77,4 +90,12 @@ internal sealed class FollowedPage : IDisposable
     }
 
     public void Dispose() => _folder.Dispose();
+
+    /// <summary>NuGet's folder would keep our packages, and take them for those of later tests: it is only read.</summary>
+    private void RestoreBesideNuGet(IDictionary<string, string?> environment)
+    {
+        string own = Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.UserProfile), ".nuget", "packages");
+        environment["RestoreFallbackFolders"] = Environment.GetEnvironmentVariable("NUGET_PACKAGES") ?? own;
+        environment["NUGET_PACKAGES"] = In("nuget");
+    }
 }

@@ -20,6 +20,7 @@ public sealed partial class LibraryPageTests : IDisposable
         Skip.IfNot(OperatingSystem.IsLinux(), "the page's commands are run by /bin/sh");
         IReadOnlyList<string> commands = _page.Commands;
         commands.Should().HaveCount(3, "a project, a run with weights, a run without");
+        _page.AddPackages();
         _page.Run(commands[0]);
         _page.WriteFiles();
 

@@ -60,7 +60,7 @@ public sealed class BottleneckSettingTests : IDisposable
             .ContainSingle().Which.Should().Contain("tensors are missing (").And.Contain(".net.3.weight");
         ImtaProcess.Result cost = _folder.Run(0, ["cost", .. given, .. Without]);
 
-        using TrainedNetwork own = TrainedNetwork.Load(_folder.In("own.pt"), null, run => run);
+        using TrainedNetwork own = TrainedNetwork.Load(_folder.In("own.pt"), null, []);
         using IDisposable noGrad = no_grad();
         using var folding = new BatchNormFolding();
         Tensor[] answered = own.Network.Forward(images.to_type(ScalarType.Float32), new Pass(NormStatistics.Running) { Folding = folding });

@@ -111,7 +111,7 @@ public sealed class ConvertCommandTests(TrainedRun trained) : IClassFixture<Trai
         Settings settings = SettingsLoader.Parse("", "the test", Small.Append("threads=1").Select(SettingsOverride.Parse));
         foreach ((string source, Settings? given) in new[] { (file, settings), (trained.In("published.pt"), null) })
         {
-            using TrainedNetwork network = TrainedNetwork.Load(source, given, run => run);
+            using TrainedNetwork network = TrainedNetwork.Load(source, given, []);
             network.Epochs.Should().Be(1);
             Tensor[] logits = network.Network.Forward(expected["x"].to_type(ScalarType.Float32), NormStatistics.Running);
             for (int k = 0; k < logits.Length; k++)

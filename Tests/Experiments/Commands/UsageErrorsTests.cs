@@ -62,6 +62,13 @@ public sealed class UsageErrorsTests : IDisposable
         Advised([("IMTA_CALLED_AS", ""), ("PATH", $"{AppContext.BaseDirectory}{Path.PathSeparator}{path}")], program).Should()
             .Be("imta doctor --help");
         Advised([("IMTA_CALLED_AS", "")], program).Should().Be($"{program} doctor --help");
+        if (!OperatingSystem.IsWindows())
+        {
+            string tool = _folder.In("imta"); // as dotnet tool install makes it
+            File.CreateSymbolicLink(tool, program);
+            Advised([("IMTA_CALLED_AS", ""), ("PATH", $"{_folder.Path}{Path.PathSeparator}{path}")], tool).Should().Be("imta doctor --help");
+        }
+
         string host = path.Split(Path.PathSeparator).Select(folder => Path.Combine(folder, "dotnet")).First(File.Exists);
         host = File.ResolveLinkTarget(host, returnFinalTarget: true)?.FullName ?? host;
         Advised([("IMTA_CALLED_AS", ""), ("PATH", "/nowhere")], host, library).Should().Be($"{host} {library} doctor --help");

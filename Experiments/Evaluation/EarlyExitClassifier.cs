@@ -1,0 +1,173 @@
+using Imta.MetaWeight.Allocation;
+using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Experiments.Configuration;
+using Imta.MetaWeight.Experiments.Data;
+using Imta.MetaWeight.Experiments.Data.Pictures;
+
+namespace Imta.MetaWeight.Experiments.Evaluation;
+
+/// <summary>What a network says of an image.</summary>
+/// <param name="Class">The label, from 0.</param>
+/// <param name="Name">The name of the class.</param>
+/// <param name="Confidence">Its softmax probability.</param>
+/// <param name="Exit">The exit at which the image left, from 1.</param>
+/// <param name="Macs">Multiply-adds up to there.</param>
+public sealed record EarlyExitPrediction(int Class, string Name, float Confidence, int Exit, long Macs);
+
+/// <summary>
+/// A trained network with an exit policy: it classifies images, each at the first exit that the policy lets it leave at, so that blocks after
+/// it do not run. Calls from several threads wait for each other.
+/// </summary>
+public sealed class EarlyExitClassifier : IDisposable
+{
+    private readonly TrainedNetwork _network;
+    private readonly PolicyFile _policy;
+    private readonly EarlyExit _runner;
+    private readonly ExitPolicyRule _rule;
+
+    /// <param name="network">The network, which it owns then.</param>
+    /// <param name="policy">A policy for it.</param>
+    internal EarlyExitClassifier(TrainedNetwork network, PolicyFile policy)
+        => (_network, _policy, _runner, _rule) = (network, policy, new EarlyExit(network.Network), new ExitPolicyRule(policy.Policy));
+
+    /// <summary>Loads a network and a policy for it. It also loads libtorch, and sets the process's number of CPU threads.</summary>
+    /// <param name="source">A run folder, a checkpoint, or with a configuration a published checkpoint or a safetensors file.</param>
+    /// <param name="policy">A file of <c>imta calibrate</c>.</param>
+    /// <param name="config">The configuration of a file that does not contain one.</param>
+    /// <param name="device"><c>cpu</c> or <c>cuda</c>; null: the run's.</param>
+    /// <param name="threads">CPU threads; 0: all cores; null: the run's.</param>
+    /// <exception cref="UsageException">
+    /// A file does not exist, is damaged, or does not fit the others; or this machine lacks the device. The message is one line.
+    /// </exception>
+    public static EarlyExitClassifier Load(
+        string source, string policy, string? config = null, string? device = null, int? threads = null)
+    {
+        TrainedNetwork network = TrainedNetwork.Load(
+            source, config is null ? null : SettingsLoader.Load(config), SettingsOverride.ForMachine(device, threads));
+        try
+        {
+            return new EarlyExitClassifier(network, PolicyFile.Read(policy, network));
+        }
+        catch
+        {
+            network.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>The network, which stays this object's; its parameters must not change.</summary>
+    public MultiExitNetwork Network => _network.Network;
+
+    /// <summary>Names of the C classes, by label.</summary>
+    public IReadOnlyList<string> ClassNames => _policy.ClassNames;
+
+    /// <summary>Multiply-adds of a prediction at each exit, K.</summary>
+    public IReadOnlyList<long> Macs => _policy.Macs;
+
+    /// <summary>Height and width of its images, in pixels.</summary>
+    public int Side => DatasetShape.For(_network.Settings.Data).Side;
+
+    /// <summary>Classifies a batch of pixels.</summary>
+    /// <param name="images">uint8 <c>[N, 3, Side, Side]</c>: red, green, blue; on any device.</param>
+    /// <returns>N predictions.</returns>
+    /// <exception cref="ArgumentException">The tensor has another shape or element type.</exception>
+    /// <exception cref="UsageException">The network's logits are NaN or infinite.</exception>
+    public IReadOnlyList<EarlyExitPrediction> Classify(Tensor images)
+    {
+        if (images.dtype != ScalarType.Byte || images.dim() != 4 || images.size(1) != 3 || images.size(2) != Side || images.size(3) != Side)
+        {
+            throw new ArgumentException($"images are {images.dtype} [{string.Join(", ", images.shape)}]; expected Byte [N, 3, {Side}, {Side}]");
+        }
+
+        using DisposeScope scope = NewDisposeScope();
+        return images.size(0) == 0 ? [] : ClassifyNormalised(_policy.Normalisation.Apply(images.to(_network.Device)));
+    }
+
+    /// <summary>Classifies a JPEG, PNG, WebP or BMP file: the centre crop of the picture, resized as for the run's evaluation.</summary>
+    /// <exception cref="UsageException">The file cannot be read (one line says why), or the network's logits are NaN or infinite.</exception>
+    public EarlyExitPrediction Classify(string file)
+    {
+        string problem = "";
+        return Classify([file], 1, line => problem = line).Single() ?? throw new UsageException(problem);
+    }
+
+    /// <summary>Classifies image files, which several threads decode ahead.</summary>
+    /// <param name="files">Paths.</param>
+    /// <param name="batch">How many are classified at a time.</param>
+    /// <returns>As many predictions; null: the file cannot be read.</returns>
+    /// <exception cref="UsageException">The network's logits are NaN or infinite.</exception>
+    public IReadOnlyList<EarlyExitPrediction?> Classify(IReadOnlyList<string> files, int batch = Predictions.Batch)
+        => Classify(files, batch, _ => { });
+
+    /// <summary>The predictions of a set's images, batch by batch, in its order.</summary>
+    /// <param name="images">The images.</param>
+    /// <param name="batch">The batch size.</param>
+    /// <exception cref="UsageException">The network's logits are NaN or infinite.</exception>
+    internal IEnumerable<IReadOnlyList<EarlyExitPrediction>> Classify(ImageSet images, int batch)
+    {
+        foreach (Batch one in new BatchSource(images, _policy.Normalisation, _network.Device).InOrder(batch))
+        {
+            using DisposeScope step = NewDisposeScope();
+            using (one)
+            {
+                yield return ClassifyNormalised(one.Images);
+            }
+        }
+    }
+
+    /// <summary>A set of image files without labels.</summary>
+    /// <param name="folder">The folder of the names.</param>
+    /// <param name="names">Paths relative to it.</param>
+    /// <param name="tally">Counts what is read.</param>
+    internal ImageSet Open(string folder, IReadOnlyList<string> names, ImageReadStatistics tally)
+    {
+        ImageNetFolders.EnsureDecoderAvailable();
+        ImageTransform shape = Side == ImageSet.Side ? ImageTransform.Cifar : ImageTransform.ImageNet;
+        var files = new ImageFiles(folder, names, shape, _network.Settings.Data.Workers, tally, skipMissing: true);
+        using DisposeScope scope = NewDisposeScope();
+        Tensor labels = zeros([names.Count], ScalarType.Int64); // nobody reads them
+        return new ImageSet(files, labels, arange(Held(names.Count), ScalarType.Int64), ClassNames);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _runner.Dispose();
+        _network.Dispose();
+    }
+
+    private EarlyExitPrediction?[] Classify(IReadOnlyList<string> files, int batch, Action<string> report)
+    {
+        var tally = new ImageReadStatistics(report);
+        tally.ReportUnanswered();
+        using ImageSet images = Open("", files, tally);
+        EarlyExitPrediction[] found = [.. Classify(images, batch).SelectMany(one => one)];
+        return [.. found.Select((one, i) => tally.Unreadable.Contains(files[i]) ? null : one)];
+    }
+
+    /// <summary>Classifies a batch.</summary>
+    /// <param name="images">Normalised, [N, 3, H, W], on the network's device.</param>
+    private EarlyExitPrediction[] ClassifyNormalised(Tensor images)
+    {
+        EarlyExitResult found = Run(images);
+        float[] confidence = ExitCriteria.Confidence.Score(found.Logits).cpu().ToArray<float>();
+        long[] classes = found.Logits.argmax(1).cpu().ToArray<long>(), exits = found.Exits.cpu().ToArray<long>();
+        return
+        [
+            .. classes.Select((label, i) => new EarlyExitPrediction(
+                (int)label, ClassNames[(int)label], confidence[i], (int)exits[i] + 1, Macs[(int)exits[i]])),
+        ];
+    }
+
+    private EarlyExitResult Run(Tensor images)
+    {
+        try
+        {
+            return _runner.Run(images, _rule.Leaves);
+        }
+        catch (NonFiniteLogitsException e)
+        {
+            throw Predictions.Refusal(e);
+        }
+    }
+}
