@@ -17,4 +17,7 @@ internal sealed record ExportOptions
 
     [Description("Whether logits.safetensors is written: every exit's logits for every validation and test image")]
     public bool Logits { get; init; }
+
+    [Description("Whether tensorboard/ is written: event files of the columns of epochs.csv, epoch by epoch")]
+    public bool Tensorboard { get; init; }
 }

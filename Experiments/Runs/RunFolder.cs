@@ -21,6 +21,12 @@ internal sealed class RunFolder(string path)
 
     public string Log => In("log.txt");
 
+    /// <summary>The pattern of the names of TensorBoard's event files.</summary>
+    public const string EventFiles = "events.out.tfevents.*";
+
+    /// <summary>The folder of TensorBoard's event files.</summary>
+    public string TensorBoard => In("tensorboard");
+
     /// <summary>The tables of the evaluation.</summary>
     public EvaluationFiles Evaluation => new(Path);
 
@@ -208,6 +214,7 @@ internal sealed class RunFolder(string path)
         LatestCheckpoint, PreviousCheckpoint, BestCheckpoint, PhaseOneCheckpoint, DamagedCheckpoint,
         .. EpochsWith(EpochCheckpoint).Select(EpochCheckpoint), .. EpochsWith(Weights).Select(Weights),
         Epochs, Timing, Cost, Log, .. Evaluation.All,
+        .. Directory.Exists(TensorBoard) ? Directory.GetFiles(TensorBoard, EventFiles) : [],
     ];
 
     /// <summary>The numbers of the epochs that have a file there, whole or unfinished; other files may have such a number too.</summary>

@@ -13,6 +13,8 @@ namespace Imta.MetaWeight.Experiments.Training;
 internal sealed class PhaseWriter(RunContext run, TrainingPhase phase, RunModel model, NonFinitePolicy nonFinite)
 {
     private readonly RunFolder _folder = run.Folder;
+    private readonly TensorBoardLog? _curves
+        = run.Settings.Export.Tensorboard && run.ProcessGroup.IsRankZero ? new TensorBoardLog(run.Folder.TensorBoard) : null;
 
     /// <summary>Batch norm's running statistics are those of rank 0, as in PyTorch's DistributedDataParallel.</summary>
     public void SyncNormStatistics() => run.ProcessGroup.BroadcastFromRankZero(model.Network.buffers());
@@ -42,6 +44,7 @@ internal sealed class PhaseWriter(RunContext run, TrainingPhase phase, RunModel 
             ValidationSeconds = Math.Round(validationSeconds, 3),
             PeakMemoryMib = Math.Round(EnvironmentReport.PeakMemoryMib(), 1),
         }]);
+        _curves?.Write(run.Columns, rows, speed);
         if (weights is not null)
         {
             CsvTable.Write(_folder.Weights(epoch), weights.Table(run.Data.Train));

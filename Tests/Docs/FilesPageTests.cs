@@ -77,12 +77,13 @@ public sealed partial class FilesPageTests
         using var folder = new TemporaryFolder();
         ImtaProcess.Result result = ImtaProcess.Run(folder.Path, [
             "train", "--out", "run", .. ImtaProcess.Tiny, "--set", "train.epochs=1", "--set", "export.logits=true",
+            "--set", "export.tensorboard=true",
         ]);
         result.Code.Should().Be(0, result.All);
 
         string run = folder.In("run");
         Directory.EnumerateFiles(run, "*", SearchOption.AllDirectories)
-            .Select(file => Epoch().Replace(Path.GetRelativePath(run, file), "-NNNN"))
+            .Select(file => Start().Replace(Epoch().Replace(Path.GetRelativePath(run, file), "-NNNN"), "*"))
             .Should().BeEquivalentTo(Named(_page.Sections[0], "file"));
         JsonDocument.Parse(File.ReadAllText(folder.In("run", "environment.json"))).RootElement.EnumerateObject()
             .Select(key => key.Name)
@@ -169,4 +170,7 @@ public sealed partial class FilesPageTests
 
     [GeneratedRegex("-[0-9]{4}(?=[.])")]
     private static partial Regex Epoch();
+
+    [GeneratedRegex("(?<=tfevents[.]).*")]
+    private static partial Regex Start();
 }

@@ -65,7 +65,7 @@ public sealed class ConfigurationSchemaTests
         "phase2.milestones",
         "phase2.decay", "phase2.warmup",
         "phase2.momentum", "phase2.dampening", "phase2.nesterov", "phase2.weightDecay",
-        "export.weightsEvery", "export.predictions", "export.logits",
+        "export.weightsEvery", "export.predictions", "export.logits", "export.tensorboard",
         "run.checkpointMinutes", "run.checkpointEvery", "run.bestBy", "run.skipNonFinite");
 
     [Theory]
@@ -252,6 +252,7 @@ public sealed class ConfigurationSchemaTests
           weightsEvery: 0
           predictions: true
           logits: false
+          tensorboard: false
         run:
           checkpointMinutes: 10
           checkpointEvery: 0

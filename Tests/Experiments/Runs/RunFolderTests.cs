@@ -11,7 +11,7 @@ public sealed class RunFolderTests : IDisposable
         "checkpoints/best.pt", "checkpoints/phase1.pt", "checkpoints/epoch-0003.pt", "checkpoints/epoch-0004.pt.partial",
         "weights/epoch-0002.csv", "weights/epoch-12345.csv", "weights/epoch-0003.csv.partial", "epochs.csv", "timing.csv", "cost.csv",
         "log.txt", "anytime.csv", "dynamic.csv", "exits.csv", "classes.csv", "correlation.csv", "predictions.csv",
-        "logits.safetensors", "latency.csv",
+        "logits.safetensors", "latency.csv", "tensorboard/events.out.tfevents.1.host.1.1",
         "policy.json", "policy.json.partial",
     ];
 

@@ -1,0 +1,70 @@
+using System.Buffers.Binary;
+using System.Globalization;
+using Imta.MetaWeight.Experiments.Training;
+using Tensorboard;
+
+namespace Imta.MetaWeight.Tests.Experiments.Commands;
+
+/// <summary>Event files of <c>export.tensorboard</c>, read record by record as TensorBoard reads them.</summary>
+public sealed class TensorBoardTests : IDisposable
+{
+    private const int Exits = 2;
+
+    private readonly TemporaryFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    [Fact]
+    public void They_have_the_columns_of_the_table_from_session_to_session()
+    {
+        DateTimeOffset before = DateTimeOffset.UtcNow.AddSeconds(-1);
+        _folder.Run(0, ["train", "--out", "run", .. ImtaProcess.Tiny, "--set", "export.tensorboard=true", "--set", "train.epochs=2"]);
+
+        string[] files = Directory.GetFiles(_folder.In("run", "tensorboard"));
+        files.Should().ContainSingle();
+        Event[] events = Events(files[0]);
+        events[0].FileVersion.Should().Be("brain.Event:2");
+        events.Should().OnlyContain(one => one.WallTime >= before.ToUnixTimeSeconds() && one.WallTime <= DateTimeOffset.UtcNow.ToUnixTimeSeconds() + 1);
+
+        (string Tag, long Epoch, float Value)[] scalars =
+        [
+            .. events.Skip(1).Select(one => (one.Summary.Value.Single().Tag, one.Step, one.Summary.Value.Single().SimpleValue)),
+        ];
+        string[][] table = [.. File.ReadLines(_folder.In("run", "epochs.csv")).Select(line => line.Split(','))];
+        var expected = from row in table.Skip(1)
+            from column in table[0].Zip(row).Skip(3)
+            where column.Second.Length > 0
+            let shared = column.First is "rate" or "meta_rate" or "meta_loss" or "skipped_batches"
+            where !shared || row[2] == "1"
+            select (shared ? column.First : $"{column.First}/exit {row[2]}", long.Parse(row[0], CultureInfo.InvariantCulture),
+                float.Parse(column.Second, CultureInfo.InvariantCulture));
+        scalars.Where(one => one.Tag != "images_per_second").Should().BeEquivalentTo(expected).And.HaveCountGreaterThan(2 * Exits * 6);
+        scalars.Where(one => one.Tag == "images_per_second").Should().HaveCount(2).And.OnlyContain(one => one.Value > 0);
+    }
+
+    [Fact]
+    public void Without_the_setting_there_are_none_and_a_new_run_removes_them()
+    {
+        _folder.Run(0, ["train", "--out", "run", .. ImtaProcess.Tiny, "--set", "export.tensorboard=true"]);
+        _folder.Run(0, ["train", "--out", "run", .. ImtaProcess.Tiny, "--force"]);
+
+        Directory.GetFiles(_folder.In("run", "tensorboard")).Should().BeEmpty();
+    }
+
+    /// <summary>The records of a file: length, check sum of the length, content, check sum of the content.</summary>
+    private static Event[] Events(string file)
+    {
+        var events = new List<Event>();
+        for (ReadOnlySpan<byte> rest = File.ReadAllBytes(file); rest.Length > 0;)
+        {
+            int length = checked((int)BinaryPrimitives.ReadInt64LittleEndian(rest));
+            ReadOnlySpan<byte> content = rest.Slice(12, length);
+            BinaryPrimitives.ReadUInt32LittleEndian(rest[8..]).Should().Be(TensorBoardLog.MaskedCrc(rest[..8]));
+            BinaryPrimitives.ReadUInt32LittleEndian(rest[(12 + length)..]).Should().Be(TensorBoardLog.MaskedCrc(content));
+            events.Add(Event.Parser.ParseFrom(content.ToArray()));
+            rest = rest[(16 + length)..];
+        }
+
+        return [.. events];
+    }
+}
