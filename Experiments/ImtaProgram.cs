@@ -51,18 +51,19 @@ public static class ImtaProgram
         {
             TrainCommand.Build(columns), SweepCommand.Build(), EvalCommand.Build(), CalibrateCommand.Build(), InferCommand.Build(),
             ConvertCommand.Build(), ReportCommand.Build(), DataCommand.Build(), ConfigCommand.Build(), CostCommand.Build(),
-            VerifyCommand.Build(), DoctorCommand.Build(), BenchCommand.Build(),
+            VerifyCommand.Build(), DoctorCommand.Build(), BenchCommand.Build(), CompletionCommand.Build(),
         };
         ParseResult arguments = root.Parse(args, new ParserConfiguration { ResponseFileTokenReplacer = null }); // values may begin with @
         Action<string> report = arguments.CommandResult.Command.Name is "train" or "scale" ? RankRunner.ReportError : Failure.WriteError;
-        if (arguments.Action is not HelpAction && UsageErrors.Find(arguments) is { } problem)
+        bool isAsked = arguments.Action is HelpAction || root.Directives.Any(directive => arguments.GetResult(directive) is not null);
+        if (!isAsked && UsageErrors.Find(arguments) is { } problem)
         {
             return Failure.Report(new UsageException(problem), report);
         }
 
         try
         {
-            if (arguments.Action is not HelpAction && NeedsLibtorch(arguments.CommandResult.Command))
+            if (!isAsked && NeedsLibtorch(arguments.CommandResult.Command))
             {
                 Libtorch.Load(); // before anything of TorchSharp
             }
@@ -104,5 +105,5 @@ public static class ImtaProgram
     }
 
     private static bool NeedsLibtorch(Command command)
-        => command is not (RootCommand or { Name: "config" or "report" or "sweep" or "doctor" });
+        => command is not (RootCommand or { Name: "config" or "report" or "sweep" or "doctor" or "completion" });
 }

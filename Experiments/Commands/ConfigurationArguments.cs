@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Completions;
 using Imta.MetaWeight.Experiments.Configuration;
 
 namespace Imta.MetaWeight.Experiments.Commands;
@@ -11,8 +12,12 @@ internal static class ConfigurationArguments
         Arity = ArgumentArity.ZeroOrOne,
         Description = "The configuration; default: configs/quickstart.yaml, on generated data (for bench: configs/benchmark.yaml)",
     };
-    public static readonly Option<string[]> Set
-        = new("--set") { HelpName = "key=value", Description = "Override one configuration key; may be repeated" };
+    public static readonly Option<string[]> Set = new("--set")
+    {
+        HelpName = "key=value",
+        Description = "Override one configuration key; may be repeated",
+        CompletionSources = { context => SettingsSchema.Keys.Select(key => new CompletionItem($"{key.Key}=")) },
+    };
 
     /// <summary>The configuration option of commands whose main argument is another file, which may contain one.</summary>
     public static readonly Option<string?> ConfigOption = new("--config")

@@ -34,6 +34,9 @@ internal static partial class DocumentedNames
     public static bool InProduct(string word)
         => word.Split('.') is [var type, var member] && Types[type].Any(known => known.GetMember(member, Any).Length > 0);
 
+    /// <summary>Whether the product has this type.</summary>
+    public static bool IsType(string word) => Types[word].Any();
+
     /// <summary>Whether there is such a test.</summary>
     public static bool InTests(string word)
         => word.Split('.') is [var type, var test]
