@@ -132,8 +132,11 @@ internal static class Diagnostics
     /// </summary>
     public static double CalibrationError(IReadOnlyList<bool> correct, IReadOnlyList<float> confidence) => Enumerable
         .Range(0, correct.Count)
-        .GroupBy(i => Math.Clamp((int)MathF.Ceiling(confidence[i] * Bins) - 1, 0, Bins - 1)) // bins include their upper edge
+        .GroupBy(i => BinOf(confidence[i]))
         .Sum(bin => Math.Abs(bin.Sum(i => (correct[i] ? 1.0 : 0) - confidence[i]))) / correct.Count;
+
+    /// <summary>The bin of a confidence, from 0; bins include their upper edge.</summary>
+    public static int BinOf(float confidence) => Math.Clamp((int)MathF.Ceiling(confidence * Bins) - 1, 0, Bins - 1);
 
     private static double[] Column(Tensor values, int k)
     {

@@ -7,7 +7,11 @@ namespace Imta.MetaWeight.Experiments.Reports;
 /// <param name="Made">The generating program.</param>
 /// <param name="Runs">Names of runs and variants, in colour order.</param>
 /// <param name="Sections">In order.</param>
-internal sealed record Report(string Title, string Made, IReadOnlyList<string> Runs, IReadOnlyList<Section> Sections);
+internal sealed record Report(string Title, string Made, IReadOnlyList<string> Runs, IReadOnlyList<Section> Sections)
+{
+    /// <summary>After how many seconds an open page loads itself again, as it will be written anew; null: never.</summary>
+    public int? ReloadSeconds { get; init; }
+}
 
 /// <summary>Blocks under a heading.</summary>
 internal sealed record Section(string Title, IReadOnlyList<Block> Blocks);
@@ -33,13 +37,18 @@ internal sealed record Note(string Id, string Title, string Text) : Block(Id, Ti
 /// <param name="Folded">Whether it is initially collapsed.</param>
 internal sealed record Table(
     string Id, string Title, string Caption, IReadOnlyList<string> Head, IReadOnlyList<IReadOnlyList<string>> Rows, bool Folded = false)
-    : Block(Id, Title);
+    : Block(Id, Title)
+{
+    private const int MostOpenCells = 2000; // which a browser lays out at once
+
+    public bool Folded { get; } = Folded || Head.Count * Rows.Count > MostOpenCells;
+}
 
 /// <summary>A chart, drawn by <c>web/charts.js</c>.</summary>
 /// <param name="Id">Its URL fragment and file name.</param>
 /// <param name="Title">Its heading.</param>
 /// <param name="Caption">What it shows, and the source file.</param>
-/// <param name="Kind"><c>lines</c>, <c>scatter</c>, <c>bars</c>, or <c>shares</c>: stacked bars.</param>
+/// <param name="Kind"><c>lines</c>, <c>scatter</c>, <c>bars</c>, <c>shares</c>: stacked bars, or <c>matrix</c>.</param>
 /// <param name="X">Its horizontal axis.</param>
 /// <param name="Y">Its vertical axis.</param>
 /// <param name="Views">The selectable views, initially the first.</param>
@@ -85,7 +94,7 @@ internal sealed record View(IReadOnlyList<Series> Series)
     /// <summary>A note on this view.</summary>
     public string? Remark { get; init; }
 
-    /// <summary>Category names of the horizontal axis.</summary>
+    /// <summary>Category names of the horizontal axis; the first are also those of a vertical one.</summary>
     public IReadOnlyList<string>? Categories { get; init; }
 
     /// <summary>Vertical lines.</summary>
@@ -106,14 +115,20 @@ internal sealed record Series(string Name, Colour Colour, IReadOnlyList<Point> P
 
     /// <summary>Instead of points: the indices of x and y in <see cref="Figure.Columns"/>.</summary>
     public int[]? Columns { get; init; }
+
+    /// <summary>Instead of points, of a matrix: a count per column in each row.</summary>
+    public IReadOnlyList<int[]>? Counts { get; init; }
 }
 
 /// <summary>A colour.</summary>
-/// <param name="Scheme"><c>run</c>: consistent for a run or variant across figures; <c>exit</c>: from dark to light.</param>
+/// <param name="Scheme"><c>run</c>: consistent for a run or variant across figures; <c>exit</c>: from dark to light; <c>guide</c>:
+/// grey, of what is no result.</param>
 /// <param name="Index">The index, from 0.</param>
 /// <param name="Count">The total number.</param>
 internal sealed record Colour(string Scheme, int Index, int Count)
 {
+    public static readonly Colour Guide = new("guide", 0, 1);
+
     public static Colour Exit(int exit, int exits) => new("exit", exit - 1, exits);
 }
 

@@ -26,7 +26,7 @@ internal sealed class ChartFiles : IDisposable
     /// <summary>Loads ECharts, with stubs for the timers that a static image does not need.</summary>
     public ChartFiles() => _engine
         .Execute("var setTimeout = () => 0, clearTimeout = () => {};")
-        .Execute(WebFile.ReadECharts()).Execute(WebFile.Read(WebFile.Charts)).Execute(Script);
+        .Execute(string.Join('\n', [WebFile.ReadECharts(), .. WebFile.Charts.Select(WebFile.Read), Script]));
 
     public void Dispose() => _engine.Dispose();
 

@@ -16,7 +16,7 @@ internal static class ClassFigures
             Views(entries, run => run.Classes, row => row.Exit, Names(entries), row => row.Name, row => row.Accuracy))
         {
             Choices = ["exit"],
-        });
+        }, FigureOrNote.Detailed);
 
     /// <summary>Null if no run has class groups.</summary>
     public static Block? GroupMeans(IReadOnlyList<ReportEntry> all) => all.Any(Grouped) ? FigureOrNote.Create(
@@ -61,7 +61,7 @@ internal static class ClassFigures
                 entry.Name, entry.Colour,
                 [
                     .. categories.Select(
-                        (name, k) => values[name].ToArray() is [_, ..] of ? Means.AtPoint(k, of, name) : new Point(k, null, Label: name))
+                        (name, k) => values[name].ToArray() is [_, ..] of ? Means.AtPoint(k, of, null) : new Point(k, null))
                 ]);
         }
 

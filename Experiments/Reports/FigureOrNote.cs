@@ -3,23 +3,41 @@ namespace Imta.MetaWeight.Experiments.Reports;
 /// <summary>A figure of the runs that have the required table, and a note on those that lack it.</summary>
 internal static class FigureOrNote
 {
+    /// <summary>How many entries a figure shows that has a view or many points for each, so that the page stays small.</summary>
+    public const int Detailed = 20;
+
     /// <summary>The figure of the entries that have the required data; a note if none has.</summary>
     /// <param name="all">All entries.</param>
     /// <param name="has">Whether an entry has the data.</param>
     /// <param name="why">Completes "… have": what is missing, and when it would exist.</param>
     /// <param name="figure">Builds the figure of the entries that have it.</param>
+    /// <param name="most">How many of them it shows: the first.</param>
     public static Block Create(
-        IReadOnlyList<ReportEntry> all, Func<ReportEntry, bool> has, string why, Func<IReadOnlyList<ReportEntry>, Figure> figure)
+        IReadOnlyList<ReportEntry> all, Func<ReportEntry, bool> has, string why, Func<IReadOnlyList<ReportEntry>, Figure> figure,
+        int most = int.MaxValue)
     {
         ReportEntry[] with = [.. all.Where(has)], without = [.. all.Except(with)];
-        Figure drawn = figure(with);
+        Figure drawn = figure([.. with.Take(most)]);
         drawn = drawn with { Views = [.. drawn.Views.Where(view => view.Series.Count > 0)] };
         return drawn.Views.Count == 0
             ? new Note(drawn.Id, drawn.Title, $"Not drawn: no run has {why}.")
-            : drawn with
-            {
-                Missing = without.Length == 0 ? null : $"Omitted, because they do not have {why}: "
-                + $"{string.Join("; ", without.Select(entry => entry.Name))}."
-            };
+            : drawn with { Missing = Missing(without, why, with.Length, most) };
+    }
+
+    private static string? Missing(ReportEntry[] without, string why, int with, int most)
+    {
+        var said = new List<string>();
+        if (with > most)
+        {
+            said.Add($"Only the first {most} of {with} are shown; the others in reports of their own folders.");
+        }
+
+        if (without.Length > 0)
+        {
+            string names = without.Length > Detailed ? $"{without.Length} runs" : string.Join("; ", without.Select(entry => entry.Name));
+            said.Add($"Omitted, because they do not have {why}: {names}.");
+        }
+
+        return said.Count == 0 ? null : string.Join(' ', said);
     }
 }

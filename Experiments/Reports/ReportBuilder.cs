@@ -12,13 +12,26 @@ internal static class ReportBuilder
         (string Title, Block?[] Blocks)[] sections =
         [
             .. sources.Sweeps.Select((sweep, k) => ($"Sweep {sweep.Name}", (Block?[])[.. SweepStatistics.Of(sweep, k + 1)])),
+            ("Results", [ResultTables.Exits(entries), ResultTables.Budgets(entries)]),
             ("Accuracy against cost",
                 [AccuracyFigures.Anytime(entries), AccuracyFigures.Budgeted(entries, points), AccuracyFigures.Latency(entries)]),
-            ("Training", [TrainingFigures.Accuracy(entries), TrainingFigures.Loss(entries)]),
-            ("Exits", [ShareFigure.Build(entries), RankFigure.Build(entries), ExitTable.Build(entries)]),
+            ("Training",
+                [
+                    TrainingFigures.Accuracy(entries), TrainingFigures.ValidationLoss(entries), TrainingFigures.Loss(entries),
+                    TrainingFigures.MetaLoss(entries), TrainingFigures.Rates(entries),
+                ]),
+            ("Exits",
+                [
+                    ShareFigure.Build(entries), DepthFigures.Difficulty(entries), DepthFigures.Overthinking(entries),
+                    AnswerFigures.Reliability(entries), ExitTable.Build(entries), RankFigure.Build(entries),
+                ]),
             ("Sample weights",
-                [WeightFigures.AgainstLoss(entries), WeightFigures.AgainstConfidence(entries), WeightFigures.AgainstDifficulty(entries)]),
-            ("Classes", [ClassFigures.GroupMeans(entries), ClassFigures.Classes(entries)]),
+                [
+                    WeightFigures.AgainstLoss(entries), WeightFigures.AgainstConfidence(entries), WeightFigures.AgainstDifficulty(entries),
+                    TrainingFigures.Weights(entries),
+                ]),
+            ("Classes", [ClassFigures.GroupMeans(entries), ClassFigures.Classes(entries), AnswerFigures.Confusion(entries)]),
+            ("Time", [TrainingFigures.Time(entries), TrainingFigures.Speed(entries), ResultTables.Timing(entries)]),
             ("Runs", [RunTables.Runs(entries), RunTables.Differences(entries), RunTables.Environment(entries)]),
         ];
         return new Report(

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Net;
 using System.Security.Cryptography;
 using System.Text;
@@ -11,7 +12,7 @@ internal static class ReportPage
 {
     /// <summary>
     /// Escapes <c>&lt;</c>, <c>&gt;</c>, <c>&amp;</c> and non-ASCII characters, so that it cannot close the enclosing element. NaN and
-    /// infinities become null.
+    /// infinities become null; other numbers keep seven digits, more than a chart or its table shows.
     /// </summary>
     private static readonly JsonSerializerOptions Format = new(JsonSerializerDefaults.Web)
     {
@@ -23,7 +24,7 @@ internal static class ReportPage
 
     public static string Html(Report report)
     {
-        string[] scripts = [WebFile.ReadECharts(), WebFile.Read(WebFile.Charts), WebFile.Read(WebFile.Page)];
+        string[] scripts = [WebFile.ReadECharts(), .. WebFile.Charts.Concat(WebFile.Page).Select(WebFile.Read)];
         string policy
             = $"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {string.Join(' ', scripts.Select(Hash))}";
         var page = new StringBuilder();
@@ -66,7 +67,9 @@ internal static class ReportPage
         {
             if (double.IsFinite(value))
             {
-                writer.WriteNumberValue(value);
+                Span<byte> text = stackalloc byte[32];
+                value.TryFormat(text, out int length, "G7", CultureInfo.InvariantCulture);
+                writer.WriteRawValue(text[..length], skipInputValidation: true);
             }
             else
             {

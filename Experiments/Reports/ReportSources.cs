@@ -8,9 +8,11 @@ namespace Imta.MetaWeight.Experiments.Reports;
 /// <param name="Sweeps">In the order given.</param>
 internal sealed record ReportSources(IReadOnlyList<ReportEntry> Entries, IReadOnlyList<ReportedSweep> Sweeps)
 {
-    /// <summary>Reads what identifies runs and sweeps; other tables are read when needed.</summary>
+    /// <summary>Reads what identifies runs and sweeps; other tables are read when needed. A new sweep may have no runs yet.</summary>
+    /// <param name="folders">Run and sweep folders.</param>
+    /// <param name="reader">Reads the runs.</param>
     /// <exception cref="UsageException">A folder is neither, is given twice, or a file in it is damaged.</exception>
-    public static ReportSources Read(IReadOnlyList<string> folders)
+    public static ReportSources Read(IReadOnlyList<string> folders, RunReader reader)
     {
         var entries = new List<ReportEntry>();
         var sweeps = new List<ReportedSweep>();
@@ -31,22 +33,20 @@ internal sealed record ReportSources(IReadOnlyList<ReportEntry> Entries, IReadOn
             if (SweepFolder.IsSweep(folder))
             {
                 sweeps.Add(new ReportedSweep(new SweepFolder(folder)));
-                entries.AddRange(sweeps[^1].Variants());
+                entries.AddRange(sweeps[^1].Variants(reader));
             }
             else
             {
-                entries.Add(RunAt(folder));
+                entries.Add(RunAt(folder, reader));
             }
         }
 
-        return entries.Count == 0
-            ? throw new UsageException($"{folders[0]} has no finished runs; continue it with imta sweep")
-            : new ReportSources(WithUniqueNames(entries), sweeps);
+        return new ReportSources(WithUniqueNames(entries), sweeps);
     }
 
-    private static ReportEntry RunAt(string folder)
+    private static ReportEntry RunAt(string folder, RunReader reader)
     {
-        var run = new ReportedRun(RunFolder.Find(folder)
+        ReportedRun run = reader.Read(RunFolder.Find(folder)
             ?? throw new UsageException(
                 $"{Terminal.Sanitize(folder)} contains neither a run (config.yaml) nor a sweep (sweep.yaml); give run or sweep folders"));
         return new ReportEntry($"{run.Name}, seed {run.Seed}", folder, [run]);

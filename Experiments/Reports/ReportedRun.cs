@@ -50,7 +50,12 @@ internal sealed partial class ReportedRun
 
     public IReadOnlyList<CorrelationRow> Correlation => Table<CorrelationRow>(_folder.Evaluation.Correlation);
 
-    public IReadOnlyList<PredictionRow> Predictions => WholeTable<PredictionRow>(_folder.Evaluation.Predictions, row => row.Exit);
+    public IReadOnlyList<TimingRow> Timing => Table<TimingRow>(_folder.Timing);
+
+    /// <summary>The answers to the test images; without images if the file is missing.</summary>
+    public TestAnswers Answers => Once(_folder.Evaluation.Predictions, file
+        => new TestAnswers(WholeRows<PredictionRow>(file, row => row.Exit, CsvTable.Read<PredictionRow>(file))
+            .Where(row => row.Split == "test"), file));
 
     /// <summary>The last saved sample weights and their file; null if there is none.</summary>
     public (string File, IReadOnlyList<SavedWeight> Rows)? Weights
@@ -65,20 +70,24 @@ internal sealed partial class ReportedRun
         }
     }
 
-    private IReadOnlyList<T> Table<T>(string file)
+    private IReadOnlyList<T> Table<T>(string file) => Once(file, CsvTable.Read<T>);
+
+    private IReadOnlyList<T> WholeTable<T>(string file, Func<T, int> exitOf) => WholeRows(file, exitOf, Table<T>(file));
+
+    /// <summary>What is made of a file, made once.</summary>
+    private T Once<T>(string file, Func<string, T> read) where T : class
     {
-        if (!_tables.TryGetValue(file, out object? rows))
+        if (!_tables.TryGetValue(file, out object? made))
         {
-            _tables[file] = rows = CsvTable.Read<T>(file);
+            _tables[file] = made = read(file);
         }
 
-        return (IReadOnlyList<T>)rows;
+        return (T)made;
     }
 
-    /// <summary>A table that is written whole: as many rows for every exit, of those that have a cost.</summary>
-    private IReadOnlyList<T> WholeTable<T>(string file, Func<T, int> exitOf)
+    /// <summary>The rows of a table that is written whole: as many for every exit, of those that have a cost.</summary>
+    private IReadOnlyList<T> WholeRows<T>(string file, Func<T, int> exitOf, IReadOnlyList<T> rows)
     {
-        IReadOnlyList<T> rows = Table<T>(file);
         if (!File.Exists(file))
         {
             return rows;

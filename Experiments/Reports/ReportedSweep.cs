@@ -18,14 +18,17 @@ internal sealed class ReportedSweep(SweepFolder folder)
 
     public IReadOnlyList<ComparisonRow> Comparison { get; } = CsvTable.Read<ComparisonRow>(folder.Comparison);
 
-    /// <summary>Its variants with at least one completed run.</summary>
-    public IEnumerable<ReportEntry> Variants() => Runs.Where(row => row.State == SweepFolder.Done).GroupBy(row => row.Variant)
-        .Select(rows => new ReportEntry(rows.Key, Folder, [.. rows.Select(row => new ReportedRun(FolderOf(row)))]));
+    /// <summary>Its variants: of each the finished runs or, before there is one, those under way.</summary>
+    public IEnumerable<ReportEntry> Variants(RunReader reader) =>
+        from variant in Runs.GroupBy(row => row.Variant)
+        let done = variant.Where(row => row.State == SweepFolder.Done).Select(FinishedFolder).ToArray()
+        let started = variant.Where(row => row.State == SweepFolder.Waiting).Select(row => RunFolder.Find(PathOf(row))).OfType<RunFolder>()
+        let runs = (done.Length > 0 ? done : started).Select(reader.Read).ToArray()
+        where runs.Length > 0
+        select new ReportEntry(variant.Key, Folder, runs);
 
-    private RunFolder FolderOf(SweepRunRow row)
-    {
-        string run = Path.Combine(Folder, row.Folder);
-        return RunFolder.Find(run)
-            ?? throw new UsageException($"{run} contains no run although {folder.Runs} lists it as done; run imta sweep again");
-    }
+    private RunFolder FinishedFolder(SweepRunRow row) => RunFolder.Find(PathOf(row))
+        ?? throw new UsageException($"{PathOf(row)} contains no run although {folder.Runs} lists it as done; run imta sweep again");
+
+    private string PathOf(SweepRunRow row) => Path.Combine(Folder, row.Folder);
 }

@@ -17,7 +17,7 @@ internal static class ShareFigure
             [.. entries.Select(ViewOf)])
         {
             Choices = ["run"],
-        });
+        }, FigureOrNote.Detailed);
 
     private static View ViewOf(ReportEntry entry)
     {

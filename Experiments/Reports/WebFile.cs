@@ -3,8 +3,12 @@ namespace Imta.MetaWeight.Experiments.Reports;
 /// <summary>The files of <c>web/</c> and their libraries, embedded by the build.</summary>
 internal static class WebFile
 {
-    public const string Charts = "charts.js";
-    public const string Page = "report.js";
+    /// <summary>What makes ECharts options of figures, in the order of use.</summary>
+    public static readonly string[] Charts = ["matrix.js", "charts.js"];
+
+    /// <summary>What lays out the page.</summary>
+    public static readonly string[] Page = ["reload.js", "report.js"];
+
     public const string Style = "report.css";
 
     /// <summary>The notices required by the licences of ECharts and its dependencies; ECharts' own is in its file.</summary>

@@ -37,7 +37,7 @@ internal static class WeightFigures
             "lines", x, new Axis("sample weight", "number"), [.. entries.Select(entry => ViewOf(entry, row => of(row)!.Value))])
         {
             Choices = ["run"],
-        });
+        }, FigureOrNote.Detailed);
 
     /// <summary>Whether weights vary from sample to sample, and every sample has a value for the x axis.</summary>
     private static bool HasLearnedWeights(ReportEntry entry, Func<SavedWeight, double?> of)

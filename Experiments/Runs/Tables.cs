@@ -14,6 +14,11 @@ internal sealed partial record SavedEpoch
     [CsvColumn("train_loss")] public required double TrainLoss { get; init; }
     [CsvColumn("validation_loss")] public required double? ValidationLoss { get; init; }
     [CsvColumn("validation_accuracy"), Fraction] public required double? ValidationAccuracy { get; init; }
+    [CsvColumn("rate", Optional = true)] public double? Rate { get; init; }
+    [CsvColumn("meta_rate", Optional = true)] public double? MetaRate { get; init; }
+    [CsvColumn("meta_loss", Optional = true)] public double? MetaLoss { get; init; }
+    [CsvColumn("weight_mean", Optional = true)] public double? WeightMean { get; init; }
+    [CsvColumn("weight_std", Optional = true)] public double? WeightStd { get; init; }
 }
 
 /// <summary>A row of <c>timing.csv</c>: one epoch. Everything that is not reproducible.</summary>

@@ -15,8 +15,11 @@ const charts = (() => {
     dark: { text: '#e4e4e4', faint: '#a8a8a8', line: '#3a3d42', axis: '#888', paper: '#17191c' },
   };
   const font = 'system-ui, -apple-system, Segoe UI, Roboto, Liberation Sans, sans-serif'; // without quotes: ECharts does not escape it
-  const mostSymbols = 60;
+  const mostSymbols = 60; // of a line
+  const mostOfAll = 2000; // of a chart's lines together
+  const mostThick = 20; // lines
   const mostBars = 120;
+  const mostRows = 5; // of a legend, before it has pages
 
   const escape = text => String(text).replace(/[&<>"']/g, c => `&#${c.charCodeAt(0)};`);
   const clean = text => text.replace(/[\u0000-\u001f\ufffe\uffff]/g, ' '); // no file of SVG may hold these
@@ -26,6 +29,9 @@ const charts = (() => {
 
   function colour(series, mode) {
     const { scheme, index, count } = series.colour;
+    if (scheme === 'guide') {
+      return looks[mode].axis;
+    }
     if (scheme === 'run') {
       return runColours[mode][index % runColours[mode].length];
     }
@@ -61,8 +67,14 @@ const charts = (() => {
     }));
   }
 
-  function tooltip(figure, series, point) {
-    const x = figure.x.form === 'category' ? '' : `<br>${escape(figure.x.name)}: ${shown(point.x, figure.x.form)}`;
+  // Where a point stands on the horizontal axis, as text.
+  const placeOf = (figure, view, point) => (figure.x.form === 'category' ? view.categories[point.x] : shown(point.x, figure.x.form));
+
+  // A tooltip's name and lines of pairs.
+  const tip = (name, lines) => `<b>${escape(clipped(name))}</b>` + lines.map(([what, text]) => `<br>${escape(what)}: ${escape(text)}`).join('');
+
+  function tooltip(figure, view, series, point) {
+    const x = `<br>${escape(figure.x.name)}: ${escape(placeOf(figure, view, point))}`;
     const range = point.low === null || point.low === undefined ? '' : ` (${shown(point.low, figure.y.form)} to ${shown(point.high, figure.y.form)})`;
     return `<b>${escape(clipped(series.name))}</b>${point.label ? '<br>' + escape(point.label) : ''}${x}`
       + `<br>${escape(figure.y.name)}: ${shown(point.y, figure.y.form)}${range}`;
@@ -107,23 +119,25 @@ const charts = (() => {
     };
   }
 
-  function line(figure, series, points, ink, marked) {
-    const { index } = series.colour;
+  function line(figure, view, series, points, ink, marked) {
+    const { index, scheme } = series.colour;
+    const isGuide = scheme === 'guide';
+    const all = view.series.reduce((sum, other) => sum + (other.points || []).length, 0);
     return {
-      type: 'line', name: series.name, z: 3, connectNulls: false, showSymbol: points.length <= mostSymbols,
+      type: 'line', name: series.name, z: 3, connectNulls: false, showSymbol: !isGuide && points.length <= mostSymbols && all <= mostOfAll,
       symbol: series.foreign ? 'diamond' : symbols[index % symbols.length], symbolSize: series.foreign ? 12 : 7,
-      lineStyle: { color: ink, width: 2, type: series.foreign ? 'dotted' : dashes[Math.floor(index / 7) % dashes.length] },
+      lineStyle: { color: ink, width: isGuide ? 1.5 : view.series.length > mostThick ? 1 : 2, type: series.foreign || isGuide ? 'dotted' : dashes[Math.floor(index / 7) % dashes.length] },
       itemStyle: { color: ink }, emphasis: { focus: 'series' }, markLine: marked,
       data: points.map(p => ({ value: [p.x, p.y], point: p })),
-      tooltip: { formatter: at => tooltip(figure, series, at.data.point) },
+      tooltip: { formatter: at => tooltip(figure, view, series, at.data.point) },
     };
   }
 
-  function scatter(figure, series, points, ink) {
+  function scatter(figure, view, series, points, ink) {
     return {
       type: 'scatter', name: series.name, symbolSize: 4, itemStyle: { color: ink, opacity: 0.55 },
       data: points.map(p => [p.x, p.y]),
-      tooltip: { formatter: at => tooltip(figure, series, { x: at.value[0], y: at.value[1] }) },
+      tooltip: { formatter: at => tooltip(figure, view, series, { x: at.value[0], y: at.value[1] }) },
     };
   }
 
@@ -134,20 +148,20 @@ const charts = (() => {
   }
 
   // A point in each category, where bars would be too many to see.
-  function dot(figure, series, points, ink) {
+  function dot(figure, view, series, points, ink) {
     return {
       type: 'scatter', name: series.name, symbol: symbols[series.colour.index % symbols.length], symbolSize: 6, itemStyle: { color: ink, opacity: 0.8 },
       data: points.map(p => ({ value: [p.x, p.y], point: p })),
-      tooltip: { formatter: at => tooltip(figure, series, at.data.point) },
+      tooltip: { formatter: at => tooltip(figure, view, series, at.data.point) },
     };
   }
 
-  function bar(figure, series, points, ink, look) {
+  function bar(figure, view, series, points, ink, look) {
     return {
       type: 'bar', name: series.name, stack: figure.kind === 'shares' ? 'all' : undefined, itemStyle: { color: ink, decal: stripes(series, look) },
       barCategoryGap: figure.kind === 'shares' ? '8%' : `${Math.round(100 * (1 - barShare))}%`, barGap: '0%',
       data: points.map(p => ({ value: p.y, point: p })),
-      tooltip: { formatter: at => tooltip(figure, series, at.data.point) },
+      tooltip: { formatter: at => tooltip(figure, view, series, at.data.point) },
     };
   }
 
@@ -158,16 +172,16 @@ const charts = (() => {
       switch (figure.kind) {
         case 'lines':
           return [
-            line(figure, series, points, ink, place === 0 ? marks(view, look) : undefined),
+            line(figure, view, series, points, ink, place === 0 ? marks(view, look) : undefined),
             ...(hasRange(points) ? [points.length > 1 ? band(series, points, ink) : whiskers(series, points, ink, 0, 0)] : []),
           ];
         case 'scatter':
-          return [scatter(figure, series, points, ink)];
+          return [scatter(figure, view, series, points, ink)];
         default:
           if (figure.kind === 'bars' && many * points.length > mostBars) {
-            return [dot(figure, series, points, ink)];
+            return [dot(figure, view, series, points, ink)];
           }
-          return [bar(figure, series, points, ink, look), ...(hasRange(points) ? [whiskers(series, points, look.text, place, many)] : [])];
+          return [bar(figure, view, series, points, ink, look), ...(hasRange(points) ? [whiskers(series, points, look.text, place, many)] : [])];
       }
     });
   }
@@ -198,45 +212,56 @@ const charts = (() => {
   // The name of a view: the figure's title with what is chosen.
   const titleOf = (figure, view) => clean([figure.title, ...(view.labels || [])].join(', ') + (view.remark ? ` (${view.remark})` : ''));
 
-  // Lines that the legend will take at a width.
+  // Lines that the legend will take at a width, if it shows all names at once.
   function legendRows(view, width) {
     let [rows, at] = [1, 0];
     for (const series of view.series) {
       const needed = 45 + 7 * clipped(series.name).length;
       [rows, at] = at + needed > width - 20 && at > 0 ? [rows + 1, needed] : [rows, at + needed];
     }
-    return Math.min(rows, 6);
+    return rows;
   }
 
-  // What ECharts draws. mode: 'light' or 'dark'; titled: with its title in the picture, for files.
-  function option(figure, view, { mode, width, titled }) {
-    const look = looks[mode];
-    const rows = view.series.length > 1 || !titled ? legendRows(view, width) : 1;
-    const top = titled ? 30 : 0;
-    const points = view.series.flatMap(series => pointsOf(figure, series));
-    const heights = points.flatMap(p => [p.y, p.low, p.high]).filter(value => value !== null && value !== undefined);
+  // Legend, grid, axes and series of all figures but matrices.
+  function parts(figure, view, { look, mode, width, top, titled }) {
+    const needed = view.series.length > 1 || !titled ? legendRows(view, width) : 1;
+    const rows = needed > mostRows ? 1 : needed;
+    const heights = view.series.flatMap(series => pointsOf(figure, series)).flatMap(p => [p.y, p.low, p.high]).filter(value => value !== null && value !== undefined);
     return {
-      animation: false, backgroundColor: titled ? look.paper : 'transparent', textStyle: { fontFamily: font, color: look.text },
-      title: titled ? { text: titleOf(figure, view), left: 8, top: 6, textStyle: { fontFamily: font, fontSize: 15, fontWeight: 600, color: look.text } } : undefined,
       legend: {
-        type: rows < 6 ? 'plain' : 'scroll', top: top + 2, left: 'center', formatter: clipped, data: view.series.map(s => s.name),
-        textStyle: { color: look.text, fontFamily: font }, pageTextStyle: { color: look.text },
+        type: rows === needed ? 'plain' : 'scroll', top: top + 2, left: 'center', formatter: clipped, data: view.series.map(s => s.name),
+        textStyle: { color: look.text, fontFamily: font }, pageTextStyle: { color: look.text }, pageIconColor: look.text, pageIconInactiveColor: look.line,
       },
       grid: { left: 64, right: 28, top: top + 14 + 24 * rows, bottom: 56 },
-      tooltip: { trigger: 'item', confine: true, backgroundColor: look.paper, borderColor: look.axis, textStyle: { color: look.text, fontFamily: font, fontSize: 13 } },
       xAxis: axis(figure.x, 'x', look, [], view.categories), yAxis: axis(figure.y, 'y', look, heights),
       series: seriesOf(figure, view, mode),
     };
   }
 
+  // What ECharts draws. mode: 'light' or 'dark'; titled: with its title in the picture, for files.
+  function option(figure, view, { mode, width, titled }) {
+    const look = looks[mode];
+    const top = titled ? 30 : 0;
+    return {
+      animation: false, backgroundColor: titled ? look.paper : 'transparent', textStyle: { fontFamily: font, color: look.text },
+      title: titled ? { text: titleOf(figure, view), left: 8, top: 6, textStyle: { fontFamily: font, fontSize: 15, fontWeight: 600, color: look.text } } : undefined,
+      tooltip: { trigger: 'item', confine: true, backgroundColor: look.paper, borderColor: look.axis, textStyle: { color: look.text, fontFamily: font, fontSize: 13 } },
+      ...(figure.kind === 'matrix'
+        ? matrices.parts(figure, view, { look, font, mode, top, shorten: name => shortened(name, 14), tip })
+        : parts(figure, view, { look, mode, width, top, titled })),
+    };
+  }
+
   // The numbers of a view as a table: its head and its rows, as text.
   function table(figure, view) {
+    if (figure.kind === 'matrix') {
+      return matrices.table(figure, view);
+    }
     const ranged = view.series.some(series => hasRange(pointsOf(figure, series)));
     const labelled = view.series.some(series => (series.points || []).some(p => p.label));
-    const x = figure.x.form === 'category' ? [] : [figure.x.name];
-    const head = ['', ...(labelled ? ['at'] : []), ...x, figure.y.name, ...(ranged ? ['low', 'high'] : [])];
+    const head = ['', ...(labelled ? ['at'] : []), figure.x.name, figure.y.name, ...(ranged ? ['low', 'high'] : [])];
     const rows = view.series.flatMap(series => pointsOf(figure, series).map(p => [
-      series.name, ...(labelled ? [p.label || ''] : []), ...x.map(() => shown(p.x, figure.x.form)), shown(p.y, figure.y.form),
+      series.name, ...(labelled ? [p.label || ''] : []), placeOf(figure, view, p), shown(p.y, figure.y.form),
       ...(ranged ? [shown(p.low, figure.y.form), shown(p.high, figure.y.form)] : []),
     ]));
     return { head, rows };

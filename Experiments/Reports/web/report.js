@@ -6,8 +6,10 @@
   const dark = matchMedia('(prefers-color-scheme: dark)');
   const print = matchMedia('print');
   // Two charts find room on a page of A4; its own width stretches them.
-  const printed = { lines: [680, 300], bars: [680, 300], shares: [680, 300], scatter: [460, 400] };
-  const drawings = [];
+  const printed = { lines: [680, 300], bars: [680, 300], shares: [680, 300], scatter: [460, 400], matrix: [460, 400] };
+  const mostNames = 30; // of runs that the header shows unasked
+  const drawings = []; // charts that have come near the screen, and what else has colours
+  const waiting = new Map(); // the others, by the places of the charts
   let printing = print.matches;
 
   const mode = () => (dark.matches && !printing ? 'dark' : 'light');
@@ -21,8 +23,20 @@
     return made;
   }
 
+  // A chart is drawn when it comes near the screen: a page of many opens at once.
+  const nearby = new IntersectionObserver(
+    changes => changes.filter(change => change.isIntersecting).forEach(change => begin(change.target)), { rootMargin: '500px 0px' });
+
+  function begin(place) {
+    const draw = waiting.get(place);
+    waiting.delete(place);
+    nearby.unobserve(place);
+    drawings.push(draw);
+    draw();
+  }
+
   function table(head, rows) {
-    const numeric = head.map((_, k) => rows.length > 0 && rows.every(row => /^$|^(< )?[+−-]?[0-9][0-9 .,]*( [kMG])?( ± .*)?$/.test(row[k])));
+    const numeric = head.map((_, k) => rows.length > 0 && rows.every(row => /^–?$|^(< )?[+−-]?[0-9][0-9 .,]*( [kMG])?( ± .*)?$/.test(row[k])));
     const cell = name => (text, k) => element(name, numeric[k] ? { class: 'number' } : {}, text);
     return element('div', { class: 'wide' }, element('table', {},
       element('thead', {}, element('tr', {}, ...head.map(cell('th')))),
@@ -77,7 +91,8 @@
       remark.replaceChildren(element('span', { class: 'printed' }, (view.labels || []).join(', ')), view.remark || '');
       data.fill();
     };
-    drawings.push(draw);
+    waiting.set(place, draw);
+    nearby.observe(place);
     return element('figure', { id: figure.id },
       element('figcaption', {}, element('h3', {}, figure.title), element('p', {}, figure.caption)),
       ...(figure.choices ? [selectors(figure, view, chosen => { view = chosen; draw(); })] : []),
@@ -101,11 +116,14 @@
   function drawHeader() {
     const names = report.runs.map((run, index) => {
       const swatch = element('span', { class: 'swatch' });
-      drawings.push(() => { swatch.style.background = charts.colour({ colour: { of: 'run', index } }, mode()); });
+      drawings.push(() => { swatch.style.background = charts.colour({ colour: { scheme: 'run', index } }, mode()); });
       return element('li', {}, swatch, run);
     });
     const links = report.sections.map((section, k) => element('a', { href: `#section-${k + 1}` }, section.title));
-    return element('header', {}, element('h1', {}, report.title), element('ul', { class: 'runs' }, ...names), element('nav', {}, ...links));
+    const list = element('ul', { class: 'runs' }, ...names);
+    const runs = names.length > mostNames ? element('details', {}, element('summary', {}, `${names.length} runs and variants`), list) : list;
+    const fresh = report.reloadSeconds ? [element('p', { class: 'remark' }, `Runs are going on: this page, of ${document.lastModified}, loads itself again.`)] : [];
+    return element('header', {}, element('h1', {}, report.title), ...fresh, runs, element('nav', {}, ...links));
   }
 
   document.getElementById('report').append(
@@ -114,12 +132,19 @@
     element('footer', {}, report.made));
 
   const drawAll = () => drawings.forEach(draw => draw());
-  const setPrinting = on => { printing = on; drawAll(); };
-  drawAll();
+  function setPrinting(on) {
+    printing = on;
+    [...waiting.keys()].filter(() => on).forEach(begin);
+    drawAll();
+  }
+  setPrinting(printing);
   dark.addEventListener('change', drawAll);
   print.addEventListener('change', event => setPrinting(event.matches));
   addEventListener('beforeprint', () => setPrinting(true));
   addEventListener('afterprint', () => setPrinting(false));
-  let waiting;
-  addEventListener('resize', () => { clearTimeout(waiting); waiting = setTimeout(drawAll, 100); });
+  let resized;
+  addEventListener('resize', () => { clearTimeout(resized); resized = setTimeout(drawAll, 100); });
+  if (report.reloadSeconds) {
+    reloading.start(report.reloadSeconds);
+  }
 })();

@@ -14,8 +14,9 @@ public sealed class ReportCommandTests : IDisposable
 
     private static readonly string[] Figures =
         [
-            "anytime", "budgeted", "validation-accuracy", "train-loss", "shares", "ranks", "weights-loss", "weights-confidence",
-            "weights-difficulty", "groups", "classes"
+            "anytime", "budgeted", "validation-accuracy", "validation-loss", "train-loss", "meta-loss", "rates", "shares", "difficulty",
+            "overthinking", "reliability", "ranks", "weights-loss", "weights-confidence", "weights-difficulty", "weights-epochs", "groups",
+            "classes", "confusion", "epoch-time", "speed"
         ];
 
     private readonly WrittenRuns _runs = new();
@@ -218,8 +219,8 @@ public sealed class ReportCommandTests : IDisposable
         _runs.Report(0, "a", "--points", "nets.csv", "--svg", "charts");
 
         string page = File.ReadAllText(_runs.In("report.html"));
-        page.Split("</script>").Length.Should().Be(6, "there are five scripts: notices, data, ECharts, charts, page");
-        page.Split("<script").Length.Should().Be(6);
+        page.Split("</script>").Length.Should().Be(8, "there are seven scripts: notices, data, ECharts, matrix, charts, reload, report");
+        page.Split("<script").Length.Should().Be(8);
         page.Contains("<img src=x", StringComparison.OrdinalIgnoreCase).Should().BeFalse();
         View(_runs.Blocks("report.html")["classes"], 0).GetProperty("categories")[2].GetString().Should().Be(Hostile);
         Directory.GetFiles(_runs.In("charts")).Select(file => XDocument.Load(file)).Should()
@@ -231,7 +232,7 @@ public sealed class ReportCommandTests : IDisposable
     [InlineData("nothing does not exist; give run or sweep folders", "nothing")]
     [InlineData("@none does not exist; give run or sweep folders", "@none")] // no file of more arguments
     [InlineData("RUN|SWEEP is empty", "")]
-    [InlineData("none has no finished runs", "none")]
+    [InlineData("none has no runs yet; continue it with imta sweep", "none")]
     [InlineData("neither a run (config.yaml) nor a sweep", "weights")]
     [InlineData("./sound/ is given twice", "sound", "./sound/")]
     [InlineData("run/anytime.csv, line 3: top1 is 'high'", "run")]
@@ -244,6 +245,8 @@ public sealed class ReportCommandTests : IDisposable
     [InlineData("weights is not empty", "sound", "--svg", "weights")]
     [InlineData("taken.html cannot be written", "sound", "--svg", "taken.html")]
     [InlineData("Unknown option --pionts", "sound", "--pionts", "x.csv")]
+    [InlineData("--svg cannot be combined with --watch", "sound", "--watch", "--svg", "charts")]
+    [InlineData("run/anytime.csv, line 3: top1 is 'high'", "run", "--watch")]
     public void Wrong_input_is_one_line_and_leaves_nothing(string said, params string[] arguments)
     {
         _runs.Finished("run");
@@ -278,6 +281,7 @@ public sealed class ReportCommandTests : IDisposable
     [InlineData("anytime.csv", "1,0.6.*\n", "$0$0", "is not whole: it has 1 of 2 rows for exit 2; ")]
     [InlineData("dynamic.csv", "[^\n]*\n$", "", "is not whole: it has 3 of 4 rows for exit 3; ")]
     [InlineData("predictions.csv", "(?m)^test,0,.*\n", "", null)] // whole images may be taken away
+    [InlineData("predictions.csv", "(?m)^test,5,", "test,4,", " is not whole: test image 4 does not have one row per exit; copy the whole")]
     [InlineData("environment.json", "^", "{", "is not a file written by imta train (line 1 is not valid JSON); restore")]
     [InlineData("environment.json", "(?s).*", "[]", "is not a file written by imta train (it is not a JSON object); restore")]
     public void A_table_that_was_edited_is_refused_by_what_is_wrong_in_it(string file, string pattern, string instead, string? problem)

@@ -1,3 +1,4 @@
+using System.Text.RegularExpressions;
 using Imta.MetaWeight.Backbones.Kernels;
 using Imta.MetaWeight.Experiments.Reports;
 using Microsoft.Playwright;
@@ -5,14 +6,14 @@ using Microsoft.Playwright;
 namespace Imta.MetaWeight.Tests.Experiments.Reports;
 
 /// <summary>The page in a browser.</summary>
-public sealed class ReportPageTests : IAsyncLifetime, IDisposable
+public sealed partial class ReportPageTests : IAsyncLifetime, IDisposable
 {
     private const string Browser = "/usr/bin/chromium";
     private const string Hostile = "<img src=x onerror=alert(1)></script><script>alert(1)</script>";
 
     /// <summary>Charts by the names of their figures: the numbers of their series but bands and whiskers, and of those.</summary>
     private const string Drawn = """
-        () => Object.fromEntries([...document.querySelectorAll('figure')].map(figure => {
+        () => Object.fromEntries([...document.querySelectorAll('figure')].filter(figure => figure.querySelector('svg')).map(figure => {
           const series = echarts.getInstanceByDom(figure.querySelector('.chart')).getOption().series;
           return [figure.id, series.filter(s => s.type !== 'custom').length + '+' + series.filter(s => s.type === 'custom').length];
         }))
@@ -53,20 +54,31 @@ public sealed class ReportPageTests : IAsyncLifetime, IDisposable
     {
         _runs.Sweep("study");
         IPage page = await Open(ColorScheme.Light, "study");
+        await DrawAll(page);
 
         (await page.EvaluateAsync<Dictionary<string, string>>(Drawn)).Should().BeEquivalentTo(new Dictionary<string, string>
         {
             ["anytime"] = "2+2",
             ["budgeted"] = "2+2",
             ["validation-accuracy"] = "2+2",
+            ["validation-loss"] = "2+2",
             ["train-loss"] = "2+2",
+            ["meta-loss"] = "2+2",
+            ["rates"] = "2+2",
             ["shares"] = "3+0",
+            ["difficulty"] = "4+0",
+            ["overthinking"] = "2+2",
+            ["reliability"] = "4+0",
             ["ranks"] = "1+0",
             ["weights-loss"] = "3+3",
             ["weights-confidence"] = "3+3",
             ["weights-difficulty"] = "3+3",
+            ["weights-epochs"] = "1+1",
             ["groups"] = "2+2",
             ["classes"] = "2+2",
+            ["confusion"] = "1+0",
+            ["epoch-time"] = "2+2",
+            ["speed"] = "2+2",
         });
         (await page.Locator("#anytime svg path[stroke='#0072b2']").CountAsync()).Should().BeGreaterThan(0, "lines have their colours");
         (await page.Locator("#summary-1 tbody tr").CountAsync()).Should().Be(2);
@@ -90,6 +102,48 @@ public sealed class ReportPageTests : IAsyncLifetime, IDisposable
         await page.Locator("#validation-accuracy select").SelectOptionAsync("exit 1");
         (await page.Locator("#validation-accuracy tbody tr").First.InnerTextAsync()).Split('\t')[..3].Should().Equal("plain", "1", "30");
         _troubles.Should().BeEmpty();
+    }
+
+    [SkippableFact]
+    public async Task A_chart_of_a_sweep_of_100_runs_is_drawn_when_it_comes_near_the_screen()
+    {
+        _runs.Sweep("study", variants: 50, seeds: 2, epochs: 60);
+        IPage page = await Open(ColorScheme.Light, "study");
+
+        int all = await page.Locator("figure").CountAsync();
+        (await page.Locator("figure svg").CountAsync()).Should().BeLessThanOrEqualTo(3).And.BeLessThan(all);
+        (await page.Locator("td").CountAsync()).Should().BeLessThan(12_000);
+        new FileInfo(_runs.In("report.html")).Length.Should().BeLessThan(8_000_000);
+        await page.Locator("#confusion").ScrollIntoViewIfNeededAsync();
+        await page.Locator("#confusion svg").WaitForAsync();
+        (await page.Locator("#confusion .missing").InnerTextAsync()).Should().StartWith("Only the first 20 of 50 are shown");
+        (await page.Locator("#train-loss svg").CountAsync()).Should().Be(0, "nobody has been there");
+        await page.EmulateMediaAsync(new() { Media = Media.Print });
+        await page.WaitForFunctionAsync("all => document.querySelectorAll('figure svg').length === all", all);
+        _troubles.Should().BeEmpty();
+    }
+
+    [SkippableFact]
+    public async Task A_page_of_a_run_that_goes_on_loads_itself_again_and_stays_as_it_was_left()
+    {
+        _runs.Unfinished("a");
+        IPage page = await Open(ColorScheme.Light, "a");
+        string written = Path.Combine(_runs.Path, "report.html"), once = File.ReadAllText(written);
+        Report(once, "once");
+        await page.ReloadAsync();
+        await page.Locator("#train-loss select").SelectOptionAsync("exit 2");
+        await page.Locator("#train-loss summary").ClickAsync();
+        await page.EvaluateAsync("() => scrollTo(0, 400)");
+        Report(once, "twice");
+
+        await page.WaitForFunctionAsync("() => document.querySelector('footer').textContent === 'twice'");
+        (await page.Locator("#train-loss select").InputValueAsync()).Should().Be("exit 2");
+        (await page.Locator("#train-loss tbody tr").CountAsync()).Should().Be(2);
+        (await page.EvaluateAsync<double>("() => scrollY")).Should().Be(400);
+        _troubles.Should().BeEmpty();
+
+        void Report(string text, string made) => File.WriteAllText(
+            written, Made().Replace(text, $"\"made\":\"{made}\",\"reloadSeconds\":1,", 1));
     }
 
     [SkippableFact]
@@ -140,6 +194,19 @@ public sealed class ReportPageTests : IAsyncLifetime, IDisposable
         await page.EvaluateAsync("() => new Promise(done => setTimeout(done, 50))");
         (await page.Locator("#anytime .chart").InnerTextAsync()).Should().NotContain("multiply-adds per image: ");
         _troubles.Should().BeEmpty();
+    }
+
+    [GeneratedRegex("\"made\":\"[^\"]*\",")]
+    private static partial Regex Made();
+
+    /// <summary>Goes to every figure.</summary>
+    private static async Task DrawAll(IPage page)
+    {
+        foreach (ILocator figure in await page.Locator("figure").AllAsync())
+        {
+            await figure.ScrollIntoViewIfNeededAsync();
+            await figure.Locator("svg").First.WaitForAsync();
+        }
     }
 
     private static Task<double> Width(IPage page) => page.EvaluateAsync<double>("document.querySelector('#anytime svg').clientWidth");

@@ -63,8 +63,8 @@ internal sealed partial class WrittenRuns : IDisposable
             from image in Enumerable.Range(0, TestImages) from exit in Enumerable.Range(1, Exits) select Prediction(image, exit));
     }
 
-    /// <summary>A run that has the tables of two epochs, and none of its end.</summary>
-    public void Unfinished(string folder, string name = "study", int seed = 0, bool weighted = true)
+    /// <summary>A run that has the tables of some epochs, and none of its end.</summary>
+    public void Unfinished(string folder, string name = "study", int seed = 0, bool weighted = true, int epochs = 2)
     {
         Directory.CreateDirectory(In(folder, "weights"));
         File.WriteAllText(
@@ -76,13 +76,37 @@ internal sealed partial class WrittenRuns : IDisposable
             """{"version": "1", "start": "2026-01-02T03:04:05Z", "command_line": ["train", "study.yaml"], "device": "cpu"}""");
         CsvTable.Write(
             In(folder, "epochs.csv"),
-            from epoch in Enumerable.Range(1, 2) from exit in Enumerable.Range(1, Exits) select Epoch(epoch, exit));
+            from epoch in Enumerable.Range(1, epochs) from exit in Enumerable.Range(1, Exits) select Epoch(epoch, exit, weighted));
+        CsvTable.Write(In(folder, "timing.csv"), Enumerable.Range(1, epochs).Select(epoch => new TimingRow
+        {
+            Epoch = epoch,
+            TrainSeconds = 10 * epoch,
+            TrainImagesPerSecond = 600.0 / epoch,
+            ValidationSeconds = 2,
+            PeakMemoryMib = 100 * epoch,
+        }));
         CsvTable.Write(
             In(folder, "weights", "epoch-0001.csv"),
             from sample in Enumerable.Range(0, 40) from exit in Enumerable.Range(1, Exits) select Weight(sample, exit, weighted: false));
         CsvTable.Write(
             In(folder, "weights", "epoch-0002.csv"),
             from sample in Enumerable.Range(0, 40) from exit in Enumerable.Range(1, Exits) select Weight(sample, exit, weighted));
+    }
+
+    /// <summary>A sweep of finished runs.</summary>
+    public void Sweep(string folder, int variants, int seeds, int epochs)
+    {
+        var rows = new List<SweepRunRow>();
+        foreach ((int variant, int seed) in from v in Enumerable.Range(0, variants) from s in Enumerable.Range(0, seeds) select (v, s))
+        {
+            string name = $"variant-{variant}", run = $"runs/{name}/seed-{seed}";
+            Finished(System.IO.Path.Combine(folder, run), name, seed, 0.5 + (0.001 * variant));
+            Unfinished(System.IO.Path.Combine(folder, run), name, seed, epochs: epochs);
+            rows.Add(new SweepRunRow { Variant = name, Seed = seed, Folder = run, State = "done", Message = "" });
+        }
+
+        File.WriteAllText(In(folder, "sweep.yaml"), "");
+        CsvTable.Write(In(folder, "runs.csv"), rows);
     }
 
     /// <summary>A sweep of two variants with two seeds each, and a run that failed.</summary>
@@ -183,21 +207,21 @@ internal sealed partial class WrittenRuns : IDisposable
         Confidence = exit == Exits ? 0.2f + (0.01f * image) : 0.9f - (0.01f * image),
     };
 
-    private static EpochRow Epoch(int epoch, int exit) => new()
+    private static EpochRow Epoch(int epoch, int exit, bool weighted) => new()
     {
         Epoch = epoch,
         Phase = epoch,
         Exit = exit,
         Rate = 0.1,
-        MetaRate = null,
+        MetaRate = 0.001,
         TrainLoss = 2.0 / epoch,
         TrainWeightedLoss = 2.0 / epoch,
-        TrainAccuracy = 0.3 * epoch,
+        TrainAccuracy = Math.Min(1, 0.3 * epoch),
         ValidationLoss = 2.0 / epoch,
-        ValidationAccuracy = (0.25 * epoch) + (0.05 * exit),
-        MetaLoss = null,
+        ValidationAccuracy = Math.Min(1, (0.25 * epoch) + (0.05 * exit)),
+        MetaLoss = 3.0 / epoch,
         WeightMean = 1,
-        WeightStd = 0,
+        WeightStd = weighted ? 0.1 * exit : 0,
         SkippedBatches = 0,
     };
 

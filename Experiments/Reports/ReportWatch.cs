@@ -1,0 +1,63 @@
+using System.Diagnostics;
+using Imta.MetaWeight.Experiments.Runs;
+using Imta.MetaWeight.Experiments.Sweeps;
+
+namespace Imta.MetaWeight.Experiments.Reports;
+
+/// <summary>Follows runs that go on, for <c>imta report --watch</c>. Changes nothing in their folders.</summary>
+/// <param name="folders">Run and sweep folders.</param>
+/// <param name="write">Makes the report of what is there; told whether runs go on.</param>
+internal sealed class ReportWatch(IReadOnlyList<string> folders, Action<bool> write)
+{
+    private const int RestPerWork = 4; // leaves the cores to the runs
+
+    private static readonly TimeSpan Interval = TimeSpan.FromSeconds(2);
+
+    /// <summary>Writes now and after every change, until no process trains any of the runs, and then once more.</summary>
+    /// <param name="stop">Ends it earlier, too after writing once more.</param>
+    /// <exception cref="UsageException">A folder is no run or sweep, or a table stays damaged.</exception>
+    public void Run(CancellationToken stop)
+    {
+        string? written = null, refused = null;
+        bool goesOn;
+        do
+        {
+            goesOn = Watched().Any(IsInUse) && !stop.IsCancellationRequested; // first: what a run writes last is there when it is over
+            string stamp = string.Join('\n', Watched().Select(RunReader.StampOf));
+            var clock = Stopwatch.StartNew();
+            if (stamp != written || !goesOn)
+            {
+                try
+                {
+                    write(goesOn);
+                    written = stamp;
+                }
+                catch (UsageException) when (goesOn && stamp != refused)
+                {
+                    refused = stamp; // by a table that is being written, perhaps
+                }
+            }
+
+            TimeSpan rest = RestPerWork * clock.Elapsed;
+            _ = goesOn && stop.WaitHandle.WaitOne(rest > Interval ? rest : Interval);
+        }
+        while (goesOn);
+    }
+
+    /// <summary>The folders, and those of the sweeps' runs.</summary>
+    private IEnumerable<string> Watched() => folders.SelectMany(folder => SweepFolder.IsSweep(folder)
+        ? CsvTable.Read<SweepRunRow>(new SweepFolder(folder).Runs).Select(row => Path.Combine(folder, row.Folder)).Prepend(folder)
+        : [folder]);
+
+    private static bool IsInUse(string folder)
+    {
+        try
+        {
+            return FolderLock.IsLocked(folder);
+        }
+        catch (UnauthorizedAccessException)
+        {
+            return true; // another user's lock, which goes when it is released
+        }
+    }
+}
