@@ -12,7 +12,13 @@ internal static class EnvironmentReport
     private static readonly JsonSerializerOptions Format
         = new() { WriteIndented = true, PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower };
 
-    public static string Json(Settings settings, IReadOnlyList<string> commandLine, DateTime start, string? images)
+    /// <param name="settings">The run's settings.</param>
+    /// <param name="commandLine">The arguments that started it.</param>
+    /// <param name="start">When.</param>
+    /// <param name="images">The fingerprint of its data set.</param>
+    /// <param name="initialWeights">Its starting weights' file; null: none.</param>
+    public static string Json(
+        Settings settings, IReadOnlyList<string> commandLine, DateTime start, string? images, SourceFile? initialWeights)
         => JsonSerializer.Serialize(
         new
         {
@@ -29,6 +35,7 @@ internal static class EnvironmentReport
             Threads = get_num_threads(),
             settings.Device,
             Images = images,
+            InitialWeights = initialWeights,
         },
         Format) + "\n";
 

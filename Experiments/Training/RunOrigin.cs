@@ -56,6 +56,8 @@ internal sealed class NewRun(Func<Settings>? read, string? folder, bool replace)
 {
     private readonly DateTime _start = DateTime.Now;
     private string _path = "";
+    private string? _initialFile;
+    private InitialWeights? _initial;
 
     public override bool Resumes => false;
 
@@ -64,6 +66,7 @@ internal sealed class NewRun(Func<Settings>? read, string? folder, bool replace)
     public override StartMessage Open(int ranks)
     {
         RunFolder.Check(_path = folder ?? RunFolder.DefaultPath(Settings, _start), replace);
+        _initialFile = InitialWeights.FileOf(Settings);
         return new StartMessage(SettingsWriter.Write(Settings), _path, Resumes);
     }
 
@@ -76,12 +79,15 @@ internal sealed class NewRun(Func<Settings>? read, string? folder, bool replace)
         }
 
         ExitHeadNetwork? source = PhaseOneLoader.Load(Settings, device, data.Fingerprint);
-        return new PreparedModel(phases, RunModel.Build(phases[0], data.Train.ClassCounts(), device, processGroup, source));
+        RunModel model = RunModel.Build(phases[0], data.Train.ClassCounts(), device, processGroup, source);
+        _initial = _initialFile is null ? null : InitialWeights.Load(_initialFile, Settings, model.Network);
+        return new PreparedModel(phases, model) { Origin = _initial?.Line };
     }
 
     public override RunFolder Commit(PreparedModel model, RunData data)
     {
-        string environment = EnvironmentReport.Json(Settings, Environment.GetCommandLineArgs()[1..], _start, data.Fingerprint);
+        string environment = EnvironmentReport.Json(
+            Settings, Environment.GetCommandLineArgs()[1..], _start, data.Fingerprint, _initial?.Source);
         var made = RunFolder.Create(_path, replace, environment, SettingsWriter.Write(Settings), out IDisposable hold);
         RunLock = hold;
         TrainingPhase phase = model.Phases[0];
