@@ -15,9 +15,7 @@ internal sealed record TrainSettings : TrainOptions
 
     /// <summary>The same training of a network that is given.</summary>
     public TrainSettings(TrainOptions options)
-        : base(options)
-    {
-    }
+        : base(options) => Epochs = options.Epochs; // phase II's own are in a field of their own
 
     [Description("Run, checkpoint, PyTorch or safetensors file whose tensors, those that fit by name and shape, the network starts from; "
         + "null: freshly initialised")]

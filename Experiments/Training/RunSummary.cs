@@ -43,7 +43,7 @@ internal static class RunSummary
         }
 
         yield return prepared.Requirements;
-        if (prepared.CompletedEpochs is not null)
+        if (prepared is { CompletedEpochs: not null, Origin: null })
         {
             string inside = prepared.Progress?.Numbers.TryGetValue("batch", out double batch) == true
                 ? FormattableString.Invariant($", batch {batch}")
