@@ -48,6 +48,15 @@ internal static class Checkpoint
         TorchFileWriter.Write(path, content, previous);
     }
 
+    /// <summary>Copies a checkpoint for a run with other settings.</summary>
+    public static void Copy(string from, string to, Settings settings)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        TorchDictionary content = TorchFileReader.Read(from);
+        content["config"] = SettingsWriter.Write(settings);
+        TorchFileWriter.Write(to, content);
+    }
+
     /// <summary>Reads a checkpoint; its tensors belong to the enclosing dispose scope.</summary>
     /// <exception cref="UsageException">It is damaged or of an unsupported format.</exception>
     public static CheckpointContent Read(string path)

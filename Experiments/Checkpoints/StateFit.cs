@@ -6,7 +6,7 @@ namespace Imta.MetaWeight.Experiments.Checkpoints;
 /// <param name="Unexpected">Names in the file but not in the network.</param>
 /// <param name="WrongShape">Names in both with different shapes, and the shapes.</param>
 internal sealed record StateFit(
-    int Matched, IReadOnlyList<string> Missing, IReadOnlyList<string> Unexpected, IReadOnlyList<string> WrongShape)
+    IReadOnlyList<string> Matched, IReadOnlyList<string> Missing, IReadOnlyList<string> Unexpected, IReadOnlyList<string> WrongShape)
 {
     private const int Shown = 10;
 
@@ -21,7 +21,7 @@ internal sealed record StateFit(
         string[] common = [.. network.Keys.Where(file.ContainsKey)];
         string[] wrong = [.. common.Where(name => !network[name].shape.SequenceEqual(file[name].shape))];
         return new StateFit(
-            common.Length - wrong.Length,
+            [.. common.Except(wrong)],
             [.. network.Keys.Where(name => !file.ContainsKey(name) && !IsCount(name))],
             [.. file.Keys.Where(name => !network.ContainsKey(name) && !IsCount(name)).Select(Terminal.Sanitize)],
             [
@@ -39,7 +39,7 @@ internal sealed record StateFit(
         ];
         return
         [
-            [["matched", $"{Matched}"], .. misfits.Select(misfit => (string[])[misfit.What, $"{misfit.Names.Count}"])],
+            [["matched", $"{Matched.Count}"], .. misfits.Select(misfit => (string[])[misfit.What, $"{misfit.Names.Count}"])],
             .. misfits.Where(misfit => misfit.Names.Count > 0)
                 .Select(misfit => (string[][])[.. First(misfit.Names, Shown).Select(name => (string[])[misfit.What, name])]),
         ];
@@ -65,7 +65,8 @@ internal sealed record StateFit(
             ? null
             : $"{Unexpected.Count} of its tensors are not in the network and are ignored ({Example(Unexpected)})";
 
-    private static bool IsCount(string name) => name.EndsWith(Count, StringComparison.Ordinal);
+    /// <summary>Whether a tensor, by its name, only counts batches: it may be missing.</summary>
+    public static bool IsCount(string name) => name.EndsWith(Count, StringComparison.Ordinal);
 
     private static string Example(IReadOnlyList<string> names) => string.Join(", ", First(names, 1));
 

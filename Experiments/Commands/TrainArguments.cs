@@ -11,6 +11,7 @@ namespace Imta.MetaWeight.Experiments.Commands;
 internal static class TrainArguments
 {
     private const int DefaultTimeoutSeconds = 300; // seconds
+    private const int MaxEpochs = 1_000_000; // train.epochs' own
 
     public static readonly Option<string?> Data = new("--data") { HelpName = "DIR", Description = "Folder of the data set's files" };
     public static readonly Option<string?> Out = new("--out")
@@ -28,6 +29,14 @@ internal static class TrainArguments
         HelpName = "RUN",
         Description = "Resume the run in this folder from its latest checkpoint",
     };
+
+    public static readonly Option<string?> Extend = new("--extend")
+    {
+        HelpName = "RUN",
+        Description = "Train the finished run in this folder for more epochs (--add-epochs), in a new folder",
+    };
+
+    public static readonly Option<int?> AddEpochs = NumberOption.Integer("--add-epochs", "N", "More epochs, with --extend");
 
     public static readonly Option<string[]> Allow = new("--allow")
     {
@@ -59,22 +68,40 @@ internal static class TrainArguments
     ];
 
     /// <summary>The settings of a resumed run.</summary>
-    public static Settings SettingsOf(ParseResult arguments, string run)
+    public static Settings SettingsOf(string run)
     {
-        RejectChanges(arguments);
         RunFolder folder = RunFolder.Open(run);
         return File.Exists(folder.Config) ? SettingsLoader.Load(folder.Config) : Checkpoint.Latest(folder, _ => { }).Content.Settings;
     }
 
-    /// <exception cref="UsageException">The command line would change the resumed run.</exception>
+    /// <exception cref="UsageException">The command line would change the run that is resumed or extended.</exception>
     public static void RejectChanges(ParseResult arguments)
     {
-        Option[] fixedByRun = [ConfigurationArguments.Set, Out, Force, .. Keys.Select(key => key.Option)];
+        bool resumes = arguments.GetValue(Resume) is not null;
+        Option[] ofOther = resumes ? [Out, Force, Extend, AddEpochs] : [Resume];
+        Option[] fixedByRun = [ConfigurationArguments.Set, .. Keys.Select(key => key.Option), .. ofOther];
         if (arguments.GetValue(ConfigurationArguments.Config) is not null || fixedByRun.Any(option => Given(arguments, option) is not null))
         {
-            throw new UsageException(
-                "--resume continues the run as configured; it can only be combined with --data, --allow and --process-timeout");
+            throw new UsageException(resumes
+                ? "--resume continues the run as configured; it can only be combined with --data, --allow and --process-timeout"
+                : "--extend continues the run as configured; it can only be combined with --add-epochs, --out, --force, --data, --allow "
+                    + "and --process-timeout");
         }
+    }
+
+    /// <summary>The run that is extended and by how many epochs; null: none is.</summary>
+    /// <exception cref="UsageException">One is given without the other, or the number is out of range.</exception>
+    public static (string Run, int Epochs)? ReadExtension(ParseResult arguments)
+    {
+        string? run = arguments.GetValue(Extend);
+        int? epochs = TrainedNetworkArguments.Integer(arguments, AddEpochs, MaxEpochs);
+        return (run, epochs) switch
+        {
+            (null, null) => null,
+            ({ } extended, { } more) => (extended, more),
+            (null, _) => throw new UsageException("--add-epochs needs --extend RUN; the epochs of a new run are train.epochs"),
+            _ => throw new UsageException("--extend needs --add-epochs N: by how many epochs the run becomes longer"),
+        };
     }
 
     private static OptionResult? Given(ParseResult arguments, Option option)

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Runs;
 using Imta.MetaWeight.Experiments.Training;
 using Imta.MetaWeight.Experiments.Training.Checks;
@@ -16,7 +17,8 @@ internal static class TrainCommand
         var command = new Command("train", "Train a multi-exit network, with or without learned sample weights, and test it");
         Option[] options =
         [
-            ConfigurationArguments.Set, TrainArguments.Data, Out, .. Keys.Select(key => key.Option), ProcessTimeout, Force, Resume, Allow,
+            ConfigurationArguments.Set, TrainArguments.Data, Out, .. Keys.Select(key => key.Option), ProcessTimeout, Force, Resume,
+            Extend, AddEpochs, Allow,
         ];
         command.Arguments.Add(ConfigurationArguments.Config);
         Array.ForEach(options, command.Options.Add);
@@ -36,8 +38,9 @@ internal static class TrainCommand
         using var stop = new StopSignal();
         IReadOnlySet<CheckName> allowed = CheckNames.Parse(arguments.GetValue(Allow) ?? []);
         string? resumed = arguments.GetValue(Resume), folder = arguments.GetValue(Out);
+        (string Run, int Epochs)? extension = resumed is null ? ReadExtension(arguments) : null;
         RankAssignment? assignment = RankAssignment.Current();
-        if (assignment is null && (resumed is null ? Read(arguments, null) : SettingsOf(arguments, resumed)) is { Processes: > 1 } settings)
+        if (assignment is null && OwnSettings() is { Processes: > 1 } settings)
         {
             string path = resumed ?? folder ?? RunFolder.DefaultPath(settings, DateTime.Now);
             string[] named = resumed is null && folder is null ? ["--out", path] : [];
@@ -46,15 +49,30 @@ internal static class TrainCommand
 
         return RankRunner.Run(assignment, TimeSpan.FromSeconds(arguments.GetValue(ProcessTimeout)), Train, stop.Token);
 
+        Settings OwnSettings()
+        {
+            if (resumed is null && extension is null)
+            {
+                return Read(arguments, null);
+            }
+
+            RejectChanges(arguments);
+            return resumed is { } run ? SettingsOf(run) : SettingsLoader.Load(ExtendedRun.Find(extension!.Value.Run).Config);
+        }
+
         int Train(RankContext ranks)
         {
             // A rank on a machine without the configuration file uses the settings of rank 0.
             bool isElsewhere = !ranks.ProcessGroup.IsRankZero && arguments.GetValue(ConfigurationArguments.Config) is { } file
                 && !File.Exists(file);
             var starter = new RunStarter(ranks, allowed, arguments.GetValue(TrainArguments.Data), stop.Token) { Columns = columns };
-            return starter.Run(resumed is not null
-                ? new ResumedRun(resumed, () => RejectChanges(arguments))
-                : new NewRun(isElsewhere ? null : () => Read(arguments, assignment?.Size), folder, arguments.GetValue(Force)));
+            return starter.Run((resumed, extension) switch
+            {
+                ({ } run, _) => new ResumedRun(run, () => RejectChanges(arguments)),
+                (_, { } longer) => new ExtendedRun(
+                    longer.Run, longer.Epochs, folder, arguments.GetValue(Force), () => RejectChanges(arguments)),
+                _ => new NewRun(isElsewhere ? null : () => Read(arguments, assignment?.Size), folder, arguments.GetValue(Force)),
+            });
         }
     }
 }

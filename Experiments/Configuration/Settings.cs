@@ -1,7 +1,6 @@
 using System.ComponentModel;
 using System.ComponentModel.DataAnnotations;
 using Imta.MetaWeight.Losses;
-using Imta.MetaWeight.Meta.Optimisers;
 
 namespace Imta.MetaWeight.Experiments.Configuration;
 
@@ -57,7 +56,7 @@ internal sealed record Settings
 
     public MetaSettings Meta { get; init; } = new();
 
-    public TrainOptions Train { get; init; } = new();
+    public TrainSettings Train { get; init; } = new();
 
     public Phase2Options Phase2 { get; init; } = new();
 

@@ -110,6 +110,12 @@ internal static class SettingsRules
                 "phase2.from is set, but phase2.epochs is 0, so there is no phase II; set phase2.epochs");
         }
 
+        if (settings is { Train.Initialise: not null, Phase2.From: not null })
+        {
+            yield return (["train.initialise", "phase2.from"],
+                "train.initialise gives phase I its starting weights, but phase2.from skips phase I; remove one of them");
+        }
+
         if (settings is { Modifiers.Boosting.Enabled: true, Phase2: { Epochs: > 0, Regime: PhaseTwoRegime.Frozen } })
         {
             yield return (["modifiers.boosting.enabled", "phase2.epochs"],

@@ -24,7 +24,7 @@ internal sealed record TrainingPhase(int Number, Settings Settings, int EpochsBe
 
         var first = new TrainingPhase(1, PhaseOneSettings(run), 0);
         int before = run.Phase2.From is null ? first.LastEpoch : 0;
-        var second = new TrainingPhase(2, run with { Train = run.Phase2 }, before);
+        var second = new TrainingPhase(2, run with { Train = new TrainSettings(run.Phase2) }, before);
         return run.Phase2.From is null ? [first, second] : [second];
     }
 

@@ -1,4 +1,3 @@
-using System.Security.Cryptography;
 using Imta.MetaWeight.Allocation;
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments.Checkpoints;
@@ -74,11 +73,7 @@ internal sealed record TrainedNetwork(
     }
 
     /// <summary>The SHA-256 of the checkpoint file, in hexadecimal.</summary>
-    public string Hash()
-    {
-        using FileStream stream = System.IO.File.OpenRead(File);
-        return Convert.ToHexStringLower(SHA256.HashData(stream));
-    }
+    public string Hash() => FileHash.Sha256(File);
 
     public void Dispose() => Network.Dispose();
 

@@ -5,7 +5,8 @@ namespace Imta.MetaWeight.Experiments.Reports;
 /// <summary>Tables of the runs, their differing settings, and their environments.</summary>
 internal static class RunTables
 {
-    private static readonly string[] PerRunKeys = ["start", "command_line"];
+    private static readonly string[] PerRunKeys =
+        ["start", "command_line", "initial_weights", "extends", "sessions", "training_seconds"];
 
     public static Table Runs(IReadOnlyList<ReportEntry> entries) => new(
         "runs", "Runs", "The folders as given, their contents (config.yaml, epochs.csv), and when and how the runs were started "

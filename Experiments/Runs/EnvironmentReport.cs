@@ -12,12 +12,20 @@ internal static class EnvironmentReport
     private static readonly JsonSerializerOptions Format
         = new() { WriteIndented = true, PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower };
 
-    public static string Json(Settings settings, IReadOnlyList<string> commandLine, DateTime start, string? images)
+    /// <param name="settings">The run's settings.</param>
+    /// <param name="commandLine">The arguments that started it.</param>
+    /// <param name="start">When.</param>
+    /// <param name="images">The fingerprint of its data set.</param>
+    /// <param name="initialWeights">Its starting weights' file; null: none.</param>
+    /// <param name="extends">The run that it extends; null: none.</param>
+    public static string Json(
+        Settings settings, IReadOnlyList<string> commandLine, DateTime start, string? images, SourceFile? initialWeights,
+        ExtendedFrom? extends)
         => JsonSerializer.Serialize(
         new
         {
             Version = SelfProcess.Version,
-            Start = start.ToUniversalTime().ToString("yyyy-MM-ddTHH:mm:ssZ", System.Globalization.CultureInfo.InvariantCulture),
+            Start = Utc(start),
             CommandLine = commandLine,
             Dotnet = RuntimeInformation.FrameworkDescription,
             OperatingSystem = RuntimeInformation.OSDescription,
@@ -29,8 +37,45 @@ internal static class EnvironmentReport
             Threads = get_num_threads(),
             settings.Device,
             Images = images,
+            InitialWeights = initialWeights,
+            Extends = extends,
+            Sessions = new[] { new Session(Utc(start), System.Environment.MachineName, extends?.Epoch ?? 0) },
+            TrainingSeconds = (double?)null,
         },
         Format) + "\n";
+
+    /// <summary>Records that a run is resumed now, here; a file that cannot be read stays as it is.</summary>
+    /// <param name="path">The run's file.</param>
+    /// <param name="epoch">Epochs that are done.</param>
+    public static void AddSession(string path, int epoch) => Change(path, content =>
+    {
+        if (content["sessions"] is not JsonArray sessions)
+        {
+            content["sessions"] = sessions = [];
+        }
+
+        sessions.Add(JsonSerializer.SerializeToNode(new Session(Utc(DateTime.Now), System.Environment.MachineName, epoch), Format));
+        content["training_seconds"] = null;
+    });
+
+    /// <summary>Records the time of all epochs of a run that has ended; a file that cannot be read stays as it is.</summary>
+    /// <param name="path">The run's file.</param>
+    /// <param name="seconds">Training and validation, over all sessions.</param>
+    /// <returns>The number of sessions; null: unknown.</returns>
+    public static int? Finish(string path, double seconds)
+    {
+        int? sessions = null;
+        Change(path, content =>
+        {
+            content["training_seconds"] = Math.Round(seconds, 3);
+            sessions = (content["sessions"] as JsonArray)?.Count;
+        });
+        return sessions;
+    }
+
+    /// <summary>The file that a run's starting weights come from; null: none, or it is not known.</summary>
+    public static SourceFile? ReadInitialWeights(string path) => Guarded(
+        () => JsonNode.Parse(File.ReadAllText(path))?["initial_weights"]?.Deserialize<SourceFile>(Format));
 
     /// <summary>The recorded fingerprint of a run's data set (<see cref="Data.RunData.Fingerprint"/>); null if missing.</summary>
     public static string? ReadFingerprint(string path) => Read(path, "images");
@@ -45,11 +90,32 @@ internal static class EnvironmentReport
         return process.PeakWorkingSet64 / (1024.0 * 1024.0);
     }
 
+    private static string Utc(DateTime time)
+        => time.ToUniversalTime().ToString("yyyy-MM-ddTHH:mm:ssZ", System.Globalization.CultureInfo.InvariantCulture);
+
+    private static void Change(string path, Action<JsonObject> change)
+    {
+        string? text = Guarded(() =>
+        {
+            JsonObject content = JsonNode.Parse(File.ReadAllText(path)) as JsonObject ?? throw new JsonException();
+            change(content);
+            return content.ToJsonString(Format) + "\n";
+        });
+        if (text is not null)
+        {
+            AtomicFile.WriteText(path, text);
+        }
+    }
+
     private static string? Read(string path, string key)
+        => Guarded(() => JsonNode.Parse(File.ReadAllText(path))?[key]?.GetValue<string>());
+
+    private static T? Guarded<T>(Func<T?> read)
+        where T : class
     {
         try
         {
-            return JsonNode.Parse(File.ReadAllText(path))?[key]?.GetValue<string>();
+            return read();
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or JsonException or InvalidOperationException
             or ArgumentException) // a key may be there twice
@@ -57,4 +123,10 @@ internal static class EnvironmentReport
             return null;
         }
     }
+
+    /// <summary>A process of a run, from its start on.</summary>
+    /// <param name="Start">UTC.</param>
+    /// <param name="Host">The machine of rank 0.</param>
+    /// <param name="Epoch">Epochs that were done.</param>
+    private sealed record Session(string Start, string Host, int Epoch);
 }

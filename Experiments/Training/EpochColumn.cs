@@ -7,6 +7,9 @@ namespace Imta.MetaWeight.Experiments.Training;
 /// <summary>A column of <c>epochs.csv</c>: its name, its meaning, and its value at each exit after an epoch.</summary>
 public sealed partial class EpochColumn
 {
+    /// <summary>The column that the progress of training shows too.</summary>
+    internal const string TrainLoss = "train_loss";
+
     private const string Rates = "learning rates of backbone and WPN at the epoch's first batch";
     private const string HeldOut = "plain cross-entropy and accuracy on the held-out images, not augmented, after the epoch";
     private const string Weights = "of the training samples' weights: mean and population standard deviation";
@@ -50,7 +53,7 @@ public sealed partial class EpochColumn
         new("exit", "from 1", at => at.Exit),
         new("rate", Rates, at => at.Rate),
         new("meta_rate", Rates, at => at.MetaRate),
-        new("train_loss", "mean plain cross-entropy of the augmented training samples, each at its batch's parameters",
+        new(TrainLoss, "mean plain cross-entropy of the augmented training samples, each at its batch's parameters",
             at => at.Samples.Mean, half => half.CrossEntropies),
         new("train_weighted_loss", "mean of weight times training loss (all of `loss`), which the backbone minimises",
             at => at.Samples.Mean, half => half.Losses.to_type(float64) * half.Weights.to_type(float64)),

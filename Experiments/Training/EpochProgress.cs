@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Globalization;
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments.Training.Distributed;
 
@@ -39,6 +40,16 @@ internal sealed class EpochProgress : IDisposable
 
     /// <summary>Seconds of training so far.</summary>
     public double Seconds => _secondsBefore + _clock.Elapsed.TotalSeconds;
+
+    /// <summary>For the progress line: the mean training loss over exits and the batches so far, of this rank. Waits for the device.</summary>
+    /// <param name="rate">The backbone's learning rate.</param>
+    public string Figures(double rate)
+    {
+        string loss = Statistics.MeanSoFar(EpochColumn.TrainLoss) is { } mean
+            ? string.Create(CultureInfo.InvariantCulture, $", mean loss {mean:0.000}")
+            : "";
+        return string.Create(CultureInfo.InvariantCulture, $"{loss}, rate {rate:G4}");
+    }
 
     /// <summary>The state of all processes, for a checkpoint; the tensors belong to the enclosing dispose scope.</summary>
     public StateTree ToDictionary(ProcessGroup processGroup)

@@ -59,6 +59,16 @@ internal sealed class EpochStatistics : IDisposable
         }
     }
 
+    /// <summary>
+    /// The mean over exits of a column's samples so far, those of this rank; null: there are none. Waits for the device.
+    /// </summary>
+    public double? MeanSoFar(string column)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        double[] sums = _sums.select(0, Summed.First(summed => summed.Name == column).At).sum([1]).cpu().ToArray<double>();
+        return new SampleSums(sums[0], sums[1], sums[2]).Mean;
+    }
+
     /// <summary>Ends the epoch: brings the sums over all ranks to the host. Waits for the device.</summary>
     public void Finish(ProcessGroup processGroup)
     {

@@ -75,11 +75,14 @@ internal static class PhaseOneLoader
                 + "another run";
         }
 
-        return Images(other) == Images(run)
+        return HaveSameImages(other, run)
             ? null
             : "was trained on different images (seed, data.validation, data.trainLimit, data.imbalance or held-out meta data differ), so "
                 + "it may have seen images that are held out here; use its settings, or another run";
     }
+
+    /// <summary>Whether two runs on one data set train on the same images.</summary>
+    public static bool HaveSameImages(Settings one, Settings other) => Images(one) == Images(other);
 
     /// <summary>All settings that determine the training images.</summary>
     private static (int, int, int?, ImbalanceOptions, int) Images(Settings settings)

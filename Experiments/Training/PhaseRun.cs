@@ -169,7 +169,9 @@ internal sealed class PhaseRun
                 _nonFinite.EndPass(RunEpochNumber(epoch), progress);
             }
 
-            _run.Monitor.Advance($"epoch {RunEpochNumber(epoch)}/{_phase.LastEpoch}, batch {progress.Batches}/{_batches}");
+            _run.Monitor.Advance(
+                $"epoch {RunEpochNumber(epoch)}/{_phase.LastEpoch}, batch {progress.Batches}/{_batches}",
+                () => progress.Figures(RatesAt(epoch, (progress.Batches - 1) % _plan.Batches).Backbone));
             if (agreed.Stop)
             {
                 throw new OperationCanceledException(stop);

@@ -18,6 +18,9 @@ internal sealed record PreparedModel(
     IReadOnlyList<TrainingPhase> Phases, RunModel Model, int? CompletedEpochs = null, StateTree? Progress = null)
     : IDisposable
 {
+    /// <summary>A line on what the network starts from; null: it is freshly initialised, or restored.</summary>
+    public string? Origin { get; init; }
+
     /// <summary>The findings of the checks, after <see cref="Examine"/>.</summary>
     public IReadOnlyList<CheckFinding> Findings { get; private set; } = [];
 

@@ -41,7 +41,10 @@ internal abstract class RunMonitor
 
     /// <summary>Reports one completed step.</summary>
     /// <param name="where">The position, such as <c>epoch 3/6</c>.</param>
-    public abstract void Advance(string where);
+    /// <param name="figures">
+    /// What to say after it; called only when it is shown, at most once a second, because it may wait for the device; null: nothing.
+    /// </param>
+    public abstract void Advance(string where, Func<string>? figures = null);
 
     /// <summary>Formats a remaining time as days (if any), hours, minutes and seconds.</summary>
     public static string FormatRemaining(TimeSpan time) => time.Days == 0
@@ -57,8 +60,12 @@ internal abstract class RunMonitor
     /// <summary>A progress bar with the remaining time.</summary>
     private sealed class TerminalMonitor : RunMonitor
     {
+        private static readonly TimeSpan FiguresInterval = TimeSpan.FromSeconds(1);
+
+        private readonly Stopwatch _sinceFigures = new();
         private ProgressTask? _task;
         private RemainingTime? _left;
+        private string _shown = "";
 
         public override void Track(long steps, long done, Action work) => AnsiConsole.Progress()
             .AutoClear(true)
@@ -71,10 +78,16 @@ internal abstract class RunMonitor
                 work();
             });
 
-        public override void Advance(string where)
+        public override void Advance(string where, Func<string>? figures = null)
         {
             _left!.Advance();
-            _task!.Description = Markup.Escape(where);
+            if (figures is not null && (_shown.Length == 0 || _sinceFigures.Elapsed >= FiguresInterval))
+            {
+                _shown = figures();
+                _sinceFigures.Restart();
+            }
+
+            _task!.Description = Markup.Escape(where + _shown);
             _task.Increment(1);
         }
 
@@ -94,7 +107,7 @@ internal abstract class RunMonitor
     {
         public override void Track(long steps, long done, Action work) => work();
 
-        public override void Advance(string where)
+        public override void Advance(string where, Func<string>? figures = null)
         {
         }
 
@@ -104,30 +117,32 @@ internal abstract class RunMonitor
     }
 
     /// <summary>Occasional lines.</summary>
-    private sealed class PlainMonitor : RunMonitor
+    /// <param name="clock">Null: the system clock.</param>
+    internal sealed class PlainMonitor(TimeProvider? clock = null) : RunMonitor
     {
         private static readonly TimeSpan Interval = TimeSpan.FromSeconds(30);
 
-        private readonly Stopwatch _sinceLine = new();
+        private readonly TimeProvider _clock = clock ?? TimeProvider.System;
+        private long _lastLine;
         private RemainingTime? _left;
 
         public override void Track(long steps, long done, Action work)
         {
-            _left = new RemainingTime(steps - done);
-            _sinceLine.Restart();
+            _left = new RemainingTime(steps - done, _clock);
+            _lastLine = _clock.GetTimestamp();
             work();
         }
 
-        public override void Advance(string where)
+        public override void Advance(string where, Func<string>? figures = null)
         {
             _left!.Advance();
-            if (_sinceLine.Elapsed < Interval)
+            if (_clock.GetElapsedTime(_lastLine) < Interval)
             {
                 return;
             }
 
-            Show($"{where}, {FormatRemaining(_left.Value!.Value)} left");
-            _sinceLine.Restart();
+            Show($"{where}{figures?.Invoke()}, {FormatRemaining(_left.Value!.Value)} left");
+            _lastLine = _clock.GetTimestamp();
         }
 
         protected override void Show(string line) => Console.WriteLine(line);

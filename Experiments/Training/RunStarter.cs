@@ -38,9 +38,9 @@ internal sealed class RunStarter(RankContext ranks, IReadOnlySet<CheckName> allo
         PreparedModel? first = null;
         _processGroup.RunCollectively(!_processGroup.IsRankZero ? null : () =>
         {
-            if (origin.Resumes)
+            if (origin.EpochsTable is { } table)
             {
-                EpochColumn.CheckHeader(new RunFolder(message.Run).Epochs, Columns);
+                EpochColumn.CheckHeader(table, Columns);
             }
 
             first = origin.Build(device, data, _processGroup);
@@ -196,8 +196,22 @@ internal sealed class RunStarter(RankContext ranks, IReadOnlySet<CheckName> allo
             throw;
         }
 
+        if (_processGroup.IsRankZero)
+        {
+            RecordTime(run);
+        }
+
         monitor.WriteLine($"results written to {folder.Path}");
         return 0;
+    }
+
+    /// <summary>The time of all epochs, of every session.</summary>
+    private static void RecordTime(RunContext run)
+    {
+        double seconds = CsvTable.Read<TimingRow>(run.Folder.Timing).Sum(row => row.TrainSeconds + row.ValidationSeconds);
+        int? sessions = EnvironmentReport.Finish(run.Folder.Environment, seconds);
+        string resumed = sessions > 1 ? FormattableString.Invariant($", in {sessions} sessions") : "";
+        run.Monitor.WriteLine($"trained and validated for {RunMonitor.FormatRemaining(TimeSpan.FromSeconds(seconds))}{resumed}");
     }
 
     private void Announce(RunContext run, PreparedModel model)
@@ -208,6 +222,8 @@ internal sealed class RunStarter(RankContext ranks, IReadOnlySet<CheckName> allo
             run.Monitor.WriteLine(line);
         }
 
+        run.Monitor.Log(FormattableString.Invariant($"process {Environment.ProcessId} on {Environment.MachineName}, ")
+            + FormattableString.Invariant($"after epoch {model.CompletedEpochs ?? 0}"));
         foreach ((RankIdentity rank, int number) in ranks.Identities.Select((rank, number) => (rank, number)))
         {
             string line = FormattableString.Invariant($"rank {number}: process {rank.ProcessId} on {rank.Host}, {rank.Mpi}");

@@ -27,6 +27,11 @@ internal static class RunSummary
         yield return FormattableString.Invariant($"{settings.Name}, seed {settings.Seed}: {description}, ")
             + FormattableString.Invariant($"{model.Network.GetName()} with {model.Network.Exits} exits and {parameters:N0} parameters ")
             + FormattableString.Invariant($"on {run.Device}, {ranks}{threads} {unit}");
+        if (prepared.Origin is { } origin)
+        {
+            yield return origin;
+        }
+
         string meta = data.Meta is null ? "" : FormattableString.Invariant($" {data.Meta.Count:N0} held-out meta,");
         yield return FormattableString.Invariant($"{data.Train.Count:N0} training,{meta} {data.Validation.Count:N0} validation and ")
             + FormattableString.Invariant($"{data.Test.Count:N0} test images of {data.Classes} classes; run folder {run.Folder.Path}");
@@ -38,7 +43,7 @@ internal static class RunSummary
         }
 
         yield return prepared.Requirements;
-        if (prepared.CompletedEpochs is not null)
+        if (prepared is { CompletedEpochs: not null, Origin: null })
         {
             string inside = prepared.Progress?.Numbers.TryGetValue("batch", out double batch) == true
                 ? FormattableString.Invariant($", batch {batch}")

@@ -166,7 +166,7 @@ public sealed class ConfigurationFileTests : IDisposable
             settings.Loss.Ofa.Enabled)
             .Should().Be((exits, false, ge, isc, ofa));
         settings.Train.Should()
-            .Be(new TrainOptions
+            .Be(new TrainSettings
             {
                 Epochs = 300,
                 Batch = 64,

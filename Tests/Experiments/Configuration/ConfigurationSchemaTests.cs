@@ -58,8 +58,8 @@ public sealed class ConfigurationSchemaTests
         "meta.centring", "meta.features", "meta.interval",
         "meta.source", "meta.perClass",
         "meta.wpn.hidden", "meta.wpn.layers", "meta.wpn.output", "meta.optimiser.rate", "meta.optimiser.weightDecay",
-        "train.epochs", "train.batch", "train.rate", "train.schedule", "train.milestones", "train.decay", "train.warmup", "train.momentum",
-        "train.dampening",
+        "train.initialise", "train.epochs", "train.batch", "train.rate", "train.schedule", "train.milestones", "train.decay", "train.warmup",
+        "train.momentum", "train.dampening",
         "train.nesterov", "train.weightDecay",
         "phase2.from", "phase2.regime", "phase2.frozenNorm", "phase2.epochs", "phase2.batch", "phase2.rate", "phase2.schedule",
         "phase2.milestones",
@@ -78,6 +78,7 @@ public sealed class ConfigurationSchemaTests
     [InlineData("phase2.regime", "choice", "frozen", "frozen, mixed")]
     [InlineData("phase2.epochs", "integer", "0", "[0, 1000000]")]
     [InlineData("phase2.from", "text", "null", "the folder of a run, or a checkpoint")]
+    [InlineData("train.initialise", "text", "null", "the folder of a run, or a file")]
     [InlineData("meta.enabled", "true or false", "true", "true, false")]
     [InlineData("meta.q", "number", "0.75", "> 0")]
     [InlineData("meta.optimiser.rate", "number", "0.0001", "> 0")]
@@ -558,7 +559,7 @@ public sealed class ConfigurationSchemaTests
             Optimiser = new() { Rate = rates.Item1, WeightDecay = rates.Item2 },
         };
 
-    private static Gen<TrainOptions> AnyTrain() =>
+    private static Gen<TrainSettings> AnyTrain() =>
         from epochs in Whole(1, 1_000_000)
         from batch in Whole(4, 1_000_000)
         from rates in Positive(1e20).Two()
@@ -568,7 +569,7 @@ public sealed class ConfigurationSchemaTests
         from momentum in Positive(1)
         from dampening in Positive(1)
         from nesterov in Flag()
-        select new TrainOptions
+        select new TrainSettings
         {
             Epochs = epochs,
             Batch = batch,

@@ -53,6 +53,19 @@ public sealed class EpochStatisticsTests : IDisposable
     }
 
     [Fact]
+    public void The_running_loss_is_the_mean_over_exits_of_what_the_table_will_say()
+    {
+        using var tally = new EpochStatistics(EpochColumn.Defaults, Exits, CPU);
+        tally.MeanSoFar(EpochColumn.TrainLoss).Should().BeNull("nothing is known before a batch");
+        tally.Add(Half(0, 5, null));
+        tally.Add(Half(1, 8, null));
+
+        double running = tally.MeanSoFar(EpochColumn.TrainLoss)!.Value;
+
+        running.Should().BeApproximately(Rows(tally, ProcessGroup.SingleProcess).Average(row => row[5]!.Value), 1e-12);
+    }
+
+    [Fact]
     public void The_meta_loss_is_empty_where_no_weights_were_learned()
         => Rows(Tally(EpochColumn.Defaults, Half(0, 5, null)), ProcessGroup.SingleProcess)
             .Should().OnlyContain(row => row[10] == null && row[11] != null);

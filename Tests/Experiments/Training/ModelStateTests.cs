@@ -14,7 +14,7 @@ public sealed class ModelStateTests : IDisposable
 {
     private readonly DisposeScope _scope = NewDisposeScope();
     private readonly RunModel _model = RunModel.Build(
-        TrainingPhase.ForRun(new Settings { Train = new TrainOptions { Momentum = 0.9 } })[0],
+        TrainingPhase.ForRun(new Settings { Train = new() { Momentum = 0.9 } })[0],
         [
             .. Enumerable.Repeat(1L, 10),
         ], CPU, ProcessGroup.SingleProcess);

@@ -5,7 +5,7 @@ namespace Imta.MetaWeight.Tests.Experiments.Training;
 
 public sealed class RemainingTimeTests
 {
-    private readonly Clock _clock = new();
+    private readonly ManualClock _clock = new();
 
     /// <summary>As of batches of 4096, and of a run that goes on in its middle: 13,500 steps are left here.</summary>
     [Theory]
@@ -38,16 +38,5 @@ public sealed class RemainingTimeTests
         }
 
         left.Value.Should().Be(TimeSpan.Zero);
-    }
-
-    private sealed class Clock : TimeProvider
-    {
-        private long _ticks;
-
-        public override long TimestampFrequency => TimeSpan.TicksPerSecond;
-
-        public override long GetTimestamp() => _ticks;
-
-        public void Pass(TimeSpan time) => _ticks += time.Ticks;
     }
 }

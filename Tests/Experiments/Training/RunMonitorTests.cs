@@ -11,4 +11,24 @@ public sealed class RunMonitorTests
     [InlineData(12, 3, 4, 5, "12 d 3:04:05")]
     public void Days_stand_before_the_hours_that_are_left(int days, int hours, int minutes, int seconds, string text)
         => RunMonitor.FormatRemaining(new TimeSpan(days, hours, minutes, seconds)).Should().Be(text);
+
+    /// <summary>They wait for the device: not every step may.</summary>
+    [Fact]
+    public void Figures_are_asked_for_only_where_a_line_is_written()
+    {
+        var clock = new ManualClock();
+        var monitor = new RunMonitor.PlainMonitor(clock);
+        int asked = 0;
+
+        monitor.Track(1000, 0, () =>
+        {
+            for (int step = 0; step < 1000; step++)
+            {
+                clock.Pass(TimeSpan.FromSeconds(0.1)); // 100 s in all: three lines
+                monitor.Advance("a step", () => $", {++asked}");
+            }
+        });
+
+        asked.Should().Be(3);
+    }
 }

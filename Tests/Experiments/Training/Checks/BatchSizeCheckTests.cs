@@ -62,7 +62,7 @@ public sealed class BatchSizeCheckTests
             new Settings
             {
                 Processes = processes,
-                Train = new TrainOptions { Batch = batch },
+                Train = new() { Batch = batch },
                 Meta = new MetaSettings { Enabled = learns },
             })];
 }

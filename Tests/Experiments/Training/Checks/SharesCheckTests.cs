@@ -68,7 +68,7 @@ public sealed class SharesCheckTests
     [Fact]
     public void Plain_training_and_the_vanilla_objective_need_no_shares()
     {
-        var settings = new Settings { Train = new TrainOptions { Batch = 4 } };
+        var settings = new Settings { Train = new() { Batch = 4 } };
 
         SharesCheck.Findings(900, 5, settings).Should().ContainSingle();
         SharesCheck.Findings(900, 5, settings with { Meta = new MetaSettings { Enabled = false } }).Should().BeEmpty();
@@ -85,6 +85,6 @@ public sealed class SharesCheckTests
         =>
         [
             .. SharesCheck.Findings(
-                c.Images, c.Exits, new Settings { Train = new TrainOptions { Batch = c.Batch }, Meta = new MetaSettings { Q = c.Q } }),
+                c.Images, c.Exits, new Settings { Train = new() { Batch = c.Batch }, Meta = new MetaSettings { Q = c.Q } }),
         ];
 }

@@ -51,7 +51,7 @@ public sealed class SplitsCheckTests
         string[] names = [.. Enumerable.Range(0, 100).Select(i => $"c{i}")];
         long[] none = new long[100], enough = [.. Enumerable.Repeat(9L, 100)];
 
-        SplitsCheck.Findings(new SplitCounts(names, enough, enough, none), new Settings { Train = new TrainOptions { Batch = 64 } })
+        SplitsCheck.Findings(new SplitCounts(names, enough, enough, none), new Settings { Train = new() { Batch = 64 } })
             .Should().ContainSingle().Which.Problem.Should().EndWith("(c0, c1, c2, c3, c4, ...)");
     }
 
@@ -117,7 +117,7 @@ public sealed class SplitsCheckTests
         [
             .. Enumerable.Range(0, train.Length).Select(label => label switch { 0 => "cat", 1 => "dog", _ => $"class {label}" }),
         ];
-        var settings = new Settings { Data = data ?? new DataOptions(), Train = new TrainOptions { Batch = 64 } };
+        var settings = new Settings { Data = data ?? new DataOptions(), Train = new() { Batch = 64 } };
         return [.. SplitsCheck.Findings(new SplitCounts(names, train, validation, test), settings)];
     }
 }

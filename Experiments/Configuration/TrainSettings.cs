@@ -1,0 +1,24 @@
+using System.ComponentModel;
+using System.ComponentModel.DataAnnotations;
+using Imta.MetaWeight.Meta.Optimisers;
+
+namespace Imta.MetaWeight.Experiments.Configuration;
+
+#pragma warning disable CS1591 // The description of a setting is its documentation.
+
+/// <summary>How a run's first phase trains, and what its network starts from.</summary>
+internal sealed record TrainSettings : TrainOptions
+{
+    public TrainSettings()
+    {
+    }
+
+    /// <summary>The same training of a network that is given.</summary>
+    public TrainSettings(TrainOptions options)
+        : base(options) => Epochs = options.Epochs; // phase II's own are in a field of their own
+
+    [Description("Run, checkpoint, PyTorch or safetensors file whose tensors, those that fit by name and shape, the network starts from; "
+        + "null: freshly initialised")]
+    [RegularExpression(@"[^\p{Cc}]+", ErrorMessage = "the folder of a run, or a file")]
+    public string? Initialise { get; init; }
+}

@@ -1,0 +1,101 @@
+using System.Globalization;
+using Imta.MetaWeight.Experiments.Checkpoints;
+using Imta.MetaWeight.Experiments.Configuration;
+using Imta.MetaWeight.Experiments.Data;
+using Imta.MetaWeight.Experiments.Runs;
+using Imta.MetaWeight.Experiments.Training.Distributed;
+using Imta.MetaWeight.Meta.Optimisers;
+
+namespace Imta.MetaWeight.Experiments.Training;
+
+/// <summary>A finished run that goes on for more epochs of its last phase, in a folder of its own.</summary>
+/// <param name="source">The finished run's folder.</param>
+/// <param name="epochs">More epochs.</param>
+/// <param name="folder">The new run's folder; null: the default.</param>
+/// <param name="replace">Whether an existing run there is replaced.</param>
+/// <param name="refuseChanges">Throws if the command line would change anything else.</param>
+internal sealed class ExtendedRun(string source, int epochs, string? folder, bool replace, Action refuseChanges) : ContinuedRun(refuseChanges)
+{
+    private readonly DateTime _start = DateTime.Now;
+    private string _path = "";
+
+    public override bool Resumes => false;
+
+    /// <summary>The folder of the run that is to be extended.</summary>
+    /// <exception cref="UsageException">It is none.</exception>
+    public static RunFolder Find(string source) => RunFolder.Find(source)
+        ?? throw new UsageException($"{source} is no run folder (it has no config.yaml); --extend needs one");
+
+    public override StartMessage Open(int ranks)
+    {
+        Folder = Find(source);
+        State = Checkpoint.Read(CheckpointFile = RunFolder.CheckpointOf(source));
+        CheckUnchanged(ranks);
+        TrainingPhase last = TrainingPhase.ForRun(State.Settings)[^1];
+        Demand(
+            State.Epochs == last.LastEpoch && State.Progress is null,
+            FormattableString.Invariant($"{source} is not finished ({State.Epochs} of {last.LastEpoch} epochs are done); finish it first: ")
+                + SelfProcess.CommandLine("train", "--resume", source));
+        string key = last.Number == 2 ? "phase2.epochs" : "train.epochs";
+        string longer = ((long)last.Settings.Train.Epochs + epochs).ToString(CultureInfo.InvariantCulture);
+        Settings = SettingsLoader.Parse(
+            SettingsWriter.Write(State.Settings), source, [new SettingsOverride($"--add-epochs {epochs}", key, longer)]);
+        State = State with { Settings = Settings };
+        _path = folder ?? RunFolder.DefaultPath(Settings, _start);
+        Demand(
+            Path.GetFullPath(_path).TrimEnd('/') != Path.GetFullPath(source).TrimEnd('/'),
+            $"--out is {_path}, the run that is to be extended, which stays as it is; choose another folder");
+        RunFolder.Check(_path, replace);
+        return new StartMessage(SettingsWriter.Write(Settings), _path, Resumes);
+    }
+
+    public override PreparedModel Build(Device device, RunData data, ProcessGroup processGroup)
+        => base.Build(device, data, processGroup) with { Origin = Line() };
+
+    public override RunFolder Commit(PreparedModel model, RunData data)
+    {
+        string environment = EnvironmentReport.Json(
+            Settings, Environment.GetCommandLineArgs()[1..], _start, data.Fingerprint,
+            EnvironmentReport.ReadInitialWeights(Folder.Environment), new ExtendedFrom(Path.GetFullPath(source), State.Epochs));
+        RunFolder made = RunFolder.Create(_path, replace, environment, SettingsWriter.Write(Settings), out IDisposable hold);
+        RunLock = hold;
+        foreach ((string from, string to) in Kept(made).Where(file => File.Exists(file.From)))
+        {
+            File.Copy(from, to);
+        }
+
+        foreach ((string from, string to) in Checkpoints(made).Where(file => File.Exists(file.From)))
+        {
+            Checkpoint.Copy(from, to, Settings);
+        }
+
+        Checkpoint.Copy(CheckpointFile, made.LatestCheckpoint, Settings); // the last: without it there is nothing to resume
+        CheckpointFile = made.LatestCheckpoint;
+        return made;
+    }
+
+    /// <summary>The tables that go on, and the sample weights, but those of the end that is no end any more.</summary>
+    private IEnumerable<(string From, string To)> Kept(RunFolder made)
+    {
+        int every = Settings.Export.WeightsEvery;
+        return Enumerable.Range(1, State.Epochs).Where(epoch => epoch < State.Epochs || (every > 0 && epoch % every == 0))
+            .Select(epoch => (Folder.Weights(epoch), made.Weights(epoch)))
+            .Append((Folder.Epochs, made.Epochs)).Append((Folder.Timing, made.Timing));
+    }
+
+    private IEnumerable<(string From, string To)> Checkpoints(RunFolder made) => Enumerable.Range(1, State.Epochs)
+        .Select(epoch => (Folder.EpochCheckpoint(epoch), made.EpochCheckpoint(epoch)))
+        .Append((Folder.BestCheckpoint, made.BestCheckpoint)).Append((Folder.PhaseOneCheckpoint, made.PhaseOneCheckpoint));
+
+    /// <summary>Where the run comes from, and what the schedule makes of it.</summary>
+    private string Line()
+    {
+        TrainingPhase last = TrainingPhase.ForRun(Settings)[^1];
+        TrainOptions train = last.Settings.Train;
+        double rate = train.Rate * RateSchedule.Factor(train, train.Epochs - epochs, 0, 1);
+        string schedule = train.Schedule == RateScheduleKind.Cosine
+            ? FormattableString.Invariant($"the cosine is that of {train.Epochs} epochs, on which the learning rate goes on at {rate:0.######}")
+            : FormattableString.Invariant($"the milestones stay, and the learning rate goes on at {rate:0.######}");
+        return FormattableString.Invariant($"extends {source} after epoch {State.Epochs} to epoch {last.LastEpoch}: {schedule}");
+    }
+}
