@@ -121,7 +121,7 @@ internal static class InferCommand
             : (path, NamesIn(path));
         using DisposeScope scope = NewDisposeScope();
         DataOptions options = network.Settings.Data;
-        ImageTransform shape = DatasetShape.For(options).Side == ImageSet.Side ? ImageTransform.Cifar : ImageTransform.ImageNet;
+        ImageTransform shape = DatasetShape.For(options).Transform;
         var tally = new ImageReadStatistics(line => Console.Error.WriteLine($"warning: {line}"));
         var files = new ImageFiles(folder, names, shape, options.Workers, tally, skipMissing: true);
         Tensor labels = zeros([names.Length], ScalarType.Int64); // nobody reads them
