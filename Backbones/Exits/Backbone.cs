@@ -1,13 +1,41 @@
 namespace Imta.MetaWeight.Backbones.Exits;
 
 /// <summary>The kind of images a network is built for: first layers and heads differ.</summary>
-public enum ImageKind
+/// <param name="Side">Their height and width, in pixels.</param>
+/// <param name="HasStem">
+/// Whether the first layer starts with a 7×7 convolution and a pooling, both with stride 2, and exits are as wide as their features: as
+/// published for ImageNet.
+/// </param>
+public sealed record ImageKind(int Side, bool HasStem)
 {
+    private const int HeadSide = 8; // of the features that an exit's two strides and its pooling reduce to 1×1, or 5 to 7
+
     /// <summary>32×32.</summary>
-    Cifar,
+    public static ImageKind Cifar { get; } = new(32, HasStem: false);
 
     /// <summary>224×224.</summary>
-    ImageNet,
+    public static ImageKind ImageNet { get; } = new(224, HasStem: true);
+
+    /// <summary>
+    /// The number of scales, each of half the side of the one before, from the first features to those that exits read: CIFAR's 32, 16, 8;
+    /// ImageNet's 56, 28, 14, 7.
+    /// </summary>
+    public int Scales
+    {
+        get
+        {
+            int scales = 1;
+            for (int side = HasStem ? (Side + 3) / 4 : Side; side > HeadSide; side = (side + 1) / 2)
+            {
+                scales++;
+            }
+
+            return scales;
+        }
+    }
+
+    /// <summary>The images' size, for messages: <c>32×32</c>.</summary>
+    public override string ToString() => FormattableString.Invariant($"{Side}×{Side}");
 }
 
 /// <summary>Makes a network with its first parameters.</summary>

@@ -20,7 +20,7 @@ internal sealed class ExitHead : NamedModule
     public ExitHead(LayerFactory factory, ImageKind images, long channels, int classes, bool collaborates)
         : base(nameof(ExitHead))
     {
-        Width = images == ImageKind.Cifar ? CifarWidth : channels;
+        Width = images.HasStem ? channels : CifarWidth;
         _chains =
         [
             ConvolutionChain.Unit(factory, channels, Width, kernel: 3, stride: 2, padding: 1),

@@ -1,3 +1,4 @@
+using Imta.MetaWeight.Backbones.Exits;
 using Imta.MetaWeight.Backbones.Layers;
 
 namespace Imta.MetaWeight.Backbones.Msd;
@@ -15,11 +16,11 @@ internal sealed class MsdFirstLayer : MsdStage
     private readonly Stem? _stem;
     private readonly ConvolutionChain[] _chains; // one per scale, except the stem's
 
-    public MsdFirstLayer(LayerFactory factory, MsdNetOptions options, MsdVariant form)
+    public MsdFirstLayer(LayerFactory factory, MsdNetOptions options, ImageKind images)
         : base(nameof(MsdFirstLayer))
     {
         long[] channels = [3, .. options.GrowthFactors.Select(factor => (long)options.Channels * factor)];
-        _stem = form.HasStem ? new Stem(factory, channels[0], channels[1]) : null;
+        _stem = images.HasStem ? new Stem(factory, channels[0], channels[1]) : null;
         int first = _stem is null ? 0 : 1;
         _chains = [.. Enumerable.Range(first, options.GrowthFactors.Count - first).Select(s =>
             ConvolutionChain.Unit(factory, channels[s], channels[s + 1], kernel: 3, stride: s == 0 ? 1 : 2, padding: 1))];

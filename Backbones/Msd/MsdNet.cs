@@ -105,12 +105,11 @@ public sealed class MsdNet : ExitHeadNetwork
     public MsdNet(MsdNetOptions options, ImageKind images, int classes, LayerFactory factory, ModifierOptions? modifiers = null)
         : base("MSDNet", modifiers ?? new ModifierOptions(), classes)
     {
-        MsdVariant form = MsdVariant.For(images);
-        (IReadOnlyList<MsdLayerPlan> Layers, long ChannelsAtExit)[] plan = Checked(options, form);
+        (IReadOnlyList<MsdLayerPlan> Layers, long ChannelsAtExit)[] plan = Checked(options, images);
         _blocks = new MsdStage[plan.Length][];
         for (int k = 0; k < plan.Length; k++)
         {
-            _blocks[k] = [.. Parts(factory, options, form, plan[k].Layers, isFirst: k == 0)];
+            _blocks[k] = [.. Parts(factory, options, images, plan[k].Layers, isFirst: k == 0)];
             AddExit(factory, images, plan[k].ChannelsAtExit * options.GrowthFactors[^1]);
         }
 
@@ -130,11 +129,11 @@ public sealed class MsdNet : ExitHeadNetwork
     }
 
     private static IEnumerable<MsdStage> Parts(
-        LayerFactory factory, MsdNetOptions options, MsdVariant form, IReadOnlyList<MsdLayerPlan> layers, bool isFirst)
+        LayerFactory factory, MsdNetOptions options, ImageKind images, IReadOnlyList<MsdLayerPlan> layers, bool isFirst)
     {
         if (isFirst)
         {
-            yield return new MsdFirstLayer(factory, options, form);
+            yield return new MsdFirstLayer(factory, options, images);
         }
 
         foreach (MsdLayerPlan layer in layers)
@@ -147,14 +146,15 @@ public sealed class MsdNet : ExitHeadNetwork
         }
     }
 
-    private static (IReadOnlyList<MsdLayerPlan> Layers, long ChannelsAtExit)[] Checked(MsdNetOptions options, MsdVariant form)
+    private static (IReadOnlyList<MsdLayerPlan> Layers, long ChannelsAtExit)[] Checked(MsdNetOptions options, ImageKind images)
     {
         (IReadOnlyList<MsdLayerPlan> Layers, long ChannelsAtExit)[] plan = MsdPlan.Blocks(options);
-        if (options.GrowthFactors.Count != form.Scales || options.BottleneckFactors.Count != form.Scales)
+        int scales = images.Scales;
+        if (options.GrowthFactors.Count != scales || options.BottleneckFactors.Count != scales)
         {
             throw new ArgumentException(
                 $"growthFactors lists {options.GrowthFactors.Count} scales and bottleneckFactors {options.BottleneckFactors.Count}: "
-                + $"an MSDNet for {form.Images} images has {form.Scales}, so each lists {form.Scales} factors.", nameof(options));
+                + $"an MSDNet for {images} images has {scales}, so each lists {scales} factors.", nameof(options));
         }
 
         // A layer that drops a scale must keep at least one, and a transition must keep at least one channel.

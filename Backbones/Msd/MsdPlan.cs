@@ -1,5 +1,3 @@
-using Imta.MetaWeight.Backbones.Exits;
-
 namespace Imta.MetaWeight.Backbones.Msd;
 
 /// <summary>One layer of an MSDNet: its scales and channels, and the transition after it where there is one.</summary>
@@ -84,19 +82,4 @@ internal static class MsdPlan
         int interval = (total + all - 1) / all;
         return (all - (Math.Max(0, number - 2) / interval), all - ((number - 1) / interval));
     }
-}
-
-/// <summary>The differences between the published MSDNets for the two kinds of images.</summary>
-/// <param name="Images">Their size, in words.</param>
-/// <param name="Scales">The number of scales, chosen so that an exit's two strides and its pooling reduce the coarsest one to 1×1.</param>
-/// <param name="HasStem">Whether the first layer starts with a 7×7 convolution and a pooling, both with stride 2.</param>
-internal sealed record MsdVariant(string Images, int Scales, bool HasStem)
-{
-    /// <summary>32×32, 16×16, 8×8.</summary>
-    private static readonly MsdVariant Cifar = new("32×32", 3, HasStem: false);
-
-    /// <summary>56×56, 28×28, 14×14, 7×7.</summary>
-    private static readonly MsdVariant ImageNet = new("224×224", 4, HasStem: true);
-
-    public static MsdVariant For(ImageKind images) => images == ImageKind.ImageNet ? ImageNet : Cifar;
 }

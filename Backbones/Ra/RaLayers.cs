@@ -20,7 +20,7 @@ internal sealed class RaFirstLayer : NamedModule
         {
             RaFlowPlan flow = flows[^(i + 1)];
             RaFlowPlan? above = i == 0 ? null : flows[^i];
-            if (above is null && images == ImageKind.ImageNet)
+            if (above is null && images.HasStem)
             {
                 _steps[i] = parts.Add(new Stem(factory, ImageChannels, flow.Channels)).Forward;
                 continue;

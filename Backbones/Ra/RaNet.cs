@@ -158,7 +158,7 @@ public sealed class RaNet : ExitHeadNetwork
 
     private static IReadOnlyList<RaBlockPlan>[] Checked(RaNetOptions options, ImageKind images)
     {
-        int highest = images == ImageKind.Cifar ? 3 : 4;
+        int highest = images.Scales;
         IReadOnlyList<int> scales = options.ScaleList;
         if (options.GrowthFactors.Count != scales.Count || options.BottleneckFactors.Count != scales.Count)
         {
@@ -170,7 +170,7 @@ public sealed class RaNet : ExitHeadNetwork
         if (scales[0] != 1 || scales[^1] != highest || scales.Zip(scales.Skip(1)).Any(pair => pair.Second - pair.First is not (0 or 1)))
         {
             throw new ArgumentException(
-                $"scaleList is {scales}: for {(highest == 3 ? "32×32" : "224×224")} images it goes from "
+                $"scaleList is {scales}: for {images} images it goes from "
                 + $"1 to {highest}, each entry the one before or one more.", nameof(options));
         }
 

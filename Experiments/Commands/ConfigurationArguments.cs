@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Completions;
 using Imta.MetaWeight.Experiments.Configuration;
+using Imta.MetaWeight.Experiments.Data;
 
 namespace Imta.MetaWeight.Experiments.Commands;
 
@@ -55,7 +56,7 @@ internal static class ConfigurationArguments
     private static Settings Load(string file, ParseResult arguments, IEnumerable<SettingsOverride> more)
     {
         Settings settings = SettingsLoader.Load(file, (arguments.GetValue(Set) ?? []).Select(SettingsOverride.Parse).Concat(more));
-        return settings with { Name = settings.Name ?? NameOf(file) };
+        return PictureFolders.WithClasses(settings with { Name = settings.Name ?? NameOf(file) });
     }
 
     /// <summary>The configuration file's name, restricted to the characters allowed in run names.</summary>

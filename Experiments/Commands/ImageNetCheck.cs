@@ -16,7 +16,7 @@ internal static class ImageNetCheck
     public static int Run(string root, CancellationToken stop)
     {
         ImageNetFolders.EnsureDecoderAvailable();
-        ImageNetFolders folders = ImageNetFolders.Read(root);
+        ImageNetFolders folders = ImageNetFolders.Read(root, "val", "test");
         RunMonitor monitor = RunMonitor.ForConsole();
         var found = new List<ImageInspection>[2];
         monitor.Track(folders.Train.Files.Count + folders.Test.Files.Count, 0, () =>

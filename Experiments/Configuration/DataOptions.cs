@@ -20,6 +20,12 @@ internal enum DatasetKind
     /// at 224×224.
     /// </summary>
     Imagenet,
+
+    /// <summary>
+    /// Pictures of one's own: folders train, and test or val, with a folder of pictures for each class; resized to a small side, kept in
+    /// memory and augmented like CIFAR's.
+    /// </summary>
+    Pictures,
 }
 
 /// <summary>How the number of training images varies over the classes.</summary>
@@ -54,7 +60,7 @@ internal sealed record DataOptions
     public DatasetKind Dataset { get; init; } = DatasetKind.Generated;
 
     [Description(
-        "Folder of the data set's files: CIFAR's in the official binary layout, ImageNet's folders train and val; "
+        "Folder of the data set's files: CIFAR's in the official binary layout, ImageNet's and pictures' in folders by class; "
         + "generated data needs none")]
     [RegularExpression(@"[^\p{Cc}]+", ErrorMessage = "a folder")]
     public string? Root { get; init; }
@@ -65,9 +71,14 @@ internal sealed record DataOptions
     [Range(0, int.MaxValue)]
     public int Validation { get; init; } = 5000;
 
-    [Description("Number of classes of a custom data set in ImageNet's folder layout; null: the data set's own number")]
+    [Description(
+        "Number of classes of image folders (imagenet, pictures); null: the data set's own number, of pictures that of the folders")]
     [Range(2, 100_000)]
     public int? Classes { get; init; }
+
+    [Description("Height and width in pixels that pictures are resized and cropped to; null: 32")]
+    [Range(8, 512)]
+    public int? Side { get; init; }
 
     [Description("Number of training-set images to use, balanced over classes, validation included; null: all")]
     [Range(1, int.MaxValue)]
@@ -78,8 +89,8 @@ internal sealed record DataOptions
     public int? TestLimit { get; init; }
 
     [Description(
-        "Whether training images are cropped at random and flipped: CIFAR's padded by 4 pixels, of pictures 8 to 100 % "
-        + "of the area, resized")]
+        "Whether training images are cropped at random and flipped: padded by an eighth of their side, of ImageNet's 8 to 100 % of the "
+        + "area, resized")]
     public bool Augment { get; init; } = true;
 
     [Description("Threads that decode image files (does not affect results); 0: as many as compute threads")]

@@ -85,11 +85,18 @@ internal static class SettingsRules
 
     private static IEnumerable<(string[] Keys, string Problem)> CheckData(DataOptions data)
     {
-        if (data is { Classes: { } classes, Dataset: not DatasetKind.Imagenet })
+        if (data is { Side: { } side, Dataset: not DatasetKind.Pictures })
+        {
+            yield return (["data.side", "data.dataset"],
+                $"data.side is {Invariant($"{side}")}, but data.dataset is {SettingsSchema.YamlName(data.Dataset.ToString())}, "
+                + "whose side is fixed; remove data.side, or use pictures");
+        }
+
+        if (data is { Classes: { } classes, Dataset: not (DatasetKind.Imagenet or DatasetKind.Pictures) })
         {
             yield return (["data.classes", "data.dataset"],
                 $"data.classes is {Invariant($"{classes}")}, but data.dataset is {SettingsSchema.YamlName(data.Dataset.ToString())}, "
-                + "whose classes are fixed; remove data.classes, or use imagenet");
+                + "whose classes are fixed; remove data.classes, or use imagenet or pictures");
         }
     }
 

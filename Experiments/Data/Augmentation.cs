@@ -1,30 +1,30 @@
 namespace Imta.MetaWeight.Experiments.Data;
 
 /// <summary>
-/// The standard augmentation of CIFAR's training images: padded by 4 black pixels on each side, cropped at a random position,
+/// The standard augmentation of CIFAR's training images: padded by black pixels on each side, 4 for 32, cropped at a random position,
 /// flipped horizontally with probability 1/2, normalised. Operates on whole batches on the batch's device.
 /// </summary>
 internal static class Augmentation
 {
-    /// <summary>Pixels of padding on each side.</summary>
-    public const int Padding = 4;
-
-    private const int Padded = ImageSet.Side + (2 * Padding);
+    private const int SideOverPadding = 8; // CIFAR's 4 pixels, and as large a share of other images
 
     /// <summary>Draws crops and flips for a batch, on the CPU.</summary>
     /// <param name="count">The number N of images.</param>
     /// <param name="random">For example the generator for <see cref="SeedSequence.Augmentation"/>, the epoch and the batch.</param>
-    public static CropAndFlip Sample(int count, Generator random)
+    /// <param name="side">Their height and width S.</param>
+    public static CropAndFlip Sample(int count, Generator random, int side = ImageSet.Side)
     {
+        int padding = side / SideOverPadding;
+
         // One tensor each, in this order: changing the order would change the meaning of a seed.
-        var top = randint(0, (2 * Padding) + 1, [count], ScalarType.Int64, generator: random);
-        var left = randint(0, (2 * Padding) + 1, [count], ScalarType.Int64, generator: random);
+        var top = randint(0, (2 * padding) + 1, [count], ScalarType.Int64, generator: random);
+        var left = randint(0, (2 * padding) + 1, [count], ScalarType.Int64, generator: random);
         var flip = randint(0, 2, [count], ScalarType.Int64, generator: random);
         return new CropAndFlip(top, left, flip);
     }
 
-    /// <summary>Crops, flips and normalises: [N, 3, 32, 32] of the requested element type, on the images' device.</summary>
-    /// <param name="images">uint8 [N, 3, 32, 32].</param>
+    /// <summary>Crops, flips and normalises: [N, 3, S, S] of the requested element type, on the images' device.</summary>
+    /// <param name="images">uint8 [N, 3, S, S].</param>
     /// <param name="draw">Crops and flips, on any device.</param>
     /// <param name="normalisation">Applied last: the padding is black before normalisation, as in torchvision.</param>
     /// <param name="type">The requested element type.</param>
@@ -32,18 +32,19 @@ internal static class Augmentation
     {
         using var scope = NewDisposeScope();
         var device = images.device;
-        long count = images.shape[0];
-        var padded = nn.functional.pad(images, [Padding, Padding, Padding, Padding]); // [N, 3, 40, 40]
+        (long count, int side) = (images.size(0), (int)images.size(2));
+        int padding = side / SideOverPadding, wide = side + (2 * padding);
+        var padded = nn.functional.pad(images, [padding, padding, padding, padding]); // [N, 3, W, W]
 
-        // Column j of the result is column left + j of the padded image, or left + 31 − j: left + 31·flip + (1 − 2·flip)·j.
-        var step = arange(Held(ImageSet.Side), ScalarType.Int64, device); // [32]
+        // Column j of the result is column left + j of the padded image, or left + S − 1 − j: left + (S − 1)·flip + (1 − 2·flip)·j.
+        var step = arange(Held(side), ScalarType.Int64, device); // [S]
         var flip = ToDevice(draw.Flip);
-        var columns = ToDevice(draw.Left) + flip.mul(Held(ImageSet.Side - 1)) + (flip.mul(Held(-2)).add(Held(1)) * step); // [N, 32]
-        var rows = ToDevice(draw.Top) + step; // [N, 32]
-        var pixels = rows.unsqueeze(2).mul(Held(Padded)) + columns.unsqueeze(1); // [N, 32, 32]: index into 40·40
-        var index = pixels.view(count, 1, -1).expand(-1, 3, -1); // [N, 3, 1024]
+        var columns = ToDevice(draw.Left) + flip.mul(Held(side - 1)) + (flip.mul(Held(-2)).add(Held(1)) * step); // [N, S]
+        var rows = ToDevice(draw.Top) + step; // [N, S]
+        var pixels = rows.unsqueeze(2).mul(Held(wide)) + columns.unsqueeze(1); // [N, S, S]: index into W·W
+        var index = pixels.view(count, 1, -1).expand(-1, 3, -1); // [N, 3, S·S]
 
-        var cut = padded.view(count, 3, -1).gather(2, index).view(count, 3, ImageSet.Side, ImageSet.Side);
+        var cut = padded.view(count, 3, -1).gather(2, index).view(count, 3, side, side);
         return normalisation.Apply(cut, type).MoveToOuterDisposeScope();
 
         // From pageable memory: the driver copies it immediately, without synchronising with the device.
@@ -51,8 +52,8 @@ internal static class Augmentation
     }
 
     /// <summary>Crops and flips of a batch.</summary>
-    /// <param name="Top">int64 [N]: the crop's first row in the padded image, 0 … 8; 4 is centred.</param>
-    /// <param name="Left">int64 [N]: the crop's first column in the padded image, 0 … 8.</param>
+    /// <param name="Top">int64 [N]: the crop's first row in the padded image, 0 … 2·padding; padding is centred.</param>
+    /// <param name="Left">int64 [N]: the crop's first column in the padded image, 0 … 2·padding.</param>
     /// <param name="Flip">int64 [N]: 1 to flip horizontally, else 0.</param>
     public sealed record CropAndFlip(Tensor Top, Tensor Left, Tensor Flip)
     {

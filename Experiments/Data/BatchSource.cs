@@ -110,7 +110,7 @@ internal sealed class BatchSource
         (Tensor rows, Tensor within, int whole) = draft.Rows();
         using Generator random = draft.Random();
         return Make(rows, bytes => augment
-            ? Augmentation.Apply(bytes, Augmentation.Sample(whole, random).Select(within), _normalisation, _type)
+            ? Augmentation.Apply(bytes, Augmentation.Sample(whole, random, (int)bytes.size(2)).Select(within), _normalisation, _type)
             : _normalisation.Apply(bytes, _type));
     }
 

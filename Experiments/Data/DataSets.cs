@@ -96,7 +96,7 @@ internal static class DataSets
                 train.Select(validation),
                 held > 0 ? train.Select(meta) : null,
                 test.Select(tested),
-                NormalisationOf(options.Dataset),
+                options.Dataset == DatasetKind.Pictures ? Normalisation.Of(train.Images) : NormalisationOf(options.Dataset),
                 warnings,
                 pictures,
                 fingerprint);
@@ -129,6 +129,11 @@ internal static class DataSets
                 GeneratedImages.Make(GeneratedImages.TrainImages, GeneratedImages.Classes, forTrain),
                 GeneratedImages.Make(GeneratedImages.TestImages, GeneratedImages.Classes, forTest),
                 null);
+        }
+
+        if (options.Dataset == DatasetKind.Pictures)
+        {
+            return PictureFolders.Load(options, folder, warnings);
         }
 
         CifarFormat format = CifarFormat.ForDataset(options.Dataset)!;

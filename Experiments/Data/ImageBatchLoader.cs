@@ -133,7 +133,8 @@ internal sealed class ImageBatchLoader
             using ImageDecoder picture = ImageDecoder.Open(file);
             ImageWindow window = job.Draws?.Window(sample, picture.Header.Width, picture.Header.Height)
                 ?? _shape.ForEvaluation(picture.Header.Width, picture.Header.Height);
-            return new ImageReadOutcome(picture.Read(window, job.Draws?.Flips(sample) ?? false, planes), null);
+            bool isEnlarged = window.Rows > window.Height || window.Columns > window.Width;
+            return new ImageReadOutcome(picture.Read(window, job.Draws?.Flips(sample) ?? false, planes), null, isEnlarged);
         }
         catch (Exception e) when (e is InvalidDataException || (_mayMiss && e is IOException))
         {

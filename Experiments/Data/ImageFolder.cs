@@ -1,7 +1,4 @@
 using System.IO.Enumeration;
-using System.Security.Cryptography;
-using System.Text;
-using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data.Pictures;
 
 namespace Imta.MetaWeight.Experiments.Data;
@@ -24,21 +21,7 @@ internal sealed record ImageFolder(string Root, IReadOnlyList<string> ClassNames
     /// <exception cref="UsageException">The folder does not exist, or a class has no images.</exception>
     public static ImageFolder Read(string root)
     {
-        if (!Directory.Exists(root))
-        {
-            throw new UsageException($"there is no folder {root}; expected one subfolder of {ImageDecoder.Formats} files per class");
-        }
-
-        string[] classes =
-        [
-            .. Directory.EnumerateDirectories(root).Select(folder => Path.GetFileName(folder)).Where(name => !IsHidden(name))
-                .Order(StringComparer.Ordinal),
-        ];
-        if (!classes.All(name => HasUsableName(Path.Combine(root, name))) || classes.Length == 0)
-        {
-            throw new UsageException($"{root} has no subfolders; expected one of {ImageDecoder.Formats} files per class");
-        }
-
+        string[] classes = ClassesIn(root);
         var files = new List<string>();
         var others = new List<string>();
         var labels = new List<int>();
@@ -60,6 +43,25 @@ internal sealed record ImageFolder(string Root, IReadOnlyList<string> ClassNames
         {
             Warnings = [.. new[] { PassedOver(root, others), OutsideClasses(root) }.OfType<string>()],
         };
+    }
+
+    /// <summary>The names of the class folders, in their order.</summary>
+    /// <exception cref="UsageException">There are none.</exception>
+    public static string[] ClassesIn(string root)
+    {
+        if (!Directory.Exists(root))
+        {
+            throw new UsageException($"there is no folder {root}; expected one subfolder of {ImageDecoder.Formats} files per class");
+        }
+
+        string[] classes =
+        [
+            .. Directory.EnumerateDirectories(root).Select(folder => Path.GetFileName(folder)).Where(name => !IsHidden(name))
+                .Order(StringComparer.Ordinal),
+        ];
+        return classes.All(name => HasUsableName(Path.Combine(root, name))) && classes.Length > 0
+            ? classes
+            : throw new UsageException($"{root} has no subfolders; expected one of {ImageDecoder.Formats} files per class");
     }
 
     /// <summary>A line on pictures that are in no class; null if there are none.</summary>
@@ -152,95 +154,5 @@ internal sealed record ImageFolder(string Root, IReadOnlyList<string> ClassNames
             .Select(file => Path.GetRelativePath(root, file))
             .OrderBy(file => Path.GetDirectoryName(file), StringComparer.Ordinal)
             .ThenBy(file => Path.GetFileName(file), StringComparer.Ordinal);
-    }
-}
-
-/// <summary>ImageNet's two folders: <c>train</c>, and <c>val</c>, which is the test set.</summary>
-/// <param name="Train">Training images, including those to hold out.</param>
-/// <param name="Test">Test images of the same classes.</param>
-internal sealed record ImageNetFolders(ImageFolder Train, ImageFolder Test)
-{
-    /// <summary>Lists the files without opening them.</summary>
-    /// <exception cref="UsageException">A folder does not exist, a class has no images, or the classes of the two folders
-    /// differ.</exception>
-    public static ImageNetFolders Read(string root)
-    {
-        if (!Directory.Exists(Path.Combine(root, "train")) || !Directory.Exists(Path.Combine(root, "val")))
-        {
-            throw new UsageException(
-                $"{root} does not have ImageNet's layout: expected the folders train and val, each with one subfolder per class");
-        }
-
-        ImageFolder train = ImageFolder.Read(Path.Combine(root, "train")), test = ImageFolder.Read(Path.Combine(root, "val"));
-        return train.ClassNames.SequenceEqual(test.ClassNames)
-            ? new ImageNetFolders(train, test)
-            : throw new UsageException(Differences(root, train.ClassNames, test.ClassNames));
-    }
-
-    /// <summary>The image sets of a run, and the hash of their file names; no file is opened.</summary>
-    /// <param name="options">The run's options.</param>
-    /// <param name="folder">Overrides <c>data.root</c>; null: not given.</param>
-    /// <param name="tally">Collects statistics of files read later.</param>
-    /// <param name="warnings">Receives lines on what is passed over.</param>
-    /// <exception cref="UsageException">SkiaSharp is not available on this machine, the folder does not have ImageNet's layout, or the
-    /// number of classes differs.</exception>
-    public static (ImageSet Train, ImageSet Test, string Fingerprint) Load(
-        DataOptions options, string? folder, ImageReadStatistics tally, List<string> warnings)
-    {
-        EnsureDecoderAvailable();
-        string given = folder ?? options.Root
-            ?? throw new UsageException("where is ImageNet? Set its folder, in which train and val have one subfolder per class, with "
-                + "--data DIR or data.root; "
-                + $"{SelfProcess.CommandLine("data", "imagenet", "--check", "DIR")} checks it");
-        string root = Path.GetFullPath(given); // so that all processes of a run use the same file names
-        ImageNetFolders folders = Read(root);
-        int classes = folders.Train.ClassNames.Count, wanted = DatasetShape.For(options).Classes;
-        if (classes != wanted)
-        {
-            throw new UsageException(classes == 1
-                ? $"{root} has a single class, {folders.Train.ClassNames[0]}; classification needs at least two"
-                : FormattableString.Invariant($"{root} has {classes} classes, but the run is configured for {wanted}; ")
-                    + FormattableString.Invariant($"set data.classes to {classes}, or choose another folder"));
-        }
-
-        warnings.AddRange(folders.Warnings);
-        return (folders.Train.ToImageSet(options.Workers, tally), folders.Test.ToImageSet(options.Workers, tally), folders.Fingerprint());
-    }
-
-    /// <summary>Lines on what is passed over.</summary>
-    public IEnumerable<string> Warnings => Train.Warnings.Concat(Test.Warnings);
-
-    /// <summary>
-    /// Hash of the file paths relative to the root, training files first: SHA-256, in hexadecimal. The contents are not read.
-    /// </summary>
-    private string Fingerprint()
-    {
-        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        foreach (string name in Train.Files.Append("").Concat(Test.Files))
-        {
-            hash.AppendData(Encoding.UTF8.GetBytes(name + "\n"));
-        }
-
-        return Convert.ToHexStringLower(hash.GetHashAndReset());
-    }
-
-    /// <exception cref="UsageException">SkiaSharp is not available on this machine.</exception>
-    public static void EnsureDecoderAvailable()
-    {
-        if (!ImageDecoder.IsAvailable)
-        {
-            throw new UsageException("image files cannot be decoded: SkiaSharp has no native library for this machine");
-        }
-    }
-
-    private static string Differences(string root, IReadOnlyList<string> train, IReadOnlyList<string> test)
-    {
-        string? missing = train.Except(test).FirstOrDefault(), added = test.Except(train).FirstOrDefault();
-        string name = missing ?? added!;
-        string advice = added is not null && missing is not null && test.Count == 1
-            ? "sort the validation images into one subfolder per class"
-            : "both need the same class subfolders";
-        return FormattableString.Invariant($"{root}: train has {train.Count} classes and val {test.Count}; ")
-            + $"{name} is only in {(missing is null ? "val" : "train")}: {advice}";
     }
 }

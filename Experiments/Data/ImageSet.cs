@@ -8,14 +8,14 @@ namespace Imta.MetaWeight.Experiments.Data;
 /// </summary>
 internal sealed class ImageSet : IDisposable
 {
-    /// <summary>Width and height of an image in memory, in pixels.</summary>
+    /// <summary>Height and width of CIFAR's images, in pixels.</summary>
     public const int Side = ImageTransform.CifarSide;
 
     private readonly Tensor? _images;
     private (Device Device, Tensor? Images, Tensor Labels)? _copy;
 
     /// <summary>Images in memory; takes ownership of the tensors.</summary>
-    /// <param name="images">uint8 [N, 3, 32, 32]: red, green, blue.</param>
+    /// <param name="images">uint8 [N, 3, S, S]: red, green, blue.</param>
     /// <param name="labels">int64 [N], 0 … C − 1.</param>
     /// <param name="positions">int64 [N]: the index of each image in the complete set that this one was taken from.</param>
     /// <param name="classNames">C names.</param>
@@ -24,7 +24,8 @@ internal sealed class ImageSet : IDisposable
     public ImageSet(Tensor images, Tensor labels, Tensor positions, IReadOnlyList<string> classNames, Tensor? difficulty = null)
         : this(labels, positions, classNames)
     {
-        Check(images, ScalarType.Byte, [Count, 3, Side, Side], nameof(images));
+        long side = images.dim() == 4 ? images.size(2) : Side;
+        Check(images, ScalarType.Byte, [Count, 3, side, side], nameof(images));
         if (difficulty is not null)
         {
             Check(difficulty, ScalarType.Float32, [Count], nameof(difficulty));
@@ -53,7 +54,7 @@ internal sealed class ImageSet : IDisposable
         Count = checked((int)count);
     }
 
-    /// <summary>uint8 [N, 3, 32, 32].</summary>
+    /// <summary>uint8 [N, 3, S, S].</summary>
     /// <exception cref="InvalidOperationException">The images are not in memory.</exception>
     public Tensor Images => _images ?? throw new InvalidOperationException("These images are files; read them with BatchSource.");
 
@@ -89,7 +90,7 @@ internal sealed class ImageSet : IDisposable
     /// Images and labels on a device: copied on first use, and kept for the lifetime of the set, or until another device is requested.
     /// </summary>
     /// <param name="device">The device; on the CPU the set's own tensors are returned.</param>
-    /// <returns>uint8 [N, 3, 32, 32], null for image files; int64 [N].</returns>
+    /// <returns>uint8 [N, 3, S, S], null for image files; int64 [N].</returns>
     public (Tensor? Images, Tensor Labels) ToDevice(Device device)
     {
         if (device.type == DeviceType.CPU)

@@ -17,6 +17,30 @@ internal sealed record Normalisation(IReadOnlyList<double> Mean, IReadOnlyList<d
     /// <summary>Generated images.</summary>
     public static Normalisation Generated { get; } = new([0.5, 0.5, 0.5], [0.25, 0.25, 0.25]);
 
+    /// <summary>
+    /// The mean and standard deviation of images, to four decimals; of images of one colour, a deviation of one level of brightness.
+    /// </summary>
+    /// <param name="images">uint8 [N, 3, H, W].</param>
+    public static Normalisation Of(Tensor images)
+    {
+        const int Levels = 255, Chunk = 1000;
+        using var scope = NewDisposeScope();
+        Tensor sums = zeros(2, 3, ScalarType.Int64); // exact: the same in any order
+        for (long start = 0; start < images.size(0); start += Chunk)
+        {
+            using var inner = NewDisposeScope();
+            Tensor part = images.narrow(0, start, Math.Min(Chunk, images.size(0) - start)).to_type(ScalarType.Int64);
+            sums.add_(stack([part.sum([0, 2, 3]), (part * part).sum([0, 2, 3])]));
+        }
+
+        double[] total = sums.to_type(ScalarType.Float64).div(Held((double)(images.numel() / 3))).view(-1).ToArray<double>();
+        double[] mean = total[..3];
+        IEnumerable<double> std = mean.Zip(total[3..], (m, square) => Math.Sqrt(Math.Max(1, square - (m * m))));
+        return new([.. mean.Select(Share)], [.. std.Select(Share)]);
+
+        static double Share(double level) => Math.Round(level / Levels, 4);
+    }
+
     /// <summary>Normalised images, on the images' device.</summary>
     /// <param name="images">uint8 [N, 3, H, W].</param>
     /// <param name="type">The element type of the result.</param>

@@ -122,7 +122,7 @@ public sealed class EarlyExitClassifier : IDisposable
     internal ImageSet Open(string folder, IReadOnlyList<string> names, ImageReadStatistics tally)
     {
         ImageNetFolders.EnsureDecoderAvailable();
-        ImageTransform shape = Side == ImageSet.Side ? ImageTransform.Cifar : ImageTransform.ImageNet;
+        ImageTransform shape = DatasetShape.For(_network.Settings.Data).Transform;
         var files = new ImageFiles(folder, names, shape, _network.Settings.Data.Workers, tally, skipMissing: true);
         using DisposeScope scope = NewDisposeScope();
         Tensor labels = zeros([names.Count], ScalarType.Int64); // nobody reads them

@@ -41,7 +41,9 @@ internal sealed class EpochProgress : IDisposable
     /// <summary>Seconds of training so far.</summary>
     public double Seconds => _secondsBefore + _clock.Elapsed.TotalSeconds;
 
-    /// <summary>For the progress line: the mean training loss over exits and the batches so far, of this rank. Waits for the device.</summary>
+    /// <summary>
+    /// For the progress line: the mean training loss over exits and the batches so far, of this rank. Waits for the device.
+    /// </summary>
     /// <param name="rate">The backbone's learning rate.</param>
     public string Figures(double rate)
     {

@@ -14,7 +14,8 @@ namespace Imta.MetaWeight.Experiments.Training;
 /// <param name="folder">The new run's folder; null: the default.</param>
 /// <param name="replace">Whether an existing run there is replaced.</param>
 /// <param name="refuseChanges">Throws if the command line would change anything else.</param>
-internal sealed class ExtendedRun(string source, int epochs, string? folder, bool replace, Action refuseChanges) : ContinuedRun(refuseChanges)
+internal sealed class ExtendedRun(string source, int epochs, string? folder, bool replace, Action refuseChanges)
+    : ContinuedRun(refuseChanges)
 {
     private readonly DateTime _start = DateTime.Now;
     private string _path = "";
@@ -94,8 +95,9 @@ internal sealed class ExtendedRun(string source, int epochs, string? folder, boo
         TrainOptions train = last.Settings.Train;
         double rate = train.Rate * RateSchedule.Factor(train, train.Epochs - epochs, 0, 1);
         string schedule = train.Schedule == RateScheduleKind.Cosine
-            ? FormattableString.Invariant($"the cosine is that of {train.Epochs} epochs, on which the learning rate goes on at {rate:0.######}")
-            : FormattableString.Invariant($"the milestones stay, and the learning rate goes on at {rate:0.######}");
-        return FormattableString.Invariant($"extends {source} after epoch {State.Epochs} to epoch {last.LastEpoch}: {schedule}");
+            ? FormattableString.Invariant($"the cosine is that of {train.Epochs} epochs, on which")
+            : "the milestones stay, and";
+        return FormattableString.Invariant($"extends {source} after epoch {State.Epochs} to epoch {last.LastEpoch}: {schedule} ")
+            + FormattableString.Invariant($"the learning rate goes on at {rate:0.######}");
     }
 }

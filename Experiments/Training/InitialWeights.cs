@@ -85,7 +85,8 @@ internal sealed record InitialWeights(SourceFile Source, string Line)
 
     private static string Listed(IReadOnlyList<string> names, string what) => names.Count == 0
         ? ""
-        : FormattableString.Invariant($"; {names.Count} {what}: {string.Join(", ", names.Take(Shown))}{(names.Count > Shown ? ", …" : "")}");
+        : FormattableString.Invariant($"; {names.Count} {what}: ")
+            + string.Join(", ", names.Take(Shown).Append("…").Take(Math.Min(names.Count, Shown + 1)));
 
     private static T Explained<T>(Func<T> action)
     {

@@ -69,10 +69,10 @@ internal static class PhaseOneLoader
         }
 
         if (other.Model with { Initialisation = run.Model.Initialisation } != run.Model
-            || (other.Data.Dataset, other.Data.Classes) != (run.Data.Dataset, run.Data.Classes))
+            || (other.Data.Dataset, other.Data.Classes, other.Data.Side) != (run.Data.Dataset, run.Data.Classes, run.Data.Side))
         {
-            return $"has a different architecture ({other.Model.Group}, data.dataset or data.classes differ); use its settings, or "
-                + "another run";
+            return $"has a different architecture ({other.Model.Group}, data.dataset, data.classes or data.side differ); use its settings, "
+                + "or another run";
         }
 
         return HaveSameImages(other, run)

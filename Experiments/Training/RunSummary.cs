@@ -1,3 +1,4 @@
+using System.Globalization;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Meta.Gradients;
@@ -35,6 +36,12 @@ internal static class RunSummary
         string meta = data.Meta is null ? "" : FormattableString.Invariant($" {data.Meta.Count:N0} held-out meta,");
         yield return FormattableString.Invariant($"{data.Train.Count:N0} training,{meta} {data.Validation.Count:N0} validation and ")
             + FormattableString.Invariant($"{data.Test.Count:N0} test images of {data.Classes} classes; run folder {run.Folder.Path}");
+        if (settings.Data.Dataset == DatasetKind.Pictures)
+        {
+            (string mean, string std) = (List(data.Normalisation.Mean), List(data.Normalisation.Std));
+            yield return $"pictures of {DatasetShape.For(settings.Data).Images} pixels; red, green, blue: mean {mean}, deviation {std}";
+        }
+
         if (settings.Data.Imbalance.Type != ImbalanceProfile.None)
         {
             long[] counts = data.Train.ClassCounts();
@@ -52,6 +59,9 @@ internal static class RunSummary
                 $"resuming after epoch {prepared.CompletedEpochs} of {prepared.Phases[^1].LastEpoch}{inside}");
         }
     }
+
+    private static string List(IEnumerable<double> numbers)
+        => string.Join(", ", numbers.Select(number => number.ToString(CultureInfo.InvariantCulture)));
 
     /// <summary>Milestones that the phase does not reach.</summary>
     private static IEnumerable<string> Late(TrainingPhase phase)

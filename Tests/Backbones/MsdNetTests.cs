@@ -130,10 +130,11 @@ public sealed class MsdNetTests
     }
 
     [Theory]
-    [InlineData(ImageKind.Cifar, 3)]
-    [InlineData(ImageKind.ImageNet, 4)]
-    public void A_wrong_number_of_scales_is_refused(ImageKind images, int scales)
+    [InlineData(32, false, 3)]
+    [InlineData(224, true, 4)]
+    public void A_wrong_number_of_scales_is_refused(int side, bool hasStem, int scales)
     {
+        var images = new ImageKind(side, hasStem);
         using var random = new Generator(1);
         int[] factors = [.. Enumerable.Repeat(1, 7 - scales)]; // the other form's
         FluentActions.Invoking(
@@ -142,6 +143,38 @@ public sealed class MsdNetTests
                     ImageNet with { GrowthFactors = factors, BottleneckFactors = factors }, images, 10,
                     new LayerFactory(Initialisation.He, random, float32, CPU)))
             .Should().Throw<ArgumentException>().WithMessage($"*growthFactors lists {7 - scales}*has {scales}*");
+    }
+
+    /// <summary>Each scale halves the side; exits read 5 to 8 pixels a side, which they reduce to one.</summary>
+    [Theory]
+    [InlineData(8, 1)]
+    [InlineData(9, 2)]
+    [InlineData(32, 3)]
+    [InlineData(33, 4)]
+    [InlineData(48, 4)]
+    [InlineData(64, 4)]
+    [InlineData(96, 5)]
+    public void Images_of_any_side_have_as_many_scales_as_their_exits_need(int side, int scales)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        using var random = new Generator(1);
+        var images = new ImageKind(side, HasStem: false);
+        int[] factors = [.. Enumerable.Repeat(1, scales)];
+        MsdNetOptions options = new()
+        {
+            Blocks = 3,
+            Step = 2,
+            Channels = 4,
+            Growth = 4,
+            GrowthFactors = factors,
+            BottleneckFactors = factors,
+        };
+        using var network = new MsdNet(options, images, 7, new LayerFactory(Initialisation.He, random, float32, CPU));
+
+        Tensor[] logits = network.Forward(randn([2, 3, side, side], generator: random), NormStatistics.BatchAndUpdate);
+
+        images.Scales.Should().Be(scales);
+        logits.Should().HaveCount(3).And.OnlyContain(z => z.shape.SequenceEqual(new long[] { 2, 7 }));
     }
 
     private static Tensor?[] Gradients(Tensor[] logits, Tensor[] cotangents, IEnumerable<Tensor> parameters)

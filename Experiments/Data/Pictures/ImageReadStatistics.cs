@@ -25,11 +25,17 @@ internal sealed class ImageReadStatistics
     /// <summary>The files that could not be decoded.</summary>
     public IReadOnlySet<string> Unreadable => _unreadable;
 
+    /// <summary>The number of images that were smaller than what was read from them.</summary>
+    public int Enlarged { get; private set; }
+
     /// <summary>Redirects further lines.</summary>
     public void RedirectTo(Action<string> tell) => _tell = tell;
 
     /// <summary>Changes the message for unreadable images: they get no prediction.</summary>
     public void ReportUnanswered() => _instead = "it gets no prediction";
+
+    /// <summary>Changes the message for unreadable images: they do not count.</summary>
+    public void ReportLeftOut() => _instead = "it is left out";
 
     /// <summary>Counts an image that was read.</summary>
     internal void Add(string file, ImageReadOutcome outcome)
@@ -45,6 +51,7 @@ internal sealed class ImageReadStatistics
             _unreadable.Add(file);
         }
 
+        Enlarged += outcome.IsEnlarged ? 1 : 0;
         _counts[^1]++;
         Report(file, outcome);
     }
@@ -87,4 +94,5 @@ internal sealed class ImageReadStatistics
 /// <summary>The result of reading an image.</summary>
 /// <param name="Traits">Traits of its file.</param>
 /// <param name="Problem">Why it cannot be read; null if it can.</param>
-internal readonly record struct ImageReadOutcome(ImageTraits Traits, string? Problem);
+/// <param name="IsEnlarged">Whether it is smaller than what is read from it.</param>
+internal readonly record struct ImageReadOutcome(ImageTraits Traits, string? Problem, bool IsEnlarged = false);

@@ -12,9 +12,6 @@ internal readonly record struct ImageTransform(int Side, int Resized)
     /// <summary>The standard evaluation of ImageNet networks.</summary>
     public static ImageTransform ImageNet { get; } = new(RandomCrop.Side, 256);
 
-    /// <summary>For networks of small images: the largest square.</summary>
-    public static ImageTransform Cifar { get; } = new(CifarSide, CifarSide);
-
     /// <summary>The whole image with its shorter side resized, then centre-cropped.</summary>
     /// <param name="width">The image's width in pixels.</param>
     /// <param name="height">The image's height in pixels.</param>

@@ -39,16 +39,14 @@ internal sealed record Overlap(
     /// <summary>Half of each image's SHA-256: equal only for equal images, up to negligible collisions.</summary>
     private static UInt128[] Fingerprints(ImageSet set)
     {
-        const int Bytes = 3 * ImageSet.Side * ImageSet.Side;
         var prints = new UInt128[set.Count];
-        Span<byte> images = set.Images.bytes, hash = stackalloc byte[SHA256.HashSizeInBytes];
+        Span<byte> hash = stackalloc byte[SHA256.HashSizeInBytes];
         for (int i = 0; i < prints.Length; i++)
         {
-            SHA256.HashData(images.Slice(i * Bytes, Bytes), hash);
+            using Tensor image = set.Images.select(0, i); // a span of all of them could be too long
+            SHA256.HashData(image.bytes, hash);
             prints[i] = MemoryMarshal.Read<UInt128>(hash);
         }
-
-        GC.KeepAlive(set);
         return prints;
     }
 }

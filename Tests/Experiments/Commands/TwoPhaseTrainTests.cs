@@ -112,7 +112,7 @@ public sealed class TwoPhaseTrainTests : IDisposable
     [InlineData("is not a readable checkpoint", "phase2.from=first/config.yaml")]
     [
         InlineData(
-            "has a different architecture (model.msdnet, data.dataset or data.classes differ)", "phase2.from=first",
+            "has a different architecture (model.msdnet, data.dataset, data.classes or data.side differ)", "phase2.from=first",
             "model.msdnet.growth=3")
     ]
     [

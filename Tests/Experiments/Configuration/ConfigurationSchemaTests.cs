@@ -31,7 +31,8 @@ public sealed class ConfigurationSchemaTests
     [Fact]
     public void The_keys_are_those_of_the_design_that_do_something() => SettingsSchema.Keys.Select(key => key.Key).Should().Equal(
         "name", "seed", "device", "threads", "processes", "preset",
-        "data.dataset", "data.root", "data.validation", "data.classes", "data.trainLimit", "data.testLimit", "data.augment", "data.workers",
+        "data.dataset", "data.root", "data.validation", "data.classes", "data.side", "data.trainLimit", "data.testLimit",
+        "data.augment", "data.workers",
         "data.imbalance.type", "data.imbalance.factor", "data.imbalance.order",
         "model.backbone", "model.initialisation", "model.precision",
         "model.msdnet.blocks", "model.msdnet.base", "model.msdnet.step", "model.msdnet.stepMode", "model.msdnet.channels",
@@ -58,8 +59,8 @@ public sealed class ConfigurationSchemaTests
         "meta.centring", "meta.features", "meta.interval",
         "meta.source", "meta.perClass",
         "meta.wpn.hidden", "meta.wpn.layers", "meta.wpn.output", "meta.optimiser.rate", "meta.optimiser.weightDecay",
-        "train.initialise", "train.epochs", "train.batch", "train.rate", "train.schedule", "train.milestones", "train.decay", "train.warmup",
-        "train.momentum", "train.dampening",
+        "train.initialise", "train.epochs", "train.batch", "train.rate", "train.schedule", "train.milestones", "train.decay",
+        "train.warmup", "train.momentum", "train.dampening",
         "train.nesterov", "train.weightDecay",
         "phase2.from", "phase2.regime", "phase2.frozenNorm", "phase2.epochs", "phase2.batch", "phase2.rate", "phase2.schedule",
         "phase2.milestones",
@@ -71,13 +72,14 @@ public sealed class ConfigurationSchemaTests
     [Theory]
     [InlineData("name", "text", "null", "at most 100 letters, digits, '.', '_' or '-'")]
     [InlineData("device", "text", "cpu", "cpu, cuda")]
-    [InlineData("data.dataset", "choice", "generated", "generated, cifar10, cifar100, imagenet")]
+    [InlineData("data.dataset", "choice", "generated", "generated, cifar10, cifar100, imagenet, pictures")]
     [InlineData("data.trainLimit", "integer", "null", ">= 1")]
     [InlineData("model.msdnet.growthFactors", "list of integers", "[1, 2, 4]", "[1, 64]")]
     [InlineData("model.ranet.compress", "number", "0.25", "(0, 1)")]
     [InlineData("phase2.regime", "choice", "frozen", "frozen, mixed")]
     [InlineData("phase2.epochs", "integer", "0", "[0, 1000000]")]
     [InlineData("phase2.from", "text", "null", "the folder of a run, or a checkpoint")]
+    [InlineData("data.side", "integer", "null", "[8, 512]")]
     [InlineData("train.initialise", "text", "null", "the folder of a run, or a file")]
     [InlineData("meta.enabled", "true or false", "true", "true, false")]
     [InlineData("meta.q", "number", "0.75", "> 0")]
@@ -112,6 +114,7 @@ public sealed class ConfigurationSchemaTests
           root: null
           validation: 5000
           classes: null
+          side: null
           trainLimit: null
           testLimit: null
           augment: true
@@ -407,6 +410,7 @@ public sealed class ConfigurationSchemaTests
         from root in Text("ab/ :#'\"\\-[]{}&*!|>%@`~,?=0.é漢\u00a0\u2028\ufeff", 12)
         from validation in Whole(1, int.MaxValue)
         from classes in Maybe(Whole(2, 100_000))
+        from side in Maybe(Whole(8, 512))
         from trainLimit in Maybe(Whole(1, int.MaxValue))
         from testLimit in Maybe(Whole(1, int.MaxValue))
         from augment in Flag()
@@ -416,7 +420,8 @@ public sealed class ConfigurationSchemaTests
             Dataset = dataset,
             Root = root,
             Validation = validation,
-            Classes = dataset == DatasetKind.Imagenet ? classes : null,
+            Classes = dataset is DatasetKind.Imagenet or DatasetKind.Pictures ? classes : null,
+            Side = dataset == DatasetKind.Pictures ? side : null,
             TrainLimit = trainLimit,
             TestLimit = testLimit,
             Augment = augment,

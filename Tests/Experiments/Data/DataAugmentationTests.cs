@@ -4,36 +4,38 @@ namespace Imta.MetaWeight.Tests.Experiments.Data;
 
 public sealed class DataAugmentationTests
 {
-    private static byte[] Bytes(int count)
+    private static byte[] Bytes(int count, int side = 32)
     {
-        var bytes = new byte[count * 3 * 32 * 32];
+        var bytes = new byte[count * 3 * side * side];
         new Random(4).NextBytes(bytes);
         return bytes;
     }
 
     // One image after the other: pad, cut out, flip, normalise.
-    private static float[] Reference(byte[] images, long[] top, long[] left, long[] flip, Normalisation normalisation)
+    private static float[] Reference(
+        byte[] images, long[] top, long[] left, long[] flip, Normalisation normalisation, int side = 32)
     {
+        int padding = side / 8;
         var result = new float[images.Length];
         for (int n = 0; n < top.Length; n++)
         {
             for (int channel = 0; channel < 3; channel++)
             {
-                var padded = new byte[40, 40];
-                for (int row = 0; row < 32; row++)
+                var padded = new byte[side + (2 * padding), side + (2 * padding)];
+                for (int row = 0; row < side; row++)
                 {
-                    for (int column = 0; column < 32; column++)
+                    for (int column = 0; column < side; column++)
                     {
-                        padded[row + 4, column + 4] = images[(((((n * 3) + channel) * 32) + row) * 32) + column];
+                        padded[row + padding, column + padding] = images[(((((n * 3) + channel) * side) + row) * side) + column];
                     }
                 }
 
-                for (int row = 0; row < 32; row++)
+                for (int row = 0; row < side; row++)
                 {
-                    for (int column = 0; column < 32; column++)
+                    for (int column = 0; column < side; column++)
                     {
-                        byte value = padded[top[n] + row, left[n] + (flip[n] == 1 ? 31 - column : column)];
-                        result[(((((n * 3) + channel) * 32) + row) * 32) + column]
+                        byte value = padded[top[n] + row, left[n] + (flip[n] == 1 ? side - 1 - column : column)];
+                        result[(((((n * 3) + channel) * side) + row) * side) + column]
                             = ((value / 255f) - (float)normalisation.Mean[channel]) / (float)normalisation.Std[channel];
                     }
                 }
@@ -43,11 +45,12 @@ public sealed class DataAugmentationTests
         return result;
     }
 
-    private static float[] Augmented(byte[] images, long[] top, long[] left, long[] flip, Normalisation normalisation)
+    private static float[] Augmented(
+        byte[] images, long[] top, long[] left, long[] flip, Normalisation normalisation, int side = 32)
     {
         using var scope = NewDisposeScope();
         var draw = new Augmentation.CropAndFlip(tensor(top), tensor(left), tensor(flip));
-        return Augmentation.Apply(tensor(images, [top.Length, 3, 32, 32]), draw, normalisation).data<float>().ToArray();
+        return Augmentation.Apply(tensor(images, [top.Length, 3, side, side]), draw, normalisation).data<float>().ToArray();
     }
 
     [Fact]
@@ -64,6 +67,22 @@ public sealed class DataAugmentationTests
             Augmented(images, top, left, flip, normalisation).AsSpan()
                 .SequenceEqual(Reference(images, top, left, flip, normalisation)).Should().BeTrue();
         }
+    }
+
+    [Theory]
+    [InlineData(16)]
+    [InlineData(60)]
+    public void Images_of_any_side_are_padded_by_an_eighth_of_it(int side)
+    {
+        using var scope = NewDisposeScope();
+        using var random = new Generator(5);
+        var draw = Augmentation.Sample(500, random, side);
+        (long[] top, long[] left, long[] flip) = (draw.Top.ToArray<long>(), draw.Left.ToArray<long>(), draw.Flip.ToArray<long>());
+        (top.Min(), top.Max(), left.Min(), left.Max()).Should().Be((0, 2 * (side / 8), 0, 2 * (side / 8)));
+        byte[] images = Bytes(500, side);
+
+        Augmented(images, top, left, flip, Normalisation.Cifar10, side).AsSpan()
+            .SequenceEqual(Reference(images, top, left, flip, Normalisation.Cifar10, side)).Should().BeTrue();
     }
 
     [Fact]
