@@ -226,6 +226,7 @@ public sealed class ConfigurationSchemaTests
             rate: 0.0001
             weightDecay: 0.0001
         train:
+          initialise: null
           epochs: 300
           batch: 1024
           rate: 0.8
