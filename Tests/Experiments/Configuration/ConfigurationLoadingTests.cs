@@ -216,8 +216,8 @@ public sealed class ConfigurationLoadingTests
             "run.yaml:1: train.milestones is [5, x]; it must be a list of integers >= 1, such as [150, 225]")
     ]
     [InlineData("train: {milestones: [5, ]\n }", null)]
-    [InlineData("train: 5", "run.yaml:1: train is 5; it is a group with the keys epochs, batch, rate, schedule, milestones, decay, "
-        + "warmup, momentum, dampening, nesterov, weightDecay")]
+    [InlineData("train: 5", "run.yaml:1: train is 5; it is a group with the keys initialise, epochs, batch, rate, schedule, milestones, "
+        + "decay, warmup, momentum, dampening, nesterov, weightDecay")]
     [InlineData("data: {trainLimit: all}", "run.yaml:1: data.trainLimit is all; it must be an integer >= 1, or null")]
     public void A_value_of_the_wrong_type_is_refused_with_what_is_wanted(string yaml, string? message)
     {
