@@ -47,9 +47,12 @@ internal static class AnswerFigures
             return new Series(
                 string.Create(CultureInfo.InvariantCulture, $"exit {exit + 1}, ECE {100 * error:0.0} %"),
                 Colour.Exit(exit + 1, answers.Exits),
-                [.. images.GroupBy(image => Diagnostics.BinOf(answers.Confidence(image, exit))).OrderBy(bin => bin.Key).Select(bin => new Point(
-                    bin.Average(image => answers.Confidence(image, exit)), bin.Average(image => answers.IsCorrect(image, exit) ? 1.0 : 0),
-                    Label: $"{bin.Count()} images"))]);
+                [
+                    .. images.GroupBy(image => Diagnostics.BinOf(answers.Confidence(image, exit))).OrderBy(bin => bin.Key)
+                        .Select(bin => new Point(
+                            bin.Average(image => answers.Confidence(image, exit)),
+                            bin.Average(image => answers.IsCorrect(image, exit) ? 1.0 : 0), Label: $"{bin.Count()} images")),
+                ]);
         });
         var diagonal = new Series("calibrated", Colour.Guide, [new Point(0, 0), new Point(1, 1)]);
         return new View([.. exits, diagonal]) { Labels = [entry.Name] };

@@ -26,8 +26,12 @@ internal static class DepthFigures
             "lines", new Axis("exit", "whole"), new Axis("share of test images, %", "percent"),
             entries is [var only]
                 ? [Everything(only)]
-                : [.. Quantities.Select(quantity => new View([.. entries.Select(entry => Curve(entry, quantity.Value, entry.Name,
-                    entry.Colour))]) { Labels = [quantity.Name] })])
+                :
+                [
+                    .. from quantity in Quantities
+                       let curves = entries.Select(entry => Curve(entry, quantity.Value, entry.Name, entry.Colour))
+                       select new View(Drawn(curves)) { Labels = [quantity.Name] },
+                ])
         {
             Choices = entries.Count == 1 ? null : ["share"],
         });
@@ -39,8 +43,8 @@ internal static class DepthFigures
         entries => new Figure(
             "difficulty", "Difficulty against exit",
             "Of the test images that leave at an exit under a budget, the share by difficulty: the first exit that is right. Images in the "
-                + $"colour of a later exit left too early, in that of an earlier one too late (predictions.csv, dynamic.csv{Means
-                    .FirstRunCaption(entries)}).",
+                + "colour of a later exit left too early, in that of an earlier one too late "
+                + $"(predictions.csv, dynamic.csv{Means.FirstRunCaption(entries)}).",
             "shares", new Axis("exit where the image leaves", "category"),
             new Axis("share of those that leave there, %", "percent") { FromZero = true, Max = 100 },
             [.. entries.SelectMany(Leaving)])
@@ -49,10 +53,13 @@ internal static class DepthFigures
         }, FigureOrNote.Detailed);
 
     private static View Everything(ReportEntry entry)
-        => new([.. Quantities.Select((quantity, k) => Curve(entry, quantity.Value, quantity.Name, new Colour("run", k, 0)))]);
+        => new(Drawn(Quantities.Select((quantity, k) => Curve(entry, quantity.Value, quantity.Name, new Colour("run", k, 0)))));
 
-    private static Series Curve(ReportEntry entry, Func<ExitRow, double?> value, string name, Colour colour) => new(name, colour, Means.Curve(
-        entry, run => run.Exits.Where(row => row.Classes == "all").Select(row => new Value(row.Exit, row.Exit, value(row) ?? double.NaN))));
+    private static Series Curve(ReportEntry entry, Func<ExitRow, double?> value, string name, Colour colour) => new(
+        name, colour, Means.Curve(entry, run => run.Exits.Where(row => row.Classes == "all")
+            .Select(row => new Value(row.Exit, row.Exit, value(row) ?? double.NaN))));
+
+    private static Series[] Drawn(IEnumerable<Series> series) => [.. series.Where(curve => curve.Points.Count > 0)];
 
     private static IEnumerable<View> Leaving(ReportEntry entry)
     {

@@ -16,28 +16,21 @@ internal static class FigureOrNote
         IReadOnlyList<ReportEntry> all, Func<ReportEntry, bool> has, string why, Func<IReadOnlyList<ReportEntry>, Figure> figure,
         int most = int.MaxValue)
     {
-        ReportEntry[] with = [.. all.Where(has)], without = [.. all.Except(with)];
-        Figure drawn = figure([.. with.Take(most)]);
+        ReportEntry[] with = [.. all.Where(has).Take(most)]; // lazily: what an entry has may take long to read
+        int seen = with.Length < most ? all.Count : all.TakeWhile(entry => entry != with[^1]).Count() + 1;
+        ReportEntry[] without = [.. all.Take(seen).Except(with)];
+        string more = seen < all.Count ? $"Only the first {most} are shown; the others in reports of their own folders." : "";
+        Figure drawn = figure(with);
         drawn = drawn with { Views = [.. drawn.Views.Where(view => view.Series.Count > 0)] };
         return drawn.Views.Count == 0
             ? new Note(drawn.Id, drawn.Title, $"Not drawn: no run has {why}.")
-            : drawn with { Missing = Missing(without, why, with.Length, most) };
+            : drawn with { Missing = Missing(without, why, more) };
     }
 
-    private static string? Missing(ReportEntry[] without, string why, int with, int most)
+    private static string? Missing(ReportEntry[] without, string why, string more)
     {
-        var said = new List<string>();
-        if (with > most)
-        {
-            said.Add($"Only the first {most} of {with} are shown; the others in reports of their own folders.");
-        }
-
-        if (without.Length > 0)
-        {
-            string names = without.Length > Detailed ? $"{without.Length} runs" : string.Join("; ", without.Select(entry => entry.Name));
-            said.Add($"Omitted, because they do not have {why}: {names}.");
-        }
-
-        return said.Count == 0 ? null : string.Join(' ', said);
+        string names = without.Length > Detailed ? $"{without.Length} runs" : string.Join("; ", without.Select(entry => entry.Name));
+        string omitted = without.Length > 0 ? $"Omitted, because they do not have {why}: {names}." : "";
+        return $"{more} {omitted}".Trim() is [_, ..] said ? said : null;
     }
 }

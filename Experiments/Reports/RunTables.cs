@@ -5,6 +5,7 @@ namespace Imta.MetaWeight.Experiments.Reports;
 /// <summary>Tables of the runs, their differing settings, and their environments.</summary>
 internal static class RunTables
 {
+    private const int MostColumns = 8; // of runs; more have a row each
     private static readonly string[] PerRunKeys =
         ["start", "command_line", "initial_weights", "extends", "sessions", "training_seconds"];
 
@@ -27,6 +28,14 @@ internal static class RunTables
                     => key is not ("name" or "seed")
                         && entries.Select(entry => entry.First.Config.GetValueOrDefault(key)).Distinct().Skip(1).Any())];
         const string Title = "Configuration differences";
+        string[] head = ["setting", .. entries.Select(entry => entry.Name)];
+        string[][] rows = [.. keys.Select(key => (string[])[key, .. entries.Select(entry => ValueOf(entry, key))])];
+        if (entries.Count > MostColumns)
+        {
+            head = ["run", .. keys];
+            rows = [.. entries.Select(entry => (string[])[entry.Name, .. keys.Select(key => ValueOf(entry, key))])];
+        }
+
         return keys.Length == 0
             ? new Note(
                 "differences", Title,
@@ -34,10 +43,10 @@ internal static class RunTables
                     ? "There is only one configuration; see the run's config.yaml."
                     : "Only names and seeds differ (config.yaml).")
             : new Table("differences", Title, "The settings whose values differ between configurations (config.yaml; for a variant, that "
-                + "of its first run); – if a configuration does not have the key.",
-                ["setting", .. entries.Select(entry => entry.Name)],
-                [.. keys.Select(key => (string[])[key, .. entries.Select(entry => entry.First.Config.GetValueOrDefault(key, "–"))])]);
+                + "of its first run); – if a configuration does not have the key.", head, rows);
     }
+
+    private static string ValueOf(ReportEntry entry, string key) => entry.First.Config.GetValueOrDefault(key, "–");
 
     /// <summary>Each value with the runs that share it.</summary>
     public static Block Environment(IReadOnlyList<ReportEntry> entries)

@@ -4,7 +4,7 @@ namespace Imta.MetaWeight.Experiments.Reports;
 internal static class WebFile
 {
     /// <summary>What makes ECharts options of figures, in the order of use.</summary>
-    public static readonly string[] Charts = ["matrix.js", "charts.js"];
+    public static readonly string[] Charts = ["formats.js", "matrix.js", "charts.js"];
 
     /// <summary>What lays out the page.</summary>
     public static readonly string[] Page = ["reload.js", "report.js"];

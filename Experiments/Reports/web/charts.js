@@ -2,57 +2,14 @@
 'use strict';
 
 const charts = (() => {
-  // Okabe and Ito's colours, which readers with any colour vision can tell apart; lighter ones for dark pages.
-  const runColours = {
-    light: ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#333333'],
-    dark: ['#5aaeea', '#ff8f57', '#35c79c', '#e3a5c8', '#f2b632', '#8ed3f7', '#dddddd'],
-  };
-  const viridis = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]];
+  const { runColours, looks, font, escape, clean, shortened, clipped, colour, shown } = formats;
   const symbols = ['circle', 'rect', 'triangle', 'diamond'];
   const dashes = ['solid', 'dashed', 'dotted'];
-  const looks = {
-    light: { text: '#222', faint: '#666', line: '#ddd', axis: '#888', paper: '#fff' },
-    dark: { text: '#e4e4e4', faint: '#a8a8a8', line: '#3a3d42', axis: '#888', paper: '#17191c' },
-  };
-  const font = 'system-ui, -apple-system, Segoe UI, Roboto, Liberation Sans, sans-serif'; // without quotes: ECharts does not escape it
   const mostSymbols = 60; // of a line
   const mostOfAll = 2000; // of a chart's lines together
   const mostThick = 20; // lines
   const mostBars = 120;
   const mostRows = 5; // of a legend, before it has pages
-
-  const escape = text => String(text).replace(/[&<>"']/g, c => `&#${c.charCodeAt(0)};`);
-  const clean = text => text.replace(/[\u0000-\u001f\ufffe\uffff]/g, ' '); // no file of SVG may hold these
-  const shortened = (text, most) => (text.length > most ? clean(text).slice(0, most - 1) + '…' : clean(text));
-  const clipped = text => shortened(text, 48);
-  const digits = (value, count) => String(Number(value.toPrecision(count)));
-
-  function colour(series, mode) {
-    const { scheme, index, count } = series.colour;
-    if (scheme === 'guide') {
-      return looks[mode].axis;
-    }
-    if (scheme === 'run') {
-      return runColours[mode][index % runColours[mode].length];
-    }
-    const [from, to] = mode === 'dark' ? [0.3, 1] : [0, 0.85];
-    const at = (from + (to - from) * (count > 1 ? index / (count - 1) : 0)) * (viridis.length - 1);
-    const low = Math.min(Math.floor(at), viridis.length - 2);
-    const mixed = viridis[low].map((part, k) => Math.round(part + (viridis[low + 1][k] - part) * (at - low)));
-    return `rgb(${mixed.join(',')})`;
-  }
-
-  // Numbers as an axis of that form shows them.
-  function shown(value, form) {
-    if (value === null || value === undefined) {
-      return '';
-    }
-    if (form === 'count') {
-      const [unit, name] = [[1e9, ' G'], [1e6, ' M'], [1e3, ' k'], [1, '']].find(([least]) => Math.abs(value) >= least) || [1, ''];
-      return digits(value / unit, 4) + name;
-    }
-    return digits(value, form === 'percent' ? 4 : 5);
-  }
 
   const scaled = (value, axis) => (value === null || value === undefined ? null : axis.form === 'percent' ? 100 * value : value);
 
@@ -247,7 +204,7 @@ const charts = (() => {
       title: titled ? { text: titleOf(figure, view), left: 8, top: 6, textStyle: { fontFamily: font, fontSize: 15, fontWeight: 600, color: look.text } } : undefined,
       tooltip: { trigger: 'item', confine: true, backgroundColor: look.paper, borderColor: look.axis, textStyle: { color: look.text, fontFamily: font, fontSize: 13 } },
       ...(figure.kind === 'matrix'
-        ? matrices.parts(figure, view, { look, font, mode, top, shorten: name => shortened(name, 14), tip })
+        ? matrices.parts(figure, view, { mode, top, tip })
         : parts(figure, view, { look, mode, width, top, titled })),
     };
   }
@@ -267,5 +224,5 @@ const charts = (() => {
     return { head, rows };
   }
 
-  return { option, table, titleOf, colour };
+  return { option, table, titleOf };
 })();

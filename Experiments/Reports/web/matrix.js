@@ -2,6 +2,7 @@
 'use strict';
 
 const matrices = (() => {
+  const { looks, font, shortened } = formats;
   const mostLabels = 12; // of columns whose cells have room for a number
   const inks = { light: ['#ffffff', '#0072b2'], dark: ['#17191c', '#5aaeea'] };
   const strong = { light: '#ffffff', dark: '#17191c' }; // of a number on a full cell
@@ -16,7 +17,9 @@ const matrices = (() => {
 
   const rowsOf = view => view.categories.slice(0, view.series[0].counts.length);
 
-  function axis(of, look, font, shorten, rotate, nameGap) {
+  const shorten = name => shortened(name, 14);
+
+  function axis(of, look, rotate, nameGap) {
     return {
       type: 'category', name: of.name, nameLocation: 'middle', nameGap, nameTextStyle: { color: look.faint, fontFamily: font, fontSize: 13 },
       axisLabel: { color: look.faint, fontFamily: font, interval: 0, rotate, formatter: shorten }, axisTick: { show: false },
@@ -24,15 +27,15 @@ const matrices = (() => {
     };
   }
 
-  // Grid, axes, colours and series; look, font, mode, top, shorten, tip: of the page's other charts.
-  function parts(figure, view, { look, font, mode, top, shorten, tip }) {
+  // Grid, axes, colours and series; mode, top, tip: as of other charts.
+  function parts(figure, view, { mode, top, tip }) {
+    const look = looks[mode];
     const longest = 7 * Math.max(...view.categories.map(name => shorten(name).length));
     const isLabelled = view.categories.length <= mostLabels;
     return {
-      legend: undefined,
       grid: { left: 44 + longest, right: 20, top: top + 14, bottom: 44 + longest },
-      xAxis: { ...axis(figure.x, look, font, shorten, 90, 18 + longest), data: view.categories },
-      yAxis: { ...axis(figure.y, look, font, shorten, 0, 18 + longest), data: rowsOf(view), inverse: true },
+      xAxis: { ...axis(figure.x, look, 90, 18 + longest), data: view.categories },
+      yAxis: { ...axis(figure.y, look, 0, 18 + longest), data: rowsOf(view), inverse: true },
       visualMap: { show: false, min: 0, max: 100, dimension: 2, inRange: { color: inks[mode] } },
       series: [{
         type: 'heatmap', name: view.series[0].name, itemStyle: { borderColor: look.line, borderWidth: 1 },

@@ -116,7 +116,7 @@
   function drawHeader() {
     const names = report.runs.map((run, index) => {
       const swatch = element('span', { class: 'swatch' });
-      drawings.push(() => { swatch.style.background = charts.colour({ colour: { scheme: 'run', index } }, mode()); });
+      drawings.push(() => { swatch.style.background = formats.colour({ colour: { scheme: 'run', index } }, mode()); });
       return element('li', {}, swatch, run);
     });
     const links = report.sections.map((section, k) => element('a', { href: `#section-${k + 1}` }, section.title));

@@ -71,7 +71,8 @@ public sealed class ReportAnswersTests : IDisposable
         exits.Should().HaveCount(3 * WrittenRuns.Exits);
         exits[1].Should().Equal("alone, seed 0", "2", "2,000,000", "2,000", "65.00", "95.00", "0.500", "10.00", "10.00", "90.00");
         exits[3][4].Should().Be("55.00 ± 63.53", "of 50 and 60");
-        Rows(blocks["budgets"]).Should().HaveCount(3).And.Subject.First().Should().Equal("alone, seed 0", "1", "0.05", "1,100,000", "61.00");
+        Rows(blocks["budgets"]).Should().HaveCount(3).And.Subject.First().Should()
+            .Equal("alone, seed 0", "1", "0.05", "1,100,000", "61.00");
         Rows(blocks["timing"])[0].Should().Equal("alone, seed 0", "2", "0.6", "15.0", "2.0", "450", "200");
     }
 

@@ -116,7 +116,7 @@ public sealed partial class ReportPageTests : IAsyncLifetime, IDisposable
         new FileInfo(_runs.In("report.html")).Length.Should().BeLessThan(8_000_000);
         await page.Locator("#confusion").ScrollIntoViewIfNeededAsync();
         await page.Locator("#confusion svg").WaitForAsync();
-        (await page.Locator("#confusion .missing").InnerTextAsync()).Should().StartWith("Only the first 20 of 50 are shown");
+        (await page.Locator("#confusion .missing").InnerTextAsync()).Should().StartWith("Only the first 20 are shown");
         (await page.Locator("#train-loss svg").CountAsync()).Should().Be(0, "nobody has been there");
         await page.EmulateMediaAsync(new() { Media = Media.Print });
         await page.WaitForFunctionAsync("all => document.querySelectorAll('figure svg').length === all", all);
