@@ -122,7 +122,7 @@
     const links = report.sections.map((section, k) => element('a', { href: `#section-${k + 1}` }, section.title));
     const list = element('ul', { class: 'runs' }, ...names);
     const runs = names.length > mostNames ? element('details', {}, element('summary', {}, `${names.length} runs and variants`), list) : list;
-    const fresh = report.reloadSeconds ? [element('p', { class: 'remark' }, `Runs are going on: this page, of ${document.lastModified}, loads itself again.`)] : [];
+    const fresh = report.reloadSeconds ? [element('p', { class: 'remark' }, `Runs are under way; this page, written ${document.lastModified}, reloads itself.`)] : [];
     return element('header', {}, element('h1', {}, report.title), ...fresh, runs, element('nav', {}, ...links));
   }
 
