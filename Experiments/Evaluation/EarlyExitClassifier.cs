@@ -15,8 +15,8 @@ namespace Imta.MetaWeight.Experiments.Evaluation;
 public sealed record EarlyExitPrediction(int Class, string Name, float Confidence, int Exit, long Macs);
 
 /// <summary>
-/// A trained network with an exit policy: it classifies images, each at the first exit that the policy lets it leave at, so that blocks after
-/// it do not run. Calls from several threads wait for each other.
+/// A trained network with an exit policy: it classifies images, each at the first exit where the policy lets it leave, so that later blocks
+/// do not run. Calls from several threads wait for each other.
 /// </summary>
 public sealed class EarlyExitClassifier : IDisposable
 {
@@ -76,7 +76,8 @@ public sealed class EarlyExitClassifier : IDisposable
     {
         if (images.dtype != ScalarType.Byte || images.dim() != 4 || images.size(1) != 3 || images.size(2) != Side || images.size(3) != Side)
         {
-            throw new ArgumentException($"images are {images.dtype} [{string.Join(", ", images.shape)}]; expected Byte [N, 3, {Side}, {Side}]");
+            throw new ArgumentException(
+                $"images are {images.dtype} [{string.Join(", ", images.shape)}]; expected Byte [N, 3, {Side}, {Side}]", nameof(images));
         }
 
         using DisposeScope scope = NewDisposeScope();
@@ -84,7 +85,9 @@ public sealed class EarlyExitClassifier : IDisposable
     }
 
     /// <summary>Classifies a JPEG, PNG, WebP or BMP file: the centre crop of the picture, resized as for the run's evaluation.</summary>
-    /// <exception cref="UsageException">The file cannot be read (one line says why), or the network's logits are NaN or infinite.</exception>
+    /// <exception cref="UsageException">
+    /// The file cannot be read (one line says why), or the network's logits are NaN or infinite.
+    /// </exception>
     public EarlyExitPrediction Classify(string file)
     {
         string problem = "";

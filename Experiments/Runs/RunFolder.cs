@@ -7,6 +7,7 @@ namespace Imta.MetaWeight.Experiments.Runs;
 /// <param name="path">Where; nothing has to be there.</param>
 internal sealed class RunFolder(string path)
 {
+    public const string EventFiles = "events.out.tfevents.*"; // TensorBoard's names
     public string Path => path;
 
     public string Config => In("config.yaml");
@@ -21,10 +22,6 @@ internal sealed class RunFolder(string path)
 
     public string Log => In("log.txt");
 
-    /// <summary>The pattern of the names of TensorBoard's event files.</summary>
-    public const string EventFiles = "events.out.tfevents.*";
-
-    /// <summary>The folder of TensorBoard's event files.</summary>
     public string TensorBoard => In("tensorboard");
 
     /// <summary>The tables of the evaluation.</summary>

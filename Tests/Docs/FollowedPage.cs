@@ -40,7 +40,8 @@ internal sealed class FollowedPage : IDisposable
 
     public string In(params string[] path) => _folder.In(path);
 
-    /// <summary>Makes the packages as <c>docs/packages.md</c> does, of what these tests were built with; the tool, of 130 MB, is left to CI.
+    /// <summary>
+    /// Makes the packages as <c>docs/packages.md</c> does, of what these tests were built with; the tool, of 130 MB, is left to CI.
     /// </summary>
     public void AddPackages()
     {

@@ -32,7 +32,10 @@ public sealed class PackagesPageTests : IDisposable
         ]);
         using Stream specification = package.GetEntry("Imta.MetaWeight.nuspec")!.Open();
         XElement metadata = XDocument.Load(specification).Root!.Elements().Single();
-        string[] dependencies = [.. metadata.Descendants().Where(one => one.Name.LocalName == "dependency").Select(one => one.Attribute("id")!.Value)];
+        string[] dependencies =
+        [
+            .. metadata.Descendants().Where(one => one.Name.LocalName == "dependency").Select(one => one.Attribute("id")!.Value),
+        ];
         dependencies.Should().Contain(["TorchSharp", "TorchSharp.PyBridge", "MathNet.Numerics", "CsvHelper"]).And
             .NotContain(name => name.Contains("libtorch") || name.StartsWith("Imta"));
         metadata.Elements().Single(one => one.Name.LocalName == "readme").Value.Should().Be("packages.md");
@@ -60,7 +63,11 @@ public sealed class PackagesPageTests : IDisposable
         said[..2].Should().Equal(answers.Select(row => FormattableString.Invariant(
             $"{row.File}: {row.Name}, confidence {row.Confidence:0.000}, exit {row.Exit}, {row.Macs} multiply-adds")));
         said[2].Should().Be("c.png: unreadable");
-        said[3..].Should().OnlyContain(line => answers.Any(row => row.Name.Length > 2) && line.Contains("multiply-adds")).And.OnlyHaveUniqueItems();
+        string[] exits =
+        [
+            .. CsvTable.Read<CostRow>(_page.In("run", "cost.csv")).Select(row => $", exit {row.Exit}, {row.Macs} multiply-adds"),
+        ];
+        said[3..].Should().OnlyContain(line => exits.Any(line.EndsWith));
     }
 
     [SkippableFact]

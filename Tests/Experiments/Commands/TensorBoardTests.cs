@@ -9,6 +9,7 @@ namespace Imta.MetaWeight.Tests.Experiments.Commands;
 public sealed class TensorBoardTests : IDisposable
 {
     private const int Exits = 2;
+    private static readonly string[] Shared = ["rate", "meta_rate", "meta_loss", "skipped_batches"];
 
     private readonly TemporaryFolder _folder = new();
 
@@ -24,20 +25,20 @@ public sealed class TensorBoardTests : IDisposable
         files.Should().ContainSingle();
         Event[] events = Events(files[0]);
         events[0].FileVersion.Should().Be("brain.Event:2");
-        events.Should().OnlyContain(one => one.WallTime >= before.ToUnixTimeSeconds() && one.WallTime <= DateTimeOffset.UtcNow.ToUnixTimeSeconds() + 1);
+        events.Should().OnlyContain(
+            one => one.WallTime >= before.ToUnixTimeSeconds() && one.WallTime <= DateTimeOffset.UtcNow.ToUnixTimeSeconds() + 1);
 
         (string Tag, long Epoch, float Value)[] scalars =
         [
             .. events.Skip(1).Select(one => (one.Summary.Value.Single().Tag, one.Step, one.Summary.Value.Single().SimpleValue)),
         ];
         string[][] table = [.. File.ReadLines(_folder.In("run", "epochs.csv")).Select(line => line.Split(','))];
-        var expected = from row in table.Skip(1)
-            from column in table[0].Zip(row).Skip(3)
-            where column.Second.Length > 0
-            let shared = column.First is "rate" or "meta_rate" or "meta_loss" or "skipped_batches"
-            where !shared || row[2] == "1"
-            select (shared ? column.First : $"{column.First}/exit {row[2]}", long.Parse(row[0], CultureInfo.InvariantCulture),
-                float.Parse(column.Second, CultureInfo.InvariantCulture));
+        IEnumerable<(string, long, float)> expected = table.Skip(1).SelectMany(row => table[0].Zip(row).Skip(3)
+            .Where(column => column.Second.Length > 0 && (!Shared.Contains(column.First) || row[2] == "1"))
+            .Select(column => (
+                Shared.Contains(column.First) ? column.First : $"{column.First}/exit {row[2]}",
+                long.Parse(row[0], CultureInfo.InvariantCulture),
+                float.Parse(column.Second, CultureInfo.InvariantCulture))));
         scalars.Where(one => one.Tag != "images_per_second").Should().BeEquivalentTo(expected).And.HaveCountGreaterThan(2 * Exits * 6);
         scalars.Where(one => one.Tag == "images_per_second").Should().HaveCount(2).And.OnlyContain(one => one.Value > 0);
     }

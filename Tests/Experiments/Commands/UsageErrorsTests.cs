@@ -66,7 +66,8 @@ public sealed class UsageErrorsTests : IDisposable
         {
             string tool = _folder.In("imta"); // as dotnet tool install makes it
             File.CreateSymbolicLink(tool, program);
-            Advised([("IMTA_CALLED_AS", ""), ("PATH", $"{_folder.Path}{Path.PathSeparator}{path}")], tool).Should().Be("imta doctor --help");
+            string found = $"{_folder.Path}{Path.PathSeparator}{path}";
+            Advised([("IMTA_CALLED_AS", ""), ("PATH", found)], tool).Should().Be("imta doctor --help");
         }
 
         string host = path.Split(Path.PathSeparator).Select(folder => Path.Combine(folder, "dotnet")).First(File.Exists);
