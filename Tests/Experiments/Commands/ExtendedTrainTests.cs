@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Imta.MetaWeight.Tests.Experiments.Training.Distributed;
 
 namespace Imta.MetaWeight.Tests.Experiments.Commands;
 
@@ -40,6 +41,28 @@ public sealed class ExtendedTrainTests : IDisposable
         environment.GetProperty("sessions")[0].GetProperty("epoch").GetInt32().Should().Be(2);
         File.ReadAllText(_folder.In("extended", "log.txt")).Should().Contain("extends short after epoch 2");
         Environment("short").GetProperty("extends").ValueKind.Should().Be(JsonValueKind.Null);
+    }
+
+    /// <summary>Started from another run's weights, which every rank gets, and as that says.</summary>
+    [SkippableFact]
+    public void So_is_one_of_two_processes_from_given_weights()
+    {
+        Launcher.NeedAny();
+        Train("source", "--set", "train.epochs=1");
+        string[] two = ["train", .. ImtaProcess.Tiny, .. Steps, "--processes", "2", "--set", "train.initialise=source", "--set", "name=a"];
+        foreach ((string run, int epochs) in new[] { ("short", 1), ("long", 2) })
+        {
+            _folder.Run(0, [.. two, "--out", run, "--set", $"train.epochs={epochs}"]).Output
+                .Should().MatchRegex(@"starting weights: (\d+) of the network's \1 tensors from source/checkpoints/latest\.pt\n");
+        }
+
+        ImtaProcess.Result result
+            = ImtaProcess.Run(_folder.Path, [], ["train", "--extend", "short", "--add-epochs", "1", "--out", "extended"]);
+
+        result.Code.Should().Be(0, result.All);
+        ShouldBeSame("extended", "long");
+        Environment("extended").GetProperty("initial_weights").GetRawText()
+            .Should().Be(Environment("long").GetProperty("initial_weights").GetRawText());
     }
 
     [Fact]
