@@ -5,6 +5,7 @@ using Imta.MetaWeight.Tests.Experiments.Checkpoints;
 using Imta.MetaWeight.Tests.Experiments.Commands;
 using Imta.MetaWeight.Tests.Experiments.Data.Pictures;
 using Imta.MetaWeight.Tests.Experiments.Training.Distributed;
+using Imta.MetaWeight.Tests.Experiments.Verification;
 using Imta.MetaWeight.Tests.Meta.Gradients;
 using Xunit.Abstractions;
 
@@ -17,9 +18,10 @@ public sealed class LongestFirst : ITestCollectionOrderer
 {
     private static readonly string[] Longest =
     [
-        nameof(ProcessesCommandTests), nameof(CheckpointTests), nameof(ForwardMetaGradientTests), nameof(LibraryPageTests),
-        nameof(TrainGradientCombinationTests), nameof(ExtensionsTests), nameof(SweepCommandTests), nameof(ImageNetTrainTests),
-        nameof(BenchCommandTests), nameof(OwnBackbonePageTests), nameof(ExtendingPageTests),
+        nameof(BrokenOffRanksTests), nameof(ProcessesCommandTests), nameof(SweepCommandTests), nameof(CheckpointTests),
+        nameof(ImageNetTrainTests), nameof(GoldenVerificationTests), nameof(ForwardMetaGradientTests), nameof(LibraryPageTests),
+        nameof(TrainGradientCombinationTests), nameof(TrainCommandTests), nameof(ExtensionsTests), nameof(BenchCommandTests),
+        nameof(InitialWeightsTests), nameof(OwnBackbonePageTests), nameof(ExtendingPageTests),
     ];
 
     public IEnumerable<ITestCollection> OrderTestCollections(IEnumerable<ITestCollection> testCollections)

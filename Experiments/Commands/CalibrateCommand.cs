@@ -60,7 +60,7 @@ internal static class CalibrateCommand
         using var stop = new StopSignal();
         IExitCriterion criterion = ParseCriterion(arguments.GetValue(Criterion)!);
         using DisposeScope scope = NewDisposeScope();
-        using TrainedNetwork network = TrainedNetworkArguments.Load(arguments);
+        using TrainedNetwork network = TrainedNetworkArguments.Load(arguments, arguments.GetValue(TrainedNetworkArguments.Data));
         CheckAgainst(network, macs, shares);
         string file = PolicyPath(arguments, network);
         string folder = Path.GetDirectoryName(file) is { Length: > 0 } beside ? beside : ".";

@@ -10,7 +10,7 @@ internal static class CompletionCommand
         _imta() {
           local IFS=$'\n' program=${COMP_WORDS[0]} word=${COMP_LINE:0:COMP_POINT} found
           word=${word##*[[:space:]]}
-          found=$("$program" "[suggest:$((COMP_POINT - ${#program} + 4))]" "imta${COMP_LINE#"$program"}" 2>/dev/null)
+          found=$("${program/#\~/$HOME}" "[suggest:$((COMP_POINT - ${#program} + 4))]" "imta${COMP_LINE#"$program"}" 2>/dev/null)
           COMPREPLY=($(compgen -W "$found" -- "$word"))
           [[ ${COMPREPLY[0]-} != *= ]] || compopt -o nospace 2>/dev/null
         }
@@ -21,9 +21,9 @@ internal static class CompletionCommand
     private const string PowerShell = """
         Register-ArgumentCompleter -Native -CommandName imta, ./imta, imta.cmd -ScriptBlock {
             param($word, $ast, $position)
-            $program = $ast.CommandElements[0].Extent.Text
-            $line = $ast.Extent.Text.Substring($program.Length).PadRight($position - $ast.Extent.StartOffset - $program.Length)
-            & $program "[suggest:$(4 + $position - $ast.Extent.StartOffset - $program.Length)]" "imta$line" 2>$null |
+            $end = $ast.CommandElements[0].Extent.EndOffset
+            $line = $ast.Extent.Text.Substring($end - $ast.Extent.StartOffset).PadRight($position - $end)
+            & $ast.GetCommandName() "[suggest:$(4 + $position - $end)]" "imta$line" 2>$null |
                 Where-Object { $_ -like "$word*" } |
                 ForEach-Object { [System.Management.Automation.CompletionResult]::new($_, $_, 'ParameterValue', $_) }
         }

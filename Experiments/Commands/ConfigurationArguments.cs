@@ -36,16 +36,18 @@ internal static class ConfigurationArguments
     public static Settings Read(ParseResult arguments, IEnumerable<SettingsOverride>? more = null, string fallback = "quickstart.yaml")
     {
         string file = arguments.GetValue(Config) ?? SettingsLoader.BundledPath(fallback);
-        return Load(file, arguments, more ?? []);
+        return PictureFolders.WithClasses(Load(file, arguments, more ?? []));
     }
 
     /// <summary>The settings from <see cref="ConfigOption"/>, overridden by <see cref="Set"/>; null if neither is given.</summary>
+    /// <param name="arguments">The arguments of a command with both options.</param>
+    /// <param name="data">The data set's folder; null: the configuration's.</param>
     /// <exception cref="UsageException">One line: what is wrong, where, and what is expected.</exception>
-    public static Settings? ReadConfigOption(ParseResult arguments)
+    public static Settings? ReadConfigOption(ParseResult arguments, string? data = null)
     {
         if (arguments.GetValue(ConfigOption) is { } file)
         {
-            return Load(file, arguments, []);
+            return PictureFolders.WithClasses(Load(file, arguments, []), Directory.Exists(data) ? data : null);
         }
 
         return arguments.GetValue(Set) is [var set, ..]
@@ -56,7 +58,7 @@ internal static class ConfigurationArguments
     private static Settings Load(string file, ParseResult arguments, IEnumerable<SettingsOverride> more)
     {
         Settings settings = SettingsLoader.Load(file, (arguments.GetValue(Set) ?? []).Select(SettingsOverride.Parse).Concat(more));
-        return PictureFolders.WithClasses(settings with { Name = settings.Name ?? NameOf(file) });
+        return settings with { Name = settings.Name ?? NameOf(file) };
     }
 
     /// <summary>The configuration file's name, restricted to the characters allowed in run names.</summary>

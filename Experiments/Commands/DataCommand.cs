@@ -6,16 +6,16 @@ using Imta.MetaWeight.Experiments.Data;
 namespace Imta.MetaWeight.Experiments.Commands;
 
 /// <summary>
-/// <c>imta data cifar10|cifar100 [--data DIR]</c>: downloads the official archive and unpacks it; <c>imta data imagenet --check DIR</c>:
-/// inspects an existing data set.
+/// <c>imta data cifar10|cifar100 [--data DIR]</c>: downloads the official archive and unpacks it;
+/// <c>imta data imagenet|pictures --check DIR</c>: inspects an existing data set.
 /// </summary>
 internal static class DataCommand
 {
-    private const string ImageNet = "imagenet";
+    private const string ImageNet = "imagenet", Pictures = "pictures";
 
     private static readonly CifarFormat[] Formats = [CifarFormat.Cifar10, CifarFormat.Cifar100];
 
-    private static readonly Argument<string> Name = new("cifar10|cifar100|imagenet") { Description = "The data set" };
+    private static readonly Argument<string> Name = new("cifar10|cifar100|imagenet|pictures") { Description = "The data set" };
     private static readonly Option<string> Data
         = new("--data") { HelpName = "DIR", Description = "Parent folder for the data set", DefaultValueFactory = _ => "data" };
     private static readonly Option<string> From = new("--from")
@@ -29,14 +29,14 @@ internal static class DataCommand
     private static readonly Option<string?> Check = new("--check")
     {
         HelpName = "DIR",
-        Description = "Read every image in ImageNet's "
-        + "folders train and val (one subfolder per class) and report what was found"
+        Description = "Read every image in the folders train and val, or of pictures test or val (one subfolder per class), and report "
+            + "what was found",
     };
 
     public static Command Build()
     {
         var command = new Command("data", "Download CIFAR-10 or CIFAR-100 (the official archive, checksum verified, unpacked), or check "
-            + "ImageNet's folders") { Name, Data, From, Check };
+            + "folders of images") { Name, Data, From, Check };
         command.SetAction(Run);
         return command;
     }
@@ -44,14 +44,14 @@ internal static class DataCommand
     private static int Run(ParseResult arguments)
     {
         string name = arguments.GetValue(Name)!;
-        if (name == ImageNet || arguments.GetValue(Check) is not null)
+        if (name is ImageNet or Pictures || arguments.GetValue(Check) is not null)
         {
-            return CheckImageNet(name, arguments.GetValue(Check));
+            return CheckFolders(name, arguments.GetValue(Check));
         }
 
         CifarFormat format = Formats.FirstOrDefault(known => known.Key == name)
             ?? throw new UsageException($"there is no data set {Terminal.Sanitize(name)} to download; expected "
-                + $"{string.Join(" or ", Formats.Select(known => known.Key))}, or imagenet with --check DIR");
+                + $"{string.Join(" or ", Formats.Select(known => known.Key))}, or imagenet or pictures with --check DIR");
         Uri from = Folder(arguments.GetValue(From)!);
         using var stop = new StopSignal();
         using var http = new HttpClient { Timeout = TimeSpan.FromSeconds(30) };
@@ -68,20 +68,23 @@ internal static class DataCommand
         }
     }
 
-    private static int CheckImageNet(string name, string? folder)
+    private static int CheckFolders(string name, string? folder)
     {
-        if (name != ImageNet || folder is null)
+        if (name is not (ImageNet or Pictures) || folder is null)
         {
-            throw new UsageException(name == ImageNet
-                ? "ImageNet cannot be downloaded automatically: register at image-net.org to get it; "
-                    + $"{SelfProcess.CommandLine("data", ImageNet, "--check", "DIR")} checks its folders"
-                : $"--check is for imagenet; imta data {Terminal.Sanitize(name)} always verifies the data");
+            throw new UsageException(name switch
+            {
+                ImageNet => "ImageNet cannot be downloaded automatically: register at image-net.org to get it; "
+                    + $"{SelfProcess.CommandLine("data", ImageNet, "--check", "DIR")} checks its folders",
+                Pictures => $"pictures are your own; {SelfProcess.CommandLine("data", Pictures, "--check", "DIR")} checks their folders",
+                _ => $"--check is for imagenet and pictures; imta data {Terminal.Sanitize(name)} always verifies the data",
+            });
         }
 
         using var stop = new StopSignal();
         try
         {
-            return ImageNetCheck.Run(folder, stop.Token);
+            return ImageNetCheck.Run(folder, name == ImageNet ? ["val", "test"] : PictureFolders.TestNames, stop.Token);
         }
         catch (OperationCanceledException)
         {

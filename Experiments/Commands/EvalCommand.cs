@@ -62,7 +62,7 @@ internal static class EvalCommand
         int repeat = TrainedNetworkArguments.Integer(arguments, Repeat, MaxRepeats);
         using var stop = new StopSignal();
         using DisposeScope scope = NewDisposeScope();
-        using TrainedNetwork network = TrainedNetworkArguments.Load(arguments);
+        using TrainedNetwork network = TrainedNetworkArguments.Load(arguments, arguments.GetValue(TrainedNetworkArguments.Data));
         ValidatePoints(points, network.Network.Exits);
         WarnIfUnfinished(network);
         string? policyFile = arguments.GetValue(Policy);

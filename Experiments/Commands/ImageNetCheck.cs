@@ -5,18 +5,21 @@ using Imta.MetaWeight.Experiments.Training;
 
 namespace Imta.MetaWeight.Experiments.Commands;
 
-/// <summary><c>imta data imagenet --check DIR</c>: reads every image once and reports statistics and problems.</summary>
+/// <summary><c>imta data imagenet|pictures --check DIR</c>: reads every image once and reports statistics and problems.</summary>
 internal static class ImageNetCheck
 {
     private const int MaxShown = 20;
     private const int UnreadableExitCode = 1;
 
     /// <summary>Prints the result; returns 1 if a file cannot be read.</summary>
-    /// <exception cref="UsageException">The folder does not contain ImageNet, or this build cannot decode images.</exception>
-    public static int Run(string root, CancellationToken stop)
+    /// <param name="root">The folder.</param>
+    /// <param name="testNames">Names of the test images' folder; the first that is there is read.</param>
+    /// <param name="stop">Ends it.</param>
+    /// <exception cref="UsageException">The folder does not have the layout, or this build cannot decode images.</exception>
+    public static int Run(string root, string[] testNames, CancellationToken stop)
     {
         ImageNetFolders.EnsureDecoderAvailable();
-        ImageNetFolders folders = ImageNetFolders.Read(root, "val", "test");
+        ImageNetFolders folders = ImageNetFolders.Read(root, testNames);
         RunMonitor monitor = RunMonitor.ForConsole();
         var found = new List<ImageInspection>[2];
         monitor.Track(folders.Train.Files.Count + folders.Test.Files.Count, 0, () =>
@@ -50,8 +53,9 @@ internal static class ImageNetCheck
         if (shared > 0)
         {
             Console.Error.WriteLine(
-                FormattableString.Invariant($"imta: warning: {shared} of the {found[1].Count} files in val are also in train, ")
-                + "byte for byte: the test accuracy may be overestimated by up to "
+                FormattableString.Invariant($"imta: warning: {shared} of the {found[1].Count} files in ")
+                + $"{Path.GetFileName(folders.Test.Root)} are also in train, byte for byte: the test accuracy may be "
+                + "overestimated by up to "
                 + FormattableString.Invariant($"{100.0 * shared / found[1].Count:0.##} %"));
         }
 

@@ -57,7 +57,7 @@ internal static class InferCommand
         string file = arguments.GetValue(Out)!;
         using var stop = new StopSignal();
         using DisposeScope scope = NewDisposeScope();
-        TrainedNetwork network = TrainedNetworkArguments.Load(arguments);
+        TrainedNetwork network = TrainedNetworkArguments.Load(arguments, arguments.GetValue(Data));
         using var classifier = new EarlyExitClassifier(
             network, TrainedNetworkArguments.Policy(arguments.GetValue(Policy)!, network));
         OutputFile.Check(file, arguments);

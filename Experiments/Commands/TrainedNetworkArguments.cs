@@ -41,11 +41,13 @@ internal static class TrainedNetworkArguments
     }
 
     /// <summary>The network given on the command line.</summary>
+    /// <param name="arguments">The arguments.</param>
+    /// <param name="data">What the command's <c>--data</c> says; null: not given.</param>
     /// <exception cref="UsageException">It cannot be loaded.</exception>
-    public static TrainedNetwork Load(ParseResult arguments)
+    public static TrainedNetwork Load(ParseResult arguments, string? data)
     {
         string source = arguments.GetValue(Source)!;
-        Settings? config = ConfigurationArguments.ReadConfigOption(arguments);
+        Settings? config = ConfigurationArguments.ReadConfigOption(arguments, data);
         TrainedNetwork network = TrainedNetwork.Load(
             source, config, SettingsOverride.ForMachine(arguments.GetValue(DeviceOption), arguments.GetValue(Threads), prefix: "--"));
         if (network.Warning is { } warning)
@@ -61,10 +63,9 @@ internal static class TrainedNetworkArguments
     public static PolicyFile Policy(string file, TrainedNetwork network)
     {
         PolicyFile policy = PolicyFile.Read(file, network);
-        if (policy.CheckpointSha256 != network.Hash())
+        if (policy.CheckpointNote(file, network) is { } note)
         {
-            Console.Error.WriteLine($"warning: {file} was calibrated for a different checkpoint than {network.File}; shares and costs "
-                + "will differ from those it states");
+            Console.Error.WriteLine($"warning: {note}");
         }
 
         return policy;

@@ -12,6 +12,7 @@ internal sealed class ImageFiles
     private readonly ImageBatchLoader _batches;
     private readonly ImageReadStatistics _tally;
     private readonly bool _skipMissing;
+    private readonly string _dataset;
 
     /// <param name="root">The root folder of the names.</param>
     /// <param name="names">Paths relative to the root, by index.</param>
@@ -19,14 +20,16 @@ internal sealed class ImageFiles
     /// <param name="workers">Decoding threads; 0: as many as libtorch's threads, this process's share of the cores.</param>
     /// <param name="tally">Counts the images read.</param>
     /// <param name="skipMissing">Whether a file that cannot be opened counts as undecodable instead of failing.</param>
+    /// <param name="dataset">The argument of <c>imta data</c> that checks all of them.</param>
     public ImageFiles(
-        string root, IReadOnlyList<string> names, ImageTransform shape, int workers, ImageReadStatistics tally, bool skipMissing = false)
+        string root, IReadOnlyList<string> names, ImageTransform shape, int workers, ImageReadStatistics tally, bool skipMissing = false,
+        string dataset = "imagenet")
     {
         int threads = workers == 0 ? get_num_threads() : workers;
         ThreadPool.GetMinThreads(out int ready, out int ports);
         ThreadPool.SetMinThreads(Math.Max(ready, threads), ports); // more threads than cores wait for I/O: start them immediately
         (_root, Names, Shape, _batches) = (root, names, shape, new ImageBatchLoader(threads, shape, tally, skipMissing));
-        (_tally, _skipMissing) = (tally, skipMissing);
+        (_tally, _skipMissing, _dataset) = (tally, skipMissing, dataset);
     }
 
     /// <summary>Paths relative to the folder, by index.</summary>
@@ -78,7 +81,7 @@ internal sealed class ImageFiles
 
     private IOException TooManyUnreadable(int failed, int all)
     {
-        string check = SelfProcess.CommandLine("data", "imagenet", "--check", Path.GetDirectoryName(_root) ?? _root);
+        string check = SelfProcess.CommandLine("data", _dataset, "--check", Path.GetDirectoryName(_root) ?? _root);
         string found = FormattableString.Invariant($"{failed} of the {all} images in {_root} cannot be read");
         return new IOException($"{found}, which is more than a tenth; replace them ({check} names all)");
     }

@@ -13,12 +13,15 @@ internal static class PictureFolders
     private const string Layout = "train, and test or val, each with one subfolder per class";
     private const int Chunk = 256; // pictures decoded together
 
-    private static readonly string[] TestNames = ["test", "val"];
+    /// <summary>Names of the folder of test images; the first that is there counts.</summary>
+    public static readonly string[] TestNames = ["test", "val"];
 
-    /// <summary>The settings with the number of classes of the pictures' folder, if it is not set and the folder is.</summary>
+    /// <summary>The settings with the number of classes of the pictures' folder, if it is not set and a folder is.</summary>
+    /// <param name="settings">The settings.</param>
+    /// <param name="folder">Overrides <c>data.root</c>; null: not given.</param>
     /// <exception cref="UsageException">The folder has no classes.</exception>
-    public static Settings WithClasses(Settings settings)
-        => settings.Data is { Dataset: DatasetKind.Pictures, Classes: null, Root: { } root }
+    public static Settings WithClasses(Settings settings, string? folder = null)
+        => settings.Data is { Dataset: DatasetKind.Pictures, Classes: null } && (folder ?? settings.Data.Root) is { } root
             ? settings with { Data = settings.Data with { Classes = ImageFolder.ClassesIn(Path.Combine(root, "train")).Length } }
             : settings;
 
@@ -30,8 +33,10 @@ internal static class PictureFolders
     /// <param name="options">The run's options.</param>
     /// <param name="folder">Overrides <c>data.root</c>; null: not given.</param>
     /// <param name="warnings">Receives lines on what is passed over, unreadable or enlarged.</param>
+    /// <param name="localRanks">The number of processes on this machine that do so at once.</param>
     /// <exception cref="UsageException">The folder does not have the layout, or the pictures cannot be read or kept in memory.</exception>
-    public static (ImageSet Train, ImageSet Test, string Fingerprint) Load(DataOptions options, string? folder, List<string> warnings)
+    public static (ImageSet Train, ImageSet Test, string Fingerprint) Load(
+        DataOptions options, string? folder, List<string> warnings, int localRanks)
     {
         ImageNetFolders.EnsureDecoderAvailable();
         string root = folder ?? options.Root
@@ -45,7 +50,7 @@ internal static class PictureFolders
             warnings.Add($"{root} has test and val: val is not used, because validation images are held out of train (data.validation)");
         }
 
-        RequireMemory(folders, shape.Side);
+        RequireMemory(folders, shape.Side, localRanks);
         var hash = new XxHash128();
         ImageSet train = Read(folders.Train, shape, options.Workers, hash, warnings);
         try
@@ -60,11 +65,11 @@ internal static class PictureFolders
         }
     }
 
-    /// <summary>All pictures are there twice while the sets of the run are taken from them.</summary>
-    private static void RequireMemory(ImageNetFolders folders, int side)
+    /// <summary>All pictures are there twice in each process while the sets of the run are taken from them.</summary>
+    private static void RequireMemory(ImageNetFolders folders, int side, int localRanks)
     {
         int count = folders.Train.Files.Count + folders.Test.Files.Count;
-        long bytes = 2L * count * 3 * side * side;
+        long bytes = 2L * localRanks * count * 3 * side * side;
         if (AvailableResources.FreeMemory("/") is { } available && bytes > available)
         {
             throw new UsageException(FormattableString.Invariant($"{count:N0} pictures of {side}×{side} pixels need ")
@@ -78,7 +83,7 @@ internal static class PictureFolders
         using DisposeScope scope = NewDisposeScope();
         var tally = new ImageReadStatistics(warnings.Add);
         tally.ReportLeftOut();
-        var files = new ImageFiles(folder.Root, folder.Files, shape.Transform, workers, tally);
+        var files = new ImageFiles(folder.Root, folder.Files, shape.Transform, workers, tally, dataset: "pictures");
         Tensor images = empty([folder.Files.Count, 3, shape.Side, shape.Side], ScalarType.Byte);
         try
         {

@@ -42,11 +42,14 @@ public sealed class EarlyExitClassifier : IDisposable
     public static EarlyExitClassifier Load(
         string source, string policy, string? config = null, string? device = null, int? threads = null)
     {
-        TrainedNetwork network = TrainedNetwork.Load(
-            source, config is null ? null : SettingsLoader.Load(config), SettingsOverride.ForMachine(device, threads));
+        Libtorch.Load();
+        Settings? given = config is null ? null : PictureFolders.WithClasses(SettingsLoader.Load(config));
+        TrainedNetwork network = TrainedNetwork.Load(source, given, SettingsOverride.ForMachine(device, threads));
         try
         {
-            return new EarlyExitClassifier(network, PolicyFile.Read(policy, network));
+            PolicyFile read = PolicyFile.Read(policy, network);
+            string?[] notes = [network.Warning, read.CheckpointNote(policy, network)];
+            return new EarlyExitClassifier(network, read) { Warnings = [.. notes.OfType<string>()] };
         }
         catch
         {
@@ -57,6 +60,12 @@ public sealed class EarlyExitClassifier : IDisposable
 
     /// <summary>The network, which stays this object's; its parameters must not change.</summary>
     public MultiExitNetwork Network => _network.Network;
+
+    /// <summary>
+    /// What is doubtful about the files, a line each: a checkpoint within an epoch, tensors that are not used, a policy that was calibrated
+    /// for a different checkpoint.
+    /// </summary>
+    public IReadOnlyList<string> Warnings { get; private init; } = [];
 
     /// <summary>Names of the C classes, by label.</summary>
     public IReadOnlyList<string> ClassNames => _policy.ClassNames;
@@ -99,8 +108,12 @@ public sealed class EarlyExitClassifier : IDisposable
     /// <param name="batch">How many are classified at a time.</param>
     /// <returns>As many predictions; null: the file cannot be read.</returns>
     /// <exception cref="UsageException">The network's logits are NaN or infinite.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">The batch is empty.</exception>
     public IReadOnlyList<EarlyExitPrediction?> Classify(IReadOnlyList<string> files, int batch = Predictions.Batch)
-        => Classify(files, batch, _ => { });
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(batch, 1);
+        return Classify(files, batch, _ => { });
+    }
 
     /// <summary>The predictions of a set's images, batch by batch, in its order.</summary>
     /// <param name="images">The images.</param>

@@ -144,6 +144,11 @@ internal sealed record PolicyFile(
             => string.Join(' ', shares.Select(share => (100 * share).ToString("0.0", CultureInfo.InvariantCulture)));
     }
 
+    /// <summary>Says that the policy was calibrated for another checkpoint than the network's; null: it was not.</summary>
+    public string? CheckpointNote(string path, TrainedNetwork network) => CheckpointSha256 == network.Hash()
+        ? null
+        : $"{path} was calibrated for a different checkpoint than {network.File}; shares and costs will differ from those it states";
+
     /// <summary>Writes the file.</summary>
     public void Write(string path)
     {

@@ -19,23 +19,24 @@ internal sealed class ReportWatch(IReadOnlyList<string> folders, Action<bool> wr
     public void Run(CancellationToken stop)
     {
         string? written = null, refused = null;
-        bool goesOn;
+        bool goesOn = true;
         do
         {
-            goesOn = Watched().Any(IsInUse) && !stop.IsCancellationRequested; // first: what a run writes last is there when it is over
-            string stamp = string.Join('\n', Watched().Select(RunReader.StampOf));
+            string stamp = "";
             var clock = Stopwatch.StartNew();
-            if (stamp != written || !goesOn)
+            try
             {
-                try
+                goesOn = Watched().Any(IsInUse) && !stop.IsCancellationRequested; // first: what a run writes last is there when it is over
+                stamp = string.Join('\n', Watched().Select(RunReader.StampOf));
+                if (stamp != written || !goesOn)
                 {
                     write(goesOn);
                     written = stamp;
                 }
-                catch (UsageException) when (goesOn && stamp != refused)
-                {
-                    refused = stamp; // by a table that is being written, perhaps
-                }
+            }
+            catch (Exception e) when ((e is UsageException or IOException) && goesOn && stamp != refused)
+            {
+                refused = stamp; // by a table that is being written, perhaps, or a file that is being replaced
             }
 
             TimeSpan rest = RestPerWork * clock.Elapsed;

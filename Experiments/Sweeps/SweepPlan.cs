@@ -1,5 +1,6 @@
 using System.Globalization;
 using Imta.MetaWeight.Experiments.Configuration;
+using Imta.MetaWeight.Experiments.Data;
 
 namespace Imta.MetaWeight.Experiments.Sweeps;
 
@@ -90,7 +91,8 @@ internal sealed record SweepPlan(
             new("variant", "name", name, IsText: true), .. common, .. settings, new(
                 "seeds", "seed", seed.ToString(CultureInfo.InvariantCulture)),
         ];
-        return new SweepRun(variant, seed, all, SettingsLoader.Load(config ?? SettingsLoader.BundledPath("quickstart.yaml"), all));
+        Settings complete = SettingsLoader.Load(config ?? SettingsLoader.BundledPath("quickstart.yaml"), all);
+        return new SweepRun(variant, seed, all, PictureFolders.WithClasses(complete));
     }
 
     private static Dictionary<string, string> BaselinesOf(

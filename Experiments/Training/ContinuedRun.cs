@@ -51,8 +51,7 @@ internal abstract class ContinuedRun(Action refuseChanges) : RunOrigin
             $"{CheckpointFile} was written by an earlier version of imta, which can resume it; "
             + "this version can evaluate it (imta eval) or use it as phase I (phase2.from)");
         Demand(
-            !File.Exists(Folder.Config)
-                || File.ReadAllText(Folder.Config).ReplaceLineEndings("\n") == SettingsWriter.Write(State.Settings),
+            !File.Exists(Folder.Config) || SettingsLoader.Load(Folder.Config) == State.Settings,
             $"{Folder.Config} was changed after the run started, and a running configuration must not change; "
             + $"undo the change, or start a new run: {SelfProcess.CommandLine("train", Folder.Config, "--out", "DIR")}");
         int had = State.Settings.Processes;

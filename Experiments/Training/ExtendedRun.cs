@@ -30,6 +30,7 @@ internal sealed class ExtendedRun(string source, int epochs, string? folder, boo
     public override StartMessage Open(int ranks)
     {
         Folder = Find(source);
+        RunLock = Folder.Acquire();
         State = Checkpoint.Read(CheckpointFile = RunFolder.CheckpointOf(source));
         CheckUnchanged(ranks);
         TrainingPhase last = TrainingPhase.ForRun(State.Settings)[^1];
@@ -44,14 +45,18 @@ internal sealed class ExtendedRun(string source, int epochs, string? folder, boo
         State = State with { Settings = Settings };
         _path = folder ?? RunFolder.DefaultPath(Settings, _start);
         Demand(
-            Path.GetFullPath(_path).TrimEnd('/') != Path.GetFullPath(source).TrimEnd('/'),
+            FolderOf(_path) != FolderOf(source),
             $"--out is {_path}, the run that is to be extended, which stays as it is; choose another folder");
         RunFolder.Check(_path, replace);
         return new StartMessage(SettingsWriter.Write(Settings), _path, Resumes);
     }
 
     public override PreparedModel Build(Device device, RunData data, ProcessGroup processGroup)
-        => base.Build(device, data, processGroup) with { Origin = Line() };
+        => base.Build(device, data, processGroup) with
+        {
+            Origin = Line(data.Train.Count),
+            CopiedBytes = Files(new RunFolder(_path)).Sum(file => new FileInfo(file.From).Length),
+        };
 
     public override RunFolder Commit(PreparedModel model, RunData data)
     {
@@ -59,45 +64,63 @@ internal sealed class ExtendedRun(string source, int epochs, string? folder, boo
             Settings, Environment.GetCommandLineArgs()[1..], _start, data.Fingerprint,
             EnvironmentReport.ReadInitialWeights(Folder.Environment), new ExtendedFrom(Path.GetFullPath(source), State.Epochs));
         RunFolder made = RunFolder.Create(_path, replace, environment, SettingsWriter.Write(Settings), out IDisposable hold);
+        using IDisposable? ofSource = RunLock; // until all is copied
         RunLock = hold;
-        foreach ((string from, string to) in Kept(made).Where(file => File.Exists(file.From)))
+        foreach ((string from, string to, Action<string, string> copy) in Files(made))
         {
-            File.Copy(from, to);
+            copy(from, to);
         }
 
-        foreach ((string from, string to) in Checkpoints(made).Where(file => File.Exists(file.From)))
-        {
-            Checkpoint.Copy(from, to, Settings);
-        }
-
-        Checkpoint.Copy(CheckpointFile, made.LatestCheckpoint, Settings); // the last: without it there is nothing to resume
         CheckpointFile = made.LatestCheckpoint;
         return made;
     }
 
-    /// <summary>The tables that go on, and the sample weights, but those of the end that is no end any more.</summary>
-    private IEnumerable<(string From, string To)> Kept(RunFolder made)
+    /// <summary>The folder that a path leads to.</summary>
+    private static string FolderOf(string path)
     {
-        int every = Settings.Export.WeightsEvery;
-        return Enumerable.Range(1, State.Epochs).Where(epoch => epoch < State.Epochs || (every > 0 && epoch % every == 0))
-            .Select(epoch => (Folder.Weights(epoch), made.Weights(epoch)))
-            .Append((Folder.Epochs, made.Epochs)).Append((Folder.Timing, made.Timing));
+        string folder = Path.TrimEndingDirectorySeparator(Path.GetFullPath(path));
+        return Directory.Exists(folder) ? Directory.ResolveLinkTarget(folder, returnFinalTarget: true)?.FullName ?? folder : folder;
     }
 
-    private IEnumerable<(string From, string To)> Checkpoints(RunFolder made) => Enumerable.Range(1, State.Epochs)
-        .Select(epoch => (Folder.EpochCheckpoint(epoch), made.EpochCheckpoint(epoch)))
-        .Append((Folder.BestCheckpoint, made.BestCheckpoint)).Append((Folder.PhaseOneCheckpoint, made.PhaseOneCheckpoint));
+    /// <summary>Copies the content alone: an archived run's files may be read-only.</summary>
+    private static void Copy(string from, string to)
+    {
+        using FileStream source = File.OpenRead(from), target = File.Create(to);
+        source.CopyTo(target);
+    }
+
+    /// <summary>
+    /// The files that go on: tables, sample weights but those of the end that is no end any more, and checkpoints, the latest last:
+    /// without it there is nothing to resume.
+    /// </summary>
+    private IEnumerable<(string From, string To, Action<string, string> Copy)> Files(RunFolder made)
+    {
+        int every = Settings.Export.WeightsEvery;
+        IEnumerable<(string From, string To)> tables = Enumerable.Range(1, State.Epochs)
+            .Where(epoch => epoch < State.Epochs || (every > 0 && epoch % every == 0))
+            .Select(epoch => (Folder.Weights(epoch), made.Weights(epoch)))
+            .Append((Folder.Epochs, made.Epochs)).Append((Folder.Timing, made.Timing));
+        IEnumerable<(string From, string To)> checkpoints = Enumerable.Range(1, State.Epochs)
+            .Select(epoch => (Folder.EpochCheckpoint(epoch), made.EpochCheckpoint(epoch)))
+            .Append((Folder.BestCheckpoint, made.BestCheckpoint)).Append((Folder.PhaseOneCheckpoint, made.PhaseOneCheckpoint))
+            .Append((CheckpointFile, made.LatestCheckpoint));
+        return tables.Select(file => (file.From, file.To, (Action<string, string>)Copy))
+            .Concat(checkpoints.Select(file => (file.From, file.To,
+                (Action<string, string>)((from, to) => Checkpoint.Copy(from, to, Settings)))))
+            .Where(file => File.Exists(file.From));
+    }
 
     /// <summary>Where the run comes from, and what the schedule makes of it.</summary>
-    private string Line()
+    /// <param name="images">Training images.</param>
+    private string Line(int images)
     {
         TrainingPhase last = TrainingPhase.ForRun(Settings)[^1];
         TrainOptions train = last.Settings.Train;
-        double rate = train.Rate * RateSchedule.Factor(train, train.Epochs - epochs, 0, 1);
+        double rate = train.Rate * RateSchedule.Factor(train, train.Epochs - epochs, 0, Math.Max(1, images / train.Batch));
         string schedule = train.Schedule == RateScheduleKind.Cosine
             ? FormattableString.Invariant($"the cosine is that of {train.Epochs} epochs, on which")
             : "the milestones stay, and";
         return FormattableString.Invariant($"extends {source} after epoch {State.Epochs} to epoch {last.LastEpoch}: {schedule} ")
-            + FormattableString.Invariant($"the learning rate goes on at {rate:0.######}");
+            + FormattableString.Invariant($"the learning rate goes on at {rate:G4}");
     }
 }

@@ -23,8 +23,9 @@ internal sealed record InitialWeights(SourceFile Source, string Line)
     /// <param name="file">From <see cref="FileOf"/>.</param>
     /// <param name="run">The settings of the run that starts from it.</param>
     /// <param name="network">The network.</param>
+    /// <param name="images">The fingerprint of the run's data set (<see cref="Data.RunData.Fingerprint"/>).</param>
     /// <exception cref="UsageException">The file cannot be read, no tensor fits, or one that does is not finite.</exception>
-    public static InitialWeights Load(string file, Settings run, MultiExitNetwork network)
+    public static InitialWeights Load(string file, Settings run, MultiExitNetwork network, string? images)
     {
         using DisposeScope scope = NewDisposeScope();
         Dictionary<string, Tensor> state = network.state_dict();
@@ -49,7 +50,8 @@ internal sealed record InitialWeights(SourceFile Source, string Line)
         }
 
         string taken = FormattableString.Invariant($"{Values(fit.Matched)} of the network's {Values(state.Keys)} tensors from {file}");
-        string seen = trained?.Data.Dataset == run.Data.Dataset && !PhaseOneLoader.HaveSameImages(trained, run)
+        string seen = trained?.Data.Dataset == run.Data.Dataset
+            && (!PhaseOneLoader.HaveSameImages(trained, run) || RunFolder.Containing(file)?.HasDifferentData(images) == true)
             ? "; warning: its training may have seen images that are held out here (seed, data or held-out meta data differ)"
             : "";
         return new InitialWeights(

@@ -69,7 +69,7 @@ internal static class PhaseOneLoader
         }
 
         if (other.Model with { Initialisation = run.Model.Initialisation } != run.Model
-            || (other.Data.Dataset, other.Data.Classes, other.Data.Side) != (run.Data.Dataset, run.Data.Classes, run.Data.Side))
+            || (other.Data.Dataset, other.Data.Classes, SideOf(other)) != (run.Data.Dataset, run.Data.Classes, SideOf(run)))
         {
             return $"has a different architecture ({other.Model.Group}, data.dataset, data.classes or data.side differ); use its settings, "
                 + "or another run";
@@ -80,6 +80,8 @@ internal static class PhaseOneLoader
             : "was trained on different images (seed, data.validation, data.trainLimit, data.imbalance or held-out meta data differ), so "
                 + "it may have seen images that are held out here; use its settings, or another run";
     }
+
+    private static int SideOf(Settings settings) => settings.Data.Side ?? ImageKind.Cifar.Side;
 
     /// <summary>Whether two runs on one data set train on the same images.</summary>
     public static bool HaveSameImages(Settings one, Settings other) => Images(one) == Images(other);

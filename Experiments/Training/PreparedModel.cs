@@ -21,6 +21,9 @@ internal sealed record PreparedModel(
     /// <summary>A line on what the network starts from; null: it is freshly initialised, or restored.</summary>
     public string? Origin { get; init; }
 
+    /// <summary>Bytes that are copied into the run's folder from another run's before it goes on.</summary>
+    public long CopiedBytes { get; init; }
+
     /// <summary>The findings of the checks, after <see cref="Examine"/>.</summary>
     public IReadOnlyList<CheckFinding> Findings { get; private set; } = [];
 
@@ -49,7 +52,7 @@ internal sealed record PreparedModel(
     /// <param name="localRanks">The number of ranks on this machine, which share its memory.</param>
     public void Examine(RunData data, AvailableResources available, int localRanks)
     {
-        var checks = new RunChecks(Phases, data, Model.Network, Model.Weighting, CompletedEpochs ?? 0, localRanks);
+        var checks = new RunChecks(Phases, data, Model.Network, Model.Weighting, CompletedEpochs ?? 0, localRanks, CopiedBytes);
         Requirements = checks.Requirements;
         Findings = [.. CompletedEpochs is null ? checks.BeforeStart(available) : checks.BeforeResume(available)];
     }

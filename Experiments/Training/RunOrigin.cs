@@ -83,7 +83,7 @@ internal sealed class NewRun(Func<Settings>? read, string? folder, bool replace)
 
         ExitHeadNetwork? source = PhaseOneLoader.Load(Settings, device, data.Fingerprint);
         RunModel model = RunModel.Build(phases[0], data.Train.ClassCounts(), device, processGroup, source);
-        _initial = _initialFile is null ? null : InitialWeights.Load(_initialFile, Settings, model.Network);
+        _initial = _initialFile is null ? null : InitialWeights.Load(_initialFile, Settings, model.Network, data.Fingerprint);
         return new PreparedModel(phases, model) { Origin = _initial?.Line };
     }
 

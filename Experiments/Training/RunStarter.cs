@@ -89,7 +89,7 @@ internal sealed class RunStarter(RankContext ranks, IReadOnlySet<CheckName> allo
             device = ComputeDevice.Configure(settings, ranks.LocalRank, ranks.LocalSize);
             // before this process allocates GPU memory
             room = AvailableResources.Query(run, device.type == DeviceType.CUDA ? device.index : null);
-            data = DataSets.Load(settings, images);
+            data = DataSets.Load(settings, images, ranks.LocalSize);
             check?.Invoke(data);
         });
         if (_processGroup.IsDistributed)
@@ -207,6 +207,18 @@ internal sealed class RunStarter(RankContext ranks, IReadOnlySet<CheckName> allo
 
     /// <summary>The time of all epochs, of every session.</summary>
     private static void RecordTime(RunContext run)
+    {
+        try
+        {
+            Record(run);
+        }
+        catch (Exception e) when (e is UsageException or IOException or UnauthorizedAccessException)
+        {
+            run.Monitor.WriteLine($"warning: the run's time is not recorded ({e.Message.TrimEnd('.')})"); // its results are whole
+        }
+    }
+
+    private static void Record(RunContext run)
     {
         double seconds = CsvTable.Read<TimingRow>(run.Folder.Timing).Sum(row => row.TrainSeconds + row.ValidationSeconds);
         int? sessions = EnvironmentReport.Finish(run.Folder.Environment, seconds);

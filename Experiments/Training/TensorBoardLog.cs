@@ -9,22 +9,14 @@ namespace Imta.MetaWeight.Experiments.Training;
 /// A run's curves for TensorBoard: each column of <c>epochs.csv</c> by exit, and the speed of training, over epochs. Each session of a run
 /// has a file of its own, which TensorBoard joins; an epoch that a killed run repeats is there twice, with the same values.
 /// </summary>
-internal sealed class TensorBoardLog
+/// <param name="folder">Where; it is made with the first epoch.</param>
+internal sealed class TensorBoardLog(string folder)
 {
     private const int Header = 12; // bytes of a record before its content: the length, 8, and its check sum
     private static readonly string[] Positions = ["epoch", "phase", "exit"]; // columns that say where a row belongs
     private static readonly string[] Shared = ["rate", "meta_rate", "meta_loss", "skipped_batches"]; // the same at every exit
 
-    private readonly SummaryWriter _writer;
-
-    /// <summary>Starts a file in a folder, which is created if necessary.</summary>
-    public TensorBoardLog(string folder)
-    {
-        Directory.CreateDirectory(folder);
-        string[] before = Directory.GetFiles(folder, RunFolder.EventFiles);
-        _writer = utils.tensorboard.SummaryWriter(folder);
-        SetStart(Directory.GetFiles(folder, RunFolder.EventFiles).Except(before).Single(), DateTimeOffset.UtcNow);
-    }
+    private SummaryWriter? _writer;
 
     /// <summary>Writes an epoch, at once.</summary>
     /// <param name="columns">Those of <c>epochs.csv</c>.</param>
@@ -32,6 +24,7 @@ internal sealed class TensorBoardLog
     /// <param name="imagesPerSecond">Training images per second of training.</param>
     public void Write(IReadOnlyList<EpochColumn> columns, double?[][] rows, double imagesPerSecond)
     {
+        SummaryWriter writer = _writer ??= Start();
         int epoch = (int)rows[0][At("epoch")]!.Value, exit = At("exit");
         foreach ((int at, EpochColumn column) in columns.Index().Where(column => !Positions.Contains(column.Item.Name)))
         {
@@ -49,9 +42,18 @@ internal sealed class TensorBoardLog
         {
             if (value is { } known)
             {
-                _writer.add_scalar(tag, (float)known, epoch);
+                writer.add_scalar(tag, (float)known, epoch);
             }
         }
+    }
+
+    private SummaryWriter Start()
+    {
+        Directory.CreateDirectory(folder);
+        string[] before = Directory.GetFiles(folder, RunFolder.EventFiles);
+        SummaryWriter writer = utils.tensorboard.SummaryWriter(folder);
+        SetStart(Directory.GetFiles(folder, RunFolder.EventFiles).Except(before).Single(), DateTimeOffset.UtcNow);
+        return writer;
     }
 
     /// <summary>

@@ -46,7 +46,7 @@ internal sealed class FollowedPage : IDisposable
     public void AddPackages()
     {
         string commands = MarkdownPage.Read("packages.md").Blocks.First(block => block.Language == "sh").Text;
-        Run(commands.Replace("dotnet pack", "dotnet pack --no-build -p:PackTool=false -c Release", StringComparison.Ordinal));
+        Run(commands.Replace("dotnet pack", "dotnet pack --no-build -p:PackImtaTool=false -c Release", StringComparison.Ordinal));
     }
 
     /// <summary>Writes the page's C# files.</summary>

@@ -27,7 +27,7 @@ public sealed class PackagesPageTests : IDisposable
         names.Should().Contain(Libraries.SelectMany(
             name => new[] { "dll", "xml", "pdb" }.Select(kind => $"lib/net10.0/{name}.{kind}")));
         names.Should().Contain([
-            "LICENSE", "packages.md", "configs/quickstart.yaml", "configs/imta/imta-ablation-all.yaml",
+            "LICENSE", "README.md", "configs/quickstart.yaml", "configs/imta/imta-ablation-all.yaml",
             "buildTransitive/Imta.MetaWeight.targets", "buildTransitive/TorchStart.cs"
         ]);
         using Stream specification = package.GetEntry("Imta.MetaWeight.nuspec")!.Open();
@@ -38,7 +38,7 @@ public sealed class PackagesPageTests : IDisposable
         ];
         dependencies.Should().Contain(["TorchSharp", "TorchSharp.PyBridge", "MathNet.Numerics", "CsvHelper"]).And
             .NotContain(name => name.Contains("libtorch") || name.StartsWith("Imta"));
-        metadata.Elements().Single(one => one.Name.LocalName == "readme").Value.Should().Be("packages.md");
+        metadata.Elements().Single(one => one.Name.LocalName == "readme").Value.Should().Be("README.md");
     }
 
     /// <summary>Its program, which was trained for by the tool's commands, says of pictures what <c>imta infer</c> says.</summary>

@@ -43,11 +43,16 @@ const reloading = (() => {
     const reload = () => { history.replaceState(state(), ''); location.reload(); };
     setInterval(() => { if (isDue()) { reload(); } }, 1000);
     document.addEventListener('visibilitychange', () => { if (isDue()) { reload(); } });
-    history.scrollRestoration = 'manual';
+  }
+
+  // Also on the page that does not reload any more, the last.
+  function resume(goesOn) {
+    history.scrollRestoration = goesOn ? 'manual' : 'auto';
     if (history.state) {
       restore(history.state);
+      history.replaceState(null, '');
     }
   }
 
-  return { start };
+  return { start, resume };
 })();

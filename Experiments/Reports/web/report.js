@@ -144,6 +144,7 @@
   addEventListener('afterprint', () => setPrinting(false));
   let resized;
   addEventListener('resize', () => { clearTimeout(resized); resized = setTimeout(drawAll, 100); });
+  reloading.resume(Boolean(report.reloadSeconds));
   if (report.reloadSeconds) {
     reloading.start(report.reloadSeconds);
   }

@@ -21,14 +21,15 @@ internal sealed class RunChecks
     /// <param name="weighting">Weights its samples.</param>
     /// <param name="done">Completed epochs of the run.</param>
     /// <param name="localProcesses">The number of processes on this machine, which share its memory.</param>
+    /// <param name="copiedBytes">Bytes that are copied into the run's folder before.</param>
     public RunChecks(
         IReadOnlyList<TrainingPhase> phases, RunData data, MultiExitNetwork network, ISampleWeighting weighting,
-        int done = 0, int localProcesses = 1)
+        int done = 0, int localProcesses = 1, long copiedBytes = 0)
     {
         (_settings, _data, _exits, _localProcesses) = (phases[0].Settings, data, network.Exits, localProcesses);
         NetworkCost cost = network.Cost(DatasetShape.For(_settings.Data).Side);
         _phases = [.. phases.Select(phase => (phase, MemoryEstimate.From(phase, network, weighting, cost, data)))];
-        _disk = DiskEstimate.BytesFrom(network, weighting, data, _settings)
+        _disk = copiedBytes + DiskEstimate.BytesFrom(network, weighting, data, _settings)
             .After(done, phases[^1].LastEpoch, _settings.Export.WeightsEvery, _settings.Run.CheckpointEvery);
     }
 
@@ -60,7 +61,7 @@ internal sealed class RunChecks
     /// The findings for a resumed run: only those on the machine. Settings and data have already passed and no longer change.
     /// </summary>
     public IEnumerable<CheckFinding> BeforeResume(AvailableResources room)
-        => MachineFindings(room).Select(finding => finding with { Fix = "free some, or resume a copy of the run on a larger machine" });
+        => MachineFindings(room).Select(finding => finding with { Fix = "free some, or use a copy of the run on a larger machine" });
 
     private IEnumerable<CheckFinding> MachineFindings(AvailableResources room) =>
     [

@@ -116,7 +116,14 @@ public sealed class ExtendedTrainTests : IDisposable
         Refused("--extend continues the run as configured", [.. extend, "--seed", "1"]);
         Refused("--resume continues the run as configured", [.. extend, "--resume", "run"]);
         Refused("--out is ./run/, the run that is to be extended, which stays as it is", [.. extend[..^1], "./run/", "--force"]);
-        File.AppendAllText(_folder.In("run", "config.yaml"), "\n");
+        if (!OperatingSystem.IsWindows())
+        {
+            Directory.CreateSymbolicLink(_folder.In("link"), _folder.In("run"));
+            Refused("the run that is to be extended, which stays as it is", [.. extend[..^1], "link", "--force"]);
+        }
+
+        string config = _folder.In("run", "config.yaml");
+        File.WriteAllText(config, File.ReadAllText(config).Replace("momentum: 0.9", "momentum: 0.8", StringComparison.Ordinal));
         Refused("was changed after the run started", extend);
         Directory.Exists(_folder.In("longer")).Should().BeFalse();
     }

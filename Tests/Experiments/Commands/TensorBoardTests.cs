@@ -19,18 +19,28 @@ public sealed class TensorBoardTests : IDisposable
     public void They_have_the_columns_of_the_table_from_session_to_session()
     {
         DateTimeOffset before = DateTimeOffset.UtcNow.AddSeconds(-1);
-        _folder.Run(0, ["train", "--out", "run", .. ImtaProcess.Tiny, "--set", "export.tensorboard=true", "--set", "train.epochs=2"]);
+        string[] setting = ["--set", "export.tensorboard=true"];
+        using (ImtaProcess stopped = ImtaProcess.Start(
+            _folder.Path, ["train", "--out", "run", .. ImtaProcess.Tiny, .. setting, "--set", "train.epochs=40"]))
+        {
+            stopped.WaitUntil(() => File.Exists(_folder.In("run", "epochs.csv")));
+            stopped.Interrupt();
+            stopped.End();
+        }
 
-        string[] files = Directory.GetFiles(_folder.In("run", "tensorboard"));
-        files.Should().ContainSingle();
-        Event[] events = Events(files[0]);
-        events[0].FileVersion.Should().Be("brain.Event:2");
+        _folder.Run(0, "train", "--resume", "run");
+        _folder.Run(0, "train", "--resume", "run"); // of a finished run: nothing is left to do
+
+        Event[][] files = [.. Directory.GetFiles(_folder.In("run", "tensorboard")).Select(Events)];
+        files.Should().HaveCount(2, "each session that trained has one").And.OnlyContain(file => file[0].FileVersion == "brain.Event:2");
+        Event[] events = [.. files.SelectMany(file => file)];
         events.Should().OnlyContain(
             one => one.WallTime >= before.ToUnixTimeSeconds() && one.WallTime <= DateTimeOffset.UtcNow.ToUnixTimeSeconds() + 1);
 
         (string Tag, long Epoch, float Value)[] scalars =
         [
-            .. events.Skip(1).Select(one => (one.Summary.Value.Single().Tag, one.Step, one.Summary.Value.Single().SimpleValue)),
+            .. files.SelectMany(file => file.Skip(1))
+                .Select(one => (one.Summary.Value.Single().Tag, one.Step, one.Summary.Value.Single().SimpleValue)),
         ];
         string[][] table = [.. File.ReadLines(_folder.In("run", "epochs.csv")).Select(line => line.Split(','))];
         IEnumerable<(string, long, float)> expected = table.Skip(1).SelectMany(row => table[0].Zip(row).Skip(3)
@@ -39,8 +49,8 @@ public sealed class TensorBoardTests : IDisposable
                 Shared.Contains(column.First) ? column.First : $"{column.First}/exit {row[2]}",
                 long.Parse(row[0], CultureInfo.InvariantCulture),
                 float.Parse(column.Second, CultureInfo.InvariantCulture))));
-        scalars.Where(one => one.Tag != "images_per_second").Should().BeEquivalentTo(expected).And.HaveCountGreaterThan(2 * Exits * 6);
-        scalars.Where(one => one.Tag == "images_per_second").Should().HaveCount(2).And.OnlyContain(one => one.Value > 0);
+        scalars.Where(one => one.Tag != "images_per_second").Should().BeEquivalentTo(expected).And.HaveCountGreaterThan(40 * Exits * 6);
+        scalars.Where(one => one.Tag == "images_per_second").Should().HaveCount(40).And.OnlyContain(one => one.Value > 0);
     }
 
     [Fact]

@@ -1,10 +1,11 @@
+using System.Text.RegularExpressions;
 using Imta.MetaWeight.Experiments.Runs;
 using SkiaSharp;
 
 namespace Imta.MetaWeight.Tests.Experiments.Data.Pictures;
 
 /// <summary><c>data.dataset: pictures</c>: a folder of one's own pictures, from training to answers, as a user does it.</summary>
-public sealed class PictureFoldersTrainTests : IDisposable
+public sealed partial class PictureFoldersTrainTests : IDisposable
 {
     private const int Classes = 3;
     private const int TrainImages = 40; // of a class
@@ -53,6 +54,23 @@ public sealed class PictureFoldersTrainTests : IDisposable
         InferenceRow[] bySet = _folder.Read<InferenceRow>("by set.csv"), byFiles = _folder.Read<InferenceRow>("by files.csv");
         byFiles.Select(Answer).Should().Equal(bySet.Select(Answer));
         byFiles.Should().HaveCount(Classes * TestImages).And.OnlyContain(row => row.File!.StartsWith(row.Name, StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public void A_sweep_on_them_goes_on_and_a_foreign_network_finds_their_classes()
+    {
+        File.WriteAllText(_folder.In("sweep.yaml"), "variants:\n  a: {}\n  b: {train: {rate: 0.1}}\n");
+        string[] sweep = ["sweep", "sweep.yaml", "--out", "sweep", .. Small[..^2], "--set", "train.epochs=1"];
+        _folder.Run(0, sweep);
+
+        _folder.Run(0, [.. sweep, "--seeds", "0,1"]).Output.Should().Contain("4 runs of 2 variants, 2 done");
+
+        _folder.Run(0, "convert", "sweep/runs/a/seed-0", "network.pt");
+        string config = File.ReadAllText(_folder.In("sweep", "runs", "a", "seed-0", "config.yaml"));
+        File.WriteAllText(_folder.In("own.yaml"), Root().Replace(config.Replace("  classes: 3\n", ""), "  root: null\n"));
+        _folder.Run(0, "eval", "network.pt", "--config", "own.yaml", "--data", "pictures", "--out", "foreign");
+        _folder.Read<AnytimeRow>("foreign", "anytime.csv").Should()
+            .Equal(_folder.Read<AnytimeRow>("sweep", "runs", "a", "seed-0", "anytime.csv"));
     }
 
     [Fact]
@@ -171,4 +189,7 @@ public sealed class PictureFoldersTrainTests : IDisposable
         using SKData data = bitmap.Encode(SKEncodedImageFormat.Png, 100);
         File.WriteAllBytes(file, data.ToArray());
     }
+
+    [GeneratedRegex("  root: .*\n")]
+    private static partial Regex Root();
 }

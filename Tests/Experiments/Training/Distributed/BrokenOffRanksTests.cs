@@ -1,0 +1,150 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Text.RegularExpressions;
+using Imta.MetaWeight.Backbones.Kernels;
+using Imta.MetaWeight.Experiments.Data;
+using Imta.MetaWeight.Experiments.Evaluation;
+using Imta.MetaWeight.Experiments.Reports;
+using Imta.MetaWeight.Experiments.Runs;
+using Imta.MetaWeight.Experiments.Training.Distributed;
+using Imta.MetaWeight.Tests.Experiments.Data;
+
+namespace Imta.MetaWeight.Tests.Experiments.Training.Distributed;
+
+/// <summary>Runs of several ranks that are interrupted, killed, hung and cut off go on to the numbers of those that are not.</summary>
+public sealed class BrokenOffRanksTests(RanksTests.Undisturbed undisturbed) : RanksTests, IClassFixture<RanksTests.Undisturbed>
+{
+    [SkippableTheory]
+    [InlineData(OpenMpi)]
+    [InlineData(Mpich)]
+    public void However_it_is_started_stopped_and_broken_off_a_run_has_the_same_numbers(string mpi)
+    {
+        Launcher launcher = Launcher.Need(mpi);
+        (string, string)[] library = [(MpiLibrary.Variable, launcher.File)];
+        ImtaProcess.Result whole = undisturbed.Result(launcher);
+        whole.Output.Should()
+            .Contain("2 ranks with 1 thread each").And.Contain("test accuracy").And.NotContain(
+                "\u001b", "a rank's output is plain").And.NotContain("\r");
+        whole.Error.Should().BeEmpty();
+
+        // By the launcher itself: its Ctrl-C, then rank 1 killed, and both again.
+        using (ImtaProcess interrupted = Launch(launcher, ["train", "--out", "killed", .. Often, .. Long]))
+        {
+            interrupted.WaitUntil(() => File.Exists(In("killed", "epochs.csv")));
+            interrupted.Interrupt();
+            ImtaProcess.Result result = interrupted.End();
+
+            // MPICH's launcher may end with 0 although its ranks were stopped.
+            bool stopped = result.Code != 0 || result.Output.Contains("stopped; resume with imta train --resume killed");
+            stopped.Should().BeTrue(result.All);
+        }
+
+        using (ImtaProcess killed = Launch(launcher, ["train", "--resume", "killed"]))
+        {
+            killed.WaitUntil(() => File.ReadLines(In("killed", "epochs.csv")).Count() > 5);
+            KillRank("killed", 1);
+            ImtaProcess.Result result = killed.End();
+            result.Code.Should().NotBe(0);
+            if (launcher.IsOpenMpi) // MPICH's kills at once
+            {
+                result.All.Should().MatchRegex("imta: rank 0 of 2 on .* was asked to stop and has waited .* s for the other ranks at .* "
+                    + "\\(.*epoch [1-9].*\\); killed/checkpoints/latest.pt is intact: resume with imta train --resume killed");
+            }
+        }
+
+        using (ImtaProcess again = Launch(launcher, ["train", "--resume", "killed"]))
+        {
+            ImtaProcess.Result result = again.End();
+            result.Code.Should().Be(0, result.All);
+            result.Output.Should().Contain("resuming after epoch").And.NotContain("\u001b");
+        }
+
+        // Ctrl-C; rank 0 killed.
+        using (ImtaProcess stopped = ImtaProcess.Start(Folder.Path, library,
+            ["train", "--out", "stopped", "--processes", "2", "--checkpoint-minutes", "0", .. Long]))
+        {
+            stopped.WaitUntil(() => File.Exists(In("stopped", "epochs.csv")));
+            stopped.Interrupt();
+            ImtaProcess.Result result = stopped.End();
+            result.Code.Should().Be(ImtaProcess.Interrupted, result.All);
+            result.Output.Should().Contain("stopped; resume with imta train --resume stopped");
+        }
+
+        using (ImtaProcess again = ImtaProcess.Start(Folder.Path, library, ["train", "--resume", "stopped"]))
+        {
+            again.WaitUntil(() => File.ReadLines(In("stopped", "epochs.csv")).Count() > 5);
+            KillRank("stopped", 0);
+            ImtaProcess.Result result = again.End();
+            result.Code.Should().Be(1, result.All);
+            result.Error.Should().MatchRegex("imta: a rank was killed by a signal or exited without a message "
+                + "\\(mpirun exit code [0-9]+\\); resume with imta train --resume stopped\n$");
+        }
+
+        ImtaProcess.Run(Folder.Path, library, "train", "--resume", "stopped").Code.Should().Be(0);
+        foreach (string run in (string[])["killed", "stopped"])
+        {
+            Tables(In(run)).Should().Equal(undisturbed.Tables(launcher), run);
+        }
+    }
+
+    [SkippableTheory]
+    [InlineData(OpenMpi)]
+    [InlineData(Mpich)]
+    public void A_rank_that_hangs_is_noticed_and_the_run_goes_on_to_the_same_numbers(string mpi)
+    {
+        Launcher launcher = Launcher.Need(mpi);
+        (string, string)[] library = [(MpiLibrary.Variable, launcher.File)];
+        using (ImtaProcess hung = ImtaProcess.Start(Folder.Path, library,
+            ["train", "--out", "run", "--processes", "2", "--process-timeout", "2", .. Often, .. Long]))
+        {
+            hung.WaitUntil(() => File.Exists(In("run", "epochs.csv")));
+            ImtaProcess.Stop(PidOf("run", 1));
+            ImtaProcess.Result result = hung.End();
+            result.Code.Should().Be(1, result.All);
+            result.Error.Should().MatchRegex("imta: rank 0 of 2 on .* gave up after waiting 2 s for the other ranks at .*; "
+                + "run/checkpoints/latest.pt is intact: resume with imta train --resume run\n");
+        }
+
+        ImtaProcess.Run(Folder.Path, library, "train", "--resume", "run").Code.Should().Be(0);
+        Tables(In("run")).Should().Equal(undisturbed.Tables(launcher));
+    }
+
+    /// <summary>Two network namespaces, each with its own address, joined by a cable that is cut.</summary>
+    [SkippableTheory]
+    [InlineData(OpenMpi)]
+    [InlineData(Mpich)]
+    public void Two_machines_train_together_notice_a_cut_cable_and_go_on(string mpi)
+    {
+        Launcher launcher = Launcher.Need(mpi);
+        using TwoMachines? machines = TwoMachines.Build();
+        Skip.If(machines is null, "network namespaces need root, ip (iproute2) and a kernel that permits them");
+        string[] start = machines!.Starting(Folder.Path, launcher), patience = ["--process-timeout", "5"];
+        string[] run = [.. patience, .. Often, .. Long];
+        var clock = Stopwatch.StartNew();
+        using (ImtaProcess cut = ImtaProcess.StartCommand(Folder.Path, [.. start, .. ImtaProcess.Imta(["train", "--out", "cut", .. run])]))
+        {
+            cut.WaitUntil(() => File.Exists(In("cut", "epochs.csv")));
+            machines.Cut();
+            int[] ranks = [PidOf("cut", 0), PidOf("cut", 1)];
+            WaitForEnd(ranks);
+            clock.Elapsed.Should().BeLessThan(TimeSpan.FromMinutes(1), "with the start, an epoch, 5 s of waiting and 5 s for MPI_Abort");
+            cut.Kill(); // Open MPI's mpirun waits for what it has started on the other machine
+            foreach (int rank in (int[])[0, 1])
+            {
+                File.ReadAllText(LastWordsOf("cut", rank)).Should().MatchRegex(
+                    $" rank {rank} of 2 on {(rank == 0 ? ".*" : machines.SecondName)} gave up after waiting 5 s for the other ranks at .*; "
+                    + "cut/checkpoints/latest.pt is intact: resume with imta train --resume cut\n");
+            }
+        }
+
+        machines.Mend();
+        using (ImtaProcess again = ImtaProcess.StartCommand(Folder.Path,
+            [.. start, .. ImtaProcess.Imta(["train", "--resume", "cut", .. patience])]))
+        {
+            ImtaProcess.Result result = again.End();
+            result.Code.Should().Be(0, result.All);
+        }
+
+        Tables(In("cut")).Should().Equal(undisturbed.Tables(launcher), "two machines compute what one does");
+    }
+}
