@@ -85,7 +85,7 @@ public sealed class ExtendedTrainTests : IDisposable
         Train("short", "--set", "train.epochs=1", "--set", "train.rate=0.5");
         string[] extend = ["train", "--extend", "short", "--add-epochs", "3", "--out"];
         _folder.Run(0, [.. extend, "whole"]).Output.Should().Contain(
-            "extends short after epoch 1 to epoch 4: the cosine is that of 4 epochs, on which the learning rate goes on at 0.426777");
+            "extends short after epoch 1 to epoch 4: the cosine is that of 4 epochs, on which the learning rate goes on at 0.4268");
         using (ImtaProcess process = ImtaProcess.Start(_folder.Path, [.. extend, "stopped"]))
         {
             process.WaitUntil(() => File.Exists(_folder.In("stopped", "epochs.csv"))

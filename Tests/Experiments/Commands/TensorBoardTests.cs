@@ -48,8 +48,10 @@ public sealed class TensorBoardTests : IDisposable
             .Select(column => (
                 Shared.Contains(column.First) ? column.First : $"{column.First}/exit {row[2]}",
                 long.Parse(row[0], CultureInfo.InvariantCulture),
-                float.Parse(column.Second, CultureInfo.InvariantCulture))));
-        scalars.Where(one => one.Tag != "images_per_second").Should().BeEquivalentTo(expected).And.HaveCountGreaterThan(40 * Exits * 6);
+                (float)double.Parse(column.Second, CultureInfo.InvariantCulture))));
+        (string, long, float)[] columns = [.. scalars.Where(one => one.Tag != "images_per_second")];
+        columns.Except(expected).Concat(expected.Except(columns)).Should().BeEmpty();
+        columns.Should().OnlyHaveUniqueItems().And.HaveCountGreaterThan(40 * Exits * 6);
         scalars.Where(one => one.Tag == "images_per_second").Should().HaveCount(40).And.OnlyContain(one => one.Value > 0);
     }
 

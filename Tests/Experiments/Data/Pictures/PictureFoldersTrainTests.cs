@@ -65,10 +65,10 @@ public sealed partial class PictureFoldersTrainTests : IDisposable
 
         _folder.Run(0, [.. sweep, "--seeds", "0,1"]).Output.Should().Contain("4 runs of 2 variants, 2 done");
 
-        _folder.Run(0, "convert", "sweep/runs/a/seed-0", "network.pt");
+        _folder.Run(0, "convert", "sweep/runs/a/seed-0", "network.pth.tar");
         string config = File.ReadAllText(_folder.In("sweep", "runs", "a", "seed-0", "config.yaml"));
         File.WriteAllText(_folder.In("own.yaml"), Root().Replace(config.Replace("  classes: 3\n", ""), "  root: null\n"));
-        _folder.Run(0, "eval", "network.pt", "--config", "own.yaml", "--data", "pictures", "--out", "foreign");
+        _folder.Run(0, "eval", "network.pth.tar", "--config", "own.yaml", "--data", "pictures", "--out", "foreign");
         _folder.Read<AnytimeRow>("foreign", "anytime.csv").Should()
             .Equal(_folder.Read<AnytimeRow>("sweep", "runs", "a", "seed-0", "anytime.csv"));
     }
