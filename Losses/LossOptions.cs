@@ -72,4 +72,8 @@ public sealed record ClassWeightOptions
     [Description("beta in the effective number of images, (1 - beta^n) / (1 - beta) for n images (effectiveNumber only)")]
     [Range(0.0, 1.0, MaximumIsExclusive = true)]
     public double Beta { get; init; } = 0.9999;
+
+    [Description("Share of the epochs that pass with equal weights first: deferred re-weighting, published with 0.8")]
+    [Range(0.0, 1.0, MaximumIsExclusive = true)]
+    public double After { get; init; }
 }

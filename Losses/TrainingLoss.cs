@@ -11,6 +11,8 @@ public sealed class TrainingLoss : IDisposable
     private readonly double _smoothing;
     private readonly DistillationOptions? _distillation;
     private readonly Tensor? _classWeights; // [C]
+    private readonly double _after;
+    private bool _weighsClasses = true;
 
     /// <summary>Creates the loss for these options.</summary>
     /// <param name="options">Smoothing, distillation and class weights.</param>
@@ -24,6 +26,7 @@ public sealed class TrainingLoss : IDisposable
         if (options.ClassWeights.Type != ClassWeighting.None)
         {
             _classWeights = tensor(ClassWeights.Compute(options.ClassWeights, classCounts), type, device).DetachFromDisposeScope();
+            _after = options.ClassWeights.After;
         }
     }
 
@@ -33,6 +36,14 @@ public sealed class TrainingLoss : IDisposable
 
     /// <summary>Plain cross-entropy.</summary>
     public static TrainingLoss Plain { get; } = new();
+
+    /// <summary>
+    /// Goes to an epoch: class weights hold from a share of the epochs on (deferred re-weighting; Cao et al., NeurIPS 2019, section 3.3).
+    /// Before the first call they hold.
+    /// </summary>
+    /// <param name="epoch">From 0.</param>
+    /// <param name="epochs">Of the whole training.</param>
+    public void BeginEpoch(int epoch, int epochs) => _weighsClasses = epoch >= Math.Round(_after * epochs, 9); // 0.29 · 100 is below 29
 
     /// <summary>Plain cross-entropies and losses l of each sample at each exit, both <c>[N, K]</c> with autograd history.</summary>
     /// <param name="logits">K × <c>[N, C]</c>.</param>
@@ -54,7 +65,7 @@ public sealed class TrainingLoss : IDisposable
             losses = Distillation.Apply(_distillation, losses, logits, teacher ?? logits[^1]);
         }
 
-        if (_classWeights is not null)
+        if (_classWeights is not null && _weighsClasses)
         {
             losses = losses.mul(_classWeights.index_select(0, labels).unsqueeze(1)); // [N, K] · [N, 1]
         }

@@ -23,6 +23,7 @@ internal static class SweepStatistics
     [
         new("last exit, %", "top1"),
         new("mean over exits, %", "top1_mean"),
+        new("mean over budgets, %", "budget_area"),
         new("budget p = 20, %", "dynamic_accuracy", P: EqualSharesPoint),
         new("its multiply-adds", "dynamic_macs", P: EqualSharesPoint),
         new("head, %", "class_accuracy", "head"),
@@ -72,15 +73,17 @@ internal static class SweepStatistics
     private static Table Differences(ReportedSweep sweep, string id) => new(
         id, "Differences from the baseline",
         "The variant's mean minus the baseline's, accuracies in percentage points, with its 95 % interval and the two-sided "
-            + $"p value of Welch's t-test, not corrected for multiple comparisons ({sweep.Folder}, comparison.csv).",
-        ["variant", "baseline", "quantity", "difference", "low", "high", "Welch p", "paired p", "runs"],
+            + "p values of Welch's t-test and of the test paired by seed, the latter also adjusted for all variants by Holm's method "
+            + $"({sweep.Folder}, comparison.csv).",
+        ["variant", "baseline", "quantity", "difference", "low", "high", "Welch p", "paired p", "Holm p", "runs"],
         [.. from variant in sweep.Comparison.GroupBy(row => row.Variant)
             from column in Shown
             let row = Pick(variant, column, Of)
             where row is not null
             select (string[])[variant.Key, row.Baseline, column.Head,
                 Signed(row.Difference, row.Metric), Signed(row.Low, row.Metric), Signed(row.High, row.Metric),
-                Probability(row.WelchP), Probability(row.PairedP), $"{row.N} and {row.BaselineN}"]]);
+                Probability(row.WelchP), Probability(row.PairedP), Probability(row.PairedHolm),
+                $"{row.N} and {row.BaselineN}"]]);
 
     private static Table AllMeans(ReportedSweep sweep, string id) => new(
         id, "All means", $"Every row of {sweep.Folder}, summary.csv; accuracies in percent.",
@@ -95,12 +98,13 @@ internal static class SweepStatistics
         id, "All differences", $"Every row of {sweep.Folder}, comparison.csv; accuracies in percentage points.",
         [
             "variant", "baseline", "metric", "exit", "classes", "p", "difference", "low", "high", "Welch t", "df", "Welch p", "pairs",
-            "paired t", "paired p"
+            "paired t", "paired p", "paired low", "paired high", "Holm p"
         ],
         [.. sweep.Comparison.Select(row => (string[])[row.Variant, row.Baseline, row.Metric, Text(row.Exit), row.Classes ?? "", Text(row.P),
             Signed(row.Difference, row.Metric), Signed(row.Low, row.Metric), Signed(
                 row.High, row.Metric), Plain(row.WelchT, ""), Plain(row.WelchDf, ""), Probability(row.WelchP),
-            Text(row.PairedN), Plain(row.PairedT, ""), Probability(row.PairedP)])],
+            Text(row.PairedN), Plain(row.PairedT, ""), Probability(row.PairedP), Signed(row.PairedLow, row.Metric),
+            Signed(row.PairedHigh, row.Metric), Probability(row.PairedHolm)])],
         Folded: true);
 
     private static MetricKey Of(SummaryRow row) => new(row.Metric, row.Exit, row.Classes, row.P);
@@ -111,7 +115,8 @@ internal static class SweepStatistics
     private static T? Pick<T>(IEnumerable<T> rows, Column column, Func<T, MetricKey> of)
         => rows.Where(row => column.Shows(of(row))).MaxBy(row => of(row).Exit ?? 0);
 
-    private static bool IsShare(string metric) => metric is "top1" or "top1_mean" or "class_accuracy" or "dynamic_accuracy";
+    private static bool IsShare(string metric) => metric
+        is "top1" or "top1_mean" or "class_accuracy" or "dynamic_accuracy" or "budget_area";
 
     private static string WithRange(SummaryRow row)
         => Plain(row.Mean, row.Metric) + (row.High is { } high ? $" ± {Plain(high - row.Mean, row.Metric)}" : "");

@@ -41,6 +41,7 @@ internal sealed partial record ComparisonRow
     private const string Welch
         = "Welch's t-test: statistic, degrees of freedom, two-sided p, uncorrected; empty if a side has one run or nothing varies";
     private const string Paired = "t-test of the differences per seed, empty for fewer than two or all equal";
+    private const string PairedInterval = "95 % confidence interval of their mean";
 
     [CsvColumn("variant"), Description("name in the sweep")] public required string Variant { get; init; }
     [CsvColumn("baseline"), Description("what it is compared with")] public required string Baseline { get; init; }
@@ -59,4 +60,9 @@ internal sealed partial record ComparisonRow
     [CsvColumn("paired_n"), Description("seeds that both have")] public required int PairedN { get; init; }
     [CsvColumn("paired_t"), Description(Paired)] public required double? PairedT { get; init; }
     [CsvColumn("paired_p"), Description(Paired)] public required double? PairedP { get; init; }
+    [CsvColumn("paired_low", Optional = true), Description(PairedInterval)] public double? PairedLow { get; init; }
+    [CsvColumn("paired_high", Optional = true), Description(PairedInterval)] public double? PairedHigh { get; init; }
+    [CsvColumn("paired_holm", Optional = true)]
+    [Description("`paired_p` adjusted by Holm's method for all variants' comparisons of this quantity")]
+    public double? PairedHolm { get; init; }
 }

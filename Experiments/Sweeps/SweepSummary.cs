@@ -36,13 +36,35 @@ internal static class SweepSummary
             values[new MetricKey("class_accuracy", row.Exit, row.Classes)] = row.Accuracy;
         }
 
-        foreach (DynamicRow row in CsvTable.Read<DynamicRow>(files.Dynamic).Where(row => row.Exit == 1))
+        DynamicRow[] budgets = [.. CsvTable.Read<DynamicRow>(files.Dynamic).Where(row => row.Exit == 1)];
+        if (budgets.Length > 0 && anytime[^1].Macs > anytime[0].Macs)
+        {
+            values[new MetricKey("budget_area")] = BudgetArea(
+                [.. anytime.Select(row => ((double)row.Macs, row.Top1))], [.. budgets.Select(row => (row.TestMacs, row.TestAccuracy))]);
+        }
+
+        foreach (DynamicRow row in budgets)
         {
             values[new MetricKey("dynamic_accuracy", P: row.P)] = row.TestAccuracy;
             values[new MetricKey("dynamic_macs", P: row.P)] = row.TestMacs;
         }
 
         return values;
+    }
+
+    /// <summary>
+    /// The mean accuracy over costs from the first exit's to the last's, equally: the area below the straight lines through the budgets'
+    /// points, between the first and the last exit alone, over its width.
+    /// </summary>
+    /// <param name="exits">Multiply-adds and accuracy of each exit alone, K.</param>
+    /// <param name="budgets">Mean multiply-adds and accuracy of each budget, in any order.</param>
+    internal static double BudgetArea((double Macs, double Accuracy)[] exits, (double Macs, double Accuracy)[] budgets)
+    {
+        ((double Macs, double Accuracy) first, (double Macs, double Accuracy) last) = (exits[0], exits[^1]);
+        (double Macs, double Accuracy)[] curve =
+            [first, .. budgets.Where(point => point.Macs > first.Macs && point.Macs < last.Macs).OrderBy(point => point.Macs), last];
+        return curve.Zip(curve.Skip(1), (left, right) => (right.Macs - left.Macs) * (left.Accuracy + right.Accuracy) / 2).Sum()
+            / (last.Macs - first.Macs);
     }
 
     /// <summary>The rows of <c>summary.csv</c>.</summary>
@@ -74,10 +96,42 @@ internal static class SweepSummary
         }
     }
 
-    /// <summary>The rows of <c>comparison.csv</c>: Welch's t-test, and the t-test paired by seed.</summary>
+    /// <summary>The rows of <c>comparison.csv</c>: Welch's t-test, and the t-test paired by seed, also adjusted by Holm's method.</summary>
     /// <param name="variants">As for <see cref="Summary"/>.</param>
     /// <param name="baselines">The baseline of each variant; variants not listed are not compared.</param>
     public static IEnumerable<ComparisonRow> Comparison(
+        IReadOnlyList<(string Name, IReadOnlyDictionary<int, Dictionary<MetricKey, double>> Runs)> variants, IReadOnlyDictionary<string,
+        string> baselines)
+    {
+        ComparisonRow[] rows = [.. Comparisons(variants, baselines)];
+        Dictionary<ComparisonRow, double> adjusted = new(ReferenceEqualityComparer.Instance);
+        foreach (ComparisonRow[] family in rows.Where(row => row.PairedP is not null)
+            .GroupBy(row => (row.Metric, row.Exit, row.Classes, row.P)).Select(rows => rows.ToArray()))
+        {
+            foreach ((ComparisonRow row, double p) in family.Zip(Holm([.. family.Select(row => row.PairedP!.Value)])))
+            {
+                adjusted[row] = p;
+            }
+        }
+
+        return rows.Select(row => adjusted.TryGetValue(row, out double p) ? row with { PairedHolm = p } : row);
+    }
+
+    /// <summary>P-values that hold for all tests of a family together, in their order (Holm, Scand. J. Statist. 1979).</summary>
+    internal static double[] Holm(double[] p)
+    {
+        int[] order = [.. Enumerable.Range(0, p.Length).OrderBy(i => p[i])];
+        double[] adjusted = new double[p.Length];
+        double most = 0;
+        for (int k = 0; k < p.Length; k++)
+        {
+            adjusted[order[k]] = most = Math.Max(most, Math.Min(1, (p.Length - k) * p[order[k]]));
+        }
+
+        return adjusted;
+    }
+
+    private static IEnumerable<ComparisonRow> Comparisons(
         IReadOnlyList<(string Name, IReadOnlyDictionary<int, Dictionary<MetricKey, double>> Runs)> variants, IReadOnlyDictionary<string,
         string> baselines)
     {
@@ -121,6 +175,8 @@ internal static class SweepSummary
             PairedN = differences.Length,
             PairedT = paired?.T,
             PairedP = paired?.P,
+            PairedLow = paired?.Low,
+            PairedHigh = paired?.High,
         };
     }
 

@@ -97,7 +97,10 @@ internal sealed class RunModel : IStateful, IDisposable
     /// <param name="heldOut">Its held-out meta data; null: none.</param>
     public IReadOnlyList<HalfBatchReport> Step(
         LabelledImages batch, LearningRates rates, PassPosition at, bool learns, LabelledImages? heldOut)
-        => _metaGf is null ? Loop.Step(batch, rates, learns, heldOut) : [_metaGf.Step(batch, at, rates.Backbone)];
+    {
+        _loss.BeginEpoch(at.Epoch, at.Epochs);
+        return _metaGf is null ? Loop.Step(batch, rates, learns, heldOut) : [_metaGf.Step(batch, at, rates.Backbone)];
+    }
 
     /// <summary>Ends an epoch, after its last batch.</summary>
     public void EndEpoch()

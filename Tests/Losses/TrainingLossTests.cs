@@ -48,6 +48,27 @@ public sealed class TrainingLossTests : IDisposable
         }
     }
 
+    /// <summary>Deferred re-weighting, as published with the last fifth of the epochs.</summary>
+    [Theory]
+    [InlineData(0.8, 200, 160)]
+    [InlineData(0.29, 100, 29)]
+    [InlineData(0.5, 3, 2)]
+    [InlineData(0, 5, 0)]
+    public void Class_weights_hold_from_a_share_of_the_epochs_on(double after, int epochs, int first)
+    {
+        var options = new LossOptions { ClassWeights = new() { Type = ClassWeighting.InverseFrequency, After = after } };
+        using var plain = Loss(new LossOptions());
+        using var always = Loss(options with { ClassWeights = options.ClassWeights with { After = 0 } });
+        using var loss = Loss(options);
+
+        foreach (int epoch in Enumerable.Range(0, epochs))
+        {
+            loss.BeginEpoch(epoch, epochs);
+            Values(loss.PerSample(_logits, _labels).Losses).Should()
+                .Equal(Values((epoch < first ? plain : always).PerSample(_logits, _labels).Losses));
+        }
+    }
+
     [Fact]
     public void A_class_weight_multiplies_the_smoothed_loss_of_its_samples()
     {

@@ -241,8 +241,11 @@ public sealed class TrainCommandTests : IDisposable
     public void A_configuration_changed_since_the_start_is_not_taken_over()
     {
         Train("run").Code.Should().Be(0);
-        File.AppendAllText(_folder.In("run", "config.yaml"), "# a thought\n");
+        string config = _folder.In("run", "config.yaml");
+        File.WriteAllText(config, "# a thought\n" + File.ReadAllText(config).Replace("    after: 0\n", "", StringComparison.Ordinal));
+        _folder.Run(0, "train", "--resume", "run"); // a comment, and a key that an earlier version did not write, change nothing
 
+        File.WriteAllText(config, File.ReadAllText(config).Replace("momentum: 0.9", "momentum: 0.8", StringComparison.Ordinal));
         ImtaProcess.Result resumed = ImtaProcess.Run(_folder.Path, "train", "--resume", "run");
 
         resumed.Code.Should().Be(2, resumed.All);

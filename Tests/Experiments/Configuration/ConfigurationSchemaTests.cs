@@ -54,7 +54,7 @@ public sealed class ConfigurationSchemaTests
         "modifiers.dwa.temperature", "modifiers.uncertainty.rate", "modifiers.uncertainty.start",
         "modifiers.gradNorm.alpha", "modifiers.gradNorm.rate", "modifiers.lossEqual.momentum",
         "loss.labelSmoothing", "loss.ofa.enabled", "loss.ofa.alpha", "loss.ofa.temperature", "loss.ofa.reduction",
-        "loss.classWeights.type", "loss.classWeights.beta",
+        "loss.classWeights.type", "loss.classWeights.beta", "loss.classWeights.after",
         "meta.enabled", "meta.weights", "meta.gradient", "meta.memory", "meta.lookahead", "meta.q", "meta.objective", "meta.epsilon",
         "meta.centring", "meta.features", "meta.interval",
         "meta.source", "meta.perClass",
@@ -204,6 +204,7 @@ public sealed class ConfigurationSchemaTests
           classWeights:
             type: none
             beta: 0.9999
+            after: 0
         meta:
           enabled: true
           weights: predicted

@@ -96,7 +96,7 @@ public sealed class ReportCommandTests : IDisposable
             new string[][] { ["plain", "2", "65.00 ± 9.00", "60.00 ± 9.00", ""],
                 ["learned", "2", "80.50 ± 9.00", "75.00 ± 9.00", "70.00 ± 9.00"] }, options => options.WithStrictOrdering());
         Rows(blocks["comparison-1"])[0].Should()
-            .Equal("learned", "plain", "last exit, %", "+15.50", "+13.50", "+17.50", "< 0.001", "0.030", "2 and 2");
+            .Equal("learned", "plain", "last exit, %", "+15.50", "+13.50", "+17.50", "< 0.001", "0.030", "0.060", "2 and 2");
         Rows(blocks["sweep-runs-1"]).Should().ContainSingle().Which.Should().Equal("wide", "0", "failed", "imta: out of memory");
         Rows(blocks["all-means-1"]).Should().HaveCount(7);
         Rows(blocks["differences"]).Should().ContainSingle("names are no settings").Which.Should().Equal("meta.enabled", "false", "true");

@@ -269,6 +269,7 @@ internal sealed partial class WrittenRuns : IDisposable
         PairedN = 2,
         PairedT = 4,
         PairedP = 0.03,
+        PairedHolm = 0.06,
     };
 
     [GeneratedRegex("""<script type="application/json" id="report-data">(.*?)</script>""", RegexOptions.Singleline)]

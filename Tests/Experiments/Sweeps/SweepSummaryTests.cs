@@ -35,7 +35,35 @@ public sealed class SweepSummaryTests
         row.Difference.Should().BeApproximately(-1.58, 1e-12);
         row.PairedT.Should().BeApproximately(-4.0621, 5e-5);
         row.PairedP.Should().BeApproximately(0.002833, 5e-7);
+        row.PairedLow.Should().BeApproximately(-2.4598858, 1e-7);
+        row.PairedHigh.Should().BeApproximately(-0.7001142, 1e-7);
+        row.PairedHolm.Should().Be(row.PairedP, "it is alone in its family");
         (row.N, row.BaselineN, row.PairedN).Should().Be((10, 10, 10));
+    }
+
+    /// <summary>R: p.adjust(c(0.01, 0.04, 0.03, 0.005), "holm").</summary>
+    [Fact]
+    public void P_values_of_a_family_are_adjusted_by_Holms_method()
+    {
+        SweepSummary.Holm([0.01, 0.04, 0.03, 0.005]).Should()
+            .Equal([0.03, 0.06, 0.06, 0.02], (one, other) => Math.Abs(one - other) < 1e-12);
+        SweepSummary.Holm([0.6, 0.7]).Should().Equal(1, 1);
+        SweepSummary.Holm([]).Should().BeEmpty();
+        ComparisonRow[] rows =
+        [
+            .. SweepSummary.Comparison(
+                [("a", Runs(First)), ("b", Runs(Second)), ("c", Runs([.. Second.Reverse()]))],
+                new Dictionary<string, string> { ["a"] = "b", ["c"] = "b" }),
+        ];
+        rows.Select(row => row.PairedHolm).Should().Equal(SweepSummary.Holm([.. rows.Select(row => row.PairedP!.Value)]).Cast<double?>());
+    }
+
+    [Fact]
+    public void The_area_below_the_budgets_is_the_mean_over_costs()
+    {
+        SweepSummary.BudgetArea([(10, 0.4), (20, 0.9), (30, 0.6)], []).Should().BeApproximately(0.5, 1e-12);
+        SweepSummary.BudgetArea([(10, 0.4), (30, 0.6)], [(25, 0.6), (5, 0), (15, 0.6), (40, 1)]).Should()
+            .BeApproximately(((5 * 0.5) + (15 * 0.6)) / 20, 1e-12, "points beside the exits' costs do not count");
     }
 
     /// <summary>R: t.test(c(0.7, -1.6, ..., 2.0)).</summary>
