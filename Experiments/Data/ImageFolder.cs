@@ -99,7 +99,9 @@ internal sealed record ImageFolder(string Root, IReadOnlyList<string> ClassNames
 
     private static bool IsCyclicLink(FileSystemInfo link, string start)
         => link.ResolveLinkTarget(returnFinalTarget: true) is not { } target
-            || $"{start}/".StartsWith($"{target.FullName.TrimEnd('/')}/", StringComparison.Ordinal);
+            || PathNames.IsWithin(
+                target.FullName, start, Path.DirectorySeparatorChar,
+                OperatingSystem.IsLinux() ? StringComparison.Ordinal : StringComparison.OrdinalIgnoreCase);
 
     /// <summary>The number of images per class, C numbers.</summary>
     public int[] ClassCounts() => [.. Labels.CountBy(label => label).OrderBy(pair => pair.Key).Select(pair => pair.Value)];
@@ -151,8 +153,8 @@ internal sealed record ImageFolder(string Root, IReadOnlyList<string> ClassNames
         }
 
         return found
-            .Select(file => Path.GetRelativePath(root, file))
-            .OrderBy(file => Path.GetDirectoryName(file), StringComparer.Ordinal)
-            .ThenBy(file => Path.GetFileName(file), StringComparer.Ordinal);
+            .Select(file => PathNames.Portable(Path.GetRelativePath(root, file), Path.DirectorySeparatorChar)) // the same order everywhere
+            .OrderBy(file => file[..Math.Max(0, file.LastIndexOf('/'))], StringComparer.Ordinal)
+            .ThenBy(file => file[(file.LastIndexOf('/') + 1)..], StringComparer.Ordinal);
     }
 }
