@@ -73,7 +73,7 @@ public sealed record ClassWeightOptions
     [Range(0.0, 1.0, MaximumIsExclusive = true)]
     public double Beta { get; init; } = 0.9999;
 
-    [Description("Share of the epochs that pass with equal weights first: deferred re-weighting, published with 0.8")]
+    [Description("Share of a phase's epochs that pass with equal weights first: deferred re-weighting, published with 0.8")]
     [Range(0.0, 1.0, MaximumIsExclusive = true)]
     public double After { get; init; }
 }

@@ -38,12 +38,13 @@ public sealed class TrainingLoss : IDisposable
     public static TrainingLoss Plain { get; } = new();
 
     /// <summary>
-    /// Goes to an epoch: class weights hold from a share of the epochs on (deferred re-weighting; Cao et al., NeurIPS 2019, section 3.3).
-    /// Before the first call they hold.
+    /// Goes to an epoch: class weights hold from a share of the epochs on (deferred re-weighting; Cao et al., NeurIPS 2019, section 3.3),
+    /// at least in the last one. Before the first call they hold.
     /// </summary>
     /// <param name="epoch">From 0.</param>
-    /// <param name="epochs">Of the whole training.</param>
-    public void BeginEpoch(int epoch, int epochs) => _weighsClasses = epoch >= Math.Round(_after * epochs, 9); // 0.29 · 100 is below 29
+    /// <param name="epochs">Of this training, or of this phase of it.</param>
+    public void BeginEpoch(int epoch, int epochs)
+        => _weighsClasses = epoch >= Math.Min(Math.Round(_after * epochs, 9), epochs - 1); // 0.29 · 100 is below 29
 
     /// <summary>Plain cross-entropies and losses l of each sample at each exit, both <c>[N, K]</c> with autograd history.</summary>
     /// <param name="logits">K × <c>[N, C]</c>.</param>

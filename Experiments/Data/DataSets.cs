@@ -47,9 +47,9 @@ internal static class DataSets
     /// </summary>
     /// <param name="settings">The run's settings.</param>
     /// <param name="folder">The folder of the command line's <c>--data</c>, which overrides <c>data.root</c>; null: not given.</param>
-    /// <param name="localRanks">The number of processes on this machine that read it at once.</param>
+    /// <param name="memory">This process's share of the memory, bytes; null: all that is free.</param>
     /// <exception cref="UsageException">Files are missing or damaged, or the sizes are inconsistent.</exception>
-    public static RunData Load(Settings settings, string? folder = null, int localRanks = 1)
+    public static RunData Load(Settings settings, string? folder = null, long? memory = null)
     {
         (DataOptions options, long seed) = (settings.Data, settings.Seed);
         var warnings = new List<string>();
@@ -57,7 +57,7 @@ internal static class DataSets
             ? new(line => Console.Error.WriteLine($"warning: {line}"))
             : null;
         var (train, test, fingerprint) = pictures is null
-            ? Read(options, seed, folder, warnings, localRanks)
+            ? Read(options, seed, folder, warnings, memory)
             : ImageNetFolders.Load(options, folder, pictures, warnings);
         using (train)
         using (test)
@@ -115,7 +115,7 @@ internal static class DataSets
     private static long[] Select(long[] values, long[] rows) => Array.ConvertAll(rows, row => values[row]);
 
     private static (ImageSet Train, ImageSet Test, string? Fingerprint) Read(
-        DataOptions options, long seed, string? folder, List<string> warnings, int localRanks)
+        DataOptions options, long seed, string? folder, List<string> warnings, long? memory)
     {
         if (options.Dataset == DatasetKind.Generated)
         {
@@ -134,7 +134,7 @@ internal static class DataSets
 
         if (options.Dataset == DatasetKind.Pictures)
         {
-            return PictureFolders.Load(options, folder, warnings, localRanks);
+            return PictureFolders.Load(options, folder, warnings, memory);
         }
 
         CifarFormat format = CifarFormat.ForDataset(options.Dataset)!;

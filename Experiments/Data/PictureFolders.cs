@@ -33,10 +33,10 @@ internal static class PictureFolders
     /// <param name="options">The run's options.</param>
     /// <param name="folder">Overrides <c>data.root</c>; null: not given.</param>
     /// <param name="warnings">Receives lines on what is passed over, unreadable or enlarged.</param>
-    /// <param name="localRanks">The number of processes on this machine that do so at once.</param>
+    /// <param name="memory">This process's share of the memory, bytes; null: all that is free.</param>
     /// <exception cref="UsageException">The folder does not have the layout, or the pictures cannot be read or kept in memory.</exception>
     public static (ImageSet Train, ImageSet Test, string Fingerprint) Load(
-        DataOptions options, string? folder, List<string> warnings, int localRanks)
+        DataOptions options, string? folder, List<string> warnings, long? memory)
     {
         ImageNetFolders.EnsureDecoderAvailable();
         string root = folder ?? options.Root
@@ -50,7 +50,7 @@ internal static class PictureFolders
             warnings.Add($"{root} has test and val: val is not used, because validation images are held out of train (data.validation)");
         }
 
-        RequireMemory(folders, shape.Side, localRanks);
+        RequireMemory(folders, shape.Side, memory);
         var hash = new XxHash128();
         ImageSet train = Read(folders.Train, shape, options.Workers, hash, warnings);
         try
@@ -65,12 +65,12 @@ internal static class PictureFolders
         }
     }
 
-    /// <summary>All pictures are there twice in each process while the sets of the run are taken from them.</summary>
-    private static void RequireMemory(ImageNetFolders folders, int side, int localRanks)
+    /// <summary>All pictures are there twice while the sets of the run are taken from them.</summary>
+    private static void RequireMemory(ImageNetFolders folders, int side, long? memory)
     {
         int count = folders.Train.Files.Count + folders.Test.Files.Count;
-        long bytes = 2L * localRanks * count * 3 * side * side;
-        if (AvailableResources.FreeMemory("/") is { } available && bytes > available)
+        long bytes = 2L * count * 3 * side * side;
+        if ((memory ?? AvailableResources.FreeMemory("/")) is { } available && bytes > available)
         {
             throw new UsageException(FormattableString.Invariant($"{count:N0} pictures of {side}×{side} pixels need ")
                 + $"{ByteSize.Text(bytes)} of memory while they are read, but {ByteSize.Text(available)} is available; lower data.side, or "

@@ -10,6 +10,7 @@ namespace Imta.MetaWeight.Experiments.Reports;
 internal sealed class ReportWatch(IReadOnlyList<string> folders, Action<bool> write)
 {
     private const int RestPerWork = 4; // leaves the cores to the runs
+    private const int MaxFailures = 2; // one after another
 
     private static readonly TimeSpan Interval = TimeSpan.FromSeconds(2);
 
@@ -18,25 +19,28 @@ internal sealed class ReportWatch(IReadOnlyList<string> folders, Action<bool> wr
     /// <exception cref="UsageException">A folder is no run or sweep, or a table stays damaged.</exception>
     public void Run(CancellationToken stop)
     {
-        string? written = null, refused = null;
+        string? written = null;
+        int failures = 0;
         bool goesOn = true;
         do
         {
-            string stamp = "";
             var clock = Stopwatch.StartNew();
             try
             {
                 goesOn = Watched().Any(IsInUse) && !stop.IsCancellationRequested; // first: what a run writes last is there when it is over
-                stamp = string.Join('\n', Watched().Select(RunReader.StampOf));
+                string stamp = string.Join('\n', Watched().Select(RunReader.StampOf));
                 if (stamp != written || !goesOn)
                 {
                     write(goesOn);
                     written = stamp;
                 }
+
+                failures = 0;
             }
-            catch (Exception e) when ((e is UsageException or IOException) && goesOn && stamp != refused)
+            catch (Exception e) when (
+                (goesOn, failures) is (true, < MaxFailures) && e is UsageException or IOException or UnauthorizedAccessException)
             {
-                refused = stamp; // by a table that is being written, perhaps, or a file that is being replaced
+                failures++; // by a table that is being written, perhaps, or a file that is being replaced
             }
 
             TimeSpan rest = RestPerWork * clock.Elapsed;

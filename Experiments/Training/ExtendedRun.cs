@@ -4,6 +4,7 @@ using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Runs;
 using Imta.MetaWeight.Experiments.Training.Distributed;
+using Imta.MetaWeight.Losses;
 using Imta.MetaWeight.Meta.Optimisers;
 
 namespace Imta.MetaWeight.Experiments.Training;
@@ -30,7 +31,7 @@ internal sealed class ExtendedRun(string source, int epochs, string? folder, boo
     public override StartMessage Open(int ranks)
     {
         Folder = Find(source);
-        RunLock = Folder.Acquire();
+        RunLock = Acquired(Folder);
         State = Checkpoint.Read(CheckpointFile = RunFolder.CheckpointOf(source));
         CheckUnchanged(ranks);
         TrainingPhase last = TrainingPhase.ForRun(State.Settings)[^1];
@@ -55,7 +56,8 @@ internal sealed class ExtendedRun(string source, int epochs, string? folder, boo
         => base.Build(device, data, processGroup) with
         {
             Origin = Line(data.Train.Count),
-            CopiedBytes = Files(new RunFolder(_path)).Sum(file => new FileInfo(file.From).Length),
+            CopiedBytes = Files(new RunFolder(_path)).Sum(file => new FileInfo(file.From).Length)
+                + new FileInfo(CheckpointFile).Length, // the previous one, which is not copied
         };
 
     public override RunFolder Commit(PreparedModel model, RunData data)
@@ -73,6 +75,19 @@ internal sealed class ExtendedRun(string source, int epochs, string? folder, boo
 
         CheckpointFile = made.LatestCheckpoint;
         return made;
+    }
+
+    /// <summary>Keeps the source from being resumed or replaced; null: nobody who could can write there.</summary>
+    private static IDisposable? Acquired(RunFolder folder)
+    {
+        try
+        {
+            return folder.Acquire();
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return null;
+        }
     }
 
     /// <summary>The folder that a path leads to.</summary>
@@ -121,6 +136,9 @@ internal sealed class ExtendedRun(string source, int epochs, string? folder, boo
             ? FormattableString.Invariant($"the cosine is that of {train.Epochs} epochs, on which")
             : "the milestones stay, and";
         return FormattableString.Invariant($"extends {source} after epoch {State.Epochs} to epoch {last.LastEpoch}: {schedule} ")
-            + FormattableString.Invariant($"the learning rate goes on at {rate:G4}");
+            + FormattableString.Invariant($"the learning rate goes on at {rate:G4}")
+            + (last.Settings.Loss.ClassWeights is { Type: not ClassWeighting.None, After: > 0 and var share }
+                ? FormattableString.Invariant($"; class weights hold in the last {1 - share:0.###} of the {train.Epochs} epochs")
+                : "");
     }
 }

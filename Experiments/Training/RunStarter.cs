@@ -86,10 +86,11 @@ internal sealed class RunStarter(RankContext ranks, IReadOnlySet<CheckName> allo
         RunData? data = null;
         _processGroup.RunCollectively(() =>
         {
+            long? memory = AvailableResources.FreeMemory("/") / ranks.LocalSize; // before another rank loads its images
             device = ComputeDevice.Configure(settings, ranks.LocalRank, ranks.LocalSize);
             // before this process allocates GPU memory
             room = AvailableResources.Query(run, device.type == DeviceType.CUDA ? device.index : null);
-            data = DataSets.Load(settings, images, ranks.LocalSize);
+            data = DataSets.Load(settings, images, memory);
             check?.Invoke(data);
         });
         if (_processGroup.IsDistributed)
@@ -214,7 +215,7 @@ internal sealed class RunStarter(RankContext ranks, IReadOnlySet<CheckName> allo
         }
         catch (Exception e) when (e is UsageException or IOException or UnauthorizedAccessException)
         {
-            run.Monitor.WriteLine($"warning: the run's time is not recorded ({e.Message.TrimEnd('.')})"); // its results are whole
+            Console.Error.WriteLine($"warning: the run's time is not recorded ({e.Message.TrimEnd('.')})"); // its results are whole
         }
     }
 

@@ -53,6 +53,8 @@ public sealed class TrainingLossTests : IDisposable
     [InlineData(0.8, 200, 160)]
     [InlineData(0.29, 100, 29)]
     [InlineData(0.5, 3, 2)]
+    [InlineData(0.8, 4, 3)]
+    [InlineData(0.8, 1, 0)]
     [InlineData(0, 5, 0)]
     public void Class_weights_hold_from_a_share_of_the_epochs_on(double after, int epochs, int first)
     {

@@ -56,6 +56,12 @@ public sealed class SweepSummaryTests
                 new Dictionary<string, string> { ["a"] = "b", ["c"] = "b" }),
         ];
         rows.Select(row => row.PairedHolm).Should().Equal(SweepSummary.Holm([.. rows.Select(row => row.PairedP!.Value)]).Cast<double?>());
+
+        MetricKey deeper = new("top1", Exit: 2);
+        Dictionary<int, Values> own = new() { [1] = new() { [Top1] = 5, [deeper] = 2 }, [2] = new() { [Top1] = 7.5, [deeper] = 5 } };
+        Dictionary<int, Values> other = new() { [1] = new() { [Top1] = 1, [deeper] = 1 }, [2] = new() { [Top1] = 2, [deeper] = 3 } };
+        SweepSummary.Comparison([("own", own), ("other", other)], new Dictionary<string, string> { ["own"] = "other" }).Should()
+            .HaveCount(2).And.OnlyContain(row => row.PairedP != null && row.PairedHolm == row.PairedP, "each quantity is a family");
     }
 
     [Fact]

@@ -1,13 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
 using System.Text.RegularExpressions;
-using Imta.MetaWeight.Backbones.Kernels;
-using Imta.MetaWeight.Experiments.Data;
-using Imta.MetaWeight.Experiments.Evaluation;
-using Imta.MetaWeight.Experiments.Reports;
-using Imta.MetaWeight.Experiments.Runs;
 using Imta.MetaWeight.Experiments.Training.Distributed;
-using Imta.MetaWeight.Tests.Experiments.Data;
 
 namespace Imta.MetaWeight.Tests.Experiments.Training.Distributed;
 
