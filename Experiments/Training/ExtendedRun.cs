@@ -77,7 +77,7 @@ internal sealed class ExtendedRun(string source, int epochs, string? folder, boo
         return made;
     }
 
-    /// <summary>Keeps the source from being resumed or replaced; null: nobody who could can write there.</summary>
+    /// <summary>Keeps the source from being resumed or replaced meanwhile; null: it is read-only here.</summary>
     private static IDisposable? Acquired(RunFolder folder)
     {
         try
