@@ -92,6 +92,9 @@ internal sealed partial record PageSection(string Heading, string Text)
         }
     }
 
+    /// <summary>The text beside the tables.</summary>
+    public string Prose => Table().Replace(Text, "");
+
     public static IReadOnlyList<string> WordsOf(string text) => [.. Word().Matches(text).Select(match => match.Groups[1].Value)];
 
     private static string[] Cells(string line) => [.. line.Trim().Trim('|').Split('|').Select(cell => cell.Trim())];

@@ -1,0 +1,176 @@
+using System.Globalization;
+using System.Text.RegularExpressions;
+using Imta.MetaWeight.Experiments.Runs;
+using Imta.MetaWeight.Experiments.Sweeps;
+using MathNet.Numerics.Statistics;
+
+namespace Imta.MetaWeight.Tests.Docs;
+
+using RunMetrics = IReadOnlyDictionary<int, Dictionary<MetricKey, double>>;
+
+/// <summary>Every number in <c>results/README.md</c> follows from the tables of the runs beside it.</summary>
+public sealed partial class ResultsPageTests
+{
+    private const string Claim = "claim";
+    private const double Significant = 0.05;
+    private const double Rounding = 1e-9; // of sums on another processor
+
+    private static readonly Lazy<MarkdownPage> Page = new(() => MarkdownPage.Read("../results/README.md"));
+
+    private static string[] Names
+        => [.. Directory.GetDirectories(In()).Where(folder => File.Exists(Path.Combine(folder, "runs.csv"))).Select(Path.GetFileName)!];
+
+    public static TheoryData<string> Folders => [.. Names];
+
+    [Fact]
+    public void Each_folder_of_results_has_a_section_and_each_section_a_folder()
+        => Page.Value.Sections.Select(FolderOf).Where(name => name is not null).Should().BeEquivalentTo(Names);
+
+    [Theory]
+    [MemberData(nameof(Folders))]
+    public void Summary_and_comparison_follow_from_the_runs(string folder)
+    {
+        Sweep sweep = Read(folder);
+
+        ShouldAgree(CsvTable.Read<SummaryRow>(In(folder, "summary.csv")), SweepSummary.Summary(sweep.Variants));
+        ShouldAgree(CsvTable.Read<ComparisonRow>(In(folder, "comparison.csv")), sweep.Comparison);
+    }
+
+    [Theory]
+    [MemberData(nameof(Folders))]
+    public void Each_cell_of_the_page_follows_from_the_runs(string folder)
+    {
+        Sweep sweep = Read(folder);
+        PageSection section = SectionOf(folder);
+        string[] wrong =
+        [
+            .. from row in section.Rows
+               from cell in row
+               let expected = row.ContainsKey(Claim) ? ClaimCell(sweep, row, cell.Key) : MeanCell(sweep, row, cell.Key)
+               where expected is not null && cell.Value != expected
+               select $"{string.Join(", ", row.Values.Take(3))}: {cell.Key} is {expected}, not {cell.Value}",
+        ];
+
+        wrong.Should().BeEmpty();
+        section.Rows.Count(row => !row.ContainsKey(Claim)).Should().Be(sweep.Variants.Length, "each variant has its row");
+        section.Rows.Should().Contain(row => row.ContainsKey(Claim));
+        Fraction().Matches(section.Prose).Select(number => number.Value).Should().BeEmpty("figures stand in tables, which this test reads");
+    }
+
+    /// <summary>A cell of a table of means; null in the first column, the variant's.</summary>
+    private static string? MeanCell(Sweep sweep, Dictionary<string, string> row, string column)
+    {
+        if (column.Length == 0)
+        {
+            return null;
+        }
+
+        string variant = PageSection.WordsOf(row[""])[0];
+        RunMetrics runs = sweep[variant];
+        if (column == "seconds a run")
+        {
+            return sweep.Seconds(variant).Median().ToString("F0", CultureInfo.InvariantCulture);
+        }
+
+        double[] values = [.. runs.Values.Select(run => run[sweep.Quantity(column)])];
+        return string.Create(CultureInfo.InvariantCulture, $"{100 * values.Mean():F1} ± {100 * values.StandardDeviation():F1}");
+    }
+
+    /// <summary>A cell of a table of claims; null in the columns that say what is compared, and where.</summary>
+    private static string? ClaimCell(Sweep sweep, Dictionary<string, string> row, string column)
+    {
+        IReadOnlyList<string> pair = PageSection.WordsOf(row["compared"]);
+        MetricKey quantity = sweep.Quantity(row["where"]);
+        (RunMetrics one, RunMetrics other) = (sweep[pair[0]], sweep[pair[1]]);
+        double[] differences
+            = [.. one.Where(run => other.ContainsKey(run.Key)).Select(run => run.Value[quantity] - other[run.Key][quantity])];
+        SweepSummary.TTest test = SweepSummary.Mean(differences)!;
+        double p = sweep.Comparison.SingleOrDefault(
+            compared => (compared.Variant, compared.Baseline) is var names && (names == (pair[0], pair[1]) || names == (pair[1], pair[0]))
+                && new MetricKey(compared.Metric, compared.Exit, compared.Classes, compared.P) == quantity)?.PairedHolm ?? test.P;
+        return column switch
+        {
+            "points (95 %)" => $"{Points(differences.Mean())} ({Points(test.Low)} to {Points(test.High)})",
+            "p" => p.ToString("F3", CultureInfo.InvariantCulture),
+            "verdict" => p >= Significant ? "not shown" : differences.Mean() > 0 ? "shown" : "contradicted",
+            _ => null,
+        };
+    }
+
+    private static string Points(double fraction)
+        => (fraction < 0 ? "−" : "+") + Math.Abs(100 * fraction).ToString("F1", CultureInfo.InvariantCulture);
+
+    private static Sweep Read(string folder)
+    {
+        SweepPlan plan = SweepPlan.Load(In(folder, "sweep.yaml"), data: null);
+        SweepRunRow[] done = [.. CsvTable.Read<SweepRunRow>(In(folder, "runs.csv")).Where(run => run.State == SweepFolder.Done)];
+        done.Should().NotBeEmpty();
+        return new Sweep(
+            [
+                .. plan.Variants.Select(variant => (variant, (RunMetrics)done.Where(run => run.Variant == variant)
+                    .ToDictionary(run => run.Seed, run => SweepSummary.ReadMetrics(In(folder, run.Folder))))),
+            ],
+            plan.Baselines,
+            done.ToLookup(run => run.Variant, run => In(folder, run.Folder)));
+    }
+
+    private static void ShouldAgree<T>(IReadOnlyList<T> committed, IEnumerable<T> computed)
+    {
+        T[] expected = [.. computed];
+        committed.Should().HaveSameCount(expected);
+        string[] wrong =
+        [
+            .. from pair in committed.Zip(expected)
+               from property in typeof(T).GetProperties()
+               let values = (property.GetValue(pair.First), property.GetValue(pair.Second))
+               where values is (double a, double b)
+                   ? !(Math.Abs(a - b) <= Rounding * Math.Max(1, Math.Abs(b)))
+                   : !Equals(values.Item1 ?? "", values.Item2 ?? "")
+               select $"{pair.Second}: {property.Name} is {values.Item1} in the file",
+        ];
+        wrong.Should().BeEmpty();
+    }
+
+    private static PageSection SectionOf(string folder) => Page.Value.Sections.Single(section => FolderOf(section) == folder);
+
+    private static string? FolderOf(PageSection section)
+        => OfFolder().Match(section.Heading) is { Success: true } match ? match.Groups[1].Value : null;
+
+    private static string In(params string[] parts) => Path.Combine([MarkdownPage.Repository(), "results", .. parts]);
+
+    [GeneratedRegex("^`([^`]+)`:")]
+    private static partial Regex OfFolder();
+
+    [GeneratedRegex(@"\d+\.\d+")]
+    private static partial Regex Fraction();
+
+    /// <summary>The finished runs of a folder.</summary>
+    /// <param name="Variants">Each with the metrics of its runs, by seed.</param>
+    /// <param name="Baselines">What each is compared with.</param>
+    /// <param name="Runs">Their folders.</param>
+    private sealed record Sweep(
+        (string Name, RunMetrics Runs)[] Variants, IReadOnlyDictionary<string, string> Baselines, ILookup<string, string> Runs)
+    {
+        public IReadOnlyList<ComparisonRow> Comparison { get; } = [.. SweepSummary.Comparison(Variants, Baselines)];
+
+        public RunMetrics this[string variant] => Variants.Single(one => one.Name == variant).Runs;
+
+        public double[] Seconds(string variant) =>
+        [
+            .. Runs[variant].Select(run => CsvTable.Read<TimingRow>(Path.Combine(run, "timing.csv"))
+                .Sum(row => row.TrainSeconds + row.ValidationSeconds)),
+        ];
+
+        /// <summary>What a table's column, or a claim's place, is about.</summary>
+        public MetricKey Quantity(string where) => where.Split(' ') switch
+        {
+            ["exit", var exit] => new("top1", int.Parse(exit, CultureInfo.InvariantCulture)),
+            ["over", "exits"] => new("top1_mean"),
+            ["over", "budgets"] => new("budget_area"),
+            [var classes] => new("class_accuracy", LastExit, classes),
+            _ => throw new FormatException($"{where} is no quantity of summary.csv"),
+        };
+
+        private int LastExit => Variants[0].Runs.Values.First().Keys.Max(key => key.Exit) ?? 0;
+    }
+}
