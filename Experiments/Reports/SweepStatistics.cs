@@ -41,6 +41,11 @@ internal static class SweepStatistics
 
         if (sweep.Comparison.Count > 0)
         {
+            if (DifferenceViews(sweep) is { Length: > 0 } views)
+            {
+                yield return DifferenceFigure(sweep, $"gains-{number}", views);
+            }
+
             yield return Differences(sweep, $"comparison-{number}");
             yield return AllDifferences(sweep, $"all-differences-{number}");
         }
@@ -69,6 +74,31 @@ internal static class SweepStatistics
                     .. columns.Select(column => Pick(variant, column, Of) is { } row ? WithRange(row) : "")
                 ])]);
     }
+
+    private static Figure DifferenceFigure(ReportedSweep sweep, string id, View[] views) => new(
+        id, "Gain over the baseline",
+        "The mean difference between a variant's and the baseline's runs of the same seed, accuracies in percentage points, with its 95 % "
+            + $"interval ({sweep.Folder}, comparison.csv, paired_low and paired_high).",
+        "bars", new Axis("variant", "category"), new Axis("difference, percentage points", "number") { FromZero = true }, views)
+    {
+        Choices = ["quantity"],
+    };
+
+    /// <summary>One view per key quantity that at least two seeds have of a variant and its baseline.</summary>
+    private static View[] DifferenceViews(ReportedSweep sweep)
+        => [.. from column in Shown
+               where IsShare(column.Metric)
+               let rows = sweep.Comparison.GroupBy(row => row.Variant).Select(variant => Pick(variant, column, Of))
+                   .Where(row => row?.PairedLow is not null).ToArray()
+               where rows.Length > 0
+               select new View([new Series("gain", new Colour("run", 0, 1), [.. rows.Select((row, k) => Gain(row!, k))])])
+               {
+                   Labels = [column.Head[..^", %".Length]],
+                   Categories = [.. rows.Select(row => row!.Variant)],
+               }];
+
+    private static Point Gain(ComparisonRow row, int place)
+        => new(place, 50 * (row.PairedLow + row.PairedHigh), 100 * row.PairedLow, 100 * row.PairedHigh, $"over {row.Baseline}");
 
     private static Table Differences(ReportedSweep sweep, string id) => new(
         id, "Differences from the baseline",

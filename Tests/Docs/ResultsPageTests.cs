@@ -3,10 +3,10 @@ using System.Text.RegularExpressions;
 using Imta.MetaWeight.Experiments.Runs;
 using Imta.MetaWeight.Experiments.Sweeps;
 using MathNet.Numerics.Statistics;
+using RunMetrics = System.Collections.Generic.IReadOnlyDictionary<
+    int, System.Collections.Generic.Dictionary<Imta.MetaWeight.Experiments.Sweeps.MetricKey, double>>;
 
 namespace Imta.MetaWeight.Tests.Docs;
-
-using RunMetrics = IReadOnlyDictionary<int, Dictionary<MetricKey, double>>;
 
 /// <summary>Every number in <c>results/README.md</c> follows from the tables of the runs beside it.</summary>
 public sealed partial class ResultsPageTests

@@ -9,6 +9,8 @@ const charts = (() => {
   const mostOfAll = 2000; // of a chart's lines together
   const mostThick = 20; // lines
   const mostBars = 120;
+  const mostLetters = 14; // of a category's name
+  const roomBelow = 700; // for the names of categories side by side, in a chart of common width
   const mostRows = 5; // of a legend, before it has pages
 
   const scaled = (value, axis) => (value === null || value === undefined ? null : axis.form === 'percent' ? 100 * value : value);
@@ -155,12 +157,13 @@ const charts = (() => {
     const common = {
       name: of.name, nameLocation: 'middle', nameGap: place === 'x' ? 32 : 46,
       nameTextStyle: { color: look.faint, fontFamily: font, fontSize: 13 },
-      axisLabel: { color: look.faint, fontFamily: font, hideOverlap: true }, axisLine: { show: place === 'x', lineStyle: { color: look.axis } },
+      axisLabel: { color: look.faint, fontFamily: font, hideOverlap: true }, axisLine: { show: place === 'x', onZero: false, lineStyle: { color: look.axis } },
       splitLine: { show: place === 'y', lineStyle: { color: look.line } },
     };
     if (of.form === 'category') {
-      const rotate = categories.length > 12 && categories.some(c => c.length > 4) ? 45 : 0;
-      return { ...common, type: 'category', data: categories, nameGap: rotate ? 64 : 32, axisLabel: { ...common.axisLabel, rotate, formatter: c => shortened(c, 14) } };
+      const room = categories.reduce((sum, c) => sum + 12 + 7 * Math.min(c.length, mostLetters), 0);
+      const rotate = room > roomBelow && categories.some(c => c.length > 4) ? 45 : 0;
+      return { ...common, type: 'category', data: categories, nameGap: rotate ? 64 : 32, axisLabel: { ...common.axisLabel, rotate, formatter: c => shortened(c, mostLetters) } };
     }
     common.axisLabel.formatter = value => shown(value, of.form);
     return { ...common, type: 'value', scale: !of.fromZero, minInterval: of.form === 'whole' ? 1 : undefined, ...ends(of, values) };

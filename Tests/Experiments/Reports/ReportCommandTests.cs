@@ -97,6 +97,12 @@ public sealed class ReportCommandTests : IDisposable
                 ["learned", "2", "80.50 ± 9.00", "75.00 ± 9.00", "70.00 ± 9.00"] }, options => options.WithStrictOrdering());
         Rows(blocks["comparison-1"])[0].Should()
             .Equal("learned", "plain", "last exit, %", "+15.50", "+13.50", "+17.50", "< 0.001", "0.030", "0.060", "2 and 2");
+        View(blocks["gains-1"], 0).GetProperty("labels")[0].GetString().Should().Be("last exit");
+        View(blocks["gains-1"], 0).GetProperty("categories")[0].GetString().Should().Be("learned");
+        JsonElement gain = Series(blocks["gains-1"], "gain").GetProperty("points")[0];
+        gain.GetProperty("y").GetDouble().Should().BeApproximately(15.5, 1e-9, "percentage points");
+        gain.GetProperty("low").GetDouble().Should().BeApproximately(10.5, 1e-9);
+        gain.GetProperty("high").GetDouble().Should().BeApproximately(20.5, 1e-9);
         Rows(blocks["sweep-runs-1"]).Should().ContainSingle().Which.Should().Equal("wide", "0", "failed", "imta: out of memory");
         Rows(blocks["all-means-1"]).Should().HaveCount(7);
         Rows(blocks["differences"]).Should().ContainSingle("names are no settings").Which.Should().Equal("meta.enabled", "false", "true");

@@ -58,6 +58,7 @@ public sealed partial class ReportPageTests : IAsyncLifetime, IDisposable
 
         (await page.EvaluateAsync<Dictionary<string, string>>(Drawn)).Should().BeEquivalentTo(new Dictionary<string, string>
         {
+            ["gains-1"] = "1+1",
             ["anytime"] = "2+2",
             ["budgeted"] = "2+2",
             ["validation-accuracy"] = "2+2",

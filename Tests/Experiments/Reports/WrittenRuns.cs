@@ -269,6 +269,8 @@ internal sealed partial class WrittenRuns : IDisposable
         PairedN = 2,
         PairedT = 4,
         PairedP = 0.03,
+        PairedLow = difference - 0.05,
+        PairedHigh = difference + 0.05,
         PairedHolm = 0.06,
     };
 
