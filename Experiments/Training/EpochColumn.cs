@@ -45,14 +45,20 @@ public sealed partial class EpochColumn
     /// <summary>Its samples of a half batch; null: it has none.</summary>
     public Func<HalfBatchReport, Tensor?>? Samples { get; }
 
+    /// <summary>Whether all exits have the same value; TensorBoard then gets one curve.</summary>
+    public bool IsShared { get; init; }
+
+    /// <summary>Whether it says which row this is: no quantity.</summary>
+    internal bool IsPosition { get; init; }
+
     /// <summary>The columns of every run, in order.</summary>
     internal static IReadOnlyList<EpochColumn> Defaults { get; } =
     [
-        new("epoch", "of the run; phase II continues the count", at => at.Epoch),
-        new("phase", "2 in phase II, else 1", at => at.Phase),
-        new("exit", "from 1", at => at.Exit),
-        new("rate", Rates, at => at.Rate),
-        new("meta_rate", Rates, at => at.MetaRate),
+        new("epoch", "of the run; phase II continues the count", at => at.Epoch) { IsPosition = true },
+        new("phase", "2 in phase II, else 1", at => at.Phase) { IsPosition = true },
+        new("exit", "from 1", at => at.Exit) { IsPosition = true },
+        new("rate", Rates, at => at.Rate) { IsShared = true },
+        new("meta_rate", Rates, at => at.MetaRate) { IsShared = true },
         new(TrainLoss, "mean plain cross-entropy of the augmented training samples, each at its batch's parameters",
             at => at.Samples.Mean, half => half.CrossEntropies),
         new("train_weighted_loss", "mean of weight times training loss (all of `loss`), which the backbone minimises",
@@ -61,12 +67,12 @@ public sealed partial class EpochColumn
         new("validation_loss", HeldOut, at => at.ValidationLoss),
         new("validation_accuracy", HeldOut, at => at.ValidationAccuracy),
         new("meta_loss", "meta objective after the lookahead, summed over exits; mean over half batches with a WPN update",
-            at => at.Samples.Mean, half => half.Objective?.view(1, 1)),
+            at => at.Samples.Mean, half => half.Objective?.view(1, 1)) { IsShared = true },
         new("weight_mean", Weights, at => at.Samples.Mean, half => half.Weights),
         new("weight_std", Weights, at => at.Samples.StandardDeviation, half => half.Weights),
         new("skipped_batches",
             "skipped for a NaN or infinite loss or gradient (`--skip-nonfinite`, `run.skipNonFinite`), not in the other columns",
-            at => at.SkippedBatches),
+            at => at.SkippedBatches) { IsShared = true },
     ];
 
     /// <summary>The columns of every run, then others.</summary>

@@ -13,8 +13,6 @@ namespace Imta.MetaWeight.Experiments.Training;
 internal sealed class TensorBoardLog(string folder)
 {
     private const int Header = 12; // bytes of a record before its content: the length, 8, and its check sum
-    private static readonly string[] Positions = ["epoch", "phase", "exit"]; // columns that say where a row belongs
-    private static readonly string[] Shared = ["rate", "meta_rate", "meta_loss", "skipped_batches"]; // the same at every exit
 
     private SummaryWriter? _writer;
 
@@ -26,11 +24,11 @@ internal sealed class TensorBoardLog(string folder)
     {
         SummaryWriter writer = _writer ??= Start();
         int epoch = (int)rows[0][At("epoch")]!.Value, exit = At("exit");
-        foreach ((int at, EpochColumn column) in columns.Index().Where(column => !Positions.Contains(column.Item.Name)))
+        foreach ((int at, EpochColumn column) in columns.Index().Where(column => !column.Item.IsPosition))
         {
-            foreach (double?[] row in Shared.Contains(column.Name) ? rows[..1] : rows)
+            foreach (double?[] row in column.IsShared ? rows[..1] : rows)
             {
-                Add(Shared.Contains(column.Name) ? column.Name : FormattableString.Invariant($"{column.Name}/exit {row[exit]}"), row[at]);
+                Add(column.IsShared ? column.Name : FormattableString.Invariant($"{column.Name}/exit {row[exit]}"), row[at]);
             }
         }
 

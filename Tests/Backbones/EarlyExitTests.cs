@@ -49,7 +49,7 @@ public sealed class EarlyExitTests
         from seed in Gen.Choose(0, int.MaxValue)
         select new Case(network, folds, compaction, samples, criterion, seed);
 
-    [SkippableFact]
+    [Fact]
     public void It_answers_every_sample_as_the_simulation_does_in_a_batch_and_alone() => Prop.ForAll(Arb.From(Cases), c =>
     {
         using DisposeScope scope = NewDisposeScope();
@@ -81,7 +81,7 @@ public sealed class EarlyExitTests
         }
     }).Hold();
 
-    [SkippableTheory]
+    [Theory]
     [MemberData(nameof(Networks))]
     public void Folded_batch_norm_gives_the_plain_forward_passs_logits(string name)
     {
@@ -101,7 +101,7 @@ public sealed class EarlyExitTests
         }
     }
 
-    [SkippableFact]
+    [Fact]
     public void Batch_norm_does_not_fold_by_the_batchs_statistics_or_into_others_parameters()
     {
         using var folding = new BatchNormFolding();
@@ -113,7 +113,7 @@ public sealed class EarlyExitTests
         substituted.Should().Throw<InvalidOperationException>().WithMessage("*own parameters*");
     }
 
-    [SkippableTheory]
+    [Theory]
     [InlineData(Compaction.Always, new long[] { 40, 32, 11, 3 })]
     [InlineData(Compaction.WhenBeneficial, new long[] { 40, 32, 11, 3 })] // a network that counts nothing: whenever rows can go
     [InlineData(Compaction.Never, new long[] { 40, 40, 40, 40 })]
@@ -142,7 +142,7 @@ public sealed class EarlyExitTests
         before.eq(images).all().item<bool>().Should().BeTrue("the images are the caller's");
     }
 
-    [SkippableFact]
+    [Fact]
     public void Everybody_leaves_at_the_last_exit_whatever_the_rule_says()
     {
         using DisposeScope scope = NewDisposeScope();
@@ -156,7 +156,7 @@ public sealed class EarlyExitTests
     }
 
     /// <summary>A policy that looks back decides by each sample's own scores, whatever rows are dropped between.</summary>
-    [SkippableTheory]
+    [Theory]
     [InlineData(Compaction.Always)]
     [InlineData(Compaction.WhenBeneficial)]
     [InlineData(Compaction.Never)]
@@ -180,7 +180,7 @@ public sealed class EarlyExitTests
         }
     }
 
-    [SkippableFact]
+    [Fact]
     public void Logits_that_are_NaN_are_refused_at_their_exit_however_few()
     {
         using DisposeScope scope = NewDisposeScope();
@@ -195,7 +195,7 @@ public sealed class EarlyExitTests
         run.Should().Throw<NonFiniteLogitsException>().WithMessage("*logits are NaN or infinite for 2 of 6 images at exit 1");
     }
 
-    [SkippableFact]
+    [Fact]
     public void Sizes_of_a_batch_are_few_and_hold_those_who_are_left()
     {
         int[] sizes = [.. Enumerable.Range(1, 1024).Select(EarlyExit.RoundUpRows)];

@@ -42,7 +42,7 @@ public sealed class FeatureTypeTests(ITestOutputHelper output)
     /// <summary>
     /// Rounding reaches the meta gradient by one way: where the lookahead stands, which the training pass's own gradient says.
     /// </summary>
-    [SkippableTheory]
+    [Theory]
     [MemberData(nameof(Networks))]
     public void From_the_lookahead_on_the_meta_gradient_is_that_of_float32(bool raNet, MetaMemory memory)
     {
@@ -76,7 +76,7 @@ public sealed class FeatureTypeTests(ITestOutputHelper output)
         ofObjective.Should().BeLessThan(1e-5);
     }
 
-    [SkippableTheory]
+    [Theory]
     [MemberData(nameof(Networks))]
     public void Losses_and_gradients_are_near_those_of_float32_and_not_those(bool raNet, MetaMemory memory)
     {
@@ -92,7 +92,7 @@ public sealed class FeatureTypeTests(ITestOutputHelper output)
     /// <summary>
     /// Convolutions take and give bfloat16, in their gradients too; whatever else shows the grid of bfloat16 was rounded once too often.
     /// </summary>
-    [SkippableTheory]
+    [Theory]
     [InlineData(false)]
     [InlineData(true)]
     public void Nothing_but_convolutions_is_rounded(bool raNet)
@@ -112,7 +112,7 @@ public sealed class FeatureTypeTests(ITestOutputHelper output)
         OnGrid(OfKind(parameter => parameter.ndim == 1)).Should().BeLessThan(0.5, "norms are float32");
     }
 
-    [SkippableTheory]
+    [Theory]
     [InlineData(false)]
     [InlineData(true)]
     public void The_gradient_is_that_of_autograd_through_the_same_features(bool raNet)
@@ -141,7 +141,7 @@ public sealed class FeatureTypeTests(ITestOutputHelper output)
         new[] { apart, tapeOff, graphOff }.Should().OnlyContain(error => error < Bound).And.OnlyContain(error => error > 1e-5);
     }
 
-    [SkippableTheory]
+    [Theory]
     [InlineData(false)]
     [InlineData(true)]
     public void Tangent_and_cotangent_are_adjoint_up_to_rounding(bool raNet)
@@ -166,7 +166,7 @@ public sealed class FeatureTypeTests(ITestOutputHelper output)
         gradient.OfType<Tensor>().Should().OnlyContain(part => part.dtype == float32);
     }
 
-    [SkippableFact]
+    [Fact]
     public void Evaluation_and_the_passes_of_the_meta_gradient_are_in_float32()
     {
         using DisposeScope scope = NewDisposeScope();

@@ -54,7 +54,7 @@ public sealed class MsdNetTests
         }),
     ];
 
-    [SkippableTheory]
+    [Theory]
     [MemberData(nameof(Structures))]
     public void It_is_the_published_structure_with_bottlenecks_and_without(MsdNetOptions options)
     {
@@ -84,7 +84,7 @@ public sealed class MsdNetTests
     }
 
     /// <summary>A network with the other choice does not take them.</summary>
-    [SkippableTheory]
+    [Theory]
     [InlineData(true)]
     [InlineData(false)]
     public void A_state_with_bottlenecks_is_not_one_without(bool bottleneck)
@@ -99,7 +99,7 @@ public sealed class MsdNetTests
         network.Invoking(one => one.LoadState(other.state_dict())).Should().Throw<InvalidDataException>().WithMessage("*net.0.weight*");
     }
 
-    [SkippableFact]
+    [Fact]
     public void A_state_of_another_network_is_refused()
     {
         using DisposeScope scope = NewDisposeScope();

@@ -72,7 +72,7 @@ public sealed class NetworkFilesTests : IDisposable
         other.state_dict().Should().OnlyContain(entry => SameBits(entry.Value, net.state_dict()[entry.Key]));
     }
 
-    [SkippableFact]
+    [Fact]
     public void PyTorch_loads_what_we_saved_and_we_load_what_it_saved()
     {
         PythonTorch.Require();
@@ -187,7 +187,7 @@ public sealed class NetworkFilesTests : IDisposable
         Refusal(net).Should().StartWith($"{File} ").And.Contain(problem);
     }
 
-    [SkippableTheory]
+    [Theory]
     [InlineData("views_zip.pt")]
     [InlineData("views_legacy.pt")]
     public void Files_that_PyBridge_does_not_read_are_refused_in_one_line(string file)

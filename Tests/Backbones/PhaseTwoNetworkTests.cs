@@ -12,7 +12,7 @@ public sealed class PhaseTwoNetworkTests
 {
     private static readonly CollaborationOptions Isc = new() { Enabled = true };
 
-    [SkippableTheory]
+    [Theory]
     [InlineData("msdnet")]
     [InlineData("ranet")]
     public void Only_the_new_linear_layers_and_transfers_are_trained(string backbone)
@@ -30,7 +30,7 @@ public sealed class PhaseTwoNetworkTests
             .And.OnlyContain(entry => !entry.parameter.requires_grad);
     }
 
-    [SkippableTheory]
+    [Theory]
     [InlineData("msdnet", FrozenNorm.Fixed)]
     [InlineData("msdnet", FrozenNorm.Moving)]
     [InlineData("ranet", FrozenNorm.Fixed)]
@@ -60,7 +60,7 @@ public sealed class PhaseTwoNetworkTests
         probe.Asymmetry().Should().BeLessThan(1e-13);
     }
 
-    [SkippableTheory]
+    [Theory]
     [InlineData(FrozenNorm.Fixed, false)]
     [InlineData(FrozenNorm.Moving, true)]
     public void Batch_norm_of_the_frozen_network_is_frozen_too_unless_it_moves(FrozenNorm norm, bool moves)
@@ -86,7 +86,7 @@ public sealed class PhaseTwoNetworkTests
         Buffers("isc_modules.").SequenceEqual(ofTransfers).Should().BeFalse();
     }
 
-    [SkippableFact]
+    [Fact]
     public void Without_collaboration_it_costs_what_phase_one_costs()
     {
         using DisposeScope scope = NewDisposeScope();

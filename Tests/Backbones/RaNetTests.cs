@@ -36,7 +36,7 @@ public sealed class RaNetTests
         },
     };
 
-    [SkippableTheory]
+    [Theory]
     [MemberData(nameof(Shapes))]
     public void Its_linearised_pass_is_adjoint_and_the_slope_of_its_logits(RaNetOptions options)
     {
@@ -53,7 +53,7 @@ public sealed class RaNetTests
         probe.ErrorOfGradient().Should().BeLessThan(1e-10);
     }
 
-    [SkippableFact]
+    [Fact]
     public void The_form_for_ImageNet_takes_224_pixels_to_1000_classes_and_learns()
     {
         using DisposeScope scope = NewDisposeScope();
@@ -76,7 +76,7 @@ public sealed class RaNetTests
     }
 
     /// <summary>The published code starts sub-networks and heads by He's rule, but not the first layer.</summary>
-    [SkippableFact]
+    [Fact]
     public void Published_first_values_differ_from_Hes_in_the_first_layer_alone()
     {
         using DisposeScope scope = NewDisposeScope();
@@ -92,7 +92,7 @@ public sealed class RaNetTests
         Largest("classifier.0.linear.bias").Should().Be(0);
     }
 
-    [SkippableTheory]
+    [Theory]
     [InlineData(new[] { 1, 2 }, 4, 0.25, 0.5, "*scaleList is [1, 2]*goes from 1 to 3*")]
     [InlineData(new[] { 2, 3 }, 4, 0.25, 0.5, "*scaleList is [2, 3]*goes from 1 to 3*")]
     [InlineData(new[] { 1, 3 }, 4, 0.25, 0.5, "*scaleList is [1, 3]*each entry the one before or one more*")]
@@ -116,7 +116,7 @@ public sealed class RaNetTests
             .WithMessage(message);
     }
 
-    [SkippableFact]
+    [Fact]
     public void Lists_of_different_lengths_are_refused()
     {
         using var random = new Generator(9);

@@ -7,7 +7,7 @@ public sealed class ExtendingPageTests : IDisposable
 
     private readonly FollowedPage _page = new("extending.md");
 
-    [SkippableFact]
+    [Fact]
     public void It_shows_the_program_that_is_tested_and_links_its_other_files()
     {
         string folder = Path.Combine(MarkdownPage.Repository(), "Tests", "ExtensionHost");
@@ -20,7 +20,7 @@ public sealed class ExtendingPageTests : IDisposable
             .BeEquivalentTo(others.Select(file => $"[{Path.GetFileNameWithoutExtension(file)}](../Tests/ExtensionHost/{file})"));
     }
 
-    [SkippableFact]
+    [Fact]
     public void A_project_outside_the_clone_trains_with_them()
     {
         Skip.IfNot(OperatingSystem.IsLinux(), "the page's commands are run by /bin/sh");
@@ -33,7 +33,7 @@ public sealed class ExtendingPageTests : IDisposable
         File.ReadLines(_page.In("run", "epochs.csv")).First().Should().EndWith(",margin_mean");
     }
 
-    [SkippableFact]
+    [Fact]
     public void Every_member_that_it_names_exists() => DocumentedNames.Missing(_page.Page.Words).Should().BeEmpty();
 
     public void Dispose() => _page.Dispose();

@@ -42,7 +42,7 @@ public sealed partial class FilesPageTests
     };
 
     /// <summary>A mismatch leaves the page as it should be in the temporary folder.</summary>
-    [SkippableFact]
+    [Fact]
     public void The_columns_of_every_table_stand_in_its_section_as_the_code_defines_them()
     {
         string page = Path.Combine(MarkdownPage.Repository(), "docs", "files.md"), text = File.ReadAllText(page).ReplaceLineEndings("\n");
@@ -70,7 +70,7 @@ public sealed partial class FilesPageTests
         ColumnsOf(typeof(SavedEpoch)).Select(column => column.Name).Should().BeSubsetOf(EpochColumn.Defaults.Select(column => column.Name));
     }
 
-    [SkippableFact]
+    [Fact]
     public void A_finished_run_has_the_files_and_keys_that_it_defines()
     {
         using DisposeScope scope = NewDisposeScope();
@@ -92,7 +92,7 @@ public sealed partial class FilesPageTests
             .Should().BeEquivalentTo(Named(Section("`checkpoints/latest.pt`"), "key"));
     }
 
-    [SkippableFact]
+    [Fact]
     public void A_policy_has_the_keys_that_it_defines()
     {
         string[] named = [.. Named(Section("`policy.json`"), "key")];
@@ -102,7 +102,7 @@ public sealed partial class FilesPageTests
             .Equal(named.Where(key => key != "thresholds").Select(key => key == "criterion" ? "agreeing" : key));
     }
 
-    [SkippableFact]
+    [Fact]
     public void The_objects_of_imta_verify_have_the_fields_that_it_defines()
     {
         using var folder = new TemporaryFolder();
@@ -116,7 +116,7 @@ public sealed partial class FilesPageTests
                 .Equal(Named(Section("What `imta verify --json` prints"), "field"));
     }
 
-    [SkippableFact]
+    [Fact]
     public void Every_setting_that_it_names_exists() => DocumentedNames.Missing(_page.Words).Should().BeEmpty();
 
     private static IReadOnlyList<(string Name, string Meaning)> Of<T>() => ColumnsOf(typeof(T));

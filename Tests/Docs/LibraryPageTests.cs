@@ -14,7 +14,7 @@ public sealed partial class LibraryPageTests : IDisposable
 
     private readonly FollowedPage _page = new("library.md");
 
-    [SkippableFact]
+    [Fact]
     public void What_it_builds_learns_saves_and_repeats_itself()
     {
         Skip.IfNot(OperatingSystem.IsLinux(), "the page's commands are run by /bin/sh");
@@ -35,12 +35,12 @@ public sealed partial class LibraryPageTests : IDisposable
         CheckPlain(_page.Run(commands[2]));
     }
 
-    [SkippableFact]
+    [Fact]
     public void Its_network_has_at_most_fifty_lines()
         => _page.Page.Blocks.Single(block => block.File == "my-study/SmallNetwork.cs").Text.TrimEnd().Split('\n').Length.Should()
             .BeInRange(20, LinesOfTheNetwork);
 
-    [SkippableFact]
+    [Fact]
     public void Every_member_that_it_names_exists() => DocumentedNames.Missing(_page.Page.Words).Should().BeEmpty();
 
     public void Dispose() => _page.Dispose();

@@ -12,7 +12,7 @@ public sealed partial class MethodsPageTests
 {
     private readonly MarkdownPage _page = MarkdownPage.Read("methods.md");
 
-    [SkippableFact]
+    [Fact]
     public void Every_member_test_and_setting_that_it_names_exists()
     {
         string[] words = [.. _page.Sections.SelectMany(section => section.Words)];
@@ -22,7 +22,7 @@ public sealed partial class MethodsPageTests
         DocumentedNames.Missing(words).Should().BeEmpty();
     }
 
-    [SkippableFact]
+    [Fact]
     public void Every_equation_has_its_code_and_its_test()
     {
         var rows = _page.Sections.SelectMany(section => section.Rows).Where(row => row.ContainsKey("equation")).ToArray();
@@ -32,7 +32,7 @@ public sealed partial class MethodsPageTests
         rows.Where(row => !Holds(row["tests"], DocumentedNames.InTests)).Select(row => row["equation"]).Should().BeEmpty();
     }
 
-    [SkippableFact]
+    [Fact]
     public void Every_setting_of_a_method_is_on_it()
     {
         string[] named = [.. _page.Sections.SelectMany(section => section.Words).Select(word => word.Split('=')[0])];
@@ -42,7 +42,7 @@ public sealed partial class MethodsPageTests
             .Should().BeSubsetOf(named);
     }
 
-    [SkippableFact]
+    [Fact]
     public void Every_deviation_says_how_it_is_undone_or_why_it_cannot_be()
     {
         string text = _page.Sections.Single(section => section.Heading.Contains("Deviations", StringComparison.Ordinal)).Text;
@@ -55,7 +55,7 @@ public sealed partial class MethodsPageTests
             .Should().BeEmpty();
     }
 
-    [SkippableFact]
+    [Fact]
     public void First_values_are_spread_as_it_says()
     {
         using DisposeScope scope = NewDisposeScope();

@@ -9,7 +9,7 @@ public sealed partial class OwnBackbonePageTests : IDisposable
 
     private readonly FollowedPage _page = new("own-backbone.md");
 
-    [SkippableFact]
+    [Fact]
     public void Its_maps_are_adjoint_and_give_the_unrolled_meta_gradient()
     {
         Skip.IfNot(OperatingSystem.IsLinux(), "the page's commands are run by /bin/sh");
@@ -19,7 +19,7 @@ public sealed partial class OwnBackbonePageTests : IDisposable
         _page.Run(_page.Commands[1]).Should().Be(_page.Output);
     }
 
-    [SkippableFact]
+    [Fact]
     public void Its_network_is_that_of_the_library_page_with_the_changes_that_it_shows()
     {
         string network = MarkdownPage.Read("library.md").Blocks.Single(
@@ -37,10 +37,10 @@ public sealed partial class OwnBackbonePageTests : IDisposable
             => string.Concat(hunk.Where(line => line[0] == ' ' || line[0] == sign).Select(line => $"{line[1..]}\n"));
     }
 
-    [SkippableFact]
+    [Fact]
     public void Its_map_is_one_of_the_program() => Source("Maps.cs").Should().Contain(Only("csharp"));
 
-    [SkippableFact]
+    [Fact]
     public void Every_member_that_it_names_exists() => DocumentedNames.Missing(_page.Page.Words).Should().BeEmpty();
 
     public void Dispose() => _page.Dispose();

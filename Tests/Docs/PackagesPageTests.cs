@@ -15,7 +15,7 @@ public sealed class PackagesPageTests : IDisposable
 
     public void Dispose() => _page.Dispose();
 
-    [SkippableFact]
+    [Fact]
     public void The_package_has_all_libraries_their_docs_and_symbols_and_no_libtorch()
     {
         Skip.IfNot(OperatingSystem.IsLinux(), "the page's commands are run by /bin/sh");
@@ -42,7 +42,7 @@ public sealed class PackagesPageTests : IDisposable
     }
 
     /// <summary>Its program, which was trained for by the tool's commands, says of pictures what <c>imta infer</c> says.</summary>
-    [SkippableFact]
+    [Fact]
     public void Its_program_classifies_as_imta_infer_does()
     {
         Skip.IfNot(OperatingSystem.IsLinux(), "the page's commands are run by /bin/sh");
@@ -70,7 +70,7 @@ public sealed class PackagesPageTests : IDisposable
         said[3..].Should().OnlyContain(line => exits.Any(line.EndsWith));
     }
 
-    [SkippableFact]
+    [Fact]
     public void Every_member_that_it_names_exists() => DocumentedNames.Missing(_page.Page.Words).Should().BeEmpty();
 
     private static string Named(string library) => $"Imta.MetaWeight.{library}";

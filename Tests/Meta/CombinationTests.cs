@@ -41,7 +41,7 @@ public sealed class CombinationTests
         }
     }
 
-    [SkippableTheory]
+    [Theory]
     [MemberData(nameof(All))]
     public void Two_steps_are_the_same_by_the_forward_and_the_unrolled_method(Combination combination)
     {
@@ -56,7 +56,7 @@ public sealed class CombinationTests
         unrolled["moved"].Should().OnlyContain(distance => distance > 0, "every parameter that a loss reaches is trained");
     }
 
-    [SkippableFact]
+    [Fact]
     public void Finite_differences_are_refused_where_they_would_be_wrong()
     {
         using DisposeScope scope = NewDisposeScope();
@@ -71,7 +71,7 @@ public sealed class CombinationTests
     }
 
     /// <summary>With the teacher held fixed, they are an oracle for distillation.</summary>
-    [SkippableFact]
+    [Fact]
     public void Finite_differences_agree_with_distillation()
     {
         using DisposeScope scope = NewDisposeScope();

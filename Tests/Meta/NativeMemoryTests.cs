@@ -21,7 +21,7 @@ namespace Imta.MetaWeight.Tests.Meta;
 [Collection(NativeMemoryCollection.Name)]
 public sealed class NativeMemoryTests(ITestOutputHelper output)
 {
-    [SkippableFact]
+    [Fact]
     public void Three_hundred_steps_hold_no_more_tensors_and_memory_than_ten()
     {
         Skip.IfNot(OperatingSystem.IsLinux(), "resident memory is read from /proc");

@@ -11,7 +11,7 @@ public sealed class BoostingTests
 {
     private static readonly BoostingOptions Ramp = new() { Enabled = true, Reweighting = 0.2, LastReweighting = 0.8 };
 
-    [SkippableTheory]
+    [Theory]
     [InlineData(NormStatistics.Batch, new[] { 0.2, 0.5 })] // in training the factor of the exit before
     [InlineData(NormStatistics.Running, new[] { 0.5, 0.8 })]
     public void An_exit_adds_to_the_reweighted_sum_of_those_before_it(NormStatistics statistics, double[] factors)
@@ -30,7 +30,7 @@ public sealed class BoostingTests
         }
     }
 
-    [SkippableFact]
+    [Fact]
     public void The_loss_of_an_exit_reaches_no_head_before_it()
     {
         using DisposeScope scope = NewDisposeScope();
@@ -47,7 +47,7 @@ public sealed class BoostingTests
         }
     }
 
-    [SkippableFact]
+    [Fact]
     public void The_linearised_pass_and_autograd_stop_alike()
     {
         using DisposeScope scope = NewDisposeScope();

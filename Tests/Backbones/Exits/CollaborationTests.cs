@@ -29,7 +29,7 @@ public sealed class CollaborationTests
         }
     }
 
-    [SkippableTheory]
+    [Theory]
     [MemberData(nameof(Settings))]
     public void An_exits_loss_reaches_the_head_before_only_where_the_gradient_flows(
         string backbone, Transfer transfer, TransferGradient gradient)
@@ -50,7 +50,7 @@ public sealed class CollaborationTests
         network.HasTrueGradients.Should().Be(gradient == TransferGradient.Flow);
     }
 
-    [SkippableTheory]
+    [Theory]
     [MemberData(nameof(Settings))]
     public void The_linearised_pass_is_that_of_autograd(string backbone, Transfer transfer, TransferGradient gradient)
     {
@@ -69,7 +69,7 @@ public sealed class CollaborationTests
         }
     }
 
-    [SkippableFact]
+    [Fact]
     public void Identity_adds_the_logits_of_the_exit_before()
     {
         using DisposeScope scope = NewDisposeScope();
@@ -89,7 +89,7 @@ public sealed class CollaborationTests
     }
 
     /// <summary>t is a linear layer C → W, batch norm and ReLU; the next exit's linear layer has W more inputs.</summary>
-    [SkippableTheory]
+    [Theory]
     [InlineData("msdnet")]
     [InlineData("ranet")]
     public void It_is_counted_in_multiply_adds_and_parameters(string backbone)

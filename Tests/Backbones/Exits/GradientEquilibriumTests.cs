@@ -22,7 +22,7 @@ public sealed class GradientEquilibriumTests
         { "ranet", EquilibriumScales.All },
     };
 
-    [SkippableTheory]
+    [Theory]
     [MemberData(nameof(Networks))]
     public void Values_stay_bit_for_bit(string backbone, EquilibriumScales scales)
     {
@@ -40,7 +40,7 @@ public sealed class GradientEquilibriumTests
     }
 
     /// <summary>IMTA, eq. 5, on a network whose blocks hand on all that they make to the head and the next block alike.</summary>
-    [SkippableFact]
+    [Fact]
     public void On_a_chain_each_loss_reaches_a_block_by_one_over_the_exits_behind_it()
     {
         using DisposeScope scope = NewDisposeScope();
@@ -65,7 +65,7 @@ public sealed class GradientEquilibriumTests
     }
 
     /// <summary>With every feature treated, the same holds for the blocks of whole networks.</summary>
-    [SkippableTheory]
+    [Theory]
     [InlineData("msdnet")]
     [InlineData("ranet")]
     public void With_all_scales_each_loss_reaches_the_first_block_of_a_network_by_one_over_its_exits(string backbone)
@@ -87,7 +87,7 @@ public sealed class GradientEquilibriumTests
         }
     }
 
-    [SkippableTheory]
+    [Theory]
     [MemberData(nameof(Networks))]
     public void The_linearised_pass_and_autograd_rescale_alike(string backbone, EquilibriumScales scales)
     {

@@ -43,7 +43,7 @@ public sealed class LibtorchBackendsTests : IDisposable
         }
     }
 
-    [SkippableTheory]
+    [Theory]
     [InlineData(LibtorchBackends.Nnpack)]
     [InlineData(LibtorchBackends.OneDnn)]
     public void The_package_has_the_switch(string backend)

@@ -34,7 +34,7 @@ public sealed class TorchLibrariesTests : IDisposable
         return 0;
     }
 
-    [SkippableFact]
+    [Fact]
     public void The_packages_libtorch_is_loaded_and_no_other()
     {
         string[] loaded = Loaded(Run());
@@ -44,7 +44,7 @@ public sealed class TorchLibrariesTests : IDisposable
             .Should().OnlyContain(path => Path.GetDirectoryName(path) == Packages).And.Contain(Path.Combine(Packages, "libtorch_cpu.so"));
     }
 
-    [SkippableFact]
+    [Fact]
     public void LIBTORCH_names_another_one()
     {
         string other = Directory.CreateDirectory(_folder.In("other")).FullName;
@@ -57,7 +57,7 @@ public sealed class TorchLibrariesTests : IDisposable
             .Should().Equal(Path.Combine(other, "libtorch_cpu.so"));
     }
 
-    [SkippableFact]
+    [Fact]
     public void A_libtorch_of_another_version_is_refused()
     {
         // A library without the function that tells libtorch's version.
@@ -72,7 +72,7 @@ public sealed class TorchLibrariesTests : IDisposable
         Run(("LIBTORCH", _folder.Path)).Error.Should().Contain("is older than 2.10");
     }
 
-    [SkippableTheory]
+    [Theory]
     [InlineData(false, "which has no libtorch_cpu.so: set it to a libtorch's lib folder")]
     [InlineData(true, "whose libtorch_cpu.so cannot be loaded: /")]
     public void A_folder_without_a_libtorch_is_refused_in_one_line(bool hasFile, string why)
@@ -89,7 +89,7 @@ public sealed class TorchLibrariesTests : IDisposable
             .StartWith($"imta: libtorch cannot be used: LIBTORCH is {_folder.Path}, {why}").And.NotContain("\n").And.NotContain("strace");
     }
 
-    [SkippableFact]
+    [Fact]
     public void Programs_that_start_at_once_make_one_copy_and_another_version_replaces_it()
     {
         SkipUnlessCopied();
@@ -115,7 +115,7 @@ public sealed class TorchLibrariesTests : IDisposable
         File.ReadAllBytes(copy).Should().Equal(first);
     }
 
-    [SkippableFact]
+    [Fact]
     public void A_cache_that_cannot_be_written_is_told()
     {
         SkipUnlessCopied();
@@ -129,7 +129,7 @@ public sealed class TorchLibrariesTests : IDisposable
             .Contain($"cannot be written to {file}").And.Contain("set XDG_CACHE_HOME to a folder that can be written").And.NotContain("\n");
     }
 
-    [SkippableFact]
+    [Fact]
     public void The_copy_differs_by_one_flag()
     {
         byte[] library = File.ReadAllBytes(Path.Combine(AppContext.BaseDirectory, OwnLibrary)), copy = [.. library];

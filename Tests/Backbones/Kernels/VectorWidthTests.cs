@@ -16,7 +16,7 @@ public sealed class VectorWidthTests : IDisposable
     /// <inheritdoc/>
     public void Dispose() => Directory.Delete(_folder, recursive: true);
 
-    [SkippableFact]
+    [Fact]
     public void All_widths_with_a_fused_multiply_add_give_the_same_bits()
     {
         Skip.IfNot(Vector512.IsHardwareAccelerated, "this processor has no AVX-512");
@@ -27,7 +27,7 @@ public sealed class VectorWidthTests : IDisposable
         others.AsSpan().SequenceEqual(ours).Should().BeTrue();
     }
 
-    [SkippableTheory]
+    [Theory]
     [InlineData("DOTNET_EnableAVX2", 128)]
     [InlineData("DOTNET_EnableHWIntrinsic", 0)]
     public void Narrower_ones_round_otherwise_and_differ_no_more(string setting, int width)

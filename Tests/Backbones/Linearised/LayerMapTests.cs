@@ -24,7 +24,7 @@ public sealed class LayerMapTests : IDisposable
         }
     }
 
-    [SkippableTheory]
+    [Theory]
     [MemberData(nameof(Layers))]
     public void Value_tangent_and_cotangent_are_those_of_the_ordinary_forward(LayerKind kind, long[] shape)
     {
@@ -36,7 +36,7 @@ public sealed class LayerMapTests : IDisposable
         probe.ErrorOfGradient().Should().BeLessThan(1e-12);
     }
 
-    [SkippableTheory]
+    [Theory]
     [MemberData(nameof(Layers))]
     public void Tangent_and_cotangent_are_adjoint(LayerKind kind, long[] shape)
     {
@@ -46,7 +46,7 @@ public sealed class LayerMapTests : IDisposable
         probe.Asymmetry().Should().BeLessThan(1e-14);
     }
 
-    [SkippableTheory]
+    [Theory]
     [MemberData(nameof(Layers))]
     public void An_input_without_tangent_is_an_input_whose_tangent_is_zero(LayerKind kind, long[] shape)
     {
@@ -65,7 +65,7 @@ public sealed class LayerMapTests : IDisposable
         probe.Asymmetry().Should().BeLessThan(1e-14);
     }
 
-    [SkippableTheory]
+    [Theory]
     [MemberData(nameof(Layers))]
     public void A_parameter_without_tangent_is_one_whose_tangent_is_zero(LayerKind kind, long[] shape)
     {
@@ -85,7 +85,7 @@ public sealed class LayerMapTests : IDisposable
         static double Distance(double[] a, double[] b) => a.Zip(b, (x, y) => Math.Abs(x - y)).Max();
     }
 
-    [SkippableTheory]
+    [Theory]
     [MemberData(nameof(Layers))]
     public void A_pass_may_be_applied_and_transposed_again_and_again(LayerKind kind, long[] shape)
     {

@@ -39,7 +39,7 @@ public sealed class LinearisedPassTests : IDisposable
         BottleneckFactors = [1, 2, 2, 2],
     };
 
-    [SkippableTheory]
+    [Theory]
     [MemberData(nameof(Networks))]
     public void Of_an_msdnet_it_is_adjoint_and_the_slope_of_its_logits(MsdNetOptions options, ImageKind images, long side)
     {
@@ -53,7 +53,7 @@ public sealed class LinearisedPassTests : IDisposable
         probe.ErrorOfGradient().Should().BeLessThan(1e-11);
     }
 
-    [SkippableTheory]
+    [Theory]
     [MemberData(nameof(Networks))]
     public void A_direction_may_leave_parameters_out(MsdNetOptions options, ImageKind images, long side)
     {
@@ -72,7 +72,7 @@ public sealed class LinearisedPassTests : IDisposable
         Probe.Values(probe.Pass.Tangent(new Tensor?[probe.U.Length])).Should().OnlyContain(change => change == 0);
     }
 
-    [SkippableFact]
+    [Fact]
     public void A_layer_that_reaches_no_exit_has_no_gradient()
     {
         using MsdNet network = Build(new MsdNetOptions { Blocks = 2, Channels = 4, Growth = 2, StepMode = StepMode.Even }, ImageKind.Cifar);
@@ -88,7 +88,7 @@ public sealed class LinearisedPassTests : IDisposable
                 ["blocks.0.1.layers.0", "blocks.1.0.layers.0", "blocks.1.1.m.0"], "the coarsest scale alone is what the last exit reads");
     }
 
-    [SkippableFact]
+    [Fact]
     public void With_other_parameters_it_is_the_map_at_these()
     {
         using MsdNet network = SmallMsdNet.Build(float64, _random), other = SmallMsdNet.Build(float64, _random);
@@ -102,7 +102,7 @@ public sealed class LinearisedPassTests : IDisposable
         Probe.Values(substituted.Gradient([.. probe.G.Select(g => g.clone())])).Should().Equal(Probe.Values(probe.Gradient()));
     }
 
-    [SkippableTheory]
+    [Theory]
     [InlineData(NormStatistics.Batch)]
     [InlineData(NormStatistics.BatchAndUpdate)]
     public void Running_statistics_move_as_in_an_ordinary_forward(NormStatistics statistics)
@@ -119,7 +119,7 @@ public sealed class LinearisedPassTests : IDisposable
         Probe.Values(network.buffers()).SequenceEqual(before).Should().Be(statistics == NormStatistics.Batch);
     }
 
-    [SkippableFact]
+    [Fact]
     public void Running_statistics_and_too_few_parameters_are_refused()
     {
         using MsdNet network = SmallMsdNet.Build(float64, _random);
@@ -131,7 +131,7 @@ public sealed class LinearisedPassTests : IDisposable
             .WithMessage("MSDNet has * parameters, not 0.*");
     }
 
-    [SkippableTheory]
+    [Theory]
     [InlineData(Forgotten.Features, "*shape [2, 3, 4, 4]*every operator in between must add its map*")]
     [InlineData(Forgotten.Logits, "*shape [2, 5]*every operator in between must add its map*")]
     [InlineData(Forgotten.Nothing, null)]
@@ -150,7 +150,7 @@ public sealed class LinearisedPassTests : IDisposable
         }
     }
 
-    [SkippableFact]
+    [Fact]
     public void A_layer_that_returns_its_input_is_refused()
     {
         using var network = new ForgetfulNetwork(Forgotten.ToMakeATensor, _random);
@@ -159,7 +159,7 @@ public sealed class LinearisedPassTests : IDisposable
             .Should().Throw<InvalidOperationException>().WithMessage("*shape [2, 3, 4, 4]*on the tape already*");
     }
 
-    [SkippableFact]
+    [Fact]
     public void Nothing_of_a_pass_outlives_its_scope_and_a_release_frees_all_but_the_logits()
     {
         using MsdNet network = SmallMsdNet.Build(float64, _random);
@@ -187,7 +187,7 @@ public sealed class LinearisedPassTests : IDisposable
         Held().Should().Be(before);
     }
 
-    [SkippableFact]
+    [Fact]
     public void The_last_gradient_frees_the_pass()
     {
         using MsdNet network = SmallMsdNet.Build(float64, _random);

@@ -23,7 +23,7 @@ public sealed class NormReluTests : IDisposable
         { [2, 4, 5, 5], false },
     };
 
-    [SkippableTheory]
+    [Theory]
     [MemberData(nameof(Shapes))]
     public void Either_way_value_cotangent_and_tangent_are_the_same(long[] shape, bool channelsLast)
     {
@@ -62,7 +62,7 @@ public sealed class NormReluTests : IDisposable
     }
 
     /// <summary>The operators alone: ⟨ẏ, g⟩ = ⟨ż, ∂/∂z⟩ + ⟨γ̇, ∂/∂γ⟩ + ⟨β̇, ∂/∂β⟩.</summary>
-    [SkippableTheory]
+    [Theory]
     [MemberData(nameof(Shapes))]
     public void The_operators_are_adjoint(long[] shape, bool channelsLast)
     {

@@ -10,7 +10,7 @@ public sealed class ForeignKindsTests : IDisposable
 
     public void Dispose() => _folder.Dispose();
 
-    [SkippableFact]
+    [Fact]
     public void Every_file_that_Python_writes_gives_the_same_network()
     {
         PythonTorch.Run(PythonKinds.Script, _folder.Path);

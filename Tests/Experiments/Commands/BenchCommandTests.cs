@@ -151,7 +151,7 @@ public sealed class BenchCommandTests : IDisposable
         lines[^1].Should().MatchRegex("^other +[0-9.]+ +[0-9.]+$");
     }
 
-    [SkippableFact]
+    [Fact]
     public void Several_processes_are_measured_beside_one_and_hand_over_all_gradients()
     {
         Launcher.NeedAny();

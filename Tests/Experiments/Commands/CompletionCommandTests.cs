@@ -12,7 +12,7 @@ public sealed class CompletionCommandTests : IDisposable
 
     public void Dispose() => _folder.Dispose();
 
-    [SkippableFact]
+    [Fact]
     public void Bash_completes_commands_options_and_settings() => Complete("bash", "complete.sh", """
         source <(imta completion bash)
         while IFS= read -r COMP_LINE; do
@@ -22,7 +22,7 @@ public sealed class CompletionCommandTests : IDisposable
         done < lines.txt
         """);
 
-    [SkippableFact]
+    [Fact]
     public void PowerShell_completes_them_too() => Complete("pwsh", "complete.ps1", """
         imta completion powershell | Out-String | Invoke-Expression
         foreach ($line in Get-Content lines.txt) {

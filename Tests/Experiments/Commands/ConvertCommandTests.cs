@@ -99,7 +99,7 @@ public sealed class ConvertCommandTests(TrainedRun trained) : IClassFixture<Trai
         trained.Read<EpochRow>("on", "epochs.csv").Select(row => row.Epoch).Distinct().Should().Equal(1, 2, 3);
     }
 
-    [SkippableFact]
+    [Fact]
     public void A_published_checkpoint_answers_as_the_published_code()
     {
         string file = GoldenFiles.Find(FullShape);
@@ -121,7 +121,7 @@ public sealed class ConvertCommandTests(TrainedRun trained) : IClassFixture<Trai
         }
     }
 
-    [SkippableTheory]
+    [Theory]
     [InlineData("441 of the network's tensors are missing", "model.msdnet.blocks=5")]
     [InlineData("classifier.0.linear.weight is [10, 128] and not [100, 128], and 3 more", "data.dataset=cifar100")]
     [
@@ -139,7 +139,7 @@ public sealed class ConvertCommandTests(TrainedRun trained) : IClassFixture<Trai
         File.Exists(trained.In("refused.pt")).Should().BeFalse();
     }
 
-    [SkippableFact]
+    [Fact]
     public void What_the_network_has_no_place_for_is_left_out_with_a_warning()
     {
         string[] plain = Configured([.. Small, "meta.enabled=false"]);
@@ -153,7 +153,7 @@ public sealed class ConvertCommandTests(TrainedRun trained) : IClassFixture<Trai
                 "196 tensors of the network and 0 of the weight-prediction network, from epoch 1, written to plain.pt\n");
     }
 
-    [SkippableFact]
+    [Fact]
     public void Files_of_old_and_new_PyTorch_give_the_same()
     {
         using DisposeScope scope = NewDisposeScope();
@@ -173,7 +173,7 @@ public sealed class ConvertCommandTests(TrainedRun trained) : IClassFixture<Trai
     }
 
     /// <summary>These have heads of another width than any network here, so that nothing but their names is to fit.</summary>
-    [SkippableTheory]
+    [Theory]
     [InlineData("imta_phase1_module.pth.tar", 174, 22)]
     [InlineData("imta_phase2_module.pth.tar", 177, 30)]
     public void Every_name_of_the_published_phases_is_known(string name, int matched, int otherwise)
@@ -237,7 +237,7 @@ public sealed class ConvertCommandTests(TrainedRun trained) : IClassFixture<Trai
         File.ReadAllText(trained.In("second", "anytime.csv")).Should().Be(File.ReadAllText(trained.In("two", "anytime.csv")));
     }
 
-    [SkippableFact]
+    [Fact]
     public void PyTorch_reads_the_published_layout_and_its_optimisers_go_on()
     {
         trained.Run(0, "convert", "run", "torch.pth.tar");

@@ -37,7 +37,7 @@ public sealed class CostCommandTests : IDisposable
         result.Output.Should().Contain("3,253,794,488").And.Contain("62,314,472", result.All);
     }
 
-    [SkippableTheory]
+    [Theory]
     [InlineData("imagenet-msdnet-4", "1,360,529,624", "23,958,440")]
     [InlineData("imagenet-l2w-6", "2,742,059,056", "56,529,304")]
     [InlineData("imagenet-l2w-7-300", "3,253,794,488", "62,314,472")]

@@ -119,7 +119,7 @@ public sealed class DataCommandTests : IDisposable
         Directory.EnumerateFileSystemEntries(_folder.In("half")).Should().ContainSingle();
     }
 
-    [SkippableFact]
+    [Fact]
     public void On_a_terminal_a_bar_shows_how_far_it_is()
     {
         Skip.IfNot(File.Exists("/usr/bin/script"), "script (bsdutils), which gives a command a terminal, is not here");

@@ -47,7 +47,7 @@ public sealed class DoctorCommandTests : IDisposable
                         && finding.EnumerateObject().Any(property => property.Name == "advice"));
     }
 
-    [SkippableFact]
+    [Fact]
     public void The_libtorch_in_use_and_what_was_set_for_it_are_named()
     {
         Skip.IfNot(OperatingSystem.IsLinux(), "elsewhere TorchSharp finds libtorch by itself");
@@ -59,7 +59,7 @@ public sealed class DoctorCommandTests : IDisposable
         Found(findings, "allocator").Should().Be("M_MMAP_MAX=0, M_TRIM_THRESHOLD=2147483647; MALLOC_ARENA_MAX=3");
     }
 
-    [SkippableFact]
+    [Fact]
     public void A_libtorch_that_is_not_there_is_told_and_the_rest_still_shows()
     {
         Skip.IfNot(OperatingSystem.IsLinux(), "elsewhere TorchSharp finds libtorch by itself");
@@ -84,7 +84,7 @@ public sealed class DoctorCommandTests : IDisposable
                 "\nmemory +(ok|warning)").And.Contain("missing: 1");
     }
 
-    [SkippableTheory]
+    [Theory]
     [InlineData("/nowhere")]
     [InlineData("/usr/bin")]
     public void LIBTORCH_without_libtorch_is_told(string folder)
@@ -97,7 +97,7 @@ public sealed class DoctorCommandTests : IDisposable
             .And.NotContain("-> in the source tree");
     }
 
-    [SkippableFact]
+    [Fact]
     public void LIBTORCH_that_cannot_be_loaded_is_one_line_with_the_ways_out()
     {
         Skip.IfNot(OperatingSystem.IsLinux(), "LIBTORCH is for Linux");

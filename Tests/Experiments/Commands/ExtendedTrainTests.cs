@@ -44,7 +44,7 @@ public sealed class ExtendedTrainTests : IDisposable
     }
 
     /// <summary>Started from another run's weights, which every rank gets, and as that says.</summary>
-    [SkippableFact]
+    [Fact]
     public void So_is_one_of_two_processes_from_given_weights()
     {
         Launcher.NeedAny();

@@ -93,7 +93,7 @@ public sealed class LauncherTests : IDisposable
 
     public void Dispose() => Directory.Delete(_checkout, recursive: true);
 
-    [SkippableFact]
+    [Fact]
     public void It_becomes_the_program_in_the_callers_folder_with_its_arguments_and_exit_code()
     {
         Finished start = Start("train", "two words", "");
@@ -102,7 +102,7 @@ public sealed class LauncherTests : IDisposable
         start.ExitCode.Should().Be(7);
     }
 
-    [SkippableFact]
+    [Fact]
     public void The_program_knows_how_it_was_called()
     {
         File.WriteAllText(InCheckout("tell"), "");
@@ -110,7 +110,7 @@ public sealed class LauncherTests : IDisposable
         Run(InCheckout("imta")).Output.Should().EndWith($"called as {InCheckout("imta")}\n");
     }
 
-    [SkippableFact]
+    [Fact]
     public void It_may_be_called_by_a_link_or_by_bash()
     {
         string link = InCheckout(".tools/link");
@@ -121,7 +121,7 @@ public sealed class LauncherTests : IDisposable
         Builds.Should().Be(1);
     }
 
-    [SkippableFact]
+    [Fact]
     public void It_builds_once_and_keeps_the_standard_output_for_the_program()
     {
         Finished first = Start();
@@ -133,7 +133,7 @@ public sealed class LauncherTests : IDisposable
         Builds.Should().Be(1);
     }
 
-    [SkippableTheory]
+    [Theory]
     [InlineData("Experiments/Program.cs", "version 2")]
     [InlineData("Experiments/Deep/er/More.cs", "")]
     [InlineData("Meta/Meta.csproj", "<Project/>")]
@@ -150,7 +150,7 @@ public sealed class LauncherTests : IDisposable
         Builds.Should().Be(2);
     }
 
-    [SkippableTheory]
+    [Theory]
     [InlineData("Experiments/obj/Generated.cs")]
     [InlineData("Experiments/bin/Release/log.txt")]
     [InlineData("Experiments/.Program.cs.swp")]
@@ -169,7 +169,7 @@ public sealed class LauncherTests : IDisposable
         Builds.Should().Be(1);
     }
 
-    [SkippableFact]
+    [Fact]
     public void A_file_that_came_and_went_brings_the_earlier_build_back_and_older_ones_go()
     {
         Start();
@@ -186,7 +186,7 @@ public sealed class LauncherTests : IDisposable
         Programs.Should().BeEquivalentTo("version 3", "version 4");
     }
 
-    [SkippableFact]
+    [Fact]
     public void It_builds_again_for_another_libtorch()
     {
         Start();
@@ -198,7 +198,7 @@ public sealed class LauncherTests : IDisposable
         Builds.Should().Be(2);
     }
 
-    [SkippableFact]
+    [Fact]
     public void What_changes_while_it_builds_is_built_too()
     {
         File.WriteAllText(InCheckout("edit"), "version 2");
@@ -209,7 +209,7 @@ public sealed class LauncherTests : IDisposable
         Programs.Should().Equal("version 2");
     }
 
-    [SkippableFact]
+    [Fact]
     public void Libtorch_is_kept_by_links_and_our_own_files_are_copied()
     {
         Start();
@@ -224,7 +224,7 @@ public sealed class LauncherTests : IDisposable
         File.ReadAllText(Path.Combine(ProgramFolders.Single(), "libtorch/libtorch.so")).Should().Be("the same file");
     }
 
-    [SkippableFact]
+    [Fact]
     public void Starts_at_the_same_time_build_once_and_those_that_wait_say_so()
     {
         File.WriteAllText(InCheckout("slow"), "");
@@ -239,7 +239,7 @@ public sealed class LauncherTests : IDisposable
         File.Exists(Lock).Should().BeFalse();
     }
 
-    [SkippableFact]
+    [Fact]
     public void Starts_do_not_wait_for_one_that_was_killed_while_it_built()
     {
         using (var killed = Process.Start("/bin/bash", ["-c", "exit 0"]))
@@ -256,7 +256,7 @@ public sealed class LauncherTests : IDisposable
         File.Exists(Lock).Should().BeFalse();
     }
 
-    [SkippableFact]
+    [Fact]
     public void A_lock_of_another_machine_is_waited_for_and_named()
     {
         File.CreateSymbolicLink(Lock, "some-other-machine-1");
@@ -268,7 +268,7 @@ public sealed class LauncherTests : IDisposable
         start.Result.Output.Should().StartWith("version 1");
     }
 
-    [SkippableFact]
+    [Fact]
     public void A_running_program_keeps_its_files_until_it_ends()
     {
         Start();
@@ -290,7 +290,7 @@ public sealed class LauncherTests : IDisposable
         Programs.Should().BeEquivalentTo("version 4", "version 5");
     }
 
-    [SkippableFact]
+    [Fact]
     public void What_ended_programs_leave_does_not_pile_up()
     {
         Start();
@@ -305,7 +305,7 @@ public sealed class LauncherTests : IDisposable
         Directory.GetFiles(users).Should().HaveCount(1);
     }
 
-    [SkippableTheory]
+    [Theory]
     [InlineData("OMPI_COMM_WORLD_SIZE=2")]
     [InlineData("PMI_RANK=1", "PMI_SIZE=4")]
     [InlineData("SLURM_STEP_NUM_TASKS=2")]
@@ -334,7 +334,7 @@ public sealed class LauncherTests : IDisposable
         Builds.Should().Be(1);
     }
 
-    [SkippableFact]
+    [Fact]
     public void A_failed_build_shows_its_errors_and_where_the_log_is_and_starts_nothing()
     {
         const string Error = "Program.cs(1,1): error CS1002: ; expected\n", Other = "nuget.csproj : error NU1101: none\n";
@@ -350,7 +350,7 @@ public sealed class LauncherTests : IDisposable
         File.Exists(Lock).Should().BeFalse();
     }
 
-    [SkippableFact]
+    [Fact]
     public void A_build_that_fails_without_an_error_of_its_own_shows_the_end_of_its_log()
     {
         File.WriteAllText(InCheckout("broken"), "No usable version of ICU\n");
@@ -358,7 +358,7 @@ public sealed class LauncherTests : IDisposable
         Start().Error.Should().EndWith("No usable version of ICU\n");
     }
 
-    [SkippableFact]
+    [Fact]
     public void Without_dotnet_it_says_what_to_install()
     {
         File.Delete(Path.Combine(_tools, "dotnet"));
@@ -366,7 +366,7 @@ public sealed class LauncherTests : IDisposable
         ShouldBeRefused(Start(), "no dotnet", ".NET SDK 10");
     }
 
-    [SkippableFact]
+    [Fact]
     public void A_dotnet_without_an_SDK_10_does_not_build_and_runs_what_is_built()
     {
         Start();
@@ -378,7 +378,7 @@ public sealed class LauncherTests : IDisposable
         ShouldBeRefused(Start(), "no SDK 10");
     }
 
-    [SkippableFact]
+    [Fact]
     public void The_tests_are_built_run_and_summed_up()
     {
         string summary = InCheckout("Tests/bin/Release/net10.0/Imta.MetaWeight.Tests.dll"), results = InCheckout("artifacts/test-results");

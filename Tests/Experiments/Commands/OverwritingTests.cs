@@ -80,7 +80,7 @@ public sealed class OverwritingTests(TrainedRun trained) : IClassFixture<Trained
         trained.Refusal(command).Should().Contain("the output path a\\u000ab contains a control character, such as a line break");
     }
 
-    [SkippableFact]
+    [Fact]
     public void A_link_stays_a_link_and_a_device_a_device()
     {
         Skip.IfNot(OperatingSystem.IsLinux(), "devices are files here");

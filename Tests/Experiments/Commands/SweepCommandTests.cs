@@ -52,7 +52,7 @@ public sealed class SweepCommandTests : IDisposable
     }
 
     /// <summary>No GPU here: that each run was given its own shows in what it says is missing.</summary>
-    [SkippableFact]
+    [Fact]
     public void Runs_on_CUDA_go_at_once_as_many_as_there_are_devices_each_on_its_own()
     {
         Skip.If(cuda.is_available(), "this machine has a CUDA device");

@@ -111,7 +111,7 @@ public sealed class TrainBadInputTests : IDisposable
         File.ReadAllText(_folder.In("theirs", "checkpoints", "latest.pt")).Should().Be("precious");
     }
 
-    [SkippableTheory]
+    [Theory]
     [InlineData("train", "--out", "/proc/run")]
     [InlineData("cost", "--out", "/proc/cost.csv")]
     public void A_folder_that_takes_no_files_is_named_not_the_file_that_was_tried(params string[] arguments)

@@ -218,7 +218,7 @@ public sealed class TrainCommandTests : IDisposable
         File.Exists(_folder.In("run", "notes.txt")).Should().BeTrue("only a run's own files are replaced");
     }
 
-    [SkippableFact]
+    [Fact]
     public void On_a_terminal_a_bar_shows_how_far_the_run_is()
     {
         Skip.IfNot(File.Exists("/usr/bin/script"), "script (bsdutils), which gives a command a terminal, is not here");
@@ -265,7 +265,7 @@ public sealed class TrainCommandTests : IDisposable
         Tables("run").Should().Equal(before);
     }
 
-    [SkippableTheory]
+    [Theory]
     [InlineData("cifar10-small.yaml")]
     [InlineData("cifar10-l2w.yaml")]
     [InlineData("cifar10-plain.yaml")]

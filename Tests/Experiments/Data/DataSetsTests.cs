@@ -151,7 +151,7 @@ public sealed class DataSetsTests
         data.Test.Labels.IsInvalid.Should().BeTrue();
     }
 
-    [SkippableFact]
+    [Fact]
     public void The_real_cifar10_loads_balanced_and_apart()
     {
         string? root = Environment.GetEnvironmentVariable("IMTA_CIFAR10");

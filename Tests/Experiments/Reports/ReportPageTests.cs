@@ -49,7 +49,7 @@ public sealed partial class ReportPageTests : IAsyncLifetime, IDisposable
 
     public void Dispose() => _runs.Dispose();
 
-    [SkippableFact]
+    [Fact]
     public async Task Every_chart_of_a_sweep_is_drawn_without_an_error_and_without_a_network()
     {
         _runs.Sweep("study");
@@ -86,7 +86,7 @@ public sealed partial class ReportPageTests : IAsyncLifetime, IDisposable
         _troubles.Should().BeEmpty();
     }
 
-    [SkippableFact]
+    [Fact]
     public async Task What_is_chosen_is_drawn_and_its_numbers_are_in_the_table()
     {
         _runs.Sweep("study");
@@ -105,7 +105,7 @@ public sealed partial class ReportPageTests : IAsyncLifetime, IDisposable
         _troubles.Should().BeEmpty();
     }
 
-    [SkippableFact]
+    [Fact]
     public async Task A_chart_of_a_sweep_of_100_runs_is_drawn_when_it_comes_near_the_screen()
     {
         _runs.Sweep("study", variants: 50, seeds: 2, epochs: 60);
@@ -124,7 +124,7 @@ public sealed partial class ReportPageTests : IAsyncLifetime, IDisposable
         _troubles.Should().BeEmpty();
     }
 
-    [SkippableFact]
+    [Fact]
     public async Task A_page_of_a_run_that_goes_on_loads_itself_again_and_stays_as_it_was_left()
     {
         _runs.Unfinished("a");
@@ -147,7 +147,7 @@ public sealed partial class ReportPageTests : IAsyncLifetime, IDisposable
             written, Made().Replace(text, $"\"made\":\"{made}\",\"reloadSeconds\":1,", 1));
     }
 
-    [SkippableFact]
+    [Fact]
     public async Task It_is_dark_where_the_reader_wants_it_and_light_on_paper()
     {
         _runs.Finished("a");
@@ -165,7 +165,7 @@ public sealed partial class ReportPageTests : IAsyncLifetime, IDisposable
         _troubles.Should().BeEmpty();
     }
 
-    [SkippableFact]
+    [Fact]
     public async Task Hostile_names_are_shown_as_they_are_and_charts_follow_the_window()
     {
         _runs.Finished("a", $"'{Hostile}'");
@@ -182,7 +182,7 @@ public sealed partial class ReportPageTests : IAsyncLifetime, IDisposable
         _troubles.Should().BeEmpty();
     }
 
-    [SkippableFact]
+    [Fact]
     public async Task A_tip_goes_where_its_chart_is_drawn_anew()
     {
         _runs.Finished("a");

@@ -13,7 +13,7 @@ namespace Imta.MetaWeight.Tests.Experiments.Verification;
 /// <summary>This build against everything that the published implementations computed and that it covers, in float64.</summary>
 public sealed class GoldenVerificationTests(ITestOutputHelper output)
 {
-    [SkippableTheory]
+    [Theory]
     [InlineData("msdnet_cifar_a.pt", 10)]
     [InlineData("msdnet_cifar_b.pt", 10)]
     [InlineData("msdnet_cifar_c.pt", 10)]
@@ -59,7 +59,7 @@ public sealed class GoldenVerificationTests(ITestOutputHelper output)
     }
 
     /// <summary>Whole bilevel steps, by both exact methods.</summary>
-    [SkippableTheory]
+    [Theory]
     [InlineData("meta_step_loss_row.pt", MetaGradientMethod.Forward)]
     [InlineData("meta_step_conf_col.pt", MetaGradientMethod.Forward)]
     [InlineData("meta_step_both_mat.pt", MetaGradientMethod.Forward)]
@@ -76,7 +76,7 @@ public sealed class GoldenVerificationTests(ITestOutputHelper output)
         found.Should().HaveCount(40);
     }
 
-    [SkippableTheory]
+    [Theory]
     [InlineData("meta_step_loss_row.pt")]
     [InlineData("meta_step_conf_col.pt")]
     [InlineData("meta_step_both_mat.pt")]
@@ -97,7 +97,7 @@ public sealed class GoldenVerificationTests(ITestOutputHelper output)
         found.Should().HaveCount(40);
     }
 
-    [SkippableFact]
+    [Fact]
     public void Costs_of_every_network_are_the_published_ones()
     {
         IReadOnlyList<VerifiedQuantity> found = Verify("flops.csv");

@@ -24,7 +24,7 @@ public sealed class ForwardMetaGradientTests(ITestOutputHelper output)
 
     private static readonly LearningRates OfTest = new(0.1, 0.01);
 
-    [SkippableTheory]
+    [Theory]
     [MemberData(nameof(MetaGradientTests.WeightingSettings), MemberType = typeof(MetaGradientTests))]
     public void It_is_the_unrolled_one(MetaGradientTests.WeightingSetting weighting)
     {
@@ -39,7 +39,7 @@ public sealed class ForwardMetaGradientTests(ITestOutputHelper output)
             .Should().BeEmpty();
     }
 
-    [SkippableFact]
+    [Fact]
     public void What_reaches_no_exit_has_no_gradient_and_stays()
     {
         using DisposeScope scope = NewDisposeScope();
@@ -56,7 +56,7 @@ public sealed class ForwardMetaGradientTests(ITestOutputHelper output)
         tiny.Optimiser.Buffers.Select(buffer => buffer is null).Should().Equal(unused);
     }
 
-    [SkippableTheory]
+    [Theory]
     [InlineData(MetaMemory.Normal)]
     [InlineData(MetaMemory.Low)]
     public void It_changes_neither_network_nor_optimiser_and_the_pass_serves_the_real_update_after_it(MetaMemory memory)
@@ -75,7 +75,7 @@ public sealed class ForwardMetaGradientTests(ITestOutputHelper output)
         tiny.Network.Parameters.Should().OnlyContain(parameter => ReferenceEquals(parameter.grad, null));
     }
 
-    [SkippableFact]
+    [Fact]
     public void Low_memory_trains_to_the_very_same_numbers()
     {
         using DisposeScope scope = NewDisposeScope();
@@ -93,7 +93,7 @@ public sealed class ForwardMetaGradientTests(ITestOutputHelper output)
             .SelectMany(part => new[] { part.Losses, part.CrossEntropies, part.Weights, part.Objective! }));
     }
 
-    [SkippableFact]
+    [Fact]
     public void Low_memory_trains_an_msdnet_to_the_very_same_numbers()
     {
         using DisposeScope scope = NewDisposeScope();
@@ -113,7 +113,7 @@ public sealed class ForwardMetaGradientTests(ITestOutputHelper output)
         low.WeightingState().Should().Equal(normal.WeightingState());
     }
 
-    [SkippableTheory]
+    [Theory]
     [InlineData(MetaGradientMethod.Forward, MetaMemory.Normal)]
     [InlineData(MetaGradientMethod.Forward, MetaMemory.Low)]
     [InlineData(MetaGradientMethod.Unrolled, MetaMemory.Normal)]
@@ -132,7 +132,7 @@ public sealed class ForwardMetaGradientTests(ITestOutputHelper output)
     /// <summary>
     /// Rounding: the error of float32 against the unrolled method in float64, each from the same numbers, by the median over seeds.
     /// </summary>
-    [SkippableFact]
+    [Fact]
     public void In_float32_it_is_at_most_twice_as_far_from_float64_as_the_unrolled_one()
     {
         const int Seeds = 20;
@@ -145,7 +145,7 @@ public sealed class ForwardMetaGradientTests(ITestOutputHelper output)
         errors.Should().OnlyContain(error => error.Forward != error.Unrolled, "rounding parts them at once");
     }
 
-    [SkippableFact]
+    [Fact]
     public void A_network_with_only_a_forward_is_refused_here_and_gets_the_unrolled_method_from_the_options()
     {
         using DisposeScope scope = NewDisposeScope();
@@ -160,7 +160,7 @@ public sealed class ForwardMetaGradientTests(ITestOutputHelper output)
         MetaGradients.Create(options, network, optimiser, TrainingLoss.Plain).Should().BeOfType<UnrolledMetaGradient>();
     }
 
-    [SkippableTheory]
+    [Theory]
     [InlineData(MetaGradientMethod.Forward, typeof(ForwardMetaGradient))]
     [InlineData(MetaGradientMethod.Unrolled, typeof(UnrolledMetaGradient))]
     [InlineData(MetaGradientMethod.FiniteDifference, typeof(FiniteDifferenceMetaGradient))]

@@ -24,7 +24,7 @@ public sealed class GramCombinationTests : IDisposable
     public static TheoryData<string> AllMethods => [.. Registries.Combinations.Names];
 
     /// <summary>With Gradient Equilibrium, distillation and exits that read each other's logits too.</summary>
-    [SkippableTheory]
+    [Theory]
     [MemberData(nameof(AllMethods))]
     public void The_recorded_pass_and_autograd_give_the_same_direction(string method)
     {
@@ -39,7 +39,7 @@ public sealed class GramCombinationTests : IDisposable
         }
     }
 
-    [SkippableTheory]
+    [Theory]
     [InlineData(MetaGradientMethod.Forward)]
     [InlineData(MetaGradientMethod.Unrolled)]
     public void The_last_exits_direction_is_its_gradient_and_leaves_other_heads_alone(MetaGradientMethod method)
@@ -60,7 +60,7 @@ public sealed class GramCombinationTests : IDisposable
             .OnlyContain(pair => pair.First!.sub(pair.Second!).abs().max().item<double>() < 1e-14);
     }
 
-    [SkippableTheory]
+    [Theory]
     [InlineData(MetaGradientMethod.Forward)]
     [InlineData(MetaGradientMethod.Unrolled)]
     public void An_exits_gradient_ends_at_its_block(MetaGradientMethod method)

@@ -8,7 +8,7 @@ public sealed class WeightPredictionNetworkTests : IDisposable
 {
     private readonly DisposeScope _scope = NewDisposeScope();
 
-    [SkippableTheory]
+    [Theory]
     [InlineData("meta_step_nesterov.pt")]
     [InlineData("meta_step_both_mat.pt")]
     public void Names_and_shapes_are_the_published_ones(string file)

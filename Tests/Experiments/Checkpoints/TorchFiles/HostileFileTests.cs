@@ -167,7 +167,7 @@ public sealed class HostileFileTests
         }
     }
 
-    [SkippableTheory]
+    [Theory]
     [InlineData("pytorch_files/dtypes_zip.pt")]
     [InlineData("pytorch_files/views_zip.pt")]
     [InlineData("pytorch_files/dtypes_legacy.pt")]
@@ -181,7 +181,7 @@ public sealed class HostileFileTests
         }
     }
 
-    [SkippableTheory]
+    [Theory]
     [InlineData("pytorch_files/dtypes_zip.pt", 1)]
     [InlineData("pytorch_files/views_zip.pt", 2)]
     [InlineData("pytorch_files/dtypes_legacy.pt", 5)]
@@ -189,7 +189,7 @@ public sealed class HostileFileTests
     public void Damaged_files_are_read_or_refused_and_nothing_else(string name, int seed)
         => FileSoak.Run(Reader, File.ReadAllBytes(GoldenFiles.Find(name)), seed, rounds: 3000).Refused.Should().BeInRange(100, 2999);
 
-    [SkippableTheory]
+    [Theory]
     [InlineData("pytorch_files/dtypes_zip.pt", 3)]
     [InlineData("pytorch_files/views_zip.pt", 4)]
     public void Damaged_pickles_are_read_or_refused_and_nothing_else(string name, int seed)

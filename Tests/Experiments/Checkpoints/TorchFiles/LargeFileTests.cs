@@ -11,7 +11,7 @@ public sealed class LargeFileTests
 {
     private const long Elements = (1L << 31) + 5;
 
-    [SkippableFact]
+    [Fact]
     public void A_tensor_of_more_than_two_gigabytes_goes_through_every_kind_of_file()
     {
         Skip.IfNot(Environment.GetEnvironmentVariable("IMTA_LARGE") == "1", "IMTA_LARGE is not 1");

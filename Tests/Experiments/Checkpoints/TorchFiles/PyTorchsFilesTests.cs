@@ -7,7 +7,7 @@ namespace Imta.MetaWeight.Tests.Experiments.Checkpoints.TorchFiles;
 /// <summary>Files that PyTorch itself wrote.</summary>
 public sealed class PyTorchsFilesTests
 {
-    [SkippableTheory]
+    [Theory]
     [InlineData("pytorch_files/dtypes_zip.pt", "pytorch_files/dtypes_expected.pt")]
     [InlineData("pytorch_files/views_zip.pt", "pytorch_files/views_expected.pt")]
     [InlineData("pytorch_files/dtypes_legacy.pt", "pytorch_files/dtypes_expected.pt")]
@@ -53,7 +53,7 @@ public sealed class PyTorchsFilesTests
         }
     }
 
-    [SkippableTheory]
+    [Theory]
     [InlineData("pytorch_files/l2w_checkpoint_zip.pth.tar")]
     [InlineData("pytorch_files/l2w_checkpoint_legacy.pth.tar")]
     public void A_published_checkpoint_is_read_with_all_its_values(string file)
@@ -86,7 +86,7 @@ public sealed class PyTorchsFilesTests
         }
     }
 
-    [SkippableTheory]
+    [Theory]
     [InlineData("phase1")]
     [InlineData("phase2")]
     public void Published_two_phase_networks_are_read(string phase)
@@ -102,7 +102,7 @@ public sealed class PyTorchsFilesTests
         }
     }
 
-    [SkippableFact]
+    [Fact]
     public void Large_tensors_that_are_views_of_a_small_storage_are_read_whole()
     {
         using var scope = NewDisposeScope();

@@ -7,7 +7,7 @@ namespace Imta.MetaWeight.Tests.Experiments.Training.Distributed;
 /// <summary>Runs of several ranks that are interrupted, killed, hung and cut off go on to the numbers of those that are not.</summary>
 public sealed class BrokenOffRanksTests(RanksTests.Undisturbed undisturbed) : RanksTests, IClassFixture<RanksTests.Undisturbed>
 {
-    [SkippableTheory]
+    [Theory]
     [InlineData(OpenMpi)]
     [InlineData(Mpich)]
     public void However_it_is_started_stopped_and_broken_off_a_run_has_the_same_numbers(string mpi)
@@ -80,7 +80,7 @@ public sealed class BrokenOffRanksTests(RanksTests.Undisturbed undisturbed) : Ra
         }
     }
 
-    [SkippableTheory]
+    [Theory]
     [InlineData(OpenMpi)]
     [InlineData(Mpich)]
     public void A_rank_that_hangs_is_noticed_and_the_run_goes_on_to_the_same_numbers(string mpi)
@@ -103,7 +103,7 @@ public sealed class BrokenOffRanksTests(RanksTests.Undisturbed undisturbed) : Ra
     }
 
     /// <summary>Two network namespaces, each with its own address, joined by a cable that is cut.</summary>
-    [SkippableTheory]
+    [Theory]
     [InlineData(OpenMpi)]
     [InlineData(Mpich)]
     public void Two_machines_train_together_notice_a_cut_cable_and_go_on(string mpi)

@@ -22,7 +22,7 @@ public sealed class ProcessGroupTests
         ThreadGroup.Run(law.Ranks, law.Error).Should().HaveCount(law.Ranks).And.OnlyContain(error => error < 1e-10);
     }
 
-    [SkippableTheory]
+    [Theory]
     [InlineData("Open MPI", 2)]
     [InlineData("Open MPI", 3)]
     [InlineData("MPICH", 2)]

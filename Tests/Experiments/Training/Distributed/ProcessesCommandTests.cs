@@ -12,7 +12,7 @@ namespace Imta.MetaWeight.Tests.Experiments.Training.Distributed;
 /// <summary>Runs of several ranks as a user starts them: by Open MPI and by MPICH, where they are installed.</summary>
 public sealed class ProcessesCommandTests : RanksTests
 {
-    [SkippableFact]
+    [Fact]
     public void Both_libraries_give_the_same_numbers_as_processes_on_this_machine()
     {
         Launcher[] both = [Launcher.Need(OpenMpi), Launcher.Need(Mpich)];
@@ -26,7 +26,7 @@ public sealed class ProcessesCommandTests : RanksTests
         }
     }
 
-    [SkippableFact]
+    [Fact]
     public void Two_phases_held_out_meta_data_and_weights_of_all_ranks_are_in_the_tables()
     {
         Launcher.NeedAny();
@@ -51,7 +51,7 @@ public sealed class ProcessesCommandTests : RanksTests
         Folder.Run(0, "eval", "run").Output.Should().NotBeEmpty();
     }
 
-    [SkippableTheory]
+    [Theory]
     [
         InlineData(
             "train.batch is 6; with 2 processes it must be at least 8, because each half of each process's batch needs 2 images",
@@ -66,7 +66,7 @@ public sealed class ProcessesCommandTests : RanksTests
         Directory.Exists(In("run")).Should().BeFalse();
     }
 
-    [SkippableFact]
+    [Fact]
     public void A_run_goes_on_by_as_many_ranks_as_it_had_and_a_launcher_has_to_start_as_many_as_are_asked_for()
     {
         Launcher launcher = Launcher.NeedAny();
@@ -85,7 +85,7 @@ public sealed class ProcessesCommandTests : RanksTests
     }
 
     /// <summary>One library under the other's launcher makes worlds of one rank, each of which would write the run.</summary>
-    [SkippableTheory]
+    [Theory]
     [InlineData(OpenMpi, Mpich)]
     [InlineData(Mpich, OpenMpi)]
     public void A_library_that_is_not_the_launchers_is_refused_in_one_line(string started, string loaded)
@@ -102,7 +102,7 @@ public sealed class ProcessesCommandTests : RanksTests
     }
 
     /// <summary>Of one rank only: it says so, and is not silent because another one speaks for all.</summary>
-    [SkippableTheory]
+    [Theory]
     [InlineData(OpenMpi, Mpich)]
     [InlineData(Mpich, OpenMpi)]
     public void One_rank_with_another_library_is_named(string started, string loaded)
@@ -121,7 +121,7 @@ public sealed class ProcessesCommandTests : RanksTests
     }
 
     /// <summary>The launcher's end of the error output may be gone, for instance with the network.</summary>
-    [SkippableFact]
+    [Fact]
     public void A_line_that_nobody_can_take_is_in_the_file_and_the_rank_ends_all_the_same()
     {
         Launcher launcher = Launcher.NeedAny();
@@ -164,7 +164,7 @@ public sealed class ProcessesCommandTests : RanksTests
             ],
             ["train", "--out", "run", .. ImtaProcess.Tiny]).Output.Should().Contain("results written to run");
 
-    [SkippableFact]
+    [Fact]
     public void A_sweeps_runs_are_no_ranks_of_its_own_launcher()
     {
         Launcher launcher = Launcher.NeedAny();
@@ -180,7 +180,7 @@ public sealed class ProcessesCommandTests : RanksTests
         File.ReadAllText(In("sweep", "runs.csv")).Should().Contain(",done,");
     }
 
-    [SkippableTheory]
+    [Theory]
     [InlineData(OpenMpi)]
     [InlineData(Mpich)]
     public void A_rank_that_does_not_start_is_told_and_nothing_is_left_behind(string mpi)
@@ -203,7 +203,7 @@ public sealed class ProcessesCommandTests : RanksTests
         clock.Elapsed.Should().BeLessThan(TimeSpan.FromMinutes(1));
     }
 
-    [SkippableTheory]
+    [Theory]
     [InlineData(OpenMpi)]
     [InlineData(Mpich)]
     public void Who_waits_for_a_rank_that_does_not_start_can_be_stopped(string mpi)
@@ -229,7 +229,7 @@ public sealed class ProcessesCommandTests : RanksTests
         Directory.Exists(In("run")).Should().BeFalse();
     }
 
-    [SkippableFact]
+    [Fact]
     public void A_rank_that_lacks_the_images_stops_all_before_anything_is_written()
     {
         Launcher launcher = Launcher.NeedAny();
@@ -249,7 +249,7 @@ public sealed class ProcessesCommandTests : RanksTests
         File.ReadAllText(In("run", "epochs.csv")).Should().Be(before, "the run that was to be replaced is still there");
     }
 
-    [SkippableFact]
+    [Fact]
     public void A_rank_with_another_configuration_is_told()
     {
         Launcher launcher = Launcher.NeedAny();
