@@ -333,7 +333,7 @@ public sealed class CheckpointTests(ITestOutputHelper output) : IDisposable
 
         public void Free() => File.Delete(Filler);
 
-        public void Dispose() => Start("umount", _path);
+        public void Dispose() => Start("/bin/umount", _path);
 
         private static int Start(string program, params string[] arguments)
         {
