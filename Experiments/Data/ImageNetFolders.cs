@@ -21,7 +21,7 @@ internal sealed record ImageNetFolders(ImageFolder Train, ImageFolder Test)
         string? found = names.FirstOrDefault(name => Directory.Exists(Path.Combine(root, name)));
         if (!Directory.Exists(Path.Combine(root, "train")) || found is null)
         {
-            throw new UsageException($"{root} has no images by class: expected the folders train and "
+            throw new UsageException($"{root} does not have the folders train and "
                 + $"{string.Join(" or ", names)}, each with one subfolder per class");
         }
 

@@ -78,7 +78,7 @@ internal static class SweepStatistics
     private static Figure DifferenceFigure(ReportedSweep sweep, string id, View[] views) => new(
         id, "Gain over the baseline",
         "The mean difference between a variant's and the baseline's runs of the same seed, accuracies in percentage points, with its 95 % "
-            + $"interval ({sweep.Folder}, comparison.csv, paired_low and paired_high).",
+            + $"interval, not adjusted for the number of variants ({sweep.Folder}, comparison.csv, paired_low and paired_high).",
         "bars", new Axis("variant", "category"), new Axis("difference, percentage points", "number") { FromZero = true }, views)
     {
         Choices = ["quantity"],

@@ -46,7 +46,7 @@ public sealed partial class EpochColumn
     public Func<HalfBatchReport, Tensor?>? Samples { get; }
 
     /// <summary>Whether all exits have the same value; TensorBoard then gets one curve.</summary>
-    public bool IsShared { get; init; }
+    internal bool IsShared { get; init; }
 
     /// <summary>Whether it says which row this is: no quantity.</summary>
     internal bool IsPosition { get; init; }

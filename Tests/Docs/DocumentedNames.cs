@@ -40,7 +40,7 @@ internal static partial class DocumentedNames
     /// <summary>Whether there is such a test.</summary>
     public static bool InTests(string word)
         => word.Split('.') is [var type, var test]
-            && TestClasses[type].Any(known => known.GetMethod(test)?.GetCustomAttribute<FactAttribute>() is not null);
+            && TestClasses[type].Any(known => known.GetMethod(test)?.GetCustomAttribute<Xunit.FactAttribute>() is not null);
 
     /// <summary>Whether the configuration has this key or group, and takes the value where there is one.</summary>
     public static bool InConfiguration(string word)

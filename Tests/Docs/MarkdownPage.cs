@@ -77,20 +77,21 @@ internal sealed partial record PageSection(string Heading, string Text)
     /// <summary>Words in backticks.</summary>
     public IReadOnlyList<string> Words => WordsOf(Text);
 
-    /// <summary>The rows of all tables; a cell by the name of its column.</summary>
-    public IEnumerable<Dictionary<string, string>> Rows
+    /// <summary>The rows of each table; a cell by the name of its column.</summary>
+    public IEnumerable<IReadOnlyList<Dictionary<string, string>>> Tables
     {
         get
         {
             foreach (string[][] table in Table().Matches(Text).Select(match => match.Value.TrimEnd().Split('\n').Select(Cells).ToArray()))
             {
-                foreach (string[] row in table.Skip(2))
-                {
-                    yield return table[0].Zip(row).ToDictionary(cell => cell.First, cell => cell.Second);
-                }
+                table.Should().OnlyContain(row => row.Length == table[0].Length, "each cell stands in a column");
+                yield return [.. table.Skip(2).Select(row => table[0].Zip(row).ToDictionary(cell => cell.First, cell => cell.Second))];
             }
         }
     }
+
+    /// <summary>The rows of all tables.</summary>
+    public IEnumerable<Dictionary<string, string>> Rows => Tables.SelectMany(table => table);
 
     /// <summary>The text beside the tables.</summary>
     public string Prose => Table().Replace(Text, "");

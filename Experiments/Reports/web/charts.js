@@ -70,6 +70,13 @@ const charts = (() => {
   }
   const barShare = 0.7; // of a category's width
 
+  // Where bars go both ways, the line that they start at.
+  function zero(points, look) {
+    return !points.some(p => p.y < 0) ? undefined : {
+      silent: true, symbol: 'none', animation: false, label: { show: false }, lineStyle: { color: look.text, type: 'solid', width: 1 }, data: [{ yAxis: 0 }],
+    };
+  }
+
   function marks(view, look) {
     return !view.marks ? undefined : {
       silent: true, symbol: 'none', animation: false, lineStyle: { color: look.axis, type: 'dashed' },
@@ -119,7 +126,7 @@ const charts = (() => {
     return {
       type: 'bar', name: series.name, stack: figure.kind === 'shares' ? 'all' : undefined, itemStyle: { color: ink, decal: stripes(series, look) },
       barCategoryGap: figure.kind === 'shares' ? '8%' : `${Math.round(100 * (1 - barShare))}%`, barGap: '0%',
-      data: points.map(p => ({ value: p.y, point: p })),
+      data: points.map(p => ({ value: p.y, point: p })), markLine: zero(points, look),
       tooltip: { formatter: at => tooltip(figure, view, series, at.data.point) },
     };
   }

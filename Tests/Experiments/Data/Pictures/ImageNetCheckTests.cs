@@ -55,7 +55,7 @@ public sealed class ImageNetCheckTests : IDisposable
     }
 
     [Theory]
-    [InlineData("train has no images by class: expected the folders train and val", "data", "imagenet", "--check", "train")]
+    [InlineData("train does not have the folders train and val", "data", "imagenet", "--check", "train")]
     [InlineData("ImageNet cannot be downloaded automatically", "data", "imagenet")]
     [InlineData("--check is for imagenet", "data", "cifar10", "--check", ".")]
     public void Wrong_input_is_one_line(string message, params string[] arguments)

@@ -274,7 +274,7 @@ public sealed class ImageNetTrainTests : IDisposable
 
     [Theory]
     [InlineData("where is ImageNet", "train")]
-    [InlineData("nowhere has no images by class: expected the folders train and val", "train", "--data", "nowhere")]
+    [InlineData("nowhere does not have the folders train and val", "train", "--data", "nowhere")]
     [
         InlineData(
             "has 4 classes, but the run is configured for 1000; set data.classes to 4", "train", "--data", "pictures", "--set",
