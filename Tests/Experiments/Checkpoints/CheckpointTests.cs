@@ -18,6 +18,8 @@ public sealed class CheckpointTests(ITestOutputHelper output) : IDisposable
         "--checkpoint-minutes", "0.0001",
     ];
 
+    private const int LeastKills = 2;
+
     private readonly TemporaryFolder _folder = new();
 
     public void Dispose() => _folder.Dispose();
@@ -56,11 +58,20 @@ public sealed class CheckpointTests(ITestOutputHelper output) : IDisposable
             ImtaProcess.Result result = process.End();
             (result.Code is 0 or 137).Should().BeTrue(result.All);
             killed += result.Code == 137 ? 1 : 0;
+            if (result.Code == 0 && !ended && killed < LeastKills)
+            {
+                // The undisturbed one shared the cores with more: from the start again, and sooner.
+                duration /= 2;
+                (tried, killed) = (0, 0);
+                Directory.Delete(_folder.In("broken"), recursive: true);
+                continue;
+            }
+
             ended |= result.Code == 0;
         }
 
         output.WriteLine($"killed {killed} times");
-        killed.Should().BeGreaterThan(1);
+        killed.Should().BeGreaterThanOrEqualTo(LeastKills);
         Tables("broken").Should().Equal(Tables("whole"));
         FilesOf("broken").Should().BeEquivalentTo(FilesOf("whole"));
     }

@@ -105,7 +105,7 @@ public sealed partial class PictureFoldersTrainTests : IDisposable
         _folder.Run(0, ["cost", .. Small[2..], "--set", "data.classes=3"]);
         Refused($"there is no folder {_folder.In("nowhere", "train")}", ["train", "--out", "run", "--data", "nowhere", .. Small[2..]]);
         Directory.Move(_folder.In("pictures", "test"), _folder.In("elsewhere"));
-        Refused("expected the folders train and test or val, each with one subfolder per class", train);
+        Refused("does not have the folders train and test or val, each with one subfolder per class", train);
         Directory.Move(_folder.In("elsewhere"), _folder.In("pictures", "val")); // the other name of test images
         Directory.Move(_folder.In("pictures", "val", "red"), _folder.In("pictures", "val", "rot"));
         Refused("train has 3 classes and val 3; red is only in train: both need the same class subfolders", train);
