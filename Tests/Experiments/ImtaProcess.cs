@@ -171,9 +171,13 @@ internal sealed class TemporaryFolder : IDisposable
     public ImtaProcess.Result Run(int code, params string[] arguments)
     {
         ImtaProcess.Result result = ImtaProcess.Run(Path, arguments);
-        result.Code.Should().Be(code, result.All);
+        result.Code.Should().Be(code, result.Code == code ? "" : Failures() + result.All);
         return result;
     }
+
+    /// <summary>The start of the stack traces that failed runs here have logged.</summary>
+    private string Failures() => string.Join('\n', Directory.GetFiles(Path, "log.txt", SearchOption.AllDirectories)
+        .SelectMany(log => File.ReadLines(log).SkipWhile(line => !line.Contains("the run failed")).Take(6)));
 
     /// <summary>The rows of a table here.</summary>
     public T[] Read<T>(params string[] file) => [.. CsvTable.Read<T>(In(file))];
