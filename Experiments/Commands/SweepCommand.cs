@@ -32,7 +32,11 @@ internal static class SweepCommand
         HelpName = "key=value",
         Description = "Override one setting of all runs, after the file's set and before its variants; may be repeated",
     };
-    private static readonly Option<string?> Seeds = new("--seeds") { HelpName = "0,1,2", Description = "Seeds, instead of the file's" };
+    private static readonly Option<string?> Seeds = new("--seeds")
+    {
+        HelpName = "0,1,2",
+        Description = "Seeds to run, instead of the file's; runs of other seeds stay in the tables",
+    };
 
     public static Command Build()
     {
@@ -51,10 +55,11 @@ internal static class SweepCommand
         string[] allowed = [.. CheckNames.Parse(arguments.GetValue(TrainArguments.Allow) ?? []).Select(CheckNames.Text)];
         string file = arguments.GetValue(Plan)!;
         using var stop = new StopSignal();
-        SweepPlan plan = SweepPlan.Load(
-            file, arguments.GetValue(Data), [.. (arguments.GetValue(Set) ?? []).Select(SettingsOverride.Parse)], arguments.GetValue(Seeds));
         string path = arguments.GetValue(Out) ?? Path.Combine("sweeps", Path.GetFileNameWithoutExtension(file));
         var folder = new SweepFolder(path);
+        SettingsOverride[] overrides = [.. (arguments.GetValue(Set) ?? []).Select(SettingsOverride.Parse)];
+        SweepPlan plan = SweepPlan.Load(
+            file, arguments.GetValue(Data), overrides, arguments.GetValue(Seeds), folder.States().Keys.Select(run => run.Seed).Distinct());
         folder.Check(plan);
         IDisposable? held = null;
         OutputFile.WrapErrors(path, () => held = folder.TryLock(plan));

@@ -41,7 +41,7 @@ internal sealed class SweepFolder(string path)
             throw new UsageException($"{path} exists and is not a sweep folder; choose another one with --out");
         }
 
-        foreach (SweepRun run in plan.Runs)
+        foreach (SweepRun run in plan.Earlier.Concat(plan.Runs))
         {
             CheckSettings(run, plan);
         }
@@ -54,16 +54,18 @@ internal sealed class SweepFolder(string path)
         IDisposable? held = FolderLock.TryAcquire(path);
         if (held is not null)
         {
-            AtomicFile.WriteText(Plan, File.ReadAllText(plan.File));
+            string given = plan.Given.Length > 0 ? $"# with {plan.Given}\n" : "";
+            AtomicFile.WriteText(Plan, given + File.ReadAllText(plan.File));
         }
 
         return held;
     }
 
-    /// <summary>The state of each run, from the table.</summary>
+    /// <summary>The state of each run, from the table; empty where there is no sweep.</summary>
     /// <exception cref="UsageException">The table is damaged.</exception>
-    public Dictionary<(string Variant, int Seed), SweepRunRow> States()
-        => CsvTable.Read<SweepRunRow>(Runs).GroupBy(row => (row.Variant, row.Seed)).ToDictionary(rows => rows.Key, rows => rows.Last());
+    public Dictionary<(string Variant, int Seed), SweepRunRow> States() => !IsSweep(path)
+        ? []
+        : CsvTable.Read<SweepRunRow>(Runs).GroupBy(row => (row.Variant, row.Seed)).ToDictionary(rows => rows.Key, rows => rows.Last());
 
     private void CheckSettings(SweepRun run, SweepPlan plan)
     {

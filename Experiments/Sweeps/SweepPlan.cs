@@ -21,9 +21,11 @@ internal sealed record SweepRun(string Variant, int Seed, IReadOnlyList<Settings
 /// <param name="Variants">All names, in the file's order.</param>
 /// <param name="Baselines">The baseline of each variant except the baselines themselves; empty: no comparison.</param>
 /// <param name="Runs">The runs, by seed, then variant.</param>
+/// <param name="Earlier">The runs of other seeds that the sweep's folder knows: they are not run, and stay in the tables.</param>
+/// <param name="Given">What the command line adds to the file; empty: nothing.</param>
 internal sealed record SweepPlan(
     string File, string? Config, IReadOnlyList<string> Variants, IReadOnlyDictionary<string, string> Baselines,
-    IReadOnlyList<SweepRun> Runs)
+    IReadOnlyList<SweepRun> Runs, IReadOnlyList<SweepRun> Earlier, string Given)
 {
     private const int MaxRuns = 10_000;
     private const int MaxNameLength = 100;
@@ -35,8 +37,14 @@ internal sealed record SweepPlan(
     /// <param name="data">The folder of the data set (<c>--data</c>); null: as configured.</param>
     /// <param name="overrides">Further settings of all runs (<c>--set</c>), which variants and grid override.</param>
     /// <param name="seeds">Seeds, separated by commas (<c>--seeds</c>); null: the file's.</param>
+    /// <param name="earlier">The seeds that the sweep's folder knows.</param>
     /// <exception cref="UsageException">One line: what is wrong, where, and what is expected.</exception>
-    public static SweepPlan Load(string file, string? data, IReadOnlyList<SettingsOverride>? overrides = null, string? seeds = null)
+    public static SweepPlan Load(
+        string file,
+        string? data,
+        IReadOnlyList<SettingsOverride>? overrides = null,
+        string? seeds = null,
+        IEnumerable<int>? earlier = null)
     {
         IReadOnlyList<YamlEntry> entries = YamlReader.ReadKeys(SettingsLoader.ReadText(file), file);
         foreach (YamlEntry entry in entries.Where(entry => !Keys.Contains(entry.Key.Split('.')[0])))
@@ -55,14 +63,17 @@ internal sealed record SweepPlan(
         CheckCount(file, entries, all.Length);
         var variants = AllVariants(entries).ToArray();
         Dictionary<string, string> baselines = BaselinesOf(variants, entries);
-        SweepRun[] runs =
-        [
-            .. from seed in all from variant in variants select Run(config, common, variant.Name, variant.Settings, seed),
-        ];
+        SweepRun[] RunsOf(IEnumerable<int> seeds)
+            => [.. from seed in seeds from variant in variants select Run(config, common, variant.Name, variant.Settings, seed)];
+
+        SweepRun[] runs = RunsOf(all);
+        string[] chosen = seeds is null ? [] : [$"--seeds {Terminal.Sanitize(seeds)}"];
+        string given = string.Join(' ', (overrides ?? []).Select(one => one.Source).Concat(chosen));
         return runs.GroupBy(run => run.Settings with { Name = null }).FirstOrDefault(same => same.Count() > 1)?.ToArray() is { } equal
             ? throw new UsageException($"{file}: the variants {equal[0].Variant} and {equal[1].Variant} have the same settings; "
                 + "remove one of them")
-            : new SweepPlan(file, config, [.. variants.Select(variant => variant.Name)], baselines, runs);
+            : new SweepPlan(
+                file, config, [.. variants.Select(variant => variant.Name)], baselines, runs, RunsOf((earlier ?? []).Except(all)), given);
     }
 
     /// <summary>Counts the runs before expanding the grid.</summary>

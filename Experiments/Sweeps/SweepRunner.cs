@@ -35,8 +35,8 @@ internal sealed class SweepRunner
     }
 
     /// <summary>The unfinished runs: failed ones, then interrupted ones.</summary>
-    public IReadOnlyList<SweepRunRow> Unfinished
-        => [.. _states.Values.Where(row => row.State != SweepFolder.Done).OrderBy(row => row.State == SweepFolder.Waiting)];
+    public IReadOnlyList<SweepRunRow> Unfinished => [.. _plan.Runs.Select(run => _states[(run.Variant, run.Seed)])
+        .Where(row => row.State != SweepFolder.Done).OrderBy(row => row.State == SweepFolder.Waiting)];
 
     /// <summary>Runs all unfinished runs.</summary>
     /// <param name="stop">Stops the active runs, each with a checkpoint.</param>
@@ -49,6 +49,15 @@ internal sealed class SweepRunner
             bool done = before.GetValueOrDefault((run.Variant, run.Seed))?.State == SweepFolder.Done && LoadMetrics(run);
             SetState(run, done ? SweepFolder.Done : SweepFolder.Waiting, null);
             _epochs[run] = done ? EpochsOf(run) : 0;
+        }
+
+        foreach (SweepRun run in _plan.Earlier.Where(run => Directory.Exists(_folder.RunPath(run))))
+        {
+            if (before.TryGetValue((run.Variant, run.Seed), out SweepRunRow? row))
+            {
+                bool lost = row.State == SweepFolder.Done && !LoadMetrics(run);
+                _states[(run.Variant, run.Seed)] = lost ? row with { State = SweepFolder.Waiting } : row;
+            }
         }
 
         WriteTables();
@@ -143,7 +152,7 @@ internal sealed class SweepRunner
         int epochs = EpochsDone(run);
         for (; _epochs[run] < epochs; _epochs[run]++)
         {
-            int over = _states.Values.Count(row => row.State != SweepFolder.Waiting);
+            int over = _plan.Runs.Count(other => StateOf(other) != SweepFolder.Waiting);
             _monitor.Advance(
                 FormattableString.Invariant(
                     $"{over}/{_plan.Runs.Count} runs, {run.Variant} seed {run.Seed} epoch {_epochs[run] + 1}/{EpochsOf(run)}"));
@@ -191,7 +200,8 @@ internal sealed class SweepRunner
         (string, IReadOnlyDictionary<int, Dictionary<MetricKey, double>>)[] variants = [.. _plan.Variants.Select(variant =>
             (variant, (IReadOnlyDictionary<int, Dictionary<MetricKey, double>>)_measured
                 .Where(run => run.Key.Variant == variant).ToDictionary(run => run.Key.Seed, run => run.Value)))];
-        CsvTable.Write(_folder.Runs, _plan.Runs.Select(run => _states[(run.Variant, run.Seed)]));
+        IEnumerable<SweepRun> runs = _plan.Earlier.Concat(_plan.Runs).Where(run => _states.ContainsKey((run.Variant, run.Seed)));
+        CsvTable.Write(_folder.Runs, runs.OrderBy(run => run.Seed).Select(run => _states[(run.Variant, run.Seed)]));
         CsvTable.Write(_folder.Summary, SweepSummary.Summary(variants));
         if (_plan.Baselines.Count > 0)
         {

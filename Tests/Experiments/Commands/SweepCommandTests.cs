@@ -96,6 +96,17 @@ public sealed class SweepCommandTests : IDisposable
         _folder.Read<SweepRunRow>("s", "runs.csv").Select(run => (run.Variant, run.Seed, run.State)).Should().Equal(
             ("plain", 0, "done"), ("mwn", 0, "done"), ("plain", 1, "done"), ("mwn", 1, "done"), ("plain", 7, "done"), ("mwn", 7, "done"));
 
+        _folder.Run(0, "sweep", "s.yaml", "--out", "s", "--seeds", "8").Output.Should().Contain("2 runs of 2 variants, 0 done; folder s");
+        _folder.Read<SweepRunRow>("s", "runs.csv").Select(run => (run.Seed, run.State)).Should()
+            .Equal(new[] { 0, 0, 1, 1, 7, 7, 8, 8 }.Select(seed => (seed, "done")), "runs of other seeds stay");
+        _folder.Read<SummaryRow>("s", "summary.csv").Single(row => row is { Variant: "mwn", Metric: "top1", Exit: 2 }).N.Should().Be(4);
+        File.ReadAllText(_folder.In("s", "sweep.yaml")).Should().StartWith("# with --seeds 8\nseeds: [0, 1, 7]\n");
+        Directory.Delete(_folder.In("s", "runs", "mwn", "seed-7"), recursive: true);
+        _folder.Run(0, "sweep", "s.yaml", "--out", "s", "--seeds", "8").Output.Should().Contain("2 runs of 2 variants, 2 done; folder s");
+        _folder.Read<SweepRunRow>("s", "runs.csv").Should().HaveCount(7, "a run that was removed is gone");
+
+        Refusal("sweep", "s.yaml", "--out", "s", "--seeds", "9", "--set", "train.epochs=3").Should()
+            .Contain("was run with different settings than s.yaml specifies", "runs of two lengths do not share tables");
         File.WriteAllText(_folder.In("s.yaml"), Sweep.Replace("batch: 16", "batch: 18", StringComparison.Ordinal));
         Refusal("sweep", "s.yaml", "--out", "s").Should().Contain("was run with different settings than s.yaml specifies");
     }
