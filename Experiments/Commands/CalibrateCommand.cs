@@ -4,6 +4,7 @@ using Imta.MetaWeight.Allocation;
 using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Evaluation;
 using Imta.MetaWeight.Experiments.Runs;
+using Imta.MetaWeight.Experiments.Training;
 
 namespace Imta.MetaWeight.Experiments.Commands;
 
@@ -56,6 +57,7 @@ internal static class CalibrateCommand
     private static int Run(ParseResult arguments)
     {
         RiskTarget? risk = RiskArguments.Parse(arguments);
+        int? splits = RiskArguments.ParseSplits(arguments);
         (double? macs, float[]? shares) = Budget(arguments, risk);
         using var stop = new StopSignal();
         IExitCriterion criterion = ParseCriterion(arguments.GetValue(Criterion)!);
@@ -90,7 +92,37 @@ internal static class CalibrateCommand
         }
 
         Show(policy, file);
+        if (splits is not null)
+        {
+            Console.WriteLine(Coverage(risk!, splits.Value, network, data, criterion, stop.Token));
+        }
+
         return 0;
+    }
+
+    /// <summary>Repeats the calibration on samples of the test images as large as the held-out set, or half of them.</summary>
+    private static string Coverage(
+        RiskTarget target, int splits, TrainedNetwork network, RunData data, IExitCriterion criterion, CancellationToken stop)
+    {
+        Predictions test = network.Predict(data.Test, data.Normalisation, criterion, stop, risk: target.Risk);
+        var images = new SharedThreshold(test.Scores, test.RiskLosses!);
+        int calibrating = Math.Min(data.Validation.Count, data.Test.Count / 2), done = 0;
+        if (calibrating == 0)
+        {
+            throw new UsageException("--splits needs at least two test images");
+        }
+
+        RunMonitor monitor = RunMonitor.ForConsole();
+        RiskCoverage? found = null;
+        monitor.Track(splits, 0, () => found = RiskCoverage.Measure(
+            target, images, network.Macs, calibrating, splits, network.Settings.Seed, Advance));
+        return found!.Describe(target, network.Macs[^1]);
+
+        void Advance()
+        {
+            stop.ThrowIfCancellationRequested();
+            monitor.Advance($"split {++done}/{splits}");
+        }
     }
 
     private static void CheckAgainst(TrainedNetwork network, double? macs, float[]? shares)

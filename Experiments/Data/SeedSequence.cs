@@ -50,6 +50,9 @@ internal static class SeedSequence
     /// <summary>The order in which held-out images calibrate a policy.</summary>
     public const string Calibration = "calibration";
 
+    /// <summary>The samples of images that repeat a calibration.</summary>
+    public const string Coverage = "coverage";
+
     /// <summary>The order of the training images; one number: the epoch.</summary>
     public const string Order = "order";
 

@@ -13,9 +13,6 @@ namespace Imta.MetaWeight.Experiments.Evaluation;
 internal sealed record PolicyCalibration(
     TrainedNetwork Network, Predictions Validation, Normalisation Normalisation, IExitCriterion Criterion)
 {
-    /// <summary>The thresholds that risk control tries: 1, 0.999, …, 0.</summary>
-    public const int GridSteps = 1000;
-
     /// <summary>Thresholds for shares of the images at each exit.</summary>
     /// <param name="shares">K, which sum to 1.</param>
     public PolicyFile ForShares(float[] shares)
@@ -53,7 +50,7 @@ internal sealed record PolicyCalibration(
         using DisposeScope scope = NewDisposeScope();
         Tensor order = Order();
         var images = new SharedThreshold(Validation.Scores.index_select(0, order), Validation.RiskLosses!.index_select(0, order));
-        double[] grid = SharedThreshold.Grid(GridSteps);
+        double[] grid = SharedThreshold.FineGrid;
         ControlledThreshold found = RiskControl.Choose(target, grid.Length, at => images.LossesAt(grid[at]));
         double threshold = grid[found.Index];
         return Create(SharedThreshold.Policy(Criterion, threshold, images.Exits), budget: null) with

@@ -13,7 +13,7 @@ namespace Imta.MetaWeight.Experiments.Evaluation;
 /// <param name="Threshold">λ: images leave above this score; null: none leaves early.</param>
 /// <param name="Samples">The number of calibration images.</param>
 /// <param name="EmpiricalRisk">The risk on them.</param>
-/// <param name="Bound">What the method bounds the risk by.</param>
+/// <param name="Bound">The method's bound of the risk at this threshold alone, as if it had not been selected.</param>
 internal sealed record PolicyGuarantee(
     string Risk, double Epsilon, double? Delta, string Method, double? Threshold, long Samples, double EmpiricalRisk, double Bound)
 {
