@@ -1,6 +1,11 @@
+using Imta.MetaWeight.Backbones.Exits;
+
 namespace Imta.MetaWeight.Experiments.Configuration;
 
-/// <summary>Defaults derived from other settings: those of a preset, and phase II's, which default to phase I's.</summary>
+/// <summary>
+/// Defaults derived from other settings: those of a preset, phase II's, which default to phase I's, and MSDNet's factors of scales, which
+/// follow from the size of the images.
+/// </summary>
 internal static class DerivedDefaults
 {
     private const string Train = "train.";
@@ -32,11 +37,27 @@ internal static class DerivedDefaults
             {
                 Set(key, phase1.Format(settings));
             }
+            else if (key.Key is "model.msdnet.growthFactors" or "model.msdnet.bottleneckFactors")
+            {
+                Set(key, ScaleFactors(settings.Data));
+            }
         }
 
         void Set(SettingsKey key, string value) => _ = key.TrySet(settings, YamlReader.ReadValue(value, key.Key))
             ? true
             : throw new InvalidOperationException($"{key.Key} cannot be {value}.");
+    }
+
+    /// <summary>As published: <c>[1, 2, 4]</c> for CIFAR, <c>[1, 2, 4, 4]</c> for ImageNet.</summary>
+    private static string ScaleFactors(DataOptions data)
+    {
+        ImageKind images = data.Dataset switch
+        {
+            DatasetKind.Imagenet => ImageKind.ImageNet,
+            DatasetKind.Pictures when data.Side is { } side => ImageKind.Cifar with { Side = side },
+            _ => ImageKind.Cifar,
+        };
+        return $"[{string.Join(", ", Enumerable.Range(0, images.Scales).Select(scale => scale < 2 ? 1 << scale : 4))}]";
     }
 
     private static SettingsKey? PhaseOneCounterpart(string key)

@@ -52,7 +52,7 @@ public sealed class CostCommandTests : IDisposable
 
     [Theory]
     [InlineData("cost", "missing.yaml")]
-    [InlineData("cost", "--set", "data.dataset=imagenet")] // three scales
+    [InlineData("cost", "--set", "data.dataset=imagenet", "--set", "model.msdnet.growthFactors=[1, 2, 4]")] // three scales
     [InlineData("cost", "--out", "no/such/folder/cost.csv")]
     [InlineData("cost", "--nonsense")]
     [

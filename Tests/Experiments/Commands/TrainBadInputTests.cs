@@ -45,7 +45,8 @@ public sealed class TrainBadInputTests : IDisposable
     public void Options_that_do_not_suit_the_images_name_their_group_once()
     {
         AssertRefused(
-            ImtaProcess.Run(_folder.Path, "cost", "--set", "data.dataset=imagenet"),
+            ImtaProcess.Run(_folder.Path, "cost", "--set", "data.dataset=imagenet", "--set", "model.msdnet.growthFactors=[1, 2, 4]",
+                "--set", "model.msdnet.bottleneckFactors=[1, 2, 4]"),
             "imta: model.msdnet: growthFactors lists 3 scales and bottleneckFactors 3: an MSDNet for 224×224 images has 4");
         AssertRefused(
             ImtaProcess.Run(_folder.Path, "cost", "--set", "data.dataset=imagenet", "--set", "model.backbone=ranet"),

@@ -15,7 +15,6 @@ public sealed partial class PictureFoldersTrainTests : IDisposable
     private static readonly string[] Small =
     [
         "--data", "pictures", "--set", "data.dataset=pictures", "--set", "data.side=16",
-        "--set", "model.msdnet.growthFactors=[1, 2]", "--set", "model.msdnet.bottleneckFactors=[1, 2]",
         "--set", "model.msdnet.blocks=2", "--set", "model.msdnet.channels=8", "--set", "model.msdnet.growth=4",
         "--set", "data.trainLimit=null", "--set", "data.testLimit=null", "--set", "data.validation=10000", "--set", "meta.wpn.hidden=16",
         "--set", "train.batch=16", "--set", "train.epochs=3", "--set", "train.rate=0.05", "--set", "threads=1", "--set", "name=own",
@@ -89,8 +88,7 @@ public sealed partial class PictureFoldersTrainTests : IDisposable
     }
 
     [Theory]
-    [InlineData("model.msdnet: growthFactors lists 2 scales and bottleneckFactors 2: an MSDNet for 32×32 images has 3", "data.side=null")]
-    [InlineData("an MSDNet for 64×64 images has 4, so each lists 4 factors", "data.side=64")]
+    [InlineData("model.msdnet.growthFactors has 3 entries, bottleneckFactors 2; both need one", "model.msdnet.growthFactors=[1, 2, 4]")]
     [InlineData("data.side is 7; it must be an integer in [8, 512], or null", "data.side=7")]
     [InlineData("but data.dataset is cifar10, whose side is fixed; remove data.side, or use pictures", "data.dataset=cifar10")]
     [InlineData("has 3 classes, but the run is configured for 4; set data.classes to 3", "data.classes=4")]
@@ -116,6 +114,23 @@ public sealed partial class PictureFoldersTrainTests : IDisposable
         }
 
         Refused("which is more than a tenth; replace them", train);
+    }
+
+    [Theory]
+    [InlineData(16, "[1, 2]")]
+    [InlineData(32, "[1, 2, 4]")]
+    [InlineData(64, "[1, 2, 4, 4]")]
+    [InlineData(128, "[1, 2, 4, 4, 4]")]
+    public void An_msdnets_scales_follow_from_the_side_and_can_be_set(int side, string factors)
+    {
+        string[] cost = ["cost", .. Small[2..], "--set", "data.classes=3", "--set", $"data.side={side}"];
+        string output = _folder.Run(0, cost).Output;
+
+        string[] lists = ["--set", $"model.msdnet.growthFactors={factors}", "--set", $"model.msdnet.bottleneckFactors={factors}"];
+        _folder.Run(0, [.. cost, .. lists]).Output.Should().Be(output);
+        Refused($"an MSDNet for {side}×{side} images has", [
+            .. cost, "--set", "model.msdnet.growthFactors=[1]", "--set", "model.msdnet.bottleneckFactors=[1]",
+        ]);
     }
 
     [Fact]
