@@ -55,6 +55,18 @@ internal static class ConfigurationArguments
             : null;
     }
 
+    /// <summary>
+    /// What <see cref="Set"/> changes of a trained network's own configuration: the files that an evaluation writes. Empty if it gives
+    /// other settings too, or <see cref="ConfigOption"/> is given.
+    /// </summary>
+    /// <exception cref="UsageException">A setting has no key.</exception>
+    public static IReadOnlyList<SettingsOverride> EvaluationExports(ParseResult arguments)
+    {
+        SettingsOverride[] given = [.. (arguments.GetValue(Set) ?? []).Select(SettingsOverride.Parse)];
+        bool all = given.All(one => one.Key is "export.logits" or "export.predictions");
+        return all && arguments.GetValue(ConfigOption) is null ? given : [];
+    }
+
     private static Settings Load(string file, ParseResult arguments, IEnumerable<SettingsOverride> more)
     {
         Settings settings = SettingsLoader.Load(file, (arguments.GetValue(Set) ?? []).Select(SettingsOverride.Parse).Concat(more));

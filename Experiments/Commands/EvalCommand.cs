@@ -62,12 +62,13 @@ internal static class EvalCommand
         int repeat = TrainedNetworkArguments.Integer(arguments, Repeat, MaxRepeats);
         using var stop = new StopSignal();
         using DisposeScope scope = NewDisposeScope();
-        using TrainedNetwork network = TrainedNetworkArguments.Load(arguments, arguments.GetValue(TrainedNetworkArguments.Data));
+        string? folderOfData = arguments.GetValue(TrainedNetworkArguments.Data);
+        using TrainedNetwork network = TrainedNetworkArguments.Load(arguments, folderOfData, exports: true);
         ValidatePoints(points, network.Network.Exits);
         WarnIfUnfinished(network);
         string? policyFile = arguments.GetValue(Policy);
         PolicyFile? policy = policyFile is null ? null : TrainedNetworkArguments.Policy(policyFile, network);
-        using RunData data = TrainedNetworkArguments.LoadData(network, arguments.GetValue(TrainedNetworkArguments.Data));
+        using RunData data = TrainedNetworkArguments.LoadData(network, folderOfData);
         string folder = FolderOf(arguments, network);
         RunMonitor monitor = RunMonitor.ForConsole();
         EvaluationReport report = Report(network, data, policy, points, monitor, stop.Token);

@@ -43,13 +43,16 @@ internal static class TrainedNetworkArguments
     /// <summary>The network given on the command line.</summary>
     /// <param name="arguments">The arguments.</param>
     /// <param name="data">What the command's <c>--data</c> says; null: not given.</param>
+    /// <param name="exports">Whether <c>--set</c> may say what is exported without <c>--config</c>.</param>
     /// <exception cref="UsageException">It cannot be loaded.</exception>
-    public static TrainedNetwork Load(ParseResult arguments, string? data)
+    public static TrainedNetwork Load(ParseResult arguments, string? data, bool exports = false)
     {
         string source = arguments.GetValue(Source)!;
-        Settings? config = ConfigurationArguments.ReadConfigOption(arguments, data);
-        TrainedNetwork network = TrainedNetwork.Load(
-            source, config, SettingsOverride.ForMachine(arguments.GetValue(DeviceOption), arguments.GetValue(Threads), prefix: "--"));
+        IReadOnlyList<SettingsOverride> changes = exports ? ConfigurationArguments.EvaluationExports(arguments) : [];
+        Settings? config = changes.Count > 0 ? null : ConfigurationArguments.ReadConfigOption(arguments, data);
+        IReadOnlyList<SettingsOverride> machine =
+            SettingsOverride.ForMachine(arguments.GetValue(DeviceOption), arguments.GetValue(Threads), prefix: "--");
+        TrainedNetwork network = TrainedNetwork.Load(source, config, [.. machine, .. changes]);
         if (network.Warning is { } warning)
         {
             Console.Error.WriteLine($"warning: {warning}");

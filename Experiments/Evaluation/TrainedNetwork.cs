@@ -29,18 +29,18 @@ internal sealed record TrainedNetwork(
     /// <summary>Loads a network.</summary>
     /// <param name="source">A run folder, a native or published checkpoint, or a plain tensor file.</param>
     /// <param name="given">The configuration for a file that does not contain one; null: the file must contain it.</param>
-    /// <param name="machine">Overrides of the run's device and threads.</param>
+    /// <param name="changes">Overrides of what is no property of the network: the run's device, threads and exported files.</param>
     /// <exception cref="UsageException">
     /// It does not exist, is damaged, has a different configuration or none, has diverged, or this machine lacks the device.
     /// </exception>
-    public static TrainedNetwork Load(string source, Settings? given, IReadOnlyList<SettingsOverride> machine)
+    public static TrainedNetwork Load(string source, Settings? given, IReadOnlyList<SettingsOverride> changes)
     {
         using DisposeScope scope = NewDisposeScope();
         string file = RunFolder.CheckpointOf(source);
         NetworkSource content = ForeignFile.Open(file, configured: given is not null) is { } foreign
             ? NetworkSource.Of(foreign, given)
             : NetworkSource.Of(Checkpoint.Read(file), file);
-        Settings settings = SettingsLoader.Parse(SettingsWriter.Write(content.Settings), source, machine);
+        Settings settings = SettingsLoader.Parse(SettingsWriter.Write(content.Settings), source, changes);
         Device device = ComputeDevice.Configure(settings);
         MultiExitNetwork network = NetworkBuilder.ForPhase(TrainingPhase.ForRun(settings, content.Phase), device);
         string? warning = content.Restore(network);

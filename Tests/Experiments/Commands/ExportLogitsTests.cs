@@ -32,15 +32,48 @@ public sealed class ExportLogitsTests : IDisposable
     }
 
     [Fact]
-    public void Evaluation_writes_the_same_and_without_the_setting_there_is_none()
+    public void Evaluation_writes_the_same_also_for_a_run_that_was_trained_without()
     {
         _folder.Run(0, ["train", "--out", "run", .. ImtaProcess.Tiny, "--set", "export.logits=true"]);
         _folder.Run(0, "eval", "run", "--out", "again");
-        _folder.Run(0, ["train", "--out", "without", .. ImtaProcess.Tiny, "--set", "train.epochs=1"]);
-
-        File.ReadAllBytes(_folder.In("again", "logits.safetensors")).Should()
-            .Equal(File.ReadAllBytes(_folder.In("run", "logits.safetensors")));
+        _folder.Run(0, ["train", "--out", "without", .. ImtaProcess.Tiny]);
         File.Exists(_folder.In("without", "logits.safetensors")).Should().BeFalse();
+        _folder.Run(0, "eval", "without", "--set", "export.logits=true");
+        _folder.Run(0, "eval", "without", "--out", "bare", "--set", "export.predictions=false");
+
+        foreach (string folder in new[] { "again", "without" })
+        {
+            File.ReadAllBytes(_folder.In(folder, "logits.safetensors")).Should()
+                .Equal(File.ReadAllBytes(_folder.In("run", "logits.safetensors")), folder);
+        }
+
+        Directory.GetFiles(_folder.In("bare")).Select(Path.GetFileName).Should().Contain("exits.csv").And
+            .NotContain(["logits.safetensors", "predictions.csv"]);
+        _folder.Run(2, "eval", "without", "--set", "meta.q=1").Error.Should()
+            .Be("imta: --set meta.q=1 has no configuration to override; give one with --config\n");
+    }
+
+    /// <summary>What is done outside: the five likeliest classes, and softmax with a temperature.</summary>
+    [Fact]
+    public void The_five_likeliest_classes_and_a_temperature_are_found_from_it_alone()
+    {
+        _folder.Run(0, ["train", "--out", "run", .. ImtaProcess.Tiny, "--set", "export.logits=true"]);
+        Dictionary<string, Tensor> file = Safetensors.Read(_folder.In("run", "logits.safetensors")).Tensors();
+        long[] labels = file["test.label"].data<long>().ToArray();
+        float[] logits = file["test.logits"].data<float>().ToArray(); // [N, K, C], row by row
+        AnytimeRow[] anytime = [.. _folder.Read<AnytimeRow>("run", "anytime.csv")];
+        for (int k = 0; k < anytime.Length; k++)
+        {
+            float[][] rows = [.. labels.Select((_, n) => logits[(((n * anytime.Length) + k) * 10)..][..10])];
+            int Above(int n) => rows[n].Count(logit => logit > rows[n][labels[n]]);
+            double NegativeLogLikelihood(double temperature) => Enumerable.Range(0, labels.Length).Average(n
+                => Math.Log(rows[n].Sum(logit => Math.Exp(logit / temperature))) - (rows[n][labels[n]] / temperature));
+
+            anytime[k].Top1.Should().Be(Enumerable.Range(0, labels.Length).Count(n => Above(n) == 0) / (double)labels.Length);
+            anytime[k].Top5.Should().Be(Enumerable.Range(0, labels.Length).Count(n => Above(n) < 5) / (double)labels.Length);
+            anytime[k].Loss.Should().BeApproximately(NegativeLogLikelihood(1), 1e-6);
+            NegativeLogLikelihood(1000).Should().BeApproximately(Math.Log(10), 1e-2, "at a high temperature all classes are alike");
+        }
     }
 
     private static IEnumerable<DynamicRow> Budgets(Dictionary<string, Tensor> file, long[] macs)
