@@ -49,7 +49,7 @@ internal static class Diagnostics
     {
         using DisposeScope scope = NewDisposeScope();
         bool[] correct = predictions.Correct.ToArray<bool>();
-        float[] confidence = predictions.Confidence.ToArray<float>();
+        float[] confidence = predictions.Confidence.ToArray<float>(), scores = predictions.Scores.ToArray<float>();
         long[] exitOf = policy.ExitOf(predictions.Scores).ToArray<long>();
         long[] labels = predictions.Set.Labels.ToArray<long>();
         int exits = predictions.Exits;
@@ -64,7 +64,8 @@ internal static class Diagnostics
                 bool[] ofExit = [.. rows.Select(row => IsCorrect(row, exit))];
                 bool[] isPremature = [.. rows.Select(row => !IsCorrect(row, exit) && IsCorrect(row, exits - 1))];
                 float[] sure = [.. rows.Select(row => confidence[(row * exits) + exit])];
-                double[] high = [.. sure.Select(value => (double)value)], low = [.. high.Select(value => -value)];
+                double[] high = [.. sure.Select(value => (double)value)];
+                double[] low = [.. rows.Select(row => -(double)scores[(row * exits) + exit])];
                 yield return new ExitRow
                 {
                     Classes = group.Name,

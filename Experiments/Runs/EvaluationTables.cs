@@ -74,7 +74,7 @@ internal sealed partial record DynamicRow
 [CsvRecord]
 internal sealed partial record ExitRow
 {
-    private const string ByDoubt = "as `auroc`, `aupr`, `fpr95`, of premature images among all, the least confident first";
+    private const string ByDoubt = "as `auroc`, `aupr`, `fpr95`, of premature images among all, by the policy's score, lowest first";
 
     [
         CsvColumn("classes"),

@@ -1,11 +1,9 @@
-using System.Diagnostics;
 using Imta.MetaWeight.Allocation;
-using Xunit.Abstractions;
 
 namespace Imta.MetaWeight.Tests.Allocation;
 
 /// <summary>The search for the most accurate thresholds within a budget.</summary>
-public sealed class ThresholdSearchTests(ITestOutputHelper output)
+public sealed class ThresholdSearchTests
 {
     private static readonly long[] Costs = [10, 25, 45, 70, 100];
 
@@ -66,19 +64,17 @@ public sealed class ThresholdSearchTests(ITestOutputHelper output)
     }
 
     [Fact]
-    public void Five_thousand_images_at_five_exits_take_seconds()
+    public void Of_five_thousand_images_at_five_exits_it_finds_more_than_geometric_shares()
     {
         using DisposeScope scope = NewDisposeScope();
         (Tensor scores, Tensor correct) = Draw(new System.Random(2), 5000, 5, levels: 1 << 20);
         ThresholdPolicy shares = Calibration.ToQuotas(
             ExitCriteria.Confidence, scores, Calibration.QuotasForMacs(scores, Costs, 45).Quotas);
-        var clock = Stopwatch.StartNew();
 
         BudgetedOutcome found = ThresholdSearch.Maximise(ExitCriteria.Confidence, scores, correct, Costs, 45).Apply(scores, correct);
 
-        output.WriteLine($"{clock.Elapsed.TotalSeconds:0.00} s; {found.Correct.Sum()} correct, by geometric shares "
-            + $"{shares.Apply(scores, correct).Correct.Sum()}");
-        clock.Elapsed.Should().BeLessThan(TimeSpan.FromMinutes(2));
+        found.Correct.Sum().Should().BeGreaterThan(shares.Apply(scores, correct).Correct.Sum());
+        found.MeanMacs(Costs).Should().BeLessThanOrEqualTo(45);
     }
 
     /// <summary>Answers that have nothing to do with scores: all that is gained is overfitting.</summary>

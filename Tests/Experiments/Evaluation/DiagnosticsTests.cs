@@ -70,6 +70,11 @@ public sealed class DiagnosticsTests
         rows.Select(row => row.PrematureFpr95).Should().Equal(1 / 2.0, null);
         rows[0].Aupr.Should().Be(1, "the only correct answer is the most confident one");
         rows[0].Fpr95.Should().Be(0);
+
+        Predictions other = predictions with { Scores = tensor(new[] { 0.1f, 1, 0.8f, 1, 0.2f, 1, 0.9f, 1 }, [4, 2]) };
+        ExitRow byScore = Diagnostics.Exits(other, new ThresholdPolicy(Confidence, [0.6f, 0]), ClassGroup.FromCounts([10, 10])).First();
+        (byScore.PrematureAuroc, byScore.PrematureAupr, byScore.PrematureFpr95).Should().Be((1, 1, 0), "that is the score that decides");
+        byScore.Auroc.Should().Be(rows[0].Auroc);
     }
 
     [Fact]

@@ -35,6 +35,9 @@ public sealed class CombinationLawTests
         double[][] gradients = Gradients(random);
 
         CaGrad.Coefficients(Gram(gradients), new CaGradOptions { C = 0 }).Should().OnlyContain(a => a == 1.0 / gradients.Length);
+        double[,] gram = Gram(gradients);
+        double[] near = CaGrad.Coefficients(gram, new CaGradOptions { C = 1e-6 }), mean = [.. near.Select(_ => 1.0 / gradients.Length)];
+        Norm(gram, Minus(near, mean)).Should().BeLessThan(1.1e-6 * Norm(gram, mean), "it is solved for any other, however small");
     });
 
     /// <summary>Which is its definition.</summary>
