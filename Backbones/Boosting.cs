@@ -61,6 +61,6 @@ internal sealed class Boosting(BoostingOptions options, int exits)
         public override Tensor? Tangent(IReadOnlyList<Tensor?> inputs, ParameterTangents direction, Tensor? destination) => inputs[0];
 
         public override IReadOnlyList<Tensor?> Cotangent(
-            Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient) => [output];
+            Tensor output, IReadOnlyList<bool> needed, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient) => [output];
     }
 }

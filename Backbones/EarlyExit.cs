@@ -71,7 +71,7 @@ public sealed class EarlyExit : IDisposable
     /// <exception cref="NonFiniteLogitsException">An exit's logits are NaN or infinite.</exception>
     public EarlyExitResult Run(Tensor images, ExitRule answers)
     {
-        using Lock.Scope alone = _gate.EnterScope();
+        using Lock.Scope exclusive = _gate.EnterScope();
         using DisposeScope scope = NewDisposeScope();
         using IDisposable noGrad = no_grad();
 
@@ -110,12 +110,12 @@ public sealed class EarlyExit : IDisposable
             return;
         }
 
-        (long[] gaps, long[] wanted) = batch.Gaps(size);
+        (long[] gaps, long[] sources) = batch.Gaps(size);
         if (_compaction == Compaction.Always
             || IsWorthwhile(batch.Present - size, gaps.Length, MacsToNextExit(k, images), walk.CarriedElements))
         {
-            walk.CompactRows(tensor(gaps, int64, images.device), tensor(wanted, int64, images.device), size);
-            batch.CompactRows(gaps, wanted, size);
+            walk.CompactRows(tensor(gaps, int64, images.device), tensor(sources, int64, images.device), size);
+            batch.CompactRows(gaps, sources, size);
         }
     }
 
@@ -200,18 +200,18 @@ public sealed class EarlyExit : IDisposable
         }
 
         /// <summary>Which rows unfinished samples would move to, and from, so that <paramref name="size"/> rows hold them all.</summary>
-        public (long[] Gaps, long[] Wanted) Gaps(int size)
+        public (long[] Gaps, long[] Sources) Gaps(int size)
         {
-            long[] wanted = [.. Enumerable.Range(size, Present - size).Where(row => !_done[row]).Select(row => (long)row)];
-            return ([.. Enumerable.Range(0, size).Where(row => _done[row]).Take(wanted.Length).Select(row => (long)row)], wanted);
+            long[] sources = [.. Enumerable.Range(size, Present - size).Where(row => !_done[row]).Select(row => (long)row)];
+            return ([.. Enumerable.Range(0, size).Where(row => _done[row]).Take(sources.Length).Select(row => (long)row)], sources);
         }
 
         /// <summary>Continues with <paramref name="size"/> rows.</summary>
-        public void CompactRows(long[] gaps, long[] wanted, int size)
+        public void CompactRows(long[] gaps, long[] sources, int size)
         {
             for (int i = 0; i < gaps.Length; i++)
             {
-                (_rows[gaps[i]], _done[gaps[i]]) = (_rows[wanted[i]], false);
+                (_rows[gaps[i]], _done[gaps[i]]) = (_rows[sources[i]], false);
             }
 
             (_rows, _done, _onDevice) = (_rows[..size], _done[..size], null);

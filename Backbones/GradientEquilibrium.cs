@@ -75,7 +75,7 @@ internal sealed class GradientEquilibrium(EquilibriumOptions options, int exits)
             => inputs[0]?.mul(Held(slope));
 
         public override IReadOnlyList<Tensor?> Cotangent(
-            Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient)
+            Tensor output, IReadOnlyList<bool> needed, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient)
             => [output.mul(Held(slope))];
     }
 }

@@ -145,7 +145,7 @@ public sealed class NormReluUnit(BatchNorm norm)
         }
 
         public override IReadOnlyList<Tensor?> Cotangent(
-            Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient)
+            Tensor output, IReadOnlyList<bool> needed, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient)
             => [_norm.CotangentRelu(output, _z, _saved, _pass, gradient)];
     }
 }

@@ -64,7 +64,7 @@ internal sealed class JoinedFeatures : LinearMap
     }
 
     public override IReadOnlyList<Tensor?> Cotangent(
-        Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient) => Slices(output, _channels);
+        Tensor output, IReadOnlyList<bool> needed, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient) => Slices(output, _channels);
 
     private static Tensor Copied(Tensor features, long channels, long reservedChannels)
     {

@@ -200,11 +200,11 @@ public sealed class LinearisedPass
             }
         }
 
-        bool[] wanted = [.. step.Inputs.Select(input => !_tape.Variables[input].IsConstant)];
-        IReadOnlyList<Tensor?> given = step.Map.Cotangents(outputs, wanted, [.. step.Inputs.Select(input => cotangents[input])], gradient);
+        bool[] needed = [.. step.Inputs.Select(input => !_tape.Variables[input].IsConstant)];
+        IReadOnlyList<Tensor?> given = step.Map.Cotangents(outputs, needed, [.. step.Inputs.Select(input => cotangents[input])], gradient);
         for (int i = 0; i < given.Count; i++)
         {
-            if (!wanted[i])
+            if (!needed[i])
             {
                 continue;
             }

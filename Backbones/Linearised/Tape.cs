@@ -74,12 +74,12 @@ public sealed class Tape
     /// States that a tensor has room for more channels after its own (<see cref="ReservedChannels"/>), so that its tangent has it too.
     /// </summary>
     /// <param name="whole">An output on the tape.</param>
-    /// <param name="room">The number of channels.</param>
+    /// <param name="reserved">The number of channels.</param>
     /// <param name="extended">The tensor on the tape whose reserved channels it uses; null: none.</param>
-    internal void ReserveChannels(Tensor whole, long room, Tensor? extended)
+    internal void ReserveChannels(Tensor whole, long reserved, Tensor? extended)
     {
         int number = IndexOf(whole);
-        _variables[number] = _variables[number] with { ReservedChannels = room, Extends = extended is null ? null : IndexOf(extended) };
+        _variables[number] = _variables[number] with { ReservedChannels = reserved, Extends = extended is null ? null : IndexOf(extended) };
     }
 
     internal int IndexOf(Tensor tensor) => _numbers.TryGetValue(tensor, out int number)

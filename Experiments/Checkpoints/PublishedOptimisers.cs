@@ -34,8 +34,8 @@ internal static class PublishedOptimisers
 
         TrainOptions train = phase.Settings.Train;
         IEnumerable<TorchValue> groups = names
-            .Select((name, index) => (Part: !phase.FreezesNetwork ? "" : name.Split('.')[0], Place: (TorchValue)index))
-            .GroupBy(entry => entry.Part, entry => entry.Place)
+            .Select((name, index) => (Part: !phase.FreezesNetwork ? "" : name.Split('.')[0], Index: (TorchValue)index))
+            .GroupBy(entry => entry.Part, entry => entry.Index)
             .Select(places => new TorchDictionary
             {
                 ["lr"] = train.Rate,

@@ -73,11 +73,11 @@ internal static class ConfigCommand
         Console.Out.WriteLine($"  default  {key.Default}");
         Console.Out.WriteLine($"  range    {Range(key)}");
         Console.Out.WriteLine($"  set by   --set {Argument(key)}, or in a configuration file:");
-        string[] halves = key.Key.Split('.');
-        for (int depth = 0; depth < halves.Length; depth++)
+        string[] segments = key.Key.Split('.');
+        for (int depth = 0; depth < segments.Length; depth++)
         {
-            string value = depth == halves.Length - 1 ? " " + key.Default : "";
-            Console.Out.WriteLine($"             {new string(' ', 2 * depth)}{halves[depth]}:{value}");
+            string value = depth == segments.Length - 1 ? " " + key.Default : "";
+            Console.Out.WriteLine($"             {new string(' ', 2 * depth)}{segments[depth]}:{value}");
         }
     }
 

@@ -25,7 +25,7 @@ internal static class Failure
         {
             OperationCanceledException => ("stopped", StopSignal.ExitCode),
             UsageException => (failure.Message, UsageException.ExitCode),
-            IExitCode told => (failure.Message, told.ExitCode),
+            IExitCode known => (failure.Message, known.ExitCode),
             IOException or UnauthorizedAccessException or ExternalException or OutOfMemoryException
                 => (failure.Message.ReplaceLineEndings(" "), Failed),
             _ => ($"internal error, {failure.GetType().Name}: {failure.Message.ReplaceLineEndings(" ")} (see the run's log.txt for the "

@@ -31,6 +31,6 @@ internal static class FigureOrNote
     {
         string names = without.Length > Detailed ? $"{without.Length} runs" : string.Join("; ", without.Select(entry => entry.Name));
         string omitted = without.Length > 0 ? $"Omitted, because they do not have {why}: {names}." : "";
-        return $"{more} {omitted}".Trim() is [_, ..] said ? said : null;
+        return $"{more} {omitted}".Trim() is [_, ..] text ? text : null;
     }
 }

@@ -234,7 +234,7 @@ internal sealed class RunFolder(string path)
         }
     }
 
-    private string In(params string[] halves) => System.IO.Path.Combine([Path, .. halves]);
+    private string In(params string[] segments) => System.IO.Path.Combine([Path, .. segments]);
 
     private static void Guarded(string path, Action action)
     {

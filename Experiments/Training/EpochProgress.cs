@@ -45,7 +45,7 @@ internal sealed class EpochProgress : IDisposable
     /// For the progress line: the mean training loss over exits and the batches so far, of this rank. Waits for the device.
     /// </summary>
     /// <param name="rate">The backbone's learning rate.</param>
-    public string Figures(double rate)
+    public string ProgressText(double rate)
     {
         string loss = Statistics.MeanSoFar(EpochColumn.TrainLoss) is { } mean
             ? string.Create(CultureInfo.InvariantCulture, $", mean loss {mean:0.000}")

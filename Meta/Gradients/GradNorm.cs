@@ -46,8 +46,8 @@ public sealed class GradNorm(GradNormOptions options, Averaging? averaging = nul
     public static Tensor Slope(Tensor s, Tensor fallen, Tensor norms, double alpha)
     {
         Tensor weighted = WeightsAt(s).mul(norms); // G
-        Tensor wanted = fallen.div(fallen.mean()).pow(Held(alpha)).mul(weighted.mean()); // c
-        Tensor signed = weighted.sub(wanted).sign().mul(weighted);
+        Tensor target = fallen.div(fallen.mean()).pow(Held(alpha)).mul(weighted.mean()); // c
+        Tensor signed = weighted.sub(target).sign().mul(weighted);
         return signed.sub(s.softmax(0).mul(signed.sum()));
     }
 

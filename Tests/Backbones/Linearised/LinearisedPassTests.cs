@@ -271,6 +271,6 @@ public sealed class LinearisedPassTests : IDisposable
         public override Tensor? Tangent(IReadOnlyList<Tensor?> inputs, ParameterTangents direction, Tensor? destination) => null;
 
         public override IReadOnlyList<Tensor?> Cotangent(
-            Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient) => [null];
+            Tensor output, IReadOnlyList<bool> needed, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient) => [null];
     }
 }

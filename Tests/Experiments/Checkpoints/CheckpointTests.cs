@@ -11,7 +11,7 @@ namespace Imta.MetaWeight.Tests.Experiments.Checkpoints;
 /// <summary>What keeps a run safe: whatever happens to it, it goes on to the same numbers.</summary>
 public sealed class CheckpointTests(ITestOutputHelper output) : IDisposable
 {
-    // Longer than the moment at which a signal comes, with a checkpoint behind every batch, and weights of every epoch.
+    // Longer than the moment at which a signal comes, with a checkpoint after every batch, and weights of every epoch.
     private static readonly string[] Long =
     [
         "--set", "train.epochs=3", "--set", "data.trainLimit=500", "--set", "train.batch=32", "--set", "export.weightsEvery=1",
@@ -77,7 +77,7 @@ public sealed class CheckpointTests(ITestOutputHelper output) : IDisposable
     }
 
     [Fact]
-    public void An_interrupted_run_goes_on_behind_its_present_batch()
+    public void An_interrupted_run_goes_on_after_its_present_batch()
     {
         Train("whole", Long);
         using (ImtaProcess process = ImtaProcess.Start(_folder.Path,

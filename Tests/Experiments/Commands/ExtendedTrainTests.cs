@@ -97,7 +97,7 @@ public sealed class ExtendedTrainTests : IDisposable
         _folder.Run(0, "train", "--resume", "stopped");
 
         _folder.Read<EpochRow>("whole", "epochs.csv").Select(row => row.Rate).Distinct().Should()
-            .Equal([0.5, 0.426777, 0.25, 0.073223], (rate, wanted) => Math.Abs(rate - wanted) < 1e-6);
+            .Equal([0.5, 0.426777, 0.25, 0.073223], (rate, expected) => Math.Abs(rate - expected) < 1e-6);
         RunFiles.Tables(_folder.In("stopped")).Should().Equal(RunFiles.Tables(_folder.In("whole")));
     }
 
