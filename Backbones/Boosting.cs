@@ -9,7 +9,7 @@ namespace Imta.MetaWeight.Backbones;
 /// <summary>Exits as an additive model (BoostNet; Yu et al., AAAI 2023).</summary>
 public sealed record BoostingOptions
 {
-    [Description("Boosting (BoostNet): an exit adds to what the exits before it predict, and learns what they leave over")]
+    [Description("Boosting (BoostNet): each exit adds to the earlier exits' prediction and learns the residual")]
     public bool Enabled { get; init; }
 
     [Description("Prediction reweighting: the factor r of the earlier exits' logits; of a ramp, at the first exit")]

@@ -15,12 +15,12 @@ public enum EquilibriumScales
 
 #pragma warning disable CS1591 // The description of a setting is its documentation.
 
-/// <summary>Gradient Equilibrium (IMTA, section 3.1): no block gets more gradient because more exits stand after it.</summary>
+/// <summary>Gradient Equilibrium (IMTA, section 3.1): no block gets more gradient because more exits follow it.</summary>
 public sealed record EquilibriumOptions
 {
     [Description(
-        "Gradient Equilibrium: gradients are rescaled at each exit, so that all exits together pull a block as "
-        + "one would; values stay")]
+        "Gradient Equilibrium: rescales gradients at each exit so that a block's total gradient does not grow with the number of exits "
+        + "after it; the forward pass is unchanged")]
     public bool Enabled { get; init; }
 
     [Description("Which features are rescaled: the one the head reads (as in the published code), or all features a block passes on")]

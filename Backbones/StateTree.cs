@@ -55,12 +55,12 @@ public sealed class StateTree
     /// <exception cref="InvalidDataException">There is none of this name.</exception>
     public double Number(string name) => Find(Numbers, name);
 
-    /// <summary>A whole number.</summary>
-    /// <exception cref="InvalidDataException">There is none of this name, or it is not whole.</exception>
+    /// <summary>An integer.</summary>
+    /// <exception cref="InvalidDataException">There is none of this name, or it is not an integer.</exception>
     public long WholeNumber(string name)
         => Number(name) is var number && Math.Abs(number) <= 1L << 53 && Math.Truncate(number) == number
             ? (long)number
-            : throw new InvalidDataException(FormattableString.Invariant($"its '{name}' is {number}, and no whole number"));
+            : throw new InvalidDataException(FormattableString.Invariant($"its '{name}' is {number}; expected an integer"));
 
     /// <summary>A group.</summary>
     /// <exception cref="InvalidDataException">There is none of this name.</exception>

@@ -29,8 +29,8 @@ public enum TransferGradient
 public sealed record CollaborationOptions
 {
     [Description(
-        "Inline Subnetwork Collaboration: each exit but the first reads the logits of the one before; of two "
-        + "phases, in the second")]
+        "Inline Subnetwork Collaboration: each exit but the first reads the logits of the one before; with two phases, in phase II "
+        + "only")]
     public bool Enabled { get; init; }
 
     [Description("Transfer of the previous logits: through a small layer, concatenated to the exit's features (fc), or added to its "

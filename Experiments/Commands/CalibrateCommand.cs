@@ -86,7 +86,7 @@ internal static class CalibrateCommand
         if (policy.Guarantee is not null && Path.GetFileName(network.File) == Path.GetFileName(network.Run?.BestCheckpoint))
         {
             Console.Error.WriteLine(
-                $"warning: the same images selected {network.File}, so that the guarantee is optimistic; take checkpoints/latest.pt");
+                $"warning: the same images selected {network.File}, so the guarantee is optimistic; use checkpoints/latest.pt");
         }
 
         Show(policy, file);

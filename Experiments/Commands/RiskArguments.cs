@@ -65,7 +65,7 @@ internal static class RiskArguments
         return (method == RiskControlMethod.Crc, delta) switch
         {
             (true, not null) => throw new UsageException(
-                "--method crc bounds the risk in expectation, not with a probability; drop --delta, or take --method ucb or ltt"),
+                "--method crc bounds the risk in expectation, not with a probability; drop --delta, or use --method ucb or ltt"),
             (false, null) => throw new UsageException(
                 $"--method {name} bounds the risk with probability 1 - D and needs --delta D, such as --delta 0.1"),
             _ => method,

@@ -89,8 +89,8 @@ internal sealed record DataOptions
     public int? TestLimit { get; init; }
 
     [Description(
-        "Whether training images are cropped at random and flipped: padded by an eighth of their side, of ImageNet's 8 to 100 % of the "
-        + "area, resized")]
+        "Whether training images are randomly cropped and flipped: CIFAR and pictures padded by 1/8 of the side, ImageNet by random "
+        + "resized crop (8 to 100 % of the area)")]
     public bool Augment { get; init; } = true;
 
     [Description("Threads that decode image files (does not affect results); 0: as many as compute threads")]
@@ -104,8 +104,8 @@ internal sealed record DataOptions
 internal sealed record ImbalanceOptions
 {
     [Description(
-        "How many training images the classes keep: as they are, falling exponentially from class to class, or "
-        + "all and few by halves")]
+        "Class-imbalance profile: none, exponential decay over classes, or step (half of the classes keep all images, the others "
+        + "1/factor)")]
     public ImbalanceProfile Type { get; init; } = ImbalanceProfile.None;
 
     [Description("Imbalance factor: image count of the largest class divided by that of the smallest")]

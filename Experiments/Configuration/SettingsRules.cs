@@ -72,14 +72,14 @@ internal static class SettingsRules
         if (settings.Modifiers.Isc.Enabled)
         {
             yield return (["phase2.regime", "modifiers.isc.enabled"],
-                "phase2.regime mixed goes on with the exits of phase I, but modifiers.isc makes others; use phase2.regime frozen, or "
+                "phase2.regime mixed keeps training phase I's exits, but modifiers.isc changes them; use phase2.regime frozen, or "
                     + "modifiers.isc.enabled=false");
         }
 
         if (settings.Phase2.FrozenNorm != FrozenNorm.Fixed && settings.Preset != Preset.Published)
         {
             yield return (["phase2.frozenNorm", "phase2.regime"],
-                "phase2.frozenNorm is about a frozen network, but phase2.regime is mixed; remove phase2.frozenNorm, or use frozen");
+                "phase2.frozenNorm only applies to a frozen network, but phase2.regime is mixed; remove phase2.frozenNorm, or use frozen");
         }
     }
 
@@ -147,7 +147,7 @@ internal static class SettingsRules
             string cause = modifiers.Ge.Enabled ? "rescaled gradients of modifiers.ge"
                 : modifiers.Boosting.Enabled ? "stopped gradient of modifiers.boosting" : "stopped gradient of modifiers.isc";
             yield return (["meta.gradient", "modifiers.ge.enabled", "modifiers.boosting.enabled", "modifiers.isc.enabled"],
-                $"meta.gradient finiteDifference cannot see the {cause}; use forward or unrolled");
+                $"meta.gradient finiteDifference cannot account for the {cause}; use forward or unrolled");
         }
     }
 

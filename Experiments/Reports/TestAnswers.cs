@@ -21,8 +21,8 @@ internal sealed class TestAnswers
         if (wrong >= 0)
         {
             throw new UsageException(FormattableString.Invariant(
-                $"{file} is not whole: test image {sorted[wrong - (wrong % Exits)].Sample} does not have one row per exit; ")
-                + "copy the whole file, or write it again with imta eval");
+                $"{file} is incomplete: test image {sorted[wrong - (wrong % Exits)].Sample} does not have one row per exit; ")
+                + "copy the complete file, or write it again with imta eval");
         }
 
         Images = Exits == 0 ? 0 : sorted.Length / Exits;

@@ -133,10 +133,10 @@ internal sealed class ExtendedRun(string source, int epochs, string? folder, boo
         TrainOptions train = last.Settings.Train;
         double rate = train.Rate * RateSchedule.Factor(train, train.Epochs - epochs, 0, Math.Max(1, images / train.Batch));
         string schedule = train.Schedule == RateScheduleKind.Cosine
-            ? FormattableString.Invariant($"the cosine is that of {train.Epochs} epochs, on which")
-            : "the milestones stay, and";
+            ? FormattableString.Invariant($"the cosine schedule spans {train.Epochs} epochs, so")
+            : "milestones are unchanged;";
         return FormattableString.Invariant($"extends {source} after epoch {State.Epochs} to epoch {last.LastEpoch}: {schedule} ")
-            + FormattableString.Invariant($"the learning rate goes on at {rate:G4}")
+            + FormattableString.Invariant($"the learning rate resumes at {rate:G4}")
             + (last.Settings.Loss.ClassWeights is { Type: not ClassWeighting.None, After: > 0 and var share }
                 ? FormattableString.Invariant($"; class weights hold in the last {1 - share:0.###} of the {train.Epochs} epochs")
                 : "");

@@ -19,7 +19,7 @@ internal sealed class RunStarter(RankContext ranks, IReadOnlySet<CheckName> allo
 {
     private readonly ProcessGroup _processGroup = ranks.ProcessGroup;
 
-    /// <summary>Those of <c>epochs.csv</c>.</summary>
+    /// <summary>The columns of <c>epochs.csv</c>.</summary>
     public IReadOnlyList<EpochColumn> Columns { get; init; } = EpochColumn.Defaults;
 
     /// <summary>Starts or resumes a run and trains it to the end; returns the command's exit code.</summary>
@@ -188,12 +188,17 @@ internal sealed class RunStarter(RankContext ranks, IReadOnlySet<CheckName> allo
             // The log may be on the same full disk, or have been deleted with the folder.
             string advice = RunFolder.CanResume(folder.Path)
                 ? $"{folder.LatestCheckpoint} is intact: once the problem is fixed, resume with {resume}"
-                : $"the checkpoints in {folder.Path} are gone, so the run has to start again";
+                : $"the checkpoints in {folder.Path} are gone, so the run must be restarted";
             throw new IOException($"{e.Message.TrimEnd('.')}; {advice}", e);
         }
         catch (Exception e)
         {
             monitor.Log($"the run failed: {e}");
+            if (_processGroup.IsRankZero)
+            {
+                Failure.SetLog(e, folder.Log);
+            }
+
             throw;
         }
 

@@ -31,8 +31,8 @@ public sealed class FiniteDifferenceMetaGradient : IMetaGradient
         if (!network.HasTrueGradients)
         {
             throw new ArgumentException(
-                "with Gradient Equilibrium, or a gradient that stops between exits, the update is no gradient of a function, "
-                + "and meta.gradient=finiteDifference cannot see it: take forward or unrolled.",
+                "with Gradient Equilibrium or stopped gradients the update is not the gradient of any function, so "
+                + "meta.gradient=finiteDifference cannot be used; use forward or unrolled.",
                 nameof(network));
         }
 

@@ -119,7 +119,7 @@ public sealed class CalibrateCommandTests(TrainedRun trained) : IClassFixture<Tr
     [InlineData("--method needs --risk", "--shares", "1,1,1", "--method", "crc")]
     [InlineData("--loss is none; it must be gap or consistency or brier-gap or brier-consistency", "--risk", "0.1", "--loss", "none")]
     [InlineData("--method is best; it must be crc or ucb or ltt", "--risk", "0.1", "--method", "best")]
-    [InlineData("drop --delta, or take --method ucb or ltt", "--risk", "0.1", "--delta", "0.1", "--method", "crc")]
+    [InlineData("drop --delta, or use --method ucb or ltt", "--risk", "0.1", "--delta", "0.1", "--method", "crc")]
     [InlineData("--method ltt bounds the risk with probability 1 - D and needs --delta D", "--risk", "0.1", "--method", "ltt")]
     [InlineData("--maximise is speed; it must be accuracy", "--macs", "3M", "--maximise", "speed")]
     [InlineData("--maximise needs --macs", "--shares", "1,1,1", "--maximise", "accuracy")]
