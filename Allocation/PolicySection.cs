@@ -59,7 +59,7 @@ public sealed class PolicySection
         }
     }
 
-    /// <summary>Refuses keys that nothing has read.</summary>
+    /// <summary>Rejects keys that have not been read.</summary>
     /// <exception cref="FormatException">There are some.</exception>
     public void End()
     {

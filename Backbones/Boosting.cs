@@ -12,11 +12,11 @@ public sealed record BoostingOptions
     [Description("Boosting (BoostNet): each exit adds to the earlier exits' prediction and learns the residual")]
     public bool Enabled { get; init; }
 
-    [Description("Prediction reweighting: the factor r of the earlier exits' logits; of a ramp, at the first exit")]
+    [Description("Prediction reweighting: factor r of the earlier exits' logits; with lastReweighting, its value at the first exit")]
     [Range(0.0, 1.0)]
     public double Reweighting { get; init; } = 0.5;
 
-    [Description("The factor r at the last exit, in equal steps from the first; null: the same at every exit")]
+    [Description("Factor r at the last exit, reached in equal steps from the first; null: the same at every exit")]
     [Range(0.0, 1.0)]
     public double? LastReweighting { get; init; }
 }

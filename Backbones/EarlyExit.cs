@@ -24,8 +24,8 @@ public delegate Tensor ExitRule(int exit, Tensor logits, Tensor rows);
 /// <param name="Exits">int64 <c>[N]</c>: the exit of each sample, 0 … K − 1.</param>
 public sealed record EarlyExitResult(Tensor Logits, Tensor Exits);
 
-/// <summary>Logits without probabilities, NaN or infinite: the message says of how many samples, and at which exits.</summary>
-/// <param name="counts">Of the exits from <paramref name="first"/> on, how many samples have such logits.</param>
+/// <summary>Logits are NaN or infinite: the message says for how many samples, and at which exits.</summary>
+/// <param name="counts">For each exit from <paramref name="first"/> on, the number of samples with such logits.</param>
 /// <param name="samples">How many samples these exits classified.</param>
 /// <param name="first">The first of the exits, from 0.</param>
 public sealed class NonFiniteLogitsException(IReadOnlyList<long> counts, long samples, int first = 0)
@@ -37,8 +37,8 @@ public sealed class NonFiniteLogitsException(IReadOnlyList<long> counts, long sa
 }
 
 /// <summary>
-/// Runs a network so that samples really leave early: after each exit the rows of those that are answered are dropped from all features
-/// that later blocks read, and blocks after the last exit that a sample needs do not run. Batch norm is folded into the layers before it.
+/// Runs a network so that samples really leave early: after each exit the rows of samples that have left are dropped from all features that
+/// later blocks read, and blocks after the last exit that a sample needs do not run. Batch norm is folded into the layers before it.
 /// </summary>
 /// <remarks>
 /// Shapes: <c>N</c> samples, <c>M</c> of them remaining, <c>K</c> exits, <c>C</c> classes. Batches of several threads wait for each other.
@@ -59,7 +59,7 @@ public sealed class EarlyExit : IDisposable
     private readonly BatchNormFolding? _folding;
     private readonly Dictionary<(long, long, long), NetworkCost> _costs = []; // by the images' shape
 
-    /// <param name="network">The network; it stays the caller's; its parameters must not change after the first batch.</param>
+    /// <param name="network">The network, which the caller keeps; its parameters must not change after the first batch.</param>
     /// <param name="compaction">When samples that have left are removed from the batch.</param>
     /// <param name="folds">Whether batch norm is folded, with channels-last memory layout.</param>
     public EarlyExit(MultiExitNetwork network, Compaction compaction = Compaction.WhenBeneficial, bool folds = true)
@@ -164,7 +164,7 @@ public sealed class EarlyExit : IDisposable
 
         public Tensor ExitsOn(Device device) => tensor(_exits, int64, device);
 
-        /// <summary>Refuses logits without probabilities of samples without an answer. Waits for the device.</summary>
+        /// <summary>Refuses NaN or infinite logits of samples without an answer. Waits for the device.</summary>
         public void RefuseNonFinite(int k, Tensor logits)
         {
             if (!double.IsFinite(logits.sum(float64).item<double>()))

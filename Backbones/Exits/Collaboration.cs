@@ -38,8 +38,8 @@ public sealed record CollaborationOptions
     public Transfer Transfer { get; init; } = Transfer.Fc;
 
     [Description(
-        "Whether an exit's loss also trains the exit before through what it reads: no (stop, the paper) or yes "
-        + "(flow, the published code)")]
+        "Whether an exit's loss is backpropagated into the previous exit through its logits: no (stop, the paper) or yes (flow, the "
+        + "published code)")]
     public TransferGradient Gradient { get; init; } = TransferGradient.Stop;
 
     /// <summary>Whether gradients stop where an exit reads the previous one.</summary>

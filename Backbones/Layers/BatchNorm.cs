@@ -19,7 +19,7 @@ public sealed class BatchNorm : NamedModule
     private readonly Tensor _runningVariance;
     private readonly Tensor _batches;
 
-    /// <param name="factory">Starts the parameters.</param>
+    /// <param name="factory">Initialises the parameters.</param>
     /// <param name="channels">Channels of input and output.</param>
     public BatchNorm(LayerFactory factory, long channels)
         : base(nameof(BatchNorm))

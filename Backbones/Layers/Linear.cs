@@ -9,9 +9,9 @@ public sealed class Linear : NamedModule
     private readonly Parameter _weight;
     private readonly Parameter _bias;
 
-    /// <param name="factory">Starts the parameters.</param>
-    /// <param name="input">Numbers of the input.</param>
-    /// <param name="output">Numbers of the output.</param>
+    /// <param name="factory">Initialises the parameters.</param>
+    /// <param name="input">Length of the input.</param>
+    /// <param name="output">Length of the output.</param>
     public Linear(LayerFactory factory, long input, long output)
         : base(nameof(Linear))
     {
@@ -35,7 +35,7 @@ public sealed class Linear : NamedModule
         return y;
     }
 
-    /// <summary>What the norm after this layer makes of its output, by the running statistics, in one linear layer.</summary>
+    /// <summary>The output of the norm after this layer, using the running statistics, in one linear layer.</summary>
     internal Tensor ForwardFolded(Tensor x, BatchNorm norm, BatchNormFolding folding)
     {
         (Tensor weight, Tensor bias) = folding.For(this, () => norm.FoldedInto(_weight, _bias));

@@ -18,7 +18,7 @@ public static class Operators
     /// Features <c>[N, C]</c> or <c>[N, C, H, W]</c> and after them, along the channels, others of their height and width.
     /// </summary>
     /// <param name="features">The first features.</param>
-    /// <param name="added">What comes after it.</param>
+    /// <param name="added">The features to append.</param>
     /// <param name="pass">The pass.</param>
     /// <param name="reservedChannels">
     /// Channels that later layers will join to the result: on a tape or with folding they are written after it, and nothing is copied then.

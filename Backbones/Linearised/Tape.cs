@@ -71,10 +71,10 @@ public sealed class Tape
     }
 
     /// <summary>
-    /// States that a tensor has room for more channels after its own (<see cref="ReservedChannels"/>), so that its tangent has it too.
+    /// States that a tensor has reserved channels after its own (<see cref="ReservedChannels"/>), so that its tangent has it too.
     /// </summary>
     /// <param name="whole">An output on the tape.</param>
-    /// <param name="reserved">The number of channels.</param>
+    /// <param name="reserved">The number of reserved channels.</param>
     /// <param name="extended">The tensor on the tape whose reserved channels it uses; null: none.</param>
     internal void ReserveChannels(Tensor whole, long reserved, Tensor? extended)
     {

@@ -72,7 +72,7 @@ internal static class ReservedChannels
 {
     private static readonly ConditionalWeakTable<Tensor, StrongBox<long>> Reserved = [];
 
-    /// <summary>Takes channels after those of a tensor, which only one can.</summary>
+    /// <summary>Takes the channels after those of a tensor; only one caller can.</summary>
     /// <returns>How many are left after these; null: there are not as many.</returns>
     public static long? TryTake(Tensor features, long channels)
     {

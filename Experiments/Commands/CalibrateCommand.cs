@@ -27,7 +27,7 @@ internal static class CalibrateCommand
     private static readonly Option<string?> Maximise = new("--maximise")
     {
         HelpName = Accuracy,
-        Description = "With --macs: search the thresholds with the best accuracy on the held-out images, instead of geometric shares",
+        Description = "With --macs: search for the thresholds with the best accuracy on the held-out images, instead of geometric shares",
     };
 
     private static readonly Option<string> Criterion = new("--criterion")

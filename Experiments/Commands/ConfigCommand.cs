@@ -16,7 +16,7 @@ internal static class ConfigCommand
     private static readonly Option<bool> Json = new("--json") { Description = "Print every key with its default, as JSON" };
     private static readonly Option<bool> Schema = new("--schema")
     {
-        Description = "Print a JSON Schema of configuration files, by which an editor completes and checks them",
+        Description = "Print a JSON Schema of configuration files, with which an editor completes and checks them",
     };
 
     public static Command Build()

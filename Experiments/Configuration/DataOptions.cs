@@ -66,17 +66,18 @@ internal sealed record DataOptions
     public string? Root { get; init; }
 
     [Description(
-        "Images held out for validation of the whole training set (50,000; ImageNet's 1,281,167), balanced over classes; of "
-        + "fewer the same share; 0: none")]
+        "Images held out for validation, balanced over classes, if the whole training set is used (50,000; ImageNet 1,281,167); the "
+        + "same share of fewer images; 0: none")]
     [Range(0, int.MaxValue)]
     public int Validation { get; init; } = 5000;
 
     [Description(
-        "Number of classes of image folders (imagenet, pictures); null: the data set's own number, of pictures that of the folders")]
+        "Number of classes for image folders (imagenet, pictures); null: the data set's own number, or for pictures the number of "
+        + "folders")]
     [Range(2, 100_000)]
     public int? Classes { get; init; }
 
-    [Description("Height and width in pixels that pictures are resized and cropped to; null: 32")]
+    [Description("Height and width in pixels to which pictures are resized and cropped; null: 32")]
     [Range(8, 512)]
     public int? Side { get; init; }
 

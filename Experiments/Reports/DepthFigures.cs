@@ -21,8 +21,8 @@ internal static class DepthFigures
         entries => new Figure(
             "overthinking", "Overthinking and the oracle",
             "Shares of the test images that going deeper harms (overthinking: correct at this exit, wrong at the last) or helps "
-                + "(premature: wrong at this exit, correct at the last); accuracy of this exit, and of an oracle: this exit or an earlier one "
-                + $"is correct (exits.csv{Means.Caption(entries)}).",
+                + "(premature: wrong at this exit, correct at the last); accuracy of this exit, and of an oracle: this exit or an earlier "
+                + $"one is correct (exits.csv{Means.Caption(entries)}).",
             "lines", new Axis("exit", "whole"), new Axis("share of test images, %", "percent"),
             entries is [var only]
                 ? [Everything(only)]
