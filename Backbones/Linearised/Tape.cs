@@ -86,15 +86,15 @@ public sealed class Tape
         ? number
         : throw new InvalidOperationException(
             $"a tensor of shape [{string.Join(", ", tensor.Sizes())}] reached a layer, but no layer on the tape "
-            + "made it: every operator in between must add its map.");
+            + "produced it: every operator in between must add its map.");
 
     private int Register(Tensor tensor)
     {
         if (!_numbers.TryAdd(tensor, _variables.Count))
         {
             throw new InvalidOperationException(
-                $"a layer's output of shape [{string.Join(", ", tensor.Sizes())}] is on the tape already: a layer that "
-                + "does nothing adds no map, and one that does something makes a tensor of its own.");
+                $"a layer's output of shape [{string.Join(", ", tensor.Sizes())}] is already on the tape: a layer that "
+                + "does nothing adds no map, and one that does something creates a tensor of its own.");
         }
 
         _variables.Add(new Variable(tensor.Sizes(), tensor.dtype));

@@ -8,10 +8,10 @@ namespace Imta.MetaWeight.Experiments.Commands;
 internal static class RiskArguments
 {
     private static readonly Option<double?> Risk = NumberOption.Double(
-        "--risk", "E", "Maximum risk of leaving early, such as 0.05: the lowest threshold, the same for all exits, that is certified");
+        "--risk", "E", "Maximum risk of leaving early, such as 0.05; uses the lowest certified threshold, the same for all exits");
 
     private static readonly Option<double?> Delta = NumberOption.Double(
-        "--delta", "D", "With --risk: hold with probability 1 - D over calibration sets, such as 0.1; default: in expectation");
+        "--delta", "D", "With --risk: bound the risk with probability 1 - D over calibration sets, such as 0.1; default: in expectation");
 
     private static readonly Option<string?> Loss = new("--loss")
     {

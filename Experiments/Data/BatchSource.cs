@@ -166,7 +166,7 @@ internal sealed class BatchSource
 
     /// <summary>A planned batch, before it is created.</summary>
     /// <param name="Plan">The plan.</param>
-    /// <param name="Order">Of the epoch.</param>
+    /// <param name="Order">The epoch's order.</param>
     /// <param name="Epoch">From 0.</param>
     /// <param name="Batch">From 0.</param>
     private sealed record PlannedBatch(BatchPlan Plan, Tensor Order, int Epoch, int Batch)

@@ -23,7 +23,7 @@ internal sealed partial class ReportedRun
         Environment = ReadEnvironment(folder.Environment);
     }
 
-    /// <summary>As given by the user.</summary>
+    /// <summary>The folder as given by the user.</summary>
     public string Folder => _folder.Path;
 
     /// <summary>Every setting by its key, in the file's order.</summary>

@@ -71,7 +71,7 @@ internal static class ResultTables
             ];
         return TableOrNote(
             "timing", "Time and memory", "timing.csv, which is written with a run's first epoch",
-            $"Of the epochs so far: all their time, its mean per epoch, speed and peak memory (timing.csv{Ranges(entries)}).",
+            $"Over the epochs so far: total time, mean time per epoch, speed and peak memory (timing.csv{Ranges(entries)}).",
             ["run", "epochs", "time, min", "training per epoch, s", "validation per epoch, s", "training images/s", "peak memory, MiB"],
             rows);
     }

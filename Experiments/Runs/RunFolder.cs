@@ -146,7 +146,7 @@ internal sealed class RunFolder(string path)
         if (!CanResume(path))
         {
             throw new UsageException(folder.OtherCheckpoint is { } other
-                ? $"{path} has no checkpoints/latest.pt to resume from; to go on from {other}, copy it to {folder.LatestCheckpoint}"
+                ? $"{path} has no checkpoints/latest.pt to resume from; to continue from {other}, copy it to {folder.LatestCheckpoint}"
                 : $"{path} has no checkpoints/latest.pt to resume from; --resume needs a run folder");
         }
 

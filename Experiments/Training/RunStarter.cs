@@ -193,12 +193,7 @@ internal sealed class RunStarter(RankContext ranks, IReadOnlySet<CheckName> allo
         }
         catch (Exception e)
         {
-            monitor.Log($"the run failed: {e}");
-            if (_processGroup.IsRankZero)
-            {
-                Failure.SetLog(e, folder.Log);
-            }
-
+            monitor.LogFailure(e);
             throw;
         }
 

@@ -46,7 +46,7 @@ internal static class RunSummary
         {
             long[] counts = data.Train.ClassCounts();
             yield return FormattableString.Invariant(
-                $"imbalanced classes: {counts.Max():N0} training images of the largest, {counts.Min():N0} of the smallest");
+                $"imbalanced classes: {counts.Max():N0} training images in the largest, {counts.Min():N0} in the smallest");
         }
 
         yield return prepared.Requirements;

@@ -199,8 +199,8 @@ public sealed class CheckpointTests(ITestOutputHelper output) : IDisposable
 
         _folder.Run(2, "eval", "broken").Error.Should()
             .Be("imta: broken has no checkpoints/latest.pt; use broken/checkpoints/epoch-0002.pt instead\n");
-        Refusal().Should().Be("imta: broken has no checkpoints/latest.pt to resume from; to go on from broken/checkpoints/epoch-0002.pt, "
-            + "copy it to broken/checkpoints/latest.pt");
+        Refusal().Should().Be("imta: broken has no checkpoints/latest.pt to resume from; to continue from "
+            + "broken/checkpoints/epoch-0002.pt, copy it to broken/checkpoints/latest.pt");
         File.Copy(_folder.In("broken", "checkpoints", "epoch-0002.pt"), _folder.In("broken", "checkpoints", "latest.pt"));
         Resume();
 

@@ -107,7 +107,7 @@ public sealed class ExtendedTrainTests : IDisposable
         Train("run", "--set", "train.epochs=1");
         string[] extend = ["train", "--extend", "run", "--add-epochs", "1", "--out", "longer"];
 
-        Refused("nowhere is no run folder", "train", "--extend", "nowhere", "--add-epochs", "1");
+        Refused("nowhere is not a run folder", "train", "--extend", "nowhere", "--add-epochs", "1");
         Refused("--extend needs --add-epochs N", "train", "--extend", "run");
         Refused("--add-epochs needs --extend RUN", "train", "--add-epochs", "1");
         Refused("--add-epochs is 0; it must be an integer from 1 to 1000000", "train", "--extend", "run", "--add-epochs", "0");

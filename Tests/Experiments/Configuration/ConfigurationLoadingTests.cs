@@ -366,10 +366,10 @@ public sealed class ConfigurationLoadingTests
             "run.yaml:2: model.precision tf32 needs CUDA's matrix units, but device is cpu; use full, or device cuda")
     ]
     [InlineData("model: {precision: bf16}\nmeta: {gradient: finiteDifference}\n", "run.yaml:1: model.precision bf16 requires "
-        + "meta.gradient forward: finiteDifference loses too much to its rounding; use forward, or full")]
+        + "meta.gradient forward: finiteDifference loses too much precision to its rounding; use forward, or full")]
     [InlineData("modifiers:\n  combination: pcgrad\n", "run.yaml:2: modifiers.combination pcgrad is not the sum of the exits' gradients, "
-        + "along which learned weights (meta.enabled, meta.weights predicted) look ahead; use sum, meta.enabled=false, or meta.weights "
-        + "fixed or allocated")]
+        + "which the lookahead of learned weights (meta.enabled, meta.weights predicted) requires; use sum, meta.enabled=false, or "
+        + "meta.weights fixed or allocated")]
     [InlineData("train:\n  milestones: [9, 5]\n", "run.yaml:2: train.milestones are [9, 5]; they must be in ascending order")]
     [InlineData(
         "model:\n  msdnet:\n    bottleneckFactors: [1, 2]\n",
