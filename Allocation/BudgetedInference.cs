@@ -14,8 +14,8 @@ public static class BudgetedInference
     public const float Always = -1e8f;
 
     /// <summary>
-    /// The published search. At exit k the threshold is the score of the quota's last sample, counted among those that did not exit
-    /// lets leave. Samples of equal scores leave together, so more than the quota may; where the quota is 0, or more than are left, none.
+    /// The published search. At exit k the threshold is the score of the quota's last sample among those that no earlier exit lets leave.
+    /// Samples of equal scores leave together, so more than the quota may leave; where the quota is 0, or more than are left, none leave.
     /// </summary>
     /// <param name="scores">float32 <c>[N, K]</c>, of held-out samples; finite.</param>
     /// <param name="quotas">P lists of K numbers of samples (<see cref="ExitShares.Quotas"/>).</param>

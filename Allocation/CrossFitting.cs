@@ -1,16 +1,15 @@
 namespace Imta.MetaWeight.Allocation;
 
 /// <summary>
-/// How much of what thresholds promise is overfitting: they are fitted on either half of the samples and applied to both; means of the
-/// two fits.
+/// Estimates the overfitting of fitted thresholds: they are fitted on each half of the samples and applied to both; means of the two fits.
 /// </summary>
-/// <param name="FittedAccuracy">On the half that they were fitted on.</param>
-/// <param name="OtherAccuracy">On the other half: what to expect of new samples.</param>
-/// <param name="OtherMacs">Multiply-adds per sample on average, on the other half.</param>
+/// <param name="FittedAccuracy">The accuracy on the half that they were fitted on.</param>
+/// <param name="OtherAccuracy">The accuracy on the other half: what to expect for new samples.</param>
+/// <param name="OtherMacs">Mean multiply-adds per sample on the other half.</param>
 public sealed record CrossFitting(double FittedAccuracy, double OtherAccuracy, double OtherMacs)
 {
-    /// <summary>Fits twice.</summary>
-    /// <param name="fit">Finds a policy for scores and whether predictions are correct, both <c>[M, K]</c>.</param>
+    /// <summary>Fits on each half, and applies each policy to both.</summary>
+    /// <param name="fit">Finds a policy from the scores and whether predictions are correct, both <c>[M, K]</c>.</param>
     /// <param name="scores"><c>[N, K]</c>.</param>
     /// <param name="correct">bool <c>[N, K]</c>.</param>
     /// <param name="macs">K: multiply-adds of a prediction at each exit.</param>

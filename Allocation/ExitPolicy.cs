@@ -4,8 +4,8 @@ using System.Text.Json.Nodes;
 namespace Imta.MetaWeight.Allocation;
 
 /// <summary>
-/// Decides at which exit a sample leaves, by its scores at the exits so far and by nothing else: not by other samples of its batch. At
-/// the last exit every sample leaves. A kind of policy is one class and its line in <see cref="ExitPolicies.Register"/>.
+/// Decides at which exit a sample leaves, by its scores at the exits so far and by nothing else: not by other samples of its batch. At the
+/// last exit every sample leaves. A kind of policy is one class and one call of <see cref="ExitPolicies.Register"/>.
 /// </summary>
 /// <remarks>Shapes: <c>N</c> samples, <c>M</c> of them still in the network, <c>K</c> exits, <c>C</c> classes.</remarks>
 public interface IExitPolicy
@@ -24,7 +24,7 @@ public interface IExitPolicy
     Tensor Leaves(Tensor scores);
 
     /// <summary>Adds the kind's own keys to a policy file.</summary>
-    /// <param name="section">Takes the keys; names of docs/files.md are taken.</param>
+    /// <param name="section">Receives the keys, which must not reuse the keys in docs/files.md.</param>
     void Write(JsonObject section);
 }
 
@@ -40,7 +40,7 @@ public static class ExitPolicies
 
     /// <summary>Makes a kind of policy known, before any policy file is read.</summary>
     /// <param name="kind">Its <see cref="IExitPolicy.Kind"/>.</param>
-    /// <param name="read">Makes the policy of its keys in a file; throws <see cref="FormatException"/> where they are invalid.</param>
+    /// <param name="read">Creates the policy from its keys in a file; throws <see cref="FormatException"/> where they are invalid.</param>
     /// <exception cref="ArgumentException">There is a kind of this name.</exception>
     public static void Register(string kind, Func<PolicySection, IExitPolicy> read)
         => ImmutableInterlocked.Update(ref _readers, readers => readers.ContainsKey(kind)
@@ -97,7 +97,7 @@ public sealed class ExitPolicyRule(IExitPolicy policy)
     /// <summary>Which samples exit at an exit, bool <c>[M]</c>.</summary>
     /// <param name="exit">0 … K − 2.</param>
     /// <param name="logits"><c>[M, C]</c>.</param>
-    /// <param name="rows">int64 <c>[M]</c>: the place of each sample in the batch; at exit 0, all places in order.</param>
+    /// <param name="rows">int64 <c>[M]</c>: the index of each sample in the batch; at exit 0, all indices in order.</param>
     public Tensor Leaves(int exit, Tensor logits, Tensor rows)
     {
         using DisposeScope scope = NewDisposeScope();

@@ -1,9 +1,9 @@
 namespace Imta.MetaWeight.Allocation;
 
 /// <summary>
-/// What an early answer loses against the answer of the full network, the last exit (Jazbec et al., "Fast yet Safe: Early-Exiting with
-/// Risk Control", NeurIPS 2024, section 3). The loss of sample i at exit k is ℓ_ik − ℓ_iK, which is 0 at the last exit and negative
-/// where the early answer is the better one; the risk of a threshold is its expectation where samples leave.
+/// What an early prediction loses against that of the full network, the last exit (Jazbec et al., "Fast yet Safe: Early-Exiting with Risk
+/// Control", NeurIPS 2024, section 3). The loss of sample i at exit k is ℓ_ik − ℓ_iK, which is 0 at the last exit and negative where the
+/// early prediction is the better one; the risk of a threshold is its expectation where samples leave.
 /// </summary>
 /// <remarks>Shapes: <c>N</c> samples, <c>K</c> exits, <c>C</c> classes. p_ik: probabilities; ŷ_ik: the predicted class.</remarks>
 public sealed class ExitRisk

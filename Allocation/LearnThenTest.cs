@@ -11,7 +11,7 @@ public static class LearnThenTest
     private const double Accuracy = 1e-14;
     private const int Iterations = 200;
 
-    /// <summary>Of n losses that are 0 or 1, s of them 1: P(Bin(n, ε) ≤ s), exact for this integer count.</summary>
+    /// <summary>For n losses that are 0 or 1, s of them 1: P(Bin(n, ε) ≤ s), exact for this integer count.</summary>
     /// <param name="count">s.</param>
     /// <param name="samples">n.</param>
     /// <param name="epsilon">ε, in (0, 1).</param>
@@ -33,14 +33,14 @@ public static class LearnThenTest
     }
 
     /// <summary>The smallest ε whose p-value is at most δ, 1 if there is none: an upper bound on the risk at level 1 − δ.</summary>
-    /// <param name="pValue">Of ε; falls from 1 as ε grows.</param>
+    /// <param name="pValue">The p-value as a function of ε; falls from 1 as ε grows.</param>
     /// <param name="delta">δ, in (0, 1).</param>
     public static double UpperBound(Func<double, double> pValue, double delta) => pValue(1 - Accuracy) <= delta
         ? Brent.FindRoot(epsilon => pValue(epsilon) - delta, Accuracy, 1 - Accuracy, Accuracy, Iterations)
         : 1;
 
     /// <summary>The last hypothesis of a fixed sequence before the first one that is not rejected; −1: the first one is not.</summary>
-    /// <param name="count">How many there are.</param>
+    /// <param name="count">The number of hypotheses.</param>
     /// <param name="isRejected">Tests a hypothesis, 0 … count − 1.</param>
     public static int FixedSequence(int count, Func<int, bool> isRejected)
     {

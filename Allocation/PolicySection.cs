@@ -28,7 +28,7 @@ public sealed class PolicySection
         }
         catch (JsonException e)
         {
-            throw new FormatException(e.LineNumber is { } line ? $"invalid JSON in line {line + 1}" : "a key is defined twice", e);
+            throw new FormatException(e.LineNumber is { } line ? $"invalid JSON on line {line + 1}" : "a key is defined twice", e);
         }
     }
 
@@ -59,7 +59,7 @@ public sealed class PolicySection
         }
     }
 
-    /// <summary>Refuses keys that nothing has read.</summary>
+    /// <summary>Rejects keys that have not been read.</summary>
     /// <exception cref="FormatException">There are some.</exception>
     public void End()
     {

@@ -23,10 +23,10 @@ internal sealed class RankedScores
     /// <summary>Samples by their score, the highest first.</summary>
     public int[] Order { get; }
 
-    /// <summary>The place of each sample in the order.</summary>
+    /// <summary>The position of each sample in the order.</summary>
     public int[] Rank { get; }
 
-    /// <summary>The cut below the scores that equal the one at a place.</summary>
+    /// <summary>The cut below the scores that equal the one at a position.</summary>
     public int[] GroupEnd { get; }
 
     /// <summary>The lowest score above a cut.</summary>

@@ -13,7 +13,7 @@ public enum RiskControlMethod
     Ltt,
 }
 
-/// <summary>The guarantee that is asked for.</summary>
+/// <summary>The requested guarantee.</summary>
 /// <param name="Risk">The risk.</param>
 /// <param name="Epsilon">ε, in (0, 1).</param>
 /// <param name="Delta">δ, in (0, 1); null: the risk is at most ε in expectation.</param>
@@ -21,7 +21,7 @@ public enum RiskControlMethod
 public sealed record RiskTarget(ExitRisk Risk, double Epsilon, double? Delta, RiskControlMethod Method);
 
 /// <summary>The threshold that was found.</summary>
-/// <param name="Index">Its place in the grid; 0: nothing leaves early.</param>
+/// <param name="Index">Its index in the grid; 0: nothing leaves early.</param>
 /// <param name="Risk">The mean loss on the calibration samples.</param>
 /// <param name="Bound">What the method bounds the risk by, at most ε; 0 where nothing leaves early, which loses nothing.</param>
 public sealed record ControlledThreshold(int Index, double Risk, double Bound);

@@ -1,15 +1,15 @@
 namespace Imta.MetaWeight.Allocation;
 
 /// <summary>
-/// Thresholds that maximise the accuracy on held-out samples within multiply-adds on average. Exact for up to three exits (and
-/// <see cref="MaxCuts"/> samples). For more exits a heuristic: coordinate ascent over pairs of thresholds, each pair exactly with the
-/// others fixed, until no pair gains, from several starts. The first start are the geometric shares
-/// (<see cref="Calibration.QuotasForMacs"/>), so that it is never worse than these. Nothing is random.
+/// Thresholds that maximise the accuracy on held-out samples within a budget of mean multiply-adds. Exact for up to three exits (and <see
+/// cref="MaxCuts"/> samples). For more exits a heuristic: coordinate ascent over pairs of thresholds, each pair exactly with the others
+/// fixed, until no pair gains, from several starts. The first start is the geometric shares (<see cref="Calibration.QuotasForMacs"/>), so
+/// the result is never worse than these. Nothing is random.
 /// </summary>
 /// <remarks>Shapes: <c>N</c> samples, <c>K</c> exits. O(N²) per pair; with more samples, O(N · MaxCuts).</remarks>
 public sealed class ThresholdSearch
 {
-    /// <summary>The most values tried of the first threshold of a pair; of the second, all.</summary>
+    /// <summary>The maximum number of values tried for the first threshold of a pair; for the second, all are tried.</summary>
     public const int MaxCuts = 8192;
 
     private static readonly double[] Starts = [1, 0.7, 0.4]; // parts of what the budget leaves beyond exit 1
@@ -153,10 +153,10 @@ public sealed class ThresholdSearch
     }
 
     /// <summary>The samples that the second exit of a pair can let leave, by its scores.</summary>
-    /// <param name="Ranks">Their places in the first exit's order.</param>
+    /// <param name="Ranks">Their positions in the first exit's order.</param>
     /// <param name="Cuts">The second cut after each, 0 inside a group of equal scores.</param>
     /// <param name="Right">What leaving here changes.</param>
-    /// <param name="Macs">Of each.</param>
+    /// <param name="Macs">Multiply-adds of each.</param>
     private sealed record SecondCuts(int[] Ranks, int[] Cuts, int[] Right, long[] Macs)
     {
         public static SecondCuts Of(RankedScores exit, Func<int, bool> reaches, Func<int, int> rank, Func<int, Outcome> change)

@@ -9,14 +9,14 @@ namespace Imta.MetaWeight.Backbones;
 /// <summary>Exits as an additive model (BoostNet; Yu et al., AAAI 2023).</summary>
 public sealed record BoostingOptions
 {
-    [Description("Boosting (BoostNet): an exit adds to what the exits before it predict, and learns what they leave over")]
+    [Description("Boosting (BoostNet): each exit adds to the earlier exits' prediction and learns the residual")]
     public bool Enabled { get; init; }
 
-    [Description("Prediction reweighting: the factor r of the earlier exits' logits; of a ramp, at the first exit")]
+    [Description("Prediction reweighting: factor r of the earlier exits' logits; with lastReweighting, its value at the first exit")]
     [Range(0.0, 1.0)]
     public double Reweighting { get; init; } = 0.5;
 
-    [Description("The factor r at the last exit, in equal steps from the first; null: the same at every exit")]
+    [Description("Factor r at the last exit, reached in equal steps from the first; null: the same at every exit")]
     [Range(0.0, 1.0)]
     public double? LastReweighting { get; init; }
 }
@@ -61,6 +61,6 @@ internal sealed class Boosting(BoostingOptions options, int exits)
         public override Tensor? Tangent(IReadOnlyList<Tensor?> inputs, ParameterTangents direction, Tensor? destination) => inputs[0];
 
         public override IReadOnlyList<Tensor?> Cotangent(
-            Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient) => [output];
+            Tensor output, IReadOnlyList<bool> needed, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient) => [output];
     }
 }

@@ -24,8 +24,8 @@ public delegate Tensor ExitRule(int exit, Tensor logits, Tensor rows);
 /// <param name="Exits">int64 <c>[N]</c>: the exit of each sample, 0 … K − 1.</param>
 public sealed record EarlyExitResult(Tensor Logits, Tensor Exits);
 
-/// <summary>Logits without probabilities, NaN or infinite: the message says of how many samples, and at which exits.</summary>
-/// <param name="counts">Of the exits from <paramref name="first"/> on, how many samples have such logits.</param>
+/// <summary>Logits are NaN or infinite: the message says for how many samples, and at which exits.</summary>
+/// <param name="counts">For each exit from <paramref name="first"/> on, the number of samples with such logits.</param>
 /// <param name="samples">How many samples these exits classified.</param>
 /// <param name="first">The first of the exits, from 0.</param>
 public sealed class NonFiniteLogitsException(IReadOnlyList<long> counts, long samples, int first = 0)
@@ -37,8 +37,8 @@ public sealed class NonFiniteLogitsException(IReadOnlyList<long> counts, long sa
 }
 
 /// <summary>
-/// Runs a network so that samples really leave early: after each exit the rows of those that are answered are dropped from all features
-/// that later blocks read, and blocks after the last exit that a sample needs do not run. Batch norm is folded into the layers before it.
+/// Runs a network so that samples really leave early: after each exit the rows of samples that have left are dropped from all features that
+/// later blocks read, and blocks after the last exit that a sample needs do not run. Batch norm is folded into the layers before it.
 /// </summary>
 /// <remarks>
 /// Shapes: <c>N</c> samples, <c>M</c> of them remaining, <c>K</c> exits, <c>C</c> classes. Batches of several threads wait for each other.
@@ -59,7 +59,7 @@ public sealed class EarlyExit : IDisposable
     private readonly BatchNormFolding? _folding;
     private readonly Dictionary<(long, long, long), NetworkCost> _costs = []; // by the images' shape
 
-    /// <param name="network">The network; it stays the caller's; its parameters must not change after the first batch.</param>
+    /// <param name="network">The network, which the caller keeps; its parameters must not change after the first batch.</param>
     /// <param name="compaction">When samples that have left are removed from the batch.</param>
     /// <param name="folds">Whether batch norm is folded, with channels-last memory layout.</param>
     public EarlyExit(MultiExitNetwork network, Compaction compaction = Compaction.WhenBeneficial, bool folds = true)
@@ -71,7 +71,7 @@ public sealed class EarlyExit : IDisposable
     /// <exception cref="NonFiniteLogitsException">An exit's logits are NaN or infinite.</exception>
     public EarlyExitResult Run(Tensor images, ExitRule answers)
     {
-        using Lock.Scope alone = _gate.EnterScope();
+        using Lock.Scope exclusive = _gate.EnterScope();
         using DisposeScope scope = NewDisposeScope();
         using IDisposable noGrad = no_grad();
 
@@ -110,12 +110,12 @@ public sealed class EarlyExit : IDisposable
             return;
         }
 
-        (long[] gaps, long[] wanted) = batch.Gaps(size);
+        (long[] gaps, long[] sources) = batch.Gaps(size);
         if (_compaction == Compaction.Always
             || IsWorthwhile(batch.Present - size, gaps.Length, MacsToNextExit(k, images), walk.CarriedElements))
         {
-            walk.CompactRows(tensor(gaps, int64, images.device), tensor(wanted, int64, images.device), size);
-            batch.CompactRows(gaps, wanted, size);
+            walk.CompactRows(tensor(gaps, int64, images.device), tensor(sources, int64, images.device), size);
+            batch.CompactRows(gaps, sources, size);
         }
     }
 
@@ -164,7 +164,7 @@ public sealed class EarlyExit : IDisposable
 
         public Tensor ExitsOn(Device device) => tensor(_exits, int64, device);
 
-        /// <summary>Refuses logits without probabilities of samples without an answer. Waits for the device.</summary>
+        /// <summary>Refuses NaN or infinite logits of samples without an answer. Waits for the device.</summary>
         public void RefuseNonFinite(int k, Tensor logits)
         {
             if (!double.IsFinite(logits.sum(float64).item<double>()))
@@ -200,18 +200,18 @@ public sealed class EarlyExit : IDisposable
         }
 
         /// <summary>Which rows unfinished samples would move to, and from, so that <paramref name="size"/> rows hold them all.</summary>
-        public (long[] Gaps, long[] Wanted) Gaps(int size)
+        public (long[] Gaps, long[] Sources) Gaps(int size)
         {
-            long[] wanted = [.. Enumerable.Range(size, Present - size).Where(row => !_done[row]).Select(row => (long)row)];
-            return ([.. Enumerable.Range(0, size).Where(row => _done[row]).Take(wanted.Length).Select(row => (long)row)], wanted);
+            long[] sources = [.. Enumerable.Range(size, Present - size).Where(row => !_done[row]).Select(row => (long)row)];
+            return ([.. Enumerable.Range(0, size).Where(row => _done[row]).Take(sources.Length).Select(row => (long)row)], sources);
         }
 
         /// <summary>Continues with <paramref name="size"/> rows.</summary>
-        public void CompactRows(long[] gaps, long[] wanted, int size)
+        public void CompactRows(long[] gaps, long[] sources, int size)
         {
             for (int i = 0; i < gaps.Length; i++)
             {
-                (_rows[gaps[i]], _done[gaps[i]]) = (_rows[wanted[i]], false);
+                (_rows[gaps[i]], _done[gaps[i]]) = (_rows[sources[i]], false);
             }
 
             (_rows, _done, _onDevice) = (_rows[..size], _done[..size], null);

@@ -15,12 +15,12 @@ public enum EquilibriumScales
 
 #pragma warning disable CS1591 // The description of a setting is its documentation.
 
-/// <summary>Gradient Equilibrium (IMTA, section 3.1): no block gets more gradient because more exits stand after it.</summary>
+/// <summary>Gradient Equilibrium (IMTA, section 3.1): a block's gradient does not grow because more exits follow it.</summary>
 public sealed record EquilibriumOptions
 {
     [Description(
-        "Gradient Equilibrium: gradients are rescaled at each exit, so that all exits together pull a block as "
-        + "one would; values stay")]
+        "Gradient Equilibrium: rescales gradients at each exit so that a block's total gradient does not grow with the number of exits "
+        + "after it; the forward pass is unchanged")]
     public bool Enabled { get; init; }
 
     [Description("Which features are rescaled: the one the head reads (as in the published code), or all features a block passes on")]
@@ -30,13 +30,13 @@ public sealed record EquilibriumOptions
 #pragma warning restore CS1591
 
 /// <summary>
-/// Gradient Equilibrium (IMTA, section 3.1). At exit k of K, R(x; s), which has the value of x and s times its derivative, is passed to
-/// the head with s = 1/(K − k + 1) and on to the next block with s = (K − k)/(K − k + 1). So the gradient of loss j reaches block i, i ≤ j,
-/// times 1/(K − i + 1) (eq. 5), whatever j is: the K − i + 1 losses after a block pull it as one would.
+/// Gradient Equilibrium (IMTA, section 3.1). At exit k of K, R(x; s), which has the value of x and s times its derivative, is passed to the
+/// head with s = 1/(K − k + 1) and on to the next block with s = (K − k)/(K − k + 1). So the gradient of loss j reaches block i, i ≤ j,
+/// times 1/(K − i + 1) (eq. 5), regardless of j: the total gradient of a block does not grow with the K − i + 1 losses after it.
 /// </summary>
 internal sealed class GradientEquilibrium(EquilibriumOptions options, int exits)
 {
-    /// <summary>What the head reads, and what goes on, of the features after block <paramref name="k"/> (0 … K − 1).</summary>
+    /// <summary>The features after block <paramref name="k"/> (0 … K − 1) as the head reads them, and as they are passed on.</summary>
     public (Tensor[] Read, Tensor[] Passed) At(int k, Tensor[] features, Pass pass)
     {
         if (!options.Enabled)
@@ -75,7 +75,7 @@ internal sealed class GradientEquilibrium(EquilibriumOptions options, int exits)
             => inputs[0]?.mul(Held(slope));
 
         public override IReadOnlyList<Tensor?> Cotangent(
-            Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient)
+            Tensor output, IReadOnlyList<bool> needed, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient)
             => [output.mul(Held(slope))];
     }
 }

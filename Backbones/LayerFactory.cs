@@ -2,7 +2,7 @@ using TorchSharp.Modules;
 
 namespace Imta.MetaWeight.Backbones;
 
-/// <summary>How a network's parameters start: element type, device, initialisation and its random numbers.</summary>
+/// <summary>How a network's parameters are initialised: element type, device, rule and random numbers.</summary>
 /// <remarks>Numbers are drawn on the CPU in float64, so a seed gives the same network for every type and device.</remarks>
 /// <param name="Initialisation">The rule for convolutions and linear layers.</param>
 /// <param name="Random">The random generator.</param>

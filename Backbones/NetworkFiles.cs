@@ -143,7 +143,7 @@ public static class NetworkState
             .. missing.Take(1).Select(name => $"{missing.Length} of the network's tensors are missing ({name}{More(missing)})"),
             .. unexpected.Take(1).Select(name => $"{unexpected.Length} are not the network's ({OneLine(name)}{More(unexpected)})"),
             .. different.Take(1).Select(name =>
-                $"{different.Length} have another form ({name} is {DescribeShape(other[name])} and not "
+                $"{different.Length} have a different shape or type ({name} is {DescribeShape(other[name])} and not "
                     + $"{DescribeShape(network[name])}{More(different)})"),
         ];
         return problems.Length == 0 ? null : string.Join(", and ", problems);

@@ -48,8 +48,8 @@ public sealed class Pass
     public CostMeter? Cost { get; init; }
 
     /// <summary>
-    /// The logits <c>[N, C]</c> that distillation imitates, left here by a network whose teacher is another than its own last exit; null:
-    /// it is that exit. Detached.
+    /// The logits <c>[N, C]</c> that distillation imitates, set by a network whose teacher is not its own last exit; null: it is that exit.
+    /// Detached.
     /// </summary>
     public Tensor? Teacher { get; set; }
 

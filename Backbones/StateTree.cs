@@ -1,14 +1,14 @@
 namespace Imta.MetaWeight.Backbones;
 
-/// <summary>What has a state: all that a checkpoint keeps of it, and that a batch may change.</summary>
+/// <summary>An object with state: all that a checkpoint stores of it, and that a batch may change.</summary>
 public interface IStateful
 {
-    /// <summary>The present state. Its tensors are the owner's own, not copies.</summary>
+    /// <summary>The current state. Its tensors are the owner's own, not copies.</summary>
     StateTree State { get; }
 
-    /// <summary>Copies a state of the same kind, whose tensors may be on any device.</summary>
+    /// <summary>Loads a copy of a state of the same kind, whose tensors may be on any device.</summary>
     /// <param name="state">Such as another object's <see cref="State"/>; entries that are not this object's are ignored.</param>
-    /// <exception cref="InvalidDataException">A part is missing or does not fit.</exception>
+    /// <exception cref="InvalidDataException">An entry is missing or does not match.</exception>
     void LoadState(StateTree state);
 }
 
@@ -17,7 +17,7 @@ public interface IStateful
 /// </summary>
 public sealed class StateTree
 {
-    /// <summary>A tree with nothing in it.</summary>
+    /// <summary>An empty tree.</summary>
     public StateTree()
     {
     }
@@ -35,14 +35,14 @@ public sealed class StateTree
     /// <summary>Tensors by name.</summary>
     public OrderedDictionary<string, Tensor> Tensors { get; } = [];
 
-    /// <summary>Numbers by name, whole ones and others.</summary>
+    /// <summary>Numbers by name, integers and others.</summary>
     public OrderedDictionary<string, double> Numbers { get; } = [];
 
-    /// <summary>What lies deeper, by name.</summary>
+    /// <summary>Subtrees by name.</summary>
     public OrderedDictionary<string, StateTree> Groups { get; } = [];
 
     /// <summary>
-    /// All tensors, those of groups too, by their names with those of their groups before them: <c>optimizer.momentum_buffer.…</c>
+    /// All tensors, including those of groups, by their names prefixed with their groups': <c>optimizer.momentum_buffer.…</c>
     /// </summary>
     public IEnumerable<(string Name, Tensor Tensor)> AllTensors => Tensors.Select(entry => (entry.Key, entry.Value))
         .Concat(Groups.SelectMany(group => group.Value.AllTensors.Select(entry => ($"{group.Key}.{entry.Name}", entry.Tensor))));
@@ -55,19 +55,19 @@ public sealed class StateTree
     /// <exception cref="InvalidDataException">There is none of this name.</exception>
     public double Number(string name) => Find(Numbers, name);
 
-    /// <summary>A whole number.</summary>
-    /// <exception cref="InvalidDataException">There is none of this name, or it is not whole.</exception>
+    /// <summary>An integer.</summary>
+    /// <exception cref="InvalidDataException">There is none of this name, or it is not an integer.</exception>
     public long WholeNumber(string name)
         => Number(name) is var number && Math.Abs(number) <= 1L << 53 && Math.Truncate(number) == number
             ? (long)number
-            : throw new InvalidDataException(FormattableString.Invariant($"its '{name}' is {number}, and no whole number"));
+            : throw new InvalidDataException(FormattableString.Invariant($"its '{name}' is {number}; expected an integer"));
 
     /// <summary>A group.</summary>
     /// <exception cref="InvalidDataException">There is none of this name.</exception>
     public StateTree Group(string name) => Find(Groups, name);
 
-    /// <summary>Takes in all entries of another tree.</summary>
-    /// <exception cref="ArgumentException">Both have an entry of one name.</exception>
+    /// <summary>Adds all entries of another tree.</summary>
+    /// <exception cref="ArgumentException">Both have an entry of the same name.</exception>
     public void Add(StateTree other)
     {
         Add(Tensors, other.Tensors);
@@ -75,7 +75,7 @@ public sealed class StateTree
         Add(Groups, other.Groups);
     }
 
-    /// <summary>A copy that nothing changes; its tensors belong to no dispose scope.</summary>
+    /// <summary>An independent copy; its tensors belong to no dispose scope.</summary>
     public StateTree Copy()
     {
         using DisposeScope scope = NewDisposeScope();

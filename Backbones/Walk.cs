@@ -32,11 +32,11 @@ public abstract partial class MultiExitNetwork
         /// Continues with <paramref name="size"/> of the samples: the first rows, after gaps among them have been filled by later rows.
         /// </summary>
         /// <inheritdoc cref="TensorLayout.CompactRows"/>
-        public void CompactRows(Tensor gaps, Tensor wanted, long size)
+        public void CompactRows(Tensor gaps, Tensor sources, long size)
         {
             // A tensor that later blocks read in two places is disposed once.
             Dictionary<Tensor, Tensor> kept = Distinct()
-                .ToDictionary(tensor => tensor, tensor => TensorLayout.CompactRows(tensor, gaps, wanted, size), ReferenceComparer);
+                .ToDictionary(tensor => tensor, tensor => TensorLayout.CompactRows(tensor, gaps, sources, size), ReferenceComparer);
             _features = Array.ConvertAll(_features, feature => kept[feature]);
             _logits = kept[_logits!];
         }

@@ -11,7 +11,7 @@ using Imta.MetaWeight.Meta.Weighting;
 
 namespace Imta.MetaWeight.Experiments;
 
-/// <summary>What a program adds to <c>imta</c>: it is known to every command by its name, as what comes with it is.</summary>
+/// <summary>What a program adds to <c>imta</c>: every command knows it by its name, like the built-in ones.</summary>
 public sealed record ImtaExtensions
 {
     /// <summary>Further values of <c>model.backbone</c>, each with its group of options.</summary>
@@ -26,12 +26,12 @@ public sealed record ImtaExtensions
     /// <summary>Further columns at the end of <c>epochs.csv</c>.</summary>
     public IReadOnlyList<EpochColumn> Columns { get; init; } = [];
 
-    /// <summary>Further kinds of exit policies: what reads a kind's section of a policy file, by <see cref="IExitPolicy.Kind"/>.</summary>
+    /// <summary>Further kinds of exit policies: readers of a kind's section of a policy file, by <see cref="IExitPolicy.Kind"/>.</summary>
     public IDictionary<string, Func<PolicySection, IExitPolicy>> ExitPolicies { get; }
         = new Dictionary<string, Func<PolicySection, IExitPolicy>>();
 }
 
-/// <summary>The command line <c>imta</c>, for a program of one's own that extends it.</summary>
+/// <summary>The <c>imta</c> command line, for programs that extend it.</summary>
 public static class ImtaProgram
 {
     /// <summary>

@@ -45,7 +45,7 @@ public sealed record LossOptions
 /// <summary>One-for-all distillation (IMTA; Li et al., ICCV 2019, section 3.3): the last exit teaches those before it.</summary>
 public sealed record DistillationOptions
 {
-    [Description("One-for-all distillation: earlier exits also learn from the last exit's predictions; with two phases, in the second")]
+    [Description("One-for-all distillation: earlier exits also learn from the last exit's predictions; with two phases, in phase II only")]
     public bool Enabled { get; init; }
 
     [Description("Weight of the label loss at the exits before the last; the teacher's weight is 1 - alpha")]
@@ -73,7 +73,7 @@ public sealed record ClassWeightOptions
     [Range(0.0, 1.0, MaximumIsExclusive = true)]
     public double Beta { get; init; } = 0.9999;
 
-    [Description("Share of a phase's epochs that pass with equal weights first: deferred re-weighting, published with 0.8")]
+    [Description("Share of a phase's epochs before class weights apply (deferred re-weighting, published with 0.8)")]
     [Range(0.0, 1.0, MaximumIsExclusive = true)]
     public double After { get; init; }
 }

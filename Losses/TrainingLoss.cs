@@ -38,11 +38,11 @@ public sealed class TrainingLoss : IDisposable
     public static TrainingLoss Plain { get; } = new();
 
     /// <summary>
-    /// Goes to an epoch: class weights hold from a share of the epochs on (deferred re-weighting; Cao et al., NeurIPS 2019, section 3.3),
-    /// at least in the last one. Before the first call they hold.
+    /// Begins an epoch: class weights apply from a given share of the epochs on (deferred re-weighting; Cao et al., NeurIPS 2019, section
+    /// 3.3), at least in the last one. Before the first call they apply.
     /// </summary>
     /// <param name="epoch">From 0.</param>
-    /// <param name="epochs">Of this training, or of this phase of it.</param>
+    /// <param name="epochs">The epochs of this training, or of this phase of it.</param>
     public void BeginEpoch(int epoch, int epochs)
         => _weighsClasses = epoch >= Math.Min(Math.Round(_after * epochs, 9), epochs - 1); // 0.29 · 100 is below 29
 

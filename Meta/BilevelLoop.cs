@@ -21,9 +21,9 @@ public sealed class BilevelLoop
 
     /// <summary>The loop over a network, whose parameters are θ, and a weighting, whose parameters are Θ.</summary>
     /// <param name="method">The meta-gradient method.</param>
-    /// <param name="weighting">Weights samples, and learns to.</param>
+    /// <param name="weighting">Weights samples, and may learn to.</param>
     /// <param name="optimiser">Updates θ.</param>
-    /// <param name="combination">Makes one direction of the gradients of all exits.</param>
+    /// <param name="combination">Combines the exits' gradients into one direction.</param>
     /// <exception cref="ArgumentException">The weighting learns, and the combination is not linear.</exception>
     public BilevelLoop(IMetaGradient method, ISampleWeighting weighting, Sgd optimiser, IGradientCombination combination)
     {

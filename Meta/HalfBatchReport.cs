@@ -3,7 +3,7 @@ using Imta.MetaWeight.Meta.Gradients;
 namespace Imta.MetaWeight.Meta;
 
 /// <summary>
-/// What a half batch, or a whole one that is not cut, saw at θ, before its update; tensors on the network's device, without history.
+/// What a half batch, or a batch that is not split, saw at θ, before its update; tensors on the network's device, without history.
 /// </summary>
 /// <param name="CrossEntropies">Plain cross-entropies <c>[N, K]</c>.</param>
 /// <param name="Losses">Training losses l <c>[N, K]</c>.</param>

@@ -38,18 +38,18 @@ public sealed record ImageKind(int Side, bool HasStem)
     public override string ToString() => FormattableString.Invariant($"{Side}×{Side}");
 }
 
-/// <summary>Makes a network with its first parameters.</summary>
-/// <typeparam name="TOptions">What its shape follows from.</typeparam>
+/// <summary>Creates a network with its initial parameters.</summary>
+/// <typeparam name="TOptions">The settings that determine its shape.</typeparam>
 /// <param name="options">Its shape.</param>
 /// <param name="images">The images it is for.</param>
 /// <param name="classes">C.</param>
-/// <param name="factory">Starts its parameters.</param>
-/// <param name="modifiers">IMTA's changes of its graph.</param>
+/// <param name="factory">Initialises its parameters.</param>
+/// <param name="modifiers">IMTA's changes to its graph.</param>
 /// <exception cref="ArgumentException">The options describe a network that cannot be built.</exception>
 public delegate ExitHeadNetwork BackboneBuilder<in TOptions>(
     TOptions options, ImageKind images, int classes, LayerFactory factory, ModifierOptions modifiers);
 
-/// <summary>A kind of network that a configuration can name, with options of its own: MSDNet and RANet are two.</summary>
+/// <summary>A kind of network that a configuration can name, with options of its own, such as MSDNet and RANet.</summary>
 public sealed class Backbone
 {
     private readonly Func<object> _defaults;
@@ -69,7 +69,7 @@ public sealed class Backbone
     /// </typeparam>
     /// <param name="name">Its name in YAML: a lower-case letter, then letters and digits.</param>
     /// <param name="exits">K, the number of exits of a network with such options.</param>
-    /// <param name="build">Makes the network.</param>
+    /// <param name="build">Creates the network.</param>
     public static Backbone Create<TOptions>(string name, Func<TOptions, int> exits, BackboneBuilder<TOptions> build)
         where TOptions : class, new() => new(
             name,
@@ -77,19 +77,19 @@ public sealed class Backbone
             options => exits((TOptions)options),
             (options, images, classes, factory, modifiers) => build((TOptions)options, images, classes, factory, modifiers));
 
-    /// <summary>New options with their defaults, of the type that <see cref="Create"/> was given.</summary>
+    /// <summary>New options with default values, of the type given to <see cref="Create"/>.</summary>
     public object DefaultOptions() => _defaults();
 
     /// <summary>K, the number of exits of a network with such options.</summary>
-    /// <param name="options">Of the type of <see cref="DefaultOptions"/>.</param>
+    /// <param name="options">Options of the type of <see cref="DefaultOptions"/>.</param>
     public int Exits(object options) => _exits(options);
 
-    /// <summary>Makes a network with its first parameters.</summary>
+    /// <summary>Creates a network with its initial parameters.</summary>
     /// <param name="options">Its shape, of the type of <see cref="DefaultOptions"/>.</param>
     /// <param name="images">The images it is for.</param>
     /// <param name="classes">C.</param>
-    /// <param name="factory">Starts its parameters.</param>
-    /// <param name="modifiers">IMTA's changes of its graph.</param>
+    /// <param name="factory">Initialises its parameters.</param>
+    /// <param name="modifiers">IMTA's changes to its graph.</param>
     /// <exception cref="ArgumentException">The options describe a network that cannot be built.</exception>
     public ExitHeadNetwork Build(object options, ImageKind images, int classes, LayerFactory factory, ModifierOptions modifiers)
         => _build(options, images, classes, factory, modifiers);

@@ -29,8 +29,8 @@ public enum TransferGradient
 public sealed record CollaborationOptions
 {
     [Description(
-        "Inline Subnetwork Collaboration: each exit but the first reads the logits of the one before; of two "
-        + "phases, in the second")]
+        "Inline Subnetwork Collaboration: each exit but the first reads the logits of the one before; with two phases, in phase II "
+        + "only")]
     public bool Enabled { get; init; }
 
     [Description("Transfer of the previous logits: through a small layer, concatenated to the exit's features (fc), or added to its "
@@ -38,8 +38,8 @@ public sealed record CollaborationOptions
     public Transfer Transfer { get; init; } = Transfer.Fc;
 
     [Description(
-        "Whether an exit's loss also trains the exit before through what it reads: no (stop, the paper) or yes "
-        + "(flow, the published code)")]
+        "Whether an exit's loss is backpropagated into the previous exit through its logits: no (stop, the paper) or yes (flow, the "
+        + "published code)")]
     public TransferGradient Gradient { get; init; } = TransferGradient.Stop;
 
     /// <summary>Whether gradients stop where an exit reads the previous one.</summary>

@@ -24,9 +24,9 @@ public record ModifierOptions
 /// layer. It can collaborate inline (ISC), train in two phases (<see cref="PhaseTwoNetwork"/>) and be linearised.
 /// </summary>
 /// <remarks>
-/// The constructor of a derived class makes its blocks, calls <see cref="AddExit"/> once for each, in order, and then
-/// <see cref="RegisterExits"/>. Blocks made of <see cref="Layers"/> state their linear maps; other operators add theirs to
-/// <see cref="Pass.Tape"/>.
+/// The constructor of a derived class creates its blocks, calls <see cref="AddExit"/> once for each, in order, and then <see
+/// cref="RegisterExits"/>. Blocks made of <see cref="Layers"/> state their linear maps; other operators add theirs to <see
+/// cref="Pass.Tape"/>.
 /// </remarks>
 public abstract class ExitHeadNetwork : MultiExitNetwork
 {
@@ -34,9 +34,9 @@ public abstract class ExitHeadNetwork : MultiExitNetwork
     private readonly List<ExitHead> _heads = [];
     private Collaboration? _collaboration;
 
-    /// <summary>A network with nothing in it yet.</summary>
+    /// <summary>A network without blocks, which the derived class adds.</summary>
     /// <param name="name">The architecture's name.</param>
-    /// <param name="modifiers">IMTA's and BoostNet's changes of its graph.</param>
+    /// <param name="modifiers">IMTA's and BoostNet's changes to its graph.</param>
     /// <param name="classes">C.</param>
     protected ExitHeadNetwork(string name, ModifierOptions modifiers, int classes)
         : base(name, modifiers.Ge, modifiers.Boosting) => (_modifiers, Classes) = (modifiers, classes);
@@ -92,8 +92,8 @@ public abstract class ExitHeadNetwork : MultiExitNetwork
     protected void AddExit(LayerFactory factory, ImageKind images, long channels)
         => _heads.Add(new ExitHead(factory, images, channels, Classes, Collaboration.Widens(_modifiers.Isc, _heads.Count)));
 
-    /// <summary>Registers the exits; called once, after the last of them, where they come among the network's parts.</summary>
-    /// <param name="factory">Starts the parameters of inline collaboration.</param>
+    /// <summary>Registers the exits; called once, after the last of them, at their position among the network's parts.</summary>
+    /// <param name="factory">Initialises the parameters of inline collaboration.</param>
     protected void RegisterExits(LayerFactory factory)
     {
         _collaboration = new Collaboration(_modifiers.Isc, PooledWidths, Classes, factory);

@@ -98,13 +98,13 @@ public static unsafe partial class ConvolutionKernels
         {
             long kernel = weight.size(2);
             using var memory = new Rented((nint)(stride * stride) * sizeof(CorrelationPart));
-            var halves = (CorrelationPart*)memory.Start;
+            var parts = (CorrelationPart*)memory.Start;
             var job = new CorrelationJob
             {
                 X = given,
                 Y = new(written.AsImages(), default),
-                Parts = halves,
-                PartCount = Backward<T>(kernel, stride, padding, written.AsImages(), written.IsDense, halves),
+                Parts = parts,
+                PartCount = Backward<T>(kernel, stride, padding, written.AsImages(), written.IsDense, parts),
                 Weights = Operand.Dense<T>(weight, "weight", weight.Sizes()),
                 OfOutput = kernel * kernel,
                 OfChannel = weight.size(1) * kernel * kernel,
@@ -177,7 +177,7 @@ public static unsafe partial class ConvolutionKernels
     /// output's (v, u) where y = stride · v + i − padding, and likewise for columns. Pixels whose rows have equal remainders use the same
     /// rows of the kernel; likewise for columns, unless a window gives all pixels between two columns of the output.
     /// </summary>
-    private static long Backward<T>(long kernel, long stride, long padding, ImageSpan gradInput, bool isDense, CorrelationPart* halves)
+    private static long Backward<T>(long kernel, long stride, long padding, ImageSpan gradInput, bool isDense, CorrelationPart* parts)
         where T : unmanaged, IBinaryFloatingPointIeee754<T>
     {
         long vectors = Correlation<T>.Vectors(gradInput.Channels), apart = 0, columns = 1;
@@ -205,7 +205,7 @@ public static unsafe partial class ConvolutionKernels
             {
                 (long height, long top) = OutputRange(row, row, kernel, stride, padding);
                 (long width, long left) = OutputRange(column, column + columns - 1, kernel, stride, padding);
-                halves[count++] = new()
+                parts[count++] = new()
                 {
                     Windows = new(
                         Count(gradInput.Height, row, stride), Count(gradInput.Width, column, across), 1, across / stride,

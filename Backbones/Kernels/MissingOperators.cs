@@ -32,10 +32,10 @@ public static class MissingOperators
     {
         EnsureChecked();
         long[]? biasShape = byBias ? [weight.shape[0]] : null;
-        bool[] wanted = [byInput, true, byBias];
+        bool[] needed = [byInput, true, byBias];
         long[] dilation = [1, 1], outputPadding = [0, 0];
         Tensor?[] results = Convolution.Invoke(
-            gradOutput, input, weight, biasShape, stride, padding, dilation, false, outputPadding, 1L, wanted);
+            gradOutput, input, weight, biasShape, stride, padding, dilation, false, outputPadding, 1L, needed);
         return (results[0], results[1]!, results[2]);
     }
 
@@ -70,8 +70,8 @@ public static class MissingOperators
     {
         EnsureChecked();
         RequireVectors(input, weight, mean, inverseDeviation);
-        bool[] wanted = [true, byParameters, byParameters];
-        Tensor?[] results = BatchNormBackward.Invoke(gradOutput, input, weight, null, null, mean, inverseDeviation, true, epsilon, wanted);
+        bool[] needed = [true, byParameters, byParameters];
+        Tensor?[] results = BatchNormBackward.Invoke(gradOutput, input, weight, null, null, mean, inverseDeviation, true, epsilon, needed);
         return (results[0]!, results[1], results[2]);
     }
 

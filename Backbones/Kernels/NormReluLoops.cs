@@ -104,8 +104,8 @@ internal static unsafe class NormReluLoops<T>
         for (long half = plan.TileRows / 2; half > 0; half /= 2)
         {
             nint count = (nint)(half * plan.Channels);
-            var halves = new Runs<T> { Z = lanes, Change = lanes + count, Target = lanes };
-            Sweep.Over<T, AddStep<T>>(count, &halves);
+            var runs = new Runs<T> { Z = lanes, Change = lanes + count, Target = lanes };
+            Sweep.Over<T, AddStep<T>>(count, &runs);
         }
 
         AddWidened(lanes, sums, (nint)plan.Channels);

@@ -71,7 +71,7 @@ internal static class PatchedTorchSharp
     // A linked list of libraries, each with a linked list of versions: hash, flags, other, name, next.
     private static void MarkIn(Span<byte> elf, int library, int names)
     {
-        ReadOnlySpan<byte> wanted = Encoding.ASCII.GetBytes($"{UnneededVersion}\0");
+        ReadOnlySpan<byte> pattern = Encoding.ASCII.GetBytes($"{UnneededVersion}\0");
         for (int step = -1; step != 0; library += step)
         {
             int versions = BinaryPrimitives.ReadUInt16LittleEndian(elf[(library + 2)..]);
@@ -80,7 +80,7 @@ internal static class PatchedTorchSharp
             for (; versions > 0; versions--)
             {
                 Span<byte> entry = elf[version..];
-                if (elf[(names + BinaryPrimitives.ReadInt32LittleEndian(entry[8..]))..].StartsWith(wanted))
+                if (elf[(names + BinaryPrimitives.ReadInt32LittleEndian(entry[8..]))..].StartsWith(pattern))
                 {
                     BinaryPrimitives.WriteUInt16LittleEndian(
                         entry[4..], (ushort)(BinaryPrimitives.ReadUInt16LittleEndian(entry[4..]) | WeakFlag));

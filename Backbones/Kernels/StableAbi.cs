@@ -38,8 +38,8 @@ internal static unsafe partial class StableAbi
         if (version >> MinorShift != Version >> MinorShift && Environment.GetEnvironmentVariable(TorchLibraries.VersionVariable) != "any")
         {
             throw new NotSupportedException(
-                $"{library} is {Text(version)}, but what is called here has the interface of 2.10: use a libtorch "
-                + $"2.10, or set {TorchLibraries.VersionVariable}=any to try this one all the same.");
+                $"{library} is {Text(version)}, but the interface of 2.10 is required: use a libtorch "
+                + $"2.10, or set {TorchLibraries.VersionVariable}=any to try this one anyway.");
         }
     }
 

@@ -19,7 +19,7 @@ public sealed class BatchNorm : NamedModule
     private readonly Tensor _runningVariance;
     private readonly Tensor _batches;
 
-    /// <param name="factory">Starts the parameters.</param>
+    /// <param name="factory">Initialises the parameters.</param>
     /// <param name="channels">Channels of input and output.</param>
     public BatchNorm(LayerFactory factory, long channels)
         : base(nameof(BatchNorm))
@@ -145,7 +145,7 @@ public sealed class NormReluUnit(BatchNorm norm)
         }
 
         public override IReadOnlyList<Tensor?> Cotangent(
-            Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient)
+            Tensor output, IReadOnlyList<bool> needed, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient)
             => [_norm.CotangentRelu(output, _z, _saved, _pass, gradient)];
     }
 }

@@ -15,7 +15,7 @@ public sealed class Convolution : NamedModule
     private readonly long[] _stride;
     private readonly long[] _padding;
 
-    /// <param name="factory">Starts the parameters.</param>
+    /// <param name="factory">Initialises the parameters.</param>
     /// <param name="input">Channels of the input.</param>
     /// <param name="output">Channels of the output.</param>
     /// <param name="kernel">Height and width of the kernel.</param>
@@ -47,11 +47,11 @@ public sealed class Convolution : NamedModule
     }
 
     /// <summary>
-    /// Weight and bias with which this layer computes what a norm after it makes of its output, by the running statistics.
+    /// Weight and bias with which this layer computes the output of the norm after it, using the running statistics.
     /// </summary>
     internal (Tensor Weight, Tensor Bias) FoldedBy(BatchNorm norm) => norm.FoldedInto(_weight, _bias);
 
-    /// <summary>ReLU of what the norm after this layer makes of its output, by the running statistics, in one convolution.</summary>
+    /// <summary>ReLU of the output of the norm after this layer, using the running statistics, in one convolution.</summary>
     internal Tensor ForwardFolded(Tensor x, BatchNorm norm, BatchNormFolding folding, Tensor? destination)
     {
         (Tensor weight, Tensor bias) = folding.For(this, () => FoldedBy(norm));

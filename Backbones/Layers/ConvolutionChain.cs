@@ -17,7 +17,7 @@ public sealed class ConvolutionChain : NamedModule
     }
 
     /// <summary>One unit.</summary>
-    /// <param name="factory">Starts the parameters.</param>
+    /// <param name="factory">Initialises the parameters.</param>
     /// <param name="input">Channels of the input.</param>
     /// <param name="output">Channels of the output.</param>
     /// <param name="kernel">Height and width of the convolution's kernel.</param>
@@ -33,7 +33,7 @@ public sealed class ConvolutionChain : NamedModule
     /// <summary>
     /// A 1×1 bottleneck unit that reduces to at most <paramref name="width"/> · <paramref name="output"/> channels, then a 3×3 unit.
     /// </summary>
-    /// <param name="factory">Starts the parameters.</param>
+    /// <param name="factory">Initialises the parameters.</param>
     /// <param name="input">Channels of the input.</param>
     /// <param name="output">Channels of the output.</param>
     /// <param name="width">Width of the bottleneck, in multiples of <paramref name="output"/>.</param>
@@ -77,7 +77,7 @@ public sealed class Stem : NamedModule
 {
     private readonly ConvolutionUnits _unit;
 
-    /// <param name="factory">Starts the parameters.</param>
+    /// <param name="factory">Initialises the parameters.</param>
     /// <param name="input">Channels of the images.</param>
     /// <param name="output">Channels of the output.</param>
     public Stem(LayerFactory factory, long input, long output)

@@ -107,7 +107,7 @@ public sealed class ConvolutionUnits(IReadOnlyList<(Convolution Convolution, Bat
         }
 
         public override IReadOnlyList<Tensor?> Cotangent(
-            Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient)
+            Tensor output, IReadOnlyList<bool> needed, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient)
         {
             Tensor? cotangent = output;
             for (int u = _points.Length - 1; u >= 0; u--)
@@ -117,7 +117,7 @@ public sealed class ConvolutionUnits(IReadOnlyList<(Convolution Convolution, Bat
                 cotangent = IsConvolved(u)
                     ? byConvolution
                     : _units[u].Convolution.Cotangent(
-                        byConvolution, Input(u), _pass, u > 0 || wanted[0], u == 0 ? sums[0] : null, gradient);
+                        byConvolution, Input(u), _pass, u > 0 || needed[0], u == 0 ? sums[0] : null, gradient);
             }
 
             return [cotangent];

@@ -10,10 +10,10 @@ public sealed class Group : NamedModule
     }
 
     /// <summary>A group of numbered parts: <c>0</c>, <c>1</c>, …</summary>
-    public Group(IEnumerable<nn.Module> halves)
+    public Group(IEnumerable<nn.Module> modules)
         : this()
     {
-        foreach (nn.Module part in halves)
+        foreach (nn.Module part in modules)
         {
             Add(part);
         }

@@ -3,7 +3,7 @@ using Imta.MetaWeight.Backbones.Linearised;
 
 namespace Imta.MetaWeight.Backbones.Layers;
 
-/// <summary>Features that <see cref="Operators.Join"/> puts after others.</summary>
+/// <summary>Features that <see cref="Operators.Join"/> appends to others.</summary>
 /// <param name="Channels">The number of channels.</param>
 /// <param name="Compute">
 /// Computes them; given a destination, which is on a tape or with folding only, it writes them there and returns it.
@@ -64,7 +64,7 @@ internal sealed class JoinedFeatures : LinearMap
     }
 
     public override IReadOnlyList<Tensor?> Cotangent(
-        Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient) => Slices(output, _channels);
+        Tensor output, IReadOnlyList<bool> needed, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient) => Slices(output, _channels);
 
     private static Tensor Copied(Tensor features, long channels, long reservedChannels)
     {

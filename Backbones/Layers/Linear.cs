@@ -9,9 +9,9 @@ public sealed class Linear : NamedModule
     private readonly Parameter _weight;
     private readonly Parameter _bias;
 
-    /// <param name="factory">Starts the parameters.</param>
-    /// <param name="input">Numbers of the input.</param>
-    /// <param name="output">Numbers of the output.</param>
+    /// <param name="factory">Initialises the parameters.</param>
+    /// <param name="input">Length of the input.</param>
+    /// <param name="output">Length of the output.</param>
     public Linear(LayerFactory factory, long input, long output)
         : base(nameof(Linear))
     {
@@ -35,7 +35,7 @@ public sealed class Linear : NamedModule
         return y;
     }
 
-    /// <summary>What the norm after this layer makes of its output, by the running statistics, in one linear layer.</summary>
+    /// <summary>The output of the norm after this layer, using the running statistics, in one linear layer.</summary>
     internal Tensor ForwardFolded(Tensor x, BatchNorm norm, BatchNormFolding folding)
     {
         (Tensor weight, Tensor bias) = folding.For(this, () => norm.FoldedInto(_weight, _bias));
@@ -53,21 +53,21 @@ public sealed class Linear : NamedModule
 
         public override Tensor? Tangent(IReadOnlyList<Tensor?> inputs, ParameterTangents direction, Tensor? destination)
         {
-            Tensor?[] halves =
+            Tensor?[] terms =
             [
                 inputs[0]?.matmul(_weight.t()),
                 direction[_layer._weight] is { } weight ? _x.matmul(weight.t()) : null,
                 direction[_layer._bias]?.expand(_x.size(0), -1),
             ];
-            return halves.OfType<Tensor>().Aggregate<Tensor, Tensor?>(null, (sum, part) => sum is null ? part : sum + part);
+            return terms.OfType<Tensor>().Aggregate<Tensor, Tensor?>(null, (sum, part) => sum is null ? part : sum + part);
         }
 
         public override IReadOnlyList<Tensor?> Cotangent(
-            Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient)
+            Tensor output, IReadOnlyList<bool> needed, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient)
         {
             gradient.Add(_layer._weight, output.t().matmul(_x));
             gradient.Add(_layer._bias, output.sum([0]));
-            return [wanted[0] ? output.matmul(_weight) : null];
+            return [needed[0] ? output.matmul(_weight) : null];
         }
     }
 }

@@ -4,9 +4,8 @@ using Imta.MetaWeight.Backbones.Linearised;
 namespace Imta.MetaWeight.Backbones.Layers;
 
 /// <summary>
-/// Batch norm with batch statistics, then ReLU: value, cotangent and tangent. Uses our own kernels if they support the tensors
-/// (<see cref="NormReluKernels"/>), else in libtorch's operators (<see cref="NormReluOperators"/>), which are also what the kernels are
-/// held against.
+/// Batch norm with batch statistics, then ReLU: value, cotangent and tangent. Uses our own kernels if they support the tensors (<see
+/// cref="NormReluKernels"/>), otherwise libtorch's operators (<see cref="NormReluOperators"/>), which are also the kernels' reference.
 /// </summary>
 /// <remarks>
 /// Shapes: <c>C</c> channels. <c>saved</c> is <c>[4, C]</c>: mean, 1/deviation, and the scale and shift that give y = relu(z · scale +

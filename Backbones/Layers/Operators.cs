@@ -18,7 +18,7 @@ public static class Operators
     /// Features <c>[N, C]</c> or <c>[N, C, H, W]</c> and after them, along the channels, others of their height and width.
     /// </summary>
     /// <param name="features">The first features.</param>
-    /// <param name="added">What comes after it.</param>
+    /// <param name="added">The features to append.</param>
     /// <param name="pass">The pass.</param>
     /// <param name="reservedChannels">
     /// Channels that later layers will join to the result: on a tape or with folding they are written after it, and nothing is copied then.
@@ -120,8 +120,8 @@ public static class Operators
             => inputs[0] is { } a && inputs[1] is { } b ? a + b : inputs[0] ?? inputs[1];
 
         public override IReadOnlyList<Tensor?> Cotangent(
-            Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient)
-            => [output, wanted[1] ? output.clone() : null];
+            Tensor output, IReadOnlyList<bool> needed, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient)
+            => [output, needed[1] ? output.clone() : null];
     }
 
     /// <summary>Tangent and cotangent of <see cref="Operators.Convert"/>.</summary>
@@ -131,7 +131,7 @@ public static class Operators
             => inputs[0]?.to_type(to);
 
         public override IReadOnlyList<Tensor?> Cotangent(
-            Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient) => [output.to_type(from)];
+            Tensor output, IReadOnlyList<bool> needed, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient) => [output.to_type(from)];
     }
 
     /// <summary>Tangent and cotangent of <see cref="Operators.Interpolate"/>, which is linear itself.</summary>
@@ -145,7 +145,7 @@ public static class Operators
             => inputs[0] is { } change ? Resize(change, size) : null;
 
         public override IReadOnlyList<Tensor?> Cotangent(
-            Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient)
+            Tensor output, IReadOnlyList<bool> needed, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient)
             => [TensorLayout.ChannelsLast(MissingOperators.UpsampleBilinear2dBackward(output, shape))];
     }
 
@@ -171,7 +171,7 @@ public static class Operators
             => inputs[0]?.flatten(2).gather(2, _picked.flatten(2)).reshape(_picked.Sizes());
 
         public override IReadOnlyList<Tensor?> Cotangent(
-            Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient)
+            Tensor output, IReadOnlyList<bool> needed, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient)
             => [MissingOperators.MaxPool2dWithIndicesBackward(output, _x, _window[0], _window[1], _window[2], _picked)];
     }
 
@@ -187,7 +187,7 @@ public static class Operators
             => inputs[0] is { } change ? nn.functional.avg_pool2d(change, _kernel).flatten(1) : null;
 
         public override IReadOnlyList<Tensor?> Cotangent(
-            Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient)
+            Tensor output, IReadOnlyList<bool> needed, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient)
         {
             long[] shape = _x.Sizes();
             Tensor g = output.reshape(shape[0], shape[1], shape[2] / _kernel, shape[3] / _kernel);

@@ -88,13 +88,13 @@ internal sealed class SharedConvolutions(params IReadOnlyList<ConvolutionChain> 
         }
 
         internal override IReadOnlyList<Tensor?> Cotangents(
-            IReadOnlyList<Tensor?> outputs, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient)
+            IReadOnlyList<Tensor?> outputs, IReadOnlyList<bool> needed, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient)
         {
             Tensor weight = _shared.Weights(_x, _pass);
             Tensor?[] all = [.. outputs];
             return all.All(output => output is not null && NormReluKernels.Supports(output)) && ConvolutionKernels.Supports(_x, weight)
-                ? [Together(all!, weight, wanted[0], sums[0], gradient)]
-                : [OneByOne(all, wanted[0], sums[0], gradient)];
+                ? [Together(all!, weight, needed[0], sums[0], gradient)]
+                : [OneByOne(all, needed[0], sums[0], gradient)];
         }
 
         private Tensor? Together(Tensor[] outputs, Tensor weight, bool byInput, Tensor? sum, ParameterCotangents gradient)

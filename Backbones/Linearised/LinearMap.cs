@@ -36,7 +36,7 @@ public abstract class TapeOperation : IDisposable
     protected virtual void Dispose(bool disposing) => _kept.ForEach(tensor => tensor.Dispose());
 
     /// <summary>
-    /// Another name for the memory of a value that the map will need: it stays, whatever scope disposes of the value itself.
+    /// An alias of a value that the map will need: it stays valid when a scope disposes of the value itself.
     /// </summary>
     protected Tensor Keep(Tensor value)
     {

@@ -61,7 +61,8 @@ public sealed class LinearisedPass
     /// Jᵀ·g: the gradient with respect to θ of Σ_k ⟨g_k, z_k⟩, one per parameter; null if no such logit depends on a parameter.
     /// </summary>
     /// <param name="byLogits">
-    /// g, K × <c>[N, C]</c>; null: that exit has no part, and what leads to it alone is skipped. Ownership of the tensors is transferred.
+    /// g, K × <c>[N, C]</c>; null: that exit does not contribute, and layers that lead only to it are skipped. Ownership of the tensors is
+    /// transferred.
     /// </param>
     /// <param name="last">Whether this is the last use: saved tensors are freed along the way.</param>
     public IReadOnlyList<Tensor?> Gradient(IReadOnlyList<Tensor?> byLogits, bool last = false)
@@ -141,7 +142,8 @@ public sealed class LinearisedPass
     }
 
     /// <summary>
-    /// A tangent at its destination, if it has one; else under a name of its own, for a map may return an input's tangent or a parameter's.
+    /// A tangent at its destination, if it has one; else as an alias of its own, because a map may return an input's tangent or a
+    /// parameter's.
     /// </summary>
     private static Tensor? Delivered(Tensor? tangent, Tensor? destination)
     {
@@ -167,7 +169,7 @@ public sealed class LinearisedPass
         return tangents[whole]!.narrow(1, variable.Start, variable.Shape[1]);
     }
 
-    /// <summary>A tangent with as much room after it as its tensor has, or in the room of another.</summary>
+    /// <summary>A tangent with as many reserved channels as its tensor has, or in the reserved channels of another.</summary>
     private Tensor Wide(Tape.Variable variable, Tensor?[] tangents)
     {
         long channels = variable.Shape[1];
@@ -200,11 +202,11 @@ public sealed class LinearisedPass
             }
         }
 
-        bool[] wanted = [.. step.Inputs.Select(input => !_tape.Variables[input].IsConstant)];
-        IReadOnlyList<Tensor?> given = step.Map.Cotangents(outputs, wanted, [.. step.Inputs.Select(input => cotangents[input])], gradient);
+        bool[] needed = [.. step.Inputs.Select(input => !_tape.Variables[input].IsConstant)];
+        IReadOnlyList<Tensor?> given = step.Map.Cotangents(outputs, needed, [.. step.Inputs.Select(input => cotangents[input])], gradient);
         for (int i = 0; i < given.Count; i++)
         {
-            if (!wanted[i])
+            if (!needed[i])
             {
                 continue;
             }

@@ -71,30 +71,30 @@ public sealed class Tape
     }
 
     /// <summary>
-    /// States that a tensor has room for more channels after its own (<see cref="ReservedChannels"/>), so that its tangent has it too.
+    /// States that a tensor has reserved channels after its own (<see cref="ReservedChannels"/>), so that its tangent has it too.
     /// </summary>
     /// <param name="whole">An output on the tape.</param>
-    /// <param name="room">The number of channels.</param>
+    /// <param name="reserved">The number of reserved channels.</param>
     /// <param name="extended">The tensor on the tape whose reserved channels it uses; null: none.</param>
-    internal void ReserveChannels(Tensor whole, long room, Tensor? extended)
+    internal void ReserveChannels(Tensor whole, long reserved, Tensor? extended)
     {
         int number = IndexOf(whole);
-        _variables[number] = _variables[number] with { ReservedChannels = room, Extends = extended is null ? null : IndexOf(extended) };
+        _variables[number] = _variables[number] with { ReservedChannels = reserved, Extends = extended is null ? null : IndexOf(extended) };
     }
 
     internal int IndexOf(Tensor tensor) => _numbers.TryGetValue(tensor, out int number)
         ? number
         : throw new InvalidOperationException(
             $"a tensor of shape [{string.Join(", ", tensor.Sizes())}] reached a layer, but no layer on the tape "
-            + "made it: every operator in between must add its map.");
+            + "produced it: every operator in between must add its map.");
 
     private int Register(Tensor tensor)
     {
         if (!_numbers.TryAdd(tensor, _variables.Count))
         {
             throw new InvalidOperationException(
-                $"a layer's output of shape [{string.Join(", ", tensor.Sizes())}] is on the tape already: a layer that "
-                + "does nothing adds no map, and one that does something makes a tensor of its own.");
+                $"a layer's output of shape [{string.Join(", ", tensor.Sizes())}] is already on the tape: a layer that "
+                + "does nothing adds no map, and one that does something creates a tensor of its own.");
         }
 
         _variables.Add(new Variable(tensor.Sizes(), tensor.dtype));

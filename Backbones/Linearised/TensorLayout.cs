@@ -36,13 +36,13 @@ internal static class TensorLayout
     /// </summary>
     /// <param name="x"><c>[N, …]</c>; overwritten.</param>
     /// <param name="gaps">int64: rows among the first <paramref name="size"/> that are not needed.</param>
-    /// <param name="wanted">int64: as many rows among the others, which take the places of the gaps.</param>
+    /// <param name="sources">int64: as many rows among the others, which take the places of the gaps.</param>
     /// <param name="size">The number of rows in the result.</param>
-    public static Tensor CompactRows(Tensor x, Tensor gaps, Tensor wanted, long size)
+    public static Tensor CompactRows(Tensor x, Tensor gaps, Tensor sources, long size)
     {
         using DisposeScope scope = NewDisposeScope();
         Tensor rows = x.ndim == Dimensions && !x.is_contiguous() ? x.permute(0, 2, 3, 1) : x;
-        rows.index_copy_(0, gaps, rows.index_select(0, wanted));
+        rows.index_copy_(0, gaps, rows.index_select(0, sources));
         Tensor first = scope.MoveToOuter(x.narrow(0, 0, size));
         ReservedChannels.Move(x, first);
         return first;
@@ -70,30 +70,30 @@ internal static class TensorLayout
 /// </summary>
 internal static class ReservedChannels
 {
-    private static readonly ConditionalWeakTable<Tensor, StrongBox<long>> Rooms = [];
+    private static readonly ConditionalWeakTable<Tensor, StrongBox<long>> Reserved = [];
 
-    /// <summary>Takes channels after those of a tensor, which only one can.</summary>
+    /// <summary>Takes the channels after those of a tensor; only one caller can.</summary>
     /// <returns>How many are left after these; null: there are not as many.</returns>
     public static long? TryTake(Tensor features, long channels)
     {
-        if (!Rooms.TryGetValue(features, out StrongBox<long>? room) || room.Value < channels)
+        if (!Reserved.TryGetValue(features, out StrongBox<long>? reserved) || reserved.Value < channels)
         {
             return null;
         }
 
-        Rooms.Remove(features);
-        return room.Value - channels;
+        Reserved.Remove(features);
+        return reserved.Value - channels;
     }
 
-    public static void Reserve(Tensor features, long channels) => Rooms.AddOrUpdate(features, new(channels));
+    public static void Reserve(Tensor features, long channels) => Reserved.AddOrUpdate(features, new(channels));
 
     /// <summary>Transfers a tensor's reserved channels to another with the same channels.</summary>
     public static void Move(Tensor from, Tensor to)
     {
-        if (Rooms.TryGetValue(from, out StrongBox<long>? room))
+        if (Reserved.TryGetValue(from, out StrongBox<long>? reserved))
         {
-            Rooms.Remove(from);
-            Rooms.AddOrUpdate(to, room);
+            Reserved.Remove(from);
+            Reserved.AddOrUpdate(to, reserved);
         }
     }
 }

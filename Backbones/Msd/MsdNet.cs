@@ -113,7 +113,7 @@ public sealed class MsdNet : ExitHeadNetwork
             AddExit(factory, images, plan[k].ChannelsAtExit * options.GrowthFactors[^1]);
         }
 
-        register_module("blocks", new Group(_blocks.Select(halves => new Group(halves))));
+        register_module("blocks", new Group(_blocks.Select(stages => new Group(stages))));
         RegisterExits(factory);
     }
 

@@ -70,7 +70,7 @@ internal static class MsdPlan
         return new MsdLayerPlan(channels, scalesIn, scalesOut, transition ? (long)Math.Floor(options.Reduction * after) : null);
     }
 
-    /// <summary>Scales in front of and after layer <paramref name="number"/> (1 … <paramref name="total"/>).</summary>
+    /// <summary>Scales before and after layer <paramref name="number"/> (1 … <paramref name="total"/>).</summary>
     private static (int In, int Out) Scales(MsdNetOptions options, int number, int total)
     {
         int all = options.GrowthFactors.Count;

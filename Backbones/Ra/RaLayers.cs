@@ -112,7 +112,7 @@ internal sealed class RaLayer : NamedModule
     private readonly long _stride;
     private readonly long _room;
 
-    /// <param name="factory">Starts the parameters.</param>
+    /// <param name="factory">Initialises the parameters.</param>
     /// <param name="block">Its block.</param>
     /// <param name="number">Its index in the block, from 0.</param>
     /// <param name="compress">The fraction of new channels that comes from the lower resolution.</param>

@@ -19,7 +19,7 @@ public sealed record RaNetOptions : IValidatableObject
     public int Blocks { get; init; } = 2;
 
     [Description(
-        "Blocks that each later sub-network has more than the one before; these have exits, those before fuse the lower "
+        "Number of blocks by which each sub-network exceeds the one before; these have exits, the blocks before them fuse the lower "
         + "resolution's features")]
     [Range(1, 100)]
     public int BlockStep { get; init; } = 2;
@@ -98,7 +98,7 @@ public sealed class RaNet : ExitHeadNetwork
     /// <param name="options">Its architecture.</param>
     /// <param name="images">The kind of images it is for.</param>
     /// <param name="classes">The number of classes C.</param>
-    /// <param name="factory">Initialises its parameters; as published, all but the first layer start by He's rule.</param>
+    /// <param name="factory">Initialises its parameters; as published, all but the first layer are initialised by He's rule.</param>
     /// <param name="modifiers">IMTA's architecture modifications; null: none.</param>
     /// <exception cref="ArgumentException">The options describe a network that cannot be built.</exception>
     public RaNet(RaNetOptions options, ImageKind images, int classes, LayerFactory factory, ModifierOptions? modifiers = null)
@@ -128,8 +128,8 @@ public sealed class RaNet : ExitHeadNetwork
 
     /// <inheritdoc/>
     /// <remarks>
-    /// The features: the first ones of later sub-networks, lowest resolution first; what this sub-network's blocks have kept for
-    /// the next one; and last what the head reads.
+    /// The features: the first ones of later sub-networks, lowest resolution first; what this sub-network's blocks have kept for the next
+    /// one; and last the feature that the head reads.
     /// </remarks>
     protected override Tensor[] Block(int k, Tensor[] features, Pass pass)
     {

@@ -13,7 +13,7 @@ namespace Imta.MetaWeight.Backbones.Ra;
 internal sealed record RaBlockPlan(
     RaFlowPlan Flow, long Channels, int Layers, RaBlockPlan? Low, bool HalvesResolution, long Fused, long? Reduced)
 {
-    /// <summary>Channels after so many of its layers.</summary>
+    /// <summary>Channels after the given number of its layers.</summary>
     public long ChannelsAfter(int layers) => Channels + (layers * Flow.Growth);
 
     /// <summary>Channels that later layers and the block's end append to those of a layer, at its height and width.</summary>

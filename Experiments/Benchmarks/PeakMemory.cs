@@ -9,7 +9,7 @@ namespace Imta.MetaWeight.Experiments.Benchmarks;
 /// libtorch returns none.
 /// </summary>
 /// <param name="PeakMib">Total, in MiB.</param>
-/// <param name="BaselineMib">Of that, before the network was created: the runtime, libtorch and a batch.</param>
+/// <param name="BaselineMib">Of that, memory before the network was created: the runtime, libtorch and a batch.</param>
 internal sealed record PeakMemory(double PeakMib, double BaselineMib)
 {
     private const int Steps = 3;

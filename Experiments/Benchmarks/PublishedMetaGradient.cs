@@ -7,13 +7,13 @@ namespace Imta.MetaWeight.Experiments.Benchmarks;
 
 /// <summary>
 /// The step as L2W-DEN's published code orders its work, by libtorch's ordinary operators and autograd alone: the network is copied, the
-/// training half goes forward through the copy, a virtual step is taken with a graph of its own, one backward pass leads from the meta
-/// loss to the weights and to every parameter of the copy, and the training half goes forward again, through the network itself. It is
-/// what other methods' times are compared with, and does nothing that ordinary PyTorch code would not do.
+/// training half goes forward through the copy, a virtual step is taken with a graph of its own, one backward pass leads from the meta loss
+/// to the weights and to every parameter of the copy, and the training half goes forward again, through the network itself. It is what
+/// other methods' times are compared with, and does nothing that ordinary PyTorch code would not do.
 /// </summary>
 /// <param name="network">The backbone.</param>
 /// <param name="copy">A second network of the same shape, whose parameters and statistics are overwritten.</param>
-/// <param name="optimiser">Of the backbone.</param>
+/// <param name="optimiser">The optimiser of the backbone.</param>
 /// <param name="loss">l.</param>
 /// <param name="objective">L.</param>
 internal sealed class PublishedMetaGradient(

@@ -19,9 +19,9 @@ internal sealed class ReferenceProgram : IDisposable
 
     /// <summary>Starts a command in a shell and waits until it is ready.</summary>
     /// <param name="command">The command line.</param>
-    /// <param name="wanted">The parameters that must match: half batch, classes, exits, threads.</param>
+    /// <param name="expected">The parameters that must match: half batch, classes, exits, threads.</param>
     /// <exception cref="UsageException">It cannot be started, ends before it is ready, or measures something else.</exception>
-    public static ReferenceProgram Start(string command, IReadOnlyDictionary<string, int> wanted)
+    public static ReferenceProgram Start(string command, IReadOnlyDictionary<string, int> expected)
     {
         try
         {
@@ -33,7 +33,7 @@ internal sealed class ReferenceProgram : IDisposable
             };
             RankAssignment.RemoveFrom(start.Environment);
             var yardstick = new ReferenceProgram(Process.Start(start)!);
-            if (yardstick.FindMismatch(wanted) is not { } problem)
+            if (yardstick.FindMismatch(expected) is not { } problem)
             {
                 return yardstick;
             }
@@ -48,7 +48,7 @@ internal sealed class ReferenceProgram : IDisposable
     }
 
     /// <summary>The problem with the program's first line; null if none.</summary>
-    private string? FindMismatch(IReadOnlyDictionary<string, int> wanted)
+    private string? FindMismatch(IReadOnlyDictionary<string, int> expected)
     {
         const string Ready = "ready ";
         try
@@ -60,7 +60,7 @@ internal sealed class ReferenceProgram : IDisposable
             }
 
             JsonElement given = JsonDocument.Parse(line[Ready.Length..]).RootElement;
-            return wanted.Where(entry => given.GetProperty(entry.Key).GetInt32() != entry.Value)
+            return expected.Where(entry => given.GetProperty(entry.Key).GetInt32() != entry.Value)
                 .Select(entry => $"its {entry.Key} is {given.GetProperty(entry.Key)}, but here it is {entry.Value}: both must be equal")
                 .FirstOrDefault();
         }

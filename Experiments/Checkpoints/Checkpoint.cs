@@ -22,7 +22,7 @@ internal static class Checkpoint
     /// <param name="path">The file to write.</param>
     /// <param name="settings">The run's settings.</param>
     /// <param name="phase">Its current phase.</param>
-    /// <param name="state">Of what the phase trains.</param>
+    /// <param name="state">The state of what the phase trains.</param>
     /// <param name="epochs">Completed epochs of the run.</param>
     /// <param name="progress">What there is of the epoch after these; null: it has not begun.</param>
     /// <param name="previous">The backup path for the replaced file; null: it is not kept.</param>
@@ -143,7 +143,7 @@ internal static class Checkpoint
     /// <param name="Epochs">Completed epochs.</param>
     /// <param name="Phase">The phase of the last of them: 1 or 2.</param>
     /// <param name="Progress">The epoch after those that are done; null: it has not begun.</param>
-    /// <param name="State">Of what was trained.</param>
+    /// <param name="State">The state of what was trained.</param>
     /// <param name="IsCurrentFormat">
     /// Whether a run can be resumed from it: tables and configurations of earlier formats lack what this version writes.
     /// </param>

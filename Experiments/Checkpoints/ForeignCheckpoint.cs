@@ -37,7 +37,7 @@ internal sealed record ForeignCheckpoint(
 
     /// <summary>What a run's model holds.</summary>
     /// <param name="source">Its origin, for messages.</param>
-    /// <param name="state">Of the model; the tensors are its own.</param>
+    /// <param name="state">The model's state; the tensors are its own.</param>
     /// <param name="trained">The names of the parameters that the phase trains, in their order.</param>
     /// <param name="phase">The phase that trained it.</param>
     /// <param name="epochs">Completed epochs of this phase; 0: unknown.</param>
@@ -179,7 +179,7 @@ internal sealed record ForeignCheckpoint(
     private string WayOut(StateFit fit)
         => fit.Missing.FirstOrDefault(Unread.ContainsKey) is { } unread ? $"its {unread} is {Unread[unread].Instead("tensor")}"
             : fit.PrefixOf([.. fit.Missing.Where(name => !IsWeighting(name))]) is { } prefix
-                ? $"it has them with {prefix} before their names: in Python, take that off with name.removeprefix('{prefix}')"
+                ? $"it has them with the prefix {prefix} in their names: in Python, remove it with name.removeprefix('{prefix}')"
                 : "use another --config, or override its keys with --set";
 
     private Dictionary<string, Tensor> Part(bool weighting) => Tensors

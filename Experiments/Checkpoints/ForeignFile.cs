@@ -16,7 +16,7 @@ internal static class ForeignFile
     private const long MaxEpochs = 1_000_000; // the configuration's limit; larger values count as unknown
 
     // Where training scripts keep the network; the average of its weights only where they keep nothing else.
-    private static readonly string[] Places = [Backbone, "model_state_dict", "model", "net", "state_dict_ema"];
+    private static readonly string[] NetworkKeys = [Backbone, "model_state_dict", "model", "net", "state_dict_ema"];
 
     // DataParallel and torch.compile put these before the names of whatever they wrap.
     private static readonly string[] Wrappers = ["module", "_orig_mod"];
@@ -72,13 +72,13 @@ internal static class ForeignFile
 
     private static ForeignCheckpoint FromPickle(string file, TorchDictionary content)
     {
-        string? place = Places.FirstOrDefault(key => CountTensors(content.Entries.GetValueOrDefault(key)) > 0);
-        if (place is null)
+        string? key = NetworkKeys.FirstOrDefault(name => CountTensors(content.Entries.GetValueOrDefault(name)) > 0);
+        if (key is null)
         {
             RequireBare(content);
         }
 
-        Dictionary<string, TorchValue> network = Named(place is null ? content : content.Dictionary(place));
+        Dictionary<string, TorchValue> network = Named(key is null ? content : content.Dictionary(key));
         foreach ((string name, TorchValue value) in Named(content.Entries.GetValueOrDefault(Weighting) as TorchDictionary ?? new()))
         {
             network[ForeignCheckpoint.WeightingPrefix + name] = value;
@@ -86,11 +86,11 @@ internal static class ForeignFile
 
         return new ForeignCheckpoint(
             file,
-            place is null ? "a PyTorch state dictionary" : "a PyTorch checkpoint",
+            key is null ? "a PyTorch state dictionary" : "a PyTorch checkpoint",
             TensorsOf(network),
             OthersOf(network),
             content.Entries.GetValueOrDefault(Epoch) is TorchInteger(>= 0 and <= MaxEpochs and var epoch) ? (int)epoch : 0,
-            place is null ? Nothing : FactsOf(content),
+            key is null ? Nothing : FactsOf(content),
             content.Entries.GetValueOrDefault(Optimiser) as TorchDictionary,
             content.Entries.GetValueOrDefault(WeightingOptimiser) as TorchDictionary);
     }
@@ -101,13 +101,13 @@ internal static class ForeignFile
         (string Path, int Tensors) most = Dictionaries(content, "").Append((Path: "", Tensors: 0)).MaxBy(dictionary => dictionary.Tensors);
         if (most.Tensors > CountTensors(content))
         {
-            throw new InvalidDataException($"it has no network under {string.Join(", ", Places)}, but {most.Tensors} tensors by name under "
-                + $"{most.Path}: in Python, torch.save(torch.load(IN){most.Path}, OUT)");
+            throw new InvalidDataException($"it has no network under {string.Join(", ", NetworkKeys)}, but {most.Tensors} tensors by name "
+                + $"under {most.Path}: in Python, torch.save(torch.load(IN){most.Path}, OUT)");
         }
 
         if (CountTensors(content) == 0)
         {
-            string key = Places.FirstOrDefault(key => content.Entries.GetValueOrDefault(key) is TorchOpaque, Backbone);
+            string key = NetworkKeys.FirstOrDefault(key => content.Entries.GetValueOrDefault(key) is TorchOpaque, Backbone);
             throw new InvalidDataException(
                 content.Entries.GetValueOrDefault(key) is TorchOpaque whole
                     ? $"its {key} is {whole.Instead("dictionary")}"

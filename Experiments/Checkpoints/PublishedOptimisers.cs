@@ -21,7 +21,7 @@ internal static class PublishedOptimisers
 
     /// <summary>The backbone's. In its phase II IMTA has a group for the linear layers and one for the transfers.</summary>
     /// <param name="sgd">The state of <see cref="Meta.Optimisers.Sgd"/>.</param>
-    /// <param name="names">Of the parameters that it updates, in their order.</param>
+    /// <param name="names">Names of the parameters that it updates, in their order.</param>
     /// <param name="phase">Whose parameters they are.</param>
     public static TorchDictionary Sgd(StateTree sgd, IReadOnlyList<string> names, TrainingPhase phase)
     {
@@ -34,8 +34,8 @@ internal static class PublishedOptimisers
 
         TrainOptions train = phase.Settings.Train;
         IEnumerable<TorchValue> groups = names
-            .Select((name, index) => (Part: !phase.FreezesNetwork ? "" : name.Split('.')[0], Place: (TorchValue)index))
-            .GroupBy(entry => entry.Part, entry => entry.Place)
+            .Select((name, index) => (Part: !phase.FreezesNetwork ? "" : name.Split('.')[0], Index: (TorchValue)index))
+            .GroupBy(entry => entry.Part, entry => entry.Index)
             .Select(places => new TorchDictionary
             {
                 ["lr"] = train.Rate,
@@ -73,9 +73,9 @@ internal static class PublishedOptimisers
         return new TorchDictionary { [State] = state, [Groups] = new TorchList([group]) };
     }
 
-    /// <summary>Puts what a file knows of both optimisers, and fits, in the place of a model's state of them.</summary>
+    /// <summary>Replaces a model's state of both optimisers by what a file contains of them, as far as it matches.</summary>
     /// <param name="model">The model's state.</param>
-    /// <param name="names">Of the parameters that the backbone's optimiser updates, in their order.</param>
+    /// <param name="names">Names of the parameters that the backbone's optimiser updates, in their order.</param>
     /// <param name="file">The file.</param>
     /// <returns>The number of parameters whose momentum, and of WPN parameters whose moments, were restored.</returns>
     public static (int Momentum, int Moments) Replace(StateTree model, IReadOnlyList<string> names, ForeignCheckpoint file)

@@ -25,12 +25,10 @@ internal static class BenchMetaStepCommand
     };
     private static readonly Option<bool> Published = new("--published")
     {
-        Description = "Also measure the published sequence, by plain operators and autograd"
-    };
+        Description = "Also measure the published sequence, with plain operators and autograd"};
     private static readonly Option<bool> Combinations = new("--combinations")
     {
-        Description = "Instead of steps with learned weights, measure plain ones by each combination of the gradients of the exits"
-    };
+        Description = "Instead of steps with learned weights, measure plain steps with each combination of the exits' gradients"};
     private static readonly Option<string?> Against = new("--against")
     {
         HelpName = "COMMAND",

@@ -28,7 +28,7 @@ internal static class CalibrateCommand
     private static readonly Option<string?> Maximise = new("--maximise")
     {
         HelpName = Accuracy,
-        Description = "With --macs: search the thresholds with the best accuracy on the held-out images, instead of geometric shares",
+        Description = "With --macs: search for the thresholds with the best accuracy on the held-out images, instead of geometric shares",
     };
 
     private static readonly Option<string> Criterion = new("--criterion")
@@ -88,7 +88,7 @@ internal static class CalibrateCommand
         if (policy.Guarantee is not null && Path.GetFileName(network.File) == Path.GetFileName(network.Run?.BestCheckpoint))
         {
             Console.Error.WriteLine(
-                $"warning: the same images selected {network.File}, so that the guarantee is optimistic; take checkpoints/latest.pt");
+                $"warning: the same images selected {network.File}, so the guarantee is optimistic; use checkpoints/latest.pt");
         }
 
         Show(policy, file);

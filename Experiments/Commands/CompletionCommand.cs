@@ -2,7 +2,7 @@ using System.CommandLine;
 
 namespace Imta.MetaWeight.Experiments.Commands;
 
-/// <summary><c>imta completion bash|powershell</c>: the script by which a shell completes commands, options and settings.</summary>
+/// <summary><c>imta completion bash|powershell</c>: the script with which a shell completes commands, options and settings.</summary>
 internal static class CompletionCommand
 {
     // Both hand the line to the program's directive [suggest:POSITION], under the name that it knows itself by.
@@ -38,7 +38,7 @@ internal static class CompletionCommand
 
     public static Command Build()
     {
-        var command = new Command("completion", "Print the script by which a shell completes commands, options and settings") { Shell };
+        var command = new Command("completion", "Print the script with which a shell completes commands, options and settings") { Shell };
         command.SetAction(arguments => Console.Out.Write(arguments.GetValue(Shell) switch
         {
             "bash" => Bash,

@@ -16,7 +16,7 @@ internal static class ConfigCommand
     private static readonly Option<bool> Json = new("--json") { Description = "Print every key with its default, as JSON" };
     private static readonly Option<bool> Schema = new("--schema")
     {
-        Description = "Print a JSON Schema of configuration files, by which an editor completes and checks them",
+        Description = "Print a JSON Schema of configuration files, with which an editor completes and checks them",
     };
 
     public static Command Build()
@@ -73,11 +73,11 @@ internal static class ConfigCommand
         Console.Out.WriteLine($"  default  {key.Default}");
         Console.Out.WriteLine($"  range    {Range(key)}");
         Console.Out.WriteLine($"  set by   --set {Argument(key)}, or in a configuration file:");
-        string[] halves = key.Key.Split('.');
-        for (int depth = 0; depth < halves.Length; depth++)
+        string[] segments = key.Key.Split('.');
+        for (int depth = 0; depth < segments.Length; depth++)
         {
-            string value = depth == halves.Length - 1 ? " " + key.Default : "";
-            Console.Out.WriteLine($"             {new string(' ', 2 * depth)}{halves[depth]}:{value}");
+            string value = depth == segments.Length - 1 ? " " + key.Default : "";
+            Console.Out.WriteLine($"             {new string(' ', 2 * depth)}{segments[depth]}:{value}");
         }
     }
 

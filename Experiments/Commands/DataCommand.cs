@@ -29,7 +29,7 @@ internal static class DataCommand
     private static readonly Option<string?> Check = new("--check")
     {
         HelpName = "DIR",
-        Description = "Read every image in the folders train and val, or of pictures test or val (one subfolder per class), and report "
+        Description = "Read every image in the folders train and val (for pictures, test or val; one subfolder per class), and report "
             + "what was found",
     };
 

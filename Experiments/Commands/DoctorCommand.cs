@@ -27,7 +27,7 @@ internal static class DoctorCommand
     public static Command Build()
     {
         var command = new Command(
-            "doctor", "Check this machine (libtorch, threads, memory, devices) and explain how to get what is missing") { Json };
+            "doctor", "Check this machine (libtorch, threads, memory, devices) and explain how to install what is missing") { Json };
         command.SetAction(Run);
         return command;
     }

@@ -39,7 +39,7 @@ internal sealed record HostFacts
     public static HostFacts Gather()
     {
         string runs = Path.GetFullPath("runs");
-        AvailableResources room = AvailableResources.Query(runs);
+        AvailableResources available = AvailableResources.Query(runs);
         return new()
         {
             Dotnet = $"{RuntimeInformation.FrameworkDescription} on {RuntimeInformation.OSDescription}, "
@@ -51,9 +51,9 @@ internal sealed record HostFacts
                 .Count(line => line.StartsWith("processor", StringComparison.Ordinal)) is > 0 and int count
                 ? count
                 : null,
-            MemoryAvailable = room.Memory,
+            MemoryAvailable = available.Memory,
             RunFolder = runs,
-            RunFolderFree = room.Disk,
+            RunFolderFree = available.Disk,
             Variables = GatherVariables(),
             HasNvidiaDriver = Directory.Exists("/proc/driver/nvidia/gpus"),
             HasPythonTorch = Directory.Exists("/usr/lib/python3/dist-packages/torch"),

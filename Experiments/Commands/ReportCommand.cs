@@ -28,7 +28,7 @@ internal static class ReportCommand
         = new("--svg") { HelpName = "DIR", Description = "Also write every chart there as an SVG file" };
     private static readonly Option<bool> Watch = new("--watch")
     {
-        Description = "Write the report anew whenever a run's tables change, until no run goes on; the open page follows",
+        Description = "Rewrite the report whenever a run's tables change, until all runs have ended; an open page reloads itself",
     };
 
     public static Command Build()

@@ -10,10 +10,10 @@ internal static class RiskArguments
     private const int MaxSplits = 1_000_000;
 
     private static readonly Option<double?> Risk = NumberOption.Double(
-        "--risk", "E", "Maximum risk of leaving early, such as 0.05: the lowest threshold, the same for all exits, that is certified");
+        "--risk", "E", "Maximum risk of leaving early, such as 0.05; uses the lowest certified threshold, the same for all exits");
 
     private static readonly Option<double?> Delta = NumberOption.Double(
-        "--delta", "D", "With --risk: hold with probability 1 - D over calibration sets, such as 0.1; default: in expectation");
+        "--delta", "D", "With --risk: bound the risk with probability 1 - D over calibration sets, such as 0.1; default: in expectation");
 
     private static readonly Option<string?> Loss = new("--loss")
     {
@@ -80,7 +80,7 @@ internal static class RiskArguments
         return (method == RiskControlMethod.Crc, delta) switch
         {
             (true, not null) => throw new UsageException(
-                "--method crc bounds the risk in expectation, not with a probability; drop --delta, or take --method ucb or ltt"),
+                "--method crc bounds the risk in expectation, not with a probability; drop --delta, or use --method ucb or ltt"),
             (false, null) => throw new UsageException(
                 $"--method {name} bounds the risk with probability 1 - D and needs --delta D, such as --delta 0.1"),
             _ => method,

@@ -100,7 +100,7 @@ internal static class TrainArguments
             (null, null) => null,
             ({ } extended, { } more) => (extended, more),
             (null, _) => throw new UsageException("--add-epochs needs --extend RUN; the epochs of a new run are train.epochs"),
-            _ => throw new UsageException("--extend needs --add-epochs N: by how many epochs the run becomes longer"),
+            _ => throw new UsageException("--extend needs --add-epochs N, the number of additional epochs"),
         };
     }
 

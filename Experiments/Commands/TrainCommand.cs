@@ -11,7 +11,7 @@ namespace Imta.MetaWeight.Experiments.Commands;
 /// <summary><c>imta train [CONFIG.yaml]</c>.</summary>
 internal static class TrainCommand
 {
-    /// <param name="columns">Of <c>epochs.csv</c>.</param>
+    /// <param name="columns">The columns of <c>epochs.csv</c>.</param>
     public static Command Build(IReadOnlyList<EpochColumn> columns)
     {
         var command = new Command("train", "Train a multi-exit network, with or without learned sample weights, and test it");

@@ -35,9 +35,9 @@ internal static class UsageErrors
         [
             .. command.Children.SelectMany(child => child.Tokens, (child, token) => (child, token.Value)),
         ];
-        if (given.FirstOrDefault(one => one.Of is OptionResult && options.Append("--").Contains(one.Value)) is ({ } hungry, var next))
+        if (given.FirstOrDefault(one => one.Of is OptionResult && options.Append("--").Contains(one.Value)) is ({ } incomplete, var next))
         {
-            return $"{NameOf(hungry)} needs a value, but {next} follows it.";
+            return $"{NameOf(incomplete)} needs a value, but {next} follows it.";
         }
 
         IEnumerable<string> misplaced = given.Where(one => one.Of is ArgumentResult).Select(one => one.Value)

@@ -66,17 +66,18 @@ internal sealed record DataOptions
     public string? Root { get; init; }
 
     [Description(
-        "Images held out for validation of the whole training set (50,000; ImageNet's 1,281,167), balanced over classes; of "
-        + "fewer the same share; 0: none")]
+        "Images held out for validation, balanced over classes, of the whole training set (50,000; ImageNet 1,281,167); the same share "
+        + "of fewer images; 0: none")]
     [Range(0, int.MaxValue)]
     public int Validation { get; init; } = 5000;
 
     [Description(
-        "Number of classes of image folders (imagenet, pictures); null: the data set's own number, of pictures that of the folders")]
+        "Number of classes for image folders (imagenet, pictures); null: the data set's own number, or for pictures the number of "
+        + "folders")]
     [Range(2, 100_000)]
     public int? Classes { get; init; }
 
-    [Description("Height and width in pixels that pictures are resized and cropped to; null: 32")]
+    [Description("Height and width in pixels to which pictures are resized and cropped; null: 32")]
     [Range(8, 512)]
     public int? Side { get; init; }
 
@@ -89,8 +90,8 @@ internal sealed record DataOptions
     public int? TestLimit { get; init; }
 
     [Description(
-        "Whether training images are cropped at random and flipped: padded by an eighth of their side, of ImageNet's 8 to 100 % of the "
-        + "area, resized")]
+        "Whether training images are randomly cropped and flipped: CIFAR and pictures padded by 1/8 of the side, ImageNet by random "
+        + "resized crop (8 to 100 % of the area)")]
     public bool Augment { get; init; } = true;
 
     [Description("Threads that decode image files (does not affect results); 0: as many as compute threads")]
@@ -104,8 +105,8 @@ internal sealed record DataOptions
 internal sealed record ImbalanceOptions
 {
     [Description(
-        "How many training images the classes keep: as they are, falling exponentially from class to class, or "
-        + "all and few by halves")]
+        "Class-imbalance profile: none, exponential decay over classes, or step (half of the classes keep all images, the others "
+        + "1/factor)")]
     public ImbalanceProfile Type { get; init; } = ImbalanceProfile.None;
 
     [Description("Imbalance factor: image count of the largest class divided by that of the smallest")]

@@ -10,7 +10,7 @@ namespace Imta.MetaWeight.Experiments.Configuration;
 /// <summary>Whether and by which method training samples are weighted.</summary>
 internal sealed record MetaSettings : MetaOptions
 {
-    [Description("Whether sample weights are learned; if not, every weight is 1 and batches are not split into halves")]
+    [Description("Whether training samples are weighted; if not, every weight is 1 and batches are not split into halves")]
     public bool Enabled { get; init; } = true;
 
     [Description("Where the weights of training samples come from; without prediction (fixed, allocated) nothing is learned, but batches "

@@ -32,8 +32,8 @@ internal sealed record ModelOptions
     public Initialisation Initialisation { get; init; } = Initialisation.He;
 
     [Description(
-        "What the backbone's features and convolutions are computed in: full float32, with TF32 products on CUDA, or "
-        + "bfloat16 while it trains")]
+        "Precision of the backbone's features and convolutions: float32 (full), with TF32 products on CUDA (tf32), or bfloat16 in "
+        + "training (bf16)")]
     public Precision Precision { get; init; } = Precision.Full;
 
     /// <summary>K.</summary>

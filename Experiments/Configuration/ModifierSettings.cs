@@ -7,10 +7,11 @@ namespace Imta.MetaWeight.Experiments.Configuration;
 
 #pragma warning disable CS1591 // The description of a setting is its documentation.
 
-/// <summary>What is changed of the network's graph, and of how the gradients of its exits come together.</summary>
+/// <summary>Changes to the network's graph, and how the gradients of its exits are combined.</summary>
 internal sealed record ModifierSettings : ModifierOptions
 {
-    [Description("How the gradients of the exits become one direction; those but sum need weights that are not learned")]
+    [Description(
+        "How the exits' gradients are combined into one update direction; all but sum require weights that are not learned")]
     public Choice<CombinationMethod> Combination { get; init; } = new(Registries.Combinations);
 
     public MetaGfOptions MetaGf { get; init; } = new();

@@ -30,8 +30,8 @@ internal sealed record Phase2Options : TrainOptions
     public PhaseTwoRegime Regime { get; init; } = PhaseTwoRegime.Frozen;
 
     [Description(
-        "How batch norm behaves in the frozen network: by the running statistics of phase I (fixed), or by the batch, moving "
-        + "them (the published code)")]
+        "Batch norm in the frozen network: running statistics of phase I (fixed), or batch statistics, which also update the "
+        + "running ones (moving; the published code)")]
     public FrozenNorm FrozenNorm { get; init; } = FrozenNorm.Fixed;
 
     [Description("Epochs of phase II; 0: a single phase, which includes ISC and OFA")]

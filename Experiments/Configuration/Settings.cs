@@ -36,14 +36,13 @@ internal sealed record Settings
     public int Threads { get; init; }
 
     [Description(
-        "Processes that train together, each on its share of every batch; a launcher's number of ranks (mpirun, "
-        + "srun) goes before it")]
+        "Number of processes, each training on its shard of every batch; a launcher's rank count (mpirun, srun) takes precedence")]
     [Range(1, 65536)]
     public int Processes { get; init; } = 1;
 
     [Description(
         "Which defaults to use where paper and published code differ: model.initialisation, modifiers.isc.gradient, "
-        + "loss.ofa.reduction, phase2.frozenNorm")]
+        + "modifiers.metaGf.averaging, modifiers.metaGf.trailingStep, loss.ofa.reduction, phase2.frozenNorm")]
     public Preset Preset { get; init; } = Preset.Paper;
 
     public DataOptions Data { get; init; } = new();

@@ -80,7 +80,7 @@ internal sealed class SettingsKey
     {
         get
         {
-            var wanted = _type switch
+            var expected = _type switch
             {
                 _ when _type == typeof(bool) => "true or false",
                 _ when _type == typeof(int) => $"an integer {Clause(Range)}",
@@ -89,7 +89,7 @@ internal sealed class SettingsKey
                 _ when Type == "choice" || _type == typeof(string) => $"one of {Range}",
                 _ => $"a list of integers {Clause(Range)}, such as {Default}",
             };
-            return IsNullable ? wanted + ", or null" : wanted;
+            return IsNullable ? expected + ", or null" : expected;
         }
     }
 

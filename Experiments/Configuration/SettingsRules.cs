@@ -72,14 +72,14 @@ internal static class SettingsRules
         if (settings.Modifiers.Isc.Enabled)
         {
             yield return (["phase2.regime", "modifiers.isc.enabled"],
-                "phase2.regime mixed goes on with the exits of phase I, but modifiers.isc makes others; use phase2.regime frozen, or "
+                "phase2.regime mixed keeps training phase I's exits, but modifiers.isc changes them; use phase2.regime frozen, or "
                     + "modifiers.isc.enabled=false");
         }
 
         if (settings.Phase2.FrozenNorm != FrozenNorm.Fixed && settings.Preset != Preset.Published)
         {
             yield return (["phase2.frozenNorm", "phase2.regime"],
-                "phase2.frozenNorm is about a frozen network, but phase2.regime is mixed; remove phase2.frozenNorm, or use frozen");
+                "phase2.frozenNorm only applies to a frozen network, but phase2.regime is mixed; remove phase2.frozenNorm, or use frozen");
         }
     }
 
@@ -147,7 +147,7 @@ internal static class SettingsRules
             string cause = modifiers.Ge.Enabled ? "rescaled gradients of modifiers.ge"
                 : modifiers.Boosting.Enabled ? "stopped gradient of modifiers.boosting" : "stopped gradient of modifiers.isc";
             yield return (["meta.gradient", "modifiers.ge.enabled", "modifiers.boosting.enabled", "modifiers.isc.enabled"],
-                $"meta.gradient finiteDifference cannot see the {cause}; use forward or unrolled");
+                $"meta.gradient finiteDifference cannot account for the {cause}; use forward or unrolled");
         }
     }
 
@@ -157,9 +157,9 @@ internal static class SettingsRules
         if (settings.Meta is { Learns: true, Interval: > 0 } && !settings.Modifiers.Combination.Value.IsLinear)
         {
             yield return (["modifiers.combination", "meta.enabled", "meta.weights"],
-                $"modifiers.combination {settings.Modifiers.Combination.Name} is not the sum of the exits' gradients, along which learned "
-                + $"weights (meta.enabled, meta.weights {settings.Meta.Weights.Name}) look ahead; use sum, meta.enabled=false, or "
-                + "meta.weights fixed or allocated");
+                $"modifiers.combination {settings.Modifiers.Combination.Name} is not the sum of the exits' gradients, which the "
+                + $"lookahead of learned weights (meta.enabled, meta.weights {settings.Meta.Weights.Name}) requires; use sum, "
+                + "meta.enabled=false, or meta.weights fixed or allocated");
         }
     }
 
@@ -180,7 +180,7 @@ internal static class SettingsRules
         if (settings.Modifiers.Combination.Name != CombinationMethod.Sum.Name)
         {
             yield return (["modifiers.metaGf.enabled", "modifiers.combination"],
-                $"modifiers.metaGf fuses the exits itself, and modifiers.combination is {settings.Modifiers.Combination.Name}; use sum");
+                $"modifiers.metaGf fuses the exits itself, but modifiers.combination is {settings.Modifiers.Combination.Name}; use sum");
         }
 
         if (settings.Phase2.Epochs > 0)
@@ -202,7 +202,7 @@ internal static class SettingsRules
         {
             yield return (["model.precision", "meta.gradient"],
                 $"model.precision bf16 requires meta.gradient forward: {SettingsSchema.YamlName(settings.Meta.Gradient.ToString())} "
-                + "loses too much to its rounding; use forward, or full");
+                + "loses too much precision to its rounding; use forward, or full");
         }
     }
 

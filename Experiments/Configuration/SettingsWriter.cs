@@ -12,15 +12,15 @@ internal static class SettingsWriter
         string[] open = [];
         foreach (var key in SettingsSchema.Keys)
         {
-            var halves = key.Key.Split('.');
-            var shared = open.Zip(halves[..^1]).TakeWhile(pair => pair.First == pair.Second).Count();
-            for (var depth = shared; depth < halves.Length - 1; depth++)
+            var segments = key.Key.Split('.');
+            var shared = open.Zip(segments[..^1]).TakeWhile(pair => pair.First == pair.Second).Count();
+            for (var depth = shared; depth < segments.Length - 1; depth++)
             {
-                Indent(depth).Append(halves[depth]).Append(":\n");
+                Indent(depth).Append(segments[depth]).Append(":\n");
             }
 
-            open = halves[..^1];
-            Indent(open.Length).Append(halves[^1]).Append(": ").Append(key.Format(settings)).Append('\n');
+            open = segments[..^1];
+            Indent(open.Length).Append(segments[^1]).Append(": ").Append(key.Format(settings)).Append('\n');
         }
 
         return text.ToString();

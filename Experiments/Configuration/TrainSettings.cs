@@ -17,8 +17,8 @@ internal sealed record TrainSettings : TrainOptions
     public TrainSettings(TrainOptions options)
         : base(options) => Epochs = options.Epochs; // phase II's own are in a field of their own
 
-    [Description("Run, checkpoint, PyTorch or safetensors file whose tensors, those that fit by name and shape, the network starts from; "
-        + "null: freshly initialised")]
+    [Description("Run folder, checkpoint, PyTorch or safetensors file to initialise the network from (tensors that match by name and "
+        + "shape); null: fresh initialisation")]
     [RegularExpression(@"[^\p{Cc}]+", ErrorMessage = "the folder of a run, or a file")]
     public string? Initialise { get; init; }
 }

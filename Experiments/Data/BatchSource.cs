@@ -53,18 +53,18 @@ internal sealed class BatchSource
 
     /// <summary>Some batches of several epochs.</summary>
     /// <param name="plan">A plan for as many images as the set has.</param>
-    /// <param name="wanted">Which batches of which epochs, both from 0; for files enumerated on another thread, ahead of the
+    /// <param name="requested">Which batches of which epochs, both from 0; for files enumerated on another thread, ahead of the
     /// consumer.</param>
     /// <param name="augment">Whether images are cropped and flipped.</param>
     /// <exception cref="ArgumentException">The plan is for a different number of images.</exception>
-    internal IEnumerable<Batch> Training(BatchPlan plan, IEnumerable<(int Epoch, int Batch)> wanted, bool augment)
+    internal IEnumerable<Batch> Training(BatchPlan plan, IEnumerable<(int Epoch, int Batch)> requested, bool augment)
     {
         if (plan.Images != _set.Count)
         {
             throw new ArgumentException($"the plan is for {plan.Images} images, but the set has {_set.Count}.", nameof(plan));
         }
 
-        IEnumerable<PlannedBatch> drafts = Drafts(plan, wanted);
+        IEnumerable<PlannedBatch> drafts = Drafts(plan, requested);
         return _set.Files is { } files
             ? Read(files, drafts.Select(draft => Job(files, draft, augment)))
             : drafts.Select(draft => TrainingBatches(draft, augment));
@@ -82,12 +82,12 @@ internal sealed class BatchSource
     }
 
     /// <summary>The batches to create. Their tensors are in no scope: batches are started in one scope and consumed in another.</summary>
-    private static IEnumerable<PlannedBatch> Drafts(BatchPlan plan, IEnumerable<(int Epoch, int Batch)> wanted)
+    private static IEnumerable<PlannedBatch> Drafts(BatchPlan plan, IEnumerable<(int Epoch, int Batch)> requested)
     {
         (int Of, Tensor Rows)? order = null;
         try
         {
-            foreach ((int epoch, int batch) in wanted)
+            foreach ((int epoch, int batch) in requested)
             {
                 if (order?.Of != epoch)
                 {
@@ -166,7 +166,7 @@ internal sealed class BatchSource
 
     /// <summary>A planned batch, before it is created.</summary>
     /// <param name="Plan">The plan.</param>
-    /// <param name="Order">Of the epoch.</param>
+    /// <param name="Order">The epoch's order.</param>
     /// <param name="Epoch">From 0.</param>
     /// <param name="Batch">From 0.</param>
     private sealed record PlannedBatch(BatchPlan Plan, Tensor Order, int Epoch, int Batch)

@@ -80,9 +80,9 @@ internal static class CifarArchive
         await using var reader = new TarReader(unzipped);
         while (await reader.GetNextEntryAsync(copyData: false, stop) is { } entry)
         {
-            string[] wanted = [.. format.Files, format.NamesFile];
+            string[] names = [.. format.Files, format.NamesFile];
             if (entry.EntryType is TarEntryType.RegularFile or TarEntryType.V7RegularFile
-                && wanted.FirstOrDefault(name => entry.Name == $"{format.Folder}/{name}") is { } known)
+                && names.FirstOrDefault(name => entry.Name == $"{format.Folder}/{name}") is { } known)
             {
                 CheckLength(format, archive, known, entry.Length);
                 await using var target = new FileStream(Path.Combine(beside, known), FileMode.Create, FileAccess.Write);

@@ -126,10 +126,10 @@ internal sealed class ImageBatchLoader
 
     private ImageReadOutcome Decode(ImageBatchRequest job, int sample, Span<byte> planes)
     {
-        byte[] room = [];
+        byte[] buffer = [];
         try
         {
-            ReadOnlyMemory<byte> file = Content(job.Files[sample], ref room);
+            ReadOnlyMemory<byte> file = Content(job.Files[sample], ref buffer);
             using ImageDecoder picture = ImageDecoder.Open(file);
             ImageWindow window = job.Draws?.Window(sample, picture.Header.Width, picture.Header.Height)
                 ?? _shape.ForEvaluation(picture.Header.Width, picture.Header.Height);
@@ -143,12 +143,12 @@ internal sealed class ImageBatchLoader
         }
         finally
         {
-            ArrayPool<byte>.Shared.Return(room);
+            ArrayPool<byte>.Shared.Return(buffer);
         }
     }
 
     /// <summary>A file's bytes, in a rented buffer.</summary>
-    private static ReadOnlyMemory<byte> Content(string file, ref byte[] room)
+    private static ReadOnlyMemory<byte> Content(string file, ref byte[] buffer)
     {
         try
         {
@@ -157,9 +157,9 @@ internal sealed class ImageBatchLoader
             int length = stream.Length <= MaxFileBytes
                 ? (int)stream.Length
                 : throw new InvalidDataException("larger than any supported image");
-            room = ArrayPool<byte>.Shared.Rent(length);
-            stream.ReadExactly(room, 0, length);
-            return room.AsMemory(0, length);
+            buffer = ArrayPool<byte>.Shared.Rent(length);
+            stream.ReadExactly(buffer, 0, length);
+            return buffer.AsMemory(0, length);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
@@ -167,5 +167,5 @@ internal sealed class ImageBatchLoader
         }
     }
 
-    private sealed record DecodedBatch(ImageBatchRequest Job, byte[][] Rooms, ImageReadOutcome[] Outcomes);
+    private sealed record DecodedBatch(ImageBatchRequest Job, byte[][] Buffers, ImageReadOutcome[] Outcomes);
 }

@@ -54,14 +54,14 @@ internal sealed record ImageNetFolders(ImageFolder Train, ImageFolder Test)
     }
 
     /// <exception cref="UsageException">The number of classes is another one.</exception>
-    public void RequireClasses(string root, int wanted)
+    public void RequireClasses(string root, int expected)
     {
         int classes = Train.ClassNames.Count;
-        if (classes != wanted)
+        if (classes != expected)
         {
             throw new UsageException(classes == 1
                 ? $"{root} has a single class, {Train.ClassNames[0]}; classification needs at least two"
-                : FormattableString.Invariant($"{root} has {classes} classes, but the run is configured for {wanted}; ")
+                : FormattableString.Invariant($"{root} has {classes} classes, but the run is configured for {expected}; ")
                     + FormattableString.Invariant($"set data.classes to {classes}, or choose another folder"));
         }
     }

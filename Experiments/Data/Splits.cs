@@ -20,19 +20,19 @@ internal static class Splits
     /// <exception cref="UsageException">Nothing would be left to train on.</exception>
     public static int ValidationSize(DataOptions data, int available, int classes)
     {
-        (int wanted, int whole) = (data.Validation, FullTrainingSetSize(data.Dataset));
-        if (wanted == 0)
+        (int requested, int whole) = (data.Validation, FullTrainingSetSize(data.Dataset));
+        if (requested == 0)
         {
             return 0;
         }
 
-        double share = Math.Min(wanted, (double)wanted * available / whole);
+        double share = Math.Min(requested, (double)requested * available / whole);
         long perClass = Math.Max(1, (long)Math.Round(share / classes, MidpointRounding.AwayFromZero));
         long size = perClass * classes;
         if (size > available - 2)
         {
             throw new UsageException(
-                string.Create(CultureInfo.InvariantCulture, $"data.validation {wanted} (of {whole} images; here {size}, ")
+                string.Create(CultureInfo.InvariantCulture, $"data.validation {requested} (of {whole} images; here {size}, ")
                 + string.Create(
                     CultureInfo.InvariantCulture, $"at least one per class) leaves fewer than 2 of {available} training images ")
                 + "to train on: lower data.validation, or raise data.trainLimit");

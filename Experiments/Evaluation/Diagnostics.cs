@@ -42,7 +42,7 @@ internal static class Diagnostics
     public const int Bins = 15;
 
     /// <summary>The rows of <c>exits.csv</c>.</summary>
-    /// <param name="predictions">Of a test set.</param>
+    /// <param name="predictions">Predictions for a test set.</param>
     /// <param name="policy">Decides which samples leave where.</param>
     /// <param name="groups">Classes that are evaluated together.</param>
     public static IEnumerable<ExitRow> Exits(Predictions predictions, IExitPolicy policy, IReadOnlyList<ClassGroup> groups)
@@ -91,7 +91,7 @@ internal static class Diagnostics
     }
 
     /// <summary>The rows of <c>classes.csv</c>, by class and exit; classes without test images are omitted.</summary>
-    /// <param name="predictions">Of a test set.</param>
+    /// <param name="predictions">Predictions for a test set.</param>
     /// <param name="policy">Decides which samples leave where.</param>
     /// <param name="counts">Training images of each class.</param>
     public static IEnumerable<ClassRow> Classes(Predictions predictions, IExitPolicy policy, IReadOnlyList<long> counts)

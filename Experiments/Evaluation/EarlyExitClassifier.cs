@@ -6,7 +6,7 @@ using Imta.MetaWeight.Experiments.Data.Pictures;
 
 namespace Imta.MetaWeight.Experiments.Evaluation;
 
-/// <summary>What a network says of an image.</summary>
+/// <summary>A network's prediction for an image.</summary>
 /// <param name="Class">The label, from 0.</param>
 /// <param name="Name">The name of the class.</param>
 /// <param name="Confidence">Its softmax probability.</param>
@@ -25,7 +25,7 @@ public sealed class EarlyExitClassifier : IDisposable
     private readonly EarlyExit _runner;
     private readonly ExitPolicyRule _rule;
 
-    /// <param name="network">The network, which it owns then.</param>
+    /// <param name="network">The network; ownership is transferred.</param>
     /// <param name="policy">A policy for it.</param>
     internal EarlyExitClassifier(TrainedNetwork network, PolicyFile policy)
         => (_network, _policy, _runner, _rule) = (network, policy, new EarlyExit(network.Network), new ExitPolicyRule(policy.Policy));
@@ -58,7 +58,7 @@ public sealed class EarlyExitClassifier : IDisposable
         }
     }
 
-    /// <summary>The network, which stays this object's; its parameters must not change.</summary>
+    /// <summary>The network, which this object owns; its parameters must not change.</summary>
     public MultiExitNetwork Network => _network.Network;
 
     /// <summary>

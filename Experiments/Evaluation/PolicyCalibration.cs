@@ -8,7 +8,7 @@ namespace Imta.MetaWeight.Experiments.Evaluation;
 /// <summary>Finds the policy of a network on held-out images.</summary>
 /// <param name="Network">The network.</param>
 /// <param name="Validation">Its predictions of the images, with the scores of <paramref name="Criterion"/>.</param>
-/// <param name="Normalisation">Of its input.</param>
+/// <param name="Normalisation">The normalisation of its input.</param>
 /// <param name="Criterion">The score.</param>
 internal sealed record PolicyCalibration(
     TrainedNetwork Network, Predictions Validation, Normalisation Normalisation, IExitCriterion Criterion)

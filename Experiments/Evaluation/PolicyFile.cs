@@ -24,8 +24,8 @@ internal sealed record PolicyBudget(
 /// <param name="FittedAccuracy">On the half of the images that the thresholds were fitted on.</param>
 /// <param name="OtherAccuracy">On the other half.</param>
 /// <param name="OtherMeanMacs">Multiply-adds per sample on average, on the other half.</param>
-/// <param name="SharesFittedAccuracy">Of the geometric shares, as <paramref name="FittedAccuracy"/>.</param>
-/// <param name="SharesOtherAccuracy">Of the geometric shares, as <paramref name="OtherAccuracy"/>.</param>
+/// <param name="SharesFittedAccuracy">The same as <paramref name="FittedAccuracy"/>, for the geometric shares.</param>
+/// <param name="SharesOtherAccuracy">The same as <paramref name="OtherAccuracy"/>, for the geometric shares.</param>
 internal sealed record PolicySearch(
     string Maximised,
     double FittedAccuracy,

@@ -113,7 +113,7 @@ internal sealed record Predictions(ImageSet Set, Tensor Classes, Tensor Confiden
 
     /// <summary>What a user is told of a network with such logits.</summary>
     public static UsageException Refusal(NonFiniteLogitsException logits)
-        => new($"{logits.Message}: its training diverged or its statistics are damaged; take another checkpoint, or retrain", logits);
+        => new($"{logits.Message}: its training diverged or its statistics are damaged; use another checkpoint, or retrain", logits);
 
     /// <summary>The metrics of the K exits.</summary>
     public ExitMetrics[] PerExit()

@@ -49,19 +49,19 @@ internal sealed record AvailableResources(long? Disk, long? Memory)
         {
             if (line is ["0", "", var unified])
             {
-                foreach (long room in AncestorLimits(
+                foreach (long available in AncestorLimits(
                     Path.Combine(root, "sys/fs/cgroup"), unified, "memory.max", "memory.current", "inactive_file"))
                 {
-                    yield return room;
+                    yield return available;
                 }
             }
             else if (line.Length == 3 && line[1].Split(',').Contains("memory"))
             {
-                foreach (long room in AncestorLimits(
+                foreach (long available in AncestorLimits(
                     Path.Combine(root, "sys/fs/cgroup/memory"), line[2],
                     "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"))
                 {
-                    yield return room;
+                    yield return available;
                 }
             }
         }
@@ -70,10 +70,10 @@ internal sealed record AvailableResources(long? Disk, long? Memory)
     // In a container the group's own folder may not be visible; limits of its visible ancestors still apply.
     private static IEnumerable<long> AncestorLimits(string mount, string group, string limit, string use, string reclaimable)
     {
-        string[] halves = group.Split('/', StringSplitOptions.RemoveEmptyEntries);
-        for (int depth = halves.Length; depth >= 0; depth--)
+        string[] segments = group.Split('/', StringSplitOptions.RemoveEmptyEntries);
+        for (int depth = segments.Length; depth >= 0; depth--)
         {
-            string folder = Path.Combine([mount, .. halves[..depth]]);
+            string folder = Path.Combine([mount, .. segments[..depth]]);
             if (Number(Path.Combine(folder, limit)) is { } most && Number(Path.Combine(folder, use)) is { } used)
             {
                 yield return most - used + (Value(Path.Combine(folder, "memory.stat"), reclaimable) ?? 0); // file caches are reclaimable

@@ -11,7 +11,11 @@ internal interface IExitCode
 /// <summary>Reports a failed command: one line and an exit code.</summary>
 internal static class Failure
 {
+    private const string LogKey = "imta.log";
     private const int Failed = 1;
+
+    /// <summary>Records the file that has an exception's stack trace, for <see cref="Report"/>.</summary>
+    public static void SetLog(Exception failure, string log) => failure.Data[LogKey] = log;
 
     /// <summary>Writes the line to standard error.</summary>
     public static void WriteError(string line) => Console.Error.WriteLine($"imta: {line}");
@@ -25,11 +29,11 @@ internal static class Failure
         {
             OperationCanceledException => ("stopped", StopSignal.ExitCode),
             UsageException => (failure.Message, UsageException.ExitCode),
-            IExitCode told => (failure.Message, told.ExitCode),
+            IExitCode known => (failure.Message, known.ExitCode),
             IOException or UnauthorizedAccessException or ExternalException or OutOfMemoryException
                 => (failure.Message.ReplaceLineEndings(" "), Failed),
-            _ => ($"internal error, {failure.GetType().Name}: {failure.Message.ReplaceLineEndings(" ")} (see the run's log.txt for the "
-                + "stack trace)", Failed),
+            _ => ($"internal error, {failure.GetType().Name}: {failure.Message.ReplaceLineEndings(" ")}"
+                + (failure.Data[LogKey] is string log ? $" (see {log} for the stack trace)" : ""), Failed),
         };
         report(line);
         return code;

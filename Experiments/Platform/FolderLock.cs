@@ -17,8 +17,8 @@ internal static class FolderLock
     {
         try
         {
-            using FileStream? mine = Open(folder, FileMode.Open, FileOptions.None);
-            return mine is null;
+            using FileStream? handle = Open(folder, FileMode.Open, FileOptions.None);
+            return handle is null;
         }
         catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
         {

@@ -33,7 +33,7 @@ internal sealed record RankAssignment(string Launcher, int Rank, int Size, param
     {
         var environment = new Variables(variable);
         bool slurm = environment.Has("SLURM_STEP_NUM_TASKS"); // also set for the helper processes by which mpirun starts ranks under Slurm
-        RankAssignment? place = environment.Has("OMPI_COMM_WORLD_SIZE")
+        RankAssignment? assignment = environment.Has("OMPI_COMM_WORLD_SIZE")
             ? environment.Parse("mpirun of Open MPI", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", MpiFamily.OpenMpi)
             : environment.Has("PMI_SIZE") && environment.Has("PMI_RANK")
                 ? environment.Has("MPI_LOCALNRANKS") || !slurm
@@ -44,13 +44,13 @@ internal sealed record RankAssignment(string Launcher, int Rank, int Size, param
                         environment.Has("PMIX_RANK") ? "srun (pmix)" : "srun", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS", MpiFamily.OpenMpi,
                         MpiFamily.Mpich)
                     : null;
-        return place switch
+        return assignment switch
         {
             null or { Size: 1 } => null,
             { Launcher: "srun" } => throw new UsageException(
-                FormattableString.Invariant($"srun started {place.Size} tasks without MPI, so they cannot communicate; ")
+                FormattableString.Invariant($"srun started {assignment.Size} tasks without MPI, so they cannot communicate; ")
                 + "launch them with srun --mpi=pmix (Open MPI) or --mpi=pmi2 (MPICH)"),
-            _ => place,
+            _ => assignment,
         };
     }
 
@@ -80,12 +80,12 @@ internal sealed record RankAssignment(string Launcher, int Rank, int Size, param
 
         public RankAssignment Parse(string launcher, string rank, string size, params MpiFamily[] families)
         {
-            var place = new RankAssignment(launcher, Number(rank, from: 0), Number(size, from: 1), families);
-            return place.Rank < place.Size
-                ? place
+            var assignment = new RankAssignment(launcher, Number(rank, from: 0), Number(size, from: 1), families);
+            return assignment.Rank < assignment.Size
+                ? assignment
                 : throw new UsageException(
-                    FormattableString.Invariant(
-                        $"{launcher} reports rank {place.Rank} for a size of {place.Size}, but ranks count from 0; see {rank} and {size}"));
+                    FormattableString.Invariant($"{launcher} reports rank {assignment.Rank} for a size of {assignment.Size}, ")
+                    + $"but ranks count from 0; see {rank} and {size}");
         }
 
         private string? Text(string name) => variable(name) is { Length: > 0 } value ? value : null;

@@ -27,9 +27,9 @@ internal static class AnswerFigures
     public static Block Confusion(IReadOnlyList<ReportEntry> all) => FigureOrNote.Create(
         all, HasAnswers, Needed, entries => new Figure(
             "confusion", "Confusion matrix",
-            "Share of each class's test images that an exit answers with a class; of more than "
-                + $"{MaxClasses} classes, those that the last exit confuses most (predictions.csv{Means.FirstRunCaption(entries)}).",
-            "matrix", new Axis("answer", "category"), new Axis("class", "category"), [.. entries.SelectMany(Matrices)])
+            "Share of each class's test images that an exit assigns to each class; with more than "
+                + $"{MaxClasses} classes, only those that the last exit confuses most (predictions.csv{Means.FirstRunCaption(entries)}).",
+            "matrix", new Axis("predicted class", "category"), new Axis("true class", "category"), [.. entries.SelectMany(Matrices)])
         {
             Choices = ["run", "exit"],
         }, FigureOrNote.Detailed);

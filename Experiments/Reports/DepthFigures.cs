@@ -20,9 +20,9 @@ internal static class DepthFigures
         all, entry => entry.Runs.Any(run => run.Exits.Count > 0), "exits.csv, which a run writes at its end",
         entries => new Figure(
             "overthinking", "Overthinking and the oracle",
-            "Shares of the test images that going deeper harms (overthinking: right at this exit, wrong at the last) or helps (premature: "
-                + "wrong at this exit, right at the last); accuracy of this exit, and of an oracle: this exit or an earlier one is right "
-                + $"(exits.csv{Means.Caption(entries)}).",
+            "Shares of the test images that going deeper harms (overthinking: correct at this exit, wrong at the last) or helps "
+                + "(premature: wrong at this exit, correct at the last); accuracy of this exit, and of an oracle: this exit or an earlier "
+                + $"one is correct (exits.csv{Means.Caption(entries)}).",
             "lines", new Axis("exit", "whole"), new Axis("share of test images, %", "percent"),
             entries is [var only]
                 ? [Everything(only)]
@@ -36,14 +36,14 @@ internal static class DepthFigures
             Choices = entries.Count == 1 ? null : ["share"],
         });
 
-    /// <summary>By the exit where test images leave: which exit is the first that is right.</summary>
+    /// <summary>By the exit where test images leave: which exit is the first that is correct.</summary>
     public static Block Difficulty(IReadOnlyList<ReportEntry> all) => FigureOrNote.Create(
         all, entry => entry.First.Answers.Images > 0 && entry.First.Dynamic.Count > 0,
         "predictions.csv and dynamic.csv, which a run writes at its end unless export.predictions=false or data.validation=0",
         entries => new Figure(
             "difficulty", "Difficulty against exit",
-            "Of the test images that leave at an exit under a budget, the share by difficulty: the first exit that is right. Images in the "
-                + "colour of a later exit left too early, in that of an earlier one too late "
+            "Of the test images that leave at an exit under a budget, the share by difficulty: the first exit that is correct. Images in "
+                + "the colour of a later exit left too early, in that of an earlier one too late "
                 + $"(predictions.csv, dynamic.csv{Means.FirstRunCaption(entries)}).",
             "shares", new Axis("exit where the image leaves", "category"),
             new Axis("share of those that leave there, %", "percent") { FromZero = true, Max = 100 },
@@ -76,7 +76,7 @@ internal static class DepthFigures
     private static Series[] Composition(TestAnswers answers, DynamicRow[] budget)
     {
         int exits = answers.Exits, never = exits;
-        var counts = new int[exits, exits + 1]; // by the exit where an image leaves, and the first that is right
+        var counts = new int[exits, exits + 1]; // by the exit where an image leaves, and the first that is correct
         int[] all = new int[exits];
         for (int image = 0; image < answers.Images; image++)
         {
@@ -86,7 +86,7 @@ internal static class DepthFigures
         }
 
         return [.. Enumerable.Range(0, exits + 1).Select(right => new Series(
-            right == never ? "no exit is right" : $"exit {right + 1} is the first that is right",
+            right == never ? "no exit is correct" : $"exit {right + 1} is the first that is correct",
             right == never ? Colour.Guide : Colour.Exit(right + 1, exits),
             [.. Enumerable.Range(0, exits).Select(left => new Point(
                 left, all[left] == 0 ? null : (double)counts[left, right] / all[left], Label: $"{counts[left, right]} images"))]))];

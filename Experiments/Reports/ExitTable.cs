@@ -34,9 +34,9 @@ internal static class ExitTable
             ? new Note(Id, Title, "Not shown: no run has exits.csv, which a run writes at its end.")
             : new Table(
                 Id, Title,
-                "All in % on the test images: calibration error; how well confidence tells correct answers from wrong ones; share of "
-                    + "images for which leaving here is premature (wrong here, correct at the last exit); how well doubt finds these "
-                    + $"(exits.csv{means}); – if undefined.",
+                "All in % on the test images: calibration error; how well confidence separates correct predictions from wrong ones; "
+                    + "share of images for which leaving here is premature (wrong here, correct at the last exit); how well low confidence "
+                    + $"identifies these (exits.csv{means}); – if undefined.",
                 ["run", "exit", .. Columns.Select(column => column.Head)],
                 rows);
     }

@@ -19,7 +19,7 @@ internal static class FigureOrNote
         ReportEntry[] with = [.. all.Where(has).Take(most)]; // lazily: what an entry has may take long to read
         int seen = with.Length < most ? all.Count : all.TakeWhile(entry => entry != with[^1]).Count() + 1;
         ReportEntry[] without = [.. all.Take(seen).Except(with)];
-        string more = seen < all.Count ? $"Only the first {most} are shown; the others in reports of their own folders." : "";
+        string more = seen < all.Count ? $"Only the first {most} are shown; for the others, make reports of their own folders." : "";
         Figure drawn = figure(with);
         drawn = drawn with { Views = [.. drawn.Views.Where(view => view.Series.Count > 0)] };
         return drawn.Views.Count == 0
@@ -31,6 +31,6 @@ internal static class FigureOrNote
     {
         string names = without.Length > Detailed ? $"{without.Length} runs" : string.Join("; ", without.Select(entry => entry.Name));
         string omitted = without.Length > 0 ? $"Omitted, because they do not have {why}: {names}." : "";
-        return $"{more} {omitted}".Trim() is [_, ..] said ? said : null;
+        return $"{more} {omitted}".Trim() is [_, ..] text ? text : null;
     }
 }

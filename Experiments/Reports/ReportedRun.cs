@@ -23,7 +23,7 @@ internal sealed partial class ReportedRun
         Environment = ReadEnvironment(folder.Environment);
     }
 
-    /// <summary>As given by the user.</summary>
+    /// <summary>The folder as given by the user.</summary>
     public string Folder => _folder.Path;
 
     /// <summary>Every setting by its key, in the file's order.</summary>
@@ -100,8 +100,8 @@ internal sealed partial class ReportedRun
         return least == most && counts.Count == exits.Length
             ? rows
             : throw new UsageException(FormattableString.Invariant(
-                $"{file} is not whole: it has {least} of {most} rows for exit {fewest}; ")
-                + $"copy the whole file, or write it again: {SelfProcess.CommandLine("eval", Folder)}");
+                $"{file} is incomplete: it has {least} of {most} rows for exit {fewest}; ")
+                + $"copy the complete file, or write it again: {SelfProcess.CommandLine("eval", Folder)}");
     }
 
     private static long EpochOf(string file)

@@ -7,7 +7,7 @@ namespace Imta.MetaWeight.Experiments.Reports;
 /// <param name="folder">Its folder.</param>
 internal sealed class ReportedSweep(SweepFolder folder)
 {
-    /// <summary>As given by the user.</summary>
+    /// <summary>The folder as given by the user.</summary>
     public string Folder => folder.Path;
 
     public string Name => Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(Folder)));

@@ -26,8 +26,8 @@ internal static class ResultTables
         return TableOrNote(
             "results", "Results per exit", "anytime.csv, which a run writes at its end",
             "Each exit as if it classified all test images: multiply-adds per image and parameters up to it, top-1 and top-5 accuracy, "
-                + "mean cross-entropy (negative log-likelihood), expected calibration error, overthinking (right here, wrong at the last "
-                + $"exit), and the oracle's accuracy (right here or earlier; anytime.csv, exits.csv{Ranges(entries)}).",
+                + "mean cross-entropy (negative log-likelihood), expected calibration error, overthinking (correct here, wrong at the last "
+                + $"exit), and the oracle's accuracy (correct here or earlier; anytime.csv, exits.csv{Ranges(entries)}).",
             [
                 "run", "exit", "multiply-adds", "parameters", "top-1, %", "top-5, %", "loss, nats", "ECE, %", "overthinking, %",
                 "oracle, %",
@@ -71,7 +71,7 @@ internal static class ResultTables
             ];
         return TableOrNote(
             "timing", "Time and memory", "timing.csv, which is written with a run's first epoch",
-            $"Of the epochs so far: all their time, its mean per epoch, speed and peak memory (timing.csv{Ranges(entries)}).",
+            $"Over the epochs so far: total time, mean time per epoch, speed and peak memory (timing.csv{Ranges(entries)}).",
             ["run", "epochs", "time, min", "training per epoch, s", "validation per epoch, s", "training images/s", "peak memory, MiB"],
             rows);
     }

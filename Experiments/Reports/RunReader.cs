@@ -25,13 +25,13 @@ internal sealed class RunReader
     /// <summary>Changes with the tables and settings of a run or sweep; empty if there is no such folder.</summary>
     public static string StampOf(string folder)
     {
-        var place = new DirectoryInfo(folder);
-        if (!place.Exists)
+        var directory = new DirectoryInfo(folder);
+        if (!directory.Exists)
         {
             return "";
         }
 
-        IEnumerable<FileSystemInfo> files = place.EnumerateFiles().Where(file => Extensions.Contains(file.Extension))
+        IEnumerable<FileSystemInfo> files = directory.EnumerateFiles().Where(file => Extensions.Contains(file.Extension))
             .OrderBy(file => file.Name, StringComparer.Ordinal);
         return string.Join('\n', files.Append(new DirectoryInfo(Path.Combine(folder, "weights"))).Select(file => string.Create(
             CultureInfo.InvariantCulture,

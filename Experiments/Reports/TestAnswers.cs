@@ -9,7 +9,7 @@ internal sealed class TestAnswers
     private readonly long[] _answers; // N × K
     private readonly float[] _confidence; // N × K
 
-    /// <param name="rows">Of the test images, the same number for every exit.</param>
+    /// <param name="rows">The rows of the test images, the same number for every exit.</param>
     /// <param name="file">Their file, for the message.</param>
     /// <exception cref="UsageException">An image lacks an exit, or has one twice.</exception>
     public TestAnswers(IEnumerable<PredictionRow> rows, string file)
@@ -21,8 +21,8 @@ internal sealed class TestAnswers
         if (wrong >= 0)
         {
             throw new UsageException(FormattableString.Invariant(
-                $"{file} is not whole: test image {sorted[wrong - (wrong % Exits)].Sample} does not have one row per exit; ")
-                + "copy the whole file, or write it again with imta eval");
+                $"{file} is incomplete: test image {sorted[wrong - (wrong % Exits)].Sample} does not have one row per exit; ")
+                + "copy the complete file, or write it again with imta eval");
         }
 
         Images = Exits == 0 ? 0 : sorted.Length / Exits;
@@ -40,12 +40,12 @@ internal sealed class TestAnswers
     /// <summary>The class of an image.</summary>
     public long Label(int image) => _labels[image];
 
-    /// <summary>The class that an exit answers.</summary>
+    /// <summary>The class that an exit predicts.</summary>
     public long Answer(int image, int exit) => _answers[(image * Exits) + exit];
 
     /// <summary>Its softmax probability.</summary>
     public float Confidence(int image, int exit) => _confidence[(image * Exits) + exit];
 
-    /// <summary>Whether an exit's answer is the image's class.</summary>
+    /// <summary>Whether an exit's prediction is the image's class.</summary>
     public bool IsCorrect(int image, int exit) => Answer(image, exit) == Label(image);
 }

@@ -38,9 +38,9 @@ internal sealed class EvaluationFiles(string folder)
 internal sealed partial record AnytimeRow
 {
     [CsvColumn("exit"), Description("from 1")] public required int Exit { get; init; }
-    [CsvColumn("top1"), Fraction, Description("share of test images whose class is the exit's answer")]
+    [CsvColumn("top1"), Fraction, Description("share of test images that the exit classifies correctly")]
     public required double Top1 { get; init; }
-    [CsvColumn("top5"), Fraction, Description("share of those whose class is among its first five")]
+    [CsvColumn("top5"), Fraction, Description("share of test images whose class is among its five most probable")]
     public required double Top5 { get; init; }
     [CsvColumn("loss"), Description("mean plain cross-entropy")] public required double Loss { get; init; }
     [CsvColumn("samples"), Description("test images")] public required int Samples { get; init; }
@@ -89,16 +89,16 @@ internal sealed partial record ExitRow
     [CsvColumn("accuracy"), Fraction, Description("on all of them")] public required double Accuracy { get; init; }
     [CsvColumn("confidence"), Description("mean largest softmax probability")] public required double Confidence { get; init; }
     [CsvColumn("ece"), Description("expected calibration error, 15 bins of equal width")] public required double Ece { get; init; }
-    [CsvColumn("auroc"), Fraction, Description("probability that a correct answer is more confident than a wrong one, ties ½")]
+    [CsvColumn("auroc"), Fraction, Description("probability that a correct prediction is more confident than a wrong one, ties ½")]
     public required double? Auroc { get; init; }
     [
         CsvColumn("aupr", Optional = true), Fraction,
-        Description("area under precision and recall (average precision) of correct answers by confidence")
+        Description("area under precision and recall (average precision) of correct predictions by confidence")
     ]
     public double? Aupr { get; init; }
     [
         CsvColumn("fpr95", Optional = true), Fraction,
-        Description("share of wrong answers at least as confident as the threshold that 95 % of the correct ones reach")
+        Description("share of wrong predictions at least as confident as the threshold that 95 % of the correct ones reach")
     ]
     public double? Fpr95 { get; init; }
     [CsvColumn("premature", Optional = true), Fraction, Description("share wrong here and correct at the last exit")]
@@ -108,7 +108,7 @@ internal sealed partial record ExitRow
     [CsvColumn("premature_fpr95", Optional = true), Fraction, Description(ByDoubt)] public double? PrematureFpr95 { get; init; }
     [CsvColumn("overthinking"), Fraction, Description("share correct here and wrong at the last exit")]
     public required double Overthinking { get; init; }
-    [CsvColumn("oracle"), Fraction, Description("share correct here or earlier, the upper bound for leaving by now")]
+    [CsvColumn("oracle"), Fraction, Description("share correct at this exit or an earlier one, the upper bound for leaving by now")]
     public required double Oracle { get; init; }
 }
 
@@ -148,7 +148,7 @@ internal sealed partial record PredictionRow
     public required long Sample { get; init; }
     [CsvColumn("label"), Description("its class")] public required long Label { get; init; }
     [CsvColumn("exit"), Description("from 1")] public required int Exit { get; init; }
-    [CsvColumn("prediction"), Description("the class that the exit answers")] public required long Prediction { get; init; }
+    [CsvColumn("prediction"), Description("the class that the exit predicts")] public required long Prediction { get; init; }
     [CsvColumn("confidence"), Description("its softmax probability")] public required float Confidence { get; init; }
 }
 
@@ -159,7 +159,7 @@ internal sealed partial record LatencyRow
     private const string Time = "time per batch, ms: median, 95th percentile, mean";
     private const string OnTest = "on the test set, as in `anytime.csv` and `dynamic.csv`";
 
-    [CsvColumn("kind"), Description("`anytime`: one exit answers all images; `dynamic`: each leaves by a budget's thresholds")]
+    [CsvColumn("kind"), Description("`anytime`: one exit classifies all images; `dynamic`: each leaves by a budget's thresholds")]
     public required string Kind { get; init; }
     [CsvColumn("batch"), Description("batch size: 1, or `--batch` (at most all test images)")] public required int Batch { get; init; }
     [CsvColumn("exit"), Description("of `anytime`")] public required int? Exit { get; init; }
@@ -178,7 +178,7 @@ internal sealed partial record LatencyRow
 internal sealed partial record InferenceRow
 {
     [CsvColumn("sample"), Description("position in the file, or in the whole test set")] public required long Sample { get; init; }
-    [CsvColumn("class"), Description("the answer")] public required long Class { get; init; }
+    [CsvColumn("class"), Description("the predicted class")] public required long Class { get; init; }
     [CsvColumn("name"), Description("of this class")] public required string Name { get; init; }
     [CsvColumn("confidence"), Description("its softmax probability")] public required float Confidence { get; init; }
     [CsvColumn("exit"), Description("where the image left")] public required int Exit { get; init; }

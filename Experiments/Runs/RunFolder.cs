@@ -146,7 +146,7 @@ internal sealed class RunFolder(string path)
         if (!CanResume(path))
         {
             throw new UsageException(folder.OtherCheckpoint is { } other
-                ? $"{path} has no checkpoints/latest.pt to resume from; to go on from {other}, copy it to {folder.LatestCheckpoint}"
+                ? $"{path} has no checkpoints/latest.pt to resume from; to continue from {other}, copy it to {folder.LatestCheckpoint}"
                 : $"{path} has no checkpoints/latest.pt to resume from; --resume needs a run folder");
         }
 
@@ -234,7 +234,7 @@ internal sealed class RunFolder(string path)
         }
     }
 
-    private string In(params string[] halves) => System.IO.Path.Combine([Path, .. halves]);
+    private string In(params string[] segments) => System.IO.Path.Combine([Path, .. segments]);
 
     private static void Guarded(string path, Action action)
     {

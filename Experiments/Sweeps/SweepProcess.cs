@@ -67,8 +67,8 @@ internal sealed class SweepProcess : IDisposable
         lock (_writing)
         {
             _console.WriteLine(line);
-            string said = line.StartsWith(Program, StringComparison.Ordinal) ? line[Program.Length..] : line;
-            _lastError = isError && !said.StartsWith("warning: ", StringComparison.Ordinal) ? said : _lastError;
+            string message = line.StartsWith(Program, StringComparison.Ordinal) ? line[Program.Length..] : line;
+            _lastError = isError && !message.StartsWith("warning: ", StringComparison.Ordinal) ? message : _lastError;
         }
     }
 }

@@ -101,13 +101,13 @@ internal sealed class SweepRunner
     private SweepProcess Start(SweepRun run, CancellationToken stop)
     {
         string folder = _folder.RunPath(run);
-        bool told = false;
+        bool announced = false;
         while (FolderLock.IsLocked(folder))
         {
-            if (!told)
+            if (!announced)
             {
                 _monitor.WriteLine($"{run.Variant}, seed {run.Seed}: waiting for a process that is still running in {folder}");
-                told = true;
+                announced = true;
             }
 
             stop.ThrowIfCancellationRequested();

@@ -52,7 +52,7 @@ internal abstract class ContinuedRun(Action refuseChanges) : RunOrigin
             + "this version can evaluate it (imta eval) or use it as phase I (phase2.from)");
         Demand(
             !File.Exists(Folder.Config) || SettingsLoader.Load(Folder.Config) == State.Settings,
-            $"{Folder.Config} was changed after the run started, and a running configuration must not change; "
+            $"{Folder.Config} was changed after the run started, and a run's configuration must not change; "
             + $"undo the change, or start a new run: {SelfProcess.CommandLine("train", Folder.Config, "--out", "DIR")}");
         int had = State.Settings.Processes;
         string trained = had == 1 ? "one process" : FormattableString.Invariant($"{had} ranks");

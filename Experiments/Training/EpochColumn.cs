@@ -92,7 +92,7 @@ public sealed partial class EpochColumn
         if (CsvTable.Header(table) is { } header && !header.SequenceEqual(written))
         {
             throw new UsageException(
-                $"{table} has the columns {string.Join(",", header)}, and this program writes {string.Join(",", written)}; "
+                $"{table} has the columns {string.Join(",", header)}, but this program writes {string.Join(",", written)}; "
                 + "resume the run with the program that started it");
         }
     }
@@ -104,7 +104,7 @@ public sealed partial class EpochColumn
 /// <summary>What is known of an exit after an epoch.</summary>
 public sealed record ExitEpoch
 {
-    /// <summary>Of the run, from 1, over both phases.</summary>
+    /// <summary>The epoch of the run, from 1, over both phases.</summary>
     public required int Epoch { get; init; }
 
     /// <summary>1 or 2.</summary>

@@ -11,7 +11,7 @@ internal sealed class EpochProgress : IDisposable
     private readonly Stopwatch _clock = Stopwatch.StartNew();
     private double _secondsBefore;
 
-    /// <param name="columns">Those of <c>epochs.csv</c>.</param>
+    /// <param name="columns">The columns of <c>epochs.csv</c>.</param>
     /// <param name="exits">The number of exits K.</param>
     /// <param name="images">The number of training images.</param>
     /// <param name="device">The network's device.</param>
@@ -35,7 +35,7 @@ internal sealed class EpochProgress : IDisposable
     /// <summary>Batches that were skipped.</summary>
     public int Skipped { get; set; }
 
-    /// <summary>Those of the present pass.</summary>
+    /// <summary>Batches of the current pass that were skipped.</summary>
     public int SkippedInPass { get; set; }
 
     /// <summary>Seconds of training so far.</summary>
@@ -45,7 +45,7 @@ internal sealed class EpochProgress : IDisposable
     /// For the progress line: the mean training loss over exits and the batches so far, of this rank. Waits for the device.
     /// </summary>
     /// <param name="rate">The backbone's learning rate.</param>
-    public string Figures(double rate)
+    public string ProgressText(double rate)
     {
         string loss = Statistics.MeanSoFar(EpochColumn.TrainLoss) is { } mean
             ? string.Create(CultureInfo.InvariantCulture, $", mean loss {mean:0.000}")

@@ -26,7 +26,7 @@ internal sealed class ExtendedRun(string source, int epochs, string? folder, boo
     /// <summary>The folder of the run that is to be extended.</summary>
     /// <exception cref="UsageException">It is none.</exception>
     public static RunFolder Find(string source) => RunFolder.Find(source)
-        ?? throw new UsageException($"{source} is no run folder (it has no config.yaml); --extend needs one");
+        ?? throw new UsageException($"{source} is not a run folder (it has no config.yaml); --extend needs one");
 
     public override StartMessage Open(int ranks)
     {
@@ -133,12 +133,12 @@ internal sealed class ExtendedRun(string source, int epochs, string? folder, boo
         TrainOptions train = last.Settings.Train;
         double rate = train.Rate * RateSchedule.Factor(train, train.Epochs - epochs, 0, Math.Max(1, images / train.Batch));
         string schedule = train.Schedule == RateScheduleKind.Cosine
-            ? FormattableString.Invariant($"the cosine is that of {train.Epochs} epochs, on which")
-            : "the milestones stay, and";
+            ? FormattableString.Invariant($"the cosine schedule spans {train.Epochs} epochs, so")
+            : "milestones are unchanged;";
         return FormattableString.Invariant($"extends {source} after epoch {State.Epochs} to epoch {last.LastEpoch}: {schedule} ")
-            + FormattableString.Invariant($"the learning rate goes on at {rate:G4}")
+            + FormattableString.Invariant($"the learning rate resumes at {rate:G4}")
             + (last.Settings.Loss.ClassWeights is { Type: not ClassWeighting.None, After: > 0 and var share }
-                ? FormattableString.Invariant($"; class weights hold in the last {1 - share:0.###} of the {train.Epochs} epochs")
+                ? FormattableString.Invariant($"; class weights apply in the last {1 - share:0.###} of the {train.Epochs} epochs")
                 : "");
     }
 }

@@ -34,7 +34,7 @@ internal sealed record InitialWeights(SourceFile Source, string Line)
             .Select(named => (named, StateFit.Compare(state, named))).MaxBy(candidate => Values(candidate.Item2.Matched));
         if (Values(fit.Matched) == 0)
         {
-            throw new UsageException($"{Key}: none of the {tensors.Count} tensors of {file} fits the network by name and shape"
+            throw new UsageException($"{Key}: none of the {tensors.Count} tensors of {file} matches the network by name and shape"
                 + $"{Misfits(fit)}; give a file of the same architecture");
         }
 

@@ -21,10 +21,10 @@ internal sealed class NonFiniteDetector : IDisposable
     public void Record(int batch, IReadOnlyList<HalfBatchReport> halves)
     {
         using DisposeScope scope = NewDisposeScope();
-        foreach (HalfBatchReport part in halves)
+        foreach (HalfBatchReport half in halves)
         {
-            Tensor losses = part.Losses.isfinite().all(0), weights = part.Weights.isfinite().all(0); // [K]
-            Tensor objective = part.Objective?.isfinite().view(1) ?? ones([1], ScalarType.Bool, losses.device);
+            Tensor losses = half.Losses.isfinite().all(0), weights = half.Weights.isfinite().all(0); // [K]
+            Tensor objective = half.Objective?.isfinite().view(1) ?? ones([1], ScalarType.Bool, losses.device);
             _records.Add((batch, scope.Detach(cat([losses, objective, weights]))));
         }
     }

@@ -171,7 +171,7 @@ internal sealed class PhaseRun
 
             _run.Monitor.Advance(
                 $"epoch {RunEpochNumber(epoch)}/{_phase.LastEpoch}, batch {progress.Batches}/{_batches}",
-                () => progress.Figures(RatesAt(epoch, (progress.Batches - 1) % _plan.Batches).Backbone));
+                () => progress.ProgressText(RatesAt(epoch, (progress.Batches - 1) % _plan.Batches).Backbone));
             if (agreed.Stop)
             {
                 throw new OperationCanceledException(stop);
@@ -206,9 +206,9 @@ internal sealed class PhaseRun
 
         if (progress.Batches > _batches - _plan.Batches) // tables are about the last pass
         {
-            foreach (HalfBatchReport part in halves)
+            foreach (HalfBatchReport half in halves)
             {
-                progress.Statistics.Add(part);
+                progress.Statistics.Add(half);
             }
 
             progress.SampleWeights?.Add(batch, halves);

@@ -15,7 +15,7 @@ namespace Imta.MetaWeight.Experiments.Training;
 internal sealed record RunContext(
     Settings Settings, RunData Data, RunFolder Folder, RunMonitor Monitor, Device Device, ProcessGroup ProcessGroup)
 {
-    /// <summary>Those of <c>epochs.csv</c>.</summary>
+    /// <summary>The columns of <c>epochs.csv</c>.</summary>
     public IReadOnlyList<EpochColumn> Columns { get; init; } = EpochColumn.Defaults;
 
     /// <summary>Counts the images read.</summary>

@@ -52,7 +52,9 @@ internal sealed class RunModel : IStateful, IDisposable
     /// <summary>Passes over the training samples in an epoch.</summary>
     public int Passes => _metaGf?.Passes ?? 1;
 
-    /// <summary>Of the backbone, its optimiser and what else learns, by the names of published checkpoints.</summary>
+    /// <summary>
+    /// The state of the backbone, its optimiser and everything else that learns, under the names of published checkpoints.
+    /// </summary>
     public StateTree State
     {
         get
@@ -92,7 +94,7 @@ internal sealed class RunModel : IStateful, IDisposable
     /// <summary>Trains on a batch.</summary>
     /// <param name="batch">At least two samples.</param>
     /// <param name="rates">The learning rates of this batch.</param>
-    /// <param name="at">Its place in an epoch of several passes.</param>
+    /// <param name="at">Its position in an epoch of several passes.</param>
     /// <param name="learns">Whether the weighting learns from this batch.</param>
     /// <param name="heldOut">Its held-out meta data; null: none.</param>
     public IReadOnlyList<HalfBatchReport> Step(

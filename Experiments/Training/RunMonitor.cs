@@ -36,6 +36,16 @@ internal abstract class RunMonitor
         }
     }
 
+    /// <summary>Writes a failure's stack trace to the log, if there is one; the failure's report then names the log.</summary>
+    public void LogFailure(Exception failure)
+    {
+        Log($"the run failed: {failure}");
+        if (_log is not null)
+        {
+            Failure.SetLog(failure, _log);
+        }
+    }
+
     /// <summary>Runs <paramref name="work"/>, which calls <see cref="Advance"/> once for each remaining step.</summary>
     public abstract void Track(long steps, long done, Action work);
 

@@ -19,7 +19,7 @@ internal sealed class RunStarter(RankContext ranks, IReadOnlySet<CheckName> allo
 {
     private readonly ProcessGroup _processGroup = ranks.ProcessGroup;
 
-    /// <summary>Those of <c>epochs.csv</c>.</summary>
+    /// <summary>The columns of <c>epochs.csv</c>.</summary>
     public IReadOnlyList<EpochColumn> Columns { get; init; } = EpochColumn.Defaults;
 
     /// <summary>Starts or resumes a run and trains it to the end; returns the command's exit code.</summary>
@@ -32,7 +32,7 @@ internal sealed class RunStarter(RankContext ranks, IReadOnlySet<CheckName> allo
         Settings settings = _processGroup.IsRankZero
             ? origin.Settings
             : SettingsLoader.Parse(message.Settings, "the configuration of rank 0");
-        (Device device, AvailableResources room, RunData data) = Prepare(
+        (Device device, AvailableResources available, RunData data) = Prepare(
             settings, message.Run, _processGroup.IsRankZero ? origin.CheckData : null);
         using RunData loaded = data;
         PreparedModel? first = null;
@@ -44,7 +44,7 @@ internal sealed class RunStarter(RankContext ranks, IReadOnlySet<CheckName> allo
             }
 
             first = origin.Build(device, data, _processGroup);
-            first.Examine(data, room, ranks.LocalSize);
+            first.Examine(data, available, ranks.LocalSize);
         });
         using RunModel? own = first?.Model;
         if (IsRejected(first?.Findings ?? []))
@@ -79,17 +79,17 @@ internal sealed class RunStarter(RankContext ranks, IReadOnlySet<CheckName> allo
     }
 
     /// <summary>Device and data set of this rank, which must match those of rank 0.</summary>
-    private (Device Device, AvailableResources Room, RunData Data) Prepare(Settings settings, string run, Action<RunData>? check)
+    private (Device Device, AvailableResources Available, RunData Data) Prepare(Settings settings, string run, Action<RunData>? check)
     {
         Device device = CPU;
-        AvailableResources? room = null;
+        AvailableResources? available = null;
         RunData? data = null;
         _processGroup.RunCollectively(() =>
         {
             long? memory = AvailableResources.FreeMemory("/") / ranks.LocalSize; // before another rank loads its images
             device = ComputeDevice.Configure(settings, ranks.LocalRank, ranks.LocalSize);
             // before this process allocates GPU memory
-            room = AvailableResources.Query(run, device.type == DeviceType.CUDA ? device.index : null);
+            available = AvailableResources.Query(run, device.type == DeviceType.CUDA ? device.index : null);
             data = DataSets.Load(settings, images, memory);
             check?.Invoke(data);
         });
@@ -106,7 +106,7 @@ internal sealed class RunStarter(RankContext ranks, IReadOnlySet<CheckName> allo
             });
         }
 
-        return (device, room!, data!);
+        return (device, available!, data!);
     }
 
     /// <summary>
@@ -188,12 +188,12 @@ internal sealed class RunStarter(RankContext ranks, IReadOnlySet<CheckName> allo
             // The log may be on the same full disk, or have been deleted with the folder.
             string advice = RunFolder.CanResume(folder.Path)
                 ? $"{folder.LatestCheckpoint} is intact: once the problem is fixed, resume with {resume}"
-                : $"the checkpoints in {folder.Path} are gone, so the run has to start again";
+                : $"the checkpoints in {folder.Path} are gone, so the run must be restarted";
             throw new IOException($"{e.Message.TrimEnd('.')}; {advice}", e);
         }
         catch (Exception e)
         {
-            monitor.Log($"the run failed: {e}");
+            monitor.LogFailure(e);
             throw;
         }
 

@@ -46,7 +46,7 @@ internal static class RunSummary
         {
             long[] counts = data.Train.ClassCounts();
             yield return FormattableString.Invariant(
-                $"imbalanced classes: {counts.Max():N0} training images of the largest, {counts.Min():N0} of the smallest");
+                $"imbalanced classes: {counts.Max():N0} training images in the largest, {counts.Min():N0} in the smallest");
         }
 
         yield return prepared.Requirements;
@@ -79,7 +79,7 @@ internal static class RunSummary
     /// <summary>What distinguishes training by these settings from plain training.</summary>
     public static string Methods(Settings settings, ISampleWeighting weighting)
     {
-        string[] halves =
+        string[] methods =
         [
             weighting.Description,
             .. settings.Modifiers.Ge.Enabled ? ["GE"] : Array.Empty<string>(),
@@ -90,7 +90,7 @@ internal static class RunSummary
             .. settings.Modifiers.Combination.Value == CombinationMethod.Sum
                 ? Array.Empty<string>() : [settings.Modifiers.Combination.Name],
         ];
-        return string.Join(" + ", halves);
+        return string.Join(" + ", methods);
     }
 
     /// <summary>In the mixed regime its phases differ in all of it: what the first has.</summary>

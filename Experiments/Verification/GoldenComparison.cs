@@ -75,8 +75,8 @@ internal sealed partial class GoldenComparison(GoldenFile golden, Func<string, s
 
     private static string Quantity(string key)
     {
-        string[] halves = IterationOrHalf().Replace(key, "").Split('/');
-        return halves[0] is "epoch" ? string.Join('/', halves) : halves[0];
+        string[] segments = IterationOrHalf().Replace(key, "").Split('/');
+        return segments[0] is "epoch" ? string.Join('/', segments) : segments[0];
     }
 
     [GeneratedRegex("^it[0-9]+/(half[01]/)?")]

@@ -31,10 +31,10 @@ internal sealed class GoldenGradients
     public static IEnumerable<string> Cases(GoldenFile golden)
         => golden.Keys.Where(key => key.EndsWith("/grads", StringComparison.Ordinal)).Select(key => key.Split('/')[0]).Distinct();
 
-    /// <summary>Of all parameters.</summary>
+    /// <summary>The gradients with respect to all parameters.</summary>
     public ExitGradients All() => Between(_offsets);
 
-    /// <summary>Of the parameters within a group of elements.</summary>
+    /// <summary>The gradients with respect to the parameters within a group of elements.</summary>
     /// <param name="first">Its first element.</param>
     /// <param name="end">The first after it.</param>
     public ExitGradients Group(long first, long end)

@@ -6,7 +6,7 @@ namespace Imta.MetaWeight.Experiments.Verification;
 /// <summary>The training settings of golden files, <c>config/*</c>.</summary>
 internal static class GoldenSettings
 {
-    /// <summary>Of the backbone's optimiser.</summary>
+    /// <summary>The settings of the backbone's optimiser.</summary>
     public static TrainOptions Train(GoldenFile golden) => new()
     {
         Epochs = golden.Int("config/epochs"),
@@ -16,7 +16,7 @@ internal static class GoldenSettings
         WeightDecay = golden.Real("config/weight_decay"),
     };
 
-    /// <summary>Of the weighting and the meta objective.</summary>
+    /// <summary>The settings of the weighting and the meta objective.</summary>
     public static MetaOptions Meta(GoldenFile golden) => new()
     {
         Q = golden.Int("config/q") / 20.0,

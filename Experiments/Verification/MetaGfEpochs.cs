@@ -76,7 +76,7 @@ internal sealed class MetaGfEpochs(
     private static Tensor[] Stacked(List<Tensor[]> batches)
         => [.. Enumerable.Range(0, batches[0].Length).Select(p => stack([.. batches.Select(of => of[p])]))];
 
-    /// <param name="key">Of tensors by parameter, 0 where an exit does not reach it.</param>
+    /// <param name="key">The key of tensors by parameter, 0 where an exit does not reach it.</param>
     /// <param name="values">For each parameter <c>[K, U]</c>, or <c>[batches, K, U]</c>.</param>
     /// <param name="exitAxis">The axis of the exits.</param>
     private void CheckWeights(string key, Tensor[] values, int exitAxis)

@@ -193,10 +193,10 @@ internal static class PyTorchFilesCase
     private static IEnumerable<(string Path, TorchValue Value)> Leaves(TorchValue value, string path = "")
     {
         string start = path.Length == 0 ? "" : path + "/";
-        IEnumerable<(string Path, TorchValue Value)> halves = value is TorchDictionary { Entries: var entries }
+        IEnumerable<(string Path, TorchValue Value)> leaves = value is TorchDictionary { Entries: var entries }
             ? entries.SelectMany(entry => Leaves(entry.Value, $"{start}{entry.Key}"))
             : value.Parts.SelectMany((part, k) => Leaves(part, $"{start}{k}"));
-        return halves.Prepend((path, value));
+        return leaves.Prepend((path, value));
     }
 
     private static int Differences(TorchValue expected, TorchValue actual)

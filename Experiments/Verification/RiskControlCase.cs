@@ -69,12 +69,12 @@ internal static class RiskControlCase
         comparison.Check($"{set}/mean_exit", tensor(Array.ConvertAll(grid, at => images.ExitsAt(at).Average(exit => exit + 1.0))));
         foreach (string at in golden.KeysUnder($"{set}/exit_at"))
         {
-            long[] exits = [.. images.ExitsAt(grid[Place(at)]).Select(exit => exit + 1L)];
+            long[] exits = [.. images.ExitsAt(grid[IndexOf(at)]).Select(exit => exit + 1L)];
             comparison.Check($"{set}/exit_at/{at}", tensor(exits), Exact);
         }
     }
 
-    private static int Place(string text) => int.Parse(text, CultureInfo.InvariantCulture);
+    private static int IndexOf(string text) => int.Parse(text, CultureInfo.InvariantCulture);
 
     private static void CheckBound(GoldenFile golden, GoldenComparison comparison, string at)
     {
@@ -127,7 +127,7 @@ internal static class RiskControlCase
             comparison.Check($"{name}/test_risk", tensor(Array.ConvertAll(LossesOf(golden, "test", risk, grid), of => of.Average())));
             foreach (string at in golden.KeysUnder($"{name}/loss_at"))
             {
-                comparison.Check($"{name}/loss_at/{at}", tensor(_losses[Place(at)]));
+                comparison.Check($"{name}/loss_at/{at}", tensor(_losses[IndexOf(at)]));
             }
 
             comparison.Check(

@@ -23,7 +23,7 @@ public sealed class ExitFusion : IStateful, IDisposable
     private FusionEpoch? _epoch;
 
     /// <summary>Fresh weights.</summary>
-    /// <param name="options">Unit, activation, first weights, averaging.</param>
+    /// <param name="options">Unit, activation, initial weights, averaging.</param>
     /// <param name="network">Whose trained parameters are fused.</param>
     public ExitFusion(MetaGfOptions options, MultiExitNetwork network)
     {
@@ -36,7 +36,7 @@ public sealed class ExitFusion : IStateful, IDisposable
     /// <summary>w, one tensor <c>[K, U]</c> for each parameter: U is 1, or 1 beyond the axes of its unit.</summary>
     public IReadOnlyList<Tensor> Weights => _weights;
 
-    /// <summary>Of w.</summary>
+    /// <summary>The optimiser of w.</summary>
     public Adam Optimiser { get; }
 
     /// <summary>Whether w is learned; not after the first epoch with <see cref="FusionAveraging.Replaced"/>.</summary>
@@ -67,7 +67,7 @@ public sealed class ExitFusion : IStateful, IDisposable
         }
     }
 
-    /// <summary>Keeps θ and w as they are now.</summary>
+    /// <summary>Stores the current θ and w.</summary>
     /// <param name="reach">Whether an exit's loss depends on a parameter, by exit and parameter.</param>
     public void BeginEpoch(Func<int, int, bool> reach)
     {
@@ -86,7 +86,7 @@ public sealed class ExitFusion : IStateful, IDisposable
             Copy(tensor(reached, [_parameters.Length, _exits]).to(_weights[0].dtype, _weights[0].device)));
     }
 
-    /// <summary>Keeps θ_k − θ of an exit whose pass is over, and sets the network back to θ.</summary>
+    /// <summary>Stores θ_k − θ of an exit whose pass has ended, and resets the network to θ.</summary>
     /// <param name="exit">k, from 0.</param>
     public void EndPass(int exit)
     {
@@ -115,9 +115,9 @@ public sealed class ExitFusion : IStateful, IDisposable
         return fused;
     }
 
-    /// <summary>A step of w along its gradient; where a single exit reaches a parameter, w does not matter and stays.</summary>
-    /// <param name="fused">By <see cref="Fuse"/>.</param>
-    /// <param name="gradient">∇L by the fused parameters; null: L does not depend on one.</param>
+    /// <summary>Updates w by its gradient; where only one exit reaches a parameter, w has no effect and is unchanged.</summary>
+    /// <param name="fused">The result of <see cref="Fuse"/>.</param>
+    /// <param name="gradient">∇L with respect to the fused parameters; null: L does not depend on one.</param>
     public void Learn(IReadOnlyList<Tensor> fused, IReadOnlyList<Tensor?> gradient)
     {
         using DisposeScope scope = NewDisposeScope();
@@ -137,7 +137,7 @@ public sealed class ExitFusion : IStateful, IDisposable
         Optimiser.Apply(byWeights, _options.Rate);
     }
 
-    /// <summary>Averages w with what it was at the start of the epoch, whose parameters are then forgotten.</summary>
+    /// <summary>Averages w with its value at the start of the epoch, and discards the parameters stored then.</summary>
     public void EndEpoch()
     {
         using DisposeScope scope = NewDisposeScope();

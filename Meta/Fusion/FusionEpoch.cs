@@ -1,6 +1,6 @@
 namespace Imta.MetaWeight.Meta.Fusion;
 
-/// <summary>What Meta-GF's fusion holds from the beginning of an epoch to its end.</summary>
+/// <summary>What Meta-GF's fusion stores during an epoch.</summary>
 /// <param name="WeightsBefore">w at its start.</param>
 /// <param name="Start">θ.</param>
 /// <param name="Displacements">θ_k − θ, 0 before the end of a pass, <c>[K, S]</c> for each parameter.</param>

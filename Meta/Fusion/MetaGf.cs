@@ -10,12 +10,12 @@ namespace Imta.MetaWeight.Meta.Fusion;
 /// learns how to fuse these (<see cref="ExitFusion"/>), and ends with the network fused for its last batch.
 /// </summary>
 /// <remarks>
-/// As in the published code, batch norm's running statistics and the optimiser's momentum go from each pass to the next, and the fusion
-/// learns from the training samples. Shapes: <c>N</c> samples, <c>K</c> exits.
+/// As in the published code, batch norm's running statistics and the optimiser's momentum carry over from each pass to the next, and the
+/// fusion learns from the training samples. Shapes: <c>N</c> samples, <c>K</c> exits.
 /// </remarks>
 public sealed class MetaGf : IStateful, IDisposable
 {
-    /// <summary>The group of its state in that of a run's model.</summary>
+    /// <summary>The name of its group in the state of a run's model.</summary>
     public const string StateGroup = "meta_gf";
 
     private const string PassKey = "pass";
@@ -29,14 +29,14 @@ public sealed class MetaGf : IStateful, IDisposable
     private int _pass = NoPass; // that has begun
 
     /// <summary>The loop over a network.</summary>
-    /// <param name="options">Of the fusion, and of the losses in each pass.</param>
+    /// <param name="options">Options of the fusion, and of the losses in each pass.</param>
     /// <param name="network">The backbone.</param>
     /// <param name="method">
     /// Its <see cref="IMetaGradient.Forward"/> gives the passes, whose <see cref="IForward.ExitGradient"/> is null where an exit does not
     /// reach a parameter.
     /// </param>
     /// <param name="optimiser">Updates θ in the exits' passes.</param>
-    /// <param name="averaging">Of gradients over processes; null: this one trains alone.</param>
+    /// <param name="averaging">Averages gradients over processes; null: single-process training.</param>
     public MetaGf(MetaGfOptions options, MultiExitNetwork network, IMetaGradient method, Sgd optimiser, Averaging? averaging = null)
     {
         (_options, _method, _optimiser, _averaging, _exits) = (options, method, optimiser, averaging, network.Exits);
@@ -64,7 +64,7 @@ public sealed class MetaGf : IStateful, IDisposable
     /// <param name="batch">N samples.</param>
     /// <param name="at">Where in the epoch it is.</param>
     /// <param name="rate">The learning rate of θ.</param>
-    /// <returns>What it saw, with the losses' coefficients as weights, in the caller's dispose scope.</returns>
+    /// <returns>Its report, with the losses' coefficients as weights, in the caller's dispose scope.</returns>
     public HalfBatchReport Step(LabelledImages batch, PassPosition at, double rate)
     {
         using DisposeScope scope = NewDisposeScope();
@@ -128,7 +128,7 @@ public sealed class MetaGf : IStateful, IDisposable
         => _averaging.Mean(forward.Gradient(cotangent), cotangent.shape[0]);
 }
 
-/// <summary>The place of a batch in an epoch of several passes.</summary>
+/// <summary>The position of a batch in an epoch of several passes.</summary>
 /// <param name="Epoch">Finished epochs.</param>
 /// <param name="Epochs">All epochs.</param>
 /// <param name="Pass">From 0.</param>

@@ -3,7 +3,7 @@ using System.ComponentModel.DataAnnotations;
 
 namespace Imta.MetaWeight.Meta.Fusion;
 
-/// <summary>What of a parameter tensor has a fusion weight of its own, for each exit.</summary>
+/// <summary>Which parts of a parameter tensor have their own fusion weight, for each exit.</summary>
 public enum FusionUnit
 {
     /// <summary>The whole tensor.</summary>
@@ -36,14 +36,14 @@ public enum AuxiliaryLosses
     Vgg,
 }
 
-/// <summary>What becomes of the fusion weights at the end of an epoch.</summary>
+/// <summary>What happens to the fusion weights at the end of an epoch.</summary>
 public enum FusionAveraging
 {
-    /// <summary>They move to the average of the epoch's start and end, and are learned on.</summary>
+    /// <summary>They are set to the average of the epoch's start and end, and learning continues.</summary>
     InPlace,
 
     /// <summary>
-    /// The average replaces them outside autograd's graph, so that they stay as after the first epoch (the published code).
+    /// The average replaces them outside autograd's graph, so they stay as they are after the first epoch (the published code).
     /// </summary>
     Replaced,
 }
@@ -53,52 +53,55 @@ public enum FusionAveraging
 /// <summary>Settings of <see cref="MetaGf"/>.</summary>
 public sealed record MetaGfOptions
 {
-    [Description("Meta-GF: every epoch trains each exit in a pass of its own, then learns in one more pass how to fuse what they changed")]
+    [Description("Meta-GF: every epoch trains each exit in a pass of its own; one more pass then learns how to fuse their updates")]
     public bool Enabled { get; init; }
 
-    [Description("What has a fusion weight of its own for each exit: a parameter tensor, an output channel, or a pair of output and input "
+    [Description(
+        "Granularity of the fusion weights of each exit: one per parameter tensor, per output channel, or per pair of output and input "
         + "channel")]
     public FusionUnit Unit { get; init; } = FusionUnit.Tensor;
 
-    [Description("Share of an exit, up to scale, by its fusion weight w: 1/(1 + exp(-w)), or exp(temperature * w)")]
+    [Description("Share of an exit, up to scale, as a function of its fusion weight w: 1/(1 + exp(-w)), or exp(temperature * w)")]
     public FusionActivation Activation { get; init; } = FusionActivation.Sigmoid;
 
     [Description("Factor of the fusion weights in exp(temperature * w)")]
     [Range(0.0, double.MaxValue, MinimumIsExclusive = true)]
     public double Temperature { get; init; } = 1;
 
-    [Description("Fusion weights at the start")]
+    [Description("Initial fusion weights")]
     [Range(-20.0, 20.0)]
     public double Start { get; init; } = 1;
 
-    [Description("Fusion weights of the last exit at the start; null: as those of the others")]
+    [Description("Initial fusion weights of the last exit; null: as those of the others")]
     [Range(-20.0, 20.0)]
     public double? LastStart { get; init; }
 
-    [Description("Adam's learning rate for the fusion weights; it is constant")]
+    [Description("Constant learning rate of Adam for the fusion weights")]
     [Range(0.0, double.MaxValue, MinimumIsExclusive = true)]
     public double Rate { get; init; } = 0.1;
 
-    [Description("Share of the epoch's first fusion weights in the average with its last ones")]
+    [Description("Share of the epoch's initial fusion weights in the average with its final ones")]
     [Range(0.0, 1.0)]
     public double Average { get; init; } = 0.9;
 
-    [Description("Whether fusion weights go on being learned from that average (inPlace), or stay as after the first epoch (replaced, the "
-        + "published code)")]
+    [Description(
+        "Whether learning continues from that average (inPlace), or fusion weights stay as they are after the first epoch (replaced, "
+        + "the published code)")]
     public FusionAveraging Averaging { get; init; } = FusionAveraging.InPlace;
 
-    [Description("Whether a last step of Adam with gradient 0 ends an epoch (the published code, with PyTorch before 2.0)")]
+    [Description("Whether an epoch ends with a step of Adam with gradient 0 (the published code, with PyTorch before 2.0)")]
     public bool TrailingStep { get; init; }
 
     [Description("Weights of the other exits' losses while one exit is trained: those of the published MSDNet or VGG")]
     public AuxiliaryLosses Auxiliary { get; init; } = AuxiliaryLosses.Msdnet;
 
-    [Description("Whether an exit's own pass is weighted as its meta loss is, less at early exits and in early epochs (the published code "
-        + "for SDN)")]
+    [Description(
+        "Whether an exit's loss in its own pass is weighted like its meta loss: less at early exits and in early epochs (the published "
+        + "code for SDN)")]
     public bool Ramp { get; init; }
 
     /// <summary>
-    /// How many times the parameters' size a fusion's state has within an epoch: θ, K displacements; w of pairs of channels.
+    /// The size of a fusion's state within an epoch, in multiples of the parameters' size: θ and K displacements, and w for channel pairs.
     /// </summary>
     /// <param name="exits">K.</param>
     public int StateCopies(int exits) => exits + 1 + (Unit == FusionUnit.ChannelPair ? 4 * exits : 0); // w twice, and its moments

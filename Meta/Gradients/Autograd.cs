@@ -60,7 +60,7 @@ public static class Autograd
     private static IReadOnlyList<Tensor?> Backward(
         string what, IReadOnlyList<Tensor> outputs, Tensor[] weights, IReadOnlyList<Tensor> inputs, bool retainGraph)
     {
-        using Lock.Scope alone = InputGradientLock.EnterScope();
+        using Lock.Scope exclusive = InputGradientLock.EnterScope();
         Tensor?[] before = [.. inputs.Select(Take)];
         try
         {

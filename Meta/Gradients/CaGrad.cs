@@ -33,8 +33,8 @@ public sealed record CaGradOptions
 
 /// <summary>
 /// CAGrad (Liu et al., "Conflict-Averse Gradient Descent for Multi-task Learning", NeurIPS 2021, algorithm 1): of the directions within
-/// c|g_0| of the mean gradient g_0, the one whose least product with an exit's gradient is largest: d = g_0 + λ g_w, λ = c|g_0|/|g_w|,
-/// where w minimises ⟨g_w, g_0⟩ + c|g_0||g_w| over the simplex, g_w = Σ_k w_k g_k.
+/// c|g_0| of the mean gradient g_0, the one whose smallest inner product with an exit's gradient is largest: d = g_0 + λ g_w, λ =
+/// c|g_0|/|g_w|, where w minimises ⟨g_w, g_0⟩ + c|g_0||g_w| over the simplex, g_w = Σ_k w_k g_k.
 /// </summary>
 /// <param name="options">c, and the scale of the direction.</param>
 public sealed class CaGrad(CaGradOptions options) : GramCombination

@@ -1,18 +1,18 @@
 namespace Imta.MetaWeight.Meta.Gradients;
 
-/// <summary>Makes a combination of the gradients of the exits.</summary>
+/// <summary>Creates a combination of the exits' gradients.</summary>
 /// <typeparam name="TOptions">The method's own settings.</typeparam>
 /// <param name="own">The method's own settings.</param>
 /// <param name="random">
-/// A generator for a step, by its number: the same at each call, so that a method that keeps its number of steps in its state goes on after
-/// a break as without.
+/// A generator for a step, by its number: the same at each call, so that a method that keeps its number of steps in its state continues
+/// after an interruption as if there had been none.
 /// </param>
 /// <param name="averaging">
-/// Over processes, of what must be the same in all of them; the mean of their directions is taken by others. Null: this one trains alone.
+/// Averages over processes what must be the same in all of them (their directions are averaged elsewhere); null: single-process training.
 /// </param>
 public delegate IGradientCombination CombinationBuilder<in TOptions>(TOptions own, Func<long, Generator> random, Averaging? averaging);
 
-/// <summary>A way to combine the gradients of the exits that a configuration can name: PCGrad is one.</summary>
+/// <summary>A way to combine the exits' gradients that a configuration can name, such as PCGrad.</summary>
 public sealed class CombinationMethod
 {
     private readonly Func<object> _defaults;
@@ -51,14 +51,14 @@ public sealed class CombinationMethod
     public static CombinationMethod LossEqual { get; } = Create<LossEqualOptions>(
         "lossEqual", isLinear: false, (own, _, averaging) => new LossEqual(own, averaging), byExit: false);
 
-    /// <summary>The last exit's alone.</summary>
+    /// <summary>The last exit's gradient alone.</summary>
     public static CombinationMethod Last { get; } = Create<None>(
         "last", isLinear: false, (_, _, _) => new LastExitGradient(), byExit: false);
 
     /// <summary>Its name in YAML, which is also that of the group of its own settings.</summary>
     public string Name { get; }
 
-    /// <summary><see cref="IGradientCombination.IsLinear"/> of what it makes.</summary>
+    /// <summary><see cref="IGradientCombination.IsLinear"/> of its combinations.</summary>
     public bool IsLinear { get; }
 
     /// <summary>Whether a step holds the gradient of every exit at once.</summary>
@@ -69,20 +69,20 @@ public sealed class CombinationMethod
     /// A record of its own settings: each property has a default, a <c>[Description]</c> and, if it is a number, a <c>[Range]</c>.
     /// </typeparam>
     /// <param name="name">Its name in YAML: a lower-case letter, then letters and digits.</param>
-    /// <param name="isLinear"><see cref="IGradientCombination.IsLinear"/> of what it makes.</param>
-    /// <param name="build">Makes the combination.</param>
+    /// <param name="isLinear"><see cref="IGradientCombination.IsLinear"/> of its combinations.</param>
+    /// <param name="build">Creates the combination.</param>
     /// <param name="byExit">Whether a step holds the gradient of every exit at once, which the estimate of memory counts.</param>
     public static CombinationMethod Create<TOptions>(string name, bool isLinear, CombinationBuilder<TOptions> build, bool byExit = true)
         where TOptions : class, new()
         => new(name, isLinear, byExit, () => new TOptions(), (own, random, averaging) => build((TOptions)own, random, averaging));
 
-    /// <summary>New settings of its own with their defaults, of the type that <see cref="Create"/> was given.</summary>
+    /// <summary>A new instance of its own settings with default values, of the type given to <see cref="Create"/>.</summary>
     public object DefaultOptions() => _defaults();
 
-    /// <summary>Makes the combination.</summary>
-    /// <param name="own">Of the type of <see cref="DefaultOptions"/>.</param>
+    /// <summary>Creates the combination.</summary>
+    /// <param name="own">Settings of the type of <see cref="DefaultOptions"/>.</param>
     /// <param name="random">A generator for a step, by its number.</param>
-    /// <param name="averaging">Over processes, of what must be the same in all of them; null: this one trains alone.</param>
+    /// <param name="averaging">Averages over processes what must be the same in all of them; null: single-process training.</param>
     public IGradientCombination Build(object own, Func<long, Generator> random, Averaging? averaging = null)
         => _build(own, random, averaging);
 

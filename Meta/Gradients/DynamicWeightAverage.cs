@@ -8,7 +8,7 @@ namespace Imta.MetaWeight.Meta.Gradients;
 /// <summary>Settings of <see cref="DynamicWeightAverage"/>.</summary>
 public sealed record DynamicWeightAverageOptions
 {
-    [Description("Temperature of the softmax over the exits; the higher, the more alike their weights")]
+    [Description("Temperature of the softmax over the exits; the higher, the more equal their weights")]
     [Range(0.0, double.MaxValue, MinimumIsExclusive = true)]
     public double Temperature { get; init; } = 2;
 }
@@ -20,7 +20,7 @@ public sealed record DynamicWeightAverageOptions
 /// count more. In epoch e, v = K·softmax(L[e−1]/L[e−2]/T) with the mean losses L over an epoch's steps; in the first two epochs v = 1.
 /// </summary>
 /// <param name="options">T.</param>
-/// <param name="averaging">Of losses over processes.</param>
+/// <param name="averaging">Averages losses over processes; null: single-process training.</param>
 public sealed class DynamicWeightAverage(DynamicWeightAverageOptions options, Averaging? averaging = null) : LossWeighting(averaging)
 {
     private const string Sum = "loss_sum", Steps = "steps", Last = "last_losses", Before = "losses_before";

@@ -11,7 +11,7 @@ public sealed class ExitGradients
 
     /// <summary>From the gradient of each exit.</summary>
     /// <param name="byExit">
-    /// K lists with one tensor for each parameter; null: the exit's loss does not reach it. The tensors are given away.
+    /// K lists with one tensor for each parameter; null: the exit's loss does not reach it. Ownership of the tensors is transferred.
     /// </param>
     public ExitGradients(IReadOnlyList<IReadOnlyList<Tensor?>> byExit)
     {

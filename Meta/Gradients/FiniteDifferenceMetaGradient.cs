@@ -7,8 +7,8 @@ namespace Imta.MetaWeight.Meta.Gradients;
 /// <summary>
 /// The meta gradient as in <see cref="ForwardMetaGradient"/>, but with the directional derivative of the losses replaced by a central
 /// difference quotient: (l(θ + h·u) − l(θ − h·u)) / 2h with h = ε^⅓ · ‖θ‖ / ‖u‖, ε the precision of the element type. An approximation, for
-/// any network whose gradients are those of a function. In float32 it is off by 1 per cent and more: rounding and ReLU's corners ask for
-/// opposite steps.
+/// any network whose gradients are those of a function. In float32 its error is 1 per cent or more: rounding calls for larger steps, ReLU's
+/// kinks for smaller ones.
 /// </summary>
 public sealed class FiniteDifferenceMetaGradient : IMetaGradient
 {
@@ -21,18 +21,19 @@ public sealed class FiniteDifferenceMetaGradient : IMetaGradient
 
     /// <summary>A method for this network, its lookahead, the loss l of training and the meta objective.</summary>
     /// <param name="network">The backbone.</param>
-    /// <param name="lookahead">From its parameters.</param>
+    /// <param name="lookahead">The lookahead from its parameters.</param>
     /// <param name="loss">l.</param>
     /// <param name="objective">L.</param>
-    /// <exception cref="ArgumentException">The network's gradients are not those of its forward function
-    /// (<see cref="MultiExitNetwork.HasTrueGradients"/>).</exception>
+    /// <exception cref="ArgumentException">
+    /// The network's gradients are not those of its forward function (<see cref="MultiExitNetwork.HasTrueGradients"/>).
+    /// </exception>
     public FiniteDifferenceMetaGradient(MultiExitNetwork network, Lookahead lookahead, TrainingLoss loss, MetaObjective objective)
     {
         if (!network.HasTrueGradients)
         {
             throw new ArgumentException(
-                "with Gradient Equilibrium, or a gradient that stops between exits, the update is no gradient of a function, "
-                + "and meta.gradient=finiteDifference cannot see it: take forward or unrolled.",
+                "with Gradient Equilibrium or stopped gradients the update is not the gradient of any function, so "
+                + "meta.gradient=finiteDifference cannot be used; use forward or unrolled.",
                 nameof(network));
         }
 

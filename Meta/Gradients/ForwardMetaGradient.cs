@@ -20,7 +20,7 @@ public sealed class ForwardMetaGradient : IMetaGradient
 
     /// <summary>A method for this network, its lookahead, the loss l of training and the meta objective.</summary>
     /// <param name="network">A network that can be linearised.</param>
-    /// <param name="lookahead">From its parameters.</param>
+    /// <param name="lookahead">The lookahead from its parameters.</param>
     /// <param name="loss">l.</param>
     /// <param name="objective">L.</param>
     /// <param name="memory">Whether the pass at θ is kept or recomputed.</param>

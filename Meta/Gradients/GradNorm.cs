@@ -9,11 +9,11 @@ namespace Imta.MetaWeight.Meta.Gradients;
 /// <summary>Settings of <see cref="GradNorm"/>.</summary>
 public sealed record GradNormOptions
 {
-    [Description("How much more gradient an exit gets whose loss has fallen less; 0: weighted gradients of one norm")]
+    [Description("Strength with which exits whose losses have fallen less get larger gradients; 0: weighted gradients of equal norm")]
     [Range(0.0, 100.0)]
     public double Alpha { get; init; } = 1.5;
 
-    [Description("Learning rate of the weights' logits, in all epochs")]
+    [Description("Learning rate of the weights' logits, constant over all epochs")]
     [Range(0.0, double.MaxValue, MinimumIsExclusive = true)]
     public double Rate { get; init; } = 0.025;
 }
@@ -21,16 +21,16 @@ public sealed record GradNormOptions
 #pragma warning restore CS1591
 
 /// <summary>
-/// GradNorm (Chen et al., ICML 2018, algorithm 1) in LibMTL's form: v = K·softmax(s), and plain gradient descent by s on Σ_k |G_k − c_k|
+/// GradNorm (Chen et al., ICML 2018, algorithm 1) in LibMTL's form: v = K·softmax(s), and plain gradient descent in s on Σ_k |G_k − c_k|
 /// with G_k = v_k|g_k| and, as constants, c_k = mean(G)·(f_k/mean(f))^α, f_k = l_k/l_k[0] with the first step's losses l[0]. The paper
 /// learns v itself and scales it to a sum of K.
 /// </summary>
 /// <remarks>
-/// Norms are over all parameters, heads too (the paper: those of the last layer that all tasks share); with several processes, means of
-/// those of their gradients.
+/// Norms are over all parameters, heads too (the paper: those of the last layer that all tasks share); with several processes, the means of
+/// the norms of their gradients.
 /// </remarks>
 /// <param name="options">α, and the learning rate of s.</param>
-/// <param name="averaging">Of losses and norms over processes.</param>
+/// <param name="averaging">Averages losses and norms over processes; null: single-process training.</param>
 public sealed class GradNorm(GradNormOptions options, Averaging? averaging = null) : LossWeighting(averaging)
 {
     private const string Logits = "logits", First = "first_losses";
@@ -38,7 +38,7 @@ public sealed class GradNorm(GradNormOptions options, Averaging? averaging = nul
     /// <summary>K·softmax(s).</summary>
     public static Tensor WeightsAt(Tensor s) => s.softmax(0).mul(Held(s.size(0)));
 
-    /// <summary>The objective's gradient by s: σ_k G_k − softmax(s)_k Σ_j σ_j G_j, where σ = sign(G − c).</summary>
+    /// <summary>The objective's gradient with respect to s: σ_k G_k − softmax(s)_k Σ_j σ_j G_j, where σ = sign(G − c).</summary>
     /// <param name="s">The logits.</param>
     /// <param name="fallen">f.</param>
     /// <param name="norms">|g_k|.</param>
@@ -46,8 +46,8 @@ public sealed class GradNorm(GradNormOptions options, Averaging? averaging = nul
     public static Tensor Slope(Tensor s, Tensor fallen, Tensor norms, double alpha)
     {
         Tensor weighted = WeightsAt(s).mul(norms); // G
-        Tensor wanted = fallen.div(fallen.mean()).pow(Held(alpha)).mul(weighted.mean()); // c
-        Tensor signed = weighted.sub(wanted).sign().mul(weighted);
+        Tensor target = fallen.div(fallen.mean()).pow(Held(alpha)).mul(weighted.mean()); // c
+        Tensor signed = weighted.sub(target).sign().mul(weighted);
         return signed.sub(s.softmax(0).mul(signed.sum()));
     }
 

@@ -4,12 +4,12 @@ using Imta.MetaWeight.Backbones;
 namespace Imta.MetaWeight.Meta.Gradients;
 
 /// <summary>
-/// Σ_k a_k g_k, whose coefficients follow from the Gram matrix of the gradients g_k of the exits: all that projections and bargaining
-/// between gradients need to know of them.
+/// Σ_k a_k g_k, whose coefficients follow from the Gram matrix of the gradients g_k of the exits, which is all that projections and
+/// bargaining between gradients need.
 /// </summary>
 /// <remarks>
-/// Gradients are those by all parameters: where a single exit reaches a parameter, as in its head, that exit's gradient has its coefficient
-/// there too.
+/// Gradients are with respect to all parameters: where a single exit reaches a parameter, as in its head, that exit's gradient has its
+/// coefficient there too.
 /// </remarks>
 public abstract class GramCombination : IGradientCombination
 {

@@ -3,26 +3,26 @@ using Imta.MetaWeight.Backbones;
 namespace Imta.MetaWeight.Meta.Gradients;
 
 /// <summary>
-/// How the gradients of the exits, of one forward pass, become the direction of the real update. By default it has no state.
+/// How the exits' gradients from one forward pass are combined into the direction of the real update. By default it has no state.
 /// </summary>
 /// <remarks>Shapes: <c>N</c> samples, <c>K</c> exits.</remarks>
 public interface IGradientCombination : IStateful, IDisposable
 {
-    /// <summary>The group of a combination's state in that of a run's model.</summary>
+    /// <summary>The name of a combination's group in the state of a run's model.</summary>
     const string StateGroup = "gradient_combination";
 
     /// <summary>
     /// Whether the direction is linear in the gradients of the exits, as their sum is. Weights are learned through a lookahead along the
-    /// sum, so that a loop whose weighting learns takes no other combination.
+    /// sum, so that a loop whose weighting learns accepts no other combination.
     /// </summary>
     bool IsLinear { get; }
 
     /// <summary>The direction, one tensor for each parameter; null where no loss reaches a parameter.</summary>
-    /// <param name="forward">The pass at θ; <see cref="IForward.ExitGradient"/> gives one exit's gradient by it.</param>
+    /// <param name="forward">The pass at θ; <see cref="IForward.ExitGradient"/> gives one exit's gradient.</param>
     /// <param name="cotangent"><c>[N, K]</c>; w/N for the weighted losses mean_i w_ik l_ik of the exits k.</param>
     IReadOnlyList<Tensor?> Combine(IForward forward, Tensor cotangent);
 
-    /// <summary>An epoch's last step is done.</summary>
+    /// <summary>Called after an epoch's last step.</summary>
     void EndEpoch()
     {
     }
@@ -55,7 +55,7 @@ public sealed class GradientSum : IGradientCombination
 /// </summary>
 public sealed class LastExitGradient : IGradientCombination
 {
-    /// <summary>Not for learned weights: it is a part of the sum.</summary>
+    /// <summary>False: it is only part of the sum along which weights are learned.</summary>
     public bool IsLinear => false;
 
     /// <inheritdoc/>
@@ -64,11 +64,11 @@ public sealed class LastExitGradient : IGradientCombination
 }
 
 /// <summary>
-/// The mean over processes of what another combination makes of each one's gradients: for a combination that is not linear, not what it
-/// would make of the mean gradients.
+/// The mean over processes of another combination's direction for each process's gradients; for a nonlinear combination this differs from
+/// its direction for the mean gradients.
 /// </summary>
 /// <param name="inner">The combination in each process.</param>
-/// <param name="averaging">Over the processes.</param>
+/// <param name="averaging">Averages over processes.</param>
 public sealed class AveragedCombination(IGradientCombination inner, Averaging averaging) : IGradientCombination
 {
     /// <inheritdoc/>

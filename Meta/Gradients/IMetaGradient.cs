@@ -93,9 +93,9 @@ public interface IForward
     IReadOnlyList<Tensor?> ExitGradient(Tensor cotangent, int exit)
     {
         using IDisposable noGrad = no_grad();
-        using Tensor alone = zeros_like(cotangent);
-        alone.select(1, exit).copy_(cotangent.select(1, exit));
-        return Gradient(alone);
+        using Tensor masked = zeros_like(cotangent);
+        masked.select(1, exit).copy_(cotangent.select(1, exit));
+        return Gradient(masked);
     }
 }
 

@@ -4,11 +4,11 @@ using Imta.MetaWeight.Meta.Optimisers;
 namespace Imta.MetaWeight.Meta.Gradients;
 
 /// <summary>
-/// The virtual step from θ to θ′ by the backbone optimiser's own rule, which changes neither network nor optimiser. Of several processes
-/// each steps by its own gradient, or all by the mean of theirs (<see cref="LookaheadScope"/>).
+/// The virtual step from θ to θ′ by the backbone optimiser's own rule, which changes neither network nor optimiser. With several processes,
+/// each steps by its own gradient, or all by their mean (<see cref="LookaheadScope"/>).
 /// </summary>
-/// <param name="optimiser">Of θ.</param>
-/// <param name="averaging">Over processes, for <see cref="LookaheadScope.Global"/>; null: each steps for itself.</param>
+/// <param name="optimiser">The optimiser of θ.</param>
+/// <param name="averaging">Averages gradients over processes, for <see cref="LookaheadScope.Global"/>; null: each steps by its own.</param>
 public sealed class Lookahead(Sgd optimiser, Averaging? averaging = null)
 {
     /// <summary>One step.</summary>
@@ -23,7 +23,8 @@ public sealed class Lookahead(Sgd optimiser, Averaging? averaging = null)
     }
 
     /// <summary>
-    /// The means, with the history of this process's share: by its own weights, which 1/N of its own shard scales, as everywhere.
+    /// The means, with the autograd history of this process's own gradient, whose weights are scaled by 1/N of its own shard, as
+    /// everywhere.
     /// </summary>
     private IReadOnlyList<Tensor?> Mean(IReadOnlyList<Tensor?> gradients, long samples)
     {
@@ -51,13 +52,15 @@ public sealed class VirtualStep
     /// <summary>θ′, one for each parameter; with the history of G.</summary>
     public Tensor[] Parameters { get; }
 
-    /// <summary>∂L/∂θ′ of the meta objective of all processes that share the step; of this one alone where it is its own.</summary>
+    /// <summary>
+    /// ∂L/∂θ′ of the mean meta objective of the processes that share the step; of this process only if the step is its own.
+    /// </summary>
     /// <param name="v">∂L/∂θ′ of this process, one for each parameter; null: L does not depend on it.</param>
     /// <param name="samples">Meta samples that L is the mean over.</param>
     public IReadOnlyList<Tensor?> Shared(IReadOnlyList<Tensor?> v, long samples) => _averaging.Mean(v, samples);
 
     /// <summary>u with ⟨∂L/∂θ′, dθ′⟩ = −⟨u, dG⟩ (<see cref="Sgd.LookaheadDirection"/>), one for each parameter; null: it is 0.</summary>
-    /// <param name="v">As for <see cref="Shared"/>. Given away.</param>
+    /// <param name="v">As for <see cref="Shared"/>; may be overwritten.</param>
     /// <param name="samples">As for <see cref="Shared"/>.</param>
     public Tensor?[] Direction(IReadOnlyList<Tensor?> v, long samples)
         => _optimiser.LookaheadDirection(Gradients, Shared(v, samples), _rate);

@@ -16,11 +16,11 @@ public sealed record LossEqualOptions
 #pragma warning restore CS1591
 
 /// <summary>
-/// Exits whose losses count alike, the option <c>loss_equal</c> of the code of BoostNet (Yu et al., "Boosted Dynamic Neural Networks", AAAI
-/// 2023): v_k = mean(E)/E_k with moving averages E of the losses, this step's included.
+/// Weights exits so that their losses count alike: the option <c>loss_equal</c> of the code of BoostNet (Yu et al., "Boosted Dynamic Neural
+/// Networks", AAAI 2023): v_k = mean(E)/E_k with moving averages E of the losses, this step's included.
 /// </summary>
 /// <param name="options">The averages' momentum.</param>
-/// <param name="averaging">Of losses over processes.</param>
+/// <param name="averaging">Averages losses over processes; null: single-process training.</param>
 public sealed class LossEqual(LossEqualOptions options, Averaging? averaging = null) : LossWeighting(averaging)
 {
     private const string Average = "loss_average";

@@ -3,11 +3,11 @@ using Imta.MetaWeight.Backbones;
 namespace Imta.MetaWeight.Meta.Gradients;
 
 /// <summary>
-/// Σ_k v_k g_k, whose weights v follow from the exits' losses l_k = mean_i w_ik l_ik and from what was kept of earlier steps: the gradient
+/// Σ_k v_k g_k, whose weights v follow from the exits' losses l_k = mean_i w_ik l_ik and from state kept from earlier steps: the gradient
 /// of Σ_k v_k l_k with v as constants, by one transposition of the pass.
 /// </summary>
 /// <remarks>Shapes: <c>N</c> samples, <c>K</c> exits. Losses, weights and state are float64 <c>[K]</c>, on the network's device.</remarks>
-/// <param name="averaging">Of losses over processes, which makes all processes' weights the same; null: this one trains alone.</param>
+/// <param name="averaging">Averages losses over processes, so that all have the same weights; null: single-process training.</param>
 public abstract class LossWeighting(Averaging? averaging) : IGradientCombination
 {
     // Methods divide by losses, and an exit to which no sample is allocated has the loss 0.
@@ -75,10 +75,10 @@ public abstract class LossWeighting(Averaging? averaging) : IGradientCombination
     /// <param name="samples">N.</param>
     private protected Tensor Mean(Tensor own, long samples) => averaging.Mean([own], samples)[0]!;
 
-    /// <summary>What an earlier step has kept by this name; null: nothing.</summary>
+    /// <summary>The value that an earlier step stored under this name; null: none.</summary>
     private protected Tensor? Kept(string name) => _state.Tensors.GetValueOrDefault(name);
 
-    /// <summary>Keeps a copy for later steps, and disposes what was kept by this name; null: keeps nothing.</summary>
+    /// <summary>Stores a copy for later steps, and disposes the previous value under this name; null: stores nothing.</summary>
     private protected void Keep(string name, Tensor? value)
     {
         Tensor? before = Kept(name), copy = value?.clone().DetachFromDisposeScope();

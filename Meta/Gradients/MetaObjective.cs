@@ -26,8 +26,10 @@ public sealed class MetaObjective
         return _shares is null ? losses.mean([0]).sum() : losses.mul(Weights(logits, losses)).sum();
     }
 
-    /// <summary>L of a network with these parameters in the places of its own, and its gradient by them, through
-    /// libtorch's autograd; null if L does not depend on a parameter.</summary>
+    /// <summary>
+    /// L of a network with these parameters in place of its own, and its gradient with respect to them, through libtorch's autograd; null
+    /// if L does not depend on a parameter.
+    /// </summary>
     internal (Tensor Objective, IReadOnlyList<Tensor?> ByParameters) Differentiate(
         MultiExitNetwork network, IReadOnlyList<Tensor> parameters, LabelledImages meta)
     {

@@ -9,7 +9,8 @@ namespace Imta.MetaWeight.Meta.Gradients;
 /// <summary>Settings of <see cref="NashMtl"/>.</summary>
 public sealed record NashMtlOptions
 {
-    [Description("Largest norm of the direction, over all parameters; null: it stays as it is, the square root of the number of exits")]
+    [Description(
+        "Largest norm of the direction, over all parameters; null: no limit, so the norm is the square root of the number of exits")]
     [Range(0.0, double.MaxValue, MinimumIsExclusive = true)]
     public double? MaxNorm { get; init; }
 }
@@ -49,7 +50,7 @@ public sealed class NashMtl(NashMtlOptions options) : GramCombination
         return alpha;
     }
 
-    /// <summary>Σ_k a_k g_k scaled down to at most a norm, as in the public code: by min(1, norm/(|Σ_k a_k g_k| + 10⁻⁶)).</summary>
+    /// <summary>Σ_k a_k g_k scaled down to at most a given norm, as in the public code: by min(1, norm/(|Σ_k a_k g_k| + 10⁻⁶)).</summary>
     /// <param name="coefficients">a, K numbers.</param>
     /// <param name="gram">⟨g_k, g_j⟩ <c>[K, K]</c>.</param>
     /// <param name="maxNorm">The largest norm; null: any.</param>

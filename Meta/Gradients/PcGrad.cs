@@ -9,7 +9,7 @@ public enum ProjectionOrder
     /// <summary>A new random order for each exit in each step (the paper).</summary>
     Random,
 
-    /// <summary>That of the exits, as the paper's own code has it.</summary>
+    /// <summary>The order of the exits, as in the paper's own code.</summary>
     Fixed,
 }
 
@@ -25,8 +25,8 @@ public sealed record PcGradOptions
 #pragma warning restore CS1591
 
 /// <summary>
-/// PCGrad (Yu et al., "Gradient Surgery for Multi-Task Learning", NeurIPS 2020, algorithm 1): from each exit's gradient the part against
-/// another exit's is taken away, one other exit after the other, and the results are added up.
+/// PCGrad (Yu et al., "Gradient Surgery for Multi-Task Learning", NeurIPS 2020, algorithm 1): each exit's gradient loses its component
+/// against each other exit's gradient in turn, and the results are summed.
 /// </summary>
 /// <param name="random">
 /// A generator for each step, counted from 0, that draws the orders; null: exits in their own order.

@@ -5,7 +5,7 @@ namespace Imta.MetaWeight.Meta.Gradients;
 /// <summary>
 /// CAGrad's inner problem: F(w) = ⟨b, w⟩ + s √(wᵀMw) over the simplex, M the Gram matrix, b = M·1/K, s = c|g_0|. It is convex. Newton steps
 /// within a face of the simplex lead to its minimum or to the border, where an exit drops out; at the minimum of a face, the exit with the
-/// most negative multiplier enters. So w ends exact, with zeros that are zero.
+/// most negative multiplier enters. So w is exact, with zeros that are zero.
 /// </summary>
 internal sealed class SimplexProblem
 {

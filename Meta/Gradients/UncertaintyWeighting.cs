@@ -8,11 +8,11 @@ namespace Imta.MetaWeight.Meta.Gradients;
 /// <summary>Settings of <see cref="UncertaintyWeighting"/>.</summary>
 public sealed record UncertaintyOptions
 {
-    [Description("Learning rate of the log variances, in all epochs")]
+    [Description("Learning rate of the log variances, constant over all epochs")]
     [Range(0.0, double.MaxValue, MinimumIsExclusive = true)]
     public double Rate { get; init; } = 0.025;
 
-    [Description("First log variance of each exit; its weight is exp(-start)/2")]
+    [Description("Initial log variance of each exit; its weight is exp(-start)/2")]
     [Range(-20.0, 20.0)]
     public double Start { get; init; }
 }
@@ -21,10 +21,10 @@ public sealed record UncertaintyOptions
 
 /// <summary>
 /// Uncertainty weighting (Kendall et al., "Multi-Task Learning Using Uncertainty to Weigh Losses for Scene Geometry and Semantics", CVPR
-/// 2018): network and log variances s minimise Σ_k (l_k e^{−s_k} + s_k)/2, the latter by plain gradient descent; v_k = e^{−s_k}/2.
+/// 2018): network and log variances s minimise Σ_k (l_k e^{−s_k} + s_k)/2, the latter by plain gradient descent on s; v_k = e^{−s_k}/2.
 /// </summary>
-/// <param name="options">The first s, and its learning rate.</param>
-/// <param name="averaging">Of losses over processes.</param>
+/// <param name="options">The initial s, and its learning rate.</param>
+/// <param name="averaging">Averages losses over processes; null: single-process training.</param>
 public sealed class UncertaintyWeighting(UncertaintyOptions options, Averaging? averaging = null) : LossWeighting(averaging)
 {
     private const string LogVariances = "log_variances";
@@ -33,7 +33,7 @@ public sealed class UncertaintyWeighting(UncertaintyOptions options, Averaging? 
     /// <summary>e^{−s_k}/2.</summary>
     public static Tensor WeightsAt(Tensor s) => s.neg().exp().mul(Held(0.5));
 
-    /// <summary>The gradient of the total loss by s: (1 − l_k e^{−s_k})/2.</summary>
+    /// <summary>The gradient of the total loss with respect to s: (1 − l_k e^{−s_k})/2.</summary>
     /// <param name="s">The log variances.</param>
     /// <param name="losses">l.</param>
     public static Tensor Slope(Tensor s, Tensor losses) => losses.mul(WeightsAt(s)).neg().add(Held(0.5));

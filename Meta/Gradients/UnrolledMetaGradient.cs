@@ -17,7 +17,7 @@ public sealed class UnrolledMetaGradient : IMetaGradient
 
     /// <summary>A method for this network, its lookahead, the loss l of training and the meta objective.</summary>
     /// <param name="network">The backbone.</param>
-    /// <param name="lookahead">From its parameters.</param>
+    /// <param name="lookahead">The lookahead from its parameters.</param>
     /// <param name="loss">l.</param>
     /// <param name="objective">L.</param>
     public UnrolledMetaGradient(MultiExitNetwork network, Lookahead lookahead, TrainingLoss loss, MetaObjective objective)

@@ -43,7 +43,7 @@ public record TrainOptions
     [Range(0.0, 1.0, MinimumIsExclusive = true)]
     public double Decay { get; init; } = 0.1;
 
-    [Description("Epochs at the start over which the learning rates rise linearly to the schedule's; 0: none")]
+    [Description("Warm-up epochs over which the learning rates rise linearly to the schedule's; 0: none")]
     [Range(0, 1_000_000)]
     public int Warmup { get; init; }
 

@@ -6,12 +6,12 @@ namespace Imta.MetaWeight.Meta.Weighting;
 
 /// <summary>
 /// Weights training samples at exits: w = w(φ; Θ), from features φ of the samples of a forward pass. A weighting owns its networks, their
-/// optimisers and its settings. What is here by default is that of one without parameters, which learns nothing.
+/// optimisers and its settings. The default members are those of a weighting without parameters, which does not learn.
 /// </summary>
 /// <remarks>Shapes: <c>N</c> training samples of a half batch, <c>K</c> exits.</remarks>
 public interface ISampleWeighting : IStateful, IDisposable
 {
-    /// <summary>What makes a run with it another than others, such as <c>learned sample weights</c>.</summary>
+    /// <summary>What distinguishes a run with it, such as <c>learned sample weights</c>.</summary>
     string Description { get; }
 
     /// <summary>Whether a batch is cut in two halves, each the other's meta data.</summary>
@@ -23,19 +23,19 @@ public interface ISampleWeighting : IStateful, IDisposable
     /// <summary>Whether it learns from a batch of an epoch, counted from 0; never by default.</summary>
     bool Learns(int batch) => false;
 
-    /// <summary>φ, without history: what the weights of a half batch are computed of, before and after it has learned.</summary>
+    /// <summary>φ, without history: what the weights of a half batch are computed from, before and after it has learned.</summary>
     /// <param name="forward">The pass at θ over its samples.</param>
     Tensor Features(IForward forward);
 
     /// <summary>w <c>[N, K]</c>, with the autograd history back to Θ.</summary>
-    /// <param name="features">φ, by <see cref="Features"/>.</param>
+    /// <param name="features">φ, from <see cref="Features"/>.</param>
     Tensor Weights(Tensor features);
 
-    /// <summary>Updates Θ along ∂L/∂Θ = ∂L/∂w · ∂w/∂Θ. It is called for batches that <see cref="Learns"/> names.</summary>
-    /// <param name="weights">w <c>[N, K]</c> with its history, by <see cref="Weights"/>.</param>
+    /// <summary>Updates Θ along ∂L/∂Θ = ∂L/∂w · ∂w/∂Θ. Called for the batches for which <see cref="Learns"/> is true.</summary>
+    /// <param name="weights">w <c>[N, K]</c> with its history, from <see cref="Weights"/>.</param>
     /// <param name="byWeights">∂L/∂w <c>[N, K]</c>.</param>
     /// <param name="rate">The learning rate of Θ.</param>
-    /// <exception cref="InvalidOperationException">It does not learn: by default.</exception>
+    /// <exception cref="InvalidOperationException">The weighting does not learn (the default).</exception>
     void Learn(Tensor weights, Tensor byWeights, double rate) => throw new InvalidOperationException($"{Description}: nothing is learned.");
 
     /// <inheritdoc/>

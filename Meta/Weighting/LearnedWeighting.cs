@@ -8,7 +8,7 @@ using Adam = Imta.MetaWeight.Meta.Optimisers.Adam;
 namespace Imta.MetaWeight.Meta.Weighting;
 
 /// <summary>
-/// Weights by a network g(φ; Θ) that learns every <see cref="MetaOptions.Interval"/> batches; by 0, it stays as it was drawn.
+/// Weights by a network g(φ; Θ) that learns every <see cref="MetaOptions.Interval"/> batches; with 0, it stays as initialised.
 /// </summary>
 /// <remarks>Shapes: <c>N</c> samples, <c>K</c> exits.</remarks>
 public abstract class LearnedWeighting : ISampleWeighting
@@ -37,7 +37,7 @@ public abstract class LearnedWeighting : ISampleWeighting
     /// <summary>g.</summary>
     public WeightPredictionNetwork Network { get; }
 
-    /// <summary>Of Θ.</summary>
+    /// <summary>The optimiser of Θ.</summary>
     public Adam Optimiser { get; }
 
     /// <inheritdoc/>
@@ -103,10 +103,10 @@ public abstract class LearnedWeighting : ISampleWeighting
 /// <summary>w = 1 + ε · centre(g(φ; Θ)), g from all exits of a sample to all of its weights (L2W-DEN, section 3.2).</summary>
 /// <param name="options">ε, centring, features, interval; network and optimiser.</param>
 /// <param name="exits">K.</param>
-/// <param name="random">The source of the first Θ.</param>
+/// <param name="random">Draws the initial Θ.</param>
 /// <param name="type">Element type of Θ.</param>
-/// <param name="device">Of Θ.</param>
-/// <param name="averaging">Of the gradient of Θ over processes; null: this one trains alone.</param>
+/// <param name="device">The device of Θ.</param>
+/// <param name="averaging">Averages the gradient of Θ over processes; null: single-process training.</param>
 public sealed class L2wDenWeighting(
     MetaOptions options, int exits, Generator random, ScalarType type, Device device, Averaging? averaging = null)
     : LearnedWeighting(
@@ -134,13 +134,13 @@ public sealed class L2wDenWeighting(
 
 /// <summary>
 /// w_k = g(φ_k; Θ) scaled to mean 1 over the samples, g from one exit's features to its weight, the same for every exit: as the published
-/// code of Meta-Weight-Net (Shu et al., NeurIPS 2019) has it on its one exit.
+/// code of Meta-Weight-Net (Shu et al., NeurIPS 2019) does for its single exit.
 /// </summary>
 /// <param name="options">Features, interval; network and optimiser.</param>
-/// <param name="random">The source of the first Θ.</param>
+/// <param name="random">Draws the initial Θ.</param>
 /// <param name="type">Element type of Θ.</param>
-/// <param name="device">Of Θ.</param>
-/// <param name="averaging">Of the gradient of Θ over processes; null: this one trains alone.</param>
+/// <param name="device">The device of Θ.</param>
+/// <param name="averaging">Averages the gradient of Θ over processes; null: single-process training.</param>
 public sealed class MetaWeightNetWeighting(
     MetaOptions options, Generator random, ScalarType type, Device device, Averaging? averaging = null)
     : LearnedWeighting(options, new WeightPredictionNetwork(options.Wpn, FeaturesPerExit(options), 1, random, type, device), averaging)

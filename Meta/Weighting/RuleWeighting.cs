@@ -20,8 +20,8 @@ public sealed class UniformWeighting : ISampleWeighting
 }
 
 /// <summary>
-/// Weights by a rule that nothing learns, for the ablations of L2W-DEN: training samples are allocated to exits by confidence, as its meta
-/// samples are, and the allocation determines the weights.
+/// Weights by a fixed rule, for the ablations of L2W-DEN: training samples are allocated to exits by confidence, as its meta samples are,
+/// and the allocation determines the weights.
 /// </summary>
 /// <remarks>Shapes: <c>N</c> samples, <c>K</c> exits.</remarks>
 public abstract class RuleWeighting : ISampleWeighting
@@ -65,7 +65,7 @@ public sealed class AllocatedWeighting(MetaOptions options) : RuleWeighting(opti
     private protected override Tensor Weigh(Tensor means) => means.mul(Held(means.shape[0]));
 }
 
-/// <summary>1 + ε · centre(±1), + at the sample's exit: what a saturated weight-prediction network would say.</summary>
+/// <summary>1 + ε · centre(±1), + at the sample's exit: what a saturated weight-prediction network would output.</summary>
 /// <param name="options">The exits' shares of the samples; ε and centring.</param>
 public sealed class FixedWeighting(MetaOptions options) : RuleWeighting(options.Q)
 {

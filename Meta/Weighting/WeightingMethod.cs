@@ -4,20 +4,20 @@ using TorchSharp.Modules;
 
 namespace Imta.MetaWeight.Meta.Weighting;
 
-/// <summary>Makes a weighting with its first Θ.</summary>
+/// <summary>Creates a weighting with its initial Θ.</summary>
 /// <typeparam name="TOptions">The method's own settings.</typeparam>
 /// <param name="own">The method's own settings.</param>
-/// <param name="meta">Those that all methods share.</param>
-/// <param name="backbone">What it weights the samples of; Θ gets its device and element type.</param>
-/// <param name="random">The source of the first Θ.</param>
-/// <param name="averaging">Of the gradient of Θ over processes; null: this one trains alone.</param>
+/// <param name="meta">The settings that all methods share.</param>
+/// <param name="backbone">The network whose samples are weighted; Θ gets its device and element type.</param>
+/// <param name="random">Draws the initial Θ.</param>
+/// <param name="averaging">Averages the gradient of Θ over processes; null: single-process training.</param>
 public delegate ISampleWeighting WeightingBuilder<in TOptions>(
     TOptions own, MetaOptions meta, MultiExitNetwork backbone, Generator random, Averaging? averaging);
 
 /// <summary>Settings of a method that has none of its own.</summary>
 public sealed record NoOptions;
 
-/// <summary>A way to weight training samples that a configuration can name: L2W-DEN's is one.</summary>
+/// <summary>A way to weight training samples that a configuration can name, such as L2W-DEN's.</summary>
 public sealed class WeightingMethod
 {
     private readonly Func<object> _defaults;
@@ -56,21 +56,21 @@ public sealed class WeightingMethod
     /// </typeparam>
     /// <param name="name">Its name in YAML: a lower-case letter, then letters and digits.</param>
     /// <param name="learns">Whether it has parameters Θ and learns them from meta data.</param>
-    /// <param name="build">Makes the weighting.</param>
+    /// <param name="build">Creates the weighting.</param>
     public static WeightingMethod Create<TOptions>(string name, bool learns, WeightingBuilder<TOptions> build)
         where TOptions : class, new() => new(
             name, learns, () => new TOptions(),
             (own, meta, backbone, random, averaging) => build((TOptions)own, meta, backbone, random, averaging));
 
-    /// <summary>New settings of its own with their defaults, of the type that <see cref="Create"/> was given.</summary>
+    /// <summary>A new instance of its own settings with default values, of the type given to <see cref="Create"/>.</summary>
     public object DefaultOptions() => _defaults();
 
-    /// <summary>Makes a weighting with its first Θ.</summary>
-    /// <param name="own">Of the type of <see cref="DefaultOptions"/>.</param>
+    /// <summary>Creates a weighting with its initial Θ.</summary>
+    /// <param name="own">Settings of the type of <see cref="DefaultOptions"/>.</param>
     /// <param name="meta">The settings that all methods share.</param>
-    /// <param name="backbone">What it weights the samples of; Θ gets its device and element type.</param>
-    /// <param name="random">The source of the first Θ.</param>
-    /// <param name="averaging">Of the gradient of Θ over processes; null: this one trains alone.</param>
+    /// <param name="backbone">The network whose samples are weighted; Θ gets its device and element type.</param>
+    /// <param name="random">Draws the initial Θ.</param>
+    /// <param name="averaging">Averages the gradient of Θ over processes; null: single-process training.</param>
     public ISampleWeighting Build(
         object own, MetaOptions meta, MultiExitNetwork backbone, Generator random, Averaging? averaging = null)
         => _build(own, meta, backbone, random, averaging);

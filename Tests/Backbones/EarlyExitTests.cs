@@ -124,20 +124,20 @@ public sealed class EarlyExitTests
         using var runner = new EarlyExit(network, compaction);
         Tensor images = arange(Held(40), float32).view(-1, 1, 1, 1).expand(-1, 3, 4, 4).contiguous(), before = images.clone();
         // 8, 21, 8, 3, and nobody at exit 5
-        long[] wanted = [.. Enumerable.Range(0, 40).Select(i => i % 5 == 0 ? 0L : i % 4 == 0 ? 2 : i % 7 == 0 ? 3 : 1)];
+        long[] expected = [.. Enumerable.Range(0, 40).Select(i => i % 5 == 0 ? 0L : i % 4 == 0 ? 2 : i % 7 == 0 ? 3 : 1)];
 
         EarlyExitResult answers = runner.Run(images, (k, logits, at) =>
         {
             at.shape.Should().Equal(logits.shape[0]);
-            Tensor own = tensor(wanted, int64).index_select(0, at);
+            Tensor own = tensor(expected, int64).index_select(0, at);
             logits.select(1, 0).data<float>().ToArray().Should()
                 .Equal(at.to_type(float32).data<float>().ToArray(), "a row's place is that of its image");
             return own.eq(Held(k));
         });
 
-        answers.Exits.data<long>().ToArray().Should().Equal(wanted);
+        answers.Exits.data<long>().ToArray().Should().Equal(expected);
         answers.Logits.select(1, 0).contiguous().data<float>().ToArray().Should().Equal(Enumerable.Range(0, 40).Select(i => (float)i));
-        answers.Logits.select(1, 1).contiguous().data<float>().ToArray().Should().Equal(wanted.Select(exit => (float)exit));
+        answers.Logits.select(1, 1).contiguous().data<float>().ToArray().Should().Equal(expected.Select(exit => (float)exit));
         network.Rows.Should().Equal(rows, "nobody needs block 5");
         before.eq(images).all().item<bool>().Should().BeTrue("the images are the caller's");
     }

@@ -140,10 +140,10 @@ public sealed class NetworkFilesTests : IDisposable
 
     public static TheoryData<string, string> Misfits => new()
     {
-        { "transposed", "1 have another form (scale is Float32 [3, 2] and not Float32 [2, 3])" },
-        { "row", "1 have another form (scale is Float32 [3] and not Float32 [2, 3])" },
-        { "broadcast", "1 have another form (scale is Float32 [1, 3] and not Float32 [2, 3])" },
-        { "wide", "1 have another form (scale is Float64 [2, 3] and not Float32 [2, 3])" },
+        { "transposed", "1 have a different shape or type (scale is Float32 [3, 2] and not Float32 [2, 3])" },
+        { "row", "1 have a different shape or type (scale is Float32 [3] and not Float32 [2, 3])" },
+        { "broadcast", "1 have a different shape or type (scale is Float32 [1, 3] and not Float32 [2, 3])" },
+        { "wide", "1 have a different shape or type (scale is Float64 [2, 3] and not Float32 [2, 3])" },
         { "missing", "2 of the network's tensors are missing (scale and 1 more)" },
         { "unexpected", "1 are not the network's (module.scale)" },
         { "checkpoint", "does not contain a state dictionary: its state_dict is not a tensor" },

@@ -39,7 +39,7 @@ public sealed class StateTreeTests : IDisposable
         tree.Invoking(of => of.Tensor("none")).Should().Throw<InvalidDataException>().WithMessage("it has no 'none'");
         tree.Invoking(of => of.Group("scale")).Should().Throw<InvalidDataException>().WithMessage("it has no 'scale'");
         tree.Invoking(of => of.WholeNumber("rate")).Should().Throw<InvalidDataException>()
-            .WithMessage("its 'rate' is 0.5, and no whole number");
+            .WithMessage("its 'rate' is 0.5; expected an integer");
         tree.Numbers["rate"] = double.NaN;
         tree.Invoking(of => of.WholeNumber("rate")).Should().Throw<InvalidDataException>();
     }

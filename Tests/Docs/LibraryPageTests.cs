@@ -57,7 +57,7 @@ public sealed partial class LibraryPageTests : IDisposable
         Numbers(Accuracy().Match(output).Groups[1].Value).Should().HaveCount(Exits).And.OnlyContain(share => share > 0.5);
         Match early = LeavingEarly().Match(output);
         Numbers(early.Groups[1].Value).Single().Should().BeGreaterThan(0.5);
-        Numbers(early.Groups[2].Value).Should().Equal([0.5, 0.3, 0.2], (share, wanted) => Math.Abs(share - wanted) < 0.1);
+        Numbers(early.Groups[2].Value).Should().Equal([0.5, 0.3, 0.2], (share, expected) => Math.Abs(share - expected) < 0.1);
     }
 
     private static void CheckPlain(string output)

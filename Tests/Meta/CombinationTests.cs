@@ -62,9 +62,9 @@ public sealed class CombinationTests
         using DisposeScope scope = NewDisposeScope();
 
         Build(new Combination(Meta: true, Ofa: true)).Should().NotThrow();
-        Build(new Combination(Meta: true, Ge: true)).Should().Throw<ArgumentException>().WithMessage("*no gradient of a function*");
-        Build(new Combination(Meta: true, Boosting: true)).Should().Throw<ArgumentException>().WithMessage("*no gradient of a function*");
-        Build(new Combination(Meta: true, Isc: true)).Should().Throw<ArgumentException>().WithMessage("*no gradient of a function*");
+        Build(new Combination(Meta: true, Ge: true)).Should().Throw<ArgumentException>().WithMessage("*not the gradient of any*");
+        Build(new Combination(Meta: true, Boosting: true)).Should().Throw<ArgumentException>().WithMessage("*not the gradient of any*");
+        Build(new Combination(Meta: true, Isc: true)).Should().Throw<ArgumentException>().WithMessage("*not the gradient of any*");
         Build(new Combination(Meta: true, Ge: true, SecondPhase: true)).Should().NotThrow("what is frozen has no gradient to rescale");
 
         static Action Build(Combination combination) => () => Observe(combination, MetaGradientMethod.FiniteDifference);

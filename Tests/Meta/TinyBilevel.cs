@@ -68,7 +68,7 @@ internal sealed class TinyBilevel : IDisposable
             [.. Weighting.Network.Parameters, .. Weighting.Optimiser.Means, .. Weighting.Optimiser.Squares]), Weighting.Optimiser.Steps,
     ];
 
-    /// <summary>Logits of the meta samples behind a lookahead step by these weights.</summary>
+    /// <summary>Logits of the meta samples after a lookahead step by these weights.</summary>
     public Tensor[] LogitsAhead(IForward forward, Tensor weights, LabelledImages meta, double rate)
     {
         IReadOnlyList<Tensor?> gradient = forward.Gradient(weights.div(Held(weights.shape[0])));

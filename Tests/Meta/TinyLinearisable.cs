@@ -8,7 +8,7 @@ namespace Imta.MetaWeight.Tests.Meta;
 
 /// <summary>
 /// Two exits in float64 on <see cref="TinyNetwork"/>'s images, of the layers that MSDNet is made of. A parameter and a layer reach no
-/// exit. Uncoupled, its exits read the images themselves, behind no batch norm: no sample sees another.
+/// exit. Uncoupled, its exits read the images themselves, after no batch norm: no sample sees another.
 /// </summary>
 internal sealed class TinyLinearisable : MultiExitNetwork
 {
@@ -29,7 +29,7 @@ internal sealed class TinyLinearisable : MultiExitNetwork
         _coupled = coupled;
         var factory = new LayerFactory(Initialisation.Published, random, float64, CPU);
 
-        // What nothing reads stands first, so that an index that skips it would be noticed everywhere behind it.
+        // What nothing reads stands first, so that an index that skips it would be noticed everywhere after it.
         register_parameter(Unused, new Parameter(randn([2], float64, generator: random)));
         _unread = ConvolutionChain.Unit(factory, input: 5, output: 2, kernel: 1, stride: 1, padding: 0);
         _first = ConvolutionChain.Unit(factory, input: 3, output: 3, kernel: 3, stride: 1, padding: 1);

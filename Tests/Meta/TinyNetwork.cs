@@ -29,7 +29,7 @@ internal sealed class TinyNetwork : MultiExitNetwork
         _coupled = coupled;
         Parameter Random(params long[] shape) => new(randn(shape, float64, generator: random).mul(Held(0.3)));
 
-        // What nothing reads stands first, so that an index that skips it would be noticed everywhere behind it.
+        // What nothing reads stands first, so that an index that skips it would be noticed everywhere after it.
         register_parameter(Unused, Random(2));
         _kernels = [Random(Width, 3, 3, 3), Random(Width, Width, 3, 3)];
         _heads = [Random(Classes, Width * Side * Side), Random(Classes, Width * Side * Side)];

@@ -18,10 +18,10 @@ internal sealed class ConvolutionMap : LinearMap
         => Parts.Sum(inputs[0] is { } x ? Convolve(x, _w) : null, direction[_kernel] is { } w ? Convolve(_x, w) : null);
 
     public override IReadOnlyList<Tensor?> Cotangent(
-        Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient)
+        Tensor output, IReadOnlyList<bool> needed, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient)
     {
         (Tensor? x, Tensor w, _) = MissingOperators.ConvolutionBackward(
-            output, _x, _w, stride: Two, padding: One, byInput: wanted[0], byBias: false);
+            output, _x, _w, stride: Two, padding: One, byInput: needed[0], byBias: false);
         gradient.Add(_kernel, w);
         return [x];
     }
@@ -54,7 +54,7 @@ internal sealed class NormReluMap : LinearMap
             direction[_shift] is { } shift ? PerChannel(shift).expand(_n.shape) : null)?.mul(_open);
 
     public override IReadOnlyList<Tensor?> Cotangent(
-        Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient)
+        Tensor output, IReadOnlyList<bool> needed, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient)
     {
         Tensor g = output * _open;
         gradient.Add(_scale, (g * _n).sum(All));
@@ -84,7 +84,7 @@ internal sealed class HeadMap : LinearMap
             direction[_bias]?.expand(_shape[0], -1));
 
     public override IReadOnlyList<Tensor?> Cotangent(
-        Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient)
+        Tensor output, IReadOnlyList<bool> needed, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient)
     {
         gradient.Add(_head, output.t().matmul(_means));
         gradient.Add(_bias, output.sum([0]));

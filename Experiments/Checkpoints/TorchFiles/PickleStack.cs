@@ -31,9 +31,9 @@ internal sealed class PickleStack
         return value;
     }
 
-    public T Pop<T>(string wanted)
+    public T Pop<T>(string expected)
         where T : TorchValue
-        => Pop() as T ?? throw new InvalidDataException($"the pickle has no {wanted} where one is expected");
+        => Pop() as T ?? throw new InvalidDataException($"the pickle has no {expected} where one is expected");
 
     public TorchValue[] PopMany(int count)
     {

@@ -229,8 +229,8 @@ internal static class SafetensorsHeader
         return reader.TokenType;
     }
 
-    private static void Expect(ref Utf8JsonReader reader, JsonTokenType wanted, string name)
-        => Require(Next(ref reader) == wanted, $"{Quote(name)} has a {reader.TokenType} where a {wanted} is expected");
+    private static void Expect(ref Utf8JsonReader reader, JsonTokenType expected, string name)
+        => Require(Next(ref reader) == expected, $"{Quote(name)} has a {reader.TokenType} where a {expected} is expected");
 
     private static string Text(ref Utf8JsonReader reader, int longest = MaxNameLength)
     {

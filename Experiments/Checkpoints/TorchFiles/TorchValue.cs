@@ -43,11 +43,11 @@ internal sealed record TorchString(string Value) : TorchValue;
 internal record TorchOpaque(string Module, string Name) : TorchValue
 {
     /// <summary>Says that a value of another type is needed in its place, and what to do.</summary>
-    /// <param name="wanted">The type, as messages call it.</param>
-    public virtual string Instead(string wanted) => Module == "safetensors"
+    /// <param name="expected">The type, as messages call it.</param>
+    public virtual string Instead(string expected) => Module == "safetensors"
         ? $"a tensor of type {Name}, which is not read; convert it to a type such as F32 or I64"
         : $"the Python object {this}, which is not read; in Python, "
-            + (wanted == "dictionary" ? "save its state_dict() instead" : $"turn it into a plain {wanted} and save the file again");
+            + (expected == "dictionary" ? "save its state_dict() instead" : $"turn it into a plain {expected} and save the file again");
 
     public sealed override string ToString()
         => FormatGuard.Quote(Module is "builtins" or "__builtin__" ? Name : $"{Module}.{Name}");
@@ -56,7 +56,7 @@ internal record TorchOpaque(string Module, string Name) : TorchValue
 /// <summary>A tensor that repeats few elements so often that it is not read.</summary>
 internal sealed record TorchExpanded(Int128 Bytes) : TorchOpaque("torch", "Tensor")
 {
-    public override string Instead(string wanted)
+    public override string Instead(string expected)
         => $"a tensor expanded to {Bytes} bytes, which is too large for a file of this size; in Python, save what it was expanded from";
 }
 

@@ -66,17 +66,17 @@ internal sealed class EncodedImage : IDisposable
             return;
         }
 
-        int length = Bytes.Length, room = length + (IsTruncated ? EndMarkerPadding : 0);
-        _repaired = ArrayPool<byte>.Shared.Rent(room);
+        int length = Bytes.Length, paddedLength = length + (IsTruncated ? EndMarkerPadding : 0);
+        _repaired = ArrayPool<byte>.Shared.Rent(paddedLength);
         Bytes.Span.CopyTo(_repaired);
-        Bytes = _repaired.AsMemory(0, room);
+        Bytes = _repaired.AsMemory(0, paddedLength);
         if (Is16BitGrey)
         {
             RelabelAsGreyAlpha(_repaired);
         }
 
         // libjpeg itself inserts such end markers into truncated data; Skia makes it wait for more instead.
-        for (int at = length; at < room; at += 2)
+        for (int at = length; at < paddedLength; at += 2)
         {
             (_repaired[at], _repaired[at + 1]) = (0xFF, JpegMarkers.End);
         }

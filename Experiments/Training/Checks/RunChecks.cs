@@ -46,7 +46,7 @@ internal sealed class RunChecks
     }
 
     /// <summary>The findings for a new run, in the order of <see cref="CheckName"/>.</summary>
-    public IEnumerable<CheckFinding> BeforeStart(AvailableResources room) =>
+    public IEnumerable<CheckFinding> BeforeStart(AvailableResources available) =>
     [
         .. SplitsCheck.Findings(
             new SplitCounts(_data.Train.ClassNames, _data.Train.ClassCounts(), _data.Validation.ClassCounts(), _data.Test.ClassCounts()),
@@ -54,21 +54,21 @@ internal sealed class RunChecks
         .. Overlap.Measure(_data) is { } overlap ? OverlapCheck.Findings(overlap) : [],
         .. PhaseFindings((phase, _) => BatchSizeCheck.Findings(_data.Train.Count, phase.Settings)),
         .. PhaseFindings((phase, _) => SharesCheck.Findings(_data.Train.Count, _exits, phase.Settings)),
-        .. MachineFindings(room),
+        .. MachineFindings(available),
     ];
 
     /// <summary>
     /// The findings for a resumed run: only those on the machine. Settings and data have already passed and no longer change.
     /// </summary>
-    public IEnumerable<CheckFinding> BeforeResume(AvailableResources room)
-        => MachineFindings(room).Select(finding => finding with { Fix = "free some, or use a copy of the run on a larger machine" });
+    public IEnumerable<CheckFinding> BeforeResume(AvailableResources available)
+        => MachineFindings(available).Select(finding => finding with { Fix = "free some, or use a copy of the run on a larger machine" });
 
-    private IEnumerable<CheckFinding> MachineFindings(AvailableResources room) =>
+    private IEnumerable<CheckFinding> MachineFindings(AvailableResources available) =>
     [
-        .. room.Disk is { } free ? DiskCheck.Findings(_disk, free, _settings.Export.WeightsEvery) : [],
+        .. available.Disk is { } free ? DiskCheck.Findings(_disk, free, _settings.Export.WeightsEvery) : [],
         .. PhaseFindings(
             (phase, need)
-                => room.Memory is { } memory
+                => available.Memory is { } memory
                     ? MemoryCheck.Findings(need, phase.Settings.Train.Batch, need.OnGpu ? memory : memory / _localProcesses)
                     : []),
     ];

@@ -93,13 +93,13 @@ internal static class SplitsCheck
     /// <summary>The inverse of <see cref="Splits.ValidationSize"/>: the fraction that holds out enough images.</summary>
     private static string MoreValidation(long available, int classes, DataOptions data)
     {
-        long whole = Splits.FullTrainingSetSize(data.Dataset), wanted = (FineValidation + classes - 1) / classes * classes;
-        string? hold = wanted > available / 2
+        long whole = Splits.FullTrainingSetSize(data.Dataset), needed = (FineValidation + classes - 1) / classes * classes;
+        string? hold = needed > available / 2
             ? null
-            : Invariant($"data.validation to {CeilingDivide(wanted * whole, Math.Min(available, whole))}");
-        string? limit = data.TrainLimit is null || data.Validation < wanted
+            : Invariant($"data.validation to {CeilingDivide(needed * whole, Math.Min(available, whole))}");
+        string? limit = data.TrainLimit is null || data.Validation < needed
             ? null
-            : Invariant($"data.trainLimit to {CeilingDivide(wanted * whole, data.Validation)}");
+            : Invariant($"data.trainLimit to {CeilingDivide(needed * whole, data.Validation)}");
         string[] ways = [.. new[] { limit, hold }.OfType<string>()];
         return ways.Length == 0 ? "use more training images" : $"raise {string.Join(", or ", ways)}";
     }

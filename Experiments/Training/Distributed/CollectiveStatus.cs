@@ -26,11 +26,11 @@ internal static class CollectiveStatusExtensions
 
         using DisposeScope scope = NewDisposeScope();
         Tensor own = tensor(new[] { stop ? 1L : 0, isDue ? 1 : 0, problem is null ? 0 : exitCode });
-        long[][] said = [.. processGroup.AllGather(own, "the exchange of status flags").ToArray<long>().Chunk(3)];
-        int first = Array.FindIndex(said, flags => flags[2] != 0);
+        long[][] ranks = [.. processGroup.AllGather(own, "the exchange of status flags").ToArray<long>().Chunk(3)];
+        int first = Array.FindIndex(ranks, flags => flags[2] != 0);
         string? shared = first < 0 ? null : processGroup.Broadcast(first == processGroup.Shard.Rank ? problem : null, first);
         return new CollectiveStatus(
-            said.Any(flags => flags[0] != 0), said.Any(flags => flags[1] != 0), shared, first < 0 ? 0 : (int)said[first][2]);
+            ranks.Any(flags => flags[0] != 0), ranks.Any(flags => flags[1] != 0), shared, first < 0 ? 0 : (int)ranks[first][2]);
     }
 
     /// <summary>Runs work in each rank that may fail in some of them: then all fail.</summary>

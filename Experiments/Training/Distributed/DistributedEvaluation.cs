@@ -25,9 +25,9 @@ internal static class DistributedEvaluation
     {
         if (!processGroup.IsDistributed)
         {
-            Predictions alone = Predictions.Compute(network, set, normalisation, ExitCriteria.Confidence, device, stop, logits: logits);
-            alone.Check();
-            return alone;
+            Predictions whole = Predictions.Compute(network, set, normalisation, ExitCriteria.Confidence, device, stop, logits: logits);
+            whole.Check();
+            return whole;
         }
 
         using DisposeScope scope = NewDisposeScope();

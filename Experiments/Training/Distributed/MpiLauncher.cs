@@ -62,14 +62,14 @@ internal static class MpiLauncher
         {
             var start = new ProcessStartInfo(launcher, "--version") { RedirectStandardOutput = true, RedirectStandardError = true };
             using Process process = Process.Start(start)!;
-            Task<string> said = process.StandardOutput.ReadToEndAsync();
+            Task<string> output = process.StandardOutput.ReadToEndAsync();
             if (!process.WaitForExit(Timeout))
             {
                 process.Kill();
                 return MpiFamily.Other;
             }
 
-            return said.Result switch
+            return output.Result switch
             {
                 var text when OpenMpiVariables.Any(name => text.Contains(name, StringComparison.Ordinal)) => MpiFamily.OpenMpi,
                 var text when text.Contains("HYDRA", StringComparison.Ordinal) => MpiFamily.Mpich,

@@ -68,9 +68,9 @@ internal sealed unsafe partial class MpiLibrary
         string[] own = family == MpiFamily.OpenMpi ? ["mpi:40"] : ["mpich:12", "mpi:12"];
         foreach (string name in (string[])[.. own, "mpi", "mpi_abi:0"])
         {
-            string[] halves = name.Split(':');
-            string number = halves.Length > 1 ? $".{halves[1]}" : "";
-            yield return OperatingSystem.IsMacOS() ? $"lib{halves[0]}{number}.dylib" : $"lib{halves[0]}.so{number}";
+            string[] nameAndVersion = name.Split(':');
+            string number = nameAndVersion.Length > 1 ? $".{nameAndVersion[1]}" : "";
+            yield return OperatingSystem.IsMacOS() ? $"lib{nameAndVersion[0]}{number}.dylib" : $"lib{nameAndVersion[0]}.so{number}";
         }
     }
 

@@ -202,7 +202,7 @@ internal sealed class ProcessGroup
     private void RunCollective(Func<bool> isDone, string what, TimeSpan busy, bool stops)
     {
         long start = Stopwatch.GetTimestamp(), stopSeen = 0;
-        bool told = false;
+        bool reported = false;
         while (!isDone())
         {
             TimeSpan waited = Stopwatch.GetElapsedTime(start);
@@ -217,9 +217,9 @@ internal sealed class ProcessGroup
             {
                 stopSeen = stopSeen == 0 ? Stopwatch.GetTimestamp() : stopSeen;
                 TimeSpan since = Stopwatch.GetElapsedTime(stopSeen);
-                if (since > StopNoticeDelay && !told)
+                if (since > StopNoticeDelay && !reported)
                 {
-                    told = true;
+                    reported = true;
                     string waitingMessage = FormattableString.Invariant(
                         $"{RankName} was asked to stop and has waited {waited.TotalSeconds:0.0} s for the other ranks");
                     OnWaiting?.Invoke($"{waitingMessage} at {DescribeLocation(what)}; {RecoveryAdvice()}");

@@ -15,11 +15,11 @@ internal sealed class RankErrorLog
 
     private readonly RankAssignment _assignment;
 
-    public RankErrorLog(RankAssignment place)
+    public RankErrorLog(RankAssignment assignment)
     {
-        _assignment = place;
+        _assignment = assignment;
         string name = string.Create(
-            CultureInfo.InvariantCulture, $"{DateTime.Now:yyyyMMdd-HHmmss}-{Environment.ProcessId}-rank{place.Rank}.txt");
+            CultureInfo.InvariantCulture, $"{DateTime.Now:yyyyMMdd-HHmmss}-{Environment.ProcessId}-rank{assignment.Rank}.txt");
         Path = System.IO.Path.Combine(Folder, name);
     }
 
@@ -62,11 +62,11 @@ internal sealed class RankErrorLog
 
     private static bool RankZeroReported(string line)
     {
-        bool said = false;
-        IgnoreIoErrors(() => said = Directory.Exists(Folder) && Directory.EnumerateFiles(Folder, "*-rank0.txt")
+        bool reported = false;
+        IgnoreIoErrors(() => reported = Directory.Exists(Folder) && Directory.EnumerateFiles(Folder, "*-rank0.txt")
             .Where(file => DateTime.UtcNow - File.GetLastWriteTimeUtc(file) < Recently)
             .Any(file => File.ReadAllText(file).Contains(line, StringComparison.Ordinal)));
-        return said;
+        return reported;
     }
 
     private static void IgnoreIoErrors(Action write)

@@ -54,7 +54,7 @@ internal static class RankRunner
     /// <summary>Reports an error line of a command that runs in several processes, so that it is not repeated by each rank.</summary>
     public static void ReportError(string line)
     {
-        if (Place() is { } assignment)
+        if (AssignmentOrNull() is { } assignment)
         {
             new RankErrorLog(assignment).ReportOnce(line);
         }
@@ -63,7 +63,7 @@ internal static class RankRunner
             Failure.WriteError(line);
         }
 
-        static RankAssignment? Place()
+        static RankAssignment? AssignmentOrNull()
         {
             try
             {
@@ -149,9 +149,9 @@ internal sealed record RankIdentity(string Host, int ProcessId, string Version, 
     /// <exception cref="CollectiveFailureException">The program or MPI library of a rank differs from rank 0's.</exception>
     public static IReadOnlyList<RankIdentity> AllGather(ProcessGroup processGroup, RankIdentity own)
     {
-        string mine = JsonSerializer.Serialize(own);
+        string ownJson = JsonSerializer.Serialize(own);
         RankIdentity[] all = [.. Enumerable.Range(0, processGroup.Shard.Count)
-            .Select(rank => processGroup.Broadcast(rank == processGroup.Shard.Rank ? mine : null, rank))
+            .Select(rank => processGroup.Broadcast(rank == processGroup.Shard.Rank ? ownJson : null, rank))
             .Select(json => JsonSerializer.Deserialize<RankIdentity>(json)!)];
         foreach ((RankIdentity one, int rank) in all.Select((one, rank) => (one, rank)))
         {

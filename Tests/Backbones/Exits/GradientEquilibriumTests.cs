@@ -41,7 +41,7 @@ public sealed class GradientEquilibriumTests
 
     /// <summary>IMTA, eq. 5, on a network whose blocks hand on all that they make to the head and the next block alike.</summary>
     [Fact]
-    public void On_a_chain_each_loss_reaches_a_block_by_one_over_the_exits_behind_it()
+    public void On_a_chain_each_loss_reaches_a_block_by_one_over_the_exits_after_it()
     {
         using DisposeScope scope = NewDisposeScope();
         const int Exits = 4;

@@ -66,9 +66,8 @@ public sealed class TorchLibrariesTests : IDisposable
         ImtaProcess.Result command = ImtaProcess.Run(_folder.Path, [("LIBTORCH", _folder.Path)], "cost");
 
         command.Code.Should().Be(2, command.All);
-        command.Error.Should().Be($"imta: libtorch cannot be used: {_folder.In("libtorch_cpu.so")} is older than 2.10, but what is called "
-            + "here has the interface of 2.10: "
-            + "use a libtorch 2.10, or set IMTA_LIBTORCH_VERSION=any to try this one all the same.\n");
+        command.Error.Should().Be($"imta: libtorch cannot be used: {_folder.In("libtorch_cpu.so")} is older than 2.10, but the interface "
+            + "of 2.10 is required: use a libtorch 2.10, or set IMTA_LIBTORCH_VERSION=any to try this one anyway.\n");
         Run(("LIBTORCH", _folder.Path)).Error.Should().Contain("is older than 2.10");
     }
 

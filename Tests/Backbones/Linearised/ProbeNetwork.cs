@@ -33,7 +33,7 @@ public enum LayerKind
     /// <summary>3×3 maximum pooling of stride 2.</summary>
     MaxPooling,
 
-    /// <summary>A linear layer behind 2×2 mean pooling.</summary>
+    /// <summary>A linear layer after 2×2 mean pooling.</summary>
     Linear,
 
     /// <summary>A unit joined by two others, one of them from a finer scale, and the whole by a fourth.</summary>
@@ -169,7 +169,7 @@ internal sealed class ProbeNetwork : MultiExitNetwork
         public override Tensor? Tangent(IReadOnlyList<Tensor?> inputs, ParameterTangents direction, Tensor? destination) => inputs[0];
 
         public override IReadOnlyList<Tensor?> Cotangent(
-            Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient) => [output];
+            Tensor output, IReadOnlyList<bool> needed, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient) => [output];
     }
 
     /// <summary>y = x + shift.</summary>
@@ -179,9 +179,9 @@ internal sealed class ProbeNetwork : MultiExitNetwork
             => direction[shift];
 
         public override IReadOnlyList<Tensor?> Cotangent(
-            Tensor output, IReadOnlyList<bool> wanted, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient)
+            Tensor output, IReadOnlyList<bool> needed, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient)
         {
-            wanted.Should().Equal(false);
+            needed.Should().Equal(false);
             gradient.Add(shift, output);
             return [null];
         }

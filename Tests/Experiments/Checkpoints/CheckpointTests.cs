@@ -11,7 +11,7 @@ namespace Imta.MetaWeight.Tests.Experiments.Checkpoints;
 /// <summary>What keeps a run safe: whatever happens to it, it goes on to the same numbers.</summary>
 public sealed class CheckpointTests(ITestOutputHelper output) : IDisposable
 {
-    // Longer than the moment at which a signal comes, with a checkpoint behind every batch, and weights of every epoch.
+    // Longer than the moment at which a signal comes, with a checkpoint after every batch, and weights of every epoch.
     private static readonly string[] Long =
     [
         "--set", "train.epochs=3", "--set", "data.trainLimit=500", "--set", "train.batch=32", "--set", "export.weightsEvery=1",
@@ -77,7 +77,7 @@ public sealed class CheckpointTests(ITestOutputHelper output) : IDisposable
     }
 
     [Fact]
-    public void An_interrupted_run_goes_on_behind_its_present_batch()
+    public void An_interrupted_run_goes_on_after_its_present_batch()
     {
         Train("whole", Long);
         using (ImtaProcess process = ImtaProcess.Start(_folder.Path,
@@ -199,8 +199,8 @@ public sealed class CheckpointTests(ITestOutputHelper output) : IDisposable
 
         _folder.Run(2, "eval", "broken").Error.Should()
             .Be("imta: broken has no checkpoints/latest.pt; use broken/checkpoints/epoch-0002.pt instead\n");
-        Refusal().Should().Be("imta: broken has no checkpoints/latest.pt to resume from; to go on from broken/checkpoints/epoch-0002.pt, "
-            + "copy it to broken/checkpoints/latest.pt");
+        Refusal().Should().Be("imta: broken has no checkpoints/latest.pt to resume from; to continue from "
+            + "broken/checkpoints/epoch-0002.pt, copy it to broken/checkpoints/latest.pt");
         File.Copy(_folder.In("broken", "checkpoints", "epoch-0002.pt"), _folder.In("broken", "checkpoints", "latest.pt"));
         Resume();
 

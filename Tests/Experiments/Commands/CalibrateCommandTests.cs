@@ -139,7 +139,7 @@ public sealed class CalibrateCommandTests(TrainedRun trained) : IClassFixture<Tr
     [InlineData("--method needs --risk", "--shares", "1,1,1", "--method", "crc")]
     [InlineData("--loss is none; it must be gap or consistency or brier-gap or brier-consistency", "--risk", "0.1", "--loss", "none")]
     [InlineData("--method is best; it must be crc or ucb or ltt", "--risk", "0.1", "--method", "best")]
-    [InlineData("drop --delta, or take --method ucb or ltt", "--risk", "0.1", "--delta", "0.1", "--method", "crc")]
+    [InlineData("drop --delta, or use --method ucb or ltt", "--risk", "0.1", "--delta", "0.1", "--method", "crc")]
     [InlineData("--method ltt bounds the risk with probability 1 - D and needs --delta D", "--risk", "0.1", "--method", "ltt")]
     [InlineData("--splits needs --risk", "--macs", "3M", "--splits", "10")]
     [InlineData("--splits is 0; it must be an integer from 1", "--risk", "0.1", "--splits", "0")]

@@ -25,7 +25,7 @@ public sealed class ExtendedTrainTests : IDisposable
 
         string output = _folder.Run(0, "train", "--extend", "short", "--add-epochs", "2", "--out", "extended").Output;
 
-        output.Should().Contain("extends short after epoch 2 to epoch 4: the milestones stay, and the learning rate goes on at ")
+        output.Should().Contain("extends short after epoch 2 to epoch 4: milestones are unchanged; the learning rate resumes at ")
             .And.Contain("epoch 3/4").And.NotContain("epoch 2/4");
         ShouldBeSame("extended", "long");
         foreach (string checkpoint in new[] { "best.pt", "epoch-0001.pt" })
@@ -85,7 +85,7 @@ public sealed class ExtendedTrainTests : IDisposable
         Train("short", "--set", "train.epochs=1", "--set", "train.rate=0.5");
         string[] extend = ["train", "--extend", "short", "--add-epochs", "3", "--out"];
         _folder.Run(0, [.. extend, "whole"]).Output.Should().Contain(
-            "extends short after epoch 1 to epoch 4: the cosine is that of 4 epochs, on which the learning rate goes on at 0.4268");
+            "extends short after epoch 1 to epoch 4: the cosine schedule spans 4 epochs, so the learning rate resumes at 0.4268");
         using (ImtaProcess process = ImtaProcess.Start(_folder.Path, [.. extend, "stopped"]))
         {
             process.WaitUntil(() => File.Exists(_folder.In("stopped", "epochs.csv"))
@@ -97,7 +97,7 @@ public sealed class ExtendedTrainTests : IDisposable
         _folder.Run(0, "train", "--resume", "stopped");
 
         _folder.Read<EpochRow>("whole", "epochs.csv").Select(row => row.Rate).Distinct().Should()
-            .Equal([0.5, 0.426777, 0.25, 0.073223], (rate, wanted) => Math.Abs(rate - wanted) < 1e-6);
+            .Equal([0.5, 0.426777, 0.25, 0.073223], (rate, expected) => Math.Abs(rate - expected) < 1e-6);
         RunFiles.Tables(_folder.In("stopped")).Should().Equal(RunFiles.Tables(_folder.In("whole")));
     }
 
@@ -107,7 +107,7 @@ public sealed class ExtendedTrainTests : IDisposable
         Train("run", "--set", "train.epochs=1");
         string[] extend = ["train", "--extend", "run", "--add-epochs", "1", "--out", "longer"];
 
-        Refused("nowhere is no run folder", "train", "--extend", "nowhere", "--add-epochs", "1");
+        Refused("nowhere is not a run folder", "train", "--extend", "nowhere", "--add-epochs", "1");
         Refused("--extend needs --add-epochs N", "train", "--extend", "run");
         Refused("--add-epochs needs --extend RUN", "train", "--add-epochs", "1");
         Refused("--add-epochs is 0; it must be an integer from 1 to 1000000", "train", "--extend", "run", "--add-epochs", "0");

@@ -80,7 +80,7 @@ public sealed class ForeignFileTests(TrainedRun trained) : IClassFixture<Trained
         foreach (string[] command in new string[][] { ["convert", "renamed.pth", "no.pt"], ["eval", "renamed.pth"] })
         {
             trained.Refusal([.. command, .. Alone]).Should()
-                .Contain("has them with backbone. before their names: in Python, take that off with name.removeprefix('backbone.')");
+                .Contain("has them with the prefix backbone. in their names: in Python, remove it with name.removeprefix('backbone.')");
         }
 
         trained.Refusal("convert", "renamed.pth", "no.pt", "--config", "run/config.yaml").Should()

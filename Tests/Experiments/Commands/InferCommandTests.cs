@@ -160,7 +160,7 @@ public sealed class InferCommandTests(TrainedRun trained) : IClassFixture<Traine
         Refused(policy => ((JsonArray)policy["macs"]!).Clear()).Should().Contain("has different multiply-adds than the network");
         Refused(policy => policy["normalisation"]!["std"]![1] = 0).Should().Contain("3 finite means and 3 positive standard deviations");
         Refused(policy => ((JsonArray)policy["class_names"]!)[0] = null).Should().Contain("a class without a name");
-        trained.Refusal("infer", "run", "--policy", trained.TestFile).Should().Contain("not a readable policy (invalid JSON in line 1)");
+        trained.Refusal("infer", "run", "--policy", trained.TestFile).Should().Contain("not a readable policy (invalid JSON on line 1)");
 
         string Refused(Action<JsonNode> change)
         {

@@ -106,7 +106,8 @@ public sealed class InitialWeightsTests(TrainedRun trained) : IClassFixture<Trai
     [Theory]
     [InlineData("nowhere", "train.initialise: nowhere does not exist; give a run folder, or a checkpoint")]
     [InlineData("run/epochs.csv", "train.initialise: run/epochs.csv does not contain a readable network")]
-    [InlineData("alien.safetensors", "train.initialise: none of the 1 tensors of alien.safetensors fits the network by name and shape; ")]
+    [InlineData(
+        "alien.safetensors", "train.initialise: none of the 1 tensors of alien.safetensors matches the network by name and shape; ")]
     [InlineData("diverged.pt", "train.initialise: diverged.pt contains NaN or infinite values (")]
     public void A_file_that_gives_nothing_is_one_line(string source, string message)
     {

@@ -56,12 +56,12 @@ public sealed class NumberOptionTests
 
     [Theory]
     [MemberData(nameof(Refused))]
-    public void What_is_no_number_is_refused_in_one_line(string option, string text, string wanted)
+    public void What_is_no_number_is_refused_in_one_line(string option, string text, string expected)
     {
         using var culture = new CommaCulture();
 
         Parse(option, text).Errors.Should().ContainSingle().Which.Message.Should()
-            .Be($"{option} is {text.ReplaceLineEndings("\\u000a")}; it must be {wanted}.");
+            .Be($"{option} is {text.ReplaceLineEndings("\\u000a")}; it must be {expected}.");
     }
 
     [Theory]

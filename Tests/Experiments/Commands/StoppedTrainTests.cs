@@ -30,7 +30,7 @@ public sealed class StoppedTrainTests : IDisposable
         ImtaProcess.Result failed = process.End();
         failed.Code.Should().Be(1, failed.All);
         failed.Error.Should().MatchRegex(
-            "^imta: Could not find .*my run.*; the checkpoints in my run are gone, so the run has to start again\n$");
+            "^imta: Could not find .*my run.*; the checkpoints in my run are gone, so the run must be restarted\n$");
     }
 
     private ImtaProcess StartLong()

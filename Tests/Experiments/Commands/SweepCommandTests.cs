@@ -89,7 +89,7 @@ public sealed class SweepCommandTests : IDisposable
             .OnlyContain(row => row.Variant == "mwn" && row.Baseline == "plain" && row.PairedN == 2);
         File.ReadAllText(_folder.In("s", "runs", "mwn", "seed-0.txt")).Should()
             .Contain("10 held-out meta").And.Contain("Meta-Weight-Net").And.Contain(
-                "imbalanced classes: 6 training images of the largest, 2 of the smallest");
+                "imbalanced classes: 6 training images in the largest, 2 in the smallest");
 
         File.WriteAllText(_folder.In("s.yaml"), Sweep.Replace("[0, 1]", "[0, 1, 7]", StringComparison.Ordinal));
         _folder.Run(0, "sweep", "s.yaml", "--out", "s").Output.Should().Contain("6 runs of 2 variants, 4 done; folder s");

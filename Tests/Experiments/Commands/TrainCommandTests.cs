@@ -50,7 +50,7 @@ public sealed class TrainCommandTests : IDisposable
         epochs.Should().OnlyContain(row => row.MetaLoss > 0 && row.WeightStd > 0 && row.TrainLoss != row.TrainWeightedLoss);
         epochs.GroupBy(row => row.Epoch).Should()
             .OnlyContain(rows => Math.Abs(rows.Average(row => row.WeightMean) - 1) < 1e-6, "weights have mean 1 over the exits");
-        epochs.Select(row => row.Rate).Should().Equal([0.1, 0.1, 0.05, 0.05], (rate, wanted) => Math.Abs(rate - wanted) < 1e-12);
+        epochs.Select(row => row.Rate).Should().Equal([0.1, 0.1, 0.05, 0.05], (rate, expected) => Math.Abs(rate - expected) < 1e-12);
 
         WeightRow[] weights = Read<WeightRow>("run", "weights/epoch-0002.csv");
         weights.Select(row => row.Sample).Distinct().Should().HaveCount(weights.Length / 2).And.BeInAscendingOrder();

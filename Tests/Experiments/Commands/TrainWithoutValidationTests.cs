@@ -16,7 +16,7 @@ public sealed class TrainWithoutValidationTests : IDisposable
         string[] settings = ["--set", "data.validation=0", "--set", "data.imbalance.type=step", "--set", "data.imbalance.factor=4"];
         _folder.Run(0, ["train", "--out", "run", .. ImtaProcess.Tiny, .. settings]).Output.Should()
             .Contain("50 training, 0 validation and 40 test images").And.Contain(
-                "imbalanced classes: 8 training images of the largest, 2 of the smallest").And.NotContain(
+                "imbalanced classes: 8 training images in the largest, 2 in the smallest").And.NotContain(
                 "validation accuracy");
 
         Directory.GetFiles(_folder.In("run")).Select(Path.GetFileName).Should().BeEquivalentTo(

@@ -38,7 +38,7 @@ public sealed class TwoPhaseTrainTests : IDisposable
         epochs.Where(row => row is { Phase: 2, Exit: 1 }).Should().OnlyContain(row => row.TrainLoss != row.TrainWeightedLoss);
         epochs.Where(row => row is { Phase: 2, Exit: 2 }).Should()
             .OnlyContain(row => row.TrainLoss == row.TrainWeightedLoss, "the last exit learns from labels alone");
-        epochs.Select(row => row.Rate).Distinct().Should().Equal([0.1, 0.05, 0.025], (rate, wanted) => Math.Abs(rate - wanted) < 1e-12);
+        epochs.Select(row => row.Rate).Distinct().Should().Equal([0.1, 0.05, 0.025], (rate, expected) => Math.Abs(rate - expected) < 1e-12);
         ShouldHaveFrozen("run");
 
         // What it costs is the collaborating network's.

@@ -308,17 +308,18 @@ public sealed class ConfigurationLoadingTests
     [
         InlineData(
             "meta:\n  gradient: finiteDifference\nmodifiers: {ge: {enabled: true}}\n",
-            "run.yaml:2: meta.gradient finiteDifference cannot see the rescaled gradients of modifiers.ge; use forward or unrolled")
+            "run.yaml:2: meta.gradient finiteDifference cannot account for the rescaled gradients of modifiers.ge; use forward or unrolled")
     ]
     [
         InlineData(
             "meta: {gradient: finiteDifference}\nmodifiers: {isc: {enabled: true}}\n",
-            "run.yaml:1: meta.gradient finiteDifference cannot see the stopped gradient of modifiers.isc; use forward or unrolled")
+            "run.yaml:1: meta.gradient finiteDifference cannot account for the stopped gradient of modifiers.isc; use forward or unrolled")
     ]
     [
         InlineData(
             "meta: {gradient: finiteDifference}\nmodifiers: {boosting: {enabled: true}}\n",
-            "run.yaml:1: meta.gradient finiteDifference cannot see the stopped gradient of modifiers.boosting; use forward or unrolled")
+            "run.yaml:1: meta.gradient finiteDifference cannot account for the stopped gradient of modifiers.boosting; use forward or "
+                + "unrolled")
     ]
     [
         InlineData(
@@ -345,13 +346,14 @@ public sealed class ConfigurationLoadingTests
     [
         InlineData(
             "phase2:\n  epochs: 1\n  regime: mixed\nmodifiers: {isc: {enabled: true}}\n",
-            "run.yaml:3: phase2.regime mixed goes on with the exits of phase I, but modifiers.isc makes others; use phase2.regime frozen, "
+            "run.yaml:3: phase2.regime mixed keeps training phase I's exits, but modifiers.isc changes them; use phase2.regime frozen, "
             + "or modifiers.isc.enabled=false")
     ]
     [
         InlineData(
             "phase2:\n  epochs: 1\n  regime: mixed\n  frozenNorm: moving\n",
-            "run.yaml:4: phase2.frozenNorm is about a frozen network, but phase2.regime is mixed; remove phase2.frozenNorm, or use frozen")
+            "run.yaml:4: phase2.frozenNorm only applies to a frozen network, but phase2.regime is mixed; remove phase2.frozenNorm, or "
+                + "use frozen")
     ]
     [
         InlineData(
@@ -364,10 +366,10 @@ public sealed class ConfigurationLoadingTests
             "run.yaml:2: model.precision tf32 needs CUDA's matrix units, but device is cpu; use full, or device cuda")
     ]
     [InlineData("model: {precision: bf16}\nmeta: {gradient: finiteDifference}\n", "run.yaml:1: model.precision bf16 requires "
-        + "meta.gradient forward: finiteDifference loses too much to its rounding; use forward, or full")]
+        + "meta.gradient forward: finiteDifference loses too much precision to its rounding; use forward, or full")]
     [InlineData("modifiers:\n  combination: pcgrad\n", "run.yaml:2: modifiers.combination pcgrad is not the sum of the exits' gradients, "
-        + "along which learned weights (meta.enabled, meta.weights predicted) look ahead; use sum, meta.enabled=false, or meta.weights "
-        + "fixed or allocated")]
+        + "which the lookahead of learned weights (meta.enabled, meta.weights predicted) requires; use sum, meta.enabled=false, or "
+        + "meta.weights fixed or allocated")]
     [InlineData("train:\n  milestones: [9, 5]\n", "run.yaml:2: train.milestones are [9, 5]; they must be in ascending order")]
     [InlineData(
         "model:\n  msdnet:\n    bottleneckFactors: [1, 2]\n",

@@ -24,7 +24,7 @@ public sealed class ConfigurationSchemaTests
             key.Type.Should().NotBeNullOrWhiteSpace(key.Key);
             key.Default.Should().NotBeNullOrWhiteSpace(key.Key);
             key.Range.Should().NotBeNullOrWhiteSpace(key.Key);
-            key.Meaning.Should().MatchRegex(@"\A\S.{3,150}[^\s.]\z", key.Key);
+            key.Meaning.Should().MatchRegex(@"\A\S.{3,205}[^\s.]\z", key.Key);
         }
     }
 

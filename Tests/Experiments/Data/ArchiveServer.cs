@@ -36,7 +36,7 @@ internal sealed class ArchiveServer : IDisposable
 
     public bool TakesRanges { get; init; } = true;
 
-    /// <summary>Whether it answers a range with the one behind it.</summary>
+    /// <summary>Whether it answers a range with the one after it.</summary>
     public bool MistakesRanges { get; init; }
 
     public bool SaysLength { get; init; } = true;

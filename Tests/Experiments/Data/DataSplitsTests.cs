@@ -31,19 +31,19 @@ public sealed class DataSplitsTests
     [InlineData(1, 50_000, 10, 10)]
     [InlineData(5000, 120, 100, 100)]
     [InlineData(int.MaxValue / 50_000, 50_000, 10, 42_950)]
-    public void Validation_scales_with_the_images_used(int wanted, int available, int classes, int held)
-        => Splits.ValidationSize(new DataOptions { Validation = wanted }, available, classes).Should().Be(held);
+    public void Validation_scales_with_the_images_used(int requested, int available, int classes, int held)
+        => Splits.ValidationSize(new DataOptions { Validation = requested }, available, classes).Should().Be(held);
 
     [Theory]
     [InlineData(50_000, 50_000, 10)]
     [InlineData(int.MaxValue, 50_000, 10)]
     [InlineData(5000, 10, 10)]
     [InlineData(1, 3, 10)]
-    public void A_validation_set_that_leaves_nothing_is_refused(int wanted, int available, int classes)
+    public void A_validation_set_that_leaves_nothing_is_refused(int requested, int available, int classes)
     {
-        FluentActions.Invoking(() => Splits.ValidationSize(new DataOptions { Validation = wanted }, available, classes))
+        FluentActions.Invoking(() => Splits.ValidationSize(new DataOptions { Validation = requested }, available, classes))
             .Should().Throw<UsageException>().Which.Message.Should()
-            .Contain($"data.validation {wanted}").And.Contain($"of {available} training images").And.NotContain("\n");
+            .Contain($"data.validation {requested}").And.Contain($"of {available} training images").And.NotContain("\n");
     }
 
     [Fact]

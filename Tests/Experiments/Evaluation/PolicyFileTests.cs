@@ -155,9 +155,9 @@ public sealed class PolicyFileTests
         Problem(keys => keys["unknown"] = 1).Should().Be("unknown key unknown");
         Problem(keys => keys["budget"]!["more"] = 1).Should().Be("budget.more is invalid; expected macs, q and shares");
         Problem(keys => keys["normalisation"]!.AsObject().Remove("std")).Should().Be("normalisation is invalid; expected mean and std");
-        ProblemOf("{\n \"format\": 1").Should().Be("invalid JSON in line 2");
+        ProblemOf("{\n \"format\": 1").Should().Be("invalid JSON on line 2");
         ProblemOf("{ \"format\": 1, \"format\": 1 }").Should().Be("a key is defined twice");
-        ProblemOf("").Should().Be("invalid JSON in line 1");
+        ProblemOf("").Should().Be("invalid JSON on line 1");
         ProblemOf("[]").Should().Be("it is not a JSON object");
         ProblemOf("null").Should().Be("it is not a JSON object");
     }

@@ -51,7 +51,7 @@ public sealed class ReportAnswersTests : IDisposable
 
         view.Labels[1].Should().Be("p = 1, q = 0.05");
         view.Series.Select(series => series.Name).Should()
-            .Equal("exit 1 is the first that is right", "exit 2 is the first that is right", "no exit is right");
+            .Equal("exit 1 is the first that is correct", "exit 2 is the first that is correct", "no exit is correct");
         Shares(left: 0).Should().Equal([1.0, 0, 0], Close);
         Shares(left: 1).Should().Equal([1 / 3.0, 1 / 3.0, 1 / 3.0], Close);
 

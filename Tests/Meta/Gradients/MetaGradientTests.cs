@@ -54,7 +54,7 @@ public sealed class MetaGradientTests
 
     [Theory]
     [MemberData(nameof(Settings))]
-    public void It_is_the_slope_of_the_objective_behind_the_lookahead(Setting setting)
+    public void It_is_the_slope_of_the_objective_after_the_lookahead(Setting setting)
     {
         using DisposeScope scope = NewDisposeScope();
         using var tiny = new TinyBilevel(setting.Train(), setting.Meta());

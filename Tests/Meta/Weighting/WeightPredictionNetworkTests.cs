@@ -38,7 +38,7 @@ public sealed class WeightPredictionNetworkTests : IDisposable
     }
 
     [Fact]
-    public void It_is_linear_layers_with_relu_between_and_tanh_behind()
+    public void It_is_linear_layers_with_relu_between_and_tanh_after()
     {
         using WeightPredictionNetwork network = Build(layers: 2, hidden: 3, features: 2, exits: 2);
         Dictionary<string, double[]> theta = network.state_dict()

@@ -147,7 +147,7 @@ public sealed class LegacyFileTests
     }
 
     [Fact]
-    public void Pickles_over_16_MiB_are_refused_and_what_lies_behind_is_not_looked_at()
+    public void Pickles_over_16_MiB_are_refused_and_what_follows_is_not_looked_at()
         => Refused(File($"({Text("a")}X\0\0\0\u0002{new string('t', 32 << 20)}u"), "*exceeds the accepted 16 MiB*");
 
     [Fact]

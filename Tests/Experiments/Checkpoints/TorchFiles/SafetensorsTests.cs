@@ -172,7 +172,7 @@ public sealed class SafetensorsTests
     }
 
     [Fact]
-    public void A_file_cut_anywhere_or_with_more_behind_it_is_refused()
+    public void A_file_cut_anywhere_or_with_more_after_it_is_refused()
     {
         using var scope = NewDisposeScope();
         byte[] file = Written(new() { ["a"] = ones([2, 3]), ["b"] = tensor(7L) });

@@ -291,7 +291,7 @@ public sealed class ImageNetTrainTests : IDisposable
         Directory.Exists(_folder.In("runs")).Should().BeFalse();
     }
 
-    /// <summary>Waits for a checkpoint behind a batch of the epoch, from 1.</summary>
+    /// <summary>Waits for a checkpoint after a batch of the epoch, from 1.</summary>
     private void WaitInside(ImtaProcess process, int epoch)
     {
         process.WaitUntil(

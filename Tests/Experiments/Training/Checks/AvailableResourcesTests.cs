@@ -47,9 +47,9 @@ public sealed class AvailableResourcesTests : IDisposable
     [Fact]
     public void A_folder_that_is_not_there_yet_has_the_room_of_the_one_above()
     {
-        AvailableResources room = AvailableResources.Query(_root.In("runs", "new"));
+        AvailableResources available = AvailableResources.Query(_root.In("runs", "new"));
 
-        room.Disk.Should().BeGreaterThan(0);
+        available.Disk.Should().BeGreaterThan(0);
         Directory.Exists(_root.In("runs")).Should().BeFalse();
     }
 

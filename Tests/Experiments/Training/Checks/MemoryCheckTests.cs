@@ -28,15 +28,15 @@ public sealed class MemoryCheckTests
         select (batch, share)),
         c =>
         {
-            long room = Need.BytesFor(c.batch) * 100 / c.share;
-            string fix = Findings(Need, c.batch, room).Single().Fix;
+            long available = Need.BytesFor(c.batch) * 100 / c.share;
+            string fix = Findings(Need, c.batch, available).Single().Fix;
             fix.Should().StartWith("set train.batch to ");
             int advised = int.Parse(fix.Split(' ')[^1], System.Globalization.CultureInfo.InvariantCulture);
 
             advised.Should().BeLessThan(c.batch);
             (advised % 2).Should().Be(0);
-            Findings(Need, advised, room).Should().BeEmpty();
-            Findings(Need, advised + 2, room).Should().NotBeEmpty();
+            Findings(Need, advised, available).Should().BeEmpty();
+            Findings(Need, advised + 2, available).Should().NotBeEmpty();
         }).Hold();
 
     [Fact]
@@ -127,5 +127,6 @@ public sealed class MemoryCheckTests
     [InlineData(1_288_490_189L, "1.2 GiB")]
     public void Sizes_are_written_for_people(long bytes, string text) => ByteSize.Text(bytes).Should().Be(text);
 
-    private static CheckFinding[] Findings(MemoryEstimate need, int batch, long room) => [.. MemoryCheck.Findings(need, batch, room)];
+    private static CheckFinding[] Findings(MemoryEstimate need, int batch, long available)
+        => [.. MemoryCheck.Findings(need, batch, available)];
 }

@@ -82,17 +82,17 @@ public sealed class SplitsCheckTests
     public void What_it_advises_holds_out_enough() => Prop.ForAll(Arb.From(
         from classes in Gen.Choose(2, 50)
         from images in Gen.Choose(4 * classes, 5000)
-        from wanted in Gen.Choose(1, Math.Min(25_000, 99 * Splits.FullTrainingSetSize(DatasetKind.Generated) / images))
-        select (classes, images, wanted)),
+        from requested in Gen.Choose(1, Math.Min(25_000, 99 * Splits.FullTrainingSetSize(DatasetKind.Generated) / images))
+        select (classes, images, requested)),
         c =>
         {
-            int held = Splits.ValidationSize(new DataOptions { Validation = c.wanted }, c.images, c.classes);
+            int held = Splits.ValidationSize(new DataOptions { Validation = c.requested }, c.images, c.classes);
             if (held >= 100)
             {
                 return; // rounded up to whole classes
             }
 
-            var data = new DataOptions { TrainLimit = c.images, Validation = c.wanted };
+            var data = new DataOptions { TrainLimit = c.images, Validation = c.requested };
             long[] train = [c.images - held, .. new long[c.classes - 1]], validation = [held, .. new long[c.classes - 1]];
             string fix = Findings(train, validation, train, data).Single(finding => finding.Problem == $"{held} validation images").Fix;
             if (Advised(fix, "data.validation") is { } hold)
@@ -102,7 +102,7 @@ public sealed class SplitsCheckTests
 
             if (Advised(fix, "data.trainLimit") is { } limit)
             {
-                Splits.ValidationSize(new DataOptions { Validation = c.wanted }, limit, c.classes).Should().BeGreaterThanOrEqualTo(100);
+                Splits.ValidationSize(new DataOptions { Validation = c.requested }, limit, c.classes).Should().BeGreaterThanOrEqualTo(100);
             }
         }).Hold();
 

@@ -30,7 +30,7 @@ internal sealed record Launcher(string Mpi, string Program, string File)
     /// <summary>The command before the one that each of so many ranks runs.</summary>
     public string[] Starting(int ranks) => [.. Start, "-n", $"{ranks}", .. Binding];
 
-    /// <summary>The start of a command that gives ranks different commands, each behind <see cref="Next"/> or first.</summary>
+    /// <summary>The start of a command that gives ranks different commands, each after <see cref="Next"/> or first.</summary>
     public string[] One => [.. Start, "-n", "1", .. Binding];
 
     /// <summary>Between the commands of two ranks.</summary>
