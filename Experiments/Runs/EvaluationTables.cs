@@ -93,7 +93,7 @@ internal sealed partial record ExitRow
     public required double? Auroc { get; init; }
     [
         CsvColumn("aupr", Optional = true), Fraction,
-        Description("area under precision and recall (average precision) of correct predictions by confidence")
+        Description("average precision of correct predictions by confidence")
     ]
     public double? Aupr { get; init; }
     [

@@ -39,7 +39,7 @@ internal sealed partial record ComparisonRow
 {
     private const string Quantity = "as in `summary.csv`", Runs = "runs of both", Interval = "its 95 % confidence interval, by Welch's t";
     private const string Welch
-        = "Welch's t-test: statistic, degrees of freedom, two-sided p, uncorrected; empty if a side has one run or nothing varies";
+        = "Welch's t-test: statistic, degrees of freedom, two-sided p, uncorrected; empty for one run or no variation";
     private const string Paired = "t-test of the differences per seed, empty for fewer than two or all equal";
     private const string PairedInterval = "95 % confidence interval of their mean";
 
@@ -63,6 +63,6 @@ internal sealed partial record ComparisonRow
     [CsvColumn("paired_low", Optional = true), Description(PairedInterval)] public double? PairedLow { get; init; }
     [CsvColumn("paired_high", Optional = true), Description(PairedInterval)] public double? PairedHigh { get; init; }
     [CsvColumn("paired_holm", Optional = true)]
-    [Description("`paired_p` adjusted by Holm's method for all variants' comparisons of this quantity")]
+    [Description("`paired_p` adjusted by Holm's method over all variants")]
     public double? PairedHolm { get; init; }
 }

@@ -27,7 +27,7 @@ internal sealed partial record TimingRow
 {
     [CsvColumn("epoch"), Description("as in `epochs.csv`")] public required int Epoch { get; init; }
     [CsvColumn("train_seconds"), Description("training, data included")] public required double TrainSeconds { get; init; }
-    [CsvColumn("train_images_per_second"), Description("training images per second of training")]
+    [CsvColumn("train_images_per_second"), Description("training throughput, images per second")]
     public required double TrainImagesPerSecond { get; init; }
     [CsvColumn("validation_seconds"), Description("validation")] public required double ValidationSeconds { get; init; }
     [CsvColumn("peak_memory_mib"), Description("the process's peak resident memory so far, MiB")]
@@ -42,7 +42,7 @@ internal sealed partial record CostRow
     [CsvColumn("macs"), Description(
         "up to this exit's prediction, earlier blocks and heads included")] public required long Macs { get; init; }
     [CsvColumn("macs_share"), Description("of the last exit's")] public required double MacsShare { get; init; }
-    [CsvColumn("parameters"), Description("that take part, earlier blocks and heads included")]
+    [CsvColumn("parameters"), Description("that take part")]
     public required long Parameters { get; init; }
 
     /// <summary>The cost table of a network.</summary>

@@ -11,7 +11,7 @@ public sealed partial class EpochColumn
     internal const string TrainLoss = "train_loss";
 
     private const string Rates = "learning rates of backbone and WPN at the epoch's first batch";
-    private const string HeldOut = "plain cross-entropy and accuracy on the held-out images, not augmented, after the epoch";
+    private const string HeldOut = "plain cross-entropy and accuracy on the held-out images after the epoch";
     private const string Weights = "of the training samples' weights: mean and population standard deviation";
 
     /// <param name="name">The header, in snake_case, unique; in checkpoints the name of the sums of <paramref name="samples"/>.</param>

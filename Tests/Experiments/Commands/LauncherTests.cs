@@ -48,7 +48,7 @@ public sealed class LauncherTests : IDisposable
         """;
 
     private static readonly string[] Coreutils =
-        ["cat", "cp", "dirname", "ln", "ls", "mkdir", "mv", "readlink", "rm", "rmdir", "sha256sum", "tail", "touch"];
+        ["cat", "cp", "dirname", "head", "ln", "ls", "mkdir", "mv", "readlink", "rm", "rmdir", "sha256sum", "tail", "touch"];
 
     private static readonly string Host = OperatingSystem.IsLinux() ? File.ReadAllText("/proc/sys/kernel/hostname").Trim() : "";
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
@@ -184,6 +184,19 @@ public sealed class LauncherTests : IDisposable
         Source("Experiments/Program.cs", "version 4");
         Start();
         Programs.Should().BeEquivalentTo("version 3", "version 4");
+    }
+
+    [Fact]
+    public void A_shell_that_completes_a_line_is_answered_by_the_last_build_and_waits_for_none()
+    {
+        Finished early = Start("[suggest:5]", "imta ");
+        (early.ExitCode, early.Output, Builds).Should().Be((0, "", 0), "there is none yet");
+        Start();
+        Source("Experiments/Program.cs", "version 2");
+
+        Start("[suggest:5]", "imta ").Output.Should().Be("version 1 in /usr: 2\n<[suggest:5]>\n<imta >\n");
+
+        Builds.Should().Be(1);
     }
 
     [Fact]

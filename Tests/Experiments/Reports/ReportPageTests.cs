@@ -81,6 +81,12 @@ public sealed partial class ReportPageTests : IAsyncLifetime, IDisposable
             ["epoch-time"] = "2+2",
             ["speed"] = "2+2",
         });
+        foreach (ILocator figure in await page.Locator("figure:has(svg)").AllAsync())
+        {
+            await figure.Locator("summary").ClickAsync();
+            (await figure.Locator("tbody tr").CountAsync()).Should().BePositive("what is charted has its table");
+        }
+
         (await page.Locator("#anytime svg path[stroke='#0072b2']").CountAsync()).Should().BeGreaterThan(0, "lines have their colours");
         (await page.Locator("#summary-1 tbody tr").CountAsync()).Should().Be(2);
         _troubles.Should().BeEmpty();

@@ -1,3 +1,4 @@
+using System.Globalization;
 using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Training;
@@ -63,6 +64,17 @@ public sealed class EpochStatisticsTests : IDisposable
         double running = tally.MeanSoFar(EpochColumn.TrainLoss)!.Value;
 
         running.Should().BeApproximately(Rows(tally, ProcessGroup.SingleProcess).Average(row => row[5]!.Value), 1e-12);
+    }
+
+    [Fact]
+    public void The_progress_line_has_the_running_loss_and_the_rate()
+    {
+        using var progress = new EpochProgress(EpochColumn.Defaults, Exits, images: 20, CPU, recordsWeights: false);
+        progress.ProgressText(0.05).Should().Be(", rate 0.05", "nothing is known before a batch");
+        progress.Statistics.Add(Half(0, 5, null));
+
+        string loss = progress.Statistics.MeanSoFar(EpochColumn.TrainLoss)!.Value.ToString("0.000", CultureInfo.InvariantCulture);
+        progress.ProgressText(1.25e-3).Should().Be($", mean loss {loss}, rate 0.00125");
     }
 
     [Fact]
