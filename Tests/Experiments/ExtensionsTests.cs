@@ -59,6 +59,19 @@ public sealed class ExtensionsTests : IDisposable
     }
 
     [Fact]
+    public void Its_weighting_of_whole_batches_is_checked_for_what_it_does()
+    {
+        string[] own = [.. Small, "--set", "meta.weights=ownSamples", "--set", "meta.q=1"];
+        Run(0, ["train", "--out", "whole", .. own, "--set", "train.batch=3"]).Should().Contain("each exit's own samples");
+        Run(2, ["train", "--out", "halves", .. own, "--set", "train.batch=3", "--set", "meta.ownSamples.halves=true"]);
+
+        Failure(["train", "--out", "refused", .. own, "--set", "meta.q=0.01"])
+            .Should().Contain("none of the 16 training samples of a batch are allocated to exit 2 of 3 (meta.q 0.01)");
+        Failure(["train", "--out", "refused", .. own, "--set", "meta.q=0.01", "--set", "meta.ownSamples.halves=true"])
+            .Should().Contain("none of the 8 training samples of half a batch are allocated to exit");
+    }
+
+    [Fact]
     public void Its_combination_trains_with_its_options()
     {
         string[] plain = [.. Small, "--set", "meta.enabled=false", "--set", "modifiers.combination=normalised"];
@@ -101,11 +114,15 @@ public sealed class ExtensionsTests : IDisposable
     private static string[] Host(params string[] arguments)
         => ["dotnet", Path.Combine(AppContext.BaseDirectory, "extension-host.dll"), .. arguments];
 
-    private string Run(int code, params string[] arguments)
+    private string Run(int code, params string[] arguments) => End(code, arguments).Output;
+
+    private string Failure(params string[] arguments) => End(2, arguments).Error;
+
+    private ImtaProcess.Result End(int code, string[] arguments)
     {
         using ImtaProcess process = ImtaProcess.StartCommand(_folder.Path, Host(arguments));
         ImtaProcess.Result result = process.End();
         result.Code.Should().Be(code, result.All);
-        return result.Output;
+        return result;
     }
 }
