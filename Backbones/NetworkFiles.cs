@@ -153,7 +153,7 @@ public static class NetworkState
     /// <summary>Text from a file as it may stand in a message.</summary>
     internal static string OneLine(string text) => string.Concat(text.Take(80).Select(c => char.IsControl(c) ? '?' : c));
 
-    private static string DescribeShape(Tensor tensor) => $"{tensor.dtype} [{string.Join(", ", tensor.shape)}]";
+    private static string DescribeShape(Tensor tensor) => $"{tensor.dtype} {ShapeText(tensor)}";
 
     private static string More(string[] names) => names.Length == 1 ? "" : $" and {names.Length - 1} more";
 }

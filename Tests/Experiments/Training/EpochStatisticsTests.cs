@@ -146,7 +146,7 @@ public sealed class EpochStatisticsTests : IDisposable
         EpochColumn column = new("broken", "…", at => at.Samples.Mean, _ => zeros(shape));
 
         FluentActions.Invoking(() => Tally([column], Half(0, 5, null))).Should().Throw<InvalidOperationException>().Which.Message
-            .Should().Be($"column 'broken': samples [n, {Exits}] or [n, 1] are expected, and it gives [{string.Join(", ", shape)}]");
+            .Should().Be($"column 'broken': samples [n, {Exits}] or [n, 1] are expected, and it gives {ShapeText(shape)}");
     }
 
     [Fact]
