@@ -104,7 +104,7 @@ public sealed class WeightingMethod
     /// <param name="random">The source of the first Θ.</param>
     /// <param name="averaging">Of the gradient of Θ over processes; null: this one trains alone.</param>
     /// <exception cref="InvalidOperationException">
-    /// Its <see cref="ISampleWeighting.CutsBatch"/> is not what <see cref="CutsBatch"/> says: the loop would do other than what was checked.
+    /// Its <see cref="ISampleWeighting.CutsBatch"/> is not what <see cref="CutsBatch"/> says: the loop would not do what was checked.
     /// </exception>
     public ISampleWeighting Build(
         object own, MetaOptions meta, MultiExitNetwork backbone, Generator random, Averaging? averaging = null)

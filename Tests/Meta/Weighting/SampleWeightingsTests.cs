@@ -57,7 +57,7 @@ public sealed class SampleWeightingsTests : IDisposable
         using (learned.Build(new NoOptions(), halves, tiny.Network, random))
         {
             whole.Invoking(method => method.Build(new NoOptions(), halves, tiny.Network, random))
-                .Should().Throw<InvalidOperationException>().WithMessage("CutsBatch of the weighting hard is True, but *another cutsBatch.");
+                .Should().Throw<InvalidOperationException>().WithMessage("CutsBatch of the weighting hard is True*another cutsBatch.");
             learned.Invoking(method => method.Build(new NoOptions(), heldOut, tiny.Network, random))
                 .Should().Throw<InvalidOperationException>().WithMessage("*but its method learns, and meta data are HeldOut.");
         }
