@@ -6,9 +6,6 @@ public enum Compaction
     /// <summary>Where the remaining blocks save more than moving the other samples costs.</summary>
     WhenBeneficial,
 
-    /// <summary>After every exit.</summary>
-    Always,
-
     /// <summary>Never: the whole batch runs to the exit that its last sample needs.</summary>
     Never,
 }
@@ -47,7 +44,7 @@ public sealed class EarlyExit : IDisposable
 {
     // Moving a row reads and writes it; in that time a convolution does about this many multiply-adds per element (measured on two
     // cores, float32; twice or half of it moves the times below by less than their noise).
-    private const double MacsPerMovedRow = 32;
+    private const double MeasuredMacsPerMovedRow = 32;
 
     // Row counts are rounded up to one of this many sizes between consecutive powers of two: the convolutions' primitives are made once for
     // each number of rows, and kept.
@@ -64,6 +61,9 @@ public sealed class EarlyExit : IDisposable
     /// <param name="folds">Whether batch norm is folded, with channels-last memory layout.</param>
     public EarlyExit(MultiExitNetwork network, Compaction compaction = Compaction.WhenBeneficial, bool folds = true)
         => (_network, _compaction, _folding) = (network, compaction, folds ? new BatchNormFolding() : null);
+
+    /// <summary>The cost of moving an element of a row; at 0, rows are dropped after every exit.</summary>
+    internal double MacsPerMovedRow { get; init; } = MeasuredMacsPerMovedRow;
 
     /// <summary>Classifies a batch.</summary>
     /// <param name="images"><c>[N, 3, H, W]</c>, normalised.</param>
@@ -111,8 +111,7 @@ public sealed class EarlyExit : IDisposable
         }
 
         (long[] gaps, long[] sources) = batch.Gaps(size);
-        if (_compaction == Compaction.Always
-            || IsWorthwhile(batch.Present - size, gaps.Length, MacsToNextExit(k, images), walk.CarriedElements))
+        if (IsWorthwhile(batch.Present - size, gaps.Length, MacsToNextExit(k, images), walk.CarriedElements))
         {
             walk.CompactRows(tensor(gaps, int64, images.device), tensor(sources, int64, images.device), size);
             batch.CompactRows(gaps, sources, size);
@@ -120,7 +119,7 @@ public sealed class EarlyExit : IDisposable
     }
 
     /// <summary>Whether dropping rows saves more than moving others costs; a network that counts no multiply-adds always does.</summary>
-    private static bool IsWorthwhile(long dropped, long moved, long macs, long carried)
+    private bool IsWorthwhile(long dropped, long moved, long macs, long carried)
         => macs == 0 || dropped * macs > moved * carried * MacsPerMovedRow;
 
     /// <summary>Multiply-adds from exit k to the next.</summary>

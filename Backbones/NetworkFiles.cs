@@ -84,14 +84,15 @@ public static class NetworkFiles
 
     private static Dictionary<string, Tensor> Read(Stream stream, string path)
     {
-        Hashtable content;
+        DictionaryEntry[] content;
         try
         {
             stream.Position = 0;
-            content = PyTorchUnpickler.UnpickleStateDict(stream, leaveOpen: true);
+            content = [.. PyTorchUnpickler.UnpickleStateDict(stream, leaveOpen: true).Cast<DictionaryEntry>()];
         }
-        catch (Exception e) // many types, including libtorch's
+        catch (Exception e) when (e is not OutOfMemoryException)
         {
+            // PyBridge does what the bytes say and checks little: a damaged file fails as a cast, an index, a key, in libtorch, …
             throw new InvalidDataException(
                 $"{path} cannot be read ({NetworkState.OneLine(e.Message.Split('\n')[0].TrimEnd('.', '\r'))}); "
                 + "expected a zip file of torch.save(module.state_dict()) with contiguous tensors; "
@@ -99,7 +100,7 @@ public static class NetworkFiles
                 e);
         }
 
-        return content.Cast<DictionaryEntry>().ToDictionary(
+        return content.ToDictionary(
             entry => entry.Key as string ?? throw new InvalidDataException(
                 $"{path} does not contain a state dictionary: its key {entry.Key} is not a string"),
             entry => entry.Value as Tensor ?? throw new InvalidDataException(
@@ -152,7 +153,7 @@ public static class NetworkState
     /// <summary>Text from a file as it may stand in a message.</summary>
     internal static string OneLine(string text) => string.Concat(text.Take(80).Select(c => char.IsControl(c) ? '?' : c));
 
-    private static string DescribeShape(Tensor tensor) => $"{tensor.dtype} [{string.Join(", ", tensor.shape)}]";
+    private static string DescribeShape(Tensor tensor) => $"{tensor.dtype} {ShapeText(tensor)}";
 
     private static string More(string[] names) => names.Length == 1 ? "" : $" and {names.Length - 1} more";
 }

@@ -78,7 +78,7 @@ public sealed class Pass
     public Tensor this[Parameter parameter] => _substitutes is null ? parameter
         : _indices!.TryGetValue(parameter, out int index) ? _substitutes[index]
         : throw new InvalidOperationException(
-            $"a layer uses a parameter of shape [{string.Join(", ", parameter.shape)}] that the network does not "
+            $"a layer uses a parameter of shape {ShapeText(parameter)} that the network does not "
             + "train: register it (register_parameter), with requires_grad.");
 }
 

@@ -133,7 +133,7 @@ internal sealed unsafe class Operator(string name, int results, params int[] opt
 
     private static string Describe(object? argument) => argument switch
     {
-        Tensor tensor => $"{tensor.dtype} [{string.Join(", ", tensor.shape)}] on {tensor.device}",
+        Tensor tensor => $"{tensor.dtype} {ShapeText(tensor)} on {tensor.device}",
         long[] values => $"[{string.Join(", ", values)}]",
         bool[] values => $"[{string.Join(", ", values)}]",
         null => "none",

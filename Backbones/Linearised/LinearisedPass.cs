@@ -88,15 +88,6 @@ public sealed class LinearisedPass
         return [.. gradient.Sums.Select(sum => sum?.MoveToOuterDisposeScope())];
     }
 
-    /// <summary>Frees the saved tensors except the logits; the pass cannot be used afterwards.</summary>
-    public void Release()
-    {
-        foreach (Tape.Step step in _tape.Steps)
-        {
-            step.Map.Dispose();
-        }
-    }
-
     /// <summary>Moves everything the pass keeps to the enclosing scope.</summary>
     internal LinearisedPass MoveToOuter(DisposeScope scope)
     {

@@ -70,6 +70,13 @@ internal sealed record ForeignCheckpoint(
         return state.Group(ForeignFile.Backbone).Tensors.Select(entry => (entry.Key, entry.Value)).Concat(weighting).ToDictionary();
     }
 
+    /// <summary>What of a model's state the published layout has no place for, such as that of a program's own weighting.</summary>
+    public static string[] Unpublished(StateTree state) =>
+    [
+        .. state.Groups.Keys.Concat(state.Tensors.Keys).Concat(state.Numbers.Keys)
+            .Except([ForeignFile.Backbone, ForeignFile.Optimiser, ForeignFile.Weighting, ForeignFile.WeightingOptimiser]),
+    ];
+
     /// <summary>Whether a tensor is the WPN's, by its name.</summary>
     public static bool IsWeighting(string name) => name.StartsWith(WeightingPrefix, StringComparison.Ordinal);
 

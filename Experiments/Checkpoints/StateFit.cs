@@ -25,8 +25,7 @@ internal sealed record StateFit(
             [.. network.Keys.Where(name => !file.ContainsKey(name) && !IsCount(name))],
             [.. file.Keys.Where(name => !network.ContainsKey(name) && !IsCount(name)).Select(Terminal.Sanitize)],
             [
-                .. wrong.Select(
-                    name => $"{name} is [{string.Join(", ", file[name].shape)}] and not [{string.Join(", ", network[name].shape)}]")
+                .. wrong.Select(name => $"{name} is {ShapeText(file[name])} and not {ShapeText(network[name])}")
             ]);
     }
 

@@ -110,6 +110,13 @@ internal static class ConvertCommand
             Console.Error.WriteLine($"warning: {source} {inside}; its progress within the epoch is not converted");
         }
 
+        if (ForeignCheckpoint.Unpublished(model.State) is { Length: > 0 } groups)
+        {
+            Console.Error.WriteLine(
+                $"warning: {source}: its {string.Join(", ", groups)} {(groups.Length == 1 ? "is" : "are")} left out, which only a "
+                    + "checkpoint of imta train can hold");
+        }
+
         Write(source, model, checkpoint.Settings, phase, checkpoint.Epochs, new Dictionary<string, TorchValue>(), target);
     }
 

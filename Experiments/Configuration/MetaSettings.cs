@@ -21,7 +21,7 @@ internal sealed record MetaSettings : MetaOptions
     public bool Learns => Enabled && Weights.Value.Learns;
 
     /// <summary>Whether a batch is split into halves.</summary>
-    public bool SplitsBatch => Enabled && !UsesHeldOutData;
+    public bool SplitsBatch => Enabled && Weights.Value.CutsBatch(Weights.Options, this);
 
     /// <summary>Whether meta data are held out.</summary>
     public bool UsesHeldOutData => Learns && Source == MetaSource.HeldOut;

@@ -27,7 +27,6 @@ internal sealed class ImageBatchLoader
     private readonly ImageReadStatistics _tally;
     private readonly bool _mayMiss;
     private readonly ConcurrentBag<byte[]> _free = []; // image buffers, reused while reading
-    private int _begun;
 
     /// <param name="threads">The number of decoding threads.</param>
     /// <param name="shape">The evaluation transform.</param>
@@ -35,9 +34,6 @@ internal sealed class ImageBatchLoader
     /// <param name="skipMissing">Whether a file that cannot be opened counts as undecodable instead of failing.</param>
     public ImageBatchLoader(int threads, ImageTransform shape, ImageReadStatistics tally, bool skipMissing = false)
         => (_threads, _shape, _tally, _mayMiss) = (threads, shape, tally, skipMissing);
-
-    /// <summary>The number of batches started.</summary>
-    public int StartedBatches => Volatile.Read(ref _begun);
 
     /// <summary>
     /// uint8 <c>[N, 3, side, side]</c> on the CPU for each job; an image that cannot be decoded is black, and a damaged one is decoded as
@@ -93,7 +89,6 @@ internal sealed class ImageBatchLoader
         {
             foreach (ImageBatchRequest job in jobs)
             {
-                Interlocked.Increment(ref _begun);
                 ready.Add(Decoded(job, stop), stop);
             }
         }

@@ -86,7 +86,7 @@ public sealed class EarlyExitClassifier : IDisposable
         if (images.dtype != ScalarType.Byte || images.dim() != 4 || images.size(1) != 3 || images.size(2) != Side || images.size(3) != Side)
         {
             throw new ArgumentException(
-                $"images are {images.dtype} [{string.Join(", ", images.shape)}]; expected Byte [N, 3, {Side}, {Side}]", nameof(images));
+                $"images are {images.dtype} {ShapeText(images)}; expected Byte [N, 3, {Side}, {Side}]", nameof(images));
         }
 
         using DisposeScope scope = NewDisposeScope();

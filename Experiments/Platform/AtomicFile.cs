@@ -1,3 +1,5 @@
+using System.Security.Cryptography;
+
 namespace Imta.MetaWeight.Experiments.Platform;
 
 /// <summary>
@@ -87,4 +89,33 @@ internal static class AtomicFile
     }
 
     public static void WriteText(string path, string text) => Write(path, stream => stream.Write(System.Text.Encoding.UTF8.GetBytes(text)));
+}
+
+/// <summary>The hash by which files are recognised.</summary>
+internal static class FileHash
+{
+    /// <summary>The SHA-256 of a file's content, in hexadecimal.</summary>
+    /// <exception cref="IOException">It cannot be read.</exception>
+    public static string Sha256(string path)
+    {
+        using FileStream stream = File.OpenRead(path);
+        return Convert.ToHexStringLower(SHA256.HashData(stream));
+    }
+}
+
+/// <summary>Paths of all systems: what is written into files, and what is compared.</summary>
+internal static class PathNames
+{
+    /// <summary>A relative path as files have it on every system: with slashes.</summary>
+    /// <param name="path">The path.</param>
+    /// <param name="separator">The system's separator.</param>
+    public static string Portable(string path, char separator) => separator == '/' ? path : path.Replace(separator, '/');
+
+    /// <summary>Whether a path is a folder or lies in it.</summary>
+    /// <param name="folder">The folder's full path.</param>
+    /// <param name="path">The full path.</param>
+    /// <param name="separator">The system's separator.</param>
+    /// <param name="comparison">How the system compares names.</param>
+    public static bool IsWithin(string folder, string path, char separator, StringComparison comparison)
+        => $"{path.TrimEnd(separator)}{separator}".StartsWith($"{folder.TrimEnd(separator)}{separator}", comparison);
 }

@@ -94,3 +94,46 @@ internal sealed record AvailableResources(long? Disk, long? Memory)
             && long.TryParse(text, NumberStyles.Integer, CultureInfo.InvariantCulture, out long number) ? number : null
             : null;
 }
+
+/// <summary>The machine, as described by its operating system.</summary>
+internal static class Machine
+{
+    /// <summary>The processor's model, if the system reports it.</summary>
+    public static string? ProcessorName()
+        => Lines("/proc/cpuinfo").FirstOrDefault(line => line.StartsWith("model name", StringComparison.Ordinal))?.Split(':')[1].Trim();
+
+    public static string[] Lines(string path)
+    {
+        try
+        {
+            return File.Exists(path) ? File.ReadAllLines(path) : [];
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return [];
+        }
+    }
+}
+
+/// <summary>Human-readable byte counts.</summary>
+internal static class ByteSize
+{
+    public const long Kib = 1024;
+    public const long Mib = 1024 * Kib;
+    public const long Gib = 1024 * Mib;
+    public const long Tib = 1024 * Gib;
+
+    /// <summary>For example <c>1.2 GiB</c>, <c>40 MiB</c>, <c>700 KiB</c>.</summary>
+    public static string Text(long bytes)
+    {
+        (long unit, string name) = bytes switch
+        {
+            >= Tib => (Tib, "TiB"),
+            >= Gib => (Gib, "GiB"),
+            >= Mib => (Mib, "MiB"),
+            _ => (Kib, "KiB"),
+        };
+        double value = (double)bytes / unit;
+        return value.ToString(value < 9.95 ? "0.0" : "0", CultureInfo.InvariantCulture) + " " + name;
+    }
+}

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text.Json;
 using System.Text.RegularExpressions;
+using CsvHelper;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Runs;
 
@@ -141,4 +142,25 @@ internal sealed partial class ReportedRun
 
     [GeneratedRegex("^epoch-([0-9]{1,18})[.]csv$")]
     private static partial Regex WeightsName();
+}
+
+/// <summary>The columns a report uses of a row of <c>weights/epoch-NNNN.csv</c>.</summary>
+[CsvRecord]
+internal sealed partial record SavedWeight
+{
+    [CsvColumn("difficulty")]
+    public required float? Difficulty { get; init; }
+
+    [CsvColumn("exit")]
+    public required int Exit { get; init; }
+
+    [CsvColumn("loss")]
+    public required float Loss { get; init; }
+
+    /// <summary>Null for runs of earlier versions.</summary>
+    [CsvColumn("confidence", Optional = true)]
+    public float? Confidence { get; init; }
+
+    [CsvColumn("weight")]
+    public required float Weight { get; init; }
 }

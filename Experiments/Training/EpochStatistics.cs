@@ -85,7 +85,7 @@ internal sealed class EpochStatistics : IDisposable
     private Tensor SumsOf(EpochColumn column, Tensor x) => x.dim() == 2 && (x.shape[1] == _exits || x.shape[1] == 1)
         ? stack([full(x.shape[1], Held(x.shape[0]), float64, x.device), x.sum([0]), (x * x).sum([0])]) // [3, K] or [3, 1]
         : throw new InvalidOperationException(
-            $"column '{column.Name}': expected samples [n, {_exits}] or [n, 1], but it gives [{string.Join(", ", x.shape)}]");
+            $"column '{column.Name}': expected samples [n, {_exits}] or [n, 1], but it gives {ShapeText(x)}");
 
     /// <summary>The sums of each rank, on the CPU: <c>[ranks, columns, 3, K]</c>.</summary>
     private Tensor GatherSums(ProcessGroup processGroup) => processGroup.AllGather(_sums.cpu());

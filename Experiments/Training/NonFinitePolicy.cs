@@ -1,5 +1,9 @@
+using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Experiments.Checkpoints;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Training.Distributed;
+using Imta.MetaWeight.Meta.Fusion;
+using Imta.MetaWeight.Meta.Gradients;
 
 namespace Imta.MetaWeight.Experiments.Training;
 
@@ -78,5 +82,51 @@ internal sealed class NonFinitePolicy(RunContext run, TrainingPhase phase, RunMo
         string rate = phase.Number == 2 ? "phase2.rate" : "train.rate", skip = Skips ? "" : ", or skip such batches with run.skipNonFinite";
         string meta = model.Weighting.Parameters.Count > 0 ? ", meta.epsilon or meta.optimiser.rate" : "";
         return $"the last good checkpoint is {run.Folder.LatestCheckpoint}; restart with a smaller {rate}{meta}{skip}";
+    }
+}
+
+/// <summary>A run encountered a NaN or infinite value; thrown in all ranks at once. The message says what, where, and what to do.</summary>
+internal sealed class NonFiniteException(string message) : CollectiveFailureException(message, exitCode: 1);
+
+/// <summary>Finds numbers that are NaN or infinite.</summary>
+internal static class NonFinite
+{
+    /// <summary>The first tensor of a state that has one, as a message names it; null: there is none. Waits for the device.</summary>
+    public static string? FindIn(StateTree state)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        using IDisposable noGrad = no_grad();
+        (string Name, Tensor Value)[] tensors = [.. state.AllTensors];
+        bool[] finite = stack([.. tensors.Select(entry => entry.Value.detach().isfinite().all())]).cpu().ToArray<bool>();
+        int broken = Array.IndexOf(finite, false);
+        return broken < 0 ? null : Named(tensors[broken].Name);
+    }
+
+    private static string Named(string tensor) => tensor.Split('.', 2) switch
+    {
+        [ForeignFile.Backbone, var name] => name,
+        [ForeignFile.Optimiser, _] => "momentum",
+        [ForeignFile.Weighting, var name] => $"the weight-prediction network's {name}",
+        [ForeignFile.WeightingOptimiser, _] => "an Adam moment of the weight-prediction network",
+        [IGradientCombination.StateGroup, var name] => $"the combination's {name.Replace('_', ' ')}",
+        [MetaGf.StateGroup, _] => "Meta-GF's fusion",
+        _ => tensor,
+    };
+}
+
+/// <summary>A copy of the model state that a batch changes, from before the batch.</summary>
+internal sealed class ModelSnapshot(IStateful model) : IDisposable
+{
+    private readonly StateTree _before = model.State.Copy();
+
+    /// <summary>Restores the model.</summary>
+    public void Restore() => model.LoadState(_before);
+
+    public void Dispose()
+    {
+        foreach ((_, Tensor copy) in _before.AllTensors)
+        {
+            copy.Dispose();
+        }
     }
 }

@@ -134,7 +134,7 @@ internal sealed class RunModel : IStateful, IDisposable
     public static void RequireMemory(MetaSettings meta, Device device)
     {
         long bytes = 3L * sizeof(float) * (meta.Wpn.Layers - 1) * meta.Wpn.Hidden * meta.Wpn.Hidden;
-        if (meta.Enabled && meta.Weights.Value == WeightingMethod.Predicted
+        if (meta.Enabled && meta.Weights.Value.UsesWpn
             && NetworkBuilder.AvailableMemory(device) is { } available && bytes > available)
         {
             throw new UsageException(

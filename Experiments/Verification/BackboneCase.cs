@@ -88,7 +88,7 @@ internal static class BackboneCase
 
     private static void CheckState(GoldenComparison comparison, GoldenFile golden, MultiExitNetwork network)
     {
-        static string Line(string name, Tensor tensor) => $"{name} [{string.Join(", ", tensor.shape)}] {tensor.dtype}";
+        static string Line(string name, Tensor tensor) => $"{name} {ShapeText(tensor)} {tensor.dtype}";
         var own = network.state_dict().Select(entry => Line(entry.Key, entry.Value));
         var published = golden.KeysUnder("state").Select(name => Line(name, golden[$"state/{name}"]));
         comparison.CheckError(

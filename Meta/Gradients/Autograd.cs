@@ -111,14 +111,14 @@ public static class Autograd
             if (!output.requires_grad)
             {
                 throw new InvalidOperationException(
-                    $"no trainable parameter affects {what} (shape {Shape(output)}): "
+                    $"no trainable parameter affects {what} (shape {ShapeText(output)}): "
                     + "there is no autograd history, as after detach(), under no_grad(), or for a constant.");
             }
 
             if (gradOutputs is null ? output.numel() != 1 : !gradOutputs[k].shape.AsSpan().SequenceEqual(output.shape))
             {
-                string expected = gradOutputs is null ? "a scalar is needed" : $"its weights have the shape {Shape(gradOutputs[k])}";
-                throw new ArgumentException($"the shape of {what} is {Shape(output)}, but {expected}.", nameof(outputs));
+                string expected = gradOutputs is null ? "a scalar is needed" : $"its weights have the shape {ShapeText(gradOutputs[k])}";
+                throw new ArgumentException($"the shape of {what} is {ShapeText(output)}, but {expected}.", nameof(outputs));
             }
         }
 
@@ -133,11 +133,9 @@ public static class Autograd
             if (!inputs[k].requires_grad)
             {
                 throw new ArgumentException(
-                    $"{what} cannot be differentiated with respect to input {k} (shape {Shape(inputs[k])}), which does not have "
+                    $"{what} cannot be differentiated with respect to input {k} (shape {ShapeText(inputs[k])}), which does not have "
                         + "requires_grad set.", nameof(inputs));
             }
         }
     }
-
-    private static string Shape(Tensor tensor) => $"[{string.Join(", ", tensor.shape)}]";
 }

@@ -12,6 +12,9 @@ namespace Imta.MetaWeight.Meta.Gradients;
 /// </param>
 public delegate IGradientCombination CombinationBuilder<in TOptions>(TOptions own, Func<long, Generator> random, Averaging? averaging);
 
+/// <summary>Settings of a method that has none of its own.</summary>
+public sealed record NoOptions;
+
 /// <summary>A way to combine the exits' gradients that a configuration can name, such as PCGrad.</summary>
 public sealed class CombinationMethod
 {
@@ -22,7 +25,7 @@ public sealed class CombinationMethod
         => (Name, IsLinear, IsByExit, _defaults, _build) = (name, isLinear, byExit, defaults, build);
 
     /// <summary>Their sum: the gradient of the weighted loss.</summary>
-    public static CombinationMethod Sum { get; } = Create<None>(
+    public static CombinationMethod Sum { get; } = Create<NoOptions>(
         "sum", isLinear: true, (_, _, _) => new GradientSum(), byExit: false);
 
     /// <summary><see cref="Gradients.PcGrad"/>.</summary>
@@ -52,7 +55,7 @@ public sealed class CombinationMethod
         "lossEqual", isLinear: false, (own, _, averaging) => new LossEqual(own, averaging), byExit: false);
 
     /// <summary>The last exit's gradient alone.</summary>
-    public static CombinationMethod Last { get; } = Create<None>(
+    public static CombinationMethod Last { get; } = Create<NoOptions>(
         "last", isLinear: false, (_, _, _) => new LastExitGradient(), byExit: false);
 
     /// <summary>Its name in YAML, which is also that of the group of its own settings.</summary>
@@ -85,6 +88,4 @@ public sealed class CombinationMethod
     /// <param name="averaging">Averages over processes what must be the same in all of them; null: single-process training.</param>
     public IGradientCombination Build(object own, Func<long, Generator> random, Averaging? averaging = null)
         => _build(own, random, averaging);
-
-    private sealed record None;
 }

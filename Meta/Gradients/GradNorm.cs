@@ -54,7 +54,8 @@ public sealed class GradNorm(GradNormOptions options, Averaging? averaging = nul
     /// <inheritdoc/>
     public override Tensor Weights(Tensor losses) => WeightsAt(LogitsLike(losses));
 
-    private protected override IReadOnlyList<Tensor?> Direction(IForward forward, Tensor cotangent, Tensor losses)
+    /// <inheritdoc/>
+    protected override IReadOnlyList<Tensor?> Direction(IForward forward, Tensor cotangent, Tensor losses)
     {
         ExitGradients gradients = ExitGradients.Of(forward, cotangent);
         using Activity? phase = StepPhases.Start(StepPhases.Combination);

@@ -67,19 +67,22 @@ public abstract class LossWeighting(Averaging? averaging) : IGradientCombination
     /// <param name="forward">The pass at θ.</param>
     /// <param name="cotangent">w/N <c>[N, K]</c>.</param>
     /// <param name="losses">l.</param>
-    private protected virtual IReadOnlyList<Tensor?> Direction(IForward forward, Tensor cotangent, Tensor losses)
+    protected virtual IReadOnlyList<Tensor?> Direction(IForward forward, Tensor cotangent, Tensor losses)
         => forward.Gradient(cotangent.mul(Weights(losses).to_type(cotangent.dtype))); // [N, K] · [K]
 
     /// <summary>The mean over processes.</summary>
     /// <param name="own">This process's numbers.</param>
     /// <param name="samples">N.</param>
-    private protected Tensor Mean(Tensor own, long samples) => averaging.Mean([own], samples)[0]!;
+    protected Tensor Mean(Tensor own, long samples) => averaging.Mean([own], samples)[0]!;
 
     /// <summary>The value that an earlier step stored under this name; null: none.</summary>
-    private protected Tensor? Kept(string name) => _state.Tensors.GetValueOrDefault(name);
+    /// <param name="name">A part of the state.</param>
+    protected Tensor? Kept(string name) => _state.Tensors.GetValueOrDefault(name);
 
     /// <summary>Stores a copy for later steps, and disposes the previous value under this name; null: stores nothing.</summary>
-    private protected void Keep(string name, Tensor? value)
+    /// <param name="name">A part of the state.</param>
+    /// <param name="value">What to copy.</param>
+    protected void Keep(string name, Tensor? value)
     {
         Tensor? before = Kept(name), copy = value?.clone().DetachFromDisposeScope();
         _state.Tensors.Remove(name);

@@ -14,7 +14,7 @@ public interface ISampleWeighting : IStateful, IDisposable
     /// <summary>What distinguishes a run with it, such as <c>learned sample weights</c>.</summary>
     string Description { get; }
 
-    /// <summary>Whether a batch is cut in two halves, each the other's meta data.</summary>
+    /// <summary>Whether a batch is cut in halves, each the other's meta data, as <see cref="WeightingMethod.CutsBatch"/> says.</summary>
     bool CutsBatch { get; }
 
     /// <summary>Θ; none by default.</summary>

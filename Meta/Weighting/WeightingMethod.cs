@@ -14,17 +14,16 @@ namespace Imta.MetaWeight.Meta.Weighting;
 public delegate ISampleWeighting WeightingBuilder<in TOptions>(
     TOptions own, MetaOptions meta, MultiExitNetwork backbone, Generator random, Averaging? averaging);
 
-/// <summary>Settings of a method that has none of its own.</summary>
-public sealed record NoOptions;
-
 /// <summary>A way to weight training samples that a configuration can name, such as L2W-DEN's.</summary>
 public sealed class WeightingMethod
 {
     private readonly Func<object> _defaults;
     private readonly WeightingBuilder<object> _build;
+    private readonly Func<object, bool> _cutsBatch;
 
-    private WeightingMethod(string name, bool learns, Func<object> defaults, WeightingBuilder<object> build)
-        => (Name, Learns, _defaults, _build) = (name, learns, defaults, build);
+    private WeightingMethod(
+        string name, bool learns, Func<object> defaults, WeightingBuilder<object> build, Func<object, bool> cutsBatch)
+        => (Name, Learns, _defaults, _build, _cutsBatch) = (name, learns, defaults, build, cutsBatch);
 
     /// <summary>By the weight-prediction network of L2W-DEN, or that of Meta-Weight-Net (<see cref="WpnOptions.Output"/>).</summary>
     public static WeightingMethod Predicted { get; } = Create<NoOptions>(
@@ -34,21 +33,28 @@ public sealed class WeightingMethod
             return meta.Wpn.Output == WpnOutput.Sigmoid
                 ? new MetaWeightNetWeighting(meta, random, like.dtype, like.device, averaging)
                 : new L2wDenWeighting(meta, backbone.Exits, random, like.dtype, like.device, averaging);
-        });
+        },
+        usesWpn: true);
 
     /// <summary>By hand, larger at the exit that a sample is allocated to and smaller at the others (the ablation).</summary>
     public static WeightingMethod Fixed { get; }
-        = Create<NoOptions>("fixed", learns: false, (_, meta, _, _, _) => new FixedWeighting(meta));
+        = Create<NoOptions>("fixed", learns: false, (_, meta, _, _, _) => new FixedWeighting(meta), allocates: true);
 
     /// <summary>Samples contribute only at the exit that they are allocated to (the ablation).</summary>
     public static WeightingMethod Allocated { get; }
-        = Create<NoOptions>("allocated", learns: false, (_, meta, _, _, _) => new AllocatedWeighting(meta));
+        = Create<NoOptions>("allocated", learns: false, (_, meta, _, _, _) => new AllocatedWeighting(meta), allocates: true);
 
     /// <summary>Its name in YAML, which is also that of the group of its own settings.</summary>
     public string Name { get; }
 
     /// <summary>Whether it has parameters Θ and learns them from meta data.</summary>
     public bool Learns { get; }
+
+    /// <summary>Whether it allocates the training samples to exits by <see cref="MetaOptions.Q"/>, so that each exit needs some.</summary>
+    public bool Allocates { get; private init; }
+
+    /// <summary>Whether it makes the network that <see cref="MetaOptions.Wpn"/> describes.</summary>
+    public bool UsesWpn { get; private init; }
 
     /// <summary>A method.</summary>
     /// <typeparam name="TOptions">
@@ -57,13 +63,39 @@ public sealed class WeightingMethod
     /// <param name="name">Its name in YAML: a lower-case letter, then letters and digits.</param>
     /// <param name="learns">Whether it has parameters Θ and learns them from meta data.</param>
     /// <param name="build">Creates the weighting.</param>
-    public static WeightingMethod Create<TOptions>(string name, bool learns, WeightingBuilder<TOptions> build)
-        where TOptions : class, new() => new(
+    /// <param name="cutsBatch">
+    /// Of one that does not learn, whether it cuts a batch in halves, by its own settings; null: it does. One that learns cuts it where
+    /// <see cref="MetaOptions.Source"/> says so, since its meta data are the other half then.
+    /// </param>
+    /// <param name="allocates">Whether it allocates the training samples to exits by <see cref="MetaOptions.Q"/>.</param>
+    /// <param name="usesWpn">Whether it creates the network that <see cref="MetaOptions.Wpn"/> describes.</param>
+    public static WeightingMethod Create<TOptions>(
+        string name, bool learns, WeightingBuilder<TOptions> build, Func<TOptions, bool>? cutsBatch = null, bool allocates = false,
+        bool usesWpn = false)
+        where TOptions : class, new()
+    {
+        if (learns && cutsBatch is not null)
+        {
+            throw new ArgumentException($"{name} learns, so that meta.source says whether a batch is cut.", nameof(cutsBatch));
+        }
+
+        return new WeightingMethod(
             name, learns, () => new TOptions(),
-            (own, meta, backbone, random, averaging) => build((TOptions)own, meta, backbone, random, averaging));
+            (own, meta, backbone, random, averaging) => build((TOptions)own, meta, backbone, random, averaging),
+            own => cutsBatch?.Invoke((TOptions)own) ?? true)
+        {
+            Allocates = allocates,
+            UsesWpn = usesWpn,
+        };
+    }
 
     /// <summary>A new instance of its own settings with default values, of the type given to <see cref="Create"/>.</summary>
     public object DefaultOptions() => _defaults();
+
+    /// <summary>Whether a weighting with these settings cuts a batch in halves: what checks know before there is one.</summary>
+    /// <param name="own">Settings of the type of <see cref="DefaultOptions"/>.</param>
+    /// <param name="meta">The settings that all methods share.</param>
+    public bool CutsBatch(object own, MetaOptions meta) => Learns ? meta.Source == MetaSource.Halves : _cutsBatch(own);
 
     /// <summary>Creates a weighting with its initial Θ.</summary>
     /// <param name="own">Settings of the type of <see cref="DefaultOptions"/>.</param>
@@ -71,7 +103,21 @@ public sealed class WeightingMethod
     /// <param name="backbone">The network whose samples are weighted; Θ gets its device and element type.</param>
     /// <param name="random">Draws the initial Θ.</param>
     /// <param name="averaging">Averages the gradient of Θ over processes; null: single-process training.</param>
+    /// <exception cref="InvalidOperationException">
+    /// Its <see cref="ISampleWeighting.CutsBatch"/> is not what <see cref="CutsBatch"/> says: the loop would not do what was checked.
+    /// </exception>
     public ISampleWeighting Build(
         object own, MetaOptions meta, MultiExitNetwork backbone, Generator random, Averaging? averaging = null)
-        => _build(own, meta, backbone, random, averaging);
+    {
+        ISampleWeighting weighting = _build(own, meta, backbone, random, averaging);
+        if (weighting.CutsBatch == CutsBatch(own, meta))
+        {
+            return weighting;
+        }
+
+        string what = $"CutsBatch of the weighting {Name} is {weighting.CutsBatch}, but its method ";
+        weighting.Dispose();
+        throw new InvalidOperationException(
+            what + (Learns ? $"learns, and meta data are {meta.Source}." : "was created with another cutsBatch."));
+    }
 }

@@ -72,6 +72,22 @@ public sealed partial class NamespacesTests
         Cycle(arrows).Should().BeEquivalentTo("A", "A.B");
     }
 
+    [Theory]
+    [InlineData("using Other = Imta.MetaWeight.B.Type;")]
+    [InlineData("using static Imta.MetaWeight.B.Type;")]
+    [InlineData("using static Imta.MetaWeight.B.Type.Inner;")]
+    [InlineData("using Other = Imta.MetaWeight.B;")]
+    public void The_check_finds_an_alias_and_the_members_of_a_type(string line)
+    {
+        Dictionary<string, HashSet<string>> arrows = Arrows(new Dictionary<string, string>
+        {
+            ["A/One.cs"] = $"{line}\n\nnamespace {Root}A;\n\npublic sealed class One;\n",
+            ["B/Type.cs"] = $"namespace {Root}B;\n\npublic sealed class Type;\n",
+        });
+
+        arrows["A"].Should().Equal("B");
+    }
+
     /// <summary>The namespaces of one cycle; none: there is none.</summary>
     private static List<string> Cycle(Dictionary<string, HashSet<string>> arrows)
     {
@@ -102,7 +118,7 @@ public sealed partial class NamespacesTests
         {
             string code = Comment().Replace(text, "");
             HashSet<string> words = [.. Word().Matches(code).Select(word => word.Value)];
-            arrows[from].UnionWith(Using().Matches(text).Select(match => match.Groups["name"].Value));
+            arrows[from].UnionWith(Using().Matches(text).Select(match => Declared(match.Groups["name"].Value)).OfType<string>());
             arrows[from]
                 .UnionWith(
                     declared.Where(types => IsSeenWithoutUsing(from, types.Key) && types.Any(words.Contains)).Select(types => types.Key));
@@ -110,6 +126,11 @@ public sealed partial class NamespacesTests
         }
 
         return arrows;
+
+        // The namespace of a using, which may name a type of it.
+        string? Declared(string name) => arrows.ContainsKey(name) ? name
+            : name.LastIndexOf('.') is var dot and > 0 ? Declared(name[..dot])
+            : null;
     }
 
     /// <summary>A namespace sees those around it, and every file of Experiments sees Platform by a global using.</summary>
@@ -117,7 +138,8 @@ public sealed partial class NamespacesTests
         => from.StartsWith(to + ".", StringComparison.Ordinal)
             || (to == "Experiments.Platform" && from.StartsWith("Experiments", StringComparison.Ordinal));
 
-    private static Dictionary<string, string> Sources()
+    /// <summary>The product's files: what is in them, by path in the repository.</summary>
+    internal static Dictionary<string, string> Sources()
     {
         string repository = MarkdownPage.Repository();
         return Projects.SelectMany(
@@ -133,7 +155,7 @@ public sealed partial class NamespacesTests
     [GeneratedRegex(@"^namespace Imta\.MetaWeight\.(?<name>[\w.]+);", RegexOptions.Multiline)]
     private static partial Regex NamespaceLine();
 
-    [GeneratedRegex(@"^using (static )?Imta\.MetaWeight\.(?<name>[\w.]+);", RegexOptions.Multiline)]
+    [GeneratedRegex(@"^using (static )?(\w+ = )?Imta\.MetaWeight\.(?<name>[\w.]+);", RegexOptions.Multiline)]
     private static partial Regex Using();
 
     [GeneratedRegex(

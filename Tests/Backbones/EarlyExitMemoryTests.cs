@@ -18,7 +18,7 @@ public sealed class EarlyExitMemoryTests
         Tensor images = randn([12, 3, 32, 32], generator: random);
         long before = Tensor.TotalCount;
 
-        using (var runner = new EarlyExit(network, Compaction.Always))
+        using (EarlyExit runner = EarlyExitTests.Runner(network, price: 0))
         {
             Answer(runner, images);
             long held = Tensor.TotalCount;

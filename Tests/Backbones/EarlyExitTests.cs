@@ -15,9 +15,10 @@ namespace Imta.MetaWeight.Tests.Backbones;
 public sealed class EarlyExitTests
 {
     private const float Near = 1e-5f;
+    private const double MeasuredPrice = 32;
 
     /// <summary>A network, images and thresholds that no image's score is near to.</summary>
-    public sealed record Case(string Network, bool Folds, Compaction Compaction, int Samples, int Criterion, int Seed)
+    public sealed record Case(string Network, bool Folds, double? Price, int Samples, int Criterion, int Seed)
     {
         public IExitCriterion By => ExitCriteria.All[Criterion];
 
@@ -38,16 +39,20 @@ public sealed class EarlyExitTests
         }
     }
 
+    /// <summary>A runner that pays this for a row that it moves: nothing, and rows go after every exit; null: they never go.</summary>
+    internal static EarlyExit Runner(MultiExitNetwork network, double? price, bool folds = true)
+        => new(network, price is null ? Compaction.Never : Compaction.WhenBeneficial, folds) { MacsPerMovedRow = price ?? MeasuredPrice };
+
     public static TheoryData<string> Networks => [.. EarlyExitNetworks.Names];
 
     private static readonly Gen<Case> Cases =
         from network in Gen.Elements(EarlyExitNetworks.Names.ToArray())
         from folds in Gen.Elements(false, true)
-        from compaction in Gen.Elements(Compaction.WhenBeneficial, Compaction.Always, Compaction.Never)
+        from price in Gen.Elements<double?>(MeasuredPrice, 0, null)
         from samples in Gen.Choose(1, 40)
         from criterion in Gen.Choose(0, ExitCriteria.All.Count - 1)
         from seed in Gen.Choose(0, int.MaxValue)
-        select new Case(network, folds, compaction, samples, criterion, seed);
+        select new Case(network, folds, price, samples, criterion, seed);
 
     [Fact]
     public void It_answers_every_sample_as_the_simulation_does_in_a_batch_and_alone() => Prop.ForAll(Arb.From(Cases), c =>
@@ -61,7 +66,7 @@ public sealed class EarlyExitTests
         Tensor scores = c.By.Score(all);
         var policy = new ThresholdPolicy(c.By, c.Thresholds(scores, network.Exits));
         long[] exits = policy.ExitOf(scores).data<long>().ToArray();
-        using var runner = new EarlyExit(network, c.Compaction, c.Folds);
+        using EarlyExit runner = Runner(network, c.Price, c.Folds);
 
         var rule = new ExitPolicyRule(policy);
         EarlyExitResult batch = runner.Run(images, rule.Leaves);
@@ -114,14 +119,14 @@ public sealed class EarlyExitTests
     }
 
     [Theory]
-    [InlineData(Compaction.Always, new long[] { 40, 32, 11, 3 })]
-    [InlineData(Compaction.WhenBeneficial, new long[] { 40, 32, 11, 3 })] // a network that counts nothing: whenever rows can go
-    [InlineData(Compaction.Never, new long[] { 40, 40, 40, 40 })]
-    public void Later_blocks_compute_only_rows_that_are_left_and_answers_keep_the_order(Compaction compaction, long[] rows)
+    [InlineData(0.0, new long[] { 40, 32, 11, 3 })]
+    [InlineData(MeasuredPrice, new long[] { 40, 32, 11, 3 })] // a network that counts nothing: whenever rows can go
+    [InlineData(null, new long[] { 40, 40, 40, 40 })]
+    public void Later_blocks_compute_only_rows_that_are_left_and_answers_keep_the_order(double? price, long[] rows)
     {
         using DisposeScope scope = NewDisposeScope();
         using var network = new CarryingNetwork(exits: 5);
-        using var runner = new EarlyExit(network, compaction);
+        using EarlyExit runner = Runner(network, price);
         Tensor images = arange(Held(40), float32).view(-1, 1, 1, 1).expand(-1, 3, 4, 4).contiguous(), before = images.clone();
         // 8, 21, 8, 3, and nobody at exit 5
         long[] expected = [.. Enumerable.Range(0, 40).Select(i => i % 5 == 0 ? 0L : i % 4 == 0 ? 2 : i % 7 == 0 ? 3 : 1)];
@@ -157,15 +162,15 @@ public sealed class EarlyExitTests
 
     /// <summary>A policy that looks back decides by each sample's own scores, whatever rows are dropped between.</summary>
     [Theory]
-    [InlineData(Compaction.Always)]
-    [InlineData(Compaction.WhenBeneficial)]
-    [InlineData(Compaction.Never)]
-    public void A_policy_sees_the_scores_of_its_sample_at_all_earlier_exits(Compaction compaction)
+    [InlineData(0.0)]
+    [InlineData(MeasuredPrice)]
+    [InlineData(null)]
+    public void A_policy_sees_the_scores_of_its_sample_at_all_earlier_exits(double? price)
     {
         using DisposeScope scope = NewDisposeScope();
         using var random = new Generator(4);
         using MultiExitNetwork network = EarlyExitNetworks.Build(EarlyExitNetworks.Names[0], float32, random);
-        using var runner = new EarlyExit(network, compaction);
+        using EarlyExit runner = Runner(network, price);
         Tensor images = randn([40, 3, 32, 32], generator: random);
         Tensor all = stack(network.Forward(images, NormStatistics.Running), 1); // [N, K, C]
         var policy = new PatiencePolicy(2);

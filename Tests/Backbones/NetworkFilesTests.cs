@@ -212,6 +212,36 @@ public sealed class NetworkFilesTests : IDisposable
         }
     }
 
+    /// <summary>PyBridge fails in a dozen ways then, of which casts and indices are two.</summary>
+    [Theory]
+    [InlineData(0x01)]
+    [InlineData(0x20)]
+    [InlineData(0xff)]
+    public void A_file_with_a_wrong_byte_is_refused_in_one_line_or_fits(byte change)
+    {
+        using Net net = new();
+        net.SavePy(File);
+        byte[] whole = System.IO.File.ReadAllBytes(File);
+        int refused = 0;
+        for (int at = 0; at < whole.Length; at += 3)
+        {
+            byte[] damaged = [.. whole];
+            damaged[at] ^= change;
+            System.IO.File.WriteAllBytes(File, damaged);
+            try
+            {
+                net.LoadPy(File);
+            }
+            catch (InvalidDataException e)
+            {
+                e.Message.Should().StartWith(File).And.NotContain("\n");
+                refused++;
+            }
+        }
+
+        refused.Should().BeGreaterThan(whole.Length / 30);
+    }
+
     [Fact]
     public void A_longer_file_is_replaced_whole_and_a_refused_save_leaves_it()
     {

@@ -47,7 +47,8 @@ public sealed class ExtensionsTests : IDisposable
         }
 
         Run(0, "train", "--resume", "stopped");
-        Run(0, "convert", "whole", "published.pth.tar");
+        End(0, ["convert", "whole", "published.pth.tar"]).Error
+            .Should().EndWith("latest.pt: its exit_scales is left out, which only a checkpoint of imta train can hold\n");
 
         string[] table = File.ReadAllLines(_folder.In("whole", "epochs.csv"));
         File.ReadAllLines(_folder.In("stopped", "epochs.csv")).Should().Equal(table[..7]);
@@ -56,6 +57,19 @@ public sealed class ExtensionsTests : IDisposable
         learned.Should().OnlyContain(mean => mean != 1 && Math.Abs(mean - 1) <= 0.6);
         learned.Average().Should().BeApproximately(1, 1e-6);
         Run(2, ["train", "--out", "refused", .. Small, .. scales, "--set", "meta.scales.range=2"]);
+    }
+
+    [Fact]
+    public void Its_weighting_of_whole_batches_is_checked_for_what_it_does()
+    {
+        string[] own = [.. Small, "--set", "meta.weights=ownSamples", "--set", "meta.q=1"];
+        Run(0, ["train", "--out", "whole", .. own, "--set", "train.batch=3"]).Should().Contain("each exit's own samples");
+        Run(2, ["train", "--out", "halves", .. own, "--set", "train.batch=3", "--set", "meta.ownSamples.halves=true"]);
+
+        Failure(["train", "--out", "refused", .. own, "--set", "meta.q=0.01"])
+            .Should().Contain("none of the 16 training samples of a batch are allocated to exit 2 of 3 (meta.q 0.01)");
+        Failure(["train", "--out", "refused", .. own, "--set", "meta.q=0.01", "--set", "meta.ownSamples.halves=true"])
+            .Should().Contain("none of the 8 training samples of half a batch are allocated to exit");
     }
 
     [Fact]
@@ -101,11 +115,15 @@ public sealed class ExtensionsTests : IDisposable
     private static string[] Host(params string[] arguments)
         => ["dotnet", Path.Combine(AppContext.BaseDirectory, "extension-host.dll"), .. arguments];
 
-    private string Run(int code, params string[] arguments)
+    private string Run(int code, params string[] arguments) => End(code, arguments).Output;
+
+    private string Failure(params string[] arguments) => End(2, arguments).Error;
+
+    private ImtaProcess.Result End(int code, string[] arguments)
     {
         using ImtaProcess process = ImtaProcess.StartCommand(_folder.Path, Host(arguments));
         ImtaProcess.Result result = process.End();
         result.Code.Should().Be(code, result.All);
-        return result.Output;
+        return result;
     }
 }

@@ -190,7 +190,7 @@ internal static class SafetensorsHeader
         Int128 bytes = shape.Contains(0) ? 0 : volume;
         return begin <= end && end - begin == bytes
             ? new SafetensorsEntry(name, type, shape, begin, end)
-            : throw new InvalidDataException($"tensor {Quote(name)} of shape [{string.Join(", ", shape)}] and type {type} needs {bytes} "
+            : throw new InvalidDataException($"tensor {Quote(name)} of shape {ShapeText(shape)} and type {type} needs {bytes} "
                 + $"bytes, but spans bytes {begin} to {end}");
     }
 

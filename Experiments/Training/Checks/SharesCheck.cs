@@ -3,7 +3,6 @@ using Imta.MetaWeight.Allocation;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Meta.Gradients;
-using Imta.MetaWeight.Meta.Weighting;
 
 namespace Imta.MetaWeight.Experiments.Training.Checks;
 
@@ -19,10 +18,7 @@ internal static class SharesCheck
     public static IEnumerable<CheckFinding> Findings(int images, int exits, Settings settings)
     {
         MetaSettings meta = settings.Meta;
-        bool allocates = meta.Learns
-            ? meta.Objective == MetaObjectiveKind.Allocated
-            : meta.Enabled && (meta.Weights.Value == WeightingMethod.Fixed || meta.Weights.Value == WeightingMethod.Allocated);
-        if (!allocates)
+        if (!AllocatesMeta(meta) && !(meta.Enabled && meta.Weights.Value.Allocates))
         {
             return [];
         }
@@ -35,14 +31,17 @@ internal static class SharesCheck
             : [new CheckFinding(
                 CheckName.Shares,
                 Severity.Error,
-                Invariant($"none of the {samples} {(meta.Learns ? "meta" : "training")} samples of ")
-                    + $"{(meta.UsesHeldOutData ? "a" : "half a")} batch{(settings.Processes == 1 ? "" : " in a process")} "
+                Invariant($"none of the {samples} {(AllocatesMeta(meta) ? "meta" : "training")} samples of ")
+                    + $"{(meta.SplitsBatch ? "half a" : "a")} batch{(settings.Processes == 1 ? "" : " in a process")} "
                     + Invariant($"are allocated to exit {string.Join(", ", without)} of {exits} (meta.q {meta.Q})"),
-                meta.Learns
+                AllocatesMeta(meta)
                     ? "the predictions of such an exit would not influence the learned weights"
                     : "such an exit would not follow the rule of meta.weights",
                 Fix(images, exits, settings))];
     }
+
+    /// <summary>Whether meta samples are allocated; they are no more than the training samples, which may be allocated too.</summary>
+    private static bool AllocatesMeta(MetaSettings meta) => meta is { Learns: true, Objective: MetaObjectiveKind.Allocated };
 
     private static string Fix(int images, int exits, Settings settings)
     {
@@ -52,7 +51,7 @@ internal static class SharesCheck
         string[] ways = [.. new[] { batch, share }.OfType<string>()];
         string group = settings.Model.Group, blocks = $"{group}.blocks";
         string fewer = (SettingsSchema.Find(blocks) is null ? $"give {group} fewer exits" : $"lower {blocks}")
-            + (settings.Meta.Learns ? ", or set meta.objective to vanilla" : "");
+            + (AllocatesMeta(settings.Meta) ? ", or set meta.objective to vanilla" : "");
         return ways.Length == 0 ? fewer : $"set {string.Join(", or ", ways)}";
     }
 
@@ -60,9 +59,12 @@ internal static class SharesCheck
     /// Samples that a process allocates at once. The first half of an odd batch has one more: an exit that it leaves empty is empty in the
     /// other half too.
     /// </summary>
-    private static int Samples(int batch, Settings settings) => (settings.Meta.UsesHeldOutData
-        ? Math.Min(batch, settings.Meta.PerClass * DatasetShape.For(settings.Data).Classes)
-        : (batch + 1) / 2) / settings.Processes;
+    private static int Samples(int batch, Settings settings) => (settings.Meta switch
+    {
+        { SplitsBatch: true } => (batch + 1) / 2,
+        { UsesHeldOutData: true } meta when AllocatesMeta(meta) => Math.Min(batch, meta.PerClass * DatasetShape.For(settings.Data).Classes),
+        _ => batch,
+    }) / settings.Processes;
 
     /// <summary>The smallest evenly divisible batch size with a meta sample for every exit.</summary>
     private static int? MinBatchSize(int images, int exits, Settings settings)

@@ -277,9 +277,9 @@ public sealed class NormReluKernelsTests
             zeros([5, 3L], ScalarType.ComplexFloat32).conj().imag, zeros([5, 3L]).to_sparse(), zeros([5, 3L], device: META),
         ];
 
-        rows.Should().AllSatisfy(tensor => NormReluKernels.Supports(tensor).Should().BeTrue($"[{string.Join(", ", tensor.shape)}]"));
+        rows.Should().AllSatisfy(tensor => NormReluKernels.Supports(tensor).Should().BeTrue(ShapeText(tensor)));
         others.Should().AllSatisfy(
-            tensor => NormReluKernels.Supports(tensor).Should().BeFalse($"[{string.Join(", ", tensor.shape)}] {tensor.dtype}"));
+            tensor => NormReluKernels.Supports(tensor).Should().BeFalse($"{ShapeText(tensor)} {tensor.dtype}"));
         NormReluKernels.Supports(null).Should().BeFalse();
         NormReluKernels.Supports(disposed).Should().BeFalse();
     }

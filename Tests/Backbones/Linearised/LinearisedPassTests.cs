@@ -179,9 +179,6 @@ public sealed class LinearisedPassTests : IDisposable
             }
 
             Held().Should().Be(recorded, "applying and transposing leave nothing behind");
-            pass.Release();
-            Held().Should().Be(before + network.Exits);
-            pass.Logits.Should().OnlyContain(z => z.isfinite().all().item<bool>());
         }
 
         Held().Should().Be(before);

@@ -37,6 +37,7 @@ public sealed class MetaSettingsTests
 
         weighting.Description.Should().Be(description);
         weighting.CutsBatch.Should().Be(cuts);
+        options.SplitsBatch.Should().Be(cuts);
         Enumerable.Range(0, learns.Length).Select(weighting.Learns).Should().Equal(learns);
         (weighting.Parameters.Count > 0).Should().Be(options.Learns);
         weighting.State.Groups.Keys.Should()

@@ -158,7 +158,7 @@ public sealed class EpochStatisticsTests : IDisposable
         EpochColumn column = new("broken", "…", at => at.Samples.Mean, _ => zeros(shape));
 
         FluentActions.Invoking(() => Tally([column], Half(0, 5, null))).Should().Throw<InvalidOperationException>().Which.Message
-            .Should().Be($"column 'broken': expected samples [n, {Exits}] or [n, 1], but it gives [{string.Join(", ", shape)}]");
+            .Should().Be($"column 'broken': expected samples [n, {Exits}] or [n, 1], but it gives {ShapeText(shape)}");
     }
 
     [Fact]

@@ -170,6 +170,17 @@ public sealed class LossWeightingTests : IDisposable
         }
     }
 
+    [Fact]
+    public void One_from_outside_keeps_what_it_needs_of_earlier_steps()
+    {
+        using LossWeighting whole = new RelativeToFirst(), resumed = new RelativeToFirst();
+
+        Direction(whole, new LinearPass(tensor(new[,] { { 2.0, 4 } }))).Should().Equal(2, 4);
+        resumed.LoadState(whole.State);
+
+        Direction(resumed, new LinearPass(tensor(new[,] { { 1.0, 8 } }))).Should().Equal(2, 4);
+    }
+
     public void Dispose() => _scope.Dispose();
 
     private static IGradientCombination Combination(string name, Averaging? averaging = null)
@@ -197,6 +208,15 @@ public sealed class LossWeightingTests : IDisposable
     {
         using DisposeScope scope = NewDisposeScope();
         return GoldenFile.Values(combination.Combine(pass, full_like(pass.Losses, Held(1.0 / pass.Losses.shape[0])))[0]!);
+    }
+
+    private sealed class RelativeToFirst() : LossWeighting(averaging: null)
+    {
+        public override Tensor Weights(Tensor losses)
+        {
+            Keep("first", Kept("first") ?? losses);
+            return Kept("first")!.div(losses);
+        }
     }
 
     /// <summary>Losses that are linear in one parameter for each exit, which is 1: Σ_k v_k g_k is v_k l_k, side by side.</summary>

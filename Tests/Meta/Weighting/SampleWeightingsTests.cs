@@ -41,7 +41,35 @@ public sealed class SampleWeightingsTests : IDisposable
             .WithMessage("hard examples: *");
     }
 
+    [Fact]
+    public void A_method_knows_without_building_whether_a_batch_is_cut_and_builds_nothing_else()
+    {
+        using var tiny = new TinyBilevel();
+        using var random = new Generator(1);
+        var (halves, heldOut) = (new MetaOptions(), new MetaOptions { Source = MetaSource.HeldOut });
+        WeightingMethod whole = Method(learns: false, own => own is null), learned = Method(learns: true);
+
+        whole.CutsBatch(new NoOptions(), halves).Should().BeFalse();
+        Method(learns: false).CutsBatch(new NoOptions(), heldOut).Should().BeTrue();
+        learned.CutsBatch(new NoOptions(), halves).Should().BeTrue();
+        learned.CutsBatch(new NoOptions(), heldOut).Should().BeFalse();
+
+        using (learned.Build(new NoOptions(), halves, tiny.Network, random))
+        {
+            whole.Invoking(method => method.Build(new NoOptions(), halves, tiny.Network, random))
+                .Should().Throw<InvalidOperationException>().WithMessage("CutsBatch of the weighting hard is True*another cutsBatch.");
+            learned.Invoking(method => method.Build(new NoOptions(), heldOut, tiny.Network, random))
+                .Should().Throw<InvalidOperationException>().WithMessage("*but its method learns, and meta data are HeldOut.");
+        }
+
+        Action both = () => Method(learns: true, _ => true);
+        both.Should().Throw<ArgumentException>().WithMessage("hard learns, *");
+    }
+
     public void Dispose() => _scope.Dispose();
+
+    private static WeightingMethod Method(bool learns, Func<NoOptions, bool>? cutsBatch = null)
+        => WeightingMethod.Create("hard", learns, (_, _, _, _, _) => new HardExamples(), cutsBatch);
 
     private static double[] Values(LearnedWeighting weighting)
         => [.. weighting.State.AllTensors.SelectMany(entry => entry.Tensor.data<double>().ToArray())];

@@ -78,7 +78,7 @@ public sealed class WeightPredictionNetworkTests : IDisposable
     private static IEnumerable<string> Lines(WeightPredictionNetwork network)
         => network.state_dict().Select(entry => Line(entry.Key, entry.Value)).Order(StringComparer.Ordinal);
 
-    private static string Line(string name, Tensor tensor) => $"{name} [{string.Join(", ", tensor.shape)}]";
+    private static string Line(string name, Tensor tensor) => $"{name} {ShapeText(tensor)}";
 
     private static float[] Singles(WeightPredictionNetwork network)
         => [.. network.Parameters.SelectMany(parameter => parameter.to_type(float32).data<float>().ToArray())];

@@ -76,6 +76,21 @@ public sealed class SharesCheckTests
             .Should().BeEmpty();
     }
 
+    [Theory]
+    [InlineData("fixed")]
+    [InlineData("allocated")]
+    public void A_rule_that_allocates_training_samples_needs_some_for_each_exit(string weights)
+    {
+        MetaSettings meta = new() { Source = MetaSource.HeldOut, Objective = MetaObjectiveKind.Vanilla };
+        var settings = new Settings { Train = new() { Batch = 4 }, Meta = meta with { Weights = meta.Weights.Choose(weights) } };
+
+        CheckFinding finding = SharesCheck.Findings(900, 5, settings).Should().ContainSingle().Subject;
+
+        finding.Problem.Should().StartWith("none of the 2 training samples of half a batch are allocated to exit");
+        finding.Fix.Should().NotContain("meta.objective");
+        SharesCheck.Findings(900, 5, settings with { Meta = meta }).Should().BeEmpty("meta samples count at all exits");
+    }
+
     private static double? Advised(CheckFinding finding, string key)
         => Regex.Match(finding.Fix, $@"{Regex.Escape(key)} to ([\d.]+)") is { Success: true } match
             ? double.Parse(match.Groups[1].Value, CultureInfo.InvariantCulture)
