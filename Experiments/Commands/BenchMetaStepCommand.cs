@@ -25,10 +25,12 @@ internal static class BenchMetaStepCommand
     };
     private static readonly Option<bool> Published = new("--published")
     {
-        Description = "Also measure the published sequence, with plain operators and autograd"};
+        Description = "Also measure the published sequence, with plain operators and autograd"
+    };
     private static readonly Option<bool> Combinations = new("--combinations")
     {
-        Description = "Instead of steps with learned weights, measure plain steps with each combination of the exits' gradients"};
+        Description = "Instead of steps with learned weights, measure plain steps with each combination of the exits' gradients"
+    };
     private static readonly Option<string?> Against = new("--against")
     {
         HelpName = "COMMAND",

@@ -40,7 +40,8 @@ internal sealed partial record CostRow
 {
     [CsvColumn("exit"), Description("from 1")] public required int Exit { get; init; }
     [CsvColumn("macs"), Description(
-        "up to this exit's prediction, earlier blocks and heads included")] public required long Macs { get; init; }
+        "up to this exit's prediction, earlier blocks and heads included")]
+    public required long Macs { get; init; }
     [CsvColumn("macs_share"), Description("of the last exit's")] public required double MacsShare { get; init; }
     [CsvColumn("parameters"), Description("that take part")]
     public required long Parameters { get; init; }
