@@ -61,7 +61,12 @@ public sealed class SharedThreshold
     }
 
     /// <summary>What each sample loses, N numbers.</summary>
-    public double[] LossesAt(double threshold) => [.. ExitsAt(threshold).Select((exit, i) => _losses[(i * Exits) + exit])];
+    public double[] LossesAt(double threshold) => [.. ExitsAt(threshold).Select((exit, sample) => Loss(sample, exit))];
+
+    /// <summary>What a sample loses at an exit.</summary>
+    /// <param name="sample">0 … N − 1.</param>
+    /// <param name="exit">0 … K − 1.</param>
+    public double Loss(int sample, int exit) => _losses[(sample * Exits) + exit];
 
     private static double[] Numbers(Tensor values)
     {

@@ -57,7 +57,7 @@ internal static class CalibrateCommand
     private static int Run(ParseResult arguments)
     {
         RiskTarget? risk = RiskArguments.Parse(arguments);
-        int? splits = RiskArguments.ParseSplits(arguments);
+        int? simulations = RiskArguments.ParseSimulations(arguments);
         (double? macs, float[]? shares) = Budget(arguments, risk);
         using var stop = new StopSignal();
         IExitCriterion criterion = ParseCriterion(arguments.GetValue(Criterion)!);
@@ -92,36 +92,40 @@ internal static class CalibrateCommand
         }
 
         Show(policy, file);
-        if (splits is not null)
+        if (simulations is { } repetitions)
         {
-            Console.WriteLine(Coverage(risk!, splits.Value, network, data, criterion, stop.Token));
+            Console.WriteLine(Simulate(risk!, repetitions, network, data, criterion, stop.Token));
         }
 
         return 0;
     }
 
-    /// <summary>Repeats the calibration on samples of the test images as large as the held-out set, or half of them.</summary>
-    private static string Coverage(
-        RiskTarget target, int splits, TrainedNetwork network, RunData data, IExitCriterion criterion, CancellationToken stop)
+    /// <summary>Repeats the calibration on samples of the test images, each as large as the held-out set, and says how it fares.</summary>
+    private static string Simulate(
+        RiskTarget target, int repetitions, TrainedNetwork network, RunData data, IExitCriterion criterion, CancellationToken stop)
     {
         Predictions test = network.Predict(data.Test, data.Normalisation, criterion, stop, risk: target.Risk);
         var images = new SharedThreshold(test.Scores, test.RiskLosses!);
-        int calibrating = Math.Min(data.Validation.Count, data.Test.Count / 2), done = 0;
-        if (calibrating == 0)
-        {
-            throw new UsageException("--splits needs at least two test images");
-        }
-
+        using Generator random = SeedSequence.Generator(network.Settings.Seed, SeedSequence.Coverage);
         RunMonitor monitor = RunMonitor.ForConsole();
         RiskCoverage? found = null;
-        monitor.Track(splits, 0, () => found = RiskCoverage.Measure(
-            target, images, network.Macs, calibrating, splits, network.Settings.Seed, Advance));
-        return found!.Describe(target, network.Macs[^1]);
+        int done = 0, samples = data.Validation.Count;
+        monitor.Track(repetitions, 0, () => found = RiskCoverage.Measure(
+            target, images, images, SharedThreshold.FineGrid, samples, repetitions, random, Advance));
+        double macs = found!.Shares.Zip(network.Macs, (share, cost) => share * cost).Sum() / network.Macs[^1];
+        string guaranteed = target.Delta is { } delta
+            ? FormattableString.Invariant($"above {target.Epsilon} for {100 * found.Violations:0.0} % of them ")
+                + FormattableString.Invariant($"(guaranteed: at most {100 * delta:0.#} %)")
+            : FormattableString.Invariant($"guaranteed: at most {target.Epsilon}");
+        double early = 1 - found.Shares[^1];
+        return FormattableString.Invariant($"simulated on {repetitions:N0} samples of {samples:N0} from the {images.Samples:N0} test ")
+            + FormattableString.Invariant($"images: risk on all of these {found.Risk:0.0000} on average, {guaranteed}; ")
+            + FormattableString.Invariant($"{100 * early:0.0} % leave early, with {100 * macs:0.0} % of the multiply-adds");
 
         void Advance()
         {
             stop.ThrowIfCancellationRequested();
-            monitor.Advance($"split {++done}/{splits}");
+            monitor.Advance($"sample {++done}/{repetitions}");
         }
     }
 
@@ -203,7 +207,7 @@ internal static class CalibrateCommand
             [[.. thresholds.Thresholds.Select((threshold, k) => (string[])
                 [
                     $"{k + 1}",
-                    ThresholdPolicy.InFile(threshold)?.ToString("0.0000", CultureInfo.InvariantCulture) ?? "none",
+                    ThresholdPolicy.InFile(threshold)?.ToString("0.0000###", CultureInfo.InvariantCulture) ?? "none",
                     (100 * validation.Shares[k]).ToString("0.0", CultureInfo.InvariantCulture),
                     policy.Macs[k].ToString("N0", CultureInfo.InvariantCulture),
                 ])]]);

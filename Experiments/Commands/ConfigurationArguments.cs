@@ -50,7 +50,8 @@ internal static class ConfigurationArguments
             return PictureFolders.WithClasses(Load(file, arguments, []), Directory.Exists(data) ? data : null);
         }
 
-        return arguments.GetValue(Set) is [var set, ..]
+        string[] given = arguments.GetValue(Set) ?? [];
+        return (given.FirstOrDefault(set => !IsEvaluationExport(SettingsOverride.Parse(set))) ?? given.FirstOrDefault()) is { } set
             ? throw new UsageException($"--set {Terminal.Sanitize(set)} has no configuration to override; give one with --config")
             : null;
     }
@@ -63,9 +64,10 @@ internal static class ConfigurationArguments
     public static IReadOnlyList<SettingsOverride> EvaluationExports(ParseResult arguments)
     {
         SettingsOverride[] given = [.. (arguments.GetValue(Set) ?? []).Select(SettingsOverride.Parse)];
-        bool all = given.All(one => one.Key is "export.logits" or "export.predictions");
-        return all && arguments.GetValue(ConfigOption) is null ? given : [];
+        return given.All(IsEvaluationExport) && arguments.GetValue(ConfigOption) is null ? given : [];
     }
+
+    private static bool IsEvaluationExport(SettingsOverride given) => given.Key is "export.logits" or "export.predictions";
 
     private static Settings Load(string file, ParseResult arguments, IEnumerable<SettingsOverride> more)
     {

@@ -113,8 +113,8 @@ internal static class ConvertCommand
         if (ForeignCheckpoint.Unpublished(model.State) is { Length: > 0 } groups)
         {
             Console.Error.WriteLine(
-                $"warning: {source}: its {string.Join(", ", groups)} {(groups.Length == 1 ? "is" : "are")} left out, which only a "
-                    + "checkpoint of imta train can hold");
+                $"warning: {source}: its {string.Join(", ", groups)}, which only a checkpoint of imta train can hold, "
+                    + (groups.Length == 1 ? "is left out" : "are left out"));
         }
 
         Write(source, model, checkpoint.Settings, phase, checkpoint.Epochs, new Dictionary<string, TorchValue>(), target);

@@ -7,7 +7,7 @@ namespace Imta.MetaWeight.Experiments.Commands;
 /// <summary>The options of <c>imta calibrate</c> that bound a risk.</summary>
 internal static class RiskArguments
 {
-    private const int MaxSplits = 1_000_000;
+    private const int MaxSimulations = 1_000_000;
 
     private static readonly Option<double?> Risk = NumberOption.Double(
         "--risk", "E", "Maximum risk of leaving early, such as 0.05; uses the lowest certified threshold, the same for all exits");
@@ -27,20 +27,20 @@ internal static class RiskArguments
         Description = "With --risk: conformal risk control (without --delta), upper confidence bounds (with --delta), Learn then Test",
     };
 
-    private static readonly Option<int?> Splits = NumberOption.Integer(
-        "--splits", "N", "With --risk: also calibrate on N random samples of the test images and measure the risk of the others");
+    private static readonly Option<int?> Simulations = NumberOption.Integer(
+        "--simulate", "N", "With --risk: also calibrate on N random samples of the test images, and say what the risk on all of them is");
 
     /// <summary>All of them.</summary>
-    public static Option[] All => [Risk, Delta, Loss, Method, Splits];
+    public static Option[] All => [Risk, Delta, Loss, Method, Simulations];
 
     /// <summary>How often to repeat the calibration on test images; null: not at all.</summary>
     /// <exception cref="UsageException">It is out of range.</exception>
-    public static int? ParseSplits(ParseResult arguments)
+    public static int? ParseSimulations(ParseResult arguments)
     {
-        int? splits = TrainedNetworkArguments.Integer(arguments, Splits, MaxSplits);
-        return splits is null || arguments.GetValue(Risk) is not null
-            ? splits
-            : throw new UsageException("--splits needs --risk, the maximum risk, such as --risk 0.05");
+        int? simulations = TrainedNetworkArguments.Integer(arguments, Simulations, MaxSimulations);
+        return simulations is null || arguments.GetValue(Risk) is not null
+            ? simulations
+            : throw new UsageException("--simulate needs --risk, the maximum risk, such as --risk 0.05");
     }
 
     /// <summary>The guarantee asked for; null: none.</summary>

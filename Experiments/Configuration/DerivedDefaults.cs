@@ -1,4 +1,5 @@
 using Imta.MetaWeight.Backbones.Exits;
+using Imta.MetaWeight.Backbones.Msd;
 
 namespace Imta.MetaWeight.Experiments.Configuration;
 
@@ -27,6 +28,7 @@ internal static class DerivedDefaults
     /// <param name="given">Keys that were set explicitly.</param>
     public static void Fill(Settings settings, IReadOnlyCollection<string> given)
     {
+        bool isMsdNet = settings.Model.Backbone.Value == MsdNet.Backbone; // runs of other networks have recorded [1, 2, 4]
         foreach (SettingsKey key in SettingsSchema.Keys.Where(key => !given.Contains(key.Key)))
         {
             if (settings.Preset == Preset.Published && Published.TryGetValue(key.Key, out string? value))
@@ -37,7 +39,7 @@ internal static class DerivedDefaults
             {
                 Set(key, phase1.Format(settings));
             }
-            else if (key.Key is "model.msdnet.growthFactors" or "model.msdnet.bottleneckFactors")
+            else if (isMsdNet && key.Key is "model.msdnet.growthFactors" or "model.msdnet.bottleneckFactors")
             {
                 Set(key, ScaleFactors(settings.Data));
             }

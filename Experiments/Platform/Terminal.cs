@@ -16,9 +16,16 @@ internal static class Terminal
     /// <summary>Whether the terminal can redraw lines (for a progress bar), unlike a file, a pipe or a dumb terminal.</summary>
     public static bool IsInteractive => IsTerminal && AnsiConsole.Profile.Capabilities.Interactive;
 
-    /// <summary>Call before any output: a launcher's terminal gets plain text only.</summary>
+    /// <summary>
+    /// Call before any output: it is UTF-8 also on Windows, whose consoles have a code page; a launcher's terminal gets plain text only.
+    /// </summary>
     public static void Prepare()
     {
+        if (OperatingSystem.IsWindows())
+        {
+            Console.OutputEncoding = new UTF8Encoding(encoderShouldEmitUTF8Identifier: false);
+        }
+
         if (IsOfLauncher)
         {
             Environment.SetEnvironmentVariable("TERM", "dumb");

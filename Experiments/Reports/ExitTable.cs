@@ -35,8 +35,8 @@ internal static class ExitTable
             : new Table(
                 Id, Title,
                 "All in % on the test images: calibration error; how well confidence separates correct predictions from wrong ones; "
-                    + "share of images for which leaving here is premature (wrong here, correct at the last exit); how well low confidence "
-                    + $"identifies these (exits.csv{means}); – if undefined.",
+                    + "share of images for which leaving here is premature (wrong here, correct at the last exit); how well a low score of "
+                    + $"the policy identifies these (exits.csv{means}); – if undefined.",
                 ["run", "exit", .. Columns.Select(column => column.Head)],
                 rows);
     }

@@ -10,6 +10,9 @@ internal sealed class SweepFolder(string path)
     /// <summary>States of a run in <c>runs.csv</c>.</summary>
     public const string Done = "done", Failed = "failed", Waiting = "waiting";
 
+    /// <summary>How the first line of the plan starts if the command line added to it.</summary>
+    private const string Given = "# with ";
+
     public string Path => path;
 
     public string Plan => In("sweep.yaml");
@@ -54,8 +57,9 @@ internal sealed class SweepFolder(string path)
         IDisposable? held = FolderLock.TryAcquire(path);
         if (held is not null)
         {
-            string given = plan.Given.Length > 0 ? $"# with {plan.Given}\n" : "";
-            AtomicFile.WriteText(Plan, given + File.ReadAllText(plan.File));
+            string given = plan.Given.Length > 0 ? $"{Given}{plan.Given}\n" : "", text = File.ReadAllText(plan.File);
+            bool isOwn = text.StartsWith(Given, StringComparison.Ordinal); // this very file, written by an earlier command
+            AtomicFile.WriteText(Plan, given + (isOwn ? text[(text.IndexOf('\n', StringComparison.Ordinal) + 1)..] : text));
         }
 
         return held;

@@ -51,9 +51,11 @@ internal sealed class SweepRunner
             _epochs[run] = done ? EpochsOf(run) : 0;
         }
 
-        foreach (SweepRun run in _plan.Earlier.Where(run => Directory.Exists(_folder.RunPath(run))))
+        foreach (SweepRun run in _plan.Earlier)
         {
-            if (before.TryGetValue((run.Variant, run.Seed), out SweepRunRow? row))
+            // One that failed may have been refused before it had a folder; of others that was removed.
+            if (before.TryGetValue((run.Variant, run.Seed), out SweepRunRow? row)
+                && (row.State == SweepFolder.Failed || Directory.Exists(_folder.RunPath(run))))
             {
                 bool lost = row.State == SweepFolder.Done && !LoadMetrics(run);
                 _states[(run.Variant, run.Seed)] = lost ? row with { State = SweepFolder.Waiting } : row;

@@ -44,6 +44,42 @@ public sealed class RiskControlTests
     }
 
     [Fact]
+    public void The_grid_falls_from_1_to_0_and_is_fine_where_overconfident_networks_score()
+    {
+        double[] grid = SharedThreshold.FineGrid;
+
+        grid.Zip(grid[1..]).Should().OnlyContain(pair => pair.First > pair.Second);
+        (grid[0], grid[^1]).Should().Be((1, 0));
+        grid[1].Should().BeApproximately(1 - 1e-6, 1e-12);
+        grid.Count(threshold => threshold is < 1 and >= 0.999).Should().Be(61);
+        grid.Should().Contain(0.5);
+    }
+
+    /// <summary>Four images at two exits; the second and the third lose where they leave early, at scores of 0.6 and 0.2.</summary>
+    [Fact]
+    public void A_simulation_says_what_its_thresholds_do_to_all_images()
+    {
+        using DisposeScope scope = NewDisposeScope();
+        using var random = new Generator(1);
+        Tensor scores = tensor(new[] { 0.9f, 1, 0.6f, 1, 0.2f, 1, 0.8f, 1 }, [4, 2]);
+        var images = new SharedThreshold(scores, tensor(new[] { 0.0, 0, 1, 0, 1, 0, 0, 0 }, [4, 2]));
+        var target = new RiskTarget(ExitRisk.Gap, 0.01, null, RiskControlMethod.Crc);
+
+        // A sample of 500 has about 125 of each: with n/(n + 1) R + 1/(n + 1) <= 0.01 only the first and the last may leave early.
+        RiskCoverage found = RiskCoverage.Measure(target, images, images, [1, 0.7, 0.5, 0], samples: 500, repetitions: 20, random);
+        RiskCoverage all = RiskCoverage.Measure(
+            target with { Epsilon = 0.9 }, images, images, [1, 0.7, 0.5, 0], samples: 500, repetitions: 20, random);
+
+        (found.Violations, found.Risk, found.Error).Should().Be((0, 0, 0));
+        found.Shares.Should().Equal([0.5, 0.5], (one, other) => Math.Abs(one - other) < 1e-12);
+        all.Risk.Should().BeApproximately(0.5, 1e-12);
+        all.Shares.Should().Equal([1, 0], (one, other) => Math.Abs(one - other) < 1e-12);
+        RiskCoverage broken = RiskCoverage.Measure(
+            target, new SharedThreshold(scores, zeros([4, 2])), images, [1, 0.7, 0.5, 0], samples: 500, repetitions: 20, random);
+        (broken.Violations, broken.Risk).Should().Be((1, 0.5));
+    }
+
+    [Fact]
     public void A_bet_depends_on_earlier_losses_only_and_the_bound_is_where_the_capital_is_one_over_delta() => Laws.HoldFor(50, random =>
     {
         double most = 1 + random.Next(2);

@@ -48,7 +48,7 @@ public sealed class ExtensionsTests : IDisposable
 
         Run(0, "train", "--resume", "stopped");
         End(0, ["convert", "whole", "published.pth.tar"]).Error
-            .Should().EndWith("latest.pt: its exit_scales is left out, which only a checkpoint of imta train can hold\n");
+            .Should().EndWith("latest.pt: its exit_scales, which only a checkpoint of imta train can hold, is left out\n");
 
         string[] table = File.ReadAllLines(_folder.In("whole", "epochs.csv"));
         File.ReadAllLines(_folder.In("stopped", "epochs.csv")).Should().Equal(table[..7]);

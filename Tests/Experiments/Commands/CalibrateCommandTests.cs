@@ -33,23 +33,23 @@ public sealed class CalibrateCommandTests(TrainedRun trained) : IClassFixture<Tr
             .OnlyContain(one => one > threshold && one < threshold + 1e-6);
     }
 
-    /// <summary>Few images and a network that has learned little: that the bound holds is shown where there are many.</summary>
     [Fact]
     public void The_calibration_is_repeated_on_samples_of_the_test_images()
     {
-        string[] risk = ["calibrate", "run", "--risk", "0.6", "--delta", "0.2", "--splits", "200", "--out", "risk.json", "--force"];
+        string[] risk = ["calibrate", "run", "--risk", "0.6", "--delta", "0.2", "--simulate", "200", "--out", "risk.json", "--force"];
         string[] lines = trained.Run(0, risk).Output.Split('\n');
 
-        string coverage = lines.Single(line => line.StartsWith("coverage: ", StringComparison.Ordinal));
-        Match found = Regex.Match(coverage, "over 200 random samples of ([0-9]+) of the ([0-9]+) test images, the risk of the others is "
-            + "(-?0[.][0-9]{4}) on average, above 0.6 in ([0-9.]+) % of splits \\(20 % are allowed\\); ([0-9.]+) % leave early");
-        found.Success.Should().BeTrue(coverage);
-        int images = int.Parse(found.Groups[2].Value);
-        images.Should().Be(trained.Predictions("test", "run", "predictions.csv").Length);
-        int.Parse(found.Groups[1].Value).Should().BeInRange(1, images / 2);
-        double.Parse(found.Groups[4].Value).Should().BeLessThanOrEqualTo(20);
+        string simulated = lines.Single(line => line.StartsWith("simulated on ", StringComparison.Ordinal));
+        Match found = Regex.Match(simulated, "on 200 samples of ([0-9]+) from the ([0-9]+) test images: risk on all of these "
+            + "(-?0[.][0-9]{4}) on average, above 0.6 for ([0-9.]+) % of them \\(guaranteed: at most 20 %\\); "
+            + "([0-9.]+) % leave early, with ([0-9.]+) % of the multiply-adds");
+        found.Success.Should().BeTrue(simulated);
+        int.Parse(found.Groups[1].Value).Should().Be(Policy("risk.json").GetProperty("guarantee").GetProperty("samples").GetInt32());
+        int.Parse(found.Groups[2].Value).Should().Be(trained.Predictions("test", "run", "predictions.csv").Length);
+        double.Parse(found.Groups[3].Value).Should().BeLessThan(0.6);
         double.Parse(found.Groups[5].Value).Should().BePositive();
-        trained.Run(0, risk).Output.Split('\n').Should().Contain(coverage, "the samples follow from the run's seed");
+        double.Parse(found.Groups[6].Value).Should().BeInRange(1, 99.9);
+        trained.Run(0, risk).Output.Split('\n').Should().Contain(simulated, "the samples follow from the run's seed");
     }
 
     /// <summary>The risk of the run's own predictions, as the policy lets them leave.</summary>
@@ -141,8 +141,8 @@ public sealed class CalibrateCommandTests(TrainedRun trained) : IClassFixture<Tr
     [InlineData("--method is best; it must be crc or ucb or ltt", "--risk", "0.1", "--method", "best")]
     [InlineData("drop --delta, or use --method ucb or ltt", "--risk", "0.1", "--delta", "0.1", "--method", "crc")]
     [InlineData("--method ltt bounds the risk with probability 1 - D and needs --delta D", "--risk", "0.1", "--method", "ltt")]
-    [InlineData("--splits needs --risk", "--macs", "3M", "--splits", "10")]
-    [InlineData("--splits is 0; it must be an integer from 1", "--risk", "0.1", "--splits", "0")]
+    [InlineData("--simulate needs --risk", "--macs", "3M", "--simulate", "10")]
+    [InlineData("--simulate is 0; it must be an integer from 1", "--risk", "0.1", "--simulate", "0")]
     [InlineData("--maximise is speed; it must be accuracy", "--macs", "3M", "--maximise", "speed")]
     [InlineData("--maximise needs --macs", "--shares", "1,1,1", "--maximise", "accuracy")]
     [InlineData("--maximise needs --macs", "--risk", "0.1", "--maximise", "accuracy")]

@@ -49,7 +49,7 @@ public sealed class ExportLogitsTests : IDisposable
 
         Directory.GetFiles(_folder.In("bare")).Select(Path.GetFileName).Should().Contain("exits.csv").And
             .NotContain(["logits.safetensors", "predictions.csv"]);
-        _folder.Run(2, "eval", "without", "--set", "meta.q=1").Error.Should()
+        _folder.Run(2, "eval", "without", "--set", "export.logits=true", "--set", "meta.q=1").Error.Should()
             .Be("imta: --set meta.q=1 has no configuration to override; give one with --config\n");
     }
 

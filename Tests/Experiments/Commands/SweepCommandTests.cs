@@ -101,6 +101,9 @@ public sealed class SweepCommandTests : IDisposable
             .Equal(new[] { 0, 0, 1, 1, 7, 7, 8, 8 }.Select(seed => (seed, "done")), "runs of other seeds stay");
         _folder.Read<SummaryRow>("s", "summary.csv").Single(row => row is { Variant: "mwn", Metric: "top1", Exit: 2 }).N.Should().Be(4);
         File.ReadAllText(_folder.In("s", "sweep.yaml")).Should().StartWith("# with --seeds 8\nseeds: [0, 1, 7]\n");
+        _folder.Run(0, "sweep", "s/sweep.yaml", "--out", "s", "--seeds", "1");
+        File.ReadAllText(_folder.In("s", "sweep.yaml")).Should()
+            .StartWith("# with --seeds 1\nseeds: [0, 1, 7]\n", "the line is the last command's");
         Directory.Delete(_folder.In("s", "runs", "mwn", "seed-7"), recursive: true);
         _folder.Run(0, "sweep", "s.yaml", "--out", "s", "--seeds", "8").Output.Should().Contain("2 runs of 2 variants, 2 done; folder s");
         _folder.Read<SweepRunRow>("s", "runs.csv").Should().HaveCount(7, "a run that was removed is gone");

@@ -33,6 +33,16 @@ public sealed class ConfigurationLoadingTests
     [InlineData("meta:\ntrain: {}\n")]
     public void Nothing_means_all_defaults(string yaml) => Parse(yaml).Should().Be(new Settings());
 
+    [Theory]
+    [InlineData("msdnet", "[1, 2, 4, 4]")]
+    [InlineData("ranet", "[1, 2, 4]")]
+    public void Scales_of_an_MSDNet_follow_from_the_images_and_those_of_no_other_network_change(string backbone, string factors)
+    {
+        string given = $"data: {{dataset: imagenet}}\nmodel:\n  backbone: {backbone}\n";
+
+        Parse(given).Should().Be(Parse($"{given}  msdnet: {{growthFactors: {factors}, bottleneckFactors: {factors}}}\n"));
+    }
+
     [Fact]
     public void Every_kind_of_value_is_read()
     {
