@@ -29,7 +29,7 @@ internal static class ClassFigures
             Views(entries, GroupRows, row => row.Exit, Groups, row => row.Classes, row => row.Accuracy))
         {
             Choices = ["exit"],
-        }) : null;
+        }, FigureOrNote.Detailed) : null;
 
     private static bool Grouped(ReportEntry entry) => entry.Runs.SelectMany(GroupRows).Any();
 

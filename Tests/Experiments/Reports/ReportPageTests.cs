@@ -124,6 +124,7 @@ public sealed partial class ReportPageTests : IAsyncLifetime, IDisposable
         await page.Locator("#confusion").ScrollIntoViewIfNeededAsync();
         await page.Locator("#confusion svg").WaitForAsync();
         (await page.Locator("#confusion .missing").InnerTextAsync()).Should().StartWith("Only the first 20 are shown");
+        (await page.Locator("#groups .missing").InnerTextAsync()).Should().StartWith("Only the first 20 are shown", "bars need room");
         (await page.Locator("#train-loss svg").CountAsync()).Should().Be(0, "nobody has been there");
         await page.EmulateMediaAsync(new() { Media = Media.Print });
         await page.WaitForFunctionAsync("all => document.querySelectorAll('figure svg').length === all", all);
