@@ -28,7 +28,7 @@ public sealed class SharedThreshold
     /// The thresholds that risk control tries, which do not depend on any data: 1, then 1 − 10⁻⁶ … 1 − 10⁻³ by twentieths of a power of
     /// ten, because overconfident networks score most images above 0.999, then 0.998, 0.997, …, 0.
     /// </summary>
-    public static double[] FineGrid { get; } =
+    public static IReadOnlyList<double> FineGrid { get; } =
         [1, .. Enumerable.Range(0, 61).Select(i => 1 - Math.Pow(10, -6 + (i / 20.0))), .. Grid(1000).Skip(2)];
 
     /// <summary>The thresholds 1, 1 − 1/steps, …, 0: a grid that does not depend on any data.</summary>

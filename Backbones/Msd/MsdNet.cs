@@ -47,7 +47,7 @@ public sealed record MsdNetOptions : IValidatableObject
     [Range(1, 4096)]
     public int Growth { get; init; } = 6;
 
-    [Description("Growth factor of each scale, finest first; default: 1, 2, 4, 4, ..., as many as the images have scales")]
+    [Description("Growth factor of each scale, finest first; default: 1, 2, 4, 4, ..., one per scale")]
     [Range(1, 64), MinLength(1)]
     public IReadOnlyList<int> GrowthFactors { get; init => field = IntList.From(value); } = IntList.From([1, 2, 4]);
 

@@ -50,8 +50,8 @@ internal sealed record PolicyCalibration(
         using DisposeScope scope = NewDisposeScope();
         Tensor order = Order();
         var images = new SharedThreshold(Validation.Scores.index_select(0, order), Validation.RiskLosses!.index_select(0, order));
-        double[] grid = SharedThreshold.FineGrid;
-        ControlledThreshold found = RiskControl.Choose(target, grid.Length, at => images.LossesAt(grid[at]));
+        IReadOnlyList<double> grid = SharedThreshold.FineGrid;
+        ControlledThreshold found = RiskControl.Choose(target, grid.Count, at => images.LossesAt(grid[at]));
         double threshold = grid[found.Index];
         return Create(SharedThreshold.Policy(Criterion, threshold, images.Exits), budget: null) with
         {

@@ -11,7 +11,7 @@ internal sealed class SweepFolder(string path)
     public const string Done = "done", Failed = "failed", Waiting = "waiting";
 
     /// <summary>How the first line of the plan starts if the command line added to it.</summary>
-    private const string Given = "# with ";
+    private const string Given = "# with --";
 
     public string Path => path;
 
@@ -57,8 +57,8 @@ internal sealed class SweepFolder(string path)
         IDisposable? held = FolderLock.TryAcquire(path);
         if (held is not null)
         {
-            string given = plan.Given.Length > 0 ? $"{Given}{plan.Given}\n" : "", text = File.ReadAllText(plan.File);
-            bool isOwn = text.StartsWith(Given, StringComparison.Ordinal); // this very file, written by an earlier command
+            string given = plan.Given.Length > 0 ? $"# with {plan.Given}\n" : "", text = File.ReadAllText(plan.File);
+            bool isOwn = text.StartsWith(Given, StringComparison.Ordinal); // written by an earlier command: this very file, or a copy
             AtomicFile.WriteText(Plan, given + (isOwn ? text[(text.IndexOf('\n', StringComparison.Ordinal) + 1)..] : text));
         }
 

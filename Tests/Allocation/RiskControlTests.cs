@@ -46,7 +46,7 @@ public sealed class RiskControlTests
     [Fact]
     public void The_grid_falls_from_1_to_0_and_is_fine_where_overconfident_networks_score()
     {
-        double[] grid = SharedThreshold.FineGrid;
+        double[] grid = [.. SharedThreshold.FineGrid];
 
         grid.Zip(grid[1..]).Should().OnlyContain(pair => pair.First > pair.Second);
         (grid[0], grid[^1]).Should().Be((1, 0));
