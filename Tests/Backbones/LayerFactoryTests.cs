@@ -33,17 +33,17 @@ public sealed class LayerFactoryTests
             => network.state_dict().Select(entry => $"{entry.Key} {entry.Value.dtype} {string.Join(',', entry.Value.shape)}");
     }
 
+    /// <summary>Over 16 TB as float32: weights that were drawn, or kept, would end the test.</summary>
     [Fact]
     public void A_network_far_larger_than_any_memory_is_counted()
     {
         using Generator random = new(1);
-        long before = Environment.WorkingSet;
 
         using var network = new MsdNet(
             new MsdNetOptions { Blocks = 30, Channels = 2048, Growth = 2048 }, ImageKind.Cifar, 10, Factory(random, Meta));
 
         network.parameters().Sum(parameter => parameter.numel()).Should().BeGreaterThan(1L << 42);
-        (Environment.WorkingSet - before).Should().BeLessThan(1L << 30);
+        network.state_dict().Values.Should().OnlyContain(tensor => tensor.device_type == DeviceType.META);
     }
 
     /// <summary>216 weights as float32 and, while they are drawn, as float64; 24 numbers of a buffer; 1.5 KiB for each tensor.</summary>
