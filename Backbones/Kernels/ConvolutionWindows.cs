@@ -64,7 +64,7 @@ internal readonly unsafe record struct Plane(nint Data, nint Pixel, nint Row, ni
 
     /// <summary>The number of elements in a copy.</summary>
     public static long Size(in ConvolutionWindows windows, long channels, long images, long down)
-        => (((images * windows.ReachOf(down) * windows.Reach) + (RegisterTiles<float>.MaxRows * windows.StepAcross)) * channels) + Slack;
+        => (((images * windows.ReachOf(down) * windows.Reach) + (RegisterTiles<float>.RowUnit * windows.StepAcross)) * channels) + Slack;
 
     /// <summary>The images in place, for single-pixel windows.</summary>
     public static Plane On<T>(in ImageSpan x, long image, long row)

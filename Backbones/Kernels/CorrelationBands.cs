@@ -22,7 +22,7 @@ internal static unsafe partial class Correlation<T>
                 continue;
             }
 
-            Plane plane = job->X.IsOne && windows.ArePixels(job->X.First) && windows.Across >= RegisterTiles<T>.MaxRows / 2
+            Plane plane = job->X.IsOne && windows.ArePixels(job->X.First) && windows.Across >= RegisterTiles<T>.RowUnit / 2
                 ? Plane.On<T>(job->X.First, first, begin)
                 : Plane.Copy(job->X, windows, images, begin, down, copy);
             Multiply(job, part, plane, images, begin, down, (T*)work);
@@ -87,7 +87,7 @@ internal static unsafe partial class Correlation<T>
             _part = part;
             _product = product;
             _tile = tile;
-            _half = RegisterTiles<T>.Rows(_vectors) / 2;
+            _half = RegisterTiles<T>.Rows(_vectors, 2 * part->Windows.Across) / 2;
             _row = _vectors * RegisterTiles<T>.Width;
             _output = vectors.First * RegisterTiles<T>.Width;
             _columns = (nint)Math.Min(_row, Outputs(job, *part) - _output);
@@ -164,7 +164,7 @@ internal static unsafe partial class Correlation<T>
                 Begin(first, half, isDirect);
             }
 
-            RegisterTiles<T>.Run(_vectors, _product);
+            RegisterTiles<T>.Run(_vectors, 2 * _half, _product);
             if (!isDirect)
             {
                 Write(first, _tile);

@@ -39,7 +39,8 @@ internal unsafe struct Product<T>
 
 /// <summary>
 /// The innermost loops of all products. Eight rows of one vector, or four of two or three, fit into 16 vector registers
-/// and keep the multipliers busy. Each sum is computed in the same order, term by term, regardless of the vector width.
+/// and keep the multipliers busy; sixteen of one, or eight of two, into the 32 registers of processors with vectors of 512 bits.
+/// Each sum is computed in the same order, term by term, regardless of the vector width.
 /// </summary>
 internal static unsafe partial class RegisterTiles<T>
     where T : unmanaged, IBinaryFloatingPointIeee754<T>
@@ -47,8 +48,8 @@ internal static unsafe partial class RegisterTiles<T>
     /// <summary>The maximum number of vectors in a tile.</summary>
     public const int MaxVectors = 3;
 
-    /// <summary>The maximum number of rows in a tile.</summary>
-    public const int MaxRows = 8;
+    /// <summary>A tile that is only partly needed has as many rows, or half of it.</summary>
+    public const int RowUnit = 8;
 
     /// <summary>The maximum number of elements in a tile.</summary>
     public const int MaxElements = 256;
@@ -59,30 +60,40 @@ internal static unsafe partial class RegisterTiles<T>
         : Vector128.IsHardwareAccelerated ? Lanes128<T>.Width
         : Scalar<T>.Width;
 
-    /// <summary>The number of rows in a tile of the given number of vectors.</summary>
-    public static int Rows(int vectors) => vectors == 1 ? MaxRows : MaxRows / 2;
+    /// <summary>The number of rows in a tile.</summary>
+    /// <param name="vectors">Its number of vectors.</param>
+    /// <param name="needed">How many rows are needed.</param>
+    public static int Rows(int vectors, long needed) => vectors switch
+    {
+        1 => Vector512.IsHardwareAccelerated && needed >= 2 * RowUnit ? 2 * RowUnit : RowUnit,
+        2 => Vector512.IsHardwareAccelerated && needed > RowUnit / 2 ? RowUnit : RowUnit / 2,
+        _ => RowUnit / 2,
+    };
 
     /// <summary>How many of the vectors that are left the next tile takes: three at most, and no single one after three.</summary>
     public static int Take(long left) => left == 4 ? 2 : (int)Math.Min(left, MaxVectors);
 
-    /// <summary>Computes a tile of 1 to 3 vectors.</summary>
-    public static void Run(int vectors, Product<T>* product)
+    /// <summary>Computes a tile.</summary>
+    /// <param name="vectors">1 to 3.</param>
+    /// <param name="rows">What <see cref="Rows"/> returned.</param>
+    /// <param name="product">The product.</param>
+    public static void Run(int vectors, int rows, Product<T>* product)
     {
         if (Vector512.IsHardwareAccelerated)
         {
-            Run<Vector512<T>, Lanes512<T>>(vectors, product);
+            Run<Vector512<T>, Lanes512<T>>(vectors, rows, product);
         }
         else if (Vector256.IsHardwareAccelerated)
         {
-            Run<Vector256<T>, Lanes256<T>>(vectors, product);
+            Run<Vector256<T>, Lanes256<T>>(vectors, rows, product);
         }
         else if (Vector128.IsHardwareAccelerated)
         {
-            Run<Vector128<T>, Lanes128<T>>(vectors, product);
+            Run<Vector128<T>, Lanes128<T>>(vectors, rows, product);
         }
         else
         {
-            Run<T, Scalar<T>>(vectors, product);
+            Run<T, Scalar<T>>(vectors, rows, product);
         }
     }
 
@@ -119,15 +130,21 @@ internal static unsafe partial class RegisterTiles<T>
         }
     }
 
-    private static void Run<TVector, TLanes>(int vectors, Product<T>* product)
+    private static void Run<TVector, TLanes>(int vectors, int rows, Product<T>* product)
         where TLanes : ILanes<T, TVector>
     {
-        switch (vectors)
+        switch (vectors, rows)
         {
-            case 1:
+            case (1, RowUnit):
                 EightByOne<TVector, TLanes>(product);
                 break;
-            case 2:
+            case (1, _):
+                SixteenByOne<TVector, TLanes>(product);
+                break;
+            case (2, RowUnit):
+                EightByTwo<TVector, TLanes>(product);
+                break;
+            case (2, _):
                 FourByTwo<TVector, TLanes>(product);
                 break;
             default:

@@ -54,7 +54,7 @@ internal static unsafe class WeightGradient<T>
     {
         ConvolutionWindows windows = job->Windows;
         long images = job->X.Count, channels = job->X.Channels, outputs = job->GradOutput.Channels;
-        int width = RegisterTiles<T>.Width, least = RegisterTiles<T>.MaxRows;
+        int width = RegisterTiles<T>.Width, least = RegisterTiles<T>.RowUnit;
         long down = windows.Height;
         job->OutputsAreRows = Up(outputs, least / 2) * Up(job->Run, width) < Up(job->Run, least / 2) * Up(outputs, width);
         (job->RowsOfSums, job->ColumnsOfSums) = job->OutputsAreRows
@@ -107,7 +107,7 @@ internal static unsafe class WeightGradient<T>
 
     /// <summary>Whether a tile may read the vector that begins in the last of some pixels, given how many come after.</summary>
     private static bool CanReadPast(in ImageSpan images, long after)
-        => after * images.Pixel >= RegisterTiles<T>.Width + RegisterTiles<T>.MaxRows;
+        => after * images.Pixel >= RegisterTiles<T>.Width + RegisterTiles<T>.RowUnit;
 
     private static void AddPiece(WeightGradientJob* job, (long First, long Count) images, long first, long down, T* sums, T* work)
     {
@@ -138,7 +138,7 @@ internal static unsafe class WeightGradient<T>
             }
             else
             {
-                T* ofRow = sums + (y * Up(job->Run, RegisterTiles<T>.MaxRows) * job->ColumnsOfSums);
+                T* ofRow = sums + (y * Up(job->Run, RegisterTiles<T>.RowUnit) * job->ColumnsOfSums);
                 Multiply(job, shifted, job->Run, given, byOutput.Channels, ofRow, images.Count, down);
             }
         }
@@ -158,15 +158,16 @@ internal static unsafe class WeightGradient<T>
         nint column = 0;
         for (long left = Up(columns, width) / width; left > 0;)
         {
-            int vectors = RegisterTiles<T>.Take(left), tile = RegisterTiles<T>.Rows(vectors);
-            product.AHalf = tile / 2;
+            int vectors = RegisterTiles<T>.Take(left), tile;
             product.B = (T*)b.Data + column;
             for (nint row = 0; row < rows; row += tile)
             {
+                tile = RegisterTiles<T>.Rows(vectors, rows - row);
+                product.AHalf = tile / 2;
                 product.A = (T*)a.Data + row;
                 product.Initial = product.C = sums + (row * stride) + column;
                 product.InitialHalf = product.CHalf = product.C + (product.AHalf * stride);
-                RegisterTiles<T>.Run(vectors, &product);
+                RegisterTiles<T>.Run(vectors, tile, &product);
             }
 
             column += vectors * width;
@@ -187,7 +188,7 @@ internal static unsafe class WeightGradient<T>
         }
 
         long outputs = job->GradOutput.Channels;
-        long padded = Up(job->Run, job->OutputsAreRows ? RegisterTiles<T>.Width : RegisterTiles<T>.MaxRows);
+        long padded = Up(job->Run, job->OutputsAreRows ? RegisterTiles<T>.Width : RegisterTiles<T>.RowUnit);
         for (long row = begin; row < end; row++, sums += job->ColumnsOfSums)
         {
             if (!job->OutputsAreRows)
