@@ -46,7 +46,11 @@ internal sealed class SweepRunner
         var before = _folder.States();
         foreach (SweepRun run in _plan.Runs)
         {
-            bool done = before.GetValueOrDefault((run.Variant, run.Seed))?.State == SweepFolder.Done && LoadMetrics(run);
+            // One without a row may be of a variant that the file did not list for a while.
+            bool ended = before.TryGetValue((run.Variant, run.Seed), out SweepRunRow? row)
+                ? row.State == SweepFolder.Done
+                : EpochsDone(run) == EpochsOf(run);
+            bool done = ended && LoadMetrics(run);
             SetState(run, done ? SweepFolder.Done : SweepFolder.Waiting, null);
             _epochs[run] = done ? EpochsOf(run) : 0;
         }

@@ -91,8 +91,11 @@ public sealed class SweepCommandTests : IDisposable
             .Contain("10 held-out meta").And.Contain("Meta-Weight-Net").And.Contain(
                 "imbalanced classes: 6 training images in the largest, 2 in the smallest");
 
+        File.WriteAllText(_folder.In("s.yaml"), Sweep[..Sweep.IndexOf("  mwn", StringComparison.Ordinal)]);
+        _folder.Run(0, "sweep", "s.yaml", "--out", "s").Output.Should().Contain("2 runs of 1 variants, 2 done; folder s");
         File.WriteAllText(_folder.In("s.yaml"), Sweep.Replace("[0, 1]", "[0, 1, 7]", StringComparison.Ordinal));
-        _folder.Run(0, "sweep", "s.yaml", "--out", "s").Output.Should().Contain("6 runs of 2 variants, 4 done; folder s");
+        _folder.Run(0, "sweep", "s.yaml", "--out", "s").Output.Should()
+            .Contain("6 runs of 2 variants, 4 done; folder s", "runs of a variant that was left out for a while are not made again");
         _folder.Read<SweepRunRow>("s", "runs.csv").Select(run => (run.Variant, run.Seed, run.State)).Should().Equal(
             ("plain", 0, "done"), ("mwn", 0, "done"), ("plain", 1, "done"), ("mwn", 1, "done"), ("plain", 7, "done"), ("mwn", 7, "done"));
 
