@@ -48,7 +48,7 @@ internal static unsafe partial class RegisterTiles<T>
     /// <summary>The maximum number of vectors in a tile.</summary>
     public const int MaxVectors = 3;
 
-    /// <summary>A tile that is only partly needed has as many rows, or half of it.</summary>
+    /// <summary>A tile has as many rows, half or twice of it; memory for rows is padded to a multiple of it.</summary>
     public const int RowUnit = 8;
 
     /// <summary>The maximum number of elements in a tile.</summary>
@@ -60,9 +60,9 @@ internal static unsafe partial class RegisterTiles<T>
         : Vector128.IsHardwareAccelerated ? Lanes128<T>.Width
         : Scalar<T>.Width;
 
-    /// <summary>The number of rows in a tile.</summary>
-    /// <param name="vectors">Its number of vectors.</param>
-    /// <param name="needed">How many rows are needed.</param>
+    /// <summary>The number of rows in the next tile.</summary>
+    /// <param name="vectors">Its number of vectors, 1 to 3.</param>
+    /// <param name="needed">How many rows are still needed: beyond them a tile computes only as far as the padding.</param>
     public static int Rows(int vectors, long needed) => vectors switch
     {
         1 => Vector512.IsHardwareAccelerated && needed >= 2 * RowUnit ? 2 * RowUnit : RowUnit,

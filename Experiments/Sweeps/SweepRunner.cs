@@ -68,9 +68,10 @@ internal sealed class SweepRunner
 
         WriteTables();
         var left = new Queue<SweepRun>(_plan.Runs.Where(run => StateOf(run) != SweepFolder.Done));
-        int all = _plan.Runs.Count;
-        _monitor.WriteLine(
-            FormattableString.Invariant($"{all} runs of {_plan.Variants.Count} variants, {all - left.Count} done; folder {_folder.Path}"));
+        (int all, int variants) = (_plan.Runs.Count, _plan.Variants.Count);
+        _monitor.WriteLine(FormattableString.Invariant(
+            $"{all} run{(all == 1 ? "" : "s")} of {variants} variant{(variants == 1 ? "" : "s")}, {all - left.Count} done; folder ")
+            + _folder.Path);
         _monitor.Track(_plan.Runs.Sum(EpochsOf), _epochs.Values.Sum(), () => Loop(left, stop));
     }
 

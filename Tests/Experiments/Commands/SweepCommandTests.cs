@@ -92,7 +92,7 @@ public sealed class SweepCommandTests : IDisposable
                 "imbalanced classes: 6 training images in the largest, 2 in the smallest");
 
         File.WriteAllText(_folder.In("s.yaml"), Sweep[..Sweep.IndexOf("  mwn", StringComparison.Ordinal)]);
-        _folder.Run(0, "sweep", "s.yaml", "--out", "s").Output.Should().Contain("2 runs of 1 variants, 2 done; folder s");
+        _folder.Run(0, "sweep", "s.yaml", "--out", "s").Output.Should().Contain("2 runs of 1 variant, 2 done; folder s");
         File.WriteAllText(_folder.In("s.yaml"), Sweep.Replace("[0, 1]", "[0, 1, 7]", StringComparison.Ordinal));
         _folder.Run(0, "sweep", "s.yaml", "--out", "s").Output.Should()
             .Contain("6 runs of 2 variants, 4 done; folder s", "runs of a variant that was left out for a while are not made again");
