@@ -18,14 +18,19 @@ public sealed class BilevelLoop
     private readonly ISampleWeighting _weighting;
     private readonly Sgd _optimiser;
     private readonly IGradientCombination _combination;
+    private readonly Averaging? _averaging;
 
     /// <summary>The loop over a network, whose parameters are θ, and a weighting, whose parameters are Θ.</summary>
     /// <param name="method">The meta-gradient method.</param>
     /// <param name="weighting">Weights samples, and may learn to.</param>
     /// <param name="optimiser">Updates θ.</param>
     /// <param name="combination">Combines the exits' gradients into one direction.</param>
+    /// <param name="averaging">
+    /// Averages the gradients of θ and Θ over processes, each of which has its own shards of the halves; null: single-process training.
+    /// </param>
     /// <exception cref="ArgumentException">The weighting learns, and the combination is not linear.</exception>
-    public BilevelLoop(IMetaGradient method, ISampleWeighting weighting, Sgd optimiser, IGradientCombination combination)
+    public BilevelLoop(
+        IMetaGradient method, ISampleWeighting weighting, Sgd optimiser, IGradientCombination combination, Averaging? averaging = null)
     {
         if (!combination.IsLinear && weighting.Learns(0))
         {
@@ -35,7 +40,7 @@ public sealed class BilevelLoop
                 nameof(combination));
         }
 
-        (_method, _weighting, _optimiser, _combination) = (method, weighting, optimiser, combination);
+        (_method, _weighting, _optimiser, _combination, _averaging) = (method, weighting, optimiser, combination, averaging);
     }
 
     /// <summary>
@@ -73,7 +78,9 @@ public sealed class BilevelLoop
 
         // Real update: the weights by the WPN as it is now, and the gradient of Σ_k mean_i w_ik l_ik from the same forward pass.
         Tensor weights = Weights(features); // [N, K]
-        IReadOnlyList<Tensor?> gradient = _combination.Combine(forward, weights.div(Held(weights.shape[0])));
+        long samples = weights.shape[0]; // N
+        IReadOnlyList<Tensor?> gradient = _averaging.Mean(
+            _combination.Combine(forward, weights.div(Held(samples)), _averaging), samples);
         using (StepPhases.Start(StepPhases.Update))
         {
             _optimiser.Apply(gradient, rates.Backbone);
@@ -93,7 +100,8 @@ public sealed class BilevelLoop
         MetaGradient gradient = _method.WeightGradient(forward, weights.detach(), meta, rates.Backbone);
 
         // WPN update: ∂L/∂Θ = ∂L/∂w · ∂w/∂Θ, through the small network only.
-        _weighting.Learn(weights, gradient.GradWeights, rates.Meta);
+        IReadOnlyList<Tensor?> byTheta = _weighting.Gradient(weights, gradient.GradWeights);
+        _weighting.Update(_averaging.Mean(byTheta, weights.shape[0]), rates.Meta);
         return gradient.Objective;
     }
 

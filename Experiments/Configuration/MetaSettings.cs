@@ -27,6 +27,6 @@ internal sealed record MetaSettings : MetaOptions
     public bool UsesHeldOutData => Learns && Source == MetaSource.HeldOut;
 
     /// <summary>The weighting that the settings describe (<see cref="WeightingMethod.Build"/>).</summary>
-    public ISampleWeighting Build(MultiExitNetwork backbone, Generator random, Averaging? averaging = null)
-        => Enabled ? Weights.Value.Build(Weights.Options, this, backbone, random, averaging) : new UniformWeighting();
+    public ISampleWeighting Build(MultiExitNetwork backbone, Generator random)
+        => Enabled ? Weights.Value.Build(Weights.Options, this, backbone, random) : new UniformWeighting();
 }

@@ -17,6 +17,6 @@ internal sealed record ModifierSettings : ModifierOptions
     public MetaGfOptions MetaGf { get; init; } = new();
 
     /// <summary>The combination that the settings describe (<see cref="CombinationMethod.Build"/>).</summary>
-    public IGradientCombination Combine(Func<long, Generator> random, Averaging? averaging)
-        => Combination.Value.Build(Combination.Options, random, averaging);
+    public IGradientCombination Combine(Func<long, Generator> random)
+        => Combination.Value.Build(Combination.Options, random);
 }

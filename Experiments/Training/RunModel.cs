@@ -32,12 +32,11 @@ internal sealed class RunModel : IStateful, IDisposable
         _loss = new TrainingLoss(settings.Loss, classCounts, float32, device);
         RequireMemory(settings.Meta, device);
         using Generator random = SeedSequence.Generator(settings.Seed, SeedSequence.WeightNetwork, phase.Number == 1 ? [] : [phase.Number]);
-        Weighting = settings.Meta.Build(Network, random, averaging);
+        Weighting = settings.Meta.Build(Network, random);
         IMetaGradient method = MetaGradients.Create(settings.Meta, Network, _optimiser, _loss, averaging);
-        IGradientCombination combination = settings.Modifiers.Combine(
-            step => SeedSequence.Generator(settings.Seed, SeedSequence.Combination, phase.Number, step), averaging);
-        Combination = averaging is null ? combination : new AveragedCombination(combination, averaging);
-        Loop = new BilevelLoop(method, Weighting, _optimiser, Combination);
+        Combination = settings.Modifiers.Combine(
+            step => SeedSequence.Generator(settings.Seed, SeedSequence.Combination, phase.Number, step));
+        Loop = new BilevelLoop(method, Weighting, _optimiser, Combination, averaging);
         _metaGf = settings.Modifiers.MetaGf is { Enabled: true } own ? new MetaGf(own, Network, method, _optimiser, averaging) : null;
     }
 

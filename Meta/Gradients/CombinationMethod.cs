@@ -7,10 +7,7 @@ namespace Imta.MetaWeight.Meta.Gradients;
 /// A generator for a step, by its number: the same at each call, so that a method that keeps its number of steps in its state continues
 /// after an interruption as if there had been none.
 /// </param>
-/// <param name="averaging">
-/// Averages over processes what must be the same in all of them (their directions are averaged elsewhere); null: single-process training.
-/// </param>
-public delegate IGradientCombination CombinationBuilder<in TOptions>(TOptions own, Func<long, Generator> random, Averaging? averaging);
+public delegate IGradientCombination CombinationBuilder<in TOptions>(TOptions own, Func<long, Generator> random);
 
 /// <summary>Settings of a method that has none of its own.</summary>
 public sealed record NoOptions;
@@ -26,37 +23,37 @@ public sealed class CombinationMethod
 
     /// <summary>Their sum: the gradient of the weighted loss.</summary>
     public static CombinationMethod Sum { get; } = Create<NoOptions>(
-        "sum", isLinear: true, (_, _, _) => new GradientSum(), byExit: false);
+        "sum", isLinear: true, (_, _) => new GradientSum(), byExit: false);
 
     /// <summary><see cref="Gradients.PcGrad"/>.</summary>
     public static CombinationMethod PcGrad { get; } = Create<PcGradOptions>(
-        "pcgrad", isLinear: false, (own, random, _) => new PcGrad(own.Order == ProjectionOrder.Random ? random : null));
+        "pcgrad", isLinear: false, (own, random) => new PcGrad(own.Order == ProjectionOrder.Random ? random : null));
 
     /// <summary><see cref="Gradients.CaGrad"/>.</summary>
-    public static CombinationMethod CaGrad { get; } = Create<CaGradOptions>("cagrad", isLinear: false, (own, _, _) => new CaGrad(own));
+    public static CombinationMethod CaGrad { get; } = Create<CaGradOptions>("cagrad", isLinear: false, (own, _) => new CaGrad(own));
 
     /// <summary><see cref="Gradients.NashMtl"/>.</summary>
-    public static CombinationMethod NashMtl { get; } = Create<NashMtlOptions>("nashMtl", isLinear: false, (own, _, _) => new NashMtl(own));
+    public static CombinationMethod NashMtl { get; } = Create<NashMtlOptions>("nashMtl", isLinear: false, (own, _) => new NashMtl(own));
 
     /// <summary><see cref="Gradients.DynamicWeightAverage"/>.</summary>
     public static CombinationMethod DynamicWeightAverage { get; } = Create<DynamicWeightAverageOptions>(
-        "dwa", isLinear: false, (own, _, averaging) => new DynamicWeightAverage(own, averaging), byExit: false);
+        "dwa", isLinear: false, (own, _) => new DynamicWeightAverage(own), byExit: false);
 
     /// <summary><see cref="UncertaintyWeighting"/>.</summary>
     public static CombinationMethod Uncertainty { get; } = Create<UncertaintyOptions>(
-        "uncertainty", isLinear: false, (own, _, averaging) => new UncertaintyWeighting(own, averaging), byExit: false);
+        "uncertainty", isLinear: false, (own, _) => new UncertaintyWeighting(own), byExit: false);
 
     /// <summary><see cref="Gradients.GradNorm"/>.</summary>
     public static CombinationMethod GradNorm { get; } = Create<GradNormOptions>(
-        "gradNorm", isLinear: false, (own, _, averaging) => new GradNorm(own, averaging));
+        "gradNorm", isLinear: false, (own, _) => new GradNorm(own));
 
     /// <summary><see cref="Gradients.LossEqual"/>.</summary>
     public static CombinationMethod LossEqual { get; } = Create<LossEqualOptions>(
-        "lossEqual", isLinear: false, (own, _, averaging) => new LossEqual(own, averaging), byExit: false);
+        "lossEqual", isLinear: false, (own, _) => new LossEqual(own), byExit: false);
 
     /// <summary>The last exit's gradient alone.</summary>
     public static CombinationMethod Last { get; } = Create<NoOptions>(
-        "last", isLinear: false, (_, _, _) => new LastExitGradient(), byExit: false);
+        "last", isLinear: false, (_, _) => new LastExitGradient(), byExit: false);
 
     /// <summary>Its name in YAML, which is also that of the group of its own settings.</summary>
     public string Name { get; }
@@ -77,7 +74,7 @@ public sealed class CombinationMethod
     /// <param name="byExit">Whether a step holds the gradient of every exit at once, which the estimate of memory counts.</param>
     public static CombinationMethod Create<TOptions>(string name, bool isLinear, CombinationBuilder<TOptions> build, bool byExit = true)
         where TOptions : class, new()
-        => new(name, isLinear, byExit, () => new TOptions(), (own, random, averaging) => build((TOptions)own, random, averaging));
+        => new(name, isLinear, byExit, () => new TOptions(), (own, random) => build((TOptions)own, random));
 
     /// <summary>A new instance of its own settings with default values, of the type given to <see cref="Create"/>.</summary>
     public object DefaultOptions() => _defaults();
@@ -85,7 +82,6 @@ public sealed class CombinationMethod
     /// <summary>Creates the combination.</summary>
     /// <param name="own">Settings of the type of <see cref="DefaultOptions"/>.</param>
     /// <param name="random">A generator for a step, by its number.</param>
-    /// <param name="averaging">Averages over processes what must be the same in all of them; null: single-process training.</param>
-    public IGradientCombination Build(object own, Func<long, Generator> random, Averaging? averaging = null)
-        => _build(own, random, averaging);
+    public IGradientCombination Build(object own, Func<long, Generator> random)
+        => _build(own, random);
 }

@@ -20,8 +20,7 @@ public sealed record DynamicWeightAverageOptions
 /// count more. In epoch e, v = K·softmax(L[e−1]/L[e−2]/T) with the mean losses L over an epoch's steps; in the first two epochs v = 1.
 /// </summary>
 /// <param name="options">T.</param>
-/// <param name="averaging">Averages losses over processes; null: single-process training.</param>
-public sealed class DynamicWeightAverage(DynamicWeightAverageOptions options, Averaging? averaging = null) : LossWeighting(averaging)
+public sealed class DynamicWeightAverage(DynamicWeightAverageOptions options) : LossWeighting
 {
     private const string Sum = "loss_sum", Steps = "steps", Last = "last_losses", Before = "losses_before";
 

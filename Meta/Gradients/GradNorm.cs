@@ -30,8 +30,7 @@ public sealed record GradNormOptions
 /// the norms of their gradients.
 /// </remarks>
 /// <param name="options">α, and the learning rate of s.</param>
-/// <param name="averaging">Averages losses and norms over processes; null: single-process training.</param>
-public sealed class GradNorm(GradNormOptions options, Averaging? averaging = null) : LossWeighting(averaging)
+public sealed class GradNorm(GradNormOptions options) : LossWeighting
 {
     private const string Logits = "logits", First = "first_losses";
 
@@ -55,11 +54,11 @@ public sealed class GradNorm(GradNormOptions options, Averaging? averaging = nul
     public override Tensor Weights(Tensor losses) => WeightsAt(LogitsLike(losses));
 
     /// <inheritdoc/>
-    protected override IReadOnlyList<Tensor?> Direction(IForward forward, Tensor cotangent, Tensor losses)
+    protected override IReadOnlyList<Tensor?> Direction(IForward forward, Tensor cotangent, Tensor losses, Averaging? averaging)
     {
         ExitGradients gradients = ExitGradients.Of(forward, cotangent);
         using Activity? phase = StepPhases.Start(StepPhases.Combination);
-        Tensor norms = Mean(tensor(gradients.Norms(), device: losses.device), cotangent.size(0));
+        Tensor norms = averaging.Mean([tensor(gradients.Norms(), device: losses.device)], cotangent.size(0))[0]!;
         double[] weights = Weights(losses).cpu().data<double>().ToArray();
         Learn(losses, norms);
         return gradients.Sum(weights);

@@ -25,7 +25,7 @@ public abstract class GramCombination : IGradientCombination
     }
 
     /// <inheritdoc/>
-    public IReadOnlyList<Tensor?> Combine(IForward forward, Tensor cotangent)
+    public IReadOnlyList<Tensor?> Combine(IForward forward, Tensor cotangent, Averaging? averaging = null)
     {
         using DisposeScope scope = NewDisposeScope();
         using IDisposable noGrad = no_grad();

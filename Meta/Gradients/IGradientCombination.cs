@@ -20,7 +20,11 @@ public interface IGradientCombination : IStateful, IDisposable
     /// <summary>The direction, one tensor for each parameter; null where no loss reaches a parameter.</summary>
     /// <param name="forward">The pass at θ; <see cref="IForward.ExitGradient"/> gives one exit's gradient.</param>
     /// <param name="cotangent"><c>[N, K]</c>; w/N for the weighted losses mean_i w_ik l_ik of the exits k.</param>
-    IReadOnlyList<Tensor?> Combine(IForward forward, Tensor cotangent);
+    /// <param name="averaging">
+    /// Averages over processes what must be the same in all of them; null: single-process training. The caller averages the directions;
+    /// for a nonlinear combination this differs from its direction for the mean gradients.
+    /// </param>
+    IReadOnlyList<Tensor?> Combine(IForward forward, Tensor cotangent, Averaging? averaging = null);
 
     /// <summary>Called after an epoch's last step.</summary>
     void EndEpoch()
@@ -46,7 +50,7 @@ public sealed class GradientSum : IGradientCombination
     public bool IsLinear => true;
 
     /// <inheritdoc/>
-    public IReadOnlyList<Tensor?> Combine(IForward forward, Tensor cotangent) => forward.Gradient(cotangent);
+    public IReadOnlyList<Tensor?> Combine(IForward forward, Tensor cotangent, Averaging? averaging = null) => forward.Gradient(cotangent);
 }
 
 /// <summary>
@@ -59,34 +63,6 @@ public sealed class LastExitGradient : IGradientCombination
     public bool IsLinear => false;
 
     /// <inheritdoc/>
-    public IReadOnlyList<Tensor?> Combine(IForward forward, Tensor cotangent)
+    public IReadOnlyList<Tensor?> Combine(IForward forward, Tensor cotangent, Averaging? averaging = null)
         => forward.ExitGradient(cotangent, (int)cotangent.size(1) - 1);
-}
-
-/// <summary>
-/// The mean over processes of another combination's direction for each process's gradients; for a nonlinear combination this differs from
-/// its direction for the mean gradients.
-/// </summary>
-/// <param name="inner">The combination in each process.</param>
-/// <param name="averaging">Averages over processes.</param>
-public sealed class AveragedCombination(IGradientCombination inner, Averaging averaging) : IGradientCombination
-{
-    /// <inheritdoc/>
-    public bool IsLinear => inner.IsLinear;
-
-    /// <inheritdoc/>
-    public StateTree State => inner.State;
-
-    /// <inheritdoc/>
-    public IReadOnlyList<Tensor?> Combine(IForward forward, Tensor cotangent)
-        => averaging.Mean(inner.Combine(forward, cotangent), cotangent.shape[0]);
-
-    /// <inheritdoc/>
-    public void EndEpoch() => inner.EndEpoch();
-
-    /// <inheritdoc/>
-    public void LoadState(StateTree state) => inner.LoadState(state);
-
-    /// <inheritdoc/>
-    public void Dispose() => inner.Dispose();
 }

@@ -20,8 +20,7 @@ public sealed record LossEqualOptions
 /// Networks", AAAI 2023): v_k = mean(E)/E_k with moving averages E of the losses, this step's included.
 /// </summary>
 /// <param name="options">The averages' momentum.</param>
-/// <param name="averaging">Averages losses over processes; null: single-process training.</param>
-public sealed class LossEqual(LossEqualOptions options, Averaging? averaging = null) : LossWeighting(averaging)
+public sealed class LossEqual(LossEqualOptions options) : LossWeighting
 {
     private const string Average = "loss_average";
 

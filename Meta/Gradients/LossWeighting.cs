@@ -4,11 +4,10 @@ namespace Imta.MetaWeight.Meta.Gradients;
 
 /// <summary>
 /// Σ_k v_k g_k, whose weights v follow from the exits' losses l_k = mean_i w_ik l_ik and from state kept from earlier steps: the gradient
-/// of Σ_k v_k l_k with v as constants, by one transposition of the pass.
+/// of Σ_k v_k l_k with v as constants, by one transposition of the pass. l is the mean over processes, so that all have the same weights.
 /// </summary>
 /// <remarks>Shapes: <c>N</c> samples, <c>K</c> exits. Losses, weights and state are float64 <c>[K]</c>, on the network's device.</remarks>
-/// <param name="averaging">Averages losses over processes, so that all have the same weights; null: single-process training.</param>
-public abstract class LossWeighting(Averaging? averaging) : IGradientCombination
+public abstract class LossWeighting : IGradientCombination
 {
     // Methods divide by losses, and an exit to which no sample is allocated has the loss 0.
     private const double LeastLoss = 1e-12;
@@ -22,14 +21,14 @@ public abstract class LossWeighting(Averaging? averaging) : IGradientCombination
     public StateTree State => new() { Groups = { [IGradientCombination.StateGroup] = new StateTree(_state.Tensors) } };
 
     /// <inheritdoc/>
-    public IReadOnlyList<Tensor?> Combine(IForward forward, Tensor cotangent)
+    public IReadOnlyList<Tensor?> Combine(IForward forward, Tensor cotangent, Averaging? averaging = null)
     {
         using DisposeScope scope = NewDisposeScope();
         using IDisposable noGrad = no_grad();
         Tensor own = forward.Losses.mul(cotangent).sum([0]).to_type(float64);
-        Tensor losses = Mean(own, cotangent.size(0)).clamp(min: Held(LeastLoss));
+        Tensor losses = averaging.Mean([own], cotangent.size(0))[0]!.clamp(min: Held(LeastLoss));
         MoveState(losses);
-        return [.. Direction(forward, cotangent, losses).Select(part => part?.MoveToOuterDisposeScope())];
+        return [.. Direction(forward, cotangent, losses, averaging).Select(part => part?.MoveToOuterDisposeScope())];
     }
 
     /// <summary>v of the next step.</summary>
@@ -67,13 +66,9 @@ public abstract class LossWeighting(Averaging? averaging) : IGradientCombination
     /// <param name="forward">The pass at θ.</param>
     /// <param name="cotangent">w/N <c>[N, K]</c>.</param>
     /// <param name="losses">l.</param>
-    protected virtual IReadOnlyList<Tensor?> Direction(IForward forward, Tensor cotangent, Tensor losses)
+    /// <param name="averaging">Averages over processes what else v depends on; null: single-process training.</param>
+    protected virtual IReadOnlyList<Tensor?> Direction(IForward forward, Tensor cotangent, Tensor losses, Averaging? averaging)
         => forward.Gradient(cotangent.mul(Weights(losses).to_type(cotangent.dtype))); // [N, K] · [K]
-
-    /// <summary>The mean over processes.</summary>
-    /// <param name="own">This process's numbers.</param>
-    /// <param name="samples">N.</param>
-    protected Tensor Mean(Tensor own, long samples) => averaging.Mean([own], samples)[0]!;
 
     /// <summary>The value that an earlier step stored under this name; null: none.</summary>
     /// <param name="name">A part of the state.</param>

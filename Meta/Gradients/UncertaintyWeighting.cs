@@ -24,8 +24,7 @@ public sealed record UncertaintyOptions
 /// 2018): network and log variances s minimise Σ_k (l_k e^{−s_k} + s_k)/2, the latter by plain gradient descent on s; v_k = e^{−s_k}/2.
 /// </summary>
 /// <param name="options">The initial s, and its learning rate.</param>
-/// <param name="averaging">Averages losses over processes; null: single-process training.</param>
-public sealed class UncertaintyWeighting(UncertaintyOptions options, Averaging? averaging = null) : LossWeighting(averaging)
+public sealed class UncertaintyWeighting(UncertaintyOptions options) : LossWeighting
 {
     private const string LogVariances = "log_variances";
     private const double Bound = 20; // of |s|: at a loss of 0 it would fall for ever

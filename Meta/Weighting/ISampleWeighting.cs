@@ -31,12 +31,20 @@ public interface ISampleWeighting : IStateful, IDisposable
     /// <param name="features">φ, from <see cref="Features"/>.</param>
     Tensor Weights(Tensor features);
 
-    /// <summary>Updates Θ along ∂L/∂Θ = ∂L/∂w · ∂w/∂Θ. Called for the batches for which <see cref="Learns"/> is true.</summary>
+    /// <summary>
+    /// ∂L/∂Θ = ∂L/∂w · ∂w/∂Θ of this process, one for each of <see cref="Parameters"/>: by default along the history of w. Called for the
+    /// batches for which <see cref="Learns"/> is true.
+    /// </summary>
     /// <param name="weights">w <c>[N, K]</c> with its history, from <see cref="Weights"/>.</param>
     /// <param name="byWeights">∂L/∂w <c>[N, K]</c>.</param>
+    IReadOnlyList<Tensor?> Gradient(Tensor weights, Tensor byWeights)
+        => Autograd.Gradients("the sample weights", [weights], [byWeights], Parameters);
+
+    /// <summary>Updates Θ.</summary>
+    /// <param name="gradient"><see cref="Gradient"/>, averaged over the processes that train together.</param>
     /// <param name="rate">The learning rate of Θ.</param>
     /// <exception cref="InvalidOperationException">The weighting does not learn (the default).</exception>
-    void Learn(Tensor weights, Tensor byWeights, double rate) => throw new InvalidOperationException($"{Description}: nothing is learned.");
+    void Update(IReadOnlyList<Tensor?> gradient, double rate) => throw new InvalidOperationException($"{Description}: nothing is learned.");
 
     /// <inheritdoc/>
     StateTree IStateful.State => new();

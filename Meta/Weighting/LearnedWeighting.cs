@@ -20,11 +20,10 @@ public abstract class LearnedWeighting : ISampleWeighting
     public const string OptimiserKey = "meta_optimizer";
 
     private readonly MetaOptions _options;
-    private readonly Averaging? _averaging;
 
-    private protected LearnedWeighting(MetaOptions options, WeightPredictionNetwork network, Averaging? averaging)
+    private protected LearnedWeighting(MetaOptions options, WeightPredictionNetwork network)
     {
-        (_options, _averaging, Network) = (options, averaging, network);
+        (_options, Network) = (options, network);
         Optimiser = new Adam(network.named_parameters(), options.Optimiser.WeightDecay);
     }
 
@@ -73,11 +72,7 @@ public abstract class LearnedWeighting : ISampleWeighting
     }
 
     /// <inheritdoc/>
-    public void Learn(Tensor weights, Tensor byWeights, double rate)
-    {
-        IReadOnlyList<Tensor?> byTheta = Autograd.Gradients("the sample weights", [weights], [byWeights], Parameters);
-        Optimiser.Apply([.. _averaging.Mean(byTheta, weights.shape[0]).Select(part => part!)], rate);
-    }
+    public void Update(IReadOnlyList<Tensor?> gradient, double rate) => Optimiser.Apply([.. gradient.Select(part => part!)], rate);
 
     /// <inheritdoc/>
     public void LoadState(StateTree state)
@@ -106,11 +101,10 @@ public abstract class LearnedWeighting : ISampleWeighting
 /// <param name="random">Draws the initial Θ.</param>
 /// <param name="type">Element type of Θ.</param>
 /// <param name="device">The device of Θ.</param>
-/// <param name="averaging">Averages the gradient of Θ over processes; null: single-process training.</param>
 public sealed class L2wDenWeighting(
-    MetaOptions options, int exits, Generator random, ScalarType type, Device device, Averaging? averaging = null)
+    MetaOptions options, int exits, Generator random, ScalarType type, Device device)
     : LearnedWeighting(
-        options, new WeightPredictionNetwork(options.Wpn, FeaturesPerExit(options) * exits, exits, random, type, device), averaging)
+        options, new WeightPredictionNetwork(options.Wpn, FeaturesPerExit(options) * exits, exits, random, type, device))
 {
     private readonly MetaOptions _options = options;
 
@@ -140,10 +134,9 @@ public sealed class L2wDenWeighting(
 /// <param name="random">Draws the initial Θ.</param>
 /// <param name="type">Element type of Θ.</param>
 /// <param name="device">The device of Θ.</param>
-/// <param name="averaging">Averages the gradient of Θ over processes; null: single-process training.</param>
 public sealed class MetaWeightNetWeighting(
-    MetaOptions options, Generator random, ScalarType type, Device device, Averaging? averaging = null)
-    : LearnedWeighting(options, new WeightPredictionNetwork(options.Wpn, FeaturesPerExit(options), 1, random, type, device), averaging)
+    MetaOptions options, Generator random, ScalarType type, Device device)
+    : LearnedWeighting(options, new WeightPredictionNetwork(options.Wpn, FeaturesPerExit(options), 1, random, type, device))
 {
     private readonly int _perExit = FeaturesPerExit(options);
 

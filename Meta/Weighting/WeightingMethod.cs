@@ -10,9 +10,8 @@ namespace Imta.MetaWeight.Meta.Weighting;
 /// <param name="meta">The settings that all methods share.</param>
 /// <param name="backbone">The network whose samples are weighted; Θ gets its device and element type.</param>
 /// <param name="random">Draws the initial Θ.</param>
-/// <param name="averaging">Averages the gradient of Θ over processes; null: single-process training.</param>
 public delegate ISampleWeighting WeightingBuilder<in TOptions>(
-    TOptions own, MetaOptions meta, MultiExitNetwork backbone, Generator random, Averaging? averaging);
+    TOptions own, MetaOptions meta, MultiExitNetwork backbone, Generator random);
 
 /// <summary>A way to weight training samples that a configuration can name, such as L2W-DEN's.</summary>
 public sealed class WeightingMethod
@@ -27,22 +26,22 @@ public sealed class WeightingMethod
 
     /// <summary>By the weight-prediction network of L2W-DEN, or that of Meta-Weight-Net (<see cref="WpnOptions.Output"/>).</summary>
     public static WeightingMethod Predicted { get; } = Create<NoOptions>(
-        "predicted", learns: true, (_, meta, backbone, random, averaging) =>
+        "predicted", learns: true, (_, meta, backbone, random) =>
         {
             Parameter like = backbone.Parameters[0];
             return meta.Wpn.Output == WpnOutput.Sigmoid
-                ? new MetaWeightNetWeighting(meta, random, like.dtype, like.device, averaging)
-                : new L2wDenWeighting(meta, backbone.Exits, random, like.dtype, like.device, averaging);
+                ? new MetaWeightNetWeighting(meta, random, like.dtype, like.device)
+                : new L2wDenWeighting(meta, backbone.Exits, random, like.dtype, like.device);
         },
         usesWpn: true);
 
     /// <summary>By hand, larger at the exit that a sample is allocated to and smaller at the others (the ablation).</summary>
     public static WeightingMethod Fixed { get; }
-        = Create<NoOptions>("fixed", learns: false, (_, meta, _, _, _) => new FixedWeighting(meta), allocates: true);
+        = Create<NoOptions>("fixed", learns: false, (_, meta, _, _) => new FixedWeighting(meta), allocates: true);
 
     /// <summary>Samples contribute only at the exit that they are allocated to (the ablation).</summary>
     public static WeightingMethod Allocated { get; }
-        = Create<NoOptions>("allocated", learns: false, (_, meta, _, _, _) => new AllocatedWeighting(meta), allocates: true);
+        = Create<NoOptions>("allocated", learns: false, (_, meta, _, _) => new AllocatedWeighting(meta), allocates: true);
 
     /// <summary>Its name in YAML, which is also that of the group of its own settings.</summary>
     public string Name { get; }
@@ -81,7 +80,7 @@ public sealed class WeightingMethod
 
         return new WeightingMethod(
             name, learns, () => new TOptions(),
-            (own, meta, backbone, random, averaging) => build((TOptions)own, meta, backbone, random, averaging),
+            (own, meta, backbone, random) => build((TOptions)own, meta, backbone, random),
             own => cutsBatch?.Invoke((TOptions)own) ?? true)
         {
             Allocates = allocates,
@@ -102,14 +101,13 @@ public sealed class WeightingMethod
     /// <param name="meta">The settings that all methods share.</param>
     /// <param name="backbone">The network whose samples are weighted; Θ gets its device and element type.</param>
     /// <param name="random">Draws the initial Θ.</param>
-    /// <param name="averaging">Averages the gradient of Θ over processes; null: single-process training.</param>
     /// <exception cref="InvalidOperationException">
     /// Its <see cref="ISampleWeighting.CutsBatch"/> is not what <see cref="CutsBatch"/> says: the loop would not do what was checked.
     /// </exception>
     public ISampleWeighting Build(
-        object own, MetaOptions meta, MultiExitNetwork backbone, Generator random, Averaging? averaging = null)
+        object own, MetaOptions meta, MultiExitNetwork backbone, Generator random)
     {
-        ISampleWeighting weighting = _build(own, meta, backbone, random, averaging);
+        ISampleWeighting weighting = _build(own, meta, backbone, random);
         if (weighting.CutsBatch == CutsBatch(own, meta))
         {
             return weighting;

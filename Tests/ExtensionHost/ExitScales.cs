@@ -16,12 +16,12 @@ public sealed record ExitScalesOptions
 }
 
 /// <summary><c>meta.weights=scales</c>: one learned weight per exit, the same for all samples, by plain gradient descent.</summary>
-public sealed class ExitScales(ExitScalesOptions own, MetaOptions meta, MultiExitNetwork backbone, Averaging? averaging) : ISampleWeighting
+public sealed class ExitScales(ExitScalesOptions own, MetaOptions meta, MultiExitNetwork backbone) : ISampleWeighting
 {
     private readonly Parameter _theta = new(zeros_like(backbone.Parameters[0].flatten()[0]).expand(backbone.Exits).clone()); // [K]
 
     public static WeightingMethod Method { get; } = WeightingMethod.Create<ExitScalesOptions>(
-        "scales", learns: true, (own, meta, backbone, _, averaging) => new ExitScales(own, meta, backbone, averaging));
+        "scales", learns: true, (own, meta, backbone, _) => new ExitScales(own, meta, backbone));
 
     public string Description => "a learned weight per exit";
 
@@ -41,12 +41,10 @@ public sealed class ExitScales(ExitScalesOptions own, MetaOptions meta, MultiExi
         return (1 + change - change.mean()).expand_as(features);
     }
 
-    public void Learn(Tensor weights, Tensor byWeights, double rate)
+    public void Update(IReadOnlyList<Tensor?> gradient, double rate)
     {
-        IReadOnlyList<Tensor?> gradients = Autograd.Gradients("the weights", [weights], [byWeights], Parameters);
-        gradients = averaging?.Invoke(gradients, weights.shape[0]) ?? gradients;
         using IDisposable noGrad = no_grad();
-        _theta.sub_(gradients[0]! * rate);
+        _theta.sub_(gradient[0]! * rate);
     }
 
     public void LoadState(StateTree state)

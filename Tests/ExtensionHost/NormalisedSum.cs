@@ -15,7 +15,7 @@ public sealed record NormalisedSumOptions
 public sealed class NormalisedSum(NormalisedSumOptions own) : GramCombination
 {
     public static CombinationMethod Method { get; } = CombinationMethod.Create<NormalisedSumOptions>(
-        "normalised", isLinear: false, (own, _, _) => new NormalisedSum(own));
+        "normalised", isLinear: false, (own, _) => new NormalisedSum(own));
 
     protected override double[] Coefficients(double[,] gram) // gram: the gradients' products [K, K]
         => [.. Enumerable.Range(0, gram.GetLength(0)).Select(k => own.Norm / Math.Sqrt(Math.Max(gram[k, k], 1e-30)))];

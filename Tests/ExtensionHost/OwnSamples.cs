@@ -16,7 +16,7 @@ public sealed record OwnSamplesOptions
 public sealed class OwnSamples(OwnSamplesOptions own, MetaOptions meta) : ISampleWeighting
 {
     public static WeightingMethod Method { get; } = WeightingMethod.Create<OwnSamplesOptions>(
-        "ownSamples", learns: false, (own, meta, _, _, _) => new OwnSamples(own, meta), cutsBatch: own => own.Halves, allocates: true);
+        "ownSamples", learns: false, (own, meta, _, _) => new OwnSamples(own, meta), cutsBatch: own => own.Halves, allocates: true);
 
     public string Description => "each exit's own samples";
 

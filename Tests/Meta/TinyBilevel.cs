@@ -30,7 +30,7 @@ internal sealed class TinyBilevel : IDisposable
         Network = build is null ? new TinyNetwork(_random) : build(_random);
         Optimiser = new Sgd(Network.named_parameters(), train);
         Method = MetaGradients.Create(meta, Network, Optimiser, loss ?? TrainingLoss.Plain, averaging);
-        Weighting = (LearnedWeighting)WeightingMethod.Predicted.Build(new NoOptions(), meta, Network, _random, averaging);
+        Weighting = (LearnedWeighting)WeightingMethod.Predicted.Build(new NoOptions(), meta, Network, _random);
         Loop = LoopOf(Weighting, averaging);
         PlainLoop = LoopOf(new UniformWeighting(), averaging);
     }
@@ -49,7 +49,7 @@ internal sealed class TinyBilevel : IDisposable
 
     /// <summary>A loop with another weighting and the same method and optimiser.</summary>
     public BilevelLoop LoopOf(ISampleWeighting weighting, Averaging? averaging = null)
-        => new(Method, weighting, Optimiser, averaging is null ? new GradientSum() : new AveragedCombination(new GradientSum(), averaging));
+        => new(Method, weighting, Optimiser, new GradientSum(), averaging);
 
     /// <summary>Random images and labels, others at each call.</summary>
     public LabelledImages Batch(long samples)

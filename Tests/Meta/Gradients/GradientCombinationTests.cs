@@ -33,25 +33,20 @@ public sealed class GradientCombinationTests : IDisposable
     }
 
     [Fact]
-    public void An_averaged_combination_is_the_mean_of_what_the_inner_one_makes()
+    public void A_loop_averages_each_gradient_once_by_the_samples_of_its_half_batch()
     {
-        using TinyBilevel tiny = Tiny(MetaGradientMethod.Unrolled);
-        IForward forward = tiny.Method.Forward(tiny.Batch(5));
-        Tensor cotangent = tiny.Weights(5);
-        long counted = 0;
-        var averaged = new AveragedCombination(new GradientSum(), (gradients, samples) =>
+        using TinyBilevel tiny = Tiny(MetaGradientMethod.Forward);
+        var averaged = new List<(int Tensors, long Samples)>();
+        var loop = new BilevelLoop(tiny.Method, tiny.Weighting, tiny.Optimiser, new GradientSum(), (gradients, samples) =>
         {
-            counted = samples;
-            return [.. gradients.Select(gradient => gradient?.mul(Held(2)))];
+            averaged.Add((gradients.Count, samples));
+            return gradients;
         });
 
-        IReadOnlyList<Tensor?> means = averaged.Combine(forward, cotangent), own = forward.Gradient(cotangent);
+        loop.Step(tiny.Batch(7), new LearningRates(0.1, 0.1), learns: true);
 
-        counted.Should().Be(5);
-        averaged.IsLinear.Should().BeTrue();
-        means.Zip(own).Should().OnlyContain(pair => ReferenceEquals(pair.First, null) == ReferenceEquals(pair.Second, null));
-        means.Zip(own).Where(pair => pair.First is not null).Should()
-            .OnlyContain(pair => pair.First!.eq(pair.Second! * 2).all().item<bool>());
+        (int theta, int ofWeighting) = (tiny.Network.Parameters.Count, tiny.Weighting.Parameters.Count);
+        averaged.Should().Equal((ofWeighting, 4), (theta, 4), (ofWeighting, 3), (theta, 3));
     }
 
     [Fact]
@@ -79,7 +74,7 @@ public sealed class GradientCombinationTests : IDisposable
     {
         public bool IsLinear => false;
 
-        public IReadOnlyList<Tensor?> Combine(IForward forward, Tensor cotangent)
+        public IReadOnlyList<Tensor?> Combine(IForward forward, Tensor cotangent, Averaging? averaging = null)
         {
             IReadOnlyList<Tensor?> first = forward.ExitGradient(cotangent, 0), second = forward.ExitGradient(cotangent, 1);
             return

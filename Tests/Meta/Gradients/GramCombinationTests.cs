@@ -115,10 +115,9 @@ public sealed class GramCombinationTests : IDisposable
         combination.State.Group("gradient_combination").WholeNumber("steps").Should().Be(6);
         var other = (PcGrad)Combination(CombinationMethod.PcGrad.Name);
         Values(other.Combine(forward, zeros(2, 4))).Should().Equal(directions[0]);
-        var averaged = new AveragedCombination(other, (gradients, _) => gradients);
-        averaged.LoadState(new StateTree { Groups = { ["gradient_combination"] = new StateTree { Numbers = { ["steps"] = 4 } } } });
-        Values(averaged.Combine(forward, zeros(2, 4))).Should().Equal(directions[4]);
-        averaged.State.Group("gradient_combination").WholeNumber("steps").Should().Be(5);
+        other.LoadState(new StateTree { Groups = { ["gradient_combination"] = new StateTree { Numbers = { ["steps"] = 4 } } } });
+        Values(other.Combine(forward, zeros(2, 4))).Should().Equal(directions[4]);
+        other.State.Group("gradient_combination").WholeNumber("steps").Should().Be(5);
         new PcGrad().State.Groups.Should().BeEmpty();
     }
 

@@ -37,7 +37,7 @@ public sealed class SampleWeightingsTests : IDisposable
 
         halves.Should().HaveCount(2).And.OnlyContain(half => half.Weights.eq(half.CrossEntropies).all().item<bool>());
         tiny.BackboneState().Should().NotEqual(before);
-        weighting.Invoking(one => one.Learn(ones(1), ones(1), 1)).Should().Throw<InvalidOperationException>()
+        weighting.Invoking(one => one.Update([ones(1)], 1)).Should().Throw<InvalidOperationException>()
             .WithMessage("hard examples: *");
     }
 
@@ -69,7 +69,7 @@ public sealed class SampleWeightingsTests : IDisposable
     public void Dispose() => _scope.Dispose();
 
     private static WeightingMethod Method(bool learns, Func<NoOptions, bool>? cutsBatch = null)
-        => WeightingMethod.Create("hard", learns, (_, _, _, _, _) => new HardExamples(), cutsBatch);
+        => WeightingMethod.Create("hard", learns, (_, _, _, _) => new HardExamples(), cutsBatch);
 
     private static double[] Values(LearnedWeighting weighting)
         => [.. weighting.State.AllTensors.SelectMany(entry => entry.Tensor.data<double>().ToArray())];
