@@ -140,9 +140,17 @@ internal sealed record ForeignCheckpoint(
         }
     }
 
-    /// <summary>Writes the published layout, which <c>torch.load</c> reads; without what <see cref="Omissions"/> says.</summary>
-    public void WritePublished(string path)
+    /// <summary>Writes it for other programs, without what <see cref="Omissions"/> says.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="format">Not <see cref="CheckpointFormat.Native"/>, which needs a run's configuration.</param>
+    public void Write(string path, CheckpointFormat format)
     {
+        if (format == CheckpointFormat.Safetensors)
+        {
+            Safetensors.Write(path, Tensors);
+            return;
+        }
+
         var content = new TorchDictionary { [ForeignFile.Epoch] = Epochs };
         foreach ((string name, TorchValue value) in Metadata.OrderBy(fact => fact.Key, StringComparer.Ordinal))
         {
