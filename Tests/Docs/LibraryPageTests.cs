@@ -9,7 +9,7 @@ namespace Imta.MetaWeight.Tests.Docs;
 public sealed partial class LibraryPageTests : IDisposable
 {
     private const int Exits = 3;
-    private const int Epochs = 6;
+    private const int Epochs = 4;
     private const int LinesOfTheNetwork = 50;
 
     private readonly FollowedPage _page = new("library.md");
