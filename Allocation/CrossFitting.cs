@@ -14,7 +14,7 @@ public sealed record CrossFitting(double FittedAccuracy, double OtherAccuracy, d
     /// <param name="correct">bool <c>[N, K]</c>.</param>
     /// <param name="macs">K: multiply-adds of a prediction at each exit.</param>
     /// <param name="order">int64 <c>[N]</c>: the samples in random order; the halves are its first and last half.</param>
-    public static CrossFitting Of(
+    public static CrossFitting Fit(
         Func<Tensor, Tensor, IExitPolicy> fit, Tensor scores, Tensor correct, IReadOnlyList<long> macs, Tensor order)
     {
         using DisposeScope scope = NewDisposeScope();

@@ -85,7 +85,7 @@ public sealed class ThresholdSearch
         // Where a sample leaves unless at the pair: before both, between them, or after them.
         int[] otherwise = [.. Enumerable.Range(0, _samples).Select(i => ExitOf(i, cuts, exits))];
         Outcome at = otherwise.Select((exit, i) => Of(i, exit)).Aggregate((sum, one) => sum + one);
-        SecondCuts second = SecondCuts.Of(
+        SecondCuts second = SecondCuts.Compute(
             _exits[exits.Second], i => otherwise[i] > exits.Second, i => exits.First < 0 ? int.MaxValue : _exits[exits.First].Rank[i],
             i => Of(i, exits.Second) - Of(i, otherwise[i]));
         second.Try(0, at, pair);
@@ -159,7 +159,7 @@ public sealed class ThresholdSearch
     /// <param name="Macs">Multiply-adds of each.</param>
     private sealed record SecondCuts(int[] Ranks, int[] Cuts, int[] Right, long[] Macs)
     {
-        public static SecondCuts Of(RankedScores exit, Func<int, bool> reaches, Func<int, int> rank, Func<int, Outcome> change)
+        public static SecondCuts Compute(RankedScores exit, Func<int, bool> reaches, Func<int, int> rank, Func<int, Outcome> change)
         {
             int[] samples = [.. exit.Order.Where(reaches)];
             int[] cuts = [.. samples.Select(i => exit.GroupEnd[exit.Rank[i]])];

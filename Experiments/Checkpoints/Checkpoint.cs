@@ -9,7 +9,7 @@ using Imta.MetaWeight.Experiments.Runs;
 namespace Imta.MetaWeight.Experiments.Checkpoints;
 
 /// <summary>
-/// All that a run needs to go on, as a PyTorch file: the state of its model by name (backbone <c>state_dict</c> and <c>optimizer</c>, WPN
+/// All that a run needs to resume, as a PyTorch file: the state of its model by name (backbone <c>state_dict</c> and <c>optimizer</c>, WPN
 /// <c>meta_state_dict</c> and <c>meta_optimizer</c>), the epochs that are done and what there is of the one that is not, the random state
 /// and the configuration. Every random number follows from the seed, its purpose and the epoch and batch it is for, so the random state is
 /// the seed.

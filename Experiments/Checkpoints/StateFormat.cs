@@ -24,7 +24,7 @@ internal static class StateFormat
     }
 
     /// <summary>
-    /// The state that a dictionary holds. Other values than tensors, numbers and dictionaries are no state and are left out.
+    /// The state that a dictionary holds. Other values than tensors, numbers and dictionaries are no state and are skipped.
     /// </summary>
     public static StateTree Read(TorchDictionary dictionary)
     {

@@ -99,7 +99,8 @@ internal static class BenchInferCommand
     private static void Show(Settings settings, InferReport report)
     {
         ExecutionReport execution = report.Execution;
-        Console.WriteLine($"{settings.Name}: batch {report.Batch}, {report.Threads} threads, libtorch {report.Libtorch}; medians");
+        string threads = BenchCommand.Threads(report.Threads);
+        Console.WriteLine($"{settings.Name}: batch {report.Batch}, {threads}, libtorch {report.Libtorch}; medians");
         ConsoleTable.Write(
             ["", "seconds", "speed-up", "predicted by MACs", "achieved"],
             [

@@ -17,7 +17,7 @@ internal static class VerifyCommand
 
     private static readonly Argument<string> Folder = new("DIR")
     {
-        Description = "Folder of golden values, such as Tests/Golden in the "
+        Description = "Folder of reference values, such as Tests/Golden in the "
         + "source tree"
     };
     private static readonly Option<bool> Json = new("--json")

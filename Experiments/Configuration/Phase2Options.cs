@@ -17,7 +17,7 @@ internal enum PhaseTwoRegime
 
 #pragma warning disable CS1591 // The description of a setting is its documentation.
 
-/// <summary>Phase II of a run, which goes on with the network of phase I; unset keys default to those of <c>train</c>.</summary>
+/// <summary>Phase II of a run, which continues with the network of phase I; unset keys default to those of <c>train</c>.</summary>
 internal sealed record Phase2Options : TrainOptions
 {
     [Description("Run or checkpoint whose network phase II starts from instead of training phase I; its model settings must match")]

@@ -97,7 +97,7 @@ internal static class DataSets
                 train.Select(validation),
                 held > 0 ? train.Select(meta) : null,
                 test.Select(tested),
-                options.Dataset == DatasetKind.Pictures ? Normalisation.Of(train.Images) : NormalisationOf(options.Dataset),
+                options.Dataset == DatasetKind.Pictures ? Normalisation.FromImages(train.Images) : NormalisationOf(options.Dataset),
                 warnings,
                 pictures,
                 fingerprint);

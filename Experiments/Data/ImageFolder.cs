@@ -14,7 +14,7 @@ internal sealed record ImageFolder(string Root, IReadOnlyList<string> ClassNames
     // Not decoded by Skia, or not read by torchvision.
     private static readonly string[] OtherPictures = [".ppm", ".pgm", ".tif", ".tiff", ".gif", ".heic", ".avif"];
 
-    /// <summary>Lines on the pictures that were passed over.</summary>
+    /// <summary>Lines on the pictures that were skipped.</summary>
     public IReadOnlyList<string> Warnings { get; private init; } = [];
 
     /// <summary>Lists the files without opening them.</summary>
@@ -33,7 +33,7 @@ internal sealed record ImageFolder(string Root, IReadOnlyList<string> ClassNames
             {
                 throw new UsageException(
                     $"{Path.Combine(root, classes[label])} contains no {ImageDecoder.Formats} files; remove the folder, or fill it"
-                        + (PassedOver(root, others) is { } skipped ? $" ({skipped})" : ""));
+                        + (DescribeSkipped(root, others) is { } skipped ? $" ({skipped})" : ""));
             }
 
             labels.AddRange(Enumerable.Repeat(label, files.Count - before));
@@ -41,7 +41,7 @@ internal sealed record ImageFolder(string Root, IReadOnlyList<string> ClassNames
 
         return new ImageFolder(root, classes, files, labels)
         {
-            Warnings = [.. new[] { PassedOver(root, others), OutsideClasses(root) }.OfType<string>()],
+            Warnings = [.. new[] { DescribeSkipped(root, others), OutsideClasses(root) }.OfType<string>()],
         };
     }
 
@@ -81,7 +81,7 @@ internal sealed record ImageFolder(string Root, IReadOnlyList<string> ClassNames
     /// <summary>A line on pictures of formats that are not read; null if there are none.</summary>
     /// <param name="root">Their folder.</param>
     /// <param name="others">Their extensions, from <see cref="Pictures"/>.</param>
-    public static string? PassedOver(string root, IReadOnlyCollection<string> others) => others.Count == 0
+    public static string? DescribeSkipped(string root, IReadOnlyCollection<string> others) => others.Count == 0
         ? null
         : $"{root}: skipping pictures in formats that imta cannot read: "
             + string.Join(", ", others.CountBy(extension => extension).OrderBy(of => of.Key, StringComparer.Ordinal)

@@ -35,7 +35,7 @@ internal sealed record ImageNetFolders(ImageFolder Train, ImageFolder Test)
     /// <param name="options">The run's options.</param>
     /// <param name="folder">Overrides <c>data.root</c>; null: not given.</param>
     /// <param name="tally">Collects statistics of files read later.</param>
-    /// <param name="warnings">Receives lines on what is passed over.</param>
+    /// <param name="warnings">Receives lines on what is skipped.</param>
     /// <exception cref="UsageException">SkiaSharp is not available on this machine, the folder does not have ImageNet's layout, or the
     /// number of classes differs.</exception>
     public static (ImageSet Train, ImageSet Test, string Fingerprint) Load(
@@ -66,7 +66,7 @@ internal sealed record ImageNetFolders(ImageFolder Train, ImageFolder Test)
         }
     }
 
-    /// <summary>Lines on what is passed over.</summary>
+    /// <summary>Lines on what is skipped.</summary>
     public IEnumerable<string> Warnings => Train.Warnings.Concat(Test.Warnings);
 
     /// <summary>

@@ -21,7 +21,7 @@ internal sealed record Normalisation(IReadOnlyList<double> Mean, IReadOnlyList<d
     /// The mean and standard deviation of images, to four decimals; of images of one colour, a deviation of one level of brightness.
     /// </summary>
     /// <param name="images">uint8 [N, 3, H, W].</param>
-    public static Normalisation Of(Tensor images)
+    public static Normalisation FromImages(Tensor images)
     {
         const int Levels = 255, Chunk = 1000;
         using var scope = NewDisposeScope();

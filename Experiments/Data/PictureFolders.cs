@@ -32,7 +32,7 @@ internal static class PictureFolders
     /// <summary>Reads all pictures, and hashes their pixels and labels: XXH128, in hexadecimal.</summary>
     /// <param name="options">The run's options.</param>
     /// <param name="folder">Overrides <c>data.root</c>; null: not given.</param>
-    /// <param name="warnings">Receives lines on what is passed over, unreadable or enlarged.</param>
+    /// <param name="warnings">Receives lines on what is skipped, unreadable or enlarged.</param>
     /// <param name="memory">This process's share of the memory, bytes; null: all that is free.</param>
     /// <exception cref="UsageException">The folder does not have the layout, or the pictures cannot be read or kept in memory.</exception>
     public static (ImageSet Train, ImageSet Test, string Fingerprint) Load(
@@ -82,7 +82,7 @@ internal static class PictureFolders
     {
         using DisposeScope scope = NewDisposeScope();
         var tally = new ImageReadStatistics(warnings.Add);
-        tally.ReportLeftOut();
+        tally.ReportSkipped();
         var files = new ImageFiles(folder.Root, folder.Files, shape.Transform, workers, tally, dataset: "pictures");
         Tensor images = empty([folder.Files.Count, 3, shape.Side, shape.Side], ScalarType.Byte);
         try

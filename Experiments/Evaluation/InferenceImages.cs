@@ -96,9 +96,9 @@ internal sealed record InferenceImages(ImageSet Images, ImageReadStatistics? Sta
         string[] names = Directory.Exists(folder)
             ? [.. ImageFolder.Pictures(folder, "", others)]
             : throw new UsageException($"there is no file or folder {folder}; --images needs {ImageDecoder.Formats} files");
-        if (ImageFolder.PassedOver(folder, others) is { } passedOver)
+        if (ImageFolder.DescribeSkipped(folder, others) is { } skipped)
         {
-            warn(passedOver);
+            warn(skipped);
         }
 
         return names.Length > 0

@@ -41,7 +41,7 @@ internal sealed record PolicyCalibration(
         ThresholdPolicy Best(Tensor scores, Tensor correct) => ThresholdSearch.Maximise(Criterion, scores, correct, Network.Macs, macs);
 
         CrossFitting CrossFitted(Func<Tensor, Tensor, ThresholdPolicy> fit)
-            => CrossFitting.Of(fit, Validation.Scores, Validation.Correct, Network.Macs, Order());
+            => CrossFitting.Fit(fit, Validation.Scores, Validation.Correct, Network.Macs, Order());
     }
 
     /// <summary>One threshold for all exits whose risk is bounded; the predictions have its <see cref="Predictions.RiskLosses"/>.</summary>

@@ -38,8 +38,8 @@ internal sealed record TrainedNetwork(
         using DisposeScope scope = NewDisposeScope();
         string file = RunFolder.CheckpointOf(source);
         NetworkSource content = ForeignFile.Open(file, configured: given is not null) is { } foreign
-            ? NetworkSource.Of(foreign, given)
-            : NetworkSource.Of(Checkpoint.Read(file), file);
+            ? NetworkSource.FromForeign(foreign, given)
+            : NetworkSource.FromNative(Checkpoint.Read(file), file);
         Settings settings = SettingsLoader.Parse(SettingsWriter.Write(content.Settings), source, changes);
         Device device = ComputeDevice.Configure(settings);
         MultiExitNetwork network = NetworkBuilder.ForPhase(TrainingPhase.ForRun(settings, content.Phase), device);
@@ -84,7 +84,7 @@ internal sealed record TrainedNetwork(
     /// <param name="Restore">Copies its state into a network; returns notes for the user.</param>
     private sealed record NetworkSource(Settings Settings, int Phase, int? Epochs, Func<MultiExitNetwork, string?> Restore)
     {
-        public static NetworkSource Of(Checkpoint.CheckpointContent checkpoint, string file) => new(
+        public static NetworkSource FromNative(Checkpoint.CheckpointContent checkpoint, string file) => new(
             checkpoint.Settings,
             checkpoint.Phase,
             checkpoint.Epochs,
@@ -94,7 +94,7 @@ internal sealed record TrainedNetwork(
                 return checkpoint.MidEpochNote is { } inside ? $"{file} {inside}" : null;
             });
 
-        public static NetworkSource Of(ForeignCheckpoint foreign, Settings? given)
+        public static NetworkSource FromForeign(ForeignCheckpoint foreign, Settings? given)
         {
             Settings settings = given ?? throw new UsageException(
                 $"{foreign.File} is {foreign.Kind}, which does not contain its configuration; give --config CONFIG.yaml");

@@ -11,7 +11,7 @@ internal static class ReportBuilder
         IReadOnlyList<ReportEntry> entries = sources.Entries;
         (string Title, Block?[] Blocks)[] sections =
         [
-            .. sources.Sweeps.Select((sweep, k) => ($"Sweep {sweep.Name}", (Block?[])[.. SweepStatistics.Of(sweep, k + 1)])),
+            .. sources.Sweeps.Select((sweep, k) => ($"Sweep {sweep.Name}", (Block?[])[.. SweepStatistics.Build(sweep, k + 1)])),
             ("Results", [ResultTables.Exits(entries), ResultTables.Budgets(entries)]),
             ("Accuracy against cost",
                 [AccuracyFigures.Anytime(entries), AccuracyFigures.Budgeted(entries, points), AccuracyFigures.Latency(entries)]),

@@ -4,9 +4,9 @@ using Imta.MetaWeight.Experiments.Sweeps;
 
 namespace Imta.MetaWeight.Experiments.Reports;
 
-/// <summary>Follows runs that go on, for <c>imta report --watch</c>. Changes nothing in their folders.</summary>
+/// <summary>Follows runs in progress, for <c>imta report --watch</c>. Changes nothing in their folders.</summary>
 /// <param name="folders">Run and sweep folders.</param>
-/// <param name="write">Makes the report of what is there; told whether runs go on.</param>
+/// <param name="write">Makes the report of what is there; told whether any is in progress.</param>
 internal sealed class ReportWatch(IReadOnlyList<string> folders, Action<bool> write)
 {
     private const int RestPerWork = 4; // leaves the cores to the runs

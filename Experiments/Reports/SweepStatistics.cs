@@ -31,7 +31,7 @@ internal static class SweepStatistics
         new("tail, %", "class_accuracy", "tail"),
     ];
 
-    public static IEnumerable<Block> Of(ReportedSweep sweep, int number)
+    public static IEnumerable<Block> Build(ReportedSweep sweep, int number)
     {
         if (sweep.Summary.Count > 0)
         {

@@ -122,13 +122,16 @@ internal static class CsvTable
         try
         {
             csv.ReadHeader();
-            return csv.Headers.Count == 0 ? [] : CheckFractions(path, [.. csv.GetRecords<T>()]);
-        }
-        catch (KeyNotFoundException e)
-        {
-            string missing = string.Join(", ", Required(typeof(T)).Where(column => !csv.TryGetFieldIndex(column, out _)));
-            throw new UsageException(
-                $"{Terminal.Sanitize(path)}: it has no column {missing}; expected a comma-separated table with a header", e);
+            if (csv.Headers.Count == 0)
+            {
+                return [];
+            }
+
+            string[] missing = [.. Required(typeof(T)).Where(column => !csv.TryGetFieldIndex(column, out _))];
+            return missing.Length == 0
+                ? CheckFractions(path, [.. csv.GetRecords<T>()])
+                : throw new UsageException($"{Terminal.Sanitize(path)}: it has no column {string.Join(", ", missing)}; expected a "
+                    + "comma-separated table with a header");
         }
         catch (CsvFormatException e)
         {

@@ -41,7 +41,7 @@ internal sealed class RunFolder(string path)
     /// <summary>The checkpoint of the best epoch on the validation set (<c>run.bestBy</c>).</summary>
     public string BestCheckpoint => In("checkpoints", "best.pt");
 
-    /// <summary>The newest checkpoint to go on from; null: there is none.</summary>
+    /// <summary>The newest checkpoint to resume from; null: there is none.</summary>
     private string? Newest => new[] { LatestCheckpoint, PreviousCheckpoint }.FirstOrDefault(File.Exists);
 
     /// <summary>The last of the checkpoints that are kept, or the best epoch's; null: there is none.</summary>

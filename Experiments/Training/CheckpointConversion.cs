@@ -52,7 +52,7 @@ internal sealed class CheckpointConversion : IDisposable
         if (ForeignCheckpoint.Unpublished(model.State) is { Length: > 0 } groups)
         {
             warnings.Add($"{source}: its {string.Join(", ", groups)}, which only a checkpoint of imta train can hold, "
-                + (groups.Length == 1 ? "is left out" : "are left out"));
+                + (groups.Length == 1 ? "is skipped" : "are skipped"));
         }
 
         return new CheckpointConversion(

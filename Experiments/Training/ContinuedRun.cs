@@ -6,16 +6,16 @@ using Imta.MetaWeight.Experiments.Training.Distributed;
 
 namespace Imta.MetaWeight.Experiments.Training;
 
-/// <summary>A run that goes on from a checkpoint in a run's folder, on the same data and with the same ranks.</summary>
+/// <summary>A run that resumes from a checkpoint in a run's folder, on the same data and with the same ranks.</summary>
 /// <param name="refuseChanges">Throws if the command line would change the run.</param>
 internal abstract class ContinuedRun(Action refuseChanges) : RunOrigin
 {
     public override string? EpochsTable => Folder.Epochs;
 
-    /// <summary>The folder of the run that goes on.</summary>
+    /// <summary>The folder of the run.</summary>
     protected RunFolder Folder { get; set; } = null!;
 
-    /// <summary>Where it goes on.</summary>
+    /// <summary>Where it resumes.</summary>
     protected Checkpoint.CheckpointContent State { get; set; } = null!;
 
     public override Settings? Read()
@@ -43,7 +43,7 @@ internal abstract class ContinuedRun(Action refuseChanges) : RunOrigin
     public override PreparedModel Build(Device device, RunData data, ProcessGroup processGroup)
         => PreparedModel.From(State, CheckpointFile, data, device, processGroup);
 
-    /// <exception cref="UsageException">The run cannot go on as it was.</exception>
+    /// <exception cref="UsageException">The run cannot resume as it was.</exception>
     protected void CheckUnchanged(int ranks)
     {
         Demand(

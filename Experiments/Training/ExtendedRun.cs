@@ -9,7 +9,7 @@ using Imta.MetaWeight.Meta.Optimisers;
 
 namespace Imta.MetaWeight.Experiments.Training;
 
-/// <summary>A finished run that goes on for more epochs of its last phase, in a folder of its own.</summary>
+/// <summary>A finished run that continues for more epochs of its last phase, in a folder of its own.</summary>
 /// <param name="source">The finished run's folder.</param>
 /// <param name="epochs">More epochs.</param>
 /// <param name="folder">The new run's folder; null: the default.</param>
@@ -105,7 +105,7 @@ internal sealed class ExtendedRun(string source, int epochs, string? folder, boo
     }
 
     /// <summary>
-    /// The files that go on: tables, sample weights but those of the end that is no end any more, and checkpoints, the latest last:
+    /// The files that are continued: tables, sample weights but those of the end that is no end any more, and checkpoints, the latest last:
     /// without it there is nothing to resume.
     /// </summary>
     private IEnumerable<(string From, string To, Action<string, string> Copy)> Files(RunFolder made)

@@ -65,7 +65,7 @@ internal sealed class PhaseRun
     }
 
     /// <summary>
-    /// Of orders and augmentations: a second phase that goes on training the network sees others than the first, one that freezes it the
+    /// Of orders and augmentations: a second phase that continues training the network sees others than the first, one that freezes it the
     /// same.
     /// </summary>
     private static long SeedOf(TrainingPhase phase) => phase.Number == 1 || phase.FreezesNetwork

@@ -21,7 +21,7 @@ internal sealed record PreparedModel(
     /// <summary>A line on what the network starts from; null: it is freshly initialised, or restored.</summary>
     public string? Origin { get; init; }
 
-    /// <summary>Bytes that are copied into the run's folder from another run's before it goes on.</summary>
+    /// <summary>Bytes that are copied into the run's folder from another run's before it continues.</summary>
     public long CopiedBytes { get; init; }
 
     /// <summary>The findings of the checks, after <see cref="Examine"/>.</summary>

@@ -27,13 +27,13 @@ internal sealed record RankCorrelation(double Value, double Low, double High)
     public static RankCorrelation[] WithDifficulty(IEnumerable<WeightRow> rows) => [.. rows
         .GroupBy(row => row.Exit)
         .OrderBy(ofExit => ofExit.Key)
-        .Select(ofExit => Of(Correlation.Spearman(
+        .Select(ofExit => FromValue(Correlation.Spearman(
             ofExit.Select(row => (double)row.Weight), ofExit.Select(row => (double)row.Difficulty!.Value)), ofExit.Count()))];
 
     /// <summary>Its interval by Fisher's z, whose variance for ranks is (1 + r²/2)/(n − 3) (Bonett and Wright 2000).</summary>
     /// <param name="value">r.</param>
     /// <param name="samples">n; with fewer than 4 the interval is everything.</param>
-    public static RankCorrelation Of(double value, int samples)
+    public static RankCorrelation FromValue(double value, int samples)
     {
         value = Math.Clamp(value, -1, 1); // its rounding may go beyond
         double z = Math.Atanh(value), half = Quantile * Math.Sqrt((1 + (value * value / 2)) / (samples - 3));

@@ -16,7 +16,7 @@ internal abstract class RunOrigin : IDisposable
     /// <summary>Whether a run is resumed.</summary>
     public abstract bool Resumes { get; }
 
-    /// <summary>The <c>epochs.csv</c> whose rows go on, once the run is open; null: it is new.</summary>
+    /// <summary>The <c>epochs.csv</c> that is continued, once the run is open; null: it is new.</summary>
     public virtual string? EpochsTable => null;
 
     /// <summary>The run's settings, once it is open.</summary>

@@ -39,7 +39,7 @@ internal sealed class TrainingRun(RunContext run)
             }
 
             Test(model.Network, stop);
-            ReportDifficulty(model.Weighting, prepared.Phases[^1].LastEpoch);
+            ReportDifficulty(model.Weighting, prepared.Phases[^1]);
         }
         finally
         {
@@ -91,14 +91,14 @@ internal sealed class TrainingRun(RunContext run)
     }
 
     /// <summary>How the last epoch's weights correlate with the images' difficulty, if known.</summary>
-    private void ReportDifficulty(ISampleWeighting weighting, int epochs)
+    private void ReportDifficulty(ISampleWeighting weighting, TrainingPhase last)
     {
-        if (!run.ProcessGroup.IsRankZero || weighting is UniformWeighting || _data.Train.Difficulty is null)
+        if (!run.ProcessGroup.IsRankZero || !last.Settings.Meta.Enabled || _data.Train.Difficulty is null)
         {
             return;
         }
 
-        RankCorrelation[] exits = RankCorrelation.WithDifficulty(CsvTable.Read<WeightRow>(_folder.Weights(epochs)));
+        RankCorrelation[] exits = RankCorrelation.WithDifficulty(CsvTable.Read<WeightRow>(_folder.Weights(last.LastEpoch)));
         run.Monitor.WriteLine(
             $"{weighting.Description} vs. known difficulty (Spearman's rank correlation, 95 % interval; exits 1 to {exits.Length}): "
             + $"{string.Join(", ", exits)}: at the first exit {exits[0].Interpretation}, at the last {exits[^1].Interpretation}");

@@ -1,6 +1,6 @@
 namespace Imta.MetaWeight.Experiments.Verification;
 
-/// <summary>How a quantity compares with its golden values.</summary>
+/// <summary>How a quantity compares with its reference values.</summary>
 internal enum Verdict
 {
     Pass,

@@ -45,7 +45,7 @@ internal sealed record Verifier(MetaGradientMethod Gradient, Device Device)
         if (!Directory.Exists(folder))
         {
             throw new UsageException(
-                $"there is no folder '{folder}'; imta verify needs a folder of golden values (such as Tests/Golden in the source tree)");
+                $"there is no folder '{folder}'; imta verify needs a folder of reference values (such as Tests/Golden in the source tree)");
         }
 
         var all = new FileSystemEnumerable<string>(
@@ -62,7 +62,7 @@ internal sealed record Verifier(MetaGradientMethod Gradient, Device Device)
         return files.Length > 0
             ? files
             : throw new UsageException(
-                $"{folder} contains no golden values (.pt, .pth.tar or .csv files); the source tree has some in Tests/Golden");
+                $"{folder} contains no reference values (.pt, .pth.tar or .csv files); the source tree has some in Tests/Golden");
     }
 
     /// <summary>The quantities of one file. Failures within a case become its verdict.</summary>

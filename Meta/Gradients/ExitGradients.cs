@@ -28,7 +28,7 @@ public sealed class ExitGradients
     /// <summary>∇_θ ⟨cotangent_k, l_k⟩ of every exit k, by K transpositions of the pass, each as far as exit k.</summary>
     /// <param name="forward">The pass at θ.</param>
     /// <param name="cotangent"><c>[N, K]</c>.</param>
-    public static ExitGradients Of(IForward forward, Tensor cotangent)
+    public static ExitGradients Compute(IForward forward, Tensor cotangent)
         => new([.. Enumerable.Range(0, (int)cotangent.shape[1]).Select(k => forward.ExitGradient(cotangent, k))]);
 
     /// <summary>⟨g_k, g_j⟩ over all parameters, <c>[K, K]</c>, in the parameters' type each and summed in float64.</summary>

@@ -56,7 +56,7 @@ public sealed class GradNorm(GradNormOptions options) : LossWeighting
     /// <inheritdoc/>
     protected override IReadOnlyList<Tensor?> Direction(IForward forward, Tensor cotangent, Tensor losses, Averaging? averaging)
     {
-        ExitGradients gradients = ExitGradients.Of(forward, cotangent);
+        ExitGradients gradients = ExitGradients.Compute(forward, cotangent);
         using Activity? phase = StepPhases.Start(StepPhases.Combination);
         Tensor norms = averaging.Mean([tensor(gradients.Norms(), device: losses.device)], cotangent.size(0))[0]!;
         double[] weights = Weights(losses).cpu().data<double>().ToArray();

@@ -29,7 +29,7 @@ public abstract class GramCombination : IGradientCombination
     {
         using DisposeScope scope = NewDisposeScope();
         using IDisposable noGrad = no_grad();
-        ExitGradients gradients = ExitGradients.Of(forward, cotangent);
+        ExitGradients gradients = ExitGradients.Compute(forward, cotangent);
         using Activity? phase = StepPhases.Start(StepPhases.Combination);
         IReadOnlyList<Tensor?> sum = gradients.Sum(FiniteCoefficients(gradients.Gram()));
         return [.. sum.Select(part => part?.MoveToOuterDisposeScope())];

@@ -35,7 +35,7 @@ public sealed class Sgd : IStateful, IDisposable
     /// <summary>Momentum buffers, one for each parameter; null where it has had no gradient yet.</summary>
     public IReadOnlyList<Tensor?> Buffers => _buffers;
 
-    /// <summary>The momentum buffers by the names of their parameters; parameters without one are left out.</summary>
+    /// <summary>The momentum buffers by the names of their parameters; parameters without one are skipped.</summary>
     public StateTree State => new()
     {
         Groups =

@@ -86,7 +86,7 @@ public sealed class ThresholdSearchTests
         Tensor scores = rand([300, 4], generator: generator), correct = rand([300, 4], generator: generator).lt(Held(0.5));
         long[] macs = Costs[..4];
 
-        CrossFitting found = CrossFitting.Of(
+        CrossFitting found = CrossFitting.Fit(
             (own, right) => ThresholdSearch.Maximise(ExitCriteria.Confidence, own, right, macs, 40), scores, correct, macs,
             randperm(300, int64, generator: generator));
 

@@ -14,7 +14,7 @@ public sealed partial class NamespacesTests
     private static readonly string[] Layers =
     [
         "Experiments", "Experiments.Commands", "Experiments.Reports", "Experiments.Sweeps", "Experiments.Benchmarks",
-        "Experiments.Verification",
+        "Experiments.Verification", "Experiments.Diagnosis",
         "Experiments.Training", "Experiments.Training.Checks", "Experiments.Training.Distributed", "Experiments.Evaluation",
         "Experiments.Checkpoints", "Experiments.Checkpoints.TorchFiles", "Experiments.Runs", "Experiments.Data",
         "Experiments.Data.Pictures",
@@ -88,6 +88,23 @@ public sealed partial class NamespacesTests
         arrows["A"].Should().Equal("B");
     }
 
+    [Theory]
+    [InlineData("Type")]
+    [InlineData("A.B.Type")]
+    [InlineData("B.Type")]
+    [InlineData("Imta.MetaWeight.A.B.Type")]
+    public void The_check_finds_a_qualified_type(string name)
+    {
+        string[] imports = name == "Type" ? [$"using {Root}A.B;"] : [];
+        Dictionary<string, HashSet<string>> arrows = Arrows(new Dictionary<string, string>
+        {
+            ["A/One.cs"] = $"{string.Concat(imports)}\n\nnamespace {Root}A;\n\npublic sealed class One\n{{\n    {name}? Down;\n}}\n",
+            ["A/B/Type.cs"] = $"namespace {Root}A.B;\n\npublic delegate void Type();\n",
+        });
+
+        arrows["A"].Should().Equal("A.B");
+    }
+
     /// <summary>The namespaces of one cycle; none: there is none.</summary>
     private static List<string> Cycle(Dictionary<string, HashSet<string>> arrows)
     {
@@ -122,6 +139,9 @@ public sealed partial class NamespacesTests
             arrows[from]
                 .UnionWith(
                     declared.Where(types => IsSeenWithoutUsing(from, types.Key) && types.Any(words.Contains)).Select(types => types.Key));
+            arrows[from].UnionWith(
+                declared.Where(types => Qualifiers(from, types.Key).Any(prefix => Names(code, prefix).Any(types.Contains)))
+                    .Select(types => types.Key));
             arrows[from].Remove(from);
         }
 
@@ -131,6 +151,37 @@ public sealed partial class NamespacesTests
         string? Declared(string name) => arrows.ContainsKey(name) ? name
             : name.LastIndexOf('.') is var dot and > 0 ? Declared(name[..dot])
             : null;
+    }
+
+    /// <summary>What may stand before a type's name: its namespace, or what of that lies below one that both share.</summary>
+    private static IEnumerable<string> Qualifiers(string from, string to)
+    {
+        yield return Root + to + ".";
+        for (string around = from; ; around = around.LastIndexOf('.') is var dot and >= 0 ? around[..dot] : "")
+        {
+            if (around.Length == 0 || to.StartsWith(around + ".", StringComparison.Ordinal))
+            {
+                yield return (around.Length == 0 ? to : to[(around.Length + 1)..]) + ".";
+            }
+
+            if (around.Length == 0)
+            {
+                yield break;
+            }
+        }
+    }
+
+    /// <summary>The names that follow a prefix in a text.</summary>
+    private static IEnumerable<string> Names(string text, string prefix)
+    {
+        for (int at = text.IndexOf(prefix, StringComparison.Ordinal); at >= 0; at = text.IndexOf(prefix, at + 1, StringComparison.Ordinal))
+        {
+            bool isWhole = at == 0 || !(char.IsLetterOrDigit(text[at - 1]) || text[at - 1] is '_' or '.');
+            if (isWhole && Word().Match(text, at + prefix.Length) is { Success: true } word && word.Index == at + prefix.Length)
+            {
+                yield return word.Value;
+            }
+        }
     }
 
     /// <summary>A namespace sees those around it, and every file of Experiments sees Platform by a global using.</summary>
@@ -160,7 +211,7 @@ public sealed partial class NamespacesTests
 
     [GeneratedRegex(
         @"^(public |internal )?((static|sealed|abstract|partial|readonly|unsafe|ref) )*"
-        + @"(class|struct|interface|enum|record struct|record) (?<name>\w+)",
+        + @"(class|struct|interface|enum|record struct|record|delegate [\w.<>?\[\]]+) (?<name>\w+)",
         RegexOptions.Multiline)]
     private static partial Regex Declaration();
 

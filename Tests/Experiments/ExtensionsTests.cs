@@ -3,7 +3,10 @@ using Imta.MetaWeight.Tests.Experiments.Data;
 
 namespace Imta.MetaWeight.Tests.Experiments;
 
-/// <summary>A program of a user's own that adds a backbone, a column and a kind of exit policy (<c>Tests/ExtensionHost</c>).</summary>
+/// <summary>
+/// A program of a user's own that adds a backbone, weightings, a combination of gradients, a column and a kind of exit policy
+/// (<c>Tests/ExtensionHost</c>).
+/// </summary>
 public sealed class ExtensionsTests : IDisposable
 {
     private static readonly string[] Small =
@@ -48,7 +51,7 @@ public sealed class ExtensionsTests : IDisposable
 
         Run(0, "train", "--resume", "stopped");
         End(0, ["convert", "whole", "published.pth.tar"]).Error
-            .Should().EndWith("latest.pt: its exit_scales, which only a checkpoint of imta train can hold, is left out\n");
+            .Should().EndWith("latest.pt: its exit_scales, which only a checkpoint of imta train can hold, is skipped\n");
 
         string[] table = File.ReadAllLines(_folder.In("whole", "epochs.csv"));
         File.ReadAllLines(_folder.In("stopped", "epochs.csv")).Should().Equal(table[..7]);
@@ -84,18 +87,20 @@ public sealed class ExtensionsTests : IDisposable
     }
 
     [Fact]
-    public void Its_policy_is_read_from_a_file_and_its_runs_are_swept_and_reported()
+    public void Its_runs_are_swept_reported_and_evaluated_and_its_policy_is_read_from_a_file()
     {
         File.WriteAllText(
             _folder.In("base.yaml"),
             "threads: 1\nmodel: {backbone: toy, toy: {blocks: 2}}\ndata: {trainLimit: 80, testLimit: 40}\n"
-            + "train: {batch: 16, epochs: 1}\nmeta: {wpn: {hidden: 16}}\n");
+            + "train: {batch: 16, epochs: 1}\nmeta: {weights: scales, scales: {range: 0.3}}\n");
         File.WriteAllText(_folder.In("s.yaml"), "config: base.yaml\nseeds: [0, 1]\n");
         Run(0, "sweep", "s.yaml", "--out", "s", "--jobs", "1");
         Run(0, "report", "s", "--out", "s.html");
         string run = Directory.GetFiles(_folder.In("s", "runs"), "config.yaml", SearchOption.AllDirectories)[0];
-        File.ReadAllText(run).Should().Contain("backbone: toy").And.Contain("blocks: 2");
+        File.ReadAllText(run).Should().Contain("backbone: toy").And.Contain("blocks: 2").And.Contain("range: 0.3");
         string folder = Path.GetDirectoryName(run)!;
+        File.ReadLines(Path.Combine(folder, "epochs.csv")).First().Should().EndWith(",margin_mean");
+        File.ReadAllText(_folder.In("s.html")).Should().Contain("Sweep s");
         Run(0, "calibrate", folder, "--shares", "50,50", "--out", "p.json");
         JsonObject policy = JsonNode.Parse(File.ReadAllText(_folder.In("p.json")))!.AsObject();
         (policy["kind"], policy["agreeing"]) = ("agreement", 1);
@@ -103,6 +108,7 @@ public sealed class ExtensionsTests : IDisposable
         File.WriteAllText(_folder.In("p.json"), policy.ToJsonString());
 
         Run(0, "eval", folder, "--policy", "p.json", "--out", "e").Should().Contain("policy p.json, on the test images");
+        Run(0, "infer", folder, "--policy", "p.json", "--out", "answers.csv").Should().Contain("40 images: ");
 
         ImtaProcess.Run(_folder.Path, "eval", folder).Error.Should().Contain("toy", "imta itself does not know it");
     }

@@ -34,7 +34,8 @@ torch_of_python() { # its libraries, where they are of the version that the prog
 LIBTORCH=${LIBTORCH:-$(torch_of_python)}
 if [[ -n $LIBTORCH ]]; then export LIBTORCH; else unset LIBTORCH; fi
 [[ -e ${LIBTORCH:-}/libtorch_cuda.so || $device == cpu ]] ||
-  refuse "no libtorch with CUDA: $python has no PyTorch 2.10 with it; name another Python by PYTHON, or a folder with libtorch_cuda.so by LIBTORCH"
+  refuse "no libtorch with CUDA: $python has no PyTorch 2.10 with it; name another Python by PYTHON, "\
+"or a folder with libtorch_cuda.so by LIBTORCH"
 echo "libtorch: ${LIBTORCH:-the packed one}"
 
 failures=0
@@ -54,10 +55,12 @@ imta() { "$here/program/imta" "$@"; }
 yardstick=("$python" "$here/bench/pytorch_step.py" --device "$device" --half-batch $((batch / 2)) --threads "$(nproc)")
 against() { "${yardstick[@]}" --json --repeat 1 >/dev/null 2>&1; } # whether this PyTorch can be the yardstick
 meta_step() { # PRECISION MORE...
-  imta bench meta-step "$here/configs/benchmark.yaml" --batch "$batch" --repeat "$repeat" --json --set device="$device" --set threads="$(nproc)" --set model.precision="$1" "${@:2}"
+  imta bench meta-step "$here/configs/benchmark.yaml" --batch "$batch" --repeat "$repeat" --json \
+    --set device="$device" --set threads="$(nproc)" --set model.precision="$1" "${@:2}"
 }
 train() {
-  rm -rf "$out/run" && imta train "$here/configs/quickstart.yaml" --device "$device" --out "$out/run" --set model.precision="$1" && imta eval "$out/run"
+  rm -rf "$out/run" && imta train "$here/configs/quickstart.yaml" --device "$device" --out "$out/run" --set model.precision="$1" &&
+    imta eval "$out/run"
 }
 
 step doctor imta doctor

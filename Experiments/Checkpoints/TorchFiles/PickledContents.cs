@@ -2,7 +2,7 @@ namespace Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 
 /// <summary>
 /// The containers and tensors of a pickled dictionary. A container may occur several times, but neither within itself nor so often that
-/// traversal takes forever (n bytes can encode 2ⁿ values): a value where one does is passed over.
+/// traversal takes forever (n bytes can encode 2ⁿ values): a value where one does is skipped.
 /// </summary>
 internal sealed class PickledContents
 {

@@ -29,7 +29,7 @@ internal static class TorchFileReader
     /// <summary>
     /// Reads a dictionary in its original order. Nothing is executed: a value that would take code to make is a
     /// <see cref="TorchOpaque"/>, as is a tensor expanded far beyond the file's size, and an entry under neither a (short) name nor an
-    /// integer is left out. Tensors are contiguous CPU tensors without requires_grad in the current dispose scope; a tensor that occurs
+    /// integer is skipped. Tensors are contiguous CPU tensors without requires_grad in the current dispose scope; a tensor that occurs
     /// several times is a single object.
     /// </summary>
     /// <param name="stream">The file, whole, in a stream that can seek: wherever it stands, it is read from its first byte.</param>
@@ -71,7 +71,7 @@ internal static class TorchFileReader
         TorchDictionary root = file.Root as TorchDictionary ?? throw new InvalidDataException(
             "it does not contain a dictionary" + (file.Root is TorchOpaque whole ? $", but {whole.Instead("dictionary")}" : ""));
         var contents = new PickledContents(root, ValuesPerByte * file.PickleLength);
-        // What is expanded beyond all bounds is passed over: it may lie beside an intact network.
+        // What is expanded beyond all bounds is skipped: it may lie beside an intact network.
         PickledTensor[] tensors = contents.Tensors.ToArray();
         tensors = Bytes(tensors) <= mostBytes ? tensors : [.. tensors.Where(one => one.Bytes <= one.Storage.Bytes * MaxGrowth)];
         if (Bytes(tensors) is var bytes && bytes > mostBytes)

@@ -35,7 +35,7 @@ internal sealed class ImageReadStatistics
     public void ReportUnanswered() => _instead = "it gets no prediction";
 
     /// <summary>Changes the message for unreadable images: they do not count.</summary>
-    public void ReportLeftOut() => _instead = "it is left out";
+    public void ReportSkipped() => _instead = "it is skipped";
 
     /// <summary>Counts an image that was read.</summary>
     internal void Add(string file, ImageReadOutcome outcome)

@@ -30,11 +30,13 @@ const charts = (() => {
   const placeOf = (figure, view, point) => (figure.x.form === 'category' ? view.categories[point.x] : shown(point.x, figure.x.form));
 
   // A tooltip's name and lines of pairs.
-  const tip = (name, lines) => `<b>${escape(clipped(name))}</b>` + lines.map(([what, text]) => `<br>${escape(what)}: ${escape(text)}`).join('');
+  const tip = (name, lines) => `<b>${escape(clipped(name))}</b>`
+    + lines.map(([what, text]) => `<br>${escape(what)}: ${escape(text)}`).join('');
 
   function tooltip(figure, view, series, point) {
     const x = `<br>${escape(figure.x.name)}: ${escape(placeOf(figure, view, point))}`;
-    const range = point.low === null || point.low === undefined ? '' : ` (${shown(point.low, figure.y.form)} to ${shown(point.high, figure.y.form)})`;
+    const range = point.low === null || point.low === undefined
+      ? '' : ` (${shown(point.low, figure.y.form)} to ${shown(point.high, figure.y.form)})`;
     return `<b>${escape(clipped(series.name))}</b>${point.label ? '<br>' + escape(point.label) : ''}${x}`
       + `<br>${escape(figure.y.name)}: ${shown(point.y, figure.y.form)}${range}`;
   }
@@ -63,8 +65,11 @@ const charts = (() => {
       renderItem: (params, api) => {
         const [low, high] = [api.coord([api.value(0), api.value(1)]), api.coord([api.value(0), api.value(2)])];
         const x = many === 0 ? low[0] : low[0] + api.size([1, 0])[0] * barShare * ((place + 0.5) / many - 0.5);
-        const line = (x1, y1, x2, y2) => ({ type: 'line', silent: true, shape: { x1, y1, x2, y2 }, style: { stroke: ink, lineWidth: 1.5 } });
-        return { type: 'group', children: [line(x, low[1], x, high[1]), line(x - 3, low[1], x + 3, low[1]), line(x - 3, high[1], x + 3, high[1])] };
+        const line = (x1, y1, x2, y2) => ({
+          type: 'line', silent: true, shape: { x1, y1, x2, y2 }, style: { stroke: ink, lineWidth: 1.5 },
+        });
+        const caps = [low, high].map(end => line(x - 3, end[1], x + 3, end[1]));
+        return { type: 'group', children: [line(x, low[1], x, high[1]), ...caps] };
       },
     };
   }
@@ -73,7 +78,8 @@ const charts = (() => {
   // Where bars go both ways, the line that they start at.
   function zero(points, look) {
     return !points.some(p => p.y < 0) ? undefined : {
-      silent: true, symbol: 'none', animation: false, label: { show: false }, lineStyle: { color: look.text, type: 'solid', width: 1 }, data: [{ yAxis: 0 }],
+      silent: true, symbol: 'none', animation: false, label: { show: false },
+      lineStyle: { color: look.text, type: 'solid', width: 1 }, data: [{ yAxis: 0 }],
     };
   }
 
@@ -92,7 +98,10 @@ const charts = (() => {
     return {
       type: 'line', name: series.name, z: 3, connectNulls: false, showSymbol: !isGuide && points.length <= mostSymbols && all <= mostOfAll,
       symbol: series.foreign ? 'diamond' : symbols[index % symbols.length], symbolSize: series.foreign ? 12 : 7,
-      lineStyle: { color: ink, width: isGuide ? 1.5 : view.series.length > mostThick ? 1 : 2, type: series.foreign || isGuide ? 'dotted' : dashes[Math.floor(index / 7) % dashes.length] },
+      lineStyle: {
+        color: ink, width: isGuide ? 1.5 : view.series.length > mostThick ? 1 : 2,
+        type: series.foreign || isGuide ? 'dotted' : dashes[Math.floor(index / 7) % dashes.length],
+      },
       itemStyle: { color: ink }, emphasis: { focus: 'series' }, markLine: marked,
       data: points.map(p => ({ value: [p.x, p.y], point: p })),
       tooltip: { formatter: at => tooltip(figure, view, series, at.data.point) },
@@ -116,7 +125,8 @@ const charts = (() => {
   // A point in each category, where bars would be too many to see.
   function dot(figure, view, series, points, ink) {
     return {
-      type: 'scatter', name: series.name, symbol: symbols[series.colour.index % symbols.length], symbolSize: 6, itemStyle: { color: ink, opacity: 0.8 },
+      type: 'scatter', name: series.name, symbol: symbols[series.colour.index % symbols.length], symbolSize: 6,
+      itemStyle: { color: ink, opacity: 0.8 },
       data: points.map(p => ({ value: [p.x, p.y], point: p })),
       tooltip: { formatter: at => tooltip(figure, view, series, at.data.point) },
     };
@@ -124,7 +134,8 @@ const charts = (() => {
 
   function bar(figure, view, series, points, ink, look) {
     return {
-      type: 'bar', name: series.name, stack: figure.kind === 'shares' ? 'all' : undefined, itemStyle: { color: ink, decal: stripes(series, look) },
+      type: 'bar', name: series.name, stack: figure.kind === 'shares' ? 'all' : undefined,
+      itemStyle: { color: ink, decal: stripes(series, look) },
       barCategoryGap: figure.kind === 'shares' ? '8%' : `${Math.round(100 * (1 - barShare))}%`, barGap: '0%',
       data: points.map(p => ({ value: p.y, point: p })), markLine: zero(points, look),
       tooltip: { formatter: at => tooltip(figure, view, series, at.data.point) },
@@ -147,7 +158,8 @@ const charts = (() => {
           if (figure.kind === 'bars' && many * points.length > mostBars) {
             return [dot(figure, view, series, points, ink)];
           }
-          return [bar(figure, view, series, points, ink, look), ...(hasRange(points) ? [whiskers(series, points, look.text, place, many)] : [])];
+          const ranges = hasRange(points) ? [whiskers(series, points, look.text, place, many)] : [];
+          return [bar(figure, view, series, points, ink, look), ...ranges];
       }
     });
   }
@@ -164,13 +176,15 @@ const charts = (() => {
     const common = {
       name: of.name, nameLocation: 'middle', nameGap: place === 'x' ? 32 : 46,
       nameTextStyle: { color: look.faint, fontFamily: font, fontSize: 13 },
-      axisLabel: { color: look.faint, fontFamily: font, hideOverlap: true }, axisLine: { show: place === 'x', onZero: false, lineStyle: { color: look.axis } },
+      axisLabel: { color: look.faint, fontFamily: font, hideOverlap: true },
+      axisLine: { show: place === 'x', onZero: false, lineStyle: { color: look.axis } },
       splitLine: { show: place === 'y', lineStyle: { color: look.line } },
     };
     if (of.form === 'category') {
       const room = categories.reduce((sum, c) => sum + 12 + 7 * Math.min(c.length, mostLetters), 0);
       const rotate = room > roomBelow && categories.some(c => c.length > 4) ? 45 : 0;
-      return { ...common, type: 'category', data: categories, nameGap: rotate ? 64 : 32, axisLabel: { ...common.axisLabel, rotate, formatter: c => shortened(c, mostLetters) } };
+      const axisLabel = { ...common.axisLabel, rotate, formatter: c => shortened(c, mostLetters) };
+      return { ...common, type: 'category', data: categories, nameGap: rotate ? 64 : 32, axisLabel };
     }
     common.axisLabel.formatter = value => shown(value, of.form);
     return { ...common, type: 'value', scale: !of.fromZero, minInterval: of.form === 'whole' ? 1 : undefined, ...ends(of, values) };
@@ -193,11 +207,13 @@ const charts = (() => {
   function parts(figure, view, { look, mode, width, top, titled }) {
     const needed = view.series.length > 1 || !titled ? legendRows(view, width) : 1;
     const rows = needed > mostRows ? 1 : needed;
-    const heights = view.series.flatMap(series => pointsOf(figure, series)).flatMap(p => [p.y, p.low, p.high]).filter(value => value !== null && value !== undefined);
+    const heights = view.series.flatMap(series => pointsOf(figure, series)).flatMap(p => [p.y, p.low, p.high])
+      .filter(value => value !== null && value !== undefined);
     return {
       legend: {
         type: rows === needed ? 'plain' : 'scroll', top: top + 2, left: 'center', formatter: clipped, data: view.series.map(s => s.name),
-        textStyle: { color: look.text, fontFamily: font }, pageTextStyle: { color: look.text }, pageIconColor: look.text, pageIconInactiveColor: look.line,
+        textStyle: { color: look.text, fontFamily: font }, pageTextStyle: { color: look.text },
+        pageIconColor: look.text, pageIconInactiveColor: look.line,
       },
       grid: { left: 64, right: 28, top: top + 14 + 24 * rows, bottom: 56 },
       xAxis: axis(figure.x, 'x', look, [], view.categories), yAxis: axis(figure.y, 'y', look, heights),
@@ -211,8 +227,13 @@ const charts = (() => {
     const top = titled ? 30 : 0;
     return {
       animation: false, backgroundColor: titled ? look.paper : 'transparent', textStyle: { fontFamily: font, color: look.text },
-      title: titled ? { text: titleOf(figure, view), left: 8, top: 6, textStyle: { fontFamily: font, fontSize: 15, fontWeight: 600, color: look.text } } : undefined,
-      tooltip: { trigger: 'item', confine: true, backgroundColor: look.paper, borderColor: look.axis, textStyle: { color: look.text, fontFamily: font, fontSize: 13 } },
+      title: titled ? {
+        text: titleOf(figure, view), left: 8, top: 6, textStyle: { fontFamily: font, fontSize: 15, fontWeight: 600, color: look.text },
+      } : undefined,
+      tooltip: {
+        trigger: 'item', confine: true, backgroundColor: look.paper, borderColor: look.axis,
+        textStyle: { color: look.text, fontFamily: font, fontSize: 13 },
+      },
       ...(figure.kind === 'matrix'
         ? matrices.parts(figure, view, { mode, top, tip })
         : parts(figure, view, { look, mode, width, top, titled })),

@@ -21,7 +21,8 @@ const matrices = (() => {
 
   function axis(of, look, rotate, nameGap) {
     return {
-      type: 'category', name: of.name, nameLocation: 'middle', nameGap, nameTextStyle: { color: look.faint, fontFamily: font, fontSize: 13 },
+      type: 'category', name: of.name, nameLocation: 'middle', nameGap,
+      nameTextStyle: { color: look.faint, fontFamily: font, fontSize: 13 },
       axisLabel: { color: look.faint, fontFamily: font, interval: 0, rotate, formatter: shorten }, axisTick: { show: false },
       axisLine: { lineStyle: { color: look.axis } }, splitLine: { show: false },
     };

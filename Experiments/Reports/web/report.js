@@ -36,7 +36,8 @@
   }
 
   function table(head, rows) {
-    const numeric = head.map((_, k) => rows.length > 0 && rows.every(row => /^–?$|^(< )?[+−-]?[0-9][0-9 .,]*( [kMG])?( ± .*)?$/.test(row[k])));
+    const numeric = head.map((_, k) => rows.length > 0
+      && rows.every(row => /^–?$|^(< )?[+−-]?[0-9][0-9 .,]*( [kMG])?( ± .*)?$/.test(row[k])));
     const cell = name => (text, k) => element(name, numeric[k] ? { class: 'number' } : {}, text);
     return element('div', { class: 'wide' }, element('table', {},
       element('thead', {}, element('tr', {}, ...head.map(cell('th')))),
@@ -66,7 +67,10 @@
       selects.forEach((select, k) => {
         const labels = [...new Set(matching(k).map(view => view.labels[k]))];
         chosen[k] = labels.includes(chosen[k]) ? chosen[k] : labels[0];
-        select.replaceChildren(...labels.map(label => element('option', label === chosen[k] ? { value: label, selected: '' } : { value: label }, label)));
+        select.replaceChildren(...labels.map(label => {
+          const selected = label === chosen[k] ? { selected: '' } : {};
+          return element('option', { value: label, ...selected }, label);
+        }));
         select.value = chosen[k];
       });
     }
@@ -121,14 +125,19 @@
     });
     const links = report.sections.map((section, k) => element('a', { href: `#section-${k + 1}` }, section.title));
     const list = element('ul', { class: 'runs' }, ...names);
-    const runs = names.length > mostNames ? element('details', {}, element('summary', {}, `${names.length} runs and variants`), list) : list;
-    const fresh = report.reloadSeconds ? [element('p', { class: 'remark' }, `Runs are under way; this page, written ${document.lastModified}, reloads itself.`)] : [];
+    const runs = names.length > mostNames
+      ? element('details', {}, element('summary', {}, `${names.length} runs and variants`), list) : list;
+    const remark = `Runs are under way; this page, written ${document.lastModified}, reloads itself.`;
+    const fresh = report.reloadSeconds ? [element('p', { class: 'remark' }, remark)] : [];
     return element('header', {}, element('h1', {}, report.title), ...fresh, runs, element('nav', {}, ...links));
   }
 
   document.getElementById('report').append(
     drawHeader(),
-    ...report.sections.map((section, k) => element('section', { id: `section-${k + 1}` }, element('h2', {}, section.title), ...section.blocks.map(block => makers[block.block](block)))),
+    ...report.sections.map((section, k) => {
+      const blocks = section.blocks.map(block => makers[block.block](block));
+      return element('section', { id: `section-${k + 1}` }, element('h2', {}, section.title), ...blocks);
+    }),
     element('footer', {}, report.made));
 
   const drawAll = () => drawings.forEach(draw => draw());

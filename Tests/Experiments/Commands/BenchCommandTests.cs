@@ -71,7 +71,7 @@ public sealed class BenchCommandTests : IDisposable
 
         string[] lines = Lines("meta-step", [.. Small, "--batch", "6", "--repeat", "1", "--published"]);
 
-        lines[0].Should().StartWith("benchmark: half batch 3, 1 threads");
+        lines[0].Should().StartWith("benchmark: half batch 3, 1 thread,");
         lines[1].Should().MatchRegex(
             "^ +median +min +max  / plain  / plain, autograd  / forward  / unrolled  / forward, low memory  / published$");
         Starts(lines[2..8]).Should().Equal(kinds);

@@ -111,7 +111,7 @@ public sealed class ForeignFileTests(TrainedRun trained) : IClassFixture<Trained
         }
 
         trained.Run(0, "convert", "beside.safetensors", "beside2.safetensors").Error.Should()
-            .EndWith("1 of its values are not read, and are left out (scale is 'safetensors.U16')\n");
+            .EndWith("1 of its values are not read, and are skipped (scale is 'safetensors.U16')\n");
         File.ReadAllBytes(trained.In("beside2.safetensors")).Should().Equal(File.ReadAllBytes(trained.In("known.safetensors")));
         trained.Run(0, "eval", "beside.safetensors", "--config", "run/config.yaml", "--out", "beside").Error.Should().NotContain("scale");
         trained.Refusal("eval", "needed.safetensors", "--config", "run/config.yaml").Should()
@@ -130,7 +130,7 @@ public sealed class ForeignFileTests(TrainedRun trained) : IClassFixture<Trained
         Zip("decays.pth", ("a/data.pkl", pickle), ("a/data/0", new byte[4]));
 
         trained.Run(0, "convert", "decays.pth", "copy.pth").Error.Should()
-            .Be("warning: decays.pth: its optimizer is left out, since it contains 'numpy.core.multiarray.scalar', which is not read\n");
+            .Be("warning: decays.pth: its optimizer is skipped, since it contains 'numpy.core.multiarray.scalar', which is not read\n");
         trained.Run(0, "convert", "decays.pth", "copy.safetensors").Error.Should().BeEmpty();
 
         TorchFileReader.Read(trained.In("copy.pth")).Entries.Keys.Select(key => key.Text).Should().Equal("epoch", "state_dict");

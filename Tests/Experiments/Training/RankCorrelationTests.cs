@@ -20,7 +20,7 @@ public sealed class RankCorrelationTests
     public void A_correlation_has_its_interval_and_a_conclusion_only_if_that_excludes_0(
         double value, int samples, string text, string conclusion)
     {
-        var correlation = RankCorrelation.Of(value, samples);
+        var correlation = RankCorrelation.FromValue(value, samples);
 
         correlation.ToString().Should().Be(text);
         correlation.Interpretation.Should().Be(conclusion);

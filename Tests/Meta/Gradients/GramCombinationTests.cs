@@ -84,7 +84,7 @@ public sealed class GramCombinationTests : IDisposable
     public void A_direction_is_the_sum_by_coefficients_of_the_Gram_matrix_over_all_parameters()
     {
         var forward = new FixedGradients([[[1, 2], [3]], [[-2, 1], null], [[0, -1], [-4]]]);
-        double[,] gram = ExitGradients.Of(forward, zeros(4, 3)).Gram();
+        double[,] gram = ExitGradients.Compute(forward, zeros(4, 3)).Gram();
 
         gram.Cast<double>().Should().Equal(14, 0, -14, 0, 5, -1, -14, -1, 17);
         Values(new PcGrad().Combine(forward, zeros(4, 3))).Should().Equal(

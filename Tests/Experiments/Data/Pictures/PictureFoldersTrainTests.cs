@@ -81,7 +81,7 @@ public sealed partial class PictureFoldersTrainTests : IDisposable
 
         string log = _folder.Run(0, ["train", "--out", "run", .. Small, "--set", "train.epochs=1"]).Output;
 
-        log.Should().MatchRegex("warning: .*broken.png cannot be read \\(.*\\); it is left out\n")
+        log.Should().MatchRegex("warning: .*broken.png cannot be read \\(.*\\); it is skipped\n")
             .And.Contain("test: 1 of 25 pictures are smaller than 16×16 pixels and are enlarged; lower data.side")
             .And.Contain("pictures has test and val: val is not used, because validation images are held out of train (data.validation)")
             .And.Contain("96 training, 24 validation and 25 test images");

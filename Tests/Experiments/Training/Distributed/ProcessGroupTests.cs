@@ -11,13 +11,13 @@ namespace Imta.MetaWeight.Tests.Experiments.Training.Distributed;
 /// </summary>
 public sealed class ProcessGroupTests
 {
-    public static TheoryData<string> Laws => [.. ReplicasLaw.All.Select(law => law.ToString())];
+    public static TheoryData<string> Laws => [.. ProcessGroupLaw.All.Select(law => law.ToString())];
 
     [Theory]
     [MemberData(nameof(Laws))]
     public void On_threads(string name)
     {
-        ReplicasLaw law = ReplicasLaw.All.Single(law => law.ToString() == name);
+        ProcessGroupLaw law = ProcessGroupLaw.All.Single(law => law.ToString() == name);
 
         ThreadGroup.Run(law.Ranks, law.Error).Should().HaveCount(law.Ranks).And.OnlyContain(error => error < 1e-10);
     }
@@ -40,7 +40,8 @@ public sealed class ProcessGroupTests
         [
             .. result.Output.Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => line.TrimEnd('\r').Split('\t')),
         ];
-        lines.Select(line => line[0]).Should().Equal([.. ReplicasLaw.All.Where(law => law.Ranks == ranks).Select(law => law.ToString())]);
+        lines.Select(line => line[0]).Should()
+            .Equal([.. ProcessGroupLaw.All.Where(law => law.Ranks == ranks).Select(law => law.ToString())]);
         lines.Should()
             .OnlyContain(
                 line => double.Parse(line[1], System.Globalization.CultureInfo.InvariantCulture) < 1e-10,

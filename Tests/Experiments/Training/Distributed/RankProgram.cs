@@ -5,7 +5,7 @@ using Imta.MetaWeight.Experiments.Training.Distributed;
 
 namespace Imta.MetaWeight.Tests.Experiments.Training.Distributed;
 
-/// <summary>A rank that an MPI launcher starts for <see cref="ReplicasTests"/>.</summary>
+/// <summary>A rank that an MPI launcher starts for <see cref="ProcessGroupTests"/>.</summary>
 internal static class RankProgram
 {
     /// <summary>Its argument: all laws for as many ranks as there are.</summary>
@@ -22,7 +22,7 @@ internal static class RankProgram
     {
         // libraries that take SIGSEGV for their own would end the process here
         FluentActions.Invoking(() => LengthOf(null)).Should().Throw<NullReferenceException>();
-        foreach (ReplicasLaw law in ReplicasLaw.All.Where(law => law.Ranks == all.Shard.Count))
+        foreach (ProcessGroupLaw law in ProcessGroupLaw.All.Where(law => law.Ranks == all.Shard.Count))
         {
             using DisposeScope scope = NewDisposeScope();
             double error = all.AllGather(tensor(new[] { law.Error(all) })).max().item<double>();

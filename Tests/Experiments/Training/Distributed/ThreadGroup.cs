@@ -7,14 +7,14 @@ namespace Imta.MetaWeight.Tests.Experiments.Training.Distributed;
 /// <summary>Several "ranks" on threads of this process, with tensors in each thread's own scope.</summary>
 internal sealed class ThreadGroup : ICommunicator
 {
-    private readonly Meeting _meeting;
+    private readonly Rendezvous _rendezvous;
     private int _exchanges;
 
-    private ThreadGroup(Meeting meeting, int rank) => (_meeting, Rank) = (meeting, rank);
+    private ThreadGroup(Rendezvous rendezvous, int rank) => (_rendezvous, Rank) = (rendezvous, rank);
 
     public int Rank { get; }
 
-    public int Size => _meeting.Size;
+    public int Size => _rendezvous.Size;
 
     /// <summary>Runs the same work in all of them; what each gave, by rank.</summary>
     /// <param name="size">How many.</param>
@@ -25,7 +25,7 @@ internal sealed class ThreadGroup : ICommunicator
     public static T[] Run<T>(
         int size, Func<ProcessGroup, T> work, double patience = 60, Action<string>? tell = null, CancellationToken stop = default)
     {
-        var meeting = new Meeting(size);
+        var rendezvous = new Rendezvous(size);
         var results = new T[size];
         var failures = new ExceptionDispatchInfo?[size];
         Thread[] threads = [.. Enumerable.Range(0, size).Select(rank => new Thread(() =>
@@ -35,7 +35,7 @@ internal sealed class ThreadGroup : ICommunicator
                 using DisposeScope scope = NewDisposeScope();
                 results[rank] = work(
                     new ProcessGroup(
-                        new ThreadGroup(meeting, rank), TimeSpan.FromSeconds(patience), rank == 0 ? stop : default) { OnWaiting = tell });
+                        new ThreadGroup(rendezvous, rank), TimeSpan.FromSeconds(patience), rank == 0 ? stop : default) { OnWaiting = tell });
             }
             catch (Exception e)
             {
@@ -49,7 +49,7 @@ internal sealed class ThreadGroup : ICommunicator
         return results;
     }
 
-    public ICollectiveWork AllReduceSum(Tensor tensor) => _meeting.Take(_exchanges++, Rank, tensor, all =>
+    public ICollectiveWork AllReduceSum(Tensor tensor) => _rendezvous.Take(_exchanges++, Rank, tensor, all =>
     {
         using DisposeScope scope = NewDisposeScope();
         Tensor sum = all[0].clone();
@@ -57,7 +57,7 @@ internal sealed class ThreadGroup : ICommunicator
         Array.ForEach(all, one => one.copy_(sum));
     });
 
-    public ICollectiveWork Broadcast(Tensor tensor, int root) => _meeting.Take(_exchanges++, Rank, tensor, all => Array.ForEach(all, one =>
+    public ICollectiveWork Broadcast(Tensor tensor, int root) => _rendezvous.Take(_exchanges++, Rank, tensor, all => Array.ForEach(all, one =>
     {
         if (one.Handle != all[root].Handle)
         {
@@ -72,7 +72,7 @@ internal sealed class ThreadGroup : ICommunicator
     public void Abort(int exitCode, TimeSpan patience) => throw new NotSupportedException();
 
     /// <summary>What all have begun, in the order in which each begins it.</summary>
-    private sealed class Meeting(int size)
+    private sealed class Rendezvous(int size)
     {
         private readonly Dictionary<int, Exchange> _begun = [];
 

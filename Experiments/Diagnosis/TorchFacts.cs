@@ -2,7 +2,7 @@ using System.Diagnostics;
 using Imta.MetaWeight.Backbones.Kernels;
 using Imta.MetaWeight.Experiments.Data.Pictures;
 
-namespace Imta.MetaWeight.Experiments.Commands;
+namespace Imta.MetaWeight.Experiments.Diagnosis;
 
 /// <summary>The libtorch of this process, or why it could not be loaded.</summary>
 internal sealed record TorchFacts

@@ -2,7 +2,7 @@ using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics.X86;
 using Imta.MetaWeight.Experiments.Training.Distributed;
 
-namespace Imta.MetaWeight.Experiments.Commands;
+namespace Imta.MetaWeight.Experiments.Diagnosis;
 
 /// <summary>Facts about the machine, apart from libtorch. Sizes are in bytes; null means unknown.</summary>
 internal sealed record HostFacts

@@ -1,9 +1,9 @@
-using Imta.MetaWeight.Experiments.Commands;
+using Imta.MetaWeight.Experiments.Diagnosis;
 using Imta.MetaWeight.Experiments.Reports;
 using Imta.MetaWeight.Experiments.Runs;
 using Imta.MetaWeight.Tests.Experiments.Training.Distributed;
 
-namespace Imta.MetaWeight.Tests.Experiments.Commands;
+namespace Imta.MetaWeight.Tests.Experiments.Diagnosis;
 
 /// <summary>The doctor's judgement of machines other than this one.</summary>
 public sealed class DoctorTests

@@ -3,7 +3,7 @@ using Imta.MetaWeight.Backbones.Kernels;
 using Imta.MetaWeight.Experiments.Data.Pictures;
 using Imta.MetaWeight.Experiments.Training.Distributed;
 
-namespace Imta.MetaWeight.Experiments.Commands;
+namespace Imta.MetaWeight.Experiments.Diagnosis;
 
 /// <summary>Evaluates the machine's facts: what is available, what is missing, and how to get it.</summary>
 internal static class Doctor
@@ -57,7 +57,9 @@ internal static class Doctor
 
     private static DoctorFinding Threads(HostFacts host)
     {
-        string cores = host.TotalCores is { } all && all != host.Cores ? $"{host.Cores} of {all} cores" : $"{host.Cores} cores";
+        string cores = host.TotalCores is { } all && all != host.Cores ? $"{host.Cores} of {all} cores"
+            : host.Cores == 1 ? "1 core"
+            : $"{host.Cores} cores";
         return new("threads", DoctorVerdict.Ok, $"{host.Cores} by default, for {cores} available to this process{Set(host, "OMP_")}");
     }
 

@@ -20,14 +20,14 @@ namespace Imta.MetaWeight.Tests.Experiments.Training.Distributed;
 /// <param name="Name">What holds.</param>
 /// <param name="Ranks">For how many.</param>
 /// <param name="Error">What each of them finds: a relative error; or it throws.</param>
-internal sealed record ReplicasLaw(string Name, int Ranks, Func<ProcessGroup, double> Error)
+internal sealed record ProcessGroupLaw(string Name, int Ranks, Func<ProcessGroup, double> Error)
 {
     private const int Steps = 3;
 
     private static readonly LearningRates OfTest = new(0.1, 0.01);
     private static readonly TrainOptions Train = new() { Momentum = 0.9, Nesterov = true, WeightDecay = 1e-3 };
 
-    public static IReadOnlyList<ReplicasLaw> All { get; } =
+    public static IReadOnlyList<ProcessGroupLaw> All { get; } =
     [
         Plain(2, 16), Plain(2, 13), Plain(3, 14),
         Global(MetaGradientMethod.Forward, MetaMemory.Normal, 2, 16), Global(MetaGradientMethod.Forward, MetaMemory.Low, 2, 16), Global(
@@ -48,7 +48,7 @@ internal sealed record ReplicasLaw(string Name, int Ranks, Func<ProcessGroup, do
 
     public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"{Name}, {Ranks} ranks");
 
-    private static ReplicasLaw Plain(int ranks, int samples)
+    private static ProcessGroupLaw Plain(int ranks, int samples)
         => new($"plain training of {samples} without batch coupling is that of one process", ranks, all =>
     {
         Func<Averaging?, TinyBilevel> build = averaging
@@ -57,7 +57,7 @@ internal sealed record ReplicasLaw(string Name, int Ranks, Func<ProcessGroup, do
         return GoldenFile.RelativeError(Trained(build, samples, all.Shard, all.AllReduceMean, tiny => tiny.PlainLoop).Backbone, alone);
     });
 
-    private static ReplicasLaw Global(MetaGradientMethod method, MetaMemory memory, int ranks, int samples)
+    private static ProcessGroupLaw Global(MetaGradientMethod method, MetaMemory memory, int ranks, int samples)
         => new($"with a global lookahead the bilevel step of {samples} without batch coupling is that of one process ({method}, {memory} "
             + "memory)", ranks, all =>
         {
@@ -78,7 +78,7 @@ internal sealed record ReplicasLaw(string Name, int Ranks, Func<ProcessGroup, do
                 Trained(build, samples, Shard.Full, averaging: null, tiny => tiny.Loop));
         });
 
-    private static ReplicasLaw Local(MetaGradientMethod method, Centring centring, MetaObjectiveKind objective, int ranks, int samples)
+    private static ProcessGroupLaw Local(MetaGradientMethod method, Centring centring, MetaObjectiveKind objective, int ranks, int samples)
         => new($"with local lookaheads the bilevel step of {samples} is that of the shards one after the other ({method}, {centring}, "
             + $"{objective})", ranks, all =>
         {
