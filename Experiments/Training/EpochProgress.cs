@@ -54,16 +54,16 @@ internal sealed class EpochProgress : IDisposable
     }
 
     /// <summary>The state of all processes, for a checkpoint; the tensors belong to the enclosing dispose scope.</summary>
-    public StateTree ToDictionary(ProcessGroup processGroup)
+    public StateTree GatherState(ProcessGroup processGroup)
     {
         var content = new StateTree
         {
             Numbers = { ["batch"] = Batches, ["skipped"] = Skipped, ["skipped_in_pass"] = SkippedInPass, ["seconds"] = Seconds },
-            Groups = { ["tally"] = Statistics.ToDictionary(processGroup) },
+            Groups = { ["tally"] = Statistics.GatherState(processGroup) },
         };
         if (SampleWeights is not null)
         {
-            content.Groups["weights"] = SampleWeights.ToDictionary(processGroup);
+            content.Groups["weights"] = SampleWeights.GatherState(processGroup);
         }
 
         return content;

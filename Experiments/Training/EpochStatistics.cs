@@ -43,7 +43,7 @@ internal sealed class EpochStatistics : IDisposable
     /// The sums of every rank so far, <c>[ranks, 3, K]</c> by column, for a checkpoint; they belong to the open dispose scope. Waits for
     /// the device.
     /// </summary>
-    public StateTree ToDictionary(ProcessGroup processGroup)
+    public StateTree GatherState(ProcessGroup processGroup)
     {
         Tensor all = GatherSums(processGroup);
         return new(Summed.Select(column => KeyValuePair.Create(column.Name, all.select(1, column.At).contiguous())));

@@ -75,7 +75,7 @@ internal sealed class PhaseWriter(RunContext run, TrainingPhase phase, RunModel 
         SyncNormStatistics();
         nonFinite.CheckModel(epoch);
         using DisposeScope scope = NewDisposeScope();
-        StateTree content = progress.ToDictionary(run.ProcessGroup);
+        StateTree content = progress.GatherState(run.ProcessGroup);
         if (run.ProcessGroup.IsRankZero)
         {
             Write(_folder.LatestCheckpoint, epoch - 1, content, _folder.PreviousCheckpoint);

@@ -45,7 +45,7 @@ internal sealed class SampleWeightRecorder : IDisposable
     }
 
     /// <summary>What all ranks have so far, for a checkpoint; the tensors belong to the open dispose scope. Waits for the device.</summary>
-    public StateTree ToDictionary(ProcessGroup processGroup)
+    public StateTree GatherState(ProcessGroup processGroup)
     {
         using DisposeScope scope = NewDisposeScope();
         (Tensor rows, Tensor values) = Gathered(processGroup);

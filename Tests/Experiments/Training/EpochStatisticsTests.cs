@@ -119,7 +119,7 @@ public sealed class EpochStatisticsTests : IDisposable
             EpochStatistics tally = Tally(columns, Half(all.Shard.Rank, 5, 0.5f));
             if (interrupted)
             {
-                StateTree content = tally.ToDictionary(all);
+                StateTree content = tally.GatherState(all);
                 tally.Dispose();
                 tally = new EpochStatistics(columns, Exits, CPU);
                 tally.Restore(content, all.Shard);
