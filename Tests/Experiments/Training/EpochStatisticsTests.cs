@@ -138,7 +138,7 @@ public sealed class EpochStatisticsTests : IDisposable
     [Fact]
     public void Sums_are_found_by_their_columns_names_in_any_order_and_missing_ones_are_named()
     {
-        StateTree content = Tally([.. Added.Reverse(), .. EpochColumn.Defaults], Half(0, 5, 0.5f)).ToDictionary(ProcessGroup.SingleProcess);
+        StateTree content = Tally([.. Added.Reverse(), .. EpochColumn.Defaults], Half(0, 5, 0.5f)).GatherState(ProcessGroup.SingleProcess);
         using var plain = new EpochStatistics(EpochColumn.Defaults, Exits, CPU);
         using var other = new EpochStatistics([new("unknown", "…", at => at.Samples.Mean, half => half.Losses)], Exits, CPU);
 
