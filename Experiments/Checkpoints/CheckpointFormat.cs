@@ -13,8 +13,8 @@ internal enum CheckpointFormat
     Safetensors,
 }
 
-/// <summary>The extensions of files in these formats.</summary>
-internal static class CheckpointExtensions
+/// <summary>How files in these formats are named: by their extensions.</summary>
+internal static class CheckpointFileNames
 {
     public const string Native = ".pt";
     public const string Safetensors = ".safetensors";

@@ -143,8 +143,10 @@ internal sealed record ForeignCheckpoint(
     /// <summary>Writes it for other programs, without what <see cref="Omissions"/> says.</summary>
     /// <param name="path">The file.</param>
     /// <param name="format">Not <see cref="CheckpointFormat.Native"/>, which needs a run's configuration.</param>
+    /// <exception cref="ArgumentOutOfRangeException">It is.</exception>
     public void Write(string path, CheckpointFormat format)
     {
+        ArgumentOutOfRangeException.ThrowIfEqual(format, CheckpointFormat.Native);
         if (format == CheckpointFormat.Safetensors)
         {
             Safetensors.Write(path, Tensors);

@@ -18,9 +18,9 @@ internal static class ConvertCommand
     };
     private static readonly Argument<string> Target = new(OutArgument)
     {
-        Description = $"The output file: NAME{CheckpointExtensions.Native}, an imta "
-        + $"checkpoint; NAME{CheckpointExtensions.Published[0]} or NAME{CheckpointExtensions.Published[1]}, the published layout, for "
-        + $"torch.load; NAME{CheckpointExtensions.Safetensors}"
+        Description = $"The output file: NAME{CheckpointFileNames.Native}, an imta "
+        + $"checkpoint; NAME{CheckpointFileNames.Published[0]} or NAME{CheckpointFileNames.Published[1]}, the published layout, for "
+        + $"torch.load; NAME{CheckpointFileNames.Safetensors}"
     };
 
     public static Command Build()
@@ -36,9 +36,9 @@ internal static class ConvertCommand
     private static int Run(ParseResult arguments)
     {
         string target = arguments.GetValue(Target)!;
-        CheckpointFormat format = CheckpointExtensions.FormatOf(target) ?? throw new UsageException(
-            $"OUT is {Terminal.Sanitize(target)}, whose extension is not supported; use {CheckpointExtensions.Native}, "
-            + $"{string.Join(", ", CheckpointExtensions.Published)} or {CheckpointExtensions.Safetensors}");
+        CheckpointFormat format = CheckpointFileNames.FormatOf(target) ?? throw new UsageException(
+            $"OUT is {Terminal.Sanitize(target)}, whose extension is not supported; use {CheckpointFileNames.Native}, "
+            + $"{string.Join(", ", CheckpointFileNames.Published)} or {CheckpointFileNames.Safetensors}");
         string source = RunFolder.CheckpointOf(arguments.GetValue(Source)!);
         if (Path.GetFullPath(source) == Path.GetFullPath(target))
         {

@@ -41,8 +41,7 @@ internal sealed class CheckpointConversion : IDisposable
     {
         Checkpoint.CheckpointContent checkpoint = Checkpoint.Read(source);
         TrainingPhase phase = TrainingPhase.ForRun(checkpoint.Settings, checkpoint.Phase);
-        RunModel model = ModelOf(phase);
-        checkpoint.Restore(model, source);
+        RunModel model = Restored(phase, one => checkpoint.Restore(one, source));
         List<string> warnings = [];
         if (checkpoint.MidEpochNote is { } inside)
         {
@@ -67,19 +66,23 @@ internal sealed class CheckpointConversion : IDisposable
     public static CheckpointConversion FromForeign(ForeignCheckpoint foreign, Settings settings, Action<StateFit> compared)
     {
         TrainingPhase phase = foreign.PhaseOf(settings);
-        RunModel model = ModelOf(phase);
-        StateTree state = model.State;
-        Dictionary<string, Tensor> own = ForeignCheckpoint.TensorsOf(state);
-        foreign = foreign.For(own.Keys);
-        var fit = StateFit.Compare(own, foreign.Tensors);
-        compared(fit);
-        foreign.Restore(state);
-        (int momentum, int moments) = PublishedOptimisers.Replace(state, model.Network.ParameterNames, foreign);
-        model.LoadState(state);
+        StateFit? fit = null;
+        OptimiserFit optimisers = default;
+        RunModel model = Restored(phase, one =>
+        {
+            StateTree state = one.State;
+            Dictionary<string, Tensor> own = ForeignCheckpoint.TensorsOf(state);
+            ForeignCheckpoint named = foreign.For(own.Keys);
+            compared(fit = StateFit.Compare(own, named.Tensors));
+            named.Restore(state);
+            (int momentum, int moments) = PublishedOptimisers.Replace(state, one.Network.ParameterNames, named);
+            one.LoadState(state);
+            optimisers = new OptimiserFit(momentum, one.Network.Parameters.Count, moments, one.Weighting.Parameters.Count);
+        });
         return new CheckpointConversion(foreign.File, settings, phase, model, foreign.EpochsOf(phase), foreign.Metadata)
         {
-            Warnings = fit.DescribeUnexpected() is { } surplus ? [$"{foreign.File}: {surplus}"] : [],
-            Optimisers = new OptimiserFit(momentum, model.Network.Parameters.Count, moments, model.Weighting.Parameters.Count),
+            Warnings = fit!.DescribeUnexpected() is { } surplus ? [$"{foreign.File}: {surplus}"] : [],
+            Optimisers = optimisers,
         };
     }
 
@@ -90,7 +93,7 @@ internal sealed class CheckpointConversion : IDisposable
     /// <summary>Writes it.</summary>
     /// <param name="target">The file.</param>
     /// <param name="format">Its format.</param>
-    /// <exception cref="UsageException">It cannot be resumed from, and the format is for that.</exception>
+    /// <exception cref="UsageException">The state contains NaN or infinite values, and the format is native.</exception>
     public void Write(string target, CheckpointFormat format)
     {
         if (format != CheckpointFormat.Native)
@@ -112,10 +115,22 @@ internal sealed class CheckpointConversion : IDisposable
 
     public void Dispose() => _model.Dispose();
 
-    /// <summary>The phase's model; class weights, which are derived from the data set, are not stored in a file.</summary>
-    private static RunModel ModelOf(TrainingPhase phase)
-        => RunModel.Build(
+    /// <summary>The phase's model with a state from a file, in which class weights, derived from the data set, are not stored.</summary>
+    private static RunModel Restored(TrainingPhase phase, Action<RunModel> restore)
+    {
+        RunModel model = RunModel.Build(
             phase, [.. Enumerable.Repeat(1L, DatasetShape.For(phase.Settings.Data).Classes)], CPU, ProcessGroup.SingleProcess);
+        try
+        {
+            restore(model);
+            return model;
+        }
+        catch
+        {
+            model.Dispose();
+            throw;
+        }
+    }
 }
 
 /// <summary>How much of the optimisers' state a file has.</summary>

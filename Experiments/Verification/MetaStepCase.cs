@@ -107,8 +107,7 @@ internal sealed class MetaStepCase : IMetaGradient, IDisposable
         CheckLookahead(inner.Gradient(weights.div(Held(weights.shape[0]))), meta, rate);
 
         MetaGradient gradient = _method.WeightGradient(inner, weights, meta, rate);
-        IReadOnlyList<Tensor?> byTheta = Autograd.Gradients(
-            "the weights", [_weighting.Weights(features)], [gradient.GradWeights], _weighting.Parameters);
+        IReadOnlyList<Tensor?> byTheta = ((ISampleWeighting)_weighting).Gradient(_weighting.Weights(features), gradient.GradWeights);
         CheckWeighting($"{Half}/wpn_grad", byTheta.OfType<Tensor>());
         _comparison.Check($"{Half}/meta_loss", gradient.Objective);
         _learned = true;

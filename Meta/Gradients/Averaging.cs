@@ -11,13 +11,14 @@ namespace Imta.MetaWeight.Meta.Gradients;
 /// <returns>One per gradient, in the current dispose scope, detached.</returns>
 public delegate IReadOnlyList<Tensor?> Averaging(IReadOnlyList<Tensor?> gradients, long samples);
 
-/// <summary>Averaging where there may be a single process.</summary>
+/// <summary>Averages over processes, if there are several.</summary>
 public static class AveragingExtensions
 {
     /// <summary>The mean; with a single process the gradients themselves.</summary>
     /// <param name="averaging">Averages over processes; null: single-process training.</param>
     /// <param name="gradients">This process's gradients; null: no gradient, in any process.</param>
     /// <param name="samples">Number of samples in its shard.</param>
+    /// <returns>One per gradient, of its shape.</returns>
     public static IReadOnlyList<Tensor?> Mean(this Averaging? averaging, IReadOnlyList<Tensor?> gradients, long samples)
     {
         if (averaging is null)

@@ -32,8 +32,8 @@ public interface ISampleWeighting : IStateful, IDisposable
     Tensor Weights(Tensor features);
 
     /// <summary>
-    /// ∂L/∂Θ = ∂L/∂w · ∂w/∂Θ of this process, one for each of <see cref="Parameters"/>: by default along the history of w. Called for the
-    /// batches for which <see cref="Learns"/> is true.
+    /// ∂L/∂Θ = ∂L/∂w · ∂w/∂Θ of this process, one for each of <see cref="Parameters"/>, of its shape; null: w does not depend on it. By
+    /// default along the history of w. Called for the batches for which <see cref="Learns"/> is true.
     /// </summary>
     /// <param name="weights">w <c>[N, K]</c> with its history, from <see cref="Weights"/>.</param>
     /// <param name="byWeights">∂L/∂w <c>[N, K]</c>.</param>

@@ -72,7 +72,7 @@ elif against; then
   step yardstick "${yardstick[@]}" --plain --json --repeat "$repeat"
   step meta-step-full meta_step full --against "${yardstick[*]} --serve"
 else
-  echo "yardstick: left out, ${yardstick[*]} does not run"
+  echo "yardstick: skipped, ${yardstick[*]} does not run"
   step meta-step-full meta_step full
 fi
 [[ $device != cuda ]] || step meta-step-tf32 meta_step tf32

@@ -50,6 +50,23 @@ public sealed class GradientCombinationTests : IDisposable
     }
 
     [Fact]
+    public void A_loop_has_a_combination_average_what_must_be_equal_in_all_processes()
+    {
+        using TinyBilevel tiny = Tiny(MetaGradientMethod.Forward);
+        var averaged = new List<int>();
+        using var gradNorm = new GradNorm(new GradNormOptions());
+        var loop = new BilevelLoop(tiny.Method, new UniformWeighting(), tiny.Optimiser, gradNorm, (numbers, samples) =>
+        {
+            averaged.Add(numbers.Count);
+            return numbers;
+        });
+
+        loop.Step(tiny.Batch(6), new LearningRates(0.1, 0.1), learns: false);
+
+        averaged.Should().Equal([1, 1, tiny.Network.Parameters.Count], "losses, norms, then the direction");
+    }
+
+    [Fact]
     public void A_combination_that_is_not_linear_goes_with_plain_training_and_not_with_learned_weights()
     {
         using TinyBilevel tiny = Tiny(MetaGradientMethod.Forward);

@@ -34,8 +34,10 @@ internal sealed class ThreadGroup : ICommunicator
             {
                 using DisposeScope scope = NewDisposeScope();
                 results[rank] = work(
-                    new ProcessGroup(
-                        new ThreadGroup(rendezvous, rank), TimeSpan.FromSeconds(patience), rank == 0 ? stop : default) { OnWaiting = tell });
+                    new ProcessGroup(new ThreadGroup(rendezvous, rank), TimeSpan.FromSeconds(patience), rank == 0 ? stop : default)
+                    {
+                        OnWaiting = tell,
+                    });
             }
             catch (Exception e)
             {
@@ -57,7 +59,8 @@ internal sealed class ThreadGroup : ICommunicator
         Array.ForEach(all, one => one.copy_(sum));
     });
 
-    public ICollectiveWork Broadcast(Tensor tensor, int root) => _rendezvous.Take(_exchanges++, Rank, tensor, all => Array.ForEach(all, one =>
+    public ICollectiveWork Broadcast(Tensor tensor, int root)
+        => _rendezvous.Take(_exchanges++, Rank, tensor, all => Array.ForEach(all, one =>
     {
         if (one.Handle != all[root].Handle)
         {
