@@ -20,6 +20,7 @@ internal sealed class PublishedMetaGradient(
     MultiExitNetwork network, MultiExitNetwork copy, Sgd optimiser, TrainingLoss loss, MetaObjective objective) : IMetaGradient
 {
     private readonly UnrolledMetaGradient _real = new(network, new Lookahead(optimiser), loss, objective);
+    private bool _isChecked;
 
     /// <inheritdoc/>
     public IForward Forward(LabelledImages train)
@@ -41,6 +42,12 @@ internal sealed class PublishedMetaGradient(
         using DisposeScope scope = NewDisposeScope();
         var pass = (CopyForward)forward;
         Tensor w = weights.detach().requires_grad_();
+        if (!_isChecked) // in the warm-up: it goes through the pass once more
+        {
+            pass.RequireEveryParameter(w, network.ParameterNames);
+            _isChecked = true;
+        }
+
         Tensor[] ahead = optimiser.Lookahead(pass.GradientWithGraph(w), rate);
         Tensor value = objective.Compute(copy.Forward(meta.Images, ahead, NormStatistics.BatchAndUpdate), meta.Labels);
         autograd.backward([value], inputs: [w, .. pass.Leaves]);
@@ -75,11 +82,25 @@ internal sealed class PublishedMetaGradient(
 
         public IReadOnlyList<Tensor?> Gradient(Tensor cotangent) => _real.Value.Gradient(cotangent);
 
+        /// <summary>TorchSharp's <c>autograd.grad</c> aborts the process where a parameter is not used.</summary>
+        /// <exception cref="UsageException">One is not.</exception>
+        public void RequireEveryParameter(Tensor w, IReadOnlyList<string> names)
+        {
+            IReadOnlyList<Tensor?> gradients = Autograd.Gradients("the training loss", [Loss(w)], null, Leaves, retainGraph: true);
+            if (gradients.Index().FirstOrDefault(entry => entry.Item is null, (-1, null)).Index is >= 0 and var unused)
+            {
+                throw new UsageException(
+                    $"--published measures networks whose parameters are all used, but no exit depends on {names[unused]}; "
+                        + "leave out --published");
+            }
+        }
+
         /// <summary>
-        /// ∇_θ mean_i Σ_k w_ik l_ik with a graph. By TorchSharp's own function: every parameter of our networks is reached, so that it
-        /// cannot fail, and <see cref="Autograd"/> would go through the pass once more to make sure.
+        /// ∇_θ mean_i Σ_k w_ik l_ik with a graph. By TorchSharp's own function: every parameter is reached, so that it cannot fail, and
+        /// <see cref="Autograd"/> would go through the pass once more to make sure.
         /// </summary>
-        public Tensor[] GradientWithGraph(Tensor w)
-            => [.. autograd.grad([_losses.mul(w).mean([0]).sum()], Leaves, retain_graph: true, create_graph: true)];
+        public Tensor[] GradientWithGraph(Tensor w) => [.. autograd.grad([Loss(w)], Leaves, retain_graph: true, create_graph: true)];
+
+        private Tensor Loss(Tensor w) => _losses.mul(w).mean([0]).sum();
     }
 }

@@ -1,6 +1,8 @@
 using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Experiments.Benchmarks;
 using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Reports;
+using Imta.MetaWeight.Losses;
 using Imta.MetaWeight.Meta;
 using Imta.MetaWeight.Meta.Gradients;
 using Imta.MetaWeight.Meta.Weighting;
@@ -35,6 +37,9 @@ internal sealed class FaultyNetwork : MultiExitNetwork
 {
     /// <summary>The argument of this assembly's program for <see cref="Run"/>.</summary>
     public const string Program = "faulty";
+
+    /// <summary>The method of the step that <c>imta bench meta-step --published</c> measures.</summary>
+    public const string Published = "Published";
 
     private const int Caught = 3;
 
@@ -74,12 +79,16 @@ internal sealed class FaultyNetwork : MultiExitNetwork
                 Autograd.Gradients("my objective", [logits.pow(Held(2)).sum([1])], null, network.Parameters);
             }
 
+            MetaGradientMethod gradient = method == Published ? MetaGradientMethod.Unrolled : Enum.Parse<MetaGradientMethod>(method);
             using var tiny = new TinyBilevel(
-                meta: new MetaOptions { Gradient = Enum.Parse<MetaGradientMethod>(method), Wpn = new WpnOptions { Hidden = 5 } },
-                build: _ => network);
+                meta: new MetaOptions { Gradient = gradient, Wpn = new WpnOptions { Hidden = 5 } }, build: _ => network);
+            using var copy = new FaultyNetwork(fault);
+            BilevelLoop loop = method != Published ? tiny.Loop : new BilevelLoop(
+                new PublishedMetaGradient(network, copy, tiny.Optimiser, TrainingLoss.Plain, new MetaObjective(shares: null)),
+                tiny.Weighting, tiny.Optimiser, new GradientSum());
             for (int step = 0; step < 2; step++)
             {
-                tiny.Loop.Step(
+                loop.Step(
                     new LabelledImages(randn([6, 3, 2, 2], float64), randint(3, [6], int64)), new LearningRates(0.1, 0.01), learns: true);
             }
 

@@ -9,6 +9,8 @@ public sealed class FaultyNetworkTests
     [InlineData(NetworkFault.None, "Unrolled", null)]
     [InlineData(NetworkFault.OneExitIgnoresFeatures, "Unrolled", null)]
     [InlineData(NetworkFault.OneExitIgnoresFeatures, "FiniteDifference", null)]
+    [InlineData(NetworkFault.None, FaultyNetwork.Published, null)]
+    [InlineData(NetworkFault.OneExitIgnoresFeatures, FaultyNetwork.Published, "but no exit depends on head1; leave out --published")]
     [InlineData(NetworkFault.AllExitsIgnoreFeatures, "Unrolled", "no trainable parameter affects the losses of Faulty (shape [3, 2])")]
     [
         InlineData(

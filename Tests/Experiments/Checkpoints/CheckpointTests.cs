@@ -105,8 +105,8 @@ public sealed class CheckpointTests(ITestOutputHelper output) : IDisposable
     [InlineData("missing")]
     public void A_damaged_checkpoint_is_replaced_by_the_one_before_and_the_run_says_so(string how)
     {
-        Train("whole");
         Train("broken");
+        string[] whole = Tables("broken");
         Damage(_folder.In("broken", "checkpoints", "latest.pt"), how);
 
         ImtaProcess.Result resumed = Resume();
@@ -115,7 +115,7 @@ public sealed class CheckpointTests(ITestOutputHelper output) : IDisposable
             .MatchRegex(
                 "^warning: .*latest[.]pt is not a readable checkpoint .*; resuming from .*previous[.]pt, the previous checkpoint\n$");
         resumed.Output.Should().Contain("resuming after epoch 1 of 2");
-        Tables("broken").Should().Equal(Tables("whole"));
+        Tables("broken").Should().Equal(whole);
         Resume().Error.Should().BeEmpty("the good one took its place");
     }
 

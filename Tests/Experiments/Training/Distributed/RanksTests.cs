@@ -13,7 +13,7 @@ public abstract partial class RanksTests : IDisposable
     // Long enough for a signal to come in the middle; a checkpoint after every batch.
     private protected static readonly string[] Long =
     [
-        .. ImtaProcess.Tiny, "--set", "train.epochs=9", "--set", "data.trainLimit=300", "--set", "train.batch=32", "--set",
+        .. ImtaProcess.Tiny, "--set", "train.epochs=7", "--set", "data.trainLimit=300", "--set", "train.batch=32", "--set",
         "export.weightsEvery=1",
     ];
     private protected static readonly string[] Often = ["--checkpoint-minutes", "0.0001"];
