@@ -1,6 +1,5 @@
 using System.ComponentModel;
 using Imta.MetaWeight.Backbones;
-using Imta.MetaWeight.Meta.Gradients;
 using Imta.MetaWeight.Meta.Weighting;
 
 namespace Imta.MetaWeight.Experiments.Configuration;

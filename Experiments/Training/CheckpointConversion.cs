@@ -55,7 +55,10 @@ internal sealed class CheckpointConversion : IDisposable
         }
 
         return new CheckpointConversion(
-            source, checkpoint.Settings, phase, model, checkpoint.Epochs, new Dictionary<string, TorchValue>()) { Warnings = warnings };
+            source, checkpoint.Settings, phase, model, checkpoint.Epochs, new Dictionary<string, TorchValue>())
+        {
+            Warnings = warnings,
+        };
     }
 
     /// <summary>From a file of another program.</summary>
