@@ -78,7 +78,7 @@ public sealed class BilevelLoop
 
         // Real update: the weights by the WPN as it is now, and the gradient of Σ_k mean_i w_ik l_ik from the same forward pass.
         Tensor weights = Weights(features); // [N, K]
-        long samples = weights.shape[0]; // N
+        long samples = weights.size(0); // N
         IReadOnlyList<Tensor?> gradient = _averaging.Mean(
             _combination.Combine(forward, weights.div(Held(samples)), _averaging), samples);
         using (StepPhases.Start(StepPhases.Update))
@@ -101,7 +101,7 @@ public sealed class BilevelLoop
 
         // WPN update: ∂L/∂Θ = ∂L/∂w · ∂w/∂Θ, through the small network only.
         IReadOnlyList<Tensor?> byTheta = _weighting.Gradient(weights, gradient.GradWeights);
-        _weighting.Update(_averaging.Mean(byTheta, weights.shape[0]), rates.Meta);
+        _weighting.Update(_averaging.Mean(byTheta, weights.size(0)), rates.Meta);
         return gradient.Objective;
     }
 

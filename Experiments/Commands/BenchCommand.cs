@@ -60,10 +60,8 @@ internal static class BenchCommand
 
     /// <summary>The measured configuration, for the first line of a table.</summary>
     public static string Title(Settings settings)
-        => $"{settings.Name}: half batch {settings.Train.Batch / 2}, {Threads(get_num_threads())}, libtorch {TorchLibraries.Version}";
-
-    /// <summary>Formats a number of threads.</summary>
-    public static string Threads(int count) => count == 1 ? "1 thread" : $"{count} threads";
+        => $"{settings.Name}: half batch {settings.Train.Batch / 2}, {Terminal.Count(get_num_threads(), "thread")}, "
+            + $"libtorch {TorchLibraries.Version}";
 
     /// <summary>Formats a number for a table column.</summary>
     public static string FormatNumber(double value, string format, int width = 7)

@@ -99,7 +99,7 @@ internal static class BenchInferCommand
     private static void Show(Settings settings, InferReport report)
     {
         ExecutionReport execution = report.Execution;
-        string threads = BenchCommand.Threads(report.Threads);
+        string threads = Terminal.Count(report.Threads, "thread");
         Console.WriteLine($"{settings.Name}: batch {report.Batch}, {threads}, libtorch {report.Libtorch}; medians");
         ConsoleTable.Write(
             ["", "seconds", "speed-up", "predicted by MACs", "achieved"],

@@ -58,8 +58,7 @@ internal static class Doctor
     private static DoctorFinding Threads(HostFacts host)
     {
         string cores = host.TotalCores is { } all && all != host.Cores ? $"{host.Cores} of {all} cores"
-            : host.Cores == 1 ? "1 core"
-            : $"{host.Cores} cores";
+            : Terminal.Count(host.Cores, "core");
         return new("threads", DoctorVerdict.Ok, $"{host.Cores} by default, for {cores} available to this process{Set(host, "OMP_")}");
     }
 
@@ -116,7 +115,7 @@ internal static class Doctor
             { Problem: not null } => new(Check, DoctorVerdict.Note, Unknown),
             { CudaDevices: > 0 }
                 => new(
-                    Check, DoctorVerdict.Ok, $"{torch.CudaDevices} device{(torch.CudaDevices == 1 ? "" : "s")}; "
+                    Check, DoctorVerdict.Ok, $"{Terminal.Count(torch.CudaDevices, "device")}; "
                         + SelfProcess.CommandLine("train", "--device", "cuda")),
             _ when host.HasNvidiaDriver
                 => new(

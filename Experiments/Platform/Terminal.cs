@@ -7,6 +7,9 @@ namespace Imta.MetaWeight.Experiments.Platform;
 /// <summary>Properties of the output terminal.</summary>
 internal static class Terminal
 {
+    /// <summary>Formats a number of things: <c>1 thread</c>, <c>2 threads</c>.</summary>
+    public static string Count(int number, string thing) => FormattableString.Invariant($"{number} {thing}{(number == 1 ? "" : "s")}");
+
     // Open MPI gives every rank a terminal of its own, even if mpirun's output is redirected to a file.
     private static bool IsOfLauncher => Environment.GetEnvironmentVariable("OMPI_COMM_WORLD_SIZE") is not null;
 

@@ -70,8 +70,7 @@ internal sealed class SweepRunner
         var left = new Queue<SweepRun>(_plan.Runs.Where(run => StateOf(run) != SweepFolder.Done));
         (int all, int variants) = (_plan.Runs.Count, _plan.Variants.Count);
         _monitor.WriteLine(FormattableString.Invariant(
-            $"{all} run{(all == 1 ? "" : "s")} of {variants} variant{(variants == 1 ? "" : "s")}, {all - left.Count} done; folder ")
-            + _folder.Path);
+            $"{Terminal.Count(all, "run")} of {Terminal.Count(variants, "variant")}, {all - left.Count} done; folder {_folder.Path}"));
         _monitor.Track(_plan.Runs.Sum(EpochsOf), _epochs.Values.Sum(), () => Loop(left, stop));
     }
 

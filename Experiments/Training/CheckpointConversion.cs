@@ -90,7 +90,7 @@ internal sealed class CheckpointConversion : IDisposable
     }
 
     /// <summary>What it is to another program: the networks and their optimisers.</summary>
-    public ForeignCheckpoint Content => ForeignCheckpoint.From(
+    public ForeignCheckpoint Content => field ??= ForeignCheckpoint.From(
         _source, _model.State, _model.Network.ParameterNames, _phase, Math.Max(0, _epochs - _phase.EpochsBefore), _metadata);
 
     /// <summary>Writes it.</summary>

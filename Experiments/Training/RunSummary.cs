@@ -23,11 +23,11 @@ internal static class RunSummary
         bool isDistributed = run.ProcessGroup.IsDistributed;
         string ranks = isDistributed ? FormattableString.Invariant($"{settings.Processes} ranks with ") : "";
         int threads = get_num_threads();
-        string unit = (threads == 1 ? "thread" : "threads") + (isDistributed ? " each" : "");
+        string each = isDistributed ? " each" : "";
         string description = Description(settings, prepared.Phases[0], model.Weighting);
         yield return FormattableString.Invariant($"{settings.Name}, seed {settings.Seed}: {description}, ")
             + FormattableString.Invariant($"{model.Network.GetName()} with {model.Network.Exits} exits and {parameters:N0} parameters ")
-            + FormattableString.Invariant($"on {run.Device}, {ranks}{threads} {unit}");
+            + FormattableString.Invariant($"on {run.Device}, {ranks}{Terminal.Count(threads, "thread")}{each}");
         if (prepared.Origin is { } origin)
         {
             yield return origin;
