@@ -21,14 +21,13 @@ need_dotnet() { command -v dotnet >/dev/null || refuse "no dotnet on the PATH; i
 # A build is named by the content of all it is made from, and by what is set for it.
 build_name() (
   cd "$root"
-  LC_ALL=C files=() sum=(sha256sum)
-  command -v sha256sum >/dev/null || sum=(shasum -a 256)
+  LC_ALL=C files=()
   for project in */*.csproj; do
     [[ $project == Tests/* ]] || add "${project%/*}"
   done
   add configs
-  name=$({ printf '%s\n' "${Torch:-}" "$OSTYPE $HOSTTYPE"; "${sum[@]}" Directory.* "${files[@]}" 2>/dev/null || true; } | "${sum[@]}")
-  echo "${name:0:16}"
+  name=$({ printf '%s\n' "${Torch:-}" "$OSTYPE $HOSTTYPE"; cksum Directory.* "${files[@]}" 2>/dev/null || true; } | cksum)
+  echo "${name// /-}"
 )
 
 add() {

@@ -48,7 +48,7 @@ public sealed class LauncherTests : IDisposable
         """;
 
     private static readonly string[] Coreutils =
-        ["cat", "cp", "dirname", "head", "ln", "ls", "mkdir", "mv", "readlink", "rm", "rmdir", "sha256sum", "tail", "touch"];
+        ["cat", "cksum", "cp", "dirname", "head", "ln", "ls", "mkdir", "mv", "readlink", "rm", "rmdir", "tail", "touch"];
 
     private static readonly string Host = OperatingSystem.IsLinux() ? File.ReadAllText("/proc/sys/kernel/hostname").Trim() : "";
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
