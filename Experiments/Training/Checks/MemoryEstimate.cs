@@ -23,7 +23,7 @@ internal sealed record MemoryEstimate(
     long ImageBytes, long ParameterBytes, long ActivationBytes, int TrainImages, int EvaluationImages, int Processes, bool IsFrozen,
     MetaSettings Meta)
 {
-    private const long BaseBytes = 310 * ByteSize.Mib; // idle .NET and libtorch: 250 on one machine, 370 on another
+    private const long BaseBytes = 310 * ByteSize.Mib; // idle .NET and libtorch: 250 when first measured, lately 360 to 380
     private const long CudaContext = 700 * ByteSize.Mib; // its kernels, and cuDNN's and cuBLAS's workspaces
     private const double EvaluationActivations = 0.15;
 
