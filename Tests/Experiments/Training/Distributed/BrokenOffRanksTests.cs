@@ -35,7 +35,7 @@ public sealed class BrokenOffRanksTests(RanksTests.Undisturbed undisturbed) : Ra
 
         using (ImtaProcess killed = Launch(launcher, ["train", "--resume", "killed"]))
         {
-            killed.WaitUntil(() => EpochsOf("killed") > 2);
+            WaitForEpoch(killed, "killed", start: 2, epoch: 3);
             KillRank("killed", 1);
             ImtaProcess.Result result = killed.End();
             result.Code.Should().NotBe(0);
@@ -66,7 +66,7 @@ public sealed class BrokenOffRanksTests(RanksTests.Undisturbed undisturbed) : Ra
 
         using (ImtaProcess again = ImtaProcess.Start(Folder.Path, library, ["train", "--resume", "stopped"]))
         {
-            again.WaitUntil(() => EpochsOf("stopped") > 2);
+            WaitForEpoch(again, "stopped", start: 2, epoch: 3);
             KillRank("stopped", 0);
             ImtaProcess.Result result = again.End();
             result.Code.Should().Be(1, result.All);
@@ -77,7 +77,7 @@ public sealed class BrokenOffRanksTests(RanksTests.Undisturbed undisturbed) : Ra
         using (ImtaProcess hung = ImtaProcess.Start(Folder.Path, library,
             ["train", "--resume", "stopped", "--process-timeout", "2"]))
         {
-            hung.WaitUntil(() => EpochsOf("stopped") > 4);
+            WaitForEpoch(hung, "stopped", start: 3, epoch: 4);
             ImtaProcess.Stop(PidOf("stopped", 1));
             ImtaProcess.Result result = hung.End();
             result.Code.Should().Be(1, result.All);
@@ -131,5 +131,7 @@ public sealed class BrokenOffRanksTests(RanksTests.Undisturbed undisturbed) : Ra
         Tables(In("cut")).Should().Equal(undisturbed.Tables(launcher), "two machines compute what one does");
     }
 
-    private int EpochsOf(string run) => Folder.Read<EpochRow>(run, "epochs.csv").Max(row => row.Epoch);
+    // The table may hold what an earlier start did, so the ranks of this one have to be there too.
+    private void WaitForEpoch(ImtaProcess process, string run, int start, int epoch) => process.WaitUntil(
+        () => StartsOf(run) == start && Folder.Read<EpochRow>(run, "epochs.csv").Any(row => row.Epoch >= epoch));
 }

@@ -63,6 +63,10 @@ public abstract partial class RanksTests : IDisposable
         return process.End();
     }
 
+    /// <summary>How often the run was started, as its log has it once all ranks of a start are there.</summary>
+    private protected int StartsOf(string run)
+        => RankLine().Matches(File.ReadAllText(In(run, "log.txt"))).Count(match => match.Groups[1].Value == "1");
+
     /// <summary>What the run's log says of a rank, at its last start.</summary>
     private protected Match LineOf(string run, int rank)
         => RankLine().Matches(File.ReadAllText(In(run, "log.txt")))
