@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs what a folder beside this script still lacks of its sweep.yaml, and makes its tables and report; stopped, it goes on where it was.
-# results/run.sh FOLDER DIR [JOBS]    such as results/run.sh long-tail DIR 2; DIR holds cifar-10-batches-bin/
+# results/run.sh FOLDER DIR [JOBS [OPTION...]]    such as results/run.sh long-tail DIR 2; DIR holds cifar-10-batches-bin/
+# Options are those of imta sweep, such as --seeds 0 --variant plain: with them comparison.csv and report.html are not made.
 set -euo pipefail
 name=$(basename "${1:?a folder beside this script}")
 data=$(realpath -e "${2:?folder of CIFAR-10}")
@@ -15,7 +16,7 @@ if [[ ! -e $full && -d $name/runs ]]; then # a new clone goes on from the runs t
 fi
 
 status=0
-../imta sweep "$name/sweep.yaml" --out "$full" --jobs "${3:-2}" || status=$?
+../imta sweep "$name/sweep.yaml" --out "$full" --jobs "${3:-2}" "${@:4}" || status=$?
 case $status in
   0 | 1 | 130 | 143) ;; # done, some runs failed, or stopped
   *) exit "$status" ;;
@@ -34,10 +35,12 @@ done
 [[ -d $full.kept ]] || { echo "run.sh: no run of $name is done yet" >&2; exit "$status"; }
 rm -rf "${name:?}/runs"
 mv "$full.kept" "$name/runs"
-cp "$full"/*.csv "$name/"
+cp "$full"/{runs,summary}.csv "$name/"
+rm -f "$name/comparison.csv"
 
-# Charts of weights and of single answers need files of the first seed that are not kept.
-if [[ $status == 0 ]]; then
+# Variants are compared once all is done. Charts of weights and of single answers need files of the first seed that are not kept.
+if [[ $status == 0 && $# -lt 4 ]]; then
+  cp "$full/comparison.csv" "$name/"
   if compgen -G "$full/runs/*/seed-*/predictions.csv" >/dev/null || [[ ! -e $name/report.html ]]; then
     ../imta report "$full" --out "$name/report.html" --force
   fi

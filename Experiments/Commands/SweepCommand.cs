@@ -37,13 +37,18 @@ internal static class SweepCommand
         HelpName = "0,1,2",
         Description = "Seeds to run, instead of the file's; runs of other seeds stay in the tables",
     };
+    private static readonly Option<string[]> Variant = new("--variant")
+    {
+        HelpName = "NAME",
+        Description = "Variant to run, in a grid with all its points; may be repeated. Runs of others stay in the tables. Default: all",
+    };
 
     public static Command Build()
     {
         var command = new Command(
             "sweep", "Train every variant of a configuration with every seed and compare them")
         {
-            Plan, Data, Out, Set, Seeds, Jobs, TrainArguments.Allow,
+            Plan, Data, Out, Set, Seeds, Variant, Jobs, TrainArguments.Allow,
         };
         command.SetAction(Run);
         return command;
@@ -59,7 +64,8 @@ internal static class SweepCommand
         var folder = new SweepFolder(path);
         SettingsOverride[] overrides = [.. (arguments.GetValue(Set) ?? []).Select(SettingsOverride.Parse)];
         SweepPlan plan = SweepPlan.Load(
-            file, arguments.GetValue(Data), overrides, arguments.GetValue(Seeds), folder.States().Keys.Select(run => run.Seed).Distinct());
+            file, arguments.GetValue(Data), overrides, arguments.GetValue(Seeds), arguments.GetValue(Variant),
+            folder.States().Keys.Select(run => run.Seed).Distinct());
         folder.Check(plan);
         IDisposable? held = null;
         OutputFile.WrapErrors(path, () => held = folder.TryLock(plan));

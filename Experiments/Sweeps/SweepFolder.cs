@@ -1,3 +1,4 @@
+using System.Globalization;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Runs;
 
@@ -44,7 +45,7 @@ internal sealed class SweepFolder(string path)
             throw new UsageException($"{path} exists and is not a sweep folder; choose another one with --out");
         }
 
-        foreach (SweepRun run in plan.Earlier.Concat(plan.Runs))
+        foreach (SweepRun run in plan.Others.Concat(plan.Runs))
         {
             CheckSettings(run, plan);
         }
@@ -70,6 +71,17 @@ internal sealed class SweepFolder(string path)
     public Dictionary<(string Variant, int Seed), SweepRunRow> States() => !IsSweep(path)
         ? []
         : CsvTable.Read<SweepRunRow>(Runs).GroupBy(row => (row.Variant, row.Seed)).ToDictionary(rows => rows.Key, rows => rows.Last());
+
+    /// <summary>Epochs that a run has done, from the last line of <c>epochs.csv</c>, which another process may be writing.</summary>
+    public int EpochsDone(SweepRun run)
+    {
+        string? last = RunFolder.Find(RunPath(run)) is { Epochs: var file } && File.Exists(file)
+            ? File.ReadLines(file).LastOrDefault()
+            : null;
+        return int.TryParse(last?.Split(',')[0], NumberStyles.None, CultureInfo.InvariantCulture, out int epoch)
+            ? Math.Min(epoch, run.Epochs)
+            : 0;
+    }
 
     private void CheckSettings(SweepRun run, SweepPlan plan)
     {

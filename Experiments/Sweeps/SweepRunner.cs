@@ -1,5 +1,4 @@
 using System.Globalization;
-using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Runs;
 using Imta.MetaWeight.Experiments.Training;
 
@@ -29,9 +28,9 @@ internal sealed class SweepRunner
     public SweepRunner(SweepPlan plan, SweepFolder folder, RunMonitor monitor, int? jobs, IReadOnlyList<string> allowed)
     {
         (_plan, _folder, _monitor, _allow) = (plan, folder, monitor, [.. allowed.SelectMany(check => (string[])["--allow", check])]);
-        IReadOnlyList<string> devices = plan.Runs.Any(UsesCuda) ? CudaDevices.Names : [];
+        IReadOnlyList<string> devices = plan.Runs.Any(run => run.UsesCuda) ? CudaDevices.Names : [];
         _devices = new DevicePool(devices);
-        _jobs = jobs ?? (plan.Runs.All(UsesCuda) ? Math.Max(1, devices.Count / plan.Runs.Max(run => run.Settings.Processes)) : 1);
+        _jobs = jobs ?? (plan.Runs.All(run => run.UsesCuda) ? Math.Max(1, devices.Count / plan.Runs.Max(run => run.Settings.Processes)) : 1);
     }
 
     /// <summary>The unfinished runs: failed ones, then interrupted ones.</summary>
@@ -43,35 +42,42 @@ internal sealed class SweepRunner
     /// <exception cref="OperationCanceledException"><paramref name="stop"/> was requested.</exception>
     public void Run(CancellationToken stop)
     {
-        var before = _folder.States();
+        Restore();
         foreach (SweepRun run in _plan.Runs)
         {
-            // One without a row may be of a variant that the file did not list for a while.
-            bool ended = before.TryGetValue((run.Variant, run.Seed), out SweepRunRow? row)
-                ? row.State == SweepFolder.Done
-                : EpochsDone(run) == EpochsOf(run);
-            bool done = ended && LoadMetrics(run);
-            SetState(run, done ? SweepFolder.Done : SweepFolder.Waiting, null);
-            _epochs[run] = done ? EpochsOf(run) : 0;
-        }
-
-        foreach (SweepRun run in _plan.Earlier)
-        {
-            // One that failed may have been refused before it had a folder; of others that was removed.
-            if (before.TryGetValue((run.Variant, run.Seed), out SweepRunRow? row)
-                && (row.State == SweepFolder.Failed || Directory.Exists(_folder.RunPath(run))))
-            {
-                bool lost = row.State == SweepFolder.Done && !LoadMetrics(run);
-                _states[(run.Variant, run.Seed)] = lost ? row with { State = SweepFolder.Waiting } : row;
-            }
+            _epochs[run] = StateOf(run) == SweepFolder.Done ? run.Epochs : 0;
         }
 
         WriteTables();
         var left = new Queue<SweepRun>(_plan.Runs.Where(run => StateOf(run) != SweepFolder.Done));
-        (int all, int variants) = (_plan.Runs.Count, _plan.Variants.Count);
+        (int all, int variants) = (_plan.Runs.Count, _plan.Runs.Select(run => run.Variant).Distinct().Count());
         _monitor.WriteLine(FormattableString.Invariant(
             $"{Terminal.Count(all, "run")} of {Terminal.Count(variants, "variant")}, {all - left.Count} done; folder {_folder.Path}"));
-        _monitor.Track(_plan.Runs.Sum(EpochsOf), _epochs.Values.Sum(), () => Loop(left, stop));
+        _monitor.Track(_plan.Runs.Sum(run => run.Epochs), _epochs.Values.Sum(), () => Loop(left, stop));
+    }
+
+    /// <summary>The states that earlier commands left: of runs to make all, of others those that there is something of.</summary>
+    private void Restore()
+    {
+        var before = _folder.States();
+        foreach ((SweepRun run, bool chosen) in _plan.Runs.Select(run => (run, true)).Concat(_plan.Others.Select(run => (run, false))))
+        {
+            // One without a row may be of a variant that the file did not list for a while.
+            SweepRunRow? row = before.GetValueOrDefault((run.Variant, run.Seed));
+            bool ended = row is null ? _folder.EpochsDone(run) == run.Epochs : row.State == SweepFolder.Done;
+            if (ended && LoadMetrics(run))
+            {
+                SetState(run, SweepFolder.Done, null);
+            }
+            else if (!chosen && row is { State: SweepFolder.Failed })
+            {
+                _states[(run.Variant, run.Seed)] = row; // perhaps without a folder: refused before it had one
+            }
+            else if (chosen || (row is not null && Directory.Exists(_folder.RunPath(run))))
+            {
+                SetState(run, SweepFolder.Waiting, null);
+            }
+        }
     }
 
     private void Loop(Queue<SweepRun> left, CancellationToken stop)
@@ -122,7 +128,7 @@ internal sealed class SweepRunner
 
         Directory.CreateDirectory(Path.GetDirectoryName(folder)!);
         return new SweepProcess(
-            run, Arguments(run, folder), _folder.Console(run), UsesCuda(run) ? _devices.Acquire(run.Settings.Processes) : DeviceLease.None);
+            run, Arguments(run, folder), _folder.Console(run), run.UsesCuda ? _devices.Acquire(run.Settings.Processes) : DeviceLease.None);
     }
 
     /// <summary>The command that starts or resumes a run.</summary>
@@ -155,13 +161,13 @@ internal sealed class SweepRunner
     {
         SweepRun run = process.Run;
         bool ended = process.HasExited;
-        int epochs = EpochsDone(run);
+        int epochs = _folder.EpochsDone(run);
         for (; _epochs[run] < epochs; _epochs[run]++)
         {
             int over = _plan.Runs.Count(other => StateOf(other) != SweepFolder.Waiting);
             _monitor.Advance(
                 FormattableString.Invariant(
-                    $"{over}/{_plan.Runs.Count} runs, {run.Variant} seed {run.Seed} epoch {_epochs[run] + 1}/{EpochsOf(run)}"));
+                    $"{over}/{_plan.Runs.Count} runs, {run.Variant} seed {run.Seed} epoch {_epochs[run] + 1}/{run.Epochs}"));
         }
 
         if (!ended)
@@ -206,8 +212,11 @@ internal sealed class SweepRunner
         (string, IReadOnlyDictionary<int, Dictionary<MetricKey, double>>)[] variants = [.. _plan.Variants.Select(variant =>
             (variant, (IReadOnlyDictionary<int, Dictionary<MetricKey, double>>)_measured
                 .Where(run => run.Key.Variant == variant).ToDictionary(run => run.Key.Seed, run => run.Value)))];
-        IEnumerable<SweepRun> runs = _plan.Earlier.Concat(_plan.Runs).Where(run => _states.ContainsKey((run.Variant, run.Seed)));
-        CsvTable.Write(_folder.Runs, runs.OrderBy(run => run.Seed).Select(run => _states[(run.Variant, run.Seed)]));
+        CsvTable.Write(
+            _folder.Runs, from seed in _states.Keys.Select(run => run.Seed).Distinct().Order()
+                          from variant in _plan.Variants
+                          where _states.ContainsKey((variant, seed))
+                          select _states[(variant, seed)]);
         CsvTable.Write(_folder.Summary, SweepSummary.Summary(variants));
         if (_plan.Baselines.Count > 0)
         {
@@ -230,19 +239,4 @@ internal sealed class SweepRunner
             State = state,
             Message = message,
         };
-
-    private static bool UsesCuda(SweepRun run) => run.Settings.Device == "cuda";
-
-    private static int EpochsOf(SweepRun run) => TrainingPhase.ForRun(run.Settings)[^1].LastEpoch;
-
-    /// <summary>From the last line of <c>epochs.csv</c>, which another process may be writing.</summary>
-    private int EpochsDone(SweepRun run)
-    {
-        string? last = RunFolder.Find(_folder.RunPath(run)) is { Epochs: var file } && File.Exists(file)
-            ? File.ReadLines(file).LastOrDefault()
-            : null;
-        return int.TryParse(last?.Split(',')[0], NumberStyles.None, CultureInfo.InvariantCulture, out int epoch)
-            ? Math.Min(epoch, EpochsOf(run))
-            : 0;
-    }
 }

@@ -16,6 +16,24 @@ public sealed partial class ResultsPageTests
     private const double LeastShown = 0.0005;
     private const double Rounding = 1e-9; // of sums on another processor
 
+    // docs/protocol.md: primary claims, then secondary ones.
+    private static readonly string[][] OfLongTails =
+    [
+        ["deferred − plain", "meta-weight-net − plain", "l2w-den-mat − plain"],
+        ["class-balanced − plain", "l2w-den − plain", "l2w-den-row − plain"],
+    ];
+    private static readonly Dictionary<string, string[][]> Families = new()
+    {
+        ["balanced"] =
+        [
+            ["l2w-den − plain", "imta − plain", "l2w-den − plain-long"],
+            ["ge − plain", "isc − plain", "ofa − plain", "l2w-den-5 − plain", "l2w-den-imta − plain", "l2w-den − halves"],
+        ],
+        ["long-tail-100"] = OfLongTails,
+        ["long-tail-50"] = OfLongTails,
+        ["sensitivity"] = [],
+    };
+
     private static readonly Lazy<MarkdownPage> Page = new(() => MarkdownPage.Read("../results/README.md"));
 
     private static string[] Names
@@ -34,7 +52,44 @@ public sealed partial class ResultsPageTests
         Sweep sweep = Read(folder);
 
         ShouldAgree(CsvTable.Read<SummaryRow>(In(folder, "summary.csv")), SweepSummary.Summary(sweep.Variants));
-        ShouldAgree(CsvTable.Read<ComparisonRow>(In(folder, "comparison.csv")), sweep.Comparison);
+        File.Exists(In(folder, "comparison.csv")).Should().Be(sweep.IsComplete, "nothing is compared until all is done");
+        if (sweep.IsComplete)
+        {
+            ShouldAgree(CsvTable.Read<ComparisonRow>(In(folder, "comparison.csv")), sweep.Comparison);
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(Folders))]
+    public void Each_run_has_the_settings_of_its_sweep(string folder)
+    {
+        SweepPlan plan = SweepPlan.Load(In(folder, "sweep.yaml"), data: null);
+
+        plan.Runs.Count(run => File.Exists(In(folder, SweepFolder.RelativePath(run), "config.yaml"))).Should()
+            .Be(CsvTable.Read<SweepRunRow>(In(folder, "runs.csv")).Count(run => run.State == SweepFolder.Done), "each run is of the sweep");
+        FluentActions.Invoking(() => new SweepFolder(In(folder)).Check(plan)).Should().NotThrow();
+    }
+
+    [Theory]
+    [MemberData(nameof(Folders))]
+    public void Claims_are_those_of_the_protocol_and_none_is_judged_before_the_end(string folder)
+    {
+        PageSection section = SectionOf(folder);
+        string[][] claims =
+        [
+            .. section.Tables.Where(table => table.Any(row => row.ContainsKey(Claim)))
+                .Select(table => table.Select(row => string.Join(" − ", PageSection.WordsOf(row["compared"]))).ToArray()),
+        ];
+
+        bool ended = Read(folder).IsComplete || section.Prose.Contains("Missing:");
+        if (Families.TryGetValue(folder, out string[][]? families))
+        {
+            claims.Should().BeEquivalentTo(ended ? families : [], order => order.WithStrictOrdering());
+        }
+        else
+        {
+            claims.Should().ContainSingle("a short folder is one family").Which.Should().OnlyHaveUniqueItems();
+        }
     }
 
     [Theory]
@@ -56,8 +111,6 @@ public sealed partial class ResultsPageTests
         wrong.Should().BeEmpty();
         section.Rows.Where(row => !row.ContainsKey(Claim)).Select(row => PageSection.WordsOf(row[""])[0]).Should().BeEquivalentTo(
             sweep.Variants.Select(variant => variant.Name));
-        section.Rows.Any(row => row.ContainsKey(Claim)).Should().Be(
-            sweep.IsComplete || section.Prose.Contains("Missing:"), "verdicts are given when a folder has ended");
         Fraction().Matches(section.Prose).Select(number => number.Value).Should().BeEmpty("figures stand in tables, which this test reads");
     }
 
@@ -71,10 +124,11 @@ public sealed partial class ResultsPageTests
 
         string variant = PageSection.WordsOf(row[""])[0];
         RunMetrics runs = sweep[variant];
-        if (column is "runs" or "seconds a run")
+        if (column is "seeds" or "seconds a run")
         {
-            double number = column == "runs" ? runs.Count : sweep.Seconds(variant).Median();
-            return number.ToString("F0", CultureInfo.InvariantCulture);
+            return column == "seeds"
+                ? string.Join(", ", runs.Keys.Order())
+                : sweep.Seconds(variant).Median().ToString("F0", CultureInfo.InvariantCulture);
         }
 
         double[] values = [.. runs.Values.Select(run => run[sweep.Quantity(column)])];
@@ -82,17 +136,20 @@ public sealed partial class ResultsPageTests
         return values.Length == 1 ? mean : string.Create(CultureInfo.InvariantCulture, $"{mean} ± {100 * values.StandardDeviation():F1}");
     }
 
-    /// <summary>A cell of a table of claims, which are one family of tests; null in the columns that say what is compared.</summary>
+    /// <summary>
+    /// A cell of a table of claims, which are one family of tests; null in the columns that say what is compared. A claim that no two runs
+    /// are there for, or one of whose runs diverged, is not shown.
+    /// </summary>
     private static string? ClaimCell(
         Sweep sweep, IReadOnlyList<Dictionary<string, string>> family, Dictionary<string, string> row, string column)
     {
         double[] differences = Differences(sweep, row);
         row.Keys.Should().Equal(Claim, "compared", "where", "points (95 %)", "p", "verdict");
-        double[] adjusted = SweepSummary.Holm([.. family.Select(claim => Test(sweep, claim)?.P ?? 1)]);
+        double[] adjusted = SweepSummary.Holm([.. family.Select(claim => P(sweep, claim))]);
         double p = adjusted[family.Index().First(claim => claim.Item == row).Index];
         return column switch
         {
-            "points (95 %)" => Test(sweep, row) is { } test
+            "points (95 %)" => differences.Length == 0 ? "–" : SweepSummary.Mean(differences) is { } test
                 ? $"{Points(differences.Mean())} ({Points(test.Low)} to {Points(test.High)})"
                 : Points(differences.Mean()),
             "p" => p < LeastShown ? "< 0.001" : p.ToString("F3", CultureInfo.InvariantCulture),
@@ -101,9 +158,9 @@ public sealed partial class ResultsPageTests
         };
     }
 
-    /// <summary>The test of the differences per seed; null where they do not vary.</summary>
-    private static SweepSummary.TTest? Test(Sweep sweep, Dictionary<string, string> claim)
-        => SweepSummary.Mean(Differences(sweep, claim));
+    /// <summary>p of the differences per seed; 1 where they do not vary or a run of either diverged.</summary>
+    private static double P(Sweep sweep, Dictionary<string, string> claim)
+        => PageSection.WordsOf(claim["compared"]).Any(sweep.Failed.Contains) ? 1 : SweepSummary.Mean(Differences(sweep, claim))?.P ?? 1;
 
     private static double[] Differences(Sweep sweep, Dictionary<string, string> claim)
     {
@@ -119,7 +176,8 @@ public sealed partial class ResultsPageTests
     private static Sweep Read(string folder)
     {
         SweepPlan plan = SweepPlan.Load(In(folder, "sweep.yaml"), data: null);
-        SweepRunRow[] done = [.. CsvTable.Read<SweepRunRow>(In(folder, "runs.csv")).Where(run => run.State == SweepFolder.Done)];
+        IReadOnlyList<SweepRunRow> runs = CsvTable.Read<SweepRunRow>(In(folder, "runs.csv"));
+        SweepRunRow[] done = [.. runs.Where(run => run.State == SweepFolder.Done)];
         done.Should().NotBeEmpty();
         return new Sweep(
             [
@@ -129,7 +187,8 @@ public sealed partial class ResultsPageTests
             ],
             plan.Baselines,
             done.Length == plan.Runs.Count,
-            done.ToLookup(run => run.Variant, run => In(folder, run.Folder)));
+            done.ToLookup(run => run.Variant, run => In(folder, run.Folder)),
+            [.. runs.Where(run => run.State == SweepFolder.Failed).Select(run => run.Variant)]);
     }
 
     private static void ShouldAgree<T>(IReadOnlyList<T> committed, IEnumerable<T> computed)
@@ -167,13 +226,16 @@ public sealed partial class ResultsPageTests
     /// <param name="Baselines">What each is compared with.</param>
     /// <param name="IsComplete">Whether all runs of the sweep are finished.</param>
     /// <param name="Runs">Their folders.</param>
+    /// <param name="Failed">The variants with a run that failed.</param>
     private sealed record Sweep(
         (string Name, RunMetrics Runs)[] Variants, IReadOnlyDictionary<string, string> Baselines, bool IsComplete,
-        ILookup<string, string> Runs)
+        ILookup<string, string> Runs, HashSet<string> Failed)
     {
         public IReadOnlyList<ComparisonRow> Comparison { get; } = [.. SweepSummary.Comparison(Variants, Baselines)];
 
-        public RunMetrics this[string variant] => Variants.Single(one => one.Name == variant).Runs;
+        /// <summary>A variant's runs; none of one that has not run yet.</summary>
+        public RunMetrics this[string variant]
+            => Variants.SingleOrDefault(one => one.Name == variant).Runs ?? new Dictionary<int, Dictionary<MetricKey, double>>();
 
         public double[] Seconds(string variant) =>
         [

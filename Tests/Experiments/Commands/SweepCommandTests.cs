@@ -111,6 +111,16 @@ public sealed class SweepCommandTests : IDisposable
         _folder.Run(0, "sweep", "s.yaml", "--out", "s", "--seeds", "8").Output.Should().Contain("2 runs of 2 variants, 2 done; folder s");
         _folder.Read<SweepRunRow>("s", "runs.csv").Should().HaveCount(7, "a run that was removed is gone");
 
+        _folder.Run(0, "sweep", "s.yaml", "--out", "s", "--seeds", "0,8,9", "--variant", "mwn").Output.Should()
+            .Contain("3 runs of 1 variant, 2 done; folder s");
+        _folder.Read<SweepRunRow>("s", "runs.csv").Select(run => (run.Variant, run.Seed, run.State)).Should().Equal(
+            [
+                ("plain", 0, "done"), ("mwn", 0, "done"), ("plain", 1, "done"), ("mwn", 1, "done"), ("plain", 7, "done"),
+                ("plain", 8, "done"), ("mwn", 8, "done"), ("mwn", 9, "done"),
+            ], "other variants' runs stay, those that were never made are not listed");
+        _folder.Read<ComparisonRow>("s", "comparison.csv").Should().OnlyContain(row => row.N == 4 && row.BaselineN == 4 && row.PairedN == 3);
+        File.ReadAllText(_folder.In("s", "sweep.yaml")).Should().StartWith("# with --seeds 0,8,9 --variant mwn\n");
+
         Refusal("sweep", "s.yaml", "--out", "s", "--seeds", "9", "--set", "train.epochs=3").Should()
             .Contain("was run with different settings than s.yaml specifies", "runs of two lengths do not share tables");
         File.WriteAllText(_folder.In("s.yaml"), Sweep.Replace("batch: 16", "batch: 18", StringComparison.Ordinal));

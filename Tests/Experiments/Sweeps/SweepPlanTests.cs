@@ -81,6 +81,38 @@ public sealed class SweepPlanTests : IDisposable
         plan.Runs[0].Settings.Meta.Enabled.Should().BeFalse();
     }
 
+    [Theory]
+    [InlineData("plain", "plain,q=0.5 plain,q=1")]
+    [InlineData("learned,q=1 plain", "plain,q=0.5 plain,q=1 learned,q=1")]
+    [InlineData("", "plain,q=0.5 plain,q=1 learned,q=0.5 learned,q=1")]
+    public void Chosen_variants_are_run_in_the_files_order_and_the_others_stay_comparable(string chosen, string run)
+    {
+        File.WriteAllText(_folder.In("sweep.yaml"), "seeds: [2, 5]\nbaseline: plain\nvariants: {plain: {meta: {enabled: false}}, learned: }\n"
+            + "grid: {meta: {q: [0.5, 1]}}\n");
+        string[] names = run.Split(' '), all = ["plain,q=0.5", "plain,q=1", "learned,q=0.5", "learned,q=1"];
+
+        SweepPlan plan = SweepPlan.Load(
+            _folder.In("sweep.yaml"), data: null, chosen: chosen.Split(' ', StringSplitOptions.RemoveEmptyEntries), known: [5, 7]);
+
+        plan.Runs.Select(one => (one.Seed, one.Variant)).Should().Equal(
+            new[] { 2, 5 }.SelectMany(seed => names.Select(name => (seed, name))));
+        plan.Others.Select(one => (one.Seed, one.Variant)).Should().BeEquivalentTo(
+            new[] { 2, 5 }.SelectMany(seed => all.Except(names).Select(name => (seed, name))).Concat(all.Select(name => (7, name))));
+        plan.Variants.Should().Equal(all);
+        plan.Baselines.Should().HaveCount(2);
+    }
+
+    [Theory]
+    [InlineData("q=2", "--variant: unknown variant q=2; the variants are q=0.5, q=1")]
+    [InlineData("", "--variant: unknown variant ; the variants are q=0.5, q=1")]
+    public void A_variant_that_is_not_there_is_refused(string chosen, string problem)
+    {
+        File.WriteAllText(_folder.In("sweep.yaml"), "grid: {meta: {q: [0.5, 1]}}\n");
+
+        FluentActions.Invoking(() => SweepPlan.Load(_folder.In("sweep.yaml"), data: null, chosen: [chosen])).Should()
+            .Throw<UsageException>().WithMessage(problem);
+    }
+
     [Fact]
     public void One_point_of_a_grid_may_be_the_baseline_of_all_others()
         => Load("baseline: q=1\ngrid: {meta: {q: [0.5, 1, 2]}}\n").Baselines.Should()
