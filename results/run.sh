@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Runs what a folder beside this script still lacks of its sweep.yaml, and makes its tables and report; stopped, it goes on where it was.
 # results/run.sh FOLDER DIR [JOBS [OPTION...]]    such as results/run.sh long-tail DIR 2; DIR holds cifar-10-batches-bin/
-# Options are those of imta sweep, such as --seeds 0 --variant plain: with them comparison.csv and report.html are not made.
+# Options are those of imta sweep, such as --seeds 0 --variant plain. A call without them makes comparison.csv and report.html, once all is
+# done.
 set -euo pipefail
 name=$(basename "${1:?a folder beside this script}")
 data=$(realpath -e "${2:?folder of CIFAR-10}")

@@ -81,10 +81,16 @@ public sealed partial class ResultsPageTests
                 .Select(table => table.Select(row => string.Join(" − ", PageSection.WordsOf(row["compared"]))).ToArray()),
         ];
 
-        bool ended = Read(folder).IsComplete || section.Prose.Contains("Missing:");
         if (Families.TryGetValue(folder, out string[][]? families))
         {
+            string[] missing = [.. MissingOf(folder)];
+            bool ended = missing.Length == 0 || section.Prose.Contains("Missing:");
             claims.Should().BeEquivalentTo(ended ? families : [], order => order.WithStrictOrdering());
+            section.Rows.Where(row => row.ContainsKey(Claim)).Should().OnlyContain(row => row["where"] == "over budgets");
+            if (ended && missing.Length > 0)
+            {
+                PageSection.WordsOf(section.Prose[section.Prose.IndexOf("Missing:", StringComparison.Ordinal)..]).Should().Contain(missing);
+            }
         }
         else
         {
@@ -160,7 +166,7 @@ public sealed partial class ResultsPageTests
 
     /// <summary>p of the differences per seed; 1 where they do not vary or a run of either diverged.</summary>
     private static double P(Sweep sweep, Dictionary<string, string> claim)
-        => PageSection.WordsOf(claim["compared"]).Any(sweep.Failed.Contains) ? 1 : SweepSummary.Mean(Differences(sweep, claim))?.P ?? 1;
+        => PageSection.WordsOf(claim["compared"]).Any(sweep.Diverged.Contains) ? 1 : SweepSummary.Mean(Differences(sweep, claim))?.P ?? 1;
 
     private static double[] Differences(Sweep sweep, Dictionary<string, string> claim)
     {
@@ -188,8 +194,12 @@ public sealed partial class ResultsPageTests
             plan.Baselines,
             done.Length == plan.Runs.Count,
             done.ToLookup(run => run.Variant, run => In(folder, run.Folder)),
-            [.. runs.Where(run => run.State == SweepFolder.Failed).Select(run => run.Variant)]);
+            [.. runs.Where(run => run.Message?.Contains("NaN or infinite") == true).Select(run => run.Variant)]);
     }
+
+    /// <summary>The variants without all their runs.</summary>
+    private static IEnumerable<string> MissingOf(string folder) => SweepPlan.Load(In(folder, "sweep.yaml"), data: null).Runs
+        .Where(run => !File.Exists(In(folder, SweepFolder.RelativePath(run), "exits.csv"))).Select(run => run.Variant).Distinct();
 
     private static void ShouldAgree<T>(IReadOnlyList<T> committed, IEnumerable<T> computed)
     {
@@ -226,10 +236,10 @@ public sealed partial class ResultsPageTests
     /// <param name="Baselines">What each is compared with.</param>
     /// <param name="IsComplete">Whether all runs of the sweep are finished.</param>
     /// <param name="Runs">Their folders.</param>
-    /// <param name="Failed">The variants with a run that failed.</param>
+    /// <param name="Diverged">The variants with a run that did.</param>
     private sealed record Sweep(
         (string Name, RunMetrics Runs)[] Variants, IReadOnlyDictionary<string, string> Baselines, bool IsComplete,
-        ILookup<string, string> Runs, HashSet<string> Failed)
+        ILookup<string, string> Runs, HashSet<string> Diverged)
     {
         public IReadOnlyList<ComparisonRow> Comparison { get; } = [.. SweepSummary.Comparison(Variants, Baselines)];
 
