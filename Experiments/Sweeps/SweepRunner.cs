@@ -30,7 +30,8 @@ internal sealed class SweepRunner
         (_plan, _folder, _monitor, _allow) = (plan, folder, monitor, [.. allowed.SelectMany(check => (string[])["--allow", check])]);
         IReadOnlyList<string> devices = plan.Runs.Any(run => run.UsesCuda) ? CudaDevices.Names : [];
         _devices = new DevicePool(devices);
-        _jobs = jobs ?? (plan.Runs.All(run => run.UsesCuda) ? Math.Max(1, devices.Count / plan.Runs.Max(run => run.Settings.Processes)) : 1);
+        _jobs = jobs
+            ?? (plan.Runs.All(run => run.UsesCuda) ? Math.Max(1, devices.Count / plan.Runs.Max(run => run.Settings.Processes)) : 1);
     }
 
     /// <summary>The unfinished runs: failed ones, then interrupted ones.</summary>

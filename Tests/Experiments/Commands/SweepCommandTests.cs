@@ -118,7 +118,8 @@ public sealed class SweepCommandTests : IDisposable
                 ("plain", 0, "done"), ("mwn", 0, "done"), ("plain", 1, "done"), ("mwn", 1, "done"), ("plain", 7, "done"),
                 ("plain", 8, "done"), ("mwn", 8, "done"), ("mwn", 9, "done"),
             ], "other variants' runs stay, those that were never made are not listed");
-        _folder.Read<ComparisonRow>("s", "comparison.csv").Should().OnlyContain(row => row.N == 4 && row.BaselineN == 4 && row.PairedN == 3);
+        _folder.Read<ComparisonRow>("s", "comparison.csv").Should()
+            .OnlyContain(row => row.N == 4 && row.BaselineN == 4 && row.PairedN == 3);
         File.ReadAllText(_folder.In("s", "sweep.yaml")).Should().StartWith("# with --seeds 0,8,9 --variant mwn\n");
 
         Refusal("sweep", "s.yaml", "--out", "s", "--seeds", "9", "--set", "train.epochs=3").Should()

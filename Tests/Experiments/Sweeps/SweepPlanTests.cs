@@ -87,8 +87,8 @@ public sealed class SweepPlanTests : IDisposable
     [InlineData("", "plain,q=0.5 plain,q=1 learned,q=0.5 learned,q=1")]
     public void Chosen_variants_are_run_in_the_files_order_and_the_others_stay_comparable(string chosen, string run)
     {
-        File.WriteAllText(_folder.In("sweep.yaml"), "seeds: [2, 5]\nbaseline: plain\nvariants: {plain: {meta: {enabled: false}}, learned: }\n"
-            + "grid: {meta: {q: [0.5, 1]}}\n");
+        File.WriteAllText(_folder.In("sweep.yaml"), "seeds: [2, 5]\nbaseline: plain\n"
+            + "variants: {plain: {meta: {enabled: false}}, learned: }\ngrid: {meta: {q: [0.5, 1]}}\n");
         string[] names = run.Split(' '), all = ["plain,q=0.5", "plain,q=1", "learned,q=0.5", "learned,q=1"];
 
         SweepPlan plan = SweepPlan.Load(
