@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # libtorch-cpu-linux-x64 2.10.0 (NuGet; oneDNN 3.7.1) on an AMD EPYC 9005 (Zen 5, AVX-512): conv2d of contiguous float32 images with a 3x3
-# kernel is wrong by 10 to 30 % of the largest value, or NaN, where the input channels are more than 16 and no multiple of 16. oneDNN blocks
-# them by 16, and what fills the last block up is not zero (ONEDNN_VERBOSE=1: reorder jit:uni to aBcd16b, convolution jit:avx512_core;
-# with ONEDNN_MAX_CPU_ISA=AVX2 it is so for no multiple of 8). Right: channels-last images, 1x1 kernels, float64; Debian's PyTorch 1.13.
-# Reorders of oneDNN 3.7 are known to be broken in some cases, mended in 3.8.1 (uxlfoundation/oneDNN, issue 3280). Where the processor does
+# kernel is wrong by 10 to 30 % of the largest value, or NaN, if input channels exceed 16 and are not a multiple of 16. oneDNN blocks
+# them by 16, and the last block's padding is not zero (ONEDNN_VERBOSE=1: reorder jit:uni to aBcd16b, convolution jit:avx512_core;
+# with ONEDNN_MAX_CPU_ISA=AVX2 it affects non-multiples of 8). Correct: channels-last images, 1x1 kernels, float64; Debian's PyTorch 1.13.
+# Reorders of oneDNN 3.7 are known to be broken in some cases, fixed in 3.8.1 (uxlfoundation/oneDNN, issue 3280). On processors that do
 # not take this path all five are right, and the script fails.
 # Seen:     right of 16, 32 channels, wrong of 17, 24, 40
-# What to do: keep images channels-last (but its gradient by the input of one channel is wrong too), or at::Context::setUserEnabledMkldnn(false).
-# Needs the .NET SDK 10, and a libstdc++ of GCC 13.2 or later (Debian 13, Ubuntu 24.04), or python3 to mark the library's demand for it as weak.
+# What to do: keep images channels-last (but the gradient of a one-channel input is wrong too), or at::Context::setUserEnabledMkldnn(false).
+# Needs the .NET SDK 10, and a libstdc++ of GCC 13.2 or later (Debian 13, Ubuntu 24.04), or python3 to mark that requirement as weak.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

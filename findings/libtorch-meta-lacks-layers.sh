@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# libtorch-cpu-linux-x64 2.10.0 under TorchSharp 0.107.0 (NuGet): the meta device, which knows shapes without memory, runs no convolution, relu,
-# batch, layer or group norm and no attention, though linear, max_pool2d, log_softmax and cat. PyTorch has written the meta kernels of the others
-# in Python (torch/_meta_registrations.py, torch/_refs), and a libtorch without Python lacks them: the shapes of a CNN or a transformer cannot be
-# tried there. Module constructors work, so parameters can be counted.
+# libtorch-cpu-linux-x64 2.10.0 under TorchSharp 0.107.0 (NuGet): the meta device, which tracks shapes without memory, runs linear,
+# max_pool2d, log_softmax and cat, but no convolution, relu, batch, layer or group norm or attention. PyTorch implements the latter's meta
+# kernels in Python (torch/_meta_registrations.py, torch/_refs), and a libtorch without Python lacks them: shapes of a CNN or transformer
+# cannot be tested there. Module constructors work, so parameters can be counted.
 # Seen:     "convolution_overrideable not implemented", and for the rest "no fake impl or Meta kernel registered", with a link to a page on custom
 #           operators of torch.compile, which is for Python
 # What to do: compute shapes by the layers' formulas, or run one image through the network on the CPU.
-# Needs the .NET SDK 10, and a libstdc++ of GCC 13.2 or later (Debian 13, Ubuntu 24.04), or python3 to mark the library's demand for it as weak.
+# Needs the .NET SDK 10, and a libstdc++ of GCC 13.2 or later (Debian 13, Ubuntu 24.04), or python3 to mark that requirement as weak.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

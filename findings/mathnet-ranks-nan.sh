@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# MathNet.Numerics 5.0.0 (NuGet): statistics that order values order NaN too, and answer with numbers that look right. Ranks puts NaN below
-# everything and holds no two for equal, so Correlation.Spearman of nothing but NaN with rising values is 1, with falling ones -1, where
-# Pearson is NaN. Median and Quantile select without ordering all, so what they say of the values 1 to 4 and one NaN depends on the
-# place of the NaN: 2, 3 or NaN. Mean, Maximum and StandardDeviation are NaN, as one expects. So a network that has diverged can
+# MathNet.Numerics 5.0.0 (NuGet): statistics that sort values sort NaN too, and return numbers that look right. Ranks puts NaN below
+# everything and treats no two as equal, so Correlation.Spearman of nothing but NaN with rising values is 1, with falling ones -1, where
+# Pearson is NaN. Median and Quantile select without a full sort, so their result for the values 1 to 4 and one NaN depends on the
+# position of the NaN: 2, 3 or NaN. Mean, Maximum and StandardDeviation are NaN, as expected. So a network that has diverged can
 # show a rank correlation and a median loss.
-# Seen:     as the last lines of this script have it
-# What to do: look for NaN before asking for ranks, rank correlations or quantiles.
+# Seen:     the last lines of this script
+# What to do: check for NaN before computing ranks, rank correlations or quantiles.
 # Needs the .NET SDK 10.
 set -euo pipefail
 folder=$(mktemp -d)

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# TorchSharp 0.107.0 on libtorch-cpu-linux-x64 2.10.0 (NuGet): Tensor.TotalCount, the number of live tensors that tests of leaks watch, goes up
-# by one for ever with each nn.Parameter that is made, though the parameter and the tensor it was made from are disposed: the parameter takes the
-# tensor's handle over, and the tensor without a handle is never counted as gone. Plain tensors are counted right, from many threads too.
+# TorchSharp 0.107.0 on libtorch-cpu-linux-x64 2.10.0 (NuGet): Tensor.TotalCount, the number of live tensors that leak tests watch, goes up
+# by one permanently with each nn.Parameter created, even if the parameter and the tensor it was made from are disposed: the parameter takes
+# over the tensor's handle, and the tensor without a handle is never counted as gone. Plain tensors are counted right, even from many
+# threads.
 # Seen:     after 10 tensors 0 more than before, after 10 parameters 10 more than before
 # What to do: compare differences between runs that make equally many parameters.
-# Needs the .NET SDK 10, and a libstdc++ of GCC 13.2 or later (Debian 13, Ubuntu 24.04), or python3 to mark the library's demand for it as weak.
+# Needs the .NET SDK 10, and a libstdc++ of GCC 13.2 or later (Debian 13, Ubuntu 24.04), or python3 to mark that requirement as weak.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -5,7 +5,7 @@
 # whose other threads allocate.
 # Seen:     of 600,000 products 64 ended in "Expected false to be true" (Scalar.h, toDouble) or "Unknown scalar type"
 # What to do: hold the Scalar in a variable, and GC.KeepAlive(it) after the call; or give a 0-dimensional tensor.
-# Needs the .NET SDK 10, and a libstdc++ of GCC 13.2 or later (Debian 13, Ubuntu 24.04), or python3 to mark the library's demand for it as weak.
+# Needs the .NET SDK 10, and a libstdc++ of GCC 13.2 or later (Debian 13, Ubuntu 24.04), or python3 to mark that requirement as weak.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# TorchSharp 0.107.0 on libtorch-cpu-linux-x64 2.10.0 (NuGet): Tensor.shape makes a delegate, hands it to native code, which calls it back for a
-# pinned array, at every call: 152 bytes of garbage with a handle to be freed, and 7 times as long as asking for each dimension by
+# TorchSharp 0.107.0 on libtorch-cpu-linux-x64 2.10.0 (NuGet): each call of Tensor.shape creates a delegate that native code calls back for
+# a pinned array: 152 bytes of garbage with a handle to be freed, and 7 times the time of asking for each dimension by
 # size(d), which is one plain native call and no garbage. In early-exit inference one image at a time, where a network of 90 small convolutions
 # reads some 20 shapes each, it was a tenth or more of the time.
 # Seen:     shape of [2, 3, 4, 5]: 152 bytes a call and 7.3 times the time of four calls of size(d), which leave 0 bytes
 # What to do: in code that runs often, size(d); or read the sizes once.
-# Needs the .NET SDK 10, and a libstdc++ of GCC 13.2 or later (Debian 13, Ubuntu 24.04), or python3 to mark the library's demand for it as weak.
+# Needs the .NET SDK 10, and a libstdc++ of GCC 13.2 or later (Debian 13, Ubuntu 24.04), or python3 to mark that requirement as weak.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

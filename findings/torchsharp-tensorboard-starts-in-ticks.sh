@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# TorchSharp 0.107.0 (NuGet): torch.utils.tensorboard.SummaryWriter gives a file's first record (brain.Event:2), from which readers take a run's
-# start, the time in .NET ticks, 100 ns since year 1 by the local clock, where all later records have seconds since 1970, as the format
+# TorchSharp 0.107.0 (NuGet): torch.utils.tensorboard.SummaryWriter stamps a file's first record (brain.Event:2), from which readers take a
+# run's start, in .NET ticks, 100 ns since year 1 by the local clock, where all later records have seconds since 1970, as the format
 # says; the number in the file's name is of the same kind. A run seems to start 2e10 years from now.
 # And Tensorboard.Event, which TorchSharp brings, cannot be parsed from a span, only from an array: its generated code is older than the
 # Google.Protobuf that it asks for.
 # Seen:     first record 6.4e17, next record 1.8e9; from a span InvalidProtocolBufferException
 # What to do: write the first record's time and check sum again (CRC-32C, masked); parse from arrays.
-# Needs the .NET SDK 10, and a libstdc++ of GCC 13.2 or later (Debian 13, Ubuntu 24.04), or python3 to mark the library's demand for it as weak.
+# Needs the .NET SDK 10, and a libstdc++ of GCC 13.2 or later (Debian 13, Ubuntu 24.04), or python3 to mark that requirement as weak.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Debian 12's MPICH sends by UCX, and UCX takes SIGSEGV, SIGBUS and SIGFPE for its own when MPI is initialised, also where a program has
-# handlers already. .NET makes exceptions of these signals, so a rank written in C# ended with UCX's backtrace where it goes on otherwise.
+# Debian 12's MPICH sends via UCX, and UCX takes over SIGSEGV, SIGBUS and SIGFPE when MPI is initialised, even if a program already has
+# handlers. .NET turns these signals into exceptions, so a C# rank ended with UCX's backtrace where it otherwise continues.
 # Open MPI 4.1.4's own transports leave .NET's handlers in place.
 #
 # Versions: libmpich12 4.0.2-3+b1, libucx0 1.13.1-1 (Debian 12, x86-64), asked from C# on .NET 10.
