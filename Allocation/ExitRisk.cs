@@ -15,7 +15,7 @@ public sealed class ExitRisk
 
     /// <summary>Performance gap, 0/1: ℓ = 1[ŷ_ik ≠ y_i]; the accuracy that leaving early gives up.</summary>
     public static ExitRisk Gap { get; } = new(
-        "gap", "accuracy lost against the last exit", againstLabel: true, isBinary: true);
+        "gap", "accuracy lost compared with the last exit", againstLabel: true, isBinary: true);
 
     /// <summary>Inconsistency, 0/1: ℓ = 1[ŷ_ik ≠ ŷ_iK]; needs no labels.</summary>
     public static ExitRisk Consistency { get; } = new(
@@ -23,11 +23,11 @@ public sealed class ExitRisk
 
     /// <summary>Performance gap of the Brier score: ℓ = Σ_c (p_ikc − 1[c = y_i])².</summary>
     public static ExitRisk BrierGap { get; } = new(
-        "brier-gap", "increase of the Brier score against the last exit", againstLabel: true, isBinary: false);
+        "brier-gap", "increase in the Brier score compared with the last exit", againstLabel: true, isBinary: false);
 
     /// <summary>Inconsistency by the Brier score, with the full network's class ŷ_iK as the label; needs no labels.</summary>
     public static ExitRisk BrierConsistency { get; } = new(
-        "brier-consistency", "increase of the Brier score for the last exit's classes", againstLabel: false, isBinary: false);
+        "brier-consistency", "increase in the Brier score with the last exit's classes as labels", againstLabel: false, isBinary: false);
 
     /// <summary>All risks, the default first.</summary>
     public static IReadOnlyList<ExitRisk> All { get; } = [Gap, Consistency, BrierGap, BrierConsistency];

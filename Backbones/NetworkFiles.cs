@@ -24,8 +24,8 @@ public static class NetworkFiles
         if (state.Count == 0)
         {
             throw new InvalidOperationException(
-                $"{network.GetName()} has no tensors to save; what a module registers inside a dispose scope is gone "
-                + "after it without DetachFromDisposeScope");
+                $"{network.GetName()} has no tensors to save; those registered inside a dispose scope are disposed with it "
+                + "unless DetachFromDisposeScope is called");
         }
 
         string beside = path + ".partial";
@@ -104,8 +104,8 @@ public static class NetworkFiles
             entry => entry.Key as string ?? throw new InvalidDataException(
                 $"{path} does not contain a state dictionary: its key {entry.Key} is not a string"),
             entry => entry.Value as Tensor ?? throw new InvalidDataException(
-                $"{path} does not contain a state dictionary: its {NetworkState.OneLine($"{entry.Key}")} is not a tensor; of a "
-                + "checkpoint, save the state_dict alone, or use imta convert"));
+                $"{path} does not contain a state dictionary: its {NetworkState.OneLine($"{entry.Key}")} is not a tensor; for a "
+                + "checkpoint, save only its state_dict, or use imta convert"));
     }
 }
 

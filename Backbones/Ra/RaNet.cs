@@ -48,8 +48,8 @@ public sealed record RaNetOptions : IValidatableObject
     public IReadOnlyList<int> BottleneckFactors { get; init => field = IntList.From(value); } = IntList.From([4, 2, 1]);
 
     [Description(
-        "Resolution of each sub-network, 1 the lowest, each next one the same or twice as high; the last is 3 for "
-        + "CIFAR, 4 for ImageNet")]
+        "Resolution level of each sub-network, starting with 1, the lowest: each is the level before or one more, which doubles the "
+        + "resolution; the last is 3 for CIFAR, 4 for ImageNet")]
     [Range(1, 16), MinLength(1)]
     public IReadOnlyList<int> ScaleList { get; init => field = IntList.From(value); } = IntList.From([1, 2, 3]);
 

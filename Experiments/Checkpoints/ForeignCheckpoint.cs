@@ -128,14 +128,14 @@ internal sealed record ForeignCheckpoint(
         if (Unread.Count > 0)
         {
             (string name, TorchValue value) = Unread.First();
-            yield return $"{Unread.Count} of its values are not read, and are skipped ({Terminal.Sanitize(name)} is {value})";
+            yield return $"{Unread.Count} of its values are not supported and are skipped ({Terminal.Sanitize(name)} is {value})";
         }
 
         foreach (string key in published ? (string[])[ForeignFile.Optimiser, ForeignFile.WeightingOptimiser] : [])
         {
             if ((key == ForeignFile.Optimiser ? Optimiser : WeightingOptimiser)?.FindOpaque() is { } part)
             {
-                yield return $"its {key} is skipped, since it contains {part}, which is not read";
+                yield return $"its {key} is skipped, since it contains {part}, which is not supported";
             }
         }
     }

@@ -34,7 +34,7 @@ internal sealed record StateFit(
     {
         (string What, IReadOnlyList<string> Names)[] misfits =
         [
-            ("missing in the file", Missing), ("unexpected in the file", Unexpected), ("with the wrong shape", WrongShape),
+            ("missing from the file", Missing), ("unexpected in the file", Unexpected), ("with the wrong shape", WrongShape),
         ];
         return
         [

@@ -88,7 +88,7 @@ internal static class CalibrateCommand
         if (policy.Guarantee is not null && Path.GetFileName(network.File) == Path.GetFileName(network.Run?.BestCheckpoint))
         {
             Console.Error.WriteLine(
-                $"warning: the same images selected {network.File}, so the guarantee is optimistic; use checkpoints/latest.pt");
+                $"warning: {network.File} was selected on the held-out images, so the guarantee does not hold; use checkpoints/latest.pt");
         }
 
         Show(policy, file);
@@ -114,12 +114,13 @@ internal static class CalibrateCommand
             target, images, images, SharedThreshold.FineGrid, samples, repetitions, random, Advance));
         double macs = found!.Shares.Zip(network.Macs, (share, cost) => share * cost).Sum() / network.Macs[^1];
         string guaranteed = target.Delta is { } delta
-            ? FormattableString.Invariant($"above {target.Epsilon} for {100 * found.Violations:0.0} % of them ")
+            ? FormattableString.Invariant($"above {target.Epsilon} for {100 * found.Violations:0.0} % of the sets ")
                 + FormattableString.Invariant($"(guaranteed: at most {100 * delta:0.#} %)")
             : FormattableString.Invariant($"guaranteed: at most {target.Epsilon}");
         double early = 1 - found.Shares[^1];
-        return FormattableString.Invariant($"simulated on {repetitions:N0} samples of {samples:N0} from the {images.Samples:N0} test ")
-            + FormattableString.Invariant($"images: risk on all of these {found.Risk:0.0000} on average, {guaranteed}; ")
+        return FormattableString.Invariant($"simulated with {repetitions:N0} calibration sets of {samples:N0} images drawn from the ")
+            + FormattableString.Invariant($"{images.Samples:N0} test images: mean risk on all test images {found.Risk:0.0000}, ")
+            + FormattableString.Invariant($"{guaranteed}; ")
             + FormattableString.Invariant($"{100 * early:0.0} % leave early, with {100 * macs:0.0} % of the multiply-adds");
 
         void Advance()

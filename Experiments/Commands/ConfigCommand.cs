@@ -32,7 +32,7 @@ internal static class ConfigCommand
         string? name = arguments.GetValue(Explain);
         if ((json ? 1 : 0) + (schema ? 1 : 0) + (name is null ? 0 : 1) > 1)
         {
-            throw new UsageException("--explain, --json and --schema exclude each other; give one of them");
+            throw new UsageException("--explain, --json and --schema are mutually exclusive; give one of them");
         }
 
         if (json || schema)

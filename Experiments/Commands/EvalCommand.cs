@@ -84,8 +84,9 @@ internal static class EvalCommand
             {
                 string holds = policy.CheckpointSha256 == network.Hash()
                     ? guarantee.Describe()
-                    : $"no guarantee: the policy was calibrated on another checkpoint ({PolicyGuarantee.Find(guarantee.Risk)!.Meaning})";
-                Console.WriteLine(FormattableString.Invariant($"{holds}; on the test images it is {report.Risk(policy.Policy):0.0000}"));
+                    : $"no guarantee for the {PolicyGuarantee.Find(guarantee.Risk)!.Meaning}: "
+                        + "the policy was calibrated for a different checkpoint";
+                Console.WriteLine(FormattableString.Invariant($"{holds}; risk on the test images: {report.Risk(policy.Policy):0.0000}"));
             }
         }
 

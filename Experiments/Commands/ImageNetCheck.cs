@@ -56,7 +56,7 @@ internal static class ImageNetCheck
                 FormattableString.Invariant($"imta: warning: {shared} of the {found[1].Count} files in ")
                 + $"{Path.GetFileName(folders.Test.Root)} are also in train, byte for byte: the test accuracy may be "
                 + "overestimated by up to "
-                + FormattableString.Invariant($"{100.0 * shared / found[1].Count:0.##} %"));
+                + FormattableString.Invariant($"{100.0 * shared / found[1].Count:0.00} percentage points"));
         }
 
         ImageInspection[] unreadable = [.. found.SelectMany(pictures => pictures).Where(one => one.Problem is not null)];

@@ -28,7 +28,7 @@ internal static class RiskArguments
     };
 
     private static readonly Option<int?> Simulations = NumberOption.Integer(
-        "--simulate", "N", "With --risk: also calibrate on N random samples of the test images, and say what the risk on all of them is");
+        "--simulate", "N", "With --risk: repeat the calibration on N random sets of test images, and report the risk on all test images");
 
     /// <summary>All of them.</summary>
     public static Option[] All => [Risk, Delta, Loss, Method, Simulations];

@@ -40,7 +40,8 @@ internal static class SweepCommand
     private static readonly Option<string[]> Variant = new("--variant")
     {
         HelpName = "NAME",
-        Description = "Variant to run, in a grid with all its points; may be repeated. Runs of others stay in the tables. Default: all",
+        Description = "Variant to run (of a grid: one point, or a variant's name for all its points); may be repeated. Runs of other "
+            + "variants stay in the tables. Default: all",
     };
 
     public static Command Build()

@@ -13,7 +13,7 @@ internal enum Precision
     /// <summary>float32.</summary>
     Full,
 
-    /// <summary>float32, but CUDA's matrix units round their inputs to a 10-bit mantissa (TF32).</summary>
+    /// <summary>float32, but CUDA's tensor cores round their inputs to a 10-bit mantissa (TF32).</summary>
     Tf32,
 
     /// <summary>Features and the convolutions that read them in bfloat16; evaluation in float32.</summary>

@@ -25,8 +25,8 @@ internal sealed record Phase2Options : TrainOptions
     public string? From { get; init; }
 
     [Description(
-        "What phase II trains: new layers on the frozen network (frozen: IMTA), or all of a network that its last exit has trained alone "
-        + "(mixed)")]
+        "What phase II trains: new layers on the frozen network (frozen: IMTA), or the whole network, which phase I trains with the last "
+        + "exit's loss alone (mixed)")]
     public PhaseTwoRegime Regime { get; init; } = PhaseTwoRegime.Frozen;
 
     [Description(

@@ -195,7 +195,7 @@ internal static class SettingsRules
         if (settings is { Model.Precision: Precision.Tf32, Device: not "cuda" })
         {
             yield return (["model.precision", "device"],
-                $"model.precision tf32 needs CUDA's matrix units, but device is {settings.Device}; use full, or device cuda");
+                $"model.precision tf32 needs CUDA's tensor cores, but device is {settings.Device}; use full, or device cuda");
         }
 
         if (settings.Model.Precision == Precision.Bf16 && settings.Meta.Gradient != MetaGradientMethod.Forward)

@@ -66,7 +66,7 @@ internal static class CifarReader
 
         if (!File.Exists(path))
         {
-            throw new UsageException($"{name} is missing in {folder}. {format.Advice}");
+            throw new UsageException($"{name} is missing from {folder}. {format.Advice}");
         }
 
         using var stream = Open(path); // gives the file's length even for a symbolic link

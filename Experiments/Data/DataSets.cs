@@ -139,7 +139,7 @@ internal static class DataSets
 
         CifarFormat format = CifarFormat.ForDataset(options.Dataset)!;
         string root = folder ?? options.Root
-            ?? throw new UsageException($"where is {format.Name}? Set its folder with --data DIR or data.root. {format.Advice}");
+            ?? throw new UsageException($"no folder is set for {format.Name}; set it with --data DIR or data.root. {format.Advice}");
         return CifarReader.Read(format, root, warnings);
     }
 

@@ -43,7 +43,7 @@ internal sealed record ImageNetFolders(ImageFolder Train, ImageFolder Test)
     {
         EnsureDecoderAvailable();
         string given = folder ?? options.Root
-            ?? throw new UsageException("where is ImageNet? Set its folder, in which train and val have one subfolder per class, with "
+            ?? throw new UsageException("no folder is set for ImageNet; set one in which train and val have one subfolder per class, with "
                 + "--data DIR or data.root; "
                 + $"{SelfProcess.CommandLine("data", "imagenet", "--check", "DIR")} checks it");
         string root = Path.GetFullPath(given); // so that all processes of a run use the same file names

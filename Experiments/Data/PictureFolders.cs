@@ -27,7 +27,7 @@ internal static class PictureFolders
 
     /// <summary>The error if the number of classes is needed but known neither by setting nor by folder.</summary>
     public static UsageException WithoutClasses() => new(
-        $"how many classes do the pictures have? Give their folder, with {Layout}, by --data DIR or data.root, or set data.classes");
+        $"the number of classes is unknown: set data.classes, or a folder that has {Layout}, with --data DIR or data.root");
 
     /// <summary>Reads all pictures, and hashes their pixels and labels: XXH128, in hexadecimal.</summary>
     /// <param name="options">The run's options.</param>
@@ -40,7 +40,7 @@ internal static class PictureFolders
     {
         ImageNetFolders.EnsureDecoderAvailable();
         string root = folder ?? options.Root
-            ?? throw new UsageException($"where are the pictures? Set their folder, with {Layout}, by --data DIR or data.root");
+            ?? throw new UsageException($"no folder is set for the pictures; set one that has {Layout}, with --data DIR or data.root");
         ImageNetFolders folders = ImageNetFolders.Read(root, TestNames);
         DatasetShape shape = DatasetShape.For(options);
         folders.RequireClasses(root, shape.Classes);

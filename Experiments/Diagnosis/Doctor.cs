@@ -39,7 +39,7 @@ internal static class Doctor
             return new(Check, DoctorVerdict.Missing, $"cannot be used: {problem}", isGiven ? null : GetLibtorch); // the problem tells
         }
 
-        string source = isGiven ? $"of {TorchLibraries.FolderVariable}" : "of the NuGet package";
+        string source = isGiven ? $"from {TorchLibraries.FolderVariable}" : "from the NuGet package";
         return new(Check, DoctorVerdict.Ok, $"{torch.Version}, {source}: {Find(torch, "libtorch_cpu.") ?? "in an unknown location"}");
     }
 
@@ -97,8 +97,8 @@ internal static class Doctor
             : Vector128.IsHardwareAccelerated ? "128-bit vectors" : "not vectorised";
         return torch.UsesOneDnn
             ? new(Check, DoctorVerdict.Ok, vectors)
-            : new(Check, DoctorVerdict.Note, $"{vectors}; other convolutions are slow: libtorch's oneDNN computes wrong ones on this "
-                + "processor and was turned off");
+            : new(Check, DoctorVerdict.Note, $"{vectors}; other convolutions are slow: libtorch's oneDNN computes them incorrectly "
+                + "on this processor and was turned off");
     }
 
     private static DoctorFinding Pictures(TorchFacts torch) => torch.CanDecodeImages

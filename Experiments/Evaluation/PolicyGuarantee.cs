@@ -46,7 +46,7 @@ internal sealed record PolicyGuarantee(
         return guarantee is { Epsilon: > 0, Samples: > 0, Delta: null or (> 0 and < 1) } && isExpected == guarantee.Delta is null
             ? guarantee
             : throw new FormatException(
-                $"{Key} is impossible: expected epsilon > 0, samples > 0, and 0 < delta < 1 except by {NameOf(RiskControlMethod.Crc)}");
+                $"{Key} is invalid: expected epsilon > 0, samples > 0, and 0 < delta < 1 (null for {NameOf(RiskControlMethod.Crc)})");
 
         static void Check(string key, string name, IEnumerable<string> known)
             => _ = known.Contains(name) ? 0 : throw new FormatException($"{Key}.{key} is {name}; expected {string.Join(" or ", known)}");
@@ -61,7 +61,7 @@ internal sealed record PolicyGuarantee(
                 + FormattableString.Invariant($"the {meaning} is at most {Epsilon}")
             : FormattableString.Invariant($"the {meaning} is at most {Epsilon} in expectation over calibration sets");
         string reached = Threshold is null
-            ? "nothing else was certified: no image leaves early"
+            ? "no threshold was certified, so no image leaves early"
             : FormattableString.Invariant($"{EmpiricalRisk:0.0000} on {Samples:N0} images, bound {Bound:0.0000}");
         string images = Delta is null ? "exchangeable with" : "drawn like, and independently of,";
         return $"guarantee: {claim}, for images {images} those held out, which are balanced over classes ({method}: {reached})";

@@ -85,7 +85,7 @@ internal sealed record RankAssignment(string Launcher, int Rank, int Size, param
                 ? assignment
                 : throw new UsageException(
                     FormattableString.Invariant($"{launcher} reports rank {assignment.Rank} for a size of {assignment.Size}, ")
-                    + $"but ranks count from 0; see {rank} and {size}");
+                    + $"but ranks count from 0; check {rank} and {size}");
         }
 
         private string? Text(string name) => variable(name) is { Length: > 0 } value ? value : null;

@@ -14,9 +14,9 @@ internal static class ExitTable
         ("AUPR", row => row.Aupr),
         ("FPR95", row => row.Fpr95),
         ("premature", row => row.Premature),
-        ("its AUROC", row => row.PrematureAuroc),
-        ("its AUPR", row => row.PrematureAupr),
-        ("its FPR95", row => row.PrematureFpr95),
+        ("premature AUROC", row => row.PrematureAuroc),
+        ("premature AUPR", row => row.PrematureAupr),
+        ("premature FPR95", row => row.PrematureFpr95),
     ];
 
     public static Block Build(IReadOnlyList<ReportEntry> entries)

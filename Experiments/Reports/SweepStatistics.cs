@@ -25,7 +25,7 @@ internal static class SweepStatistics
         new("mean over exits, %", "top1_mean"),
         new("mean over budgets, %", "budget_area"),
         new("budget p = 20, %", "dynamic_accuracy", P: EqualSharesPoint),
-        new("its multiply-adds", "dynamic_macs", P: EqualSharesPoint),
+        new("budget p = 20, multiply-adds", "dynamic_macs", P: EqualSharesPoint),
         new("head, %", "class_accuracy", "head"),
         new("medium, %", "class_accuracy", "medium"),
         new("tail, %", "class_accuracy", "tail"),

@@ -110,7 +110,7 @@ internal static class TrainingFigures
         int step = (views.Sum(view => view.Series.Sum(series => series.Points.Count)) + MaxPoints - 1) / MaxPoints;
         return step <= 1 ? views : [.. views.Select(view => view with
         {
-            Remark = $"one of {step} epochs, and the last",
+            Remark = $"every {step} epochs, and the last",
             Series = [.. view.Series.Select(series => series with
             {
                 Points = [.. series.Points.Where((_, k) => k % step == 0 || k == series.Points.Count - 1)],

@@ -58,7 +58,7 @@ internal sealed partial record DynamicRow
     [CsvColumn("p"), Description("the budget")] public required int P { get; init; }
     [CsvColumn("q"), Description("p/20")] public required double Q { get; init; }
     [CsvColumn("exit"), Description("from 1")] public required int Exit { get; init; }
-    [CsvColumn("threshold"), Description("images leave from this confidence on; empty: none leaves; 0 at the last exit")]
+    [CsvColumn("threshold"), Description("images with at least this confidence leave; empty: none leaves; 0 at the last exit")]
     public required float? Threshold { get; init; }
     [CsvColumn("validation_share"), Fraction, Description(Leaving)] public required double ValidationShare { get; init; }
     [CsvColumn("test_share"), Fraction, Description(Leaving)] public required double TestShare { get; init; }
@@ -74,11 +74,12 @@ internal sealed partial record DynamicRow
 [CsvRecord]
 internal sealed partial record ExitRow
 {
-    private const string ByDoubt = "as `auroc`, `aupr`, `fpr95`, of premature images among all, by the policy's score, lowest first";
+    private const string ByDoubt = "like `auroc`, `aupr`, `fpr95`, but for identifying premature images by a low policy score";
 
     [
         CsvColumn("classes"),
-        Description("`all`; if the largest class has at least twice the smallest's images, also thirds: `head`, `medium`, `tail`")
+        Description("`all`; also thirds, if the largest class has at least twice the training images of the smallest: "
+            + "`head`, `medium`, `tail`")
     ]
     public required string Classes { get; init; }
     [CsvColumn("exit"), Description("from 1")] public required int Exit { get; init; }
@@ -108,7 +109,8 @@ internal sealed partial record ExitRow
     [CsvColumn("premature_fpr95", Optional = true), Fraction, Description(ByDoubt)] public double? PrematureFpr95 { get; init; }
     [CsvColumn("overthinking"), Fraction, Description("share correct here and wrong at the last exit")]
     public required double Overthinking { get; init; }
-    [CsvColumn("oracle"), Fraction, Description("share correct at this exit or an earlier one, the upper bound for leaving by now")]
+    [CsvColumn("oracle"), Fraction]
+    [Description("share correct at this exit or an earlier one: the best possible accuracy if every image leaves by this exit")]
     public required double Oracle { get; init; }
 }
 

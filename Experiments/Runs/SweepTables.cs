@@ -27,7 +27,7 @@ internal sealed partial record SummaryRow
     [CsvColumn("p"), Description(Quantity)] public required int? P { get; init; }
     [CsvColumn("n"), Description("runs")] public required int N { get; init; }
     [CsvColumn("mean"), Description("over them")] public required double Mean { get; init; }
-    [CsvColumn("std"), Description("standard deviation (n - 1); empty for one run, as the next two")]
+    [CsvColumn("std"), Description("standard deviation (n - 1); empty for one run, like the next two")]
     public required double? Std { get; init; }
     [CsvColumn("low"), Description(Interval)] public required double? Low { get; init; }
     [CsvColumn("high"), Description(Interval)] public required double? High { get; init; }
@@ -37,10 +37,12 @@ internal sealed partial record SummaryRow
 [CsvRecord]
 internal sealed partial record ComparisonRow
 {
-    private const string Quantity = "as in `summary.csv`", Runs = "runs of both", Interval = "its 95 % confidence interval, by Welch's t";
+    private const string Quantity = "as in `summary.csv`", Runs = "runs of the variant, and of the baseline";
+    private const string Interval = "its 95 % confidence interval, by Welch's t";
     private const string Welch
         = "Welch's t-test: statistic, degrees of freedom, two-sided p, uncorrected; empty for one run or no variation";
-    private const string Paired = "t-test of the differences per seed, empty for fewer than two or all equal";
+    private const string Paired
+        = "t-test of the per-seed differences: statistic, two-sided p; empty for fewer than two or if all are equal";
     private const string PairedInterval = "95 % confidence interval of their mean";
 
     [CsvColumn("variant"), Description("name in the sweep")] public required string Variant { get; init; }

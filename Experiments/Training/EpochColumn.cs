@@ -59,9 +59,9 @@ public sealed partial class EpochColumn
         new("exit", "from 1", at => at.Exit) { IsPosition = true },
         new("rate", Rates, at => at.Rate) { IsShared = true },
         new("meta_rate", Rates, at => at.MetaRate) { IsShared = true },
-        new(TrainLoss, "mean plain cross-entropy of the augmented training samples, each at its batch's parameters",
+        new(TrainLoss, "mean plain cross-entropy of the augmented training samples, before the update on their batch or half batch",
             at => at.Samples.Mean, half => half.CrossEntropies),
-        new("train_weighted_loss", "mean of weight times training loss (all of `loss`), which the backbone minimises",
+        new("train_weighted_loss", "mean of sample weight times training loss (with all `loss` settings), which the backbone minimises",
             at => at.Samples.Mean, half => half.Losses.to_type(float64) * half.Weights.to_type(float64)),
         new("train_accuracy", "on the same samples", at => at.Samples.Mean, half => half.Correct),
         new("validation_loss", HeldOut, at => at.ValidationLoss),
@@ -71,7 +71,7 @@ public sealed partial class EpochColumn
         new("weight_mean", Weights, at => at.Samples.Mean, half => half.Weights),
         new("weight_std", Weights, at => at.Samples.StandardDeviation, half => half.Weights),
         new("skipped_batches",
-            "skipped for a NaN or infinite loss or gradient (`--skip-nonfinite`, `run.skipNonFinite`), not in the other columns",
+            "skipped because of a NaN or infinite loss or gradient (`--skip-nonfinite`, `run.skipNonFinite`); not counted in other columns",
             at => at.SkippedBatches) { IsShared = true },
     ];
 

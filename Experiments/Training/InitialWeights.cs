@@ -83,7 +83,7 @@ internal sealed record InitialWeights(SourceFile Source, string Line)
     private static int Values(IEnumerable<string> names) => names.Count(name => !StateFit.IsCount(name));
 
     private static string Misfits(StateFit fit)
-        => Listed(fit.Missing, "missing") + Listed(fit.WrongShape, "of another shape") + Listed(fit.Unexpected, "surplus");
+        => Listed(fit.Missing, "missing") + Listed(fit.WrongShape, "with the wrong shape") + Listed(fit.Unexpected, "unexpected");
 
     private static string Listed(IReadOnlyList<string> names, string what) => names.Count == 0
         ? ""

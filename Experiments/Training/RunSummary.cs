@@ -39,7 +39,8 @@ internal static class RunSummary
         if (settings.Data.Dataset == DatasetKind.Pictures)
         {
             (string mean, string std) = (List(data.Normalisation.Mean), List(data.Normalisation.Std));
-            yield return $"pictures of {DatasetShape.For(settings.Data).Images} pixels; red, green, blue: mean {mean}, deviation {std}";
+            yield return $"pictures of {DatasetShape.For(settings.Data).Images} pixels; red, green, blue: "
+                + $"mean {mean}, standard deviation {std}";
         }
 
         if (settings.Data.Imbalance.Type != ImbalanceProfile.None)

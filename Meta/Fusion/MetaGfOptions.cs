@@ -72,7 +72,7 @@ public sealed record MetaGfOptions
     [Range(-20.0, 20.0)]
     public double Start { get; init; } = 1;
 
-    [Description("Initial fusion weights of the last exit; null: as those of the others")]
+    [Description("Initial fusion weights of the last exit; null: the same as the others'")]
     [Range(-20.0, 20.0)]
     public double? LastStart { get; init; }
 
@@ -80,13 +80,13 @@ public sealed record MetaGfOptions
     [Range(0.0, double.MaxValue, MinimumIsExclusive = true)]
     public double Rate { get; init; } = 0.1;
 
-    [Description("Share of the epoch's initial fusion weights in the average with its final ones")]
+    [Description("Share of an epoch's initial fusion weights when they are averaged with its final ones")]
     [Range(0.0, 1.0)]
     public double Average { get; init; } = 0.9;
 
     [Description(
-        "Whether learning continues from that average (inPlace), or fusion weights stay as they are after the first epoch (replaced, "
-        + "the published code)")]
+        "Whether learning continues from the averaged fusion weights (inPlace), or they no longer change after the first epoch "
+        + "(replaced, the published code)")]
     public FusionAveraging Averaging { get; init; } = FusionAveraging.InPlace;
 
     [Description("Whether an epoch ends with a step of Adam with gradient 0 (the published code, with PyTorch before 2.0)")]

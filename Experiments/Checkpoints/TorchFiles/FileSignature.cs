@@ -61,7 +61,7 @@ internal static class FileSignature
         return text.TrimStart('\ufeff', ' ', '\t', '\r', '\n').StartsWith('<')
             ? "it is a web page (HTML or XML): download the file itself, not the page about it"
             : text.Any(c => char.IsControl(c) && !char.IsWhiteSpace(c))
-                ? $"its start is that of no known format; {Expected}"
+                ? $"its first bytes match no known format; {Expected}"
                 : $"it is text that starts with {Quote(text.Split('\n')[0].TrimEnd())}; {Expected}";
     }
 }

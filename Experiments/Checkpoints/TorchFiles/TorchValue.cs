@@ -45,8 +45,8 @@ internal record TorchOpaque(string Module, string Name) : TorchValue
     /// <summary>Says that a value of another type is needed in its place, and what to do.</summary>
     /// <param name="expected">The type, as messages call it.</param>
     public virtual string Instead(string expected) => Module == "safetensors"
-        ? $"a tensor of type {Name}, which is not read; convert it to a type such as F32 or I64"
-        : $"the Python object {this}, which is not read; in Python, "
+        ? $"a tensor of type {Name}, which is not supported; convert it to a type such as F32 or I64"
+        : $"the Python object {this}, which is not supported; in Python, "
             + (expected == "dictionary" ? "save its state_dict() instead" : $"turn it into a plain {expected} and save the file again");
 
     public sealed override string ToString()

@@ -67,7 +67,7 @@ internal static class OverlapCheck
                 share >= ErrorThreshold ? Severity.Error : Severity.Warning,
                 Invariant($"{overlap.TestInEither} of {overlap.Test} test images are also used for learning ({overlap.TestInTraining} as ")
                     + Invariant($"training and meta data, {overlap.TestInValidation} as validation data)"),
-                Invariant($"the test accuracy may be overestimated by up to {100 * share:0.##} %"),
+                Invariant($"the test accuracy may be overestimated by up to {100 * share:0.00} percentage points"),
                 "use other files for the training or test set, such as the data set's official ones");
         }
 
@@ -78,7 +78,7 @@ internal static class OverlapCheck
                 Severity.Warning,
                 Invariant($"{overlap.ValidationInTraining} of {overlap.Validation} validation images are also training images"),
                 "the validation accuracy may be overestimated by up to "
-                    + Invariant($"{100.0 * overlap.ValidationInTraining / overlap.Validation:0.##} %"),
+                    + Invariant($"{100.0 * overlap.ValidationInTraining / overlap.Validation:0.00} percentage points"),
                 "remove the duplicate images from the training files");
         }
     }

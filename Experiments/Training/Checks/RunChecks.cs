@@ -61,7 +61,11 @@ internal sealed class RunChecks
     /// The findings for a resumed run: only those on the machine. Settings and data have already passed and no longer change.
     /// </summary>
     public IEnumerable<CheckFinding> BeforeResume(AvailableResources available)
-        => MachineFindings(available).Select(finding => finding with { Fix = "free some, or use a copy of the run on a larger machine" });
+        => MachineFindings(available).Select(finding => finding with
+        {
+            Fix = $"free some {(finding.Check == CheckName.Disk ? "disk space" : "memory")}, "
+                + "or resume a copy of the run on a larger machine",
+        });
 
     private IEnumerable<CheckFinding> MachineFindings(AvailableResources available) =>
     [

@@ -86,7 +86,7 @@ internal static class SplitsCheck
             CheckName.Splits,
             Severity.Warning,
             Invariant($"{validation} validation images"),
-            Invariant($"one image changes the accuracy by {percent:0.#} %, so smaller differences are noise"),
+            Invariant($"one image changes the accuracy by {percent:0.0} percentage points, so smaller differences are noise"),
             MoreValidation(train + validation, classes, data));
     }
 

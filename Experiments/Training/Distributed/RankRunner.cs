@@ -85,7 +85,7 @@ internal static class RankRunner
         var group = new MpiCommunicator(library);
         return group.Size == assignment.Size ? group : throw new UsageException(
             FormattableString.Invariant($"{assignment.Launcher} started {assignment.Size} ranks, but {library.Version} ({library.Path}) ")
-            + FormattableString.Invariant($"sees {group.Size}: the library does not belong to the launcher; ")
+            + FormattableString.Invariant($"sees {group.Size}: the library does not match the launcher; ")
             + $"launch with that library's own mpirun, or set the launcher's library with {MpiLibrary.Variable}=/path/to/libmpi.so");
     }
 

@@ -9,12 +9,12 @@ namespace Imta.MetaWeight.Tests.Experiments.Commands;
 public sealed class CalibrateCommandTests(TrainedRun trained) : IClassFixture<TrainedRun>
 {
     [Theory]
-    [InlineData("crc", "0.4", "the accuracy lost against the last exit is at most 0.4 in expectation over calibration sets")]
-    [InlineData("ucb", "0.6", "with probability 0.8 over calibration sets, the accuracy lost against the last exit is at most 0.6",
+    [InlineData("crc", "0.4", "the accuracy lost compared with the last exit is at most 0.4 in expectation over calibration sets")]
+    [InlineData("ucb", "0.6", "with probability 0.8 over calibration sets, the accuracy lost compared with the last exit is at most 0.6",
         "--delta", "0.2")]
     [InlineData("ltt", "0.7", "with probability 0.8 over calibration sets, the share of answers that differ from the last exit's is at "
         + "most 0.7", "--delta", "0.2", "--method", "ltt", "--loss", "consistency")]
-    [InlineData("crc", "0.5", "the increase of the Brier score against the last exit is at most 0.5 in expectation",
+    [InlineData("crc", "0.5", "the increase in the Brier score compared with the last exit is at most 0.5 in expectation",
         "--method", "crc", "--loss", "brier-gap")]
     public void A_risk_is_bounded_by_one_threshold_and_the_file_says_how(string method, string risk, string claim, params string[] more)
     {
@@ -39,9 +39,9 @@ public sealed class CalibrateCommandTests(TrainedRun trained) : IClassFixture<Tr
         string[] risk = ["calibrate", "run", "--risk", "0.6", "--delta", "0.2", "--simulate", "200", "--out", "risk.json", "--force"];
         string[] lines = trained.Run(0, risk).Output.Split('\n');
 
-        string simulated = lines.Single(line => line.StartsWith("simulated on ", StringComparison.Ordinal));
-        Match found = Regex.Match(simulated, "on 200 samples of ([0-9]+) from the ([0-9]+) test images: risk on all of these "
-            + "(-?0[.][0-9]{4}) on average, above 0.6 for ([0-9.]+) % of them \\(guaranteed: at most 20 %\\); "
+        string simulated = lines.Single(line => line.StartsWith("simulated with ", StringComparison.Ordinal));
+        Match found = Regex.Match(simulated, "with 200 calibration sets of ([0-9]+) images drawn from the ([0-9]+) test images: "
+            + "mean risk on all test images (-?0[.][0-9]{4}), above 0.6 for ([0-9.]+) % of the sets \\(guaranteed: at most 20 %\\); "
             + "([0-9.]+) % leave early, with ([0-9.]+) % of the multiply-adds");
         found.Success.Should().BeTrue(simulated);
         int.Parse(found.Groups[1].Value).Should().Be(Policy("risk.json").GetProperty("guarantee").GetProperty("samples").GetInt32());
@@ -67,7 +67,7 @@ public sealed class CalibrateCommandTests(TrainedRun trained) : IClassFixture<Tr
             image => image.First(answer => answer.Exit == TrainedRun.Exits || answer.Confidence >= threshold))];
         double risk = early.Zip(test).Average(pair => pair.First.Prediction == pair.Second[^1].Prediction ? 0.0 : 1);
         early.Should().Contain(answer => answer.Exit < TrainedRun.Exits);
-        output.Should().Contain(FormattableString.Invariant($"; on the test images it is {risk:0.0000}\n"));
+        output.Should().Contain(FormattableString.Invariant($"; risk on the test images: {risk:0.0000}\n"));
         trained.Read<InferenceRow>("by-risk.csv").Select(row => row.Exit).Should().Equal(early.Select(row => row.Exit));
     }
 
@@ -75,7 +75,7 @@ public sealed class CalibrateCommandTests(TrainedRun trained) : IClassFixture<Tr
     public void Where_nothing_can_be_certified_no_image_leaves_early()
     {
         trained.Run(0, "calibrate", "run", "--risk", "0.01", "--delta", "0.05", "--out", "safe.json").Output.Should()
-            .Contain("nothing else was certified: no image leaves early");
+            .Contain("no threshold was certified, so no image leaves early");
 
         JsonElement policy = Policy("safe.json");
         policy.GetProperty("thresholds").EnumerateArray().SkipLast(1).Should().OnlyContain(one => one.ValueKind == JsonValueKind.Null);
@@ -92,15 +92,15 @@ public sealed class CalibrateCommandTests(TrainedRun trained) : IClassFixture<Tr
         File.WriteAllText(trained.In("other.json"), File.ReadAllText(trained.In("this.json")).Replace(hash, new string('0', 64)));
 
         trained.Run(0, "eval", "run", "--policy", "other.json", "--out", "by-other").Output.Should()
-            .Contain("no guarantee: the policy was calibrated on another checkpoint (").And.NotContain("is at most")
-            .And.Contain("); on the test images it is ");
+            .Contain("no guarantee for the accuracy lost compared with the last exit: the policy was calibrated for a different ")
+            .And.NotContain("is at most").And.Contain("; risk on the test images: ");
     }
 
     [Fact]
     public void Images_that_selected_the_checkpoint_guarantee_less_and_the_user_is_told()
     {
         trained.Run(0, "calibrate", "run/checkpoints/best.pt", "--risk", "0.5", "--out", "best.json").Error.Should()
-            .Contain("warning: the same images selected run/checkpoints/best.pt");
+            .Contain("warning: run/checkpoints/best.pt was selected on the held-out images");
         trained.Run(0, "calibrate", "run", "--risk", "0.5", "--out", "latest.json").Error.Should().NotContain("selected");
     }
 

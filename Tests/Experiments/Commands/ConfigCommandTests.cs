@@ -34,7 +34,7 @@ public sealed class ConfigCommandTests : IDisposable
 
         ImtaProcess.Result both = Config("--schema", "--explain", "meta.q");
         both.Code.Should().Be(2);
-        both.Error.Should().Be("imta: --explain, --json and --schema exclude each other; give one of them\n");
+        both.Error.Should().Be("imta: --explain, --json and --schema are mutually exclusive; give one of them\n");
     }
 
     [Fact]

@@ -35,7 +35,7 @@ public sealed class ConvertCommandTests(TrainedRun trained) : IClassFixture<Trai
             .MatchRegex("^[1-9][0-9]* tensors of the network and 4 of the weight-prediction network, "
                 + $"from epoch 2, written to there{end}\n$");
         trained.Run(0, "convert", "there" + end, "back.pt", "--force", "--config", "run/config.yaml").Output.Should()
-            .Contain("missing in the file     0\n").And.Contain("with the wrong shape    0\n");
+            .Contain("missing from the file   0\n").And.Contain("with the wrong shape    0\n");
 
         ShouldHaveTables("run", "back.pt");
         ShouldHaveTables("run", "there" + end, "--config", "run/config.yaml");
@@ -134,7 +134,7 @@ public sealed class ConvertCommandTests(TrainedRun trained) : IClassFixture<Trai
         ImtaProcess.Result result = trained.Run(
             2, ["convert", GoldenFiles.Find(FullShape), "refused.pt", .. Configured([.. Small, wrong])]);
 
-        result.Output.Should().Contain("missing in the file ").And.Contain("with the wrong shape ");
+        result.Output.Should().Contain("missing from the file ").And.Contain("with the wrong shape ");
         result.Error.TrimEnd().Split('\n').Should().ContainSingle().Which.Should().Contain(problem);
         File.Exists(trained.In("refused.pt")).Should().BeFalse();
     }
@@ -184,7 +184,7 @@ public sealed class ConvertCommandTests(TrainedRun trained) : IClassFixture<Trai
         string output = trained.Run(2, ["convert", GoldenFiles.Find($"pytorch_files/{name}"), "narrow.pt", .. imta]).Output;
 
         output.Should()
-            .Contain($"matched                 {matched}\n").And.Contain("missing in the file     0\n").And.Contain(
+            .Contain($"matched                 {matched}\n").And.Contain("missing from the file   0\n").And.Contain(
                 "unexpected in the file  0\n").And.Contain(
                 $"with the wrong shape    {otherwise}\n").And.Contain(
                 $"and {otherwise - 10} more");

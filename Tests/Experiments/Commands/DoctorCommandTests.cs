@@ -54,7 +54,7 @@ public sealed class DoctorCommandTests : IDisposable
         JsonElement[] findings = Findings(ImtaProcess.Run(_folder.Path, [("MALLOC_ARENA_MAX", "3")], "doctor", "--json"));
 
         Found(findings, "libtorch").Should()
-            .EndWith($"of the NuGet package: {Path.Combine(AppContext.BaseDirectory, "libtorch", "libtorch_cpu.so")}");
+            .EndWith($"from the NuGet package: {Path.Combine(AppContext.BaseDirectory, "libtorch", "libtorch_cpu.so")}");
         Found(findings, "TorchSharp").Should().MatchRegex(@"/libLibTorchSharp(-[0-9.]+)?\.so$");
         Found(findings, "allocator").Should().Be("M_MMAP_MAX=0, M_TRIM_THRESHOLD=2147483647; MALLOC_ARENA_MAX=3");
     }

@@ -111,11 +111,11 @@ public sealed class ForeignFileTests(TrainedRun trained) : IClassFixture<Trained
         }
 
         trained.Run(0, "convert", "beside.safetensors", "beside2.safetensors").Error.Should()
-            .EndWith("1 of its values are not read, and are skipped (scale is 'safetensors.U16')\n");
+            .EndWith("1 of its values are not supported and are skipped (scale is 'safetensors.U16')\n");
         File.ReadAllBytes(trained.In("beside2.safetensors")).Should().Equal(File.ReadAllBytes(trained.In("known.safetensors")));
         trained.Run(0, "eval", "beside.safetensors", "--config", "run/config.yaml", "--out", "beside").Error.Should().NotContain("scale");
         trained.Refusal("eval", "needed.safetensors", "--config", "run/config.yaml").Should()
-            .Contain($"its {needed} is a tensor of type U16, which is not read; convert it to a type such as F32");
+            .Contain($"its {needed} is a tensor of type U16, which is not supported; convert it to a type such as F32");
     }
 
     [Fact]
@@ -130,7 +130,8 @@ public sealed class ForeignFileTests(TrainedRun trained) : IClassFixture<Trained
         Zip("decays.pth", ("a/data.pkl", pickle), ("a/data/0", new byte[4]));
 
         trained.Run(0, "convert", "decays.pth", "copy.pth").Error.Should()
-            .Be("warning: decays.pth: its optimizer is skipped, since it contains 'numpy.core.multiarray.scalar', which is not read\n");
+            .Be("warning: decays.pth: its optimizer is skipped, since it contains 'numpy.core.multiarray.scalar', which is not "
+                + "supported\n");
         trained.Run(0, "convert", "decays.pth", "copy.safetensors").Error.Should().BeEmpty();
 
         TorchFileReader.Read(trained.In("copy.pth")).Entries.Keys.Select(key => key.Text).Should().Equal("epoch", "state_dict");
@@ -172,12 +173,12 @@ public sealed class ForeignFileTests(TrainedRun trained) : IClassFixture<Trained
             ("pointer.pth", "it is a Git LFS pointer to the file, not the file: run git lfs pull"),
             ("text.pth", "it is text that starts with '404: Not Found'; expected a checkpoint of imta train"),
             ("empty.pth", "it is empty: copy or download it again"),
-            ("noise.pth", "its start is that of no known format; expected a checkpoint of imta train"),
+            ("noise.pth", "its first bytes match no known format; expected a checkpoint of imta train"),
             ("half.pth", "it is a zip file whose list of contents, at its end, is missing or damaged; the file is incomplete: copy or"),
             ("half.safetensors", "but its tensors end at"), ("half.safetensors", "; the file is incomplete: copy or download it again"),
             ("start.safetensors", "; the file is incomplete: copy or download it again"),
             ("pickle.pth", "not with PyTorch's magic number: load it in Python and save it with torch.save"),
-            ("module.pth", "but the Python object 'm.Net', which is not read; in Python, save its state_dict() instead"),
+            ("module.pth", "but the Python object 'm.Net', which is not supported; in Python, save its state_dict() instead"),
             ("images.pth", "it is a zip file of other things (no NAME/data.pkl, but 'images/1.png'): unpack it first"),
             ("script.pt", "it is a TorchScript archive (torch.jit.save): in Python, save the network's tensors with torch.save("),
             ("sound.pth.gz", "it is compressed with gzip: unpack it first"), ("sound.pth.tar", "it is a tar archive: unpack it first"),

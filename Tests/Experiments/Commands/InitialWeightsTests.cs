@@ -61,7 +61,8 @@ public sealed class InitialWeightsTests(TrainedRun trained) : IClassFixture<Trai
 
         output.Should().MatchRegex(@"starting weights: \d+ of the network's \d+ tensors from hundred\.pth; "
             + @"1 missing: blocks\.0\.0\.layers\.0\.net\.0\.weight; "
-            + @"6 of another shape: classifier\.0\.linear\.weight is \[100, \d+\] and not \[10, \d+\], .*, …; 1 surplus: extra\.weight\n");
+            + @"6 with the wrong shape: classifier\.0\.linear\.weight is \[100, \d+\] and not \[10, \d+\], .*, …; "
+            + @"1 unexpected: extra\.weight\n");
         Dictionary<string, float[]> from = ParametersOf("run/checkpoints/latest.pt"), to = ParametersOf("other/checkpoints/latest.pt");
         from.Keys.Where(name => !from[name].SequenceEqual(to[name])).Should().HaveCount(7, "the others were taken")
             .And.OnlyContain(name => name.Contains("linear", StringComparison.Ordinal) || name == "blocks.0.0.layers.0.net.0.weight");
@@ -78,7 +79,7 @@ public sealed class InitialWeightsTests(TrainedRun trained) : IClassFixture<Trai
 
         string output = Train("again", [.. two, "--set", "train.initialise=two", "--force"]).Output;
 
-        output.Should().MatchRegex(@"starting weights: (\d+) of the network's \1 tensors from .*; \d+ surplus: ");
+        output.Should().MatchRegex(@"starting weights: (\d+) of the network's \1 tensors from .*; \d+ unexpected: ");
         ParametersOf("again/checkpoints/phase1.pt").Should().BeEquivalentTo(ParametersOf("two/checkpoints/phase1.pt"));
     }
 

@@ -373,7 +373,7 @@ public sealed class ConfigurationLoadingTests
     [
         InlineData(
             "model:\n  precision: tf32\n",
-            "run.yaml:2: model.precision tf32 needs CUDA's matrix units, but device is cpu; use full, or device cuda")
+            "run.yaml:2: model.precision tf32 needs CUDA's tensor cores, but device is cpu; use full, or device cuda")
     ]
     [InlineData("model: {precision: bf16}\nmeta: {gradient: finiteDifference}\n", "run.yaml:1: model.precision bf16 requires "
         + "meta.gradient forward: finiteDifference loses too much precision to its rounding; use forward, or full")]

@@ -153,7 +153,7 @@ public sealed class DataCifarReaderTests
         var format = Format(name);
         using var files = new DataCifarFolder(format, perFile: 1);
         File.Delete(files.PathOf(file));
-        Advised(format, files.Root).Should().Contain($"{file} is missing in {files.Folder}");
+        Advised(format, files.Root).Should().Contain($"{file} is missing from {files.Folder}");
     }
 
     [Fact]

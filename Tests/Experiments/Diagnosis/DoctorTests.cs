@@ -60,17 +60,17 @@ public sealed class DoctorTests
     [Fact]
     public void Which_libtorch_is_in_use_is_said()
     {
-        Of("libtorch").Found.Should().Be("2.10.0, of the NuGet package: /imta/libtorch/libtorch_cpu.so");
+        Of("libtorch").Found.Should().Be("2.10.0, from the NuGet package: /imta/libtorch/libtorch_cpu.so");
         Of(
             "libtorch", Torch with { Libraries = ["/python/torch/lib/libtorch_cpu.so"] },
             Host with { Variables = Variables(("LIBTORCH", "/python/torch/lib")) }).Found
-            .Should().Be("2.10.0, of LIBTORCH: /python/torch/lib/libtorch_cpu.so");
+            .Should().Be("2.10.0, from LIBTORCH: /python/torch/lib/libtorch_cpu.so");
     }
 
     [Fact]
     public void OneDNN_that_was_turned_off_is_a_note()
         => Of("fused kernels", Torch with { UsesOneDnn = false }).Should()
-            .Match<DoctorFinding>(finding => finding.Verdict == DoctorVerdict.Note && finding.Found.Contains("oneDNN computes wrong ones"));
+            .Match<DoctorFinding>(finding => finding.Verdict == DoctorVerdict.Note && finding.Found.Contains("computes them incorrectly"));
 
     [Fact]
     public void A_copy_for_an_older_libstdcxx_is_said()

@@ -92,13 +92,13 @@ public sealed class PolicyFileTests
         }
 
         policy.Guarantee!.Describe().Should().Be(
-            "guarantee: with probability 0.9 over calibration sets, the increase of the Brier score against the last exit is at most 0.05, "
-                + "for images drawn like, and independently of, those held out, which are balanced over classes "
+            "guarantee: with probability 0.9 over calibration sets, the increase in the Brier score compared with the last exit is at most "
+                + "0.05, for images drawn like, and independently of, those held out, which are balanced over classes "
                 + "(UCB: 0.0100 on 5,000 images, bound 0.0490)");
         safe.Guarantee!.Describe().Should().Be(
-            "guarantee: the accuracy lost against the last exit is at most 0.05 in expectation over calibration sets, "
+            "guarantee: the accuracy lost compared with the last exit is at most 0.05 in expectation over calibration sets, "
                 + "for images exchangeable with those held out, which are balanced over classes "
-                + "(CRC: nothing else was certified: no image leaves early)");
+                + "(CRC: no threshold was certified, so no image leaves early)");
     }
 
     [Theory]
@@ -124,7 +124,7 @@ public sealed class PolicyFileTests
 
         Action read = () => PolicyFile.Parse(keys.ToJsonString());
 
-        read.Should().Throw<FormatException>().WithMessage("guarantee is impossible: *");
+        read.Should().Throw<FormatException>().WithMessage("guarantee is invalid: *");
     }
 
     [Fact]

@@ -104,7 +104,7 @@ public sealed class ReportAnswersTests : IDisposable
 
         View[] views = ViewsOf("report.html", "train-loss");
         views.Sum(view => view.Series.Sum(series => series.Points.Length)).Should().BeLessThan(20_100);
-        views.Should().OnlyContain(view => view.Remark == "one of 2 epochs, and the last");
+        views.Should().OnlyContain(view => view.Remark == "every 2 epochs, and the last");
         views.SelectMany(view => view.Series).Select(curve => (curve.Points[0].X, curve.Points[^1].X)).Should().AllBeEquivalentTo((1, 900));
     }
 

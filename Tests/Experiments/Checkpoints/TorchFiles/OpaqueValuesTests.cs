@@ -84,7 +84,7 @@ public sealed class OpaqueValuesTests
         contents.Tensor("t").data<float>().ToArray().Should().Equal(1, 2, 3, 4);
         contents["b"].Should().BeOfType<TorchList>().Which.Items.Should().BeEmpty();
         contents.Invoking(read => read.Tensor("a")).Should().Throw<InvalidDataException>()
-            .WithMessage($"its 'a' is the Python object '{kind}', which is not read; in Python, turn it into a plain tensor and save *");
+            .WithMessage($"its 'a' is the Python object '{kind}', which is not supported; in Python, turn it into a plain tensor and *");
         File.Exists("imta-was-here-1").Should().BeFalse();
     }
 

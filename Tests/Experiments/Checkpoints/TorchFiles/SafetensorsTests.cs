@@ -158,8 +158,8 @@ public sealed class SafetensorsTests
     }
 
     [Theory]
-    [InlineData(ulong.MaxValue, "its start is that of no known format; *")]
-    [InlineData(1UL << 63, "its start is that of no known format; *")]
+    [InlineData(ulong.MaxValue, "its first bytes match no known format; *")]
+    [InlineData(1UL << 63, "its first bytes match no known format; *")]
     [InlineData(100_000_000UL, "its header would have 100000000 bytes, but the file has *; the file is incomplete: *")]
     [InlineData(1000UL, "its header would have 1000 bytes, but the file has *; the file is incomplete: *")]
     public void A_header_longer_than_the_file_is_refused_before_memory_is_taken(ulong length, string message)

@@ -273,7 +273,7 @@ public sealed class ImageNetTrainTests : IDisposable
     }
 
     [Theory]
-    [InlineData("where is ImageNet", "train")]
+    [InlineData("no folder is set for ImageNet", "train")]
     [InlineData("nowhere does not have the folders train and val", "train", "--data", "nowhere")]
     [
         InlineData(

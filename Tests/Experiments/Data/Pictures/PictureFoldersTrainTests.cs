@@ -37,7 +37,8 @@ public sealed partial class PictureFoldersTrainTests : IDisposable
 
         result.Output.Should()
             .Contain("96 training, 24 validation and 24 test images of 3 classes")
-            .And.MatchRegex(@"pictures of 16×16 pixels; red, green, blue: mean 0\.\d+, 0\.\d+, 0\.\d+, deviation 0\.\d+, 0\.\d+, 0\.\d+\n");
+            .And.MatchRegex(@"pictures of 16×16 pixels; red, green, blue: mean 0\.\d+, 0\.\d+, 0\.\d+, "
+                + @"standard deviation 0\.\d+, 0\.\d+, 0\.\d+\n");
         File.ReadAllText(_folder.In("run", "config.yaml")).Should().Contain("  classes: 3\n").And.Contain("  side: 16\n");
         _folder.Read<AnytimeRow>("run", "anytime.csv").Should()
             .OnlyContain(row => row.Samples == Classes * TestImages && row.Top1 > 0.8, "the classes are colours");
@@ -99,7 +100,7 @@ public sealed partial class PictureFoldersTrainTests : IDisposable
     public void A_folder_that_does_not_fit_is_one_line()
     {
         string[] train = ["train", "--out", "run", .. Small];
-        Refused("how many classes do the pictures have? Give their folder", ["cost", .. Small[2..]]);
+        Refused("the number of classes is unknown: set data.classes, or a folder that has train", ["cost", .. Small[2..]]);
         _folder.Run(0, ["cost", .. Small[2..], "--set", "data.classes=3"]);
         Refused($"there is no folder {_folder.In("nowhere", "train")}", ["train", "--out", "run", "--data", "nowhere", .. Small[2..]]);
         Directory.Move(_folder.In("pictures", "test"), _folder.In("elsewhere"));

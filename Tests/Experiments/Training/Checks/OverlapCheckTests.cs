@@ -29,7 +29,7 @@ public sealed class OverlapCheckTests
 
         finding.Severity.Should().Be(Severity.Warning);
         finding.Problem.Should().Be("3 of 50 validation images are also training images");
-        finding.Consequence.Should().Contain("6 %");
+        finding.Consequence.Should().Contain("by up to 6.00 percentage points");
     }
 
     [Fact]

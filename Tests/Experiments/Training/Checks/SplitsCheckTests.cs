@@ -74,7 +74,7 @@ public sealed class SplitsCheckTests
     [InlineData(100, false)]
     public void A_validation_set_below_100_images_is_told(int images, bool told)
         => Findings([200, 200], [1, images - 1], [1, 1])
-            .Any(finding => finding.Consequence.Contains("one image changes the accuracy by 1 %", StringComparison.Ordinal))
+            .Any(finding => finding.Consequence.Contains("changes the accuracy by 1.0 percentage points", StringComparison.Ordinal))
             .Should()
             .Be(told);
 

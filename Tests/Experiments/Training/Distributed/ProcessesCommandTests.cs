@@ -97,7 +97,7 @@ public sealed class ProcessesCommandTests : RanksTests
 
         result.Code.Should().Be(2, result.All);
         OwnLines(result).Should().ContainSingle().Which.Should().MatchRegex($"^imta: mpirun of {started} started 2 ranks, but {loaded} "
-            + $"[0-9.]+ \\(.*\\) sees 1: the library does not belong to the launcher; .* {MpiLibrary.Variable}=");
+            + $"[0-9.]+ \\(.*\\) sees 1: the library does not match the launcher; .* {MpiLibrary.Variable}=");
         Directory.Exists(In("run")).Should().BeFalse();
     }
 

@@ -42,7 +42,7 @@ public sealed class RankAssignmentTests
     [Theory]
     [InlineData("OMPI_COMM_WORLD_SIZE=2", "set some of its variables, but not OMPI_COMM_WORLD_RANK")]
     [InlineData("OMPI_COMM_WORLD_SIZE=2 OMPI_COMM_WORLD_RANK=x", "OMPI_COMM_WORLD_RANK is 'x'; it must be an integer >= 0")]
-    [InlineData("PMI_SIZE=2 PMI_RANK=2", "reports rank 2 for a size of 2, but ranks count from 0; see PMI_RANK and PMI_SIZE")]
+    [InlineData("PMI_SIZE=2 PMI_RANK=2", "reports rank 2 for a size of 2, but ranks count from 0; check PMI_RANK and PMI_SIZE")]
     [InlineData(SlurmStep, "srun started 6 tasks without MPI, so they cannot communicate; launch them with srun --mpi=pmix (Open MPI) or "
         + "--mpi=pmi2 (MPICH)")]
     public void What_does_not_fit_is_said(string environment, string message)
