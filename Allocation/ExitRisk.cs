@@ -27,7 +27,8 @@ public sealed class ExitRisk
 
     /// <summary>Inconsistency by the Brier score, with the full network's class ŷ_iK as the label; needs no labels.</summary>
     public static ExitRisk BrierConsistency { get; } = new(
-        "brier-consistency", "increase in the Brier score with the last exit's classes as labels", againstLabel: false, isBinary: false);
+        "brier-consistency", "increase in the Brier score compared with the last exit, whose classes are the labels", againstLabel: false,
+        isBinary: false);
 
     /// <summary>All risks, the default first.</summary>
     public static IReadOnlyList<ExitRisk> All { get; } = [Gap, Consistency, BrierGap, BrierConsistency];

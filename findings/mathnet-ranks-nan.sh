@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # MathNet.Numerics 5.0.0 (NuGet): statistics that sort values sort NaN too, and return numbers that look right. Ranks puts NaN below
 # everything and treats no two as equal, so Correlation.Spearman of nothing but NaN with rising values is 1, with falling ones -1, where
-# Pearson is NaN. Median and Quantile select without a full sort, so their result for the values 1 to 4 and one NaN depends on the
-# position of the NaN: 2, 3 or NaN. Mean, Maximum and StandardDeviation are NaN, as expected. So a network that has diverged can
-# show a rank correlation and a median loss.
+# Pearson is NaN. Median and Quantile select without a full sort, so their results depend on the position of the NaN: the median of 1 to 4
+# and one NaN is 2, 3 or NaN. Mean, Maximum and StandardDeviation are NaN, as expected. So a network that has diverged can show a rank
+# correlation and a median loss.
 # Seen:     the last lines of this script
 # What to do: check for NaN before computing ranks, rank correlations or quantiles.
 # Needs the .NET SDK 10.

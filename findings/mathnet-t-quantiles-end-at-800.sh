@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # MathNet.Numerics 5.0.0 (NuGet): StudentT.InvCDF looks for its quantile between -800 and 800 only, wherever the distribution lies. If the
 # quantile of a scaled, shifted or heavy-tailed one is farther out, it throws NonConvergenceException ("no root within the provided
-# bounds"), at ordinary probabilities too. And it accepts a probability with an absolute error of 1e-12, so below that it
-# silently returns -800: for 30 degrees of freedom the quantile of 1e-15 is -14.9. FisherSnedecor.InvCDF is bounded likewise, by 1000.
-# The exceptions are known (mathnet/mathnet-numerics, pull request 1158); the wrong value is not mentioned there.
+# bounds"), at ordinary probabilities too. And it accepts a probability with an absolute error of 1e-12, so below that, if it does not
+# throw, it silently returns -800: for 30 degrees of freedom the quantile of 1e-15 is -14.9. FisherSnedecor.InvCDF is bounded likewise, by
+# 1000. The exceptions are known (mathnet/mathnet-numerics, pull request 1158); the wrong value is not mentioned there.
 # Seen:     four exceptions, -800, and 12.71 where it is right; the last lines of this script have them
 # What to do: ask for the quantile of location 0 and scale 1, then scale and shift it; 95 % intervals are right from one degree of freedom
 # up. Farther out, solve StudentT.CDF, which is right there, within your own bounds.

@@ -88,7 +88,8 @@ internal static class CalibrateCommand
         if (policy.Guarantee is not null && Path.GetFileName(network.File) == Path.GetFileName(network.Run?.BestCheckpoint))
         {
             Console.Error.WriteLine(
-                $"warning: {network.File} was selected on the held-out images, so the guarantee does not hold; use checkpoints/latest.pt");
+                $"warning: {network.File} was selected on the held-out images, so the stated guarantee does not hold; "
+                + "use checkpoints/latest.pt");
         }
 
         Show(policy, file);
@@ -126,7 +127,7 @@ internal static class CalibrateCommand
         void Advance()
         {
             stop.ThrowIfCancellationRequested();
-            monitor.Advance($"sample {++done}/{repetitions}");
+            monitor.Advance($"set {++done}/{repetitions}");
         }
     }
 

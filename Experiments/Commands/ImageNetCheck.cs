@@ -2,6 +2,7 @@ using System.Globalization;
 using Imta.MetaWeight.Experiments.Data;
 using Imta.MetaWeight.Experiments.Data.Pictures;
 using Imta.MetaWeight.Experiments.Training;
+using Imta.MetaWeight.Experiments.Training.Checks;
 
 namespace Imta.MetaWeight.Experiments.Commands;
 
@@ -55,8 +56,7 @@ internal static class ImageNetCheck
             Console.Error.WriteLine(
                 FormattableString.Invariant($"imta: warning: {shared} of the {found[1].Count} files in ")
                 + $"{Path.GetFileName(folders.Test.Root)} are also in train, byte for byte: the test accuracy may be "
-                + "overestimated by up to "
-                + FormattableString.Invariant($"{100.0 * shared / found[1].Count:0.00} percentage points"));
+                + $"overestimated by up to {OverlapCheck.Points(shared, found[1].Count)}");
         }
 
         ImageInspection[] unreadable = [.. found.SelectMany(pictures => pictures).Where(one => one.Problem is not null)];

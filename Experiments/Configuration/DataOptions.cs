@@ -66,8 +66,8 @@ internal sealed record DataOptions
     public string? Root { get; init; }
 
     [Description(
-        "Images held out for validation, balanced over classes, if all 50,000 training images (ImageNet: 1,281,167) are used; of "
-        + "fewer images, the same share; 0: none")]
+        "Images held out for validation, balanced over classes, of 50,000 training images (ImageNet: 1,281,167) or more; of fewer, the "
+        + "same share; 0: none")]
     [Range(0, int.MaxValue)]
     public int Validation { get; init; } = 5000;
 

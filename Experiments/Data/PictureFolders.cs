@@ -27,7 +27,7 @@ internal static class PictureFolders
 
     /// <summary>The error if the number of classes is needed but known neither by setting nor by folder.</summary>
     public static UsageException WithoutClasses() => new(
-        $"the number of classes is unknown: set data.classes, or a folder that has {Layout}, with --data DIR or data.root");
+        $"the number of classes is unknown: set data.classes, or set data.root to a folder that has {Layout}");
 
     /// <summary>Reads all pictures, and hashes their pixels and labels: XXH128, in hexadecimal.</summary>
     /// <param name="options">The run's options.</param>

@@ -97,7 +97,7 @@ internal static class Doctor
             : Vector128.IsHardwareAccelerated ? "128-bit vectors" : "not vectorised";
         return torch.UsesOneDnn
             ? new(Check, DoctorVerdict.Ok, vectors)
-            : new(Check, DoctorVerdict.Note, $"{vectors}; other convolutions are slow: libtorch's oneDNN computes them incorrectly "
+            : new(Check, DoctorVerdict.Note, $"{vectors}; other convolutions are slow: libtorch's oneDNN computes some incorrectly "
                 + "on this processor and was turned off");
     }
 

@@ -74,7 +74,7 @@ internal sealed partial record DynamicRow
 [CsvRecord]
 internal sealed partial record ExitRow
 {
-    private const string ByDoubt = "like `auroc`, `aupr`, `fpr95`, but for identifying premature images by a low policy score";
+    private const string ByDoubt = "like `auroc`, `aupr`, `fpr95`, but for identifying premature images among all by a low policy score";
 
     [
         CsvColumn("classes"),

@@ -43,7 +43,7 @@ internal sealed partial record CostRow
         "up to this exit's prediction, earlier blocks and heads included")]
     public required long Macs { get; init; }
     [CsvColumn("macs_share"), Description("of the last exit's")] public required double MacsShare { get; init; }
-    [CsvColumn("parameters"), Description("of the layers counted in `macs`")]
+    [CsvColumn("parameters"), Description("of all layers up to this exit's prediction, batch norm included")]
     public required long Parameters { get; init; }
 
     /// <summary>The cost table of a network.</summary>

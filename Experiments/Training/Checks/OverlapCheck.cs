@@ -67,7 +67,7 @@ internal static class OverlapCheck
                 share >= ErrorThreshold ? Severity.Error : Severity.Warning,
                 Invariant($"{overlap.TestInEither} of {overlap.Test} test images are also used for learning ({overlap.TestInTraining} as ")
                     + Invariant($"training and meta data, {overlap.TestInValidation} as validation data)"),
-                Invariant($"the test accuracy may be overestimated by up to {100 * share:0.00} percentage points"),
+                $"the test accuracy may be overestimated by up to {Points(overlap.TestInEither, overlap.Test)}",
                 "use other files for the training or test set, such as the data set's official ones");
         }
 
@@ -77,11 +77,14 @@ internal static class OverlapCheck
                 CheckName.Overlap,
                 Severity.Warning,
                 Invariant($"{overlap.ValidationInTraining} of {overlap.Validation} validation images are also training images"),
-                "the validation accuracy may be overestimated by up to "
-                    + Invariant($"{100.0 * overlap.ValidationInTraining / overlap.Validation:0.00} percentage points"),
+                $"the validation accuracy may be overestimated by up to {Points(overlap.ValidationInTraining, overlap.Validation)}",
                 "remove the duplicate images from the training files");
         }
     }
+
+    /// <summary>By how much so many known images of a set can raise its accuracy, rounded up to what is shown.</summary>
+    public static string Points(int known, int images)
+        => Invariant($"{Math.Ceiling(1e4 * known / images) / 100:0.00} percentage points");
 
     private static string Invariant(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 }

@@ -51,7 +51,7 @@ public sealed class ImageNetCheckTests : IDisposable
 
         _folder.Run(0, "data", "imagenet", "--check", ".").Error.Should().Be(
             "imta: warning: 1 of the 3 files in val are also in train, byte for byte: the test accuracy may be overestimated by up to "
-                + "33.33 percentage points\n");
+                + "33.34 percentage points\n");
     }
 
     [Theory]

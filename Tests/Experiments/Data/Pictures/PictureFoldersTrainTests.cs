@@ -100,7 +100,7 @@ public sealed partial class PictureFoldersTrainTests : IDisposable
     public void A_folder_that_does_not_fit_is_one_line()
     {
         string[] train = ["train", "--out", "run", .. Small];
-        Refused("the number of classes is unknown: set data.classes, or a folder that has train", ["cost", .. Small[2..]]);
+        Refused("the number of classes is unknown: set data.classes, or set data.root to a folder that has train", ["cost", .. Small[2..]]);
         _folder.Run(0, ["cost", .. Small[2..], "--set", "data.classes=3"]);
         Refused($"there is no folder {_folder.In("nowhere", "train")}", ["train", "--out", "run", "--data", "nowhere", .. Small[2..]]);
         Directory.Move(_folder.In("pictures", "test"), _folder.In("elsewhere"));

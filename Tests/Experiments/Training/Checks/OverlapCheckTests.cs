@@ -32,6 +32,13 @@ public sealed class OverlapCheckTests
         finding.Consequence.Should().Contain("by up to 6.00 percentage points");
     }
 
+    [Theory]
+    [InlineData(1, 50_000, "0.01 percentage points")]
+    [InlineData(1, 3, "33.34 percentage points")]
+    [InlineData(7, 100, "7.00 percentage points")]
+    public void The_bound_of_the_gain_is_rounded_up(int known, int images, string bound)
+        => OverlapCheck.Points(known, images).Should().Be(bound);
+
     [Fact]
     public void Images_are_compared_by_all_their_bytes()
     {
