@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # TorchSharp 0.107.0 on libtorch-cpu-linux-x64 2.10.0 (NuGet): torch.distributions has wrong moments and densities. Weibull's samples are
-# negative and its cdf is above 1 (its log_prob is wrong too); the variance of Exponential is the rate's square instead of 1 over it;
+# negative, its cdf (above 1 in places) and log_prob are wrong; the variance of Exponential is the rate's square instead of 1 over it;
 # Geometric's mean is negative (1 / (p - 1) instead of (1 - p) / p), its entropy is wrong too, and Binomial's is that of a single trial.
 # Sampling, log_prob, mean, variance, entropy and cdf of Normal, Beta, Gamma, Uniform, Laplace, LogNormal, HalfNormal, Gumbel, Pareto,
 # Kumaraswamy, FisherSnedecor, Bernoulli, Poisson, NegativeBinomial, Categorical, OneHotCategorical and Dirichlet agree with PyTorch 1.13
