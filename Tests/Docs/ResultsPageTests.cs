@@ -120,6 +120,24 @@ public sealed partial class ResultsPageTests
         Fraction().Matches(section.Prose).Select(number => number.Value).Should().BeEmpty("figures stand in tables, which this test reads");
     }
 
+    [Fact]
+    public void Hours_of_the_long_runs_follow_from_their_epochs()
+    {
+        double seconds = Families.Keys.Intersect(Names).SelectMany(name => Read(name).Runs.SelectMany(runs => runs))
+            .Sum(SecondsWithoutPauses);
+        Match used = Hours().Match(string.Join(' ', Page.Value.Sections.Select(section => section.Prose)));
+
+        used.Groups["hours"].Value.Should().Be((seconds / 3600 / 2).ToString("F0", CultureInfo.InvariantCulture), "two run at a time");
+    }
+
+    /// <summary>A run's epochs, one in which it stood still counted as one and a half of the median one.</summary>
+    private static double SecondsWithoutPauses(string run)
+    {
+        double[] epochs = [.. CsvTable.Read<TimingRow>(Path.Combine(run, "timing.csv")).Select(
+            row => row.TrainSeconds + row.ValidationSeconds)];
+        return epochs.Sum(epoch => Math.Min(epoch, 1.5 * epochs.Median()));
+    }
+
     /// <summary>A cell of a table of means; null in the first column, the variant's.</summary>
     private static string? MeanCell(Sweep sweep, Dictionary<string, string> row, string column)
     {
@@ -227,6 +245,9 @@ public sealed partial class ResultsPageTests
 
     [GeneratedRegex("^`([^`]+)`:")]
     private static partial Regex OfFolder();
+
+    [GeneratedRegex(@"used (?<hours>\d+)\s+of the 16 hours")]
+    private static partial Regex Hours();
 
     [GeneratedRegex(@"\d+\.\d+")]
     private static partial Regex Fraction();
