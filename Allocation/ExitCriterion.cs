@@ -63,7 +63,7 @@ public static class ExitCriteria
             using DisposeScope scope = NewDisposeScope();
             Tensor log = logits.log_softmax(-1);
             Tensor negative = log.exp().mul(log).sum(-1); // −H
-            return scope.MoveToOuter(FiniteOr0(negative.div(Held(Math.Log(logits.shape[^1]))).add(Held(1)).clamp(Held(0), Held(1))));
+            return scope.MoveToOuter(FiniteOr0(negative.div(Held(Math.Log(logits.shape[^1]))).add(Held(1), One).clamp(Held(0), Held(1))));
         }
     }
 }

@@ -78,7 +78,7 @@ public static class ExitPolicies
     public static BudgetedOutcome Apply(this IExitPolicy policy, Tensor scores, Tensor correct)
     {
         using DisposeScope scope = NewDisposeScope();
-        Tensor leaves = policy.ExitOf(scores).unsqueeze(1).eq(arange(Held(scores.shape[1]), int64, scores.device)); // [N, K]
+        Tensor leaves = policy.ExitOf(scores).unsqueeze(1).eq(arange(Held(0), Held(scores.shape[1]), One, int64, scores.device)); // [N, K]
         return new BudgetedOutcome(Count(leaves), Count(leaves.logical_and(correct)));
 
         static long[] Count(Tensor flags) => flags.sum([0], type: int64).cpu().data<long>().ToArray(); // [K]

@@ -63,6 +63,6 @@ public sealed class ExitRisk
     {
         Tensor of = probabilities.to_type(float64); // [N, K, C]
         Tensor ofTarget = of.gather(2, target.unsqueeze(2)).squeeze(2); // [N, K]
-        return of.mul(of).sum(2).sub(ofTarget.mul(Held(2))).add(Held(1));
+        return of.mul(of).sum(2).sub(ofTarget.mul(Held(2))).add(Held(1), One);
     }
 }

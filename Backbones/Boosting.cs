@@ -43,7 +43,7 @@ internal sealed class Boosting(BoostingOptions options, int exits)
         }
 
         double factor = Reweighting(pass.Statistics == NormStatistics.Running ? k : k - 1);
-        Tensor sum = output.add(earlier.detach().mul(Held(factor)));
+        Tensor sum = output.add(earlier.detach().mul(Held(factor)), One);
         pass.Cost?.Elementwise(sum);
         pass.Tape?.Add(new Shift(), sum, output);
         return sum;

@@ -23,7 +23,7 @@ internal static class Distillation
         double classes = options.Reduction == DistillationReduction.ElementMean ? teacher.shape[1] : 1;
         double factor = (1 - options.Alpha) * options.Temperature * options.Temperature / classes;
         Tensor divergence = Divergence([.. logits.Take(students)], teacher.detach(), options.Temperature); // [N, K − 1]
-        Tensor ofStudents = losses.narrow(1, 0, students).mul(Held(options.Alpha)).add(divergence.mul(Held(factor)));
+        Tensor ofStudents = losses.narrow(1, 0, students).mul(Held(options.Alpha)).add(divergence.mul(Held(factor)), One);
         return cat([ofStudents, losses.narrow(1, students, 1)], 1);
     }
 

@@ -48,7 +48,7 @@ public sealed class BatchNorm : NamedModule
     /// <param name="bias">The layer's bias, <c>[channels]</c>; null: none.</param>
     internal (Tensor Weight, Tensor Bias) FoldedInto(Tensor weight, Tensor? bias)
     {
-        Tensor scale = _weight / _runningVariance.add(Held(Epsilon)).sqrt(); // [channels]
+        Tensor scale = _weight / _runningVariance.add(Held(Epsilon), One).sqrt(); // [channels]
         Tensor mean = bias is null ? _runningMean : _runningMean - bias;
         Tensor scaled = weight * scale.view([-1, .. Enumerable.Repeat(1L, (int)weight.ndim - 1)]);
         return (scaled, _bias - (mean * scale));
@@ -62,7 +62,7 @@ public sealed class BatchNorm : NamedModule
         bool update = pass.Statistics == NormStatistics.BatchAndUpdate;
         if (update)
         {
-            _batches.add_(Held(1));
+            _batches.add_(Held(1), One);
         }
 
         return NormRelu.Forward(z, pass[_weight], pass[_bias], update ? (_runningMean, _runningVariance) : null, Momentum, Epsilon, y);
@@ -100,7 +100,7 @@ public sealed class BatchNorm : NamedModule
             case NormStatistics.Batch:
                 return nn.functional.batch_norm(x, null!, null!, weight, bias, training: true, Momentum, Epsilon);
             default:
-                _batches.add_(Held(1));
+                _batches.add_(Held(1), One);
                 return nn.functional.batch_norm(x, _runningMean, _runningVariance, weight, bias, training: true, Momentum, Epsilon);
         }
     }

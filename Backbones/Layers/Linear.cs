@@ -59,7 +59,7 @@ public sealed class Linear : NamedModule
                 direction[_layer._weight] is { } weight ? _x.matmul(weight.t()) : null,
                 direction[_layer._bias]?.expand(_x.size(0), -1),
             ];
-            return terms.OfType<Tensor>().Aggregate<Tensor, Tensor?>(null, (sum, part) => sum is null ? part : sum + part);
+            return terms.OfType<Tensor>().Aggregate<Tensor, Tensor?>(null, (sum, part) => sum is null ? part : sum.add(part, One));
         }
 
         public override IReadOnlyList<Tensor?> Cotangent(

@@ -120,15 +120,15 @@ internal static class NormReluOperators
         Tensor saved, double epsilon, Tensor y)
     {
         // Normalisation has a symmetric Jacobian: batch norm's backward pass applied to ż gives its tangent.
-        Tensor tangent = Backward(more is null ? change : change + more, z, weight, saved, epsilon, byParameters: false).ByInput;
+        Tensor tangent = Backward(more is null ? change : change.add(more, One), z, weight, saved, epsilon, byParameters: false).ByInput;
         if (weightChange is not null)
         {
-            tangent = tangent.add(z.sub(PerChannel(saved.select(0, 0), z)).mul(PerChannel(saved.select(0, 1).mul(weightChange), z)));
+            tangent = tangent.add(z.sub(PerChannel(saved.select(0, 0), z)).mul(PerChannel(saved.select(0, 1).mul(weightChange), z)), One);
         }
 
         if (biasChange is not null)
         {
-            tangent = tangent.add(PerChannel(biasChange, z));
+            tangent = tangent.add(PerChannel(biasChange, z), One);
         }
 
         y.copy_(tangent.mul(Mask(z, saved)));
@@ -144,7 +144,7 @@ internal static class NormReluOperators
 
     /// <summary>The input of ReLU, in the precision of <c>saved</c> if the features have a lower one.</summary>
     private static Tensor PreActivation(Tensor z, Tensor saved)
-        => z.mul(PerChannel(saved.select(0, 2), z)).add(PerChannel(saved.select(0, 3), z));
+        => z.mul(PerChannel(saved.select(0, 2), z)).add(PerChannel(saved.select(0, 3), z), One);
 
     private static Tensor PerChannel(Tensor values, Tensor like) => like.ndim == 2 ? values : values.view(-1, 1, 1);
 }

@@ -107,7 +107,7 @@ public static class Operators
     /// <summary>The sum of two tensors of one shape.</summary>
     public static Tensor Add(Tensor a, Tensor b, Pass pass)
     {
-        Tensor y = a + b;
+        Tensor y = a.add(b, One);
         pass.Cost?.Elementwise(y);
         pass.Tape?.Add(new Addition(), y, a, b);
         return y;
@@ -117,7 +117,7 @@ public static class Operators
     private sealed class Addition : LinearMap
     {
         public override Tensor? Tangent(IReadOnlyList<Tensor?> inputs, ParameterTangents direction, Tensor? destination)
-            => inputs[0] is { } a && inputs[1] is { } b ? a + b : inputs[0] ?? inputs[1];
+            => inputs[0] is { } a && inputs[1] is { } b ? a.add(b, One) : inputs[0] ?? inputs[1];
 
         public override IReadOnlyList<Tensor?> Cotangent(
             Tensor output, IReadOnlyList<bool> needed, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient)

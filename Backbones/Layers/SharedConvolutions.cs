@@ -58,7 +58,7 @@ internal sealed class SharedConvolutions(params IReadOnlyList<ConvolutionChain> 
             long start = channels[..i].Sum();
             Tensor y = nn.functional.conv2d(x, weight.narrow(0, start, count), bias?.narrow(0, start, count));
             y = rectifies ? y.relu_() : y;
-            return sums is null ? y : sums[i].add_(y);
+            return sums is null ? y : sums[i].add_(y, One);
         })];
     }
 

@@ -42,7 +42,7 @@ public sealed class ParameterCotangents
         }
         else
         {
-            _ = sum.add_(cotangent);
+            _ = sum.add_(cotangent, One);
         }
     }
 }

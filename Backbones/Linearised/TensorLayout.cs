@@ -60,7 +60,7 @@ internal static class TensorLayout
         }
         else
         {
-            _ = sum.add_(more);
+            _ = sum.add_(more, One);
         }
     }
 }

@@ -35,7 +35,7 @@ internal sealed class AugmentationBench : IDisposable
         return new ImageSet(
             randint(0, byte.MaxValue + 1, [GeneratedCount, 3, ImageSet.Side, ImageSet.Side], ScalarType.Byte, generator: random),
             zeros([GeneratedCount], ScalarType.Int64),
-            arange(Held(GeneratedCount), ScalarType.Int64),
+            arange(Held(0), Held(GeneratedCount), One, ScalarType.Int64),
             ["any"]);
     }
 

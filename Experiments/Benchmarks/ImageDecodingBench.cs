@@ -108,7 +108,7 @@ internal sealed class ImageDecodingBench : IDisposable
         using DisposeScope scope = NewDisposeScope();
         Tensor coarse = nn.functional.interpolate(
             rand([1, 3, 12, 16], generator: random), [Height, Width], mode: InterpolationMode.Bilinear, align_corners: true);
-        Tensor pixels = (coarse.mul(Held(225)) + rand([1, 3, Height, Width], generator: random).mul(Held(30)))
+        Tensor pixels = coarse.mul(Held(225)).add(rand([1, 3, Height, Width], generator: random), Held(30))
             .to_type(ScalarType.Byte).squeeze(0).permute(1, 2, 0).contiguous();
         return
         [

@@ -37,11 +37,11 @@ internal static class Augmentation
         var padded = nn.functional.pad(images, [padding, padding, padding, padding]); // [N, 3, W, W]
 
         // Column j of the result is column left + j of the padded image, or left + S − 1 − j: left + (S − 1)·flip + (1 − 2·flip)·j.
-        var step = arange(Held(side), ScalarType.Int64, device); // [S]
+        var step = arange(Held(0), Held(side), One, ScalarType.Int64, device); // [S]
         var flip = ToDevice(draw.Flip);
-        var columns = ToDevice(draw.Left) + flip.mul(Held(side - 1)) + (flip.mul(Held(-2)).add(Held(1)) * step); // [N, S]
-        var rows = ToDevice(draw.Top) + step; // [N, S]
-        var pixels = rows.unsqueeze(2).mul(Held(wide)) + columns.unsqueeze(1); // [N, S, S]: index into W·W
+        var columns = ToDevice(draw.Left).add(flip, Held(side - 1)).add(flip.mul(Held(-2)).add(Held(1), One) * step, One); // [N, S]
+        var rows = ToDevice(draw.Top).add(step, One); // [N, S]
+        var pixels = columns.unsqueeze(1).add(rows.unsqueeze(2), Held(wide)); // [N, S, S]: index into W·W
         var index = pixels.view(count, 1, -1).expand(-1, 3, -1); // [N, 3, S·S]
 
         var cut = padded.view(count, 3, -1).gather(2, index).view(count, 3, side, side);

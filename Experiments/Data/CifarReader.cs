@@ -93,7 +93,7 @@ internal static class CifarReader
             start += file.Records;
         }
 
-        return new ImageSet(images, labels, arange(Held(total), ScalarType.Int64), names);
+        return new ImageSet(images, labels, arange(Held(0), Held(total), One, ScalarType.Int64), names);
     }
 
     // images: uint8 [n, 3, 32, 32] and labels: int64 [n], both filled.

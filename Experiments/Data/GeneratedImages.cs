@@ -59,15 +59,16 @@ internal static class GeneratedImages
             var other = OtherClass(own, classes, random);
             var d = difficulty.narrow(0, start, length).view(length, 1, 1);
             var blend = d.mul(Held(0.45));
-            var light = Draw(own, gratings, colours, random).mul_(Held(1) - blend); // [n, 3, 1024]
-            light.add_(Draw(other, gratings, colours, random).mul_(blend)).mul_(Held(0.30) - (d * Held(0.26)));
-            light.add_(Held(0.5)).add_(randn([length, 3, Pixels], generator: random).mul_(Held(0.05) + (d * Held(0.20))));
-            var bytes = light.mul_(Held(255)).add_(Held(0.5)).clamp_(Held(0), Held(255)).to_type(ScalarType.Byte);
+            var light = Draw(own, gratings, colours, random).mul_(blend.neg().add(Held(1), One)); // [n, 3, 1024]
+            light.add_(Draw(other, gratings, colours, random).mul_(blend), One).mul_(d.mul(Held(-0.26)).add(Held(0.30), One));
+            var noise = randn([length, 3, Pixels], generator: random).mul_(d.mul(Held(0.20)).add(Held(0.05), One));
+            light.add_(Held(0.5), One).add_(noise, One);
+            var bytes = light.mul_(Held(255)).add_(Held(0.5), One).clamp_(Held(0), Held(255)).to_type(ScalarType.Byte);
             images.narrow(0, start, length).copy_(bytes.view(length, 3, ImageSet.Side, ImageSet.Side));
         }
 
         string[] names = [.. Enumerable.Range(0, classes).Select(c => $"pattern_{c}")];
-        return new ImageSet(images, labels, arange(Held(count), ScalarType.Int64), names, difficulty);
+        return new ImageSet(images, labels, arange(Held(0), Held(count), One, ScalarType.Int64), names, difficulty);
     }
 
     // In each class the difficulties are evenly spaced, so shares are exact; they are assigned in random order.
@@ -111,7 +112,7 @@ internal static class GeneratedImages
         var (cosY, sinY) = Waves(down);
         var (x, y) = (2, 1); // [C, 32] to [C, 1, 32] and [C, 32, 1]: their product is [C, row, column]
         var wave = (cosY.unsqueeze(x) * cosX.unsqueeze(y)) - (sinY.unsqueeze(x) * sinX.unsqueeze(y));
-        var quarter = (sinY.unsqueeze(x) * cosX.unsqueeze(y)) + (cosY.unsqueeze(x) * sinX.unsqueeze(y));
+        var quarter = (sinY.unsqueeze(x) * cosX.unsqueeze(y)).add(cosY.unsqueeze(x) * sinX.unsqueeze(y), One);
         var gratings = stack([wave.view(classes, Pixels), quarter.view(classes, Pixels)], 1);
         return (gratings.MoveToOuterDisposeScope(), tensor(colours, [classes, 3], ScalarType.Float32).MoveToOuterDisposeScope());
     }
@@ -140,7 +141,7 @@ internal static class GeneratedImages
     private static Tensor OtherClass(Tensor own, int classes, Generator random)
     {
         using var scope = NewDisposeScope();
-        var further = own + randint(1, classes, own.shape, ScalarType.Int64, generator: random);
+        var further = own.add(randint(1, classes, own.shape, ScalarType.Int64, generator: random), One);
         return where(further.ge(Held(classes)), further.sub(Held(classes)), further).MoveToOuterDisposeScope();
     }
 

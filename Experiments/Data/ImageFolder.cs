@@ -113,9 +113,10 @@ internal sealed record ImageFolder(string Root, IReadOnlyList<string> ClassNames
     {
         using DisposeScope scope = NewDisposeScope();
         return new ImageSet(
-            new ImageFiles(Root, Files, ImageTransform.ImageNet, workers, tally), tensor(
-                Labels.Select(label => (long)label).ToArray()), arange(
-                Held(Files.Count), ScalarType.Int64), ClassNames);
+            new ImageFiles(Root, Files, ImageTransform.ImageNet, workers, tally),
+            tensor(Labels.Select(label => (long)label).ToArray()),
+            arange(Held(0), Held(Files.Count), One, ScalarType.Int64),
+            ClassNames);
     }
 
     /// <summary>

@@ -30,7 +30,7 @@ internal sealed record Normalisation(IReadOnlyList<double> Mean, IReadOnlyList<d
         {
             using var inner = NewDisposeScope();
             Tensor part = images.narrow(0, start, Math.Min(Chunk, images.size(0) - start)).to_type(ScalarType.Int64);
-            sums.add_(stack([part.sum([0, 2, 3]), (part * part).sum([0, 2, 3])]));
+            sums.add_(stack([part.sum([0, 2, 3]), (part * part).sum([0, 2, 3])]), One);
         }
 
         double[] total = sums.to_type(ScalarType.Float64).div(Held((double)(images.numel() / 3))).view(-1).ToArray<double>();

@@ -34,8 +34,8 @@ internal readonly record struct Shard(int Rank, int Count)
         return scope.MoveToOuter(
             cat(
                 [
-                    arange(Held(firstStart), Held(firstStart + first), ScalarType.Int64),
-                    arange(Held(half + secondStart), Held(half + secondStart + second), ScalarType.Int64)
+                    arange(Held(firstStart), Held(firstStart + first), One, ScalarType.Int64),
+                    arange(Held(half + secondStart), Held(half + secondStart + second), One, ScalarType.Int64)
                 ]));
     }
 }

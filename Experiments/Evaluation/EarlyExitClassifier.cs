@@ -142,7 +142,7 @@ public sealed class EarlyExitClassifier : IDisposable
         var files = new ImageFiles(folder, names, shape, _network.Settings.Data.Workers, tally, skipMissing: true);
         using DisposeScope scope = NewDisposeScope();
         Tensor labels = zeros([names.Count], ScalarType.Int64); // nobody reads them
-        return new ImageSet(files, labels, arange(Held(names.Count), ScalarType.Int64), ClassNames);
+        return new ImageSet(files, labels, arange(Held(0), Held(names.Count), One, ScalarType.Int64), ClassNames);
     }
 
     /// <inheritdoc/>

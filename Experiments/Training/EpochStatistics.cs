@@ -34,7 +34,7 @@ internal sealed class EpochStatistics : IDisposable
         {
             if (column.Samples?.Invoke(half) is { } samples)
             {
-                _sums.select(0, at).add_(SumsOf(column, samples.to_type(float64)));
+                _sums.select(0, at).add_(SumsOf(column, samples.to_type(float64)), One);
             }
         }
     }

@@ -50,7 +50,7 @@ internal static class WeightingCase
         Tensor weights = UncertaintyWeighting.WeightsAt(s);
         comparison.Check("uw/weight", weights);
         comparison.Check("uw/grad_s", UncertaintyWeighting.Slope(s, losses));
-        comparison.Check("uw/total", weights.mul(losses).add(s.mul(Held(0.5))).sum());
+        comparison.Check("uw/total", weights.mul(losses).add(s.mul(Held(0.5)), One).sum());
     }
 
     private static void CheckNorms(GoldenFile golden, GoldenComparison comparison)

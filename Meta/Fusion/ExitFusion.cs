@@ -224,7 +224,7 @@ public sealed class ExitFusion : IStateful, IDisposable
         using DisposeScope scope = NewDisposeScope();
         Tensor weights = _weights[p], displacements = Current.Displacements[p]; // [K, U], [K, S]
         Tensor reach = Current.Reach.select(0, p).view([_exits, .. Enumerable.Repeat(1L, (int)weights.dim() - 1)]); // 0 or 1
-        return scope.MoveToOuter(Current.Start[p].add(Shares(weights, reach).mul(displacements).sum([0])));
+        return scope.MoveToOuter(Current.Start[p].add(Shares(weights, reach).mul(displacements).sum([0]), One));
     }
 
     /// <summary>s(w_k)/Σ_j s(w_j) over the exits that reach a parameter, 0 at others: <c>[K, U]</c>.</summary>

@@ -27,8 +27,8 @@ public sealed class DynamicWeightAverage(DynamicWeightAverageOptions options) : 
     /// <inheritdoc/>
     public override Tensor Weights(Tensor losses)
     {
-        Keep(Sum, Kept(Sum)?.add(losses) ?? losses);
-        Keep(Steps, Kept(Steps)?.add(Held(1)) ?? ones_like(losses));
+        Keep(Sum, Kept(Sum)?.add(losses, One) ?? losses);
+        Keep(Steps, Kept(Steps)?.add(Held(1), One) ?? ones_like(losses));
         return Kept(Before) is { } before
             ? Kept(Last)!.div(before).div(Held(options.Temperature)).softmax(0).mul(Held(losses.size(0)))
             : ones_like(losses);

@@ -66,7 +66,7 @@ public sealed class FiniteDifferenceMetaGradient : IMetaGradient
         Tensor LossesAt(Tensor distance) => forward.LossesAt(
             [
                 .. _network.Parameters.Zip(
-                    direction, (parameter, part) => part is null ? parameter : parameter.detach() + (part * distance))
+                    direction, (parameter, part) => part is null ? parameter : parameter.detach().add(part * distance, One))
             ]);
     }
 

@@ -29,7 +29,7 @@ public sealed class Lookahead(Sgd optimiser, Averaging? averaging = null)
     private IReadOnlyList<Tensor?> Mean(IReadOnlyList<Tensor?> gradients, long samples)
     {
         IReadOnlyList<Tensor?> means = averaging.Mean([.. gradients.Select(gradient => gradient?.detach())], samples);
-        return [.. gradients.Zip(means, (own, mean) => own is { requires_grad: true } ? own + (mean! - own.detach()) : mean)];
+        return [.. gradients.Zip(means, (own, mean) => own is { requires_grad: true } ? own.add(mean! - own.detach(), One) : mean)];
     }
 }
 

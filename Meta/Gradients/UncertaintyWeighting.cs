@@ -35,7 +35,7 @@ public sealed class UncertaintyWeighting(UncertaintyOptions options) : LossWeigh
     /// <summary>The gradient of the total loss with respect to s: (1 − l_k e^{−s_k})/2.</summary>
     /// <param name="s">The log variances.</param>
     /// <param name="losses">l.</param>
-    public static Tensor Slope(Tensor s, Tensor losses) => losses.mul(WeightsAt(s)).neg().add(Held(0.5));
+    public static Tensor Slope(Tensor s, Tensor losses) => losses.mul(WeightsAt(s)).neg().add(Held(0.5), One);
 
     /// <inheritdoc/>
     public override Tensor Weights(Tensor losses)

@@ -60,7 +60,7 @@ public sealed class Adam : IStateful, IDisposable
             Tensor gradient = gradients[p].add(_parameters[p].Parameter, Held(_weightDecay));
             _means[p].mul_(Held(Beta1)).add_(gradient, Held(1 - Beta1));
             _squares[p].mul_(Held(Beta2)).addcmul_(gradient, gradient, Held(1 - Beta2));
-            Tensor deviation = _squares[p].sqrt().div(Held(Math.Sqrt(correction2))).add_(Held(Epsilon));
+            Tensor deviation = _squares[p].sqrt().div(Held(Math.Sqrt(correction2))).add_(Held(Epsilon), One);
             _parameters[p].Parameter.addcdiv_(_means[p], deviation, Held(-rate / correction1));
         }
     }

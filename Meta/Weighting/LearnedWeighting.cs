@@ -122,7 +122,7 @@ public sealed class L2wDenWeighting(
             Centring.Row => output.mean([0], keepdim: true), // [1, K]
             _ => output.mean(), // []
         };
-        return output.sub(mean).mul(Held(options.Epsilon)).add(Held(1));
+        return output.sub(mean).mul(Held(options.Epsilon)).add(Held(1), One);
     }
 }
 

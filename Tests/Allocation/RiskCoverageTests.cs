@@ -91,16 +91,17 @@ public sealed class RiskCoverageTests(ITestOutputHelper output, RiskCoverageTest
             Tensor quality = tensor(new[] { 0.3, 0.7, 1.1, 1.5 }); // [K]
             Tensor difficulty = rand([Count, 1], float64, generator: generator);
             Tensor noise = randn([Count, Exits], float64, generator: generator);
-            Tensor confidence = quality.sub(difficulty).mul(Held(4)).add(noise.mul(Held(0.7))).sigmoid().mul(Held(0.5)).add(Held(0.5));
+            Tensor confidence = quality.sub(difficulty).mul(Held(4)).add(noise.mul(Held(0.7)), One)
+                .sigmoid().mul(Held(0.5)).add(Held(0.5), One);
             Tensor shared = rand([Count, 1], float64, generator: generator), own = rand([Count, Exits], float64, generator: generator);
             Tensor isOwn = rand([Count, Exits], float64, generator: generator).lt(Held(0.3));
             Tensor trust = full([Count, Exits], Held(0.7), float64);
             trust.narrow(0, 0, FamiliarCount).fill_(Held(1));
             trust.select(1, Exits - 1).fill_(Held(1));
-            Tensor chance = confidence.sub(Held(0.5)).mul(trust).add(Held(0.5));
+            Tensor chance = confidence.sub(Held(0.5)).mul(trust).add(Held(0.5), One);
             Tensor correct = where(isOwn, own, shared).lt(chance); // [N, K]
-            Tensor ofClass0 = where(correct, confidence, confidence.neg().add(Held(1)));
-            Tensor probabilities = stack([ofClass0, ofClass0.neg().add(Held(1))], 2); // [N, K, 2]
+            Tensor ofClass0 = where(correct, confidence, confidence.neg().add(Held(1), One));
+            Tensor probabilities = stack([ofClass0, ofClass0.neg().add(Held(1), One)], 2); // [N, K, 2]
             All = ExitRisk.All.ToDictionary(risk => risk.Name, risk => Of(risk, Count));
             Familiar = ExitRisk.All.ToDictionary(risk => risk.Name, risk => Of(risk, FamiliarCount));
 

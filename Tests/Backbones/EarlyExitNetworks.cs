@@ -56,7 +56,7 @@ internal static class EarlyExitNetworks
             if (name.EndsWith("running_var", StringComparison.Ordinal)
                 || (name.EndsWith("weight", StringComparison.Ordinal) && value.dim() == 1))
             {
-                value.copy_(rand(value.shape, value.dtype, generator: random).add(Held(0.5)));
+                value.copy_(rand(value.shape, value.dtype, generator: random).add(Held(0.5), One));
             }
             else if (name.EndsWith("running_mean", StringComparison.Ordinal) || name.EndsWith("bias", StringComparison.Ordinal))
             {

@@ -127,7 +127,7 @@ public sealed class EarlyExitTests
         using DisposeScope scope = NewDisposeScope();
         using var network = new CarryingNetwork(exits: 5);
         using EarlyExit runner = Runner(network, price);
-        Tensor images = arange(Held(40), float32).view(-1, 1, 1, 1).expand(-1, 3, 4, 4).contiguous(), before = images.clone();
+        Tensor images = arange(Held(0), Held(40), One, float32).view(-1, 1, 1, 1).expand(-1, 3, 4, 4).contiguous(), before = images.clone();
         // 8, 21, 8, 3, and nobody at exit 5
         long[] expected = [.. Enumerable.Range(0, 40).Select(i => i % 5 == 0 ? 0L : i % 4 == 0 ? 2 : i % 7 == 0 ? 3 : 1)];
 
@@ -236,7 +236,7 @@ public sealed class EarlyExitTests
         protected override Tensor Exit(int k, Tensor[] features, Tensor? earlier, Pass pass)
         {
             Tensor number = features[^1].flatten(1).select(1, 0);
-            return stack([number, zeros_like(number) + k], 1);
+            return stack([number, zeros_like(number).add(Held(k), One)], 1);
         }
     }
 }

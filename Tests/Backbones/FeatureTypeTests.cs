@@ -56,7 +56,7 @@ public sealed class FeatureTypeTests(ITestOutputHelper output)
         IMetaGradient method = MetaGradients.Create(options, half, optimiser, TrainingLoss.Plain);
         IForward forward = method.Forward(train);
         Tensor weights = ones_like(forward.Losses);
-        IReadOnlyList<Tensor?> gradient = method.Forward(train).Gradient(weights / Samples); // G, of features in bfloat16
+        IReadOnlyList<Tensor?> gradient = method.Forward(train).Gradient(weights.div(Held(Samples))); // G, of features in bfloat16
 
         MetaGradient found = method.WeightGradient(forward, weights, meta, Rate);
 
@@ -69,7 +69,8 @@ public sealed class FeatureTypeTests(ITestOutputHelper output)
         LinearisedPass pass = full.Linearise(train.Images, parameters: null, NormStatistics.Batch);
         Tensor[] logits = [.. pass.Logits.Select(z => z.detach().requires_grad_())];
         Tensor[] slopes = [.. autograd.grad([CrossEntropy.PerSample(logits, train.Labels).sum()], logits)];
-        Tensor expected = stack(pass.Tangent(direction).Zip(slopes, (tangent, slope) => (tangent * slope).sum([1])), 1) * (-1.0 / Samples);
+        Tensor expected = stack(pass.Tangent(direction).Zip(slopes, (tangent, slope) => (tangent * slope).sum([1])), 1)
+            .mul(Held(-1.0 / Samples));
         (double error, double ofObjective) = (RelativeNorm(found.GradWeights, expected), RelativeNorm(found.Objective, objective.detach()));
         output.WriteLine($"gradient {error}, objective {ofObjective}");
         error.Should().BeLessThan(1e-4);
@@ -194,7 +195,7 @@ public sealed class FeatureTypeTests(ITestOutputHelper output)
 
         IForward forward = method.Forward(train);
         Tensor weights = ones_like(forward.Losses);
-        Tensor byParameters = Flat(method.Forward(train).Gradient(weights / Samples));
+        Tensor byParameters = Flat(method.Forward(train).Gradient(weights.div(Held(Samples))));
         MetaGradient gradient = method.WeightGradient(forward, weights, meta, Rate);
         return [.. new[] { forward.Losses, byParameters, gradient.Objective, gradient.GradWeights }.Select(scope.MoveToOuter)];
     }

@@ -34,7 +34,7 @@ public sealed class ForwardPassTests : IDisposable
     [Fact]
     public void Other_parameters_in_the_places_of_its_own_give_the_logits_of_a_network_that_has_them()
     {
-        Tensor[] others = [.. _network.Parameters.Select(parameter => parameter.detach() + 0.01)];
+        Tensor[] others = [.. _network.Parameters.Select(parameter => parameter.detach().add(Held(0.01), One))];
         Tensor[] substituted = _network.Forward(_images, others, NormStatistics.Batch);
         using (no_grad())
         {

@@ -110,10 +110,10 @@ public sealed class NetworkFilesTests : IDisposable
         (string Name, Tensor Values)[] buffers =
         [
             ("last", rand(2, 3, 4, 5).permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)),
-            ("transposed", arange(Held(6)).view(2, 3).t()),
-            ("expanded", arange(Held(3)).expand(2, 3)),
-            ("offset", arange(Held(6)).narrow(0, 2, 3)),
-            ("start", arange(Held(6)).narrow(0, 0, 3)),
+            ("transposed", arange(Held(0), Held(6), One).view(2, 3).t()),
+            ("expanded", arange(Held(0), Held(3), One).expand(2, 3)),
+            ("offset", arange(Held(0), Held(6), One).narrow(0, 2, 3)),
+            ("start", arange(Held(0), Held(6), One).narrow(0, 0, 3)),
             ("empty", zeros([0, 3])),
         ];
         Array.ForEach(buffers, buffer => source.register_buffer(buffer.Name, buffer.Values));

@@ -131,7 +131,7 @@ internal sealed class PlainMsdNet(MsdNetOptions options, int classes, ScalarType
         Counted += x[0].numel() * 4;
         Tensor weight = Draw($"{name}.linear.weight", 0.1, 0, classes, headChannels), bias = Draw($"{name}.linear.bias", 0.1, 0, classes);
         Counted += weight.numel() + bias.numel();
-        return x.flatten(1).matmul(weight.t()) + bias;
+        return x.flatten(1).matmul(weight.t()).add(bias, One);
     }
 
     /// <summary>Convolution, batch norm, ReLU; the batch norm's index is the one after the convolution's.</summary>
@@ -146,7 +146,7 @@ internal sealed class PlainMsdNet(MsdNetOptions options, int classes, ScalarType
         State.TryAdd($"{norm}.num_batches_tracked", zeros([], int64));
         if (_training)
         {
-            State[$"{norm}.num_batches_tracked"] += 1;
+            State[$"{norm}.num_batches_tracked"] = State[$"{norm}.num_batches_tracked"].add(Held(1), One);
         }
 
         return nn.functional.batch_norm(x, mean, variance, scale, shift, _training, 0.1, 1e-5).relu();
@@ -157,8 +157,9 @@ internal sealed class PlainMsdNet(MsdNetOptions options, int classes, ScalarType
         if (!State.TryGetValue(name, out Tensor? value))
         {
             bool learned = !name.Contains("running", StringComparison.Ordinal);
-            Tensor drawn = (randn(shape, float32, generator: random).clamp(Held(-3), Held(3)) * spread) + centre; // exact in either type
-            State[name] = value = drawn.to_type(type).requires_grad_(learned);
+            Tensor drawn = randn(shape, float32, generator: random).clamp(Held(-3), Held(3));
+            Tensor moved = drawn.mul(Held(spread)).add(Held(centre), One); // exact in either type
+            State[name] = value = moved.to_type(type).requires_grad_(learned);
         }
 
         return value;

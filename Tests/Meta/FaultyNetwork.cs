@@ -44,7 +44,7 @@ internal sealed class FaultyNetwork : MultiExitNetwork
     private const int Caught = 3;
 
     private readonly NetworkFault _fault;
-    private readonly Parameter _weight = new(randn([4, 12], float64) * 0.3);
+    private readonly Parameter _weight = new(randn([4, 12], float64).mul(Held(0.3)));
     private readonly Parameter[] _heads = [new(randn([3, 4], float64)), new(randn([3, 4], float64))];
 
     private FaultyNetwork(NetworkFault fault)
@@ -112,7 +112,7 @@ internal sealed class FaultyNetwork : MultiExitNetwork
         Tensor y = x * x;
         if (_fault == NetworkFault.Overwrites)
         {
-            x.add_(Held(1));
+            x.add_(Held(1), One);
         }
 
         return [y];

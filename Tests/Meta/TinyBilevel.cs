@@ -56,7 +56,7 @@ internal sealed class TinyBilevel : IDisposable
         => new(TinyNetwork.Images(samples, _random), randint(Network.Classes, [samples], int64, generator: _random));
 
     /// <summary>Random weights around 1, <c>[N, K]</c>.</summary>
-    public Tensor Weights(long samples) => rand([samples, Network.Exits], float64, generator: _random).add(Held(0.5));
+    public Tensor Weights(long samples) => rand([samples, Network.Exits], float64, generator: _random).add(Held(0.5), One);
 
     /// <summary>θ, batch norm's statistics and the momentum buffers.</summary>
     public double[] BackboneState() => Values([.. Network.Parameters, .. Network.buffers(), .. Optimiser.Buffers]);

@@ -15,13 +15,15 @@ internal sealed class ChainNetwork : MultiExitNetwork
         : base("Chain", equilibrium)
     {
         Exits = exits;
-        Kernels = [.. Enumerable.Range(0, exits).Select(_ => new Parameter(randn([3, 3, 3, 3], float64, generator: random) * 0.3))];
-        _heads = [.. Enumerable.Range(0, exits).Select(_ => new Parameter(randn([Classes, Pixels], float64, generator: random) * 0.3))];
+        Kernels = [.. Enumerable.Range(0, exits).Select(_ => Drawn(3, 3, 3, 3))];
+        _heads = [.. Enumerable.Range(0, exits).Select(_ => Drawn(Classes, Pixels))];
         for (int k = 0; k < exits; k++)
         {
             register_parameter($"kernel{k}", Kernels[k]);
             register_parameter($"head{k}", _heads[k]);
         }
+
+        Parameter Drawn(params long[] shape) => new(randn(shape, float64, generator: random).mul(Held(0.3)));
     }
 
     public Parameter[] Kernels { get; }

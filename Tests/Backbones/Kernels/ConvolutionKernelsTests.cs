@@ -132,7 +132,7 @@ public sealed class ConvolutionKernelsTests
         ConvolutionKernels.BackwardWeight(given, x, stride, one.Padding, byWeight);
 
         Same(y[0], whole[0].narrow(1, 0, first));
-        Same(y[1] - 1, whole[0].narrow(1, first, second));
+        Same(y[1].sub(Held(1)), whole[0].narrow(1, first, second));
         Same(byInput, whole[1]);
         Same(byWeight, whole[2]);
 
@@ -233,7 +233,7 @@ public sealed class ConvolutionKernelsTests
         Tensor[] ours = Ours(one, type, isSliced), exact = Libtorchs(one, type, isMagnitude: false), magnitudes = Libtorchs(
             one, type, isMagnitude: true);
         return ours.Select(
-            (tensor, k) => ((tensor.to(ScalarType.Float64) - exact[k]).abs() / magnitudes[k].add(Held(1e-300))).max().item<double>())
+            (tensor, k) => ((tensor.to(ScalarType.Float64) - exact[k]).abs() / magnitudes[k].add(Held(1e-300), One)).max().item<double>())
             .ToList();
     }
 
@@ -271,7 +271,7 @@ public sealed class ConvolutionKernelsTests
             return Channels(x);
         }
 
-        Tensor wide = Channels(full([x.shape[0], x.shape[1] + 5, x.shape[2], x.shape[3]], double.NaN, x.dtype));
+        Tensor wide = Channels(full([x.shape[0], x.shape[1] + 5, x.shape[2], x.shape[3]], Held(double.NaN), x.dtype));
         return wide.narrow(1, 3, x.shape[1]).copy_(x);
     }
 

@@ -11,14 +11,14 @@ internal sealed record KernelInputs
         using var random = new Generator(11);
         Type = type;
         Channels = shape[1];
-        (Z, G, T1, T2) = (Draw(shape).mul(Held(2)).add(Held(0.5)), Draw(shape), Draw(shape), Draw(shape));
-        (Weight, Bias, DWeight, DBias) = (Draw([Channels]).abs().add(Held(0.5)), Draw([Channels]), Draw([Channels]), Draw([Channels]));
+        (Z, G, T1, T2) = (Draw(shape).mul(Held(2)).add(Held(0.5), One), Draw(shape), Draw(shape), Draw(shape));
+        (Weight, Bias, DWeight, DBias) = (Draw([Channels]).abs().add(Held(0.5), One), Draw([Channels]), Draw([Channels]), Draw([Channels]));
         (Z, Weight, Bias) = (Rounded(Z), Rounded(Weight), Rounded(Bias));
         long[] rows = shape.Length == 2 ? [0] : [0, 2, 3];
         Tensor centred = Z - Z.mean(rows, keepdim: true);
-        Tensor argument = centred / (centred * centred).mean(rows, keepdim: true).add(Held(KernelRun.Eps)).sqrt();
-        argument = ((argument.transpose(1, -1) * Weight) + Bias).transpose(1, -1);
-        Clear = argument.abs().gt(1e-4).to(ScalarType.Float64);
+        Tensor argument = centred / (centred * centred).mean(rows, keepdim: true).add(Held(KernelRun.Eps), One).sqrt();
+        argument = (argument.transpose(1, -1) * Weight).add(Bias, One).transpose(1, -1);
+        Clear = argument.abs().gt(Held(1e-4)).to(ScalarType.Float64);
         (G, T1, T2, DWeight, DBias) = (Rounded(G) * Clear, Rounded(T1), Rounded(T2), Rounded(DWeight), Rounded(DBias));
 
         Tensor Draw(long[] size) => randn(size, ScalarType.Float64, generator: random);
@@ -51,7 +51,7 @@ internal sealed record KernelInputs
     {
         double scale = Largest(exact["invstd"] * Weight);
         double sum = Largest(G.abs().sum(Z.dim() == 2 ? [0] : [0, 2, 3]));
-        double tangent = Largest(T1 + T2) * scale, gradient = Largest(G) * scale;
+        double tangent = Largest(T1.add(T2, One)) * scale, gradient = Largest(G) * scale;
         return
         [
             ("y", 1), ("mean", 1), ("invstd", 0), ("runningMean", 0), ("runningVar", 0),

@@ -53,10 +53,10 @@ internal static class KernelRun
         IList<Tensor> gradients = autograd.grad([y], [z, weight, bias], [inputs.G.to(type)]);
         (z, weight) = (z.detach(), weight.detach());
         (_, Tensor mean, Tensor invstd) = MissingOperators.NativeBatchNorm(z, weight, bias.detach(), null, null, Momentum, Eps);
-        Tensor direction = (inputs.T1 + inputs.T2).to(type);
+        Tensor direction = inputs.T1.add(inputs.T2, One).to(type);
         (Tensor tangent, _, _) = MissingOperators.NativeBatchNormBackward(direction, z, weight, mean, invstd, Eps, byParameters: false);
         Tensor standardised = (z - Channelwise(mean)) * Channelwise(invstd);
-        tangent = tangent + (standardised * Channelwise(inputs.DWeight.to(type))) + Channelwise(inputs.DBias.to(type));
+        tangent = tangent.add(standardised * Channelwise(inputs.DWeight.to(type)), One).add(Channelwise(inputs.DBias.to(type)), One);
         return new()
         {
             ["y"] = Double(y.detach()),

@@ -76,16 +76,16 @@ public sealed class NormReluKernelsTests
         using DisposeScope scope = NewDisposeScope();
         const double h = 1e-6;
         var inputs = new KernelInputs([2, channels, 7, 5], ScalarType.Float64);
-        Tensor difference = (Shifted(h) - Shifted(-h)) / (2 * h);
+        Tensor difference = (Shifted(h) - Shifted(-h)).div(Held(2 * h));
 
         Error(Ours(inputs, false)["dy"], difference * inputs.Clear, 1).Should().BeLessThan(1e-7);
 
         Tensor Shifted(double step) => Ours(
             inputs with
             {
-                Z = inputs.Z + ((inputs.T1 + inputs.T2) * step),
-                Weight = inputs.Weight + (inputs.DWeight * step),
-                Bias = inputs.Bias + (inputs.DBias * step),
+                Z = inputs.Z.add(inputs.T1.add(inputs.T2, One).mul(Held(step)), One),
+                Weight = inputs.Weight.add(inputs.DWeight.mul(Held(step)), One),
+                Bias = inputs.Bias.add(inputs.DBias.mul(Held(step)), One),
             },
             false)["y"];
     }
@@ -101,8 +101,9 @@ public sealed class NormReluKernelsTests
 
             double forward = Dot(ours["dy"], inputs.G);
             double byParameters = Dot(inputs.DWeight, ours["dWeight"]) + Dot(inputs.DBias, ours["dBias"]);
-            double backward = Dot(inputs.T1 + inputs.T2, ours["dz"]) + byParameters;
-            double magnitude = Dot(ours["dy"].abs(), inputs.G.abs()) + Dot((inputs.T1 + inputs.T2).abs(), ours["dz"].abs());
+            Tensor direction = inputs.T1.add(inputs.T2, One);
+            double backward = Dot(direction, ours["dz"]) + byParameters;
+            double magnitude = Dot(ours["dy"].abs(), inputs.G.abs()) + Dot(direction.abs(), ours["dz"].abs());
             return Math.Abs(forward - backward) <= 1e-13 * (1 + magnitude);
         }).Hold();
 
@@ -165,7 +166,7 @@ public sealed class NormReluKernelsTests
     {
         using DisposeScope scope = NewDisposeScope();
         var inputs = new KernelInputs([4096, 12], ScalarType.Float32);
-        inputs = inputs with { Z = ((inputs.Z * deviation) + mean).to(ScalarType.Float32).to(ScalarType.Float64) };
+        inputs = inputs with { Z = inputs.Z.mul(Held(deviation)).add(Held(mean), One).to(ScalarType.Float32).to(ScalarType.Float64) };
         KernelResults exact = Libtorchs(inputs, ScalarType.Float64), ours = Ours(inputs, false);
 
         Error(ours["mean"], exact["mean"], 0).Should().BeLessThan(1e-7);
@@ -181,7 +182,7 @@ public sealed class NormReluKernelsTests
     {
         using DisposeScope scope = NewDisposeScope();
         var inputs = new KernelInputs([rows, channels], ScalarType.Float32);
-        double[] expected = Elements(inputs.T1.to(ScalarType.Float32) + inputs.T2.to(ScalarType.Float32));
+        double[] expected = Elements(inputs.T1.to(ScalarType.Float32).add(inputs.T2.to(ScalarType.Float32), One));
         for (int k = 0; k < 4; k++)
         {
             var target = new RowsOperand(inputs.T1, ScalarType.Float32, k % 2 == 1);

@@ -63,7 +63,7 @@ internal sealed class Probe
         IEnumerable<Tensor> terms = GradientByAutograd(g, withHistory: true).Zip(U)
             .Where(pair => pair is { First: not null, Second: not null })
             .Select(pair => pair.First!.mul(pair.Second!).sum());
-        IList<Tensor> tangent = autograd.grad([terms.Aggregate((a, b) => a + b)], g);
+        IList<Tensor> tangent = autograd.grad([terms.Aggregate((a, b) => a.add(b, One))], g);
         return GoldenFile.RelativeError(Values(Tangent()), Values(tangent));
     }
 
@@ -107,6 +107,7 @@ internal sealed class Probe
 
     private Tensor[] LogitsAt(double step)
         => _network.Forward(
-            _images, [.. _network.Parameters.Zip(U, (parameter, u) => u is null ? parameter : parameter + (u * step))],
+            _images,
+            [.. _network.Parameters.Zip(U, (parameter, u) => u is null ? parameter : parameter.add(u.mul(Held(step)), One))],
             NormStatistics.Batch);
 }

@@ -69,7 +69,7 @@ internal sealed class ProbeNetwork : MultiExitNetwork
             foreach (Parameter parameter in parameters())
             {
                 // Scales of 1 and shifts of 0 would hide mistakes.
-                parameter.add_(rand(parameter.shape, float64, generator: random).mul(Held(0.3)));
+                parameter.add_(rand(parameter.shape, float64, generator: random).mul(Held(0.3)), One);
             }
         }
 
@@ -92,7 +92,7 @@ internal sealed class ProbeNetwork : MultiExitNetwork
             return features;
         }
 
-        Tensor moved = features[0] + pass[_shift];
+        Tensor moved = features[0].add(pass[_shift], One);
         pass.Tape?.Add(new ShiftMap(_shift), moved, features[0]);
         return [moved];
     }

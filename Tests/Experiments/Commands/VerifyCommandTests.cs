@@ -74,7 +74,9 @@ public sealed class VerifyCommandTests : IDisposable
     [Fact]
     public void A_file_may_have_any_suffix_and_one_number_that_differs_is_a_failure()
     {
-        WriteChanged("allocation.pt", "allocation_of_mine.pt", (key, tensor) => key == "k3/p13/meta_loss" ? tensor * (1 + 1e-7) : tensor);
+        WriteChanged(
+            "allocation.pt", "allocation_of_mine.pt",
+            (key, tensor) => key == "k3/p13/meta_loss" ? tensor.mul(Held(1 + 1e-7)) : tensor);
 
         ImtaProcess.Result result = ImtaProcess.Run(_folder.Path, "verify", ".");
 
@@ -89,7 +91,9 @@ public sealed class VerifyCommandTests : IDisposable
         CopyGolden("pytorch_files/dtypes_legacy.pt");
         CopyGolden("pytorch_files/views_zip.pt", "views_other_zip.pt");
         CopyGolden("pytorch_files/views_zip.pt", "lonely_zip.pt");
-        WriteChanged("pytorch_files/dtypes_expected.pt", "dtypes_expected.pt", (key, tensor) => key == "int64" ? tensor + 1 : tensor);
+        WriteChanged(
+            "pytorch_files/dtypes_expected.pt", "dtypes_expected.pt",
+            (key, tensor) => key == "int64" ? tensor.add(Held(1), One) : tensor);
         WriteChanged("pytorch_files/views_expected.pt", "views_expected.pt", (_, tensor) => tensor, more: ("new", tensor(1.0)));
 
         ImtaProcess.Result result = ImtaProcess.Run(_folder.Path, "verify", ".");
@@ -146,7 +150,9 @@ public sealed class VerifyCommandTests : IDisposable
         Directory.CreateDirectory(_folder.In("one"));
         Directory.CreateDirectory(_folder.In("two"));
         WriteChanged("allocation.pt", "one/allocation.pt", (_, tensor) => tensor);
-        WriteChanged("allocation.pt", "two/allocation.pt", (key, tensor) => key == "n50/targets" ? tensor + 100 : tensor); // no such class
+        WriteChanged(
+            "allocation.pt", "two/allocation.pt",
+            (key, tensor) => key == "n50/targets" ? tensor.add(Held(100), One) : tensor); // no such class
         Directory.CreateSymbolicLink(_folder.In("two", "again"), "..");
 
         ImtaProcess.Result result = ImtaProcess.Run(_folder.Path, "verify", ".");

@@ -43,7 +43,7 @@ public sealed class VerifyGeneratedTests : IDisposable
 
         ShouldPass("eval_logits", "state names", "state_dict");
 
-        expected["eval_logits/0"] *= 1 + 1e-6;
+        expected["eval_logits/0"] *= Held(1 + 1e-6);
         Write("l2w_checkpoint_expected.pt", expected);
         ImtaProcess.Run(_folder.Path, "verify", ".").Output.Should().MatchRegex(@"eval_logits +1\.0e-06 .* fail\n");
     }
@@ -68,7 +68,7 @@ public sealed class VerifyGeneratedTests : IDisposable
         long count = parameters.Sum(name => network.State[name].numel());
         Tensor[] logits = network.Forward(images, training: true);
         Tensor[] losses = [.. logits.Select(z => nn.functional.cross_entropy(z, labels))];
-        Tensor total = losses[0] + losses[1];
+        Tensor total = losses[0].add(losses[1], One);
         total.backward();
         foreach (string name in parameters)
         {

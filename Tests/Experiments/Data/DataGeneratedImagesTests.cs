@@ -15,7 +15,7 @@ public sealed class DataGeneratedImagesTests
     private static Tensor Correlations(ImageSet set)
     {
         using var scope = NewDisposeScope();
-        var x = set.Images.to_type(ScalarType.Float32) / 255.0 - 0.5; // [N, 3, 32, 32]
+        var x = set.Images.to_type(ScalarType.Float32).div(Held(255.0)).sub(Held(0.5)); // [N, 3, 32, 32]
         Tensor Window(int down, int across) => x.narrow(2, 8 + down, 16).narrow(3, 8 + across, 16).reshape(set.Count, 3, 256);
         var middle = Window(0, 0).transpose(1, 2); // [N, 256, 3]
         var features =

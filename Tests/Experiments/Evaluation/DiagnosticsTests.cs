@@ -124,7 +124,7 @@ public sealed class DiagnosticsTests
     private static Predictions Predictions(long[] labels, long[][] classes, float[][] confidence)
     {
         long images = labels.Length, exits = classes[0].Length;
-        var set = new ImageSet(zeros([images, 3, 32, 32], uint8), tensor(labels), arange(Held(images), int64), ["a", "b"]);
+        var set = new ImageSet(zeros([images, 3, 32, 32], uint8), tensor(labels), arange(Held(0), Held(images), One, int64), ["a", "b"]);
         Tensor sure = tensor(confidence.SelectMany(row => row).ToArray(), [images, exits]);
         return new Predictions(
             set, tensor(classes.SelectMany(row => row).ToArray(), [images, exits]), sure, sure, zeros([images, exits]),

@@ -203,7 +203,7 @@ public sealed class EpochStatisticsTests : IDisposable
         Tensor Uniform(params long[] shape) => torch.rand(shape, float32, generator: random);
         Tensor logits = Uniform(samples, Exits, Classes);
         return new HalfBatchReport(
-            Uniform(samples, Exits), Uniform(samples, Exits), Uniform(samples, Exits).add_(Held(0.5)), logits,
+            Uniform(samples, Exits), Uniform(samples, Exits), Uniform(samples, Exits).add_(Held(0.5), One), logits,
             Uniform(samples, Exits).gt(Held(0.5)),
             objective is { } value ? tensor(value) : null);
     }

@@ -8,7 +8,7 @@ public sealed class GoldenFileTests : IDisposable
 {
     private readonly string _file = Path.GetTempFileName();
     private readonly DisposeScope _scope = NewDisposeScope();
-    private readonly Tensor _gradient = arange(Held(1), Held(1001), ScalarType.Float64).reshape(10, 100);
+    private readonly Tensor _gradient = arange(Held(1), Held(1001), One, ScalarType.Float64).reshape(10, 100);
     private readonly GoldenFile _golden;
 
     public GoldenFileTests()

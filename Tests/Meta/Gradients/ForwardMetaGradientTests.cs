@@ -196,7 +196,7 @@ public sealed class ForwardMetaGradientTests(ITestOutputHelper output)
         IForward forward = tiny.Method.Forward(tiny.Batch(TrainSamples));
         Tensor weights = tiny.Weights(TrainSamples);
         MetaGradient gradient = tiny.Method.WeightGradient(forward, weights, tiny.Batch(MetaSamples), setting.Rate);
-        double[] ofLoss = Values(forward.Gradient(weights / TrainSamples));
+        double[] ofLoss = Values(forward.Gradient(weights.div(Held(TrainSamples))));
         IReadOnlyList<HalfBatchReport> parts = tiny.Loop.Step(
             tiny.Batch(TrainSamples + MetaSamples), new LearningRates(setting.Rate, 0.01), learns: true);
         return new()
@@ -236,7 +236,7 @@ public sealed class ForwardMetaGradientTests(ITestOutputHelper output)
         using MsdNet exact = SmallMsdNet.Build(float64, random), rounded = SmallMsdNet.Build(float32, random);
         Tensor images = randn([2 * Samples, 3, 32, 32], generator: random), labels = randint(
             SmallMsdNet.Classes, [2 * Samples], int64, generator: random);
-        Tensor weights = rand([Samples, exact.Exits], generator: random) + 0.5;
+        Tensor weights = rand([Samples, exact.Exits], generator: random).add(Held(0.5), One);
         rounded.load_state_dict(exact.state_dict()); // rounds
         exact.load_state_dict(rounded.state_dict());
 

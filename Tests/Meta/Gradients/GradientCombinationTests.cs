@@ -17,7 +17,7 @@ public sealed class GradientCombinationTests : IDisposable
     {
         using TinyBilevel tiny = Tiny(method);
         IForward forward = tiny.Method.Forward(tiny.Batch(5));
-        Tensor cotangent = tiny.Weights(5) / 5;
+        Tensor cotangent = tiny.Weights(5).div(Held(5));
 
         IReadOnlyList<Tensor?>[] ofExits = [.. Enumerable.Range(0, tiny.Network.Exits).Select(k => forward.ExitGradient(cotangent, k))];
         IReadOnlyList<Tensor?> sum = new GradientSum().Combine(forward, cotangent);
@@ -25,7 +25,7 @@ public sealed class GradientCombinationTests : IDisposable
         for (int p = 0; p < sum.Count; p++)
         {
             Tensor?[] parts = [.. ofExits.Select(gradient => gradient[p])];
-            Tensor expected = parts.OfType<Tensor>().Aggregate(zeros_like(tiny.Network.Parameters[p]), (a, b) => a + b);
+            Tensor expected = parts.OfType<Tensor>().Aggregate(zeros_like(tiny.Network.Parameters[p]), (a, b) => a.add(b, One));
             (sum[p] ?? zeros_like(expected)).sub(expected).abs().max().item<double>().Should().BeLessThan(1e-14);
         }
 
@@ -101,7 +101,7 @@ public sealed class GradientCombinationTests : IDisposable
                     (a, b)
                         => a is null || b is null
                             ? a ?? b
-                            : a + b - (a * ((a * b).sum().clamp(max: Held(0)) / (a * a).sum().clamp(min: Held(1e-30))))),
+                            : a.add(b, One) - (a * ((a * b).sum().clamp(max: Held(0)) / (a * a).sum().clamp(min: Held(1e-30))))),
             ];
         }
     }

@@ -80,7 +80,7 @@ public sealed class MetaGradientTests
         MetaGradient gradient = tiny.Method.WeightGradient(forward, weights, meta, setting.Rate);
 
         // v = ∂L/∂θ′, and ∂L/∂w_ik = −(1/N) ⟨∇l_ik, r · c · v⟩.
-        Tensor[] ahead = tiny.Optimiser.Lookahead(forward.Gradient(weights / TrainSamples), setting.Rate);
+        Tensor[] ahead = tiny.Optimiser.Lookahead(forward.Gradient(weights.div(Held(TrainSamples))), setting.Rate);
         ahead = [.. ahead.Select(parameter => parameter.detach().requires_grad_())];
         Tensor[] logits = tiny.Network.Forward(meta.Images, ahead, NormStatistics.Batch);
         Tensor objective = new MetaObjective(
@@ -211,7 +211,8 @@ public sealed class MetaGradientTests
     private static double[] Slopes(Tensor weights, Func<Tensor, double> objective) =>
         [
             .. OneHots(weights)
-                .Select(direction => (objective(weights + (direction * Step)) - objective(weights - (direction * Step))) / (2 * Step))
+                .Select(direction => direction.mul(Held(Step)))
+                .Select(step => (objective(weights.add(step, One)) - objective(weights - step)) / (2 * Step)),
         ];
 
     private static IEnumerable<Tensor> OneHots(Tensor like)

@@ -82,7 +82,7 @@ public sealed class FileSoakTests(ITestOutputHelper output)
         {
             ["half"] = ones([3, 2], ScalarType.Float16),
             ["bool"] = ones([5], ScalarType.Bool),
-            ["long.ü"] = arange(Held(4)),
+            ["long.ü"] = arange(Held(0), Held(4), One),
             ["empty"] = zeros([0, 3]),
             ["scalar"] = tensor(0.5),
         });

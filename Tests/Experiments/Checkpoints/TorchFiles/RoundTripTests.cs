@@ -166,7 +166,7 @@ public sealed class RoundTripTests
     {
         var sample = new TorchDictionary
         {
-            ["z"] = arange(Held(6), ScalarType.Float32).view(3, 2).t().requires_grad_(),
+            ["z"] = arange(Held(0), Held(6), One, ScalarType.Float32).view(3, 2).t().requires_grad_(),
             ["a"] = new TorchDictionary { [7] = "naïve 😀", [-5] = TorchNone.Value },
             ["list"] = new TorchList(
                 [
@@ -176,7 +176,7 @@ public sealed class RoundTripTests
         };
         foreach ((ScalarType type, string name) in Types.Zip(TypeNames))
         {
-            sample[name] = arange(Held(2)).to_type(type);
+            sample[name] = arange(Held(0), Held(2), One).to_type(type);
         }
 
         sample["scalar"] = tensor(5L);
@@ -258,7 +258,8 @@ public sealed class RoundTripTests
         {
             case TensorPlan tensor:
                 long[] sizes = Array.ConvertAll(tensor.Sizes, size => (long)size);
-                Tensor values = arange(Held(sizes.Aggregate(1L, (product, size) => product * size))).to_type(tensor.Type).view(sizes);
+                long count = sizes.Aggregate(1L, (product, size) => product * size);
+                Tensor values = arange(Held(0), Held(count), One).to_type(tensor.Type).view(sizes);
                 return tensor.Transposed && sizes.Length > 1 ? values.transpose(0, 1) : values;
             case TorchDictionary { Entries: var entries }:
                 var dictionary = new TorchDictionary();

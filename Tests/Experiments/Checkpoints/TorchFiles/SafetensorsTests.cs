@@ -260,7 +260,8 @@ public sealed class SafetensorsTests
         public Tensor Realise()
         {
             long[] sizes = Array.ConvertAll(Sizes, size => (long)size);
-            Tensor values = arange(Held(sizes.Aggregate(1L, (product, size) => product * size))).to_type(Type).view(sizes);
+            long count = sizes.Aggregate(1L, (product, size) => product * size);
+            Tensor values = arange(Held(0), Held(count), One).to_type(Type).view(sizes);
             return Transposed && sizes.Length > 1 ? values.transpose(0, 1) : values;
         }
     }

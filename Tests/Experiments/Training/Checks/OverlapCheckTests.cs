@@ -74,6 +74,7 @@ public sealed class OverlapCheckTests
         using DisposeScope scope = NewDisposeScope();
         using var random = new Generator(1);
         return new ImageSet(
-            randint(0, 256, [count, 3, 32, 32], uint8, generator: random), zeros([count], int64), arange(Held(count), int64), ["one"]);
+            randint(0, 256, [count, 3, 32, 32], uint8, generator: random), zeros([count], int64),
+            arange(Held(0), Held(count), One, int64), ["one"]);
     }
 }

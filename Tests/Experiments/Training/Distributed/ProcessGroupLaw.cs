@@ -114,8 +114,8 @@ internal sealed record ProcessGroupLaw(string Name, int Ranks, Func<ProcessGroup
 
         means.Select(one => one?.shape.Length).Should().Equal(2, null, 2, 1);
         means[0]!.shape.Should().Equal(2, 3);
-        return new[] { (means[0]! / mean) - 1, (means[2]! / mean) - 1, (means[3]! / (10 * mean)) - 1 }.Max(
-            error => error.abs().max().item<float>()) is var furthest
+        return new[] { means[0]!.div(Held(mean)), means[2]!.div(Held(mean)), means[3]!.div(Held(10 * mean)) }.Max(
+            ratio => ratio.sub(Held(1)).abs().max().item<float>()) is var furthest
             && furthest < 1e-6f
             ? 0
             : furthest;
@@ -218,8 +218,11 @@ internal sealed record ProcessGroupLaw(string Name, int Ranks, Func<ProcessGroup
         Tensor?[] gradients = Mean(
             sizes,
             [
-                .. ranks.Select(
-                    (tiny, rank) => forwards[rank].Gradient(tiny.Weighting.Weights(features[rank]).detach() / sizes[rank]).ToArray())
+                .. ranks.Select((tiny, rank) =>
+                {
+                    Tensor weights = tiny.Weighting.Weights(features[rank]).detach();
+                    return forwards[rank].Gradient(weights.div(Held(sizes[rank]))).ToArray();
+                })
             ]);
         Array.ForEach(ranks, tiny => tiny.Optimiser.Apply(gradients, OfTest.Backbone));
     }
@@ -227,7 +230,7 @@ internal sealed record ProcessGroupLaw(string Name, int Ranks, Func<ProcessGroup
     private static Tensor?[] Mean(long[] sizes, Tensor?[][] ofRanks)
         => [.. Enumerable.Range(0, ofRanks[0].Length).Select(p => ofRanks[0][p] is null
         ? null
-        : sizes.Select((size, rank) => ofRanks[rank][p]! * ((double)size / sizes.Sum())).Aggregate((a, b) => a + b))];
+        : sizes.Select((size, rank) => ofRanks[rank][p]!.mul(Held((double)size / sizes.Sum()))).Aggregate((a, b) => a.add(b, One)))];
 
     private static LabelledImages Of(LabelledImages batch, Shard shard)
     {

@@ -55,7 +55,7 @@ internal sealed class ThreadGroup : ICommunicator
     {
         using DisposeScope scope = NewDisposeScope();
         Tensor sum = all[0].clone();
-        Array.ForEach(all[1..], one => sum.add_(one));
+        Array.ForEach(all[1..], one => sum.add_(one, One));
         Array.ForEach(all, one => one.copy_(sum));
     });
 
