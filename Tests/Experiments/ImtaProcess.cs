@@ -110,7 +110,10 @@ internal sealed partial class ImtaProcess : IDisposable
 
     public void Kill() => _process.Kill();
 
-    public void Terminate() => Signal(_process.Id, Terminates).Should().Be(0);
+    public void Terminate() => TryTerminate().Should().BeTrue();
+
+    /// <summary>Whether it had not ended yet.</summary>
+    public bool TryTerminate() => Signal(_process.Id, Terminates) == 0;
 
     /// <summary>
     /// Sends SIGINT, as Ctrl-C does; SIGTERM where a shell has started these tests in the background, which ignores SIGINT.
